@@ -1,0 +1,32 @@
+// Package authz says who may call a field. The rules stand in the schema, as directives; here is what
+// each of them does (directives in this file) and the audit that no root field goes without one.
+//
+// A gqlgen server of your own binds the functions in its generated DirectiveRoot and calls Audit once,
+// before it listens:
+//
+//	generated.DirectiveRoot{Public: authz.Public, Auth: authz.Auth}
+//
+// The caller comes from identity.NewContext, which keycloak.Middleware fills in.
+package authz
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// Public enforces @public: it lets everyone pass, the bearer of a bad token included.
+func Public(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
+	return next(ctx)
+}
+
+// Auth enforces @auth: it lets a verified caller pass, and fails with the reason of identity.Require
+// for everyone else. A denied field is an error, never a bare null.
+func Auth(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
+	if _, err := identity.Require(ctx); err != nil {
+		return nil, err
+	}
+	return next(ctx)
+}

@@ -1,0 +1,140 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// errIntrospection is what a field of the introspection schema fails with where introspection is off.
+// gqlgen's own error for it has no type.
+var errIntrospection = errors.New("introspection is off")
+
+// A row says what clients see of an error. Codes and reasons are a contract.
+type row struct {
+	err     error
+	code    string
+	reason  string // which case of the code; may be empty
+	message string
+	level   slog.Level // at which the error itself is logged; 0 (Info) is not at all
+}
+
+// table holds every error that a field may fail with. Errors that aren't here are INTERNAL_SERVER_ERROR:
+// logged with their path, and hidden. A request that is refused before any field runs has its codes in
+// the packages graphqlhttp and limits.
+var table = []row{
+	{identity.ErrTokenMissing, "UNAUTHENTICATED", "TOKEN_MISSING", "Not authenticated", 0},
+	{identity.ErrTokenMalformed, "UNAUTHENTICATED", "TOKEN_MALFORMED", "Token is malformed", 0},
+	{identity.ErrTokenTooLarge, "UNAUTHENTICATED", "TOKEN_TOO_LARGE", "Token is too large", 0},
+	{identity.ErrTokenNotAccepted, "UNAUTHENTICATED", "TOKEN_NOT_ACCEPTED", "Token is not meant for this API", 0},
+	{identity.ErrTokenNotYetValid, "UNAUTHENTICATED", "TOKEN_NOT_YET_VALID", "Token isn't valid yet", 0},
+	{identity.ErrTokenExpired, "UNAUTHENTICATED", "TOKEN_EXPIRED", "Token has expired", 0},
+	{identity.ErrKeyUnknown, "UNAUTHENTICATED", "KEY_UNKNOWN", "Token signature couldn't be verified", 0},
+	{identity.ErrTokenSignature, "UNAUTHENTICATED", "TOKEN_SIGNATURE", "Token signature couldn't be verified", 0},
+	{identity.ErrKeysUnavailable, "SERVICE_UNAVAILABLE", "KEYS_UNAVAILABLE", "Tokens can't be verified right now", 0},
+
+	{identity.ErrBadInput, "BAD_USER_INPUT", "", "Request malformed!", 0},
+	{identity.ErrBadCredentials, "INVALID_CREDENTIALS", "", "Username or password is incorrect!", 0},
+	{identity.ErrAccountDisabled, "ACCOUNT_DISABLED", "", "Your account is disabled", 0},
+	{identity.ErrAccountNotReady, "ACCOUNT_NOT_READY", "", "Finish setting up your account in the browser", 0},
+	{identity.ErrLoginNotAllowed, "LOGIN_NOT_ALLOWED", "DIRECT_GRANT_DISABLED", "Password sign-in is not enabled", slog.LevelError},
+	{identity.ErrRefreshExpired, "INVALID_REFRESH_TOKEN", "EXPIRED", "Sign in again", 0},
+	{identity.ErrSessionEnded, "INVALID_REFRESH_TOKEN", "SESSION_ENDED", "Sign in again", 0},
+	{identity.ErrRefreshReused, "INVALID_REFRESH_TOKEN", "REUSED", "Sign in again", 0},
+	{identity.ErrRefreshInvalid, "INVALID_REFRESH_TOKEN", "INVALID", "Sign in again", 0},
+	{identity.ErrRealmRefusesUs, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", slog.LevelError},
+	{identity.ErrRealmUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", slog.LevelWarn},
+	{identity.ErrTooManyConcurrent, "SERVICE_UNAVAILABLE", "BUSY", "Try again", slog.LevelWarn},
+
+	{errIntrospection, "INTROSPECTION_DISABLED", "", "Introspection is off", 0},
+	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", slog.LevelWarn},
+}
+
+// Errors presents errors to clients. Its methods are gqlgen's hooks, and safe for concurrent use.
+type Errors struct {
+	Log       *slog.Logger
+	Local     bool // add extensions.detail: why a token was refused, claim by claim
+	RequestID func(context.Context) string
+}
+
+// Present is the error presenter of a gqlgen handler. ctx is that of the field that failed.
+func (e *Errors) Present(ctx context.Context, err error) *gqlerror.Error {
+	shown := &gqlerror.Error{Path: graphql.GetPath(ctx)}
+	// gqlgen wraps what a resolver returned, to note where in the document it happened.
+	if located, ok := errors.AsType[*gqlerror.Error](err); ok {
+		shown.Locations = located.Locations
+		if located.Path != nil {
+			shown.Path = located.Path
+		}
+		if located.Err != nil {
+			err = located.Err
+		}
+	}
+	if introspects(ctx) {
+		err = errIntrospection
+	}
+	for _, row := range table {
+		if errors.Is(err, row.err) {
+			if row.level != 0 {
+				e.Log.Log(ctx, row.level, "field failed", "path", shown.Path.String(), "code", row.code,
+					"error", err, "requestId", e.RequestID(ctx))
+			}
+			shown.Message = row.message
+			shown.Extensions = e.extensions(row, err)
+			return shown
+		}
+	}
+	id := e.RequestID(ctx)
+	switch {
+	case errors.Is(err, errPanic): // Recover has logged it, with its stack
+	case errors.Is(err, context.Canceled): // the client has gone, and nobody is to blame
+	default:
+		e.Log.ErrorContext(ctx, "field failed", "path", shown.Path.String(), "error", err, "requestId", id)
+	}
+	shown.Message = "Internal error"
+	shown.Extensions = map[string]any{"code": "INTERNAL_SERVER_ERROR", "requestId": id}
+	return shown
+}
+
+func (e *Errors) extensions(r row, err error) map[string]any {
+	extensions := map[string]any{"code": r.code}
+	if r.reason != "" {
+		extensions["reason"] = r.reason
+	}
+	if refused, ok := errors.AsType[*identity.TokenError](err); ok && e.Local {
+		extensions["detail"] = refused.Detail
+	}
+	return extensions
+}
+
+// introspects tells whether the field that failed is one that gqlgen refused because introspection is
+// off: it is the only way in which these two can fail.
+func introspects(ctx context.Context) bool {
+	field := graphql.GetFieldContext(ctx)
+	if field == nil || field.Field.Field == nil {
+		return false
+	}
+	return field.Field.Name == "__schema" || field.Field.Name == "__type"
+}
+
+var errPanic = errors.New("panic")
+
+// Recover is the panic handler of a gqlgen handler. It logs where it happened and the kind of the
+// value, not the value itself: whoever panicked may have put an argument into it.
+func (e *Errors) Recover(ctx context.Context, value any) error {
+	kind := fmt.Sprintf("%T", value)
+	if err, ok := value.(runtime.Error); ok { // an index, a nil: the runtime's own words
+		kind = err.Error()
+	}
+	e.Log.ErrorContext(ctx, "panic", "path", graphql.GetPath(ctx).String(), "panic", kind,
+		"stack", string(debug.Stack()), "requestId", e.RequestID(ctx))
+	return errPanic
+}

@@ -1,0 +1,41 @@
+// Package graph is our GraphQL schema at work: the resolvers, the binding of its directives, and the
+// one table that turns errors into what clients see.
+//
+// Start with NewSchema, then a resolver (session.resolvers.go), then errors.go. Resolvers translate
+// and don't think: they wrap arguments into identity's types and call an interface of resolver.go,
+// which another package satisfies and package main introduces. Nothing here knows Keycloak or HTTP.
+//
+// gqlgen writes graph/generated from schema/*.graphqls, and adds a stub to a *.resolvers.go file for
+// each new field. Keep helpers out of those files: gqlgen comments them out.
+package graph
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/cloakql/cloakql/authz"
+	"github.com/cloakql/cloakql/graph/generated"
+)
+
+// NewSchema returns the schema with its resolvers and its access rules. It fails, naming the field,
+// when a root field has no access rule, and when a directive of the schema is bound to nothing.
+func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
+	rules := directives()
+	for name, rule := range reflect.ValueOf(rules).Fields() {
+		if rule.IsNil() {
+			return nil, fmt.Errorf("graph: directive %s is bound to no function", name.Name)
+		}
+	}
+	schema := generated.NewExecutableSchema(generated.Config{Resolvers: r, Directives: rules})
+	if err := authz.Audit(schema.Schema()); err != nil {
+		return nil, err
+	}
+	return schema, nil
+}
+
+// directives binds each directive of the schema to the function that enforces it.
+func directives() generated.DirectiveRoot {
+	return generated.DirectiveRoot{Public: authz.Public, Auth: authz.Auth}
+}

@@ -1,0 +1,129 @@
+package graphqlhttp
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// A Transport serves POST, and GET for queries alone, in JSON. It is safe for concurrent use.
+type Transport struct {
+	// MaxBodyBytes bounds the body of a POST; a longer one is answered 413. Zero is 64 KiB.
+	MaxBodyBytes int64
+
+	// Timeout bounds everything from the first byte of the body to the last of the response. When it
+	// has passed, the context of the resolvers ends and the client gets the code TIMEOUT. Zero is 15 s.
+	Timeout time.Duration
+
+	// Observe, if set, is called once for each request after it was answered. It must not block.
+	Observe func(context.Context, Outcome)
+}
+
+// An Outcome is what a log or a metric may say of a request: no variables, no headers, no query.
+type Outcome struct {
+	RequestID string
+	Operation string // "query", "mutation", "subscription", or empty when the document didn't get that far
+	Name      string // the operation's name, at most 64 bytes; empty for an anonymous one
+	Status    int
+	Codes     []string // extensions.code of each error, with its reason if it has one, without repetition
+	Duration  time.Duration
+}
+
+var _ graphql.Transport = Transport{}
+
+// Supports returns true: what isn't GraphQL over HTTP gets an error that says so.
+func (Transport) Supports(*http.Request) bool { return true }
+
+// Do answers one request.
+func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+	start := time.Now()
+	out := Outcome{RequestID: rand.Text()}
+	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestIDKey{}, out.RequestID), t.timeout())
+	defer cancel()
+
+	response := t.answer(w, r.WithContext(ctx), exec, &out)
+	// The server as a whole can't have a write timeout, so a slow reader is cut off here. A writer that
+	// knows no deadlines (httptest's recorder) has no slow readers either.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(t.timeout()))
+	w.Header().Set("X-Request-Id", out.RequestID)
+	response.write(w)
+
+	out.Status, out.Codes, out.Duration = response.status, response.codes(), time.Since(start)
+	if t.Observe != nil {
+		t.Observe(ctx, out)
+	}
+}
+
+// answer decides on the response. It notes in out which operation it was.
+func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor, out *Outcome) response {
+	media, ok := negotiate(r.Header.Values("Accept"))
+	if !ok {
+		return refuse(media, http.StatusNotAcceptable, badRequest("Accept must admit application/graphql-response+json or application/json"))
+	}
+	params, status, fault := t.read(w, r)
+	if fault != nil {
+		response := refuse(media, status, fault)
+		if status == http.StatusMethodNotAllowed {
+			response.allow = allowAll
+		}
+		return response
+	}
+	ctx := r.Context()
+	operation, errs := exec.CreateOperationContext(ctx, params)
+	if operation.Operation != nil {
+		out.Operation, out.Name = string(operation.Operation.Operation), cut(operation.Operation.Name)
+	}
+	if len(errs) > 0 {
+		return refuse(media, media.requestErrorStatus(), requestErrors(operation, errs)...)
+	}
+	if r.Method != http.MethodPost && operation.Operation.Operation != ast.Query {
+		response := refuse(media, http.StatusMethodNotAllowed, badRequest("GET is for queries: send a "+out.Operation+" with POST"))
+		response.allow = http.MethodPost
+		return response
+	}
+	next, ctx := exec.DispatchOperation(ctx, operation)
+	if result := next(ctx); result != nil {
+		return response{media: media, status: http.StatusOK, result: result}
+	}
+	// gqlgen gives no response at all once the context has ended.
+	return refuse(media, media.requestErrorStatus(), coded("TIMEOUT", "", "The request took too long"))
+}
+
+func (t Transport) timeout() time.Duration {
+	if t.Timeout > 0 {
+		return t.Timeout
+	}
+	return 15 * time.Second
+}
+
+func (t Transport) maxBodyBytes() int64 {
+	if t.MaxBodyBytes > 0 {
+		return t.MaxBodyBytes
+	}
+	return 64 << 10
+}
+
+type requestIDKey struct{}
+
+// RequestID returns the id of the request that ctx belongs to: 26 characters that a client finds in
+// the response header X-Request-Id and an operator in the log.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// coded makes an error in the one shape that clients see.
+func coded(code, reason, message string) *gqlerror.Error {
+	extensions := map[string]any{"code": code}
+	if reason != "" {
+		extensions["reason"] = reason
+	}
+	return &gqlerror.Error{Message: message, Extensions: extensions}
+}
+
+func badRequest(message string) *gqlerror.Error { return coded("BAD_REQUEST", "", message) }
