@@ -16,8 +16,9 @@ type Transport struct {
 	// MaxBodyBytes bounds the body of a POST; a longer one is answered 413. Zero is 64 KiB.
 	MaxBodyBytes int64
 
-	// Timeout bounds everything from the first byte of the body to the last of the response. When it
-	// has passed, the context of the resolvers ends and the client gets the code TIMEOUT. Zero is 15 s.
+	// Timeout bounds the execution of one request: when it has passed, the context of the resolvers ends
+	// and the client gets the code TIMEOUT. Slow senders and readers are for the http.Server to cut off.
+	// Zero is 15 s.
 	Timeout time.Duration
 
 	// Observe, if set, is called once for each request after it was answered. It must not block.
@@ -47,9 +48,6 @@ func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 	defer cancel()
 
 	response := t.answer(w, r.WithContext(ctx), exec, &out)
-	// The server as a whole can't have a write timeout, so a slow reader is cut off here. A writer that
-	// knows no deadlines (httptest's recorder) has no slow readers either.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(t.timeout()))
 	w.Header().Set("X-Request-Id", out.RequestID)
 	response.write(w)
 

@@ -1,0 +1,29 @@
+.DEFAULT_GOAL := help
+.PHONY: help run keycloak keycloak-stop check test e2e generate govulncheck
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## start the server with the settings in .local.env
+	go run .
+
+keycloak: ## start a real Keycloak on localhost:8080 with the realm "local" (needs Java 21; Maven once)
+	@scripts/keycloak start
+
+keycloak-stop: ## stop it
+	@scripts/keycloak stop
+
+check: ## everything that must pass before a commit
+	bash .ci/run
+
+test: ## the tests that need nothing but Go
+	go test ./...
+
+e2e: ## the tests against a real Keycloak, which they start and stop themselves
+	go test -tags e2e -count=1 ./e2e/...
+
+generate: ## regenerate the GraphQL code from schema/*.graphqls
+	go generate ./...
+
+govulncheck: ## known vulnerabilities in what we call (fetches the tool and the Go vulnerability database)
+	go run golang.org/x/vuln/cmd/govulncheck@latest ./...

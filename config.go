@@ -1,0 +1,297 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/joho/godotenv"
+
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/keycloak"
+)
+
+// settings are the names, the defaults and the meaning of every setting. The README has a line for each;
+// a test compares the two.
+type settings struct {
+	RuntimeEnv      string        `env:"RUNTIME_ENV" envDefault:"local"`
+	Addr            string        `env:"ADDR"`
+	ServerURL       string        `env:"KEYCLOAK_SERVER_URL"`
+	RealmName       string        `env:"KEYCLOAK_REALM_NAME"`
+	ClientID        string        `env:"KEYCLOAK_CLIENT_ID"`
+	ClientSecret    string        `env:"KEYCLOAK_CLIENT_SECRET_KEY"`
+	SecretFile      string        `env:"KEYCLOAK_CLIENT_SECRET_KEY_FILE"`
+	Issuer          []string      `env:"KEYCLOAK_ISSUER"`
+	Audience        []string      `env:"KEYCLOAK_AUDIENCE"`
+	KeycloakTimeout time.Duration `env:"KEYCLOAK_TIMEOUT" envDefault:"8s"`
+	LoginScope      string        `env:"LOGIN_SCOPE" envDefault:"openid profile email"`
+	RefreshGrace    time.Duration `env:"REFRESH_GRACE" envDefault:"10s"`
+	TokenMaxBytes   int           `env:"TOKEN_MAX_BYTES" envDefault:"16384"`
+	KeysMaxAge      time.Duration `env:"KEYS_MAX_AGE" envDefault:"24h"`
+	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"15s"`
+	CORSOrigins     []string      `env:"CORS_ORIGINS"`
+}
+
+// Config is the settings, checked. Its zero value is of no use; readConfig makes one.
+type Config struct {
+	Local           bool // on a developer's machine: introspection, and errors that explain themselves
+	Addr            string
+	Realm           keycloak.Realm
+	ClientID        string
+	ClientSecret    identity.Secret
+	Issuers         []string
+	Audience        []string
+	AuthorizedParty string // the client id while no audience is set
+	KeycloakTimeout time.Duration
+	LoginScope      string
+	RefreshGrace    time.Duration
+	TokenMaxBytes   int
+	KeysMaxAge      time.Duration
+	RequestTimeout  time.Duration
+	CORSOrigins     []string
+	Warnings        []string
+}
+
+// readConfig reads the settings from environ, whose entries are NAME=value, and from a file in dir:
+// .local.env where RUNTIME_ENV is local or unset, .env where it is anything else. The environment wins
+// over the file; a missing file is no fault, and an empty value is an absent one. Every fault is
+// reported, by the name of the setting and with what is expected; no secret is shown.
+func readConfig(environ []string, dir string) (Config, error) {
+	var f faults
+	var s settings
+	values := readValues(environ, dir, &f)
+	if err := env.ParseWithOptions(&s, env.Options{Environment: values}); err != nil {
+		f.addParse(err)
+	}
+	return s.check(&f), errors.Join(f.list...)
+}
+
+// faults collects what is wrong with the settings, once for each.
+type faults struct {
+	list []error
+	seen map[string]bool
+}
+
+func (f *faults) add(name, format string, args ...any) {
+	if f.seen[name] { // what follows from a fault needs no words
+		return
+	}
+	if f.seen == nil {
+		f.seen = map[string]bool{}
+	}
+	f.seen[name] = true
+	f.list = append(f.list, errors.New(name+": "+fmt.Sprintf(format, args...)))
+}
+
+// addParse puts the faults that the env library found into our words: its own show values.
+func (f *faults) addParse(err error) {
+	all, _ := errors.AsType[env.AggregateError](err)
+	for _, fault := range all.Errors {
+		parse, ok := errors.AsType[env.ParseError](fault)
+		if !ok {
+			f.add("settings", "%v", fault)
+			continue
+		}
+		field, _ := reflect.TypeFor[settings]().FieldByName(parse.Name)
+		want := "a whole number"
+		if field.Type == reflect.TypeFor[time.Duration]() {
+			want = "a duration such as 10s or 24h"
+		}
+		f.add(field.Tag.Get("env"), "expected %s", want)
+	}
+}
+
+func readValues(environ []string, dir string, f *faults) map[string]string {
+	process := map[string]string{}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if value != "" || name == "RUNTIME_ENV" { // empty isn't local
+			process[name] = value
+		}
+	}
+	name := ".local.env"
+	if runtime, set := process["RUNTIME_ENV"]; set && runtime != "local" {
+		name = ".env"
+	}
+	values, err := godotenv.Read(filepath.Join(dir, name))
+	if err != nil {
+		values = map[string]string{}
+		if !errors.Is(err, os.ErrNotExist) { // the parser's own words quote the file
+			f.add(name, "can't be read: expected lines NAME=value, with quotes around a value that holds a space, a # or a quote")
+		}
+	}
+	maps.DeleteFunc(values, func(name, value string) bool { return value == "" || name == "RUNTIME_ENV" })
+	maps.Copy(values, process)
+	return values
+}
+
+// check turns the settings into a Config, and says what is wrong with each.
+func (s settings) check(f *faults) Config {
+	c := Config{
+		Local:           s.RuntimeEnv == "local",
+		Addr:            s.Addr,
+		ClientID:        s.ClientID,
+		ClientSecret:    identity.NewSecret(s.secret(f)),
+		Issuers:         trimmed(s.Issuer),
+		Audience:        trimmed(s.Audience),
+		KeycloakTimeout: s.KeycloakTimeout,
+		LoginScope:      s.LoginScope,
+		RefreshGrace:    s.RefreshGrace,
+		TokenMaxBytes:   s.TokenMaxBytes,
+		KeysMaxAge:      s.KeysMaxAge,
+		RequestTimeout:  s.RequestTimeout,
+		CORSOrigins:     trimmed(s.CORSOrigins),
+	}
+	c.checkAddr(f)
+	c.checkRealm(s, f)
+	c.checkTokens(f)
+	c.checkCORS(f)
+	for _, d := range []struct {
+		name               string
+		value, least, most time.Duration
+	}{
+		{"KEYCLOAK_TIMEOUT", c.KeycloakTimeout, time.Second, time.Minute},
+		{"REQUEST_TIMEOUT", c.RequestTimeout, time.Second, 2 * time.Minute},
+		{"KEYS_MAX_AGE", c.KeysMaxAge, time.Minute, 7 * 24 * time.Hour},
+	} {
+		if d.value < d.least || d.value > d.most {
+			f.add(d.name, "is %v: expected %v to %v", d.value, d.least, d.most)
+		}
+	}
+	if c.RefreshGrace != 0 && (c.RefreshGrace < time.Second || c.RefreshGrace > time.Minute) {
+		f.add("REFRESH_GRACE", "is %v: expected 0, or 1s to 1m", c.RefreshGrace)
+	}
+	if c.RequestTimeout <= c.KeycloakTimeout {
+		f.add("REQUEST_TIMEOUT", "is %v: expected more than KEYCLOAK_TIMEOUT, which is %v", c.RequestTimeout, c.KeycloakTimeout)
+	}
+	return c
+}
+
+func (c *Config) checkAddr(f *faults) {
+	switch {
+	case c.Local && c.Addr == "":
+		c.Addr = "127.0.0.1:8000"
+	case c.Addr == "":
+		c.Addr = ":8000"
+	}
+	host, _, err := net.SplitHostPort(c.Addr)
+	switch {
+	case err != nil:
+		f.add("ADDR", "is %q: expected host:port, such as 127.0.0.1:8000", c.Addr)
+	case c.Local && !isLoopback(host):
+		f.add("ADDR", "is %q: expected an address that this machine alone can reach, such as 127.0.0.1:8000, while RUNTIME_ENV is local", c.Addr)
+	}
+}
+
+func (c *Config) checkRealm(s settings, f *faults) {
+	if s.ServerURL == "" {
+		f.add("KEYCLOAK_SERVER_URL", "is missing: expected the address of Keycloak, such as http://localhost:8080")
+	}
+	if s.RealmName == "" {
+		f.add("KEYCLOAK_REALM_NAME", "is missing: expected the name of the realm, as in Keycloak's admin console")
+	}
+	if s.ClientID == "" {
+		f.add("KEYCLOAK_CLIENT_ID", "is missing: expected the client id, as in Keycloak's admin console")
+	}
+	if s.ServerURL == "" || s.RealmName == "" {
+		return
+	}
+	realm, err := keycloak.NewRealm(s.ServerURL, s.RealmName)
+	if err != nil {
+		f.add("KEYCLOAK_SERVER_URL, KEYCLOAK_REALM_NAME", "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
+		return
+	}
+	c.Realm = realm
+	if len(c.Issuers) == 0 {
+		c.Issuers = []string{realm.Issuer()}
+	}
+	if u, err := url.Parse(s.ServerURL); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) && !c.Local {
+		c.Warnings = append(c.Warnings, "KEYCLOAK_SERVER_URL is plain http to another machine: passwords cross the network in the clear")
+	}
+}
+
+func (c *Config) checkTokens(f *faults) {
+	if slices.Contains(c.Issuers, "") {
+		f.add("KEYCLOAK_ISSUER", "expected issuers with a comma between them, and none empty")
+	}
+	switch {
+	case len(c.Audience) == 0:
+		c.Audience, c.AuthorizedParty = []string{c.ClientID}, c.ClientID
+	case slices.Contains(c.Audience, ""):
+		f.add("KEYCLOAK_AUDIENCE", "expected audiences with a comma between them, and none empty")
+	}
+	if slices.Contains(c.Audience, "account") {
+		f.add("KEYCLOAK_AUDIENCE", `holds "account", which is in every user's tokens: expected the name of this API`)
+	}
+	if c.TokenMaxBytes < 4<<10 || c.TokenMaxBytes > 64<<10 {
+		f.add("TOKEN_MAX_BYTES", "is %d: expected 4096 to 65536", c.TokenMaxBytes)
+	}
+	if strings.TrimSpace(c.LoginScope) == "" {
+		f.add("LOGIN_SCOPE", "expected scopes with a space between them, such as: openid profile email")
+	}
+}
+
+func (c *Config) checkCORS(f *faults) {
+	for _, origin := range c.CORSOrigins {
+		u, err := url.Parse(strings.TrimSuffix(origin, ":*"))
+		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "") {
+			f.add("CORS_ORIGINS", "holds %q: expected origins such as https://app.example.com, with a comma between them", origin)
+		}
+	}
+	if c.Local && len(c.CORSOrigins) == 0 {
+		c.CORSOrigins = []string{"http://localhost:*", "http://127.0.0.1:*"}
+	}
+}
+
+// secret is the client secret, from the setting or from the file that the other setting names.
+func (s settings) secret(f *faults) string {
+	const name = "KEYCLOAK_CLIENT_SECRET_KEY"
+	switch {
+	case s.ClientSecret != "" && s.SecretFile != "":
+		f.add(name, "is set, and so is %s_FILE: keep one of the two", name)
+		return ""
+	case s.ClientSecret != "":
+		return s.ClientSecret
+	case s.SecretFile == "":
+		f.add(name, "is missing: expected the secret on the client's Credentials tab, or %s_FILE with the path of a file that holds it", name)
+		return ""
+	}
+	content, err := os.ReadFile(s.SecretFile)
+	secret := strings.TrimRight(string(content), "\r\n") // most editors end a file with one
+	switch {
+	case err != nil:
+		f.add(name+"_FILE", "can't be read: %v", err)
+	case secret == "":
+		f.add(name+"_FILE", "names an empty file")
+	}
+	return secret
+}
+
+func trimmed(list []string) []string {
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// LogValue shows what an operator may see of a Config at the start.
+func (c Config) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()), slog.String("client", c.ClientID),
+		slog.Any("issuers", c.Issuers), slog.Any("audience", c.Audience))
+}

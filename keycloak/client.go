@@ -1,0 +1,200 @@
+package keycloak
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// A ClientConfig describes a confidential client of a realm. Realm, ClientID and ClientSecret are needed.
+type ClientConfig struct {
+	Realm        Realm
+	ClientID     string
+	ClientSecret identity.Secret
+	LoginScope   string        // what Login asks for; "openid profile email" if empty
+	Timeout      time.Duration // of one call to Keycloak; 8 s if zero
+	RefreshGrace time.Duration // for how long the answer of a refresh is handed out again; zero is not at all
+	HTTP         *http.Client  // NewHTTPClient() if nil; it must not follow redirects
+}
+
+// maxCalls bounds the calls of each kind that are under way at once. Keycloak hashes passwords with
+// argon2id, some ten milliseconds of a core each; more at once wait there, not here.
+const maxCalls = 64
+
+// A Client signs people in and out of a realm, on behalf of one client of it. Make it with NewClient;
+// it is safe for concurrent use. Its methods fail with the errors of package identity:
+//
+//   - ErrRealmUnavailable when Keycloak is down, slow, or answers with something that isn't its own
+//   - ErrRealmRefusesUs when a setting here, or a switch in the realm, is wrong; the message names it
+//   - ErrTooManyConcurrent when 64 calls of the kind are under way
+//
+// and with the refusals that each method names. No error holds a password or a token.
+type Client struct {
+	config    ClientConfig
+	http      *http.Client
+	logins    slots
+	logouts   slots
+	exchanges *exchanges
+}
+
+// NewClient returns a client. It calls nobody: a wrong secret shows at the first Login.
+func NewClient(config ClientConfig) *Client {
+	if config.LoginScope == "" {
+		config.LoginScope = "openid profile email"
+	}
+	if config.Timeout <= 0 {
+		config.Timeout = 8 * time.Second
+	}
+	c := &Client{config: config, http: config.HTTP, logins: make(slots, maxCalls), logouts: make(slots, maxCalls)}
+	if c.http == nil {
+		c.http = NewHTTPClient()
+	}
+	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
+	return c
+}
+
+// Login trades a person's credentials for tokens by the resource owner password credentials grant,
+// RFC 6749 section 4.3. It fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady, or
+// ErrLoginNotAllowed when direct access grants are off for the client.
+func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
+	if !c.logins.take() {
+		return nil, fmt.Errorf("keycloak: login: %w", identity.ErrTooManyConcurrent)
+	}
+	defer c.logins.free()
+	form := url.Values{
+		"grant_type": {"password"},
+		"username":   {credentials.Username},
+		"password":   {credentials.Password.Reveal()},
+		"scope":      {c.config.LoginScope},
+	}
+	if otp := credentials.OTP.Reveal(); otp != "" {
+		form.Set("otp", otp)
+	}
+	got, err := c.call(ctx, c.config.Realm.tokenURL(), form)
+	if err != nil {
+		return nil, fmt.Errorf("keycloak: login: %w", err)
+	}
+	token, err := readToken(got, loginRefusals)
+	if err != nil {
+		return nil, fmt.Errorf("keycloak: login: %w", err)
+	}
+	return token, nil
+}
+
+// Refresh trades a refresh token for new tokens, RFC 6749 section 6. Calls with one and the same token
+// share one exchange, which goes on when a caller leaves; its answer is handed out again within
+// RefreshGrace. It fails with ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid.
+func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
+	token, err := c.exchanges.do(ctx, refreshToken)
+	if err != nil {
+		return nil, fmt.Errorf("keycloak: refresh: %w", err)
+	}
+	return token, nil
+}
+
+// Logout ends the session of a refresh token, for every client of the realm that shares it. That the
+// session had ended before is no error. It fails with ErrRefreshInvalid when Keycloak doesn't know the
+// token. It goes on when ctx ends: whoever signs out often closes the tab next.
+func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error {
+	if !c.logouts.take() {
+		return fmt.Errorf("keycloak: logout: %w", identity.ErrTooManyConcurrent)
+	}
+	defer c.logouts.free()
+	form := url.Values{"refresh_token": {refreshToken.Reveal()}}
+	got, err := c.call(context.WithoutCancel(ctx), c.config.Realm.logoutURL(), form)
+	if err != nil {
+		return fmt.Errorf("keycloak: logout: %w", err)
+	}
+	if got.status != http.StatusNoContent {
+		return fmt.Errorf("keycloak: logout: %w", refusal(got, refreshRefusals))
+	}
+	c.exchanges.end(refreshToken)
+	return nil
+}
+
+// Close waits until the exchanges that callers have left are done, or ctx ends. Call it when no more
+// requests come in: an exchange cut off in the middle may cost a person the session.
+func (c *Client) Close(ctx context.Context) error { return c.exchanges.wait(ctx) }
+
+func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
+	got, err := c.call(ctx, c.config.Realm.tokenURL(), url.Values{
+		"grant_type":    {"refresh_token"},
+		"refresh_token": {refreshToken.Reveal()},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return readToken(got, refreshRefusals)
+}
+
+// call posts a form with the client's own credentials, as form values: Keycloak prefers those to Basic,
+// which would need the double encoding of RFC 6749 section 2.3.1.
+func (c *Client) call(ctx context.Context, url string, form url.Values) (answer, error) {
+	form.Set("client_id", c.config.ClientID)
+	form.Set("client_secret", c.config.ClientSecret.Reveal())
+	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	got, err := post(bounded, c.http, url, form)
+	switch {
+	case err != nil && ctx.Err() != nil: // the caller gave up; Keycloak did nothing wrong
+		return answer{}, ctx.Err()
+	case err != nil:
+		return answer{}, errors.Join(identity.ErrRealmUnavailable, err)
+	}
+	return got, nil
+}
+
+// readToken reads a token answer, RFC 6749 section 5.1, or the refusal of one.
+func readToken(got answer, refusals []meaning) (*identity.OpenIDToken, error) {
+	if got.status != http.StatusOK {
+		return nil, refusal(got, refusals)
+	}
+	var token struct {
+		AccessToken      string  `json:"access_token"`
+		TokenType        string  `json:"token_type"`
+		ExpiresIn        float64 `json:"expires_in"`
+		RefreshToken     string  `json:"refresh_token"`
+		RefreshExpiresIn float64 `json:"refresh_expires_in"`
+		IDToken          string  `json:"id_token"`
+		Scope            string  `json:"scope"`
+	}
+	// The decoder's error is dropped: it could quote the answer.
+	if json.Unmarshal(got.body, &token) != nil {
+		return nil, fmt.Errorf("%w: answer 200 is not a JSON object of the token endpoint", identity.ErrRealmUnavailable)
+	}
+	if token.AccessToken == "" || !strings.EqualFold(token.TokenType, "Bearer") {
+		return nil, fmt.Errorf("%w: answer 200 holds no bearer token", identity.ErrRealmUnavailable)
+	}
+	out := &identity.OpenIDToken{
+		TokenType:    token.TokenType,
+		AccessToken:  identity.NewSecret(token.AccessToken),
+		ExpiresIn:    seconds(token.ExpiresIn),
+		RefreshToken: optionalSecret(token.RefreshToken),
+		IDToken:      optionalSecret(token.IDToken),
+		Scope:        strings.Fields(token.Scope),
+	}
+	// Keycloak says 0 without a refresh token, and with an offline one, which has no end.
+	if left := seconds(token.RefreshExpiresIn); left > 0 {
+		out.RefreshExpiresIn = &left
+	}
+	return out, nil
+}
+
+// seconds fits a lifetime into GraphQL's Int, which has 32 bits.
+func seconds(s float64) int { return int(min(max(s, 0), math.MaxInt32)) }
+
+func optionalSecret(text string) *identity.Secret {
+	if text == "" {
+		return nil
+	}
+	secret := identity.NewSecret(text)
+	return &secret
+}

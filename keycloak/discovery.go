@@ -1,0 +1,52 @@
+package keycloak
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// WarnIssuer asks the realm once for the issuer that it names in its tokens, and logs a warning when
+// that isn't one of accepted. It tries until it has an answer, or ctx ends. Nothing else of the answer is
+// used. A nil client is NewHTTPClient(), a nil log slog.Default().
+func WarnIssuer(ctx context.Context, realm Realm, accepted []string, client *http.Client, log *slog.Logger) {
+	if client == nil {
+		client = NewHTTPClient()
+	}
+	if log == nil {
+		log = slog.Default()
+	}
+	for {
+		if issuer, ok := discoverIssuer(ctx, realm, client); ok {
+			if !slices.Contains(accepted, issuer) {
+				log.Warn("the realm's tokens will be refused: set KEYCLOAK_ISSUER to the issuer that it names",
+					"issuer", cut(issuer), "accepted", accepted)
+			}
+			return
+		}
+		select {
+		case <-time.After(keysBackoff):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func discoverIssuer(ctx context.Context, realm Realm, client *http.Client) (issuer string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
+	got, err := get(ctx, client, realm.discoveryURL())
+	if err != nil || got.status != http.StatusOK {
+		return "", false
+	}
+	var metadata struct {
+		Issuer string `json:"issuer"`
+	}
+	if json.Unmarshal(got.body, &metadata) != nil || metadata.Issuer == "" {
+		return "", false
+	}
+	return metadata.Issuer, true
+}

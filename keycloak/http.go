@@ -1,0 +1,95 @@
+package keycloak
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// maxAnswerBytes bounds a body of Keycloak's: many times the largest token answer or key set.
+const maxAnswerBytes = 1 << 20
+
+// NewHTTPClient returns a client tuned for calls to one Keycloak: connections are pooled and kept
+// shorter than common proxies keep theirs, each step of setting one up is bounded, and redirects are
+// handed back instead of followed. Client and KeySet use one of these when they are given none.
+func NewHTTPClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+			TLSHandshakeTimeout:    3 * time.Second,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConns:           64,
+			MaxIdleConnsPerHost:    64, // Go's default of 2 would dial anew for each login of a burst
+			IdleConnTimeout:        30 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// An answer is what Keycloak said, read to its end.
+type answer struct {
+	status int
+	body   []byte
+}
+
+// send makes a request and reads the answer to its end. It fails when there is no answer, when it is
+// cut short or too large, and when it is a redirect: following one would carry a password to a place
+// that nobody configured.
+func send(client *http.Client, request *http.Request) (answer, error) {
+	// Keycloak turns some errors into HTML for anything that looks like a browser, and refuses an Origin
+	// outside the client's web origins; so this header, and never that one.
+	request.Header.Set("Accept", "application/json")
+	response, err := client.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
+	switch {
+	case err != nil:
+		return answer{}, fmt.Errorf("answer %d was cut short: %w", response.StatusCode, err)
+	case len(body) > maxAnswerBytes:
+		return answer{}, fmt.Errorf("answer %d is larger than %d bytes", response.StatusCode, maxAnswerBytes)
+	case response.StatusCode >= 300 && response.StatusCode < 400:
+		return answer{}, fmt.Errorf("answer %d is a redirect: KEYCLOAK_SERVER_URL must be where Keycloak itself answers", response.StatusCode)
+	}
+	return answer{response.StatusCode, body}, nil
+}
+
+func get(ctx context.Context, client *http.Client, url string) (answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	return send(client, request)
+}
+
+func post(ctx context.Context, client *http.Client, url string, form url.Values) (answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(form.Encode()))
+	if err != nil {
+		return answer{}, err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return send(client, request)
+}
+
+// slots bound how many calls of one kind are under way. A caller who finds none free is told at once.
+type slots chan struct{}
+
+func (s slots) take() bool {
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s slots) free() { <-s }

@@ -1,0 +1,42 @@
+package keycloak
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// A Realm names one realm of one Keycloak server. It is immutable; make it with NewRealm.
+type Realm struct {
+	url string // without a trailing slash: <server url>/realms/<name>
+}
+
+// NewRealm returns the realm of that name at serverURL, the address at which this process reaches
+// Keycloak: an http or https URL, with the path prefix if there is one (http://localhost:8080/auth). A
+// trailing slash doesn't matter. The name is as in Keycloak's admin console; its case matters.
+func NewRealm(serverURL, name string) (Realm, error) {
+	parsed, err := url.Parse(serverURL)
+	switch {
+	case err != nil: // url.Error repeats the URL, which may hold a password
+		return Realm{}, errors.New("keycloak: the server URL can't be parsed")
+	case parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Host == "":
+		return Realm{}, errors.New("keycloak: the server URL must begin with http:// or https:// and name a host")
+	case parsed.User != nil:
+		return Realm{}, errors.New("keycloak: the server URL must not hold a user name or a password")
+	case parsed.RawQuery != "" || parsed.Fragment != "":
+		return Realm{}, errors.New("keycloak: the server URL must not hold a query or a fragment")
+	case name == "" || strings.ContainsAny(name, "/;"):
+		return Realm{}, fmt.Errorf("keycloak: %q can't be the name of a realm", name)
+	}
+	return Realm{strings.TrimRight(parsed.String(), "/") + "/realms/" + url.PathEscape(name)}, nil
+}
+
+// Issuer returns the issuer that the realm's tokens name while Keycloak's public address is the
+// server URL: <server url>/realms/<name>.
+func (r Realm) Issuer() string { return r.url }
+
+func (r Realm) tokenURL() string     { return r.url + "/protocol/openid-connect/token" }
+func (r Realm) logoutURL() string    { return r.url + "/protocol/openid-connect/logout" }
+func (r Realm) certsURL() string     { return r.url + "/protocol/openid-connect/certs" }
+func (r Realm) discoveryURL() string { return r.url + "/.well-known/openid-configuration" }

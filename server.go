@@ -1,0 +1,207 @@
+// Command cloakql serves the GraphQL face of a Keycloak realm.
+//
+// This package wires the others together and decides nothing: config.go reads the settings; run builds
+// the parts, introduces them to each other, listens, and stops. Read newHandler for the way of a request.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/rs/cors"
+
+	"github.com/cloakql/cloakql/graph"
+	"github.com/cloakql/cloakql/graphqlhttp"
+	"github.com/cloakql/cloakql/keycloak"
+	"github.com/cloakql/cloakql/limits"
+)
+
+const (
+	maxBodyBytes  = 64 << 10
+	maxTokens     = 1_000 // of a GraphQL document
+	maxDepth      = 15    // what GraphiQL's full introspection query needs
+	headerTimeout = 5 * time.Second
+	readTimeout   = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	drainTimeout  = 20 * time.Second // for requests under way when the server is told to stop
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Environ(), ".", os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends, and then until the requests under way are answered. It returns nil after an
+// orderly stop. environ and dir are where the settings come from; log lines go to out.
+func run(ctx context.Context, environ []string, dir string, out io.Writer) error {
+	config, err := readConfig(environ, dir)
+	if err != nil {
+		return fmt.Errorf("CloakQL can't start with these settings (README, Settings):\n%w", err)
+	}
+	log := newLog(config, out)
+	for _, warning := range config.Warnings {
+		log.Warn(warning)
+	}
+
+	calls := keycloak.NewHTTPClient()
+	keys := keycloak.NewKeySet(config.Realm, keycloak.KeySetConfig{MaxAge: config.KeysMaxAge, HTTP: calls, Log: log})
+	realm := keycloak.NewClient(keycloak.ClientConfig{
+		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret, LoginScope: config.LoginScope,
+		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace, HTTP: calls,
+	})
+	var draining atomic.Bool
+	handler, err := newHandler(config, realm, keys, &draining, log)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", config.Addr)
+	if err != nil {
+		return fmt.Errorf("ADDR: %w", err)
+	}
+
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	var tasks sync.WaitGroup
+	tasks.Go(func() { keys.Run(background) })
+	tasks.Go(func() { keycloak.WarnIssuer(background, config.Realm, config.Issuers, calls, log) })
+	defer tasks.Wait()
+	defer stopBackground()
+
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    config.TokenMaxBytes + 32<<10, // a token that is too large gets an answer that says so
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	log.Info("serving", "url", "http://"+listener.Addr().String()+"/graphql", "config", config)
+
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	draining.Store(true)
+	log.Info("stopping")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	// Requests first: they are what starts exchanges with Keycloak.
+	return errors.Join(server.Shutdown(drain), realm.Close(drain))
+}
+
+// newHandler builds the way of a request: CORS, the bearer token, GraphQL over HTTP, the limits, the schema.
+func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, draining *atomic.Bool, log *slog.Logger) (http.Handler, error) {
+	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
+		Issuers:  []keycloak.Issuer{{Names: config.Issuers, Keys: keys}},
+		Audience: config.Audience, AuthorizedParty: config.AuthorizedParty, MaxBytes: config.TokenMaxBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	schema, err := graph.NewSchema(&graph.Resolver{Realm: realm})
+	if err != nil {
+		return nil, err
+	}
+	failures := graph.Errors{Log: log, Local: config.Local, RequestID: graphqlhttp.RequestID}
+	graphql := handler.New(schema)
+	graphql.SetErrorPresenter(failures.Present)
+	graphql.SetRecoverFunc(failures.Recover)
+	graphql.SetParserTokenLimit(maxTokens)
+	graphql.Use(limits.Depth(maxDepth))
+	if config.Local {
+		graphql.Use(extension.Introspection{})
+	} else {
+		graphql.SetDisableSuggestion(true)
+		graphql.SetValidationRulesFn(graphqlhttp.RulesWithoutSuggestions)
+	}
+	graphql.AddTransport(graphqlhttp.Transport{
+		MaxBodyBytes: maxBodyBytes, Timeout: config.RequestTimeout, Observe: logRequest(log),
+	})
+
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", withCORS(config.CORSOrigins, keycloak.Middleware(verifier, log)(graphql)))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "alive\n") })
+	mux.Handle("GET /readyz", readiness(keys, draining, config.Local))
+	return withWriteDeadline(config.RequestTimeout+readTimeout+5*time.Second, mux), nil
+}
+
+// readiness answers 200 while tokens can be verified, naming what is amiss, and 503 otherwise.
+func readiness(keys *keycloak.KeySet, draining *atomic.Bool, local bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		usable, failure := keys.Status()
+		status, text := http.StatusOK, "ready"
+		switch {
+		case draining.Load():
+			status, text = http.StatusServiceUnavailable, "not ready: stopping"
+		case !usable:
+			status, text = http.StatusServiceUnavailable, "not ready: no keys to verify tokens with"
+		case failure != nil:
+			text = "ready: the keys held are good, but can't be fetched anew"
+		}
+		if local && failure != nil {
+			text += ": " + failure.Error()
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(status)
+		io.WriteString(w, text+"\n")
+	}
+}
+
+func withCORS(origins []string, next http.Handler) http.Handler {
+	if len(origins) == 0 {
+		return next
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodPost},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Apollo-Require-Preflight"},
+		ExposedHeaders: []string{"X-Request-Id"},
+		MaxAge:         600,
+	}).Handler(next)
+}
+
+// withWriteDeadline cuts off clients that don't read. It is set for each request, since one for the
+// whole server would also end event streams.
+func withWriteDeadline(d time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A writer without deadlines, such as httptest's recorder, has no slow client behind it.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d))
+		next.ServeHTTP(w, r)
+	})
+}
+
+func logRequest(log *slog.Logger) func(context.Context, graphqlhttp.Outcome) {
+	return func(ctx context.Context, o graphqlhttp.Outcome) {
+		log.LogAttrs(ctx, slog.LevelInfo, "request",
+			slog.String("operation", o.Operation), slog.String("name", o.Name), slog.Int("status", o.Status),
+			slog.Any("codes", o.Codes), slog.Duration("duration", o.Duration), slog.String("requestId", o.RequestID))
+	}
+}
+
+// newLog writes lines for people on a developer's machine, and JSON for machines elsewhere.
+func newLog(config Config, out io.Writer) *slog.Logger {
+	if config.Local {
+		return slog.New(slog.NewTextHandler(out, nil))
+	}
+	return slog.New(slog.NewJSONHandler(out, nil))
+}
