@@ -101,6 +101,9 @@ func finish(params *graphql.RawParams, err error) (*graphql.RawParams, int, *gql
 	if err != nil {
 		return nil, http.StatusBadRequest, badRequest(err.Error())
 	}
+	for name, value := range params.Variables {
+		params.Variables[name] = numbers(value)
+	}
 	if params.Query == "" {
 		if _, persisted := params.Extensions["persistedQuery"]; persisted {
 			// The exact message is what Apollo Client waits for before it sends the whole query.
@@ -109,6 +112,29 @@ func finish(params *graphql.RawParams, err error) (*graphql.RawParams, int, *gql
 		return nil, http.StatusBadRequest, badRequest("query is missing")
 	}
 	return params, 0, nil
+}
+
+// numbers turns the numbers of a JSON value into Go's. gqlgen and gqlparser take json.Number for the
+// string that it is, so a String variable would accept 5. One that fits neither int64 nor float64 stays.
+func numbers(value any) any {
+	switch value := value.(type) {
+	case json.Number:
+		if n, err := value.Int64(); err == nil {
+			return n
+		}
+		if f, err := value.Float64(); err == nil && strings.ContainsAny(value.String(), ".eE") {
+			return f
+		}
+	case map[string]any:
+		for name, member := range value {
+			value[name] = numbers(member)
+		}
+	case []any:
+		for i, item := range value {
+			value[i] = numbers(item)
+		}
+	}
+	return value
 }
 
 // decode stores a member in v unless it is absent or null. Its error names the member, not its value.

@@ -1,6 +1,7 @@
 package graphqlhttp
 
 import (
+	"bytes"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -93,16 +94,16 @@ func refuse(media mediaType, status int, errs ...*gqlerror.Error) response {
 
 func (r response) write(w http.ResponseWriter) {
 	// A refused request has no data entry, not even null: nothing ran.
-	var body []byte
-	var err error
+	var content any = struct {
+		Errors gqlerror.List `json:"errors"`
+	}{r.errs}
 	if r.result != nil {
-		body, err = json.Marshal(r.result)
-	} else {
-		body, err = json.Marshal(struct {
-			Errors gqlerror.List `json:"errors"`
-		}{r.errs})
+		content = r.result
 	}
-	if err != nil { // a scalar wrote something that isn't JSON
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // nobody reads this as HTML: see nosniff below
+	if err := encoder.Encode(content); err != nil { // a scalar wrote something that isn't JSON
 		panic("graphqlhttp: response can't be encoded: " + err.Error())
 	}
 	header := w.Header()
@@ -113,7 +114,7 @@ func (r response) write(w http.ResponseWriter) {
 		header.Set("Allow", r.allow)
 	}
 	w.WriteHeader(r.status)
-	w.Write(body)
+	w.Write(body.Bytes())
 }
 
 func (r response) codes() []string {

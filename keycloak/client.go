@@ -3,7 +3,6 @@ package keycloak
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -147,7 +146,7 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (answer,
 	case err != nil && ctx.Err() != nil: // the caller gave up; Keycloak did nothing wrong
 		return answer{}, ctx.Err()
 	case err != nil:
-		return answer{}, errors.Join(identity.ErrRealmUnavailable, err)
+		return answer{}, fmt.Errorf("%w: %w", identity.ErrRealmUnavailable, err)
 	}
 	return got, nil
 }
