@@ -102,7 +102,7 @@ func (r response) write(w http.ResponseWriter) {
 	}
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false) // nobody reads this as HTML: see nosniff below
+	encoder.SetEscapeHTML(false)                    // nobody reads this as HTML: see nosniff below
 	if err := encoder.Encode(content); err != nil { // a scalar wrote something that isn't JSON
 		panic("graphqlhttp: response can't be encoded: " + err.Error())
 	}
