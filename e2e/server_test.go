@@ -1,0 +1,246 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A server is one running CloakQL.
+type server struct {
+	url     string
+	cmd     *exec.Cmd
+	started time.Duration // from its start until it listened
+	done    chan struct{} // closed when its log has ended
+
+	mu  sync.Mutex // guards log
+	log strings.Builder
+}
+
+var servingAt = regexp.MustCompile(`msg=serving url=(\S+)/graphql|"msg":"serving","url":"([^"]+)/graphql"`)
+
+// serve starts the server with settings for the realm local of k, which the given ones override, and
+// stops it when the test ends. Nothing else is in its environment, and no settings file beside it.
+func serve(t *testing.T, k *keycloak, settings ...string) *server {
+	t.Helper()
+	s := &server{cmd: exec.Command(binary), done: make(chan struct{})}
+	s.cmd.Dir = t.TempDir()
+	s.cmd.Env = append([]string{
+		"ADDR=127.0.0.1:0", "KEYCLOAK_SERVER_URL=" + k.url, "KEYCLOAK_REALM_NAME=local",
+		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
+	}, settings...)
+	pipe, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	listening := make(chan string, 1)
+	go func() {
+		defer close(s.done)
+		for lines := bufio.NewScanner(pipe); lines.Scan(); {
+			if found := servingAt.FindStringSubmatch(lines.Text()); found != nil {
+				s.started = time.Since(begin)
+				listening <- found[1] + found[2]
+			}
+			s.mu.Lock()
+			s.log.WriteString(lines.Text() + "\n")
+			s.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() { s.stop(t) })
+	select {
+	case s.url = <-listening:
+	case <-s.done:
+		t.Fatalf("the server ended at once:\n%s", s.logged())
+	case <-time.After(10 * time.Second):
+		t.Fatalf("the server doesn't listen:\n%s", s.logged())
+	}
+	return s
+}
+
+// stop asks the server to stop, as an operator's supervisor does, and wants exit status 0.
+func (s *server) stop(t *testing.T) {
+	if s.cmd.ProcessState != nil {
+		return
+	}
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	<-s.done
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("the server ended with %v; want exit status 0\n%s", err, s.logged())
+	}
+	if t.Failed() {
+		t.Logf("the server's log:\n%s", s.logged())
+	}
+}
+
+func (s *server) logged() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.String()
+}
+
+// A result is a GraphQL response.
+type result struct {
+	Data   map[string]json.RawMessage
+	Errors []struct {
+		Message    string
+		Path       []any
+		Extensions struct {
+			Code, Reason, Detail string
+		}
+	}
+	body string
+}
+
+// code is CODE, CODE/REASON, or empty without an error.
+func (r result) code() string {
+	if len(r.Errors) == 0 {
+		return ""
+	}
+	e := r.Errors[0].Extensions
+	return strings.TrimSuffix(e.Code+"/"+e.Reason, "/")
+}
+
+func (s *server) try(ctx context.Context, bearer, query string, variables map[string]any) (result, error) {
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		return result{}, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/graphql", bytes.NewReader(body))
+	if err != nil {
+		return result{}, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if bearer != "" {
+		request.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return result{}, err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return result{}, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return result{}, fmt.Errorf("status %d: %s", response.StatusCode, content)
+	}
+	out := result{body: string(content)}
+	return out, json.Unmarshal(content, &out)
+}
+
+func (s *server) query(t *testing.T, bearer, query string, variables map[string]any) result {
+	t.Helper()
+	out, err := s.try(t.Context(), bearer, query, variables)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// tokens is an OpenIdToken.
+type tokens struct {
+	TokenType, AccessToken      string
+	RefreshToken, IdToken       string
+	ExpiresIn, RefreshExpiresIn int
+	Scope                       []string
+}
+
+const (
+	tokenFields   = `{ tokenType accessToken expiresIn refreshToken refreshExpiresIn idToken scope }`
+	loginQuery    = `mutation($u: String!, $p: String!, $o: String) { login(username: $u, password: $p, otp: $o) ` + tokenFields + ` }`
+	refreshQuery  = `mutation($r: String!) { refresh(refreshToken: $r) ` + tokenFields + ` }`
+	logoutQuery   = `mutation($r: String!) { logout(refreshToken: $r) }`
+	usernameQuery = `{ me { username } }`
+)
+
+func (s *server) login(t *testing.T, username, password string) (tokens, result) {
+	t.Helper()
+	return gotTokens(t, "login", s.query(t, "", loginQuery, map[string]any{"u": username, "p": password}))
+}
+
+func (s *server) refresh(t *testing.T, refreshToken string) (tokens, result) {
+	t.Helper()
+	return gotTokens(t, "refresh", s.query(t, "", refreshQuery, map[string]any{"r": refreshToken}))
+}
+
+func (s *server) logout(t *testing.T, refreshToken string) result {
+	t.Helper()
+	return s.query(t, "", logoutQuery, map[string]any{"r": refreshToken})
+}
+
+// mustLogin signs in and wants it to work.
+func (s *server) mustLogin(t *testing.T, username, password string) tokens {
+	t.Helper()
+	got, response := s.login(t, username, password)
+	wantCode(t, "login", response, "")
+	return got
+}
+
+// me is the caller's name, with the whole response.
+func (s *server) me(t *testing.T, accessToken string) (string, result) {
+	t.Helper()
+	response := s.query(t, accessToken, usernameQuery, nil)
+	var user struct{ Username string }
+	json.Unmarshal(response.Data["me"], &user)
+	return user.Username, response
+}
+
+func gotTokens(t *testing.T, field string, response result) (out tokens, _ result) {
+	t.Helper()
+	if raw := response.Data[field]; raw != nil {
+		if err := json.Unmarshal(raw, &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out, response
+}
+
+func wantCode(t *testing.T, what string, got result, want string) {
+	t.Helper()
+	if got.code() != want {
+		t.Fatalf("%s: code %q, want %q\n%s", what, got.code(), want, got.body)
+	}
+}
+
+// get is the status and the text of a page of the server.
+func (s *server) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	response, err := http.Get(s.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	return response.StatusCode, string(body)
+}
+
+// eventually tries until f is true, and gives up after limit. It returns how long it took.
+func eventually(t *testing.T, limit time.Duration, what string, f func() bool) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	for !f() {
+		if time.Since(begin) > limit {
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return time.Since(begin)
+}

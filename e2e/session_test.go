@@ -1,0 +1,253 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// The whole of a session: sign in, be someone, refresh, sign out, and stay out.
+func TestSession(t *testing.T) {
+	t.Parallel()
+	user, _ := realm{shared, "local"}.newUser(t, nil)
+	s := serve(t, shared)
+	first := s.mustLogin(t, user, "secret")
+	if !strings.EqualFold(first.TokenType, "Bearer") || first.ExpiresIn < 290 || first.ExpiresIn > 300 ||
+		first.RefreshExpiresIn < 1790 || first.RefreshExpiresIn > 1800 || first.IdToken == "" {
+		t.Errorf("login gave lifetimes %d and %d, type %q, ID token of %d bytes", first.ExpiresIn, first.RefreshExpiresIn, first.TokenType, len(first.IdToken))
+	}
+	if name, response := s.me(t, first.AccessToken); name != user {
+		t.Errorf("me is %q, want the user\n%s", name, response.body)
+	}
+	second, response := s.refresh(t, first.RefreshToken)
+	wantCode(t, "refresh", response, "")
+	if second.RefreshToken == first.RefreshToken {
+		t.Error("refresh gave the same refresh token again")
+	}
+	if name, _ := s.me(t, second.AccessToken); name != user {
+		t.Errorf("me after refresh is %q, want the user", name)
+	}
+	for range 2 { // signing out twice is no error
+		response = s.logout(t, second.RefreshToken)
+		wantCode(t, "logout", response, "")
+		if string(response.Data["logout"]) != "true" {
+			t.Errorf("logout is %s, want true", response.Data["logout"])
+		}
+	}
+	_, response = s.refresh(t, second.RefreshToken)
+	wantCode(t, "refresh after logout", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
+	// The answer of the first refresh was remembered; logout dropped it.
+	_, response = s.refresh(t, first.RefreshToken)
+	wantCode(t, "refresh of the older token after logout", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
+}
+
+// What me says is what Keycloak signed.
+//
+// Not parallel: of two sign-ins of one user at once, Keycloak's brute-force protection refuses one, right
+// password and all, and alice is one user.
+func TestMe(t *testing.T) {
+	s := serve(t, shared)
+	token := s.mustLogin(t, "alice", "alice-password").AccessToken
+	response := s.query(t, token, `{ me { username email emailVerified name givenName familyName realmRoles groups
+		clientRoles { client roles } token { scope acr session { authenticatedAt } claims } } }`, nil)
+	for _, want := range []string{
+		`"username":"alice"`, `"email":"alice@example.com"`, `"emailVerified":true`, `"name":"Alice Archer"`,
+		`"givenName":"Alice"`, `"familyName":"Archer"`, `"user"`, `"groups":["/staff"]`,
+		`{"client":"local-api","roles":["reader"]}`, `"acr":"1"`, `"session":{"authenticatedAt":null}`,
+		`"iss":"` + shared.url + `/realms/local"`, `"typ":"Bearer"`, `"azp":"local-api"`,
+	} {
+		if !strings.Contains(response.body, want) {
+			t.Errorf("me lacks %s in\n%s", want, response.body)
+		}
+	}
+}
+
+// Without the grace, a refresh token that is presented twice costs the session: Keycloak's rule.
+func TestReuseWithoutGrace(t *testing.T) {
+	t.Parallel()
+	user, _ := realm{shared, "local"}.newUser(t, nil)
+	s := serve(t, shared, "REFRESH_GRACE=0")
+	first := s.mustLogin(t, user, "secret")
+	// Within the second, Keycloak can take an older token for the newest.
+	time.Sleep(2 * time.Second)
+	second, response := s.refresh(t, first.RefreshToken)
+	wantCode(t, "refresh", response, "")
+	time.Sleep(2 * time.Second)
+	_, response = s.refresh(t, first.RefreshToken)
+	wantCode(t, "refresh of the used token", response, "INVALID_REFRESH_TOKEN/REUSED")
+	_, response = s.refresh(t, second.RefreshToken)
+	wantCode(t, "refresh of the newest token", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
+}
+
+// Within the grace, the same answer again; after it, Keycloak's rule.
+func TestReuseWithGrace(t *testing.T) {
+	t.Parallel()
+	user, _ := realm{shared, "local"}.newUser(t, nil)
+	s := serve(t, shared, "REFRESH_GRACE=1s")
+	first := s.mustLogin(t, user, "secret")
+	time.Sleep(2 * time.Second)
+	second, response := s.refresh(t, first.RefreshToken)
+	wantCode(t, "refresh", response, "")
+	again, response := s.refresh(t, first.RefreshToken)
+	wantCode(t, "refresh within the grace", response, "")
+	if again.AccessToken != second.AccessToken || again.RefreshToken != second.RefreshToken {
+		t.Error("within the grace the answer is another one")
+	}
+	time.Sleep(2 * time.Second)
+	_, response = s.refresh(t, first.RefreshToken)
+	wantCode(t, "refresh after the grace", response, "INVALID_REFRESH_TOKEN/REUSED")
+}
+
+// Eight tabs wake up at once, and the first is closed before Keycloak has answered.
+func TestEightTabs(t *testing.T) {
+	t.Parallel()
+	user, _ := realm{shared, "local"}.newUser(t, nil)
+	gate := newGate(t, shared.url)
+	s := serve(t, &keycloak{url: gate.url}, "KEYCLOAK_ISSUER="+shared.url+"/realms/local")
+	first := s.mustLogin(t, user, "secret")
+
+	gate.close()
+	ctx, closeTab := context.WithCancel(t.Context())
+	closed := make(chan error, 1)
+	go func() {
+		_, err := s.try(ctx, "", refreshQuery, map[string]any{"r": first.RefreshToken})
+		closed <- err
+	}()
+	gate.waitForCall(t)
+	var tabs sync.WaitGroup
+	answers := make([]tokens, 7)
+	for i := range answers {
+		tabs.Go(func() {
+			response, err := s.try(t.Context(), "", refreshQuery, map[string]any{"r": first.RefreshToken})
+			if err != nil || response.code() != "" {
+				t.Errorf("tab %d: %v %s", i+2, err, response.body)
+				return
+			}
+			answers[i], _ = gotTokens(t, "refresh", response)
+		})
+	}
+	time.Sleep(200 * time.Millisecond) // the seven are on their way
+	closeTab()
+	if err := <-closed; !errors.Is(err, context.Canceled) {
+		t.Errorf("the closed tab got %v; want that it was cancelled before an answer", err)
+	}
+	gate.open()
+	tabs.Wait()
+	if calls := gate.calls.Load(); calls != 1 {
+		t.Errorf("Keycloak was asked %d times, want once", calls)
+	}
+	for i, answer := range answers[1:] {
+		if answer.RefreshToken != answers[0].RefreshToken {
+			t.Errorf("tab %d got other tokens", i+3)
+		}
+	}
+	// The session lives on: the newest tokens work, at CloakQL and at Keycloak itself.
+	if name, response := s.me(t, answers[0].AccessToken); name != user {
+		t.Errorf("me is %q, want the user\n%s", name, response.body)
+	}
+	request, _ := http.NewRequest(http.MethodGet, shared.url+"/realms/local/protocol/openid-connect/userinfo", nil)
+	request.Header.Set("Authorization", "Bearer "+answers[0].AccessToken)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("Keycloak's userinfo answers %d, want 200", response.StatusCode)
+	}
+	_, last := s.refresh(t, answers[0].RefreshToken)
+	wantCode(t, "refresh of the newest token", last, "")
+}
+
+// A gate stands before Keycloak's token endpoint and can hold calls back. It passes the answers on as
+// they are, and counts the calls that came while it was closed.
+type gate struct {
+	url   string
+	calls atomic.Int32
+	came  chan struct{}
+
+	mu   sync.Mutex // guards wait
+	wait chan struct{}
+}
+
+func newGate(t *testing.T, target string) *gate {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{came: make(chan struct{}, 64)}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.mu.Lock()
+		wait := g.wait
+		g.mu.Unlock()
+		if wait != nil && strings.HasSuffix(r.URL.Path, "/token") {
+			g.calls.Add(1)
+			g.came <- struct{}{}
+			<-wait
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	g.url = server.URL
+	return g
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.wait = make(chan struct{})
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.wait)
+	g.wait = nil
+}
+
+func (g *gate) waitForCall(t *testing.T) {
+	t.Helper()
+	select {
+	case <-g.came:
+	case <-time.After(10 * time.Second):
+		t.Fatal("no call came to Keycloak's token endpoint")
+	}
+}
+
+// A server that is told to stop answers what is under way first.
+func TestStopWhileSigningIn(t *testing.T) {
+	t.Parallel()
+	user, _ := realm{shared, "local"}.newUser(t, nil)
+	gate := newGate(t, shared.url)
+	s := serve(t, &keycloak{url: gate.url}, "KEYCLOAK_ISSUER="+shared.url+"/realms/local")
+	gate.close()
+	answered := make(chan result, 1)
+	go func() {
+		response, err := s.try(context.Background(), "", loginQuery, map[string]any{"u": user, "p": "secret"})
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- response
+	}()
+	gate.waitForCall(t)
+	stopped := make(chan struct{})
+	go func() { s.stop(t); close(stopped) }()
+	eventually(t, 5*time.Second, "the log says that the server stops", func() bool { return strings.Contains(s.logged(), "stopping") })
+	gate.open()
+	if response := <-answered; response.code() != "" {
+		t.Errorf("the login under way got %s", response.body)
+	}
+	<-stopped
+}
