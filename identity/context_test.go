@@ -1,0 +1,96 @@
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+func TestRequireOutsideARequestFailsAsWithoutAToken(t *testing.T) {
+	user, err := identity.Require(context.Background())
+	if user != nil || !errors.Is(err, identity.ErrTokenMissing) {
+		t.Errorf("Require() = %v, %v, want ErrTokenMissing", user, err)
+	}
+}
+
+func TestRequireOfAnAnonymousRequest(t *testing.T) {
+	user, err := identity.Require(identity.NewContext(context.Background(), nil, nil))
+	if user != nil || !errors.Is(err, identity.ErrTokenMissing) {
+		t.Errorf("Require() = %v, %v, want ErrTokenMissing", user, err)
+	}
+}
+
+func TestRequireGivesTheVerifiedUser(t *testing.T) {
+	alice := &identity.User{ID: "alice"}
+	user, err := identity.Require(identity.NewContext(context.Background(), alice, nil))
+	if err != nil || user != alice {
+		t.Errorf("Require() = %v, %v, want alice", user, err)
+	}
+}
+
+// A bad token is never an anonymous request: the reason comes out as it went in.
+func TestRequireGivesTheReasonOfARefusal(t *testing.T) {
+	reason := &identity.TokenError{Reason: identity.ErrTokenExpired, Detail: "exp is yesterday"}
+	user, err := identity.Require(identity.NewContext(context.Background(), nil, reason))
+	if user != nil || !errors.Is(err, identity.ErrTokenExpired) || errors.Is(err, identity.ErrTokenMissing) {
+		t.Errorf("Require() = %v, %v, want ErrTokenExpired alone", user, err)
+	}
+	if refused, ok := errors.AsType[*identity.TokenError](err); !ok || refused.Detail != "exp is yesterday" {
+		t.Errorf("Require() lost the detail: %v", err)
+	}
+}
+
+// A verifier that gives a user and a reason has refused.
+func TestRequireTakesTheReasonBeforeTheUser(t *testing.T) {
+	ctx := identity.NewContext(context.Background(), &identity.User{ID: "alice"}, identity.ErrTokenSignature)
+	if user, err := identity.Require(ctx); user != nil || !errors.Is(err, identity.ErrTokenSignature) {
+		t.Errorf("Require() = %v, %v, want ErrTokenSignature and no user", user, err)
+	}
+}
+
+// The key has a type of its own that nobody else can name, so a key of the same look is another key.
+func TestAnotherPackagesKeyDoesNotReplaceTheCaller(t *testing.T) {
+	type callerKey struct{}
+	ctx := identity.NewContext(context.Background(), nil, identity.ErrTokenExpired)
+	for _, key := range []any{callerKey{}, struct{}{}, "caller", "user", 0} {
+		ctx = context.WithValue(ctx, key, &identity.User{ID: "mallory"})
+	}
+	if user, err := identity.Require(ctx); user != nil || !errors.Is(err, identity.ErrTokenExpired) {
+		t.Errorf("Require() = %v, %v, want ErrTokenExpired", user, err)
+	}
+}
+
+func TestInnerContextWins(t *testing.T) {
+	outer := identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil)
+	if _, err := identity.Require(identity.NewContext(outer, nil, nil)); !errors.Is(err, identity.ErrTokenMissing) {
+		t.Errorf("Require() = %v, want ErrTokenMissing", err)
+	}
+}
+
+func TestTokenError(t *testing.T) {
+	err := fmt.Errorf("verify: %w", &identity.TokenError{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
+	if !errors.Is(err, identity.ErrTokenNotAccepted) {
+		t.Errorf("%v is not its reason", err)
+	}
+	if want := "verify: token is not meant for this API: iss is X; accepted: Y"; err.Error() != want {
+		t.Errorf("error %q, want %q", err, want)
+	}
+}
+
+func TestClaims(t *testing.T) {
+	claims := identity.Claims(`{"big":12345678901234567890,"nested":{"a":[1,"ü"]}}`)
+	var got struct{ Nested struct{ A []any } }
+	if err := claims.Decode(&got); err != nil || len(got.Nested.A) != 2 {
+		t.Errorf("Decode = %v, %v", got, err)
+	}
+	// Nobody but the verifier makes claims.
+	for _, v := range []any{nil, "{}", map[string]any{}} {
+		c := identity.Claims("before")
+		if err := c.UnmarshalGQL(v); err == nil || err.Error() != "claims can't be given, only read" || string(c) != "before" {
+			t.Errorf("UnmarshalGQL(%v) = %v", v, err)
+		}
+	}
+}

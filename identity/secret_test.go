@@ -1,0 +1,240 @@
+package identity
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// canary is a secret whose text must turn up nowhere.
+const canary = "c4nary-p4ssw0rd"
+
+// leaks tells whether text holds the canary, plainly or as %x and %d would write its bytes.
+func leaks(text string) bool {
+	for _, form := range []string{
+		canary,
+		fmt.Sprintf("%x", canary),
+		strings.Trim(fmt.Sprint([]byte(canary)), "[]"),
+	} {
+		if strings.Contains(strings.ToLower(text), form) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestLeaksFindsEveryForm(t *testing.T) {
+	for _, format := range []string{"%v", "%q", "%x", "%X", "%#v", "%d"} {
+		var value any = canary
+		if format == "%d" {
+			value = []byte(canary)
+		}
+		if text := fmt.Sprintf(format, value); !leaks(text) {
+			t.Errorf("leaks(%q) = false, so the other tests prove nothing", text)
+		}
+	}
+}
+
+// holders are the places where a secret lies when someone prints the thing around it.
+func holders() map[string]any {
+	type exported struct{ Password Secret }
+	type pointer struct{ Password *Secret }
+	type unexported struct{ password Secret }
+	type unexportedPointer struct{ password *Secret }
+	type embedded struct{ Secret }
+	type nested struct{ inner struct{ list []Secret } }
+	secret := NewSecret(canary)
+	deep := nested{}
+	deep.inner.list = []Secret{secret}
+	return map[string]any{
+		"itself":                         secret,
+		"a pointer":                      &secret,
+		"an exported field":              exported{secret},
+		"an exported pointer":            pointer{&secret},
+		"an unexported field":            unexported{secret},
+		"an unexported pointer":          unexportedPointer{&secret},
+		"a pointer to an unexported one": &unexported{secret},
+		"an embedded field":              embedded{secret},
+		"a list in an unexported field":  deep,
+		"a slice":                        []Secret{secret},
+		"a slice of pointers":            []*Secret{&secret},
+		"an array":                       [1]Secret{secret},
+		"a map's values":                 map[string]Secret{"password": secret},
+		"a map's keys":                   map[Secret]int{secret: 1},
+		"an any":                         []any{secret},
+		"an error's text":                fmt.Errorf("sign in with %v", secret),
+		"an error that wraps its text":   fmt.Errorf("sign in: %w", fmt.Errorf("%s", secret)),
+		"credentials":                    Credentials{Username: "u", Password: secret, OTP: secret},
+		"a token answer":                 &OpenIDToken{AccessToken: secret, RefreshToken: &secret, IDToken: &secret},
+		"an any in an unexported field":  struct{ v any }{secret},
+	}
+}
+
+func TestSecretIsNeverPrinted(t *testing.T) {
+	for name, holder := range holders() {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x", "%d", "%t", "%c", "%U", "%e", "%T", "%100v", "%-5.3s"} {
+			if text := fmt.Sprintf(verb, holder); leaks(text) {
+				t.Errorf("%s in %s leaks: %s", verb, name, text)
+			}
+		}
+		if text := fmt.Sprint(holder) + fmt.Sprintln(holder); leaks(text) {
+			t.Errorf("Sprint of %s leaks: %s", name, text)
+		}
+	}
+}
+
+func TestSecretPrintsThatItIsRedacted(t *testing.T) {
+	secret := NewSecret(canary)
+	for verb, want := range map[string]string{
+		"%v": "[redacted]", "%+v": "[redacted]", "%#v": "[redacted]", "%s": "[redacted]", "%q": "[redacted]",
+		"%x": "[redacted]", "%d": "[redacted]", "%T": "identity.Secret",
+	} {
+		if got := fmt.Sprintf(verb, secret); got != want {
+			t.Errorf("%s = %s, want %s", verb, got, want)
+		}
+	}
+	for name, got := range map[string]string{
+		"String": secret.String(), "GoString": secret.GoString(), "LogValue": secret.LogValue().String(),
+		"a map's key": fmt.Sprint(map[Secret]int{secret: 1}),
+	} {
+		if !strings.Contains(got, "[redacted]") {
+			t.Errorf("%s = %s, want [redacted] in it", name, got)
+		}
+	}
+}
+
+func TestSecretIsNeverLogged(t *testing.T) {
+	var out bytes.Buffer
+	handlers := map[string]slog.Handler{
+		"text": slog.NewTextHandler(&out, &slog.HandlerOptions{AddSource: true}),
+		"json": slog.NewJSONHandler(&out, nil),
+	}
+	for kind, handler := range handlers {
+		log := slog.New(handler)
+		for name, holder := range holders() {
+			out.Reset()
+			log.Info("sign in", "value", holder, slog.Group("group", "value", holder))
+			log.With("value", holder).WithGroup("later").Info("sign in", slog.Any("again", holder))
+			if leaks(out.String()) {
+				t.Errorf("%s handler, %s leaks: %s", kind, name, out.String())
+			}
+		}
+		out.Reset()
+		log.Info("sign in", "password", NewSecret(canary))
+		if !strings.Contains(out.String(), "[redacted]") {
+			t.Errorf("%s handler wrote %s, want [redacted] in it", kind, out.String())
+		}
+	}
+}
+
+func TestSecretIsNeverEncoded(t *testing.T) {
+	for name, holder := range holders() {
+		if text, err := json.Marshal(holder); leaks(string(text)) || err != nil && leaks(err.Error()) {
+			t.Errorf("JSON of %s leaks: %s, %v", name, text, err)
+		}
+		if text, err := xml.Marshal(holder); leaks(string(text)) || err != nil && leaks(err.Error()) {
+			t.Errorf("XML of %s leaks: %s, %v", name, text, err)
+		}
+	}
+	type form struct {
+		Password Secret
+		Attr     Secret `xml:"attr,attr"`
+	}
+	if got, err := json.Marshal(form{NewSecret(canary), NewSecret(canary)}); err != nil || string(got) != `{"Password":"[redacted]","Attr":"[redacted]"}` {
+		t.Errorf("JSON = %s, %v", got, err)
+	}
+	if got, err := xml.Marshal(form{NewSecret(canary), NewSecret(canary)}); err != nil || string(got) != `<form attr="[redacted]"><Password>[redacted]</Password></form>` {
+		t.Errorf("XML = %s, %v", got, err)
+	}
+}
+
+func TestZeroSecretIsEmptyAndPrintsLikeAnyOther(t *testing.T) {
+	var zero Secret
+	if zero.Reveal() != "" {
+		t.Errorf("Reveal() = %q, want nothing", zero.Reveal())
+	}
+	// Whether there is a secret is nobody's business either.
+	if a, b := fmt.Sprintf("%v %#v", zero, zero), fmt.Sprintf("%v %#v", NewSecret(canary), NewSecret(canary)); a != b {
+		t.Errorf("an empty secret prints %s, another %s", a, b)
+	}
+	var out bytes.Buffer
+	zero.MarshalGQL(&out)
+	if out.String() != `""` {
+		t.Errorf("MarshalGQL wrote %s, want an empty string", out.String())
+	}
+	if text := fmt.Sprintf("%v %+v %s", (*Secret)(nil), (*Secret)(nil), (*Secret)(nil)); text != "<nil> <nil> <nil>" {
+		t.Errorf("a nil pointer prints %s", text)
+	}
+}
+
+func TestSecretReveal(t *testing.T) {
+	secret := NewSecret(canary)
+	copied := secret
+	if copied.Reveal() != canary {
+		t.Errorf("Reveal() = %q, want the text", copied.Reveal())
+	}
+}
+
+func TestSecretMarshalGQLWritesAJSONString(t *testing.T) {
+	for name, text := range map[string]string{
+		"plain":              canary,
+		"empty":              "",
+		"quotes, backslash":  `"say \"hi\" \ u0000"`,
+		"control characters": "\x00\x01\b\f\n\r\t\x1f\x7f",
+		"HTML":               "<script>&amp;</script>",
+		"line separators":    "a\u2028b\u2029c",
+		"beyond the BMP":     "\U0001f511\U0010fffd",
+		"a lone surrogate":   "\xed\xa0\x80",
+		"invalid UTF-8":      "a\xff\xc3b\x80",
+		"a JWT":              "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl-_",
+	} {
+		var out bytes.Buffer
+		NewSecret(text).MarshalGQL(&out)
+		var got string
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Errorf("%s: %s is not JSON: %v", name, out.Bytes(), err)
+			continue
+		}
+		// Invalid UTF-8 can't be written as JSON; it becomes U+FFFD, a rune for each byte.
+		if want := strings.ToValidUTF8(text, "\ufffd"); utf8.ValidString(text) && got != want {
+			t.Errorf("%s: %s reads %q, want %q", name, out.Bytes(), got, want)
+		}
+		if !utf8.Valid(out.Bytes()) {
+			t.Errorf("%s: %q is not UTF-8", name, out.Bytes())
+		}
+	}
+}
+
+func TestSecretUnmarshalGQL(t *testing.T) {
+	var secret Secret
+	if err := secret.UnmarshalGQL(canary); err != nil || secret.Reveal() != canary {
+		t.Errorf("a string: %q, %v", secret.Reveal(), err)
+	}
+	for _, value := range []any{nil, 5, int64(5), 1.5, true, []byte(canary), []any{canary}, map[string]any{canary: canary}, json.Number("5"), errors.New(canary)} {
+		secret := NewSecret("before")
+		err := secret.UnmarshalGQL(value)
+		if err == nil || err.Error() != "must be a string" {
+			t.Errorf("UnmarshalGQL(%T) = %v, want: must be a string", value, err)
+		}
+		if secret.Reveal() != "before" {
+			t.Errorf("UnmarshalGQL(%T) changed the secret", value)
+		}
+	}
+}
+
+// A struct of gqlgen's models or of a test may be compared as a whole.
+func TestSecretsCompareByAddress(t *testing.T) {
+	a := NewSecret(canary)
+	if b := a; a != b {
+		t.Error("a copy differs from its original")
+	}
+	if NewSecret(canary) == a {
+		t.Error("two secrets of one text are ==: then a map of guesses would tell the text")
+	}
+}
