@@ -1,0 +1,74 @@
+package authz_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/cloakql/cloakql/authz"
+	"github.com/cloakql/cloakql/identity"
+)
+
+type rule func(context.Context, any, graphql.Resolver) (any, error)
+
+// callers are the three kinds of request that a rule meets.
+func callers() map[string]context.Context {
+	return map[string]context.Context{
+		"verified":  identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil),
+		"anonymous": identity.NewContext(context.Background(), nil, nil),
+		"bad token": identity.NewContext(context.Background(), nil, &identity.TokenError{Reason: identity.ErrTokenExpired}),
+		"unbound":   context.Background(), // no middleware ran
+	}
+}
+
+func TestRules(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		rule   rule
+		caller string
+		want   error // nil: the field runs
+	}{
+		{"Public", authz.Public, "verified", nil},
+		{"Public", authz.Public, "anonymous", nil},
+		{"Public", authz.Public, "bad token", nil}, // login works while an expired header is still attached
+		{"Public", authz.Public, "unbound", nil},
+		{"Auth", authz.Auth, "verified", nil},
+		{"Auth", authz.Auth, "anonymous", identity.ErrTokenMissing},
+		{"Auth", authz.Auth, "bad token", identity.ErrTokenExpired},
+		{"Auth", authz.Auth, "unbound", identity.ErrTokenMissing},
+	} {
+		ran := false
+		value, err := tt.rule(callers()[tt.caller], nil, func(context.Context) (any, error) {
+			ran = true
+			return "value", nil
+		})
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s, %s: error %v, want %v", tt.name, tt.caller, err, tt.want)
+		}
+		if ran != (tt.want == nil) {
+			t.Errorf("%s, %s: the field ran: %t", tt.name, tt.caller, ran)
+		}
+		if ran && value != "value" || !ran && value != nil {
+			t.Errorf("%s, %s: value %v", tt.name, tt.caller, value)
+		}
+	}
+}
+
+// A rule adds nothing to what the field itself says, and hands its context on.
+func TestRulesHandTheFieldsErrorOn(t *testing.T) {
+	fault := errors.New("the field's own")
+	for name, rule := range map[string]rule{"Public": authz.Public, "Auth": authz.Auth} {
+		ctx := callers()["verified"]
+		_, err := rule(ctx, nil, func(inner context.Context) (any, error) {
+			if user, err := identity.Require(inner); err != nil || user.ID != "alice" {
+				t.Errorf("%s: the field's context has %v, %v", name, user, err)
+			}
+			return nil, fault
+		})
+		if !errors.Is(err, fault) {
+			t.Errorf("%s: error %v, want the field's", name, err)
+		}
+	}
+}
