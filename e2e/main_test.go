@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	binary string    // the server, built
-	shared *keycloak // the Keycloak that most tests use; nobody stops it
+	cloakql string    // the server, built
+	shared  *keycloak // the Keycloak that most tests use; nobody stops it
 )
 
 func TestMain(m *testing.M) { os.Exit(runAll(m)) }
@@ -28,8 +28,8 @@ func runAll(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 
-	binary = filepath.Join(dir, "cloakql")
-	build := exec.Command("go", "build", "-o", binary, ".")
+	cloakql = filepath.Join(dir, "cloakql")
+	build := exec.Command("go", "build", "-o", cloakql, ".")
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "e2e: the server doesn't build: %v\n%s", err, out)

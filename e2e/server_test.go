@@ -36,7 +36,7 @@ var servingAt = regexp.MustCompile(`msg=serving url=(\S+)/graphql|"msg":"serving
 // stops it when the test ends. Nothing else is in its environment, and no settings file beside it.
 func serve(t *testing.T, k *keycloak, settings ...string) *server {
 	t.Helper()
-	s := &server{cmd: exec.Command(binary), done: make(chan struct{})}
+	s := &server{cmd: exec.Command(cloakql), done: make(chan struct{})}
 	s.cmd.Dir = t.TempDir()
 	s.cmd.Env = append([]string{
 		"ADDR=127.0.0.1:0", "KEYCLOAK_SERVER_URL=" + k.url, "KEYCLOAK_REALM_NAME=local",
@@ -93,6 +93,14 @@ func (s *server) logged() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.String()
+}
+
+// wantLog waits until the log holds a text; quotes in it are as slog's text handler escapes them.
+func (s *server) wantLog(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, 5*time.Second, "the log holds "+text, func() bool {
+		return strings.Contains(strings.ReplaceAll(s.logged(), `\"`, `"`), text)
+	})
 }
 
 // A result is a GraphQL response.

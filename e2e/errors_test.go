@@ -1,0 +1,346 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	badCredentials = `{"error":"invalid_grant","error_description":"Invalid user credentials"}`
+	sealedLogin    = `{"errors":[{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":50}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}` + "\n"
+)
+
+// Each way in which Keycloak refuses a sign-in of a user: what it answers itself, quoted, and what a client
+// of ours gets. The four that must not be told apart are compared to the byte.
+func TestLoginRefusals(t *testing.T) {
+	t.Parallel()
+	r := newRealm(t, shared, object{"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 60, "quickLoginCheckMilliSeconds": 1})
+	s := r.serve(t)
+	otp := object{
+		"type":           "otp",
+		"secretData":     `{"value":"otp-secret-of-a-test"}`,
+		"credentialData": `{"subType":"totp","digits":6,"counter":0,"period":30,"algorithm":"HmacSHA1"}`,
+	}
+	password := object{"type": "password", "value": "secret", "temporary": false}
+	for _, tt := range []struct {
+		name     string
+		user     object
+		password string
+		failures int // before, at Keycloak itself
+		body     string
+		code     string
+		sealed   bool
+	}{
+		{"wrong password", object{}, "wrong", 0, badCredentials, "INVALID_CREDENTIALS", true},
+		{"unknown user", nil, "secret", 0, badCredentials, "INVALID_CREDENTIALS", true},
+		{"locked, right password", object{}, "secret", 3, badCredentials, "INVALID_CREDENTIALS", true},
+		{"disabled, wrong password", object{"enabled": false}, "wrong", 0, badCredentials, "INVALID_CREDENTIALS", true},
+		{"one-time code missing", object{"credentials": []object{password, otp}}, "secret", 0, badCredentials, "INVALID_CREDENTIALS", true},
+		{"disabled, right password", object{"enabled": false}, "secret", 0,
+			`{"error":"invalid_grant","error_description":"Account disabled"}`, "ACCOUNT_DISABLED", false},
+		{"required action, right password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "secret", 0,
+			`{"error":"invalid_grant","error_description":"Account is not fully set up"}`, "ACCOUNT_NOT_READY", false},
+		{"required action, wrong password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "wrong", 0, badCredentials, "INVALID_CREDENTIALS", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			name, id := "nobody-of-this-name", ""
+			if tt.user != nil {
+				name, id = r.newUser(t, tt.user)
+			}
+			for range tt.failures {
+				r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api", "client_secret", "local-api-secret", "username", name, "password", "wrong")
+			}
+			if tt.failures > 0 { // a lock shows a moment after the failure
+				eventually(t, 5*time.Second, "the user is locked", func() bool {
+					status, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+id, nil)
+					return bytes.Contains(status, []byte(`"disabled":true`))
+				})
+			}
+			status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api", "client_secret", "local-api-secret", "username", name, "password", tt.password)
+			if status != http.StatusBadRequest || body != tt.body {
+				t.Fatalf("Keycloak answers %d %s, want 400 %s", status, body, tt.body)
+			}
+			_, response := s.login(t, name, tt.password)
+			wantCode(t, "login", response, tt.code)
+			if tt.sealed && response.body != sealedLogin {
+				t.Errorf("the answer tells more than the others do:\n got %s\nwant %s", response.body, sealedLogin)
+			}
+		})
+	}
+}
+
+// otto has a one-time code; with a right one he gets in.
+func TestOneTimeCode(t *testing.T) {
+	t.Parallel()
+	s := serve(t, shared)
+	// The code of this half minute may have been used by a run before this one.
+	response := s.query(t, "", loginQuery, object{"u": "otto", "p": "otto-password", "o": totp("otto-otp-secret-0001", time.Now())})
+	if response.code() != "" {
+		response = s.query(t, "", loginQuery, object{"u": "otto", "p": "otto-password", "o": totp("otto-otp-secret-0001", time.Now().Add(30*time.Second))})
+	}
+	wantCode(t, "login with a one-time code", response, "")
+}
+
+// What is wrong with this server or with the realm: the client learns nothing but that, and the log names
+// the setting or the switch to change.
+func TestOurFaults(t *testing.T) {
+	t.Parallel()
+	r := newRealm(t, shared, object{"clients": []object{
+		apiClient(nil),
+		apiClient(object{"clientId": "no-direct-grants", "directAccessGrantsEnabled": false}),
+		apiClient(object{"clientId": "asks-consent", "consentRequired": true}),
+		apiClient(object{"clientId": "switched-off", "enabled": false}),
+		apiClient(object{"clientId": "only-bearer", "bearerOnly": true, "directAccessGrantsEnabled": false}),
+	}})
+	user, _ := r.newUser(t, nil)
+	roleless, id := r.newUser(t, nil)
+	role, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/roles/default-roles-"+r.name, nil)
+	r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/role-mappings/realm", []json.RawMessage{role})
+	disabled := newRealm(t, shared, object{"enabled": false})
+	https := newRealm(t, shared, object{"sslRequired": "all"})
+
+	const misconfigured = "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED"
+	for _, tt := range []struct {
+		name     string
+		setting  string
+		username string
+		code     string
+		answer   string // Keycloak's, as the log quotes it
+		hint     string
+	}{
+		{"wrong secret", "KEYCLOAK_CLIENT_SECRET_KEY=wrong", user, misconfigured,
+			`401 "unauthorized_client" "Invalid client or Invalid client credentials"`, "KEYCLOAK_CLIENT_SECRET_KEY"},
+		{"unknown client", "KEYCLOAK_CLIENT_ID=nobody", user, misconfigured,
+			`401 "invalid_client" "Invalid client or Invalid client credentials"`, "KEYCLOAK_CLIENT_ID"},
+		{"disabled client", "KEYCLOAK_CLIENT_ID=switched-off", user, misconfigured,
+			`401 "invalid_client" "Invalid client or Invalid client credentials"`, "KEYCLOAK_CLIENT_ID"},
+		{"bearer-only client", "KEYCLOAK_CLIENT_ID=only-bearer", user, misconfigured,
+			`400 "invalid_client" "Bearer-only not allowed"`, "KEYCLOAK_CLIENT_ID"},
+		{"direct grants off", "KEYCLOAK_CLIENT_ID=no-direct-grants", user, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
+			`400 "unauthorized_client" "Client not allowed for direct access grants"`, "Direct access grants"},
+		{"consent", "KEYCLOAK_CLIENT_ID=asks-consent", user, misconfigured,
+			`400 "invalid_client" "Client requires user consent"`, "Consent required"},
+		{"scope", "LOGIN_SCOPE=openid bogus", user, misconfigured,
+			`400 "invalid_scope" "Invalid scopes: openid bogus"`, "LOGIN_SCOPE"},
+		{"offline access", "LOGIN_SCOPE=openid offline_access", roleless, misconfigured,
+			`400 "not_allowed" "Offline tokens not allowed for the user or client"`, "LOGIN_SCOPE"},
+		{"unknown realm", "KEYCLOAK_REALM_NAME=nowhere", user, misconfigured,
+			`404 "Realm does not exist" ""`, "KEYCLOAK_REALM_NAME"},
+		{"disabled realm", "KEYCLOAK_REALM_NAME=" + disabled.name, user, misconfigured,
+			`403 "access_denied" "Realm not enabled"`, "enable the realm"},
+		{"https required", "KEYCLOAK_REALM_NAME=" + https.name, user, misconfigured,
+			`403 "invalid_request" "HTTPS required"`, "https URL"},
+		{"wrong path prefix", "KEYCLOAK_SERVER_URL=" + shared.url + "/auth", user, misconfigured,
+			`404 "Unable to find matching target resource method" ""`, "KEYCLOAK_SERVER_URL"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := r.serve(t, tt.setting)
+			_, response := s.login(t, tt.username, "secret")
+			wantCode(t, "login", response, tt.code)
+			s.wantLog(t, tt.answer)
+			s.wantLog(t, tt.hint)
+		})
+	}
+}
+
+// Each way in which Keycloak refuses a refresh token.
+func TestRefreshRefusals(t *testing.T) {
+	t.Parallel()
+	r := newRealm(t, shared, object{"clients": []object{apiClient(nil), apiClient(object{"clientId": "other"})}})
+	s := r.serve(t, "REFRESH_GRACE=0")
+	brief := newRealm(t, shared, object{"ssoSessionIdleTimeout": 2, "ssoSessionMaxLifespan": 2})
+	briefServer := brief.serve(t, "REFRESH_GRACE=0")
+	login := func(t *testing.T, r realm, s *server) (tokens, string) {
+		user, id := r.newUser(t, nil)
+		return s.mustLogin(t, user, "secret"), id
+	}
+	for _, tt := range []struct {
+		name   string
+		token  func(t *testing.T) string
+		server *server
+		body   string
+		reason string
+	}{
+		{"garbage", func(*testing.T) string { return "garbage" }, s,
+			"Invalid refresh token", "INVALID"},
+		{"an access token", func(t *testing.T) string { first, _ := login(t, r, s); return first.AccessToken }, s,
+			"Invalid refresh token", "INVALID"},
+		{"another client's", func(t *testing.T) string {
+			user, _ := r.newUser(t, nil)
+			return r.serve(t, "KEYCLOAK_CLIENT_ID=other").mustLogin(t, user, "secret").RefreshToken
+		}, s, "Invalid refresh token. Token client and authorized client don't match", "INVALID"},
+		{"expired", func(t *testing.T) string {
+			first, _ := login(t, brief, briefServer)
+			time.Sleep(3 * time.Second)
+			return first.RefreshToken
+		}, briefServer, "Token is not active", "EXPIRED"},
+		{"session ended by an administrator", func(t *testing.T) string {
+			first, id := login(t, r, s)
+			r.k.admin(t, http.MethodPost, "/"+r.name+"/users/"+id+"/logout", nil)
+			return first.RefreshToken
+		}, s, "Session not active", "SESSION_ENDED"},
+		{"user disabled", func(t *testing.T) string {
+			first, id := login(t, r, s)
+			r.k.admin(t, http.MethodPut, "/"+r.name+"/users/"+id, object{"enabled": false})
+			return first.RefreshToken
+		}, s, "User disabled", "SESSION_ENDED"},
+		{"revoked for this client", func(t *testing.T) string {
+			first, _ := login(t, r, s)
+			// Another client in the same session, so that the session itself goes on.
+			status, body := r.k.token(t, r.name, "grant_type", "refresh_token", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", first.RefreshToken)
+			if status != http.StatusOK {
+				t.Fatalf("%d %s", status, body)
+			}
+			time.Sleep(2 * time.Second)
+			var second struct {
+				RefreshToken string `json:"refresh_token"`
+			}
+			json.Unmarshal([]byte(body), &second)
+			r.k.token(t, r.name, "grant_type", "refresh_token", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", first.RefreshToken)
+			return second.RefreshToken
+		}, s, "Session doesn't have required client", "SESSION_ENDED"},
+		{"used twice", func(t *testing.T) string {
+			first, _ := login(t, r, s)
+			r.k.token(t, r.name, "grant_type", "refresh_token", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", first.RefreshToken)
+			time.Sleep(2 * time.Second)
+			return first.RefreshToken
+		}, s, "Maximum allowed refresh token reuse exceeded", "REUSED"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			token := tt.token(t)
+			_, response := tt.server.refresh(t, token)
+			wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/"+tt.reason)
+			// Keycloak says the same a second time, but for the reuse, which has ended the session.
+			realmName := r.name
+			if tt.server == briefServer {
+				realmName = brief.name
+			}
+			want := `{"error":"invalid_grant","error_description":"` + tt.body + `"}`
+			status, body := r.k.token(t, realmName, "grant_type", "refresh_token", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", token)
+			if tt.reason != "REUSED" && (status != http.StatusBadRequest || body != want) {
+				t.Errorf("Keycloak answers %d %s, want 400 %s", status, body, want)
+			}
+		})
+	}
+
+	t.Run("offline session ended", func(t *testing.T) {
+		t.Parallel()
+		offline := r.serve(t, "LOGIN_SCOPE=openid offline_access", "REFRESH_GRACE=0")
+		first, id := login(t, r, offline)
+		if first.RefreshExpiresIn != 0 {
+			t.Errorf("an offline token expires in %d s; want null, since it has no end", first.RefreshExpiresIn)
+		}
+		r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/consents/local-api", nil)
+		status, body := r.k.token(t, r.name, "grant_type", "refresh_token", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", first.RefreshToken)
+		if want := `{"error":"invalid_grant","error_description":"Offline user session not found"}`; status != 400 || body != want {
+			t.Errorf("Keycloak answers %d %s, want 400 %s", status, body, want)
+		}
+		_, response := offline.refresh(t, first.RefreshToken)
+		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
+	})
+
+	t.Run("sign-out with garbage", func(t *testing.T) {
+		t.Parallel()
+		status, body := r.k.post(t, "/realms/"+r.name+"/protocol/openid-connect/logout", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", "garbage")
+		if want := `{"error":"invalid_grant","error_description":"Invalid refresh token"}`; status != 400 || body != want {
+			t.Errorf("Keycloak answers %d %s, want 400 %s", status, body, want)
+		}
+		wantCode(t, "logout", s.logout(t, "garbage"), "INVALID_REFRESH_TOKEN/INVALID")
+	})
+}
+
+// Each kind of token that isn't an access token for this API, as Keycloak makes them.
+func TestRefusedTokens(t *testing.T) {
+	t.Parallel()
+	lightweight := apiClient(object{"clientId": "lightweight", "attributes": object{"client.use.lightweight.access.token.enabled": "true"}})
+	unmapped := apiClient(object{"clientId": "unmapped", "protocolMappers": []object{}})
+	r := newRealm(t, shared, object{"accessTokenLifespan": 1, "clients": []object{apiClient(nil), lightweight, unmapped}})
+	s := r.serve(t)
+	user, _ := r.newUser(t, nil)
+	good := s.mustLogin(t, user, "secret")
+	began := time.Now()
+	other, _ := realm{shared, "local"}.newUser(t, nil)
+	foreign := serve(t, shared).mustLogin(t, other, "secret").AccessToken
+
+	lightUser, _ := r.newUser(t, nil)
+	lightServer := r.serve(t, "KEYCLOAK_CLIENT_ID=lightweight")
+	light := lightServer.mustLogin(t, lightUser, "secret").AccessToken
+	// Without an audience mapper, only a server whose client the token was issued to takes it, and only
+	// while it has no audience set.
+	plainUser, _ := r.newUser(t, nil)
+	plainServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped")
+	plain := plainServer.mustLogin(t, plainUser, "secret").AccessToken
+	if name, response := plainServer.me(t, plain); name != plainUser {
+		t.Errorf("me without an audience mapper is %q, want the user\n%s", name, response.body)
+	}
+	strictServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped", "KEYCLOAK_AUDIENCE=unmapped")
+
+	header, rest, _ := strings.Cut(good.AccessToken, ".")
+	decoded, err := base64.RawURLEncoding.DecodeString(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields struct{ Kid string }
+	json.Unmarshal(decoded, &fields)
+	unknownKey := base64.RawURLEncoding.EncodeToString(bytes.Replace(decoded, []byte(fields.Kid), []byte("another-key"), 1)) + "." + rest
+	signature := good.AccessToken[strings.LastIndex(good.AccessToken, ".")+1:]
+	flipped := strings.Replace(good.AccessToken, "."+signature, ".A"+signature[1:], 1)
+	if signature[0] == 'A' {
+		flipped = strings.Replace(good.AccessToken, "."+signature, ".B"+signature[1:], 1)
+	}
+	down := serve(t, &keycloak{url: "http://127.0.0.1:" + freePort()}, "KEYCLOAK_ISSUER="+r.k.url+"/realms/"+r.name)
+
+	for _, tt := range []struct {
+		name, token string
+		server      *server
+		code        string
+		detail      string // in local alone
+	}{
+		{"ID token", good.IdToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", `typ is "ID"`},
+		{"refresh token", good.RefreshToken, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "HS512"},
+		{"another realm's", foreign, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "KEYCLOAK_ISSUER"},
+		{"lightweight", light, lightServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "lightweight"},
+		{"without audience", plain, strictServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Audience"},
+		{"unknown key", unknownKey, s, "UNAUTHENTICATED/KEY_UNKNOWN", "another-key"},
+		{"changed signature", flipped, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "doesn't match"},
+		{"Keycloak down from the start", good.AccessToken, down, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "can't be fetched"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, response := tt.server.me(t, tt.token)
+			wantCode(t, "me", response, tt.code)
+			if detail := response.Errors[0].Extensions.Detail; !strings.Contains(detail, tt.detail) {
+				t.Errorf("detail is %q; want it to tell of %s", detail, tt.detail)
+			}
+		})
+	}
+
+	prod := r.serve(t, "RUNTIME_ENV=prod")
+	_, response := prod.me(t, good.IdToken)
+	wantCode(t, "me in production", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
+	if strings.Contains(response.body, "detail") {
+		t.Errorf("production explains itself to strangers: %s", response.body)
+	}
+
+	// One second of life, and half a minute for clocks that differ.
+	if name, response := s.me(t, good.AccessToken); name != user && time.Since(began) < 25*time.Second {
+		t.Errorf("me within the leeway is %q, want the user\n%s", name, response.body)
+	}
+	time.Sleep(time.Until(began.Add(33 * time.Second)))
+	_, response = s.me(t, good.AccessToken)
+	wantCode(t, "me with an expired token", response, "UNAUTHENTICATED/TOKEN_EXPIRED")
+	// An expired ID token is no reason to refresh.
+	_, response = s.me(t, good.IdToken)
+	wantCode(t, "me with an expired ID token", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
+	// And public fields run beside it.
+	_, response = gotTokens(t, "refresh", s.query(t, good.AccessToken, refreshQuery, object{"r": good.RefreshToken}))
+	wantCode(t, "refresh beside an expired header", response, "")
+}
