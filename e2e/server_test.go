@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -251,4 +252,14 @@ func eventually(t *testing.T, limit time.Duration, what string, f func() bool) t
 		time.Sleep(50 * time.Millisecond)
 	}
 	return time.Since(begin)
+}
+
+// decodeSegment is one part of a JWT as text.
+func decodeSegment(t *testing.T, segment string) string {
+	t.Helper()
+	text, err := base64.RawURLEncoding.DecodeString(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -1,0 +1,118 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// One server, never restarted, beside a Keycloak that isn't there yet, comes, hangs, goes on, goes away and
+// comes back with other keys.
+func TestOutage(t *testing.T) {
+	k := newKeycloak(t.TempDir())
+	s := serve(t, k)
+
+	// Not there yet: public fields answer at once, and the server says why it isn't ready.
+	_, response := s.login(t, "alice", "alice-password")
+	wantCode(t, "login before Keycloak", response, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
+	if status, text := s.get(t, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "not ready: no keys") {
+		t.Errorf("readyz before Keycloak is %d %s", status, text)
+	}
+	if status, _ := s.get(t, "/healthz"); status != http.StatusOK {
+		t.Errorf("healthz before Keycloak is %d; want 200, since a restart would help nobody", status)
+	}
+
+	// It comes.
+	if err := k.start(); err != nil {
+		t.Fatal(err)
+	}
+	defer k.stop()
+	took := eventually(t, 10*time.Second, "ready after Keycloak is", func() bool { status, _ := s.get(t, "/readyz"); return status == http.StatusOK })
+	t.Logf("ready %v after Keycloak was", took.Round(time.Millisecond))
+	held := s.mustLogin(t, "alice", "alice-password")
+	if name, response := s.me(t, held.AccessToken); name != "alice" {
+		t.Fatalf("me is %q, want alice\n%s", name, response.body)
+	}
+
+	// It hangs: the process is stopped, its ports still take connections.
+	pid, err := k.pid()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(-pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	_, response = s.login(t, "alice", "alice-password")
+	wantCode(t, "login while Keycloak hangs", response, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("login while Keycloak hangs took %v; want an answer within 10 s", took)
+	} else {
+		t.Logf("login while Keycloak hangs: refused after %v", took.Round(time.Millisecond))
+	}
+	if name, _ := s.me(t, held.AccessToken); name != "alice" {
+		t.Errorf("me while Keycloak hangs is %q, want alice", name)
+	}
+	if err := syscall.Kill(-pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	// The sign-in that we gave up goes on over there, and two at once are refused: hence not the first try.
+	eventually(t, 10*time.Second, "login works again", func() bool { _, response := s.login(t, "alice", "alice-password"); return response.code() == "" })
+
+	// It goes away: who has a token stays signed in.
+	if err := k.stop(); err != nil {
+		t.Fatal(err)
+	}
+	begin = time.Now()
+	_, response = s.login(t, "alice", "alice-password")
+	wantCode(t, "login without Keycloak", response, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
+	t.Logf("login without Keycloak: refused after %v", time.Since(begin).Round(time.Millisecond))
+	if name, response := s.me(t, held.AccessToken); name != "alice" {
+		t.Errorf("me without Keycloak is %q, want alice from the keys held\n%s", name, response.body)
+	}
+
+	// It comes back, with new keys: it keeps them in memory here.
+	if err := k.start(); err != nil {
+		t.Fatal(err)
+	}
+	fresh := s.mustLogin(t, "alice", "alice-password")
+	took = eventually(t, 10*time.Second, "me with a token of the new keys", func() bool { name, _ := s.me(t, fresh.AccessToken); return name == "alice" })
+	t.Logf("me with a token of the new keys: %v after the login", took.Round(time.Millisecond))
+	_, response = s.me(t, held.AccessToken)
+	wantCode(t, "me with a token of the old keys", response, "UNAUTHENTICATED/KEY_UNKNOWN")
+	if status, text := s.get(t, "/readyz"); status != http.StatusOK || text != "ready\n" {
+		t.Errorf("readyz at the end is %d %s", status, text)
+	}
+}
+
+// What the README says of the server's size: listening within 100 ms, at rest within 30 MB.
+func TestFootprint(t *testing.T) {
+	s := serve(t, shared)
+	for i := range 5 {
+		again := serve(t, shared)
+		t.Logf("start %d: listening after %v", i+1, again.started.Round(time.Millisecond))
+		s.started = min(s.started, again.started)
+		again.stop(t)
+	}
+	s.mustLogin(t, "alice", "alice-password")
+	status, err := os.ReadFile("/proc/" + itoa(s.cmd.Process.Pid) + "/status")
+	if err != nil {
+		t.Logf("no resident set size on this system: %v", err)
+		return
+	}
+	var kilobytes int
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmRSS:" {
+			kilobytes = atoi(fields[1])
+		}
+	}
+	t.Logf("best start: %v; resident after a login: %.1f MB", s.started.Round(time.Millisecond), float64(kilobytes)/1000)
+	if kilobytes == 0 || kilobytes > 30_000 {
+		t.Errorf("the server holds %d kB; want at most 30,000", kilobytes)
+	}
+}
