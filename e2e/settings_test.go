@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -58,6 +59,9 @@ func TestAnotherRealm(t *testing.T) {
 	if header, _, _ := strings.Cut(token.AccessToken, "."); !strings.Contains(decodeSegment(t, header), `"ES256"`) {
 		t.Fatalf("the token's header is %s; want ES256", decodeSegment(t, header))
 	}
+	// Keycloak made this realm's key for ES256 just now, for this token; the server, started a moment ago,
+	// fetches keys at most once a second.
+	eventually(t, 2*time.Second, "the new key is fetched", func() bool { _, response := s.me(t, token.AccessToken); return response.code() == "" })
 	response := s.query(t, token.AccessToken, `{ me { username name familyName } }`, nil)
 	for _, want := range []string{`"username":"jürgen-øst"`, `"familyName":"O'Brien-Søn"`, "李"} {
 		if !strings.Contains(response.body, want) {
