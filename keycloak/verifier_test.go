@@ -1,0 +1,255 @@
+package keycloak
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// checkRefusal compares an error with the reason it must have, nil for none, and with the words that an
+// operator needs in its detail.
+func checkRefusal(t *testing.T, err, want error, says ...string) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("Verify() = %v, want %v", err, want)
+	}
+	if want == nil {
+		return
+	}
+	refused, ok := errors.AsType[*identity.TokenError](err)
+	if !ok {
+		t.Fatalf("Verify() failed with %#v, want an identity.TokenError", err)
+	}
+	for _, word := range says {
+		if !strings.Contains(refused.Detail, word) {
+			t.Errorf("the detail is %q; it doesn't name %q", refused.Detail, word)
+		}
+	}
+}
+
+func at(offset time.Duration) int64 { return noon.Add(offset).Unix() }
+
+func TestVerifyClaims(t *testing.T) {
+	key := edDSA()
+	keys := newKeys(t, certsOf(key))
+	strict := VerifierConfig{}
+	byParty := VerifierConfig{AuthorizedParty: "local-api"}
+	for _, tt := range []struct {
+		name   string
+		config VerifierConfig
+		change object
+		want   error
+		says   []string
+	}{
+		{"alice", strict, object{}, nil, nil},
+		{"claims that nobody knows", strict, object{"x": object{"y": []int{1}}, "cnf": nil, "Aud": 5, "EXP": "x"}, nil, nil},
+
+		{"iss missing", strict, object{"iss": gone}, identity.ErrTokenNotAccepted, []string{"iss is missing", localIssuer, "KEYCLOAK_ISSUER"}},
+		{"iss null", strict, object{"iss": nil}, identity.ErrTokenNotAccepted, []string{"iss"}},
+		{"iss empty", strict, object{"iss": ""}, identity.ErrTokenNotAccepted, []string{`iss is ""`}},
+		{"iss a number", strict, object{"iss": 1}, identity.ErrTokenNotAccepted, []string{"iss is 1"}},
+		{"iss a list", strict, object{"iss": []string{localIssuer}}, identity.ErrTokenNotAccepted, []string{"iss"}},
+		{"iss of another realm", strict, object{"iss": localIssuer + "2"}, identity.ErrTokenNotAccepted, []string{`"` + localIssuer + `2"`, `accepted: ["` + localIssuer + `"]`}},
+		{"iss with a slash more", strict, object{"iss": localIssuer + "/"}, identity.ErrTokenNotAccepted, nil},
+		{"iss in another case", strict, object{"iss": strings.ToUpper(localIssuer)}, identity.ErrTokenNotAccepted, nil},
+		{"ISS is not iss", strict, object{"iss": gone, "ISS": localIssuer}, identity.ErrTokenNotAccepted, []string{"iss is missing"}},
+		{"ISS beside a foreign iss", strict, object{"iss": "https://evil.example", "Iss": localIssuer}, identity.ErrTokenNotAccepted, []string{"evil.example"}},
+
+		{"typ missing", strict, object{"typ": gone}, identity.ErrTokenNotAccepted, []string{"typ is missing", "Bearer"}},
+		{"typ a number", strict, object{"typ": 1}, identity.ErrTokenNotAccepted, []string{"typ is 1"}},
+		{"typ in lower case", strict, object{"typ": "bearer"}, nil, nil}, // token.response.type.bearer.lower-case
+		{"typ in upper case", strict, object{"typ": "BEARER"}, nil, nil},
+		{"an ID token", strict, object{"typ": "ID"}, identity.ErrTokenNotAccepted, []string{`typ is "ID"`, `"Bearer"`}},
+		{"a refresh token", strict, object{"typ": "Refresh"}, identity.ErrTokenNotAccepted, []string{"Refresh"}},
+		{"an offline token", strict, object{"typ": "Offline"}, identity.ErrTokenNotAccepted, nil},
+		{"a logout token", strict, object{"typ": "Logout"}, identity.ErrTokenNotAccepted, nil},
+		{"a token bound to a key", strict, object{"typ": "DPoP", "cnf": object{"jkt": "x"}}, identity.ErrTokenNotAccepted, []string{"DPoP"}},
+		{"typ with a blank", strict, object{"typ": "Bearer "}, identity.ErrTokenNotAccepted, nil},
+
+		{"aud a string", strict, object{"aud": localAudience}, nil, nil},
+		{"aud second of a list", strict, object{"aud": []string{"account", localAudience}}, nil, nil},
+		{"aud of another API", strict, object{"aud": "billing"}, identity.ErrTokenNotAccepted, []string{`aud is "billing"`, `["local-api"]`, "KEYCLOAK_AUDIENCE", "mapper"}},
+		{"aud in another case", strict, object{"aud": "Local-API"}, identity.ErrTokenNotAccepted, nil},
+		{"aud that begins like ours", strict, object{"aud": "local-api2"}, identity.ErrTokenNotAccepted, nil},
+		{"aud holds our name as text", strict, object{"aud": "account local-api"}, identity.ErrTokenNotAccepted, nil},
+		{"aud an empty string", strict, object{"aud": ""}, identity.ErrTokenNotAccepted, nil},
+		{"aud an empty list", strict, object{"aud": []string{}}, identity.ErrTokenNotAccepted, nil},
+		{"aud missing", strict, object{"aud": gone}, identity.ErrTokenNotAccepted, []string{"aud is missing", `azp is "local-api"`}},
+		{"aud account alone", strict, object{"aud": "account"}, identity.ErrTokenNotAccepted, []string{`aud is "account"`}},
+		{"aud a number", strict, object{"aud": 7}, identity.ErrTokenNotAccepted, nil},
+		{"aud an object", strict, object{"aud": object{localAudience: true}}, identity.ErrTokenNotAccepted, nil},
+		{"aud a list with a number in it", strict, object{"aud": []any{localAudience, 7}}, identity.ErrTokenNotAccepted, nil},
+		{"aud a list of lists", strict, object{"aud": []any{[]string{localAudience}}}, identity.ErrTokenNotAccepted, nil},
+		{"second accepted audience", VerifierConfig{Audience: []string{"a", "b"}}, object{"aud": "b"}, nil, nil},
+		{"azp is never the audience", VerifierConfig{Audience: []string{"web"}}, object{"aud": gone, "azp": "web"}, identity.ErrTokenNotAccepted, nil},
+		{"azp is never the audience beside a list", VerifierConfig{Audience: []string{"web"}}, object{"aud": []string{"x"}, "azp": "web"}, identity.ErrTokenNotAccepted, nil},
+
+		{"party: aud missing", byParty, object{"aud": gone}, nil, nil},
+		{"party: aud account alone", byParty, object{"aud": "account"}, nil, nil},
+		{"party: aud a list of account", byParty, object{"aud": []string{"account"}}, nil, nil},
+		{"party: aud ours", byParty, object{"aud": localAudience, "azp": "web"}, nil, nil},
+		{"party: aud of another API", byParty, object{"aud": "billing"}, identity.ErrTokenNotAccepted, []string{"billing"}},
+		{"party: aud account and another", byParty, object{"aud": []string{"account", "billing"}}, identity.ErrTokenNotAccepted, nil},
+		{"party: aud a number", byParty, object{"aud": 7}, identity.ErrTokenNotAccepted, nil},
+		{"party: azp of another client", byParty, object{"aud": gone, "azp": "web"}, identity.ErrTokenNotAccepted, []string{`azp is "web"`}},
+		{"party: azp missing", byParty, object{"aud": "account", "azp": gone}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
+		{"party: azp a list", byParty, object{"aud": gone, "azp": []string{"local-api"}}, identity.ErrTokenNotAccepted, nil},
+		{"no party: azp empty", strict, object{"aud": gone, "azp": ""}, identity.ErrTokenNotAccepted, nil},
+
+		{"sub missing", strict, object{"sub": gone}, identity.ErrTokenNotAccepted, []string{"sub is missing", "client scope basic", "lightweight"}},
+		{"sub empty", strict, object{"sub": ""}, identity.ErrTokenNotAccepted, []string{"basic"}},
+		{"sub a number", strict, object{"sub": 5}, identity.ErrTokenNotAccepted, []string{"sub is 5"}},
+		{"sub null", strict, object{"sub": nil}, identity.ErrTokenNotAccepted, nil},
+
+		{"nbf missing", strict, object{"nbf": gone}, nil, nil},
+		{"nbf just within the leeway", strict, object{"nbf": at(30 * time.Second)}, nil, nil},
+		{"nbf past the leeway", strict, object{"nbf": at(31 * time.Second)}, identity.ErrTokenNotYetValid, []string{"nbf is 2026-01-01T12:00:31Z", "now is 2026-01-01T12:00:00Z"}},
+		{"nbf 0, as old releases wrote it", strict, object{"nbf": 0}, nil, nil},
+		{"nbf text", strict, object{"nbf": "1767268740"}, identity.ErrTokenMalformed, []string{"nbf"}},
+		{"iat missing", strict, object{"iat": gone}, nil, nil},
+		{"iat just within the leeway", strict, object{"iat": at(30 * time.Second)}, nil, nil},
+		{"iat past the leeway", strict, object{"iat": at(31 * time.Second)}, identity.ErrTokenNotYetValid, []string{"iat is"}},
+		{"iat null", strict, object{"iat": nil}, identity.ErrTokenMalformed, []string{"iat"}},
+
+		{"exp missing", strict, object{"exp": gone}, identity.ErrTokenMalformed, []string{"exp is missing"}},
+		{"exp passed", strict, object{"exp": at(-time.Hour)}, identity.ErrTokenExpired, []string{"exp is 2026-01-01T11:00:00Z", "now is 2026-01-01T12:00:00Z"}},
+		{"exp passed by the leeway", strict, object{"exp": at(-30 * time.Second)}, identity.ErrTokenExpired, nil},
+		{"exp just within the leeway", strict, object{"exp": at(-29 * time.Second)}, nil, nil},
+		{"exp with a fraction, within", strict, object{"exp": json.Number(fmt.Sprintf("%d.5", at(-29*time.Second)))}, nil, nil},
+		{"exp with a fraction, passed", strict, object{"exp": json.Number(fmt.Sprintf("%d.999", at(-31*time.Second)))}, identity.ErrTokenExpired, nil},
+		{"exp with an exponent", strict, object{"exp": json.Number("1.76726904e9")}, nil, nil},
+		{"exp the last second of RFC 3339", strict, object{"exp": json.Number("253402300799")}, nil, nil},
+		{"exp after it", strict, object{"exp": json.Number("253402300800")}, identity.ErrTokenMalformed, []string{"exp"}},
+		{"exp larger than any float", strict, object{"exp": json.Number("1e400")}, identity.ErrTokenMalformed, []string{"exp"}},
+		{"exp larger than int64", strict, object{"exp": json.Number("9223372036854775808")}, identity.ErrTokenMalformed, nil},
+		{"exp negative", strict, object{"exp": -1}, identity.ErrTokenMalformed, nil},
+		{"exp zero", strict, object{"exp": 0}, identity.ErrTokenExpired, nil},
+		{"exp minus zero", strict, object{"exp": json.Number("-0")}, identity.ErrTokenExpired, nil},
+		{"exp text", strict, object{"exp": fmt.Sprint(at(time.Hour))}, identity.ErrTokenMalformed, nil},
+		{"exp NaN as text", strict, object{"exp": "NaN"}, identity.ErrTokenMalformed, nil},
+		{"exp true", strict, object{"exp": true}, identity.ErrTokenMalformed, nil},
+		{"exp null", strict, object{"exp": nil}, identity.ErrTokenMalformed, nil},
+		{"exp a list", strict, object{"exp": []int64{at(time.Hour)}}, identity.ErrTokenMalformed, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			user, err := newVerifier(t, keys, tt.config).Verify(t.Context(), key.token(with(t, alice(t), tt.change)))
+			checkRefusal(t, err, tt.want, tt.says...)
+			if (user == nil) != (tt.want != nil) {
+				t.Errorf("Verify() gave the user %+v with the error %v", user, err)
+			}
+		})
+	}
+}
+
+// An expired ID token that is called expired would make a client refresh for ever. So every pair of
+// faults is tried, and the one that DESIGN names first must win.
+func TestVerifyNamesTheFirstFault(t *testing.T) {
+	key := edDSA()
+	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	faults := []struct {
+		name           string
+		header, claims object
+		spoil          func(string) string
+		want           error
+	}{
+		{"size", nil, object{"big": strings.Repeat("x", 16<<10)}, nil, identity.ErrTokenTooLarge},
+		{"form", nil, nil, func(token string) string { return token + "." }, identity.ErrTokenMalformed},
+		{"header", object{"crit": []string{"b64"}}, nil, nil, identity.ErrTokenMalformed},
+		{"algorithm", object{"alg": "HS256"}, nil, nil, identity.ErrTokenSignature},
+		{"typ of the header", object{"typ": "logout+jwt"}, nil, nil, identity.ErrTokenNotAccepted},
+		{"iss", nil, object{"iss": "https://evil.example"}, nil, identity.ErrTokenNotAccepted},
+		{"typ", nil, object{"typ": "ID"}, nil, identity.ErrTokenNotAccepted},
+		{"aud", nil, object{"aud": "billing"}, nil, identity.ErrTokenNotAccepted},
+		{"sub", nil, object{"sub": gone}, nil, identity.ErrTokenNotAccepted},
+		{"nbf", nil, object{"nbf": at(time.Hour)}, nil, identity.ErrTokenNotYetValid},
+		{"iat", nil, object{"iat": at(time.Hour)}, nil, identity.ErrTokenNotYetValid},
+		{"exp", nil, object{"exp": at(-time.Hour)}, nil, identity.ErrTokenExpired},
+		{"key", object{"kid": "nobody's"}, nil, nil, identity.ErrKeyUnknown},
+		{"signature", nil, nil, func(token string) string { return spoilSignature(token) }, identity.ErrTokenSignature},
+	}
+	// The four claims share a reason; the detail tells them apart.
+	words := map[string]string{"typ of the header": "typ in the header", "iss": "iss is", "typ": "typ is", "aud": "aud is", "sub": "sub is", "nbf": "nbf is", "iat": "iat is"}
+	for i, first := range faults {
+		for _, second := range faults[i+1:] {
+			t.Run(first.name+" and "+second.name, func(t *testing.T) {
+				header := with(t, with(t, key.header(), second.header), first.header)
+				token := key.sign(header, with(t, with(t, alice(t), second.claims), first.claims))
+				for _, fault := range []func(string) string{second.spoil, first.spoil} {
+					if fault != nil {
+						token = fault(token)
+					}
+				}
+				_, err := verifier.Verify(t.Context(), token)
+				checkRefusal(t, err, first.want, words[first.name])
+			})
+		}
+	}
+}
+
+// spoilSignature changes one bit in the middle of the signature.
+func spoilSignature(token string) string {
+	dot := strings.LastIndexByte(token, '.')
+	signature := must(strictBase64.DecodeString(token[dot+1:]))
+	signature[len(signature)/2] ^= 1
+	return token[:dot+1] + base64url(signature)
+}
+
+// A realm that is trusted for its own tokens must not make those of its neighbour.
+func TestVerifyKeepsIssuersApart(t *testing.T) {
+	// The same key id in both, as happens when a realm is copied.
+	ours, theirs := signer{"k", "EdDSA", edKey()}, signer{"k", "EdDSA", otherEdKey()}
+	const otherIssuer = "https://sso.example.com/realms/other"
+	verifier := newVerifier(t, nil, VerifierConfig{Issuers: []Issuer{
+		{Names: []string{localIssuer, "https://public.example.com/realms/local"}, Keys: newKeys(t, certsOf(ours))},
+		{Names: []string{otherIssuer}, Keys: newKeys(t, certsOf(theirs, signer{"only-theirs", "ES256", p256Key()}))},
+	}})
+	for _, tt := range []struct {
+		name   string
+		signer signer
+		issuer string
+		want   error
+	}{
+		{"ours by our key", ours, localIssuer, nil},
+		{"our public name by our key", ours, "https://public.example.com/realms/local", nil},
+		{"theirs by their key", theirs, otherIssuer, nil},
+		{"ours by their key", theirs, localIssuer, identity.ErrTokenSignature},
+		{"theirs by our key", ours, otherIssuer, identity.ErrTokenSignature},
+		{"ours by a key that only they have", signer{"only-theirs", "ES256", p256Key()}, localIssuer, identity.ErrKeyUnknown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := verifier.Verify(t.Context(), tt.signer.token(with(t, alice(t), object{"iss": tt.issuer})))
+			checkRefusal(t, err, tt.want)
+		})
+	}
+}
+
+func TestNewVerifierRefusesWhatCannotBeMeant(t *testing.T) {
+	keys := newKeys(t, certs())
+	issuer := Issuer{Names: []string{localIssuer}, Keys: keys}
+	for _, tt := range []struct {
+		name   string
+		config VerifierConfig
+		says   string
+	}{
+		{"no issuer", VerifierConfig{Audience: []string{"a"}}, "needs an issuer"},
+		{"an issuer without a name", VerifierConfig{Issuers: []Issuer{{Keys: keys}}, Audience: []string{"a"}}, "name and keys"},
+		{"an issuer without keys", VerifierConfig{Issuers: []Issuer{{Names: []string{"x"}}}, Audience: []string{"a"}}, "name and keys"},
+		{"an empty issuer", VerifierConfig{Issuers: []Issuer{{Names: []string{""}, Keys: keys}}, Audience: []string{"a"}}, "empty"},
+		{"an issuer twice", VerifierConfig{Issuers: []Issuer{issuer, issuer}, Audience: []string{"a"}}, "twice"},
+		{"no audience", VerifierConfig{Issuers: []Issuer{issuer}}, "needs an audience"},
+		{"an empty audience", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a", ""}}, "needs an audience"},
+		{"account, which is in every user's tokens", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a", "account"}}, `"account"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := NewVerifier(tt.config)
+			if err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("NewVerifier() = %v, want an error that says %q", err, tt.says)
+			}
+		})
+	}
+}
