@@ -63,8 +63,9 @@ func roles(access any) []string {
 	return list(object["roles"])
 }
 
-// list reads a list of strings; never nil.
+// list reads a list of strings; never nil. One string is not a list of one: a mapper's slip gives no role.
 func list(value any) []string {
-	items, _ := stringOrList(value)
-	return append([]string{}, items...)
+	items, _ := value.([]any)
+	texts, _ := stringOrList(items)
+	return append([]string{}, texts...)
 }
