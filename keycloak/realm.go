@@ -24,7 +24,7 @@ func NewRealm(serverURL, name string) (Realm, error) {
 		return Realm{}, errors.New("keycloak: the server URL must begin with http:// or https:// and name a host")
 	case parsed.User != nil:
 		return Realm{}, errors.New("keycloak: the server URL must not hold a user name or a password")
-	case parsed.RawQuery != "" || parsed.Fragment != "":
+	case parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
 		return Realm{}, errors.New("keycloak: the server URL must not hold a query or a fragment")
 	case name == "" || strings.ContainsAny(name, "/;"):
 		return Realm{}, fmt.Errorf("keycloak: %q can't be the name of a realm", name)

@@ -1,0 +1,48 @@
+package keycloak
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNewRealm(t *testing.T) {
+	for _, tt := range []struct{ server, name, issuer string }{
+		{"http://localhost:8080", "local", "http://localhost:8080/realms/local"},
+		{"http://localhost:8080/", "local", "http://localhost:8080/realms/local"},
+		{"https://sso.example.com/auth", "Shop", "https://sso.example.com/auth/realms/Shop"},
+		{"https://sso.example.com/a/b//", "shop", "https://sso.example.com/a/b/realms/shop"},
+		{"http://[::1]:8080", "local", "http://[::1]:8080/realms/local"},
+		{"http://localhost:8080", "my shop", "http://localhost:8080/realms/my%20shop"},
+		{"http://localhost:8080", "a?b#c%d", "http://localhost:8080/realms/a%3Fb%23c%25d"},
+		{"http://localhost:8080#", "local", "http://localhost:8080/realms/local"},
+	} {
+		realm, err := NewRealm(tt.server, tt.name)
+		if err != nil || realm.Issuer() != tt.issuer {
+			t.Errorf("NewRealm(%q, %q).Issuer() = %q, %v; want %q", tt.server, tt.name, realm.Issuer(), err, tt.issuer)
+		}
+	}
+}
+
+func TestNewRealmRefuses(t *testing.T) {
+	for _, tt := range []struct{ server, name, says string }{
+		{"", "local", "http:// or https://"},
+		{"localhost:8080", "local", "http:// or https://"},
+		{"ftp://localhost", "local", "http:// or https://"},
+		{"http://", "local", "name a host"},
+		{"http:///realms", "local", "name a host"},
+		{"http:localhost", "local", "name a host"},
+		{"http://admin:canary@localhost", "local", "user name or a password"},
+		{"http://admin:canary@local host", "local", "can't be parsed"},
+		{"http://localhost?x=1", "local", "query"},
+		{"http://localhost?", "local", "query"}, // what follows the question mark would be a query
+		{"http://localhost#x", "local", "fragment"},
+		{"http://localhost", "", "name of a realm"},
+		{"http://localhost", "a/b", "name of a realm"},
+		{"http://localhost", "a;b", "name of a realm"}, // Keycloak refuses such paths
+	} {
+		_, err := NewRealm(tt.server, tt.name)
+		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("NewRealm(%q, %q) = %v, want an error that says %q and no password", tt.server, tt.name, err, tt.says)
+		}
+	}
+}
