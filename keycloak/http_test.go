@@ -1,0 +1,213 @@
+package keycloak
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// hijack answers with raw bytes and hangs up.
+func hijack(raw string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, raw)
+	}
+}
+
+func html(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.ParseForm()
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(status)
+		// Careless pages show what they were sent.
+		fmt.Fprintf(w, "<html><body>Oops! %v</body></html>", r.Form)
+	}
+}
+
+// bomb is some megabytes in some kilobytes.
+var bomb = sync.OnceValue(func() string {
+	var packed strings.Builder
+	writer := gzip.NewWriter(&packed)
+	writer.Write(make([]byte, 8<<20))
+	writer.Close()
+	return packed.String()
+})
+
+func gzipped(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Encoding", "gzip")
+	io.WriteString(w, bomb())
+}
+
+// Whatever is not Keycloak's own answer is the realm's failure, never a caller's, and shows nothing of
+// what it was sent.
+func TestBadAnswers(t *testing.T) {
+	const anyCall = ""
+	for _, tt := range []struct {
+		name, call string // anyCall: each of them
+		handler    http.HandlerFunc
+		says       string
+	}{
+		{"a page", anyCall, html(200), "answer 200"},
+		{"a page with 400", anyCall, html(400), "answer 400 is not one of Keycloak's"},
+		{"a page with 401", anyCall, html(401), "answer 401"},
+		{"a page with 404", anyCall, html(404), "answer 404"},
+		{"502 of a proxy", anyCall, html(502), "answer 502"},
+		{"503 without a body", anyCall, answers(503, ""), "answer 503"},
+		{"500 with Keycloak's words", anyCall, answers(500, `{"error":"unknown_error","error_description":"For more on this error consult the server log."}`), "answer 500"},
+		{"500 that claims invalid_grant", anyCall, answers(500, `{"error":"invalid_grant","error_description":"Account disabled"}`), "answer 500"},
+		{"429", anyCall, answers(429, `{"error":"invalid_grant"}`), "answer 429"},
+		{"408", anyCall, answers(408, `{"error":"invalid_grant"}`), "answer 408"},
+		{"201", anyCall, answers(201, tokens), "answer 201"},
+		{"200 without a body", anyCall, answers(200, ""), "answer 200"},
+		{"400 without a body", anyCall, answers(400, ""), "answer 400"},
+		{"400 null", anyCall, answers(400, "null"), "answer 400"},
+		{"400 with a list", anyCall, answers(400, `[{"error":"invalid_grant"}]`), "answer 400"},
+		{"400 with an empty error", anyCall, answers(400, `{"error":""}`), "answer 400"},
+		{"400 with a number", anyCall, answers(400, `{"error":5}`), "answer 400"},
+		{"400 of another server", anyCall, answers(400, `{"message":"canary","code":17}`), "answer 400"},
+		{"400 cut in the middle of JSON", anyCall, answers(400, `{"error":"invalid_grant","error_desc`), "answer 400"},
+
+		{"204 for tokens", "login", answers(204, ""), "answer 204"},
+		{"204 for a refresh", "refresh", answers(204, ""), "answer 204"},
+		{"200 null", "login", answers(200, "null"), "no bearer token"},
+		{"200 with a list", "login", answers(200, "["+tokens+"]"), "not a JSON object"},
+		{"200 with text", "login", answers(200, `"`+canary+`"`), "not a JSON object"},
+		{"200 of another shape", "login", answers(200, `{"token":"canary"}`), "no bearer token"},
+		{"200 with an error", "login", answers(200, `{"error":"invalid_grant"}`), "no bearer token"},
+		{"200 with an empty token", "login", answers(200, with(t, tokens, object{"access_token": ""})), "no bearer token"},
+		{"200 with a token bound to a key", "login", answers(200, with(t, tokens, object{"token_type": "DPoP"})), "no bearer token"},
+		{"200 without token_type", "refresh", answers(200, with(t, tokens, object{"token_type": gone})), "no bearer token"},
+		{"200 with a number for the token", "refresh", answers(200, with(t, tokens, object{"access_token": 5})), "not a JSON object"},
+		{"200 with text for a number", "login", answers(200, with(t, tokens, object{"expires_in": "canary"})), "not a JSON object"},
+		{"200 with a number past all numbers", "login", answers(200, strings.Replace(tokens, ":300,", ":1e999,", 1)), "not a JSON object"},
+		{"200 cut in the middle of JSON", "login", answers(200, tokens[:60]), "not a JSON object"},
+		// Without its refresh_token form value Keycloak asks for confirmation, with a page.
+		{"200 for a logout", "logout", html(200), "answer 200"},
+
+		{"a length that is too long", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + tokens), "cut short"},
+		{"chunks that end early", anyCall, hijack("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + tokens[:60]), "cut short"},
+		{"a header that is cut off", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Le"), ""},
+		{"a connection that is closed", anyCall, hijack(""), ""},
+		{"another protocol", anyCall, hijack("SSH-2.0-OpenSSH_9.9\r\n"), ""},
+		{"a status that is none", anyCall, hijack("HTTP/1.1 9999 " + canary + "\r\n\r\n"), ""},
+		{"larger than a megabyte", anyCall, answers(200, with(t, tokens, object{"x": strings.Repeat("x", maxAnswerBytes)})), "larger than 1048576 bytes"},
+		{"larger once unpacked", anyCall, gzipped, "larger than 1048576 bytes"},
+		{"gzip that is none", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), ""},
+		{"a header without end", anyCall, hijack("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), ""},
+	} {
+		for call, do := range calls {
+			if tt.call != anyCall && tt.call != call {
+				continue
+			}
+			t.Run(call+": "+tt.name, func(t *testing.T) {
+				err := do(t.Context(), newClient(t, tt.handler))
+				checkUnavailable(t, err, tt.says)
+			})
+		}
+	}
+}
+
+func checkUnavailable(t *testing.T, err error, says string) {
+	t.Helper()
+	if !errors.Is(err, identity.ErrRealmUnavailable) {
+		t.Fatalf("got %v, want %v", err, identity.ErrRealmUnavailable)
+	}
+	checkOneMeaning(t, err)
+	if !strings.Contains(err.Error(), says) {
+		t.Errorf("the error is %q; it doesn't say %q", err, says)
+	}
+	checkNoLeak(t, err)
+}
+
+func TestAnswerOfExactlyTheBound(t *testing.T) {
+	padding := maxAnswerBytes - len(with(t, tokens, object{"x": ""}))
+	client := newClient(t, answers(200, with(t, tokens, object{"x": strings.Repeat("x", padding)})))
+	if _, err := client.Login(t.Context(), aliceSignsIn()); err != nil {
+		t.Error(err)
+	}
+}
+
+// To follow a redirect would carry a password to a place that nobody configured.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	var reached atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+	defer elsewhere.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for _, target := range []string{elsewhere.URL, "/here", "//" + strings.TrimPrefix(elsewhere.URL, "http://"), ""} {
+			for call, do := range calls {
+				t.Run(fmt.Sprintf("%s %d to %q", call, status, target), func(t *testing.T) {
+					var asked atomic.Int32
+					err := do(t.Context(), newClient(t, func(w http.ResponseWriter, r *http.Request) {
+						asked.Add(1)
+						if target != "" {
+							w.Header().Set("Location", target)
+						}
+						w.WriteHeader(status)
+					}))
+					checkUnavailable(t, err, "KEYCLOAK_SERVER_URL")
+					if asked.Load() != 1 {
+						t.Errorf("asked %d times, want once", asked.Load())
+					}
+				})
+			}
+		}
+	}
+	if n := reached.Load(); n != 0 {
+		t.Errorf("the target was called %d times", n)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	for call, do := range calls {
+		t.Run(call, func(t *testing.T) {
+			client := NewClient(ClientConfig{
+				Realm: must(NewRealm("http://"+address, "local")), ClientSecret: identity.NewSecret(canary),
+			})
+			checkUnavailable(t, do(t.Context(), client), address)
+		})
+	}
+}
+
+func TestServersThatHang(t *testing.T) {
+	for name, begin := range map[string]func(http.ResponseWriter){
+		"before the answer": func(http.ResponseWriter) {},
+		"in the middle of the body": func(w http.ResponseWriter) {
+			io.WriteString(w, tokens[:60])
+			http.NewResponseController(w).Flush()
+		},
+	} {
+		for call, do := range calls {
+			t.Run(call+" "+name, func(t *testing.T) {
+				done := make(chan bool)
+				client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+					begin(w)
+					<-done
+				}, timeout(20*time.Millisecond))
+				defer close(done)
+				checkUnavailable(t, do(t.Context(), client), "deadline")
+			})
+		}
+	}
+}

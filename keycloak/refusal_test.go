@@ -1,0 +1,144 @@
+package keycloak
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// A refused is an answer of Keycloak 26.7.4 that was observed, and what it must become.
+type refused struct {
+	status            int
+	code, description string
+	want              error
+	says              string // the setting or the switch to change, where the fault is ours
+}
+
+// atEveryEndpoint may come whatever was asked.
+var atEveryEndpoint = []refused{
+	{404, "Realm does not exist", "", identity.ErrRealmRefusesUs, "KEYCLOAK_REALM_NAME"},
+	{404, "HTTP 404 Not Found", "", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL"},
+	{404, "Unable to find matching target resource method", "", identity.ErrRealmRefusesUs, "path prefix in KEYCLOAK_SERVER_URL"},
+	{405, "HTTP 405 Method Not Allowed", "", identity.ErrRealmRefusesUs, ""},
+	{400, "missingNormalization", "Request path not normalized", identity.ErrRealmRefusesUs, ""},
+	{400, "invalidCharacter", "Request path contains invalid character ';'", identity.ErrRealmRefusesUs, ""},
+	{403, "access_denied", "Realm not enabled", identity.ErrRealmRefusesUs, "enable the realm"},
+	{403, "invalid_request", "HTTPS required", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL to an https URL"},
+	{403, "Invalid origin", "", identity.ErrRealmRefusesUs, ""},
+	{400, "invalid_request", "Missing form parameter: grant_type", identity.ErrRealmRefusesUs, ""},
+	{400, "unsupported_grant_type", "Unsupported grant_type", identity.ErrRealmRefusesUs, ""},
+	{400, "invalid_request", "duplicated parameter", identity.ErrRealmRefusesUs, ""},
+	{401, "invalid_client", "Invalid client or Invalid client credentials", identity.ErrRealmRefusesUs, "KEYCLOAK_CLIENT_ID"},
+	{401, "unauthorized_client", "Invalid client or Invalid client credentials", identity.ErrRealmRefusesUs, "KEYCLOAK_CLIENT_SECRET_KEY"},
+	{400, "invalid_client", "Bearer-only not allowed", identity.ErrRealmRefusesUs, "KEYCLOAK_CLIENT_ID must name a confidential client"},
+	{400, "invalid_request", "DPoP proof is missing", identity.ErrRealmRefusesUs, ""},
+	{401, "never seen before", "", identity.ErrRealmRefusesUs, "admin console"},
+	{403, "never seen before", "", identity.ErrRealmRefusesUs, "admin console"},
+	{418, "never seen before", "", identity.ErrRealmRefusesUs, "admin console"},
+}
+
+var refusedAt = map[string][]refused{
+	"login": {
+		{400, "invalid_grant", "Invalid user credentials", identity.ErrBadCredentials, ""},
+		{401, "invalid_grant", "Invalid user credentials", identity.ErrBadCredentials, ""}, // before 26.6
+		{400, "invalid_grant", "A text that a later release has", identity.ErrBadCredentials, ""},
+		{400, "invalid_grant", "", identity.ErrBadCredentials, ""},
+		{400, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
+		{401, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""}, // before 26.6
+		{400, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
+		{400, "invalid_grant", "Session not active", identity.ErrBadCredentials, ""}, // a text of refreshes means nothing here
+		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrLoginNotAllowed, "Direct access grants"},
+		{400, "invalid_client", "Client requires user consent", identity.ErrRealmRefusesUs, "Consent required"},
+		{400, "invalid_scope", "Invalid scopes: openid profile email", identity.ErrRealmRefusesUs, "LOGIN_SCOPE"},
+		{400, "not_allowed", "Offline tokens not allowed for the user or client", identity.ErrRealmRefusesUs, "LOGIN_SCOPE asks for offline_access"},
+		{401, "invalid_request", "Missing parameter: username", identity.ErrRealmRefusesUs, ""},
+	},
+	"refresh": {
+		{400, "invalid_request", "No refresh token", identity.ErrRealmRefusesUs, ""},
+		{400, "invalid_grant", "Invalid refresh token", identity.ErrRefreshInvalid, ""},
+		{401, "invalid_grant", "Invalid refresh token", identity.ErrRefreshInvalid, ""}, // before 26.6
+		{400, "invalid_grant", "A text that a later release has", identity.ErrRefreshInvalid, ""},
+		{400, "invalid_grant", "Token is not active", identity.ErrRefreshExpired, ""},
+		{400, "invalid_grant", "Session not active", identity.ErrSessionEnded, ""},
+		{400, "invalid_grant", "Client session not active", identity.ErrSessionEnded, ""},
+		{400, "invalid_grant", "Session doesn't have required client", identity.ErrSessionEnded, ""},
+		{400, "invalid_grant", "Invalid refresh token. Token client and authorized client don't match", identity.ErrRefreshInvalid, ""},
+		{400, "invalid_grant", "Stale token", identity.ErrSessionEnded, ""},
+		{400, "invalid_grant", "Invalid token issuer. Expected 'https://sso.example.com/realms/local'", identity.ErrRefreshInvalid, ""},
+		{400, "invalid_grant", "User disabled", identity.ErrSessionEnded, ""},
+		{400, "invalid_grant", "Offline user session not found", identity.ErrSessionEnded, ""},
+		{400, "invalid_grant", "Maximum allowed refresh token reuse exceeded", identity.ErrRefreshReused, ""},
+		{400, "invalid_grant", "Account disabled", identity.ErrRefreshInvalid, ""}, // a text of logins means nothing here
+		{400, "invalid_scope", "Invalid scopes: nope", identity.ErrRealmRefusesUs, "LOGIN_SCOPE"},
+		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrRealmRefusesUs, ""},
+	},
+	"logout": {
+		{400, "invalid_grant", "Invalid refresh token", identity.ErrRefreshInvalid, ""},
+		{400, "invalid_grant", "Invalid refresh token. Token client and authorized client don't match", identity.ErrRefreshInvalid, ""},
+		{400, "invalid_grant", "Invalid token issuer. Expected 'https://sso.example.com/realms/local'", identity.ErrRefreshInvalid, ""},
+	},
+}
+
+func TestRefusals(t *testing.T) {
+	for call, rows := range refusedAt {
+		for _, tt := range append(append([]refused{}, rows...), atEveryEndpoint...) {
+			t.Run(fmt.Sprintf("%s %d %s %s", call, tt.status, tt.code, tt.description), func(t *testing.T) {
+				body := object{"error": tt.code}
+				if tt.description != "" {
+					body["error_description"] = tt.description
+				}
+				err := calls[call](t.Context(), newClient(t, answers(tt.status, toJSON(body))))
+				if !errors.Is(err, tt.want) {
+					t.Fatalf("got %v, want %v", err, tt.want)
+				}
+				checkOneMeaning(t, err)
+				refusal, ok := errors.AsType[*Refusal](err)
+				if !ok {
+					t.Fatalf("got %#v, want a Refusal", err)
+				}
+				if refusal.Status != tt.status || refusal.Code != tt.code || refusal.Description != tt.description {
+					t.Errorf("got %+v", refusal)
+				}
+				for _, word := range []string{"keycloak: " + call + ": ", fmt.Sprint(tt.status), fmt.Sprintf("%q", tt.description), tt.says} {
+					if !strings.Contains(err.Error(), word) {
+						t.Errorf("the error is %q; it doesn't say %q", err, word)
+					}
+				}
+				checkNoLeak(t, err)
+			})
+		}
+	}
+}
+
+// meanings are all that an answer of Keycloak's can become.
+var meanings = []error{
+	identity.ErrBadCredentials, identity.ErrAccountDisabled, identity.ErrAccountNotReady, identity.ErrLoginNotAllowed,
+	identity.ErrRefreshExpired, identity.ErrSessionEnded, identity.ErrRefreshReused, identity.ErrRefreshInvalid,
+	identity.ErrRealmUnavailable, identity.ErrRealmRefusesUs,
+}
+
+// checkOneMeaning holds that no row of a table of errors can take an error that is for another.
+func checkOneMeaning(t *testing.T, err error) {
+	t.Helper()
+	var found []error
+	for _, meaning := range meanings {
+		if errors.Is(err, meaning) {
+			found = append(found, meaning)
+		}
+	}
+	if len(found) != 1 {
+		t.Errorf("%v means %v, want one thing", err, found)
+	}
+}
+
+// A stranger's text is for a log, and must not fill it, nor break its lines.
+func TestRefusalBoundsAStrangersText(t *testing.T) {
+	long := strings.Repeat("ü", 10_000)
+	err := calls["login"](t.Context(), newClient(t, answers(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
+	if !errors.Is(err, identity.ErrRealmRefusesUs) || len(err.Error()) > 1000 || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %d bytes: %v", len(err.Error()), err)
+	}
+}
