@@ -64,7 +64,7 @@ type Config struct {
 
 // readConfig reads the settings from environ, whose entries are NAME=value, and from a file in dir:
 // .local.env where RUNTIME_ENV is local or unset, .env where it is anything else. The environment wins
-// over the file; a missing file is no fault, and an empty value is an absent one. Every fault is
+// over the file; a missing file is no fault. An empty value is an absent one, but for RUNTIME_ENV. Every fault is
 // reported, by the name of the setting and with what is expected; no secret is shown.
 func readConfig(environ []string, dir string) (Config, error) {
 	var f faults
@@ -115,12 +115,11 @@ func readValues(environ []string, dir string, f *faults) map[string]string {
 	process := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if value != "" || name == "RUNTIME_ENV" { // empty isn't local
-			process[name] = value
-		}
+		process[name] = value
 	}
+	runtime, set := process["RUNTIME_ENV"]
 	name := ".local.env"
-	if runtime, set := process["RUNTIME_ENV"]; set && runtime != "local" {
+	if set && runtime != "local" {
 		name = ".env"
 	}
 	values, err := godotenv.Read(filepath.Join(dir, name))
@@ -130,8 +129,12 @@ func readValues(environ []string, dir string, f *faults) map[string]string {
 			f.add(name, "can't be read: expected lines NAME=value, with quotes around a value that holds a space, a # or a quote")
 		}
 	}
-	maps.DeleteFunc(values, func(name, value string) bool { return value == "" || name == "RUNTIME_ENV" })
+	delete(values, "RUNTIME_ENV") // it has chosen the file
 	maps.Copy(values, process)
+	maps.DeleteFunc(values, func(_, value string) bool { return value == "" })
+	if set && runtime == "" { // empty isn't local
+		values["RUNTIME_ENV"] = "production"
+	}
 	return values
 }
 

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// needed are the settings without which nothing works.
+var needed = []string{
+	"KEYCLOAK_SERVER_URL=http://localhost:8080/", "KEYCLOAK_REALM_NAME=shop",
+	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush",
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c, err := readConfig(needed, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name      string
+		got, want any
+	}{
+		{"Local", c.Local, true},
+		{"Addr", c.Addr, "127.0.0.1:8000"},
+		{"Realm", c.Realm.Issuer(), "http://localhost:8080/realms/shop"},
+		{"Issuers", c.Issuers, []string{"http://localhost:8080/realms/shop"}},
+		{"Audience", c.Audience, []string{"shop-api"}},
+		{"AuthorizedParty", c.AuthorizedParty, "shop-api"},
+		{"ClientSecret", c.ClientSecret.Reveal(), "hush"},
+		{"LoginScope", c.LoginScope, "openid profile email"},
+		{"KeycloakTimeout", c.KeycloakTimeout, 8 * time.Second},
+		{"RequestTimeout", c.RequestTimeout, 15 * time.Second},
+		{"RefreshGrace", c.RefreshGrace, 10 * time.Second},
+		{"TokenMaxBytes", c.TokenMaxBytes, 16 << 10},
+		{"KeysMaxAge", c.KeysMaxAge, 24 * time.Hour},
+		{"CORSOrigins", c.CORSOrigins, []string{"http://localhost:*", "http://127.0.0.1:*"}},
+	} {
+		if fmt.Sprint(tt.got) != fmt.Sprint(tt.want) {
+			t.Errorf("%s is %v, want %v", tt.name, tt.got, tt.want)
+		}
+	}
+}
+
+func TestConfigProduction(t *testing.T) {
+	for _, runtime := range []string{"prod", "production", "Local", " local", ""} {
+		c, err := readConfig(append(slices.Clone(needed), "RUNTIME_ENV="+runtime), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Local || c.Addr != ":8000" || len(c.CORSOrigins) != 0 {
+			t.Errorf("RUNTIME_ENV=%q: local %v, address %s, origins %v; want production", runtime, c.Local, c.Addr, c.CORSOrigins)
+		}
+	}
+	c, err := readConfig(append(slices.Clone(needed), "RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=http://keycloak:8080"), t.TempDir())
+	if err != nil || len(c.Warnings) != 1 {
+		t.Errorf("plain http to another machine: %v, %v; want one warning", c.Warnings, err)
+	}
+}
+
+// An audience that is set is the only one: azp no longer counts.
+func TestConfigAudience(t *testing.T) {
+	c, err := readConfig(append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=shop, web ", "KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop"), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(c.Audience, []string{"shop", "web"}) || c.AuthorizedParty != "" || len(c.Issuers) != 2 {
+		t.Errorf("audience %q, authorized party %q, issuers %q", c.Audience, c.AuthorizedParty, c.Issuers)
+	}
+}
+
+// Every fault is named, with what is expected, in one report. No secret is shown.
+func TestConfigFaults(t *testing.T) {
+	const canary = "canary-5f0c"
+	for _, tt := range []struct {
+		name    string
+		environ []string
+		want    []string // the names of the settings at fault, in any order
+	}{
+		{"nothing is set", nil,
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY"}},
+		{"empty is absent", []string{"KEYCLOAK_SERVER_URL=", "KEYCLOAK_REALM_NAME=", "KEYCLOAK_CLIENT_ID=", "KEYCLOAK_CLIENT_SECRET_KEY="},
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY"}},
+		{"numbers and durations", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
+			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE", "REQUEST_TIMEOUT"}},
+		{"ranges", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
+			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE", "REQUEST_TIMEOUT"}},
+		{"a request shorter than a call", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=10s", "REQUEST_TIMEOUT=10s"), []string{"REQUEST_TIMEOUT"}},
+		{"address of other machines in local", append(slices.Clone(needed), "ADDR=:8000"), []string{"ADDR"}},
+		{"address without a port", append(slices.Clone(needed), "ADDR=localhost"), []string{"ADDR"}},
+		{"two secrets", append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY"}},
+		{"secret file missing", append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/nowhere"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
+		{"secret file empty", append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
+		{"account as audience", append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=shop,account"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"the client named account", append(slices.Clone(needed), "KEYCLOAK_CLIENT_ID=account"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"an empty audience", append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=shop,,web"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"an empty issuer", append(slices.Clone(needed), "KEYCLOAK_ISSUER=https://a,"), []string{"KEYCLOAK_ISSUER"}},
+		{"an origin with a path", append(slices.Clone(needed), "CORS_ORIGINS=https://app.example.com/"), []string{"CORS_ORIGINS"}},
+		{"an origin without a scheme", append(slices.Clone(needed), "CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
+		{"blank scope", append(slices.Clone(needed), "LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},
+		{"no URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL, KEYCLOAK_REALM_NAME"}},
+		{"a password in the URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@localhost:8080"), []string{"KEYCLOAK_SERVER_URL, KEYCLOAK_REALM_NAME"}},
+		{"a password in a URL that can't be parsed", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL, KEYCLOAK_REALM_NAME"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := readConfig(tt.environ, t.TempDir())
+			if err == nil {
+				t.Fatal("the settings were accepted")
+			}
+			var got []string
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				name, _, _ := strings.Cut(line, ": ")
+				got = append(got, name)
+			}
+			slices.Sort(got)
+			slices.Sort(tt.want)
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("faults of %q, want of %q; the report:\n%v", got, tt.want, err)
+			}
+			if strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "hush") {
+				t.Errorf("the report shows a secret:\n%v", err)
+			}
+		})
+	}
+}
+
+func TestConfigFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const common = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nRUNTIME_ENV=prod\n"
+	write(".local.env", common+"KEYCLOAK_CLIENT_ID=from-local\nKEYCLOAK_CLIENT_SECRET_KEY='pa$$wo\"rd#1'\n")
+	write(".env", common+"KEYCLOAK_CLIENT_ID=from-env\nKEYCLOAK_CLIENT_SECRET_KEY=other\n")
+
+	local, err := readConfig(nil, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if local.ClientID != "from-local" || local.ClientSecret.Reveal() != `pa$$wo"rd#1` {
+		t.Errorf("client %q with secret %q; want those of .local.env", local.ClientID, local.ClientSecret.Reveal())
+	}
+	if !local.Local {
+		t.Error("RUNTIME_ENV in a file had an effect")
+	}
+	prod, err := readConfig([]string{"RUNTIME_ENV=prod"}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if prod.ClientID != "from-env" {
+		t.Errorf("client %q, want that of .env", prod.ClientID)
+	}
+	won, err := readConfig([]string{"KEYCLOAK_CLIENT_ID=from-process"}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if won.ClientID != "from-process" {
+		t.Errorf("client %q; the environment must win over the file", won.ClientID)
+	}
+
+	write(".local.env", "KEYCLOAK_CLIENT_SECRET_KEY=\"canary-5f0c\nan unfinished quote")
+	if _, err = readConfig(needed, dir); err == nil || !strings.Contains(err.Error(), ".local.env: can't be read") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("a file that can't be parsed: %v", err)
+	}
+}
+
+// A Config goes to the log when the server starts.
+func TestConfigIsLoggedWithoutSecret(t *testing.T) {
+	c, err := readConfig(append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c"), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c), c.LogValue().String()} {
+		if strings.Contains(text, "canary") {
+			t.Errorf("the secret shows in %s", text)
+		}
+	}
+}

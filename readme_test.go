@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// table is the rows of the README's table below a heading, their cells without backticks.
+func readmeTable(t *testing.T, heading string) [][]string {
+	t.Helper()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "\n"+heading+"\n")
+	if !found {
+		t.Fatalf("the README has no %s", heading)
+	}
+	if i := strings.Index(section, "\n## "); i >= 0 {
+		section = section[:i]
+	}
+	var rows [][]string
+	for line := range strings.Lines(section) {
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "|") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(strings.ReplaceAll(cells[i], "`", ""))
+		}
+		rows = append(rows, cells)
+	}
+	if len(rows) < 3 {
+		t.Fatalf("the README's %s has no table", heading)
+	}
+	return rows[2:] // past the head and its line
+}
+
+// Every setting has its line, in the order of the struct, and its default.
+func TestREADMESettings(t *testing.T) {
+	rows := readmeTable(t, "## Settings")
+	typ := reflect.TypeFor[settings]()
+	var names []string
+	for i := range typ.NumField() {
+		field := typ.Field(i)
+		name, preset := field.Tag.Get("env"), field.Tag.Get("envDefault")
+		names = append(names, name)
+		if i < len(rows) && rows[i][0] == name && preset != "" && rows[i][1] != preset {
+			t.Errorf("%s: the README's default is %q, the code's %q", name, rows[i][1], preset)
+		}
+	}
+	var documented []string
+	for _, row := range rows {
+		documented = append(documented, row[0])
+	}
+	if !slices.Equal(names, documented) {
+		t.Errorf("the README documents\n%q\nthe code has\n%q", documented, names)
+	}
+}
+
+// documentedErrors are the README's rows as CODE or CODE/REASON, each with its message.
+func documentedErrors(t *testing.T) map[string][]string {
+	t.Helper()
+	documented := map[string][]string{}
+	for _, row := range readmeTable(t, "## Errors") {
+		for reason := range strings.SplitSeq(row[2], ", ") {
+			key := strings.TrimSuffix(row[1]+"/"+reason, "/")
+			documented[key] = append(documented[key], row[3])
+		}
+	}
+	return documented
+}
+
+// The example settings are complete, and name nothing that doesn't exist.
+func TestExampleSettings(t *testing.T) {
+	text, err := os.ReadFile(".local.env.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var environ []string
+	for _, match := range regexp.MustCompile(`(?m)^#?\s*([A-Z_]+)=(.*)$`).FindAllStringSubmatch(string(text), -1) {
+		known := false
+		for i := range reflect.TypeFor[settings]().NumField() {
+			known = known || reflect.TypeFor[settings]().Field(i).Tag.Get("env") == match[1]
+		}
+		if !known {
+			t.Errorf("%s is no setting", match[1])
+		}
+		if !strings.HasPrefix(match[0], "#") {
+			environ = append(environ, fmt.Sprintf("%s=%s", match[1], match[2]))
+		}
+	}
+	if _, err := readConfig(environ, t.TempDir()); err != nil {
+		t.Error(err)
+	}
+}

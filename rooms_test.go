@@ -1,0 +1,100 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/cloakql/cloakql"
+
+// doors lists, for each room, the rooms that it may import. What isn't listed is forbidden, for tests too.
+// The map of the house is CONTRIBUTING.md; a new room gets a line here and there.
+var doors = map[string][]string{
+	"identity":        {},
+	"graphqlhttp":     {},
+	"limits":          {},
+	"e2e":             {}, // drives the built server from the outside
+	"authz":           {"identity"},
+	"keycloak":        {"identity"},
+	"graph/generated": {"identity"},
+	"graph":           {"graph/generated", "authz", "identity"},
+}
+
+// Rooms meet in identity and in main, and nowhere else.
+func TestDoors(t *testing.T) {
+	for file, imports := range importsOf(t) {
+		room := path.Dir(file)
+		if room == "." { // main opens every door
+			continue
+		}
+		allowed, known := doors[room]
+		if !known {
+			t.Errorf("%s: %s is no room of the house: put the file into one, or give the room its doors here", file, room)
+		}
+		for _, imported := range imports {
+			target, ours := strings.CutPrefix(imported, module+"/")
+			if ours && target != room && !slices.Contains(allowed, target) {
+				t.Errorf("%s imports %s; %s may import %v", file, target, room, allowed)
+			}
+		}
+	}
+}
+
+// The domain is the standard library's alone: every room imports it, so what it imports, all do.
+func TestDomainIsPure(t *testing.T) {
+	for file, imports := range importsOf(t) {
+		if path.Dir(file) != "identity" {
+			continue
+		}
+		for _, imported := range imports {
+			if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") && imported != module+"/identity" {
+				t.Errorf("%s imports %s", file, imported)
+			}
+		}
+	}
+}
+
+// importsOf reads the imports of every Go file, whatever its build tags.
+func importsOf(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		found[name] = nil
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			found[name] = append(found[name], imported)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) < 20 {
+		t.Fatalf("only %d Go files found", len(found))
+	}
+	return found
+}
