@@ -1,0 +1,459 @@
+package keycloak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+const grace = 10 * time.Second
+
+// ofSession is a refresh token that names a session, signed with a key that only Keycloak has.
+func ofSession(sid, jti string) identity.Secret {
+	header, payload := `{"alg":"HS512","typ" : "JWT","kid" : "0b1d"}`, toJSON(object{"sid": sid, "jti": jti, "typ": "Refresh"})
+	return identity.NewSecret(base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." + base64url([]byte("signature")))
+}
+
+// A counter exchanges tokens in two seconds each, and counts how often it was asked.
+type counter struct {
+	calls atomic.Int32
+	fail  error
+}
+
+func (c *counter) exchange(ctx context.Context, token identity.Secret) (*identity.OpenIDToken, error) {
+	n := c.calls.Add(1)
+	select {
+	case <-time.After(2 * time.Second):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if strings.HasSuffix(token.Reveal(), "forged") {
+		return nil, identity.ErrRefreshInvalid
+	}
+	if c.fail != nil {
+		return nil, c.fail
+	}
+	return &identity.OpenIDToken{
+		AccessToken: identity.NewSecret(fmt.Sprint("access ", n)), ExpiresIn: 300,
+		RefreshToken: new(identity.NewSecret("next")), RefreshExpiresIn: new(1800), Scope: []string{"openid"},
+	}, nil
+}
+
+// held tells how many answers are remembered or under way, and their bytes.
+func held(x *exchanges) (answers, bytes int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.known), x.bytes
+}
+
+// check presents a token and compares which exchange's answer comes.
+func check(t *testing.T, x *exchanges, token identity.Secret, want int) {
+	t.Helper()
+	got, err := x.do(t.Context(), token)
+	if err != nil || got.AccessToken.Reveal() != fmt.Sprint("access ", want) {
+		t.Errorf("got %v, %v; want the answer of exchange %d", got, err, want)
+	}
+}
+
+func TestCallersShareOneExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter := &counter{}
+		x := newExchanges(counter.exchange, grace)
+		first, leave := context.WithCancel(t.Context())
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			if _, err := x.do(first, refreshToken()); !errors.Is(err, context.Canceled) {
+				t.Errorf("the caller who left got %v, want %v", err, context.Canceled)
+			}
+		})
+		synctest.Wait()
+		for range 7 {
+			callers.Go(func() { check(t, x, refreshToken(), 1) })
+		}
+		time.Sleep(time.Second)
+		leave()
+		callers.Wait()
+		if n := counter.calls.Load(); n != 1 {
+			t.Errorf("exchanged %d times, want once", n)
+		}
+	})
+}
+
+// Cut off halfway, an exchange would cost the session: Keycloak has spent the token, and nobody has the next.
+func TestAnExchangeOutlivesItsOnlyCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter := &counter{}
+		x := newExchanges(counter.exchange, grace)
+		type key struct{}
+		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "trace"), time.Second)
+		defer cancel()
+		begin := time.Now()
+		if _, err := x.do(ctx, refreshToken()); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
+			t.Errorf("got %v after %v, want %v after a second", err, time.Since(begin), context.DeadlineExceeded)
+		}
+		time.Sleep(5 * time.Second)
+		check(t, x, refreshToken(), 1)
+	})
+}
+
+func TestAnAnswerIsRepeatedWithinTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lives := identity.OpenIDToken{ExpiresIn: 5, RefreshExpiresIn: new(8), AccessToken: identity.NewSecret("a")}
+		x := newExchanges(func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
+			answer := lives
+			return &answer, nil
+		}, grace)
+		for _, want := range []struct {
+			after            time.Duration
+			expires, refresh int
+		}{
+			{0, 5, 8},
+			{900 * time.Millisecond, 5, 8},
+			{3 * time.Second, 2, 5},
+			{6 * time.Second, 0, 2},
+			{9900 * time.Millisecond, 0, 0},
+		} {
+			if _, err := x.do(t.Context(), refreshToken()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(want.after)
+			got, err := x.do(t.Context(), refreshToken())
+			if err != nil || got.ExpiresIn != want.expires || *got.RefreshExpiresIn != want.refresh {
+				t.Errorf("after %v: %d and %d seconds are left, %v; want %d and %d", want.after, got.ExpiresIn, *got.RefreshExpiresIn, err, want.expires, want.refresh)
+			}
+			time.Sleep(grace + time.Second) // the next row starts anew
+		}
+		if lives.ExpiresIn != 5 || *lives.RefreshExpiresIn != 8 {
+			t.Error("the remembered answer itself was changed")
+		}
+	})
+}
+
+func TestARepeatedAnswerKeepsATokenWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newExchanges(func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
+			return &identity.OpenIDToken{ExpiresIn: 300}, nil
+		}, grace)
+		for range 2 {
+			got, err := x.do(t.Context(), refreshToken())
+			if err != nil || got.RefreshExpiresIn != nil {
+				t.Errorf("got %+v, %v; want no end", got, err)
+			}
+			time.Sleep(3 * time.Second)
+		}
+	})
+}
+
+func TestAfterTheGraceKeycloakIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter := &counter{}
+		x := newExchanges(counter.exchange, grace)
+		check(t, x, refreshToken(), 1)
+		time.Sleep(grace - time.Millisecond)
+		check(t, x, refreshToken(), 1)
+		check(t, x, identity.NewSecret("another"), 2) // tokens are kept apart
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		check(t, x, refreshToken(), 3)
+	})
+}
+
+func TestWithoutGraceExchangesAreStillShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter := &counter{}
+		x := newExchanges(counter.exchange, 0)
+		var callers sync.WaitGroup
+		for range 8 {
+			callers.Go(func() { check(t, x, refreshToken(), 1) })
+		}
+		callers.Wait()
+		check(t, x, refreshToken(), 2)
+		if answers, bytes := held(x); answers != 0 || bytes != 0 {
+			t.Errorf("%d answers and %d bytes are remembered, want none", answers, bytes)
+		}
+	})
+}
+
+func TestFailuresAreNotRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter := &counter{fail: identity.ErrRealmUnavailable}
+		x := newExchanges(counter.exchange, grace)
+		var callers sync.WaitGroup
+		for range 3 { // all who shared it hear of it
+			callers.Go(func() {
+				if _, err := x.do(t.Context(), refreshToken()); !errors.Is(err, counter.fail) {
+					t.Errorf("got %v, want %v", err, counter.fail)
+				}
+			})
+		}
+		callers.Wait()
+		counter.fail = nil
+		check(t, x, refreshToken(), 2)
+	})
+}
+
+func TestLogoutForgetsItsSession(t *testing.T) {
+	for name, with := range map[string]identity.Secret{
+		"by the token that was exchanged":      ofSession("s1", "1"),
+		"by the token that the exchange gave":  ofSession("s1", "2"),
+		"by another's token of the same login": ofSession("s1", "3"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				counter := &counter{}
+				x := newExchanges(counter.exchange, grace)
+				check(t, x, ofSession("s1", "1"), 1)
+				check(t, x, ofSession("s2", "1"), 2)
+				check(t, x, identity.NewSecret("opaque"), 3)
+				x.end(with)
+				check(t, x, ofSession("s2", "1"), 2)
+				check(t, x, identity.NewSecret("opaque"), 3)
+				check(t, x, ofSession("s1", "1"), 4)
+				// The forgotten answer's timer must not take the new one along.
+				time.Sleep(grace - 3*time.Second)
+				check(t, x, ofSession("s1", "1"), 4)
+				time.Sleep(grace)
+				synctest.Wait()
+				if answers, bytes := held(x); answers != 0 || bytes != 0 {
+					t.Errorf("%d answers and %d bytes are left", answers, bytes)
+				}
+			})
+		})
+	}
+}
+
+// A token that names no session is forgotten itself, and takes no other along.
+func TestLogoutByATokenThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter := &counter{}
+		x := newExchanges(counter.exchange, grace)
+		opaque := []identity.Secret{
+			identity.NewSecret("a"), identity.NewSecret("b.b.b"), identity.NewSecret("c." + base64url([]byte("{}")) + ".c"),
+			identity.NewSecret("d." + base64url([]byte(`{"sid":5}`)) + ".d"), ofSession("", "5"),
+		}
+		for i, token := range opaque {
+			check(t, x, token, i+1)
+		}
+		x.end(opaque[4])
+		for i, token := range opaque[:4] {
+			check(t, x, token, i+1)
+		}
+		check(t, x, opaque[4], 6)
+	})
+}
+
+// Signing out wins: the tokens of an exchange that it overtakes must not reach anyone.
+func TestLogoutWinsOverTheExchangeUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter := &counter{}
+		x := newExchanges(counter.exchange, grace)
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			if _, err := x.do(t.Context(), ofSession("s1", "1")); !errors.Is(err, identity.ErrSessionEnded) {
+				t.Errorf("got %v, want %v", err, identity.ErrSessionEnded)
+			}
+		})
+		callers.Go(func() {
+			if _, err := x.do(t.Context(), ofSession("s2", "1")); err != nil {
+				t.Errorf("the exchange of another session got %v", err)
+			}
+		})
+		time.Sleep(time.Second)
+		x.end(ofSession("s1", "2"))
+		callers.Wait()
+		synctest.Wait()
+		if answers, _ := held(x); answers != 1 {
+			t.Errorf("%d answers are remembered, want that of the other session", answers)
+		}
+	})
+}
+
+func TestRememberedAnswersAreBounded(t *testing.T) {
+	quick := func(answer *identity.OpenIDToken) func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
+		return func(context.Context, identity.Secret) (*identity.OpenIDToken, error) { return answer, nil }
+	}
+	fill := func(t *testing.T, x *exchanges, count int) {
+		for i := range count {
+			if _, err := x.do(t.Context(), identity.NewSecret(fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+			if answers, bytes := held(x); answers > maxRemembered+1 || bytes > maxRememberedBytes {
+				t.Fatalf("%d answers and %d bytes are held", answers, bytes)
+			}
+		}
+	}
+	afterwards := func(t *testing.T, x *exchanges) {
+		time.Sleep(grace)
+		synctest.Wait()
+		if answers, bytes := held(x); answers != 0 || bytes != 0 {
+			t.Errorf("after the grace %d answers and %d bytes are left", answers, bytes)
+		}
+	}
+	t.Run("by count", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			x := newExchanges(quick(&identity.OpenIDToken{}), grace)
+			fill(t, x, maxRemembered+5)
+			synctest.Wait()
+			if answers, _ := held(x); answers != maxRemembered {
+				t.Errorf("%d answers are remembered, want %d", answers, maxRemembered)
+			}
+			afterwards(t, x)
+		})
+	})
+	t.Run("by bytes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			large := identity.NewSecret(strings.Repeat("x", 1<<20))
+			x := newExchanges(quick(&identity.OpenIDToken{AccessToken: large, RefreshToken: &large, IDToken: &large}), grace)
+			fill(t, x, 30)
+			synctest.Wait()
+			if answers, _ := held(x); answers != maxRememberedBytes/(3<<20) {
+				t.Errorf("%d answers of 3 MiB are remembered, want %d", answers, maxRememberedBytes/(3<<20))
+			}
+			afterwards(t, x)
+		})
+	})
+}
+
+func TestTooManyExchanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter := &counter{}
+		x := newExchanges(counter.exchange, grace)
+		var callers sync.WaitGroup
+		for i := range maxCalls {
+			callers.Go(func() {
+				if _, err := x.do(t.Context(), identity.NewSecret(fmt.Sprint(i))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if _, err := x.do(t.Context(), identity.NewSecret("one more")); !errors.Is(err, identity.ErrTooManyConcurrent) {
+			t.Errorf("one more exchange: %v, want %v", err, identity.ErrTooManyConcurrent)
+		}
+		if _, err := x.do(t.Context(), identity.NewSecret("0")); err != nil { // no exchange of its own
+			t.Errorf("one who shares: %v", err)
+		}
+		callers.Wait()
+		if _, err := x.do(t.Context(), identity.NewSecret("one more")); err != nil {
+			t.Errorf("after the burst: %v", err)
+		}
+	})
+}
+
+func TestCloseWaitsForExchanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newExchanges((&counter{}).exchange, grace)
+		if err := x.wait(t.Context()); err != nil {
+			t.Errorf("with nothing under way: %v", err)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		begin := time.Now()
+		x.do(ctx, refreshToken())
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := x.wait(short); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
+			t.Errorf("got %v after %v, want %v after a second", err, time.Since(begin), context.DeadlineExceeded)
+		}
+		if err := x.wait(t.Context()); err != nil || time.Since(begin) != 2*time.Second {
+			t.Errorf("got %v after %v, want nil after two seconds", err, time.Since(begin))
+		}
+	})
+}
+
+// A realm for the tests below: it takes every refresh token but forged ones.
+type countingRealm struct{ refreshes, logouts atomic.Int32 }
+
+func (c *countingRealm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "/logout") {
+		c.logouts.Add(1)
+	} else {
+		c.refreshes.Add(1)
+	}
+	if strings.HasSuffix(r.PostFormValue("refresh_token"), "forged") {
+		answers(400, `{"error":"invalid_grant","error_description":"Invalid refresh token"}`)(w, r)
+		return
+	}
+	signedOut(w, r)
+}
+
+// Two browser tabs that wake up together are enough to lose a session.
+func TestRefreshAsksKeycloakOnce(t *testing.T) {
+	realm := &countingRealm{}
+	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
+	var tabs sync.WaitGroup
+	for range 8 {
+		tabs.Go(func() {
+			token, err := client.Refresh(t.Context(), ofSession("s1", "1"))
+			if err != nil || token.AccessToken.Reveal() != canary+"-a" {
+				t.Errorf("Refresh() = %v, %v", token, err)
+			}
+		})
+	}
+	tabs.Wait()
+	if n := realm.refreshes.Load(); n != 1 {
+		t.Errorf("Keycloak was asked %d times, want once", n)
+	}
+	if err := client.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever learnt a session id can write it into a token of their own. It must not reach the session.
+func TestAForgedTokenHurtsNobody(t *testing.T) {
+	realm := &countingRealm{}
+	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
+	victim := ofSession("s1", "1")
+	forged := identity.NewSecret(victim.Reveal() + "forged")
+	refresh := func(token identity.Secret, want error) {
+		t.Helper()
+		if _, err := client.Refresh(t.Context(), token); !errors.Is(err, want) {
+			t.Errorf("Refresh() = %v, want %v", err, want)
+		}
+	}
+	refresh(victim, nil)
+	refresh(forged, identity.ErrRefreshInvalid)
+	if err := client.Logout(t.Context(), forged); !errors.Is(err, identity.ErrRefreshInvalid) {
+		t.Errorf("Logout() = %v, want %v", err, identity.ErrRefreshInvalid)
+	}
+	refresh(victim, nil)
+	if n := realm.refreshes.Load(); n != 2 {
+		t.Errorf("Keycloak was asked %d times, want once for each token: the victim's answer was forgotten", n)
+	}
+	// By contrast, the session's own token.
+	if err := client.Logout(t.Context(), ofSession("s1", "2")); err != nil {
+		t.Fatal(err)
+	}
+	refresh(victim, nil)
+	if n := realm.refreshes.Load(); n != 3 {
+		t.Errorf("Keycloak was asked %d times, want 3: the answer outlived its session", n)
+	}
+}
+
+// Nor must the exchange under way of a forged token be the victim's, or stop it.
+func TestAForgedTokenStopsNoExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter := &counter{}
+		x := newExchanges(counter.exchange, grace)
+		victim := ofSession("s1", "1")
+		var forger sync.WaitGroup
+		forger.Go(func() {
+			if _, err := x.do(t.Context(), identity.NewSecret(victim.Reveal()+"forged")); !errors.Is(err, identity.ErrRefreshInvalid) {
+				t.Errorf("the forged token got %v, want %v", err, identity.ErrRefreshInvalid)
+			}
+		})
+		synctest.Wait()
+		check(t, x, victim, 2)
+		forger.Wait()
+		check(t, x, victim, 2)
+	})
+}
