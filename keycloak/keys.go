@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -282,7 +283,7 @@ func readKeys(body []byte) (map[string]jwkset.JWK, error) {
 	if json.Unmarshal(body, &set) != nil {
 		return nil, errors.New("the answer is not a JSON Web Key Set")
 	}
-	keys := map[string]jwkset.JWK{}
+	keys, usable := map[string]jwkset.JWK{}, false
 	for _, raw := range set.Keys {
 		var fields jwkset.JWKMarshal
 		if json.Unmarshal(raw, &fields) != nil || fields.KID == "" || fields.USE != jwkset.UseSig {
@@ -292,9 +293,11 @@ func readKeys(body []byte) (map[string]jwkset.JWK, error) {
 		fields.X5C, fields.X5T, fields.X5TS256, fields.X5U = nil, "", "", ""
 		if key, err := jwkset.NewJWKFromMarshal(fields, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{}); err == nil {
 			keys[fields.KID] = key
+			// One that fits nothing is kept for the sake of the reason that its tokens are refused for.
+			usable = usable || slices.ContainsFunc(algorithms, func(alg string) bool { return fits(alg, key.Key()) })
 		}
 	}
-	if len(keys) == 0 {
+	if !usable {
 		return nil, errors.New("the answer holds no key that signatures can be verified with")
 	}
 	return keys, nil

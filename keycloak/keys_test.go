@@ -1,0 +1,351 @@
+package keycloak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// A certsEndpoint is a realm's certs endpoint, whose answer may change.
+type certsEndpoint struct {
+	mu     sync.Mutex // guards the fields below
+	asked  []time.Time
+	answer roundTrip
+}
+
+func (e *certsEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
+	e.mu.Lock()
+	e.asked = append(e.asked, time.Now())
+	answer := e.answer
+	e.mu.Unlock()
+	return answer(r)
+}
+
+func (e *certsEndpoint) set(answer roundTrip) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.answer = answer
+}
+
+func (e *certsEndpoint) times() []time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]time.Time{}, e.asked...)
+}
+
+func holding(signers ...signer) roundTrip {
+	body := certsOf(signers...)
+	return func(*http.Request) (*http.Response, error) { return respond(200, body) }
+}
+
+func down(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }
+
+// slow gives an answer after d, and respects the deadline of whoever asks.
+func slow(d time.Duration, answer roundTrip) roundTrip {
+	return func(r *http.Request) (*http.Response, error) {
+		select {
+		case <-time.After(d):
+			return answer(r)
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+}
+
+// A keyTest is a verifier of the local realm, whose certs endpoint answers as the test says.
+type keyTest struct {
+	*testing.T
+	endpoint *certsEndpoint
+	keys     *KeySet
+	verifier *Verifier
+	log      *logBook
+}
+
+func newKeyTest(t *testing.T, answer roundTrip) *keyTest {
+	endpoint, log := &certsEndpoint{answer: answer}, &logBook{}
+	keys := NewKeySet(localRealm(t), KeySetConfig{HTTP: httpClient(endpoint.RoundTrip), Log: log.logger()})
+	return &keyTest{t, endpoint, keys, newVerifier(t, keys, VerifierConfig{}), log}
+}
+
+// verify presents a token and compares why it is refused.
+func (t *keyTest) verify(s signer, want error) {
+	t.Helper()
+	if _, err := t.verifier.Verify(t.Context(), s.token(alice(t))); !errors.Is(err, want) {
+		t.Errorf("a token of %s: %v, want %v", s.kid, err, want)
+	}
+}
+
+func (t *keyTest) fetched(want int) {
+	t.Helper()
+	if got := len(t.endpoint.times()); got != want {
+		t.Errorf("keys were fetched %d times, want %d", got, want)
+	}
+}
+
+// status compares what readiness would say.
+func (t *keyTest) status(usable, failing bool) {
+	t.Helper()
+	if gotUsable, failure := t.keys.Status(); gotUsable != usable || (failure != nil) != failing {
+		t.Errorf("Status() = %v, %v; want usable %v and failing %v", gotUsable, failure, usable, failing)
+	}
+}
+
+func stranger(n int) signer { return signer{fmt.Sprint("stranger-", n), "EdDSA", otherEdKey()} }
+
+func TestAnUnknownKeyIsFetchedOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, holding(edDSA()))
+		k.status(false, false)
+		begin := time.Now()
+		k.verify(edDSA(), nil)
+		k.fetched(1)
+		for i := range 20 { // within the floor
+			k.verify(stranger(i), identity.ErrKeyUnknown)
+		}
+		k.fetched(1)
+		time.Sleep(keysFloor)
+		k.verify(stranger(0), identity.ErrKeyUnknown)
+		k.verify(stranger(0), identity.ErrKeyUnknown)
+		k.verify(edDSA(), nil)
+		k.fetched(2)
+		if took := time.Since(begin); took != keysFloor {
+			t.Errorf("somebody waited %v", took-keysFloor)
+		}
+	})
+}
+
+// Keycloak signs with a new key at once; nobody may need to restart for it.
+func TestANewKeyIsFoundByItsFirstToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, holding(edDSA()))
+		k.verify(edDSA(), nil)
+		k.endpoint.set(holding(edDSA(), es256()))
+		time.Sleep(keysFloor)
+		k.verify(es256(), nil)
+		k.verify(edDSA(), nil)
+		k.fetched(2)
+	})
+}
+
+// Key ids are free to make up; what is refused without a key must not cause a fetch.
+func TestARefusedTokenCausesNoFetch(t *testing.T) {
+	k := newKeyTest(t, holding(edDSA()))
+	for _, change := range []object{{"iss": "x"}, {"typ": "ID"}, {"aud": "x"}, {"sub": gone}, {"iat": at(time.Hour)}, {"exp": at(-time.Hour)}} {
+		if _, err := k.verifier.Verify(t.Context(), stranger(0).token(with(t, alice(t), change))); err == nil {
+			t.Errorf("%v is accepted", change)
+		}
+	}
+	k.fetched(0)
+}
+
+func TestAThousandStrangers(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		held bool  // keys are, before the strangers come
+		want error // for those who find too many waiting
+	}{
+		{"with keys", true, identity.ErrKeyUnknown},
+		{"before the first fetch", false, identity.ErrKeysUnavailable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKeyTest(t, holding(edDSA()))
+				fetches := 1
+				if tt.held {
+					k.verify(edDSA(), nil)
+					fetches = 2
+				}
+				k.endpoint.set(slow(2*time.Second, holding(edDSA())))
+				time.Sleep(keysFloor)
+				payload := alice(t)
+				var mu sync.Mutex
+				answered := map[time.Duration]int{}
+				begin := time.Now()
+				var strangers sync.WaitGroup
+				for i := range 1000 {
+					strangers.Go(func() {
+						_, err := k.verifier.Verify(t.Context(), stranger(i).token(payload))
+						mu.Lock()
+						defer mu.Unlock()
+						took := time.Since(begin)
+						answered[took]++
+						want := identity.ErrKeyUnknown
+						if took == 0 {
+							want = tt.want
+						}
+						if !errors.Is(err, want) {
+							t.Errorf("after %v: %v, want %v", took, err, want)
+						}
+					})
+				}
+				synctest.Wait()
+				if tt.held { // nobody else is hindered meanwhile
+					k.verify(edDSA(), nil)
+				}
+				strangers.Wait()
+				if answered[0] != 1000-keysWaiters || answered[2*time.Second] != keysWaiters {
+					t.Errorf("answered %v; want all but %d at once", answered, keysWaiters)
+				}
+				k.fetched(fetches)
+			})
+		})
+	}
+}
+
+func TestAWaiterLeavesWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, slow(2*time.Second, holding(edDSA())))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var others sync.WaitGroup
+		begin := time.Now()
+		_, err := k.verifier.Verify(ctx, edDSA().token(alice(t)))
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
+			t.Errorf("got %v after %v, want %v after a second", err, time.Since(begin), context.DeadlineExceeded)
+		}
+		if refused, ok := errors.AsType[*identity.TokenError](err); ok {
+			t.Errorf("the token is blamed: %v", refused)
+		}
+		// It had begun the fetch, which others wait for.
+		others.Go(func() { k.verify(edDSA(), nil) })
+		others.Wait()
+		if took := time.Since(begin); took != 2*time.Second {
+			t.Errorf("the fetch took %v, want two seconds", took)
+		}
+		k.fetched(1)
+	})
+}
+
+func TestAnOutageSignsNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, holding(edDSA()))
+		go k.keys.Run(t.Context())
+		synctest.Wait()
+		k.status(true, false)
+		k.endpoint.set(down)
+		time.Sleep(keysRefresh + time.Second)
+		k.status(true, true)
+		k.verify(edDSA(), nil)
+		k.verify(stranger(0), identity.ErrKeysUnavailable)
+
+		time.Sleep(24*time.Hour - keysRefresh - 2*time.Second)
+		k.verify(edDSA(), nil)
+		time.Sleep(2 * time.Second)
+		k.status(false, true)
+		k.verify(edDSA(), identity.ErrKeysUnavailable)
+		k.verify(stranger(0), identity.ErrKeysUnavailable)
+
+		k.endpoint.set(holding(edDSA()))
+		time.Sleep(10 * time.Second)
+		k.status(true, false)
+		k.verify(edDSA(), nil)
+		k.verify(stranger(0), identity.ErrKeyUnknown)
+	})
+}
+
+// Even a Keycloak that hangs, so that each try takes its whole time, is found to be back within 10 s.
+func TestRecoveryFromAKeycloakThatHung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, slow(time.Hour, holding(edDSA())))
+		go k.keys.Run(t.Context())
+		time.Sleep(time.Hour)
+		k.status(false, true)
+		k.endpoint.set(holding(edDSA()))
+		time.Sleep(10 * time.Second)
+		k.status(true, false)
+	})
+}
+
+func TestKeysAreFetchedAnewInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, holding(edDSA()))
+		ended := make(chan error)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { ended <- k.keys.Run(ctx) }()
+		time.Sleep(24 * time.Hour)
+		checkGaps(t, k.endpoint.times(), keysRefresh*3/4, keysRefresh)
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run() = %v, want %v", err, context.Canceled)
+		}
+		count := len(k.endpoint.times())
+		time.Sleep(time.Hour)
+		k.fetched(count)
+	})
+}
+
+func TestBackoffIsCapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, down)
+		go k.keys.Run(t.Context())
+		time.Sleep(time.Hour)
+		times := k.endpoint.times()
+		for i, most := range []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second} {
+			checkGaps(t, times[i:i+2], most*3/4, most)
+		}
+		checkGaps(t, times[5:], keysBackoff*3/4, keysBackoff)
+	})
+}
+
+func checkGaps(t *testing.T, times []time.Time, least, most time.Duration) {
+	t.Helper()
+	if len(times) < 2 {
+		t.Fatalf("fetched %d times", len(times))
+	}
+	for i := range times[1:] {
+		if gap := times[i+1].Sub(times[i]); gap < least || gap > most {
+			t.Errorf("fetch %d came %v after the one before; want %v to %v", i+1, gap, least, most)
+		}
+	}
+}
+
+func TestAVanishedKeyStopsVerifying(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, holding(edDSA(), es256()))
+		go k.keys.Run(t.Context())
+		synctest.Wait()
+		k.verify(edDSA(), nil)
+		k.endpoint.set(holding(es256()))
+		time.Sleep(keysRefresh + time.Second)
+		k.verify(edDSA(), identity.ErrKeyUnknown)
+		k.verify(es256(), nil)
+	})
+}
+
+func TestOneLogLineForEachChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, down)
+		go k.keys.Run(t.Context())
+		var want []string
+		expect := func(level, says string) {
+			t.Helper()
+			want = append(want, says)
+			lines := strings.Split(strings.TrimSpace(k.log.String()), "\n")
+			if len(lines) != len(want) {
+				t.Fatalf("logged %d lines, want %d:\n%s", len(lines), len(want), k.log)
+			}
+			if last := lines[len(lines)-1]; !strings.Contains(last, level) || !strings.Contains(last, says) || !strings.Contains(last, "/certs") {
+				t.Errorf("logged %q, want %s %q and the URL", last, level, says)
+			}
+		}
+		time.Sleep(time.Hour)
+		expect("level=WARN", "connection refused")
+		k.endpoint.set(holding(edDSA()))
+		time.Sleep(time.Hour)
+		expect("level=INFO", "keys fetched")
+		k.endpoint.set(func(*http.Request) (*http.Response, error) { return respond(503, "") })
+		time.Sleep(time.Hour)
+		expect("level=WARN", "answer 503")
+		k.endpoint.set(holding(edDSA()))
+		time.Sleep(time.Hour)
+		expect("level=INFO", "held=1")
+	})
+}

@@ -1,0 +1,175 @@
+package keycloak
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// x25519 is a key that no signature is made with, though it may call itself one for that.
+func x25519() map[string]any {
+	return map[string]any{"kid": "x", "kty": "OKP", "crv": "X25519", "use": "sig", "x": base64url([]byte(strings.Repeat("x", 32)))}
+}
+
+// endless is a body that never ends, and counts what is taken of it.
+type endless struct{ taken int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.taken += len(p)
+	return len(p), nil
+}
+
+func (*endless) Close() error { return nil }
+
+// A bad answer must not take the place of a good set.
+func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
+	body := &endless{}
+	plain := func(status int, text string) roundTrip {
+		return func(*http.Request) (*http.Response, error) { return respond(status, text) }
+	}
+	for _, tt := range []struct {
+		name   string
+		answer roundTrip
+		says   string
+	}{
+		{"no keys", plain(200, `{"keys":[]}`), "no key"},
+		{"keys null", plain(200, `{"keys":null}`), "no key"},
+		{"another object", plain(200, `{"realm":"local"}`), "no key"},
+		{"keys not a list", plain(200, `{"keys":{}}`), "not a JSON Web Key Set"},
+		{"keys for encryption alone", plain(200, certs(map[string]any{"kid": "e", "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"})), "no key"},
+		{"a key for no signature alone", plain(200, certs(x25519())), "no key"},
+		{"a key that is too weak alone", plain(200, certsOf(signer{"weak", "RS256", weakRSAKey()})), "no key"},
+		{"a secret key alone", plain(200, certs(map[string]any{"kid": "o", "kty": "oct", "use": "sig", "alg": "HS256", "k": "c2VjcmV0"})), "no key"},
+		{"a page", plain(200, "<html>"), "not a JSON Web Key Set"},
+		{"nothing", plain(200, ""), "not a JSON Web Key Set"},
+		{"null", plain(200, "null"), "no key"},
+		{"cut in the middle", plain(200, certsOf(edDSA())[:40]), "not a JSON Web Key Set"},
+		{"another status", plain(404, `{"error":"Realm does not exist"}`), "answer 404"},
+		{"good keys with another status", plain(203, certsOf(stranger(0))), "answer 203"},
+		{"a redirect", func(*http.Request) (*http.Response, error) {
+			response, err := respond(302, "")
+			response.Header.Set("Location", "/elsewhere")
+			return response, err
+		}, "redirect"},
+		{"an error while reading", func(*http.Request) (*http.Response, error) {
+			broken := io.MultiReader(strings.NewReader(certsOf(stranger(0))), errorReader{})
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(broken)}, nil
+		}, "cut short"},
+		{"a body without end", func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body}, nil
+		}, "larger than"},
+		{"a server that hangs", slow(time.Hour, down), "deadline"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				body.taken = 0
+				k := newKeyTest(t, holding(edDSA()))
+				go k.keys.Run(t.Context())
+				synctest.Wait()
+				k.endpoint.set(func(r *http.Request) (*http.Response, error) {
+					if r.URL.Path != "/realms/local/protocol/openid-connect/certs" {
+						t.Errorf("asked for %s", r.URL)
+					}
+					return tt.answer(r)
+				})
+				time.Sleep(keysRefresh + 10*time.Second)
+				k.verify(edDSA(), nil)
+				usable, failure := k.keys.Status()
+				if !usable || failure == nil || !strings.Contains(failure.Error(), tt.says) {
+					t.Errorf("Status() = %v, %v; want usable keys and a failure that says %q", usable, failure, tt.says)
+				}
+				// Of a token that it can't decide about, the outage is to blame, not the token.
+				k.verify(stranger(0), identity.ErrKeysUnavailable)
+				if tries := len(k.endpoint.times()); body.taken > tries*(maxAnswerBytes+1) {
+					t.Errorf("%d bytes were read in %d tries of a body without end", body.taken, tries)
+				}
+			})
+		})
+	}
+}
+
+type errorReader struct{}
+
+func (errorReader) Read([]byte) (int, error) { return 0, errors.New("connection reset by peer") }
+
+// One key that we can't use must not cost the others: a realm may have keys of every kind.
+func TestAMalformedKeyCostsNoOther(t *testing.T) {
+	good := rs256()
+	change := func(of signer, changes object) any {
+		jwk := of.jwk()
+		jwk["kid"] = "bad"
+		for name, value := range changes {
+			jwk[name] = value
+		}
+		for name, value := range jwk {
+			if value == gone {
+				delete(jwk, name)
+			}
+		}
+		return jwk
+	}
+	for _, tt := range []struct {
+		name string
+		bad  any
+		want error // for a token signed with it; ErrKeyUnknown where it is passed over
+	}{
+		{"null", nil, identity.ErrKeyUnknown},
+		{"a number", 5, identity.ErrKeyUnknown},
+		{"a list", []any{}, identity.ErrKeyUnknown},
+		{"nothing in it", object{}, identity.ErrKeyUnknown},
+		{"no kid", change(edDSA(), object{"kid": gone}), identity.ErrKeyUnknown},
+		{"kid a number", change(edDSA(), object{"kid": 5}), identity.ErrKeyUnknown},
+		{"no use", change(edDSA(), object{"use": gone}), identity.ErrKeyUnknown},
+		{"use enc", change(edDSA(), object{"use": "enc"}), identity.ErrKeyUnknown},
+		{"use SIG", change(edDSA(), object{"use": "SIG"}), identity.ErrKeyUnknown},
+		{"no kty", change(edDSA(), object{"kty": gone}), identity.ErrKeyUnknown},
+		{"unknown kty", change(edDSA(), object{"kty": "AKP"}), identity.ErrKeyUnknown},
+		{"unknown curve", change(edDSA(), object{"crv": "Ed448"}), identity.ErrKeyUnknown},
+		{"a secret key", object{"kid": "bad", "kty": "oct", "use": "sig", "alg": "HS256", "k": "c2VjcmV0"}, identity.ErrKeyUnknown},
+		{"x too short", change(edDSA(), object{"x": "AAAA"}), identity.ErrKeyUnknown},
+		{"no n", change(rs256(), object{"n": gone}), identity.ErrKeyUnknown},
+		{"n not base64url", change(rs256(), object{"n": "!!"}), identity.ErrKeyUnknown},
+		{"n a number", change(rs256(), object{"n": 5}), identity.ErrKeyUnknown},
+		{"e one", change(rs256(), object{"e": "AQ"}), identity.ErrKeyUnknown},
+		{"a point that is not on its curve", change(es256(), object{"x": es256().jwk()["y"]}), identity.ErrKeyUnknown},
+		{"a curve that is not the point's", change(es256(), object{"crv": "P-384"}), identity.ErrKeyUnknown},
+		// What follows can be verified with: only the key itself counts.
+		{"x5t that fits nothing", change(edDSA(), object{"x5t": "AAAA", "x5t#S256": "AAAA"}), nil},
+		{"x5c that is garbage", change(edDSA(), object{"x5c": []string{"garbage"}}), nil},
+		{"x5u that is somewhere", change(edDSA(), object{"x5u": "http://evil.example"}), nil},
+		{"a private key, of which the public half is taken", change(edDSA(), object{"d": base64url([]byte(strings.Repeat("d", 32)))}), nil},
+		{"members that nobody knows", change(edDSA(), object{"x-note": object{}}), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, body := range []string{certs(tt.bad, good.jwk()), certs(good.jwk(), tt.bad)} {
+				verifier := newVerifier(t, newKeys(t, body), VerifierConfig{})
+				_, err := verifier.Verify(t.Context(), good.token(alice(t)))
+				checkRefusal(t, err, nil)
+				_, err = verifier.Verify(t.Context(), signer{"bad", "EdDSA", edKey()}.token(alice(t)))
+				checkRefusal(t, err, tt.want)
+			}
+		})
+	}
+}
+
+// Keycloak puts a certificate beside each RSA key.
+func TestAKeySetAsKeycloakAnswersIt(t *testing.T) {
+	key := rs256()
+	jwk := key.jwk()
+	certificate := base64.StdEncoding.EncodeToString(must(x509.MarshalPKIXPublicKey(key.key.Public()))) // not one; nor is it looked at
+	jwk["x5c"], jwk["x5t"], jwk["x5t#S256"] = []string{certificate}, "AAAA", "AAAA"
+	enc := signer{"enc", "RSA-OAEP", rsaKey()}.jwk()
+	enc["use"] = "enc"
+	for _, body := range []string{certs(jwk, enc), certs(enc, jwk)} { // either order was seen
+		_, err := newVerifier(t, newKeys(t, body), VerifierConfig{}).Verify(t.Context(), key.token(alice(t)))
+		checkRefusal(t, err, nil)
+	}
+}
