@@ -83,14 +83,7 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	defer tasks.Wait()
 	defer stopBackground()
 
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    config.TokenMaxBytes + 32<<10, // a token that is too large gets an answer that says so
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	server := newServer(config, handler, log)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	log.Info("serving", "url", "http://"+listener.Addr().String()+"/graphql", "config", config)
@@ -106,6 +99,18 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	defer cancel()
 	// Requests first: they are what starts exchanges with Keycloak.
 	return errors.Join(server.Shutdown(drain), realm.Close(drain))
+}
+
+// newServer states every limit that a connection has; withWriteDeadline adds the one for slow readers.
+func newServer(config Config, handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    config.TokenMaxBytes + 32<<10, // a token that is too large gets an answer that says so
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
 }
 
 // newHandler builds the way of a request: CORS, the bearer token, GraphQL over HTTP, the limits, the schema.

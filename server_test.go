@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -23,6 +24,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -166,6 +168,14 @@ func newSite(t testing.TB, config Config, realm graph.Realm) *site {
 	t.Helper()
 	s := &site{log: &lockedBuffer{}}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	server := httptest.NewServer(testHandler(t, config, realm, log))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+func testHandler(t testing.TB, config Config, realm graph.Realm, log *slog.Logger) http.Handler {
+	t.Helper()
 	if realm == nil {
 		realm = keycloak.NewClient(keycloak.ClientConfig{
 			Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret,
@@ -177,10 +187,7 @@ func newSite(t testing.TB, config Config, realm graph.Realm) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	s.url = server.URL
-	return s
+	return handler
 }
 
 type lockedBuffer struct {
@@ -633,33 +640,120 @@ func TestRunRefusesToStart(t *testing.T) {
 
 // Readiness says no more than needed outside of local, and tells of trouble while keys are still held.
 func TestReadiness(t *testing.T) {
-	d := newDouble(t)
+	const good = `{"keys":[{"kid":"k","kty":"OKP","alg":"EdDSA","use":"sig","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
 	for _, tt := range []struct {
-		name   string
-		local  bool
-		before func(*keycloak.KeySet, *atomic.Bool)
-		status int
-		want   *regexp.Regexp
+		name            string
+		local, draining bool
+		answers         []int // of Keycloak, one after the other; the last one stays
+		after           time.Duration
+		status          int
+		want            string
 	}{
-		{"no keys", false, func(*keycloak.KeySet, *atomic.Bool) {}, 503, regexp.MustCompile(`^not ready: no keys to verify tokens with\n$`)},
-		{"no keys, local", true, func(*keycloak.KeySet, *atomic.Bool) {}, 503, regexp.MustCompile(`^not ready: .*: answer 500; expected 200\n$`)},
-		{"stopping", false, func(_ *keycloak.KeySet, draining *atomic.Bool) { draining.Store(true) }, 503, regexp.MustCompile(`^not ready: stopping\n$`)},
+		{"keys", false, false, []int{200}, time.Minute, 200, "ready\n"},
+		{"stopping", false, true, []int{200}, time.Minute, 503, "not ready: stopping\n"},
+		{"no keys", false, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with\n"},
+		{"no keys, local", true, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with: answer 500; expected 200\n"},
+		{"keys, not fetched anew", false, false, []int{200, 500}, 10 * time.Minute, 200, "ready: the keys held are good, but can't be fetched anew\n"},
+		{"keys, too old", false, false, []int{200, 500}, 25 * time.Hour, 503, "not ready: no keys to verify tokens with\n"},
+		{"back again", false, false, []int{500, 500, 200}, time.Minute, 200, "ready\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d.down.Store(true)
-			keys := keycloak.NewKeySet(d.config(t).Realm, keycloak.KeySetConfig{Log: slog.New(slog.DiscardHandler)})
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			go keys.Run(ctx)
-			waitFor(t, "a fetch fails", func() bool { _, failure := keys.Status(); return failure != nil })
-			var draining atomic.Bool
-			tt.before(keys, &draining)
-			w := httptest.NewRecorder()
-			readiness(keys, &draining, tt.local)(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
-			if w.Code != tt.status || !tt.want.MatchString(w.Body.String()) {
-				t.Errorf("%d %q, want %d %s", w.Code, w.Body, tt.status, tt.want)
+			synctest.Test(t, func(t *testing.T) {
+				realm, err := keycloak.NewRealm("http://keycloak", "shop")
+				if err != nil {
+					t.Fatal(err)
+				}
+				calls := 0
+				keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{
+					Log: slog.New(slog.DiscardHandler),
+					HTTP: &http.Client{Transport: transportFunc(func(*http.Request) (*http.Response, error) {
+						status := tt.answers[min(calls, len(tt.answers)-1)]
+						calls++
+						return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(good))}, nil
+					})},
+				})
+				go keys.Run(t.Context())
+				time.Sleep(tt.after)
+				var draining atomic.Bool
+				draining.Store(tt.draining)
+				w := httptest.NewRecorder()
+				readiness(keys, &draining, tt.local)(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+				if w.Code != tt.status || w.Body.String() != tt.want {
+					t.Errorf("%d %q, want %d %q", w.Code, w.Body, tt.status, tt.want)
+				}
+			})
+		})
+	}
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A connection that doesn't go on is closed: in the head of a request, in its body, and between two.
+func TestSlowClients(t *testing.T) {
+	d := newDouble(t)
+	server := newServer(d.config(t), testHandler(t, d.config(t), nil, slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
+	for name, limit := range map[string]time.Duration{"header": server.ReadHeaderTimeout, "read": server.ReadTimeout, "idle": server.IdleTimeout} {
+		if limit <= 0 || limit > 5*time.Minute {
+			t.Errorf("the %s timeout is %v", name, limit)
+		}
+	}
+	server.ReadHeaderTimeout, server.ReadTimeout, server.IdleTimeout = 50*time.Millisecond, 100*time.Millisecond, 50*time.Millisecond
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	for name, sent := range map[string]string{
+		"head": "POST /graphql HTTP/1.1\r\nHost: x\r\n",
+		"body": "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+		"idle": "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			connection, err := net.Dial("tcp", listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer connection.Close()
+			if _, err := io.WriteString(connection, sent); err != nil {
+				t.Fatal(err)
+			}
+			connection.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if _, err := io.ReadAll(connection); err != nil { // to the end: the server closed it
+				t.Errorf("the connection is still open: %v", err)
 			}
 		})
+	}
+}
+
+// A client that doesn't read its answers is cut off.
+func TestSlowReader(t *testing.T) {
+	large := bytes.Repeat([]byte("x"), 1<<20)
+	ended := make(chan error, 1)
+	server := httptest.NewServer(withWriteDeadline(50*time.Millisecond, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for {
+			if _, err := w.Write(large); err != nil {
+				ended <- err
+				return
+			}
+		}
+	})))
+	defer server.Close()
+	connection, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	io.WriteString(connection, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	select {
+	case err := <-ended:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("writing ended with %v, want a deadline", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the server goes on writing to nobody")
 	}
 }
 

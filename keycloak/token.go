@@ -39,7 +39,7 @@ type jws struct {
 // ErrTokenNotAccepted for a header of another type.
 func parse(raw string) (*jws, error) {
 	if parts := strings.Count(raw, ".") + 1; parts != 3 {
-		return nil, malformed("it has %d parts; expected 3", parts)
+		return nil, malformed("parts between dots: %d; expected 3", parts)
 	}
 	parts := strings.Split(raw, ".")
 	var decoded [3][]byte
