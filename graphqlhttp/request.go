@@ -16,7 +16,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-const allowAll = "GET, POST, OPTIONS"
+const allowAll = "GET, HEAD, POST"
 
 // read turns a request into the parameters of an operation, or says which status and error refuse it.
 // No error repeats anything of the body.
@@ -102,7 +102,9 @@ func finish(params *graphql.RawParams, err error) (*graphql.RawParams, int, *gql
 		return nil, http.StatusBadRequest, badRequest(err.Error())
 	}
 	for name, value := range params.Variables {
-		params.Variables[name] = numbers(value)
+		if params.Variables[name], err = numbers(value); err != nil {
+			return nil, http.StatusBadRequest, badRequest(err.Error())
+		}
 	}
 	if params.Query == "" {
 		if _, persisted := params.Extensions["persistedQuery"]; persisted {
@@ -115,26 +117,33 @@ func finish(params *graphql.RawParams, err error) (*graphql.RawParams, int, *gql
 }
 
 // numbers turns the numbers of a JSON value into Go's. gqlgen and gqlparser take json.Number for the
-// string that it is, so a String variable would accept 5. One that fits neither int64 nor float64 stays.
-func numbers(value any) any {
+// string that it is, so a String variable would accept 5. An integer beyond 64 bits becomes the nearest
+// float64, as in JavaScript; a number that even float64 can't hold is an error.
+func numbers(value any) (any, error) {
+	var err error
 	switch value := value.(type) {
 	case json.Number:
 		if n, err := value.Int64(); err == nil {
-			return n
+			return n, nil
 		}
-		if f, err := value.Float64(); err == nil && strings.ContainsAny(value.String(), ".eE") {
-			return f
+		if f, err := value.Float64(); err == nil {
+			return f, nil
 		}
+		return nil, errors.New("variables hold a number that is out of range")
 	case map[string]any:
 		for name, member := range value {
-			value[name] = numbers(member)
+			if value[name], err = numbers(member); err != nil {
+				return nil, err
+			}
 		}
 	case []any:
 		for i, item := range value {
-			value[i] = numbers(item)
+			if value[i], err = numbers(item); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return value
+	return value, nil
 }
 
 // decode stores a member in v unless it is absent or null. Its error names the member, not its value.
@@ -145,7 +154,10 @@ func decode(members map[string]json.RawMessage, name, want string, v any) error 
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber() // a float64 would round large integers
-	if err := decoder.Decode(v); err != nil || decoder.More() {
+	if err := decoder.Decode(v); err != nil {
+		return errors.New(name + " must be " + want)
+	}
+	if _, err := decoder.Token(); err != io.EOF { // in a query string, anything can follow
 		return errors.New(name + " must be " + want)
 	}
 	return nil

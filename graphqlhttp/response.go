@@ -84,28 +84,33 @@ type response struct {
 	media  mediaType
 	status int
 	allow  string // the Allow header, with 405
-	result *graphql.Response
 	errs   gqlerror.List
+	body   []byte
 }
 
+// refuse makes a response without a data entry, not even null: nothing ran.
 func refuse(media mediaType, status int, errs ...*gqlerror.Error) response {
-	return response{media: media, status: status, errs: errs}
+	content := struct {
+		Errors gqlerror.List `json:"errors"`
+	}{errs}
+	return response{media: media, status: status, errs: errs, body: encode(content)}
 }
 
-func (r response) write(w http.ResponseWriter) {
-	// A refused request has no data entry, not even null: nothing ran.
-	var content any = struct {
-		Errors gqlerror.List `json:"errors"`
-	}{r.errs}
-	if r.result != nil {
-		content = r.result
-	}
+func executed(media mediaType, result *graphql.Response) response {
+	return response{media: media, status: http.StatusOK, errs: result.Errors, body: encode(result)}
+}
+
+func encode(content any) []byte {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)                    // nobody reads this as HTML: see nosniff below
 	if err := encoder.Encode(content); err != nil { // a scalar wrote something that isn't JSON
 		panic("graphqlhttp: response can't be encoded: " + err.Error())
 	}
+	return body.Bytes()
+}
+
+func (r response) write(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Content-Type", string(r.media)+"; charset=utf-8")
 	header.Set("Cache-Control", "no-store")
@@ -114,16 +119,12 @@ func (r response) write(w http.ResponseWriter) {
 		header.Set("Allow", r.allow)
 	}
 	w.WriteHeader(r.status)
-	w.Write(body.Bytes())
+	w.Write(r.body)
 }
 
 func (r response) codes() []string {
-	errs := r.errs
-	if r.result != nil {
-		errs = r.result.Errors
-	}
 	var codes []string
-	for _, err := range errs {
+	for _, err := range r.errs {
 		code, _ := err.Extensions["code"].(string)
 		if reason, _ := err.Extensions["reason"].(string); reason != "" {
 			code += "/" + reason
@@ -163,7 +164,7 @@ func requestError(operation *graphql.OperationContext, err *gqlerror.Error) *gql
 		return coded("OPERATION_RESOLUTION_FAILURE", "", "The document has no operation with that operationName")
 	case code == errcode.ValidationFailed:
 		// The path says which variable; the message could say what it holds.
-		return coded("BAD_USER_INPUT", "", "Request malformed! The variable "+cut("$"+variableName(err))+" doesn't fit its type")
+		return coded("BAD_USER_INPUT", "", "Request malformed! The variable "+"$"+cut(variableName(err))+" doesn't fit its type")
 	}
 	return err // one of the server's own extensions, which choose their words
 }

@@ -3,6 +3,7 @@ package graphqlhttp
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/http"
 	"time"
 
@@ -58,11 +59,22 @@ func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 }
 
 // answer decides on the response. It notes in out which operation it was.
-func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor, out *Outcome) response {
+func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor, out *Outcome) (answered response) {
 	media, ok := negotiate(r.Header.Values("Accept"))
 	if !ok {
 		return refuse(media, http.StatusNotAcceptable, badRequest("Accept must admit application/graphql-response+json or application/json"))
 	}
+	ctx, began := r.Context(), false
+	defer func() {
+		value := recover()
+		switch {
+		case value == nil:
+		case began:
+			answered = executed(media, &graphql.Response{Errors: gqlerror.List{panicked(ctx, exec, value)}})
+		default:
+			answered = refuse(media, http.StatusInternalServerError, panicked(ctx, exec, value))
+		}
+	}()
 	params, status, fault := t.read(w, r)
 	if fault != nil {
 		response := refuse(media, status, fault)
@@ -71,7 +83,6 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		}
 		return response
 	}
-	ctx := r.Context()
 	operation, errs := exec.CreateOperationContext(ctx, params)
 	if operation.Operation != nil {
 		out.Operation, out.Name = string(operation.Operation.Operation), cut(operation.Operation.Name)
@@ -84,12 +95,28 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		response.allow = http.MethodPost
 		return response
 	}
+	began = true
 	next, ctx := exec.DispatchOperation(ctx, operation)
 	if result := next(ctx); result != nil {
-		return response{media: media, status: http.StatusOK, result: result}
+		return executed(media, result)
 	}
 	// gqlgen gives no response at all once the context has ended.
 	return refuse(media, media.requestErrorStatus(), coded("TIMEOUT", "", "The request took too long"))
+}
+
+// panicked is what a client sees of a panic outside a field; inside one, gqlgen recovers by itself. The
+// server's own hooks log it and word it. gqlgen's handler would call them too, but without the request's
+// id, and its answer has no media type.
+func panicked(ctx context.Context, exec graphql.GraphExecutor, value any) *gqlerror.Error {
+	presenter, ok := exec.(interface {
+		PresentRecoveredError(context.Context, any) error
+	})
+	if ok {
+		if fault, ok := errors.AsType[*gqlerror.Error](presenter.PresentRecoveredError(ctx, value)); ok {
+			return fault
+		}
+	}
+	return coded("INTERNAL_SERVER_ERROR", "", "Internal error")
 }
 
 func (t Transport) timeout() time.Duration {

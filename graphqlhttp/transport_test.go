@@ -1,0 +1,431 @@
+package graphqlhttp
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// codeOf is the code of the one error of an answer, with its reason.
+func codeOf(t testing.TB, a answer) string {
+	t.Helper()
+	if len(a.outcome.Codes) != 1 {
+		t.Fatalf("codes %q of %s, want one", a.outcome.Codes, a.Body)
+	}
+	return a.outcome.Codes[0]
+}
+
+func TestBodyIsBounded(t *testing.T) {
+	const max = 200
+	fill := func(size int) string {
+		body := `{"query":"{ leaf }","padding":""}`
+		return strings.Replace(body, `""`, `"`+strings.Repeat("x", size-len(body))+`"`, 1)
+	}
+	for _, tt := range []struct {
+		name    string
+		body    string
+		chunked bool
+		status  int
+	}{
+		{"exactly as long as allowed", fill(max), false, http.StatusOK},
+		{"one byte more", fill(max + 1), false, http.StatusRequestEntityTooLarge},
+		{"chunked, exactly as long as allowed", fill(max), true, http.StatusOK},
+		{"chunked, one byte more", fill(max + 1), true, http.StatusRequestEntityTooLarge},
+		{"blanks count", strings.Repeat(" ", max) + `{"query":"{ leaf }"}`, false, http.StatusRequestEntityTooLarge},
+		{"far too long", fill(1 << 20), true, http.StatusRequestEntityTooLarge},
+	} {
+		for _, media := range []string{"application/json", "application/graphql-response+json"} {
+			r := postText(tt.body)
+			r.Header.Set("Accept", media)
+			if tt.chunked {
+				r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(tt.body))
+			}
+			a := askWith(t, Transport{MaxBodyBytes: max}, resolvers(), r)
+			if a.Code != tt.status {
+				t.Errorf("%s, %s: status %d, want %d: %s", tt.name, media, a.Code, tt.status, a.Body)
+			}
+			if a.Code != http.StatusOK {
+				if want := `{"errors":[{"message":"The body is larger than 200 bytes","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; a.Body.String() != want {
+					t.Errorf("%s: %s", tt.name, a.Body)
+				}
+			}
+		}
+	}
+}
+
+func TestBodyIsBoundedByDefault(t *testing.T) {
+	body := `{"query":"{ leaf }"}`
+	for size, status := range map[int]int{64 << 10: http.StatusOK, 64<<10 + 1: http.StatusRequestEntityTooLarge} {
+		if a := askWith(t, Transport{}, resolvers(), postText(body+strings.Repeat(" ", size-len(body)))); a.Code != status {
+			t.Errorf("%d bytes: status %d, want %d", size, a.Code, status)
+		}
+	}
+}
+
+// Bytes that a file of cases can't show.
+func TestBodyMustBeUTF8WithoutAMark(t *testing.T) {
+	for name, tt := range map[string]struct{ body, want string }{
+		"byte order mark":         {"\ufeff" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
+		"UTF-16 with its mark":    {"\xff\xfe{\x00}\x00", "The body is not UTF-8"},
+		"UTF-16 without it":       {"{\x00}\x00", "The body must be a JSON object"},
+		"invalid UTF-8, outside":  {"\xff" + `{"query":"{ leaf }"}`, "The body is not UTF-8"},
+		"invalid UTF-8, a value":  {`{"query":"{ need(s: \"` + "\xc3" + `\") }"}`, "The body is not UTF-8"},
+		"a surrogate as UTF-8":    {`{"query":"` + "\xed\xa0\x80" + `"}`, "The body is not UTF-8"},
+		"a control character":     {"{\"query\":\"{\x01leaf }\"}", "The body must be a JSON object"},
+		"a form feed as a blank":  {"\f" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
+		"a no-break space around": {"\u00a0" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
+		"too many levels":         {`{"variables":` + strings.Repeat("[", 20000), "The body must be a JSON object"},
+	} {
+		a := askWith(t, Transport{}, resolvers(), postText(tt.body))
+		want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", tt.want)
+		if a.Code != http.StatusBadRequest || a.Body.String() != want {
+			t.Errorf("%s: %d %s, want 400 %s", name, a.Code, a.Body, want)
+		}
+	}
+}
+
+// brokenBody ends in the middle, as a lost connection does.
+type brokenBody struct{ io.Reader }
+
+func (b brokenBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF {
+		return n, errLost
+	}
+	return n, err
+}
+
+func TestBodyThatIsCutShort(t *testing.T) {
+	r := postText("")
+	r.Body = io.NopCloser(brokenBody{strings.NewReader(`{"query":"{ leaf }"}`)})
+	a := ask(t, r)
+	if want := `{"errors":[{"message":"The body couldn't be read to its end","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; a.Code != http.StatusBadRequest || a.Body.String() != want {
+		t.Errorf("%d %s, want 400 %s", a.Code, a.Body, want)
+	}
+}
+
+// Over a real connection: what a recorder doesn't do.
+func TestOverAConnection(t *testing.T) {
+	server := httptest.NewServer(production(Transport{}, resolvers()))
+	defer server.Close()
+
+	t.Run("HEAD has no body, and its headers", func(t *testing.T) {
+		response, err := http.Head(server.URL + "?query={leaf}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		if response.StatusCode != http.StatusOK || len(body) != 0 || response.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%d %q %v", response.StatusCode, body, response.Header)
+		}
+	})
+	t.Run("chunked without a length", func(t *testing.T) {
+		response, err := http.Post(server.URL, "application/json", io.MultiReader(strings.NewReader(`{"query":`), strings.NewReader(`"{ leaf }"}`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(response.Body); string(body) != `{"data":{"leaf":1}}`+"\n" {
+			t.Errorf("%s", body)
+		}
+	})
+	t.Run("a body shorter than its length", func(t *testing.T) {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"query\":")
+		conn.(*net.TCPConn).CloseWrite()
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != http.StatusBadRequest {
+			t.Errorf("status %d, want 400", response.StatusCode)
+		}
+	})
+}
+
+func TestEachRequestHasItsOwnID(t *testing.T) {
+	seen := map[string]bool{}
+	for range 3 {
+		a := ask(t, postQuery("{ requestID }"))
+		id := a.Header().Get("X-Request-Id")
+		if want := `{"data":{"requestID":"` + id + `"}}` + "\n"; a.Body.String() != want {
+			t.Errorf("the resolver saw %s, the header says %s", a.Body, id)
+		}
+		seen[id] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("ids %v, want three", seen)
+	}
+	if id := RequestID(context.Background()); id != "" {
+		t.Errorf("RequestID outside a request is %q", id)
+	}
+}
+
+func TestAClientDoesNotChooseTheID(t *testing.T) {
+	r := postQuery("{ leaf }")
+	r.Header.Set("X-Request-Id", "MALLORY")
+	if a := ask(t, r); a.Header().Get("X-Request-Id") == "MALLORY" {
+		t.Error("the client's id came back")
+	}
+}
+
+func TestObserve(t *testing.T) {
+	name := strings.Repeat("n", 10_000)
+	for _, tt := range []struct {
+		name    string
+		request *http.Request
+		want    Outcome
+	}{
+		{"anonymous query", postQuery("{ leaf }"), Outcome{Operation: "query", Status: 200}},
+		{"mutation", postQuery("mutation Change { change }"), Outcome{Operation: "mutation", Name: "Change", Status: 200}},
+		{"execution errors", postQuery("query Q { a: fails b: fails leaf }"), Outcome{Operation: "query", Name: "Q", Status: 200, Codes: []string{"FAILED/TODAY"}}},
+		{"refused by a limit", postQuery("query TooLarge { leaf }"), Outcome{Operation: "query", Name: "TooLarge", Status: 200, Codes: []string{"OPERATION_TOO_LARGE/DEPTH"}}},
+		{"variables", postQuery("query Q($s: String!) { need(s: $s) }"), Outcome{Operation: "query", Name: "Q", Status: 200, Codes: []string{"BAD_USER_INPUT"}}},
+		{"several errors, one code", postQuery("{ a b c }"), Outcome{Status: 200, Codes: []string{"GRAPHQL_VALIDATION_FAILED"}}},
+		{"syntax", postQuery("query Q {"), Outcome{Status: 200, Codes: []string{"GRAPHQL_PARSE_FAILED"}}},
+		{"tokens", postQuery(strings.Repeat("{ leaf", 200)), Outcome{Status: 200, Codes: []string{"OPERATION_TOO_LARGE/TOKENS"}}},
+		{"no JSON", postText("x"), Outcome{Status: 400, Codes: []string{"BAD_REQUEST"}}},
+		{"GET of a mutation", httptest.NewRequest("GET", "/?query=mutation+M{change}", nil), Outcome{Operation: "mutation", Name: "M", Status: 405, Codes: []string{"BAD_REQUEST"}}},
+		{"a long name is cut", postQuery("query " + name + " { leaf }"), Outcome{Operation: "query", Name: name[:61] + "...", Status: 200}},
+	} {
+		got := askWith(t, Transport{}, resolvers(), tt.request).outcome
+		got.RequestID, got.Duration = "", 0
+		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", tt.want) {
+			t.Errorf("%s: %+v\nwant %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestObserveMayBeAbsent(t *testing.T) {
+	recorder := httptest.NewRecorder()
+	production(Transport{}, resolvers()).ServeHTTP(recorder, postQuery("{ leaf }"))
+	if recorder.Body.String() != `{"data":{"leaf":1}}`+"\n" {
+		t.Errorf("%s", recorder.Body)
+	}
+}
+
+func TestTimeoutEndsTheResolversContext(t *testing.T) {
+	for given, want := range map[time.Duration]time.Duration{0: 15 * time.Second, time.Second: time.Second, -1: 15 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			e := resolvers()
+			e["leaf"] = func(ctx context.Context, _ map[string]any) (any, error) {
+				<-ctx.Done()
+				return nil, &gqlerror.Error{Message: "gave up", Err: ctx.Err(), Extensions: map[string]any{"code": "TIMEOUT"}}
+			}
+			start := time.Now()
+			a := askWith(t, Transport{Timeout: given}, e, postQuery("{ leaf }"))
+			if took := time.Since(start); took != want || a.outcome.Duration != want {
+				t.Errorf("Timeout %s: took %s, the outcome says %s, want %s", given, took, a.outcome.Duration, want)
+			}
+			if a.Code != http.StatusOK || codeOf(t, a) != "TIMEOUT" {
+				t.Errorf("%d %s", a.Code, a.Body)
+			}
+		})
+	}
+}
+
+// What a resolver did, it did: tokens that came late are better than tokens that are lost.
+func TestALateResultIsShownAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := resolvers()
+		e["change"] = func(context.Context, map[string]any) (any, error) {
+			time.Sleep(time.Minute)
+			return 1, nil
+		}
+		a := askWith(t, Transport{Timeout: time.Second}, e, postQuery("mutation { change }"))
+		if a.Body.String() != `{"data":{"change":1}}`+"\n" {
+			t.Errorf("%s", a.Body)
+		}
+	})
+}
+
+// slow is an extension that takes its time before anything runs.
+type slow struct{ tooLarge }
+
+func (slow) MutateOperationContext(context.Context, *graphql.OperationContext) *gqlerror.Error {
+	time.Sleep(time.Minute)
+	return nil
+}
+
+func TestNothingRunsOnceTheTimeHasPassed(t *testing.T) {
+	for media, status := range map[string]int{"application/json": 200, "application/graphql-response+json": 400} {
+		synctest.Test(t, func(t *testing.T) {
+			e := resolvers()
+			e["change"] = func(context.Context, map[string]any) (any, error) {
+				t.Error("the resolver ran")
+				return 1, nil
+			}
+			server := handler.New(e)
+			server.Use(slow{})
+			server.AddTransport(Transport{})
+			r := postQuery("mutation { change }")
+			r.Header.Set("Accept", media)
+			recorder := httptest.NewRecorder()
+			server.ServeHTTP(recorder, r)
+			want := `{"errors":[{"message":"The request took too long","extensions":{"code":"TIMEOUT"}}]}` + "\n"
+			if recorder.Code != status || recorder.Body.String() != want {
+				t.Errorf("%s: %d %s, want %d %s", media, recorder.Code, recorder.Body, status, want)
+			}
+		})
+	}
+}
+
+// explosive panics before anything runs.
+type explosive struct{ tooLarge }
+
+func (explosive) MutateOperationContext(context.Context, *graphql.OperationContext) *gqlerror.Error {
+	panic(canary)
+}
+
+// gqlgen recovers from panics of fields alone. The others must look like those, have the request's id,
+// and be observed: whoever sends `@skip(if: $b)` with a null can cause one.
+func TestAPanicOutsideAFieldIsAnError(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*handler.Server, executable)
+		query  string
+		status int
+		want   string // the rest of the body
+	}{
+		{"in an extension, before anything runs", func(s *handler.Server, _ executable) { s.Use(explosive{}) }, "{ leaf }", 500, "]}\n"},
+		{"in the execution", func(_ *handler.Server, e executable) {
+			e["leaf"] = func(context.Context, map[string]any) (any, error) { panic(canary) }
+		}, "{ leaf }", 200, "],\"data\":null}\n"},
+		{"a scalar that isn't JSON", func(_ *handler.Server, e executable) {
+			e["leaf"] = func(context.Context, map[string]any) (any, error) { return json.RawMessage(canary), nil }
+		}, "{ leaf }", 200, "],\"data\":null}\n"},
+		{"an extension of a response that isn't JSON", func(s *handler.Server, _ executable) {
+			s.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+				graphql.RegisterExtension(ctx, "bad", func() {})
+				return next(ctx)
+			})
+		}, "{ leaf }", 200, "],\"data\":null}\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := resolvers()
+			server := handler.New(e)
+			tt.change(server, e)
+			var seen []Outcome
+			server.AddTransport(Transport{Observe: func(_ context.Context, o Outcome) { seen = append(seen, o) }})
+			server.SetRecoverFunc(func(ctx context.Context, value any) error {
+				return &gqlerror.Error{Message: "Internal error", Extensions: map[string]any{"code": "INTERNAL", "requestId": RequestID(ctx)}}
+			})
+			recorder := httptest.NewRecorder()
+			server.ServeHTTP(recorder, postQuery(tt.query))
+			want := fmt.Sprintf(`{"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL","requestId":%q}}%s`,
+				recorder.Header().Get("X-Request-Id"), tt.want)
+			if recorder.Code != tt.status || recorder.Body.String() != want {
+				t.Errorf("%d %s\nwant %d %s", recorder.Code, recorder.Body, tt.status, want)
+			}
+			if got := recorder.Header().Get("Content-Type"); got != "application/json; charset=utf-8" {
+				t.Errorf("Content-Type %q", got)
+			}
+			if len(seen) != 1 || seen[0].Status != tt.status || !slices.Equal(seen[0].Codes, []string{"INTERNAL"}) {
+				t.Errorf("observed %+v", seen)
+			}
+		})
+	}
+}
+
+// A presenter or an executor that isn't gqlgen's says nothing useful: then the words are ours.
+func TestAPanicUnderAnotherExecutor(t *testing.T) {
+	recorder := httptest.NewRecorder()
+	Transport{}.Do(recorder, postQuery("{ leaf }"), brokenExecutor{})
+	want := `{"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}` + "\n"
+	if recorder.Code != 500 || recorder.Body.String() != want {
+		t.Errorf("%d %s, want 500 %s", recorder.Code, recorder.Body, want)
+	}
+}
+
+type brokenExecutor struct{ graphql.GraphExecutor }
+
+func (brokenExecutor) CreateOperationContext(context.Context, *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
+	panic(errors.New(canary))
+}
+
+// HTML in a response stays as it is, since nosniff keeps it from being HTML; large integers too.
+func TestDataPassesUnchanged(t *testing.T) {
+	e := resolvers()
+	const raw = `{"big":123456789012345678901234567890,"html":"<b>&</b>","text":"ü🔑` + "\u2028" + `","float":1.0}`
+	e["leaf"] = func(context.Context, map[string]any) (any, error) { return json.RawMessage(raw), nil }
+	if a := askWith(t, Transport{}, e, postQuery("{ leaf }")); a.Body.String() != `{"data":{"leaf":`+raw+"}}\n" {
+		t.Errorf("%s", a.Body)
+	}
+}
+
+func TestHeadersReachTheOperation(t *testing.T) {
+	for _, r := range []*http.Request{postQuery("{ leaf }"), httptest.NewRequest("GET", "/?query={leaf}", nil)} {
+		r.Header.Set("X-Mine", "yes")
+		e := resolvers()
+		e["leaf"] = func(ctx context.Context, _ map[string]any) (any, error) {
+			return graphql.GetOperationContext(ctx).Headers.Get("X-Mine"), nil
+		}
+		if a := askWith(t, Transport{}, e, r); a.Body.String() != `{"data":{"leaf":"yes"}}`+"\n" {
+			t.Errorf("%s: %s", r.Method, a.Body)
+		}
+	}
+}
+
+func TestSupportsEverything(t *testing.T) {
+	if !(Transport{}).Supports(httptest.NewRequest("PUT", "/", nil)) {
+		t.Error("PUT isn't supported, so gqlgen would answer it in words of its own")
+	}
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add("POST", "/", "application/json", "", "", `{"query":"{ leaf }"}`)
+	f.Add("POST", "/", "application/json; charset=utf-8", "application/graphql-response+json;q=0.5", "gzip", `[]`)
+	f.Add("POST", "/", "application/json", "*/*", "", `{"query":"query ($b: Boolean = true) { leaf @skip(if: $b) }","variables":{"b":null}}`)
+	f.Add("POST", "/", "application/json", "", "", `{"query":"query ($v: In) { echo(in: $v, list: [\"a\"]) ...F } fragment F on Query { person { name } }","variables":{"v":{"in":{"list":[1]}}},"operationName":""}`)
+	f.Add("POST", "/", "application/json", "", "", `{"query":"mutation M($p: String! = \"x\") @tag { login(username: $p, in: {s: \"\"\"b\"\"\"}) { text } }"}`)
+	f.Add("GET", "/?query={leaf}&variables={}", "", "text/html", "", "")
+	f.Add("GET", "/?query=query($v:[[Int]]){echo(matrix:$v)}&variables={%22v%22:[[1e999]]}", "", "", "", "")
+	f.Add("DELETE", "/?%ff=%zz", "", ";;;", "", "")
+	f.Fuzz(func(t *testing.T, method, target, contentType, accept, encoding, body string) {
+		r, err := http.NewRequest(method, "http://localhost/", strings.NewReader(body))
+		if err != nil {
+			return // net/http wouldn't let it in
+		}
+		_, r.URL.RawQuery, _ = strings.Cut(target, "?")
+		for name, value := range map[string]string{"Content-Type": contentType, "Accept": accept, "Content-Encoding": encoding} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		a := ask(t, r)
+		if a.Code == http.StatusInternalServerError {
+			t.Errorf("a panic before anything ran: %s", a.Body)
+		}
+	})
+}
+
+func BenchmarkQuery(b *testing.B) {
+	server := production(Transport{}, resolvers())
+	const body = `{"query":"query Leaf($s: String!) { leaf need(s: $s) }","variables":{"s":"x"}}`
+	b.ReportAllocs()
+	for b.Loop() {
+		recorder := httptest.NewRecorder()
+		server.ServeHTTP(recorder, postText(body))
+		if recorder.Code != http.StatusOK {
+			b.Fatal(recorder.Body)
+		}
+	}
+}
