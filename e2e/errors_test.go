@@ -248,6 +248,20 @@ func TestRefreshRefusals(t *testing.T) {
 		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 	})
 
+	t.Run("everything before now revoked", func(t *testing.T) {
+		t.Parallel()
+		revoked := newRealm(t, shared, nil)
+		s := revoked.serve(t, "REFRESH_GRACE=0")
+		first, _ := login(t, revoked, s)
+		revoked.k.admin(t, http.MethodPut, "/"+revoked.name, object{"notBefore": time.Now().Unix() + 2})
+		status, body := revoked.k.token(t, revoked.name, "grant_type", "refresh_token", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", first.RefreshToken)
+		if want := `{"error":"invalid_grant","error_description":"Stale token"}`; status != 400 || body != want {
+			t.Errorf("Keycloak answers %d %s, want 400 %s", status, body, want)
+		}
+		_, response := s.refresh(t, first.RefreshToken)
+		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
+	})
+
 	t.Run("sign-out with garbage", func(t *testing.T) {
 		t.Parallel()
 		status, body := r.k.post(t, "/realms/"+r.name+"/protocol/openid-connect/logout", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", "garbage")
