@@ -44,7 +44,7 @@ func html(status int) http.HandlerFunc {
 var bomb = sync.OnceValue(func() string {
 	var packed strings.Builder
 	writer := gzip.NewWriter(&packed)
-	writer.Write(make([]byte, 8<<20))
+	writer.Write(make([]byte, 2<<20))
 	writer.Close()
 	return packed.String()
 })

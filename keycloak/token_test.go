@@ -34,11 +34,11 @@ func TestVerifyForm(t *testing.T) {
 		says        string
 	}{
 		{"as Keycloak makes it", good, nil, ""},
-		{"nothing", "", identity.ErrTokenMalformed, "1 parts; expected 3"},
-		{"one part", "null", identity.ErrTokenMalformed, "1 parts"},
-		{"two parts", header + "." + payload, identity.ErrTokenMalformed, "2 parts"},
-		{"four parts", good + ".x", identity.ErrTokenMalformed, "4 parts"},
-		{"five parts, as an encrypted one has", good + ".x.y", identity.ErrTokenMalformed, "5 parts"},
+		{"nothing", "", identity.ErrTokenMalformed, "dots: 1; expected 3"},
+		{"one part", "null", identity.ErrTokenMalformed, "dots: 1; expected 3"},
+		{"two parts", header + "." + payload, identity.ErrTokenMalformed, "dots: 2; expected 3"},
+		{"four parts", good + ".x", identity.ErrTokenMalformed, "dots: 4; expected 3"},
+		{"five parts, as an encrypted one has", good + ".x.y", identity.ErrTokenMalformed, "dots: 5; expected 3"},
 		{"dots alone", "..", identity.ErrTokenMalformed, "header"},
 		{"empty header", "." + payload + "." + signature, identity.ErrTokenMalformed, "header"},
 		{"empty payload", header + ".." + signature, identity.ErrTokenMalformed, "payload"},
