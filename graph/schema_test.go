@@ -1,0 +1,151 @@
+package graph
+
+import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	gql "github.com/vektah/gqlparser/v2/ast"
+)
+
+func TestNewSchemaGuardsEveryRootField(t *testing.T) {
+	schema, err := NewSchema(&Resolver{Realm: fakeRealm{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What may be called without a token is decided here a second time: a rule that changed in the schema
+	// by mistake fails this test.
+	want := map[string]string{"Query.me": "auth", "Mutation.login": "public", "Mutation.refresh": "public", "Mutation.logout": "public"}
+	got := map[string]string{}
+	for _, root := range []*gql.Definition{schema.Schema().Query, schema.Schema().Mutation} {
+		for _, field := range root.Fields {
+			for _, directive := range field.Directives {
+				got[root.Name+"."+field.Name] += directive.Name
+			}
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("rules %v, want %v", got, want)
+	}
+	if schema.Schema().Subscription != nil {
+		t.Error("there is a subscription: add its rules to this test")
+	}
+}
+
+// gqlgen itself says so only when the field is called.
+func TestEveryDirectiveIsBound(t *testing.T) {
+	bound := reflect.ValueOf(directives())
+	if bound.NumField() == 0 {
+		t.Error("no directives: then nothing is guarded")
+	}
+	for directive, function := range bound.Fields() {
+		if function.IsNil() {
+			t.Errorf("directive %s is bound to no function", directive.Name)
+		}
+	}
+}
+
+// The schema is the public manual.
+func TestEverythingInTheSchemaIsDescribed(t *testing.T) {
+	executable, err := NewSchema(&Resolver{Realm: fakeRealm{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, described := executable.Schema(), 0
+	want := func(name, description string) {
+		described++
+		if strings.TrimSpace(description) == "" {
+			t.Errorf("%s has no description", name)
+		}
+	}
+	arguments := func(name string, list gql.ArgumentDefinitionList) {
+		for _, argument := range list {
+			want(name+"("+argument.Name+":)", argument.Description)
+		}
+	}
+	for _, definition := range schema.Types {
+		if definition.BuiltIn || strings.HasPrefix(definition.Name, "__") {
+			continue
+		}
+		if root := definition == schema.Query || definition == schema.Mutation; !root { // GraphQL gives those their meaning
+			want(definition.Name, definition.Description)
+		}
+		for _, field := range definition.Fields {
+			if strings.HasPrefix(field.Name, "__") {
+				continue
+			}
+			want(definition.Name+"."+field.Name, field.Description)
+			arguments(definition.Name+"."+field.Name, field.Arguments)
+		}
+		for _, value := range definition.EnumValues {
+			want(definition.Name+"."+value.Name, value.Description)
+		}
+	}
+	for _, directive := range schema.Directives {
+		if directive.Position.Src.BuiltIn {
+			continue
+		}
+		want("@"+directive.Name, directive.Description)
+		arguments("@"+directive.Name, directive.Arguments)
+	}
+	if described < 30 {
+		t.Errorf("only %d things were looked at", described)
+	}
+}
+
+// A schema type without a home in package identity lands there.
+func TestNoModelsAreGenerated(t *testing.T) {
+	if _, err := os.Stat("generated/models.generated.go"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("generated/models.generated.go: %v; give its types a home in identity", err)
+	}
+}
+
+// Resolvers translate and don't think, and none is a stub that panics.
+func TestResolversAreShort(t *testing.T) {
+	files, err := filepath.Glob("*.resolvers.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no resolvers", err)
+	}
+	resolvers := 0
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, stub := range []string{"not implemented", "!!! WARNING !!!", "panic("} {
+			if strings.Contains(string(text), stub) {
+				t.Errorf("%s: %q", name, stub)
+			}
+		}
+		positions := token.NewFileSet()
+		file, err := parser.ParseFile(positions, name, text, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, declaration := range file.Decls {
+			function, ok := declaration.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if function.Recv == nil {
+				t.Errorf("%s: %s is no resolver: gqlgen will comment it out", name, function.Name)
+				continue
+			}
+			resolvers++
+			lines := positions.Position(function.Body.Rbrace).Line - positions.Position(function.Body.Lbrace).Line - 1
+			if lines > 5 || len(function.Body.List) > 5 {
+				t.Errorf("%s: the body of %s has %d lines, want at most 5", name, function.Name, lines)
+			}
+		}
+	}
+	if resolvers < 4 {
+		t.Errorf("%d resolvers, want more", resolvers)
+	}
+}

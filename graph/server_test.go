@@ -1,0 +1,103 @@
+package graph
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+const (
+	canary    = "c4nary-p4ssw0rd"
+	requestID = "REQUESTID"
+)
+
+// A fakeRealm does what a test says. A method that the test doesn't expect panics, and the test sees it.
+type fakeRealm struct {
+	login   func(identity.Credentials) (*identity.OpenIDToken, error)
+	refresh func(identity.Secret) (*identity.OpenIDToken, error)
+	logout  func(identity.Secret) error
+}
+
+func (r fakeRealm) Login(_ context.Context, c identity.Credentials) (*identity.OpenIDToken, error) {
+	return r.login(c)
+}
+
+func (r fakeRealm) Refresh(_ context.Context, token identity.Secret) (*identity.OpenIDToken, error) {
+	return r.refresh(token)
+}
+
+func (r fakeRealm) Logout(_ context.Context, token identity.Secret) error { return r.logout(token) }
+
+// A server is the real schema behind gqlgen's own handler, and what it logs.
+type server struct {
+	*handler.Server
+	log    bytes.Buffer
+	errors Errors
+}
+
+func newServer(t testing.TB, realm Realm) *server {
+	t.Helper()
+	schema, err := NewSchema(&Resolver{Realm: realm})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{Server: handler.New(schema)}
+	s.errors = Errors{Log: slog.New(slog.NewJSONHandler(&s.log, nil)), RequestID: func(context.Context) string { return requestID }}
+	s.SetErrorPresenter(s.errors.Present)
+	s.SetRecoverFunc(s.errors.Recover)
+	s.AddTransport(transport.POST{})
+	return s
+}
+
+// ask runs a query for a caller: what the verifier said of the request's token.
+func (s *server) ask(user *identity.User, reason error, query string, variables map[string]any) string {
+	text, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		panic(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/graphql", bytes.NewReader(text))
+	r.Header.Set("Content-Type", "application/json")
+	recorder := httptest.NewRecorder()
+	s.ServeHTTP(recorder, r.WithContext(identity.NewContext(r.Context(), user, reason)))
+	return recorder.Body.String()
+}
+
+// anonymous runs a query without a token.
+func (s *server) anonymous(query string) string { return s.ask(nil, nil, query, nil) }
+
+// logged is the lines of the log, decoded.
+func (s *server) logged(t testing.TB) []map[string]any {
+	t.Helper()
+	var lines []map[string]any
+	for line := range strings.Lines(s.log.String()) {
+		var content map[string]any
+		if err := json.Unmarshal([]byte(line), &content); err != nil {
+			t.Fatal(err)
+		}
+		delete(content, "time")
+		lines = append(lines, content)
+	}
+	return lines
+}
+
+func check(t testing.TB, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf(" got %s\nwant %s", got, want)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+var errDatabase = errors.New("dial tcp 10.0.0.7: connection refused")
