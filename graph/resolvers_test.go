@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -201,6 +202,19 @@ func TestMeWithoutATokenIsAnErrorForEachAlias(t *testing.T) {
 	} {
 		if strings.Count(got, want) != 1 {
 			t.Errorf("%s\nwant once %s", got, want)
+		}
+	}
+}
+
+// A denied me is an error even where the schema's guard is gone.
+func TestMeDeniesByItself(t *testing.T) {
+	for _, want := range []error{identity.ErrTokenMissing, identity.ErrTokenExpired} {
+		ctx := context.Background()
+		if want != identity.ErrTokenMissing {
+			ctx = identity.NewContext(ctx, nil, want)
+		}
+		if user, err := (&Resolver{}).Query().Me(ctx); user != nil || !errors.Is(err, want) {
+			t.Errorf("Me() = %v, %v, want %v", user, err, want)
 		}
 	}
 }

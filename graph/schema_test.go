@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"context"
 	"errors"
 	"go/ast"
 	"go/parser"
@@ -13,6 +14,8 @@ import (
 	"testing"
 
 	gql "github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/cloakql/cloakql/identity"
 )
 
 func TestNewSchemaGuardsEveryRootField(t *testing.T) {
@@ -49,6 +52,18 @@ func TestEveryDirectiveIsBound(t *testing.T) {
 		if function.IsNil() {
 			t.Errorf("directive %s is bound to no function", directive.Name)
 		}
+	}
+}
+
+// me asks for the caller a second time, so a guard that lets everyone pass wouldn't show there.
+func TestEachDirectiveIsBoundToItsOwnRule(t *testing.T) {
+	ran := func(context.Context) (any, error) { return "ran", nil }
+	anonymous := identity.NewContext(context.Background(), nil, nil)
+	if value, err := directives().Auth(anonymous, nil, ran); value != nil || !errors.Is(err, identity.ErrTokenMissing) {
+		t.Errorf("@auth lets the anonymous pass: %v, %v", value, err)
+	}
+	if value, err := directives().Public(anonymous, nil, ran); value != "ran" || err != nil {
+		t.Errorf("@public stops the anonymous: %v, %v", value, err)
 	}
 }
 

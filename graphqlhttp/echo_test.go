@@ -15,6 +15,8 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/lexer"
+	"github.com/vektah/gqlparser/v2/parser"
+	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
@@ -318,6 +320,25 @@ func TestNothingIsSuggestedInProduction(t *testing.T) {
 		text := ask(t, postText(`{"query":"query ($v: In) { echo(in: $v) }","variables":`+variables+`}`)).Body.String()
 		if strings.Contains(text, "Did you mean") || strings.Contains(text, "GREEN") || strings.Contains(text, "list") {
 			t.Errorf("%s: %s", variables, text)
+		}
+	}
+}
+
+// The transport hides most of those messages anyway. The rules stand for themselves too: another transport
+// may show all. Two of the default rules are gqlgen's to replace, with SetDisableSuggestion.
+func TestRulesWithoutSuggestionsSuggestNothing(t *testing.T) {
+	set := RulesWithoutSuggestions()
+	set.RemoveRule(rules.FieldsOnCorrectTypeRule.Name)
+	set.RemoveRule(rules.ScalarLeafsRule.Name)
+	for name, tt := range misspelt {
+		doc, err := parser.ParseQuery(&ast.Source{Input: tt.query})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range validator.ValidateWithRules(schema, doc, set) {
+			if strings.Contains(err.Message, "Did you mean") {
+				t.Errorf("%s: %s", name, err.Message)
+			}
 		}
 	}
 }

@@ -17,9 +17,9 @@ type Transport struct {
 	// MaxBodyBytes bounds the body of a POST; a longer one is answered 413. Zero is 64 KiB.
 	MaxBodyBytes int64
 
-	// Timeout bounds the execution of one request: when it has passed, the context of the resolvers ends
-	// and the client gets the code TIMEOUT. Slow senders and readers are for the http.Server to cut off.
-	// Zero is 15 s.
+	// Timeout bounds the execution of one request: when it has passed, the context of the resolvers ends,
+	// and what hasn't begun fails with the code TIMEOUT. A resolver that doesn't mind its context is waited
+	// for, and its result shown. Slow senders and readers are for the http.Server to cut off. Zero is 15 s.
 	Timeout time.Duration
 
 	// Observe, if set, is called once for each request after it was answered. It must not block.
