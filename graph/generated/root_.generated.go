@@ -406,7 +406,8 @@ scalar Time @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
 "The claims of a token: a JSON object, exactly as it was signed."
 scalar Claims @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc7519#section-4")
 `, BuiltIn: false},
-	{Name: "../../schema/session.graphqls", Input: `type Mutation {
+	{Name: "../../schema/session.graphqls", Input: `"What changes a session: signing in, staying signed in, signing out."
+type Mutation {
   """
   Signs a person in with a password and gives tokens. A wrong password, an unknown user and a locked
   account are one and the same error, INVALID_CREDENTIALS: nobody can find out here which names exist.
@@ -461,7 +462,8 @@ type OpenIdToken {
   scope: [String!]!
 }
 `, BuiltIn: false},
-	{Name: "../../schema/user.graphqls", Input: `type Query {
+	{Name: "../../schema/user.graphqls", Input: `"What can be asked."
+type Query {
   "The caller: what the access token of this request says of its user."
   me: User @auth
 }
