@@ -53,7 +53,8 @@ func BenchmarkBareSignature(b *testing.B) {
 	})
 }
 
-// Strangers can send these for nothing, so they must cost us less than a signature.
+// Strangers can send these for nothing. That they are refused before the signature is not for speed, but
+// what it costs belongs beside what a signature does.
 func BenchmarkRefuse(b *testing.B) {
 	key := rs256()
 	verifier := newVerifier(b, newKeys(b, certsOf(key)), VerifierConfig{})

@@ -94,8 +94,10 @@ func FuzzReadKeys(f *testing.F) {
 	}
 	private := edDSA().jwk()
 	private["d"], private["key_ops"], private["x5c"] = base64url(make([]byte, 32)), []string{"verify"}, []string{"x"}
+	nameless := edDSA().jwk()
+	delete(nameless, "kid")
 	for _, body := range []string{
-		certs(private), certs(x25519()), `{"keys":[{"kid":"o","kty":"oct","use":"sig","alg":"HS256","k":"c2VjcmV0"}]}`, `{"keys":[null,5,{}]}`, `{"keys":{}}`, `[]`,
+		certs(private), certs(nameless), certs(x25519()), `{"keys":[{"kid":"o","kty":"oct","use":"sig","alg":"HS256","k":"c2VjcmV0"}]}`, `{"keys":[null,5,{}]}`, `{"keys":{}}`, `[]`,
 		`{"keys":[{"kid":"r","kty":"RSA","use":"sig","n":"AA","e":"AQAB"}]}`,
 	} {
 		f.Add([]byte(body))

@@ -74,6 +74,7 @@ func TestBadAnswers(t *testing.T) {
 		{"429", anyCall, answers(429, `{"error":"invalid_grant"}`), "answer 429"},
 		{"408", anyCall, answers(408, `{"error":"invalid_grant"}`), "answer 408"},
 		{"201", anyCall, answers(201, tokens), "answer 201"},
+		{"201 that claims invalid_grant", anyCall, answers(201, `{"error":"invalid_grant","error_description":"Account disabled"}`), "answer 201"},
 		{"200 without a body", anyCall, answers(200, ""), "answer 200"},
 		{"400 without a body", anyCall, answers(400, ""), "answer 400"},
 		{"400 null", anyCall, answers(400, "null"), "answer 400"},
