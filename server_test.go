@@ -242,7 +242,8 @@ func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 	if e.authorization != "" {
 		request.Header.Set("Authorization", e.authorization)
 	}
-	response, err := http.DefaultClient.Do(request)
+	client := http.Client{Timeout: 20 * time.Second} // of the test, should nobody answer
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

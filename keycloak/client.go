@@ -145,9 +145,10 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (answer,
 	switch {
 	case err != nil && ctx.Err() != nil: // the caller gave up; Keycloak did nothing wrong
 		return answer{}, ctx.Err()
-	case err != nil:
-		return answer{}, fmt.Errorf("%w: %w", identity.ErrRealmUnavailable, err)
+	case err != nil: // net/http quotes a redirect that it can't read
+		return answer{}, fmt.Errorf("%w: %s", identity.ErrRealmUnavailable, withhold(err.Error(), form))
 	}
+	got.form = form
 	return got, nil
 }
 

@@ -141,8 +141,8 @@ func FuzzRefusal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		for _, rows := range [][]meaning{loginRefusals, refreshRefusals} {
-			checkOneMeaning(t, refusal(answer{status, body}, rows))
-			token, err := readToken(answer{status, body}, rows)
+			checkOneMeaning(t, refusal(answer{status: status, body: body}, rows))
+			token, err := readToken(answer{status: status, body: body}, rows)
 			switch {
 			case err != nil:
 				checkOneMeaning(t, err)

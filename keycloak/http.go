@@ -33,10 +33,11 @@ func NewHTTPClient() *http.Client {
 	}
 }
 
-// An answer is what Keycloak said, read to its end.
+// An answer is what Keycloak said, read to its end, and what it was asked.
 type answer struct {
 	status int
 	body   []byte
+	form   url.Values
 }
 
 // send makes a request and reads the answer to its end. It fails when there is no answer, when it is
@@ -60,7 +61,7 @@ func send(client *http.Client, request *http.Request) (answer, error) {
 	case response.StatusCode >= 300 && response.StatusCode < 400:
 		return answer{}, fmt.Errorf("answer %d is a redirect: KEYCLOAK_SERVER_URL must be where Keycloak itself answers", response.StatusCode)
 	}
-	return answer{response.StatusCode, body}, nil
+	return answer{status: response.StatusCode, body: body}, nil
 }
 
 func get(ctx context.Context, client *http.Client, url string) (answer, error) {

@@ -2,6 +2,7 @@ package keycloak
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -134,6 +135,40 @@ func checkUnavailable(t *testing.T, err error, says string) {
 		t.Errorf("the error is %q; it doesn't say %q", err, says)
 	}
 	checkNoLeak(t, err)
+}
+
+// Something between us and Keycloak may quote what it dislikes; a log must not have it from there.
+func TestEchoesAreWithheld(t *testing.T) {
+	for name, echo := range map[string]http.HandlerFunc{
+		"description": func(w http.ResponseWriter, r *http.Request) {
+			r.ParseForm()
+			w.WriteHeader(http.StatusBadRequest)
+			json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "error_description": fmt.Sprint("what is this: ", r.PostForm)})
+		},
+		"description, encoded and at its bound": func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			w.WriteHeader(http.StatusForbidden)
+			json.NewEncoder(w).Encode(map[string]string{"error": "denied", "error_description": strings.Repeat("x", 190) + string(body)})
+		},
+		"error": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusUnauthorized)
+			json.NewEncoder(w).Encode(map[string]string{"error": r.PostFormValue("client_secret")})
+		},
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "http://%zz/"+strings.NewReplacer("\\", "", "\"", "").Replace(r.PostFormValue("client_secret")))
+			w.WriteHeader(http.StatusFound)
+		},
+	} {
+		for call, do := range calls {
+			t.Run(call+": "+name, func(t *testing.T) {
+				err := do(t.Context(), newClient(t, echo))
+				if err == nil || !strings.Contains(err.Error(), "withheld") {
+					t.Errorf("got %v; want that it was withheld", err)
+				}
+				checkNoLeak(t, err)
+			})
+		}
+	}
 }
 
 func TestAnswerOfExactlyTheBound(t *testing.T) {

@@ -125,9 +125,12 @@ func (k *KeySet) usable() bool { return len(k.keys) > 0 && time.Since(k.fetched)
 // ErrKeysUnavailable or ErrTokenSignature. The key must be one for signatures, and fit the algorithm.
 func (k *KeySet) verify(ctx context.Context, token *jws) error {
 	key, err := k.lookup.KeyfuncCtx(ctx)(&jwt.Token{Header: token.header})
+	refused, ours := errors.AsType[*identity.TokenError](err)
 	switch {
-	case errors.Is(err, identity.ErrKeyUnknown), errors.Is(err, identity.ErrKeysUnavailable), ctx.Err() != nil && err != nil:
-		return err
+	case ours: // from read; keyfunc has words of its own around it
+		return refused
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
 	case err != nil: // keyfunc: the algorithm of the key is another
 		return wrongSignature("%v", err)
 	case !fits(token.alg, key):
@@ -236,28 +239,29 @@ func (k *KeySet) startFlight(ctx context.Context) *keyFlight {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout)
 	go func() {
 		defer cancel()
-		keys, err := k.fetch(ctx)
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.land(keys, err)
-		k.flight = nil
-		close(flight.done)
+		k.land(k.fetch(ctx))
 	}()
 	return flight
 }
 
-// land takes the outcome of a fetch. The caller holds mu.
+// land takes the outcome of a fetch, and says so in the log when it is another than the last one's.
 func (k *KeySet) land(keys map[string]jwkset.JWK, err error) {
-	failed, first := k.failure != nil, k.tried.IsZero()
+	k.mu.Lock()
+	changed := k.tried.IsZero() || (k.failure != nil) != (err != nil)
 	k.tried, k.failure = time.Now(), err
 	if err == nil {
 		k.keys, k.fetched = keys, k.tried
 	}
+	held := len(k.keys)
+	close(k.flight.done)
+	k.flight = nil
+	k.mu.Unlock()
+	// A slow log must not hold up those who verify.
 	switch {
-	case err != nil && (!failed || first):
-		k.log.Warn("keys can't be fetched", "url", k.url, "error", err, "held", len(k.keys))
-	case err == nil && (failed || first):
-		k.log.Info("keys fetched", "url", k.url, "held", len(k.keys))
+	case changed && err != nil:
+		k.log.Warn("keys can't be fetched", "url", k.url, "error", err, "held", held)
+	case changed:
+		k.log.Info("keys fetched", "url", k.url, "held", held)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/cloakql/cloakql/identity"
@@ -93,11 +94,22 @@ func refusal(got answer, refusals []meaning) error {
 		for _, row := range rows {
 			if (row.status == 0 || row.status == got.status) && (row.code == "" || row.code == body.Error) &&
 				strings.HasPrefix(body.Description, row.text) {
-				return &Refusal{got.status, cut(body.Error), cut(body.Description), row.hint, row.err}
+				return &Refusal{got.status, cut(withhold(body.Error, got.form)), cut(withhold(body.Description, got.form)), row.hint, row.err}
 			}
 		}
 	}
 	panic("keycloak: the last row of ourFaults fits every answer")
+}
+
+// withhold replaces a text that repeats a secret out of the form. Keycloak's don't; what stands between it
+// and us might quote a request that it dislikes.
+func withhold(text string, form url.Values) string {
+	for _, name := range []string{"password", "otp", "refresh_token", "client_secret"} {
+		if secret := form.Get(name); secret != "" && (strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret))) {
+			return "[withheld: it repeats the " + name + "]"
+		}
+	}
+	return text
 }
 
 // cut bounds a stranger's text for a log.
