@@ -33,6 +33,7 @@ const (
 	maxBodyBytes  = 64 << 10
 	maxTokens     = 1_000 // of a GraphQL document
 	maxDepth      = 15    // what GraphiQL's full introspection query needs
+	maxSelections = 1_000 // fields and fragments, with the fragments written out
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
@@ -131,7 +132,7 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 	graphql.SetErrorPresenter(failures.Present)
 	graphql.SetRecoverFunc(failures.Recover)
 	graphql.SetParserTokenLimit(maxTokens)
-	graphql.Use(limits.Depth(maxDepth))
+	graphql.Use(limits.Document{Tokens: maxTokens, Depth: maxDepth, Selections: maxSelections})
 	if config.Local {
 		graphql.Use(extension.Introspection{})
 	} else {
