@@ -37,12 +37,11 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
-	drainTimeout  = 20 * time.Second // for requests under way when the server is told to stop
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := run(ctx, os.Environ(), ".", os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -63,10 +62,13 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 
 	calls := keycloak.NewHTTPClient()
 	keys := keycloak.NewKeySet(config.Realm, keycloak.KeySetConfig{MaxAge: config.KeysMaxAge, HTTP: calls, Log: log})
-	realm := keycloak.NewClient(keycloak.ClientConfig{
+	realm, err := keycloak.NewClient(keycloak.ClientConfig{
 		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret, LoginScope: config.LoginScope,
 		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace, HTTP: calls,
 	})
+	if err != nil {
+		return err
+	}
 	var draining atomic.Bool
 	handler, err := newHandler(config, realm, keys, &draining, log)
 	if err != nil {
@@ -96,10 +98,13 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	}
 	draining.Store(true)
 	log.Info("stopping")
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	// Requests first: they are what starts exchanges with Keycloak. The longest of both, and some.
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout+config.RequestTimeout+config.KeycloakTimeout+5*time.Second)
 	defer cancel()
-	// Requests first: they are what starts exchanges with Keycloak.
-	return errors.Join(server.Shutdown(drain), realm.Close(drain))
+	if err := errors.Join(server.Shutdown(drain), realm.Close(drain)); err != nil {
+		return fmt.Errorf("stopped before every request was answered: %w", err)
+	}
+	return nil
 }
 
 // newServer states every limit that a connection has; withWriteDeadline adds the one for slow readers.

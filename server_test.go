@@ -177,10 +177,14 @@ func newSite(t testing.TB, config Config, realm graph.Realm) *site {
 func testHandler(t testing.TB, config Config, realm graph.Realm, log *slog.Logger) http.Handler {
 	t.Helper()
 	if realm == nil {
-		realm = keycloak.NewClient(keycloak.ClientConfig{
+		client, err := keycloak.NewClient(keycloak.ClientConfig{
 			Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret,
 			Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace,
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		realm = client
 	}
 	keys := keycloak.NewKeySet(config.Realm, keycloak.KeySetConfig{Log: log})
 	handler, err := newHandler(config, realm, keys, new(atomic.Bool), log)

@@ -3,6 +3,7 @@ package keycloak
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -21,7 +22,7 @@ type ClientConfig struct {
 	LoginScope   string        // what Login asks for; "openid profile email" if empty
 	Timeout      time.Duration // of one call to Keycloak; 8 s if zero
 	RefreshGrace time.Duration // for how long the answer of a refresh is handed out again; zero is not at all
-	HTTP         *http.Client  // NewHTTPClient() if nil; it must not follow redirects
+	HTTP         *http.Client  // NewHTTPClient() if nil; redirects are never followed, whatever its policy
 }
 
 // maxCalls bounds the calls of each kind that are under way at once. Keycloak hashes passwords with
@@ -44,20 +45,20 @@ type Client struct {
 	exchanges *exchanges
 }
 
-// NewClient returns a client. It calls nobody: a wrong secret shows at the first Login.
-func NewClient(config ClientConfig) *Client {
+// NewClient checks config and returns a client for it. It calls nobody: a wrong secret shows at the first Login.
+func NewClient(config ClientConfig) (*Client, error) {
+	if config.Realm == (Realm{}) || config.ClientID == "" || config.ClientSecret.Reveal() == "" {
+		return nil, errors.New("keycloak: a client needs a realm, a client id and its secret")
+	}
 	if config.LoginScope == "" {
 		config.LoginScope = "openid profile email"
 	}
 	if config.Timeout <= 0 {
 		config.Timeout = 8 * time.Second
 	}
-	c := &Client{config: config, http: config.HTTP, logins: make(slots, maxCalls), logouts: make(slots, maxCalls)}
-	if c.http == nil {
-		c.http = NewHTTPClient()
-	}
+	c := &Client{config: config, http: withoutRedirects(config.HTTP), logins: make(slots, maxCalls), logouts: make(slots, maxCalls)}
 	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
-	return c
+	return c, nil
 }
 
 // Login trades a person's credentials for tokens by the resource owner password credentials grant,
@@ -103,6 +104,9 @@ func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*id
 // session had ended before is no error. It fails with ErrRefreshInvalid when Keycloak doesn't know the
 // token. It goes on when ctx ends: whoever signs out often closes the tab next.
 func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error {
+	if err := ctx.Err(); err != nil { // it outlives its caller, and isn't begun for one who has gone
+		return fmt.Errorf("keycloak: logout: %w", err)
+	}
 	if !c.logouts.take() {
 		return fmt.Errorf("keycloak: logout: %w", identity.ErrTooManyConcurrent)
 	}
@@ -113,7 +117,10 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 		return fmt.Errorf("keycloak: logout: %w", err)
 	}
 	if got.status != http.StatusNoContent {
-		return fmt.Errorf("keycloak: logout: %w", refusal(got, refreshRefusals))
+		// 26.7.4 says 204 of an ended session too; should another release refuse, it is no error here.
+		if err := refusal(got, refreshRefusals); !errors.Is(err, identity.ErrSessionEnded) {
+			return fmt.Errorf("keycloak: logout: %w", err)
+		}
 	}
 	c.exchanges.end(refreshToken)
 	return nil

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientCo
 	for _, change := range changes {
 		change(&config)
 	}
-	return NewClient(config)
+	return must(NewClient(config))
 }
 
 func timeout(d time.Duration) func(*ClientConfig) { return func(c *ClientConfig) { c.Timeout = d } }
@@ -271,11 +272,52 @@ func TestCallerWhoLeaves(t *testing.T) {
 }
 
 func TestLogoutGoesOnWithoutItsCaller(t *testing.T) {
-	client := newClient(t, signedOut)
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	client := newClient(t, func(w http.ResponseWriter, r *http.Request) { cancel(); signedOut(w, r) })
 	if err := client.Logout(ctx, refreshToken()); err != nil {
 		t.Errorf("Logout() = %v, want nil: the session must end", err)
+	}
+}
+
+// What outlives its caller isn't begun for one who has gone: a request of a hundred fields would go on for
+// minutes after its deadline.
+func TestNothingBeginsAfterItsCaller(t *testing.T) {
+	var asked atomic.Int32
+	client := newClient(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, call := range calls {
+		if err := call(ctx, client); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v, want %v", name, err, context.Canceled)
+		}
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("Keycloak was asked %d times", n)
+	}
+}
+
+// A realm that says that the session had ended has done what was asked for.
+func TestLogoutOfAnEndedSession(t *testing.T) {
+	if err := newClient(t, answers(400, `{"error":"invalid_grant","error_description":"Session not active"}`)).Logout(t.Context(), refreshToken()); err != nil {
+		t.Errorf("Logout() = %v, want nil", err)
+	}
+}
+
+func TestClientsThatCanNotWork(t *testing.T) {
+	good := ClientConfig{Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary)}
+	if _, err := NewClient(good); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string]func(*ClientConfig){
+		"realm":  func(c *ClientConfig) { c.Realm = Realm{} },
+		"id":     func(c *ClientConfig) { c.ClientID = "" },
+		"secret": func(c *ClientConfig) { c.ClientSecret = identity.Secret{} },
+	} {
+		bad := good
+		change(&bad)
+		if _, err := NewClient(bad); err == nil {
+			t.Errorf("a client without a %s is accepted", name)
+		}
 	}
 }
 

@@ -13,9 +13,7 @@ import (
 // that isn't one of accepted. It tries until it has an answer, or ctx ends. Nothing else of the answer is
 // used. A nil client is NewHTTPClient(), a nil log slog.Default().
 func WarnIssuer(ctx context.Context, realm Realm, accepted []string, client *http.Client, log *slog.Logger) {
-	if client == nil {
-		client = NewHTTPClient()
-	}
+	client = withoutRedirects(client)
 	if log == nil {
 		log = slog.Default()
 	}

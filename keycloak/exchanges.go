@@ -29,12 +29,12 @@ const (
 type exchanges struct {
 	exchange func(context.Context, identity.Secret) (*identity.OpenIDToken, error) // bounds its own time
 	grace    time.Duration
-	running  sync.WaitGroup
 
 	mu     sync.Mutex // guards the fields below
 	known  map[digest]*exchange
-	active int // exchanges under way
-	bytes  int // of the answers in known
+	active int           // exchanges under way
+	bytes  int           // of the answers in known
+	idle   chan struct{} // closed once active is zero; nil while nobody waits for that
 }
 
 // digest stands for a refresh token: tokens themselves are not kept as keys.
@@ -59,6 +59,9 @@ func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToke
 // do exchanges a token, joins the exchange of it that is under way, or repeats the answer of one that
 // ended within the grace. When ctx ends it returns at once; the exchange goes on.
 func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
+	if err := ctx.Err(); err != nil { // an exchange outlives its caller, and isn't begun for one who has gone
+		return nil, err
+	}
 	key := digest(sha256.Sum256([]byte(refreshToken.Reveal())))
 	x.mu.Lock()
 	e, known := x.known[key]
@@ -70,7 +73,7 @@ func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*iden
 		e = &exchange{session: sessionOf(refreshToken), done: make(chan struct{})}
 		x.known[key] = e
 		x.active++
-		x.running.Go(func() { x.run(context.WithoutCancel(ctx), key, e, refreshToken) })
+		go x.run(context.WithoutCancel(ctx), key, e, refreshToken) // ends with the exchange, which bounds its time
 	}
 	x.mu.Unlock()
 
@@ -91,6 +94,10 @@ func (x *exchanges) run(ctx context.Context, key digest, e *exchange, refreshTok
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.active--
+	if x.active == 0 && x.idle != nil {
+		close(x.idle)
+		x.idle = nil
+	}
 	if e.ended && err == nil {
 		token, err = nil, identity.ErrSessionEnded
 	}
@@ -137,12 +144,18 @@ func (x *exchanges) end(refreshToken identity.Secret) {
 	}
 }
 
+// wait returns when no exchange is under way, or ctx has ended.
 func (x *exchanges) wait(ctx context.Context) error {
-	idle := make(chan struct{})
-	go func() { // ends with the last exchange, which has a deadline of its own
-		x.running.Wait()
-		close(idle)
-	}()
+	x.mu.Lock()
+	if x.active == 0 {
+		x.mu.Unlock()
+		return nil
+	}
+	if x.idle == nil {
+		x.idle = make(chan struct{})
+	}
+	idle := x.idle
+	x.mu.Unlock()
 	select {
 	case <-idle:
 		return nil

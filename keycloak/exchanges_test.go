@@ -355,8 +355,8 @@ func TestCloseWaitsForExchanges(t *testing.T) {
 			t.Errorf("with nothing under way: %v", err)
 		}
 		ctx, leave := context.WithCancel(t.Context())
-		leave()
 		begin := time.Now()
+		time.AfterFunc(0, leave)
 		x.do(ctx, refreshToken())
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -29,9 +29,22 @@ func NewHTTPClient() *http.Client {
 			IdleConnTimeout:        30 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: handBack,
 	}
 }
+
+// withoutRedirects returns a copy of a client that follows no redirect, or NewHTTPClient() for nil: a 307 would
+// carry a password and the client's secret to a place that nobody configured.
+func withoutRedirects(client *http.Client) *http.Client {
+	if client == nil {
+		return NewHTTPClient()
+	}
+	own := *client
+	own.CheckRedirect = handBack
+	return &own
+}
+
+func handBack(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // An answer is what Keycloak said, read to its end, and what it was asked.
 type answer struct {
@@ -41,8 +54,7 @@ type answer struct {
 }
 
 // send makes a request and reads the answer to its end. It fails when there is no answer, when it is
-// cut short or too large, and when it is a redirect: following one would carry a password to a place
-// that nobody configured.
+// cut short or too large, and when it is a redirect.
 func send(client *http.Client, request *http.Request) (answer, error) {
 	// Keycloak turns some errors into HTML for anything that looks like a browser, and refuses an Origin
 	// outside the client's web origins; so this header, and never that one.

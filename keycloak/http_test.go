@@ -189,13 +189,14 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			for call, do := range calls {
 				t.Run(fmt.Sprintf("%s %d to %q", call, status, target), func(t *testing.T) {
 					var asked atomic.Int32
+					// A client of the caller's own follows redirects, like http.DefaultClient.
 					err := do(t.Context(), newClient(t, func(w http.ResponseWriter, r *http.Request) {
 						asked.Add(1)
 						if target != "" {
 							w.Header().Set("Location", target)
 						}
 						w.WriteHeader(status)
-					}))
+					}, func(c *ClientConfig) { c.HTTP = &http.Client{} }))
 					checkUnavailable(t, err, "KEYCLOAK_SERVER_URL")
 					if asked.Load() != 1 {
 						t.Errorf("asked %d times, want once", asked.Load())
@@ -218,9 +219,9 @@ func TestNobodyListens(t *testing.T) {
 	listener.Close()
 	for call, do := range calls {
 		t.Run(call, func(t *testing.T) {
-			client := NewClient(ClientConfig{
-				Realm: must(NewRealm("http://"+address, "local")), ClientSecret: identity.NewSecret(canary),
-			})
+			client := must(NewClient(ClientConfig{
+				Realm: must(NewRealm("http://"+address, "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary),
+			}))
 			checkUnavailable(t, do(t.Context(), client), address)
 		})
 	}

@@ -24,18 +24,19 @@ import (
 )
 
 const (
-	keysRefresh = 5 * time.Minute // whatever Keycloak's cache headers say: they say no-cache
-	keysFloor   = time.Second     // between two fetches that strangers cause
-	keysTimeout = 3 * time.Second // of one fetch
-	keysBackoff = 5 * time.Second // at most, between two fetches while Keycloak is down
-	keysWaiters = 64              // who wait for one fetch; everyone else is answered at once
+	keysRefresh = 5 * time.Minute         // whatever Keycloak's cache headers say: they say no-cache
+	keysFloor   = time.Second             // between two fetches that strangers cause
+	keysTimeout = 3 * time.Second         // of one fetch
+	keysBackoff = 5 * time.Second         // at most, between two fetches while Keycloak is down
+	keysWaiters = 64                      // who wait for one fetch; everyone else is answered at once
+	keysWait    = 1500 * time.Millisecond // that a token waits for a fetch at most
 	minRSABits  = 2048
 )
 
 // A KeySetConfig tunes a KeySet. Its zero value is good.
 type KeySetConfig struct {
 	MaxAge time.Duration // for how long keys are used that couldn't be fetched anew; 24 h if zero
-	HTTP   *http.Client  // NewHTTPClient() if nil; it must not follow redirects
+	HTTP   *http.Client  // NewHTTPClient() if nil; redirects are never followed, whatever its policy
 	Log    *slog.Logger  // told once when fetching begins to fail, and once when it works again; slog.Default() if nil
 }
 
@@ -68,12 +69,9 @@ type keyFlight struct {
 
 // NewKeySet returns an empty set. It fetches nothing before Run, or the first token.
 func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
-	k := &KeySet{url: realm.certsURL(), maxAge: config.MaxAge, http: config.HTTP, log: config.Log}
+	k := &KeySet{url: realm.certsURL(), maxAge: config.MaxAge, http: withoutRedirects(config.HTTP), log: config.Log}
 	if k.maxAge <= 0 {
 		k.maxAge = 24 * time.Hour
-	}
-	if k.http == nil {
-		k.http = NewHTTPClient()
 	}
 	if k.log == nil {
 		k.log = slog.Default()
@@ -89,7 +87,8 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	return k
 }
 
-// Run keeps the set fresh until ctx ends, which is all that it fails with.
+// Run keeps the set fresh until ctx ends, which is all that it fails with. A fetch that is under way then ends by
+// its own deadline, a few seconds later.
 func (k *KeySet) Run(ctx context.Context) error {
 	backoff := 250 * time.Millisecond
 	for {
@@ -176,7 +175,8 @@ func (k *KeySet) read(ctx context.Context, id string) (jwkset.JWK, error) {
 	if known && usable {
 		return key, nil
 	}
-	if err := k.fetchOnSurprise(ctx); err != nil {
+	landed, err := k.fetchOnSurprise(ctx)
+	if err != nil {
 		return jwkset.JWK{}, err
 	}
 	k.mu.Lock()
@@ -185,33 +185,41 @@ func (k *KeySet) read(ctx context.Context, id string) (jwkset.JWK, error) {
 	switch {
 	case known && k.usable():
 		return key, nil
-	case k.failure != nil:
-		return jwkset.JWK{}, &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, k.failure)}
-	case !k.usable():
+	case !landed:
 		return jwkset.JWK{}, &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: "the key set is still being fetched from " + k.url}
+	case k.failure != nil, !k.usable():
+		return jwkset.JWK{}, &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, k.failure)}
 	}
 	return jwkset.JWK{}, &identity.TokenError{Reason: identity.ErrKeyUnknown, Detail: "kid " + quote(id) + " is not in the key set of " + k.url}
 }
 
-// fetchOnSurprise fetches the set, or waits for the fetch that is under way, unless one has just ended
-// or too many wait already. It fails only when ctx ends.
-func (k *KeySet) fetchOnSurprise(ctx context.Context) error {
+// fetchOnSurprise fetches the set, or waits for the fetch that is under way, unless one has just ended. Landed
+// is false when a fetch is under way whose end the caller can't wait for: it takes too long, or too many wait
+// already. It fails only when ctx ends.
+func (k *KeySet) fetchOnSurprise(ctx context.Context) (landed bool, err error) {
 	k.mu.Lock()
 	flight := k.flight
 	switch {
-	case flight == nil && time.Since(k.tried) < keysFloor, flight != nil && flight.waiters >= keysWaiters:
+	case flight == nil && time.Since(k.tried) < keysFloor:
 		k.mu.Unlock()
-		return nil
+		return true, nil
+	case flight != nil && flight.waiters >= keysWaiters:
+		k.mu.Unlock()
+		return false, nil
 	case flight == nil:
 		flight = k.startFlight(ctx)
 	}
 	flight.waiters++
 	k.mu.Unlock()
+	timeout := time.NewTimer(keysWait)
+	defer timeout.Stop()
 	select {
 	case <-flight.done:
-		return nil
+		return true, nil
+	case <-timeout.C:
+		return false, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 }
 
@@ -267,7 +275,12 @@ func (k *KeySet) land(keys map[string]jwkset.JWK, err error) {
 
 // fetch gets the set. An answer without a single key that we can use is a failure: it must not take the
 // place of a good set.
-func (k *KeySet) fetch(ctx context.Context) (map[string]jwkset.JWK, error) {
+func (k *KeySet) fetch(ctx context.Context) (keys map[string]jwkset.JWK, err error) {
+	defer func() { // a stranger's bytes went through a library; nobody above this goroutine could recover
+		if recover() != nil {
+			keys, err = nil, errors.New("reading the key set panicked")
+		}
+	}()
 	got, err := get(ctx, k.http, k.url)
 	if err != nil {
 		return nil, err

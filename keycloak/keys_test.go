@@ -148,12 +148,15 @@ func TestARefusedTokenCausesNoFetch(t *testing.T) {
 
 func TestAThousandStrangers(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		held bool  // keys are, before the strangers come
-		want error // for those who find too many waiting
+		name  string
+		held  bool          // keys are, before the strangers come
+		slow  time.Duration // the fetch that they cause
+		after time.Duration // that the waiters are answered
+		want  error         // for the waiters; an outage, or a crowd, must sign nobody out
 	}{
-		{"with keys", true, identity.ErrKeyUnknown},
-		{"before the first fetch", false, identity.ErrKeysUnavailable},
+		{"with keys", true, time.Second, time.Second, identity.ErrKeyUnknown},
+		{"before the first fetch", false, time.Second, time.Second, identity.ErrKeyUnknown},
+		{"when the fetch takes too long", true, 2 * time.Second, keysWait, identity.ErrKeysUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -163,7 +166,7 @@ func TestAThousandStrangers(t *testing.T) {
 					k.verify(edDSA(), nil)
 					fetches = 2
 				}
-				k.endpoint.set(slow(2*time.Second, holding(edDSA())))
+				k.endpoint.set(slow(tt.slow, holding(edDSA())))
 				time.Sleep(keysFloor)
 				payload := alice(t)
 				var mu sync.Mutex
@@ -177,9 +180,9 @@ func TestAThousandStrangers(t *testing.T) {
 						defer mu.Unlock()
 						took := time.Since(begin)
 						answered[took]++
-						want := identity.ErrKeyUnknown
+						want := tt.want
 						if took == 0 {
-							want = tt.want
+							want = identity.ErrKeysUnavailable
 						}
 						if !errors.Is(err, want) {
 							t.Errorf("after %v: %v, want %v", took, err, want)
@@ -191,9 +194,10 @@ func TestAThousandStrangers(t *testing.T) {
 					k.verify(edDSA(), nil)
 				}
 				strangers.Wait()
-				if answered[0] != 1000-keysWaiters || answered[2*time.Second] != keysWaiters {
+				if answered[0] != 1000-keysWaiters || answered[tt.after] != keysWaiters {
 					t.Errorf("answered %v; want all but %d at once", answered, keysWaiters)
 				}
+				time.Sleep(time.Second)
 				k.fetched(fetches)
 			})
 		})

@@ -88,6 +88,8 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 				}
 				// Of a token that it can't decide about, the outage is to blame, not the token.
 				k.verify(stranger(0), identity.ErrKeysUnavailable)
+				time.Sleep(keysTimeout) // the fetch that it caused ends by itself
+				synctest.Wait()
 				if tries := len(k.endpoint.times()); body.taken > tries*(maxAnswerBytes+1) {
 					t.Errorf("%d bytes were read in %d tries of a body without end", body.taken, tries)
 				}

@@ -74,6 +74,8 @@ var ourFaults = []meaning{
 	{0, "not_allowed", "", identity.ErrRealmRefusesUs, "LOGIN_SCOPE asks for offline_access, which the user or the client may not have"},
 	{403, "invalid_request", "HTTPS required", identity.ErrRealmRefusesUs, "set KEYCLOAK_SERVER_URL to an https URL, or change Require SSL in the realm's settings"},
 	{403, "access_denied", "Realm not enabled", identity.ErrRealmRefusesUs, "enable the realm in its settings"},
+	{400, "missingNormalization", "", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL holds // or .. in its path"},
+	{400, "invalidCharacter", "", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL holds a character in its path that Keycloak refuses"},
 	{404, "Realm does not exist", "", identity.ErrRealmRefusesUs, "check KEYCLOAK_REALM_NAME, whose case matters"},
 	{404, "", "", identity.ErrRealmRefusesUs, "there is no Keycloak at this path: check the path prefix in KEYCLOAK_SERVER_URL"},
 	{0, "", "", identity.ErrRealmRefusesUs, "check the client's settings in Keycloak's admin console"},

@@ -166,7 +166,7 @@ func wrongSignature(format string, args ...any) error {
 	return &identity.TokenError{Reason: identity.ErrTokenSignature, Detail: fmt.Sprintf(format, args...)}
 }
 
-// quote shows a value out of a token, bounded.
+// quote shows a value out of a token: bounded, and in ASCII, so that it can't turn the lines of a log around.
 func quote(v any) string {
 	if v == nil {
 		return "missing"
@@ -175,5 +175,13 @@ func quote(v any) string {
 	if err != nil {
 		return "unreadable"
 	}
-	return cut(string(text))
+	var ascii strings.Builder
+	for _, r := range cut(string(text)) {
+		if r < 0x7f {
+			ascii.WriteRune(r)
+		} else {
+			fmt.Fprintf(&ascii, "\\u{%x}", r)
+		}
+	}
+	return ascii.String()
 }
