@@ -541,6 +541,32 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// A closed tab is no failure of the server's; and what a client chooses doesn't fill the log.
+func TestLogOfOddRequests(t *testing.T) {
+	d := newDouble(t)
+	s := newSite(t, d.config(t), realmFunc(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }))
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/graphql", strings.NewReader(`{"query":"mutation { logout(refreshToken: \"a\") }"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if _, err := http.DefaultClient.Do(request); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want that the client gave up", err)
+	}
+	waitFor(t, "the request is logged", func() bool { return strings.Contains(s.log.String(), `"codes":["CLIENT_GONE"]`) })
+	if log := s.log.String(); strings.Contains(log, "INTERNAL_SERVER_ERROR") || strings.Contains(log, "field failed") {
+		t.Errorf("a client that gave up is logged as a failure:\n%s", log)
+	}
+
+	s = newSite(t, d.config(t), realmFunc(func(context.Context) error { return errors.New("no") }))
+	s.do(t, exchange{query: `mutation { ` + strings.Repeat("a", 50_000) + `: logout(refreshToken: "a") }`})
+	if log := s.log.String(); !strings.Contains(log, "field failed") || len(log) > 2_000 {
+		t.Errorf("one request wrote %d bytes into the log", len(log))
+	}
+}
+
 func waitFor(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for begin := time.Now(); !f(); time.Sleep(time.Millisecond) {

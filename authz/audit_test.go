@@ -108,3 +108,18 @@ func TestAuditOfAnEmptySchema(t *testing.T) {
 		t.Errorf("Audit() = %v", err)
 	}
 }
+
+// A server with directives of its own names them; without their names they guard nothing.
+func TestAuditKnowsTheCallersGuards(t *testing.T) {
+	schema := load(t, `directive @hasTenant on FIELD_DEFINITION type Query { a: Int @hasTenant b: Int @auth @hasTenant }`)
+	if err := authz.Audit(schema, "hasTenant"); err != nil {
+		t.Errorf("Audit() = %v", err)
+	}
+	if err := authz.Audit(schema); err == nil || err.Error() != "authz: Query.a"+noRule {
+		t.Errorf("Audit() without its name = %v", err)
+	}
+	open := load(t, `directive @hasTenant on FIELD_DEFINITION type Query { a: Int @public @hasTenant }`)
+	if err := authz.Audit(open, "hasTenant"); err == nil || !strings.Contains(err.Error(), "Query.a is @public and guarded at once") {
+		t.Errorf("Audit() of an open and guarded field = %v", err)
+	}
+}

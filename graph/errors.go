@@ -84,7 +84,7 @@ func (e *Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 	for _, row := range table {
 		if errors.Is(err, row.err) {
 			if row.level != 0 {
-				e.Log.Log(ctx, row.level, "field failed", "path", shown.Path.String(), "code", row.code,
+				e.Log.Log(ctx, row.level, "field failed", "path", pathOf(shown), "code", row.code,
 					"error", err, "requestId", e.RequestID(ctx))
 			}
 			shown.Message = row.message
@@ -97,11 +97,18 @@ func (e *Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 	case errors.Is(err, errPanic): // Recover has logged it, with its stack
 	case errors.Is(err, context.Canceled): // the client has gone, and nobody is to blame
 	default:
-		e.Log.ErrorContext(ctx, "field failed", "path", shown.Path.String(), "error", err, "requestId", id)
+		e.Log.ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err, "requestId", id)
 	}
 	shown.Message = "Internal error"
 	shown.Extensions = map[string]any{"code": "INTERNAL_SERVER_ERROR", "requestId": id}
 	return shown
+}
+
+// pathOf is a path for the log: a client chooses the aliases in it, and how long they are.
+func pathOf(shown *gqlerror.Error) string {
+	const most = 200
+	path := shown.Path.String()
+	return path[:min(len(path), most)]
 }
 
 func (e *Errors) extensions(r row, err error) map[string]any {
@@ -134,7 +141,7 @@ func (e *Errors) Recover(ctx context.Context, value any) error {
 	if err, ok := value.(runtime.Error); ok { // an index, a nil: the runtime's own words
 		kind = err.Error()
 	}
-	e.Log.ErrorContext(ctx, "panic", "path", graphql.GetPath(ctx).String(), "panic", kind,
+	e.Log.ErrorContext(ctx, "panic", "path", pathOf(&gqlerror.Error{Path: graphql.GetPath(ctx)}), "panic", kind,
 		"stack", string(debug.Stack()), "requestId", e.RequestID(ctx))
 	return errPanic
 }

@@ -18,8 +18,8 @@ import (
 
 const allowAll = "GET, HEAD, POST"
 
-// read turns a request into the parameters of an operation, or says which status and error refuse it.
-// No error repeats anything of the body.
+// read turns a request into the parameters of an operation, or says which status and error refuse it; status 0
+// is that of every other request error. No error repeats anything of the body.
 func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
 	switch r.Method {
 	case http.MethodPost:
@@ -109,7 +109,7 @@ func finish(params *graphql.RawParams, err error) (*graphql.RawParams, int, *gql
 	if params.Query == "" {
 		if _, persisted := params.Extensions["persistedQuery"]; persisted {
 			// The exact message is what Apollo Client waits for before it sends the whole query.
-			return nil, http.StatusOK, coded("PERSISTED_QUERY_NOT_SUPPORTED", "", "PersistedQueryNotSupported")
+			return nil, 0, coded("PERSISTED_QUERY_NOT_SUPPORTED", "", "PersistedQueryNotSupported")
 		}
 		return nil, http.StatusBadRequest, badRequest("query is missing")
 	}

@@ -32,7 +32,7 @@ type Outcome struct {
 	Operation string // "query", "mutation", "subscription", or empty when the document didn't get that far
 	Name      string // the operation's name, at most 64 bytes; empty for an anonymous one
 	Status    int
-	Codes     []string // extensions.code of each error, with its reason if it has one, without repetition
+	Codes     []string // CODE or CODE/REASON of each error, without repetition; CLIENT_GONE when the client hung up
 	Duration  time.Duration
 }
 
@@ -53,6 +53,9 @@ func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 	response.write(w)
 
 	out.Status, out.Codes, out.Duration = response.status, response.codes(), time.Since(start)
+	if errors.Is(r.Context().Err(), context.Canceled) { // nobody has read the answer
+		out.Codes = []string{"CLIENT_GONE"}
+	}
 	if t.Observe != nil {
 		t.Observe(ctx, out)
 	}
@@ -77,6 +80,9 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 	}()
 	params, status, fault := t.read(w, r)
 	if fault != nil {
+		if status == 0 {
+			status = media.requestErrorStatus()
+		}
 		response := refuse(media, status, fault)
 		if status == http.StatusMethodNotAllowed {
 			response.allow = allowAll
@@ -94,6 +100,9 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		response := refuse(media, http.StatusMethodNotAllowed, badRequest("GET is for queries: send a "+out.Operation+" with POST"))
 		response.allow = http.MethodPost
 		return response
+	}
+	if operation.Operation.Operation == ast.Subscription {
+		return refuse(media, media.requestErrorStatus(), badRequest("Subscriptions are not served over this transport"))
 	}
 	began = true
 	next, ctx := exec.DispatchOperation(ctx, operation)
