@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,16 +65,24 @@ type Config struct {
 
 // readConfig reads the settings from environ, whose entries are NAME=value, and from a file in dir:
 // .local.env where RUNTIME_ENV is local or unset, .env where it is anything else. The environment wins
-// over the file; a missing file is no fault. An empty value is an absent one, but for RUNTIME_ENV. Every fault is
-// reported, by the name of the setting and with what is expected; no secret is shown.
+// over the file; a missing file is no fault. An empty value counts as absent, except that an empty
+// RUNTIME_ENV is not local. Every fault is reported, by the name of the setting and with what is
+// expected; no secret is shown.
 func readConfig(environ []string, dir string) (Config, error) {
 	var f faults
 	var s settings
 	values := readValues(environ, dir, &f)
-	if err := env.ParseWithOptions(&s, env.Options{Environment: values}); err != nil {
+	if err := env.ParseWithOptions(&s, env.Options{Environment: values.all}); err != nil {
 		f.addParse(err)
 	}
-	return s.check(&f), errors.Join(f.list...)
+	c := s.check(&f)
+	if len(f.list) > 0 {
+		return Config{}, fmt.Errorf("CloakQL can't start with these settings, from %s (README, Settings):\n%w", values.source, errors.Join(f.list...))
+	}
+	for _, name := range values.unknown {
+		c.Warnings = append(c.Warnings, name+" is no setting of this server and has no effect (README, Settings)")
+	}
+	return c, nil
 }
 
 // faults collects what is wrong with the settings, once for each.
@@ -91,6 +100,13 @@ func (f *faults) add(name, format string, args ...any) {
 	}
 	f.seen[name] = true
 	f.list = append(f.list, errors.New(name+": "+fmt.Sprintf(format, args...)))
+}
+
+// hush keeps quiet about settings whose faults would follow from one that was named.
+func (f *faults) hush(names ...string) {
+	for _, name := range names {
+		f.seen[name] = true
+	}
 }
 
 // addParse puts the faults that the env library found into our words: its own show values.
@@ -111,7 +127,14 @@ func (f *faults) addParse(err error) {
 	}
 }
 
-func readValues(environ []string, dir string, f *faults) map[string]string {
+// values are the settings as text, before anything is made of them.
+type values struct {
+	all     map[string]string
+	source  string   // where they were looked for, for people
+	unknown []string // names that look like ours and aren't
+}
+
+func readValues(environ []string, dir string, f *faults) values {
 	process := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
@@ -122,20 +145,52 @@ func readValues(environ []string, dir string, f *faults) map[string]string {
 	if set && runtime != "local" {
 		name = ".env"
 	}
-	values, err := godotenv.Read(filepath.Join(dir, name))
-	if err != nil {
-		values = map[string]string{}
-		if !errors.Is(err, os.ErrNotExist) { // the parser's own words quote the file
-			f.add(name, "can't be read: expected lines NAME=value, with quotes around a value that holds a space, a # or a quote")
+	v := values{source: "the environment and " + name}
+	file, err := godotenv.Read(filepath.Join(dir, name))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		v.source = "the environment alone, since there is no " + name + " here"
+		if name == ".local.env" {
+			v.source += " (cp .local.env.example .local.env)"
+		}
+	case err != nil: // the parser's own words quote the file
+		f.add(name, "can't be read: expected lines NAME=value, with quotes around a value that holds a space, a # or a quote")
+		f.hush("KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY") // they may be in there
+	}
+	v.unknown = unknownNames(process, file)
+	v.all = map[string]string{}
+	maps.Copy(v.all, file)
+	delete(v.all, "RUNTIME_ENV") // it has chosen the file
+	maps.Copy(v.all, process)
+	maps.DeleteFunc(v.all, func(_, value string) bool { return value == "" })
+	if set && runtime == "" { // empty isn't local
+		v.all["RUNTIME_ENV"] = "production"
+	}
+	return v
+}
+
+// unknownNames are the names in the file, and those of the environment that begin like ours, that no setting
+// has: a misspelt KEYCLOAK_AUDIENCE would otherwise be a wider audience than anybody meant.
+func unknownNames(process, file map[string]string) []string {
+	ours := map[string]bool{}
+	for field := range reflect.TypeFor[settings]().Fields() {
+		ours[field.Tag.Get("env")] = true
+	}
+	var unknown []string
+	for name := range file {
+		if !ours[name] {
+			unknown = append(unknown, name)
 		}
 	}
-	delete(values, "RUNTIME_ENV") // it has chosen the file
-	maps.Copy(values, process)
-	maps.DeleteFunc(values, func(_, value string) bool { return value == "" })
-	if set && runtime == "" { // empty isn't local
-		values["RUNTIME_ENV"] = "production"
+	for name := range process {
+		// Kubernetes sets these two kinds for a service named keycloak.
+		service := strings.HasPrefix(name, "KEYCLOAK_SERVICE_") || strings.HasPrefix(name, "KEYCLOAK_PORT")
+		if _, there := file[name]; strings.HasPrefix(name, "KEYCLOAK_") && !ours[name] && !service && !there {
+			unknown = append(unknown, name)
+		}
 	}
-	return values
+	slices.Sort(unknown)
+	return unknown
 }
 
 // check turns the settings into a Config, and says what is wrong with each.
@@ -187,7 +242,10 @@ func (c *Config) checkAddr(f *faults) {
 	case c.Addr == "":
 		c.Addr = ":8000"
 	}
-	host, _, err := net.SplitHostPort(c.Addr)
+	host, port, err := net.SplitHostPort(c.Addr)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
 	switch {
 	case err != nil:
 		f.add("ADDR", "is %q: expected host:port, such as 127.0.0.1:8000", c.Addr)
@@ -209,9 +267,13 @@ func (c *Config) checkRealm(s settings, f *faults) {
 	if s.ServerURL == "" || s.RealmName == "" {
 		return
 	}
+	if _, err := keycloak.NewRealm(s.ServerURL, "any"); err != nil {
+		f.add("KEYCLOAK_SERVER_URL", "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
+		return
+	}
 	realm, err := keycloak.NewRealm(s.ServerURL, s.RealmName)
 	if err != nil {
-		f.add("KEYCLOAK_SERVER_URL, KEYCLOAK_REALM_NAME", "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
+		f.add("KEYCLOAK_REALM_NAME", "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
 		return
 	}
 	c.Realm = realm
@@ -280,11 +342,15 @@ func (s settings) secret(f *faults) string {
 	return secret
 }
 
+// trimmed are the items of a list without the blanks around them, each once.
 func trimmed(list []string) []string {
-	for i := range list {
-		list[i] = strings.TrimSpace(list[i])
+	var out []string
+	for _, item := range list {
+		if item = strings.TrimSpace(item); !slices.Contains(out, item) {
+			out = append(out, item)
+		}
 	}
-	return list
+	return out
 }
 
 func isLoopback(host string) bool {

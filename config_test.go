@@ -92,6 +92,8 @@ func TestConfigFaults(t *testing.T) {
 		{"a request shorter than a call", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=10s", "REQUEST_TIMEOUT=10s"), []string{"REQUEST_TIMEOUT"}},
 		{"address of other machines in local", append(slices.Clone(needed), "ADDR=:8000"), []string{"ADDR"}},
 		{"address without a port", append(slices.Clone(needed), "ADDR=localhost"), []string{"ADDR"}},
+		{"address with a name for a port", append(slices.Clone(needed), "ADDR=127.0.0.1:http-alt"), []string{"ADDR"}},
+		{"a realm that is a path", append(slices.Clone(needed), "KEYCLOAK_REALM_NAME=realms/shop"), []string{"KEYCLOAK_REALM_NAME"}},
 		{"two secrets", append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY"}},
 		{"secret file missing", append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/nowhere"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
 		{"secret file empty", append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
@@ -102,9 +104,9 @@ func TestConfigFaults(t *testing.T) {
 		{"an origin with a path", append(slices.Clone(needed), "CORS_ORIGINS=https://app.example.com/"), []string{"CORS_ORIGINS"}},
 		{"an origin without a scheme", append(slices.Clone(needed), "CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
 		{"blank scope", append(slices.Clone(needed), "LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},
-		{"no URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL, KEYCLOAK_REALM_NAME"}},
-		{"a password in the URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@localhost:8080"), []string{"KEYCLOAK_SERVER_URL, KEYCLOAK_REALM_NAME"}},
-		{"a password in a URL that can't be parsed", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL, KEYCLOAK_REALM_NAME"}},
+		{"no URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"a password in the URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"a password in a URL that can't be parsed", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := readConfig(tt.environ, t.TempDir())
@@ -112,7 +114,11 @@ func TestConfigFaults(t *testing.T) {
 				t.Fatal("the settings were accepted")
 			}
 			var got []string
-			for line := range strings.SplitSeq(err.Error(), "\n") {
+			head, list, _ := strings.Cut(err.Error(), "\n")
+			if !strings.Contains(head, "since there is no .local.env here (cp .local.env.example .local.env)") {
+				t.Errorf("the report doesn't say where it looked: %s", head)
+			}
+			for line := range strings.SplitSeq(list, "\n") {
 				name, _, _ := strings.Cut(line, ": ")
 				got = append(got, name)
 			}
@@ -166,8 +172,29 @@ func TestConfigFiles(t *testing.T) {
 	}
 
 	write(".local.env", "KEYCLOAK_CLIENT_SECRET_KEY=\"canary-5f0c\nan unfinished quote")
-	if _, err = readConfig(needed, dir); err == nil || !strings.Contains(err.Error(), ".local.env: can't be read") || strings.Contains(err.Error(), "canary") {
+	// What may stand in a file that can't be read is not called missing.
+	if _, err = readConfig(nil, dir); err == nil || !strings.Contains(err.Error(), "\n.local.env: can't be read") || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "missing") {
 		t.Errorf("a file that can't be parsed: %v", err)
+	}
+}
+
+// A misspelt setting would have no effect, silently.
+func TestConfigNamesWhatItDoesNotKnow(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("LOGIN_SCOPES=openid\nKEYCLOAK_AUDIENCE=shop\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := readConfig(append(slices.Clone(needed), "KEYCLOAK_AUDIENC=shop", "PATH=/bin", "KEYCLOAK_SERVICE_HOST=10.0.0.1", "KEYCLOAK_PORT_8080_TCP=x"), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, warning := range c.Warnings {
+		name, _, _ := strings.Cut(warning, " ")
+		names = append(names, name)
+	}
+	if !slices.Equal(names, []string{"KEYCLOAK_AUDIENC", "LOGIN_SCOPES"}) {
+		t.Errorf("warned of %q", c.Warnings)
 	}
 }
 

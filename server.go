@@ -53,7 +53,7 @@ func main() {
 func run(ctx context.Context, environ []string, dir string, out io.Writer) error {
 	config, err := readConfig(environ, dir)
 	if err != nil {
-		return fmt.Errorf("CloakQL can't start with these settings (README, Settings):\n%w", err)
+		return err
 	}
 	log := newLog(config, out)
 	for _, warning := range config.Warnings {
