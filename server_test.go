@@ -333,6 +333,7 @@ func TestErrorTable(t *testing.T) {
 
 		{s, exchange{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200, "OPERATION_TOO_LARGE/TOKENS", "The document has too many tokens: exceeded token limit of 1000", none},
 		{s, exchange{query: `{ __type(name: "User") { fields { type ` + deep + ` } } }`}, 200, "OPERATION_TOO_LARGE/DEPTH", "The operation is too deep: its fields nest to depth 18, allowed is 15", none},
+		{s, exchange{query: `{ me { ` + strings.Repeat("...F ", 300) + `} } fragment F on User { id name email }`}, 200, "OPERATION_TOO_LARGE/FIELDS", "The document is too large: it has 1204 selections with its fragments written out, allowed are 1000", none},
 		{s, exchange{query: `{ me { `}, 200, "GRAPHQL_PARSE_FAILED", "Syntax error: Expected Name, found <EOF>", none},
 		{s, exchange{query: `{ me { zzz } }`}, 200, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
 		{s, exchange{query: `{ me { zzz } }`, accept: "application/graphql-response+json"}, 400, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
@@ -512,6 +513,34 @@ func TestNoSecretGetsOut(t *testing.T) {
 		}
 		if s.log.String() == "" {
 			t.Error("nothing was logged at all")
+		}
+	}
+}
+
+// Small documents that gqlparser's validation doesn't survive, or not soon, or only with much memory: a cycle
+// that makes its stack overflow, fragments that double its time, and conflicts that fill hundreds of megabytes.
+// None may reach it; the process of this test would end with the first.
+func TestSmallDocumentsDoNoHarm(t *testing.T) {
+	s := newSite(t, newDouble(t).config(t, "RUNTIME_ENV=prod"), nil)
+	doubling := `{ __type(name: "User") { ...F0 } }`
+	for i := range 40 {
+		doubling += fmt.Sprintf(" fragment F%d on __Type { ...F%d ...F%d }", i, i+1, i+1)
+	}
+	doubling += " fragment F40 on __Type { name }"
+	conflicts := "fragment F on Query { me { " + strings.Repeat("a: id a: name ", 110) + "} }"
+	for i := range 46 {
+		conflicts += fmt.Sprintf(" query q%d { ...F }", i)
+	}
+	for name, tt := range map[string]struct{ document, want string }{
+		"a cycle":            {`{me{...A}} fragment A on User{token{token{...A}} token{...A}}`, "within itself"},
+		"a cycle at the top": {`{...A} fragment A on Query{me{me{...A} id} me{...A}}`, "within itself"},
+		"two fragments":      {`{me{...A}} fragment A on User{token{...B} token{token{...B}}} fragment B on User{token{...A} token{token{...A}}}`, "within itself"},
+		"an unused cycle":    {`{me{id}} fragment A on User{token{...A}}`, "within itself"},
+		"doubling":           {doubling, "OPERATION_TOO_LARGE"},
+		"conflicts":          {conflicts, "OPERATION_TOO_LARGE"},
+	} {
+		if _, body := s.do(t, exchange{query: tt.document}); !strings.Contains(body, tt.want) || len(body) > 1_000 {
+			t.Errorf("%s: %.1000s", name, body)
 		}
 	}
 }

@@ -345,7 +345,9 @@ func TestRefusedTokens(t *testing.T) {
 	}
 
 	// One second of life, and half a minute for clocks that differ.
-	if name, response := s.me(t, good.AccessToken); name != user && time.Since(began) < 25*time.Second {
+	if name, response := s.me(t, good.AccessToken); time.Since(began) > 25*time.Second {
+		t.Log("this machine is too slow to see a token accepted within the leeway")
+	} else if name != user {
 		t.Errorf("me within the leeway is %q, want the user\n%s", name, response.body)
 	}
 	time.Sleep(time.Until(began.Add(33 * time.Second)))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,7 +61,7 @@ func newKeycloak(dir string) *keycloak {
 	port, management := freePort(), freePort()
 	return &keycloak{
 		url: "http://localhost:" + port,
-		env: append(os.Environ(), "KEYCLOAK_PORT="+port, "KEYCLOAK_MANAGEMENT_PORT="+management,
+		env: append(slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "KEYCLOAK_") }), "KEYCLOAK_PORT="+port, "KEYCLOAK_MANAGEMENT_PORT="+management,
 			"KEYCLOAK_RUN_DIR="+filepath.Join(dir, "keycloak-"+port)),
 	}
 }

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"net/http"
 	"os"
 	"strings"
@@ -48,7 +49,10 @@ func TestOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	_, response = s.login(t, "alice", "alice-password")
+	// With a token whose key isn't held, so that both waits add up: for keys, then for the sign-in.
+	_, rest, _ := strings.Cut(held.AccessToken, ".")
+	stranger := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT","kid":"another-key"}`)) + "." + rest
+	response = s.query(t, stranger, loginQuery, object{"u": "alice", "p": "alice-password"})
 	wantCode(t, "login while Keycloak hangs", response, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
 	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("login while Keycloak hangs took %v; want an answer within 10 s", took)
@@ -61,8 +65,10 @@ func TestOutage(t *testing.T) {
 	if err := syscall.Kill(-pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	// The sign-in that we gave up goes on over there, and two at once are refused: hence not the first try.
-	eventually(t, 10*time.Second, "login works again", func() bool { _, response := s.login(t, "alice", "alice-password"); return response.code() == "" })
+	// Another user than before: the sign-in that we gave up goes on over there, and two at once are refused.
+	if name, response := s.me(t, s.mustLogin(t, "bob", "bob-password").AccessToken); name != "bob" {
+		t.Errorf("me after Keycloak hung is %q, want bob\n%s", name, response.body)
+	}
 
 	// It goes away: who has a token stays signed in.
 	if err := k.stop(); err != nil {
@@ -90,7 +96,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// What the README says of the server's size: listening within 100 ms, at rest within 30 MB.
+// What the README says of the server's size. That it holds at most 30 MB is asserted; how soon it listens is
+// measured, and printed, since a busy machine says nothing about it.
 func TestFootprint(t *testing.T) {
 	s := serve(t, shared)
 	for i := range 5 {

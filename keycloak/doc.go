@@ -11,7 +11,7 @@
 //   - WarnIssuer compares the issuer that Keycloak says it is with the issuers that a Verifier accepts,
 //     the setting that people get wrong most often.
 //
-// A server guards its handlers so:
+// A server of your own, without the error checks:
 //
 //	realm, err := keycloak.NewRealm("https://sso.example.com", "shop")
 //	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{})
@@ -21,6 +21,14 @@
 //		Audience: []string{"shop-api"},
 //	})
 //	http.ListenAndServe(addr, keycloak.Middleware(verifier, nil)(handler))
+//
+// The middleware refuses nobody: it tells the handler who calls. What needs a caller asks for one:
+//
+//	user, err := identity.Require(r.Context())
+//	if err != nil {
+//		http.Error(w, "sign in first", http.StatusUnauthorized)
+//		return
+//	}
 //
 // Facts about Keycloak were observed on version 26.7.4. Endpoints are built from the server's URL by
 // Keycloak's fixed paths: no URL that Keycloak hands out is ever called, since those name its public
