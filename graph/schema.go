@@ -20,12 +20,18 @@ import (
 )
 
 // NewSchema returns the schema with its resolvers and its access rules. It fails, naming the field,
-// when a root field has no access rule, and when a directive of the schema is bound to nothing.
+// when a root field has no access rule, when a directive of the schema is bound to nothing, and when the
+// resolver lacks something that it needs.
 func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
+	for field, value := range reflect.ValueOf(r).Elem().Fields() {
+		if value.IsZero() {
+			return nil, fmt.Errorf("graph: Resolver.%s is missing: the program that makes the schema must set it", field.Name)
+		}
+	}
 	rules := directives()
-	for name, rule := range reflect.ValueOf(rules).Fields() {
+	for directive, rule := range reflect.ValueOf(rules).Fields() {
 		if rule.IsNil() {
-			return nil, fmt.Errorf("graph: directive %s is bound to no function", name.Name)
+			return nil, fmt.Errorf("graph: directive %s is bound to no function", directive.Name)
 		}
 	}
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: r, Directives: rules})

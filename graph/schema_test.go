@@ -162,3 +162,11 @@ func TestResolversAreShort(t *testing.T) {
 		t.Errorf("%d resolvers, want more", resolvers)
 	}
 }
+
+// A field whose interface nobody gave would panic at its first call; the start is the time to say so.
+func TestNewSchemaNeedsAWholeResolver(t *testing.T) {
+	_, err := NewSchema(&Resolver{})
+	if err == nil || !strings.Contains(err.Error(), "Resolver.Realm is missing") {
+		t.Errorf("NewSchema() = %v, want that it names what is missing", err)
+	}
+}

@@ -3,6 +3,7 @@ package identity
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -58,10 +59,8 @@ func check(name, value string, maxBytes int) error {
 		return fmt.Errorf("%w: %s is longer than %d bytes", ErrBadInput, name, maxBytes)
 	case !utf8.ValidString(value):
 		return fmt.Errorf("%w: %s is not UTF-8", ErrBadInput, name)
-	case strings.ContainsFunc(value, isControl):
+	case strings.ContainsFunc(value, unicode.IsControl):
 		return fmt.Errorf("%w: %s holds a control character", ErrBadInput, name)
 	}
 	return nil
 }
-
-func isControl(r rune) bool { return r < 0x20 || r == 0x7f }

@@ -17,15 +17,16 @@ var (
 
 // Why a sign-in, a refresh or a sign-out failed.
 var (
+	ErrRefreshExpired = errors.New("refresh token has expired")
+	ErrSessionEnded   = errors.New("session has ended")
+	ErrRefreshInvalid = errors.New("refresh token is not valid")
+
 	ErrBadInput          = errors.New("bad input")                    // refused before the realm was asked
 	ErrBadCredentials    = errors.New("bad credentials")              // unknown user, wrong password or code, locked: never told apart
 	ErrAccountDisabled   = errors.New("account is disabled")          // the password was right
 	ErrAccountNotReady   = errors.New("account is not fully set up")  // the password was right
 	ErrLoginNotAllowed   = errors.New("password sign-in is off")      // for this client, in the realm
-	ErrRefreshExpired    = errors.New("refresh token has expired")    //
-	ErrSessionEnded      = errors.New("session has ended")            //
 	ErrRefreshReused     = errors.New("refresh token was used twice") // the realm may end the session for it
-	ErrRefreshInvalid    = errors.New("refresh token is not valid")   //
 	ErrRealmUnavailable  = errors.New("realm is unavailable")         // down, slow, or its answer makes no sense
 	ErrRealmRefusesUs    = errors.New("realm refuses this server")    // a setting here or a switch in the realm is wrong
 	ErrTooManyConcurrent = errors.New("too many calls at once")       // our own bound

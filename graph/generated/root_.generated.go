@@ -446,7 +446,7 @@ type Mutation {
 
 "What a sign-in gives: OpenID Connect's token response."
 type OpenIdToken {
-  "How to present the access token; ` + "`" + `Bearer` + "`" + ` always, in any case of letters."
+  "How to present the access token: always ` + "`" + `Bearer` + "`" + `, whose case may vary."
   tokenType: String!
   "Send this with each request: ` + "`" + `Authorization: Bearer <accessToken>` + "`" + `. It is opaque to clients."
   accessToken: String!
