@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// Every row of the error table, from the client's side: code, reason, message, path, status, and whether
+// there is a data entry. The README documents just these.
+func TestErrorTable(t *testing.T) {
+	d := newDouble(t)
+	local, prod := d.config(t), d.config(t, "RUNTIME_ENV=prod")
+	hurried := prod
+	hurried.RequestTimeout = 20 * time.Millisecond
+	unreachable := newDouble(t)
+	unreachable.down.Store(true)
+
+	s := newSite(t, local, nil)
+	login := func(username string) exchange {
+		return exchange{query: `mutation($u: String!) { login(username: $u, password: "secret") { tokenType } }`, variables: map[string]any{"u": username}}
+	}
+	refresh := func(token string) exchange {
+		return exchange{query: `mutation($r: String!) { refresh(refreshToken: $r) { tokenType } }`, variables: map[string]any{"r": token}}
+	}
+	me := func(authorization string) exchange {
+		return exchange{query: `{ me { id } }`, authorization: authorization}
+	}
+	now := time.Now().Unix()
+	signature := regexp.MustCompile(`\.[^.]*$`)
+	deep := strings.Repeat("{ ofType ", 14) + "{ name }" + strings.Repeat(" }", 14)
+
+	documented, provoked := documentedErrors(t), map[string]bool{}
+	const none = "" // no path: the request was refused before any field ran
+	for _, tt := range []struct {
+		site    *site
+		request exchange
+		status  int
+		code    string
+		message string
+		path    string
+	}{
+		{s, me(""), 200, "UNAUTHENTICATED/TOKEN_MISSING", "Not authenticated", "me"},
+		{s, me("Basic YTpi"), 200, "UNAUTHENTICATED/TOKEN_MISSING", "Not authenticated", "me"},
+		{s, me("Bearer null"), 200, "UNAUTHENTICATED/TOKEN_MALFORMED", "Token is malformed", "me"},
+		{s, me("Bearer " + strings.Repeat("a", 16<<10+1)), 200, "UNAUTHENTICATED/TOKEN_TOO_LARGE", "Token is too large", "me"},
+		{s, me("Bearer " + d.sign(map[string]any{"iss": "https://elsewhere"})), 200, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Token is not meant for this API", "me"},
+		{s, me("Bearer " + d.sign(map[string]any{"nbf": now + 600})), 200, "UNAUTHENTICATED/TOKEN_NOT_YET_VALID", "Token isn't valid yet", "me"},
+		{s, me("Bearer " + d.sign(map[string]any{"exp": now - 60})), 200, "UNAUTHENTICATED/TOKEN_EXPIRED", "Token has expired", "me"},
+		{s, me("Bearer " + d.signWith("unknown", nil)), 200, "UNAUTHENTICATED/KEY_UNKNOWN", "Token signature couldn't be verified", "me"},
+		{s, me("Bearer " + signature.ReplaceAllString(d.sign(nil), "."+strings.Repeat("A", 86))), 200, "UNAUTHENTICATED/TOKEN_SIGNATURE", "Token signature couldn't be verified", "me"},
+		{newSite(t, unreachable.config(t), nil), me("Bearer " + unreachable.sign(nil)), 200, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
+
+		{s, login(""), 200, "BAD_USER_INPUT", "Request malformed!", "login"},
+		{s, refresh("tab\there"), 200, "BAD_USER_INPUT", "Request malformed!", "refresh"},
+		{s, login("wrong"), 200, "INVALID_CREDENTIALS", "Username or password is incorrect!", "login"},
+		{s, login("disabled"), 200, "ACCOUNT_DISABLED", "Your account is disabled", "login"},
+		{s, login("unready"), 200, "ACCOUNT_NOT_READY", "Finish setting up your account in the browser", "login"},
+		{s, login("no-direct-grants"), 200, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED", "Password sign-in is not enabled", "login"},
+		{s, refresh("expired-refresh-token"), 200, "INVALID_REFRESH_TOKEN/EXPIRED", "Sign in again", "refresh"},
+		{s, refresh("ended-refresh-token"), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
+		{s, refresh("detached-refresh-token"), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
+		{s, refresh("reused-refresh-token"), 200, "INVALID_REFRESH_TOKEN/REUSED", "Sign in again", "refresh"},
+		{s, refresh("rubbish-refresh-token"), 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "refresh"},
+		{s, exchange{query: `mutation { logout(refreshToken: "rubbish-refresh-token") }`}, 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "logout"},
+		{s, login("bad-secret"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "login"},
+		{s, login("html"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "login"},
+		{newSite(t, prod, realmFunc(func(context.Context) error { return identity.ErrTooManyConcurrent })), login("alice"), 200, "SERVICE_UNAVAILABLE/BUSY", "Try again", "login"},
+
+		{s, exchange{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200, "OPERATION_TOO_LARGE/TOKENS", "The document has too many tokens: exceeded token limit of 1000", none},
+		{s, exchange{query: `{ __type(name: "User") { fields { type ` + deep + ` } } }`}, 200, "OPERATION_TOO_LARGE/DEPTH", "The operation is too deep: its fields nest to depth 18, allowed is 15", none},
+		{s, exchange{query: `{ me { ` + strings.Repeat("...F ", 300) + `} } fragment F on User { id name email }`}, 200, "OPERATION_TOO_LARGE/FIELDS", "The document is too large: it has 1204 selections with its fragments written out, allowed are 1000", none},
+		{s, exchange{query: `{ me { `}, 200, "GRAPHQL_PARSE_FAILED", "Syntax error: Expected Name, found <EOF>", none},
+		{s, exchange{query: `{ me { zzz } }`}, 200, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
+		{s, exchange{query: `{ me { zzz } }`, accept: "application/graphql-response+json"}, 400, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
+		{s, exchange{query: `mutation($u: String!) { logout(refreshToken: $u) }`, variables: map[string]any{"u": 5}}, 200, "BAD_USER_INPUT", "Request malformed! The variable $u doesn't fit its type", none},
+		{s, exchange{query: `query A { me { id } } query B { me { id } }`}, 200, "OPERATION_RESOLUTION_FAILURE", "operationName is missing: the document has more than one operation", none},
+		{s, exchange{raw: true, body: `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"abc"}}}`}, 200, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported", none},
+		{newSite(t, prod, nil), exchange{query: `{ __schema { types { name } } }`}, 200, "INTROSPECTION_DISABLED", "Introspection is off", "__schema"},
+		{newSite(t, hurried, realmFunc(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })), login("alice"), 200, "TIMEOUT", "The request took too long", "login"},
+		{s, exchange{raw: true, body: `{"query"`}, 400, "BAD_REQUEST", "The body must be a JSON object", none},
+		{s, exchange{method: "DELETE"}, 405, "BAD_REQUEST", "Method not allowed: use POST, or GET for queries", none},
+		{s, exchange{query: "{ me { id } }", accept: "text/html"}, 406, "BAD_REQUEST", "Accept must admit application/graphql-response+json or application/json", none},
+		{s, exchange{raw: true, body: `{"query":"` + strings.Repeat(" ", maxBodyBytes) + `"}`}, 413, "BAD_REQUEST", "The body is larger than 65536 bytes", none},
+		{s, exchange{query: "{ me { id } }", contentType: "text/plain"}, 415, "BAD_REQUEST", "Content-Type must be application/json", none},
+		{newSite(t, prod, realmFunc(func(context.Context) error { return errors.New("dial tcp 10.0.0.7: refused") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
+		{newSite(t, prod, realmFunc(func(context.Context) error { panic("secret") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
+	} {
+		t.Run(tt.code, func(t *testing.T) {
+			if tt.code == "UNAUTHENTICATED/KEY_UNKNOWN" || tt.code == "UNAUTHENTICATED/TOKEN_SIGNATURE" {
+				tt.site.do(t, me("Bearer "+d.sign(nil))) // so that the keys are held
+			}
+			response, body := tt.site.do(t, tt.request)
+			var got struct {
+				Data   *json.RawMessage
+				Errors []struct {
+					Message    string
+					Path       []any
+					Extensions map[string]any
+				}
+			}
+			if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Errors) == 0 {
+				t.Fatalf("%v: %s", err, body)
+			}
+			e := got.Errors[0]
+			code := strings.TrimSuffix(fmt.Sprintf("%v/%v", e.Extensions["code"], or(e.Extensions["reason"], "")), "/")
+			if code != tt.code || e.Message != tt.message || response.StatusCode != tt.status {
+				t.Errorf("%d %s %q, want %d %s %q", response.StatusCode, code, e.Message, tt.status, tt.code, tt.message)
+			}
+			var path []any
+			if tt.path != none {
+				path = []any{tt.path}
+			}
+			if !reflect.DeepEqual(e.Path, path) {
+				t.Errorf("path is %v, want %v", e.Path, path)
+			}
+			if ran := strings.Contains(body, `"data":`); ran != (tt.path != none) {
+				t.Errorf("a data entry is there: %v; whether a field ran: %v\n%s", ran, tt.path != none, body)
+			}
+			if id := e.Extensions["requestId"]; id != nil && id != response.Header.Get("X-Request-Id") || (id == nil) == (code == "INTERNAL_SERVER_ERROR") {
+				t.Errorf("requestId is %v, the header says %s", id, response.Header.Get("X-Request-Id"))
+			}
+			// The README quotes a message, or describes it in lower case.
+			if !slices.ContainsFunc(documented[tt.code], func(text string) bool {
+				return text == tt.message || text[:1] == strings.ToLower(text[:1])
+			}) {
+				t.Errorf("the README says %q of %s, not %q", documented[tt.code], tt.code, tt.message)
+			}
+			provoked[tt.code] = true
+		})
+	}
+	for code := range documented {
+		if !provoked[code] {
+			t.Errorf("the README documents %s, which no case here provokes", code)
+		}
+	}
+}
+
+func or(value, otherwise any) any {
+	if value == nil {
+		return otherwise
+	}
+	return value
+}
+
+// What a stranger must not tell apart is the same to the byte.
+func TestSealedAnswers(t *testing.T) {
+	s := newSite(t, newDouble(t).config(t), nil)
+	var first string
+	for _, name := range []string{"wrong", "unknown", "locked", "disabled-wrong"} {
+		_, body := s.do(t, exchange{query: `mutation($u: String!) { login(username: $u, password: "p") { tokenType } }`, variables: map[string]any{"u": name}})
+		if first == "" {
+			first = body
+		}
+		if body != first {
+			t.Errorf("%s is answered\n%s, unlike the others:\n%s", name, body, first)
+		}
+	}
+}
+
+// A bad token is an error of guarded fields, and no hindrance to public ones.
+func TestPublicBesideBadToken(t *testing.T) {
+	d := newDouble(t)
+	s := newSite(t, d.config(t), nil)
+	expired := "Bearer " + d.sign(map[string]any{"exp": 1})
+	_, body := s.do(t, exchange{query: `mutation { login(username: "alice", password: "p") { tokenType } }`, authorization: expired})
+	if want := `{"data":{"login":{"tokenType":"Bearer"}}}` + "\n"; body != want {
+		t.Errorf("login beside an expired token: %s, want %s", body, want)
+	}
+	_, body = s.do(t, exchange{query: `{ __typename }`, authorization: expired})
+	if want := `{"data":{"__typename":"Query"}}` + "\n"; body != want {
+		t.Errorf("__typename beside an expired token: %s, want %s", body, want)
+	}
+	_, body = s.do(t, exchange{query: `{ a: me { id } b: me { id } }`, authorization: expired})
+	if strings.Count(body, "TOKEN_EXPIRED") != 2 || !strings.Contains(body, `"data":{"a":null,"b":null}`) {
+		t.Errorf("two guarded fields: %s", body)
+	}
+}
+
+// A canary goes in as a password, a code, a token and a client secret, by every way in; no answer and no
+// log line holds it.
+func TestNoSecretGetsOut(t *testing.T) {
+	// Two names with a dash between them, for documents whose quotes are missing; neither can be by chance
+	// in a stack's addresses or in a request id.
+	const canary = "hunter2canary-9q8w7x6r"
+	leaks := func(text string) bool {
+		return strings.Contains(text, "hunter2canary") || strings.Contains(text, "9q8w7x6r")
+	}
+	d := newDouble(t)
+	config := d.config(t, "KEYCLOAK_CLIENT_SECRET_KEY="+canary)
+	config.KeycloakTimeout = 100 * time.Millisecond
+	panicking := realmFunc(func(context.Context) error { panic(errors.New(canary)) })
+	requests := []exchange{}
+	for _, name := range slices.Sorted(maps.Keys(refusals)) {
+		requests = append(requests,
+			exchange{query: `mutation($u: String!, $p: String!) { login(username: $u, password: $p, otp: $p) { tokenType } }`, variables: map[string]any{"u": name, "p": canary}},
+			exchange{query: `mutation { login(username: "` + name + `", password: "` + canary + `") { tokenType } }`})
+	}
+	for _, document := range []string{
+		`mutation { login(username: "a", password: "hunter2canary-9q8w7x6r"`,
+		`mutation { login(username: "a", password: "hunter2canary-9q8w7x6r) { tokenType } }`,
+		`mutation { login(username: "a" password: hunter2canary-9q8w7x6r) { tokenType } }`,
+		`mutation { login(username: "a", passwort: "hunter2canary-9q8w7x6r") { tokenType } }`,
+		`mutation { login(username: "a", password: ["hunter2canary-9q8w7x6r"]) { tokenType } }`,
+		`mutation { login(username: "a", password: {x: "hunter2canary-9q8w7x6r"}) { tokenType } }`,
+		`mutation { login(username: "a", password: """hunter2canary-9q8w7x6r""") { nothing } }`,
+		`mutation { login(username: "a", password: "hunter2canary-9q8w7x6r") }`,
+		`mutation { login(username: "a", password: "p") { tokenType } login(username: "a", password: "hunter2canary-9q8w7x6r") { tokenType } }`,
+		`mutation($p: String = "hunter2canary-9q8w7x6r") { login(username: "a", password: $p) { tokenType } }`,
+		`mutation($p: Int = "hunter2canary-9q8w7x6r") { logout(refreshToken: $p) }`,
+		`mutation { refresh(refreshToken: "hunter2canary-9q8w7x6r") { tokenType } }`,
+		`mutation { logout(refreshToken: "hunter2canary-9q8w7x6r") }`,
+		`mutation { logout(refreshToken: "hunter2canary-9q8w7x6r\u0001") }`,
+		`{ me { id(x: "hunter2canary-9q8w7x6r") } }`,
+		`"hunter2canary-9q8w7x6r"`,
+	} {
+		requests = append(requests, exchange{query: document}, exchange{query: document, accept: "application/graphql-response+json"})
+	}
+	requests = append(requests,
+		exchange{raw: true, body: `{"query": "mutation { logout }", "variables": {"p": "hunter2canary-9q8w7x6r"`},
+		exchange{raw: true, body: `hunter2canary-9q8w7x6r`},
+		exchange{raw: true, body: `{"query": ["hunter2canary-9q8w7x6r"]}`},
+		exchange{raw: true, body: `{"query": "{ me { id } }", "operationName": "hunter2canary-9q8w7x6r"}`},
+		exchange{raw: true, body: `{"query": "{ me { id } }", "variables": "hunter2canary-9q8w7x6r"}`},
+		exchange{raw: true, body: `query=hunter2canary-9q8w7x6r`, contentType: "application/x-www-form-urlencoded"},
+		exchange{query: `mutation($p: String!) { logout(refreshToken: $p) }`, variables: map[string]any{"p": []string{canary}}},
+		exchange{query: `mutation($p: String!) { logout(refreshToken: $p) }`, variables: map[string]any{"p": map[string]any{canary: canary}}},
+		exchange{query: `{ me { id } }`, authorization: "Bearer " + canary},
+		exchange{query: `{ me { id } }`, authorization: "Bearer " + canary + " " + canary},
+		exchange{query: `{ me { id } }`, authorization: canary},
+	)
+	for _, s := range []*site{newSite(t, config, nil), newSite(t, config, panicking)} {
+		for _, request := range requests {
+			if response, body := s.do(t, request); leaks(body) || leaks(fmt.Sprint(response.Header)) {
+				t.Errorf("%+v\nis answered\n%s", request, body)
+			}
+		}
+		d.down.Store(true)
+		for _, request := range requests[:2] {
+			if _, body := s.do(t, request); leaks(body) {
+				t.Errorf("%+v\nis answered\n%s", request, body)
+			}
+		}
+		d.down.Store(false)
+		for line := range strings.Lines(s.log.String()) {
+			if leaks(line) {
+				t.Errorf("logged: %s", line)
+			}
+		}
+		if s.log.String() == "" {
+			t.Error("nothing was logged at all")
+		}
+	}
+}
+
+// Small documents that gqlparser's validation doesn't survive, or not soon, or only with much memory: a cycle
+// that makes its stack overflow, fragments that double its time, and conflicts that fill hundreds of megabytes.
+// None may reach it; the process of this test would end with the first.
+func TestSmallDocumentsDoNoHarm(t *testing.T) {
+	s := newSite(t, newDouble(t).config(t, "RUNTIME_ENV=prod"), nil)
+	doubling := `{ __type(name: "User") { ...F0 } }`
+	for i := range 40 {
+		doubling += fmt.Sprintf(" fragment F%d on __Type { ...F%d ...F%d }", i, i+1, i+1)
+	}
+	doubling += " fragment F40 on __Type { name }"
+	conflicts := "fragment F on Query { me { " + strings.Repeat("a: id a: name ", 110) + "} }"
+	for i := range 46 {
+		conflicts += fmt.Sprintf(" query q%d { ...F }", i)
+	}
+	for name, tt := range map[string]struct{ document, want string }{
+		"a cycle":            {`{me{...A}} fragment A on User{token{token{...A}} token{...A}}`, "within itself"},
+		"a cycle at the top": {`{...A} fragment A on Query{me{me{...A} id} me{...A}}`, "within itself"},
+		"two fragments":      {`{me{...A}} fragment A on User{token{...B} token{token{...B}}} fragment B on User{token{...A} token{token{...A}}}`, "within itself"},
+		"an unused cycle":    {`{me{id}} fragment A on User{token{...A}}`, "within itself"},
+		"doubling":           {doubling, "OPERATION_TOO_LARGE"},
+		"conflicts":          {conflicts, "OPERATION_TOO_LARGE"},
+	} {
+		if _, body := s.do(t, exchange{query: tt.document}); !strings.Contains(body, tt.want) || len(body) > 1_000 {
+			t.Errorf("%s: %.1000s", name, body)
+		}
+	}
+}
