@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,6 +105,9 @@ func (f *faults) add(name, format string, args ...any) {
 
 // hush keeps quiet about settings whose faults would follow from one that was named.
 func (f *faults) hush(names ...string) {
+	if f.seen == nil {
+		f.seen = map[string]bool{}
+	}
 	for _, name := range names {
 		f.seen[name] = true
 	}
@@ -178,20 +182,29 @@ func unknownNames(process, file map[string]string) []string {
 	}
 	var unknown []string
 	for name := range file {
-		if !ours[name] {
+		switch {
+		case ours[name]:
+		case settingName.MatchString(name):
 			unknown = append(unknown, name)
+		default: // it may be the second line of a secret
+			unknown = append(unknown, "A line of the settings file")
 		}
 	}
 	for name := range process {
-		// Kubernetes sets these two kinds for a service named keycloak.
-		service := strings.HasPrefix(name, "KEYCLOAK_SERVICE_") || strings.HasPrefix(name, "KEYCLOAK_PORT")
+		// Kubernetes sets such names for a service whose name begins with keycloak.
+		service := serviceName.MatchString(name)
 		if _, there := file[name]; strings.HasPrefix(name, "KEYCLOAK_") && !ours[name] && !service && !there {
 			unknown = append(unknown, name)
 		}
 	}
 	slices.Sort(unknown)
-	return unknown
+	return slices.Compact(unknown)
 }
+
+var (
+	settingName = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
+	serviceName = regexp.MustCompile(`_SERVICE_(HOST|PORT)|_PORT(_|$)`)
+)
 
 // check turns the settings into a Config, and says what is wrong with each.
 func (s settings) check(f *faults) Config {

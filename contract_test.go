@@ -80,6 +80,7 @@ func TestErrorTable(t *testing.T) {
 		{s, exchange{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200, "OPERATION_TOO_LARGE/TOKENS", "The document has too many tokens: exceeded token limit of 1000", none},
 		{s, exchange{query: `{ __type(name: "User") { fields { type ` + deep + ` } } }`}, 200, "OPERATION_TOO_LARGE/DEPTH", "The operation is too deep: its fields nest to depth 18, allowed is 15", none},
 		{s, exchange{query: `{ me { ` + strings.Repeat("...F ", 300) + `} } fragment F on User { id name email }`}, 200, "OPERATION_TOO_LARGE/FIELDS", "The document is too large: it has 1204 selections with its fragments written out, allowed are 1000", none},
+		{s, exchange{query: `{ ` + strings.Repeat("a", 257) + `: me { id } }`}, 200, "OPERATION_TOO_LARGE/NAMES", "A field's name or alias is too long: it has 257 bytes, allowed are 256", none},
 		{s, exchange{query: `{ me { `}, 200, "GRAPHQL_PARSE_FAILED", "Syntax error: Expected Name, found <EOF>", none},
 		{s, exchange{query: `{ me { zzz } }`}, 200, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
 		{s, exchange{query: `{ me { zzz } }`, accept: "application/graphql-response+json"}, 400, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
@@ -277,7 +278,15 @@ func TestSmallDocumentsDoNoHarm(t *testing.T) {
 	for i := range 46 {
 		conflicts += fmt.Sprintf(" query q%d { ...F }", i)
 	}
+	nested := func(inside string) string {
+		return "{ me { " + strings.Repeat("... { ", 110) + inside + strings.Repeat("} ", 110) + "} }"
+	}
+	name := strings.Repeat("n", 55_000)
+	messages := "{ __type(name: \"User\") { " + strings.Repeat("x: name ", 150) + strings.Repeat("ofType { ...F } ", 90) + "} } fragment F on __Type { ofType { x: " + name + " } }"
 	for name, tt := range map[string]struct{ document, want string }{
+		"nested, repeated":   {nested(strings.Repeat("id ", 655)), "OPERATION_TOO_LARGE"},
+		"nested, conflicts":  {nested(strings.Repeat("x: id x: name ", 109)), "OPERATION_TOO_LARGE"},
+		"long messages":      {messages, "OPERATION_TOO_LARGE"},
 		"a cycle":            {`{me{...A}} fragment A on User{token{token{...A}} token{...A}}`, "within itself"},
 		"a cycle at the top": {`{...A} fragment A on Query{me{me{...A} id} me{...A}}`, "within itself"},
 		"two fragments":      {`{me{...A}} fragment A on User{token{...B} token{token{...B}}} fragment B on User{token{...A} token{token{...A}}}`, "within itself"},

@@ -34,6 +34,8 @@ const (
 	maxTokens     = 1_000 // of a GraphQL document
 	maxDepth      = 15    // what GraphiQL's full introspection query needs
 	maxSelections = 1_000 // fields and fragments, with the fragments written out
+	maxPairs      = 5_000 // of fields of one name, compared to see whether they can be merged
+	maxNameBytes  = 256   // of a field or an alias
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
@@ -137,7 +139,9 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 	graphql.SetErrorPresenter(failures.Present)
 	graphql.SetRecoverFunc(failures.Recover)
 	graphql.SetParserTokenLimit(maxTokens)
-	graphql.Use(limits.Document{Tokens: maxTokens, Depth: maxDepth, Selections: maxSelections})
+	graphql.Use(limits.Document{
+		Tokens: maxTokens, Depth: maxDepth, Selections: maxSelections, Pairs: maxPairs, NameBytes: maxNameBytes,
+	})
 	if config.Local {
 		graphql.Use(extension.Introspection{})
 	} else {

@@ -24,7 +24,7 @@ import (
 // resolver lacks something that it needs.
 func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	for field, value := range reflect.ValueOf(r).Elem().Fields() {
-		if value.IsZero() {
+		if value.Kind() == reflect.Interface && (value.IsNil() || value.Elem().Kind() == reflect.Pointer && value.Elem().IsNil()) {
 			return nil, fmt.Errorf("graph: Resolver.%s is missing: the program that makes the schema must set it", field.Name)
 		}
 	}

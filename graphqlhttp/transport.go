@@ -96,13 +96,13 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 	if len(errs) > 0 {
 		return refuse(media, media.requestErrorStatus(), requestErrors(operation, errs)...)
 	}
+	if operation.Operation.Operation == ast.Subscription {
+		return refuse(media, media.requestErrorStatus(), badRequest("Subscriptions are not served over this transport"))
+	}
 	if r.Method != http.MethodPost && operation.Operation.Operation != ast.Query {
 		response := refuse(media, http.StatusMethodNotAllowed, badRequest("GET is for queries: send a "+out.Operation+" with POST"))
 		response.allow = http.MethodPost
 		return response
-	}
-	if operation.Operation.Operation == ast.Subscription {
-		return refuse(media, media.requestErrorStatus(), badRequest("Subscriptions are not served over this transport"))
 	}
 	began = true
 	next, ctx := exec.DispatchOperation(ctx, operation)

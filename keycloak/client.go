@@ -152,7 +152,7 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (answer,
 	switch {
 	case err != nil && ctx.Err() != nil: // the caller gave up; Keycloak did nothing wrong
 		return answer{}, ctx.Err()
-	case err != nil: // net/http quotes a redirect that it can't read
+	case err != nil:
 		return answer{}, fmt.Errorf("%w: %s", identity.ErrRealmUnavailable, withhold(err.Error(), form))
 	}
 	got.form = form

@@ -2,6 +2,7 @@ package keycloak
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -60,7 +61,10 @@ func send(client *http.Client, request *http.Request) (answer, error) {
 	// outside the client's web origins; so this header, and never that one.
 	request.Header.Set("Accept", "application/json")
 	response, err := client.Do(request)
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(err.Error(), "Location header"): // net/http quotes it
+		return answer{}, errors.New("the answer is a redirect to something that is no URL")
+	case err != nil:
 		return answer{}, err
 	}
 	defer response.Body.Close()

@@ -92,7 +92,7 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 func (k *KeySet) Run(ctx context.Context) error {
 	backoff := 250 * time.Millisecond
 	for {
-		wait := keysRefresh
+		wait := min(keysRefresh, k.maxAge/2)
 		if err := k.fetchShared(ctx); err != nil {
 			wait = backoff
 			backoff = min(2*backoff, keysBackoff)
@@ -197,6 +197,9 @@ func (k *KeySet) read(ctx context.Context, id string) (jwkset.JWK, error) {
 // is false when a fetch is under way whose end the caller can't wait for: it takes too long, or too many wait
 // already. It fails only when ctx ends.
 func (k *KeySet) fetchOnSurprise(ctx context.Context) (landed bool, err error) {
+	if err := ctx.Err(); err != nil { // nothing is begun for one who has gone
+		return false, err
+	}
 	k.mu.Lock()
 	flight := k.flight
 	switch {

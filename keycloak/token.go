@@ -176,7 +176,10 @@ func quote(v any) string {
 		return "unreadable"
 	}
 	var ascii strings.Builder
-	for _, r := range cut(string(text)) {
+	for i, r := range string(text) {
+		if i >= 200 {
+			return ascii.String() + "..."
+		}
 		if r < 0x7f {
 			ascii.WriteRune(r)
 		} else {

@@ -37,7 +37,7 @@ var graphiql string
 
 // wide is a limit that only depth can go past.
 func wide(depth int) limits.Document {
-	return limits.Document{Tokens: 1 << 20, Depth: depth, Selections: 1 << 29}
+	return limits.Document{Tokens: 1 << 20, Depth: depth, Selections: 1 << 29, Pairs: 1 << 29, NameBytes: 1 << 20}
 }
 
 // depthOf asks the limit itself how deep a document is.
@@ -57,7 +57,7 @@ func depthOf(t *testing.T, query string) int {
 // selectionsOf asks how many selections a document has.
 func selectionsOf(t *testing.T, query string) int {
 	t.Helper()
-	fault := limits.Document{Tokens: 1 << 20, Depth: 1 << 20}.MutateOperationParameters(context.Background(), &graphql.RawParams{Query: query})
+	fault := limits.Document{Tokens: 1 << 20, Depth: 1 << 20, Pairs: 1 << 29, NameBytes: 1 << 20}.MutateOperationParameters(context.Background(), &graphql.RawParams{Query: query})
 	if fault == nil {
 		t.Fatalf("%s has no selection", query)
 	}
@@ -97,7 +97,7 @@ func TestDepthOf(t *testing.T) {
 		// Validation would walk these too.
 		{"a fragment that isn't used", `{ leaf } fragment F on A { a { a { a { leaf } } } }`, 4},
 		{"an operation that isn't chosen", `query Shallow { leaf } query Deep { a { a { b { leaf } } } }`, 4},
-		{"a fragment of a name that is there already", `{ ...F } fragment F on A { leaf } fragment F on A { a { a { leaf } } }`, 3},
+		{"a fragment of a name that is there already", `{ a { a { ...F } } } fragment F on A { leaf } fragment F on A { a { leaf } }`, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := depthOf(t, tt.query); got != tt.want {
@@ -202,19 +202,71 @@ func post(t testing.TB, max limits.Document, query string) (ran bool, body strin
 
 func TestRefusalsSayLimitFoundAndAllowed(t *testing.T) {
 	const query = `{ a { a { leaf } } }`
-	if ran, body := post(t, limits.Document{Tokens: 10, Depth: 3, Selections: 3}, query); !ran {
+	if ran, body := post(t, limits.Document{Tokens: 10, Depth: 3, Selections: 3, Pairs: 1, NameBytes: 4}, query); !ran {
 		t.Errorf("a document that just keeps the limits is refused: %s", body)
 	}
+	wide := limits.Document{Tokens: 1000, Depth: 9, Selections: 99, Pairs: 99, NameBytes: 99}
+	with := func(change func(*limits.Document)) limits.Document { d := wide; change(&d); return d }
 	for _, tt := range []struct {
 		limits limits.Document
+		query  string
 		want   string
 	}{
-		{limits.Document{Tokens: 100, Depth: 2, Selections: 3}, `{"message":"The operation is too deep: its fields nest to depth 3, allowed is 2","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}`},
-		{limits.Document{Tokens: 100, Depth: 3, Selections: 2}, `{"message":"The document is too large: it has 3 selections with its fragments written out, allowed are 2","extensions":{"code":"OPERATION_TOO_LARGE","reason":"FIELDS"}}`},
+		{with(func(d *limits.Document) { d.Depth = 2 }), query,
+			`{"message":"The operation is too deep: its fields nest to depth 3, allowed is 2","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}`},
+		{with(func(d *limits.Document) { d.Depth = 2 }), `{ a(x: {i: {i: {}}}) { leaf } }`,
+			`{"message":"The operation is too deep: its values nest to depth 3, allowed is 2","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}`},
+		{with(func(d *limits.Document) { d.Selections = 2 }), query,
+			`{"message":"The document is too large: it has 3 selections with its fragments written out, allowed are 2","extensions":{"code":"OPERATION_TOO_LARGE","reason":"FIELDS"}}`},
+		{with(func(d *limits.Document) { d.NameBytes = 6 }), `{ longest: leaf }`,
+			`{"message":"A field's name or alias is too long: it has 7 bytes, allowed are 6","extensions":{"code":"OPERATION_TOO_LARGE","reason":"NAMES"}}`},
+		{with(func(d *limits.Document) { d.Pairs = 5 }), `{ leaf leaf leaf leaf }`,
+			`{"message":"The document repeats fields too often: at least 6 pairs of one name would be compared, allowed are 5","extensions":{"code":"OPERATION_TOO_LARGE","reason":"FIELDS"}}`},
 	} {
-		ran, body := post(t, tt.limits, query)
+		if ran, body := post(t, wide, tt.query); !ran {
+			t.Errorf("%s is refused by wide limits: %s", tt.query, body)
+		}
+		ran, body := post(t, tt.limits, tt.query)
 		if want := `{"errors":[` + tt.want + `],"data":null}`; ran || body != want {
 			t.Errorf("ran: %t\n got %s\nwant %s", ran, body, want)
+		}
+	}
+}
+
+// Wherever a value can stand.
+func TestValuesOf(t *testing.T) {
+	for _, query := range []string{
+		`{ a(x: [[[1]]]) { leaf } }`, `{ leaf @d(x: [[[1]]]) }`, `query Q @d(x: [[[1]]]) { leaf }`, `query Q($x: I = [[[1]]]) { leaf }`,
+		`query Q($x: I @d(x: [[[1]]])) { leaf }`, `{ ... @d(x: [[[1]]]) { leaf } }`, `{ ...F @d(x: [[[1]]]) } fragment F on Query { leaf }`,
+		`{ ...F } fragment F on Query @d(x: [[[1]]]) { leaf }`, `{ a(x: {i: [{i: 1}]}) { leaf } }`, `{ ...F } fragment F on Query { a(x: [[[1]]]) { leaf } }`,
+	} {
+		fault := wide(2).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query})
+		if fault == nil || !strings.Contains(fault.Message, "its values nest to depth 3, allowed is 2") {
+			t.Errorf("%s: %v", query, fault)
+		}
+	}
+}
+
+func TestPairsOf(t *testing.T) {
+	for _, tt := range []struct {
+		name, query string
+		want        int
+	}{
+		{"each name once", `{ leaf x: leaf a { leaf } }`, 0},
+		{"twice", `{ leaf leaf }`, 1},
+		{"an alias is what counts", `{ x: leaf x: a { leaf } a { x: leaf } }`, 1},
+		{"five", `{ leaf leaf leaf leaf leaf }`, 10},
+		{"below fields that are merged", `{ a { leaf } a { leaf } a { leaf } }`, 3 + 3},
+		{"through a fragment, and in it", `{ leaf ...F } fragment F on Query { leaf leaf }`, 3 + 1},
+		{"again for each inline fragment", `{ ... { ... { leaf leaf } } }`, 1 + 1 + 1},
+	} {
+		fault := limits.Document{Tokens: 1 << 20, Depth: 99, Selections: 999, Pairs: tt.want - 1, NameBytes: 99}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: tt.query})
+		got := 0
+		if fault != nil {
+			fmt.Sscanf(fault.Message, "The document repeats fields too often: at least %d pairs", &got)
+		}
+		if got != tt.want {
+			t.Errorf("%s: %s has %d pairs, want %d", tt.name, tt.query, got, tt.want)
 		}
 	}
 }
@@ -222,7 +274,7 @@ func TestRefusalsSayLimitFoundAndAllowed(t *testing.T) {
 // What can't be parsed, or not within the tokens, is gqlgen's to refuse, in its own words.
 func TestSyntaxIsLeftToTheParser(t *testing.T) {
 	for _, query := range []string{`{ a {`, ``, `{ "a" }`, `{ leaf leaf leaf leaf leaf leaf leaf leaf leaf }`} {
-		if fault := (limits.Document{Tokens: 5, Depth: 1, Selections: 1}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); fault != nil {
+		if fault := (limits.Document{Tokens: 5, Depth: 1, Selections: 1, Pairs: 1, NameBytes: 1}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); fault != nil {
 			t.Errorf("%s: %v", query, fault)
 		}
 	}
@@ -235,7 +287,7 @@ func TestGraphiQLsIntrospectionPasses(t *testing.T) {
 	if got := selectionsOf(t, graphiql); got > 500 {
 		t.Errorf("it has %d selections; the comment of Document says some 400", got)
 	}
-	server := limits.Document{Tokens: 1000, Depth: 15, Selections: 1000} // as in server.go
+	server := limits.Document{Tokens: 1000, Depth: 15, Selections: 1000, Pairs: 5000, NameBytes: 256} // as in server.go
 	if ran, body := post(t, server, graphiql); !ran {
 		t.Errorf("it is refused: %s", body)
 	}
@@ -247,13 +299,22 @@ func TestGraphiQLsIntrospectionPasses(t *testing.T) {
 }
 
 func TestLimitsThatAreLeftOutAreRefused(t *testing.T) {
-	for _, bad := range []limits.Document{{}, {Tokens: 1, Depth: 1}, {Tokens: 1, Selections: 1}, {Depth: 1, Selections: 1}, {Tokens: 1, Depth: -1, Selections: 1}} {
-		if err := bad.Validate(nil); err == nil {
-			t.Errorf("%+v is accepted", bad)
-		}
-	}
-	if err := (limits.Document{Tokens: 1, Depth: 1, Selections: 1}).Validate(nil); err != nil {
+	good := limits.Document{Tokens: 1, Depth: 1, Selections: 1, Pairs: 1, NameBytes: 1}
+	if err := good.Validate(nil); err != nil {
 		t.Error(err)
+	}
+	for name, change := range map[string]func(*limits.Document){
+		"tokens":     func(d *limits.Document) { d.Tokens = 0 },
+		"depth":      func(d *limits.Document) { d.Depth = -1 },
+		"selections": func(d *limits.Document) { d.Selections = 0 },
+		"pairs":      func(d *limits.Document) { d.Pairs = 0 },
+		"names":      func(d *limits.Document) { d.NameBytes = 0 },
+	} {
+		bad := good
+		change(&bad)
+		if err := bad.Validate(nil); err == nil {
+			t.Errorf("a document without a limit of %s is accepted", name)
+		}
 	}
 }
 
@@ -261,7 +322,7 @@ func TestLimitsThatAreLeftOutAreRefused(t *testing.T) {
 // end the server's.
 func FuzzDocument(f *testing.F) {
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: schemaText})
-	server := limits.Document{Tokens: 1000, Depth: 15, Selections: 1000}
+	server := limits.Document{Tokens: 1000, Depth: 15, Selections: 1000, Pairs: 5000, NameBytes: 256}
 	f.Add(graphiql)
 	f.Add(chain(3))
 	f.Add(`{ ...A } fragment A on Query { a { a { ...B } } a { ...B } } fragment B on A { a { ...B } }`)
