@@ -46,6 +46,7 @@ func TestFaultyArgumentsAreRefusedByNameAndNeverByValue(t *testing.T) {
 			{"escape", "\x1b[31m" + canary, "holds a control character"},
 			{"unit separator", canary + "\x1f", "holds a control character"},
 			{"delete", canary + "\x7f", "holds a control character"},
+			{"next line, of C1", canary + "\u0085", "holds a control character"},
 			{"not UTF-8", canary + "\xff", "is not UTF-8"},
 			{"half a rune", canary + "\xc3", "is not UTF-8"},
 			{"a surrogate", canary + "\xed\xa0\x80", "is not UTF-8"},

@@ -387,3 +387,36 @@ func TestAForgedTokenStopsNoExchange(t *testing.T) {
 		check(t, x, victim, 2)
 	})
 }
+
+func TestNoExchangeBeginsForOneWhoHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var counter counter
+		x := newExchanges(counter.exchange, grace)
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		if _, err := x.do(ctx, refreshToken()); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want %v", err, context.Canceled)
+		}
+		synctest.Wait()
+		if n := counter.calls.Load(); n != 0 {
+			t.Errorf("%d exchanges have begun", n)
+		}
+	})
+}
+
+func TestCloseWaitsForTheLastOfSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newExchanges((&counter{}).exchange, grace)
+		begin := time.Now()
+		for i := range 3 { // they end after 2, 3 and 4 s
+			go func() {
+				time.Sleep(time.Duration(i) * time.Second)
+				x.do(t.Context(), identity.NewSecret(fmt.Sprint("token ", i)))
+			}()
+		}
+		time.Sleep(2*time.Second + time.Millisecond) // the first has ended, the third has just begun
+		if err := x.wait(t.Context()); err != nil || time.Since(begin) != 4*time.Second {
+			t.Errorf("got %v after %v, want nil after four seconds", err, time.Since(begin))
+		}
+	})
+}

@@ -1,12 +1,16 @@
 package keycloak
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,7 +76,9 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				body.taken = 0
 				k := newKeyTest(t, holding(edDSA()))
-				go k.keys.Run(t.Context())
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go k.keys.Run(ctx)
 				synctest.Wait()
 				k.endpoint.set(func(r *http.Request) (*http.Response, error) {
 					if r.URL.Path != "/realms/local/protocol/openid-connect/certs" {
@@ -88,7 +94,8 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 				}
 				// Of a token that it can't decide about, the outage is to blame, not the token.
 				k.verify(stranger(0), identity.ErrKeysUnavailable)
-				time.Sleep(keysTimeout) // the fetch that it caused ends by itself
+				stop()
+				time.Sleep(keysTimeout) // the last fetch ends by itself
 				synctest.Wait()
 				if tries := len(k.endpoint.times()); body.taken > tries*(maxAnswerBytes+1) {
 					t.Errorf("%d bytes were read in %d tries of a body without end", body.taken, tries)
@@ -174,4 +181,48 @@ func TestAKeySetAsKeycloakAnswersIt(t *testing.T) {
 		_, err := newVerifier(t, newKeys(t, body), VerifierConfig{}).Verify(t.Context(), key.token(alice(t)))
 		checkRefusal(t, err, nil)
 	}
+}
+
+// A redirect is no key set, whatever the caller's own client thinks of redirects.
+func TestKeySetFollowsNoRedirect(t *testing.T) {
+	var reached atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		reached.Add(1)
+		io.WriteString(w, certsOf(edDSA()))
+	}))
+	defer elsewhere.Close()
+	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
+	defer server.Close()
+	keys := NewKeySet(must(NewRealm(server.URL, "local")), KeySetConfig{HTTP: &http.Client{}, Log: slog.New(slog.DiscardHandler)})
+	if err := keys.fetchShared(t.Context()); err == nil || !strings.Contains(err.Error(), "redirect") || reached.Load() != 0 {
+		t.Errorf("got %v, and the target was called %d times", err, reached.Load())
+	}
+}
+
+// Nobody above the goroutine that fetches could recover: a panic there would end the process.
+func TestAPanicWhileFetchingIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, func(*http.Request) (*http.Response, error) { panic("a library's mistake") })
+		if err := k.keys.fetchShared(t.Context()); err == nil || !strings.Contains(err.Error(), "panicked") {
+			t.Errorf("got %v, want a failure that says so", err)
+		}
+		k.verify(edDSA(), identity.ErrKeysUnavailable)
+	})
+}
+
+// Keys that may be used for a minute have to be fetched more often than every five.
+func TestShortMaxAgeIsRefreshedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := &certsEndpoint{answer: holding(edDSA())}
+		keys := NewKeySet(localRealm(t), KeySetConfig{MaxAge: time.Minute, HTTP: httpClient(endpoint.RoundTrip), Log: slog.New(slog.DiscardHandler)})
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go keys.Run(ctx)
+		for range 600 {
+			time.Sleep(time.Second)
+			if usable, failure := keys.Status(); !usable || failure != nil {
+				t.Fatalf("Status() = %v, %v; want usable keys all the time", usable, failure)
+			}
+		}
+	})
 }

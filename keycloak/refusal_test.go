@@ -3,6 +3,7 @@ package keycloak
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -140,5 +141,38 @@ func TestRefusalBoundsAStrangersText(t *testing.T) {
 	err := calls["login"](t.Context(), newClient(t, answers(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
 	if !errors.Is(err, identity.ErrRealmRefusesUs) || len(err.Error()) > 1000 || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %d bytes: %v", len(err.Error()), err)
+	}
+}
+
+// Faults of the URL's path, as Keycloak words them, name the setting.
+func TestPathFaultsNameTheSetting(t *testing.T) {
+	for _, body := range []string{
+		`{"error":"missingNormalization","error_description":"Request path not normalized"}`,
+		`{"error":"invalidCharacter","error_description":"Request path contains invalid character ';'"}`,
+		`{"error":"Unable to find matching target resource method"}`,
+	} {
+		status := 400
+		if strings.Contains(body, "Unable") {
+			status = 404
+		}
+		err := refusal(answer{status: status, body: []byte(body)}, loginRefusals)
+		if !errors.Is(err, identity.ErrRealmRefusesUs) || !strings.Contains(err.Error(), "KEYCLOAK_SERVER_URL") {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+func TestWithhold(t *testing.T) {
+	form := url.Values{"username": {"alice"}, "password": {"p&q r"}, "otp": {"123456"}, "client_secret": {"s3"}}
+	for text, want := range map[string]string{
+		"alice is welcome to know":  "alice is welcome to know",
+		"you sent p&q r, I believe": "[withheld: it repeats the password]",
+		"password=p%26q+r&x=y":      "[withheld: it repeats the password]",
+		"code 123456 is wrong":      "[withheld: it repeats the otp]",
+		"s3":                        "[withheld: it repeats the client_secret]",
+	} {
+		if got := withhold(text, form); got != want {
+			t.Errorf("withhold(%q) = %q, want %q", text, got, want)
+		}
 	}
 }

@@ -319,3 +319,22 @@ func zeroSignature(s signer, payload string) string {
 	token := s.token(payload)
 	return token[:strings.LastIndexByte(token, '.')+1] + base64url(make([]byte, s.key.Public().(*rsa.PublicKey).Size()))
 }
+
+// A stranger's text in the log is bounded, and can't turn the line around or end it.
+func TestQuote(t *testing.T) {
+	for _, tt := range []struct {
+		value any
+		want  string
+	}{
+		{nil, "missing"},
+		{"ID", `"ID"`},
+		{"a\u202eb\nc\x1b", `"a\u{202e}b\nc\u001b"`},
+		{"ü", `"\u{fc}"`},
+		{[]string{"a", "b"}, `["a","b"]`},
+		{strings.Repeat("x", 300), `"` + strings.Repeat("x", 199) + "..."},
+	} {
+		if got := quote(tt.value); got != tt.want {
+			t.Errorf("quote(%q) = %s, want %s", tt.value, got, tt.want)
+		}
+	}
+}
