@@ -155,7 +155,7 @@ func TestEchoesAreWithheld(t *testing.T) {
 			json.NewEncoder(w).Encode(map[string]string{"error": r.PostFormValue("client_secret")})
 		},
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Location", "http://%zz/"+r.PostFormValue("client_secret")+"?p="+r.PostFormValue("password"))
+			w.Header().Set("Location", "http://%zz/"+"?p="+r.PostFormValue("password")+r.PostFormValue("refresh_token"))
 			w.WriteHeader(http.StatusFound)
 		},
 	} {
