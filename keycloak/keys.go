@@ -24,12 +24,12 @@ import (
 )
 
 const (
-	keysRefresh = 5 * time.Minute         // whatever Keycloak's cache headers say: they say no-cache
-	keysFloor   = time.Second             // between two fetches that strangers cause
-	keysTimeout = 3 * time.Second         // of one fetch
-	keysBackoff = 5 * time.Second         // at most, between two fetches while Keycloak is down
-	keysWaiters = 64                      // who wait for one fetch; everyone else is answered at once
-	keysWait    = 1500 * time.Millisecond // that a token waits for a fetch at most
+	keysRefresh = 5 * time.Minute // whatever Keycloak's cache headers say: they say no-cache
+	keysFloor   = time.Second     // between two fetches that strangers cause
+	keysTimeout = 3 * time.Second // of one fetch
+	keysBackoff = 5 * time.Second // at most, between two fetches while Keycloak is down
+	keysWaiters = 64              // who wait for one fetch; everyone else is answered at once
+	keysWait    = time.Second     // that a token waits for a fetch at most
 	minRSABits  = 2048
 )
 

@@ -154,8 +154,8 @@ func TestAThousandStrangers(t *testing.T) {
 		after time.Duration // that the waiters are answered
 		want  error         // for the waiters; an outage, or a crowd, must sign nobody out
 	}{
-		{"with keys", true, time.Second, time.Second, identity.ErrKeyUnknown},
-		{"before the first fetch", false, time.Second, time.Second, identity.ErrKeyUnknown},
+		{"with keys", true, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
+		{"before the first fetch", false, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
 		{"when the fetch takes too long", true, 2 * time.Second, keysWait, identity.ErrKeysUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -206,14 +206,14 @@ func TestAThousandStrangers(t *testing.T) {
 
 func TestAWaiterLeavesWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, slow(2*time.Second, holding(edDSA())))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		k := newKeyTest(t, slow(1200*time.Millisecond, holding(edDSA())))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
 		var others sync.WaitGroup
 		begin := time.Now()
 		_, err := k.verifier.Verify(ctx, edDSA().token(alice(t)))
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
-			t.Errorf("got %v after %v, want %v after a second", err, time.Since(begin), context.DeadlineExceeded)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second/2 {
+			t.Errorf("got %v after %v, want %v after half a second", err, time.Since(begin), context.DeadlineExceeded)
 		}
 		if refused, ok := errors.AsType[*identity.TokenError](err); ok {
 			t.Errorf("the token is blamed: %v", refused)
@@ -221,8 +221,8 @@ func TestAWaiterLeavesWithItsContext(t *testing.T) {
 		// It had begun the fetch, which others wait for.
 		others.Go(func() { k.verify(edDSA(), nil) })
 		others.Wait()
-		if took := time.Since(begin); took != 2*time.Second {
-			t.Errorf("the fetch took %v, want two seconds", took)
+		if took := time.Since(begin); took != 1200*time.Millisecond {
+			t.Errorf("the fetch took %v, want 1.2 s", took)
 		}
 		k.fetched(1)
 	})
