@@ -48,6 +48,21 @@ func (k *keycloak) post(t *testing.T, path string, form ...string) (int, string)
 	return response.StatusCode, string(body)
 }
 
+// refresh exchanges a refresh token at Keycloak itself, past our server.
+func (r realm) refresh(t *testing.T, refreshToken string) (int, string) {
+	t.Helper()
+	return r.k.token(t, r.name, "grant_type", "refresh_token", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", refreshToken)
+}
+
+// wantRefused wants Keycloak itself to refuse a refresh token in these words.
+func (r realm) wantRefused(t *testing.T, refreshToken, description string) {
+	t.Helper()
+	want := `{"error":"invalid_grant","error_description":"` + description + `"}`
+	if status, body := r.refresh(t, refreshToken); status != http.StatusBadRequest || body != want {
+		t.Errorf("Keycloak answers %d %s, want 400 %s", status, body, want)
+	}
+}
+
 // admin calls the admin API and wants success. It returns the body, and the id of what was created.
 func (k *keycloak) admin(t *testing.T, method, path string, content any) (body []byte, id string) {
 	t.Helper()

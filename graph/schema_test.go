@@ -132,7 +132,8 @@ func TestResolversAreShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, stub := range []string{"not implemented", "!!! WARNING !!!", "panic("} {
+		// gqlgen's stub for a new field is a panic; what it comments out stands below a warning.
+		for _, stub := range []string{"panic(", "!!! WARNING !!!"} {
 			if strings.Contains(string(text), stub) {
 				t.Errorf("%s: %q", name, stub)
 			}
