@@ -1,0 +1,134 @@
+package keycloaktest
+
+// What every realm has without being asked: Keycloak makes it when a realm file doesn't say otherwise
+// (26.7.4, as its admin API exports it).
+
+// m is a protocol mapper of a built-in scope, whose claim goes into all tokens; config adds to that.
+func m(name, provider string, config ...string) mapperRepresentation {
+	settings := map[string]string{"access.token.claim": "true", "id.token.claim": "true", "introspection.token.claim": "true"}
+	for i := 0; i < len(config); i += 2 {
+		settings[config[i]] = config[i+1]
+	}
+	return mapperRepresentation{Name: name, Protocol: "openid-connect", ProtocolMapper: provider, Config: settings}
+}
+
+// attribute is a mapper of a user's attribute.
+func attribute(name, attribute, claim, label string) mapperRepresentation {
+	return m(name, "oidc-usermodel-attribute-mapper", "userinfo.token.claim", "true",
+		"user.attribute", attribute, "claim.name", claim, "jsonType.label", label)
+}
+
+// note is a mapper of a note of the user's session.
+func note(name, note, claim, label string) mapperRepresentation {
+	return m(name, "oidc-usersessionmodel-note-mapper", "user.session.note", note, "claim.name", claim, "jsonType.label", label)
+}
+
+func builtinScopes() []scopeRepresentation {
+	scope := func(name, inToken, consent string, mappers ...mapperRepresentation) scopeRepresentation {
+		attributes := map[string]string{"display.on.consent.screen": "false"}
+		if inToken != "" {
+			attributes["include.in.token.scope"] = inToken
+		}
+		if consent != "" {
+			attributes["display.on.consent.screen"] = "true"
+			attributes["consent.screen.text"] = consent
+		}
+		return scopeRepresentation{Name: name, Protocol: "openid-connect", Attributes: attributes, ProtocolMappers: mappers}
+	}
+	return []scopeRepresentation{
+		scope("basic", "false", "",
+			note("auth_time", "AUTH_TIME", "auth_time", "long"),
+			m("sub", "oidc-sub-mapper", "id.token.claim", "false")),
+		scope("profile", "true", "${profileScopeConsentText}",
+			m("full name", "oidc-full-name-mapper", "userinfo.token.claim", "true"),
+			attribute("username", "username", "preferred_username", "String"),
+			attribute("given name", "firstName", "given_name", "String"),
+			attribute("family name", "lastName", "family_name", "String"),
+			attribute("middle name", "middleName", "middle_name", "String"),
+			attribute("nickname", "nickname", "nickname", "String"),
+			attribute("profile", "profile", "profile", "String"),
+			attribute("picture", "picture", "picture", "String"),
+			attribute("website", "website", "website", "String"),
+			attribute("gender", "gender", "gender", "String"),
+			attribute("birthdate", "birthdate", "birthdate", "String"),
+			attribute("zoneinfo", "zoneinfo", "zoneinfo", "String"),
+			attribute("locale", "locale", "locale", "String"),
+			attribute("updated at", "updatedAt", "updated_at", "long")),
+		scope("email", "true", "${emailScopeConsentText}",
+			attribute("email", "email", "email", "String"),
+			m("email verified", "oidc-usermodel-property-mapper", "userinfo.token.claim", "true",
+				"user.attribute", "emailVerified", "claim.name", "email_verified", "jsonType.label", "boolean")),
+		scope("roles", "false", "${rolesScopeConsentText}",
+			m("realm roles", "oidc-usermodel-realm-role-mapper", "id.token.claim", "false",
+				"claim.name", "realm_access.roles", "jsonType.label", "String", "multivalued", "true"),
+			m("client roles", "oidc-usermodel-client-role-mapper", "id.token.claim", "false",
+				"claim.name", "resource_access.${client_id}.roles", "jsonType.label", "String", "multivalued", "true"),
+			m("audience resolve", "oidc-audience-resolve-mapper", "id.token.claim", "false")),
+		scope("web-origins", "false", "",
+			m("allowed web origins", "oidc-allowed-origins-mapper", "id.token.claim", "false")),
+		scope("acr", "false", "", m("acr loa level", "oidc-acr-mapper")),
+		scope("address", "true", "${addressScopeConsentText}",
+			m("address", "oidc-address-mapper", "userinfo.token.claim", "true",
+				"user.attribute.formatted", "formatted", "user.attribute.street", "street", "user.attribute.locality", "locality",
+				"user.attribute.region", "region", "user.attribute.postal_code", "postal_code", "user.attribute.country", "country")),
+		scope("phone", "true", "${phoneScopeConsentText}",
+			attribute("phone number", "phoneNumber", "phone_number", "String"),
+			attribute("phone number verified", "phoneNumberVerified", "phone_number_verified", "boolean")),
+		scope("microprofile-jwt", "true", "",
+			attribute("upn", "username", "upn", "String"),
+			m("groups", "oidc-usermodel-realm-role-mapper", "claim.name", "groups", "jsonType.label", "String", "multivalued", "true")),
+		scope("offline_access", "", "${offlineAccessScopeConsentText}"),
+		scope("organization", "true", "${organizationScopeConsentText}",
+			m("organization", "oidc-organization-membership-mapper", "claim.name", "organization", "jsonType.label", "String", "multivalued", "true")),
+		scope("service_account", "false", "",
+			note("Client ID", "client_id", "client_id", "String"),
+			note("Client Host", "clientHost", "clientHost", "String"),
+			note("Client IP Address", "clientAddress", "clientAddress", "String")),
+	}
+}
+
+var (
+	builtinDefaultScopes  = []string{"profile", "email", "roles", "web-origins", "acr", "basic"}
+	builtinOptionalScopes = []string{"offline_access", "address", "phone", "microprofile-jwt", "organization"}
+)
+
+// builtinClientRoles are the roles of the clients that every realm has.
+var builtinClientRoles = map[string][]string{
+	"account": {"manage-account", "manage-account-links", "view-profile", "view-groups", "view-applications", "view-consent", "manage-consent", "delete-account"},
+	"broker":  {"read-token"},
+	"realm-management": {
+		"realm-admin", "create-client", "impersonation", "manage-authorization", "manage-clients", "manage-events", "manage-identity-providers",
+		"manage-organizations", "manage-realm", "manage-users", "query-clients", "query-groups", "query-organizations", "query-realms", "query-users",
+		"view-authorization", "view-clients", "view-events", "view-identity-providers", "view-organizations", "view-realm", "view-users",
+	},
+}
+
+// builtinComposites are the roles of the built-in clients that hold others of the same client. realm-admin
+// holds all of its client's.
+var builtinComposites = map[string]map[string][]string{
+	"account": {"manage-account": {"manage-account-links"}, "manage-consent": {"view-consent"}},
+	"realm-management": {
+		"view-users": {"query-users", "query-groups"}, "view-clients": {"query-clients"}, "view-organizations": {"query-organizations"},
+		"realm-admin": builtinClientRoles["realm-management"][1:],
+	},
+}
+
+// builtinClients are the clients that every realm has, for a realm of this name.
+func builtinClients(realm string) []clientRepresentation {
+	account, console := "/realms/"+realm+"/account/", "/admin/"+realm+"/console/"
+	pkce := map[string]string{"post.logout.redirect.uris": "+", "pkce.code.challenge.method": "S256"}
+	return []clientRepresentation{
+		{ClientID: "account", PublicClient: true, FullScopeAllowed: new(false), BaseURL: account, RedirectURIs: []string{account + "*"},
+			Attributes: map[string]string{"post.logout.redirect.uris": "+"}},
+		{ClientID: "account-console", PublicClient: true, FullScopeAllowed: new(false), BaseURL: account, RedirectURIs: []string{account + "*"},
+			Attributes:      pkce,
+			ProtocolMappers: []mapperRepresentation{{Name: "audience resolve", Protocol: "openid-connect", ProtocolMapper: "oidc-audience-resolve-mapper"}}},
+		{ClientID: "admin-cli", PublicClient: true, StandardFlowEnabled: new(false), DirectAccessGrantsEnabled: true,
+			Attributes: map[string]string{"client.use.lightweight.access.token.enabled": "true"}},
+		{ClientID: "broker", BearerOnly: true, FullScopeAllowed: new(false)},
+		{ClientID: "realm-management", BearerOnly: true, FullScopeAllowed: new(false)},
+		{ClientID: "security-admin-console", PublicClient: true, BaseURL: console, RedirectURIs: []string{console + "*"}, WebOrigins: []string{"+"},
+			Attributes:      map[string]string{"post.logout.redirect.uris": "+", "pkce.code.challenge.method": "S256", "client.use.lightweight.access.token.enabled": "true"},
+			ProtocolMappers: []mapperRepresentation{attribute("locale", "locale", "locale", "String")}},
+	}
+}

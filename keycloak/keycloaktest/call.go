@@ -1,0 +1,154 @@
+package keycloaktest
+
+import (
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A call is one request to an endpoint of a realm.
+type call struct {
+	*http.Request
+	realm *Realm
+	form  url.Values // of a POST body; empty for another content type, as for Keycloak
+	now   time.Time
+	anyOK bool // the Origin is echoed whatever it is: no client is known yet
+}
+
+// maxForm is the longest body that is read, in bytes.
+const maxForm = 256 << 10
+
+// newCall reads a request's form.
+func newCall(w http.ResponseWriter, request *http.Request, r *Realm, now time.Time) (*call, *refusal) {
+	c := &call{Request: request, realm: r, form: url.Values{}, now: now}
+	kind, _, _ := strings.Cut(request.Header.Get("Content-Type"), ";")
+	if request.Method != http.MethodPost || !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
+		return c, nil
+	}
+	request.Body = http.MaxBytesReader(w, request.Body, maxForm)
+	// The query string is no part of the form.
+	if err := request.ParseForm(); err != nil {
+		return nil, refuse(400, "invalid_request", "the form can't be read")
+	}
+	c.form = request.PostForm
+	return c, nil
+}
+
+// param is a parameter of the form, and whether it was sent at all.
+func (c *call) param(name string) (string, bool) {
+	values := c.form[name]
+	if len(values) == 0 {
+		return "", false
+	}
+	return values[0], true
+}
+
+func (c *call) value(name string) string { return c.form.Get(name) }
+
+// duplicated says whether a parameter was sent twice.
+func (c *call) duplicated(but ...string) bool {
+	for name, values := range c.form {
+		if len(values) > 1 && !slices.Contains(but, name) {
+			return true
+		}
+	}
+	return false
+}
+
+const badClient = "Invalid client or Invalid client credentials"
+
+// authenticated is the client that a request comes from: by the form, which wins, or by basic authentication
+// (RFC 6749 2.3.1). The caller holds the realm's lock.
+func (c *call) authenticated() (*client, *refusal) {
+	c.anyOK = true
+	id, inForm := c.param("client_id")
+	secret, withSecret := c.param("client_secret")
+	if header := c.Header.Get("Authorization"); header != "" {
+		scheme, encoded, _ := strings.Cut(header, " ")
+		decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+		name, password, pair := strings.Cut(string(decoded), ":")
+		basic := strings.EqualFold(scheme, "Basic")
+		if basic && (err != nil || !pair) && !inForm {
+			return nil, refuse(401, "invalid_client", badClient)
+		}
+		if basic && err == nil && pair {
+			name, nameErr := url.QueryUnescape(name)
+			password, passwordErr := url.QueryUnescape(password)
+			if nameErr == nil && passwordErr == nil {
+				if !inForm {
+					id, inForm = name, true
+				}
+				if !withSecret && id == name {
+					secret, withSecret = password, true
+				}
+			}
+		}
+	}
+	found := c.realm.clients[id]
+	if !inForm || found == nil || !found.enabled {
+		return nil, refuse(401, "invalid_client", badClient)
+	}
+	if !found.PublicClient && !found.BearerOnly || found.BearerOnly && found.Secret != "" {
+		if subtle.ConstantTimeCompare([]byte(secret), []byte(found.Secret)) != 1 || found.secretIsUnknown {
+			return nil, refuse(401, "unauthorized_client", badClient)
+		}
+	}
+	return found, nil
+}
+
+// allowed checks the Origin of a request that a known client made.
+func (c *call) allowed(by *client) *refusal {
+	c.anyOK = false
+	origin := c.Header.Get("Origin")
+	if origin == "" || c.realm.allowsOrigin(by, origin) {
+		return nil
+	}
+	return &refusal{status: 403, code: "Invalid origin", origin: true}
+}
+
+// webOrigins are the origins of a client; "+" stands for those of its redirect URIs.
+func (r *Realm) webOrigins(c *client) []string {
+	var out []string
+	add := func(origin string) {
+		if origin != "" && !slices.Contains(out, origin) {
+			out = append(out, origin)
+		}
+	}
+	for _, origin := range c.WebOrigins {
+		if origin != "+" {
+			add(origin)
+			continue
+		}
+		for _, uri := range r.redirectURIs(c, c.RedirectURIs) {
+			if parsed, err := url.Parse(uri); err == nil && parsed.Scheme != "" && parsed.Host != "" {
+				add(parsed.Scheme + "://" + parsed.Host)
+			}
+		}
+	}
+	return out
+}
+
+func (r *Realm) allowsOrigin(c *client, origin string) bool {
+	origins := r.webOrigins(c)
+	return slices.Contains(origins, origin) || slices.Contains(origins, "*")
+}
+
+// redirectURIs are a client's, with relative ones resolved against its root URL.
+func (r *Realm) redirectURIs(c *client, patterns []string) []string {
+	root := c.RootURL
+	if root == "" || root == "${authBaseUrl}" || root == "${authAdminUrl}" {
+		root = r.server.public()
+	}
+	var out []string
+	for _, pattern := range patterns {
+		if strings.HasPrefix(pattern, "/") {
+			pattern = strings.TrimSuffix(root, "/") + pattern
+		}
+		out = append(out, pattern)
+	}
+	return out
+}

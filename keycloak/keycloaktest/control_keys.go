@@ -1,0 +1,99 @@
+package keycloaktest
+
+import (
+	"fmt"
+	"slices"
+)
+
+// firstKeys gives a new realm its keys: an RSA key to sign with, one to encrypt with, as real realms have, and
+// one for HMAC, which isn't published. place is which realm of its server it is.
+func (r *Realm) firstKeys(place int) {
+	signing := rsaKeys.nth(place).key("RS256")
+	signing.priority = 100
+	encryption := encryptionKey().key("RSA-OAEP")
+	refresh := newKey("HS512")
+	refresh.priority = 100
+	r.keys.keys = []*key{signing, encryption, refresh}
+}
+
+// A Key is one of a realm's keys, without what is secret of it.
+type Key struct {
+	ID        string // kid
+	Algorithm string // RS256, HS512, RSA-OAEP ...
+	Use       string // sig or enc
+	Priority  int    // of the active keys of an algorithm, the one with the highest signs, of equals the newer
+	Passive   bool   // listed and verifying, but signs no more
+}
+
+// Keys are the realm's keys, those that aren't published among them.
+func (r *Realm) Keys() []Key {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Key
+	for _, k := range r.keys.keys {
+		out = append(out, Key{k.kid, k.algorithm, k.use, k.priority, k.passive})
+	}
+	return out
+}
+
+// AddKey makes a new key to sign with and returns its kid. Algorithm, Priority and Passive are taken from k.
+func (r *Realm) AddKey(k Key) (kid string, err error) {
+	if !slices.Contains(signatureAlgorithms, k.Algorithm) {
+		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's", k.Algorithm)
+	}
+	fresh := newKey(k.Algorithm)
+	fresh.priority, fresh.passive = k.Priority, k.Passive
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.keys.keys) >= maxKeys {
+		return "", fmt.Errorf("keycloaktest: a realm has at most %d keys: remove some", maxKeys)
+	}
+	r.keys.keys = append(r.keys.keys, fresh)
+	return fresh.kid, nil
+}
+
+// maxKeys is how many keys a realm may have.
+const maxKeys = 100
+
+// RotateKeys makes a new key for an algorithm, which signs from now on, and returns its kid. The old ones stay
+// listed, and verify.
+func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
+	priority := 100
+	for _, k := range r.Keys() {
+		if k.Algorithm == algorithm {
+			priority = max(priority, k.Priority+1)
+		}
+	}
+	return r.AddKey(Key{Algorithm: algorithm, Priority: priority})
+}
+
+// SetKeyPassive makes a key passive, so that it stays listed and verifies but signs no more, or active again.
+func (r *Realm) SetKeyPassive(kid string, passive bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range r.keys.keys {
+		if k.kid == kid {
+			k.passive = passive
+			return nil
+		}
+	}
+	return fmt.Errorf("keycloaktest: the realm has no key %q", kid)
+}
+
+// RemoveKey deletes a key: what it signed is refused from now on.
+func (r *Realm) RemoveKey(kid string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.keys.remove(kid) {
+		return fmt.Errorf("keycloaktest: the realm has no key %q", kid)
+	}
+	return nil
+}
+
+// SigningKey is the kid of the key that signs tokens of an algorithm now: "RS256" for access and ID tokens
+// of most realms, "HS512" for refresh tokens.
+func (r *Realm) SigningKey(algorithm string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.keys.signing(algorithm).kid
+}

@@ -1,0 +1,166 @@
+package keycloaktest
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A Fault is a way of being ill. The first member that is set decides; Delay goes with any.
+type Fault struct {
+	// Endpoint is where, as in Request: "/token", "/certs"; empty means everywhere.
+	Endpoint string
+	// Times is how many requests meet the fault; 0 means every one, until it is taken back.
+	Times int
+
+	// Delay is waited before anything else.
+	Delay time.Duration
+	// Hang never answers: the request ends when its client gives up or the server is closed.
+	Hang bool
+	// Disconnect closes the connection without a word.
+	Disconnect bool
+	// Status is answered with Body, of type ContentType (text/html when empty).
+	Status      int
+	Body        string
+	ContentType string
+	// Truncate announces the whole of the right answer and sends half of it.
+	Truncate bool
+}
+
+// Fail makes requests meet a fault, and returns what takes it back. The fault that was asked for last wins.
+func (s *Server) Fail(f Fault) (heal func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fault := &f
+	s.faults = append(s.faults, fault)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.faults = slices.DeleteFunc(s.faults, func(other *Fault) bool { return other == fault })
+	}
+}
+
+// fault is what a request to an endpoint meets. The caller holds the lock.
+func (s *Server) fault(endpoint string) *Fault {
+	for i, f := range slices.Backward(s.faults) {
+		if f.Endpoint != "" && f.Endpoint != endpoint {
+			continue
+		}
+		meets := *f
+		if f.Times > 0 {
+			if f.Times--; f.Times == 0 {
+				s.faults = slices.Delete(s.faults, i, i+1)
+			}
+		}
+		return &meets
+	}
+	return nil
+}
+
+// before does what a fault does instead of an answer, and says whether it did.
+func (f *Fault) before(s *Server, w http.ResponseWriter, request *http.Request) bool {
+	if f.Delay > 0 {
+		timer := time.NewTimer(f.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-request.Context().Done():
+		case <-s.gone.Done():
+		}
+	}
+	switch {
+	case f.Hang:
+		select {
+		case <-request.Context().Done():
+		case <-s.gone.Done():
+		}
+		panic(http.ErrAbortHandler)
+	case f.Disconnect:
+		panic(http.ErrAbortHandler)
+	case f.Status != 0:
+		kind := f.ContentType
+		if kind == "" {
+			kind = "text/html;charset=UTF-8"
+		}
+		answer{status: f.Status, header: map[string]string{"Content-Type": kind}, body: []byte(f.Body)}.write(w)
+		return true
+	}
+	return false
+}
+
+// cutShort sends half of an answer and drops the connection.
+func cutShort(w http.ResponseWriter, out answer) {
+	out = out.with("Content-Length", strconv.Itoa(len(out.body)))
+	out.body = out.body[:len(out.body)/2]
+	out.write(w)
+	if flusher, ok := w.(http.Flusher); ok {
+		flusher.Flush()
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// Down makes the server as if it weren't there: connections are dropped as soon as they are made, those that
+// are open too. Up ends that. The port stays the server's, so that nobody else gets it meanwhile.
+func (s *Server) Down() { s.listener.setDown(true) }
+
+// Up ends Down.
+func (s *Server) Up() { s.listener.setDown(false) }
+
+// A stallable listener can drop what comes.
+type stallable struct {
+	net.Listener
+
+	mu   sync.Mutex // guards the fields below
+	down bool
+	open map[net.Conn]struct{}
+}
+
+func (l *stallable) setDown(down bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = down
+	if down {
+		for conn := range l.open {
+			conn.Close()
+		}
+	}
+}
+
+func (l *stallable) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		l.mu.Lock()
+		if !l.down {
+			if l.open == nil {
+				l.open = map[net.Conn]struct{}{}
+			}
+			l.open[conn] = struct{}{}
+			l.mu.Unlock()
+			return &followed{conn, l}, nil
+		}
+		l.mu.Unlock()
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			tcp.SetLinger(0) // reset: as close to "connection refused" as an open port gets
+		}
+		conn.Close()
+	}
+}
+
+// A followed connection leaves the list when it is closed.
+type followed struct {
+	net.Conn
+	from *stallable
+}
+
+func (c *followed) Close() error {
+	c.from.mu.Lock()
+	delete(c.from.open, c.Conn)
+	c.from.mu.Unlock()
+	return c.Conn.Close()
+}

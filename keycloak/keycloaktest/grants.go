@@ -1,0 +1,230 @@
+package keycloaktest
+
+import (
+	"strings"
+	"time"
+)
+
+const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
+
+// grantTypes are the grants of the token endpoint, by grant_type. What Keycloak has besides is answered with
+// 501, and what it hasn't either, with its refusal.
+func grantTypes() map[string]func(*call, *client) (*issue, *refusal) {
+	return map[string]func(*call, *client) (*issue, *refusal){
+		"password":           (*call).passwordGrant,
+		"refresh_token":      (*call).refreshGrant,
+		"client_credentials": (*call).clientCredentialsGrant,
+		"authorization_code": (*call).codeGrant,
+		deviceGrant:          (*call).deviceGrant,
+	}
+}
+
+var keycloaksGrants = []string{
+	"urn:ietf:params:oauth:grant-type:token-exchange", "urn:ietf:params:oauth:grant-type:uma-ticket", "urn:openid:params:grant-type:ciba",
+	"urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:pre-authorized_code",
+}
+
+// token is the token endpoint (RFC 6749 3.2). The order of its checks is Keycloak's: realm, TLS, grant type,
+// client, repeated parameters, grant.
+func (r *Realm) token(c *call) answer {
+	issued, refused := r.exchange(c)
+	if refused != nil {
+		return refused.answer()
+	}
+	return document(200, noStore, issued.sign())
+}
+
+func (r *Realm) exchange(c *call) (*issue, *refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.anyOK = true
+	if refused := r.closed(c); refused != nil {
+		return nil, refused
+	}
+	kind, sent := c.param("grant_type")
+	if !sent {
+		return nil, refuse(400, "invalid_request", "Missing form parameter: grant_type")
+	}
+	run := grantTypes()[kind]
+	if run == nil {
+		for _, other := range keycloaksGrants {
+			if kind == other {
+				return nil, refuse(501, "not_in_keycloaktest", "this is keycloaktest, a stand-in for Keycloak in tests, and it has no grant "+kind)
+			}
+		}
+		return nil, refuse(400, "unsupported_grant_type", "Unsupported grant_type")
+	}
+	by, refused := c.authenticated()
+	if refused != nil {
+		return nil, refused
+	}
+	if by.BearerOnly {
+		return nil, refuse(400, "invalid_client", "Bearer-only not allowed")
+	}
+	if c.duplicated() {
+		return nil, refuse(400, "invalid_request", "duplicated parameter")
+	}
+	if refused := by.supported(); refused != nil {
+		return nil, refused
+	}
+	if refused := c.allowed(by); refused != nil {
+		return nil, refused
+	}
+	return run(c, by)
+}
+
+// closed refuses what a realm that is disabled or wants TLS refuses.
+func (r *Realm) closed(c *call) *refusal {
+	if refused := r.insecure(c); refused != nil {
+		return refused
+	}
+	if !r.settings.Enabled {
+		return refuse(403, "access_denied", "Realm not enabled")
+	}
+	return nil
+}
+
+// insecure refuses plain HTTP where the realm wants TLS of everybody: the stand-in speaks plain HTTP only,
+// and only on loopback, which "external" allows.
+func (r *Realm) insecure(*call) *refusal {
+	if strings.EqualFold(or(r.settings.SSLRequired, "external"), "all") {
+		return refuse(403, "invalid_request", "HTTPS required")
+	}
+	return nil
+}
+
+// supported refuses, by name, a client that would be answered wrongly.
+func (c *client) supported() *refusal {
+	if len(c.unsupported) == 0 {
+		return nil
+	}
+	return refuse(501, "not_in_keycloaktest", "client "+c.ClientID+": "+strings.Join(c.unsupported, "; "))
+}
+
+// requestedScope resolves the scope parameter.
+func (c *call) requestedScope(by *client) ([]string, *refusal) {
+	parameter, given := c.param("scope")
+	return c.realm.scopesFor(by, parameter, given)
+}
+
+var badCredentials = refuse(400, "invalid_grant", "Invalid user credentials")
+
+// passwordGrant is the resource owner password credentials grant (RFC 6749 4.3).
+func (c *call) passwordGrant(by *client) (*issue, *refusal) {
+	if !by.DirectAccessGrantsEnabled {
+		return nil, refuse(400, "unauthorized_client", "Client not allowed for direct access grants")
+	}
+	if by.ConsentRequired {
+		return nil, refuse(400, "invalid_client", "Client requires user consent")
+	}
+	scope, refused := c.requestedScope(by)
+	if refused != nil {
+		return nil, refused
+	}
+	name, sent := c.param("username")
+	if !sent {
+		return nil, refuse(401, "invalid_request", "Missing parameter: username")
+	}
+	u := c.realm.byName(name)
+	if u == nil {
+		return nil, badCredentials
+	}
+	code, given := c.param("otp")
+	if !given {
+		code, given = c.param("totp")
+	}
+	if refused := c.realm.checkPassword(u, c.value("password"), c.now); refused != nil {
+		return nil, refused
+	}
+	if u.otp != nil && (!given || !u.otp.accepts(code, c.now, c.realm.settings)) {
+		c.realm.failed(u, c.now)
+		return nil, badCredentials
+	}
+	c.realm.succeeded(u)
+	if refused := c.realm.ready(u); refused != nil {
+		return nil, refused
+	}
+	return c.signedIn(by, u, scope)
+}
+
+// checkPassword says whether a password is right, counts when it isn't, and refuses who is locked or disabled.
+func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal {
+	if r.locked(u, now) {
+		return badCredentials
+	}
+	if u.password == "" || password != u.password {
+		r.failed(u, now)
+		return badCredentials
+	}
+	if !u.Enabled {
+		if u.permanently {
+			return badCredentials
+		}
+		return refuse(400, "invalid_grant", "Account disabled")
+	}
+	return nil
+}
+
+// ready refuses a user who has something to do in the browser first.
+func (r *Realm) ready(u *user) *refusal {
+	if len(r.pendingActions(u)) > 0 {
+		return refuse(400, "invalid_grant", "Account is not fully set up")
+	}
+	return nil
+}
+
+// signedIn begins a session by a password grant.
+func (c *call) signedIn(by *client, u *user, scope []string) (*issue, *refusal) {
+	g := &grant{realm: c.realm, client: by, user: u, scope: scope, kind: "ro", now: c.now}
+	if refused := c.realm.begin(g); refused != nil {
+		return nil, refused
+	}
+	return g.issue(!by.isFalse("use.refresh.tokens")), nil
+}
+
+func (c *client) isFalse(attribute string) bool { return c.Attributes[attribute] == "false" }
+
+// begin gives a grant a session of its own.
+func (r *Realm) begin(g *grant) *refusal {
+	offline := g.has("offline_access")
+	if offline && !g.mayGoOffline() {
+		return refuse(400, "not_allowed", "Offline tokens not allowed for the user or client")
+	}
+	g.session = r.newSession(g.user, offline, g.now)
+	g.part = g.session.attach(g.client, g.scope, g.now)
+	return nil
+}
+
+func (g *grant) mayGoOffline() bool {
+	s := g.realm.scopes["offline_access"]
+	return s != nil && g.permitted(s)
+}
+
+// clientCredentialsGrant is the client credentials grant (RFC 6749 4.4): the client acts as its service account.
+func (c *call) clientCredentialsGrant(by *client) (*issue, *refusal) {
+	if by.PublicClient {
+		return nil, refuse(401, "unauthorized_client", "Public client not allowed to retrieve service account")
+	}
+	if !by.ServiceAccountsEnabled || by.serviceAccount == nil {
+		return nil, refuse(401, "unauthorized_client", "Client not enabled to retrieve service account")
+	}
+	scope, refused := c.requestedScope(by)
+	if refused != nil {
+		return nil, refused
+	}
+	host, _, _ := strings.Cut(c.RemoteAddr, ":")
+	g := &grant{
+		realm: c.realm, client: by, user: by.serviceAccount, scope: scope, kind: "cc", now: c.now,
+		notes: map[string]string{"client_id": by.ClientID, "clientHost": host, "clientAddress": host},
+	}
+	if !by.attribute("client_credentials.use_refresh_token") {
+		return g.issue(false), nil
+	}
+	if refused := c.realm.begin(g); refused != nil {
+		return nil, refused
+	}
+	for name, value := range g.notes {
+		g.session.notes[name] = value
+	}
+	return g.issue(true), nil
+}

@@ -1,0 +1,276 @@
+package keycloaktest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// grantOf puts together again what an access or ID token of this realm was made of: the session must live, the
+// user and the client too. The caller holds the realm's lock. The reason is what userinfo says.
+func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
+	const failed = "Token verification failed"
+	issuedAt := unix(held, "iat")
+	c := r.clients[text(held, "azp")]
+	switch {
+	case text(held, "iss") != r.Issuer(), now.Unix() >= unix(held, "exp"), issuedAt < r.settings.NotBefore, c == nil || !c.enabled,
+		now.Before(r.revoked[text(held, "jti")]):
+		return nil, failed
+	case issuedAt < c.NotBefore:
+		return nil, failed
+	}
+	g = &grant{realm: r, client: c, scope: strings.Fields(text(held, "scope")), now: now, notes: map[string]string{}}
+	id := text(held, "sid")
+	if id == "" { // a service account's, without a session
+		if c.serviceAccount == nil {
+			return nil, "user_session_not_found"
+		}
+		g.user = c.serviceAccount
+		for _, note := range []string{"client_id", "clientHost", "clientAddress"} {
+			g.notes[note] = text(held, note)
+		}
+	} else {
+		s := r.sessions[id]
+		if s == nil {
+			s = r.offline[id]
+		}
+		if s == nil || !r.alive(s, now) || r.users[s.user.ID] == nil {
+			return nil, "user_session_not_found"
+		}
+		g.session, g.user, g.part = s, s.user, s.clients[c.ClientID]
+		if g.part == nil {
+			return nil, "user_session_not_found"
+		}
+		if !r.clientAlive(g.part, s, now) {
+			return nil, "user_session_not_found"
+		}
+		g.scope = g.part.scope
+	}
+	if !g.user.Enabled {
+		return nil, "User disabled"
+	}
+	if issuedAt < g.user.NotBefore {
+		return nil, failed
+	}
+	return g, ""
+}
+
+// userinfo is the UserInfo endpoint (OpenID Connect Core 5.3). Its errors have no body (RFC 6750 3).
+func (r *Realm) userinfo(c *call) answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	challenge := func(status int, code, description string) answer {
+		header := `Bearer realm="` + r.name + `"`
+		if code != "" {
+			header += fmt.Sprintf(`, error=%q, error_description=%q`, code, description)
+		}
+		return secured(answer{status: status}).with("WWW-Authenticate", header).with("Cache-Control", noStore).
+			with("Content-Type", "text/plain;charset=UTF-8").without("X-Frame-Options")
+	}
+	if refused := r.closed(c); refused != nil {
+		return refused.answer()
+	}
+	scheme, token, _ := strings.Cut(c.Header.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") {
+		token = ""
+	}
+	if inForm := c.value("access_token"); inForm != "" {
+		if token != "" {
+			return challenge(400, "invalid_request", "More than one method used for including an access token")
+		}
+		token = inForm
+	}
+	c.anyOK = true
+	if token == "" {
+		return challenge(401, "", "")
+	}
+	held, err := r.verified(token)
+	if err != nil || !strings.EqualFold(text(held, "typ"), "Bearer") {
+		return challenge(401, "invalid_token", "Token verification failed")
+	}
+	g, reason := r.grantOf(held, c.now)
+	if g == nil {
+		return challenge(401, "invalid_token", reason)
+	}
+	if refused := c.allowed(g.client); refused != nil {
+		return refused.answer()
+	}
+	if refused := g.client.supported(); refused != nil {
+		return refused.answer()
+	}
+	if !slices.Contains(strings.Fields(text(held, "scope")), "openid") {
+		return challenge(403, "insufficient_scope", "Missing openid scope")
+	}
+	if strings.Contains(strings.SplitN(text(held, "jti"), ":", 2)[0], "lt") {
+		return challenge(401, "invalid_token", "Lightweight access token not allowed for userinfo endpoint")
+	}
+	out := claims{"sub": g.user.ID}
+	g.mapInto(out, forUserinfo)
+	out["sub"] = g.user.ID
+	return document(200, noCache, out)
+}
+
+// introspect is token introspection (RFC 7662). A token is active only for a client in its audience.
+func (r *Realm) introspect(c *call) answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if refused := r.closed(c); refused != nil {
+		return refused.answer()
+	}
+	by, refused := c.authenticated()
+	if refused != nil {
+		if refused.code == "unauthorized_client" {
+			refused = refuse(401, "invalid_client", "Client authentication failed.")
+		}
+		return refused.answer()
+	}
+	if by.PublicClient {
+		return refuse(403, "invalid_request", "Client not allowed.").answer()
+	}
+	if refused := by.supported(); refused != nil {
+		return refused.answer()
+	}
+	token := c.value("token")
+	if token == "" {
+		return refuse(400, "invalid_request", "Token not provided.").answer()
+	}
+	switch c.value("token_type_hint") {
+	case "", "access_token":
+		return document(200, noCache, r.introspected(by, token, c.now))
+	case "refresh_token":
+		return document(200, noCache, r.introspectedRefresh(by, token, c.now))
+	}
+	return refuse(400, "invalid_request", "Unsupported token type.").answer()
+}
+
+func (r *Realm) introspected(by *client, token string, now time.Time) claims {
+	inactive := claims{"active": false}
+	held, err := r.verified(token)
+	typ := text(held, "typ")
+	if err != nil || typ == "Refresh" || typ == "Offline" || typ == "Logout" {
+		return inactive
+	}
+	g, _ := r.grantOf(held, now)
+	if g == nil || g.client.supported() != nil {
+		return inactive
+	}
+	out := maps.Clone(held)
+	if typ != "ID" {
+		out = claims{}
+		for _, name := range []string{"exp", "iat", "jti", "iss", "typ", "azp", "sid", "scope"} {
+			if value, has := held[name]; has {
+				out[name] = value
+			}
+		}
+		g.mapInto(out, forIntrospection)
+	}
+	if !hasAudience(out["aud"], by.ClientID) {
+		return inactive
+	}
+	out["client_id"], out["username"], out["token_type"], out["active"] = g.client.ClientID, g.user.Username, typ, true
+	return out
+}
+
+func (r *Realm) introspectedRefresh(by *client, token string, now time.Time) claims {
+	inactive := claims{"active": false}
+	held, refused := r.readRefresh(token, by)
+	if refused != nil || now.Unix() >= unix(held, "exp") && unix(held, "exp") != 0 {
+		return inactive
+	}
+	s := r.sessionOf(text(held, "sid"), text(held, "typ") == "Offline")
+	if s == nil || !r.alive(s, now) || s.clients[text(held, "azp")] == nil || text(held, "azp") != by.ClientID {
+		return inactive
+	}
+	out := maps.Clone(held)
+	out["client_id"], out["username"], out["token_type"], out["active"] = by.ClientID, s.user.Username, text(held, "typ"), true
+	return out
+}
+
+func hasAudience(aud any, wanted string) bool {
+	switch aud := aud.(type) {
+	case string:
+		return aud == wanted
+	case []string:
+		return slices.Contains(aud, wanted)
+	case []any:
+		return slices.Contains(aud, any(wanted))
+	}
+	return false
+}
+
+// revoke is token revocation (RFC 7009): a refresh token's takes the client out of the session, an access token's
+// is for that token alone.
+func (r *Realm) revoke(c *call) answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if refused := r.closed(c); refused != nil {
+		return refused.answer()
+	}
+	by, refused := c.authenticated()
+	if refused != nil {
+		return refused.answer()
+	}
+	if by.BearerOnly {
+		return refuse(400, "invalid_client", "Bearer-only not allowed").answer()
+	}
+	if c.duplicated() {
+		return refuse(400, "invalid_request", "duplicated parameter").answer()
+	}
+	if refused := c.allowed(by); refused != nil {
+		return refused.answer()
+	}
+	token, sent := c.param("token")
+	if !sent {
+		return refuse(400, "invalid_request", "Token not provided").answer()
+	}
+	invalid := document(200, "", oauthError{"invalid_token", "Invalid token"})
+	held, err := r.verified(token)
+	if err != nil || text(held, "iss") != r.Issuer() {
+		return invalid
+	}
+	typ := text(held, "typ")
+	if typ != "Refresh" && typ != "Offline" && !strings.EqualFold(typ, "Bearer") {
+		return refuse(400, "unsupported_token_type", "Unsupported token type").answer()
+	}
+	if text(held, "azp") != by.ClientID {
+		return refuse(400, "invalid_request", "Unmatching clients").answer()
+	}
+	if expiry := unix(held, "exp"); expiry != 0 && c.now.Unix() >= expiry {
+		return invalid
+	}
+	done := secured(answer{status: 200})
+	id := text(held, "sid")
+	s := r.sessionOf(id, typ == "Offline")
+	if strings.EqualFold(typ, "Bearer") {
+		if s == nil {
+			s = r.offline[id]
+		}
+		if id != "" && (s == nil || !r.alive(s, c.now)) {
+			return invalid
+		}
+		r.revokeAccess(text(held, "jti"), time.Unix(unix(held, "exp"), 0), c.now)
+		return done
+	}
+	if s == nil || !r.alive(s, c.now) || s.clients[by.ClientID] == nil {
+		return invalid
+	}
+	delete(s.clients, by.ClientID)
+	if len(s.clients) == 0 {
+		r.endSession(s)
+	}
+	return done
+}
+
+// revokeAccess remembers a revoked access token until it would have expired.
+func (r *Realm) revokeAccess(id string, until, now time.Time) {
+	if len(r.revoked) >= maxSessions {
+		maps.DeleteFunc(r.revoked, func(_ string, until time.Time) bool { return !now.Before(until) })
+		if len(r.revoked) >= maxSessions {
+			clear(r.revoked)
+		}
+	}
+	r.revoked[id] = until
+}

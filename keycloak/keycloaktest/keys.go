@@ -1,0 +1,199 @@
+package keycloaktest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/google/uuid"
+)
+
+// A key is one key of a realm, with what its provider says of it.
+type key struct {
+	kid         string
+	algorithm   string // of JWA: RS256, HS512, RSA-OAEP ...
+	use         string // sig or enc
+	private     any    // *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or []byte for HMAC
+	certificate *x509.Certificate
+	priority    int
+	passive     bool // still listed and verifying, but signs no more
+}
+
+func (k *key) public() any {
+	if signer, ok := k.private.(crypto.Signer); ok {
+		return signer.Public()
+	}
+	return k.private
+}
+
+// A keyRing is what a realm signs and verifies with. Its realm's lock guards it.
+type keyRing struct {
+	keys []*key
+}
+
+// signing is the active key of an algorithm that has the highest priority; a newer one wins a tie. Like
+// Keycloak, a realm makes the key of an algorithm that it has none of at the first use.
+func (ring *keyRing) signing(algorithm string) *key {
+	var best *key
+	for _, k := range ring.keys {
+		if k.algorithm == algorithm && k.use == "sig" && !k.passive && (best == nil || k.priority >= best.priority) {
+			best = k
+		}
+	}
+	if best == nil {
+		best = newKey(algorithm)
+		best.priority = -100
+		ring.keys = append(ring.keys, best)
+	}
+	return best
+}
+
+// verifying is the key of a kid, for verification; nil when the realm has none.
+func (ring *keyRing) verifying(kid string) *key {
+	for _, k := range ring.keys {
+		if k.kid == kid && k.use == "sig" {
+			return k
+		}
+	}
+	return nil
+}
+
+func (ring *keyRing) remove(kid string) bool {
+	before := len(ring.keys)
+	ring.keys = slices.DeleteFunc(ring.keys, func(k *key) bool { return k.kid == kid })
+	return len(ring.keys) < before
+}
+
+// set is the realm's JSON Web Key Set (RFC 7517), as its certs endpoint publishes it: no HMAC keys.
+func (ring *keyRing) set() jwkset.JWKSMarshal {
+	out := jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{}}
+	for _, k := range ring.keys {
+		if _, secret := k.private.([]byte); secret {
+			continue
+		}
+		options := jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: k.kid, ALG: jwkset.ALG(k.algorithm), USE: jwkset.USE(k.use)}}
+		if k.certificate != nil {
+			options.X509.X5C = []*x509.Certificate{k.certificate}
+		}
+		jwk, err := jwkset.NewJWKFromKey(k.public(), options)
+		if err != nil {
+			panic(fmt.Sprintf("keycloaktest: a key of our own can't be written as a JWK: %v", err))
+		}
+		out.Keys = append(out.Keys, jwk.Marshal())
+	}
+	return out
+}
+
+// newKey makes a key for an algorithm that supported lists.
+func newKey(algorithm string) *key {
+	var private any
+	switch {
+	case strings.HasPrefix(algorithm, "HS"):
+		secret := make([]byte, 128)
+		rand.Read(secret) // never fails (crypto/rand)
+		return &key{kid: uuid.NewString(), algorithm: algorithm, use: "sig", private: secret}
+	case strings.HasPrefix(algorithm, "ES"):
+		curve := map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}[algorithm]
+		private = must(ecdsa.GenerateKey(curve, rand.Reader))
+	case algorithm == "EdDSA":
+		_, ed, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		private = ed
+	default: // RS and PS
+		pair := rsaKeys.fresh()
+		return pair.key(algorithm)
+	}
+	return &key{kid: keyID(private.(crypto.Signer).Public()), algorithm: algorithm, use: "sig", private: private}
+}
+
+// signatureAlgorithms are what a realm or a client may name for its tokens.
+var signatureAlgorithms = []string{
+	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512",
+}
+
+// keyID is Keycloak's kid of a public key: the SHA-256 of its SubjectPublicKeyInfo, in base64url. It isn't
+// the thumbprint of RFC 7638.
+func keyID(public any) string {
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		panic(err)
+	}
+	sum := sha256.Sum256(der)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// An rsaPair is an RSA key with the self-signed certificate that Keycloak publishes beside it.
+type rsaPair struct {
+	private     *rsa.PrivateKey
+	certificate *x509.Certificate
+	kid         string
+}
+
+func (p rsaPair) key(algorithm string) *key {
+	use := "sig"
+	if strings.HasPrefix(algorithm, "RSA-") {
+		use = "enc"
+	}
+	return &key{kid: p.kid, algorithm: algorithm, use: use, private: p.private, certificate: p.certificate}
+}
+
+// rsaKeys makes the RSA keys of this process. An RSA key costs a tenth of a second and more, and a test that doesn't
+// rotate keys doesn't care which it gets; so the first realm of every server has the same key, the second
+// another, and so on: two realms of one server never share one.
+var rsaKeys rsaMaker
+
+type rsaMaker struct {
+	mu     sync.Mutex // guards the fields below
+	shared []func() rsaPair
+}
+
+// encryptionKey is the one that every realm of this process lists: nobody encrypts to it.
+var encryptionKey = sync.OnceValue(rsaKeys.fresh)
+
+// nth is the pair that is shared by the realms in place n of their servers.
+func (m *rsaMaker) nth(n int) rsaPair {
+	m.mu.Lock()
+	for len(m.shared) <= n {
+		m.shared = append(m.shared, sync.OnceValue(m.fresh))
+	}
+	pair := m.shared[n]
+	m.mu.Unlock()
+	return pair()
+}
+
+// fresh is a pair that nobody else has.
+func (*rsaMaker) fresh() rsaPair {
+	private := must(rsa.GenerateKey(rand.Reader, 2048))
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixMilli()),
+		Subject:      pkix.Name{CommonName: "keycloaktest"},
+		NotBefore:    time.Now().Add(-time.Minute),
+		NotAfter:     time.Now().AddDate(10, 0, 0),
+	}
+	der := must(x509.CreateCertificate(rand.Reader, template, template, private.Public(), private))
+	return rsaPair{private, must(x509.ParseCertificate(der)), keyID(private.Public())}
+}
+
+// must is for what only a broken random source or a bug of ours can make fail.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}

@@ -1,0 +1,113 @@
+package keycloaktest
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// logout is the end session endpoint: with a refresh token it is Keycloak's own call for clients, without one
+// it is RP-initiated logout, for browsers (rplogout.go).
+func (r *Realm) logout(c *call) answer {
+	token, sent := c.param("refresh_token")
+	if c.Method != http.MethodPost || !sent {
+		return r.browserLogout(c)
+	}
+	notices, out := r.clientLogout(c, token)
+	r.notify(notices)
+	return out
+}
+
+func (r *Realm) clientLogout(c *call, token string) ([]notice, answer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if refused := r.closed(c); refused != nil {
+		return nil, refused.answer()
+	}
+	by, refused := c.authenticated()
+	if refused != nil {
+		return nil, refused.answer()
+	}
+	if by.BearerOnly {
+		return nil, refuse(400, "invalid_client", "Bearer-only not allowed").answer()
+	}
+	if refused := c.allowed(by); refused != nil {
+		return nil, refused.answer()
+	}
+	held, refused := r.readRefresh(token, by)
+	if refused != nil {
+		return nil, refused.answer()
+	}
+	if text(held, "azp") != by.ClientID {
+		return nil, invalidGrant("Invalid refresh token. Token client and authorized client don't match").answer()
+	}
+	done := secured(answer{status: 204}).with("Cache-Control", noCache)
+	s := r.sessionOf(text(held, "sid"), text(held, "typ") == "Offline")
+	if s == nil {
+		return nil, done
+	}
+	return r.end(s, c.now), done
+}
+
+// end ends a session for all its clients, and returns whom to tell. The caller holds the lock; notify is
+// called without it.
+func (r *Realm) end(s *session, now time.Time) []notice {
+	var notices []notice
+	for _, part := range s.clients {
+		if n, wanted := r.notice(part.client, s, now); wanted {
+			notices = append(notices, n)
+		}
+	}
+	r.endSession(s)
+	return notices
+}
+
+// A notice is a back-channel logout (OpenID Connect Back-Channel Logout 1.0) that a client gets.
+type notice struct {
+	url   string
+	token unsigned
+}
+
+// backchannelTimeout is how long a client has to take its notice: logout waits for it.
+const backchannelTimeout = 5 * time.Second
+
+func (r *Realm) notice(c *client, s *session, now time.Time) (notice, bool) {
+	to := c.Attributes["backchannel.logout.url"]
+	if to == "" || c.FrontchannelLogout {
+		return notice{}, false
+	}
+	if strings.HasPrefix(to, "/") {
+		to = strings.TrimSuffix(c.RootURL, "/") + to
+	}
+	events := claims{"http://schemas.openid.net/event/backchannel-logout": claims{}}
+	if c.attribute("backchannel.logout.revoke.offline.tokens") {
+		events["revoke_offline_access"] = true
+	}
+	payload := claims{
+		"exp": now.Add(2 * time.Minute).Unix(), "iat": now.Unix(), "jti": uuid.NewString(), "iss": r.Issuer(), "aud": c.ClientID,
+		"sub": s.user.ID, "typ": "Logout", "events": events,
+	}
+	if c.Attributes["backchannel.logout.session.required"] == "true" {
+		payload["sid"] = s.id
+	}
+	g := &grant{realm: r, client: c, user: s.user, now: now}
+	return notice{to, g.unsigned(payload, "logout.token.signed.response.alg", "logout+jwt")}, true
+}
+
+// notify tells the clients, all at once, and waits for them. What they answer changes nothing.
+func (r *Realm) notify(notices []notice) {
+	var told sync.WaitGroup
+	for _, n := range notices {
+		told.Go(func() {
+			response, err := r.server.calls.PostForm(n.url, url.Values{"logout_token": {n.token.sign()}})
+			if err == nil {
+				response.Body.Close()
+			}
+		})
+	}
+	told.Wait()
+}

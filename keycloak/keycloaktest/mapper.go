@@ -1,0 +1,413 @@
+package keycloaktest
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A target is where claims go: which of a mapper's switches decides.
+type target int
+
+const (
+	forAccess target = iota
+	forLightweight
+	forID
+	forUserinfo
+	forIntrospection
+)
+
+// takes says whether a mapper's claim goes to a target. Missing switches mean what Keycloak's
+// OIDCAttributeMapperHelper says: userinfo follows the ID token, introspection the access token.
+func (t target) takes(config map[string]string) bool {
+	on := func(name, fallback string) bool {
+		value, set := config[name]
+		if !set && fallback != "" {
+			value = config[fallback]
+		}
+		return value == "true"
+	}
+	switch t {
+	case forAccess:
+		return on("access.token.claim", "")
+	case forLightweight:
+		return on("lightweight.claim", "")
+	case forID:
+		return on("id.token.claim", "")
+	case forUserinfo:
+		return on("userinfo.token.claim", "id.token.claim")
+	default:
+		return on("introspection.token.claim", "access.token.claim")
+	}
+}
+
+// A mapping is one run of a grant's mappers.
+type mapping struct {
+	*grant
+	into   claims
+	target target
+	roles  []*role // that the token may show
+}
+
+// mapperTypes are the protocol mappers that the stand-in has, by Keycloak's provider ids, in the order in
+// which they run: those that change roles come before those that show them. A grant reads no other table, so
+// a mapper that isn't here can't be answered wrongly.
+var mapperTypes = []struct {
+	id  string
+	run func(x *mapping, config map[string]string)
+}{
+	{"oidc-hardcoded-role-mapper", hardcodedRole},
+	{"oidc-audience-resolve-mapper", resolveAudience},
+	{"oidc-audience-mapper", hardcodedAudience},
+	{"oidc-sub-mapper", func(x *mapping, _ map[string]string) { x.into["sub"] = x.user.ID }},
+	{"oidc-usermodel-realm-role-mapper", realmRoles},
+	{"oidc-usermodel-client-role-mapper", clientRoles},
+	{"oidc-group-membership-mapper", groupMembership},
+	{"oidc-usermodel-attribute-mapper", userAttribute},
+	{"oidc-usermodel-property-mapper", userProperty},
+	{"oidc-full-name-mapper", fullName},
+	{"oidc-address-mapper", address},
+	{"oidc-hardcoded-claim-mapper", hardcodedClaim},
+	{"oidc-usersessionmodel-note-mapper", sessionNote},
+	{"oidc-acr-mapper", acr},
+	{"oidc-allowed-origins-mapper", allowedOrigins},
+	{"oidc-organization-membership-mapper", func(*mapping, map[string]string) {}}, // realms here have no organizations: organizationsEnabled is refused
+}
+
+func knownMapper(id string) bool {
+	for _, t := range mapperTypes {
+		if t.id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// mapInto lets the grant's mappers write their claims.
+func (g *grant) mapInto(into claims, target target) {
+	x := &mapping{grant: g, into: into, target: target, roles: g.shownRoles()}
+	mappers := g.mappers()
+	for _, t := range mapperTypes {
+		for _, m := range mappers {
+			if m.ProtocolMapper != t.id {
+				continue
+			}
+			// Roles are changed for every token; what is shown in which one is the other mappers' matter. Keycloak
+			// resolves the audience whatever the switches say where a mapper has none (account-console's).
+			if t.id == "oidc-hardcoded-role-mapper" || target.takes(m.Config) || len(m.Config) == 0 && target == forAccess {
+				t.run(x, m.Config)
+			}
+		}
+	}
+}
+
+// shownRoles are the user's roles that the client's scope lets through: all of them, or its own and those
+// that are mapped to it and to the granted scopes.
+func (g *grant) shownRoles() []*role {
+	has := g.user.effectiveRoles()
+	if g.client.fullScope {
+		return has
+	}
+	allowed := slices.Clone(g.client.scopeMappings)
+	for _, r := range g.client.roles {
+		allowed = append(allowed, r)
+	}
+	for _, name := range g.scope {
+		if s := g.realm.scopes[name]; s != nil {
+			allowed = append(allowed, s.roles...)
+		}
+	}
+	allowed = expand(allowed)
+	return slices.DeleteFunc(has, func(r *role) bool { return !slices.Contains(allowed, r) })
+}
+
+func hardcodedRole(x *mapping, config map[string]string) {
+	client, name, ofClient := strings.Cut(config["role"], ".")
+	added := x.realm.roles[config["role"]]
+	if ofClient && x.realm.clients[client] != nil {
+		added = x.realm.clients[client].roles[name]
+	}
+	if added != nil && !slices.Contains(x.roles, added) {
+		x.roles = append(x.roles, added)
+	}
+}
+
+// addAudience keeps Keycloak's form of aud: a text for one, a list for several.
+func (x *mapping) addAudience(audience string) {
+	switch present := x.into["aud"].(type) {
+	case nil:
+		x.into["aud"] = audience
+	case string:
+		if present != audience {
+			x.into["aud"] = []string{present, audience}
+		}
+	case []string:
+		if !slices.Contains(present, audience) {
+			x.into["aud"] = append(present, audience)
+		}
+	}
+}
+
+// resolveAudience adds the clients of which the user has a role, but for the one that asks.
+func resolveAudience(x *mapping, _ map[string]string) {
+	for _, r := range x.roles {
+		if r.client != "" && r.client != x.client.ClientID {
+			x.addAudience(r.client)
+		}
+	}
+}
+
+func hardcodedAudience(x *mapping, config map[string]string) {
+	if audience := config["included.client.audience"]; audience != "" {
+		if x.realm.clients[audience] != nil {
+			x.addAudience(audience)
+		}
+	} else if audience := config["included.custom.audience"]; audience != "" {
+		x.addAudience(audience)
+	}
+}
+
+func realmRoles(x *mapping, config map[string]string) {
+	var names []any
+	for _, r := range x.roles {
+		if r.client == "" {
+			names = append(names, config["usermodel.realmRoleMapping.rolePrefix"]+r.name)
+		}
+	}
+	x.put(config, names)
+}
+
+func clientRoles(x *mapping, config map[string]string) {
+	of := map[string][]any{}
+	var order []string
+	for _, r := range x.roles {
+		if r.client != "" {
+			if of[r.client] == nil {
+				order = append(order, r.client)
+			}
+			of[r.client] = append(of[r.client], config["usermodel.clientRoleMapping.rolePrefix"]+r.name)
+		}
+	}
+	if only := config["usermodel.clientRoleMapping.clientId"]; only != "" {
+		order = []string{only}
+	}
+	for _, id := range order {
+		config := cloneWith(config, "claim.name", strings.ReplaceAll(config["claim.name"], "${client_id}", strings.ReplaceAll(id, ".", `\.`)))
+		x.put(config, of[id])
+	}
+}
+
+func cloneWith(config map[string]string, name, value string) map[string]string {
+	out := map[string]string{name: value}
+	for key, old := range config {
+		if key != name {
+			out[key] = old
+		}
+	}
+	return out
+}
+
+func groupMembership(x *mapping, config map[string]string) {
+	var paths []any
+	for _, g := range x.user.groups {
+		path := g.path
+		if config["full.path"] == "false" {
+			path = path[strings.LastIndex(path, "/")+1:]
+		}
+		paths = append(paths, path)
+	}
+	x.put(cloneWith(config, "multivalued", "true"), paths)
+}
+
+func userAttribute(x *mapping, config map[string]string) {
+	var values []any
+	for _, value := range x.user.attribute(config["user.attribute"]) {
+		values = append(values, value)
+	}
+	x.put(config, values)
+}
+
+func userProperty(x *mapping, config map[string]string) {
+	switch name := config["user.attribute"]; name {
+	case "emailVerified":
+		x.put(config, []any{strconv.FormatBool(x.user.EmailVerified)})
+	case "enabled":
+		x.put(config, []any{strconv.FormatBool(x.user.Enabled)})
+	case "id":
+		x.put(config, []any{x.user.ID})
+	case "username", "email", "firstName", "lastName":
+		userAttribute(x, config)
+	}
+}
+
+func fullName(x *mapping, _ map[string]string) {
+	if name := strings.TrimSpace(x.user.FirstName + " " + x.user.LastName); name != "" {
+		x.into["name"] = name
+	}
+}
+
+func address(x *mapping, config map[string]string) {
+	out := claims{}
+	for claim, fallback := range map[string]string{
+		"formatted": "formatted", "street": "street", "locality": "locality", "region": "region", "postal_code": "postal_code", "country": "country",
+	} {
+		name := config["user.attribute."+claim]
+		if name == "" {
+			name = fallback
+		}
+		if values := x.user.attribute(name); len(values) > 0 {
+			if claim == "street" {
+				claim = "street_address"
+			}
+			out[claim] = values[0]
+		}
+	}
+	if len(out) > 0 {
+		x.into["address"] = out
+	}
+}
+
+func hardcodedClaim(x *mapping, config map[string]string) {
+	if value, set := config["claim.value"]; set {
+		x.put(config, []any{value})
+	}
+}
+
+func sessionNote(x *mapping, config map[string]string) {
+	name := config["user.session.note"]
+	value := x.notes[name]
+	if value == "" && x.session != nil {
+		value = x.session.notes[name]
+	}
+	if name == "AUTH_TIME" && x.session != nil && !x.session.authTime.IsZero() {
+		value = strconv.FormatInt(x.session.authTime.Unix(), 10)
+	}
+	if value != "" {
+		x.put(config, []any{value})
+	}
+}
+
+// acr is the level of authentication, or the name that the client or the realm maps to it.
+func acr(x *mapping, _ map[string]string) {
+	level := "1"
+	if x.part != nil {
+		level = x.part.level
+	}
+	for _, attributes := range []map[string]string{x.client.Attributes, x.realm.settings.Attributes} {
+		var names map[string]json.Number
+		if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &names) != nil {
+			continue
+		}
+		for name, value := range names {
+			if value.String() == level {
+				x.into["acr"] = name
+				return
+			}
+		}
+		if len(names) > 0 {
+			break
+		}
+	}
+	x.into["acr"] = level
+}
+
+// unquoteNumbers makes {"gold":"2"} what {"gold":2} is: Keycloak takes both.
+func unquoteNumbers(document string) []byte {
+	var values map[string]any
+	if json.Unmarshal([]byte(document), &values) != nil {
+		return []byte(document)
+	}
+	for name, value := range values {
+		if text, ok := value.(string); ok {
+			values[name] = json.Number(text)
+		}
+	}
+	out, err := json.Marshal(values)
+	if err != nil {
+		return []byte(document)
+	}
+	return out
+}
+
+func allowedOrigins(x *mapping, _ map[string]string) {
+	if origins := x.realm.webOrigins(x.client); len(origins) > 0 {
+		x.into["allowed-origins"] = origins
+	}
+}
+
+// put writes values under the claim's name, in the type that the mapper names. Values that aren't of that
+// type are left out.
+func (x *mapping) put(config map[string]string, values []any) {
+	var typed []any
+	for _, value := range values {
+		if converted, ok := convert(value, config["jsonType.label"]); ok {
+			typed = append(typed, converted)
+		}
+	}
+	path := splitClaim(config["claim.name"])
+	if len(typed) == 0 || len(path) == 0 {
+		return
+	}
+	if path[0] == "aud" && len(path) == 1 {
+		for _, value := range typed {
+			if audience, ok := value.(string); ok {
+				x.addAudience(audience)
+			}
+		}
+		return
+	}
+	into := x.into
+	for _, step := range path[:len(path)-1] {
+		inner, ok := into[step].(claims)
+		if !ok {
+			inner = claims{}
+			into[step] = inner
+		}
+		into = inner
+	}
+	last := path[len(path)-1]
+	if config["multivalued"] != "true" {
+		into[last] = typed[0]
+		return
+	}
+	// Two mappers of one claim add to one list: microprofile-jwt and a group mapper share "groups".
+	present, _ := into[last].([]any)
+	for _, value := range typed {
+		if !slices.ContainsFunc(present, func(p any) bool { return reflect.DeepEqual(p, value) }) {
+			present = append(present, value)
+		}
+	}
+	into[last] = present
+}
+
+// splitClaim splits a.b.c, where a dot of a name is written as \.
+func splitClaim(name string) []string {
+	if name == "" {
+		return nil
+	}
+	parts := strings.Split(strings.ReplaceAll(name, `\.`, "\x00"), ".")
+	for i, part := range parts {
+		parts[i] = strings.ReplaceAll(part, "\x00", ".")
+	}
+	return parts
+}
+
+func convert(value any, label string) (any, bool) {
+	text, ok := value.(string)
+	if !ok {
+		return value, true
+	}
+	switch label {
+	case "long", "int":
+		n, err := strconv.ParseInt(text, 10, 64)
+		return n, err == nil
+	case "boolean":
+		return text == "true", true
+	case "JSON":
+		var document any
+		return document, json.Unmarshal([]byte(text), &document) == nil
+	}
+	return text, true
+}

@@ -1,0 +1,83 @@
+package keycloaktest
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"crypto/x509"
+)
+
+// Issuer is the realm's issuer: the iss of its tokens.
+func (r *Realm) Issuer() string { return r.server.public() + "/realms/" + r.escapedName() }
+
+// info is GET /realms/{realm}.
+func (r *Realm) info(*call) answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	der := must(x509.MarshalPKIXPublicKey(r.keys.signing("RS256").public()))
+	return document(200, noCache, map[string]any{
+		"realm": r.name, "public_key": base64.StdEncoding.EncodeToString(der),
+		"token-service": r.Issuer() + oidc, "account-service": r.Issuer() + "/account", "tokens-not-before": r.settings.NotBefore,
+	}).with("Content-Type", "application/json;charset=UTF-8")
+}
+
+// certs is the realm's key set.
+func (r *Realm) certs(c *call) answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if refused := r.insecure(c); refused != nil {
+		return refused.answer()
+	}
+	return document(200, noCache, r.keys.set())
+}
+
+// discovery names what the stand-in has, and nothing else (OpenID Connect Discovery 1.0, RFC 8414).
+func (r *Realm) discovery(c *call) answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if refused := r.insecure(c); refused != nil {
+		return refused.answer()
+	}
+	base := r.Issuer() + oidc
+	clientAuthentication := []string{"client_secret_basic", "client_secret_post"}
+	scopes := append([]string{"openid"}, slices.Sorted(maps.Keys(r.scopes))...)
+	grants := slices.Sorted(maps.Keys(grantTypes()))
+	return document(200, "no-cache, must-revalidate, no-transform, no-store", map[string]any{
+		"issuer":                                r.Issuer(),
+		"authorization_endpoint":                base + "/auth",
+		"token_endpoint":                        base + "/token",
+		"introspection_endpoint":                base + "/token/introspect",
+		"userinfo_endpoint":                     base + "/userinfo",
+		"end_session_endpoint":                  base + "/logout",
+		"jwks_uri":                              base + "/certs",
+		"revocation_endpoint":                   base + "/revoke",
+		"device_authorization_endpoint":         base + "/auth/device",
+		"grant_types_supported":                 grants,
+		"response_types_supported":              []string{"code"},
+		"response_modes_supported":              []string{"query", "fragment", "form_post"},
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": signatureAlgorithms,
+		"scopes_supported":                      scopes,
+		"acr_values_supported":                  r.levels(),
+		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "name", "given_name", "family_name", "preferred_username",
+			"email", "acr", "azp", "nonce"},
+		"claim_types_supported":                          []string{"normal"},
+		"prompt_values_supported":                        []string{"none", "login", "consent"},
+		"code_challenge_methods_supported":               []string{"plain", "S256"},
+		"token_endpoint_auth_methods_supported":          clientAuthentication,
+		"introspection_endpoint_auth_methods_supported":  clientAuthentication,
+		"revocation_endpoint_auth_methods_supported":     clientAuthentication,
+		"backchannel_logout_supported":                   true,
+		"backchannel_logout_session_supported":           true,
+		"authorization_response_iss_parameter_supported": true,
+	})
+}
+
+// levels are the authentication levels that the realm has names for, and those of every realm.
+func (r *Realm) levels() []string {
+	var names map[string]any
+	json.Unmarshal([]byte(r.settings.Attributes["acr.loa.map"]), &names) // nothing, where there is none
+	return append([]string{"0", "1"}, slices.Sorted(maps.Keys(names))...)
+}

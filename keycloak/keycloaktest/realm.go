@@ -1,0 +1,345 @@
+package keycloaktest
+
+import (
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A Realm is one realm of a stand-in. Its methods may be called by several goroutines at once, and while
+// requests are answered.
+type Realm struct {
+	server  *Server
+	name    string
+	ignored []string
+
+	mu       sync.Mutex // guards everything below, what it points to included
+	settings realmRepresentation
+	keys     keyRing
+	roles    map[string]*role
+	groups   map[string]*group // by path
+	scopes   map[string]*scope
+	clients  map[string]*client // by client id
+	users    map[string]*user   // by id
+
+	sessions map[string]*session // by session id, offline sessions beside them
+	offline  map[string]*session
+	codes    map[string]*authorization
+	devices  map[string]*device
+	logins   map[string]*login    // sign-ins under way at the login page
+	revoked  map[string]time.Time // the ids of revoked access tokens, and until when they matter
+}
+
+// A role is a realm's or a client's.
+type role struct {
+	name       string
+	client     string // the client id; empty for a realm role
+	composites []*role
+}
+
+// A group holds roles and attributes for its members.
+type group struct {
+	path       string
+	parent     *group
+	roles      []*role
+	attributes map[string][]string
+}
+
+// A scope is a client scope.
+type scope struct {
+	scopeRepresentation
+	roles []*role // nil: no role is needed to ask for it
+}
+
+// A client is a client with what the realm file says of it, resolved.
+type client struct {
+	clientRepresentation
+	roles           map[string]*role
+	defaultScopes   []string
+	optionalScopes  []string
+	scopeMappings   []*role
+	serviceAccount  *user
+	unsupported     []string // what it would change in answers and the stand-in can't do
+	standardFlow    bool
+	enabled         bool
+	fullScope       bool
+	secretIsUnknown bool // masked in an export, and no option gave it
+}
+
+func (c *client) attribute(name string) bool { return c.Attributes[name] == "true" }
+
+// newRealm builds a realm from what its file says.
+func newRealm(server *Server, file realmRepresentation, options importOptions) (*Realm, error) {
+	r := &Realm{
+		server: server, name: file.Realm, settings: file,
+		roles: map[string]*role{}, groups: map[string]*group{}, scopes: map[string]*scope{},
+		clients: map[string]*client{}, users: map[string]*user{},
+		sessions: map[string]*session{}, offline: map[string]*session{}, codes: map[string]*authorization{},
+		devices: map[string]*device{}, logins: map[string]*login{}, revoked: map[string]time.Time{},
+	}
+	for _, build := range []func(importOptions) error{r.buildScopes, r.buildClients, r.buildRoles, r.buildGroups, r.buildScopeMappings, r.buildUsers} {
+		if err := build(options); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *Realm) buildScopes(importOptions) error {
+	documents := r.settings.ClientScopes
+	if documents == nil {
+		documents = builtinScopes()
+		if r.settings.DefaultDefaultClientScopes == nil {
+			r.settings.DefaultDefaultClientScopes = builtinDefaultScopes
+		}
+		if r.settings.DefaultOptionalClientScopes == nil {
+			r.settings.DefaultOptionalClientScopes = builtinOptionalScopes
+		}
+	} else if !slices.ContainsFunc(documents, func(s scopeRepresentation) bool { return s.Name == "offline_access" }) {
+		// Keycloak adds this one to whatever scopes a file has.
+		for _, s := range builtinScopes() {
+			if s.Name == "offline_access" {
+				documents = append(slices.Clone(documents), s)
+			}
+		}
+		r.settings.DefaultOptionalClientScopes = append(slices.Clone(r.settings.DefaultOptionalClientScopes), "offline_access")
+	}
+	for _, document := range documents {
+		if document.Protocol != "" && document.Protocol != "openid-connect" {
+			continue // SAML's can't change an answer of OpenID Connect; members.go lists it
+		}
+		r.scopes[document.Name] = &scope{scopeRepresentation: document}
+	}
+	return nil
+}
+
+func (r *Realm) buildClients(options importOptions) error {
+	documents := slices.Clone(r.settings.Clients)
+	for _, builtin := range builtinClients(r.name) {
+		if !slices.ContainsFunc(documents, func(c clientRepresentation) bool { return c.ClientID == builtin.ClientID }) {
+			documents = append(documents, builtin)
+		}
+	}
+	for _, document := range documents {
+		c := &client{
+			clientRepresentation: document, roles: map[string]*role{}, enabled: or(document.Enabled, true),
+			standardFlow: or(document.StandardFlowEnabled, true), fullScope: or(document.FullScopeAllowed, true),
+		}
+		if c.ID == "" {
+			c.ID = uuid.NewString()
+		}
+		if c.Attributes == nil {
+			c.Attributes = map[string]string{}
+		}
+		if _, set := c.Attributes["post.logout.redirect.uris"]; !set {
+			c.Attributes["post.logout.redirect.uris"] = "+"
+		}
+		if secret, given := options.secrets[c.ClientID]; given {
+			c.Secret = secret
+		} else if c.Secret == maskedSecret {
+			c.secretIsUnknown = true
+		}
+		if c.Secret == "" && !c.PublicClient && !c.BearerOnly {
+			c.Secret = rand.Text() + rand.Text()
+		}
+		c.defaultScopes, c.optionalScopes = r.known(c.DefaultClientScopes), r.known(c.OptionalClientScopes)
+		if c.DefaultClientScopes == nil && c.OptionalClientScopes == nil {
+			c.defaultScopes, c.optionalScopes = r.known(r.settings.DefaultDefaultClientScopes), r.known(r.settings.DefaultOptionalClientScopes)
+		}
+		c.unsupported = unsupportedIn(document, r.scopes)
+		for _, name := range builtinClientRoles[c.ClientID] {
+			c.roles[name] = &role{name: name, client: c.ClientID}
+		}
+		for name, parts := range builtinComposites[c.ClientID] {
+			for _, part := range parts {
+				c.roles[name].composites = append(c.roles[name].composites, c.roles[part])
+			}
+		}
+		r.clients[c.ClientID] = c
+	}
+	return nil
+}
+
+// maskedSecret is what Keycloak's export writes instead of a client's secret.
+const maskedSecret = "**********"
+
+// known drops the names of scopes that the realm doesn't have, as Keycloak's import does, silently.
+func (r *Realm) known(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return r.scopes[name] == nil })
+}
+
+func (r *Realm) buildRoles(importOptions) error {
+	for _, name := range []string{"offline_access", "uma_authorization", r.defaultRole()} {
+		r.roles[name] = &role{name: name}
+	}
+	documents := r.settings.Roles
+	for _, document := range documents.Realm {
+		if r.roles[document.Name] == nil {
+			r.roles[document.Name] = &role{name: document.Name}
+		}
+	}
+	for id, roles := range documents.Client {
+		c := r.clients[id]
+		if c == nil {
+			return fmt.Errorf("roles.client.%s: the realm has no client of this name", id)
+		}
+		for _, document := range roles {
+			if c.roles[document.Name] == nil {
+				c.roles[document.Name] = &role{name: document.Name, client: id}
+			}
+		}
+	}
+	compose := func(target *role, document roleRepresentation) error {
+		parts, err := r.rolesOf(document.Composites.Realm, document.Composites.Client, false)
+		if err != nil {
+			return fmt.Errorf("role %s: %w", document.Name, err)
+		}
+		target.composites = union(target.composites, parts)
+		return nil
+	}
+	// The file may say itself what the default role holds.
+	said := slices.ContainsFunc(documents.Realm, func(d roleRepresentation) bool { return d.Name == r.defaultRole() })
+	if !said {
+		account := r.clients["account"]
+		r.roles[r.defaultRole()].composites = []*role{
+			r.roles["offline_access"], r.roles["uma_authorization"], account.roles["manage-account"], account.roles["view-profile"],
+		}
+		more, err := r.rolesOf(r.settings.DefaultRoles, nil, true)
+		if err != nil {
+			return err
+		}
+		r.roles[r.defaultRole()].composites = union(r.roles[r.defaultRole()].composites, more)
+	}
+	for _, document := range documents.Realm {
+		if err := compose(r.roles[document.Name], document); err != nil {
+			return err
+		}
+	}
+	for id, roles := range documents.Client {
+		for _, document := range roles {
+			if err := compose(r.clients[id].roles[document.Name], document); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Realm) defaultRole() string {
+	if r.settings.DefaultRole != nil && r.settings.DefaultRole.Name != "" {
+		return r.settings.DefaultRole.Name
+	}
+	return "default-roles-" + strings.ToLower(r.name)
+}
+
+// rolesOf resolves names of roles. Keycloak creates the ones that a user names and the realm lacks, silently.
+func (r *Realm) rolesOf(realm []string, ofClients map[string][]string, create bool) ([]*role, error) {
+	var found []*role
+	for _, name := range realm {
+		if r.roles[name] == nil {
+			if !create {
+				return nil, fmt.Errorf("the realm has no role %q", name)
+			}
+			r.roles[name] = &role{name: name}
+		}
+		found = append(found, r.roles[name])
+	}
+	for _, id := range slices.Sorted(maps.Keys(ofClients)) {
+		c := r.clients[id]
+		if c == nil {
+			return nil, fmt.Errorf("the realm has no client %q", id)
+		}
+		for _, name := range ofClients[id] {
+			if c.roles[name] == nil {
+				if !create {
+					return nil, fmt.Errorf("the client %q has no role %q", id, name)
+				}
+				c.roles[name] = &role{name: name, client: id}
+			}
+			found = append(found, c.roles[name])
+		}
+	}
+	return found, nil
+}
+
+func union(some, more []*role) []*role {
+	for _, r := range more {
+		if !slices.Contains(some, r) {
+			some = append(some, r)
+		}
+	}
+	return some
+}
+
+func (r *Realm) buildGroups(importOptions) error {
+	var add func(parent *group, documents []groupRepresentation) error
+	add = func(parent *group, documents []groupRepresentation) error {
+		for _, document := range documents {
+			g := &group{path: "/" + document.Name, parent: parent, attributes: document.Attributes}
+			if parent != nil {
+				g.path = parent.path + g.path
+			}
+			var err error
+			if g.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true); err != nil {
+				return fmt.Errorf("group %s: %w", g.path, err)
+			}
+			r.groups[g.path] = g
+			if err := add(g, document.SubGroups); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return add(nil, r.settings.Groups)
+}
+
+func (r *Realm) buildScopeMappings(importOptions) error {
+	if r.settings.ClientScopes == nil && r.settings.ScopeMappings == nil {
+		r.scopes["offline_access"].roles = []*role{r.roles["offline_access"]}
+	}
+	add := func(mapping scopeMapping, roles []*role) error {
+		switch {
+		case mapping.Client != "":
+			c := r.clients[mapping.Client]
+			if c == nil {
+				return fmt.Errorf("scopeMappings: the realm has no client %q", mapping.Client)
+			}
+			c.scopeMappings = union(c.scopeMappings, roles)
+		case r.scopes[mapping.ClientScope] != nil:
+			s := r.scopes[mapping.ClientScope]
+			s.roles = union(s.roles, roles)
+		}
+		return nil
+	}
+	for _, mapping := range r.settings.ScopeMappings {
+		roles, err := r.rolesOf(mapping.Roles, nil, true)
+		if err != nil {
+			return err
+		}
+		if err := add(mapping, roles); err != nil {
+			return err
+		}
+	}
+	for _, of := range slices.Sorted(maps.Keys(r.settings.ClientScopeMappings)) {
+		for _, mapping := range r.settings.ClientScopeMappings[of] {
+			roles, err := r.rolesOf(nil, map[string][]string{of: mapping.Roles}, true)
+			if err != nil {
+				return err
+			}
+			if err := add(mapping, roles); err != nil {
+				return err
+			}
+		}
+	}
+	if console := r.clients["account-console"]; console != nil && len(console.scopeMappings) == 0 {
+		account := r.clients["account"]
+		console.scopeMappings = []*role{account.roles["manage-account"], account.roles["view-groups"]}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package keycloaktest
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+func invalidGrant(description string) *refusal { return refuse(400, "invalid_grant", description) }
+
+// refreshGrant exchanges a refresh token (RFC 6749 6). Where the realm makes refresh tokens single-use, a
+// second use costs the client its part of the session (TokenManager, Keycloak 26.7.4).
+func (c *call) refreshGrant(by *client) (*issue, *refusal) {
+	r := c.realm
+	token, sent := c.param("refresh_token")
+	if !sent {
+		return nil, refuse(400, "invalid_request", "No refresh token")
+	}
+	if parameter, given := c.param("scope"); given {
+		if _, refused := r.scopesFor(by, parameter, true); refused != nil {
+			return nil, refused
+		}
+	}
+	held, refused := r.readRefresh(token, by)
+	if refused != nil {
+		return nil, refused
+	}
+	if exp := unix(held, "exp"); exp != 0 && c.now.Unix() >= exp {
+		return nil, invalidGrant("Token is not active")
+	}
+	issuedAt := unix(held, "iat")
+	if issuedAt < r.settings.NotBefore {
+		return nil, invalidGrant("Stale token")
+	}
+	if text(held, "azp") != by.ClientID {
+		return nil, invalidGrant("Invalid refresh token. Token client and authorized client don't match")
+	}
+	offline := text(held, "typ") == "Offline"
+	s := r.sessionOf(text(held, "sid"), offline)
+	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil {
+		if offline {
+			return nil, invalidGrant("Offline user session not found")
+		}
+		return nil, invalidGrant("Session not active")
+	}
+	if !s.user.Enabled {
+		return nil, invalidGrant("User disabled")
+	}
+	part := s.clients[by.ClientID]
+	if part == nil {
+		return nil, invalidGrant("Session doesn't have required client")
+	}
+	if !r.clientAlive(part, s, c.now) {
+		return nil, invalidGrant("Client session not active")
+	}
+	if issuedAt < by.NotBefore || issuedAt < s.user.NotBefore {
+		return nil, invalidGrant("Stale token")
+	}
+	line := text(held, "reuse_id")
+	if r.settings.RevokeRefreshToken {
+		if refused := s.spend(by, part, line, text(held, "jti"), issuedAt, r.settings.RefreshTokenMaxReuse, c.now.Unix()); refused != nil {
+			return nil, refused
+		}
+	}
+	s.used, part.used = c.now, c.now
+	// A name that wasn't granted at first is ignored, and one that isn't named now stays.
+	scope := slices.DeleteFunc(strings.Fields(text(held, "scope")), func(name string) bool {
+		return name != "openid" && r.scopes[name] == nil
+	})
+	g := &grant{realm: r, client: by, user: s.user, session: s, part: part, scope: scope, kind: "rt", now: c.now, reuseID: line}
+	return g.issue(!by.isFalse("use.refresh.tokens")), nil
+}
+
+// spend counts a use of a single-use refresh token and refuses one too many. Times are whole seconds: within the
+// same one, a token that is two generations old passes for the newest.
+func (s *session) spend(by *client, part *clientSession, line, id string, issuedAt int64, most int, now int64) *refusal {
+	if line == "" {
+		line = uuid.NewString()
+	}
+	known := part.reuses[line]
+	if known == nil {
+		if len(part.reuses) >= maxReuseLines {
+			clear(part.reuses)
+		}
+		known = &reuse{}
+		part.reuses[line] = known
+	}
+	if known.id != "" && known.id != id && issuedAt < known.at {
+		delete(s.clients, by.ClientID)
+		return invalidGrant("Stale token")
+	}
+	if known.id != id {
+		known.id, known.uses, known.at = id, 0, now
+	}
+	if known.uses > most {
+		delete(s.clients, by.ClientID)
+		return invalidGrant("Maximum allowed refresh token reuse exceeded")
+	}
+	known.uses++
+	return nil
+}
+
+// maxReuseLines bounds what one client's part of a session remembers of refresh tokens.
+const maxReuseLines = 100
+
+// readRefresh reads a refresh token of this realm, whatever its age and client.
+func (r *Realm) readRefresh(token string, by *client) (claims, *refusal) {
+	held, err := r.verified(token)
+	if err != nil || text(held, "typ") != "Refresh" && text(held, "typ") != "Offline" {
+		return nil, invalidGrant("Invalid refresh token")
+	}
+	if iss := text(held, "iss"); iss != r.Issuer() {
+		return nil, invalidGrant("Invalid token issuer. Expected '" + r.Issuer() + "'")
+	}
+	return held, nil
+}

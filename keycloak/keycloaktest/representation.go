@@ -1,0 +1,203 @@
+package keycloaktest
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// The representations below are the members of a realm file that can change an answer of an OpenID Connect
+// endpoint. Their names are Keycloak's (RealmRepresentation and its parts, 26.7.4). What a realm file may
+// hold besides is listed in members.go.
+
+type realmRepresentation struct {
+	ID                          string                         `json:"id"`
+	Realm                       string                         `json:"realm"`
+	Enabled                     bool                           `json:"enabled"` // absent means disabled, as in Keycloak
+	SSLRequired                 *string                        `json:"sslRequired"`
+	NotBefore                   int64                          `json:"notBefore"`
+	DefaultSignatureAlgorithm   string                         `json:"defaultSignatureAlgorithm"`
+	RevokeRefreshToken          bool                           `json:"revokeRefreshToken"`
+	RefreshTokenMaxReuse        int                            `json:"refreshTokenMaxReuse"`
+	AccessTokenLifespan         *int                           `json:"accessTokenLifespan"`
+	SSOSessionIdleTimeout       *int                           `json:"ssoSessionIdleTimeout"`
+	SSOSessionMaxLifespan       *int                           `json:"ssoSessionMaxLifespan"`
+	OfflineSessionIdleTimeout   *int                           `json:"offlineSessionIdleTimeout"`
+	OfflineMaxLifespanEnabled   bool                           `json:"offlineSessionMaxLifespanEnabled"`
+	OfflineSessionMaxLifespan   *int                           `json:"offlineSessionMaxLifespan"`
+	ClientSessionIdleTimeout    int                            `json:"clientSessionIdleTimeout"`
+	ClientSessionMaxLifespan    int                            `json:"clientSessionMaxLifespan"`
+	AccessCodeLifespan          *int                           `json:"accessCodeLifespan"`
+	AccessCodeLifespanLogin     *int                           `json:"accessCodeLifespanLogin"`
+	OAuth2DeviceCodeLifespan    *int                           `json:"oauth2DeviceCodeLifespan"`
+	OAuth2DevicePollingInterval *int                           `json:"oauth2DevicePollingInterval"`
+	LoginWithEmailAllowed       *bool                          `json:"loginWithEmailAllowed"`
+	DuplicateEmailsAllowed      bool                           `json:"duplicateEmailsAllowed"`
+	BruteForceProtected         bool                           `json:"bruteForceProtected"`
+	PermanentLockout            bool                           `json:"permanentLockout"`
+	MaxTemporaryLockouts        int                            `json:"maxTemporaryLockouts"`
+	MaxFailureWaitSeconds       *int                           `json:"maxFailureWaitSeconds"`
+	MinimumQuickLoginWait       *int                           `json:"minimumQuickLoginWaitSeconds"`
+	WaitIncrementSeconds        *int                           `json:"waitIncrementSeconds"`
+	QuickLoginCheckMilliSeconds *int                           `json:"quickLoginCheckMilliSeconds"`
+	MaxDeltaTimeSeconds         *int                           `json:"maxDeltaTimeSeconds"`
+	FailureFactor               *int                           `json:"failureFactor"`
+	OTPPolicyType               string                         `json:"otpPolicyType"`
+	OTPPolicyAlgorithm          string                         `json:"otpPolicyAlgorithm"`
+	OTPPolicyDigits             *int                           `json:"otpPolicyDigits"`
+	OTPPolicyPeriod             *int                           `json:"otpPolicyPeriod"`
+	OTPPolicyLookAheadWindow    *int                           `json:"otpPolicyLookAheadWindow"`
+	OTPPolicyCodeReusable       bool                           `json:"otpPolicyCodeReusable"`
+	DefaultRole                 *roleRepresentation            `json:"defaultRole"`
+	DefaultRoles                []string                       `json:"defaultRoles"`
+	Roles                       rolesRepresentation            `json:"roles"`
+	Groups                      []groupRepresentation          `json:"groups"`
+	DefaultGroups               []string                       `json:"defaultGroups"`
+	Users                       []userRepresentation           `json:"users"`
+	ScopeMappings               []scopeMapping                 `json:"scopeMappings"`
+	ClientScopeMappings         map[string][]scopeMapping      `json:"clientScopeMappings"`
+	Clients                     []clientRepresentation         `json:"clients"`
+	ClientScopes                []scopeRepresentation          `json:"clientScopes"` // nil: Keycloak's own
+	DefaultDefaultClientScopes  []string                       `json:"defaultDefaultClientScopes"`
+	DefaultOptionalClientScopes []string                       `json:"defaultOptionalClientScopes"`
+	Components                  map[string][]componentDocument `json:"components"`
+	Attributes                  map[string]string              `json:"attributes"`
+	RequiredActions             []requiredActionRepresentation `json:"requiredActions"`
+}
+
+type requiredActionRepresentation struct {
+	Alias   string `json:"alias"`
+	Enabled bool   `json:"enabled"`
+}
+
+type rolesRepresentation struct {
+	Realm  []roleRepresentation            `json:"realm"`
+	Client map[string][]roleRepresentation `json:"client"`
+}
+
+type roleRepresentation struct {
+	Name       string `json:"name"`
+	Composites struct {
+		Realm  []string            `json:"realm"`
+		Client map[string][]string `json:"client"`
+	} `json:"composites"`
+}
+
+type groupRepresentation struct {
+	Name        string                `json:"name"`
+	Attributes  map[string][]string   `json:"attributes"`
+	RealmRoles  []string              `json:"realmRoles"`
+	ClientRoles map[string][]string   `json:"clientRoles"`
+	SubGroups   []groupRepresentation `json:"subGroups"`
+}
+
+type userRepresentation struct {
+	ID               string                     `json:"id"`
+	Username         string                     `json:"username"`
+	Email            string                     `json:"email"`
+	FirstName        string                     `json:"firstName"`
+	LastName         string                     `json:"lastName"`
+	EmailVerified    bool                       `json:"emailVerified"`
+	Enabled          bool                       `json:"enabled"` // absent means disabled, as in Keycloak
+	NotBefore        int64                      `json:"notBefore"`
+	Attributes       map[string][]string        `json:"attributes"`
+	Credentials      []credentialRepresentation `json:"credentials"`
+	RequiredActions  []string                   `json:"requiredActions"`
+	RealmRoles       []string                   `json:"realmRoles"`
+	ClientRoles      map[string][]string        `json:"clientRoles"`
+	Groups           []string                   `json:"groups"`
+	ServiceAccountOf string                     `json:"serviceAccountClientId"`
+}
+
+type credentialRepresentation struct {
+	Type           string `json:"type"`
+	Value          string `json:"value"`
+	SecretData     string `json:"secretData"`
+	CredentialData string `json:"credentialData"`
+	Temporary      bool   `json:"temporary"`
+}
+
+type clientRepresentation struct {
+	ID                        string                 `json:"id"`
+	ClientID                  string                 `json:"clientId"`
+	Name                      string                 `json:"name"`
+	Enabled                   *bool                  `json:"enabled"`
+	Protocol                  string                 `json:"protocol"`
+	PublicClient              bool                   `json:"publicClient"`
+	BearerOnly                bool                   `json:"bearerOnly"`
+	ConsentRequired           bool                   `json:"consentRequired"`
+	ClientAuthenticatorType   string                 `json:"clientAuthenticatorType"`
+	Secret                    string                 `json:"secret"`
+	RootURL                   string                 `json:"rootUrl"`
+	BaseURL                   string                 `json:"baseUrl"`
+	AdminURL                  string                 `json:"adminUrl"`
+	RedirectURIs              []string               `json:"redirectUris"`
+	WebOrigins                []string               `json:"webOrigins"`
+	NotBefore                 int64                  `json:"notBefore"`
+	StandardFlowEnabled       *bool                  `json:"standardFlowEnabled"`
+	ImplicitFlowEnabled       bool                   `json:"implicitFlowEnabled"`
+	DirectAccessGrantsEnabled bool                   `json:"directAccessGrantsEnabled"`
+	ServiceAccountsEnabled    bool                   `json:"serviceAccountsEnabled"`
+	AuthorizationEnabled      bool                   `json:"authorizationServicesEnabled"`
+	FrontchannelLogout        bool                   `json:"frontchannelLogout"`
+	FullScopeAllowed          *bool                  `json:"fullScopeAllowed"`
+	ProtocolMappers           []mapperRepresentation `json:"protocolMappers"`
+	DefaultClientScopes       []string               `json:"defaultClientScopes"`
+	OptionalClientScopes      []string               `json:"optionalClientScopes"`
+	Attributes                map[string]string      `json:"attributes"`
+	FlowOverrides             map[string]string      `json:"authenticationFlowBindingOverrides"`
+}
+
+type scopeRepresentation struct {
+	Name            string                 `json:"name"`
+	Protocol        string                 `json:"protocol"`
+	Attributes      map[string]string      `json:"attributes"`
+	ProtocolMappers []mapperRepresentation `json:"protocolMappers"`
+}
+
+type mapperRepresentation struct {
+	Name           string            `json:"name"`
+	Protocol       string            `json:"protocol"`
+	ProtocolMapper string            `json:"protocolMapper"`
+	Config         map[string]string `json:"config"`
+}
+
+type scopeMapping struct {
+	Client      string   `json:"client"`
+	ClientScope string   `json:"clientScope"`
+	Roles       []string `json:"roles"`
+}
+
+type componentDocument struct {
+	Name       string              `json:"name"`
+	ProviderID string              `json:"providerId"`
+	Config     map[string][]string `json:"config"`
+}
+
+// or is the value behind p, or the default for an absent member.
+func or[T any](p *T, absent T) T {
+	if p == nil {
+		return absent
+	}
+	return *p
+}
+
+// seconds is a lifespan of a realm file.
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
+// number reads a number out of a client's or a realm's attributes, which are all texts.
+func number(attributes map[string]string, name string, absent int) int {
+	n, err := strconv.Atoi(attributes[name])
+	if err != nil || n <= 0 {
+		return absent
+	}
+	return n
+}
+
+// decode reads JSON into a representation and keeps what a map of texts can't hold out of the way:
+// Keycloak takes numbers and booleans where it wants a text.
+func decode[T any](document []byte) (T, error) {
+	var out T
+	err := json.Unmarshal(document, &out)
+	return out, err
+}

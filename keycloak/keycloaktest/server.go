@@ -1,0 +1,215 @@
+package keycloaktest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Config says how to start a Server. The zero value listens on a free port of 127.0.0.1 and has no realm.
+type Config struct {
+	// Realms are realm files, as Keycloak's --import-realm takes them.
+	Realms [][]byte
+	// ClientSecrets are the secrets of clients by client id, for realm files that were exported: an export
+	// masks them. They apply to every realm of the list.
+	ClientSecrets map[string]string
+	// Listener is where to listen; nil means a free port of 127.0.0.1.
+	Listener net.Listener
+	// PathPrefix comes before /realms: "/auth", as with Keycloak's --http-relative-path.
+	PathPrefix string
+	// PublicURL is the base of the issuer and of every URL that discovery names, as with Keycloak's
+	// --hostname; the default is URL.
+	PublicURL string
+	// Now is the clock; nil means time.Now. Advance is added to it.
+	Now func() time.Time
+}
+
+// A Server is a stand-in that listens. Its methods may be called by several goroutines at once.
+type Server struct {
+	// URL is the base of all endpoints, path prefix included, without a slash at its end.
+	URL string
+
+	publicURL string
+	prefix    string
+	clock     func() time.Time
+	listening *http.Server
+	ended     chan struct{} // closed when Serve has returned
+	listener  *stallable
+	gone      context.Context // done once the server is closed; it ends what waits
+	close     context.CancelFunc
+	calls     http.Client // for back-channel logout
+
+	mu      sync.Mutex // guards the fields below
+	realms  map[string]*Realm
+	made    int // realms that were made, for their keys
+	offset  time.Duration
+	faults  []*Fault
+	log     []Request
+	counted map[string]int
+}
+
+// maxRealmFile is the longest realm file that is read, in bytes.
+const maxRealmFile = 16 << 20
+
+// Start starts a server. It fails when a realm file can't be read or asks for what the stand-in doesn't
+// have, and says what. Close stops it.
+func Start(config Config) (*Server, error) {
+	listener := config.Listener
+	if listener == nil {
+		var err error
+		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return nil, fmt.Errorf("keycloaktest: %w", err)
+		}
+	}
+	prefix := strings.TrimSuffix(config.PathPrefix, "/")
+	s := &Server{
+		URL: "http://" + listener.Addr().String() + prefix, prefix: prefix, clock: config.Now,
+		ended: make(chan struct{}), listener: &stallable{Listener: listener}, realms: map[string]*Realm{}, counted: map[string]int{},
+		calls: http.Client{Timeout: backchannelTimeout},
+	}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	s.publicURL = strings.TrimSuffix(config.PublicURL, "/")
+	if s.publicURL == "" {
+		s.publicURL = s.URL
+	}
+	for _, file := range config.Realms {
+		if _, err := s.Import(file, WithClientSecrets(config.ClientSecrets)); err != nil {
+			listener.Close()
+			return nil, err
+		}
+	}
+	s.gone, s.close = context.WithCancel(context.Background())
+	s.listening = &http.Server{
+		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		ErrorLog: log.New(discard{}, "", 0), // a fault that was asked for is no news
+	}
+	go func() {
+		defer close(s.ended)
+		if err := s.listening.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			panic(fmt.Sprintf("keycloaktest: %v", err))
+		}
+	}()
+	return s, nil
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// Close stops the server and ends what is under way. It may be called again.
+func (s *Server) Close() {
+	s.close()
+	s.listening.Close()
+	<-s.ended
+}
+
+// TB is the part of testing.TB that New needs.
+type TB interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Cleanup(func())
+}
+
+// New starts a server with these realm files for one test, and closes it when the test ends.
+func New(t TB, realms ...[]byte) *Server {
+	t.Helper()
+	s, err := Start(Config{Realms: realms})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// An ImportOption changes how a realm file is read.
+type ImportOption func(*importOptions)
+
+type importOptions struct {
+	secrets map[string]string
+}
+
+// WithClientSecrets gives the secrets of clients by client id: an exported realm masks them.
+func WithClientSecrets(secrets map[string]string) ImportOption {
+	return func(o *importOptions) { o.secrets = secrets }
+}
+
+// Import adds a realm from its file. It fails when the file can't be read, when it asks for what the
+// stand-in doesn't have, and when the server has a realm of this name.
+func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
+	var settings importOptions
+	for _, option := range options {
+		option(&settings)
+	}
+	document, ignored, err := readRealm(file)
+	if err != nil {
+		return nil, fmt.Errorf("keycloaktest: realm file: %w", err)
+	}
+	r, err := newRealm(s, document, settings)
+	if err != nil {
+		return nil, fmt.Errorf("keycloaktest: realm %s: %w", document.Realm, err)
+	}
+	r.ignored = ignored
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.realms[r.name] != nil {
+		return nil, fmt.Errorf("keycloaktest: there is a realm %s already", r.name)
+	}
+	r.firstKeys(s.made)
+	s.made++
+	s.realms[r.name] = r
+	return r, nil
+}
+
+// Realm is the realm of a name, or nil.
+func (s *Server) Realm(name string) *Realm {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.realms[name]
+}
+
+// Remove deletes a realm and says whether there was one.
+func (s *Server) Remove(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, there := s.realms[name]
+	delete(s.realms, name)
+	return there
+}
+
+func (s *Server) public() string { return s.publicURL }
+
+// Now is the server's time.
+func (s *Server) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clock().Add(s.offset)
+}
+
+// Advance moves the server's clock, back when d is negative.
+func (s *Server) Advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offset += d
+}
+
+// serve is the way of every request: it is counted, may meet a fault, and is answered.
+func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
+	fault := s.record(request)
+	if fault != nil && fault.before(s, w, request) {
+		return
+	}
+	out := s.answer(w, request)
+	if fault != nil && fault.Truncate {
+		cutShort(w, out)
+		return
+	}
+	out.write(w)
+}

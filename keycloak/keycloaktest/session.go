@@ -1,0 +1,219 @@
+package keycloaktest
+
+import (
+	"crypto/rand"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A session is a user's single sign-on session, with the clients that take part in it. Its realm's lock guards it.
+type session struct {
+	id       string // sid, 24 characters
+	user     *user
+	offline  bool
+	started  time.Time
+	used     time.Time // when it was refreshed last
+	authTime time.Time // zero for a password grant: nobody saw a login page
+	clients  map[string]*clientSession
+	notes    map[string]string
+}
+
+// A clientSession is what one client has of a session.
+type clientSession struct {
+	client  *client
+	started time.Time
+	used    time.Time
+	scope   []string // as granted: names of client scopes, with openid when it was asked for
+	level   string   // of authentication, as Keycloak counts: 1 at a login page, 0 by single sign-on
+	nonce   string
+	reuses  map[string]*reuse // by reuse_id
+}
+
+// A reuse follows one line of single-use refresh tokens.
+type reuse struct {
+	id   string // of the token that was presented last
+	uses int
+	at   int64 // when a token was presented last that wasn't the one before, in seconds
+}
+
+// maxSessions is how many sessions a realm keeps; beyond that, the ones that were used longest ago go.
+const maxSessions = 20_000
+
+func (r *Realm) newSession(u *user, offline bool, now time.Time) *session {
+	s := &session{id: opaque(24), user: u, offline: offline, started: now, used: now, clients: map[string]*clientSession{}, notes: map[string]string{}}
+	kept := r.sessions
+	if offline {
+		kept = r.offline
+	}
+	if len(kept) >= maxSessions {
+		r.forget(kept, now)
+	}
+	kept[s.id] = s
+	return s
+}
+
+// forget drops the sessions that have ended, and when that is none, the older half.
+func (r *Realm) forget(kept map[string]*session, now time.Time) {
+	before := len(kept)
+	var all []*session
+	for id, s := range kept {
+		if !r.alive(s, now) {
+			delete(kept, id)
+		} else {
+			all = append(all, s)
+		}
+	}
+	if len(kept) < before {
+		return
+	}
+	slices.SortFunc(all, func(a, b *session) int { return a.used.Compare(b.used) })
+	for _, s := range all[:len(all)/2] {
+		delete(kept, s.id)
+	}
+}
+
+// attach makes a client take part in a session, anew if it did before.
+func (s *session) attach(c *client, scope []string, now time.Time) *clientSession {
+	cs := &clientSession{client: c, started: now, used: now, scope: scope, level: "1", reuses: map[string]*reuse{}}
+	s.clients[c.ClientID] = cs
+	return cs
+}
+
+func (r *Realm) sessionOf(id string, offline bool) *session {
+	if offline {
+		return r.offline[id]
+	}
+	return r.sessions[id]
+}
+
+func (r *Realm) endSession(s *session) {
+	if s.offline {
+		delete(r.offline, s.id)
+	} else {
+		delete(r.sessions, s.id)
+	}
+}
+
+// idleWindow is how much longer than its idle timeout Keycloak keeps a session (SessionTimeoutHelper, 26.7.4).
+const idleWindow = 0 * time.Second
+
+// alive says whether neither the idle timeout nor the longest life of a session has passed.
+func (r *Realm) alive(s *session, now time.Time) bool {
+	idle, most := r.lifespans(s.offline)
+	if !now.Before(s.used.Add(idle + idleWindow)) {
+		return false
+	}
+	return most == 0 || now.Before(s.started.Add(most))
+}
+
+// clientAlive is alive for a client's part.
+func (r *Realm) clientAlive(cs *clientSession, s *session, now time.Time) bool {
+	idle, most := r.clientLifespans(cs.client, s.offline)
+	if idle > 0 && !now.Before(cs.used.Add(idle+idleWindow)) {
+		return false
+	}
+	return most == 0 || now.Before(cs.started.Add(most))
+}
+
+// lifespans are the idle timeout and the longest life of sessions; no longest life is 0.
+func (r *Realm) lifespans(offline bool) (idle, most time.Duration) {
+	set := r.settings
+	if !offline {
+		return seconds(or(set.SSOSessionIdleTimeout, 1800)), seconds(or(set.SSOSessionMaxLifespan, 36000))
+	}
+	idle = seconds(or(set.OfflineSessionIdleTimeout, 2592000))
+	if set.OfflineMaxLifespanEnabled {
+		most = seconds(or(set.OfflineSessionMaxLifespan, 5184000))
+	}
+	return idle, most
+}
+
+// clientLifespans are those of a client's part; 0 means that of the session.
+func (r *Realm) clientLifespans(c *client, offline bool) (idle, most time.Duration) {
+	if offline {
+		return seconds(number(c.Attributes, "client.offline.session.idle.timeout", 0)), seconds(number(c.Attributes, "client.offline.session.max.lifespan", 0))
+	}
+	return seconds(number(c.Attributes, "client.session.idle.timeout", r.settings.ClientSessionIdleTimeout)),
+		seconds(number(c.Attributes, "client.session.max.lifespan", r.settings.ClientSessionMaxLifespan))
+}
+
+// accessExpiry is when an access token that is issued now expires: never after the session.
+func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
+	lifespan := seconds(number(c.Attributes, "access.token.lifespan", or(r.settings.AccessTokenLifespan, 300)))
+	expiry := now.Add(lifespan)
+	if s == nil {
+		return expiry
+	}
+	_, most := r.lifespans(s.offline)
+	_, clientMost := r.clientLifespans(c, s.offline)
+	if most > 0 {
+		expiry = earlier(expiry, s.started.Add(most))
+	}
+	if clientMost > 0 {
+		expiry = earlier(expiry, cs.started.Add(clientMost))
+	}
+	return expiry
+}
+
+// refreshExpiry is when a refresh token that is issued now expires; zero for never.
+func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
+	idle, most := r.lifespans(s.offline)
+	clientIdle, clientMost := r.clientLifespans(c, s.offline)
+	if s.offline && most == 0 && clientIdle == 0 && clientMost == 0 {
+		return time.Time{}
+	}
+	if clientIdle > 0 && clientIdle < idle {
+		idle = clientIdle
+	}
+	expiry := now.Add(idle)
+	if most > 0 {
+		expiry = earlier(expiry, s.started.Add(most))
+	}
+	if clientMost > 0 {
+		expiry = earlier(expiry, cs.started.Add(clientMost))
+	}
+	return expiry
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// scopesFor resolves a scope parameter: the client's default scopes, the optional ones that it names, and openid.
+// It fails where the parameter names anything else.
+func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *refusal) {
+	granted := slices.Clone(c.defaultScopes)
+	if !given {
+		return granted, nil
+	}
+	words := strings.Fields(parameter)
+	for _, word := range words {
+		known := word == "openid" || slices.Contains(c.defaultScopes, word) || slices.Contains(c.optionalScopes, word)
+		if !known {
+			words = nil
+			break
+		}
+		if !slices.Contains(granted, word) {
+			granted = append(granted, word)
+		}
+	}
+	if len(words) == 0 {
+		return nil, refuse(400, "invalid_scope", "Invalid scopes: "+parameter)
+	}
+	return granted, nil
+}
+
+// opaque is a random text of n characters, of the letters and digits that Keycloak uses.
+func opaque(n int) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	out := make([]byte, n)
+	rand.Read(out) // never fails (crypto/rand)
+	for i := range out {
+		out[i] = alphabet[out[i]%64]
+	}
+	return string(out)
+}

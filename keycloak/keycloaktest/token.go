@@ -1,0 +1,292 @@
+package keycloaktest
+
+import (
+	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	_ "crypto/sha256" // at_hash
+	_ "crypto/sha512"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+)
+
+// claims is the payload of a token.
+type claims = map[string]any
+
+// A grant is everything that tokens are made of. It is put together under the realm's lock.
+type grant struct {
+	realm   *Realm
+	client  *client
+	user    *user
+	session *session       // nil for a service account without one
+	part    *clientSession // of the session; nil like it
+	scope   []string
+	kind    string // of the grant, two letters of the access token's id: ro, ac, rt, cc, dg
+	notes   map[string]string
+	now     time.Time
+	reuseID string // of the line of refresh tokens that goes on
+}
+
+func (g *grant) has(scope string) bool { return slices.Contains(g.scope, scope) }
+
+// mappers are those of the client and of the granted scopes.
+func (g *grant) mappers() []mapperRepresentation {
+	all := slices.Clone(g.client.ProtocolMappers)
+	for _, name := range g.scope {
+		if s := g.realm.scopes[name]; s != nil && g.permitted(s) {
+			all = append(all, s.ProtocolMappers...)
+		}
+	}
+	return slices.DeleteFunc(all, func(m mapperRepresentation) bool { return m.Protocol != "" && m.Protocol != "openid-connect" })
+}
+
+// permitted says whether the user may have a scope: one with roles wants one of them.
+func (g *grant) permitted(s *scope) bool {
+	if len(s.roles) == 0 {
+		return true
+	}
+	has := g.user.effectiveRoles()
+	return slices.ContainsFunc(expand(s.roles), func(r *role) bool { return slices.Contains(has, r) })
+}
+
+// scopeText is what the scope member of an answer and of an access token says.
+func (g *grant) scopeText() string {
+	var shown []string
+	if g.has("openid") {
+		shown = append(shown, "openid")
+	}
+	for _, name := range g.scope {
+		if s := g.realm.scopes[name]; s != nil && s.Attributes["include.in.token.scope"] != "false" && g.permitted(s) {
+			shown = append(shown, name)
+		}
+	}
+	return strings.Join(shown, " ")
+}
+
+func (g *grant) lightweight() bool {
+	return g.client.attribute("client.use.lightweight.access.token.enabled")
+}
+
+// base are the claims that every token of a grant has.
+func (g *grant) base(typ, id string, expiry time.Time) claims {
+	out := claims{"iat": g.now.Unix(), "jti": id, "iss": g.realm.Issuer(), "typ": typ, "azp": g.client.ClientID}
+	if !expiry.IsZero() {
+		out["exp"] = expiry.Unix()
+	}
+	if g.session != nil {
+		out["sid"] = g.session.id
+	}
+	return out
+}
+
+func (g *grant) accessID() string {
+	session, token := "on", "rt"
+	if g.session == nil {
+		session = "tr"
+	} else if g.session.offline {
+		session = "of"
+	}
+	if g.lightweight() {
+		token = "lt"
+	}
+	return session + token + g.kind + ":" + uuid.NewString()
+}
+
+func (g *grant) access() claims {
+	typ := "Bearer"
+	if g.client.attribute("token.response.type.bearer.lower-case") {
+		typ = "bearer"
+	}
+	out := g.base(typ, g.accessID(), g.realm.accessExpiry(g.client, g.session, g.part, g.now))
+	out["scope"] = g.scopeText()
+	if g.lightweight() {
+		g.mapInto(out, forLightweight)
+	} else {
+		g.mapInto(out, forAccess)
+	}
+	return out
+}
+
+func (g *grant) id(access claims) claims {
+	out := g.base("ID", uuid.NewString(), time.Unix(access["exp"].(int64), 0))
+	out["aud"] = g.client.ClientID
+	out["sub"] = g.user.ID
+	if g.part != nil && g.part.nonce != "" {
+		out["nonce"] = g.part.nonce
+	}
+	g.mapInto(out, forID)
+	return out
+}
+
+func (g *grant) refresh(access claims) claims {
+	typ := "Refresh"
+	if g.session.offline {
+		typ = "Offline"
+	}
+	out := g.base(typ, uuid.NewString(), g.realm.refreshExpiry(g.client, g.session, g.part, g.now))
+	out["aud"] = g.realm.Issuer()
+	out["sub"] = g.user.ID
+	out["scope"] = strings.Join(g.scope, " ")
+	out["prov"] = "default"
+	if audience, has := access["aud"]; has {
+		out["aud_x"] = audience
+	}
+	if g.realm.settings.RevokeRefreshToken {
+		out["reuse_id"] = g.reuseID
+		if g.reuseID == "" {
+			out["reuse_id"] = uuid.NewString()
+		}
+	}
+	return out
+}
+
+// An unsigned is a token that waits for its signature, which needs no lock and takes the time.
+type unsigned struct {
+	typ    string // of the header
+	claims claims
+	key    *key
+}
+
+func (g *grant) unsigned(what claims, attribute, typ string) unsigned {
+	algorithm := g.client.Attributes[attribute]
+	if algorithm == "" {
+		algorithm = g.realm.settings.DefaultSignatureAlgorithm
+	}
+	if algorithm == "" {
+		algorithm = "RS256"
+	}
+	return unsigned{typ, what, g.realm.keys.signing(algorithm)}
+}
+
+// sign writes a token as Keycloak does: the blanks in its header are Keycloak's.
+func (u unsigned) sign() string {
+	header := `{"alg":` + quoted(u.key.algorithm) + `,"typ" : ` + quoted(u.typ) + `,"kid" : ` + quoted(u.key.kid) + `}`
+	payload, err := json.Marshal(u.claims)
+	if err != nil {
+		panic("keycloaktest: claims that can't be written as JSON: " + err.Error()) // they were made here, of JSON
+	}
+	return must(sign(header, payload, u.key))
+}
+
+// sign is a compact JWS (RFC 7515) of a header and a payload as they are. It fails when the key isn't of the algorithm.
+func sign(header string, payload []byte, k *key) (string, error) {
+	encode := base64.RawURLEncoding.EncodeToString
+	input := encode([]byte(header)) + "." + encode(payload)
+	signature, err := jwt.GetSigningMethod(k.algorithm).Sign(input, k.private)
+	if err != nil {
+		return "", fmt.Errorf("keycloaktest: sign with %s: %w", k.algorithm, err)
+	}
+	return input + "." + encode(signature), nil
+}
+
+func quoted(text string) string { return string(must(json.Marshal(text))) }
+
+// tokenResponse is the body of the token endpoint's success.
+type tokenResponse struct {
+	AccessToken      string `json:"access_token"`
+	ExpiresIn        int64  `json:"expires_in"`
+	RefreshExpiresIn int64  `json:"refresh_expires_in"`
+	RefreshToken     string `json:"refresh_token,omitempty"`
+	TokenType        string `json:"token_type"`
+	IDToken          string `json:"id_token,omitempty"`
+	NotBeforePolicy  int64  `json:"not-before-policy"`
+	SessionState     string `json:"session_state,omitempty"`
+	Scope            string `json:"scope"`
+}
+
+// An issue is an answer of the token endpoint whose tokens still wait for their signatures.
+type issue struct {
+	response            tokenResponse
+	access, id, refresh *unsigned
+}
+
+// issue makes the tokens of a grant. The caller holds the realm's lock.
+func (g *grant) issue(withRefresh bool) *issue {
+	access := g.access()
+	typ := "JWT"
+	if g.client.attribute("access.token.header.type.rfc9068") {
+		typ = "at+jwt"
+	}
+	signedAccess := g.unsigned(access, "access.token.signed.response.alg", typ)
+	out := &issue{access: &signedAccess, response: tokenResponse{
+		ExpiresIn: access["exp"].(int64) - g.now.Unix(), TokenType: access["typ"].(string), Scope: g.scopeText(),
+		NotBeforePolicy: max(g.realm.settings.NotBefore, g.user.NotBefore, g.client.NotBefore),
+	}}
+	if g.session != nil {
+		out.response.SessionState = g.session.id
+	}
+	if g.has("openid") {
+		id := g.unsigned(g.id(access), "id.token.signed.response.alg", "JWT")
+		out.id = &id
+	}
+	if withRefresh {
+		refresh := unsigned{"JWT", g.refresh(access), g.realm.keys.signing("HS512")}
+		out.refresh = &refresh
+		if expiry, has := refresh.claims["exp"]; has {
+			out.response.RefreshExpiresIn = expiry.(int64) - g.now.Unix()
+		}
+	}
+	return out
+}
+
+// sign makes the answer. It is called without the realm's lock.
+func (i *issue) sign() tokenResponse {
+	out := i.response
+	out.AccessToken = i.access.sign()
+	if i.id != nil {
+		i.id.claims["at_hash"] = accessHash(i.id.key.algorithm, out.AccessToken)
+		out.IDToken = i.id.sign()
+	}
+	if i.refresh != nil {
+		out.RefreshToken = i.refresh.sign()
+	}
+	return out
+}
+
+// accessHash is the at_hash claim (OpenID Connect Core 3.1.3.6): half of the hash of the ID token's algorithm.
+func accessHash(algorithm, accessToken string) string {
+	hash := crypto.SHA256
+	switch {
+	case strings.HasSuffix(algorithm, "384"):
+		hash = crypto.SHA384
+	case strings.HasSuffix(algorithm, "512") || algorithm == "EdDSA":
+		hash = crypto.SHA512
+	}
+	h := hash.New()
+	h.Write([]byte(accessToken))
+	sum := h.Sum(nil)
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+}
+
+var errToken = errors.New("not a token of this realm")
+
+// verified reads a token that this realm signed, whatever its lifetime. The caller holds the realm's lock.
+func (r *Realm) verified(token string) (claims, error) {
+	parser := jwt.NewParser(jwt.WithoutClaimsValidation(), jwt.WithValidMethods(signatureAlgorithms), jwt.WithStrictDecoding())
+	parsed, err := parser.ParseWithClaims(token, jwt.MapClaims{}, func(t *jwt.Token) (any, error) {
+		kid, _ := t.Header["kid"].(string)
+		k := r.keys.verifying(kid)
+		if k == nil || k.algorithm != t.Method.Alg() {
+			return nil, errToken
+		}
+		return k.public(), nil
+	})
+	if err != nil {
+		return nil, errToken
+	}
+	return maps.Clone(map[string]any(parsed.Claims.(jwt.MapClaims))), nil
+}
+
+// text is a claim that is a text; a missing one is empty.
+func text(c claims, name string) string { s, _ := c[name].(string); return s }
+
+// unix is a claim that is a time in seconds; a missing one is 0.
+func unix(c claims, name string) int64 { n, _ := c[name].(float64); return int64(n) }

@@ -1,0 +1,193 @@
+package keycloaktest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// A user is a user with roles and groups resolved.
+type user struct {
+	userRepresentation
+	password string
+	otp      *otpCredential
+	roles    []*role
+	groups   []*group
+
+	consents map[string][]string // by client id: the scopes consented to
+	failures
+}
+
+// attribute is the values of a user's property or attribute, and of its groups' where it has none itself.
+func (u *user) attribute(name string) []string {
+	switch name {
+	case "username":
+		return nonEmpty(u.Username)
+	case "email":
+		return nonEmpty(u.Email)
+	case "firstName":
+		return nonEmpty(u.FirstName)
+	case "lastName":
+		return nonEmpty(u.LastName)
+	}
+	if values := u.Attributes[name]; len(values) > 0 {
+		return values
+	}
+	for _, g := range u.groups {
+		for ; g != nil; g = g.parent {
+			if values := g.attributes[name]; len(values) > 0 {
+				return values
+			}
+		}
+	}
+	return nil
+}
+
+func nonEmpty(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return []string{text}
+}
+
+// effectiveRoles are a user's roles, those of its groups, and what they are composed of.
+func (u *user) effectiveRoles() []*role {
+	all := slices.Clone(u.roles)
+	for _, g := range u.groups {
+		for ; g != nil; g = g.parent {
+			all = append(all, g.roles...)
+		}
+	}
+	return expand(all)
+}
+
+// expand adds what roles are composed of. Composites may form a ring.
+func expand(roles []*role) []*role {
+	var all []*role
+	seen := map[*role]bool{}
+	var visit func([]*role)
+	visit = func(roles []*role) {
+		for _, r := range roles {
+			if !seen[r] {
+				seen[r] = true
+				all = append(all, r)
+				visit(r.composites)
+			}
+		}
+	}
+	visit(roles)
+	return all
+}
+
+func (r *Realm) buildUsers(importOptions) error {
+	for _, document := range r.settings.Users {
+		if _, err := r.addUser(document); err != nil {
+			return fmt.Errorf("user %s: %w", document.Username, err)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.clients)) {
+		c := r.clients[id]
+		if !c.ServiceAccountsEnabled || c.serviceAccount != nil {
+			continue
+		}
+		// Left to Keycloak, the account has the default roles, and its client the scope that shows what it is.
+		account, err := r.addUser(userRepresentation{
+			Username: "service-account-" + strings.ToLower(id), Enabled: true, ServiceAccountOf: id,
+			RealmRoles: []string{r.defaultRole()},
+		})
+		if err != nil {
+			return fmt.Errorf("service account of %s: %w", id, err)
+		}
+		if r.scopes["service_account"] != nil && !slices.Contains(c.defaultScopes, "service_account") {
+			c.defaultScopes = append(c.defaultScopes, "service_account")
+		}
+		if c.AuthorizationEnabled {
+			c.roles["uma_protection"] = &role{name: "uma_protection", client: id}
+			account.roles = append(account.roles, c.roles["uma_protection"])
+		}
+	}
+	return nil
+}
+
+// addUser resolves what a user's representation names.
+func (r *Realm) addUser(document userRepresentation) (*user, error) {
+	document.Username = strings.ToLower(document.Username)
+	document.Email = strings.ToLower(document.Email)
+	if document.Username == "" {
+		return nil, fmt.Errorf("username is missing")
+	}
+	if len(document.Username) > maxNameLength {
+		return nil, fmt.Errorf("username is longer than %d bytes", maxNameLength)
+	}
+	for _, other := range r.users {
+		if other.Username == document.Username {
+			return nil, fmt.Errorf("another user has this name")
+		}
+		if document.Email != "" && other.Email == document.Email && !r.settings.DuplicateEmailsAllowed {
+			return nil, fmt.Errorf("another user has the e-mail address %s", document.Email)
+		}
+	}
+	if document.ID == "" {
+		document.ID = uuid.NewString()
+	}
+	u := &user{userRepresentation: document, consents: map[string][]string{}}
+	var err error
+	if u.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true); err != nil {
+		return nil, err
+	}
+	for _, path := range slices.Concat(document.Groups, r.defaultGroupsFor(document)) {
+		g := r.groups["/"+strings.TrimPrefix(path, "/")]
+		if g == nil {
+			return nil, fmt.Errorf("the realm has no group %q", path)
+		}
+		if !slices.Contains(u.groups, g) {
+			u.groups = append(u.groups, g)
+		}
+	}
+	for _, credential := range document.Credentials {
+		if err := u.addCredential(credential, r.settings); err != nil {
+			return nil, err
+		}
+	}
+	if id := document.ServiceAccountOf; id != "" {
+		c := r.clients[id]
+		if c == nil {
+			return nil, fmt.Errorf("serviceAccountClientId: the realm has no client %q", id)
+		}
+		c.serviceAccount = u
+	}
+	r.users[u.ID] = u
+	return u, nil
+}
+
+// defaultGroupsFor are the groups that a new user joins by itself.
+func (r *Realm) defaultGroupsFor(document userRepresentation) []string {
+	if document.ServiceAccountOf != "" {
+		return nil
+	}
+	return r.settings.DefaultGroups
+}
+
+// maxNameLength is the longest name that a user may have, in bytes.
+const maxNameLength = 255
+
+// byName finds the user who signs in as name: a username, or an e-mail address where the realm allows it.
+func (r *Realm) byName(name string) *user {
+	name = strings.ToLower(name)
+	var found *user
+	for _, u := range r.users {
+		if u.ServiceAccountOf != "" {
+			continue
+		}
+		if u.Username == name {
+			return u
+		}
+		if u.Email != "" && u.Email == name && or(r.settings.LoginWithEmailAllowed, true) {
+			found = u
+		}
+	}
+	return found
+}
