@@ -9,7 +9,7 @@ import (
 // An answer is what an endpoint says, before it is written.
 type answer struct {
 	status int
-	header map[string]string
+	header http.Header
 	body   []byte
 	cookie []*http.Cookie
 }
@@ -18,17 +18,27 @@ type answer struct {
 func (a answer) with(name, value string) answer {
 	header := maps.Clone(a.header)
 	if header == nil {
-		header = map[string]string{}
+		header = http.Header{}
 	}
-	header[name] = value
+	header[http.CanonicalHeaderKey(name)] = []string{value}
 	a.header = header
 	return a
 }
 
-// without drops one.
-func (a answer) without(name string) answer {
+// and adds a header to one that is there.
+func (a answer) and(name, value string) answer {
+	header := a.header.Clone()
+	header.Add(name, value)
+	a.header = header
+	return a
+}
+
+// without drops headers.
+func (a answer) without(names ...string) answer {
 	header := maps.Clone(a.header)
-	delete(header, name)
+	for _, name := range names {
+		header.Del(name)
+	}
 	a.header = header
 	return a
 }
@@ -74,7 +84,6 @@ type refusal struct {
 	status      int
 	code        string
 	description string
-	origin      bool // refused for its Origin
 }
 
 func refuse(status int, code, description string) *refusal {
@@ -85,15 +94,13 @@ func (e *refusal) answer() answer {
 	return document(e.status, noStore, oauthError{e.code, e.description})
 }
 
-// failure is an answer of Keycloak's framework: an unknown path, a wrong method.
-func failure(status int, text string) answer {
-	return secured(document(status, "", oauthError{Error: text}))
+// plain is the refusal as the endpoints give it that say nothing about caches.
+func (e *refusal) plain() answer {
+	return document(e.status, "", oauthError{e.code, e.description})
 }
 
 func (a answer) write(w http.ResponseWriter) {
-	for name, value := range a.header {
-		w.Header().Set(name, value)
-	}
+	maps.Copy(w.Header(), a.header)
 	for _, cookie := range a.cookie {
 		http.SetCookie(w, cookie)
 	}

@@ -15,3 +15,5 @@ func (r *Realm) devicePage(*call) answer               { return notHere("") }
 func (r *Realm) deviceStatus(*call) answer             { return notHere("") }
 func (r *Realm) browserLogout(*call) answer            { return notHere("") }
 func (r *Realm) logoutConfirm(*call) answer            { return notHere("") }
+
+func errorPage(status int, message string) answer { return answer{status: status} }

@@ -16,7 +16,11 @@ type call struct {
 	realm *Realm
 	form  url.Values // of a POST body; empty for another content type, as for Keycloak
 	now   time.Time
-	anyOK bool // the Origin is echoed whatever it is: no client is known yet
+
+	// What a page of another origin may see of the answer: nothing, unless echo is set. Keycloak lets every
+	// origin see a refusal until the client is known, and then those of the client.
+	echo    bool
+	exposed string
 }
 
 // maxForm is the longest body that is read, in bytes.
@@ -24,7 +28,7 @@ const maxForm = 256 << 10
 
 // newCall reads a request's form.
 func newCall(w http.ResponseWriter, request *http.Request, r *Realm, now time.Time) (*call, *refusal) {
-	c := &call{Request: request, realm: r, form: url.Values{}, now: now}
+	c := &call{Request: request, realm: r, form: url.Values{}, now: now, exposed: "Access-Control-Allow-Methods"}
 	kind, _, _ := strings.Cut(request.Header.Get("Content-Type"), ";")
 	if request.Method != http.MethodPost || !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
 		return c, nil
@@ -64,7 +68,7 @@ const badClient = "Invalid client or Invalid client credentials"
 // authenticated is the client that a request comes from: by the form, which wins, or by basic authentication
 // (RFC 6749 2.3.1). The caller holds the realm's lock.
 func (c *call) authenticated() (*client, *refusal) {
-	c.anyOK = true
+	c.echo = true
 	id, inForm := c.param("client_id")
 	secret, withSecret := c.param("client_secret")
 	if header := c.Header.Get("Authorization"); header != "" {
@@ -102,12 +106,12 @@ func (c *call) authenticated() (*client, *refusal) {
 
 // allowed checks the Origin of a request that a known client made.
 func (c *call) allowed(by *client) *refusal {
-	c.anyOK = false
 	origin := c.Header.Get("Origin")
-	if origin == "" || c.realm.allowsOrigin(by, origin) {
+	c.echo = origin == "" || c.realm.allowsOrigin(by, origin)
+	if c.echo {
 		return nil
 	}
-	return &refusal{status: 403, code: "Invalid origin", origin: true}
+	return refuse(403, "Invalid origin", "")
 }
 
 // webOrigins are the origins of a client; "+" stands for those of its redirect URIs.

@@ -85,7 +85,7 @@ func (f *Fault) before(s *Server, w http.ResponseWriter, request *http.Request) 
 		if kind == "" {
 			kind = "text/html;charset=UTF-8"
 		}
-		answer{status: f.Status, header: map[string]string{"Content-Type": kind}, body: []byte(f.Body)}.write(w)
+		answer{status: f.Status, body: []byte(f.Body)}.with("Content-Type", kind).write(w)
 		return true
 	}
 	return false

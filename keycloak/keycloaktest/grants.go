@@ -37,7 +37,6 @@ func (r *Realm) token(c *call) answer {
 func (r *Realm) exchange(c *call) (*issue, *refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c.anyOK = true
 	if refused := r.closed(c); refused != nil {
 		return nil, refused
 	}

@@ -63,14 +63,12 @@ func (r *Realm) userinfo(c *call) answer {
 	defer r.mu.Unlock()
 	challenge := func(status int, code, description string) answer {
 		header := `Bearer realm="` + r.name + `"`
+		c.exposed = "Access-Control-Allow-Methods, WWW-Authenticate"
 		if code != "" {
 			header += fmt.Sprintf(`, error=%q, error_description=%q`, code, description)
 		}
 		return secured(answer{status: status}).with("WWW-Authenticate", header).with("Cache-Control", noStore).
-			with("Content-Type", "text/plain;charset=UTF-8").without("X-Frame-Options")
-	}
-	if refused := r.closed(c); refused != nil {
-		return refused.answer()
+			with("Pragma", noCache).with("Content-Type", "text/plain;charset=utf-8").without("X-Frame-Options")
 	}
 	scheme, token, _ := strings.Cut(c.Header.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
@@ -83,7 +81,7 @@ func (r *Realm) userinfo(c *call) answer {
 		}
 		token = inForm
 	}
-	c.anyOK = true
+	c.echo = true
 	if token == "" {
 		return challenge(401, "", "")
 	}
@@ -110,7 +108,7 @@ func (r *Realm) userinfo(c *call) answer {
 	out := claims{"sub": g.user.ID}
 	g.mapInto(out, forUserinfo)
 	out["sub"] = g.user.ID
-	return document(200, noCache, out)
+	return document(200, noStore, out).and("Cache-Control", noCache)
 }
 
 // introspect is token introspection (RFC 7662). A token is active only for a client in its audience.
@@ -118,7 +116,7 @@ func (r *Realm) introspect(c *call) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if refused := r.closed(c); refused != nil {
-		return refused.answer()
+		return refused.plain()
 	}
 	by, refused := c.authenticated()
 	if refused != nil {
@@ -207,7 +205,7 @@ func (r *Realm) revoke(c *call) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if refused := r.closed(c); refused != nil {
-		return refused.answer()
+		return refused.plain()
 	}
 	by, refused := c.authenticated()
 	if refused != nil {

@@ -25,8 +25,8 @@ func (r *Realm) logout(c *call) answer {
 func (r *Realm) clientLogout(c *call, token string) ([]notice, answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.closed(c); refused != nil {
-		return nil, refused.answer()
+	if refused := r.insecure(c); refused != nil {
+		return nil, refused.plain()
 	}
 	by, refused := c.authenticated()
 	if refused != nil {

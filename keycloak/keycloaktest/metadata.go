@@ -28,7 +28,7 @@ func (r *Realm) certs(c *call) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if refused := r.insecure(c); refused != nil {
-		return refused.answer()
+		return refused.plain()
 	}
 	return document(200, noCache, r.keys.set())
 }
@@ -38,7 +38,7 @@ func (r *Realm) discovery(c *call) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if refused := r.insecure(c); refused != nil {
-		return refused.answer()
+		return refused.plain()
 	}
 	base := r.Issuer() + oidc
 	clientAuthentication := []string{"client_secret_basic", "client_secret_post"}

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // oidc is where a realm's endpoints of OpenID Connect are.
@@ -15,33 +16,40 @@ const oidc = "/protocol/openid-connect"
 type endpoint struct {
 	methods []string
 	serve   func(*Realm, *call) answer
-	browser bool // a page for people
-	public  bool // any Origin may read it
+	cors    cors
+}
+
+// cors is how an endpoint treats pages of other origins.
+type cors struct {
+	preflight string // the methods that a preflight is told; empty for an endpoint without CORS
+	public    bool   // everybody may read the answer
+	allow     string // the Allow header of OPTIONS instead
 }
 
 // endpoints are what the stand-in has, by the path below /realms/{realm}.
-func endpoints() map[string]endpoint {
+var endpoints = sync.OnceValue(func() map[string]endpoint {
 	const get, post = http.MethodGet, http.MethodPost
+	public, posted, got := cors{preflight: "GET", public: true}, cors{preflight: "POST, OPTIONS"}, cors{preflight: "GET, HEAD, OPTIONS"}
 	return map[string]endpoint{
-		"":                                  {methods: []string{get}, serve: (*Realm).info, public: true},
-		"/.well-known/openid-configuration": {methods: []string{get}, serve: (*Realm).discovery, public: true},
-		"/.well-known/oauth-authorization-server": {methods: []string{get}, serve: (*Realm).discovery, public: true},
-		oidc + "/certs":                  {methods: []string{get}, serve: (*Realm).certs, public: true},
-		oidc + "/token":                  {methods: []string{post}, serve: (*Realm).token},
-		oidc + "/token/introspect":       {methods: []string{post}, serve: (*Realm).introspect},
-		oidc + "/revoke":                 {methods: []string{post}, serve: (*Realm).revoke},
-		oidc + "/userinfo":               {methods: []string{get, post}, serve: (*Realm).userinfo},
-		oidc + "/logout":                 {methods: []string{get, post}, serve: (*Realm).logout, browser: true},
-		oidc + "/logout/logout-confirm":  {methods: []string{get, post}, serve: (*Realm).logoutConfirm, browser: true},
-		oidc + "/auth":                   {methods: []string{get, post}, serve: (*Realm).authorize, browser: true},
-		oidc + "/auth/device":            {methods: []string{get, post}, serve: (*Realm).deviceAuthorization},
-		"/device":                        {methods: []string{get, post}, serve: (*Realm).devicePage, browser: true},
-		"/device/status":                 {methods: []string{get}, serve: (*Realm).deviceStatus, browser: true},
-		"/login-actions/authenticate":    {methods: []string{get, post}, serve: (*Realm).authenticate, browser: true},
-		"/login-actions/consent":         {methods: []string{post}, serve: (*Realm).consent, browser: true},
-		"/login-actions/required-action": {methods: []string{get, post}, serve: (*Realm).requiredAction, browser: true},
+		"":                                  {[]string{get}, (*Realm).info, public},
+		"/.well-known/openid-configuration": {[]string{get}, (*Realm).discovery, public},
+		"/.well-known/oauth-authorization-server": {[]string{get}, (*Realm).discovery, public},
+		oidc + "/certs":                  {[]string{get}, (*Realm).certs, public},
+		oidc + "/token":                  {[]string{post}, (*Realm).token, posted},
+		oidc + "/token/introspect":       {[]string{post}, (*Realm).introspect, cors{allow: "HEAD, POST, OPTIONS"}},
+		oidc + "/revoke":                 {[]string{post}, (*Realm).revoke, posted},
+		oidc + "/userinfo":               {[]string{get, post}, (*Realm).userinfo, got},
+		oidc + "/logout":                 {[]string{get, post}, (*Realm).logout, got},
+		oidc + "/logout/logout-confirm":  {[]string{get, post}, (*Realm).logoutConfirm, cors{}},
+		oidc + "/auth":                   {[]string{get, post}, (*Realm).authorize, cors{}},
+		oidc + "/auth/device":            {[]string{get, post}, (*Realm).deviceAuthorization, posted},
+		"/device":                        {[]string{get, post}, (*Realm).devicePage, cors{}},
+		"/device/status":                 {[]string{get}, (*Realm).deviceStatus, cors{}},
+		"/login-actions/authenticate":    {[]string{get, post}, (*Realm).authenticate, cors{}},
+		"/login-actions/consent":         {[]string{post}, (*Realm).consent, cors{}},
+		"/login-actions/required-action": {[]string{get, post}, (*Realm).requiredAction, cors{}},
 	}
-}
+})
 
 // keycloakHas are paths, or beginnings of paths, that a Keycloak has below a realm and the stand-in hasn't.
 // They are answered with 501: a 404 would say something of Keycloak that isn't true.
@@ -60,19 +68,23 @@ func notHere(what string) answer {
 
 func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 	full := request.URL.EscapedPath()
-	if strings.Contains(full, "//") || slices.Contains(strings.Split(request.URL.Path, "/"), "..") {
-		return document(400, "", oauthError{"missingNormalization", "Request path not normalized"}).bare()
-	}
 	if strings.Contains(full, ";") {
-		return document(400, "", oauthError{"invalidCharacter", "Request path contains invalid character ';'"}).bare()
+		return badPath("invalidCharacter", "Request path contains invalid character ';'")
 	}
-	outside := document(404, "", oauthError{Error: "Unable to find matching target resource method"}).bare()
+	segments := strings.Split(request.URL.Path, "/")
+	if strings.Contains(full, "//") || slices.Contains(segments, "..") || slices.Contains(segments, ".") {
+		return badPath("missingNormalization", "Request path not normalized")
+	}
+	outside := failure(request, 404, "Unable to find matching target resource method").bare()
 	below, ok := strings.CutPrefix(request.URL.EscapedPath(), s.prefix)
 	if !ok || !strings.HasPrefix(below, "/") {
 		return outside
 	}
 	if strings.HasPrefix(below, "/admin/") || below == "/admin" || strings.HasPrefix(below, "/resources/") || strings.HasPrefix(below, "/js/") {
 		return notHere(path.Join("/", strings.Split(below, "/")[1]) + " endpoints; its Go methods change a realm")
+	}
+	if strings.HasPrefix(below, "/.well-known/") && !strings.HasPrefix(below, "/.well-known/oauth-authorization-server/realms/") {
+		return failure(request, 404, "HTTP 404 Not Found")
 	}
 	const metadata = "/.well-known/oauth-authorization-server/realms/"
 	if name, ok := strings.CutPrefix(below, metadata); ok {
@@ -86,7 +98,7 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 	name, err := url.PathUnescape(escaped)
 	r := s.Realm(name)
 	if err != nil || r == nil {
-		return failure(404, "Realm does not exist")
+		return failure(request, 404, "Realm does not exist")
 	}
 	if rest != "" {
 		rest = "/" + rest
@@ -94,10 +106,14 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 	return r.answer(w, request, strings.TrimSuffix(rest, "/"))
 }
 
+// badPath refuses a path before it is looked up.
+func badPath(code, description string) answer {
+	return document(400, "", oauthError{code, description}).with("Content-Type", "application/json; charset=UTF-8").bare()
+}
+
 // bare drops the headers that Keycloak sets only on answers of a realm.
 func (a answer) bare() answer {
-	a.header = map[string]string{"Content-Type": a.header["Content-Type"]}
-	return a
+	return answer{status: a.status, body: a.body}.with("Content-Type", a.header.Get("Content-Type"))
 }
 
 func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string) answer {
@@ -108,38 +124,84 @@ func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string
 				return notHere("endpoint " + rest)
 			}
 		}
-		return failure(404, "HTTP 404 Not Found")
+		if strings.HasPrefix(rest, "/protocol/") && !strings.HasPrefix(rest, oidc+"/") {
+			return failure(request, 404, "Protocol not found")
+		}
+		return failure(request, 404, "HTTP 404 Not Found")
 	}
 	origin := request.Header.Get("Origin")
-	if request.Method == http.MethodOptions && !found.browser {
-		return preflight(origin)
+	if request.Method == http.MethodOptions && (found.cors.preflight != "" || found.cors.allow != "") {
+		return found.cors.answer(origin)
 	}
 	if !slices.Contains(found.methods, request.Method) && !(request.Method == http.MethodHead && slices.Contains(found.methods, http.MethodGet)) {
 		if strings.HasPrefix(rest, "/.well-known/") {
-			return failure(404, "HTTP 404 Not Found")
+			return failure(request, 404, "HTTP 404 Not Found")
 		}
-		return failure(405, "HTTP 405 Method Not Allowed")
+		return failure(request, 405, "HTTP 405 Method Not Allowed")
+	}
+	if found.cors.public && !acceptsJSON(request) {
+		return notAcceptable(request, rest)
 	}
 	c, refused := newCall(w, request, r, r.server.Now())
 	if refused != nil {
 		return refused.answer()
 	}
 	out := found.serve(r, c)
-	if origin != "" && !found.browser && (found.public || c.anyOK || out.status != 403) {
-		out = out.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials", "true").
-			with("Access-Control-Expose-Headers", "Access-Control-Allow-Methods")
+	if origin == "" || !c.echo && !found.cors.public {
+		return out
+	}
+	out = out.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials", "true")
+	if !found.cors.public {
+		out = out.with("Access-Control-Expose-Headers", c.exposed)
 	}
 	return out
 }
 
-// preflight answers what a browser asks before a request to another origin: Keycloak lets every one in, and
+// answer tells a browser what it may ask from a page of another origin: Keycloak lets every origin in, and
 // refuses the request itself.
-func preflight(origin string) answer {
-	out := secured(answer{status: 200})
+func (c cors) answer(origin string) answer {
+	out := secured(answer{status: 200}).without("X-Frame-Options")
+	if c.allow != "" {
+		return out.with("Allow", c.allow)
+	}
 	if origin == "" {
 		return out
 	}
 	return out.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials", "true").
-		with("Access-Control-Max-Age", "3600").with("Access-Control-Allow-Methods", "DELETE, POST, GET, PUT").
+		with("Access-Control-Max-Age", "3600").with("Access-Control-Allow-Methods", c.preflight).
 		with("Access-Control-Allow-Headers", "Origin, Accept, X-Requested-With, Access-Control-Request-Method, Access-Control-Request-Headers, DPoP, Content-Type, Authorization")
+}
+
+// failure is an answer of Keycloak's framework, for an unknown path or a wrong method: a page, where a browser
+// asks.
+func failure(request *http.Request, status int, text string) answer {
+	if !wantsPage(request) {
+		return secured(document(status, "", oauthError{Error: text}))
+	}
+	message := "An internal server error has occurred"
+	if status == http.StatusNotFound {
+		message = "Page not found"
+	}
+	return errorPage(status, message)
+}
+
+// wantsPage says whether a request prefers HTML to JSON.
+func wantsPage(request *http.Request) bool {
+	accept := request.Header.Get("Accept")
+	return strings.Contains(accept, "text/html") && !strings.Contains(accept, "application/json")
+}
+
+// acceptsJSON says whether JSON is an answer to a request.
+func acceptsJSON(request *http.Request) bool {
+	accept := request.Header.Get("Accept")
+	return accept == "" || strings.Contains(accept, "application/json") || strings.Contains(accept, "*/*") || strings.Contains(accept, "application/*")
+}
+
+// notAcceptable refuses to give metadata in another form than JSON.
+func notAcceptable(request *http.Request, rest string) answer {
+	out := failure(request, http.StatusNotAcceptable, "HTTP 406 Not Acceptable")
+	if strings.HasPrefix(rest, "/.well-known/") {
+		return out.bare()
+	}
+	return out
 }
