@@ -1,8 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help run keycloak keycloak-stop check test e2e generate govulncheck
+.PHONY: help dev run keycloak keycloak-stop check test e2e generate govulncheck
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: ## start the server with a stand-in for Keycloak in its process
+	go run -tags dev .
 
 run: ## start the server with the settings in .local.env
 	go run .
@@ -19,8 +22,8 @@ check: ## everything that must pass before a commit
 test: ## the tests that need nothing but Go
 	go test ./...
 
-e2e: ## the tests against a real Keycloak, which they start and stop themselves
-	go test -tags e2e -count=1 ./e2e/...
+e2e: ## the end-to-end and contract tests against a real Keycloak, started and stopped for them
+	scripts/keycloak with go test -count=1 -timeout 30m ./e2e ./keycloak/keycloaktest/...
 
 generate: ## regenerate the GraphQL code from schema/*.graphqls
 	go generate ./...

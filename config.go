@@ -268,7 +268,11 @@ func (c *Config) checkAddr(f *faults) {
 }
 
 func (c *Config) checkRealm(s settings, f *faults) {
-	if s.ServerURL == "" {
+	switch {
+	case s.ServerURL == "" && c.Local:
+		f.add("KEYCLOAK_SERVER_URL", "is missing: expected the address of Keycloak, such as http://localhost:8080 after make keycloak; "+
+			"go run -tags dev . needs no Keycloak, it brings a stand-in")
+	case s.ServerURL == "":
 		f.add("KEYCLOAK_SERVER_URL", "is missing: expected the address of Keycloak, such as http://localhost:8080")
 	}
 	if s.RealmName == "" {

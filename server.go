@@ -53,7 +53,14 @@ func main() {
 // run serves until ctx ends, and then until the requests under way are answered. It returns nil after an
 // orderly stop. environ and dir are where the settings come from; log lines go to out.
 func run(ctx context.Context, environ []string, dir string, out io.Writer) error {
-	config, err := readConfig(environ, dir)
+	beside, err := develop(environ, dir)
+	if err != nil {
+		return err
+	}
+	if beside.stop != nil {
+		defer beside.stop()
+	}
+	config, err := readConfig(beside.environ, dir)
 	if err != nil {
 		return err
 	}
@@ -91,7 +98,11 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	server := newServer(config, handler, log)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	log.Info("serving", "url", "http://"+listener.Addr().String()+"/graphql", "config", config)
+	url := "http://" + listener.Addr().String() + "/graphql"
+	log.Info("serving", "url", url, "config", config)
+	if beside.announce != nil {
+		beside.announce(out, url)
+	}
 
 	select {
 	case err := <-served:
@@ -107,6 +118,14 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 		return fmt.Errorf("stopped before every request was answered: %w", err)
 	}
 	return nil
+}
+
+// A companion is what stands in for Keycloak on a developer's machine, in a binary with the build tag dev; in
+// every other, dev_off.go makes an empty one.
+type companion struct {
+	environ  []string                        // the process environment, with the companion's settings
+	announce func(out io.Writer, url string) // tells people, once the server listens; nil for nothing
+	stop     func()                          // nil when there is nothing to stop
 }
 
 // newServer states every limit that a connection has; withWriteDeadline adds the one for slow readers.

@@ -1,5 +1,3 @@
-//go:build e2e
-
 package e2e
 
 import (
@@ -12,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
 // A realm is one realm of a Keycloak, as its administrator sees it.
@@ -111,9 +111,87 @@ func newRealm(t *testing.T, k *keycloak, settings object) realm {
 	for name, value := range settings {
 		file[name] = value
 	}
+	if k.standIn != nil {
+		if _, err := k.standIn.Import(text(t, file)); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
 	k.admin(t, http.MethodPost, "", file)
 	t.Cleanup(func() { k.admin(t, http.MethodDelete, "/"+r.name, nil) })
 	return r
+}
+
+// text is an object as JSON.
+func text(t *testing.T, o object) []byte {
+	t.Helper()
+	out, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// The administrator's work below has two sides: the stand-in's methods, and the admin API of a real Keycloak.
+
+// change calls f with the stand-in's user and returns true, or false where Keycloak is real.
+func (r realm) change(t *testing.T, id string, f func(*keycloaktest.User) error) bool {
+	t.Helper()
+	if r.k.standIn == nil {
+		return false
+	}
+	if err := f(r.k.standIn.Realm(r.name).UserByID(id)); err != nil {
+		t.Fatal(err)
+	}
+	return true
+}
+
+func (r realm) locked(t *testing.T, id string) (locked bool) {
+	t.Helper()
+	if r.change(t, id, func(u *keycloaktest.User) (err error) { locked, err = u.Locked(); return err }) {
+		return locked
+	}
+	status, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+id, nil)
+	return bytes.Contains(status, []byte(`"disabled":true`))
+}
+
+func (r realm) withdrawRole(t *testing.T, id, name string) {
+	t.Helper()
+	if r.change(t, id, func(u *keycloaktest.User) error { return u.Withdraw(keycloaktest.Role{Name: name}) }) {
+		return
+	}
+	role, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/roles/"+name, nil)
+	r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/role-mappings/realm", []json.RawMessage{role})
+}
+
+func (r realm) logoutUser(t *testing.T, id string) {
+	t.Helper()
+	if !r.change(t, id, (*keycloaktest.User).Logout) {
+		r.k.admin(t, http.MethodPost, "/"+r.name+"/users/"+id+"/logout", nil)
+	}
+}
+
+func (r realm) updateUser(t *testing.T, id string, patch object) {
+	t.Helper()
+	if !r.change(t, id, func(u *keycloaktest.User) error { return u.Update(text(t, patch)) }) {
+		r.k.admin(t, http.MethodPut, "/"+r.name+"/users/"+id, patch)
+	}
+}
+
+func (r realm) revokeConsent(t *testing.T, id, client string) {
+	t.Helper()
+	if !r.change(t, id, func(u *keycloaktest.User) error { return u.RevokeConsent(client) }) {
+		r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/consents/"+client, nil)
+	}
+}
+
+func (r realm) update(t *testing.T, patch object) {
+	t.Helper()
+	if r.k.standIn == nil {
+		r.k.admin(t, http.MethodPut, "/"+r.name, patch)
+	} else if err := r.k.standIn.Realm(r.name).Update(text(t, patch)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // apiClient is the client local-api in a realm file; settings override.
@@ -142,6 +220,13 @@ func (r realm) newUser(t *testing.T, settings object) (username, id string) {
 	}
 	for key, value := range settings {
 		user[key] = value
+	}
+	if r.k.standIn != nil {
+		added, err := r.k.standIn.Realm(r.name).AddUser(text(t, user))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(user["username"]), added.ID()
 	}
 	_, id = r.k.admin(t, http.MethodPost, "/"+r.name+"/users", user)
 	return fmt.Sprint(user["username"]), id

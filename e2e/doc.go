@@ -1,9 +1,9 @@
-// Package e2e drives the built server against a real Keycloak, from the outside: it imports nothing of
-// ours and speaks HTTP to both. Its tests have the build tag e2e:
+// Package e2e drives the built server beside a Keycloak, from the outside: it speaks HTTP to both. The
+// Keycloak is the stand-in of keycloak/keycloaktest, in this process; where TEST_KEYCLOAK_URL names a real
+// one, whose administrator must be admin with the password admin, it is that:
 //
-//	go test -tags e2e -count=1 ./e2e
+//	scripts/keycloak with go test -count=1 ./e2e
 //
-// They start a Keycloak on free ports with scripts/keycloak and end it again; where one can't be had they
-// fail. TEST_KEYCLOAK_URL names one that runs already, such as that of `make keycloak`, and is quicker
-// while writing tests: its administrator must be admin with the password admin.
+// starts one for as long as the command takes. The tests are the same for both. What an administrator does to
+// a realm has two sides, in admin_test.go, and so have starting, stopping and waiting, in main_test.go.
 package e2e

@@ -1,5 +1,3 @@
-//go:build e2e
-
 package e2e
 
 import (
@@ -58,10 +56,7 @@ func TestLoginRefusals(t *testing.T) {
 				r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api", "client_secret", "local-api-secret", "username", name, "password", "wrong")
 			}
 			if tt.failures > 0 { // a lock shows a moment after the failure
-				eventually(t, 5*time.Second, "the user is locked", func() bool {
-					status, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+id, nil)
-					return bytes.Contains(status, []byte(`"disabled":true`))
-				})
+				eventually(t, 5*time.Second, "the user is locked", func() bool { return r.locked(t, id) })
 			}
 			status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api", "client_secret", "local-api-secret", "username", name, "password", tt.password)
 			if status != http.StatusBadRequest || body != tt.body {
@@ -101,8 +96,7 @@ func TestOurFaults(t *testing.T) {
 	}})
 	user, _ := r.newUser(t, nil)
 	roleless, id := r.newUser(t, nil)
-	role, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/roles/default-roles-"+r.name, nil)
-	r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/role-mappings/realm", []json.RawMessage{role})
+	r.withdrawRole(t, id, "default-roles-"+r.name)
 	disabled := newRealm(t, shared, object{"enabled": false})
 	https := newRealm(t, shared, object{"sslRequired": "all"})
 
@@ -184,12 +178,12 @@ func TestRefreshRefusals(t *testing.T) {
 		}, briefServer, "Token is not active", "EXPIRED"},
 		{"session ended by an administrator", func(t *testing.T) string {
 			first, id := login(t, r, s)
-			r.k.admin(t, http.MethodPost, "/"+r.name+"/users/"+id+"/logout", nil)
+			r.logoutUser(t, id)
 			return first.RefreshToken
 		}, s, "Session not active", "SESSION_ENDED"},
 		{"user disabled", func(t *testing.T) string {
 			first, id := login(t, r, s)
-			r.k.admin(t, http.MethodPut, "/"+r.name+"/users/"+id, object{"enabled": false})
+			r.updateUser(t, id, object{"enabled": false})
 			return first.RefreshToken
 		}, s, "User disabled", "SESSION_ENDED"},
 		{"the newest, after a reuse", func(t *testing.T) string {
@@ -237,7 +231,7 @@ func TestRefreshRefusals(t *testing.T) {
 		if first.RefreshExpiresIn != 0 {
 			t.Errorf("an offline token expires in %d s; want null, since it has no end", first.RefreshExpiresIn)
 		}
-		r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/consents/local-api", nil)
+		r.revokeConsent(t, id, "local-api")
 		r.wantRefused(t, first.RefreshToken, "Offline user session not found")
 		_, response := offline.refresh(t, first.RefreshToken)
 		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
@@ -248,7 +242,7 @@ func TestRefreshRefusals(t *testing.T) {
 		revoked := newRealm(t, shared, nil)
 		s := revoked.serve(t, "REFRESH_GRACE=0")
 		first, _ := login(t, revoked, s)
-		revoked.k.admin(t, http.MethodPut, "/"+revoked.name, object{"notBefore": time.Now().Unix() + 2})
+		revoked.update(t, object{"notBefore": time.Now().Unix() + 2})
 		revoked.wantRefused(t, first.RefreshToken, "Stale token")
 		_, response := s.refresh(t, first.RefreshToken)
 		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
@@ -269,13 +263,14 @@ func TestRefusedTokens(t *testing.T) {
 	t.Parallel()
 	lightweight := apiClient(object{"clientId": "lightweight", "attributes": object{"client.use.lightweight.access.token.enabled": "true"}})
 	unmapped := apiClient(object{"clientId": "unmapped", "protocolMappers": []object{}})
-	r := newRealm(t, shared, object{"accessTokenLifespan": 1, "clients": []object{apiClient(nil), lightweight, unmapped}})
+	k := own(t)
+	r := newRealm(t, k, object{"accessTokenLifespan": 1, "clients": []object{apiClient(nil), lightweight, unmapped}})
 	s := r.serve(t)
 	user, _ := r.newUser(t, nil)
 	good := s.mustLogin(t, user, "secret")
 	began := time.Now()
-	other, _ := realm{shared, "local"}.newUser(t, nil)
-	foreign := serve(t, shared).mustLogin(t, other, "secret").AccessToken
+	other, _ := realm{k, "local"}.newUser(t, nil)
+	foreign := serve(t, k).mustLogin(t, other, "secret").AccessToken
 
 	lightUser, _ := r.newUser(t, nil)
 	lightServer := r.serve(t, "KEYCLOAK_CLIENT_ID=lightweight")
@@ -342,13 +337,13 @@ func TestRefusedTokens(t *testing.T) {
 	} else if name != user {
 		t.Errorf("me within the leeway is %q, want the user\n%s", name, response.body)
 	}
-	time.Sleep(time.Until(began.Add(33 * time.Second)))
-	_, response = s.me(t, good.AccessToken)
+	expired := k.aged(33*time.Second, func() tokens { return s.mustLogin(t, user, "secret") })
+	_, response = s.me(t, expired.AccessToken)
 	wantCode(t, "me with an expired token", response, "UNAUTHENTICATED/TOKEN_EXPIRED")
 	// An expired ID token is no reason to refresh.
-	_, response = s.me(t, good.IdToken)
+	_, response = s.me(t, expired.IdToken)
 	wantCode(t, "me with an expired ID token", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
 	// And public fields run beside it.
-	_, response = gotTokens(t, "refresh", s.query(t, good.AccessToken, refreshQuery, object{"r": good.RefreshToken}))
+	_, response = gotTokens(t, "refresh", s.query(t, expired.AccessToken, refreshQuery, object{"r": expired.RefreshToken}))
 	wantCode(t, "refresh beside an expired header", response, "")
 }

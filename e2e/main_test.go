@@ -1,9 +1,8 @@
-//go:build e2e
-
 package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -11,8 +10,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
+
+const sources = ".." // the repository
 
 var (
 	cloakql string    // the server, built
@@ -30,67 +35,169 @@ func runAll(m *testing.M) int {
 	defer os.RemoveAll(dir)
 
 	cloakql = filepath.Join(dir, "cloakql")
-	build := exec.Command("go", "build", "-o", cloakql, ".")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "e2e: the server doesn't build: %v\n%s", err, out)
+	if err := build(cloakql); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: the server doesn't build:", err)
 		return 1
 	}
-
 	if url := os.Getenv("TEST_KEYCLOAK_URL"); url != "" {
 		shared = &keycloak{url: strings.TrimRight(url, "/")}
-	} else {
-		shared = newKeycloak(dir)
-		if err := shared.start(); err != nil {
-			fmt.Fprintf(os.Stderr, "e2e: no Keycloak could be had; what scripts/keycloak says of it:\n%v\n", err)
-			return 1
-		}
-		defer shared.stop()
+		return m.Run()
 	}
+	shared = newKeycloak(dir)
+	if err := shared.start(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: no stand-in:", err)
+		return 1
+	}
+	defer shared.stop()
 	return m.Run()
 }
 
-// A keycloak is one real Keycloak of our own, started by scripts/keycloak.
-type keycloak struct {
-	url string
-	env []string // for scripts/keycloak; nil for one that isn't ours to start and stop
+// build builds the server as this repository is now. It looks at every source, so that go test takes no old
+// result for a new server: it knows only what a test opens.
+func build(to string, flags ...string) error {
+	err := filepath.WalkDir(sources, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() && entry.Name() == ".git" {
+			return fs.SkipDir
+		}
+		_, err = os.Stat(name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	command := exec.Command("go", append(append([]string{"build", "-o", to}, flags...), ".")...)
+	command.Dir = sources
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
 }
+
+// A keycloak is what the server under test stands beside: a stand-in, or where TEST_KEYCLOAK_URL is set, a real
+// one. Those of our own can be started, stopped and hung; a real one of our own is scripts/keycloak's.
+type keycloak struct {
+	url     string
+	port    string
+	env     []string             // for scripts/keycloak; nil for a stand-in, and for one that isn't ours
+	standIn *keycloaktest.Server // nil while it doesn't run, and for a real one
+	resume  func()
+}
+
+// real says whether the tests run against a real Keycloak.
+func real() bool { return os.Getenv("TEST_KEYCLOAK_URL") != "" }
 
 // newKeycloak picks free ports for a Keycloak, and starts nothing yet.
 func newKeycloak(dir string) *keycloak {
-	port, management := freePort(), freePort()
-	return &keycloak{
-		url: "http://localhost:" + port,
-		env: append(slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "KEYCLOAK_") }), "KEYCLOAK_PORT="+port, "KEYCLOAK_MANAGEMENT_PORT="+management,
-			"KEYCLOAK_RUN_DIR="+filepath.Join(dir, "keycloak-"+port)),
+	k := &keycloak{port: freePort()}
+	k.url = "http://localhost:" + k.port
+	if real() {
+		k.env = append(slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "KEYCLOAK_") }),
+			"KEYCLOAK_PORT="+k.port, "KEYCLOAK_MANAGEMENT_PORT="+freePort(), "KEYCLOAK_RUN_DIR="+filepath.Join(dir, "keycloak-"+k.port))
 	}
+	return k
 }
 
-func (k *keycloak) start() error { _, err := k.script("start"); return err }
-func (k *keycloak) stop() error  { _, err := k.script("stop"); return err }
+// own is a Keycloak whose clock one test may move: the shared one where it is real, and nobody's clock moves.
+func own(t *testing.T) *keycloak {
+	t.Helper()
+	if real() {
+		return shared
+	}
+	k := newKeycloak(t.TempDir())
+	if err := k.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.stop() })
+	return k
+}
 
-// pid is the process group of a Keycloak of ours.
-func (k *keycloak) pid() (int, error) {
+// start starts it, with new keys.
+func (k *keycloak) start() error {
+	if k.env != nil {
+		return k.script("start")
+	}
+	file, err := os.ReadFile(sources + "/deploy/keycloak/local-realm.json")
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:"+k.port)
+	if err != nil {
+		return err
+	}
+	k.standIn, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, Listener: listener, PublicURL: k.url})
+	if err != nil {
+		return err
+	}
+	local := k.standIn.Realm("local")
+	before := local.SigningKey("RS256") // stand-ins of one process share their first keys
+	if _, err := local.RotateKeys("RS256"); err != nil {
+		return err
+	}
+	return local.RemoveKey(before)
+}
+
+func (k *keycloak) stop() error {
+	if k.env != nil {
+		return k.script("stop")
+	}
+	k.standIn.Close()
+	return nil
+}
+
+// hang makes it take connections and answer nothing, until goOn.
+func (k *keycloak) hang() error {
+	if k.env == nil {
+		k.resume = k.standIn.Fail(keycloaktest.Fault{Hang: true})
+		return nil
+	}
+	return k.signal(syscall.SIGSTOP)
+}
+
+func (k *keycloak) goOn() error {
+	if k.env == nil {
+		k.resume()
+		return nil
+	}
+	return k.signal(syscall.SIGCONT)
+}
+
+// signal signals the process group of a real Keycloak of ours.
+func (k *keycloak) signal(s syscall.Signal) error {
 	for _, entry := range k.env {
 		if dir, ok := strings.CutPrefix(entry, "KEYCLOAK_RUN_DIR="); ok {
 			text, err := os.ReadFile(filepath.Join(dir, "keycloak.pid"))
 			if err != nil {
-				return 0, err
+				return err
 			}
-			return strconv.Atoi(strings.TrimSpace(string(text)))
+			pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+			if err != nil {
+				return err
+			}
+			return syscall.Kill(-pid, s)
 		}
 	}
-	return 0, fmt.Errorf("not a Keycloak of ours")
+	return fmt.Errorf("not a Keycloak of ours")
 }
 
-func (k *keycloak) script(command string) (string, error) {
-	cmd := exec.Command("../scripts/keycloak", command)
+func (k *keycloak) script(command string) error {
+	cmd := exec.Command(sources+"/scripts/keycloak", command)
 	cmd.Env = k.env
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("scripts/keycloak %s: %w\n%s", command, err, out)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("scripts/keycloak %s: %w\n%s", command, err, out)
 	}
-	return string(out), nil
+	return nil
+}
+
+// aged is what f returns, d later: with a stand-in, the clock is put back for f instead of waiting.
+func (k *keycloak) aged(d time.Duration, f func() tokens) tokens {
+	if k.standIn == nil {
+		made := f()
+		time.Sleep(d)
+		return made
+	}
+	k.standIn.Advance(-d)
+	defer k.standIn.Advance(d)
+	return f()
 }
 
 func freePort() string {

@@ -8,12 +8,12 @@ import (
 // firstKeys gives a new realm its keys: an RSA key to sign with, one to encrypt with, as real realms have, and
 // one for HMAC, which isn't published. place is which realm of its server it is.
 func (r *Realm) firstKeys(place int) {
-	signing := rsaKeys.nth(place).key("RS256")
+	signing := rsaKey(rsaKeys.nth(place), "RS256", r.name)
 	signing.priority = 100
-	encryption := encryptionKey().key("RSA-OAEP")
-	refresh := newKey("HS512")
+	encryption := rsaKey(encryptionKey(), "RSA-OAEP", r.name)
+	refresh := newKey("HS512", r.name)
 	refresh.priority = 100
-	r.keys.keys = []*key{signing, encryption, refresh}
+	r.keys = keyRing{r.name, []*key{signing, encryption, refresh}}
 }
 
 // A Key is one of a realm's keys, without what is secret of it.
@@ -41,7 +41,7 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 	if !slices.Contains(signatureAlgorithms, k.Algorithm) {
 		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's", k.Algorithm)
 	}
-	fresh := newKey(k.Algorithm)
+	fresh := newKey(k.Algorithm, r.name)
 	fresh.priority, fresh.passive = k.Priority, k.Passive
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -19,10 +19,40 @@ func grantTypes() map[string]func(*call, *client) (*issue, *refusal) {
 	}
 }
 
-var keycloaksGrants = []string{
-	"urn:ietf:params:oauth:grant-type:token-exchange", "urn:ietf:params:oauth:grant-type:uma-ticket", "urn:openid:params:grant-type:ciba",
-	"urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:pre-authorized_code",
+// otherGrants are those that Keycloak has besides: refused in its words, as it refuses them to a client that
+// they aren't switched on for, and by name where it would answer.
+var otherGrants = map[string]func(*call, *client) (*issue, *refusal){
+	"urn:ietf:params:oauth:grant-type:token-exchange": func(c *call, by *client) (*issue, *refusal) {
+		if by.attribute("standard.token.exchange.enabled") {
+			return nil, noGrant(c)
+		}
+		return nil, refuse(400, "invalid_request", "Standard token exchange is not enabled for the requested client")
+	},
+	"urn:openid:params:grant-type:ciba": func(c *call, by *client) (*issue, *refusal) {
+		if by.attribute("oidc.ciba.grant.enabled") {
+			return nil, noGrant(c)
+		}
+		return nil, invalidGrant("Client not allowed OIDC CIBA Grant")
+	},
+	"urn:ietf:params:oauth:grant-type:jwt-bearer": func(c *call, by *client) (*issue, *refusal) {
+		assertion, sent := c.param("assertion")
+		switch {
+		case !sent:
+			return nil, invalidGrant("Missing parameter:assertion")
+		case strings.Count(assertion, ".") != 2:
+			return nil, invalidGrant("The provided assertion is not a valid JWT")
+		}
+		return nil, noGrant(c)
+	},
+	"urn:ietf:params:oauth:grant-type:uma-ticket": func(c *call, _ *client) (*issue, *refusal) { return nil, noGrant(c) },
 }
+
+func noGrant(c *call) *refusal {
+	return refuse(501, notInStandIn, "this is keycloaktest, a stand-in for Keycloak in tests, and it has no grant "+c.value("grant_type"))
+}
+
+// notInStandIn is the error code of what Keycloak has and the stand-in hasn't.
+const notInStandIn = "not_in_keycloaktest"
 
 // token is the token endpoint (RFC 6749 3.2). The order of its checks is Keycloak's: realm, TLS, grant type,
 // client, repeated parameters, grant.
@@ -46,11 +76,9 @@ func (r *Realm) exchange(c *call) (*issue, *refusal) {
 	}
 	run := grantTypes()[kind]
 	if run == nil {
-		for _, other := range keycloaksGrants {
-			if kind == other {
-				return nil, refuse(501, "not_in_keycloaktest", "this is keycloaktest, a stand-in for Keycloak in tests, and it has no grant "+kind)
-			}
-		}
+		run = otherGrants[kind]
+	}
+	if run == nil {
 		return nil, refuse(400, "unsupported_grant_type", "Unsupported grant_type")
 	}
 	by, refused := c.authenticated()
@@ -97,7 +125,7 @@ func (c *client) supported() *refusal {
 	if len(c.unsupported) == 0 {
 		return nil
 	}
-	return refuse(501, "not_in_keycloaktest", "client "+c.ClientID+": "+strings.Join(c.unsupported, "; "))
+	return refuse(501, notInStandIn, "client "+c.ClientID+": "+strings.Join(c.unsupported, "; "))
 }
 
 // requestedScope resolves the scope parameter.

@@ -42,7 +42,8 @@ func (k *key) public() any {
 
 // A keyRing is what a realm signs and verifies with. Its realm's lock guards it.
 type keyRing struct {
-	keys []*key
+	realm string
+	keys  []*key
 }
 
 // signing is the active key of an algorithm that has the highest priority; a newer one wins a tie. Like
@@ -55,7 +56,7 @@ func (ring *keyRing) signing(algorithm string) *key {
 		}
 	}
 	if best == nil {
-		best = newKey(algorithm)
+		best = newKey(algorithm, ring.realm)
 		best.priority = -100
 		ring.keys = append(ring.keys, best)
 	}
@@ -98,8 +99,8 @@ func (ring *keyRing) set() jwkset.JWKSMarshal {
 	return out
 }
 
-// newKey makes a key for an algorithm that supported lists.
-func newKey(algorithm string) *key {
+// newKey makes a key for one of the signatureAlgorithms, for a realm of this name.
+func newKey(algorithm, realm string) *key {
 	var private any
 	switch {
 	case strings.HasPrefix(algorithm, "HS"):
@@ -116,8 +117,7 @@ func newKey(algorithm string) *key {
 		}
 		private = ed
 	default: // RS and PS
-		pair := rsaKeys.fresh()
-		return pair.key(algorithm)
+		return rsaKey(rsaKeys.fresh(), algorithm, realm)
 	}
 	return &key{kid: keyID(private.(crypto.Signer).Public()), algorithm: algorithm, use: "sig", private: private}
 }
@@ -138,19 +138,18 @@ func keyID(public any) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// An rsaPair is an RSA key with the self-signed certificate that Keycloak publishes beside it.
-type rsaPair struct {
-	private     *rsa.PrivateKey
-	certificate *x509.Certificate
-	kid         string
-}
-
-func (p rsaPair) key(algorithm string) *key {
+// rsaKey is a key of RSA, with the self-signed certificate that Keycloak publishes beside it.
+func rsaKey(private *rsa.PrivateKey, algorithm, realm string) *key {
 	use := "sig"
 	if strings.HasPrefix(algorithm, "RSA-") {
 		use = "enc"
 	}
-	return &key{kid: p.kid, algorithm: algorithm, use: use, private: p.private, certificate: p.certificate}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixMilli()), Subject: pkix.Name{CommonName: realm},
+		NotBefore: time.Now().Add(-100 * time.Second), NotAfter: time.Now().AddDate(10, 0, 0),
+	}
+	der := must(x509.CreateCertificate(rand.Reader, template, template, private.Public(), private))
+	return &key{kid: keyID(private.Public()), algorithm: algorithm, use: use, private: private, certificate: must(x509.ParseCertificate(der))}
 }
 
 // rsaKeys makes the RSA keys of this process. An RSA key costs a tenth of a second and more, and a test that doesn't
@@ -159,36 +158,26 @@ func (p rsaPair) key(algorithm string) *key {
 var rsaKeys rsaMaker
 
 type rsaMaker struct {
-	mu     sync.Mutex // guards the fields below
-	shared []func() rsaPair
+	mu     sync.Mutex // guards the field below
+	shared []func() *rsa.PrivateKey
 }
 
 // encryptionKey is the one that every realm of this process lists: nobody encrypts to it.
 var encryptionKey = sync.OnceValue(rsaKeys.fresh)
 
-// nth is the pair that is shared by the realms in place n of their servers.
-func (m *rsaMaker) nth(n int) rsaPair {
+// nth is the key that is shared by the realms in place n of their servers.
+func (m *rsaMaker) nth(n int) *rsa.PrivateKey {
 	m.mu.Lock()
 	for len(m.shared) <= n {
 		m.shared = append(m.shared, sync.OnceValue(m.fresh))
 	}
-	pair := m.shared[n]
+	made := m.shared[n]
 	m.mu.Unlock()
-	return pair()
+	return made()
 }
 
-// fresh is a pair that nobody else has.
-func (*rsaMaker) fresh() rsaPair {
-	private := must(rsa.GenerateKey(rand.Reader, 2048))
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixMilli()),
-		Subject:      pkix.Name{CommonName: "keycloaktest"},
-		NotBefore:    time.Now().Add(-time.Minute),
-		NotAfter:     time.Now().AddDate(10, 0, 0),
-	}
-	der := must(x509.CreateCertificate(rand.Reader, template, template, private.Public(), private))
-	return rsaPair{private, must(x509.ParseCertificate(der)), keyID(private.Public())}
-}
+// fresh is a key that nobody else has.
+func (*rsaMaker) fresh() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) }
 
 // must is for what only a broken random source or a bug of ours can make fail.
 func must[T any](value T, err error) T {

@@ -30,20 +30,20 @@ func (r *Realm) clientLogout(c *call, token string) ([]notice, answer) {
 	}
 	by, refused := c.authenticated()
 	if refused != nil {
-		return nil, refused.answer()
+		return nil, refused.plain()
 	}
 	if by.BearerOnly {
-		return nil, refuse(400, "invalid_client", "Bearer-only not allowed").answer()
+		return nil, refuse(400, "invalid_client", "Bearer-only not allowed").plain()
 	}
 	if refused := c.allowed(by); refused != nil {
-		return nil, refused.answer()
+		return nil, refused.plain()
 	}
 	held, refused := r.readRefresh(token, by)
 	if refused != nil {
-		return nil, refused.answer()
+		return nil, refused.plain()
 	}
 	if text(held, "azp") != by.ClientID {
-		return nil, invalidGrant("Invalid refresh token. Token client and authorized client don't match").answer()
+		return nil, invalidGrant("Invalid refresh token. Token client and authorized client don't match").plain()
 	}
 	done := secured(answer{status: 204}).with("Cache-Control", noCache)
 	s := r.sessionOf(text(held, "sid"), text(held, "typ") == "Offline")

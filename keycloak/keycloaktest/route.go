@@ -62,7 +62,7 @@ var keycloakHas = []string{
 // notHere answers for an endpoint that Keycloak has and the stand-in doesn't.
 func notHere(what string) answer {
 	return document(http.StatusNotImplemented, "", oauthError{
-		"not_in_keycloaktest", "this is keycloaktest, a stand-in for Keycloak in tests, and it has no " + what,
+		notInStandIn, "this is keycloaktest, a stand-in for Keycloak in tests, and it has no " + what,
 	})
 }
 
@@ -139,7 +139,7 @@ func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string
 		}
 		return failure(request, 405, "HTTP 405 Method Not Allowed")
 	}
-	if found.cors.public && !acceptsJSON(request) {
+	if found.cors.public && !strings.HasPrefix(rest, oidc) && !acceptsJSON(request) {
 		return notAcceptable(request, rest)
 	}
 	c, refused := newCall(w, request, r, r.server.Now())

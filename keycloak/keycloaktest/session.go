@@ -190,7 +190,7 @@ func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *r
 	if !given {
 		return granted, nil
 	}
-	words := strings.Fields(parameter)
+	words := strings.Split(parameter, " ") // one blank between names, or it is refused
 	for _, word := range words {
 		known := word == "openid" || slices.Contains(c.defaultScopes, word) || slices.Contains(c.optionalScopes, word)
 		if !known {

@@ -1,0 +1,131 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What `go run -tags dev .` is: one process, three lines, and the command of the third signs alice in. It stands beside
+// no Keycloak but its own, whatever these tests use.
+func TestOneCommand(t *testing.T) {
+	t.Parallel()
+	binary := filepath.Join(t.TempDir(), "cloakql-dev")
+	if err := build(binary, "-tags", "dev"); err != nil {
+		t.Fatal(err)
+	}
+	start := func(t *testing.T, environ ...string) (lines chan string, end func() error) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		t.Cleanup(cancel)
+		server := exec.CommandContext(ctx, binary)
+		server.Dir, server.Env = t.TempDir(), append([]string{"ADDR=127.0.0.1:0"}, environ...)
+		pipe, err := server.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines = make(chan string, 100)
+		go func() {
+			defer close(lines)
+			for scanner := bufio.NewScanner(pipe); scanner.Scan(); {
+				lines <- scanner.Text()
+			}
+		}()
+		return lines, func() error {
+			server.Process.Signal(syscall.SIGTERM)
+			for range lines {
+			}
+			return server.Wait()
+		}
+	}
+	ours := func(lines chan string, n int) (found []string) {
+		for line := range lines {
+			if !strings.HasPrefix(line, "time=") {
+				if found = append(found, line); len(found) == n {
+					return found
+				}
+			}
+		}
+		return found
+	}
+
+	t.Run("no settings", func(t *testing.T) {
+		began := time.Now()
+		lines, end := start(t)
+		found := ours(lines, 3)
+		t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
+		if len(found) != 3 || !strings.HasPrefix(found[0], "GraphQL ") || !strings.Contains(found[1], "alice-password") || !strings.HasPrefix(found[2], "Try ") {
+			t.Fatalf("it prints %q; want the address, a user, and a command to try", found)
+		}
+		answer, err := exec.Command("bash", "-c", strings.TrimSpace(strings.TrimPrefix(found[2], "Try"))).Output()
+		if err != nil || !regexp.MustCompile(`^\{"data":\{"login":\{"accessToken":"[^"]+","refreshToken":"[^"]+","expiresIn":300\}\}\}\n?$`).Match(answer) {
+			t.Errorf("the printed command answers %s (%v), want tokens", answer, err)
+		}
+		if err := end(); err != nil {
+			t.Errorf("it ends with %v, want exit status 0", err)
+		}
+	})
+	t.Run("a Keycloak is set", func(t *testing.T) {
+		lines, end := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api",
+			"KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret")
+		if found := ours(lines, 1); len(found) != 1 || !strings.Contains(found[0], "uses the Keycloak at "+shared.url) {
+			t.Errorf("it says %q; want that it uses the Keycloak that is set", found)
+		}
+		if err := end(); err != nil {
+			t.Errorf("it ends with %v, want exit status 0", err)
+		}
+	})
+	for _, tt := range []struct{ name, setting, want string }{
+		{"production", "RUNTIME_ENV=prod", `RUNTIME_ENV is "prod": the stand-in for Keycloak is for a developer's machine alone`},
+		{"empty RUNTIME_ENV", "RUNTIME_ENV=", `the stand-in for Keycloak is for a developer's machine alone`},
+		{"half of a Keycloak", "KEYCLOAK_CLIENT_ID=shop", "KEYCLOAK_CLIENT_ID is set, and KEYCLOAK_SERVER_URL isn't"},
+		{"a faulty setting", "REFRESH_GRACE=soon", "REFRESH_GRACE: expected a duration"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lines, end := start(t, tt.setting)
+			var all []string
+			for line := range lines {
+				all = append(all, line)
+			}
+			if end() == nil || !strings.Contains(strings.Join(all, "\n"), tt.want) {
+				t.Errorf("it says %q; want that it refuses to start: %s", all, tt.want)
+			}
+		})
+	}
+}
+
+// The binary without the tag has nothing of the stand-in, and without settings it says what would help.
+func TestNoStandInWithoutTheTag(t *testing.T) {
+	dependencies := func(flags ...string) string {
+		command := exec.Command("go", append(append([]string{"list", "-deps"}, flags...), ".")...)
+		command.Dir = sources
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	for _, trace := range []string{"/keycloaktest", "pquerna/otp", "html/template"} {
+		if strings.Contains(dependencies(), trace) {
+			t.Errorf("the server depends on %s without the tag dev", trace)
+		}
+		if !strings.Contains(dependencies("-tags", "dev"), trace) {
+			t.Errorf("the server with the tag dev doesn't depend on %s: this test looks for the wrong name", trace)
+		}
+	}
+	server := exec.Command(cloakql)
+	server.Dir, server.Env = t.TempDir(), []string{}
+	out, err := server.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "KEYCLOAK_SERVER_URL: is missing") || !strings.Contains(string(out), "go run -tags dev .") {
+		t.Errorf("without settings it says %s (%v); want what is missing and what helps", out, err)
+	}
+}
