@@ -80,15 +80,17 @@ func (c *call) authenticated() (*client, *refusal) {
 			return nil, refuse(401, "invalid_client", badClient)
 		}
 		if basic && err == nil && pair {
+			// Both parts are form-encoded (RFC 6749 2.3.1).
 			name, nameErr := url.QueryUnescape(name)
 			password, passwordErr := url.QueryUnescape(password)
-			if nameErr == nil && passwordErr == nil {
-				if !inForm {
-					id, inForm = name, true
-				}
-				if !withSecret && id == name {
-					secret, withSecret = password, true
-				}
+			if nameErr != nil || passwordErr != nil {
+				return nil, refuse(400, "unauthorized_client", "Unexpected error when authenticating client")
+			}
+			if !inForm {
+				id, inForm = name, true
+			}
+			if !withSecret && id == name {
+				secret, withSecret = password, true
 			}
 		}
 	}
@@ -128,12 +130,19 @@ func (r *Realm) webOrigins(c *client) []string {
 			continue
 		}
 		for _, uri := range r.redirectURIs(c, c.RedirectURIs) {
-			if parsed, err := url.Parse(uri); err == nil && parsed.Scheme != "" && parsed.Host != "" {
-				add(parsed.Scheme + "://" + parsed.Host)
-			}
+			add(originOf(uri))
 		}
 	}
 	return out
+}
+
+// originOf is the origin of a web address, or nothing.
+func originOf(uri string) string {
+	parsed, err := url.Parse(uri)
+	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+		return ""
+	}
+	return parsed.Scheme + "://" + parsed.Host
 }
 
 func (r *Realm) allowsOrigin(c *client, origin string) bool {

@@ -31,10 +31,12 @@ func (r *Realm) Update(patch []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	changed := r.settings
+	changed.Attributes = maps.Clone(r.settings.Attributes)
 	if err := json.Unmarshal(patch, &changed); err != nil {
 		return fmt.Errorf("keycloaktest: %w", err)
 	}
 	r.settings = changed
+	r.readFrontend()
 	return nil
 }
 

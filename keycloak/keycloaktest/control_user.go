@@ -53,6 +53,11 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	if !slices.Contains(representation.RealmRoles, r.defaultRole()) {
 		representation.RealmRoles = append(representation.RealmRoles, r.defaultRole())
 	}
+	for _, credential := range representation.Credentials {
+		if credential.Temporary { // an import takes no notice of it, the admin API does
+			representation.RequiredActions = append(representation.RequiredActions, "UPDATE_PASSWORD")
+		}
+	}
 	u, err := r.addUser(representation)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: user: %w", err)

@@ -86,13 +86,17 @@ func (o *otpCredential) code(step int64) string {
 
 // accepts takes the codes of the look-ahead window around now, each once.
 func (o *otpCredential) accepts(code string, now time.Time, settings realmRepresentation) bool {
-	window := int64(or(settings.OTPPolicyLookAheadWindow, 1))
+	window, reusable := int64(1), false
+	if settings.OTPPolicyType != "" { // without a type, an import takes nothing of the policy
+		window = int64(or(settings.OTPPolicyLookAheadWindow, 1))
+		reusable = settings.OTPPolicyCodeReusable || settings.Attributes["realmReusableOtpCode"] == "true"
+	}
 	current := now.Unix() / o.period
 	for step := current - window; step <= current+window; step++ {
 		if o.code(step) != code {
 			continue
 		}
-		if settings.OTPPolicyCodeReusable || settings.Attributes["realmReusableOtpCode"] == "true" {
+		if reusable {
 			return true
 		}
 		if slices.Contains(o.used, step) {
@@ -118,7 +122,7 @@ type failures struct {
 // the lock holds at once: Keycloak counts in another thread, and a right password in that moment gets in.
 func (r *Realm) failed(u *user, now time.Time) {
 	set := r.settings
-	if !set.BruteForceProtected {
+	if !set.BruteForceProtected || !u.Enabled {
 		return
 	}
 	f := &u.failures

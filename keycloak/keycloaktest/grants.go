@@ -194,7 +194,7 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal 
 
 // ready refuses a user who has something to do in the browser first.
 func (r *Realm) ready(u *user) *refusal {
-	if len(r.pendingActions(u)) > 0 {
+	if len(u.RequiredActions) > 0 || len(r.pendingActions(u)) > 0 {
 		return refuse(400, "invalid_grant", "Account is not fully set up")
 	}
 	return nil
@@ -234,6 +234,9 @@ func (c *call) clientCredentialsGrant(by *client) (*issue, *refusal) {
 	}
 	if !by.ServiceAccountsEnabled || by.serviceAccount == nil {
 		return nil, refuse(401, "unauthorized_client", "Client not enabled to retrieve service account")
+	}
+	if !by.serviceAccount.Enabled {
+		return nil, refuse(401, "invalid_request", "User '"+by.serviceAccount.Username+"' disabled")
 	}
 	scope, refused := c.requestedScope(by)
 	if refused != nil {

@@ -3,6 +3,7 @@ package keycloaktest
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -15,9 +16,11 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 	issuedAt := unix(held, "iat")
 	c := r.clients[text(held, "azp")]
 	switch {
-	case text(held, "iss") != r.Issuer(), now.Unix() >= unix(held, "exp"), issuedAt < r.settings.NotBefore, c == nil || !c.enabled,
+	case text(held, "iss") != r.Issuer(), unix(held, "exp") != 0 && now.Unix() >= unix(held, "exp"), issuedAt < r.settings.NotBefore, c == nil,
 		now.Before(r.revoked[text(held, "jti")]):
 		return nil, failed
+	case !c.enabled:
+		return nil, "Client disabled"
 	case issuedAt < c.NotBefore:
 		return nil, failed
 	}
@@ -28,6 +31,11 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 			return nil, "user_session_not_found"
 		}
 		g.user = c.serviceAccount
+		for _, name := range c.defaultScopes { // the token names only those that are shown
+			if !g.has(name) {
+				g.scope = append(g.scope, name)
+			}
+		}
 		for _, note := range []string{"client_id", "clientHost", "clientAddress"} {
 			g.notes[note] = text(held, note)
 		}
@@ -52,7 +60,7 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 		return nil, "User disabled"
 	}
 	if issuedAt < g.user.NotBefore {
-		return nil, failed
+		return nil, "User not valid"
 	}
 	return g, ""
 }
@@ -67,8 +75,12 @@ func (r *Realm) userinfo(c *call) answer {
 		if code != "" {
 			header += fmt.Sprintf(`, error=%q, error_description=%q`, code, description)
 		}
-		return secured(answer{status: status}).with("WWW-Authenticate", header).with("Cache-Control", noStore).
-			with("Pragma", noCache).with("Content-Type", "text/plain;charset=utf-8").without("X-Frame-Options")
+		out := secured(answer{status: status}).with("WWW-Authenticate", header).with("Cache-Control", noStore).
+			with("Pragma", noCache).with("Content-Type", "text/plain;charset=utf-8")
+		if c.Method == http.MethodGet {
+			out = out.without("X-Frame-Options")
+		}
+		return out
 	}
 	scheme, token, _ := strings.Cut(c.Header.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
@@ -123,68 +135,76 @@ func (r *Realm) introspect(c *call) answer {
 		if refused.code == "unauthorized_client" {
 			refused = refuse(401, "invalid_client", "Client authentication failed.")
 		}
-		return refused.answer()
+		return refused.plain()
 	}
 	if by.PublicClient {
-		return refuse(403, "invalid_request", "Client not allowed.").answer()
+		return refuse(403, "invalid_request", "Client not allowed.").plain()
 	}
 	if refused := by.supported(); refused != nil {
-		return refused.answer()
+		return refused.plain()
 	}
-	token := c.value("token")
-	if token == "" {
-		return refuse(400, "invalid_request", "Token not provided.").answer()
+	if c.duplicated() {
+		return refuse(400, "invalid_request", "duplicated parameter").plain()
+	}
+	token, sent := c.param("token")
+	if !sent {
+		return refuse(400, "invalid_request", "Token not provided.").plain()
 	}
 	switch c.value("token_type_hint") {
 	case "", "access_token":
-		return document(200, noCache, r.introspected(by, token, c.now))
+		return document(200, noCache, r.introspected(by, token, false, c.now))
 	case "refresh_token":
-		return document(200, noCache, r.introspectedRefresh(by, token, c.now))
+		return document(200, noCache, r.introspected(by, token, true, c.now))
 	}
-	return refuse(400, "invalid_request", "Unsupported token type.").answer()
+	return refuse(400, "invalid_request", "Unsupported token type.").plain()
 }
 
-func (r *Realm) introspected(by *client, token string, now time.Time) claims {
+// introspected is what introspection says of a token: its claims anew, as an access token of this moment would have them,
+// of a lightweight token and an ID token too.
+func (r *Realm) introspected(by *client, token string, refresh bool, now time.Time) claims {
 	inactive := claims{"active": false}
 	held, err := r.verified(token)
 	typ := text(held, "typ")
-	if err != nil || typ == "Refresh" || typ == "Offline" || typ == "Logout" {
+	if err != nil || typ == "Logout" || refresh != (typ == "Refresh" || typ == "Offline") {
 		return inactive
 	}
 	g, _ := r.grantOf(held, now)
 	if g == nil || g.client.supported() != nil {
 		return inactive
 	}
-	out := maps.Clone(held)
-	if typ != "ID" {
-		out = claims{}
-		for _, name := range []string{"exp", "iat", "jti", "iss", "typ", "azp", "sid", "scope"} {
-			if value, has := held[name]; has {
-				out[name] = value
-			}
-		}
-		g.mapInto(out, forIntrospection)
+	if refresh && (g.client != by || g.spent(held)) {
+		return inactive
 	}
-	if !hasAudience(out["aud"], by.ClientID) {
+	out := claims{}
+	for _, name := range []string{"exp", "iat", "jti", "iss", "typ", "azp", "sid", "scope", "nonce"} {
+		if value, has := held[name]; has {
+			out[name] = value
+		}
+	}
+	g.mapInto(out, forIntrospection)
+	if refresh {
+		(&mapping{into: out}).addAudience(r.Issuer())
+	}
+	if !hasAudience(out["aud"], by.ClientID) && !refresh {
 		return inactive
 	}
 	out["client_id"], out["username"], out["token_type"], out["active"] = g.client.ClientID, g.user.Username, typ, true
 	return out
 }
 
-func (r *Realm) introspectedRefresh(by *client, token string, now time.Time) claims {
-	inactive := claims{"active": false}
-	held, refused := r.readRefresh(token, by)
-	if refused != nil || now.Unix() >= unix(held, "exp") && unix(held, "exp") != 0 {
-		return inactive
+// spent says whether a single-use refresh token would be refused for having been used.
+func (g *grant) spent(held claims) bool {
+	if !g.realm.settings.RevokeRefreshToken || g.part == nil {
+		return false
 	}
-	s := r.sessionOf(text(held, "sid"), text(held, "typ") == "Offline")
-	if s == nil || !r.alive(s, now) || s.clients[text(held, "azp")] == nil || text(held, "azp") != by.ClientID {
-		return inactive
+	known := g.part.reuses[text(held, "reuse_id")]
+	if known == nil {
+		return false
 	}
-	out := maps.Clone(held)
-	out["client_id"], out["username"], out["token_type"], out["active"] = by.ClientID, s.user.Username, text(held, "typ"), true
-	return out
+	if known.id == text(held, "jti") {
+		return known.uses > g.realm.settings.RefreshTokenMaxReuse
+	}
+	return unix(held, "iat") < known.at
 }
 
 func hasAudience(aud any, wanted string) bool {
@@ -209,20 +229,20 @@ func (r *Realm) revoke(c *call) answer {
 	}
 	by, refused := c.authenticated()
 	if refused != nil {
-		return refused.answer()
+		return refused.plain()
 	}
 	if by.BearerOnly {
-		return refuse(400, "invalid_client", "Bearer-only not allowed").answer()
+		return refuse(400, "invalid_client", "Bearer-only not allowed").plain()
 	}
 	if c.duplicated() {
-		return refuse(400, "invalid_request", "duplicated parameter").answer()
+		return refuse(400, "invalid_request", "duplicated parameter").plain()
 	}
 	if refused := c.allowed(by); refused != nil {
-		return refused.answer()
+		return refused.plain()
 	}
 	token, sent := c.param("token")
 	if !sent {
-		return refuse(400, "invalid_request", "Token not provided").answer()
+		return refuse(400, "invalid_request", "Token not provided").plain()
 	}
 	invalid := document(200, "", oauthError{"invalid_token", "Invalid token"})
 	held, err := r.verified(token)
@@ -231,10 +251,10 @@ func (r *Realm) revoke(c *call) answer {
 	}
 	typ := text(held, "typ")
 	if typ != "Refresh" && typ != "Offline" && !strings.EqualFold(typ, "Bearer") {
-		return refuse(400, "unsupported_token_type", "Unsupported token type").answer()
+		return refuse(400, "unsupported_token_type", "Unsupported token type").plain()
 	}
 	if text(held, "azp") != by.ClientID {
-		return refuse(400, "invalid_request", "Unmatching clients").answer()
+		return refuse(400, "invalid_request", "Unmatching clients").plain()
 	}
 	if expiry := unix(held, "exp"); expiry != 0 && c.now.Unix() >= expiry {
 		return invalid

@@ -55,25 +55,32 @@ type mapping struct {
 // which they run: those that change roles come before those that show them. A grant reads no other table, so
 // a mapper that isn't here can't be answered wrongly.
 var mapperTypes = []struct {
-	id  string
-	run func(x *mapping, config map[string]string)
+	id         string
+	run        func(x *mapping, config map[string]string)
+	tokensOnly bool // says nothing at the userinfo endpoint, whatever its switches
 }{
-	{"oidc-hardcoded-role-mapper", hardcodedRole},
-	{"oidc-audience-resolve-mapper", resolveAudience},
-	{"oidc-audience-mapper", hardcodedAudience},
-	{"oidc-sub-mapper", func(x *mapping, _ map[string]string) { x.into["sub"] = x.user.ID }},
-	{"oidc-usermodel-realm-role-mapper", realmRoles},
-	{"oidc-usermodel-client-role-mapper", clientRoles},
-	{"oidc-group-membership-mapper", groupMembership},
-	{"oidc-usermodel-attribute-mapper", userAttribute},
-	{"oidc-usermodel-property-mapper", userProperty},
-	{"oidc-full-name-mapper", fullName},
-	{"oidc-address-mapper", address},
-	{"oidc-hardcoded-claim-mapper", hardcodedClaim},
-	{"oidc-usersessionmodel-note-mapper", sessionNote},
-	{"oidc-acr-mapper", acr},
-	{"oidc-allowed-origins-mapper", allowedOrigins},
-	{"oidc-organization-membership-mapper", func(*mapping, map[string]string) {}}, // realms here have no organizations: organizationsEnabled is refused
+	{"oidc-hardcoded-role-mapper", hardcodedRole, false},
+	{"oidc-role-name-mapper", renameRole, false},
+	{"oidc-audience-resolve-mapper", resolveAudience, true},
+	{"oidc-audience-mapper", hardcodedAudience, true},
+	{"oidc-sub-mapper", func(x *mapping, _ map[string]string) { x.into["sub"] = x.user.ID }, true},
+	{"oidc-usermodel-realm-role-mapper", realmRoles, false},
+	{"oidc-usermodel-client-role-mapper", clientRoles, false},
+	{"oidc-group-membership-mapper", groupMembership, false},
+	{"oidc-usermodel-attribute-mapper", userAttribute, false},
+	{"oidc-usermodel-property-mapper", userProperty, false},
+	{"oidc-full-name-mapper", fullName, false},
+	{"oidc-address-mapper", address, false},
+	{"oidc-hardcoded-claim-mapper", hardcodedClaim, false},
+	{"oidc-usersessionmodel-note-mapper", sessionNote, false},
+	{"oidc-acr-mapper", acr, true},
+	{"oidc-allowed-origins-mapper", allowedOrigins, true},
+	{"oidc-organization-membership-mapper", func(*mapping, map[string]string) {}, false}, // realms here have no organizations: organizationsEnabled is refused
+}
+
+// changesRoles says whether a mapper changes the roles that the others show: it has no switches.
+func changesRoles(id string) bool {
+	return id == "oidc-hardcoded-role-mapper" || id == "oidc-role-name-mapper"
 }
 
 func knownMapper(id string) bool {
@@ -90,13 +97,15 @@ func (g *grant) mapInto(into claims, target target) {
 	x := &mapping{grant: g, into: into, target: target, roles: g.shownRoles()}
 	mappers := g.mappers()
 	for _, t := range mapperTypes {
+		if t.tokensOnly && target == forUserinfo {
+			continue
+		}
 		for _, m := range mappers {
 			if m.ProtocolMapper != t.id {
 				continue
 			}
-			// Roles are changed for every token; what is shown in which one is the other mappers' matter. Keycloak
-			// resolves the audience whatever the switches say where a mapper has none (account-console's).
-			if t.id == "oidc-hardcoded-role-mapper" || target.takes(m.Config) || len(m.Config) == 0 && target == forAccess {
+			// Keycloak resolves the audience whatever the switches say where a mapper has none (account-console's).
+			if changesRoles(t.id) || target.takes(m.Config) || len(m.Config) == 0 && target == forAccess {
 				t.run(x, m.Config)
 			}
 		}
@@ -123,15 +132,33 @@ func (g *grant) shownRoles() []*role {
 	return slices.DeleteFunc(has, func(r *role) bool { return !slices.Contains(allowed, r) })
 }
 
-func hardcodedRole(x *mapping, config map[string]string) {
-	client, name, ofClient := strings.Cut(config["role"], ".")
-	added := x.realm.roles[config["role"]]
-	if ofClient && x.realm.clients[client] != nil {
-		added = x.realm.clients[client].roles[name]
+// roleNamed is a role as mappers name it: its name, or client.name.
+func (r *Realm) roleNamed(text string) *role {
+	client, name, _ := strings.Cut(text, ".")
+	if c := r.clients[client]; c != nil && c.roles[name] != nil {
+		return c.roles[name]
 	}
-	if added != nil && !slices.Contains(x.roles, added) {
+	return r.roles[text]
+}
+
+func hardcodedRole(x *mapping, config map[string]string) {
+	if added := x.realm.roleNamed(config["role"]); added != nil && !slices.Contains(x.roles, added) {
 		x.roles = append(x.roles, added)
 	}
+}
+
+// renameRole shows a role under another name, or as another's: client.name.
+func renameRole(x *mapping, config map[string]string) {
+	at := slices.Index(x.roles, x.realm.roleNamed(config["role"]))
+	if at < 0 {
+		return
+	}
+	renamed := &role{name: config["new.role.name"]}
+	if client, name, ofClient := strings.Cut(renamed.name, "."); ofClient {
+		renamed = &role{name: name, client: client}
+	}
+	x.roles = slices.Clone(x.roles)
+	x.roles[at] = renamed
 }
 
 // addAudience keeps Keycloak's form of aud: a text for one, a list for several.
@@ -161,9 +188,7 @@ func resolveAudience(x *mapping, _ map[string]string) {
 
 func hardcodedAudience(x *mapping, config map[string]string) {
 	if audience := config["included.client.audience"]; audience != "" {
-		if x.realm.clients[audience] != nil {
-			x.addAudience(audience)
-		}
+		x.addAudience(audience)
 	} else if audience := config["included.custom.audience"]; audience != "" {
 		x.addAudience(audience)
 	}
@@ -213,7 +238,7 @@ func groupMembership(x *mapping, config map[string]string) {
 	var paths []any
 	for _, g := range x.user.groups {
 		path := g.path
-		if config["full.path"] == "false" {
+		if config["full.path"] != "true" {
 			path = path[strings.LastIndex(path, "/")+1:]
 		}
 		paths = append(paths, path)
@@ -223,7 +248,7 @@ func groupMembership(x *mapping, config map[string]string) {
 
 func userAttribute(x *mapping, config map[string]string) {
 	var values []any
-	for _, value := range x.user.attribute(config["user.attribute"]) {
+	for _, value := range x.user.attribute(config["user.attribute"], config["aggregate.attrs"] == "true") {
 		values = append(values, value)
 	}
 	x.put(config, values)
@@ -243,8 +268,14 @@ func userProperty(x *mapping, config map[string]string) {
 }
 
 func fullName(x *mapping, _ map[string]string) {
-	if name := strings.TrimSpace(x.user.FirstName + " " + x.user.LastName); name != "" {
-		x.into["name"] = name
+	var names []string
+	for _, name := range []string{x.user.FirstName, x.user.LastName} {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		x.into["name"] = strings.Join(names, " ")
 	}
 }
 
@@ -257,7 +288,7 @@ func address(x *mapping, config map[string]string) {
 		if name == "" {
 			name = fallback
 		}
-		if values := x.user.attribute(name); len(values) > 0 {
+		if values := x.user.attribute(name, false); len(values) > 0 {
 			if claim == "street" {
 				claim = "street_address"
 			}
@@ -347,7 +378,7 @@ func (x *mapping) put(config map[string]string, values []any) {
 		}
 	}
 	path := splitClaim(config["claim.name"])
-	if len(typed) == 0 || len(path) == 0 {
+	if len(typed) == 0 || len(path) == 0 || len(path) == 1 && !mayWrite(path[0], typed[0]) {
 		return
 	}
 	if path[0] == "aud" && len(path) == 1 {
@@ -382,6 +413,22 @@ func (x *mapping) put(config map[string]string, values []any) {
 	into[last] = present
 }
 
+// mayWrite says whether a mapper may write a claim: some are the server's alone, some of one type (observed,
+// Keycloak 26.7.4).
+func mayWrite(claim string, value any) bool {
+	switch claim {
+	case "iss", "exp", "iat", "jti", "typ", "nonce", "session_state", "acr", "scope":
+		return false
+	case "auth_time":
+		_, ok := value.(int64)
+		return ok
+	case "email_verified":
+		_, ok := value.(bool)
+		return ok
+	}
+	return true
+}
+
 // splitClaim splits a.b.c, where a dot of a name is written as \.
 func splitClaim(name string) []string {
 	if name == "" {
@@ -398,6 +445,9 @@ func convert(value any, label string) (any, bool) {
 	text, ok := value.(string)
 	if !ok {
 		return value, true
+	}
+	if text == "" {
+		return nil, false
 	}
 	switch label {
 	case "long", "int":

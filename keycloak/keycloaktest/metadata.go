@@ -5,12 +5,26 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 
 	"crypto/x509"
 )
 
 // Issuer is the realm's issuer: the iss of its tokens.
-func (r *Realm) Issuer() string { return r.server.public() + "/realms/" + r.escapedName() }
+func (r *Realm) Issuer() string {
+	base := r.server.public()
+	if address := r.frontend.Load(); address != nil && *address != "" {
+		base = strings.TrimSuffix(*address, "/")
+	}
+	return base + "/realms/" + r.escapedName()
+}
+
+// readFrontend takes over the realm's own public address, an attribute. The caller holds the lock, or nobody else has
+// the realm yet.
+func (r *Realm) readFrontend() {
+	address := r.settings.Attributes["frontendUrl"]
+	r.frontend.Store(&address)
+}
 
 // info is GET /realms/{realm}.
 func (r *Realm) info(*call) answer {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +19,8 @@ type Realm struct {
 	server  *Server
 	name    string
 	ignored []string
+
+	frontend atomic.Pointer[string] // the realm's own public address; Issuer needs no lock for it
 
 	mu       sync.Mutex // guards everything below, what it points to included
 	settings realmRepresentation
@@ -83,6 +86,7 @@ func newRealm(server *Server, file realmRepresentation, options importOptions) (
 		sessions: map[string]*session{}, offline: map[string]*session{}, codes: map[string]*authorization{},
 		devices: map[string]*device{}, logins: map[string]*login{}, revoked: map[string]time.Time{},
 	}
+	r.readFrontend()
 	for _, build := range []func(importOptions) error{r.buildScopes, r.buildClients, r.buildRoles, r.buildGroups, r.buildScopeMappings, r.buildUsers} {
 		if err := build(options); err != nil {
 			return nil, err
@@ -148,8 +152,22 @@ func (r *Realm) buildClients(options importOptions) error {
 		if c.Secret == "" && !c.PublicClient && !c.BearerOnly {
 			c.Secret = rand.Text() + rand.Text()
 		}
+		if c.WebOrigins == nil { // an import makes them of the redirect URIs
+			for _, uri := range c.RedirectURIs {
+				if origin := originOf(uri); origin != "" && !slices.Contains(c.WebOrigins, origin) {
+					c.WebOrigins = append(c.WebOrigins, origin)
+				}
+			}
+		}
 		c.defaultScopes, c.optionalScopes = r.known(c.DefaultClientScopes), r.known(c.OptionalClientScopes)
 		if c.DefaultClientScopes == nil && c.OptionalClientScopes == nil {
+			if c.WebOrigins == nil { // an import makes them of the redirect URIs
+				for _, uri := range c.RedirectURIs {
+					if origin := originOf(uri); origin != "" && !slices.Contains(c.WebOrigins, origin) {
+						c.WebOrigins = append(c.WebOrigins, origin)
+					}
+				}
+			}
 			c.defaultScopes, c.optionalScopes = r.known(r.settings.DefaultDefaultClientScopes), r.known(r.settings.DefaultOptionalClientScopes)
 		}
 		c.unsupported = unsupportedIn(document, r.scopes)

@@ -17,7 +17,8 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	if !sent {
 		return nil, refuse(400, "invalid_request", "No refresh token")
 	}
-	if parameter, given := c.param("scope"); given {
+	parameter, narrowed := c.param("scope")
+	if narrowed {
 		if _, refused := r.scopesFor(by, parameter, true); refused != nil {
 			return nil, refused
 		}
@@ -63,12 +64,18 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 			return nil, refused
 		}
 	}
-	s.used, part.used = c.now, c.now
-	// A name that wasn't granted at first is ignored, and one that isn't named now stays.
-	scope := slices.DeleteFunc(strings.Fields(text(held, "scope")), func(name string) bool {
+	// A name that wasn't granted at first is ignored; an optional one that isn't named now is left out, this time.
+	g := &grant{realm: r, client: by, user: s.user, session: s, part: part, kind: "rt", now: c.now, reuseID: line}
+	g.granted = slices.DeleteFunc(strings.Fields(text(held, "scope")), func(name string) bool {
 		return name != "openid" && r.scopes[name] == nil
 	})
-	g := &grant{realm: r, client: by, user: s.user, session: s, part: part, scope: scope, kind: "rt", now: c.now, reuseID: line}
+	if offline && !g.mayGoOffline() {
+		return nil, invalidGrant("Offline session invalid because offline access not granted anymore")
+	}
+	g.scope = slices.DeleteFunc(slices.Clone(g.granted), func(name string) bool {
+		return narrowed && !slices.Contains(by.defaultScopes, name) && !slices.Contains(strings.Fields(parameter), name)
+	})
+	s.used, part.used = c.now, c.now
 	return g.issue(!by.isFalse("use.refresh.tokens")), nil
 }
 

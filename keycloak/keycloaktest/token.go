@@ -32,7 +32,16 @@ type grant struct {
 	kind    string // of the grant, two letters of the access token's id: ro, ac, rt, cc, dg
 	notes   map[string]string
 	now     time.Time
-	reuseID string // of the line of refresh tokens that goes on
+	reuseID string   // of the line of refresh tokens that goes on
+	granted []string // what the refresh token keeps, where a refresh asked for less than scope; else nil
+}
+
+// kept is the scope that refresh tokens carry on.
+func (g *grant) kept() []string {
+	if g.granted != nil {
+		return g.granted
+	}
+	return g.scope
 }
 
 func (g *grant) has(scope string) bool { return slices.Contains(g.scope, scope) }
@@ -109,6 +118,9 @@ func (g *grant) access() claims {
 	out["scope"] = g.scopeText()
 	if g.lightweight() {
 		g.mapInto(out, forLightweight)
+		if g.session == nil { // who a service account is can't be looked up by a session
+			out["sub"] = g.user.ID
+		}
 	} else {
 		g.mapInto(out, forAccess)
 	}
@@ -133,11 +145,13 @@ func (g *grant) refresh(access claims) claims {
 	}
 	out := g.base(typ, uuid.NewString(), g.realm.refreshExpiry(g.client, g.session, g.part, g.now))
 	out["aud"] = g.realm.Issuer()
-	out["sub"] = g.user.ID
-	out["scope"] = strings.Join(g.scope, " ")
+	out["scope"] = strings.Join(g.kept(), " ")
 	out["prov"] = "default"
 	if audience, has := access["aud"]; has {
 		out["aud_x"] = audience
+	}
+	if subject, has := access["sub"]; has {
+		out["sub"] = subject
 	}
 	if g.realm.settings.RevokeRefreshToken {
 		out["reuse_id"] = g.reuseID
@@ -223,7 +237,7 @@ func (g *grant) issue(withRefresh bool) *issue {
 	if g.session != nil {
 		out.response.SessionState = g.session.id
 	}
-	if g.has("openid") {
+	if slices.Contains(g.kept(), "openid") {
 		id := g.unsigned(g.id(access), "id.token.signed.response.alg", "JWT")
 		out.id = &id
 	}

@@ -21,8 +21,9 @@ type user struct {
 	failures
 }
 
-// attribute is the values of a user's property or attribute, and of its groups' where it has none itself.
-func (u *user) attribute(name string) []string {
+// attribute is the values of a user's property or attribute: its own, or those of the first group that has some; with
+// aggregate, all of them together.
+func (u *user) attribute(name string, aggregate bool) []string {
 	switch name {
 	case "username":
 		return nonEmpty(u.Username)
@@ -33,17 +34,20 @@ func (u *user) attribute(name string) []string {
 	case "lastName":
 		return nonEmpty(u.LastName)
 	}
-	if values := u.Attributes[name]; len(values) > 0 {
-		return values
-	}
+	all := slices.Clone(u.Attributes[name])
 	for _, g := range u.groups {
 		for ; g != nil; g = g.parent {
-			if values := g.attributes[name]; len(values) > 0 {
-				return values
+			if len(all) > 0 && !aggregate {
+				return all
+			}
+			for _, value := range g.attributes[name] {
+				if !slices.Contains(all, value) {
+					all = append(all, value)
+				}
 			}
 		}
 	}
-	return nil
+	return all
 }
 
 func nonEmpty(text string) []string {
