@@ -117,9 +117,9 @@ func (r *Realm) userinfo(c *call) answer {
 	if strings.Contains(strings.SplitN(text(held, "jti"), ":", 2)[0], "lt") {
 		return challenge(401, "invalid_token", "Lightweight access token not allowed for userinfo endpoint")
 	}
+	g.notes = nil // of a sign-in that is over
 	out := claims{"sub": g.user.ID}
 	g.mapInto(out, forUserinfo)
-	out["sub"] = g.user.ID
 	return document(200, noStore, out).and("Cache-Control", noCache)
 }
 
