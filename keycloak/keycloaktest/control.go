@@ -30,6 +30,15 @@ func (r *Realm) Ignored() []string { return slices.Clone(r.ignored) }
 func (r *Realm) Update(patch []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(patch, &members); err != nil {
+		return fmt.Errorf("keycloaktest: %w", err)
+	}
+	for name := range members {
+		if slices.Contains(builtOnce, name) {
+			return fmt.Errorf("keycloaktest: %s of a realm can't be changed with Update", name)
+		}
+	}
 	changed := r.settings
 	changed.Attributes = maps.Clone(r.settings.Attributes)
 	if err := json.Unmarshal(patch, &changed); err != nil {
@@ -38,6 +47,12 @@ func (r *Realm) Update(patch []byte) error {
 	r.settings = changed
 	r.readFrontend()
 	return nil
+}
+
+// builtOnce are the members of a realm file that a realm is built of, once.
+var builtOnce = []string{
+	"id", "realm", "clients", "clientScopes", "users", "roles", "groups", "defaultRole", "defaultRoles", "defaultGroups", "components",
+	"scopeMappings", "clientScopeMappings", "defaultDefaultClientScopes", "defaultOptionalClientScopes",
 }
 
 // SetNotBefore makes the realm refuse the tokens that were issued before a moment; zero takes it back.

@@ -122,16 +122,18 @@ func (u *User) Logout() error {
 	return err
 }
 
-// RevokeConsent takes back what the user allowed a client, and ends the client's offline sessions.
+// RevokeConsent takes back what the user allowed a client, and the client's part of the user's sessions.
 func (u *User) RevokeConsent(clientID string) error {
 	return u.change(func(found *user) error {
 		delete(found.consents, clientID)
-		for _, s := range u.realm.offline {
-			if s.user != found {
-				continue
-			}
-			if delete(s.clients, clientID); len(s.clients) == 0 {
-				u.realm.endSession(s)
+		for _, kept := range []map[string]*session{u.realm.sessions, u.realm.offline} {
+			for _, s := range kept {
+				if s.user != found {
+					continue
+				}
+				if delete(s.clients, clientID); s.offline && len(s.clients) == 0 {
+					u.realm.endSession(s)
+				}
 			}
 		}
 		return nil

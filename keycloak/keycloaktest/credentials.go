@@ -139,7 +139,9 @@ func (r *Realm) failed(u *user, now time.Time) {
 		wait = seconds(or(set.WaitIncrementSeconds, 60)) * time.Duration(f.count/factor)
 	}
 	quick := time.Duration(or(set.QuickLoginCheckMilliSeconds, 1000)) * time.Millisecond
-	if wait == 0 && !first && sinceLast < quick {
+	// Keycloak hashes a password for longer than quickest, so that no two failures of its are that close.
+	const quickest = 10 * time.Millisecond
+	if wait == 0 && !first && sinceLast < quick && quick > quickest {
 		wait = seconds(or(set.MinimumQuickLoginWait, 60))
 	}
 	if wait == 0 {
@@ -165,6 +167,11 @@ func (r *Realm) locked(u *user, now time.Time) bool {
 // profileAction is what Keycloak asks of who has an incomplete profile.
 const profileAction = "VERIFY_PROFILE"
 
+// incomplete says whether a profile lacks what every person's must have.
+func (u *user) incomplete() bool {
+	return u.ServiceAccountOf == "" && (u.Email == "" || !strings.Contains(u.Email, "@") || u.FirstName == "" || u.LastName == "")
+}
+
 // pendingActions are the required actions of a user that the realm hasn't switched off, and the one of an incomplete
 // profile.
 func (r *Realm) pendingActions(u *user) []string {
@@ -179,9 +186,8 @@ func (r *Realm) pendingActions(u *user) []string {
 		}
 		return true // the realm has it not
 	}
-	pending := slices.DeleteFunc(slices.Clone(u.RequiredActions), off)
-	incomplete := u.Email == "" || !strings.Contains(u.Email, "@") || u.FirstName == "" || u.LastName == ""
-	if incomplete && u.ServiceAccountOf == "" && !off(profileAction) && !slices.Contains(pending, profileAction) {
+	pending := slices.DeleteFunc(slices.Clone(u.RequiredActions), func(alias string) bool { return alias == profileAction || off(alias) })
+	if u.incomplete() && !off(profileAction) {
 		pending = append(pending, profileAction)
 	}
 	return pending

@@ -1,6 +1,8 @@
 package keycloaktest
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -62,6 +64,11 @@ func (s *Server) fault(endpoint string) *Fault {
 
 // before does what a fault does instead of an answer, and says whether it did.
 func (f *Fault) before(s *Server, w http.ResponseWriter, request *http.Request) bool {
+	if f.Delay > 0 || f.Hang {
+		// net/http looks whether a client has gone only once it has read all of its request.
+		body, _ := io.ReadAll(io.LimitReader(request.Body, maxForm+1))
+		request.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
@@ -69,6 +76,7 @@ func (f *Fault) before(s *Server, w http.ResponseWriter, request *http.Request) 
 		case <-timer.C:
 		case <-request.Context().Done():
 		case <-s.gone.Done():
+			panic(http.ErrAbortHandler)
 		}
 	}
 	switch {

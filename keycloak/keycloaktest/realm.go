@@ -131,6 +131,9 @@ func (r *Realm) buildClients(options importOptions) error {
 		}
 	}
 	for _, document := range documents {
+		if document.FullScopeAllowed == nil {
+			document.FullScopeAllowed = new(!document.ConsentRequired)
+		}
 		c := &client{
 			clientRepresentation: document, roles: map[string]*role{}, enabled: or(document.Enabled, true),
 			standardFlow: or(document.StandardFlowEnabled, true), fullScope: or(document.FullScopeAllowed, true),

@@ -24,7 +24,7 @@ const maxRequests = 1_000
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.log)
+	return slices.Clone(s.log[max(0, len(s.log)-maxRequests):])
 }
 
 // Count is how many requests came to an endpoint since the start or the last ForgetRequests, those that met a
@@ -66,8 +66,8 @@ func (s *Server) record(request *http.Request) *Fault {
 		counted = "other" // so that strangers' paths don't fill the map
 	}
 	s.counted[counted]++
-	if len(s.log) >= maxRequests {
-		s.log = slices.Delete(s.log, 0, maxRequests/2)
+	if len(s.log) >= 2*maxRequests { // half of them go at once, so that they needn't move with every request
+		s.log = slices.Delete(s.log, 0, maxRequests)
 	}
 	s.log = append(s.log, Request{s.clock().Add(s.offset), request.Method, request.URL.Path, endpoint})
 	return s.fault(endpoint)

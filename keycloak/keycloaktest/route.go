@@ -30,6 +30,7 @@ type cors struct {
 var endpoints = sync.OnceValue(func() map[string]endpoint {
 	const get, post = http.MethodGet, http.MethodPost
 	public, posted, got := cors{preflight: "GET", public: true}, cors{preflight: "POST, OPTIONS"}, cors{preflight: "GET, HEAD, OPTIONS"}
+	paged := cors{allow: "HEAD, POST, GET, OPTIONS"}
 	return map[string]endpoint{
 		"":                                  {[]string{get}, (*Realm).info, public},
 		"/.well-known/openid-configuration": {[]string{get}, (*Realm).discovery, public},
@@ -41,13 +42,15 @@ var endpoints = sync.OnceValue(func() map[string]endpoint {
 		oidc + "/userinfo":               {[]string{get, post}, (*Realm).userinfo, got},
 		oidc + "/logout":                 {[]string{get, post}, (*Realm).logout, got},
 		oidc + "/logout/logout-confirm":  {[]string{get, post}, (*Realm).logoutConfirm, cors{}},
-		oidc + "/auth":                   {[]string{get, post}, (*Realm).authorize, cors{}},
+		oidc + "/auth":                   {[]string{get, post}, (*Realm).authorize, paged},
 		oidc + "/auth/device":            {[]string{get, post}, (*Realm).deviceAuthorization, posted},
-		"/device":                        {[]string{get, post}, (*Realm).devicePage, cors{}},
+		oidc + "/auth/device/status":     {[]string{get}, (*Realm).deviceStatus, cors{}},
+		"/device":                        {[]string{get, post}, (*Realm).devicePage, posted},
 		"/device/status":                 {[]string{get}, (*Realm).deviceStatus, cors{}},
-		"/login-actions/authenticate":    {[]string{get, post}, (*Realm).authenticate, cors{}},
-		"/login-actions/consent":         {[]string{post}, (*Realm).consent, cors{}},
-		"/login-actions/required-action": {[]string{get, post}, (*Realm).requiredAction, cors{}},
+		"/login-actions/authenticate":    {[]string{get, post}, (*Realm).authenticate, paged},
+		"/login-actions/consent":         {[]string{post}, (*Realm).consent, paged},
+		"/login-actions/restart":         {[]string{get}, (*Realm).restartLogin, cors{}},
+		"/login-actions/required-action": {[]string{get, post}, (*Realm).requiredAction, paged},
 	}
 })
 

@@ -67,7 +67,10 @@ func Start(config Config) (*Server, error) {
 			return nil, fmt.Errorf("keycloaktest: %w", err)
 		}
 	}
-	prefix := strings.TrimSuffix(config.PathPrefix, "/")
+	prefix := strings.Trim(config.PathPrefix, "/")
+	if prefix != "" {
+		prefix = "/" + prefix
+	}
 	s := &Server{
 		URL: "http://" + listener.Addr().String() + prefix, prefix: prefix, clock: config.Now,
 		ended: make(chan struct{}), listener: &stallable{Listener: listener}, realms: map[string]*Realm{}, counted: map[string]int{},
@@ -93,7 +96,8 @@ func Start(config Config) (*Server, error) {
 	}
 	go func() {
 		defer close(s.ended)
-		if err := s.listening.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		// Whose listener it is may close it first.
+		if err := s.listening.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			panic(fmt.Sprintf("keycloaktest: %v", err))
 		}
 	}()
@@ -152,18 +156,25 @@ func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 	}
+	taken := fmt.Errorf("keycloaktest: there is a realm %s already", document.Realm)
+	if s.Realm(document.Realm) != nil {
+		return nil, taken // before a key is made for nothing
+	}
 	r, err := newRealm(s, document, settings)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: realm %s: %w", document.Realm, err)
 	}
 	r.ignored = ignored
 	s.mu.Lock()
+	place := s.made
+	s.made++
+	s.mu.Unlock()
+	r.firstKeys(place) // which may take a while
+	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.realms[r.name] != nil {
-		return nil, fmt.Errorf("keycloaktest: there is a realm %s already", r.name)
+		return nil, taken
 	}
-	r.firstKeys(s.made)
-	s.made++
 	s.realms[r.name] = r
 	return r, nil
 }

@@ -24,9 +24,9 @@ type clientSession struct {
 	client  *client
 	started time.Time
 	used    time.Time
-	scope   []string // as granted: names of client scopes, with openid when it was asked for
-	level   string   // of authentication, as Keycloak counts: 1 at a login page, 0 by single sign-on
-	nonce   string
+	scope   []string          // as granted: names of client scopes, with openid when it was asked for
+	level   string            // of authentication, as Keycloak counts: 1 at a login page, 0 by single sign-on
+	first   bool              // its session began with it, for offline access
 	reuses  map[string]*reuse // by reuse_id
 }
 
@@ -41,9 +41,14 @@ type reuse struct {
 const maxSessions = 20_000
 
 func (r *Realm) newSession(u *user, offline bool, now time.Time) *session {
-	s := &session{id: opaque(24), user: u, offline: offline, started: now, used: now, clients: map[string]*clientSession{}, notes: map[string]string{}}
+	return r.keepSession(&session{id: opaque(24), user: u, offline: offline}, now)
+}
+
+// keepSession begins a session.
+func (r *Realm) keepSession(s *session, now time.Time) *session {
+	s.started, s.used, s.clients, s.notes = now, now, map[string]*clientSession{}, map[string]string{}
 	kept := r.sessions
-	if offline {
+	if s.offline {
 		kept = r.offline
 	}
 	if len(kept) >= maxSessions {

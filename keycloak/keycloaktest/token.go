@@ -31,6 +31,7 @@ type grant struct {
 	scope   []string
 	kind    string // of the grant, two letters of the access token's id: ro, ac, rt, cc, dg
 	notes   map[string]string
+	nonce   string // of the request for a code; a refresh has none
 	now     time.Time
 	reuseID string   // of the line of refresh tokens that goes on
 	granted []string // what the refresh token keeps, where a refresh asked for less than scope; else nil
@@ -131,8 +132,8 @@ func (g *grant) id(access claims) claims {
 	out := g.base("ID", uuid.NewString(), time.Unix(access["exp"].(int64), 0))
 	out["aud"] = g.client.ClientID
 	out["sub"] = g.user.ID
-	if g.part != nil && g.part.nonce != "" {
-		out["nonce"] = g.part.nonce
+	if g.nonce != "" {
+		out["nonce"] = g.nonce
 	}
 	g.mapInto(out, forID)
 	return out

@@ -1,0 +1,114 @@
+package contract
+
+import "testing"
+
+// Brute-force protection is invisible in the answers: a locked user gets what a wrong password gets. Its checks run
+// behind the answer's back, so every exchange waits for the count.
+func TestBruteForce(t *testing.T) {
+	run(t, "brute-force", func(g *group) {
+		protected := func(settings object) *realm {
+			return g.realm(realmFile(merge(object{
+				"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 60, "quickLoginCheckMilliSeconds": 1,
+			}, settings)))
+		}
+		r := protected(nil)
+		// fail fails n times, and waits for the last one to count.
+		fail := func(x *exchange, u *user, n int, pairs ...string) {
+			for i := range n {
+				a := x.token(u.in, passwordGrant(u, append([]string{"password", "wrong"}, pairs...)...))
+				x.outcome("wrong", a)
+				x.must(x.side.failures(u.userRef, i+1))
+				x.pass(sec(1) / 100) // two within quickLoginCheckMilliSeconds lock at once
+			}
+		}
+		g.exchange("locked", func(x *exchange) {
+			u := x.user(r, nil)
+			fail(x, u, 3)
+			x.must(x.side.locked(u.userRef))
+			x.show(x.token(r, passwordGrant(u)))
+			x.outcome("wrong", x.token(r, passwordGrant(u, "password", "wrong")))
+			x.must(x.side.unlock(u.userRef))
+			x.outcome("right, unlocked", x.token(r, passwordGrant(u)))
+		})
+		g.exchange("sessions go on", func(x *exchange) {
+			u := x.user(r, nil)
+			login := x.login(u)
+			fail(x, u, 3)
+			x.must(x.side.locked(u.userRef))
+			x.outcome("right", x.token(r, passwordGrant(u)))
+			x.outcome("refresh", x.refresh(r, login))
+			x.outcome("userinfo", x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+		})
+		g.exchange("in the browser", func(x *exchange) {
+			u := x.user(r, nil)
+			fail(x, u, 3)
+			x.must(x.side.locked(u.userRef))
+			x.show(x.browser().login(u))
+		})
+		g.exchange("success sets the count to zero", func(x *exchange) {
+			u := x.user(r, nil)
+			for range 2 {
+				fail(x, u, 2)
+				x.outcome("right", x.token(r, passwordGrant(u)))
+				x.must(x.side.failures(u.userRef, 0))
+			}
+		})
+		g.exchange("a disabled user", func(x *exchange) {
+			u := x.user(r, object{"enabled": false}) // nothing counts
+			for range 4 {
+				x.outcome("wrong", x.token(r, passwordGrant(u, "password", "wrong")))
+			}
+			x.outcome("right", x.token(r, passwordGrant(u)))
+			x.must(x.side.failures(u.userRef, 0))
+		})
+		g.exchange("an unknown user", func(x *exchange) {
+			for range 4 {
+				x.outcome("unknown", x.token(r, with(secretOf("api"), "grant_type", "password", "username", "nobody", "password", "wrong")))
+			}
+		})
+		g.exchange("wrong codes count", func(x *exchange) {
+			u := x.user(r, object{"credentials": usualTOTP.credentials()})
+			fail(x, u, 3, "password", "secret", "otp", "none")
+			x.must(x.side.locked(u.userRef))
+			x.outcome("right code", x.token(r, passwordGrant(u, "otp", usualTOTP.code(x, 0))))
+		})
+		g.exchange("by e-mail it is the same user", func(x *exchange) {
+			u := x.user(r, nil)
+			fail(x, u, 3, "username", u.username+"@example.com")
+			x.must(x.side.locked(u.userRef))
+			x.outcome("right", x.token(r, passwordGrant(u)))
+		})
+		short := protected(object{"waitIncrementSeconds": 2, "minimumQuickLoginWaitSeconds": 2})
+		g.exchange("the lock ends", func(x *exchange) {
+			u := x.user(short, nil)
+			fail(x, u, 3)
+			x.must(x.side.locked(u.userRef))
+			x.outcome("right", x.token(short, passwordGrant(u)))
+			x.pass(sec(4))
+			x.outcome("right, later", x.token(short, passwordGrant(u)))
+			x.must(x.side.failures(u.userRef, 0))
+		})
+		quick := protected(object{"failureFactor": 30, "quickLoginCheckMilliSeconds": 10000})
+		g.exchange("two quick failures lock", func(x *exchange) {
+			u := x.user(quick, nil)
+			x.outcome("wrong", x.token(quick, passwordGrant(u, "password", "wrong")))
+			x.must(x.side.failures(u.userRef, 1))
+			x.outcome("wrong", x.token(quick, passwordGrant(u, "password", "wrong")))
+			x.must(x.side.locked(u.userRef))
+			x.outcome("right", x.token(quick, passwordGrant(u)))
+		})
+		forever := protected(object{"permanentLockout": true, "failureFactor": 2})
+		g.exchange("for ever", func(x *exchange) {
+			u := x.user(forever, nil)
+			login := x.login(u)
+			fail(x, u, 2)
+			x.must(x.side.locked(u.userRef))
+			x.outcome("right", x.token(forever, passwordGrant(u)))
+			x.outcome("refresh", x.refresh(forever, login))
+			x.must(x.side.unlock(u.userRef))
+			x.outcome("right, unlocked", x.token(forever, passwordGrant(u)))
+			x.must(x.side.patchUser(u.userRef, object{"enabled": true}))
+			x.outcome("right, enabled again", x.token(forever, passwordGrant(u)))
+		})
+	})
+}

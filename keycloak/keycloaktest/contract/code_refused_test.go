@@ -1,0 +1,93 @@
+package contract
+
+import "testing"
+
+// Requests for a code that are refused before anybody signs in.
+func TestCodeRefused(t *testing.T) {
+	run(t, "code-refused", func(g *group) {
+		r := g.realm(realmFile(nil,
+			clientFile("off", object{"enabled": false}),
+			clientFile("bearer", object{"bearerOnly": true}),
+			clientFile("no-code", object{"standardFlowEnabled": false}),
+		))
+		disabled := g.realm(realmFile(object{"enabled": false}))
+		g.exchange("page for a browser", func(x *exchange) { x.show(x.browser().open(r.authURL("client_id", "nope"))) })
+		g.exchange("JSON for others", func(x *exchange) {
+			x.show(x.get(r.authURL("client_id", "nope"), "Accept", "application/json"))
+		})
+		g.exchange("redirect", func(x *exchange) { x.show(x.browser().open(r.authURL("scope", "openid bogus"))) })
+		g.exchange("redirect without a state", func(x *exchange) {
+			x.showEnd(x.browser().open(r.authURL("scope", "openid bogus", "state", "")))
+		})
+		g.exchange("disabled realm", func(x *exchange) { x.show(x.browser().open(disabled.authURL())) })
+		for _, row := range []struct{ name, address string }{
+			{"client absent", r.authURL("client_id", "")},
+			{"client empty", r.authURL("client_id", "") + "&client_id="},
+			{"client disabled", r.authURL("client_id", "off")},
+			{"client bearer-only", r.authURL("client_id", "bearer")},
+			{"client without the code flow", r.authURL("client_id", "no-code")},
+			{"redirect_uri absent", r.authURL("redirect_uri", "")},
+			{"redirect_uri empty", r.authURL("redirect_uri", "") + "&redirect_uri="},
+			{"redirect_uri of others", r.authURL("redirect_uri", "http://evil.test/")},
+			{"response_type absent", r.authURL("response_type", "")},
+			{"response_type empty", r.authURL("response_type", "") + "&response_type="},
+			{"response_type unknown", r.authURL("response_type", "bogus")},
+			{"response_type token", r.authURL("response_type", "token")},
+			{"response_type hybrid", r.authURL("response_type", "code id_token", "nonce", "n")},
+			{"response_mode unknown", r.authURL("response_mode", "bogus")},
+			{"scope empty", r.authURL("scope", "") + "&scope="},
+			{"scope not of the client", r.authURL("scope", "openid service_account")},
+			{"max_age no number", r.authURL("max_age", "x")},
+			{"prompt=none and login", r.authURL("prompt", "none login")},
+			{"request object garbage", r.authURL("request", "garbage")},
+			{"scope twice", r.authURL() + "&scope=openid"},
+			{"state twice", r.authURL() + "&state=other"},
+			{"unknown parameter twice", r.authURL() + "&foo=1&foo=2"},
+			{"client twice", r.authURL() + "&client_id=api"},
+			{"redirect_uri twice", r.authURL() + "&redirect_uri=" + callback},
+		} {
+			g.exchange(row.name, func(x *exchange) { x.showEnd(x.browser().open(row.address)) })
+		}
+	})
+}
+
+// Which redirect URIs a client may ask for. With prompt=none Keycloak answers to an allowed one at once.
+func TestCodeRedirects(t *testing.T) {
+	run(t, "code-redirects", func(g *group) {
+		allow := func(id string, uris ...string) object { return clientFile(id, object{"redirectUris": uris}) }
+		r := g.realm(realmFile(nil,
+			allow("exact", "http://app.test/cb", "http://app.test/other"),
+			allow("wildcard", "http://app.test/a/*"),
+			merge(allow("relative", "/cb/*"), object{"rootUrl": "http://rel.test"}),
+			allow("query", "http://app.test/cb?a=1"),
+			allow("any", "*"),
+			merge(allow("none"), object{"webOrigins": []string{}}),
+			allow("one", "http://app.test/one"),
+			allow("loopback", "http://127.0.0.1/cb"),
+			allow("scheme", "com.example.app:/cb"),
+		))
+		for _, row := range []struct {
+			client string
+			uris   []string // empty text: no redirect_uri at all
+		}{
+			{"exact", []string{"http://app.test/cb", "http://app.test/other", "http://app.test/cb/", "http://app.test/cb?x=1",
+				"http://app.test/cb#f", "http://APP.test/cb", "http://app.test:80/cb", "https://app.test/cb", "http://app.test/CB", "/cb", ""}},
+			{"wildcard", []string{"http://app.test/a/x/y?z=1", "http://app.test/a/", "http://app.test/a", "http://app.test/a?z=1", "http://app.test/ab",
+				"http://app.test/a/x#f", "http://app.test/a/../b", "http://app.test/a/%2e%2e/b", "http://user@app.test/a/x", "http://app.test.evil/a/x"}},
+			{"relative", []string{"http://rel.test/cb/x", "http://rel.test/cb", "http://rel.test/no", "/cb/x"}},
+			{"query", []string{"http://app.test/cb?a=1", "http://app.test/cb", "http://app.test/cb?a=1&b=2"}},
+			{"any", []string{"http://anywhere.test/x", "javascript:alert(1)", "com.example.app:/cb"}},
+			{"none", []string{"http://app.test/cb", ""}},
+			{"one", []string{"http://app.test/one", ""}},
+			{"loopback", []string{"http://127.0.0.1/cb", "http://127.0.0.1:4567/cb", "http://localhost:4567/cb", "http://127.0.0.1:4567/no"}},
+			{"scheme", []string{"com.example.app:/cb", "com.example.app:/no"}},
+		} {
+			g.exchange(row.client, func(x *exchange) {
+				b := x.browser()
+				for _, uri := range row.uris {
+					x.showEnd(b.open(r.authURL("client_id", row.client, "redirect_uri", uri, "prompt", "none")))
+				}
+			})
+		}
+	})
+}

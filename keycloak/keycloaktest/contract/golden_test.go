@@ -1,0 +1,177 @@
+package contract
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+)
+
+// A record is what Keycloak answered to the exchanges of a group.
+type record struct {
+	file     string
+	recorded map[string]string
+	comment  []byte
+
+	mu   sync.Mutex // guards the fields below
+	anew map[string]string
+}
+
+func readRecord(t *testing.T, group string) *record {
+	t.Helper()
+	r := &record{file: filepath.Join("testdata", group+".txtar"), recorded: map[string]string{}, anew: map[string]string{}}
+	archive, err := txtar.ParseFile(r.file)
+	if errors.Is(err, fs.ErrNotExist) && *update {
+		return r
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.comment = archive.Comment
+	for _, section := range archive.Files {
+		r.recorded[section.Name] = string(section.Data)
+	}
+	return r
+}
+
+// check compares what an exchange showed with the record, and says whether it held.
+func (r *record) check(t *testing.T, exchange, got string) bool {
+	t.Helper()
+	want, recorded := r.recorded[exchange]
+	same := recorded && sameText(want, got)
+	if *update {
+		if same { // times may differ by a second: no reason for a new record
+			got = want
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.anew[exchange] = got
+		return true
+	}
+	switch {
+	case !recorded:
+		t.Errorf("%s has no section %q: record it with -update and a real Keycloak", r.file, exchange)
+	case !same:
+		t.Errorf("not what Keycloak answered (%s; - recorded, + got; if the stand-in differs, it is the one that is wrong):\n%s",
+			r.file, difference(want, got))
+	}
+	return same
+}
+
+// write rewrites the record, in the order of the exchanges; those that weren't played keep their section while -run
+// names some only.
+func (r *record) write(t *testing.T, plays []play) {
+	archive := &txtar.Archive{Comment: r.comment}
+	for _, p := range plays {
+		text, ok := r.anew[p.name]
+		if !ok && r.partial() {
+			text, ok = r.recorded[p.name]
+		}
+		if ok {
+			archive.Files = append(archive.Files, txtar.File{Name: p.name, Data: []byte(text)})
+		}
+	}
+	if err := os.WriteFile(r.file, txtar.Format(archive), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// partial says whether -run may have left out exchanges.
+func (r *record) partial() bool { return strings.Contains(flag.Lookup("test.run").Value.String(), "/") }
+
+// wantNoOthers wants every section to have its exchange.
+func (r *record) wantNoOthers(t *testing.T, known map[string]bool) {
+	for _, name := range slices.Sorted(maps.Keys(r.recorded)) {
+		if !known[name] {
+			t.Errorf("%s: section %q has no exchange", r.file, name)
+		}
+	}
+}
+
+// A number that comes from a clock stands in the text as <iat+300>, <now-2> or <~300>.
+var clockNumber = regexp.MustCompile(`<(now|iat|~)([+-]?\d+)?>`)
+
+// sameText compares line by line; clock numbers may differ by a second, or two where they are large enough that it
+// can't be confused.
+func sameText(want, got string) bool {
+	if want == got {
+		return true
+	}
+	wants, gots := strings.Split(want, "\n"), strings.Split(got, "\n")
+	if len(wants) != len(gots) {
+		return false
+	}
+	for i := range wants {
+		if !sameLine(wants[i], gots[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameLine(want, got string) bool {
+	if want == got {
+		return true
+	}
+	if clockNumber.ReplaceAllString(want, "<$1>") != clockNumber.ReplaceAllString(got, "<$1>") {
+		return false
+	}
+	gots := clockNumber.FindAllStringSubmatch(got, -1)
+	for i, w := range clockNumber.FindAllStringSubmatch(want, -1) {
+		a, _ := strconv.ParseFloat(w[2], 64)
+		b, _ := strconv.ParseFloat(gots[i][2], 64)
+		tolerance := 2.0
+		if math.Abs(a) > 0 && math.Abs(a) < 10 {
+			tolerance = 1
+		}
+		if math.Abs(a-b) > tolerance {
+			return false
+		}
+	}
+	return true
+}
+
+// difference shows lines that differ, with the lines around them.
+func difference(want, got string) string {
+	a, b := strings.Split(strings.TrimSuffix(want, "\n"), "\n"), strings.Split(strings.TrimSuffix(got, "\n"), "\n")
+	// common[i][j] is the length of the longest common subsequence of a[i:] and b[j:].
+	common := make([][]int, len(a)+1)
+	for i := range common {
+		common[i] = make([]int, len(b)+1)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		for j := len(b) - 1; j >= 0; j-- {
+			if sameLine(a[i], b[j]) {
+				common[i][j] = common[i+1][j+1] + 1
+			} else {
+				common[i][j] = max(common[i+1][j], common[i][j+1])
+			}
+		}
+	}
+	var lines []string
+	for i, j := 0, 0; i < len(a) || j < len(b); {
+		switch {
+		case i < len(a) && j < len(b) && sameLine(a[i], b[j]):
+			lines = append(lines, "  "+b[j])
+			i, j = i+1, j+1
+		case i < len(a) && (j == len(b) || common[i+1][j] >= common[i][j+1]):
+			lines = append(lines, "- "+a[i])
+			i++
+		default:
+			lines = append(lines, "+ "+b[j])
+			j++
+		}
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,240 @@
+package contract
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestRouting(t *testing.T) {
+	run(t, "routing", func(g *group) {
+		r := g.realm(realmFile(nil))
+		ask := func(name, method, path string, headers ...string) {
+			g.exchange(name, func(x *exchange) { x.show(x.send(method, x.side.base()+path, "", headers...)) })
+		}
+		here, oidc := "/realms/"+r.name, "/realms/"+r.name+"/protocol/openid-connect"
+
+		ask("unknown realm: realm info", "GET", "/realms/no-such-realm")
+		ask("unknown realm: discovery", "GET", "/realms/no-such-realm/.well-known/openid-configuration")
+		ask("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
+		g.exchange("unknown realm: token", func(x *exchange) {
+			x.show(x.post(x.side.base()+"/realms/no-such-realm/protocol/openid-connect/token", secretOf("api")))
+		})
+		ask("unknown realm: unknown path", "GET", "/realms/no-such-realm/no-such-path")
+		g.exchange("realm names have case", func(x *exchange) {
+			x.show(x.get(x.side.base() + "/realms/" + strings.ToUpper(r.name) + "/protocol/openid-connect/certs"))
+		})
+
+		ask("unknown path in a realm", "GET", here+"/no-such-path")
+		ask("unknown path below openid-connect", "GET", oidc+"/no-such-path")
+		ask("unknown protocol", "GET", here+"/protocol/no-such-protocol/token")
+		ask("unknown well-known", "GET", here+"/.well-known/no-such-document")
+		ask("unknown path outside", "GET", "/no-such-path")
+		ask("the path of old releases", "GET", "/auth/realms/"+r.name)
+		ask("health is not on this port", "GET", "/health")
+
+		ask("wrong method: GET token", "GET", oidc+"/token")
+		ask("wrong method: PUT token", "PUT", oidc+"/token")
+		ask("wrong method: GET introspect", "GET", oidc+"/token/introspect")
+		ask("wrong method: GET revoke", "GET", oidc+"/revoke")
+		ask("wrong method: POST certs", "POST", oidc+"/certs")
+		ask("wrong method: DELETE userinfo", "DELETE", oidc+"/userinfo")
+		ask("wrong method: POST realm info", "POST", here)
+		ask("wrong method: POST discovery", "POST", here+"/.well-known/openid-configuration")
+		ask("HEAD certs", "HEAD", oidc+"/certs")
+
+		ask("two slashes", "GET", "/realms//"+r.name)
+		ask("two slashes at the end", "GET", oidc+"//certs")
+		ask("parent directory", "GET", here+"/../"+r.name)
+		ask("this directory", "GET", here+"/./protocol/openid-connect/certs")
+		ask("semicolon", "GET", here+";a=b")
+		ask("trailing slash: realm info", "GET", here+"/")
+		g.exchange("trailing slash: certs and discovery", func(x *exchange) {
+			x.showHead(x.get(r.oidc("/certs/")), x.get(r.url("/.well-known/openid-configuration/")))
+		})
+		g.exchange("trailing slash: token", func(x *exchange) {
+			x.showHead(x.post(r.oidc("/token/"), passwordGrant(x.user(r, nil))))
+		})
+	})
+}
+
+// Bodies that are no form are read as an empty one.
+func TestRoutingOfBodies(t *testing.T) {
+	run(t, "routing-bodies", func(g *group) {
+		r := g.realm(realmFile(nil))
+		g.exchange("JSON", func(x *exchange) {
+			x.show(x.send("POST", r.oidc("/token"), `{"grant_type":"password"}`, "Content-Type", "application/json"))
+		})
+		g.exchange("no content type", func(x *exchange) {
+			x.show(x.send("POST", r.oidc("/token"), "grant_type=password"))
+		})
+		g.exchange("text", func(x *exchange) {
+			x.show(x.send("POST", r.oidc("/token"), "grant_type=password", "Content-Type", "text/plain"))
+		})
+		g.exchange("in the query", func(x *exchange) {
+			values := passwordGrant(x.user(r, nil))
+			x.show(x.post(r.oidc("/token?"+values.Encode()), nil))
+		})
+		g.exchange("form and query", func(x *exchange) {
+			values := passwordGrant(x.user(r, nil))
+			x.outcome("a bad scope in the query", x.post(r.oidc("/token?scope=bogus"), values))
+			x.outcome("a name of the form in the query, too", x.post(r.oidc("/token?grant_type=password"), values))
+		})
+		g.exchange("form with a charset", func(x *exchange) {
+			values := passwordGrant(x.user(r, nil))
+			x.outcome("charset", x.send("POST", r.oidc("/token"), values.Encode(), "Content-Type", "application/x-www-form-urlencoded; charset=UTF-8"))
+		})
+		g.exchange("names and values are decoded", func(x *exchange) {
+			u := x.user(r, object{"credentials": []object{{"type": "password", "value": "pä ss+&=%", "temporary": false}}})
+			x.outcome("password with all that a form escapes", x.token(r, passwordGrant(u, "password", "pä ss+&=%")))
+		})
+	})
+}
+
+// Errors of the framework become pages for browsers; errors of OAuth don't.
+func TestRoutingOfAccept(t *testing.T) {
+	run(t, "routing-accept", func(g *group) {
+		r := g.realm(realmFile(nil))
+		for _, accept := range []string{"text/html", browserAccept, "*/*", "application/json", "text/plain", "image/png"} {
+			g.exchange("unknown path, "+accept, func(x *exchange) { x.show(x.get(r.url("/no-such-path"), "Accept", accept)) })
+		}
+		g.exchange("unknown realm, text/html", func(x *exchange) {
+			x.show(x.get(x.side.base()+"/realms/no-such-realm", "Accept", "text/html"))
+		})
+		g.exchange("wrong method, text/html", func(x *exchange) { x.show(x.get(r.oidc("/token"), "Accept", "text/html")) })
+		g.exchange("outside, text/html", func(x *exchange) {
+			x.show(x.get(x.side.base()+"/no-such-path", "Accept", "text/html"))
+		})
+		g.exchange("OAuth error, text/html", func(x *exchange) {
+			x.show(x.token(r, form("grant_type", "bogus"), "Accept", "text/html"))
+		})
+		g.exchange("OAuth error of the client, text/html", func(x *exchange) {
+			x.show(x.token(r, form("grant_type", "password"), "Accept", "text/html"))
+		})
+		g.exchange("userinfo, text/html", func(x *exchange) { x.show(x.get(r.oidc("/userinfo"), "Accept", "text/html")) })
+		g.exchange("token, text/html", func(x *exchange) {
+			x.showHead(x.token(r, passwordGrant(x.user(r, nil)), "Accept", "text/html"))
+		})
+		g.exchange("certs, text/html", func(x *exchange) { x.showHead(x.get(r.oidc("/certs"), "Accept", "text/html")) })
+		g.exchange("realm info, text/html", func(x *exchange) { x.show(x.get(r.url(""), "Accept", "text/html")) })
+		g.exchange("discovery, text/html", func(x *exchange) {
+			x.get(r.url("/.well-known/openid-configuration")).ok() // the very first answer of a realm may be 500 instead
+			x.show(x.get(r.url("/.well-known/openid-configuration"), "Accept", "text/html"))
+		})
+		g.exchange("discovery, a browser", func(x *exchange) {
+			x.showHead(x.get(r.url("/.well-known/openid-configuration"), "Accept", browserAccept))
+		})
+	})
+}
+
+func TestRoutingOfClosedRealms(t *testing.T) {
+	run(t, "routing-closed-realms", func(g *group) {
+		closed := map[string]object{"disabled": {"enabled": false}, "https only": {"sslRequired": "all"}}
+		for _, name := range sortedKeys(closed) {
+			r := g.realm(realmFile(closed[name]))
+			get := func(what, address string) {
+				g.exchange(name+": "+what, func(x *exchange) { x.show(x.get(address)) })
+			}
+			g.exchange(name+": token", func(x *exchange) { x.show(x.token(r, passwordGrant(x.user(r, nil)))) })
+			g.exchange(name+": token without anything", func(x *exchange) { x.show(x.token(r, nil)) })
+			g.exchange(name+": token of an unknown client", func(x *exchange) {
+				x.show(x.token(r, with(secretOf("nobody"), "grant_type", "password")))
+			})
+			get("userinfo", r.oidc("/userinfo"))
+			get("realm info", r.url(""))
+			g.exchange(name+": certs", func(x *exchange) { x.outcome("certs", x.get(r.oidc("/certs"))) })
+			g.exchange(name+": discovery", func(x *exchange) {
+				a := x.get(r.url("/.well-known/openid-configuration"))
+				x.showHead(a)
+				x.note("issuer: %v, error: %v", x.text(text(a.member("issuer"))), a.member("error"))
+			})
+			g.exchange(name+": introspect", func(x *exchange) {
+				x.show(x.post(r.oidc("/token/introspect"), with(secretOf("api"), "token", "garbage")))
+			})
+			g.exchange(name+": revoke", func(x *exchange) {
+				x.show(x.post(r.oidc("/revoke"), with(secretOf("api"), "token", "garbage")))
+			})
+			g.exchange(name+": logout", func(x *exchange) {
+				x.show(x.post(r.oidc("/logout"), with(secretOf("api"), "refresh_token", "garbage")))
+			})
+			g.exchange(name+": login page", func(x *exchange) { x.show(x.browser().open(r.authURL())) })
+		}
+		g.exchange("disabled and enabled again", func(x *exchange) {
+			r := x.realm(realmFile(nil))
+			u := x.user(r, nil)
+			login := x.login(u)
+			r.patch(x, object{"enabled": false})
+			x.outcome("refresh while disabled", x.refresh(r, login))
+			x.outcome("userinfo while disabled", x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+			r.patch(x, object{"enabled": true})
+			x.outcome("userinfo after", x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+			x.outcome("refresh after", x.refresh(r, login))
+		})
+	})
+}
+
+const (
+	webOrigin   = "https://app.example"
+	otherOrigin = "https://evil.example"
+)
+
+// CORS: a preflight says yes to everyone; the request itself does not.
+func TestRoutingOfOrigins(t *testing.T) {
+	run(t, "routing-origins", func(g *group) {
+		r := g.realm(realmFile(nil,
+			clientFile("web", object{"webOrigins": []string{webOrigin}}),
+			clientFile("plus", object{"webOrigins": []string{"+"}, "redirectUris": []string{"https://plus.example/cb"}}),
+			clientFile("star", object{"webOrigins": []string{"*"}}),
+			clientFile("none", object{"webOrigins": []string{}}),
+		))
+		preflight := func(name, path string, headers ...string) {
+			g.exchange(name, func(x *exchange) { x.show(x.send(http.MethodOptions, r.oidc(path), "", headers...)) })
+		}
+		preflight("preflight", "/token", "Origin", otherOrigin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")
+		preflight("preflight without origin", "/token")
+		preflight("preflight of userinfo", "/userinfo", "Origin", webOrigin, "Access-Control-Request-Method", "GET")
+		preflight("preflight of certs", "/certs", "Origin", webOrigin, "Access-Control-Request-Method", "GET")
+		preflight("preflight of logout", "/logout", "Origin", webOrigin, "Access-Control-Request-Method", "POST")
+		preflight("preflight of revoke", "/revoke", "Origin", webOrigin, "Access-Control-Request-Method", "POST")
+		preflight("preflight of introspect", "/token/introspect", "Origin", webOrigin, "Access-Control-Request-Method", "POST")
+
+		login := func(name, client, origin string, pairs ...string) {
+			g.exchange(name, func(x *exchange) {
+				x.showHead(x.token(r, with(with(passwordGrant(x.user(r, nil)), "client_id", client, "client_secret", client+"-secret"), pairs...), "Origin", origin))
+			})
+		}
+		login("token, allowed origin", "web", webOrigin)
+		login("token, origin of a redirect URI", "plus", "https://plus.example")
+		login("token, any origin", "star", otherOrigin)
+		login("token, wrong password, allowed origin", "web", webOrigin, "password", "wrong")
+		g.exchange("token, invalid origin", func(x *exchange) {
+			x.show(x.token(r, with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret", "web-secret"), "Origin", otherOrigin))
+		})
+		g.exchange("token, no origins", func(x *exchange) {
+			x.show(x.token(r, with(passwordGrant(x.user(r, nil)), "client_id", "none", "client_secret", "none-secret"), "Origin", webOrigin))
+		})
+		g.exchange("token, wrong password, invalid origin", func(x *exchange) {
+			x.show(x.token(r, with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret", "web-secret", "password", "wrong"), "Origin", otherOrigin))
+		})
+		g.exchange("token, wrong secret, invalid origin", func(x *exchange) {
+			x.show(x.token(r, form("grant_type", "password", "client_id", "web", "client_secret", "wrong"), "Origin", otherOrigin))
+		})
+		g.exchange("token, unknown client", func(x *exchange) {
+			x.show(x.token(r, form("grant_type", "password", "client_id", "nobody"), "Origin", otherOrigin))
+		})
+		g.exchange("token, unknown grant", func(x *exchange) { x.show(x.token(r, form("grant_type", "bogus"), "Origin", otherOrigin)) })
+		g.exchange("userinfo", func(x *exchange) {
+			a := x.token(r, with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret", "web-secret", "scope", "openid")).ok()
+			bearer := "Bearer " + a.field("access_token")
+			x.showHead(x.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", webOrigin))
+			x.show(x.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", otherOrigin))
+			x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin", otherOrigin))
+		})
+		g.exchange("certs", func(x *exchange) { x.showHead(x.get(r.oidc("/certs"), "Origin", otherOrigin)) })
+		g.exchange("discovery", func(x *exchange) {
+			x.showHead(x.get(r.url("/.well-known/openid-configuration"), "Origin", otherOrigin))
+		})
+		g.exchange("realm info", func(x *exchange) { x.showHead(x.get(r.url(""), "Origin", otherOrigin)) })
+		g.exchange("unknown path", func(x *exchange) { x.show(x.get(r.url("/no-such-path"), "Origin", otherOrigin)) })
+	})
+}

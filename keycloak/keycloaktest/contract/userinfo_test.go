@@ -1,0 +1,170 @@
+package contract
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What the bearer of an access token learns about its user.
+func TestUserinfo(t *testing.T) {
+	run(t, "userinfo", func(g *group) {
+		r := g.realm(realmFile(object{"groups": []object{{"name": "staff"}}, "roles": object{"realm": []object{{"name": "clerk"}}}},
+			clientFile("mapping", object{"protocolMappers": []object{
+				mapperFile("groups", "oidc-group-membership-mapper", object{"claim.name": "groups", "full.path": "true", "userinfo.token.claim": "true"}),
+				mapperFile("seen", "oidc-hardcoded-claim-mapper", object{"claim.name": "seen", "claim.value": "yes", "jsonType.label": "String", "userinfo.token.claim": "true"}),
+				mapperFile("unseen", "oidc-hardcoded-claim-mapper", object{"claim.name": "unseen", "claim.value": "no", "jsonType.label": "String",
+					"userinfo.token.claim": "false", "access.token.claim": "true"}),
+				mapperFile("roles", "oidc-usermodel-realm-role-mapper", object{"claim.name": "duties", "multivalued": "true", "userinfo.token.claim": "true"}),
+			}}),
+			clientFile("brief", object{"attributes": object{"access.token.lifespan": "1"}}),
+			clientFile("light", object{"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}),
+			clientFile("origins", object{"webOrigins": []string{"http://app.test"}}),
+		))
+		other := g.realm(realmFile(nil))
+		userinfoClaims(g, r)
+		userinfoRefused(g, r, other)
+		userinfoOrigins(g, r)
+	})
+}
+
+func userinfoClaims(g *group, r *realm) {
+	g.exchange("GET", func(x *exchange) { x.show(x.userinfo(r, x.login(x.user(r, nil)))) })
+	g.exchange("POST with the header", func(x *exchange) {
+		x.show(x.send(http.MethodPost, r.oidc("/userinfo"), "", "Authorization", "Bearer "+x.login(x.user(r, nil)).field("access_token")))
+	})
+	g.exchange("POST with a form", func(x *exchange) {
+		x.show(x.post(r.oidc("/userinfo"), form("access_token", x.login(x.user(r, nil)).field("access_token"))))
+	})
+	g.exchange("case of the scheme", func(x *exchange) {
+		token := x.login(x.user(r, nil)).field("access_token")
+		for _, scheme := range []string{"bearer", "BEARER"} {
+			x.outcome(scheme, x.get(r.oidc("/userinfo"), "Authorization", scheme+" "+token))
+		}
+	})
+	g.exchange("with another Accept", func(x *exchange) {
+		token := x.login(x.user(r, nil)).field("access_token")
+		for _, accept := range []string{"text/html", "application/json", browserAccept} {
+			a := x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Accept", accept)
+			x.note("%s: %d %s", accept, a.status, a.header.Get("Content-Type"))
+		}
+	})
+	g.exchange("more scopes", func(x *exchange) {
+		u := x.user(r, object{"emailVerified": true})
+		x.showBody(x.userinfo(r, x.login(u, "scope", "openid phone address microprofile-jwt")))
+	})
+	g.exchange("mappers", func(x *exchange) {
+		u := x.user(r, object{"groups": []string{"/staff"}})
+		x.must(x.side.grantRole(u.userRef, roleRef{name: "clerk"}))
+		x.showBody(x.userinfo(r, x.login(u, "client_id", "mapping", "client_secret", "mapping-secret")))
+	})
+	g.exchange("the user as it is now", func(x *exchange) {
+		u := x.user(r, nil)
+		tokens := x.login(u)
+		x.must(x.side.patchUser(u.userRef, object{"firstName": "New", "emailVerified": true}))
+		x.showBody(x.userinfo(r, tokens))
+	})
+	g.exchange("offline session", func(x *exchange) {
+		x.outcome("userinfo", x.userinfo(r, x.login(x.user(r, nil), "scope", "openid offline_access")))
+	})
+}
+
+func userinfoRefused(g *group, r, other *realm) {
+	refused := func(name string, ask func(x *exchange, token string) answer) {
+		g.exchange("refused: "+name, func(x *exchange) { x.show(ask(x, x.login(x.user(r, nil)).field("access_token"))) })
+	}
+	refused("no token", func(x *exchange, _ string) answer { return x.get(r.oidc("/userinfo")) })
+	refused("no token by POST", func(x *exchange, _ string) answer { return x.post(r.oidc("/userinfo"), form()) })
+	refused("basic", func(x *exchange, _ string) answer {
+		return x.get(r.oidc("/userinfo"), "Authorization", basic("api", "api-secret"))
+	})
+	refused("empty bearer", func(x *exchange, _ string) answer { return x.get(r.oidc("/userinfo"), "Authorization", "Bearer ") })
+	refused("token in the query", func(x *exchange, token string) answer { return x.get(r.oidc("/userinfo?access_token=" + token)) })
+	refused("garbage", func(x *exchange, _ string) answer {
+		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage")
+	})
+	refused("unsigned", func(x *exchange, _ string) answer {
+		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+unsignedToken(r.url("")))
+	})
+	refused("bad signature", func(x *exchange, token string) answer {
+		parts := strings.Split(token, ".")
+		claims, _ := base64.RawURLEncoding.DecodeString(parts[1])
+		parts[1] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(claims), `"scope":"`, `"scope":"admin `, 1)))
+		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+strings.Join(parts, "."))
+	})
+	refused("token in header and form", func(x *exchange, token string) answer {
+		return x.post(r.oidc("/userinfo"), form("access_token", token), "Authorization", "Bearer "+token)
+	})
+	refused("other realm", func(x *exchange, token string) answer {
+		return x.get(other.oidc("/userinfo"), "Authorization", "Bearer "+token)
+	})
+	refused("PUT", func(x *exchange, token string) answer {
+		return x.send(http.MethodPut, r.oidc("/userinfo"), "", "Authorization", "Bearer "+token)
+	})
+	g.exchange("refused: ID token and refresh token", func(x *exchange) {
+		tokens := x.login(x.user(r, nil))
+		for _, name := range []string{"id_token", "refresh_token"} {
+			x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+tokens.field(name)))
+		}
+	})
+	g.exchange("refused: expired", func(x *exchange) {
+		tokens := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
+		x.outcome("at once", x.userinfo(r, tokens))
+		x.pass(2500 * time.Millisecond)
+		x.show(x.userinfo(r, tokens))
+	})
+	g.exchange("refused: without the scope openid", func(x *exchange) {
+		x.show(x.userinfo(r, x.token(r, passwordGrant(x.user(r, nil))).ok()))
+	})
+	g.exchange("refused: service account", func(x *exchange) {
+		x.show(x.userinfo(r, x.token(r, with(secretOf("service"), "grant_type", "client_credentials")).ok()))
+		x.outcome("with openid", x.userinfo(r, x.token(r, with(secretOf("service"), "grant_type", "client_credentials", "scope", "openid")).ok()))
+	})
+	g.exchange("refused: lightweight token", func(x *exchange) {
+		x.show(x.userinfo(r, x.login(x.user(r, nil), "client_id", "light", "client_secret", "light-secret")))
+	})
+	ended := func(name string, end func(x *exchange, u *user, tokens answer)) {
+		g.exchange("refused: "+name, func(x *exchange) {
+			u := x.user(r, nil)
+			tokens := x.login(u)
+			end(x, u, tokens)
+			x.show(x.userinfo(r, tokens))
+		})
+	}
+	ended("logged out", func(x *exchange, u *user, tokens answer) { x.logout(r, tokens.field("refresh_token")) })
+	ended("revoked", func(x *exchange, u *user, tokens answer) { x.revoke(r, tokens.field("access_token")) })
+	ended("user disabled", func(x *exchange, u *user, tokens answer) {
+		x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
+	})
+	ended("user deleted", func(x *exchange, u *user, tokens answer) { x.must(x.side.deleteUser(u.userRef)) })
+	ended("user logged out by an administrator", func(x *exchange, u *user, tokens answer) { x.must(x.side.logoutUser(u.userRef)) })
+}
+
+func userinfoOrigins(g *group, r *realm) {
+	origins := []string{"client_id", "origins", "client_secret", "origins-secret"}
+	g.exchange("origin of the client", func(x *exchange) {
+		token := x.login(x.user(r, nil), origins...).field("access_token")
+		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin", "http://app.test"))
+	})
+	g.exchange("origin of others", func(x *exchange) {
+		token := x.login(x.user(r, nil), origins...).field("access_token")
+		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin", "http://evil.test"))
+	})
+	g.exchange("origin without a good token", func(x *exchange) {
+		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin", "http://evil.test"))
+		x.show(x.get(r.oidc("/userinfo"), "Origin", "http://evil.test"))
+	})
+	g.exchange("preflight", func(x *exchange) {
+		x.show(x.send(http.MethodOptions, r.oidc("/userinfo"), "", "Origin", "http://evil.test",
+			"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "authorization"))
+	})
+}
+
+// unsignedToken is a token that nobody signed.
+func unsignedToken(issuer string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encode(fmt.Appendf(nil, `{"iss":%q,"sub":"x","typ":"Bearer","scope":"openid"}`, issuer)) + "."
+}
