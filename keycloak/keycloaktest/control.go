@@ -44,6 +44,7 @@ func (r *Realm) Update(patch []byte) error {
 	if err := json.Unmarshal(patch, &changed); err != nil {
 		return fmt.Errorf("keycloaktest: %w", err)
 	}
+	r.settingsChange(r.server.Now())
 	r.settings = changed
 	r.readFrontend()
 	return nil
@@ -83,7 +84,7 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 		return errors.New("keycloaktest: a client's id can't be changed")
 	}
 	c.clientRepresentation = changed
-	c.enabled, c.standardFlow, c.fullScope = or(changed.Enabled, true), or(changed.StandardFlowEnabled, true), or(changed.FullScopeAllowed, true)
+	c.enabled, c.standardFlow, c.fullScope = or(changed.Enabled, true), or(changed.StandardFlowEnabled, true), or(changed.FullScopeAllowed, !changed.ConsentRequired)
 	c.unsupported = unsupportedIn(changed, r.scopes)
 	if changed.Secret != maskedSecret {
 		c.secretIsUnknown = false

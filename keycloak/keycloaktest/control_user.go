@@ -53,6 +53,7 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	if !slices.Contains(representation.RealmRoles, r.defaultRole()) {
 		representation.RealmRoles = append(representation.RealmRoles, r.defaultRole())
 	}
+	representation.Groups = slices.Concat(representation.Groups, r.settings.DefaultGroups) // an import leaves them alone
 	for _, credential := range representation.Credentials {
 		if credential.Temporary { // an import takes no notice of it, the admin API does
 			representation.RequiredActions = append(representation.RequiredActions, "UPDATE_PASSWORD")

@@ -24,7 +24,7 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 	case issuedAt < c.NotBefore:
 		return nil, failed
 	}
-	g = &grant{realm: r, client: c, scope: strings.Fields(text(held, "scope")), now: now, notes: map[string]string{}}
+	g = &grant{realm: r, client: c, scope: strings.Fields(text(held, "scope")), now: now}
 	id := text(held, "sid")
 	if id == "" { // a service account's, without a session
 		if c.serviceAccount == nil {
@@ -36,22 +36,25 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 				g.scope = append(g.scope, name)
 			}
 		}
-		for _, note := range []string{"client_id", "clientHost", "clientAddress"} {
-			g.notes[note] = text(held, note)
-		}
 	} else {
 		s := r.sessions[id]
 		if s == nil {
 			s = r.offline[id]
 		}
-		if s == nil || !r.alive(s, now) || r.users[s.user.ID] == nil {
+		if s == nil || r.users[s.user.ID] == nil {
+			return nil, "user_session_not_found"
+		}
+		if !r.alive(s, now) {
+			if s.only(s.used, now) {
+				return nil, "session_expired"
+			}
 			return nil, "user_session_not_found"
 		}
 		g.session, g.user, g.part = s, s.user, s.clients[c.ClientID]
 		if g.part == nil {
 			return nil, "user_session_not_found"
 		}
-		if !r.clientAlive(g.part, s, now) {
+		if !r.clientAlive(g.part, s, now) && !g.part.only(g.part.used, now) {
 			return nil, "user_session_not_found"
 		}
 		g.scope = g.part.scope
@@ -117,7 +120,6 @@ func (r *Realm) userinfo(c *call) answer {
 	if strings.Contains(strings.SplitN(text(held, "jti"), ":", 2)[0], "lt") {
 		return challenge(401, "invalid_token", "Lightweight access token not allowed for userinfo endpoint")
 	}
-	g.notes = nil // of a sign-in that is over
 	out := claims{"sub": g.user.ID}
 	g.mapInto(out, forUserinfo)
 	return document(200, noStore, out).and("Cache-Control", noCache)

@@ -72,7 +72,7 @@ var mapperTypes = []struct {
 	{"oidc-full-name-mapper", fullName, false},
 	{"oidc-address-mapper", address, false},
 	{"oidc-hardcoded-claim-mapper", hardcodedClaim, false},
-	{"oidc-usersessionmodel-note-mapper", sessionNote, false},
+	{"oidc-usersessionmodel-note-mapper", sessionNote, true},
 	{"oidc-acr-mapper", acr, true},
 	{"oidc-allowed-origins-mapper", allowedOrigins, true},
 	{"oidc-organization-membership-mapper", func(*mapping, map[string]string) {}, false}, // realms here have no organizations: organizationsEnabled is refused

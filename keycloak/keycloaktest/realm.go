@@ -136,7 +136,7 @@ func (r *Realm) buildClients(options importOptions) error {
 		}
 		c := &client{
 			clientRepresentation: document, roles: map[string]*role{}, enabled: or(document.Enabled, true),
-			standardFlow: or(document.StandardFlowEnabled, true), fullScope: or(document.FullScopeAllowed, true),
+			standardFlow: or(document.StandardFlowEnabled, true), fullScope: or(document.FullScopeAllowed, !document.ConsentRequired),
 		}
 		if c.ID == "" {
 			c.ID = uuid.NewString()
@@ -224,19 +224,15 @@ func (r *Realm) buildRoles(importOptions) error {
 		target.composites = union(target.composites, parts)
 		return nil
 	}
-	// The file may say itself what the default role holds.
-	said := slices.ContainsFunc(documents.Realm, func(d roleRepresentation) bool { return d.Name == r.defaultRole() })
-	if !said {
-		account := r.clients["account"]
-		r.roles[r.defaultRole()].composites = []*role{
-			r.roles["offline_access"], r.roles["uma_authorization"], account.roles["manage-account"], account.roles["view-profile"],
-		}
-		more, err := r.rolesOf(r.settings.DefaultRoles, nil, true)
-		if err != nil {
-			return err
-		}
-		r.roles[r.defaultRole()].composites = union(r.roles[r.defaultRole()].composites, more)
+	account := r.clients["account"]
+	r.roles[r.defaultRole()].composites = []*role{
+		r.roles["offline_access"], r.roles["uma_authorization"], account.roles["manage-account"], account.roles["view-profile"],
 	}
+	more, err := r.rolesOf(r.settings.DefaultRoles, nil, true)
+	if err != nil {
+		return err
+	}
+	r.roles[r.defaultRole()].composites = union(r.roles[r.defaultRole()].composites, more)
 	for _, document := range documents.Realm {
 		if err := compose(r.roles[document.Name], document); err != nil {
 			return err

@@ -40,6 +40,9 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	offline := text(held, "typ") == "Offline"
 	s := r.sessionOf(text(held, "sid"), offline)
 	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil {
+		if s != nil {
+			r.endSession(s)
+		}
 		if offline {
 			return nil, invalidGrant("Offline user session not found")
 		}
@@ -53,6 +56,7 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 		return nil, invalidGrant("Session doesn't have required client")
 	}
 	if !r.clientAlive(part, s, c.now) {
+		delete(s.clients, by.ClientID)
 		return nil, invalidGrant("Client session not active")
 	}
 	if issuedAt < by.NotBefore || issuedAt < s.user.NotBefore {

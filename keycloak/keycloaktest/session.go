@@ -17,6 +17,7 @@ type session struct {
 	authTime time.Time // zero for a password grant: nobody saw a login page
 	clients  map[string]*clientSession
 	notes    map[string]string
+	shortened
 }
 
 // A clientSession is what one client has of a session.
@@ -28,6 +29,19 @@ type clientSession struct {
 	level   string            // of authentication, as Keycloak counts: 1 at a login page, 0 by single sign-on
 	first   bool              // its session began with it, for offline access
 	reuses  map[string]*reuse // by reuse_id
+	shortened
+}
+
+// A shortened session was begun when it could last longer: the realm's settings were changed since its last use. Keycloak
+// has it still then, and says so.
+type shortened struct {
+	at    time.Time // when the settings were changed
+	until time.Time // when it would have ended by the old ones
+}
+
+// only says whether it is the change of settings alone that ended a session of that last use.
+func (s shortened) only(used, now time.Time) bool {
+	return !s.at.IsZero() && !s.at.Before(used) && now.Before(s.until)
 }
 
 // A reuse follows one line of single-use refresh tokens.
@@ -100,25 +114,54 @@ func (r *Realm) endSession(s *session) {
 	}
 }
 
-// idleWindow is how much longer than its idle timeout Keycloak keeps a session (SessionTimeoutHelper, 26.7.4).
-const idleWindow = 0 * time.Second
-
 // alive says whether neither the idle timeout nor the longest life of a session has passed.
 func (r *Realm) alive(s *session, now time.Time) bool {
+	return now.Before(r.ends(s))
+}
+
+// ends is when a session ends by the settings of now, unless it is used before.
+func (r *Realm) ends(s *session) time.Time {
 	idle, most := r.lifespans(s.offline)
-	if !now.Before(s.used.Add(idle + idleWindow)) {
-		return false
+	end := s.used.Add(idle)
+	if most > 0 {
+		end = earlier(end, s.started.Add(most))
 	}
-	return most == 0 || now.Before(s.started.Add(most))
+	return end
 }
 
 // clientAlive is alive for a client's part.
 func (r *Realm) clientAlive(cs *clientSession, s *session, now time.Time) bool {
+	end := r.clientEnds(cs, s)
+	return end.IsZero() || now.Before(end)
+}
+
+// clientEnds is ends for a client's part; zero when it has no end of its own.
+func (r *Realm) clientEnds(cs *clientSession, s *session) time.Time {
 	idle, most := r.clientLifespans(cs.client, s.offline)
-	if idle > 0 && !now.Before(cs.used.Add(idle+idleWindow)) {
-		return false
+	var end time.Time
+	if idle > 0 {
+		end = cs.used.Add(idle)
 	}
-	return most == 0 || now.Before(cs.started.Add(most))
+	if most > 0 && (end.IsZero() || cs.started.Add(most).Before(end)) {
+		end = cs.started.Add(most)
+	}
+	return end
+}
+
+// settingsChange is told before the lifespans may change: sessions remember how long they would have lasted.
+func (r *Realm) settingsChange(now time.Time) {
+	for _, kept := range []map[string]*session{r.sessions, r.offline} {
+		for _, s := range kept {
+			s.shortened = shortened{now, r.ends(s)}
+			for _, part := range s.clients {
+				until := r.clientEnds(part, s)
+				if until.IsZero() {
+					until = r.ends(s)
+				}
+				part.shortened = shortened{now, until}
+			}
+		}
+	}
 }
 
 // lifespans are the idle timeout and the longest life of sessions; no longest life is 0.
@@ -168,7 +211,7 @@ func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time
 	if s.offline && most == 0 && clientIdle == 0 && clientMost == 0 {
 		return time.Time{}
 	}
-	if clientIdle > 0 && clientIdle < idle {
+	if clientIdle > 0 { // even where it is longer
 		idle = clientIdle
 	}
 	expiry := now.Add(idle)

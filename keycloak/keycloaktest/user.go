@@ -142,7 +142,7 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 	if u.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true); err != nil {
 		return nil, err
 	}
-	for _, path := range slices.Concat(document.Groups, r.defaultGroupsFor(document)) {
+	for _, path := range document.Groups {
 		g := r.groups["/"+strings.TrimPrefix(path, "/")]
 		if g == nil {
 			return nil, fmt.Errorf("the realm has no group %q", path)
@@ -165,14 +165,6 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 	}
 	r.users[u.ID] = u
 	return u, nil
-}
-
-// defaultGroupsFor are the groups that a new user joins by itself.
-func (r *Realm) defaultGroupsFor(document userRepresentation) []string {
-	if document.ServiceAccountOf != "" {
-		return nil
-	}
-	return r.settings.DefaultGroups
 }
 
 // maxNameLength is the longest name that a user may have, in bytes.
