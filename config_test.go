@@ -16,11 +16,18 @@ var needed = []string{
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush",
 }
 
-func TestConfigDefaults(t *testing.T) {
-	c, err := readConfig(needed, t.TempDir())
+// goodConfig is what readConfig makes of them and of settings, which win.
+func goodConfig(t testing.TB, settings ...string) Config {
+	t.Helper()
+	c, err := readConfig(slices.Concat(needed, settings), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c := goodConfig(t)
 	for _, tt := range []struct {
 		name      string
 		got, want any
@@ -48,26 +55,19 @@ func TestConfigDefaults(t *testing.T) {
 
 func TestConfigProduction(t *testing.T) {
 	for _, runtime := range []string{"prod", "production", "Local", " local", ""} {
-		c, err := readConfig(append(slices.Clone(needed), "RUNTIME_ENV="+runtime), t.TempDir())
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := goodConfig(t, "RUNTIME_ENV="+runtime)
 		if c.Local || c.Addr != ":8000" || len(c.CORSOrigins) != 0 {
 			t.Errorf("RUNTIME_ENV=%q: local %v, address %s, origins %v; want production", runtime, c.Local, c.Addr, c.CORSOrigins)
 		}
 	}
-	c, err := readConfig(append(slices.Clone(needed), "RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=http://keycloak:8080"), t.TempDir())
-	if err != nil || len(c.Warnings) != 1 {
-		t.Errorf("plain http to another machine: %v, %v; want one warning", c.Warnings, err)
+	if c := goodConfig(t, "RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=http://keycloak:8080"); len(c.Warnings) != 1 {
+		t.Errorf("plain http to another machine: %v; want one warning", c.Warnings)
 	}
 }
 
 // An audience that is set is the only one: azp no longer counts.
 func TestConfigAudience(t *testing.T) {
-	c, err := readConfig(append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=shop, web ", "KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop"), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := goodConfig(t, "KEYCLOAK_AUDIENCE=shop, web ", "KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
 	if !slices.Equal(c.Audience, []string{"shop", "web"}) || c.AuthorizedParty != "" || len(c.Issuers) != 2 {
 		t.Errorf("audience %q, authorized party %q, issuers %q", c.Audience, c.AuthorizedParty, c.Issuers)
 	}
@@ -201,10 +201,7 @@ func TestConfigNamesWhatItDoesNotKnow(t *testing.T) {
 
 // A Config goes to the log when the server starts.
 func TestConfigIsLoggedWithoutSecret(t *testing.T) {
-	c, err := readConfig(append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c"), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c")
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c), c.LogValue().String()} {
 		if strings.Contains(text, "canary") {
 			t.Errorf("the secret shows in %s", text)

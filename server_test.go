@@ -24,10 +24,11 @@ import (
 
 // The 65th sign-in at once is told to try again, at once; the 64 are answered.
 func TestBusy(t *testing.T) {
-	d := newDouble(t)
-	d.hold = make(chan struct{})
-	s := newSite(t, d.config(t), nil)
-	login := exchange{query: `mutation { login(username: "alice", password: "p") { tokenType } }`}
+	kc := newShop(t, "hush")
+	address, gate := newGate(t, kc)
+	s := newSite(t, goodConfig(t, "KEYCLOAK_SERVER_URL="+address), nil)
+	login := exchange{query: `mutation { login(username: "alice", password: "hush") { tokenType } }`}
+	gate <- struct{}{}
 	var others sync.WaitGroup
 	for range 64 {
 		others.Go(func() {
@@ -36,11 +37,11 @@ func TestBusy(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "64 sign-ins wait for Keycloak", func() bool { return d.held.Load() == 64 })
+	waitFor(t, "64 sign-ins wait for Keycloak", func() bool { return kc.Count("/token") == 64 })
 	if _, body := s.do(t, login); !strings.Contains(body, `"reason":"BUSY"`) {
 		t.Errorf("the 65th: %s", body)
 	}
-	close(d.hold)
+	<-gate
 	others.Wait()
 	if _, body := s.do(t, login); !strings.Contains(body, `"tokenType":"Bearer"`) {
 		t.Errorf("after the storm: %s", body)
@@ -49,8 +50,7 @@ func TestBusy(t *testing.T) {
 
 // A closed tab is no failure of the server's; and what a client chooses doesn't fill the log.
 func TestLogOfOddRequests(t *testing.T) {
-	d := newDouble(t)
-	s := newSite(t, d.config(t), realmFunc(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }))
+	s := newSite(t, goodConfig(t), realmFunc(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }))
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/graphql", strings.NewReader(`{"query":"mutation { logout(refreshToken: \"a\") }"}`))
@@ -66,7 +66,7 @@ func TestLogOfOddRequests(t *testing.T) {
 		t.Errorf("a client that gave up is logged as a failure:\n%s", log)
 	}
 
-	s = newSite(t, d.config(t), realmFunc(func(context.Context) error { return errors.New("no") }))
+	s = newSite(t, goodConfig(t), realmFunc(func(context.Context) error { return errors.New("no") }))
 	s.do(t, exchange{query: `mutation { ` + strings.Repeat("a", maxNameBytes) + `: logout(refreshToken: "a") }`})
 	if log := s.log.String(); !strings.Contains(log, "field failed") || strings.Contains(log, strings.Repeat("a", 201)) {
 		t.Errorf("a long alias is logged whole, or nothing is: %s", log)
@@ -75,13 +75,14 @@ func TestLogOfOddRequests(t *testing.T) {
 
 // run, from the settings to an orderly stop.
 func TestRun(t *testing.T) {
-	d := newDouble(t)
+	kc := newShop(t, "hush")
+	address, gate := newGate(t, kc)
 	log := &lockedBuffer{}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, []string{"ADDR=127.0.0.1:0", "RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=" + d.url, "KEYCLOAK_REALM_NAME=shop",
-			"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush", "CORS_ORIGINS=https://shop.example.com"}, t.TempDir(), log)
+		ended <- run(ctx, append(slices.Clone(needed), "ADDR=127.0.0.1:0", "RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL="+address,
+			"KEYCLOAK_ISSUER="+kc.Realm("shop").Issuer(), "CORS_ORIGINS=https://shop.example.com"), t.TempDir(), log)
 	}()
 	serving := regexp.MustCompile(`"url":"(http://127[^"]*)/graphql"`)
 	waitFor(t, "the server listens", func() bool { return serving.MatchString(log.String()) })
@@ -93,7 +94,7 @@ func TestRun(t *testing.T) {
 	if status, _ := s.get(t, "/graphql?query=%7B__typename%7D"); status != http.StatusOK {
 		t.Errorf("GET of a query is %d, want 200", status)
 	}
-	if _, body := s.do(t, exchange{query: `query Who { me { username } }`, authorization: "bEaReR " + d.sign(nil)}); body != `{"data":{"me":{"username":"alice"}}}`+"\n" {
+	if _, body := s.do(t, exchange{query: `query Who { me { username } }`, authorization: "bEaReR " + signIn(t, kc).AccessToken}); body != `{"data":{"me":{"username":"alice"}}}`+"\n" {
 		t.Errorf("me is %s", body)
 	}
 	if !strings.Contains(log.String(), `"msg":"request","operation":"query","name":"Who","status":200,"codes":null,"duration":`) {
@@ -116,13 +117,14 @@ func TestRun(t *testing.T) {
 	}
 
 	// The request that is under way is answered, and new ones aren't taken.
-	d.hold = make(chan struct{})
+	gate <- struct{}{}
 	answered := make(chan string, 1)
 	go func() {
-		_, body := s.do(t, exchange{query: `mutation { login(username: "alice", password: "p") { tokenType } }`})
+		defer close(answered)
+		_, body := s.do(t, exchange{query: `mutation { login(username: "alice", password: "hush") { tokenType } }`})
 		answered <- body
 	}()
-	waitFor(t, "a sign-in waits for Keycloak", func() bool { return d.held.Load() == 1 })
+	waitFor(t, "a sign-in waits for Keycloak", func() bool { return kc.Count("/token") == 1 })
 	stop()
 	waitFor(t, "the server takes no more connections", func() bool {
 		connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -131,7 +133,7 @@ func TestRun(t *testing.T) {
 		}
 		return err != nil
 	})
-	close(d.hold)
+	<-gate
 	if body := <-answered; !strings.Contains(body, `"tokenType":"Bearer"`) {
 		t.Errorf("the sign-in under way got %s", body)
 	}
@@ -180,7 +182,7 @@ func TestReadiness(t *testing.T) {
 		{"back again", false, false, []int{500, 500, 200}, time.Minute, 200, "ready\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // a bubble waits for no network, so a transport stands for Keycloak
 				realm, err := keycloak.NewRealm("http://keycloak", "shop")
 				if err != nil {
 					t.Fatal(err)
@@ -214,8 +216,8 @@ func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 
 // A connection that doesn't go on is closed: in the head of a request, in its body, and between two.
 func TestSlowClients(t *testing.T) {
-	d := newDouble(t)
-	server := newServer(d.config(t), testHandler(t, d.config(t), nil, slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
+	config, log := goodConfig(t), slog.New(slog.DiscardHandler)
+	server := newServer(config, testHandler(t, config, nil, log), log)
 	for name, limit := range map[string]time.Duration{"header": server.ReadHeaderTimeout, "read": server.ReadTimeout, "idle": server.IdleTimeout} {
 		if limit <= 0 || limit > 5*time.Minute {
 			t.Errorf("the %s timeout is %v", name, limit)
@@ -281,9 +283,9 @@ func TestSlowReader(t *testing.T) {
 
 // A whole request, through every layer but Keycloak.
 func BenchmarkMe(b *testing.B) {
-	d := newDouble(b)
-	s := newSite(b, d.config(b, "RUNTIME_ENV=prod"), nil)
-	token := "Bearer " + d.sign(nil)
+	kc := newShop(b, "hush")
+	s := newSite(b, goodConfig(b, at(kc), "RUNTIME_ENV=prod"), nil)
+	token := "Bearer " + signIn(b, kc).AccessToken
 	s.do(b, exchange{query: `{ me { id username } }`, authorization: token})
 	b.ResetTimer()
 	for b.Loop() {
