@@ -13,7 +13,7 @@ import (
 // An authRequest is what a client asks for in a browser: a code (OpenID Connect Core 3.1.2.1), or, for a
 // device, a person's word.
 type authRequest struct {
-	parameters url.Values // as they came, but for what is too long
+	parameters url.Values // as they came: those that matter
 	client     *client
 	redirect   string // where the answer goes
 	mode       string // of the answer: query, fragment, form_post
@@ -42,6 +42,23 @@ func (v *visit) authorize() answer {
 	return v.begin(t)
 }
 
+// requestParameters are what is kept of a request while it is under way.
+var requestParameters = []string{
+	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt", "max_age", "login_hint",
+	"acr_values", "claims", "code_challenge", "code_challenge_method", "kc_action",
+}
+
+// only are the parameters of these names.
+func only(parameters url.Values, names []string) url.Values {
+	kept := url.Values{}
+	for _, name := range names {
+		if parameters.Has(name) {
+			kept.Set(name, parameters.Get(name))
+		}
+	}
+	return kept
+}
+
 // maxParameter is the longest value of state and nonce. Longer ones are dropped without a word.
 const maxParameter = 4_000
 
@@ -53,23 +70,14 @@ func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 		return nil, refused
 	}
 	q := &authRequest{parameters: parameters, client: by, mode: "query"}
+	q.maxAge, _ = maxAge(parameters)
 	for _, name := range []string{"state", "nonce"} {
 		if len(q.value(name)) > maxParameter {
 			parameters.Del(name)
 		}
 	}
-	if age := parameters["max_age"]; len(age) > 0 {
-		n, err := strconv.ParseInt(age[0], 10, 32)
-		if err != nil {
-			return nil, v.failure(400, "Invalid Request")
-		}
-		q.maxAge = &n
-	}
-	if object := q.value("request"); strings.Count(object, ".") > 1 {
-		return nil, notHere("request objects")
-	}
-	if parameters.Has("request") || parameters.Has("request_uri") {
-		return nil, v.failure(400, "Invalid Request")
+	if refused, bad := v.unreadable(parameters); bad {
+		return nil, refused
 	}
 	openID := slices.Contains(strings.Fields(q.value("scope")), "openid")
 	var ok bool
@@ -78,7 +86,7 @@ func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 	}
 	if refused := q.checkType(); refused != nil {
 		if refused.status == http.StatusNotImplemented {
-			return nil, refused.answer()
+			return nil, notHere(refused.description)
 		}
 		return nil, v.refuseRequest(q, refused)
 	}
@@ -100,7 +108,33 @@ func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 	if q.prompts("create") {
 		return nil, v.failure(400, "Registration not allowed")
 	}
+	q.parameters = only(parameters, requestParameters)
 	return q, answer{}
+}
+
+// unreadable answers for parameters that can't be read, and for those that the stand-in doesn't know.
+func (v *visit) unreadable(parameters url.Values) (answer, bool) {
+	_, badAge := maxAge(parameters)
+	switch {
+	case badAge != nil:
+		return v.failure(400, "Invalid Request"), true
+	case parameters.Has("authorization_details"):
+		return notHere("authorization_details"), true
+	case strings.Count(parameters.Get("request"), ".") > 1:
+		return notHere("request objects"), true
+	case parameters.Has("request"), parameters.Has("request_uri"):
+		return v.failure(400, "Invalid Request"), true
+	}
+	return answer{}, false
+}
+
+// maxAge reads max_age, in seconds; nil where there is none.
+func maxAge(parameters url.Values) (*int64, error) {
+	if !parameters.Has("max_age") {
+		return nil, nil
+	}
+	n, err := strconv.ParseInt(parameters.Get("max_age"), 10, 32)
+	return &n, err
 }
 
 // knownClient is the client that a request names, if it may send browsers here.
@@ -234,7 +268,7 @@ func (q *authRequest) readLevel(r *Realm) bool {
 	if acr.Value != "" {
 		levels = append(levels, acr.Value)
 	}
-	q.level = len(levels) > 0 || len(strings.Fields(q.value("acr_values"))) > 0
+	q.level = len(levels) > 0 || q.parameters.Has("acr_values")
 	known := map[string]json.Number{}
 	for _, attributes := range []map[string]string{q.client.Attributes, r.settings.Attributes} {
 		if len(known) == 0 {

@@ -20,6 +20,7 @@ type visit struct {
 	*call
 	cookies []*http.Cookie
 	notices []notice
+	entered bool // the browser had no login before
 }
 
 // browse answers a browser under the realm's lock, and tells the clients without it.
@@ -129,7 +130,8 @@ func (r *Realm) loginOf(id string, now time.Time) *login {
 	return l
 }
 
-// enter is the login of the browser, a new one where it has none. A browser with a session goes on with its id.
+// enter is the login of the browser, a new one where it has none, which the browser learns. A browser with a session
+// goes on with its id.
 func (v *visit) enter() *login {
 	r, id := v.realm, v.cookie(loginCookie)
 	if l := r.loginOf(id, v.now); l != nil {
@@ -145,6 +147,8 @@ func (v *visit) enter() *login {
 	forgetOld(r.logins, maxLogins, func(l *login) time.Time { return l.used }, func(l *login) bool { return r.loginOf(l.id, v.now) == nil })
 	l := &login{id: id, used: v.now, tabs: map[string]*tab{}}
 	r.logins[id] = l
+	v.entered = true
+	v.set(http.Cookie{Name: loginCookie, Value: id, HttpOnly: true})
 	return l
 }
 
@@ -173,7 +177,6 @@ func (v *visit) open(asked *authRequest) *tab {
 	}
 	t := &tab{id: opaque(11), login: l, client: asked.client, asked: asked}
 	l.tabs[t.id] = t
-	v.set(http.Cookie{Name: loginCookie, Value: l.id, HttpOnly: true})
 	return t
 }
 
@@ -201,7 +204,9 @@ func (v *visit) tabOf(query url.Values) *tab {
 
 // remember gives the browser what it needs to begin again.
 func (v *visit) remember(t *tab) {
-	v.set(http.Cookie{Name: hashCookie, Value: hashOf(t.login.id), MaxAge: 60})
+	if v.entered {
+		v.set(http.Cookie{Name: hashCookie, Value: hashOf(t.login.id), MaxAge: 60})
+	}
 	if !t.asked.prompts("none") {
 		v.set(http.Cookie{Name: restartCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(t.asked.parameters.Encode())), HttpOnly: true})
 	}

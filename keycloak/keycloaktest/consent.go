@@ -1,6 +1,9 @@
 package keycloaktest
 
-import "slices"
+import (
+	"net/http"
+	"slices"
+)
 
 // consentDue says whether the person must be asked: at a client that wants it, for scopes that weren't agreed to,
 // and for a device every time.
@@ -49,7 +52,12 @@ func (v *visit) consentPage(t *tab) answer {
 }
 
 // consent takes the person's word. Like Keycloak's, it doesn't look at the form's code.
-func (r *Realm) consent(c *call) answer { return r.browse(c, (*visit).consent) }
+func (r *Realm) consent(c *call) answer {
+	if c.Method != http.MethodPost {
+		return failure(c.Request, 404, "HTTP 404 Not Found").with("Cache-Control", noBack)
+	}
+	return r.browse(c, (*visit).consent)
+}
 
 func (v *visit) consent() answer {
 	t, _, out := v.enterTab(requiredActionPath)

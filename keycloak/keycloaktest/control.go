@@ -30,19 +30,12 @@ func (r *Realm) Ignored() []string { return slices.Clone(r.ignored) }
 func (r *Realm) Update(patch []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(patch, &members); err != nil {
-		return fmt.Errorf("keycloaktest: %w", err)
+	changed, err := patched(r.settings, patch, builtOnce...)
+	if err != nil {
+		return fmt.Errorf("keycloaktest: realm: %w", err)
 	}
-	for name := range members {
-		if slices.Contains(builtOnce, name) {
-			return fmt.Errorf("keycloaktest: %s of a realm can't be changed with Update", name)
-		}
-	}
-	changed := r.settings
-	changed.Attributes = maps.Clone(r.settings.Attributes)
-	if err := json.Unmarshal(patch, &changed); err != nil {
-		return fmt.Errorf("keycloaktest: %w", err)
+	if algorithm := changed.DefaultSignatureAlgorithm; algorithm != "" && !slices.Contains(signatureAlgorithms, algorithm) {
+		return fmt.Errorf("keycloaktest: realm: %q is no signature algorithm of Keycloak's", algorithm)
 	}
 	r.settingsChange(r.server.Now())
 	r.settings = changed
@@ -54,6 +47,29 @@ func (r *Realm) Update(patch []byte) error {
 var builtOnce = []string{
 	"id", "realm", "clients", "clientScopes", "users", "roles", "groups", "defaultRole", "defaultRoles", "defaultGroups", "components",
 	"scopeMappings", "clientScopeMappings", "defaultDefaultClientScopes", "defaultOptionalClientScopes",
+}
+
+// patched is a representation with the members of a patch in place of its own. What was there isn't touched, so that a patch
+// that fails changes nothing. fixed are the members that can't be changed.
+func patched[T any](old T, patch []byte, fixed ...string) (changed T, err error) {
+	var members, changes map[string]json.RawMessage
+	if err := json.Unmarshal(patch, &changes); err != nil {
+		return changed, err
+	}
+	for name, value := range changes {
+		if slices.Contains(fixed, name) {
+			return changed, fmt.Errorf("%s can't be changed with Update", name)
+		}
+		if string(value) == "null" { // for Keycloak, as good as not there
+			delete(changes, name)
+		}
+	}
+	if err := json.Unmarshal(must(json.Marshal(old)), &members); err != nil {
+		return changed, err
+	}
+	maps.Copy(members, changes)
+	err = json.Unmarshal(must(json.Marshal(members)), &changed)
+	return changed, err
 }
 
 // SetNotBefore makes the realm refuse the tokens that were issued before a moment; zero takes it back.
@@ -74,17 +90,28 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	if c == nil {
 		return fmt.Errorf("keycloaktest: the realm has no client %q", clientID)
 	}
-	changed := c.clientRepresentation
-	changed.Attributes = maps.Clone(c.Attributes)
-	changed.ClientID = clientID
-	if err := json.Unmarshal(patch, &changed); err != nil {
-		return fmt.Errorf("keycloaktest: %w", err)
+	changed, err := patched(c.clientRepresentation, patch)
+	if err != nil {
+		return fmt.Errorf("keycloaktest: client: %w", err)
 	}
 	if changed.ClientID != clientID {
 		return errors.New("keycloaktest: a client's id can't be changed")
 	}
+	attributes := maps.Clone(c.Attributes)
+	for name, value := range changed.Attributes {
+		if attributes[name] = value; value == "" {
+			delete(attributes, name)
+		}
+	}
+	changed.Attributes = attributes
+	before := *c
 	c.clientRepresentation = changed
+	if err := r.addServiceAccount(c); err != nil {
+		*c = before
+		return fmt.Errorf("keycloaktest: client: %w", err)
+	}
 	c.enabled, c.standardFlow, c.fullScope = or(changed.Enabled, true), or(changed.StandardFlowEnabled, true), or(changed.FullScopeAllowed, !changed.ConsentRequired)
+	r.showServiceAccount(c) // an import that lists the account doesn't, a change of the client does
 	c.unsupported = unsupportedIn(changed, r.scopes)
 	if changed.Secret != maskedSecret {
 		c.secretIsUnknown = false

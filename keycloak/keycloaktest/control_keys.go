@@ -91,8 +91,12 @@ func (r *Realm) RemoveKey(kid string) error {
 }
 
 // SigningKey is the kid of the key that signs tokens of an algorithm now: "RS256" for access and ID tokens
-// of most realms, "HS512" for refresh tokens.
+// of most realms, "HS512" for refresh tokens. As at a key's first use, one is made where there is none. It is empty for what is
+// no signature algorithm of Keycloak's.
 func (r *Realm) SigningKey(algorithm string) string {
+	if !slices.Contains(signatureAlgorithms, algorithm) {
+		return ""
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.keys.signing(algorithm).kid

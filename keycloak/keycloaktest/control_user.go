@@ -1,12 +1,10 @@
 package keycloaktest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -78,14 +76,16 @@ func (u *User) change(f func(*user) error) error {
 }
 
 // Update changes the user as a PUT to the admin API does: the members of the patch, a piece of a realm file,
-// replace those of the user. Roles, groups and credentials have methods of their own.
+// replace those of the user. Roles, groups and credentials can't be changed with it.
 func (u *User) Update(patch []byte) error {
 	return u.change(func(found *user) error {
-		changed := found.userRepresentation
-		if err := json.Unmarshal(patch, &changed); err != nil {
-			return fmt.Errorf("keycloaktest: %w", err)
+		changed, err := patched(found.userRepresentation, patch, "id", "realmRoles", "clientRoles", "groups", "credentials", "serviceAccountClientId")
+		if err != nil {
+			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
-		changed.ID, changed.Username, changed.Email = u.id, strings.ToLower(changed.Username), strings.ToLower(changed.Email)
+		if err := u.realm.nameUser(&changed); err != nil {
+			return fmt.Errorf("keycloaktest: user: %w", err)
+		}
 		found.userRepresentation = changed
 		if changed.Enabled {
 			found.permanently = false

@@ -2,6 +2,7 @@ package keycloaktest
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -42,12 +43,9 @@ func (d *device) forgotten(now time.Time) bool {
 
 // request is what the device asks a person for.
 func (d *device) request() *authRequest {
-	asked := url.Values{"client_id": {d.client.ClientID}, "device_user_code": {d.userCode}}
-	for _, name := range []string{"nonce", "code_challenge", "code_challenge_method"} {
-		if d.asked.Has(name) {
-			asked.Set(name, d.asked.Get(name))
-		}
-	}
+	asked := maps.Clone(d.asked)
+	asked.Set("client_id", d.client.ClientID)
+	asked.Set("device_user_code", d.userCode)
 	return &authRequest{parameters: asked, client: d.client, scope: d.scope, device: d}
 }
 
@@ -113,10 +111,14 @@ func (v *visit) startDevice() answer {
 		return refused.plain()
 	}
 	if !by.attribute("oauth2.device.authorization.grant.enabled") {
+		v.echo = false
 		return refuse(400, "unauthorized_client", "Client is not allowed to initiate OAuth 2.0 Device Authorization Grant. The flow is disabled for the client.").plain()
 	}
 	if repeats(v.form) {
 		return invalidGrant("duplicated parameter").plain()
+	}
+	if refused, bad := v.unreadable(v.form); bad {
+		return refused
 	}
 	if problem := by.checkChallenge(v.form); problem != "" {
 		return refuse(400, "invalid_request", problem).plain().with("Cache-Control", noBack)
@@ -125,7 +127,8 @@ func (v *visit) startDevice() answer {
 	lifespan := number(by.Attributes, "oauth2.device.code.lifespan", or(settings.OAuth2DeviceCodeLifespan, 600))
 	interval := number(by.Attributes, "oauth2.device.polling.interval", or(settings.OAuth2DevicePollingInterval, 5))
 	d := &device{
-		code: opaque(43), userCode: r.freeUserCode(), asked: v.form, client: by, scope: r.scopeAtMost(by, v.value("scope")),
+		code: opaque(43), userCode: r.freeUserCode(), client: by, scope: r.scopeAtMost(by, v.value("scope")),
+		asked:   only(v.form, []string{"nonce", "code_challenge", "code_challenge_method"}),
 		expires: v.now.Add(seconds(lifespan)), interval: seconds(interval),
 	}
 	forgetOld(r.devices, maxDevices, func(d *device) time.Time { return d.expires }, func(d *device) bool { return d.forgotten(v.now) })
@@ -198,6 +201,9 @@ func (v *visit) userCodePage(problem string) answer {
 
 // deviceStatus tells the person how it went.
 func (r *Realm) deviceStatus(c *call) answer {
+	if c.Method == http.MethodPost {
+		return failure(c.Request, 404, "HTTP 404 Not Found")
+	}
 	const closing = "You may close this browser window and go back to your device"
 	p := page{ID: "login-info", Title: "Device Login Failed"}
 	switch c.URL.Query().Get("error") {

@@ -88,7 +88,8 @@ func (v *visit) begin(t *tab) answer {
 // is what there is to say.
 func (v *visit) enterTab(path string) (t *tab, submitted bool, out answer) {
 	query := v.URL.Query()
-	if by := v.realm.clients[query.Get("client_id")]; by == nil {
+	known := v.cookie(loginCookie) != "" || v.cookie(restartCookie) != ""
+	if known && v.realm.clients[query.Get("client_id")] == nil {
 		return nil, false, v.failure(400, "An error occurred, please login again through your application.").with("Cache-Control", noBack)
 	}
 	t = v.tabOf(query)
@@ -141,6 +142,9 @@ func (v *visit) readAgain(parameters url.Values) *authRequest {
 // signedInAlready sends a browser back that posts a form which was done with.
 func (v *visit) signedInAlready(query url.Values) answer {
 	by := v.realm.clients[query.Get("client_id")]
+	if by == nil {
+		by = &client{}
+	}
 	decoded, err := base64.RawURLEncoding.DecodeString(query.Get("client_data"))
 	var data clientData
 	if err == nil && json.Unmarshal(decoded, &data) == nil {

@@ -69,7 +69,7 @@ func (r *Realm) discovery(c *call) answer {
 		"revocation_endpoint":                   base + "/revoke",
 		"device_authorization_endpoint":         base + "/auth/device",
 		"grant_types_supported":                 grants,
-		"response_types_supported":              []string{"code"},
+		"response_types_supported":              []string{"code", "none"},
 		"response_modes_supported":              []string{"query", "fragment", "form_post"},
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": signatureAlgorithms,

@@ -164,13 +164,6 @@ func (r *Realm) buildClients(options importOptions) error {
 		}
 		c.defaultScopes, c.optionalScopes = r.known(c.DefaultClientScopes), r.known(c.OptionalClientScopes)
 		if c.DefaultClientScopes == nil && c.OptionalClientScopes == nil {
-			if c.WebOrigins == nil { // an import makes them of the redirect URIs
-				for _, uri := range c.RedirectURIs {
-					if origin := originOf(uri); origin != "" && !slices.Contains(c.WebOrigins, origin) {
-						c.WebOrigins = append(c.WebOrigins, origin)
-					}
-				}
-			}
 			c.defaultScopes, c.optionalScopes = r.known(r.settings.DefaultDefaultClientScopes), r.known(r.settings.DefaultOptionalClientScopes)
 		}
 		c.unsupported = unsupportedIn(document, r.scopes)

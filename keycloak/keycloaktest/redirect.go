@@ -17,13 +17,9 @@ func (r *Realm) redirectURI(c *client, patterns []string, asked string, given, o
 		asked, _, _ = strings.Cut(patterns[0], "/*")
 	}
 	parsed, err := url.Parse(asked)
-	if err != nil || asked == "" || strings.ContainsAny(asked, " \"<>\\^`{|}") || strings.ContainsFunc(asked, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+	if err != nil || parsed.Opaque+parsed.Host+parsed.Path == "" || strings.ContainsAny(asked, " \"<>\\^`{|}") || strings.Count(asked, "#") > 1 ||
+		strings.ContainsFunc(asked, func(c rune) bool { return c < ' ' || c == 0x7f }) || climbs(parsed.Path) {
 		return "", false
-	}
-	for _, part := range strings.Split(parsed.Path, "/") {
-		if part == "." || part == ".." {
-			return "", false
-		}
 	}
 	patterns = r.redirectURIs(c, patterns)
 	matched, ok := matchRedirect(patterns, parsed, asked)
@@ -45,6 +41,21 @@ func (r *Realm) redirectURI(c *client, patterns []string, asked string, given, o
 	return asked, true
 }
 
+// climbs says whether a path leads upwards, however often it was escaped.
+func climbs(path string) bool {
+	for range 5 {
+		if slices.Contains(strings.Split(path, "/"), "..") {
+			return true
+		}
+		plain, err := url.PathUnescape(path)
+		if err != nil || plain == path {
+			return false
+		}
+		path = plain
+	}
+	return false
+}
+
 func loopback(uri *url.URL) bool {
 	return uri.Scheme == "http" && slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, uri.Hostname()) && uri.Port() != ""
 }
@@ -54,9 +65,6 @@ func loopback(uri *url.URL) bool {
 func matchRedirect(patterns []string, uri *url.URL, asked string) (string, bool) {
 	path, _, _ := strings.Cut(asked, "#")
 	path, _, _ = strings.Cut(path, "?")
-	if decoded, err := url.PathUnescape(path); err == nil {
-		path = decoded
-	}
 	for _, pattern := range patterns {
 		start, wild := strings.CutSuffix(pattern, "*")
 		switch {

@@ -54,16 +54,16 @@ func (s *Server) ForgetRequests() {
 func (s *Server) record(request *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	endpoint := ""
+	endpoint, counted := "", ""
 	if below, ok := strings.CutPrefix(request.URL.Path, s.prefix+"/realms/"); ok {
 		_, rest, _ := strings.Cut(below, "/")
 		if rest != "" {
 			endpoint = strings.TrimSuffix(strings.TrimPrefix("/"+rest, oidc), "/")
 		}
-	}
-	counted := endpoint
-	if _, ours := endpoints()[endpoint]; !ours && endpoints()[oidc+endpoint].serve == nil {
-		counted = "other" // so that strangers' paths don't fill the map
+		counted = endpoint
+		if _, ours := endpoints()[strings.TrimSuffix("/"+rest, "/")]; !ours {
+			counted = "other" // so that strangers' paths don't fill the map, and /realms/shop/certs isn't taken for the key set
+		}
 	}
 	s.counted[counted]++
 	if len(s.log) >= 2*maxRequests { // half of them go at once, so that they needn't move with every request

@@ -107,6 +107,9 @@ func (v *visit) endSignedIn(t *tab, browsers *session) answer {
 	if ended == nil {
 		ended = browsers
 	}
+	if ended != nil {
+		delete(v.realm.logins, t.login.id) // with what else the browser was about to do
+	}
 	if browsers != nil {
 		v.drop(identityCookie, sessionCookie)
 	}

@@ -93,49 +93,51 @@ func (r *Realm) buildUsers(importOptions) error {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.clients)) {
-		c := r.clients[id]
-		if !c.ServiceAccountsEnabled || c.serviceAccount != nil {
-			continue
-		}
-		// Left to Keycloak, the account has the default roles, and its client the scope that shows what it is.
-		account, err := r.addUser(userRepresentation{
-			Username: "service-account-" + strings.ToLower(id), Enabled: true, ServiceAccountOf: id,
-			RealmRoles: []string{r.defaultRole()},
-		})
-		if err != nil {
-			return fmt.Errorf("service account of %s: %w", id, err)
-		}
-		if r.scopes["service_account"] != nil && !slices.Contains(c.defaultScopes, "service_account") {
-			c.defaultScopes = append(c.defaultScopes, "service_account")
-		}
-		if c.AuthorizationEnabled {
-			c.roles["uma_protection"] = &role{name: "uma_protection", client: id}
-			account.roles = append(account.roles, c.roles["uma_protection"])
+		if err := r.addServiceAccount(r.clients[id]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// addServiceAccount gives a client that may have one the account that it acts as, unless it has one. Left to Keycloak,
+// the account has the default roles, and its client the scope that shows what it is.
+func (r *Realm) addServiceAccount(c *client) error {
+	if !c.ServiceAccountsEnabled || c.serviceAccount != nil {
+		return nil
+	}
+	account, err := r.addUser(userRepresentation{
+		Username: "service-account-" + strings.ToLower(c.ClientID), Enabled: true, ServiceAccountOf: c.ClientID,
+		RealmRoles: []string{r.defaultRole()},
+	})
+	if err != nil {
+		return fmt.Errorf("service account of %s: %w", c.ClientID, err)
+	}
+	r.showServiceAccount(c)
+	if c.AuthorizationEnabled {
+		c.roles["uma_protection"] = &role{name: "uma_protection", client: c.ClientID}
+		account.roles = append(account.roles, c.roles["uma_protection"])
+	}
+	return nil
+}
+
+// showServiceAccount gives a client the scope that shows what its service account is, if the realm has it.
+func (r *Realm) showServiceAccount(c *client) {
+	if c.ServiceAccountsEnabled && r.scopes["service_account"] != nil && !slices.Contains(c.defaultScopes, "service_account") {
+		c.defaultScopes = append(c.defaultScopes, "service_account")
+	}
+}
+
 // addUser resolves what a user's representation names.
 func (r *Realm) addUser(document userRepresentation) (*user, error) {
-	document.Username = strings.ToLower(document.Username)
-	document.Email = strings.ToLower(document.Email)
-	if document.Username == "" {
-		return nil, fmt.Errorf("username is missing")
-	}
-	if len(document.Username) > maxNameLength {
-		return nil, fmt.Errorf("username is longer than %d bytes", maxNameLength)
-	}
-	for _, other := range r.users {
-		if other.Username == document.Username {
-			return nil, fmt.Errorf("another user has this name")
-		}
-		if document.Email != "" && other.Email == document.Email && !r.settings.DuplicateEmailsAllowed {
-			return nil, fmt.Errorf("another user has the e-mail address %s", document.Email)
-		}
-	}
 	if document.ID == "" {
 		document.ID = uuid.NewString()
+	}
+	if r.users[document.ID] != nil {
+		return nil, fmt.Errorf("another user has the id %s", document.ID)
+	}
+	if err := r.nameUser(&document); err != nil {
+		return nil, err
 	}
 	u := &user{userRepresentation: document, consents: map[string][]string{}}
 	var err error
@@ -165,6 +167,30 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 	}
 	r.users[u.ID] = u
 	return u, nil
+}
+
+// nameUser writes a user's name and e-mail address as Keycloak does, and fails where another user has them.
+func (r *Realm) nameUser(document *userRepresentation) error {
+	document.Username = strings.ToLower(document.Username)
+	document.Email = strings.ToLower(document.Email)
+	if document.Username == "" {
+		return fmt.Errorf("username is missing")
+	}
+	if len(document.Username) > maxNameLength {
+		return fmt.Errorf("username is longer than %d bytes", maxNameLength)
+	}
+	for id, other := range r.users {
+		if id == document.ID {
+			continue
+		}
+		if other.Username == document.Username {
+			return fmt.Errorf("another user has this name")
+		}
+		if document.Email != "" && other.Email == document.Email && !r.settings.DuplicateEmailsAllowed {
+			return fmt.Errorf("another user has the e-mail address %s", document.Email)
+		}
+	}
+	return nil
 }
 
 // maxNameLength is the longest name that a user may have, in bytes.

@@ -101,7 +101,9 @@ func TestCerts(t *testing.T) {
 		r := g.realm(realmFile(generatedKeys))
 		g.exchange("keys", func(x *exchange) { x.show(x.get(r.oidc("/certs"))) })
 		g.exchange("thumbprints", func(x *exchange) {
-			for _, k := range x.published(r.url("")) {
+			keys := x.published(r.url(""))
+			slices.SortFunc(keys, func(a, b jwk) int { return strings.Compare(b.Use, a.Use) })
+			for _, k := range keys {
 				x.note("%s %s: %s", k.Use, k.Alg, certificateProblems(k, r.name))
 			}
 		})

@@ -288,14 +288,6 @@ func (r *realm) url(path string) string { return r.side.base() + "/realms/" + r.
 // oidc is an address below the OpenID Connect endpoints, such as "/token".
 func (r *realm) oidc(path string) string { return r.url("/protocol/openid-connect" + path) }
 
-// providers are the realm's keys.
-func (x *exchange) providers(r *realm) []keyProvider {
-	x.Helper()
-	found, err := x.side.keyProviders(r.name)
-	x.must(err)
-	return found
-}
-
 // patch changes the realm.
 func (r *realm) patch(x *exchange, patch object) {
 	x.Helper()

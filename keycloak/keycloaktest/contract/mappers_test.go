@@ -81,8 +81,9 @@ func TestMappers(t *testing.T) {
 			{"attribute-switches", []object{attribute("c1", "text", "String", only("access.token.claim")), attribute("c2", "text", "String", only("id.token.claim")),
 				attribute("c3", "text", "String", only("userinfo.token.claim")), attribute("c4", "text", "String", only("")),
 				mapperFile("c5", "oidc-usermodel-attribute-mapper", object{"claim.name": "c5", "user.attribute": "text", "jsonType.label": "String"})}, nil},
-			{"attribute-over-claims", []object{attribute("email", "text", "String", nil), attribute("sub", "text", "String", nil), attribute("typ", "text", "String", nil),
-				attribute("preferred_username", "missing", "String", nil)}, []string{"email", "sub", "typ", "preferred_username"}},
+			// Of two mappers for one claim, either may win. A missing attribute writes nothing, and some claims are Keycloak's own.
+			{"attribute-over-claims", []object{attribute("typ", "text", "String", nil), attribute("iss", "text", "String", nil),
+				attribute("preferred_username", "missing", "String", nil)}, []string{"typ", "iss", "preferred_username"}},
 			{"attribute-of-groups", []object{attribute("c1", "team", "String", nil), attribute("c2", "team", "String", object{"multivalued": "true", "aggregate.attrs": "true"}),
 				attribute("c3", "text", "String", nil)}, nil},
 			{"properties", []object{property("c1", "username"), property("c2", "email"), property("c3", "firstName"), property("c4", "emailVerified"), property("c5", "id"),

@@ -35,7 +35,7 @@ func (o totp) credentials() []object {
 
 // code is the code so many steps from now. It first waits for the next step when this one ends soon.
 func (o totp) code(x *exchange, steps int64) string {
-	if rest := o.period - x.side.now().Unix()%o.period; rest < 5 {
+	if rest := o.period - x.side.now().Unix()%o.period; rest < 8 {
 		x.pass(sec(int(rest)))
 	}
 	return o.at(x.side.now().Unix()/o.period + steps)
