@@ -98,8 +98,14 @@ func (c *call) authenticated() (*client, *refusal) {
 	if !inForm || found == nil || !found.enabled {
 		return nil, refuse(401, "invalid_client", badClient)
 	}
+	if refused := found.supported(); refused != nil { // it may have another way to say who it is
+		return nil, refused
+	}
+	if refused := found.knownSecret(); refused != nil {
+		return nil, refused
+	}
 	if !found.PublicClient && !found.BearerOnly || found.BearerOnly && found.Secret != "" {
-		if subtle.ConstantTimeCompare([]byte(secret), []byte(found.Secret)) != 1 || found.secretIsUnknown {
+		if subtle.ConstantTimeCompare([]byte(secret), []byte(found.Secret)) != 1 {
 			return nil, refuse(401, "unauthorized_client", badClient)
 		}
 	}

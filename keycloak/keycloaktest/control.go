@@ -112,7 +112,7 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	}
 	c.enabled, c.standardFlow, c.fullScope = or(changed.Enabled, true), or(changed.StandardFlowEnabled, true), or(changed.FullScopeAllowed, !changed.ConsentRequired)
 	r.showServiceAccount(c) // an import that lists the account doesn't, a change of the client does
-	c.unsupported = unsupportedIn(changed, r.scopes)
+	c.unsupported = unsupportedIn(changed)
 	if changed.Secret != maskedSecret {
 		c.secretIsUnknown = false
 	}

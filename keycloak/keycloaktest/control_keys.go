@@ -8,7 +8,12 @@ import (
 // firstKeys gives a new realm its keys: an RSA key to sign with, one to encrypt with, as real realms have, and
 // one for HMAC, which isn't published. place is which realm of its server it is.
 func (r *Realm) firstKeys(place int) {
-	signing := rsaKey(rsaKeys.nth(place), "RS256", r.name)
+	if r.settings.keys != nil {
+		r.makeKeys(place)
+		return
+	}
+	go encryptionKey() // the first start of a process makes two RSA keys: both at once
+	signing := rsaKey(rsaKeys.nth(place, 0), "RS256", r.name)
 	signing.priority = 100
 	encryption := rsaKey(encryptionKey(), "RSA-OAEP", r.name)
 	refresh := newKey("HS512", r.name)

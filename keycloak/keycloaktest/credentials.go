@@ -192,3 +192,13 @@ func (r *Realm) pendingActions(u *user) []string {
 	}
 	return pending
 }
+
+// hashed says whether a credential is a password that can't be checked here.
+func (c credentialRepresentation) hashed() bool {
+	return (c.Type == "password" || c.Type == "") && c.Value == "" && c.SecretData != ""
+}
+
+// known says whether the stand-in has credentials of this type; Keycloak has others, for security keys.
+func (c credentialRepresentation) known() bool {
+	return c.Type == "password" || c.Type == "" || c.Type == "otp" || c.Type == "totp"
+}

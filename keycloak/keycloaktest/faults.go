@@ -20,7 +20,8 @@ type Fault struct {
 
 	// Delay is waited before anything else.
 	Delay time.Duration
-	// Hang never answers: the request ends when its client gives up or the server is closed.
+	// Hang doesn't answer: the request waits until the fault is taken back, and is answered then, or until its client
+	// gives up or the server is closed.
 	Hang bool
 	// Disconnect closes the connection without a word.
 	Disconnect bool
@@ -30,19 +31,24 @@ type Fault struct {
 	ContentType string
 	// Truncate announces the whole of the right answer and sends half of it.
 	Truncate bool
+
+	healed chan struct{} // closed when the fault is taken back
 }
 
-// Fail makes requests meet a fault, and returns what takes it back. The fault that was asked for last wins.
+// Fail makes requests meet a fault, and returns what takes it back, which may be called again. The fault that was
+// asked for last wins. The zero Fault is none.
 func (s *Server) Fail(f Fault) (heal func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fault := &f
+	fault.healed = make(chan struct{})
 	s.faults = append(s.faults, fault)
-	return func() {
+	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.faults = slices.DeleteFunc(s.faults, func(other *Fault) bool { return other == fault })
-	}
+		close(fault.healed)
+	})
 }
 
 // fault is what a request to an endpoint meets. The caller holds the lock.
@@ -82,6 +88,8 @@ func (f *Fault) before(s *Server, w http.ResponseWriter, request *http.Request) 
 	switch {
 	case f.Hang:
 		select {
+		case <-f.healed:
+			return false
 		case <-request.Context().Done():
 		case <-s.gone.Done():
 		}

@@ -159,19 +159,23 @@ var rsaKeys rsaMaker
 
 type rsaMaker struct {
 	mu     sync.Mutex // guards the field below
-	shared []func() *rsa.PrivateKey
+	shared map[[2]int]func() *rsa.PrivateKey
 }
 
 // encryptionKey is the one that every realm of this process lists: nobody encrypts to it.
 var encryptionKey = sync.OnceValue(rsaKeys.fresh)
 
-// nth is the key that is shared by the realms in place n of their servers.
-func (m *rsaMaker) nth(n int) *rsa.PrivateKey {
+// nth is a key that is shared by the realms in place n of their servers: the first, the second ... of each.
+func (m *rsaMaker) nth(n, which int) *rsa.PrivateKey {
 	m.mu.Lock()
-	for len(m.shared) <= n {
-		m.shared = append(m.shared, sync.OnceValue(m.fresh))
+	made := m.shared[[2]int{n, which}]
+	if made == nil {
+		if m.shared == nil {
+			m.shared = map[[2]int]func() *rsa.PrivateKey{}
+		}
+		made = sync.OnceValue(m.fresh)
+		m.shared[[2]int{n, which}] = made
 	}
-	made := m.shared[n]
 	m.mu.Unlock()
 	return made()
 }

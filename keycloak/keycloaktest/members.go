@@ -5,21 +5,306 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 )
 
-func readRealm(file []byte) (realmRepresentation, []string, error) {
-	if len(file) > maxRealmFile {
-		return realmRepresentation{}, nil, fmt.Errorf("longer than %d bytes", maxRealmFile)
-	}
-	var out realmRepresentation
-	d := json.NewDecoder(bytes.NewReader(file))
-	if err := d.Decode(&out); err != nil {
-		return out, nil, err
-	}
-	if out.Realm == "" {
-		return out, nil, errors.New("realm: missing")
-	}
-	return out, nil, nil
+// What becomes of what a realm file says. Keycloak 26.7.4 is the measure: this reader takes what its import takes,
+// and refuses what it refuses.
+//
+//   - A member that can change an answer of OpenID Connect is read: representation.go has a entry for it.
+//   - A member that can't is left aside, and Realm.Ignored lists it: themes, events, mail, SAML, display texts.
+//   - A member that Keycloak doesn't know is an error, and so is one of another type. Types are Jackson's: a number
+//     or a flag passes for a text, "30" for a number, "true" for a flag.
+//   - What changes the answers of the whole realm and isn't done here is an error by its name: organizations, user
+//     federation, client policies, sign-in flows other than Keycloak's own, a protocol mapper that isn't Keycloak's.
+//   - What changes the answers of one client, or of one client scope, and isn't done here loads, and is refused with
+//     501 when the client is used or the scope granted (unsupported.go): a realm may hold such a client that no test
+//     asks for, and Keycloak's own scopes hold such mappers.
+//   - Private keys and hashed passwords are left aside and listed: keys are made anew, and a user whose password is
+//     hashed can't sign in with it until SetPassword.
+//   - A placeholder such as ${SECRET:dev} is an error: Keycloak's --import-realm fills it in from its environment,
+//     which a stand-in doesn't read, and the text as it is would be a wrong secret.
+//
+// The tables of members are in members_table.go.
+
+// A shape is what a member may hold.
+type shape struct {
+	expected string                      // for errors: "a text"
+	scalar   func(value any) (any, bool) // says whether a value, which isn't null, passes
+	items    *shape                      // of a list
+	values   *shape                      // of a map
+	record   *record
 }
 
-func unsupportedIn(document clientRepresentation, scopes map[string]*scope) []string { return nil }
+// A record is one of Keycloak's representations.
+type record struct {
+	name    string
+	members map[string]entry
+	lenient bool // unknown members pass, as Keycloak lets them
+}
+
+// A fate is what becomes of a member.
+type fate int
+
+const (
+	isRead    fate = iota
+	isIgnored      // left aside and listed, if it says anything
+	isRefused      // an error, if it says anything
+)
+
+type entry struct {
+	shape *shape
+	fate  fate
+	why   string // a refused one's
+}
+
+// A place is where in a document a value is.
+type place struct {
+	above *place
+	name  string // of a member, with its dot; of an item, its brackets
+	index int    // of an item, if name is empty
+}
+
+func (p *place) member(name string) *place { return &place{above: p, name: "." + name} }
+func (p *place) key(name string) *place    { return &place{above: p, name: "[" + name + "]"} }
+func (p *place) item(index int) *place     { return &place{above: p, index: index} }
+
+// String is the path for errors, such as clients[2].redirectUris.
+func (p *place) String() string {
+	return p.path(func(i int) string { return "[" + strconv.Itoa(i) + "]" })
+}
+
+// general is the path for what is listed, the same for all items of a list.
+func (p *place) general() string { return p.path(func(int) string { return "[]" }) }
+
+func (p *place) path(index func(int) string) string {
+	var parts []string
+	for ; p != nil; p = p.above {
+		if p.name == "" {
+			parts = append(parts, index(p.index))
+		} else {
+			parts = append(parts, p.name)
+		}
+	}
+	slices.Reverse(parts)
+	return strings.TrimPrefix(strings.Join(parts, ""), ".")
+}
+
+// A reader goes through one document.
+type reader struct {
+	ignored  map[string]bool
+	problems []error
+	unread   bool // nothing of this is read: only types matter
+}
+
+const (
+	maxProblems = 20  // that are reported of one document
+	maxIgnored  = 200 // that are listed of one realm
+)
+
+func (r *reader) problem(at *place, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if path := at.String(); path != "" {
+		text = path + ": " + text
+	}
+	r.problems = append(r.problems, errors.New(text))
+}
+
+func (r *reader) leftAside(what string) {
+	if r.ignored == nil {
+		r.ignored = map[string]bool{}
+	}
+	r.ignored[what] = true
+}
+
+// list is what was left aside, sorted and bounded.
+func (r *reader) list() []string {
+	all := slices.Sorted(maps.Keys(r.ignored))
+	if more := len(all) - maxIgnored; more > 0 {
+		all = append(all[:maxIgnored:maxIgnored], fmt.Sprintf("and %d more", more))
+	}
+	return all
+}
+
+func (r *reader) err() error {
+	if more := len(r.problems) - maxProblems; more > 0 {
+		r.problems = append(r.problems[:maxProblems], fmt.Errorf("and %d more", more))
+	}
+	return errors.Join(r.problems...)
+}
+
+// take is a value as its shape reads it. What isn't read is dropped, null too, which Keycloak takes for nothing said.
+func (r *reader) take(at *place, s *shape, value any) (any, bool) {
+	if value == nil || len(r.problems) > maxProblems {
+		return nil, false
+	}
+	switch {
+	case s.scalar != nil:
+		taken, ok := s.scalar(value)
+		if !ok {
+			r.problem(at, "%s is expected", s.expected)
+		}
+		if ok && !r.unread {
+			r.checkPlaceholder(at, taken)
+		}
+		return taken, ok && taken != nil
+	case s.items != nil:
+		list, ok := value.([]any)
+		if !ok {
+			r.problem(at, "a list is expected")
+			return nil, false
+		}
+		out := make([]any, 0, len(list))
+		for i, item := range list {
+			if item == nil {
+				r.problem(at.item(i), "null in a list")
+			} else if taken, said := r.take(at.item(i), s.items, item); said {
+				out = append(out, taken)
+			}
+		}
+		return out, true
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		r.problem(at, "an object is expected")
+		return nil, false
+	}
+	out := make(map[string]any, len(object))
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if s.values != nil {
+			if taken, said := r.take(at.key(name), s.values, object[name]); said {
+				out[name] = taken
+			}
+			continue
+		}
+		if taken, said := r.takeMember(at.member(name), s.record, name, object[name]); said {
+			out[name] = taken
+		}
+	}
+	return out, true
+}
+
+func (r *reader) takeMember(at *place, of *record, name string, value any) (any, bool) {
+	f, known := of.members[name]
+	if !known {
+		if !of.lenient {
+			r.problem(at, "no member of Keycloak's %s", of.name)
+		}
+		return nil, false
+	}
+	if f.fate == isRead {
+		return r.take(at, f.shape, value)
+	}
+	within := &reader{unread: true}
+	within.take(at, f.shape, value)
+	r.problems = append(r.problems, within.problems...)
+	if isEmpty(value) || r.unread {
+		return nil, false
+	}
+	if f.fate == isRefused {
+		r.problem(at, "not supported: %s", f.why)
+	} else {
+		r.leftAside(at.general())
+	}
+	return nil, false
+}
+
+// isEmpty says whether a value says nothing that leaving it out wouldn't say.
+func isEmpty(value any) bool {
+	switch value := value.(type) {
+	case nil:
+		return true
+	case string:
+		return value == ""
+	case bool:
+		return !value
+	case json.Number:
+		return value == "0"
+	case []any:
+		return len(value) == 0
+	case map[string]any:
+		for _, member := range value {
+			if !isEmpty(member) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// normal is a document as its record reads it: the members that are read, each in its own type.
+func (r *reader) normal(document []byte, of *record) ([]byte, error) {
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errors.New("something follows the JSON document")
+	}
+	if object, is := value.(map[string]any); !is {
+		return nil, errors.New("a JSON object is expected")
+	} else if of == tables().realm {
+		overrule(object)
+	}
+	taken, _ := r.take(nil, &shape{record: of}, value)
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(taken)
+}
+
+// overruling are the attributes of a realm that are members by another way: where a file has both, the attribute wins.
+var overruling = []string{
+	"bruteForceProtected", "bruteForceStrategy", "permanentLockout", "maxTemporaryLockouts", "maxFailureWaitSeconds", "minimumQuickLoginWaitSeconds",
+	"waitIncrementSeconds", "quickLoginCheckMilliSeconds", "maxDeltaTimeSeconds", "failureFactor", "maxSecondaryAuthFailures",
+	"clientSessionIdleTimeout", "clientSessionMaxLifespan", "clientOfflineSessionIdleTimeout", "clientOfflineSessionMaxLifespan",
+	"offlineSessionMaxLifespanEnabled", "offlineSessionMaxLifespan", "oauth2DeviceCodeLifespan", "oauth2DevicePollingInterval",
+	"defaultSignatureAlgorithm", "organizationsEnabled",
+}
+
+func overrule(realm map[string]any) {
+	attributes, _ := realm["attributes"].(map[string]any)
+	for _, name := range overruling {
+		if value := attributes[name]; value != nil {
+			realm[name] = value
+		}
+	}
+}
+
+// patch reads a piece of a realm file over what is there. Maps are changed in place, as encoding/json does.
+func patch[T any](onto *T, document []byte, of *record) error {
+	normal, err := new(reader).normal(document, of)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(normal, onto)
+}
+
+// readRealm reads a realm file, and lists what it leaves aside.
+func readRealm(file []byte) (realmRepresentation, []string, error) {
+	var out realmRepresentation
+	if len(file) > maxRealmFile {
+		return out, nil, fmt.Errorf("longer than %d bytes", maxRealmFile)
+	}
+	r := &reader{}
+	normal, err := r.normal(file, tables().realm)
+	if err != nil {
+		return out, nil, err
+	}
+	if err := json.Unmarshal(normal, &out); err != nil {
+		return out, nil, err
+	}
+	r.checkRealm(&out)
+	r.checkSettings(&out)
+	if err := r.err(); err != nil {
+		return realmRepresentation{}, nil, err
+	}
+	return out, r.list(), nil
+}

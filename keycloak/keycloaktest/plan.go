@@ -3,6 +3,7 @@ package keycloaktest
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 )
 
@@ -36,7 +37,7 @@ type PlannedUser struct {
 	Password string
 	// Roles are realm roles, or a client's: "reader", "shop/reader". They are made where the plan names them nowhere else.
 	Roles []string
-	// Groups are paths: "/staff".
+	// Groups are paths: "/staff", "/staff/night".
 	Groups []string
 	// Settings are members of the user in the realm file; they win.
 	Settings map[string]any
@@ -46,8 +47,13 @@ type member = map[string]any
 
 // File is the plan as a realm file.
 func (p Plan) File() []byte {
-	realmRoles, clientRoles, groups := []member{}, map[string][]member{}, []member{}
-	known := map[string]bool{}
+	realmRoles, clientRoles, groups := []member{}, map[string][]member{}, []string{}
+	known := map[string]bool{"offline_access": true, "uma_authorization": true} // every realm's own can't be made again
+	for client, names := range builtinClientRoles {
+		for _, name := range names {
+			known[client+"/"+name] = true
+		}
+	}
 	role := func(name string) {
 		if known[name] {
 			return
@@ -67,6 +73,7 @@ func (p Plan) File() []byte {
 		clients = append(clients, over(member{
 			"clientId": c.ID, "enabled": true, "publicClient": c.Secret == "", "secret": c.Secret, "redirectUris": append([]string{}, c.RedirectURIs...),
 			"directAccessGrantsEnabled": true, "serviceAccountsEnabled": c.Secret != "",
+			"attributes": member{"oauth2.device.authorization.grant.enabled": "true"},
 			"protocolMappers": []member{
 				{"name": "audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
 					"config": member{"included.client.audience": c.ID, "access.token.claim": "true"}},
@@ -86,26 +93,44 @@ func (p Plan) File() []byte {
 				ofRealm = append(ofRealm, name)
 			}
 		}
+		paths := []string{}
 		for _, path := range u.Groups {
-			if name := strings.TrimPrefix(path, "/"); !known["/"+name] {
-				known["/"+name] = true
-				groups = append(groups, member{"name": name})
-			}
+			paths = append(paths, "/"+strings.Trim(path, "/"))
 		}
+		groups = append(groups, paths...)
 		users = append(users, over(member{
 			"username": u.Name, "enabled": true, "email": u.Name + "@example.com", "emailVerified": true, "firstName": u.Name, "lastName": "Test",
 			"credentials": []member{{"type": "password", "value": u.Password}},
-			"realmRoles":  ofRealm, "clientRoles": ofClients, "groups": append([]string{}, u.Groups...),
+			"realmRoles":  ofRealm, "clientRoles": ofClients, "groups": paths,
 		}, u.Settings))
 	}
 	file, err := json.MarshalIndent(over(member{
-		"realm": p.Name, "enabled": true, "clients": clients, "users": users, "groups": groups,
+		"realm": p.Name, "enabled": true, "clients": clients, "users": users, "groups": groupTree(groups),
 		"roles": member{"realm": realmRoles, "client": clientRoles},
 	}, p.Settings), "", "  ")
 	if err != nil {
 		panic("keycloaktest: a plan's settings can't be written as JSON: " + err.Error())
 	}
 	return file
+}
+
+// groupTree are the groups of these paths, one inside the other.
+func groupTree(paths []string) []member {
+	groups, below := []member{}, map[string][]string{}
+	var names []string
+	for _, path := range paths {
+		name, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		if rest != "" {
+			below[name] = append(below[name], rest)
+		}
+	}
+	for _, name := range names {
+		groups = append(groups, member{"name": name, "subGroups": groupTree(below[name])})
+	}
+	return groups
 }
 
 // over lays settings over what a plan wrote.

@@ -57,7 +57,8 @@ type group struct {
 // A scope is a client scope.
 type scope struct {
 	scopeRepresentation
-	roles []*role // nil: no role is needed to ask for it
+	roles       []*role  // nil: no role is needed to ask for it
+	unsupported []string // what it would change in answers and the stand-in can't do
 }
 
 // A client is a client with what the realm file says of it, resolved.
@@ -99,12 +100,7 @@ func (r *Realm) buildScopes(importOptions) error {
 	documents := r.settings.ClientScopes
 	if documents == nil {
 		documents = builtinScopes()
-		if r.settings.DefaultDefaultClientScopes == nil {
-			r.settings.DefaultDefaultClientScopes = builtinDefaultScopes
-		}
-		if r.settings.DefaultOptionalClientScopes == nil {
-			r.settings.DefaultOptionalClientScopes = builtinOptionalScopes
-		}
+		r.settings.DefaultDefaultClientScopes, r.settings.DefaultOptionalClientScopes = builtinDefaultScopes, builtinOptionalScopes
 	} else if !slices.ContainsFunc(documents, func(s scopeRepresentation) bool { return s.Name == "offline_access" }) {
 		// Keycloak adds this one to whatever scopes a file has.
 		for _, s := range builtinScopes() {
@@ -118,7 +114,7 @@ func (r *Realm) buildScopes(importOptions) error {
 		if document.Protocol != "" && document.Protocol != "openid-connect" {
 			continue // SAML's can't change an answer of OpenID Connect; members.go lists it
 		}
-		r.scopes[document.Name] = &scope{scopeRepresentation: document}
+		r.scopes[document.Name] = &scope{scopeRepresentation: document, unsupported: unsupportedMappers(document.ProtocolMappers)}
 	}
 	return nil
 }
@@ -166,7 +162,7 @@ func (r *Realm) buildClients(options importOptions) error {
 		if c.DefaultClientScopes == nil && c.OptionalClientScopes == nil {
 			c.defaultScopes, c.optionalScopes = r.known(r.settings.DefaultDefaultClientScopes), r.known(r.settings.DefaultOptionalClientScopes)
 		}
-		c.unsupported = unsupportedIn(document, r.scopes)
+		c.unsupported = unsupportedIn(document)
 		for _, name := range builtinClientRoles[c.ClientID] {
 			c.roles[name] = &role{name: name, client: c.ClientID}
 		}

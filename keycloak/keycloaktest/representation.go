@@ -1,7 +1,6 @@
 package keycloaktest
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 )
@@ -61,13 +60,38 @@ type realmRepresentation struct {
 	DefaultDefaultClientScopes  []string                       `json:"defaultDefaultClientScopes"`
 	DefaultOptionalClientScopes []string                       `json:"defaultOptionalClientScopes"`
 	Components                  map[string][]componentDocument `json:"components"`
-	Attributes                  map[string]string              `json:"attributes"`
-	RequiredActions             []requiredActionRepresentation `json:"requiredActions"`
+	ClientOfflineIdleTimeout    int                            `json:"clientOfflineSessionIdleTimeout"`
+	ClientOfflineMaxLifespan    int                            `json:"clientOfflineSessionMaxLifespan"`
+	KeycloakVersion             string                         `json:"keycloakVersion"`
+	PasswordPolicy              string                         `json:"passwordPolicy"`
+	BruteForceStrategy          string                         `json:"bruteForceStrategy"`
+	RegistrationEmailAsUsername bool                           `json:"registrationEmailAsUsername"`
+	VerifyEmail                 bool                           `json:"verifyEmail"`
+	EditUsernameAllowed         bool                           `json:"editUsernameAllowed"`
+	InternationalizationEnabled bool                           `json:"internationalizationEnabled"`
+	BrowserFlow                 string                         `json:"browserFlow"`
+	DirectGrantFlow             string                         `json:"directGrantFlow"`
+	ClientAuthenticationFlow    string                         `json:"clientAuthenticationFlow"`
+	AuthenticationFlows         []flowRepresentation           `json:"authenticationFlows"`
+	AuthenticatorConfig         []authenticatorConfiguration   `json:"authenticatorConfig"`
+	ClientPolicies              struct {
+		Policies []struct {
+			Name    string `json:"name"`
+			Enabled bool   `json:"enabled"`
+		} `json:"policies"`
+	} `json:"clientPolicies"`
+	Attributes      map[string]string              `json:"attributes"`
+	RequiredActions []requiredActionRepresentation `json:"requiredActions"`
+
+	// These are what the components say; nil keys are Keycloak's own.
+	keys    []keyPlan
+	profile *profile
 }
 
 type requiredActionRepresentation struct {
 	Alias   string `json:"alias"`
 	Enabled bool   `json:"enabled"`
+	Default bool   `json:"defaultAction"`
 }
 
 type rolesRepresentation struct {
@@ -107,6 +131,12 @@ type userRepresentation struct {
 	ClientRoles      map[string][]string        `json:"clientRoles"`
 	Groups           []string                   `json:"groups"`
 	ServiceAccountOf string                     `json:"serviceAccountClientId"`
+	Consents         []consentRepresentation    `json:"clientConsents"`
+}
+
+type consentRepresentation struct {
+	ClientID string   `json:"clientId"`
+	Scopes   []string `json:"grantedClientScopes"`
 }
 
 type credentialRepresentation struct {
@@ -192,12 +222,4 @@ func number(attributes map[string]string, name string, absent int) int {
 		return absent
 	}
 	return n
-}
-
-// decode reads JSON into a representation and keeps what a map of texts can't hold out of the way:
-// Keycloak takes numbers and booleans where it wants a text.
-func decode[T any](document []byte) (T, error) {
-	var out T
-	err := json.Unmarshal(document, &out)
-	return out, err
 }

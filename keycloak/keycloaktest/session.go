@@ -180,7 +180,8 @@ func (r *Realm) lifespans(offline bool) (idle, most time.Duration) {
 // clientLifespans are those of a client's part; 0 means that of the session.
 func (r *Realm) clientLifespans(c *client, offline bool) (idle, most time.Duration) {
 	if offline {
-		return seconds(number(c.Attributes, "client.offline.session.idle.timeout", 0)), seconds(number(c.Attributes, "client.offline.session.max.lifespan", 0))
+		return seconds(number(c.Attributes, "client.offline.session.idle.timeout", r.settings.ClientOfflineIdleTimeout)),
+			seconds(number(c.Attributes, "client.offline.session.max.lifespan", r.settings.ClientOfflineMaxLifespan))
 	}
 	return seconds(number(c.Attributes, "client.session.idle.timeout", r.settings.ClientSessionIdleTimeout)),
 		seconds(number(c.Attributes, "client.session.max.lifespan", r.settings.ClientSessionMaxLifespan))
@@ -236,7 +237,7 @@ func earlier(a, b time.Time) time.Time {
 func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *refusal) {
 	granted := slices.Clone(c.defaultScopes)
 	if !given {
-		return granted, nil
+		return granted, r.supportedScopes(granted)
 	}
 	words := strings.Split(parameter, " ") // one blank between names, or it is refused
 	for _, word := range words {
@@ -252,7 +253,7 @@ func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *r
 	if len(words) == 0 {
 		return nil, refuse(400, "invalid_scope", "Invalid scopes: "+parameter)
 	}
-	return granted, nil
+	return granted, r.supportedScopes(granted)
 }
 
 // opaque is a random text of n characters, of the letters and digits that Keycloak uses.

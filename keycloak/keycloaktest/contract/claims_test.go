@@ -198,9 +198,9 @@ func TestClientScopes(t *testing.T) {
 		attributes := object{"attributes": object{
 			"phoneNumber": []string{"+44 20 7946 0000"}, "phoneNumberVerified": []string{"true"},
 			"street": []string{"1 High Street"}, "locality": []string{"London"}, "postal_code": []string{"N1"}, "country": []string{"UK"}, "region": []string{"R"},
-			"locale": []string{"en"}, "nickname": []string{"nick"}, "website": []string{"https://me.example"},
+			"nickname": []string{"nick"}, "website": []string{"https://me.example"},
 		}}
-		names := []string{"scope", "tenant", "phone_number", "phone_number_verified", "address", "upn", "groups", "locale", "nickname", "website", "email", "name"}
+		names := []string{"scope", "tenant", "phone_number", "phone_number_verified", "address", "upn", "groups", "nickname", "website", "email", "name"}
 		by := func(name, client, scope string) {
 			g.exchange(name, func(x *exchange) {
 				u := x.user(r, attributes)
@@ -219,6 +219,9 @@ func TestClientScopes(t *testing.T) {
 		by("the realm's own", "asked", "openid tenant")
 		by("not in the scope", "asked", "openid quiet")
 		by("always there", "always", "openid")
+		g.exchange("in discovery", func(x *exchange) {
+			x.showMembers(x.get(r.url("/.well-known/openid-configuration")), "scopes_supported")
+		})
 		g.exchange("optional scopes of a client without any", func(x *exchange) {
 			x.outcome("scope=phone", x.token(r, passwordGrant(x.user(r, nil), "client_id", "always", "client_secret", "always-secret", "scope", "phone")))
 		})

@@ -10,7 +10,8 @@
 //	TEST_KEYCLOAK_URL=http://localhost:8080 go test -count=1 ./keycloak/keycloaktest/contract
 //	TEST_KEYCLOAK_URL=http://localhost:8080 go test -count=1 ./keycloak/keycloaktest/contract -update
 //
-// The second line records anew; a diff of the record is a change of Keycloak, or of an exchange, and is reviewed.
+// The second line records anew; a diff of the record is a change of Keycloak, or of an exchange, and is reviewed. With -v,
+// or when run in this directory, go test shows how many exchanges held on which side.
 //
 // Read side_test.go for what setup can do on either side, group_test.go for how exchanges are played, answer_test.go
 // for what is contract in an answer, and then any group: discovery_test.go is a short one.

@@ -126,11 +126,9 @@ func TestImport(t *testing.T) {
 		imported("unknown group", users(person("ann", object{"groups": []string{"/nowhere"}})))
 		imported("password against the policy", merge(users(person("ann", nil)), object{"passwordPolicy": "length(8)"}))
 		imported("unknown member", object{"colour": "blue"})
-		imported("unknown member of a client", clients(clientFile("api", object{"colour": "blue"})))
 		imported("two users with one e-mail", users(person("ann", nil), person("bob", object{"email": "ann@example.com"})))
 		imported("two clients with one id", clients(clientFile("api", nil), clientFile("api", nil)))
 		imported("bad redirect URI", clients(clientFile("api", object{"redirectUris": []string{"not a uri"}})))
-		imported("redirect URI with a fragment", clients(clientFile("api", object{"redirectUris": []string{"http://localhost/cb#f"}})))
 		imported("unknown mapper, default scope and role, redirect URI of any host", merge(
 			users(person("ann", object{"realmRoles": []string{"no-such-role"}})),
 			clients(
@@ -178,12 +176,14 @@ func TestImportScopes(t *testing.T) {
 				x.note("scopes_supported: %v", supported)
 			})
 		}
-		asked := []string{"profile", "phone", "tenant", "offline_access"}
+		asked := []string{"profile", "phone", "tenant", "billing", "offline_access"}
 		one := map[string]object{
 			"one scope":                      {"clientScopes": []object{tenant}},
 			"one scope, of an older release": {"clientScopes": []object{tenant}, "keycloakVersion": "24.0.0"},
-			"one scope, and it is default":   {"clientScopes": []object{tenant}, "defaultDefaultClientScopes": []string{"tenant"}},
-			"one scope, and it is optional":  {"clientScopes": []object{tenant}, "defaultOptionalClientScopes": []string{"tenant"}},
+			"one default and one optional": {
+				"clientScopes":               []object{tenant, {"name": "billing", "protocol": "openid-connect"}},
+				"defaultDefaultClientScopes": []string{"tenant"}, "defaultOptionalClientScopes": []string{"billing"},
+			},
 		}
 		for _, name := range sortedKeys(one) {
 			scopes(name, realmFile(one[name]), asked, "api")

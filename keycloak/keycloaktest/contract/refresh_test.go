@@ -112,6 +112,7 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
+// What an expired token, not-before and rotated keys do is in lifespan_test.go, notbefore_test.go and keys_test.go.
 func TestRefreshRefused(t *testing.T) {
 	run(t, "refresh-refused", func(g *group) {
 		r := g.realm(realmFile(nil, clientFile("other", nil)))
@@ -187,6 +188,17 @@ func TestRefreshRefused(t *testing.T) {
 			x.outcome("revoke", x.post(r.oidc("/revoke"), with(secretOf("api"), "token", first.field("refresh_token"))))
 			x.outcome("refresh", x.refresh(r, first))
 			x.outcome("refresh of the other", x.refresh(r, other, "client_id", "other", "client_secret", "other-secret"))
+		})
+
+		g.exchange("the issuer has another address", func(x *exchange) {
+			r := x.realm(realmFile(nil))
+			login := x.login(x.user(r, nil))
+			r.patch(x, object{"notBefore": x.side.now().Unix() - 100})
+			x.outcome("not before, but earlier", x.refresh(r, login))
+			r.patch(x, object{"attributes": object{"frontendUrl": "https://id.example"}})
+			x.outcome("refresh", x.refresh(r, login))
+			x.outcome("userinfo", x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+			x.showMembers(x.get(r.url("/.well-known/openid-configuration")), "issuer", "token_endpoint", "jwks_uri")
 		})
 
 		offline := func(name string, end func(*exchange, *user, answer)) {

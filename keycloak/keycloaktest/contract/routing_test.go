@@ -159,17 +159,6 @@ func TestRoutingOfClosedRealms(t *testing.T) {
 			})
 			g.exchange(name+": login page", func(x *exchange) { x.show(x.browser().open(r.authURL())) })
 		}
-		g.exchange("disabled and enabled again", func(x *exchange) {
-			r := x.realm(realmFile(nil))
-			u := x.user(r, nil)
-			login := x.login(u)
-			r.patch(x, object{"enabled": false})
-			x.outcome("refresh while disabled", x.refresh(r, login))
-			x.outcome("userinfo while disabled", x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
-			r.patch(x, object{"enabled": true})
-			x.outcome("userinfo after", x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
-			x.outcome("refresh after", x.refresh(r, login))
-		})
 	})
 }
 

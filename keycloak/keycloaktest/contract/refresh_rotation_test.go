@@ -2,48 +2,6 @@ package contract
 
 import "testing"
 
-// What time, or a change of the realm, does to refresh tokens. More of it is in lifespan_test.go, notbefore_test.go and
-// keys_test.go.
-func TestRefreshInTime(t *testing.T) {
-	run(t, "refresh-time", func(g *group) {
-		idle := g.realm(realmFile(object{"ssoSessionIdleTimeout": 2}))
-		g.exchange("the token has expired", func(x *exchange) {
-			login := x.login(x.user(idle, nil))
-			x.showMembers(login, "refresh_expires_in")
-			x.pass(sec(4))
-			x.show(x.refresh(idle, login))
-		})
-		maximum := g.realm(realmFile(object{"ssoSessionMaxLifespan": 100}))
-		g.exchange("the session's end comes nearer", func(x *exchange) {
-			login := x.login(x.user(maximum, nil))
-			x.pass(sec(5))
-			again := x.refresh(maximum, login).ok()
-			x.note("tokens of the refresh live shorter: %t", again.member("refresh_expires_in").(float64) <= 96 && again.member("expires_in").(float64) <= 96)
-		})
-		offline := g.realm(realmFile(object{"offlineSessionIdleTimeout": 2, "offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 60}))
-		g.exchange("the offline token has expired", func(x *exchange) {
-			login := x.login(x.user(offline, nil), "scope", "offline_access")
-			x.showMembers(login, "refresh_expires_in")
-			x.pass(sec(4))
-			x.outcome("refresh", x.refresh(offline, login))
-		})
-		g.exchange("not before, but earlier", func(x *exchange) {
-			r := x.realm(realmFile(nil))
-			login := x.login(x.user(r, nil))
-			r.patch(x, object{"notBefore": x.side.now().Unix() - 100})
-			x.outcome("refresh", x.refresh(r, login))
-		})
-		g.exchange("the issuer has another address", func(x *exchange) {
-			r := x.realm(realmFile(nil))
-			login := x.login(x.user(r, nil))
-			r.patch(x, object{"attributes": object{"frontendUrl": "https://id.example"}})
-			x.outcome("refresh", x.refresh(r, login))
-			x.outcome("userinfo", x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
-			x.showMembers(x.get(r.url("/.well-known/openid-configuration")), "issuer", "token_endpoint", "jwks_uri")
-		})
-	})
-}
-
 // Rotation: a refresh token is for one use, and a second use ends it for all.
 func TestRefreshRotation(t *testing.T) {
 	run(t, "refresh-rotation", func(g *group) {

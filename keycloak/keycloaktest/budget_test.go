@@ -1,0 +1,108 @@
+package keycloaktest_test
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// What a server may cost, so that every test can have one of its own.
+const (
+	maxStartBytes = 5 << 20 // allocated by a start, once the process has its keys
+	maxLiveBytes  = 5 << 20 // held by a server that runs
+)
+
+// localRealm is the realm file that this repository gives to a real Keycloak.
+func localRealm(t testing.TB) []byte {
+	t.Helper()
+	file, err := os.ReadFile("../../deploy/keycloak/local-realm.json")
+	succeed(t, err)
+	return file
+}
+
+func startLocal(t testing.TB, file []byte) *keycloaktest.Server {
+	t.Helper()
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
+	succeed(t, err)
+	return kc
+}
+
+// Bytes are the same on every machine; times aren't, and are for the benchmarks.
+func TestStartIsCheap(t *testing.T) {
+	file := localRealm(t)
+	startLocal(t, file).Close() // makes the keys that servers share
+	const n = 20
+	var before, after, live runtime.MemStats
+	servers := make([]*keycloaktest.Server, n)
+	settle(&before)
+	for i := range servers {
+		servers[i] = startLocal(t, file)
+	}
+	runtime.ReadMemStats(&after)
+	settle(&live)
+	allocated := (after.TotalAlloc - before.TotalAlloc) / n
+	held := (int64(live.HeapAlloc) - int64(before.HeapAlloc)) / n
+	for _, kc := range servers {
+		kc.Close()
+	}
+	t.Logf("a start allocates %d kB, and a server holds %d kB", allocated>>10, held>>10)
+	if allocated > maxStartBytes {
+		t.Errorf("a start allocates %d bytes, more than %d", allocated, maxStartBytes)
+	}
+	if held > maxLiveBytes {
+		t.Errorf("a server that runs holds %d bytes, more than %d", held, maxLiveBytes)
+	}
+}
+
+// settle reads the memory's state after everything that is unused is gone.
+func settle(stats *runtime.MemStats) {
+	runtime.GC()
+	runtime.GC() // what had a finalizer
+	runtime.ReadMemStats(stats)
+}
+
+// A package may start thousands: nothing of a server that was closed may stay.
+func TestCloseLeavesNothingBehind(t *testing.T) {
+	file := localRealm(t)
+	// used starts a server, leaves all kinds of requests and connections at it, and closes it.
+	used := func() {
+		kc := startLocal(t, file)
+		realm := kc.Realm("local")
+		tokens, err := realm.SignIn("local-api", "alice")
+		succeed(t, err)
+		wantUserinfo(t, realm, tokens.AccessToken, "")
+		kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true})
+		kc.Fail(keycloaktest.Fault{Endpoint: "/token", Delay: time.Hour})
+		ended := make(chan error)
+		for _, endpoint := range []string{"/certs", "/token"} {
+			go func() {
+				_, err := do(newRequest(t, "POST", at(realm, endpoint), "grant_type=password"))
+				ended <- err
+			}()
+		}
+		eventually(t, "both have come", func() bool { return kc.Count("/certs") == 1 && kc.Count("/token") == 1 })
+		kc.Close()
+		for range 2 {
+			if err := <-ended; err == nil {
+				t.Error("a request was answered by a server that had closed")
+			}
+		}
+	}
+	used()
+	var before, after runtime.MemStats
+	settle(&before)
+	goroutines := runtime.NumGoroutine()
+	const n = 30
+	for range n {
+		used()
+	}
+	// Some of the test's own may come and go; of 30 servers, not one may have left a goroutine each.
+	eventually(t, "the goroutines are gone", func() bool { return runtime.NumGoroutine() < goroutines+n/2 })
+	settle(&after)
+	if left := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n; left > 50<<10 {
+		t.Errorf("each server that was closed leaves %d bytes", left)
+	}
+}

@@ -1,0 +1,249 @@
+package keycloaktest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// What a realm file says is checked here beyond its types: names that are missing or there twice, values that Keycloak's
+// import refuses, and what the stand-in can't do for a whole realm.
+
+// checkRealm checks what a realm is built of, and drops what must not be kept.
+func (r *reader) checkRealm(file *realmRepresentation) {
+	var top *place
+	switch at := strings.IndexAny(file.Realm, `:/?#@!$&()*+,;=[]\`); {
+	case file.Realm == "":
+		r.problem(top.member("realm"), "missing")
+	case at >= 0:
+		r.problem(top.member("realm"), "%q isn't allowed in a name", file.Realm[at])
+	}
+	once := r.once(top.member("clients"), "clientId")
+	ids := r.once(top.member("clients"), "id")
+	for i := range file.Clients {
+		c, at := &file.Clients[i], top.member("clients").item(i)
+		once(i, c.ClientID)
+		if c.ID != "" {
+			ids(i, c.ID)
+		}
+		r.checkClient(at, c)
+	}
+	once = r.once(top.member("clientScopes"), "name")
+	for i := range file.ClientScopes {
+		s, at := &file.ClientScopes[i], top.member("clientScopes").item(i)
+		s.Name = strings.ReplaceAll(s.Name, " ", "_") // as Keycloak's import does
+		once(i, s.Name)
+		switch s.Protocol {
+		case "":
+			r.problem(at.member("protocol"), "missing: no client would get the scope")
+		case "openid-connect":
+			s.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), "client scope "+s.Name, s.ProtocolMappers)
+		default:
+			r.leftAside(fmt.Sprintf("clientScopes[%s] (protocol %s)", s.Name, s.Protocol))
+			s.ProtocolMappers = nil
+		}
+	}
+	r.checkRoles(top.member("roles").member("realm"), file.Roles.Realm)
+	for id, roles := range file.Roles.Client {
+		r.checkRoles(top.member("roles").member("client").key(id), roles)
+	}
+	r.checkGroups(top.member("groups"), file.Groups)
+	r.checkUsers(top.member("users"), file.Users)
+	once = r.once(top.member("requiredActions"), "alias")
+	for i, action := range file.RequiredActions {
+		once(i, action.Alias)
+	}
+	r.checkComponents(top.member("components"), file)
+}
+
+// once returns a function that finds names that are missing or were there before.
+func (r *reader) once(at *place, member string) func(i int, name string) {
+	seen := map[string]int{}
+	return func(i int, name string) {
+		before, there := seen[name]
+		switch {
+		case name == "":
+			r.problem(at.item(i).member(member), "missing")
+		case there:
+			r.problem(at.item(i).member(member), "%s is the name of %s already", name, at.item(before))
+		default:
+			seen[name] = i
+		}
+	}
+}
+
+func (r *reader) checkRoles(at *place, roles []roleRepresentation) {
+	once := r.once(at, "name")
+	for i, role := range roles {
+		once(i, role.Name)
+	}
+}
+
+func (r *reader) checkGroups(at *place, groups []groupRepresentation) {
+	once := r.once(at, "name")
+	for i, group := range groups {
+		once(i, group.Name)
+		if strings.Contains(group.Name, "/") {
+			r.problem(at.item(i).member("name"), "a slash isn't supported in the name of a group")
+		}
+		r.checkGroups(at.item(i).member("subGroups"), group.SubGroups)
+	}
+}
+
+func (r *reader) checkUsers(at *place, users []userRepresentation) {
+	once := r.once(at, "id")
+	for i := range users {
+		u := &users[i]
+		if u.ID != "" {
+			once(i, u.ID)
+		}
+		u.Credentials = slices.DeleteFunc(u.Credentials, func(c credentialRepresentation) bool {
+			switch {
+			case c.hashed():
+				r.leftAside(fmt.Sprintf("users[%s].credentials (a hashed password)", u.Username))
+				return true
+			case !c.known():
+				r.leftAside(fmt.Sprintf("users[%s].credentials (type %s)", u.Username, c.Type))
+				return true
+			}
+			return false
+		})
+	}
+}
+
+// checkClient checks a client, for UpdateClient as well.
+func (r *reader) checkClient(at *place, c *clientRepresentation) {
+	switch c.Protocol {
+	case "":
+		if c.Protocol == "" {
+			break
+		}
+	case "openid-connect":
+	case "saml", "docker-v2":
+		r.leftAside(fmt.Sprintf("clients[%s] (protocol %s)", c.ClientID, c.Protocol))
+	default:
+		r.problem(at.member("protocol"), "%s is no protocol of Keycloak's", c.Protocol)
+	}
+	c.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), "client "+c.ClientID, c.ProtocolMappers)
+	for name, urls := range map[string][]string{
+		"redirectUris": c.RedirectURIs, "rootUrl": {c.RootURL}, "baseUrl": {c.BaseURL}, "adminUrl": {c.AdminURL},
+		"attributes[post.logout.redirect.uris]": strings.Split(c.Attributes["post.logout.redirect.uris"], "##"),
+		"attributes[backchannel.logout.url]":    {c.Attributes["backchannel.logout.url"]},
+		"attributes[frontchannel.logout.url]":   {c.Attributes["frontchannel.logout.url"]},
+	} {
+		for _, url := range urls {
+			if wrong := wrongURL(url); wrong != "" {
+				r.problem(at.member(name), "%s: %s", url, wrong)
+			} else if name == "rootUrl" && strings.HasPrefix(url, "/") {
+				r.problem(at.member(name), "%s: an absolute URL is expected", url)
+			}
+		}
+	}
+	r.checkLevels(at, c.Attributes)
+	for name := range c.Attributes {
+		if isPrivate(name) {
+			r.leftAside(fmt.Sprintf("clients[%s].attributes[%s]", c.ClientID, name))
+			delete(c.Attributes, name)
+		}
+	}
+}
+
+// isPrivate says whether an attribute of a client, or a setting of a key provider, holds a private key.
+func isPrivate(name string) bool {
+	name = strings.ToLower(strings.ReplaceAll(name, ".", ""))
+	return strings.HasSuffix(name, "privatekey") || name == "secret"
+}
+
+// wrongURL says what Keycloak has against a URL of a client. A star stands for anything, and + for other settings.
+func wrongURL(url string) string {
+	scheme, _, _ := strings.Cut(strings.ToLower(url), ":")
+	switch {
+	case strings.HasPrefix(url, "${"):
+	case scheme == "javascript" || scheme == "data":
+		return "the scheme isn't allowed"
+	case strings.Contains(url, "#"):
+		return "a fragment isn't allowed"
+	case strings.ContainsAny(url, " <>\"{}|\\^`") || strings.ContainsFunc(url, func(c rune) bool { return c < ' ' || c == 0x7f }):
+		return "not a URL"
+	}
+	for i, c := range url {
+		if c == '%' && (len(url) < i+3 || !isHex(url[i+1]) || !isHex(url[i+2])) {
+			return "not a URL"
+		}
+	}
+	return ""
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' }
+
+// checkLevels checks the map of names to levels of authentication: acr_values of a request would be read by it.
+func (r *reader) checkLevels(at *place, attributes map[string]string) {
+	document := attributes["acr.loa.map"]
+	if document == "" {
+		return
+	}
+	var names map[string]json.Number
+	if err := json.Unmarshal(unquoteNumbers(document), &names); err != nil {
+		r.problem(at.member("attributes").key("acr.loa.map"), "an object of names and numbers is expected")
+	}
+}
+
+// checkMappers checks protocol mappers, and returns those of OpenID Connect.
+func (r *reader) checkMappers(at *place, owner string, mappers []mapperRepresentation) []mapperRepresentation {
+	once := r.once(at, "name")
+	for i, m := range mappers {
+		name := m.Name
+		if name != "" {
+			name = m.Protocol + " " + name // a name of one protocol may be there in another
+		}
+		once(i, name)
+		switch {
+		case m.Protocol == "":
+			r.problem(at.item(i).member("protocol"), "missing")
+		case m.ProtocolMapper == "":
+			r.problem(at.item(i).member("protocolMapper"), "missing")
+		case m.Protocol != "openid-connect":
+			r.leftAside(fmt.Sprintf("%s (protocol %s)", at.general(), m.Protocol))
+		case !slices.Contains(keycloakMappers, m.ProtocolMapper):
+			r.problem(at.item(i), "protocolMapper %s of %s is not supported: the stand-in has %s", m.ProtocolMapper, owner, strings.Join(mapperIDs(), ", "))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(mappers), func(m mapperRepresentation) bool { return m.Protocol != "openid-connect" })
+}
+
+// checkSettings checks the realm's own settings, for Update as well.
+func (r *reader) checkSettings(file *realmRepresentation) {
+	var top *place
+	if ssl := or(file.SSLRequired, "external"); !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
+		r.problem(top.member("sslRequired"), "%s: all, external or none is expected", ssl)
+	}
+	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" && !slices.Contains(signatureAlgorithms, algorithm) {
+		r.problem(top.member("defaultSignatureAlgorithm"), "%s is no signature algorithm of Keycloak's", algorithm)
+	}
+	for name, n := range map[string]*int{
+		"failureFactor": file.FailureFactor, "waitIncrementSeconds": file.WaitIncrementSeconds, "maxFailureWaitSeconds": file.MaxFailureWaitSeconds,
+		"maxDeltaTimeSeconds": file.MaxDeltaTimeSeconds, "minimumQuickLoginWaitSeconds": file.MinimumQuickLoginWait,
+	} {
+		if or(n, 0) < 0 {
+			r.problem(top.member(name), "less than 0")
+		}
+	}
+	for name, why := range map[string]string{
+		"acr.uri.map": "levels have names here, not URIs", "shortVerificationUri": "people find the page at its usual address here",
+	} {
+		if value := file.Attributes[name]; value != "" && value != "{}" {
+			r.problem(top.member("attributes").key(name), "not supported: %s", why)
+		}
+	}
+	r.checkLevels(top, file.Attributes)
+	if _, err := passwordRules(file.PasswordPolicy); err != nil {
+		r.problem(top.member("passwordPolicy"), "%v", err)
+	}
+	for i, policy := range file.ClientPolicies.Policies {
+		if policy.Enabled {
+			r.problem(top.member("clientPolicies").member("policies").item(i), "%s is not supported: client policies aren't applied here", policy.Name)
+		}
+	}
+	r.checkFlows(file)
+}

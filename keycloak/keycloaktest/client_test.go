@@ -1,0 +1,229 @@
+package keycloaktest_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// What follows asks a stand-in as other people's programs do: over HTTP, with golang-jwt and jwkset for the tokens.
+
+// start is a stand-in with the realm shop, for one test.
+func start(t testing.TB) (*keycloaktest.Server, *keycloaktest.Realm) {
+	t.Helper()
+	kc := keycloaktest.New(t, shop.File())
+	return kc, kc.Realm("shop")
+}
+
+// A reply is what an endpoint answered.
+type reply struct {
+	status int
+	header http.Header
+	text   string
+	body   map[string]any // where it is a JSON object
+}
+
+func (r reply) String() string { return fmt.Sprintf("%d %s", r.status, r.text) }
+
+// member is a member of the body; a missing one is empty.
+func (r reply) member(name string) string { s, _ := r.body[name].(string); return s }
+
+// wantOK holds a reply to success.
+func (r reply) wantOK(t testing.TB) reply {
+	t.Helper()
+	if r.status != http.StatusOK {
+		t.Fatalf("the answer is %v, want 200", r)
+	}
+	return r
+}
+
+// wantRefused holds a reply to a refusal in Keycloak's words.
+func (r reply) wantRefused(t testing.TB, status int, description string) {
+	t.Helper()
+	if r.status != status || r.member("error_description") != description {
+		t.Errorf("the answer is %v, want %d %q", r, status, description)
+	}
+}
+
+// do sends a request. It fails as the client does: a broken answer is an error.
+func do(request *http.Request) (reply, error) {
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return reply{}, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return reply{}, err
+	}
+	r := reply{status: response.StatusCode, header: response.Header, text: string(text)}
+	if json.Unmarshal(text, &r.body) != nil {
+		r.body = nil
+	}
+	return r, nil
+}
+
+func ask(t testing.TB, request *http.Request) reply {
+	t.Helper()
+	r, err := do(request.WithContext(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func get(t testing.TB, address string) reply {
+	t.Helper()
+	return ask(t, newRequest(t, http.MethodGet, address, ""))
+}
+
+func newRequest(t testing.TB, method, address, body string) *http.Request {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return request
+}
+
+// at is an endpoint of OpenID Connect: "/token".
+func at(realm *keycloaktest.Realm, endpoint string) string {
+	return realm.URL() + "/protocol/openid-connect" + endpoint
+}
+
+// post sends a form of names and values.
+func post(t testing.TB, address string, form ...string) reply {
+	t.Helper()
+	values := url.Values{}
+	for i := 0; i < len(form); i += 2 {
+		values.Set(form[i], form[i+1])
+	}
+	request := newRequest(t, http.MethodPost, address, values.Encode())
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return ask(t, request)
+}
+
+// token asks the token endpoint as the client shop-api.
+func token(t testing.TB, realm *keycloaktest.Realm, form ...string) reply {
+	t.Helper()
+	return post(t, at(realm, "/token"), append([]string{"client_id", "shop-api", "client_secret", "shop-api-secret"}, form...)...)
+}
+
+func login(t testing.TB, realm *keycloaktest.Realm, name, password string, more ...string) reply {
+	t.Helper()
+	return token(t, realm, append([]string{"grant_type", "password", "scope", "openid", "username", name, "password", password}, more...)...)
+}
+
+func refresh(t testing.TB, realm *keycloaktest.Realm, refreshToken string) reply {
+	t.Helper()
+	return token(t, realm, "grant_type", "refresh_token", "refresh_token", refreshToken)
+}
+
+func userinfo(t testing.TB, realm *keycloaktest.Realm, accessToken string) reply {
+	t.Helper()
+	request := newRequest(t, http.MethodGet, at(realm, "/userinfo"), "")
+	request.Header.Set("Authorization", "Bearer "+accessToken)
+	return ask(t, request)
+}
+
+// wantUserinfo holds what userinfo says of a token to success, or to a reason why not.
+func wantUserinfo(t testing.TB, realm *keycloaktest.Realm, accessToken, reason string) {
+	t.Helper()
+	r := userinfo(t, realm, accessToken)
+	if reason == "" {
+		r.wantOK(t)
+	} else if challenge := r.header.Get("WWW-Authenticate"); r.status != http.StatusUnauthorized || !strings.Contains(challenge, `"`+reason+`"`) {
+		t.Errorf("userinfo answers %v, %s, want 401 because %q", r, challenge, reason)
+	}
+}
+
+// signIn begins a session of alice's.
+func signIn(t testing.TB, realm *keycloaktest.Realm, scopes ...string) keycloaktest.Tokens {
+	t.Helper()
+	tokens, err := realm.SignIn("shop-api", "alice", scopes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+func user(t testing.TB, realm *keycloaktest.Realm, name string) *keycloaktest.User {
+	t.Helper()
+	u := realm.User(name)
+	if u == nil {
+		t.Fatalf("the realm has no user %s", name)
+	}
+	return u
+}
+
+// succeed is for what a test needs before it begins.
+func succeed(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantError holds an error to what it must say.
+func wantError(t testing.TB, err error, says string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("the error is %v, want one that says %q", err, says)
+	}
+}
+
+// unverified is the payload of a token that the test got from the stand-in itself.
+func unverified(t testing.TB, token string) jwt.MapClaims {
+	t.Helper()
+	claims := jwt.MapClaims{}
+	if _, _, err := jwt.NewParser().ParseUnverified(token, claims); err != nil {
+		t.Fatalf("%v, in %q", err, token)
+	}
+	return claims
+}
+
+var errAlgorithm = errors.New("the algorithm isn't the key's")
+
+// verify verifies an access token for shop-api, with the keys that the realm publishes now, and fails as golang-jwt and
+// jwkset fail.
+func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm, token string) (jwt.MapClaims, error) {
+	t.Helper()
+	keys, err := jwkset.NewDefaultHTTPClientCtx(t.Context(), []string{at(realm, "/certs")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := jwt.MapClaims{}
+	_, err = jwt.ParseWithClaims(token, claims, func(unverified *jwt.Token) (any, error) {
+		kid, _ := unverified.Header["kid"].(string)
+		key, err := keys.KeyRead(t.Context(), kid)
+		if err != nil {
+			return nil, err
+		}
+		if key.Marshal().ALG.String() != unverified.Method.Alg() {
+			return nil, errAlgorithm
+		}
+		return key.Key(), nil
+	}, jwt.WithIssuer(realm.Issuer()), jwt.WithAudience("shop-api"), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(kc.Now))
+	return claims, err
+}
+
+// eventually waits for what another goroutine brings about and can't say.
+func eventually(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still not so after 20 s: %s", what)
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package keycloaktest_test
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/MicahParks/jwkset"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// published are the kids that the certs endpoint lists.
+func published(t *testing.T, realm *keycloaktest.Realm) []string {
+	t.Helper()
+	var set jwkset.JWKSMarshal
+	succeed(t, json.Unmarshal([]byte(get(t, at(realm, "/certs")).wantOK(t).text), &set))
+	var kids []string
+	for _, key := range set.Keys {
+		if key.D != "" || key.K != "" {
+			t.Errorf("the key %s is published with what is secret of it", key.KID)
+		}
+		kids = append(kids, key.KID)
+	}
+	return kids
+}
+
+func kidOf(t *testing.T, realm *keycloaktest.Realm) any {
+	t.Helper()
+	return headerOf(t, signIn(t, realm).AccessToken)["kid"]
+}
+
+func TestKeys(t *testing.T) {
+	_, realm := start(t)
+	keys := realm.Keys()
+	find := func(algorithm, use string) keycloaktest.Key {
+		i := slices.IndexFunc(keys, func(k keycloaktest.Key) bool { return k.Algorithm == algorithm && k.Use == use })
+		if i < 0 {
+			t.Fatalf("there is no key of %s for %s among %v", algorithm, use, keys)
+		}
+		return keys[i]
+	}
+	signing, secret := find("RS256", "sig"), find("HS512", "sig")
+	find("RSA-OAEP", "enc")
+	if signing.Passive || signing.Priority != 100 || realm.SigningKey("RS256") != signing.ID || kidOf(t, realm) != signing.ID {
+		t.Errorf("tokens are signed with %v, want %v", kidOf(t, realm), signing)
+	}
+	if realm.SigningKey("HS512") != secret.ID {
+		t.Errorf("refresh tokens are signed with %s, want %s", realm.SigningKey("HS512"), secret.ID)
+	}
+	if kids := published(t, realm); !slices.Contains(kids, signing.ID) || slices.Contains(kids, secret.ID) {
+		t.Errorf("published are %v, want %s without %s", kids, signing.ID, secret.ID)
+	}
+	keys[0].ID = "changed"
+	if realm.Keys()[0].ID == "changed" {
+		t.Error("what Keys returned isn't the caller's own")
+	}
+}
+
+// Asking must not change a realm that has a key, and must not make keys that no realm can have.
+func TestSigningKey(t *testing.T) {
+	_, realm := start(t)
+	before := len(realm.Keys())
+	for _, algorithm := range []string{"RS256", "HS512", "none", "RSA-OAEP", ""} {
+		kid := realm.SigningKey(algorithm)
+		if has := algorithm == "RS256" || algorithm == "HS512"; has != (kid != "") || len(realm.Keys()) != before {
+			t.Errorf("the key of %q is %q, and the realm has %d keys, want %d", algorithm, kid, len(realm.Keys()), before)
+		}
+	}
+	if kid := realm.SigningKey("EdDSA"); kid != realm.SigningKey("EdDSA") || !slices.Contains(published(t, realm), kid) {
+		t.Error("a key that was made at its first use isn't published, or is made anew each time")
+	}
+}
+
+func TestRotateKeys(t *testing.T) {
+	kc, realm := start(t)
+	before := realm.SigningKey("RS256")
+	old := signIn(t, realm)
+	after, err := realm.RotateKeys("RS256")
+	succeed(t, err)
+	if after == before || realm.SigningKey("RS256") != after || kidOf(t, realm) != after {
+		t.Errorf("%s signs, want the new key %s", kidOf(t, realm), after)
+	}
+	if kids := published(t, realm); !slices.Contains(kids, before) || !slices.Contains(kids, after) {
+		t.Errorf("published are %v, want both %s and %s", kids, before, after)
+	}
+	for _, text := range []string{old.AccessToken, signIn(t, realm).AccessToken} {
+		if _, err := verify(t, kc, realm, text); err != nil {
+			t.Errorf("a token of before or after doesn't verify: %v", err)
+		}
+		wantUserinfo(t, realm, text, "")
+	}
+	// Refresh tokens have a key of their own.
+	_, err = realm.RotateKeys("HS512")
+	succeed(t, err)
+	refresh(t, realm, old.RefreshToken).wantOK(t)
+	if kid := headerOf(t, signIn(t, realm).RefreshToken)["kid"]; kid != realm.SigningKey("HS512") {
+		t.Errorf("a refresh token is signed with %v, want %s", kid, realm.SigningKey("HS512"))
+	}
+	for range 3 { // again and again, the newest signs
+		again, err := realm.RotateKeys("RS256")
+		succeed(t, err)
+		if realm.SigningKey("RS256") != again {
+			t.Errorf("%s signs, want the newest, %s", realm.SigningKey("RS256"), again)
+		}
+	}
+}
+
+// The keys that servers share must stop being shared once one of them rotates.
+func TestRotatedKeysAreTheRealmsOwn(t *testing.T) {
+	_, one := start(t)
+	_, two := start(t)
+	if one.SigningKey("RS256") != two.SigningKey("RS256") {
+		t.Error("servers don't share their first key: each takes as long as an RSA key takes to make")
+	}
+	mine, err := one.RotateKeys("RS256")
+	succeed(t, err)
+	yours, err := two.RotateKeys("RS256")
+	succeed(t, err)
+	if mine == yours {
+		t.Error("two realms rotated to one key")
+	}
+	// Making one passive here must not make it passive there.
+	first := two.Keys()[0].ID
+	succeed(t, one.SetKeyPassive(first, true))
+	if two.Keys()[0].Passive {
+		t.Error("a key became passive in another server's realm")
+	}
+}
+
+func TestAddKey(t *testing.T) {
+	kc, realm := start(t)
+	first := realm.SigningKey("RS256")
+	low, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 50})
+	succeed(t, err)
+	if realm.SigningKey("RS256") != first {
+		t.Error("a key of lower priority signs")
+	}
+	same, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 100})
+	succeed(t, err)
+	if realm.SigningKey("RS256") != same {
+		t.Error("of keys with one priority, the newer doesn't sign")
+	}
+	passive, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 200, Passive: true})
+	succeed(t, err)
+	if realm.SigningKey("RS256") != same {
+		t.Error("a passive key signs")
+	}
+	if kids := published(t, realm); !slices.Contains(kids, low) || !slices.Contains(kids, passive) {
+		t.Errorf("published are %v, want %s and %s too", kids, low, passive)
+	}
+	want := keycloaktest.Key{ID: passive, Algorithm: "RS256", Use: "sig", Priority: 200, Passive: true}
+	if keys := realm.Keys(); !slices.Contains(keys, want) {
+		t.Errorf("the keys are %v, want %v among them", keys, want)
+	}
+	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil {
+		t.Error(err)
+	}
+	for _, algorithm := range []string{"", "none", "RSA-OAEP", "rs256"} {
+		_, err := realm.AddKey(keycloaktest.Key{Algorithm: algorithm})
+		wantError(t, err, "is no signature algorithm of Keycloak's")
+		_, err = realm.RotateKeys(algorithm)
+		wantError(t, err, "is no signature algorithm of Keycloak's")
+	}
+}
+
+// A test that rotates in a loop must hear of it, not run out of memory.
+func TestKeysAreBounded(t *testing.T) {
+	_, realm := start(t)
+	var err error
+	n := 0
+	for ; err == nil && n <= 200; n++ {
+		_, err = realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})
+	}
+	wantError(t, err, "a realm has at most 100 keys")
+	if len(realm.Keys()) != 100 {
+		t.Errorf("there are %d keys, want 100", len(realm.Keys()))
+	}
+}
+
+func TestSetKeyPassive(t *testing.T) {
+	kc, realm := start(t)
+	first := realm.SigningKey("RS256")
+	old := signIn(t, realm)
+	second, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256"})
+	succeed(t, err)
+	succeed(t, realm.SetKeyPassive(first, true))
+	if kidOf(t, realm) != second {
+		t.Error("a passive key signs")
+	}
+	if _, err := verify(t, kc, realm, old.AccessToken); err != nil {
+		t.Errorf("what a key signed before it became passive doesn't verify: %v", err)
+	}
+	wantUserinfo(t, realm, old.AccessToken, "")
+	succeed(t, realm.SetKeyPassive(first, false))
+	if kidOf(t, realm) != first {
+		t.Error("a key that is active again doesn't sign")
+	}
+	wantError(t, realm.SetKeyPassive("no-such-key", true), `the realm has no key "no-such-key"`)
+}
+
+func TestRemoveKey(t *testing.T) {
+	kc, realm := start(t)
+	first := realm.SigningKey("RS256")
+	old := signIn(t, realm)
+	succeed(t, realm.RemoveKey(first))
+	if slices.Contains(published(t, realm), first) {
+		t.Error("a key that was removed is published")
+	}
+	if _, err := verify(t, kc, realm, old.AccessToken); !errors.Is(err, jwkset.ErrKeyNotFound) {
+		t.Errorf("a token of a key that was removed gives %v, want %v", err, jwkset.ErrKeyNotFound)
+	}
+	wantUserinfo(t, realm, old.AccessToken, "Token verification failed")
+	refresh(t, realm, old.RefreshToken).wantOK(t) // of another key
+	wantError(t, realm.RemoveKey(first), "the realm has no key")
+	// The realm makes a key where it has none.
+	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil || kidOf(t, realm) == first {
+		t.Errorf("a new token is signed with %v (%v), want a new key", kidOf(t, realm), err)
+	}
+	succeed(t, realm.RemoveKey(realm.SigningKey("HS512")))
+	refresh(t, realm, old.RefreshToken).wantRefused(t, 400, "Invalid refresh token")
+}

@@ -1,0 +1,263 @@
+package keycloaktest_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// startWith is start with settings of the realm, of its client, or of alice.
+func startWith(t *testing.T, realm, client, alice map[string]any) (*keycloaktest.Server, *keycloaktest.Realm) {
+	t.Helper()
+	plan := shop
+	plan.Settings = realm
+	plan.Clients = slices.Clone(plan.Clients)
+	plan.Clients[0].Settings = client
+	plan.Users = slices.Clone(plan.Users)
+	plan.Users[0].Settings = alice
+	kc := keycloaktest.New(t, plan.File())
+	return kc, kc.Realm("shop")
+}
+
+// claimsOf are the claims of a new access token of alice's.
+func claimsOf(t testing.TB, realm *keycloaktest.Realm) jwt.MapClaims {
+	t.Helper()
+	return unverified(t, signIn(t, realm).AccessToken)
+}
+
+func headerOf(t testing.TB, token string) map[string]any {
+	t.Helper()
+	parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
+	succeed(t, err)
+	return parsed.Header
+}
+
+func TestRealmNames(t *testing.T) {
+	kc := keycloaktest.New(t, named("my shop"))
+	realm := kc.Realm("my shop")
+	if want := kc.URL + "/realms/my%20shop"; realm.Name() != "my shop" || realm.URL() != want || realm.Issuer() != want {
+		t.Errorf("the realm is called %s, is at %s and issues as %s; want %s", realm.Name(), realm.URL(), realm.Issuer(), want)
+	}
+	login(t, realm, "alice", "alice-password").wantOK(t)
+	if ignored := realm.Ignored(); len(ignored) != 0 {
+		t.Errorf("of a plan's file, %v is left aside", ignored)
+	}
+}
+
+func TestUpdateRealm(t *testing.T) {
+	kc, realm := start(t)
+	update := func(patch string) { t.Helper(); succeed(t, realm.Update([]byte(patch))) }
+
+	update(`{"accessTokenLifespan": 60}`)
+	if d := signIn(t, realm).ExpiresIn; d != time.Minute {
+		t.Errorf("a token lives for %v, want 1m", d)
+	}
+	update(`{"defaultSignatureAlgorithm": "ES256", "accessTokenLifespan": null}`) // null is as good as not there
+	tokens := signIn(t, realm)
+	if alg := headerOf(t, tokens.AccessToken)["alg"]; alg != "ES256" || tokens.ExpiresIn != time.Minute {
+		t.Errorf("a token is signed with %s and lives for %v, want ES256 and the minute of before", alg, tokens.ExpiresIn)
+	}
+	update(`{"loginWithEmailAllowed": false}`)
+	login(t, realm, "alice@example.com", "alice-password").wantRefused(t, 400, "Invalid user credentials")
+	update(`{"enabled": false}`)
+	login(t, realm, "alice", "alice-password").wantRefused(t, 403, "Realm not enabled")
+	update(`{"enabled": true}`)
+	login(t, realm, "alice", "alice-password").wantOK(t)
+
+	// Attributes are replaced all together, as Keycloak's are.
+	update(`{"attributes": {"frontendUrl": "https://id.example.com"}}`)
+	if want := "https://id.example.com/realms/shop"; realm.Issuer() != want || claimsOf(t, realm)["iss"] != want {
+		t.Errorf("the issuer is %s, want %s", realm.Issuer(), want)
+	}
+	update(`{"attributes": {"a": "b"}}`)
+	if want := kc.URL + "/realms/shop"; realm.Issuer() != want || claimsOf(t, realm)["iss"] != want {
+		t.Errorf("the issuer is %s, want %s again", realm.Issuer(), want)
+	}
+}
+
+func TestUpdateRealmRefuses(t *testing.T) {
+	_, realm := startWith(t, map[string]any{"accessTokenLifespan": 100, "attributes": map[string]any{"frontendUrl": "https://id.example.com"}}, nil, nil)
+	for patch, want := range map[string]string{
+		`[]`: "cannot unmarshal array",
+		`{"accessTokenLifespan": 1, "attributes": {"frontendUrl": "https://evil.example"}, "enabled": "no"}`: "enabled",
+		`{"realm": "other"}`: "realm can't be changed",
+		`{"users": []}`:      "users can't be changed",
+		`{"clients": []}`:    "clients can't be changed",
+		`{"accessTokenLifespan": 1, "defaultSignatureAlgorithm": "none"}`: `"none" is no signature algorithm`,
+	} {
+		wantError(t, realm.Update([]byte(patch)), want)
+		if tokens := signIn(t, realm); tokens.ExpiresIn != 100*time.Second || realm.Issuer() != "https://id.example.com/realms/shop" {
+			t.Errorf("after %s, which fails, a token lives for %v and the issuer is %s", patch, tokens.ExpiresIn, realm.Issuer())
+		}
+	}
+}
+
+func TestSetNotBefore(t *testing.T) {
+	kc, realm := start(t)
+	old := signIn(t, realm)
+	kc.Advance(time.Minute)
+	realm.SetNotBefore(kc.Now())
+	wantUserinfo(t, realm, old.AccessToken, "Token verification failed")
+	refresh(t, realm, old.RefreshToken).wantRefused(t, 400, "Stale token")
+	fresh := signIn(t, realm)
+	wantUserinfo(t, realm, fresh.AccessToken, "")
+	refresh(t, realm, fresh.RefreshToken).wantOK(t)
+	realm.SetNotBefore(time.Time{})
+	wantUserinfo(t, realm, old.AccessToken, "")
+	refresh(t, realm, old.RefreshToken).wantOK(t)
+}
+
+func TestUpdateClient(t *testing.T) {
+	_, realm := start(t)
+	update := func(patch string) { t.Helper(); succeed(t, realm.UpdateClient("shop-api", []byte(patch))) }
+	signInWith := func(secret string) reply {
+		return login(t, realm, "alice", "alice-password", "client_secret", secret)
+	}
+
+	update(`{"secret": "another"}`)
+	signInWith("shop-api-secret").wantRefused(t, 401, "Invalid client or Invalid client credentials")
+	signInWith("another").wantOK(t)
+	update(`{"secret": "shop-api-secret", "enabled": false}`)
+	signInWith("shop-api-secret").wantRefused(t, 401, "Invalid client or Invalid client credentials")
+	update(`{"enabled": true, "directAccessGrantsEnabled": false}`)
+	signInWith("shop-api-secret").wantRefused(t, 400, "Client not allowed for direct access grants")
+	update(`{"directAccessGrantsEnabled": true}`)
+	signInWith("shop-api-secret").wantOK(t)
+
+	// One by one; an empty text takes one away.
+	update(`{"attributes": {"access.token.lifespan": "60"}}`)
+	update(`{"attributes": {"a": "b"}}`)
+	if d := signIn(t, realm).ExpiresIn; d != time.Minute {
+		t.Errorf("a token lives for %v, want 1m: the attribute is gone", d)
+	}
+	update(`{"attributes": {"access.token.lifespan": ""}}`)
+	if d := signIn(t, realm).ExpiresIn; d != 5*time.Minute {
+		t.Errorf("a token lives for %v, want the realm's 5m again", d)
+	}
+
+	// All together: nothing of an old mapper may show in the one that has its place.
+	update(`{"protocolMappers": [
+		{"name": "a", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "hidden", "claim.value": "x"}},
+		{"name": "b", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "seen", "claim.value": "x", "access.token.claim": "true"}}]}`)
+	claims := claimsOf(t, realm)
+	if claims["seen"] != "x" || claims["hidden"] != nil || claims["aud"] == "shop-api" || claims["groups"] != nil {
+		t.Errorf("the claims are %v, want seen beside none of the old mappers", claims)
+	}
+}
+
+func TestUpdateClientGivesAServiceAccount(t *testing.T) {
+	_, realm := startWith(t, nil, map[string]any{"serviceAccountsEnabled": false}, nil)
+	ask := func() reply { return token(t, realm, "grant_type", "client_credentials") }
+	ask().wantRefused(t, 401, "Client not enabled to retrieve service account")
+	for range 2 {
+		succeed(t, realm.UpdateClient("shop-api", []byte(`{"serviceAccountsEnabled": true}`)))
+		claims := unverified(t, ask().wantOK(t).member("access_token"))
+		if claims["preferred_username"] != "service-account-shop-api" || claims["client_id"] != "shop-api" {
+			t.Errorf("the claims are %v, want a service account's", claims)
+		}
+	}
+}
+
+func TestUpdateClientRefuses(t *testing.T) {
+	_, realm := startWith(t, nil, map[string]any{"enabled": true, "attributes": map[string]any{"access.token.lifespan": "100"}}, nil)
+	const changes = `"attributes": {"access.token.lifespan": "1"}, "enabled": false, "redirectUris": [],
+		"protocolMappers": [{"name": "x", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "aud", "access.token.claim": "true"}}]`
+	for patch, want := range map[string]string{
+		`"x"`:                                "cannot unmarshal string",
+		`{"secret": 1, ` + changes + `}`:     "secret",
+		`{"clientId": "b", ` + changes + `}`: "a client's id can't be changed",
+	} {
+		wantError(t, realm.UpdateClient("shop-api", []byte(patch)), want)
+	}
+	wantError(t, realm.UpdateClient("shop", []byte(`{}`)), `the realm has no client "shop"`)
+	// Nothing of all that may show, not even once something else is changed.
+	succeed(t, realm.UpdateClient("shop-api", []byte(`{"name": "Shop"}`)))
+	r := login(t, realm, "alice", "alice-password").wantOK(t)
+	if claims := unverified(t, r.member("access_token")); r.body["expires_in"] != 100.0 || !slices.Contains(audience(claims), "shop-api") {
+		t.Errorf("a token lives for %v s and has the claims %v, want those of before", r.body["expires_in"], claims)
+	}
+}
+
+func audience(claims jwt.MapClaims) []string {
+	aud, _ := claims.GetAudience()
+	return aud
+}
+
+func TestSessions(t *testing.T) {
+	kc, realm := start(t)
+	if ids := realm.Sessions(); len(ids) != 0 {
+		t.Errorf("there are sessions before the first: %v", ids)
+	}
+	one, two, offline := signIn(t, realm), signIn(t, realm), signIn(t, realm, "openid", "offline_access")
+	wantSessions(t, realm, one.SessionID, two.SessionID, offline.SessionID)
+	if sid := unverified(t, one.AccessToken)["sid"]; sid != one.SessionID {
+		t.Errorf("sid is %v, want %s", sid, one.SessionID)
+	}
+	post(t, at(realm, "/logout"), "client_id", "shop-api", "client_secret", "shop-api-secret", "refresh_token", two.RefreshToken)
+	wantSessions(t, realm, one.SessionID, offline.SessionID)
+	kc.Advance(one.RefreshExpiresIn)
+	wantSessions(t, realm, offline.SessionID)
+}
+
+func wantSessions(t *testing.T, realm *keycloaktest.Realm, want ...string) {
+	t.Helper()
+	if got := realm.Sessions(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+		t.Errorf("the sessions are %v, want %v", got, want)
+	}
+}
+
+func TestEndSession(t *testing.T) {
+	_, realm := start(t)
+	tokens, offline, other := signIn(t, realm), signIn(t, realm, "openid", "offline_access"), signIn(t, realm)
+	for _, id := range []string{tokens.SessionID, offline.SessionID} {
+		if !realm.EndSession(id) || realm.EndSession(id) {
+			t.Errorf("the session %s isn't ended, or twice", id)
+		}
+	}
+	if realm.EndSession("no-such-session") {
+		t.Error("a session was ended that isn't there")
+	}
+	wantSessions(t, realm, other.SessionID)
+	wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
+	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
+	refresh(t, realm, offline.RefreshToken).wantRefused(t, 400, "Offline user session not found")
+}
+
+// Whoever ends a session, the clients that want to know are told before the method returns.
+func TestEndTellsClients(t *testing.T) {
+	told := make(chan string, 10)
+	client := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.PostFormValue("logout_token") }))
+	defer client.Close()
+	kc, realm := startWith(t, nil, map[string]any{"attributes": map[string]any{
+		"backchannel.logout.url": client.URL + "/bye", "backchannel.logout.session.required": "true",
+	}}, nil)
+	alice := user(t, realm, "alice")
+	for name, end := range map[string]func(keycloaktest.Tokens) error{
+		"EndSession": func(tokens keycloaktest.Tokens) error {
+			if !realm.EndSession(tokens.SessionID) {
+				return fmt.Errorf("no session %s", tokens.SessionID)
+			}
+			return nil
+		},
+		"Logout": func(keycloaktest.Tokens) error { return alice.Logout() },
+	} {
+		tokens := signIn(t, realm)
+		succeed(t, end(tokens))
+		if len(told) != 1 {
+			t.Fatalf("%s tells %d clients, want 1", name, len(told))
+		}
+		claims, err := verify(t, kc, realm, <-told)
+		if err != nil || claims["sid"] != tokens.SessionID || claims["sub"] != alice.ID() || !strings.Contains(fmt.Sprint(claims["events"]), "backchannel-logout") {
+			t.Errorf("%s sends %v (%v), want a logout token of session %s", name, claims, err, tokens.SessionID)
+		}
+		kc.Advance(time.Second) // alice was logged out: tokens of this second would be refused
+	}
+}

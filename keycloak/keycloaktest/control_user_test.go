@@ -1,0 +1,208 @@
+package keycloaktest_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+const carol = `{"username": "Carol", "email": "Carol@Example.com", "firstName": "Carol", "lastName": "C", "enabled": true,
+	"credentials": [{"type": "password", "value": "carol-password"}], "realmRoles": ["member"], "groups": ["/staff"]}`
+
+// staff is the realm shop with a group and a mapper of the attribute shoe.
+func staff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
+	t.Helper()
+	kc, realm := startWith(t, map[string]any{"groups": []any{map[string]any{"name": "staff"}}}, nil, nil)
+	succeed(t, realm.UpdateClient("shop-api", []byte(`{"protocolMappers": [
+		{"name": "shoe", "protocol": "openid-connect", "protocolMapper": "oidc-usermodel-attribute-mapper", "config":
+			{"user.attribute": "shoe", "claim.name": "shoe", "jsonType.label": "String", "access.token.claim": "true"}},
+		{"name": "groups", "protocol": "openid-connect", "protocolMapper": "oidc-group-membership-mapper", "config":
+			{"claim.name": "groups", "full.path": "true", "access.token.claim": "true"}}]}`)))
+	return kc, realm
+}
+
+// rolesIn are the roles in a token, of the realm where client is empty.
+func rolesIn(claims jwt.MapClaims, client string) []string {
+	access, _ := claims["realm_access"].(map[string]any)
+	if client != "" {
+		all, _ := claims["resource_access"].(map[string]any)
+		access, _ = all[client].(map[string]any)
+	}
+	var names []string
+	roles, _ := access["roles"].([]any)
+	for _, name := range roles {
+		names = append(names, fmt.Sprint(name))
+	}
+	return names
+}
+
+func TestAddUser(t *testing.T) {
+	_, realm := staff(t)
+	added, err := realm.AddUser([]byte(carol))
+	succeed(t, err)
+	for _, name := range []string{"carol", "CAROL", "carol@example.com"} {
+		found := realm.User(name)
+		if found == nil || found.ID() != added.ID() {
+			t.Errorf("%s isn't found", name)
+		}
+		claims := unverified(t, login(t, realm, name, "carol-password").wantOK(t).member("access_token"))
+		if claims["sub"] != added.ID() || claims["preferred_username"] != "carol" || claims["email"] != "carol@example.com" {
+			t.Errorf("the claims are %v, want carol's", claims)
+		}
+		roles := rolesIn(claims, "")
+		if !slices.Contains(roles, "member") || !slices.Contains(roles, "default-roles-shop") || fmt.Sprint(claims["groups"]) != "[/staff]" {
+			t.Errorf("the roles are %v and the groups %v, want her own and those of everybody", roles, claims["groups"])
+		}
+	}
+	if found := realm.UserByID(added.ID()); found == nil || found.ID() != added.ID() {
+		t.Error("she isn't found by her id")
+	}
+	if realm.User("nobody") != nil || realm.UserByID("carol") != nil || realm.User("") != nil {
+		t.Error("somebody is found who isn't there")
+	}
+}
+
+func TestAddUserWithTemporaryPassword(t *testing.T) {
+	_, realm := staff(t)
+	_, err := realm.AddUser([]byte(strings.Replace(carol, `"carol-password"`, `"carol-password", "temporary": true`, 1)))
+	succeed(t, err)
+	login(t, realm, "carol", "carol-password").wantRefused(t, 400, "Account is not fully set up")
+}
+
+func TestAddUserRefuses(t *testing.T) {
+	_, realm := staff(t)
+	alice := user(t, realm, "alice")
+	for document, want := range map[string]string{
+		`{"username": "ALICE"}`:                                "another user has this name",
+		`{"username": "x", "email": "Alice@example.com"}`:      "another user has the e-mail address alice@example.com",
+		`{"username": "x", "id": "` + alice.ID() + `"}`:        "another user has the id " + alice.ID(),
+		`{"email": "x@example.com"}`:                           "username is missing",
+		`{"username": "x", "groups": ["/nobody"]}`:             `the realm has no group "/nobody"`,
+		`{"username": "x", "clientRoles": {"none": ["r"]}}`:    `the realm has no client "none"`,
+		`{"username": "x", "credentials": [{"type": "face"}]}`: `credential type "face" is not supported`,
+		`{"username": 1}`:                                      "username",
+		`alice`:                                                "invalid character",
+	} {
+		added, err := realm.AddUser([]byte(document))
+		wantError(t, err, want)
+		if added != nil || realm.User("x") != nil {
+			t.Errorf("%s is refused, and there is a user", document)
+		}
+	}
+	login(t, realm, "alice", "alice-password").wantOK(t)
+}
+
+func TestUpdateUser(t *testing.T) {
+	_, realm := staff(t)
+	added, err := realm.AddUser([]byte(carol))
+	succeed(t, err)
+	update := func(patch string) { t.Helper(); succeed(t, added.Update([]byte(patch))) }
+	tokens, err := realm.SignIn("shop-api", "carol")
+	succeed(t, err)
+	renewed := func() jwt.MapClaims {
+		t.Helper()
+		return unverified(t, refresh(t, realm, tokens.RefreshToken).wantOK(t).member("access_token"))
+	}
+
+	update(`{"firstName": "Caroline", "username": "Caro", "attributes": {"shoe": ["38"], "hat": ["56"]}, "lastName": null}`)
+	if claims := renewed(); claims["name"] != "Caroline C" || claims["preferred_username"] != "caro" || claims["shoe"] != "38" || claims["sub"] != added.ID() {
+		t.Errorf("the claims are %v, want the new ones and the old sub", claims)
+	}
+	if realm.User("carol") != nil || realm.User("caro") == nil {
+		t.Error("she is found by her old name, or not by the new one")
+	}
+	update(`{"attributes": {"hat": ["57"]}}`) // which replaces them all
+	if claims := renewed(); claims["shoe"] != nil || fmt.Sprint(claims["groups"]) != "[/staff]" || !slices.Contains(rolesIn(claims, ""), "member") {
+		t.Errorf("the claims are %v, want no shoe, and the roles and groups of before", claims)
+	}
+	update(`{"requiredActions": ["UPDATE_PASSWORD"]}`)
+	login(t, realm, "caro", "carol-password").wantRefused(t, 400, "Account is not fully set up")
+	update(`{"requiredActions": []}`)
+	login(t, realm, "caro", "carol-password").wantOK(t)
+	update(`{"enabled": false}`)
+	login(t, realm, "caro", "carol-password").wantRefused(t, 400, "Account disabled")
+	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "User disabled")
+	wantUserinfo(t, realm, tokens.AccessToken, "User disabled")
+	update(`{"enabled": true}`)
+	wantUserinfo(t, realm, tokens.AccessToken, "")
+}
+
+func TestUpdateUserRefuses(t *testing.T) {
+	_, realm := staff(t)
+	added, err := realm.AddUser([]byte(strings.Replace(carol, `"enabled"`, `"attributes": {"shoe": ["38"]}, "enabled"`, 1)))
+	succeed(t, err)
+	const changes = `"firstName": "X", "attributes": {"shoe": ["1"]}, "enabled": false`
+	for patch, want := range map[string]string{
+		`null and void`: "invalid character",
+		`{"emailVerified": "yes", ` + changes + `}`:       "emailVerified",
+		`{"username": "Alice", ` + changes + `}`:          "another user has this name",
+		`{"email": "alice@example.com", ` + changes + `}`: "another user has the e-mail address",
+		`{"username": "", ` + changes + `}`:               "username is missing",
+		`{"realmRoles": [], ` + changes + `}`:             "realmRoles can't be changed",
+		`{"groups": [], ` + changes + `}`:                 "groups can't be changed",
+		`{"credentials": [], ` + changes + `}`:            "credentials can't be changed",
+		`{"id": "1", ` + changes + `}`:                    "id can't be changed",
+	} {
+		wantError(t, added.Update([]byte(patch)), want)
+		claims := unverified(t, login(t, realm, "carol", "carol-password").wantOK(t).member("access_token"))
+		if claims["name"] != "Carol C" || claims["shoe"] != "38" || claims["sub"] != added.ID() {
+			t.Errorf("after %s, which fails, the claims are %v", patch, claims)
+		}
+	}
+	// Her own name and address aren't somebody else's.
+	succeed(t, added.Update([]byte(`{"username": "carol", "email": "carol@example.com"}`)))
+}
+
+func TestDeleteUser(t *testing.T) {
+	_, realm := start(t)
+	tokens, offline := signIn(t, realm), signIn(t, realm, "openid", "offline_access")
+	alice := user(t, realm, "alice")
+	again := user(t, realm, "alice") // another handle of hers
+	succeed(t, alice.Delete())
+	if realm.User("alice") != nil || realm.UserByID(alice.ID()) != nil {
+		t.Error("she is found still")
+	}
+	wantSessions(t, realm)
+	login(t, realm, "alice", "alice-password").wantRefused(t, 400, "Invalid user credentials")
+	wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
+	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
+	refresh(t, realm, offline.RefreshToken).wantRefused(t, 400, "Offline user session not found")
+	_, err := realm.SignIn("shop-api", "alice")
+	wantError(t, err, `no user "alice"`)
+
+	for name, method := range map[string]func(*keycloaktest.User) error{
+		"Update":        func(u *keycloaktest.User) error { return u.Update([]byte(`{}`)) },
+		"Delete":        (*keycloaktest.User).Delete,
+		"Logout":        (*keycloaktest.User).Logout,
+		"RevokeConsent": func(u *keycloaktest.User) error { return u.RevokeConsent("shop-api") },
+		"SetPassword":   func(u *keycloaktest.User) error { return u.SetPassword("x") },
+		"Grant":         func(u *keycloaktest.User) error { return u.Grant(keycloaktest.Role{Name: "x"}) },
+		"Withdraw":      func(u *keycloaktest.User) error { return u.Withdraw(keycloaktest.Role{Name: "x"}) },
+		"Lock":          func(u *keycloaktest.User) error { return u.Lock(1) },
+		"Unlock":        (*keycloaktest.User).Unlock,
+		"Locked":        func(u *keycloaktest.User) error { _, err := u.Locked(); return err },
+		"Failures":      func(u *keycloaktest.User) error { _, err := u.Failures(); return err },
+		"OneTimeCode":   func(u *keycloaktest.User) error { _, err := u.OneTimeCode(); return err },
+	} {
+		for _, handle := range []*keycloaktest.User{alice, again} {
+			if err := method(handle); err == nil || err.Error() != "keycloaktest: the user was deleted" {
+				t.Errorf("%s of a deleted user says %v, want that the user was deleted", name, err)
+			}
+		}
+	}
+
+	// Somebody else may have her name, and is somebody else.
+	other, err := realm.AddUser([]byte(`{"username": "alice", "enabled": true, "email": "alice@example.com", "firstName": "A", "lastName": "A",
+		"credentials": [{"type": "password", "value": "alice-password"}]}`))
+	succeed(t, err)
+	claims := unverified(t, login(t, realm, "alice", "alice-password").wantOK(t).member("access_token"))
+	if claims["sub"] != other.ID() || other.ID() == alice.ID() || slices.Contains(rolesIn(claims, "shop-api"), "reader") {
+		t.Errorf("the claims are %v, want those of another", claims)
+	}
+	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
+}

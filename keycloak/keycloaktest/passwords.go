@@ -1,0 +1,127 @@
+package keycloaktest
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+)
+
+// A passwordRule is one rule of a realm's password policy. It returns what Keycloak says against a password; nothing
+// is "".
+type passwordRule func(u userRepresentation, password string) string
+
+// passwordRules reads a password policy, such as "length(8) and notUsername". Rules about the past of passwords and about how
+// they are stored mean nothing here: a stand-in has no past, and stores them as they are.
+func passwordRules(policy string) ([]passwordRule, error) {
+	var rules []passwordRule
+	for _, text := range strings.Split(policy, " and ") {
+		text = strings.TrimSpace(text)
+		if text == "" {
+			continue
+		}
+		name, value, given := strings.Cut(text, "(")
+		value = strings.TrimSuffix(value, ")")
+		rule, err := passwordRuleOf(name, value, given)
+		if err != nil {
+			return nil, err
+		}
+		if rule != nil {
+			rules = append(rules, rule)
+		}
+	}
+	return rules, nil
+}
+
+func passwordRuleOf(name, value string, given bool) (passwordRule, error) {
+	number := func(absent int) (int, error) {
+		if !given {
+			return absent, nil
+		}
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return 0, fmt.Errorf("%s(%s): a whole number is expected", name, value)
+		}
+		return n, nil
+	}
+	counted := func(what string, of func(rune) bool) (passwordRule, error) {
+		least, err := number(1)
+		return func(_ userRepresentation, password string) string {
+			n := 0
+			for _, c := range password {
+				if of(c) {
+					n++
+				}
+			}
+			return unless(n >= least, fmt.Sprintf("must contain at least %d %s.", least, what))
+		}, err
+	}
+	switch name {
+	case "length":
+		least, err := number(8)
+		return func(_ userRepresentation, password string) string {
+			return unless(units(password) >= least, fmt.Sprintf("minimum length %d.", least))
+		}, err
+	case "maxLength":
+		most, err := number(64)
+		return func(_ userRepresentation, password string) string {
+			return unless(units(password) <= most, fmt.Sprintf("maximum length %d.", most))
+		}, err
+	case "digits":
+		return counted("numerical digits", unicode.IsDigit)
+	case "lowerCase":
+		return counted("lower case characters", unicode.IsLower)
+	case "upperCase":
+		return counted("upper case characters", unicode.IsUpper)
+	case "specialChars":
+		return counted("special characters", func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+	case "notUsername":
+		return func(u userRepresentation, password string) string {
+			return unless(!strings.EqualFold(u.Username, password), "must not be equal to the username.")
+		}, nil
+	case "notEmail":
+		return func(u userRepresentation, password string) string {
+			return unless(u.Email == "" || !strings.EqualFold(u.Email, password), "must not be equal to the email.")
+		}, nil
+	case "notContainsUsername":
+		return func(u userRepresentation, password string) string {
+			return unless(!strings.Contains(strings.ToLower(password), strings.ToLower(u.Username)), "Can not contain the username.")
+		}, nil
+	case "regexPattern":
+		pattern, err := regexp.Compile(`\A(?:` + value + `)\z`)
+		if err != nil {
+			return nil, fmt.Errorf("regexPattern(%s) is not supported: %w", value, err)
+		}
+		return func(_ userRepresentation, password string) string {
+			return unless(pattern.MatchString(password), "fails to match regex pattern(s).")
+		}, nil
+	case "hashAlgorithm", "hashIterations", "passwordHistory", "passwordAge", "maxAuthAge", "recoveryCodesWarningThreshold":
+		return nil, nil
+	case "forceExpiredPasswordChange", "passwordBlacklist":
+		return nil, fmt.Errorf("%s is not supported", name)
+	}
+	return nil, fmt.Errorf("%s is no password policy of Keycloak's", name)
+}
+
+func unless(right bool, complaint string) string {
+	if right {
+		return ""
+	}
+	return "Invalid password: " + complaint
+}
+
+// units is the length of a text as Java counts it.
+func units(text string) int { return len(utf16.Encode([]rune(text))) }
+
+// badPassword says what the realm's policy has against a user's new password; nothing is "".
+func (r *Realm) badPassword(u userRepresentation, password string) string {
+	rules, _ := passwordRules(r.settings.PasswordPolicy) // it was checked when it was read
+	for _, rule := range rules {
+		if complaint := rule(u, password); complaint != "" {
+			return complaint
+		}
+	}
+	return ""
+}

@@ -1,0 +1,186 @@
+package keycloaktest_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// planned uses everything that a plan has.
+var planned = keycloaktest.Plan{
+	Clients: []keycloaktest.PlannedClient{
+		{ID: "api", Secret: "api-secret", Roles: []string{"reader", "writer"}, RedirectURIs: []string{"http://app.test/*"}},
+		{ID: "app", Settings: map[string]any{"name": "The App", "directAccessGrantsEnabled": true}},
+		{ID: "closed", Secret: "closed-secret", Settings: map[string]any{"directAccessGrantsEnabled": false, "serviceAccountsEnabled": false}},
+	},
+	Users: []keycloaktest.PlannedUser{
+		{Name: "ann", Password: "ann-password", Roles: []string{"member", "api/reader", "api/extra", "account/view-groups"}, Groups: []string{"/staff", "/staff/night", "guests"}},
+		{Name: "ben", Password: "ben-password", Settings: map[string]any{"email": "ben@corp.test", "lastName": "Planned"}},
+		{Name: "cid", Password: "cid-password", Settings: map[string]any{"enabled": false}},
+	},
+	Settings: map[string]any{"accessTokenLifespan": 77, "revokeRefreshToken": true},
+}
+
+// A plan must mean the same here and to a real Keycloak, or tests hold for the stand-in alone.
+func TestPlan(t *testing.T) {
+	plan := planned
+	plan.Name = "Plan-" + rand.Text()[:10]
+	t.Run("stand-in", func(t *testing.T) {
+		kc := keycloaktest.New(t, plan.File())
+		if ignored := kc.Realm(plan.Name).Ignored(); len(ignored) != 0 {
+			t.Errorf("%v of the plan is left aside", ignored)
+		}
+		testPlan(t, kc.URL+"/realms/"+plan.Name)
+	})
+	if url := strings.TrimSuffix(os.Getenv("TEST_KEYCLOAK_URL"), "/"); url != "" {
+		t.Run("Keycloak", func(t *testing.T) {
+			admin(t, url, http.MethodPost, "", plan.File())
+			defer admin(t, url, http.MethodDelete, "/"+plan.Name, nil)
+			testPlan(t, url+"/realms/"+plan.Name)
+		})
+	}
+}
+
+// admin calls the admin API of a real Keycloak and wants success.
+func admin(t *testing.T, url, method, path string, content []byte) {
+	t.Helper()
+	signedIn := post(t, url+"/realms/master/protocol/openid-connect/token", "grant_type", "password", "client_id", "admin-cli", "username", "admin", "password", "admin").wantOK(t)
+	request := newRequest(t, method, url+"/admin/realms"+path, string(content))
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+signedIn.member("access_token"))
+	if r := ask(t, request); r.status >= 300 {
+		t.Fatalf("%s %s answers %v", method, path, r)
+	}
+}
+
+// testPlan holds a realm at an address to what planned says.
+func testPlan(t *testing.T, realm string) {
+	endpoint := realm + "/protocol/openid-connect"
+	in := func(client, secret, name string) reply {
+		t.Helper()
+		return post(t, endpoint+"/token", "grant_type", "password", "scope", "openid", "client_id", client, "client_secret", secret, "username", name, "password", name+"-password")
+	}
+
+	r := in("api", "api-secret", "ann").wantOK(t)
+	claims := unverified(t, r.member("access_token"))
+	if iss := claims["iss"]; iss != realm {
+		t.Errorf("the issuer is %v, want %s", iss, realm)
+	}
+	for client, want := range map[string][]string{
+		"": {"default-roles-" + strings.ToLower(realm[strings.LastIndex(realm, "/")+1:]), "member", "offline_access", "uma_authorization"},
+		// What everybody has is there beside what the plan gives.
+		"account": {"manage-account", "manage-account-links", "view-groups", "view-profile"},
+		"api":     {"extra", "reader"},
+		"app":     nil,
+	} {
+		if got := slices.Sorted(slices.Values(rolesIn(claims, client))); !slices.Equal(got, want) {
+			t.Errorf("ann's roles of %q are %v, want %v", client, got, want)
+		}
+	}
+	if aud := audience(claims); !slices.Contains(aud, "api") || slices.Contains(aud, "app") {
+		t.Errorf("the audience is %v, want api in it", aud)
+	}
+	for _, token := range []string{r.member("access_token"), r.member("id_token")} {
+		if got := groups(unverified(t, token)); !slices.Equal(got, []string{"/guests", "/staff", "/staff/night"}) {
+			t.Errorf("ann's groups are %v", got)
+		}
+	}
+	if claims["email"] != "ann@example.com" || claims["email_verified"] != true || claims["name"] != "ann Test" || r.body["expires_in"] != 77.0 {
+		t.Errorf("the claims are %v, and tokens live for %v s", claims, r.body["expires_in"])
+	}
+
+	// Settings: refresh tokens are good once.
+	spend := func() reply {
+		return post(t, endpoint+"/token", "grant_type", "refresh_token", "client_id", "api", "client_secret", "api-secret", "refresh_token", r.member("refresh_token"))
+	}
+	spend().wantOK(t)
+	spend().wantRefused(t, 400, "Maximum allowed refresh token reuse exceeded")
+
+	// Who has nothing but a name.
+	ben := unverified(t, in("app", "", "ben").wantOK(t).member("access_token"))
+	if aud := audience(ben); !slices.Contains(aud, "app") || len(groups(ben)) != 0 || len(rolesIn(ben, "api")) != 0 || ben["email"] != "ben@corp.test" || ben["name"] != "ben Planned" {
+		t.Errorf("ben's claims are %v", ben)
+	}
+	in("api", "api-secret", "cid").wantRefused(t, 400, "Account disabled")
+
+	// Every grant that a client's kind allows.
+	service := unverified(t, post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "api", "client_secret", "api-secret").wantOK(t).member("access_token"))
+	if service["client_id"] != "api" || !slices.Contains(audience(service), "api") {
+		t.Errorf("the claims of the service account are %v", service)
+	}
+	post(t, endpoint+"/auth/device", "client_id", "app", "scope", "openid").wantOK(t)
+	page := get(t, endpoint+"/auth?response_type=code&scope=openid&client_id=api&redirect_uri=http%3A%2F%2Fapp.test%2Fcb").wantOK(t)
+	if !strings.Contains(page.text, `name="username"`) {
+		t.Errorf("the client that has redirect URIs gets no login page: %s", page.text)
+	}
+	post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "app").
+		wantRefused(t, 401, "Public client not allowed to retrieve service account")
+
+	// What a client's settings say wins.
+	in("closed", "closed-secret", "ann").wantRefused(t, 400, "Client not allowed for direct access grants")
+	post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "closed", "client_secret", "closed-secret").
+		wantRefused(t, 401, "Client not enabled to retrieve service account")
+}
+
+func groups(claims jwt.MapClaims) []string {
+	var paths []string
+	all, _ := claims["groups"].([]any)
+	for _, path := range all {
+		paths = append(paths, fmt.Sprint(path))
+	}
+	return slices.Sorted(slices.Values(paths))
+}
+
+// A plan is data: writing it changes nothing in it, and gives the same file each time.
+func TestPlanFile(t *testing.T) {
+	plan := planned
+	plan.Name = "same"
+	before := fmt.Sprintf("%+v", plan)
+	first := plan.File()
+	if !bytes.Equal(first, plan.File()) || !json.Valid(first) || fmt.Sprintf("%+v", plan) != before {
+		t.Error("the plan, or its file, isn't what it was the first time")
+	}
+	kc := keycloaktest.New(t, keycloaktest.Plan{Name: "empty"}.File())
+	if _, err := kc.Realm("empty").AddUser([]byte(`{"username": "x", "enabled": true}`)); err != nil {
+		t.Errorf("a realm without anything takes no user: %v", err)
+	}
+}
+
+func TestPlanThatCantBeWritten(t *testing.T) {
+	defer func() {
+		if said := fmt.Sprint(recover()); !strings.HasPrefix(said, "keycloaktest: a plan's settings can't be written as JSON: ") {
+			t.Errorf("File says %q", said)
+		}
+	}()
+	keycloaktest.Plan{Name: "x", Settings: map[string]any{"accessTokenLifespan": math.Inf(1)}}.File()
+}
+
+// A mistake in a plan is a mistake in its file, and told as one.
+func TestPlanWithMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		plan keycloaktest.Plan
+		want string
+	}{
+		{keycloaktest.Plan{}, "realm: missing"},
+		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Name: "u", Roles: []string{"nowhere/reader"}}}}, `nowhere`},
+		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Name: "u"}, {Name: "U"}}}, "another user has this name"},
+		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Password: "p"}}}, "username is missing"},
+	} {
+		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{tt.plan.File()}})
+		wantError(t, err, tt.want)
+		if err == nil {
+			kc.Close()
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package keycloaktest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// A profile says what attributes users have, and when theirs are complete: who has an incomplete profile must complete it
+// at the next sign-in, and can't use the password grant before. It is Keycloak's UPConfig.
+type profile struct {
+	Attributes []profileAttribute `json:"attributes"`
+	Groups     json.RawMessage    `json:"groups"`
+	Unmanaged  string             `json:"unmanagedAttributePolicy"`
+}
+
+type profileAttribute struct {
+	Name        string                    `json:"name"`
+	Validations map[string]map[string]any `json:"validations"`
+	Required    *struct {
+		Roles  []string `json:"roles"`
+		Scopes []string `json:"scopes"`
+	} `json:"required"`
+	Permissions struct {
+		View []string `json:"view"`
+		Edit []string `json:"edit"`
+	} `json:"permissions"`
+	Selector struct {
+		Scopes []string `json:"scopes"`
+	} `json:"selector"`
+	Multivalued bool `json:"multivalued"`
+
+	// These are for pages that the stand-in hasn't.
+	DisplayName  string          `json:"displayName"`
+	Annotations  json.RawMessage `json:"annotations"`
+	Group        string          `json:"group"`
+	DefaultValue string          `json:"defaultValue"`
+
+	valid []validator
+}
+
+// A validator says whether a value passes.
+type validator func(value string) bool
+
+// ownProfile is Keycloak's, where a realm file has none.
+const ownProfile = `{"attributes": [
+	{"name": "username", "validations": {"length": {"min": 3, "max": 255}, "username-prohibited-characters": {}, "up-username-not-idn-homograph": {}},
+		"permissions": {"view": ["admin", "user"], "edit": ["admin", "user"]}},
+	{"name": "email", "validations": {"email": {}, "length": {"max": 255}}, "required": {"roles": ["user"]},
+		"permissions": {"view": ["admin", "user"], "edit": ["admin", "user"]}},
+	{"name": "firstName", "validations": {"length": {"max": 255}, "person-name-prohibited-characters": {}}, "required": {"roles": ["user"]},
+		"permissions": {"view": ["admin", "user"], "edit": ["admin", "user"]}},
+	{"name": "lastName", "validations": {"length": {"max": 255}, "person-name-prohibited-characters": {}}, "required": {"roles": ["user"]},
+		"permissions": {"view": ["admin", "user"], "edit": ["admin", "user"]}}]}`
+
+// readProfile reads the configuration of a realm's user profile; "" is Keycloak's own.
+func readProfile(document string) (*profile, error) {
+	if document == "" {
+		document = ownProfile
+	}
+	var p profile
+	decoder := json.NewDecoder(bytes.NewReader([]byte(document)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&p); err != nil {
+		return nil, err
+	}
+	if !slices.Contains([]string{"", "ENABLED", "ADMIN_VIEW", "ADMIN_EDIT"}, p.Unmanaged) {
+		return nil, fmt.Errorf("unmanagedAttributePolicy: %s is none of Keycloak's", p.Unmanaged)
+	}
+	for i := range p.Attributes {
+		a := &p.Attributes[i]
+		if slices.ContainsFunc(p.Attributes[:i], func(other profileAttribute) bool { return other.Name == a.Name }) {
+			return nil, fmt.Errorf("attribute %s: there is one of this name already", a.Name)
+		}
+		for _, name := range sortedNames(a.Validations) {
+			v, err := newValidator(name, a.Validations[name])
+			if err != nil {
+				return nil, fmt.Errorf("attribute %s: validator %s is not supported: %w", a.Name, name, err)
+			}
+			a.valid = append(a.valid, v)
+		}
+		if a.Required != nil && len(a.Required.Scopes) > 0 || len(a.Selector.Scopes) > 0 && (a.Required != nil || len(a.valid) > 0) {
+			return nil, fmt.Errorf("attribute %s: scopes are not supported: whether it must be there would depend on the request", a.Name)
+		}
+	}
+	for _, name := range []string{"username", "email"} {
+		if p.attribute(name) == nil {
+			return nil, fmt.Errorf("the attribute %s is missing", name)
+		}
+	}
+	return &p, nil
+}
+
+func (p *profile) attribute(name string) *profileAttribute {
+	for i := range p.Attributes {
+		if p.Attributes[i].Name == name {
+			return &p.Attributes[i]
+		}
+	}
+	return nil
+}
+
+// keeps says whether an administrator may give users an attribute: others are dropped without a word. An import keeps all.
+func (p *profile) keeps(name string, settings *realmRepresentation) bool {
+	if name == "locale" { // Keycloak declares it by itself
+		return settings.InternationalizationEnabled
+	}
+	if a := p.attribute(name); a != nil {
+		return slices.Contains(a.Permissions.Edit, "admin")
+	}
+	return p.Unmanaged == "ENABLED" || p.Unmanaged == "ADMIN_EDIT"
+}
+
+// complete says whether a user's profile is. What the user may not change isn't looked at.
+func (p *profile) complete(u *userRepresentation, settings *realmRepresentation) bool {
+	for i := range p.Attributes {
+		a := &p.Attributes[i]
+		values := u.Attributes[a.Name]
+		editable := slices.Contains(a.Permissions.Edit, "user")
+		switch a.Name {
+		case "username":
+			values, editable = []string{u.Username}, settings.EditUsernameAllowed && !settings.RegistrationEmailAsUsername
+		case "email":
+			values, editable = []string{u.Email}, editable || len(a.Permissions.Edit) == 0
+		case "firstName":
+			values = []string{u.FirstName}
+		case "lastName":
+			values = []string{u.LastName}
+		}
+		if editable && !a.passes(values) {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *profileAttribute) passes(values []string) bool {
+	if a.requiredOfUsers() && !slices.ContainsFunc(values, func(value string) bool { return strings.TrimSpace(value) != "" }) {
+		return false
+	}
+	if limits := a.Validations["multivalued"]; len(values) > 1 && (!a.Multivalued || len(values) > int(bound(limits, "max", math.MaxInt32))) {
+		return false
+	}
+	for _, value := range values {
+		for _, valid := range a.valid {
+			if value != "" && !valid(value) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (a *profileAttribute) requiredOfUsers() bool {
+	return a.Required != nil && (len(a.Required.Roles) == 0 || slices.Contains(a.Required.Roles, "user"))
+}
+
+// bound is a number of a validator's configuration, which may be a text.
+func bound(config map[string]any, name string, absent float64) float64 {
+	switch value := config[name].(type) {
+	case float64:
+		return value
+	case string:
+		if n, err := strconv.ParseFloat(value, 64); err == nil {
+			return n
+		}
+	}
+	return absent
+}
+
+var (
+	personName   = regexp.MustCompile(`\A[^<>&"\n\v\f\r\x85\x{2028}\x{2029}$%!#?§;*~/\\|^=\[\]{}()[:cntrl:]]+\z`)
+	userName     = regexp.MustCompile(`\A[^<>&"'\s\v\x85\x{2028}\x{2029}\xA0\x{1680}\x{180e}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}$%!#?§,;:*~/\\|^=\[\]{}()` + "`" + `[:cntrl:]]+\z`)
+	wholeNumber  = regexp.MustCompile(`\A[+-]?[0-9]+\z`)
+	emailLocal   = regexp.MustCompile(`(?i)\A(?:[a-z0-9!#$%&'*+/=?^_` + "`" + `{|}~\x{80}-\x{ffff}-]+|"[^"]+")(?:\.(?:[a-z0-9!#$%&'*+/=?^_` + "`" + `{|}~\x{80}-\x{ffff}-]+|"[^"]+"))*\z`)
+	emailDomain  = regexp.MustCompile(`(?i)\A(?:` + domainLabel + `(?:\.` + domainLabel + `)*|\[[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\]|\[IPv6:[0-9a-f:.]+\])\z`)
+	emailLongest = 64 // of what is before the @
+)
+
+const domainLabel = `(?:[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" + `{|}~]-*)*[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" + `{|}~]`
+
+// validEmail is Keycloak's idea of an e-mail address.
+func validEmail(address string) bool {
+	at := strings.LastIndex(address, "@")
+	if at < 0 || units(address[:at]) > emailLongest {
+		return false
+	}
+	domain := address[at+1:]
+	longLabel := func(label string) bool { return len(label) > 63 }
+	return emailLocal.MatchString(address[:at]) && emailDomain.MatchString(domain) && len(domain) <= 255 && !slices.ContainsFunc(strings.Split(domain, "."), longLabel)
+}
+
+func newValidator(name string, config map[string]any) (validator, error) {
+	least, most := bound(config, "min", math.Inf(-1)), bound(config, "max", math.Inf(1))
+	switch name {
+	case "length":
+		return func(value string) bool {
+			if config["trim-disabled"] != true && config["trim-disabled"] != "true" {
+				value = strings.TrimSpace(value)
+			}
+			n := float64(units(value))
+			return n >= least && n <= most
+		}, nil
+	case "integer":
+		return func(value string) bool {
+			n, err := strconv.ParseInt(value, 10, 64)
+			return err == nil && wholeNumber.MatchString(value) && float64(n) >= least && float64(n) <= most
+		}, nil
+	case "double":
+		return func(value string) bool {
+			n, err := strconv.ParseFloat(value, 64)
+			return err == nil && n >= least && n <= most
+		}, nil
+	case "options":
+		options, _ := config["options"].([]any)
+		return func(value string) bool { return slices.Contains(options, any(value)) }, nil
+	case "pattern":
+		text, ok := config["pattern"].(string)
+		if !ok {
+			return nil, errors.New("pattern is missing")
+		}
+		pattern, err := regexp.Compile(`\A(?:` + text + `)\z`)
+		if err != nil {
+			return nil, err
+		}
+		return pattern.MatchString, nil
+	case "email":
+		return validEmail, nil
+	case "person-name-prohibited-characters":
+		return personName.MatchString, nil
+	case "username-prohibited-characters":
+		return userName.MatchString, nil
+	case "up-username-not-idn-homograph":
+		return func(value string) bool {
+			return !strings.ContainsFunc(value, func(c rune) bool { return !unicode.In(c, unicode.Latin, unicode.Common) })
+		}, nil
+	case "multivalued":
+		return func(string) bool { return true }, nil // their number is looked at, not what they are
+	}
+	return nil, errors.New("the stand-in has double, email, integer, length, multivalued, options, pattern and Keycloak's own of names")
+}
+
+// sortedNames are the names of a map.
+func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

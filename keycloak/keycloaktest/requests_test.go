@@ -1,0 +1,155 @@
+package keycloaktest_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+func TestCount(t *testing.T) {
+	kc, realm := start(t)
+	tokens := signIn(t, realm)
+	client := []string{"client_id", "shop-api", "client_secret", "shop-api-secret"}
+	for endpoint, visit := range map[string]func(){
+		"/.well-known/openid-configuration":       func() { get(t, realm.URL()+"/.well-known/openid-configuration") },
+		"/.well-known/oauth-authorization-server": func() { get(t, realm.URL()+"/.well-known/oauth-authorization-server") },
+		"/certs":            func() { get(t, at(realm, "/certs")) },
+		"/token":            func() { login(t, realm, "alice", "alice-password") },
+		"/userinfo":         func() { userinfo(t, realm, tokens.AccessToken) },
+		"/token/introspect": func() { post(t, at(realm, "/token/introspect"), append(client, "token", tokens.AccessToken)...) },
+		"/revoke":           func() { post(t, at(realm, "/revoke"), append(client, "token", tokens.AccessToken)...) },
+		"/logout":           func() { post(t, at(realm, "/logout"), append(client, "refresh_token", tokens.RefreshToken)...) },
+		"/auth":             func() { get(t, at(realm, "/auth")) },
+		"/auth/device":      func() { post(t, at(realm, "/auth/device"), client...) },
+	} {
+		kc.ForgetRequests()
+		for n := 1; n <= 3; n++ {
+			visit()
+			if kc.Count(endpoint) != n || kc.Count("") != n {
+				t.Errorf("%d requests to %s are counted, %d in all; want %d", kc.Count(endpoint), endpoint, kc.Count(""), n)
+			}
+		}
+	}
+	kc.ForgetRequests()
+	get(t, realm.URL())
+	if kc.Count("") != 1 {
+		t.Error("a request to the realm itself isn't counted")
+	}
+}
+
+// What is refused, and what meets a fault, is a request like any other.
+func TestCountOfWhatFails(t *testing.T) {
+	kc, realm := start(t)
+	login(t, realm, "alice", "wrong")
+	ask(t, newRequest(t, http.MethodPut, at(realm, "/token"), ""))
+	kc.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 503, Times: 1})
+	login(t, realm, "alice", "alice-password")
+	if kc.Count("/token") != 3 {
+		t.Errorf("%d requests are counted, want 3", kc.Count("/token"))
+	}
+}
+
+func TestRequests(t *testing.T) {
+	noon := time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, PathPrefix: "/sso", Now: func() time.Time { return noon }})
+	succeed(t, err)
+	defer kc.Close()
+	realm := kc.Realm("shop")
+	if got := kc.Requests(); len(got) != 0 {
+		t.Errorf("before the first there are %v", got)
+	}
+	get(t, at(realm, "/certs")+"?a=b")
+	kc.Advance(time.Minute)
+	login(t, realm, "alice", "alice-password")
+	get(t, realm.URL()+"/")
+	get(t, kc.URL+"/realms/other/protocol/openid-connect/certs/")
+	get(t, realm.URL()+"/no/such/thing")
+	get(t, strings.TrimSuffix(kc.URL, "/sso")+"/metrics")
+	later := noon.Add(time.Minute)
+	want := []keycloaktest.Request{
+		{Time: noon, Method: "GET", Path: "/sso/realms/shop/protocol/openid-connect/certs", Endpoint: "/certs"},
+		{Time: later, Method: "POST", Path: "/sso/realms/shop/protocol/openid-connect/token", Endpoint: "/token"},
+		{Time: later, Method: "GET", Path: "/sso/realms/shop/", Endpoint: ""},
+		{Time: later, Method: "GET", Path: "/sso/realms/other/protocol/openid-connect/certs/", Endpoint: "/certs"},
+		{Time: later, Method: "GET", Path: "/sso/realms/shop/no/such/thing", Endpoint: "/no/such/thing"},
+		{Time: later, Method: "GET", Path: "/metrics", Endpoint: ""},
+	}
+	got := kc.Requests()
+	if len(got) != len(want) {
+		t.Fatalf("there are %d requests, want %d: %v", len(got), len(want), got)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("request %d is\n%v, want\n%v", i, got[i], want[i])
+		}
+	}
+	got[0].Path = "changed"
+	if kc.Requests()[0] != want[0] {
+		t.Error("what Requests returned isn't the caller's own")
+	}
+}
+
+func TestForgetRequests(t *testing.T) {
+	kc, realm := start(t)
+	get(t, at(realm, "/certs"))
+	kc.ForgetRequests()
+	if n := kc.Count("") + kc.Count("/certs") + len(kc.Requests()); n != 0 {
+		t.Error("something is remembered")
+	}
+	get(t, at(realm, "/certs"))
+	if kc.Count("/certs") != 1 || len(kc.Requests()) != 1 {
+		t.Errorf("%d requests are counted and %d remembered, want 1", kc.Count("/certs"), len(kc.Requests()))
+	}
+}
+
+// A long run must not fill the memory, and the newest requests are those that a test asks about.
+func TestRequestsAreBounded(t *testing.T) {
+	kc, realm := start(t)
+	const most = 1000
+	for n := 1; n <= 2*most+5; n++ {
+		get(t, fmt.Sprint(realm.URL(), "/unknown-", n))
+		if n%100 > 5 { // around the moments when something is forgotten, and now and then
+			continue
+		}
+		got := kc.Requests()
+		if len(got) != min(n, most) {
+			t.Fatalf("after %d requests %d are remembered, want %d", n, len(got), min(n, most))
+		}
+		for i, r := range got {
+			if want := fmt.Sprint("/unknown-", n-len(got)+i+1); r.Endpoint != want {
+				t.Fatalf("after %d requests number %d is %s, want %s", n, i, r.Endpoint, want)
+			}
+		}
+	}
+	if n := kc.Count(""); n != 2*most+5 {
+		t.Errorf("%d are counted, want all %d", n, 2*most+5)
+	}
+	// Strangers' paths are counted together, or each would cost memory of its own.
+	if n := kc.Count("/unknown-7"); n != 0 {
+		t.Errorf("a path that no Keycloak has is counted %d times by itself", n)
+	}
+}
+
+// Whoever prints the requests of a failed test must not print passwords.
+func TestRequestsHoldNoSecrets(t *testing.T) {
+	kc, realm := start(t)
+	const canary = "canary-7f3a"
+	login(t, realm, "alice", canary)
+	refresh(t, realm, canary)
+	userinfo(t, realm, canary)
+	post(t, at(realm, "/token"), "client_id", "shop-api", "client_secret", canary)
+	post(t, at(realm, "/revoke")+"?token="+canary, "token", canary)
+	get(t, at(realm, "/auth")+"?state="+canary)
+	request := newRequest(t, http.MethodGet, at(realm, "/certs"), "")
+	request.SetBasicAuth("shop-api", canary)
+	request.Header.Set("Cookie", "KEYCLOAK_IDENTITY="+canary)
+	ask(t, request)
+	requests := kc.Requests()
+	if text := fmt.Sprintf("%+v %#v", requests, requests); len(requests) != 7 || strings.Contains(text, canary) {
+		t.Errorf("%d requests show what was secret: %s", len(requests), text)
+	}
+}

@@ -1,0 +1,92 @@
+package keycloaktest_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// named is the realm shop under another name.
+func named(name string) []byte {
+	plan := shop
+	plan.Name = name
+	return plan.File()
+}
+
+// A token of one realm must be worthless in another, or what mixes realms up is never found out.
+func TestRealmsOfOneServerHaveDifferentKeys(t *testing.T) {
+	kc := keycloaktest.New(t, named("one"), named("two"), named("three"))
+	owner := map[string]string{}
+	for _, name := range []string{"one", "two", "three"} {
+		for _, algorithm := range []string{"RS256", "HS512"} {
+			kid := kc.Realm(name).SigningKey(algorithm)
+			if other, taken := owner[kid]; taken {
+				t.Errorf("the realms %s and %s share a key of %s", other, name, algorithm)
+			}
+			owner[kid] = name
+		}
+	}
+	one, two := kc.Realm("one"), kc.Realm("two")
+	tokens := signIn(t, one)
+	wantUserinfo(t, one, tokens.AccessToken, "")
+	wantUserinfo(t, two, tokens.AccessToken, "Token verification failed")
+	refresh(t, two, tokens.RefreshToken).wantRefused(t, 400, "Invalid refresh token")
+	refresh(t, one, tokens.RefreshToken).wantOK(t)
+}
+
+// masked is the realm shop as an export writes it: without its clients' secrets.
+func masked(name string) []byte {
+	return []byte(strings.Replace(string(named(name)), `"shop-api-secret"`, `"**********"`, 1))
+}
+
+func TestClientSecrets(t *testing.T) {
+	secrets := map[string]string{"shop-api": "shop-api-secret"}
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{masked("one"), masked("two")}, ClientSecrets: secrets})
+	succeed(t, err)
+	defer kc.Close()
+	for _, name := range []string{"one", "two"} {
+		login(t, kc.Realm(name), "alice", "alice-password").wantOK(t)
+	}
+	imported, err := kc.Import(masked("three"), keycloaktest.WithClientSecrets(secrets))
+	succeed(t, err)
+	login(t, imported, "alice", "alice-password").wantOK(t)
+
+	// A secret that nobody gave is no secret: not even its mask opens the client.
+	closed, err := kc.Import(masked("four"))
+	succeed(t, err)
+	for _, secret := range []string{"shop-api-secret", "**********", ""} {
+		login(t, closed, "alice", "alice-password", "client_secret", secret).wantRefused(t, 401, "Invalid client or Invalid client credentials")
+	}
+	succeed(t, closed.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
+	login(t, closed, "alice", "alice-password").wantOK(t)
+}
+
+func TestImportAndRemove(t *testing.T) {
+	kc := keycloaktest.New(t)
+	realm, err := kc.Import(shop.File())
+	succeed(t, err)
+	if kc.Realm("shop") != realm || realm.Name() != "shop" {
+		t.Error("the realm isn't the one that Realm gives")
+	}
+	kid := realm.SigningKey("RS256")
+	tokens := signIn(t, realm)
+	_, err = kc.Import(shop.File())
+	wantError(t, err, "there is a realm shop already")
+	// The attempt must leave the realm alone, its sessions and keys too.
+	wantUserinfo(t, realm, tokens.AccessToken, "")
+
+	if !kc.Remove("shop") || kc.Remove("shop") || kc.Realm("shop") != nil {
+		t.Error("the realm isn't removed, or twice")
+	}
+	if r := get(t, at(realm, "/certs")); r.status != http.StatusNotFound {
+		t.Errorf("a realm that was removed answers %v", r)
+	}
+	again, err := kc.Import(shop.File())
+	succeed(t, err)
+	if again.SigningKey("RS256") == kid {
+		t.Error("a realm made anew has the keys of the old one, whose tokens would be taken")
+	}
+	wantUserinfo(t, again, tokens.AccessToken, "Token verification failed")
+}

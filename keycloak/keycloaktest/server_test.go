@@ -1,0 +1,324 @@
+package keycloaktest_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+func TestStartWithNothing(t *testing.T) {
+	kc, err := keycloaktest.Start(keycloaktest.Config{})
+	succeed(t, err)
+	defer kc.Close()
+	if !strings.HasPrefix(kc.URL, "http://127.0.0.1:") {
+		t.Errorf("URL is %s, want a port of 127.0.0.1", kc.URL)
+	}
+	if kc.Realm("shop") != nil {
+		t.Error("there is a realm that nobody asked for")
+	}
+	if r := get(t, kc.URL+"/realms/shop"); r.status != http.StatusNotFound || r.member("error") != "Realm does not exist" {
+		t.Errorf("a realm that isn't there answers %v", r)
+	}
+}
+
+// A start that fails must leave nothing behind, and say which of many files is wrong.
+func TestStartRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name, file, want string
+	}{
+		{"no JSON", "realm: shop", "keycloaktest: realm file: invalid character"},
+		{"no name", "{}", "keycloaktest: realm file: realm: missing"},
+		{"a group that isn't there", `{"realm": "x", "users": [{"username": "u", "groups": ["/g"]}]}`, `keycloaktest: realm x: user u: the realm has no group "/g"`},
+		{"a realm of a taken name", string(shop.File()), "keycloaktest: there is a realm shop already"},
+		{"too long", `{"realm": "x"}` + strings.Repeat(" ", 16<<20), "keycloaktest: realm file: longer than 16777216 bytes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			succeed(t, err)
+			defer listener.Close()
+			kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File(), []byte(tt.file)}, Listener: listener})
+			if err == nil {
+				kc.Close()
+			}
+			wantError(t, err, tt.want)
+			if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("the listener says %v, want that it is closed", err)
+			}
+		})
+	}
+}
+
+// A recorder is a test that New may fail.
+type recorder struct {
+	fatal   string
+	cleanup []func()
+}
+
+func (*recorder) Helper()            {}
+func (r *recorder) Cleanup(f func()) { r.cleanup = append(r.cleanup, f) }
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.fatal = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+func TestNewFailsItsTest(t *testing.T) {
+	var r recorder
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		keycloaktest.New(&r, shop.File(), []byte("{}"))
+		t.Error("New went on")
+	})
+	ended.Wait()
+	if want := "keycloaktest: realm file: realm: missing"; r.fatal != want {
+		t.Errorf("the test failed with %q, want %q", r.fatal, want)
+	}
+}
+
+func TestNewClosesAtTheEndOfItsTest(t *testing.T) {
+	var r recorder
+	kc := keycloaktest.New(&r, shop.File())
+	get(t, kc.Realm("shop").URL()).wantOK(t)
+	for _, f := range r.cleanup {
+		f()
+	}
+	wantGone(t, kc)
+}
+
+// wantGone wants nobody to listen where a server was.
+func wantGone(t *testing.T, kc *keycloaktest.Server) {
+	t.Helper()
+	if conn, err := net.Dial("tcp", strings.TrimPrefix(kc.URL, "http://")); err == nil {
+		conn.Close()
+		t.Error("somebody listens at the port still")
+	}
+}
+
+func TestCloseTwice(t *testing.T) {
+	kc, _ := start(t) // which closes it a third time
+	kc.Close()
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(kc.Close)
+	}
+	both.Wait()
+	wantGone(t, kc)
+}
+
+// What hangs, and what waits for a slow answer, must not outlive the server: a test would wait for it.
+func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+	for name, fault := range map[string]keycloaktest.Fault{"hanging": {Hang: true}, "slow": {Delay: time.Hour}} {
+		t.Run(name, func(t *testing.T) {
+			kc, realm := start(t)
+			kc.Fail(fault)
+			answers := make(chan error)
+			for range 5 {
+				go func() {
+					_, err := do(newRequest(t, http.MethodGet, at(realm, "/certs"), ""))
+					answers <- err
+				}()
+			}
+			eventually(t, "five requests have come", func() bool { return kc.Count("/certs") == 5 })
+			kc.Close()
+			for range 5 {
+				select {
+				case err := <-answers:
+					if err == nil {
+						t.Error("a request was answered by a server that had closed")
+					}
+				case <-time.After(20 * time.Second):
+					t.Fatal("a request hangs on")
+				}
+			}
+		})
+	}
+}
+
+// Tests run side by side, each with its own: what one does must not be seen by another. The race detector looks on.
+func TestServersInParallel(t *testing.T) {
+	for i := range 6 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			kc, realm := start(t)
+			kid, err := realm.RotateKeys("ES256")
+			succeed(t, err)
+			kc.Advance(time.Duration(i) * time.Hour)
+			succeed(t, user(t, realm, "alice").SetPassword(fmt.Sprint("password-", i)))
+			for range 3 {
+				login(t, realm, "alice", fmt.Sprint("password-", i)).wantOK(t)
+			}
+			login(t, realm, "alice", "alice-password").wantRefused(t, 400, "Invalid user credentials")
+			if n := kc.Count("/token"); n != 4 {
+				t.Errorf("%d requests came, want my own 4", n)
+			}
+			if realm.SigningKey("ES256") != kid {
+				t.Error("another server's key signs")
+			}
+			if off := time.Until(kc.Now()) - time.Duration(i)*time.Hour; off.Abs() > time.Minute {
+				t.Errorf("the clock is off by %v", off)
+			}
+		})
+	}
+}
+
+// Everything may be called at once. Only the race detector can see whether that is so.
+func TestOneServerManyCallers(t *testing.T) {
+	kc, realm := start(t)
+	alice := user(t, realm, "alice")
+	var all sync.WaitGroup
+	for i, call := range []func(){
+		func() { login(t, realm, "alice", "alice-password") },
+		func() { userinfo(t, realm, signIn(t, realm).AccessToken) },
+		func() { get(t, at(realm, "/certs")) },
+		func() { kc.Advance(time.Second); kc.Now() },
+		func() { kc.Fail(keycloaktest.Fault{Endpoint: "/revoke", Times: 1, Status: 500})() },
+		func() { kc.Requests(); kc.Count("/token"); kc.ForgetRequests() },
+		func() { realm.Keys(); realm.Sessions(); realm.SigningKey("RS256"); realm.Issuer(); realm.Ignored() },
+		func() {
+			kid, err := realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})
+			if err != nil || realm.SetKeyPassive(kid, true) != nil || realm.RemoveKey(kid) != nil {
+				t.Error("a key can't be added and removed")
+			}
+		},
+		func() { realm.Update([]byte(`{"accessTokenLifespan": 60, "attributes": {"a": "b"}}`)) },
+		func() { realm.UpdateClient("shop-api", []byte(`{"attributes": {"a": "b"}}`)) },
+		func() {
+			alice.Update([]byte(`{"attributes": {"a": ["b"]}}`))
+			alice.Grant(keycloaktest.Role{Name: "r"})
+		},
+		func() { alice.Withdraw(keycloaktest.Role{Name: "r"}); alice.SetPassword("alice-password") },
+		func() {
+			if _, err := kc.Import(keycloaktest.Plan{Name: "other"}.File()); err == nil {
+				kc.Remove("other")
+			}
+		},
+		func() { realm.Mint(keycloaktest.Mint{}); realm.SetNotBefore(time.Time{}); realm.UserByID(alice.ID()) },
+	} {
+		all.Go(func() {
+			for range 5 + i%2 {
+				call()
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestPathPrefix(t *testing.T) {
+	for _, prefix := range []string{"/auth", "/auth/", "auth", "/"} {
+		t.Run(prefix, func(t *testing.T) {
+			kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, PathPrefix: prefix})
+			succeed(t, err)
+			defer kc.Close()
+			path := strings.TrimSuffix("/"+strings.Trim(prefix, "/"), "/")
+			host, _ := strings.CutSuffix(strings.TrimPrefix(kc.URL, "http://"), path)
+			if _, _, err := net.SplitHostPort(host); err != nil {
+				t.Fatalf("URL is %s, want one that ends with %q", kc.URL, path)
+			}
+			realm := kc.Realm("shop")
+			want := kc.URL + "/realms/shop"
+			if realm.URL() != want || realm.Issuer() != want {
+				t.Errorf("the realm is at %s and its issuer is %s, want %s", realm.URL(), realm.Issuer(), want)
+			}
+			if issuer := get(t, want+"/.well-known/openid-configuration").wantOK(t).member("issuer"); issuer != want {
+				t.Errorf("discovery names the issuer %s, want %s", issuer, want)
+			}
+			login(t, realm, "alice", "alice-password").wantOK(t)
+			if kc.Count("/token") != 1 {
+				t.Error("the endpoint of a request isn't recognized behind the prefix")
+			}
+			if bare := "http://" + host + "/realms/shop"; bare != want {
+				if r := get(t, bare); r.status != http.StatusNotFound {
+					t.Errorf("without the prefix the answer is %v, want 404", r)
+				}
+			}
+		})
+	}
+}
+
+// Behind a proxy, a Keycloak answers at one address and names another.
+func TestPublicURL(t *testing.T) {
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, PublicURL: "https://id.example.com/sso/"})
+	succeed(t, err)
+	defer kc.Close()
+	realm := kc.Realm("shop")
+	const public = "https://id.example.com/sso/realms/shop"
+	if want := kc.URL + "/realms/shop"; realm.URL() != want || !strings.HasPrefix(want, "http://127.0.0.1:") {
+		t.Errorf("the realm is at %s, want %s", realm.URL(), want)
+	}
+	discovery := get(t, realm.URL()+"/.well-known/openid-configuration").wantOK(t)
+	for name, want := range map[string]string{
+		"issuer": public, "token_endpoint": public + "/protocol/openid-connect/token", "jwks_uri": public + "/protocol/openid-connect/certs",
+	} {
+		if got := discovery.member(name); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	for _, text := range []string{signIn(t, realm).AccessToken, login(t, realm, "alice", "alice-password").wantOK(t).member("access_token")} {
+		if claims, err := verify(t, kc, realm, text); err != nil || claims["iss"] != public || realm.Issuer() != public {
+			t.Errorf("iss is %v (%v) and the realm's issuer %s, want %s", claims["iss"], err, realm.Issuer(), public)
+		}
+	}
+}
+
+func TestListener(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	succeed(t, err)
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, Listener: listener})
+	succeed(t, err)
+	defer kc.Close()
+	if want := "http://" + listener.Addr().String(); kc.URL != want {
+		t.Errorf("URL is %s, want %s", kc.URL, want)
+	}
+	get(t, kc.Realm("shop").URL()).wantOK(t)
+	// Its owner may close it first: no reason to bring the whole test binary down.
+	succeed(t, listener.Close())
+	eventually(t, "nobody listens", func() bool {
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	kc.Close()
+}
+
+func TestClock(t *testing.T) {
+	noon := time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, Now: func() time.Time { return noon }})
+	succeed(t, err)
+	defer kc.Close()
+	realm := kc.Realm("shop")
+	tokens := signIn(t, realm)
+	if iat := unverified(t, tokens.AccessToken)["iat"]; iat != float64(noon.Unix()) || !kc.Now().Equal(noon) {
+		t.Errorf("iat is %v at %v, want %d", iat, kc.Now(), noon.Unix())
+	}
+	for _, step := range []struct {
+		advance time.Duration
+		now     time.Duration // since noon
+		reason  string        // why userinfo refuses the token of noon
+	}{
+		{tokens.ExpiresIn - time.Second, 4*time.Minute + 59*time.Second, ""},
+		{time.Second, 5 * time.Minute, "Token verification failed"},
+		{-time.Minute, 4 * time.Minute, ""},
+		{time.Hour, 64 * time.Minute, "Token verification failed"},
+		{-65 * time.Minute, -time.Minute, ""}, // before it was issued, which Keycloak doesn't mind
+		{time.Minute, 0, ""},
+	} {
+		kc.Advance(step.advance)
+		if got := kc.Now().Sub(noon); got != step.now {
+			t.Errorf("after Advance(%v) it is %v past noon, want %v", step.advance, got, step.now)
+		}
+		wantUserinfo(t, realm, tokens.AccessToken, step.reason)
+	}
+	requests := kc.Requests()
+	if last := requests[len(requests)-1].Time; !last.Equal(noon) {
+		t.Errorf("the last request came at %v, want noon by the server's clock", last)
+	}
+}
