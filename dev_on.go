@@ -23,12 +23,17 @@ func develop(environ []string, dir string) (companion, error) {
 	if len(f.list) > 0 {
 		return companion{environ: environ}, nil // readConfig says what is wrong
 	}
+	runtime, there := runtimeEnv(environ)
+	local := !there || runtime == "local"
 	if url := set["KEYCLOAK_SERVER_URL"]; url != "" {
+		if !local { // the log is JSON
+			return companion{environ: environ}, nil
+		}
 		return companion{environ: environ, announce: func(out io.Writer, _ string) {
 			fmt.Fprintf(out, "KEYCLOAK_SERVER_URL is set: this server uses the Keycloak at %s, and no stand-in.\n", url)
 		}}, nil
 	}
-	if runtime, there := set["RUNTIME_ENV"]; there && runtime != "local" {
+	if !local {
 		return companion{}, fmt.Errorf("RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's machine alone. "+
 			"Build without -tags dev, and set KEYCLOAK_SERVER_URL (README, Settings)", runtime)
 	}
@@ -58,4 +63,14 @@ func develop(environ []string, dir string) (companion, error) {
 			"Try       curl -s " + url + " -H 'Content-Type: application/json' -d '" + login + "'",
 		}, "\n")+"\n")
 	}}, nil
+}
+
+// runtimeEnv is RUNTIME_ENV as it was set: readValues has another word for an empty one.
+func runtimeEnv(environ []string) (value string, set bool) {
+	for _, entry := range environ {
+		if name, text, _ := strings.Cut(entry, "="); name == "RUNTIME_ENV" {
+			value, set = text, true
+		}
+	}
+	return value, set
 }

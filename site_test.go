@@ -89,7 +89,7 @@ func refusedTokens(t testing.TB, kc *keycloaktest.Server, config Config) map[str
 	expired := signIn(t, kc)
 	kc.Advance(time.Hour)
 	ended, reused, stolen := signIn(t, kc), signIn(t, kc), signIn(t, kc)
-	kc.Realm("shop").EndSession(ended.SessionID)
+	kc.Realm("shop").EndSession(keycloaktest.Session{ID: ended.SessionID})
 	_, once := spend(reused.RefreshToken)
 	detached, first := spend(stolen.RefreshToken)
 	_, second := spend(stolen.RefreshToken) // costs the client its part of the session, and detached with it

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
@@ -22,6 +23,9 @@ type realm struct {
 
 // object is a piece of a realm file.
 type object = map[string]any
+
+// administrator calls Keycloak for the tests themselves. One that hangs fails a test, not the run.
+var administrator = &http.Client{Timeout: 30 * time.Second}
 
 // token asks the realm's token endpoint, as a client of Keycloak's that isn't ours would, and returns the
 // status and the body.
@@ -36,7 +40,7 @@ func (k *keycloak) post(t *testing.T, path string, form ...string) (int, string)
 	for i := 0; i < len(form); i += 2 {
 		values.Set(form[i], form[i+1])
 	}
-	response, err := http.PostForm(k.url+path, values)
+	response, err := administrator.PostForm(k.url+path, values)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +87,7 @@ func (k *keycloak) admin(t *testing.T, method, path string, content any) (body [
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+token.AccessToken)
-	response, err := http.DefaultClient.Do(request)
+	response, err := administrator.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +119,7 @@ func newRealm(t *testing.T, k *keycloak, settings object) realm {
 		if _, err := k.standIn.Import(text(t, file)); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { k.standIn.Remove(r.name) })
 		return r
 	}
 	k.admin(t, http.MethodPost, "", file)

@@ -3,10 +3,12 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,17 +22,18 @@ func TestOneCommand(t *testing.T) {
 	if err := build(binary, "-tags", "dev"); err != nil {
 		t.Fatal(err)
 	}
-	start := func(t *testing.T, environ ...string) (lines chan string, end func() error) {
+	start := func(t *testing.T, environ ...string) (lines chan string, end func() (rest []string, err error)) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		t.Cleanup(cancel)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		server := exec.CommandContext(ctx, binary)
 		server.Dir, server.Env = t.TempDir(), append([]string{"ADDR=127.0.0.1:0"}, environ...)
 		pipe, err := server.StderrPipe()
 		if err != nil {
+			cancel()
 			t.Fatal(err)
 		}
 		if err := server.Start(); err != nil {
+			cancel()
 			t.Fatal(err)
 		}
 		lines = make(chan string, 100)
@@ -40,12 +43,27 @@ func TestOneCommand(t *testing.T) {
 				lines <- scanner.Text()
 			}
 		}()
-		return lines, func() error {
+		end = sync.OnceValues(func() (rest []string, err error) {
 			server.Process.Signal(syscall.SIGTERM)
-			for range lines {
+			for line := range lines {
+				rest = append(rest, line)
 			}
-			return server.Wait()
+			return rest, server.Wait()
+		})
+		t.Cleanup(func() {
+			cancel() // ends what a test that failed left running
+			end()
+		})
+		return lines, end
+	}
+	// untilServing are the lines up to the one that says so, or all of a server that ends before.
+	untilServing := func(lines chan string) (all []string) {
+		for line := range lines {
+			if all = append(all, line); servingAt.MatchString(line) {
+				break
+			}
 		}
+		return all
 	}
 	ours := func(lines chan string, n int) (found []string) {
 		for line := range lines {
@@ -66,11 +84,15 @@ func TestOneCommand(t *testing.T) {
 		if len(found) != 3 || !strings.HasPrefix(found[0], "GraphQL ") || !strings.Contains(found[1], "alice-password") || !strings.HasPrefix(found[2], "Try ") {
 			t.Fatalf("it prints %q; want the address, a user, and a command to try", found)
 		}
-		answer, err := exec.Command("bash", "-c", strings.TrimSpace(strings.TrimPrefix(found[2], "Try"))).Output()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		command := exec.CommandContext(ctx, "bash", "-c", strings.TrimSpace(strings.TrimPrefix(found[2], "Try")))
+		command.WaitDelay = time.Second // for a curl that outlives bash
+		answer, err := command.Output()
 		if err != nil || !regexp.MustCompile(`^\{"data":\{"login":\{"accessToken":"[^"]+","refreshToken":"[^"]+","expiresIn":300\}\}\}\n?$`).Match(answer) {
 			t.Errorf("the printed command answers %s (%v), want tokens", answer, err)
 		}
-		if err := end(); err != nil {
+		if _, err := end(); err != nil {
 			t.Errorf("it ends with %v, want exit status 0", err)
 		}
 	})
@@ -80,23 +102,39 @@ func TestOneCommand(t *testing.T) {
 		if found := ours(lines, 1); len(found) != 1 || !strings.Contains(found[0], "uses the Keycloak at "+shared.url) {
 			t.Errorf("it says %q; want that it uses the Keycloak that is set", found)
 		}
-		if err := end(); err != nil {
+		if _, err := end(); err != nil {
 			t.Errorf("it ends with %v, want exit status 0", err)
+		}
+	})
+	// Elsewhere than on a developer's machine the log is for machines.
+	t.Run("a Keycloak is set, and RUNTIME_ENV", func(t *testing.T) {
+		lines, end := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api",
+			"KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret", "RUNTIME_ENV=prod")
+		all := untilServing(lines)
+		rest, err := end()
+		if err != nil {
+			t.Errorf("it ends with %v, want exit status 0", err)
+		}
+		all = append(all, rest...)
+		if !servingAt.MatchString(strings.Join(all, "\n")) {
+			t.Errorf("it says %q; want that it serves", all)
+		}
+		for _, line := range all {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("its log has the line %q, which isn't JSON", line)
+			}
 		}
 	})
 	for _, tt := range []struct{ name, setting, want string }{
 		{"production", "RUNTIME_ENV=prod", `RUNTIME_ENV is "prod": the stand-in for Keycloak is for a developer's machine alone`},
-		{"empty RUNTIME_ENV", "RUNTIME_ENV=", `the stand-in for Keycloak is for a developer's machine alone`},
+		{"empty RUNTIME_ENV", "RUNTIME_ENV=", `RUNTIME_ENV is "": the stand-in for Keycloak is for a developer's machine alone`},
 		{"half of a Keycloak", "KEYCLOAK_CLIENT_ID=shop", "KEYCLOAK_CLIENT_ID is set, and KEYCLOAK_SERVER_URL isn't"},
 		{"a faulty setting", "REFRESH_GRACE=soon", "REFRESH_GRACE: expected a duration"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			lines, end := start(t, tt.setting)
-			var all []string
-			for line := range lines {
-				all = append(all, line)
-			}
-			if end() == nil || !strings.Contains(strings.Join(all, "\n"), tt.want) {
+			all := untilServing(lines)
+			if _, err := end(); err == nil || !strings.Contains(strings.Join(all, "\n"), tt.want) {
 				t.Errorf("it says %q; want that it refuses to start: %s", all, tt.want)
 			}
 		})
@@ -122,7 +160,9 @@ func TestNoStandInWithoutTheTag(t *testing.T) {
 			t.Errorf("the server with the tag dev doesn't depend on %s: this test looks for the wrong name", trace)
 		}
 	}
-	server := exec.Command(cloakql)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	server := exec.CommandContext(ctx, cloakql)
 	server.Dir, server.Env = t.TempDir(), []string{}
 	out, err := server.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "KEYCLOAK_SERVER_URL: is missing") || !strings.Contains(string(out), "go run -tags dev .") {

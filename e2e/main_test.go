@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -56,10 +57,15 @@ func runAll(m *testing.M) int {
 // result for a new server: it knows only what a test opens.
 func build(to string, flags ...string) error {
 	err := filepath.WalkDir(sources, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() && entry.Name() == ".git" {
+		if err == nil && entry.IsDir() && entry.Name() == ".git" {
 			return fs.SkipDir
 		}
-		_, err = os.Stat(name)
+		if err == nil {
+			_, err = os.Stat(name)
+		}
+		if errors.Is(err, fs.ErrNotExist) { // an editor's file, gone by now
+			return nil
+		}
 		return err
 	})
 	if err != nil {
@@ -76,23 +82,29 @@ func build(to string, flags ...string) error {
 // A keycloak is what the server under test stands beside: a stand-in, or where TEST_KEYCLOAK_URL is set, a real
 // one. Those of our own can be started, stopped and hung; a real one of our own is scripts/keycloak's.
 type keycloak struct {
-	url     string
-	port    string
-	env     []string             // for scripts/keycloak; nil for a stand-in, and for one that isn't ours
-	standIn *keycloaktest.Server // nil while it doesn't run, and for a real one
-	resume  func()
+	url      string
+	port     string
+	env      []string             // for scripts/keycloak; nil for a stand-in, and for one that isn't ours
+	listener net.Listener         // holds the port of a stand-in until its first start
+	standIn  *keycloaktest.Server // nil while it doesn't run, and for a real one
+	resume   func()
 }
 
 // real says whether the tests run against a real Keycloak.
 func real() bool { return os.Getenv("TEST_KEYCLOAK_URL") != "" }
 
-// newKeycloak picks free ports for a Keycloak, and starts nothing yet.
+// newKeycloak picks free ports for a Keycloak, and starts nothing yet. A stand-in's port is held until it starts or
+// stop frees it: meanwhile it takes connections and answers nothing.
 func newKeycloak(dir string) *keycloak {
-	k := &keycloak{port: freePort()}
-	k.url = "http://localhost:" + k.port
+	listener, port := freePort()
+	k := &keycloak{url: "http://localhost:" + port, port: port, listener: listener}
 	if real() {
+		other, management := freePort()
+		other.Close()
+		listener.Close()
+		k.listener = nil
 		k.env = append(slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "KEYCLOAK_") }),
-			"KEYCLOAK_PORT="+k.port, "KEYCLOAK_MANAGEMENT_PORT="+freePort(), "KEYCLOAK_RUN_DIR="+filepath.Join(dir, "keycloak-"+k.port))
+			"KEYCLOAK_PORT="+port, "KEYCLOAK_MANAGEMENT_PORT="+management, "KEYCLOAK_RUN_DIR="+filepath.Join(dir, "keycloak-"+port))
 	}
 	return k
 }
@@ -104,10 +116,10 @@ func own(t *testing.T) *keycloak {
 		return shared
 	}
 	k := newKeycloak(t.TempDir())
+	t.Cleanup(func() { k.stop() })
 	if err := k.start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { k.stop() })
 	return k
 }
 
@@ -120,9 +132,11 @@ func (k *keycloak) start() error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:"+k.port)
-	if err != nil {
-		return err
+	listener := k.listener
+	if k.listener = nil; listener == nil {
+		if listener, err = listenAgain(k.port); err != nil {
+			return err
+		}
 	}
 	k.standIn, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, Listener: listener, PublicURL: k.url})
 	if err != nil {
@@ -140,7 +154,14 @@ func (k *keycloak) stop() error {
 	if k.env != nil {
 		return k.script("stop")
 	}
-	k.standIn.Close()
+	if k.listener != nil {
+		k.listener.Close()
+		k.listener = nil
+	}
+	if k.standIn != nil {
+		k.standIn.Close()
+		k.standIn = nil
+	}
 	return nil
 }
 
@@ -200,12 +221,23 @@ func (k *keycloak) aged(d time.Duration, f func() tokens) tokens {
 	return f()
 }
 
-func freePort() string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// freePort is a port that nobody else gets while the listener is open.
+func freePort() (held net.Listener, port string) {
+	held, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
-	defer listener.Close()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
+	_, port, _ = net.SplitHostPort(held.Addr().String())
+	return held, port
+}
+
+// listenAgain listens on a port that was freed before: another process may have it for a moment.
+func listenAgain(port string) (net.Listener, error) {
+	for tries := 1; ; tries++ {
+		listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if tries == 20 || !errors.Is(err, syscall.EADDRINUSE) {
+			return listener, err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }

@@ -13,6 +13,10 @@ import (
 // comes back with other keys.
 func TestOutage(t *testing.T) {
 	k := newKeycloak(t.TempDir())
+	defer k.stop()
+	if err := k.stop(); err != nil { // its port refuses connections
+		t.Fatal(err)
+	}
 	s := serve(t, k)
 
 	// Not there yet: public fields answer at once, and the server says why it isn't ready.
@@ -29,7 +33,6 @@ func TestOutage(t *testing.T) {
 	if err := k.start(); err != nil {
 		t.Fatal(err)
 	}
-	defer k.stop()
 	took := eventually(t, 10*time.Second, "ready after Keycloak is", func() bool { status, _ := s.get(t, "/readyz"); return status == http.StatusOK })
 	t.Logf("ready %v after Keycloak was", took.Round(time.Millisecond))
 	held := s.mustLogin(t, "alice", "alice-password")

@@ -96,6 +96,8 @@ func (v *visit) updatePassword(t *tab, submitted bool) answer {
 		p.Errors = []string{"Please specify password."}
 	case fresh != v.value("password-confirm"):
 		p.Errors = []string{"Passwords don't match."}
+	case v.realm.badPassword(t.user.userRepresentation, fresh) != "":
+		p.Errors = []string{v.realm.badPassword(t.user.userRepresentation, fresh)}
 	default:
 		t.user.password = fresh
 		if v.value("logout-sessions") == "on" {
@@ -148,7 +150,9 @@ func (v *visit) updateProfile(t *tab, submitted bool) answer {
 		if email = strings.ToLower(email); email != u.Email {
 			u.EmailVerified = false
 		}
+		v.realm.strike(u)
 		u.Email, u.FirstName, u.LastName = email, first, last
+		v.realm.enlist(u)
 		return v.acted(t)
 	}
 	p.Form = &form{ID: "kc-update-profile-form", Action: t.formAction(v.realm), Submit: "Submit", Fields: t.declinable([]field{
@@ -171,13 +175,8 @@ func (v *visit) profileErrors(u *user, email, first, last string) []string {
 		problems = append(problems, missing)
 	case err != nil:
 		problems = append(problems, "Invalid email address.")
-	case !v.realm.settings.DuplicateEmailsAllowed:
-		for _, other := range v.realm.users {
-			if other != u && strings.EqualFold(other.Email, email) {
-				problems = append(problems, "Email already exists.")
-				break
-			}
-		}
+	case !v.realm.settings.DuplicateEmailsAllowed && v.realm.emailTaken(strings.ToLower(email), u.ID):
+		problems = append(problems, "Email already exists.")
 	}
 	for _, name := range []string{first, last} {
 		if strings.TrimSpace(name) == "" {

@@ -3,6 +3,7 @@ package keycloaktest
 import (
 	"crypto/subtle"
 	"encoding/base64"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,12 +34,14 @@ func newCall(w http.ResponseWriter, request *http.Request, r *Realm, now time.Ti
 	if request.Method != http.MethodPost || !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
 		return c, nil
 	}
-	request.Body = http.MaxBytesReader(w, request.Body, maxForm)
-	// The query string is no part of the form.
-	if err := request.ParseForm(); err != nil {
+	// The query string is no part of the form: http.Request.ParseForm would read it too.
+	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxForm))
+	if err == nil {
+		c.form, err = url.ParseQuery(string(body))
+	}
+	if err != nil {
 		return nil, refuse(400, "invalid_request", "the form can't be read")
 	}
-	c.form = request.PostForm
 	return c, nil
 }
 
@@ -52,16 +55,6 @@ func (c *call) param(name string) (string, bool) {
 }
 
 func (c *call) value(name string) string { return c.form.Get(name) }
-
-// duplicated says whether a parameter was sent twice.
-func (c *call) duplicated(but ...string) bool {
-	for name, values := range c.form {
-		if len(values) > 1 && !slices.Contains(but, name) {
-			return true
-		}
-	}
-	return false
-}
 
 const badClient = "Invalid client or Invalid client credentials"
 
@@ -160,7 +153,7 @@ func (r *Realm) allowsOrigin(c *client, origin string) bool {
 func (r *Realm) redirectURIs(c *client, patterns []string) []string {
 	root := c.RootURL
 	if root == "" || root == "${authBaseUrl}" || root == "${authAdminUrl}" {
-		root = r.server.public()
+		root = r.server.publicURL
 	}
 	var out []string
 	for _, pattern := range patterns {

@@ -175,8 +175,8 @@ func succeed(t testing.TB, err error) {
 	}
 }
 
-// wantError holds an error to what it must say.
-func wantError(t testing.TB, err error, says string) {
+// wantFailure holds an error to what it must say.
+func wantFailure(t testing.TB, err error, says string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), says) {
 		t.Errorf("the error is %v, want one that says %q", err, says)

@@ -56,7 +56,7 @@ func (c *call) codeGrant(by *client) (*issue, *refusal) {
 		return nil, invalid
 	}
 	s := r.sessions[parts[1]]
-	if s == nil || !r.alive(s, c.now) {
+	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil {
 		return nil, invalid
 	}
 	var part *clientSession

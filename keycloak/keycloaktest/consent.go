@@ -71,10 +71,10 @@ func (v *visit) consent() answer {
 	}
 	t.agreed = true
 	if t.client.ConsentRequired {
-		consents := &t.user.consents
+		consents := t.user.consents
 		for _, name := range v.realm.shownScopes(t.asked.scope) {
-			if !slices.Contains((*consents)[t.client.ClientID], name) {
-				(*consents)[t.client.ClientID] = append((*consents)[t.client.ClientID], name)
+			if !slices.Contains(consents[t.client.ClientID], name) {
+				consents[t.client.ClientID] = append(consents[t.client.ClientID], name)
 			}
 		}
 	}

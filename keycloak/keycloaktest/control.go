@@ -28,14 +28,18 @@ func (r *Realm) Ignored() []string { return slices.Clone(r.ignored) }
 // Update changes realm settings as a PUT to the admin API does: the members of the patch, a piece of a realm
 // file, replace those of the realm. Users, clients, roles, groups, scopes and keys can't be changed with it.
 func (r *Realm) Update(patch []byte) error {
+	if err := r.present(); err != nil {
+		return err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	changed, err := patched(r.settings, patch, builtOnce...)
+	changed, err := patched(r.settings, patch, tables().realm, builtOnce...)
 	if err != nil {
 		return fmt.Errorf("keycloaktest: realm: %w", err)
 	}
-	if algorithm := changed.DefaultSignatureAlgorithm; algorithm != "" && !slices.Contains(signatureAlgorithms, algorithm) {
-		return fmt.Errorf("keycloaktest: realm: %q is no signature algorithm of Keycloak's", algorithm)
+	check := &reader{}
+	if check.checkSettings(&changed); check.err() != nil {
+		return fmt.Errorf("keycloaktest: realm: %w", check.err())
 	}
 	r.settingsChange(r.server.Now())
 	r.settings = changed
@@ -51,17 +55,17 @@ var builtOnce = []string{
 
 // patched is a representation with the members of a patch in place of its own. What was there isn't touched, so that a patch
 // that fails changes nothing. fixed are the members that can't be changed.
-func patched[T any](old T, patch []byte, fixed ...string) (changed T, err error) {
+func patched[T any](old T, patch []byte, of *record, fixed ...string) (changed T, err error) {
 	var members, changes map[string]json.RawMessage
+	if patch, err = new(reader).normal(patch, of); err != nil {
+		return changed, err
+	}
 	if err := json.Unmarshal(patch, &changes); err != nil {
 		return changed, err
 	}
-	for name, value := range changes {
+	for name := range changes {
 		if slices.Contains(fixed, name) {
 			return changed, fmt.Errorf("%s can't be changed with Update", name)
-		}
-		if string(value) == "null" { // for Keycloak, as good as not there
-			delete(changes, name)
 		}
 	}
 	if err := json.Unmarshal(must(json.Marshal(old)), &members); err != nil {
@@ -84,15 +88,22 @@ func (r *Realm) SetNotBefore(moment time.Time) {
 
 // UpdateClient changes a client, as Update does a realm: its switches, its attributes one by one, its secret, its mappers.
 func (r *Realm) UpdateClient(clientID string, patch []byte) error {
+	if err := r.present(); err != nil {
+		return err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.clients[clientID]
 	if c == nil {
 		return fmt.Errorf("keycloaktest: the realm has no client %q", clientID)
 	}
-	changed, err := patched(c.clientRepresentation, patch)
+	changed, err := patched(c.clientRepresentation, patch, tables().client)
 	if err != nil {
 		return fmt.Errorf("keycloaktest: client: %w", err)
+	}
+	check := &reader{}
+	if check.checkClient(nil, &changed); check.err() != nil {
+		return fmt.Errorf("keycloaktest: client: %w", check.err())
 	}
 	if changed.ClientID != clientID {
 		return errors.New("keycloaktest: a client's id can't be changed")
@@ -105,6 +116,7 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	}
 	changed.Attributes = attributes
 	before := *c
+	r.settingsChange(r.server.Now())
 	c.clientRepresentation = changed
 	if err := r.addServiceAccount(c); err != nil {
 		*c = before
@@ -119,13 +131,18 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	return nil
 }
 
-// EndSession ends a session by its id, and tells the clients that want it. It says whether there was one.
-func (r *Realm) EndSession(id string) bool {
+// A Session is a user's session, as Sessions lists it. An offline session may have the id of the session that it came of.
+type Session struct {
+	ID, UserID string
+	Offline    bool
+	Clients    []string // the ids of the clients that take part in it, in order
+}
+
+// EndSession ends the session of this ID, the offline one where Offline is set, and tells the clients that want it. The
+// other members don't matter. It says whether there was one.
+func (r *Realm) EndSession(which Session) bool {
 	r.mu.Lock()
-	s := r.sessions[id]
-	if s == nil {
-		s = r.offline[id]
-	}
+	s := r.sessionOf(which.ID, which.Offline)
 	if s == nil {
 		r.mu.Unlock()
 		return false
@@ -136,18 +153,28 @@ func (r *Realm) EndSession(id string) bool {
 	return true
 }
 
-// Sessions are the ids of the sessions that live, offline sessions beside them, in no order.
-func (r *Realm) Sessions() []string {
+// Sessions are the sessions that live, offline sessions among them, in no order.
+func (r *Realm) Sessions() []Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.server.Now()
-	var ids []string
+	var all []Session
 	for _, kept := range []map[string]*session{r.sessions, r.offline} {
-		for id, s := range kept {
+		for _, s := range kept {
 			if r.alive(s, now) {
-				ids = append(ids, id)
+				all = append(all, Session{s.id, s.user.ID, s.offline, slices.Sorted(maps.Keys(s.clients))})
 			}
 		}
 	}
-	return ids
+	return all
+}
+
+var errRemoved = errors.New("keycloaktest: the realm was removed")
+
+// present fails once the realm was removed.
+func (r *Realm) present() error {
+	if r.removed.Load() {
+		return errRemoved
+	}
+	return nil
 }

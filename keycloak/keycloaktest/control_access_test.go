@@ -67,7 +67,7 @@ func TestGrantAndWithdraw(t *testing.T) {
 		succeed(t, alice.Grant(keycloaktest.Role{Client: "broker", Name: role.Name}))
 		has("granted at another client", false)
 	}
-	wantError(t, alice.Grant(keycloaktest.Role{Client: "none", Name: "r"}), `the realm has no client "none"`)
+	wantFailure(t, alice.Grant(keycloaktest.Role{Client: "none", Name: "r"}), `the realm has no client "none"`)
 	if roles := rolesIn(claimsOf(t, realm), ""); !slices.Contains(roles, "default-roles-shop") {
 		t.Errorf("the roles are %v, want those that nobody withdrew", roles)
 	}
@@ -117,7 +117,7 @@ func TestLock(t *testing.T) {
 	want(0, false)
 
 	_, careless := start(t)
-	wantError(t, user(t, careless, "alice").Lock(time.Hour), "the realm has no brute-force protection")
+	wantFailure(t, user(t, careless, "alice").Lock(time.Hour), "the realm has no brute-force protection")
 }
 
 func TestPermanentLock(t *testing.T) {
@@ -161,7 +161,7 @@ func TestOneTimeCode(t *testing.T) {
 
 	_, without := start(t)
 	_, err = user(t, without, "alice").OneTimeCode()
-	wantError(t, err, "the user has no one-time codes")
+	wantFailure(t, err, "the user has no one-time codes")
 }
 
 // A visitor is a person with a browser, who goes where pages send him and stops at the client.

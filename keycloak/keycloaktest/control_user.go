@@ -40,11 +40,15 @@ func (r *Realm) UserByID(id string) *User {
 }
 
 // AddUser adds a user, from a piece of a realm file: a member of users. It gets the realm's default role, as a user has whom
-// an administrator adds.
+// an administrator adds, and the realm's default groups and required actions. Attributes that the realm's user profile doesn't
+// declare are dropped, unless it lets unmanaged attributes in: so does Keycloak's admin API, other than an import.
 func (r *Realm) AddUser(document []byte) (*User, error) {
-	representation, err := decode[userRepresentation](document)
+	if err := r.present(); err != nil {
+		return nil, err
+	}
+	representation, err := readPiece[userRepresentation](document, tables().user)
 	if err != nil {
-		return nil, fmt.Errorf("keycloaktest: %w", err)
+		return nil, fmt.Errorf("keycloaktest: user: %w", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,6 +61,12 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 			representation.RequiredActions = append(representation.RequiredActions, "UPDATE_PASSWORD")
 		}
 	}
+	for _, action := range r.settings.RequiredActions {
+		if action.Enabled && action.Default && !slices.Contains(representation.RequiredActions, action.Alias) {
+			representation.RequiredActions = append(representation.RequiredActions, action.Alias)
+		}
+	}
+	r.dropAttributes(representation.Attributes)
 	u, err := r.addUser(representation)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: user: %w", err)
@@ -66,6 +76,9 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 
 // change runs f with the user, under the realm's lock.
 func (u *User) change(f func(*user) error) error {
+	if err := u.realm.present(); err != nil {
+		return err
+	}
 	u.realm.mu.Lock()
 	defer u.realm.mu.Unlock()
 	found := u.realm.users[u.id]
@@ -79,14 +92,17 @@ func (u *User) change(f func(*user) error) error {
 // replace those of the user. Roles, groups and credentials can't be changed with it.
 func (u *User) Update(patch []byte) error {
 	return u.change(func(found *user) error {
-		changed, err := patched(found.userRepresentation, patch, "id", "realmRoles", "clientRoles", "groups", "credentials", "serviceAccountClientId")
+		changed, err := patched(found.userRepresentation, patch, tables().user, "id", "realmRoles", "clientRoles", "groups", "credentials", "serviceAccountClientId")
 		if err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
 		if err := u.realm.nameUser(&changed); err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
+		u.realm.dropAttributes(changed.Attributes)
+		u.realm.strike(found)
 		found.userRepresentation = changed
+		u.realm.enlist(found)
 		if changed.Enabled {
 			found.permanently = false
 		}
@@ -97,7 +113,7 @@ func (u *User) Update(patch []byte) error {
 // Delete deletes the user. Its sessions end without a word to their clients.
 func (u *User) Delete() error {
 	return u.change(func(found *user) error {
-		delete(u.realm.users, u.id)
+		u.realm.strike(found)
 		for _, kept := range []map[string]*session{u.realm.sessions, u.realm.offline} {
 			maps.DeleteFunc(kept, func(_ string, s *session) bool { return s.user == found })
 		}
@@ -141,9 +157,15 @@ func (u *User) RevokeConsent(clientID string) error {
 	})
 }
 
-// SetPassword sets the user's password. Sessions go on.
+// SetPassword sets the user's password. It fails where the realm's password policy has something against it. Sessions go on.
 func (u *User) SetPassword(password string) error {
-	return u.change(func(found *user) error { found.password = password; return nil })
+	return u.change(func(found *user) error {
+		if complaint := u.realm.badPassword(found.userRepresentation, password); complaint != "" {
+			return errors.New("keycloaktest: " + complaint)
+		}
+		found.password = password
+		return nil
+	})
 }
 
 // A Role is a realm's, or a client's where Client is set.

@@ -3,6 +3,7 @@ package keycloaktest
 import (
 	"encoding/base32"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,11 +23,14 @@ type otpCredential struct {
 
 // addCredential takes a password or a one-time-code secret of a realm file.
 func (u *user) addCredential(document credentialRepresentation, settings realmRepresentation) error {
+	switch {
+	case document.hashed() || !document.known(): // as without it; members.go lists it
+		return nil
+	case document.SecretData == "" && document.Type != "password" && document.Type != "":
+		return errors.New("credential: secretData is missing")
+	}
 	switch document.Type {
-	case "password":
-		if document.Value == "" && document.SecretData != "" {
-			return fmt.Errorf("credential: a hashed password can't be checked here: put the password itself into value, or set it with SetPassword")
-		}
+	case "password", "":
 		u.password = document.Value
 	case "otp", "totp":
 		var secret struct {
@@ -136,7 +140,11 @@ func (r *Realm) failed(u *user, now time.Time) {
 	factor := max(1, or(set.FailureFactor, 30))
 	wait := time.Duration(0)
 	if f.count >= factor {
-		wait = seconds(or(set.WaitIncrementSeconds, 60)) * time.Duration(f.count/factor)
+		times := f.count / factor
+		if set.BruteForceStrategy == "LINEAR" {
+			times = 1 + f.count - factor
+		}
+		wait = seconds(or(set.WaitIncrementSeconds, 60)) * time.Duration(times)
 	}
 	quick := time.Duration(or(set.QuickLoginCheckMilliSeconds, 1000)) * time.Millisecond
 	// Keycloak hashes a password for longer than quickest, so that no two failures of its are that close.
@@ -167,9 +175,9 @@ func (r *Realm) locked(u *user, now time.Time) bool {
 // profileAction is what Keycloak asks of who has an incomplete profile.
 const profileAction = "VERIFY_PROFILE"
 
-// incomplete says whether a profile lacks what every person's must have.
-func (u *user) incomplete() bool {
-	return u.ServiceAccountOf == "" && (u.Email == "" || !strings.Contains(u.Email, "@") || u.FirstName == "" || u.LastName == "")
+// incomplete says whether a person's profile lacks what it must have.
+func (r *Realm) incomplete(u *user) bool {
+	return u.ServiceAccountOf == "" && !r.profile.complete(&u.userRepresentation, &r.settings)
 }
 
 // pendingActions are the required actions of a user that the realm hasn't switched off, and the one of an incomplete
@@ -187,8 +195,12 @@ func (r *Realm) pendingActions(u *user) []string {
 		return true // the realm has it not
 	}
 	pending := slices.DeleteFunc(slices.Clone(u.RequiredActions), func(alias string) bool { return alias == profileAction || off(alias) })
-	if u.incomplete() && !off(profileAction) {
+	if r.incomplete(u) && !off(profileAction) {
 		pending = append(pending, profileAction)
+	}
+	const verify = "VERIFY_EMAIL"
+	if r.settings.VerifyEmail && !u.EmailVerified && u.ServiceAccountOf == "" && !off(verify) && !slices.Contains(pending, verify) {
+		pending = append(pending, verify)
 	}
 	return pending
 }

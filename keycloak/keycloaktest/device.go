@@ -253,7 +253,7 @@ func (c *call) deviceGrant(by *client) (*issue, *refusal) {
 		return nil, refused
 	}
 	s := r.sessions[d.session]
-	if s == nil || !r.alive(s, c.now) || s.clients[by.ClientID] == nil {
+	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil || s.clients[by.ClientID] == nil {
 		return nil, refuse(400, "authorization_pending", "The authorization request is verified but can not lookup the user session yet")
 	}
 	delete(r.devices, d.code)

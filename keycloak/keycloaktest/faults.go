@@ -2,6 +2,7 @@ package keycloaktest
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -36,8 +37,16 @@ type Fault struct {
 }
 
 // Fail makes requests meet a fault, and returns what takes it back, which may be called again. The fault that was
-// asked for last wins. The zero Fault is none.
+// asked for last wins. One that does nothing is none. Fail panics for an Endpoint that the stand-in doesn't have, and for a
+// Status that no answer can have: nothing would ever meet such a fault.
 func (s *Server) Fail(f Fault) (heal func()) {
+	mustBeEndpoint(f.Endpoint)
+	if f.Status != 0 && (f.Status < 100 || f.Status > 999) {
+		panic(fmt.Sprintf("keycloaktest: no answer has the status %d", f.Status))
+	}
+	if f.Delay <= 0 && !f.Hang && !f.Disconnect && f.Status == 0 && !f.Truncate {
+		return func() {}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fault := &f
@@ -74,6 +83,8 @@ func (f *Fault) before(s *Server, w http.ResponseWriter, request *http.Request) 
 		// net/http looks whether a client has gone only once it has read all of its request.
 		body, _ := io.ReadAll(io.LimitReader(request.Body, maxForm+1))
 		request.Body = io.NopCloser(bytes.NewReader(body))
+		// The time for reading is over, or its end would end the wait.
+		http.NewResponseController(w).SetReadDeadline(time.Time{})
 	}
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)

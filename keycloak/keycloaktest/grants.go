@@ -89,7 +89,7 @@ func (r *Realm) exchange(c *call) (*issue, *refusal) {
 	if by.BearerOnly {
 		return nil, refuse(400, "invalid_client", "Bearer-only not allowed")
 	}
-	if c.duplicated() {
+	if repeats(c.form) {
 		return nil, refuse(400, "invalid_request", "duplicated parameter")
 	}
 	if refused := by.supported(); refused != nil {

@@ -2,7 +2,6 @@ package keycloaktest
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 	g = &grant{realm: r, client: c, scope: strings.Fields(text(held, "scope")), now: now}
 	id := text(held, "sid")
 	if id == "" { // a service account's, without a session
-		if c.serviceAccount == nil {
+		if sub, named := held["sub"]; c.serviceAccount == nil || named && sub != c.serviceAccount.ID {
 			return nil, "user_session_not_found"
 		}
 		g.user = c.serviceAccount
@@ -37,10 +36,7 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 			}
 		}
 	} else {
-		s := r.sessions[id]
-		if s == nil {
-			s = r.offline[id]
-		}
+		s := r.liveSession(id, c.ClientID, now)
 		if s == nil || r.users[s.user.ID] == nil {
 			return nil, "user_session_not_found"
 		}
@@ -145,7 +141,7 @@ func (r *Realm) introspect(c *call) answer {
 	if refused := by.supported(); refused != nil {
 		return refused.plain()
 	}
-	if c.duplicated() {
+	if repeats(c.form) {
 		return refuse(400, "invalid_request", "duplicated parameter").plain()
 	}
 	token, sent := c.param("token")
@@ -236,7 +232,7 @@ func (r *Realm) revoke(c *call) answer {
 	if by.BearerOnly {
 		return refuse(400, "invalid_client", "Bearer-only not allowed").plain()
 	}
-	if c.duplicated() {
+	if repeats(c.form) {
 		return refuse(400, "invalid_request", "duplicated parameter").plain()
 	}
 	if refused := c.allowed(by); refused != nil {
@@ -263,17 +259,15 @@ func (r *Realm) revoke(c *call) answer {
 	}
 	done := secured(answer{status: 200})
 	id := text(held, "sid")
-	s := r.sessionOf(id, typ == "Offline")
 	if strings.EqualFold(typ, "Bearer") {
-		if s == nil {
-			s = r.offline[id]
-		}
+		s := r.liveSession(id, by.ClientID, c.now)
 		if id != "" && (s == nil || !r.alive(s, c.now)) {
 			return invalid
 		}
 		r.revokeAccess(text(held, "jti"), time.Unix(unix(held, "exp"), 0), c.now)
 		return done
 	}
+	s := r.sessionOf(id, typ == "Offline")
 	if s == nil || !r.alive(s, c.now) || s.clients[by.ClientID] == nil {
 		return invalid
 	}
@@ -286,11 +280,6 @@ func (r *Realm) revoke(c *call) answer {
 
 // revokeAccess remembers a revoked access token until it would have expired.
 func (r *Realm) revokeAccess(id string, until, now time.Time) {
-	if len(r.revoked) >= maxSessions {
-		maps.DeleteFunc(r.revoked, func(_ string, until time.Time) bool { return !now.Before(until) })
-		if len(r.revoked) >= maxSessions {
-			clear(r.revoked)
-		}
-	}
+	forgetOld(r.revoked, maxSessions, func(until time.Time) time.Time { return until }, func(until time.Time) bool { return !now.Before(until) })
 	r.revoked[id] = until
 }

@@ -87,6 +87,9 @@ func (v *visit) begin(t *tab) answer {
 // enterTab is the tab that a request goes on with, and whether the request brings a form. Without a tab, the answer
 // is what there is to say.
 func (v *visit) enterTab(path string) (t *tab, submitted bool, out answer) {
+	if refused, shut := v.shut(); shut {
+		return nil, false, refused.with("Cache-Control", noBack)
+	}
 	query := v.URL.Query()
 	known := v.cookie(loginCookie) != "" || v.cookie(restartCookie) != ""
 	if known && v.realm.clients[query.Get("client_id")] == nil {
@@ -95,6 +98,9 @@ func (v *visit) enterTab(path string) (t *tab, submitted bool, out answer) {
 	t = v.tabOf(query)
 	if t == nil || t.step == stepLogout {
 		return nil, false, v.restart(query)
+	}
+	if refused, ended := v.hopeless(t); ended {
+		return nil, false, refused
 	}
 	code, execution := query.Get("session_code"), query.Get("execution")
 	if t.path() != path || execution != t.execution(v.realm) && (execution != "" || code != "") {
@@ -105,6 +111,18 @@ func (v *visit) enterTab(path string) (t *tab, submitted bool, out answer) {
 		return nil, false, v.redirect(t.address(v.realm))
 	}
 	return t, code != "", answer{}
+}
+
+// hopeless answers for a tab whose client was disabled meanwhile, or whose user was deleted.
+func (v *visit) hopeless(t *tab) (answer, bool) {
+	switch {
+	case !t.client.enabled:
+		v.close(t)
+		return v.failure(400, "Login requester not enabled").with("Cache-Control", noBack), true
+	case t.user != nil && v.realm.users[t.user.ID] != t.user:
+		return v.failure(500, "An internal server error has occurred").with("Cache-Control", noBack), true
+	}
+	return answer{}, false
 }
 
 // restart begins again what was forgotten, with what the browser still knows of it.
@@ -167,12 +185,18 @@ func (t *tab) startOver() {
 // restartLogin is what the link of an expired page leads to.
 func (r *Realm) restartLogin(c *call) answer {
 	return r.browse(c, func(v *visit) answer {
+		if refused, shut := v.shut(); shut {
+			return refused.with("Cache-Control", noBack)
+		}
 		query := v.URL.Query()
 		t := v.tabOf(query)
 		if t == nil || t.step == stepLogout {
 			return v.restart(query)
 		}
 		t.startOver()
+		if refused, ended := v.hopeless(t); ended {
+			return refused
+		}
 		return v.redirect(t.address(r))
 	})
 }

@@ -72,8 +72,20 @@ type notice struct {
 	token unsigned
 }
 
-// backchannelTimeout is how long a client has to take its notice: logout waits for it.
-const backchannelTimeout = 5 * time.Second
+const (
+	// backchannelTimeout is how long a client has to take its notice: logout waits for it.
+	backchannelTimeout = 5 * time.Second
+	maxNotices         = 16 // under way at once, for one logout
+)
+
+// newCaller makes what posts notices: nothing but the URLs of the realm file is called, neither a proxy of the environment
+// nor an address that a client sends it on to.
+func newCaller() *http.Client {
+	return &http.Client{
+		Timeout: backchannelTimeout, Transport: &http.Transport{},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
 
 func (r *Realm) notice(c *client, s *session, now time.Time) (notice, bool) {
 	to := c.Attributes["backchannel.logout.url"]
@@ -98,16 +110,28 @@ func (r *Realm) notice(c *client, s *session, now time.Time) (notice, bool) {
 	return notice{to, g.unsigned(payload, "logout.token.signed.response.alg", "logout+jwt")}, true
 }
 
-// notify tells the clients, all at once, and waits for them. What they answer changes nothing.
+// notify tells the clients, several at once, and waits for them, or for the server's end. What they answer changes nothing.
 func (r *Realm) notify(notices []notice) {
 	var told sync.WaitGroup
+	free := make(chan struct{}, maxNotices)
 	for _, n := range notices {
+		free <- struct{}{}
 		told.Go(func() {
-			response, err := r.server.calls.PostForm(n.url, url.Values{"logout_token": {n.token.sign()}})
-			if err == nil {
-				response.Body.Close()
-			}
+			defer func() { <-free }()
+			r.server.tell(n)
 		})
 	}
 	told.Wait()
+}
+
+func (s *Server) tell(n notice) {
+	form := url.Values{"logout_token": {n.token.sign()}}
+	request, err := http.NewRequestWithContext(s.gone, http.MethodPost, n.url, strings.NewReader(form.Encode()))
+	if err != nil {
+		return // no URL: nobody to tell
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if response, err := s.calls.Do(request); err == nil {
+		response.Body.Close()
+	}
 }

@@ -2,8 +2,6 @@ package keycloaktest
 
 import (
 	"encoding/json"
-	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -43,6 +41,20 @@ func (t target) takes(config map[string]string) bool {
 	}
 }
 
+// takesAccess is takes for a mapper that is for access tokens alone: it writes nothing else, and a missing switch is on.
+func (t target) takesAccess(config map[string]string) bool {
+	switch value, set := config["introspection.token.claim"]; {
+	case t == forLightweight:
+		return config["lightweight.claim"] == "true"
+	case t == forIntrospection && set:
+		return value == "true"
+	case t == forAccess || t == forIntrospection:
+		value, set := config["access.token.claim"]
+		return !set || value == "true"
+	}
+	return false
+}
+
 // A mapping is one run of a grant's mappers.
 type mapping struct {
 	*grant
@@ -58,24 +70,25 @@ var mapperTypes = []struct {
 	id         string
 	run        func(x *mapping, config map[string]string)
 	tokensOnly bool // says nothing at the userinfo endpoint, whatever its switches
+	accessOnly bool // is for access tokens alone, and on where it has no switch
 }{
-	{"oidc-hardcoded-role-mapper", hardcodedRole, false},
-	{"oidc-role-name-mapper", renameRole, false},
-	{"oidc-audience-resolve-mapper", resolveAudience, true},
-	{"oidc-audience-mapper", hardcodedAudience, true},
-	{"oidc-sub-mapper", func(x *mapping, _ map[string]string) { x.into["sub"] = x.user.ID }, true},
-	{"oidc-usermodel-realm-role-mapper", realmRoles, false},
-	{"oidc-usermodel-client-role-mapper", clientRoles, false},
-	{"oidc-group-membership-mapper", groupMembership, false},
-	{"oidc-usermodel-attribute-mapper", userAttribute, false},
-	{"oidc-usermodel-property-mapper", userProperty, false},
-	{"oidc-full-name-mapper", fullName, false},
-	{"oidc-address-mapper", address, false},
-	{"oidc-hardcoded-claim-mapper", hardcodedClaim, false},
-	{"oidc-usersessionmodel-note-mapper", sessionNote, true},
-	{"oidc-acr-mapper", acr, true},
-	{"oidc-allowed-origins-mapper", allowedOrigins, true},
-	{"oidc-organization-membership-mapper", func(*mapping, map[string]string) {}, false}, // realms here have no organizations: organizationsEnabled is refused
+	{"oidc-hardcoded-role-mapper", hardcodedRole, false, false},
+	{"oidc-role-name-mapper", renameRole, false, false},
+	{"oidc-audience-resolve-mapper", resolveAudience, true, true},
+	{"oidc-audience-mapper", hardcodedAudience, true, false},
+	{"oidc-sub-mapper", func(x *mapping, _ map[string]string) { x.into["sub"] = x.user.ID }, true, false},
+	{"oidc-usermodel-realm-role-mapper", realmRoles, false, false},
+	{"oidc-usermodel-client-role-mapper", clientRoles, false, false},
+	{"oidc-group-membership-mapper", groupMembership, false, false},
+	{"oidc-usermodel-attribute-mapper", userAttribute, false, false},
+	{"oidc-usermodel-property-mapper", userProperty, false, false},
+	{"oidc-full-name-mapper", fullName, false, false},
+	{"oidc-address-mapper", address, false, false},
+	{"oidc-hardcoded-claim-mapper", hardcodedClaim, false, false},
+	{"oidc-usersessionmodel-note-mapper", sessionNote, true, false},
+	{"oidc-acr-mapper", acr, true, false},
+	{"oidc-allowed-origins-mapper", allowedOrigins, true, true},
+	{"oidc-organization-membership-mapper", func(*mapping, map[string]string) {}, false, false}, // realms here have no organizations: organizationsEnabled is refused
 }
 
 // changesRoles says whether a mapper changes the roles that the others show: it has no switches.
@@ -95,7 +108,7 @@ func knownMapper(id string) bool {
 // mapInto lets the grant's mappers write their claims.
 func (g *grant) mapInto(into claims, target target) {
 	x := &mapping{grant: g, into: into, target: target, roles: g.shownRoles()}
-	mappers := g.mappers()
+	mappers := g.mappers(target)
 	for _, t := range mapperTypes {
 		if t.tokensOnly && target == forUserinfo {
 			continue
@@ -104,8 +117,11 @@ func (g *grant) mapInto(into claims, target target) {
 			if m.ProtocolMapper != t.id {
 				continue
 			}
-			// Keycloak resolves the audience whatever the switches say where a mapper has none (account-console's).
-			if changesRoles(t.id) || target.takes(m.Config) || len(m.Config) == 0 && target == forAccess {
+			takes := target.takes(m.Config)
+			if t.accessOnly {
+				takes = target.takesAccess(m.Config)
+			}
+			if changesRoles(t.id) || takes {
 				t.run(x, m.Config)
 			}
 		}
@@ -135,13 +151,13 @@ func userAttribute(x *mapping, config map[string]string) {
 func userProperty(x *mapping, config map[string]string) {
 	switch name := config["user.attribute"]; name {
 	case "emailVerified":
-		x.put(config, []any{strconv.FormatBool(x.user.EmailVerified)})
+		x.putOne(config, strconv.FormatBool(x.user.EmailVerified))
 	case "enabled":
-		x.put(config, []any{strconv.FormatBool(x.user.Enabled)})
+		x.putOne(config, strconv.FormatBool(x.user.Enabled))
 	case "id":
-		x.put(config, []any{x.user.ID})
+		x.putOne(config, x.user.ID)
 	case "username", "email", "firstName", "lastName":
-		userAttribute(x, config)
+		userAttribute(x, cloneWith(config, "multivalued", "false"))
 	}
 }
 
@@ -180,7 +196,7 @@ func address(x *mapping, config map[string]string) {
 
 func hardcodedClaim(x *mapping, config map[string]string) {
 	if value, set := config["claim.value"]; set {
-		x.put(config, []any{value})
+		x.putOne(config, value)
 	}
 }
 
@@ -194,7 +210,7 @@ func sessionNote(x *mapping, config map[string]string) {
 		value = strconv.FormatInt(x.session.authTime.Unix(), 10)
 	}
 	if value != "" {
-		x.put(config, []any{value})
+		x.putOne(config, value)
 	}
 }
 
@@ -244,98 +260,4 @@ func allowedOrigins(x *mapping, _ map[string]string) {
 	if origins := x.realm.webOrigins(x.client); len(origins) > 0 {
 		x.into["allowed-origins"] = origins
 	}
-}
-
-// put writes values under the claim's name, in the type that the mapper names. Values that aren't of that
-// type are left out.
-func (x *mapping) put(config map[string]string, values []any) {
-	var typed []any
-	for _, value := range values {
-		if converted, ok := convert(value, config["jsonType.label"]); ok {
-			typed = append(typed, converted)
-		}
-	}
-	path := splitClaim(config["claim.name"])
-	if len(typed) == 0 || len(path) == 0 || len(path) == 1 && !mayWrite(path[0], typed[0]) {
-		return
-	}
-	if path[0] == "aud" && len(path) == 1 {
-		for _, value := range typed {
-			if audience, ok := value.(string); ok {
-				x.addAudience(audience)
-			}
-		}
-		return
-	}
-	into := x.into
-	for _, step := range path[:len(path)-1] {
-		inner, ok := into[step].(claims)
-		if !ok {
-			inner = claims{}
-			into[step] = inner
-		}
-		into = inner
-	}
-	last := path[len(path)-1]
-	if config["multivalued"] != "true" {
-		into[last] = typed[0]
-		return
-	}
-	// Two mappers of one claim add to one list: microprofile-jwt and a group mapper share "groups".
-	present, _ := into[last].([]any)
-	for _, value := range typed {
-		if !slices.ContainsFunc(present, func(p any) bool { return reflect.DeepEqual(p, value) }) {
-			present = append(present, value)
-		}
-	}
-	into[last] = present
-}
-
-// mayWrite says whether a mapper may write a claim: some are the server's alone, some of one type (observed,
-// Keycloak 26.7.4).
-func mayWrite(claim string, value any) bool {
-	switch claim {
-	case "iss", "exp", "iat", "jti", "typ", "nonce", "session_state", "acr", "scope":
-		return false
-	case "auth_time":
-		_, ok := value.(int64)
-		return ok
-	case "email_verified":
-		_, ok := value.(bool)
-		return ok
-	}
-	return true
-}
-
-// splitClaim splits a.b.c, where a dot of a name is written as \.
-func splitClaim(name string) []string {
-	if name == "" {
-		return nil
-	}
-	parts := strings.Split(strings.ReplaceAll(name, `\.`, "\x00"), ".")
-	for i, part := range parts {
-		parts[i] = strings.ReplaceAll(part, "\x00", ".")
-	}
-	return parts
-}
-
-func convert(value any, label string) (any, bool) {
-	text, ok := value.(string)
-	if !ok {
-		return value, true
-	}
-	if text == "" {
-		return nil, false
-	}
-	switch label {
-	case "long", "int":
-		n, err := strconv.ParseInt(text, 10, 64)
-		return n, err == nil
-	case "boolean":
-		return text == "true", true
-	case "JSON":
-		var document any
-		return document, json.Unmarshal([]byte(text), &document) == nil
-	}
-	return text, true
 }

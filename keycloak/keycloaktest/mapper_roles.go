@@ -27,15 +27,24 @@ func (g *grant) shownRoles() []*role {
 
 // roleNamed is a role as mappers name it: its name, or client.name.
 func (r *Realm) roleNamed(text string) *role {
-	client, name, _ := strings.Cut(text, ".")
-	if c := r.clients[client]; c != nil && c.roles[name] != nil {
-		return c.roles[name]
+	if dot := strings.LastIndex(text, "."); dot >= 0 {
+		if c := r.clients[text[:dot]]; c != nil && c.roles[text[dot+1:]] != nil {
+			return c.roles[text[dot+1:]]
+		}
 	}
 	return r.roles[text]
 }
 
+// hardcodedRole adds a role, even one that isn't there: what is before the last dot is the client.
 func hardcodedRole(x *mapping, config map[string]string) {
-	if added := x.realm.roleNamed(config["role"]); added != nil && !slices.Contains(x.roles, added) {
+	added := x.realm.roleNamed(config["role"])
+	if added == nil {
+		added = &role{name: config["role"]}
+	}
+	if dot := strings.LastIndex(config["role"], "."); dot >= 0 && added.client == "" {
+		added = &role{name: config["role"][dot+1:], client: config["role"][:dot]}
+	}
+	if !slices.Contains(x.roles, added) {
 		x.roles = append(x.roles, added)
 	}
 }

@@ -278,13 +278,13 @@ func overrule(realm map[string]any) {
 	}
 }
 
-// patch reads a piece of a realm file over what is there. Maps are changed in place, as encoding/json does.
-func patch[T any](onto *T, document []byte, of *record) error {
+// readPiece reads a piece of a realm file.
+func readPiece[T any](document []byte, of *record) (piece T, err error) {
 	normal, err := new(reader).normal(document, of)
-	if err != nil {
-		return err
+	if err == nil {
+		err = json.Unmarshal(normal, &piece)
 	}
-	return json.Unmarshal(normal, onto)
+	return piece, err
 }
 
 // readRealm reads a realm file, and lists what it leaves aside.
@@ -301,6 +301,7 @@ func readRealm(file []byte) (realmRepresentation, []string, error) {
 	if err := json.Unmarshal(normal, &out); err != nil {
 		return out, nil, err
 	}
+	r.bringUp(&out)
 	r.checkRealm(&out)
 	r.checkSettings(&out)
 	if err := r.err(); err != nil {

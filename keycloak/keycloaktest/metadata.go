@@ -12,7 +12,7 @@ import (
 
 // Issuer is the realm's issuer: the iss of its tokens.
 func (r *Realm) Issuer() string {
-	base := r.server.public()
+	base := r.server.publicURL
 	if address := r.frontend.Load(); address != nil && *address != "" {
 		base = strings.TrimSuffix(*address, "/")
 	}

@@ -19,9 +19,14 @@ type Tokens struct {
 	Scope                              []string
 }
 
-// SignIn begins a session of a user at a client, without a password and without HTTP: as after the login page. The
-// scopes are those of a scope parameter; without any, it is openid.
+// SignIn begins a session of a user at a client as a password grant does, without the password and without HTTP: it needs
+// neither the client's secret nor its leave for that grant, and asks for no one-time code, consent or required action. It
+// fails where the realm, the client or the user is disabled. The scopes are those of a scope parameter; without any, it is
+// openid.
 func (r *Realm) SignIn(clientID, username string, scopes ...string) (Tokens, error) {
+	if err := r.present(); err != nil {
+		return Tokens{}, err
+	}
 	if len(scopes) == 0 {
 		scopes = []string{"openid"}
 	}
@@ -41,10 +46,16 @@ func (r *Realm) signIn(clientID, username, scope string) (*issue, error) {
 	defer r.mu.Unlock()
 	c, u := r.clients[clientID], r.byName(username)
 	switch {
+	case !r.settings.Enabled:
+		return nil, fmt.Errorf("keycloaktest: realm %s is disabled", r.name)
 	case c == nil:
 		return nil, fmt.Errorf("keycloaktest: realm %s has no client %q", r.name, clientID)
 	case u == nil:
 		return nil, fmt.Errorf("keycloaktest: realm %s has no user %q", r.name, username)
+	case !c.enabled:
+		return nil, fmt.Errorf("keycloaktest: client %s is disabled", clientID)
+	case !u.Enabled:
+		return nil, fmt.Errorf("keycloaktest: user %s is disabled", username)
 	case len(c.unsupported) > 0:
 		return nil, errors.New("keycloaktest: " + c.supported().description)
 	}
@@ -75,8 +86,12 @@ type Mint struct {
 	Key any
 }
 
-// Mint makes a token. It belongs to no session: userinfo and introspection don't know it.
+// Mint makes a token. It begins no session. Userinfo and introspection judge it as any token: they know it by the client
+// that azp names, and by the session that sid names or, without sid, as one of that client's service account.
 func (r *Realm) Mint(m Mint) (string, error) {
+	if err := r.present(); err != nil {
+		return "", err
+	}
 	algorithm := m.Algorithm
 	if algorithm == "" {
 		algorithm = "RS256"

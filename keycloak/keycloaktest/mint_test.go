@@ -89,14 +89,14 @@ func TestSignInRefuses(t *testing.T) {
 		{"shop-api", "alice", "", "keycloaktest: Invalid scopes: "},
 	} {
 		tokens, err := realm.SignIn(tt.client, tt.user, tt.scope)
-		wantError(t, err, tt.want)
+		wantFailure(t, err, tt.want)
 		if tokens.AccessToken != "" || len(realm.Sessions()) != 0 {
 			t.Errorf("%v is refused, and there are tokens or a session", tt)
 		}
 	}
 	succeed(t, user(t, realm, "alice").Withdraw(keycloaktest.Role{Name: "default-roles-shop"}))
 	_, err := realm.SignIn("shop-api", "alice", "openid", "offline_access")
-	wantError(t, err, "keycloaktest: Offline tokens not allowed for the user or client")
+	wantFailure(t, err, "keycloaktest: Offline tokens not allowed for the user or client")
 }
 
 func TestMintZeroValue(t *testing.T) {
@@ -246,7 +246,7 @@ func TestMintRefuses(t *testing.T) {
 		{minted{Key: keys["RS256"].(*rsa.PrivateKey).Public()}, "keycloaktest: sign with RS256: "},
 	} {
 		token, err := realm.Mint(tt.mint)
-		wantError(t, err, tt.want)
+		wantFailure(t, err, tt.want)
 		if token != "" {
 			t.Errorf("%v is refused, and there is a token", tt.mint)
 		}

@@ -178,7 +178,7 @@ func TestPlanWithMistakes(t *testing.T) {
 		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Password: "p"}}}, "username is missing"},
 	} {
 		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{tt.plan.File()}})
-		wantError(t, err, tt.want)
+		wantFailure(t, err, tt.want)
 		if err == nil {
 			kc.Close()
 		}

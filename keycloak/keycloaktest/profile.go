@@ -119,6 +119,11 @@ func (p *profile) keeps(name string, settings *realmRepresentation) bool {
 	return p.Unmanaged == "ENABLED" || p.Unmanaged == "ADMIN_EDIT"
 }
 
+// dropAttributes drops what an administrator may not give a user.
+func (r *Realm) dropAttributes(attributes map[string][]string) {
+	maps.DeleteFunc(attributes, func(name string, _ []string) bool { return !r.profile.keeps(name, &r.settings) })
+}
+
 // complete says whether a user's profile is. What the user may not change isn't looked at.
 func (p *profile) complete(u *userRepresentation, settings *realmRepresentation) bool {
 	for i := range p.Attributes {

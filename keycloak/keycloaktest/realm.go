@@ -22,14 +22,19 @@ type Realm struct {
 
 	frontend atomic.Pointer[string] // the realm's own public address; Issuer needs no lock for it
 
+	removed atomic.Bool // by Server.Remove
+
 	mu       sync.Mutex // guards everything below, what it points to included
 	settings realmRepresentation
+	profile  *profile
 	keys     keyRing
 	roles    map[string]*role
 	groups   map[string]*group // by path
 	scopes   map[string]*scope
 	clients  map[string]*client // by client id
 	users    map[string]*user   // by id
+	names    map[string]*user   // by username, for enlist and strike
+	emails   map[string][]*user // by e-mail address, like names
 
 	sessions map[string]*session // by session id, offline sessions beside them
 	offline  map[string]*session
@@ -61,6 +66,9 @@ type scope struct {
 	unsupported []string // what it would change in answers and the stand-in can't do
 }
 
+// shown says whether a scope's name is in scope claims.
+func (s *scope) shown() bool { return s.Attributes["include.in.token.scope"] != "false" }
+
 // A client is a client with what the realm file says of it, resolved.
 type client struct {
 	clientRepresentation
@@ -81,9 +89,9 @@ func (c *client) attribute(name string) bool { return c.Attributes[name] == "tru
 // newRealm builds a realm from what its file says.
 func newRealm(server *Server, file realmRepresentation, options importOptions) (*Realm, error) {
 	r := &Realm{
-		server: server, name: file.Realm, settings: file,
+		server: server, name: file.Realm, settings: file, profile: file.profile,
 		roles: map[string]*role{}, groups: map[string]*group{}, scopes: map[string]*scope{},
-		clients: map[string]*client{}, users: map[string]*user{},
+		clients: map[string]*client{}, users: map[string]*user{}, names: map[string]*user{}, emails: map[string][]*user{},
 		sessions: map[string]*session{}, offline: map[string]*session{}, codes: map[string]*authorization{},
 		devices: map[string]*device{}, logins: map[string]*login{}, revoked: map[string]time.Time{},
 	}

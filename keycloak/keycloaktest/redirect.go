@@ -36,7 +36,7 @@ func (r *Realm) redirectURI(c *client, patterns []string, asked string, given, o
 	if strings.HasPrefix(asked, "/") {
 		asked = r.redirectURIs(c, []string{asked})[0]
 	} else if parsed.Scheme == "" {
-		asked = r.server.public() + "/" + asked
+		asked = r.server.publicURL + "/" + asked
 	}
 	return asked, true
 }

@@ -3,6 +3,7 @@ package keycloaktest
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -91,9 +92,7 @@ func (s *session) spend(by *client, part *clientSession, line, id string, issued
 	}
 	known := part.reuses[line]
 	if known == nil {
-		if len(part.reuses) >= maxReuseLines {
-			clear(part.reuses)
-		}
+		forgetOld(part.reuses, maxReuseLines, func(r *reuse) time.Time { return time.Unix(r.at, 0) }, func(*reuse) bool { return false })
 		known = &reuse{}
 		part.reuses[line] = known
 	}

@@ -1,6 +1,7 @@
 package keycloaktest
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,9 +12,9 @@ import (
 type Request struct {
 	Time   time.Time // by the server's clock
 	Method string
-	Path   string // as it came, with its prefix, without its query
-	// Endpoint is the path below /realms/{realm}, without /protocol/openid-connect: "/token", "/certs",
-	// "/.well-known/openid-configuration"; empty for the realm itself and outside of realms.
+	Path   string // as it came, escapes included, with its prefix, without its query
+	// Endpoint is the endpoint's path below /realms/{realm}, without /protocol/openid-connect: "/token", "/certs",
+	// "/.well-known/openid-configuration"; empty for the realm itself, and for a path that is no endpoint of the stand-in.
 	Endpoint string
 }
 
@@ -28,8 +29,10 @@ func (s *Server) Requests() []Request {
 }
 
 // Count is how many requests came to an endpoint since the start or the last ForgetRequests, those that met a
-// fault included; "" counts all.
+// fault included. "" counts all requests, not only those whose Endpoint is empty. It panics for the name of an endpoint
+// that the stand-in doesn't have: nothing would ever be counted for it.
 func (s *Server) Count(endpoint string) int {
+	mustBeEndpoint(endpoint)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if endpoint != "" {
@@ -52,23 +55,27 @@ func (s *Server) ForgetRequests() {
 
 // record remembers a request and says which fault it meets.
 func (s *Server) record(request *http.Request) *Fault {
+	now := s.clock() // without the lock: it is the caller's own
+	endpoint := ""
+	if _, rest, inside := s.locate(request.URL); inside && known(rest) {
+		endpoint = strings.TrimPrefix(rest, oidc)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	endpoint, counted := "", ""
-	if below, ok := strings.CutPrefix(request.URL.Path, s.prefix+"/realms/"); ok {
-		_, rest, _ := strings.Cut(below, "/")
-		if rest != "" {
-			endpoint = strings.TrimSuffix(strings.TrimPrefix("/"+rest, oidc), "/")
-		}
-		counted = endpoint
-		if _, ours := endpoints()[strings.TrimSuffix("/"+rest, "/")]; !ours {
-			counted = "other" // so that strangers' paths don't fill the map, and /realms/shop/certs isn't taken for the key set
-		}
-	}
-	s.counted[counted]++
+	s.counted[endpoint]++            // strangers' paths count together, or each would cost memory
 	if len(s.log) >= 2*maxRequests { // half of them go at once, so that they needn't move with every request
 		s.log = slices.Delete(s.log, 0, maxRequests)
 	}
-	s.log = append(s.log, Request{s.clock().Add(s.offset), request.Method, request.URL.Path, endpoint})
+	s.log = append(s.log, Request{now.Add(s.offset), request.Method, request.URL.EscapedPath(), endpoint})
 	return s.fault(endpoint)
+}
+
+// known says whether the stand-in has an endpoint at a path below a realm.
+func known(path string) bool { _, has := endpoints()[path]; return has }
+
+// mustBeEndpoint panics for what is no name of an endpoint, as Request has it.
+func mustBeEndpoint(name string) {
+	if strings.HasPrefix(name, oidc) || !known(name) && !known(oidc+name) {
+		panic(fmt.Sprintf("keycloaktest: %q is no endpoint of the stand-in; they are named as in Request: \"/token\", \"/certs\"", name))
+	}
 }

@@ -79,34 +79,46 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 		return badPath("missingNormalization", "Request path not normalized")
 	}
 	outside := failure(request, 404, "Unable to find matching target resource method").bare()
-	below, ok := strings.CutPrefix(request.URL.EscapedPath(), s.prefix)
+	below, ok := strings.CutPrefix(full, s.prefix)
 	if !ok || !strings.HasPrefix(below, "/") {
 		return outside
 	}
 	if strings.HasPrefix(below, "/admin/") || below == "/admin" || strings.HasPrefix(below, "/resources/") || strings.HasPrefix(below, "/js/") {
 		return notHere(path.Join("/", strings.Split(below, "/")[1]) + " endpoints; its Go methods change a realm")
 	}
-	if strings.HasPrefix(below, "/.well-known/") && !strings.HasPrefix(below, "/.well-known/oauth-authorization-server/realms/") {
+	if strings.HasPrefix(below, "/.well-known/") && !strings.HasPrefix(below, rootMetadata) {
 		return failure(request, 404, "HTTP 404 Not Found")
 	}
-	const metadata = "/.well-known/oauth-authorization-server/realms/"
-	if name, ok := strings.CutPrefix(below, metadata); ok {
-		below = "/realms/" + name + "/.well-known/oauth-authorization-server"
-	}
-	below, ok = strings.CutPrefix(below, "/realms/")
-	if !ok {
+	name, rest, inside := s.locate(request.URL)
+	if !inside {
 		return outside
 	}
-	escaped, rest, _ := strings.Cut(below, "/")
-	name, err := url.PathUnescape(escaped)
 	r := s.Realm(name)
-	if err != nil || r == nil {
+	if r == nil {
 		return failure(request, 404, "Realm does not exist")
 	}
-	if rest != "" {
+	return r.answer(w, request, rest)
+}
+
+// rootMetadata is where a realm's metadata is besides (RFC 8414 3.1).
+const rootMetadata = "/.well-known/oauth-authorization-server/realms/"
+
+// locate is the realm that an address names, if it names one, and the path below it.
+func (s *Server) locate(address *url.URL) (realm, rest string, inside bool) {
+	below, ok := strings.CutPrefix(address.EscapedPath(), s.prefix)
+	if name, found := strings.CutPrefix(below, rootMetadata); found {
+		below = "/realms/" + name + "/.well-known/oauth-authorization-server"
+	}
+	below, inside = strings.CutPrefix(below, "/realms/")
+	escaped, rest, cut := strings.Cut(below, "/")
+	if cut {
 		rest = "/" + rest
 	}
-	return r.answer(w, request, strings.TrimSuffix(rest, "/"))
+	realm, err := url.PathUnescape(escaped)
+	if err != nil {
+		realm = "" // no realm's name
+	}
+	return realm, strings.TrimSuffix(rest, "/"), ok && inside
 }
 
 // badPath refuses a path before it is looked up.
@@ -179,7 +191,7 @@ func (c cors) answer(origin string) answer {
 // asks.
 func failure(request *http.Request, status int, text string) answer {
 	if !wantsPage(request) {
-		return secured(document(status, "", oauthError{Error: text}))
+		return document(status, "", oauthError{Error: text})
 	}
 	message := "An internal server error has occurred"
 	if status == http.StatusNotFound {

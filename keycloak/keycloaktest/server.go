@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -19,14 +20,16 @@ type Config struct {
 	// ClientSecrets are the secrets of clients by client id, for realm files that were exported: an export
 	// masks them. They apply to every realm of the list.
 	ClientSecrets map[string]string
-	// Listener is where to listen; nil means a free port of 127.0.0.1.
+	// Listener is where to listen, and the server's from then on; nil means a free port of 127.0.0.1. A TCP address that isn't
+	// of loopback is refused: passwords pass here in the clear.
 	Listener net.Listener
 	// PathPrefix comes before /realms: "/auth", as with Keycloak's --http-relative-path.
 	PathPrefix string
 	// PublicURL is the base of the issuer and of every URL that discovery names, as with Keycloak's
 	// --hostname; the default is URL.
 	PublicURL string
-	// Now is the clock; nil means time.Now. Advance is added to it.
+	// Now is the clock; nil means time.Now. Advance is added to it. It may be called while a realm is locked, so that it must
+	// not call the server or its realms.
 	Now func() time.Time
 }
 
@@ -40,10 +43,11 @@ type Server struct {
 	clock     func() time.Time
 	listening *http.Server
 	ended     chan struct{} // closed when Serve has returned
+	failure   error         // why it returned, if it wasn't closed; read it once ended is closed
 	listener  *stallable
 	gone      context.Context // done once the server is closed; it ends what waits
 	close     context.CancelFunc
-	calls     http.Client // for back-channel logout
+	calls     *http.Client // for back-channel logout
 
 	mu      sync.Mutex // guards the fields below
 	realms  map[string]*Realm
@@ -67,6 +71,10 @@ func Start(config Config) (*Server, error) {
 			return nil, fmt.Errorf("keycloaktest: %w", err)
 		}
 	}
+	if at, tcp := listener.Addr().(*net.TCPAddr); tcp && !at.IP.IsLoopback() {
+		listener.Close()
+		return nil, fmt.Errorf("keycloaktest: the listener is on %s, which isn't loopback: a stand-in is for the machine it runs on", at)
+	}
 	prefix := strings.Trim(config.PathPrefix, "/")
 	if prefix != "" {
 		prefix = "/" + prefix
@@ -74,7 +82,7 @@ func Start(config Config) (*Server, error) {
 	s := &Server{
 		URL: "http://" + listener.Addr().String() + prefix, prefix: prefix, clock: config.Now,
 		ended: make(chan struct{}), listener: &stallable{Listener: listener}, realms: map[string]*Realm{}, counted: map[string]int{},
-		calls: http.Client{Timeout: backchannelTimeout},
+		calls: newCaller(),
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -92,27 +100,34 @@ func Start(config Config) (*Server, error) {
 	s.gone, s.close = context.WithCancel(context.Background())
 	s.listening = &http.Server{
 		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
-		ErrorLog: log.New(discard{}, "", 0), // a fault that was asked for is no news
+		ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 	}
 	go func() {
 		defer close(s.ended)
 		// Whose listener it is may close it first.
 		if err := s.listening.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			panic(fmt.Sprintf("keycloaktest: %v", err))
+			s.failure = fmt.Errorf("keycloaktest: %w", err)
 		}
 	}()
 	return s, nil
 }
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // Close stops the server and ends what is under way. It may be called again.
 func (s *Server) Close() {
 	s.close()
 	s.listening.Close()
 	<-s.ended
+	s.calls.CloseIdleConnections()
+}
+
+// Err is what its Listener failed with, which ended the server; nil while it answers, and after Close.
+func (s *Server) Err() error {
+	select {
+	case <-s.ended:
+		return s.failure
+	default:
+		return nil
+	}
 }
 
 // TB is the part of testing.TB that New needs.
@@ -186,22 +201,25 @@ func (s *Server) Realm(name string) *Realm {
 	return s.realms[name]
 }
 
-// Remove deletes a realm and says whether there was one.
+// Remove deletes a realm and says whether there was one. Methods of the realm and of its users that return an error fail
+// from then on.
 func (s *Server) Remove(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, there := s.realms[name]
-	delete(s.realms, name)
+	r, there := s.realms[name]
+	if there {
+		r.removed.Store(true)
+		delete(s.realms, name)
+	}
 	return there
 }
 
-func (s *Server) public() string { return s.publicURL }
-
 // Now is the server's time.
 func (s *Server) Now() time.Time {
+	now := s.clock() // without the lock: it is the caller's own
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.clock().Add(s.offset)
+	return now.Add(s.offset)
 }
 
 // Advance moves the server's clock, back when d is negative.
@@ -213,6 +231,7 @@ func (s *Server) Advance(d time.Duration) {
 
 // serve is the way of every request: it is counted, may meet a fault, and is answered.
 func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
+	defer confess(w)
 	fault := s.record(request)
 	if fault != nil && fault.before(s, w, request) {
 		return
@@ -223,4 +242,17 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	out.write(w)
+}
+
+// confess logs a bug of the stand-in's own and answers for it; net/http would drop the connection, as a fault does that was
+// asked for.
+func confess(w http.ResponseWriter) {
+	switch bug := recover(); bug {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(bug)
+	default:
+		log.Printf("keycloaktest: panic: %v\n%s", bug, debug.Stack())
+		document(http.StatusInternalServerError, "", oauthError{notInStandIn, fmt.Sprintf("a bug of keycloaktest: panic: %v", bug)}).write(w)
+	}
 }

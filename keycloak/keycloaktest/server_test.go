@@ -1,13 +1,17 @@
 package keycloaktest_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,7 +52,7 @@ func TestStartRefuses(t *testing.T) {
 			if err == nil {
 				kc.Close()
 			}
-			wantError(t, err, tt.want)
+			wantFailure(t, err, tt.want)
 			if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("the listener says %v, want that it is closed", err)
 			}
@@ -320,5 +324,39 @@ func TestClock(t *testing.T) {
 	requests := kc.Requests()
 	if last := requests[len(requests)-1].Time; !last.Equal(noon) {
 		t.Errorf("the last request came at %v, want noon by the server's clock", last)
+	}
+}
+
+// A mistake of the stand-in's own must be seen, and not look like a fault that was asked for.
+func TestPanicsAreLogged(t *testing.T) {
+	var said bytes.Buffer
+	log.SetOutput(&said)
+	defer log.SetOutput(os.Stderr)
+	var broken atomic.Bool
+	kc, err := keycloaktest.Start(keycloaktest.Config{Now: func() time.Time {
+		if broken.Load() {
+			panic("a broken clock")
+		}
+		return time.Now()
+	}})
+	succeed(t, err)
+	for _, fault := range []keycloaktest.Fault{{Disconnect: true}, {Truncate: true}} { // which were asked for, and are no news
+		heal := kc.Fail(fault)
+		if _, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err == nil {
+			t.Error("the fault isn't met")
+		}
+		heal()
+	}
+	if said.Len() > 0 {
+		t.Errorf("a fault that was asked for is logged: %s", said.String())
+	}
+	broken.Store(true)
+	if r, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err != nil || r.status != 500 || r.member("error") != "not_in_keycloaktest" ||
+		!strings.Contains(r.member("error_description"), "a broken clock") {
+		t.Errorf("a server whose clock panics answers %v (%v), want 500 and the panic's text", r, err)
+	}
+	kc.Close()
+	if !strings.Contains(said.String(), "a broken clock") || !strings.Contains(said.String(), "server_test.go") {
+		t.Errorf("the log says %q, want where it broke", said.String())
 	}
 }

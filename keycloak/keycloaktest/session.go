@@ -44,6 +44,14 @@ func (s shortened) only(used, now time.Time) bool {
 	return !s.at.IsZero() && !s.at.Before(used) && now.Before(s.until)
 }
 
+// again is what is remembered at another change, of a session that would end at until now.
+func (s shortened) again(used, now, until time.Time) shortened {
+	if !s.at.IsZero() && !s.at.Before(used) && s.until.After(until) {
+		until = s.until
+	}
+	return shortened{now, until}
+}
+
 // A reuse follows one line of single-use refresh tokens.
 type reuse struct {
 	id   string // of the token that was presented last
@@ -65,31 +73,9 @@ func (r *Realm) keepSession(s *session, now time.Time) *session {
 	if s.offline {
 		kept = r.offline
 	}
-	if len(kept) >= maxSessions {
-		r.forget(kept, now)
-	}
+	forgetOld(kept, maxSessions, func(s *session) time.Time { return s.used }, func(s *session) bool { return !r.alive(s, now) })
 	kept[s.id] = s
 	return s
-}
-
-// forget drops the sessions that have ended, and when that is none, the older half.
-func (r *Realm) forget(kept map[string]*session, now time.Time) {
-	before := len(kept)
-	var all []*session
-	for id, s := range kept {
-		if !r.alive(s, now) {
-			delete(kept, id)
-		} else {
-			all = append(all, s)
-		}
-	}
-	if len(kept) < before {
-		return
-	}
-	slices.SortFunc(all, func(a, b *session) int { return a.used.Compare(b.used) })
-	for _, s := range all[:len(all)/2] {
-		delete(kept, s.id)
-	}
 }
 
 // attach makes a client take part in a session, anew if it did before.
@@ -104,6 +90,20 @@ func (r *Realm) sessionOf(id string, offline bool) *session {
 		return r.offline[id]
 	}
 	return r.sessions[id]
+}
+
+// liveSession is the session of an access or ID token of a client, which doesn't say whether it was an offline one: the
+// online session where it goes on with the client, or else the offline one of its id. Where neither goes on, it is one of
+// those that are left.
+func (r *Realm) liveSession(id, clientID string, now time.Time) *session {
+	online, offline := r.sessions[id], r.offline[id]
+	switch {
+	case online == nil:
+		return offline
+	case r.alive(online, now) && online.clients[clientID] != nil, offline == nil, !r.alive(offline, now):
+		return online
+	}
+	return offline
 }
 
 func (r *Realm) endSession(s *session) {
@@ -152,13 +152,13 @@ func (r *Realm) clientEnds(cs *clientSession, s *session) time.Time {
 func (r *Realm) settingsChange(now time.Time) {
 	for _, kept := range []map[string]*session{r.sessions, r.offline} {
 		for _, s := range kept {
-			s.shortened = shortened{now, r.ends(s)}
+			s.shortened = s.again(s.used, now, r.ends(s))
 			for _, part := range s.clients {
 				until := r.clientEnds(part, s)
 				if until.IsZero() {
 					until = r.ends(s)
 				}
-				part.shortened = shortened{now, until}
+				part.shortened = part.again(part.used, now, until)
 			}
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -47,11 +46,12 @@ func (g *grant) kept() []string {
 
 func (g *grant) has(scope string) bool { return slices.Contains(g.scope, scope) }
 
-// mappers are those of the client and of the granted scopes.
-func (g *grant) mappers() []mapperRepresentation {
+// mappers are those of the client and of the granted scopes; for userinfo, which goes by the token's scope claim, of those
+// that it shows.
+func (g *grant) mappers(target target) []mapperRepresentation {
 	all := slices.Clone(g.client.ProtocolMappers)
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && g.permitted(s) {
+		if s := g.realm.scopes[name]; s != nil && g.permitted(s) && (target != forUserinfo || s.shown()) {
 			all = append(all, s.ProtocolMappers...)
 		}
 	}
@@ -74,7 +74,7 @@ func (g *grant) scopeText() string {
 		shown = append(shown, "openid")
 	}
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && s.Attributes["include.in.token.scope"] != "false" && g.permitted(s) {
+		if s := g.realm.scopes[name]; s != nil && s.shown() && g.permitted(s) {
 			shown = append(shown, name)
 		}
 	}
@@ -297,7 +297,7 @@ func (r *Realm) verified(token string) (claims, error) {
 	if err != nil {
 		return nil, errToken
 	}
-	return maps.Clone(map[string]any(parsed.Claims.(jwt.MapClaims))), nil
+	return parsed.Claims.(jwt.MapClaims), nil
 }
 
 // text is a claim that is a text; a missing one is empty.

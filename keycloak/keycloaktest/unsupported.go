@@ -136,3 +136,21 @@ var (
 		"requiredActionsStream", "roleMappingsStream", "serviceAccountClientLink",
 	}
 )
+
+// knownSecret refuses a client whose secret an export has masked: nobody could say whether the one of a request is right.
+func (c *client) knownSecret() *refusal {
+	if !c.secretIsUnknown || c.PublicClient {
+		return nil
+	}
+	return refuse(501, notInStandIn, "client "+c.ClientID+": its secret is masked in the realm file: give it with WithClientSecrets")
+}
+
+// supportedScopes refuses, by name, scopes that would be answered wrongly.
+func (r *Realm) supportedScopes(names []string) *refusal {
+	for _, name := range names {
+		if s := r.scopes[name]; s != nil && len(s.unsupported) > 0 {
+			return refuse(501, notInStandIn, "client scope "+name+": "+strings.Join(s.unsupported, "; "))
+		}
+	}
+	return nil
+}

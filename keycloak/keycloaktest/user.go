@@ -140,10 +140,6 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 		return nil, err
 	}
 	u := &user{userRepresentation: document, consents: map[string][]string{}}
-	var err error
-	if u.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true); err != nil {
-		return nil, err
-	}
 	for _, path := range document.Groups {
 		g := r.groups["/"+strings.TrimPrefix(path, "/")]
 		if g == nil {
@@ -158,14 +154,31 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 			return nil, err
 		}
 	}
-	if id := document.ServiceAccountOf; id != "" {
-		c := r.clients[id]
-		if c == nil {
-			return nil, fmt.Errorf("serviceAccountClientId: the realm has no client %q", id)
-		}
-		c.serviceAccount = u
+	if complaint := r.badPassword(u.userRepresentation, u.password); complaint != "" && u.password != "" {
+		return nil, fmt.Errorf("credentials: %s", complaint)
 	}
-	r.users[u.ID] = u
+	for _, consent := range document.Consents {
+		if r.clients[consent.ClientID] == nil {
+			return nil, fmt.Errorf("clientConsents: the realm has no client %q", consent.ClientID)
+		}
+		u.consents[consent.ClientID] = consent.Scopes
+	}
+	of := r.clients[document.ServiceAccountOf]
+	switch {
+	case document.ServiceAccountOf == "":
+	case of == nil:
+		return nil, fmt.Errorf("serviceAccountClientId: the realm has no client %q", document.ServiceAccountOf)
+	case of.serviceAccount != nil:
+		return nil, fmt.Errorf("serviceAccountClientId: the client %q has an account already", document.ServiceAccountOf)
+	}
+	var err error // roles are last: those that aren't there are made
+	if u.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true); err != nil {
+		return nil, err
+	}
+	if of != nil {
+		of.serviceAccount = u
+	}
+	r.enlist(u)
 	return u, nil
 }
 
@@ -173,22 +186,20 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 func (r *Realm) nameUser(document *userRepresentation) error {
 	document.Username = strings.ToLower(document.Username)
 	document.Email = strings.ToLower(document.Email)
+	if r.settings.RegistrationEmailAsUsername && document.Email != "" && document.ServiceAccountOf == "" {
+		document.Username = document.Email
+	}
 	if document.Username == "" {
 		return fmt.Errorf("username is missing")
 	}
 	if len(document.Username) > maxNameLength {
 		return fmt.Errorf("username is longer than %d bytes", maxNameLength)
 	}
-	for id, other := range r.users {
-		if id == document.ID {
-			continue
-		}
-		if other.Username == document.Username {
-			return fmt.Errorf("another user has this name")
-		}
-		if document.Email != "" && other.Email == document.Email && !r.settings.DuplicateEmailsAllowed {
-			return fmt.Errorf("another user has the e-mail address %s", document.Email)
-		}
+	if other := r.names[document.Username]; other != nil && other.ID != document.ID {
+		return fmt.Errorf("another user has this name")
+	}
+	if !r.settings.DuplicateEmailsAllowed && r.emailTaken(document.Email, document.ID) {
+		return fmt.Errorf("another user has the e-mail address %s", document.Email)
 	}
 	return nil
 }
@@ -196,20 +207,43 @@ func (r *Realm) nameUser(document *userRepresentation) error {
 // maxNameLength is the longest name that a user may have, in bytes.
 const maxNameLength = 255
 
-// byName finds the user who signs in as name: a username, or an e-mail address where the realm allows it.
+// enlist makes a user known by id, name and e-mail address; strike takes that back. Who changes one of them strikes the user
+// before, and enlists it again.
+func (r *Realm) enlist(u *user) {
+	r.users[u.ID], r.names[u.Username] = u, u
+	if u.Email != "" {
+		r.emails[u.Email] = append(r.emails[u.Email], u)
+	}
+}
+
+func (r *Realm) strike(u *user) {
+	delete(r.users, u.ID)
+	delete(r.names, u.Username)
+	others := slices.DeleteFunc(r.emails[u.Email], func(other *user) bool { return other == u })
+	if r.emails[u.Email] = others; len(others) == 0 {
+		delete(r.emails, u.Email)
+	}
+}
+
+// emailTaken says whether anybody else than the user of an id has an e-mail address.
+func (r *Realm) emailTaken(email, id string) bool {
+	return slices.ContainsFunc(r.emails[email], func(other *user) bool { return other.ID != id })
+}
+
+// byName finds the user who signs in as name: a username, or an e-mail address where the realm allows it and it is one
+// user's only. Nobody signs in as a service account.
 func (r *Realm) byName(name string) *user {
 	name = strings.ToLower(name)
-	var found *user
-	for _, u := range r.users {
-		if u.ServiceAccountOf != "" {
-			continue
-		}
-		if u.Username == name {
+	if u := r.names[name]; u != nil && u.ServiceAccountOf == "" {
+		return u
+	}
+	if !or(r.settings.LoginWithEmailAllowed, true) || r.settings.DuplicateEmailsAllowed {
+		return nil
+	}
+	for _, u := range r.emails[name] {
+		if u.ServiceAccountOf == "" {
 			return u
 		}
-		if u.Email != "" && u.Email == name && or(r.settings.LoginWithEmailAllowed, true) {
-			found = u
-		}
 	}
-	return found
+	return nil
 }

@@ -123,10 +123,22 @@ func (x *exchange) showHead(answers ...answer) {
 	}
 }
 
-// showAtMost records lines of which the stand-in may have fewer: it doesn't say that it has what it hasn't.
+// showAtMost records lines of which the stand-in may have fewer: it doesn't say that it has what it hasn't. It has the
+// members that the group's other exchanges show, though.
 func (x *exchange) showAtMost(lines []string) {
 	if x.side.name() != "keycloak" {
+		var others strings.Builder
+		for name, text := range x.group.record.recorded {
+			if name != x.play {
+				others.WriteString(text)
+			}
+		}
 		recorded := strings.Split(strings.TrimSpace(x.group.record.recorded[x.play]), "\n")
+		recorded = slices.DeleteFunc(recorded, func(line string) bool {
+			member, what, _ := strings.Cut(line, ": ")
+			shown := strings.Contains(others.String(), `"`+member+`": `) || strings.Contains(others.String(), "# "+member+" has ")
+			return shown && !strings.HasPrefix(what, "has ") && !slices.Contains(lines, line)
+		})
 		for _, line := range lines {
 			if !slices.Contains(recorded, line) {
 				recorded = append(recorded, line)

@@ -132,7 +132,7 @@ func sameLine(want, got string) bool {
 		a, _ := strconv.ParseFloat(w[2], 64)
 		b, _ := strconv.ParseFloat(gots[i][2], 64)
 		tolerance := 2.0
-		if math.Abs(a) > 0 && math.Abs(a) < 10 {
+		if math.Abs(a) < 10 {
 			tolerance = 1
 		}
 		if math.Abs(a-b) > tolerance {

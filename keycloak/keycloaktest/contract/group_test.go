@@ -130,10 +130,11 @@ func (g *group) playOne(t *testing.T, p play) {
 	for r := range g.imports {
 		x.called("{realm}", r.name)
 	}
+	held := false
+	defer func() { played.count(g.side, g.name+"/"+p.name, held) }() // also when a Fatal ends it
 	p.play(x)
 	shown := strings.TrimSpace(x.out.String()) + "\n\n"
-	held := !t.Failed() && g.record.check(t, p.name, shown)
-	played.count(g.side, g.name+"/"+p.name, held)
+	held = !t.Failed() && g.record.check(t, p.name, shown)
 }
 
 // each does the jobs: at the same time, if the side allows.

@@ -129,10 +129,9 @@ func TestImport(t *testing.T) {
 		imported("two users with one e-mail", users(person("ann", nil), person("bob", object{"email": "ann@example.com"})))
 		imported("two clients with one id", clients(clientFile("api", nil), clientFile("api", nil)))
 		imported("bad redirect URI", clients(clientFile("api", object{"redirectUris": []string{"not a uri"}})))
-		imported("unknown mapper, default scope and role, redirect URI of any host", merge(
+		imported("default scope and role that are unknown, redirect URI of any host", merge(
 			users(person("ann", object{"realmRoles": []string{"no-such-role"}})),
 			clients(
-				clientFile("mapped", object{"protocolMappers": []object{mapperFile("m", "oidc-no-such-mapper", nil)}}),
 				clientFile("scoped", object{"defaultClientScopes": []string{"no-such-scope"}}),
 				clientFile("redirected", object{"redirectUris": []string{"http://*"}}),
 			)))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
@@ -15,13 +16,15 @@ import (
 // standInSide is a stand-in of its own for each group: time is its clock, which passes at once.
 type standInSide struct {
 	*keycloaktest.Server
+
+	mu    sync.Mutex        // guards the fields below
 	names map[string]string // of key providers that were added, by id
 	off   map[string]bool   // providers that were disabled: the stand-in has no such keys
 }
 
 func newStandIn() (*standInSide, error) {
 	s, err := keycloaktest.Start(keycloaktest.Config{})
-	return &standInSide{s, map[string]string{}, map[string]bool{}}, err
+	return &standInSide{Server: s, names: map[string]string{}, off: map[string]bool{}}, err
 }
 
 func (s *standInSide) name() string         { return "stand-in" }
@@ -121,7 +124,7 @@ func (s *standInSide) revokeConsent(at userRef, client string) error {
 }
 
 func (s *standInSide) endSession(at sessionRef) error {
-	if !s.at(at.realm).EndSession(at.sid) {
+	if !s.at(at.realm).EndSession(keycloaktest.Session{ID: at.sid, Offline: at.offline}) {
 		return errors.New("no such session")
 	}
 	return nil
@@ -130,7 +133,7 @@ func (s *standInSide) endSession(at sessionRef) error {
 // failures and locked need not wait: the stand-in counts before it answers.
 func (s *standInSide) failures(at userRef, n int) error {
 	return s.change(at, func(u *keycloaktest.User) error {
-		if count, err := u.Failures(); err != nil || count < n {
+		if count, err := u.Failures(); err != nil || count != n {
 			return fmt.Errorf("%d failures counted, want %d (%v)", count, n, err)
 		}
 		return nil
@@ -163,15 +166,30 @@ func (s *standInSide) keyProviders(realm string) ([]keyProvider, error) {
 		case k.Algorithm == "EdDSA":
 			provider = "eddsa-generated"
 		}
-		name := s.names[k.ID]
-		if name == "" {
+		name := s.nameOf(k.ID)
+		switch {
+		case name != "":
+		case k.Priority < 0:
+			name = "fallback-" + k.Algorithm
+		case k.Algorithm == "RS256": // this and the next are of the suite's realm files
+			name, provider = "given", "rsa"
+		case k.Algorithm == "HS512":
+			name = "hmac-generated-hs512"
+		default:
 			name = provider
 		}
 		providers = append(providers, keyProvider{k.ID, name, provider, map[string]string{
 			"algorithm": k.Algorithm, "priority": strconv.Itoa(k.Priority), "active": strconv.FormatBool(!k.Passive), "enabled": "true",
 		}})
 	}
-	return providers, nil
+	// The stand-in lists no key that is for Keycloak's own cookies.
+	return append(providers, keyProvider{name: "aes-generated", provider: "aes-generated"}), nil
+}
+
+func (s *standInSide) nameOf(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.names[id]
 }
 
 func (s *standInSide) addKeyProvider(realm string, p keyProvider) (string, error) {
@@ -185,20 +203,27 @@ func (s *standInSide) addKeyProvider(realm string, p keyProvider) (string, error
 	}
 	priority, _ := strconv.Atoi(p.config["priority"])
 	id, err := s.at(realm).AddKey(keycloaktest.Key{Algorithm: algorithm, Priority: priority, Passive: p.config["active"] == "false"})
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.names[id] = p.name
 	return id, err
 }
 
 func (s *standInSide) patchKeyProvider(realm string, p keyProvider) error {
 	if p.config["enabled"] == "false" {
+		s.mu.Lock()
 		s.off[p.id] = true
+		s.mu.Unlock()
 		return s.at(realm).RemoveKey(p.id)
 	}
 	return s.at(realm).SetKeyPassive(p.id, p.config["active"] == "false")
 }
 
 func (s *standInSide) removeKeyProvider(realm, id string) error {
-	if s.off[id] {
+	s.mu.Lock()
+	off := s.off[id]
+	s.mu.Unlock()
+	if off {
 		return nil
 	}
 	return s.at(realm).RemoveKey(id)

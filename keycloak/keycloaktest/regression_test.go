@@ -1,0 +1,342 @@
+package keycloaktest
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// What a review found, one test for each finding.
+
+const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
+	{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true, "redirectUris": ["http://app.test/a/*"]},
+	{"clientId": "robot", "secret": "s", "serviceAccountsEnabled": true}
+], "users": [
+	{"username": "ann", "enabled": true, "email": "ann@x.test", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "a"}]}
+]}`
+
+// posted is the status of a form's answer, and its body.
+func posted(t *testing.T, address string, pairs ...string) (int, map[string]any) {
+	t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	response, err := http.PostForm(address, form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body := map[string]any{}
+	json.NewDecoder(response.Body).Decode(&body) // an empty body is no object
+	return response.StatusCode, body
+}
+
+func signedIn(t *testing.T, r *Realm, scopes ...string) Tokens {
+	t.Helper()
+	tokens, err := r.SignIn("app", "ann", scopes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+func wantPanic(t *testing.T, says string, f func()) {
+	t.Helper()
+	defer func() {
+		if text, _ := recover().(string); !strings.Contains(text, says) {
+			t.Errorf("it panics with %q, want %q", text, says)
+		}
+	}()
+	f()
+}
+
+func wantSays(t *testing.T, err error, says string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("it fails with %v, want %q", err, says)
+	}
+}
+
+// An online session that has ended hid the offline one of its id from userinfo and revocation.
+func TestOfflineSessionOutlivesOnlineOfItsID(t *testing.T) {
+	s := New(t, []byte(strings.Replace(browserRealm, `"username": "ann"`, `"username": "ann", "realmRoles": ["offline_access"]`, 1)))
+	r, b := s.Realm("r"), newBrowser(t, s)
+	b.ask() // a session of another request, so that the offline one doesn't take its place
+	b.post(b.form(), "username", "ann", "password", "a")
+	b.ask("scope", "openid offline_access")
+	_, tokens := posted(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id", "app", "code", b.to.Query().Get("code"),
+		"redirect_uri", "http://app.test/a/cb")
+	if len(r.sessions) != 1 || len(r.offline) != 1 {
+		t.Fatalf("there are %d sessions and %d offline ones, want one of each: %v", len(r.sessions), len(r.offline), tokens)
+	}
+	s.Advance(time.Hour)
+	_, tokens = posted(t, r.URL()+oidc+"/token", "grant_type", "refresh_token", "client_id", "app", "refresh_token", tokens["refresh_token"].(string))
+	access, _ := tokens["access_token"].(string)
+	if status, body := posted(t, r.URL()+oidc+"/userinfo", "access_token", access); status != 200 {
+		t.Errorf("userinfo says %d %v, want 200", status, body)
+	}
+	if _, body := posted(t, r.URL()+oidc+"/revoke", "client_id", "app", "token", access); body["error"] != nil {
+		t.Errorf("revocation says %v", body)
+	}
+	sessions := r.Sessions()
+	if len(sessions) != 1 || !sessions[0].Offline || sessions[0].UserID != r.User("ann").ID() || !slices.Equal(sessions[0].Clients, []string{"app"}) {
+		t.Errorf("the sessions are %+v, want the offline one", sessions)
+	}
+}
+
+// A claim exp.x replaced exp by an object, and the server panicked.
+func TestMapperBelowProtectedClaim(t *testing.T) {
+	for _, name := range []string{"exp.x", "typ.x", "auth_time.x", "email_verified.x"} {
+		r := New(t, []byte(`{"realm": "r", "enabled": true, "clients": [{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true, "protocolMappers": [
+			{"name": "m", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper",
+				"config": {"claim.name": "`+name+`", "claim.value": "v", "access.token.claim": "true", "id.token.claim": "true"}}]}],
+			"users": [{"username": "ann", "enabled": true}]}`)).Realm("r")
+		tokens := signedIn(t, r)
+		r.mu.Lock()
+		held, err := r.verified(tokens.AccessToken)
+		r.mu.Unlock()
+		claim, _, _ := strings.Cut(name, ".")
+		if _, object := held[claim].(map[string]any); err != nil || object {
+			t.Errorf("%s makes an object of %s: %v", name, claim, held)
+		}
+	}
+}
+
+// Who was deleted at the login page got a code; realms and clients that were disabled went on.
+func TestLoginActionsCheckAnew(t *testing.T) {
+	for want, change := range map[string]func(*Realm) error{
+		"An internal server error has occurred": func(r *Realm) error { return r.User("ann").Delete() },
+		"Login requester not enabled":           func(r *Realm) error { return r.UpdateClient("app", []byte(`{"enabled": false}`)) },
+		"Realm not enabled":                     func(r *Realm) error { return r.Update([]byte(`{"enabled": false}`)) },
+		"HTTPS required":                        func(r *Realm) error { return r.Update([]byte(`{"sslRequired": "all"}`)) },
+	} {
+		s := New(t, []byte(strings.Replace(browserRealm, `"username": "ann"`, `"username": "ann", "requiredActions": ["UPDATE_PASSWORD"]`, 1)))
+		b := newBrowser(t, s)
+		b.ask()
+		b.post(b.form(), "username", "ann", "password", "a")
+		if err := change(s.Realm("r")); err != nil {
+			t.Fatal(err)
+		}
+		b.post(b.form(), "password-new", "n", "password-confirm", "n")
+		b.wantPage(want)
+	}
+}
+
+// Notices of logout followed redirects, and a closing server waited for them.
+func TestNoticesGoNowhereElse(t *testing.T) {
+	var elsewhere atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	client := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer client.Close()
+	r := New(t, []byte(regressionRealm)).Realm("r")
+	if err := r.UpdateClient("app", []byte(`{"attributes": {"backchannel.logout.url": "`+client.URL+`"}}`)); err != nil {
+		t.Fatal(err)
+	}
+	if !r.EndSession(Session{ID: signedIn(t, r).SessionID}) || elsewhere.Load() != 0 {
+		t.Errorf("%d requests went where the client sent them", elsewhere.Load())
+	}
+}
+
+// The clock was called with the server locked.
+func TestClockMayUseTheServer(t *testing.T) {
+	var s *Server
+	s, err := Start(Config{Now: func() time.Time {
+		if s != nil {
+			s.Realm("r")
+		}
+		return time.Unix(1e9, 0)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	done := make(chan struct{})
+	go func() { defer close(done); s.Now(); s.record(httptest.NewRequest(http.MethodGet, "/", nil)) }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the server waits for itself")
+	}
+}
+
+type brokenListener struct{ net.Listener }
+
+var errBroken = errors.New("broken")
+
+func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
+
+// A listener that failed ended the test's process.
+func TestListenerFails(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Start(Config{Listener: brokenListener{listener}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-s.ended
+	if err := s.Err(); !errors.Is(err, errBroken) {
+		t.Errorf("Err is %v, want %v", err, errBroken)
+	}
+	s.Close()
+}
+
+func TestListenerOnLoopbackOnly(t *testing.T) {
+	listener, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Start(Config{Listener: listener})
+	wantSays(t, err, "isn't loopback")
+}
+
+// The limit for reading a request ended faults that last longer.
+func TestFaultOutlastsReading(t *testing.T) {
+	s := New(t, []byte(regressionRealm))
+	front := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	front.Config.ReadTimeout = 50 * time.Millisecond
+	front.Start()
+	defer front.Close()
+	s.Fail(Fault{Endpoint: "/token", Delay: 300 * time.Millisecond})
+	if status, body := posted(t, front.URL+"/realms/r"+oidc+"/token", "client_id", "app", "grant_type", "password", "username", "ann", "password", "a"); status != 200 {
+		t.Errorf("after the delay it answers %d %v, want 200", status, body)
+	}
+}
+
+// /realms/r/certs, where nothing is, was taken for the key set; a wrong name counted nothing, ever.
+func TestEndpointsByName(t *testing.T) {
+	s := New(t, []byte(regressionRealm))
+	s.Fail(Fault{Endpoint: "/certs", Status: 503})
+	s.Fail(Fault{})
+	for path, want := range map[string]int{"/realms/r/certs": 404, "/realms/r" + oidc + "/certs": 503} {
+		response, err := http.Get(s.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s answers %d, want %d", path, response.StatusCode, want)
+		}
+	}
+	if s.Count("/certs") != 1 || s.Count("") != 2 {
+		t.Errorf("%d of %d requests count as /certs, want 1 of 2: %v", s.Count("/certs"), s.Count(""), s.Requests())
+	}
+	wantPanic(t, `"/cert" is no endpoint`, func() { s.Count("/cert") })
+	wantPanic(t, "is no endpoint", func() { s.Fail(Fault{Endpoint: oidc + "/token", Status: 500}) })
+	wantPanic(t, "the status 1000", func() { s.Fail(Fault{Status: 1000}) })
+}
+
+// SignIn signed in whom Keycloak refuses.
+func TestSignInRefusesDisabled(t *testing.T) {
+	for says, change := range map[string]func(*Realm) error{
+		"user ann is disabled":   func(r *Realm) error { return r.User("ann").Update([]byte(`{"enabled": false}`)) },
+		"client app is disabled": func(r *Realm) error { return r.UpdateClient("app", []byte(`{"enabled": false}`)) },
+		"realm r is disabled":    func(r *Realm) error { return r.Update([]byte(`{"enabled": false}`)) },
+	} {
+		r := New(t, []byte(regressionRealm)).Realm("r")
+		if err := change(r); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.SignIn("app", "ann")
+		wantSays(t, err, says)
+	}
+}
+
+// A token for anybody passed for the service account of its client.
+func TestMintedTokenOfAnother(t *testing.T) {
+	r := New(t, []byte(regressionRealm)).Realm("r")
+	for sub, want := range map[string]int{"somebody": 401, r.clients["robot"].serviceAccount.ID: 200} {
+		token, err := r.Mint(Mint{Claims: map[string]any{"azp": "robot", "sub": sub, "scope": "openid"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, _ := posted(t, r.URL()+oidc+"/userinfo", "access_token", token); status != want {
+			t.Errorf("userinfo of sub %s answers %d, want %d", sub, status, want)
+		}
+	}
+}
+
+func TestRemovedRealm(t *testing.T) {
+	s := New(t, []byte(regressionRealm))
+	r := s.Realm("r")
+	ann := r.User("ann")
+	s.Remove("r")
+	_, signIn := r.SignIn("app", "ann")
+	_, mint := r.Mint(Mint{})
+	_, add := r.AddUser([]byte(`{"username": "u"}`))
+	for _, err := range []error{signIn, mint, add, r.Update([]byte("{}")), r.UpdateClient("app", []byte("{}")), ann.SetPassword("x"), ann.Logout()} {
+		wantSays(t, err, "the realm was removed")
+	}
+}
+
+// Names and addresses are looked up in maps, which must follow every change.
+func TestUsersByName(t *testing.T) {
+	r := New(t, []byte(regressionRealm)).Realm("r")
+	ann := r.User("ANN@x.test")
+	if ann == nil || ann.Update([]byte(`{"username": "Anna", "email": "Anna@x.test"}`)) != nil {
+		t.Fatal("ann isn't found, or can't be renamed")
+	}
+	for name, want := range map[string]bool{"ann": false, "ann@x.test": false, "anna": true, "anna@X.test": true} {
+		if (r.User(name) != nil) != want {
+			t.Errorf("%s is found: %t, want %t", name, !want, want)
+		}
+	}
+	_, err := r.AddUser([]byte(`{"username": "b", "email": "anna@x.test"}`))
+	wantSays(t, err, "another user has the e-mail address")
+	if r.Update([]byte(`{"duplicateEmailsAllowed": true}`)) != nil || r.User("anna@x.test") != nil {
+		t.Error("an address is a name where several may have it")
+	}
+	if ann.Delete() != nil || r.User("anna") != nil {
+		t.Error("a deleted user is found")
+	}
+}
+
+// A user who couldn't be added left its roles behind, and a second service account took the first one's place.
+func TestUserIsAddedWholeOrNot(t *testing.T) {
+	r := New(t, []byte(regressionRealm)).Realm("r")
+	_, err := r.AddUser([]byte(`{"username": "u", "realmRoles": ["new"], "groups": ["/none"]}`))
+	wantSays(t, err, "no group")
+	if r.roles["new"] != nil {
+		t.Error("the role of a user who wasn't added is there")
+	}
+	_, err = r.AddUser([]byte(`{"username": "u", "serviceAccountClientId": "robot"}`))
+	wantSays(t, err, "has an account already")
+}
+
+// A query string that can't be read spoiled the form.
+func TestQueryIsNoForm(t *testing.T) {
+	r := New(t, []byte(regressionRealm)).Realm("r")
+	if status, body := posted(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type", "password", "username", "ann", "password", "a"); status != 200 {
+		t.Errorf("with a query it answers %d %v, want 200", status, body)
+	}
+}
+
+// A second change of settings forgot how long a session would have lived before the first.
+func TestSettingsChangeTwice(t *testing.T) {
+	s := New(t, []byte(regressionRealm))
+	r := s.Realm("r")
+	tokens := signedIn(t, r)
+	for _, patch := range []string{`{"ssoSessionIdleTimeout": 60}`, `{"ssoSessionIdleTimeout": 50}`} {
+		if err := r.Update([]byte(patch)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Advance(2 * time.Minute)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	held, _ := r.verified(tokens.AccessToken)
+	if _, reason := r.grantOf(held, s.Now()); reason != "session_expired" {
+		t.Errorf("the session is %q, want session_expired", reason)
+	}
+}
