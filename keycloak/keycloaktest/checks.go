@@ -54,6 +54,10 @@ func (r *reader) checkRealm(file *realmRepresentation) {
 	for i, action := range file.RequiredActions {
 		once(i, action.Alias)
 	}
+	r.checkScopeMappings(top.member("scopeMappings"), file, file.ScopeMappings)
+	for id, mappings := range file.ClientScopeMappings {
+		r.checkScopeMappings(top.member("clientScopeMappings").key(id), file, mappings)
+	}
 	r.checkComponents(top.member("components"), file)
 }
 
@@ -91,6 +95,27 @@ func (r *reader) checkGroups(at *place, groups []groupRepresentation) {
 	}
 }
 
+// checkScopeMappings finds mappings to nothing. Those to a client are looked at when the realm is built.
+func (r *reader) checkScopeMappings(at *place, file *realmRepresentation, mappings []scopeMapping) {
+	scopes := file.ClientScopes
+	if scopes == nil {
+		scopes = builtinScopes()
+	}
+	for i, m := range mappings {
+		named := func(s scopeRepresentation) bool { return s.Name == m.ClientScope }
+		switch {
+		case m.Client != "":
+		case m.ClientScope == "":
+			r.problem(at.item(i), "neither client nor clientScope is there")
+		case !slices.ContainsFunc(scopes, named) && m.ClientScope != "offline_access" && !slices.Contains(samlScopes, m.ClientScope):
+			r.problem(at.item(i).member("clientScope"), "the realm has no client scope %s", m.ClientScope)
+		}
+	}
+}
+
+// samlScopes are the built-in client scopes that are for SAML.
+var samlScopes = []string{"role_list", "saml_organization", "AuthnContextClassRef"}
+
 func (r *reader) checkUsers(at *place, users []userRepresentation) {
 	once := r.once(at, "id")
 	for i := range users {
@@ -115,11 +140,7 @@ func (r *reader) checkUsers(at *place, users []userRepresentation) {
 // checkClient checks a client, for UpdateClient as well.
 func (r *reader) checkClient(at *place, c *clientRepresentation) {
 	switch c.Protocol {
-	case "":
-		if c.Protocol == "" {
-			break
-		}
-	case "openid-connect":
+	case "", "openid-connect":
 	case "saml", "docker-v2":
 		r.leftAside(fmt.Sprintf("clients[%s] (protocol %s)", c.ClientID, c.Protocol))
 	default:

@@ -42,7 +42,7 @@ func (x *mapping) put(config map[string]string, values []any) {
 	if len(path) > 1 { // exp.x would make an object of exp
 		written = claims{}
 	}
-	if !mayWrite(path[0], written) {
+	if !mayWrite(path[0], written) || path[0] == "acr" && x.target == forUserinfo {
 		return
 	}
 	into := x.into

@@ -21,6 +21,17 @@ func (r *Realm) escapedName() string { return url.PathEscape(r.name) }
 // the server has a PublicURL.
 func (r *Realm) URL() string { return r.server.URL + "/realms/" + r.escapedName() }
 
+// EndpointURL is where an endpoint of the realm is, by the name that Count and Fault have for it: "/token", "/certs", "/userinfo". It
+// panics for one that the stand-in doesn't have.
+func (r *Realm) EndpointURL(endpoint string) string {
+	for _, path := range []string{oidc + endpoint, endpoint} {
+		if _, there := endpoints()[path]; there {
+			return r.URL() + path
+		}
+	}
+	panic("keycloaktest: there is no endpoint " + endpoint)
+}
+
 // Ignored lists the parts of the realm file that were left aside because they can't change an answer of
 // OpenID Connect.
 func (r *Realm) Ignored() []string { return slices.Clone(r.ignored) }

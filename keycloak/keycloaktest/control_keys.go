@@ -50,6 +50,9 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 	fresh.priority, fresh.passive = k.Priority, k.Passive
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.present(); err != nil {
+		return "", err
+	}
 	if len(r.keys.keys) >= maxKeys {
 		return "", fmt.Errorf("keycloaktest: a realm has at most %d keys: remove some", maxKeys)
 	}
@@ -76,6 +79,9 @@ func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
 func (r *Realm) SetKeyPassive(kid string, passive bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.present(); err != nil {
+		return err
+	}
 	for _, k := range r.keys.keys {
 		if k.kid == kid {
 			k.passive = passive
@@ -89,6 +95,9 @@ func (r *Realm) SetKeyPassive(kid string, passive bool) error {
 func (r *Realm) RemoveKey(kid string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.present(); err != nil {
+		return err
+	}
 	if !r.keys.remove(kid) {
 		return fmt.Errorf("keycloaktest: the realm has no key %q", kid)
 	}

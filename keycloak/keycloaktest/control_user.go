@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,10 +20,14 @@ type User struct {
 // ID is the user's id: the sub of tokens.
 func (u *User) ID() string { return u.id }
 
-// User is the user who signs in by this name or e-mail address, or nil.
+// User is the user who signs in by this name or e-mail address, or nil. A client's service account is found by its name, too:
+// service-account-<client id>.
 func (r *Realm) User(name string) *User {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if account := r.names[strings.ToLower(name)]; account != nil && account.ServiceAccountOf != "" {
+		return &User{r, account.ID}
+	}
 	if found := r.byName(name); found != nil {
 		return &User{r, found.ID}
 	}

@@ -25,7 +25,7 @@ func Example() {
 	}
 	defer kc.Close()
 
-	answer, err := http.PostForm(kc.Realm("shop").URL()+"/protocol/openid-connect/token", url.Values{
+	answer, err := http.PostForm(kc.Realm("shop").EndpointURL("/token"), url.Values{
 		"grant_type": {"password"}, "client_id": {"shop-api"}, "client_secret": {"shop-api-secret"},
 		"username": {"alice"}, "password": {"alice-password"},
 	})
@@ -91,7 +91,7 @@ func ExampleRealm_RotateKeys() {
 func ExampleServer_Fail() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	defer kc.Close()
-	certs := kc.Realm("shop").URL() + "/protocol/openid-connect/certs"
+	certs := kc.Realm("shop").EndpointURL("/certs")
 
 	heal := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 503, Body: "<h1>Service Unavailable</h1>"})
 	answer, _ := http.Get(certs)
@@ -118,7 +118,7 @@ func ExampleServer_Advance() {
 	defer kc.Close()
 	tokens, _ := kc.Realm("shop").SignIn("shop-api", "alice")
 	refresh := func() string {
-		answer, err := http.PostForm(kc.Realm("shop").URL()+"/protocol/openid-connect/token", url.Values{
+		answer, err := http.PostForm(kc.Realm("shop").EndpointURL("/token"), url.Values{
 			"grant_type": {"refresh_token"}, "client_id": {"shop-api"}, "client_secret": {"shop-api-secret"}, "refresh_token": {tokens.RefreshToken},
 		})
 		if err != nil {

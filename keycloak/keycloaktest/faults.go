@@ -83,8 +83,6 @@ func (f *Fault) before(s *Server, w http.ResponseWriter, request *http.Request) 
 		// net/http looks whether a client has gone only once it has read all of its request.
 		body, _ := io.ReadAll(io.LimitReader(request.Body, maxForm+1))
 		request.Body = io.NopCloser(bytes.NewReader(body))
-		// The time for reading is over, or its end would end the wait.
-		http.NewResponseController(w).SetReadDeadline(time.Time{})
 	}
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)

@@ -74,7 +74,7 @@ func (r *Realm) signIn(clientID, username, scope string) (*issue, error) {
 // signed with its RS256 key, and expires in five minutes.
 type Mint struct {
 	// Claims are the payload; they win over those that Mint writes by itself: iss, iat, exp, jti, typ (Bearer).
-	// A nil value leaves the claim out.
+	// A nil value leaves the claim out, and a time.Time becomes a NumericDate.
 	Claims map[string]any
 	// Lifetime is from now on; 0 means five minutes, and less than 0 a token that has expired.
 	Lifetime time.Duration
@@ -126,9 +126,12 @@ func (r *Realm) Mint(m Mint) (string, error) {
 
 func overlay(onto, members map[string]any) {
 	for name, value := range members {
-		if value == nil {
+		switch value := value.(type) {
+		case nil:
 			delete(onto, name)
-		} else {
+		case time.Time:
+			onto[name] = value.Unix() // a NumericDate (RFC 7519 2)
+		default:
 			onto[name] = value
 		}
 	}

@@ -201,7 +201,7 @@ func TestListenerOnLoopbackOnly(t *testing.T) {
 	wantSays(t, err, "isn't loopback")
 }
 
-// The limit for reading a request ended faults that last longer.
+// The limit for reading a request must not end faults that last longer.
 func TestFaultOutlastsReading(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	front := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
@@ -209,8 +209,12 @@ func TestFaultOutlastsReading(t *testing.T) {
 	front.Start()
 	defer front.Close()
 	s.Fail(Fault{Endpoint: "/token", Delay: 300 * time.Millisecond})
+	start := time.Now()
 	if status, body := posted(t, front.URL+"/realms/r"+oidc+"/token", "client_id", "app", "grant_type", "password", "username", "ann", "password", "a"); status != 200 {
 		t.Errorf("after the delay it answers %d %v, want 200", status, body)
+	}
+	if took := time.Since(start); took < 300*time.Millisecond {
+		t.Errorf("the delay took %v, want 300ms", took)
 	}
 }
 
@@ -331,6 +335,14 @@ func TestSettingsChangeTwice(t *testing.T) {
 		if err := r.Update([]byte(patch)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	before := r.sessions[tokens.SessionID].clients["app"].at
+	s.Advance(time.Second)
+	if err := r.UpdateClient("app", []byte(`{"attributes": {"client.session.idle.timeout": "40"}}`)); err != nil {
+		t.Fatal(err)
+	}
+	if after := r.sessions[tokens.SessionID].clients["app"].at; !after.After(before) {
+		t.Error("the session isn't told of the client's change")
 	}
 	s.Advance(2 * time.Minute)
 	r.mu.Lock()

@@ -132,7 +132,7 @@ var (
 	userProperties = []string{"username", "email", "firstName", "lastName", "emailVerified", "enabled", "id"}
 	// otherProperties are what Keycloak's users have besides; what they haven't either is no claim.
 	otherProperties = []string{
-		"attributes", "createdTimestamp", "federated", "federationLink", "groupsCount", "groupsStream", "realmRoleMappingsStream",
+		"attributes", "createdTimestamp", "federated", "groupsCount", "groupsStream", "lastModifiedTimestamp", "realmRoleMappingsStream",
 		"requiredActionsStream", "roleMappingsStream", "serviceAccountClientLink",
 	}
 )
