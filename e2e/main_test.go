@@ -138,16 +138,8 @@ func (k *keycloak) start() error {
 			return err
 		}
 	}
-	k.standIn, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, Listener: listener, PublicURL: k.url})
-	if err != nil {
-		return err
-	}
-	local := k.standIn.Realm("local")
-	before := local.SigningKey("RS256") // stand-ins of one process share their first keys
-	if _, err := local.RotateKeys("RS256"); err != nil {
-		return err
-	}
-	return local.RemoveKey(before)
+	k.standIn, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, Listener: listener, PublicURL: k.url, OwnKeys: true})
+	return err
 }
 
 func (k *keycloak) stop() error {

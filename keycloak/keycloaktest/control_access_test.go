@@ -64,8 +64,12 @@ func TestGrantAndWithdraw(t *testing.T) {
 		succeed(t, alice.Withdraw(role))
 		has("withdrawn twice", false)
 		// A role of one client, or of the realm, isn't that of another by the same name.
-		succeed(t, alice.Grant(keycloaktest.Role{Client: "broker", Name: role.Name}))
+		another := keycloaktest.Role{Client: "broker", Name: role.Name}
+		succeed(t, alice.Grant(another))
 		has("granted at another client", false)
+		succeed(t, alice.Grant(role))
+		succeed(t, alice.Withdraw(another))
+		has("withdrawn at another client", true)
 	}
 	wantFailure(t, alice.Grant(keycloaktest.Role{Client: "none", Name: "r"}), `the realm has no client "none"`)
 	if roles := rolesIn(claimsOf(t, realm), ""); !slices.Contains(roles, "default-roles-shop") {

@@ -13,7 +13,7 @@ func (r *Realm) firstKeys(place int) {
 		return
 	}
 	go encryptionKey() // the first start of a process makes two RSA keys: both at once
-	signing := rsaKey(rsaKeys.nth(place, 0), "RS256", r.name)
+	signing := rsaKey(r.server.rsaKey(place, 0), "RS256", r.name)
 	signing.priority = 100
 	encryption := rsaKey(encryptionKey(), "RSA-OAEP", r.name)
 	refresh := newKey("HS512", r.name)

@@ -98,7 +98,9 @@ func TestRotateKeys(t *testing.T) {
 	if kid := headerOf(t, signIn(t, realm).RefreshToken)["kid"]; kid != realm.SigningKey("HS512") {
 		t.Errorf("a refresh token is signed with %v, want %s", kid, realm.SigningKey("HS512"))
 	}
-	for range 3 { // again and again, the newest signs
+	_, err = realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 500})
+	succeed(t, err)
+	for range 3 { // again and again, the newest signs, whatever priority the others have
 		again, err := realm.RotateKeys("RS256")
 		succeed(t, err)
 		if realm.SigningKey("RS256") != again {

@@ -52,6 +52,28 @@ func TestRealmNames(t *testing.T) {
 	}
 }
 
+func TestEndpointURL(t *testing.T) {
+	_, realm := start(t)
+	discovery := get(t, realm.EndpointURL("/.well-known/openid-configuration")).wantOK(t)
+	for endpoint, name := range map[string]string{
+		"/certs": "jwks_uri", "/token": "token_endpoint", "/token/introspect": "introspection_endpoint", "/revoke": "revocation_endpoint",
+		"/userinfo": "userinfo_endpoint", "/logout": "end_session_endpoint", "/auth": "authorization_endpoint", "/auth/device": "device_authorization_endpoint",
+	} {
+		if got, want := realm.EndpointURL(endpoint), discovery.member(name); got != want {
+			t.Errorf("%s is at %s, want %s", endpoint, got, want)
+		}
+	}
+	if got, want := realm.EndpointURL("/device"), realm.URL()+"/device"; got != want {
+		t.Errorf("/device is at %s, want %s", got, want)
+	}
+	defer func() {
+		if said := fmt.Sprint(recover()); said != "keycloaktest: there is no endpoint /cert" {
+			t.Errorf("of an endpoint that isn't there it says %q", said)
+		}
+	}()
+	realm.EndpointURL("/cert")
+}
+
 func TestUpdateRealm(t *testing.T) {
 	kc, realm := start(t)
 	update := func(patch string) { t.Helper(); succeed(t, realm.Update([]byte(patch))) }
@@ -200,6 +222,12 @@ func TestSessions(t *testing.T) {
 	wantSessions(t, realm, one.SessionID, two.SessionID, offline.SessionID)
 	if sid := unverified(t, one.AccessToken)["sid"]; sid != one.SessionID {
 		t.Errorf("sid is %v, want %s", sid, one.SessionID)
+	}
+	for _, s := range realm.Sessions() {
+		want := keycloaktest.Session{ID: s.ID, UserID: user(t, realm, "alice").ID(), Offline: s.ID == offline.SessionID, Clients: []string{"shop-api"}}
+		if fmt.Sprint(s) != fmt.Sprint(want) {
+			t.Errorf("there is a session %v, want %v", s, want)
+		}
 	}
 	post(t, at(realm, "/logout"), "client_id", "shop-api", "client_secret", "shop-api-secret", "refresh_token", two.RefreshToken)
 	wantSessions(t, realm, one.SessionID, offline.SessionID)

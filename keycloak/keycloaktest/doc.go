@@ -38,5 +38,5 @@
 // differences from Keycloak are deliberate. Parallel sign-ins of one user all succeed, where Keycloak's brute-force protection
 // refuses all but one; and a lock holds from the failure that caused it, where Keycloak needs a moment. The signing keys of
 // a realm are shared with other servers of the same process, until it rotates them, because making one takes longer than
-// most tests: [Realm.RotateKeys] makes keys of a test's own.
+// most tests: OwnKeys of [Config] and [Realm.RotateKeys] make keys of a test's own.
 package keycloaktest

@@ -149,7 +149,7 @@ func (r *Realm) makeKeys(place int) {
 			k = rsaKey(encryptionKey(), plan.algorithm, r.name)
 			encrypting++
 		case plan.use == "enc" || slices.Contains(rsaAlgorithms, plan.algorithm):
-			k = rsaKey(rsaKeys.nth(place, pairs), plan.algorithm, r.name)
+			k = rsaKey(r.server.rsaKey(place, pairs), plan.algorithm, r.name)
 			pairs++
 		default:
 			k = newKey(plan.algorithm, r.name)

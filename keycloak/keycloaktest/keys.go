@@ -162,6 +162,14 @@ type rsaMaker struct {
 	shared map[[2]int]func() *rsa.PrivateKey
 }
 
+// rsaKey is the key in place n of a realm that is in place realm of its server: shared, unless the server wants its own.
+func (s *Server) rsaKey(realm, n int) *rsa.PrivateKey {
+	if s.ownKeys {
+		return rsaKeys.fresh()
+	}
+	return rsaKeys.nth(realm, n)
+}
+
 // encryptionKey is the one that every realm of this process lists: nobody encrypts to it.
 var encryptionKey = sync.OnceValue(rsaKeys.fresh)
 

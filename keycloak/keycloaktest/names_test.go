@@ -54,3 +54,24 @@ func TestMintedTimes(t *testing.T) {
 		t.Errorf("nbf is %v (%v), want %d", nbf, err, later.Unix())
 	}
 }
+
+// Realms of two servers begin with the same key, unless one wants its own.
+func TestOwnKeys(t *testing.T) {
+	t.Parallel()
+	file := keycloaktest.Plan{Name: "shop"}.File()
+	key := func(own bool) string {
+		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, OwnKeys: own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer kc.Close()
+		return kc.Realm("shop").SigningKey("RS256")
+	}
+	shared := key(false)
+	if again := key(false); again != shared {
+		t.Errorf("the second server's key is %s, want the first's, %s", again, shared)
+	}
+	if own := key(true); own == shared {
+		t.Error("a server that wants keys of its own has the shared one")
+	}
+}

@@ -28,6 +28,9 @@ type Config struct {
 	// PublicURL is the base of the issuer and of every URL that discovery names, as with Keycloak's
 	// --hostname; the default is URL.
 	PublicURL string
+	// OwnKeys makes keys for this server's realms alone. Without it, the RSA keys that realms begin with are shared with
+	// the other servers of the process, since making one takes longer than most tests.
+	OwnKeys bool
 	// Now is the clock; nil means time.Now. Advance is added to it. It may be called while a realm is locked, so that it must
 	// not call the server or its realms.
 	Now func() time.Time
@@ -41,6 +44,7 @@ type Server struct {
 	publicURL string
 	prefix    string
 	clock     func() time.Time
+	ownKeys   bool
 	listening *http.Server
 	ended     chan struct{} // closed when Serve has returned
 	failure   error         // why it returned, if it wasn't closed; read it once ended is closed
@@ -82,7 +86,7 @@ func Start(config Config) (*Server, error) {
 	s := &Server{
 		URL: "http://" + listener.Addr().String() + prefix, prefix: prefix, clock: config.Now,
 		ended: make(chan struct{}), listener: &stallable{Listener: listener}, realms: map[string]*Realm{}, counted: map[string]int{},
-		calls: newCaller(),
+		calls: newCaller(), ownKeys: config.OwnKeys,
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -104,8 +108,7 @@ func Start(config Config) (*Server, error) {
 	}
 	go func() {
 		defer close(s.ended)
-		// Whose listener it is may close it first.
-		if err := s.listening.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := s.listening.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			s.failure = fmt.Errorf("keycloaktest: %w", err)
 		}
 	}()
@@ -120,7 +123,8 @@ func (s *Server) Close() {
 	s.calls.CloseIdleConnections()
 }
 
-// Err is what its Listener failed with, which ended the server; nil while it answers, and after Close.
+// Err is what its Listener failed with, which ended the server: somebody else closed it, perhaps. It is nil while the server
+// answers, and when Close ended it.
 func (s *Server) Err() error {
 	select {
 	case <-s.ended:

@@ -90,4 +90,16 @@ func TestImportAndRemove(t *testing.T) {
 		t.Error("a realm made anew has the keys of the old one, whose tokens would be taken")
 	}
 	wantUserinfo(t, again, tokens.AccessToken, "Token verification failed")
+
+	// Who holds the old realm must hear that it is gone, and not change what nobody sees.
+	of := func(_ string, err error) error { return err }
+	for name, err := range map[string]error{
+		"AddKey": of(realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})), "RotateKeys": of(realm.RotateKeys("RS256")),
+		"SetKeyPassive": realm.SetKeyPassive(kid, true), "RemoveKey": realm.RemoveKey(kid),
+		"UpdateClient": realm.UpdateClient("shop-api", []byte(`{}`)), "Update": realm.Update([]byte(`{}`)),
+	} {
+		if err == nil || err.Error() != "keycloaktest: the realm was removed" {
+			t.Errorf("%s of a realm that was removed says %v", name, err)
+		}
+	}
 }

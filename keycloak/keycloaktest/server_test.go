@@ -53,6 +53,7 @@ func TestStartRefuses(t *testing.T) {
 				kc.Close()
 			}
 			wantFailure(t, err, tt.want)
+			listener.(*net.TCPListener).SetDeadline(time.Now()) // so that Accept fails for another reason where it is open
 			if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("the listener says %v, want that it is closed", err)
 			}
@@ -122,16 +123,17 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			kc, realm := start(t)
 			kc.Fail(fault)
+			const n = 30
 			answers := make(chan error)
-			for range 5 {
+			for range n {
 				go func() {
 					_, err := do(newRequest(t, http.MethodGet, at(realm, "/certs"), ""))
 					answers <- err
 				}()
 			}
-			eventually(t, "five requests have come", func() bool { return kc.Count("/certs") == 5 })
+			eventually(t, "all requests have come", func() bool { return kc.Count("/certs") == n })
 			kc.Close()
-			for range 5 {
+			for range n {
 				select {
 				case err := <-answers:
 					if err == nil {
@@ -281,15 +283,13 @@ func TestListener(t *testing.T) {
 		t.Errorf("URL is %s, want %s", kc.URL, want)
 	}
 	get(t, kc.Realm("shop").URL()).wantOK(t)
+	if err := kc.Err(); err != nil {
+		t.Errorf("while it answers, Err is %v", err)
+	}
 	// Its owner may close it first: no reason to bring the whole test binary down.
 	succeed(t, listener.Close())
-	eventually(t, "nobody listens", func() bool {
-		conn, err := net.Dial("tcp", listener.Addr().String())
-		if err == nil {
-			conn.Close()
-		}
-		return err != nil
-	})
+	eventually(t, "Err says why it ended", func() bool { return errors.Is(kc.Err(), net.ErrClosed) })
+	wantGone(t, kc)
 	kc.Close()
 }
 

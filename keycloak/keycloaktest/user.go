@@ -161,6 +161,11 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 		if r.clients[consent.ClientID] == nil {
 			return nil, fmt.Errorf("clientConsents: the realm has no client %q", consent.ClientID)
 		}
+		for _, name := range consent.Scopes {
+			if r.scopes[name] == nil {
+				return nil, fmt.Errorf("clientConsents: the realm has no client scope %q", name)
+			}
+		}
 		u.consents[consent.ClientID] = consent.Scopes
 	}
 	of := r.clients[document.ServiceAccountOf]
