@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -94,10 +95,9 @@ func newSilent() *Server {
 // try asks the server past the network.
 func (s *Server) try(method, path, authorization, form string) (status int, body string) {
 	request := httptest.NewRequest(method, "http://keycloak.test/", strings.NewReader(form))
-	request.URL.Path, request.URL.RawPath = path, ""
-	if at := strings.IndexByte(path, '?'); at >= 0 {
-		request.URL.Path, request.URL.RawQuery = path[:at], path[at+1:]
-	}
+	escaped, query, _ := strings.Cut(path, "?")
+	request.URL.RawPath, request.URL.RawQuery = escaped, query
+	request.URL.Path, _ = url.PathUnescape(escaped) // of our own escaping
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if authorization != "" {
 		request.Header.Set("Authorization", authorization)
