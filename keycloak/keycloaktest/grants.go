@@ -225,9 +225,9 @@ func (r *Realm) begin(g *grant) *refusal {
 	return nil
 }
 
+// mayGoOffline says whether the user has the role that offline sessions want, and the client may see it.
 func (g *grant) mayGoOffline() bool {
-	s := g.realm.scopes["offline_access"]
-	return s != nil && g.permitted(s)
+	return g.realm.scopes["offline_access"] != nil && slices.Contains(g.shownRoles(), g.realm.roles["offline_access"])
 }
 
 // clientCredentialsGrant is the client credentials grant (RFC 6749 4.4): the client acts as its service account.

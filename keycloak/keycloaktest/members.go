@@ -74,19 +74,20 @@ func (p *place) key(name string) *place    { return &place{above: p, name: "[" +
 func (p *place) item(index int) *place     { return &place{above: p, index: index} }
 
 // String is the path for errors, such as clients[2].redirectUris.
-func (p *place) String() string {
-	return p.path(func(i int) string { return "[" + strconv.Itoa(i) + "]" })
-}
+func (p *place) String() string { return p.path(false) }
 
-// general is the path for what is listed, the same for all items of a list.
-func (p *place) general() string { return p.path(func(int) string { return "[]" }) }
+// general is the path for what is listed, the same for all items of a list or a map.
+func (p *place) general() string { return p.path(true) }
 
-func (p *place) path(index func(int) string) string {
+func (p *place) path(general bool) string {
 	var parts []string
 	for ; p != nil; p = p.above {
-		if p.name == "" {
-			parts = append(parts, index(p.index))
-		} else {
+		switch {
+		case general && !strings.HasPrefix(p.name, "."):
+			parts = append(parts, "[]")
+		case p.name == "":
+			parts = append(parts, "["+strconv.Itoa(p.index)+"]")
+		default:
 			parts = append(parts, p.name)
 		}
 	}

@@ -33,7 +33,7 @@ var (
 	aConfig   = mapOf(aText)
 	// textLists are attributes of groups, userTexts those of users: there, Keycloak takes a text for a list of one.
 	textLists = mapOf(someTexts)
-	userTexts = mapOf(scalar("a list of someTexts", takeTextOrList))
+	userTexts = mapOf(scalar("a list of texts", takeTextOrList))
 )
 
 func takeText(value any) (any, bool) {

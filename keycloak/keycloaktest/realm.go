@@ -314,7 +314,7 @@ func (r *Realm) buildGroups(importOptions) error {
 }
 
 func (r *Realm) buildScopeMappings(importOptions) error {
-	if r.settings.ClientScopes == nil && r.settings.ScopeMappings == nil {
+	if !slices.ContainsFunc(r.settings.ClientScopes, func(s scopeRepresentation) bool { return s.Name == "offline_access" }) {
 		r.scopes["offline_access"].roles = []*role{r.roles["offline_access"]}
 	}
 	add := func(mapping scopeMapping, roles []*role) error {

@@ -1,0 +1,248 @@
+package keycloaktest_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// shopWith is the realm shop with other members in its file.
+func shopWith(members string) []byte {
+	return []byte(`{"realm": "shop", "enabled": true, ` + members + `}`)
+}
+
+const mappersHere = "the stand-in has oidc-hardcoded-role-mapper, oidc-role-name-mapper, oidc-audience-resolve-mapper, oidc-audience-mapper, " +
+	"oidc-sub-mapper, oidc-usermodel-realm-role-mapper, oidc-usermodel-client-role-mapper, oidc-group-membership-mapper, " +
+	"oidc-usermodel-attribute-mapper, oidc-usermodel-property-mapper, oidc-full-name-mapper, oidc-address-mapper, oidc-hardcoded-claim-mapper, " +
+	"oidc-usersessionmodel-note-mapper, oidc-acr-mapper, oidc-allowed-origins-mapper, oidc-organization-membership-mapper"
+
+// Keycloak refuses most of these with a 400 or a 500 that doesn't say what is wrong; the others it would answer otherwise.
+func TestReaderRefuses(t *testing.T) {
+	t.Parallel()
+	const own = `{"alias": "own", "authenticationExecutions": [{"authenticator": "direct-grant-validate-username", "requirement": "REQUIRED"}]}`
+	profile := func(attributes string) string {
+		return fmt.Sprintf(`"components": {"org.keycloak.userprofile.UserProfileProvider": [{"config": {"kc.user.profile.config": [%q]}}]}`, attributes)
+	}
+	keyProvider := func(provider string) string {
+		return `"components": {"org.keycloak.keys.KeyProvider": [` + provider + `]}`
+	}
+	for _, tt := range []struct{ members, want string }{
+		// What isn't a member, or not of its type.
+		{`"colour": 1`, "colour: no member of Keycloak's RealmRepresentation"},
+		{`"Clients": []`, "Clients: no member of Keycloak's RealmRepresentation"},
+		{`"clients": [{"clientId": "a"}, {"clientId": "b"}, {"clientId": "c", "foo": 1}]`, "clients[2].foo: no member of Keycloak's ClientRepresentation"},
+		{`"users": [{"username": "a", "credentials": [{"foo": 1}]}]`, "users[0].credentials[0].foo: no member of Keycloak's CredentialRepresentation"},
+		{`"groups": [{"name": "a", "subGroups": [{"name": "b", "foo": 1}]}]`, "groups[0].subGroups[0].foo: no member of Keycloak's GroupRepresentation"},
+		{`"identityProviders": [{"foo": 1}]`, "identityProviders[0].foo: no member of Keycloak's IdentityProviderRepresentation"},
+		{`"roles": {"client": {"web": [{"name": "r", "foo": 1}]}}`, "roles.client[web][0].foo: no member of Keycloak's RoleRepresentation"},
+		{`"clients": {}`, "clients: a list is expected"},
+		{`"clients": [null]`, "clients[0]: null in a list"},
+		{`"clients": ["web"]`, "clients[0]: an object is expected"},
+		{`"roles": ""`, "roles: an object is expected"},
+		{`"displayName": ["Shop"]`, "displayName: a text is expected"},
+		{`"attributes": {"a": ["x"]}`, "attributes[a]: a text is expected"},
+		{`"accessTokenLifespan": "soon"`, "accessTokenLifespan: a whole number of 32 bits is expected"},
+		{`"accessTokenLifespan": 99999999999`, "accessTokenLifespan: a whole number of 32 bits is expected"},
+		{`"accessTokenLifespan": true`, "accessTokenLifespan: a whole number of 32 bits is expected"},
+		{`"rememberMe": "yes"`, "rememberMe: true or false is expected"},
+		{`"bruteForceStrategy": "RANDOM"`, "bruteForceStrategy: one of LINEAR, MULTIPLE is expected"},
+		{`"users": [{"username": "a", "attributes": {"x": [null]}}]`, "users[0].attributes[x]: a list of texts is expected"},
+		{`"groups": [{"name": "a", "attributes": {"x": "1"}}]`, "groups[0].attributes[x]: a list is expected"},
+
+		// Names that are missing, or there twice.
+		{`"clients": [{"clientId": "web"}, {"clientId": "web"}]`, "clients[1].clientId: web is the name of clients[0] already"},
+		{`"clients": [{"clientId": "a", "id": "1"}, {"clientId": "b", "id": "1"}]`, "clients[1].id: 1 is the name of clients[0] already"},
+		{`"clients": [{}]`, "clients[0].clientId: missing"},
+		{`"clientScopes": [{"name": "a"}]`, "clientScopes[0].protocol: missing: no client would get the scope"},
+		{`"roles": {"realm": [{"name": "a"}, {"name": "a"}]}`, "roles.realm[1].name: a is the name of roles.realm[0] already"},
+		{`"groups": [{"name": "a", "subGroups": [{"name": "b"}, {"name": "b"}]}]`, "groups[0].subGroups[1].name: b is the name of groups[0].subGroups[0] already"},
+		{`"groups": [{"name": "a/b"}]`, "groups[0].name: a slash isn't supported in the name of a group"},
+		{`"requiredActions": [{"alias": "a"}, {"alias": "a"}]`, "requiredActions[1].alias: a is the name of requiredActions[0] already"},
+		{`"scopeMappings": [{"clientScope": "no", "roles": []}]`, "scopeMappings[0].clientScope: the realm has no client scope no"},
+		{`"scopeMappings": [{"roles": []}]`, "scopeMappings[0]: neither client nor clientScope is there"},
+
+		// Protocol mappers.
+		{`"clients": [{"clientId": "shop", "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "oidc-foo-mapper"}]}]`,
+			"clients[0].protocolMappers[0]: protocolMapper oidc-foo-mapper of client shop is not supported: " + mappersHere},
+		{`"clientScopes": [{"name": "s", "protocol": "openid-connect", "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "script-x.js"}]}]`,
+			"clientScopes[0].protocolMappers[0]: protocolMapper script-x.js of client scope s is not supported: " + mappersHere},
+		{`"clients": [{"clientId": "shop", "protocolMappers": [{"name": "m", "protocol": "openid-connect"}]}]`, "clients[0].protocolMappers[0].protocolMapper: missing"},
+		{`"clients": [{"clientId": "shop", "protocolMappers": [{"name": "m", "protocolMapper": "oidc-sub-mapper"}]}]`, "clients[0].protocolMappers[0].protocol: missing"},
+
+		// Addresses, algorithms and other texts with a meaning.
+		{`"clients": [{"clientId": "a", "redirectUris": ["not a uri"]}]`, "clients[0].redirectUris: not a uri: not a URL"},
+		{`"clients": [{"clientId": "a", "redirectUris": ["http://localhost/%zz"]}]`, "clients[0].redirectUris: http://localhost/%zz: not a URL"},
+		{`"clients": [{"clientId": "a", "redirectUris": ["http://localhost/#x"]}]`, "clients[0].redirectUris: http://localhost/#x: a fragment isn't allowed"},
+		{`"clients": [{"clientId": "a", "redirectUris": ["JavaScript:x"]}]`, "clients[0].redirectUris: JavaScript:x: the scheme isn't allowed"},
+		{`"clients": [{"clientId": "a", "rootUrl": "/x"}]`, "clients[0].rootUrl: /x: an absolute URL is expected"},
+		{`"clients": [{"clientId": "a", "attributes": {"backchannel.logout.url": "x y"}}]`, "clients[0].attributes[backchannel.logout.url]: x y: not a URL"},
+		{`"clients": [{"clientId": "a", "attributes": {"acr.loa.map": "{"}}]`, "clients[0].attributes[acr.loa.map]: an object of names and numbers is expected"},
+		{`"clients": [{"clientId": "a", "protocol": "foo"}]`, "clients[0].protocol: foo is no protocol of Keycloak's"},
+		{`"sslRequired": "sometimes"`, "sslRequired: sometimes: all, external or none is expected"},
+		{`"defaultSignatureAlgorithm": "none"`, "defaultSignatureAlgorithm: none is no signature algorithm of Keycloak's"},
+		{`"attributes": {"defaultSignatureAlgorithm": "none"}`, "defaultSignatureAlgorithm: none is no signature algorithm of Keycloak's"},
+		{`"failureFactor": -1`, "failureFactor: less than 0"},
+		{`"passwordPolicy": "length(x)"`, "passwordPolicy: length(x): a whole number is expected"},
+		{`"passwordPolicy": "beauty(1)"`, "passwordPolicy: beauty is no password policy of Keycloak's"},
+		{`"keycloakVersion": "3.4.3"`, "keycloakVersion: 3.4.3 is not supported: the stand-in reads files since 8.0"},
+
+		// What a stand-in doesn't read.
+		{`"clients": [{"clientId": "web", "secret": "${SECRET:dev}"}]`,
+			"clients[0].secret: ${SECRET:dev} is a placeholder, which Keycloak fills in from its environment and a stand-in doesn't: put the value there"},
+		{`"clients": [{"clientId": "web", "redirectUris": ["${BASE_URL}/*"]}]`,
+			"clients[0].redirectUris[0]: ${BASE_URL} is a placeholder, which Keycloak fills in from its environment and a stand-in doesn't: put the value there"},
+
+		// What it can't do for a whole realm.
+		{`"organizationsEnabled": true`, "organizationsEnabled: not supported: the login page would ask for a name first"},
+		{`"attributes": {"organizationsEnabled": "true"}`, "organizationsEnabled: not supported: the login page would ask for a name first"},
+		{`"maxSecondaryAuthFailures": 3`, "maxSecondaryAuthFailures: not supported: failures with a second factor aren't counted apart"},
+		{`"users": [{"username": "a", "federationLink": "ldap"}]`, "users[0].federationLink: not supported: users of another store can't sign in here"},
+		{`"federatedUsers": [{"id": "f:1:a"}]`, "federatedUsers: not supported: users of another store can't sign in here"},
+		{`"components": {"org.keycloak.storage.UserStorageProvider": [{"providerId": "ldap"}]}`,
+			"components[org.keycloak.storage.UserStorageProvider][0]: not supported: users of another store can't sign in here"},
+		{`"components": {"org.example.Custom": [{"providerId": "x"}]}`, "components[org.example.Custom]: not supported: the stand-in has no such components"},
+		{`"applications": [{}]`, "applications: not supported: it is from an old release of Keycloak, and 26 has another member for it"},
+		{`"clients": [{"clientId": "a", "directGrantsOnly": true}]`, "clients[0].directGrantsOnly: not supported: say standardFlowEnabled and directAccessGrantsEnabled instead"},
+		{`"clients": [{"clientId": "a", "defaultRoles": ["x"]}]`, "clients[0].defaultRoles: not supported: put the roles into the realm's default role instead"},
+		{`"clientPolicies": {"policies": [{"name": "strict", "enabled": true}]}`, "clientPolicies.policies[0]: strict is not supported: client policies aren't applied here"},
+		{`"attributes": {"shortVerificationUri": "http://localhost/d"}`, "attributes[shortVerificationUri]: not supported: people find the page at its usual address here"},
+		{`"passwordPolicy": "length(8) and forceExpiredPasswordChange(30)"`, "passwordPolicy: forceExpiredPasswordChange is not supported"},
+		{`"browserFlow": "own"`, `browserFlow: the file has no authentication flow "own"`},
+		{`"directGrantFlow": "own", "authenticationFlows": [` + own + `]`, `directGrantFlow: own is not supported: it does "REQUIRED direct-grant-validate-username", ` +
+			`and the stand-in does "REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, CONDITIONAL (REQUIRED conditional-user-configured, REQUIRED direct-grant-validate-otp)"`},
+		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "b", "requirement": "REQUIRED"}]}]`,
+			"browserFlow: the file has no authentication flow b"},
+		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "a", "requirement": "REQUIRED"}]}]`,
+			"browserFlow: the authentication flow a goes on for ever"},
+		{profile(`{"attributes": [{"name": "username"}]}`), "components[org.keycloak.userprofile.UserProfileProvider]: kc.user.profile.config: the attribute email is missing"},
+		{profile(`{"attributes": [{"name": "username"}, {"name": "email"}, {"name": "site", "validations": {"uri": {}}}]}`),
+			"components[org.keycloak.userprofile.UserProfileProvider]: kc.user.profile.config: attribute site: validator uri is not supported: " +
+				"the stand-in has double, email, integer, length, multivalued, options, pattern and Keycloak's own of names"},
+		{profile(`{"attributes": [{"name": "username"}, {"name": "email"}, {"name": "x", "required": {"scopes": ["phone"]}}]}`),
+			"components[org.keycloak.userprofile.UserProfileProvider]: kc.user.profile.config: attribute x: scopes are not supported: whether it must be there would depend on the request"},
+		{keyProvider(`{"providerId": "java-keystore"}`), "components[org.keycloak.keys.KeyProvider][0]: key provider java-keystore is not supported"},
+		{keyProvider(`{"providerId": "rsa-generated", "config": {"algorithm": ["ES256"]}}`),
+			"components[org.keycloak.keys.KeyProvider][0]: the algorithm ES256 is not supported with rsa-generated"},
+		{keyProvider(`{"providerId": "eddsa-generated", "config": {"eddsaEllipticCurveKey": ["Ed448"]}}`), "components[org.keycloak.keys.KeyProvider][0]: the curve Ed448 is not supported"},
+		{keyProvider(`{"providerId": "rsa-generated", "config": {"priority": ["high"]}}`), "components[org.keycloak.keys.KeyProvider][0].config[priority]: a whole number is expected"},
+		{keyProvider(strings.Repeat(`{"providerId": "rsa-generated"},`, 20) + `{"providerId": "rsa-generated"}`),
+			"components[org.keycloak.keys.KeyProvider]: at most 20 key providers are supported"},
+	} {
+		wantRefusedFile(t, shopWith(tt.members), tt.want)
+	}
+	for _, tt := range []struct{ file, want string }{
+		{``, "EOF"},
+		{`[]`, "a JSON object is expected"},
+		{`{"realm": "shop"} {}`, "something follows the JSON document"},
+		{`{"enabled": true}`, "realm: missing"},
+		{`{"realm": "a/b"}`, "realm: '/' isn't allowed in a name"},
+		{`{"realm": "` + strings.Repeat("x", 16<<20) + `"}`, "longer than 16777216 bytes"},
+		{`{"realm": "shop", "a": 1, "b": 2}`, "a: no member of Keycloak's RealmRepresentation\nb: no member of Keycloak's RealmRepresentation"},
+	} {
+		wantRefusedFile(t, []byte(tt.file), tt.want)
+	}
+}
+
+func wantRefusedFile(t *testing.T, file []byte, want string) {
+	t.Helper()
+	_, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
+	if want = "keycloaktest: realm file: " + want; err == nil || err.Error() != want {
+		t.Errorf("%.300s\n\tthe error is %v\n\twant          %s", file, err, want)
+	}
+}
+
+// Keycloak reads these, and so does the stand-in.
+func TestReaderTakesWhatKeycloakTakes(t *testing.T) {
+	t.Parallel()
+	for _, members := range []string{
+		`"displayName": 5, "accessTokenLifespan": "300", "failureFactor": 7.9, "ssoSessionIdleTimeout": " 8 ", "refreshTokenMaxReuse": ""`,
+		`"bruteForceProtected": "True", "rememberMe": 1, "verifyEmail": "", "revokeRefreshToken": null`,
+		`"attributes": {"a": 1, "b": true, "c": null, "d": 1.50}, "clients": null, "users": null, "clientScopes": null, "components": null`,
+		`"users": [{"username": "a", "attributes": {"x": "1", "y": 2, "z": [1, true]}}]`,
+		`"clientScopes": [{"name": "s", "protocol": "openid-connect", "foo": 1}]`,
+		`"social": {"anything": []}, "attributesOrEmpty": 1, "parsedClientProfiles": [], "protocolMappers": []`,
+		`"clients": [{"clientId": "a", "redirectUris": ["*", "+", "", "/x", "http://*", "urn:ietf:wg:oauth:2.0:oob", "http://[::1]/*"], "rootUrl": "${authBaseUrl}"}]`,
+		`"clients": [{"clientId": "a", "defaultClientScopes": ["no-such-scope"]}], "users": [{"username": "u", "realmRoles": ["no-such-role"]}]`,
+		`"clients": [{"clientId": "a"}, {"clientId": "A"}], "browserFlow": "browser", "directGrantFlow": "direct grant", "clientAuthenticationFlow": "clients"`,
+		`"clients": [{"clientId": "web", "name": "${client_web}", "secret": "a $5 {note}"}]`,
+	} {
+		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shopWith(members)}})
+		if err != nil {
+			t.Errorf("%s: %v", members, err)
+			continue
+		}
+		kc.Close()
+	}
+}
+
+func TestReaderLeavesAside(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		members string
+		want    []string
+	}{
+		{`"displayName": "Shop", "loginTheme": "dark", "eventsEnabled": true, "eventsListeners": ["jboss-logging"]`, []string{"displayName", "eventsEnabled", "eventsListeners", "loginTheme"}},
+		{`"displayName": "", "eventsEnabled": false, "eventsListeners": [], "smtpServer": {}, "clientProfiles": {"profiles": []}, "eventsExpiration": 0`, nil}, // says nothing
+		{`"clients": [{"clientId": "a", "description": "A"}, {"clientId": "b", "description": "B"}]`, []string{"clients[].description"}},
+		{`"clients": [{"clientId": "a", "protocol": "saml"}, {"clientId": "b", "protocolMappers": [{"name": "m", "protocol": "saml", "protocolMapper": "saml-role-list-mapper"}]}]`,
+			[]string{"clients[].protocolMappers (protocol saml)", "clients[a] (protocol saml)"}},
+		{`"clientScopes": [{"name": "role_list", "protocol": "saml"}, {"name": "x", "protocol": "docker-v2"}]`,
+			[]string{"clientScopes[role_list] (protocol saml)", "clientScopes[x] (protocol docker-v2)"}},
+		{`"users": [{"username": "a", "createdTimestamp": 1, "credentials": [{"type": "webauthn", "secretData": "{}"}]}]`,
+			[]string{"users[].createdTimestamp", "users[a].credentials (type webauthn)"}},
+		{`"roles": {"realm": [{"name": "a", "description": "A", "composite": true}]}, "groups": [{"name": "g", "subGroups": [{"name": "h", "path": "/g/h"}]}]`,
+			[]string{"groups[].subGroups[].path", "roles.realm[].composite", "roles.realm[].description"}},
+		{`"identityProviders": [{"alias": "google", "providerId": "google"}], "browserSecurityHeaders": {"xFrameOptions": "DENY"}, "localizationTexts": {"de": {"a": "b"}}`,
+			[]string{"browserSecurityHeaders", "identityProviders", "localizationTexts"}},
+		{`"components": {"org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy": [{"providerId": "scope"}],
+			"org.keycloak.keys.KeyProvider": [{"name": "rsa", "providerId": "rsa", "config": {"privateKey": ["MII"], "keySize": ["4096"]}}]}`,
+			[]string{"components[org.keycloak.keys.KeyProvider][rsa].keySize", "components[org.keycloak.keys.KeyProvider][rsa].privateKey",
+				"components[org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy]"}},
+	} {
+		kc := keycloaktest.New(t, shopWith(tt.members))
+		if got := kc.Realm("shop").Ignored(); !slices.Equal(got, tt.want) {
+			t.Errorf("%s\n\tleft aside are %q\n\twant           %q", tt.members, got, tt.want)
+		}
+	}
+
+	var scopes []string
+	for i := range 300 {
+		scopes = append(scopes, fmt.Sprintf(`{"name": "s%d", "protocol": "saml"}`, i))
+	}
+	many := keycloaktest.New(t, shopWith(`"clientScopes": [`+strings.Join(scopes, ",")+`]`)).Realm("shop").Ignored()
+	if len(many) != 201 || many[200] != "and 100 more" {
+		t.Errorf("%d are listed, the last %q; want 200, and 100 more", len(many), many[len(many)-1])
+	}
+}
+
+// An export of a whole realm says much, and hardly any of it is lost.
+func TestReaderLeavesAsideOfAnExport(t *testing.T) {
+	t.Parallel()
+	export, err := os.ReadFile("contract/testdata/export.json")
+	succeed(t, err)
+	ignored := keycloaktest.New(t, export).Realm("local").Ignored()
+	for _, want := range []string{
+		"browserSecurityHeaders", "clientScopes[AuthnContextClassRef] (protocol saml)", "clientScopes[role_list] (protocol saml)", "clientScopes[saml_organization] (protocol saml)",
+		"displayName", "eventsListeners",
+		"otpSupportedApplications", "requiredActions[].priority", "resetCredentialsFlow", "roles.realm[].description",
+	} {
+		if !slices.Contains(ignored, want) {
+			t.Errorf("%s isn't listed among %q", want, ignored)
+		}
+	}
+	harmless := []string{ // change nothing here, whatever their names say
+		"accessCodeLifespanUserAction", "accessTokenLifespanForImplicitFlow", "actionTokenGeneratedByAdminLifespan", "actionTokenGeneratedByUserLifespan",
+		"clients[].nodeReRegistrationTimeout",
+	}
+	for _, what := range ignored {
+		for _, lost := range []string{"mapper", "secret", "lifespan", "timeout", "redirect", "flow."} {
+			if strings.Contains(strings.ToLower(what), lost) && !slices.Contains(harmless, what) {
+				t.Errorf("%s is left aside", what)
+			}
+		}
+	}
+}
