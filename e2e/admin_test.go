@@ -25,7 +25,7 @@ type realm struct {
 type object = map[string]any
 
 // administrator calls Keycloak for the tests themselves. One that hangs fails a test, not the run.
-var administrator = &http.Client{Timeout: 30 * time.Second}
+var administrator = &http.Client{Timeout: 3 * time.Minute}
 
 // token asks the realm's token endpoint, as a client of Keycloak's that isn't ours would, and returns the
 // status and the body.
