@@ -1,7 +1,6 @@
 package keycloak
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -9,63 +8,139 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// newUser reads the claims of a verified access token (Keycloak 26.7.4). A claim that is absent, or of
-// another type than Keycloak gives it, is one that the user doesn't have.
-func newUser(claims map[string]any, payload []byte, expires time.Time) *identity.User {
+// claims are the members of a payload that we act on or show, as Keycloak 26.7.4 names them; nil where
+// there is none.
+type claims struct {
+	iss, typ, cnf, aud, azp, sub, nbf, iat, exp raw // what the verifier checks
+
+	username, email, emailVerified, name, givenName, familyName raw
+	realmAccess, resourceAccess, groups                         raw
+	scope, sid, authTime, acr                                   raw
+}
+
+func (c *claims) take(name []byte, value raw) {
+	switch string(name) {
+	case "iss":
+		c.iss = value
+	case "typ":
+		c.typ = value
+	case "cnf":
+		c.cnf = value
+	case "aud":
+		c.aud = value
+	case "azp":
+		c.azp = value
+	case "sub":
+		c.sub = value
+	case "nbf":
+		c.nbf = value
+	case "iat":
+		c.iat = value
+	case "exp":
+		c.exp = value
+	case "preferred_username":
+		c.username = value
+	case "email":
+		c.email = value
+	case "email_verified":
+		c.emailVerified = value
+	case "name":
+		c.name = value
+	case "given_name":
+		c.givenName = value
+	case "family_name":
+		c.familyName = value
+	case "realm_access":
+		c.realmAccess = value
+	case "resource_access":
+		c.resourceAccess = value
+	case "groups":
+		c.groups = value
+	case "scope":
+		c.scope = value
+	case "sid":
+		c.sid = value
+	case "auth_time":
+		c.authTime = value
+	case "acr":
+		c.acr = value
+	}
+}
+
+// newUser reads the claims of a verified access token. A claim that is absent, or of another type than
+// Keycloak gives it, is one that the user doesn't have.
+func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	user := &identity.User{
-		Username:    text(claims, "preferred_username"),
-		Email:       text(claims, "email"),
-		Name:        text(claims, "name"),
-		GivenName:   text(claims, "given_name"),
-		FamilyName:  text(claims, "family_name"),
-		RealmRoles:  roles(claims["realm_access"]),
-		ClientRoles: []identity.ClientRoles{},
-		Groups:      list(claims["groups"]),
+		Username:    optional(c.username),
+		Email:       optional(c.email),
+		Name:        optional(c.name),
+		GivenName:   optional(c.givenName),
+		FamilyName:  optional(c.familyName),
+		RealmRoles:  roles(c.realmAccess),
+		ClientRoles: clientRoles(c.resourceAccess),
+		Groups:      list(c.groups),
 		Token: &identity.TokenInfo{
 			Scope:     []string{},
 			ExpiresAt: expires,
-			ACR:       text(claims, "acr"),
+			ACR:       optional(c.acr),
 			Claims:    identity.Claims(payload),
 		},
 	}
-	user.ID, _ = claims["sub"].(string)
-	if verified, ok := claims["email_verified"].(bool); ok {
+	user.ID, _ = c.sub.text()
+	if verified := c.emailVerified.is("true"); verified || c.emailVerified.is("false") {
 		user.EmailVerified = &verified
 	}
-	clients, _ := claims["resource_access"].(map[string]any)
-	for _, client := range slices.Sorted(maps.Keys(clients)) {
-		user.ClientRoles = append(user.ClientRoles, identity.ClientRoles{Client: client, Roles: roles(clients[client])})
-	}
-	if scope, ok := claims["scope"].(string); ok {
+	if scope, ok := c.scope.text(); ok {
 		user.Token.Scope = strings.Fields(scope)
 	}
-	if sid, ok := claims["sid"].(string); ok && sid != "" { // service accounts have none
+	if sid, ok := c.sid.text(); ok && sid != "" { // service accounts have none
 		user.Token.Session = &identity.Session{ID: sid}
 		// Only a sign-in through a browser says when it was.
-		if at, there, err := numericDate(claims, "auth_time"); there && err == nil {
+		if at, err := numericDate("auth_time", c.authTime); err == nil && c.authTime != nil {
 			user.Token.Session.AuthenticatedAt = &at
 		}
 	}
 	return user
 }
 
-func text(claims map[string]any, name string) *string {
-	value, ok := claims[name].(string)
+func optional(v raw) *string {
+	text, ok := v.text()
 	if !ok {
 		return nil
 	}
-	return &value
+	return &text
+}
+
+// clientRoles reads {"client": {"roles": ["a", "b"]}}.
+func clientRoles(access raw) []identity.ClientRoles {
+	clients := []identity.ClientRoles{}
+	err := eachMember(access, func(name []byte, value raw) {
+		clients = append(clients, identity.ClientRoles{Client: string(name), Roles: roles(value)})
+	})
+	if err != nil { // it is no object
+		return []identity.ClientRoles{}
+	}
+	slices.SortFunc(clients, func(a, b identity.ClientRoles) int { return strings.Compare(a.Client, b.Client) })
+	return clients
 }
 
 // roles reads {"roles": ["a", "b"]}.
-func roles(access any) []string {
-	object, _ := access.(map[string]any)
-	return list(object["roles"])
+func roles(access raw) (names []string) {
+	names = []string{}
+	if err := eachMember(access, func(name []byte, value raw) {
+		if string(name) == "roles" {
+			names = list(value)
+		}
+	}); err != nil { // it is no object
+		return []string{}
+	}
+	return names
 }
 
 // list reads a list of strings; never nil. One string is not a list of one: a mapper's slip gives no role.
-func list(value any) []string {
-	items, _ := value.([]any)
-	texts, _ := stringOrList(items)
-	return append([]string{}, texts...)
+func list(v raw) []string {
+	if texts, ok := v.texts(); ok && texts != nil {
+		return texts
+	}
+	return []string{}
 }

@@ -2,11 +2,6 @@ package keycloak
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,52 +19,64 @@ import (
 )
 
 const (
-	keysRefresh = 5 * time.Minute // whatever Keycloak's cache headers say: they say no-cache
-	keysFloor   = time.Second     // between two fetches that strangers cause
+	keysRefresh = 5 * time.Minute // at most, whatever Keycloak's cache headers say: they say no-cache
+	keysFloor   = time.Second     // between the starts of two fetches
 	keysTimeout = 3 * time.Second // of one fetch
-	keysBackoff = 5 * time.Second // at most, between two fetches while Keycloak is down
-	keysWaiters = 64              // who wait for one fetch; everyone else is answered at once
+	keysRetry   = 1250 * time.Millisecond
+	keysBackoff = 5 * time.Second // at most, between a failed fetch and the next
+	keysWaiters = 16              // who wait for one fetch; everyone else is answered at once
 	keysWait    = time.Second     // that a token waits for a fetch at most
-	minRSABits  = 2048
 )
 
 // A KeySetConfig tunes a KeySet. Its zero value is good.
 type KeySetConfig struct {
 	MaxAge time.Duration // for how long keys are used that couldn't be fetched anew; 24 h if zero
 	HTTP   *http.Client  // NewHTTPClient() if nil; redirects are never followed, whatever its policy
-	Log    *slog.Logger  // told once when fetching begins to fail, and once when it works again; slog.Default() if nil
+	// Log is told once when fetching begins to fail, once when it works again, and once of each key that can't
+	// be used; slog.Default() if nil.
+	Log *slog.Logger
 }
 
 // A KeySet holds the keys that a realm signs with: it fetches the realm's JSON Web Key Set (RFC 7517),
 // keeps the last good one through an outage, and fetches anew when a token names a key that it doesn't
 // know. Make it with NewKeySet and start Run. It is safe for concurrent use.
 //
-// Anyone can make up a key id. So a fetch that a token causes comes at most once a second for the whole
-// process, a bounded number of callers wait for it, and everyone else is answered at once.
+// Anyone can make up a key id. So fetches begin at most once a second, whoever they are for; a few callers
+// wait for one, each for a second at most and no longer than its context, and everyone else is answered at
+// once. A fetch has a deadline, and so has its body a bound. After one that failed, further ones come after
+// a pause that grows to 5 s; a set without a single usable key is a failure too, and replaces nothing.
 type KeySet struct {
+	realm  Realm
 	url    string
 	maxAge time.Duration
 	http   *http.Client
 	log    *slog.Logger
 	lookup keyfunc.Keyfunc
+	landed chan struct{} // tells Run that a fetch which it didn't begin has ended
 
-	mu      sync.Mutex // guards the fields below
-	keys    map[string]jwkset.JWK
-	fetched time.Time // when keys came; zero before the first time
-	tried   time.Time // when the last fetch ended
-	failure error     // of the last fetch; nil after a good one
-	flight  *keyFlight
+	mu       sync.Mutex // guards the fields below
+	ring     keyring
+	fetched  time.Time // when ring came; zero before the first time
+	failure  error     // of the last fetch; nil after a good one
+	failures int       // in a row
+	flight   *keyFlight
+	next     time.Time // before which no fetch begins
+	due      time.Time // when Run begins one
 }
 
 // A keyFlight is a fetch under way.
 type keyFlight struct {
+	begun   time.Time
 	done    chan struct{}
 	waiters int
 }
 
 // NewKeySet returns an empty set. It fetches nothing before Run, or the first token.
 func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
-	k := &KeySet{url: realm.certsURL(), maxAge: config.MaxAge, http: withoutRedirects(config.HTTP), log: config.Log}
+	k := &KeySet{
+		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge,
+		http: withoutRedirects(config.HTTP), log: config.Log, landed: make(chan struct{}, 1),
+	}
 	if k.maxAge <= 0 {
 		k.maxAge = 24 * time.Hour
 	}
@@ -90,22 +97,30 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 // Run keeps the set fresh until ctx ends, which is all that it fails with. A fetch that is under way then ends by
 // its own deadline, a few seconds later.
 func (k *KeySet) Run(ctx context.Context) error {
-	backoff := 250 * time.Millisecond
 	for {
-		wait := min(keysRefresh, k.maxAge/2)
-		if err := k.fetchShared(ctx); err != nil {
-			wait = backoff
-			backoff = min(2*backoff, keysBackoff)
-		} else {
-			backoff = 250 * time.Millisecond
+		k.mu.Lock()
+		flight, wait := k.flight, time.Until(k.due)
+		if flight == nil && wait <= 0 {
+			flight = k.startFlight(ctx)
 		}
-		// Jitter, so that a fleet doesn't come back all at once.
-		wait -= rand.N(wait/4 + 1)
+		k.mu.Unlock()
+		if flight != nil {
+			select {
+			case <-flight.done:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			continue
+		}
+		timer := time.NewTimer(wait)
 		select {
-		case <-time.After(wait):
+		case <-timer.C:
+		case <-k.landed: // and so the next one is due at another time
 		case <-ctx.Done():
+			timer.Stop()
 			return ctx.Err()
 		}
+		timer.Stop()
 	}
 }
 
@@ -118,42 +133,26 @@ func (k *KeySet) Status() (usable bool, failure error) {
 }
 
 // usable is called with mu held.
-func (k *KeySet) usable() bool { return len(k.keys) > 0 && time.Since(k.fetched) <= k.maxAge }
+func (k *KeySet) usable() bool {
+	return len(k.ring.keys) > 0 && time.Since(k.fetched) <= k.maxAge
+}
 
 // verify checks a token's signature with the key that its header names. It fails with ErrKeyUnknown,
-// ErrKeysUnavailable or ErrTokenSignature. The key must be one for signatures, and fit the algorithm.
+// ErrKeysUnavailable or ErrTokenSignature, or as ctx does.
 func (k *KeySet) verify(ctx context.Context, token *jws) error {
-	key, err := k.lookup.KeyfuncCtx(ctx)(&jwt.Token{Header: token.header})
+	key, err := k.lookup.KeyfuncCtx(ctx)(&jwt.Token{Header: map[string]any{"alg": token.alg, "kid": token.kid}})
 	refused, ours := errors.AsType[*identity.TokenError](err)
 	switch {
 	case ours: // from read; keyfunc has words of its own around it
 		return refused
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
-	case err != nil: // keyfunc: the algorithm of the key is another
+	case err != nil: // keyfunc: the algorithm of the key is another. RFC 8725, section 3.1
 		return wrongSignature("%v", err)
-	case !fits(token.alg, key):
-		return wrongSignature("the key %s is too weak, or not one for %s", quote(token.kid), token.alg)
-	}
-	if jwt.GetSigningMethod(token.alg).Verify(token.signed, token.signature, key) != nil {
+	case !verifySignature(token.alg, key, token.signed, token.signature):
 		return wrongSignature("the signature doesn't match the key %s", quote(token.kid))
 	}
 	return nil
-}
-
-// fits tells whether a key may be used with an algorithm of RFC 7518, section 3.1, or RFC 8037.
-func fits(alg string, key any) bool {
-	switch key := key.(type) {
-	case *rsa.PublicKey:
-		return (alg[:2] == "RS" || alg[:2] == "PS") && key.N.BitLen() >= minRSABits
-	case *ecdsa.PublicKey:
-		return alg == "ES256" && key.Curve == elliptic.P256() ||
-			alg == "ES384" && key.Curve == elliptic.P384() ||
-			alg == "ES512" && key.Curve == elliptic.P521()
-	case ed25519.PublicKey:
-		return alg == "EdDSA"
-	}
-	return false
 }
 
 // storage is what keyfunc reads keys from.
@@ -167,85 +166,77 @@ func (s storage) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 	return s.set.read(ctx, id)
 }
 
-func (k *KeySet) read(ctx context.Context, id string) (jwkset.JWK, error) {
+func (k *KeySet) read(ctx context.Context, kid string) (jwkset.JWK, error) {
 	k.mu.Lock()
-	key, known := k.keys[id]
-	usable := k.usable()
-	k.mu.Unlock()
-	if known && usable {
+	key, known := k.ring.keys[kid]
+	if known && k.usable() {
+		k.mu.Unlock()
 		return key, nil
 	}
-	landed, err := k.fetchOnSurprise(ctx)
-	if err != nil {
+	if err := ctx.Err(); err != nil { // nothing is begun for one who has gone
+		k.mu.Unlock()
 		return jwkset.JWK{}, err
+	}
+	flight := k.board(ctx)
+	k.mu.Unlock()
+	if flight != nil {
+		if err := flight.wait(ctx); err != nil {
+			return jwkset.JWK{}, err
+		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	key, known = k.keys[id]
-	switch {
-	case known && k.usable():
+	if key, known = k.ring.keys[kid]; known && k.usable() {
 		return key, nil
-	case !landed:
-		return jwkset.JWK{}, &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: "the key set is still being fetched from " + k.url}
-	case k.failure != nil, !k.usable():
-		return jwkset.JWK{}, &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, k.failure)}
 	}
-	return jwkset.JWK{}, &identity.TokenError{Reason: identity.ErrKeyUnknown, Detail: "kid " + quote(id) + " is not in the key set of " + k.url}
+	return jwkset.JWK{}, k.refusal(kid)
 }
 
-// fetchOnSurprise fetches the set, or waits for the fetch that is under way, unless one has just ended. Landed
-// is false when a fetch is under way whose end the caller can't wait for: it takes too long, or too many wait
-// already. It fails only when ctx ends.
-func (k *KeySet) fetchOnSurprise(ctx context.Context) (landed bool, err error) {
-	if err := ctx.Err(); err != nil { // nothing is begun for one who has gone
-		return false, err
-	}
-	k.mu.Lock()
-	flight := k.flight
+// refusal says why there is no key for kid: an outage must sign nobody out. It is called with mu held.
+func (k *KeySet) refusal(kid string) error {
 	switch {
-	case flight == nil && time.Since(k.tried) < keysFloor:
-		k.mu.Unlock()
-		return true, nil
-	case flight != nil && flight.waiters >= keysWaiters:
-		k.mu.Unlock()
-		return false, nil
-	case flight == nil:
+	case k.failure != nil:
+		return &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, k.failure)}
+	case !k.usable(), k.flight != nil && time.Since(k.flight.begun) >= keysFloor:
+		return &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: "the key set is still being fetched from " + k.url}
+	}
+	return &identity.TokenError{Reason: identity.ErrKeyUnknown, Detail: k.ring.why(kid) + " (" + k.url + ")"}
+}
+
+// board finds a place on the fetch that is under way, or begins one. It returns nil when all places are
+// taken, and when it is too early for another fetch. It is called with mu held.
+func (k *KeySet) board(ctx context.Context) *keyFlight {
+	flight := k.flight
+	if flight == nil {
+		if time.Now().Before(k.next) {
+			return nil
+		}
 		flight = k.startFlight(ctx)
 	}
+	if flight.waiters >= keysWaiters {
+		return nil
+	}
 	flight.waiters++
-	k.mu.Unlock()
+	return flight
+}
+
+// wait waits for the end of a fetch, and fails only when ctx ends before. It returns earlier when the fetch
+// takes too long.
+func (f *keyFlight) wait(ctx context.Context) error {
 	timeout := time.NewTimer(keysWait)
 	defer timeout.Stop()
 	select {
-	case <-flight.done:
-		return true, nil
+	case <-f.done:
 	case <-timeout.C:
-		return false, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-}
-
-// fetchShared fetches the set, or waits for the fetch that is under way, and says how it went.
-func (k *KeySet) fetchShared(ctx context.Context) error {
-	k.mu.Lock()
-	flight := k.flight
-	if flight == nil {
-		flight = k.startFlight(ctx)
-	}
-	k.mu.Unlock()
-	select {
-	case <-flight.done:
-		_, failure := k.Status()
-		return failure
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return nil
 }
 
-// startFlight starts a fetch that outlives its caller, up to its own deadline. The caller holds mu.
+// startFlight begins a fetch that outlives its caller, up to its own deadline. It is called with mu held.
 func (k *KeySet) startFlight(ctx context.Context) *keyFlight {
-	flight := &keyFlight{done: make(chan struct{})}
+	flight := &keyFlight{begun: time.Now(), done: make(chan struct{})}
 	k.flight = flight
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout)
 	go func() {
@@ -256,17 +247,28 @@ func (k *KeySet) startFlight(ctx context.Context) *keyFlight {
 }
 
 // land takes the outcome of a fetch, and says so in the log when it is another than the last one's.
-func (k *KeySet) land(keys map[string]jwkset.JWK, err error) {
+func (k *KeySet) land(ring keyring, err error) {
 	k.mu.Lock()
-	changed := k.tried.IsZero() || (k.failure != nil) != (err != nil)
-	k.tried, k.failure = time.Now(), err
+	now, first, before := time.Now(), k.failures == 0 && k.fetched.IsZero(), k.ring
+	changed := first || (k.failure != nil) != (err != nil)
+	k.failure = err
+	k.next = k.flight.begun.Add(keysFloor)
 	if err == nil {
-		k.keys, k.fetched = keys, k.tried
+		k.ring, k.fetched, k.failures = ring, now, 0
+		k.due = later(k.next, now.Add(jittered(min(keysRefresh, k.maxAge/2))))
+	} else {
+		k.next = now.Add(jittered(min(keysRetry<<min(k.failures, 8), keysBackoff)))
+		k.failures++
+		k.due = k.next
 	}
-	held := len(k.keys)
+	held := len(k.ring.keys)
 	close(k.flight.done)
 	k.flight = nil
 	k.mu.Unlock()
+	select {
+	case k.landed <- struct{}{}:
+	default: // it has been told already
+	}
 	// A slow log must not hold up those who verify.
 	switch {
 	case changed && err != nil:
@@ -274,51 +276,37 @@ func (k *KeySet) land(keys map[string]jwkset.JWK, err error) {
 	case changed:
 		k.log.Info("keys fetched", "url", k.url, "held", held)
 	}
+	for _, odd := range ring.odd {
+		if !odd.expected && !slices.Contains(before.odd, odd) {
+			k.log.Warn("key passed over", "url", k.url, "kid", odd.kid, "why", odd.why)
+		}
+	}
+}
+
+// jittered is d or up to a fifth less, so that a fleet doesn't come back all at once.
+func jittered(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // fetch gets the set. An answer without a single key that we can use is a failure: it must not take the
 // place of a good set.
-func (k *KeySet) fetch(ctx context.Context) (keys map[string]jwkset.JWK, err error) {
+func (k *KeySet) fetch(ctx context.Context) (ring keyring, err error) {
 	defer func() { // a stranger's bytes went through a library; nobody above this goroutine could recover
 		if recover() != nil {
-			keys, err = nil, errors.New("reading the key set panicked")
+			ring, err = keyring{}, errors.New("reading the key set panicked")
 		}
 	}()
 	got, err := get(ctx, k.http, k.url)
 	if err != nil {
-		return nil, err
+		return keyring{}, err
 	}
 	if got.status != http.StatusOK {
-		return nil, fmt.Errorf("answer %d; expected 200", got.status)
+		return keyring{}, fmt.Errorf("answer %d; expected 200", got.status)
 	}
 	return readKeys(got.body)
-}
-
-// readKeys reads a JSON Web Key Set, RFC 7517 section 5. Keys that are malformed, of an unknown kind, or
-// for anything but signatures are passed over: one of them must not cost the others.
-func readKeys(body []byte) (map[string]jwkset.JWK, error) {
-	var set struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if json.Unmarshal(body, &set) != nil {
-		return nil, errors.New("the answer is not a JSON Web Key Set")
-	}
-	keys, usable := map[string]jwkset.JWK{}, false
-	for _, raw := range set.Keys {
-		var fields jwkset.JWKMarshal
-		if json.Unmarshal(raw, &fields) != nil || fields.KID == "" || fields.USE != jwkset.UseSig {
-			continue
-		}
-		// The key itself is what we trust; its certificates could only make it unreadable.
-		fields.X5C, fields.X5T, fields.X5TS256, fields.X5U = nil, "", "", ""
-		if key, err := jwkset.NewJWKFromMarshal(fields, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{}); err == nil {
-			keys[fields.KID] = key
-			// One that fits nothing is kept for the sake of the reason that its tokens are refused for.
-			usable = usable || slices.ContainsFunc(algorithms, func(alg string) bool { return fits(alg, key.Key()) })
-		}
-	}
-	if !usable {
-		return nil, errors.New("the answer holds no key that signatures can be verified with")
-	}
-	return keys, nil
 }

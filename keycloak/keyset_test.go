@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -45,8 +46,12 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 		says   string
 	}{
 		{"no keys", plain(200, `{"keys":[]}`), "no key"},
-		{"keys null", plain(200, `{"keys":null}`), "no key"},
-		{"another object", plain(200, `{"realm":"local"}`), "no key"},
+		{"keys null", plain(200, `{"keys":null}`), "no list of keys"},
+		{"keys twice", plain(200, `{"keys":[],`+certsOf(stranger(0))[1:]), "no list of keys"},
+		{"keys in another case", plain(200, strings.Replace(certsOf(stranger(0)), "keys", "Keys", 1)), "no list of keys"},
+		{"more keys than a realm has", plain(200, certs(slices.Repeat([]any{stranger(0).jwk()}, 101)...)), "holds 101 keys; accepted: 100"},
+		{"one kid for all keys", plain(200, certsOf(stranger(0), signer{"stranger-0", "ES256", p256Key()})), "more than one key of this kid"},
+		{"another object", plain(200, `{"realm":"local"}`), "no list of keys"},
 		{"keys not a list", plain(200, `{"keys":{}}`), "not a JSON Web Key Set"},
 		{"keys for encryption alone", plain(200, certs(map[string]any{"kid": "e", "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"})), "no key"},
 		{"a key for no signature alone", plain(200, certs(x25519())), "no key"},
@@ -54,7 +59,7 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 		{"a secret key alone", plain(200, certs(map[string]any{"kid": "o", "kty": "oct", "use": "sig", "alg": "HS256", "k": "c2VjcmV0"})), "no key"},
 		{"a page", plain(200, "<html>"), "not a JSON Web Key Set"},
 		{"nothing", plain(200, ""), "not a JSON Web Key Set"},
-		{"null", plain(200, "null"), "no key"},
+		{"null", plain(200, "null"), "not a JSON Web Key Set"},
 		{"cut in the middle", plain(200, certsOf(edDSA())[:40]), "not a JSON Web Key Set"},
 		{"another status", plain(404, `{"error":"Realm does not exist"}`), "answer 404"},
 		{"good keys with another status", plain(203, certsOf(stranger(0))), "answer 203"},
@@ -194,7 +199,8 @@ func TestKeySetFollowsNoRedirect(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
 	defer server.Close()
 	keys := NewKeySet(must(NewRealm(server.URL, "local")), KeySetConfig{HTTP: &http.Client{}, Log: slog.New(slog.DiscardHandler)})
-	if err := keys.fetchShared(t.Context()); err == nil || !strings.Contains(err.Error(), "redirect") || reached.Load() != 0 {
+	_, err := keys.fetch(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "redirect") || reached.Load() != 0 {
 		t.Errorf("got %v, and the target was called %d times", err, reached.Load())
 	}
 }
@@ -203,10 +209,10 @@ func TestKeySetFollowsNoRedirect(t *testing.T) {
 func TestAPanicWhileFetchingIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) { panic("a library's mistake") })
-		if err := k.keys.fetchShared(t.Context()); err == nil || !strings.Contains(err.Error(), "panicked") {
-			t.Errorf("got %v, want a failure that says so", err)
-		}
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
+		if _, failure := k.keys.Status(); failure == nil || !strings.Contains(failure.Error(), "panicked") {
+			t.Errorf("the failure is %v; want one that says so", failure)
+		}
 	})
 }
 

@@ -2,7 +2,6 @@ package keycloak
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,11 +14,12 @@ import (
 // An Issuer is a realm whose tokens are accepted: the names that its tokens may carry in iss, compared
 // exactly, and the keys that they must be signed with. A key of one Issuer never verifies a token of another.
 type Issuer struct {
-	Names []string
+	Names []string // if none, the name that follows from the URL of the realm of Keys
 	Keys  *KeySet
 }
 
-// A VerifierConfig says which access tokens are good. Issuers and Audience are needed.
+// A VerifierConfig says which access tokens are good. Issuers and Audience are needed; everything else is
+// strict while it is zero.
 type VerifierConfig struct {
 	Issuers []Issuer
 
@@ -32,32 +32,51 @@ type VerifierConfig struct {
 	// audience mapper. Leave it empty as soon as the realm has one.
 	AuthorizedParty string
 
+	// AllowBound, if set, lets tokens pass that are bound to a key of their client's (cnf: RFC 8705, RFC
+	// 9449). They are worth nothing without a proof that the client holds the key, which a Verifier doesn't
+	// see: set it where something in front of this process has checked the proof.
+	AllowBound bool
+
+	// Algorithms narrows which signatures are accepted: some of RS256, RS384, RS512, PS256, PS384, PS512,
+	// ES256, ES384, ES512 and EdDSA (with Ed25519). All of them if empty; a token's must be its key's anyway.
+	Algorithms []string
+
 	MaxBytes int              // of a token; 16 KiB if zero
 	Leeway   time.Duration    // on exp, nbf and iat, for clocks that differ; 30 s if zero
 	Now      func() time.Time // time.Now if nil
 }
 
 // A Verifier decides whether an access token of Keycloak's is good. Make it with NewVerifier; it is safe
-// for concurrent use.
+// for concurrent use. It remembers no verdict: a key that the realm withdrew verifies nothing from the next
+// fetch of the key set on.
 type Verifier struct {
-	config VerifierConfig
-	keys   map[string]*KeySet // by issuer
+	config   VerifierConfig
+	keys     map[string]*KeySet // by issuer
+	accepted string             // the issuers, for people
 }
 
-// NewVerifier checks config and returns a verifier for it.
+// NewVerifier checks config and returns a verifier for it. It doesn't keep or change config's lists.
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
+	config.Audience, config.Algorithms = slices.Clone(config.Audience), slices.Clone(config.Algorithms)
 	v := &Verifier{config: config, keys: map[string]*KeySet{}}
+	var names []string
 	for _, issuer := range config.Issuers {
-		if issuer.Keys == nil || len(issuer.Names) == 0 {
-			return nil, errors.New("keycloak: an issuer needs a name and keys")
+		if issuer.Keys == nil {
+			return nil, errors.New("keycloak: an issuer needs keys")
 		}
-		for _, name := range issuer.Names {
+		own := issuer.Names
+		if len(own) == 0 {
+			own = []string{issuer.Keys.realm.Issuer()}
+		}
+		for _, name := range own {
 			if _, twice := v.keys[name]; twice || name == "" {
 				return nil, fmt.Errorf("keycloak: issuer %q is empty or there twice", name)
 			}
 			v.keys[name] = issuer.Keys
+			names = append(names, name)
 		}
 	}
+	v.accepted = quoteAll(names)
 	switch {
 	case len(v.keys) == 0:
 		return nil, errors.New("keycloak: a verifier needs an issuer")
@@ -65,6 +84,14 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 		return nil, errors.New("keycloak: a verifier needs an audience")
 	case slices.Contains(config.Audience, "account"):
 		return nil, errors.New(`keycloak: "account" can't be the audience: it is in every user's tokens`)
+	}
+	for _, name := range config.Algorithms {
+		if !slices.Contains(algorithms, name) {
+			return nil, fmt.Errorf("keycloak: algorithm %q can't be accepted; expected some of: %s", name, strings.Join(algorithms, ", "))
+		}
+	}
+	if len(config.Algorithms) == 0 {
+		v.config.Algorithms = algorithms
 	}
 	if v.config.MaxBytes <= 0 {
 		v.config.MaxBytes = 16 << 10
@@ -80,7 +107,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 
 // Verify checks an access token in the compact form of RFC 7515 and returns the user it speaks for. It
 // fails with an identity.TokenError, whose reason is that of the first check that fails, in this order:
-// size, form, header, iss, typ, aud or azp, sub, nbf and iat, exp, key, signature. A token of the wrong
+// size, form, header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature. A token of the wrong
 // kind is told so even when it has expired too: a client that hears "expired" would refresh for ever.
 //
 // Claims are checked before the key, so that a stale or a foreign token can't cause a fetch of keys;
@@ -90,117 +117,117 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*identity.User, erro
 	if len(raw) > v.config.MaxBytes {
 		return nil, &identity.TokenError{Reason: identity.ErrTokenTooLarge, Detail: fmt.Sprintf("it has %d bytes; accepted: %d (TOKEN_MAX_BYTES)", len(raw), v.config.MaxBytes)}
 	}
-	token, err := parse(raw)
+	token, err := parse(raw, v.config.Algorithms)
 	if err != nil {
 		return nil, err
 	}
-	expires, err := v.checkClaims(token.claims)
+	keys, err := v.checkIssuer(&token.claims)
 	if err != nil {
 		return nil, err
 	}
-	issuer, _ := token.claims["iss"].(string)
-	if err := v.keys[issuer].verify(ctx, token); err != nil {
+	expires, err := v.checkClaims(&token.claims)
+	if err != nil {
 		return nil, err
 	}
-	return newUser(token.claims, token.payload, expires), nil
+	if err := keys.verify(ctx, token); err != nil {
+		return nil, err
+	}
+	return newUser(&token.claims, token.payload, expires), nil
+}
+
+// checkIssuer returns the keys of the realm that says it issued the token.
+func (v *Verifier) checkIssuer(c *claims) (*KeySet, error) {
+	issuer, _ := c.iss.text()
+	keys := v.keys[issuer]
+	if keys == nil {
+		return nil, notAccepted("iss is %s; accepted: %s (KEYCLOAK_ISSUER)", c.iss.quote(), v.accepted)
+	}
+	return keys, nil
 }
 
 // checkClaims checks what RFC 9068, section 4, and Keycloak's own typ ask of an access token. It returns
 // when the token expires.
-func (v *Verifier) checkClaims(claims map[string]any) (expires time.Time, err error) {
-	issuer, _ := claims["iss"].(string)
-	if v.keys[issuer] == nil {
-		return time.Time{}, notAccepted("iss is %s; accepted: %s (KEYCLOAK_ISSUER)", quote(claims["iss"]), v.issuers())
-	}
+func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 	// ID, refresh and logout tokens come from the same issuer, ID tokens with the same keys: typ and aud
 	// are what sets an access token apart.
-	if typ, _ := claims["typ"].(string); !strings.EqualFold(typ, "Bearer") {
-		return time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have", quote(claims["typ"]))
+	if typ, _ := c.typ.text(); !strings.EqualFold(typ, "Bearer") {
+		return time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have", c.typ.quote())
 	}
-	if err := v.checkAudience(claims); err != nil {
+	if c.cnf != nil && !v.config.AllowBound {
+		return time.Time{}, notAccepted("cnf is %s: the token is bound to a key of its client's, and a bearer proves nothing about that", c.cnf.quote())
+	}
+	if err := v.checkAudience(c); err != nil {
 		return time.Time{}, err
 	}
-	if sub, _ := claims["sub"].(string); sub == "" {
-		return time.Time{}, notAccepted("sub is %s: the client lacks the client scope basic, or gives lightweight access tokens", quote(claims["sub"]))
+	if sub, _ := c.sub.text(); sub == "" {
+		return time.Time{}, notAccepted("sub is %s: the client lacks the client scope basic, or gives lightweight access tokens", c.sub.quote())
 	}
 	now := v.config.Now()
-	for _, name := range []string{"nbf", "iat"} {
-		at, there, err := numericDate(claims, name)
+	for _, date := range []struct {
+		name  string
+		value raw
+	}{{"nbf", c.nbf}, {"iat", c.iat}} {
+		if date.value == nil {
+			continue
+		}
+		at, err := numericDate(date.name, date.value)
 		if err != nil {
 			return time.Time{}, err
 		}
-		if there && at.After(now.Add(v.config.Leeway)) {
-			return time.Time{}, &identity.TokenError{Reason: identity.ErrTokenNotYetValid, Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", name, stamp(at), stamp(now))}
+		if at.After(now.Add(v.config.Leeway)) {
+			return time.Time{}, &identity.TokenError{Reason: identity.ErrTokenNotYetValid, Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", date.name, stamp(at), stamp(now))}
 		}
 	}
-	expires, there, err := numericDate(claims, "exp")
-	switch {
-	case err != nil:
-		return time.Time{}, err
-	case !there:
+	if c.exp == nil {
 		return time.Time{}, malformed("exp is missing")
-	case !now.Before(expires.Add(v.config.Leeway)):
+	}
+	if expires, err = numericDate("exp", c.exp); err != nil {
+		return time.Time{}, err
+	}
+	if !now.Before(expires.Add(v.config.Leeway)) {
 		return time.Time{}, &identity.TokenError{Reason: identity.ErrTokenExpired, Detail: fmt.Sprintf("exp is %s; now is %s", stamp(expires), stamp(now))}
 	}
 	return expires, nil
 }
 
-func (v *Verifier) checkAudience(claims map[string]any) error {
-	audience, ok := stringOrList(claims["aud"])
+func (v *Verifier) checkAudience(c *claims) error {
+	audience, ok := []string(nil), true
+	if c.aud != nil {
+		if audience, ok = c.aud.texts(); !ok { // RFC 7519, section 4.1.3: one audience may stand alone
+			var one string
+			one, ok = c.aud.text()
+			audience = []string{one}
+		}
+	}
 	if ok && slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.config.Audience, a) }) {
 		return nil
 	}
 	unspecific := ok && !slices.ContainsFunc(audience, func(a string) bool { return a != "account" })
-	azp, _ := claims["azp"].(string)
+	azp, _ := c.azp.text()
 	if unspecific && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty {
 		return nil
 	}
 	return notAccepted("aud is %s, azp is %s; accepted in aud: %s (KEYCLOAK_AUDIENCE): add a mapper of type Audience to the client that asks for the token",
-		quote(claims["aud"]), quote(claims["azp"]), quote(v.config.Audience))
-}
-
-func (v *Verifier) issuers() string {
-	var names []string
-	for _, issuer := range v.config.Issuers {
-		names = append(names, issuer.Names...)
-	}
-	return quote(names)
+		c.aud.quote(), c.azp.quote(), quoteAll(v.config.Audience))
 }
 
 const year10000 = 253402300800 // RFC 3339 has no dates from there on
 
 // numericDate reads a date of RFC 7519, section 2: seconds since 1970, not necessarily whole.
-func numericDate(claims map[string]any, name string) (at time.Time, there bool, err error) {
-	value, there := claims[name]
-	if !there {
-		return time.Time{}, false, nil
+func numericDate(name string, value raw) (time.Time, error) {
+	seconds, ok := value.number()
+	if !ok || !(seconds >= 0 && seconds < year10000) {
+		return time.Time{}, malformed("%s is %s; expected seconds since 1970", name, value.quote())
 	}
-	number, _ := value.(json.Number)
-	seconds, err := number.Float64()
-	if err != nil || !(seconds >= 0 && seconds < year10000) {
-		return time.Time{}, false, malformed("%s is %s; expected seconds since 1970", name, quote(value))
-	}
-	return time.Unix(int64(seconds), 0).UTC(), true, nil
+	return time.Unix(int64(seconds), 0).UTC(), nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// stringOrList reads a claim that is absent, a string, or a list of strings.
-func stringOrList(value any) (list []string, ok bool) {
-	switch value := value.(type) {
-	case nil:
-		return nil, true
-	case string:
-		return []string{value}, true
-	case []any:
-		for _, item := range value {
-			text, ok := item.(string)
-			if !ok {
-				return nil, false
-			}
-			list = append(list, text)
-		}
-		return list, true
+func quoteAll(texts []string) string {
+	var quoted []string
+	for _, text := range texts {
+		quoted = append(quoted, quote(text))
 	}
-	return nil, false
+	return "[" + strings.Join(quoted, ", ") + "]"
 }

@@ -47,7 +47,7 @@ func TestVerifyClaims(t *testing.T) {
 		says   []string
 	}{
 		{"alice", strict, object{}, nil, nil},
-		{"claims that nobody knows", strict, object{"x": object{"y": []int{1}}, "cnf": nil, "Aud": 5, "EXP": "x"}, nil, nil},
+		{"claims that nobody knows", strict, object{"x": object{"y": []int{1}}, "CNF": 1, "Aud": 5, "EXP": "x"}, nil, nil},
 
 		{"iss missing", strict, object{"iss": gone}, identity.ErrTokenNotAccepted, []string{"iss is missing", localIssuer, "KEYCLOAK_ISSUER"}},
 		{"iss null", strict, object{"iss": nil}, identity.ErrTokenNotAccepted, []string{"iss"}},
@@ -69,6 +69,10 @@ func TestVerifyClaims(t *testing.T) {
 		{"an offline token", strict, object{"typ": "Offline"}, identity.ErrTokenNotAccepted, nil},
 		{"a logout token", strict, object{"typ": "Logout"}, identity.ErrTokenNotAccepted, nil},
 		{"a token bound to a key", strict, object{"typ": "DPoP", "cnf": object{"jkt": "x"}}, identity.ErrTokenNotAccepted, []string{"DPoP"}},
+		{"a token bound to a certificate", strict, object{"cnf": object{"x5t#S256": "x"}}, identity.ErrTokenNotAccepted, []string{`cnf is {"x5t#S256":"x"}`}},
+		{"cnf null", strict, object{"cnf": nil}, identity.ErrTokenNotAccepted, []string{"cnf is null"}},
+		{"bound, and another checks the proof", VerifierConfig{AllowBound: true}, object{"cnf": object{"x5t#S256": "x"}}, nil, nil},
+		{"bound by DPoP, which isn't a bearer's", VerifierConfig{AllowBound: true}, object{"typ": "DPoP", "cnf": object{"jkt": "x"}}, identity.ErrTokenNotAccepted, []string{"DPoP"}},
 		{"typ with a blank", strict, object{"typ": "Bearer "}, identity.ErrTokenNotAccepted, nil},
 
 		{"aud a string", strict, object{"aud": localAudience}, nil, nil},
@@ -125,7 +129,11 @@ func TestVerifyClaims(t *testing.T) {
 		{"exp with an exponent", strict, object{"exp": json.Number("1.76726904e9")}, nil, nil},
 		{"exp the last second of RFC 3339", strict, object{"exp": json.Number("253402300799")}, nil, nil},
 		{"exp after it", strict, object{"exp": json.Number("253402300800")}, identity.ErrTokenMalformed, []string{"exp"}},
-		{"exp larger than any float", strict, object{"exp": json.Number("1e400")}, identity.ErrTokenMalformed, []string{"exp"}},
+		{"exp larger than any float", strict, object{"exp": json.Number("1e400")}, identity.ErrTokenMalformed, []string{"the number 1e400, which is too large"}},
+		{"another number larger than any float", strict, object{"x": []any{json.Number("-1e400")}}, identity.ErrTokenMalformed, []string{"too large"}},
+		{"a number smaller than any float", strict, object{"x": json.Number("1e-400")}, nil, nil},
+		{"a number of 64 characters", strict, object{"x": json.Number(strings.Repeat("9", 64))}, nil, nil},
+		{"a number of 65 characters", strict, object{"x": json.Number("0." + strings.Repeat("9", 63))}, identity.ErrTokenMalformed, []string{"a number of 65 characters; accepted: 64"}},
 		{"exp larger than int64", strict, object{"exp": json.Number("9223372036854775808")}, identity.ErrTokenMalformed, nil},
 		{"exp negative", strict, object{"exp": -1}, identity.ErrTokenMalformed, nil},
 		{"exp zero", strict, object{"exp": 0}, identity.ErrTokenExpired, nil},
@@ -237,8 +245,10 @@ func TestNewVerifierRefusesWhatCannotBeMeant(t *testing.T) {
 		says   string
 	}{
 		{"no issuer", VerifierConfig{Audience: []string{"a"}}, "needs an issuer"},
-		{"an issuer without a name", VerifierConfig{Issuers: []Issuer{{Keys: keys}}, Audience: []string{"a"}}, "name and keys"},
-		{"an issuer without keys", VerifierConfig{Issuers: []Issuer{{Names: []string{"x"}}}, Audience: []string{"a"}}, "name and keys"},
+		{"an issuer without keys", VerifierConfig{Issuers: []Issuer{{Names: []string{"x"}}}, Audience: []string{"a"}}, "needs keys"},
+		{"an issuer twice, once by the realm's name", VerifierConfig{Issuers: []Issuer{issuer, {Keys: keys}}, Audience: []string{"a"}}, "twice"},
+		{"an algorithm that anyone can sign with", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, Algorithms: []string{"ES256", "none"}}, `"none" can't be accepted`},
+		{"an algorithm with a shared secret", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, Algorithms: []string{"HS256"}}, "HS256"},
 		{"an empty issuer", VerifierConfig{Issuers: []Issuer{{Names: []string{""}, Keys: keys}}, Audience: []string{"a"}}, "empty"},
 		{"an issuer twice", VerifierConfig{Issuers: []Issuer{issuer, issuer}, Audience: []string{"a"}}, "twice"},
 		{"no audience", VerifierConfig{Issuers: []Issuer{issuer}}, "needs an audience"},
@@ -252,4 +262,31 @@ func TestNewVerifierRefusesWhatCannotBeMeant(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestVerifierWithFewerAlgorithms(t *testing.T) {
+	keys := newKeys(t, certsOf(edDSA(), es256()))
+	verifier := newVerifier(t, keys, VerifierConfig{Algorithms: []string{"ES256", "RS256"}})
+	_, err := verifier.Verify(t.Context(), es256().token(alice(t)))
+	checkRefusal(t, err, nil)
+	_, err = verifier.Verify(t.Context(), edDSA().token(alice(t)))
+	checkRefusal(t, err, identity.ErrTokenSignature, `alg is "EdDSA"; accepted: ES256, RS256`)
+}
+
+// An issuer without names is the realm that the keys are of.
+func TestVerifierNamesTheRealmByItself(t *testing.T) {
+	verifier := newVerifier(t, nil, VerifierConfig{Issuers: []Issuer{{Keys: newKeys(t, certsOf(edDSA()))}}})
+	_, err := verifier.Verify(t.Context(), edDSA().token(alice(t)))
+	checkRefusal(t, err, nil)
+	_, err = verifier.Verify(t.Context(), edDSA().token(with(t, alice(t), object{"iss": localIssuer + "/"})))
+	checkRefusal(t, err, identity.ErrTokenNotAccepted, `accepted: ["`+localIssuer+`"]`)
+}
+
+// A caller may go on using the lists that it gave.
+func TestVerifierKeepsNoListOfItsCallers(t *testing.T) {
+	audience, accepted := []string{localAudience}, []string{"EdDSA"}
+	verifier := newVerifier(t, newKeys(t, certsOf(edDSA())), VerifierConfig{Audience: audience, Algorithms: accepted})
+	audience[0], accepted[0] = "other", "RS256"
+	_, err := verifier.Verify(t.Context(), edDSA().token(alice(t)))
+	checkRefusal(t, err, nil)
 }

@@ -1,0 +1,185 @@
+package keycloak
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/MicahParks/jwkset"
+)
+
+const maxKeys = 100 // of one set; realms have two to ten
+
+// A keyring is a JSON Web Key Set as far as it can verify signatures.
+type keyring struct {
+	keys map[string]jwkset.JWK // by kid; each fits its algorithm, which it names
+	odd  []oddKey              // the others
+}
+
+// An oddKey is a key that was passed over.
+type oddKey struct {
+	kid      string // empty if it has none that can be read
+	why      string // "its use is \"enc\""
+	expected bool   // nothing is amiss: every realm has keys for encryption
+}
+
+// why returns why a key isn't there, for the tokens that name it.
+func (k keyring) why(kid string) string {
+	for _, odd := range k.odd {
+		if odd.kid == kid {
+			return "the key " + quote(kid) + " was passed over: " + odd.why
+		}
+	}
+	return "kid " + quote(kid) + " is not in the key set"
+}
+
+// reasons are those of the first few keys.
+func (k keyring) reasons() string {
+	text := ""
+	for _, odd := range k.odd[:min(len(k.odd), 3)] {
+		text += fmt.Sprintf("; of the key %s %s", quote(odd.kid), odd.why)
+	}
+	return text
+}
+
+// readKeys reads a JSON Web Key Set, RFC 7517 section 5. Keys that are malformed, of an unknown kind, weak,
+// or for anything but signatures are passed over: one of them must not cost the others. It fails when none
+// is left. Of two keys with one kid neither is kept, since nothing says which one is meant.
+func readKeys(body []byte) (keyring, error) {
+	var list raw
+	lists := 0
+	if err := eachMemberLax(body, func(name []byte, value raw) {
+		if string(name) == "keys" {
+			list = value
+			lists++
+		}
+	}); err != nil {
+		return keyring{}, fmt.Errorf("the answer is not a JSON Web Key Set: it %v", err)
+	}
+	ring := keyring{keys: map[string]jwkset.JWK{}}
+	seen := map[string]bool{}
+	count := 0
+	err := eachItem(list, func(item raw) {
+		if count++; count > maxKeys {
+			return
+		}
+		kid, key, odd := readKey(item)
+		switch {
+		case kid != "" && seen[kid]:
+			delete(ring.keys, kid)
+			ring.odd = slices.DeleteFunc(ring.odd, func(o oddKey) bool { return o.kid == kid })
+			ring.odd = append(ring.odd, oddKey{kid: kid, why: "the set has more than one key of this kid"})
+		case odd != nil:
+			ring.odd = append(ring.odd, *odd)
+		default:
+			ring.keys[kid] = key
+		}
+		seen[kid] = true
+	})
+	switch {
+	case lists != 1 || err != nil:
+		return keyring{}, errors.New("the answer is not a JSON Web Key Set: it has no list of keys")
+	case count > maxKeys:
+		return keyring{}, fmt.Errorf("the answer holds %d keys; accepted: %d", count, maxKeys)
+	case len(ring.keys) == 0:
+		return keyring{}, fmt.Errorf("the answer holds no key that signatures can be verified with%s", ring.reasons())
+	}
+	return ring, nil
+}
+
+// A jwk is a JSON Web Key's members that we act on, RFC 7517 section 4. Its certificates (x5c, x5u, x5t) are
+// not looked at: the key itself, from the realm's own endpoint, is what is trusted.
+type jwk struct {
+	kty, use, ops, alg, kid, crv, n, e, x, y raw
+}
+
+func (k *jwk) take(name []byte, value raw) {
+	switch string(name) {
+	case "kty":
+		k.kty = value
+	case "use":
+		k.use = value
+	case "key_ops":
+		k.ops = value
+	case "alg":
+		k.alg = value
+	case "kid":
+		k.kid = value
+	case "crv":
+		k.crv = value
+	case "n":
+		k.n = value
+	case "e":
+		k.e = value
+	case "x":
+		k.x = value
+	case "y":
+		k.y = value
+	}
+}
+
+// readKey reads one key of a set, and says why when it can't be used.
+func readKey(item raw) (kid string, key jwkset.JWK, odd *oddKey) {
+	var k jwk
+	err := eachMember(item, k.take)
+	kid, ok := k.kid.text()
+	if !ok || len(kid) > maxKeyID {
+		kid = ""
+	}
+	no := func(format string, args ...any) (string, jwkset.JWK, *oddKey) {
+		return kid, jwkset.JWK{}, &oddKey{kid: kid, why: fmt.Sprintf(format, args...)}
+	}
+	if err != nil {
+		return no("it %v", err)
+	}
+	if kid == "" {
+		return no("its kid is %s; expected a string of 1 to %d bytes", k.kid.quote(), maxKeyID)
+	}
+	if use, _ := k.use.text(); use != "sig" { // section 4.2; Keycloak gives one to each key
+		_, _, odd := no("its use is %s; expected \"sig\"", k.use.quote())
+		odd.expected = use == "enc"
+		return kid, jwkset.JWK{}, odd
+	}
+	if k.ops != nil { // section 4.3
+		if ops, ok := k.ops.texts(); !ok || !slices.Contains(ops, "verify") {
+			return no("its key_ops are %s; expected \"verify\" among them", k.ops.quote())
+		}
+	}
+	alg, ok := k.alg.text()
+	switch crv, _ := k.crv.text(); {
+	case ok:
+	case k.alg != nil:
+		return no("its alg is %s; expected a string", k.alg.quote())
+	default: // section 4.4 lets it be absent; RFC 8725, section 3.1, demands one algorithm for each key
+		alg = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}[crv]
+	}
+	if !slices.Contains(algorithms, alg) {
+		return no("its alg is %s, which no token may have", k.alg.quote())
+	}
+	key, err = k.read(kid, alg)
+	switch {
+	case err != nil:
+		return no("%v", err)
+	case !fits(alg, key.Key()):
+		return no("it is too weak, or not one for %s", alg)
+	}
+	return kid, key, nil
+}
+
+// read makes the key. Only its public half is looked at, whatever else is there.
+func (k *jwk) read(kid, alg string) (jwkset.JWK, error) {
+	text := func(v raw) string { s, _ := v.text(); return s }
+	members := jwkset.JWKMarshal{
+		KTY: jwkset.KTY(text(k.kty)), KID: kid, USE: jwkset.UseSig, ALG: jwkset.ALG(alg),
+		CRV: jwkset.CRV(text(k.crv)), N: text(k.n), E: text(k.e), X: text(k.x), Y: text(k.y),
+	}
+	// jwkset would take the low 64 bits of a longer exponent for it.
+	if e, err := strictBase64.DecodeString(members.E); k.e != nil && (err != nil || len(e) > 4) {
+		return jwkset.JWK{}, fmt.Errorf("its e is %s; expected %d to %d", k.e.quote(), minRSAExponent, maxRSAExponent)
+	}
+	key, err := jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+	if err != nil {
+		return jwkset.JWK{}, errors.New("it can't be read: " + ascii(err.Error()))
+	}
+	return key, nil
+}

@@ -1,0 +1,64 @@
+package keycloak
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"math"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	minRSABits = 2048 // RFC 7518, section 3.3
+	maxRSABits = 8192 // a signature's cost grows with the square (CVE-2023-29409)
+	// Smaller ones are the stuff that forgeries were made of (CVE-2006-4339); FIPS 186-5, appendix A.1.1,
+	// allows none either.
+	minRSAExponent = 65537
+	maxRSAExponent = math.MaxInt32 // what crypto/rsa can do
+)
+
+// signingMethods are golang-jwt's, but for one thing: it takes any length of a PSS salt, and RFC 7518,
+// section 3.5, demands that of the hash.
+var signingMethods = map[string]jwt.SigningMethod{
+	"RS256": jwt.SigningMethodRS256, "RS384": jwt.SigningMethodRS384, "RS512": jwt.SigningMethodRS512,
+	"PS256": saltLikeHash(jwt.SigningMethodPS256), "PS384": saltLikeHash(jwt.SigningMethodPS384), "PS512": saltLikeHash(jwt.SigningMethodPS512),
+	"ES256": jwt.SigningMethodES256, "ES384": jwt.SigningMethodES384, "ES512": jwt.SigningMethodES512,
+	"EdDSA": jwt.SigningMethodEdDSA,
+}
+
+func saltLikeHash(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
+	return &jwt.SigningMethodRSAPSS{
+		SigningMethodRSA: m.SigningMethodRSA,
+		VerifyOptions:    &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: m.Hash},
+	}
+}
+
+// verifySignature tells whether signature is that of signed, by an algorithm of RFC 7518, section 3.1, or
+// RFC 8037 and a key that fits it.
+func verifySignature(alg string, key crypto.PublicKey, signed string, signature []byte) bool {
+	method := signingMethods[alg]
+	return method != nil && fits(alg, key) && method.Verify(signed, signature, key) == nil
+}
+
+// fits tells whether a key may be used with an algorithm: one of its kind, neither too weak nor too large.
+func fits(alg string, key crypto.PublicKey) bool {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		switch alg {
+		case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512":
+			bits := key.N.BitLen()
+			return bits >= minRSABits && bits <= maxRSABits && key.N.Bit(0) == 1 &&
+				key.E >= minRSAExponent && key.E <= maxRSAExponent && key.E%2 == 1
+		}
+	case *ecdsa.PublicKey:
+		return alg == "ES256" && key.Curve == elliptic.P256() ||
+			alg == "ES384" && key.Curve == elliptic.P384() ||
+			alg == "ES512" && key.Curve == elliptic.P521()
+	case ed25519.PublicKey:
+		return alg == "EdDSA" && len(key) == ed25519.PublicKeySize
+	}
+	return false
+}
