@@ -43,7 +43,7 @@ func (e rfcExample) signed() string { return base64url([]byte(e.Protected)) + ".
 
 func (e rfcExample) signature() []byte { return must(strictBase64.DecodeString(e.Signature)) }
 
-// alg and kid are where they happen to be: in the header that is signed, or in the other one.
+// member is a header's member, whether it is in the header that is signed, or in the other one.
 func (e rfcExample) member(t *testing.T, name string) string {
 	t.Helper()
 	header := object{}
