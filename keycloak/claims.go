@@ -67,7 +67,7 @@ func (c *claims) take(name []byte, value raw) {
 	}
 }
 
-// newUser reads the claims of a verified access token. A claim that is absent, or of another type than
+// newUser reads the claims of a verified access token, whose members parse has found unique at every depth. A claim that is absent, or of another type than
 // Keycloak gives it, is one that the user doesn't have.
 func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	user := &identity.User{
@@ -96,8 +96,10 @@ func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	if sid, ok := c.sid.text(); ok && sid != "" { // service accounts have none
 		user.Token.Session = &identity.Session{ID: sid}
 		// Only a sign-in through a browser says when it was.
-		if at, err := numericDate("auth_time", c.authTime); err == nil && c.authTime != nil {
-			user.Token.Session.AuthenticatedAt = &at
+		if c.authTime != nil {
+			if at, err := numericDate("auth_time", c.authTime); err == nil {
+				user.Token.Session.AuthenticatedAt = &at
+			}
 		}
 	}
 	return user
@@ -114,7 +116,7 @@ func optional(v raw) *string {
 // clientRoles reads {"client": {"roles": ["a", "b"]}}.
 func clientRoles(access raw) []identity.ClientRoles {
 	clients := []identity.ClientRoles{}
-	err := eachMember(access, func(name []byte, value raw) {
+	err := eachMemberLax(access, func(name []byte, value raw) {
 		clients = append(clients, identity.ClientRoles{Client: string(name), Roles: roles(value)})
 	})
 	if err != nil { // it is no object
@@ -127,7 +129,7 @@ func clientRoles(access raw) []identity.ClientRoles {
 // roles reads {"roles": ["a", "b"]}.
 func roles(access raw) (names []string) {
 	names = []string{}
-	if err := eachMember(access, func(name []byte, value raw) {
+	if err := eachMemberLax(access, func(name []byte, value raw) {
 		if string(name) == "roles" {
 			names = list(value)
 		}
@@ -139,7 +141,7 @@ func roles(access raw) (names []string) {
 
 // list reads a list of strings; never nil. One string is not a list of one: a mapper's slip gives no role.
 func list(v raw) []string {
-	if texts, ok := v.texts(); ok && texts != nil {
+	if texts, ok := v.texts(); ok {
 		return texts
 	}
 	return []string{}

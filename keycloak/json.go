@@ -1,22 +1,20 @@
 package keycloak
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"strconv"
-	"strings"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 const (
 	maxJSONDepth   = 32 // of a token's parts, and of a key set
 	maxNumberBytes = 64 // of one number's text
-	fewMembers     = 32 // of an object, up to which comparing names beats a map of them
+	fewMembers     = 32 // of an object, up to which comparing names beats a table of them
 )
-
-// raw is the JSON text of one value, which a jsonReader has read to its end; nil where there is none.
-type raw []byte
 
 // eachMember reads a JSON object and hands its members to visit, names without their escapes, in their
 // order. Two readers may see different things in one text, and whoever writes it may count on that; so what
@@ -28,24 +26,27 @@ type raw []byte
 // Neither argument may be changed, and name is good until visit returns. The errors begin with a verb:
 // "is not JSON".
 func eachMember(text []byte, visit func(name []byte, value raw)) error {
-	return readObject(text, visit, false)
+	var r jsonReader
+	return r.eachMember(text, visit)
 }
 
-// eachMemberLax is eachMember, but for duplicate members, which it lets pass. For objects whose members
-// are read with more care one by one, so that a bad one costs no other.
+// eachMemberLax is eachMember, but for duplicate members, which it lets pass. For objects that were read
+// before, and for those whose members are read with more care one by one, so that a bad one costs no other.
 func eachMemberLax(text []byte, visit func(name []byte, value raw)) error {
-	return readObject(text, visit, true)
+	r := jsonReader{lax: true}
+	return r.eachMember(text, visit)
 }
 
-func readObject(text []byte, visit func(name []byte, value raw), duplicates bool) error {
-	r := jsonReader{text: text, duplicates: duplicates}
-	return r.whole('{', func() error { return r.object(0, visit) })
-}
-
-// eachItem reads a JSON list as eachMember reads an object.
+// eachItem reads a JSON list as eachMemberLax reads an object.
 func eachItem(text []byte, visit func(item raw)) error {
-	r := jsonReader{text: text, duplicates: true}
-	return r.whole('[', func() error { return r.list(0, visit) })
+	r := jsonReader{text: text, lax: true}
+	if err := r.begin('[', "list"); err != nil {
+		return err
+	}
+	if err := r.list(0, visit); err != nil {
+		return err
+	}
+	return r.end()
 }
 
 var (
@@ -53,33 +54,43 @@ var (
 	errNotUTF8 = errors.New("is not UTF-8")
 )
 
-// A jsonReader reads a JSON text, RFC 8259, from its beginning to its end, and builds nothing.
+// A jsonReader reads JSON texts, RFC 8259, from their beginning to their end, and builds nothing.
 type jsonReader struct {
-	text       []byte
-	at         int      // the next byte to read
-	duplicates bool     // let members of one name pass
-	names      [][]byte // of the members so far, of every object that is open; the innermost object's last
+	lax   bool // lets members of one name pass
+	text  []byte
+	at    int      // the next byte to read
+	names [][]byte // of the members so far, of every object that is open; the innermost object's last
 }
 
-// whole reads one value that begins with first, and nothing but blanks around it.
-func (r *jsonReader) whole(first byte, read func() error) error {
+// eachMember is the function of that name; one reader can read several texts, one after the other.
+func (r *jsonReader) eachMember(text []byte, visit func(name []byte, value raw)) error {
+	r.text, r.at, r.names = text, 0, r.names[:0]
+	if err := r.begin('{', "object"); err != nil {
+		return err
+	}
+	if err := r.object(0, visit); err != nil {
+		return err
+	}
+	return r.end()
+}
+
+// begin goes to the first byte of the value, which is what values of that kind begin with.
+func (r *jsonReader) begin(first byte, kind string) error {
 	if !utf8.Valid(r.text) {
 		return errNotUTF8
 	}
 	r.blanks()
-	if r.peek() != first {
-		// What it is instead matters to nobody, but whether it is JSON helps to find the mistake.
-		if err := r.value(0); err != nil {
-			return err
-		}
-		if first == '[' {
-			return errors.New("is not a JSON list")
-		}
-		return errors.New("is not a JSON object")
+	if r.peek() == first {
+		return nil
 	}
-	if err := read(); err != nil {
+	// What it is instead matters to nobody, but whether it is JSON helps to find the mistake.
+	if err := r.value(0); err != nil {
 		return err
 	}
+	return errors.New("is not a JSON " + kind)
+}
+
+func (r *jsonReader) end() error {
 	r.blanks()
 	if r.at < len(r.text) {
 		return errors.New("is followed by more")
@@ -148,16 +159,14 @@ func (r *jsonReader) object(depth int, visit func(name []byte, value raw)) error
 		return nil
 	}
 	first := len(r.names)
-	var many map[string]bool // the names, once they are more than a few
+	var many nameTable
 	for {
 		name, err := r.string()
 		if err != nil {
 			return err
 		}
-		if !r.duplicates {
-			if r.has(name, first, &many) {
-				return fmt.Errorf("has the member %s twice", quote(string(name)))
-			}
+		if !r.lax && r.has(name, first, &many) {
+			return fmt.Errorf("has the member %s twice", quote(string(name)))
 		}
 		r.blanks()
 		if !r.skip(':') {
@@ -184,33 +193,56 @@ func (r *jsonReader) object(depth int, visit func(name []byte, value raw)) error
 }
 
 // has tells whether the object whose names begin at first has name already, and takes it down if not.
-func (r *jsonReader) has(name []byte, first int, many *map[string]bool) bool {
-	if *many != nil {
-		if (*many)[string(name)] {
-			return true
-		}
-		(*many)[string(name)] = true
-		return false
-	}
+func (r *jsonReader) has(name []byte, first int, many *nameTable) bool {
 	names := r.names[first:]
-	for _, other := range names {
-		if string(other) == string(name) {
-			return true
-		}
-	}
-	if len(names) == fewMembers { // comparing more, one by one, is what a stranger would like us to do
-		*many = make(map[string]bool, 2*fewMembers)
+	switch {
+	case len(names) < fewMembers:
 		for _, other := range names {
-			(*many)[string(other)] = true
+			if string(other) == string(name) {
+				return true
+			}
 		}
-		(*many)[string(name)] = true
-		return false
+	case many.has(names, name):
+		return true
 	}
 	if r.names == nil {
 		r.names = make([][]byte, 0, fewMembers)
 	}
 	r.names = append(r.names, name)
 	return false
+}
+
+// A nameTable finds a name among many: comparing them one by one is what a stranger would like us to do.
+type nameTable struct {
+	seed  maphash.Seed
+	slots []int32 // where a name is among names, plus one; 0 where there is none
+}
+
+// has tells whether name is among names, and takes it down as their next if not.
+func (t *nameTable) has(names [][]byte, name []byte) bool {
+	if 2*len(names) >= len(t.slots) {
+		*t = nameTable{seed: maphash.MakeSeed(), slots: make([]int32, max(8*fewMembers, 4*len(t.slots)))}
+		for i, other := range names {
+			slot, _ := t.find(names, other)
+			t.slots[slot] = int32(i) + 1
+		}
+	}
+	slot, found := t.find(names, name)
+	if !found {
+		t.slots[slot] = int32(len(names)) + 1
+	}
+	return found
+}
+
+// find returns the slot of name, or the one that it would take.
+func (t *nameTable) find(names [][]byte, name []byte) (slot uint64, found bool) {
+	mask := uint64(len(t.slots) - 1) // their number is a power of two
+	for slot = maphash.Bytes(t.seed, name) & mask; t.slots[slot] != 0; slot = (slot + 1) & mask {
+		if string(names[t.slots[slot]-1]) == string(name) {
+			return slot, true
+		}
+	}
+	return slot, false
 }
 
 // list reads a list, whose bracket is the next byte. visit may be nil.
@@ -287,11 +319,11 @@ func (r *jsonReader) escape() error {
 		return err
 	}
 	r.at += 6
-	if unit < 0xd800 || unit > 0xdfff {
+	if !utf16.IsSurrogate(unit) {
 		return nil
 	}
-	if rest = r.text[r.at:]; unit < 0xdc00 && len(rest) >= 6 && rest[0] == '\\' && rest[1] == 'u' {
-		if low, err := hex4(rest[2:]); err == nil && low >= 0xdc00 && low <= 0xdfff {
+	if rest = r.text[r.at:]; len(rest) >= 6 && rest[0] == '\\' && rest[1] == 'u' {
+		if low, err := hex4(rest[2:]); err == nil && utf16.DecodeRune(unit, low) != unicode.ReplacementChar {
 			r.at += 6
 			return nil
 		}
@@ -299,25 +331,62 @@ func (r *jsonReader) escape() error {
 	return errors.New("has an escape that stands for no character")
 }
 
-func hex4(text []byte) (uint64, error) {
+func hex4(text []byte) (unit rune, err error) {
 	if len(text) < 4 {
 		return 0, errNotJSON
 	}
-	for _, c := range text[:4] { // ParseUint knows more: signs and underscores
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+	for _, c := range text[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
 			return 0, errNotJSON
 		}
+		unit = unit<<4 | rune(c)
 	}
-	return strconv.ParseUint(string(text[:4]), 16, 16)
+	return unit, nil
 }
 
-// unescape takes the escapes out of a string that was read. They are rare in tokens.
+// unescape takes the escapes out of a string that was read.
 func unescape(inner []byte) []byte {
-	var text string
-	if err := json.Unmarshal([]byte(`"`+string(inner)+`"`), &text); err != nil {
-		panic(err) // string has seen that it is one
+	text := make([]byte, 0, len(inner))
+	for i := 0; i < len(inner); {
+		c := inner[i]
+		if c != '\\' {
+			text = append(text, c)
+			i++
+			continue
+		}
+		i += 2
+		switch c = inner[i-1]; c {
+		case 'b':
+			text = append(text, '\b')
+		case 'f':
+			text = append(text, '\f')
+		case 'n':
+			text = append(text, '\n')
+		case 'r':
+			text = append(text, '\r')
+		case 't':
+			text = append(text, '\t')
+		case 'u':
+			unit, _ := hex4(inner[i:])
+			i += 4
+			if utf16.IsSurrogate(unit) {
+				low, _ := hex4(inner[i+2:])
+				unit = utf16.DecodeRune(unit, low)
+				i += 6
+			}
+			text = utf8.AppendRune(text, unit)
+		default: // a quote, a backslash or a slash stands for itself
+			text = append(text, c)
+		}
 	}
-	return []byte(text)
+	return text
 }
 
 // number reads a number, RFC 8259 section 6.
@@ -355,72 +424,4 @@ func (r *jsonReader) number() error {
 		}
 	}
 	return nil
-}
-
-// text is a string's, without quotes and escapes.
-func (v raw) text() (text string, ok bool) {
-	if len(v) < 2 || v[0] != '"' {
-		return "", false
-	}
-	inner := v[1 : len(v)-1]
-	for _, c := range inner {
-		if c == '\\' {
-			return string(unescape(inner)), true
-		}
-	}
-	return string(inner), true
-}
-
-// texts is a list of strings. It is not ok when it is no list, or anything else is in it.
-func (v raw) texts() (list []string, ok bool) {
-	ok = true
-	err := eachItem(v, func(item raw) {
-		text, isText := item.text()
-		list, ok = append(list, text), ok && isText
-	})
-	return list, ok && err == nil
-}
-
-// number is a number's value.
-func (v raw) number() (value float64, ok bool) {
-	if len(v) == 0 || v[0] != '-' && (v[0] < '0' || v[0] > '9') {
-		return 0, false
-	}
-	value, err := strconv.ParseFloat(string(v), 64)
-	return value, err == nil
-}
-
-// is tells whether the value is this text of JSON: true, false, null, or a number as it was written.
-func (v raw) is(word string) bool { return string(v) == word }
-
-// quote shows a value out of a token: bounded, and in ASCII, so that it can't turn the lines of a log around.
-func (v raw) quote() string {
-	if v == nil {
-		return "missing"
-	}
-	return ascii(string(v))
-}
-
-// quote shows a text as raw.quote does.
-func quote(text string) string {
-	quoted, err := json.Marshal(text)
-	if err != nil {
-		return "unreadable"
-	}
-	return ascii(string(quoted))
-}
-
-func ascii(text string) string {
-	var b strings.Builder
-	for i, r := range text {
-		if i >= 200 {
-			return b.String() + "..."
-		}
-		if r >= ' ' && r < 0x7f {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, "\\u{%x}", r)
-		}
-	}
-	return b.String()
 }

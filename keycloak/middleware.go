@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/cloakql/cloakql/identity"
 )
@@ -16,11 +18,13 @@ import (
 // has the reason why.
 //
 // A refused token that points at a wrong setting (issuer, audience) is logged as a warning with what
-// would have been accepted; no token is. A nil log is slog.Default().
+// would have been accepted; no token is. Since anyone can send such tokens, a warning comes once a second at
+// most, with the number of those that were kept back. A nil log is slog.Default().
 func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	if log == nil {
 		log = slog.Default()
 	}
+	var warnings atMostOnceASecond
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			token, err := bearer(r.Header.Values("Authorization"))
@@ -29,15 +33,38 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 				user, err = v.Verify(r.Context(), token)
 			}
 			if refused, ok := errors.AsType[*identity.TokenError](err); ok {
-				level := slog.LevelDebug
+				level, keptBack := slog.LevelDebug, 0
 				if refused.Reason == identity.ErrTokenNotAccepted {
-					level = slog.LevelWarn
+					var now bool
+					if keptBack, now = warnings.next(time.Now()); now {
+						level = slog.LevelWarn
+					}
 				}
-				log.Log(r.Context(), level, "token refused", "reason", refused.Reason, "detail", refused.Detail)
+				log.Log(r.Context(), level, "token refused", "reason", refused.Reason, "detail", refused.Detail, "keptBack", keptBack)
 			}
 			next.ServeHTTP(w, r.WithContext(identity.NewContext(r.Context(), user, err)))
 		})
 	}
+}
+
+// atMostOnceASecond says when something may be said again. It is safe for concurrent use.
+type atMostOnceASecond struct {
+	mu       sync.Mutex // guards the fields below
+	last     time.Time
+	keptBack int // since then
+}
+
+// next tells whether it may be said now, and how often it was kept back since the last time.
+func (a *atMostOnceASecond) next(now time.Time) (keptBack int, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.last.IsZero() && now.Sub(a.last) < time.Second {
+		a.keptBack++
+		return 0, false
+	}
+	keptBack = a.keptBack
+	a.last, a.keptBack = now, 0
+	return keptBack, true
 }
 
 // bearer finds the bearer token in the Authorization headers of a request. An empty token is none; it

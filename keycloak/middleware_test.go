@@ -3,10 +3,13 @@ package keycloak
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cloakql/cloakql/identity"
 )
@@ -165,6 +168,27 @@ func TestAStrangersTextInTheLog(t *testing.T) {
 	if text := log.String(); strings.Count(text, "\n") != 1 || len(text) > 1500 {
 		t.Errorf("logged %d lines, %d bytes: %s", strings.Count(text, "\n"), len(text), text)
 	}
+}
+
+// Anyone can send tokens of a made-up issuer, a thousand a second; the log must not grow with them.
+func TestWarningsAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := edDSA()
+		verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+		var log logBook
+		handler := Middleware(verifier, slog.New(slog.NewTextHandler(&log, nil)))(http.NotFoundHandler())
+		foreign := key.token(with(t, alice(t), object{"iss": "https://evil.example"}))
+		for range 3000 { // in three seconds
+			request := httptest.NewRequest("GET", "/", nil)
+			request.Header.Set("Authorization", "Bearer "+foreign)
+			handler.ServeHTTP(httptest.NewRecorder(), request)
+			time.Sleep(time.Millisecond)
+		}
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != 3 || !strings.Contains(lines[0], "keptBack=0") || !strings.Contains(lines[2], "keptBack=999") {
+			t.Errorf("logged %q; want three warnings, the last with 999 kept back", lines)
+		}
+	})
 }
 
 // The middleware is one for all requests; callers must not see each other.

@@ -34,21 +34,24 @@ func parse(token string, accepted []string) (*jws, error) {
 		return nil, malformed("parts between dots: %d; expected 3", parts)
 	}
 	first, last := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
-	parts := [3]string{token[:first], token[first+1 : last], token[last+1:]}
 	var decoded [3][]byte
-	for i, part := range parts {
+	space := make([]byte, 0, len(token))
+	for i, part := range [3]string{token[:first], token[first+1 : last], token[last+1:]} {
+		from := len(space)
 		var err error
 		// Go's decoder skips line ends, wherever they are.
-		if decoded[i], err = strictBase64.DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
+		if space, err = strictBase64.AppendDecode(space, []byte(part)); err != nil || strings.IndexByte(part, '\n') >= 0 || strings.IndexByte(part, '\r') >= 0 {
 			return nil, malformed("part %d is not base64url without padding", i+1)
 		}
+		decoded[i] = space[from:len(space):len(space)]
 	}
 	var h header
-	if err := eachMember(decoded[0], h.take); err != nil {
+	var reader jsonReader
+	if err := reader.eachMember(decoded[0], h.take); err != nil {
 		return nil, malformed("the header %v", err)
 	}
 	t := &jws{payload: decoded[1], signed: token[:last], signature: decoded[2]}
-	if err := eachMember(decoded[1], t.claims.take); err != nil {
+	if err := reader.eachMember(decoded[1], t.claims.take); err != nil {
 		return nil, malformed("the payload %v", err)
 	}
 	var err error
