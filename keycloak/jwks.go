@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/MicahParks/jwkset"
 )
@@ -90,7 +91,7 @@ func readKeys(body []byte) (keyring, error) {
 // A jwk is a JSON Web Key's members that we act on, RFC 7517 section 4. Its certificates (x5c, x5u, x5t) are
 // not looked at: the key itself, from the realm's own endpoint, is what is trusted.
 type jwk struct {
-	kty, use, ops, alg, kid, crv, n, e, x, y raw
+	kty, use, ops, alg, kid, crv, n, e, x, y, d raw
 }
 
 func (k *jwk) take(name []byte, value raw) {
@@ -115,6 +116,8 @@ func (k *jwk) take(name []byte, value raw) {
 		k.x = value
 	case "y":
 		k.y = value
+	case "d":
+		k.d = value
 	}
 }
 
@@ -139,6 +142,9 @@ func readKey(item raw) (kid string, key jwkset.JWK, odd *oddKey) {
 		_, _, odd := no("its use is %s; expected \"sig\"", k.use.quote())
 		odd.expected = use == "enc"
 		return kid, jwkset.JWK{}, odd
+	}
+	if k.d != nil { // whoever can read the set can sign with it
+		return no("it is a private key, for everyone to read")
 	}
 	if k.ops != nil { // section 4.3
 		if ops, ok := k.ops.texts(); !ok || !slices.Contains(ops, "verify") {
@@ -166,16 +172,29 @@ func readKey(item raw) (kid string, key jwkset.JWK, odd *oddKey) {
 	return kid, key, nil
 }
 
-// read makes the key. Only its public half is looked at, whatever else is there.
+// read makes the key. jwkset is given what RFC 7518, section 6, allows: its own decoder takes padding and
+// line ends, coordinates of any length, and the low 64 bits of a longer exponent.
 func (k *jwk) read(kid, alg string) (jwkset.JWK, error) {
 	text := func(v raw) string { s, _ := v.text(); return s }
 	members := jwkset.JWKMarshal{
 		KTY: jwkset.KTY(text(k.kty)), KID: kid, USE: jwkset.UseSig, ALG: jwkset.ALG(alg),
 		CRV: jwkset.CRV(text(k.crv)), N: text(k.n), E: text(k.e), X: text(k.x), Y: text(k.y),
 	}
-	// jwkset would take the low 64 bits of a longer exponent for it.
-	if e, err := strictBase64.DecodeString(members.E); k.e != nil && (err != nil || len(e) > 4) {
-		return jwkset.JWK{}, fmt.Errorf("its e is %s; expected %d to %d", k.e.quote(), minRSAExponent, maxRSAExponent)
+	for _, number := range []struct {
+		name  string
+		value raw
+		sizes [2]int // bytes, at least and at most
+	}{{"n", k.n, rsaBytes}, {"e", k.e, exponentBytes}, {"x", k.x, coordinateBytes[alg]}, {"y", k.y, coordinateBytes[alg]}} {
+		if number.value == nil || number.sizes[1] == 0 { // NewJWKFromMarshal misses those that are needed
+			continue
+		}
+		bytes, err := strictBase64.DecodeString(text(number.value))
+		if err != nil || strings.ContainsAny(text(number.value), "\r\n") {
+			return jwkset.JWK{}, fmt.Errorf("its %s is not base64url without padding", number.name)
+		}
+		if len(bytes) < number.sizes[0] || len(bytes) > number.sizes[1] {
+			return jwkset.JWK{}, fmt.Errorf("its %s has %d bytes; expected %d to %d", number.name, len(bytes), number.sizes[0], number.sizes[1])
+		}
 	}
 	key, err := jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if err != nil {
@@ -183,3 +202,10 @@ func (k *jwk) read(kid, alg string) (jwkset.JWK, error) {
 	}
 	return key, nil
 }
+
+var (
+	rsaBytes      = [2]int{1, maxRSABits/8 + 1} // fits says what is too weak; some libraries put a zero before it
+	exponentBytes = [2]int{1, 4}
+	// Coordinates have all the bytes that the curve's field has, leading zeros too: RFC 7518, section 6.2.1.2.
+	coordinateBytes = map[string][2]int{"ES256": {32, 32}, "ES384": {48, 48}, "ES512": {66, 66}, "EdDSA": {32, 32}}
+)

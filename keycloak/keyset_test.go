@@ -1,12 +1,16 @@
 package keycloak
 
 import (
+	"bytes"
 	"context"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -152,14 +156,35 @@ func TestAMalformedKeyCostsNoOther(t *testing.T) {
 		{"no n", change(rs256(), object{"n": gone}), identity.ErrKeyUnknown},
 		{"n not base64url", change(rs256(), object{"n": "!!"}), identity.ErrKeyUnknown},
 		{"n a number", change(rs256(), object{"n": 5}), identity.ErrKeyUnknown},
+		{"n with padding", change(rs256(), object{"n": rs256().jwk()["n"].(string) + "="}), identity.ErrKeyUnknown},
+		{"n with a line end", change(rs256(), object{"n": "\n" + rs256().jwk()["n"].(string)}), identity.ErrKeyUnknown},
+		{"n even", change(rs256(), object{"n": even(rs256())}), identity.ErrKeyUnknown},
+		{"n of 16384 bits", change(rs256(), object{"n": base64url(bytes.Repeat([]byte{0xff}, 2048))}), identity.ErrKeyUnknown},
 		{"e one", change(rs256(), object{"e": "AQ"}), identity.ErrKeyUnknown},
+		{"e three", change(rs256(), object{"e": "Aw"}), identity.ErrKeyUnknown},
+		{"e even", change(rs256(), object{"e": "AQAC"}), identity.ErrKeyUnknown},
+		{"e whose low 64 bits are good", change(rs256(), object{"e": base64url([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})}), identity.ErrKeyUnknown},
+		{"a coordinate without its leading zero", change(es256(), object{"x": "AQ"}), identity.ErrKeyUnknown},
+		{"no alg, and more than one that fits", change(rs256(), object{"alg": gone}), identity.ErrKeyUnknown},
+		{"alg of another curve", change(es256(), object{"alg": "ES384"}), identity.ErrKeyUnknown},
+		{"alg of another kind of key", change(edDSA(), object{"alg": "ES256"}), identity.ErrKeyUnknown},
+		{"alg null", change(edDSA(), object{"alg": nil}), identity.ErrKeyUnknown},
+		{"alg for encryption", change(rs256(), object{"alg": "RSA-OAEP"}), identity.ErrKeyUnknown},
+		{"key_ops without verify", change(edDSA(), object{"key_ops": []string{"sign"}}), identity.ErrKeyUnknown},
+		{"key_ops empty", change(edDSA(), object{"key_ops": []string{}}), identity.ErrKeyUnknown},
+		{"key_ops a text", change(edDSA(), object{"key_ops": "verify"}), identity.ErrKeyUnknown},
+		{"a member twice", json.RawMessage(`{"use":"sig",` + toJSON(change(edDSA(), object{}))[1:]), identity.ErrKeyUnknown},
+		{"a kid that is too long", change(edDSA(), object{"kid": strings.Repeat("k", 257)}), identity.ErrKeyUnknown},
+		{"members in capitals", object{"KID": "bad", "KTY": "OKP", "USE": "sig", "CRV": "Ed25519", "X": edDSA().jwk()["x"]}, identity.ErrKeyUnknown},
+		{"a private key", change(edDSA(), object{"d": base64url([]byte(strings.Repeat("d", 32)))}), identity.ErrKeyUnknown},
 		{"a point that is not on its curve", change(es256(), object{"x": es256().jwk()["y"]}), identity.ErrKeyUnknown},
 		{"a curve that is not the point's", change(es256(), object{"crv": "P-384"}), identity.ErrKeyUnknown},
 		// What follows can be verified with: only the key itself counts.
 		{"x5t that fits nothing", change(edDSA(), object{"x5t": "AAAA", "x5t#S256": "AAAA"}), nil},
 		{"x5c that is garbage", change(edDSA(), object{"x5c": []string{"garbage"}}), nil},
 		{"x5u that is somewhere", change(edDSA(), object{"x5u": "http://evil.example"}), nil},
-		{"a private key, of which the public half is taken", change(edDSA(), object{"d": base64url([]byte(strings.Repeat("d", 32)))}), nil},
+		{"no alg, and one alone that fits", change(edDSA(), object{"alg": gone}), nil},
+		{"key_ops with verify", change(edDSA(), object{"key_ops": []string{"sign", "verify"}}), nil},
 		{"members that nobody knows", change(edDSA(), object{"x-note": object{}}), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -172,6 +197,33 @@ func TestAMalformedKeyCostsNoOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// even is a modulus that ends in a zero bit.
+func even(s signer) string {
+	n := s.key.Public().(*rsa.PublicKey).N
+	return base64url(new(big.Int).Sub(n, big.NewInt(1)).Bytes())
+}
+
+// Keys that can't be used are named in the log, once, but for those that every realm has.
+func TestAPassedOverKeyIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		enc, weak, private := es256().jwk(), signer{"weak", "RS256", weakRSAKey()}.jwk(), edDSA().jwk()
+		enc["use"], enc["kid"], private["d"], private["kid"] = "enc", "enc", "secret-half", "private"
+		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
+			return respond(200, certs(enc, weak, edDSA().jwk(), private, nil))
+		})
+		go k.keys.Run(t.Context())
+		time.Sleep(time.Hour)
+		text := k.log.String()
+		for says, want := range map[string]int{"passed over": 3, "kid=weak": 1, "too weak": 1, "kid=private": 1, "for everyone to read": 1, `kid=""`: 1, "enc": 0, "secret-half": 0} {
+			if got := strings.Count(text, says); got != want {
+				t.Errorf("the log says %q %d times, want %d:\n%s", says, got, want, text)
+			}
+		}
+		_, err := k.verifier.Verify(t.Context(), signer{"private", "EdDSA", edKey()}.token(alice(t)))
+		checkRefusal(t, err, identity.ErrKeyUnknown, "for everyone to read")
+	})
 }
 
 // Keycloak puts a certificate beside each RSA key.
