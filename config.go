@@ -39,6 +39,7 @@ type settings struct {
 	LoginScope      string        `env:"LOGIN_SCOPE" envDefault:"openid profile email"`
 	RefreshGrace    time.Duration `env:"REFRESH_GRACE" envDefault:"10s"`
 	TokenMaxBytes   int           `env:"TOKEN_MAX_BYTES" envDefault:"16384"`
+	TokenAlgorithms []string      `env:"TOKEN_ALGORITHMS"`
 	KeysMaxAge      time.Duration `env:"KEYS_MAX_AGE" envDefault:"24h"`
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"15s"`
 	CORSOrigins     []string      `env:"CORS_ORIGINS"`
@@ -58,6 +59,7 @@ type Config struct {
 	LoginScope      string
 	RefreshGrace    time.Duration
 	TokenMaxBytes   int
+	TokenAlgorithms []string // empty for all that can be accepted
 	KeysMaxAge      time.Duration
 	RequestTimeout  time.Duration
 	CORSOrigins     []string
@@ -219,6 +221,7 @@ func (s settings) check(f *faults) Config {
 		LoginScope:      s.LoginScope,
 		RefreshGrace:    s.RefreshGrace,
 		TokenMaxBytes:   s.TokenMaxBytes,
+		TokenAlgorithms: trimmed(s.TokenAlgorithms),
 		KeysMaxAge:      s.KeysMaxAge,
 		RequestTimeout:  s.RequestTimeout,
 		CORSOrigins:     trimmed(s.CORSOrigins),
@@ -317,6 +320,11 @@ func (c *Config) checkTokens(f *faults) {
 	}
 	if c.TokenMaxBytes < 4<<10 || c.TokenMaxBytes > 64<<10 {
 		f.add("TOKEN_MAX_BYTES", "is %d: expected 4096 to 65536", c.TokenMaxBytes)
+	}
+	for _, name := range c.TokenAlgorithms {
+		if !slices.Contains(keycloak.Algorithms(), name) {
+			f.add("TOKEN_ALGORITHMS", "holds %q: expected some of %s, with a comma between them", name, strings.Join(keycloak.Algorithms(), ","))
+		}
 	}
 	if strings.TrimSpace(c.LoginScope) == "" {
 		f.add("LOGIN_SCOPE", "expected scopes with a space between them, such as: openid profile email")

@@ -44,6 +44,7 @@ func TestConfigDefaults(t *testing.T) {
 		{"RequestTimeout", c.RequestTimeout, 15 * time.Second},
 		{"RefreshGrace", c.RefreshGrace, 10 * time.Second},
 		{"TokenMaxBytes", c.TokenMaxBytes, 16 << 10},
+		{"TokenAlgorithms", c.TokenAlgorithms, []string{}},
 		{"KeysMaxAge", c.KeysMaxAge, 24 * time.Hour},
 		{"CORSOrigins", c.CORSOrigins, []string{"http://localhost:*", "http://127.0.0.1:*"}},
 	} {
@@ -68,6 +69,9 @@ func TestConfigProduction(t *testing.T) {
 // An audience that is set is the only one: azp no longer counts.
 func TestConfigAudience(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_AUDIENCE=shop, web ", "KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
+	if fewer := goodConfig(t, "TOKEN_ALGORITHMS=ES256, PS256"); !slices.Equal(fewer.TokenAlgorithms, []string{"ES256", "PS256"}) {
+		t.Errorf("algorithms %q", fewer.TokenAlgorithms)
+	}
 	if !slices.Equal(c.Audience, []string{"shop", "web"}) || c.AuthorizedParty != "" || len(c.Issuers) != 2 {
 		t.Errorf("audience %q, authorized party %q, issuers %q", c.Audience, c.AuthorizedParty, c.Issuers)
 	}
@@ -89,6 +93,8 @@ func TestConfigFaults(t *testing.T) {
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE", "REQUEST_TIMEOUT"}},
 		{"ranges", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE", "REQUEST_TIMEOUT"}},
+		{"algorithms that nobody may sign with", append(slices.Clone(needed), "TOKEN_ALGORITHMS=RS256,HS256"), []string{"TOKEN_ALGORITHMS"}},
+		{"no algorithm", append(slices.Clone(needed), "TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
 		{"a request shorter than a call", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=10s", "REQUEST_TIMEOUT=10s"), []string{"REQUEST_TIMEOUT"}},
 		{"address of other machines in local", append(slices.Clone(needed), "ADDR=:8000"), []string{"ADDR"}},
 		{"address without a port", append(slices.Clone(needed), "ADDR=localhost"), []string{"ADDR"}},

@@ -145,6 +145,7 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 		Issuers:  []keycloak.Issuer{{Names: config.Issuers, Keys: keys}},
 		Audience: config.Audience, AuthorizedParty: config.AuthorizedParty, MaxBytes: config.TokenMaxBytes,
+		Algorithms: config.TokenAlgorithms,
 	})
 	if err != nil {
 		return nil, err

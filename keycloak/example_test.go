@@ -2,45 +2,41 @@ package keycloak_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak"
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
 // A handler is guarded by the middleware, which finds out who calls, and by identity.Require, which
 // insists on a caller.
 func Example() {
-	key, keycloakServer := serveRealm()
-	defer keycloakServer.Close()
+	kc := startKeycloak() // for a real one, its URL
+	defer kc.Close()
 
-	realm, err := keycloak.NewRealm(keycloakServer.URL, "shop")
+	realm, err := keycloak.NewRealm(kc.URL, "shop")
 	if err != nil {
 		panic(err)
 	}
-	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: slog.New(slog.DiscardHandler)})
+	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: quiet})
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	go keys.Run(ctx)
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
-		Issuers:  []keycloak.Issuer{{Names: []string{realm.Issuer()}, Keys: keys}},
+		Issuers:  []keycloak.Issuer{{Keys: keys}},
 		Audience: []string{"shop-api"},
 	})
 	if err != nil {
 		panic(err)
 	}
 
-	guarded := keycloak.Middleware(verifier, slog.New(slog.DiscardHandler))(
+	guarded := keycloak.Middleware(verifier, quiet)(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, err := identity.Require(r.Context())
 			if err != nil { // it says more than a client should know
@@ -50,17 +46,11 @@ func Example() {
 			fmt.Fprintln(w, "Hello,", *user.Username)
 		}))
 
-	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
-		"iss": realm.Issuer(), "typ": "Bearer", "aud": "shop-api", "sub": "4711", "preferred_username": "alice",
-		"exp": time.Now().Add(5 * time.Minute).Unix(),
-	})
-	token.Header["kid"] = "key-1"
-	signed, err := token.SignedString(key)
+	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice")
 	if err != nil {
 		panic(err)
 	}
-
-	for _, authorization := range []string{"", "Bearer null", "Bearer " + signed} {
+	for _, authorization := range []string{"", "Bearer null", "Bearer " + tokens.IDToken, "Bearer " + tokens.AccessToken} {
 		request := httptest.NewRequest("GET", "/", nil)
 		if authorization != "" {
 			request.Header.Set("Authorization", authorization)
@@ -73,24 +63,140 @@ func Example() {
 	// Output:
 	// 401 Sign in first
 	// 401 Sign in first
+	// 401 Sign in first
 	// 200 Hello, alice
 }
 
-// serveRealm stands in for Keycloak: it serves one key of the realm "shop".
-func serveRealm() (*ecdsa.PrivateKey, *httptest.Server) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
+// A refusal has a reason for the program and a detail for people. A claim of your own is read from the
+// token's payload, which is verified as a whole.
+func ExampleVerifier_Verify() {
+	kc := startKeycloak()
+	defer kc.Close()
+	verifier := newVerifier(kc)
+
+	mint := func(claims map[string]any) string {
+		base := map[string]any{"sub": "4711", "aud": "shop-api", "tenant": "north"}
+		for name, value := range claims {
+			base[name] = value
+		}
+		token, err := kc.Realm("shop").Mint(keycloaktest.Mint{Claims: base})
+		if err != nil {
+			panic(err)
+		}
+		return token
 	}
-	point, err := key.PublicKey.Bytes() // 4, x, y
-	if err != nil {
-		panic(err)
+	for _, token := range []string{
+		mint(nil),
+		mint(map[string]any{"exp": time.Unix(0, 0)}),
+		mint(map[string]any{"aud": "billing"}),
+	} {
+		user, err := verifier.Verify(context.Background(), token)
+		refused, _ := errors.AsType[*identity.TokenError](err)
+		switch {
+		case err == nil:
+			var claims struct{ Tenant string }
+			if err := user.Token.Claims.Decode(&claims); err != nil {
+				panic(err)
+			}
+			fmt.Println(user.ID, "of", claims.Tenant)
+		case errors.Is(err, identity.ErrTokenExpired):
+			fmt.Println("refresh, and try again")
+		case errors.Is(err, identity.ErrKeysUnavailable):
+			fmt.Println("try again later; the token may be good")
+		case refused != nil:
+			fmt.Println(refused.Reason)
+			fmt.Println(refused.Detail)
+		}
 	}
-	encode := base64.RawURLEncoding.EncodeToString
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /realms/shop/protocol/openid-connect/certs", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"keys":[{"kid":"key-1","use":"sig","alg":"ES256","kty":"EC","crv":"P-256","x":%q,"y":%q}]}`,
-			encode(point[1:33]), encode(point[33:]))
-	})
-	return key, httptest.NewServer(mux)
+
+	// Output:
+	// 4711 of north
+	// refresh, and try again
+	// token is not meant for this API
+	// aud is "billing", azp is missing; accepted in aud: ["shop-api"] (KEYCLOAK_AUDIENCE): add a mapper of type Audience to the client that asks for the token
 }
+
+// Tokens of several realms, each with its own keys: that of one never verifies a token of another. A realm
+// whose public address isn't the one that this process calls has its public name in Names.
+func ExampleNewVerifier() {
+	var issuers []keycloak.Issuer
+	for _, name := range []string{"shop", "partners"} {
+		realm, err := keycloak.NewRealm("http://keycloak.internal:8080", name)
+		if err != nil {
+			panic(err)
+		}
+		issuers = append(issuers, keycloak.Issuer{
+			Names: []string{"https://sso.example.com/realms/" + name},
+			Keys:  keycloak.NewKeySet(realm, keycloak.KeySetConfig{}), // start Run of each
+		})
+	}
+	_, err := keycloak.NewVerifier(keycloak.VerifierConfig{
+		Issuers:    issuers,
+		Audience:   []string{"shop-api"},
+		Algorithms: []string{"ES256", "RS256"},
+	})
+	fmt.Println(err)
+
+	// Output:
+	// <nil>
+}
+
+// A readiness probe. While Keycloak is down the keys that are held go on being good, up to MaxAge.
+func ExampleKeySet_Status() {
+	kc := startKeycloak()
+	realm, err := keycloak.NewRealm(kc.URL, "shop")
+	if err != nil {
+		panic(err)
+	}
+	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{MaxAge: time.Hour, Log: quiet})
+	ready := func(w http.ResponseWriter, _ *http.Request) {
+		usable, failure := keys.Status()
+		switch {
+		case !usable:
+			http.Error(w, "no keys yet", http.StatusServiceUnavailable)
+		case failure != nil:
+			fmt.Fprintln(w, "ready, with the keys of the last fetch that worked")
+		default:
+			fmt.Fprintln(w, "ready")
+		}
+	}
+	kc.Close()
+
+	answer := httptest.NewRecorder()
+	ready(answer, nil)
+	fmt.Print(answer.Code, " ", answer.Body)
+
+	// Output:
+	// 503 no keys yet
+}
+
+// startKeycloak starts a stand-in for Keycloak with the realm "shop".
+func startKeycloak() *keycloaktest.Server {
+	plan := keycloaktest.Plan{
+		Name:    "shop",
+		Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "shop-api-secret"}},
+		Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "alice-password"}},
+	}
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{plan.File()}})
+	if err != nil {
+		panic(err)
+	}
+	return kc
+}
+
+func newVerifier(kc *keycloaktest.Server) *keycloak.Verifier {
+	realm, err := keycloak.NewRealm(kc.URL, "shop")
+	if err != nil {
+		panic(err)
+	}
+	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
+		Issuers:  []keycloak.Issuer{{Keys: keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: quiet})}},
+		Audience: []string{"shop-api"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return verifier
+}
+
+var quiet = slog.New(slog.DiscardHandler)

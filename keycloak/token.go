@@ -14,6 +14,9 @@ const maxKeyID = 256 // bytes
 // algorithms are the signatures that can be accepted: asymmetric ones alone. RFC 8725, sections 3.1 and 3.2.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
+// Algorithms are the names of the signatures that a Verifier can accept, RFC 7518 section 3.1 and RFC 8037.
+func Algorithms() []string { return slices.Clone(algorithms) }
+
 var strictBase64 = base64.RawURLEncoding.Strict()
 
 // A jws is a token that was read, and not yet verified.
