@@ -1,0 +1,305 @@
+package keycloak
+
+import (
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A forge makes the tokens of the attacks.
+type forge struct {
+	t       *testing.T
+	canary  *httptest.Server // nobody may ever ask it
+	calls   atomic.Int32     // of the canary
+	secrets []string         // of strangers, for no log
+
+	rsa, ps, ec, ec384, ec521, ed signer // the realm's
+	evil                          signer // the attacker's, by a name of its own
+}
+
+// The attacker's RSA key is as good as the realm's.
+var evilRSAKey = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+
+func newForge(t *testing.T) *forge {
+	f := &forge{
+		t: t, rsa: rs256(), ps: signer{"ps-1", "PS256", rsaKey()}, ec: es256(), ec384: signer{"ec-384", "ES384", p384Key()},
+		ec521: signer{"ec-521", "ES512", p521Key()}, ed: edDSA(), evil: signer{"evil", "EdDSA", otherEdKey()},
+	}
+	f.canary = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		f.calls.Add(1)
+		io.WriteString(w, certsOf(f.evil, f.as(f.evil, "ed-1")))
+	}))
+	t.Cleanup(f.canary.Close)
+	return f
+}
+
+// checkCanary holds that nobody called, and that a call would have been seen.
+func (f *forge) checkCanary(t *testing.T) {
+	t.Helper()
+	if calls := f.calls.Load(); calls != 0 {
+		t.Errorf("a URL out of a token was fetched %d times", calls)
+	}
+	response, err := f.canary.Client().Get(f.canary.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if f.calls.Load() == 0 {
+		t.Error("the canary counts no calls")
+	}
+}
+
+// as is a signer's key under another name.
+func (f *forge) as(s signer, kid string) signer { s.kid = kid; return s }
+
+// secret makes a value that no log may hold.
+func (f *forge) secret() string {
+	secret := "s3cret-" + rand.Text()
+	f.secrets = append(f.secrets, secret)
+	return secret
+}
+
+func (f *forge) claims(changes object) string { return with(f.t, alice(f.t), changes) }
+
+func (f *forge) header(s signer, changes object) string { return with(f.t, s.header(), changes) }
+
+// token is alice's with changes in its header and its claims.
+func (f *forge) token(s signer, header, claims object) string {
+	return s.sign(f.header(s, header), f.claims(claims))
+}
+
+// input is what a signature covers.
+func (f *forge) input(header, payload string) string {
+	return base64url([]byte(header)) + "." + base64url([]byte(payload))
+}
+
+// good is the input of a good token, whose signature is still to be made.
+func (f *forge) good(s signer) string { return f.input(s.header(), alice(f.t)) }
+
+// spend makes the token of an input and a signature.
+func (f *forge) spend(input string, signature []byte) string {
+	return input + "." + base64url(signature)
+}
+
+// mac signs alice's claims with a secret, in the name of the realm's RSA key unless kid says otherwise.
+func (f *forge) mac(alg string, hash crypto.Hash, kid string, secret []byte) string {
+	input := f.input(toJSON(object{"alg": alg, "typ": "JWT", "kid": kid}), alice(f.t))
+	mac := hmac.New(hash.New, secret)
+	mac.Write([]byte(input))
+	return f.spend(input, mac.Sum(nil))
+}
+
+// jwe encrypts a payload for the realm's encryption key, RFC 7516: anybody can.
+func (f *forge) jwe(header object, payload string) string {
+	protected := base64url([]byte(toJSON(header)))
+	key, nonce := make([]byte, 32), make([]byte, 12)
+	rand.Read(key)
+	rand.Read(nonce)
+	sealed := must(cipher.NewGCM(must(aes.NewCipher(key)))).Seal(nil, nonce, []byte(payload), []byte(protected))
+	wrapped := must(rsa.EncryptOAEP(sha1.New(), rand.Reader, rsaKey().Public().(*rsa.PublicKey), key, nil))
+	parts := []string{protected, base64url(wrapped), base64url(nonce), base64url(sealed[:len(sealed)-16]), base64url(sealed[len(sealed)-16:])}
+	return strings.Join(parts, ".")
+}
+
+// padTo lengthens a JSON text with blanks until its length leaves that rest when divided by three.
+func padTo(rest int, text string) string {
+	for len(text)%3 != rest {
+		text += " "
+	}
+	return text
+}
+
+// looser spells the bytes of a base64url text with other unused bits.
+func looser(text string) string {
+	last := strings.IndexByte(base64Alphabet, text[len(text)-1])
+	return text[:len(text)-1] + base64Alphabet[last+1:last+2]
+}
+
+// sshString is a string of RFC 4251, section 5.
+func sshString(text []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)
+}
+
+// rsaRaw applies the realm's private RSA key to a block, without any opinion on what the block is.
+func (f *forge) rsaRaw(block []byte) []byte {
+	key := rsaKey().(*rsa.PrivateKey)
+	return new(big.Int).Exp(new(big.Int).SetBytes(block), key.D, key.N).FillBytes(make([]byte, key.Size()))
+}
+
+// digestInfo of SHA-256, RFC 8017 section 9.2, and others that a careless reader takes for it.
+const (
+	infoSHA256     = "3031300d060960864801650304020105000420"
+	infoSHA512     = "3051300d060960864801650304020305000440"
+	infoSHA1       = "3021300906052b0e03021a05000414"
+	infoMD5        = "3020300c06082a864886f70d020505000410"
+	infoNoNull     = "302f300b0609608648016503040201" + "0420"
+	infoLongForm   = "308131300d060960864801650304020105000420"
+	infoWrongCount = "3032300d060960864801650304020105000420"
+)
+
+func unhex(text string) []byte { return must(hex.DecodeString(text)) }
+
+// block is a block of PKCS#1 v1.5, RFC 8017 section 9.2: the filling stands left of the data, and what is
+// left of 256 bytes right of it is filled with the garbage.
+func block(kind byte, filling int, data []byte, garbage byte) []byte {
+	out := append([]byte{0, kind}, make([]byte, filling)...)
+	for i := range filling {
+		out[2+i] = 0xff
+	}
+	out = append(append(out, 0), data...)
+	for len(out) < 256 {
+		out = append(out, garbage)
+	}
+	return out
+}
+
+// pkcs1 signs an input in a block whose filling is as long as it must be.
+func (f *forge) pkcs1(input, info string, digest []byte) string {
+	data := append(unhex(info), digest...)
+	return f.spend(input, f.rsaRaw(block(1, 256-3-len(data), data, 0)))
+}
+
+// A pss is an encoding of RFC 8017, section 9.1.1, with its parameters.
+type pss struct {
+	hash, mask crypto.Hash
+	salt       int
+	trailer    byte
+	separator  byte
+}
+
+func (f *forge) pss(p pss) string {
+	input := f.good(f.ps)
+	sum := func(h crypto.Hash, data []byte) []byte {
+		hash := h.New()
+		hash.Write(data)
+		return hash.Sum(nil)
+	}
+	salt := make([]byte, p.salt)
+	rand.Read(salt)
+	digest := sum(p.hash, append(append(make([]byte, 8), sum(p.hash, []byte(input))...), salt...))
+	db := make([]byte, 256-len(digest)-1)
+	copy(db[len(db)-len(salt):], salt)
+	db[len(db)-len(salt)-1] = p.separator
+	var mask []byte
+	for i := uint32(0); len(mask) < len(db); i++ {
+		mask = append(mask, sum(p.mask, binary.BigEndian.AppendUint32(append([]byte{}, digest...), i))...)
+	}
+	for i := range db {
+		db[i] ^= mask[i]
+	}
+	db[0] &= 0x7f
+	return f.spend(input, f.rsaRaw(append(append(db, digest...), p.trailer)))
+}
+
+// rs are the two numbers of an ECDSA signature, RFC 7518 section 3.4.
+func rs(size int, r, s *big.Int) []byte {
+	return append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
+}
+
+// ecdsaOf signs an input with the realm's P-256 key.
+func (f *forge) ecdsaOf(input string) (r, s *big.Int) {
+	digest := sha256.Sum256([]byte(input))
+	r, s, err := ecdsa.Sign(rand.Reader, p256Key().(*ecdsa.PrivateKey), digest[:])
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return r, s
+}
+
+// smallRSA is an RSA key with any odd exponent that has an inverse.
+type smallRSA struct{ n, e, d *big.Int }
+
+func newSmallRSA(bits int, exponent int64) smallRSA {
+	e, one := big.NewInt(exponent), big.NewInt(1)
+	for {
+		p, q := must(rand.Prime(rand.Reader, bits/2)), must(rand.Prime(rand.Reader, bits-bits/2))
+		n := new(big.Int).Mul(p, q)
+		phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
+		if d := new(big.Int).ModInverse(e, phi); d != nil && n.BitLen() == bits {
+			return smallRSA{n, e, d}
+		}
+	}
+}
+
+func (k smallRSA) jwk(kid string) object { return rsaJWK(kid, k.n, k.e) }
+
+func rsaJWK(kid string, n, e *big.Int) object {
+	return object{"kid": kid, "use": "sig", "alg": "RS256", "kty": "RSA", "n": base64url(n.Bytes()), "e": base64url(e.Bytes())}
+}
+
+// token is a good signature of RS256 with that key.
+func (k smallRSA) token(f *forge, kid string) string {
+	input := f.good(signer{kid, "RS256", nil})
+	digest := sha256.Sum256([]byte(input))
+	size := (k.n.BitLen() + 7) / 8
+	data := append(unhex(infoSHA256), digest[:]...)
+	padded := new(big.Int).SetBytes(block(1, size-3-len(data), data, 0)[:size])
+	return f.spend(input, padded.Exp(padded, k.d, k.n).FillBytes(make([]byte, size)))
+}
+
+// curveOrder is that of the base point of Ed25519, RFC 8032 section 5.1.
+var curveOrder, _ = new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+
+// littleEndian is a number as Ed25519 writes it.
+func littleEndian(n *big.Int) []byte {
+	out := n.FillBytes(make([]byte, 32))
+	for i, j := 0, 31; i < j; i, j = i+1, j-1 {
+		out[i], out[j] = out[j], out[i]
+	}
+	return out
+}
+
+const home = "home" // the site of most rows
+
+// sites are all sites of the table.
+func (f *forge) sites() map[string]siteConfig {
+	enc := f.as(f.rsa, "enc-1").jwk() // a realm has one always
+	enc["use"], enc["alg"] = "enc", "RSA-OAEP"
+	keys := certs(f.rsa.jwk(), f.ps.jwk(), f.ec.jwk(), f.ec384.jwk(), f.ec521.jwk(), f.ed.jwk(), enc)
+	many := make([]any, 0, 101)
+	for i := range 101 {
+		many = append(many, f.as(f.ed, fmt.Sprint("ed-", i)).jwk())
+	}
+	answers := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", f.canary.URL)
+			w.WriteHeader(status)
+			io.WriteString(w, body)
+		}
+	}
+	return map[string]siteConfig{
+		home:         {local: keys},
+		"party":      {local: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
+		"odd":        {local: f.oddKeys()},
+		"neighbours": {local: certsOf(f.ed), other: certsOf(f.as(f.evil, "ed-1"), f.as(f.ec, "only-theirs"))},
+		"crowded":    {local: certs(many...)},
+		"bare":       {local: certs(enc)},
+		"moved":      {answer: answers(http.StatusTemporaryRedirect, "")},
+		"down":       {answer: answers(http.StatusInternalServerError, certsOf(f.ed))},
+		"page":       {answer: answers(http.StatusOK, "<html>"+certsOf(f.ed)+"</html>")},
+		"flood":      {answer: answers(http.StatusOK, strings.Repeat(" ", 1<<20)+certsOf(f.ed))},
+	}
+}
+
+func atNoon(offset time.Duration) int64 { return noon.Add(offset).Unix() }
+
+var p256 = elliptic.P256().Params()
