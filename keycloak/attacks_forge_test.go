@@ -289,6 +289,8 @@ func (f *forge) sites() map[string]siteConfig {
 	return map[string]siteConfig{
 		home:         {local: keys},
 		"party":      {local: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
+		"bound":      {local: keys, config: VerifierConfig{AllowBound: true}},
+		"narrow":     {local: keys, config: VerifierConfig{Algorithms: []string{"ES256"}}},
 		"odd":        {local: f.oddKeys()},
 		"neighbours": {local: certsOf(f.ed), other: certsOf(f.as(f.evil, "ed-1"), f.as(f.ec, "only-theirs"))},
 		"crowded":    {local: certs(many...)},
