@@ -3,6 +3,7 @@ package keycloak
 import (
 	"crypto"
 	"crypto/ecdh"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"math/big"
@@ -46,7 +47,10 @@ func (f *forge) oddKeys() string {
 		ed("ed-1", nil), ec("no-alg", object{"alg": gone}), ed("ops-verify", object{"key_ops": []string{"sign", "verify"}}),
 		rsa("use-enc", object{"use": "enc"}), ed("use-none", object{"use": gone}), ed("use-case", object{"use": "SIG"}), ed("use-list", object{"use": []string{"sig"}}),
 		ed("ops-sign", object{"key_ops": []string{"sign"}}), ed("ops-empty", object{"key_ops": []string{}}), ed("ops-wrap", object{"key_ops": []string{"wrapKey", "deriveKey"}}),
-		f.as(f.ed, "twin").jwk(), f.as(f.evil, "twin").jwk(),
+		f.as(f.ed, "twin").jwk(), f.as(f.evil, "twin").jwk(), ed("half-twin", nil), ed("half-twin", object{"use": "enc"}),
+		ed("private", object{"d": f.secret()}), rsa("private-rsa", object{"d": f.secret()}), rsa("private-null", object{"d": nil}), rsa("private-primes", object{"p": f.secret(), "q": f.secret()}),
+		ed("x-padded", object{"x": base64url(edKey().Public().(ed25519.PublicKey)) + "="}), rsa("n-lines", object{"n": "\n" + f.rsa.jwk()["n"].(string)}),
+		ec("x-long", object{"x": "AAAA" + f.ec.jwk()["x"].(string)}), ed("x-list", object{"x": []string{f.ed.jwk()["x"].(string)}}),
 		ed("", nil), ed("x", object{"kid": 7}), ed(strings.Repeat("k", 256)+"k", nil), ed("kid-case", object{"kid": gone, "KID": "kid-case"}),
 		rsa("no-alg-rsa", object{"alg": gone}), rsa("alg-none", object{"alg": "none"}), rsa("alg-oaep", object{"alg": "RSA-OAEP"}), rsa("alg-ec", object{"alg": "ES256"}),
 		ec("alg-es384", object{"alg": "ES384"}), ec("alg-k", object{"alg": "ES256K"}), ed("alg-hs", object{"alg": "HS256"}), ed("alg-case", object{"alg": "eddsa"}),
@@ -93,6 +97,14 @@ func keyAttacks(f *forge) []attack {
 		odd("key_ops of encryption", "RFC 7517, section 4.3", ed("ops-wrap"), unknown, "key_ops"),
 		odd("a kid that two keys have, by the first", "RFC 7517, section 4.5", ed("twin"), unknown, "more than one"),
 		odd("a kid that two keys have, by the second", "RFC 7517, section 4.5", f.as(f.evil, "twin").token(alice(f.t)), unknown, "more than one"),
+		odd("a kid that a key for encryption has too", "RFC 7517, section 4.5", ed("half-twin"), unknown, "more than one"),
+		odd("a key whose private half everybody can read", "RFC 7517, section 9.2", ed("private"), unknown, "private"),
+		odd("an RSA key whose private half everybody can read", "RFC 7518, section 6.3.2", rs("private-rsa"), unknown, "private"),
+		odd("a key that has a private half of null", "RFC 7518, section 6.3.2", rs("private-null"), unknown, "private"),
+		odd("a key with padding", "RFC 7518, section 2", ed("x-padded"), unknown, "base64url"),
+		odd("a key with a line end", "RFC 7518, section 2", rs("n-lines"), unknown, "base64url"),
+		odd("a coordinate of too many bytes", "RFC 7518, section 6.2.1.2", ec("x-long"), unknown, `"x-long"`),
+		odd("a key in a list", "RFC 8037, section 2", ed("x-list"), unknown, `"x-list"`),
 		odd("a kid that is too long in the set too", "RFC 7517, section 4.5", ed(strings.Repeat("k", 256)+"k"), identity.ErrTokenMalformed, "256"),
 		odd("a kid that is a number in the set", "RFC 7517, section 4.5", ed("7"), unknown, `"7"`),
 		odd("a key that names itself KID", "RFC 7517, section 4", ed("kid-case"), unknown, `"kid-case"`),
@@ -103,7 +115,7 @@ func keyAttacks(f *forge) []attack {
 		odd("a key with alg none", "RFC 7518, section 3.6", rs("alg-none"), unknown, "none"),
 		odd("a key with alg of encryption", "RFC 7517, section 4.4", rs("alg-oaep"), unknown, "RSA-OAEP"),
 		odd("an RSA key with alg of EC", "RFC 7518, section 3.1", rs("alg-ec"), unknown, "ES256"),
-		odd("a P-256 key with alg ES384", "RFC 7518, section 3.4", ec("alg-es384"), unknown, "ES384"),
+		odd("a P-256 key with alg ES384", "RFC 7518, section 3.4", ec("alg-es384"), unknown, `"alg-es384"`),
 		odd("a P-256 key with alg ES256K", "RFC 8812, section 3.2", ec("alg-k"), unknown, "ES256K"),
 		odd("an Ed25519 key with alg HS256", "RFC 8725, section 3.1", ed("alg-hs"), unknown, "HS256"),
 		odd("a key with alg in lower case", "RFC 7517, section 4.4", ed("alg-case"), unknown, "eddsa"),
