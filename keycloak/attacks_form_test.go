@@ -48,6 +48,11 @@ func requestAttacks(f *forge) []attack {
 		row("no blank", "RFC 9110, section 11.4", good, missing).headers("Bearer" + good),
 		row("the scheme in quotes", "RFC 9110, section 11.1", good, missing).headers(`"Bearer" ` + good),
 		row("the scheme in another script", "RFC 9110, section 5.6.2", good, missing).headers("\u0412earer " + good),
+		row("a no-break space for the blank", "RFC 9110, section 11.4", good, missing).headers("Bearer\u00a0" + good),
+		row("a wide blank for the blank", "RFC 9110, section 11.4", good, missing).headers("Bearer\u3000" + good),
+		row("a C1 line end for the blank", "RFC 9110, section 11.4", good, missing).headers("Bearer\u0085" + good),
+		row("a no-break space for the blank, twice", "RFC 9110, section 11.4", good, malformed).headers("Bearer \u00a0" + good),
+		row("a no-break space after the token", "RFC 6750, section 2.1", good, malformed).headers("Bearer " + good + "\u00a0"),
 		row("a list that begins with Basic", "RFC 9110, section 11.6.2", good, missing).headers(basic + ", Bearer " + good),
 
 		row("in the query", "RFC 6750, section 2.3", good, missing).by(func(r *http.Request, token string) { r.URL.RawQuery = "access_token=" + token }),

@@ -80,6 +80,8 @@ func keyAttacks(f *forge) []attack {
 	rs := func(kid string) string { return f.as(f.rsa, kid).token(alice(f.t)) }
 	ec := func(kid string) string { return f.as(f.ec, kid).token(alice(f.t)) }
 	zero := func(alg, kid string) string { return f.spend(f.good(signer{kid, alg, nil}), make([]byte, 64)) }
+	// A point of order one is a factor that vanishes: with it, one signature is good for every text.
+	forged := append(append([]byte{}, smallPoints()[0]...), make([]byte, 32)...)
 	cubic := f.good(signer{"rsa-e3", "RS256", nil})
 	oct := func(alg, kid string) string {
 		return f.mac(alg, crypto.SHA256, kid, []byte("secret"))
@@ -139,6 +141,9 @@ func keyAttacks(f *forge) []attack {
 		odd("a key for key agreement", "RFC 8037, section 3.2", zero("EdDSA", "ed-x25519"), unknown, `"ed-x25519"`),
 		odd("an Ed25519 key of 31 bytes", "RFC 8032, section 5.1.7", zero("EdDSA", "ed-short"), unknown, `"ed-short"`),
 		odd("an Ed448 key", "RFC 8037, section 2", zero("EdDSA", "ed-448"), unknown, `"ed-448"`),
+		odd("a key whose primes everybody can read", "RFC 7518, section 6.3.2", rs("private-primes"), unknown, "private"),
+		odd("a point of order one for a key, which forges itself", "RFC 8725, section 3.4", f.spend(f.good(f.as(f.ed, "ed-order1")), forged), unknown, `"ed-order1"`),
+		odd("a point of order four for a key", "RFC 8725, section 3.4", f.spend(f.good(f.as(f.ed, "ed-order4")), forged), unknown, `"ed-order4"`),
 	}
 }
 
