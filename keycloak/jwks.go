@@ -91,7 +91,8 @@ func readKeys(body []byte) (keyring, error) {
 // A jwk is a JSON Web Key's members that we act on, RFC 7517 section 4. Its certificates (x5c, x5u, x5t) are
 // not looked at: the key itself, from the realm's own endpoint, is what is trusted.
 type jwk struct {
-	kty, use, ops, alg, kid, crv, n, e, x, y, d raw
+	kty, use, ops, alg, kid, crv, n, e, x, y raw
+	private                                  bool // it has members of a private or a secret key
 }
 
 func (k *jwk) take(name []byte, value raw) {
@@ -116,8 +117,8 @@ func (k *jwk) take(name []byte, value raw) {
 		k.x = value
 	case "y":
 		k.y = value
-	case "d":
-		k.d = value
+	case "d", "p", "q", "dp", "dq", "qi", "oth", "k": // RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1
+		k.private = true
 	}
 }
 
@@ -143,7 +144,7 @@ func readKey(item raw) (kid string, key jwkset.JWK, odd *oddKey) {
 		odd.expected = use == "enc"
 		return kid, jwkset.JWK{}, odd
 	}
-	if k.d != nil { // whoever can read the set can sign with it
+	if k.private { // whoever can read the set can sign with it
 		return no("it is a private key, for everyone to read")
 	}
 	if k.ops != nil { // section 4.3

@@ -77,7 +77,8 @@ func bearer(headers []string) (token string, err error) {
 	default:
 		return "", malformed("the request has %d Authorization headers", len(headers))
 	}
-	fields := strings.Fields(headers[0])
+	// RFC 9110, section 5.6.3: no other character is a blank here.
+	fields := strings.FieldsFunc(headers[0], func(r rune) bool { return r == ' ' || r == '\t' })
 	if len(fields) == 0 || !strings.EqualFold(fields[0], "Bearer") { // RFC 9110, section 11.1: in any case
 		return "", nil
 	}

@@ -6,7 +6,9 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/hex"
 	"math"
+	"slices"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -58,7 +60,25 @@ func fits(alg string, key crypto.PublicKey) bool {
 			alg == "ES384" && key.Curve == elliptic.P384() ||
 			alg == "ES512" && key.Curve == elliptic.P521()
 	case ed25519.PublicKey:
-		return alg == "EdDSA" && len(key) == ed25519.PublicKeySize
+		return alg == "EdDSA" && len(key) == ed25519.PublicKeySize && !isSmallOrder(key)
 	}
 	return false
+}
+
+// smallOrder are the encodings, without the sign, of the points of edwards25519 whose order divides 8, and of
+// the two that aren't in lowest terms: with such a key, signatures can be made that are good for many texts.
+var smallOrder = []string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+}
+
+func isSmallOrder(key ed25519.PublicKey) bool {
+	y := slices.Clone(key)
+	y[31] &= 0x7f // the sign of x
+	return slices.Contains(smallOrder, hex.EncodeToString(y))
 }
