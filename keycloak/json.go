@@ -11,39 +11,41 @@ import (
 )
 
 const (
-	maxJSONDepth   = 32 // of a token's parts, and of a key set
-	maxNumberBytes = 64 // of one number's text
-	fewMembers     = 32 // of an object, up to which comparing names beats a table of them
+	maxJSONDepth    = 32   // of a token's parts, and of a key
+	maxLaxJSONDepth = 1000 // of a key set, whose keys are read one by one
+	maxNumberBytes  = 64   // of one number's text
+	maxMagnitude    = 308  // of a number: it is less than ten to the power of that
 )
 
 // eachMember reads a JSON object and hands its members to visit, names without their escapes, in their
 // order. Two readers may see different things in one text, and whoever writes it may count on that; so what
-// JSON leaves open is refused, at every depth: two members of one name (RFC 7519, section 4, and RFC 8725,
-// section 2.4), text that is not UTF-8 and halves of surrogate pairs (RFC 8259, section 8), numbers that a
+// JSON leaves open is refused, at every depth: two members of one name (RFC 7515, section 4; RFC 7519,
+// section 4), text that is not UTF-8 and halves of surrogate pairs (RFC 8259, section 8), numbers that a
 // float64 can't hold (section 6), and nesting deeper than maxJSONDepth.
 //
 // visit is called while the text is being read: what it was given counts for nothing when eachMember fails.
 // Neither argument may be changed, and name is good until visit returns. The errors begin with a verb:
-// "is not JSON".
+// "is not JSON". What it costs is linear in the text, whatever is in it.
 func eachMember(text []byte, visit func(name []byte, value raw)) error {
 	var r jsonReader
 	return r.eachMember(text, visit)
 }
 
-// eachMemberLax is eachMember, but for duplicate members, which it lets pass. For objects that were read
-// before, and for those whose members are read with more care one by one, so that a bad one costs no other.
+// eachMemberLax is eachMember without its strictness: the text must be JSON by its grammar, and no deeper
+// than maxLaxJSONDepth. For objects that were read before, and for those whose members are read with more
+// care one by one, so that a bad one costs no other.
 func eachMemberLax(text []byte, visit func(name []byte, value raw)) error {
 	r := jsonReader{lax: true}
 	return r.eachMember(text, visit)
 }
 
-// eachItem reads a JSON list as eachMemberLax reads an object.
+// eachItem reads a JSON array as eachMemberLax reads an object.
 func eachItem(text []byte, visit func(item raw)) error {
-	r := jsonReader{text: text, lax: true}
-	if err := r.begin('[', "list"); err != nil {
+	r := jsonReader{lax: true, text: text}
+	if err := r.begin('[', "array"); err != nil {
 		return err
 	}
-	if err := r.list(0, visit); err != nil {
+	if err := r.array(0, visit); err != nil {
 		return err
 	}
 	return r.end()
@@ -56,15 +58,17 @@ var (
 
 // A jsonReader reads JSON texts, RFC 8259, from their beginning to their end, and builds nothing.
 type jsonReader struct {
-	lax   bool // lets members of one name pass
-	text  []byte
-	at    int      // the next byte to read
-	names [][]byte // of the members so far, of every object that is open; the innermost object's last
+	lax     bool
+	text    []byte
+	at      int   // the next byte to read
+	objects int32 // that have begun so far
+	names   nameSet
 }
 
 // eachMember is the function of that name; one reader can read several texts, one after the other.
 func (r *jsonReader) eachMember(text []byte, visit func(name []byte, value raw)) error {
-	r.text, r.at, r.names = text, 0, r.names[:0]
+	r.text, r.at = text, 0
+	r.names.clear()
 	if err := r.begin('{', "object"); err != nil {
 		return err
 	}
@@ -76,10 +80,10 @@ func (r *jsonReader) eachMember(text []byte, visit func(name []byte, value raw))
 
 // begin goes to the first byte of the value, which is what values of that kind begin with.
 func (r *jsonReader) begin(first byte, kind string) error {
-	if !utf8.Valid(r.text) {
+	if !r.lax && !utf8.Valid(r.text) {
 		return errNotUTF8
 	}
-	r.blanks()
+	r.whitespace()
 	if r.peek() == first {
 		return nil
 	}
@@ -91,7 +95,7 @@ func (r *jsonReader) begin(first byte, kind string) error {
 }
 
 func (r *jsonReader) end() error {
-	r.blanks()
+	r.whitespace()
 	if r.at < len(r.text) {
 		return errors.New("is followed by more")
 	}
@@ -106,7 +110,7 @@ func (r *jsonReader) peek() byte {
 	return 0
 }
 
-func (r *jsonReader) blanks() {
+func (r *jsonReader) whitespace() {
 	for r.at < len(r.text) {
 		switch r.text[r.at] {
 		case ' ', '\t', '\n', '\r':
@@ -128,8 +132,12 @@ func (r *jsonReader) skip(c byte) bool {
 
 // value reads a value, which begins at the next byte.
 func (r *jsonReader) value(depth int) error {
-	if depth > maxJSONDepth {
-		return fmt.Errorf("nests deeper than %d", maxJSONDepth)
+	most := maxJSONDepth
+	if r.lax {
+		most = maxLaxJSONDepth
+	}
+	if depth > most {
+		return fmt.Errorf("nests deeper than %d", most)
 	}
 	switch c := r.peek(); {
 	case c == '"':
@@ -138,7 +146,7 @@ func (r *jsonReader) value(depth int) error {
 	case c == '{':
 		return r.object(depth, nil)
 	case c == '[':
-		return r.list(depth, nil)
+		return r.array(depth, nil)
 	case c == '-' || c >= '0' && c <= '9':
 		return r.number()
 	}
@@ -154,25 +162,25 @@ func (r *jsonReader) value(depth int) error {
 // object reads an object, whose brace is the next byte. visit may be nil.
 func (r *jsonReader) object(depth int, visit func(name []byte, value raw)) error {
 	r.at++
-	r.blanks()
+	r.whitespace()
 	if r.skip('}') {
 		return nil
 	}
-	first := len(r.names)
-	var many nameTable
+	r.objects++
+	object := r.objects
 	for {
 		name, err := r.string()
 		if err != nil {
 			return err
 		}
-		if !r.lax && r.has(name, first, &many) {
+		if !r.lax && r.names.has(object, name) {
 			return fmt.Errorf("has the member %s twice", quote(string(name)))
 		}
-		r.blanks()
+		r.whitespace()
 		if !r.skip(':') {
 			return errNotJSON
 		}
-		r.blanks()
+		r.whitespace()
 		start := r.at
 		if err := r.value(depth + 1); err != nil {
 			return err
@@ -180,75 +188,83 @@ func (r *jsonReader) object(depth int, visit func(name []byte, value raw)) error
 		if visit != nil {
 			visit(name, raw(r.text[start:r.at]))
 		}
-		r.blanks()
+		r.whitespace()
 		if r.skip('}') {
-			r.names = r.names[:first]
 			return nil
 		}
 		if !r.skip(',') {
 			return errNotJSON
 		}
-		r.blanks()
+		r.whitespace()
 	}
 }
 
-// has tells whether the object whose names begin at first has name already, and takes it down if not.
-func (r *jsonReader) has(name []byte, first int, many *nameTable) bool {
-	names := r.names[first:]
-	switch {
-	case len(names) < fewMembers:
-		for _, other := range names {
-			if string(other) == string(name) {
-				return true
-			}
-		}
-	case many.has(names, name):
+// A nameSet holds the names of the members of all objects of a text, in a hash table with a seed of its own,
+// so that nobody can write names that fall on one place.
+type nameSet struct {
+	seed  maphash.Seed
+	slots []nameSlot // their number is a power of two, and more than half of them are free
+	names [][]byte
+}
+
+// A nameSlot is where one name is; object is 0 in a free one.
+type nameSlot struct {
+	object, name int32 // which object has the name, and where it is among names
+	hash         uint64
+}
+
+func (s *nameSet) clear() {
+	clear(s.slots)
+	s.names = s.names[:0]
+}
+
+// has tells whether an object has a member of that name already, and takes it down if not.
+func (s *nameSet) has(object int32, name []byte) bool {
+	if 2*(len(s.names)+1) > len(s.slots) {
+		s.grow()
+	}
+	hash := maphash.Bytes(s.seed, name) + uint64(object)*0x9e3779b97f4a7c15 // the same name in another object goes elsewhere
+	slot := s.free(hash, func(other nameSlot) bool {
+		return other.object == object && other.hash == hash && string(s.names[other.name]) == string(name)
+	})
+	if slot == nil {
 		return true
 	}
-	if r.names == nil {
-		r.names = make([][]byte, 0, fewMembers)
-	}
-	r.names = append(r.names, name)
+	*slot = nameSlot{object, int32(len(s.names)), hash}
+	s.names = append(s.names, name)
 	return false
 }
 
-// A nameTable finds a name among many: comparing them one by one is what a stranger would like us to do.
-type nameTable struct {
-	seed  maphash.Seed
-	slots []int32 // where a name is among names, plus one; 0 where there is none
-}
-
-// has tells whether name is among names, and takes it down as their next if not.
-func (t *nameTable) has(names [][]byte, name []byte) bool {
-	if 2*len(names) >= len(t.slots) {
-		*t = nameTable{seed: maphash.MakeSeed(), slots: make([]int32, max(8*fewMembers, 4*len(t.slots)))}
-		for i, other := range names {
-			slot, _ := t.find(names, other)
-			t.slots[slot] = int32(i) + 1
+// free returns the free slot that a hash leads to, or nil when the way leads past one that is found.
+func (s *nameSet) free(hash uint64, found func(nameSlot) bool) *nameSlot {
+	for i := hash; ; i++ {
+		slot := &s.slots[i&uint64(len(s.slots)-1)]
+		switch {
+		case slot.object == 0:
+			return slot
+		case found(*slot):
+			return nil
 		}
 	}
-	slot, found := t.find(names, name)
-	if !found {
-		t.slots[slot] = int32(len(names)) + 1
-	}
-	return found
 }
 
-// find returns the slot of name, or the one that it would take.
-func (t *nameTable) find(names [][]byte, name []byte) (slot uint64, found bool) {
-	mask := uint64(len(t.slots) - 1) // their number is a power of two
-	for slot = maphash.Bytes(t.seed, name) & mask; t.slots[slot] != 0; slot = (slot + 1) & mask {
-		if string(names[t.slots[slot]-1]) == string(name) {
-			return slot, true
+func (s *nameSet) grow() {
+	old := s.slots
+	if old == nil {
+		s.seed, s.names = maphash.MakeSeed(), make([][]byte, 0, 32)
+	}
+	s.slots = make([]nameSlot, max(64, 4*len(old)))
+	for _, slot := range old {
+		if slot.object != 0 {
+			*s.free(slot.hash, func(nameSlot) bool { return false }) = slot
 		}
 	}
-	return slot, false
 }
 
-// list reads a list, whose bracket is the next byte. visit may be nil.
-func (r *jsonReader) list(depth int, visit func(item raw)) error {
+// array reads an array, whose bracket is the next byte. visit may be nil.
+func (r *jsonReader) array(depth int, visit func(item raw)) error {
 	r.at++
-	r.blanks()
+	r.whitespace()
 	if r.skip(']') {
 		return nil
 	}
@@ -260,18 +276,18 @@ func (r *jsonReader) list(depth int, visit func(item raw)) error {
 		if visit != nil {
 			visit(raw(r.text[start:r.at]))
 		}
-		r.blanks()
+		r.whitespace()
 		if r.skip(']') {
 			return nil
 		}
 		if !r.skip(',') {
 			return errNotJSON
 		}
-		r.blanks()
+		r.whitespace()
 	}
 }
 
-// string reads a string and returns it without quotes and escapes. The text is UTF-8, as whole has seen.
+// string reads a string and returns it without quotes and escapes. The text is UTF-8, as begin has seen.
 func (r *jsonReader) string() ([]byte, error) {
 	if !r.skip('"') {
 		return nil, errNotJSON
@@ -319,7 +335,7 @@ func (r *jsonReader) escape() error {
 		return err
 	}
 	r.at += 6
-	if !utf16.IsSurrogate(unit) {
+	if r.lax || !utf16.IsSurrogate(unit) {
 		return nil
 	}
 	if rest = r.text[r.at:]; len(rest) >= 6 && rest[0] == '\\' && rest[1] == 'u' {
@@ -377,9 +393,13 @@ func unescape(inner []byte) []byte {
 			unit, _ := hex4(inner[i:])
 			i += 4
 			if utf16.IsSurrogate(unit) {
-				low, _ := hex4(inner[i+2:])
-				unit = utf16.DecodeRune(unit, low)
-				i += 6
+				low := rune(0) // half a pair, which only the lax reader lets pass, becomes U+FFFD
+				if len(inner) >= i+6 && inner[i] == '\\' && inner[i+1] == 'u' {
+					low, _ = hex4(inner[i+2:])
+				}
+				if unit = utf16.DecodeRune(unit, low); unit != unicode.ReplacementChar {
+					i += 6
+				}
 			}
 			text = utf8.AppendRune(text, unit)
 		default: // a quote, a backslash or a slash stands for itself
@@ -389,39 +409,49 @@ func unescape(inner []byte) []byte {
 	return text
 }
 
-// number reads a number, RFC 8259 section 6.
+// number reads a number, RFC 8259 section 6. That a float64 can hold it is seen by its text: to convert some
+// numbers takes longer than anything else here.
 func (r *jsonReader) number() error {
 	start := r.at
 	r.skip('-')
-	digits := func() bool {
+	whole := r.at
+	if !r.skip('0') && r.digits() == 0 {
+		return errNotJSON
+	}
+	magnitude := r.at - whole
+	if r.skip('.') && r.digits() == 0 {
+		return errNotJSON
+	}
+	if r.skip('e') || r.skip('E') {
+		negative := !r.skip('+') && r.skip('-')
 		from := r.at
-		for c := r.peek(); c >= '0' && c <= '9'; c = r.peek() {
-			r.at++
-		}
-		return r.at > from
-	}
-	if !r.skip('0') && !digits() {
-		return errNotJSON
-	}
-	if r.skip('.') && !digits() {
-		return errNotJSON
-	}
-	exponent := r.skip('e') || r.skip('E')
-	if exponent {
-		if !r.skip('+') {
-			r.skip('-')
-		}
-		if !digits() {
+		if r.digits() == 0 {
 			return errNotJSON
 		}
-	}
-	switch text := r.text[start:r.at]; {
-	case len(text) > maxNumberBytes:
-		return fmt.Errorf("has a number of %d characters; accepted: %d", len(text), maxNumberBytes)
-	case exponent: // no other number of this length can be too large
-		if _, err := strconv.ParseFloat(string(text), 64); err != nil {
-			return fmt.Errorf("has the number %s, which is too large", text)
+		exponent, err := strconv.Atoi(string(r.text[from:min(r.at, from+6)]))
+		if err != nil {
+			return errNotJSON
 		}
+		if negative {
+			exponent = -exponent
+		}
+		magnitude += exponent
+	}
+	switch length := r.at - start; {
+	case r.lax:
+	case length > maxNumberBytes:
+		return fmt.Errorf("has a number of %d characters; accepted: %d", length, maxNumberBytes)
+	case magnitude > maxMagnitude:
+		return fmt.Errorf("has the number %s, which is too large", r.text[start:r.at])
 	}
 	return nil
+}
+
+// digits passes over digits and says how many there were.
+func (r *jsonReader) digits() int {
+	from := r.at
+	for c := r.peek(); c >= '0' && c <= '9'; c = r.peek() {
+		r.at++
+	}
+	return r.at - from
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 )
 
+const maxDateBytes = 20 // 1767269040.123456789
+
 // raw is the JSON text of one value, which a jsonReader has read to its end; nil where there is none.
 type raw []byte
 
@@ -23,7 +25,7 @@ func (v raw) text() (text string, ok bool) {
 	return string(inner), true
 }
 
-// texts is a list of strings. It is not ok when it is no list, or anything else is in it.
+// texts is an array of strings. It is not ok when it is no array, or anything else is in it.
 func (v raw) texts() (list []string, ok bool) {
 	if len(v) == 0 || v[0] != '[' {
 		return nil, false
@@ -36,9 +38,9 @@ func (v raw) texts() (list []string, ok bool) {
 	return list, ok && err == nil
 }
 
-// number is a number's value.
+// number is a number's value, if its text is short enough to be a date's.
 func (v raw) number() (value float64, ok bool) {
-	if len(v) == 0 || v[0] != '-' && (v[0] < '0' || v[0] > '9') {
+	if len(v) == 0 || len(v) > maxDateBytes || v[0] != '-' && (v[0] < '0' || v[0] > '9') {
 		return 0, false
 	}
 	value, err := strconv.ParseFloat(string(v), 64)

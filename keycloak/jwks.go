@@ -22,6 +22,7 @@ type oddKey struct {
 	kid      string // empty if it has none that can be read
 	why      string // "its use is \"enc\""
 	expected bool   // nothing is amiss: every realm has keys for encryption
+	signs    bool   // it says that it is for signatures, and has a kid
 }
 
 // why returns why a key isn't there, for the tokens that name it.
@@ -45,7 +46,8 @@ func (k keyring) reasons() string {
 
 // readKeys reads a JSON Web Key Set, RFC 7517 section 5. Keys that are malformed, of an unknown kind, weak,
 // or for anything but signatures are passed over: one of them must not cost the others. It fails when none
-// is left. Of two keys with one kid neither is kept, since nothing says which one is meant.
+// is left. Of two keys for signatures with one kid neither is kept, since nothing says which one is meant; one
+// for encryption may have the kid of one for signatures, as when a realm has imported one pair for both.
 func readKeys(body []byte) (keyring, error) {
 	var list raw
 	lists := 0
@@ -66,10 +68,13 @@ func readKeys(body []byte) (keyring, error) {
 		}
 		kid, key, odd := readKey(item)
 		switch {
-		case kid != "" && seen[kid]:
+		case odd != nil && !odd.signs:
+			ring.odd = append(ring.odd, *odd)
+			return
+		case seen[kid]:
 			delete(ring.keys, kid)
-			ring.odd = slices.DeleteFunc(ring.odd, func(o oddKey) bool { return o.kid == kid })
-			ring.odd = append(ring.odd, oddKey{kid: kid, why: "the set has more than one key of this kid"})
+			ring.odd = slices.DeleteFunc(ring.odd, func(o oddKey) bool { return o.kid == kid && o.signs })
+			ring.odd = append(ring.odd, oddKey{kid: kid, why: "the set has more than one key for signatures of this kid", signs: true})
 		case odd != nil:
 			ring.odd = append(ring.odd, *odd)
 		default:
@@ -126,23 +131,22 @@ func (k *jwk) take(name []byte, value raw) {
 func readKey(item raw) (kid string, key jwkset.JWK, odd *oddKey) {
 	var k jwk
 	err := eachMember(item, k.take)
+	if err != nil { // what was read so far counts for nothing
+		return "", jwkset.JWK{}, &oddKey{why: "it " + err.Error()}
+	}
 	kid, ok := k.kid.text()
 	if !ok || len(kid) > maxKeyID {
 		kid = ""
 	}
+	use, _ := k.use.text()
 	no := func(format string, args ...any) (string, jwkset.JWK, *oddKey) {
-		return kid, jwkset.JWK{}, &oddKey{kid: kid, why: fmt.Sprintf(format, args...)}
-	}
-	if err != nil {
-		return no("it %v", err)
+		return kid, jwkset.JWK{}, &oddKey{kid: kid, why: fmt.Sprintf(format, args...), signs: use == "sig" && kid != "", expected: use == "enc"}
 	}
 	if kid == "" {
 		return no("its kid is %s; expected a string of 1 to %d bytes", k.kid.quote(), maxKeyID)
 	}
-	if use, _ := k.use.text(); use != "sig" { // section 4.2; Keycloak gives one to each key
-		_, _, odd := no("its use is %s; expected \"sig\"", k.use.quote())
-		odd.expected = use == "enc"
-		return kid, jwkset.JWK{}, odd
+	if use != "sig" { // section 4.2; Keycloak gives one to each key
+		return no("its use is %s; expected \"sig\"", k.use.quote())
 	}
 	if k.private { // whoever can read the set can sign with it
 		return no("it is a private key, for everyone to read")

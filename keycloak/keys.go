@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -31,9 +30,11 @@ const (
 // A KeySetConfig tunes a KeySet. Its zero value is good.
 type KeySetConfig struct {
 	MaxAge time.Duration // for how long keys are used that couldn't be fetched anew; 24 h if zero
-	HTTP   *http.Client  // NewHTTPClient() if nil; redirects are never followed, whatever its policy
+	// HTTP is NewHTTPClient() if nil; redirects are never followed, whatever its policy. Its transport must heed the
+	// deadline of a request's context, as net/http's does: no other fetch begins before one has ended.
+	HTTP *http.Client
 	// Log is told once when fetching begins to fail, once when it works again, and once of each key that can't
-	// be used; slog.Default() if nil.
+	// be used, of a hundred keys at most; slog.Default() if nil.
 	Log *slog.Logger
 }
 
@@ -60,8 +61,9 @@ type KeySet struct {
 	failure  error     // of the last fetch; nil after a good one
 	failures int       // in a row
 	flight   *keyFlight
-	next     time.Time // before which no fetch begins
-	due      time.Time // when Run begins one
+	next     time.Time       // before which no fetch begins
+	due      time.Time       // when Run begins one
+	told     map[oddKey]bool // which keys the log has been told of
 }
 
 // A keyFlight is a fetch under way.
@@ -75,7 +77,7 @@ type keyFlight struct {
 func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	k := &KeySet{
 		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge,
-		http: withoutRedirects(config.HTTP), log: config.Log, landed: make(chan struct{}, 1),
+		http: withoutRedirects(config.HTTP), log: config.Log, landed: make(chan struct{}, 1), told: map[oddKey]bool{},
 	}
 	if k.maxAge <= 0 {
 		k.maxAge = 24 * time.Hour
@@ -98,10 +100,13 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 // its own deadline, a few seconds later.
 func (k *KeySet) Run(ctx context.Context) error {
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		k.mu.Lock()
 		flight, wait := k.flight, time.Until(k.due)
 		if flight == nil && wait <= 0 {
-			flight = k.startFlight(ctx)
+			flight = k.startFlight()
 		}
 		k.mu.Unlock()
 		if flight != nil {
@@ -134,7 +139,12 @@ func (k *KeySet) Status() (usable bool, failure error) {
 
 // usable is called with mu held.
 func (k *KeySet) usable() bool {
-	return len(k.ring.keys) > 0 && time.Since(k.fetched) <= k.maxAge
+	if len(k.ring.keys) == 0 {
+		return false
+	}
+	now := time.Now()
+	// The monotonic clock stands still while a machine sleeps, and the other one can be set.
+	return max(now.Sub(k.fetched), now.Round(0).Sub(k.fetched.Round(0))) <= k.maxAge
 }
 
 // verify checks a token's signature with the key that its header names. It fails with ErrKeyUnknown,
@@ -177,41 +187,47 @@ func (k *KeySet) read(ctx context.Context, kid string) (jwkset.JWK, error) {
 		k.mu.Unlock()
 		return jwkset.JWK{}, err
 	}
-	flight := k.board(ctx)
+	flight := k.board()
 	k.mu.Unlock()
+	var gone error
 	if flight != nil {
-		if err := flight.wait(ctx); err != nil {
-			return jwkset.JWK{}, err
-		}
+		gone = flight.wait(ctx)
 	}
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if key, known = k.ring.keys[kid]; known && k.usable() {
+	if flight != nil {
+		flight.waiters--
+	}
+	key, known = k.ring.keys[kid]
+	usable, ring, failure, waiting := k.usable(), k.ring, k.failure, k.flight != nil
+	k.mu.Unlock()
+	switch {
+	case gone != nil:
+		return jwkset.JWK{}, gone
+	case known && usable:
 		return key, nil
 	}
-	return jwkset.JWK{}, k.refusal(kid)
-}
-
-// refusal says why there is no key for kid: an outage must sign nobody out. It is called with mu held.
-func (k *KeySet) refusal(kid string) error {
+	// Words are made where they hold up nobody else.
+	refused := &identity.TokenError{Reason: identity.ErrKeysUnavailable} // an outage must sign nobody out
 	switch {
-	case k.failure != nil:
-		return &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, k.failure)}
-	case !k.usable(), k.flight != nil && time.Since(k.flight.begun) >= keysFloor:
-		return &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: "the key set is still being fetched from " + k.url}
+	case failure != nil:
+		refused.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, failure)
+	case waiting, !usable: // the key may be in it
+		refused.Detail = "the key set is still being fetched from " + k.url
+	default:
+		refused = &identity.TokenError{Reason: identity.ErrKeyUnknown, Detail: ring.why(kid) + " (" + k.url + ")"}
 	}
-	return &identity.TokenError{Reason: identity.ErrKeyUnknown, Detail: k.ring.why(kid) + " (" + k.url + ")"}
+	return jwkset.JWK{}, refused
 }
 
 // board finds a place on the fetch that is under way, or begins one. It returns nil when all places are
 // taken, and when it is too early for another fetch. It is called with mu held.
-func (k *KeySet) board(ctx context.Context) *keyFlight {
+func (k *KeySet) board() *keyFlight {
 	flight := k.flight
 	if flight == nil {
 		if time.Now().Before(k.next) {
 			return nil
 		}
-		flight = k.startFlight(ctx)
+		flight = k.startFlight()
 	}
 	if flight.waiters >= keysWaiters {
 		return nil
@@ -234,11 +250,12 @@ func (f *keyFlight) wait(ctx context.Context) error {
 	return nil
 }
 
-// startFlight begins a fetch that outlives its caller, up to its own deadline. It is called with mu held.
-func (k *KeySet) startFlight(ctx context.Context) *keyFlight {
+// startFlight begins a fetch. It takes nothing from whoever caused it: it outlives them, up to a deadline of its
+// own, and what their context holds is theirs. It is called with mu held.
+func (k *KeySet) startFlight() *keyFlight {
 	flight := &keyFlight{begun: time.Now(), done: make(chan struct{})}
 	k.flight = flight
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
 	go func() {
 		defer cancel()
 		k.land(k.fetch(ctx))
@@ -249,7 +266,7 @@ func (k *KeySet) startFlight(ctx context.Context) *keyFlight {
 // land takes the outcome of a fetch, and says so in the log when it is another than the last one's.
 func (k *KeySet) land(ring keyring, err error) {
 	k.mu.Lock()
-	now, first, before := time.Now(), k.failures == 0 && k.fetched.IsZero(), k.ring
+	now, first := time.Now(), k.failures == 0 && k.fetched.IsZero()
 	changed := first || (k.failure != nil) != (err != nil)
 	k.failure = err
 	k.next = k.flight.begun.Add(keysFloor)
@@ -260,6 +277,13 @@ func (k *KeySet) land(ring keyring, err error) {
 		k.next = now.Add(jittered(min(keysRetry<<min(k.failures, 8), keysBackoff)))
 		k.failures++
 		k.due = k.next
+	}
+	var news []oddKey
+	for _, odd := range ring.odd {
+		if !odd.expected && !k.told[odd] && len(k.told) < maxKeys {
+			k.told[odd] = true
+			news = append(news, odd)
+		}
 	}
 	held := len(k.ring.keys)
 	close(k.flight.done)
@@ -276,10 +300,8 @@ func (k *KeySet) land(ring keyring, err error) {
 	case changed:
 		k.log.Info("keys fetched", "url", k.url, "held", held)
 	}
-	for _, odd := range ring.odd {
-		if !odd.expected && !slices.Contains(before.odd, odd) {
-			k.log.Warn("key passed over", "url", k.url, "kid", odd.kid, "why", odd.why)
-		}
+	for _, odd := range news {
+		k.log.Warn("key passed over", "url", k.url, "kid", odd.kid, "why", odd.why)
 	}
 }
 
@@ -302,11 +324,17 @@ func (k *KeySet) fetch(ctx context.Context) (ring keyring, err error) {
 		}
 	}()
 	got, err := get(ctx, k.http, k.url)
-	if err != nil {
-		return keyring{}, err
+	if err != nil { // net/http may quote what the other side has sent
+		return keyring{}, shortened{err}
 	}
 	if got.status != http.StatusOK {
 		return keyring{}, fmt.Errorf("answer %d; expected 200", got.status)
 	}
 	return readKeys(got.body)
 }
+
+// shortened is an error with a short text.
+type shortened struct{ error }
+
+func (e shortened) Error() string { return ascii(e.error.Error()) }
+func (e shortened) Unwrap() error { return e.error }

@@ -18,13 +18,16 @@ import (
 // has the reason why.
 //
 // A refused token that points at a wrong setting (issuer, audience) is logged as a warning with what
-// would have been accepted; no token is. Since anyone can send such tokens, a warning comes once a second at
-// most, with the number of those that were kept back. A nil log is slog.Default().
+// would have been accepted; no token is. Since anyone can send such tokens, a warning about one claim comes once
+// a second at most, with the number of those that were kept back. A nil log is slog.Default().
 func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	if log == nil {
 		log = slog.Default()
 	}
-	var warnings atMostOnceASecond
+	warnings := map[string]*atMostOnceASecond{}
+	for _, claim := range []string{"iss", "typ", "cnf", "aud", "sub"} {
+		warnings[claim] = &atMostOnceASecond{}
+	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			token, err := bearer(r.Header.Values("Authorization"))
@@ -35,9 +38,13 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 			if refused, ok := errors.AsType[*identity.TokenError](err); ok {
 				level, keptBack := slog.LevelDebug, 0
 				if refused.Reason == identity.ErrTokenNotAccepted {
-					var now bool
-					if keptBack, now = warnings.next(time.Now()); now {
-						level = slog.LevelWarn
+					// A flood of one kind must not hide another.
+					claim, _, _ := strings.Cut(refused.Detail, " ")
+					if w := warnings[claim]; w != nil {
+						var now bool
+						if keptBack, now = w.next(time.Now()); now {
+							level = slog.LevelWarn
+						}
 					}
 				}
 				log.Log(r.Context(), level, "token refused", "reason", refused.Reason, "detail", refused.Detail, "keptBack", keptBack)
@@ -77,13 +84,19 @@ func bearer(headers []string) (token string, err error) {
 	default:
 		return "", malformed("the request has %d Authorization headers", len(headers))
 	}
-	// RFC 9110, section 5.6.3: no other character is a blank here.
-	fields := strings.FieldsFunc(headers[0], func(r rune) bool { return r == ' ' || r == '\t' })
-	if len(fields) == 0 || !strings.EqualFold(fields[0], "Bearer") { // RFC 9110, section 11.1: in any case
+	// RFC 9110, sections 5.6.3 and 11.4: no other character is whitespace here. What the header holds beyond
+	// that isn't looked at: a stranger chooses its length.
+	const whitespace = " \t"
+	header := strings.Trim(headers[0], whitespace)
+	scheme, token := header, ""
+	if end := strings.IndexAny(header, whitespace); end >= 0 {
+		scheme, token = header[:end], strings.Trim(header[end:], whitespace)
+	}
+	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110, section 11.1: in any case
 		return "", nil
 	}
-	if len(fields) != 2 {
-		return "", malformed("%d tokens follow Bearer; expected 1", len(fields)-1)
+	if token == "" || strings.ContainsAny(token, whitespace) {
+		return "", malformed("Bearer is followed by nothing, or by more than one token")
 	}
-	return fields[1], nil
+	return token, nil
 }

@@ -18,8 +18,10 @@ type Issuer struct {
 	Keys  *KeySet
 }
 
-// A VerifierConfig says which access tokens are good. Issuers and Audience are needed; everything else is
-// strict while it is zero.
+const maxLeeway = 5 * time.Minute
+
+// A VerifierConfig says which access tokens are good. Issuers and Audience are needed. What is zero of the
+// others is safe: some fields loosen a check, and say so; others narrow one.
 type VerifierConfig struct {
 	Issuers []Issuer
 
@@ -42,7 +44,7 @@ type VerifierConfig struct {
 	Algorithms []string
 
 	MaxBytes int              // of a token; 16 KiB if zero
-	Leeway   time.Duration    // on exp, nbf and iat, for clocks that differ; 30 s if zero
+	Leeway   time.Duration    // on exp, nbf and iat, for clocks that differ; 30 s if zero, at most 5 min
 	Now      func() time.Time // time.Now if nil
 }
 
@@ -55,14 +57,14 @@ type Verifier struct {
 	accepted string             // the issuers, for people
 }
 
-// NewVerifier checks config and returns a verifier for it. It doesn't keep or change config's lists.
+// NewVerifier checks config and returns a verifier for it. It changes nothing of config, and copies its lists.
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	config.Audience, config.Algorithms = slices.Clone(config.Audience), slices.Clone(config.Algorithms)
 	v := &Verifier{config: config, keys: map[string]*KeySet{}}
 	var names []string
 	for _, issuer := range config.Issuers {
-		if issuer.Keys == nil {
-			return nil, errors.New("keycloak: an issuer needs keys")
+		if issuer.Keys == nil || issuer.Keys.lookup == nil {
+			return nil, errors.New("keycloak: an issuer needs keys, made by NewKeySet")
 		}
 		own := issuer.Names
 		if len(own) == 0 {
@@ -90,13 +92,16 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 			return nil, fmt.Errorf("keycloak: algorithm %q can't be accepted; expected some of: %s", name, strings.Join(algorithms, ", "))
 		}
 	}
+	if config.MaxBytes < 0 || config.Leeway < 0 || config.Leeway > maxLeeway {
+		return nil, fmt.Errorf("keycloak: the size of a token can't be negative, and the leeway is at most %v", maxLeeway)
+	}
 	if len(config.Algorithms) == 0 {
 		v.config.Algorithms = algorithms
 	}
-	if v.config.MaxBytes <= 0 {
+	if v.config.MaxBytes == 0 {
 		v.config.MaxBytes = 16 << 10
 	}
-	if v.config.Leeway <= 0 {
+	if v.config.Leeway == 0 {
 		v.config.Leeway = 30 * time.Second
 	}
 	if v.config.Now == nil {
@@ -113,11 +118,11 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // Claims are checked before the key, so that a stale or a foreign token can't cause a fetch of keys;
 // nothing of a token is used for anything else before its signature is verified. When ctx ends while
 // keys are being fetched, the error is that of ctx.
-func (v *Verifier) Verify(ctx context.Context, raw string) (*identity.User, error) {
-	if len(raw) > v.config.MaxBytes {
-		return nil, &identity.TokenError{Reason: identity.ErrTokenTooLarge, Detail: fmt.Sprintf("it has %d bytes; accepted: %d (TOKEN_MAX_BYTES)", len(raw), v.config.MaxBytes)}
+func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.User, error) {
+	if len(accessToken) > v.config.MaxBytes {
+		return nil, &identity.TokenError{Reason: identity.ErrTokenTooLarge, Detail: fmt.Sprintf("it has %d bytes; accepted: %d (TOKEN_MAX_BYTES)", len(accessToken), v.config.MaxBytes)}
 	}
-	token, err := parse(raw, v.config.Algorithms)
+	token, err := parse(accessToken, v.config.Algorithms)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +207,7 @@ func (v *Verifier) checkAudience(c *claims) error {
 	if ok && slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.config.Audience, a) }) {
 		return nil
 	}
-	unspecific := ok && !slices.ContainsFunc(audience, func(a string) bool { return a != "account" })
+	unspecific := c.aud == nil || ok && len(audience) > 0 && !slices.ContainsFunc(audience, func(a string) bool { return a != "account" })
 	azp, _ := c.azp.text()
 	if unspecific && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty {
 		return nil
