@@ -146,6 +146,8 @@ func audienceAttacks(f *forge) []attack {
 		row("aud a list with ours and a number", "RFC 7519, section 4.1.3", with([]any{"local-api", 7}), refused, "7"),
 		row("AUD for aud", "RFC 7519, section 7.3", f.token(f.ed, nil, object{"aud": gone, "AUD": "local-api", "audience": "local-api"}), refused, "aud is missing"),
 		row("aud the issuer", "Keycloak 26.7.4: aud of a refresh token is the issuer", with(localIssuer), refused, localIssuer),
+		row("no azp, and aud account", "RFC 8725, section 3.9", party("account", gone), refused, "azp is missing"),
+		row("azp empty, and aud account", "RFC 8725, section 3.9", party("account", ""), refused, `azp is ""`),
 		row("azp for a missing aud", "RFC 8725, section 3.9", party(gone, "local-api"), refused, "azp"),
 		row("azp for aud account", "RFC 8725, section 3.9", party("account", "local-api"), refused, "azp"),
 

@@ -296,9 +296,11 @@ func (f *forge) sites() map[string]siteConfig {
 		"crowded":    {local: certs(many...)},
 		"bare":       {local: certs(enc)},
 		"moved":      {answer: answers(http.StatusTemporaryRedirect, "")},
-		"down":       {answer: answers(http.StatusInternalServerError, certsOf(f.ed))},
-		"page":       {answer: answers(http.StatusOK, "<html>"+certsOf(f.ed)+"</html>")},
-		"flood":      {answer: answers(http.StatusOK, strings.Repeat(" ", 1<<20)+certsOf(f.ed))},
+		// The zero value of http.Client follows redirects.
+		"moved, own client": {answer: answers(http.StatusFound, ""), http: &http.Client{}},
+		"down":              {answer: answers(http.StatusInternalServerError, certsOf(f.ed))},
+		"page":              {answer: answers(http.StatusOK, "<html>"+certsOf(f.ed)+"</html>")},
+		"flood":             {answer: answers(http.StatusOK, strings.Repeat(" ", 1<<20)+certsOf(f.ed))},
 	}
 }
 

@@ -104,6 +104,7 @@ type site struct {
 type siteConfig struct {
 	local, other string           // the key sets
 	answer       http.HandlerFunc // in place of the local realm's key set
+	http         *http.Client     // that fetches the keys
 	config       VerifierConfig
 }
 
@@ -121,17 +122,17 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 	}))
 	t.Cleanup(keycloak.Close)
 	c.config.Audience, c.config.Now = []string{localAudience}, func() time.Time { return noon }
-	for realmName, body := range map[string]string{"local": c.local, "other": c.other} {
-		if body == "" && c.answer == nil || realmName == "other" && c.other == "" {
-			continue
-		}
-		answer := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
-		if c.answer != nil {
+	for i, body := range []string{c.local, c.other} {
+		realmName, answer := []string{"local", "other"}[i], func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
+		switch {
+		case i == 0 && c.answer != nil:
 			answer = c.answer
+		case body == "":
+			continue
 		}
 		realm := must(NewRealm(keycloak.URL, realmName))
 		realms.HandleFunc(strings.TrimPrefix(realm.certsURL(), keycloak.URL), answer)
-		keys := NewKeySet(realm, KeySetConfig{Log: s.log.logger()})
+		keys := NewKeySet(realm, KeySetConfig{HTTP: c.http, Log: s.log.logger()})
 		c.config.Issuers = append(c.config.Issuers, Issuer{Names: []string{"http://localhost:8080/realms/" + realmName}, Keys: keys})
 	}
 	verifier, err := NewVerifier(c.config)
