@@ -5,8 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -121,6 +123,8 @@ func BenchmarkRefuse(b *testing.B) {
 		{"key", signer{"unknown", "RS256", rsaKey()}.token(alice(b)), "", identity.ErrKeyUnknown},
 		{"large", key.token(padded(b, "exp", 0)), key.token(padded(b, "x", 0)), identity.ErrTokenExpired},
 		{"many-members", key.token(crowded(b, 1000, "exp", 0)), key.token(crowded(b, 1000, "x", 0)), identity.ErrTokenExpired},
+		{"objects", key.token(ofObjects(b, "exp", 0)), key.token(ofObjects(b, "x", 0)), identity.ErrTokenExpired},
+		{"numbers", key.token(ofNumbers(b, "exp", 0)), key.token(ofNumbers(b, "y", 0)), identity.ErrTokenExpired},
 		{"escapes", key.token(escaped(b, "exp", 0)), key.token(escaped(b, "x", 0)), identity.ErrTokenExpired},
 	} {
 		like := bench.like
@@ -153,6 +157,25 @@ func crowded(tb testing.TB, members int, name string, value any) string {
 		more[strconv.Itoa(i)] = 1
 	}
 	return with(tb, alice(tb), more)
+}
+
+// ofObjects has objects of so many members that the names are worth a table, and few enough for many tables.
+func ofObjects(tb testing.TB, name string, value any) string {
+	var objects []any
+	for range 50 {
+		one := object{}
+		for i := range 33 {
+			one[strconv.Itoa(i)] = 1
+		}
+		objects = append(objects, one)
+	}
+	return with(tb, alice(tb), object{name: value, "objects": objects})
+}
+
+// ofNumbers has numbers halfway between two float64s, which take longest to convert.
+func ofNumbers(tb testing.TB, name string, value any) string {
+	number := json.Number("1.2345678901234567890123456789012345678901234567890123571e+300")
+	return with(tb, alice(tb), object{name: value, "x": slices.Repeat([]any{number}, 150)})
 }
 
 func escaped(tb testing.TB, name string, value any) string {

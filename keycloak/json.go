@@ -3,7 +3,6 @@ package keycloak
 import (
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"strconv"
 	"unicode"
 	"unicode/utf16"
@@ -196,68 +195,6 @@ func (r *jsonReader) object(depth int, visit func(name []byte, value raw)) error
 			return errNotJSON
 		}
 		r.whitespace()
-	}
-}
-
-// A nameSet holds the names of the members of all objects of a text, in a hash table with a seed of its own,
-// so that nobody can write names that fall on one place.
-type nameSet struct {
-	seed  maphash.Seed
-	slots []nameSlot // their number is a power of two, and more than half of them are free
-	names [][]byte
-}
-
-// A nameSlot is where one name is; object is 0 in a free one.
-type nameSlot struct {
-	object, name int32 // which object has the name, and where it is among names
-	hash         uint64
-}
-
-func (s *nameSet) clear() {
-	clear(s.slots)
-	s.names = s.names[:0]
-}
-
-// has tells whether an object has a member of that name already, and takes it down if not.
-func (s *nameSet) has(object int32, name []byte) bool {
-	if 2*(len(s.names)+1) > len(s.slots) {
-		s.grow()
-	}
-	hash := maphash.Bytes(s.seed, name) + uint64(object)*0x9e3779b97f4a7c15 // the same name in another object goes elsewhere
-	slot := s.free(hash, func(other nameSlot) bool {
-		return other.object == object && other.hash == hash && string(s.names[other.name]) == string(name)
-	})
-	if slot == nil {
-		return true
-	}
-	*slot = nameSlot{object, int32(len(s.names)), hash}
-	s.names = append(s.names, name)
-	return false
-}
-
-// free returns the free slot that a hash leads to, or nil when the way leads past one that is found.
-func (s *nameSet) free(hash uint64, found func(nameSlot) bool) *nameSlot {
-	for i := hash; ; i++ {
-		slot := &s.slots[i&uint64(len(s.slots)-1)]
-		switch {
-		case slot.object == 0:
-			return slot
-		case found(*slot):
-			return nil
-		}
-	}
-}
-
-func (s *nameSet) grow() {
-	old := s.slots
-	if old == nil {
-		s.seed, s.names = maphash.MakeSeed(), make([][]byte, 0, 32)
-	}
-	s.slots = make([]nameSlot, max(64, 4*len(old)))
-	for _, slot := range old {
-		if slot.object != 0 {
-			*s.free(slot.hash, func(nameSlot) bool { return false }) = slot
-		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -54,7 +55,7 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 		{"keys twice", plain(200, `{"keys":[],`+certsOf(stranger(0))[1:]), "no list of keys"},
 		{"keys in another case", plain(200, strings.Replace(certsOf(stranger(0)), "keys", "Keys", 1)), "no list of keys"},
 		{"more keys than a realm has", plain(200, certs(slices.Repeat([]any{stranger(0).jwk()}, 101)...)), "holds 101 keys; accepted: 100"},
-		{"one kid for all keys", plain(200, certsOf(stranger(0), signer{"stranger-0", "ES256", p256Key()})), "more than one key of this kid"},
+		{"one kid for all keys", plain(200, certsOf(stranger(0), signer{"stranger-0", "ES256", p256Key()})), "more than one key for signatures of this kid"},
 		{"another object", plain(200, `{"realm":"local"}`), "no list of keys"},
 		{"keys not a list", plain(200, `{"keys":{}}`), "not a JSON Web Key Set"},
 		{"keys for encryption alone", plain(200, certs(map[string]any{"kid": "e", "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"})), "no key"},
@@ -183,6 +184,11 @@ func TestAMalformedKeyCostsNoOther(t *testing.T) {
 		{"x5t that fits nothing", change(edDSA(), object{"x5t": "AAAA", "x5t#S256": "AAAA"}), nil},
 		{"x5c that is garbage", change(edDSA(), object{"x5c": []string{"garbage"}}), nil},
 		{"x5u that is somewhere", change(edDSA(), object{"x5u": "http://evil.example"}), nil},
+		{"a number past any float in it", change(edDSA(), object{"x-note": json.RawMessage("1e400")}), identity.ErrKeyUnknown},
+		{"half a surrogate pair in it", change(edDSA(), object{"x-note": json.RawMessage(`"\ud800"`)}), identity.ErrKeyUnknown},
+		{"nesting in it", change(edDSA(), object{"x-note": json.RawMessage(nested(40))}), identity.ErrKeyUnknown},
+		{"another kid before its own", json.RawMessage(`{"kid":"rsa-1","kid":"bad"}`), identity.ErrKeyUnknown},
+		{"the good key's kid, and for encryption", change(es256(), object{"kid": "rsa-1", "use": "enc"}), identity.ErrKeyUnknown},
 		{"no alg, and one alone that fits", change(edDSA(), object{"alg": gone}), nil},
 		{"key_ops with verify", change(edDSA(), object{"key_ops": []string{"sign", "verify"}}), nil},
 		{"members that nobody knows", change(edDSA(), object{"x-note": object{}}), nil},
@@ -223,6 +229,43 @@ func TestAPassedOverKeyIsLoggedOnce(t *testing.T) {
 		}
 		_, err := k.verifier.Verify(t.Context(), signer{"private", "EdDSA", edKey()}.token(alice(t)))
 		checkRefusal(t, err, identity.ErrKeyUnknown, "for everyone to read")
+	})
+}
+
+// Two Keycloaks that differ, and a made-up kid a second, must not make the log a stranger's.
+func TestPassedOverKeysDoNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, nil)
+		answers := 0
+		k.endpoint.set(func(*http.Request) (*http.Response, error) {
+			answers++
+			keys := []any{edDSA().jwk()}
+			for i := range 99 {
+				keys = append(keys, map[string]any{"kid": fmt.Sprint(answers, "-", i), "use": "sig"})
+			}
+			return respond(200, certs(keys...))
+		})
+		for range 60 {
+			k.verify(stranger(0), identity.ErrKeyUnknown)
+			time.Sleep(keysFloor)
+		}
+		if lines := strings.Count(k.log.String(), "passed over"); answers < 60 || lines > 100 {
+			t.Errorf("%d warnings for %d sets; want 100 at most", lines, answers)
+		}
+	})
+}
+
+// net/http quotes what it can't read; a stranger who stands where Keycloak stood chooses how long that is.
+func TestAFailureHasFewWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
+			return nil, errors.New("malformed HTTP response " + strings.Repeat("\u202e", 60_000))
+		})
+		_, err := k.verifier.Verify(t.Context(), edDSA().token(alice(t)))
+		checkRefusal(t, err, identity.ErrKeysUnavailable, "malformed HTTP response")
+		if _, failure := k.keys.Status(); len(err.Error()) > 2000 || len(failure.Error()) > 2000 || len(k.log.String()) > 2000 {
+			t.Errorf("%d bytes of an error, %d of a status, %d of a log", len(err.Error()), len(failure.Error()), len(k.log.String()))
+		}
 	})
 }
 

@@ -185,6 +185,13 @@ func TestWarningsAreFew(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		// A flood about one claim must not hide a mistake in another.
+		request := httptest.NewRequest("GET", "/", nil)
+		request.Header.Set("Authorization", "Bearer "+key.token(with(t, alice(t), object{"aud": "account"})))
+		handler.ServeHTTP(httptest.NewRecorder(), request)
+		if !strings.Contains(log.String(), "KEYCLOAK_AUDIENCE") {
+			t.Errorf("the log doesn't warn of the audience: %s", log.String())
+		}
 		if len(lines) != 3 || !strings.Contains(lines[0], "keptBack=0") || !strings.Contains(lines[2], "keptBack=999") {
 			t.Errorf("logged %q; want three warnings, the last with 999 kept back", lines)
 		}
