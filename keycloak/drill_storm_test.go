@@ -1,0 +1,285 @@
+package keycloak_test
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+const connections = 64
+
+// storm sends junk over that many connections, one a millisecond, and tells each of every answer, one at a time.
+func (d *drill) storm(length time.Duration, each func(answer)) {
+	var mu sync.Mutex
+	var sending sync.WaitGroup
+	begin := time.Now()
+	for c := range connections {
+		sending.Go(func() {
+			for n := c; time.Duration(n)*time.Millisecond < length; n += connections {
+				time.Sleep(time.Until(begin.Add(time.Duration(n) * time.Millisecond)))
+				a := d.ask(d.junk(n))
+				mu.Lock()
+				each(a)
+				mu.Unlock()
+			}
+		})
+	}
+	sending.Wait()
+}
+
+// heap is what is in use once the garbage has gone.
+func heap() int {
+	var stats runtime.MemStats
+	for range 2 { // the first moves what pools hold aside, the second drops it
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&stats)
+	return int(stats.HeapAlloc)
+}
+
+// A thousand made-up key ids a second must not hide a rotation, nor cost Keycloak or us more than one does.
+func TestAStormOfJunkWhileKeysRotate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const (
+			delay     = 100 * time.Millisecond // of Keycloak's answer
+			probe     = 10 * time.Millisecond  // between two tries of the new key's token
+			rotations = 8
+			length    = rotations*2700*time.Millisecond + 2*time.Second
+		)
+		d := newDrill(t)
+		d.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Delay: delay})
+		d.run()
+		before := heap()
+		var storm sync.WaitGroup
+		var waits []answer
+		requests := 0
+		storm.Go(func() {
+			d.storm(length, func(a answer) {
+				requests++
+				if !errors.Is(a.err, identity.ErrKeyUnknown) {
+					d.Errorf("junk at %v: %v, want %v", a.begin, a.err, identity.ErrKeyUnknown)
+				}
+				if a.took > 0 {
+					waits = append(waits, a)
+				}
+			})
+		})
+		for range rotations {
+			time.Sleep(1700 * time.Millisecond) // so that the rotations fall into all parts of a second
+			held := d.good()
+			old := d.rotate()
+			rotated, fresh := time.Now(), d.good()
+			for {
+				if a := d.ask(held); a.err != nil || a.took != 0 {
+					d.Errorf("a token of the key before: %v after %v, want a user at once", a.err, a.took)
+				}
+				a := d.ask(fresh)
+				if a.err == nil {
+					break
+				}
+				if !errors.Is(a.err, identity.ErrKeyUnknown) || time.Since(rotated) > floor+probe {
+					d.Fatalf("%v after the rotation: %v; want %v, and a user after %v", time.Since(rotated), a.err, identity.ErrKeyUnknown, floor)
+				}
+				time.Sleep(probe)
+			}
+			// A probe comes up to 10 ms late, and the junk that starts the next fetch up to 1 ms.
+			if took := time.Since(rotated); took > floor+probe+time.Millisecond {
+				d.Errorf("the new key's first token passed %v after the rotation, want %v at most", took, floor)
+			}
+			time.Sleep(time.Until(rotated.Add(time.Second)))
+			d.remove(old)
+		}
+		storm.Wait()
+		if want := int(length / time.Millisecond); requests != want {
+			d.Errorf("%d junk requests were sent, want %d", requests, want)
+		}
+		fetches := d.fetches()
+		d.spaced(fetches, floor)
+		if len(fetches) < int(length/floor) {
+			d.Errorf("only %d fetches in %v: the storm caused too few to show anything", len(fetches), length)
+		}
+		// Nearly each of them has all the company that it may have: some places are the probes'.
+		if most := mostAtOnce(waits); most > crowd || most < crowd-1 {
+			d.Errorf("up to %d waited at once, want %d", most, crowd)
+		}
+		if len(waits) > crowd*len(fetches) {
+			d.Errorf("%d waited for %d fetches, want %d for each at most", len(waits), len(fetches), crowd)
+		}
+		for _, a := range waits {
+			if a.took > delay {
+				d.Errorf("somebody waited %v for fetches that take %v", a.took, delay)
+			}
+		}
+		if grown := heap() - before; grown > 1<<20 {
+			d.Errorf("after %d key ids the heap is larger by %d bytes", requests, grown)
+		}
+	})
+}
+
+// The refresher's fetches count too, and so do those that nobody waits for.
+func TestOneFetchASecondWhoeverAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrill(t)
+		d.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Delay: 700 * time.Millisecond})
+		d.run()
+		for n := range 6000 { // ten minutes, with two refreshes
+			time.Sleep(100 * time.Millisecond)
+			go d.ask(d.junk(n))
+		}
+		time.Sleep(deadline)
+		fetches := d.fetches()
+		d.spaced(fetches, floor)
+		if len(fetches) < 500 {
+			d.Errorf("only %d fetches in ten minutes", len(fetches))
+		}
+	})
+}
+
+// A fetch that hangs costs a few requests a second each, and the rest nothing.
+func TestAStormWhileKeycloakHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrill(t)
+		d.run()
+		heal := d.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true})
+		d.kc.ForgetRequests()
+		held, begin := d.good(), time.Now()
+		var waits []answer
+		d.storm(8*time.Second, func(a answer) {
+			if a.took > 0 {
+				waits = append(waits, a)
+			}
+			// In its first second the fetch may yet go well, as the last one did.
+			want := identity.ErrKeysUnavailable
+			if a.begin.Before(begin.Add(patience)) && a.took == 0 {
+				want = identity.ErrKeyUnknown
+			}
+			onTheDot := a.took == 0 && a.begin.Equal(begin.Add(patience)) && errors.Is(a.err, identity.ErrKeyUnknown)
+			if !errors.Is(a.err, want) && !onTheDot {
+				d.Errorf("junk, %v after the storm began: %v, want %v", a.begin.Sub(begin), a.err, want)
+			}
+			if b := d.ask(held); b.err != nil || b.took != 0 {
+				d.Errorf("a good token: %v after %v, want a user at once", b.err, b.took)
+			}
+		})
+		fetches := d.fetches()
+		if len(fetches) < 2 || len(fetches) > 3 || fetches[1].Before(fetches[0].Add(deadline+patience)) {
+			d.Errorf("fetches at %v; each takes %v, and the next comes a second or more later", fetches, deadline)
+		}
+		if most := mostAtOnce(waits); most != crowd {
+			d.Errorf("up to %d waited at once, want %d", most, crowd)
+		}
+		if len(waits) > crowd*len(fetches) {
+			d.Errorf("%d waited for %d fetches, want %d for each at most", len(waits), len(fetches), crowd)
+		}
+		for _, a := range waits {
+			if a.took > patience {
+				d.Errorf("somebody waited %v, want %v at most", a.took, patience)
+			}
+		}
+		heal()
+		time.Sleep(10 * time.Second)
+		d.status(true, false)
+		d.expect(d.junk(0), identity.ErrKeyUnknown)
+	})
+}
+
+// Each of ten thousand gets its own right answer, and nobody another's.
+func TestTenThousandAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrill(t)
+		d.run()
+		const people, rounds = 100, 3
+		signed := func(lifetime time.Duration) (tokens []string) {
+			for n := range people {
+				tokens = append(tokens, d.token(keycloaktest.Mint{Lifetime: lifetime, Claims: map[string]any{"sub": fmt.Sprint("user-", n)}}))
+			}
+			return tokens
+		}
+		held, expired := signed(time.Hour), signed(-time.Hour)
+		var spoilt []string
+		for _, token := range held {
+			at := len(token) - 80 // within the signature
+			other := byte('A')
+			if token[at] == other {
+				other = 'B'
+			}
+			spoilt = append(spoilt, token[:at]+string(other)+token[at+1:])
+		}
+		d.rotate()
+		fresh := signed(time.Hour)
+		time.Sleep(floor)
+		d.expect(fresh[0], nil)
+		var newest atomic.Pointer[newcomer]
+		newest.Store(&newcomer{fresh[0], time.Now()})
+		var asking sync.WaitGroup
+		var mu sync.Mutex // guards found
+		found := map[error]int{}
+		for g := range 10_000 {
+			asking.Go(func() {
+				for round := range rounds {
+					n := (g + round) % people
+					var token, user string
+					var want error
+					switch (g/people + round) % 6 {
+					case 0:
+						token, user = held[n], fmt.Sprint("user-", n)
+					case 1:
+						token, user = fresh[n], fmt.Sprint("user-", n)
+					case 2:
+						token, want = d.junk(g), identity.ErrKeyUnknown
+					case 3:
+						token, want = expired[n], identity.ErrTokenExpired
+					case 4:
+						token, want = spoilt[n], identity.ErrTokenSignature
+					case 5:
+						d.admits(newest.Load())
+						continue
+					}
+					a := d.ask(token)
+					if !errors.Is(a.err, want) || a.user != user {
+						d.Errorf("request %d of round %d: %q, %v; want %q, %v", g, round, a.user, a.err, user, want)
+					}
+					mu.Lock()
+					found[want]++
+					mu.Unlock()
+					time.Sleep(time.Duration(g%7) * 100 * time.Millisecond)
+				}
+			})
+		}
+		for range 20 { // while they ask
+			time.Sleep(70 * time.Millisecond)
+			d.rotate()
+			newest.Store(&newcomer{d.good(), time.Now()})
+			d.status(true, false)
+		}
+		asking.Wait()
+		for _, want := range []error{nil, identity.ErrKeyUnknown, identity.ErrTokenExpired, identity.ErrTokenSignature} {
+			if found[want] < 10_000*rounds/7 {
+				d.Errorf("%d requests were to be answered with %v, want a sixth of them", found[want], want)
+			}
+		}
+		d.spaced(d.fetches(), floor)
+	})
+}
+
+// A newcomer is a token whose key is new.
+type newcomer struct {
+	token string
+	since time.Time
+}
+
+// admits checks that a newcomer is let in, or told within a second of its key's birth that nobody knows it yet.
+func (d *drill) admits(n *newcomer) {
+	a := d.ask(n.token)
+	if a.err != nil && (!errors.Is(a.err, identity.ErrKeyUnknown) || time.Since(n.since) > floor) {
+		d.Errorf("%v after its key came, a token gets %v", time.Since(n.since), a.err)
+	}
+}
