@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev run keycloak keycloak-stop check test e2e generate govulncheck
+.PHONY: help dev run keycloak keycloak-stop check test e2e drill generate govulncheck
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: ## the tests that need nothing but Go
 
 e2e: ## the end-to-end and contract tests against a real Keycloak, started and stopped for them
 	scripts/keycloak with bash -c 'go test -count=1 -timeout 30m ./e2e ./keycloak/keycloaktest && cd keycloak/keycloaktest/contract && go test -count=1 -timeout 30m'
+
+drill: ## what a verifier's keys go through in an outage and an attack, with figures of real time (a minute)
+	go run ./keycloak/drill
 
 generate: ## regenerate the GraphQL code from schema/*.graphqls
 	go generate ./...
