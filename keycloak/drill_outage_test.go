@@ -54,6 +54,48 @@ func TestKeycloakDownForADay(t *testing.T) {
 	})
 }
 
+// Whoever starts beside a Keycloak that is down refuses nobody for good, makes nobody wait for long, and recovers by itself.
+func TestAStartWhileKeycloakIsDown(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		ill  func(*drill) (heal func())
+	}{
+		{"down", func(d *drill) func() {
+			d.kc.Down()
+			return d.kc.Up
+		}},
+		{"hangs", func(d *drill) func() { return d.kc.Fail(keycloaktest.Fault{Hang: true}) }},
+		{"has no keys", func(d *drill) func() {
+			return d.kc.Fail(keycloaktest.Fault{Status: 200, ContentType: "application/json", Body: `{"keys":[]}`})
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDrill(t)
+				heal := tt.ill(d)
+				go d.keys.Run(t.Context())
+				synctest.Wait()
+				var waits []answer
+				d.storm(6*time.Second, d.good(), func(a answer, _ bool) {
+					if !errors.Is(a.err, identity.ErrKeysUnavailable) || a.took > patience {
+						d.Errorf("%v after %v, want %v after %v at most", a.err, a.took, identity.ErrKeysUnavailable, patience)
+					}
+					if a.took > 0 {
+						waits = append(waits, a)
+					}
+				})
+				if most := mostAtOnce(waits); most > crowd {
+					d.Errorf("up to %d waited at once, want %d at most", most, crowd)
+				}
+				d.status(false, true)
+				d.spaced(d.wire.detour.tried(), floor)
+				heal()
+				d.recovers(d.good())
+			})
+		})
+	}
+}
+
 // certs is what Keycloak answers as the realm's key set now, and one of the keys in it.
 func (d *drill) certs() (set, key string) {
 	d.Helper()

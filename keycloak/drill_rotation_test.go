@@ -47,7 +47,7 @@ func TestRotationWithAnOverlap(t *testing.T) {
 				switch {
 				case a.err == nil:
 					admitted = true
-				case admitted, !errors.Is(a.err, identity.ErrKeyUnknown), time.Since(d.lastFetch()) >= floor:
+				case admitted, !errors.Is(a.err, identity.ErrKeyUnknown), time.Since(d.lastFetch()) >= floor, time.Since(rotated) >= floor:
 					d.Fatalf("%v after the rotation and %v after the last fetch: %v", time.Since(rotated), time.Since(d.lastFetch()), a.err)
 				default:
 					early++
