@@ -45,10 +45,12 @@ func TestKeycloakDownForADay(t *testing.T) {
 		time.Sleep(time.Until(fetched.Add(maxAge + time.Second)))
 		d.expect(d.good(), identity.ErrKeysUnavailable)
 		d.status(false, true)
+		d.logged(1)
 
 		d.kc.Up()
 		time.Sleep(5 * time.Second)
 		d.status(true, false)
+		d.logged(1)
 		d.expect(d.good(), nil)
 		d.expect(d.junk(0), identity.ErrKeyUnknown)
 	})
@@ -89,6 +91,7 @@ func TestAStartWhileKeycloakIsDown(t *testing.T) {
 				}
 				d.status(false, true)
 				d.spaced(d.wire.detour.tried(), floor)
+				d.logged(1)
 				heal()
 				d.recovers(d.good())
 			})
@@ -205,6 +208,7 @@ func (d *drill) outlives(held string, read func() int) {
 		outage(d.ask(d.junk(n)))
 		d.status(true, true)
 	}
+	d.logged(1)
 	tries := d.wire.detour.tried()
 	d.spaced(tries, floor)
 	if len(tries) < 5 || len(tries) > 20 {
@@ -220,6 +224,7 @@ func (d *drill) recovers(held string) {
 	d.Helper()
 	time.Sleep(deadline + 5*time.Second) // a fetch that still hangs ends first
 	d.status(true, false)
+	d.logged(1)
 	d.expect(held, nil)
 	d.expect(d.good(), nil)
 }

@@ -138,6 +138,7 @@ func TestAStormOfJunkWhileKeysRotate(t *testing.T) {
 				d.Errorf("somebody waited %v for fetches that take %v", a.took, delay)
 			}
 		}
+		d.logged(0)
 		if grown := heap() - before; grown > 1<<20 {
 			d.Errorf("after %d key ids the heap is larger by %d bytes", requests, grown)
 		}
@@ -207,9 +208,11 @@ func TestAStormWhileKeycloakHangs(t *testing.T) {
 				d.Errorf("somebody waited %v, want %v at most", a.took, patience)
 			}
 		}
+		d.logged(1)
 		heal()
 		time.Sleep(10 * time.Second)
 		d.status(true, false)
+		d.logged(1)
 		d.expect(d.junk(0), identity.ErrKeyUnknown)
 	})
 }

@@ -46,6 +46,7 @@ type drill struct {
 	keys  *keycloak.KeySet
 	check func(http.Handler) http.Handler
 	parts []string // of a good token, which junk is made of
+	log   *logLines
 
 	complaints atomic.Int32
 }
@@ -71,7 +72,7 @@ func shop() []byte {
 
 func newDrill(t *testing.T) *drill {
 	t.Helper()
-	d := &drill{T: t, wire: &wire{calls: make(chan net.Conn), gone: make(chan struct{})}}
+	d := &drill{T: t, log: &logLines{}, wire: &wire{calls: make(chan net.Conn), gone: make(chan struct{})}}
 	var err error
 	if d.kc, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop()}, Listener: d.wire}); err != nil {
 		t.Fatal(err)
@@ -88,15 +89,15 @@ func newDrill(t *testing.T) *drill {
 	t.Cleanup(transport.CloseIdleConnections)
 	client.Transport = &d.wire.detour
 	d.wire.detour.usual = transport
-	quiet := slog.New(slog.DiscardHandler)
-	d.keys = keycloak.NewKeySet(named, keycloak.KeySetConfig{HTTP: client, Log: quiet})
+	log := slog.New(slog.NewTextHandler(d.log, nil))
+	d.keys = keycloak.NewKeySet(named, keycloak.KeySetConfig{HTTP: client, Log: log})
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 		Issuers: []keycloak.Issuer{{Names: []string{d.realm.Issuer()}, Keys: d.keys}}, Audience: []string{"shop-api"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.check = keycloak.Middleware(verifier, quiet)
+	d.check = keycloak.Middleware(verifier, log)
 	d.parts = strings.Split(d.token(keycloaktest.Mint{Lifetime: 2 * maxAge}), ".")
 	return d
 }
@@ -108,6 +109,7 @@ func (d *drill) run() {
 	time.Sleep(deadline)
 	synctest.Wait()
 	d.status(true, false)
+	d.logged(1)
 }
 
 // token is one of alice's, but for what m says, signed with the key that signs now.
@@ -209,6 +211,30 @@ func (d *drill) spaced(times []time.Time, least time.Duration) {
 			d.Errorf("fetch %d came %v after the one before, at %v; want %v at least", i+1, gap, times[i], least)
 		}
 	}
+}
+
+// logged checks how often the log was written to since it was asked last, for whoever is woken by it.
+func (d *drill) logged(want int) {
+	d.Helper()
+	d.log.mu.Lock()
+	defer d.log.mu.Unlock()
+	if got := len(d.log.lines); got != want {
+		d.Errorf("%d lines were logged, want %d: %.1000q", got, want, d.log.lines)
+	}
+	d.log.lines = nil
+}
+
+// logLines are lines of a log, debugging apart.
+type logLines struct {
+	mu    sync.Mutex // guards lines
+	lines []string
+}
+
+func (l *logLines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(line))
+	return len(line), nil
 }
 
 // mostAtOnce is how many of these waited at the same time.
