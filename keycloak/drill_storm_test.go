@@ -103,7 +103,8 @@ func TestAStormOfJunkWhileKeysRotate(t *testing.T) {
 					break
 				}
 				if !errors.Is(a.err, identity.ErrKeyUnknown) || time.Since(rotated) > floor+probe {
-					d.Fatalf("%v after the rotation: %v; want %v, and a user after %v", time.Since(rotated), a.err, identity.ErrKeyUnknown, floor)
+					d.Errorf("%v after the rotation: %v; want %v, and a user after %v", time.Since(rotated), a.err, identity.ErrKeyUnknown, floor)
+					break // and not Fatalf, as long as the storm is on
 				}
 				time.Sleep(probe)
 			}
