@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/cloakql/cloakql/identity"
 )
@@ -92,5 +94,26 @@ func TestClaims(t *testing.T) {
 		if err := c.UnmarshalGQL(v); err == nil || err.Error() != "claims can't be given, only read" || string(c) != "before" {
 			t.Errorf("UnmarshalGQL(%v) = %v", v, err)
 		}
+	}
+}
+
+func TestTheAddressOfARequest(t *testing.T) {
+	if got := identity.Address(context.Background()); got.IsValid() {
+		t.Errorf("Address() = %v, want none: nobody said", got)
+	}
+	want := netip.MustParseAddr("192.0.2.7")
+	if got := identity.Address(identity.WithAddress(context.Background(), want)); got != want {
+		t.Errorf("Address() = %v, want %v", got, want)
+	}
+	// It says nothing of who calls.
+	if user, err := identity.Require(identity.WithAddress(context.Background(), want)); user != nil || !errors.Is(err, identity.ErrTokenMissing) {
+		t.Errorf("Require() = %v, %v, want ErrTokenMissing", user, err)
+	}
+}
+
+func TestALimitSaysForHowLong(t *testing.T) {
+	err := fmt.Errorf("login: %w", &identity.LimitError{RetryAfter: 90 * time.Second})
+	if !errors.Is(err, identity.ErrTooManyAttempts) || err.Error() != "login: too many attempts: try again in 1m30s" {
+		t.Errorf("got %v", err)
 	}
 }

@@ -42,6 +42,35 @@ func NewCredentials(username, password string, otp *string) (Credentials, error)
 	return credentials, nil
 }
 
+// Account is the name in the one spelling that stands for all that a realm may take for the same account:
+// without regard to case, or to blanks around it. Compare and count by it; don't show it. Where it goes
+// wrong, it takes two accounts for one, and never one for two.
+func (c Credentials) Account() string {
+	var folded strings.Builder
+	folded.Grow(len(c.Username))
+	for _, r := range strings.TrimSpace(c.Username) {
+		switch {
+		case r < utf8.RuneSelf:
+			folded.WriteRune(unicode.ToLower(r))
+		case r == 'İ': // the one letter that Java, and so Keycloak, lowers to two
+			folded.WriteString("i\u0307")
+		default:
+			folded.WriteRune(foldRune(r))
+		}
+	}
+	return folded.String()
+}
+
+// foldRune maps the letters that differ in case alone to one of them: K, k and the Kelvin sign to k. Lowering
+// wouldn't do: it keeps σ and ς apart, which Keycloak's lowering takes for each other by their place.
+func foldRune(r rune) rune {
+	least := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		least = min(least, next)
+	}
+	return unicode.ToLower(least) // an ASCII letter in the round is its upper case
+}
+
 // NewRefreshToken wraps a refresh token that a client sent, with the checks of NewCredentials.
 func NewRefreshToken(token string) (Secret, error) {
 	if err := check("refreshToken", token, MaxRefreshTokenBytes); err != nil {

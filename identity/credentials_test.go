@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // An argument is one way into the domain. Each obeys the same rules.
@@ -152,4 +153,59 @@ func FuzzNewCredentials(f *testing.F) {
 			t.Fatal("a value changed on its way")
 		}
 	})
+}
+
+// Whatever Keycloak takes for one account is counted as one: a spelling of its own would be a fresh budget.
+func TestSpellingsOfOneAccount(t *testing.T) {
+	for _, names := range [][]string{
+		{"alice", "Alice", "ALICE", " alice ", "alice\u00a0", "\u2003aLiCe"},
+		{"kim", "KIM", "\u212aim"}, // the Kelvin sign
+		{"ärger", "ÄRGER"},
+		{"σας", "ΣΑΣ", "Σασ", "ςας"}, // Java lowers Σ by its place in the word
+		{"i\u0307d", "İD", "İd"},
+		{"straße", "STRAẞE"},
+		{"ſam", "SAM", "sam"},
+		{"ǆ", "ǅ", "Ǆ"},
+		{"ϐ", "β", "Β"},
+		{"𐐨", "𐐀"},
+	} {
+		want := Credentials{Username: names[0]}.Account()
+		for _, name := range names {
+			if got := (Credentials{Username: name}).Account(); got != want {
+				t.Errorf("Account() of %q is %q, of %q %q: want the same", name, got, names[0], want)
+			}
+		}
+	}
+	seen := map[string]string{}
+	for _, name := range []string{"alice", "alíce", "al ice", "alice1", "alice@example.org", "іd", "id", "ıd", "i\u0307d"} {
+		account := Credentials{Username: name}.Account()
+		if other, twice := seen[account]; twice {
+			t.Errorf("%q and %q are one account", name, other)
+		}
+		seen[account] = name
+	}
+}
+
+// What lowering takes for equal, Account does too: every letter there is, and İ as Java lowers it.
+func TestNoLetterEscapesTheFolding(t *testing.T) {
+	account := func(name string) string { return Credentials{Username: name}.Account() }
+	letters := 0
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		lower := string(unicode.ToLower(r))
+		if r == 'İ' {
+			lower = "i\u0307"
+		}
+		if lower != string(r) {
+			letters++
+		}
+		if a, b := account(string(r)), account(lower); a != b {
+			t.Errorf("Account() of %q is %q, of %q %q", string(r), a, lower, b)
+		}
+		if once := account(string(r)); account(once) != once {
+			t.Errorf("Account() of %q isn't settled: %q, %q", string(r), once, account(once))
+		}
+	}
+	if letters < 1000 {
+		t.Errorf("%d letters have a lower case, want more", letters)
+	}
 }

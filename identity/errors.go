@@ -1,6 +1,10 @@
 package identity
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // Why a request speaks for nobody. Each is one reason that graph's error table shows to clients.
 var (
@@ -30,6 +34,7 @@ var (
 	ErrRealmUnavailable  = errors.New("realm is unavailable")         // down, slow, or its answer makes no sense
 	ErrRealmRefusesUs    = errors.New("realm refuses this server")    // a setting here or a switch in the realm is wrong
 	ErrTooManyConcurrent = errors.New("too many calls at once")       // our own bound
+	ErrTooManyAttempts   = errors.New("too many attempts")            // a LimitError says for how long
 )
 
 // A TokenError says why an access token was refused. Reason is one of the errors above, for
@@ -43,3 +48,15 @@ type TokenError struct {
 func (e *TokenError) Error() string { return e.Reason.Error() + ": " + e.Detail }
 
 func (e *TokenError) Unwrap() error { return e.Reason }
+
+// A LimitError says that someone tried too often. It is the same for names that exist and for others.
+type LimitError struct {
+	RetryAfter time.Duration // from now; trying earlier is in vain
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%v: try again in %v", ErrTooManyAttempts, e.RetryAfter)
+}
+
+// Unwrap returns ErrTooManyAttempts.
+func (e *LimitError) Unwrap() error { return ErrTooManyAttempts }
