@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -53,6 +54,7 @@ var table = []row{
 	{identity.ErrRealmRefusesUs, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", slog.LevelError},
 	{identity.ErrRealmUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", slog.LevelWarn},
 	{identity.ErrTooManyConcurrent, "SERVICE_UNAVAILABLE", "BUSY", "Try again", slog.LevelWarn},
+	{identity.ErrTooManyAttempts, "RATE_LIMITED", "", "Too many attempts", 0}, // a line for each would be the attacker's to write
 
 	{errIntrospection, "INTROSPECTION_DISABLED", "", "Introspection is off", 0},
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", slog.LevelWarn},
@@ -119,8 +121,14 @@ func (e *Errors) extensions(r row, err error) map[string]any {
 	if refused, ok := errors.AsType[*identity.TokenError](err); ok && e.Local {
 		extensions["detail"] = refused.Detail
 	}
+	if limited, ok := errors.AsType[*identity.LimitError](err); ok && r.err == identity.ErrTooManyAttempts {
+		extensions["retryAfter"] = wholeSeconds(limited.RetryAfter)
+	}
 	return extensions
 }
+
+// wholeSeconds rounds up, to one at least: whoever waits so long comes at the right time.
+func wholeSeconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
 
 // introspects tells whether the field that failed is one that gqlgen refused because introspection is
 // off: it is the only way in which these two can fail.

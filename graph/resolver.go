@@ -25,7 +25,39 @@ type Realm interface {
 	Logout(ctx context.Context, refreshToken identity.Secret) error
 }
 
+// A Budget counts attempts at the realm, of an account and of an address, and refuses more than there may
+// be. Each method takes one attempt, before the realm is asked, or fails with an *identity.LimitError that
+// says when to try again; it answers alike for names that exist and for others. Where it took one, settle
+// must be told once what came of it: the realm's error, or nil. An attempt that is never settled stays
+// taken. The methods and settle are safe for concurrent use; the methods give up when ctx ends, and
+// settle works after that too.
+type Budget interface {
+	Login(ctx context.Context, credentials identity.Credentials) (settle func(error), err error)
+	Refresh(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error)
+	Logout(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error)
+}
+
 // A Resolver holds what the resolvers need. gqlgen embeds it in one type for each of Query and Mutation.
 type Resolver struct {
-	Realm Realm
+	Realm  Realm
+	Budget Budget
+}
+
+// within asks the realm if the budget allows it. It is called by the resolver of each field, so whatever makes
+// a field run once more (an alias, a fragment, a request of its own) is one attempt more.
+func within[A, T any](ctx context.Context, what A, take func(context.Context, A) (func(error), error), ask func(context.Context, A) (T, error)) (T, error) {
+	settle, err := take(ctx, what)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	// Not deferred: an attempt that ends in a panic stays taken.
+	answer, err := ask(ctx, what)
+	settle(err)
+	return answer, err
+}
+
+// signOut is the realm's Logout with the answer that the schema gives to a success.
+func (r *Resolver) signOut(ctx context.Context, refreshToken identity.Secret) (bool, error) {
+	return true, r.Realm.Logout(ctx, refreshToken)
 }

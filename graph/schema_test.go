@@ -19,7 +19,7 @@ import (
 )
 
 func TestNewSchemaGuardsEveryRootField(t *testing.T) {
-	schema, err := NewSchema(&Resolver{Realm: fakeRealm{}})
+	schema, err := NewSchema(&Resolver{Realm: fakeRealm{}, Budget: fakeBudget{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestEachDirectiveIsBoundToItsOwnRule(t *testing.T) {
 
 // The schema is the public manual.
 func TestEverythingInTheSchemaIsDescribed(t *testing.T) {
-	executable, err := NewSchema(&Resolver{Realm: fakeRealm{}})
+	executable, err := NewSchema(&Resolver{Realm: fakeRealm{}, Budget: fakeBudget{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +166,12 @@ func TestResolversAreShort(t *testing.T) {
 
 // A field whose interface nobody gave would panic at its first call; the start is the time to say so.
 func TestNewSchemaNeedsAWholeResolver(t *testing.T) {
-	_, err := NewSchema(&Resolver{})
-	if err == nil || !strings.Contains(err.Error(), "Resolver.Realm is missing") {
-		t.Errorf("NewSchema() = %v, want that it names what is missing", err)
+	for missing, resolver := range map[string]*Resolver{
+		"Resolver.Realm":  {Budget: fakeBudget{}},
+		"Resolver.Budget": {Realm: fakeRealm{}},
+	} {
+		if _, err := NewSchema(resolver); err == nil || !strings.Contains(err.Error(), missing+" is missing") {
+			t.Errorf("NewSchema() = %v, want that it names what is missing: %s", err, missing)
+		}
 	}
 }

@@ -39,6 +39,30 @@ func (r fakeRealm) Refresh(_ context.Context, token identity.Secret) (*identity.
 
 func (r fakeRealm) Logout(_ context.Context, token identity.Secret) error { return r.logout(token) }
 
+// A fakeBudget notes what is taken and how it is settled. Its zero value allows everything.
+type fakeBudget struct {
+	take func(field, of string) (settle func(error), err error)
+}
+
+func (b fakeBudget) Login(_ context.Context, c identity.Credentials) (func(error), error) {
+	return b.taken("login", c.Username)
+}
+
+func (b fakeBudget) Refresh(_ context.Context, token identity.Secret) (func(error), error) {
+	return b.taken("refresh", token.Reveal())
+}
+
+func (b fakeBudget) Logout(_ context.Context, token identity.Secret) (func(error), error) {
+	return b.taken("logout", token.Reveal())
+}
+
+func (b fakeBudget) taken(field, of string) (func(error), error) {
+	if b.take == nil {
+		return func(error) {}, nil
+	}
+	return b.take(field, of)
+}
+
 // A server is the real schema behind gqlgen's own handler, and what it logs.
 type server struct {
 	*handler.Server
@@ -48,7 +72,12 @@ type server struct {
 
 func newServer(t testing.TB, realm Realm) *server {
 	t.Helper()
-	schema, err := NewSchema(&Resolver{Realm: realm})
+	return newServerWithin(t, realm, fakeBudget{})
+}
+
+func newServerWithin(t testing.TB, realm Realm, budget Budget) *server {
+	t.Helper()
+	schema, err := NewSchema(&Resolver{Realm: realm, Budget: budget})
 	if err != nil {
 		t.Fatal(err)
 	}

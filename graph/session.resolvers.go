@@ -12,7 +12,7 @@ func (r *mutationResolver) Login(ctx context.Context, username string, password 
 	if err != nil {
 		return nil, err
 	}
-	return r.Realm.Login(ctx, credentials)
+	return within(ctx, credentials, r.Budget.Login, r.Realm.Login)
 }
 
 func (r *mutationResolver) Refresh(ctx context.Context, refreshToken string) (*identity.OpenIDToken, error) {
@@ -20,7 +20,7 @@ func (r *mutationResolver) Refresh(ctx context.Context, refreshToken string) (*i
 	if err != nil {
 		return nil, err
 	}
-	return r.Realm.Refresh(ctx, token)
+	return within(ctx, token, r.Budget.Refresh, r.Realm.Refresh)
 }
 
 func (r *mutationResolver) Logout(ctx context.Context, refreshToken string) (bool, error) {
@@ -28,7 +28,7 @@ func (r *mutationResolver) Logout(ctx context.Context, refreshToken string) (boo
 	if err != nil {
 		return false, err
 	}
-	return true, r.Realm.Logout(ctx, token)
+	return within(ctx, token, r.Budget.Logout, r.signOut)
 }
 
 func (r *Resolver) Mutation() generated.MutationResolver { return &mutationResolver{r} }
