@@ -24,6 +24,7 @@ var doors = map[string][]string{
 	"identity":    {},
 	"graphqlhttp": {},
 	"limits":      {},
+	"throttle":    {"identity"},
 	"e2e":         {"keycloak/keycloaktest"}, // drives the built server from the outside
 
 	"keycloak/keycloaktest":          {}, // other people's projects use it

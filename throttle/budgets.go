@@ -1,0 +1,277 @@
+package throttle
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// everywhere is how many times the attempts of one network an account has from all of them together: as
+// many networks have to keep at it before somebody elsewhere is refused.
+const everywhere = 5
+
+const (
+	storeTimeout = 250 * time.Millisecond // for one question to a shared store
+	storePause   = time.Second            // without questions, after one that failed
+	storeWarning = time.Minute            // between two lines in the log about it
+)
+
+// A Config says how many attempts there are. A zero Rate is its default.
+type Config struct {
+	// Account is for failing sign-ins under one name from one network, an IPv4 /24 or an IPv6 /48; from all
+	// networks together a name has five times as many, and five times as fast. 10, one more each minute.
+	Account Rate
+
+	// Address is for failing sign-ins from one address, an IPv4 or an IPv6 /64, whatever the names. Sign-ins
+	// under way count until they are answered, so it shouldn't be smaller than the number that may be under
+	// way at once. 100, one more each 6 s.
+	Address Rate
+
+	// Token is for refusals of one refresh token from one address; refresh and logout have one each.
+	// All who present one token at the same moment count until they are answered. 30, one more each 10 s.
+	Token Rate
+
+	// TokenAddress is for tokens from one address that the realm never gave; refresh and logout have one
+	// each. One that has merely expired isn't counted: a whole office has some on a Monday morning. 100, one
+	// more each second.
+	TokenAddress Rate
+
+	// Store keeps the counts; NewMemory(0) if nil. While a Store fails, attempts are counted in this
+	// process's memory, from nothing: neither everybody is refused, nor is anybody unbounded.
+	Store Store
+
+	Log *slog.Logger // slog.Default() if nil; a line a minute while Store fails
+}
+
+// Budgets counts attempts. Make it with New; it is safe for concurrent use.
+//
+// Each method takes one attempt out of every budget that it concerns, or fails with an *identity.LimitError and
+// takes none; or fails with ctx's error. settle must be told once what came of the attempt. What is given
+// back then:
+//
+//   - all of it for a success, and for a refusal after the password proved right: nothing was guessed
+//   - all of it when the realm didn't judge: it is down, or busy, or has refused this server, or time ran out
+//   - nothing when it said no, when the caller left before it could say, and for errors that nobody knows
+//
+// An attempt that isn't settled stays taken. The address comes from identity.Address; requests without one share
+// that of nobody.
+type Budgets struct {
+	config Config
+	store  Store // nil where local is all
+	local  *Memory
+
+	mu     sync.Mutex // guards the fields below
+	paused time.Time  // until then the store isn't asked
+	warned time.Time
+}
+
+// New checks config and returns budgets that are full.
+func New(config Config) (*Budgets, error) {
+	for _, r := range []struct {
+		name   string
+		rate   *Rate
+		preset Rate
+	}{
+		{"Account", &config.Account, Rate{10, time.Minute}},
+		{"Address", &config.Address, Rate{100, 6 * time.Second}},
+		{"Token", &config.Token, Rate{30, 10 * time.Second}},
+		{"TokenAddress", &config.TokenAddress, Rate{100, time.Second}},
+	} {
+		if *r.rate == (Rate{}) {
+			*r.rate = r.preset
+		}
+		if err := r.rate.check(r.name); err != nil {
+			return nil, err
+		}
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	b := &Budgets{config: config, store: config.Store}
+	if memory, ok := config.Store.(*Memory); ok { // it doesn't fail
+		b.store, b.local = nil, memory
+	}
+	if b.local == nil {
+		b.local = NewMemory(0)
+	}
+	return b, nil
+}
+
+// Login takes a sign-in under a name. The budgets of the name know it by Credentials.Account.
+func (b *Budgets) Login(ctx context.Context, credentials identity.Credentials) (settle func(error), err error) {
+	account, address := credentials.Account(), identity.Address(ctx)
+	all := Rate{everywhere * b.config.Account.Burst, b.config.Account.Every / everywhere}
+	// In this order: who is refused by one takes nothing from the next, not even for a moment. So nobody
+	// makes keys of names past the budget of the address, and no network hurts another past its share.
+	return b.take(ctx, [maxDraws]draw{
+		{keyOf("login address", addressOf(address), ""), b.config.Address, guessed},
+		{keyOf("login account network", networkOf(address), account), b.config.Account, guessed},
+		{keyOf("login account", netip.Prefix{}, account), all, guessed},
+	})
+}
+
+// Refresh takes an exchange of a refresh token.
+func (b *Budgets) Refresh(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error) {
+	return b.token(ctx, "refresh", refreshToken)
+}
+
+// Logout takes a sign-out.
+func (b *Budgets) Logout(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error) {
+	return b.token(ctx, "logout", refreshToken)
+}
+
+// token goes by the token as a whole: what it says of itself is anybody's word.
+func (b *Budgets) token(ctx context.Context, field string, refreshToken identity.Secret) (settle func(error), err error) {
+	address := addressOf(identity.Address(ctx))
+	return b.take(ctx, [maxDraws]draw{
+		{keyOf(field+" address", address, ""), b.config.TokenAddress, forged},
+		{keyOf(field+" token", address, refreshToken.Reveal()), b.config.Token, guessed},
+	})
+}
+
+// A draw is one out of one budget.
+type draw struct {
+	key    Key
+	rate   Rate
+	counts func(error) bool // whether an attempt with this end stays taken; nil where there is no draw
+}
+
+const maxDraws = 3
+
+// guessed tells whether an attempt with this end counts: the realm said no, or nobody can tell.
+func guessed(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, identity.ErrAccountDisabled), errors.Is(err, identity.ErrAccountNotReady):
+		return false // whoever asked has what the account takes
+	case errors.Is(err, identity.ErrRealmUnavailable), errors.Is(err, identity.ErrRealmRefusesUs), errors.Is(err, identity.ErrLoginNotAllowed),
+		errors.Is(err, identity.ErrTooManyConcurrent), errors.Is(err, identity.ErrBadInput), errors.Is(err, context.DeadlineExceeded):
+		return false // the realm judged nothing, or nobody got to know it
+	}
+	// context.Canceled too: whoever leaves early may have made the realm count a failure.
+	return true
+}
+
+// forged tells whether a token isn't one that the realm gave. Keycloak looks at the signature before all else.
+func forged(err error) bool {
+	return guessed(err) && !errors.Is(err, identity.ErrRefreshExpired) && !errors.Is(err, identity.ErrSessionEnded) && !errors.Is(err, identity.ErrRefreshReused)
+}
+
+// take makes all draws, or none.
+func (b *Budgets) take(ctx context.Context, draws [maxDraws]draw) (settle func(error), err error) {
+	var took [maxDraws]Taken
+	var from [maxDraws]Store
+	giveBack := func(i int) {
+		if from[i] != nil {
+			b.give(ctx, from[i], draws[i], took[i])
+		}
+	}
+	for i, d := range draws {
+		if d.counts == nil {
+			break
+		}
+		took[i], from[i], err = b.takeOne(ctx, d)
+		if err == nil && took[i].Wait > 0 {
+			err, from[i] = &identity.LimitError{RetryAfter: took[i].Wait}, nil
+		}
+		if err != nil {
+			for i := range i {
+				giveBack(i)
+			}
+			return nil, err
+		}
+	}
+	return func(end error) {
+		for i, d := range draws {
+			if d.counts != nil && !d.counts(end) {
+				giveBack(i)
+			}
+		}
+	}, nil
+}
+
+// takeOne asks the store, or the memory of this process while there is no store that answers. It returns
+// which of the two it was.
+func (b *Budgets) takeOne(ctx context.Context, d draw) (Taken, Store, error) {
+	if b.store != nil && b.asking() {
+		bounded, cancel := context.WithTimeout(ctx, storeTimeout)
+		taken, err := b.store.Take(bounded, d.key, d.rate)
+		cancel()
+		switch {
+		case err == nil:
+			return taken, b.store, nil
+		case ctx.Err() != nil: // the caller has gone, and the store did nothing wrong
+			return Taken{}, nil, ctx.Err()
+		}
+		b.failed(ctx, err)
+	}
+	taken, err := b.local.Take(ctx, d.key, d.rate)
+	return taken, b.local, err
+}
+
+// give puts back where it was taken, also for a caller who has gone.
+func (b *Budgets) give(ctx context.Context, store Store, d draw, taken Taken) {
+	if store == b.local {
+		b.local.Give(ctx, d.key, d.rate, taken)
+		return
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if err := store.Give(bounded, d.key, d.rate, taken); err != nil {
+		b.failed(ctx, err)
+	}
+}
+
+// asking tells whether the store is worth a question: one that hangs must not hold up every request.
+func (b *Budgets) asking() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !time.Now().Before(b.paused)
+}
+
+func (b *Budgets) failed(ctx context.Context, err error) {
+	b.mu.Lock()
+	now := time.Now()
+	b.paused = now.Add(storePause)
+	warn := b.warned.IsZero() || now.Sub(b.warned) >= storeWarning
+	if warn {
+		b.warned = now
+	}
+	b.mu.Unlock()
+	if warn {
+		b.config.Log.WarnContext(ctx, "the store of attempts fails: this process counts by itself", "error", err)
+	}
+}
+
+// keyOf digests what is counted. The parts can't be taken for one another: a kind is followed by a zero byte, a
+// prefix by its length, and what comes last is of any length.
+func keyOf(kind string, of netip.Prefix, text string) Key {
+	var buffer [256]byte
+	address := of.Addr().As16()
+	content := append(append(append(buffer[:0], kind...), 0), address[:]...)
+	content = append(append(content, byte(of.Bits())), text...)
+	sum := sha256.Sum256(content)
+	return Key(sum[:len(Key{})])
+}
+
+// addressOf is what counts as one address: an IPv4, or an IPv6 /64, which is the least that a network is given, and
+// whose addresses its owner may change at will.
+func addressOf(address netip.Addr) netip.Prefix { return prefixOf(address, 32, 64) }
+
+// networkOf is what counts as one place for the budgets of an account: whoever rents a few addresses, or gets
+// an IPv6 /48 for nothing, has them here. Two people rarely fail under one name from one of these.
+func networkOf(address netip.Addr) netip.Prefix { return prefixOf(address, 24, 48) }
+
+func prefixOf(address netip.Addr, bits4, bits6 int) netip.Prefix {
+	address, bits := address.Unmap(), bits6
+	if address.Is4() {
+		bits = bits4
+	}
+	prefix, _ := address.Prefix(bits) // the zero Prefix for nobody's address
+	return prefix
+}

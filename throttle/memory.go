@@ -1,0 +1,126 @@
+package throttle
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+const (
+	// DefaultMaxKeys takes about 8 MB at most. A failure of one account is remembered for a minute, by the
+	// defaults of Config: so many at once means far more failing sign-ins than a Keycloak can answer.
+	DefaultMaxKeys = 100_000
+
+	sharedBudgets = 1 << 16 // 512 kB
+	sweepFloor    = time.Second
+)
+
+// Memory is a Store in the memory of one process. Its keys are bounded; when there is no room for another,
+// those whose budgets are full are dropped, and never one that holds a count. Is there still no room, then
+// a new key has no budget of its own: it draws on one of 65,536 that it shares with whatever other keys fall
+// on the same, by a hash that nobody outside knows. So a flood of names takes nothing from a count that is
+// there; new names may find theirs used up by strangers until the flood is over.
+//
+// Make it with NewMemory.
+type Memory struct {
+	maxKeys int
+	begin   time.Time    // times below are counted from here, by the monotonic clock
+	seed    maphash.Seed // which keys share a budget is this process's secret
+
+	mu     sync.Mutex // guards the fields below
+	counts map[Key]time.Duration
+	shared []time.Duration // nil until the first key that finds no room
+	swept  time.Duration   // when full budgets were last dropped
+}
+
+// A count is the moment at which its budget will be full (the theoretical arrival time of the generic cell rate
+// algorithm, ITU-T I.371): each attempt moves it on by Rate.Every, and one that would move it further than Rate.full from now is refused.
+
+// NewMemory returns a Memory for at most maxKeys keys; for DefaultMaxKeys if that isn't positive.
+func NewMemory(maxKeys int) *Memory {
+	if maxKeys <= 0 {
+		maxKeys = DefaultMaxKeys
+	}
+	// The floor of sweeping counts from before the start, so that the first one is free.
+	return &Memory{maxKeys: maxKeys, begin: time.Now().Add(-sweepFloor), seed: maphash.MakeSeed(), counts: map[Key]time.Duration{}}
+}
+
+// Take implements Store. It fails only when ctx has ended.
+func (m *Memory) Take(ctx context.Context, key Key, rate Rate) (Taken, error) {
+	if err := ctx.Err(); err != nil {
+		return Taken{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Since(m.begin)
+	at, own := m.counts[key]
+	var cell *time.Duration
+	if !own {
+		if m.shared != nil {
+			// What was taken while there was no room counts on, in a budget of the key's own too.
+			cell = m.cell(key)
+			at = *cell
+		}
+		own = m.room(now)
+	}
+	at = max(at, now) + rate.Every
+	if wait := at - now - rate.full(); wait > 0 {
+		return Taken{Wait: wait}, nil
+	}
+	if own {
+		m.counts[key] = at
+		return Taken{}, nil
+	}
+	if cell == nil {
+		m.shared = make([]time.Duration, sharedBudgets)
+		cell = m.cell(key)
+	}
+	*cell = at
+	return Taken{Shared: true}, nil
+}
+
+// Give implements Store. It never fails, and goes on after ctx has ended.
+func (m *Memory) Give(_ context.Context, key Key, rate Rate, taken Taken) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if taken.Shared {
+		if m.shared != nil { // else it is another store's word
+			*m.cell(key) -= rate.Every
+		}
+		return nil
+	}
+	at, ok := m.counts[key]
+	if !ok { // full since, and dropped
+		return nil
+	}
+	if at -= rate.Every; at <= time.Since(m.begin) {
+		delete(m.counts, key)
+		return nil
+	}
+	m.counts[key] = at
+	return nil
+}
+
+// room tells whether there is room for one more key, after dropping those that are as good as new if need
+// be. It looks for them once a second at most: a flood must not make each call go through all keys. The caller holds mu.
+func (m *Memory) room(now time.Duration) bool {
+	if len(m.counts) < m.maxKeys {
+		return true
+	}
+	if now-m.swept < sweepFloor {
+		return false
+	}
+	m.swept = now
+	for key, at := range m.counts {
+		if at <= now {
+			delete(m.counts, key)
+		}
+	}
+	return len(m.counts) < m.maxKeys
+}
+
+// cell is the budget that a key shares. The caller holds mu, and has made shared.
+func (m *Memory) cell(key Key) *time.Duration {
+	return &m.shared[maphash.Bytes(m.seed, key[:])%sharedBudgets]
+}
