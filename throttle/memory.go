@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// DefaultMaxKeys takes about 8 MB at most. A failure of one account is remembered for a minute, by the
+	// DefaultMaxKeys takes 4 MB, shared budgets included (BenchmarkSprayOfAMillionNames). A failure of one account is remembered for a minute, by the
 	// defaults of Config: so many at once means far more failing sign-ins than a Keycloak can answer.
 	DefaultMaxKeys = 100_000
 
