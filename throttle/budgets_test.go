@@ -1,0 +1,436 @@
+package throttle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// from is a request from an address.
+func from(t testing.TB, address string) context.Context {
+	return identity.WithAddress(t.Context(), netip.MustParseAddr(address))
+}
+
+func named(name string) identity.Credentials { return identity.Credentials{Username: name} }
+
+// An attempt is one of the three that Budgets counts, of one name or token.
+type attempt func(ctx context.Context, b *Budgets, of string) (func(error), error)
+
+func login(ctx context.Context, b *Budgets, name string) (func(error), error) {
+	return b.Login(ctx, named(name))
+}
+
+func refresh(ctx context.Context, b *Budgets, token string) (func(error), error) {
+	return b.Refresh(ctx, identity.NewSecret(token))
+}
+
+func logout(ctx context.Context, b *Budgets, token string) (func(error), error) {
+	return b.Logout(ctx, identity.NewSecret(token))
+}
+
+// try makes attempts that all end so, until one is refused, most at most. It returns how many were made, and
+// for how long the refused one has to wait.
+func try(t *testing.T, b *Budgets, ctx context.Context, what attempt, of string, end error, most int) (made int, wait time.Duration) {
+	t.Helper()
+	for ; made < most; made++ {
+		settle, err := what(ctx, b, of)
+		if limited, ok := errors.AsType[*identity.LimitError](err); ok {
+			return made, limited.RetryAfter
+		}
+		if err != nil {
+			t.Fatalf("%v, want a LimitError", err)
+		}
+		settle(end)
+	}
+	return made, 0
+}
+
+// wants compares what try returns.
+func wants(t *testing.T, what string, made int, wait time.Duration, wantMade int, wantWait time.Duration) {
+	t.Helper()
+	if made != wantMade || wait != wantWait {
+		t.Errorf("%s: %d attempts and then a wait of %v; want %d and %v", what, made, wait, wantMade, wantWait)
+	}
+}
+
+var rates = Config{
+	Account: Rate{10, time.Minute}, Address: Rate{100, 6 * time.Second},
+	Token: Rate{30, 10 * time.Second}, TokenAddress: Rate{100, time.Second},
+}
+
+// withBudgets makes budgets with the defaults, and runs the test under a fake clock.
+func withBudgets(t *testing.T, f func(t *testing.T, b *Budgets)) {
+	synctest.Test(t, func(t *testing.T) { f(t, must(New(Config{}))) })
+}
+
+const home, elsewhere = "192.0.2.7", "198.51.100.7"
+
+func TestFailingSignInsUnderOneName(t *testing.T) {
+	withBudgets(t, func(t *testing.T, b *Budgets) {
+		made, wait := try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "at once", made, wait, 10, time.Minute)
+		made, wait = try(t, b, from(t, home), login, "bob", identity.ErrBadCredentials, 5)
+		wants(t, "another name", made, wait, 5, 0)
+		time.Sleep(time.Minute - 1)
+		made, wait = try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "a moment early", made, wait, 0, 1)
+		time.Sleep(1)
+		made, wait = try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "after a minute", made, wait, 1, time.Minute)
+		time.Sleep(time.Hour)
+		made, wait = try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "after an hour", made, wait, 10, time.Minute)
+	})
+}
+
+// Another spelling is the same account to Keycloak, so it is no fresh budget.
+func TestSpellingsShareABudget(t *testing.T) {
+	withBudgets(t, func(t *testing.T, b *Budgets) {
+		for i := range 10 {
+			name := []string{"alice", "ALICE", "Alice", " alice", "aLICE "}[i%5]
+			if made, _ := try(t, b, from(t, home), login, name, identity.ErrBadCredentials, 1); made != 1 {
+				t.Fatalf("attempt %d was refused", i)
+			}
+		}
+		for _, name := range []string{"alice", "ALICE", "alicE", "alice\u00a0"} {
+			made, wait := try(t, b, from(t, home), login, name, identity.ErrBadCredentials, 1)
+			wants(t, name, made, wait, 0, time.Minute)
+		}
+	})
+}
+
+// One place can't lock a person out who is somewhere else; several can, and the fewer attempts are left to
+// each of them. Nobody has more than the account has.
+func TestAttemptsFromManyNetworks(t *testing.T) {
+	withBudgets(t, func(t *testing.T, b *Budgets) {
+		for range 60 { // an attacker who doesn't give up for an hour
+			try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+			time.Sleep(time.Minute)
+		}
+		made, wait := try(t, b, from(t, elsewhere), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "elsewhere", made, wait, 10, time.Minute)
+
+		total, last := 0, time.Duration(0)
+		for i := range 200 { // 200 networks at one moment
+			made, wait := try(t, b, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "bob", identity.ErrBadCredentials, 100)
+			total, last = total+made, wait
+		}
+		wants(t, "200 networks together", total, last, 50, 12*time.Second)
+		time.Sleep(time.Minute)
+		total = 0
+		for i := range 200 {
+			made, _ := try(t, b, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "bob", identity.ErrBadCredentials, 100)
+			total += made
+		}
+		if total != 5 {
+			t.Errorf("a minute later: %d attempts, want 5", total)
+		}
+	})
+}
+
+// An IPv4 /24 or an IPv6 /48 has one share of an account; an IPv6 /64 is one address.
+func TestWhatIsOnePlace(t *testing.T) {
+	for _, tt := range []struct {
+		name, a, b             string
+		sameNetwork, samePlace bool
+	}{
+		{"itself", "192.0.2.7", "192.0.2.7", true, true},
+		{"IPv4 in IPv6", "192.0.2.7", "::ffff:192.0.2.7", true, true},
+		{"a neighbour", "192.0.2.7", "192.0.2.8", true, false},
+		{"the next /24", "192.0.2.7", "192.0.3.7", false, false},
+		{"one /64", "2001:db8:1:2::1", "2001:db8:1:2:ffff::1", true, true},
+		{"a zone", "fe80::1%eth0", "fe80::2", true, true},
+		{"one /48", "2001:db8:1:2::1", "2001:db8:1:3::1", true, false},
+		{"the next /48", "2001:db8:1:2::1", "2001:db8:2:2::1", false, false},
+	} {
+		withBudgets(t, func(t *testing.T, b *Budgets) {
+			try(t, b, from(t, tt.a), login, "alice", identity.ErrBadCredentials, 100)
+			want := 10
+			if tt.sameNetwork {
+				want = 0
+			}
+			made, _ := try(t, b, from(t, tt.b), login, "alice", identity.ErrBadCredentials, 100)
+			if made != want {
+				t.Errorf("%s: %d attempts under the name, want %d", tt.name, made, want)
+			}
+		})
+		withBudgets(t, func(t *testing.T, b *Budgets) {
+			for i := range 20 {
+				try(t, b, from(t, tt.a), login, fmt.Sprint("name ", i), identity.ErrBadCredentials, 5)
+			}
+			made, wait := try(t, b, from(t, tt.b), login, "one more", identity.ErrBadCredentials, 1)
+			if tt.samePlace {
+				wants(t, tt.name+", of the address", made, wait, 0, 6*time.Second)
+			} else {
+				wants(t, tt.name+", of the address", made, wait, 1, 0)
+			}
+		})
+	}
+}
+
+// Names are tried one after another: the address has a budget for all of them. And an office behind one
+// address isn't locked out by what succeeds.
+func TestOnlyFailuresCountAgainstAnAddress(t *testing.T) {
+	withBudgets(t, func(t *testing.T, b *Budgets) {
+		for i := range 1000 {
+			if made, _ := try(t, b, from(t, home), login, fmt.Sprint("colleague ", i), nil, 1); made != 1 {
+				t.Fatalf("colleague %d is locked out", i)
+			}
+		}
+		total, last := 0, time.Duration(0)
+		for i := range 200 {
+			made, wait := try(t, b, from(t, home), login, fmt.Sprint("guess ", i), identity.ErrBadCredentials, 1)
+			total, last = total+made, wait
+		}
+		wants(t, "guesses", total, last, 100, 6*time.Second)
+		made, wait := try(t, b, from(t, home), login, "colleague 1", nil, 1)
+		wants(t, "a colleague, while it lasts", made, wait, 0, 6*time.Second)
+		made, wait = try(t, b, from(t, elsewhere), login, "colleague 1", nil, 1)
+		wants(t, "from elsewhere", made, wait, 1, 0)
+		if keys := held(b.local); keys > 1+2*100 {
+			t.Errorf("%d keys are held, want none of what was refused", keys)
+		}
+	})
+}
+
+// What stays taken: guesses, and what nobody can tell from a guess.
+func TestWhatCounts(t *testing.T) {
+	for _, tt := range []struct {
+		end                            error
+		login, refresh, ofAddress bool // the last: against the address, of refresh and logout
+	}{
+		{nil, false, false, false},
+		{identity.ErrBadCredentials, true, true, true},
+		{identity.ErrAccountDisabled, false, false, false},
+		{identity.ErrAccountNotReady, false, false, false},
+		{identity.ErrRealmUnavailable, false, false, false},
+		{identity.ErrRealmRefusesUs, false, false, false},
+		{identity.ErrLoginNotAllowed, false, false, false},
+		{identity.ErrTooManyConcurrent, false, false, false},
+		{identity.ErrBadInput, false, false, false},
+		{context.DeadlineExceeded, false, false, false},
+		{context.Canceled, true, true, true},
+		{errors.New("never seen before"), true, true, true},
+		{identity.ErrRefreshInvalid, true, true, true},
+		{identity.ErrRefreshExpired, true, true, false},
+		{identity.ErrSessionEnded, true, true, false},
+		{identity.ErrRefreshReused, true, true, false},
+	} {
+		end := tt.end
+		if end != nil {
+			end = fmt.Errorf("ask the realm: %w", end)
+		}
+		count := func(what attempt, of func(i int) string, most int) (made int) {
+			withBudgets(t, func(t *testing.T, b *Budgets) {
+				for i := range most {
+					n, _ := try(t, b, from(t, home), what, of(i), end, 1)
+					made += n
+				}
+			})
+			return made
+		}
+		same := func(int) string { return "same" }
+		other := func(i int) string { return fmt.Sprint("other ", i) }
+		for _, check := range []struct {
+			name       string
+			made, most int
+			counts     bool
+		}{
+			{"login of a name", count(login, same, 60), 10, tt.login},
+			{"login of an address", count(login, other, 120), 100, tt.login},
+			{"refresh of a token", count(refresh, same, 60), 30, tt.refresh},
+			{"logout of a token", count(logout, same, 60), 30, tt.refresh},
+			{"refresh of an address", count(refresh, other, 120), 100, tt.ofAddress},
+			{"logout of an address", count(logout, other, 120), 100, tt.ofAddress},
+		} {
+			if (check.made == check.most) != check.counts {
+				t.Errorf("%v, %s: %d were made; counts: want %t", tt.end, check.name, check.made, check.counts)
+			}
+		}
+	}
+}
+
+// A stranger can't spend the budget of somebody's token, since it is counted with the address; nor by a token that names the
+// same session, since nothing that a token says is believed.
+func TestTokensAreKeptApart(t *testing.T) {
+	withBudgets(t, func(t *testing.T, b *Budgets) {
+		made, wait := try(t, b, from(t, home), refresh, "a.b.c", identity.ErrRefreshExpired, 100)
+		wants(t, "one token", made, wait, 30, 10*time.Second)
+		for name, tt := range map[string]struct {
+			address, token string
+			what           attempt
+		}{
+			"from elsewhere":                 {elsewhere, "a.b.c", refresh},
+			"of the same claims":             {home, "a.b.d", refresh},
+			"in capitals":                    {home, "A.b.c", refresh},
+			"of the same token, signing out": {home, "a.b.c", logout},
+			"of a name that looks like one":  {home, "a.b.c", login},
+		} {
+			if made, wait := try(t, b, from(t, tt.address), tt.what, tt.token, identity.ErrRefreshExpired, 5); made != 5 {
+				t.Errorf("%s: %d attempts, wait %v; want a budget of its own", name, made, wait)
+			}
+		}
+	})
+}
+
+// Attempts at the same moment can't pass the budget together: each is taken before the realm is asked.
+func TestAHundredAtOnce(t *testing.T) {
+	for name, tt := range map[string]struct {
+		what attempt
+		end  error
+		want int32
+	}{
+		"login": {login, identity.ErrBadCredentials, 10}, "refresh": {refresh, identity.ErrRefreshInvalid, 30}, "logout": {logout, identity.ErrRefreshInvalid, 30},
+	} {
+		withBudgets(t, func(t *testing.T, b *Budgets) {
+			var asked atomic.Int32
+			var callers sync.WaitGroup
+			for range 100 {
+				callers.Go(func() {
+					settle, err := tt.what(from(t, home), b, "alice")
+					if err != nil {
+						if !errors.Is(err, identity.ErrTooManyAttempts) {
+							t.Errorf("%s: %v, want %v", name, err, identity.ErrTooManyAttempts)
+						}
+						return
+					}
+					asked.Add(1)
+					time.Sleep(time.Second) // the realm takes its time
+					settle(tt.end)
+				})
+			}
+			callers.Wait()
+			if asked.Load() != tt.want {
+				t.Errorf("%s: the realm was asked %d times, want %d", name, asked.Load(), tt.want)
+			}
+		})
+	}
+}
+
+// While one place is refused, it takes nothing from the rest of the world, and makes no keys.
+func TestARefusedAttemptTakesNothing(t *testing.T) {
+	withBudgets(t, func(t *testing.T, b *Budgets) {
+		try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 10_000)
+		before := held(b.local)
+		made, _ := try(t, b, from(t, home), login, "bob", identity.ErrBadCredentials, 1)
+		if made != 1 {
+			t.Error("refused attempts were counted against the address")
+		}
+		for i := range 4 { // 10 of the 50 are home's
+			made, wait := try(t, b, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "alice", identity.ErrBadCredentials, 100)
+			if made != 10 {
+				t.Errorf("network %d: %d attempts, wait %v; want 10", i, made, wait)
+			}
+		}
+		if before != 3 {
+			t.Errorf("%d keys were held, want 3", before)
+		}
+	})
+}
+
+func TestRequestsWithoutAnAddressShareOne(t *testing.T) {
+	withBudgets(t, func(t *testing.T, b *Budgets) {
+		made, wait := try(t, b, t.Context(), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "nobody's address", made, wait, 10, time.Minute)
+		made, _ = try(t, b, from(t, "::"), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "the address of zeros", made, 0, 10, 0)
+	})
+}
+
+func TestOneWhoHasGoneTakesNothing(t *testing.T) {
+	withBudgets(t, func(t *testing.T, b *Budgets) {
+		gone, leave := context.WithCancel(from(t, home))
+		leave()
+		if _, err := b.Login(gone, named("alice")); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want %v", err, context.Canceled)
+		}
+		if keys := held(b.local); keys != 0 {
+			t.Errorf("%d keys are held, want none", keys)
+		}
+		// One who leaves later gets back what a success gives.
+		staying, leave := context.WithCancel(from(t, home))
+		settle, err := b.Login(staying, named("alice"))
+		leave()
+		if err != nil {
+			t.Fatal(err)
+		}
+		settle(nil)
+		if keys := held(b.local); keys != 0 {
+			t.Errorf("%d keys are held, want none", keys)
+		}
+	})
+}
+
+// What is refused says nothing of the name, of the password, or of the store.
+func TestARefusalTellsOneThing(t *testing.T) {
+	withBudgets(t, func(t *testing.T, b *Budgets) {
+		var texts []string
+		for _, name := range []string{"alice", "nobody"} {
+			try(t, b, from(t, home), login, name, identity.ErrBadCredentials, 100)
+			_, err := b.Login(from(t, home), named(name))
+			texts = append(texts, fmt.Sprintf("%v %#v", err, *err.(*identity.LimitError)))
+		}
+		if texts[0] != texts[1] || strings.Contains(texts[0], "alice") {
+			t.Errorf("%q, want the same for both", texts)
+		}
+	})
+}
+
+func TestRatesThatMakeNoSense(t *testing.T) {
+	for name, config := range map[string]Config{
+		"Account":      {Account: Rate{0, time.Minute}},
+		"Address":      {Address: Rate{-1, time.Minute}},
+		"Token":        {Token: Rate{10_001, time.Minute}},
+		"TokenAddress": {TokenAddress: Rate{1, 25 * time.Hour}},
+	} {
+		if _, err := New(config); err == nil || !strings.HasPrefix(err.Error(), "throttle: "+name+" is ") {
+			t.Errorf("New() = %v, want that it names %s", err, name)
+		}
+	}
+	if _, err := New(Config{Account: Rate{10_000, 24 * time.Hour}}); err != nil {
+		t.Errorf("the largest: %v", err)
+	}
+}
+
+func TestTheDefaultsAreWhatTheDocumentationSays(t *testing.T) {
+	got := must(New(Config{})).config
+	got.Log = nil
+	if got != rates {
+		t.Errorf("got %+v, want %+v", got, rates)
+	}
+}
+
+func BenchmarkLogin(b *testing.B) {
+	budgets := must(New(Config{}))
+	ctx := identity.WithAddress(context.Background(), netip.MustParseAddr(home))
+	for b.Loop() {
+		settle, err := budgets.Login(ctx, named("alice@example.org"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		settle(nil)
+	}
+}
+
+func BenchmarkLoginRefused(b *testing.B) {
+	budgets := must(New(Config{}))
+	ctx := identity.WithAddress(context.Background(), netip.MustParseAddr(home))
+	for range 10 {
+		budgets.Login(ctx, named("alice@example.org"))
+	}
+	for b.Loop() {
+		if _, err := budgets.Login(ctx, named("alice@example.org")); err == nil {
+			b.Fatal("not refused")
+		}
+	}
+}
