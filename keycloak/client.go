@@ -20,12 +20,21 @@ type ClientConfig struct {
 	ClientID     string
 	ClientSecret identity.Secret
 	LoginScope   string        // what Login asks for; "openid profile email" if empty
-	Timeout      time.Duration // of one call to Keycloak; 8 s if zero
+	Timeout      time.Duration // of one call to Keycloak, and of a Login with its wait; 8 s if zero
 	RefreshGrace time.Duration // for how long the answer of a refresh is handed out again; zero is not at all
 	HTTP         *http.Client  // NewHTTPClient() if nil; redirects are never followed, whatever its policy
+
+	// How many calls of each kind may be under way at once; 64 if zero. Each kind has its own, so that a storm
+	// of sign-ins keeps nobody from refreshing or signing out. One call more fails at once.
+	MaxLogins, MaxRefreshes, MaxLogouts int
+
+	// ForwardAddress tells Keycloak the address of whoever signs in (identity.Address), for its events and its
+	// rules, in X-Forwarded-For. Keycloak must be told to read it (proxy-headers=xforwarded), and from this server alone
+	// (proxy-trusted-addresses); it ignores it otherwise.
+	ForwardAddress bool
 }
 
-// maxCalls bounds the calls of each kind that are under way at once. Keycloak hashes passwords with
+// maxCalls bounds the calls of each kind that are under way at once, unless the settings do. Keycloak hashes passwords with
 // argon2id, some ten milliseconds of a core each; more at once wait there, not here.
 const maxCalls = 64
 
@@ -34,13 +43,14 @@ const maxCalls = 64
 //
 //   - ErrRealmUnavailable when Keycloak is down, slow, or answers with something that isn't its own
 //   - ErrRealmRefusesUs when a setting here, or a switch in the realm, is wrong; the message names it
-//   - ErrTooManyConcurrent when 64 calls of the kind are under way
+//   - ErrTooManyConcurrent when as many calls of the kind are under way as ClientConfig allows
 //
 // and with the refusals that each method names. No error holds a password or a token.
 type Client struct {
 	config    ClientConfig
 	http      *http.Client
 	logins    slots
+	accounts  *turns
 	logouts   slots
 	exchanges *exchanges
 }
@@ -56,15 +66,40 @@ func NewClient(config ClientConfig) (*Client, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = 8 * time.Second
 	}
-	c := &Client{config: config, http: withoutRedirects(config.HTTP), logins: make(slots, maxCalls), logouts: make(slots, maxCalls)}
+	for _, most := range []*int{&config.MaxLogins, &config.MaxRefreshes, &config.MaxLogouts} {
+		if *most <= 0 {
+			*most = maxCalls
+		}
+	}
+	c := &Client{
+		config: config, http: withoutRedirects(config.HTTP),
+		logins: make(slots, config.MaxLogins), accounts: newTurns(), logouts: make(slots, config.MaxLogouts),
+	}
 	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
+	c.exchanges.most = config.MaxRefreshes
 	return c, nil
 }
 
 // Login trades a person's credentials for tokens by the resource owner password credentials grant,
 // RFC 6749 section 4.3. It fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady, or
 // ErrLoginNotAllowed when direct access grants are off for the client.
+//
+// Sign-ins of one account (identity.Credentials.Account) are exchanged one after another, in the order in which
+// they came: with brute-force protection on, Keycloak 26.7.4 refuses all but one of those that it has at the
+// same moment, right passwords too, with the words for a wrong one. At most 4 wait for each that is
+// under way, no longer than Timeout; one more fails with ErrTooManyConcurrent, as does one whose turn didn't come.
 func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
+	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	done, err := c.accounts.take(bounded, credentials.Account())
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, fmt.Errorf("keycloak: login: %w", ctx.Err())
+	case err != nil: // Keycloak wasn't asked, so it did nothing wrong
+		return nil, fmt.Errorf("keycloak: login: %w: others of this account are under way", identity.ErrTooManyConcurrent)
+	}
+	defer done()
+	// Those who wait hold no slot: five sign-ins of one account would take those of five.
 	if !c.logins.take() {
 		return nil, fmt.Errorf("keycloak: login: %w", identity.ErrTooManyConcurrent)
 	}
@@ -78,7 +113,7 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 	if otp := credentials.OTP.Reveal(); otp != "" {
 		form.Set("otp", otp)
 	}
-	got, err := c.call(ctx, c.config.Realm.tokenURL(), form)
+	got, err := c.callWithin(ctx, bounded, c.config.Realm.tokenURL(), form)
 	if err != nil {
 		return nil, fmt.Errorf("keycloak: login: %w", err)
 	}
@@ -141,22 +176,41 @@ func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*i
 	return readToken(got, refreshRefusals)
 }
 
-// call posts a form with the client's own credentials, as form values: Keycloak prefers those to Basic,
-// which would need the double encoding of RFC 6749 section 2.3.1.
+// call posts a form, within the Timeout.
 func (c *Client) call(ctx context.Context, url string, form url.Values) (answer, error) {
-	form.Set("client_id", c.config.ClientID)
-	form.Set("client_secret", c.config.ClientSecret.Reveal())
 	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	got, err := post(bounded, c.http, url, form)
+	return c.callWithin(ctx, bounded, url, form)
+}
+
+// callWithin posts a form with the client's own credentials, as form values: Keycloak prefers those to Basic,
+// which would need the double encoding of RFC 6749 section 2.3.1. caller is whose leaving is no fault of Keycloak's;
+// bounded comes from it, and has the deadline of the call.
+func (c *Client) callWithin(caller, bounded context.Context, url string, form url.Values) (answer, error) {
+	form.Set("client_id", c.config.ClientID)
+	form.Set("client_secret", c.config.ClientSecret.Reveal())
+	got, err := c.post(bounded, url, form)
 	switch {
-	case err != nil && ctx.Err() != nil: // the caller gave up; Keycloak did nothing wrong
-		return answer{}, ctx.Err()
+	case err != nil && caller.Err() != nil: // the caller gave up; Keycloak did nothing wrong
+		return answer{}, caller.Err()
 	case err != nil:
 		return answer{}, fmt.Errorf("%w: %s", identity.ErrRealmUnavailable, withhold(err.Error(), form))
 	}
 	got.form = form
 	return got, nil
+}
+
+// post sends a form. Of the request that it is sent for, the client's address alone goes along, and only if told to.
+func (c *Client) post(ctx context.Context, url string, form url.Values) (answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(form.Encode()))
+	if err != nil {
+		return answer{}, err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if address := identity.Address(ctx); c.config.ForwardAddress && address.IsValid() {
+		request.Header.Set("X-Forwarded-For", address.String())
+	}
+	return send(c.http, request)
 }
 
 // readToken reads a token answer, RFC 6749 section 5.1, or the refusal of one.

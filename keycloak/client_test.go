@@ -335,9 +335,17 @@ func TestTooManyCalls(t *testing.T) {
 			for i := range maxCalls {
 				held.Go(func() {
 					call := calls[name]
-					if name == "refresh" { // one token would share one exchange
+					switch name {
+					case "refresh": // one token would share one exchange
 						call = func(ctx context.Context, c *Client) error {
 							_, err := c.Refresh(ctx, identity.NewSecret(fmt.Sprint(canary, i)))
+							return err
+						}
+					case "login": // those of one account wait for each other
+						call = func(ctx context.Context, c *Client) error {
+							credentials := aliceSignsIn()
+							credentials.Username = fmt.Sprint("user ", i)
+							_, err := c.Login(ctx, credentials)
 							return err
 						}
 					}

@@ -29,6 +29,7 @@ const (
 type exchanges struct {
 	exchange func(context.Context, identity.Secret) (*identity.OpenIDToken, error) // bounds its own time
 	grace    time.Duration
+	most     int // exchanges under way
 
 	mu     sync.Mutex // guards the fields below
 	known  map[digest]*exchange
@@ -53,7 +54,7 @@ type exchange struct {
 }
 
 func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToken, error), grace time.Duration) *exchanges {
-	return &exchanges{exchange: f, grace: grace, known: map[digest]*exchange{}}
+	return &exchanges{exchange: f, grace: grace, most: maxCalls, known: map[digest]*exchange{}}
 }
 
 // do exchanges a token, joins the exchange of it that is under way, or repeats the answer of one that
@@ -66,7 +67,7 @@ func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*iden
 	x.mu.Lock()
 	e, known := x.known[key]
 	if !known {
-		if x.active >= maxCalls {
+		if x.active >= x.most {
 			x.mu.Unlock()
 			return nil, identity.ErrTooManyConcurrent
 		}

@@ -88,15 +88,6 @@ func get(ctx context.Context, client *http.Client, url string) (answer, error) {
 	return send(client, request)
 }
 
-func post(ctx context.Context, client *http.Client, url string, form url.Values) (answer, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(form.Encode()))
-	if err != nil {
-		return answer{}, err
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return send(client, request)
-}
-
 // slots bound how many calls of one kind are under way. A caller who finds none free is told at once.
 type slots chan struct{}
 

@@ -205,7 +205,7 @@ func TestOnlyFailuresCountAgainstAnAddress(t *testing.T) {
 // What stays taken: guesses, and what nobody can tell from a guess.
 func TestWhatCounts(t *testing.T) {
 	for _, tt := range []struct {
-		end                            error
+		end                       error
 		login, refresh, ofAddress bool // the last: against the address, of refresh and logout
 	}{
 		{nil, false, false, false},

@@ -1,0 +1,361 @@
+package keycloak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// A realmByClock answers every request with tokens, after a while by the fake clock, and notes who was let in together.
+type realmByClock struct {
+	takes time.Duration
+
+	mu      sync.Mutex // guards the fields below
+	present map[string]int
+	all     int
+	asked   []string
+	worst   int // of one account at one moment
+	most    int // of all accounts at one moment
+}
+
+func (r *realmByClock) answer(request *http.Request) (*http.Response, error) {
+	body, _ := io.ReadAll(request.Body)
+	form, _ := url.ParseQuery(string(body))
+	account := strings.ToLower(form.Get("username"))
+	r.mu.Lock()
+	r.present[account]++
+	r.all++
+	r.asked = append(r.asked, form.Get("username"))
+	r.worst, r.most = max(r.worst, r.present[account]), max(r.most, r.all)
+	r.mu.Unlock()
+	var err error
+	select {
+	case <-time.After(r.takes):
+	case <-request.Context().Done():
+		err = request.Context().Err()
+	}
+	r.mu.Lock()
+	r.present[account]--
+	r.all--
+	r.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return respond(200, tokens)
+}
+
+func newRealmByClock(takes time.Duration, changes ...func(*ClientConfig)) (*realmByClock, *Client) {
+	realm := &realmByClock{takes: takes, present: map[string]int{}}
+	config := ClientConfig{
+		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary),
+		HTTP: httpClient(realm.answer),
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	return realm, must(NewClient(config))
+}
+
+func signIn(ctx context.Context, c *Client, name string) error {
+	_, err := c.Login(ctx, identity.Credentials{Username: name, Password: identity.NewSecret(canary)})
+	return err
+}
+
+// noTurns fails unless nothing is remembered of any account.
+func noTurns(t *testing.T, c *Client) {
+	t.Helper()
+	c.accounts.mu.Lock()
+	defer c.accounts.mu.Unlock()
+	if n := len(c.accounts.accounts); n != 0 {
+		t.Errorf("%d accounts are remembered, want none", n)
+	}
+}
+
+func TestSignInsOfOneAccountComeOneAfterAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		realm, client := newRealmByClock(time.Second)
+		var callers sync.WaitGroup
+		names := []string{"alice", "ALICE", "Alice", "aLice", "alicE"}
+		for _, name := range names {
+			callers.Go(func() {
+				if err := signIn(t.Context(), client, name); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+			synctest.Wait() // so that they come in this order
+		}
+		begin := time.Now()
+		callers.Go(func() { // another account waits for nobody
+			if err := signIn(t.Context(), client, "bob"); err != nil || time.Since(begin) != time.Second {
+				t.Errorf("bob: %v after %v, want nil after a second", err, time.Since(begin))
+			}
+		})
+		callers.Wait()
+		if realm.worst != 1 || realm.most != 2 || time.Since(begin) != 5*time.Second {
+			t.Errorf("%d of one account at once, %d of all, %v in all; want 1, 2 and 5s", realm.worst, realm.most, time.Since(begin))
+		}
+		if asked := slices.DeleteFunc(realm.asked, func(name string) bool { return name == "bob" }); !slices.Equal(asked, names) {
+			t.Errorf("asked in the order %q, want that in which they came, %q", asked, names)
+		}
+		noTurns(t, client)
+	})
+}
+
+func TestTooManyWaitForOneAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		realm, client := newRealmByClock(time.Second)
+		var busy atomic.Int32
+		var callers sync.WaitGroup
+		begin := time.Now()
+		for range 100 {
+			callers.Go(func() {
+				err := signIn(t.Context(), client, "alice")
+				if errors.Is(err, identity.ErrTooManyConcurrent) {
+					busy.Add(1)
+					if time.Since(begin) != 0 {
+						t.Error("one more was not told at once")
+					}
+				} else if err != nil {
+					t.Error(err)
+				}
+				checkNoLeak(t, err)
+			})
+		}
+		callers.Wait()
+		if want := int32(100 - 1 - maxWaiting); busy.Load() != want || realm.worst != 1 {
+			t.Errorf("%d were refused, %d asked at once; want %d and 1", busy.Load(), realm.worst, want)
+		}
+		noTurns(t, client)
+		if err := signIn(t.Context(), client, "alice"); err != nil {
+			t.Errorf("after the burst: %v", err)
+		}
+	})
+}
+
+// The Timeout is for the wait and the call together: a Keycloak that hangs must not hold a caller many times as long.
+func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		realm, client := newRealmByClock(time.Second, timeout(8*time.Second))
+		done, err := client.accounts.take(t.Context(), "alice") // somebody whose turn doesn't end
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrTooManyConcurrent) || time.Since(begin) != 8*time.Second {
+			t.Errorf("%v after %v, want %v after 8s", err, time.Since(begin), identity.ErrTooManyConcurrent)
+		}
+		if len(realm.asked) != 0 {
+			t.Errorf("Keycloak was asked %d times, want never: the time was up", len(realm.asked))
+		}
+		done()
+		noTurns(t, client)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		realm, client := newRealmByClock(5*time.Second, timeout(8*time.Second))
+		begin := time.Now()
+		var callers sync.WaitGroup
+		callers.Go(func() { signIn(t.Context(), client, "alice") })
+		synctest.Wait()
+		// Its turn comes after 5 s, and leaves it 3.
+		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrRealmUnavailable) || time.Since(begin) != 8*time.Second {
+			t.Errorf("%v after %v, want %v after 8s", err, time.Since(begin), identity.ErrRealmUnavailable)
+		}
+		callers.Wait()
+		if len(realm.asked) != 2 {
+			t.Errorf("Keycloak was asked %d times, want twice", len(realm.asked))
+		}
+	})
+}
+
+func TestOneWhoLeavesTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		realm, client := newRealmByClock(time.Second)
+		var callers sync.WaitGroup
+		callers.Go(func() { signIn(t.Context(), client, "alice") })
+		synctest.Wait()
+		impatient, leave := context.WithCancel(t.Context())
+		callers.Go(func() {
+			err := signIn(impatient, client, "alice")
+			if !errors.Is(err, context.Canceled) || errors.Is(err, identity.ErrTooManyConcurrent) {
+				t.Errorf("got %v, want %v alone", err, context.Canceled)
+			}
+		})
+		synctest.Wait()
+		begin := time.Now()
+		callers.Go(func() { // who came after it isn't held up by it
+			if err := signIn(t.Context(), client, "alice"); err != nil || time.Since(begin) != 2*time.Second {
+				t.Errorf("%v after %v, want nil after 2s", err, time.Since(begin))
+			}
+		})
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		for range maxWaiting - 1 { // its place in the queue is free
+			callers.Go(func() {
+				if err := signIn(t.Context(), client, "alice"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		if realm.worst != 1 {
+			t.Errorf("%d at once, want 1", realm.worst)
+		}
+		noTurns(t, client)
+	})
+}
+
+// Those who wait for an account hold no slot: sign-ins of one person can't keep others out.
+func TestWaitingHoldsNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		realm, client := newRealmByClock(time.Second, func(c *ClientConfig) { c.MaxLogins = 2 })
+		var callers sync.WaitGroup
+		for range 1 + maxWaiting {
+			callers.Go(func() {
+				if err := signIn(t.Context(), client, "alice"); err != nil {
+					t.Errorf("alice: %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		callers.Go(func() {
+			if err := signIn(t.Context(), client, "bob"); err != nil {
+				t.Errorf("bob: %v", err)
+			}
+		})
+		synctest.Wait()
+		if err := signIn(t.Context(), client, "carol"); !errors.Is(err, identity.ErrTooManyConcurrent) {
+			t.Errorf("carol: %v, want %v", err, identity.ErrTooManyConcurrent)
+		}
+		callers.Wait()
+		if realm.most != 2 {
+			t.Errorf("%d at once, want 2", realm.most)
+		}
+		noTurns(t, client)
+	})
+}
+
+// Each kind has a bound of its own: a storm of sign-ins keeps nobody from refreshing or signing out.
+func TestEachKindHasItsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, client := newRealmByClock(time.Second, func(c *ClientConfig) { c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 1, 2, 3 })
+		kinds := map[string]struct {
+			call func(i int) error
+			most int
+		}{
+			"login": {func(i int) error { return signIn(t.Context(), client, fmt.Sprint("user ", i)) }, 1},
+			"refresh": {func(i int) error {
+				_, err := client.Refresh(t.Context(), identity.NewSecret(fmt.Sprint("token ", i)))
+				return err
+			}, 2},
+			// Answered with 200, which is no logout, after the second: it was under way all the same.
+			"logout": {func(i int) error { return client.Logout(t.Context(), identity.NewSecret(fmt.Sprint("token ", i))) }, 3},
+		}
+		busy := map[string]*atomic.Int32{}
+		var callers sync.WaitGroup
+		for name, kind := range kinds {
+			busy[name] = new(atomic.Int32)
+			for i := range 10 {
+				callers.Go(func() {
+					if errors.Is(kind.call(i), identity.ErrTooManyConcurrent) {
+						busy[name].Add(1)
+					}
+				})
+			}
+		}
+		callers.Wait()
+		for name, kind := range kinds {
+			if got, want := busy[name].Load(), int32(10-kind.most); got != want {
+				t.Errorf("%s: %d of 10 were refused, want %d", name, got, want)
+			}
+		}
+		if err := client.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The stand-in lets parallel sign-ins succeed, so its log has to tell: a request that begins after the one
+// before it was answered comes later by the delay at least.
+func TestTheStandInSeesOneAtATime(t *testing.T) {
+	const delay = 30 * time.Millisecond
+	plan := keycloaktest.Plan{
+		Name:    "shop",
+		Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "shop-api-secret"}},
+		Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "alice-password"}},
+	}
+	kc := keycloaktest.New(t, plan.File())
+	kc.Fail(keycloaktest.Fault{Endpoint: "/token", Delay: delay})
+	client := must(NewClient(ClientConfig{
+		Realm: must(NewRealm(kc.URL, "shop")), ClientID: "shop-api", ClientSecret: identity.NewSecret("shop-api-secret"),
+	}))
+	var callers sync.WaitGroup
+	for _, name := range []string{"alice", "Alice", "ALICE", "aLICE"} {
+		callers.Go(func() {
+			if _, err := client.Login(t.Context(), identity.Credentials{Username: name, Password: identity.NewSecret("alice-password")}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	callers.Wait()
+	requests := kc.Requests()
+	if len(requests) != 4 {
+		t.Fatalf("%d requests, want 4", len(requests))
+	}
+	for i, request := range requests[1:] {
+		if gap := request.Time.Sub(requests[i].Time); gap < delay {
+			t.Errorf("request %d came while the one before it was under way", i+1)
+		}
+	}
+}
+
+// Of what a client sends, its address alone reaches Keycloak, and only if the settings say so.
+func TestTheAddressReachesKeycloakIfToldTo(t *testing.T) {
+	for _, tt := range []struct {
+		address string
+		forward bool
+		want    string
+	}{
+		{"192.0.2.7", true, "192.0.2.7"},
+		{"2001:db8::7", true, "2001:db8::7"},
+		{"192.0.2.7", false, ""},
+		{"", true, ""},
+	} {
+		for name, call := range calls {
+			var got http.Header
+			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+				got = r.Header
+				signedOut(w, r)
+			}, func(c *ClientConfig) { c.ForwardAddress = tt.forward })
+			ctx := t.Context()
+			if tt.address != "" {
+				ctx = identity.WithAddress(ctx, netip.MustParseAddr(tt.address))
+			}
+			if err := call(ctx, client); err != nil {
+				t.Fatal(err)
+			}
+			if values := got.Values("X-Forwarded-For"); strings.Join(values, ",") != tt.want || tt.want == "" && values != nil {
+				t.Errorf("%s from %q: X-Forwarded-For is %q, want %q", name, tt.address, values, tt.want)
+			}
+			for header := range got {
+				if !slices.Contains([]string{"Accept", "Accept-Encoding", "Content-Length", "Content-Type", "User-Agent", "X-Forwarded-For"}, header) {
+					t.Errorf("%s: Keycloak is sent %s", name, header)
+				}
+			}
+		}
+	}
+}
