@@ -134,6 +134,16 @@ func TestNobodyIsTrustedUnasked(t *testing.T) {
 	}
 }
 
+// A list that didn't come from ParseProxies means the same.
+func TestProxiesThatWereNamedInIPv6(t *testing.T) {
+	config := AddressConfig{Trusted: []netip.Prefix{netip.MustParsePrefix("::ffff:172.16.0.0/108")}}
+	for _, peer := range []string{"172.16.0.5:1", "[::ffff:172.16.0.5]:1"} {
+		if got := addressSeen(config, peer, forwardedFor(victim)); got != victim {
+			t.Errorf("%s: got %s, want %s", peer, got, victim)
+		}
+	}
+}
+
 func TestAForgottenProxyIsLoggedOnce(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, nil))
