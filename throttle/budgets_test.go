@@ -415,28 +415,3 @@ func TestTheDefaultsAreWhatTheDocumentationSays(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, rates)
 	}
 }
-
-func BenchmarkLogin(b *testing.B) {
-	budgets := must(New(Config{}))
-	ctx := identity.WithAddress(context.Background(), netip.MustParseAddr(home))
-	for b.Loop() {
-		settle, err := budgets.Login(ctx, named("alice@example.org"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		settle(nil)
-	}
-}
-
-func BenchmarkLoginRefused(b *testing.B) {
-	budgets := must(New(Config{}))
-	ctx := identity.WithAddress(context.Background(), netip.MustParseAddr(home))
-	for range 10 {
-		budgets.Login(ctx, named("alice@example.org"))
-	}
-	for b.Loop() {
-		if _, err := budgets.Login(ctx, named("alice@example.org")); err == nil {
-			b.Fatal("not refused")
-		}
-	}
-}
