@@ -1,47 +1,122 @@
-// Package limits bounds what one GraphQL document may cost. It knows no schema.
+// Package limits bounds what one GraphQL document, and the variables beside it, may cost. It knows no schema.
 //
-//	server.SetParserTokenLimit(1000)
-//	server.Use(limits.Document{Tokens: 1000, Depth: 15, Selections: 1000, Pairs: 5000, NameBytes: 256})
+//	bounds := limits.Document{Most: map[string]int{"login": 1}, Cache: limits.NewCache(8 << 20)}
+//	server.SetParserTokenLimit(limits.Tokens)
+//	server.SetQueryCache(bounds.Cache)
+//	server.SetValidationRulesFn(limits.Rules(nil))
+//	server.Use(bounds)
+//
+// Why so early, and why in two passes: gqlparser's parser (v2.5.37) recurses on every bracket, and a stack
+// overflow ends the process, so the first pass reads tokens and nothing more. Its validation is where a small
+// document does its harm: of a cycle of fragments, 62 bytes, it makes a stack overflow; with fragments that
+// spread each other twice, each one doubles the time; fields of one name are compared pair by pair. So the
+// second pass counts what the document stands for with its fragments written out, and walks each of them once.
+// What either refuses is never validated. Both take time linear in the bytes they read, and stop where a limit
+// is passed.
+//
+// Three more parts go with it. Rules makes validation itself linear and ends it after a few errors. Cache keeps
+// documents that were validated, by bytes. Variables are measured by MutateOperationParameters, each time.
 package limits
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/errcode"
-	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
-	"github.com/vektah/gqlparser/v2/parser"
 )
 
-// Document is a gqlgen handler extension that refuses documents by their shape, before they are validated.
+// The defaults: what a limit of zero stands for. GraphiQL's full introspection query keeps them (its depth is
+// 15, its introspection 1, and it has some 400 tokens and 400 fields), and so does what clients send.
+const (
+	Bytes         = 64 << 10
+	Tokens        = 1_000
+	Nesting       = 32
+	NameBytes     = 128
+	StringBytes   = 16 << 10
+	NumberBytes   = 64
+	Depth         = 15
+	Fields        = 1_000
+	RootFields    = 50
+	Aliases       = 100
+	Operations    = 20
+	Fragments     = 50
+	Spreads       = 200
+	Directives    = 100
+	DirectivesAt  = 5
+	Variables     = 50
+	Values        = 250
+	ValueDepth    = 10
+	ValueBytes    = 32 << 10
+	Introspection = 2
+	Pairs         = 5_000
+	VariableBytes = 64 << 10
+	VariableItems = 1_000
+	VariableDepth = 10
+	Coercions     = 5_000
+)
+
+// Document is a gqlgen handler extension that refuses documents by their shape, before they are validated,
+// and variables by their size. A limit that is zero is the default of its name; there is no way to have none.
 //
-// Before, because gqlparser's validation is where a small document does its harm (v2.5.37): of a cycle of
-// fragments, 62 bytes, it makes a stack overflow, which ends the process; with fragments that spread each
-// other twice, each one doubles the time; fields of one name are compared pair by pair, and each pair that
-// conflicts repeats its names. So what is refused here must never reach it: every operation of the document
-// counts, and every fragment, used or not.
+// Counted as written out means: each spread of a fragment counts what the fragment holds, in all operations
+// of the document together, and in each of its fragments by itself, whether used or not, since validation walks
+// them all. Limits of text count as it is written.
+//
+// A Document is safe for concurrent use, as long as nobody changes it.
 type Document struct {
-	// Tokens bounds the text that the recursive parser sees. Give the same number to the handler's
-	// SetParserTokenLimit: what can't be parsed within it is left to gqlgen to refuse.
-	Tokens int
+	// The text, decided token by token.
 
-	// Depth bounds how deep fields nest: a root field is at depth 1, leaves count, and fragments count as
-	// if written out. GraphiQL's full introspection query is 15 deep. Values nest no deeper either.
-	Depth int
+	Bytes       int // of the document
+	Tokens      int // and comments. Give the handler's SetParserTokenLimit the same number, or none
+	Nesting     int // brackets of all kinds that are open at one time
+	NameBytes   int // of one name, and of the request's operationName
+	StringBytes int // of one string or block string, as written between its quotes
+	NumberBytes int // of one number
 
-	// Selections bounds the fields, fragment spreads and inline fragments, with fragments counted as if written
-	// out: those of all operations and all fragments together. GraphiQL's introspection query has some 400.
-	Selections int
+	// The tree.
 
-	// Pairs bounds the pairs of fields of one response name that are compared, to see whether they can be
-	// merged: n fields of one name in one place are n(n-1)/2.
+	Depth      int // how deep fields nest, as written out: a root field is at depth 1, leaves count
+	Fields     int // and spreads and inline fragments, as written out
+	RootFields int // of one operation, as written out, whatever @skip and @include say
+	Aliases    int // as written out
+	Operations int
+	Fragments  int // definitions, used or not
+	Spreads    int // of fragments, as written
+	Directives int // as written out
+	// DirectivesAt bounds the directives of one place: a field, a spread, an operation ...
+	DirectivesAt int
+	Variables    int // definitions of one operation
+	Values       int // arguments, items of lists and members of objects, as written out
+	ValueDepth   int // how deep lists and objects nest in one value, and lists in the type of a variable
+	ValueBytes   int // of the literals of all values and of the names of members, as written out
+	// Introspection bounds how many of the lists fields, inputFields, interfaces and possibleTypes are inside
+	// each other, below __schema or __type. gqlparser's own bound (MaxIntrospectionDepth) is 2, and takes
+	// exponential time.
+	Introspection int
+	// Pairs bounds the pairs of fields of one response name in one place, which gqlparser compares:
+	// n fields of one name are n(n-1)/2.
 	Pairs int
 
-	// NameBytes bounds the names and aliases of fields.
-	NameBytes int
+	// The variables, as decoded.
+
+	VariableBytes int // of all strings, numbers and names of members
+	VariableItems int // the variables themselves, members of objects and items of lists
+	VariableDepth int // how deep objects and lists nest in one variable
+	// Coercions bounds what variables become where they are used: each use counts one, and one for
+	// each item and member of its value or, without one, of its default.
+	Coercions int
+
+	// Most bounds root fields by their name (not by their alias): of one operation, as written out, whatever
+	// @skip and @include say. Each operation of the document has to keep it, whichever is chosen, so that what
+	// is decided of a document doesn't depend on the request.
+	Most map[string]int
+
+	// Cache is the handler's query cache, or nil for none. A document that it holds has passed here before,
+	// and only its variables are measured. Give a cache to one handler alone: another's limits may differ.
+	Cache *Cache
 }
 
 var _ interface {
@@ -52,157 +127,89 @@ var _ interface {
 // ExtensionName returns the name that gqlgen knows the limits by.
 func (Document) ExtensionName() string { return "DocumentLimits" }
 
-// Validate refuses limits that are left out, or that no document can keep.
+// Validate refuses limits below zero.
 func (d Document) Validate(graphql.ExecutableSchema) error {
-	if min(d.Tokens, d.Depth, d.Selections, d.Pairs, d.NameBytes) < 1 {
-		return errors.New("limits: each limit of a document must be at least 1")
+	least := min(d.Bytes, d.Tokens, d.Nesting, d.NameBytes, d.StringBytes, d.NumberBytes, d.Depth, d.Fields, d.RootFields,
+		d.Aliases, d.Operations, d.Fragments, d.Spreads, d.Directives, d.DirectivesAt, d.Variables, d.Values, d.ValueDepth,
+		d.ValueBytes, d.Introspection, d.Pairs, d.VariableBytes, d.VariableItems, d.VariableDepth, d.Coercions)
+	for _, most := range d.Most {
+		least = min(least, most)
+	}
+	if least < 0 {
+		return errors.New("limits: a limit below zero")
 	}
 	return nil
 }
 
-// MutateOperationParameters changes nothing. It fails with the code OPERATION_TOO_LARGE, and the reason
-// DEPTH, FIELDS or NAMES; and with GRAPHQL_VALIDATION_FAILED for a cycle of fragments.
-func (d Document) MutateOperationParameters(_ context.Context, request *graphql.RawParams) *gqlerror.Error {
-	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: request.Query}, d.Tokens)
-	if err != nil {
-		return nil // gqlgen parses it again, and says what is wrong
+// withDefaults puts the default in the place of each limit that is zero.
+func (d Document) withDefaults() Document {
+	for _, limit := range [...]struct {
+		of       *int
+		fallback int
+	}{
+		{&d.Bytes, Bytes}, {&d.Tokens, Tokens}, {&d.Nesting, Nesting}, {&d.NameBytes, NameBytes},
+		{&d.StringBytes, StringBytes}, {&d.NumberBytes, NumberBytes}, {&d.Depth, Depth}, {&d.Fields, Fields},
+		{&d.RootFields, RootFields}, {&d.Aliases, Aliases}, {&d.Operations, Operations}, {&d.Fragments, Fragments},
+		{&d.Spreads, Spreads}, {&d.Directives, Directives}, {&d.DirectivesAt, DirectivesAt}, {&d.Variables, Variables},
+		{&d.Values, Values}, {&d.ValueDepth, ValueDepth}, {&d.ValueBytes, ValueBytes}, {&d.Introspection, Introspection},
+		{&d.Pairs, Pairs}, {&d.VariableBytes, VariableBytes}, {&d.VariableItems, VariableItems},
+		{&d.VariableDepth, VariableDepth}, {&d.Coercions, Coercions},
+	} {
+		*limit.of = cmp.Or(*limit.of, limit.fallback)
 	}
-	all, cycle := measure(doc)
-	tooLarge := func(reason, message string, args ...any) *gqlerror.Error {
-		return refuse(nil, "", "OPERATION_TOO_LARGE", reason, fmt.Sprintf(message, args...))
-	}
-	switch {
-	case cycle != nil:
-		return refuse(cycle.Position, "NoFragmentCycles", errcode.ValidationFailed, "",
-			fmt.Sprintf("Cannot spread fragment %q within itself.", cycle.Name))
-	case all.depth > d.Depth:
-		return tooLarge("DEPTH", "The operation is too deep: its fields nest to depth %d, allowed is %d", all.depth, d.Depth)
-	case all.values > d.Depth:
-		return tooLarge("DEPTH", "The operation is too deep: its values nest to depth %d, allowed is %d", all.values, d.Depth)
-	case all.selections > d.Selections:
-		return tooLarge("FIELDS", "The document is too large: it has %d selections with its fragments written out, allowed are %d", all.selections, d.Selections)
-	case all.name > d.NameBytes:
-		return tooLarge("NAMES", "A field's name or alias is too long: it has %d bytes, allowed are %d", all.name, d.NameBytes)
-	}
-	if pairs := pairsOf(doc, d.Pairs); pairs > d.Pairs {
-		return tooLarge("FIELDS", "The document repeats fields too often: at least %d pairs of one name would be compared, allowed are %d", pairs, d.Pairs)
-	}
-	return nil
+	return d
 }
 
-func refuse(at *ast.Position, rule, code, reason, message string) *gqlerror.Error {
-	fault := &gqlerror.Error{Message: message, Rule: rule, Extensions: map[string]any{"code": code}}
-	if reason != "" {
-		fault.Extensions["reason"] = reason
-	}
-	if at != nil {
-		fault.Locations = []gqlerror.Location{{Line: at.Line, Column: at.Column}}
-	}
+// MutateOperationParameters changes nothing. What is over a limit fails with the code OPERATION_TOO_LARGE, a
+// reason in one word, and a message that names the limit, what was found and what is allowed, and quotes
+// nothing. A cycle of fragments fails with GRAPHQL_VALIDATION_FAILED. What can't be parsed passes: gqlgen
+// parses it again, within the limits of its text, and says what is wrong.
+func (d Document) MutateOperationParameters(ctx context.Context, request *graphql.RawParams) *gqlerror.Error {
+	_, fault := d.check(ctx, request)
 	return fault
 }
 
-// A size is what a piece of a document adds up to.
-type size struct {
-	depth      int // of fields
-	values     int // how deep lists and objects nest
-	selections int
-	name       int // bytes of the longest name of a field
-}
+// work counts what the passes did, for tests that hold it to be linear.
+type work struct{ tokens, nodes, items int }
 
-const saturated = 1 << 30 // doubling fragments would overflow
-
-func (s size) and(other size) size {
-	return size{
-		max(s.depth, other.depth), max(s.values, other.values),
-		min(s.selections+other.selections, saturated), max(s.name, other.name),
+func (d Document) check(ctx context.Context, request *graphql.RawParams) (done work, fault *gqlerror.Error) {
+	d = d.withDefaults()
+	if len(request.OperationName) > d.NameBytes {
+		return done, tooLarge("NAMES", "The operation's name has %d bytes, allowed are %d", len(request.OperationName), d.NameBytes)
 	}
-}
-
-// measure adds up all operations and all fragments of a document, in time linear in its text: each fragment
-// is walked once. A fragment that reaches itself is returned, and the size then is of no use.
-func measure(doc *ast.QueryDocument) (all size, cycle *ast.FragmentDefinition) {
-	w := walker{fragments: map[string]*ast.FragmentDefinition{}, sizes: map[*ast.FragmentDefinition]*size{}}
-	for _, fragment := range doc.Fragments {
-		if _, twice := w.fragments[fragment.Name]; !twice { // of two, gqlparser takes the first
-			w.fragments[fragment.Name] = fragment
+	uses, known := d.Cache.uses(request.Query)
+	if !known {
+		t := tokens{limits: d}
+		m := t.outline(request.Query)
+		done.tokens = t.read
+		if m == nil {
+			return done, t.fault
 		}
-	}
-	for _, operation := range doc.Operations {
-		all = all.and(w.set(operation.SelectionSet)).and(directives(operation.Directives))
-		for _, variable := range operation.VariableDefinitions {
-			all = all.and(size{values: nesting(variable.DefaultValue)}).and(directives(variable.Directives))
+		done.nodes = m.nodes
+		if fault = d.tree(m); fault != nil {
+			return done, fault
 		}
+		uses = m.uses
 	}
-	for _, fragment := range doc.Fragments {
-		all = all.and(w.fragment(fragment)).and(directives(fragment.Directives))
-	}
-	return all, w.cycle
+	done.items, fault = d.variables(request.Variables, uses)
+	return done, fault
 }
 
-type walker struct {
-	fragments map[string]*ast.FragmentDefinition
-	sizes     map[*ast.FragmentDefinition]*size // nil while it is being measured
-	cycle     *ast.FragmentDefinition
+// outline reads a document and measures it, unless it is none or its text is over a limit.
+func (t *tokens) outline(query string) *measured {
+	if t.start(query); t.fault != nil {
+		return nil
+	}
+	o := outline{tokens: t}
+	if o.read(); t.fault != nil || t.broken {
+		return nil
+	}
+	return o.measure(t.limits.Fields)
 }
 
-func (w *walker) set(set ast.SelectionSet) (all size) {
-	for _, selection := range set {
-		one := size{selections: 1}
-		switch selection := selection.(type) {
-		case *ast.Field:
-			one = one.and(w.set(selection.SelectionSet)).and(arguments(selection.Arguments)).and(directives(selection.Directives))
-			one = one.and(size{name: max(len(selection.Name), len(selection.Alias))})
-			one.depth++
-		case *ast.InlineFragment:
-			one = one.and(w.set(selection.SelectionSet)).and(directives(selection.Directives))
-		case *ast.FragmentSpread:
-			one = one.and(directives(selection.Directives))
-			if fragment := w.fragments[selection.Name]; fragment != nil {
-				one = one.and(w.fragment(fragment))
-			}
-		}
-		all = all.and(one)
+func tooLarge(reason, message string, args ...any) *gqlerror.Error {
+	return &gqlerror.Error{
+		Message:    fmt.Sprintf(message, args...),
+		Extensions: map[string]any{"code": "OPERATION_TOO_LARGE", "reason": reason},
 	}
-	return all
-}
-
-func (w *walker) fragment(fragment *ast.FragmentDefinition) size {
-	known, seen := w.sizes[fragment]
-	switch {
-	case !seen:
-		w.sizes[fragment] = nil
-		measured := w.set(fragment.SelectionSet)
-		w.sizes[fragment] = &measured
-		return measured
-	case known == nil:
-		w.cycle = fragment
-		return size{}
-	}
-	return *known
-}
-
-func directives(list ast.DirectiveList) (all size) {
-	for _, directive := range list {
-		all = all.and(arguments(directive.Arguments))
-	}
-	return all
-}
-
-func arguments(list ast.ArgumentList) (all size) {
-	for _, argument := range list {
-		all = all.and(size{values: nesting(argument.Value)})
-	}
-	return all
-}
-
-// nesting is how deep lists and objects nest in a value: none for a scalar.
-func nesting(value *ast.Value) int {
-	if value == nil || value.Kind != ast.ListValue && value.Kind != ast.ObjectValue {
-		return 0
-	}
-	deepest := 0
-	for _, child := range value.Children {
-		deepest = max(deepest, nesting(child.Value))
-	}
-	return deepest + 1
 }

@@ -1,66 +1,71 @@
 package limits
 
-import "github.com/vektah/gqlparser/v2/ast"
+import (
+	"slices"
+	"strings"
+)
 
-// pairsOf counts the pairs of fields of one response name that gqlparser's OverlappingFieldsCanBeMerged compares,
-// rounded up: it does so anew for each selection set, those of inline fragments within each other included, with
-// fragments written out. It stops counting somewhere past most. Call it after cycles and size were refused.
-func pairsOf(doc *ast.QueryDocument, most int) int {
-	m := merger{doc: doc, most: most}
-	for _, operation := range doc.Operations {
-		m.each(operation.SelectionSet)
+// pairs counts the pairs of fields of one response name that OverlappingFieldsCanBeMerged compares. It visits
+// each field as often as it is written out. gqlparser's rule compares some pairs again, at most once for each
+// set of braces around them; Rules has one that doesn't.
+func (a *adder) pairs(o *outline) {
+	m := merger{adder: a, outline: o}
+	for _, parts := range [][]*part{o.operations, o.fragments} {
+		for _, p := range parts {
+			m.collect(p.first)
+			m.within(0)
+			m.fields = m.fields[:0]
+		}
 	}
-	for _, fragment := range doc.Fragments {
-		m.each(fragment.SelectionSet)
-	}
-	return m.pairs
 }
 
 type merger struct {
-	doc         *ast.QueryDocument
-	pairs, most int
+	*adder
+	outline *outline
+	fields  []merged // of the place that is looked at, and of those around it
 }
 
-// each counts a selection set, and every one written inside it.
-func (m *merger) each(set ast.SelectionSet) {
-	if m.pairs > m.most {
-		return
-	}
-	m.within(set)
-	for _, selection := range set {
-		switch selection := selection.(type) {
-		case *ast.Field:
-			m.each(selection.SelectionSet)
-		case *ast.InlineFragment:
-			m.each(selection.SelectionSet)
+// A merged field is its response name, and the first of its selections.
+type merged struct {
+	name  string
+	first int32
+}
+
+// within counts the pairs among the fields from the given one on, which are in one place, and of what is
+// merged below them.
+func (m *merger) within(from int) {
+	here := m.fields[from:]
+	slices.SortFunc(here, func(a, b merged) int { return strings.Compare(a.name, b.name) })
+	for len(here) > 0 {
+		same := 1
+		for same < len(here) && here[same].name == here[0].name {
+			same++
 		}
-	}
-}
-
-// within counts the pairs of selection sets that are merged into one, and of what is merged below them.
-func (m *merger) within(sets ...ast.SelectionSet) {
-	fields := map[string][]ast.SelectionSet{}
-	for _, set := range sets {
-		m.collect(set, fields)
-	}
-	for _, merged := range fields {
-		if n := len(merged); n > 1 && m.pairs <= m.most {
-			m.pairs += n * (n - 1) / 2
-			m.within(merged...)
+		m.m.pairs = sum(m.m.pairs, same*(same-1)/2)
+		top := len(m.fields)
+		for _, field := range here[:same] {
+			m.collect(field.first)
 		}
+		if len(m.fields) > top {
+			m.within(top)
+		}
+		m.fields = m.fields[:top]
+		here = here[same:]
 	}
 }
 
-func (m *merger) collect(set ast.SelectionSet, fields map[string][]ast.SelectionSet) {
-	for _, selection := range set {
-		switch selection := selection.(type) {
-		case *ast.Field:
-			fields[selection.Alias] = append(fields[selection.Alias], selection.SelectionSet)
-		case *ast.InlineFragment:
-			m.collect(selection.SelectionSet, fields)
-		case *ast.FragmentSpread:
-			if fragment := m.doc.Fragments.ForName(selection.Name); fragment != nil {
-				m.collect(fragment.SelectionSet, fields)
+func (m *merger) collect(first int32) {
+	for i := first; i != nothing; i = m.outline.selections[i].next {
+		m.m.nodes++
+		selection := &m.outline.selections[i]
+		switch selection.kind {
+		case aField:
+			m.fields = append(m.fields, merged{selection.name, selection.first})
+		case anInlineFragment:
+			m.collect(selection.first)
+		case aSpread:
+			if of := m.byName[selection.name]; of != nil {
+				m.collect(of.first)
 			}
 		}
 	}

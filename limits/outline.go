@@ -1,0 +1,256 @@
+package limits
+
+import (
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/lexer"
+)
+
+// An outline is what has to be known of a document to measure it: what gqlparser's parser makes of it, without
+// what a tree takes in memory, which is a hundred times the text. It is read by the grammar of that parser
+// (v2.5.37), or a wider one: whatever that accepts is here as it is there, and what it refuses doesn't matter.
+type outline struct {
+	operations, fragments []*part
+	selections            []selection
+	spreads, nodes        int
+	variables             bool           // whether there are any
+	defaults              map[string]int // of each variable, the items and members of its default
+
+	tokens *tokens
+	into   *part // what is read now
+}
+
+// A selection is linked to the next one beside it, and to the first one in it.
+type selection struct {
+	name        string // the response name of a field, the name of a fragment
+	kind        int8
+	first, next int32
+}
+
+const (
+	aField = int8(iota)
+	anInlineFragment
+	aSpread
+
+	nothing = int32(-1)
+)
+
+// read makes an outline of all tokens. Whether it is of use, the tokens know. It recurses as deep as brackets
+// nest, which they bound.
+func (o *outline) read() {
+	for o.tokens.next(); o.tokens.more(); {
+		p := &part{first: nothing}
+		o.into = p
+		at := o.tokens.now.Pos
+		p.at = gqlerror.Location{Line: at.Line, Column: at.Column}
+		switch {
+		case o.tokens.is(lexer.BraceL):
+			o.operations = append(o.operations, p)
+		case o.tokens.name("query", "mutation", "subscription"):
+			o.operations = append(o.operations, p)
+			o.tokens.next()
+			if o.tokens.is(lexer.Name) {
+				o.tokens.next()
+			}
+			o.definitions()
+			o.directives()
+		case o.tokens.name("fragment"):
+			p.fragment = true
+			o.fragments = append(o.fragments, p)
+			o.tokens.next()
+			p.name = o.tokens.take(lexer.Name)
+			o.definitions()
+			o.tokens.take(lexer.Name) // on
+			o.tokens.take(lexer.Name)
+			o.directives()
+		default:
+			o.tokens.refuse()
+		}
+		if !o.tokens.is(lexer.BraceL) {
+			o.tokens.refuse()
+		}
+		p.first = o.set(place{root: true})
+	}
+}
+
+func (o *outline) set(at place) (first int32) {
+	first, last := nothing, nothing
+	if !o.tokens.skip(lexer.BraceL) {
+		return first
+	}
+	for o.tokens.within(lexer.BraceR) {
+		i := int32(len(o.selections))
+		o.selections = append(o.selections, selection{first: nothing, next: nothing})
+		if last == nothing {
+			first = i
+		} else {
+			o.selections[last].next = i
+		}
+		last = i
+		o.nodes++
+		o.into.own.fields++
+		if o.tokens.skip(lexer.Spread) {
+			o.fragment(i, at)
+		} else {
+			o.field(i, at)
+		}
+	}
+	return first
+}
+
+func (o *outline) fragment(i int32, at place) {
+	if o.tokens.is(lexer.Name) && o.tokens.now.Value != "on" {
+		name := o.tokens.take(lexer.Name)
+		o.selections[i].name, o.selections[i].kind = name, aSpread
+		o.spreads++
+		o.into.spreads = append(o.into.spreads, spread{name, at})
+		o.directives()
+		return
+	}
+	if o.tokens.now.Value == "on" { // for gqlparser, a string of these letters will do
+		o.tokens.next()
+		o.tokens.take(lexer.Name)
+	}
+	o.directives()
+	o.selections[i].kind = anInlineFragment
+	first := o.set(at) // which may move the selections
+	o.selections[i].first = first
+}
+
+func (o *outline) field(i int32, at place) {
+	own := &o.into.own
+	alias := o.tokens.take(lexer.Name)
+	name := alias
+	if o.tokens.skip(lexer.Colon) {
+		name = o.tokens.take(lexer.Name)
+	}
+	if alias != name {
+		own.aliases++
+	}
+	if at.root {
+		o.root(name)
+	}
+	o.arguments()
+	o.directives()
+	in := at
+	in.root = false
+	in.depth++
+	own.depth = max(own.depth, in.depth)
+	switch name {
+	case "__schema", "__type":
+		in.inside = true
+	case "fields", "inputFields", "interfaces", "possibleTypes":
+		in.lists++
+		own.lists = max(own.lists, in.lists)
+		if in.inside {
+			in.below++
+			own.below = max(own.below, in.below)
+		}
+	}
+	first := o.set(in)
+	o.selections[i].name, o.selections[i].kind, o.selections[i].first = alias, aField, first
+}
+
+func (o *outline) root(name string) {
+	o.into.roots++
+	if _, bounded := o.tokens.limits.Most[name]; bounded {
+		if o.into.named == nil {
+			o.into.named = map[string]int{}
+		}
+		o.into.named[name]++
+	}
+}
+
+// definitions are those of variables.
+func (o *outline) definitions() {
+	own := &o.into.own
+	if !o.tokens.skip(lexer.ParenL) {
+		return
+	}
+	for o.tokens.within(lexer.ParenR) {
+		o.nodes++
+		own.variables++
+		o.variables = true
+		o.tokens.take(lexer.Dollar)
+		name := o.tokens.take(lexer.Name)
+		o.tokens.take(lexer.Colon)
+		depth := 0
+		for o.tokens.skip(lexer.BracketL) {
+			depth++
+		}
+		own.valueDepth = max(own.valueDepth, depth)
+		o.tokens.take(lexer.Name)
+		o.tokens.skip(lexer.Bang)
+		for range depth {
+			o.tokens.take(lexer.BracketR)
+			o.tokens.skip(lexer.Bang)
+		}
+		if o.tokens.skip(lexer.Equals) {
+			before := own.values
+			o.value(0)
+			if o.defaults == nil {
+				o.defaults = map[string]int{}
+			}
+			o.defaults[name] = max(o.defaults[name], own.values-before-1)
+		}
+		o.directives()
+	}
+}
+
+func (o *outline) directives() {
+	n := 0
+	for o.tokens.skip(lexer.At) {
+		n++
+		o.nodes++
+		o.tokens.take(lexer.Name)
+		o.arguments()
+	}
+	o.into.own.directives += n
+	o.into.own.directivesAt = max(o.into.own.directivesAt, n)
+}
+
+func (o *outline) arguments() {
+	if !o.tokens.skip(lexer.ParenL) {
+		return
+	}
+	for o.tokens.within(lexer.ParenR) {
+		o.tokens.take(lexer.Name)
+		o.tokens.take(lexer.Colon)
+		o.value(0)
+	}
+}
+
+func (o *outline) value(depth int) {
+	own := &o.into.own
+	o.nodes++
+	own.values++
+	switch o.tokens.now.Kind {
+	case lexer.BracketL:
+		own.valueDepth = max(own.valueDepth, depth+1)
+		o.tokens.next()
+		for o.tokens.within(lexer.BracketR) {
+			o.value(depth + 1)
+		}
+	case lexer.BraceL:
+		own.valueDepth = max(own.valueDepth, depth+1)
+		o.tokens.next()
+		for o.tokens.within(lexer.BraceR) {
+			own.bytes += len(o.tokens.take(lexer.Name))
+			o.tokens.take(lexer.Colon)
+			o.value(depth + 1)
+		}
+	case lexer.Dollar:
+		o.tokens.next()
+		name := o.tokens.take(lexer.Name)
+		own.bytes += len(name)
+		o.variables = true
+		if o.into.uses == nil {
+			o.into.uses = map[string]int{}
+		}
+		o.into.uses[name]++
+	case lexer.Int, lexer.Float, lexer.String, lexer.BlockString, lexer.Name:
+		own.bytes += len(o.tokens.now.Value)
+		o.tokens.next()
+	default:
+		o.tokens.refuse()
+	}
+}

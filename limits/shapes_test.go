@@ -1,0 +1,185 @@
+package limits_test
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A shape makes a document of about so many bytes, and never more.
+type shape struct {
+	name string
+	of   func(bytes int) string
+}
+
+// fill repeats a piece between two ends while there is room. Where the piece has a verb, it gets the count.
+func fill(before, piece, after string) func(int) string {
+	return func(bytes int) string {
+		var out strings.Builder
+		out.WriteString(before)
+		for i := 0; ; i++ {
+			next := piece
+			if strings.Contains(piece, "%[1]d") {
+				next = fmt.Sprintf(piece, i, i+1)
+			}
+			if out.Len()+len(next)+len(after) > bytes {
+				break
+			}
+			out.WriteString(next)
+		}
+		out.WriteString(after)
+		return out.String()
+	}
+}
+
+// nest opens and closes as often as there is room.
+func nest(before, open, middle, shut, after string) func(int) string {
+	return func(bytes int) string {
+		n := max(0, (bytes-len(before)-len(middle)-len(after))/(len(open)+len(shut)))
+		return before + strings.Repeat(open, n) + middle + strings.Repeat(shut, n) + after
+	}
+}
+
+// chained is a chain of fragments, each with what spreads the next; the last has the end.
+func chained(before, fragment, last string) func(int) string {
+	return func(bytes int) string {
+		out := before
+		for i := 0; ; i++ {
+			next := " " + fmt.Sprintf(fragment, i, i+1)
+			end := " " + fmt.Sprintf(last, i+1)
+			if len(out)+len(next)+len(end) > bytes {
+				return out + " " + fmt.Sprintf(last, i)
+			}
+			out += next
+		}
+	}
+}
+
+// shapes are the documents of people who mean harm. The schema is that of hostile_test.go.
+var shapes = []shape{
+	// Depth.
+	{"nested selection sets", nest("{", "a{", "leaf", "}", "}")},
+	{"nested selection sets, not closed", nest("{", "a{", "", "", "")},
+	{"nested unknown fields", nest("{", "u{", "leaf", "}", "}")},
+	{"nested inline fragments", nest("{", "...{", "leaf", "}", "}")},
+	{"nested typed inline fragments", nest("{", "...on Query{", "leaf", "}", "}")},
+	{"nested lists", nest("{f(l:", "[", "1", "]", "){leaf}}")},
+	{"nested lists, not closed", nest("{f(l:", "[", "", "", "")},
+	{"nested objects", nest("{f(x:", "{i:", "{}", "}", "){leaf}}")},
+	{"nested objects in lists", nest("{f(x:", "[{i:", "1", "}]", "){leaf}}")},
+	{"nested list types", nest("query($v:", "[", "Int", "]", "){f(l:[$v]){leaf}}")},
+	{"nested lists as a default", nest("query($v:[Int]=", "[", "1", "]", "){f(l:$v){leaf}}")},
+	{"nested parentheses", nest("{", "a(", "x", ")", "}")},
+	{"only braces", fill("", "{", "")},
+	{"only brackets", fill("", "[", "")},
+	{"only closing braces", fill("{me{id}}", "}", "")},
+	{"sets one after another", fill("", "{leaf}", "")},
+	// Fragments.
+	{"fragments that double", chained("{...F0}", "fragment F%[1]d on Query{...F%[2]d ...F%[2]d}", "fragment F%[1]d on Query{leaf}")},
+	{"fragments that double, in fields", chained("{a{...F0}}", "fragment F%[1]d on A{x:a{...F%[2]d} y:a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
+	{"fragments that double, in one field", chained("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d} a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
+	{"introspection that doubles", chained("{__schema{types{...F0}}}", "fragment F%[1]d on __Type{ofType{...F%[2]d ...F%[2]d}}", "fragment F%[1]d on __Type{name}")},
+	{"introspection that doubles flatly", chained(`{__type(name:"A"){...F0}}`, "fragment F%[1]d on __Type{...F%[2]d ...F%[2]d}", "fragment F%[1]d on __Type{name}")},
+	{"a chain of fragments", chained("{...F0}", "fragment F%[1]d on Query{...F%[2]d}", "fragment F%[1]d on Query{leaf}")},
+	{"a chain of fragments, in fields", chained("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
+	{"a fragment that spreads itself", fill("{...F} fragment F on Query{leaf ", "...F ", "}")},
+	{"a cycle of fragments", chained("{...F0}", "fragment F%[1]d on Query{leaf ...F%[2]d}", "fragment F%[1]d on Query{...F0}")},
+	{"a cycle of fragments, in fields", chained("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d} leaf}", "fragment F%[1]d on A{a{...F0}a{...F0}}")},
+	{"unused fragments", fill("{leaf}", "fragment F%[1]d on A{leaf}", "")},
+	{"fragments of one name", fill("{...F}", "fragment F on Query{leaf}", "")},
+	{"fragments on unknown types", fill("{leaf}", "fragment F%[1]d on U%[1]d{leaf}", "")},
+	{"spreads of one fragment", fill("{", "...F ", "} fragment F on Query{leaf}")},
+	{"spreads of a wide fragment", fill("{", "...F ", "} fragment F on Query{"+strings.Repeat("leaf ", 100)+"}")},
+	{"spreads of missing fragments", fill("{", "...F%[1]d ", "}")},
+	{"a fragment and its mirror", fill("{...F} fragment F on Query{", "...on Query{leaf} ...on A{leaf} ", "}")},
+	// Width.
+	{"repeated fields", fill("{", "leaf ", "}")},
+	{"repeated fields with a set", fill("{", "a{leaf} ", "}")},
+	{"repeated fields with a set, and one unknown", fill("{", "a{leaf} ", "u}")},
+	{"repeated fields that conflict", fill("{", "x:leaf x:name ", "}")},
+	{"repeated fields with other arguments", fill("{", "a:f(n:%[1]d){leaf} ", "}")},
+	{"fields of four names, and one unknown", fill("{a{", "leaf a{leaf}b{a{name}}...{name}", "u}}")},
+	{"fields by alias, and one unknown", fill("{a{", "a{a:name b:leaf}", "u}}")},
+	{"unknown fields further down", fill("{a{", "u%[1]d ", "}}")},
+	{"unknown fields in a fragment, again and again", fill("{a{...F ...F ...F ...F}}fragment F on A{", "u%[1]d ", "}")},
+	{"arguments of many fields, and one unknown", fill("{", "f(n:1,x:{i:{}}){leaf}", "u}")},
+	{"unknown fields", fill("{", "u%[1]d ", "}")},
+	{"one unknown field", fill("{", "u ", "}")},
+	{"fields without their set", fill("{", "a ", "}")},
+	{"leaves with a set", fill("{", "leaf{leaf} ", "}")},
+	{"inline fragments", fill("{", "...{leaf} ", "}")},
+	{"inline fragments on unknown types", fill("{", "...on U%[1]d{leaf} ", "}")},
+	{"inline fragments that can't be", fill("{a{", "...on B{leaf} ", "}}")},
+	{"aliases", fill("{", "x%[1]d:leaf ", "}")},
+	{"aliased logins", fill("mutation{", `x%[1]d:login(name:"n",word:"w"){id} `, "}")},
+	{"aliased logins in a fragment", fill("mutation{...F ...F}fragment F on Mutation{", `x%[1]d:login(name:"n",word:"w"){id} `, "}")},
+	{"logins in inline fragments", fill("mutation{", `...{...{login(name:"n",word:"w"){id}}} `, "}")},
+	{"typenames", fill("{", "__typename ", "}")},
+	{"aliased introspection", fill("{", "x%[1]d:__schema{types{name}} ", "}")},
+	{"circular introspection", nest("{__schema{types{", "fields{type{", "name", "}}", "}}}")},
+	{"circular introspection of types", nest("{__schema{types{", "ofType{", "name", "}", "}}}")},
+	{"nested schemas", nest("{", "__schema{", "x", "}", "}")},
+	// Directives, arguments, variables.
+	{"directives", fill("{leaf", "@skip(if:false)", "}")},
+	{"unknown directives", fill("{leaf", "@u%[1]d", "}")},
+	{"one unknown directive", fill("{leaf", "@u", "}")},
+	{"directives on many fields", fill("{", "leaf@skip(if:true) ", "}")},
+	{"unknown arguments", fill("{f(", "u%[1]d:1 ", "){leaf}}")},
+	{"repeated arguments", fill("{f(", "n:1 ", "){leaf}}")},
+	{"two fields with all arguments", fill("{f(n:1){leaf}f(", "u%[1]d:1 ", "){leaf}}")},
+	{"fields without a required argument", fill("{", "need ", "}")},
+	{"unknown members", fill("{f(x:{", "u%[1]d:1 ", "}){leaf}}")},
+	{"repeated members", fill("{f(x:{", "i:{} ", "}){leaf}}")},
+	{"a long list", fill("{f(l:[", "1 ", "]){leaf}}")},
+	{"a long list of the wrong type", fill("{f(l:[", `"" `, "]){leaf}}")},
+	{"a list where there is none", fill("{f(n:[", "1 ", "]){leaf}}")},
+	{"wrong enum values", fill("{", "f(e:WRONG%[1]d){leaf} ", "}")},
+	{"variables", fill("query(", "$v%[1]d:Int ", "){leaf}")},
+	{"variables of unknown types", fill("query(", "$v%[1]d:U%[1]d ", "){leaf}")},
+	{"one variable, many times", fill("query(", "$v:Int ", "){leaf}")},
+	{"undefined variables", fill("{f(l:[", "$v%[1]d ", "]){leaf}}")},
+	{"uses of a variable", fill("query($v:[Int]){", "f(l:$v){leaf} ", "}")},
+	{"uses of a variable with a default", fill("query($v:[Int]=["+strings.Repeat("1 ", 100)+"]){", "f(l:$v){leaf} ", "}")},
+	{"operations", fill("", "query Q%[1]d{leaf} ", "")},
+	{"operations of one name", fill("", "query Q{leaf} ", "")},
+	{"operations without a name", fill("", "query{leaf} ", "")},
+	{"operations that spread one fragment", fill("fragment F on Query{leaf leaf leaf leaf leaf leaf leaf leaf}", "query Q%[1]d{...F} ", "")},
+	{"subscriptions of all there is", fill("subscription{", "x%[1]d:tick ", "}")},
+	// Long words.
+	{"a huge name", fill("{", "n", "}")},
+	{"a huge alias", fill("{", "n", ":leaf}")},
+	{"a huge type name", fill("{...on ", "T", "{leaf}}")},
+	{"a huge enum value", fill("{f(e:", "E", "){leaf}}")},
+	{"a huge string", fill(`{f(s:"`, "s", `"){leaf}}`)},
+	{"a huge string for an enum", fill(`{f(e:"`, "s", `"){leaf}}`)},
+	{"a huge string for a number", fill(`{f(n:"`, "s", `"){leaf}}`)},
+	{"a huge string, not closed", fill(`{f(s:"`, "s", "")},
+	{"a string of escapes", fill(`{f(s:"`, `\u0041`, `"){leaf}}`)},
+	{"a string of emoji", fill(`{f(s:"`, "\U0001F600", `"){leaf}}`)},
+	{"many strings", fill("{f(t:[", `"s" `, "]){leaf}}")},
+	{"a huge block string", fill(`{f(s:"""`, "s", `"""){leaf}}`)},
+	{"a block string of lines", fill(`{f(s:"""`, "\n", `"""){leaf}}`)},
+	{"a block string of quotes", fill(`{f(s:"""`, `" `, `"""){leaf}}`)},
+	{"a block string of escaped quotes", fill(`{f(s:"""`, `\"""`, `"""){leaf}}`)},
+	{"a block string, not closed", fill(`{f(s:"""`, `""`+"\n", "")},
+	{"a huge number", fill("{f(n:", "9", "){leaf}}")},
+	{"a huge fraction", fill("{f(n:0.", "9", "){leaf}}")},
+	{"a huge exponent", fill("{f(n:1e", "9", "){leaf}}")},
+	{"a number of zeros", fill("{f(n:", "0", "){leaf}}")},
+	{"many numbers that are too large", fill("{f(l:[", "99999999999999999999 ", "]){leaf}}")},
+	// What isn't a token, and what is none.
+	{"comments", fill("", "#\n", "{me{id}}x")},
+	{"a huge comment", fill("#", "c", "\n{me{id}}x")},
+	{"comments between fields", fill("{", "leaf#c\n", "}")},
+	{"commas", fill("", ",", "{me{id}}x")},
+	{"byte order marks", fill("", "\uFEFF", "{me{id}}x")},
+	{"line ends", fill("", "\r", "{me{id}}x")},
+	{"nothing", fill("", " ", "")},
+	{"null bytes", fill("{me{id}}", "\x00", "")},
+	{"bytes that aren't UTF-8", fill("{me{id}}#", "\xff", "\n}")},
+	{"dots", fill("{", ".", "}")},
+	{"spreads of nothing", fill("{", "...", "}")},
+	{"dollars", fill("{", "$", "}")},
+	{"at signs", fill("{leaf", "@", "}")},
+	{"colons", fill("{leaf", ":", "}")},
+	{"the schema language", fill("", "type T%[1]d{a:Int} ", "")},
+}
