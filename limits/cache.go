@@ -52,9 +52,7 @@ func (c *Cache) Add(_ context.Context, query string, doc *ast.QueryDocument) {
 	if c == nil {
 		return
 	}
-	t := tokens{limits: Document{
-		Bytes: len(query), Tokens: len(query), Nesting: len(query), NameBytes: len(query), StringBytes: len(query), NumberBytes: len(query),
-	}}
+	t := tokens{limits: noneFor(query)}
 	m := t.outline(query) // once more, and the last time
 	if m == nil || m.cycle != nil {
 		return
@@ -70,6 +68,15 @@ func (c *Cache) uses(query string) (uses map[string]use, known bool) {
 	}
 	found, ok := c.entries.GetIfPresent(query)
 	return found.uses, ok
+}
+
+// noneFor are limits that a document of this text can't pass: they were Document's to hold.
+func noneFor(query string) Document {
+	n := len(query)
+	return Document{
+		Bytes: n, Tokens: n, Nesting: n, NameBytes: n, StringBytes: n, NumberBytes: n,
+		Operations: n, Fragments: n, Spreads: n, DirectivesAt: n, Arguments: n, Variables: n,
+	}
 }
 
 // estimate is what a document takes in memory, rather more than less: its text twice, as text and as decoded

@@ -46,6 +46,7 @@ const (
 	Spreads       = 200
 	Directives    = 100
 	DirectivesAt  = 5
+	Arguments     = 50
 	Variables     = 50
 	Values        = 250
 	ValueDepth    = 10
@@ -88,6 +89,7 @@ type Document struct {
 	Directives int // as written out
 	// DirectivesAt bounds the directives of one place: a field, a spread, an operation ...
 	DirectivesAt int
+	Arguments    int // of one field or directive, and members of one object
 	Variables    int // definitions of one operation
 	Values       int // arguments, items of lists and members of objects, as written out
 	ValueDepth   int // how deep lists and objects nest in one value, and lists in the type of a variable
@@ -130,7 +132,7 @@ func (Document) ExtensionName() string { return "DocumentLimits" }
 // Validate refuses limits below zero.
 func (d Document) Validate(graphql.ExecutableSchema) error {
 	least := min(d.Bytes, d.Tokens, d.Nesting, d.NameBytes, d.StringBytes, d.NumberBytes, d.Depth, d.Fields, d.RootFields,
-		d.Aliases, d.Operations, d.Fragments, d.Spreads, d.Directives, d.DirectivesAt, d.Variables, d.Values, d.ValueDepth,
+		d.Aliases, d.Operations, d.Fragments, d.Spreads, d.Directives, d.DirectivesAt, d.Arguments, d.Variables, d.Values, d.ValueDepth,
 		d.ValueBytes, d.Introspection, d.Pairs, d.VariableBytes, d.VariableItems, d.VariableDepth, d.Coercions)
 	for _, most := range d.Most {
 		least = min(least, most)
@@ -150,7 +152,7 @@ func (d Document) withDefaults() Document {
 		{&d.Bytes, Bytes}, {&d.Tokens, Tokens}, {&d.Nesting, Nesting}, {&d.NameBytes, NameBytes},
 		{&d.StringBytes, StringBytes}, {&d.NumberBytes, NumberBytes}, {&d.Depth, Depth}, {&d.Fields, Fields},
 		{&d.RootFields, RootFields}, {&d.Aliases, Aliases}, {&d.Operations, Operations}, {&d.Fragments, Fragments},
-		{&d.Spreads, Spreads}, {&d.Directives, Directives}, {&d.DirectivesAt, DirectivesAt}, {&d.Variables, Variables},
+		{&d.Spreads, Spreads}, {&d.Directives, Directives}, {&d.DirectivesAt, DirectivesAt}, {&d.Arguments, Arguments}, {&d.Variables, Variables},
 		{&d.Values, Values}, {&d.ValueDepth, ValueDepth}, {&d.ValueBytes, ValueBytes}, {&d.Introspection, Introspection},
 		{&d.Pairs, Pairs}, {&d.VariableBytes, VariableBytes}, {&d.VariableItems, VariableItems},
 		{&d.VariableDepth, VariableDepth}, {&d.Coercions, Coercions},

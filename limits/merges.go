@@ -22,29 +22,24 @@ func (a *adder) pairs(o *outline) {
 type merger struct {
 	*adder
 	outline *outline
-	fields  []merged // of the place that is looked at, and of those around it
-}
-
-// A merged field is its response name, and the first of its selections.
-type merged struct {
-	name  string
-	first int32
+	fields  []int32 // of the place that is looked at, and of those around it
 }
 
 // within counts the pairs among the fields from the given one on, which are in one place, and of what is
 // merged below them.
 func (m *merger) within(from int) {
 	here := m.fields[from:]
-	slices.SortFunc(here, func(a, b merged) int { return strings.Compare(a.name, b.name) })
+	of := func(i int32) *selection { return &m.outline.selections[i] }
+	slices.SortFunc(here, func(a, b int32) int { return strings.Compare(of(a).name, of(b).name) })
 	for len(here) > 0 {
 		same := 1
-		for same < len(here) && here[same].name == here[0].name {
+		for same < len(here) && of(here[same]).name == of(here[0]).name {
 			same++
 		}
 		m.m.pairs = sum(m.m.pairs, same*(same-1)/2)
 		top := len(m.fields)
 		for _, field := range here[:same] {
-			m.collect(field.first)
+			m.collect(of(field).first)
 		}
 		if len(m.fields) > top {
 			m.within(top)
@@ -60,7 +55,7 @@ func (m *merger) collect(first int32) {
 		selection := &m.outline.selections[i]
 		switch selection.kind {
 		case aField:
-			m.fields = append(m.fields, merged{selection.name, selection.first})
+			m.fields = append(m.fields, i)
 		case anInlineFragment:
 			m.collect(selection.first)
 		case aSpread:

@@ -1,6 +1,8 @@
 package limits
 
 import (
+	"slices"
+
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/lexer"
 )
@@ -37,6 +39,7 @@ const (
 // read makes an outline of all tokens. Whether it is of use, the tokens know. It recurses as deep as brackets
 // nest, which they bound.
 func (o *outline) read() {
+	limits := &o.tokens.limits
 	for o.tokens.next(); o.tokens.more(); {
 		p := &part{first: nothing}
 		o.into = p
@@ -44,9 +47,9 @@ func (o *outline) read() {
 		p.at = gqlerror.Location{Line: at.Line, Column: at.Column}
 		switch {
 		case o.tokens.is(lexer.BraceL):
-			o.operations = append(o.operations, p)
+			o.operation(p)
 		case o.tokens.name("query", "mutation", "subscription"):
-			o.operations = append(o.operations, p)
+			o.operation(p)
 			o.tokens.next()
 			if o.tokens.is(lexer.Name) {
 				o.tokens.next()
@@ -56,6 +59,7 @@ func (o *outline) read() {
 		case o.tokens.name("fragment"):
 			p.fragment = true
 			o.fragments = append(o.fragments, p)
+			o.atMost(len(o.fragments), limits.Fragments, "FRAGMENTS", "it defines at least %d fragments, allowed are %d")
 			o.tokens.next()
 			p.name = o.tokens.take(lexer.Name)
 			o.definitions()
@@ -72,6 +76,18 @@ func (o *outline) read() {
 	}
 }
 
+func (o *outline) operation(p *part) {
+	o.operations = append(o.operations, p)
+	o.atMost(len(o.operations), o.tokens.limits.Operations, "OPERATIONS", "it has at least %d operations, allowed are %d")
+}
+
+// atMost stops at what is written too often. What counts as written out is looked at later.
+func (o *outline) atMost(found, allowed int, reason, words string) {
+	if found > allowed {
+		o.tokens.stop(reason, "The document is too large: "+words, found, allowed)
+	}
+}
+
 func (o *outline) set(at place) (first int32) {
 	first, last := nothing, nothing
 	if !o.tokens.skip(lexer.BraceL) {
@@ -79,6 +95,9 @@ func (o *outline) set(at place) (first int32) {
 	}
 	for o.tokens.within(lexer.BraceR) {
 		i := int32(len(o.selections))
+		if i == int32(cap(o.selections)) {
+			o.selections = slices.Grow(o.selections, int(i)+8) // append grows in smaller steps, which add up
+		}
 		o.selections = append(o.selections, selection{first: nothing, next: nothing})
 		if last == nothing {
 			first = i
@@ -102,6 +121,7 @@ func (o *outline) fragment(i int32, at place) {
 		name := o.tokens.take(lexer.Name)
 		o.selections[i].name, o.selections[i].kind = name, aSpread
 		o.spreads++
+		o.atMost(o.spreads, o.tokens.limits.Spreads, "FRAGMENTS", "it spreads fragments at least %d times, allowed are %d")
 		o.into.spreads = append(o.into.spreads, spread{name, at})
 		o.directives()
 		return
@@ -166,10 +186,10 @@ func (o *outline) definitions() {
 	if !o.tokens.skip(lexer.ParenL) {
 		return
 	}
-	for o.tokens.within(lexer.ParenR) {
+	for n := 1; o.tokens.within(lexer.ParenR); n++ {
 		o.nodes++
-		own.variables++
 		o.variables = true
+		o.atMost(n, o.tokens.limits.Variables, "VARIABLES", "an operation defines at least %d variables, allowed are %d")
 		o.tokens.take(lexer.Dollar)
 		name := o.tokens.take(lexer.Name)
 		o.tokens.take(lexer.Colon)
@@ -201,22 +221,28 @@ func (o *outline) directives() {
 	for o.tokens.skip(lexer.At) {
 		n++
 		o.nodes++
+		o.atMost(n, o.tokens.limits.DirectivesAt, "DIRECTIVES", "it has at least %d directives in one place, allowed are %d")
 		o.tokens.take(lexer.Name)
 		o.arguments()
 	}
 	o.into.own.directives += n
-	o.into.own.directivesAt = max(o.into.own.directivesAt, n)
 }
 
 func (o *outline) arguments() {
 	if !o.tokens.skip(lexer.ParenL) {
 		return
 	}
-	for o.tokens.within(lexer.ParenR) {
-		o.tokens.take(lexer.Name)
+	for n := 1; o.tokens.within(lexer.ParenR); n++ {
+		o.member(n)
 		o.tokens.take(lexer.Colon)
 		o.value(0)
 	}
+}
+
+// member passes the name of the nth argument or member of one place, and returns its bytes.
+func (o *outline) member(n int) int {
+	o.atMost(n, o.tokens.limits.Arguments, "ARGUMENTS", "it has at least %d arguments or members in one place, allowed are %d")
+	return len(o.tokens.take(lexer.Name))
 }
 
 func (o *outline) value(depth int) {
@@ -233,8 +259,8 @@ func (o *outline) value(depth int) {
 	case lexer.BraceL:
 		own.valueDepth = max(own.valueDepth, depth+1)
 		o.tokens.next()
-		for o.tokens.within(lexer.BraceR) {
-			own.bytes += len(o.tokens.take(lexer.Name))
+		for n := 1; o.tokens.within(lexer.BraceR); n++ {
+			own.bytes += o.member(n)
 			o.tokens.take(lexer.Colon)
 			o.value(depth + 1)
 		}

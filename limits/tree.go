@@ -23,10 +23,6 @@ func (d Document) tree(m *measured) *gqlerror.Error {
 		found, allowed int
 		reason, words  string
 	}{
-		{m.operations, d.Operations, "OPERATIONS", "it has %d operations, allowed are %d"},
-		{m.fragments, d.Fragments, "FRAGMENTS", "it defines %d fragments, allowed are %d"},
-		{m.spreads, d.Spreads, "FRAGMENTS", "it spreads fragments %d times, allowed are %d"},
-		{all.variables, d.Variables, "VARIABLES", "an operation defines %d variables, allowed are %d"},
 		{all.depth, d.Depth, "DEPTH", "its fields nest to depth %d, allowed is %d"},
 		{all.valueDepth, d.ValueDepth, "DEPTH", "its values nest to depth %d, allowed is %d"},
 		{all.below, d.Introspection, "INTROSPECTION", "lists of the introspection nest to depth %d, allowed is %d"},
@@ -34,7 +30,6 @@ func (d Document) tree(m *measured) *gqlerror.Error {
 		{m.roots, d.RootFields, "ROOT_FIELDS", "an operation has %d root fields with its fragments written out, allowed are %d"},
 		{all.aliases, d.Aliases, "ALIASES", "with its fragments written out it has %d aliases, allowed are %d"},
 		{all.directives, d.Directives, "DIRECTIVES", "with its fragments written out it has %d directives, allowed are %d"},
-		{all.directivesAt, d.DirectivesAt, "DIRECTIVES", "it has %d directives in one place, allowed are %d"},
 		{all.values, d.Values, "VALUES", "with its fragments written out it has %d values, allowed are %d"},
 		{all.bytes, d.ValueBytes, "VALUES", "with its fragments written out its values have %d bytes, allowed are %d"},
 	} {
@@ -61,7 +56,6 @@ func (d Document) tree(m *measured) *gqlerror.Error {
 type measured struct {
 	all                   size // of all operations and all fragments
 	operations, fragments int
-	spreads               int // as written
 	roots                 int // of the operation that has most
 	named                 map[string]int
 	nodes                 int // how many nodes of the tree were visited
@@ -73,7 +67,7 @@ type measured struct {
 // A size is what a piece of a document adds up to, its fragments written out.
 type size struct {
 	fields, aliases, directives, values, bytes int // these add up; of the rest the largest counts
-	variables, directivesAt, depth, valueDepth int
+	depth, valueDepth                          int
 	lists, below                               int // lists of the introspection inside each other: anywhere, below __schema or __type
 }
 
@@ -83,8 +77,6 @@ func (s *size) add(other *size) {
 	s.directives = sum(s.directives, other.directives)
 	s.values = sum(s.values, other.values)
 	s.bytes = sum(s.bytes, other.bytes)
-	s.variables = max(s.variables, other.variables)
-	s.directivesAt = max(s.directivesAt, other.directivesAt)
 	s.depth = max(s.depth, other.depth)
 	s.valueDepth = max(s.valueDepth, other.valueDepth)
 	s.lists = max(s.lists, other.lists)
@@ -137,7 +129,7 @@ const (
 // measure adds up an outline in time linear in its size: each operation and each fragment was read once, and is
 // added for each spread. It recurses as deep as fragments spread each other.
 func (o *outline) measure(most int) *measured {
-	m := &measured{operations: len(o.operations), fragments: len(o.fragments), spreads: o.spreads, nodes: o.nodes}
+	m := &measured{operations: len(o.operations), fragments: len(o.fragments), nodes: o.nodes}
 	a := adder{m: m}
 	if len(o.fragments) > 0 {
 		a.byName = make(map[string]*part, len(o.fragments))
@@ -201,7 +193,6 @@ func (a *adder) expand(p *part) {
 			in.below = max(in.below, at.below+in.lists)
 		}
 		in.lists += at.lists
-		in.variables = 0
 		p.own.add(&in)
 		if at.root {
 			p.roots = sum(p.roots, of.roots)
