@@ -17,6 +17,10 @@ const mostSteps = 50_000
 // below them is one place again. The idea is Simon Adameit's.
 func overlappingFieldsCanBeMerged(observers *core.Events, addError core.AddErrFunc) {
 	m := overlap{addError: addError, entered: map[*ast.FragmentDefinition]bool{}, told: map[*ast.Field]bool{}}
+	m.observe(observers)
+}
+
+func (m *overlap) observe(observers *core.Events) {
 	observers.OnOperation(func(walker *core.Walker, operation *ast.OperationDefinition) {
 		m.schema = walker.Schema
 		m.place([]ast.SelectionSet{operation.SelectionSet}, false)

@@ -1,0 +1,82 @@
+package limits
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator/core"
+)
+
+// Found is what the passes count in a document, for tests that count it otherwise.
+type Found struct {
+	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, Introspection, Roots, Pairs int
+	Named, Uses, Defaults                                                                      map[string]int
+	Cycle                                                                                      bool
+}
+
+// FoundIn measures a document whatever its size. ok is false for what is none.
+func FoundIn(query string, most map[string]int) (found Found, ok bool) {
+	limits := noneFor(query)
+	limits.Most, limits.Fields = most, 1<<20
+	t := tokens{limits: limits}
+	m := t.outline(query)
+	if m == nil {
+		return found, false
+	}
+	if m.cycle != nil {
+		return Found{Cycle: true}, true
+	}
+	found = Found{
+		Fields: m.all.fields, Aliases: m.all.aliases, Directives: m.all.directives, Values: m.all.values, Bytes: m.all.bytes,
+		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.below, Roots: m.roots, Pairs: m.pairs,
+		Named: m.named, Uses: map[string]int{}, Defaults: map[string]int{},
+	}
+	for name, use := range m.uses {
+		if use.times > 0 {
+			found.Uses[name], found.Defaults[name] = use.times, use.fallback
+		}
+	}
+	return found, true
+}
+
+// Work is what a request made the limits do: tokens read, nodes visited, items of variables seen.
+type Work struct{ Tokens, Nodes, Items int }
+
+// WorkOf is MutateOperationParameters with a count.
+func WorkOf(d Document, request *graphql.RawParams) (Work, *gqlerror.Error) {
+	done, fault := d.check(context.Background(), request)
+	return Work{done.tokens, done.nodes, done.items}, fault
+}
+
+// LongString is what is decided of strings before there are tokens.
+var LongString = longString
+
+// Overlapping runs the rule of that name alone, and counts the selections that it looked at.
+func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflicts gqlerror.List) {
+	var observers core.Events
+	m := overlap{entered: map[*ast.FragmentDefinition]bool{}, told: map[*ast.Field]bool{}}
+	m.addError = func(options ...core.ErrorOption) {
+		fault := &gqlerror.Error{}
+		for _, option := range options {
+			option(fault)
+		}
+		conflicts = append(conflicts, fault)
+	}
+	m.observe(&observers)
+	core.Walk(schema, doc, &observers)
+	return m.steps, conflicts
+}
+
+// MostSteps is where the rule gives up.
+const MostSteps = mostSteps
+
+// WeightOf is what a cache says a document takes.
+func (c *Cache) WeightOf(query string) int {
+	found, _ := c.entries.GetIfPresent(query)
+	return int(found.bytes)
+}
+
+// Weight is what all documents take.
+func (c *Cache) Weight() int { return int(c.entries.WeightedSize()) }
