@@ -68,6 +68,57 @@ func upTo(bytes int) limits.Document {
 	return limits.Document{Bytes: max(bytes, limits.Bytes), Most: map[string]int{"login": 1, "refresh": 1}}
 }
 
+// Whatever the shape and the size: there is an answer, a refusal says what was too much, and no more is looked
+// at than is written, or may be written out.
+func TestHostile(t *testing.T) {
+	for _, shape := range shapes {
+		for _, size := range sizes {
+			query := shape.of(size)
+			if len(query) > size || len(query) < size/2 && len(query) < 600 {
+				t.Errorf("%s: %d bytes, want some %d", shape.name, len(query), size)
+			}
+			for _, bounds := range []limits.Document{{}, upTo(size)} {
+				by, faults := answer(bounds, query)
+				for _, fault := range faults {
+					if by == "limits" && fault.Extensions["code"] == nil || fault.Message == "" {
+						t.Errorf("%s, %d bytes: %v %v", shape.name, size, fault, fault.Extensions)
+					}
+				}
+				if len(faults) > limits.Errors {
+					t.Errorf("%s, %d bytes: %d errors", shape.name, size, len(faults))
+				}
+				if by == "" && size > limits.Bytes && bounds.Bytes == 0 {
+					t.Errorf("%s, %d bytes: accepted", shape.name, size)
+				}
+				done, _ := limits.WorkOf(bounds, &graphql.RawParams{Query: query})
+				if done.Tokens > min(len(query), limits.Tokens+1) || done.Nodes > done.Tokens+limits.Fields {
+					t.Errorf("%s, %d bytes: %d tokens read, %d nodes visited", shape.name, size, done.Tokens, done.Nodes)
+				}
+			}
+		}
+	}
+	if len(shapes) < 30 {
+		t.Errorf("%d shapes, want at least 30", len(shapes))
+	}
+}
+
+// Twice the text is at most twice the work, where nothing stops it earlier.
+func TestWorkIsLinear(t *testing.T) {
+	wide := limits.Document{
+		Bytes: 1 << 30, Tokens: 1 << 30, Nesting: 1 << 10, NameBytes: 1 << 30, StringBytes: 1 << 30, NumberBytes: 1 << 30, Depth: 1 << 30,
+		Fields: 1 << 29, RootFields: 1 << 29, Aliases: 1 << 29, Operations: 1 << 29, Fragments: 1 << 29, Spreads: 1 << 29, Directives: 1 << 29,
+		DirectivesAt: 1 << 29, Arguments: 1 << 29, Variables: 1 << 29, Values: 1 << 29, ValueDepth: 1 << 29, ValueBytes: 1 << 29,
+	}
+	for _, shape := range shapes {
+		query := shape.of(32 << 10)
+		wide.Fields = 3 * len(query) // pairs are looked at in what is written out, up to this
+		done, _ := limits.WorkOf(wide, &graphql.RawParams{Query: query})
+		if done.Tokens > len(query) || done.Nodes > done.Tokens+wide.Fields {
+			t.Errorf("%s: %d tokens and %d nodes for %d bytes", shape.name, done.Tokens, done.Nodes, len(query))
+		}
+	}
+}
+
 // A cost is what one answer takes.
 type cost struct {
 	cpu    time.Duration

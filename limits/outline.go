@@ -131,6 +131,9 @@ func (o *outline) fragment(i int32, at place) {
 		o.tokens.take(lexer.Name)
 	}
 	o.directives()
+	if !o.tokens.is(lexer.BraceL) {
+		o.tokens.refuse()
+	}
 	o.selections[i].kind = anInlineFragment
 	first := o.set(at) // which may move the selections
 	o.selections[i].first = first

@@ -55,22 +55,20 @@ func (m *overlap) place(sets []ast.SelectionSet, shapeOnly bool) {
 		return
 	}
 	for _, fields := range c.groups {
-		first := fields[0]
-		for _, field := range fields[1:] {
-			if conflict := m.shapes(first, field); conflict != "" {
-				m.tell(field, conflict)
-			}
-		}
 		if shapeOnly {
+			m.shapes(fields)
 			m.place(below(fields), true)
 			continue
 		}
 		parts := meeting(fields)
+		for _, part := range parts {
+			m.same(part) // first, since it says more
+		}
+		m.shapes(fields)
 		if len(parts) > 1 {
 			m.place(below(fields), true)
 		}
 		for _, part := range parts {
-			m.same(part)
 			m.place(below(part), false)
 		}
 	}
@@ -96,10 +94,11 @@ type collector struct {
 
 func (c *collector) collect(set ast.SelectionSet) {
 	for _, selection := range set {
+		if c.overlap.steps > mostSteps {
+			return
+		}
 		if c.overlap.steps++; c.overlap.steps > mostSteps {
-			if c.overlap.steps == mostSteps+1 {
-				c.overlap.addError(core.Message("The document merges too many fields of interfaces or unions."), core.At(selection.GetPosition()))
-			}
+			c.overlap.addError(core.Message("The document merges too many fields of interfaces or unions."), core.At(selection.GetPosition()))
 			return
 		}
 		switch selection := selection.(type) {
@@ -228,8 +227,18 @@ func (m *overlap) values(a, b *ast.Value) bool {
 	return true
 }
 
-// shapes says how the types of two fields can't be in one place, or nothing.
-func (m *overlap) shapes(a, b *ast.Field) string {
+// shapes wants types that can be in one place.
+func (m *overlap) shapes(fields []*ast.Field) {
+	first := fields[0]
+	for _, field := range fields[1:] {
+		if conflict := m.differ(first, field); conflict != "" {
+			m.tell(field, conflict)
+		}
+	}
+}
+
+// differ says how the types of two fields can't be in one place, or nothing.
+func (m *overlap) differ(a, b *ast.Field) string {
 	if a.Definition == nil || b.Definition == nil || a.Definition == b.Definition {
 		return ""
 	}

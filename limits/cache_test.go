@@ -1,0 +1,184 @@
+package limits_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/cloakql/cloakql/limits"
+)
+
+func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
+	cache := limits.NewCache(1 << 20)
+	var docs []*ast.QueryDocument
+	server := newServer(limits.Document{Cache: cache}, false, func(doc *ast.QueryDocument) { docs = append(docs, doc) })
+	for _, query := range []string{`{ leaf }`, `{ nothing }`, `{ leaf`, `{ ...F } fragment F on Query { ...F }`, "{" + strings.Repeat("leaf ", 51) + "}"} {
+		before := cache.Weight()
+		send(server, query, nil)
+		if _, kept := cache.Get(t.Context(), query); kept != (query == `{ leaf }`) || kept == (cache.Weight() == before) {
+			t.Errorf("%.30s: kept %t", query, kept)
+		}
+	}
+	send(server, `{ leaf }`, nil)
+	if len(docs) != 2 || docs[0] != docs[1] {
+		t.Errorf("two requests ran %d documents, or not the same", len(docs))
+	}
+}
+
+func TestACachedDocumentIsNotMeasuredAgain(t *testing.T) {
+	cache := limits.NewCache(1 << 20)
+	bounds := limits.Document{Cache: cache}
+	query := `query($v: [Int]) { x: f(l: $v) { leaf } y: f(l: $v) { leaf } }`
+	work := func(variables map[string]any) (limits.Work, string) {
+		done, fault := limits.WorkOf(bounds, &graphql.RawParams{Query: query, Variables: variables})
+		if fault != nil {
+			return done, fmt.Sprint(fault.Extensions["reason"])
+		}
+		return done, ""
+	}
+	if done, _ := work(nil); done.Tokens == 0 || done.Nodes == 0 {
+		t.Errorf("a new document: %+v", done)
+	}
+	send(newServer(bounds, false, func(*ast.QueryDocument) {}), query, nil)
+	if done, reason := work(map[string]any{"v": make([]any, 900)}); done != (limits.Work{Items: 901}) || reason != "" {
+		t.Errorf("a known one: %+v, refused for %q; want that its variables alone are measured", done, reason)
+	}
+	if _, reason := work(map[string]any{"v": make([]any, 1000)}); reason != "VARIABLES" {
+		t.Errorf("variables that are too large, of a known document: %q, want VARIABLES", reason)
+	}
+	bounds.Coercions = 1000
+	if _, reason := work(map[string]any{"v": make([]any, 600)}); reason != "COERCIONS" {
+		t.Errorf("variables that are used too often, in a known document: %q, want COERCIONS", reason)
+	}
+}
+
+func TestCacheIsBoundedByBytes(t *testing.T) {
+	const most = 256 << 10
+	cache := limits.NewCache(most)
+	add := func(query string) { cache.Add(t.Context(), query, parse(t, query)) }
+	for i := range 2_000 {
+		add(fmt.Sprintf("{ x%d: leaf me { id name } }", i))
+		if cache.Weight() > most {
+			t.Fatalf("after %d documents it holds %d bytes", i, cache.Weight())
+		}
+	}
+	if cache.Weight() < most/2 {
+		t.Errorf("it holds %d bytes of %d", cache.Weight(), most)
+	}
+	huge := "{ leaf }" + strings.Repeat(" ", most)
+	if add(huge); cache.WeightOf(huge) != 0 || cache.Weight() > most {
+		t.Errorf("it keeps a document of %d bytes", len(huge))
+	}
+}
+
+// Documents that are asked for stay, however many others are sent once.
+func TestASprayDoesNotDriveOutWhatIsUsed(t *testing.T) {
+	cache := limits.NewCache(128 << 10)
+	used := make([]string, 5)
+	for i := range used {
+		used[i] = fmt.Sprintf("query Used%d { me { id name } }", i)
+		cache.Add(t.Context(), used[i], parse(t, used[i]))
+	}
+	lost := 0
+	for i := range 5_000 {
+		query := fmt.Sprintf("{ x%d: leaf me { id name } }", i)
+		cache.Add(t.Context(), query, parse(t, query))
+		for _, query := range used {
+			if _, kept := cache.Get(t.Context(), query); !kept {
+				lost++
+				cache.Add(t.Context(), query, parse(t, query))
+			}
+		}
+	}
+	if lost > 250 { // of 25,000
+		t.Errorf("documents in use were lost %d times", lost)
+	}
+}
+
+// What the cache counts is no less than what the documents take.
+func TestCacheCountsWhatDocumentsTake(t *testing.T) {
+	for name, query := range map[string]string{
+		"fields": "{a{" + list(90, "x#:leaf ") + "}}", "values": "{f(l:[" + strings.Repeat("1 ", 200) + "]){leaf}}", "members": "{f(x:{" + list(50, "i:{}") + "}){leaf}}",
+		"comments": "{leaf" + strings.Repeat("#\n", 400) + "}", "text": "{leaf" + strings.Repeat(" ", 10_000) + "}", "small": "{leaf}",
+		"variables": "query(" + list(50, "$v#:Int ") + "){leaf}", "fragments": "{leaf}" + list(50, "fragment F# on A{leaf}"), "directives": "{" + list(20, "...@d@d@d{leaf}") + "}",
+		"strings": `{f(t:[` + strings.Repeat(`"\u0041bcdefghijklmnopqrst" `, 200) + `]){leaf}}`, "introspection": graphiql,
+	} {
+		const n = 100
+		var before, after runtime.MemStats
+		caches := make([]*limits.Cache, n)
+		for i := range caches {
+			caches[i] = limits.NewCache(1 << 20) // which isn't counted
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range caches {
+			own := strings.Clone(query)
+			caches[i].Add(t.Context(), own, parse(t, own))
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		took, says := int(after.HeapAlloc-before.HeapAlloc)/n, caches[0].WeightOf(query)
+		if says < took || says > 6*took+2048 {
+			t.Errorf("%s: the cache says %d bytes, it took %d", name, says, took)
+		}
+		runtime.KeepAlive(caches)
+	}
+}
+
+func TestNoCacheIsEmpty(t *testing.T) {
+	for _, cache := range []*limits.Cache{nil, limits.NewCache(0), limits.NewCache(-1)} {
+		cache.Add(t.Context(), `{ leaf }`, parse(t, `{ leaf }`))
+		if _, kept := cache.Get(t.Context(), `{ leaf }`); kept {
+			t.Error("a cache of no bytes keeps a document")
+		}
+		if fault := (limits.Document{Cache: cache}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: `{ leaf }`}); fault != nil {
+			t.Error(fault)
+		}
+	}
+}
+
+// One document for many requests at once: with the race detector, this fails if execution writes to it.
+func TestADocumentIsSharedByRequests(t *testing.T) {
+	cache := limits.NewCache(1 << 20)
+	bounds := limits.Document{Cache: cache}
+	server := handler.New(&graphql.ExecutableSchemaMock{
+		SchemaFunc: func() *ast.Schema { return hostile },
+		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
+			read(graphql.GetOperationContext(ctx), graphql.GetOperationContext(ctx).Operation.SelectionSet, "Query")
+			return graphql.OneShot(&graphql.Response{Data: []byte(`{"ran":true}`)})
+		},
+	})
+	server.AddTransport(transport.POST{})
+	server.SetQueryCache(cache)
+	server.SetValidationRulesFn(limits.Rules(nil))
+	server.Use(bounds)
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			for j := range 20 {
+				query := fmt.Sprintf(`query($v: [Int] = [1 2], $w: I = {n: 1}, $yes: Boolean = true) { ...F f(l: $v, x: $w) { leaf @include(if: $yes) } ... { a { x%d: leaf ...G @skip(if: $yes) } } }
+					fragment F on Query { f(l: $v, x: $w) { leaf name } } fragment G on A { b { leaf } }`, j%3)
+				if body := send(server, query, map[string]any{"v": i, "yes": j%2 == 0}); !strings.Contains(body, `"ran":true`) {
+					t.Errorf("%s", body)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// read does what gqlgen's generated code does with a document: it collects fields and makes arguments.
+func read(op *graphql.OperationContext, set ast.SelectionSet, of string) {
+	for _, field := range graphql.CollectFields(op, set, []string{of}) {
+		field.ArgumentMap(op.Variables)
+		read(op, field.Selections, field.Definition.Type.Name())
+	}
+}

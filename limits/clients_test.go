@@ -1,0 +1,74 @@
+package limits_test
+
+import (
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/cloakql/cloakql/limits"
+)
+
+// clients are operations as libraries and people write them.
+var clients = map[string]string{
+	"graphql-request, login": `mutation Login($username: String!, $password: String!, $otp: String) {
+  login(username: $username, password: $password, otp: $otp) { accessToken expiresIn refreshToken refreshExpiresIn tokenType idToken scope }
+}`,
+	"a literal login":   `mutation { login(username: "alice", password: "a \"long\" password, with \u00e4 and {brackets}") { accessToken } }`,
+	"a refresh of 4 KB": `mutation { refresh(refreshToken: "` + list(100, "eyJhbGciOiJIUzUxMiIsInR5cCIgOiAiSldUIiw#") + `") { accessToken refreshToken } }`,
+	"logout":            `mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`,
+	"Apollo, me": `query Me { me { id username email emailVerified name givenName familyName realmRoles
+  clientRoles { client roles __typename } groups token { scope expiresAt acr session { id authenticatedAt __typename } claims __typename } __typename } }`,
+	"Apollo, with fragments and directives": `query Page($withToken: Boolean!, $withRoles: Boolean = false) {
+  viewer: me { ...Header_user ...Sidebar_user ...Avatar_user __typename }
+}
+fragment Avatar_user on User { id name __typename }
+fragment Header_user on User { id username email ...Avatar_user token @include(if: $withToken) { expiresAt __typename } __typename }
+fragment Sidebar_user on User { id ...Avatar_user realmRoles @include(if: $withRoles) clientRoles @skip(if: $withRoles) { client roles __typename } __typename }`,
+	"Relay, a connection": `query RepositoryListPaginationQuery($count: Int = 10, $cursor: ID, $filter: Filter = {orderBy: {field: NAME, direction: ASC}, tags: ["a", "b"]}, $id: ID!) {
+  node(id: $id) { __typename ...RepositoryList_organization_3vIVdn id }
+}
+fragment RepositoryListItem_repository on Repository { id name description url stargazers { totalCount } owner { __typename id login } }
+fragment RepositoryList_organization_3vIVdn on Organization {
+  repositories(first: $count, after: $cursor, filter: $filter) {
+    edges { cursor node { id ...RepositoryListItem_repository __typename } }
+    pageInfo { endCursor hasNextPage }
+  }
+  id
+}`,
+	"Relay, typed fragments": `query NodeQuery($id: ID!) { node(id: $id) { __typename ... on User { ...U } ... on Organization { ...O } ...N id } }
+fragment U on User { id name avatar(size: 64) { url } } fragment O on Organization { id name members(first: 3) { edges { node { ...U id } } } } fragment N on Node { id }`,
+	"urql, with __typename everywhere": `query ($first: Int!) { todos(first: $first) { nodes { id text complete author { id name __typename } __typename } totalCount __typename } }`,
+	"aliases":                          `{ small: picture(size: 64) { url } large: picture(size: 640) { url } other: user(id: 7) { ...F } } fragment F on User { id name best: friends(first: 1) { id } }`,
+	"a subscription":                   `subscription OnMessage($room: ID!) { messageAdded(room: $room) { id text at author { id name } } }`,
+	"nested filters":                   `{ users(where: {_and: [{age: {_gte: 18}}, {_or: [{name: {_ilike: "%a%"}}, {roles: {_in: ["admin", "auditor"]}}]}]}, order_by: [{name: asc}, {age: desc_nulls_last}], limit: 20) { id name } }`,
+	"several operations":               "# what an IDE sends: all that is in the editor\nquery A { me { id } }\n\nquery B { me { ...F } }\nmutation C { login(username: \"a\", password: \"b\") { accessToken } }\nfragment F on User { id }\n",
+	"a health check":                   `{__typename}`,
+	"an IDE's short introspection":     `query { __schema { queryType { fields { name type { name kind ofType { name kind } } args { name defaultValue type { name } } } } types { name fields { name } } } }`,
+	"twenty fragments of components":   `query Screen { me {` + list(20, "...Component#_user ") + `} }` + list(20, " fragment Component#_user on User { __typename id name email realmRoles field# }"),
+	"a batch of thirty":                `query Batch {` + list(30, " user#: user(id: #) { id name email roles { id name } __typename }") + `}`,
+	"GraphiQL's introspection":         graphiql,
+}
+
+func TestClientsPass(t *testing.T) {
+	bounds := limits.Document{Most: map[string]int{"login": 1, "refresh": 1}}
+	for name, query := range clients {
+		request := &graphql.RawParams{Query: query, Variables: map[string]any{"username": "alice", "password": "secret", "filter": map[string]any{"tags": []any{"a"}}}}
+		if fault := bounds.MutateOperationParameters(t.Context(), request); fault != nil {
+			t.Errorf("%s is refused: %v", name, fault)
+		}
+		if found, ok := limits.FoundIn(query, nil); !ok {
+			t.Errorf("%s is no document", name)
+		} else if found.Fields > limits.Fields/2 || found.Values > limits.Values/2 || found.Pairs > limits.Pairs/2 {
+			t.Errorf("%s keeps the limits by a narrow margin: %+v", name, found)
+		}
+	}
+}
+
+func TestGraphiQLsIntrospectionIsValid(t *testing.T) {
+	if ran, body := run(limits.Document{}, graphiql); !ran {
+		t.Error(body)
+	}
+	if found, _ := limits.FoundIn(graphiql, nil); found.Depth != limits.Depth || found.Introspection != 1 || found.Fields > 500 {
+		t.Errorf("the comments say that its depth is %d, its introspection 1 and that it has some 400 fields; found %+v", limits.Depth, found)
+	}
+}

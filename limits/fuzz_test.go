@@ -1,0 +1,86 @@
+package limits_test
+
+import (
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/lexer"
+	"github.com/vektah/gqlparser/v2/parser"
+	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/core"
+
+	"github.com/cloakql/cloakql/limits"
+)
+
+// visits counts what gqlparser's walk passes on to its rules.
+func visits(doc *ast.QueryDocument) (selections, values, directives int) {
+	var observers core.Events
+	observers.OnField(func(*core.Walker, *ast.Field) { selections++ })
+	observers.OnInlineFragment(func(*core.Walker, *ast.InlineFragment) { selections++ })
+	observers.OnFragmentSpread(func(*core.Walker, *ast.FragmentSpread) { selections++ })
+	observers.OnValue(func(*core.Walker, *ast.Value) { values++ })
+	observers.OnDirective(func(*core.Walker, *ast.Directive) { directives++ })
+	core.Walk(hostile, doc, &observers)
+	return selections, values, directives
+}
+
+// check holds a text to everything that must be true of any: what passes the limits, the parser and validation
+// survive, within the work that the limits allow. A stack overflow would end this test's process, as it would
+// end the server's.
+func check(t *testing.T, query string) {
+	t.Helper()
+	done, fault := limits.WorkOf(limits.Document{}, &graphql.RawParams{Query: query})
+	if done.Tokens > min(len(query), limits.Tokens+1) || done.Nodes > done.Tokens+limits.Fields {
+		t.Errorf("%q: %d tokens read, %d nodes visited", query, done.Tokens, done.Nodes)
+	}
+	if fault != nil {
+		if fault.Extensions["code"] == nil {
+			t.Errorf("%q: %v has no code", query, fault)
+		}
+		return
+	}
+	lex := lexer.New(&ast.Source{Input: query})
+	for {
+		token, err := lex.ReadToken()
+		if err != nil || token.Kind == lexer.EOF {
+			break
+		}
+		if (token.Kind == lexer.String || token.Kind == lexer.BlockString) && token.Pos.End-token.Pos.Start > limits.StringBytes+6 {
+			t.Errorf("a string of %d characters passes", token.Pos.End-token.Pos.Start)
+		}
+	}
+	doc, err := parser.ParseQuery(&ast.Source{Input: query}) // no bound of its own: the limits have to do
+	if err != nil {
+		return
+	}
+	if selections, values, directives := visits(doc); selections > limits.Fields || values > limits.Values || directives > limits.Directives {
+		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives", query, selections, values, directives)
+	}
+	if steps, _ := limits.Overlapping(hostile, doc); steps > limits.MostSteps+1 {
+		t.Errorf("%q: %d steps to see whether fields overlap", query, steps)
+	}
+	if faults := validator.ValidateWithRules(hostile, doc, ruleSet()); len(faults) > limits.Errors {
+		t.Errorf("%q: %d errors", query, len(faults))
+	}
+	validator.ValidateWithRules(hostile, doc, nil) // slower, and it ends
+}
+
+func FuzzDocument(f *testing.F) {
+	f.Add(graphiql)
+	for _, shape := range shapes {
+		f.Add(shape.of(200))
+		f.Add(shape.of(2000))
+	}
+	for _, query := range clients {
+		f.Add(query)
+	}
+	f.Add(`{... "on" A{leaf}}`)
+	f.Add("{a(x:\"\\u00e4\"\"\"\"b\"\"\"){leaf}}#\r\n,\uFEFF")
+	f.Fuzz(func(t *testing.T, query string) {
+		check(t, query)
+		if len(query) < 1000 {
+			agrees(t, query)
+		}
+	})
+}
