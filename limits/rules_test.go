@@ -176,6 +176,9 @@ func TestOverlappingFieldsLikeTheSpecification(t *testing.T) {
 			t.Fatalf("%s\ncan be merged: %t, want %t; %v, %d steps", query, got, want, conflicts, steps)
 		}
 		verdicts[want]++
+		if len(query) > 150 {
+			continue // of some of these, gqlparser's rule makes minutes
+		}
 		if theirs := validator.ValidateWithRules(hostile, parse(t, query), rules.NewRules(rules.OverlappingFieldsCanBeMergedRule)); want && len(theirs) > 0 {
 			t.Fatalf("%s: gqlparser finds conflicts: %v", query, theirs)
 		}

@@ -42,14 +42,15 @@ func nest(before, open, middle, shut, after string) func(int) string {
 // chained is a chain of fragments, each with what spreads the next; the last has the end.
 func chained(before, fragment, last string) func(int) string {
 	return func(bytes int) string {
-		out := before
+		var out strings.Builder
+		out.WriteString(before)
 		for i := 0; ; i++ {
 			next := " " + fmt.Sprintf(fragment, i, i+1)
 			end := " " + fmt.Sprintf(last, i+1)
-			if len(out)+len(next)+len(end) > bytes {
-				return out + " " + fmt.Sprintf(last, i)
+			if out.Len()+len(next)+len(end) > bytes {
+				return out.String() + " " + fmt.Sprintf(last, i)
 			}
-			out += next
+			out.WriteString(next)
 		}
 	}
 }
