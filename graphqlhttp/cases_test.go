@@ -77,7 +77,7 @@ func parseRequest(t *testing.T, text []byte) *http.Request {
 
 func responseText(a answer) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d %s\n", a.Code, a.Header().Get("Content-Type"))
+	fmt.Fprintf(&text, "%s\n", strings.TrimSpace(fmt.Sprint(a.Code, " ", a.Header().Get("Content-Type"))))
 	if allow := a.Header().Get("Allow"); allow != "" {
 		fmt.Fprintf(&text, "Allow: %s\n", allow)
 	}

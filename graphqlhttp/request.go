@@ -2,7 +2,6 @@ package graphqlhttp
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,37 +15,44 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-const allowAll = "GET, HEAD, POST"
+const maxQueryParameters = 32 // of a GET; four have a meaning
 
-// read turns a request into the parameters of an operation, or says which status and error refuse it; status 0
-// is that of every other request error. No error repeats anything of the body.
+// allow is the Allow header: the methods that are served at all.
+func (t Transport) allow() string {
+	if t.DisableGET {
+		return "OPTIONS, POST"
+	}
+	return "GET, HEAD, OPTIONS, POST"
+}
+
+// read turns a request into the parameters of an operation, or says which status and error refuse it. No error
+// repeats anything of the body. The parameters may lack a query yet.
 func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
-	switch r.Method {
-	case http.MethodPost:
+	switch {
+	case r.Method == http.MethodPost:
 		return t.readPost(w, r)
-	case http.MethodGet, http.MethodHead:
-		return readGet(r)
+	case t.DisableGET:
+		return nil, http.StatusMethodNotAllowed, badRequest("Method not allowed: use POST")
+	case r.Method == http.MethodGet, r.Method == http.MethodHead:
+		return t.readGet(r)
 	}
 	return nil, http.StatusMethodNotAllowed, badRequest("Method not allowed: use POST, or GET for queries")
 }
 
 func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
-	// A form or an image of another site can't send this media type, so it can't change anything here.
-	media, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" {
-		return nil, http.StatusUnsupportedMediaType, badRequest("Content-Type must be application/json")
+	if fault := mediaFault(r.Header); fault != nil {
+		return nil, http.StatusUnsupportedMediaType, fault
 	}
-	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return nil, http.StatusUnsupportedMediaType, badRequest("charset must be utf-8")
+	most := t.maxBodyBytes()
+	tooLarge := badRequest(fmt.Sprintf("The body is larger than %d bytes", most))
+	if r.ContentLength > most { // not a byte of it is read
+		return nil, http.StatusRequestEntityTooLarge, tooLarge
 	}
-	if r.Header.Get("Content-Encoding") != "" {
-		return nil, http.StatusUnsupportedMediaType, badRequest("Content-Encoding is not supported: send the body as it is")
+	body, err := readBody(http.MaxBytesReader(w, r.Body, most), r.ContentLength)
+	if _, long := errors.AsType[*http.MaxBytesError](err); long {
+		return nil, http.StatusRequestEntityTooLarge, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, t.maxBodyBytes()))
 	if err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return nil, http.StatusRequestEntityTooLarge, badRequest(fmt.Sprintf("The body is larger than %d bytes", t.maxBodyBytes()))
-		}
 		return nil, http.StatusBadRequest, badRequest("The body couldn't be read to its end")
 	}
 	if !utf8.Valid(body) {
@@ -56,20 +62,76 @@ func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.Ra
 	if bytes.HasPrefix(body, []byte("[")) {
 		return nil, http.StatusBadRequest, badRequest("Batches are not supported: send one operation a request")
 	}
-	// A map, because encoding/json would match the names of a struct's fields in any case.
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(body, &members); err != nil || members == nil {
+	value, top, fault := readJSON(body, t.maxNesting())
+	members, isObject := value.(map[string]any)
+	if fault == notJSON || fault == "" && !isObject {
 		return nil, http.StatusBadRequest, badRequest("The body must be a JSON object")
+	}
+	if fault != "" {
+		if top != "variables" && top != "extensions" {
+			top = "" // the client's own words don't come back
+		}
+		return nil, http.StatusBadRequest, badRequest(t.words(top, fault))
 	}
 	params := &graphql.RawParams{Headers: r.Header}
 	return finish(params, errors.Join(
-		decode(members, "query", "a string", &params.Query),
-		decode(members, "operationName", "a string", &params.OperationName),
-		decode(members, "variables", "an object", &params.Variables),
-		decode(members, "extensions", "an object", &params.Extensions)))
+		take(members, "query", "a string", &params.Query),
+		take(members, "operationName", "a string", &params.OperationName),
+		take(members, "variables", "an object", &params.Variables),
+		take(members, "extensions", "an object", &params.Extensions)))
 }
 
-func readGet(r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
+// mediaFault says why a body isn't read, from what its headers claim it to be. Another site's form or image
+// can't send this media type, so it can't change anything here: see the package's comment.
+func mediaFault(header http.Header) *gqlerror.Error {
+	for _, coding := range header["Content-Encoding"] {
+		if coding != "" {
+			return badRequest("Content-Encoding is not supported: send the body as it is")
+		}
+	}
+	types := header["Content-Type"]
+	if len(types) == 1 && types[0] == string(mediaJSON) { // what nearly everyone sends
+		return nil
+	}
+	if len(types) != 1 {
+		return badRequest("Content-Type must be application/json")
+	}
+	media, parameters, err := mime.ParseMediaType(types[0])
+	if err != nil || media != string(mediaJSON) {
+		return badRequest("Content-Type must be application/json")
+	}
+	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return badRequest("charset must be utf-8")
+	}
+	return nil
+}
+
+// readBody reads to the end. What a client says of the length isn't believed before the bytes are here: who
+// opens many connections and sends nothing shall not hold as many buffers.
+func readBody(body io.Reader, length int64) ([]byte, error) {
+	const begin = 4 << 10
+	text := make([]byte, 0, min(max(length+1, 512), begin)) // one more, to see the end without growing
+	for {
+		n, err := body.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		switch {
+		case err == io.EOF:
+			return text, nil
+		case err != nil:
+			return nil, err
+		case len(text) == cap(text):
+			text = append(make([]byte, 0, 2*cap(text)), text...)
+		}
+	}
+}
+
+func (t Transport) readGet(r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
+	if most := t.maxBodyBytes(); int64(len(r.URL.RawQuery)) > most {
+		return nil, http.StatusRequestEntityTooLarge, badRequest(fmt.Sprintf("The query string is larger than %d bytes", most))
+	}
+	if strings.Count(r.URL.RawQuery, "&") >= maxQueryParameters {
+		return nil, http.StatusBadRequest, badRequest(fmt.Sprintf("The query string has more than %d parameters", maxQueryParameters))
+	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, http.StatusBadRequest, badRequest("The query string is malformed")
@@ -82,18 +144,42 @@ func readGet(r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
 			return nil, http.StatusBadRequest, badRequest("The query string is not UTF-8")
 		}
 	}
-	members := map[string]json.RawMessage{}
-	for _, name := range []string{"variables", "extensions"} {
-		if value := values.Get(name); value != "" {
-			members[name] = json.RawMessage(value)
-		}
-	}
 	params := &graphql.RawParams{
 		Query: values.Get("query"), OperationName: values.Get("operationName"), Headers: r.Header,
 	}
 	return finish(params, errors.Join(
-		decode(members, "variables", "an object", &params.Variables),
-		decode(members, "extensions", "an object", &params.Extensions)))
+		t.takeJSON(values, "variables", &params.Variables),
+		t.takeJSON(values, "extensions", &params.Extensions)))
+}
+
+func (t Transport) takeJSON(values url.Values, name string, v *map[string]any) error {
+	text := values.Get(name)
+	if text == "" {
+		return nil
+	}
+	value, _, fault := readJSON([]byte(text), t.maxNesting())
+	switch fault {
+	case "":
+		return take(map[string]any{name: value}, name, "an object", v)
+	case notJSON:
+		return errors.New(name + " must be an object")
+	}
+	return errors.New(t.words(name, fault))
+}
+
+// words says what is wrong with the JSON of the variables, of the extensions, or of the whole body.
+func (t Transport) words(name string, fault jsonFault) string {
+	subject, verb := name, " "
+	if name == "" {
+		subject, verb = "The body", "s "
+	}
+	switch fault {
+	case tooDeep:
+		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, verb, t.maxNesting())
+	case outOfRange:
+		return subject + " hold" + verb + "a number that is out of range"
+	}
+	return subject + " name" + verb + "a member twice in one object"
 }
 
 // finish checks what POST and GET have in common.
@@ -101,63 +187,17 @@ func finish(params *graphql.RawParams, err error) (*graphql.RawParams, int, *gql
 	if err != nil {
 		return nil, http.StatusBadRequest, badRequest(err.Error())
 	}
-	for name, value := range params.Variables {
-		if params.Variables[name], err = numbers(value); err != nil {
-			return nil, http.StatusBadRequest, badRequest(err.Error())
-		}
-	}
-	if params.Query == "" {
-		if _, persisted := params.Extensions["persistedQuery"]; persisted {
-			// The exact message is what Apollo Client waits for before it sends the whole query.
-			return nil, 0, coded("PERSISTED_QUERY_NOT_SUPPORTED", "", "PersistedQueryNotSupported")
-		}
-		return nil, http.StatusBadRequest, badRequest("query is missing")
-	}
 	return params, 0, nil
 }
 
-// numbers turns the numbers of a JSON value into Go's. gqlgen and gqlparser take json.Number for the
-// string that it is, so a String variable would accept 5. An integer beyond 64 bits becomes the nearest
-// float64, as in JavaScript; a number that even float64 can't hold is an error.
-func numbers(value any) (any, error) {
-	var err error
-	switch value := value.(type) {
-	case json.Number:
-		if n, err := value.Int64(); err == nil {
-			return n, nil
-		}
-		if f, err := value.Float64(); err == nil {
-			return f, nil
-		}
-		return nil, errors.New("variables hold a number that is out of range")
-	case map[string]any:
-		for name, member := range value {
-			if value[name], err = numbers(member); err != nil {
-				return nil, err
-			}
-		}
-	case []any:
-		for i, item := range value {
-			if value[i], err = numbers(item); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return value, nil
-}
-
-// decode stores a member in v unless it is absent or null. Its error names the member, not its value.
-func decode(members map[string]json.RawMessage, name, want string, v any) error {
-	raw, ok := members[name]
-	if !ok {
+// take stores a member in v unless it is absent or null. Its error names the member, not its value.
+func take[T any](members map[string]any, name, want string, v *T) error {
+	value := members[name]
+	if value == nil {
 		return nil
 	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber() // a float64 would round large integers
-	if err := decoder.Decode(v); err != nil {
-		return errors.New(name + " must be " + want)
-	}
-	if _, err := decoder.Token(); err != io.EOF { // in a query string, anything can follow
+	var ok bool
+	if *v, ok = value.(T); !ok {
 		return errors.New(name + " must be " + want)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -171,13 +172,24 @@ func askWith(t testing.TB, transport Transport, e executable, r *http.Request) a
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	if media := recorder.Header().Get("Content-Type"); media != "application/json; charset=utf-8" && media != "application/graphql-response+json; charset=utf-8" {
-		t.Errorf("Content-Type is %q", media)
+	empty := recorder.Code == http.StatusNoContent
+	media := recorder.Header().Get("Content-Type")
+	if !empty && media != "application/json; charset=utf-8" && media != "application/graphql-response+json; charset=utf-8" || empty && media != "" {
+		t.Errorf("status %d, Content-Type is %q", recorder.Code, media)
 	}
-	if (recorder.Header().Get("Allow") != "") != (recorder.Code == http.StatusMethodNotAllowed) {
+	if (recorder.Header().Get("Allow") != "") != (empty || recorder.Code == http.StatusMethodNotAllowed) {
 		t.Errorf("status %d with Allow %q", recorder.Code, recorder.Header().Get("Allow"))
 	}
-	checkBody(t, recorder.Body.Bytes(), out)
+	switch length := recorder.Header().Get("Content-Length"); {
+	case empty || r.Method == http.MethodHead:
+		if recorder.Body.Len() > 0 || empty != (length == "") {
+			t.Errorf("%s: %d bytes of a body, Content-Length %q", r.Method, recorder.Body.Len(), length)
+		}
+	case length != strconv.Itoa(recorder.Body.Len()):
+		t.Errorf("Content-Length %s, the body has %d bytes", length, recorder.Body.Len())
+	default:
+		checkBody(t, recorder.Body.Bytes(), out)
+	}
 	return answer{recorder, out}
 }
 
@@ -197,7 +209,7 @@ func checkBody(t testing.TB, body []byte, out Outcome) {
 	if content.Data == nil && len(content.Errors) == 0 {
 		t.Errorf("neither data nor errors: %s", body)
 	}
-	if len(content.Errors) > maxRequestErrors {
+	if most := map[bool]int{true: maxRequestErrors, false: maxFieldErrors + 1}[content.Data == nil]; len(content.Errors) > most {
 		t.Errorf("%d errors", len(content.Errors))
 	}
 	var codes []string

@@ -89,7 +89,7 @@ func TestBodyMustBeUTF8WithoutAMark(t *testing.T) {
 		"a control character":     {"{\"query\":\"{\x01leaf }\"}", "The body must be a JSON object"},
 		"a form feed as a blank":  {"\f" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
 		"a no-break space around": {"\u00a0" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
-		"too many levels":         {`{"variables":` + strings.Repeat("[", 20000), "The body must be a JSON object"},
+		"too many levels":         {`{"variables":` + strings.Repeat("[", 20000), "variables nest deeper than 64 levels"},
 	} {
 		a := askWith(t, Transport{}, resolvers(), postText(tt.body))
 		want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", tt.want)

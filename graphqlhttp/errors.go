@@ -1,0 +1,231 @@
+package graphqlhttp
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/errcode"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// What bounds the errors of a response.
+const (
+	maxRequestErrors   = 5   // of a request that was refused
+	maxFieldErrors     = 100 // of an operation that ran; one more says how many were left out
+	maxRequestMessage  = 300 // bytes of a message, where the request was refused
+	maxFieldMessage    = 1000
+	maxLocations       = 5
+	maxPathElements    = 32
+	maxNameBytes       = 64
+	cutMark            = "..."
+	codeErrorsLeftOut  = "ERRORS_LEFT_OUT"
+	codeInternal       = "INTERNAL_SERVER_ERROR"
+	codeTooLarge       = "RESPONSE_TOO_LARGE"
+	messageInternal    = "Internal error"
+	messageOutOfTime   = "The request took too long"
+	messageNoOperation = "The document has no operation"
+)
+
+// coded makes an error in the one shape that clients see.
+func coded(code, reason, message string) *gqlerror.Error {
+	extensions := map[string]any{"code": code}
+	if reason != "" {
+		extensions["reason"] = reason
+	}
+	return &gqlerror.Error{Message: message, Extensions: extensions}
+}
+
+func badRequest(message string) *gqlerror.Error { return coded("BAD_REQUEST", "", message) }
+
+// at adds to an error where in the document it is, if that is known.
+func at(position *ast.Position, err *gqlerror.Error) *gqlerror.Error {
+	if position != nil {
+		err.Locations = []gqlerror.Location{{Line: position.Line, Column: position.Column}}
+	}
+	return err
+}
+
+func codes(errs gqlerror.List) []string {
+	var codes []string
+	for _, err := range errs {
+		code, _ := err.Extensions["code"].(string)
+		if reason, _ := err.Extensions["reason"].(string); reason != "" {
+			code += "/" + reason
+		}
+		if !slices.Contains(codes, code) {
+			codes = append(codes, code)
+		}
+	}
+	return codes
+}
+
+// fieldErrors bounds the errors of an operation that ran. Their words are the server's, their paths hold the
+// client's aliases, and a list can have an error for each of its items.
+func fieldErrors(errs gqlerror.List) gqlerror.List {
+	shown := make(gqlerror.List, 0, min(len(errs), maxFieldErrors+1))
+	for _, err := range errs {
+		if len(shown) == maxFieldErrors {
+			left := fmt.Sprintf("%d more errors were left out", len(errs)-maxFieldErrors)
+			return append(shown, coded(codeErrorsLeftOut, "", left))
+		}
+		if err == nil { // a presenter of the server's that said nothing
+			err = coded(codeInternal, "", messageInternal)
+		}
+		if len(err.Message) > maxFieldMessage || len(err.Locations) > maxLocations {
+			bounded := *err // the original may be shared
+			bounded.Message = cutText(err.Message, maxFieldMessage)
+			bounded.Locations = err.Locations[:min(len(err.Locations), maxLocations)]
+			err = &bounded
+		}
+		shown = append(shown, err)
+	}
+	return shown
+}
+
+// requestErrors turns what gqlgen says of a document into what a client may read: a code for each
+// stage that failed, at most five errors, and no text out of the document but names.
+func requestErrors(operation *graphql.OperationContext, errs gqlerror.List) gqlerror.List {
+	errs = errs[:min(len(errs), maxRequestErrors)]
+	shown := make(gqlerror.List, len(errs))
+	for i, err := range errs {
+		one := requestError(operation, err)
+		if len(one.Locations) == 0 {
+			one.Locations = err.Locations
+		}
+		one.Locations = one.Locations[:min(len(one.Locations), maxLocations)]
+		one.Message = cutText(one.Message, maxRequestMessage)
+		one.Path = cutPath(one.Path)
+		shown[i] = one
+	}
+	return shown
+}
+
+func requestError(operation *graphql.OperationContext, err *gqlerror.Error) *gqlerror.Error {
+	code, _ := err.Extensions["code"].(string)
+	switch {
+	case code == errcode.ParseFailed && strings.HasPrefix(err.Message, "exceeded token limit"):
+		return coded("OPERATION_TOO_LARGE", "TOKENS", "The document has too many tokens: "+err.Message)
+	case code == errcode.ParseFailed:
+		return coded(code, "", syntaxMessage(err.Message))
+	case code == errcode.ValidationFailed && operation.Doc == nil:
+		return coded(code, "", validationMessage(err))
+	case code == errcode.ValidationFailed && operation.Operation == nil:
+		if operation.OperationName == "" {
+			return coded("OPERATION_RESOLUTION_FAILURE", "", "operationName is missing: the document has more than one operation")
+		}
+		return coded("OPERATION_RESOLUTION_FAILURE", "", "The document has no operation with that operationName")
+	case code == errcode.ValidationFailed:
+		// The path says which variable; the message could say what it holds.
+		return badVariable(operation.Operation, variableName(err))
+	}
+	bounded := *err // one of the server's own extensions, which choose their words
+	return &bounded
+}
+
+func badVariable(operation *ast.OperationDefinition, name string) *gqlerror.Error {
+	err := coded("BAD_USER_INPUT", "", "Request malformed! The variable $"+cut(name)+" doesn't fit its type")
+	if definition := operation.VariableDefinitions.ForName(name); definition != nil {
+		at(definition.Position, err)
+	}
+	return err
+}
+
+// variableName is the variable that gqlparser's error is about; its path is variable.NAME and, inside
+// an input object, further members.
+func variableName(err *gqlerror.Error) string {
+	name := strings.TrimPrefix(err.Path.String(), "variable.")
+	name, _, _ = strings.Cut(name, ".")
+	name, _, _ = strings.Cut(name, "[")
+	return name
+}
+
+// Token kinds as gqlparser writes them. What follows a kind in its messages is text of the document: it
+// could be the password of someone who forgot a quote.
+var syntaxKinds = regexp.MustCompile(`^(?:Unexpected|Expected ("[a-z]+"|[^",]+), found) (<EOF>|<Invalid>|Name|Int|Float|String|BlockString|[!$&():=@\[\]{}|]|\.\.\.)`)
+
+func syntaxMessage(message string) string {
+	if known := syntaxKinds.FindString(message); known != "" {
+		return "Syntax error: " + known
+	}
+	return "Syntax error"
+}
+
+// Messages of these rules hold names of the document and the schema. The others may hold literals.
+var namingRules = map[string]bool{
+	"FieldsOnCorrectType":                   true,
+	"FieldsOnCorrectTypeWithoutSuggestions": true,
+	"FragmentsOnCompositeTypes":             true,
+	"KnownArgumentNames":                    true,
+	"KnownArgumentNamesWithoutSuggestions":  true,
+	"KnownDirectives":                       true,
+	"KnownFragmentNames":                    true,
+	"KnownRootType":                         true,
+	"KnownTypeNames":                        true,
+	"KnownTypeNamesWithoutSuggestions":      true,
+	"LoneAnonymousOperation":                true,
+	"MaxIntrospectionDepth":                 true,
+	"NoFragmentCycles":                      true,
+	"NoUndefinedVariables":                  true,
+	"NoUnusedFragments":                     true,
+	"NoUnusedVariables":                     true,
+	"PossibleFragmentSpreads":               true,
+	"ProvidedRequiredArguments":             true,
+	"ScalarLeafs":                           true,
+	"ScalarLeafsWithoutSuggestions":         true,
+	"SingleFieldSubscriptions":              true,
+	"UniqueArgumentNames":                   true,
+	"UniqueDirectivesPerLocation":           true,
+	"UniqueFragmentNames":                   true,
+	"UniqueInputFieldNames":                 true,
+	"UniqueOperationNames":                  true,
+	"UniqueVariableNames":                   true,
+	"VariablesAreInputTypes":                true,
+	"VariablesInAllowedPosition":            true,
+}
+
+func validationMessage(err *gqlerror.Error) string {
+	switch {
+	case namingRules[err.Rule]:
+		return longNames.ReplaceAllStringFunc(err.Message, func(name string) string { return cut(name) })
+	case err.Rule == "":
+		return messageNoOperation
+	case strings.HasPrefix(err.Rule, "OverlappingFieldsCanBeMerged"):
+		return "Fields of one name conflict: give one of them an alias"
+	}
+	return "A value doesn't fit the type of its argument"
+}
+
+var longNames = regexp.MustCompile(`[0-9A-Za-z_]{` + strconv.Itoa(maxNameBytes+1) + `,}`)
+
+// cut bounds a name to 64 bytes.
+func cut(name string) string { return cutText(name, maxNameBytes) }
+
+// cutText bounds a text, in the middle of no character.
+func cutText(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	end := most - len(cutMark)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + cutMark
+}
+
+func cutPath(path ast.Path) ast.Path {
+	path = path[:min(len(path), maxPathElements)]
+	var bounded ast.Path
+	for _, element := range path {
+		if name, ok := element.(ast.PathName); ok {
+			element = ast.PathName(cut(string(name)))
+		}
+		bounded = append(bounded, element)
+	}
+	return bounded
+}

@@ -1,0 +1,72 @@
+package graphqlhttp
+
+import "github.com/vektah/gqlparser/v2/ast"
+
+// A visitor is called for parts of an operation; a nil function isn't.
+type visitor struct {
+	directive func(*ast.Directive)
+	value     func(*ast.Value)
+
+	fragments map[*ast.FragmentDefinition]bool // that were visited
+}
+
+// inspect visits an operation that was validated, with each fragment that it reaches, once.
+func inspect(operation *ast.OperationDefinition, v visitor) {
+	v.directives(operation.Directives)
+	for _, variable := range operation.VariableDefinitions {
+		v.directives(variable.Directives)
+		v.values(variable.DefaultValue)
+	}
+	v.selections(operation.SelectionSet)
+}
+
+func (v *visitor) selections(set ast.SelectionSet) {
+	for _, selection := range set {
+		switch selection := selection.(type) {
+		case *ast.Field:
+			v.directives(selection.Directives)
+			v.arguments(selection.Arguments)
+			v.selections(selection.SelectionSet)
+		case *ast.InlineFragment:
+			v.directives(selection.Directives)
+			v.selections(selection.SelectionSet)
+		case *ast.FragmentSpread:
+			v.directives(selection.Directives)
+			fragment := selection.Definition
+			if fragment == nil || v.fragments[fragment] {
+				continue
+			}
+			if v.fragments == nil {
+				v.fragments = map[*ast.FragmentDefinition]bool{}
+			}
+			v.fragments[fragment] = true
+			v.directives(fragment.Directives)
+			v.selections(fragment.SelectionSet)
+		}
+	}
+}
+
+func (v *visitor) directives(directives ast.DirectiveList) {
+	for _, directive := range directives {
+		if v.directive != nil {
+			v.directive(directive)
+		}
+		v.arguments(directive.Arguments)
+	}
+}
+
+func (v *visitor) arguments(arguments ast.ArgumentList) {
+	for _, argument := range arguments {
+		v.values(argument.Value)
+	}
+}
+
+func (v *visitor) values(value *ast.Value) {
+	if value == nil || v.value == nil {
+		return
+	}
+	v.value(value)
+	for _, child := range value.Children {
+		v.values(child.Value)
+	}
+}
