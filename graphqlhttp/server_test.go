@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -126,6 +127,7 @@ func production(t Transport, e executable) *handler.Server {
 	server.SetDisableSuggestion(true)
 	server.SetValidationRulesFn(RulesWithoutSuggestions)
 	server.Use(tooLarge{})
+	server.Use(&Numbers{})
 	server.SetRecoverFunc(func(context.Context, any) error {
 		return coded("INTERNAL_SERVER_ERROR", "", "Internal error")
 	})
@@ -238,6 +240,7 @@ func post(members map[string]any) *http.Request {
 
 func postText(body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader(body))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 	r.Header.Set("Content-Type", "application/json")
 	return r
 }

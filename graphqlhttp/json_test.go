@@ -1,0 +1,113 @@
+package graphqlhttp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestJSON(t *testing.T) {
+	for _, tt := range []struct {
+		text  string
+		want  any
+		top   string
+		fault jsonFault
+	}{
+		{text: `null`}, {text: ` true `, want: true}, {text: "\t\r\nfalse\n", want: false},
+		{text: `{}`, want: map[string]any{}}, {text: `[]`, want: []any{}}, {text: `""`, want: ""},
+		{text: `{"a":{"a":[{"a":1}]}}`, want: map[string]any{"a": map[string]any{"a": []any{map[string]any{"a": int64(1)}}}}},
+		{text: `[0,-0,10,9223372036854775807,-9223372036854775808]`, want: []any{int64(0), int64(0), int64(10), int64(1<<63 - 1), int64(-1 << 63)}},
+		{text: `[9223372036854775808,1.0,1e2,1E-2,-1.5e+1,0.0,1e-999]`, want: []any{9223372036854775808.0, 1.0, 100.0, 0.01, -15.0, 0.0, 0.0}},
+		{text: `"\"\\\/\b\f\n\r\t\u0041\u00e9"`, want: "\"\\/\b\f\n\r\tAé"},
+		{text: `"\ud83d\udd11"`, want: "🔑"}, {text: `"\ud83d"`, want: "\ufffd"}, {text: `"\ud83dx"`, want: "\ufffdx"},
+		{text: `"\ud83d\ud83d\udd11"`, want: "\ufffd🔑"}, {text: `"\udd11\ud83d"`, want: "\ufffd\ufffd"}, {text: `"ü\u2028` + "\u2028" + `"`, want: "ü\u2028\u2028"},
+
+		{text: `{"a":1,"a":1}`, fault: memberTwice},
+		{text: `{"a":1,"\u0061":1}`, fault: memberTwice},
+		{text: `{"variables":{"a":{"b":1,"c":2,"b":3}}}`, top: "variables", fault: memberTwice},
+		{text: `{"variables":[{"":1,"":1}]}`, top: "variables", fault: memberTwice},
+		{text: `{"x":1,"variables":[1e999]}`, top: "variables", fault: outOfRange},
+		{text: `-1e400`, fault: outOfRange}, {text: "1" + strings.Repeat("0", 400), fault: outOfRange},
+		{text: `{"x":[[[[1]]]]}`, top: "x", fault: tooDeep}, {text: `[[[[[`, fault: tooDeep}, {text: `{"a":{"b":{"c":{"d":{`, top: "a", fault: tooDeep},
+		{text: `{"x":[[[1]]]}`, want: map[string]any{"x": []any{[]any{[]any{int64(1)}}}}},
+	} {
+		value, top, fault := readJSON([]byte(tt.text), 4)
+		if !reflect.DeepEqual(value, tt.want) || top != tt.top || fault != tt.fault {
+			t.Errorf("%s: %#v, %q, fault %q; want %#v, %q, %q", tt.text, value, top, fault, tt.want, tt.top, tt.fault)
+		}
+	}
+	for _, text := range []string{
+		``, ` `, `{`, `[`, `"`, `{]`, `[}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{"a" 1}`, `{"a":1 "b":2}`, `{a:1}`, `{'a':1}`, `{1:1}`,
+		`[1,]`, `[,1]`, `[1 2]`, `[1}`, `nul`, `nulll`, `NULL`, `True`, `undefined`, `NaN`, `Infinity`, `-`, `+1`, `01`, `-01`, `00`, `1.`, `.5`, `1.e1`,
+		`1e`, `1e+`, `0x1`, `1_000`, `--1`, `1 1`, `{}{}`, `{} x`, `[]]`, `"a`, `"\`, `"\"`, `"\x41"`, `"\u"`, `"\u00"`, `"\u00g0"`, `"\u{41}"`, `"\ud83d\u"`,
+		"\"\x00\"", "\"\n\"", "\"\t\"", "\"\x1f\"", "\"a\\n\x01\"", "\x00", "\ufeff{}", "\u00a0{}", "\f{}", "{}\x00", `// x`, `/**/{}`, "\"\xff\"", "\xc3", "\"\xed\xa0\x80\"",
+	} {
+		if value, _, fault := readJSON([]byte(text), 4); fault != notJSON || value != nil {
+			t.Errorf("%q: %#v, fault %q; want %q", text, value, fault, notJSON)
+		}
+	}
+}
+
+// readElsewhere is encoding/json, with numbers as GraphQL's clients mean them.
+func readElsewhere(text []byte) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errors.New("more than one value")
+	}
+	return number(value)
+}
+
+func number(value any) (_ any, err error) {
+	switch value := value.(type) {
+	case json.Number:
+		if n, err := value.Int64(); err == nil {
+			return n, nil
+		}
+		return value.Float64()
+	case map[string]any:
+		for name := range value {
+			if value[name], err = number(value[name]); err != nil {
+				return nil, err
+			}
+		}
+	case []any:
+		for i := range value {
+			if value[i], err = number(value[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return value, nil
+}
+
+// What the strict reader accepts, encoding/json accepts and sees the same; what it refuses, encoding/json
+// refuses too, but for the three things that make it strict.
+func FuzzJSON(f *testing.F) {
+	for _, text := range []string{
+		`{"query":"{ leaf }","variables":{"a":[1,1.5,-0,1e3,null,true,"\ud83d\udd11\ud83d\n"]}}`, `{"a":1,"\u0061":2}`,
+		`[[[[[[[[[[]]]]]]]]]]`, `[123456789012345678901234567890,1e999,0.1e-7]`, "\"\xff\"", `{"a":}`, "[1\x00]", `"\u12`, `01`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, _, fault := readJSON(text, 8)
+		want, err := readElsewhere(text)
+		switch {
+		case fault == "" && (err != nil || !reflect.DeepEqual(got, want)):
+			t.Errorf("%q: %#v, encoding/json sees %#v, %v", text, got, want, err)
+		case fault == outOfRange && err == nil, fault == notJSON && err == nil && !bytes.ContainsRune(text, '\ufffd') && bytes.Equal(text, bytes.ToValidUTF8(text, nil)):
+			t.Errorf("%q: %s, encoding/json sees %#v", text, fault, want)
+		case fault != "" && got != nil:
+			t.Errorf("%q: %s, and yet %#v", text, fault, got)
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package graphqlhttp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/99designs/gqlgen/graphql"
+)
+
+// As @apollo/generate-persisted-query-manifest 1.4.0 writes it.
+const apollosManifest = `{
+  "format": "apollo-persisted-query-manifest",
+  "version": 1,
+  "operations": [
+    {
+      "id": "26fa7bf99e4bc9a00bca4a83d3d04d00f41b26d8b929e5d6c0b2d35af8c6c7fb",
+      "name": "Change",
+      "type": "mutation",
+      "body": "mutation Change {\n  change\n}"
+    },
+    {
+      "id": "HASH",
+      "name": "Leaf",
+      "type": "query",
+      "body": "query Leaf {\n  leaf\n  __typename\n}"
+    }
+  ]
+}`
+
+func TestReadManifest(t *testing.T) {
+	const change, leaf = "mutation Change {\n  change\n}", "query Leaf {\n  leaf\n  __typename\n}"
+	text := strings.Replace(apollosManifest, "HASH", hashOf(leaf), 1)
+	text = strings.Replace(text, "26fa7bf99e4bc9a00bca4a83d3d04d00f41b26d8b929e5d6c0b2d35af8c6c7fb", hashOf(change), 1)
+	m, err := ReadManifest(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Operations() != 2 {
+		t.Errorf("%d operations, want 2", m.Operations())
+	}
+	for id, body := range map[string]string{hashOf(change): change, hashOf(leaf): leaf} {
+		params := &graphql.RawParams{}
+		if trusted, contradiction := m.find(id, params); !trusted || contradiction || params.Query != body {
+			t.Errorf("%s: %t, %t, %q", id, trusted, contradiction, params.Query)
+		}
+	}
+}
+
+func TestReadManifestRefuses(t *testing.T) {
+	const leaf = "query Leaf { leaf }"
+	one := func(id, name, kind, body string) string {
+		return fmt.Sprintf(`{"id":%q,"name":%q,"type":%q,"body":%q}`, id, name, kind, body)
+	}
+	file := func(operations ...string) string {
+		return `{"format":"apollo-persisted-query-manifest","version":1,"operations":[` + strings.Join(operations, ",") + `]}`
+	}
+	good := one("1", "Leaf", "query", leaf)
+	const incomplete = "it must have the members id, name, type and body, all strings that aren't empty, and no other"
+	for _, tt := range []struct{ name, text, want string }{
+		{"nothing", ``, "can't be read: not JSON"},
+		{"not JSON", `{"format":`, "can't be read: not JSON"},
+		{"two files in one", file(good) + file(good), "can't be read: not JSON"},
+		{"another file", `[]`, "must be a JSON object"},
+		{"null", `null`, "must be a JSON object"},
+		{"a member twice", strings.Replace(file(good), `"version":1`, `"version":1,"version":1`, 1), "can't be read: a member twice"},
+		{"nested too deep", strings.Replace(file(good), `"1"`, `{"a":1}`, 1), "can't be read: too deep"},
+		{"no format", `{"version":1,"operations":[]}`, `has another format than "apollo-persisted-query-manifest"`},
+		{"GraphQL Code Generator's format", `{"abc":"query Leaf { leaf }"}`, "has another format than"},
+		{"another version", strings.Replace(file(good), `"version":1`, `"version":2`, 1), "has another version than 1"},
+		{"the version a string", strings.Replace(file(good), `"version":1`, `"version":"1"`, 1), "has another version than 1"},
+		{"no operations", `{"format":"apollo-persisted-query-manifest","version":1}`, "lacks its list of operations"},
+		{"operations an object", `{"format":"apollo-persisted-query-manifest","version":1,"operations":{}}`, "lacks its list of operations"},
+		{"another member", strings.Replace(file(good), `"version":1`, `"version":1,"clientName":"web"`, 1), "other members than format, version and operations"},
+		{"empty", file(), "is empty: no request could run"},
+		{"too many", file(strings.Split(strings.Repeat(`{},`, 10_001)+`{}`, ",")...), "has 10002 operations, allowed are 10000"},
+		{"too long", file(good) + strings.Repeat(" ", 16<<20), "is larger than 16777216 bytes"},
+		{"null among them", file(good, `null`), `operation 2 of the manifest, "": ` + incomplete},
+		{"a list among them", file(`[]`), incomplete},
+		{"no id", file(one("", "Leaf", "query", leaf)), `operation 1 of the manifest, "Leaf": ` + incomplete},
+		{"no name", file(one("1", "", "query", leaf)), incomplete},
+		{"no type", file(one("1", "Leaf", "", leaf)), incomplete},
+		{"empty body", file(one("1", "Leaf", "query", "")), incomplete},
+		{"id a number", file(strings.Replace(good, `"1"`, `1`, 1)), incomplete},
+		{"a member more", file(strings.Replace(good, `{`, `{"clientName":"web",`, 1)), incomplete},
+		{"a member less", file(`{"id":"1","name":"Leaf","body":"query Leaf { leaf }"}`), incomplete},
+		{"long id", file(one(strings.Repeat("x", 257), "Leaf", "query", leaf)), "its id has 257 bytes, allowed are 256"},
+		{"id twice", file(good, one("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id is there twice`},
+		{"another text's hash", file(one(hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
+		{"hash in upper case", file(one(strings.ToUpper(hashOf(leaf)), "Leaf", "query", leaf)), "its id looks like a SHA-256"},
+		{"not GraphQL", file(one("1", "Leaf", "query", "query Leaf {\n  leaf")), "its body can't be parsed at line 2, column 7"},
+		{"a body like a bomb", file(one("1", "Leaf", "query", "query Leaf "+strings.Repeat("{a", 100_000))), "its body can't be parsed"},
+		{"no operation", file(one("1", "F", "query", "fragment F on Query { leaf }")), "its body has 0 operations, not one"},
+		{"two operations", file(one("1", "Leaf", "query", leaf+" query Other { leaf }")), "its body has 2 operations, not one"},
+		{"anonymous", file(one("1", "Leaf", "query", "{ leaf }")), "its body holds an operation of another name or type"},
+		{"another name", file(one("1", "leaf", "query", leaf)), "its body holds an operation of another name or type"},
+		{"another type", file(one("1", "Leaf", "mutation", leaf)), "its body holds an operation of another name or type"},
+		{"type in another case", file(one("1", "Leaf", "Query", leaf)), "its body holds an operation of another name or type"},
+		{"a long name is cut", file(one("1", strings.Repeat("n", 1000), "query", leaf)), `"` + strings.Repeat("n", 61) + `...": its body holds`},
+	} {
+		m, err := ReadManifest(strings.NewReader(tt.text))
+		if m != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+	if _, err := ReadManifest(iotest.ErrReader(errLost)); !errors.Is(err, errLost) {
+		t.Errorf("a reader that fails: %v, want %v", err, errLost)
+	}
+}
+
+func FuzzReadManifest(f *testing.F) {
+	f.Add([]byte(apollosManifest))
+	f.Add([]byte(`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"1","name":"L","type":"query","body":"query L{l}"}]}`))
+	f.Add([]byte(`{"operations":[[[[`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := ReadManifest(bytes.NewReader(text))
+		if (m == nil) != (err != nil) {
+			t.Fatalf("%q: %v, %v", text, m, err)
+		}
+		if err != nil {
+			return
+		}
+		if m.Operations() == 0 {
+			t.Errorf("%q: no operation, and no error", text)
+		}
+		for id, body := range m.byID {
+			params := &graphql.RawParams{Query: body}
+			if trusted, contradiction := m.find(id, params); !trusted || contradiction || id == "" || body == "" {
+				t.Errorf("%q: %q isn't found", text, id)
+			}
+		}
+	})
+}

@@ -1,0 +1,279 @@
+package graphqlhttp
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func hashOf(query string) string {
+	sum := sha256.Sum256([]byte(query))
+	return hex.EncodeToString(sum[:])
+}
+
+// persistedPost asks for a hash, with the query's text or, when it is empty, without.
+func persistedPost(hash, query string) *http.Request {
+	members := map[string]any{"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hash}}}
+	if query != "" {
+		members["query"] = query
+	}
+	return post(members)
+}
+
+func persistedGet(hash string) *http.Request {
+	extensions := fmt.Sprintf(`{"persistedQuery":{"version":1,"sha256Hash":%q}}`, hash)
+	return httptest.NewRequest("GET", "/graphql?extensions="+url.QueryEscape(extensions), nil)
+}
+
+const (
+	gotLeaf     = `{"data":{"leaf":1}}` + "\n"
+	gotNotFound = `{"errors":[{"message":"PersistedQueryNotFound","extensions":{"code":"PERSISTED_QUERY_NOT_FOUND"}}]}` + "\n"
+)
+
+// Apollo Client's persisted query link: the hash, then hash and text, then the hash alone, also by GET.
+func TestAutomaticPersistedQuery(t *testing.T) {
+	for _, media := range []string{plain, typed} {
+		transport := Transport{Documents: NewDocumentStore(0)}
+		const query = "query Leaf { leaf }"
+		for i, tt := range []struct {
+			request *http.Request
+			status  map[string]int
+			want    string
+		}{
+			{persistedPost(hashOf(query), ""), map[string]int{plain: 200, typed: 400}, gotNotFound},
+			{persistedGet(hashOf(query)), map[string]int{plain: 200, typed: 400}, gotNotFound},
+			{persistedPost(hashOf(query), query), map[string]int{plain: 200, typed: 200}, gotLeaf},
+			{persistedPost(hashOf(query), ""), map[string]int{plain: 200, typed: 200}, gotLeaf},
+			{persistedGet(hashOf(query)), map[string]int{plain: 200, typed: 200}, gotLeaf},
+			{postQuery(query), map[string]int{plain: 200, typed: 200}, gotLeaf},
+		} {
+			tt.request.Header.Set("Accept", media)
+			a := askWith(t, transport, resolvers(), tt.request)
+			if a.Code != tt.status[media] || a.Body.String() != tt.want {
+				t.Errorf("%s, step %d: %d %s, want %d %s", media, i, a.Code, a.Body, tt.status[media], tt.want)
+			}
+		}
+	}
+}
+
+func TestPersistedQueryRefused(t *testing.T) {
+	const query = "{ leaf }"
+	for extension, want := range map[string]string{
+		`"x"`:                                    "extensions.persistedQuery must be an object",
+		`[]`:                                     "extensions.persistedQuery must be an object",
+		`0`:                                      "extensions.persistedQuery must be an object",
+		`{}`:                                     "extensions.persistedQuery.version must be 1",
+		`{"sha256Hash":"` + hashOf(query) + `"}`: "extensions.persistedQuery.version must be 1",
+		`{"version":2,"sha256Hash":"` + hashOf(query) + `"}`:   "extensions.persistedQuery.version must be 1",
+		`{"version":"1","sha256Hash":"` + hashOf(query) + `"}`: "extensions.persistedQuery.version must be 1",
+		`{"version":1}`:                 "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long",
+		`{"version":1,"sha256Hash":""}`: "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long",
+		`{"version":1,"sha256Hash":5}`:  "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long",
+		`{"version":1,"sha256Hash":"` + strings.Repeat("0", 257) + `"}`:        "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long",
+		`{"version":1,"sha256Hash":"00"}`:                                      "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
+		`{"version":1,"sha256Hash":"` + strings.ToUpper(hashOf(query)) + `"}`:  "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
+		`{"version":1,"sha256Hash":"` + strings.Repeat("canary_x", 8) + `"}`:   "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
+		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:               wrongHash,
+		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions name a member twice in one object",
+	} {
+		transport := Transport{Documents: NewDocumentStore(0)}
+		a := askWith(t, transport, resolvers(), postText(`{"query":"`+query+`","extensions":{"persistedQuery":`+extension+`}}`))
+		if want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", want); a.Code != 400 || a.Body.String() != want {
+			t.Errorf("%s: %d %s, want 400 %s", extension, a.Code, a.Body, want)
+		}
+		if documents, _ := transport.Documents.Size(); documents != 0 {
+			t.Errorf("%s: %d documents were stored", extension, documents)
+		}
+	}
+	a := askWith(t, Transport{Documents: NewDocumentStore(0)}, resolvers(), postText(`{"extensions":{"persistedQuery":null}}`))
+	if want := `"query is missing"`; a.Code != 400 || !strings.Contains(a.Body.String(), want) {
+		t.Errorf("null: %d %s, want 400 %s", a.Code, a.Body, want)
+	}
+}
+
+// gqlgen's own extension stores whatever has the right hash; here it must have been valid.
+func TestOnlyValidDocumentsAreStored(t *testing.T) {
+	for query, stored := range map[string]bool{
+		"{ leaf }": true, "mutation { change }": true, "{ fails }": true, "query Q($s: String!) { need(s: $s) }": false,
+		"{": false, "{ nothing }": false, "query A { leaf } query B { leaf }": false, "query TooLarge { leaf }": false,
+		"subscription { ticks }": false, "{ ... @defer { leaf } }": false, strings.Repeat("{ leaf", 200): false,
+	} {
+		transport := Transport{Documents: NewDocumentStore(0)}
+		askWith(t, transport, resolvers(), persistedPost(hashOf(query), query))
+		if documents, _ := transport.Documents.Size(); (documents == 1) != stored {
+			t.Errorf("%.50s: %d documents stored, want it stored: %t", query, documents, stored)
+		}
+		a := askWith(t, transport, resolvers(), persistedPost(hashOf(query), ""))
+		if found := a.Body.String() != gotNotFound; found != stored {
+			t.Errorf("%.50s: found again: %t, want %t: %s", query, found, stored, a.Body)
+		}
+	}
+	// Nor does a mutation get in by GET, or out.
+	transport := Transport{Documents: NewDocumentStore(0)}
+	const mutation = "mutation { change }"
+	transport.Documents.put(sha256.Sum256([]byte(mutation)), mutation)
+	if a := askWith(t, transport, resolvers(), persistedGet(hashOf(mutation))); a.Code != 405 || a.Header().Get("Allow") != "POST" {
+		t.Errorf("a mutation by GET: %d %s", a.Code, a.Body)
+	}
+}
+
+func TestDocumentStoreIsBounded(t *testing.T) {
+	const most = 10_000
+	store := NewDocumentStore(most)
+	sum := func(i int) digest { return sha256.Sum256(fmt.Append(nil, i)) }
+	text := func(i int) string { return strings.Repeat("x", i%700) }
+	for i := range 1000 {
+		store.put(sum(i), text(i))
+		store.put(sum(i), text(i)) // twice costs once
+		store.get(sum(0))          // stays, since it is used
+		documents, bytes := store.Size()
+		if bytes > most || bytes < int64(documents)*entryBytes || documents != store.used.Len() {
+			t.Fatalf("after %d: %d documents, %d bytes, %d in order", i, documents, bytes, store.used.Len())
+		}
+	}
+	if _, ok := store.get(sum(0)); !ok {
+		t.Error("the document that was used all the time is gone")
+	}
+	if got, ok := store.get(sum(999)); !ok || got != text(999) {
+		t.Errorf("the newest document: %q, %t", got, ok)
+	}
+	if _, ok := store.get(sum(500)); ok {
+		t.Error("a document that nobody used is still there")
+	}
+	before, _ := store.Size()
+	store.put(sum(-1), strings.Repeat("x", most-entryBytes+1))
+	if after, _ := store.Size(); after != before {
+		t.Errorf("a document that can't fit changed %d documents to %d", before, after)
+	}
+	store.put(sum(-2), strings.Repeat("x", most-entryBytes))
+	if documents, bytes := store.Size(); documents != 1 || bytes != most {
+		t.Errorf("a document that fills all: %d documents, %d bytes", documents, bytes)
+	}
+	if store := NewDocumentStore(-1); store.most != 4<<20 {
+		t.Errorf("the default is %d bytes", store.most)
+	}
+}
+
+func TestDocumentStoreAmongGoroutines(t *testing.T) {
+	store := NewDocumentStore(20 * entryBytes)
+	var all sync.WaitGroup
+	for worker := range 8 {
+		all.Go(func() {
+			for i := range 500 {
+				sum := sha256.Sum256(fmt.Append(nil, (worker+i)%40))
+				store.put(sum, "")
+				store.get(sum)
+				store.Size()
+			}
+		})
+	}
+	all.Wait()
+	if documents, bytes := store.Size(); documents != 20 || bytes != 20*entryBytes {
+		t.Errorf("%d documents, %d bytes; want 20, and all bytes", documents, bytes)
+	}
+}
+
+func manifestOf(t testing.TB, bodies map[string]string) *Manifest {
+	t.Helper()
+	type operation struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+		Type string `json:"type"`
+		Body string `json:"body"`
+	}
+	var operations []operation
+	for id, body := range bodies {
+		words := strings.Fields(body)
+		operations = append(operations, operation{id, words[1], words[0], body})
+	}
+	text, err := json.Marshal(map[string]any{"format": manifestFormat, "version": 1, "operations": operations})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ReadManifest(strings.NewReader(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestTrustedDocuments(t *testing.T) {
+	const (
+		leaf, change, other = "query Leaf { leaf }", "mutation Change { change }", "query Other { leaf }"
+		notAllowed          = `{"errors":[{"message":"This server runs only the operations that it was told of beforehand","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
+		changed             = `{"data":{"change":1}}` + "\n"
+		mismatch            = `{"errors":[{"message":"` + wrongHash + `","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"
+	)
+	manifest := manifestOf(t, map[string]string{hashOf(leaf): leaf, "change-1": change})
+	for _, tt := range []struct {
+		name          string
+		request       *http.Request
+		enforced      string
+		logged        string
+		loggedWithAPQ string // when it differs
+		untrusted     bool
+	}{
+		{"by id", persistedPost(hashOf(leaf), ""), gotLeaf, gotLeaf, "", false},
+		{"by an id of another form", persistedPost("change-1", ""), changed, changed, "", false},
+		{"by GET", persistedGet(hashOf(leaf)), gotLeaf, gotLeaf, "", false},
+		{"by id and text", persistedPost(hashOf(leaf), leaf), gotLeaf, gotLeaf, "", false},
+		{"by text", postQuery(leaf), gotLeaf, gotLeaf, "", false},
+		{"by text and its hash, which is no id", persistedPost(hashOf(change), change), changed, changed, "", false},
+		{"an id, and another's text", persistedPost(hashOf(leaf), change), mismatch, mismatch, "", false},
+		{"an id, and a text that isn't there", persistedPost(hashOf(leaf), other), mismatch, mismatch, "", false},
+		{"unknown id", persistedPost(hashOf(other), ""), notAllowed, gotNotFound, "", false},
+		{"unknown text", postQuery(other), notAllowed, gotLeaf, "", true},
+		{"unknown text and its hash", persistedPost(hashOf(other), other), notAllowed, gotLeaf, "", true},
+		{"unknown text and another hash", persistedPost(hashOf(change), other), notAllowed, gotLeaf, mismatch, true},
+		{"nearly the text", postQuery(leaf + " "), notAllowed, gotLeaf, "", true},
+		{"no GraphQL at all", postQuery("canary"), notAllowed, "", "", true},
+		{"introspection", postQuery("{ __schema { types { name } } }"), notAllowed, "", "", true},
+	} {
+		for how, transport := range map[string]Transport{
+			"enforce": {Manifest: manifest}, "log": {Manifest: manifest, ManifestLogOnly: true},
+			"enforce with APQ": {Manifest: manifest, Documents: NewDocumentStore(0)},
+			"log with APQ":     {Manifest: manifest, ManifestLogOnly: true, Documents: NewDocumentStore(0)},
+		} {
+			want, untrusted := tt.enforced, false
+			if transport.ManifestLogOnly {
+				want, untrusted = tt.logged, tt.untrusted
+			}
+			if transport.ManifestLogOnly && transport.Documents != nil && tt.loggedWithAPQ != "" {
+				want, untrusted = tt.loggedWithAPQ, false // it didn't run
+			}
+			if want == "" {
+				continue
+			}
+			r := tt.request.Clone(t.Context())
+			if tt.request.GetBody == nil && tt.request.Method == "POST" {
+				t.Fatal("the body can't be had twice")
+			}
+			if tt.request.GetBody != nil {
+				r.Body, _ = tt.request.GetBody()
+			}
+			e := introspective()
+			a := askWith(t, transport, e, r)
+			if a.Body.String() != want || a.outcome.Untrusted != untrusted {
+				t.Errorf("%s, %s: %s, untrusted %t; want %s, %t", how, tt.name, a.Body, a.outcome.Untrusted, want, untrusted)
+			}
+		}
+	}
+}
+
+func TestNotAllowedHasARequestErrorsStatus(t *testing.T) {
+	transport := Transport{Manifest: manifestOf(t, map[string]string{"1": "query Leaf { leaf }"})}
+	for media, status := range map[string]int{plain: 200, typed: 400} {
+		r := postQuery("{ leaf }")
+		r.Header.Set("Accept", media)
+		if a := askWith(t, transport, resolvers(), r); a.Code != status || codeOf(t, a) != "OPERATION_NOT_ALLOWED" {
+			t.Errorf("%s: %d %s, want %d", media, a.Code, a.Body, status)
+		}
+	}
+}
