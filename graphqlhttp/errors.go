@@ -71,7 +71,7 @@ func fieldErrors(errs gqlerror.List) gqlerror.List {
 	shown := make(gqlerror.List, 0, min(len(errs), maxFieldErrors+1))
 	for _, err := range errs {
 		if len(shown) == maxFieldErrors {
-			left := fmt.Sprintf("%d more errors were left out", len(errs)-maxFieldErrors)
+			left := fmt.Sprintf("Errors beyond the first %d are left out: %d more", maxFieldErrors, len(errs)-maxFieldErrors)
 			return append(shown, coded(codeErrorsLeftOut, "", left))
 		}
 		if err == nil { // a presenter of the server's that said nothing

@@ -15,34 +15,46 @@ const (
 	memberTwice jsonFault = "a member twice"
 	tooDeep     jsonFault = "too deep"
 	outOfRange  jsonFault = "a number out of range"
+	tooMany     jsonFault = "too many values"
 )
 
-// A jsonReader reads one JSON text (RFC 8259), once. It is stricter than encoding/json, so that no two readers
-// of a request can disagree about it: no member twice in an object, nothing nested deeper than most levels, no
-// bytes that aren't UTF-8. What it reads, encoding/json reads alike: FuzzJSON holds it to that.
+// jsonBounds say what of JSON is read.
+type jsonBounds struct {
+	levels int // of lists and objects that may be open at once
+	values int // at most, those in lists and objects counted one by one, and these too
+}
+
+// A jsonReader reads one JSON text (RFC 8259). It is stricter than encoding/json, so that no two readers of a
+// request can disagree about it: no member twice in an object, no bytes that aren't UTF-8, nothing beyond the
+// bounds. What it reads, encoding/json reads alike: FuzzJSON holds it to that.
 //
 // A number becomes an int64 where it is an integer that fits, else the nearest float64, as in JavaScript.
 // gqlgen and gqlparser would take a json.Number for the string that it is, so a String variable would accept 5.
 type jsonReader struct {
 	text  []byte
+	most  jsonBounds
+	dry   bool // only looks whether the text is JSON and within its bounds, and makes nothing
 	at    int
-	most  int    // levels that may be open
 	depth int    // levels that are open
+	count int    // values so far
 	top   string // the member of the outermost object that is being read, for the words of an error
 }
 
-// readJSON reads the whole of text, in which at most so many lists and objects are open at once. With a fault
-// comes the name of the outermost object's member that it is in, or nothing.
-func readJSON(text []byte, levels int) (value any, top string, fault jsonFault) {
+// readJSON reads the whole of text. With a fault comes the name of the outermost object's member that it is in,
+// or nothing.
+func readJSON(text []byte, most jsonBounds) (value any, top string, fault jsonFault) {
 	if !utf8.Valid(text) {
 		return nil, "", notJSON
 	}
-	r := jsonReader{text: text, most: levels}
-	if value, fault = r.value(); fault != "" {
-		return nil, r.top, fault
-	}
-	if r.blanks(); r.at < len(text) {
-		return nil, "", notJSON
+	// First dry: a list costs many times its text, and what is refused must cost little.
+	for _, dry := range []bool{true, false} {
+		r := jsonReader{text: text, most: most, dry: dry}
+		if value, fault = r.value(); fault != "" {
+			return nil, r.top, fault
+		}
+		if r.blanks(); r.at < len(text) {
+			return nil, "", notJSON
+		}
 	}
 	return value, "", ""
 }
@@ -68,9 +80,13 @@ func (r *jsonReader) next() byte {
 }
 
 func (r *jsonReader) value() (any, jsonFault) {
+	if r.count++; r.count > r.most.values {
+		return nil, tooMany
+	}
 	switch r.next() {
 	case '"':
-		return r.string()
+		text, fault := r.string(r.dry)
+		return text, fault
 	case '{':
 		return r.object()
 	case '[':
@@ -96,7 +112,7 @@ func (r *jsonReader) word(word string) jsonFault {
 }
 
 func (r *jsonReader) open() jsonFault {
-	if r.depth == r.most {
+	if r.depth == r.most.levels {
 		return tooDeep
 	}
 	r.depth++
@@ -113,7 +129,10 @@ func (r *jsonReader) object() (any, jsonFault) {
 	if fault := r.open(); fault != "" {
 		return nil, fault
 	}
-	members := map[string]any{}
+	var members map[string]any
+	if !r.dry {
+		members = map[string]any{}
+	}
 	if r.next() == '}' {
 		r.close()
 		return members, ""
@@ -122,7 +141,7 @@ func (r *jsonReader) object() (any, jsonFault) {
 		if r.next() != '"' {
 			return nil, notJSON
 		}
-		name, fault := r.string()
+		name, fault := r.string(r.dry && r.depth > 1)
 		if fault != "" {
 			return nil, fault
 		}
@@ -136,8 +155,12 @@ func (r *jsonReader) object() (any, jsonFault) {
 		if r.depth == 1 {
 			r.top = name
 		}
-		if members[name], fault = r.value(); fault != "" {
+		value, fault := r.value()
+		if fault != "" {
 			return nil, fault
+		}
+		if !r.dry {
+			members[name] = value
 		}
 		if r.depth == 1 {
 			r.top = ""
@@ -158,7 +181,10 @@ func (r *jsonReader) list() (any, jsonFault) {
 	if fault := r.open(); fault != "" {
 		return nil, fault
 	}
-	items := []any{}
+	var items []any
+	if !r.dry {
+		items = []any{}
+	}
 	if r.next() == ']' {
 		r.close()
 		return items, ""
@@ -168,7 +194,9 @@ func (r *jsonReader) list() (any, jsonFault) {
 		if fault != "" {
 			return nil, fault
 		}
-		items = append(items, item)
+		if !r.dry {
+			items = append(items, item)
+		}
 		switch r.next() {
 		case ',':
 			r.at++
@@ -181,17 +209,23 @@ func (r *jsonReader) list() (any, jsonFault) {
 	}
 }
 
-// string reads a string, from its quote on.
-func (r *jsonReader) string() (string, jsonFault) {
+// string reads a string, from its quote on. A dry one is passed over.
+func (r *jsonReader) string(dry bool) (string, jsonFault) {
 	r.at++
 	start := r.at
 	for ; r.at < len(r.text); r.at++ {
 		switch c := r.text[r.at]; {
 		case c == '"':
 			r.at++
+			if dry {
+				return "", ""
+			}
 			return string(r.text[start : r.at-1]), ""
 		case c == '\\':
-			return r.escaped(append(make([]byte, 0, 2*(r.at-start)+16), r.text[start:r.at]...))
+			if dry {
+				return r.escaped(nil, true)
+			}
+			return r.escaped(append(make([]byte, 0, 2*(r.at-start)+16), r.text[start:r.at]...), false)
 		case c < ' ':
 			return "", notJSON
 		}
@@ -200,8 +234,11 @@ func (r *jsonReader) string() (string, jsonFault) {
 }
 
 // escaped reads the rest of a string that has escapes, after what was read of it.
-func (r *jsonReader) escaped(read []byte) (string, jsonFault) {
+func (r *jsonReader) escaped(read []byte, dry bool) (string, jsonFault) {
 	for r.at < len(r.text) {
+		if dry {
+			read = read[:0]
+		}
 		c := r.text[r.at]
 		r.at++
 		switch {
@@ -309,6 +346,9 @@ func (r *jsonReader) number() (any, jsonFault) {
 		if !r.decimals() {
 			return nil, notJSON
 		}
+	}
+	if r.dry {
+		return nil, ""
 	}
 	text := string(r.text[start:r.at])
 	if integer {

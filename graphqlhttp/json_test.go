@@ -33,9 +33,11 @@ func TestJSON(t *testing.T) {
 		{text: `{"x":1,"variables":[1e999]}`, top: "variables", fault: outOfRange},
 		{text: `-1e400`, fault: outOfRange}, {text: "1" + strings.Repeat("0", 400), fault: outOfRange},
 		{text: `{"x":[[[[1]]]]}`, top: "x", fault: tooDeep}, {text: `[[[[[`, fault: tooDeep}, {text: `{"a":{"b":{"c":{"d":{`, top: "a", fault: tooDeep},
+		{text: `[1,2,3,4,5,6,7,8,9,10,11]`, want: []any{int64(1), int64(2), int64(3), int64(4), int64(5), int64(6), int64(7), int64(8), int64(9), int64(10), int64(11)}},
+		{text: `[1,2,3,4,5,6,7,8,9,10,11,12]`, fault: tooMany}, {text: `{"x":{"":[1,2,3,4],"a":[1,2,3,4,`, top: "x", fault: tooMany},
 		{text: `{"x":[[[1]]]}`, want: map[string]any{"x": []any{[]any{[]any{int64(1)}}}}},
 	} {
-		value, top, fault := readJSON([]byte(tt.text), 4)
+		value, top, fault := readJSON([]byte(tt.text), jsonBounds{4, 12})
 		if !reflect.DeepEqual(value, tt.want) || top != tt.top || fault != tt.fault {
 			t.Errorf("%s: %#v, %q, fault %q; want %#v, %q, %q", tt.text, value, top, fault, tt.want, tt.top, tt.fault)
 		}
@@ -46,7 +48,7 @@ func TestJSON(t *testing.T) {
 		`1e`, `1e+`, `0x1`, `1_000`, `--1`, `1 1`, `{}{}`, `{} x`, `[]]`, `"a`, `"\`, `"\"`, `"\x41"`, `"\u"`, `"\u00"`, `"\u00g0"`, `"\u{41}"`, `"\ud83d\u"`,
 		"\"\x00\"", "\"\n\"", "\"\t\"", "\"\x1f\"", "\"a\\n\x01\"", "\x00", "\ufeff{}", "\u00a0{}", "\f{}", "{}\x00", `// x`, `/**/{}`, "\"\xff\"", "\xc3", "\"\xed\xa0\x80\"",
 	} {
-		if value, _, fault := readJSON([]byte(text), 4); fault != notJSON || value != nil {
+		if value, _, fault := readJSON([]byte(text), jsonBounds{4, 12}); fault != notJSON || value != nil {
 			t.Errorf("%q: %#v, fault %q; want %q", text, value, fault, notJSON)
 		}
 	}
@@ -99,7 +101,7 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		got, _, fault := readJSON(text, 8)
+		got, _, fault := readJSON(text, jsonBounds{8, 1000})
 		want, err := readElsewhere(text)
 		switch {
 		case fault == "" && (err != nil || !reflect.DeepEqual(got, want)):

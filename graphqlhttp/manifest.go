@@ -20,6 +20,7 @@ const (
 	maxOperationIDBytes   = 256
 	maxOperationTokens    = 20_000 // the parser is recursive
 	manifestLevels        = 3      // the object, its list, an operation
+	manifestValues        = 10 * maxManifestOperations
 	manifestFormat        = "apollo-persisted-query-manifest"
 )
 
@@ -64,7 +65,7 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	if len(text) > maxManifestBytes {
 		return nil, fmt.Errorf("the manifest of operations is larger than %d bytes", maxManifestBytes)
 	}
-	value, _, fault := readJSON(text, manifestLevels)
+	value, _, fault := readJSON(text, jsonBounds{manifestLevels, manifestValues})
 	file, isObject := value.(map[string]any)
 	switch {
 	case fault != "":

@@ -62,7 +62,7 @@ func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.Ra
 	if bytes.HasPrefix(body, []byte("[")) {
 		return nil, http.StatusBadRequest, badRequest("Batches are not supported: send one operation a request")
 	}
-	value, top, fault := readJSON(body, t.maxNesting())
+	value, top, fault := readJSON(body, t.jsonBounds())
 	members, isObject := value.(map[string]any)
 	if fault == notJSON || fault == "" && !isObject {
 		return nil, http.StatusBadRequest, badRequest("The body must be a JSON object")
@@ -157,7 +157,7 @@ func (t Transport) takeJSON(values url.Values, name string, v *map[string]any) e
 	if text == "" {
 		return nil
 	}
-	value, _, fault := readJSON([]byte(text), t.maxNesting())
+	value, _, fault := readJSON([]byte(text), t.jsonBounds())
 	switch fault {
 	case "":
 		return take(map[string]any{name: value}, name, "an object", v)
@@ -175,7 +175,9 @@ func (t Transport) words(name string, fault jsonFault) string {
 	}
 	switch fault {
 	case tooDeep:
-		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, verb, t.maxNesting())
+		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, verb, t.jsonBounds().levels)
+	case tooMany:
+		return fmt.Sprintf("%s hold%smore than %d values", subject, verb, t.jsonBounds().values)
 	case outOfRange:
 		return subject + " hold" + verb + "a number that is out of range"
 	}

@@ -23,6 +23,10 @@ type Transport struct {
 	// included. Zero is 64; more than 1,000 is 1,000, since the reader is recursive.
 	MaxNesting int
 
+	// MaxValues bounds how many values the JSON of a request has, nested ones and what holds them counted too: each
+	// costs many times its text. Zero is 2,000.
+	MaxValues int
+
 	// MaxResponseBytes bounds the body of a response: a longer one is left out, and the request fails with the
 	// code RESPONSE_TOO_LARGE, at 200 since it ran. gqlgen has the data whole in memory by then, once; it isn't
 	// copied. Zero is 4 MiB.
@@ -196,11 +200,15 @@ func (t Transport) maxBodyBytes() int64 {
 	return 64 << 10
 }
 
-func (t Transport) maxNesting() int {
+func (t Transport) jsonBounds() jsonBounds {
+	most := jsonBounds{levels: 64, values: 2000}
 	if t.MaxNesting > 0 {
-		return min(t.MaxNesting, 1000)
+		most.levels = min(t.MaxNesting, 1000)
 	}
-	return 64
+	if t.MaxValues > 0 {
+		most.values = t.MaxValues
+	}
+	return most
 }
 
 func (t Transport) maxResponseBytes() int64 {

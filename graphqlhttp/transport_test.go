@@ -416,16 +416,3 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkQuery(b *testing.B) {
-	server := production(Transport{}, resolvers())
-	const body = `{"query":"query Leaf($s: String!) { leaf need(s: $s) }","variables":{"s":"x"}}`
-	b.ReportAllocs()
-	for b.Loop() {
-		recorder := httptest.NewRecorder()
-		server.ServeHTTP(recorder, postText(body))
-		if recorder.Code != http.StatusOK {
-			b.Fatal(recorder.Body)
-		}
-	}
-}

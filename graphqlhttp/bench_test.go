@@ -1,0 +1,156 @@
+package graphqlhttp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// cached is a server with documents cached, so that its transport is what is measured.
+func cached(t graphql.Transport, e executable) *handler.Server {
+	server := handler.New(e)
+	server.SetQueryCache(lru.New[*ast.QueryDocument](10))
+	server.AddTransport(t)
+	return server
+}
+
+// A discarding ResponseWriter costs nothing itself.
+type discarding struct {
+	header http.Header
+	status int
+}
+
+func (d *discarding) Header() http.Header         { return d.header }
+func (d *discarding) WriteHeader(status int)      { d.status = status }
+func (d *discarding) Write(p []byte) (int, error) { return len(p), nil }
+
+// asker makes a function that asks a server the same thing each time, and returns the status.
+func asker(server http.Handler, body string, length int64, header http.Header) func() int {
+	reader := strings.NewReader(body)
+	writer := &discarding{header: http.Header{}}
+	request := httptest.NewRequest(http.MethodPost, "/graphql", nil)
+	request.Header, request.Body, request.ContentLength = header, io.NopCloser(reader), length
+	return func() int {
+		reader.Reset(body)
+		clear(writer.header)
+		writer.status = http.StatusOK
+		server.ServeHTTP(writer, request)
+		return writer.status
+	}
+}
+
+// The same request through this transport and gqlgen's own, in turns: how much more this one costs.
+func BenchmarkBesideGqlgen(b *testing.B) {
+	me := json.RawMessage(`{"id":"8f31403d","username":"alice","email":"alice@example.org","realmRoles":["user","admin"]}`)
+	e := resolvers()
+	e["person"] = func(context.Context, map[string]any) (any, error) { return me, nil }
+	e["__typename"] = func(context.Context, map[string]any) (any, error) { return "Query", nil }
+	for name, body := range map[string]string{
+		"typename":  `{"query":"{ __typename }"}`,
+		"me":        `{"operationName":"Me","query":"query Me {\n  person {\n    name\n    friend {\n      name\n    }\n  }\n}","variables":{}}`,
+		"variables": `{"query":"query ($v: In, $s: String!) { echo(in: $v) need(s: $s) }","variables":{"s":"x","v":{"s":"text","i":5,"f":1.5,"list":["a","b\n","ü"],"in":{"id":"7","color":"RED"}}}}`,
+		"16 KiB":    `{"query":"query ($s: String!) { leaf @include(if: true) need(s: $s) }","variables":{"s":"` + strings.Repeat("0123456789abcdef", 1<<10) + `"}}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/graphql-response+json, application/json;q=0.9"}}
+			ours := asker(cached(Transport{}, e), body, int64(len(body)), header)
+			theirs := asker(cached(transport.POST{}, e), body, int64(len(body)), header)
+			var took [2]time.Duration
+			for b.Loop() {
+				for i, ask := range []func() int{ours, theirs} {
+					start := time.Now()
+					if status := ask(); status != http.StatusOK {
+						b.Fatal("status", status)
+					}
+					took[i] += time.Since(start)
+				}
+			}
+			b.ReportMetric(float64(took[0])/float64(b.N), "ns/ours")
+			b.ReportMetric(float64(took[1])/float64(b.N), "ns/gqlgen")
+			b.ReportMetric(float64(took[0])/float64(took[1]), "time-ratio")
+			b.ReportMetric(testing.AllocsPerRun(100, func() { ours() }), "allocs/ours")
+			b.ReportMetric(testing.AllocsPerRun(100, func() { theirs() }), "allocs/gqlgen")
+		})
+	}
+}
+
+// What is refused, beside an accepted request padded to the same size.
+func BenchmarkRefused(b *testing.B) {
+	accepted := func(size int) string {
+		const body = `{"query":"{ leaf }","variables":{"v":""}}`
+		return strings.Replace(body, `""`, `"`+strings.Repeat("x", size-len(body))+`"`, 1)
+	}
+	fill := func(piece string, size int) string { return strings.Repeat(piece, size/len(piece)) }
+	const size = 64 << 10
+	gzip := http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}
+	usual := http.Header{"Content-Type": {"application/json"}}
+	for _, tt := range []struct {
+		name   string
+		body   string
+		header http.Header
+		status int
+	}{
+		{"nested lists", `{"variables":` + fill("[", size-20), usual, 400},
+		{"nested objects", `{"variables":` + fill(`{"":`, size-20), usual, 400},
+		{"lists of lists of numbers", `{"variables":{"v":[` + fill("[[[1]]],", size-50) + `1]}`, usual, 400},
+		{"members", manyMembers(size), usual, 400},
+		{"one member again and again", `{"variables":{` + fill(`"v":1,`, size-20), usual, 400},
+		{"as many values as may be", `{"variables":{"v":[` + strings.Repeat(`{"k":"v"},`, 990) + `{}],"w":"` + fill("x", size-10100) + `"},"query":5}`, usual, 400},
+		{"escapes", `{"query":"` + fill(`\u00e9`, size-20), usual, 400},
+		{"a long number", `{"variables":{"v":` + fill("1", size-20) + `}}`, usual, 400},
+		{"brackets alone", fill("[", size), usual, 400},
+		{"blanks", fill(" ", size), usual, 400},
+		{"not UTF-8", fill("x", size-1) + "\xff", usual, 400},
+		{"gzip", fill("x", size), gzip, 415},
+		{"1 MiB past the limit, by its length", fill("x", size+1<<20), usual, 413},
+		{"1 MiB past the limit, of unknown length", fill("x", size+1<<20), usual, 413},
+		{"many ranges in Accept", accepted(size), http.Header{"Content-Type": {"application/json"}, "Accept": {fill("a/b;q=0.1,", 32<<10)}}, 406},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			server := cached(Transport{}, resolvers())
+			length := int64(len(tt.body))
+			if strings.HasSuffix(tt.name, "of unknown length") {
+				length = -1 // chunked
+			}
+			refused, good := asker(server, tt.body, length, tt.header), asker(server, accepted(size), size, usual)
+			var took [2]time.Duration
+			for b.Loop() {
+				start := time.Now()
+				if status := refused(); status != tt.status {
+					b.Fatalf("status %d, want %d", status, tt.status)
+				}
+				took[0] += time.Since(start)
+				start = time.Now()
+				if status := good(); status != http.StatusOK {
+					b.Fatal("the padded request: status", status)
+				}
+				took[1] += time.Since(start)
+			}
+			b.ReportMetric(float64(took[0])/float64(b.N), "ns/refused")
+			b.ReportMetric(float64(took[0])/float64(took[1]), "time-ratio")
+			b.ReportMetric(testing.AllocsPerRun(20, func() { refused() }), "allocs/refused")
+			b.ReportMetric(testing.AllocsPerRun(20, func() { good() }), "allocs/accepted")
+		})
+	}
+}
+
+func manyMembers(size int) string {
+	var body strings.Builder
+	body.WriteString(`{"variables":{"v":0`)
+	for i := 0; body.Len() < size-20; i++ {
+		fmt.Fprintf(&body, `,"%x":%d`, i, i%10)
+	}
+	return body.String()
+}
