@@ -381,13 +381,13 @@ func TestEveryRuleIsKnown(t *testing.T) {
 	for _, set := range []*rules.Rules{rules.NewDefaultRules(), RulesWithoutSuggestions()} {
 		for name := range set.GetInner() {
 			known[name] = true
-			if !namingRules[name] && !slices.Contains(holdLiterals, name) {
+			if namingRules[name] == 0 && !slices.Contains(holdLiterals, name) {
 				t.Errorf("rule %s is new: what does its message hold?", name)
 			}
 		}
 	}
 	for _, name := range holdLiterals {
-		if namingRules[name] {
+		if namingRules[name] != 0 {
 			t.Errorf("the message of rule %s holds literals", name)
 		}
 		if !known[name] {

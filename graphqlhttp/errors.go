@@ -90,11 +90,11 @@ func fieldErrors(errs gqlerror.List) gqlerror.List {
 
 // requestErrors turns what gqlgen says of a document into what a client may read: a code for each
 // stage that failed, at most five errors, and no text out of the document but names.
-func requestErrors(operation *graphql.OperationContext, errs gqlerror.List) gqlerror.List {
+func (t Transport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List) gqlerror.List {
 	errs = errs[:min(len(errs), maxRequestErrors)]
 	shown := make(gqlerror.List, len(errs))
 	for i, err := range errs {
-		one := requestError(operation, err)
+		one := t.requestError(operation, err)
 		if len(one.Locations) == 0 {
 			one.Locations = err.Locations
 		}
@@ -106,7 +106,7 @@ func requestErrors(operation *graphql.OperationContext, errs gqlerror.List) gqle
 	return shown
 }
 
-func requestError(operation *graphql.OperationContext, err *gqlerror.Error) *gqlerror.Error {
+func (t Transport) requestError(operation *graphql.OperationContext, err *gqlerror.Error) *gqlerror.Error {
 	code, _ := err.Extensions["code"].(string)
 	switch {
 	case code == errcode.ParseFailed && strings.HasPrefix(err.Message, "exceeded token limit"):
@@ -114,7 +114,7 @@ func requestError(operation *graphql.OperationContext, err *gqlerror.Error) *gql
 	case code == errcode.ParseFailed:
 		return coded(code, "", syntaxMessage(err.Message))
 	case code == errcode.ValidationFailed && operation.Doc == nil:
-		return coded(code, "", validationMessage(err))
+		return coded(code, "", validationMessage(err, t.HideSchema))
 	case code == errcode.ValidationFailed && operation.Operation == nil:
 		if operation.OperationName == "" {
 			return coded("OPERATION_RESOLUTION_FAILURE", "", "operationName is missing: the document has more than one operation")
@@ -156,43 +156,54 @@ func syntaxMessage(message string) string {
 	return "Syntax error"
 }
 
-// Messages of these rules hold names of the document and the schema. The others may hold literals.
-var namingRules = map[string]bool{
-	"FieldsOnCorrectType":                   true,
-	"FieldsOnCorrectTypeWithoutSuggestions": true,
-	"FragmentsOnCompositeTypes":             true,
-	"KnownArgumentNames":                    true,
-	"KnownArgumentNamesWithoutSuggestions":  true,
-	"KnownDirectives":                       true,
-	"KnownFragmentNames":                    true,
-	"KnownRootType":                         true,
-	"KnownTypeNames":                        true,
-	"KnownTypeNamesWithoutSuggestions":      true,
-	"LoneAnonymousOperation":                true,
-	"MaxIntrospectionDepth":                 true,
-	"NoFragmentCycles":                      true,
-	"NoUndefinedVariables":                  true,
-	"NoUnusedFragments":                     true,
-	"NoUnusedVariables":                     true,
-	"PossibleFragmentSpreads":               true,
-	"ProvidedRequiredArguments":             true,
-	"ScalarLeafs":                           true,
-	"ScalarLeafsWithoutSuggestions":         true,
-	"SingleFieldSubscriptions":              true,
-	"UniqueArgumentNames":                   true,
-	"UniqueDirectivesPerLocation":           true,
-	"UniqueFragmentNames":                   true,
-	"UniqueInputFieldNames":                 true,
-	"UniqueOperationNames":                  true,
-	"UniqueVariableNames":                   true,
-	"VariablesAreInputTypes":                true,
-	"VariablesInAllowedPosition":            true,
+// A naming says whose names the message of a validation rule holds, beside no literals.
+type naming int
+
+const (
+	ofDocument naming = iota + 1 // names that the client itself wrote
+	ofSchema
+)
+
+// Messages of the rules that aren't here may hold literals.
+var namingRules = map[string]naming{
+	"FieldsOnCorrectType":                   ofSchema,
+	"FieldsOnCorrectTypeWithoutSuggestions": ofSchema,
+	"FragmentsOnCompositeTypes":             ofSchema,
+	"KnownArgumentNames":                    ofSchema,
+	"KnownArgumentNamesWithoutSuggestions":  ofSchema,
+	"KnownDirectives":                       ofSchema,
+	"KnownFragmentNames":                    ofDocument,
+	"KnownRootType":                         ofSchema,
+	"KnownTypeNames":                        ofSchema,
+	"KnownTypeNamesWithoutSuggestions":      ofSchema,
+	"LoneAnonymousOperation":                ofDocument,
+	"MaxIntrospectionDepth":                 ofDocument,
+	"NoFragmentCycles":                      ofDocument,
+	"NoUndefinedVariables":                  ofDocument,
+	"NoUnusedFragments":                     ofDocument,
+	"NoUnusedVariables":                     ofDocument,
+	"PossibleFragmentSpreads":               ofSchema,
+	"ProvidedRequiredArguments":             ofSchema,
+	"ScalarLeafs":                           ofSchema,
+	"ScalarLeafsWithoutSuggestions":         ofSchema,
+	"SingleFieldSubscriptions":              ofDocument,
+	"UniqueArgumentNames":                   ofDocument,
+	"UniqueDirectivesPerLocation":           ofDocument,
+	"UniqueFragmentNames":                   ofDocument,
+	"UniqueInputFieldNames":                 ofDocument,
+	"UniqueOperationNames":                  ofDocument,
+	"UniqueVariableNames":                   ofDocument,
+	"VariablesAreInputTypes":                ofSchema,
+	"VariablesInAllowedPosition":            ofSchema,
 }
 
-func validationMessage(err *gqlerror.Error) string {
+func validationMessage(err *gqlerror.Error, hideSchema bool) string {
+	names := namingRules[err.Rule]
 	switch {
-	case namingRules[err.Rule]:
+	case names == ofDocument, names == ofSchema && !hideSchema:
 		return longNames.ReplaceAllStringFunc(err.Message, func(name string) string { return cut(name) })
+	case names == ofSchema:
+		return "The document doesn't fit the schema"
 	case err.Rule == "":
 		return messageNoOperation
 	case strings.HasPrefix(err.Rule, "OverlappingFieldsCanBeMerged"):

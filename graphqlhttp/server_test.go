@@ -127,7 +127,7 @@ func production(t Transport, e executable) *handler.Server {
 	server.SetDisableSuggestion(true)
 	server.SetValidationRulesFn(RulesWithoutSuggestions)
 	server.Use(tooLarge{})
-	server.Use(&Numbers{})
+	server.Use(&Inputs{})
 	server.SetRecoverFunc(func(context.Context, any) error {
 		return coded("INTERNAL_SERVER_ERROR", "", "Internal error")
 	})

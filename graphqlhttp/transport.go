@@ -40,6 +40,11 @@ type Transport struct {
 	// DisableGET answers GET and HEAD with 405.
 	DisableGET bool
 
+	// HideSchema keeps names of the schema out of the errors of validation, for where introspection is off: an
+	// error then says where a document is wrong, not that the type of that field is called Person. Give the server
+	// RulesWithoutSuggestions too, which counts for other transports as well.
+	HideSchema bool
+
 	// Documents, if set, turns Apollo's automatic persisted queries on: a client sends the SHA-256 of a query
 	// instead of its text, and the text when the answer is PERSISTED_QUERY_NOT_FOUND. Without it the answer is
 	// PERSISTED_QUERY_NOT_SUPPORTED, after which Apollo Client doesn't ask again.
@@ -134,7 +139,7 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		out.Operation, out.Name = string(operation.Operation.Operation), cut(operation.Operation.Name)
 	}
 	if len(errs) > 0 {
-		return refuse(media, media.requestErrorStatus(), requestErrors(operation, errs)...)
+		return refuse(media, media.requestErrorStatus(), t.requestErrors(operation, errs)...)
 	}
 	if fault := unserved(operation); fault != nil {
 		return refuse(media, media.requestErrorStatus(), fault)

@@ -3,6 +3,7 @@ package graphqlhttp
 import (
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -70,5 +71,45 @@ func TestNumbersByGet(t *testing.T) {
 	a := ask(t, httptest.NewRequest("GET", "/?query=query($v:Int){echo(i:$v)}&variables={%22v%22:5000000000}", nil))
 	if codeOf(t, a) != "BAD_USER_INPUT" {
 		t.Errorf("%s", a.Body)
+	}
+}
+
+// Which literals each type takes, by the specification; null goes everywhere here.
+func TestLiteralsFitTheirTypes(t *testing.T) {
+	literals := []string{"5", "1.5", `"x"`, `"""x"""`, "true", "RED", "[]", "[null]", `["x"]`, "[[5]]", "{}", "{i: 5}", "null"}
+	for argument, takes := range map[string][]string{
+		"s": {`"x"`, `"""x"""`}, "i": {"5"}, "f": {"5", "1.5"}, "b": {"true"}, "id": {"5", `"x"`, `"""x"""`}, "color": {"RED"},
+		"in": {"{}", "{i: 5}"}, "list": {`"x"`, `"""x"""`, "[]", `["x"]`}, "matrix": {"5", "[]", "[null]", "[[5]]"}, "any": literals,
+	} {
+		for _, literal := range literals {
+			want := slices.Contains(takes, literal) || literal == "null"
+			for _, query := range []string{
+				"{ echo(" + argument + ": " + literal + ") }", "{ ... on Query { ...F } } fragment F on Query { echo(" + argument + ": " + literal + ") }",
+			} {
+				if a := ask(t, postQuery(query)); (len(a.outcome.Codes) == 0) != want {
+					t.Errorf("%s: %s, want it taken: %t", query, a.Body, want)
+				}
+			}
+		}
+	}
+}
+
+func TestNullIsNoValueWhereNoneMayBe(t *testing.T) {
+	for query, fits := range map[string]bool{
+		`query ($v: Boolean = true) { leaf @skip(if: $v) }`:                                   false,
+		`query ($v: Boolean = true) { ...F } fragment F on Query { leaf @include(if: $v) }`:   false,
+		`query ($v: String = "x") { need(s: $v) }`:                                            false,
+		`query ($v: String = "x") { echo(list: [$v]) }`:                                       false,
+		`query ($v: String = "x") { echo(s: $v) }`:                                            true,
+		`query ($v: [String!] = ["x"]) { echo(list: $v) }`:                                    true,
+		`query ($v: Boolean = true) { leaf ... on Query @include(if: true) { echo(b: $v) } }`: true,
+	} {
+		a := ask(t, post(map[string]any{"query": query, "variables": map[string]any{"v": nil}}))
+		if fits && len(a.outcome.Codes) != 0 || !fits && codeOf(t, a) != "BAD_USER_INPUT" {
+			t.Errorf("%s: %s, want it taken: %t", query, a.Body, fits)
+		}
+		if a := ask(t, postQuery(query)); len(a.outcome.Codes) != 0 { // and the default it is
+			t.Errorf("%s, without variables: %s", query, a.Body)
+		}
 	}
 }

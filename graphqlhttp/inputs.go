@@ -11,36 +11,41 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// Numbers is a gqlgen handler extension that holds numbers to GraphQL's input coercion (October 2021, sections
-// 3.5.1 and 3.5.2) before anything runs: an Int has 32 bits and no fraction, a Float is finite.
+// Inputs is a gqlgen handler extension that holds values to GraphQL's input coercion (October 2021, section 3.5)
+// before anything runs, where gqlparser v2.5.37 is too generous: an Int has 32 bits and no fraction, a Float is
+// finite, an object is no value of a scalar, and a variable that is null is no value where none may be.
 //
-//	server.Use(&graphqlhttp.Numbers{})
+//	server.Use(&graphqlhttp.Inputs{})
 //
-// gqlparser v2.5.37 lets a Float variable pass for Int, and any integer of 64 bits. gqlgen's generated code
-// would refuse it when the field runs, in words that repeat the number, or panic. A server whose Int is a Go
-// int64 on purpose does without Numbers. It fails with the code BAD_USER_INPUT, and never says the number.
-type Numbers struct{ schema *ast.Schema }
+// gqlgen's generated code would refuse these when the field runs, as an internal error whose words repeat the
+// value, or panic. A server whose Int is a Go int64 on purpose does without Inputs. It fails with the code
+// BAD_USER_INPUT, and never says the value. Custom scalars take what they like.
+type Inputs struct{ schema *ast.Schema }
 
 var _ interface {
 	graphql.HandlerExtension
 	graphql.OperationContextMutator
-} = &Numbers{}
+} = &Inputs{}
 
 // ExtensionName returns the name that gqlgen knows the extension by.
-func (*Numbers) ExtensionName() string { return "Numbers" }
+func (*Inputs) ExtensionName() string { return "Inputs" }
 
 // Validate takes the schema. gqlgen calls it once, in Use.
-func (n *Numbers) Validate(schema graphql.ExecutableSchema) error {
-	n.schema = schema.Schema()
+func (i *Inputs) Validate(schema graphql.ExecutableSchema) error {
+	i.schema = schema.Schema()
 	return nil
 }
 
 // MutateOperationContext changes nothing. It fails with the code BAD_USER_INPUT.
-func (n *Numbers) MutateOperationContext(_ context.Context, request *graphql.OperationContext) *gqlerror.Error {
+func (i *Inputs) MutateOperationContext(_ context.Context, request *graphql.OperationContext) *gqlerror.Error {
 	var fault *gqlerror.Error
 	inspect(request.Operation, visitor{value: func(value *ast.Value) {
-		if fault == nil && !literalFits(value) {
-			fault = at(value.Position, coded("BAD_USER_INPUT", "", "Request malformed! A number doesn't fit its type"))
+		switch {
+		case fault != nil:
+		case isNull(value, request.Variables):
+			fault = badVariable(request.Operation, value.Raw)
+		case !literalFits(value):
+			fault = at(value.Position, coded("BAD_USER_INPUT", "", "Request malformed! A value doesn't fit the type of its argument"))
 		}
 	}})
 	if fault != nil {
@@ -48,14 +53,24 @@ func (n *Numbers) MutateOperationContext(_ context.Context, request *graphql.Ope
 	}
 	for _, variable := range request.Operation.VariableDefinitions {
 		value, given := request.Variables[variable.Variable]
-		if given && !n.fits(variable.Type, reflect.ValueOf(value)) {
+		if given && !i.fits(variable.Type, reflect.ValueOf(value)) {
 			return badVariable(request.Operation, variable.Variable)
 		}
 	}
 	return nil
 }
 
-// literalFits tells whether gqlparser can turn a literal into a value, and an Int has at most 32 bits.
+// isNull tells whether a value is a variable that is null, where null may not be. The validation lets it in when
+// it has a default, section 5.8.5.
+func isNull(value *ast.Value, variables map[string]any) bool {
+	if value.Kind != ast.Variable || value.ExpectedType == nil || !value.ExpectedType.NonNull {
+		return false
+	}
+	content, given := variables[value.Raw]
+	return given && content == nil
+}
+
+// literalFits tells whether gqlparser can turn a literal into a value, of the kind that its type wants.
 func literalFits(value *ast.Value) bool {
 	switch value.Kind {
 	case ast.IntValue:
@@ -68,12 +83,15 @@ func literalFits(value *ast.Value) bool {
 	case ast.FloatValue:
 		_, err := strconv.ParseFloat(value.Raw, 64)
 		return err == nil
+	case ast.ObjectValue:
+		kind := value.Definition
+		return kind == nil || kind.Kind == ast.InputObject || kind.Kind == ast.Scalar && !kind.BuiltIn
 	}
 	return true
 }
 
 // fits walks a variable's value beside its type. gqlparser has seen that the two have the same form.
-func (n *Numbers) fits(want *ast.Type, value reflect.Value) bool {
+func (i *Inputs) fits(want *ast.Type, value reflect.Value) bool {
 	for value.IsValid() && (value.Kind() == reflect.Interface || value.Kind() == reflect.Pointer) {
 		value = value.Elem()
 	}
@@ -82,10 +100,10 @@ func (n *Numbers) fits(want *ast.Type, value reflect.Value) bool {
 	}
 	if want.Elem != nil {
 		if value.Kind() != reflect.Slice { // one item, for a list of it
-			return n.fits(want.Elem, value)
+			return i.fits(want.Elem, value)
 		}
-		for i := range value.Len() {
-			if !n.fits(want.Elem, value.Index(i)) {
+		for at := range value.Len() {
+			if !i.fits(want.Elem, value.Index(at)) {
 				return false
 			}
 		}
@@ -97,12 +115,12 @@ func (n *Numbers) fits(want *ast.Type, value reflect.Value) bool {
 	case "Float":
 		return fitsFloat(value)
 	}
-	definition := n.schema.Types[want.NamedType]
+	definition := i.schema.Types[want.NamedType]
 	if definition == nil || definition.Kind != ast.InputObject || value.Kind() != reflect.Map {
 		return true
 	}
 	for _, field := range definition.Fields {
-		if member := value.MapIndex(reflect.ValueOf(field.Name)); member.IsValid() && !n.fits(field.Type, member) {
+		if member := value.MapIndex(reflect.ValueOf(field.Name)); member.IsValid() && !i.fits(field.Type, member) {
 			return false
 		}
 	}

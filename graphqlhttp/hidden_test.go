@@ -1,0 +1,106 @@
+package graphqlhttp
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What clairvoyance 2.5 reads a schema out of: suggestions, and messages that name what the client didn't write.
+var recovered = regexp.MustCompile(`Did you mean|Cannot query field|of type|on type|must (not )?have a selection|argument "|is required|Unknown (type|argument)|expecting type|can never be`)
+
+// Probes as such tools send them, and what of the schema an error to each must not say.
+var probes = map[string][]string{
+	"{ canary }":                              {"Query"},
+	"{ person }":                              {"Person"},
+	"{ person { canary } }":                   {"Person"},
+	"{ leaf { canary } }":                     {"Int"},
+	"{ need }":                                {`\"s\"`, "String"},
+	"{ need(canary: 1) }":                     {"Query", `\"s\"`, "String"},
+	"{ need(s: 7) }":                          {"String"},
+	"{ need(s: {}) }":                         {"String"},
+	"{ echo(color: canary) }":                 {"Color", "RED", "GREEN"},
+	"{ echo(in: {canary: 1}) }":               {"In\\"},
+	"{ echo(in: 7) }":                         {"In\\"},
+	"query ($v: Boolean) { need(s: $v) }":     {"String"},
+	"mutation { canary }":                     {"Mutation"},
+	"mutation { login }":                      {"Token", "username"},
+	"subscription { canary }":                 {"Subscription"},
+	"{ ... on Token { text } }":               {"Query"},
+	"{ ... on Color { text } }":               {"Query"},
+	"{ __schema { canary } }":                 {"__Schema"},
+	"{ __type(canary: 1) { name } }":          {"__Type", "name"},
+	"{ a: leaf a: person { name } }":          {"person", "Person"},
+	"query ($v: Token) { leaf }":              {"Token\\", "object"},
+	"{ leaf @tag(canary: 1) }":                {"name"},
+	"{ leaf @deprecated }":                    {"FIELD_DEFINITION"},
+	"query ($v: In) { echo(in: $v) need }":    {"String"},
+	"{ leaf person { name { canary } nam } }": {"Person", "String"},
+}
+
+func TestTheSchemaStaysHidden(t *testing.T) {
+	for query, secrets := range probes {
+		a := askWith(t, Transport{HideSchema: true}, resolvers(), postQuery(query))
+		text := a.Body.String()
+		if len(a.outcome.Codes) == 0 {
+			t.Errorf("%s: no error: %s", query, text)
+		}
+		if found := recovered.FindString(text); found != "" {
+			t.Errorf("%s: %q in %s", query, found, text)
+		}
+		for _, secret := range secrets {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s: %q in %s", query, secret, text)
+			}
+		}
+		if !strings.Contains(text, `"line":1`) {
+			t.Errorf("%s: the error says not even where: %s", query, text)
+		}
+	}
+	// What the client wrote itself may be named: it helps, and tells nothing.
+	for query, want := range map[string]string{
+		"{ ...F }": `Unknown fragment \"F\".`, "query ($v: Int) { leaf }": `Variable \"$v\" is never used`,
+		"{ need(s: $s) }": `Variable \"$s\" is not defined.`, "query A { leaf } query A { leaf }": `There can be only one operation named \"A\".`,
+	} {
+		if a := askWith(t, Transport{HideSchema: true}, resolvers(), postQuery(query)); !strings.Contains(a.Body.String(), want) {
+			t.Errorf("%s: %s, want %s", query, a.Body, want)
+		}
+	}
+}
+
+// The other way round, or the test above would prove nothing.
+func TestTheSchemaShowsWhereItIsNotHidden(t *testing.T) {
+	shown := 0
+	for query := range probes {
+		if recovered.MatchString(ask(t, postQuery(query)).Body.String()) {
+			shown++
+		}
+	}
+	if shown < 12 {
+		t.Errorf("%d of %d probes tell something, want more", shown, len(probes))
+	}
+}
+
+// A page of another site can send a form, an image or a script's simple request; none of these runs a mutation.
+func TestNothingChangesAcrossSites(t *testing.T) {
+	const mutation = `{"query":"mutation { change }"}`
+	e := resolvers()
+	e["change"] = nil // whoever runs it panics
+	var requests []*http.Request
+	for _, media := range []string{"", "text/plain", "text/plain; charset=utf-8", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain;application/json", "application/json, text/plain"} {
+		r := postText(mutation)
+		r.Header.Set("Content-Type", media)
+		requests = append(requests, r)
+	}
+	for _, target := range []string{"/?query=mutation{change}", "/?query=query+Q{leaf}+mutation+M{change}&operationName=M"} {
+		r, _ := http.NewRequest(http.MethodGet, target, nil)
+		requests = append(requests, r)
+	}
+	for _, r := range requests {
+		r.Header.Set("Origin", "https://elsewhere.example")
+		if a := askWith(t, Transport{}, e, r); a.Code != http.StatusUnsupportedMediaType && a.Code != http.StatusMethodNotAllowed {
+			t.Errorf("%s %s, Content-Type %q: %d %s", r.Method, r.URL, r.Header.Get("Content-Type"), a.Code, a.Body)
+		}
+	}
+}
