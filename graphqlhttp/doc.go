@@ -2,9 +2,33 @@
 // https://graphql.github.io/graphql-over-http/draft/ has it. It knows no schema.
 //
 //	server := handler.New(schema)
-//	server.AddTransport(graphqlhttp.Transport{MaxBodyBytes: 64 << 10})
+//	server.Use(&graphqlhttp.Inputs{})
+//	server.AddTransport(graphqlhttp.Transport{Documents: graphqlhttp.NewDocumentStore(4 << 20)})
 //
-// Transport takes the place of gqlgen's own POST, GET and OPTIONS, which repeat the request's body in
-// their errors, passwords included. Start with Transport.Do; request.go reads what a client sent,
-// response.go decides media type, status and what a refused request may say.
+// Transport takes the place of gqlgen's own POST, GET and OPTIONS, which repeat the request's body in their errors,
+// passwords included. It is the only transport that needs to be added: what isn't added isn't served, and GET goes
+// with DisableGET. Start with Transport.Do; then, in the order of a request:
+//
+//	accept.go     which of the two media types answers
+//	request.go    what a client sent, within which bounds
+//	json.go       the JSON in it, read once and strictly
+//	persisted.go  documents by their hash: Apollo's automatic persisted queries
+//	manifest.go   documents that are trusted, and no others
+//	inputs.go     an extension: values that GraphQL's input coercion refuses
+//	errors.go     what the error of a refused request may say
+//	response.go   status, headers and body
+//
+// Statuses: 200 once the execution began, whatever its errors. A request that was refused before that has no data
+// entry, not even null: a document or variables get 200 under application/json, which older clients read at 200
+// alone, and 400 under application/graphql-response+json. Of both media types are 400 for what is no GraphQL request
+// at all, and 405, 406, 413 and 415.
+//
+// # Other sites
+//
+// A page of another site can make a browser send requests, but here they carry nobody's authority: no cookie is read
+// or set, and a bearer token is a header that the page would have to know. So a GET needs no header of Apollo's
+// (apollo-require-preflight, x-apollo-operation-name): with it, a page could at most have run a query as a stranger,
+// which it can do from anywhere, and never sees the answer unless CORS lets it. Whoever adds cookies in front of this
+// package must also demand such a header of each GET. What changes something needs POST with the media type
+// application/json, which no form and no image can send, and a script only after a preflight; GET runs queries alone.
 package graphqlhttp

@@ -399,6 +399,9 @@ func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/?query={leaf}&variables={}", "", "text/html", "", "")
 	f.Add("GET", "/?query=query($v:[[Int]]){echo(matrix:$v)}&variables={%22v%22:[[1e999]]}", "", "", "", "")
 	f.Add("DELETE", "/?%ff=%zz", "", ";;;", "", "")
+	f.Add("POST", "/", "application/json", "", "", `{"query":"{ leaf }","extensions":{"persistedQuery":{"version":1,"sha256Hash":"`+hashOf("{ leaf }")+`"}}}`)
+	f.Add("GET", `/?extensions={"persistedQuery":{"version":1,"sha256Hash":"id"}}`, "", "", "", "")
+	manifest := Manifest{byID: map[string]string{"id": "{ leaf }"}, bodies: map[string]bool{"{ leaf }": true}}
 	f.Fuzz(func(t *testing.T, method, target, contentType, accept, encoding, body string) {
 		r, err := http.NewRequest(method, "http://localhost/", strings.NewReader(body))
 		if err != nil {
@@ -410,9 +413,17 @@ func FuzzRequest(f *testing.F) {
 				r.Header.Set(name, value)
 			}
 		}
-		a := ask(t, r)
-		if a.Code == http.StatusInternalServerError {
-			t.Errorf("a panic before anything ran: %s", a.Body)
+		for _, transport := range []Transport{
+			{MaxBodyBytes: 4096},
+			{Documents: NewDocumentStore(1 << 10), HideSchema: true, DisableGET: true, MaxResponseBytes: 100},
+			{Documents: NewDocumentStore(0), Manifest: &manifest, ManifestLogOnly: true, MaxNesting: 3},
+			{Manifest: &manifest},
+		} {
+			a := askWith(t, transport, resolvers(), r)
+			if a.Code == http.StatusInternalServerError {
+				t.Errorf("a panic before anything ran: %s", a.Body)
+			}
+			r.Body = io.NopCloser(strings.NewReader(body))
 		}
 	})
 }
