@@ -80,8 +80,12 @@ func (e *Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 			err = located.Err
 		}
 	}
-	if introspects(ctx) {
+	switch {
+	case introspects(ctx):
 		err = errIntrospection
+	case lacksArguments(ctx): // the generated code's words repeat the value
+		err = identity.ErrBadInput
+		shown.Path = graphql.GetFieldContext(ctx).Path() // arguments have no place in a response
 	}
 	for _, row := range table {
 		if errors.Is(err, row.err) {
@@ -138,6 +142,16 @@ func introspects(ctx context.Context) bool {
 		return false
 	}
 	return field.Field.Name == "__schema" || field.Field.Name == "__type"
+}
+
+// lacksArguments tells whether the arguments of a field couldn't be read: gqlgen's generated code keeps them in the
+// field's context before it asks the resolver, and leaves none where one of them doesn't fit its type.
+func lacksArguments(ctx context.Context) bool {
+	field := graphql.GetFieldContext(ctx)
+	if field == nil || field.Field.Field == nil || field.Field.Definition == nil {
+		return false
+	}
+	return len(field.Field.Definition.Arguments) > 0 && field.Args == nil
 }
 
 var errPanic = errors.New("panic")

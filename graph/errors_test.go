@@ -350,3 +350,14 @@ func TestPresentWithAHollowFieldContext(t *testing.T) {
 		t.Errorf("%v", got.Extensions)
 	}
 }
+
+// A value that the schema's type doesn't take, where no check before the execution has seen it: the client's fault,
+// and nobody's to read.
+func TestArgumentsThatDontFit(t *testing.T) {
+	s := newServer(t, fakeRealm{})
+	got := s.anonymous(`mutation { login(username: {}, password: "` + canary + `") { tokenType } }`)
+	check(t, got, `{"errors":[{"message":"Request malformed!","path":["login"],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`)
+	if s.log.Len() != 0 {
+		t.Errorf("logged %s, want nothing: it is the client's business", s.log.String())
+	}
+}
