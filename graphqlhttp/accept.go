@@ -101,7 +101,7 @@ func parseRange(element string) (r mediaRange, ok bool) {
 	name, rest := cutOutsideQuotes(element, ';')
 	name = strings.Trim(name, " \t")
 	main, sub, found := strings.Cut(name, "/")
-	if !found || !isToken(main) || !isToken(sub) || main == "*" && sub != "*" {
+	if !found || !isToken(main) || !isToken(sub) {
 		return mediaRange{}, false
 	}
 	r = mediaRange{name: strings.ToLower(name), weight: 1000}

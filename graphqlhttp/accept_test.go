@@ -20,6 +20,7 @@ func TestNegotiate(t *testing.T) {
 		{[]string{`text/html;x="a, application/json;q=1", application/graphql-response+json`}, mediaResponse},
 		{[]string{`application/json;x="a\",b;q=0"`}, mediaJSON},
 		{[]string{`text/html;x="application/json, */*`}, neither},
+		{[]string{`text/html;x="\", application/json, "`}, neither},
 
 		// Weights.
 		{[]string{"application/json;q=1.000, application/graphql-response+json;q=0.999"}, mediaJSON},
@@ -30,7 +31,7 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"application/json, application/json;q=0"}, mediaJSON},
 
 		// Malformed ones are passed over.
-		{[]string{"application/json;q=1.001"}, neither}, {[]string{"application/json;q=0.0001"}, neither},
+		{[]string{"application/json;q=1.001"}, neither}, {[]string{"application/json;q=0.1234"}, neither},
 		{[]string{"application/json;q=NaN"}, neither}, {[]string{"application/json;q=+1"}, neither}, {[]string{"application/json;q=1e0"}, neither},
 		{[]string{"application/json;q=.5"}, neither}, {[]string{"application/json;q="}, neither}, {[]string{"application/json;q"}, neither},
 		{[]string{`application/json;q="1"`}, neither}, {[]string{"application/json;q =1"}, neither}, {[]string{"application/json;=1"}, neither},
@@ -43,6 +44,7 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"application/*;q=0.1, */*;q=0.9, application/graphql-response+json;q=0.05"}, mediaJSON},
 		{[]string{"application/json;q=0, application/json;charset=utf-8"}, mediaJSON},
 		{[]string{"application/json;charset=latin1"}, neither}, {[]string{`application/json;charset="UTF-8"`}, mediaJSON},
+		{[]string{"application/json, application/json;charset=utf-8;q=0"}, neither},
 		{[]string{"application/json;profile=x"}, mediaJSON},
 		{[]string{"APPLICATION/*"}, mediaJSON}, {[]string{"*/*, application/GRAPHQL-response+json"}, mediaResponse},
 		{[]string{"application/graphql-response+jsonx, application/graphql+json"}, neither},

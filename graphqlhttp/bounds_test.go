@@ -73,6 +73,45 @@ func TestNoMoreIsReadThanTheBound(t *testing.T) {
 	}
 }
 
+// greedy notes how much room it was ever given.
+type greedy struct{ room int }
+
+func (g *greedy) Read(p []byte) (int, error) {
+	g.room = max(g.room, len(p))
+	return 0, errLost
+}
+
+// Thousands of connections that claim long bodies and send nothing must not hold long buffers.
+func TestALengthAloneTakesNoMemory(t *testing.T) {
+	g := &greedy{}
+	if _, err := readBody(g, 64<<10); err != errLost || g.room > 4<<10 {
+		t.Errorf("%v, room for %d bytes", err, g.room)
+	}
+}
+
+// A list costs many times its text, so nothing is made of what is refused.
+func TestWhatIsRefusedMakesNothing(t *testing.T) {
+	for name, text := range map[string]string{
+		"too many values": `{"variables":[` + strings.Repeat("{},", 20_000) + `{}]}`,
+		"no end":          `{"variables":[` + strings.Repeat("{},", 1_000),
+		"too deep":        `{"variables":[` + strings.Repeat("{},", 1_000) + strings.Repeat("[", 100),
+	} {
+		if allocations := testing.AllocsPerRun(10, func() { readJSON([]byte(text), Transport{}.jsonBounds()) }); allocations > 5 {
+			t.Errorf("%s: %g allocations", name, allocations)
+		}
+	}
+	a := ask(t, postText(`{"query":"{ leaf }","variables":{"v":[`+strings.Repeat("0,", 1997)+`0]}}`))
+	if want := "variables hold more than 2000 values"; a.Code != 400 || !strings.Contains(a.Body.String(), want) {
+		t.Errorf("2001 values: %d %s, want 400 %s", a.Code, a.Body, want)
+	}
+	for most, status := range map[int]int{0: 200, 2000: 200, 1999: 400} {
+		body := `{"query":"{ leaf }","variables":{"v":[` + strings.Repeat("0,", 1995) + `0]}}`
+		if a := askWith(t, Transport{MaxValues: most}, resolvers(), postText(body)); a.Code != status {
+			t.Errorf("2000 values, MaxValues %d: %d %s, want %d", most, a.Code, a.Body, status)
+		}
+	}
+}
+
 func TestContentHeadersTwice(t *testing.T) {
 	for _, header := range []string{"Content-Type", "Content-Encoding"} {
 		r := postQuery("{ leaf }")
@@ -216,7 +255,7 @@ func TestFieldErrorsAreShort(t *testing.T) {
 	if len(got.Message) > 1000 || len(got.Message) < 990 || !utf8.ValidString(got.Message) || strings.ContainsRune(got.Message, utf8.RuneError) || len(got.Locations) != 5 {
 		t.Errorf("%d bytes, %d locations: %s", len(got.Message), len(got.Locations), got.Message)
 	}
-	if len(long.Message) != 1600 || len(long.Locations) != 50 {
+	if fieldErrors(gqlerror.List{long}); len(long.Message) != 1600 || len(long.Locations) != 50 {
 		t.Error("the server's own error was changed")
 	}
 }

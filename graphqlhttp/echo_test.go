@@ -204,6 +204,11 @@ func TestNothingElseOfARequestComesBack(t *testing.T) {
 		"extensions":              `{"query":"{ leaf }","extensions":"` + canary + `"}`,
 		"a persisted query":       `{"extensions":{"persistedQuery":{"sha256Hash":"` + canary + `"}}}`,
 		"a batch":                 `["` + canary + `"]`,
+		"a member twice":          `{"` + canary + `":1,"` + canary + `":2}`,
+		"twice, inside":           `{"` + canary + `":{"` + canary + `":1,"` + canary + `":2}}`,
+		"deep inside":             `{"` + canary + `":` + strings.Repeat(`{"`+canary+`":`, 100) + `1}`,
+		"a large number inside":   `{"` + canary + `":[` + canaryDigits + `e999]}`,
+		"too many values inside":  `{"` + canary + `":[` + strings.Repeat(canaryDigits+",", 3000) + `1]}`,
 		"too long":                `{"query":"` + canary + strings.Repeat(" ", 1<<20) + `"}`,
 	}
 	for _, name := range slices.Sorted(maps.Keys(bodies)) {

@@ -58,6 +58,10 @@ func TestTheSchemaStaysHidden(t *testing.T) {
 			t.Errorf("%s: the error says not even where: %s", query, text)
 		}
 	}
+	a := askWith(t, Transport{HideSchema: true}, resolvers(), postQuery("{ canary }"))
+	if want := `{"errors":[{"message":"The document doesn't fit the schema","locations":[{"line":1,"column":3}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}` + "\n"; a.Body.String() != want {
+		t.Errorf("%s, want %s", a.Body, want)
+	}
 	// What the client wrote itself may be named: it helps, and tells nothing.
 	for query, want := range map[string]string{
 		"{ ...F }": `Unknown fragment \"F\".`, "query ($v: Int) { leaf }": `Variable \"$v\" is never used`,

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vektah/gqlparser/v2/ast"
 )
 
 func TestNumbers(t *testing.T) {
@@ -91,6 +93,33 @@ func TestLiteralsFitTheirTypes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestArgumentsOfDirectivesFit(t *testing.T) {
+	for _, query := range []string{"query @tag(name: {}) { leaf }", "{ leaf @tag(name: {}) }", "{ ...F @include(if: {}) } fragment F on Query { leaf }", "{ ... @skip(if: {}) { leaf } }"} {
+		if a := ask(t, postQuery(query)); codeOf(t, a) != "BAD_USER_INPUT" {
+			t.Errorf("%s: %s", query, a.Body)
+		}
+	}
+}
+
+// Fragments that spread each other twice would double the work with each.
+func TestEachFragmentIsInspectedOnce(t *testing.T) {
+	fragment := &ast.FragmentDefinition{}
+	for range 40 {
+		spread := &ast.FragmentSpread{Definition: fragment}
+		fragment = &ast.FragmentDefinition{SelectionSet: ast.SelectionSet{&ast.Field{Directives: ast.DirectiveList{{}}}, spread, spread}}
+	}
+	visits := 0
+	operation := &ast.OperationDefinition{SelectionSet: ast.SelectionSet{&ast.FragmentSpread{Definition: fragment}}}
+	inspect(operation, visitor{directive: func(*ast.Directive) {
+		if visits++; visits > 40 {
+			t.Fatal("a fragment is visited again")
+		}
+	}})
+	if visits != 40 {
+		t.Errorf("%d fragments were visited, want 40", visits)
 	}
 }
 

@@ -10,13 +10,10 @@ type visitor struct {
 	fragments map[*ast.FragmentDefinition]bool // that were visited
 }
 
-// inspect visits an operation that was validated, with each fragment that it reaches, once.
+// inspect visits what is going to run of an operation that was validated, with each fragment that it reaches, once.
+// Defaults aren't visited: a variable that has none of its own has them as its value.
 func inspect(operation *ast.OperationDefinition, v visitor) {
 	v.directives(operation.Directives)
-	for _, variable := range operation.VariableDefinitions {
-		v.directives(variable.Directives)
-		v.values(variable.DefaultValue)
-	}
 	v.selections(operation.SelectionSet)
 }
 
@@ -40,7 +37,6 @@ func (v *visitor) selections(set ast.SelectionSet) {
 				v.fragments = map[*ast.FragmentDefinition]bool{}
 			}
 			v.fragments[fragment] = true
-			v.directives(fragment.Directives)
 			v.selections(fragment.SelectionSet)
 		}
 	}

@@ -11,40 +11,40 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// As @apollo/generate-persisted-query-manifest 1.4.0 writes it.
+// As @apollo/generate-persisted-query-manifest 1.4.0 wrote it.
 const apollosManifest = `{
   "format": "apollo-persisted-query-manifest",
   "version": 1,
   "operations": [
     {
-      "id": "26fa7bf99e4bc9a00bca4a83d3d04d00f41b26d8b929e5d6c0b2d35af8c6c7fb",
-      "name": "Change",
-      "type": "mutation",
-      "body": "mutation Change {\n  change\n}"
+      "id": "df0bd01bcdfb417c8daca6c2fece06b12b116c3b995bd2ea7a4020a576c2cbb0",
+      "name": "Me",
+      "type": "query",
+      "body": "query Me {\n  me {\n    id\n    ...F\n    __typename\n  }\n}\n\nfragment F on User {\n  username\n  __typename\n}"
     },
     {
-      "id": "HASH",
-      "name": "Leaf",
-      "type": "query",
-      "body": "query Leaf {\n  leaf\n  __typename\n}"
+      "id": "6dee701e687fe2b68ae48b3efbdaa307132fe793011a9d33bd4e0a1f06f991c1",
+      "name": "SignIn",
+      "type": "mutation",
+      "body": "mutation SignIn($u: String!, $p: String!) {\n  login(username: $u, password: $p) {\n    accessToken\n    __typename\n  }\n}"
     }
   ]
 }`
 
 func TestReadManifest(t *testing.T) {
-	const change, leaf = "mutation Change {\n  change\n}", "query Leaf {\n  leaf\n  __typename\n}"
-	text := strings.Replace(apollosManifest, "HASH", hashOf(leaf), 1)
-	text = strings.Replace(text, "26fa7bf99e4bc9a00bca4a83d3d04d00f41b26d8b929e5d6c0b2d35af8c6c7fb", hashOf(change), 1)
-	m, err := ReadManifest(strings.NewReader(text))
+	m, err := ReadManifest(strings.NewReader(apollosManifest))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m.Operations() != 2 {
 		t.Errorf("%d operations, want 2", m.Operations())
 	}
-	for id, body := range map[string]string{hashOf(change): change, hashOf(leaf): leaf} {
+	for id, begins := range map[string]string{
+		"df0bd01bcdfb417c8daca6c2fece06b12b116c3b995bd2ea7a4020a576c2cbb0": "query Me {\n  me {\n",
+		"6dee701e687fe2b68ae48b3efbdaa307132fe793011a9d33bd4e0a1f06f991c1": "mutation SignIn($u: String!",
+	} {
 		params := &graphql.RawParams{}
-		if trusted, contradiction := m.find(id, params); !trusted || contradiction || params.Query != body {
+		if trusted, contradiction := m.find(id, params); !trusted || contradiction || !strings.HasPrefix(params.Query, begins) {
 			t.Errorf("%s: %t, %t, %q", id, trusted, contradiction, params.Query)
 		}
 	}
