@@ -25,6 +25,14 @@ func (t Transport) allow() string {
 	return "GET, HEAD, OPTIONS, POST"
 }
 
+// closeUnread gives a connection up whose request may have a body over the bound. To use the connection again,
+// net/http would read 256 KiB of a body that nobody read, before it answers.
+func (t Transport) closeUnread(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength < 0 || r.ContentLength > t.maxBodyBytes() {
+		w.Header().Set("Connection", "close")
+	}
+}
+
 // read turns a request into the parameters of an operation, or says which status and error refuse it. No error
 // repeats anything of the body. The parameters may lack a query yet.
 func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
@@ -48,6 +56,7 @@ func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.Ra
 	if r.ContentLength > most { // not a byte of it is read
 		return nil, http.StatusRequestEntityTooLarge, tooLarge
 	}
+	w.Header().Del("Connection") // closeUnread
 	body, err := readBody(http.MaxBytesReader(w, r.Body, most), r.ContentLength)
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		return nil, http.StatusRequestEntityTooLarge, tooLarge

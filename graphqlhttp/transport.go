@@ -100,6 +100,7 @@ func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 
 // answer decides on the response. It notes in out which operation it was.
 func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor, out *Outcome) (answered response) {
+	t.closeUnread(w, r)
 	if r.Method == http.MethodOptions { // a preflight that CORS didn't answer, or someone who asks what is served
 		return response{status: http.StatusNoContent, allow: t.allow()}
 	}
