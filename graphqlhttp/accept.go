@@ -9,7 +9,7 @@ const (
 	mediaJSON     mediaType = "application/json"
 	mediaResponse mediaType = "application/graphql-response+json"
 
-	maxRanges = 64 // of an Accept header that are looked at; browsers send eight
+	maxRanges = 64 // of an Accept header that are looked at; browsers send fewer than ten
 )
 
 // A mediaType is one of the two that a response can have.
