@@ -57,7 +57,7 @@ func runAll(m *testing.M) int {
 // result for a new server: it knows only what a test opens.
 func build(to string, flags ...string) error {
 	err := filepath.WalkDir(sources, func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && entry.Name() == ".git" {
+		if err == nil && entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules") {
 			return fs.SkipDir
 		}
 		if err == nil {

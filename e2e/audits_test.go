@@ -1,0 +1,57 @@
+package e2e
+
+import (
+	"maps"
+	"slices"
+	"testing"
+)
+
+// What graphql-http asks of every server of GraphQL over HTTP: https://github.com/graphql/graphql-http.
+const audits = 61
+
+// Each fails without what it asks over or for: 5A70, D6D5 and 6A70 send a query over GET; D6D5, 6A70 and 28B9 want
+// an answer to __type. (BF61 and 2EA1 send __type too, and look at the status alone; 9C48 wants a mutation over GET
+// to be refused.)
+var (
+	needGET           = []string{"5A70", "6A70", "D6D5"}
+	needIntrospection = []string{"28B9", "6A70", "D6D5"}
+	needEither        = []string{"28B9", "5A70", "6A70", "D6D5"}
+)
+
+func TestAudits(t *testing.T) {
+	t.Parallel()
+	if !withNode(t) {
+		return
+	}
+	for _, tt := range []struct {
+		name     string
+		settings []string
+		fail     []string
+	}{
+		{"GET and introspection on", nil, nil},
+		{"GET off", []string{"GET_QUERIES=false"}, needGET},
+		{"introspection off", []string{"RUNTIME_ENV=prod"}, needIntrospection},
+		{"both off", []string{"RUNTIME_ENV=prod", "GET_QUERIES=false"}, needEither},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, shared, tt.settings...)
+			failed := map[string]string{}
+			results := runNode[struct{ ID, Name, Status, Reason string }](t, "audits.mjs", s.url+"/graphql")
+			if len(results) != audits {
+				t.Errorf("%d audits, want %d", len(results), audits)
+			}
+			for _, r := range results {
+				if r.Status != "ok" {
+					failed[r.ID] = r.Status + ": " + r.Name + ": " + r.Reason
+				}
+			}
+			if got := slices.Sorted(maps.Keys(failed)); !slices.Equal(got, tt.fail) {
+				t.Errorf("these fail: %q; want %q", got, tt.fail)
+				for _, id := range slices.Sorted(maps.Keys(failed)) {
+					t.Logf("%s %s", id, failed[id])
+				}
+			}
+		})
+	}
+}
