@@ -168,11 +168,12 @@ func TestEightTabs(t *testing.T) {
 }
 
 // A gate stands before Keycloak's token endpoint and can hold calls back. It passes the answers on as
-// they are, and counts the calls that came while it was closed.
+// they are, and counts the calls that came while it was closed, and all of them.
 type gate struct {
-	url   string
-	calls atomic.Int32
-	came  chan struct{}
+	url    string
+	calls  atomic.Int32
+	passed atomic.Int32
+	came   chan struct{}
 
 	mu   sync.Mutex // guards wait
 	wait chan struct{}
@@ -190,6 +191,9 @@ func newGate(t *testing.T, target string) *gate {
 		g.mu.Lock()
 		wait := g.wait
 		g.mu.Unlock()
+		if strings.HasSuffix(r.URL.Path, "/token") {
+			g.passed.Add(1)
+		}
 		if wait != nil && strings.HasSuffix(r.URL.Path, "/token") {
 			g.calls.Add(1)
 			g.came <- struct{}{}

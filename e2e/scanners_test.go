@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// An answer is what a client of HTTP sees, whatever it means in GraphQL.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// send sends a request as it is, and wants an answer of some kind.
+func send(t *testing.T, method, target string, header http.Header, body io.Reader) answer {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, target, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, string(content)}
+}
+
+// code is the first error's, as CODE or CODE/REASON.
+func (a answer) code() string {
+	var out result
+	if json.Unmarshal([]byte(a.body), &out) != nil {
+		return ""
+	}
+	return out.code()
+}
+
+// at is what stands in a JSON body at a path, or nil.
+func (a answer) at(path ...string) any {
+	var value any
+	json.Unmarshal([]byte(a.body), &value)
+	for _, name := range path {
+		object, _ := value.(map[string]any)
+		value = object[name]
+	}
+	return value
+}
+
+var asJSON = http.Header{"Content-Type": {"application/json"}}
+
+// postJSON posts a body, which is made into JSON unless it is text already.
+func (s *server) postJSON(t *testing.T, body any) answer {
+	t.Helper()
+	text, ok := body.(string)
+	if !ok {
+		made, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = string(made)
+	}
+	return send(t, http.MethodPost, s.url+"/graphql", asJSON, strings.NewReader(text))
+}
+
+// What graphql-cop looks for (github.com/dolevf/graphql-cop, lib/tests, 1.15): the requests it sends, and what it
+// takes for a finding.
+var graphqlCop = []struct {
+	name  string
+	ask   func(*testing.T, *server) answer
+	finds func(answer) bool
+}{
+	{"Field Suggestions", copQuery(`query cop { __schema { directive } }`), func(a answer) bool {
+		return strings.Contains(a.body, "Did you mean")
+	}},
+	{"Introspection", copQuery(`query cop { __schema { types { name fields { name } } } }`), func(a answer) bool {
+		return a.at("data", "__schema") != nil
+	}},
+	{"GraphQL IDE", func(t *testing.T, s *server) answer {
+		var pages answer
+		for _, path := range []string{"/graphql", "/graphiql", "/playground", "/console", "/altair", "/"} {
+			a := send(t, http.MethodGet, s.url+path, http.Header{"Accept": {"text/html"}}, nil)
+			pages.body += a.body
+		}
+		return pages
+	}, func(a answer) bool {
+		return slices.ContainsFunc([]string{"graphiql.min.css", "GraphQL Playground", "GraphiQL", "graphql-playground", "<html"},
+			func(word string) bool { return strings.Contains(a.body, word) })
+	}},
+	{"GET Method Query Support", copGet(`query cop {__typename}`), hasTypename},
+	{"Alias Overloading", func(t *testing.T, s *server) answer {
+		var aliases strings.Builder
+		for i := range 101 {
+			fmt.Fprintf(&aliases, "alias%d:__typename \n", i)
+		}
+		return copQuery("query cop { "+aliases.String()+" }")(t, s)
+	}, func(a answer) bool { return a.at("data", "alias100") != nil }},
+	{"Array-based Query Batching", func(t *testing.T, s *server) answer {
+		return s.postJSON(t, slices.Repeat([]object{{"query": "query cop { __typename }"}}, 10))
+	}, func(a answer) bool { return strings.HasPrefix(a.body, "[") || strings.Contains(a.body, "__typename") }},
+	{"Field Duplication", copQuery("query cop { " + strings.Repeat("__typename \n", 500) + "} "), hasTypename},
+	{"Directive Overloading", copQuery(`query cop { __typename ` + strings.Repeat("@aa", 10) + ` }`), func(a answer) bool {
+		list, _ := a.at("errors").([]any)
+		return len(list) >= 10
+	}},
+	{"Trace Mode", copQuery(`query cop { __typename }`), func(a answer) bool { return strings.Contains(a.body, "tracing") }},
+	{"Introspection-based Circular Query", copQuery(`query cop { __schema { types { ` + strings.Repeat("fields { type { ", 4) + "name" +
+		strings.Repeat(" } }", 4) + ` } } }`), func(a answer) bool { return a.at("data", "__schema") != nil }},
+	{"Mutation is allowed over GET", copGet(`mutation cop {__typename}`), hasTypename},
+	{"POST based url-encoded query", func(t *testing.T, s *server) answer {
+		form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+		return send(t, http.MethodPost, s.url+"/graphql", form, strings.NewReader(url.Values{"query": {`query cop { __typename }`}}.Encode()))
+	}, hasTypename},
+	{"Unhandled Errors Detection", copQuery(`qwerty cop { abc }`), func(a answer) bool {
+		return strings.Contains(a.body, "exception") || strings.Contains(a.body, "stack")
+	}},
+}
+
+func hasTypename(a answer) bool { return a.at("data", "__typename") != nil }
+
+func copQuery(query string) func(*testing.T, *server) answer {
+	return func(t *testing.T, s *server) answer {
+		t.Helper()
+		return s.postJSON(t, object{"query": query, "operationName": "cop"})
+	}
+}
+
+func copGet(query string) func(*testing.T, *server) answer {
+	return func(t *testing.T, s *server) answer {
+		t.Helper()
+		return send(t, http.MethodGet, s.url+"/graphql?query="+url.QueryEscape(query), nil, nil)
+	}
+}
+
+// Outside of local graphql-cop finds nothing but that queries, which change nothing, can be sent over GET; and with
+// GET_QUERIES=false not even that.
+func TestGraphQLCop(t *testing.T) {
+	t.Parallel()
+	if len(graphqlCop) != 13 {
+		t.Fatalf("%d checks, want graphql-cop's 13", len(graphqlCop))
+	}
+	for _, tt := range []struct {
+		name     string
+		settings []string
+		finds    []string
+	}{
+		{"as it comes", []string{"RUNTIME_ENV=prod"}, []string{"GET Method Query Support"}},
+		{"without GET", []string{"RUNTIME_ENV=prod", "GET_QUERIES=false"}, nil},
+		// The other way round, or nothing would show that the checks can find anything.
+		{"on a developer's machine", nil, []string{"Field Suggestions", "Introspection", "GET Method Query Support"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, shared, tt.settings...)
+			for _, check := range graphqlCop {
+				got := check.ask(t, s)
+				if finds, want := check.finds(got), slices.Contains(tt.finds, check.name); finds != want {
+					t.Errorf("%s: found is %t, want %t, in\n%d %.500s", check.name, finds, want, got.status, got.body)
+				}
+			}
+		})
+	}
+}
+
+// CrackQL's way of guessing passwords (github.com/nicholasaleks/CrackQL, sample-queries/login.graphql): many guesses in
+// one request. Each shape may make one call at most.
+func TestManyLoginsInOneRequest(t *testing.T) {
+	t.Parallel()
+	const guess = `login(username: "admin", password: "guess-%d") { accessToken }`
+	guesses := func(n int, format string) string {
+		var all strings.Builder
+		for i := range n {
+			fmt.Fprintf(&all, format+"\n", slices.Repeat([]any{i}, strings.Count(format, "%d"))...)
+		}
+		return all.String()
+	}
+	r := newRealm(t, shared, nil)
+	gate := newGate(t, shared.url)
+	s := serve(t, &keycloak{url: gate.url}, "RUNTIME_ENV=prod", "KEYCLOAK_REALM_NAME="+r.name, "KEYCLOAK_ISSUER="+shared.url+"/realms/"+r.name)
+	for _, tt := range []struct {
+		name, code string
+		body       any
+	}{
+		{"CrackQL's 1,000 aliases", "BAD_REQUEST", object{"query": "mutation {" + guesses(1000, "\n    alias%d: "+guess) + "\n}"}}, // past the body's limit
+		{"100 aliases", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(100, "alias%d: "+guess) + "}"}},
+		{"2 aliases", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(2, "alias%d: "+guess) + "}"}},
+		{"an alias and none", "OPERATION_TOO_LARGE", object{"query": "mutation { a: " + fmt.Sprintf(guess, 1) + fmt.Sprintf(guess, 2) + "}"}},
+		{"fragments", "OPERATION_TOO_LARGE", object{"query": "mutation { ...A ...B } fragment A on Mutation { a: " + fmt.Sprintf(guess, 1) +
+			"} fragment B on Mutation { b: " + fmt.Sprintf(guess, 2) + "}"}},
+		{"inline fragments", "OPERATION_TOO_LARGE", object{"query": "mutation { ... { " + guesses(2, "... on Mutation { a%d: "+guess+"}") + "} }"}},
+		{"refreshes", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(2, `a%d: refresh(refreshToken: "guess-%d") { accessToken }`) + "}"}},
+		{"a batch", "BAD_REQUEST", slices.Repeat([]object{{"query": "mutation {" + fmt.Sprintf(guess, 1) + "}"}}, 10)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := gate.passed.Load()
+			a := s.postJSON(t, tt.body)
+			if code, _, _ := strings.Cut(a.code(), "/"); code != tt.code || strings.Contains(a.body, "guess-") {
+				t.Errorf("answered %d %.500s; want the code %s, and no guess", a.status, a.body, tt.code)
+			}
+			if calls := gate.passed.Load() - before; calls != 0 {
+				t.Errorf("Keycloak was asked %d times, want never", calls)
+			}
+		})
+	}
+	t.Run("many operations", func(t *testing.T) {
+		before := gate.passed.Load()
+		s.postJSON(t, object{"query": guesses(10, "mutation m%d { "+guess+" }"), "operationName": "m3"})
+		if calls := gate.passed.Load() - before; calls > 1 {
+			t.Errorf("Keycloak was asked %d times, want once at most", calls)
+		}
+	})
+}
