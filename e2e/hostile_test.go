@@ -30,14 +30,18 @@ const (
 	forbidden = "INTROSPECTION_DISABLED"
 )
 
-// A shape is a request that should cost its sender more than the server. Its body has at most the given size; code is
-// of the answer, and where a small one isn't refused as a large one is, small is the code of that.
+// A shape is a request that should cost its sender more than the server. Its body has at most the given size.
 type shape struct {
 	name  string
 	body  func(size int) []byte
-	code  string
-	small string // at 1 KiB, if it differs
+	codes codes
 }
+
+// codes are those of the answers, by size; the last one stands for what is larger too. Past the body's limit nothing
+// of a request is looked at.
+type codes []string
+
+func (c codes) at(i int) string { return c[min(i, len(c)-1)] }
 
 // repeated is unit between two ends, as often as fits into size.
 func repeated(before, unit, after string) func(size int) string {
@@ -111,15 +115,12 @@ func TestHostileDocuments(t *testing.T) {
 	figures := newFigures(t, s, token)
 	for _, tt := range shapes {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, size := range hostileSizes {
+			for i, size := range hostileSizes {
 				body := tt.body(size)
 				if len(body) > size || len(body) < size*3/4 {
 					t.Fatalf("of %d bytes, for %d: the shape is made wrongly", len(body), size)
 				}
-				status, code := http.StatusBadRequest, tt.code
-				if size == hostileSizes[0] && tt.small != "" {
-					code = tt.small
-				}
+				status, code := http.StatusBadRequest, tt.codes.at(i)
 				switch {
 				case size > bodyLimit:
 					status, code = http.StatusRequestEntityTooLarge, bad
