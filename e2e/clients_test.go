@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What other people's clients make of the server's answers, and what they send for it: the case, what the code that
+// uses the client gets, and then each exchange, as method, status, media type and codes. response is short for
+// application/graphql-response+json, and json for application/json.
+const apolloCases = `
+me, nobody: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
+login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
+login: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
+me: true <- POST 200 response
+invalid, json: error GRAPHQL_VALIDATION_FAILED <- POST 200 json GRAPHQL_VALIDATION_FAILED
+invalid, response: error GRAPHQL_VALIDATION_FAILED <- POST 400 response GRAPHQL_VALIDATION_FAILED
+me, GET: true <- GET 200 response
+me, persisted, first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response
+me, persisted, second: true <- GET 200 response
+refresh, persisted: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response
+refresh: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
+logout: {"logout":true} <- POST 200 response
+refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
+`
+
+// urql sends the text over GET as well.
+var urqlCases = strings.Replace(apolloCases,
+	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response", "first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; GET 200 response", 1)
+
+// graphql-request knows nothing of persisted queries. It can batch, and says why it can't here.
+const graphqlRequestCases = `
+me, nobody: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
+login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
+login: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
+me: true <- POST 200 response
+invalid, json: error GRAPHQL_VALIDATION_FAILED <- POST 200 json GRAPHQL_VALIDATION_FAILED
+invalid, response: error GRAPHQL_VALIDATION_FAILED <- POST 400 response GRAPHQL_VALIDATION_FAILED
+me, GET: true <- GET 200 response
+a batch: error BAD_REQUEST <- POST 400 response BAD_REQUEST
+refresh: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
+logout: {"logout":true} <- POST 200 response
+refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
+`
+
+// Relay takes a field that may be null, and is, for what was asked, and keeps the error beside it.
+const relayCases = `
+me, nobody: {"me":null,"errors":["UNAUTHENTICATED/TOKEN_MISSING"]} <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
+login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
+login: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
+me: true <- POST 200 response
+invalid, json: error GRAPHQL_VALIDATION_FAILED <- POST 200 json GRAPHQL_VALIDATION_FAILED
+invalid, response: error GRAPHQL_VALIDATION_FAILED <- POST 400 response GRAPHQL_VALIDATION_FAILED
+me, persisted, first: true <- POST 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response
+me, persisted, second: true <- POST 200 response
+refresh, persisted: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response
+refresh: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
+logout: {"logout":true} <- POST 200 response
+refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
+`
+
+// Where there are no persisted queries, Apollo Client and urql ask once with a hash alone and never again.
+func withoutPersisted(cases, second, refresh string) string {
+	return strings.NewReplacer(
+		"PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_SUPPORTED",
+		"me, persisted, second: true <- GET 200 response", "me, persisted, second: true <- "+second,
+		"POST 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response\nrefresh:", refresh+"\nrefresh:",
+	).Replace(cases)
+}
+
+const trustedCases = `
+login, by id: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
+me, by id: true <- GET 200 response
+me, by its text: true <- POST 200 response
+another id: error OPERATION_NOT_ALLOWED <- GET 400 response OPERATION_NOT_ALLOWED
+another text: error OPERATION_NOT_ALLOWED <- POST 400 response OPERATION_NOT_ALLOWED
+`
+
+func TestClients(t *testing.T) {
+	t.Parallel()
+	if !withNode(t) {
+		return
+	}
+	manifest := filepath.Join(t.TempDir(), "manifest.json")
+	command := exec.Command("node", "trusted.mjs", "manifest")
+	command.Dir = "node"
+	made, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(manifest, made, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const off = "PERSISTED_QUERIES_BYTES=0"
+	for _, tt := range []struct {
+		script, name string
+		settings     []string
+		want         string
+	}{
+		{"apollo.mjs", "", nil, apolloCases},
+		{"apollo.mjs", "no persisted queries", []string{off}, withoutPersisted(apolloCases, "POST 200 response", "POST 200 response")},
+		{"urql.mjs", "", nil, urqlCases},
+		{"urql.mjs", "no persisted queries", []string{off}, withoutPersisted(urqlCases, "GET 200 response", "POST 200 response")},
+		{"graphql-request.mjs", "", nil, graphqlRequestCases},
+		{"relay.mjs", "", nil, relayCases},
+		{"trusted.mjs", "enforce", []string{"TRUSTED_DOCUMENTS=" + manifest, "TRUSTED_DOCUMENTS_MODE=enforce"}, trustedCases},
+	} {
+		t.Run(strings.TrimSuffix(tt.script+" "+tt.name, " "), func(t *testing.T) {
+			t.Parallel()
+			user, _ := realm{shared, "local"}.newUser(t, nil)
+			s := serve(t, shared, append([]string{"RUNTIME_ENV=prod"}, tt.settings...)...)
+			var got strings.Builder
+			for _, line := range runNode[struct {
+				Case   string
+				Result json.RawMessage
+				Wire   []string
+			}](t, tt.script, s.url+"/graphql", user, "secret") {
+				var result string
+				if err := json.Unmarshal(line.Result, &result); err != nil { // undefined, say
+					result = string(line.Result)
+				}
+				got.WriteString(line.Case + ": " + result + " <- " + strings.Join(line.Wire, "; ") + "\n")
+			}
+			short := strings.NewReplacer("application/graphql-response+json", "response", "application/json", "json")
+			compareLines(t, short.Replace(got.String()), tt.want)
+		})
+	}
+}
+
+// compareLines wants two texts alike, and says which lines aren't.
+func compareLines(t *testing.T, got, want string) {
+	t.Helper()
+	gotLines, wantLines := strings.Split(strings.TrimSpace(got), "\n"), strings.Split(strings.TrimSpace(want), "\n")
+	for i := range max(len(gotLines), len(wantLines)) {
+		var g, w string
+		if i < len(gotLines) {
+			g = gotLines[i]
+		}
+		if i < len(wantLines) {
+			w = wantLines[i]
+		}
+		if g != w {
+			t.Errorf("\n got %s\nwant %s", g, w)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+// node relay.mjs URL USER PASSWORD signs in and out with Relay, and prints a line of JSON for each case. What
+// relay-compiler makes of the documents is in relay/artifacts, and the command that made it in relay/src/documents.js.
+import { createHash } from 'node:crypto';
+import relay from 'relay-runtime';
+import login from './relay/artifacts/documentsLoginMutation.graphql.js';
+import logout from './relay/artifacts/documentsLogoutMutation.graphql.js';
+import me from './relay/artifacts/documentsMeQuery.graphql.js';
+import refresh from './relay/artifacts/documentsRefreshMutation.graphql.js';
+import { codes, mediaTypes, recordingFetch, run, signedIn } from './record.mjs';
+
+const { Environment, Network, RecordSource, Store, commitMutation, fetchQuery } = relay;
+const [url, u, p] = process.argv.slice(2);
+let token;
+let fieldErrors; // of the last answer: Relay keeps them, and gives null for the field
+
+async function send(body, accept = mediaTypes.toReversed().join()) {
+  const response = await recordingFetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept, ...(token && { authorization: `Bearer ${token}` }) },
+    body: JSON.stringify(body),
+  });
+  return response.json();
+}
+
+function environment(exchange) {
+  const network = Network.create(async ({ text }, variables) => {
+    const answer = await exchange(text, variables);
+    fieldErrors = answer.errors;
+    return answer;
+  });
+  return new Environment({ network, store: new Store(new RecordSource()) });
+}
+
+// Relay leaves it to its network layer how operations are named; this is Apollo's way.
+async function persisted(query, variables) {
+  const extensions = { persistedQuery: { version: 1, sha256Hash: createHash('sha256').update(query).digest('hex') } };
+  const answer = await send({ variables, extensions });
+  const unknown = ['PERSISTED_QUERY_NOT_FOUND', 'PERSISTED_QUERY_NOT_SUPPORTED'].includes(codes(answer.errors)[0]);
+  return unknown ? send({ query, variables, extensions }) : answer;
+}
+
+const failed = (error) => error.source?.errors;
+const at = environment((query, variables) => send({ query, variables }));
+const ask = (from = at) => fetchQuery(from, me, {}, { fetchPolicy: 'network-only' }).toPromise();
+const mutate = (mutation, variables, from = at) =>
+  new Promise((onCompleted, onError) => {
+    commitMutation(from, {
+      mutation,
+      variables,
+      onError,
+      onCompleted: (data, errors) => (errors ? onError(Object.assign(new Error('of fields'), { source: { errors } })) : onCompleted(data)),
+    });
+  });
+
+await run('me, nobody', failed, async () => ({ ...(await ask()), errors: codes(fieldErrors) }));
+await run('login, wrong password', failed, () => mutate(login, { username: u, password: 'wrong' }));
+let tokens;
+await run('login', failed, async () => {
+  tokens = (await mutate(login, { username: u, password: p })).login;
+  token = tokens.accessToken;
+  return signedIn(tokens);
+});
+await run('me', failed, async () => (await ask()).me.username === u);
+for (const accept of mediaTypes) {
+  const from = environment((query, variables) => send({ query: query.replace('username', 'nickname'), variables }, accept));
+  await run('invalid, ' + accept, failed, () => ask(from));
+}
+const persisting = environment(persisted);
+for (const time of ['first', 'second']) {
+  await run(`me, persisted, ${time}`, failed, async () => (await ask(persisting)).me.username === u);
+}
+await run('refresh, persisted', failed, async () => {
+  tokens = (await mutate(refresh, { token: tokens.refreshToken }, persisting)).refresh;
+  return signedIn(tokens);
+});
+await run('refresh', failed, async () => {
+  tokens = (await mutate(refresh, { token: tokens.refreshToken })).refresh;
+  return signedIn(tokens);
+});
+await run('logout', failed, () => mutate(logout, { token: tokens.refreshToken }));
+await run('refresh, signed out', failed, () => mutate(refresh, { token: tokens.refreshToken }));

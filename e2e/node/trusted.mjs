@@ -1,0 +1,49 @@
+// node trusted.mjs manifest prints the operations that the other use of it sends, in the format and the words of
+// @apollo/generate-persisted-query-manifest: as Apollo Client's cache makes them, named by their SHA-256.
+//
+// node trusted.mjs URL USER PASSWORD sends them, and others, to a server that was told of them, and prints a line of
+// JSON for each case.
+import { createHash } from 'node:crypto';
+import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
+import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
+import { getMainDefinition, print } from '@apollo/client/utilities';
+import { documents, recordingFetch, run, signedIn } from './record.mjs';
+
+const [uri, u, p] = process.argv.slice(2);
+const sha256 = (text) => createHash('sha256').update(text).digest('hex');
+const cache = new InMemoryCache();
+
+if (uri === 'manifest') {
+  const operations = [documents.me, documents.login].map((text) => {
+    const document = cache.transformDocument(gql(text));
+    const { name, operation: type } = getMainDefinition(document);
+    const body = print(document);
+    return { id: sha256(body), name: name.value, type, body };
+  });
+  console.log(JSON.stringify({ format: 'apollo-persisted-query-manifest', version: 1, operations }));
+  process.exit();
+}
+
+let token;
+const client = (...links) =>
+  new ApolloClient({
+    cache,
+    link: ApolloLink.from([
+      ...links,
+      new HttpLink({ uri, fetch: recordingFetch, headers: token && { authorization: `Bearer ${token}` } }),
+    ]),
+    defaultOptions: { query: { fetchPolicy: 'no-cache' }, mutate: { fetchPolicy: 'no-cache' } },
+  });
+const byID = () => client(new PersistedQueryLink({ sha256, useGETForHashedQueries: true }));
+const failed = (error) => CombinedGraphQLErrors.is(error) && error.errors;
+const isUser = ({ data }) => data.me.username === u;
+
+await run('login, by id', failed, async () => {
+  const { data } = await byID().mutate({ mutation: gql(documents.login), variables: { u, p } });
+  token = data.login.accessToken;
+  return signedIn(data.login);
+});
+await run('me, by id', failed, async () => isUser(await byID().query({ query: gql(documents.me) })));
+await run('me, by its text', failed, async () => isUser(await client().query({ query: gql(documents.me) })));
+await run('another id', failed, () => byID().query({ query: gql('query Me { me { id email } }') }));
+await run('another text', failed, () => client().query({ query: gql('query Me { me { id email } }') }));
