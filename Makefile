@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev run keycloak keycloak-stop check test e2e drill generate govulncheck
+.PHONY: help dev run keycloak keycloak-stop check test e2e drill soak generate govulncheck
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ e2e: ## the end-to-end and contract tests against a real Keycloak, started and s
 
 drill: ## what a verifier's keys go through in an outage and an attack, with figures of real time (a minute)
 	go run ./keycloak/drill
+
+soak: ## ten minutes at full load, beside the stand-in: the live heap must not grow
+	TEST_SOAK=10m go test -count=1 -timeout 20m -v -run TestSoak ./e2e
 
 generate: ## regenerate the GraphQL code from schema/*.graphqls
 	go generate ./...

@@ -35,7 +35,13 @@ var servingAt = regexp.MustCompile(`msg=serving url=(\S+)/graphql|"msg":"serving
 // stops it when the test ends. Nothing else is in its environment, and no settings file beside it.
 func serve(t *testing.T, k *keycloak, settings ...string) *server {
 	t.Helper()
-	s := &server{cmd: exec.Command(cloakql), done: make(chan struct{})}
+	return serveWith(t, cloakql, func(string) bool { return true }, k, settings...)
+}
+
+// serveWith does so with another binary, and keeps of the log the lines that keep wants.
+func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keycloak, settings ...string) *server {
+	t.Helper()
+	s := &server{cmd: exec.Command(binary), done: make(chan struct{})}
 	s.cmd.Dir = t.TempDir()
 	s.cmd.Env = append([]string{
 		"ADDR=127.0.0.1:0", "KEYCLOAK_SERVER_URL=" + k.url, "KEYCLOAK_REALM_NAME=local",
@@ -56,6 +62,9 @@ func serve(t *testing.T, k *keycloak, settings ...string) *server {
 			if found := servingAt.FindStringSubmatch(lines.Text()); found != nil {
 				s.started = time.Since(begin)
 				listening <- found[1] + found[2]
+			}
+			if !keep(lines.Text()) {
+				continue
 			}
 			s.mu.Lock()
 			s.log.WriteString(lines.Text() + "\n")
