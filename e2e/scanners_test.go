@@ -222,4 +222,32 @@ func TestManyLoginsInOneRequest(t *testing.T) {
 			t.Errorf("Keycloak was asked %d times, want once at most", calls)
 		}
 	})
+	// CrackQL with batches of one: then it's a matter of how many requests.
+	t.Run("one after the other", func(t *testing.T) {
+		guess := func(i int) answer {
+			return s.postJSON(t, object{"query": fmt.Sprintf("mutation { "+guess+" }", i)})
+		}
+		tried := 0
+		for guess(tried).code() != "RATE_LIMITED" {
+			if tried++; tried == 200 {
+				t.Fatal("200 guesses, and no end")
+			}
+		}
+		t.Logf("%d guesses until RATE_LIMITED", tried)
+		before := gate.passed.Load()
+		for i := range 20 {
+			a := guess(i)
+			var limited struct {
+				Errors []struct {
+					Extensions struct{ RetryAfter int }
+				}
+			}
+			if err := json.Unmarshal([]byte(a.body), &limited); err != nil || a.code() != "RATE_LIMITED" || limited.Errors[0].Extensions.RetryAfter < 1 {
+				t.Fatalf("guess %d after it: %d %s; want RATE_LIMITED with a retryAfter in seconds", i+1, a.status, a.body)
+			}
+		}
+		if calls := gate.passed.Load() - before; calls != 0 {
+			t.Errorf("Keycloak was asked %d times by those, want never", calls)
+		}
+	})
 }
