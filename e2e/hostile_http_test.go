@@ -104,7 +104,7 @@ var rawShapes = []rawShape{
 	{"no number for a chunk", func(int) string { return chunked + "zz\r\n" + asksMe }, codes{"400 BAD_REQUEST"}},
 	{"chunks of one byte", func(size int) string {
 		var all strings.Builder
-		for _, char := range padded(size / 6) {
+		for _, char := range padded(min(size/6, bodyLimit)) {
 			fmt.Fprintf(&all, "1\r\n%c\r\n", char)
 		}
 		return chunked + all.String() + "0\r\n\r\n"

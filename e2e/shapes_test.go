@@ -1,9 +1,6 @@
 package e2e
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // shapes are documents and bodies that other servers have died of.
 var shapes = []shape{
@@ -64,7 +61,7 @@ var shapes = []shape{
 	{name: "comments", codes: codes{harmless, tooLarge}, body: document(repeated("{me{id}", "#\n", "}"))},
 	{name: "one comment", codes: codes{harmless}, body: document(repeated("{me{id}} #", "c", ""))},
 	{name: "BOMs", codes: codes{harmless}, body: document(repeated("{me{id}", "\ufeff", "}"))},
-	{name: "blanks around the body", codes: codes{harmless}, body: padded1},
+	{name: "blanks around the body", codes: codes{harmless}, body: padded},
 
 	// JSON.
 	{name: "JSON, lists", codes: codes{bad}, body: whole(nested("", "[", "", "]", ""))},
@@ -88,11 +85,6 @@ var shapes = []shape{
 	{name: "JSON, a second value", codes: codes{bad}, body: whole(repeated(`{"query":"{me{id}}"}`, `{}`, ""))},
 	{name: "JSON, a batch", codes: codes{bad}, body: whole(repeated(`[{"query":"{me{id}}"}`, `,{"query":"{me{id}}"}`, "]"))},
 	{name: "JSON, a long hash", codes: codes{bad}, body: whole(repeated(`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"`, "0", `"}}}`))},
-}
-
-func padded1(size int) []byte {
-	body := []byte(`{"query":"{me{id}}"}`)
-	return append(bytes.Repeat([]byte(" "), size-len(body)), body...)
 }
 
 // spreading is a chain of fragments, each of which spreads the next one as often as times says, down to last.
