@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,8 +19,11 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/joho/godotenv"
 
+	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak"
+	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/throttle"
 )
 
 // settings are the names, the defaults and the meaning of every setting. The README has a line for each;
@@ -38,11 +41,33 @@ type settings struct {
 	KeycloakTimeout time.Duration `env:"KEYCLOAK_TIMEOUT" envDefault:"8s"`
 	LoginScope      string        `env:"LOGIN_SCOPE" envDefault:"openid profile email"`
 	RefreshGrace    time.Duration `env:"REFRESH_GRACE" envDefault:"10s"`
-	TokenMaxBytes   int           `env:"TOKEN_MAX_BYTES" envDefault:"16384"`
+	TokenMaxBytes   int           `env:"TOKEN_MAX_BYTES" envDefault:"16384" range:"4096 65536"`
 	TokenAlgorithms []string      `env:"TOKEN_ALGORITHMS"`
 	KeysMaxAge      time.Duration `env:"KEYS_MAX_AGE" envDefault:"24h"`
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"15s"`
 	CORSOrigins     []string      `env:"CORS_ORIGINS"`
+
+	TrustedProxies      []string `env:"TRUSTED_PROXIES"`
+	ForwardAddress      bool     `env:"KEYCLOAK_FORWARD_ADDRESS" envDefault:"false"`
+	LoginAccountLimit   budget   `env:"LOGIN_ACCOUNT_LIMIT" envDefault:"10/1m"`
+	LoginAddressLimit   budget   `env:"LOGIN_ADDRESS_LIMIT" envDefault:"100/6s"`
+	RefreshTokenLimit   budget   `env:"REFRESH_TOKEN_LIMIT" envDefault:"30/10s"`
+	RefreshAddressLimit budget   `env:"REFRESH_ADDRESS_LIMIT" envDefault:"100/1s"`
+	MaxLogins           int      `env:"MAX_LOGINS" envDefault:"64" range:"1 10000"`
+	MaxRefreshes        int      `env:"MAX_REFRESHES" envDefault:"64" range:"1 10000"`
+	MaxLogouts          int      `env:"MAX_LOGOUTS" envDefault:"64" range:"1 10000"`
+
+	GetQueries            bool   `env:"GET_QUERIES" envDefault:"true"`
+	PersistedQueriesBytes int    `env:"PERSISTED_QUERIES_BYTES" envDefault:"1048576" range:"0 1073741824"`
+	TrustedDocuments      string `env:"TRUSTED_DOCUMENTS"`
+	TrustedDocumentsMode  string `env:"TRUSTED_DOCUMENTS_MODE" envDefault:"enforce"`
+	DocumentCacheBytes    int    `env:"DOCUMENT_CACHE_BYTES" envDefault:"8388608" range:"0 1073741824"`
+	MaxBodyBytes          int    `env:"MAX_BODY_BYTES" envDefault:"65536" range:"1024 16777216"`
+	MaxBodyDepth          int    `env:"MAX_BODY_DEPTH" envDefault:"64" range:"8 1000"`
+	MaxBodyValues         int    `env:"MAX_BODY_VALUES" envDefault:"2000" range:"100 100000"`
+	MaxResponseBytes      int    `env:"MAX_RESPONSE_BYTES" envDefault:"4194304" range:"1024 1073741824"`
+
+	Limits limitSettings `envPrefix:"LIMIT_"`
 }
 
 // Config is the settings, checked. Its zero value is of no use; readConfig makes one.
@@ -63,7 +88,25 @@ type Config struct {
 	KeysMaxAge      time.Duration
 	RequestTimeout  time.Duration
 	CORSOrigins     []string
-	Warnings        []string
+	TrustedProxies  []netip.Prefix
+	ForwardAddress  bool // tell Keycloak the address of who signs in
+	Budgets         throttle.Config
+	MaxLogins       int // under way at once
+	MaxRefreshes    int
+	MaxLogouts      int
+
+	GetQueries            bool
+	PersistedQueriesBytes int                   // 0 is none
+	Manifest              *graphqlhttp.Manifest // nil is any document
+	ManifestLogOnly       bool
+	DocumentCacheBytes    int
+	MaxBodyBytes          int
+	MaxBodyDepth          int // of the JSON in it
+	MaxBodyValues         int
+	MaxResponseBytes      int
+	Document              limits.Document
+
+	Warnings []string
 }
 
 // readConfig reads the settings from environ, whose entries are NAME=value, and from a file in dir:
@@ -124,12 +167,11 @@ func (f *faults) addParse(err error) {
 			f.add("settings", "%v", fault)
 			continue
 		}
-		field, _ := reflect.TypeFor[settings]().FieldByName(parse.Name)
-		want := "a whole number"
-		if field.Type == reflect.TypeFor[time.Duration]() {
-			want = "a duration such as 10s or 24h"
+		for _, one := range (settings{}).all() {
+			if one.field.Name == parse.Name { // no two have one name
+				f.add(one.name, "expected %s", expected(one.field.Type))
+			}
 		}
-		f.add(field.Tag.Get("env"), "expected %s", want)
 	}
 }
 
@@ -179,8 +221,8 @@ func readValues(environ []string, dir string, f *faults) values {
 // has: a misspelt KEYCLOAK_AUDIENCE would otherwise be a wider audience than anybody meant.
 func unknownNames(process, file map[string]string) []string {
 	ours := map[string]bool{}
-	for field := range reflect.TypeFor[settings]().Fields() {
-		ours[field.Tag.Get("env")] = true
+	for _, one := range (settings{}).all() {
+		ours[one.name] = true
 	}
 	var unknown []string
 	for name := range file {
@@ -225,11 +267,27 @@ func (s settings) check(f *faults) Config {
 		KeysMaxAge:      s.KeysMaxAge,
 		RequestTimeout:  s.RequestTimeout,
 		CORSOrigins:     trimmed(s.CORSOrigins),
+		ForwardAddress:  s.ForwardAddress,
+		MaxLogins:       s.MaxLogins,
+		MaxRefreshes:    s.MaxRefreshes,
+		MaxLogouts:      s.MaxLogouts,
+
+		GetQueries:            s.GetQueries,
+		PersistedQueriesBytes: s.PersistedQueriesBytes,
+		DocumentCacheBytes:    s.DocumentCacheBytes,
+		MaxBodyBytes:          s.MaxBodyBytes,
+		MaxBodyDepth:          s.MaxBodyDepth,
+		MaxBodyValues:         s.MaxBodyValues,
+		MaxResponseBytes:      s.MaxResponseBytes,
+		Document:              s.document(),
 	}
+	s.checkRanges(f)
 	c.checkAddr(f)
 	c.checkRealm(s, f)
 	c.checkTokens(f)
 	c.checkCORS(f)
+	c.checkBudgets(s, f)
+	c.checkDocuments(s, f)
 	for _, d := range []struct {
 		name               string
 		value, least, most time.Duration
@@ -317,9 +375,6 @@ func (c *Config) checkTokens(f *faults) {
 	}
 	if slices.Contains(c.Audience, "account") {
 		f.add("KEYCLOAK_AUDIENCE", `holds "account", which is in every user's tokens: expected the name of this API`)
-	}
-	if c.TokenMaxBytes < 4<<10 || c.TokenMaxBytes > 64<<10 {
-		f.add("TOKEN_MAX_BYTES", "is %d: expected 4096 to 65536", c.TokenMaxBytes)
 	}
 	for _, name := range c.TokenAlgorithms {
 		if !slices.Contains(keycloak.Algorithms(), name) {

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cloakql/cloakql/limits"
 )
 
 // needed are the settings without which nothing works.
@@ -66,6 +69,40 @@ func TestConfigProduction(t *testing.T) {
 	}
 }
 
+// Every limit of a document is a setting, and every setting gets where it belongs.
+func TestConfigLimits(t *testing.T) {
+	c := goodConfig(t)
+	if got, want := c.Document, (limits.Document{}); !reflect.DeepEqual(got.Most, map[string]int{"login": 1, "refresh": 1}) || got.Cache != want.Cache {
+		t.Errorf("%+v", got)
+	}
+	environ, fields := []string{}, 0
+	for i, one := range (settings{}).all() {
+		if strings.HasPrefix(one.name, "LIMIT_") {
+			var least int
+			fmt.Sscan(one.field.Tag.Get("range"), &least)
+			if one.name == "LIMIT_INTROSPECTION" {
+				least = 0 // its range is too small for a value of its own
+			}
+			environ = append(environ, fmt.Sprintf("%s=%d", one.name, least+i%2+1))
+		}
+	}
+	got := reflect.ValueOf(goodConfig(t, environ...).Document)
+	for i := range got.NumField() {
+		field := got.Type().Field(i)
+		if field.Type.Kind() != reflect.Int || field.Name == "Bytes" {
+			continue
+		}
+		fields++
+		preset := reflect.ValueOf(c.Document).Field(i).Int()
+		if changed := got.Field(i).Int(); changed == 0 || changed == preset && field.Name != "Introspection" {
+			t.Errorf("%s is %d, whatever its setting says", field.Name, changed)
+		}
+	}
+	if fields != len(environ) {
+		t.Errorf("%d limits of a document, and %d settings", fields, len(environ))
+	}
+}
+
 // An audience that is set is the only one: azp no longer counts.
 func TestConfigAudience(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_AUDIENCE=shop, web ", "KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
@@ -95,6 +132,17 @@ func TestConfigFaults(t *testing.T) {
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE", "REQUEST_TIMEOUT"}},
 		{"algorithms that nobody may sign with", append(slices.Clone(needed), "TOKEN_ALGORITHMS=RS256,HS256"), []string{"TOKEN_ALGORITHMS"}},
 		{"no algorithm", append(slices.Clone(needed), "TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
+		{"proxies", append(slices.Clone(needed), "TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
+		{"the whole internet as a proxy", append(slices.Clone(needed), "TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
+		{"budgets", append(slices.Clone(needed), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us"),
+			[]string{"LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "REFRESH_TOKEN_LIMIT", "REFRESH_ADDRESS_LIMIT"}},
+		{"ranges of numbers", append(slices.Clone(needed), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=101", "PERSISTED_QUERIES_BYTES=-1"),
+			[]string{"MAX_LOGINS", "MAX_BODY_BYTES", "LIMIT_TOKENS", "LIMIT_DEPTH", "PERSISTED_QUERIES_BYTES"}},
+		{"switches", append(slices.Clone(needed), "GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
+		{"a limit that is no number", append(slices.Clone(needed), "LIMIT_FIELDS=many"), []string{"LIMIT_FIELDS"}},
+		{"no manifest", append(slices.Clone(needed), "TRUSTED_DOCUMENTS=/nowhere"), []string{"TRUSTED_DOCUMENTS"}},
+		{"no manifest in the file", append(slices.Clone(needed), "TRUSTED_DOCUMENTS=/dev/null"), []string{"TRUSTED_DOCUMENTS"}},
+		{"an unknown mode", append(slices.Clone(needed), "TRUSTED_DOCUMENTS_MODE=off"), []string{"TRUSTED_DOCUMENTS_MODE"}},
 		{"a request shorter than a call", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=10s", "REQUEST_TIMEOUT=10s"), []string{"REQUEST_TIMEOUT"}},
 		{"address of other machines in local", append(slices.Clone(needed), "ADDR=:8000"), []string{"ADDR"}},
 		{"address without a port", append(slices.Clone(needed), "ADDR=localhost"), []string{"ADDR"}},

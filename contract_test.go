@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -39,6 +41,15 @@ func TestErrorTable(t *testing.T) {
 	good, refused := bearer(t, kc, keycloaktest.Mint{}), refusedTokens(t, kc, local)
 	forged := good[:strings.LastIndex(good, ".")+1] + strings.Repeat("A", 342) // as long as the signature was
 	deep := strings.Repeat("{ ofType ", 14) + "{ name }" + strings.Repeat(" }", 14)
+
+	persisted := `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` + strings.Repeat("ab", 32) + `"}}}`
+	manifest := filepath.Join(t.TempDir(), "manifest.json")
+	if err := os.WriteFile(manifest, []byte(`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"me","name":"Me","type":"query","body":"query Me { me { id } }"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	strict := newSite(t, goodConfig(t, at(kc), "TRUSTED_DOCUMENTS="+manifest), nil)
+	guessed := newSite(t, goodConfig(t, at(kc), "LOGIN_ACCOUNT_LIMIT=1/1h"), nil)
+	guessed.do(t, exchange{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } }`})
 
 	documented, provoked := documentedErrors(t), map[string]bool{}
 	const none = "" // no path: the request was refused before any field ran
@@ -77,22 +88,41 @@ func TestErrorTable(t *testing.T) {
 		{besideIll, login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "login"},
 		{newSite(t, prod, realmFunc(func(context.Context) error { return identity.ErrTooManyConcurrent })), login("alice"), 200, "SERVICE_UNAVAILABLE/BUSY", "Try again", "login"},
 
-		{s, exchange{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200, "OPERATION_TOO_LARGE/TOKENS", "The document has too many tokens: exceeded token limit of 1000", none},
-		{s, exchange{query: `{ __type(name: "User") { fields { type ` + deep + ` } } }`}, 200, "OPERATION_TOO_LARGE/DEPTH", "The operation is too deep: its fields nest to depth 18, allowed is 15", none},
-		{s, exchange{query: `{ me { ` + strings.Repeat("...F ", 300) + `} } fragment F on User { id name email }`}, 200, "OPERATION_TOO_LARGE/FIELDS", "The document is too large: it has 1204 selections with its fragments written out, allowed are 1000", none},
-		{s, exchange{query: `{ ` + strings.Repeat("a", 257) + `: me { id } }`}, 200, "OPERATION_TOO_LARGE/NAMES", "A field's name or alias is too long: it has 257 bytes, allowed are 256", none},
+		{s, exchange{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200, "OPERATION_TOO_LARGE/TOKENS", "The document is too large: it has at least 1001 tokens, allowed are 1000", none},
+		{s, exchange{query: strings.Repeat("{ me ", 40)}, 200, "OPERATION_TOO_LARGE/NESTING", "The document is too deep: at least 33 brackets are open at one time, allowed are 32", none},
+		{s, exchange{query: `{ ` + strings.Repeat("a", 129) + `: me { id } }`}, 200, "OPERATION_TOO_LARGE/NAMES", "A name in the document is too long: it has 129 bytes, allowed are 128", none},
+		{s, exchange{query: `mutation { logout(refreshToken: "` + strings.Repeat("a", 17_000) + `") }`}, 200, "OPERATION_TOO_LARGE/STRINGS", "A string in the document is too long: it has at least 16385 bytes, allowed are 16384", none},
+		{s, exchange{query: `mutation { logout(refreshToken: ` + strings.Repeat("1", 65) + `) }`}, 200, "OPERATION_TOO_LARGE/NUMBERS", "A number in the document is too long: it has 65 bytes, allowed are 64", none},
+		{s, exchange{query: `{ __type(name: "User") { fields { type ` + deep + ` } } }`}, 200, "OPERATION_TOO_LARGE/DEPTH", "The document is too deep: its fields nest to depth 18, allowed is 15", none},
+		{s, exchange{query: `{ __type(name: "User") { fields { type { fields { type { fields { name } } } } } } }`}, 200, "OPERATION_TOO_LARGE/INTROSPECTION", "The document is too deep: lists of the introspection nest to depth 3, allowed is 2", none},
+		{s, exchange{query: `{ me { ` + strings.Repeat("...F ", 199) + `} } fragment F on User { id name email username groups realmRoles }`}, 200, "OPERATION_TOO_LARGE/FIELDS", "The document is too large: with its fragments written out it has 1400 fields and fragments, allowed are 1000", none},
+		{s, exchange{query: `mutation { a: login(username: "a", password: "a") { tokenType } b: login(username: "a", password: "b") { tokenType } }`}, 200, "OPERATION_TOO_LARGE/ROOT_FIELDS", "The document is too large: an operation has the root field \"login\" 2 times with its fragments written out, allowed are 1", none},
+		{s, exchange{query: `{ me { ` + numbered(101, "a%d: id ") + `} }`}, 200, "OPERATION_TOO_LARGE/ALIASES", "The document is too large: with its fragments written out it has 101 aliases, allowed are 100", none},
+		{s, exchange{query: numbered(21, "query Q%d { me { id } } ")}, 200, "OPERATION_TOO_LARGE/OPERATIONS", "The document is too large: it has at least 21 operations, allowed are 20", none},
+		{s, exchange{query: `{ me { id } } ` + numbered(51, "fragment F%d on User { id } ")}, 200, "OPERATION_TOO_LARGE/FRAGMENTS", "The document is too large: it defines at least 51 fragments, allowed are 50", none},
+		{s, exchange{query: `{ me { id ` + strings.Repeat("@include(if: true) ", 6) + `} }`}, 200, "OPERATION_TOO_LARGE/DIRECTIVES", "The document is too large: it has at least 6 directives in one place, allowed are 5", none},
+		{s, exchange{query: `{ me(` + numbered(51, "a%d: 1 ") + `) { id } }`}, 200, "OPERATION_TOO_LARGE/ARGUMENTS", "The document is too large: it has at least 51 arguments or members in one place, allowed are 50", none},
+		{s, exchange{query: `query(` + numbered(51, "$a%d: Int ") + `) { me { id } }`}, 200, "OPERATION_TOO_LARGE/VARIABLES", "The document is too large: an operation defines at least 51 variables, allowed are 50", none},
+		{s, exchange{query: `mutation { logout(refreshToken: [` + strings.Repeat("1 ", 251) + `]) }`}, 200, "OPERATION_TOO_LARGE/VALUES", "The document is too large: with its fragments written out it has 252 values, allowed are 250", none},
+		{s, exchange{query: `mutation($a: String!) { ` + numbered(7, "a%d: logout(refreshToken: $a) ") + `}`, variables: map[string]any{"a": make([]int, 900)}}, 200, "OPERATION_TOO_LARGE/COERCIONS", "The variables are used too often: with their items they stand for 6307 values, allowed are 5000", none},
+		{newSite(t, goodConfig(t, at(kc), "LIMIT_VARIABLE_BYTES=1024"), nil), exchange{query: `mutation($a: String!) { logout(refreshToken: $a) }`, variables: map[string]any{"a": strings.Repeat("a", 1025)}}, 200, "OPERATION_TOO_LARGE/BYTES", "The variables are too large: they have at least 1026 bytes, allowed are 1024", none},
+		{newSite(t, goodConfig(t, at(kc), "MAX_RESPONSE_BYTES=1024"), nil), exchange{query: `{ ` + numbered(9, "a%d: me { token { claims } } ") + `}`, authorization: good}, 200, "RESPONSE_TOO_LARGE", "The response is larger than 1024 bytes: ask for less at once", none},
+		{newSite(t, goodConfig(t, at(kc), "LIMIT_ROOT_FIELDS=200", "LIMIT_ALIASES=200"), nil), exchange{query: `{ ` + numbered(103, "a%d: me { id } ") + `}`}, 200, "ERRORS_LEFT_OUT", "Errors beyond the first 100 are left out: 3 more", none},
+		{strict, exchange{query: `{ me { name } }`}, 200, "OPERATION_NOT_ALLOWED", "This server runs only the operations that it was told of beforehand", none},
+		{guessed, login("alice"), 200, "RATE_LIMITED", "Too many attempts", "login"},
 		{s, exchange{query: `{ me { `}, 200, "GRAPHQL_PARSE_FAILED", "Syntax error: Expected Name, found <EOF>", none},
 		{s, exchange{query: `{ me { zzz } }`}, 200, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
 		{s, exchange{query: `{ me { zzz } }`, accept: "application/graphql-response+json"}, 400, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
 		{s, exchange{query: `mutation($u: String!) { logout(refreshToken: $u) }`, variables: map[string]any{"u": 5}}, 200, "BAD_USER_INPUT", "Request malformed! The variable $u doesn't fit its type", none},
 		{s, exchange{query: `query A { me { id } } query B { me { id } }`}, 200, "OPERATION_RESOLUTION_FAILURE", "operationName is missing: the document has more than one operation", none},
-		{s, exchange{raw: true, body: `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"abc"}}}`}, 200, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported", none},
+		{s, exchange{raw: true, body: persisted}, 200, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound", none},
+		{newSite(t, goodConfig(t, at(kc), "PERSISTED_QUERIES_BYTES=0"), nil), exchange{raw: true, body: persisted}, 200, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported", none},
 		{newSite(t, prod, nil), exchange{query: `{ __schema { types { name } } }`}, 200, "INTROSPECTION_DISABLED", "Introspection is off", "__schema"},
 		{newSite(t, hurried, nil), login("alice"), 200, "TIMEOUT", "The request took too long", "login"},
 		{s, exchange{raw: true, body: `{"query"`}, 400, "BAD_REQUEST", "The body must be a JSON object", none},
 		{s, exchange{method: "DELETE"}, 405, "BAD_REQUEST", "Method not allowed: use POST, or GET for queries", none},
 		{s, exchange{query: "{ me { id } }", accept: "text/html"}, 406, "BAD_REQUEST", "Accept must admit application/graphql-response+json or application/json", none},
-		{s, exchange{raw: true, body: `{"query":"` + strings.Repeat(" ", maxBodyBytes) + `"}`}, 413, "BAD_REQUEST", "The body is larger than 65536 bytes", none},
+		{s, exchange{raw: true, body: `{"query":"` + strings.Repeat(" ", 64<<10) + `"}`}, 413, "BAD_REQUEST", "The body is larger than 65536 bytes", none},
 		{s, exchange{query: "{ me { id } }", contentType: "text/plain"}, 415, "BAD_REQUEST", "Content-Type must be application/json", none},
 		{newSite(t, prod, realmFunc(func(context.Context) error { return errors.New("dial tcp 10.0.0.7: refused") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
 		{newSite(t, prod, realmFunc(func(context.Context) error { panic("secret") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
@@ -114,6 +144,9 @@ func TestErrorTable(t *testing.T) {
 				t.Fatalf("%v: %s", err, body)
 			}
 			e := got.Errors[0]
+			if tt.code == "ERRORS_LEFT_OUT" { // it stands in the place of those that aren't there
+				e = got.Errors[len(got.Errors)-1]
+			}
 			code := strings.TrimSuffix(fmt.Sprintf("%v/%v", e.Extensions["code"], cmp.Or[any](e.Extensions["reason"], "")), "/")
 			if code != tt.code || e.Message != tt.message || response.StatusCode != tt.status {
 				t.Errorf("%d %s %q, want %d %s %q", response.StatusCode, code, e.Message, tt.status, tt.code, tt.message)
@@ -125,8 +158,9 @@ func TestErrorTable(t *testing.T) {
 			if !reflect.DeepEqual(e.Path, path) {
 				t.Errorf("path is %v, want %v", e.Path, path)
 			}
-			if ran := strings.Contains(body, `"data":`); ran != (tt.path != none) {
-				t.Errorf("a data entry is there: %v; whether a field ran: %v\n%s", ran, tt.path != none, body)
+			began := tt.path != none || tt.code == "RESPONSE_TOO_LARGE" || tt.code == "ERRORS_LEFT_OUT" // which are about no field
+			if ran := strings.Contains(body, `"data":`); ran != began {
+				t.Errorf("a data entry is there: %v; whether a field ran: %v\n%s", ran, began, body)
 			}
 			if id := e.Extensions["requestId"]; id != nil && id != response.Header.Get("X-Request-Id") || (id == nil) == (code == "INTERNAL_SERVER_ERROR") {
 				t.Errorf("requestId is %v, the header says %s", id, response.Header.Get("X-Request-Id"))
@@ -145,6 +179,15 @@ func TestErrorTable(t *testing.T) {
 			t.Errorf("the README documents %s, which no case here provokes", code)
 		}
 	}
+}
+
+// numbered repeats a text with the numbers from 0 on in the place of its %d.
+func numbered(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
 }
 
 // What a stranger must not tell apart is the same to the byte.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,25 +32,31 @@ func readmeTable(t *testing.T, heading string) [][]string {
 		for i := range cells {
 			cells[i] = strings.TrimSpace(strings.ReplaceAll(cells[i], "`", ""))
 		}
+		if strings.HasPrefix(cells[0], "---") { // what came before was the head
+			rows = rows[:len(rows)-1]
+			continue
+		}
 		rows = append(rows, cells)
 	}
-	if len(rows) < 3 {
+	if len(rows) == 0 {
 		t.Fatalf("the README's %s has no table", heading)
 	}
-	return rows[2:] // past the head and its line
+	return rows
 }
 
 // Every setting has its line, in the order of the struct, and its default.
 func TestREADMESettings(t *testing.T) {
 	rows := readmeTable(t, "## Settings")
-	typ := reflect.TypeFor[settings]()
 	var names []string
-	for i := range typ.NumField() {
-		field := typ.Field(i)
-		name, preset := field.Tag.Get("env"), field.Tag.Get("envDefault")
+	for i, one := range (settings{}).all() {
+		name, preset := one.name, one.preset
 		names = append(names, name)
 		if i < len(rows) && rows[i][0] == name && preset != "" && rows[i][1] != preset {
 			t.Errorf("%s: the README's default is %q, the code's %q", name, rows[i][1], preset)
+		}
+		between := strings.ReplaceAll(one.field.Tag.Get("range"), " ", " to ")
+		if i < len(rows) && rows[i][0] == name && !strings.Contains(rows[i][2], between) {
+			t.Errorf("%s: the README's line doesn't say %s", name, between)
 		}
 	}
 	var documented []string
@@ -85,8 +90,8 @@ func TestExampleSettings(t *testing.T) {
 	var environ []string
 	for _, match := range regexp.MustCompile(`(?m)^#?\s*([A-Z_]+)=(.*)$`).FindAllStringSubmatch(string(text), -1) {
 		known := false
-		for i := range reflect.TypeFor[settings]().NumField() {
-			known = known || reflect.TypeFor[settings]().Field(i).Tag.Get("env") == match[1]
+		for _, one := range (settings{}).all() {
+			known = known || one.name == match[1]
 		}
 		if !known {
 			t.Errorf("%s is no setting", match[1])

@@ -27,15 +27,10 @@ import (
 	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/throttle"
 )
 
 const (
-	maxBodyBytes  = 64 << 10
-	maxTokens     = 1_000 // of a GraphQL document
-	maxDepth      = 15    // what GraphiQL's full introspection query needs
-	maxSelections = 1_000 // fields and fragments, with the fragments written out
-	maxPairs      = 5_000 // of fields of one name, compared to see whether they can be merged
-	maxNameBytes  = 256   // of a field or an alias
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
@@ -74,6 +69,7 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	realm, err := keycloak.NewClient(keycloak.ClientConfig{
 		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret, LoginScope: config.LoginScope,
 		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace, HTTP: calls,
+		MaxLogins: config.MaxLogins, MaxRefreshes: config.MaxRefreshes, MaxLogouts: config.MaxLogouts, ForwardAddress: config.ForwardAddress,
 	})
 	if err != nil {
 		return err
@@ -150,7 +146,12 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 	if err != nil {
 		return nil, err
 	}
-	schema, err := graph.NewSchema(&graph.Resolver{Realm: realm})
+	config.Budgets.Log = log
+	budgets, err := throttle.New(config.Budgets)
+	if err != nil {
+		return nil, err
+	}
+	schema, err := graph.NewSchema(&graph.Resolver{Realm: realm, Budget: budgets})
 	if err != nil {
 		return nil, err
 	}
@@ -158,22 +159,31 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 	graphql := handler.New(schema)
 	graphql.SetErrorPresenter(failures.Present)
 	graphql.SetRecoverFunc(failures.Recover)
-	graphql.SetParserTokenLimit(maxTokens)
-	graphql.Use(limits.Document{
-		Tokens: maxTokens, Depth: maxDepth, Selections: maxSelections, Pairs: maxPairs, NameBytes: maxNameBytes,
-	})
+	documents := config.Document
+	documents.Cache = limits.NewCache(config.DocumentCacheBytes)
+	graphql.SetParserTokenLimit(documents.Tokens)
+	graphql.SetQueryCache(documents.Cache)
+	graphql.Use(documents)
+	graphql.Use(&graphqlhttp.Inputs{})
 	if config.Local {
 		graphql.Use(extension.Introspection{})
+		graphql.SetValidationRulesFn(limits.Rules(nil))
 	} else {
 		graphql.SetDisableSuggestion(true)
-		graphql.SetValidationRulesFn(graphqlhttp.RulesWithoutSuggestions)
+		graphql.SetValidationRulesFn(limits.Rules(graphqlhttp.RulesWithoutSuggestions))
 	}
-	graphql.AddTransport(graphqlhttp.Transport{
-		MaxBodyBytes: maxBodyBytes, Timeout: config.RequestTimeout, Observe: logRequest(log),
-	})
+	transport := graphqlhttp.Transport{
+		MaxBodyBytes: int64(config.MaxBodyBytes), MaxNesting: config.MaxBodyDepth, MaxValues: config.MaxBodyValues, MaxResponseBytes: int64(config.MaxResponseBytes), Timeout: config.RequestTimeout,
+		DisableGET: !config.GetQueries, HideSchema: !config.Local, Manifest: config.Manifest, ManifestLogOnly: config.ManifestLogOnly, Observe: logRequest(log),
+	}
+	if config.PersistedQueriesBytes > 0 {
+		transport.Documents = graphqlhttp.NewDocumentStore(int64(config.PersistedQueriesBytes))
+	}
+	graphql.AddTransport(transport)
 
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", withCORS(config.CORSOrigins, keycloak.Middleware(verifier, log)(graphql)))
+	address := throttle.Addresses(throttle.AddressConfig{Trusted: config.TrustedProxies, Log: log})
+	mux.Handle("/graphql", withCORS(config.CORSOrigins, address(keycloak.Middleware(verifier, log)(graphql))))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "alive\n") })
 	mux.Handle("GET /readyz", readiness(keys, draining, config.Local))
 	return withWriteDeadline(config.RequestTimeout+readTimeout+5*time.Second, mux), nil
@@ -227,9 +237,14 @@ func withWriteDeadline(d time.Duration, next http.Handler) http.Handler {
 
 func logRequest(log *slog.Logger) func(context.Context, graphqlhttp.Outcome) {
 	return func(ctx context.Context, o graphqlhttp.Outcome) {
-		log.LogAttrs(ctx, slog.LevelInfo, "request",
+		attributes := []slog.Attr{
 			slog.String("operation", o.Operation), slog.String("name", o.Name), slog.Int("status", o.Status),
-			slog.Any("codes", o.Codes), slog.Duration("duration", o.Duration), slog.String("requestId", o.RequestID))
+			slog.Any("codes", o.Codes), slog.Duration("duration", o.Duration), slog.String("requestId", o.RequestID),
+		}
+		if o.Untrusted {
+			attributes = append(attributes, slog.Bool("untrusted", true))
+		}
+		log.LogAttrs(ctx, slog.LevelInfo, "request", attributes...)
 	}
 }
 

@@ -26,5 +26,5 @@
 //	err = realm.Login(ctx, credentials)
 //	settle(err)
 //
-// Why it counts as it does is docs/decisions/0008-login-under-attack.md. The package knows no Keycloak and no schema.
+// Why it counts as it does is docs/decisions/0009-login-under-attack.md. The package knows no Keycloak and no schema.
 package throttle

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// seconds are of the real clock here: package throttle's tests have them exactly.
+var seconds = regexp.MustCompile(`"retryAfter":[1-9][0-9]?\b`)
+
+// guess is a sign-in under a name.
+func guess(name, password string) exchange {
+	return exchange{
+		query:     `mutation($u: String!, $p: String!) { login(username: $u, password: $p) { tokenType } }`,
+		variables: map[string]any{"u": name, "p": password},
+	}
+}
+
+// Guess after guess, a name that exists is answered as one that doesn't, byte for byte: before the budget is used
+// up, and then, when the right password isn't tried any more either.
+func TestGuessesUnderKnownAndUnknownNames(t *testing.T) {
+	kc := newShop(t, "hush")
+	s := newSite(t, goodConfig(t, at(kc)), nil)
+	answers := map[string][]string{}
+	names := []string{"alice", "nobody", "locked", "disabled"}
+	for _, name := range names {
+		for i := range 12 {
+			_, body := s.do(t, guess([]string{name, strings.ToUpper(name)}[i%2], "wrong"))
+			answers[name] = append(answers[name], seconds.ReplaceAllString(body, `"retryAfter":N`))
+		}
+		_, body := s.do(t, guess(name, "hush"))
+		answers[name] = append(answers[name], seconds.ReplaceAllString(body, `"retryAfter":N`))
+	}
+	for _, name := range names[1:] {
+		if !slices.Equal(answers[name], answers["alice"]) {
+			t.Errorf("%s is answered\n%s\nand alice\n%s", name, answers[name], answers["alice"])
+		}
+	}
+	for i, body := range answers["alice"] {
+		want := `{"errors":[{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":38}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}`
+		if i >= 10 {
+			want = `{"errors":[{"message":"Too many attempts","path":["login"],"locations":[{"line":1,"column":38}],"extensions":{"code":"RATE_LIMITED","retryAfter":N}}],"data":null}`
+		}
+		if strings.TrimSpace(body) != want {
+			t.Errorf("answer %d\n got %s\nwant %s", i, body, want)
+		}
+	}
+	if n := kc.Count("/token"); n != 10*len(names) {
+		t.Errorf("Keycloak was asked %d times, want 10 for each name", n)
+	}
+}
+
+// One request with many logins is refused whole, whatever it is written as; one with many sign-outs is as many attempts.
+func TestAttemptsByAliases(t *testing.T) {
+	kc := newShop(t, "hush")
+	s := newSite(t, goodConfig(t, at(kc)), nil)
+	for _, query := range []string{
+		"mutation { ...F } fragment F on Mutation { " + numbered(15, "x%d: login(username: \"alice\", password: \"guess %[1]d\") { tokenType } ") + "}",
+		"mutation { " + numbered(2, "... on Mutation { x%d: login(username: \"alice\", password: \"a\") @skip(if: false) { tokenType } } ") + "}",
+		"mutation { " + numbered(2, "x%d: refresh(refreshToken: \"a\") { tokenType } ") + "}",
+	} {
+		if _, body := s.do(t, exchange{query: query}); !strings.Contains(body, "ROOT_FIELDS") || kc.Count("/token") != 0 {
+			t.Errorf("Keycloak was asked %d times: %s", kc.Count("/token"), body)
+		}
+	}
+	_, body := s.do(t, exchange{query: "mutation { " + numbered(40, "x%d: logout(refreshToken: \"the same\") ") + "}"})
+	if asked := kc.Count("/logout"); asked != 30 || strings.Count(body, "RATE_LIMITED") != 10 {
+		t.Errorf("Keycloak was asked %d times, want 30: %s", asked, body)
+	}
+}
+
+// Behind a proxy that is trusted, each client has a budget of its own; without one, whatever a client says of itself is nothing.
+func TestClientsBehindAProxy(t *testing.T) {
+	refused := func(t *testing.T, setting ...string) (refused int) {
+		kc := newShop(t, "hush")
+		s := newSite(t, goodConfig(t, append(setting, at(kc), "LOGIN_ADDRESS_LIMIT=3/1h", "MAX_LOGINS=3")...), nil)
+		for i := range 6 {
+			request, err := http.NewRequest(http.MethodPost, s.url+"/graphql", strings.NewReader(fmt.Sprintf(
+				`{"query":"mutation { login(username: \"user %d\", password: \"p\") { tokenType } }"}`, i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", "application/json")
+			request.Header.Set("X-Forwarded-For", fmt.Sprintf("198.51.100.9, 203.0.113.%d", i))
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(response.Body)
+			response.Body.Close()
+			if strings.Contains(string(body), "RATE_LIMITED") {
+				refused++
+			}
+		}
+		if warned := strings.Count(s.log.String(), "TRUSTED_PROXIES"); warned != 1-min(1, len(setting)) {
+			t.Errorf("%v: %d lines about TRUSTED_PROXIES", setting, warned)
+		}
+		return refused
+	}
+	if n := refused(t, "TRUSTED_PROXIES=10.0.0.0/8, 127.0.0.1"); n != 0 {
+		t.Errorf("behind a proxy %d of 6 clients were refused, want none", n)
+	}
+	if n := refused(t); n != 3 {
+		t.Errorf("without one %d of 6 were refused, want the 3 past the budget of the one address", n)
+	}
+}
