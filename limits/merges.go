@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// pairs counts the pairs of fields of one response name that OverlappingFieldsCanBeMerged compares. It visits
-// each field as often as it is written out. gqlparser's rule compares some pairs again, at most once for each
-// set of braces around them; Rules has one that doesn't.
+// pairs counts the pairs of fields of one response name in one place. It visits each field as often as it is
+// written out.
 func (a *adder) pairs(o *outline) {
 	m := merger{adder: a, outline: o}
 	for _, parts := range [][]*part{o.operations, o.fragments} {
