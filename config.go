@@ -442,5 +442,5 @@ func isLoopback(host string) bool {
 func (c Config) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()), slog.String("client", c.ClientID),
-		slog.Any("issuers", c.Issuers), slog.Any("audience", c.Audience))
+		slog.Any("issuers", c.Issuers), slog.Any("audience", c.Audience), slog.Any("trustedProxies", prefixes(c.TrustedProxies)))
 }
