@@ -22,7 +22,7 @@ func TestIntrospect(t *testing.T) {
 				"protocolMappers": []object{audienceMapper("light"), audienceMapper("seeing")},
 			}),
 			clientFile("brief", object{
-				"attributes": object{"access.token.lifespan": "1"}, "protocolMappers": []object{audienceMapper("brief")},
+				"attributes": object{"access.token.lifespan": "5"}, "protocolMappers": []object{audienceMapper("brief")},
 			}),
 			clientFile("robot", object{"serviceAccountsEnabled": true, "protocolMappers": []object{audienceMapper("robot")}}),
 			clientFile("bearer", object{"bearerOnly": true}),
@@ -136,7 +136,7 @@ func introspectInactive(g *group, r *realm, by []string) {
 	g.exchange("expired", func(x *exchange) {
 		tokens := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
 		x.outcomeActive("at once", x.introspect(r, "brief", tokens.field("access_token")))
-		x.pass(2500 * time.Millisecond)
+		x.pass(6500 * time.Millisecond)
 		x.show(x.introspect(r, "brief", tokens.field("access_token")))
 	})
 	inactive("logged out", func(x *exchange, u *user, tokens answer) { x.logout(r, tokens.field("refresh_token"), by...) })
