@@ -40,6 +40,9 @@ func TestEachLimit(t *testing.T) {
 			"The document is too large: it has at least %d tokens, allowed are %d"},
 		{"nesting", limits.Nesting, func(n int) string { return "{" + around(n-1, "...{", "leaf", "}") + "}" }, "NESTING",
 			"The document is too deep: at least %d brackets are open at one time, allowed are %d"},
+		{"nesting after what was closed", limits.Nesting, func(n int) string {
+			return "{" + list(9, "x#:f(l:[]){leaf}") + around(n-1, "...{", "leaf", "}") + "}"
+		}, "NESTING", "The document is too deep: at least %d brackets are open at one time, allowed are %d"},
 		{"a field's name", limits.NameBytes, func(n int) string { return "{" + strings.Repeat("n", n) + "}" }, "NAMES",
 			"A name in the document is too long: it has %d bytes, allowed are %d"},
 		{"a type's name", limits.NameBytes, func(n int) string { return "{...on " + strings.Repeat("n", n) + "{leaf}}" }, "NAMES",

@@ -265,6 +265,39 @@ func TestValidationEndsAfterSomeErrors(t *testing.T) {
 	}
 }
 
+// What comes after the last error that is told isn't looked at, and no fragment is entered.
+func TestValidationEndsInTheMiddle(t *testing.T) {
+	for errors, entered := range map[int]bool{limits.Errors - 1: true, limits.Errors: false} {
+		doc := parse(t, "{"+list(errors, "u# ")+"leaf ...F} fragment F on Query{name}")
+		faults := validator.ValidateWithRules(hostile, doc, ruleSet())
+		inside := doc.Operations[0].SelectionSet[errors+1].(*ast.FragmentSpread).Definition != nil
+		if len(faults) != errors || inside != entered {
+			t.Errorf("%d errors, the fragment entered: %t; want %d and %t", len(faults), inside, errors, entered)
+		}
+	}
+}
+
+func TestIntrospectionDepthIsThatOfGqlparser(t *testing.T) {
+	for _, tt := range []struct {
+		query   string
+		refused bool
+	}{
+		{`{ __schema { types { fields { type { fields { name } } } } } }`, false},
+		{`{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }`, true},
+		{`{ __type(name: "A") { fields { type { interfaces { possibleTypes { name } } } } } }`, true},
+		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { inputFields { type { name ...G } } } fragment G on __Type { fields { name } }`, true},
+		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { inputFields { type { name ...G } } } fragment G on __Type { name }`, false},
+		{graphiql, false},
+	} {
+		for name, set := range map[string]*rules.Rules{"gqlparser": rules.NewRules(rules.MaxIntrospectionDepth), "ours": ruleSet()} {
+			faults := validator.ValidateWithRules(hostile, parse(t, tt.query), set)
+			if len(faults) > 0 != tt.refused || tt.refused && faults[0].Message != "Maximum introspection depth exceeded" {
+				t.Errorf("%s: %s: %v, want refused: %t", name, tt.query, faults, tt.refused)
+			}
+		}
+	}
+}
+
 // Each wrong document is refused for what is wrong, with gqlparser's rules and with these.
 func TestRulesRefuseWhatTheyRefused(t *testing.T) {
 	for _, shape := range shapes {
