@@ -62,7 +62,7 @@ type settings struct {
 	TrustedDocuments      string `env:"TRUSTED_DOCUMENTS"`
 	TrustedDocumentsMode  string `env:"TRUSTED_DOCUMENTS_MODE" envDefault:"enforce"`
 	DocumentCacheBytes    int    `env:"DOCUMENT_CACHE_BYTES" envDefault:"8388608" range:"0 1073741824"`
-	MaxBodyBytes          int    `env:"MAX_BODY_BYTES" envDefault:"65536" range:"1024 16777216"`
+	MaxBodyBytes          int    `env:"MAX_BODY_BYTES" envDefault:"65536" range:"1024 1048576"`
 	MaxBodyDepth          int    `env:"MAX_BODY_DEPTH" envDefault:"64" range:"8 1000"`
 	MaxBodyValues         int    `env:"MAX_BODY_VALUES" envDefault:"2000" range:"100 100000"`
 	MaxResponseBytes      int    `env:"MAX_RESPONSE_BYTES" envDefault:"4194304" range:"1024 1073741824"`

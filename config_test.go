@@ -136,7 +136,7 @@ func TestConfigFaults(t *testing.T) {
 		{"the whole internet as a proxy", append(slices.Clone(needed), "TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
 		{"budgets", append(slices.Clone(needed), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us"),
 			[]string{"LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "REFRESH_TOKEN_LIMIT", "REFRESH_ADDRESS_LIMIT"}},
-		{"ranges of numbers", append(slices.Clone(needed), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=101", "PERSISTED_QUERIES_BYTES=-1"),
+		{"ranges of numbers", append(slices.Clone(needed), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=51", "PERSISTED_QUERIES_BYTES=-1"),
 			[]string{"MAX_LOGINS", "MAX_BODY_BYTES", "LIMIT_TOKENS", "LIMIT_DEPTH", "PERSISTED_QUERIES_BYTES"}},
 		{"switches", append(slices.Clone(needed), "GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
 		{"a limit that is no number", append(slices.Clone(needed), "LIMIT_FIELDS=many"), []string{"LIMIT_FIELDS"}},
