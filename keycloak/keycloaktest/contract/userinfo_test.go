@@ -20,7 +20,7 @@ func TestUserinfo(t *testing.T) {
 					"userinfo.token.claim": "false", "access.token.claim": "true"}),
 				mapperFile("roles", "oidc-usermodel-realm-role-mapper", object{"claim.name": "duties", "multivalued": "true", "userinfo.token.claim": "true"}),
 			}}),
-			clientFile("brief", object{"attributes": object{"access.token.lifespan": "1"}}),
+			clientFile("brief", object{"attributes": object{"access.token.lifespan": "5"}}),
 			clientFile("light", object{"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}),
 			clientFile("origins", object{"webOrigins": []string{"http://app.test"}}),
 		))
@@ -113,7 +113,7 @@ func userinfoRefused(g *group, r, other *realm) {
 	g.exchange("refused: expired", func(x *exchange) {
 		tokens := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
 		x.outcome("at once", x.userinfo(r, tokens))
-		x.pass(2500 * time.Millisecond)
+		x.pass(6500 * time.Millisecond)
 		x.show(x.userinfo(r, tokens))
 	})
 	g.exchange("refused: without the scope openid", func(x *exchange) {
