@@ -53,11 +53,11 @@ type settings struct {
 	LoginAddressLimit   budget   `env:"LOGIN_ADDRESS_LIMIT" envDefault:"100/6s"`
 	RefreshTokenLimit   budget   `env:"REFRESH_TOKEN_LIMIT" envDefault:"30/10s"`
 	RefreshAddressLimit budget   `env:"REFRESH_ADDRESS_LIMIT" envDefault:"100/1s"`
-	MaxLogins           int      `env:"MAX_LOGINS" envDefault:"64" range:"1 10000"`
+	MaxLogins           int      `env:"MAX_LOGINS" envDefault:"64" range:"1 2000"`
 	MaxRefreshes        int      `env:"MAX_REFRESHES" envDefault:"64" range:"1 10000"`
 	MaxLogouts          int      `env:"MAX_LOGOUTS" envDefault:"64" range:"1 10000"`
 
-	GetQueries            bool   `env:"GET_QUERIES" envDefault:"true"`
+	GetQueries            *bool  `env:"GET_QUERIES"`
 	PersistedQueriesBytes int    `env:"PERSISTED_QUERIES_BYTES" envDefault:"1048576" range:"0 1073741824"`
 	TrustedDocuments      string `env:"TRUSTED_DOCUMENTS"`
 	TrustedDocumentsMode  string `env:"TRUSTED_DOCUMENTS_MODE" envDefault:"enforce"`
@@ -272,7 +272,7 @@ func (s settings) check(f *faults) Config {
 		MaxRefreshes:    s.MaxRefreshes,
 		MaxLogouts:      s.MaxLogouts,
 
-		GetQueries:            s.GetQueries,
+		GetQueries:            s.RuntimeEnv == "local",
 		PersistedQueriesBytes: s.PersistedQueriesBytes,
 		DocumentCacheBytes:    s.DocumentCacheBytes,
 		MaxBodyBytes:          s.MaxBodyBytes,
@@ -280,6 +280,9 @@ func (s settings) check(f *faults) Config {
 		MaxBodyValues:         s.MaxBodyValues,
 		MaxResponseBytes:      s.MaxResponseBytes,
 		Document:              s.document(),
+	}
+	if s.GetQueries != nil {
+		c.GetQueries = *s.GetQueries
 	}
 	s.checkRanges(f)
 	c.checkAddr(f)

@@ -45,8 +45,8 @@ type limitSettings struct {
 	Coercions     int `env:"COERCIONS" envDefault:"5000" range:"100 100000"`
 }
 
-// document are the limits of this server's documents. A request can sign in once, and refresh once: what asks
-// more often than that guesses.
+// document are the limits of this server's documents. A request can sign in once, refresh once and sign out
+// once: what asks more often than that guesses.
 func (s settings) document() limits.Document {
 	l := s.Limits
 	return limits.Document{
@@ -56,7 +56,7 @@ func (s settings) document() limits.Document {
 		Arguments: l.Arguments, Variables: l.Variables, Values: l.Values, ValueDepth: l.ValueDepth, ValueBytes: l.ValueBytes,
 		Introspection: l.Introspection, Pairs: l.Pairs, VariableBytes: l.VariableBytes, VariableItems: l.VariableItems,
 		VariableDepth: l.VariableDepth, Coercions: l.Coercions,
-		Most: map[string]int{"login": 1, "refresh": 1},
+		Most: map[string]int{"login": 1, "refresh": 1, "logout": 1},
 	}
 }
 
@@ -77,7 +77,7 @@ func expected(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
 		return "a duration such as 10s or 24h"
-	case reflect.TypeFor[bool]():
+	case reflect.TypeFor[bool](), reflect.TypeFor[*bool]():
 		return "true or false"
 	case reflect.TypeFor[budget]():
 		return "attempts and how long it takes until there is one more, such as 10/1m"
@@ -92,7 +92,7 @@ type setting struct {
 	value        reflect.Value
 }
 
-// allSettings are the settings in their order.
+// all are the settings in their order.
 func (s settings) all() []setting {
 	var list []setting
 	var add func(v reflect.Value, prefix string)
@@ -131,12 +131,15 @@ func (c *Config) checkBudgets(s settings, f *faults) {
 		Account: throttle.Rate(s.LoginAccountLimit), Address: throttle.Rate(s.LoginAddressLimit),
 		Token: throttle.Rate(s.RefreshTokenLimit), TokenAddress: throttle.Rate(s.RefreshAddressLimit),
 	}
-	for name, rate := range map[string]throttle.Rate{
-		"LOGIN_ACCOUNT_LIMIT": c.Budgets.Account, "LOGIN_ADDRESS_LIMIT": c.Budgets.Address,
-		"REFRESH_TOKEN_LIMIT": c.Budgets.Token, "REFRESH_ADDRESS_LIMIT": c.Budgets.TokenAddress,
+	for _, one := range []struct {
+		name string
+		rate throttle.Rate
+	}{
+		{"LOGIN_ACCOUNT_LIMIT", c.Budgets.Account}, {"LOGIN_ADDRESS_LIMIT", c.Budgets.Address},
+		{"REFRESH_TOKEN_LIMIT", c.Budgets.Token}, {"REFRESH_ADDRESS_LIMIT", c.Budgets.TokenAddress},
 	} {
-		if rate.Burst < 1 || rate.Burst > 10_000 || rate.Every < time.Millisecond || rate.Every > 24*time.Hour {
-			f.add(name, "expected attempts and how long it takes until there is one more, such as 10/1m: 1 to 10000, and 1ms to 24h")
+		if one.rate.Burst < 1 || one.rate.Burst > 2_000 || one.rate.Every < 5*time.Millisecond || one.rate.Every > 24*time.Hour {
+			f.add(one.name, "expected attempts and how long it takes until there is one more, such as 10/1m: 1 to 2000, and 5ms to 24h")
 		}
 	}
 	// Those under way count too: a smaller budget would refuse what MAX_LOGINS lets in.
@@ -145,7 +148,7 @@ func (c *Config) checkBudgets(s settings, f *faults) {
 	}
 	var err error
 	if c.TrustedProxies, err = throttle.ParseProxies(s.TrustedProxies); err != nil {
-		f.add("TRUSTED_PROXIES", "%s", strings.TrimPrefix(err.Error(), "throttle: "))
+		f.add("TRUSTED_PROXIES", "%s", err.Error())
 	}
 }
 

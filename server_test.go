@@ -85,7 +85,7 @@ func TestRun(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- run(ctx, append(slices.Clone(needed), "ADDR=127.0.0.1:0", "RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL="+address,
-			"KEYCLOAK_ISSUER="+kc.Realm("shop").Issuer(), "CORS_ORIGINS=https://shop.example.com"), t.TempDir(), log)
+			"KEYCLOAK_ISSUER="+kc.Realm("shop").Issuer(), "CORS_ORIGINS=https://shop.example.com", "GET_QUERIES=true"), t.TempDir(), log)
 	}()
 	serving := regexp.MustCompile(`"url":"(http://127[^"]*)/graphql"`)
 	waitFor(t, "the server listens", func() bool { return serving.MatchString(log.String()) })

@@ -112,7 +112,7 @@ func TestClients(t *testing.T) {
 		t.Run(strings.TrimSuffix(tt.script+" "+tt.name, " "), func(t *testing.T) {
 			t.Parallel()
 			user, _ := realm{shared, "local"}.newUser(t, nil)
-			s := serve(t, shared, append([]string{"RUNTIME_ENV=prod"}, tt.settings...)...)
+			s := serve(t, shared, append([]string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, tt.settings...)...)
 			var got strings.Builder
 			for _, line := range runNode[struct {
 				Case   string

@@ -166,7 +166,7 @@ var rawShapes = []rawShape{
 func TestHostileHTTP(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
-	s := serve(t, shared, "RUNTIME_ENV=prod")
+	s := serve(t, shared, "RUNTIME_ENV=prod", "GET_QUERIES=true")
 	token := s.mustLogin(t, user, "secret").AccessToken
 	for _, tt := range rawShapes {
 		t.Run(tt.name, func(t *testing.T) {

@@ -53,8 +53,8 @@ var table = []row{
 	{identity.ErrRefreshInvalid, "INVALID_REFRESH_TOKEN", "INVALID", "Sign in again", 0},
 	{identity.ErrRealmRefusesUs, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", slog.LevelError},
 	{identity.ErrRealmUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", slog.LevelWarn},
-	{identity.ErrTooManyConcurrent, "SERVICE_UNAVAILABLE", "BUSY", "Try again", slog.LevelWarn},
-	{identity.ErrTooManyAttempts, "RATE_LIMITED", "", "Too many attempts", 0}, // a line for each would be the attacker's to write
+	{identity.ErrTooManyConcurrent, "SERVICE_UNAVAILABLE", "BUSY", "Try again", 0}, // nor this one; the line of the request has the code
+	{identity.ErrTooManyAttempts, "RATE_LIMITED", "", "Too many attempts", 0},      // a line for each would be the attacker's to write
 
 	{errIntrospection, "INTROSPECTION_DISABLED", "", "Introspection is off", 0},
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", slog.LevelWarn},

@@ -67,7 +67,7 @@ var contract = []struct {
 	{identity.ErrRefreshInvalid, "INVALID_REFRESH_TOKEN", "INVALID", "Sign in again", ""},
 	{identity.ErrRealmRefusesUs, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "ERROR"},
 	{identity.ErrRealmUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "WARN"},
-	{identity.ErrTooManyConcurrent, "SERVICE_UNAVAILABLE", "BUSY", "Try again", "WARN"},
+	{identity.ErrTooManyConcurrent, "SERVICE_UNAVAILABLE", "BUSY", "Try again", ""},
 	{identity.ErrTooManyAttempts, "RATE_LIMITED", "", "Too many attempts", ""},
 	{errIntrospection, "INTROSPECTION_DISABLED", "", "Introspection is off", ""},
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", "WARN"},

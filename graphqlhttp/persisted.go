@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -81,7 +82,7 @@ func (s *DocumentStore) put(sum digest, text string) {
 		delete(s.byDigest, oldest.sum)
 		s.held -= int64(len(oldest.text)) + entryBytes
 	}
-	s.byDigest[sum] = s.used.PushFront(&storedDocument{sum, text})
+	s.byDigest[sum] = s.used.PushFront(&storedDocument{sum, strings.Clone(text)}) // of the text alone, not of what it was cut from
 	s.held += cost
 }
 

@@ -154,7 +154,8 @@ func (t Transport) readGet(r *http.Request) (*graphql.RawParams, int, *gqlerror.
 		}
 	}
 	params := &graphql.RawParams{
-		Query: values.Get("query"), OperationName: values.Get("operationName"), Headers: r.Header,
+		// A copy: what keeps the query, in a cache, must not keep the whole line of the request with it.
+		Query: strings.Clone(values.Get("query")), OperationName: values.Get("operationName"), Headers: r.Header,
 	}
 	return finish(params, errors.Join(
 		t.takeJSON(values, "variables", &params.Variables),

@@ -42,9 +42,9 @@ func NewCredentials(username, password string, otp *string) (Credentials, error)
 	return credentials, nil
 }
 
-// Account is the name in the one spelling that stands for all that a realm may take for the same account:
-// without regard to case, or to blanks around it. Compare and count by it; don't show it. Where it goes
-// wrong, it takes two accounts for one, and never one for two.
+// Account is the name in the one spelling that stands for all that Keycloak takes for the same name: without
+// regard to case, or to blanks around it. Count by it; don't show it. It may take two names for one. An account
+// with several names, its e-mail address among them, has several of these.
 func (c Credentials) Account() string {
 	var folded strings.Builder
 	folded.Grow(len(c.Username))

@@ -84,26 +84,28 @@ func NewClient(config ClientConfig) (*Client, error) {
 // RFC 6749 section 4.3. It fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady, or
 // ErrLoginNotAllowed when direct access grants are off for the client.
 //
-// Sign-ins of one account (identity.Credentials.Account) are exchanged one after another, in the order in which
-// they came: with brute-force protection on, Keycloak 26.7.4 refuses all but one of those that it has at the
-// same moment, right passwords too, with the words for a wrong one. At most 4 wait for each that is
-// under way, no longer than Timeout; one more fails with ErrTooManyConcurrent, as does one whose turn didn't come.
+// Sign-ins of one account are exchanged one after another, in the order in which they came: with brute-force
+// protection on, Keycloak 26.7.4 refuses all but one of those that it has at the same moment, right passwords
+// too, with the words for a wrong one. At most 4 wait for each that is under way, no longer than Timeout, which
+// their own exchange has anew; one more fails with ErrTooManyConcurrent, as does one whose turn didn't come. A caller who leaves is let go,
+// and the exchange goes on: Keycloak doesn't stop either, and the next one must not meet it.
 func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
-	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	waiting, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	done, err := c.accounts.take(bounded, credentials.Account())
+	// In any case of its letters, as Keycloak knows it. Spellings that only Unicode folds to one go side by side: who has an
+	// account under one of them must not hold up the other's.
+	done, err := c.accounts.take(waiting, strings.ToLower(strings.TrimSpace(credentials.Username)))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, fmt.Errorf("keycloak: login: %w", ctx.Err())
 	case err != nil: // Keycloak wasn't asked, so it did nothing wrong
 		return nil, fmt.Errorf("keycloak: login: %w: others of this account are under way", identity.ErrTooManyConcurrent)
 	}
-	defer done()
 	// Those who wait hold no slot: five sign-ins of one account would take those of five.
 	if !c.logins.take() {
+		done()
 		return nil, fmt.Errorf("keycloak: login: %w", identity.ErrTooManyConcurrent)
 	}
-	defer c.logins.free()
 	form := url.Values{
 		"grant_type": {"password"},
 		"username":   {credentials.Username},
@@ -113,15 +115,31 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 	if otp := credentials.OTP.Reveal(); otp != "" {
 		form.Set("otp", otp)
 	}
-	got, err := c.callWithin(ctx, bounded, c.config.Realm.tokenURL(), form)
-	if err != nil {
-		return nil, fmt.Errorf("keycloak: login: %w", err)
+	type outcome struct {
+		token *identity.OpenIDToken
+		err   error
 	}
-	token, err := readToken(got, loginRefusals)
-	if err != nil {
-		return nil, fmt.Errorf("keycloak: login: %w", err)
+	ended := make(chan outcome, 1) // nobody may be there to take it
+	go func() {
+		defer done()
+		defer c.logins.free()
+		got, err := c.call(context.WithoutCancel(ctx), c.config.Realm.tokenURL(), form)
+		if err != nil {
+			ended <- outcome{err: err}
+			return
+		}
+		token, err := readToken(got, loginRefusals)
+		ended <- outcome{token, err}
+	}()
+	select {
+	case out := <-ended:
+		if out.err != nil {
+			return nil, fmt.Errorf("keycloak: login: %w", out.err)
+		}
+		return out.token, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("keycloak: login: %w", ctx.Err())
 	}
-	return token, nil
 }
 
 // Refresh trades a refresh token for new tokens, RFC 6749 section 6. Calls with one and the same token
@@ -176,23 +194,17 @@ func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*i
 	return readToken(got, refreshRefusals)
 }
 
-// call posts a form, within the Timeout.
+// call posts a form with the client's own credentials, as form values: Keycloak prefers those to Basic, which
+// would need the double encoding of RFC 6749 section 2.3.1. It takes no longer than Timeout.
 func (c *Client) call(ctx context.Context, url string, form url.Values) (answer, error) {
 	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	return c.callWithin(ctx, bounded, url, form)
-}
-
-// callWithin posts a form with the client's own credentials, as form values: Keycloak prefers those to Basic,
-// which would need the double encoding of RFC 6749 section 2.3.1. caller is whose leaving is no fault of Keycloak's;
-// bounded comes from it, and has the deadline of the call.
-func (c *Client) callWithin(caller, bounded context.Context, url string, form url.Values) (answer, error) {
 	form.Set("client_id", c.config.ClientID)
 	form.Set("client_secret", c.config.ClientSecret.Reveal())
 	got, err := c.post(bounded, url, form)
 	switch {
-	case err != nil && caller.Err() != nil: // the caller gave up; Keycloak did nothing wrong
-		return answer{}, caller.Err()
+	case err != nil && ctx.Err() != nil: // the caller gave up; Keycloak did nothing wrong
+		return answer{}, ctx.Err()
 	case err != nil:
 		return answer{}, fmt.Errorf("%w: %s", identity.ErrRealmUnavailable, withhold(err.Error(), form))
 	}

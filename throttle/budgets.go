@@ -28,7 +28,8 @@ type Config struct {
 	// networks together a name has five times as many, and five times as fast. 10, one more each minute.
 	Account Rate
 
-	// Address is for failing sign-ins from one address, an IPv4 or an IPv6 /64, whatever the names. Sign-ins
+	// Address is for failing sign-ins from one address, an IPv4 or an IPv6 /64, whatever the names; a network of
+	// them, an IPv4 /24 or an IPv6 /48, has five times as many, and five times as fast. Sign-ins
 	// under way count until they are answered, so it shouldn't be smaller than the number that may be under
 	// way at once. 100, one more each 6 s.
 	Address Rate
@@ -107,9 +108,11 @@ func New(config Config) (*Budgets, error) {
 func (b *Budgets) Login(ctx context.Context, credentials identity.Credentials) (settle func(error), err error) {
 	account, address := credentials.Account(), identity.Address(ctx)
 	all := Rate{everywhere * b.config.Account.Burst, b.config.Account.Every / everywhere}
+	network := Rate{everywhere * b.config.Address.Burst, b.config.Address.Every / everywhere}
 	// In this order: who is refused by one takes nothing from the next, not even for a moment. So nobody
 	// makes keys of names past the budget of the address, and no network hurts another past its share.
 	return b.take(ctx, [maxDraws]draw{
+		{keyOf("login network", networkOf(address), ""), network, guessed},
 		{keyOf("login address", addressOf(address), ""), b.config.Address, guessed},
 		{keyOf("login account network", networkOf(address), account), b.config.Account, guessed},
 		{keyOf("login account", netip.Prefix{}, account), all, guessed},
@@ -142,7 +145,7 @@ type draw struct {
 	counts func(error) bool // whether an attempt with this end stays taken; nil where there is no draw
 }
 
-const maxDraws = 3
+const maxDraws = 4
 
 // guessed tells whether an attempt with this end counts: the realm said no, or nobody can tell.
 func guessed(err error) bool {

@@ -12,7 +12,8 @@ const (
 	// defaults of Config: so many at once means far more failing sign-ins than a Keycloak can answer.
 	DefaultMaxKeys = 100_000
 
-	sharedBudgets = 1 << 16 // 512 kB
+	sharedBudgets = 1 << 16 // 512 kB for each rate
+	maxRates      = 16
 	sweepFloor    = time.Second
 )
 
@@ -30,8 +31,8 @@ type Memory struct {
 
 	mu     sync.Mutex // guards the fields below
 	counts map[Key]time.Duration
-	shared []time.Duration // nil until the first key that finds no room
-	swept  time.Duration   // when full budgets were last dropped
+	shared map[time.Duration][]time.Duration // by Rate.Every, since a moment says nothing without it; none until the first key that finds no room
+	swept  time.Duration                     // when full budgets were last dropped
 }
 
 // A count is the moment at which its budget will be full (the theoretical arrival time of the generic cell rate
@@ -57,9 +58,9 @@ func (m *Memory) Take(ctx context.Context, key Key, rate Rate) (Taken, error) {
 	at, own := m.counts[key]
 	var cell *time.Duration
 	if !own {
-		if m.shared != nil {
+		if m.shared[rate.Every] != nil {
 			// What was taken while there was no room counts on, in a budget of the key's own too.
-			cell = m.cell(key)
+			cell = m.cell(key, rate)
 			at = *cell
 		}
 		own = m.room(now)
@@ -73,8 +74,11 @@ func (m *Memory) Take(ctx context.Context, key Key, rate Rate) (Taken, error) {
 		return Taken{}, nil
 	}
 	if cell == nil {
-		m.shared = make([]time.Duration, sharedBudgets)
-		cell = m.cell(key)
+		if m.shared == nil || len(m.shared) >= maxRates { // settings have a handful
+			m.shared = map[time.Duration][]time.Duration{}
+		}
+		m.shared[rate.Every] = make([]time.Duration, sharedBudgets)
+		cell = m.cell(key, rate)
 	}
 	*cell = at
 	return Taken{Shared: true}, nil
@@ -85,8 +89,8 @@ func (m *Memory) Give(_ context.Context, key Key, rate Rate, taken Taken) error 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if taken.Shared {
-		if m.shared != nil { // else it is another store's word
-			*m.cell(key) -= rate.Every
+		if m.shared[rate.Every] != nil { // else it is another store's word
+			*m.cell(key, rate) -= rate.Every
 		}
 		return nil
 	}
@@ -112,15 +116,18 @@ func (m *Memory) room(now time.Duration) bool {
 		return false
 	}
 	m.swept = now
+	// Into a new map: one whose keys come and go keeps growing.
+	live := make(map[Key]time.Duration, m.maxKeys)
 	for key, at := range m.counts {
-		if at <= now {
-			delete(m.counts, key)
+		if at > now {
+			live[key] = at
 		}
 	}
+	m.counts = live
 	return len(m.counts) < m.maxKeys
 }
 
-// cell is the budget that a key shares. The caller holds mu, and has made shared.
-func (m *Memory) cell(key Key) *time.Duration {
-	return &m.shared[maphash.Bytes(m.seed, key[:])%sharedBudgets]
+// cell is the budget that a key shares. The caller holds mu, and has made shared for the rate.
+func (m *Memory) cell(key Key, rate Rate) *time.Duration {
+	return &m.shared[rate.Every][maphash.Bytes(m.seed, key[:])%sharedBudgets]
 }

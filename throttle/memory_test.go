@@ -133,7 +133,7 @@ func TestKeysThatShareABudget(t *testing.T) {
 		takes(t, m, keyN(1), rate, 1) // makes the shared ones
 		one := keyN(2)
 		other := one
-		for n := 3; other == one || m.cell(other) != m.cell(one); n++ {
+		for n := 3; other == one || m.cell(other, rate) != m.cell(one, rate); n++ {
 			other = keyN(n)
 		}
 		if a, _ := takes(t, m, one, rate, 6); a != 6 {
