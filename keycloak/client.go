@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cloakql/cloakql/identity"
@@ -50,6 +51,7 @@ type Client struct {
 	config    ClientConfig
 	http      *http.Client
 	logins    slots
+	signIns   *sync.WaitGroup // under way, their callers there or not
 	accounts  *turns
 	logouts   slots
 	exchanges *exchanges
@@ -73,7 +75,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 	}
 	c := &Client{
 		config: config, http: withoutRedirects(config.HTTP),
-		logins: make(slots, config.MaxLogins), accounts: newTurns(), logouts: make(slots, config.MaxLogouts),
+		logins: make(slots, config.MaxLogins), signIns: new(sync.WaitGroup), accounts: newTurns(), logouts: make(slots, config.MaxLogouts),
 	}
 	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
 	c.exchanges.most = config.MaxRefreshes
@@ -120,7 +122,7 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 		err   error
 	}
 	ended := make(chan outcome, 1) // nobody may be there to take it
-	go func() {
+	c.signIns.Go(func() {
 		defer done()
 		defer c.logins.free()
 		got, err := c.call(context.WithoutCancel(ctx), c.config.Realm.tokenURL(), form)
@@ -130,7 +132,7 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 		}
 		token, err := readToken(got, loginRefusals)
 		ended <- outcome{token, err}
-	}()
+	})
 	select {
 	case out := <-ended:
 		if out.err != nil {
@@ -181,7 +183,19 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 
 // Close waits until the exchanges that callers have left are done, or ctx ends. Call it when no more
 // requests come in: an exchange cut off in the middle may cost a person the session.
-func (c *Client) Close(ctx context.Context) error { return c.exchanges.wait(ctx) }
+func (c *Client) Close(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() { // it ends with the last sign-in, each of which has a deadline
+		c.signIns.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return c.exchanges.wait(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
 	got, err := c.call(ctx, c.config.Realm.tokenURL(), url.Values{

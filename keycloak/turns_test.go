@@ -288,11 +288,12 @@ func TestEachKindHasItsBound(t *testing.T) {
 		busy := map[string]*atomic.Int32{}
 		var callers sync.WaitGroup
 		for name, kind := range kinds {
-			busy[name] = new(atomic.Int32)
+			count := new(atomic.Int32)
+			busy[name] = count
 			for i := range 10 {
 				callers.Go(func() {
 					if errors.Is(kind.call(i), identity.ErrTooManyConcurrent) {
-						busy[name].Add(1)
+						count.Add(1)
 					}
 				})
 			}
