@@ -47,7 +47,7 @@ func TestSoak(t *testing.T) {
 		}
 		kept++
 		return kept < 1000 && !strings.Contains(line, `"msg":"request"`)
-	}, shared, "RUNTIME_ENV=prod", "TRUSTED_PROXIES=127.0.0.1")
+	}, shared, "RUNTIME_ENV=prod", "GET_QUERIES=true", "TRUSTED_PROXIES=127.0.0.1")
 
 	ctx, stop := context.WithTimeout(t.Context(), length)
 	defer stop()
