@@ -125,12 +125,7 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 	c.signIns.Go(func() {
 		defer done()
 		defer c.logins.free()
-		got, err := c.call(context.WithoutCancel(ctx), c.config.Realm.tokenURL(), form)
-		if err != nil {
-			ended <- outcome{err: err}
-			return
-		}
-		token, err := readToken(got, loginRefusals)
+		token, err := c.tokens(context.WithoutCancel(ctx), form, loginRefusals)
 		ended <- outcome{token, err}
 	})
 	select {
@@ -198,14 +193,24 @@ func (c *Client) Close(ctx context.Context) error {
 }
 
 func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
-	got, err := c.call(ctx, c.config.Realm.tokenURL(), url.Values{
+	return c.tokens(ctx, url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {refreshToken.Reveal()},
-	})
+	}, refreshRefusals)
+}
+
+// tokens asks the token endpoint.
+func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning) (token *identity.OpenIDToken, err error) {
+	defer func() { // on goroutines that outlive their callers nobody else could: one panic would end the process
+		if recover() != nil {
+			token, err = nil, fmt.Errorf("%w: asking for tokens panicked", identity.ErrRealmUnavailable)
+		}
+	}()
+	got, err := c.call(ctx, c.config.Realm.tokenURL(), form)
 	if err != nil {
 		return nil, err
 	}
-	return readToken(got, refreshRefusals)
+	return readToken(got, refusals)
 }
 
 // call posts a form with the client's own credentials, as form values: Keycloak prefers those to Basic, which

@@ -201,6 +201,26 @@ func TestOneWhoLeavesKeepsTheTurn(t *testing.T) {
 	})
 }
 
+// Sign-ins and refreshes run on goroutines of their own: a panic there would end the process, and hold the turn.
+func TestAPanicEndsNoProcess(t *testing.T) {
+	client := must(NewClient(ClientConfig{
+		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
+		HTTP: httpClient(func(*http.Request) (*http.Response, error) { panic("a library's mistake") }),
+	}))
+	for range 2 {
+		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrRealmUnavailable) {
+			t.Errorf("a sign-in: %v, want %v", err, identity.ErrRealmUnavailable)
+		}
+		if _, err := client.Refresh(t.Context(), identity.NewSecret("token")); !errors.Is(err, identity.ErrRealmUnavailable) {
+			t.Errorf("a refresh: %v, want %v", err, identity.ErrRealmUnavailable)
+		}
+	}
+	if err := client.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	noTurns(t, client)
+}
+
 func TestOneWhoLeavesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newRealmByClock(time.Second)

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// DefaultMaxKeys takes 4 MB, shared budgets included (BenchmarkSprayOfAMillionNames). A failure of one account is remembered for a minute, by the
-	// defaults of Config: so many at once means far more failing sign-ins than a Keycloak can answer.
+	// DefaultMaxKeys takes 4 MB, shared budgets included (BenchmarkSprayOfAMillionNames). A failure of one account is remembered
+	// for a minute, by the defaults of Config: it takes the budgets of some hundred networks to fill it.
 	DefaultMaxKeys = 100_000
 
 	sharedBudgets = 1 << 16 // 512 kB for each rate
