@@ -46,6 +46,7 @@ type settings struct {
 	KeysMaxAge      time.Duration `env:"KEYS_MAX_AGE" envDefault:"24h"`
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"15s"`
 	CORSOrigins     []string      `env:"CORS_ORIGINS"`
+	Console         string        `env:"CONSOLE" envDefault:"auto"`
 
 	TrustedProxies      []string `env:"TRUSTED_PROXIES"`
 	ForwardAddress      bool     `env:"KEYCLOAK_FORWARD_ADDRESS" envDefault:"false"`
@@ -88,6 +89,7 @@ type Config struct {
 	KeysMaxAge      time.Duration
 	RequestTimeout  time.Duration
 	CORSOrigins     []string
+	Console         bool // serve the GraphQL IDE at /
 	TrustedProxies  []netip.Prefix
 	ForwardAddress  bool // tell Keycloak the address of who signs in
 	Budgets         throttle.Config
@@ -267,6 +269,7 @@ func (s settings) check(f *faults) Config {
 		KeysMaxAge:      s.KeysMaxAge,
 		RequestTimeout:  s.RequestTimeout,
 		CORSOrigins:     trimmed(s.CORSOrigins),
+		Console:         s.Console == "on" || s.Console == "auto" && s.RuntimeEnv == "local",
 		ForwardAddress:  s.ForwardAddress,
 		MaxLogins:       s.MaxLogins,
 		MaxRefreshes:    s.MaxRefreshes,
@@ -305,6 +308,9 @@ func (s settings) check(f *faults) Config {
 	}
 	if c.RefreshGrace != 0 && (c.RefreshGrace < time.Second || c.RefreshGrace > time.Minute) {
 		f.add("REFRESH_GRACE", "is %v: expected 0, or 1s to 1m", c.RefreshGrace)
+	}
+	if s.Console != "auto" && s.Console != "on" && s.Console != "off" {
+		f.add("CONSOLE", "expected auto, on or off")
 	}
 	if c.RequestTimeout <= c.KeycloakTimeout {
 		f.add("REQUEST_TIMEOUT", "is %v: expected more than KEYCLOAK_TIMEOUT, which is %v", c.RequestTimeout, c.KeycloakTimeout)
@@ -444,6 +450,6 @@ func isLoopback(host string) bool {
 // LogValue shows what an operator may see of a Config at the start.
 func (c Config) LogValue() slog.Value {
 	return slog.GroupValue(
-		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()), slog.String("client", c.ClientID),
+		slog.Bool("local", c.Local), slog.Bool("console", c.Console), slog.String("realm", c.Realm.Issuer()), slog.String("client", c.ClientID),
 		slog.Any("issuers", c.Issuers), slog.Any("audience", c.Audience), slog.Any("trustedProxies", prefixes(c.TrustedProxies)))
 }

@@ -58,6 +58,7 @@ func develop(environ []string, dir string) (companion, error) {
 	return companion{environ: append(append([]string{}, environ...), settings...), stop: standIn.Close, announce: func(out io.Writer, url string) {
 		const login = `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") { accessToken refreshToken expiresIn } }"}`
 		fmt.Fprint(out, strings.Join([]string{
+			"Console   " + strings.TrimSuffix(url, "graphql") + " (in a browser: sign in there, and run operations)",
 			"GraphQL   " + url + " (Keycloak is a stand-in in this process, at " + standIn.URL + ")",
 			"Sign in   alice, with the password alice-password (deploy/keycloak/local-realm.json has more users)",
 			"Try       curl -s " + url + " -H 'Content-Type: application/json' -d '" + login + "'",

@@ -25,6 +25,7 @@ var doors = map[string][]string{
 	"graphqlhttp": {},
 	"limits":      {},
 	"throttle":    {"identity"},
+	"console":     {},
 	"e2e":         {"keycloak/keycloaktest"}, // drives the built server from the outside
 
 	"keycloak/keycloaktest":          {}, // other people's projects use it

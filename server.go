@@ -23,6 +23,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/rs/cors"
 
+	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/graph"
 	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/keycloak"
@@ -184,6 +185,11 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 	mux := http.NewServeMux()
 	address := throttle.Addresses(throttle.AddressConfig{Trusted: config.TrustedProxies, Log: log})
 	mux.Handle("/graphql", withCORS(config.CORSOrigins, address(keycloak.Middleware(verifier, log)(graphql))))
+	if config.Console {
+		page := console.Handler()
+		mux.Handle("/{$}", page)
+		mux.Handle("/console/", page)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "alive\n") })
 	mux.Handle("GET /readyz", readiness(keys, draining, config.Local))
 	return withWriteDeadline(config.RequestTimeout+readTimeout+5*time.Second, mux), nil

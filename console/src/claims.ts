@@ -1,0 +1,73 @@
+// Reads a token for people to look at. Nothing here verifies anything: what a token is worth, the server says.
+
+/** What the claims of Keycloak's access tokens mean (RFC 7519, 4.1; RFC 9068; OpenID Connect Core; Keycloak 26.7). */
+export const meanings: Record<string, string> = {
+  iss: "Issuer: the realm that gave the token",
+  aud: "Audience: the APIs that it is for",
+  sub: "Subject: the user's id, unique within the realm",
+  exp: "Expires: no longer accepted after this",
+  iat: "Issued at",
+  nbf: "Not valid before",
+  auth_time: "When the person signed in, through a browser",
+  jti: "The token's own id",
+  typ: "Kind of token: an access token is Bearer",
+  azp: "Authorized party: the client that it was given to",
+  sid: "The session that it belongs to",
+  session_state: "The session that it belongs to, in older tokens",
+  acr: "How strong the sign-in was",
+  amr: "How the person proved who they are",
+  scope: "Scopes that were granted",
+  "allowed-origins": "Web pages that may use it: the client's web origins",
+  realm_access: "Roles in the realm",
+  resource_access: "Roles in single clients",
+  groups: "Groups",
+  preferred_username: "The name to sign in with",
+  email: "E-mail address",
+  email_verified: "Whether the realm has checked the address",
+  name: "Full name",
+  given_name: "Given name",
+  family_name: "Family name",
+  locale: "Language",
+  nonce: "The number that the client gave for this sign-in",
+  cnf: "Confirmation: the key or the certificate that it is bound to",
+  client_id: "The client, of a service account",
+  clientHost: "The host of a service account's client",
+  clientAddress: "The address of a service account's client",
+};
+
+const moments = new Set(["exp", "iat", "nbf", "auth_time"]);
+
+export type Claim = { name: string; value: string; meaning: string };
+
+/** The header and the payload of a compact JWS, or undefined where it is none. */
+export function read(token: string): { header: Claim[]; payload: Claim[] } | undefined {
+  const parts = token.split(".");
+  if (parts.length !== 3) return undefined;
+  try {
+    const [header, payload] = parts.slice(0, 2).map(decode);
+    return {
+      header: claims(header, { alg: "Algorithm of the signature", kid: "Key that signed it", typ: "Kind of thing" }),
+      payload: claims(payload, meanings),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function decode(part: string): Record<string, unknown> {
+  const text = atob(part.replaceAll("-", "+").replaceAll("_", "/"));
+  const decoded: unknown = JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (character) => character.charCodeAt(0))));
+  if (!decoded || typeof decoded !== "object" || Array.isArray(decoded)) throw new TypeError("not an object");
+  return decoded as Record<string, unknown>;
+}
+
+function claims(object: Record<string, unknown> | undefined, meanings: Record<string, string>): Claim[] {
+  return Object.entries(object ?? {}).map(([name, value]) => ({ name, value: show(name, value), meaning: meanings[name] ?? "" }));
+}
+
+function show(name: string, value: unknown): string {
+  if (moments.has(name) && typeof value === "number" && Math.abs(value) < 8.64e12) {
+    return `${new Date(value * 1000).toLocaleString()} (${value})`;
+  }
+  return typeof value === "string" ? value : JSON.stringify(value, null, 1).replaceAll(/\s*\n\s*/g, " ");
+}

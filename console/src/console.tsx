@@ -1,0 +1,42 @@
+// The page: GraphiQL's state and editors, arranged here so that they fit a phone, a keyboard and a screen reader, with
+// the session on top.
+import { DOC_EXPLORER_PLUGIN, DocExplorerStore } from "@graphiql/plugin-doc-explorer";
+import { GraphiQLProvider, Tooltip } from "@graphiql/react";
+import { EXAMPLES_PLUGIN } from "./examples-panel.tsx";
+import { examples } from "./examples.ts";
+import { fetcher } from "./fetcher.ts";
+import { Header } from "./header.tsx";
+import { SchemaContext, useSchema } from "./schema.tsx";
+import { storage } from "./storage.ts";
+import { TOKEN_PLUGIN } from "./token-panel.tsx";
+import { Workbench } from "./workbench.tsx";
+
+const plugins = [DOC_EXPLORER_PLUGIN, TOKEN_PLUGIN, EXAMPLES_PLUGIN];
+const tabs = examples.map(({ query, variables, headers }) => ({ query, variables: variables ?? null, headers: headers ?? null }));
+
+export function Console() {
+  const known = useSchema();
+  return (
+    <SchemaContext value={known}>
+      <GraphiQLProvider
+        fetcher={fetcher}
+        schema={known.status === "known" ? known.schema : null}
+        dangerouslyAssumeSchemaIsValid // the server has validated its own
+        plugins={plugins}
+        referencePlugin={DOC_EXPLORER_PLUGIN}
+        defaultQuery=""
+        defaultTabs={tabs}
+        storage={storage}
+      >
+        <DocExplorerStore>
+          <Tooltip.Provider>
+            <div className="console graphiql-container">
+              <Header />
+              <Workbench />
+            </div>
+          </Tooltip.Provider>
+        </DocExplorerStore>
+      </GraphiQLProvider>
+    </SchemaContext>
+  );
+}

@@ -1,0 +1,32 @@
+// What GraphiQL calls to run the operation in its editor. What isn't an answer becomes an error without a code.
+import type { Fetcher } from "@graphiql/toolkit";
+import type { Result } from "../../examples/apollo/src/session.ts";
+import { noteTokens } from "./examples.ts";
+import { NotGraphQL } from "./http.ts";
+import { run } from "./run.ts";
+
+const timeout = 150_000; // ms; the server's own is two minutes at most
+
+type Observer = { next(result: Result): void; error(error: unknown): void; complete(): void };
+
+export const fetcher: Fetcher = (operation, options) =>
+  ({
+    subscribe(observer: Observer) {
+      const stopped = new AbortController();
+      const signal = AbortSignal.any([stopped.signal, AbortSignal.timeout(timeout)]);
+      run(operation, options?.headers ?? {}, signal)
+        .then(
+          (result) => {
+            noteTokens(result.data);
+            return result;
+          },
+          (error: unknown): Result => ({ errors: [{ message: error instanceof NotGraphQL ? error.message : "The server can't be reached" }] }),
+        )
+        .then((result) => {
+          if (stopped.signal.aborted) return;
+          observer.next(result);
+          observer.complete();
+        });
+      return { unsubscribe: () => stopped.abort() };
+    },
+  }) as unknown as ReturnType<Fetcher>;

@@ -1,0 +1,136 @@
+// The top of the page: who is signed in, for how long the token lasts, and the way in and out.
+import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
+import { useEffect, useState } from "react";
+import type { Held, SignedOutReason } from "../../examples/apollo/src/session.ts";
+import { session, useSession, useVerdict } from "./session.ts";
+import { SignIn } from "./sign-in.tsx";
+import { TOKEN_PLUGIN } from "./token-panel.tsx";
+
+export function Header() {
+  const state = useSession();
+  const [signingIn, setSigningIn] = useState(false);
+  const [failed, setFailed] = useState(false);
+
+  async function signOut() {
+    setFailed(false);
+    await session.signOut().catch(() => setFailed(true));
+  }
+
+  return (
+    <header className="top">
+      <h1>
+        <Mark /> CloakQL
+      </h1>
+      <div className="who">
+        {state.status === "asking" && <span className="muted">Looking for your session …</span>}
+        {state.status === "signedOut" && (
+          <>
+            <span className="muted" role="status">
+              {failed ? "Signed out here. The server couldn't be told: the session ends there by itself." : farewell(state.why)}
+            </span>
+            <button type="button" className="primary" onClick={() => setSigningIn(true)}>
+              Sign in
+            </button>
+          </>
+        )}
+        {state.status === "signedIn" && <SignedIn held={state.held} onSignOut={signOut} />}
+        <ThemeChoice />
+      </div>
+      {signingIn && state.status === "signedOut" && <SignIn onClose={() => setSigningIn(false)} />}
+    </header>
+  );
+}
+
+function farewell(why: SignedOutReason | null): string {
+  switch (why) {
+    case null:
+      return "Not signed in";
+    case "SIGNED_OUT":
+      return "You have signed out";
+    case "EXPIRED":
+      return "Your session has expired. Sign in again.";
+    case "SESSION_ENDED":
+      return "Your session was ended. Sign in again.";
+    case "REUSED":
+      return "Your session was ended: its refresh token was used twice. Sign in again.";
+    default:
+      return "Your session isn't known any more. Sign in again.";
+  }
+}
+
+function SignedIn({ held, onSignOut }: { held: Held; onSignOut: () => void }) {
+  const { setVisiblePlugin } = useGraphiQLActions();
+  const verdict = useVerdict(held);
+  return (
+    <>
+      <span className="name" data-testid="who">
+        {verdict.status === "accepted" && verdict.username}
+        {verdict.status === "asking" && "Signed in"}
+        {verdict.status === "refused" && "Token refused"}
+        {verdict.status === "unreachable" && "Signed in (the server can't be reached)"}
+      </span>
+      <button type="button" onClick={() => setVisiblePlugin(TOKEN_PLUGIN)} className="token" data-state={verdict.status}>
+        <Remaining until={held.expiresAt} />
+      </button>
+      <button type="button" onClick={onSignOut}>
+        Sign out
+      </button>
+    </>
+  );
+}
+
+/** For how long the token lasts. It isn't announced each second: whoever wants to know reads it. */
+export function Remaining({ until }: { until: number }) {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  const seconds = Math.max(0, Math.ceil((until - now) / 1000));
+  if (seconds === 0) return <span data-testid="remaining">Token has expired</span>;
+  const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, String(seconds % 60).padStart(2, "0")];
+  return (
+    <span data-testid="remaining">
+      Token {hours > 0 ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`}
+    </span>
+  );
+}
+
+function ThemeChoice() {
+  const theme = useGraphiQL((state) => state.theme);
+  const { setTheme } = useGraphiQLActions();
+  useEffect(() => {
+    // GraphiQL asks the system once; a system that changes at dusk changes the editors too.
+    const dark = window.matchMedia("(prefers-color-scheme: dark)");
+    const again = () => setTheme(theme);
+    dark.addEventListener("change", again);
+    return () => dark.removeEventListener("change", again);
+  }, [theme, setTheme]);
+  return (
+    <select
+      aria-label="Theme"
+      value={theme ?? "system"}
+      onChange={({ target: { value } }) => setTheme(value === "light" || value === "dark" ? value : null)}
+    >
+      <option value="system">System</option>
+      <option value="light">Light</option>
+      <option value="dark">Dark</option>
+    </select>
+  );
+}
+
+function Mark() {
+  return (
+    <svg viewBox="0 0 32 32" aria-hidden="true" className="mark">
+      <path fill="currentColor" d="M16 2 28 7v8c0 8-5 13-12 15C9 28 4 23 4 15V7z" />
+      <path
+        className="mark-lines"
+        fill="none"
+        strokeWidth="2.4"
+        strokeLinecap="round"
+        strokeLinejoin="round"
+        d="M11 12.5 7.5 16l3.5 3.5M21 12.5l3.5 3.5-3.5 3.5M17.8 10.5l-3.6 11"
+      />
+    </svg>
+  );
+}

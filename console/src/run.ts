@@ -1,0 +1,44 @@
+// Runs what is in the editor: with the session's token, refreshed once where the server says that it has expired.
+import { parse, type DocumentNode } from "graphql";
+import type { Result } from "../../examples/apollo/src/session.ts";
+import { post, type Operation } from "./http.ts";
+import { session } from "./session.ts";
+
+/**
+ * Runs an operation. A header Authorization of the editor's is sent instead of the session's token; an empty one sends
+ * none. It throws where there is no answer.
+ */
+export async function run(operation: Operation, editorHeaders: Record<string, unknown>, signal: AbortSignal): Promise<Result> {
+  const headers: Record<string, string> = {};
+  let token: string | undefined;
+  for (const [name, value] of Object.entries(editorHeaders)) headers[name.toLowerCase()] = String(value);
+  if (headers.authorization === undefined) {
+    token = await session.accessToken();
+    if (token) headers.authorization = `Bearer ${token}`;
+  } else if (headers.authorization === "") {
+    delete headers.authorization;
+  }
+  const result = await post(operation, headers, signal);
+  if (!token || !expired(result) || !repeatable(operation, result)) return result;
+  const next = await session.refresh(token).catch(() => undefined);
+  if (!next || next === token) return result;
+  return post(operation, { ...headers, authorization: `Bearer ${next}` }, signal);
+}
+
+function expired(result: Result): boolean {
+  return result.errors?.some(({ extensions }) => extensions?.reason === "TOKEN_EXPIRED") ?? false;
+}
+
+/** Whether an operation can be sent again: a query always, another while none of its fields has run. */
+function repeatable({ query, operationName }: Operation, { data }: Result): boolean {
+  if (Object.values(data ?? {}).every((value) => value === null)) return true;
+  let document: DocumentNode;
+  try {
+    document = parse(query);
+  } catch {
+    return false;
+  }
+  const operations = document.definitions.filter((definition) => definition.kind === "OperationDefinition");
+  const ours = operationName ? operations.find(({ name }) => name?.value === operationName) : operations[0];
+  return ours?.operation === "query";
+}

@@ -1,0 +1,63 @@
+// The schema, for completion, validation and docs. A server that doesn't tell it has the same console without these.
+import { buildClientSchema, getIntrospectionQuery, type GraphQLSchema, type IntrospectionQuery } from "graphql";
+import { createContext, use, useCallback, useEffect, useState } from "react";
+import { post } from "./http.ts";
+
+export type Known = { reload: () => void } & (
+  | { status: "asking" }
+  | { status: "known"; schema: GraphQLSchema }
+  | { status: "hidden"; code: string } // the server won't say
+  | { status: "unreachable" }
+);
+
+export const SchemaContext = createContext<Known>({ status: "asking", reload: () => undefined });
+
+const introspection = getIntrospectionQuery({ specifiedByUrl: true, directiveIsRepeatable: true, inputValueDeprecation: true });
+
+export function useSchema(): Known {
+  const [known, setKnown] = useState<Omit<Known, "reload">>({ status: "asking" });
+  const [asked, setAsked] = useState(0);
+  useEffect(() => {
+    const gone = new AbortController();
+    const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(30_000)]);
+    post({ query: introspection, operationName: "IntrospectionQuery" }, {}, signal).then(
+      ({ data, errors }) => {
+        if (data?.__schema) setKnown({ status: "known", schema: buildClientSchema(data as unknown as IntrospectionQuery) } as Known);
+        else setKnown({ status: "hidden", code: String(errors?.[0]?.extensions?.code ?? "") } as Known);
+      },
+      () => {
+        if (!gone.signal.aborted) setKnown({ status: "unreachable" });
+      },
+    );
+    return () => gone.abort();
+  }, [asked]);
+  const reload = useCallback(() => setAsked((n) => n + 1), []);
+  return { ...known, reload } as Known;
+}
+
+/** Says why there is no completion, where there is none. */
+export function SchemaNotice() {
+  const known = use(SchemaContext);
+  switch (known.status) {
+    case "asking":
+    case "known":
+      return null;
+    case "hidden":
+      return (
+        <p className="notice" role="status">
+          {known.code === "INTROSPECTION_DISABLED"
+            ? "Introspection is off at this server, so there are no docs and no completion. Operations run all the same."
+            : `This server doesn't tell its schema (${known.code}), so there are no docs and no completion.`}
+        </p>
+      );
+    case "unreachable":
+      return (
+        <p className="notice" role="status">
+          The server can't be reached.{" "}
+          <button type="button" className="link" onClick={known.reload}>
+            Try again
+          </button>
+        </p>
+      );
+  }
+}

@@ -1,0 +1,89 @@
+// The form to sign in with. Keycloak never says that a one-time code is missing, so the form has a place for it.
+import { useEffect, useId, useRef, useState, type FormEvent } from "react";
+import { Refused } from "../../examples/apollo/src/session.ts";
+import { explain } from "./explain.ts";
+import { session } from "./session.ts";
+
+export function SignIn({ onClose }: { onClose: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [withCode, setWithCode] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState<{ code?: string; text: string }>();
+  const title = useId();
+
+  useEffect(() => {
+    const element = dialog.current;
+    element?.showModal();
+    return () => element?.close();
+  }, []);
+
+  async function submit(event: FormEvent<HTMLFormElement>) {
+    event.preventDefault();
+    const form = event.currentTarget;
+    const { username, password, otp } = Object.fromEntries(new FormData(form)) as Record<string, string>;
+    setBusy(true);
+    setFailure(undefined);
+    try {
+      await session.signIn({ username: username ?? "", password: password ?? "", ...(otp && { otp }) });
+      onClose();
+    } catch (error) {
+      setFailure(failed(error));
+      setBusy(false);
+      form.querySelector<HTMLInputElement>("[name=password]")?.select();
+    }
+  }
+
+  return (
+    <dialog ref={dialog} aria-labelledby={title} onClose={onClose} className="sign-in">
+      <form onSubmit={submit}>
+        <h2 id={title}>Sign in</h2>
+        <label>
+          User name or e-mail address
+          <input name="username" autoComplete="username" autoCapitalize="none" spellCheck={false} required autoFocus />
+        </label>
+        <label>
+          Password
+          <input name="password" type="password" autoComplete="current-password" required />
+        </label>
+        {withCode ? (
+          <label>
+            One-time code
+            <input name="otp" inputMode="numeric" autoComplete="one-time-code" spellCheck={false} autoFocus />
+          </label>
+        ) : (
+          <button type="button" className="link" onClick={() => setWithCode(true)}>
+            I have a one-time code
+          </button>
+        )}
+        <div role="alert">
+          {failure && (
+            <p className="failure">
+              {failure.text} {failure.code && <code>{failure.code}</code>}
+            </p>
+          )}
+        </div>
+        <div className="row">
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" className="primary" disabled={busy}>
+            {busy ? "Signing in …" : "Sign in"}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
+}
+
+function failed(error: unknown): { code?: string; text: string } {
+  if (!(error instanceof Refused)) return { text: "The server can't be reached. Try again in a moment." };
+  const { code, message, what, next, retryAfter } = explain(error);
+  switch (error.code) {
+    case "INVALID_CREDENTIALS": // the server's words, which say no more than they may
+      return { code, text: `${message} Whoever has set up one-time codes must give one, too.` };
+    case "RATE_LIMITED":
+      return { code, text: `${what} Try again in ${retryAfter ?? "a few"} seconds.` };
+    default:
+      return { code, text: `${message}. ${what} ${next}` };
+  }
+}

@@ -1,0 +1,82 @@
+// The token of the session, claim by claim, and what the server says of it.
+import type { GraphiQLPlugin } from "@graphiql/react";
+import type { Held } from "../../examples/apollo/src/session.ts";
+import { read, type Claim } from "./claims.ts";
+import { ExplanationText } from "./explanation.tsx";
+import { explain } from "./explain.ts";
+import { useSession, useVerdict } from "./session.ts";
+
+export const TOKEN_PLUGIN: GraphiQLPlugin = { title: "Token", icon: TokenIcon, content: TokenPanel };
+
+function TokenPanel() {
+  const state = useSession();
+  const held = state.status === "signedIn" ? state.held : undefined;
+  return (
+    <section aria-label="Token" className="token-panel">
+      <h2>Your token</h2>
+      {held ? <Token held={held} /> : <p>Nobody is signed in, so there is no token to show.</p>}
+    </section>
+  );
+}
+
+function Token({ held }: { held: Held }) {
+  const verdict = useVerdict(held);
+  const parts = read(held.accessToken);
+  return (
+    <>
+      <div role="status" className={`verdict ${verdict.status}`} data-testid="verdict">
+        {verdict.status === "asking" && <p>Asking the server what it makes of it …</p>}
+        {verdict.status === "accepted" && (
+          <p>
+            <strong>The server accepts it</strong>, as {verdict.username}'s.
+          </p>
+        )}
+        {verdict.status === "unreachable" && <p>The server can't be reached, so nobody says what it is worth.</p>}
+        {verdict.status === "refused" && (
+          <>
+            <p>
+              <strong>The server refuses it.</strong>
+            </p>
+            <ExplanationText {...explain(verdict.fault)} />
+          </>
+        )}
+      </div>
+      {parts ? (
+        <>
+          <p className="muted">Read here for you to look at. Whether it is genuine, the server alone says.</p>
+          <Claims title="Claims" claims={parts.payload} />
+          <Claims title="Header" claims={parts.header} />
+        </>
+      ) : (
+        <p>It isn't a JSON Web Token, so there is nothing in it to read.</p>
+      )}
+    </>
+  );
+}
+
+function Claims({ title, claims }: { title: string; claims: Claim[] }) {
+  return (
+    <>
+      <h3>{title}</h3>
+      <dl>
+        {claims.map(({ name, value, meaning }) => (
+          <div key={name}>
+            <dt>
+              <code>{name}</code> {meaning}
+            </dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </>
+  );
+}
+
+function TokenIcon() {
+  return (
+    <svg viewBox="0 0 20 20" aria-hidden="true" fill="none" stroke="currentColor" strokeWidth="1.5" strokeLinecap="round">
+      <circle cx="7" cy="10" r="3.5" />
+      <path d="M10.500 10H18M15.500 10v3M13 10v2" />
+    </svg>
+  );
+}

@@ -1,0 +1,16 @@
+// Monaco's workers, as files of this server: no blob: and no data:.
+import EditorWorker from "monaco-editor/esm/vs/editor/editor.worker.js?worker";
+import JSONWorker from "monaco-editor/esm/vs/language/json/json.worker.js?worker";
+import GraphQLWorker from "monaco-graphql/esm/graphql.worker.js?worker";
+
+globalThis.MonacoEnvironment = {
+  getWorker(_id: string, label: string) {
+    switch (label) {
+      case "json":
+        return new JSONWorker();
+      case "graphql":
+        return new GraphQLWorker();
+    }
+    return new EditorWorker();
+  },
+};

@@ -1,0 +1,33 @@
+// Builds the console into dist, which is committed and embedded: `npm ci --ignore-scripts && npm run build`. The gate
+// does so again and compares, so nothing in here may depend on the day or the machine.
+import react from "@vitejs/plugin-react";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vite";
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  base: "./", // works below any prefix
+  plugins: [react()],
+  html: { cspNonce: "__NONCE__" }, // console.go puts a new one into each page
+  resolve: {
+    alias: [
+      // Our choice of Monaco's parts instead of all of them.
+      { find: "monaco-graphql/esm/monaco-editor.js", replacement: source("./src/monaco.ts") },
+    ],
+  },
+  worker: { format: "es" },
+  build: {
+    target: "es2022",
+    assetsDir: "console",
+    assetsInlineLimit: 0, // the policy admits no data: but for images
+    modulePreload: { polyfill: false }, // an inline script in older versions, and no browser of today needs it
+    license: { fileName: "console/licenses.md" },
+    chunkSizeWarningLimit: 4000,
+    rolldownOptions: {
+      onLog(level, log, handler) {
+        if (log.code !== "MODULE_LEVEL_DIRECTIVE") handler(level, log); // "use no memo" has done its work
+      },
+    },
+  },
+});
