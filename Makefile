@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev run keycloak keycloak-stop check test e2e drill soak generate govulncheck
+.PHONY: help dev run keycloak keycloak-stop check test e2e drill soak console generate govulncheck
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ drill: ## what a verifier's keys go through in an outage and an attack, with fig
 
 soak: ## ten minutes at full load, beside the stand-in: the live heap must not grow
 	TEST_SOAK=10m go test -count=1 -timeout 20m -v -run TestSoak ./e2e
+
+console: ## build the console again (needs Node.js 20)
+	npm ci --prefix console --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm run --prefix console check
+	npm run --prefix console build
 
 generate: ## regenerate the GraphQL code from schema/*.graphqls
 	go generate ./...

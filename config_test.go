@@ -69,6 +69,26 @@ func TestConfigProduction(t *testing.T) {
 	}
 }
 
+// The console is for a developer's machine, unless somebody says otherwise.
+func TestConfigConsole(t *testing.T) {
+	for _, tt := range []struct {
+		environ []string
+		want    bool
+	}{
+		{nil, true},
+		{[]string{"RUNTIME_ENV=prod"}, false},
+		{[]string{"RUNTIME_ENV="}, false},
+		{[]string{"CONSOLE=off"}, false},
+		{[]string{"CONSOLE=auto"}, true},
+		{[]string{"RUNTIME_ENV=prod", "CONSOLE=auto"}, false},
+		{[]string{"RUNTIME_ENV=prod", "CONSOLE=on"}, true},
+	} {
+		if got := goodConfig(t, tt.environ...).Console; got != tt.want {
+			t.Errorf("%q: the console is %v, want %v", tt.environ, got, tt.want)
+		}
+	}
+}
+
 // Every limit of a document is a setting, and every setting gets where it belongs.
 func TestConfigLimits(t *testing.T) {
 	c := goodConfig(t)
@@ -155,6 +175,7 @@ func TestConfigFaults(t *testing.T) {
 		{"the client named account", append(slices.Clone(needed), "KEYCLOAK_CLIENT_ID=account"), []string{"KEYCLOAK_AUDIENCE"}},
 		{"an empty audience", append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=shop,,web"), []string{"KEYCLOAK_AUDIENCE"}},
 		{"an empty issuer", append(slices.Clone(needed), "KEYCLOAK_ISSUER=https://a,"), []string{"KEYCLOAK_ISSUER"}},
+		{"a console that isn't a word", append(slices.Clone(needed), "CONSOLE=true"), []string{"CONSOLE"}},
 		{"an origin with a path", append(slices.Clone(needed), "CORS_ORIGINS=https://app.example.com/"), []string{"CORS_ORIGINS"}},
 		{"an origin without a scheme", append(slices.Clone(needed), "CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
 		{"blank scope", append(slices.Clone(needed), "LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},

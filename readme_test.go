@@ -104,3 +104,26 @@ func TestExampleSettings(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The console has words for every error of the table, and for none that isn't there.
+func TestConsoleExplainsErrors(t *testing.T) {
+	text, err := os.ReadFile("console/src/explain.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained := map[string]bool{}
+	for _, match := range regexp.MustCompile(`(?m)^  "?([A-Z_]+(?:/[A-Z_]+)?)"?: (?:\{|large\()`).FindAllStringSubmatch(string(text), -1) {
+		explained[match[1]] = true
+	}
+	documented := documentedErrors(t)
+	for key := range documented {
+		if !explained[key] {
+			t.Errorf("console/src/explain.ts has no words for %s", key)
+		}
+	}
+	for key := range explained {
+		if documented[key] == nil {
+			t.Errorf("console/src/explain.ts has words for %s, which the README doesn't have", key)
+		}
+	}
+}

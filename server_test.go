@@ -297,3 +297,18 @@ func BenchmarkMe(b *testing.B) {
 		}
 	}
 }
+
+// The console is at /, with its files, where it is on; and nothing is, where it isn't.
+func TestConsoleIsServed(t *testing.T) {
+	for setting, want := range map[string]int{"CONSOLE=on": http.StatusOK, "CONSOLE=off": http.StatusNotFound} {
+		s := newSite(t, goodConfig(t, "RUNTIME_ENV=prod", setting), realmFunc(func(context.Context) error { return nil }))
+		for _, path := range []string{"/", "/console/licenses.md"} {
+			if status, _ := s.get(t, path); status != want {
+				t.Errorf("%s: %s is %d, want %d", setting, path, status, want)
+			}
+		}
+		if status, _ := s.get(t, "/other"); status != http.StatusNotFound {
+			t.Errorf("%s: /other is %d, want 404", setting, status)
+		}
+	}
+}

@@ -19,6 +19,7 @@ export default defineConfig({
   worker: { format: "es" },
   build: {
     target: "es2022",
+    cssTarget: ["chrome123", "firefox120", "safari17.5"], // have light-dark(), which can't be had by other means once a theme is chosen
     assetsDir: "console",
     assetsInlineLimit: 0, // the policy admits no data: but for images
     modulePreload: { polyfill: false }, // an inline script in older versions, and no browser of today needs it

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -14,7 +15,7 @@ import (
 	"time"
 )
 
-// What `go run -tags dev .` is: one process, three lines, and the command of the third signs alice in. It stands beside
+// What `go run -tags dev .` is: one process, four lines: the first is where the console is, and the command of the last signs alice in. It stands beside
 // no Keycloak but its own, whatever these tests use.
 func TestOneCommand(t *testing.T) {
 	t.Parallel()
@@ -79,14 +80,22 @@ func TestOneCommand(t *testing.T) {
 	t.Run("no settings", func(t *testing.T) {
 		began := time.Now()
 		lines, end := start(t)
-		found := ours(lines, 3)
+		found := ours(lines, 4)
 		t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
-		if len(found) != 3 || !strings.HasPrefix(found[0], "GraphQL ") || !strings.Contains(found[1], "alice-password") || !strings.HasPrefix(found[2], "Try ") {
-			t.Fatalf("it prints %q; want the address, a user, and a command to try", found)
+		if len(found) != 4 || !strings.HasPrefix(found[1], "GraphQL ") || !strings.Contains(found[2], "alice-password") || !strings.HasPrefix(found[3], "Try ") {
+			t.Fatalf("it prints %q; want the addresses, a user, and a command to try", found)
+		}
+		console := regexp.MustCompile(`^Console +(http://\S+/) `).FindStringSubmatch(found[0])
+		if console == nil {
+			t.Fatalf("it prints %q; want where the console is", found[0])
+		}
+		page := &server{url: strings.TrimSuffix(console[1], "/")}
+		if status, body := page.get(t, "/"); status != http.StatusOK || !strings.Contains(body, "<title>CloakQL console</title>") {
+			t.Errorf("%s answers %d %s, want the console", console[1], status, body)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		command := exec.CommandContext(ctx, "bash", "-c", strings.TrimSpace(strings.TrimPrefix(found[2], "Try")))
+		command := exec.CommandContext(ctx, "bash", "-c", strings.TrimSpace(strings.TrimPrefix(found[3], "Try")))
 		command.WaitDelay = time.Second // for a curl that outlives bash
 		answer, err := command.Output()
 		if err != nil || !regexp.MustCompile(`^\{"data":\{"login":\{"accessToken":"[^"]+","refreshToken":"[^"]+","expiresIn":300\}\}\}\n?$`).Match(answer) {

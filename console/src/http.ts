@@ -4,7 +4,7 @@ import type { Result } from "../../examples/apollo/src/session.ts";
 /** The endpoint beside this page, below whatever prefix both have. */
 export const endpoint = new URL("graphql", document.baseURI).href;
 
-export type Operation = { query: string; variables?: Record<string, unknown>; operationName?: string | null };
+export type Operation = { query: string; variables?: Record<string, unknown>; operationName?: string | null | undefined };
 
 /** An answer that isn't GraphQL: of a proxy in between, say. */
 export class NotGraphQL extends Error {

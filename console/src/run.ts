@@ -1,5 +1,5 @@
 // Runs what is in the editor: with the session's token, refreshed once where the server says that it has expired.
-import { parse, type DocumentNode } from "graphql";
+import { parse } from "graphql";
 import type { Result } from "../../examples/apollo/src/session.ts";
 import { post, type Operation } from "./http.ts";
 import { session } from "./session.ts";
@@ -8,7 +8,8 @@ import { session } from "./session.ts";
  * Runs an operation. A header Authorization of the editor's is sent instead of the session's token; an empty one sends
  * none. It throws where there is no answer.
  */
-export async function run(operation: Operation, editorHeaders: Record<string, unknown>, signal: AbortSignal): Promise<Result> {
+export async function run(asked: Operation, editorHeaders: Record<string, unknown>, signal: AbortSignal): Promise<Result> {
+  const operation = named(asked);
   const headers: Record<string, string> = {};
   let token: string | undefined;
   for (const [name, value] of Object.entries(editorHeaders)) headers[name.toLowerCase()] = String(value);
@@ -32,13 +33,21 @@ function expired(result: Result): boolean {
 /** Whether an operation can be sent again: a query always, another while none of its fields has run. */
 function repeatable({ query, operationName }: Operation, { data }: Result): boolean {
   if (Object.values(data ?? {}).every((value) => value === null)) return true;
-  let document: DocumentNode;
-  try {
-    document = parse(query);
-  } catch {
-    return false;
-  }
-  const operations = document.definitions.filter((definition) => definition.kind === "OperationDefinition");
+  const operations = operationsOf(query);
   const ours = operationName ? operations.find(({ name }) => name?.value === operationName) : operations[0];
   return ours?.operation === "query";
+}
+
+/** GraphiQL notices the name of an operation a moment after it is edited: one that the document hasn't is left out. */
+function named(operation: Operation): Operation {
+  const known = operationsOf(operation.query).some(({ name }) => name?.value === operation.operationName);
+  return known ? operation : { ...operation, operationName: undefined };
+}
+
+function operationsOf(query: string) {
+  try {
+    return parse(query).definitions.filter((definition) => definition.kind === "OperationDefinition");
+  } catch {
+    return []; // the server says what is wrong with it
+  }
 }

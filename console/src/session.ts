@@ -37,6 +37,8 @@ export function useVerdict(held: Held | undefined): Verdict {
           ? { status: "accepted", username: me.username ?? me.name ?? me.id }
           : { status: "refused", fault: errors?.[0] ?? { message: "The server says nothing of this token" } };
         setSaid({ token, verdict });
+        // This machine's clock, or its timers, are behind: what says the contrary is the server.
+        if (verdict.status === "refused" && verdict.fault.extensions?.reason === "TOKEN_EXPIRED") session.refresh(token).catch(() => undefined);
       },
       () => {
         if (!gone.signal.aborted) setSaid({ token, verdict: { status: "unreachable" } });
