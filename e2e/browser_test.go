@@ -1,0 +1,179 @@
+package e2e
+
+import (
+	"encoding/json"
+	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "put the pictures that the browser's tests take into docs/pictures")
+
+const pictures = sources + "/docs/pictures"
+
+// withBrowser is Chromium, where TEST_BROWSER names it, as .ci/run does, and then nothing that its tests need may be
+// missing. A machine without one runs the rest, and reads here that this wasn't all.
+func withBrowser(t *testing.T) (chromium string, ok bool) {
+	t.Helper()
+	name := os.Getenv("TEST_BROWSER")
+	if name == "" {
+		t.Log("not run: set TEST_BROWSER=chromium (and TEST_NODE=1, after npm ci --prefix e2e/node)")
+		return "", false
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("TEST_BROWSER=%s: %v; on Debian: apt install chromium", name, err)
+	}
+	return path, withNode(t)
+}
+
+// A link is a way to Keycloak that can be cut, whichever Keycloak it is.
+type link struct {
+	*httptest.Server
+	down atomic.Bool
+}
+
+func newLink(t *testing.T, k *keycloak) *link {
+	t.Helper()
+	target, err := url.Parse(k.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &link{}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if l.down.Load() {
+			panic(http.ErrAbortHandler) // the connection is reset
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(l.Close)
+	return l
+}
+
+// serve starts the server for a realm, behind the link.
+func (l *link) serve(t *testing.T, r realm, settings ...string) *server {
+	t.Helper()
+	return r.serve(t, append([]string{"KEYCLOAK_SERVER_URL=" + l.URL, "KEYCLOAK_ISSUER=" + r.k.url + "/realms/" + r.name}, settings...)...)
+}
+
+// newControl is where a script asks for what happens outside its browser: POST to /down, /up, and /otp, which answers
+// the one-time code of now.
+func newControl(t *testing.T, l *link, secret string) string {
+	t.Helper()
+	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + r.URL.Path {
+		case "POST/down":
+			l.down.Store(true)
+		case "POST/up":
+			l.down.Store(false)
+		case "POST/otp":
+			io.WriteString(w, totp(secret, time.Now()))
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(control.Close)
+	return control.URL
+}
+
+// otpCredentials are a password and a device for one-time codes, in a realm file.
+func otpCredentials(password, secret string) []object {
+	return []object{
+		{"type": "password", "value": password, "temporary": false},
+		{
+			"type": "otp", "secretData": string(must(json.Marshal(object{"value": secret}))),
+			"credentialData": `{"subType":"totp","digits":6,"counter":0,"period":30,"algorithm":"HmacSHA1"}`,
+		},
+	}
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// browse runs a script that drives Chromium, and wants its cases to end like that: a line of NAME: RESULT for each.
+// The pictures that it takes are those that the README shows and docs/pictures has, whose name begins with prefix.
+func browse(t *testing.T, script string, settings object, prefix, want string) {
+	t.Helper()
+	settings["pictures"] = t.TempDir()
+	var got []string
+	for _, line := range runNode[struct{ Case, Result string }](t, script, string(text(t, settings))) {
+		got = append(got, line.Case+": "+line.Result)
+	}
+	wanted := strings.Split(strings.TrimSpace(want), "\n")
+	slices.Sort(got) // cases of independent browsers run side by side
+	slices.Sort(wanted)
+	compareLines(t, strings.Join(got, "\n"), strings.Join(wanted, "\n"))
+	comparePictures(t, settings["pictures"].(string), prefix)
+}
+
+func comparePictures(t *testing.T, taken, prefix string) {
+	t.Helper()
+	named := func(dir string) (names []string) {
+		for _, file := range must(filepath.Glob(dir + "/" + prefix + "*.png")) {
+			names = append(names, filepath.Base(file))
+		}
+		return names
+	}
+	if *update {
+		if err := os.MkdirAll(pictures, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range named(taken) {
+			if err := os.WriteFile(pictures+"/"+name, must(os.ReadFile(taken+"/"+name)), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got, want := named(taken), named(pictures); !slices.Equal(got, want) {
+		t.Errorf("the test takes the pictures %q, docs/pictures has %q: run it with -update", got, want)
+	}
+	readme := string(must(os.ReadFile(sources + "/README.md")))
+	for _, match := range regexp.MustCompile(`docs/pictures/(`+prefix+`[a-z-]+\.png)`).FindAllStringSubmatch(readme, -1) {
+		if !slices.Contains(named(taken), match[1]) {
+			t.Errorf("the README shows %s, which no test takes", match[1])
+		}
+	}
+	for _, name := range named(taken) {
+		if !strings.Contains(readme, "docs/pictures/"+name) {
+			t.Errorf("the README doesn't show docs/pictures/%s", name)
+		}
+	}
+}
+
+// browsed are the realm, the servers and the people that a script signs in with.
+func browsed(t *testing.T, chromium string) (settings object, l *link, brief realm) {
+	t.Helper()
+	const password, secret = "correct-horse", "otp-secret-of-a-browser"
+	l = newLink(t, shared)
+	everyday := newRealm(t, shared, nil)
+	brief = newRealm(t, shared, object{"accessTokenLifespan": 8})
+	for _, r := range []realm{everyday, brief} {
+		r.newUser(t, object{"username": "alice", "email": "alice@example.com", "firstName": "Alice", "lastName": "Archer",
+			"credentials": []object{{"type": "password", "value": password, "temporary": false}}})
+	}
+	everyday.newUser(t, object{"username": "otto", "email": "otto@example.com", "credentials": otpCredentials(password, secret)})
+	const leeway = 30 // seconds that the verifier adds to exp
+	return object{
+		"chromium": chromium, "control": newControl(t, l, secret),
+		"server": everyday.serve(t).url + "/", "brief": l.serve(t, brief).url + "/",
+		"hidden": everyday.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url + "/",
+		"user":   "alice", "otpUser": "otto", "password": password, "expiry": (8 + leeway + 1) * 1000,
+	}, l, brief
+}

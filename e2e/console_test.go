@@ -1,0 +1,46 @@
+package e2e
+
+import "testing"
+
+// What the console does in Chromium; the names of the cases say what is wanted.
+const consoleCases = `
+a first visit has operations ready: ["Me","Login","Refresh","Denied"]
+me, nobody: ["UNAUTHENTICATED/TOKEN_MISSING",["UNAUTHENTICATED/TOKEN_MISSING"]]
+denied, with the server's detail: ["UNAUTHENTICATED/TOKEN_MALFORMED",true]
+login by hand: ["tokenType","accessToken","expiresIn","refreshToken","refreshExpiresIn","scope"]
+refresh by hand takes the token of login: ["accessToken","expiresIn","refreshToken"]
+by hand, nobody is signed in: true
+wrong password: "INVALID_CREDENTIALS"
+one-time code missing: "INVALID_CREDENTIALS"
+one-time code: "signed in"
+sign out: "You have signed out"
+sign in, by keyboard alone: "signed in"
+run me, and leave the editor, by keyboard alone: [true,true]
+how long the token lasts: true
+the token, claim by claim: ["The server accepts it, as alice's.","preferred_username The name to sign in withalice",true]
+nothing secret is stored: [true,false]
+a document with a string isn't stored: false
+the last tab's reload signs out: "Not signed in"
+two tabs share a session: true
+a reload asks the other tab: true
+sign out in one, seen in the other: ["You have signed out","signed out"]
+refreshed before it expires, by one of two tabs: {"sent":1,"same":true,"new":true}
+ten operations find the token expired, and one refresh mends them: {"mended":10,"refreshes":1}
+a tab that joins in the middle of a refresh: {"refreshes":1,"same":true,"new":true}
+signing out wins over a refresh under way: [true,true]
+Keycloak is down: a sign-in: "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE"
+Keycloak is down: nobody is signed out: ["SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE",true,["data"]]
+introspection off: it says so, and works: ["Introspection is off at this server, so there are no docs and no completion. Operations run all the same.",true]
+a phone scrolls one way: true
+complaints: []
+`
+
+func TestConsole(t *testing.T) {
+	chromium, ok := withBrowser(t)
+	if !ok {
+		return
+	}
+	t.Parallel()
+	settings, _, _ := browsed(t, chromium)
+	browse(t, "console.mjs", settings, "console-", consoleCases)
+}

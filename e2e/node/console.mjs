@@ -1,0 +1,333 @@
+// node console.mjs SETTINGS drives the console in Chromium, and prints a line of JSON for each case.
+import { control, counter, finish, hold, inspect, laggard, newContext, run, settings, stored } from './browser.mjs';
+
+const { server, brief, hidden, user, password, otpUser } = settings; // brief: its tokens live for seconds
+
+async function open(context, url = server) {
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.locator('.query-editor .view-line').first().waitFor();
+  return page;
+}
+
+const top = (page) => page.locator('header.top');
+const signInButton = (page) => top(page).getByRole('button', { name: 'Sign in' });
+const signOutButton = (page) => page.getByRole('button', { name: 'Sign out' });
+const who = (page, name) => page.getByTestId('who').getByText(name, { exact: true }).waitFor();
+const form = (page) => page.getByRole('dialog', { name: 'Sign in' });
+
+async function fill(page, { username, password, otp }) {
+  if (!(await form(page).isVisible())) await signInButton(page).click();
+  await form(page).getByLabel('User name').fill(username);
+  await form(page).getByLabel('Password').fill(password);
+  if (otp) {
+    const link = form(page).getByRole('button', { name: 'I have a one-time code' });
+    if (await link.isVisible()) await link.click();
+    await form(page).getByLabel('One-time code').fill(otp);
+  }
+  await form(page).getByRole('button', { name: 'Sign in' }).click();
+}
+
+async function signIn(page) {
+  await fill(page, { username: user, password });
+  await who(page, user);
+}
+
+const tab = (page, title) => page.getByRole('navigation', { name: 'Operations' }).getByRole('button', { name: title, exact: true }).click();
+
+// execute runs what is in the editor, and gives the answer that is shown.
+async function execute(page) {
+  const answered = page.waitForResponse((response) => response.url().endsWith('/graphql') && !/WhoAmI|IntrospectionQuery/.test(response.request().postData()));
+  await page.getByRole('button', { name: /^Execute/ }).click();
+  await answered;
+  return shown(page);
+}
+
+async function shown(page) {
+  await page.locator('.result-window .view-line').first().waitFor();
+  await page.waitForFunction(() => document.querySelector('.result-window .view-lines')?.textContent.length > 2);
+  await page.waitForTimeout(200); // for the editor to draw it
+  return page.evaluate(() => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('response.json')).getValue());
+}
+
+const explanation = (page) => page.getByRole('region', { name: 'What the errors mean' }).locator('code').allTextContents();
+const code = (answer) => {
+  const [{ extensions }] = JSON.parse(answer).errors;
+  return [extensions.code, extensions.reason].filter(Boolean).join('/');
+};
+
+// The token of a page, by its id: pages that share a session show one.
+async function tokenID(page) {
+  await page.getByRole('button', { name: /^Token/ }).first().click();
+  const panel = page.getByRole('region', { name: 'Token', exact: true });
+  await panel.getByText('jti').waitFor();
+  const id = await panel.locator('dl > div', { hasText: 'jti' }).locator('dd').textContent();
+  await page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Token' }).click();
+  return id;
+}
+
+async function firstVisit() {
+  const context = await newContext();
+  const page = await open(context);
+  await run('a first visit has operations ready', () =>
+    page.getByRole('navigation', { name: 'Operations' }).locator('button:not([aria-label])').allTextContents());
+  await inspect(page, 'console-first-visit');
+  await run('me, nobody', async () => [code(await execute(page)), await explanation(page)]);
+  await inspect(page, 'console-denied');
+  await run('denied, with the server\'s detail', async () => {
+    await tab(page, 'Denied');
+    const answer = await execute(page);
+    return [code(answer), /The server says: \S/.test(await page.locator('.explanations').textContent())];
+  });
+  await run('login by hand', async () => {
+    await tab(page, 'Login');
+    const variables = { username: user, password };
+    await page.evaluate((text) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('variables.json')).setValue(text), JSON.stringify(variables));
+    return Object.keys(JSON.parse(await execute(page)).data.login);
+  });
+  await run('refresh by hand takes the token of login', async () => {
+    await tab(page, 'Refresh');
+    return Object.keys(JSON.parse(await execute(page)).data.refresh);
+  });
+  await run('by hand, nobody is signed in', async () => signInButton(page).isVisible());
+
+  await signInButton(page).click();
+  await inspect(page, 'console-sign-in');
+  await run('wrong password', async () => {
+    await fill(page, { username: user, password: 'wrong-password-canary' });
+    return form(page).getByRole('alert').locator('code').textContent();
+  });
+  await inspect(page, 'console-wrong-password');
+  await run('one-time code missing', async () => {
+    await fill(page, { username: otpUser, password });
+    await form(page).getByRole('button', { name: 'Sign in', exact: true }).waitFor();
+    return form(page).getByRole('alert').locator('code').textContent();
+  });
+  await run('one-time code', async () => {
+    for (let tries = 0; tries < 2; tries++) { // the code may run out on its way
+      await fill(page, { username: otpUser, password, otp: await control('otp') });
+      if (tries === 0) await inspect(page, 'console-one-time-code');
+      try {
+        await page.getByTestId('who').getByText(otpUser, { exact: true }).waitFor({ timeout: 5000 });
+        return 'signed in';
+      } catch {}
+    }
+    return 'refused';
+  });
+  await run('sign out', async () => {
+    await signOutButton(page).click();
+    return top(page).getByRole('status').textContent();
+  });
+
+  await run('sign in, by keyboard alone', async () => {
+    await signInButton(page).focus();
+    await page.keyboard.press('Enter');
+    await page.keyboard.type(user);
+    await page.keyboard.press('Tab');
+    await page.keyboard.type(password);
+    await page.keyboard.press('Enter');
+    await who(page, user);
+    return 'signed in';
+  });
+  await run('run me, and leave the editor, by keyboard alone', async () => {
+    await tab(page, 'Me');
+    const editor = page.getByRole('group', { name: /^Operation/ });
+    await editor.focus();
+    await page.keyboard.press('Enter'); // into the editor
+    const answered = page.waitForResponse(/graphql$/);
+    await page.keyboard.press('Control+Enter');
+    await answered;
+    await page.keyboard.press('Escape');
+    const left = await editor.evaluate((element) => element === document.activeElement);
+    return [JSON.parse(await shown(page)).data.me.username === user, left];
+  });
+  await inspect(page, 'console-me');
+  await run('how long the token lasts', async () => /^Token \d+:\d\d$/.test(await page.getByTestId('remaining').textContent()));
+  await run('the token, claim by claim', async () => {
+    await page.getByRole('button', { name: /^Token \d/ }).click();
+    const panel = page.getByRole('region', { name: 'Token', exact: true });
+    const claim = (name) => panel.locator('dl > div').filter({ has: page.locator('code', { hasText: new RegExp(`^${name}$`) }) }).textContent();
+    return [await page.getByTestId('verdict').textContent(), await claim('preferred_username'), /^iss Issuer: the realm that gave the token/.test(await claim('iss'))];
+  });
+  await inspect(page, 'console-token');
+  await page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Docs' }).click();
+  await page.getByRole('link', { name: 'Query', exact: true }).waitFor();
+  await inspect(page, 'console-docs');
+  await page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Examples' }).click();
+  await inspect(page, 'console-examples');
+  await run('nothing secret is stored', async () => {
+    await page.waitForTimeout(700); // GraphiQL stores with a delay
+    const text = await stored(page);
+    return [text.includes('query Me'), /eyJ|canary/.test(text) || text.includes(password)];
+  });
+  await run('a document with a string isn\'t stored', async () => {
+    await tab(page, 'Me');
+    await page.evaluate(() => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('operation.graphql')).setValue('mutation { login(username: "a", password: "hunter2-canary"'));
+    await page.waitForTimeout(1000);
+    return /canary/.test(await stored(page));
+  });
+  await run('the last tab\'s reload signs out', async () => {
+    await page.reload();
+    await signInButton(page).waitFor();
+    return top(page).getByRole('status').textContent();
+  });
+  await context.close();
+}
+
+async function manyTabs() {
+  const context = await newContext();
+  const [one, two] = [await open(context), await open(context)];
+  await run('two tabs share a session', async () => {
+    await signIn(one);
+    await who(two, user);
+    return (await tokenID(one)) === (await tokenID(two));
+  });
+  await run('a reload asks the other tab', async () => {
+    await two.reload();
+    await who(two, user);
+    return (await tokenID(one)) === (await tokenID(two));
+  });
+  await run('sign out in one, seen in the other', async () => {
+    await signOutButton(one).click();
+    return [await top(one).getByRole('status').textContent(), await signInButton(two).waitFor().then(() => 'signed out')];
+  });
+  await context.close();
+}
+
+async function aheadOfExpiry() {
+  const context = await newContext();
+  const pages = [await open(context, brief), await open(context, brief)];
+  await run('refreshed before it expires, by one of two tabs', async () => {
+    const count = counter(context, 'Refresh');
+    await signIn(pages[0]);
+    await who(pages[1], user);
+    const before = await tokenID(pages[0]);
+    await context.waitForEvent('requestfinished', { predicate: (request) => request.postData()?.includes('mutation Refresh') });
+    await pages[0].waitForTimeout(1000); // for one too many
+    const [a, b] = [await tokenID(pages[0]), await tokenID(pages[1])];
+    return { sent: count.sent, same: a === b, new: a !== before };
+  });
+  await context.close();
+}
+
+async function expired() {
+  const context = await newContext();
+  await laggard(context);
+  const pages = await Promise.all(Array.from({ length: 10 }, () => open(context, brief)));
+  await run('ten operations find the token expired, and one refresh mends them', async () => {
+    await signIn(pages[0]);
+    await Promise.all(pages.map((page) => who(page, user)));
+    await pages[0].waitForTimeout(settings.expiry);
+    const count = counter(context, 'Refresh');
+    const answers = await Promise.all(pages.map(async (page) => {
+      await page.getByRole('button', { name: /^Execute/ }).click();
+      await page.waitForFunction(() => document.querySelector('.result-window')?.textContent.includes('username'));
+      return JSON.parse(await shown(page)).data.me.username === user;
+    }));
+    return { mended: answers.filter(Boolean).length, refreshes: count.sent };
+  });
+  await context.close();
+}
+
+async function joining() {
+  const context = await newContext();
+  await laggard(context);
+  const one = await open(context, brief);
+  await run('a tab that joins in the middle of a refresh', async () => {
+    await signIn(one);
+    const before = await tokenID(one);
+    await one.waitForTimeout(settings.expiry);
+    const count = counter(context, 'Refresh');
+    const { held, release } = await hold(context, 'Refresh');
+    await one.getByRole('button', { name: /^Execute/ }).click();
+    await held;
+    const two = await open(context, brief);
+    await signOutButton(two).waitFor(); // it has the session
+    release();
+    await who(two, user);
+    const [a, b] = [await tokenID(one), await tokenID(two)];
+    return { refreshes: count.sent, same: a === b, new: a !== before };
+  });
+  await context.close();
+}
+
+async function leaving() {
+  const context = await newContext();
+  await laggard(context);
+  const [one, two] = [await open(context, brief), await open(context, brief)];
+  await run('signing out wins over a refresh under way', async () => {
+    await signIn(one);
+    await who(two, user);
+    await one.waitForTimeout(settings.expiry);
+    const { held, release } = await hold(context, 'Refresh');
+    await one.getByRole('button', { name: /^Execute/ }).click();
+    await held;
+    await signOutButton(two).click();
+    await signInButton(one).waitFor();
+    release();
+    await one.waitForTimeout(1000);
+    return [await signInButton(one).isVisible(), await signInButton(two).isVisible()];
+  });
+  await context.close();
+}
+
+async function outage() {
+  const context = await newContext();
+  const page = await open(context, brief);
+  await run('Keycloak is down: a sign-in', async () => {
+    await control('down');
+    await fill(page, { username: user, password });
+    return form(page).getByRole('alert').locator('code').textContent();
+  });
+  await inspect(page, 'console-keycloak-down');
+  await run('Keycloak is down: nobody is signed out', async () => {
+    await control('up');
+    await fill(page, { username: user, password });
+    await who(page, user);
+    await control('down');
+    const refused = page.waitForResponse((response) => response.request().postData()?.includes('mutation Refresh'));
+    const answer = await (await refused).json();
+    await page.waitForTimeout(500);
+    const still = await signOutButton(page).isVisible();
+    await control('up');
+    const again = page.waitForResponse((response) => response.request().postData()?.includes('mutation Refresh'));
+    return [code(JSON.stringify(answer)), still, Object.keys(await (await again).json())];
+  });
+  await context.close();
+}
+
+async function hiddenSchema() {
+  const context = await newContext();
+  const page = await open(context, hidden);
+  await run('introspection off: it says so, and works', async () => {
+    const notice = await page.locator('.notice').textContent();
+    await signIn(page);
+    return [notice, JSON.parse(await execute(page)).data.me.username === user];
+  });
+  await inspect(page, 'console-introspection-off');
+  await context.close();
+}
+
+async function smallAndDark() {
+  const context = await newContext({ viewport: { width: 390, height: 844 }, colorScheme: 'dark' });
+  const page = await open(context);
+  await execute(page);
+  await inspect(page, 'console-phone');
+  await run('a phone scrolls one way', () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.documentElement.scrollHeight <= innerHeight));
+  await signIn(page);
+  await page.getByRole('button', { name: /^Token \d/ }).click();
+  await page.getByTestId('verdict').getByText('accepts').waitFor();
+  await inspect(page, 'console-phone-token');
+  await page.getByLabel('Theme').selectOption('light');
+  await inspect(page, 'console-phone-light');
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.getByLabel('Theme').selectOption('dark');
+  await inspect(page, 'console-dark');
+  await context.close();
+}
+
+await firstVisit();
+await manyTabs();
+await Promise.all([expired(), joining(), leaving(), aheadOfExpiry().then(hiddenSchema).then(smallAndDark)]);
+await outage();
+await finish();
