@@ -21,6 +21,11 @@ import (
 
 var update = flag.Bool("update", false, "put the pictures that the browser's tests take into docs/pictures")
 
+const (
+	briefLifespan = 8                                      // seconds that an access token lives, where one has to expire
+	briefExpiry   = (briefLifespan + 30 + 1) * time.Second // until it is refused: the verifier has a leeway of 30 s
+)
+
 const pictures = sources + "/docs/pictures"
 
 // withBrowser is Chromium, where TEST_BROWSER names it, as .ci/run does, and then nothing that its tests need may be
@@ -163,17 +168,17 @@ func browsed(t *testing.T, chromium string) (settings object, l *link, brief rea
 	const password, secret = "correct-horse", "otp-secret-of-a-browser"
 	l = newLink(t, shared)
 	everyday := newRealm(t, shared, nil)
-	brief = newRealm(t, shared, object{"accessTokenLifespan": 8})
+	brief = newRealm(t, shared, object{"accessTokenLifespan": briefLifespan})
 	for _, r := range []realm{everyday, brief} {
 		r.newUser(t, object{"username": "alice", "email": "alice@example.com", "firstName": "Alice", "lastName": "Archer",
 			"credentials": []object{{"type": "password", "value": password, "temporary": false}}})
 	}
 	everyday.newUser(t, object{"username": "otto", "email": "otto@example.com", "credentials": otpCredentials(password, secret)})
-	const leeway = 30 // seconds that the verifier adds to exp
 	return object{
 		"chromium": chromium, "control": newControl(t, l, secret),
 		"server": everyday.serve(t).url + "/", "brief": l.serve(t, brief).url + "/",
-		"hidden": everyday.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url + "/",
-		"user":   "alice", "otpUser": "otto", "password": password, "expiry": (8 + leeway + 1) * 1000,
+		"hidden":  everyday.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url + "/",
+		"strange": everyday.serve(t, "KEYCLOAK_AUDIENCE=another-api").url + "/",
+		"user":    "alice", "otpUser": "otto", "password": password, "expiry": briefExpiry.Milliseconds(),
 	}, l, brief
 }

@@ -80,7 +80,7 @@ export function laggard(context) {
 // inspect gives what axe finds in a page as it is now, which must be nothing, and takes its picture.
 export async function inspect(page, name) {
   await page.waitForTimeout(300); // for what fades in
-  await page.screenshot({ path: `${settings.pictures}/${name}.png` });
+  await page.screenshot({ path: `${settings.pictures}/${name}.png`, fullPage: true });
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run());
   for (const { id, nodes } of violations) complaints.push(`axe: ${name}: ${id}: ${nodes[0].html.slice(0, 200)}`);

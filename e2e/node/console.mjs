@@ -1,7 +1,7 @@
 // node console.mjs SETTINGS drives the console in Chromium, and prints a line of JSON for each case.
 import { control, counter, finish, hold, inspect, laggard, newContext, run, settings, stored } from './browser.mjs';
 
-const { server, brief, hidden, user, password, otpUser } = settings; // brief: its tokens live for seconds
+const { server, brief, hidden, strange, user, password, otpUser } = settings; // brief: tokens live for seconds; strange: takes those of another API
 
 async function open(context, url = server) {
   const page = await context.newPage();
@@ -296,6 +296,20 @@ async function outage() {
   await context.close();
 }
 
+async function refusedToken() {
+  const context = await newContext();
+  const page = await open(context, strange);
+  await run('a token that the server refuses, and why', async () => {
+    await fill(page, { username: user, password });
+    await page.getByTestId('who').getByText('Token refused').waitFor();
+    await page.getByRole('button', { name: /^Token \d/ }).click();
+    const verdict = page.getByTestId('verdict');
+    return [await verdict.locator('code').textContent(), await verdict.locator('.detail').textContent()];
+  });
+  await inspect(page, 'console-token-refused');
+  await context.close();
+}
+
 async function hiddenSchema() {
   const context = await newContext();
   const page = await open(context, hidden);
@@ -328,6 +342,6 @@ async function smallAndDark() {
 
 await firstVisit();
 await manyTabs();
-await Promise.all([expired(), joining(), leaving(), aheadOfExpiry().then(hiddenSchema).then(smallAndDark)]);
+await Promise.all([expired(), joining(), leaving(), aheadOfExpiry().then(refusedToken).then(hiddenSchema).then(smallAndDark)]);
 await outage();
 await finish();

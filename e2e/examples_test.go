@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What the example for Apollo Client does in Chromium; the names of the cases say what is wanted.
+const apolloAppCases = `
+wrong password: "Username, password or one-time code is wrong."
+one-time code: "signed in"
+a guarded page asks for a sign-in, and comes after it: "#/account"
+a denied field: [["UNAUTHENTICATED","TOKEN_MISSING","Not authenticated"],"alice"]
+nothing secret is stored: false
+the last tab's reload signs out: "signed out"
+two tabs share a session, also after a reload: "shared"
+sign out in one, seen in the other: 0
+ten operations find the token expired, and one refresh mends them: ["10 of 10 answered for alice.",{"asked":20,"refreshes":1}]
+a tab that joins in the middle of a refresh: ["10 of 10 answered for alice.",{"refreshes":1}]
+Keycloak is down: a sign-in: "Sign-in isn’t available right now. Try again later."
+Keycloak is down: nobody is signed out: ["0 of 10 answered.","10 of 10 answered for alice."]
+a phone scrolls one way: true
+complaints: []
+`
+
+func TestApolloApp(t *testing.T) {
+	chromium, ok := withBrowser(t)
+	if !ok {
+		return
+	}
+	t.Parallel()
+	needModules(t, "apollo")
+	dir := t.TempDir()
+	build := exec.CommandContext(t.Context(), "npm", "run", "--silent", "build", "--", "--outDir", dir, "--emptyOutDir", "--logLevel", "warn")
+	build.Dir = sources + "/examples/apollo"
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("the example doesn't build: %v\n%s", err, out)
+	}
+	settings, _, _ := browsed(t, chromium)
+	for app, server := range map[string]string{"app": "server", "briefApp": "brief"} {
+		settings[app] = serveApp(t, dir, fmt.Sprint(settings[server], "graphql"))
+	}
+	browse(t, "apollo-app.mjs", settings, "apollo-", apolloAppCases)
+}
+
+// The examples in plain fetch and in urql: one refresh for ten operations that failed together, each sent once more.
+func TestExamples(t *testing.T) {
+	if !withNode(t) {
+		return
+	}
+	t.Parallel()
+	needModules(t, "urql")
+	r := newRealm(t, shared, object{"accessTokenLifespan": briefLifespan})
+	user, _ := r.newUser(t, nil)
+	const want = `{"wrong":"INVALID_CREDENTIALS","mended":10,"asked":2,"refreshes":1,"signedOut":true,"denied":"TOKEN_MISSING"}`
+	var got []string
+	for _, line := range runNode[struct{ Case, Result string }](t, "examples.mjs", string(text(t, object{
+		"url": r.serve(t).url + "/graphql", "user": user, "password": "secret", "expiry": briefExpiry.Milliseconds(),
+	}))) {
+		got = append(got, line.Case+": "+line.Result)
+	}
+	slices.Sort(got)
+	compareLines(t, strings.Join(got, "\n"), "fetch: "+want+"\nurql: "+want)
+}
+
+// An example is to be read: it stays short.
+func TestExamplesAreShort(t *testing.T) {
+	for _, name := range []string{"fetch", "urql"} {
+		if lines := bytes.Count(must(os.ReadFile(sources+"/examples/"+name+"/main.mjs")), []byte("\n")); lines >= 60 {
+			t.Errorf("examples/%s/main.mjs has %d lines, want fewer than 60", name, lines)
+		}
+	}
+}
+
+func needModules(t *testing.T, example string) {
+	t.Helper()
+	if _, err := os.Stat(sources + "/examples/" + example + "/node_modules"); err != nil {
+		t.Fatalf("examples/%s/node_modules is missing: run npm ci --prefix examples/%s --ignore-scripts", example, example)
+	}
+}
+
+// serveApp serves a built app whose page says where the API is: another origin than its own.
+func serveApp(t *testing.T, dir, graphqlURL string) string {
+	t.Helper()
+	page := must(os.ReadFile(dir + "/index.html"))
+	meta := []byte(`<meta name="graphql-url" content="` + graphqlURL + `">`)
+	page = bytes.Replace(page, []byte("<head>"), append([]byte("<head>"), meta...), 1)
+	files := http.FileServer(http.Dir(dir))
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.Write(page)
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(app.Close)
+	return app.URL + "/"
+}

@@ -1,0 +1,37 @@
+// node examples.mjs SETTINGS signs in and out with the examples in plain fetch and in urql, and prints a line of JSON for each.
+import { connect as withFetch } from '../../examples/fetch/main.mjs';
+import { connect as withUrql } from '../../examples/urql/main.mjs';
+
+const { url, user, password, expiry } = JSON.parse(process.argv[2]);
+
+// What was sent, by the name of the operation.
+function counting() {
+  const sent = {};
+  return [sent, (input, init) => {
+    const name = /(?:query|mutation) (\w+)/.exec(JSON.parse(init.body).query)?.[1];
+    sent[name] = (sent[name] ?? 0) + 1;
+    return fetch(input, init);
+  }];
+}
+
+const [fetched, sendFetch] = counting();
+const [urqled, sendUrql] = counting();
+const byFetch = withFetch(url, sendFetch);
+const byUrql = withUrql(url, sendUrql);
+const examples = {
+  fetch: { sent: fetched, ...byFetch, ask: (n) => byFetch.ask(`query Me${n} { me { username } }`) },
+  urql: { sent: urqled, ...byUrql, ask: (n) => byUrql.client.query(`query Me${n} { me { username } }`, {}).toPromise() },
+};
+
+const ten = Array.from({ length: 10 }, (_, n) => n);
+await Promise.all(Object.entries(examples).map(async ([name, { sent, ask, signIn, signOut }]) => {
+  const wrong = await signIn({ username: user, password: 'wrong' }).then(() => 'signed in', ({ code }) => code);
+  await signIn({ username: user, password });
+  await new Promise((resolve) => setTimeout(resolve, expiry));
+  const answers = await Promise.all(ten.map(ask));
+  const mended = answers.filter(({ data }) => data?.me?.username === user).length;
+  const signedOut = await signOut();
+  const after = await ask(10);
+  const denied = (after.errors ?? after.error?.graphQLErrors)[0].extensions.reason;
+  console.log(JSON.stringify({ case: name, result: JSON.stringify({ wrong, mended, asked: sent.Me0, refreshes: sent.Refresh, signedOut, denied }) }));
+}));

@@ -1,0 +1,6 @@
+const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** A Time of the schema, on this machine's clock. */
+export function Moment({ time }: { time: string }) {
+  return <time dateTime={time}>{format.format(new Date(time))}</time>;
+}

@@ -1,0 +1,77 @@
+import { useRef, useState, type SubmitEvent } from "react";
+import { session } from "./client";
+import { faultOf, inWords } from "./faults";
+import type { SignedOutReason } from "./session";
+
+const farewells: Record<SignedOutReason, string> = {
+  SIGNED_OUT: "You are signed out.",
+  EXPIRED: "Your session has expired. Sign in again.",
+  SESSION_ENDED: "Your session has ended. Sign in again.",
+  REUSED: "Your session has ended. Sign in again.",
+  INVALID: "Your session has ended. Sign in again.",
+};
+
+/** `why` is why the last session ended, and `wanted` the page that somebody has to sign in for. */
+export function SignIn({ why, wanted }: { why: SignedOutReason | null; wanted: string | null }) {
+  const [problem, setProblem] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const [withCode, setWithCode] = useState(false);
+  const password = useRef<HTMLInputElement>(null);
+
+  async function submit(event: SubmitEvent<HTMLFormElement>) {
+    event.preventDefault();
+    const typed = new FormData(event.currentTarget);
+    const otp = String(typed.get("otp") ?? "").replaceAll(" ", ""); // as authenticator apps show it
+    setProblem(null);
+    setBusy(true);
+    try {
+      await session.signIn({
+        username: String(typed.get("username")),
+        password: String(typed.get("password")),
+        ...(otp !== "" && { otp }),
+      });
+    } catch (error) {
+      setProblem(inWords(faultOf(error)));
+      setBusy(false);
+      password.current?.select();
+    }
+  }
+
+  return (
+    <section className="card sign-in" aria-labelledby="sign-in">
+      <h1 id="sign-in" tabIndex={-1}>
+        Sign in
+      </h1>
+      {wanted !== null && <p>{wanted} is for people who are signed in.</p>}
+      {why !== null && (
+        <p className="note" role="status">
+          {farewells[why] ?? "Sign in again."}
+        </p>
+      )}
+      <form onSubmit={submit}>
+        <label htmlFor="username">Username</label>
+        <input id="username" name="username" autoComplete="username" autoCapitalize="none" spellCheck={false} required />
+        <label htmlFor="password">Password</label>
+        <input id="password" name="password" type="password" autoComplete="current-password" required ref={password} />
+        {withCode ? (
+          <>
+            <label htmlFor="otp">One-time code</label>
+            <input id="otp" name="otp" autoComplete="one-time-code" inputMode="numeric" autoFocus />
+          </>
+        ) : (
+          <button type="button" className="link" onClick={() => setWithCode(true)}>
+            I have a one-time code
+          </button>
+        )}
+        {problem !== null && (
+          <p className="problem" role="alert">
+            {problem}
+          </p>
+        )}
+        <button type="submit" disabled={busy}>
+          {busy ? "Signing in…" : "Sign in"}
+        </button>
+      </form>
+    </section>
+  );
+}

@@ -1,0 +1,11 @@
+/** Roles, groups, scopes: names that have no order worth telling. */
+export function Tags({ names }: { names: readonly string[] }) {
+  if (names.length === 0) return <span className="quiet">none</span>;
+  return (
+    <ul className="tags">
+      {names.map((name) => (
+        <li key={name}>{name}</li>
+      ))}
+    </ul>
+  );
+}

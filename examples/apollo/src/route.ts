@@ -1,0 +1,13 @@
+import { useSyncExternalStore } from "react";
+
+/** The page's paths, each behind a # in the address: any server of static files can serve them. */
+export type Route = "/" | "/account";
+
+const current = (): Route => (window.location.hash === "#/account" ? "/account" : "/");
+
+function subscribe(changed: () => void): () => void {
+  window.addEventListener("hashchange", changed);
+  return () => window.removeEventListener("hashchange", changed);
+}
+
+export const useRoute = (): Route => useSyncExternalStore(subscribe, current);

@@ -1,0 +1,4 @@
+interface ImportMetaEnv {
+  /** Of the GraphQL endpoint, when the page is built. */
+  readonly VITE_GRAPHQL_URL?: string;
+}

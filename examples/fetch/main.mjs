@@ -1,0 +1,59 @@
+// CloakQL with fetch alone: sign in, ask, refresh when the token has expired, sign out. `connect` needs nothing of Node.js.
+//   node main.mjs http://localhost:8000/graphql alice alice-password
+import { fileURLToPath } from "node:url";
+
+const login = `mutation Login($username: String!, $password: String!, $otp: String) {
+  login(username: $username, password: $password, otp: $otp) { accessToken refreshToken }
+}`;
+const renew = `mutation Refresh($refreshToken: String!) {
+  refresh(refreshToken: $refreshToken) { accessToken refreshToken }
+}`;
+const logout = `mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`;
+
+// One person's session. Connect anew for the next one: what one began must not be repeated as the other.
+export function connect(url, send = fetch) {
+  let tokens; // in memory: every script of a page can read what is in its storage
+  let refreshing; // one refresh, however many operations find the token expired
+  // Two tabs may refresh at once with one refresh token: within REFRESH_GRACE the server gives both the same answer.
+
+  async function post(query, variables, accessToken) {
+    const headers = { "content-type": "application/json", ...(accessToken && { authorization: `Bearer ${accessToken}` }) };
+    return (await send(url, { method: "POST", headers, body: JSON.stringify({ query, variables }) })).json();
+  }
+  async function change(field, query, variables) { // login, refresh, logout: without an access token
+    const { data, errors } = await post(query, variables);
+    if (errors) throw Object.assign(new Error(errors[0].message), errors[0].extensions); // code, reason, retryAfter
+    return data[field];
+  }
+  async function refresh({ refreshToken }) {
+    try {
+      const fresh = await change("refresh", renew, { refreshToken });
+      if (tokens?.refreshToken === refreshToken) tokens = fresh; // else they signed out in the meantime
+    } catch (error) { // while Keycloak can't be reached, nobody is signed out
+      if (error.code === "INVALID_REFRESH_TOKEN" && tokens?.refreshToken === refreshToken) tokens = undefined;
+    }
+  }
+  return {
+    signIn: async (credentials) => void (tokens = await change("login", login, credentials)),
+    async ask(query, variables) { // a mutation of several fields may have run in part: give it one, or don't repeat it
+      const sentWith = tokens?.accessToken;
+      const result = await post(query, variables, sentWith);
+      if (!sentWith || !result.errors?.some((error) => error.extensions?.reason === "TOKEN_EXPIRED")) return result;
+      if (tokens?.accessToken === sentWith) await (refreshing ??= refresh(tokens).finally(() => (refreshing = undefined)));
+      return tokens && tokens.accessToken !== sentWith ? post(query, variables, tokens.accessToken) : result;
+    },
+    async signOut() {
+      const refreshToken = tokens?.refreshToken;
+      tokens = undefined; // the access token works until it expires, so forget it whatever the server says
+      return refreshToken ? change("logout", logout, { refreshToken }) : true;
+    },
+  };
+}
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [url, username, password, otp] = process.argv.slice(2);
+  const api = connect(url);
+  await api.signIn({ username, password, otp });
+  const results = await Promise.all(Array.from({ length: 10 }, () => api.ask("{ me { username realmRoles } }")));
+  for (const { data, errors } of results) console.log(JSON.stringify({ me: data?.me, errors }));
+  console.log(JSON.stringify({ signedOut: await api.signOut() }));
+}

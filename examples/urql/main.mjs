@@ -1,0 +1,59 @@
+// CloakQL with urql: sign in, ask, refresh when the token has expired, sign out. `connect` needs nothing of Node.js.
+//   npm ci && node main.mjs http://localhost:8000/graphql alice alice-password
+import { fileURLToPath } from "node:url";
+import { Client, fetchExchange, gql } from "@urql/core";
+import { authExchange } from "@urql/exchange-auth";
+
+const login = gql`mutation Login($username: String!, $password: String!, $otp: String) {
+  login(username: $username, password: $password, otp: $otp) { accessToken refreshToken }
+}`;
+const renew = gql`mutation Refresh($refreshToken: String!) {
+  refresh(refreshToken: $refreshToken) { accessToken refreshToken }
+}`;
+const logout = gql`mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`;
+
+// One person's session. Connect anew for the next one: what one began must not be repeated as the other.
+export function connect(url, send = fetch) {
+  let tokens, sentWith; // in memory: every script of a page can read what is in its storage
+  const bearer = () => tokens && `Bearer ${tokens.accessToken}`;
+  // It refreshes once for all operations that find the token expired, and repeats each once. Two tabs may refresh at
+  // once with one refresh token: within REFRESH_GRACE the server gives both the same answer.
+  const auth = authExchange(async ({ appendHeaders, mutate }) => ({
+    addAuthToOperation: (operation) => (tokens ? appendHeaders(operation, { authorization: bearer() }) : operation),
+    didAuthError({ graphQLErrors }, { context, kind, query }) {
+      sentWith = context.fetchOptions?.headers?.authorization; // before refreshAuth is called for it
+      const whole = kind !== "mutation" || query.definitions[0].selectionSet.selections.length === 1; // else it ran in part
+      return whole && tokens !== undefined && graphQLErrors.some((error) => error.extensions.reason === "TOKEN_EXPIRED");
+    },
+    async refreshAuth() {
+      if (sentWith !== bearer()) return; // it comes late: others have refreshed since it was sent
+      const { data, error } = await mutate(renew, { refreshToken: tokens.refreshToken });
+      if (!tokens) return; // they signed out in the meantime
+      // While Keycloak can't be reached, nobody is signed out.
+      if (data || error.graphQLErrors[0]?.extensions.code === "INVALID_REFRESH_TOKEN") tokens = data?.refresh;
+    },
+  }));
+  const client = new Client({ url, fetch: send, exchanges: [auth, fetchExchange], preferGetMethod: false });
+  return {
+    client,
+    signIn: async (credentials) => void (tokens = unwrap(await client.mutation(login, credentials)).login),
+    async signOut() {
+      const refreshToken = tokens?.refreshToken;
+      tokens = undefined; // the access token works until it expires, so forget it whatever the server says
+      return refreshToken ? unwrap(await client.mutation(logout, { refreshToken })).logout : true;
+    },
+  };
+}
+function unwrap({ data, error }) {
+  if (error) throw Object.assign(new Error(error.message), error.graphQLErrors[0]?.extensions); // code, reason, retryAfter
+  return data;
+}
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [url, username, password, otp] = process.argv.slice(2);
+  const api = connect(url);
+  await api.signIn({ username, password, otp });
+  const ask = (_, n) => api.client.query(`query Me${n} { me { username realmRoles } }`, {}); // urql sends equal ones once
+  const results = await Promise.all(Array.from({ length: 10 }, ask));
+  for (const { data, error } of results) console.log(JSON.stringify({ me: data?.me, errors: error?.graphQLErrors }));
+  console.log(JSON.stringify({ signedOut: await api.signOut() }));
+}
