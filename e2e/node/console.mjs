@@ -304,7 +304,7 @@ async function refusedToken() {
     await page.getByTestId('who').getByText('Token refused').waitFor();
     await page.getByRole('button', { name: /^Token \d/ }).click();
     const verdict = page.getByTestId('verdict');
-    return [await verdict.locator('code').textContent(), await verdict.locator('.detail').textContent()];
+    return [await verdict.locator('code').textContent(), /accepted in aud: \S+/.exec(await verdict.locator('.detail').textContent())[0]];
   });
   await inspect(page, 'console-token-refused');
   await context.close();
