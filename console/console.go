@@ -43,7 +43,8 @@ var mediaTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".svg":  "image/svg+xml",
 	".ttf":  "font/ttf",
-	".md":   "text/plain; charset=utf-8", // the licenses of what was built in
+	".md":   "text/plain; charset=utf-8", // the licenses of what was built in,
+	".txt":  "text/plain; charset=utf-8", // and their notices
 }
 
 // Handler serves the page at / and the files below /console/, to GET and HEAD. Files are compressed once for all, when
@@ -153,7 +154,7 @@ func load() (map[string]*file, error) {
 		}
 		name = strings.TrimPrefix(name, "dist/")
 		files[name] = &file{
-			mediaType: mediaType, content: content, hashed: path.Dir(name) == "console" && path.Ext(name) != ".md",
+			mediaType: mediaType, content: content, hashed: !strings.HasPrefix(mediaType, "text/plain") && name != pageName,
 			compressed: sync.OnceValue(func() []byte { return compress(content) }),
 		}
 		return nil

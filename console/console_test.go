@@ -111,6 +111,7 @@ func TestWhatIsServed(t *testing.T) {
 		{http.MethodGet, "/console/../index.html", http.StatusNotFound, ""},
 		{http.MethodGet, "/dist/index.html", http.StatusNotFound, ""},
 		{http.MethodGet, "/console/licenses.md", http.StatusOK, ""},
+		{http.MethodGet, "/console/notices.txt", http.StatusOK, ""},
 	} {
 		response := get(t, handler, tt.method, tt.target, "")
 		if response.StatusCode != tt.status || response.Header.Get("Allow") != tt.allow {

@@ -1,14 +1,26 @@
 // Builds the console into dist, which is committed and embedded: `npm ci --ignore-scripts && npm run build`. The gate
 // does so again and compares, so nothing in here may depend on the day or the machine.
 import react from "@vitejs/plugin-react";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
+// What Vite's list of licenses lacks: what Monaco has built in itself, and what its workers alone use.
+const notices: Plugin = {
+  name: "notices",
+  generateBundle() {
+    const text = ["monaco-editor/ThirdPartyNotices.txt", "picomatch-browser/LICENSE"].map((path) =>
+      readFileSync(source(`./node_modules/${path}`), "utf8"),
+    );
+    this.emitFile({ type: "asset", fileName: "console/notices.txt", source: text.join("\n\npicomatch-browser\n\n") });
+  },
+};
+
 export default defineConfig({
   base: "./", // works below any prefix
-  plugins: [react()],
+  plugins: [react(), notices],
   html: { cspNonce: "__NONCE__" }, // console.go puts a new one into each page
   resolve: {
     alias: [

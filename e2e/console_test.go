@@ -14,7 +14,7 @@ wrong password: "INVALID_CREDENTIALS"
 one-time code missing: "INVALID_CREDENTIALS"
 one-time code: "signed in"
 sign out: "You have signed out"
-sign in, by keyboard alone: "signed in"
+sign in, by keyboard alone: "token"
 run me, and leave the editor, by keyboard alone: [true,true]
 how long the token lasts: true
 the token, claim by claim: ["The server accepts it, as alice's.","preferred_username The name to sign in withalice",true]

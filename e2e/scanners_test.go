@@ -146,7 +146,7 @@ func copGet(query string) func(*testing.T, *server) answer {
 }
 
 // Outside of local graphql-cop finds nothing; and with GET_QUERIES=true nothing but that queries, which change nothing, can be
-// sent over GET.
+// sent over GET; and with CONSOLE=on nothing but that.
 func TestGraphQLCop(t *testing.T) {
 	t.Parallel()
 	if len(graphqlCop) != 13 {
@@ -159,8 +159,9 @@ func TestGraphQLCop(t *testing.T) {
 	}{
 		{"as it comes", []string{"RUNTIME_ENV=prod"}, nil},
 		{"with GET", []string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, []string{"GET Method Query Support"}},
+		{"with the console", []string{"RUNTIME_ENV=prod", "CONSOLE=on"}, []string{"GraphQL IDE"}},
 		// The other way round, or nothing would show that the checks can find anything.
-		{"on a developer's machine", nil, []string{"Field Suggestions", "Introspection", "GET Method Query Support"}},
+		{"on a developer's machine", nil, []string{"Field Suggestions", "Introspection", "GraphQL IDE", "GET Method Query Support"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

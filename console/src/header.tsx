@@ -1,6 +1,6 @@
 // The top of the page: who is signed in, for how long the token lasts, and the way in and out.
 import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import type { Held, SignedOutReason } from "../../examples/apollo/src/session.ts";
 import { session, useSession, useVerdict } from "./session.ts";
 import { SignIn } from "./sign-in.tsx";
@@ -10,6 +10,16 @@ export function Header() {
   const state = useSession();
   const [signingIn, setSigningIn] = useState(false);
   const [failed, setFailed] = useState(false);
+  const who = useRef<HTMLDivElement>(null);
+  const last = useRef(state.status);
+
+  // The button that was pressed is gone after a sign-in or a sign-out: whoever works by keyboard goes on at the next one.
+  useEffect(() => {
+    if (last.current !== "asking" && last.current !== state.status && document.activeElement === document.body) {
+      who.current?.querySelector("button")?.focus();
+    }
+    last.current = state.status;
+  }, [state.status]);
 
   async function signOut() {
     setFailed(false);
@@ -21,7 +31,7 @@ export function Header() {
       <h1>
         <Mark /> CloakQL
       </h1>
-      <div className="who">
+      <div className="who" ref={who}>
         {state.status === "asking" && <span className="muted">Looking for your session …</span>}
         {state.status === "signedOut" && (
           <>

@@ -127,7 +127,7 @@ async function firstVisit() {
     await page.keyboard.type(password);
     await page.keyboard.press('Enter');
     await who(page, user);
-    return 'signed in';
+    return page.evaluate(() => document.activeElement.className); // the focus isn't lost
   });
   await run('run me, and leave the editor, by keyboard alone', async () => {
     await tab(page, 'Me');
