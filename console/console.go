@@ -55,16 +55,20 @@ func Handler() http.Handler {
 		panic("console: " + err.Error()) // the binary was built without its files
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
-		if name == "" {
+		name := strings.TrimPrefix(r.URL.Path, "/")
+		switch name {
+		case "":
 			name = pageName
+		case pageName: // it has one name
+			name = ""
 		}
 		file := files[name]
 		header := w.Header()
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer")
 		switch {
-		case file == nil || name == pageName && r.URL.Path != "/":
+		case file == nil:
+			header.Set("Cache-Control", "no-store") // another process of this server, of another build, may have it
 			http.NotFound(w, r)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			header.Set("Allow", "GET, HEAD")

@@ -110,12 +110,18 @@ func TestWhatIsServed(t *testing.T) {
 		{http.MethodGet, "/index.html", http.StatusNotFound, ""},
 		{http.MethodGet, "/console/../index.html", http.StatusNotFound, ""},
 		{http.MethodGet, "/dist/index.html", http.StatusNotFound, ""},
+		{http.MethodGet, "/console/licenses.md/", http.StatusNotFound, ""},
+		{http.MethodGet, "/console//licenses.md", http.StatusNotFound, ""},
+		{http.MethodGet, "/console/a%2f..%2flicenses.md", http.StatusNotFound, ""},
 		{http.MethodGet, "/console/licenses.md", http.StatusOK, ""},
 		{http.MethodGet, "/console/notices.txt", http.StatusOK, ""},
 	} {
 		response := get(t, handler, tt.method, tt.target, "")
 		if response.StatusCode != tt.status || response.Header.Get("Allow") != tt.allow {
 			t.Errorf("%s %s: %d, Allow %q; want %d, %q", tt.method, tt.target, response.StatusCode, response.Header.Get("Allow"), tt.status, tt.allow)
+		}
+		if got := response.Header.Get("Cache-Control"); tt.status == http.StatusNotFound && got != "no-store" {
+			t.Errorf("%s isn't there, and may be kept so: Cache-Control is %q", tt.target, got)
 		}
 		if tt.method == http.MethodHead && (len(body(t, response)) > 0 || response.Header.Get("Content-Length") == "0") {
 			t.Errorf("HEAD has a body, or no length")

@@ -19,7 +19,9 @@ run me, and leave the editor, by keyboard alone: [true,true]
 how long the token lasts: true
 the token, claim by claim: ["The server accepts it, as alice's.","preferred_username The name to sign in withalice",true]
 nothing secret is stored: [true,false]
-a document with a string isn't stored: false
+a document that may hold a secret isn't stored: [false,false,false,false,false,false,false,true]
+every token expired, says the server: one refresh, and no more: 1
+hostile claims, answers and links: [true,null,[true,false]]
 the last tab's reload signs out: "Not signed in"
 two tabs share a session: true
 a reload asks the other tab: true

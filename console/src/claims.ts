@@ -62,7 +62,7 @@ function decode(part: string): Record<string, unknown> {
 }
 
 function claims(object: Record<string, unknown> | undefined, meanings: Record<string, string>): Claim[] {
-  return Object.entries(object ?? {}).map(([name, value]) => ({ name, value: show(name, value), meaning: meanings[name] ?? "" }));
+  return Object.entries(object ?? {}).map(([name, value]) => ({ name, value: show(name, value), meaning: Object.hasOwn(meanings, name) ? (meanings[name] ?? "") : "" }));
 }
 
 function show(name: string, value: unknown): string {

@@ -82,6 +82,11 @@ query Denied {
 
 let lastRefreshToken: string | undefined;
 
+/** Forgets it: whoever signs in next is somebody else. */
+export function forgetTokens(): void {
+  lastRefreshToken = undefined;
+}
+
 /** Remembers the refresh token of an answer to login or refresh, for the example Refresh. */
 export function noteTokens(data: Record<string, unknown> | null | undefined): void {
   for (const value of Object.values(data ?? {})) {
@@ -95,13 +100,15 @@ export function filledVariables(variables: string): string | undefined {
   return variables === emptyRefresh && lastRefreshToken ? JSON.stringify({ refreshToken: lastRefreshToken }, null, 2) : undefined;
 }
 
+/** The variables and headers that an example has; none for another document. */
+export function besideDocument(query: string | null): { variables: string | null; headers: string | null } {
+  const example = examples.find((example) => example.query === query);
+  return { variables: example?.variables ?? null, headers: example?.headers ?? null };
+}
+
 /** Gives the tabs of a stored state their example's variables and headers back, where they still hold its document. */
 export function restored(tabState: string): string {
   const state = JSON.parse(tabState) as { tabs: { query: string | null; variables: string | null; headers: string | null }[] };
-  for (const tab of state.tabs) {
-    const example = examples.find(({ query }) => query === tab.query);
-    tab.variables ??= example?.variables ?? null;
-    tab.headers ??= example?.headers ?? null;
-  }
+  for (const tab of state.tabs) Object.assign(tab, besideDocument(tab.query));
   return JSON.stringify(state);
 }

@@ -171,7 +171,7 @@ export type Explanation = { code: string; message: string; what: string; next: s
 export function explain(fault: GraphQLFault): Explanation {
   const { code, reason, detail, retryAfter } = fault.extensions ?? {};
   const name = [code, reason].filter((part) => typeof part === "string" && part).join("/");
-  const known = words[name] ?? (typeof code === "string" ? words[code] : undefined);
+  const known = [name, String(code)].filter((key) => Object.hasOwn(words, key)).map((key) => words[key])[0];
   return {
     code: name || "no code",
     message: fault.message,

@@ -26,7 +26,8 @@ export const fetcher: Fetcher = (operation, options) =>
           if (stopped.signal.aborted) return;
           observer.next(result);
           observer.complete();
-        });
+        })
+        .catch(() => observer.error({ message: "The answer can't be shown: it nests too deep, or isn't what GraphiQL can merge" }));
       return { unsubscribe: () => stopped.abort() };
     },
   }) as unknown as ReturnType<Fetcher>;

@@ -70,7 +70,7 @@ function farewell(why: SignedOutReason | null): string {
 
 function SignedIn({ held, onSignOut }: { held: Held; onSignOut: () => void }) {
   const { setVisiblePlugin } = useGraphiQLActions();
-  const verdict = useVerdict(held);
+  const verdict = useVerdict();
   return (
     <>
       <span className="name" data-testid="who">

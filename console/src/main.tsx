@@ -5,10 +5,17 @@ import { createRoot } from "react-dom/client";
 import "@graphiql/react/style.css";
 import "@graphiql/plugin-doc-explorer/style.css";
 import "./style.css";
+import { ImagePreview } from "@graphiql/react";
+import { Boundary } from "./boundary.tsx";
 import { Console } from "./console.tsx";
+
+// GraphiQL shows the image behind a path in an answer, and asks this origin for it: an answer must not cause requests.
+ImagePreview.shouldRender = () => false;
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    <Console />
+    <Boundary>
+      <Console />
+    </Boundary>
   </StrictMode>,
 );

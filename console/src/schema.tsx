@@ -20,15 +20,14 @@ export function useSchema(): Known {
   useEffect(() => {
     const gone = new AbortController();
     const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(30_000)]);
-    post({ query: introspection, operationName: "IntrospectionQuery" }, {}, signal).then(
-      ({ data, errors }) => {
+    post({ query: introspection, operationName: "IntrospectionQuery" }, {}, signal)
+      .then(({ data, errors }) => {
         if (data?.__schema) setKnown({ status: "known", schema: buildClientSchema(data as unknown as IntrospectionQuery) } as Known);
         else setKnown({ status: "hidden", code: String(errors?.[0]?.extensions?.code ?? "") } as Known);
-      },
-      () => {
-        if (!gone.signal.aborted) setKnown({ status: "unreachable" });
-      },
-    );
+      })
+      .catch(() => {
+        if (!gone.signal.aborted) setKnown({ status: "unreachable" }); // or its answer is no schema
+      });
     return () => gone.abort();
   }, [asked]);
   const reload = useCallback(() => setAsked((n) => n + 1), []);

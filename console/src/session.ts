@@ -1,12 +1,12 @@
 // The console's session, and what the server says of its token. The session itself is the file that the examples give
 // to everybody.
-import { useEffect, useState, useSyncExternalStore } from "react";
+import { useSyncExternalStore } from "react";
 import { Session, type GraphQLFault, type Held, type State } from "../../examples/apollo/src/session.ts";
 import { endpoint, post } from "./http.ts";
 
 export const session = new Session({
   url: endpoint,
-  name: "cloakql-console",
+  name: `cloakql-console ${endpoint}`, // another server's console, below another prefix, must not be told
   send: (query, variables) => post({ query, variables }, {}, AbortSignal.timeout(30_000)),
 });
 
@@ -23,30 +23,55 @@ export type Verdict =
 
 const whoAmI = `query WhoAmI { me { id username name } }`;
 
-/** Asks the server about each new access token of a session, once. */
-export function useVerdict(held: Held | undefined): Verdict {
-  const [said, setSaid] = useState<{ token: string; verdict: Verdict }>();
-  const token = held?.accessToken;
-  useEffect(() => {
-    if (!token) return;
-    const gone = new AbortController();
-    post({ query: whoAmI }, { authorization: `Bearer ${token}` }, AbortSignal.any([gone.signal, AbortSignal.timeout(30_000)])).then(
-      ({ data, errors }) => {
-        const me = data?.me as { id: string; username: string | null; name: string | null } | null | undefined;
-        const verdict: Verdict = me
-          ? { status: "accepted", username: me.username ?? me.name ?? me.id }
-          : { status: "refused", fault: errors?.[0] ?? { message: "The server says nothing of this token" } };
-        setSaid({ token, verdict });
-        // This machine's clock, or its timers, are behind: what says the contrary is the server.
-        if (verdict.status === "refused" && verdict.fault.extensions?.reason === "TOKEN_EXPIRED") session.refresh(token).catch(() => undefined);
-      },
-      () => {
-        if (!gone.signal.aborted) setSaid({ token, verdict: { status: "unreachable" } });
-      },
-    );
-    return () => gone.abort();
-  }, [token]);
-  if (!said || !held) return { status: "asking" };
+const asking: Verdict = { status: "asking" };
+let verdict: Verdict = asking;
+let judged: Held | undefined; // what the verdict is of, or is being asked about
+let refreshed: string | undefined; // the session that was refreshed because the server called its token expired
+const listeners = new Set<() => void>();
+
+export function useVerdict(): Verdict {
+  return useSyncExternalStore(
+    (listener) => (listeners.add(listener), () => listeners.delete(listener)),
+    () => verdict,
+  );
+}
+
+// The server is asked about each access token once, however many parts of the page show what it says.
+session.subscribe(() => {
+  const state = session.state();
+  const held = state.status === "signedIn" ? state.held : undefined;
+  if (held?.accessToken === judged?.accessToken) return;
   // While a refreshed token is asked about, who it was stays on show.
-  return said.token === token || said.verdict.status === "accepted" ? said.verdict : { status: "asking" };
+  if (held?.id !== judged?.id || verdict.status !== "accepted") say(asking);
+  judged = held;
+  if (held) void judge(held);
+});
+
+async function judge(held: Held): Promise<void> {
+  const said = await ask(held.accessToken);
+  if (judged !== held) return; // it was refreshed, or signed out, in the meantime
+  say(said);
+  if (said.status === "accepted") refreshed = undefined;
+  // This machine's clock, or its timers, are behind, and the server knows better. Should it say so of the new token, too,
+  // the server's clock is wrong, and refreshing would go on for ever.
+  if (said.status === "refused" && said.fault.extensions?.reason === "TOKEN_EXPIRED" && refreshed !== held.id) {
+    refreshed = held.id;
+    await session.refresh(held.accessToken).catch(() => undefined);
+  }
+}
+
+async function ask(token: string): Promise<Verdict> {
+  try {
+    const { data, errors } = await post({ query: whoAmI }, { authorization: `Bearer ${token}` }, AbortSignal.timeout(30_000));
+    const me = data?.me as { id: unknown; username: unknown; name: unknown } | null | undefined;
+    if (me) return { status: "accepted", username: String(me.username ?? me.name ?? me.id) };
+    return { status: "refused", fault: errors?.[0] ?? { message: "The server says nothing of this token" } };
+  } catch {
+    return { status: "unreachable" };
+  }
+}
+
+function say(next: Verdict): void {
+  verdict = next;
+  for (const listener of [...listeners]) listener();
 }

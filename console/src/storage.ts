@@ -1,7 +1,8 @@
 // What the console keeps in this browser: how it looks, and the documents of open tabs. Variables, headers and answers
-// hold passwords and tokens, so they stay in memory; so does a document that holds a string, in which one may be.
-
-import { restored } from "./examples.ts";
+// hold passwords and tokens, so they stay in memory. So does a document in which one may be: that has a value which is no
+// variable, or a comment, or that isn't GraphQL yet.
+import { parse, visit, BREAK } from "graphql";
+import { examples, restored } from "./examples.ts";
 
 const prefix = "graphiql:"; // @graphiql/toolkit's StorageAPI puts it before each key
 const kept = new Set(["theme", "visiblePlugin", "tabState"]);
@@ -9,11 +10,25 @@ const most = 200_000; // characters of one value
 
 type Tab = { query: string | null; variables: string | null; headers: string | null; response: string | null };
 
+/** Whether a document can hold no secret: it is one of the examples, or its values are variables and nothing comments it. */
+export function harmless(document: string): boolean {
+  if (examples.some(({ query }) => query === document)) return true;
+  if (/[#"]/.test(document)) return false;
+  try {
+    let found = false;
+    const value = (): typeof BREAK => ((found = true), BREAK);
+    visit(parse(document), { StringValue: value, IntValue: value, FloatValue: value, EnumValue: value });
+    return !found;
+  } catch {
+    return false; // a part of it may be what was pasted into the wrong editor
+  }
+}
+
 /** Takes out of the state of GraphiQL's tabs what must not be stored, and gives nothing where nothing is left. */
 export function storable(tabState: string): string | undefined {
   const state = JSON.parse(tabState) as { tabs: Tab[]; activeTabIndex: number };
   const active = state.tabs[state.activeTabIndex];
-  const tabs = state.tabs.filter((tab) => tab.query?.trim() && !tab.query.includes('"'));
+  const tabs = state.tabs.filter((tab) => tab.query?.trim() && harmless(tab.query));
   if (!tabs.length) return undefined;
   return JSON.stringify({
     activeTabIndex: Math.max(0, tabs.findIndex((tab) => tab === active)),

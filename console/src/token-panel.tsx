@@ -20,7 +20,7 @@ function TokenPanel() {
 }
 
 function Token({ held }: { held: Held }) {
-  const verdict = useVerdict(held);
+  const verdict = useVerdict();
   const parts = read(held.accessToken);
   return (
     <>

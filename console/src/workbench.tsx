@@ -10,11 +10,12 @@ import {
   useMonaco,
   VariableEditor,
 } from "@graphiql/react";
-import { useEffect, useState } from "react";
+import { useEffect, useState, type MouseEvent } from "react";
 import { useEditors } from "./editors.ts";
-import { filledVariables } from "./examples.ts";
+import { besideDocument, filledVariables, forgetTokens } from "./examples.ts";
 import { AnswerExplanation } from "./explanation.tsx";
 import { SchemaNotice } from "./schema.tsx";
+import { useSession } from "./session.ts";
 
 const hint = "Enter to edit, Escape to leave";
 
@@ -25,13 +26,14 @@ export function Workbench() {
   const Panel = visible?.content;
   useEditors();
   useRefreshExample();
+  useForgetting();
   return (
     <>
       <Tabs />
       <main className="work" data-panel={visible ? "open" : "closed"}>
         <Rail />
         {Panel && (
-          <div className="panel graphiql-plugin" tabIndex={0} role="region" aria-label="Panel">
+          <div className="panel graphiql-plugin" tabIndex={0} role="region" aria-label="Panel" onClick={openElsewhere}>
             <Panel />
           </div>
         )}
@@ -141,6 +143,40 @@ function Tools({ hasMonaco }: { hasMonaco: boolean }) {
       )}
     </section>
   );
+}
+
+/** Whoever signs out leaves nothing but their documents: the next person at this page may be another. */
+function useForgetting() {
+  const state = useSession();
+  const signedOut = state.status === "signedOut" && state.why === "SIGNED_OUT";
+  const tabs = useGraphiQL((state) => state.tabs);
+  const { variableEditor, headerEditor, responseEditor } = useGraphiQL(({ variableEditor, headerEditor, responseEditor }) => ({
+    variableEditor,
+    headerEditor,
+    responseEditor,
+  }));
+  const active = useGraphiQL((state) => state.activeTabIndex);
+  const { stop, updateActiveTabValues } = useGraphiQLActions();
+  useEffect(() => {
+    if (!signedOut) return;
+    stop();
+    forgetTokens();
+    // GraphiQL has an action for the active tab alone.
+    for (const tab of tabs) Object.assign(tab, besideDocument(tab.query), { response: null });
+    const beside = besideDocument(tabs[active]?.query ?? null);
+    updateActiveTabValues({ ...beside, response: null });
+    variableEditor?.setValue(beside.variables ?? "");
+    headerEditor?.setValue(beside.headers ?? "");
+    responseEditor?.setValue("");
+  }, [signedOut]); // once for each sign-out, with what is there at that moment
+}
+
+/** Links in the docs' descriptions open elsewhere: this page holds a session, and what isn't stored. */
+function openElsewhere(event: MouseEvent) {
+  const link = event.target instanceof Element ? event.target.closest("a") : null;
+  if (!link || link.getAttribute("href")?.startsWith("#")) return;
+  event.preventDefault();
+  if (/^https?:$/.test(link.protocol)) window.open(link.href, "_blank", "noopener,noreferrer");
 }
 
 /** Fills in the refresh token of the last Login, when the tab of the example Refresh is shown. */

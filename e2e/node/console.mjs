@@ -1,5 +1,5 @@
 // node console.mjs SETTINGS drives the console in Chromium, and prints a line of JSON for each case.
-import { control, counter, finish, hold, inspect, laggard, newContext, run, settings, stored } from './browser.mjs';
+import { control, counter, finish, hold, inspect, laggard, newContext, operationOf, run, settings, stored } from './browser.mjs';
 
 const { server, brief, hidden, strange, user, password, otpUser } = settings; // brief: tokens live for seconds; strange: takes those of another API
 
@@ -160,11 +160,20 @@ async function firstVisit() {
     const text = await stored(page);
     return [text.includes('query Me'), /eyJ|canary/.test(text) || text.includes(password)];
   });
-  await run('a document with a string isn\'t stored', async () => {
+  await run('a document that may hold a secret isn\'t stored', async () => {
     await tab(page, 'Me');
-    await page.evaluate(() => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('operation.graphql')).setValue('mutation { login(username: "a", password: "hunter2-canary"'));
-    await page.waitForTimeout(1000);
-    return /canary/.test(await stored(page));
+    const found = [];
+    for (const document of [
+      'mutation { login(username: "a", password: "hunter2canary") { accessToken } }', 'mutation { login(username: "a", password: "hunter2canary',
+      "mutation { login(username: 'a', password: 'hunter2canary') { accessToken } }", 'mutation { login(username: a, password: hunter2canary) { accessToken } }',
+      'query Canary { me { id } } # hunter2canary', 'Bearer hunter2canary', 'mutation { login(otp: 1234567890) { accessToken } }',
+      'query Kept($canary: String) { me { id } }', // this one may
+    ]) {
+      await page.evaluate((text) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('operation.graphql')).setValue(text), document);
+      await page.waitForTimeout(800); // GraphiQL stores with a delay
+      found.push(/canary|1234567890/.test(await stored(page)));
+    }
+    return found;
   });
   await run('the last tab\'s reload signs out', async () => {
     await page.reload();
@@ -310,6 +319,73 @@ async function refusedToken() {
   await context.close();
 }
 
+// A server that says whatever it likes to.
+async function hostile(answers) {
+  const context = await newContext();
+  const count = counter(context, 'Refresh');
+  await context.route('**/graphql', async (route) => {
+    const answer = answers[operationOf(route.request())];
+    return answer ? route.fulfill({ status: 200, contentType: 'application/json', body: answer }) : route.fallback();
+  });
+  const page = await open(context);
+  return { context, page, count };
+}
+
+async function hostileServer() {
+  await run('every token expired, says the server: one refresh, and no more', async () => {
+    const expired = { errors: [{ message: 'Token has expired', extensions: { code: 'UNAUTHENTICATED', reason: 'TOKEN_EXPIRED' } }], data: { me: null } };
+    const { context, page, count } = await hostile({ WhoAmI: JSON.stringify(expired) });
+    await fill(page, { username: user, password });
+    await page.getByTestId('who').getByText('Token refused').waitFor();
+    await page.waitForTimeout(2000);
+    await context.close();
+    return count.sent;
+  });
+  await run('hostile claims, answers and links', async () => {
+    const part = (text) => Buffer.from(text).toString('base64url');
+    const token = [part('{"alg":"none","__proto__":{"a":1}}'), part('{"__proto__":{"a":1},"iss":{"constructor":"<img src=x>"},"constructor":1,"exp":1e300}'), 'x'].join('.');
+    const { context, page } = await hostile({
+      Login: JSON.stringify({ data: { login: { accessToken: token, expiresIn: 300, refreshToken: 'x', refreshExpiresIn: 300 } } }),
+      WhoAmI: '{"data":{"me":{"id":"a","username":{"a":"<b>"},"name":["__proto__"]}}}',
+      Me: `{"data":{"__proto__":{"a":${'['.repeat(20000)}${']'.repeat(20000)}}},"errors":[{"message":"x","extensions":{"code":"__proto__","reason":{},"detail":"<img src=x>"}}],"incremental":[{"path":["__proto__"],"data":{"polluted":1}}]}`,
+    });
+    await fill(page, { username: user, password });
+    await signOutButton(page).waitFor();
+    await page.getByRole('button', { name: /^Token/ }).first().click();
+    await page.getByRole('region', { name: 'Token', exact: true }).getByText('__proto__').first().waitFor();
+    await page.getByRole('button', { name: /^Execute/ }).click();
+    await page.waitForTimeout(1000);
+    const alive = await signOutButton(page).isVisible();
+    const polluted = await page.evaluate(() => ({}).polluted);
+    await context.close();
+    return [alive, polluted ?? null, await signedOutIn()];
+  });
+}
+
+// Whoever signs out leaves nothing to the next person at this page.
+async function signedOutIn() {
+  const context = await newContext();
+  const page = await open(context);
+  await signIn(page);
+  await tab(page, 'Login');
+  const models = (path) => page.evaluate((end) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(end)).getValue(), path);
+  await page.evaluate((text) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('variables.json')).setValue(text), JSON.stringify({ username: user, password }));
+  await execute(page);
+  await tab(page, 'Refresh');
+  await page.waitForTimeout(300);
+  const filled = (await models('variables.json')).includes('eyJ');
+  await signOutButton(page).click();
+  await signInButton(page).waitFor();
+  const left = [];
+  for (const title of ['Me', 'Login', 'Refresh', 'Denied']) {
+    await tab(page, title);
+    await page.waitForTimeout(300);
+    left.push((await models('response.json')) + (await models('variables.json')));
+  }
+  await context.close();
+  return [filled, /eyJ/.test(left.join()) || left.join().includes(password)];
+}
+
 async function hiddenSchema() {
   const context = await newContext();
   const page = await open(context, hidden);
@@ -342,6 +418,6 @@ async function smallAndDark() {
 
 await firstVisit();
 await manyTabs();
-await Promise.all([expired(), joining(), leaving(), aheadOfExpiry().then(refusedToken).then(hiddenSchema).then(smallAndDark)]);
+await Promise.all([expired(), joining(), leaving(), aheadOfExpiry().then(hostileServer).then(refusedToken).then(hiddenSchema).then(smallAndDark)]);
 await outage();
 await finish();

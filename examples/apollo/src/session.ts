@@ -57,7 +57,7 @@ export class Refused extends Error {
 export type Options = {
   /** Of the GraphQL endpoint. */
   url: string;
-  /** Tabs with the same name share a session. */
+  /** Tabs of one origin with the same name share a session. The default is a name of the endpoint's own. */
   name?: string;
   /** Sends one operation, without an access token. The default is a POST with `fetch`. */
   send?: (query: string, variables: Record<string, unknown>) => Promise<Result>;
@@ -103,7 +103,7 @@ export class Session {
 
   constructor(options: Options) {
     this.#options = options;
-    this.#name = options.name ?? "cloakql";
+    this.#name = options.name ?? `cloakql ${options.url}`;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = (event) => this.#onMessage(event.data);
     this.#started = this.#start();
