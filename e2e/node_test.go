@@ -31,7 +31,7 @@ func withNode(t *testing.T) bool {
 // runNode runs a script of the directory node, which prints one line of JSON for each case, and reads the lines.
 func runNode[line any](t *testing.T, script string, args ...string) (lines []line) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, "node", append([]string{script}, args...)...)
 	command.Dir = "node"
