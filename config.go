@@ -269,7 +269,6 @@ func (s settings) check(f *faults) Config {
 		KeysMaxAge:      s.KeysMaxAge,
 		RequestTimeout:  s.RequestTimeout,
 		CORSOrigins:     trimmed(s.CORSOrigins),
-		Console:         s.Console == "on" || s.Console == "auto" && s.RuntimeEnv == "local",
 		ForwardAddress:  s.ForwardAddress,
 		MaxLogins:       s.MaxLogins,
 		MaxRefreshes:    s.MaxRefreshes,
@@ -292,6 +291,7 @@ func (s settings) check(f *faults) Config {
 	c.checkRealm(s, f)
 	c.checkTokens(f)
 	c.checkCORS(f)
+	c.checkConsole(s, f)
 	c.checkBudgets(s, f)
 	c.checkDocuments(s, f)
 	for _, d := range []struct {
@@ -308,9 +308,6 @@ func (s settings) check(f *faults) Config {
 	}
 	if c.RefreshGrace != 0 && (c.RefreshGrace < time.Second || c.RefreshGrace > time.Minute) {
 		f.add("REFRESH_GRACE", "is %v: expected 0, or 1s to 1m", c.RefreshGrace)
-	}
-	if s.Console != "auto" && s.Console != "on" && s.Console != "off" {
-		f.add("CONSOLE", "expected auto, on or off")
 	}
 	if c.RequestTimeout <= c.KeycloakTimeout {
 		f.add("REQUEST_TIMEOUT", "is %v: expected more than KEYCLOAK_TIMEOUT, which is %v", c.RequestTimeout, c.KeycloakTimeout)
@@ -392,18 +389,6 @@ func (c *Config) checkTokens(f *faults) {
 	}
 	if strings.TrimSpace(c.LoginScope) == "" {
 		f.add("LOGIN_SCOPE", "expected scopes with a space between them, such as: openid profile email")
-	}
-}
-
-func (c *Config) checkCORS(f *faults) {
-	for _, origin := range c.CORSOrigins {
-		u, err := url.Parse(strings.TrimSuffix(origin, ":*"))
-		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "") {
-			f.add("CORS_ORIGINS", "holds %q: expected origins such as https://app.example.com, with a comma between them", origin)
-		}
-	}
-	if c.Local && len(c.CORSOrigins) == 0 {
-		c.CORSOrigins = []string{"http://localhost:*", "http://127.0.0.1:*"}
 	}
 }
 
