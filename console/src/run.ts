@@ -1,4 +1,4 @@
-// Runs what is in the editor: with the session's token, refreshed once where the server says that it has expired.
+// Runs what is in the editor: with the session's token, which is refreshed where the server says that it has expired.
 import { parse } from "graphql";
 import type { Result } from "../../examples/apollo/src/session.ts";
 import { post, type Operation } from "./http.ts";
@@ -6,7 +6,7 @@ import { session } from "./session.ts";
 
 /**
  * Runs an operation. A header Authorization of the editor's is sent instead of the session's token; an empty one sends
- * none. It throws where there is no answer.
+ * none. A query is sent once more with a refreshed token; a mutation isn't. It throws where there is no answer.
  */
 export async function run(asked: Operation, editorHeaders: Record<string, unknown>, signal: AbortSignal): Promise<Result> {
   const operation = named(asked);
@@ -20,9 +20,9 @@ export async function run(asked: Operation, editorHeaders: Record<string, unknow
     delete headers.authorization;
   }
   const result = await post(operation, headers, signal);
-  if (!token || !expired(result) || !repeatable(operation, result)) return result;
+  if (!token || !expired(result)) return result;
   const next = await session.refresh(token).catch(() => undefined);
-  if (!next || next === token) return result;
+  if (!next || next === token || !isQuery(operation)) return result;
   return post(operation, { ...headers, authorization: `Bearer ${next}` }, signal);
 }
 
@@ -30,9 +30,8 @@ function expired(result: Result): boolean {
   return result.errors?.some(({ extensions }) => extensions?.reason === "TOKEN_EXPIRED") ?? false;
 }
 
-/** Whether an operation can be sent again: a query always, another while none of its fields has run. */
-function repeatable({ query, operationName }: Operation, { data }: Result): boolean {
-  if (Object.values(data ?? {}).every((value) => value === null)) return true;
+/** Queries can be sent again. Of a mutation, public fields may have run beside the one that was refused. */
+function isQuery({ query, operationName }: Operation): boolean {
   const operations = operationsOf(query);
   const ours = operationName ? operations.find(({ name }) => name?.value === operationName) : operations[0];
   return ours?.operation === "query";

@@ -1,0 +1,2 @@
+import "./refreshLink.test";
+import "./session.test";

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Session, type Result } from "../src/session";
+
+/** A server that gives a token with each sign-in and refresh, and counts what it is asked. */
+function server() {
+  let given = 0;
+  const asked: Record<string, number> = { login: 0, refresh: 0, logout: 0 };
+  const send = async (query: string): Promise<Result> => {
+    const field = /\{\s*(\w+)\(/.exec(query)![1]!;
+    asked[field]!++;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    if (field === "logout") return { data: { logout: true } };
+    given++;
+    return { data: { [field]: { accessToken: `token ${given}`, expiresIn: 300, refreshToken: `refresh ${given}`, refreshExpiresIn: 1800 } } };
+  };
+  return { send, asked };
+}
+
+const anybody = { username: "anybody", password: "secret" };
+
+test("callers share a refresh, and late ones get what it gave", async () => {
+  const { send, asked } = server();
+  const session = new Session({ url: "x", name: "shared", send });
+  await session.signIn(anybody);
+  const stale = (await session.accessToken())!;
+  const fresh = await Promise.all(Array.from({ length: 10 }, () => session.refresh(stale)));
+  assert.deepEqual(new Set([...fresh, await session.refresh(stale)]), new Set(["token 2"]));
+  assert.equal(asked.refresh, 1);
+  session.close();
+});
+
+test("what one person began isn't done as another", async () => {
+  const { send, asked } = server();
+  const session = new Session({ url: "x", name: "another", send });
+  await session.signIn(anybody);
+  const stale = (await session.accessToken())!;
+  await session.signOut();
+  assert.equal(await session.refresh(stale), undefined);
+  await session.signIn(anybody);
+  assert.equal(await session.refresh(stale), undefined);
+  assert.equal(asked.refresh, 0);
+  session.close();
+});
+
+test("signing out in one tab wins over a refresh in another", async () => {
+  const { send, asked } = server();
+  const [one, two] = [new Session({ url: "x", name: "tabs", send }), new Session({ url: "x", name: "tabs", send })];
+  await one.signIn(anybody);
+  while (two.state().status !== "signedIn") await new Promise((resolve) => setTimeout(resolve, 1));
+  const refreshing = one.refresh((await two.accessToken())!);
+  while (asked.refresh === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await two.signOut();
+  assert.equal(await refreshing, undefined);
+  assert.deepEqual([one.state(), two.state()], Array(2).fill({ status: "signedOut", why: "SIGNED_OUT" }));
+  assert.equal(asked.logout, 2); // of the token that was held, and of the one that came too late
+  one.close();
+  two.close();
+});
+
+test("without a refresh token a session lasts as long as its access token", async () => {
+  const tokens = { accessToken: "t", expiresIn: 300, refreshToken: null, refreshExpiresIn: null };
+  const session = new Session({ url: "x", name: "short", send: async () => ({ data: { login: tokens } }) });
+  await session.signIn(anybody);
+  const state = session.state();
+  assert.ok(state.status === "signedIn" && state.held.refreshAt === state.held.expiresAt);
+  session.close();
+});
+
+test("Keycloak is down, the realm refuses: one signs nobody out, the other does", async () => {
+  const { send } = server();
+  let answer: Result | undefined;
+  const session = new Session({ url: "x", name: "refused", send: async (query) => (query.includes("Refresh") && answer) || send(query) });
+  await session.signIn(anybody);
+  const stale = (await session.accessToken())!;
+  answer = { errors: [{ message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE", reason: "IDENTITY_PROVIDER_UNAVAILABLE" } }] };
+  await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
+  assert.equal(await session.accessToken(), stale);
+  answer = { errors: [{ message: "Sign in again", extensions: { code: "INVALID_REFRESH_TOKEN", reason: "SESSION_ENDED" } }] };
+  assert.equal(await session.refresh(stale), undefined);
+  assert.deepEqual(session.state(), { status: "signedOut", why: "SESSION_ENDED" });
+  session.close();
+});
