@@ -33,6 +33,7 @@ signing out wins over a refresh under way: [true,true]
 Keycloak is down: a sign-in: "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE"
 Keycloak is down: nobody is signed out: ["SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE",true,["data"]]
 a token that the server refuses, and why: ["UNAUTHENTICATED/TOKEN_NOT_ACCEPTED","accepted in aud: [\"another-api\"]"]
+a link in the docs opens elsewhere: true
 introspection off: it says so, and works: ["Introspection is off at this server, so there are no docs and no completion. Operations run all the same.",true]
 a phone scrolls one way: true
 complaints: []

@@ -362,6 +362,26 @@ async function hostileServer() {
   });
 }
 
+async function hostileSchema() {
+  await run('a link in the docs opens elsewhere', async () => {
+    const context = await newContext();
+    await context.route('**/graphql', async (route) => {
+      if (operationOf(route.request()) !== 'IntrospectionQuery') return route.fallback();
+      const response = await route.fetch();
+      await route.fulfill({ response, body: (await response.text()).replace('What can be asked.', '[go](http://127.0.0.1:9/elsewhere)') });
+    });
+    const page = await open(context);
+    await page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Docs' }).click();
+    await page.getByRole('link', { name: 'Query', exact: true }).click();
+    const opened = context.waitForEvent('page');
+    await page.getByRole('link', { name: 'go', exact: true }).click();
+    await opened;
+    const stayed = page.url() === server && (await signInButton(page).isVisible());
+    await context.close();
+    return stayed;
+  });
+}
+
 // Whoever signs out leaves nothing to the next person at this page.
 async function signedOutIn() {
   const context = await newContext();
@@ -418,6 +438,6 @@ async function smallAndDark() {
 
 await firstVisit();
 await manyTabs();
-await Promise.all([expired(), joining(), leaving(), aheadOfExpiry().then(hostileServer).then(refusedToken).then(hiddenSchema).then(smallAndDark)]);
+await Promise.all([expired(), joining(), leaving(), aheadOfExpiry().then(hostileServer).then(hostileSchema).then(refusedToken).then(hiddenSchema).then(smallAndDark)]);
 await outage();
 await finish();
