@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "put the pictures that the browser's tests take into docs/pictures")
 
 const (
-	briefLifespan = 8                                      // seconds that an access token lives, where one has to expire
+	briefLifespan = 12                                     // seconds that an access token lives, where one has to expire
 	briefExpiry   = (briefLifespan + 30 + 1) * time.Second // until it is refused: the verifier has a leeway of 30 s
 )
 
