@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// checkCORS holds the origins whose pages may call to their form.
+// checkCORS wants origins of pages, as browsers write them.
 func (c *Config) checkCORS(f *faults) {
 	for _, origin := range c.CORSOrigins {
 		u, err := url.Parse(strings.TrimSuffix(origin, ":*"))

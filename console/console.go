@@ -26,7 +26,7 @@ import (
 	"sync"
 )
 
-//go:embed dist
+//go:embed all:dist
 var dist embed.FS
 
 const (

@@ -117,6 +117,12 @@ func must[T any](value T, err error) T {
 func browse(t *testing.T, script string, settings object, prefix, want string) {
 	t.Helper()
 	settings["pictures"] = t.TempDir()
+	if kept := os.Getenv("TEST_PICTURES"); kept != "" { // of the stand-in and of a real Keycloak, also of a run that fails
+		settings["pictures"] = filepath.Join(kept, map[bool]string{false: "stand-in", true: "keycloak"}[real()])
+		if err := os.MkdirAll(settings["pictures"].(string), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	wanted := strings.Split(strings.TrimSpace(want), "\n")
 	for _, line := range runNode[struct{ Case, Result string }](t, script, string(text(t, settings))) {
 		got := line.Case + ": " + line.Result

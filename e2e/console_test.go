@@ -21,13 +21,18 @@ the token, claim by claim: ["The server accepts it, as alice's.","preferred_user
 nothing secret is stored: [true,false]
 a document that may hold a secret isn't stored: [false,false,false,false,false,false,false,true]
 every token expired, says the server: one refresh, and no more: 1
-hostile claims, answers and links: [true,null,[true,false]]
+hostile claims and answers: [true,null]
+signing out leaves nothing to the next person: [true,false]
+a first visit weighs no more than 1.6 MB: true
+leaving the form gives the focus back: "Sign in"
+a form that was open while another tab signed in is gone: false
+a server that can't verify says nothing of the token: ["Signed in","SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE"]
 the last tab's reload signs out: "Not signed in"
 two tabs share a session: true
 a reload asks the other tab: true
 sign out in one, seen in the other: ["You have signed out","signed out"]
 refreshed before it expires, by one of two tabs: {"sent":1,"same":true,"new":true}
-ten operations find the token expired, and one refresh mends them: {"mended":10,"refreshes":1}
+ten operations find the token expired, and one refresh mends them: {"mended":10,"asked":20,"refreshes":1}
 a tab that joins in the middle of a refresh: {"refreshes":1,"same":true,"new":true}
 signing out wins over a refresh under way: [true,true]
 Keycloak is down: a sign-in: "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE"

@@ -42,6 +42,9 @@ func runNode[line any](t *testing.T, script string, args ...string) (lines []lin
 	if err != nil {
 		t.Fatalf("node %s: %v\n%s%s", script, err, out, &failed)
 	}
+	if failed.Len() > 0 { // figures, for whoever reads the log
+		t.Logf("%s says:\n%s", script, &failed)
+	}
 	for text := range bytes.Lines(out) {
 		var l line
 		decoder := json.NewDecoder(bytes.NewReader(text))

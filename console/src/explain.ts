@@ -27,7 +27,7 @@ export const words: Record<string, Words> = {
   },
   "UNAUTHENTICATED/TOKEN_EXPIRED": {
     what: "The token has expired.",
-    next: "The console has refreshed its own: run a mutation again, queries were. One that you put into Headers is yours to renew.",
+    next: "The console refreshes its own, and sends queries again: run it once more if this stays. One that you put into Headers is yours to renew.",
   },
   "UNAUTHENTICATED/KEY_UNKNOWN": {
     what: "The token is signed with a key that the realm doesn't have.",

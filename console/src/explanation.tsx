@@ -10,10 +10,10 @@ export function AnswerExplanation() {
   const response = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.response ?? null);
   const faults = faultsOf(response);
   // One for each code: ten fields that were denied for one reason are one explanation.
-  const seen = new Map(faults.map((fault) => [explain(fault).code, fault]));
+  const seen = new Map(faults.toReversed().map((fault) => [explain(fault).code, fault]));
   return (
     <section aria-label="What the errors mean" className="explanations" aria-live="polite">
-      {[...seen.values()].slice(0, most).map((fault) => {
+      {[...seen.values()].reverse().slice(0, most).map((fault) => {
         const explanation = explain(fault);
         return <ExplanationText key={explanation.code} {...explanation} />;
       })}

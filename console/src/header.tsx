@@ -13,6 +13,13 @@ export function Header() {
   const who = useRef<HTMLDivElement>(null);
   const last = useRef(state.status);
 
+  // A form that was open while another tab signed in is done with, and what failed is of the session before.
+  useEffect(() => {
+    if (state.status !== "signedIn") return;
+    setSigningIn(false);
+    setFailed(false);
+  }, [state.status]);
+
   // The button that was pressed is gone after a sign-in or a sign-out: whoever works by keyboard goes on at the next one.
   useEffect(() => {
     if (last.current !== "asking" && last.current !== state.status && document.activeElement === document.body) {
@@ -77,7 +84,7 @@ function SignedIn({ held, onSignOut }: { held: Held; onSignOut: () => void }) {
         {verdict.status === "accepted" && verdict.username}
         {verdict.status === "asking" && "Signed in"}
         {verdict.status === "refused" && "Token refused"}
-        {verdict.status === "unreachable" && "Signed in (the server can't be reached)"}
+        {verdict.status === "unknown" && "Signed in"}
       </span>
       <button type="button" onClick={() => setVisiblePlugin(TOKEN_PLUGIN)} className="token" data-state={verdict.status}>
         <Remaining until={held.expiresAt} />
@@ -90,7 +97,7 @@ function SignedIn({ held, onSignOut }: { held: Held; onSignOut: () => void }) {
 }
 
 /** For how long the token lasts. It isn't announced each second: whoever wants to know reads it. */
-export function Remaining({ until }: { until: number }) {
+function Remaining({ until }: { until: number }) {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), 1000);

@@ -14,12 +14,14 @@ export function useSession(): State {
   return useSyncExternalStore(session.subscribe, session.state);
 }
 
-/** What the server says of an access token: whose it is, why it refuses it, or that it couldn't be asked. */
+/** What the server says of an access token: whose it is, why it refuses it, or why it can't say. */
 export type Verdict =
   | { status: "asking" }
   | { status: "accepted"; username: string }
   | { status: "refused"; fault: GraphQLFault }
-  | { status: "unreachable" };
+  | { status: "unknown"; fault: GraphQLFault };
+
+const retryAfter = 10_000; // ms until a server that couldn't say is asked again
 
 const whoAmI = `query WhoAmI { me { id username name } }`;
 
@@ -50,6 +52,11 @@ session.subscribe(() => {
 async function judge(held: Held): Promise<void> {
   const said = await ask(held.accessToken);
   if (judged !== held) return; // it was refreshed, or signed out, in the meantime
+  if (said.status === "unknown") {
+    if (verdict.status !== "accepted") say(said); // what it said before still holds
+    setTimeout(() => judged === held && void judge(held), retryAfter);
+    return;
+  }
   say(said);
   if (said.status === "accepted") refreshed = undefined;
   // This machine's clock, or its timers, are behind, and the server knows better. Should it say so of the new token, too,
@@ -65,9 +72,11 @@ async function ask(token: string): Promise<Verdict> {
     const { data, errors } = await post({ query: whoAmI }, { authorization: `Bearer ${token}` }, AbortSignal.timeout(30_000));
     const me = data?.me as { id: unknown; username: unknown; name: unknown } | null | undefined;
     if (me) return { status: "accepted", username: String(me.username ?? me.name ?? me.id) };
-    return { status: "refused", fault: errors?.[0] ?? { message: "The server says nothing of this token" } };
+    const fault = errors?.[0] ?? { message: "The server says nothing of this token" };
+    // Keys that can't be had, a deadline, an operation that isn't trusted: none of them is about the token.
+    return { status: fault.extensions?.code === "UNAUTHENTICATED" ? "refused" : "unknown", fault };
   } catch {
-    return { status: "unreachable" };
+    return { status: "unknown", fault: { message: "The server can't be reached" } };
   }
 }
 

@@ -12,10 +12,11 @@ export function SignIn({ onClose }: { onClose: () => void }) {
   const title = useId();
 
   useEffect(() => {
-    const element = dialog.current;
-    element?.showModal();
-    return () => element?.close();
+    if (!dialog.current?.open) dialog.current?.showModal();
   }, []);
+
+  // By closing it, not by taking it away, the browser gives the focus back to where it was.
+  const close = () => dialog.current?.close();
 
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
@@ -25,7 +26,7 @@ export function SignIn({ onClose }: { onClose: () => void }) {
     setFailure(undefined);
     try {
       await session.signIn({ username: username ?? "", password: password ?? "", ...(otp && { otp }) });
-      onClose();
+      close();
     } catch (error) {
       setFailure(failed(error));
       setBusy(false);
@@ -63,7 +64,7 @@ export function SignIn({ onClose }: { onClose: () => void }) {
           )}
         </div>
         <div className="row">
-          <button type="button" onClick={onClose}>
+          <button type="button" onClick={close}>
             Cancel
           </button>
           <button type="submit" className="primary" disabled={busy}>
@@ -83,7 +84,9 @@ function failed(error: unknown): { code?: string; text: string } {
       return { code, text: `${message} Whoever has set up one-time codes must give one, too.` };
     case "RATE_LIMITED":
       return { code, text: `${what} Try again in ${retryAfter ?? "a few"} seconds.` };
+    case "SERVICE_UNAVAILABLE":
+      return { code, text: `${what} Try again in a moment.` };
     default:
-      return { code, text: `${message}. ${what} ${next}` };
+      return { code, text: `${what} ${next}` };
   }
 }

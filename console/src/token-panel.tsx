@@ -31,7 +31,12 @@ function Token({ held }: { held: Held }) {
             <strong>The server accepts it</strong>, as {verdict.username}'s.
           </p>
         )}
-        {verdict.status === "unreachable" && <p>The server can't be reached, so nobody says what it is worth.</p>}
+        {verdict.status === "unknown" && (
+          <>
+            <p>The server can't say what it is worth now. It is asked again.</p>
+            <ExplanationText {...explain(verdict.fault)} />
+          </>
+        )}
         {verdict.status === "refused" && (
           <>
             <p>

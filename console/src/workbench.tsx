@@ -33,7 +33,7 @@ export function Workbench() {
       <main className="work" data-panel={visible ? "open" : "closed"}>
         <Rail />
         {Panel && (
-          <div className="panel graphiql-plugin" tabIndex={0} role="region" aria-label="Panel" onClick={openElsewhere}>
+          <div className="panel graphiql-plugin" tabIndex={0} role="region" aria-label={`Panel: ${visible?.title}`} onClick={openElsewhere}>
             <Panel />
           </div>
         )}
@@ -67,10 +67,10 @@ function Tabs() {
         {tabs.map((tab, index) => (
           <li key={tab.id} data-active={index === active || undefined}>
             <button type="button" aria-current={index === active ? "page" : undefined} onClick={() => changeTab(index)}>
-              {tab.title === "<untitled>" ? "Untitled" : tab.title}
+              {titleOf(tab.title)}
             </button>
             {tabs.length > 1 && (
-              <button type="button" className="close" aria-label={`Close ${tab.title}`} onClick={() => closeTab(index)}>
+              <button type="button" className="close" aria-label={`Close ${titleOf(tab.title)}`} onClick={() => closeTab(index)}>
                 ×
               </button>
             )}
@@ -85,6 +85,8 @@ function Tabs() {
     </nav>
   );
 }
+
+const titleOf = (title: string) => (title === "<untitled>" ? "Untitled" : title);
 
 function Rail() {
   const plugins = useGraphiQL((state) => state.plugins);
@@ -110,7 +112,7 @@ function Rail() {
 function Toolbar() {
   const { prettifyEditors, copyQuery } = useGraphiQLActions();
   return (
-    <div className="toolbar" role="toolbar" aria-label="Operation">
+    <div className="toolbar" role="group" aria-label="Run, and more">
       <ExecuteButton />
       <button type="button" onClick={prettifyEditors}>
         Prettify
@@ -161,7 +163,7 @@ function useForgetting() {
     if (!signedOut) return;
     stop();
     forgetTokens();
-    // GraphiQL has an action for the active tab alone.
+    // GraphiQL has an action for the active tab alone; the others are read when they are shown.
     for (const tab of tabs) Object.assign(tab, besideDocument(tab.query), { response: null });
     const beside = besideDocument(tabs[active]?.query ?? null);
     updateActiveTabValues({ ...beside, response: null });

@@ -66,6 +66,34 @@ async function tokenID(page) {
   return id;
 }
 
+// What a first visit costs, with nothing in the browser's cache: bytes on the wire, the workers' files among them, and
+// milliseconds until Run can be pressed, which are for the log alone.
+async function visits() {
+  const context = await newContext();
+  const page = await context.newPage();
+  let bytes = 0;
+  const files = new Map();
+  context.on('response', (response) => {
+    const { pathname } = new URL(response.url());
+    if (!response.fromServiceWorker() && pathname !== '/graphql') files.set(pathname, Number(response.headers()['content-length']));
+  });
+  const visit = async () => {
+    files.clear();
+    const begin = Date.now();
+    await page.goto(server);
+    await page.getByRole('button', { name: /^Execute/ }).waitFor();
+    await page.locator('.query-editor .view-line').first().waitFor();
+    const ready = Date.now() - begin;
+    await page.waitForTimeout(2000); // for what comes later: workers
+    bytes = [...files.values()].reduce((sum, size) => sum + size, 0);
+    return { ready, bytes };
+  };
+  const first = await visit();
+  console.error(`a first visit: ${first.bytes} bytes in ${files.size} files; Run can be pressed after ${first.ready} ms`);
+  await run('a first visit weighs no more than 1.6 MB', () => first.bytes > 1_000_000 && first.bytes < 1_600_000);
+  await context.close();
+}
+
 async function firstVisit() {
   const context = await newContext();
   const page = await open(context);
@@ -186,6 +214,19 @@ async function firstVisit() {
 async function manyTabs() {
   const context = await newContext();
   const [one, two] = [await open(context), await open(context)];
+  await run('leaving the form gives the focus back', async () => {
+    await signInButton(two).click();
+    await form(two).getByRole('button', { name: 'Cancel' }).click();
+    return two.evaluate(() => document.activeElement.textContent);
+  });
+  await run('a form that was open while another tab signed in is gone', async () => {
+    await signInButton(two).click();
+    await signIn(one);
+    await who(two, user);
+    await signOutButton(one).click();
+    await signInButton(two).waitFor();
+    return form(two).isVisible();
+  });
   await run('two tabs share a session', async () => {
     await signIn(one);
     await who(two, user);
@@ -208,10 +249,11 @@ async function aheadOfExpiry() {
   const pages = [await open(context, brief), await open(context, brief)];
   await run('refreshed before it expires, by one of two tabs', async () => {
     const count = counter(context, 'Refresh');
+    const refreshed = context.waitForEvent('requestfinished', { predicate: (request) => request.postData()?.includes('mutation Refresh') });
     await signIn(pages[0]);
     await who(pages[1], user);
     const before = await tokenID(pages[0]);
-    await context.waitForEvent('requestfinished', { predicate: (request) => request.postData()?.includes('mutation Refresh') });
+    await refreshed;
     await pages[0].waitForTimeout(1000); // for one too many
     const [a, b] = [await tokenID(pages[0]), await tokenID(pages[1])];
     return { sent: count.sent, same: a === b, new: a !== before };
@@ -228,12 +270,16 @@ async function expired() {
     await Promise.all(pages.map((page) => who(page, user)));
     await pages[0].waitForTimeout(settings.expiry);
     const count = counter(context, 'Refresh');
+    const asked = counter(context, 'Me');
+    const { release } = await hold(context, 'Refresh'); // until all ten have been refused
+    const refused = Promise.all(pages.map((page) => page.waitForResponse((response) => operationOf(response.request()) === 'Me')));
+    refused.then(release);
     const answers = await Promise.all(pages.map(async (page) => {
       await page.getByRole('button', { name: /^Execute/ }).click();
       await page.waitForFunction(() => document.querySelector('.result-window')?.textContent.includes('username'));
       return JSON.parse(await shown(page)).data.me.username === user;
     }));
-    return { mended: answers.filter(Boolean).length, refreshes: count.sent };
+    return { mended: answers.filter(Boolean).length, asked: asked.sent, refreshes: count.sent };
   });
   await context.close();
 }
@@ -341,7 +387,7 @@ async function hostileServer() {
     await context.close();
     return count.sent;
   });
-  await run('hostile claims, answers and links', async () => {
+  await run('hostile claims and answers', async () => {
     const part = (text) => Buffer.from(text).toString('base64url');
     const token = [part('{"alg":"none","__proto__":{"a":1}}'), part('{"__proto__":{"a":1},"iss":{"constructor":"<img src=x>"},"constructor":1,"exp":1e300}'), 'x'].join('.');
     const { context, page } = await hostile({
@@ -358,7 +404,21 @@ async function hostileServer() {
     const alive = await signOutButton(page).isVisible();
     const polluted = await page.evaluate(() => ({}).polluted);
     await context.close();
-    return [alive, polluted ?? null, await signedOutIn()];
+    return [alive, polluted ?? null];
+  });
+  await run('signing out leaves nothing to the next person', signedOutIn);
+}
+
+async function cantSay() {
+  await run('a server that can\'t verify says nothing of the token', async () => {
+    const { context, page } = await hostile({ WhoAmI: JSON.stringify({ errors: [{ message: 'Tokens can\'t be verified right now', extensions: { code: 'SERVICE_UNAVAILABLE', reason: 'KEYS_UNAVAILABLE' } }], data: { me: null } }) });
+    await fill(page, { username: user, password });
+    await signOutButton(page).waitFor();
+    await page.getByRole('button', { name: /^Token \d/ }).click();
+    const said = await page.getByTestId('verdict').locator('code').textContent();
+    const name = await page.getByTestId('who').textContent();
+    await context.close();
+    return [name, said];
   });
 }
 
@@ -436,8 +496,9 @@ async function smallAndDark() {
   await context.close();
 }
 
+await visits();
 await firstVisit();
 await manyTabs();
-await Promise.all([expired(), joining(), leaving(), aheadOfExpiry().then(hostileServer).then(hostileSchema).then(refusedToken).then(hiddenSchema).then(smallAndDark)]);
+await Promise.all([expired(), joining(), leaving(), aheadOfExpiry().then(hostileServer).then(hostileSchema).then(cantSay).then(refusedToken).then(hiddenSchema).then(smallAndDark)]);
 await outage();
 await finish();

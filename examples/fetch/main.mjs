@@ -35,12 +35,12 @@ export function connect(url, send = fetch) {
   }
   return {
     signIn: async (credentials) => void (tokens = await change("login", login, credentials)),
-    async ask(query, variables) { // a mutation of several fields may have run in part: give it one, or don't repeat it
+    async ask(query, variables) { // a mutation may have run in part, so it gets the new token and isn't repeated
       const sentWith = tokens?.accessToken;
       const result = await post(query, variables, sentWith);
       if (!sentWith || !result.errors?.some((error) => error.extensions?.reason === "TOKEN_EXPIRED")) return result;
       if (tokens?.accessToken === sentWith) await (refreshing ??= refresh(tokens).finally(() => (refreshing = undefined)));
-      return tokens && tokens.accessToken !== sentWith ? post(query, variables, tokens.accessToken) : result;
+      return tokens && tokens.accessToken !== sentWith && !/^\s*mutation\b/m.test(query) ? post(query, variables, tokens.accessToken) : result;
     },
     async signOut() {
       const refreshToken = tokens?.refreshToken;

@@ -16,19 +16,19 @@ const logout = gql`mutation Logout($refreshToken: String!) { logout(refreshToken
 export function connect(url, send = fetch) {
   let tokens, sentWith; // in memory: every script of a page can read what is in its storage
   const bearer = () => tokens && `Bearer ${tokens.accessToken}`;
-  // It refreshes once for all operations that find the token expired, and repeats each once. Two tabs may refresh at
+  // It refreshes once for all operations that find the token expired, and repeats each query once. Two tabs may refresh at
   // once with one refresh token: within REFRESH_GRACE the server gives both the same answer.
   const auth = authExchange(async ({ appendHeaders, mutate }) => ({
     addAuthToOperation: (operation) => (tokens ? appendHeaders(operation, { authorization: bearer() }) : operation),
-    didAuthError({ graphQLErrors }, { context, kind, query }) {
+    didAuthError({ graphQLErrors }, { context, kind }) {
       sentWith = context.fetchOptions?.headers?.authorization; // before refreshAuth is called for it
-      const whole = kind !== "mutation" || query.definitions[0].selectionSet.selections.length === 1; // else it ran in part
-      return whole && tokens !== undefined && graphQLErrors.some((error) => error.extensions.reason === "TOKEN_EXPIRED");
+      return kind === "query" && !!tokens && graphQLErrors.some((error) => error.extensions.reason === "TOKEN_EXPIRED");
     },
     async refreshAuth() {
       if (sentWith !== bearer()) return; // it comes late: others have refreshed since it was sent
-      const { data, error } = await mutate(renew, { refreshToken: tokens.refreshToken });
-      if (!tokens) return; // they signed out in the meantime
+      const { refreshToken } = tokens;
+      const { data, error } = await mutate(renew, { refreshToken });
+      if (tokens?.refreshToken !== refreshToken) return; // they signed out in the meantime
       // While Keycloak can't be reached, nobody is signed out.
       if (data || error.graphQLErrors[0]?.extensions.code === "INVALID_REFRESH_TOKEN") tokens = data?.refresh;
     },

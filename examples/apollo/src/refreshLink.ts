@@ -61,7 +61,11 @@ export class RefreshLink extends ApolloLink {
         };
         return send(token).pipe(
           catchError((error: unknown) => repeat(error, throwError(() => error))), // a link below may throw what it got
-          concatMap((result) => repeat(result, of(result))),
+          concatMap((result) => {
+            const outcome = repeat(result, of(result));
+            repeated = true; // what follows a first result is a part of the same answer
+            return outcome;
+          }),
         );
       };
 
@@ -83,7 +87,8 @@ function mayRepeat(operation: Operation, outcome: unknown): boolean {
     ({ extensions }) => extensions?.code === "UNAUTHENTICATED" && extensions.reason === "TOKEN_EXPIRED",
   );
   if (expired.length === 0) return false;
-  if (operation.operationType !== "mutation") return true;
+  if (operation.operationType === "subscription") return false; // it goes on beside the one that would be begun
+  if (operation.operationType === "query") return true;
   if (Object.values(data ?? {}).some((value) => value !== null)) return false;
   // A null may be the answer of a field that ran, so each root field has to be among those that failed for the token.
   // An error without a path is of the whole request: no field ran.

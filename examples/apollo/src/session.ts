@@ -59,7 +59,7 @@ export type Options = {
   url: string;
   /** Tabs of one origin with the same name share a session. The default is a name of the endpoint's own. */
   name?: string;
-  /** Sends one operation, without an access token. The default is a POST with `fetch`. */
+  /** Sends one operation, without an access token, and ends by itself. The default is a POST with `fetch`, for 30 s. */
   send?: (query: string, variables: Record<string, unknown>) => Promise<Result>;
 };
 
@@ -96,7 +96,7 @@ export class Session {
   readonly #started: Promise<void>;
   readonly #closed = new AbortController();
   #state: State = { status: "asking" };
-  #refreshing: Promise<string | undefined> | undefined;
+  #refreshing: { stale: string; exchange: Promise<string | undefined> } | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #heard: ((question: string) => void) | undefined; // is told of each tab that answers, whoever asked
   #given: string[] = []; // the access tokens of the session that is held, the newest last
@@ -171,8 +171,12 @@ export class Session {
   async refresh(stale: string): Promise<string | undefined> {
     await this.#started;
     if (this.#held()?.accessToken !== stale) return this.#successor(stale);
-    this.#refreshing ??= this.#locked(() => this.#exchange(stale)).finally(() => (this.#refreshing = undefined));
-    return this.#refreshing;
+    if (this.#refreshing?.stale === stale) return this.#refreshing.exchange;
+    const exchange = this.#locked(() => this.#exchange(stale)).finally(() => {
+      if (this.#refreshing?.exchange === exchange) this.#refreshing = undefined;
+    });
+    this.#refreshing = { stale, exchange };
+    return exchange;
   }
 
   async #exchange(stale: string): Promise<string | undefined> {
@@ -247,7 +251,7 @@ export class Session {
   async #hear(): Promise<void> {
     let others = Infinity; // unknown
     if (locks) {
-      const { held = [] } = await locks.query();
+      const { held = [] } = await locks.query().catch(() => ({ held: [] })); // refused in a sandboxed frame
       others = held.filter((lock) => lock.name === `${this.#name}:tab`).length - 1;
     }
     if (others <= 0) return;

@@ -123,6 +123,13 @@ for (const [name, mutation, answer, times] of mutations) {
   });
 }
 
+test("a subscription isn't begun twice", async () => {
+  const { client, sent } = connect(tokens(), () => denied);
+  const events = client.subscribe({ query: gql`subscription { me { id } }`, errorPolicy: "all" });
+  await new Promise<void>((resolve) => events.subscribe({ complete: resolve, error: () => resolve() }));
+  assert.deepEqual(sent, ["Bearer old"]);
+});
+
 test("who has left isn't answered for", async () => {
   const held = tokens();
   const { client, sent } = connect(held, () => denied);

@@ -43,6 +43,33 @@ test("what one person began isn't done as another", async () => {
   session.close();
 });
 
+test("nobody joins the refresh of another session", async () => {
+  const { send, asked } = server();
+  let release = () => {};
+  let arrived = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const waiting = new Promise<void>((resolve) => (arrived = resolve));
+  const slow = async (query: string, variables: Record<string, unknown>) => {
+    if (variables.refreshToken === "refresh 1" && query.includes("Refresh")) {
+      arrived();
+      await held;
+    }
+    return send(query);
+  };
+  const session = new Session({ url: "x", name: "joined", send: slow });
+  await session.signIn(anybody);
+  const first = session.refresh((await session.accessToken())!);
+  await waiting;
+  await session.signOut();
+  await session.signIn(anybody);
+  const second = await session.refresh((await session.accessToken())!);
+  assert.equal(second, "token 3");
+  release();
+  assert.equal(await first, undefined);
+  assert.equal(asked.refresh, 2);
+  session.close();
+});
+
 test("signing out in one tab wins over a refresh in another", async () => {
   const { send, asked } = server();
   const [one, two] = [new Session({ url: "x", name: "tabs", send }), new Session({ url: "x", name: "tabs", send })];
