@@ -82,7 +82,8 @@ type Message =
 const callTimeout = 30_000; // ms for one call
 const turnTimeout = 2 * callTimeout; // ms to wait for a turn, which may be a refresh and a sign-out
 const answerTimeout = 1_000; // ms to wait for tabs that are there
-const retryAfter = 10_000; // ms until a refresh is tried again that failed without a verdict
+const retryAfter = 10_000; // ms until a refresh is tried again by itself that failed without a verdict
+const pause = 1_000; // ms in which nobody tries again, or for as long as the server says in retryAfter
 const earliest = 30_000; // ms before the end of an access token at which it is refreshed, at most
 const endedKept = 100; // sessions remembered as ended
 const givenKept = 10; // access tokens of one session: an operation that was sent with an older one is long over
@@ -97,6 +98,7 @@ export class Session {
   readonly #closed = new AbortController();
   #state: State = { status: "asking" };
   #refreshing: { stale: string; exchange: Promise<string | undefined> } | undefined;
+  #failed: { stale: string; until: number; error: unknown } | undefined; // the last refresh, by performance.now()
   #timer: ReturnType<typeof setTimeout> | undefined;
   #heard: ((question: string) => void) | undefined; // is told of each tab that answers, whoever asked
   #given: string[] = []; // the access tokens of the session that is held, the newest last
@@ -166,12 +168,14 @@ export class Session {
    * Trades the refresh token for new tokens, unless the access token is another than `stale` by now: then somebody has
    * done so already. Any number of callers in any number of tabs cause one exchange. It gives the newest access token,
    * or undefined where the session of `stale` has ended, also when somebody has signed in since: what one person began
-   * must not be done as another. It throws where the server couldn't be asked or isn't able to answer.
+   * must not be done as another. It throws where the server couldn't be asked or isn't able to answer, and for a second
+   * after that, or for as long as the server says, at once.
    */
   async refresh(stale: string): Promise<string | undefined> {
     await this.#started;
     if (this.#held()?.accessToken !== stale) return this.#successor(stale);
     if (this.#refreshing?.stale === stale) return this.#refreshing.exchange;
+    if (this.#failed?.stale === stale && performance.now() < this.#failed.until) throw this.#failed.error;
     const exchange = this.#locked(() => this.#exchange(stale)).finally(() => {
       if (this.#refreshing?.exchange === exchange) this.#refreshing = undefined;
     });
@@ -194,6 +198,8 @@ export class Session {
         if (this.#held() === held) this.#end(held.id, (error.reason ?? "INVALID") as SignedOutReason);
         return this.#successor(stale); // another tab may have been quicker
       }
+      const asked = error instanceof Refused ? Number(error.extensions.retryAfter) * 1000 : NaN;
+      this.#failed = { stale, until: performance.now() + Math.max(pause, asked || 0), error };
       throw error;
     }
     if (this.#held()?.id !== held.id) {

@@ -94,6 +94,29 @@ test("without a refresh token a session lasts as long as its access token", asyn
   session.close();
 });
 
+test("while Keycloak is down, a second passes before it is asked again", async () => {
+  const { send } = server();
+  let asked = 0;
+  let fault: { message: string; extensions: Record<string, unknown> } | undefined;
+  const session = new Session({
+    url: "x",
+    name: "pausing",
+    send: async (query) => (fault && query.includes("Refresh") ? (asked++, { errors: [fault] }) : send(query)),
+  });
+  await session.signIn(anybody);
+  const stale = (await session.accessToken())!;
+  fault = { message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE" } };
+  for (let i = 0; i < 5; i++) await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
+  assert.equal(asked, 1);
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  fault = { message: "Too many attempts", extensions: { code: "RATE_LIMITED", retryAfter: 60 } };
+  await assert.rejects(session.refresh(stale), { code: "RATE_LIMITED" });
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  await assert.rejects(session.refresh(stale), { code: "RATE_LIMITED" });
+  assert.equal(asked, 2);
+  session.close();
+});
+
 test("Keycloak is down, the realm refuses: one signs nobody out, the other does", async () => {
   const { send } = server();
   let answer: Result | undefined;
@@ -103,6 +126,7 @@ test("Keycloak is down, the realm refuses: one signs nobody out, the other does"
   answer = { errors: [{ message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE", reason: "IDENTITY_PROVIDER_UNAVAILABLE" } }] };
   await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
   assert.equal(await session.accessToken(), stale);
+  await new Promise((resolve) => setTimeout(resolve, 1_100)); // it isn't asked again at once
   answer = { errors: [{ message: "Sign in again", extensions: { code: "INVALID_REFRESH_TOKEN", reason: "SESSION_ENDED" } }] };
   assert.equal(await session.refresh(stale), undefined);
   assert.deepEqual(session.state(), { status: "signedOut", why: "SESSION_ENDED" });
