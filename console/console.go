@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,6 +36,9 @@ const (
 	policy   = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; font-src 'self'; img-src 'self' data:; " +
 		"style-src 'self' 'nonce-" + nonceTag + "'; style-src-attr 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+// digested are names that change with their content, as the build makes them.
+var digested = regexp.MustCompile(`^console/.+-[0-9A-Za-z_-]{8}\.[a-z]+$`)
 
 // mediaTypes are those of what a build makes; a file of another kind isn't served.
 var mediaTypes = map[string]string{
@@ -94,7 +98,7 @@ func servePage(w http.ResponseWriter, r *http.Request, page *file) {
 type file struct {
 	mediaType  string
 	content    []byte
-	hashed     bool // its name changes with its content
+	digested   bool // its name changes with its content
 	compressed func() []byte
 }
 
@@ -103,7 +107,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	// A worker has the policy of its own file, not the page's.
 	header.Set("Content-Security-Policy", strings.ReplaceAll(policy, " 'nonce-"+nonceTag+"'", ""))
 	header.Set("Cache-Control", "no-cache")
-	if f.hashed {
+	if f.digested {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	header.Set("Vary", "Accept-Encoding")
@@ -158,7 +162,7 @@ func load() (map[string]*file, error) {
 		}
 		name = strings.TrimPrefix(name, "dist/")
 		files[name] = &file{
-			mediaType: mediaType, content: content, hashed: !strings.HasPrefix(mediaType, "text/plain") && name != pageName,
+			mediaType: mediaType, content: content, digested: digested.MatchString(name),
 			compressed: sync.OnceValue(func() []byte { return compress(content) }),
 		}
 		return nil

@@ -20,10 +20,11 @@ export function Header() {
     setFailed(false);
   }, [state.status]);
 
-  // The button that was pressed is gone after a sign-in or a sign-out: whoever works by keyboard goes on at the next one.
+  // The button that was pressed is gone after a sign-in or a sign-out. Whoever works by keyboard goes on at who is signed
+  // in, which a screen reader then says, or at the way in.
   useEffect(() => {
     if (last.current !== "asking" && last.current !== state.status && document.activeElement === document.body) {
-      who.current?.querySelector("button")?.focus();
+      who.current?.querySelector<HTMLElement>(".name, button")?.focus();
     }
     last.current = state.status;
   }, [state.status]);
@@ -39,16 +40,16 @@ export function Header() {
         <Mark /> CloakQL
       </h1>
       <div className="who" ref={who}>
-        {state.status === "asking" && <span className="muted">Looking for your session …</span>}
+        {/* Always there: what comes together with its text isn't announced. */}
+        <span className="muted" role="status">
+          {state.status === "asking" && "Looking for your session …"}
+          {state.status === "signedOut" &&
+            (failed ? "Signed out here. The server couldn't be told: the session ends there by itself." : farewell(state.why))}
+        </span>
         {state.status === "signedOut" && (
-          <>
-            <span className="muted" role="status">
-              {failed ? "Signed out here. The server couldn't be told: the session ends there by itself." : farewell(state.why)}
-            </span>
-            <button type="button" className="primary" onClick={() => setSigningIn(true)}>
-              Sign in
-            </button>
-          </>
+          <button type="button" className="primary" onClick={() => setSigningIn(true)}>
+            Sign in
+          </button>
         )}
         {state.status === "signedIn" && <SignedIn held={state.held} onSignOut={signOut} />}
         <ThemeChoice />
@@ -80,11 +81,10 @@ function SignedIn({ held, onSignOut }: { held: Held; onSignOut: () => void }) {
   const verdict = useVerdict();
   return (
     <>
-      <span className="name" data-testid="who">
+      <span className="name" data-testid="who" tabIndex={-1}>
         {verdict.status === "accepted" && verdict.username}
-        {verdict.status === "asking" && "Signed in"}
         {verdict.status === "refused" && "Token refused"}
-        {verdict.status === "unknown" && "Signed in"}
+        {(verdict.status === "asking" || verdict.status === "unknown") && "Signed in"}
       </span>
       <button type="button" onClick={() => setVisiblePlugin(TOKEN_PLUGIN)} className="token" data-state={verdict.status}>
         <Remaining until={held.expiresAt} />
