@@ -31,7 +31,7 @@ drill: ## what a verifier's keys go through in an outage and an attack, with fig
 soak: ## ten minutes at full load, beside the stand-in: the live heap must not grow
 	TEST_SOAK=10m go test -count=1 -timeout 20m -v -run TestSoak ./e2e
 
-console: ## build the console again (needs Node.js 20)
+console: ## build the console again (needs Node.js 20.19)
 	npm ci --prefix console --ignore-scripts --no-audit --no-fund --loglevel=error
 	npm run --prefix console check
 	npm run --prefix console build

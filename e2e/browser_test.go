@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"flag"
 	"io"
 	"net/http"
@@ -94,17 +93,6 @@ func newControl(t *testing.T, l *link, secret string) string {
 	return control.URL
 }
 
-// otpCredentials are a password and a device for one-time codes, in a realm file.
-func otpCredentials(password, secret string) []object {
-	return []object{
-		{"type": "password", "value": password, "temporary": false},
-		{
-			"type": "otp", "secretData": string(must(json.Marshal(object{"value": secret}))),
-			"credentialData": `{"subType":"totp","digits":6,"counter":0,"period":30,"algorithm":"HmacSHA1"}`,
-		},
-	}
-}
-
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -173,12 +161,12 @@ func comparePictures(t *testing.T, taken, prefix string) {
 }
 
 // browsed are the realm, the servers and the people that a script signs in with.
-func browsed(t *testing.T, chromium string) (settings object, l *link, brief realm) {
+func browsed(t *testing.T, chromium string) object {
 	t.Helper()
 	const password, secret = "correct-horse", "otp-secret-of-a-browser"
-	l = newLink(t, shared)
+	l := newLink(t, shared)
 	everyday := newRealm(t, shared, nil)
-	brief = newRealm(t, shared, object{"accessTokenLifespan": briefLifespan})
+	brief := newRealm(t, shared, object{"accessTokenLifespan": briefLifespan})
 	for _, r := range []realm{everyday, brief} {
 		r.newUser(t, object{"username": "alice", "email": "alice@example.com", "firstName": "Alice", "lastName": "Archer",
 			"credentials": []object{{"type": "password", "value": password, "temporary": false}}})
@@ -190,5 +178,5 @@ func browsed(t *testing.T, chromium string) (settings object, l *link, brief rea
 		"hidden":  everyday.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url + "/",
 		"strange": everyday.serve(t, "KEYCLOAK_AUDIENCE=another-api").url + "/",
 		"user":    "alice", "otpUser": "otto", "password": password, "expiry": briefExpiry.Milliseconds(),
-	}, l, brief
+	}
 }

@@ -14,7 +14,7 @@ wrong password: "INVALID_CREDENTIALS"
 one-time code missing: "INVALID_CREDENTIALS"
 one-time code: "signed in"
 sign out: "You have signed out"
-sign in, by keyboard alone: "token"
+sign in, by keyboard alone: "name"
 run me, and leave the editor, by keyboard alone: [true,true]
 how long the token lasts: true
 the token, claim by claim: ["The server accepts it, as alice's.","preferred_username The name to sign in withalice",true]
@@ -50,6 +50,5 @@ func TestConsole(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	settings, _, _ := browsed(t, chromium)
-	browse(t, "console.mjs", settings, "console-", consoleCases)
+	browse(t, "console.mjs", browsed(t, chromium), "console-", consoleCases)
 }

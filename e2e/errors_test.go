@@ -21,12 +21,6 @@ func TestLoginRefusals(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, object{"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 60, "quickLoginCheckMilliSeconds": 1})
 	s := r.serve(t)
-	otp := object{
-		"type":           "otp",
-		"secretData":     `{"value":"otp-secret-of-a-test"}`,
-		"credentialData": `{"subType":"totp","digits":6,"counter":0,"period":30,"algorithm":"HmacSHA1"}`,
-	}
-	password := object{"type": "password", "value": "secret", "temporary": false}
 	for _, tt := range []struct {
 		name     string
 		user     object
@@ -40,7 +34,7 @@ func TestLoginRefusals(t *testing.T) {
 		{"unknown user", nil, "secret", 0, badCredentials, "INVALID_CREDENTIALS", true},
 		{"locked, right password", object{}, "secret", 3, badCredentials, "INVALID_CREDENTIALS", true},
 		{"disabled, wrong password", object{"enabled": false}, "wrong", 0, badCredentials, "INVALID_CREDENTIALS", true},
-		{"one-time code missing", object{"credentials": []object{password, otp}}, "secret", 0, badCredentials, "INVALID_CREDENTIALS", true},
+		{"one-time code missing", object{"credentials": otpCredentials("secret", "otp-secret-of-a-test")}, "secret", 0, badCredentials, "INVALID_CREDENTIALS", true},
 		{"disabled, right password", object{"enabled": false}, "secret", 0,
 			`{"error":"invalid_grant","error_description":"Account disabled"}`, "ACCOUNT_DISABLED", false},
 		{"required action, right password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "secret", 0,

@@ -43,7 +43,7 @@ func TestApolloApp(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("the example doesn't build: %v\n%s", err, out)
 	}
-	settings, _, _ := browsed(t, chromium)
+	settings := browsed(t, chromium)
 	for app, server := range map[string]string{"app": "server", "briefApp": "brief"} {
 		settings[app] = serveApp(t, dir, fmt.Sprint(settings[server], "graphql"))
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -15,4 +16,15 @@ func totp(secret string, at time.Time) string {
 	sum := mac.Sum(nil)
 	offset := sum[len(sum)-1] & 0xf
 	return fmt.Sprintf("%06d", (binary.BigEndian.Uint32(sum[offset:])&0x7fffffff)%1_000_000)
+}
+
+// otpCredentials are a password and a device for one-time codes, in a realm file.
+func otpCredentials(password, secret string) []object {
+	return []object{
+		{"type": "password", "value": password, "temporary": false},
+		{
+			"type": "otp", "secretData": string(must(json.Marshal(object{"value": secret}))),
+			"credentialData": `{"subType":"totp","digits":6,"counter":0,"period":30,"algorithm":"HmacSHA1"}`,
+		},
+	}
 }

@@ -16,12 +16,11 @@ export const browser = await chromium.launch({
 // What no page may do: say so on its console, break its policy, or ask another host than this machine.
 const complaints = [];
 
-// newContext is a browser of its own: its tabs share storage and channels with each other and with nobody else. expected
-// is what its pages may complain of.
-export async function newContext(options = {}, expected = /^$/) {
+// newContext is a browser of its own: its tabs share storage and channels with each other and with nobody else.
+export async function newContext(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light', locale: 'en-US', ...options });
   context.setDefaultTimeout(20_000);
-  const complain = (text) => expected.test(text) || complaints.push(text);
+  const complain = (text) => complaints.push(text);
   context.on('console', (message) => ['error', 'warning'].includes(message.type()) && complain(`${message.type()}: ${message.text()}`));
   context.on('weberror', (error) => complain(`error: ${error.error().message}`));
   context.on('request', (request) => {
@@ -34,7 +33,7 @@ export async function newContext(options = {}, expected = /^$/) {
   return context;
 }
 
-// operations counts the operations of a name that a context sends.
+// counter counts the operations of a name that a context sends.
 export function counter(context, name) {
   const count = { sent: 0 };
   context.on('request', (request) => {
@@ -103,7 +102,7 @@ export async function control(what) {
   return response.text();
 }
 
-// A case prints what it gives, or how it failed. Those of a name run together where the caller doesn't wait.
+// run runs a case, and prints what it gives, or how it failed.
 export async function run(name, f) {
   let result;
   try {
