@@ -46,6 +46,7 @@ type settings struct {
 	KeysMaxAge      time.Duration `env:"KEYS_MAX_AGE" envDefault:"24h"`
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"15s"`
 	CORSOrigins     []string      `env:"CORS_ORIGINS"`
+	AllowedHosts    []string      `env:"ALLOWED_HOSTS"`
 	Console         string        `env:"CONSOLE" envDefault:"auto"`
 
 	TrustedProxies      []string `env:"TRUSTED_PROXIES"`
@@ -88,8 +89,9 @@ type Config struct {
 	TokenAlgorithms []string // empty for all that can be accepted
 	KeysMaxAge      time.Duration
 	RequestTimeout  time.Duration
-	CORSOrigins     []string
-	Console         bool // serve the GraphQL IDE at /
+	CORSOrigins     origins
+	AllowedHosts    []hostPattern // names of this server; none for any, but on a developer's machine
+	Console         bool          // serve the GraphQL IDE at /
 	TrustedProxies  []netip.Prefix
 	ForwardAddress  bool // tell Keycloak the address of who signs in
 	Budgets         throttle.Config
@@ -268,7 +270,6 @@ func (s settings) check(f *faults) Config {
 		TokenAlgorithms: trimmed(s.TokenAlgorithms),
 		KeysMaxAge:      s.KeysMaxAge,
 		RequestTimeout:  s.RequestTimeout,
-		CORSOrigins:     trimmed(s.CORSOrigins),
 		ForwardAddress:  s.ForwardAddress,
 		MaxLogins:       s.MaxLogins,
 		MaxRefreshes:    s.MaxRefreshes,
@@ -290,7 +291,8 @@ func (s settings) check(f *faults) Config {
 	c.checkAddr(f)
 	c.checkRealm(s, f)
 	c.checkTokens(f)
-	c.checkCORS(f)
+	c.checkCORS(s, f)
+	c.checkHosts(s, f)
 	c.checkConsole(s, f)
 	c.checkBudgets(s, f)
 	c.checkDocuments(s, f)

@@ -1,20 +1,35 @@
 package main
 
-import (
-	"net/url"
-	"strings"
-)
+import "strings"
 
-// checkCORS wants origins of pages, as browsers write them.
-func (c *Config) checkCORS(f *faults) {
-	for _, origin := range c.CORSOrigins {
-		u, err := url.Parse(strings.TrimSuffix(origin, ":*"))
-		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "") {
-			f.add("CORS_ORIGINS", "holds %q: expected origins such as https://app.example.com, with a comma between them", origin)
+// checkCORS reads the origins whose pages may call; on a developer's machine, those of the machine
+// unless others are named.
+func (c *Config) checkCORS(s settings, f *faults) {
+	for _, text := range trimmed(s.CORSOrigins) {
+		pattern, err := parseOriginPattern(text)
+		switch {
+		case err == nil:
+			c.CORSOrigins = append(c.CORSOrigins, pattern)
+		case strings.Contains(text, "@"): // a password may be in it
+			f.add("CORS_ORIGINS", "holds an origin with a user or a password: expected %v", err)
+		default:
+			f.add("CORS_ORIGINS", "holds %q: expected %v; several with a comma between them", text, err)
 		}
 	}
-	if c.Local && len(c.CORSOrigins) == 0 {
-		c.CORSOrigins = []string{"http://localhost:*", "http://127.0.0.1:*"}
+	if c.Local && len(s.CORSOrigins) == 0 {
+		c.CORSOrigins = origins{loopbackOrigin}
+	}
+}
+
+// checkHosts reads the names that requests may use for this server.
+func (c *Config) checkHosts(s settings, f *faults) {
+	for _, text := range trimmed(s.AllowedHosts) {
+		pattern, err := parseHostPattern(text)
+		if err != nil {
+			f.add("ALLOWED_HOSTS", "holds %q: expected %v; several with a comma between them", text, err)
+			continue
+		}
+		c.AllowedHosts = append(c.AllowedHosts, pattern)
 	}
 }
 

@@ -49,7 +49,7 @@ func TestConfigDefaults(t *testing.T) {
 		{"TokenMaxBytes", c.TokenMaxBytes, 16 << 10},
 		{"TokenAlgorithms", c.TokenAlgorithms, []string{}},
 		{"KeysMaxAge", c.KeysMaxAge, 24 * time.Hour},
-		{"CORSOrigins", c.CORSOrigins, []string{"http://localhost:*", "http://127.0.0.1:*"}},
+		{"CORSOrigins", c.CORSOrigins, origins{loopbackOrigin}},
 	} {
 		if fmt.Sprint(tt.got) != fmt.Sprint(tt.want) {
 			t.Errorf("%s is %v, want %v", tt.name, tt.got, tt.want)

@@ -21,7 +21,6 @@ import (
 
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
-	"github.com/rs/cors"
 
 	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/graph"
@@ -35,6 +34,9 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
+
+	healthPath = "/healthz"
+	readyPath  = "/readyz"
 )
 
 func main() {
@@ -137,7 +139,7 @@ func newServer(config Config, handler http.Handler, log *slog.Logger) *http.Serv
 	}
 }
 
-// newHandler builds the way of a request: CORS, the bearer token, GraphQL over HTTP, the limits, the schema.
+// newHandler builds the way of a request: CORS, the host, the bearer token, GraphQL over HTTP, the limits, the schema.
 func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, draining *atomic.Bool, log *slog.Logger) (http.Handler, error) {
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 		Issuers:  []keycloak.Issuer{{Names: config.Issuers, Keys: keys}},
@@ -184,15 +186,18 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 
 	mux := http.NewServeMux()
 	address := throttle.Addresses(throttle.AddressConfig{Trusted: config.TrustedProxies, Log: log})
-	mux.Handle("/graphql", withCORS(config.CORSOrigins, address(keycloak.Middleware(verifier, log)(graphql))))
+	mux.Handle("/graphql", address(keycloak.Middleware(verifier, log)(graphql)))
 	if config.Console {
 		page := console.Handler()
 		mux.Handle("/{$}", page)
 		mux.Handle("/console/", page)
 	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "alive\n") })
-	mux.Handle("GET /readyz", readiness(keys, draining, config.Local))
-	return withWriteDeadline(config.RequestTimeout+readTimeout+5*time.Second, mux), nil
+	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "alive\n") })
+	mux.Handle("GET "+readyPath, readiness(keys, draining, config.Local))
+	hosts := hostRule{local: config.Local, allowed: config.AllowedHosts, trusted: config.TrustedProxies}
+	// CORS is around all of it, so that a page can read what is refused: a wrong path, or a wrong host.
+	pages := withCORS(config.CORSOrigins, hosts.handler(log, mux))
+	return withWriteDeadline(config.RequestTimeout+readTimeout+5*time.Second, pages), nil
 }
 
 // readiness answers 200 while tokens can be verified, naming what is amiss, and 503 otherwise.
@@ -216,19 +221,6 @@ func readiness(keys *keycloak.KeySet, draining *atomic.Bool, local bool) http.Ha
 		w.WriteHeader(status)
 		io.WriteString(w, text+"\n")
 	}
-}
-
-func withCORS(origins []string, next http.Handler) http.Handler {
-	if len(origins) == 0 {
-		return next
-	}
-	return cors.New(cors.Options{
-		AllowedOrigins: origins,
-		AllowedMethods: []string{http.MethodGet, http.MethodPost},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Apollo-Require-Preflight"},
-		ExposedHeaders: []string{"X-Request-Id"},
-		MaxAge:         600,
-	}).Handler(next)
 }
 
 // withWriteDeadline cuts off clients that don't read. It is set for each request, since one for the

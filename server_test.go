@@ -234,9 +234,9 @@ func TestSlowClients(t *testing.T) {
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 	for name, sent := range map[string]string{
-		"head": "POST /graphql HTTP/1.1\r\nHost: x\r\n",
-		"body": "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
-		"idle": "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+		"head": "POST /graphql HTTP/1.1\r\nHost: localhost\r\n",
+		"body": "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+		"idle": "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			connection, err := net.Dial("tcp", listener.Addr().String())
@@ -273,7 +273,7 @@ func TestSlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	io.WriteString(connection, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	io.WriteString(connection, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	select {
 	case err := <-ended:
 		if !errors.Is(err, os.ErrDeadlineExceeded) {

@@ -110,7 +110,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	if f.digested {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	header.Set("Vary", "Accept-Encoding")
+	header.Add("Vary", "Accept-Encoding")
 	content := f.content
 	if acceptsGzip(r.Header["Accept-Encoding"]) {
 		content = f.compressed()

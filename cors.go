@@ -1,0 +1,207 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rs/cors"
+)
+
+// exposedHeaders are what a page of an allowed origin may read of a response, beside its body and
+// the headers that browsers show in any case.
+var exposedHeaders = []string{"Allow", "Retry-After", "X-Request-Id"}
+
+// withCORS lets pages of the allowed origins call. Their origin decides, so a request header that
+// they send needs no leave of its own: there are no cookies here, and a header gives a page nothing.
+func withCORS(allowed origins, next http.Handler) http.Handler {
+	if len(allowed) == 0 {
+		return next
+	}
+	options := cors.Options{
+		AllowOriginFunc: allowed.match,
+		AllowedMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedHeaders:  []string{"*"},
+		ExposedHeaders:  exposedHeaders,
+		MaxAge:          600,
+		// Chromium asks before a page of the internet calls a private address.
+		AllowPrivateNetwork: true,
+	}
+	if slices.Contains(allowed, anyOrigin) {
+		options.AllowOriginFunc, options.AllowedOrigins = nil, []string{"*"}
+	}
+	return cors.New(options).Handler(next)
+}
+
+// An origin is what browsers write into the header Origin (RFC 6454, section 7), or a pattern for
+// some of them. It is comparable.
+type origin struct {
+	scheme string
+	host   string // in lower case; an IPv6 address in brackets
+	port   string // empty for the scheme's own, which browsers leave out
+
+	anyLabel bool // any first label before host
+	anyPort  bool
+	loopback bool // http and https on this machine, by any of its names and any port
+}
+
+var (
+	anyOrigin      = origin{host: "*"}
+	loopbackOrigin = origin{loopback: true}
+)
+
+// origins are those whose pages may call.
+type origins []origin
+
+// match reports whether a page's origin is among those that are allowed.
+func (list origins) match(header string) bool {
+	page, err := parseOrigin(header)
+	if err != nil || page.String() != header { // browsers write it in this one way
+		return false
+	}
+	return slices.ContainsFunc(list, func(allowed origin) bool { return allowed.admits(page) })
+}
+
+func (o origin) admits(page origin) bool {
+	if o == anyOrigin {
+		return true
+	}
+	if o.loopback {
+		return (page.scheme == "http" || page.scheme == "https") && isLoopbackHost(page.host)
+	}
+	host := page.host
+	if o.anyLabel {
+		_, host, _ = strings.Cut(host, ".")
+	}
+	return page.scheme == o.scheme && host == o.host && (o.anyPort || page.port == o.port)
+}
+
+// String returns o as in a setting.
+func (o origin) String() string {
+	switch {
+	case o == anyOrigin:
+		return "*"
+	case o.loopback:
+		return "every page of this machine"
+	}
+	text := o.scheme + "://"
+	if o.anyLabel {
+		text += "*."
+	}
+	text += o.host
+	switch {
+	case o.anyPort:
+		text += ":*"
+	case o.port != "":
+		text += ":" + o.port
+	}
+	return text
+}
+
+// MarshalText returns o as in a setting, for the log.
+func (o origin) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// parseOriginPattern reads one entry of CORS_ORIGINS: an origin, or one wildcard: * for all origins,
+// *. for any first label, or :* for any port. What could never be in a browser's header is refused.
+func parseOriginPattern(text string) (origin, error) {
+	if text == "*" {
+		return anyOrigin, nil
+	}
+	var pattern origin
+	scheme, rest, _ := strings.Cut(text, "://")
+	if trimmed, ok := strings.CutSuffix(rest, ":*"); ok {
+		pattern.anyPort, rest = true, trimmed
+	}
+	if trimmed, ok := strings.CutPrefix(rest, "*."); ok {
+		pattern.anyLabel, rest = true, trimmed
+	}
+	if strings.Contains(rest, "*") || pattern.anyPort && pattern.anyLabel {
+		return origin{}, errors.New("one wildcard at most: * alone, the whole first label " +
+			"(https://*.example.com), or the port (http://localhost:*)")
+	}
+	if pattern.anyPort || pattern.anyLabel {
+		text = scheme + "://" + rest
+	}
+	parsed, err := parseOrigin(text)
+	if err != nil {
+		return origin{}, err
+	}
+	if pattern.anyPort && parsed.port != "" {
+		return origin{}, errors.New("one port")
+	}
+	if _, notIP := netip.ParseAddr(strings.Trim(parsed.host, "[]")); pattern.anyLabel && notIP == nil {
+		return origin{}, errors.New("a name after *., not an address")
+	}
+	parsed.anyPort, parsed.anyLabel = pattern.anyPort, pattern.anyLabel
+	return parsed, nil
+}
+
+// parseOrigin reads scheme://host or scheme://host:port. The result is in the form that browsers use:
+// lower case, no port that the scheme implies, addresses in their one spelling. Its error says what was
+// expected.
+func parseOrigin(text string) (origin, error) {
+	scheme, rest, found := strings.Cut(text, "://")
+	scheme = asciiLower(scheme)
+	switch {
+	case text == "null":
+		return origin{}, errors.New("an origin: null is what every sandboxed frame and every file sends, whoever made it")
+	case !found || !isScheme(scheme):
+		return origin{}, errors.New("a scheme first, as in https://app.example.com")
+	case slices.Contains([]string{"ws", "wss", "ftp", "file", "data", "blob", "about", "javascript"}, scheme):
+		return origin{}, fmt.Errorf("http or https, or the scheme of an app's web view: no page has an origin with %s", scheme)
+	case strings.Contains(rest, "@"):
+		return origin{}, errors.New("no user and no password")
+	case strings.ContainsAny(rest, "/?#"):
+		return origin{}, errors.New("scheme, host and port only, with nothing behind them, not even a slash")
+	}
+	host, port, err := cutPort(rest)
+	if err != nil {
+		return origin{}, err
+	}
+	if scheme == "http" && port == "80" || scheme == "https" && port == "443" {
+		port = ""
+	}
+	if scheme != "http" && scheme != "https" { // a web view's: browsers keep its host as it is
+		if host == "" || strings.Trim(host, letters+strings.ToUpper(letters)+"0123456789-._") != "" {
+			return origin{}, errors.New("a host")
+		}
+		return origin{scheme: scheme, host: host, port: port}, nil
+	}
+	if host, err = parseHost(host); err != nil {
+		return origin{}, err
+	}
+	return origin{scheme: scheme, host: host, port: port}, nil
+}
+
+func isScheme(text string) bool {
+	return text != "" && strings.Contains(letters, text[:1]) && strings.Trim(text, letters+"0123456789+-.") == ""
+}
+
+// cutPort separates a port from a host. It is empty where there is none, and has no zeros before it.
+func cutPort(text string) (host, port string, err error) {
+	host = text
+	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {
+		host, port = text[:i], text[i+1:]
+		number, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || number == 0 {
+			return "", "", errors.New("a port of 1 to 65535 after the colon")
+		}
+		port = strconv.FormatUint(number, 10)
+	}
+	return host, port, nil
+}
+
+const letters = "abcdefghijklmnopqrstuvwxyz"
+
+func asciiLower(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A hostRule says which names and addresses a request may use for this server. A page of another site
+// can point a name of its own at 127.0.0.1 (DNS rebinding), and is of the same origin as the server
+// then; a tunnel shows a developer's server to the internet. The zero value admits all.
+type hostRule struct {
+	local   bool // this machine's names besides, and nothing forwarded but by a trusted proxy
+	allowed []hostPattern
+	trusted []netip.Prefix // proxies
+}
+
+// A hostPattern is a host as parseHost returns it, or, with anyLabel, what comes after any first label.
+type hostPattern struct {
+	host     string
+	anyLabel bool
+}
+
+// String returns the pattern as in a setting.
+func (p hostPattern) String() string {
+	if p.anyLabel {
+		return "*." + p.host
+	}
+	return p.host
+}
+
+// MarshalText returns the pattern as in a setting, for the log.
+func (p hostPattern) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// parseHostPattern reads one entry of ALLOWED_HOSTS. Its error says what was expected.
+func parseHostPattern(text string) (hostPattern, error) {
+	rest, anyLabel := strings.CutPrefix(text, "*.")
+	if strings.Contains(rest, "*") {
+		return hostPattern{}, errors.New("names; a * stands for the whole first label, as in *.example.com")
+	}
+	if bare, port, err := cutPort(rest); strings.Contains(rest, "/") || err != nil || port != "" && bare != rest {
+		return hostPattern{}, errors.New("names without a scheme, a port or a path, such as api.example.com")
+	}
+	host, err := parseHost(rest)
+	if err != nil {
+		return hostPattern{}, err
+	}
+	if _, notIP := netip.ParseAddr(strings.Trim(host, "[]")); anyLabel && notIP == nil {
+		return hostPattern{}, errors.New("a name after *., not an address")
+	}
+	return hostPattern{host: strings.TrimSuffix(host, "."), anyLabel: anyLabel}, nil
+}
+
+func (p hostPattern) admits(host string) bool {
+	if p.anyLabel {
+		_, host, _ = strings.Cut(host, ".")
+	}
+	return host == p.host
+}
+
+// forwardingHeaders are what proxies and tunnels add, beside X-Forwarded-*.
+var forwardingHeaders = []string{"Forwarded", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Via"}
+
+// refuses says why a request isn't answered; it is empty where it is.
+func (rule hostRule) refuses(r *http.Request) string {
+	switch {
+	case rule.local:
+	case len(rule.allowed) == 0:
+		return ""
+	case r.URL.Path == healthPath, r.URL.Path == readyPath: // orchestrators ask by address
+		return ""
+	}
+	host, _, err := cutPort(r.Host) // of an absolute request target where there is one (RFC 9112, section 3.2.2)
+	if err == nil {
+		host, err = parseHost(host)
+	}
+	host = strings.TrimSuffix(host, ".")
+	known := err == nil && (rule.local && isLoopbackHost(host) ||
+		slices.ContainsFunc(rule.allowed, func(p hostPattern) bool { return p.admits(host) }))
+	switch {
+	case !known && rule.local:
+		return "This server is a developer's (RUNTIME_ENV is local): it answers to the names of its own machine, such as localhost, " +
+			"and to those in ALLOWED_HOSTS"
+	case !known:
+		return "This server answers to the names in ALLOWED_HOSTS only"
+	case rule.local && isForwarded(r.Header) && !trusts(rule.trusted, r.RemoteAddr):
+		return "This server is a developer's (RUNTIME_ENV is local): it answers nothing that a proxy or a tunnel forwards, " +
+			"unless TRUSTED_PROXIES names the proxy, and ALLOWED_HOSTS its name"
+	}
+	return ""
+}
+
+func isForwarded(header http.Header) bool {
+	for name := range header {
+		if strings.HasPrefix(name, "X-Forwarded-") || slices.Contains(forwardingHeaders, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func trusts(proxies []netip.Prefix, remoteAddr string) bool {
+	peer, err := netip.ParseAddrPort(remoteAddr)
+	return err == nil && slices.ContainsFunc(proxies, func(proxy netip.Prefix) bool { return proxy.Contains(peer.Addr().Unmap()) })
+}
+
+// handler answers what the rule refuses with 403 and an error that says why, and passes on the rest. The
+// log has one line for all that is refused, with nothing of the request.
+func (rule hostRule) handler(log *slog.Logger, next http.Handler) http.Handler {
+	var once sync.Once
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		message := rule.refuses(r)
+		if message == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		once.Do(func() { log.WarnContext(r.Context(), "requests under another host are refused", "answer", message) })
+		header := w.Header()
+		header.Set("Content-Type", "application/json; charset=utf-8")
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Connection", "close") // the body, which nobody reads
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, `{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", message)
+	})
+}
+
+// parseHost reads a name, an IPv4 address or an IPv6 address in brackets, and returns it as browsers
+// write it.
+func parseHost(text string) (string, error) {
+	host := asciiLower(text)
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		address, err := netip.ParseAddr(inner)
+		if !ok || err != nil || !address.Is6() || address.Zone() != "" {
+			return "", errors.New("an IPv6 address in the brackets, without a zone")
+		}
+		if address.Is4In6() { // netip writes its end with dots
+			b := address.As16()
+			return fmt.Sprintf("[::ffff:%x:%x]", int(b[12])<<8|int(b[13]), int(b[14])<<8|int(b[15])), nil
+		}
+		return "[" + address.String() + "]", nil
+	}
+	for _, r := range host {
+		if r > 0x7f {
+			return "", errors.New("the host as browsers write it, in ASCII: xn--mnchen-3ya.example for a name with an umlaut")
+		}
+	}
+	name := strings.TrimSuffix(host, ".")
+	labels := strings.Split(name, ".")
+	if strings.Trim(name, letters+"0123456789-._") != "" || slices.Contains(labels, "") {
+		return "", errors.New("a host name such as app.example.com, or an address")
+	}
+	// A name whose last label is a number is an IPv4 address for browsers, or an error.
+	last := labels[len(labels)-1]
+	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" {
+		if address, err := netip.ParseAddr(host); err != nil || !address.Is4() {
+			return "", errors.New("an IPv4 address in its common form, such as 127.0.0.1")
+		}
+	}
+	return host, nil
+}
+
+// isLoopbackHost reports whether a host, as parseHost returns it, is this machine: localhost, a name
+// below it (RFC 6761, section 6.3), or an address of the loopback network.
+func isLoopbackHost(host string) bool {
+	name := strings.TrimSuffix(host, ".")
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && address.Unmap().IsLoopback()
+}
