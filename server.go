@@ -25,6 +25,7 @@ import (
 	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/graph"
 	"github.com/cloakql/cloakql/graphqlhttp"
+	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/limits"
 	"github.com/cloakql/cloakql/throttle"
@@ -214,7 +215,7 @@ func readiness(keys *keycloak.KeySet, draining *atomic.Bool, local bool) http.Ha
 			text = "ready: the keys held are good, but can't be fetched anew"
 		}
 		if local && failure != nil {
-			text += ": " + failure.Error()
+			text += ": " + identity.Detail(failure)
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")

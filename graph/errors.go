@@ -91,7 +91,7 @@ func (e *Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 		if errors.Is(err, row.err) {
 			if row.level != 0 {
 				e.Log.Log(ctx, row.level, "field failed", "path", pathOf(shown), "code", row.code,
-					"error", err, "requestId", e.RequestID(ctx))
+					"error", err, detail(err), "requestId", e.RequestID(ctx))
 			}
 			shown.Message = row.message
 			shown.Extensions = e.extensions(row, err)
@@ -103,11 +103,19 @@ func (e *Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 	case errors.Is(err, errPanic): // Recover has logged it, with its stack
 	case errors.Is(err, context.Canceled): // the client has gone, and nobody is to blame
 	default:
-		e.Log.ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err, "requestId", id)
+		e.Log.ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err, detail(err), "requestId", id)
 	}
 	shown.Message = "Internal error"
 	shown.Extensions = map[string]any{"code": "INTERNAL_SERVER_ERROR", "requestId": id}
 	return shown
+}
+
+// detail is what err says to operators beyond its text, for the log: nothing if there is none.
+func detail(err error) slog.Attr {
+	if detail := identity.Detail(err); detail != "" {
+		return slog.String("detail", detail)
+	}
+	return slog.Attr{} // handlers leave it out
 }
 
 // pathOf is a path for the log: a client chooses the aliases in it, and how long they are.

@@ -77,8 +77,11 @@ func TestTokenError(t *testing.T) {
 	if !errors.Is(err, identity.ErrTokenNotAccepted) {
 		t.Errorf("%v is not its reason", err)
 	}
-	if want := "verify: token is not meant for this API: iss is X; accepted: Y"; err.Error() != want {
+	if want := "verify: token is not meant for this API"; err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
+	}
+	if got, want := identity.Detail(err), "iss is X; accepted: Y"; got != want {
+		t.Errorf("Detail() = %q, want %q", got, want)
 	}
 }
 

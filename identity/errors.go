@@ -3,8 +3,13 @@ package identity
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
+
+// The text of every error here is fit for clients, whoever presents it: it names no address, no issuer, no
+// setting, and repeats nothing that a client or the realm sent. What operators need beyond that is a field,
+// Detail, and Detail the function finds it in a chain of errors.
 
 // Why a request speaks for nobody. Each is one reason that graph's error table shows to clients.
 var (
@@ -37,17 +42,72 @@ var (
 	ErrTooManyAttempts   = errors.New("too many attempts")            // a LimitError says for how long
 )
 
-// A TokenError says why an access token was refused. Reason is one of the errors above, for
-// errors.Is; Detail explains it to whoever runs the server ("iss is X; accepted: Y") and must not
-// reach a client in production. It never holds the token.
+// A TokenError says why an access token was refused. Its text is that of its Reason, and fit for clients.
 type TokenError struct {
-	Reason error
-	Detail string
+	Reason error  // one of the errors above, for errors.Is
+	Detail string // for operators: "iss is X; accepted: Y". It never holds the token
 }
 
-func (e *TokenError) Error() string { return e.Reason.Error() + ": " + e.Detail }
+// Error returns the text of Reason, without Detail.
+func (e *TokenError) Error() string { return reasonText(e.Reason, "token is refused") }
 
+// Unwrap returns Reason.
 func (e *TokenError) Unwrap() error { return e.Reason }
+
+// OperatorDetail returns Detail.
+func (e *TokenError) OperatorDetail() string { return e.Detail }
+
+// LogValue returns the text with the detail: a log is for operators.
+func (e *TokenError) LogValue() slog.Value { return logValue(e) }
+
+// A RealmError says why the realm couldn't be asked, or what was wrong with its answer. Its text is that of its
+// Reason, and fit for clients.
+type RealmError struct {
+	Reason error  // one of the errors above, for errors.Is
+	Detail string // for operators: addresses, settings, what came back. It never holds a password or a token
+}
+
+// Error returns the text of Reason, without Detail.
+func (e *RealmError) Error() string { return reasonText(e.Reason, "realm call failed") }
+
+// Unwrap returns Reason.
+func (e *RealmError) Unwrap() error { return e.Reason }
+
+// OperatorDetail returns Detail.
+func (e *RealmError) OperatorDetail() string { return e.Detail }
+
+// LogValue returns the text with the detail: a log is for operators.
+func (e *RealmError) LogValue() slog.Value { return logValue(e) }
+
+// Detail returns what err says to operators beyond its text, and "" if there is nothing. It is for logs, and
+// must not reach a client in production. It asks the first error in err's tree that has a method
+// OperatorDetail() string, as TokenError, RealmError and keycloak.Refusal have.
+func Detail(err error) string {
+	if detailed, ok := errors.AsType[operatorError](err); ok {
+		return detailed.OperatorDetail()
+	}
+	return ""
+}
+
+type operatorError interface {
+	error
+	OperatorDetail() string
+}
+
+func logValue(err operatorError) slog.Value {
+	if detail := err.OperatorDetail(); detail != "" {
+		return slog.StringValue(err.Error() + ": " + detail)
+	}
+	return slog.StringValue(err.Error())
+}
+
+// reasonText returns the text of a reason, or fallback for the zero value of an error.
+func reasonText(reason error, fallback string) string {
+	if reason == nil {
+		return fallback
+	}
+	return reason.Error()
+}
 
 // A LimitError says that someone tried too often. It is the same for names that exist and for others.
 type LimitError struct {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"time"
 )
 
@@ -48,8 +49,21 @@ type Session struct {
 // Claims are the whole payload of a verified token, a JSON object, exactly as it was signed.
 type Claims json.RawMessage
 
-// Decode stores the claims in v, as json.Unmarshal does.
-func (c Claims) Decode(v any) error { return json.Unmarshal(c, v) }
+// Decode stores the claims in v, as json.Unmarshal does. Its error unwraps to that of json.Unmarshal, whose text
+// names Go types and repeats values, and isn't for clients.
+func (c Claims) Decode(v any) error {
+	if err := json.Unmarshal(c, v); err != nil {
+		return &decodeError{err}
+	}
+	return nil
+}
+
+type decodeError struct{ err error }
+
+func (*decodeError) Error() string            { return "claims have another shape than expected" }
+func (e *decodeError) Unwrap() error          { return e.err }
+func (e *decodeError) OperatorDetail() string { return e.err.Error() }
+func (e *decodeError) LogValue() slog.Value   { return logValue(e) }
 
 // MarshalGQL writes the JSON object.
 func (c Claims) MarshalGQL(w io.Writer) { w.Write(c) }

@@ -43,10 +43,11 @@ const maxCalls = 64
 // it is safe for concurrent use. Its methods fail with the errors of package identity:
 //
 //   - ErrRealmUnavailable when Keycloak is down, slow, or answers with something that isn't its own
-//   - ErrRealmRefusesUs when a setting here, or a switch in the realm, is wrong; the message names it
+//   - ErrRealmRefusesUs when a setting here, or a switch in the realm, is wrong; identity.Detail names it
 //   - ErrTooManyConcurrent when as many calls of the kind are under way as ClientConfig allows
 //
-// and with the refusals that each method names. No error holds a password or a token.
+// and with the refusals that each method names. No error holds a password or a token. What Keycloak said, and where it
+// was asked, isn't in the text of an error, which a client may read, but in its identity.Detail.
 type Client struct {
 	config    ClientConfig
 	http      *http.Client
@@ -101,7 +102,7 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 	case err != nil && ctx.Err() != nil:
 		return nil, fmt.Errorf("keycloak: login: %w", ctx.Err())
 	case err != nil: // Keycloak wasn't asked, so it did nothing wrong
-		return nil, fmt.Errorf("keycloak: login: %w: others of this account are under way", identity.ErrTooManyConcurrent)
+		return nil, fmt.Errorf("keycloak: login: %w", &identity.RealmError{Reason: identity.ErrTooManyConcurrent, Detail: "others of this account are under way"})
 	}
 	// Those who wait hold no slot: five sign-ins of one account would take those of five.
 	if !c.logins.take() {
@@ -203,7 +204,7 @@ func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*i
 func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning) (token *identity.OpenIDToken, err error) {
 	defer func() { // on goroutines that outlive their callers nobody else could: one panic would end the process
 		if recover() != nil {
-			token, err = nil, fmt.Errorf("%w: asking for tokens panicked", identity.ErrRealmUnavailable)
+			token, err = nil, unavailable("asking for tokens panicked")
 		}
 	}()
 	got, err := c.call(ctx, c.config.Realm.tokenURL(), form)
@@ -225,7 +226,7 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (answer,
 	case err != nil && ctx.Err() != nil: // the caller gave up; Keycloak did nothing wrong
 		return answer{}, ctx.Err()
 	case err != nil:
-		return answer{}, fmt.Errorf("%w: %s", identity.ErrRealmUnavailable, withhold(err.Error(), form))
+		return answer{}, unavailable("%s", withhold(err.Error(), form))
 	}
 	got.form = form
 	return got, nil
@@ -260,10 +261,10 @@ func readToken(got answer, refusals []meaning) (*identity.OpenIDToken, error) {
 	}
 	// The decoder's error is dropped: it could quote the answer.
 	if json.Unmarshal(got.body, &token) != nil {
-		return nil, fmt.Errorf("%w: answer 200 is not a JSON object of the token endpoint", identity.ErrRealmUnavailable)
+		return nil, unavailable("answer 200 is not a JSON object of the token endpoint")
 	}
 	if token.AccessToken == "" || !strings.EqualFold(token.TokenType, "Bearer") {
-		return nil, fmt.Errorf("%w: answer 200 holds no bearer token", identity.ErrRealmUnavailable)
+		return nil, unavailable("answer 200 holds no bearer token")
 	}
 	out := &identity.OpenIDToken{
 		TokenType:    token.TokenType,

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,6 +71,9 @@ func checkNoLeak(t *testing.T, values ...any) {
 				t.Errorf("%s shows a secret: %s", verb, text)
 			}
 		}
+		if err, ok := value.(error); ok {
+			checkNoLeak(t, identity.Detail(err))
+		}
 		switch err := value.(type) {
 		case interface{ Unwrap() error }:
 			checkNoLeak(t, err.Unwrap())
@@ -77,6 +81,17 @@ func checkNoLeak(t *testing.T, values ...any) {
 			for _, inner := range err.Unwrap() {
 				checkNoLeak(t, inner)
 			}
+		}
+	}
+}
+
+// checkFitForClients holds that the text of an error is made of identity's words alone: no address, no setting,
+// nothing that came from Keycloak.
+func checkFitForClients(t *testing.T, err error) {
+	t.Helper()
+	for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
+		if !regexp.MustCompile(`^(keycloak: (login|refresh|logout): )?[a-zA-Z' -]+$`).MatchString(text) {
+			t.Errorf("the text %q isn't fit for clients", text)
 		}
 	}
 }

@@ -56,7 +56,9 @@
 // larger MaxBytes. There is none for the rest. Algorithms narrows.
 //
 // Errors are an identity.TokenError, whose Reason is for errors.Is, and whose Detail tells people what was
-// found and what is accepted. Show the Detail to whoever runs the server, not to its clients.
+// found and what is accepted. An error's text is fit for clients, so a resolver may return it as it is, and so
+// is that of the errors of Client. The Detail is for operators: Middleware logs that of a token, and a server
+// that calls a Client logs identity.Detail(err) itself.
 //
 // # What strangers can do
 //

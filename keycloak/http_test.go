@@ -131,9 +131,10 @@ func checkUnavailable(t *testing.T, err error, says string) {
 		t.Fatalf("got %v, want %v", err, identity.ErrRealmUnavailable)
 	}
 	checkOneMeaning(t, err)
-	if !strings.Contains(err.Error(), says) {
-		t.Errorf("the error is %q; it doesn't say %q", err, says)
+	if !strings.Contains(identity.Detail(err), says) {
+		t.Errorf("the detail is %q; it doesn't say %q", identity.Detail(err), says)
 	}
+	checkFitForClients(t, err)
 	checkNoLeak(t, err)
 }
 
@@ -162,9 +163,10 @@ func TestEchoesAreWithheld(t *testing.T) {
 		for call, do := range calls {
 			t.Run(call+": "+name, func(t *testing.T) {
 				err := do(t.Context(), newClient(t, echo))
-				if err == nil || !strings.Contains(err.Error(), "withheld") && !strings.Contains(err.Error(), "no URL") {
-					t.Errorf("got %v; want that it was withheld", err)
+				if detail := identity.Detail(err); !strings.Contains(detail, "withheld") && !strings.Contains(detail, "no URL") {
+					t.Errorf("got %v, %q; want that it was withheld", err, detail)
 				}
+				checkFitForClients(t, err)
 				checkNoLeak(t, err)
 			})
 		}

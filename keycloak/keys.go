@@ -130,11 +130,15 @@ func (k *KeySet) Run(ctx context.Context) error {
 }
 
 // Status tells whether tokens can be verified. Usable is false before the first good fetch, and once
-// the keys are older than MaxAge. Failure is that of the last fetch, nil after a good one.
+// the keys are older than MaxAge. Failure is that of the last fetch, nil after a good one: it is
+// identity.ErrKeysUnavailable, and its identity.Detail says why.
 func (k *KeySet) Status() (usable bool, failure error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.usable(), k.failure
+	if k.failure != nil {
+		failure = &identity.RealmError{Reason: identity.ErrKeysUnavailable, Detail: k.failure.Error()}
+	}
+	return k.usable(), failure
 }
 
 // usable is called with mu held.

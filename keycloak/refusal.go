@@ -3,6 +3,7 @@ package keycloak
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,7 +11,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A Refusal is an error answer of Keycloak's, RFC 6749 section 5.2. It unwraps to what it means.
+// A Refusal is an error answer of Keycloak's, RFC 6749 section 5.2. It unwraps to what it means, which is its text
+// too. The fields are for operators: identity.Detail returns them in a sentence.
 type Refusal struct {
 	Status      int
 	Code        string // the member error
@@ -19,7 +21,21 @@ type Refusal struct {
 	meaning     error
 }
 
+// Error returns the text of what the refusal means, without anything that Keycloak said.
 func (r *Refusal) Error() string {
+	if r.meaning == nil {
+		return "Keycloak refused"
+	}
+	return r.meaning.Error()
+}
+
+// LogValue returns the text with the detail: a log is for operators.
+func (r *Refusal) LogValue() slog.Value {
+	return slog.StringValue(r.Error() + ": " + r.OperatorDetail())
+}
+
+// OperatorDetail returns what Keycloak answered, and what to change where the fault is ours.
+func (r *Refusal) OperatorDetail() string {
 	text := fmt.Sprintf("Keycloak answered %d %q %q", r.Status, r.Code, r.Description)
 	if r.Hint != "" {
 		text += ": " + r.Hint
@@ -90,7 +106,7 @@ func refusal(got answer, refusals []meaning) error {
 	}
 	notKeycloak := got.status < 400 || got.status >= 500 || got.status == http.StatusRequestTimeout || got.status == http.StatusTooManyRequests
 	if notKeycloak || json.Unmarshal(got.body, &body) != nil || body.Error == "" {
-		return fmt.Errorf("%w: answer %d is not one of Keycloak's", identity.ErrRealmUnavailable, got.status)
+		return unavailable("answer %d is not one of Keycloak's", got.status)
 	}
 	for _, rows := range [][]meaning{refusals, ourFaults} {
 		for _, row := range rows {
@@ -101,6 +117,11 @@ func refusal(got answer, refusals []meaning) error {
 		}
 	}
 	panic("keycloak: the last row of ourFaults fits every answer")
+}
+
+// unavailable is identity.ErrRealmUnavailable with a detail for operators.
+func unavailable(format string, args ...any) error {
+	return &identity.RealmError{Reason: identity.ErrRealmUnavailable, Detail: fmt.Sprintf(format, args...)}
 }
 
 // withhold replaces a text that repeats a secret out of the form. Keycloak's don't; what stands between it

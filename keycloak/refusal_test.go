@@ -103,9 +103,12 @@ func TestRefusals(t *testing.T) {
 				if refusal.Status != tt.status || refusal.Code != tt.code || refusal.Description != tt.description {
 					t.Errorf("got %+v", refusal)
 				}
-				for _, word := range []string{"keycloak: " + call + ": ", fmt.Sprint(tt.status), fmt.Sprintf("%q", tt.description), tt.says} {
-					if !strings.Contains(err.Error(), word) {
-						t.Errorf("the error is %q; it doesn't say %q", err, word)
+				if want := "keycloak: " + call + ": " + tt.want.Error(); err.Error() != want {
+					t.Errorf("the error is %q, want %q", err, want)
+				}
+				for _, word := range []string{fmt.Sprint(tt.status), fmt.Sprintf("%q", tt.description), tt.says} {
+					if !strings.Contains(identity.Detail(err), word) {
+						t.Errorf("the detail is %q; it doesn't say %q", identity.Detail(err), word)
 					}
 				}
 				checkNoLeak(t, err)
@@ -139,8 +142,8 @@ func checkOneMeaning(t *testing.T, err error) {
 func TestRefusalBoundsAStrangersText(t *testing.T) {
 	long := strings.Repeat("ü", 10_000)
 	err := calls["login"](t.Context(), newClient(t, answers(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
-	if !errors.Is(err, identity.ErrRealmRefusesUs) || len(err.Error()) > 1000 || strings.Contains(err.Error(), "\n") {
-		t.Errorf("got %d bytes: %v", len(err.Error()), err)
+	if !errors.Is(err, identity.ErrRealmRefusesUs) || len(identity.Detail(err)) > 1000 || strings.Contains(identity.Detail(err), "\n") {
+		t.Errorf("got %d bytes: %v", len(identity.Detail(err)), identity.Detail(err))
 	}
 }
 
@@ -156,7 +159,7 @@ func TestPathFaultsNameTheSetting(t *testing.T) {
 			status = 404
 		}
 		err := refusal(answer{status: status, body: []byte(body)}, loginRefusals)
-		if !errors.Is(err, identity.ErrRealmRefusesUs) || !strings.Contains(err.Error(), "KEYCLOAK_SERVER_URL") {
+		if !errors.Is(err, identity.ErrRealmRefusesUs) || !strings.Contains(identity.Detail(err), "KEYCLOAK_SERVER_URL") {
 			t.Errorf("%s: %v", body, err)
 		}
 	}

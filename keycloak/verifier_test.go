@@ -25,6 +25,7 @@ func checkRefusal(t *testing.T, err, want error, says ...string) {
 	if !ok {
 		t.Fatalf("Verify() failed with %#v, want an identity.TokenError", err)
 	}
+	checkFitForClients(t, err)
 	for _, word := range says {
 		if !strings.Contains(refused.Detail, word) {
 			t.Errorf("the detail is %q; it doesn't name %q", refused.Detail, word)
