@@ -17,7 +17,7 @@
 //
 //	realm, err := keycloak.NewRealm("https://sso.example.com", "shop")
 //	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{})
-//	go keys.Run(ctx)
+//	go keys.Run(ctx) // fetches keys before a token needs them
 //	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 //		Issuers:  []keycloak.Issuer{{Keys: keys}},
 //		Audience: []string{"shop-api"},
@@ -33,7 +33,8 @@
 //	}
 //
 // Nothing has to be up when the process starts, and nothing to be restarted when Keycloak was down or
-// rotated its keys.
+// rotated its keys. The keys stay fresh without Run too: then each use of the set sees to it, and the first token, or the
+// first one after a long silence, waits for a fetch.
 //
 // # What a good token is
 //

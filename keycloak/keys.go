@@ -40,7 +40,13 @@ type KeySetConfig struct {
 
 // A KeySet holds the keys that a realm signs with: it fetches the realm's JSON Web Key Set (RFC 7517),
 // keeps the last good one through an outage, and fetches anew when a token names a key that it doesn't
-// know. Make it with NewKeySet and start Run. It is safe for concurrent use.
+// know. Make it with NewKeySet. It is safe for concurrent use.
+//
+// It stays fresh whether or not anybody calls Run. Each use, by a token or by Status, begins a fetch in the background
+// once the set is about 5 minutes old, and is answered from the set that is there. So a key that the realm withdrew
+// verifies no longer than that, and one fetch. A set that nobody used for longer than 10 minutes is fetched anew before
+// it verifies again, within a second; without an answer in that time its keys are good up to MaxAge. Run
+// only does the same without traffic, so that no token waits.
 //
 // Anyone can make up a key id. So fetches begin at most once a second, whoever they are for; a few callers
 // wait for one, each for a second at most and no longer than its context, and everyone else is answered at
@@ -58,11 +64,12 @@ type KeySet struct {
 	mu       sync.Mutex // guards the fields below
 	ring     keyring
 	fetched  time.Time // when ring came; zero before the first time
+	tried    time.Time // when the last fetch ended, good or not
 	failure  error     // of the last fetch; nil after a good one
 	failures int       // in a row
 	flight   *keyFlight
 	next     time.Time       // before which no fetch begins
-	due      time.Time       // when Run begins one
+	due      time.Time       // when Run, or the next use, begins one
 	told     map[oddKey]bool // which keys the log has been told of
 }
 
@@ -73,7 +80,7 @@ type keyFlight struct {
 	waiters int
 }
 
-// NewKeySet returns an empty set. It fetches nothing before Run, or the first token.
+// NewKeySet returns an empty set. It fetches nothing before Run, or its first use.
 func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	k := &KeySet{
 		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge,
@@ -96,8 +103,9 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	return k
 }
 
-// Run keeps the set fresh until ctx ends, which is all that it fails with. A fetch that is under way then ends by
-// its own deadline, a few seconds later.
+// Run fetches the keys at once, and again whenever the set gets old, until ctx ends, and returns the error of ctx.
+// Without it, the first token waits for the first fetch. A fetch that is under way when ctx ends has a deadline of its
+// own, a few seconds later.
 func (k *KeySet) Run(ctx context.Context) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -135,6 +143,7 @@ func (k *KeySet) Run(ctx context.Context) error {
 func (k *KeySet) Status() (usable bool, failure error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.refreshIfDue()
 	if k.failure != nil {
 		failure = &identity.RealmError{Reason: identity.ErrKeysUnavailable, Detail: k.failure.Error()}
 	}
@@ -146,10 +155,29 @@ func (k *KeySet) usable() bool {
 	if len(k.ring.keys) == 0 {
 		return false
 	}
-	now := time.Now()
-	// The monotonic clock stands still while a machine sleeps, and the other one can be set.
-	return max(now.Sub(k.fetched), now.Round(0).Sub(k.fetched.Round(0))) <= k.maxAge
+	return passed(k.fetched, time.Now()) <= k.maxAge
 }
+
+// passed is the time from then to now. The monotonic clock stands still while a machine sleeps, and the other one can be
+// set.
+func passed(then, now time.Time) time.Duration {
+	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
+}
+
+// interval is how old the set gets before it is fetched anew.
+func (k *KeySet) interval() time.Duration { return min(keysRefresh, k.maxAge/2) }
+
+// refreshIfDue begins a fetch that nobody waits for, if one is due and none is under way. It is called with mu held.
+func (k *KeySet) refreshIfDue() {
+	now := time.Now()
+	due := !now.Before(k.due) || passed(k.fetched, now) > k.interval()
+	if due && k.flight == nil && !now.Before(k.next) {
+		k.startFlight()
+	}
+}
+
+// neglected reports whether neither Run nor any use has fetched the set for long, or tried to. It is called with mu held.
+func (k *KeySet) neglected() bool { return passed(k.tried, time.Now()) > 2*k.interval() }
 
 // verify checks a token's signature with the key that its header names. It fails with ErrKeyUnknown,
 // ErrKeysUnavailable or ErrTokenSignature, or as ctx does.
@@ -183,7 +211,8 @@ func (s storage) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 func (k *KeySet) read(ctx context.Context, kid string) (jwkset.JWK, error) {
 	k.mu.Lock()
 	key, known := k.ring.keys[kid]
-	if known && k.usable() {
+	if known && k.usable() && !k.neglected() {
+		k.refreshIfDue()
 		k.mu.Unlock()
 		return key, nil
 	}
@@ -272,11 +301,11 @@ func (k *KeySet) land(ring keyring, err error) {
 	k.mu.Lock()
 	now, first := time.Now(), k.failures == 0 && k.fetched.IsZero()
 	changed := first || (k.failure != nil) != (err != nil)
-	k.failure = err
+	k.failure, k.tried = err, now
 	k.next = k.flight.begun.Add(keysFloor)
 	if err == nil {
 		k.ring, k.fetched, k.failures = ring, now, 0
-		k.due = later(k.next, now.Add(jittered(min(keysRefresh, k.maxAge/2))))
+		k.due = later(k.next, now.Add(jittered(k.interval())))
 	} else {
 		k.next = now.Add(jittered(min(keysRetry<<min(k.failures, 8), keysBackoff)))
 		k.failures++

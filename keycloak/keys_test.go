@@ -397,3 +397,134 @@ func TestOneLogLineForEachChange(t *testing.T) {
 		expect("level=INFO", "held=1")
 	})
 }
+
+// Traffic keeps the set fresh where nobody called Run: a withdrawn key verifies until the set is old, and one fetch longer.
+// Nobody waits for that fetch, and a hundred requests at once cause one.
+func TestKeySet_without_Run_drops_a_withdrawn_key(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, holding(edDSA(), es256()))
+		k.verify(es256(), nil)
+		k.endpoint.set(slow(2*time.Second, holding(edDSA())))
+		time.Sleep(keysRefresh*4/5 - time.Second) // it is fresh as yet
+		k.verify(es256(), nil)
+		synctest.Wait()
+		k.fetched(1)
+		time.Sleep(keysRefresh/5 + time.Second)
+		k.verify(es256(), nil) // and begins the fetch
+		synctest.Wait()
+		k.fetched(2)
+		asked := time.Now()
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() { k.verify(edDSA(), nil) })
+		}
+		all.Wait()
+		if waited := time.Since(asked); waited != 0 {
+			t.Errorf("requests with a good key waited %v for the refresh", waited)
+		}
+		k.fetched(2)
+		k.endpoint.set(holding(edDSA()))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		k.verify(es256(), identity.ErrKeyUnknown)
+		k.verify(edDSA(), nil)
+	})
+}
+
+// After a long silence the first token waits for fresh keys: a withdrawn one doesn't pass even once.
+func TestKeySet_without_Run_is_fetched_anew_after_silence(t *testing.T) {
+	for _, silence := range []time.Duration{11 * time.Minute, 23 * time.Hour, 25 * time.Hour, 1000 * time.Hour} {
+		t.Run(silence.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKeyTest(t, holding(edDSA(), es256()))
+				k.verify(es256(), nil)
+				k.endpoint.set(slow(500*time.Millisecond, holding(edDSA())))
+				time.Sleep(silence)
+				k.verify(es256(), identity.ErrKeyUnknown)
+				k.verify(edDSA(), nil)
+				k.fetched(2)
+			})
+		})
+	}
+}
+
+// Where no answer comes after a silence, keys are good for as long as Run would keep them, and few wait for it.
+func TestKeySet_without_Run_outlives_an_outage(t *testing.T) {
+	for name, outage := range map[string]roundTrip{"down": down, "hangs": slow(time.Hour, down)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKeyTest(t, holding(edDSA()))
+				k.verify(edDSA(), nil)
+				k.endpoint.set(outage)
+				time.Sleep(23 * time.Hour)
+				begin := time.Now()
+				k.verify(edDSA(), nil)
+				if waited := time.Since(begin); waited > keysWait {
+					t.Errorf("the first token waited %v", waited)
+				}
+				time.Sleep(keysTimeout)
+				for range 60 { // the outage is known now: nobody waits, and fetches are as rare as with Run
+					begin = time.Now()
+					k.verify(edDSA(), nil)
+					if waited := time.Since(begin); waited != 0 {
+						t.Errorf("a token waited %v in a known outage", waited)
+					}
+					time.Sleep(time.Second)
+				}
+				if tries := len(k.endpoint.times()); tries > 30 {
+					t.Errorf("%d fetches in a minute of outage", tries)
+				}
+				k.endpoint.set(holding(es256()))
+				time.Sleep(2 * keysBackoff)
+				k.verify(edDSA(), nil) // begins the fetch that drops it
+				synctest.Wait()
+				k.verify(edDSA(), identity.ErrKeyUnknown)
+				// A failure isn't an excuse for ever.
+				k.endpoint.set(down)
+				time.Sleep(keysRefresh)
+				k.verify(es256(), nil)
+				synctest.Wait()
+				k.status(true, true)
+				k.endpoint.set(holding(edDSA()))
+				time.Sleep(time.Hour)
+				k.verify(es256(), identity.ErrKeyUnknown)
+			})
+		})
+	}
+}
+
+// A readiness probe is a use: a server that gets no traffic before it is ready would never become ready.
+func TestKeySet_Status_keeps_the_set_fresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, holding(edDSA()))
+		k.status(false, false)
+		synctest.Wait()
+		k.status(true, false)
+		for range 48 * 60 {
+			time.Sleep(time.Minute)
+			k.status(true, false)
+		}
+		if times := k.endpoint.times(); len(times) < 48*60/6 || len(times) > 48*60/4 {
+			t.Errorf("%d fetches in 48 hours, want one in about five minutes", len(times))
+		}
+	})
+}
+
+// With Run and traffic there are as many fetches as with Run.
+func TestKeySet_with_Run_and_traffic_fetches_no_more(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, holding(edDSA()))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- k.keys.Run(ctx) }()
+		for range 3600 {
+			time.Sleep(time.Second)
+			k.verify(edDSA(), nil)
+		}
+		stop()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run() = %v, want the error of its context", err)
+		}
+		checkGaps(t, k.endpoint.times(), keysRefresh*4/5, keysRefresh+time.Second)
+	})
+}
