@@ -144,6 +144,9 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 // share one exchange, which goes on when a caller leaves; its answer is handed out again within
 // RefreshGrace. It fails with ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid.
 func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
+	if err := checkRefreshToken(refreshToken); err != nil {
+		return nil, fmt.Errorf("keycloak: refresh: %w", err)
+	}
 	token, err := c.exchanges.do(ctx, refreshToken)
 	if err != nil {
 		return nil, fmt.Errorf("keycloak: refresh: %w", err)
@@ -155,6 +158,9 @@ func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*id
 // session had ended before is no error. It fails with ErrRefreshInvalid when Keycloak doesn't know the
 // token. It goes on when ctx ends: whoever signs out often closes the tab next.
 func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error {
+	if err := checkRefreshToken(refreshToken); err != nil {
+		return fmt.Errorf("keycloak: logout: %w", err)
+	}
 	if err := ctx.Err(); err != nil { // it outlives its caller, and isn't begun for one who has gone
 		return fmt.Errorf("keycloak: logout: %w", err)
 	}
@@ -174,6 +180,18 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 		}
 	}
 	c.exchanges.end(refreshToken)
+	return nil
+}
+
+// checkRefreshToken refuses, before Keycloak is asked, what isn't in the one spelling that Keycloak gives its refresh
+// tokens: a JWS of three parts. Keycloak 26.7.4 reads a token with padding, with + and / or stray bits in its
+// signature, and with control characters anywhere, so that one token has any number of spellings. Whatever goes by
+// the text of a token, as the shared exchange and the budgets do, takes each for another token.
+func checkRefreshToken(refreshToken identity.Secret) error {
+	parts, err := decodeCompact(refreshToken.Reveal())
+	if err != nil || len(parts[0]) == 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
+		return fmt.Errorf("%w: it is not three parts of base64url in their one spelling, as Keycloak's are", identity.ErrRefreshInvalid)
+	}
 	return nil
 }
 

@@ -32,7 +32,7 @@ func aliceSignsIn() identity.Credentials {
 	}
 }
 
-func refreshToken() identity.Secret { return identity.NewSecret(canary + ".refresh.token") }
+func refreshToken() identity.Secret { return identity.NewSecret(canary + "AA.refreshA.tokenAAA") }
 
 // newClient returns a client of a realm that handler answers for.
 func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientConfig)) *Client {
@@ -126,10 +126,10 @@ func TestWhatKeycloakIsAsked(t *testing.T) {
 	}
 	refresh := url.Values{
 		"client_id": {"local-api"}, "client_secret": {canary + "-secret"},
-		"grant_type": {"refresh_token"}, "refresh_token": {canary + ".refresh.token"},
+		"grant_type": {"refresh_token"}, "refresh_token": {canary + "AA.refreshA.tokenAAA"},
 	}
 	logout := url.Values{
-		"client_id": {"local-api"}, "client_secret": {canary + "-secret"}, "refresh_token": {canary + ".refresh.token"},
+		"client_id": {"local-api"}, "client_secret": {canary + "-secret"}, "refresh_token": {canary + "AA.refreshA.tokenAAA"},
 	}
 	const oidc = "/auth/realms/My%20Shop/protocol/openid-connect"
 	for _, tt := range []struct {
@@ -353,7 +353,7 @@ func TestTooManyCalls(t *testing.T) {
 					switch name {
 					case "refresh": // one token would share one exchange
 						call = func(ctx context.Context, c *Client) error {
-							_, err := c.Refresh(ctx, identity.NewSecret(fmt.Sprint(canary, i)))
+							_, err := c.Refresh(ctx, ofSession("s", fmt.Sprint(i)))
 							return err
 						}
 					case "login": // those of one account wait for each other

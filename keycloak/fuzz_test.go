@@ -1,7 +1,9 @@
 package keycloak
 
 import (
+	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +55,30 @@ func FuzzRefusal(f *testing.F) {
 			case status != 200 || token.AccessToken.Reveal() == "" || token.Scope == nil || token.ExpiresIn < 0:
 				t.Errorf("%d %q gives %+v", status, body, token)
 			}
+		}
+	})
+}
+
+// A refresh token that passes has no second spelling: what its parts say, written down again, is the same text.
+func FuzzRefreshToken(f *testing.F) {
+	for _, token := range []string{ofSession("s1", "1").Reveal(), "AA.AA.AA", "AB.AA.AA", "AA.AA.", "a.b.c", "AAAA.AAAA.AA-_", "AAAA.AAAA.AA+/", "AAAA.AAAA.AAAA\n", "A A.AA.AA", "..", ""} {
+		f.Add(token)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		err := checkRefreshToken(identity.NewSecret(token))
+		var again []string
+		for _, part := range strings.Split(token, ".") {
+			content, _ := base64.RawURLEncoding.DecodeString(part)
+			again = append(again, base64.RawURLEncoding.EncodeToString(content))
+		}
+		canonical := len(again) == 3 && !slices.Contains(again, "") && strings.Join(again, ".") == token
+		switch {
+		case canonical != (err == nil):
+			t.Errorf("checkRefreshToken(%q) = %v; canonical: %v", token, err, canonical)
+		case err != nil && !errors.Is(err, identity.ErrRefreshInvalid):
+			t.Errorf("checkRefreshToken(%q) = %v, want %v", token, err, identity.ErrRefreshInvalid)
+		case err != nil && len(token) > 3 && strings.Contains(err.Error(), token):
+			t.Errorf("the error repeats %q", token)
 		}
 	})
 }

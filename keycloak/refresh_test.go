@@ -56,7 +56,7 @@ func TestAForgedTokenHurtsNobody(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
 	victim := ofSession("s1", "1")
-	forged := identity.NewSecret(victim.Reveal() + "forged")
+	forged := identity.NewSecret(victim.Reveal() + "isforged")
 	refresh := func(token identity.Secret, want error) {
 		t.Helper()
 		if _, err := client.Refresh(t.Context(), token); !errors.Is(err, want) {
@@ -130,5 +130,55 @@ func TestRefreshOutlivesATabThatCloses(t *testing.T) {
 	}
 	if n := realm.refreshes.Load(); n != 1 {
 		t.Errorf("Keycloak was asked %d times, want once", n)
+	}
+}
+
+// Keycloak reads one token in hundreds of spellings. Each would have an exchange and a budget of its own, so that a token
+// could be spent twice, or guessed at without end.
+func TestClient_Refresh_oneSpelling(t *testing.T) {
+	realm := &countingRealm{}
+	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
+	parts := append(strings.Split(ofSession("s1", "1").Reveal(), ".")[:2], "AQ") // one byte, and four bits that stand for nothing
+	token := strings.Join(parts, ".")
+	for name, spelling := range map[string]string{
+		"stray bits":                  parts[0] + "." + parts[1] + ".AR",
+		"padding":                     token + "=",
+		"padding of the header":       parts[0] + "==." + parts[1] + "." + parts[2],
+		"the other alphabet, +":       parts[0] + "." + parts[1] + ".ab+d",
+		"the other alphabet, /":       parts[0] + "." + parts[1] + ".ab/d",
+		"a line feed":                 token + "\n",
+		"a line break in the header":  token[:9] + "\r\n" + token[9:],
+		"a line break in the payload": strings.Replace(token, ".", ".\n", 1),
+		"a tab":                       "\t" + token,
+		"a zero byte":                 token + "\x00",
+		"a space":                     token + " ",
+		"a no-break space":            "\u00a0" + token,
+		"a byte order mark":           "\ufeff" + token,
+		"a dot at the end":            token + ".",
+		"a dot in front":              "." + token,
+		"no signature":                parts[0] + "." + parts[1] + ".",
+		"no payload":                  parts[0] + ".." + parts[2],
+		"no header":                   "." + parts[1] + "." + parts[2],
+		"two parts":                   parts[0] + "." + parts[1],
+		"five parts, as if encrypted": token + ".AAAA.AAAA",
+		"dots alone":                  strings.Repeat(".", 30_000),
+		"no token at all":             "rubbish",
+		"empty":                       "",
+	} {
+		if spelling == token {
+			t.Fatalf("%s: the spelling is the token's own", name)
+		}
+		if _, err := client.Refresh(t.Context(), identity.NewSecret(spelling)); !errors.Is(err, identity.ErrRefreshInvalid) {
+			t.Errorf("%s: Refresh() = %v, want %v", name, err, identity.ErrRefreshInvalid)
+		}
+		if err := client.Logout(t.Context(), identity.NewSecret(spelling)); !errors.Is(err, identity.ErrRefreshInvalid) {
+			t.Errorf("%s: Logout() = %v, want %v", name, err, identity.ErrRefreshInvalid)
+		}
+	}
+	if refreshes, logouts := realm.refreshes.Load(), realm.logouts.Load(); refreshes != 0 || logouts != 0 {
+		t.Errorf("Keycloak was asked for %d refreshes and %d sign-outs, want none", refreshes, logouts)
+	}
+	if _, err := client.Refresh(t.Context(), identity.NewSecret(token)); err != nil {
+		t.Errorf("the token itself: %v", err)
 	}
 }

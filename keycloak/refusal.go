@@ -76,6 +76,7 @@ var refreshRefusals = []meaning{
 	{0, "invalid_grant", "Offline user session not found", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "User disabled", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Stale token", identity.ErrSessionEnded, ""},
+	{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""}, // it was longer than 4,000 characters
 	{400, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 	{401, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 }

@@ -58,7 +58,7 @@ var refusedAt = map[string][]refused{
 		{401, "invalid_request", "Missing parameter: username", identity.ErrRealmRefusesUs, ""},
 	},
 	"refresh": {
-		{400, "invalid_request", "No refresh token", identity.ErrRealmRefusesUs, ""},
+		{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""},
 		{400, "invalid_grant", "Invalid refresh token", identity.ErrRefreshInvalid, ""},
 		{401, "invalid_grant", "Invalid refresh token", identity.ErrRefreshInvalid, ""}, // before 26.6
 		{400, "invalid_grant", "A text that a later release has", identity.ErrRefreshInvalid, ""},

@@ -32,34 +32,42 @@ type jws struct {
 // It fails with ErrTokenMalformed, ErrTokenSignature for an algorithm that is not among those accepted, and
 // ErrTokenNotAccepted for a header of another type.
 func parse(token string, accepted []string) (*jws, error) {
-	// Counted before anything is made of them: a token of dots alone has thousands (CVE-2025-30204).
-	if parts := strings.Count(token, ".") + 1; parts != 3 {
-		return nil, malformed("parts between dots: %d; expected 3", parts)
-	}
-	first, last := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
-	var decoded [3][]byte
-	space := make([]byte, 0, len(token))
-	for i, part := range [3]string{token[:first], token[first+1 : last], token[last+1:]} {
-		from := len(space)
-		var err error
-		// Go's decoder skips line ends, wherever they are.
-		if space, err = strictBase64.AppendDecode(space, []byte(part)); err != nil || strings.IndexByte(part, '\n') >= 0 || strings.IndexByte(part, '\r') >= 0 {
-			return nil, malformed("part %d is not base64url without padding", i+1)
-		}
-		decoded[i] = space[from:len(space):len(space)]
+	decoded, err := decodeCompact(token)
+	if err != nil {
+		return nil, err
 	}
 	var h header
 	var reader jsonReader
 	if err := reader.eachMember(decoded[0], h.take); err != nil {
 		return nil, malformed("the header %v", err)
 	}
-	t := &jws{payload: decoded[1], signed: token[:last], signature: decoded[2]}
+	t := &jws{payload: decoded[1], signed: token[:strings.LastIndexByte(token, '.')], signature: decoded[2]}
 	if err := reader.eachMember(decoded[1], t.claims.take); err != nil {
 		return nil, malformed("the payload %v", err)
 	}
-	var err error
 	t.alg, t.kid, err = h.check(accepted)
 	return t, err
+}
+
+// decodeCompact splits a compact JWS, RFC 7515 section 3.1, and decodes its three parts. A part is base64url
+// without padding, without line breaks, and without stray bits at its end, so each token has one spelling.
+// It fails with ErrTokenMalformed.
+func decodeCompact(token string) (decoded [3][]byte, err error) {
+	// Counted before anything is made of them: a token of dots alone has thousands (CVE-2025-30204).
+	if parts := strings.Count(token, ".") + 1; parts != 3 {
+		return decoded, malformed("parts between dots: %d; expected 3", parts)
+	}
+	first, last := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
+	space := make([]byte, 0, len(token))
+	for i, part := range [3]string{token[:first], token[first+1 : last], token[last+1:]} {
+		from := len(space)
+		// Go's decoder skips line ends, wherever they are.
+		if space, err = strictBase64.AppendDecode(space, []byte(part)); err != nil || strings.ContainsAny(part, "\r\n") {
+			return decoded, malformed("part %d is not base64url without padding", i+1)
+		}
+		decoded[i] = space[from:len(space):len(space)]
+	}
+	return decoded, nil
 }
 
 // A header is the JOSE header's members that we act on, RFC 7515 section 4.1; nil where there is none.

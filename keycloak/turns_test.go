@@ -211,7 +211,7 @@ func TestAPanicEndsNoProcess(t *testing.T) {
 		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrRealmUnavailable) {
 			t.Errorf("a sign-in: %v, want %v", err, identity.ErrRealmUnavailable)
 		}
-		if _, err := client.Refresh(t.Context(), identity.NewSecret("token")); !errors.Is(err, identity.ErrRealmUnavailable) {
+		if _, err := client.Refresh(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err, identity.ErrRealmUnavailable) {
 			t.Errorf("a refresh: %v, want %v", err, identity.ErrRealmUnavailable)
 		}
 	}
@@ -299,11 +299,11 @@ func TestEachKindHasItsBound(t *testing.T) {
 		}{
 			"login": {func(i int) error { return signIn(t.Context(), client, fmt.Sprint("user ", i)) }, 1},
 			"refresh": {func(i int) error {
-				_, err := client.Refresh(t.Context(), identity.NewSecret(fmt.Sprint("token ", i)))
+				_, err := client.Refresh(t.Context(), ofSession("s", fmt.Sprint(i)))
 				return err
 			}, 2},
 			// Answered with 200, which is no logout, after the second: it was under way all the same.
-			"logout": {func(i int) error { return client.Logout(t.Context(), identity.NewSecret(fmt.Sprint("token ", i))) }, 3},
+			"logout": {func(i int) error { return client.Logout(t.Context(), ofSession("s", fmt.Sprint(i))) }, 3},
 		}
 		busy := map[string]*atomic.Int32{}
 		var callers sync.WaitGroup

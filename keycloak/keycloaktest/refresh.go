@@ -1,9 +1,12 @@
 package keycloaktest
 
 import (
+	"encoding/base64"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -15,7 +18,8 @@ func invalidGrant(description string) *refusal { return refuse(400, "invalid_gra
 func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	r := c.realm
 	token, sent := c.param("refresh_token")
-	if !sent {
+	token = strings.Map(withoutControls, token)
+	if !sent || utf8.RuneCountInString(token) > maxParameter { // Keycloak takes a longer one for absent
 		return nil, refuse(400, "invalid_request", "No refresh token")
 	}
 	parameter, narrowed := c.param("scope")
@@ -116,7 +120,7 @@ const maxReuseLines = 100
 
 // readRefresh reads a refresh token of this realm, whatever its age and client.
 func (r *Realm) readRefresh(token string, by *client) (claims, *refusal) {
-	held, err := r.verified(token)
+	held, err := r.verified(canonical(token))
 	if err != nil || text(held, "typ") != "Refresh" && text(held, "typ") != "Offline" {
 		return nil, invalidGrant("Invalid refresh token")
 	}
@@ -124,4 +128,26 @@ func (r *Realm) readRefresh(token string, by *client) (claims, *refusal) {
 		return nil, invalidGrant("Invalid token issuer. Expected '" + r.Issuer() + "'")
 	}
 	return held, nil
+}
+
+// withoutControls drops control characters, as the token endpoint does before it looks at a token.
+func withoutControls(r rune) rune {
+	if unicode.IsControl(r) {
+		return -1
+	}
+	return r
+}
+
+// canonical returns the one spelling of a token for all those that Keycloak takes: with dots at the end, and in the
+// signature with padding, the other alphabet, or bits that stand for nothing. What is no such token comes back as
+// something that verifies no better.
+func canonical(token string) string {
+	token = strings.TrimRight(token, ".")
+	last := strings.LastIndexByte(token, '.') + 1
+	signature, _, _ := strings.Cut(token[last:], "=")
+	decoded, err := base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/", "_").Replace(signature))
+	if err != nil || strings.ContainsAny(signature, "\r\n") { // which Go's decoder skips
+		return token
+	}
+	return token[:last] + base64.RawURLEncoding.EncodeToString(decoded)
 }

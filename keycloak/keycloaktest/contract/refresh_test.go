@@ -143,6 +143,42 @@ func TestRefreshRefused(t *testing.T) {
 		})
 		given("of another realm", func(x *exchange, _ answer) string { return x.login(x.user(elsewhere, nil)).field("refresh_token") })
 		given("with a space", func(_ *exchange, a answer) string { return " " + a.field("refresh_token") })
+		// One token, in other words: what Keycloak reads leniently, whoever keeps tokens by their text must refuse.
+		g.exchange("other spellings", func(x *exchange) {
+			token := x.login(x.user(r, nil)).field("refresh_token")
+			parts := strings.Split(token, ".")
+			unsigned, signature := parts[0]+"."+parts[1]+".", parts[2]
+			for _, spelling := range []struct{ name, token string }{
+				{"stray bits at the end", token[:len(token)-1] + strayBits(token[len(token)-1])},
+				{"stray bits in the header", parts[0][:len(parts[0])-1] + strayBits(parts[0][len(parts[0])-1]) + "." + parts[1] + "." + signature},
+				{"padding", token + "=="},
+				{"too much padding", token + "==="},
+				{"padding of the header", parts[0] + "=." + parts[1] + "." + signature},
+				{"padding, and more", token + "==AAAA"},
+				{"the other alphabet", unsigned + strings.NewReplacer("-", "+", "_", "/").Replace(signature)},
+				{"a line break in the signature", unsigned + signature[:20] + "\n" + signature[20:]},
+				{"a line break in the payload", parts[0] + "." + parts[1][:20] + "\r\n" + parts[1][20:] + "." + signature},
+				{"a line break at the end", token + "\r\n"},
+				{"a tab", "\t" + token},
+				{"a zero byte", token + "\x00"},
+				{"a space in the signature", unsigned + signature[:20] + " " + signature[20:]},
+				{"a space at the end", token + " "},
+				{"a dot at the end", token + "."},
+				{"dots at the end", token + "..."},
+				{"a dot in front", "." + token},
+				{"four parts", token + ".AAAA"},
+				{"five parts", token + ".AAAA.AAAA"},
+				{"two parts", strings.TrimSuffix(unsigned, ".")},
+				{"no signature", unsigned},
+				{"a signature that goes on", token + "AAAA"},
+				{"a character of neither alphabet", unsigned + signature[:20] + "!" + signature[20:]},
+				{"4,000 characters", strings.Repeat("A", 4000)},
+				{"4,001 characters", strings.Repeat("A", 4001)},
+			} {
+				x.outcome("refresh, "+spelling.name, x.token(r, refreshGrant(spelling.token)))
+				x.outcome("logout, "+spelling.name, x.post(r.oidc("/logout"), with(secretOf("api"), "refresh_token", spelling.token)))
+			}
+		})
 		g.exchange("another client's", func(x *exchange) {
 			login := x.login(x.user(r, nil), "client_id", "other", "client_secret", "other-secret")
 			x.show(x.refresh(r, login))
@@ -239,4 +275,11 @@ func signed(header, claims object) string {
 	mac := hmac.New(sha512.New, []byte("a key that Keycloak doesn't have"))
 	mac.Write([]byte(content))
 	return content + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// strayBits is the character of base64url that differs from another in the last bit, which stands for nothing at the
+// end of a header, and of a signature of 64 bytes.
+func strayBits(last byte) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return string(alphabet[strings.IndexByte(alphabet, last)^1])
 }
