@@ -139,15 +139,14 @@ func withoutControls(r rune) rune {
 }
 
 // canonical returns the one spelling of a token for all those that Keycloak takes: with dots at the end, and in the
-// signature with padding, the other alphabet, or bits that stand for nothing. What is no such token comes back as
-// something that verifies no better.
+// signature with padding, the other alphabet, or bits that stand for nothing. It is empty for what is no such token.
 func canonical(token string) string {
 	token = strings.TrimRight(token, ".")
 	last := strings.LastIndexByte(token, '.') + 1
 	signature, _, _ := strings.Cut(token[last:], "=")
 	decoded, err := base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/", "_").Replace(signature))
-	if err != nil || strings.ContainsAny(signature, "\r\n") { // which Go's decoder skips
-		return token
+	if err != nil || strings.ContainsAny(token, "\r\n") { // Go's decoder skips line breaks
+		return ""
 	}
 	return token[:last] + base64.RawURLEncoding.EncodeToString(decoded)
 }
