@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
 // An answer is an HTTP answer, with what was asked.
@@ -23,12 +22,13 @@ type answer struct {
 	status  int
 	header  http.Header
 	body    string
-	at      time.Time // by the side's clock
+	window  window
 }
 
 // direct neither follows redirects nor keeps cookies, and asks for no compression.
 var direct = &http.Client{
 	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16},
+	Timeout:       patience,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
@@ -46,12 +46,15 @@ func (x *exchange) sendBy(client *http.Client, method, address, content string, 
 		request.Header.Add(headers[i], headers[i+1])
 	}
 	asked := request.Header.Clone()
+	sent := x.side.now()
 	response, err := client.Do(request)
 	x.must(err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	x.must(err)
-	return answer{x, method, address, asked, content, response.StatusCode, response.Header, string(body), x.side.now()}
+	w := window{sent, x.side.now(), x.passed}
+	x.noteTokens(string(body), w)
+	return answer{x, method, address, asked, content, response.StatusCode, response.Header, string(body), w}
 }
 
 func (x *exchange) get(address string, headers ...string) answer {
@@ -110,7 +113,7 @@ func (x *exchange) show(answers ...answer) {
 		if a.isPage() {
 			x.out.WriteString(x.page(a))
 		} else {
-			x.out.WriteString(x.json(a.body, a.at))
+			x.out.WriteString(x.json(a.body, a.window))
 		}
 		x.out.WriteString("\n")
 	}
@@ -152,7 +155,7 @@ func (x *exchange) showAtMost(lines []string) {
 // showBody records the status and the body alone: for steps whose headers are shown elsewhere.
 func (x *exchange) showBody(answers ...answer) {
 	for _, a := range answers {
-		fmt.Fprintf(&x.out, "%s%d\n%s\n", a.question(), a.status, x.json(a.body, a.at))
+		fmt.Fprintf(&x.out, "%s%d\n%s\n", a.question(), a.status, x.json(a.body, a.window))
 	}
 }
 
@@ -170,7 +173,7 @@ func (x *exchange) outcome(step string, a answer) {
 // showToken records one token of an answer, opened.
 func (x *exchange) showToken(a answer, name string) {
 	x.Helper()
-	x.out.WriteString(x.opened(name, a.field(name), a.at))
+	x.out.WriteString(x.opened(name, a.field(name), a.window))
 }
 
 // showMembers records some members of a JSON answer.
@@ -179,7 +182,7 @@ func (x *exchange) showMembers(a answer, names ...string) {
 	decoder := json.NewDecoder(strings.NewReader(a.body))
 	decoder.UseNumber()
 	decoder.Decode(&members)
-	fmt.Fprintln(&x.out, x.render("", some(members, names), normal{at: a.at}, ""))
+	fmt.Fprintln(&x.out, x.render("", some(members, names), normal{window: a.window}, ""))
 }
 
 // some is the part of an object with these names.
@@ -196,7 +199,7 @@ func some(members object, names []string) object {
 // showClaims records some claims of a token of an answer: those that the exchange is about.
 func (x *exchange) showClaims(a answer, token string, names ...string) {
 	x.Helper()
-	fmt.Fprintf(&x.out, "%s %s\n", token, x.render("", some(a.claims(token), names), normal{at: a.at}, ""))
+	fmt.Fprintf(&x.out, "%s %s\n", token, x.render("", some(a.claims(token), names), normal{window: a.window}, ""))
 }
 
 // question is what was asked, so that a record can be read by itself.
@@ -287,7 +290,7 @@ func (a answer) securityHeaders() string {
 }
 
 // json normalises a JSON body, and opens the tokens in it. Any other text stays as it is.
-func (x *exchange) json(body string, at time.Time) string {
+func (x *exchange) json(body string, w window) string {
 	if body == "" {
 		return ""
 	}
@@ -297,11 +300,11 @@ func (x *exchange) json(body string, at time.Time) string {
 	if err := decoder.Decode(&value); err != nil || decoder.More() {
 		return x.text(body) + "\n"
 	}
-	text := x.render("", value, normal{at: at}, "") + "\n"
+	text := x.render("", value, normal{window: w}, "") + "\n"
 	if members, ok := value.(object); ok {
 		for _, name := range slices.Sorted(maps.Keys(members)) {
 			if token, ok := members[name].(string); ok {
-				text += x.opened(name, token, at)
+				text += x.opened(name, token, w)
 			}
 		}
 	}

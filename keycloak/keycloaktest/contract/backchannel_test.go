@@ -59,7 +59,7 @@ func TestBackchannel(t *testing.T) {
 			u := x.user(r, nil)
 			tokens := login(x, u, "told")
 			logout(x, "told", tokens)
-			for _, n := range l.take(u) {
+			for _, n := range l.take(x, u) {
 				opened, _ := openToken(n.form.Get("logout_token"))
 				x.note("%s: %t", n.path, opened.claims["sid"] == tokens.field("session_state"))
 			}
@@ -154,8 +154,8 @@ func newListener(g *group) *listener {
 }
 
 // take returns what was told of a user since the last time, after a moment for what might come late.
-func (l *listener) take(u *user) []notice {
-	u.in.side.pass(200 * time.Millisecond)
+func (l *listener) take(x *exchange, u *user) []notice {
+	x.pass(200 * time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	heard := l.heard[u.id]
@@ -167,20 +167,22 @@ func (l *listener) take(u *user) []notice {
 // show records what was told.
 func (l *listener) show(x *exchange, u *user) {
 	x.Helper()
-	heard := l.take(u)
+	w := x.sinceBegin()
+	heard := l.take(x, u)
+	w.received = x.side.now()
 	if len(heard) == 0 {
 		x.note("nobody is told")
 	}
 	for _, n := range heard {
 		x.note("told: %s %s %s, with %s", n.method, n.path, n.contentType, strings.Join(slices.Sorted(maps.Keys(n.form)), ", "))
-		x.out.WriteString(x.opened("logout_token", n.form.Get("logout_token"), x.side.now()))
+		x.out.WriteString(x.opened("logout_token", n.form.Get("logout_token"), w))
 	}
 }
 
 // paths records who was told.
 func (l *listener) paths(x *exchange, u *user) {
 	x.Helper()
-	heard := l.take(u)
+	heard := l.take(x, u)
 	if len(heard) == 0 {
 		x.note("nobody is told")
 	}

@@ -19,7 +19,7 @@ func (x *exchange) browser() *browser {
 	jar, err := cookiejar.New(nil)
 	x.must(err)
 	b := &browser{x: x, follow: true}
-	b.client = &http.Client{Jar: jar, Transport: direct.Transport, CheckRedirect: func(next *http.Request, _ []*http.Request) error {
+	b.client = &http.Client{Jar: jar, Transport: direct.Transport, Timeout: patience, CheckRedirect: func(next *http.Request, _ []*http.Request) error {
 		if b.follow && strings.HasPrefix(next.URL.String(), x.side.base()+"/") {
 			return nil
 		}

@@ -8,7 +8,7 @@ func TestBruteForce(t *testing.T) {
 	run(t, "brute-force", func(g *group) {
 		protected := func(settings object) *realm {
 			return g.realm(realmFile(merge(object{
-				"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 60, "quickLoginCheckMilliSeconds": 1,
+				"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 600, "quickLoginCheckMilliSeconds": 1,
 			}, settings)))
 		}
 		r := protected(nil)
@@ -21,6 +21,14 @@ func TestBruteForce(t *testing.T) {
 				x.pass(sec(1) / 100) // two within quickLoginCheckMilliSeconds lock at once
 			}
 		}
+		// succeed logs in, and waits until that counts: behind the answer's back, too.
+		succeed := func(x *exchange, u *user) answer {
+			x.token(u.in, passwordGrant(u, "password", "wrong"))
+			x.must(x.side.failures(u.userRef, 1))
+			login := x.login(u)
+			x.must(x.side.failures(u.userRef, 0))
+			return login
+		}
 		g.exchange("locked", func(x *exchange) {
 			u := x.user(r, nil)
 			fail(x, u, 3)
@@ -32,8 +40,7 @@ func TestBruteForce(t *testing.T) {
 		})
 		g.exchange("sessions go on", func(x *exchange) {
 			u := x.user(r, nil)
-			login := x.login(u)
-			x.pass(sec(2)) // a success sets the count to zero behind the answer's back, too
+			login := succeed(x, u)
 			fail(x, u, 3)
 			x.must(x.side.locked(u.userRef))
 			x.outcome("right", x.token(r, passwordGrant(u)))
@@ -80,17 +87,19 @@ func TestBruteForce(t *testing.T) {
 			x.must(x.side.locked(u.userRef))
 			x.outcome("right", x.token(r, passwordGrant(u)))
 		})
-		short := protected(object{"waitIncrementSeconds": 2, "minimumQuickLoginWaitSeconds": 2})
+		short := protected(object{"waitIncrementSeconds": 15})
 		g.exchange("the lock ends", func(x *exchange) {
 			u := x.user(short, nil)
+			locked := x.within(sec(14))
 			fail(x, u, 3)
 			x.must(x.side.locked(u.userRef))
 			x.outcome("right", x.token(short, passwordGrant(u)))
-			x.pass(sec(4))
+			locked()
+			x.pass(sec(17))
 			x.outcome("right, later", x.token(short, passwordGrant(u)))
 			x.must(x.side.failures(u.userRef, 0))
 		})
-		quick := protected(object{"failureFactor": 30, "quickLoginCheckMilliSeconds": 10000})
+		quick := protected(object{"failureFactor": 30, "quickLoginCheckMilliSeconds": 600000, "minimumQuickLoginWaitSeconds": 600})
 		g.exchange("two quick failures lock", func(x *exchange) {
 			u := x.user(quick, nil)
 			x.outcome("wrong", x.token(quick, passwordGrant(u, "password", "wrong")))
@@ -102,8 +111,7 @@ func TestBruteForce(t *testing.T) {
 		forever := protected(object{"permanentLockout": true, "failureFactor": 2})
 		g.exchange("for ever", func(x *exchange) {
 			u := x.user(forever, nil)
-			login := x.login(u)
-			x.pass(sec(2))
+			login := succeed(x, u)
 			fail(x, u, 2)
 			x.must(x.side.locked(u.userRef))
 			x.outcome("right", x.token(forever, passwordGrant(u)))

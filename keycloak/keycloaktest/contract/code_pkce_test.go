@@ -93,6 +93,6 @@ func (x *exchange) showEnd(a answer) {
 	case a.isPage():
 		x.note("%d %s", a.status, strings.TrimSpace(strings.SplitN(x.page(a), "\nform ", 2)[0]))
 	default:
-		x.note("%d %s", a.status, strings.TrimSpace(x.json(a.body, a.at)))
+		x.note("%d %s", a.status, strings.TrimSpace(x.json(a.body, a.window)))
 	}
 }

@@ -19,7 +19,7 @@ func TestCode(t *testing.T) {
 	run(t, "code", func(g *group) {
 		r := g.realm(realmFile(nil, clientFile("other", nil)))
 		guarded := g.realm(realmFile(object{
-			"bruteForceProtected": true, "failureFactor": 3, "quickLoginCheckMilliSeconds": 1, "waitIncrementSeconds": 60,
+			"bruteForceProtected": true, "failureFactor": 3, "quickLoginCheckMilliSeconds": 1, "waitIncrementSeconds": 600,
 		}))
 		codePages(g, r)
 		codeLocked(g, guarded)

@@ -16,6 +16,8 @@ func TestDevice(t *testing.T) {
 		r := g.realm(realmFile(nil,
 			may("tv", nil),
 			may("quick", object{"oauth2.device.polling.interval": "1"}),
+			may("patient", object{"oauth2.device.polling.interval": "8"}),
+			may("slow", object{"oauth2.device.polling.interval": "500"}),
 			may("brief", object{"oauth2.device.code.lifespan": "1"}),
 			may("proving", object{"pkce.code.challenge.method": "S256", "oauth2.device.polling.interval": "1"}),
 			merge(may("public", nil), object{"publicClient": true, "secret": nil}),
@@ -164,22 +166,24 @@ func devicePages(g *group, r *realm) {
 
 func devicePolls(g *group, r *realm) {
 	g.exchange("pending, then too fast", func(x *exchange) {
-		start := x.startDevice(r, "tv")
-		x.show(x.poll(r, "tv", start), x.poll(r, "tv", start))
+		start := x.startDevice(r, "slow")
+		x.show(x.poll(r, "slow", start), x.poll(r, "slow", start))
 	})
 	g.exchange("pending again after the interval", func(x *exchange) {
-		start := x.startDevice(r, "quick")
-		x.outcome("at once", x.poll(r, "quick", start))
-		x.outcome("too fast", x.poll(r, "quick", start))
-		x.pass(2 * time.Second)
-		x.outcome("after the interval", x.poll(r, "quick", start))
+		start := x.startDevice(r, "patient")
+		done := x.within(7 * time.Second)
+		x.outcome("at once", x.poll(r, "patient", start))
+		x.outcome("too fast", x.poll(r, "patient", start))
+		done()
+		x.pass(9 * time.Second)
+		x.outcome("after the interval", x.poll(r, "patient", start))
 	})
 	g.exchange("too fast even when agreed", func(x *exchange) {
 		u := x.user(r, nil)
-		start := x.startDevice(r, "tv")
-		x.outcome("before", x.poll(r, "tv", start))
+		start := x.startDevice(r, "slow")
+		x.outcome("before", x.poll(r, "slow", start))
 		x.browser().decideDevice(u, start, "accept")
-		x.outcome("right after", x.poll(r, "tv", start))
+		x.outcome("right after", x.poll(r, "slow", start))
 	})
 	g.exchange("expired", func(x *exchange) {
 		start := x.startDevice(r, "brief")

@@ -3,7 +3,6 @@ package contract
 import (
 	"net/http"
 	"testing"
-	"time"
 )
 
 // What Keycloak tells a client about a token (RFC 7662).
@@ -22,7 +21,7 @@ func TestIntrospect(t *testing.T) {
 				"protocolMappers": []object{audienceMapper("light"), audienceMapper("seeing")},
 			}),
 			clientFile("brief", object{
-				"attributes": object{"access.token.lifespan": "5"}, "protocolMappers": []object{audienceMapper("brief")},
+				"attributes": object{"access.token.lifespan": "10"}, "protocolMappers": []object{audienceMapper("brief")},
 			}),
 			clientFile("robot", object{"serviceAccountsEnabled": true, "protocolMappers": []object{audienceMapper("robot")}}),
 			clientFile("bearer", object{"bearerOnly": true}),
@@ -134,9 +133,11 @@ func introspectInactive(g *group, r *realm, by []string) {
 		x.outcomeActive("unsigned", x.introspect(r, "seeing", unsignedToken(r.url(""))))
 	})
 	g.exchange("expired", func(x *exchange) {
+		done := x.within(sec(9))
 		tokens := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
 		x.outcomeActive("at once", x.introspect(r, "brief", tokens.field("access_token")))
-		x.pass(6500 * time.Millisecond)
+		done()
+		x.pass(sec(12))
 		x.show(x.introspect(r, "brief", tokens.field("access_token")))
 	})
 	inactive("logged out", func(x *exchange, u *user, tokens answer) { x.logout(r, tokens.field("refresh_token"), by...) })

@@ -195,7 +195,7 @@ type lockStatus struct {
 // attack waits for a status of brute-force protection.
 func (k *realSide) attack(at userRef, reached func(lockStatus) bool) error {
 	var status lockStatus
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if err := k.get("/"+at.realm+"/attack-detection/brute-force/users/"+at.id, &status); err != nil {
 			return err
 		}

@@ -65,23 +65,26 @@ func lifespanRows(g *group, by []string) {
 // showLifespans records how long the tokens of an answer live, by the answer and by their claims.
 func (x *exchange) showLifespans(step string, tokens answer) {
 	x.Helper()
-	span := func(name string) any {
+	lives := func(name string) any {
 		claims := tokens.claims(name)
 		if claims["exp"] == nil {
 			return "for ever"
 		}
-		return x.render("expires_in", float64(seconds(claims["exp"])-seconds(claims["iat"])), normal{}, "")
+		return clockText("~", x.distance(seconds(claims["exp"]), tokens.window))
 	}
+	n := normal{window: tokens.window}
 	x.note("%s: expires_in %s, access token %v, ID token %v; refresh_expires_in %s, refresh token %v", step,
-		x.render("expires_in", tokens.member("expires_in"), normal{}, ""), span("access_token"), span("id_token"),
-		x.render("refresh_expires_in", tokens.member("refresh_expires_in"), normal{}, ""), span("refresh_token"))
+		x.render("expires_in", tokens.member("expires_in"), n, ""), lives("access_token"), lives("id_token"),
+		x.render("refresh_expires_in", tokens.member("refresh_expires_in"), n, ""), lives("refresh_token"))
 }
 
 // What is over when its time has come.
 func lifespanEnds(g *group, by []string) {
-	idle := g.realm(realmFile(object{"ssoSessionIdleTimeout": 3}, clientFile("own", nil)))
-	last := g.realm(realmFile(object{"ssoSessionMaxLifespan": 4}, clientFile("own", nil)))
-	client := g.realm(realmFile(nil, clientFile("own", object{"attributes": object{"client.session.idle.timeout": "2"}})))
+	const lifespan = 14 * time.Second
+	const over = lifespan + 1500*time.Millisecond // it is counted in whole seconds
+	idle := g.realm(realmFile(object{"ssoSessionIdleTimeout": 14}, clientFile("own", nil)))
+	last := g.realm(realmFile(object{"ssoSessionMaxLifespan": 14}, clientFile("own", nil)))
+	client := g.realm(realmFile(nil, clientFile("own", object{"attributes": object{"client.session.idle.timeout": "14"}})))
 	ended := func(x *exchange, r *realm, b *browser, tokens answer) {
 		x.outcome("userinfo", x.userinfo(r, tokens))
 		x.outcome("refresh", x.refresh(r, tokens, by...))
@@ -92,39 +95,54 @@ func lifespanEnds(g *group, by []string) {
 		b := x.browser()
 		return b, x.token(r, codeGrant(b.login(x.user(r, nil), "client_id", "own").redirected().Get("code"), by...)).ok()
 	}
+	// alive begins what lasts as long as a session.
+	alive := func(x *exchange) (done func()) { return x.within(lifespan - time.Second) }
 	g.exchange("session idles too long", func(x *exchange) {
+		done := alive(x)
 		b, tokens := begin(x, idle)
-		x.pass(4500 * time.Millisecond)
+		done()
+		x.pass(over)
 		ended(x, idle, b, tokens)
 	})
 	g.exchange("session is kept by refreshes", func(x *exchange) {
+		done := alive(x)
 		_, tokens := begin(x, idle)
 		for range 2 {
-			x.side.pass(1800 * time.Millisecond) // in its slot: it mustn't come late
+			x.pass(8 * time.Second)
+			next := alive(x)
 			tokens = x.refresh(idle, tokens, by...).ok()
+			done()
+			done = next
 		}
 		x.outcome("userinfo", x.userinfo(idle, tokens))
-		x.pass(4500 * time.Millisecond)
+		done()
+		x.pass(over)
 		x.outcome("refresh after a pause", x.refresh(idle, tokens, by...))
 	})
 	g.exchange("session isn't kept by userinfo", func(x *exchange) {
+		done := alive(x)
 		_, tokens := begin(x, idle)
-		x.side.pass(1800 * time.Millisecond)
+		x.pass(8 * time.Second)
 		x.outcome("userinfo", x.userinfo(idle, tokens))
-		x.pass(2700 * time.Millisecond)
+		done()
+		x.pass(over - 8*time.Second)
 		x.outcome("userinfo again", x.userinfo(idle, tokens))
 	})
 	g.exchange("session lasts too long", func(x *exchange) {
+		done := alive(x)
 		b, tokens := begin(x, last)
-		x.side.pass(2 * time.Second)
+		x.pass(8 * time.Second)
 		tokens = x.refresh(last, tokens, by...).ok()
-		x.note("shorter after a refresh: %t", seconds(tokens.member("expires_in")) <= 2 && seconds(tokens.member("refresh_expires_in")) <= 2)
-		x.pass(3500 * time.Millisecond)
+		done()
+		x.note("shorter after a refresh: %t", seconds(tokens.member("expires_in")) <= 6 && seconds(tokens.member("refresh_expires_in")) <= 6)
+		x.pass(over - 8*time.Second)
 		ended(x, last, b, tokens)
 	})
 	g.exchange("client session idles too long", func(x *exchange) {
+		done := alive(x)
 		b, tokens := begin(x, client)
-		x.pass(3500 * time.Millisecond)
+		done()
+		x.pass(over)
 		x.outcome("userinfo", x.userinfo(client, tokens))
 		x.outcome("refresh", x.refresh(client, tokens, by...))
 		x.outcome("userinfo after it", x.userinfo(client, tokens))

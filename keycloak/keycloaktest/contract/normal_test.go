@@ -13,13 +13,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // normal is the place of a value that is normalised.
 type normal struct {
-	at  time.Time // when the answer came
-	iat int64     // of the object around the value, or 0
+	window window // of the request whose answer holds it
+	issued window // of the request that issued the object around the value, or zero
 }
 
 // What these members and parameters hold is opaque: only the shape is contract.
@@ -74,7 +73,7 @@ func (x *exchange) render(key string, value any, n normal, indent string) string
 }
 
 func (x *exchange) renderObject(value object, n normal, indent string) string {
-	n.iat = seconds(value["iat"])
+	n.issued = x.issued(value, n.window)
 	var members []string
 	for _, name := range slices.Sorted(maps.Keys(value)) {
 		members = append(members, quote(x.text(name))+": "+x.render(name, value[name], n, indent+"  "))
@@ -98,13 +97,15 @@ func (x *exchange) number(key string, value any, n normal) string {
 	s := seconds(value)
 	switch {
 	case left[key] && s != 0:
-		return fmt.Sprintf("<~%d>", s)
-	case times[key] && s > 1e9 && n.iat != 0 && key != "iat":
-		return fmt.Sprintf("<iat%+d>", s-n.iat)
+		return clockText("~", x.left(s, n.window))
+	case times[key] && s > 1e9 && key == "iat":
+		return clockText("now", n.issued.distance(s, n.window))
+	case times[key] && s > 1e9 && !n.issued.zero():
+		return clockText("iat", x.distance(s, n.issued))
 	case times[key] && s > 1e9:
-		return fmt.Sprintf("<now%+d>", s-n.at.Unix())
+		return clockText("now", x.distance(s, n.window))
 	case instants[key] && s > 1e12:
-		return fmt.Sprintf("<now%+d> ms", s/1000-n.at.Unix())
+		return clockText("now", x.distance(s/1000, n.window)) + " ms"
 	}
 	text, _ := json.Marshal(value)
 	return string(text)

@@ -33,10 +33,16 @@ func (o totp) credentials() []object {
 	}
 }
 
-// code is the code so many steps from now. It first waits for the next step when this one ends soon.
+// code is the code so many steps from now. The exchange must be over before this step ends, or it is played again; the
+// first code waits for the next step when this one ends soon.
 func (o totp) code(x *exchange, steps int64) string {
-	if rest := o.period - x.side.now().Unix()%o.period; rest < 8 {
-		x.pass(sec(int(rest)))
+	if len(x.limits) == 0 {
+		rest := o.period - x.side.now().Unix()%o.period
+		if rest < o.period/2 {
+			x.pass(sec(int(rest)))
+			rest = o.period
+		}
+		x.within(sec(int(rest) - 1))
 	}
 	return o.at(x.side.now().Unix()/o.period + steps)
 }

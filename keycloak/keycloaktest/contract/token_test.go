@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -65,12 +64,12 @@ func (o openedToken) shownHeader() string {
 }
 
 // opened shows a token: its header byte for byte, who signed it, and its claims.
-func (x *exchange) opened(name, token string, at time.Time) string {
+func (x *exchange) opened(name, token string, w window) string {
 	opened, ok := openToken(token)
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf("%s: %s %s\n%s\n", name, opened.shownHeader(), x.signature(token, opened), x.render("", opened.claims, normal{at: at}, ""))
+	return fmt.Sprintf("%s: %s %s\n%s\n", name, opened.shownHeader(), x.signature(token, opened), x.render("", opened.claims, normal{window: w}, ""))
 }
 
 // signature says whether a key that the issuer publishes signed the token.

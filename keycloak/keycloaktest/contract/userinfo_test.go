@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // What the bearer of an access token learns about its user.
@@ -20,7 +19,7 @@ func TestUserinfo(t *testing.T) {
 					"userinfo.token.claim": "false", "access.token.claim": "true"}),
 				mapperFile("roles", "oidc-usermodel-realm-role-mapper", object{"claim.name": "duties", "multivalued": "true", "userinfo.token.claim": "true"}),
 			}}),
-			clientFile("brief", object{"attributes": object{"access.token.lifespan": "5"}}),
+			clientFile("brief", object{"attributes": object{"access.token.lifespan": "10"}}),
 			clientFile("light", object{"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}),
 			clientFile("origins", object{"webOrigins": []string{"http://app.test"}}),
 		))
@@ -111,9 +110,11 @@ func userinfoRefused(g *group, r, other *realm) {
 		}
 	})
 	g.exchange("refused: expired", func(x *exchange) {
+		done := x.within(sec(9))
 		tokens := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
 		x.outcome("at once", x.userinfo(r, tokens))
-		x.pass(6500 * time.Millisecond)
+		done()
+		x.pass(sec(12))
 		x.show(x.userinfo(r, tokens))
 	})
 	g.exchange("refused: without the scope openid", func(x *exchange) {
