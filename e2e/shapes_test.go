@@ -80,7 +80,7 @@ var shapes = []shape{
 	{name: "JSON, operationName", codes: codes{tooLarge}, body: whole(repeated(`{"query":"{me{id}}","operationName":"`, "n", `"}`))},
 	{name: "JSON, a BOM", codes: codes{bad}, body: whole(repeated("\ufeff"+`{"query":"{me{id}`, " ", `}"}`))},
 	{name: "JSON, not UTF-8", codes: codes{bad}, body: whole(repeated(`{"query":"{me{id}`, "\xff", `}"}`))},
-	{name: "JSON, half of a surrogate pair", codes: codes{parse}, body: whole(repeated(`{"query":"{me{id}`, `\ud800`, `}"}`))},
+	{name: "JSON, half of a surrogate pair", codes: codes{bad}, body: whole(repeated(`{"query":"{me{id}`, `\ud800`, `}"}`))},
 	{name: "JSON, NULs", codes: codes{bad}, body: whole(repeated("", "\x00", ""))},
 	{name: "JSON, a second value", codes: codes{bad}, body: whole(repeated(`{"query":"{me{id}}"}`, `{}`, ""))},
 	{name: "JSON, a batch", codes: codes{bad}, body: whole(repeated(`[{"query":"{me{id}}"}`, `,{"query":"{me{id}}"}`, "]"))},

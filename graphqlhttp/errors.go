@@ -12,6 +12,8 @@ import (
 	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/internal/language"
 )
 
 // What bounds the errors of a response.
@@ -67,7 +69,7 @@ func codes(errs gqlerror.List) []string {
 
 // fieldErrors bounds the errors of an operation that ran. Their words are the server's, their paths hold the
 // client's aliases, and a list can have an error for each of its items.
-func fieldErrors(errs gqlerror.List) gqlerror.List {
+func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 	shown := make(gqlerror.List, 0, min(len(errs), maxFieldErrors+1))
 	for _, err := range errs {
 		if len(shown) == maxFieldErrors {
@@ -77,10 +79,10 @@ func fieldErrors(errs gqlerror.List) gqlerror.List {
 		if err == nil { // a presenter of the server's that said nothing
 			err = coded(codeInternal, "", messageInternal)
 		}
-		if len(err.Message) > maxFieldMessage || len(err.Locations) > maxLocations {
+		if len(err.Message) > maxFieldMessage || len(err.Locations) > 0 {
 			bounded := *err // the original may be shared
 			bounded.Message = cutText(err.Message, maxFieldMessage)
-			bounded.Locations = err.Locations[:min(len(err.Locations), maxLocations)]
+			bounded.Locations = locations(err, locator)
 			err = &bounded
 		}
 		shown = append(shown, err)
@@ -90,15 +92,15 @@ func fieldErrors(errs gqlerror.List) gqlerror.List {
 
 // requestErrors turns what gqlgen says of a document into what a client may read: a code for each
 // stage that failed, at most five errors, and no text out of the document but names.
-func (t Transport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List) gqlerror.List {
+func (t Transport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List, locator *language.Locator) gqlerror.List {
 	errs = errs[:min(len(errs), maxRequestErrors)]
 	shown := make(gqlerror.List, len(errs))
 	for i, err := range errs {
 		one := t.requestError(operation, err)
 		if len(one.Locations) == 0 {
-			one.Locations = err.Locations
+			one.Locations, one.Rule, one.Err = err.Locations, err.Rule, err.Err
 		}
-		one.Locations = one.Locations[:min(len(one.Locations), maxLocations)]
+		one.Locations = locations(one, locator)
 		one.Message = cutText(one.Message, maxRequestMessage)
 		one.Path = cutPath(one.Path)
 		shown[i] = one
@@ -106,9 +108,28 @@ func (t Transport) requestErrors(operation *graphql.OperationContext, errs gqler
 	return shown
 }
 
+// locations bounds the locations of an error, and corrects those that come from gqlparser.
+func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Location {
+	bounded := err.Locations[:min(len(err.Locations), maxLocations)]
+	if language.IsLocated(err) {
+		return bounded
+	}
+	correct := locator.Element
+	if err.Extensions["code"] == errcode.ParseFailed || err.Rule == "KnownFragmentNames" { // of which the name is the fault
+		correct = locator.Token
+	}
+	corrected := make([]gqlerror.Location, len(bounded))
+	for i, location := range bounded {
+		corrected[i] = correct(location)
+	}
+	return corrected
+}
+
 func (t Transport) requestError(operation *graphql.OperationContext, err *gqlerror.Error) *gqlerror.Error {
 	code, _ := err.Extensions["code"].(string)
 	switch {
+	case code == errcode.ParseFailed && language.IsLocated(err):
+		return coded(code, "", err.Message) // which quotes nothing
 	case code == errcode.ParseFailed && strings.HasPrefix(err.Message, "exceeded token limit"):
 		return coded("OPERATION_TOO_LARGE", "TOKENS", "The document has too many tokens: "+err.Message)
 	case code == errcode.ParseFailed:

@@ -16,6 +16,7 @@ const (
 	tooDeep     jsonFault = "too deep"
 	outOfRange  jsonFault = "a number out of range"
 	tooMany     jsonFault = "too many values"
+	halfAPair   jsonFault = "half of a surrogate pair"
 )
 
 // jsonBounds say what of JSON is read.
@@ -268,9 +269,9 @@ func (r *jsonReader) escaped(read []byte, dry bool) (string, jsonFault) {
 		case 't':
 			read = append(read, '\t')
 		case 'u':
-			char, ok := r.hex()
-			if !ok {
-				return "", notJSON
+			char, fault := r.hex()
+			if fault != "" {
+				return "", fault
 			}
 			read = utf8.AppendRune(read, char)
 		default:
@@ -280,22 +281,28 @@ func (r *jsonReader) escaped(read []byte, dry bool) (string, jsonFault) {
 	return "", notJSON
 }
 
-// hex reads the digits of \u, and the second half of a pair of surrogates. Half a pair becomes U+FFFD.
-func (r *jsonReader) hex() (rune, bool) {
+// hex reads the digits of \u, and the second half of a pair of surrogates. Half of a pair is no character: whatever
+// stood for it would be another value than the client's.
+func (r *jsonReader) hex() (rune, jsonFault) {
 	char, ok := r.digits()
-	if !ok || !utf16.IsSurrogate(char) {
-		return char, ok
+	switch {
+	case !ok:
+		return 0, notJSON
+	case !utf16.IsSurrogate(char):
+		return char, ""
+	case r.at+2 > len(r.text) || r.text[r.at] != '\\' || r.text[r.at+1] != 'u':
+		return 0, halfAPair
 	}
-	before := r.at
-	if r.at+2 <= len(r.text) && r.text[r.at] == '\\' && r.text[r.at+1] == 'u' {
-		r.at += 2
-		low, ok := r.digits()
-		if pair := utf16.DecodeRune(char, low); ok && pair != unicode.ReplacementChar {
-			return pair, true
-		}
-		r.at = before // what follows stands for itself
+	r.at += 2
+	low, ok := r.digits()
+	if !ok {
+		return 0, notJSON
 	}
-	return unicode.ReplacementChar, true
+	pair := utf16.DecodeRune(char, low)
+	if pair == unicode.ReplacementChar {
+		return 0, halfAPair
+	}
+	return pair, ""
 }
 
 func (r *jsonReader) digits() (char rune, ok bool) {

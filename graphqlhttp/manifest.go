@@ -11,6 +11,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
+
+	"github.com/cloakql/cloakql/internal/language"
 )
 
 // What bounds a manifest.
@@ -127,7 +129,7 @@ func (m *Manifest) add(members map[string]any) error {
 
 // checkOperation wants a document with one operation, of that name and type.
 func checkOperation(name, kind, body string) error {
-	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: body}, maxOperationTokens)
+	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: language.Rewrite(body)}, maxOperationTokens)
 	if err != nil {
 		where := ""
 		if at, ok := errors.AsType[*gqlerror.Error](err); ok && len(at.Locations) > 0 {

@@ -188,6 +188,8 @@ func (t Transport) words(name string, fault jsonFault) string {
 		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, verb, t.jsonBounds().levels)
 	case tooMany:
 		return fmt.Sprintf("%s hold%smore than %d values", subject, verb, t.jsonBounds().values)
+	case halfAPair:
+		return subject + " hold" + verb + "half of a surrogate pair, which is no character"
 	case outOfRange:
 		return subject + " hold" + verb + "a number that is out of range"
 	}

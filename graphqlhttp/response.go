@@ -9,6 +9,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/internal/language"
 )
 
 // A response is what goes out: the result of an operation, or the errors of a request that was refused.
@@ -30,8 +32,8 @@ func refuse(media mediaType, status int, errs ...*gqlerror.Error) response {
 
 // executed makes the response of an operation that ran: 200, whatever became of it. A result of more than most
 // bytes is left out, and its data is null.
-func executed(media mediaType, result *graphql.Response, most int64) response {
-	errs := fieldErrors(result.Errors)
+func executed(media mediaType, result *graphql.Response, locator *language.Locator, most int64) response {
+	errs := fieldErrors(result.Errors, locator)
 	body, size := [][]byte{[]byte("{")}, int64(len("{}\n"))
 	add := func(name string, value []byte) {
 		if len(body) > 1 {

@@ -10,6 +10,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/internal/language"
 )
 
 // A Transport serves POST, and GET for queries alone, in JSON. Its zero value is ready, and strict. It is safe
@@ -135,14 +137,17 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		return response
 	}
 	out.Untrusted = found.untrusted
+	document := params.Query // an extension may rewrite it
 	operation, errs := exec.CreateOperationContext(ctx, params)
+	locator := language.Locator{Document: document, Parsed: params.Query}
 	if operation.Operation != nil {
 		out.Operation, out.Name = string(operation.Operation.Operation), cut(operation.Operation.Name)
 	}
 	if len(errs) > 0 {
-		return refuse(media, media.requestErrorStatus(), t.requestErrors(operation, errs)...)
+		return refuse(media, media.requestErrorStatus(), t.requestErrors(operation, errs, &locator)...)
 	}
 	if fault := unserved(operation); fault != nil {
+		fault.Locations = locations(fault, &locator)
 		return refuse(media, media.requestErrorStatus(), fault)
 	}
 	if r.Method != http.MethodPost && operation.Operation.Operation != ast.Query {
@@ -151,12 +156,12 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		return response
 	}
 	if found.keep != nil { // and no sooner: it is a valid document
-		t.Documents.put(*found.keep, params.Query)
+		t.Documents.put(*found.keep, document)
 	}
 	began = true
 	next, ctx := exec.DispatchOperation(ctx, operation)
 	if result := next(ctx); result != nil {
-		return executed(media, result, t.maxResponseBytes())
+		return executed(media, result, &locator, t.maxResponseBytes())
 	}
 	// gqlgen gives no response at all once the context has ended.
 	return refuse(media, media.requestErrorStatus(), coded("TIMEOUT", "", messageOutOfTime))

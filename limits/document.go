@@ -9,8 +9,9 @@
 // Why so early: gqlparser's parser (v2.5.37) recurses on every bracket, and a stack overflow ends the process.
 // Its validation is where a small document does its harm: of a cycle of fragments, 62 bytes, it makes a stack
 // overflow; with fragments that spread each other twice, each one doubles the time; each error is a text of its
-// own. So the document is decided in two passes before either sees it. The first reads tokens, and stops at
-// the first that is over a limit; what it keeps is an outline, a thirtieth of the parser's tree. The second
+// own. So the document is decided in two passes before either sees it. The first reads tokens by the grammar of the
+// specification, and stops at the first that is over a limit or is wrong; what it keeps is an outline, a thirtieth of
+// the parser's tree. The second
 // counts what the outline stands for with its fragments written out, and walks each of them once. Both take
 // time linear in the bytes they read and in what the limits allow.
 //
@@ -27,6 +28,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/internal/language"
 )
 
 // The defaults: what a limit of zero stands for. GraphiQL's full introspection query keeps them (its depth is
@@ -164,10 +167,11 @@ func (d Document) withDefaults() Document {
 	return d
 }
 
-// MutateOperationParameters changes nothing. What is over a limit fails with the code OPERATION_TOO_LARGE, a
-// reason in one word, and a message that names the limit, what was found and what is allowed, and quotes
-// nothing. A cycle of fragments fails with GRAPHQL_VALIDATION_FAILED. What can't be parsed passes: gqlgen
-// parses it again, within the limits of its text, and says what is wrong.
+// MutateOperationParameters fails with the code OPERATION_TOO_LARGE, a reason in one word, and a message that names
+// the limit, what was found and what is allowed, and quotes nothing, if the request is over a limit. A document that
+// the specification (September 2025) doesn't know fails with GRAPHQL_PARSE_FAILED, and a cycle of fragments with
+// GRAPHQL_VALIDATION_FAILED. Of what passes it changes only the spelling: a document that gqlparser wouldn't
+// understand, or would read another value out of, is rewritten to one that means the same.
 func (d Document) MutateOperationParameters(ctx context.Context, request *graphql.RawParams) *gqlerror.Error {
 	_, fault := d.check(ctx, request)
 	return fault
@@ -190,22 +194,25 @@ func (d Document) check(ctx context.Context, request *graphql.RawParams) (done w
 			return done, t.fault
 		}
 		done.nodes = m.nodes
-		if fault = d.tree(m); fault != nil {
+		if fault = d.tree(request.Query, m); fault != nil {
 			return done, fault
 		}
 		uses = m.uses
+		if t.rewrite {
+			request.Query = language.Rewrite(request.Query)
+		}
 	}
 	done.items, fault = d.variables(request.Variables, uses)
 	return done, fault
 }
 
-// outline reads a document and measures it, unless it is none or its text is over a limit.
+// outline reads a document and measures it, unless it has a syntax error or its text is over a limit.
 func (t *tokens) outline(query string) *measured {
 	if t.start(query); t.fault != nil {
 		return nil
 	}
 	o := outline{tokens: t}
-	if o.read(); t.fault != nil || t.broken {
+	if o.read(); t.fault != nil {
 		return nil
 	}
 	return o.measure(t.limits.Fields)

@@ -50,9 +50,6 @@ func WorkOf(d Document, request *graphql.RawParams) (Work, *gqlerror.Error) {
 	return Work{done.tokens, done.nodes, done.items}, fault
 }
 
-// LongString is what is decided of strings before there are tokens.
-var LongString = longString
-
 // Overlapping runs the rule of that name alone, and counts the selections that it looked at.
 func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflicts gqlerror.List) {
 	var observers core.Events

@@ -10,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/core"
 
+	"github.com/cloakql/cloakql/internal/language"
 	"github.com/cloakql/cloakql/limits"
 )
 
@@ -40,19 +41,21 @@ func check(t *testing.T, query string) {
 		}
 		return
 	}
-	lex := lexer.New(&ast.Source{Input: query})
+	scanner := language.Scanner{Text: query}
 	for {
-		token, err := lex.ReadToken()
+		token, err := scanner.Next()
 		if err != nil || token.Kind == lexer.EOF {
 			break
 		}
-		if (token.Kind == lexer.String || token.Kind == lexer.BlockString) && token.Pos.End-token.Pos.Start > limits.StringBytes+6 {
-			t.Errorf("a string of %d characters passes", token.Pos.End-token.Pos.Start)
+		if (token.Kind == lexer.String || token.Kind == lexer.BlockString) && len(scanner.Value(token)) > limits.StringBytes {
+			t.Errorf("a string of %d bytes passes", len(scanner.Value(token)))
 		}
 	}
-	doc, err := parser.ParseQuery(&ast.Source{Input: query}) // no bound of its own: the limits have to do
+	request := &graphql.RawParams{Query: query}
+	limits.WorkOf(limits.Document{}, request)
+	doc, err := parser.ParseQuery(&ast.Source{Input: request.Query}) // no bound of its own: the limits have to do
 	if err != nil {
-		return
+		t.Fatalf("gqlparser refuses %q, which was %q: %v", request.Query, query, err)
 	}
 	if selections, values, directives := visits(doc); selections > limits.Fields || values > limits.Values || directives > limits.Directives {
 		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives", query, selections, values, directives)
@@ -75,6 +78,7 @@ func FuzzDocument(f *testing.F) {
 		f.Add(query)
 	}
 	f.Add(`{... "on" A{leaf}}`)
+	f.Add("\"a\"query(\"\"\"b\n\"\"\"$v:S=\"\\u{1F511}\\ud83d\\udd11\"@d(x:\"\")){a(x:\"\"\"  c\n\t\"d\x01\"\"\"\"){leaf}}")
 	f.Add("{a(x:\"\\u00e4\"\"\"\"b\"\"\"){leaf}}#\r\n,\uFEFF")
 	f.Fuzz(func(t *testing.T, query string) {
 		check(t, query)

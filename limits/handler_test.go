@@ -13,6 +13,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/cloakql/cloakql/limits"
 )
@@ -85,15 +86,66 @@ func TestCyclesOfFragmentsAreRefused(t *testing.T) {
 	}
 }
 
-// What is no document is gqlgen's to refuse, in its own words.
-func TestSyntaxIsLeftToTheParser(t *testing.T) {
-	for _, query := range []string{`{ a {`, ``, `{ "a" }`, `{ a(x: ) }`, `{ a(x: "`, `query { } }`, `nonsense`, `{ leaf } }`, `{ a(x: 1x: 2) @ }`, `{ a(x: [1} }`, "\x00"} {
-		if fault := (limits.Document{}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); fault != nil {
-			t.Errorf("%q: %v", query, fault)
+// Lines and columns are those of graphql-js; e2e compares them for more documents.
+func TestSyntaxErrors(t *testing.T) {
+	for _, tt := range []struct {
+		query, want  string
+		line, column int
+	}{
+		{"{ a {", "Expected Name, found <EOF>", 1, 6},
+		{"{ \"a\" }", "Expected Name, found String", 1, 3},
+		{"{ a(x: ) }", "Unexpected )", 1, 8},
+		{"{ a(x: \"", "a string that isn't closed", 1, 9},
+		{"{ a(x: \"\"\"b\r\n", "a string that isn't closed", 2, 1},
+		{"query { } }", "Expected Name, found }", 1, 9},
+		{"{ a() }", "Expected Name, found )", 1, 5},
+		{"query () { a }", "Expected $, found )", 1, 8},
+		{"nonsense", "Unexpected Name", 1, 1},
+		{"{ leaf }\r\n }", "Unexpected }", 2, 2},
+		{"{ a(x: 1x: 2) @ }", "a number that doesn't end where it should", 1, 9},
+		{"{ a(x: 0xF1) }", "a number that doesn't end where it should", 1, 9},
+		{"{ a(x: 1.2.3) }", "a number that doesn't end where it should", 1, 11},
+		{"{ a(x: 01) }", "a number that begins with 0", 1, 9},
+		{"{ a(x: -) }", "a number that lacks a digit", 1, 9},
+		{"{ a(x: [1} }", "Unexpected }", 1, 10},
+		{"{ a } \x00", "a character that is no part of GraphQL", 1, 7},
+		{"{ é }", "a character that is no part of GraphQL", 1, 3},
+		{"{ a(x: \"🔑é\\z\") }", "an escape sequence that GraphQL doesn't have", 1, 12},
+		{`{ a(x: "\uD83D") }`, `half of a surrogate pair: both halves, or \u{...}, make a character`, 1, 9},
+		{`{ a(x: "a\uDD11\uD83D") }`, `half of a surrogate pair: both halves, or \u{...}, make a character`, 1, 10},
+		{`{ a(x: "\u{D83D}\u{DD11}") }`, `half of a surrogate pair: both halves, or \u{...}, make a character`, 1, 9},
+		{`{ a(x: "\u{110000}") }`, "an escape sequence that is no character of Unicode", 1, 9},
+		{`{ a(x: "\u{}") }`, "an escape sequence that GraphQL doesn't have", 1, 9},
+		{"{ a(x: \"\xff\") }", "text that isn't UTF-8", 1, 9},
+		{"{ a } #\xff", "text that isn't UTF-8", 1, 8},
+		{"{ a(x: \"\"\"b\"\"\"\") }", "a string that isn't closed", 1, 19},
+		{`"a" { a }`, "Unexpected description: only query, mutation, subscription and fragment have one", 1, 1},
+		{`query A { "a" b }`, "Expected Name, found String", 1, 11},
+		{`"a" "b" query A { a }`, "Unexpected String", 1, 5},
+		{`{ a } "a"`, "Unexpected <EOF>", 1, 10},
+		{`{ ... "on" A { leaf } }`, "Expected {, found String", 1, 7},
+		{`{ a } fragment on on A { leaf }`, "Unexpected Name", 1, 16},
+		{`{ a } fragment F($v: Int) on A { leaf }`, `Expected "on", found (`, 1, 17},
+		{`query ($v: Int = $w) { a }`, "Unexpected $", 1, 18},
+		{`query ($v: Int @d(x: [$w])) { a }`, "Unexpected $", 1, 23},
+		{"\"\"\"\n  a\n  b\"\"\" query\n{ a(x: \"\"\"\n\n\"\"\" ]", "Expected Name, found ]", 6, 5},
+	} {
+		request := &graphql.RawParams{Query: tt.query}
+		fault := (limits.Document{}).MutateOperationParameters(t.Context(), request)
+		if fault == nil {
+			t.Errorf("%q is taken", tt.query)
+			continue
 		}
-		if ran, body := run(limits.Document{}, query); ran || !strings.Contains(body, `"errors":[{`) {
-			t.Errorf("%q: ran %t: %s", query, ran, body)
+		want := gqlerror.Location{Line: tt.line, Column: tt.column}
+		if fault.Message != "Syntax error: "+tt.want || fault.Extensions["code"] != "GRAPHQL_PARSE_FAILED" || len(fault.Locations) != 1 || fault.Locations[0] != want {
+			t.Errorf("%q: %v %v %v, want %q %v", tt.query, fault.Message, fault.Extensions, fault.Locations, tt.want, want)
 		}
+		if ran, body := run(limits.Document{}, tt.query); ran || !strings.Contains(body, `"errors":[{`) {
+			t.Errorf("%q: ran %t: %s", tt.query, ran, body)
+		}
+	}
+	if ran, body := run(limits.Document{}, "# nothing"); ran || !strings.Contains(body, "no operation") {
+		t.Errorf("a document without an operation: ran %t, %s", ran, body)
 	}
 }
 

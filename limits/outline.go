@@ -3,13 +3,13 @@ package limits
 import (
 	"slices"
 
-	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/lexer"
 )
 
-// An outline is what has to be known of a document to measure it: what gqlparser's parser makes of it, without
-// what a tree takes in memory, which is a hundred times the text. It is read by the grammar of that parser
-// (v2.5.37), or a wider one: whatever that accepts is here as it is there, and what it refuses doesn't matter.
+// An outline is what must be known of a document to measure it: what gqlparser's parser makes of it, without what
+// a tree takes in memory, which is a hundred times the text. It is read by the grammar of the specification
+// (September 2025, executable documents), which decides what a document is: gqlparser (v2.5.37) takes more in some
+// places and less in others, and sees only what was accepted here, rewritten where it must be.
 type outline struct {
 	operations, fragments []*part
 	selections            []selection
@@ -36,17 +36,17 @@ const (
 	nothing = int32(-1)
 )
 
-// read makes an outline of all tokens. Whether it is of use, the tokens know. It recurses as deep as brackets
-// nest, which they bound.
+// read builds the outline. Check tokens.fault before using it. It recurses as deep as brackets nest, which the
+// tokens bound.
 func (o *outline) read() {
 	limits := &o.tokens.limits
 	for o.tokens.next(); o.tokens.more(); {
-		p := &part{first: nothing}
+		start := o.tokens.now
+		p := &part{first: nothing, at: start.Start}
 		o.into = p
-		at := o.tokens.now.Pos
-		p.at = gqlerror.Location{Line: at.Line, Column: at.Column}
+		described := o.tokens.description()
 		switch {
-		case o.tokens.is(lexer.BraceL):
+		case o.tokens.is(lexer.BraceL) && !described:
 			o.operation(p)
 		case o.tokens.name("query", "mutation", "subscription"):
 			o.operation(p)
@@ -55,22 +55,23 @@ func (o *outline) read() {
 				o.tokens.next()
 			}
 			o.definitions()
-			o.directives()
+			o.directives(false)
 		case o.tokens.name("fragment"):
 			p.fragment = true
 			o.fragments = append(o.fragments, p)
 			o.atMost(len(o.fragments), limits.Fragments, "FRAGMENTS", "it defines at least %d fragments, allowed are %d")
 			o.tokens.next()
+			if o.tokens.name("on") {
+				o.tokens.unexpected()
+			}
 			p.name = o.tokens.take(lexer.Name)
-			o.definitions()
-			o.tokens.take(lexer.Name) // on
+			o.tokens.keyword("on")
 			o.tokens.take(lexer.Name)
-			o.directives()
+			o.directives(false)
+		case described && (o.tokens.is(lexer.BraceL) || o.tokens.is(lexer.Name)):
+			o.tokens.refuse(start.Start, "Unexpected description: only query, mutation, subscription and fragment have one")
 		default:
-			o.tokens.refuse()
-		}
-		if !o.tokens.is(lexer.BraceL) {
-			o.tokens.refuse()
+			o.tokens.unexpected()
 		}
 		p.first = o.set(place{root: true})
 	}
@@ -88,12 +89,11 @@ func (o *outline) atMost(found, allowed int, reason, words string) {
 	}
 }
 
+// set reads a set of selections, which must be there.
 func (o *outline) set(at place) (first int32) {
 	first, last := nothing, nothing
-	if !o.tokens.skip(lexer.BraceL) {
-		return first
-	}
-	for o.tokens.within(lexer.BraceR) {
+	o.tokens.take(lexer.BraceL)
+	o.tokens.some(lexer.BraceR, func(int) {
 		i := int32(len(o.selections))
 		if i == int32(cap(o.selections)) {
 			o.selections = slices.Grow(o.selections, int(i)+8) // append grows in smaller steps, which add up
@@ -112,28 +112,25 @@ func (o *outline) set(at place) (first int32) {
 		} else {
 			o.field(i, at)
 		}
-	}
+	})
 	return first
 }
 
 func (o *outline) fragment(i int32, at place) {
-	if o.tokens.is(lexer.Name) && o.tokens.now.Value != "on" {
+	if o.tokens.is(lexer.Name) && !o.tokens.name("on") {
 		name := o.tokens.take(lexer.Name)
 		o.selections[i].name, o.selections[i].kind = name, aSpread
 		o.spreads++
 		o.atMost(o.spreads, o.tokens.limits.Spreads, "FRAGMENTS", "it spreads fragments at least %d times, allowed are %d")
 		o.into.spreads = append(o.into.spreads, spread{name, at})
-		o.directives()
+		o.directives(false)
 		return
 	}
-	if o.tokens.now.Value == "on" { // for gqlparser, a string of these letters will do
+	if o.tokens.name("on") {
 		o.tokens.next()
 		o.tokens.take(lexer.Name)
 	}
-	o.directives()
-	if !o.tokens.is(lexer.BraceL) {
-		o.tokens.refuse()
-	}
+	o.directives(false)
 	o.selections[i].kind = anInlineFragment
 	first := o.set(at) // which may move the selections
 	o.selections[i].first = first
@@ -152,8 +149,8 @@ func (o *outline) field(i int32, at place) {
 	if at.root {
 		o.root(name)
 	}
-	o.arguments()
-	o.directives()
+	o.arguments(false)
+	o.directives(false)
 	in := at
 	in.root = false
 	in.depth++
@@ -169,7 +166,10 @@ func (o *outline) field(i int32, at place) {
 			own.below = max(own.below, in.below)
 		}
 	}
-	first := o.set(in)
+	first := nothing
+	if o.tokens.is(lexer.BraceL) {
+		first = o.set(in)
+	}
 	o.selections[i].name, o.selections[i].kind, o.selections[i].first = alias, aField, first
 }
 
@@ -189,10 +189,11 @@ func (o *outline) definitions() {
 	if !o.tokens.skip(lexer.ParenL) {
 		return
 	}
-	for n := 1; o.tokens.within(lexer.ParenR); n++ {
+	o.tokens.some(lexer.ParenR, func(n int) {
 		o.nodes++
 		o.variables = true
 		o.atMost(n, o.tokens.limits.Variables, "VARIABLES", "an operation defines at least %d variables, allowed are %d")
+		o.tokens.description()
 		o.tokens.take(lexer.Dollar)
 		name := o.tokens.take(lexer.Name)
 		o.tokens.take(lexer.Colon)
@@ -209,37 +210,38 @@ func (o *outline) definitions() {
 		}
 		if o.tokens.skip(lexer.Equals) {
 			before := own.values
-			o.value(0)
+			o.value(0, true)
 			if o.defaults == nil {
 				o.defaults = map[string]int{}
 			}
 			o.defaults[name] = max(o.defaults[name], own.values-before-1)
 		}
-		o.directives()
-	}
+		o.directives(true)
+	})
 }
 
-func (o *outline) directives() {
+// directives and arguments and values are constant where no variable may stand.
+func (o *outline) directives(constant bool) {
 	n := 0
 	for o.tokens.skip(lexer.At) {
 		n++
 		o.nodes++
 		o.atMost(n, o.tokens.limits.DirectivesAt, "DIRECTIVES", "it has at least %d directives in one place, allowed are %d")
 		o.tokens.take(lexer.Name)
-		o.arguments()
+		o.arguments(constant)
 	}
 	o.into.own.directives += n
 }
 
-func (o *outline) arguments() {
+func (o *outline) arguments(constant bool) {
 	if !o.tokens.skip(lexer.ParenL) {
 		return
 	}
-	for n := 1; o.tokens.within(lexer.ParenR); n++ {
+	o.tokens.some(lexer.ParenR, func(n int) {
 		o.member(n)
 		o.tokens.take(lexer.Colon)
-		o.value(0)
-	}
+		o.value(0, constant)
+	})
 }
 
 // member passes the name of the nth argument or member of one place, and returns its bytes.
@@ -248,7 +250,7 @@ func (o *outline) member(n int) int {
 	return len(o.tokens.take(lexer.Name))
 }
 
-func (o *outline) value(depth int) {
+func (o *outline) value(depth int, constant bool) {
 	own := &o.into.own
 	o.nodes++
 	own.values++
@@ -257,7 +259,7 @@ func (o *outline) value(depth int) {
 		own.valueDepth = max(own.valueDepth, depth+1)
 		o.tokens.next()
 		for o.tokens.within(lexer.BracketR) {
-			o.value(depth + 1)
+			o.value(depth+1, constant)
 		}
 	case lexer.BraceL:
 		own.valueDepth = max(own.valueDepth, depth+1)
@@ -265,9 +267,13 @@ func (o *outline) value(depth int) {
 		for n := 1; o.tokens.within(lexer.BraceR); n++ {
 			own.bytes += o.member(n)
 			o.tokens.take(lexer.Colon)
-			o.value(depth + 1)
+			o.value(depth+1, constant)
 		}
 	case lexer.Dollar:
+		if constant {
+			o.tokens.unexpected()
+			return
+		}
 		o.tokens.next()
 		name := o.tokens.take(lexer.Name)
 		own.bytes += len(name)
@@ -277,9 +283,9 @@ func (o *outline) value(depth int) {
 		}
 		o.into.uses[name]++
 	case lexer.Int, lexer.Float, lexer.String, lexer.BlockString, lexer.Name:
-		own.bytes += len(o.tokens.now.Value)
+		own.bytes += len(o.tokens.text())
 		o.tokens.next()
 	default:
-		o.tokens.refuse()
+		o.tokens.unexpected()
 	}
 }

@@ -2,57 +2,68 @@ package limits
 
 import (
 	"slices"
-	"strings"
 
-	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/lexer"
+
+	"github.com/cloakql/cloakql/internal/language"
 )
 
-// tokens are those of a document, one after the other, until one is over a limit.
+// tokens are those of a document, one after the other, until one is over a limit or no token at all.
 //
-// Whoever recurses on brackets recurses no deeper than they are open: where they don't match, the document ends
-// for both, the parser and the outline, and up to there they are counted right. Neither sees anything beyond
-// what is no token.
+// Recursion is bounded by the number of open brackets: this reader stops at the first one that doesn't match, and
+// gqlparser never sees such a document.
 type tokens struct {
 	limits     Document // with its defaults
-	lex        lexer.Lexer
-	now        lexer.Token // EOF at the end of what is of use
+	scanner    language.Scanner
+	now        language.Token // EOF at the end, and after a fault
 	read, open int
-	broken     bool // it is no document, and for the parser to refuse
+	rewrite    bool // gqlparser can't read the document as it is
 	fault      *gqlerror.Error
 }
 
-// start looks at what can be decided without reading a token.
+// start checks what needs no token.
 func (t *tokens) start(query string) {
-	t.lex = lexer.New(&ast.Source{Input: query})
+	t.scanner = language.Scanner{Text: query}
 	if n := len(query); n > t.limits.Bytes {
 		t.stop("BYTES", "The document is too large: it has %d bytes, allowed are %d", n, t.limits.Bytes)
-	} else if most := t.limits.StringBytes; longString(query, most) {
-		t.stop("STRINGS", "A string in the document is too long: it has at least %d bytes, allowed are %d", most+1, most)
 	}
 }
 
 func (t *tokens) stop(reason, message string, found, allowed int) {
-	t.fault = tooLarge(reason, message, found, allowed)
-	t.now = lexer.Token{Kind: lexer.EOF}
+	if t.fault == nil {
+		t.fault = tooLarge(reason, message, found, allowed)
+	}
+	t.now = language.Token{Kind: lexer.EOF}
 }
 
-// refuse ends a document that the parser won't accept.
-func (t *tokens) refuse() {
-	t.broken = true
-	t.now = lexer.Token{Kind: lexer.EOF}
+// refuse ends a document with a syntax error at an offset.
+func (t *tokens) refuse(at int, message string) {
+	if t.fault == nil {
+		t.fault = language.SyntaxError(t.scanner.Text, at, message)
+	}
+	t.now = language.Token{Kind: lexer.EOF}
 }
 
-// next goes on to the next token that is no comment.
+// unexpected refuses the current token, and expected says what it should have been.
+func (t *tokens) unexpected() { t.refuse(t.now.Start, "Unexpected "+t.now.Kind.String()) }
+
+func (t *tokens) expected(what string) {
+	t.refuse(t.now.Start, "Expected "+what+", found "+t.now.Kind.String())
+}
+
+// next goes on to the next token that isn't a comment.
 func (t *tokens) next() {
-	for t.more() {
-		token, err := t.lex.ReadToken()
-		t.now = token
+	for t.fault == nil {
+		token, err := t.scanner.Next()
 		if err != nil {
-			t.refuse()
+			if t.scanner.Text[token.Start:][:1] == `"` && err.At-token.Start > t.limits.StringBytes {
+				t.longString()
+			}
+			t.refuse(err.At, err.Message)
 			return
 		}
+		t.now = token
 		if token.Kind == lexer.EOF {
 			return
 		}
@@ -60,6 +71,7 @@ func (t *tokens) next() {
 			t.stop("TOKENS", "The document is too large: it has at least %d tokens, allowed are %d", t.read, t.limits.Tokens)
 			return
 		}
+		t.rewrite = t.rewrite || token.New
 		switch token.Kind {
 		case lexer.Comment:
 			continue
@@ -70,25 +82,36 @@ func (t *tokens) next() {
 		case lexer.BraceR, lexer.BracketR, lexer.ParenR:
 			t.open = max(t.open-1, 0)
 		case lexer.Name:
-			if n := len(token.Value); n > t.limits.NameBytes {
+			if n := token.End - token.Start; n > t.limits.NameBytes {
 				t.stop("NAMES", "A name in the document is too long: it has %d bytes, allowed are %d", n, t.limits.NameBytes)
 			}
 		case lexer.Int, lexer.Float:
-			if n := len(token.Value); n > t.limits.NumberBytes {
+			if n := token.End - token.Start; n > t.limits.NumberBytes {
 				t.stop("NUMBERS", "A number in the document is too long: it has %d bytes, allowed are %d", n, t.limits.NumberBytes)
+			}
+		case lexer.String, lexer.BlockString:
+			if token.Written() > t.limits.StringBytes {
+				t.longString()
 			}
 		}
 		return
 	}
 }
 
-func (t *tokens) more() bool { return t.now.Kind != lexer.EOF && t.fault == nil && !t.broken }
+func (t *tokens) longString() {
+	most := t.limits.StringBytes
+	t.stop("STRINGS", "A string in the document is too long: it has at least %d bytes, allowed are %d", most+1, most)
+}
+
+func (t *tokens) more() bool { return t.now.Kind != lexer.EOF && t.fault == nil }
 
 func (t *tokens) is(kind lexer.Type) bool { return t.now.Kind == kind }
 
+func (t *tokens) text() string { return t.scanner.Value(t.now) }
+
 // name reports whether the token is one of these names.
 func (t *tokens) name(names ...string) bool {
-	return t.now.Kind == lexer.Name && slices.Contains(names, t.now.Value)
+	return t.now.Kind == lexer.Name && slices.Contains(names, t.text())
 }
 
 // skip passes a token of the kind, if there is one.
@@ -103,84 +126,42 @@ func (t *tokens) skip(kind lexer.Type) bool {
 // take passes a token of the kind, which must be there, and returns its text.
 func (t *tokens) take(kind lexer.Type) string {
 	if t.now.Kind != kind {
-		t.refuse()
+		t.expected(kind.String())
 		return ""
 	}
-	text := t.now.Value
+	text := t.text()
 	t.next()
 	return text
 }
 
-// within reports whether there is more before a closing bracket, and passes the bracket. What ends before it
-// is no document.
-func (t *tokens) within(shut lexer.Type) bool {
-	if t.skip(shut) {
+// keyword passes a name that must be there.
+func (t *tokens) keyword(name string) {
+	if !t.name(name) {
+		t.expected(`"` + name + `"`)
+		return
+	}
+	t.next()
+}
+
+// description passes a description, if there is one, and reports whether there was. It means nothing to a server.
+func (t *tokens) description() bool {
+	if !t.is(lexer.String) && !t.is(lexer.BlockString) {
 		return false
 	}
-	if t.now.Kind == lexer.EOF {
-		t.broken = true
-	}
-	return t.more()
+	t.rewrite = true
+	t.next()
+	return true
 }
 
-// longString reports whether a string or block string has more bytes than most between its quotes, as written.
-// The lexer would decode it first, at many times what reading it costs: a block string is split into lines.
-// Up to the first byte that is no token for the lexer, both see the same strings.
-func longString(query string, most int) bool {
-	for i := 0; i < len(query); i++ {
-		switch query[i] {
-		case '#':
-			for i++; i < len(query) && query[i] != '\n' && query[i] != '\r'; {
-				i++
-			}
-		case '"':
-			start, end := i+1, 0
-			if strings.HasPrefix(query[i:], `"""`) {
-				start = i + 3
-				end = endOfBlock(query, start)
-				i = end + 2
-			} else {
-				end = endOfString(query, start)
-				i = end
-			}
-			if end-start > most {
-				return true
-			}
+// some calls read for each of one or more elements, up to the closing bracket, which it passes, after the opening
+// bracket was. The elements are counted from 1.
+func (t *tokens) some(shut lexer.Type, read func(n int)) {
+	for n := 1; t.fault == nil; n++ {
+		if read(n); t.fault != nil || t.skip(shut) {
+			return
 		}
 	}
-	return false
 }
 
-// endOfString is where a string ends that starts at i: at a quote, a line's end or that of the document.
-func endOfString(query string, i int) int {
-	for ; i < len(query); i++ {
-		switch query[i] {
-		case '"', '\n', '\r':
-			return i
-		case '\\':
-			i++
-		}
-	}
-	return len(query)
-}
-
-// endOfBlock is where a block string ends that starts at i: at three quotes, of more the last three.
-func endOfBlock(query string, i int) int {
-	for i < len(query) {
-		switch {
-		case query[i] == '\\' && strings.HasPrefix(query[i:], `\"""`):
-			i += 4
-		case query[i] == '"':
-			quotes := i
-			for i < len(query) && query[i] == '"' {
-				i++
-			}
-			if i-quotes >= 3 {
-				return i - 3
-			}
-		default:
-			i++
-		}
-	}
-	return len(query)
-}
+// within reports whether there is another element before a closing bracket, and passes the bracket.
+func (t *tokens) within(shut lexer.Type) bool { return t.fault == nil && !t.skip(shut) }

@@ -6,17 +6,18 @@ import (
 
 	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/internal/language"
 )
 
 // tree is the second pass: it compares what was measured with the limits.
-func (d Document) tree(m *measured) *gqlerror.Error {
+func (d Document) tree(query string, m *measured) *gqlerror.Error {
 	if m.cycle != nil {
-		return &gqlerror.Error{
+		return language.Located(query, *m.cycle, &gqlerror.Error{
 			Message:    "Cannot spread a fragment within itself, directly or through others.",
 			Rule:       "NoFragmentCycles",
-			Locations:  []gqlerror.Location{*m.cycle},
 			Extensions: map[string]any{"code": errcode.ValidationFailed},
-		}
+		})
 	}
 	all := &m.all
 	for _, bound := range [...]struct {
@@ -58,9 +59,9 @@ type measured struct {
 	operations, fragments int
 	roots                 int // of the operation that has most
 	named                 map[string]int
-	nodes                 int // how many nodes of the tree were visited
-	cycle                 *gqlerror.Location
-	pairs                 int // of fields of one response name
+	nodes                 int  // how many nodes of the tree were visited
+	cycle                 *int // where a fragment begins that spreads itself
+	pairs                 int  // of fields of one response name
 	uses                  map[string]use
 }
 
@@ -94,7 +95,7 @@ func product(a, b int) int { // of two counts, each at most saturated
 // A part is an operation or a fragment: what is written in it, and what it spreads.
 type part struct {
 	name     string // of a fragment
-	at       gqlerror.Location
+	at       int    // its offset
 	fragment bool
 	own      size           // first of what is written in it, then with its fragments written out
 	roots    int            // fields at its top, likewise

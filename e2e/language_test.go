@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// The password reaches Keycloak as the client meant it, however a document spells it.
+func TestPasswordInALiteral(t *testing.T) {
+	t.Parallel()
+	const password = "pä🔑s \"\\s"
+	user, _ := realm{shared, "local"}.newUser(t, object{"credentials": []object{{"type": "password", "value": password}}})
+	s := serve(t, shared)
+	for name, literal := range map[string]string{
+		"characters":        `"pä🔑s \"\\s"`,
+		"a surrogate pair":  `"p\u00e4\uD83D\udd11s\u0020\u0022\u005Cs"`,
+		"escapes in braces": `"p\u{E4}\u{1F511}s\u{20}\u{0022}\\s"`,
+		"a block string":    `"""` + password + `"""`,
+		"a longer one":      "\"\"\"\r\n\r\n    " + password + "\r\n  \t\"\"\"",
+	} {
+		query := `mutation { login(username: "` + user + `", password: ` + literal + "\n) { expiresIn } }"
+		wantCode(t, name, s.query(t, "", query, nil), "")
+	}
+	described := "\"\"\"\nSign in.\n\"\"\"\nmutation In(\"\"\"whose\"\"\" $user: String!, \"the password\" $password: String! = \"\\uD83D\\uDD11\") {" +
+		"login(username: $user, password: $password) { ...T } } \"what\" fragment T on OpenIdToken { expiresIn }"
+	wantCode(t, "an operation with descriptions", s.query(t, "", described, map[string]any{"user": user, "password": password}), "")
+	for name, literal := range map[string]string{
+		"the first half": `"p\u00e4\uD83D"`, "the second half": `"\uDD11"`, "halves in braces": `"\u{D83D}\u{DD11}"`, "beyond Unicode": `"\u{110000}"`,
+	} {
+		response := s.query(t, "", `mutation { login(username: "`+user+`", password: `+literal+`) { expiresIn } }`, nil)
+		wantCode(t, name, response, "GRAPHQL_PARSE_FAILED")
+	}
+	body := `{"query":"mutation ($p: String!) { login(username: \"` + user + `\", password: $p) { expiresIn } }","variables":{"p":"\ud83d"}}`
+	response, err := http.Post(s.url+"/graphql", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if content, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusBadRequest || !strings.Contains(string(content), "half of a surrogate pair") {
+		t.Errorf("half of a pair in a variable: %d %s %v", response.StatusCode, content, err)
+	}
+}
+
+// Documents as graphql-js 16.15 prints them, from operations that their author described.
+func TestDescriptions(t *testing.T) {
+	t.Parallel()
+	s := serve(t, shared)
+	for _, query := range []string{
+		"\"Who is signed in\"\nquery Me { __typename }",
+		"\"\"\"\nWho is\nsigned in\n\"\"\"\nquery Me { __typename }",
+		"query Me(\n\"whether to ask\"\n$ask: Boolean = true\n) { __typename @include(if: $ask) }",
+		"query Me { __schema { ...Roots } }\n\"the root types\"\nfragment Roots on __Schema { queryType { name } }",
+		`{ __type(name: "\u{51}uery") { name } }`,
+	} {
+		for range 2 { // the second time out of the cache
+			response := s.query(t, "", query, nil)
+			wantCode(t, query, response, "")
+		}
+	}
+	for query, code := range map[string]string{
+		`"short for query" { __typename }`:                                            "GRAPHQL_PARSE_FAILED",
+		`"` + strings.Repeat("a", 16<<10+1) + `" query { __typename }`:                "OPERATION_TOO_LARGE/STRINGS",
+		"query (" + strings.Repeat(`"a"$v:Int `, 200) + ") { __typename }":            "OPERATION_TOO_LARGE/VARIABLES",
+		strings.Repeat(`"a" fragment F on Query { __typename } `, 51) + "{__typename": "OPERATION_TOO_LARGE/FRAGMENTS",
+	} {
+		wantCode(t, query[:min(len(query), 60)], s.query(t, "", query, nil), code)
+	}
+}
+
+func TestErrorLocations(t *testing.T) {
+	t.Parallel()
+	s := serve(t, shared)
+	for query, want := range map[string]string{
+		"{\r\n  🔑\r\n}":       `[{"line":2,"column":3}]`,
+		"{\r\n  nowhere\r\n}": `[{"line":2,"column":3}]`,
+		"mutation { login(username: \"\"\"\n\n  a\n\"\"\", password: \"🔑\", otp: 5) { expiresIn } }":      `[{"line":4,"column":27}]`,
+		"\"\"\"\n🔑\n\"\"\" query { me { \"\"\"\n\"\"\" } }":                                               `[{"line":3,"column":18}]`,
+		"mutation {\r\n login(username: 5, password: \"\"\"\r\n\"\"\") { nowhere } }":                     `[{"line":2,"column":18}]`,
+		"query ($v: Int!) {\n __typename @skip(if: $v)\n}":                                                `[{"line":2,"column":23}]`,
+		"\ufeff{ me { id ...F } } \"\"\"\n\"\"\" fragment F on User { ...G } fragment G on User { ...F }": `[{"line":1,"column":21}]`,
+	} {
+		response := s.query(t, "", query, nil)
+		if !strings.Contains(response.body, `"locations":`+want) {
+			t.Errorf("%q: %s, want %s", query, response.body, want)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package language_test
+
+import (
+	"testing"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/lexer"
+
+	"github.com/cloakql/cloakql/internal/language"
+)
+
+// tokensOf reads what gqlparser's lexer makes of a text.
+func tokensOf(t *testing.T, text string) (tokens []lexer.Token) {
+	t.Helper()
+	parsed := lexer.New(&ast.Source{Input: text})
+	for {
+		token, err := parsed.ReadToken()
+		if err != nil {
+			t.Fatalf("gqlparser refuses %q: %v", text, err)
+		}
+		if token.Kind == lexer.EOF {
+			return append(tokens, token)
+		}
+		if token.Kind != lexer.Comment {
+			tokens = append(tokens, token)
+		}
+	}
+}
+
+// checkRewritten holds a text that the scanner accepts to what Rewrite and Locator promise: gqlparser sees the same
+// tokens and values, but for descriptions, and each location that it has of one leads to the right place.
+func checkRewritten(t *testing.T, text string) {
+	t.Helper()
+	scanner := language.Scanner{Text: text}
+	var all []language.Token
+	for {
+		token, err := scanner.Next()
+		if err != nil {
+			if got := language.Rewrite(text); got != text {
+				t.Errorf("%q has a syntax error, and became %q", text, got)
+			}
+			return
+		}
+		if token.Kind != lexer.Comment {
+			all = append(all, token)
+		}
+		if token.Kind == lexer.EOF {
+			break
+		}
+	}
+	rewritten := language.Rewrite(text)
+	if again := language.Rewrite(rewritten); again != rewritten {
+		t.Errorf("%q became %q and then %q", text, rewritten, again)
+	}
+	if got, want := lines(rewritten), lines(text); got != want {
+		t.Errorf("%q has %d lines, and %d in %q", text, want, got, rewritten)
+	}
+	locator := language.Locator{Document: text, Parsed: rewritten}
+	for _, theirs := range tokensOf(t, rewritten) {
+		for theirs.Kind != lexer.String && len(all) > 1 && (all[0].Kind == lexer.String || all[0].Kind == lexer.BlockString) {
+			all = all[1:] // a description
+		}
+		ours := all[0]
+		all = all[1:]
+		kind := ours.Kind
+		if kind == lexer.BlockString {
+			kind = lexer.String
+		}
+		punctuator := theirs.Value == "" && theirs.Kind != lexer.String
+		if theirs.Kind != kind || !punctuator && theirs.Value != scanner.Value(ours) {
+			t.Fatalf("%q became %q: %v %q is %v %q", text, rewritten, ours.Kind, scanner.Value(ours), theirs.Kind, theirs.Value)
+		}
+		at := gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}
+		if got, want := locator.Token(at), language.Position(text, ours.Start); got != want {
+			t.Fatalf("%q: %v at %v is located at %v, want %v", text, theirs.Kind, at, got, want)
+		}
+	}
+	if len(all) > 0 {
+		t.Errorf("%q became %q, and lost tokens", text, rewritten)
+	}
+}
+
+func lines(text string) int { return language.Position(text, len(text)).Line }
+
+var texts = []string{
+	"", "{a}", "\ufeff{ \ufeff a }", "{a(x:\"\")}", `{a(x:"\u0041\u{1F511}\uD83D\uDD11\/\b\f\n\r\t\"\\")}`, "{a(x:\"\x00\x01\x7f\")}#\x01\r\n#\x02",
+	"{a(x:\"\"\"\r\n  b\r    c\n\t d \\\"\"\" \x00 \"e\" \"\"\",y:1)}", `{a(x:""""b""""""c""")}`, "{a(x:\"\"\"  b\n    c\"\"\",y:\"🔑\",z:2)\r\n b}",
+	"\"d\"query Q(\"\"\"d\n\"\"\"$a:S=\"x\"#c\n\"d\"$b:[S]=[\"x\" \"y\"]@d(x:\"y\")\"d\"$c:I={s:\"t\"})@e(x:\"y\"){a(s:[\"x\" $a])}\"d\"#c\nfragment F on Q@d(x:\"y\"){a}",
+	"query @d(x:\"y\"){a(x:\"z\" y:$v)}{b}\"d\"query($v:S){c}", `query Q("a""b"$v:S){a}`, `"a""b"`, "}}\"a\"{{(\"b\"", `(((`, `)"a"$`,
+}
+
+func TestRewrite(t *testing.T) {
+	for _, text := range texts {
+		checkRewritten(t, text)
+	}
+	for text, want := range map[string]string{
+		`{a(x:"p\uD83D\uDD11" y:1)}`:                   `{a(x:"p🔑"            y:1)}`,
+		"\"a\"query(\"\"\"b\nc\"\"\" $v:S=\"d\"){a}":   "   query( \n     $v:S=\"d\"){a}",
+		"{a(x:\"\"\"\n  b\n\n   c\n  \"\"\", y: 1)} #": "{a(x:\"b\\n\\n c\"\n\n\n\n     , y: 1)} #",
+		`{a(x:"\u0041")}`:                              `{a(x:"\u0041")}`,
+	} {
+		if got := language.Rewrite(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestElements(t *testing.T) {
+	const document = "{a @b ...@c{d} ... # x\n on E{f}...F}\"g\" #h\nfragment F on Q{i}"
+	locator := language.Locator{Document: document, Parsed: language.Rewrite(document)}
+	for _, token := range tokensOf(t, locator.Parsed) {
+		want := language.Position(document, token.Pos.Start)
+		switch token.Value {
+		case "b":
+			want = gqlerror.Location{Line: 1, Column: 4}
+		case "c":
+			want = gqlerror.Location{Line: 1, Column: 10}
+		case "on":
+			if token.Pos.Line == 2 {
+				want = gqlerror.Location{Line: 1, Column: 16}
+			}
+		case "F":
+			if token.Pos.Line == 2 {
+				want = gqlerror.Location{Line: 2, Column: 9}
+			}
+		case "fragment":
+			want = gqlerror.Location{Line: 2, Column: 14}
+		}
+		if token.Kind == lexer.At && token.Pos.Column == 10 {
+			want.Column = 7
+		}
+		at := gqlerror.Location{Line: token.Pos.Line, Column: token.Pos.Column}
+		if got := locator.Element(at); got != want {
+			t.Errorf("what begins with %v %q is at %v, want %v", token.Kind, token.Value, got, want)
+		}
+	}
+	for _, unknown := range []gqlerror.Location{{}, {Line: 99, Column: 99}} {
+		if got := locator.Token(unknown); got != unknown {
+			t.Errorf("%v became %v", unknown, got)
+		}
+	}
+}
+
+func FuzzRewrite(f *testing.F) {
+	for _, text := range texts {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) { checkRewritten(t, text) })
+}

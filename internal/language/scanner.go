@@ -1,0 +1,420 @@
+// Package language reads the text of executable GraphQL documents as the specification of September 2025 has
+// it: its tokens, the values of its strings, and lines and columns. It builds no tree. What gqlparser doesn't know
+// of that edition, or reads otherwise, is made up for in gqlparser.go, and nowhere else.
+//
+// Specification: https://spec.graphql.org/September2025/#sec-Appendix-Grammar-Summary.Lexical-Tokens
+package language
+
+import (
+	"errors"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql/errcode"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/lexer"
+)
+
+// A Token is one token of a document, with gqlparser's name for its kind. Start and End are offsets in bytes; those
+// of a string include its quotes.
+type Token struct {
+	Kind       lexer.Type
+	Start, End int
+
+	// New reports that gqlparser refuses this token, or may read another value out of it.
+	New bool
+}
+
+// A Scanner reads the tokens of Text, one after the other. It takes time linear in the text, and allocates nothing.
+type Scanner struct {
+	Text string
+	pos  int
+}
+
+// An Error is a fault of a document's text. Its message quotes nothing of the text.
+type Error struct {
+	At      int // the offset in bytes
+	Message string
+}
+
+var punctuators = [...]lexer.Type{
+	'!': lexer.Bang, '$': lexer.Dollar, '&': lexer.Amp, '(': lexer.ParenL, ')': lexer.ParenR, ':': lexer.Colon, '=': lexer.Equals,
+	'@': lexer.At, '[': lexer.BracketL, ']': lexer.BracketR, '{': lexer.BraceL, '|': lexer.Pipe, '}': lexer.BraceR,
+}
+
+const byteOrderMark = "\uFEFF"
+
+// Next returns the next token. Comments are tokens; the last token is EOF.
+func (s *Scanner) Next() (Token, *Error) {
+	for s.pos < len(s.Text) {
+		c := s.Text[s.pos]
+		switch {
+		case c == ' ' || c == '\t' || c == ',' || c == '\n' || c == '\r':
+			s.pos++
+		case c == byteOrderMark[0] && strings.HasPrefix(s.Text[s.pos:], byteOrderMark):
+			s.pos += len(byteOrderMark)
+		case int(c) < len(punctuators) && punctuators[c] != lexer.Invalid:
+			return s.token(punctuators[c], s.pos+1), nil
+		case c == '.' && strings.HasPrefix(s.Text[s.pos:], "..."):
+			return s.token(lexer.Spread, s.pos+3), nil
+		case isNameStart(c):
+			end := s.pos + 1
+			for end < len(s.Text) && (isNameStart(s.Text[end]) || isDigit(s.Text[end])) {
+				end++
+			}
+			return s.token(lexer.Name, end), nil
+		case isDigit(c) || c == '-':
+			return s.number()
+		case c == '"' && strings.HasPrefix(s.Text[s.pos:], `"""`):
+			return s.blockString()
+		case c == '"':
+			return s.string()
+		case c == '#':
+			return s.comment()
+		default:
+			return s.fail(s.pos, "a character that is no part of GraphQL")
+		}
+	}
+	return s.token(lexer.EOF, s.pos), nil
+}
+
+func (s *Scanner) token(kind lexer.Type, end int) Token {
+	token := Token{Kind: kind, Start: s.pos, End: end}
+	s.pos = end
+	return token
+}
+
+func (s *Scanner) fail(at int, message string) (Token, *Error) {
+	return Token{Kind: lexer.Invalid, Start: s.pos, End: at}, &Error{at, message}
+}
+
+// at returns the byte at an offset, and 0 beyond the end.
+func (s *Scanner) at(i int) byte {
+	if i < len(s.Text) {
+		return s.Text[i]
+	}
+	return 0
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func isNameStart(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }
+
+func (s *Scanner) number() (Token, *Error) {
+	const notDigit, kind = "a number that lacks a digit", lexer.Int
+	token, end := Token{Kind: kind}, s.pos
+	digits := func() bool {
+		start := end
+		for isDigit(s.at(end)) {
+			end++
+		}
+		return end > start
+	}
+	if s.at(end) == '-' {
+		end++
+	}
+	if s.at(end) == '0' {
+		if end++; isDigit(s.at(end)) {
+			return s.fail(end, "a number that begins with 0")
+		}
+	} else if !digits() {
+		return s.fail(end, notDigit)
+	}
+	if s.at(end) == '.' {
+		token.Kind = lexer.Float
+		if end++; !digits() {
+			return s.fail(end, notDigit)
+		}
+	}
+	if s.at(end)|0x20 == 'e' {
+		token.Kind = lexer.Float
+		if end++; s.at(end) == '+' || s.at(end) == '-' {
+			end++
+		}
+		if !digits() {
+			return s.fail(end, notDigit)
+		}
+	}
+	if c := s.at(end); c == '.' || isNameStart(c) {
+		return s.fail(end, "a number that doesn't end where it should")
+	}
+	return s.token(token.Kind, end), nil
+}
+
+func (s *Scanner) comment() (Token, *Error) {
+	end, old := s.pos+1, true
+	for end < len(s.Text) && s.Text[end] != '\n' && s.Text[end] != '\r' {
+		size, ok := s.character(end)
+		if !ok {
+			return s.fail(end, notUTF8)
+		}
+		old = old && !isControl(s.Text[end])
+		end += size
+	}
+	token := s.token(lexer.Comment, end)
+	token.New = !old
+	return token, nil
+}
+
+const notUTF8 = "text that isn't UTF-8"
+
+// character returns how many bytes the character at an offset has, which may be any that Unicode has.
+func (s *Scanner) character(i int) (size int, ok bool) {
+	if s.Text[i] < utf8.RuneSelf {
+		return 1, true
+	}
+	char, size := utf8.DecodeRuneInString(s.Text[i:])
+	return size, char != utf8.RuneError || size > 1
+}
+
+// isControl reports whether gqlparser refuses a character wherever it stands.
+func isControl(c byte) bool { return c < ' ' && c != '\t' && c != '\n' && c != '\r' }
+
+func (s *Scanner) string() (Token, *Error) {
+	end, old := s.pos+1, true
+	for end < len(s.Text) {
+		switch c := s.Text[end]; c {
+		case '"':
+			token := s.token(lexer.String, end+1)
+			token.New = !old
+			return token, nil
+		case '\n', '\r':
+			return s.fail(end, notClosed)
+		case '\\':
+			char, size, message := escape(s.Text[end:])
+			if message != "" {
+				return s.fail(end, message)
+			}
+			old = old && size <= len(`\uXXXX`) && s.at(end+2) != '{' && char <= 0xFFFF
+			end += size
+		default:
+			size, ok := s.character(end)
+			if !ok {
+				return s.fail(end, notUTF8)
+			}
+			old = old && !isControl(c)
+			end += size
+		}
+	}
+	return s.fail(end, notClosed)
+}
+
+const (
+	notClosed   = "a string that isn't closed"
+	notEscape   = "an escape sequence that GraphQL doesn't have"
+	notAPair    = "half of a surrogate pair: both halves, or \\u{...}, make a character"
+	notAPoint   = "an escape sequence that is no character of Unicode"
+	shortest    = len(`\u{0}`)
+	longest     = len(`\u{00000000}`) // as graphql-js bounds it
+	fixedDigits = 4
+)
+
+var escapes = [...]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// escape reads the escape sequence that text begins with. A message says what is wrong with it.
+func escape(text string) (char rune, size int, message string) {
+	if len(text) < 2 {
+		return 0, 0, notClosed
+	}
+	c := text[1]
+	switch {
+	case c != 'u' && int(c) < len(escapes) && escapes[c] != 0:
+		return rune(escapes[c]), 2, ""
+	case c != 'u':
+		return 0, 0, notEscape
+	case strings.HasPrefix(text, `\u{`):
+		return escapeInBraces(text)
+	}
+	char, ok := hexadecimal(text, 2)
+	if !ok {
+		return 0, 0, notEscape
+	}
+	if !utf16.IsSurrogate(char) {
+		return char, len(`\uXXXX`), ""
+	}
+	if strings.HasPrefix(text[len(`\uXXXX`):], `\u`) {
+		if low, ok := hexadecimal(text, len(`\uXXXX\u`)); ok {
+			if pair := utf16.DecodeRune(char, low); pair != utf8.RuneError {
+				return pair, len(`\uXXXX\uXXXX`), ""
+			}
+		}
+	}
+	return 0, 0, notAPair
+}
+
+func escapeInBraces(text string) (char rune, size int, message string) {
+	for i := len(`\u{`); i < min(len(text), longest); i++ {
+		if text[i] == '}' {
+			switch {
+			case i+1 < shortest:
+				return 0, 0, notEscape
+			case utf16.IsSurrogate(char):
+				return 0, 0, notAPair
+			}
+			return char, i + 1, ""
+		}
+		digit, ok := hexDigit(text[i])
+		if !ok {
+			return 0, 0, notEscape
+		}
+		if char = char<<4 | digit; char > utf8.MaxRune {
+			return 0, 0, notAPoint
+		}
+	}
+	return 0, 0, notEscape
+}
+
+// hexadecimal reads four digits at an offset.
+func hexadecimal(text string, i int) (char rune, ok bool) {
+	if i+fixedDigits > len(text) {
+		return 0, false
+	}
+	for _, c := range []byte(text[i : i+fixedDigits]) {
+		digit, ok := hexDigit(c)
+		if !ok {
+			return 0, false
+		}
+		char = char<<4 | digit
+	}
+	return char, true
+}
+
+func hexDigit(c byte) (rune, bool) {
+	switch {
+	case isDigit(c):
+		return rune(c - '0'), true
+	case 'a' <= c|0x20 && c|0x20 <= 'f':
+		return rune(c|0x20-'a') + 10, true
+	}
+	return 0, false
+}
+
+const quotes = `"""`
+
+func (s *Scanner) blockString() (Token, *Error) {
+	end := s.pos + len(quotes)
+	for end < len(s.Text) {
+		rest := s.Text[end:]
+		switch {
+		case strings.HasPrefix(rest, quotes):
+			token := s.token(lexer.BlockString, end+len(quotes))
+			token.New = true
+			return token, nil
+		case strings.HasPrefix(rest, `\`+quotes):
+			end += len(`\` + quotes)
+		default:
+			size, ok := s.character(end)
+			if !ok {
+				return s.fail(end, notUTF8)
+			}
+			end += size
+		}
+	}
+	return s.fail(end, notClosed)
+}
+
+// Value returns the value of a string or a block string, and the text of any other token.
+func (s *Scanner) Value(token Token) string {
+	text := s.Text[token.Start:token.End]
+	switch token.Kind {
+	case lexer.String:
+		return stringValue(text[1 : len(text)-1])
+	case lexer.BlockString:
+		return blockValue(text[len(quotes) : len(text)-len(quotes)])
+	}
+	return text
+}
+
+// Written returns how many bytes a string has between its quotes.
+func (t Token) Written() int {
+	if t.Kind == lexer.BlockString {
+		return t.End - t.Start - 2*len(quotes)
+	}
+	return t.End - t.Start - 2
+}
+
+func stringValue(raw string) string {
+	next := strings.IndexByte(raw, '\\')
+	if next < 0 {
+		return raw
+	}
+	value := make([]byte, 0, len(raw))
+	for next >= 0 {
+		value = append(value, raw[:next]...)
+		char, size, _ := escape(raw[next:]) // the scanner has seen that it is right
+		value = utf8.AppendRune(value, char)
+		raw = raw[next+size:]
+		next = strings.IndexByte(raw, '\\')
+	}
+	return string(append(value, raw...))
+}
+
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+// blockValue is BlockStringValue of the specification: the indentation that all lines but the first have in
+// common goes, and so do blank lines at both ends.
+func blockValue(raw string) string {
+	raw = strings.ReplaceAll(raw, `\`+quotes, quotes)
+	lines := strings.Split(lineEnds.Replace(raw), "\n")
+	common := -1
+	for _, line := range lines[1:] {
+		if indent := indentation(line); indent < len(line) && (common < 0 || indent < common) {
+			common = indent
+		}
+	}
+	for i := range lines[1:] {
+		lines[i+1] = lines[i+1][min(max(common, 0), len(lines[i+1])):]
+	}
+	for len(lines) > 0 && indentation(lines[0]) == len(lines[0]) {
+		lines = lines[1:]
+	}
+	for len(lines) > 0 && indentation(lines[len(lines)-1]) == len(lines[len(lines)-1]) {
+		lines = lines[:len(lines)-1]
+	}
+	return strings.Join(lines, "\n")
+}
+
+func indentation(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }
+
+// Position returns the line and the column of an offset, both counted from 1, and columns in UTF-16 code units, as
+// graphql-js and the language server protocol count them: for JavaScript, a column is an index.
+func Position(text string, offset int) gqlerror.Location {
+	before := text[:min(offset, len(text))]
+	line, start := 1, 0
+	for i := 0; i < len(before); i++ {
+		switch before[i] {
+		case '\r':
+			if i+1 < len(before) && before[i+1] == '\n' {
+				i++
+			}
+			line, start = line+1, i+1
+		case '\n':
+			line, start = line+1, i+1
+		}
+	}
+	column := 1
+	for _, char := range before[start:] {
+		column += max(1, utf16.RuneLen(char))
+	}
+	return gqlerror.Location{Line: line, Column: column}
+}
+
+var errLocated = errors.New("the location is that of the document")
+
+// SyntaxError is a fault of a document at an offset, as clients see it. Its location is right.
+func SyntaxError(text string, offset int, message string) *gqlerror.Error {
+	err := Located(text, offset, &gqlerror.Error{Message: "Syntax error: " + message})
+	err.Extensions = map[string]any{"code": errcode.ParseFailed}
+	return err
+}
+
+// Located puts the location of an offset into an error, which no Locator corrects then.
+func Located(text string, offset int, err *gqlerror.Error) *gqlerror.Error {
+	err.Locations = []gqlerror.Location{Position(text, offset)}
+	err.Err = errLocated
+	return err
+}
+
+// IsLocated reports whether the locations of an error come from Located.
+func IsLocated(err *gqlerror.Error) bool { return errors.Is(err.Err, errLocated) }
