@@ -64,6 +64,7 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 		return err
 	}
 	log := newLog(config, out)
+	redirectStandardLog(log)
 	for _, warning := range config.Warnings {
 		log.Warn(warning)
 	}
@@ -136,7 +137,7 @@ func newServer(config Config, handler http.Handler, log *slog.Logger) *http.Serv
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    config.TokenMaxBytes + 32<<10, // a token that is too large gets an answer that says so
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          serverLog(log),
 	}
 }
 

@@ -18,6 +18,10 @@ const maxAnswerBytes = 1 << 20
 // NewHTTPClient returns a client tuned for calls to one Keycloak: connections are pooled and kept
 // shorter than common proxies keep theirs, each step of setting one up is bounded, and redirects are
 // handed back instead of followed. Client and KeySet use one of these when they are given none.
+//
+// net/http writes the beginning of an answer that nobody asked for to the standard logger. A program that calls
+// Keycloak should send that logger's lines (log.SetOutput) where nobody reads tokens, or through a writer that
+// drops what they quote.
 func NewHTTPClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -65,19 +69,42 @@ func send(client *http.Client, request *http.Request) (answer, error) {
 	case err != nil && strings.Contains(err.Error(), "Location header"): // net/http quotes it
 		return answer{}, errors.New("the answer is a redirect to something that is no URL")
 	case err != nil:
-		return answer{}, err
+		return answer{}, withoutQuotes(err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
 	switch {
 	case err != nil:
-		return answer{}, fmt.Errorf("answer %d was cut short: %w", response.StatusCode, err)
+		return answer{}, fmt.Errorf("answer %d was cut short: %w", response.StatusCode, withoutQuotes(err))
 	case len(body) > maxAnswerBytes:
 		return answer{}, fmt.Errorf("answer %d is larger than %d bytes", response.StatusCode, maxAnswerBytes)
 	case response.StatusCode >= 300 && response.StatusCode < 400:
 		return answer{}, fmt.Errorf("answer %d is a redirect: KEYCLOAK_SERVER_URL must be where Keycloak itself answers", response.StatusCode)
 	}
 	return answer{status: response.StatusCode, body: body}, nil
+}
+
+// A quietError is an error with a text that repeats nothing of an answer.
+type quietError struct {
+	text string
+	err  error
+}
+
+func (e *quietError) Error() string { return e.text }
+func (e *quietError) Unwrap() error { return e.err }
+
+// withoutQuotes cuts the text of an error where it begins to quote: net/http repeats what it can't read of an
+// answer, and tokens may be in it.
+func withoutQuotes(err error) error {
+	begin, text := "", err.Error()
+	if failed, ok := errors.AsType[*url.Error](err); ok { // this one's address is ours
+		begin, text = fmt.Sprintf("%s %q: ", failed.Op, failed.URL), failed.Err.Error()
+	}
+	text, _, quotes := strings.Cut(text, `"`)
+	if !quotes {
+		return err
+	}
+	return &quietError{begin + strings.TrimRight(text, " :=") + " (not repeated)", err}
 }
 
 func get(ctx context.Context, client *http.Client, url string) (answer, error) {

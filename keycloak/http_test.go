@@ -250,3 +250,33 @@ func TestServersThatHang(t *testing.T) {
 		}
 	}
 }
+
+// What can't be read of an answer is in no error: it may be a token.
+func TestSend_errorsRepeatNothing(t *testing.T) {
+	const canary = "canary-77aa"
+	for name, bytes := range map[string]string{
+		"no HTTP at all":           canary + "\r\n\r\n",
+		"no status":                "HTTP/1.1 " + canary + "\r\n\r\n",
+		"no version":               "HTTP/" + canary + " 200 OK\r\n\r\n",
+		"a header without a colon": "HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n",
+		"a header that goes on":    "HTTP/1.1 200 OK\r\n " + canary + ": x\r\n\r\n",
+		"a length that is none":    "HTTP/1.1 200 OK\r\nContent-Length: " + canary + "\r\n\r\n",
+		"two lengths":              "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: " + canary + "\r\n\r\n",
+		"an unknown encoding":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + canary + "\r\n\r\n",
+		"a chunk without a length": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canary + "\r\n",
+		"a bad trailer":            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + canary + "\r\n\r\n",
+		"a redirect to nowhere":    "HTTP/1.1 302 Found\r\nLocation: http://[" + canary + "\r\nContent-Length: 0\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(hijack(bytes))
+			defer server.Close()
+			_, err := get(t.Context(), NewHTTPClient(), server.URL+"/certs")
+			if err == nil {
+				t.Fatal("the answer was read")
+			}
+			if strings.Contains(fmt.Sprintf("%v %+v %q", err, err, err), canary) {
+				t.Errorf("the error repeats the answer: %v", err)
+			}
+		})
+	}
+}
