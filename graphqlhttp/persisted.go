@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
@@ -23,7 +25,9 @@ const (
 // A DocumentStore remembers the texts of documents by their digest, for automatic persisted queries: at most so
 // many bytes of them, and the ones that were used last. It is safe for concurrent use.
 //
-// Only a document that was valid gets in, and it takes no more than its own bytes. A stranger can still push
+// Only a document that was valid gets in, and it takes no more than its own bytes. A mutation that has a string
+// or a number written into it stays out: whoever guesses the text, a password in it, would be told by the answer
+// to its hash that somebody sent it. Clients send such values as variables. A stranger can still push
 // others out with valid documents of their own: that costs each client one more round trip, as the first use did.
 type DocumentStore struct {
 	most int64
@@ -195,4 +199,32 @@ func parseDigest(text string) (sum digest, ok bool) {
 	}
 	_, err := hex.Decode(sum[:], []byte(text))
 	return sum, err == nil
+}
+
+// holdsValues reports whether a document has a mutation or a subscription, and a string or a number
+// anywhere in it, be it the default of a variable.
+func holdsValues(doc *ast.QueryDocument) bool {
+	if !slices.ContainsFunc(doc.Operations, func(o *ast.OperationDefinition) bool { return o.Operation != ast.Query }) {
+		return false
+	}
+	found := false
+	v := visitor{value: func(value *ast.Value) {
+		switch value.Kind {
+		case ast.IntValue, ast.FloatValue, ast.StringValue, ast.BlockValue:
+			found = true
+		}
+	}}
+	for _, operation := range doc.Operations {
+		for _, variable := range operation.VariableDefinitions {
+			v.values(variable.DefaultValue)
+			v.directives(variable.Directives)
+		}
+		v.directives(operation.Directives)
+		v.selections(operation.SelectionSet)
+	}
+	for _, fragment := range doc.Fragments {
+		v.directives(fragment.Directives)
+		v.selections(fragment.SelectionSet)
+	}
+	return found
 }

@@ -124,6 +124,49 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 	}
 }
 
+// Whoever guesses a password that somebody wrote into a mutation would learn from the store, without an attempt,
+// that the guess is right. A client's value in a query is no such thing, nor is a name of the schema.
+func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {
+	for query, stored := range map[string]bool{
+		`mutation { login(username: "alice", password: "hush") { text } }`:                                                     false,
+		`mutation($u: String!) { login(username: $u, password: "hush") { text } }`:                                             false,
+		`mutation($u: String!) { login(username: $u, password: """hush""") { text } }`:                                         false,
+		`mutation($u: String! = "alice") { login(username: $u) { text } }`:                                                     false,
+		`mutation($u: String!, $i: In = {in: {list: ["hush"]}}) { login(username: $u, in: $i) { text } }`:                      false,
+		`mutation($u: String!) { login(username: $u, in: {i: 123456}) { text } }`:                                              false,
+		`mutation($u: String!) { login(username: $u, in: {f: 1.5}) { text } }`:                                                 false,
+		`mutation($u: String!) { login(username: $u, in: {list: [$u, "hush"]}) { text } }`:                                     false,
+		`mutation($u: String!) { ...F } fragment F on Mutation { login(username: $u, password: "hush") { text } }`:             false,
+		`mutation($u: String!) { ... on Mutation { login(username: $u, password: "hush") { text } } }`:                         false,
+		`mutation @tag(name: "hush") { change }`:                                                                               false,
+		`mutation { change @tag(name: "hush") }`:                                                                               false,
+		`mutation M($u: String! @tag(name: "hush")) { login(username: $u) { text } }`:                                          false,
+		`query Q { leaf } mutation M { login(username: "alice", password: "hush") { text } }`:                                  false,
+		`mutation M { change } query Q { echo(s: "hush") }`:                                                                    false,
+		`mutation($u: String!, $p: String) { login(username: $u, password: $p) { text } }`:                                     true,
+		`mutation($u: String!, $b: Boolean = true) { login(username: $u, color: RED, in: {id: null}) @skip(if: $b) { text } }`: true,
+		`mutation($u: String!) { login(username: $u) @include(if: false) { text } }`:                                           true,
+		`query Q { echo(s: "a", i: 1) }`:                                                                                       true,
+		`subscription { ticks }`:                                                                                               false, // not served here
+	} {
+		transport := Transport{Documents: NewDocumentStore(0)}
+		members := map[string]any{
+			"query": query, "variables": map[string]any{"u": "alice"},
+			"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hashOf(query)}},
+		}
+		if strings.Contains(query, "query Q") {
+			members["operationName"] = "Q"
+		}
+		a := askWith(t, transport, resolvers(), post(members))
+		if !strings.HasPrefix(query, "subscription") && strings.Contains(a.Body.String(), "errors") {
+			t.Errorf("%s: %s", query, a.Body)
+		}
+		if documents, _ := transport.Documents.Size(); (documents == 1) != stored {
+			t.Errorf("%s: %d documents stored, want it stored: %t", query, documents, stored)
+		}
+	}
+}
+
 func TestDocumentStoreIsBounded(t *testing.T) {
 	const most = 10_000
 	store := NewDocumentStore(most)

@@ -155,7 +155,7 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		response.allow = http.MethodPost
 		return response
 	}
-	if found.keep != nil { // and no sooner: it is a valid document
+	if found.keep != nil && !holdsValues(operation.Doc) { // and no sooner: it is a valid document
 		t.Documents.put(*found.keep, document)
 	}
 	began = true

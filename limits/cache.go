@@ -13,7 +13,9 @@ import (
 // A Cache keeps parsed and validated documents, for gqlgen's SetQueryCache, bounded by the bytes they take.
 // gqlgen (v0.17.95) adds a document after it validated it, and only reads it from then on, so that all
 // requests share it. Which documents stay is decided by how often they are asked for: a spray of documents
-// that are sent once doesn't drive out those that clients send all the time. It is safe for concurrent use.
+// that are sent once doesn't drive out those that clients send all the time. A mutation that has a string or a
+// number written into it isn't kept: how soon it is refused a second time would tell whoever guesses at its text,
+// a password in it, that somebody sent it. It is safe for concurrent use.
 // A nil Cache is empty, and stays so.
 type Cache struct{ entries *otter.Cache[string, entry] }
 
@@ -54,7 +56,7 @@ func (c *Cache) Add(_ context.Context, query string, doc *ast.QueryDocument) {
 	}
 	t := tokens{limits: noneFor(query)}
 	m := t.outline(query) // once more, and the last time
-	if m == nil || m.cycle != nil {
+	if m == nil || m.cycle != nil || m.holdsValues {
 		return
 	}
 	e := entry{doc: doc, uses: m.uses}

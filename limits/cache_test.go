@@ -12,6 +12,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/parser"
 
 	"github.com/cloakql/cloakql/limits"
 )
@@ -30,6 +31,37 @@ func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
 	send(server, `{ leaf }`, nil)
 	if len(docs) != 2 || docs[0] != docs[1] {
 		t.Errorf("two requests ran %d documents, or not the same", len(docs))
+	}
+}
+
+// Whoever guesses a password that somebody wrote into a mutation would learn from the time it takes, without an
+// attempt, that the guess is right.
+func TestCache_leavesOutWhatHoldsValues(t *testing.T) {
+	for query, kept := range map[string]bool{
+		`mutation { login(username: "alice", password: "hush") { t } }`:                        false,
+		`mutation($p: String = "hush") { login(password: $p) { t } }`:                          false,
+		`mutation { login(in: {list: [{code: 123456}]}) { t } }`:                               false,
+		`mutation { login(in: {rate: 1.5}) { t } }`:                                            false,
+		`mutation { login(password: """hush""") { t } }`:                                       false,
+		`subscription { ticks(key: "hush") { t } }`:                                            false,
+		`mutation { ...F } fragment F on Mutation { login(password: "hush") { t } }`:           false,
+		`fragment F on Mutation { login(password: "hush") { t } } mutation { ...F }`:           false,
+		`mutation { change @tag(name: "hush") }`:                                               false,
+		`query Q { leaf } mutation M { login(password: "hush") { t } }`:                        false,
+		`mutation M { change } query Q { leaf(s: "hush") }`:                                    false,
+		`mutation($p: String) { login(password: $p, kind: LONG, keep: true, at: null) { t } }`: true,
+		`{ leaf(s: "a", i: 1) }`:                                                               true,
+		`query mutation { subscription(s: "a") }`:                                              true,
+	} {
+		doc, err := parser.ParseQuery(&ast.Source{Input: query})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache := limits.NewCache(1 << 20)
+		cache.Add(t.Context(), query, doc)
+		if _, got := cache.Get(t.Context(), query); got != kept {
+			t.Errorf("%s: kept %t, want %t", query, got, kept)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ type outline struct {
 	spreads, nodes        int
 	variables             bool           // whether there are any
 	defaults              map[string]int // of each variable, the items and members of its default
+	changes, literals     bool           // an operation that isn't a query; a string or a number
 
 	tokens *tokens
 	into   *part // what is read now
@@ -50,6 +51,7 @@ func (o *outline) read() {
 			o.operation(p)
 		case o.tokens.name("query", "mutation", "subscription"):
 			o.operation(p)
+			o.changes = o.changes || !o.tokens.name("query")
 			o.tokens.next()
 			if o.tokens.is(lexer.Name) {
 				o.tokens.next()
@@ -283,6 +285,7 @@ func (o *outline) value(depth int, constant bool) {
 		}
 		o.into.uses[name]++
 	case lexer.Int, lexer.Float, lexer.String, lexer.BlockString, lexer.Name:
+		o.literals = o.literals || !o.tokens.is(lexer.Name)
 		own.bytes += len(o.tokens.text())
 		o.tokens.next()
 	default:

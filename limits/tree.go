@@ -63,6 +63,7 @@ type measured struct {
 	cycle                 *int // where a fragment begins that spreads itself
 	pairs                 int  // of fields of one response name
 	uses                  map[string]use
+	holdsValues           bool // a mutation or subscription beside a string or a number
 }
 
 // A size is what a piece of a document adds up to, its fragments written out.
@@ -130,7 +131,7 @@ const (
 // measure adds up an outline in time linear in its size: each operation and each fragment was read once, and is
 // added for each spread. It recurses as deep as fragments spread each other.
 func (o *outline) measure(most int) *measured {
-	m := &measured{operations: len(o.operations), fragments: len(o.fragments), nodes: o.nodes}
+	m := &measured{operations: len(o.operations), fragments: len(o.fragments), nodes: o.nodes, holdsValues: o.changes && o.literals}
 	a := adder{m: m}
 	if len(o.fragments) > 0 {
 		a.byName = make(map[string]*part, len(o.fragments))
