@@ -1,6 +1,7 @@
 package graphqlhttp
 
 import (
+	"iter"
 	"net/http"
 	"strings"
 )
@@ -25,7 +26,8 @@ func (m mediaType) requestErrorStatus() int {
 }
 
 // negotiate picks the media type of the response, RFC 9110 section 12.5.1. A client that doesn't say
-// gets application/json, which everyone reads. When it accepts neither, ok is false and the error
+// gets application/json, which everyone reads; so does one whose header has no range that can be read,
+// which section 12.4.1 lets a server disregard. When it accepts neither, ok is false and the error
 // goes out as application/json.
 func negotiate(accept []string) (media mediaType, ok bool) {
 	plain, response, said := wish{rank: -1}, wish{rank: -1}, false
@@ -36,12 +38,14 @@ func negotiate(accept []string) (media mediaType, ok bool) {
 			if element, header = cutOutsideQuotes(header, ','); strings.Trim(element, " \t") == "" {
 				continue // RFC 9110 section 5.6.1: a list may have empty elements
 			}
-			said = true
-			left--
+			if left--; left == 0 && header != "" {
+				return mediaJSON, true // whoever sends so many takes nearly everything
+			}
 			r, ok := parseRange(element)
 			if !ok {
 				continue
 			}
+			said = true
 			plain.hear(r, mediaJSON)
 			response.hear(r, mediaResponse)
 		}
@@ -95,8 +99,10 @@ func (w *wish) hear(r mediaRange, media mediaType) {
 	}
 }
 
-// parseRange reads a media range. It isn't ok when it is malformed, or asks for a charset that no response
-// has. Other parameters are passed over: no representation here has any, and refusing helps nobody.
+// parseRange reads a media range. It isn't ok when its type can't be read. A weight that can't be read counts as
+// none, and other parameters are passed over, malformed or not: no representation here has any, and refusing
+// helps nobody. So is a charset that isn't UTF-8, since JSON has no other (RFC 8259, sections 8.1 and 11). Java up
+// to version 18 sends "*; q=.2, */*; q=.2" where a program sets no Accept.
 func parseRange(element string) (r mediaRange, ok bool) {
 	name, rest := cutOutsideQuotes(element, ';')
 	name = strings.Trim(name, " \t")
@@ -105,30 +111,42 @@ func parseRange(element string) (r mediaRange, ok bool) {
 		return mediaRange{}, false
 	}
 	r = mediaRange{name: strings.ToLower(name), weight: 1000}
-	for rest != "" {
-		var parameter string
-		parameter, rest = cutOutsideQuotes(rest, ';')
-		parameter = strings.Trim(parameter, " \t")
-		if parameter == "" {
-			continue
-		}
-		key, value, _ := strings.Cut(parameter, "=")
-		quoted := len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"'
-		if !isToken(key) || !quoted && !isToken(value) {
-			return mediaRange{}, false
-		}
-		switch strings.ToLower(key) {
+	for key, value := range parameters(rest) {
+		switch key {
 		case "q":
-			if r.weight, ok = parseWeight(value); !ok {
-				return mediaRange{}, false
+			if weight, ok := parseWeight(value); ok {
+				r.weight = weight
 			}
 		case "charset":
-			if r.charset = strings.EqualFold(strings.Trim(value, `"`), "utf-8"); !r.charset {
-				return mediaRange{}, false
-			}
+			r.charset = isUTF8(value)
 		}
 	}
 	return r, true
+}
+
+// parameters yields those of a media type that can be read (RFC 9110, section 5.6.6): their names in lower case,
+// and their values as they are, quotes included.
+func parameters(text string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for text != "" {
+			var parameter string
+			parameter, text = cutOutsideQuotes(text, ';')
+			name, value, _ := strings.Cut(strings.Trim(parameter, " \t"), "=")
+			quoted := len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"'
+			if isToken(name) && (quoted || isToken(value)) && !yield(strings.ToLower(name), value) {
+				return
+			}
+		}
+	}
+}
+
+// isUTF8 reports whether a charset is UTF-8 or a part of it, under the names that clients write.
+func isUTF8(charset string) bool {
+	switch strings.ToLower(strings.Trim(charset, `"`)) {
+	case "utf-8", "utf8", "us-ascii", "ascii":
+		return true
+	}
+	return false
 }
 
 // parseWeight reads a qvalue, RFC 9110 section 12.4.2, in thousandths.
@@ -147,23 +165,31 @@ func parseWeight(text string) (weight int, ok bool) {
 	return weight, weight <= 1000
 }
 
-// cutOutsideQuotes cuts text at the first separator that isn't inside a quoted string.
+// cutOutsideQuotes cuts text at the first separator that isn't inside a quoted string. A quote that is never
+// closed opens none.
 func cutOutsideQuotes(text string, separator byte) (before, after string) {
+	first := -1 // the first separator in an open quote
 	quoted := false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case quoted && c == '\\':
 			i++
 		case c == '"':
-			quoted = !quoted
-		case c == separator && !quoted:
+			quoted, first = !quoted, -1
+		case c != separator:
+		case !quoted:
 			return text[:i], text[i+1:]
+		case first < 0:
+			first = i
 		}
+	}
+	if quoted && first >= 0 {
+		return text[:first], text[first+1:]
 	}
 	return text, ""
 }
 
-// isToken tells whether text is a token of RFC 9110 section 5.6.2.
+// isToken reports whether text is a token of RFC 9110 section 5.6.2.
 func isToken(text string) bool {
 	for i := range len(text) {
 		c := text[i]

@@ -19,7 +19,6 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"\tapplication/json\t;\tq=0.1 ,\tapplication/graphql-response+json ; q=0.2"}, mediaResponse},
 		{[]string{`text/html;x="a, application/json;q=1", application/graphql-response+json`}, mediaResponse},
 		{[]string{`application/json;x="a\",b;q=0"`}, mediaJSON},
-		{[]string{`text/html;x="application/json, */*`}, neither},
 		{[]string{`text/html;x="\", application/json, "`}, neither},
 
 		// Weights.
@@ -30,20 +29,31 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"*/*;q=0"}, neither}, {[]string{"*/*;q=0.0, application/*;q=0.00, application/json;q=0.000"}, neither},
 		{[]string{"application/json, application/json;q=0"}, mediaJSON},
 
-		// Malformed ones are passed over.
-		{[]string{"application/json;q=1.001"}, neither}, {[]string{"application/json;q=0.1234"}, neither},
-		{[]string{"application/json;q=NaN"}, neither}, {[]string{"application/json;q=+1"}, neither}, {[]string{"application/json;q=1e0"}, neither},
-		{[]string{"application/json;q=.5"}, neither}, {[]string{"application/json;q="}, neither}, {[]string{"application/json;q"}, neither},
-		{[]string{`application/json;q="1"`}, neither}, {[]string{"application/json;q =1"}, neither}, {[]string{"application/json;=1"}, neither},
-		{[]string{"application/json;a=b c"}, neither}, {[]string{"application json"}, neither}, {[]string{"application/"}, neither},
-		{[]string{"/json"}, neither}, {[]string{"application/json/json"}, neither}, {[]string{"*"}, neither}, {[]string{"*/json"}, neither},
-		{[]string{"application/jsön"}, neither}, {[]string{"application/json\x00"}, neither}, {[]string{"application/json;q=2, application/json;q=0.1"}, mediaJSON},
+		// A weight that is malformed counts as none, a parameter that is malformed is passed over.
+		{[]string{"application/json;q=1.001"}, mediaJSON}, {[]string{"application/json;q=0.1234"}, mediaJSON}, {[]string{"application/json;q=-1"}, mediaJSON},
+		{[]string{"application/json;q=NaN"}, mediaJSON}, {[]string{"application/json;q=+1"}, mediaJSON}, {[]string{"application/json;q=1e0"}, mediaJSON},
+		{[]string{"application/json;q=.5"}, mediaJSON}, {[]string{"application/json;q="}, mediaJSON}, {[]string{"application/json;q"}, mediaJSON},
+		{[]string{`application/json;q="0"`}, mediaJSON}, {[]string{"application/json;q =0"}, mediaJSON}, {[]string{"application/json;=1"}, mediaJSON},
+		{[]string{"application/json;a=b c"}, mediaJSON}, {[]string{`application/json;a="b`}, mediaJSON}, {[]string{"application/json;charset"}, mediaJSON},
+		{[]string{"application/json;q=.1, application/graphql-response+json;q=0.9"}, mediaJSON},
+		{[]string{"application/json;q=0.1, application/graphql-response+json;q=.9"}, mediaResponse},
+		{[]string{"application/json;q=2, application/json;q=0.1"}, mediaJSON},
+		{[]string{"application/json;a=b c;q=0, */*"}, mediaResponse},
+
+		// A range that is malformed is passed over; a header without any other is disregarded.
+		{[]string{"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"}, mediaJSON}, // Java's HttpURLConnection
+		{[]string{"*"}, mediaJSON}, {[]string{"*;q=0"}, mediaJSON}, {[]string{"application json"}, mediaJSON}, {[]string{"application/"}, mediaJSON},
+		{[]string{"/json"}, mediaJSON}, {[]string{"application/json/json"}, mediaJSON}, {[]string{"application/jsön"}, mediaJSON},
+		{[]string{"application/json\x00"}, mediaJSON}, {[]string{";q=0"}, mediaJSON}, {[]string{"json", "html"}, mediaJSON},
+		{[]string{"*, application/graphql-response+json"}, mediaResponse}, {[]string{"*, text/html"}, neither}, {[]string{"*/json"}, neither},
+		{[]string{`text/html;x="application/json, */*`}, mediaJSON}, // the quote is never closed, and opens none
+		{[]string{`text/html;x="application/json, application/graphql-response+json;y="`}, neither},
 
 		// Ranges: the narrower one counts, wherever it stands; a charset makes it narrower still.
 		{[]string{"*/*, application/json;q=0"}, mediaResponse}, {[]string{"application/json;q=0, */*"}, mediaResponse},
 		{[]string{"application/*;q=0.1, */*;q=0.9, application/graphql-response+json;q=0.05"}, mediaJSON},
 		{[]string{"application/json;q=0, application/json;charset=utf-8"}, mediaJSON},
-		{[]string{"application/json;charset=latin1"}, neither}, {[]string{`application/json;charset="UTF-8"`}, mediaJSON},
+		{[]string{"application/json;charset=latin1"}, mediaJSON}, {[]string{"application/json; charset=utf8"}, mediaJSON}, {[]string{`application/json;charset="UTF-8"`}, mediaJSON},
 		{[]string{"application/json, application/json;charset=utf-8;q=0"}, neither},
 		{[]string{"application/json;profile=x"}, mediaJSON},
 		{[]string{"APPLICATION/*"}, mediaJSON}, {[]string{"*/*, application/GRAPHQL-response+json"}, mediaResponse},
@@ -51,7 +61,8 @@ func TestNegotiate(t *testing.T) {
 
 		// Only so many ranges are looked at.
 		{[]string{strings.Repeat("text/html,", maxRanges-1) + "application/json"}, mediaJSON},
-		{[]string{strings.Repeat("text/html,", maxRanges) + "application/json"}, neither},
+		{[]string{strings.Repeat("text/html,", maxRanges) + "text/plain"}, mediaJSON},
+		{[]string{strings.Repeat("text/html,", maxRanges-1) + "text/plain"}, neither},
 		{[]string{strings.Repeat(",", 10_000) + "application/graphql-response+json"}, mediaResponse},
 	} {
 		want, wantOK := tt.want, tt.want != neither
@@ -65,13 +76,17 @@ func TestNegotiate(t *testing.T) {
 }
 
 func FuzzNegotiate(f *testing.F) {
-	for _, header := range []string{"", "*/*;q=0.8, application/json", `a/b;c="\",", application/graphql-response+json;q=0.001`, ";;,=\"", "application/json;q=0"} {
+	for _, header := range []string{"", "*/*;q=0.8, application/json", `a/b;c="\",", application/graphql-response+json;q=0.001`, ";;,=\"", "application/json;q=0", "*; q=.2, */*; q=.2", `a/b;c="d, */*`} {
 		f.Add(header, "application/*")
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {
 		media, ok := negotiate([]string{first, second})
 		if media != mediaJSON && media != mediaResponse || !ok && media != mediaJSON {
 			t.Errorf("%q, %q: %q, %t", first, second, media, ok)
+		}
+		// A header that holds no type at all says nothing.
+		if !ok && !strings.Contains(first+second, "/") {
+			t.Errorf("%q, %q: refused, where nothing can be read", first, second)
 		}
 		// A type that is named without a weight can be given, unless a narrower range refuses it.
 		narrower := strings.Contains(strings.ToLower(first+second), "charset")

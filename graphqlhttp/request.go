@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -67,7 +66,11 @@ func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.Ra
 	if !utf8.Valid(body) {
 		return nil, http.StatusBadRequest, badRequest("The body is not UTF-8")
 	}
-	body = bytes.TrimLeft(body, " \t\r\n")
+	// A byte order mark is no part of the text (RFC 8259, section 8.1); some .NET clients write one.
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n")
+	if len(body) == 0 {
+		return nil, http.StatusBadRequest, badRequest("The body is empty: it must be a JSON object")
+	}
 	if bytes.HasPrefix(body, []byte("[")) {
 		return nil, http.StatusBadRequest, badRequest("Batches are not supported: send one operation a request")
 	}
@@ -86,16 +89,19 @@ func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.Ra
 	return finish(params, errors.Join(
 		take(members, "query", "a string", &params.Query),
 		take(members, "operationName", "a string", &params.OperationName),
-		take(members, "variables", "an object", &params.Variables),
-		take(members, "extensions", "an object", &params.Extensions)))
+		takeObject(members, "variables", &params.Variables),
+		takeObject(members, "extensions", &params.Extensions)))
 }
 
 // mediaFault says why a body isn't read, from what its headers claim it to be. Another site's form or image
 // can't send this media type, so it can't change anything here: see the package's comment.
 func mediaFault(header http.Header) *gqlerror.Error {
-	for _, coding := range header["Content-Encoding"] {
-		if coding != "" {
-			return badRequest("Content-Encoding is not supported: send the body as it is")
+	for _, line := range header["Content-Encoding"] {
+		for coding := range strings.SplitSeq(line, ",") {
+			// identity says that there is none, and is reserved for saying so (RFC 9110, section 8.4.1).
+			if coding = strings.Trim(coding, " \t"); coding != "" && !strings.EqualFold(coding, "identity") {
+				return badRequest("Content-Encoding is not supported: send the body as it is")
+			}
 		}
 	}
 	types := header["Content-Type"]
@@ -105,12 +111,14 @@ func mediaFault(header http.Header) *gqlerror.Error {
 	if len(types) != 1 {
 		return badRequest("Content-Type must be application/json")
 	}
-	media, parameters, err := mime.ParseMediaType(types[0])
-	if err != nil || media != string(mediaJSON) {
+	media, rest := cutOutsideQuotes(types[0], ';')
+	if !strings.EqualFold(strings.Trim(media, " \t"), string(mediaJSON)) {
 		return badRequest("Content-Type must be application/json")
 	}
-	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return badRequest("charset must be utf-8")
+	for name, value := range parameters(rest) {
+		if name == "charset" && !isUTF8(value) {
+			return badRequest("charset must be utf-8")
+		}
 	}
 	return nil
 }
@@ -170,7 +178,7 @@ func (t Transport) takeJSON(values url.Values, name string, v *map[string]any) e
 	value, _, fault := readJSON([]byte(text), t.jsonBounds())
 	switch fault {
 	case "":
-		return take(map[string]any{name: value}, name, "an object", v)
+		return takeObject(map[string]any{name: value}, name, v)
 	case notJSON:
 		return errors.New(name + " must be an object")
 	}
@@ -215,4 +223,12 @@ func take[T any](members map[string]any, name, want string, v *T) error {
 		return errors.New(name + " must be " + want)
 	}
 	return nil
+}
+
+// takeObject is take for an object. An empty list is one without members: PHP writes [] for it.
+func takeObject(members map[string]any, name string, v *map[string]any) error {
+	if list, ok := members[name].([]any); ok && len(list) == 0 {
+		return nil
+	}
+	return take(members, name, "an object", v)
 }

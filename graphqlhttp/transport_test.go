@@ -78,9 +78,10 @@ func TestBodyIsBoundedByDefault(t *testing.T) {
 }
 
 // Bytes that a file of cases can't show.
-func TestBodyMustBeUTF8WithoutAMark(t *testing.T) {
+func TestBodyMustBeUTF8(t *testing.T) {
 	for name, tt := range map[string]struct{ body, want string }{
-		"byte order mark":         {"\ufeff" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
+		"two byte order marks":    {"\ufeff\ufeff" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
+		"a mark behind a blank":   {" \ufeff" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
 		"UTF-16 with its mark":    {"\xff\xfe{\x00}\x00", "The body is not UTF-8"},
 		"UTF-16 without it":       {"{\x00}\x00", "The body must be a JSON object"},
 		"invalid UTF-8, outside":  {"\xff" + `{"query":"{ leaf }"}`, "The body is not UTF-8"},
@@ -95,6 +96,81 @@ func TestBodyMustBeUTF8WithoutAMark(t *testing.T) {
 		want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", tt.want)
 		if a.Code != http.StatusBadRequest || a.Body.String() != want {
 			t.Errorf("%s: %d %s, want 400 %s", name, a.Code, a.Body, want)
+		}
+	}
+}
+
+// What a client sends is taken where it can only mean one thing, and refused with words where it can't.
+func TestRequest_whatCanOnlyMeanOneThing(t *testing.T) {
+	const usual = `{"query":"{ leaf }"}`
+	for _, tt := range []struct {
+		name   string
+		header [2]string
+		body   string
+		status int // 0 is 200, with the leaf
+		words  string
+		reason string
+	}{
+		{name: "variables []", body: `{"query":"{ leaf }","variables":[]}`, reason: "PHP's json_encode writes an empty map so"},
+		{name: "extensions []", body: `{"query":"{ leaf }","extensions":[]}`, reason: "the same"},
+		{name: "variables [1]", body: `{"query":"{ leaf }","variables":[1]}`, status: 400, words: "variables must be an object", reason: "names are missing"},
+		{name: "variables as a string", body: `{"query":"{ leaf }","variables":"{}"}`, status: 400, words: "variables must be an object",
+			reason: "the specification wants a map, and what is in the string would escape the bounds of the body's JSON"},
+		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`, status: 400, words: "variables must be an object", reason: "the same"},
+		{name: "variables null", body: `{"query":"{ leaf }","variables":null}`, reason: "null is absent"},
+		{name: "operationName null", body: `{"query":"query A { leaf }","operationName":null}`, reason: "null is absent"},
+		{name: "operationName empty", body: `{"query":"query A { leaf }","operationName":""}`, reason: "no operation can be called that; Relay and PHP clients send it"},
+		{name: "operationName empty, two operations", body: `{"query":"query A { leaf } query B { leaf }","operationName":""}`,
+			status: 200, words: "operationName is missing", reason: "it could mean either"},
+		{name: "operationName a number", body: `{"query":"{ leaf }","operationName":1}`, status: 400, words: "operationName must be a string", reason: "not its type"},
+		{name: "members of other protocols", body: `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`, reason: "the query is there, so nothing depends on them"},
+		{name: "byte order mark", body: "\ufeff" + usual, reason: "RFC 8259 lets a reader ignore it; it is no text"},
+		{name: "byte order mark and a blank", body: "\ufeff\n" + usual, reason: "the same"},
+		{name: "blanks around", body: "\r\n\t " + usual + "\r\n", reason: "JSON's own"},
+		{name: "nothing", body: "", status: 400, words: "The body is empty", reason: "it names what is missing"},
+		{name: "a mark and nothing", body: "\ufeff", status: 400, words: "The body is empty", reason: "the same"},
+		{name: "a NUL at the end", body: usual + "\x00", status: 400, words: "The body must be a JSON object", reason: "it isn't JSON"},
+		{name: "two objects", body: usual + usual, status: 400, words: "The body must be a JSON object", reason: "it could mean either"},
+
+		{name: "charset utf8", header: [2]string{"Content-Type", "application/json;charset=utf8"}, body: usual, reason: "the common misspelling"},
+		{name: "charset UTF8", header: [2]string{"Content-Type", "application/json; charset=UTF8"}, body: usual, reason: "names of charsets have no case"},
+		{name: "charset quoted", header: [2]string{"Content-Type", `application/json; charset="UTF-8"`}, body: usual, reason: "RFC 9110 8.3.1: the same value"},
+		{name: "charset us-ascii", header: [2]string{"Content-Type", "application/json; charset=us-ascii"}, body: usual, reason: "each such text is UTF-8"},
+		{name: "charset latin1", header: [2]string{"Content-Type", "application/json; charset=iso-8859-1"}, body: usual, status: 415, words: "charset must be utf-8",
+			reason: "a password with an umlaut would be another"},
+		{name: "charset utf-16", header: [2]string{"Content-Type", "application/json; charset=utf-16"}, body: usual, status: 415, words: "charset must be utf-8", reason: "other bytes"},
+		{name: "two charsets", header: [2]string{"Content-Type", "application/json; charset=utf-8; charset=latin1"}, body: usual, status: 415,
+			words: "charset must be utf-8", reason: "it could mean either"},
+		{name: "a semicolon at the end", header: [2]string{"Content-Type", "application/json;"}, body: usual, reason: "a parameter may be empty"},
+		{name: "a parameter without a value", header: [2]string{"Content-Type", "application/json; charset"}, body: usual, reason: "JSON has no parameters"},
+		{name: "other parameters", header: [2]string{"Content-Type", `Application/JSON ; boundary="a;b" ;x=y`}, body: usual, reason: "the same"},
+		{name: "graphql+json", header: [2]string{"Content-Type", "application/graphql+json"}, body: usual, status: 415, words: "Content-Type must be application/json",
+			reason: "a draft had it; no client sends it alone today"},
+		{name: "graphql-response+json", header: [2]string{"Content-Type", "application/graphql-response+json"}, body: usual, status: 415,
+			words: "Content-Type must be application/json", reason: "it is a response's"},
+		{name: "application/graphql", header: [2]string{"Content-Type", "application/graphql"}, body: "{ leaf }", status: 415, words: "Content-Type must be application/json",
+			reason: "a document as it is, which no specification has"},
+		{name: "two media types", header: [2]string{"Content-Type", "application/json, text/plain"}, body: usual, status: 415, words: "Content-Type must be application/json",
+			reason: "another site may send the second"},
+		{name: "a media type in a parameter", header: [2]string{"Content-Type", "text/plain; application/json"}, body: usual, status: 415,
+			words: "Content-Type must be application/json", reason: "another site may send it"},
+
+		{name: "identity", header: [2]string{"Content-Encoding", "identity"}, body: usual, reason: "RFC 9110 8.4.1: no encoding"},
+		{name: "Identity, and nothing", header: [2]string{"Content-Encoding", ", Identity ,"}, body: usual, reason: "a list with empty elements"},
+		{name: "no encoding", header: [2]string{"Content-Encoding", ""}, body: usual, reason: "an empty list"},
+		{name: "identity and gzip", header: [2]string{"Content-Encoding", "identity, gzip"}, body: usual, status: 415, words: "Content-Encoding is not supported", reason: "encoded"},
+	} {
+		r := postText(tt.body)
+		if tt.header[0] != "" {
+			r.Header[tt.header[0]] = []string{tt.header[1]}
+		}
+		a := askWith(t, Transport{}, resolvers(), r)
+		status, words := tt.status, tt.words
+		if status == 0 {
+			status, words = http.StatusOK, gotLeaf
+		}
+		if a.Code != status || !strings.Contains(a.Body.String(), words) {
+			t.Errorf("%s: %d %s, want %d %s, since: %s", tt.name, a.Code, a.Body, status, words, tt.reason)
 		}
 	}
 }
