@@ -9,15 +9,12 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
-	"github.com/joho/godotenv"
 
 	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/identity"
@@ -127,38 +124,56 @@ func readConfig(environ []string, dir string) (Config, error) {
 	}
 	c := s.check(&f)
 	if len(f.list) > 0 {
+		for _, warning := range values.unknown { // a setting that is missing may be there under another name
+			f.list = append(f.list, errors.New(warning))
+		}
 		return Config{}, fmt.Errorf("CloakQL can't start with these settings, from %s (README, Settings):\n%w", values.source, errors.Join(f.list...))
 	}
-	for _, name := range values.unknown {
-		c.Warnings = append(c.Warnings, name+" is no setting of this server and has no effect (README, Settings)")
-	}
+	c.Warnings = append(c.Warnings, values.unknown...)
 	return c, nil
 }
 
-// faults collects what is wrong with the settings, once for each.
+// faults collects what is wrong with the settings.
 type faults struct {
-	list []error
-	seen map[string]bool
+	list   []error
+	faulty map[string]bool // settings with a fault
+	hushed map[string]bool // settings whose further faults would only follow from one already named
 }
 
 func (f *faults) add(name, format string, args ...any) {
-	if f.seen[name] { // what follows from a fault needs no words
+	if f.hushed[name] {
 		return
 	}
-	if f.seen == nil {
-		f.seen = map[string]bool{}
+	if f.faulty == nil {
+		f.faulty = map[string]bool{}
 	}
-	f.seen[name] = true
+	f.faulty[name] = true
 	f.list = append(f.list, errors.New(name+": "+fmt.Sprintf(format, args...)))
+}
+
+// addEach adds each of the errors that err joins.
+func (f *faults) addEach(name string, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range joined.Unwrap() {
+			f.addEach(name, one)
+		}
+		return
+	}
+	f.add(name, "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
+}
+
+// any reports whether one of the settings has a fault, so that what they have to do with each other can't be told.
+func (f *faults) any(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return f.faulty[name] || f.hushed[name] })
 }
 
 // hush keeps quiet about settings whose faults would follow from one that was named.
 func (f *faults) hush(names ...string) {
-	if f.seen == nil {
-		f.seen = map[string]bool{}
+	if f.hushed == nil {
+		f.hushed = map[string]bool{}
 	}
 	for _, name := range names {
-		f.seen[name] = true
+		f.hushed[name] = true
 	}
 }
 
@@ -174,6 +189,7 @@ func (f *faults) addParse(err error) {
 		for _, one := range (settings{}).all() {
 			if one.field.Name == parse.Name { // no two have one name
 				f.add(one.name, "expected %s", expected(one.field.Type))
+				f.hush(one.name) // its value is zero, which may have faults of its own
 			}
 		}
 	}
@@ -182,8 +198,10 @@ func (f *faults) addParse(err error) {
 // values are the settings as text, before anything is made of them.
 type values struct {
 	all     map[string]string
-	source  string   // where they were looked for, for people
-	unknown []string // names that look like ours and aren't
+	source  string          // where they were looked for, for people
+	file    string          // the name of the settings file, whether there is one or not
+	inFile  map[string]bool // the settings that come from it
+	unknown []string        // warnings about names that look like ours and aren't
 }
 
 func readValues(environ []string, dir string, f *faults) values {
@@ -197,16 +215,16 @@ func readValues(environ []string, dir string, f *faults) values {
 	if set && runtime != "local" {
 		name = ".env"
 	}
-	v := values{source: "the environment and " + name}
-	file, err := godotenv.Read(filepath.Join(dir, name))
+	v := values{source: "the environment and " + name, file: name, inFile: map[string]bool{}}
+	file, err := readSettingsFile(dir, name)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		v.source = "the environment alone, since there is no " + name + " here"
 		if name == ".local.env" {
 			v.source += " (cp .local.env.example .local.env)"
 		}
-	case err != nil: // the parser's own words quote the file
-		f.add(name, "can't be read: expected lines NAME=value, with quotes around a value that holds a space, a # or a quote")
+	case err != nil:
+		f.list = append(f.list, fmt.Errorf("%s: %w", name, err))
 		f.hush("KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY") // they may be in there
 	}
 	v.unknown = unknownNames(process, file)
@@ -214,45 +232,16 @@ func readValues(environ []string, dir string, f *faults) values {
 	maps.Copy(v.all, file)
 	delete(v.all, "RUNTIME_ENV") // it has chosen the file
 	maps.Copy(v.all, process)
+	for name := range file {
+		_, overridden := process[name]
+		v.inFile[name] = !overridden
+	}
 	maps.DeleteFunc(v.all, func(_, value string) bool { return value == "" })
 	if set && runtime == "" { // empty isn't local
 		v.all["RUNTIME_ENV"] = "production"
 	}
 	return v
 }
-
-// unknownNames are the names in the file, and those of the environment that begin like ours, that no setting
-// has: a misspelt KEYCLOAK_AUDIENCE would otherwise be a wider audience than anybody meant.
-func unknownNames(process, file map[string]string) []string {
-	ours := map[string]bool{}
-	for _, one := range (settings{}).all() {
-		ours[one.name] = true
-	}
-	var unknown []string
-	for name := range file {
-		switch {
-		case ours[name]:
-		case settingName.MatchString(name):
-			unknown = append(unknown, name)
-		default: // it may be the second line of a secret
-			unknown = append(unknown, "A line of the settings file")
-		}
-	}
-	for name := range process {
-		// Kubernetes sets such names for a service whose name begins with keycloak.
-		service := serviceName.MatchString(name)
-		if _, there := file[name]; strings.HasPrefix(name, "KEYCLOAK_") && !ours[name] && !service && !there {
-			unknown = append(unknown, name)
-		}
-	}
-	slices.Sort(unknown)
-	return slices.Compact(unknown)
-}
-
-var (
-	settingName = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
-	serviceName = regexp.MustCompile(`_SERVICE_(HOST|PORT)|_PORT(_|$)`)
-)
 
 // check turns the settings into a Config, and says what is wrong with each.
 func (s settings) check(f *faults) Config {
@@ -311,7 +300,7 @@ func (s settings) check(f *faults) Config {
 	if c.RefreshGrace != 0 && (c.RefreshGrace < time.Second || c.RefreshGrace > time.Minute) {
 		f.add("REFRESH_GRACE", "is %v: expected 0, or 1s to 1m", c.RefreshGrace)
 	}
-	if c.RequestTimeout <= c.KeycloakTimeout {
+	if c.RequestTimeout <= c.KeycloakTimeout && !f.any("REQUEST_TIMEOUT", "KEYCLOAK_TIMEOUT") {
 		f.add("REQUEST_TIMEOUT", "is %v: expected more than KEYCLOAK_TIMEOUT, which is %v", c.RequestTimeout, c.KeycloakTimeout)
 	}
 	return c
@@ -325,13 +314,14 @@ func (c *Config) checkAddr(f *faults) {
 		c.Addr = ":8000"
 	}
 	host, port, err := net.SplitHostPort(c.Addr)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	switch {
-	case err != nil:
+	if err != nil {
 		f.add("ADDR", "is %q: expected host:port, such as 127.0.0.1:8000", c.Addr)
-	case c.Local && !isLoopback(host):
+		return
+	}
+	if _, err = strconv.ParseUint(port, 10, 16); err != nil {
+		f.add("ADDR", "is %q: expected a port of 0 to 65535 after the colon, such as 127.0.0.1:8000", c.Addr)
+	}
+	if c.Local && !isLoopback(host) {
 		f.add("ADDR", "is %q: expected an address that this machine alone can reach, such as 127.0.0.1:8000, while RUNTIME_ENV is local", c.Addr)
 	}
 }
@@ -350,16 +340,19 @@ func (c *Config) checkRealm(s settings, f *faults) {
 	if s.ClientID == "" {
 		f.add("KEYCLOAK_CLIENT_ID", "is missing: expected the client id, as in Keycloak's admin console")
 	}
-	if s.ServerURL == "" || s.RealmName == "" {
-		return
+	// Each by itself, so that neither hides what is wrong with the other.
+	if s.ServerURL != "" {
+		if _, err := keycloak.NewRealm(s.ServerURL, "any"); err != nil {
+			f.addEach("KEYCLOAK_SERVER_URL", err)
+		}
 	}
-	if _, err := keycloak.NewRealm(s.ServerURL, "any"); err != nil {
-		f.add("KEYCLOAK_SERVER_URL", "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
-		return
+	if s.RealmName != "" {
+		if _, err := keycloak.NewRealm("http://localhost", s.RealmName); err != nil {
+			f.addEach("KEYCLOAK_REALM_NAME", err)
+		}
 	}
 	realm, err := keycloak.NewRealm(s.ServerURL, s.RealmName)
 	if err != nil {
-		f.add("KEYCLOAK_REALM_NAME", "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
 		return
 	}
 	c.Realm = realm
@@ -407,9 +400,11 @@ func (s settings) secret(f *faults) string {
 		f.add(name, "is missing: expected the secret on the client's Credentials tab, or %s_FILE with the path of a file that holds it", name)
 		return ""
 	}
-	content, err := os.ReadFile(s.SecretFile)
+	content, err := readText(s.SecretFile)
 	secret := strings.TrimRight(string(content), "\r\n") // most editors end a file with one
 	switch {
+	case errors.Is(err, errUTF16), errors.Is(err, errNotUTF8):
+		f.add(name+"_FILE", "names a file that %v", err)
 	case err != nil:
 		f.add(name+"_FILE", "can't be read: %v", err)
 	case secret == "":
@@ -437,6 +432,38 @@ func isLoopback(host string) bool {
 // LogValue shows what an operator may see of a Config at the start.
 func (c Config) LogValue() slog.Value {
 	return slog.GroupValue(
-		slog.Bool("local", c.Local), slog.Bool("console", c.Console), slog.String("realm", c.Realm.Issuer()), slog.String("client", c.ClientID),
-		slog.Any("issuers", c.Issuers), slog.Any("audience", c.Audience), slog.Any("trustedProxies", prefixes(c.TrustedProxies)))
+		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()), slog.String("client", c.ClientID),
+		// Whose tokens are good.
+		slog.Any("issuers", c.Issuers), slog.Any("audience", c.Audience), slog.String("authorizedParty", c.AuthorizedParty),
+		// Who can reach what.
+		slog.Bool("console", c.Console), slog.Bool("introspection", c.Local), slog.Bool("getQueries", c.GetQueries),
+		slog.Any("corsOrigins", texts(c.CORSOrigins)), slog.Any("allowedHosts", texts(c.AllowedHosts)),
+		slog.Bool("persistedQueries", c.PersistedQueriesBytes > 0), slog.String("trustedDocuments", c.trustedDocuments()),
+		// Whose address an attempt counts for, and how many there may be.
+		slog.Any("trustedProxies", texts(c.TrustedProxies)), slog.Bool("forwardAddress", c.ForwardAddress),
+		slog.String("loginAccountLimit", limitText(c.Budgets.Account)), slog.String("loginAddressLimit", limitText(c.Budgets.Address)),
+		slog.String("refreshTokenLimit", limitText(c.Budgets.Token)), slog.String("refreshAddressLimit", limitText(c.Budgets.TokenAddress)))
 }
+
+// trustedDocuments is whether this server runs only the documents of its manifest: off, log or enforce.
+func (c Config) trustedDocuments() string {
+	switch {
+	case c.Manifest == nil:
+		return "off"
+	case c.ManifestLogOnly:
+		return "log"
+	}
+	return "enforce"
+}
+
+// texts are a list as it is written, and [] for none.
+func texts[T fmt.Stringer](list []T) []string {
+	texts := []string{}
+	for _, one := range list {
+		texts = append(texts, one.String())
+	}
+	return texts
+}
+
+// limitText is a budget as a setting has it.
+func limitText(r throttle.Rate) string { return fmt.Sprintf("%d/%v", r.Burst, r.Every) }

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -143,12 +141,12 @@ func (c *Config) checkBudgets(s settings, f *faults) {
 		}
 	}
 	// Those under way count too: a smaller budget would refuse what MAX_LOGINS lets in.
-	if c.Budgets.Address.Burst < c.MaxLogins {
+	if c.Budgets.Address.Burst < c.MaxLogins && !f.any("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {
 		f.add("LOGIN_ADDRESS_LIMIT", "is %d attempts at once: expected MAX_LOGINS, which is %d, or more", c.Budgets.Address.Burst, c.MaxLogins)
 	}
 	var err error
 	if c.TrustedProxies, err = throttle.ParseProxies(s.TrustedProxies); err != nil {
-		f.add("TRUSTED_PROXIES", "%s", err.Error())
+		f.addEach("TRUSTED_PROXIES", err)
 	}
 }
 
@@ -161,8 +159,12 @@ func (c *Config) checkDocuments(s settings, f *faults) {
 		return
 	}
 	c.ManifestLogOnly = s.TrustedDocumentsMode == "log"
-	file, err := os.Open(s.TrustedDocuments)
-	if err != nil {
+	file, err := openText(s.TrustedDocuments)
+	switch {
+	case errors.Is(err, errUTF16):
+		f.add("TRUSTED_DOCUMENTS", "names a file that %v", err)
+		return
+	case err != nil:
 		f.add("TRUSTED_DOCUMENTS", "can't be read: %v", err)
 		return
 	}
@@ -170,13 +172,4 @@ func (c *Config) checkDocuments(s settings, f *faults) {
 	if c.Manifest, err = graphqlhttp.ReadManifest(file); err != nil {
 		f.add("TRUSTED_DOCUMENTS", "%v", err)
 	}
-}
-
-// prefixes are shown as they are written.
-func prefixes(list []netip.Prefix) []string {
-	texts := []string{}
-	for _, prefix := range list {
-		texts = append(texts, prefix.String())
-	}
-	return texts
 }

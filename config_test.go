@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/cloakql/cloakql/limits"
 )
@@ -180,6 +182,24 @@ func TestConfigFaults(t *testing.T) {
 		{"an origin without a scheme", append(slices.Clone(needed), "CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
 		{"blank scope", append(slices.Clone(needed), "LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},
 		{"no URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
+		// What one setting lacks hides nothing of another, nor one fault of a setting the next.
+		{"a missing realm name and a bad server URL", []string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
+		{"a missing server URL and a bad realm name", []string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
+		{"a bad server URL and a bad realm name", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_REALM_NAME=a/b"),
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
+		{"a server URL with everything", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=ftp://me:"+canary+"@host?x"),
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_SERVER_URL", "KEYCLOAK_SERVER_URL"}},
+		{"two bad algorithms", append(slices.Clone(needed), "TOKEN_ALGORITHMS=HS256,none"), []string{"TOKEN_ALGORITHMS", "TOKEN_ALGORITHMS"}},
+		{"two bad proxies", append(slices.Clone(needed), "TRUSTED_PROXIES=everybody,0.0.0.0/0,10.0.0.1"), []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES"}},
+		{"two bad origins", append(slices.Clone(needed), "CORS_ORIGINS=app.example.com,https://a/b"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
+		{"an audience that is empty and account", append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=account,,a"), []string{"KEYCLOAK_AUDIENCE", "KEYCLOAK_AUDIENCE"}},
+		{"an address that is bad twice", append(slices.Clone(needed), "ADDR=0.0.0.0:http"), []string{"ADDR", "ADDR"}},
+		{"all at once", []string{"KEYCLOAK_SERVER_URL=x", "KEYCLOAK_TIMEOUT=soon", "LIMIT_FIELDS=many", "MAX_LOGINS=0", "REFRESH_GRACE=2m", "TRUSTED_PROXIES=x", "CONSOLE=yes",
+			"TRUSTED_DOCUMENTS=/nowhere", "TRUSTED_DOCUMENTS_MODE=x", "LOGIN_SCOPE= ", "ADDR=x", "KEYCLOAK_ISSUER=a,", "GET_QUERIES=x", "LOGIN_ACCOUNT_LIMIT=x"},
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY", "KEYCLOAK_TIMEOUT", "LIMIT_FIELDS", "MAX_LOGINS", "REFRESH_GRACE",
+				"TRUSTED_PROXIES", "CONSOLE", "TRUSTED_DOCUMENTS", "TRUSTED_DOCUMENTS_MODE", "LOGIN_SCOPE", "ADDR", "KEYCLOAK_ISSUER", "GET_QUERIES", "LOGIN_ACCOUNT_LIMIT"}},
 		{"a password in the URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
 		{"a password in a URL that can't be parsed", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
 	} {
@@ -280,6 +300,105 @@ func TestConfigIsLoggedWithoutSecret(t *testing.T) {
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c), c.LogValue().String()} {
 		if strings.Contains(text, "canary") {
 			t.Errorf("the secret shows in %s", text)
+		}
+	}
+}
+
+// Files as editors and shells of other systems write them.
+func TestConfig_files_of_other_systems(t *testing.T) {
+	const text = "# settings\nKEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nKEYCLOAK_CLIENT_ID=shop-api\nKEYCLOAK_CLIENT_SECRET_KEY='pä$$'\n"
+	windows := strings.ReplaceAll(text, "\n", "\r\n")
+	utf16le := func(text string) string {
+		out := "\xff\xfe"
+		for _, unit := range utf16.Encode([]rune(text)) {
+			out += string([]byte{byte(unit), byte(unit >> 8)})
+		}
+		return out
+	}
+	for name, tt := range map[string]struct{ content, fault string }{
+		"plain":                        {text, ""},
+		"CRLF":                         {windows, ""},
+		"a byte order mark":            {"\ufeff" + text, ""},
+		"a byte order mark, a setting": {"\ufeff" + strings.TrimPrefix(text, "# settings\n"), ""},
+		"a byte order mark, CRLF":      {"\ufeff" + windows, ""},
+		"UTF-16":                       {utf16le(windows), ".local.env: is UTF-16, as > and Out-File of PowerShell 5 write it"},
+		"UTF-16 without a mark":        {utf16le(text)[2:], ".local.env: is UTF-16"},
+		"Latin-1":                      {strings.ReplaceAll(text, "ä", "\xe4"), ".local.env: is not UTF-8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(tt.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c, err := readConfig(nil, dir)
+			switch {
+			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.fault) || strings.Contains(err.Error(), "missing")):
+				t.Errorf("got %v, want a fault that says %q", err, tt.fault)
+			case tt.fault == "" && (err != nil || c.ClientSecret.Reveal() != "pä$$" || len(c.Warnings) != 0):
+				t.Errorf("read %q, warned of %q (%v)", c.ClientSecret.Reveal(), c.Warnings, err)
+			}
+		})
+	}
+	for name, tt := range map[string]struct{ content, secret, fault string }{
+		"plain":             {"hüsh", "hüsh", ""},
+		"CRLF":              {"hüsh\r\n", "hüsh", ""},
+		"a byte order mark": {"\ufeffhüsh\r\n", "hüsh", ""},
+		"only a mark":       {"\ufeff\r\n", "", "KEYCLOAK_CLIENT_SECRET_KEY_FILE: names an empty file"},
+		"UTF-16":            {utf16le("hush"), "", "KEYCLOAK_CLIENT_SECRET_KEY_FILE: names a file that is UTF-16"},
+		"Latin-1":           {"h\xfcsh", "", "KEYCLOAK_CLIENT_SECRET_KEY_FILE: names a file that is not UTF-8"},
+	} {
+		t.Run("secret, "+name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "secret")
+			if err := os.WriteFile(file, []byte(tt.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c, err := readConfig(append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file), t.TempDir())
+			switch {
+			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.fault)):
+				t.Errorf("got %v, want a fault that says %q", err, tt.fault)
+			case tt.fault == "" && (err != nil || c.ClientSecret.Reveal() != tt.secret):
+				t.Errorf("read %q (%v), want %q", c.ClientSecret.Reveal(), err, tt.secret)
+			}
+		})
+	}
+	const manifest = `{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"a","name":"Me","type":"query","body":"query Me { me { id } }"}]}`
+	for name, content := range map[string]string{"plain": manifest, "a byte order mark": "\ufeff" + manifest, "UTF-16": utf16le(manifest)} {
+		file := filepath.Join(t.TempDir(), "manifest.json")
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := readConfig(append(slices.Clone(needed), "TRUSTED_DOCUMENTS="+file), t.TempDir())
+		if bad := name == "UTF-16"; bad != (err != nil) || !bad && c.Manifest == nil || bad && !strings.Contains(err.Error(), "TRUSTED_DOCUMENTS: names a file that is UTF-16") {
+			t.Errorf("a manifest, %s: %v", name, err)
+		}
+	}
+}
+
+// Who may do what stands in the line that the server logs when it starts.
+func TestConfig_LogValue_says_what_is_open(t *testing.T) {
+	line := func(settings ...string) string {
+		var log strings.Builder
+		slog.New(slog.NewTextHandler(&log, nil)).Info("serving", "config", goodConfig(t, settings...))
+		return log.String()
+	}
+	local := line()
+	closed := line("RUNTIME_ENV=prod")
+	for _, tt := range []struct{ line, want string }{
+		{local, "config.local=true"}, {closed, "config.local=false"},
+		{local, "config.introspection=true"}, {closed, "config.introspection=false"},
+		{local, "config.getQueries=true"}, {closed, "config.getQueries=false"}, {line("RUNTIME_ENV=prod", "GET_QUERIES=true"), "config.getQueries=true"},
+		{local, "config.console=true"}, {closed, "config.console=false"},
+		{closed, "config.corsOrigins=[]"}, {line("CORS_ORIGINS=https://a.example.com"), "config.corsOrigins=[https://a.example.com]"},
+		{closed, "config.allowedHosts=[]"}, {line("ALLOWED_HOSTS=api.example.com"), "config.allowedHosts=[api.example.com]"},
+		{local, `config.audience=[shop-api] config.authorizedParty=shop-api`}, {line("KEYCLOAK_AUDIENCE=a,b"), `config.audience="[a b]" config.authorizedParty=""`},
+		{local, "config.trustedProxies=[]"}, {line("TRUSTED_PROXIES=10.0.0.0/8"), "config.trustedProxies=[10.0.0.0/8]"},
+		{local, "config.forwardAddress=false"}, {line("KEYCLOAK_FORWARD_ADDRESS=true"), "config.forwardAddress=true"},
+		{local, "config.persistedQueries=true"}, {line("PERSISTED_QUERIES_BYTES=0"), "config.persistedQueries=false"},
+		{local, "config.trustedDocuments=off"},
+		{local, "config.loginAccountLimit=10/1m0s"}, {line("LOGIN_ADDRESS_LIMIT=200/1s"), "config.loginAddressLimit=200/1s"},
+	} {
+		if !strings.Contains(tt.line, tt.want) {
+			t.Errorf("the line lacks %s:\n%s", tt.want, tt.line)
 		}
 	}
 }

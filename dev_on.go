@@ -4,8 +4,11 @@ package main
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
@@ -19,39 +22,53 @@ var localRealm []byte
 // other's: it knows nothing of it.
 func develop(environ []string, dir string) (companion, error) {
 	var f faults
-	set := readValues(environ, dir, &f).all
+	values := readValues(environ, dir, &f)
+	set := values.all
 	if len(f.list) > 0 {
 		return companion{environ: environ}, nil // readConfig says what is wrong
 	}
 	runtime, there := runtimeEnv(environ)
 	local := !there || runtime == "local"
-	if url := set["KEYCLOAK_SERVER_URL"]; url != "" {
+	if address := set["KEYCLOAK_SERVER_URL"]; address != "" {
 		if !local { // the log is JSON
 			return companion{environ: environ}, nil
 		}
-		return companion{environ: environ, announce: func(out io.Writer, _ string) {
-			fmt.Fprintf(out, "KEYCLOAK_SERVER_URL is set: this server uses the Keycloak at %s, and no stand-in.\n", url)
-		}}, nil
+		where, remedy := "the environment", "unset KEYCLOAK_SERVER_URL"
+		if values.inFile["KEYCLOAK_SERVER_URL"] {
+			where, remedy = values.file, "move "+values.file+" away, or take its KEYCLOAK_ lines out"
+		}
+		note := fmt.Sprintf("This is not the stand-in: %s sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at %s. "+
+			"For the stand-in, %s.", where, withoutUser(address), remedy)
+		return companion{environ: environ, note: note, announce: func(out io.Writer, _ string) { fmt.Fprintln(out, note) }}, nil
 	}
 	if !local {
 		return companion{}, fmt.Errorf("RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's machine alone. "+
 			"Build without -tags dev, and set KEYCLOAK_SERVER_URL (README, Settings)", runtime)
 	}
+	var halves []string
 	for _, name := range []string{
 		"KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY", "KEYCLOAK_CLIENT_SECRET_KEY_FILE", "KEYCLOAK_ISSUER",
 	} {
 		if set[name] != "" {
-			return companion{}, fmt.Errorf("%s is set, and KEYCLOAK_SERVER_URL isn't: set that too to use your Keycloak, "+
-				"or neither to use the stand-in", name)
+			halves = append(halves, name)
 		}
+	}
+	if len(halves) > 0 {
+		err := fmt.Errorf("%s set, and KEYCLOAK_SERVER_URL isn't: set that too to use your Keycloak, "+
+			"or none of them to use the stand-in (settings come from %s)", list(halves), values.source)
+		for _, one := range standInSettings("http://127.0.0.1:8080") {
+			if name, _, _ := strings.Cut(one, "="); set[name] == "" {
+				environ = append(slices.Clone(environ), one)
+			}
+		}
+		_, others := readConfig(environ, dir)
+		return companion{}, errors.Join(err, others)
 	}
 	standIn, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localRealm}})
 	if err != nil {
 		return companion{}, err
 	}
-	settings := []string{
-		"KEYCLOAK_SERVER_URL=" + standIn.URL, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
-	}
+	settings := standInSettings(standIn.URL)
 	if set["KEYCLOAK_AUDIENCE"] == "" {
 		settings = append(settings, "KEYCLOAK_AUDIENCE=local-api")
 	}
@@ -64,6 +81,30 @@ func develop(environ []string, dir string) (companion, error) {
 			"Try       curl -s " + url + " -H 'Content-Type: application/json' -d '" + login + "'",
 		}, "\n")+"\n")
 	}}, nil
+}
+
+// standInSettings are those of the realm in localRealm, at an address.
+func standInSettings(address string) []string {
+	return []string{
+		"KEYCLOAK_SERVER_URL=" + address, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
+	}
+}
+
+// list is names with their verb.
+func list(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " is"
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " are"
+}
+
+// withoutUser is a URL as it may be shown: a mistaken one can hold a password.
+func withoutUser(text string) string {
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return "an address that can't be parsed"
+	}
+	return parsed.Redacted()
 }
 
 // runtimeEnv is RUNTIME_ENV as it was set: readValues has another word for an empty one.

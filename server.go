@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -61,6 +62,9 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	}
 	config, err := readConfig(beside.environ, dir)
 	if err != nil {
+		if beside.note != "" {
+			err = fmt.Errorf("%w\n%s", err, beside.note)
+		}
 		return err
 	}
 	log := newLog(config, out)
@@ -86,7 +90,7 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	}
 	listener, err := net.Listen("tcp", config.Addr)
 	if err != nil {
-		return fmt.Errorf("ADDR: %w", err)
+		return listenFault(config.Addr, err)
 	}
 
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
@@ -121,10 +125,31 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	return nil
 }
 
+// listenFault says what to set where the address can't be had.
+func listenFault(addr string, err error) error {
+	host, port, _ := net.SplitHostPort(addr)
+	switch number, _ := strconv.Atoi(port); {
+	case errors.Is(err, syscall.EADDRINUSE):
+		other := net.JoinHostPort(host, strconv.Itoa(max(1024, number%65535+1)))
+		return fmt.Errorf("ADDR: another program listens on %s already: end it, or set ADDR to another address, such as ADDR=%s", addr, other)
+	case errors.Is(err, syscall.EACCES):
+		other := net.JoinHostPort(host, "8000")
+		return fmt.Errorf("ADDR: this user may not listen on %s: set ADDR to a port from 1024 on, such as ADDR=%s", addr, other)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		other := net.JoinHostPort("", port) // all of them
+		if isLoopback(host) {
+			other = net.JoinHostPort("127.0.0.1", port)
+		}
+		return fmt.Errorf("ADDR: %s is no address of this machine: set ADDR to one that is, such as ADDR=%s", addr, other)
+	}
+	return fmt.Errorf("ADDR: %w", err)
+}
+
 // A companion is what stands in for Keycloak on a developer's machine, in a binary with the build tag dev; in
 // every other, dev_off.go makes an empty one.
 type companion struct {
 	environ  []string                        // the process environment, with the companion's settings
+	note     string                          // what to know beside a fault of the settings; empty for nothing
 	announce func(out io.Writer, url string) // tells people, once the server listens; nil for nothing
 	stop     func()                          // nil when there is nothing to stop
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,10 +158,32 @@ func TestRunRefusesToStart(t *testing.T) {
 		want    string
 	}{
 		"half of the settings": {[]string{"KEYCLOAK_REALM_NAME=shop"}, "KEYCLOAK_SERVER_URL"}, // with the tag dev, none would do
-		"port is used":         {append(slices.Clone(needed), "ADDR="+taken.Addr().String()), "ADDR: listen tcp"},
+		"port is used":         {append(slices.Clone(needed), "ADDR="+taken.Addr().String()), "already: end it, or set ADDR to another address, such as ADDR=127.0.0.1:"},
 	} {
 		if err := run(t.Context(), tt.environ, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %s", name, err, tt.want)
+		}
+	}
+}
+
+// An address that can't be had is a setting to change.
+func TestListenFault(t *testing.T) {
+	for _, tt := range []struct {
+		addr string
+		err  error
+		want string
+	}{
+		{"127.0.0.1:8000", syscall.EADDRINUSE, "another program listens on 127.0.0.1:8000 already: end it, or set ADDR to another address, such as ADDR=127.0.0.1:8001"},
+		{":65535", syscall.EADDRINUSE, "such as ADDR=:1024"},
+		{"[::1]:8000", syscall.EADDRINUSE, "such as ADDR=[::1]:8001"},
+		{":80", syscall.EACCES, "this user may not listen on :80: set ADDR to a port from 1024 on, such as ADDR=:8000"},
+		{"192.0.2.1:8000", syscall.EADDRNOTAVAIL, "192.0.2.1:8000 is no address of this machine: set ADDR to one that is, such as ADDR=:8000"},
+		{"[::1]:8000", syscall.EADDRNOTAVAIL, "such as ADDR=127.0.0.1:8000"},
+		{"nowhere:8000", errors.New("no such host"), "ADDR: no such host"},
+	} {
+		err := listenFault(tt.addr, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", tt.err)})
+		if !strings.HasPrefix(err.Error(), "ADDR: ") || !strings.Contains(err.Error(), strings.TrimPrefix(tt.want, "ADDR: ")) {
+			t.Errorf("%s, %v: %v, want %s", tt.addr, tt.err, err, tt.want)
 		}
 	}
 }

@@ -16,18 +16,25 @@ type Realm struct {
 // Keycloak: an http or https URL, with the path prefix if there is one (http://localhost:8080/auth). A
 // trailing slash doesn't matter. The name is as in Keycloak's admin console; its case matters.
 func NewRealm(serverURL, name string) (Realm, error) {
+	var faults []error
+	if name == "" || strings.ContainsAny(name, "/;") {
+		faults = append(faults, fmt.Errorf("keycloak: %q can't be the name of a realm", name))
+	}
 	parsed, err := url.Parse(serverURL)
-	switch {
-	case err != nil: // url.Error repeats the URL, which may hold a password
-		return Realm{}, errors.New("keycloak: the server URL can't be parsed")
-	case parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Host == "":
-		return Realm{}, errors.New("keycloak: the server URL must begin with http:// or https:// and name a host")
-	case parsed.User != nil:
-		return Realm{}, errors.New("keycloak: the server URL must not hold a user name or a password")
-	case parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
-		return Realm{}, errors.New("keycloak: the server URL must not hold a query or a fragment")
-	case name == "" || strings.ContainsAny(name, "/;"):
-		return Realm{}, fmt.Errorf("keycloak: %q can't be the name of a realm", name)
+	if err != nil { // url.Error repeats the URL, which may hold a password
+		return Realm{}, errors.Join(append(faults, errors.New("keycloak: the server URL can't be parsed"))...)
+	}
+	if parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
+		faults = append(faults, errors.New("keycloak: the server URL must begin with http:// or https:// and name a host"))
+	}
+	if parsed.User != nil {
+		faults = append(faults, errors.New("keycloak: the server URL must not hold a user name or a password"))
+	}
+	if parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "" {
+		faults = append(faults, errors.New("keycloak: the server URL must not hold a query or a fragment"))
+	}
+	if len(faults) > 0 {
+		return Realm{}, errors.Join(faults...)
 	}
 	return Realm{strings.TrimRight(parsed.String(), "/") + "/realms/" + url.PathEscape(name)}, nil
 }

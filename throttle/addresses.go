@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -71,29 +72,41 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 
 // ParseProxies reads addresses and networks in CIDR notation ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32"). It fails
 // for anything else, for a network that names a host in it, and for one that is the whole internet: then
-// every client could say that it is another.
+// every client could say that it is another. Its error joins one for each text that it can't take.
 func ParseProxies(list []string) ([]netip.Prefix, error) {
 	prefixes := make([]netip.Prefix, 0, len(list))
+	var faults []error
 	for _, text := range list {
-		text = strings.TrimSpace(text)
-		prefix, err := netip.ParsePrefix(text)
+		prefix, err := parseProxy(strings.TrimSpace(text))
 		if err != nil {
-			address, err := netip.ParseAddr(text)
-			if err != nil || address.Zone() != "" {
-				return nil, fmt.Errorf("holds %q: expected addresses or networks such as 10.0.0.0/8, with a comma between them", text)
-			}
-			prefix = netip.PrefixFrom(address, address.BitLen())
+			faults = append(faults, err)
+			continue
 		}
-		whole := unmapped(prefix)
-		switch {
-		case whole != whole.Masked():
-			return nil, fmt.Errorf("holds %q: expected %v for the network, or %v for the one address", text, whole.Masked(), whole.Addr())
-		case whole.Bits() == 0 || prefix.Addr().Is4In6() && !whole.Addr().Is4():
-			return nil, fmt.Errorf("holds %q: that trusts everyone, and so lets every client claim any address", text)
-		}
-		prefixes = append(prefixes, whole)
+		prefixes = append(prefixes, prefix)
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
 	}
 	return prefixes, nil
+}
+
+func parseProxy(text string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		address, err := netip.ParseAddr(text)
+		if err != nil || address.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("holds %q: expected addresses or networks such as 10.0.0.0/8, with a comma between them", text)
+		}
+		prefix = netip.PrefixFrom(address, address.BitLen())
+	}
+	whole := unmapped(prefix)
+	switch {
+	case whole != whole.Masked():
+		return netip.Prefix{}, fmt.Errorf("holds %q: expected %v for the network, or %v for the one address", text, whole.Masked(), whole.Addr())
+	case whole.Bits() == 0 || prefix.Addr().Is4In6() && !whole.Addr().Is4():
+		return netip.Prefix{}, fmt.Errorf("holds %q: that trusts everyone, and so lets every client claim any address", text)
+	}
+	return whole, nil
 }
 
 // unmapped is a network of IPv4 addresses where it was written as one of IPv6, ::ffff:10.0.0.0/104.
