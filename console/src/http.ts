@@ -15,7 +15,7 @@ export class NotGraphQL extends Error {
 }
 
 /** Sends an operation and gives the answer, errors included. It throws NotGraphQL, or what fetch throws. */
-export async function post(operation: Operation, headers: Record<string, string>, signal: AbortSignal): Promise<Result> {
+export async function post(operation: Operation, headers: Record<string, string>, signal: AbortSignal | null): Promise<Result> {
   const response = await fetch(endpoint, {
     method: "POST",
     credentials: "omit",

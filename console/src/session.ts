@@ -1,13 +1,15 @@
 // The console's session, and what the server says of its token. The session itself is the file that the examples give
 // to everybody.
 import { useSyncExternalStore } from "react";
-import { Session, type GraphQLFault, type Held, type State } from "../../examples/apollo/src/session.ts";
+import { Session, withTimeout, type GraphQLFault, type Held, type State } from "../../examples/apollo/src/session.ts";
 import { endpoint, post } from "./http.ts";
+
+const callTimeout = 30_000; // ms
 
 export const session = new Session({
   url: endpoint,
   name: `cloakql-console ${endpoint}`, // another server's console, below another prefix, must not be told
-  send: (query, variables) => post({ query, variables }, {}, AbortSignal.timeout(30_000)),
+  send: (query, variables) => withTimeout(callTimeout, (signal) => post({ query, variables }, {}, signal)),
 });
 
 export function useSession(): State {
@@ -69,7 +71,7 @@ async function judge(held: Held): Promise<void> {
 
 async function ask(token: string): Promise<Verdict> {
   try {
-    const { data, errors } = await post({ query: whoAmI }, { authorization: `Bearer ${token}` }, AbortSignal.timeout(30_000));
+    const { data, errors } = await withTimeout(callTimeout, (signal) => post({ query: whoAmI }, { authorization: `Bearer ${token}` }, signal));
     const me = data?.me as { id: unknown; username: unknown; name: unknown } | null | undefined;
     if (me) return { status: "accepted", username: String(me.username ?? me.name ?? me.id) };
     const fault = errors?.[0] ?? { message: "The server says nothing of this token" };

@@ -1,5 +1,5 @@
 /**
- * A session with CloakQL in a browser: who is signed in, shared by every open tab of one origin.
+ * A session with CloakQL: who is signed in, shared by every open tab of one origin.
  *
  * - Tokens are in the memory of open tabs and nowhere else. A tab that is opened or reloaded asks the others over a
  *   BroadcastChannel; when the last one closes, or is reloaded alone, the person signs in again.
@@ -9,7 +9,9 @@
  * - Signing out ends it in all tabs at once, and wins over a refresh that is under way.
  *
  * One file without imports: copy it. Web Locks need a secure context (https, or localhost); without one, tabs don't
- * wait for each other, and the server's REFRESH_GRACE alone makes up for it.
+ * wait for each other, and only the server's REFRESH_GRACE makes up for it. It needs promises and timers, and uses what
+ * else a browser has where it is there. So it also works in Node.js, in jsdom and React Native, and while a server
+ * renders a page: as a session of one tab, which never keeps a process alive.
  */
 
 /** What GraphQL answered, or what came instead of an answer. */
@@ -57,7 +59,10 @@ export class Refused extends Error {
 export type Options = {
   /** Of the GraphQL endpoint. */
   url: string;
-  /** Tabs of one origin with the same name share a session. The default is a name of the endpoint's own. */
+  /**
+   * Tabs of one origin with the same name share a session. The default is a name of the endpoint's own, in a page.
+   * Outside of one, where the others in a process may be other people's, a session without a name shares nothing.
+   */
   name?: string;
   /** Sends one operation, without an access token, and ends by itself. The default is a POST with `fetch`, for 30 s. */
   send?: (query: string, variables: Record<string, unknown>) => Promise<Result>;
@@ -91,23 +96,28 @@ const givenKept = 10; // access tokens of one session: an operation that was sen
 export class Session {
   readonly #options: Options;
   readonly #name: string;
-  readonly #channel: BroadcastChannel;
+  readonly #channel: BroadcastChannel | undefined; // without one, this is the only tab
+  readonly #locks: LockManager | undefined; // without them, nobody knows how many tabs there are
   readonly #listeners = new Set<() => void>();
   readonly #ended = new Set<string>();
   readonly #started: Promise<void>;
-  readonly #closed = new AbortController();
+  #closed = false;
+  #release: (() => void) | undefined; // gives up the lock that others count this tab by
   #state: State = { status: "asking" };
   #refreshing: { stale: string; exchange: Promise<string | undefined> } | undefined;
-  #failed: { stale: string; until: number; error: unknown } | undefined; // the last refresh, by performance.now()
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #failed: { stale: string; until: number; error: unknown } | undefined; // the last refresh, by monotonic()
+  #timer: Timer | undefined; // until the next refresh
+  #startTimer: Timer | undefined; // until the other tabs must have answered
   #heard: ((question: string) => void) | undefined; // is told of each tab that answers, whoever asked
   #given: string[] = []; // the access tokens of the session that is held, the newest last
 
   constructor(options: Options) {
     this.#options = options;
     this.#name = options.name ?? `cloakql ${options.url}`;
-    this.#channel = new BroadcastChannel(this.#name);
-    this.#channel.onmessage = (event) => this.#onMessage(event.data);
+    if (options.name !== undefined || typeof document !== "undefined") {
+      this.#channel = openChannel(this.#name, (message) => this.#onMessage(message));
+      this.#locks = this.#channel && typeof navigator !== "undefined" ? navigator.locks : undefined;
+    }
     this.#started = this.#start();
   }
 
@@ -123,8 +133,9 @@ export class Session {
   /** Ends this tab's part in the session; other tabs keep it. */
   close(): void {
     clearTimeout(this.#timer);
-    this.#closed.abort();
-    this.#channel.close();
+    this.#closed = true;
+    this.#release?.();
+    this.#channel?.close();
     this.#listeners.clear();
   }
 
@@ -133,7 +144,7 @@ export class Session {
    * whatever `fetch` throws where it can't be asked.
    */
   async signIn(credentials: Credentials): Promise<void> {
-    await this.#started;
+    await this.#ready();
     await this.#locked(async () => {
       if (this.#held()) return;
       const tokens = await this.#ask<Tokens>("login", credentials);
@@ -148,7 +159,7 @@ export class Session {
    * told: the session is forgotten then, and ends by itself when its refresh token expires.
    */
   async signOut(): Promise<void> {
-    await this.#started;
+    await this.#ready();
     const held = this.#held();
     if (!held) return;
     this.#end(held.id, "SIGNED_OUT");
@@ -157,7 +168,7 @@ export class Session {
 
   /** The access token to send now, or undefined for nobody. One that has expired is refreshed first. */
   async accessToken(): Promise<string | undefined> {
-    await this.#started;
+    await this.#ready();
     const held = this.#held();
     if (!held || Date.now() < held.expiresAt) return held?.accessToken;
     // Where no refresh is possible now, the server decides what the old one is still good for.
@@ -172,10 +183,10 @@ export class Session {
    * after that, or for as long as the server says, at once.
    */
   async refresh(stale: string): Promise<string | undefined> {
-    await this.#started;
+    await this.#ready();
     if (this.#held()?.accessToken !== stale) return this.#successor(stale);
     if (this.#refreshing?.stale === stale) return this.#refreshing.exchange;
-    if (this.#failed?.stale === stale && performance.now() < this.#failed.until) throw this.#failed.error;
+    if (this.#failed?.stale === stale && monotonic() < this.#failed.until) throw this.#failed.error;
     const exchange = this.#locked(() => this.#exchange(stale)).finally(() => {
       if (this.#refreshing?.exchange === exchange) this.#refreshing = undefined;
     });
@@ -199,7 +210,7 @@ export class Session {
         return this.#successor(stale); // another tab may have been quicker
       }
       const asked = error instanceof Refused ? Number(error.extensions.retryAfter) * 1000 : NaN;
-      this.#failed = { stale, until: performance.now() + Math.max(pause, asked || 0), error };
+      this.#failed = { stale, until: monotonic() + Math.max(pause, asked || 0), error };
       throw error;
     }
     if (this.#held()?.id !== held.id) {
@@ -213,19 +224,30 @@ export class Session {
     return next.accessToken;
   }
 
+  /** Waits until the session has started, and keeps a process alive for that, since somebody waits. */
+  async #ready(): Promise<void> {
+    this.#startTimer?.ref?.();
+    await this.#started;
+  }
+
   async #start(): Promise<void> {
+    const locks = this.#locks;
     if (locks) {
       // Held as long as this tab lives, so that others can count it.
       await new Promise<void>((granted) => {
         locks
           .request(`${this.#name}:tab`, { mode: "shared" }, () => {
             granted();
-            return new Promise<void>((done) => this.#closed.signal.addEventListener("abort", () => done()));
+            return new Promise<void>((done) => (this.#closed ? done() : (this.#release = done)));
           })
           .catch(() => granted());
       });
     }
-    await this.#hear();
+    await this.#hear((timer) => {
+      this.#startTimer = timer;
+      timer.unref?.();
+    });
+    this.#startTimer = undefined;
     if (this.#state.status === "asking") this.#set({ status: "signedOut", why: null });
   }
 
@@ -238,13 +260,17 @@ export class Session {
       await this.#hear();
       return f();
     };
-    if (!locks) return run();
+    if (!this.#locks) return run();
+    const waiting = new AbortController();
+    const timer = setTimeout(() => waiting.abort(), turnTimeout);
     let ours = false;
     const turn = () => {
+      clearTimeout(timer);
       ours = true;
       return run();
     };
-    return locks.request(`${this.#name}:turn`, { signal: AbortSignal.timeout(turnTimeout) }, turn).catch((error) => {
+    return this.#locks.request(`${this.#name}:turn`, { signal: waiting.signal }, turn).catch((error) => {
+      clearTimeout(timer);
       if (ours) throw error;
       return run();
     });
@@ -254,16 +280,18 @@ export class Session {
    * Asks the other tabs what they hold, and waits until each has answered. A tab that is frozen or just closing
    * doesn't; it has told what it got before, or else the server's REFRESH_GRACE repeats the answer.
    */
-  async #hear(): Promise<void> {
+  async #hear(started?: (timer: Timer) => void): Promise<void> {
+    if (!this.#channel) return;
     let others = Infinity; // unknown
-    if (locks) {
-      const { held = [] } = await locks.query().catch(() => ({ held: [] })); // refused in a sandboxed frame
+    if (this.#locks) {
+      const { held = [] } = await this.#locks.query().catch(() => ({ held: [] })); // refused in a sandboxed frame
       others = held.filter((lock) => lock.name === `${this.#name}:tab`).length - 1;
     }
     if (others <= 0) return;
     const ours = randomID(); // tabs ask at the same time, and every tab hears every answer
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, answerTimeout);
+      const timer: Timer = setTimeout(resolve, answerTimeout);
+      started?.(timer);
       this.#heard = (question) => {
         if (question !== ours || --others > 0) return;
         clearTimeout(timer);
@@ -332,7 +360,7 @@ export class Session {
   /** Refreshes before the token expires. Every tab does; the first one's tokens are the others' too. */
   #schedule(delay: number | undefined): void {
     clearTimeout(this.#timer);
-    if (delay === undefined || this.#closed.signal.aborted) return;
+    if (delay === undefined || this.#closed) return;
     const least = 1_000; // however short its tokens live
     const most = 2 ** 31 - 1; // what a timer can hold: 24 days
     this.#timer = setTimeout(() => {
@@ -341,10 +369,11 @@ export class Session {
       if (Date.now() < held.refreshAt) return this.#schedule(held.refreshAt - Date.now());
       this.refresh(held.accessToken).catch(() => this.#held() && this.#schedule(retryAfter));
     }, Math.min(Math.max(delay, least), most));
+    this.#timer.unref?.();
   }
 
   #post(message: Message): void {
-    if (!this.#closed.signal.aborted) this.#channel.postMessage(message);
+    if (!this.#closed) this.#channel?.postMessage(message);
   }
 
   async #ask<T>(field: keyof typeof documents, variables: Record<string, unknown>): Promise<T> {
@@ -356,17 +385,56 @@ export class Session {
   }
 
   readonly #fetch = async (query: string, variables: Record<string, unknown>): Promise<Result> => {
-    const response = await fetch(this.#options.url, {
-      method: "POST",
-      headers: { "content-type": "application/json", accept: "application/graphql-response+json, application/json;q=0.9" },
-      body: JSON.stringify({ query, variables }),
-      signal: AbortSignal.timeout(callTimeout),
+    if (typeof fetch === "undefined") throw new Error("There is no fetch here: give the session the option send");
+    return withTimeout(callTimeout, async (signal) => {
+      const response = await fetch(this.#options.url, {
+        method: "POST",
+        headers: { "content-type": "application/json", accept: "application/graphql-response+json, application/json;q=0.9" },
+        body: JSON.stringify({ query, variables }),
+        signal,
+      });
+      return response.json();
     });
-    return response.json();
   };
 }
 
-const locks: LockManager | undefined = typeof navigator === "undefined" ? undefined : navigator.locks;
+/** A timer of a browser, or of Node.js, where one keeps the process alive unless it is told not to. */
+type Timer = ReturnType<typeof setTimeout> & { ref?(): void; unref?(): void };
+
+/** A channel to the other tabs, or undefined where there are none: jsdom, React Native, a page that may not store. */
+function openChannel(name: string, onMessage: (message: Message) => void): BroadcastChannel | undefined {
+  if (typeof BroadcastChannel === "undefined") return undefined;
+  try {
+    const channel: BroadcastChannel & { unref?(): void } = new BroadcastChannel(name);
+    channel.onmessage = (event) => onMessage(event.data);
+    channel.unref?.(); // in Node.js
+    return channel;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Runs f for at most ms, and aborts what it does by then. AbortSignal.timeout isn't in Safari before 16, nor in jsdom. */
+export async function withTimeout<T>(ms: number, f: (signal: AbortSignal | null) => Promise<T>): Promise<T> {
+  const controller = typeof AbortController === "undefined" ? undefined : new AbortController();
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error("The server didn't answer in time"));
+      controller?.abort();
+    }, ms);
+  });
+  try {
+    return await Promise.race([f(controller?.signal ?? null), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Milliseconds of a clock that nobody sets, where there is one. */
+function monotonic(): number {
+  return typeof performance === "undefined" ? Date.now() : performance.now();
+}
 
 function holding(tokens: Tokens, session: Pick<Held, "id" | "version" | "signedInAt">, now: number): Held {
   const lifetime = tokens.expiresIn * 1000;
@@ -382,6 +450,10 @@ function holding(tokens: Tokens, session: Pick<Held, "id" | "version" | "signedI
   };
 }
 
+/** Tells sessions, and questions, apart. Nobody has to be kept from guessing it, so Math.random will do. */
 function randomID(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const bytes = new Uint8Array(16);
+  if (typeof crypto === "undefined" || !crypto.getRandomValues) bytes.forEach((_, i) => (bytes[i] = Math.random() * 256));
+  else crypto.getRandomValues(bytes);
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

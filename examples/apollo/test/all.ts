@@ -1,2 +1,3 @@
 import "./refreshLink.test";
 import "./session.test";
+import "./environment.test";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import test from "node:test";
-import { Session, type Result } from "../src/session";
+import test, { type TestContext } from "node:test";
+import { Session, type Result, type State } from "../src/session";
 
 /** A server that gives a token with each sign-in and refresh, and counts what it is asked. */
 function server() {
@@ -15,6 +15,27 @@ function server() {
     return { data: { [field]: { accessToken: `token ${given}`, expiresIn: 300, refreshToken: `refresh ${given}`, refreshExpiresIn: 1800 } } };
   };
   return { send, asked };
+}
+
+/** Waits until a session has a status. */
+function becomes(session: Session, status: State["status"]): Promise<void> {
+  return new Promise((resolve) => {
+    const alive = setInterval(() => undefined, 1_000); // a session doesn't keep this process so
+    const look = () => {
+      if (session.state().status !== status) return;
+      clearInterval(alive);
+      resolve();
+    };
+    session.subscribe(look);
+    look();
+  });
+}
+
+/** A clock in place of the one that nobody sets, which stands still until it is moved. */
+function clock(t: TestContext): { advance(ms: number): void } {
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  return { advance: (ms) => (now += ms) };
 }
 
 const anybody = { username: "anybody", password: "secret" };
@@ -72,12 +93,21 @@ test("nobody joins the refresh of another session", async () => {
 
 test("signing out in one tab wins over a refresh in another", async () => {
   const { send, asked } = server();
-  const [one, two] = [new Session({ url: "x", name: "tabs", send }), new Session({ url: "x", name: "tabs", send })];
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const slow = async (query: string) => {
+    const answer = await send(query);
+    if (query.includes("Refresh")) await held;
+    return answer;
+  };
+  const [one, two] = [new Session({ url: "x", name: "tabs", send: slow }), new Session({ url: "x", name: "tabs", send: slow })];
   await one.signIn(anybody);
-  while (two.state().status !== "signedIn") await new Promise((resolve) => setTimeout(resolve, 1));
+  await becomes(two, "signedIn");
   const refreshing = one.refresh((await two.accessToken())!);
   while (asked.refresh === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   await two.signOut();
+  await becomes(one, "signedOut");
+  release();
   assert.equal(await refreshing, undefined);
   assert.deepEqual([one.state(), two.state()], Array(2).fill({ status: "signedOut", why: "SIGNED_OUT" }));
   assert.equal(asked.logout, 2); // of the token that was held, and of the one that came too late
@@ -94,7 +124,8 @@ test("without a refresh token a session lasts as long as its access token", asyn
   session.close();
 });
 
-test("while Keycloak is down, a second passes before it is asked again", async () => {
+test("while Keycloak is down, a second passes before it is asked again", async (t) => {
+  const { advance } = clock(t);
   const { send } = server();
   let asked = 0;
   let fault: { message: string; extensions: Record<string, unknown> } | undefined;
@@ -108,16 +139,23 @@ test("while Keycloak is down, a second passes before it is asked again", async (
   fault = { message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE" } };
   for (let i = 0; i < 5; i++) await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
   assert.equal(asked, 1);
-  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  advance(999);
+  await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
+  assert.equal(asked, 1);
+  advance(1);
   fault = { message: "Too many attempts", extensions: { code: "RATE_LIMITED", retryAfter: 60 } };
   await assert.rejects(session.refresh(stale), { code: "RATE_LIMITED" });
-  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  advance(59_999);
   await assert.rejects(session.refresh(stale), { code: "RATE_LIMITED" });
   assert.equal(asked, 2);
+  advance(1);
+  await assert.rejects(session.refresh(stale), { code: "RATE_LIMITED" });
+  assert.equal(asked, 3);
   session.close();
 });
 
-test("Keycloak is down, the realm refuses: one signs nobody out, the other does", async () => {
+test("Keycloak is down, the realm refuses: one signs nobody out, the other does", async (t) => {
+  const { advance } = clock(t);
   const { send } = server();
   let answer: Result | undefined;
   const session = new Session({ url: "x", name: "refused", send: async (query) => (query.includes("Refresh") && answer) || send(query) });
@@ -126,7 +164,7 @@ test("Keycloak is down, the realm refuses: one signs nobody out, the other does"
   answer = { errors: [{ message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE", reason: "IDENTITY_PROVIDER_UNAVAILABLE" } }] };
   await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
   assert.equal(await session.accessToken(), stale);
-  await new Promise((resolve) => setTimeout(resolve, 1_100)); // it isn't asked again at once
+  advance(1_000); // it isn't asked again at once
   answer = { errors: [{ message: "Sign in again", extensions: { code: "INVALID_REFRESH_TOKEN", reason: "SESSION_ENDED" } }] };
   assert.equal(await session.refresh(stale), undefined);
   assert.deepEqual(session.state(), { status: "signedOut", why: "SESSION_ENDED" });
