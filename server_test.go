@@ -54,9 +54,8 @@ func TestBusy(t *testing.T) {
 
 // A closed tab is no failure of the server's; and what a client chooses doesn't fill the log.
 func TestLogOfOddRequests(t *testing.T) {
-	s := newSite(t, goodConfig(t), realmFunc(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }))
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(50*time.Millisecond, cancel)
+	s := newSite(t, goodConfig(t), realmFunc(func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() }))
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/graphql", strings.NewReader(`{"query":"mutation { logout(refreshToken: \"a\") }"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +269,7 @@ func TestSlowClients(t *testing.T) {
 			if _, err := io.WriteString(connection, sent); err != nil {
 				t.Fatal(err)
 			}
-			connection.SetReadDeadline(time.Now().Add(10 * time.Second))
+			connection.SetReadDeadline(time.Now().Add(patience))
 			if _, err := io.ReadAll(connection); err != nil { // to the end: the server closed it
 				t.Errorf("the connection is still open: %v", err)
 			}
@@ -302,7 +301,7 @@ func TestSlowReader(t *testing.T) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("writing ended with %v, want a deadline", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("the server goes on writing to nobody")
 	}
 }

@@ -126,9 +126,13 @@ type site struct {
 	log *lockedBuffer
 }
 
-// newSite serves config. A nil realm is the real client.
+// newSite serves config. A nil realm is the real client. Where config has the usual time-outs, it gets the longest
+// instead: a slow machine is no fault.
 func newSite(t testing.TB, config Config, realm graph.Realm) *site {
 	t.Helper()
+	if usual := goodConfig(t); config.KeycloakTimeout == usual.KeycloakTimeout && config.RequestTimeout == usual.RequestTimeout {
+		config.KeycloakTimeout, config.RequestTimeout = time.Minute, 2*time.Minute
+	}
 	s := &site{log: &lockedBuffer{}}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	server := httptest.NewServer(testHandler(t, config, realm, log))
@@ -207,7 +211,7 @@ func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 	if e.authorization != "" {
 		request.Header.Set("Authorization", e.authorization)
 	}
-	client := http.Client{Timeout: 20 * time.Second} // of the test, should nobody answer
+	client := http.Client{Timeout: patience} // of the test, should nobody answer
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -243,10 +247,14 @@ func (s *site) get(t testing.TB, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
+// patience is how long a test waits for what has to happen. It says nothing of how quick a machine is: only a fault
+// takes so long.
+const patience = 4 * time.Minute
+
 func waitFor(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for begin := time.Now(); !f(); time.Sleep(time.Millisecond) {
-		if time.Since(begin) > 10*time.Second {
+		if time.Since(begin) > patience {
 			t.Fatal("this doesn't come about: " + what)
 		}
 	}

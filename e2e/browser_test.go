@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"flag"
 	"io"
 	"net/http"
@@ -20,10 +21,8 @@ import (
 
 var update = flag.Bool("update", false, "put the pictures that the browser's tests take into docs/pictures")
 
-const (
-	briefLifespan = 12                                     // seconds that an access token lives, where one has to expire
-	briefExpiry   = (briefLifespan + 30 + 1) * time.Second // until it is refused: the verifier has a leeway of 30 s
-)
+// tokenLifetime is for how many seconds access tokens live here: longer than any case takes on the slowest machine.
+const tokenLifetime = 20 * 60
 
 const pictures = sources + "/docs/pictures"
 
@@ -73,9 +72,27 @@ func (l *link) serve(t *testing.T, r realm, settings ...string) *server {
 	return r.serve(t, append([]string{"KEYCLOAK_SERVER_URL=" + l.URL, "KEYCLOAK_ISSUER=" + r.k.url + "/realms/" + r.name}, settings...)...)
 }
 
-// newControl is where a script asks for what happens outside its browser: POST to /down, /up, and /otp, which answers
-// the one-time code of now.
-func newControl(t *testing.T, l *link, secret string) string {
+// expiring signs somebody in with an access token that lives for a second, and lets those live longer that come after
+// it. The returned function waits until the server calls that token expired, which is after its leeway of 30 s.
+func expiring(t *testing.T, r realm, s *server, username, password string) func(context.Context) (string, error) {
+	t.Helper()
+	r.update(t, object{"accessTokenLifespan": 1})
+	token := s.mustLogin(t, username, password).AccessToken
+	r.update(t, object{"accessTokenLifespan": tokenLifetime})
+	return func(ctx context.Context) (string, error) {
+		for {
+			answer, err := s.try(ctx, token, usernameQuery, nil)
+			if err != nil || answer.code() == "UNAUTHENTICATED/TOKEN_EXPIRED" {
+				return token, err
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// newControl is where a script asks for what happens outside its browser: POST to /down and /up, to /otp, which answers
+// the one-time code of now, and to /expired, which answers an expired access token.
+func newControl(t *testing.T, l *link, secret string, expired func(context.Context) (string, error)) string {
 	t.Helper()
 	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method + r.URL.Path {
@@ -85,6 +102,13 @@ func newControl(t *testing.T, l *link, secret string) string {
 			l.down.Store(false)
 		case "POST/otp":
 			io.WriteString(w, totp(secret, time.Now()))
+		case "POST/expired":
+			token, err := expired(r.Context())
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadGateway)
+				return
+			}
+			io.WriteString(w, token)
 		default:
 			http.NotFound(w, r)
 		}
@@ -100,7 +124,8 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// browse runs a script that drives Chromium, and wants its cases to end like that: a line of NAME: RESULT for each.
+// browse runs a script that drives Chromium, which is heavy: no other test runs beside it that drives one, and so none
+// that calls it is parallel. It wants its cases to end like that: a line of NAME: RESULT for each.
 // The pictures that it takes are those that the README shows and docs/pictures has, whose name begins with prefix.
 func browse(t *testing.T, script string, settings object, prefix, want string) {
 	t.Helper()
@@ -114,7 +139,7 @@ func browse(t *testing.T, script string, settings object, prefix, want string) {
 	wanted := strings.Split(strings.TrimSpace(want), "\n")
 	for _, line := range runNode[struct{ Case, Result string }](t, script, string(text(t, settings))) {
 		got := line.Case + ": " + line.Result
-		if i := slices.Index(wanted, got); i >= 0 { // cases of independent browsers run side by side
+		if i := slices.Index(wanted, got); i >= 0 {
 			wanted = slices.Delete(wanted, i, i+1)
 		} else {
 			t.Errorf("got %s", got)
@@ -166,17 +191,15 @@ func browsed(t *testing.T, chromium string) object {
 	const password, secret = "correct-horse", "otp-secret-of-a-browser"
 	l := newLink(t, shared)
 	everyday := newRealm(t, shared, nil)
-	brief := newRealm(t, shared, object{"accessTokenLifespan": briefLifespan})
-	for _, r := range []realm{everyday, brief} {
-		r.newUser(t, object{"username": "alice", "email": "alice@example.com", "firstName": "Alice", "lastName": "Archer",
-			"credentials": []object{{"type": "password", "value": password, "temporary": false}}})
-	}
+	everyday.newUser(t, object{"username": "alice", "email": "alice@example.com", "firstName": "Alice", "lastName": "Archer",
+		"credentials": []object{{"type": "password", "value": password, "temporary": false}}})
 	everyday.newUser(t, object{"username": "otto", "email": "otto@example.com", "credentials": otpCredentials(password, secret)})
+	server := everyday.serve(t)
 	return object{
-		"chromium": chromium, "control": newControl(t, l, secret),
-		"server": everyday.serve(t).url + "/", "brief": l.serve(t, brief).url + "/",
+		"chromium": chromium, "control": newControl(t, l, secret, expiring(t, everyday, server, "alice", password)),
+		"server": server.url + "/", "linked": l.serve(t, everyday).url + "/",
 		"hidden":  everyday.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url + "/",
 		"strange": everyday.serve(t, "KEYCLOAK_AUDIENCE=another-api").url + "/",
-		"user":    "alice", "otpUser": "otto", "password": password, "expiry": briefExpiry.Milliseconds(),
+		"user":    "alice", "otpUser": "otto", "password": password, "tokenLifetime": tokenLifetime,
 	}
 }

@@ -22,7 +22,7 @@ nothing secret is stored: [true,false]
 a document that may hold a secret isn't stored: [false,false,false,false,false,false,false,true]
 every token expired, says the server: one refresh, and no more: 1
 hostile claims and answers: [true,null]
-signing out leaves nothing to the next person: [true,false]
+signing out leaves nothing to the next person: false
 a first visit weighs no more than 1.6 MB: true
 leaving the form gives the focus back: "Sign in"
 a form that was open while another tab signed in is gone: false
@@ -31,9 +31,9 @@ the last tab's reload signs out: "Not signed in"
 two tabs share a session: true
 a reload asks the other tab: true
 sign out in one, seen in the other: ["You have signed out","signed out"]
-refreshed before it expires, by one of two tabs: {"sent":1,"same":true,"new":true}
+refreshed before it expires, by one of two tabs: {"early":0,"sent":1,"same":true}
 ten operations find the token expired, and one refresh mends them: {"mended":10,"asked":20,"refreshes":1}
-a tab that joins in the middle of a refresh: {"refreshes":1,"same":true,"new":true}
+a tab that joins in the middle of a refresh: {"refreshes":1,"same":true}
 signing out wins over a refresh under way: [true,true]
 Keycloak is down: a sign-in: "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE"
 Keycloak is down: nobody is signed out: ["SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE",true,["data"]]
@@ -49,6 +49,5 @@ func TestConsole(t *testing.T) {
 	if !ok {
 		return
 	}
-	t.Parallel()
 	browse(t, "console.mjs", browsed(t, chromium), "console-", consoleCases)
 }

@@ -25,7 +25,7 @@ func TestOneCommand(t *testing.T) {
 	}
 	start := func(t *testing.T, environ ...string) (lines chan string, end func() (rest []string, err error)) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		server := exec.CommandContext(ctx, binary)
 		server.Dir, server.Env = t.TempDir(), append([]string{"ADDR=127.0.0.1:0"}, environ...)
 		pipe, err := server.StderrPipe()
@@ -93,7 +93,7 @@ func TestOneCommand(t *testing.T) {
 		if status, body := page.get(t, "/"); status != http.StatusOK || !strings.Contains(body, "<title>CloakQL console</title>") {
 			t.Errorf("%s answers %d %s, want the console", console[1], status, body)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		command := exec.CommandContext(ctx, "bash", "-c", strings.TrimSpace(strings.TrimPrefix(found[3], "Try")))
 		command.WaitDelay = time.Second // for a curl that outlives bash
@@ -169,7 +169,7 @@ func TestNoStandInWithoutTheTag(t *testing.T) {
 			t.Errorf("the server with the tag dev doesn't depend on %s: this test looks for the wrong name", trace)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	server := exec.CommandContext(ctx, cloakql)
 	server.Dir, server.Env = t.TempDir(), []string{}

@@ -216,7 +216,7 @@ func (s *server) dial(t *testing.T) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { connection.Close() })
-	connection.SetDeadline(time.Now().Add(time.Minute))
+	connection.SetDeadline(time.Now().Add(patience))
 	return connection
 }
 
@@ -239,7 +239,7 @@ func readAnswer(t *testing.T, from *bufio.Reader) string {
 	}
 	if err != nil {
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-			return "no answer for a minute"
+			return "no answer for minutes"
 		}
 		return "closed"
 	}

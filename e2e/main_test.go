@@ -20,6 +20,10 @@ import (
 
 const sources = ".." // the repository
 
+// patience is how long a test waits for what has to happen. It says nothing of how quick a machine is: only a fault
+// takes so long.
+const patience = 4 * time.Minute
+
 var (
 	cloakql string    // the server, built
 	shared  *keycloak // the Keycloak that most tests use; nobody stops it

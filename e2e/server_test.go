@@ -32,7 +32,7 @@ type server struct {
 var servingAt = regexp.MustCompile(`msg=serving url=(\S+)/graphql|"msg":"serving","url":"([^"]+)/graphql"`)
 
 // serve starts the server with settings for the realm local of k, which the given ones override, and
-// stops it when the test ends. Nothing else is in its environment, and no settings file beside it.
+// stops it when the test ends. It waits for Keycloak as long as it can, since that may be slow here. Nothing else is in its environment, and no settings file beside it.
 func serve(t *testing.T, k *keycloak, settings ...string) *server {
 	t.Helper()
 	return serveWith(t, cloakql, func(string) bool { return true }, k, settings...)
@@ -45,7 +45,7 @@ func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keyc
 	s.cmd.Dir = t.TempDir()
 	s.cmd.Env = append([]string{
 		"ADDR=127.0.0.1:0", "KEYCLOAK_SERVER_URL=" + k.url, "KEYCLOAK_REALM_NAME=local",
-		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
+		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret", "KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m",
 	}, settings...)
 	pipe, err := s.cmd.StderrPipe()
 	if err != nil {
@@ -76,7 +76,7 @@ func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keyc
 	case s.url = <-listening:
 	case <-s.done:
 		t.Fatalf("the server ended at once:\n%s", s.logged())
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("the server doesn't listen:\n%s", s.logged())
 	}
 	return s
@@ -106,7 +106,7 @@ func (s *server) logged() string {
 // wantLog waits until the log holds a text; quotes in it are as slog's text handler escapes them.
 func (s *server) wantLog(t *testing.T, text string) {
 	t.Helper()
-	eventually(t, 5*time.Second, "the log holds "+text, func() bool {
+	eventually(t, "the log holds "+text, func() bool {
 		return strings.Contains(strings.ReplaceAll(s.logged(), `\"`, `"`), text)
 	})
 }
@@ -248,13 +248,13 @@ func (s *server) get(t *testing.T, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// eventually tries until f is true, and gives up after limit. It returns how long it took.
-func eventually(t *testing.T, limit time.Duration, what string, f func() bool) time.Duration {
+// eventually tries until f is true. It returns how long it took.
+func eventually(t *testing.T, what string, f func() bool) time.Duration {
 	t.Helper()
 	begin := time.Now()
 	for !f() {
-		if time.Since(begin) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
+		if time.Since(begin) > patience {
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -73,7 +73,7 @@ func TestSoak(t *testing.T) {
 				live[tenth] = append(live[tenth], heap)
 			case <-s.done:
 				t.Fatal("the server ended")
-			case <-time.After(30 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("the server doesn't tell its heap")
 			}
 			pause.Unlock()

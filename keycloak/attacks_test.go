@@ -208,7 +208,7 @@ func (s *site) sendLines(t *testing.T, lines string) (*http.Response, error) {
 		return nil, err
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(4 * time.Minute)); err != nil {
 		return nil, err
 	}
 	if _, err := fmt.Fprintf(conn, "GET /graphql HTTP/1.1\r\nHost: api.example\r\nConnection: close\r\n%s\r\n\r\n", lines); err != nil {

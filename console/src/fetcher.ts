@@ -1,8 +1,8 @@
 // What GraphiQL calls to run the operation in its editor. What isn't an answer becomes an error without a code.
 import type { Fetcher } from "@graphiql/toolkit";
-import type { Result } from "../../examples/apollo/src/session.ts";
+import { withTimeout, type Result } from "../../examples/apollo/src/session.ts";
 import { noteTokens } from "./examples.ts";
-import { NotGraphQL } from "./http.ts";
+import { either, NotGraphQL } from "./http.ts";
 import { run } from "./run.ts";
 
 const timeout = 150_000; // ms; the server's own is two minutes at most
@@ -13,8 +13,7 @@ export const fetcher: Fetcher = (operation, options) =>
   ({
     subscribe(observer: Observer) {
       const stopped = new AbortController();
-      const signal = AbortSignal.any([stopped.signal, AbortSignal.timeout(timeout)]);
-      run(operation, options?.headers ?? {}, signal)
+      withTimeout(timeout, (late) => run(operation, options?.headers ?? {}, either(stopped.signal, late)))
         .then(
           (result) => {
             noteTokens(result.data);

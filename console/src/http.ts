@@ -14,6 +14,9 @@ export class NotGraphQL extends Error {
   }
 }
 
+/** A signal that aborts when one of two does. */
+export const either = (a: AbortSignal, b: AbortSignal | null): AbortSignal => (b ? AbortSignal.any([a, b]) : a);
+
 /** Sends an operation and gives the answer, errors included. It throws NotGraphQL, or what fetch throws. */
 export async function post(operation: Operation, headers: Record<string, string>, signal: AbortSignal | null): Promise<Result> {
   const response = await fetch(endpoint, {

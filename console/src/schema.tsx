@@ -1,7 +1,8 @@
 // The schema, for completion, validation and docs. A server that doesn't tell it has the same console without these.
 import { buildClientSchema, getIntrospectionQuery, type GraphQLSchema, type IntrospectionQuery } from "graphql";
 import { createContext, use, useCallback, useEffect, useState } from "react";
-import { post } from "./http.ts";
+import { withTimeout } from "../../examples/apollo/src/session.ts";
+import { either, post } from "./http.ts";
 
 export type Known = { reload: () => void } & (
   | { status: "asking" }
@@ -19,8 +20,7 @@ export function useSchema(): Known {
   const [asked, setAsked] = useState(0);
   useEffect(() => {
     const gone = new AbortController();
-    const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(30_000)]);
-    post({ query: introspection, operationName: "IntrospectionQuery" }, {}, signal)
+    withTimeout(30_000, (late) => post({ query: introspection, operationName: "IntrospectionQuery" }, {}, either(gone.signal, late)))
       .then(({ data, errors }) => {
         if (data?.__schema) setKnown({ status: "known", schema: buildClientSchema(data as unknown as IntrospectionQuery) } as Known);
         else setKnown({ status: "hidden", code: String(errors?.[0]?.extensions?.code ?? "") } as Known);

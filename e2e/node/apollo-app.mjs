@@ -1,7 +1,7 @@
 // node apollo-app.mjs SETTINGS drives the example for Apollo Client in Chromium, and prints a line of JSON for each case.
-import { control, counter, finish, hold, inspect, laggard, newContext, run, settings, stored } from './browser.mjs';
+import { advance, control, counter, finish, hold, inspect, newContext, outdate, run, settings, signInWithCode, stored } from './browser.mjs';
 
-const { app, briefApp, user, password, otpUser } = settings;
+const { app, linkedApp, user, password, otpUser } = settings; // linkedApp: its server's way to Keycloak can be cut
 
 async function open(context, url = app) {
   const page = await context.newPage();
@@ -46,14 +46,9 @@ async function oneTab() {
     return alert(page);
   });
   await run('one-time code', async () => {
-    for (let tries = 0; tries < 2; tries++) { // the code may run out on its way
-      await fill(page, { username: otpUser, password, otp: await control('otp') });
-      try {
-        await page.getByTestId('username').getByText(otpUser, { exact: true }).waitFor({ timeout: 5000 });
-        return 'signed in';
-      } catch {}
-    }
-    return 'refused';
+    if (!(await signInWithCode(context, (otp) => fill(page, { username: otpUser, password, otp })))) return 'refused';
+    await page.getByTestId('username').getByText(otpUser, { exact: true }).waitFor();
+    return 'signed in';
   });
   await signOut(page);
   await run('a guarded page asks for a sign-in, and comes after it', async () => {
@@ -83,7 +78,7 @@ async function oneTab() {
 }
 
 async function manyTabs() {
-  const context = await newContext();
+  const context = await newContext({ stopped: true });
   const [one, two] = [await open(context), await open(context)];
   await run('two tabs share a session, also after a reload', async () => {
     await signIn(one);
@@ -101,12 +96,11 @@ async function manyTabs() {
 }
 
 async function expired() {
-  const context = await newContext();
-  await laggard(context);
-  const page = await open(context, briefApp);
+  const context = await newContext({ stopped: true });
+  const page = await open(context);
   await run('ten operations find the token expired, and one refresh mends them', async () => {
     await signIn(page);
-    await page.waitForTimeout(settings.expiry);
+    await outdate(context);
     const refreshes = counter(context, 'Refresh');
     const asked = counter(context, 'Who');
     return [await ten(page), { asked: asked.sent, refreshes: refreshes.sent }];
@@ -115,18 +109,17 @@ async function expired() {
 }
 
 async function joining() {
-  const context = await newContext();
-  await laggard(context);
-  const one = await open(context, briefApp);
+  const context = await newContext({ stopped: true });
+  const one = await open(context);
   await run('a tab that joins in the middle of a refresh', async () => {
     await signIn(one);
-    await one.waitForTimeout(settings.expiry);
+    await outdate(context);
     const refreshes = counter(context, 'Refresh');
     const { held, release } = await hold(context, 'Refresh');
     const answered = ten(one);
     await held;
     const two = await context.newPage();
-    await two.goto(briefApp);
+    await two.goto(app);
     await two.getByRole('button', { name: 'Sign out' }).waitFor(); // it has the session
     release();
     await hello(two);
@@ -136,9 +129,8 @@ async function joining() {
 }
 
 async function outage() {
-  const context = await newContext();
-  await laggard(context);
-  const page = await open(context, briefApp);
+  const context = await newContext({ stopped: true });
+  const page = await open(context, linkedApp);
   await run('Keycloak is down: a sign-in', async () => {
     await control('down');
     await fill(page, { username: user, password });
@@ -149,11 +141,11 @@ async function outage() {
     await control('up');
     await fill(page, { username: user, password });
     await hello(page);
-    await page.waitForTimeout(settings.expiry);
+    await outdate(context);
     await control('down');
     const refused = await ten(page);
     await control('up');
-    await page.waitForTimeout(1100); // a session doesn't ask again at once
+    await advance(page, 1100); // a session doesn't ask again at once
     await page.getByRole('button', { name: 'Run ten operations at once' }).click();
     await page.getByTestId('ten').getByText('10 of 10').waitFor();
     return [refused, await page.getByTestId('ten').textContent()];
@@ -171,6 +163,10 @@ async function smallAndDark() {
   await context.close();
 }
 
-await Promise.all([oneTab().then(manyTabs).then(smallAndDark), expired(), joining()]);
+await oneTab();
+await manyTabs();
+await smallAndDark();
+await expired();
+await joining();
 await outage();
 await finish();

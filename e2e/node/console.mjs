@@ -1,7 +1,11 @@
 // node console.mjs SETTINGS drives the console in Chromium, and prints a line of JSON for each case.
-import { control, counter, finish, hold, inspect, laggard, newContext, operationOf, run, settings, stored } from './browser.mjs';
+import {
+  advance, control, counter, finish, hold, inspect, newContext, operationOf, outdate, run, settings, settled, signInWithCode, stored,
+} from './browser.mjs';
 
-const { server, brief, hidden, strange, user, password, otpUser } = settings; // brief: tokens live for seconds; strange: takes those of another API
+const { server, linked, hidden, strange, user, password, otpUser } = settings; // linked: its way to Keycloak can be cut; strange: takes the tokens of another API
+
+const tokenLifetime = settings.tokenLifetime * 1000;
 
 async function open(context, url = server) {
   const page = await context.newPage();
@@ -16,7 +20,7 @@ const signOutButton = (page) => page.getByRole('button', { name: 'Sign out' });
 const who = (page, name) => page.getByTestId('who').getByText(name, { exact: true }).waitFor();
 const form = (page) => page.getByRole('dialog', { name: 'Sign in' });
 
-async function fill(page, { username, password, otp }) {
+async function fillIn(page, { username, password, otp }) {
   if (!(await form(page).isVisible())) await signInButton(page).click();
   await form(page).getByLabel('User name').fill(username);
   await form(page).getByLabel('Password').fill(password);
@@ -25,6 +29,10 @@ async function fill(page, { username, password, otp }) {
     if (await link.isVisible()) await link.click();
     await form(page).getByLabel('One-time code').fill(otp);
   }
+}
+
+async function fill(page, person) {
+  await fillIn(page, person);
   await form(page).getByRole('button', { name: 'Sign in' }).click();
 }
 
@@ -33,21 +41,31 @@ async function signIn(page) {
   await who(page, user);
 }
 
-const tab = (page, title) => page.getByRole('navigation', { name: 'Operations' }).getByRole('button', { name: title, exact: true }).click();
+// What an editor holds: operation.graphql, variables.json, request-headers.json, response.json.
+const textOf = (page, file) => page.evaluate((file) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(file)).getValue(), file);
+const write = (page, file, text) =>
+  page.evaluate(([file, text]) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(file)).setValue(text), [file, text]);
+const holds = (page, file, pattern) =>
+  page.waitForFunction(([file, pattern]) =>
+    new RegExp(pattern).test(globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(file)).getValue()), [file, pattern]);
+
+// tab goes to an example, and waits until its operation is in the editor.
+async function tab(page, title) {
+  await page.getByRole('navigation', { name: 'Operations' }).getByRole('button', { name: title, exact: true }).click();
+  await holds(page, 'operation.graphql', `(query|mutation) ${title}\\b`);
+}
 
 // execute runs what is in the editor, and gives the answer that is shown.
 async function execute(page) {
-  const answered = page.waitForResponse((response) => response.url().endsWith('/graphql') && !/WhoAmI|IntrospectionQuery/.test(response.request().postData()));
+  await write(page, 'response.json', '');
   await page.getByRole('button', { name: /^Execute/ }).click();
-  await answered;
   return shown(page);
 }
 
 async function shown(page) {
-  await page.locator('.result-window .view-line').first().waitFor();
+  await holds(page, 'response.json', '.');
   await page.waitForFunction(() => document.querySelector('.result-window .view-lines')?.textContent.length > 2);
-  await page.waitForTimeout(200); // for the editor to draw it
-  return page.evaluate(() => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('response.json')).getValue());
+  return textOf(page, 'response.json');
 }
 
 const explanation = (page) => page.getByRole('region', { name: 'What the errors mean' }).locator('code').allTextContents();
@@ -66,6 +84,11 @@ async function tokenID(page) {
   return id;
 }
 
+// renewed waits until a page shows another token than before.
+const renewed = async (page, before) => {
+  while ((await tokenID(page)) === before) await settled(page);
+};
+
 // What a first visit costs, with nothing in the browser's cache: bytes on the wire, the workers' files among them, and
 // milliseconds until Run can be pressed, which are for the log alone.
 async function visits() {
@@ -75,12 +98,14 @@ async function visits() {
   context.on('response', (response) => {
     if (!response.url().endsWith('/graphql')) sizes.push(Number(response.headers()['content-length']));
   });
+  const workers = ['editor', 'graphql', 'json'].map((name) => // they come later
+    context.waitForEvent('response', { predicate: (response) => response.url().includes(`/console/${name}.worker-`) }));
   const begin = Date.now();
   await page.goto(server);
   await page.getByRole('button', { name: /^Execute/ }).waitFor();
   await page.locator('.query-editor .view-line').first().waitFor();
   const ready = Date.now() - begin;
-  await page.waitForTimeout(2000); // for what comes later: workers
+  await Promise.all(workers);
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   console.error(`a first visit: ${bytes} bytes in ${sizes.length} files; Run can be pressed after ${ready} ms`);
   await run('a first visit weighs no more than 1.6 MB', () => bytes > 1_000_000 && bytes < 1_600_000);
@@ -88,7 +113,7 @@ async function visits() {
 }
 
 async function firstVisit() {
-  const context = await newContext();
+  const context = await newContext({ stopped: true });
   const page = await open(context);
   await run('a first visit has operations ready', () =>
     page.getByRole('navigation', { name: 'Operations' }).locator('button:not([aria-label])').allTextContents());
@@ -102,8 +127,7 @@ async function firstVisit() {
   });
   await run('login by hand', async () => {
     await tab(page, 'Login');
-    const variables = { username: user, password };
-    await page.evaluate((text) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('variables.json')).setValue(text), JSON.stringify(variables));
+    await write(page, 'variables.json', JSON.stringify({ username: user, password }));
     return Object.keys(JSON.parse(await execute(page)).data.login);
   });
   await run('refresh by hand takes the token of login', async () => {
@@ -125,15 +149,11 @@ async function firstVisit() {
     return form(page).getByRole('alert').locator('code').textContent();
   });
   await run('one-time code', async () => {
-    for (let tries = 0; tries < 2; tries++) { // the code may run out on its way
-      await fill(page, { username: otpUser, password, otp: await control('otp') });
-      if (tries === 0) await inspect(page, 'console-one-time-code');
-      try {
-        await page.getByTestId('who').getByText(otpUser, { exact: true }).waitFor({ timeout: 5000 });
-        return 'signed in';
-      } catch {}
-    }
-    return 'refused';
+    await fillIn(page, { username: otpUser, password, otp: '123456' });
+    await inspect(page, 'console-one-time-code');
+    if (!(await signInWithCode(context, (otp) => fill(page, { username: otpUser, password, otp })))) return 'refused';
+    await who(page, otpUser);
+    return 'signed in';
   });
   await run('sign out', async () => {
     await signOutButton(page).click();
@@ -143,6 +163,7 @@ async function firstVisit() {
   await run('sign in, by keyboard alone', async () => {
     await signInButton(page).focus();
     await page.keyboard.press('Enter');
+    await form(page).locator('[name=username]:focus').waitFor();
     await page.keyboard.type(user);
     await page.keyboard.press('Tab');
     await page.keyboard.type(password);
@@ -154,13 +175,14 @@ async function firstVisit() {
     await tab(page, 'Me');
     const editor = page.getByRole('group', { name: /^Operation/ });
     await editor.focus();
+    await write(page, 'response.json', '');
     await page.keyboard.press('Enter'); // into the editor
-    const answered = page.waitForResponse(/graphql$/);
+    await page.waitForFunction(() => document.querySelector('.query-editor').contains(document.activeElement));
     await page.keyboard.press('Control+Enter');
-    await answered;
+    const answer = await shown(page);
     await page.keyboard.press('Escape');
     const left = await editor.evaluate((element) => element === document.activeElement);
-    return [JSON.parse(await shown(page)).data.me.username === user, left];
+    return [JSON.parse(answer).data.me.username === user, left];
   });
   await inspect(page, 'console-me');
   await run('how long the token lasts', async () => /^Token \d+:\d\d$/.test(await page.getByTestId('remaining').textContent()));
@@ -177,7 +199,7 @@ async function firstVisit() {
   await page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Examples' }).click();
   await inspect(page, 'console-examples');
   await run('nothing secret is stored', async () => {
-    await page.waitForTimeout(700); // GraphiQL stores with a delay
+    await advance(page, 1000); // GraphiQL stores with a delay
     const text = await stored(page);
     return [text.includes('query Me'), /eyJ|canary/.test(text) || text.includes(password)];
   });
@@ -190,8 +212,8 @@ async function firstVisit() {
       'query Canary { me { id } } # hunter2canary', 'Bearer hunter2canary', 'mutation { login(otp: 1234567890) { accessToken } }',
       'query Kept($canary: String) { me { id } }', // this one may
     ]) {
-      await page.evaluate((text) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('operation.graphql')).setValue(text), document);
-      await page.waitForTimeout(800); // GraphiQL stores with a delay
+      await write(page, 'operation.graphql', document);
+      await advance(page, 1000); // GraphiQL stores with a delay
       found.push(/canary|1234567890/.test(await stored(page)));
     }
     return found;
@@ -205,7 +227,7 @@ async function firstVisit() {
 }
 
 async function manyTabs() {
-  const context = await newContext();
+  const context = await newContext({ stopped: true });
   const [one, two] = [await open(context), await open(context)];
   await run('leaving the form gives the focus back', async () => {
     await signInButton(two).click();
@@ -238,39 +260,40 @@ async function manyTabs() {
 }
 
 async function aheadOfExpiry() {
-  const context = await newContext();
-  const pages = [await open(context, brief), await open(context, brief)];
+  const context = await newContext({ stopped: true });
+  const pages = [await open(context), await open(context)];
   await run('refreshed before it expires, by one of two tabs', async () => {
     const count = counter(context, 'Refresh');
-    const refreshed = context.waitForEvent('requestfinished', { predicate: (request) => request.postData()?.includes('mutation Refresh') });
     await signIn(pages[0]);
     await who(pages[1], user);
     const before = await tokenID(pages[0]);
-    await refreshed;
-    await pages[0].waitForTimeout(1000); // for one too many
+    for (const page of pages) await advance(page, tokenLifetime - 31_000);
+    await settled(pages[0]);
+    const early = count.sent;
+    for (const page of pages) await advance(page, 2_000);
+    await settled(pages[0]);
+    for (const page of pages) await renewed(page, before);
     const [a, b] = [await tokenID(pages[0]), await tokenID(pages[1])];
-    return { sent: count.sent, same: a === b, new: a !== before };
+    return { early, sent: count.sent, same: a === b };
   });
   await context.close();
 }
 
 async function expired() {
-  const context = await newContext();
-  await laggard(context);
-  const pages = await Promise.all(Array.from({ length: 10 }, () => open(context, brief)));
+  const context = await newContext({ stopped: true });
+  const pages = [];
+  for (let i = 0; i < 10; i++) pages.push(await open(context)); // one after another: each is heavy
   await run('ten operations find the token expired, and one refresh mends them', async () => {
     await signIn(pages[0]);
     await Promise.all(pages.map((page) => who(page, user)));
-    await pages[0].waitForTimeout(settings.expiry);
+    await outdate(context);
     const count = counter(context, 'Refresh');
     const asked = counter(context, 'Me');
     const { release } = await hold(context, 'Refresh'); // until all ten have been refused
     const refused = Promise.all(pages.map((page) => page.waitForResponse((response) => operationOf(response.request()) === 'Me')));
     refused.then(release);
     const answers = await Promise.all(pages.map(async (page) => {
-      await page.getByRole('button', { name: /^Execute/ }).click();
-      await page.waitForFunction(() => document.querySelector('.result-window')?.textContent.includes('username'));
-      return JSON.parse(await shown(page)).data.me.username === user;
+      return JSON.parse(await execute(page)).data.me.username === user;
     }));
     return { mended: answers.filter(Boolean).length, asked: asked.sent, refreshes: count.sent };
   });
@@ -278,50 +301,52 @@ async function expired() {
 }
 
 async function joining() {
-  const context = await newContext();
-  await laggard(context);
-  const one = await open(context, brief);
+  const context = await newContext({ stopped: true });
+  const one = await open(context);
   await run('a tab that joins in the middle of a refresh', async () => {
     await signIn(one);
     const before = await tokenID(one);
-    await one.waitForTimeout(settings.expiry);
+    await outdate(context);
     const count = counter(context, 'Refresh');
     const { held, release } = await hold(context, 'Refresh');
     await one.getByRole('button', { name: /^Execute/ }).click();
     await held;
-    const two = await open(context, brief);
+    const two = await open(context);
     await signOutButton(two).waitFor(); // it has the session
     release();
     await who(two, user);
+    await settled(two);
+    for (const page of [one, two]) await renewed(page, before);
     const [a, b] = [await tokenID(one), await tokenID(two)];
-    return { refreshes: count.sent, same: a === b, new: a !== before };
+    return { refreshes: count.sent, same: a === b };
   });
   await context.close();
 }
 
 async function leaving() {
-  const context = await newContext();
-  await laggard(context);
-  const [one, two] = [await open(context, brief), await open(context, brief)];
+  const context = await newContext({ stopped: true });
+  const [one, two] = [await open(context), await open(context)];
   await run('signing out wins over a refresh under way', async () => {
     await signIn(one);
     await who(two, user);
-    await one.waitForTimeout(settings.expiry);
+    await outdate(context);
     const { held, release } = await hold(context, 'Refresh');
     await one.getByRole('button', { name: /^Execute/ }).click();
     await held;
     await signOutButton(two).click();
     await signInButton(one).waitFor();
+    const tokenOfLate = context.waitForEvent('requestfinished', { predicate: (request) => operationOf(request) === 'Logout' });
     release();
-    await one.waitForTimeout(1000);
+    await tokenOfLate; // is given back
+    await settled(one);
     return [await signInButton(one).isVisible(), await signInButton(two).isVisible()];
   });
   await context.close();
 }
 
 async function outage() {
-  const context = await newContext();
-  const page = await open(context, brief);
+  const context = await newContext({ stopped: true });
+  const page = await open(context, linked);
   await run('Keycloak is down: a sign-in', async () => {
     await control('down');
     await fill(page, { username: user, password });
@@ -333,12 +358,14 @@ async function outage() {
     await fill(page, { username: user, password });
     await who(page, user);
     await control('down');
-    const refused = page.waitForResponse((response) => response.request().postData()?.includes('mutation Refresh'));
+    const refused = page.waitForResponse((response) => operationOf(response.request()) === 'Refresh');
+    await advance(page, tokenLifetime - 29_000);
     const answer = await (await refused).json();
-    await page.waitForTimeout(500);
+    await settled(page);
     const still = await signOutButton(page).isVisible();
     await control('up');
-    const again = page.waitForResponse((response) => response.request().postData()?.includes('mutation Refresh'));
+    const again = page.waitForResponse((response) => operationOf(response.request()) === 'Refresh');
+    await advance(page, 11_000);
     return [code(JSON.stringify(answer)), still, Object.keys(await (await again).json())];
   });
   await context.close();
@@ -360,7 +387,7 @@ async function refusedToken() {
 
 // A server that says whatever it likes to.
 async function hostile(answers) {
-  const context = await newContext();
+  const context = await newContext({ stopped: true });
   const count = counter(context, 'Refresh');
   await context.route('**/graphql', async (route) => {
     const answer = answers[operationOf(route.request())];
@@ -376,7 +403,8 @@ async function hostileServer() {
     const { context, page, count } = await hostile({ WhoAmI: JSON.stringify(expired) });
     await fill(page, { username: user, password });
     await page.getByTestId('who').getByText('Token refused').waitFor();
-    await page.waitForTimeout(2000);
+    await execute(page); // whatever else the answers led to has begun before this
+    await settled(page);
     await context.close();
     return count.sent;
   });
@@ -392,8 +420,7 @@ async function hostileServer() {
     await signOutButton(page).waitFor();
     await page.getByRole('button', { name: /^Token/ }).first().click();
     await page.getByRole('region', { name: 'Token', exact: true }).getByText('__proto__').first().waitFor();
-    await page.getByRole('button', { name: /^Execute/ }).click();
-    await page.waitForTimeout(1000);
+    await execute(page);
     const alive = await signOutButton(page).isVisible();
     const polluted = await page.evaluate(() => ({}).polluted);
     await context.close();
@@ -437,26 +464,23 @@ async function hostileSchema() {
 
 // Whoever signs out leaves nothing to the next person at this page.
 async function signedOutIn() {
-  const context = await newContext();
+  const context = await newContext({ stopped: true });
   const page = await open(context);
   await signIn(page);
   await tab(page, 'Login');
-  const models = (path) => page.evaluate((end) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(end)).getValue(), path);
-  await page.evaluate((text) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('variables.json')).setValue(text), JSON.stringify({ username: user, password }));
+  await write(page, 'variables.json', JSON.stringify({ username: user, password }));
   await execute(page);
   await tab(page, 'Refresh');
-  await page.waitForTimeout(300);
-  const filled = (await models('variables.json')).includes('eyJ');
+  await holds(page, 'variables.json', 'eyJ');
   await signOutButton(page).click();
   await signInButton(page).waitFor();
   const left = [];
   for (const title of ['Me', 'Login', 'Refresh', 'Denied']) {
     await tab(page, title);
-    await page.waitForTimeout(300);
-    left.push((await models('response.json')) + (await models('variables.json')));
+    left.push((await textOf(page, 'response.json')) + (await textOf(page, 'variables.json')));
   }
   await context.close();
-  return [filled, /eyJ/.test(left.join()) || left.join().includes(password)];
+  return /eyJ/.test(left.join()) || left.join().includes(password);
 }
 
 async function hiddenSchema() {
@@ -492,6 +516,15 @@ async function smallAndDark() {
 await visits();
 await firstVisit();
 await manyTabs();
-await Promise.all([expired(), joining(), leaving(), aheadOfExpiry().then(hostileServer).then(hostileSchema).then(cantSay).then(refusedToken).then(hiddenSchema).then(smallAndDark)]);
+await hostileServer();
+await hostileSchema();
+await cantSay();
+await refusedToken();
+await hiddenSchema();
+await smallAndDark();
+await aheadOfExpiry();
+await joining();
+await leaving();
+await expired();
 await outage();
 await finish();

@@ -2,15 +2,21 @@
 import { connect as withFetch } from '../../examples/fetch/main.mjs';
 import { connect as withUrql } from '../../examples/urql/main.mjs';
 
-const { url, user, password, expiry } = JSON.parse(process.argv[2]);
+const { url, user, password, expired } = JSON.parse(process.argv[2]);
 
-// What was sent, by the name of the operation.
+// What was sent, by the name of the operation. The server gets an expired token in place of the first: what it says of
+// that is true, and nobody has to wait for it.
 function counting() {
   const sent = {};
+  let first;
   return [sent, (input, init) => {
     const name = /(?:query|mutation) (\w+)/.exec(JSON.parse(init.body).query)?.[1];
     sent[name] = (sent[name] ?? 0) + 1;
-    return fetch(input, init);
+    const headers = new Headers(init.headers);
+    const authorization = headers.get('authorization');
+    first ??= authorization;
+    if (authorization && authorization === first) headers.set('authorization', `Bearer ${expired}`);
+    return fetch(input, { ...init, headers });
   }];
 }
 
@@ -27,7 +33,6 @@ const ten = Array.from({ length: 10 }, (_, n) => n);
 await Promise.all(Object.entries(examples).map(async ([name, { sent, ask, signIn, signOut }]) => {
   const wrong = await signIn({ username: user, password: 'wrong' }).then(() => 'signed in', ({ code }) => code);
   await signIn({ username: user, password });
-  await new Promise((resolve) => setTimeout(resolve, expiry));
   const answers = await Promise.all(ten.map(ask));
   const mended = answers.filter(({ data }) => data?.me?.username === user).length;
   const signedOut = await signOut();

@@ -18,7 +18,8 @@ export function connect(url, send = fetch) {
 
   async function post(query, variables, accessToken) {
     const headers = { "content-type": "application/json", ...(accessToken && { authorization: `Bearer ${accessToken}` }) };
-    return (await send(url, { method: "POST", headers, body: JSON.stringify({ query, variables }) })).json();
+    const response = await send(url, { method: "POST", headers, body: JSON.stringify({ query, variables }) });
+    return response.json().catch(() => { throw new Error(`The answer isn't GraphQL: HTTP status ${response.status}`); });
   }
   async function change(field, query, variables) { // login, refresh, logout: without an access token
     const { data, errors } = await post(query, variables);
@@ -49,11 +50,17 @@ export function connect(url, send = fetch) {
     },
   };
 }
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [url, username, password, otp] = process.argv.slice(2);
+async function main(url, username, password, otp) {
+  if (!password) throw new Error("usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]");
   const api = connect(url);
   await api.signIn({ username, password, otp });
   const results = await Promise.all(Array.from({ length: 10 }, () => api.ask("{ me { username realmRoles } }")));
   for (const { data, errors } of results) console.log(JSON.stringify({ me: data?.me, errors }));
   console.log(JSON.stringify({ signedOut: await api.signOut() }));
+}
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await main(...process.argv.slice(2)).catch(({ message, cause, code = cause?.code }) => {
+    console.error(code ? `${message} (${code})` : message);
+    process.exitCode = 1;
+  });
 }

@@ -45,15 +45,22 @@ export function connect(url, send = fetch) {
   };
 }
 function unwrap({ data, error }) {
-  if (error) throw Object.assign(new Error(error.message), error.graphQLErrors[0]?.extensions); // code, reason, retryAfter
-  return data;
+  if (!error) return data;
+  const { message, extensions } = error.graphQLErrors[0] ?? error;
+  throw Object.assign(new Error(message, { cause: error.networkError?.cause }), extensions); // code, reason, retryAfter
 }
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [url, username, password, otp] = process.argv.slice(2);
+async function main(url, username, password, otp) {
+  if (!password) throw new Error("usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]");
   const api = connect(url);
   await api.signIn({ username, password, otp });
   const ask = (_, n) => api.client.query(`query Me${n} { me { username realmRoles } }`, {}); // urql sends equal ones once
   const results = await Promise.all(Array.from({ length: 10 }, ask));
   for (const { data, error } of results) console.log(JSON.stringify({ me: data?.me, errors: error?.graphQLErrors }));
   console.log(JSON.stringify({ signedOut: await api.signOut() }));
+}
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await main(...process.argv.slice(2)).catch(({ message, cause, code = cause?.code }) => {
+    console.error(code ? `${message} (${code})` : message);
+    process.exitCode = 1;
+  });
 }
