@@ -16,31 +16,33 @@ import (
 // limitSettings are what one request's document and variables may be: a setting for each field of
 // limits.Document, whose comments say what is counted. The tag range holds the least and the most.
 type limitSettings struct {
-	Tokens        int `env:"TOKENS" envDefault:"1000" range:"100 10000"`
-	Nesting       int `env:"NESTING" envDefault:"32" range:"16 128"`
-	NameBytes     int `env:"NAME_BYTES" envDefault:"128" range:"32 1024"`
-	StringBytes   int `env:"STRING_BYTES" envDefault:"16384" range:"256 1048576"`
-	NumberBytes   int `env:"NUMBER_BYTES" envDefault:"64" range:"16 1024"`
-	Depth         int `env:"DEPTH" envDefault:"15" range:"2 50"`
-	Fields        int `env:"FIELDS" envDefault:"1000" range:"10 10000"`
-	RootFields    int `env:"ROOT_FIELDS" envDefault:"50" range:"1 1000"`
-	Aliases       int `env:"ALIASES" envDefault:"100" range:"1 1000"`
-	Operations    int `env:"OPERATIONS" envDefault:"20" range:"1 100"`
-	Fragments     int `env:"FRAGMENTS" envDefault:"50" range:"1 500"`
-	Spreads       int `env:"SPREADS" envDefault:"200" range:"1 2000"`
-	Directives    int `env:"DIRECTIVES" envDefault:"100" range:"1 1000"`
-	DirectivesAt  int `env:"DIRECTIVES_AT" envDefault:"5" range:"1 50"`
-	Arguments     int `env:"ARGUMENTS" envDefault:"50" range:"5 1000"`
-	Variables     int `env:"VARIABLES" envDefault:"50" range:"1 500"`
-	Values        int `env:"VALUES" envDefault:"250" range:"10 10000"`
-	ValueDepth    int `env:"VALUE_DEPTH" envDefault:"10" range:"1 50"`
-	ValueBytes    int `env:"VALUE_BYTES" envDefault:"32768" range:"1024 1048576"`
-	Introspection int `env:"INTROSPECTION" envDefault:"2" range:"1 2"`
-	Pairs         int `env:"PAIRS" envDefault:"5000" range:"100 50000"`
-	VariableBytes int `env:"VARIABLE_BYTES" envDefault:"65536" range:"1024 1048576"`
-	VariableItems int `env:"VARIABLE_ITEMS" envDefault:"1000" range:"10 100000"`
-	VariableDepth int `env:"VARIABLE_DEPTH" envDefault:"10" range:"1 50"`
-	Coercions     int `env:"COERCIONS" envDefault:"5000" range:"100 100000"`
+	Tokens             int `env:"TOKENS" envDefault:"1000" range:"100 10000"`
+	Nesting            int `env:"NESTING" envDefault:"32" range:"16 128"`
+	NameBytes          int `env:"NAME_BYTES" envDefault:"128" range:"32 1024"`
+	StringBytes        int `env:"STRING_BYTES" envDefault:"16384" range:"256 1048576"`
+	NumberBytes        int `env:"NUMBER_BYTES" envDefault:"64" range:"16 1024"`
+	Depth              int `env:"DEPTH" envDefault:"15" range:"2 50"`
+	Fields             int `env:"FIELDS" envDefault:"1000" range:"10 10000"`
+	RootFields         int `env:"ROOT_FIELDS" envDefault:"50" range:"1 1000"`
+	Aliases            int `env:"ALIASES" envDefault:"100" range:"1 1000"`
+	Operations         int `env:"OPERATIONS" envDefault:"20" range:"1 100"`
+	Fragments          int `env:"FRAGMENTS" envDefault:"50" range:"1 500"`
+	Spreads            int `env:"SPREADS" envDefault:"200" range:"1 2000"`
+	Directives         int `env:"DIRECTIVES" envDefault:"100" range:"1 1000"`
+	DirectivesAt       int `env:"DIRECTIVES_AT" envDefault:"5" range:"1 50"`
+	Arguments          int `env:"ARGUMENTS" envDefault:"50" range:"5 1000"`
+	Variables          int `env:"VARIABLES" envDefault:"50" range:"1 500"`
+	Values             int `env:"VALUES" envDefault:"250" range:"10 10000"`
+	ValueDepth         int `env:"VALUE_DEPTH" envDefault:"10" range:"1 50"`
+	ValueBytes         int `env:"VALUE_BYTES" envDefault:"32768" range:"1024 1048576"`
+	Introspection      int `env:"INTROSPECTION" envDefault:"2" range:"1 2"`
+	IntrospectionDepth int `env:"INTROSPECTION_DEPTH" envDefault:"20" range:"15 50"`
+	IntrospectionRoots int `env:"INTROSPECTION_ROOTS" envDefault:"10" range:"5 100"`
+	Pairs              int `env:"PAIRS" envDefault:"5000" range:"100 50000"`
+	VariableBytes      int `env:"VARIABLE_BYTES" envDefault:"65536" range:"1024 1048576"`
+	VariableItems      int `env:"VARIABLE_ITEMS" envDefault:"1000" range:"10 100000"`
+	VariableDepth      int `env:"VARIABLE_DEPTH" envDefault:"10" range:"1 50"`
+	Coercions          int `env:"COERCIONS" envDefault:"5000" range:"100 100000"`
 }
 
 // document are the limits of this server's documents. A request can sign in once, refresh once and sign out
@@ -52,7 +54,7 @@ func (s settings) document() limits.Document {
 		NumberBytes: l.NumberBytes, Depth: l.Depth, Fields: l.Fields, RootFields: l.RootFields, Aliases: l.Aliases,
 		Operations: l.Operations, Fragments: l.Fragments, Spreads: l.Spreads, Directives: l.Directives, DirectivesAt: l.DirectivesAt,
 		Arguments: l.Arguments, Variables: l.Variables, Values: l.Values, ValueDepth: l.ValueDepth, ValueBytes: l.ValueBytes,
-		Introspection: l.Introspection, Pairs: l.Pairs, VariableBytes: l.VariableBytes, VariableItems: l.VariableItems,
+		Introspection: l.Introspection, IntrospectionDepth: l.IntrospectionDepth, IntrospectionRoots: l.IntrospectionRoots, Pairs: l.Pairs, VariableBytes: l.VariableBytes, VariableItems: l.VariableItems,
 		VariableDepth: l.VariableDepth, Coercions: l.Coercions,
 		Most: map[string]int{"login": 1, "refresh": 1, "logout": 1},
 	}

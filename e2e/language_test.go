@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -75,15 +76,34 @@ func TestErrorLocations(t *testing.T) {
 	for query, want := range map[string]string{
 		"{\r\n  🔑\r\n}":       `[{"line":2,"column":3}]`,
 		"{\r\n  nowhere\r\n}": `[{"line":2,"column":3}]`,
-		"mutation { login(username: \"\"\"\n\n  a\n\"\"\", password: \"🔑\", otp: 5) { expiresIn } }":      `[{"line":4,"column":27}]`,
-		"\"\"\"\n🔑\n\"\"\" query { me { \"\"\"\n\"\"\" } }":                                               `[{"line":3,"column":18}]`,
-		"mutation {\r\n login(username: 5, password: \"\"\"\r\n\"\"\") { nowhere } }":                     `[{"line":2,"column":18}]`,
-		"query ($v: Int!) {\n __typename @skip(if: $v)\n}":                                                `[{"line":2,"column":23}]`,
-		"\ufeff{ me { id ...F } } \"\"\"\n\"\"\" fragment F on User { ...G } fragment G on User { ...F }": `[{"line":1,"column":21}]`,
+		"mutation { login(username: \"\"\"\n\n  a\n\"\"\", password: \"🔑\", otp: 5) { expiresIn } }":                     `[{"line":4,"column":27}]`,
+		"\"\"\"\n🔑\n\"\"\" query { me { \"\"\"\n\"\"\" } }":                                                              `[{"line":3,"column":18}]`,
+		"mutation {\r\n login(username: 5, password: \"\"\"\r\n\"\"\") { nowhere } }":                                    `[{"line":2,"column":18}]`,
+		"mutation { login(username: \"\"\"\n\nnobody\"\"\", password: \"x\") { expiresIn } logout(refreshToken: \"\") }": `[{"line":3,"column":41}]`,
+		"query ($v: Int!) {\n __typename @skip(if: $v)\n}":                                                               `[{"line":2,"column":23}]`,
+		"\ufeff{ me { id ...F } } \"\"\"\n\"\"\" fragment F on User { ...G } fragment G on User { ...F }":                `[{"line":1,"column":21}]`,
 	} {
 		response := s.query(t, "", query, nil)
 		if !strings.Contains(response.body, `"locations":`+want) {
 			t.Errorf("%q: %s, want %s", query, response.body, want)
 		}
 	}
+}
+
+// IDEs and generators read the schema, however deep the data may be.
+func TestIntrospectionWithAShallowDepth(t *testing.T) {
+	t.Parallel()
+	s := serve(t, shared, "LIMIT_DEPTH=2")
+	typeRef := strings.Repeat("{ kind name ofType ", 10) + "{ kind name }" + strings.Repeat(" }", 10)
+	query := `query IntrospectionQuery { __schema { types { ...FullType } directives { name args { ...InputValue } } } }
+		fragment FullType on __Type { kind name fields(includeDeprecated: true) { name args { ...InputValue } type { ...TypeRef } } inputFields { ...InputValue } possibleTypes { ...TypeRef } }
+		fragment InputValue on __InputValue { name type { ...TypeRef } defaultValue }
+		fragment TypeRef on __Type ` + typeRef
+	wantCode(t, "a query one level deeper than graphql-js's", s.query(t, "", query, nil), "")
+	wantCode(t, "data", s.query(t, "", `{ me { token { acr } } }`, nil), "OPERATION_TOO_LARGE/DEPTH")
+	var aliases strings.Builder
+	for i := range 10 {
+		fmt.Fprintf(&aliases, "a%d: __schema { types { name fields { name type { name } } } } ", i)
+	}
+	wantCode(t, "ten aliases", s.query(t, "", "{ "+aliases.String()+"}", nil), "OPERATION_TOO_LARGE/INTROSPECTION")
 }

@@ -1,6 +1,7 @@
 package limits_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -68,7 +69,84 @@ func TestGraphiQLsIntrospectionIsValid(t *testing.T) {
 	if ran, body := run(limits.Document{}, graphiql); !ran {
 		t.Error(body)
 	}
-	if found, _ := limits.FoundIn(graphiql, nil); found.Depth != limits.Depth || found.Introspection != 1 || found.Fields > 500 {
-		t.Errorf("the comments say that its depth is %d, its introspection 1 and that it has some 400 fields; found %+v", limits.Depth, found)
+	if found, _ := limits.FoundIn(graphiql, nil); found.Depth != 1 || found.IntrospectionDepth != 15 || found.Introspection != 1 || found.Asked != 5 || found.Fields > 500 {
+		t.Errorf("the comments say that its depth is 15, that its lists nest to 1 and that it has some 400 fields; found %+v", found)
+	}
+}
+
+// typeRef is what tools ask of a type, unwrapped so many levels deep.
+func typeRef(levels int) string {
+	return strings.Repeat("{ kind name ofType ", levels) + "{ kind name }" + strings.Repeat(" }", levels)
+}
+
+// Fields of the schema aren't fields of the data: IDEs and generators work whatever the depth of the data may be.
+// graphql-js unwraps 9 levels, graphql-java and older tools 7, without fragments.
+func TestIntrospectionHasItsOwnDepth(t *testing.T) {
+	unwrapped := func(levels int) string {
+		arguments := "{ name description type " + typeRef(levels) + " defaultValue }"
+		return "query { __schema { queryType { name } types { kind name fields(includeDeprecated: true) { name args " + arguments + " type " + typeRef(levels) + " } inputFields " +
+			arguments + " interfaces " + typeRef(levels) + " possibleTypes " + typeRef(levels) + " enumValues { name } } directives { name locations args " + arguments + " } } }"
+	}
+	deeper := strings.Replace(graphiql, "fragment TypeRef on __Type {", "fragment TypeRef on __Type { ofType { ofType { ofType { ...Inner } } } } fragment Inner on __Type {", 1)
+	split := `{ ...A } fragment A on Query { __schema { ... on __Schema { types { ...B } } } } fragment B on __Type { ...C fields { type { ...C } } } fragment C on __Type ` + typeRef(9)
+	for _, query := range []string{graphiql, deeper, split, unwrapped(7), unwrapped(9), unwrapped(10), unwrapped(14), `{ __type(name: "A") ` + typeRef(18) + ` leaf }`} {
+		for _, depth := range []int{0, 1, 2} {
+			if fault := (limits.Document{Depth: depth}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); fault != nil {
+				t.Errorf("with a depth of %d: %v\n%s", depth, fault, query)
+			}
+		}
+		if ran, body := run(limits.Document{Depth: 1}, query); !ran {
+			t.Errorf("%s\n%s", query, body)
+		}
+	}
+	for query, want := range map[string]string{
+		unwrapped(15): "INTROSPECTION fields of the introspection nest to depth 21, allowed is 20",
+		`{ __type(name: "A") ` + typeRef(19) + `}`: "INTROSPECTION fields of the introspection nest to depth 21, allowed is 20",
+		`{ a { leaf } }`: "DEPTH its fields nest to depth 2, allowed is 1",
+		`{ __schema { types { name } } a { leaf } }`:                                                                   "DEPTH its fields nest to depth 2, allowed is 1",
+		`{ ...F } fragment F on Query { a { leaf } __schema { types { name } } }`:                                      "DEPTH its fields nest to depth 2, allowed is 1",
+		`{ __schema { types { ...F } } } fragment F on A { a { leaf } }`:                                               "DEPTH its fields nest to depth 2, allowed is 1",
+		`{ __schema { types { ...F } } } fragment F on __Type { ofType { ...G } } fragment G on __Type ` + typeRef(17): "INTROSPECTION fields of the introspection nest to depth 21, allowed is 20",
+	} {
+		checkFault(t, limits.Document{Depth: 1}, query, want)
+	}
+}
+
+// Ten aliases of __schema in 714 bytes gave 48 kB.
+func TestIntrospectionIsAskedForAFewTimes(t *testing.T) {
+	const most = "INTROSPECTION an operation asks for the schema "
+	for query, want := range map[string]string{
+		graphiql: "",
+		`{` + list(2, `a#: __schema { types { name } } `) + `}`:                                               "",
+		`{` + list(10, `a#: __type(name: "A") { name } `) + `}`:                                               "",
+		`{ __schema { types { name } } ` + list(5, `a#: __type(name: "A") { name } `) + `}`:                   "",
+		`{` + list(10, `a#: __schema { types { fields { name } } } `) + `}`:                                   most + "50 times",
+		`{` + list(3, `__schema { types { name } } `) + `}`:                                                   most + "15 times",
+		`{` + list(50, `a#: __type(name: "A") { name } `) + `}`:                                               most + "50 times",
+		`{ __schema {` + list(10, `a#: types { name } `) + `} }`:                                              most + "15 times",
+		`{ __schema { types {` + list(10, `a#: fields { name } `) + `} } }`:                                   most + "15 times",
+		`{ __schema { types { ...F } } } fragment F on __Type {` + list(10, `a#: name `) + `}`:                most + "15 times",
+		`{ __schema { types { ...F ...F } } } fragment F on __Type {` + list(5, `a#: name `) + `}`:            most + "15 times",
+		`{ a: __schema { ...F } b: __schema { ...F } } fragment F on __Schema { x: types { name } }`:          most + "12 times",
+		`{ ...F } fragment F on Query { ...G ...G ...G } fragment G on Query { __schema { types { name } } }`: most + "15 times",
+		`{` + list(50, `a#: __typename `) + `}`:                                                               "",
+		list(3, ` query A# { a: __schema { types { name } } b: __schema { types { name } } }`):                "", // one of them runs
+		`{` + list(11, `a#: a { types: leaf } `) + `}`:                                                        "", // no introspection
+	} {
+		checkFault(t, limits.Document{}, query, want)
+	}
+}
+
+// checkFault wants a refusal of the reason and the words that want begins with, or none.
+func checkFault(t *testing.T, bounds limits.Document, query, want string) {
+	t.Helper()
+	got, reason := "", ""
+	if fault := bounds.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); fault != nil {
+		reason, _ = fault.Extensions["reason"].(string)
+		_, got, _ = strings.Cut(fault.Message, ": ")
+		got = reason + " " + got
+	}
+	if !strings.HasPrefix(got, want) || want == "" && got != "" {
+		t.Errorf("%s\n got %q, want %q", query, got, want)
 	}
 }

@@ -32,35 +32,37 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// The defaults: what a limit of zero stands for. GraphiQL's full introspection query keeps them (its depth is
-// 15, its introspection 1, and it has some 400 tokens and 400 fields), and so does what clients send.
+// The defaults: what a limit of zero stands for. GraphiQL's full introspection query keeps them (its depth below
+// __schema is 15, its lists nest to 1, and it has some 400 tokens and 400 fields), and so does what clients send.
 const (
-	Bytes         = 64 << 10
-	Tokens        = 1_000
-	Nesting       = 32
-	NameBytes     = 128
-	StringBytes   = 16 << 10
-	NumberBytes   = 64
-	Depth         = 15
-	Fields        = 1_000
-	RootFields    = 50
-	Aliases       = 100
-	Operations    = 20
-	Fragments     = 50
-	Spreads       = 200
-	Directives    = 100
-	DirectivesAt  = 5
-	Arguments     = 50
-	Variables     = 50
-	Values        = 250
-	ValueDepth    = 10
-	ValueBytes    = 32 << 10
-	Introspection = 2
-	Pairs         = 5_000
-	VariableBytes = 64 << 10
-	VariableItems = 1_000
-	VariableDepth = 10
-	Coercions     = 5_000
+	Bytes              = 64 << 10
+	Tokens             = 1_000
+	Nesting            = 32
+	NameBytes          = 128
+	StringBytes        = 16 << 10
+	NumberBytes        = 64
+	Depth              = 15
+	Fields             = 1_000
+	RootFields         = 50
+	Aliases            = 100
+	Operations         = 20
+	Fragments          = 50
+	Spreads            = 200
+	Directives         = 100
+	DirectivesAt       = 5
+	Arguments          = 50
+	Variables          = 50
+	Values             = 250
+	ValueDepth         = 10
+	ValueBytes         = 32 << 10
+	Introspection      = 2
+	IntrospectionDepth = 20
+	IntrospectionRoots = 10
+	Pairs              = 5_000
+	VariableBytes      = 64 << 10
+	VariableItems      = 1_000
+	VariableDepth      = 10
+	Coercions          = 5_000
 )
 
 // Document is a gqlgen handler extension that refuses documents by their shape, before they are validated,
@@ -83,7 +85,7 @@ type Document struct {
 
 	// The tree.
 
-	Depth      int // how deep fields nest, as written out: a root field is at depth 1, leaves count
+	Depth      int // how deep fields nest, as written out: a root field is at depth 1, leaves count; not below __schema and __type
 	Fields     int // and spreads and inline fragments, as written out
 	RootFields int // of one operation, as written out, whatever @skip and @include say
 	Aliases    int // as written out
@@ -102,6 +104,12 @@ type Document struct {
 	// each other, below __schema or __type. gqlparser's own bound (MaxIntrospectionDepth) is 2, and takes
 	// exponential time.
 	Introspection int
+	// IntrospectionDepth bounds how deep fields nest from __schema or __type on, as written out; Depth doesn't count
+	// those. Both count in fragments on types whose names begin with two underscores, which only the introspection has.
+	IntrospectionDepth int
+	// IntrospectionRoots bounds how often one operation asks for the schema, as written out: __type counts one, __schema
+	// five, and each alias below either one. Without aliases, fields of one name are one in the response.
+	IntrospectionRoots int
 	// Pairs bounds the pairs of fields of one response name in one place: n fields of one name are n(n-1)/2.
 	// It doesn't bound gqlparser's own OverlappingFieldsCanBeMerged, which compares a pair again for each way
 	// it gets there: 377 bytes with 46 pairs cost 0.2 s. Rules has one that does.
@@ -138,7 +146,7 @@ func (Document) ExtensionName() string { return "DocumentLimits" }
 func (d Document) Validate(graphql.ExecutableSchema) error {
 	least := min(d.Bytes, d.Tokens, d.Nesting, d.NameBytes, d.StringBytes, d.NumberBytes, d.Depth, d.Fields, d.RootFields,
 		d.Aliases, d.Operations, d.Fragments, d.Spreads, d.Directives, d.DirectivesAt, d.Arguments, d.Variables, d.Values, d.ValueDepth,
-		d.ValueBytes, d.Introspection, d.Pairs, d.VariableBytes, d.VariableItems, d.VariableDepth, d.Coercions)
+		d.ValueBytes, d.Introspection, d.IntrospectionDepth, d.IntrospectionRoots, d.Pairs, d.VariableBytes, d.VariableItems, d.VariableDepth, d.Coercions)
 	for _, most := range d.Most {
 		least = min(least, most)
 	}
@@ -159,6 +167,7 @@ func (d Document) withDefaults() Document {
 		{&d.RootFields, RootFields}, {&d.Aliases, Aliases}, {&d.Operations, Operations}, {&d.Fragments, Fragments},
 		{&d.Spreads, Spreads}, {&d.Directives, Directives}, {&d.DirectivesAt, DirectivesAt}, {&d.Arguments, Arguments}, {&d.Variables, Variables},
 		{&d.Values, Values}, {&d.ValueDepth, ValueDepth}, {&d.ValueBytes, ValueBytes}, {&d.Introspection, Introspection},
+		{&d.IntrospectionDepth, IntrospectionDepth}, {&d.IntrospectionRoots, IntrospectionRoots},
 		{&d.Pairs, Pairs}, {&d.VariableBytes, VariableBytes}, {&d.VariableItems, VariableItems},
 		{&d.VariableDepth, VariableDepth}, {&d.Coercions, Coercions},
 	} {

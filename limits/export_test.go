@@ -11,9 +11,9 @@ import (
 
 // Found is what the passes count in a document, for tests that count it otherwise.
 type Found struct {
-	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, Introspection, Roots, Pairs int
-	Named, Uses, Defaults                                                                      map[string]int
-	Cycle                                                                                      bool
+	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, Introspection, IntrospectionDepth, Asked, Roots, Pairs int
+	Named, Uses, Defaults                                                                                                 map[string]int
+	Cycle                                                                                                                 bool
 }
 
 // FoundIn measures a document whatever its size. ok is false for what is none.
@@ -30,7 +30,7 @@ func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 	}
 	found = Found{
 		Fields: m.all.fields, Aliases: m.all.aliases, Directives: m.all.directives, Values: m.all.values, Bytes: m.all.bytes,
-		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.below, Roots: m.roots, Pairs: m.pairs,
+		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.below, IntrospectionDepth: m.all.deep, Asked: m.asked, Roots: m.roots, Pairs: m.pairs,
 		Named: m.named, Uses: map[string]int{}, Defaults: map[string]int{},
 	}
 	for name, use := range m.uses {

@@ -2,6 +2,7 @@ package limits
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/vektah/gqlparser/v2/lexer"
 )
@@ -42,7 +43,7 @@ const (
 func (o *outline) read() {
 	limits := &o.tokens.limits
 	for o.tokens.next(); o.tokens.more(); {
-		start := o.tokens.now
+		start, at := o.tokens.now, place{root: true}
 		p := &part{first: nothing, at: start.Start}
 		o.into = p
 		described := o.tokens.description()
@@ -68,14 +69,14 @@ func (o *outline) read() {
 			}
 			p.name = o.tokens.take(lexer.Name)
 			o.tokens.keyword("on")
-			o.tokens.take(lexer.Name)
+			at.inside = strings.HasPrefix(o.tokens.take(lexer.Name), "__") // names that only the introspection has
 			o.directives(false)
 		case described && (o.tokens.is(lexer.BraceL) || o.tokens.is(lexer.Name)):
 			o.tokens.refuse(start.Start, "Unexpected description: only query, mutation, subscription and fragment have one")
 		default:
 			o.tokens.unexpected()
 		}
-		p.first = o.set(place{root: true})
+		p.first = o.set(at)
 	}
 }
 
@@ -147,6 +148,9 @@ func (o *outline) field(i int32, at place) {
 	}
 	if alias != name {
 		own.aliases++
+		if at.inside {
+			own.aliasesBelow++
+		}
 	}
 	if at.root {
 		o.root(name)
@@ -156,9 +160,16 @@ func (o *outline) field(i int32, at place) {
 	in := at
 	in.root = false
 	in.depth++
-	own.depth = max(own.depth, in.depth)
+	own.nesting = max(own.nesting, in.depth)
+	if !at.inside {
+		own.depth = max(own.depth, in.depth)
+	}
 	switch name {
-	case "__schema", "__type":
+	case "__schema":
+		own.asked += fiveTypes
+		in.inside = true
+	case "__type":
+		own.asked++
 		in.inside = true
 	case "fields", "inputFields", "interfaces", "possibleTypes":
 		in.lists++
@@ -167,6 +178,10 @@ func (o *outline) field(i int32, at place) {
 			in.below++
 			own.below = max(own.below, in.below)
 		}
+	}
+	if in.inside {
+		in.deep++
+		own.deep = max(own.deep, in.deep)
 	}
 	first := nothing
 	if o.tokens.is(lexer.BraceL) {

@@ -21,17 +21,18 @@ func expand(doc *ast.QueryDocument, most map[string]int) (found limits.Found, ok
 	e := expander{doc: doc, most: most, steps: 100_000, found: limits.Found{Uses: map[string]int{}, Defaults: map[string]int{}}}
 	for _, fragment := range doc.Fragments {
 		e.directives(fragment.Directives)
-		e.set(fragment.SelectionSet, 0, -1, nil)
+		e.set(fragment.SelectionSet, 0, -1, e.inside(fragment.TypeCondition), nil)
 		e.pairs([]ast.SelectionSet{fragment.SelectionSet})
 	}
 	for _, operation := range doc.Operations {
-		e.counting, e.roots, e.named = true, 0, map[string]int{}
+		e.counting, e.roots, e.asked, e.named = true, 0, 0, map[string]int{}
 		e.directives(operation.Directives)
 		e.variables(operation.VariableDefinitions)
-		e.set(operation.SelectionSet, 0, -1, nil)
+		e.set(operation.SelectionSet, 0, -1, -1, nil)
 		e.pairs([]ast.SelectionSet{operation.SelectionSet})
 		e.counting = false
 		e.found.Roots = max(e.found.Roots, e.roots)
+		e.found.Asked = max(e.found.Asked, e.asked)
 		for name, n := range e.named {
 			if e.found.Named == nil {
 				e.found.Named = map[string]int{}
@@ -54,13 +55,23 @@ type expander struct {
 	found    limits.Found
 	counting bool // an operation
 	roots    int
+	asked    int
 	named    map[string]int
 	items    map[string]int
 	steps    int
 	cycle    bool
 }
 
-func (e *expander) set(set ast.SelectionSet, depth, below int, around []string) {
+// inside is 0 for a fragment that is inside of the introspection wherever it stands.
+func (e *expander) inside(typeName string) int {
+	if strings.HasPrefix(typeName, "__") {
+		return 0
+	}
+	return -1
+}
+
+// set counts what is at a depth, below so many lists of the introspection, and so deep in it; -1 is outside.
+func (e *expander) set(set ast.SelectionSet, depth, below, deep int, around []string) {
 	for _, selection := range set {
 		if e.steps--; e.steps < 0 || e.cycle {
 			return
@@ -72,6 +83,9 @@ func (e *expander) set(set ast.SelectionSet, depth, below int, around []string) 
 			e.arguments(s.Arguments)
 			if s.Alias != s.Name {
 				e.found.Aliases++
+				if deep >= 0 && e.counting {
+					e.asked++
+				}
 			}
 			if depth == 0 && e.counting {
 				e.roots++
@@ -79,19 +93,29 @@ func (e *expander) set(set ast.SelectionSet, depth, below int, around []string) 
 					e.named[s.Name]++
 				}
 			}
-			e.found.Depth = max(e.found.Depth, depth+1)
-			in := below
-			if (s.Name == "__schema" || s.Name == "__type") && in < 0 {
-				in = 0
+			in, deeper := below, deep
+			if deep < 0 {
+				e.found.Depth = max(e.found.Depth, depth+1)
+			}
+			if s.Name == "__schema" || s.Name == "__type" {
+				in, deeper = max(in, 0), max(deep, 0)
+				if e.counting {
+					e.asked += map[string]int{"__schema": 5, "__type": 1}[s.Name]
+				}
+			}
+			if deeper >= 0 {
+				in = max(in, 0)
+				deeper++
+				e.found.IntrospectionDepth = max(e.found.IntrospectionDepth, deeper)
 			}
 			if slices.Contains([]string{"fields", "inputFields", "interfaces", "possibleTypes"}, s.Name) && in >= 0 {
 				in++
 				e.found.Introspection = max(e.found.Introspection, in)
 			}
-			e.set(s.SelectionSet, depth+1, in, around)
+			e.set(s.SelectionSet, depth+1, in, deeper, around)
 		case *ast.InlineFragment:
 			e.directives(s.Directives)
-			e.set(s.SelectionSet, depth, below, around)
+			e.set(s.SelectionSet, depth, below, deep, around)
 		case *ast.FragmentSpread:
 			e.directives(s.Directives)
 			fragment := e.doc.Fragments.ForName(s.Name)
@@ -103,7 +127,7 @@ func (e *expander) set(set ast.SelectionSet, depth, below int, around []string) 
 				return
 			}
 			e.directives(fragment.Directives)
-			e.set(fragment.SelectionSet, depth, below, append(around[:len(around):len(around)], s.Name))
+			e.set(fragment.SelectionSet, depth, below, max(deep, e.inside(fragment.TypeCondition)), append(around[:len(around):len(around)], s.Name))
 		}
 	}
 }
@@ -209,7 +233,7 @@ func (r *random) document(cycles bool) string {
 	}
 	for i := range fragments {
 		fmt.Fprintf(&r.out, " fragment F%d", i)
-		r.out.WriteString(" on " + r.one("Query", "A", "B", "Leaf", "AB"))
+		r.out.WriteString(" on " + r.one("Query", "A", "B", "Leaf", "AB", "__Type"))
 		r.directives()
 		from := i + 1
 		if cycles {
@@ -298,7 +322,7 @@ func (r *random) set(depth, from, fragments int) {
 			if r.IntN(4) == 0 {
 				r.out.WriteString(r.one("a", "x", "leaf") + ":")
 			}
-			name := r.one("a", "b", "leaf", "name", "__schema", "fields", "login", "on", "f")
+			name := r.one("a", "b", "leaf", "name", "__schema", "__type", "fields", "login", "on", "f")
 			r.out.WriteString(name)
 			r.arguments()
 			r.directives()

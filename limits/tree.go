@@ -27,6 +27,8 @@ func (d Document) tree(query string, m *measured) *gqlerror.Error {
 		{all.depth, d.Depth, "DEPTH", "its fields nest to depth %d, allowed is %d"},
 		{all.valueDepth, d.ValueDepth, "DEPTH", "its values nest to depth %d, allowed is %d"},
 		{all.below, d.Introspection, "INTROSPECTION", "lists of the introspection nest to depth %d, allowed is %d"},
+		{all.deep, d.IntrospectionDepth, "INTROSPECTION", "fields of the introspection nest to depth %d, allowed is %d"},
+		{m.asked, d.IntrospectionRoots, "INTROSPECTION", "an operation asks for the schema %d times with its fragments written out, allowed are %d, of which __schema counts for five"},
 		{all.fields, d.Fields, "FIELDS", "with its fragments written out it has %d fields and fragments, allowed are %d"},
 		{m.roots, d.RootFields, "ROOT_FIELDS", "an operation has %d root fields with its fragments written out, allowed are %d"},
 		{all.aliases, d.Aliases, "ALIASES", "with its fragments written out it has %d aliases, allowed are %d"},
@@ -58,6 +60,7 @@ type measured struct {
 	all                   size // of all operations and all fragments
 	operations, fragments int
 	roots                 int // of the operation that has most
+	asked                 int // roots of the introspection and aliases below, likewise
 	named                 map[string]int
 	nodes                 int  // how many nodes of the tree were visited
 	cycle                 *int // where a fragment begins that spreads itself
@@ -68,10 +71,19 @@ type measured struct {
 
 // A size is what a piece of a document adds up to, its fragments written out.
 type size struct {
-	fields, aliases, directives, values, bytes int // these add up; of the rest the largest counts
-	depth, valueDepth                          int
-	lists, below                               int // lists of the introspection inside each other: anywhere, below __schema or __type
+	// These add up.
+	fields, aliases, directives, values, bytes int
+	asked                                      int // roots of the introspection: __type counts one, __schema fiveTypes
+	aliasesBelow                               int // below __schema or __type
+
+	// Of these the largest counts.
+	depth, valueDepth int // of fields outside of the introspection, of values
+	nesting, deep     int // of fields: anywhere, from __schema or __type on
+	lists, below      int // lists of the introspection inside each other: anywhere, below __schema or __type
 }
+
+// fiveTypes is what __schema counts for: it leads to all types, and __type to one.
+const fiveTypes = 5
 
 func (s *size) add(other *size) {
 	s.fields = sum(s.fields, other.fields)
@@ -79,6 +91,10 @@ func (s *size) add(other *size) {
 	s.directives = sum(s.directives, other.directives)
 	s.values = sum(s.values, other.values)
 	s.bytes = sum(s.bytes, other.bytes)
+	s.asked = sum(s.asked, other.asked)
+	s.aliasesBelow = sum(s.aliasesBelow, other.aliasesBelow)
+	s.nesting = max(s.nesting, other.nesting)
+	s.deep = max(s.deep, other.deep)
 	s.depth = max(s.depth, other.depth)
 	s.valueDepth = max(s.valueDepth, other.valueDepth)
 	s.lists = max(s.lists, other.lists)
@@ -115,10 +131,11 @@ type spread struct {
 
 // A place is where in its part a selection is.
 type place struct {
-	depth  int // of the fields around it
-	lists  int // of the introspection around it, in this part
-	below  int // those of them below the outermost __schema or __type of this part; unknown outside of any
-	inside bool
+	depth  int  // of the fields around it
+	deep   int  // of those from the outermost __schema or __type of this part on
+	lists  int  // of the introspection around it, in this part
+	below  int  // those of them below the outermost __schema or __type of this part; unknown outside of any
+	inside bool // below __schema or __type, or in a fragment on one of the introspection's own types
 	root   bool
 }
 
@@ -152,6 +169,7 @@ func (o *outline) measure(most int) *measured {
 	}
 	for _, p := range o.operations {
 		m.roots = max(m.roots, p.roots)
+		m.asked = max(m.asked, sum(p.own.asked, p.own.aliasesBelow))
 		for name, found := range p.named {
 			if m.named == nil {
 				m.named = map[string]int{}
@@ -190,11 +208,15 @@ func (a *adder) expand(p *part) {
 		}
 		a.expand(of)
 		in, at := of.own, spread.place
-		in.depth += at.depth
 		if at.inside {
 			in.below = max(in.below, at.below+in.lists)
+			in.deep = max(in.deep, at.deep+in.nesting)
+			in.depth, in.aliasesBelow = 0, in.aliases
+		} else {
+			in.depth += at.depth
 		}
 		in.lists += at.lists
+		in.nesting += at.depth
 		p.own.add(&in)
 		if at.root {
 			p.roots = sum(p.roots, of.roots)
