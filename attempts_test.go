@@ -103,6 +103,9 @@ func TestClientsBehindAProxy(t *testing.T) {
 			response.Body.Close()
 			if strings.Contains(string(body), "RATE_LIMITED") {
 				refused++
+				if response.Header.Get("Retry-After") == "" {
+					t.Error("RATE_LIMITED comes without Retry-After")
+				}
 			}
 		}
 		if warned := strings.Count(s.log.String(), "TRUSTED_PROXIES"); warned != 1-min(1, len(setting)) {

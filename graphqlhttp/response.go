@@ -96,6 +96,9 @@ func (r response) write(w http.ResponseWriter, method string) {
 	if r.allow != "" {
 		header.Set("Allow", r.allow)
 	}
+	if seconds := retryAfter(r.errs); seconds > 0 {
+		header.Set("Retry-After", strconv.Itoa(seconds))
+	}
 	if r.media != "" {
 		header.Set("Content-Type", string(r.media)+"; charset=utf-8")
 		size := 0
@@ -113,4 +116,18 @@ func (r response) write(w http.ResponseWriter, method string) {
 			return // whoever asked has gone
 		}
 	}
+}
+
+// retryAfter returns the longest extensions.retryAfter among errors, in seconds, and 0 where there is none. As the
+// header Retry-After it reaches those who read no body; RFC 9110, section 10.2.3, has it for any response.
+func retryAfter(errs gqlerror.List) (seconds int) {
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		if n, ok := err.Extensions["retryAfter"].(int); ok {
+			seconds = max(seconds, n)
+		}
+	}
+	return seconds
 }

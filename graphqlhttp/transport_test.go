@@ -175,6 +175,29 @@ func TestRequest_whatCanOnlyMeanOneThing(t *testing.T) {
 	}
 }
 
+// Whoever reads no body learns from a header when to come back: the longest of what the errors say.
+func TestResponse_retryAfter(t *testing.T) {
+	refusing := func(extension any) resolver {
+		return func(context.Context, map[string]any) (any, error) {
+			return nil, &gqlerror.Error{Message: "later", Extensions: map[string]any{"code": "LATER", "retryAfter": extension}}
+		}
+	}
+	for _, tt := range []struct {
+		first, second any
+		want          string
+	}{{7, 30, "30"}, {30, 7, "30"}, {1, nil, "1"}, {nil, nil, ""}, {"soon", 0, ""}, {-1, nil, ""}} {
+		e := resolvers()
+		e["leaf"], e["fails"] = refusing(tt.first), refusing(tt.second)
+		a := askWith(t, Transport{}, e, postQuery("{ leaf fails }"))
+		if got := a.Header().Get("Retry-After"); a.Code != http.StatusOK || got != tt.want {
+			t.Errorf("%v and %v: %d with Retry-After %q, want 200 with %q: %s", tt.first, tt.second, a.Code, got, tt.want, a.Body)
+		}
+	}
+	if a := askWith(t, Transport{}, resolvers(), postQuery("{ leaf }")); a.Header().Values("Retry-After") != nil {
+		t.Error("a response without errors has Retry-After")
+	}
+}
+
 // brokenBody ends in the middle, as a lost connection does.
 type brokenBody struct{ io.Reader }
 
