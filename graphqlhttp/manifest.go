@@ -1,11 +1,16 @@
 package graphqlhttp
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -21,8 +26,8 @@ const (
 	maxManifestOperations = 10_000
 	maxOperationIDBytes   = 256
 	maxOperationTokens    = 20_000 // the parser is recursive
-	manifestLevels        = 3      // the object, its list, an operation
-	manifestValues        = 10 * maxManifestOperations
+	manifestLevels        = 64     // a generator's own members included
+	manifestValues        = 100 * maxManifestOperations
 	manifestFormat        = "apollo-persisted-query-manifest"
 )
 
@@ -49,16 +54,26 @@ func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradi
 	return m.bodies[params.Query], false
 }
 
-// ReadManifest reads a manifest in the format apollo-persisted-query-manifest, version 1, as
-// @apollo/generate-persisted-query-manifest 1.4.0 writes it:
+// ReadManifest reads the file that a build of the clients wrote, in one of these forms:
 //
 //	{"format": "apollo-persisted-query-manifest", "version": 1,
 //	 "operations": [{"id": "…", "name": "Me", "type": "query", "body": "query Me { … }"}]}
 //
-// It reads strictly, since what slips in here is trusted: no other members, no id twice, a body that parses and
-// holds just the one operation that name and type say, and an id of 64 hexadecimal digits must be the SHA-256 of
-// its body. At most 16 MiB, 10,000 operations of 20,000 tokens, and ids of 256 bytes. Whether the operations fit
-// the schema shows when they are asked for. An error says which operation is at fault, by its place and name.
+//	{"<id>": "query Me { … }"}
+//
+//	{"<id>": {"name": "Me", "source": "query Me { … }"}}
+//
+// The first is Apollo's, as @apollo/generate-persisted-query-manifest 1.4.0, Apollo Kotlin and Apollo iOS write it; its
+// operations may also be an object from ids to the rest. The second is that of Relay's compiler, the client preset
+// of GraphQL Code Generator (persisted-documents.json), gql.tada, Houdini, and whatever takes these, as Hive and
+// Rover do. The third is the older one of Apollo Kotlin and iOS. Members that aren't named here are ignored,
+// and so is a byte order mark.
+//
+// What slips in here is trusted, so the rest is read strictly: no member twice, no id for two bodies, a body that
+// parses and has an operation, in Apollo's form just the one that name and type say; and an id that is 64
+// hexadecimal digits, after "sha256:" or not, must be the SHA-256 of its body. At most 16 MiB, 10,000 operations of
+// 20,000 tokens, and ids of 256 bytes. Whether the operations fit the schema shows when they are asked for. An
+// error says which operation is at fault, by its place or id and its name.
 func ReadManifest(r io.Reader) (*Manifest, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
 	if err != nil {
@@ -67,69 +82,121 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	if len(text) > maxManifestBytes {
 		return nil, fmt.Errorf("the manifest of operations is larger than %d bytes", maxManifestBytes)
 	}
-	value, _, fault := readJSON(text, jsonBounds{manifestLevels, manifestValues})
+	value, _, fault := readJSON(bytes.TrimPrefix(text, byteOrderMark), jsonBounds{manifestLevels, manifestValues})
 	file, isObject := value.(map[string]any)
 	switch {
 	case fault != "":
 		return nil, fmt.Errorf("the manifest of operations can't be read: %s", fault)
 	case !isObject:
 		return nil, errors.New("the manifest of operations must be a JSON object")
-	case file["format"] != manifestFormat:
-		return nil, fmt.Errorf("the manifest of operations has another format than %q", manifestFormat)
-	case file["version"] != int64(1):
-		return nil, errors.New("the manifest of operations has another version than 1")
 	}
-	operations, isList := file["operations"].([]any)
+	list, err := manifestOperations(file)
 	switch {
-	case !isList:
-		return nil, errors.New("the manifest of operations lacks its list of operations")
-	case len(file) != 3:
-		return nil, errors.New("the manifest of operations has other members than format, version and operations")
-	case len(operations) == 0:
+	case err != nil:
+		return nil, err
+	case len(list) == 0:
 		return nil, errors.New("the manifest of operations is empty: no request could run")
-	case len(operations) > maxManifestOperations:
-		return nil, fmt.Errorf("the manifest has %d operations, allowed are %d", len(operations), maxManifestOperations)
+	case len(list) > maxManifestOperations:
+		return nil, fmt.Errorf("the manifest has %d operations, allowed are %d", len(list), maxManifestOperations)
 	}
-	m := &Manifest{byID: make(map[string]string, len(operations)), bodies: make(map[string]bool, len(operations))}
-	for i, operation := range operations {
-		members, _ := operation.(map[string]any)
-		if err := m.add(members); err != nil {
-			name, _ := members["name"].(string)
-			return nil, fmt.Errorf("operation %d of the manifest, %q: %w", i+1, cut(name), err)
+	m := &Manifest{byID: make(map[string]string, len(list)), bodies: make(map[string]bool, len(list))}
+	for _, operation := range list {
+		if err := m.add(operation); err != nil {
+			return nil, fmt.Errorf("operation %s of the manifest, %q: %w", operation.place, cut(operation.name), err)
 		}
 	}
 	return m, nil
 }
 
-func (m *Manifest) add(members map[string]any) error {
-	id, _ := members["id"].(string)
-	name, _ := members["name"].(string)
-	kind, _ := members["type"].(string)
-	body, _ := members["body"].(string)
-	switch {
-	case id == "" || name == "" || kind == "" || body == "" || len(members) != 4:
-		return errors.New("it must have the members id, name, type and body, all strings that aren't empty, and no other")
-	case len(id) > maxOperationIDBytes:
-		return fmt.Errorf("its id has %d bytes, allowed are %d", len(id), maxOperationIDBytes)
-	case m.byID[id] != "":
-		return errors.New("its id is there twice")
+// A manifestOperation is one entry of a manifest. What it lacks is empty.
+type manifestOperation struct {
+	place      string // in the file, for errors
+	id, body   string
+	named      bool // by name and kind, as Apollo's are
+	name, kind string
+	wants      string // what an entry of its form must have
+}
+
+// manifestOperations returns the entries of a file in any of the forms that ReadManifest knows.
+func manifestOperations(file map[string]any) ([]manifestOperation, error) {
+	const wants = "it must have the members id, name, type and body, all strings that aren't empty"
+	list := []manifestOperation{}
+	_, hasFormat := file["format"]
+	operations, hasOperations := file["operations"]
+	if !hasFormat && !hasOperations {
+		for _, id := range slices.Sorted(maps.Keys(file)) {
+			entry := manifestOperation{place: fmt.Sprintf("%q", cut(id)), id: id, wants: "it must have an id, and the text of its document"}
+			switch value := file[id].(type) {
+			case string:
+				entry.body = value
+			case map[string]any:
+				entry.body, _ = value["source"].(string)
+				entry.name, _ = value["name"].(string)
+			}
+			list = append(list, entry)
+		}
+		return list, nil
 	}
-	if sum := sha256.Sum256([]byte(body)); len(id) == hex.EncodedLen(len(sum)) {
-		_, notHex := hex.DecodeString(id)
-		if want := hex.EncodeToString(sum[:]); notHex == nil && id != want {
+	if file["format"] != manifestFormat {
+		return nil, fmt.Errorf("the manifest of operations has another format than %q", manifestFormat)
+	}
+	if file["version"] != int64(1) {
+		return nil, errors.New("the manifest of operations has another version than 1")
+	}
+	add := func(place, id string, operation any) {
+		members, _ := operation.(map[string]any)
+		entry := manifestOperation{place: place, id: id, named: true, wants: wants}
+		if id == "" {
+			entry.id, _ = members["id"].(string)
+		}
+		entry.name, _ = members["name"].(string)
+		entry.kind, _ = members["type"].(string)
+		entry.body, _ = members["body"].(string)
+		list = append(list, entry)
+	}
+	switch operations := operations.(type) {
+	case []any:
+		for i, operation := range operations {
+			add(strconv.Itoa(i+1), "", operation)
+		}
+	case map[string]any: // @replit/graphql-codegen-persisted-queries
+		for _, id := range slices.Sorted(maps.Keys(operations)) {
+			add(fmt.Sprintf("%q", cut(id)), id, operations[id])
+		}
+	default:
+		return nil, errors.New("the manifest of operations lacks its list of operations")
+	}
+	return list, nil
+}
+
+func (m *Manifest) add(o manifestOperation) error {
+	switch {
+	case o.id == "" || o.body == "" || o.named && (o.name == "" || o.kind == ""):
+		return errors.New(o.wants)
+	case len(o.id) > maxOperationIDBytes:
+		return fmt.Errorf("its id has %d bytes, allowed are %d", len(o.id), maxOperationIDBytes)
+	case m.byID[o.id] == o.body: // once for each client that has it
+		return nil
+	case m.byID[o.id] != "":
+		return errors.New("its id is there twice, with another body")
+	}
+	sum := sha256.Sum256([]byte(o.body))
+	if digits := strings.TrimPrefix(o.id, "sha256:"); len(digits) == hex.EncodedLen(len(sum)) {
+		_, notHex := hex.DecodeString(digits)
+		if want := hex.EncodeToString(sum[:]); notHex == nil && digits != want {
 			return fmt.Errorf("its id looks like a SHA-256, but that of its body is %s", want)
 		}
 	}
-	if err := checkOperation(name, kind, body); err != nil {
+	if err := checkOperation(o); err != nil {
 		return err
 	}
-	m.byID[id], m.bodies[body] = body, true
+	m.byID[o.id], m.bodies[o.body] = o.body, true
 	return nil
 }
 
-// checkOperation wants a document with one operation, of that name and type.
-func checkOperation(name, kind, body string) error {
-	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: language.Rewrite(body)}, maxOperationTokens)
+// checkOperation wants a document with an operation; where the entry has a name and a type, with just the one.
+func checkOperation(o manifestOperation) error {
+	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: language.Rewrite(o.body)}, maxOperationTokens)
 	if err != nil {
 		where := ""
 		if at, ok := errors.AsType[*gqlerror.Error](err); ok && len(at.Locations) > 0 {
@@ -137,11 +204,10 @@ func checkOperation(name, kind, body string) error {
 		}
 		return fmt.Errorf("its body can't be parsed%s", where)
 	}
-	if len(doc.Operations) != 1 {
+	if len(doc.Operations) == 0 || o.named && len(doc.Operations) > 1 {
 		return fmt.Errorf("its body has %d operations, not one", len(doc.Operations))
 	}
-	operation := doc.Operations[0]
-	if operation.Name != name || string(operation.Operation) != kind {
+	if operation := doc.Operations[0]; o.named && (operation.Name != o.name || string(operation.Operation) != o.kind) {
 		return errors.New("its body holds an operation of another name or type")
 	}
 	return nil

@@ -2,6 +2,8 @@ package graphqlhttp
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -59,7 +61,7 @@ func TestReadManifestRefuses(t *testing.T) {
 		return `{"format":"apollo-persisted-query-manifest","version":1,"operations":[` + strings.Join(operations, ",") + `]}`
 	}
 	good := one("1", "Leaf", "query", leaf)
-	const incomplete = "it must have the members id, name, type and body, all strings that aren't empty, and no other"
+	const incomplete = "it must have the members id, name, type and body, all strings that aren't empty"
 	for _, tt := range []struct{ name, text, want string }{
 		{"nothing", ``, "can't be read: not JSON"},
 		{"not JSON", `{"format":`, "can't be read: not JSON"},
@@ -67,14 +69,15 @@ func TestReadManifestRefuses(t *testing.T) {
 		{"another file", `[]`, "must be a JSON object"},
 		{"null", `null`, "must be a JSON object"},
 		{"a member twice", strings.Replace(file(good), `"version":1`, `"version":1,"version":1`, 1), "can't be read: a member twice"},
-		{"nested too deep", strings.Replace(file(good), `"1"`, `{"a":1}`, 1), "can't be read: too deep"},
+		{"nested too deep", strings.Replace(file(good), `"1"`, strings.Repeat("[", 100)+strings.Repeat("]", 100), 1), "can't be read: too deep"},
 		{"no format", `{"version":1,"operations":[]}`, `has another format than "apollo-persisted-query-manifest"`},
-		{"GraphQL Code Generator's format", `{"abc":"query Leaf { leaf }"}`, "has another format than"},
+		{"an older format of Apollo's", `{"version":2,"operations":[{"signature":"abc","document":"query Leaf { leaf }"}]}`, "has another format than"},
 		{"another version", strings.Replace(file(good), `"version":1`, `"version":2`, 1), "has another version than 1"},
 		{"the version a string", strings.Replace(file(good), `"version":1`, `"version":"1"`, 1), "has another version than 1"},
 		{"no operations", `{"format":"apollo-persisted-query-manifest","version":1}`, "lacks its list of operations"},
-		{"operations an object", `{"format":"apollo-persisted-query-manifest","version":1,"operations":{}}`, "lacks its list of operations"},
-		{"another member", strings.Replace(file(good), `"version":1`, `"version":1,"clientName":"web"`, 1), "other members than format, version and operations"},
+		{"operations a string", `{"format":"apollo-persisted-query-manifest","version":1,"operations":"all"}`, "lacks its list of operations"},
+		{"operations an empty object", `{"format":"apollo-persisted-query-manifest","version":1,"operations":{}}`, "is empty: no request could run"},
+		{"an empty object", `{}`, "is empty: no request could run"},
 		{"empty", file(), "is empty: no request could run"},
 		{"too many", file(strings.Split(strings.Repeat(`{},`, 10_001)+`{}`, ",")...), "has 10002 operations, allowed are 10000"},
 		{"too long", file(good) + strings.Repeat(" ", 16<<20), "is larger than 16777216 bytes"},
@@ -85,10 +88,18 @@ func TestReadManifestRefuses(t *testing.T) {
 		{"no type", file(one("1", "Leaf", "", leaf)), incomplete},
 		{"empty body", file(one("1", "Leaf", "query", "")), incomplete},
 		{"id a number", file(strings.Replace(good, `"1"`, `1`, 1)), incomplete},
-		{"a member more", file(strings.Replace(good, `{`, `{"clientName":"web",`, 1)), incomplete},
 		{"a member less", file(`{"id":"1","name":"Leaf","body":"query Leaf { leaf }"}`), incomplete},
 		{"long id", file(one(strings.Repeat("x", 257), "Leaf", "query", leaf)), "its id has 257 bytes, allowed are 256"},
-		{"id twice", file(good, one("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id is there twice`},
+		{"id twice", file(good, one("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id is there twice, with another body`},
+		{"another text's hash, with its algorithm", file(one("sha256:"+hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
+		{"a map with a number in it", `{"a":"query A { leaf }","b":1}`, `operation "b" of the manifest, "": it must have an id, and the text of its document`},
+		{"a map without an id", `{"":"query A { leaf }"}`, `operation "" of the manifest, "": it must have an id`},
+		{"a map with an id twice", `{"a":"query A { leaf }","a":"query B { leaf }"}`, "can't be read: a member twice"},
+		{"a map with an empty text", `{"a":""}`, "it must have an id, and the text of its document"},
+		{"a map with a fragment", `{"a":"fragment F on Query { leaf }"}`, "its body has 0 operations"},
+		{"a map with what isn't GraphQL", `{"a":"query Leaf {"}`, "its body can't be parsed"},
+		{"a map with another text's hash", `{"` + hashOf("x") + `":"{ leaf }"}`, "its id looks like a SHA-256"},
+		{"a map without the source", `{"a":{"name":"Leaf"}}`, `operation "a" of the manifest, "Leaf": it must have an id`},
 		{"another text's hash", file(one(hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
 		{"hash in upper case", file(one(strings.ToUpper(hashOf(leaf)), "Leaf", "query", leaf)), "its id looks like a SHA-256"},
 		{"not GraphQL", file(one("1", "Leaf", "query", "query Leaf {\n  leaf")), "its body can't be parsed at line 2, column 7"},
@@ -111,9 +122,78 @@ func TestReadManifestRefuses(t *testing.T) {
 	}
 }
 
+// Each generator's file loads, whatever it carries besides, and its operations are found by their ids and by their
+// texts.
+func TestReadManifest_generators(t *testing.T) {
+	const leaf, change = "query Leaf { leaf }", "mutation Change { change }"
+	sum := sha1.Sum([]byte(leaf))
+	for name, tt := range map[string]struct {
+		file string
+		want map[string]string // ids with their texts
+	}{
+		"generate-persisted-query-manifest": {
+			`{"format":"apollo-persisted-query-manifest","version":1,"operations":[
+				{"id":"` + hashOf(leaf) + `","name":"Leaf","type":"query","body":"` + leaf + `"},
+				{"id":"my-own","name":"Change","type":"mutation","body":"` + change + `"}]}`,
+			map[string]string{hashOf(leaf): leaf, "my-own": change},
+		},
+		"a manifest for several clients, as GraphOS has it": {
+			`{"$schema":"https://example.com/a.json","generated":{"by":["x",{"at":[1]}]},"format":"apollo-persisted-query-manifest","version":1,"operations":[
+				{"id":"1","clientName":"web","name":"Leaf","type":"query","body":"` + leaf + `","description":"","tags":[{"a":[null]}]},
+				{"id":"1","clientName":"ios","name":"Leaf","type":"query","body":"` + leaf + `"},
+				{"id":"2","clientName":null,"name":"Change","type":"mutation","body":"` + change + `"}]}`,
+			map[string]string{"1": leaf, "2": change},
+		},
+		"Apollo Kotlin, its older form": {
+			`{"` + hashOf(leaf) + `":{"name":"Leaf","source":"` + leaf + `","type":"query"}}`,
+			map[string]string{hashOf(leaf): leaf},
+		},
+		"Relay": {
+			`{"3be4abb81fa595e25eb725b2c6a87508":"query Leaf(\n  $b: Boolean!\n) {\n  ...F\n}\n\nfragment F on Query {\n  leaf @skip(if: $b)\n}\n"}`,
+			map[string]string{"3be4abb81fa595e25eb725b2c6a87508": "query Leaf(\n  $b: Boolean!\n) {\n  ...F\n}\n\nfragment F on Query {\n  leaf @skip(if: $b)\n}\n"},
+		},
+		"GraphQL Code Generator, client preset": {
+			`{"` + hex.EncodeToString(sum[:]) + `":"` + leaf + `","` + hashOf(change) + `":"` + change + `"}`,
+			map[string]string{hex.EncodeToString(sum[:]): leaf, hashOf(change): change},
+		},
+		"ids of GraphQL over HTTP": {
+			`{"sha256:` + hashOf(leaf) + `":"` + leaf + `"}`,
+			map[string]string{"sha256:" + hashOf(leaf): leaf},
+		},
+		"Hive":                             {`{"d9a00ec0c1ce":"query A($b: Boolean!) { __typename leaf @skip(if: $b) }"}`, map[string]string{"d9a00ec0c1ce": "query A($b: Boolean!) { __typename leaf @skip(if: $b) }"}},
+		"gql.tada, an anonymous operation": {`{"leaf":"{ leaf }"}`, map[string]string{"leaf": "{ leaf }"}},
+		"two operations in a document":     {`{"both":"query A { leaf } query B { leaf }"}`, map[string]string{"both": "query A { leaf } query B { leaf }"}},
+		"@replit/graphql-codegen-persisted-queries": {
+			`{"format":"apollo-persisted-query-manifest","version":1,"operations":{"sha256:` + hashOf(leaf) + `":{"type":"query","name":"Leaf","body":"` + leaf + `"}}}`,
+			map[string]string{"sha256:" + hashOf(leaf): leaf},
+		},
+		"a byte order mark": {"\ufeff" + `{"1":"` + leaf + `"}`, map[string]string{"1": leaf}},
+		"descriptions":      {`{"1":"\"What a tree has.\" query Leaf { leaf }"}`, map[string]string{"1": `"What a tree has." query Leaf { leaf }`}},
+	} {
+		m, err := ReadManifest(strings.NewReader(tt.file))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if m.Operations() != len(tt.want) {
+			t.Errorf("%s: %d operations, want %d", name, m.Operations(), len(tt.want))
+		}
+		for id, text := range tt.want {
+			byID, byText := &graphql.RawParams{}, &graphql.RawParams{Query: text}
+			if trusted, contradiction := m.find(id, byID); !trusted || contradiction || byID.Query != text {
+				t.Errorf("%s: %s is %t, %t, %q, want %q", name, id, trusted, contradiction, byID.Query, text)
+			}
+			if trusted, _ := m.find("", byText); !trusted {
+				t.Errorf("%s: %q isn't trusted", name, text)
+			}
+		}
+	}
+}
+
 func FuzzReadManifest(f *testing.F) {
 	f.Add([]byte(apollosManifest))
 	f.Add([]byte(`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"1","name":"L","type":"query","body":"query L{l}"}]}`))
+	f.Add([]byte(`{"1":"query L{l}","2":{"name":"L","source":"{l}"}}`))
 	f.Add([]byte(`{"operations":[[[[`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := ReadManifest(bytes.NewReader(text))

@@ -16,6 +16,8 @@ import (
 
 const maxQueryParameters = 32 // of a GET; four have a meaning
 
+var byteOrderMark = []byte("\ufeff")
+
 // allow is the Allow header: the methods that are served at all.
 func (t Transport) allow() string {
 	if t.DisableGET {
@@ -67,7 +69,7 @@ func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.Ra
 		return nil, http.StatusBadRequest, badRequest("The body is not UTF-8")
 	}
 	// A byte order mark is no part of the text (RFC 8259, section 8.1); some .NET clients write one.
-	body = bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n")
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, byteOrderMark), " \t\r\n")
 	if len(body) == 0 {
 		return nil, http.StatusBadRequest, badRequest("The body is empty: it must be a JSON object")
 	}
