@@ -38,6 +38,7 @@ type settings struct {
 	KeycloakTimeout time.Duration `env:"KEYCLOAK_TIMEOUT" envDefault:"8s"`
 	LoginScope      string        `env:"LOGIN_SCOPE" envDefault:"openid profile email"`
 	RefreshGrace    time.Duration `env:"REFRESH_GRACE" envDefault:"10s"`
+	GraceNetwork    string        `env:"REFRESH_GRACE_NETWORK" envDefault:"same"`
 	TokenMaxBytes   int           `env:"TOKEN_MAX_BYTES" envDefault:"16384" range:"4096 65536"`
 	TokenAlgorithms []string      `env:"TOKEN_ALGORITHMS"`
 	KeysMaxAge      time.Duration `env:"KEYS_MAX_AGE" envDefault:"24h"`
@@ -82,6 +83,7 @@ type Config struct {
 	KeycloakTimeout time.Duration
 	LoginScope      string
 	RefreshGrace    time.Duration
+	GraceAnyNetwork bool // repeat the answer of a refresh whatever network asks
 	TokenMaxBytes   int
 	TokenAlgorithms []string // empty for all that can be accepted
 	KeysMaxAge      time.Duration
@@ -255,6 +257,7 @@ func (s settings) check(f *faults) Config {
 		KeycloakTimeout: s.KeycloakTimeout,
 		LoginScope:      s.LoginScope,
 		RefreshGrace:    s.RefreshGrace,
+		GraceAnyNetwork: s.GraceNetwork == "any",
 		TokenMaxBytes:   s.TokenMaxBytes,
 		TokenAlgorithms: trimmed(s.TokenAlgorithms),
 		KeysMaxAge:      s.KeysMaxAge,
@@ -299,6 +302,9 @@ func (s settings) check(f *faults) Config {
 	}
 	if c.RefreshGrace != 0 && (c.RefreshGrace < time.Second || c.RefreshGrace > time.Minute) {
 		f.add("REFRESH_GRACE", "is %v: expected 0, or 1s to 1m", c.RefreshGrace)
+	}
+	if s.GraceNetwork != "same" && s.GraceNetwork != "any" {
+		f.add("REFRESH_GRACE_NETWORK", "expected same or any")
 	}
 	if c.RequestTimeout <= c.KeycloakTimeout && !f.any("REQUEST_TIMEOUT", "KEYCLOAK_TIMEOUT") {
 		f.add("REQUEST_TIMEOUT", "is %v: expected more than KEYCLOAK_TIMEOUT, which is %v", c.RequestTimeout, c.KeycloakTimeout)

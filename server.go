@@ -77,7 +77,7 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	keys := keycloak.NewKeySet(config.Realm, keycloak.KeySetConfig{MaxAge: config.KeysMaxAge, HTTP: calls, Log: log})
 	realm, err := keycloak.NewClient(keycloak.ClientConfig{
 		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret, LoginScope: config.LoginScope,
-		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace, HTTP: calls,
+		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace, RefreshGraceAnyNetwork: config.GraceAnyNetwork, HTTP: calls, Log: log,
 		MaxLogins: config.MaxLogins, MaxRefreshes: config.MaxRefreshes, MaxLogouts: config.MaxLogouts, ForwardAddress: config.ForwardAddress,
 	})
 	if err != nil {

@@ -81,7 +81,7 @@ func bearer(t testing.TB, kc *keycloaktest.Server, m keycloaktest.Mint) string {
 func refusedTokens(t testing.TB, kc *keycloaktest.Server, config Config) map[string]string {
 	t.Helper()
 	config.RefreshGrace = 0 // each exchange is Keycloak's own
-	client := newClient(t, config)
+	client := newClient(t, config, nil)
 	spend := func(token string) (*identity.OpenIDToken, error) {
 		return client.Refresh(t.Context(), identity.NewSecret(token))
 	}
@@ -141,11 +141,11 @@ func newSite(t testing.TB, config Config, realm graph.Realm) *site {
 	return s
 }
 
-func newClient(t testing.TB, config Config) *keycloak.Client {
+func newClient(t testing.TB, config Config, log *slog.Logger) *keycloak.Client {
 	t.Helper()
 	client, err := keycloak.NewClient(keycloak.ClientConfig{
 		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret,
-		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace,
+		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace, RefreshGraceAnyNetwork: config.GraceAnyNetwork, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func newClient(t testing.TB, config Config) *keycloak.Client {
 func testHandler(t testing.TB, config Config, realm graph.Realm, log *slog.Logger) http.Handler {
 	t.Helper()
 	if realm == nil {
-		realm = newClient(t, config)
+		realm = newClient(t, config, log)
 	}
 	keys := keycloak.NewKeySet(config.Realm, keycloak.KeySetConfig{Log: log})
 	handler, err := newHandler(config, realm, keys, new(atomic.Bool), log)

@@ -134,6 +134,11 @@ func (r result) code() string {
 }
 
 func (s *server) try(ctx context.Context, bearer, query string, variables map[string]any) (result, error) {
+	return s.tryFrom(ctx, "", bearer, query, variables)
+}
+
+// tryFrom does so for a client with an address, as a proxy before the server would: it needs TRUSTED_PROXIES=127.0.0.1.
+func (s *server) tryFrom(ctx context.Context, address, bearer, query string, variables map[string]any) (result, error) {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
 		return result{}, err
@@ -143,6 +148,9 @@ func (s *server) try(ctx context.Context, bearer, query string, variables map[st
 		return result{}, err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if address != "" {
+		request.Header.Set("X-Forwarded-For", address)
+	}
 	if bearer != "" {
 		request.Header.Set("Authorization", "Bearer "+bearer)
 	}

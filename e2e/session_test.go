@@ -110,6 +110,70 @@ func TestReuseWithGrace(t *testing.T) {
 	wantCode(t, "refresh after the grace", response, "INVALID_REFRESH_TOKEN/REUSED")
 }
 
+// A thief of a used refresh token, at another address, doesn't stay signed in beside its owner: Keycloak is asked, and
+// ends the session for both, whichever of the two came first.
+func TestThiefOfARefreshToken(t *testing.T) {
+	t.Parallel()
+	const owner, thief = "192.0.2.10", "198.51.100.66"
+	s := serve(t, shared, "TRUSTED_PROXIES=127.0.0.1")
+	refresh := func(t *testing.T, address, token, want string) tokens {
+		t.Helper()
+		response, err := s.tryFrom(t.Context(), address, "", refreshQuery, map[string]any{"r": token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, "refresh from "+address, response, want)
+		got, _ := gotTokens(t, "refresh", response)
+		time.Sleep(2 * time.Second) // within the second, Keycloak can take an older token for the newest
+		return got
+	}
+	for name, order := range map[string][2]string{"the owner first": {owner, thief}, "the thief first": {thief, owner}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			user, _ := realm{shared, "local"}.newUser(t, nil)
+			first := s.mustLogin(t, user, "secret")
+			time.Sleep(2 * time.Second)
+			second := refresh(t, order[0], first.RefreshToken, "")
+			refresh(t, order[1], first.RefreshToken, "INVALID_REFRESH_TOKEN/REUSED")
+			refresh(t, order[0], second.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
+			s.wantLog(t, "its answer isn't repeated")
+		})
+	}
+	t.Run("once the owner used the new one, from the same network", func(t *testing.T) {
+		t.Parallel()
+		user, _ := realm{shared, "local"}.newUser(t, nil)
+		first := s.mustLogin(t, user, "secret")
+		time.Sleep(2 * time.Second)
+		second := refresh(t, owner, first.RefreshToken, "")
+		third := refresh(t, owner, second.RefreshToken, "")
+		refresh(t, owner, first.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED") // "Stale token"
+		refresh(t, owner, third.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
+	})
+}
+
+// Keycloak reads one refresh token in many spellings. Ours is the only one that reaches it, so no spelling has a budget,
+// an exchange or a repeated answer of its own.
+func TestOneSpellingOfARefreshToken(t *testing.T) {
+	t.Parallel()
+	user, _ := realm{shared, "local"}.newUser(t, nil)
+	s := serve(t, shared)
+	token := s.mustLogin(t, user, "secret").RefreshToken
+	last := strings.LastIndexByte(token, '.') + 1
+	for name, spelling := range map[string]string{
+		"padding":              token + "==",
+		"the other alphabet":   token[:last] + strings.NewReplacer("-", "+", "_", "/").Replace(token[last:]) + "=",
+		"stray bits":           token[:len(token)-1] + "BRhx"[strings.IndexByte("AQgw", token[len(token)-1]):][:1], // of 64 bytes
+		"a dot at the end":     token + ".",
+		"a space in the front": " " + token,
+	} {
+		_, response := s.refresh(t, spelling)
+		wantCode(t, name+", refresh", response, "INVALID_REFRESH_TOKEN/INVALID")
+		wantCode(t, name+", logout", s.logout(t, spelling), "INVALID_REFRESH_TOKEN/INVALID")
+	}
+	_, response := s.refresh(t, token)
+	wantCode(t, "refresh", response, "")
+}
+
 // Eight tabs wake up at once, and the first is closed before Keycloak has answered.
 func TestEightTabs(t *testing.T) {
 	t.Parallel()

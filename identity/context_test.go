@@ -120,3 +120,17 @@ func TestALimitSaysForHowLong(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestNetworkOf(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.7": "192.0.2.0/24", "::ffff:192.0.2.7": "192.0.2.0/24",
+		"2001:db8:1:2::1": "2001:db8:1::/48", "fe80::1%eth0": "fe80::/48",
+	} {
+		if got := identity.NetworkOf(netip.MustParseAddr(address)); got.String() != want {
+			t.Errorf("%s is in %v, want %s", address, got, want)
+		}
+	}
+	if got := identity.NetworkOf(netip.Addr{}); got.IsValid() {
+		t.Errorf("no address is in %v", got)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/url"
@@ -22,8 +23,17 @@ type ClientConfig struct {
 	ClientSecret identity.Secret
 	LoginScope   string        // what Login asks for; "openid profile email" if empty
 	Timeout      time.Duration // of one call to Keycloak, and of a Login with its wait; 8 s if zero
-	RefreshGrace time.Duration // for how long the answer of a refresh is handed out again; zero is not at all
 	HTTP         *http.Client  // NewHTTPClient() if nil; redirects are never followed, whatever its policy
+	Log          *slog.Logger  // slog.Default() if nil; a line for each refresh token that is presented again
+
+	// RefreshGrace is for how long the answer of a refresh is handed out again to whoever presents the same token from
+	// the same network: identity.Address in an IPv4 /24 or an IPv6 /48. It ends sooner when the new refresh token is
+	// presented. Callers without an address count as one network. Zero is not at all.
+	RefreshGrace time.Duration
+
+	// RefreshGraceAnyNetwork hands it out whatever the network, for people whose address changes within the grace, and
+	// so to a thief elsewhere as well.
+	RefreshGraceAnyNetwork bool
 
 	// How many calls of each kind may be under way at once; 64 if zero. Each kind has its own, so that a storm
 	// of sign-ins keeps nobody from refreshing or signing out. One call more fails at once.
@@ -79,7 +89,10 @@ func NewClient(config ClientConfig) (*Client, error) {
 		logins: make(slots, config.MaxLogins), signIns: new(sync.WaitGroup), accounts: newTurns(), logouts: make(slots, config.MaxLogouts),
 	}
 	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
-	c.exchanges.most = config.MaxRefreshes
+	c.exchanges.most, c.exchanges.anyNetwork = config.MaxRefreshes, config.RefreshGraceAnyNetwork
+	if config.Log != nil {
+		c.exchanges.log = config.Log
+	}
 	return c, nil
 }
 
@@ -140,9 +153,9 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 	}
 }
 
-// Refresh trades a refresh token for new tokens, RFC 6749 section 6. Calls with one and the same token
-// share one exchange, which goes on when a caller leaves; its answer is handed out again within
-// RefreshGrace. It fails with ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid.
+// Refresh trades a refresh token for new tokens, RFC 6749 section 6. Calls with one and the same token from one network
+// share one exchange, which goes on when a caller leaves; its answer is handed out again within RefreshGrace, until the
+// new refresh token is presented. It fails with ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid.
 func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
 	if err := checkRefreshToken(refreshToken); err != nil {
 		return nil, fmt.Errorf("keycloak: refresh: %w", err)
@@ -168,6 +181,7 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 		return fmt.Errorf("keycloak: logout: %w", identity.ErrTooManyConcurrent)
 	}
 	defer c.logouts.free()
+	c.exchanges.presented(refreshToken)
 	form := url.Values{"refresh_token": {refreshToken.Reveal()}}
 	got, err := c.call(context.WithoutCancel(ctx), c.config.Realm.logoutURL(), form)
 	if err != nil {

@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"log/slog"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,33 +22,47 @@ const (
 	maxRememberedBytes = 64 << 20
 )
 
-// exchanges trade refresh tokens for new ones, each token once.
+// exchanges trade refresh tokens for new ones, each token once for one network.
 //
 // Where refresh tokens are single-use, Keycloak answers a second exchange of one by detaching the client
 // from the session, and with it the fresh tokens of the first exchange (26.7.4, 6 of 6). Two tabs that
-// wake up together are enough. So all who present one token share one exchange, which runs on its own
-// context: a closed tab must not cut it off halfway. For the grace after it, its answer is handed to
-// whoever presents the same token again.
+// wake up together are enough. So all who present one token from one network share one exchange, which runs on
+// its own context: a closed tab must not cut it off halfway. For the grace after it, its answer is handed to
+// whoever presents the same token again from there, until the new refresh token of that answer is presented: from
+// then on its owner has it, and who still comes with the old one is somebody else.
+//
+// Whoever presents a token that was exchanged and isn't handed the answer gets what Keycloak says of it: it
+// recognises a token that was used twice, and ends the session for the thief and for the owner.
 type exchanges struct {
-	exchange func(context.Context, identity.Secret) (*identity.OpenIDToken, error) // bounds its own time
-	grace    time.Duration
-	most     int // exchanges under way
+	exchange   func(context.Context, identity.Secret) (*identity.OpenIDToken, error) // bounds its own time
+	grace      time.Duration
+	anyNetwork bool // a caller's network makes no difference
+	most       int  // exchanges under way
+	log        *slog.Logger
 
-	mu     sync.Mutex // guards the fields below
-	known  map[digest]*exchange
-	active int           // exchanges under way
-	bytes  int           // of the answers in known
-	idle   chan struct{} // closed once active is zero; nil while nobody waits for that
+	mu         sync.Mutex             // guards the fields below
+	known      map[digest][]*exchange // under way, or ended within the grace; by the token that was presented
+	successors map[digest]*exchange   // those that ended within the grace; by the new refresh token
+	active     int                    // exchanges under way
+	remembered int                    // exchanges in known that have ended
+	bytes      int                    // of the answers in known
+	idle       chan struct{}          // closed once active is zero; nil while nobody waits for that
 }
 
 // digest stands for a refresh token: tokens themselves are not kept as keys.
 type digest [sha256.Size]byte
 
-// An exchange is under way until done is closed; the fields below it are written before that.
+func digestOf(token identity.Secret) digest { return sha256.Sum256([]byte(token.Reveal())) }
+
+// An exchange is under way until done is closed; the last fields are written before that.
 type exchange struct {
-	session string // as the presented token names it; acted upon only once Keycloak took the token
-	ended   bool   // the session was signed out while the exchange was under way; guarded by exchanges.mu
-	done    chan struct{}
+	presented digest       // the token
+	network   netip.Prefix // that it was presented from; zero where that makes no difference
+	session   string       // as the token names it; acted upon only once Keycloak took the token
+	done      chan struct{}
+
+	ended      bool // the session was signed out while the exchange was under way; guarded by exchanges.mu
+	superseded bool // the new refresh token was presented; guarded by exchanges.mu
 
 	token *identity.OpenIDToken
 	err   error
@@ -54,7 +71,10 @@ type exchange struct {
 }
 
 func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToken, error), grace time.Duration) *exchanges {
-	return &exchanges{exchange: f, grace: grace, most: maxCalls, known: map[digest]*exchange{}}
+	return &exchanges{
+		exchange: f, grace: grace, most: maxCalls, log: slog.Default(),
+		known: map[digest][]*exchange{}, successors: map[digest]*exchange{},
+	}
 }
 
 // do exchanges a token, joins the exchange of it that is under way, or repeats the answer of one that
@@ -63,21 +83,32 @@ func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*iden
 	if err := ctx.Err(); err != nil { // an exchange outlives its caller, and isn't begun for one who has gone
 		return nil, err
 	}
-	key := digest(sha256.Sum256([]byte(refreshToken.Reveal())))
+	key, network := digestOf(refreshToken), x.networkOf(ctx)
 	x.mu.Lock()
-	e, known := x.known[key]
-	if !known {
+	x.supersede(key)
+	e, before, refusal := x.find(key, network)
+	repeat := e != nil
+	if !repeat {
 		if x.active >= x.most {
 			x.mu.Unlock()
 			return nil, identity.ErrTooManyConcurrent
 		}
-		e = &exchange{session: sessionOf(refreshToken), done: make(chan struct{})}
-		x.known[key] = e
+		e = &exchange{presented: key, network: network, session: sessionOf(refreshToken), done: make(chan struct{})}
+		x.known[key] = append(x.known[key], e)
 		x.active++
-		go x.run(context.WithoutCancel(ctx), key, e, refreshToken) // ends with the exchange, which bounds its time
+		go x.run(context.WithoutCancel(ctx), e, refreshToken) // ends with the exchange, which bounds its time
 	}
 	x.mu.Unlock()
 
+	switch {
+	case repeat:
+		x.log.LogAttrs(ctx, slog.LevelInfo, "a refresh token was presented again from its network: its answer is repeated",
+			sessionAttr(e.session), slog.String("network", networkText(network)))
+	case before != nil:
+		x.log.LogAttrs(ctx, slog.LevelWarn, "a refresh token was presented again and its answer isn't repeated: Keycloak is asked, and may end the session",
+			slog.String("reason", refusal), sessionAttr(before.session), slog.String("network", networkText(network)),
+			slog.String("firstNetwork", networkText(before.network)))
+	}
 	select {
 	case <-e.done:
 	case <-ctx.Done():
@@ -89,7 +120,41 @@ func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*iden
 	return aged(e.token, time.Since(e.at)), nil
 }
 
-func (x *exchanges) run(ctx context.Context, key digest, e *exchange, refreshToken identity.Secret) {
+// find returns the exchange of a token whose answer a caller from network may have. If there is none, it returns
+// the first exchange of that token, if any, and why its answer isn't for this caller. The caller holds mu.
+func (x *exchanges) find(key digest, network netip.Prefix) (e, before *exchange, refusal string) {
+	for _, e := range x.known[key] {
+		if e.network == network && !e.superseded {
+			return e, nil, ""
+		}
+	}
+	for _, e := range x.known[key] {
+		if e.superseded {
+			return nil, e, "its successor was used"
+		}
+	}
+	if known := x.known[key]; len(known) > 0 {
+		return nil, known[0], "it comes from another network (REFRESH_GRACE_NETWORK)"
+	}
+	return nil, nil, ""
+}
+
+// supersede ends the repeating of the answer whose new refresh token is presented. The caller holds mu.
+func (x *exchanges) supersede(key digest) {
+	if e := x.successors[key]; e != nil {
+		e.superseded = true // its bytes stay until the grace is over: others may be reading them
+		delete(x.successors, key)
+	}
+}
+
+// presented tells that a refresh token is used for something else than an exchange.
+func (x *exchanges) presented(refreshToken identity.Secret) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.supersede(digestOf(refreshToken))
+}
+
+func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.Secret) {
 	token, err := x.exchange(ctx, refreshToken)
 
 	x.mu.Lock()
@@ -105,44 +170,100 @@ func (x *exchanges) run(ctx context.Context, key digest, e *exchange, refreshTok
 	e.token, e.err, e.at = token, err, time.Now()
 	e.size = sizeOf(token)
 	close(e.done)
-	if err != nil || x.grace <= 0 || len(x.known)-x.active > maxRemembered || x.bytes+e.size > maxRememberedBytes {
-		delete(x.known, key)
+	if err != nil || x.grace <= 0 || x.remembered >= maxRemembered || x.bytes+e.size > maxRememberedBytes {
+		x.remove(e)
 		return
 	}
+	x.remembered++
 	x.bytes += e.size
+	// Where tokens aren't single-use, a realm may hand the presented one back: presenting it again is no news then.
+	if token.RefreshToken != nil && digestOf(*token.RefreshToken) != e.presented {
+		x.successors[digestOf(*token.RefreshToken)] = e
+	}
 	time.AfterFunc(x.grace, func() {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		x.forget(key, e)
+		x.forget(e)
 	})
 }
 
 // forget drops an answer. The caller holds mu.
-func (x *exchanges) forget(key digest, e *exchange) {
-	if x.known[key] == e { // it may have been dropped, and the token presented anew
-		delete(x.known, key)
-		x.bytes -= e.size
+func (x *exchanges) forget(e *exchange) {
+	if !x.remove(e) { // it was dropped before
+		return
 	}
+	x.remembered--
+	x.bytes -= e.size
+	if e.token.RefreshToken == nil {
+		return
+	}
+	if next := digestOf(*e.token.RefreshToken); x.successors[next] == e {
+		delete(x.successors, next)
+	}
+}
+
+// remove takes an exchange out of known, and reports whether it was there. The caller holds mu.
+func (x *exchanges) remove(e *exchange) bool {
+	i := slices.Index(x.known[e.presented], e)
+	if i < 0 {
+		return false
+	}
+	if len(x.known[e.presented]) == 1 {
+		delete(x.known, e.presented)
+	} else {
+		x.known[e.presented] = slices.Delete(x.known[e.presented], i, i+1)
+	}
+	return true
 }
 
 // end forgets the answers of the session that refreshToken belongs to, and makes the exchanges of it
 // that are under way fail with ErrSessionEnded. Call it after Keycloak ended that session: only then is
 // what the token says of itself known to be true.
 func (x *exchanges) end(refreshToken identity.Secret) {
-	key, session := digest(sha256.Sum256([]byte(refreshToken.Reveal()))), sessionOf(refreshToken)
+	key, session := digestOf(refreshToken), sessionOf(refreshToken)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for k, e := range x.known {
-		if k != key && (session == "" || e.session != session) {
-			continue
-		}
-		select {
-		case <-e.done:
-			x.forget(k, e)
-		default:
-			e.ended = true
+	for k, known := range x.known {
+		for _, e := range slices.Clone(known) {
+			if k != key && (session == "" || e.session != session) {
+				continue
+			}
+			select {
+			case <-e.done:
+				x.forget(e)
+			default:
+				e.ended = true
+			}
 		}
 	}
+}
+
+// networkOf returns the network that a call comes from. Callers whose address isn't known count as one network.
+func (x *exchanges) networkOf(ctx context.Context) netip.Prefix {
+	if x.anyNetwork {
+		return netip.Prefix{}
+	}
+	return identity.NetworkOf(identity.Address(ctx))
+}
+
+func networkText(network netip.Prefix) string {
+	if !network.IsValid() {
+		return "unknown"
+	}
+	return network.String()
+}
+
+// sessionAttr is a session's id for a log: no secret, and what an administrator finds the session by. A token that is being
+// exchanged may be anybody's, so what doesn't look like an id of Keycloak's isn't shown.
+func sessionAttr(session string) slog.Attr {
+	if len(session) > 64 || strings.ContainsFunc(session, func(r rune) bool { return r != '-' && r != '_' && !isAlphanumeric(r) }) {
+		session = ""
+	}
+	return slog.String("session", session)
+}
+
+func isAlphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
 // wait returns when no exchange is under way, or ctx has ended.

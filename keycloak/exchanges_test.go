@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,7 +45,7 @@ func (c *counter) exchange(ctx context.Context, token identity.Secret) (*identit
 	}
 	return &identity.OpenIDToken{
 		AccessToken: identity.NewSecret(fmt.Sprint("access ", n)), ExpiresIn: 300,
-		RefreshToken: new(identity.NewSecret("next")), RefreshExpiresIn: new(1800), Scope: []string{"openid"},
+		RefreshToken: new(identity.NewSecret(fmt.Sprint("next ", n))), RefreshExpiresIn: new(1800), Scope: []string{"openid"},
 	}, nil
 }
 
@@ -418,5 +420,169 @@ func TestCloseWaitsForTheLastOfSeveral(t *testing.T) {
 		if err := x.wait(t.Context()); err != nil || time.Since(begin) != 4*time.Second {
 			t.Errorf("got %v after %v, want nil after four seconds", err, time.Since(begin))
 		}
+	})
+}
+
+// from is a context of a caller with an address.
+func from(t *testing.T, address string) context.Context {
+	return identity.WithAddress(t.Context(), netip.MustParseAddr(address))
+}
+
+// checkFrom presents a token from an address and compares which exchange's answer comes.
+func checkFrom(t *testing.T, x *exchanges, address string, token identity.Secret, want int) {
+	t.Helper()
+	got, err := x.do(from(t, address), token)
+	if err != nil || got.AccessToken.Reveal() != fmt.Sprint("access ", want) {
+		t.Errorf("from %s: got %v, %v; want the answer of exchange %d", address, got, err, want)
+	}
+}
+
+func TestExchanges_repeatWithinOneNetwork(t *testing.T) {
+	for _, tt := range []struct {
+		name, first, again string
+		anyNetwork, repeat bool
+	}{
+		{"the same address", "192.0.2.1", "192.0.2.1", false, true},
+		{"the same IPv4 /24", "192.0.2.1", "192.0.2.254", false, true},
+		{"the next IPv4 /24", "192.0.2.255", "192.0.3.0", false, false},
+		{"IPv4 within IPv6", "192.0.2.1", "::ffff:192.0.2.7", false, true},
+		{"the same IPv6 /48", "2001:db8:1::1", "2001:db8:1:ffff::9", false, true},
+		{"the next IPv6 /48", "2001:db8:1::1", "2001:db8:2::1", false, false},
+		{"another protocol", "192.0.2.1", "2001:db8:1::1", false, false},
+		{"elsewhere, where any network will do", "192.0.2.1", "2001:db8:1::1", true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				counter := &counter{}
+				x := newExchanges(counter.exchange, grace)
+				x.anyNetwork = tt.anyNetwork
+				want := 2
+				if tt.repeat {
+					want = 1
+				}
+				checkFrom(t, x, tt.first, refreshToken(), 1)
+				checkFrom(t, x, tt.again, refreshToken(), want)
+				checkFrom(t, x, tt.first, refreshToken(), 1) // whatever others did
+				time.Sleep(grace)
+				synctest.Wait()
+				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.remembered != 0 || len(x.successors) != 0 {
+					t.Errorf("after the grace %d answers, %d bytes, %d remembered and %d successors are left", answers, bytes, x.remembered, len(x.successors))
+				}
+			})
+		})
+	}
+}
+
+// Who has no address shares an answer with others who have none, and with nobody else.
+func TestExchanges_repeatWithoutAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newExchanges((&counter{}).exchange, grace)
+		check(t, x, refreshToken(), 1)
+		check(t, x, refreshToken(), 1)
+		checkFrom(t, x, "192.0.2.1", refreshToken(), 2)
+	})
+}
+
+// From the moment on that the new token is presented, its owner has it.
+func TestExchanges_repeatUntilTheSuccessorIsPresented(t *testing.T) {
+	present := map[string]func(*testing.T, *exchanges, identity.Secret){
+		"for an exchange":                 func(t *testing.T, x *exchanges, next identity.Secret) { checkFrom(t, x, "192.0.2.1", next, 2) },
+		"for an exchange, from elsewhere": func(t *testing.T, x *exchanges, next identity.Secret) { checkFrom(t, x, "198.51.100.1", next, 2) },
+		"for a sign-out": func(t *testing.T, x *exchanges, next identity.Secret) {
+			x.presented(next)
+			x.exchange(t.Context(), next) // keeps count with the others
+		},
+	}
+	for name, present := range present {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newExchanges((&counter{}).exchange, time.Minute)
+				checkFrom(t, x, "192.0.2.1", refreshToken(), 1)
+				present(t, x, identity.NewSecret("next 1"))
+				checkFrom(t, x, "192.0.2.1", refreshToken(), 3)
+				// Where Keycloak lets a token be used again, that answer is repeated in its turn.
+				checkFrom(t, x, "192.0.2.1", refreshToken(), 3)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.remembered != 0 || len(x.successors) != 0 {
+					t.Errorf("after the grace %d answers, %d bytes, %d remembered and %d successors are left", answers, bytes, x.remembered, len(x.successors))
+				}
+			})
+		})
+	}
+}
+
+// A caller who joined while the exchange was under way gets its answer, however late it is woken up.
+func TestExchanges_theSuccessorTakesNoAnswerFromThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newExchanges((&counter{}).exchange, grace)
+		var callers sync.WaitGroup
+		for range 8 {
+			callers.Go(func() {
+				checkFrom(t, x, "192.0.2.1", refreshToken(), 1)
+				x.presented(identity.NewSecret("next 1"))
+			})
+		}
+		callers.Wait()
+	})
+}
+
+// Keycloak is the judge of one token from two places, also when both come at the same moment: it ends such a session, and
+// which of the two is the thief nobody knows.
+func TestExchanges_twoNetworksAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter := &counter{}
+		x := newExchanges(counter.exchange, grace)
+		var callers sync.WaitGroup
+		for _, address := range []string{"192.0.2.1", "198.51.100.1", "192.0.2.2", "198.51.100.2", "192.0.2.3"} {
+			callers.Go(func() {
+				if _, err := x.do(from(t, address), refreshToken()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		if n := counter.calls.Load(); n != 2 {
+			t.Errorf("exchanged %d times, want once for each network", n)
+		}
+	})
+}
+
+// What an operator reads of tokens that are presented again.
+func TestExchanges_log(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		x := newExchanges((&counter{}).exchange, grace)
+		x.log = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}))
+		logs := func(want string) {
+			t.Helper()
+			if got := out.String(); got != want {
+				t.Errorf("logged\n%swant\n%s", got, want)
+			}
+			out.Reset()
+		}
+		token := ofSession("q1c9HhvZ3rXxkUe7a0uWZJ2b", canary)
+		checkFrom(t, x, "192.0.2.1", token, 1)
+		logs("")
+		checkFrom(t, x, "192.0.2.9", token, 1)
+		logs(`level=INFO msg="a refresh token was presented again from its network: its answer is repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
+		const refused = `level=WARN msg="a refresh token was presented again and its answer isn't repeated: Keycloak is asked, and may end the session" reason=`
+		checkFrom(t, x, "2001:db8::1", token, 2)
+		logs(refused + `"it comes from another network (REFRESH_GRACE_NETWORK)" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` + "\n")
+		checkFrom(t, x, "192.0.2.1", identity.NewSecret("next 1"), 3)
+		logs("")
+		checkFrom(t, x, "192.0.2.1", token, 4)
+		logs(refused + `"its successor was used" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24 firstNetwork=192.0.2.0/24` + "\n")
+
+		// What a token says of itself isn't Keycloak's word.
+		forged := ofSession("a b\nlevel=ERROR", "1")
+		check(t, x, forged, 5)
+		check(t, x, forged, 5)
+		logs(`level=INFO msg="a refresh token was presented again from its network: its answer is repeated" session="" network=unknown` + "\n")
 	})
 }
