@@ -150,6 +150,12 @@ func (c *Config) checkBudgets(s settings, f *faults) {
 	if c.TrustedProxies, err = throttle.ParseProxies(s.TrustedProxies); err != nil {
 		f.addEach("TRUSTED_PROXIES", err)
 	}
+	for _, proxy := range c.TrustedProxies {
+		if proxy.Addr().Is4() && proxy.Bits() < 8 || proxy.Addr().Is6() && proxy.Bits() < 16 {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("TRUSTED_PROXIES holds %v, where many clients may be: each of them can claim any "+
+				"address, and so has no budget. Name your proxies, not networks with clients in them", proxy))
+		}
+	}
 }
 
 // checkDocuments reads the manifest of trusted documents.

@@ -194,6 +194,9 @@ func TestConfigFaults(t *testing.T) {
 		{"a server URL with everything", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=ftp://me:"+canary+"@host?x"),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_SERVER_URL", "KEYCLOAK_SERVER_URL"}},
 		{"two bad algorithms", append(slices.Clone(needed), "TOKEN_ALGORITHMS=HS256,none"), []string{"TOKEN_ALGORITHMS", "TOKEN_ALGORITHMS"}},
+		{"the whole internet in two halves", append(slices.Clone(needed), "TRUSTED_PROXIES=0.0.0.0/1,128.0.0.0/1"), []string{"TRUSTED_PROXIES"}},
+		{"two bad origins", append(slices.Clone(needed), "CORS_ORIGINS=https://a.example/,null,https://b.example"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
+		{"two bad hosts", append(slices.Clone(needed), "ALLOWED_HOSTS=a.example:80,https://b.example,c.example"), []string{"ALLOWED_HOSTS", "ALLOWED_HOSTS"}},
 		{"two bad proxies", append(slices.Clone(needed), "TRUSTED_PROXIES=everybody,0.0.0.0/0,10.0.0.1"), []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES"}},
 		{"two bad origins", append(slices.Clone(needed), "CORS_ORIGINS=app.example.com,https://a/b"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
 		{"an audience that is empty and account", append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=account,,a"), []string{"KEYCLOAK_AUDIENCE", "KEYCLOAK_AUDIENCE"}},
@@ -293,6 +296,21 @@ func TestConfigNamesWhatItDoesNotKnow(t *testing.T) {
 	// The fourth line of the file may be the rest of a secret: it isn't quoted.
 	if !slices.Equal(names, []string{"A", "KEYCLOAK_AUDIENC", "LOGIN_SCOPES"}) {
 		t.Errorf("warned of %q", c.Warnings)
+	}
+}
+
+// A network that clients are in is no proxy's, most likely.
+func TestConfig_warnsOfWideProxies(t *testing.T) {
+	const list = "128.0.0.0/1,8.0.0.0/7,10.0.0.0/8,192.0.2.1,fc00::/7,2000::/15,2002::/16,::ffff:172.0.0.0/102,::1"
+	var wide []string
+	for _, warning := range goodConfig(t, "TRUSTED_PROXIES="+list).Warnings {
+		var network string
+		if n, _ := fmt.Sscanf(warning, "TRUSTED_PROXIES holds %s where", &network); n == 1 {
+			wide = append(wide, strings.TrimSuffix(network, ","))
+		}
+	}
+	if want := []string{"128.0.0.0/1", "8.0.0.0/7", "fc00::/7", "2000::/15", "172.0.0.0/6"}; !slices.Equal(wide, want) {
+		t.Errorf("warned of %q, want %q", wide, want)
 	}
 }
 

@@ -102,9 +102,6 @@ func (o origin) String() string {
 	return text
 }
 
-// MarshalText returns o as in a setting, for the log.
-func (o origin) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
-
 // parseOriginPattern reads one entry of CORS_ORIGINS: an origin, or one wildcard: * for all origins,
 // *. for any first label, or :* for any port. What could never be in a browser's header is refused.
 func parseOriginPattern(text string) (origin, error) {

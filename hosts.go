@@ -34,9 +34,6 @@ func (p hostPattern) String() string {
 	return p.host
 }
 
-// MarshalText returns the pattern as in a setting, for the log.
-func (p hostPattern) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
-
 // parseHostPattern reads one entry of ALLOWED_HOSTS. Its error says what was expected.
 func parseHostPattern(text string) (hostPattern, error) {
 	rest, anyLabel := strings.CutPrefix(text, "*.")

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -71,8 +72,9 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 }
 
 // ParseProxies reads addresses and networks in CIDR notation ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32"). It fails
-// for anything else, for a network that names a host in it, and for one that is the whole internet: then
-// every client could say that it is another. Its error joins one for each text that it can't take.
+// for anything else, for a network that names a host in it, and for a list that holds the whole internet, in
+// one piece or in several: then every client could say that it is another. Its error joins one for each text that
+// it can't take.
 func ParseProxies(list []string) ([]netip.Prefix, error) {
 	prefixes := make([]netip.Prefix, 0, len(list))
 	var faults []error
@@ -87,7 +89,39 @@ func ParseProxies(list []string) ([]netip.Prefix, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
+	for _, internet := range wholeInternets {
+		if !slices.ContainsFunc(internet, func(part netip.Prefix) bool { return !covers(prefixes, part) }) {
+			return nil, errors.New("holds the whole internet, if in several networks: that trusts everyone, and so lets every client claim any address")
+		}
+	}
 	return prefixes, nil
+}
+
+// wholeInternets are the unicast addresses of IPv4, and those of IPv6 that were given to anybody.
+var wholeInternets = [][]netip.Prefix{
+	{netip.MustParsePrefix("0.0.0.0/1"), netip.MustParsePrefix("128.0.0.0/2"), netip.MustParsePrefix("192.0.0.0/3")},
+	{netip.MustParsePrefix("2000::/3")},
+}
+
+// covers reports whether the networks of a list hold all addresses of another.
+func covers(list []netip.Prefix, network netip.Prefix) bool {
+	overlaps := false
+	for _, prefix := range list {
+		if prefix.Overlaps(network) {
+			if prefix.Bits() <= network.Bits() {
+				return true
+			}
+			overlaps = true // with a part of it
+		}
+	}
+	if !overlaps {
+		return false
+	}
+	bits := network.Bits() + 1
+	bytes := network.Addr().AsSlice()
+	bytes[network.Bits()/8] |= 0x80 >> (network.Bits() % 8)
+	upper, _ := netip.AddrFromSlice(bytes)
+	return covers(list, netip.PrefixFrom(network.Addr(), bits)) && covers(list, netip.PrefixFrom(upper, bits))
 }
 
 func parseProxy(text string) (netip.Prefix, error) {

@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -214,6 +215,45 @@ func TestParseProxies(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%q: %v, want %q", text, err, words)
+		}
+	}
+}
+
+// The whole internet is no proxy, in however many networks it is written; a part of it is somebody's decision.
+func TestParseProxies_wholeInternet(t *testing.T) {
+	var eighths, allButOne []string
+	for i := range 224 {
+		eighths = append(eighths, fmt.Sprintf("%d.0.0.0/8", i))
+		if i != 203 {
+			allButOne = append(allButOne, fmt.Sprintf("%d.0.0.0/8", i))
+		}
+	}
+	for _, tt := range []struct {
+		list    []string
+		refused bool
+	}{
+		{[]string{"0.0.0.0/1", "128.0.0.0/1"}, true},
+		{[]string{"128.0.0.0/1", "10.0.0.1", "0.0.0.0/1"}, true},
+		{[]string{"0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"}, true},
+		{[]string{"0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3"}, true}, // what is left is no unicast
+		{[]string{"::ffff:0.0.0.0/97", "::ffff:128.0.0.0/97"}, true},
+		{[]string{"0.0.0.0/1", "::ffff:128.0.0.0/97"}, true},
+		{eighths, true},
+		{[]string{"::/1", "8000::/1"}, true},
+		{[]string{"2000::/3"}, true},
+		{[]string{"2000::/4", "3000::/4"}, true},
+		{[]string{"::/1"}, true},
+		{[]string{"0.0.0.0/1"}, false},
+		{[]string{"0.0.0.0/1", "128.0.0.0/2"}, false},
+		{[]string{"0.0.0.0/1", "::/3"}, false},
+		{[]string{"2000::/4", "3800::/5"}, false},
+		{[]string{"8000::/1"}, false},
+		{allButOne, false},
+		{[]string{"10.0.0.0/8", "fd00::/8"}, false},
+	} {
+		_, err := ParseProxies(tt.list)
+		if (err != nil) != tt.refused || err != nil && !strings.Contains(err.Error(), "trusts everyone") {
+			t.Errorf("%.100q: %v, want it refused: %t", tt.list, err, tt.refused)
 		}
 	}
 }
