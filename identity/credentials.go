@@ -17,7 +17,7 @@ const (
 
 // Credentials are what a person signs in with. Make them with NewCredentials.
 type Credentials struct {
-	Username string // or e-mail address, as typed: Keycloak neither trims it nor minds its case
+	Username string // or e-mail address, as typed: Keycloak doesn't trim it, and ignores its case
 	Password Secret
 	OTP      Secret // a one-time code; empty when the person gave none
 }
@@ -42,27 +42,15 @@ func NewCredentials(username, password string, otp *string) (Credentials, error)
 	return credentials, nil
 }
 
-// Account is the name in the one spelling that stands for all that Keycloak takes for the same name: without
-// regard to case, or to blanks around it. Count by it; don't show it. It may take two names for one. An account
-// with several names, its e-mail address among them, has several of these.
+// Account returns the username as a key for counting: the lookup name, trimmed and case-folded. Names that Keycloak takes
+// for one name share a key, whether they are looked up in its database or in a directory that doesn't mind blanks around a
+// name; different names may share one too. A user who can also sign in by e-mail has two keys.
 func (c Credentials) Account() string {
-	var folded strings.Builder
-	folded.Grow(len(c.Username))
-	for _, r := range strings.TrimSpace(c.Username) {
-		switch {
-		case r < utf8.RuneSelf:
-			folded.WriteRune(unicode.ToLower(r))
-		case r == 'İ': // the one letter that Java, and so Keycloak, lowers to two
-			folded.WriteString("i\u0307")
-		default:
-			folded.WriteRune(foldRune(r))
-		}
-	}
-	return folded.String()
+	return strings.Map(foldRune, strings.TrimSpace(c.LookupName()))
 }
 
-// foldRune maps the letters that differ in case alone to one of them: K, k and the Kelvin sign to k. Lowering
-// wouldn't do: it keeps σ and ς apart, which Keycloak's lowering takes for each other by their place.
+// foldRune maps the letters that differ only in case to one of them: s and ſ to s. Lowering wouldn't do: Unicode has lower
+// case letters that are the same in upper case.
 func foldRune(r rune) rune {
 	least := r
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
