@@ -47,15 +47,18 @@ type settings struct {
 	AllowedHosts    []string      `env:"ALLOWED_HOSTS"`
 	Console         string        `env:"CONSOLE" envDefault:"auto"`
 
-	TrustedProxies      []string `env:"TRUSTED_PROXIES"`
-	ForwardAddress      bool     `env:"KEYCLOAK_FORWARD_ADDRESS" envDefault:"false"`
-	LoginAccountLimit   budget   `env:"LOGIN_ACCOUNT_LIMIT" envDefault:"10/1m"`
-	LoginAddressLimit   budget   `env:"LOGIN_ADDRESS_LIMIT" envDefault:"100/6s"`
-	RefreshTokenLimit   budget   `env:"REFRESH_TOKEN_LIMIT" envDefault:"30/10s"`
-	RefreshAddressLimit budget   `env:"REFRESH_ADDRESS_LIMIT" envDefault:"100/1s"`
-	MaxLogins           int      `env:"MAX_LOGINS" envDefault:"64" range:"1 2000"`
-	MaxRefreshes        int      `env:"MAX_REFRESHES" envDefault:"64" range:"1 10000"`
-	MaxLogouts          int      `env:"MAX_LOGOUTS" envDefault:"64" range:"1 10000"`
+	TrustedProxies      []string      `env:"TRUSTED_PROXIES"`
+	ForwardAddress      bool          `env:"KEYCLOAK_FORWARD_ADDRESS" envDefault:"false"`
+	LoginAccountLimit   budget        `env:"LOGIN_ACCOUNT_LIMIT" envDefault:"10/1m"`
+	LoginSlowLimit      budget        `env:"LOGIN_ACCOUNT_SLOW_LIMIT" envDefault:"20/15m"`
+	LoginAddressLimit   budget        `env:"LOGIN_ADDRESS_LIMIT" envDefault:"100/6s"`
+	RefreshTokenLimit   budget        `env:"REFRESH_TOKEN_LIMIT" envDefault:"30/10s"`
+	RefreshAddressLimit budget        `env:"REFRESH_ADDRESS_LIMIT" envDefault:"100/1s"`
+	AddressLimit        budget        `env:"ADDRESS_LIMIT" envDefault:"1000/200ms"`
+	LoginRefusalPause   time.Duration `env:"LOGIN_REFUSAL_PAUSE" envDefault:"1500ms"`
+	MaxLogins           int           `env:"MAX_LOGINS" envDefault:"64" range:"1 2000"`
+	MaxRefreshes        int           `env:"MAX_REFRESHES" envDefault:"64" range:"1 10000"`
+	MaxLogouts          int           `env:"MAX_LOGOUTS" envDefault:"64" range:"1 10000"`
 
 	GetQueries            *bool  `env:"GET_QUERIES"`
 	PersistedQueriesBytes int    `env:"PERSISTED_QUERIES_BYTES" envDefault:"1048576" range:"0 1073741824"`
@@ -94,7 +97,8 @@ type Config struct {
 	TrustedProxies  []netip.Prefix
 	ForwardAddress  bool // tell Keycloak the address of who signs in
 	Budgets         throttle.Config
-	MaxLogins       int // under way at once
+	RefusalPause    time.Duration // of a name, after a refused sign-in; negative is none
+	MaxLogins       int           // under way at once
 	MaxRefreshes    int
 	MaxLogouts      int
 
@@ -263,6 +267,7 @@ func (s settings) check(f *faults) Config {
 		KeysMaxAge:      s.KeysMaxAge,
 		RequestTimeout:  s.RequestTimeout,
 		ForwardAddress:  s.ForwardAddress,
+		RefusalPause:    s.LoginRefusalPause,
 		MaxLogins:       s.MaxLogins,
 		MaxRefreshes:    s.MaxRefreshes,
 		MaxLogouts:      s.MaxLogouts,
@@ -305,6 +310,12 @@ func (s settings) check(f *faults) Config {
 	}
 	if s.GraceNetwork != "same" && s.GraceNetwork != "any" {
 		f.add("REFRESH_GRACE_NETWORK", "expected same or any")
+	}
+	if c.RefusalPause < 0 || c.RefusalPause > 10*time.Second {
+		f.add("LOGIN_REFUSAL_PAUSE", "is %v: expected 0 to 10s", c.RefusalPause)
+	}
+	if c.RefusalPause == 0 {
+		c.RefusalPause = -1
 	}
 	if c.RequestTimeout <= c.KeycloakTimeout && !f.any("REQUEST_TIMEOUT", "KEYCLOAK_TIMEOUT") {
 		f.add("REQUEST_TIMEOUT", "is %v: expected more than KEYCLOAK_TIMEOUT, which is %v", c.RequestTimeout, c.KeycloakTimeout)

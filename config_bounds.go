@@ -128,14 +128,15 @@ func (s settings) checkRanges(f *faults) {
 // checkBudgets makes the budgets of attempts, and the list of proxies.
 func (c *Config) checkBudgets(s settings, f *faults) {
 	c.Budgets = throttle.Config{
-		Account: throttle.Rate(s.LoginAccountLimit), Address: throttle.Rate(s.LoginAddressLimit),
-		Token: throttle.Rate(s.RefreshTokenLimit), TokenAddress: throttle.Rate(s.RefreshAddressLimit),
+		Account: throttle.Rate(s.LoginAccountLimit), AccountSlow: throttle.Rate(s.LoginSlowLimit), Address: throttle.Rate(s.LoginAddressLimit),
+		Attempts: throttle.Rate(s.AddressLimit), Token: throttle.Rate(s.RefreshTokenLimit), TokenAddress: throttle.Rate(s.RefreshAddressLimit),
 	}
 	for _, one := range []struct {
 		name string
 		rate throttle.Rate
 	}{
-		{"LOGIN_ACCOUNT_LIMIT", c.Budgets.Account}, {"LOGIN_ADDRESS_LIMIT", c.Budgets.Address},
+		{"LOGIN_ACCOUNT_LIMIT", c.Budgets.Account}, {"LOGIN_ACCOUNT_SLOW_LIMIT", c.Budgets.AccountSlow},
+		{"LOGIN_ADDRESS_LIMIT", c.Budgets.Address}, {"ADDRESS_LIMIT", c.Budgets.Attempts},
 		{"REFRESH_TOKEN_LIMIT", c.Budgets.Token}, {"REFRESH_ADDRESS_LIMIT", c.Budgets.TokenAddress},
 	} {
 		if one.rate.Burst < 1 || one.rate.Burst > 2_000 || one.rate.Every < 5*time.Millisecond || one.rate.Every > 24*time.Hour {

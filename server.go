@@ -79,6 +79,7 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret, LoginScope: config.LoginScope,
 		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace, RefreshGraceAnyNetwork: config.GraceAnyNetwork, HTTP: calls, Log: log,
 		MaxLogins: config.MaxLogins, MaxRefreshes: config.MaxRefreshes, MaxLogouts: config.MaxLogouts, ForwardAddress: config.ForwardAddress,
+		RefusalPause: config.RefusalPause,
 	})
 	if err != nil {
 		return err

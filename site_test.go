@@ -146,6 +146,8 @@ func newClient(t testing.TB, config Config, log *slog.Logger) *keycloak.Client {
 	client, err := keycloak.NewClient(keycloak.ClientConfig{
 		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret,
 		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace, RefreshGraceAnyNetwork: config.GraceAnyNetwork, Log: log,
+		RefusalPause: config.RefusalPause,
+		MaxLogins:    config.MaxLogins, MaxRefreshes: config.MaxRefreshes, MaxLogouts: config.MaxLogouts,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -186,6 +188,7 @@ func (b *lockedBuffer) String() string {
 // An exchange is one HTTP request; its zero value is a POST of an empty body to /graphql.
 type exchange struct {
 	method, contentType, accept, authorization, query, body string
+	from                                                    string // the address, for a site that trusts the proxy 127.0.0.1
 	variables                                               map[string]any
 	raw                                                     bool // send body as it is
 }
@@ -207,6 +210,9 @@ func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 	request.Header.Set("Content-Type", cmp.Or(e.contentType, "application/json"))
 	if e.accept != "" {
 		request.Header.Set("Accept", e.accept)
+	}
+	if e.from != "" {
+		request.Header.Set("X-Forwarded-For", e.from)
 	}
 	if e.authorization != "" {
 		request.Header.Set("Authorization", e.authorization)

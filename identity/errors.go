@@ -65,6 +65,15 @@ func (e *TokenError) LogValue() slog.Value { return logValue(e) }
 type RealmError struct {
 	Reason error  // one of the errors above, for errors.Is
 	Detail string // for operators: addresses, settings, what came back. It never holds a password or a token
+
+	// TimedOut says that the realm was asked and didn't answer in time. It may still be at work.
+	TimedOut bool
+}
+
+// TimedOut reports whether err is, or wraps, a RealmError that says so.
+func TimedOut(err error) bool {
+	refused, ok := errors.AsType[*RealmError](err)
+	return ok && refused.TimedOut
 }
 
 // Error returns the text of Reason, without Detail.

@@ -22,7 +22,7 @@ type ClientConfig struct {
 	ClientID     string
 	ClientSecret identity.Secret
 	LoginScope   string        // what Login asks for; "openid profile email" if empty
-	Timeout      time.Duration // of one call to Keycloak, and of a Login with its wait; 8 s if zero
+	Timeout      time.Duration // after which a caller is told that Keycloak timed out; 8 s if zero
 	HTTP         *http.Client  // NewHTTPClient() if nil; redirects are never followed, whatever its policy
 	Log          *slog.Logger  // slog.Default() if nil; a line for each refresh token that is presented again
 
@@ -36,8 +36,14 @@ type ClientConfig struct {
 	RefreshGraceAnyNetwork bool
 
 	// How many calls of each kind may be under way at once; 64 if zero. Each kind has its own, so that a storm
-	// of sign-ins keeps nobody from refreshing or signing out. One call more fails at once.
+	// of sign-ins keeps nobody from refreshing or signing out. One call more fails at once. A network holds a quarter of
+	// them at most, where the caller's address is known (identity.Address).
 	MaxLogins, MaxRefreshes, MaxLogouts int
+
+	// RefusalPause is for how long after a refused sign-in the next one under that name waits; 1.5 s if zero, none
+	// if negative. It should be longer than the realm's quick login check (quickLoginCheckMilliSeconds, 1 s by
+	// default): two failures of an account within that lock the account for a minute.
+	RefusalPause time.Duration
 
 	// ForwardAddress tells Keycloak the address of whoever signs in (identity.Address), for its events and its
 	// rules, in X-Forwarded-For. Keycloak must be told to read it (proxy-headers=xforwarded), and from this server alone
@@ -45,26 +51,37 @@ type ClientConfig struct {
 	ForwardAddress bool
 }
 
-// maxCalls bounds the calls of each kind that are under way at once, unless the settings do. Keycloak hashes passwords with
-// argon2id, some ten milliseconds of a core each; more at once wait there, not here.
-const maxCalls = 64
+const (
+	// maxCalls bounds the calls of each kind that are under way at once, unless the settings do. Keycloak hashes
+	// passwords with argon2id, some ten milliseconds of a core each; more at once wait there, not here.
+	maxCalls = 64
+	// maxTimeouts bounds a call, in timeouts. Its caller is answered after one; Keycloak doesn't stop then, so the
+	// call holds its slot and its turn until Keycloak has answered, or until this bound.
+	maxTimeouts = 3
+	// refusalPause is a second, as Keycloak has it by default, and half of one: it counts a failure a moment after its
+	// answer.
+	refusalPause = 1500 * time.Millisecond
+)
 
 // A Client signs people in and out of a realm, on behalf of one client of it. Make it with NewClient;
 // it is safe for concurrent use. Its methods fail with the errors of package identity:
 //
 //   - ErrRealmUnavailable when Keycloak is down, slow, or answers with something that isn't its own
 //   - ErrRealmRefusesUs when a setting here, or a switch in the realm, is wrong; identity.Detail names it
+//     (identity.TimedOut reports the second case)
 //   - ErrTooManyConcurrent when as many calls of the kind are under way as ClientConfig allows
+//   - a LimitError when the caller's network has its share of those
 //
 // and with the refusals that each method names. No error holds a password or a token. What Keycloak said, and where it
 // was asked, isn't in the text of an error, which a client may read, but in its identity.Detail.
 type Client struct {
 	config    ClientConfig
 	http      *http.Client
-	logins    slots
-	signIns   *sync.WaitGroup // under way, their callers there or not
-	accounts  *turns
-	logouts   slots
+	calls     *sync.WaitGroup // sign-ins and sign-outs under way, their callers there or not
+	logins    *pool
+	names     *turns
+	pace      *pace
+	logouts   *pool
 	exchanges *exchanges
 }
 
@@ -84,12 +101,15 @@ func NewClient(config ClientConfig) (*Client, error) {
 			*most = maxCalls
 		}
 	}
+	if config.RefusalPause == 0 {
+		config.RefusalPause = refusalPause
+	}
 	c := &Client{
 		config: config, http: withoutRedirects(config.HTTP),
-		logins: make(slots, config.MaxLogins), signIns: new(sync.WaitGroup), accounts: newTurns(), logouts: make(slots, config.MaxLogouts),
+		logins: newPool(config.MaxLogins), names: newTurns(), pace: new(pace), calls: new(sync.WaitGroup), logouts: newPool(config.MaxLogouts),
 	}
 	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
-	c.exchanges.most, c.exchanges.anyNetwork = config.MaxRefreshes, config.RefreshGraceAnyNetwork
+	c.exchanges.pool, c.exchanges.anyNetwork = newPool(config.MaxRefreshes), config.RefreshGraceAnyNetwork
 	if config.Log != nil {
 		c.exchanges.log = config.Log
 	}
@@ -100,27 +120,38 @@ func NewClient(config ClientConfig) (*Client, error) {
 // RFC 6749 section 4.3. It fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady, or
 // ErrLoginNotAllowed when direct access grants are off for the client.
 //
-// Sign-ins of one account are exchanged one after another, in the order in which they came: with brute-force
+// Sign-ins under one name are exchanged one after another, in the order in which they came: with brute-force
 // protection on, Keycloak 26.7.4 refuses all but one of those that it has at the same moment, right passwords
-// too, with the words for a wrong one. At most 4 wait for each that is under way, no longer than Timeout, which
-// their own exchange has anew; one more fails with ErrTooManyConcurrent, as does one whose turn didn't come. A caller who leaves is let go,
-// and the exchange goes on: Keycloak doesn't stop either, and the next one must not meet it.
+// too, with the words for a wrong one. The next one comes RefusalPause after a refusal. At most 4 wait for the one that is
+// under way, no longer than Timeout, which their own exchange has anew, and two of one network are there at most; one
+// more fails with ErrTooManyConcurrent, as does one whose turn didn't come. A caller who leaves is let go, and the exchange
+// goes on: Keycloak doesn't stop either, and the next one must not meet it.
+//
+// ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account without a password
+// sooner than others, and time must not tell which accounts those are.
 func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
+	token, err := c.login(ctx, credentials)
+	if err != nil {
+		return nil, fmt.Errorf("keycloak: login: %w", err)
+	}
+	return token, nil
+}
+
+func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	waiting, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	// In any case of its letters, as Keycloak knows it. Spellings that only Unicode folds to one go side by side: who has an
-	// account under one of them must not hold up the other's.
-	done, err := c.accounts.take(waiting, strings.ToLower(strings.TrimSpace(credentials.Username)))
+	endTurn, err := c.names.take(waiting, credentials.LookupName())
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return nil, fmt.Errorf("keycloak: login: %w", ctx.Err())
+		return nil, ctx.Err()
 	case err != nil: // Keycloak wasn't asked, so it did nothing wrong
-		return nil, fmt.Errorf("keycloak: login: %w", &identity.RealmError{Reason: identity.ErrTooManyConcurrent, Detail: "others of this account are under way"})
+		return nil, &identity.RealmError{Reason: identity.ErrTooManyConcurrent, Detail: "others of this account are under way"}
 	}
 	// Those who wait hold no slot: five sign-ins of one account would take those of five.
-	if !c.logins.take() {
-		done()
-		return nil, fmt.Errorf("keycloak: login: %w", identity.ErrTooManyConcurrent)
+	release, err := c.logins.acquire(ctx)
+	if err != nil {
+		endTurn(0)
+		return nil, err
 	}
 	form := url.Values{
 		"grant_type": {"password"},
@@ -131,26 +162,32 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 	if otp := credentials.OTP.Reveal(); otp != "" {
 		form.Set("otp", otp)
 	}
-	type outcome struct {
-		token *identity.OpenIDToken
-		err   error
-	}
-	ended := make(chan outcome, 1) // nobody may be there to take it
-	c.signIns.Go(func() {
-		defer done()
-		defer c.logins.free()
-		token, err := c.tokens(context.WithoutCancel(ctx), form, loginRefusals)
-		ended <- outcome{token, err}
-	})
-	select {
-	case out := <-ended:
-		if out.err != nil {
-			return nil, fmt.Errorf("keycloak: login: %w", out.err)
+	begin := time.Now()
+	token, err := await(ctx, c, func(ctx context.Context) (*identity.OpenIDToken, error) {
+		token, err := c.tokens(ctx, form, loginRefusals)
+		release()
+		pause := time.Duration(0)
+		if errors.Is(err, identity.ErrBadCredentials) || identity.TimedOut(err) { // Keycloak may count it as a failure
+			pause = c.config.RefusalPause
 		}
-		return out.token, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("keycloak: login: %w", ctx.Err())
+		endTurn(pause)
+		if judged(err) {
+			c.pace.observe(networkOf(ctx), time.Since(begin))
+		}
+		return token, err
+	})
+	if errors.Is(err, identity.ErrBadCredentials) {
+		if err := c.pace.wait(ctx, begin, c.config.Timeout/2); err != nil {
+			return nil, err
+		}
 	}
+	return token, err
+}
+
+// judged reports whether Keycloak judged a sign-in that ended so.
+func judged(err error) bool {
+	return err == nil || errors.Is(err, identity.ErrBadCredentials) || errors.Is(err, identity.ErrAccountDisabled) ||
+		errors.Is(err, identity.ErrAccountNotReady)
 }
 
 // Refresh trades a refresh token for new tokens, RFC 6749 section 6. Calls with one and the same token from one network
@@ -160,7 +197,12 @@ func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*id
 	if err := checkRefreshToken(refreshToken); err != nil {
 		return nil, fmt.Errorf("keycloak: refresh: %w", err)
 	}
-	token, err := c.exchanges.do(ctx, refreshToken)
+	waiting, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	token, err := c.exchanges.do(waiting, refreshToken)
+	if err != nil && ctx.Err() == nil && waiting.Err() != nil {
+		err = c.timedOut()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("keycloak: refresh: %w", err)
 	}
@@ -174,26 +216,9 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 	if err := checkRefreshToken(refreshToken); err != nil {
 		return fmt.Errorf("keycloak: logout: %w", err)
 	}
-	if err := ctx.Err(); err != nil { // it outlives its caller, and isn't begun for one who has gone
+	if err := c.logout(ctx, refreshToken); err != nil {
 		return fmt.Errorf("keycloak: logout: %w", err)
 	}
-	if !c.logouts.take() {
-		return fmt.Errorf("keycloak: logout: %w", identity.ErrTooManyConcurrent)
-	}
-	defer c.logouts.free()
-	c.exchanges.presented(refreshToken)
-	form := url.Values{"refresh_token": {refreshToken.Reveal()}}
-	got, err := c.call(context.WithoutCancel(ctx), c.config.Realm.logoutURL(), form)
-	if err != nil {
-		return fmt.Errorf("keycloak: logout: %w", err)
-	}
-	if got.status != http.StatusNoContent {
-		// 26.7.4 says 204 of an ended session too; should another release refuse, it is no error here.
-		if err := refusal(got, refreshRefusals); !errors.Is(err, identity.ErrSessionEnded) {
-			return fmt.Errorf("keycloak: logout: %w", err)
-		}
-	}
-	c.exchanges.end(refreshToken)
 	return nil
 }
 
@@ -209,12 +234,71 @@ func checkRefreshToken(refreshToken identity.Secret) error {
 	return nil
 }
 
+func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error {
+	if err := ctx.Err(); err != nil { // it outlives its caller, and isn't begun for one who has gone
+		return err
+	}
+	release, err := c.logouts.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = await(context.WithoutCancel(ctx), c, func(ctx context.Context) (struct{}, error) {
+		defer release()
+		c.exchanges.presented(refreshToken)
+		form := url.Values{"refresh_token": {refreshToken.Reveal()}}
+		got, err := c.call(ctx, c.config.Realm.logoutURL(), form)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if got.status != http.StatusNoContent {
+			// 26.7.4 says 204 of an ended session too; should another release refuse, it is no error here.
+			if err := refusal(got, refreshRefusals); !errors.Is(err, identity.ErrSessionEnded) {
+				return struct{}{}, err
+			}
+		}
+		c.exchanges.end(refreshToken)
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// await runs work, which Client.Close waits for, and returns what it returns. A caller who leaves is let go, and one who has
+// waited for Timeout is told that Keycloak timed out; work goes on in both cases.
+func await[T any](ctx context.Context, c *Client, work func(context.Context) (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	ended := make(chan outcome, 1) // nobody may be there to take it
+	c.calls.Go(func() {            // ends with work, which bounds its time by call
+		value, err := work(context.WithoutCancel(ctx))
+		ended <- outcome{value, err}
+	})
+	timer := time.NewTimer(c.config.Timeout)
+	defer timer.Stop()
+	var none T
+	select {
+	case out := <-ended:
+		return out.value, out.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	case <-timer.C:
+		return none, c.timedOut()
+	}
+}
+
+func (c *Client) timedOut() error {
+	return &identity.RealmError{
+		Reason: identity.ErrRealmUnavailable, TimedOut: true, Detail: fmt.Sprintf("no answer within %v (KEYCLOAK_TIMEOUT)", c.config.Timeout),
+	}
+}
+
 // Close waits until the exchanges that callers have left are done, or ctx ends. Call it when no more
 // requests come in: an exchange cut off in the middle may cost a person the session.
 func (c *Client) Close(ctx context.Context) error {
 	ended := make(chan struct{})
-	go func() { // it ends with the last sign-in, each of which has a deadline
-		c.signIns.Wait()
+	go func() { // ends with the last call, each of which has a deadline
+		c.calls.Wait()
 		close(ended)
 	}()
 	select {
@@ -233,12 +317,7 @@ func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*i
 }
 
 // tokens asks the token endpoint.
-func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning) (token *identity.OpenIDToken, err error) {
-	defer func() { // on goroutines that outlive their callers nobody else could: one panic would end the process
-		if recover() != nil {
-			token, err = nil, unavailable("asking for tokens panicked")
-		}
-	}()
+func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning) (*identity.OpenIDToken, error) {
 	got, err := c.call(ctx, c.config.Realm.tokenURL(), form)
 	if err != nil {
 		return nil, err
@@ -247,16 +326,21 @@ func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning
 }
 
 // call posts a form with the client's own credentials, as form values: Keycloak prefers those to Basic, which
-// would need the double encoding of RFC 6749 section 2.3.1. It takes no longer than Timeout.
-func (c *Client) call(ctx context.Context, url string, form url.Values) (answer, error) {
-	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
+// would need the double encoding of RFC 6749 section 2.3.1. It takes no longer than maxTimeouts.
+func (c *Client) call(ctx context.Context, url string, form url.Values) (got answer, err error) {
+	defer func() { // on goroutines that outlive their callers nobody else could: one panic would end the process
+		if recover() != nil {
+			got, err = answer{}, unavailable("asking Keycloak panicked")
+		}
+	}()
+	bounded, cancel := context.WithTimeout(ctx, maxTimeouts*c.config.Timeout)
 	defer cancel()
 	form.Set("client_id", c.config.ClientID)
 	form.Set("client_secret", c.config.ClientSecret.Reveal())
-	got, err := c.post(bounded, url, form)
+	got, err = c.post(bounded, url, form)
 	switch {
-	case err != nil && ctx.Err() != nil: // the caller gave up; Keycloak did nothing wrong
-		return answer{}, ctx.Err()
+	case err != nil && bounded.Err() != nil:
+		return answer{}, c.timedOut()
 	case err != nil:
 		return answer{}, unavailable("%s", withhold(err.Error(), form))
 	}

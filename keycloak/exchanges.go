@@ -36,13 +36,14 @@ const (
 type exchanges struct {
 	exchange   func(context.Context, identity.Secret) (*identity.OpenIDToken, error) // bounds its own time
 	grace      time.Duration
-	anyNetwork bool // a caller's network makes no difference
-	most       int  // exchanges under way
+	anyNetwork bool // a caller's network makes no difference to whose an answer is
+	pool       *pool
 	log        *slog.Logger
 
 	mu         sync.Mutex             // guards the fields below
 	known      map[digest][]*exchange // under way, or ended within the grace; by the token that was presented
 	successors map[digest]*exchange   // those that ended within the grace; by the new refresh token
+	sessions   map[sessionFrom]bool   // of the exchanges under way
 	active     int                    // exchanges under way
 	remembered int                    // exchanges in known that have ended
 	bytes      int                    // of the answers in known
@@ -54,11 +55,19 @@ type digest [sha256.Size]byte
 
 func digestOf(token identity.Secret) digest { return sha256.Sum256([]byte(token.Reveal())) }
 
+// A sessionFrom is a session as a refresh token names it and the network that presents the token. Whoever makes up a
+// token can name any session, and keeps nobody from it who is elsewhere.
+type sessionFrom struct {
+	session string
+	network netip.Prefix
+}
+
 // An exchange is under way until done is closed; the last fields are written before that.
 type exchange struct {
 	presented digest       // the token
 	network   netip.Prefix // that it was presented from; zero where that makes no difference
 	session   string       // as the token names it; acted upon only once Keycloak took the token
+	release   func()       // gives back its place; the caller holds exchanges.mu
 	done      chan struct{}
 
 	ended      bool // the session was signed out while the exchange was under way; guarded by exchanges.mu
@@ -72,8 +81,8 @@ type exchange struct {
 
 func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToken, error), grace time.Duration) *exchanges {
 	return &exchanges{
-		exchange: f, grace: grace, most: maxCalls, log: slog.Default(),
-		known: map[digest][]*exchange{}, successors: map[digest]*exchange{},
+		exchange: f, grace: grace, pool: newPool(maxCalls), log: slog.Default(),
+		known: map[digest][]*exchange{}, successors: map[digest]*exchange{}, sessions: map[sessionFrom]bool{},
 	}
 }
 
@@ -89,11 +98,13 @@ func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*iden
 	e, before, refusal := x.find(key, network)
 	repeat := e != nil
 	if !repeat {
-		if x.active >= x.most {
+		session := sessionOf(refreshToken)
+		release, err := x.admit(ctx, session)
+		if err != nil {
 			x.mu.Unlock()
-			return nil, identity.ErrTooManyConcurrent
+			return nil, err
 		}
-		e = &exchange{presented: key, network: network, session: sessionOf(refreshToken), done: make(chan struct{})}
+		e = &exchange{presented: key, network: network, session: session, release: release, done: make(chan struct{})}
 		x.known[key] = append(x.known[key], e)
 		x.active++
 		go x.run(context.WithoutCancel(ctx), e, refreshToken) // ends with the exchange, which bounds its time
@@ -154,11 +165,31 @@ func (x *exchanges) presented(refreshToken identity.Secret) {
 	x.supersede(digestOf(refreshToken))
 }
 
+// admit takes a place for one more exchange, and returns what gives it back. A session has one exchange under way from each
+// network: two tokens of one session at a time are one that was used and its successor, and no client has both to spend.
+// The caller of both holds mu.
+func (x *exchanges) admit(ctx context.Context, session string) (release func(), err error) {
+	from := sessionFrom{session, networkOf(ctx)}
+	if x.sessions[from] {
+		return nil, &identity.LimitError{RetryAfter: shareRetry}
+	}
+	free, err := x.pool.acquire(ctx)
+	if err != nil || session == "" || !from.network.IsValid() {
+		return free, err
+	}
+	x.sessions[from] = true
+	return func() {
+		free()
+		delete(x.sessions, from)
+	}, nil
+}
+
 func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.Secret) {
 	token, err := x.exchange(ctx, refreshToken)
 
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	e.release()
 	x.active--
 	if x.active == 0 && x.idle != nil {
 		close(x.idle)

@@ -114,17 +114,3 @@ func get(ctx context.Context, client *http.Client, url string) (answer, error) {
 	}
 	return send(client, request)
 }
-
-// slots bound how many calls of one kind are under way. A caller who finds none free is told at once.
-type slots chan struct{}
-
-func (s slots) take() bool {
-	select {
-	case s <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s slots) free() { <-s }

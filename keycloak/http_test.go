@@ -245,7 +245,7 @@ func TestServersThatHang(t *testing.T) {
 					<-done
 				}, timeout(20*time.Millisecond))
 				defer close(done)
-				checkUnavailable(t, do(t.Context(), client), "deadline")
+				checkUnavailable(t, do(t.Context(), client), "KEYCLOAK_TIMEOUT")
 			})
 		}
 	}

@@ -3,58 +3,78 @@ package keycloak
 import (
 	"context"
 	"crypto/sha256"
+	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/cloakql/cloakql/identity"
 )
 
-// maxWaiting bounds how many sign-ins of one account wait for the one that is under way. A person has a few
-// tabs; a program that signs in as one account all the time should keep its tokens.
-const maxWaiting = 4
+const (
+	// maxWaiting bounds how many sign-ins of one name wait for the one that is under way. A person has a few
+	// tabs; a program that signs in as one account all the time should keep its tokens.
+	maxWaiting = 4
+	// maxOfNetwork bounds how many of those, the one under way included, come from one network: who knows a name
+	// must not be able to keep its owner out of the queue.
+	maxOfNetwork = 2
+)
 
-// turns lets the sign-ins of one account through one after another, first come, first served. Accounts don't
-// wait for each other, and an account that nobody signs in to takes no memory.
+// turns lets the sign-ins of one name through one after another, first come, first served. Names don't
+// wait for each other, and a name that nobody signs in with takes no memory.
 type turns struct {
-	mu       sync.Mutex // guards accounts, and present of each
-	accounts map[digest]*turn
+	mu    sync.Mutex // guards names, and the counts of each turn
+	names map[digest]*turn
 }
 
-// A turn is an account's.
+// A turn is a name's.
 type turn struct {
-	present int           // who has the turn, and who waits for it
-	free    chan struct{} // holds one while nobody has it
+	present  int                  // sign-ins that have the turn or wait for it
+	networks map[netip.Prefix]int // how many of them come from where
+	free     chan struct{}        // holds one while nobody has it
 }
 
-func newTurns() *turns { return &turns{accounts: map[digest]*turn{}} }
+func newTurns() *turns { return &turns{names: map[digest]*turn{}} }
 
-// take waits for an account's turn, and returns what ends it. It fails with ErrTooManyConcurrent at once when
-// maxWaiting wait, and with ctx's error when ctx ends first.
-func (t *turns) take(ctx context.Context, account string) (done func(), err error) {
-	key := digest(sha256.Sum256([]byte(account)))
+// take waits for a name's turn, and returns what ends it, now or after a pause. It fails with ErrTooManyConcurrent
+// at once when maxWaiting wait or when maxOfNetwork of the caller's network are there, and with ctx's error when ctx
+// ends first.
+func (t *turns) take(ctx context.Context, name string) (end func(pause time.Duration), err error) {
+	key, network := digest(sha256.Sum256([]byte(name))), networkOf(ctx)
 	t.mu.Lock()
-	own, ok := t.accounts[key]
+	own, ok := t.names[key]
 	if !ok {
-		own = &turn{free: make(chan struct{}, 1)}
+		own = &turn{free: make(chan struct{}, 1), networks: map[netip.Prefix]int{}}
 		own.free <- struct{}{}
-		t.accounts[key] = own
+		t.names[key] = own
 	}
-	if own.present > maxWaiting {
+	if own.present > maxWaiting || network.IsValid() && own.networks[network] >= maxOfNetwork {
 		t.mu.Unlock()
 		return nil, identity.ErrTooManyConcurrent
 	}
 	own.present++
+	own.networks[network]++
 	t.mu.Unlock()
 
 	leave := func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
+		if own.networks[network]--; own.networks[network] == 0 {
+			delete(own.networks, network)
+		}
 		if own.present--; own.present == 0 {
-			delete(t.accounts, key)
+			delete(t.names, key)
 		}
 	}
-	done = func() {
+	done := func() {
 		own.free <- struct{}{} // never blocks: whoever has the turn took the one it holds
 		leave()
+	}
+	end = func(pause time.Duration) {
+		if pause <= 0 {
+			done()
+			return
+		}
+		time.AfterFunc(pause, done)
 	}
 	select {
 	case <-own.free: // the runtime wakes up those who wait in their order
@@ -66,5 +86,5 @@ func (t *turns) take(ctx context.Context, account string) (done func(), err erro
 		done()
 		return nil, err
 	}
-	return done, nil
+	return end, nil
 }

@@ -75,13 +75,13 @@ func signIn(ctx context.Context, c *Client, name string) error {
 	return err
 }
 
-// noTurns fails unless nothing is remembered of any account.
+// noTurns fails unless nothing is remembered of any name.
 func noTurns(t *testing.T, c *Client) {
 	t.Helper()
-	c.accounts.mu.Lock()
-	defer c.accounts.mu.Unlock()
-	if n := len(c.accounts.accounts); n != 0 {
-		t.Errorf("%d accounts are remembered, want none", n)
+	c.names.mu.Lock()
+	defer c.names.mu.Unlock()
+	if n := len(c.names.names); n != 0 {
+		t.Errorf("%d names are remembered, want none", n)
 	}
 }
 
@@ -146,12 +146,89 @@ func TestTooManyWaitForOneAccount(t *testing.T) {
 	})
 }
 
+// Of the places of a name's queue one network has two at most, so that nobody alone keeps its owner out of it.
+func TestTurns_twoOfANetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, client := newRealmByClock(time.Second)
+		var busy, done atomic.Int32
+		var callers sync.WaitGroup
+		for i := range 100 {
+			callers.Go(func() {
+				switch err := signIn(from(t, fmt.Sprintf("192.0.2.%d", i)), client, "alice"); {
+				case errors.Is(err, identity.ErrTooManyConcurrent):
+					busy.Add(1)
+				case err == nil:
+					done.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		begin := time.Now()
+		if err := signIn(from(t, otherAddress), client, "alice"); err != nil || time.Since(begin) != 3*time.Second {
+			t.Errorf("the owner, elsewhere: %v after %v, want a success after 3s", err, time.Since(begin))
+		}
+		callers.Wait()
+		if busy.Load() != 98 || done.Load() != 2 {
+			t.Errorf("%d were refused and %d let in, want 98 and 2", busy.Load(), done.Load())
+		}
+		noTurns(t, client)
+	})
+}
+
+// A neighbour of a name has a queue of its own.
+func TestTurns_neighbours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, client := newRealmByClock(time.Second)
+		var callers sync.WaitGroup
+		begin := time.Now()
+		for _, name := range []string{"dave@example.com", "dave@example.com\u00a0", " dave@example.com", "\u0130rem", "irem", "\u0131rem", "o\u017fkar", "oskar"} {
+			callers.Go(func() {
+				if err := signIn(t.Context(), client, name); err != nil || time.Since(begin) != time.Second {
+					t.Errorf("%+q: %v after %v, want a success after 1s", name, err, time.Since(begin))
+				}
+			})
+		}
+		callers.Wait()
+	})
+}
+
+// After a refusal the name's turn stays taken for the time of Keycloak's quick login check, which locks an account for two
+// failures within it. A success ends the turn at once, and other names don't wait.
+func TestTurns_pauseAfterARefusal(t *testing.T) {
+	for pause, want := range map[time.Duration]time.Duration{0: refusalPause, 3 * time.Second: 3 * time.Second, -1: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked []time.Duration
+			begin := time.Now()
+			client := must(NewClient(ClientConfig{
+				Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary), RefusalPause: pause,
+				HTTP: httpClient(func(r *http.Request) (*http.Response, error) {
+					asked = append(asked, time.Since(begin))
+					if len(asked) > 2 {
+						return respond(200, tokens)
+					}
+					return respond(400, `{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
+				}),
+			}))
+			for i := range 5 {
+				if err := signIn(t.Context(), client, "alice"); errors.Is(err, identity.ErrBadCredentials) != (i < 2) {
+					t.Errorf("sign-in %d: %v", i, err)
+				}
+			}
+			if wanted := []time.Duration{0, want, 2 * want, 2 * want, 2 * want}; !slices.Equal(asked, wanted) {
+				t.Errorf("with a pause of %v Keycloak was asked at %v, want %v", pause, asked, wanted)
+			}
+			synctest.Wait()
+			noTurns(t, client)
+		})
+	}
+}
+
 // The wait has a bound, and a call that waited has its whole time: cut off in the middle, Keycloak would be blamed for
 // nothing, and go on with a sign-in that nobody waits for.
 func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newRealmByClock(time.Second, timeout(8*time.Second))
-		done, err := client.accounts.take(t.Context(), "alice") // somebody whose turn doesn't end
+		done, err := client.names.take(t.Context(), "alice") // somebody whose turn doesn't end
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +239,7 @@ func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
 		if len(realm.asked) != 0 {
 			t.Errorf("Keycloak was asked %d times, want never: the time was up", len(realm.asked))
 		}
-		done()
+		done(0)
 		noTurns(t, client)
 	})
 	synctest.Test(t, func(t *testing.T) {

@@ -28,6 +28,10 @@ type Config struct {
 	// networks together a name has five times as many, and five times as fast. 10, one more each minute.
 	Account Rate
 
+	// AccountSlow is for the same, and for a longer time: what a name has in a day. Where the password is known, each attempt is
+	// a guess at a one-time code. 20, one more each 15 minutes.
+	AccountSlow Rate
+
 	// Address is for failing sign-ins from one address, an IPv4 or an IPv6 /64, whatever the names; a network of
 	// them, an IPv4 /24 or an IPv6 /48, has five times as many, and five times as fast. Sign-ins
 	// under way count until they are answered, so it shouldn't be smaller than the number that may be under
@@ -43,6 +47,11 @@ type Config struct {
 	// more each second.
 	TokenAddress Rate
 
+	// Attempts is for all that comes from one address, whatever becomes of it; sign-ins, refreshes and sign-outs
+	// have one each. An office or a server in front of this one is one address, so it is generous. 1,000, five more each
+	// second.
+	Attempts Rate
+
 	// Store keeps the counts; NewMemory(0) if nil. While a Store fails, attempts are counted in this
 	// process's memory, from nothing: neither everybody is refused, nor is anybody unbounded.
 	Store Store
@@ -57,8 +66,11 @@ type Config struct {
 // back then:
 //
 //   - all of it for a success, and for a refusal after the password proved right: nothing was guessed
-//   - all of it when the realm didn't judge: it is down, or busy, or has refused this server, or time ran out
+//   - all of it when the realm didn't judge: it is down, or has refused this server
+//   - what the name or the token has when the realm is busy or timed out; the address pays, since it kept a place
 //   - nothing when it said no, when the caller left before it could say, and for errors that nobody knows
+//
+// Attempts has nothing given back.
 //
 // An attempt that isn't settled stays taken. The address comes from identity.Address; requests without one share
 // that of nobody.
@@ -80,9 +92,11 @@ func New(config Config) (*Budgets, error) {
 		preset Rate
 	}{
 		{"Account", &config.Account, Rate{10, time.Minute}},
+		{"AccountSlow", &config.AccountSlow, Rate{20, 15 * time.Minute}},
 		{"Address", &config.Address, Rate{100, 6 * time.Second}},
 		{"Token", &config.Token, Rate{30, 10 * time.Second}},
 		{"TokenAddress", &config.TokenAddress, Rate{100, time.Second}},
+		{"Attempts", &config.Attempts, Rate{1000, 200 * time.Millisecond}},
 	} {
 		if *r.rate == (Rate{}) {
 			*r.rate = r.preset
@@ -107,15 +121,17 @@ func New(config Config) (*Budgets, error) {
 // Login takes a sign-in under a name. The budgets of the name know it by Credentials.Account.
 func (b *Budgets) Login(ctx context.Context, credentials identity.Credentials) (settle func(error), err error) {
 	account, address := credentials.Account(), identity.Address(ctx)
-	all := Rate{everywhere * b.config.Account.Burst, b.config.Account.Every / everywhere}
-	network := Rate{everywhere * b.config.Address.Burst, b.config.Address.Every / everywhere}
+	network := identity.NetworkOf(address)
 	// In this order: who is refused by one takes nothing from the next, not even for a moment. So nobody
 	// makes keys of names past the budget of the address, and no network hurts another past its share.
-	return b.take(ctx, [maxDraws]draw{
-		{keyOf("login network", networkOf(address), ""), network, guessed},
-		{keyOf("login address", addressOf(address), ""), b.config.Address, guessed},
-		{keyOf("login account network", networkOf(address), account), b.config.Account, guessed},
-		{keyOf("login account", netip.Prefix{}, account), all, guessed},
+	return b.take(ctx, []draw{
+		{keyOf("login attempts", addressOf(address), ""), b.config.Attempts, always},
+		{keyOf("login network", network, ""), b.config.Address.times(everywhere), guessedOrSlow},
+		{keyOf("login address", addressOf(address), ""), b.config.Address, guessedOrSlow},
+		{keyOf("login account network", network, account), b.config.Account, guessed},
+		{keyOf("login account network slow", network, account), b.config.AccountSlow, guessed},
+		{keyOf("login account", netip.Prefix{}, account), b.config.Account.times(everywhere), guessed},
+		{keyOf("login account slow", netip.Prefix{}, account), b.config.AccountSlow.times(everywhere), guessed},
 	})
 }
 
@@ -129,11 +145,12 @@ func (b *Budgets) Logout(ctx context.Context, refreshToken identity.Secret) (set
 	return b.token(ctx, "logout", refreshToken)
 }
 
-// token goes by the token as a whole: what it says of itself is anybody's word.
+// token counts by the whole token: its claims are unverified.
 func (b *Budgets) token(ctx context.Context, field string, refreshToken identity.Secret) (settle func(error), err error) {
 	address := addressOf(identity.Address(ctx))
-	return b.take(ctx, [maxDraws]draw{
-		{keyOf(field+" address", address, ""), b.config.TokenAddress, forged},
+	return b.take(ctx, []draw{
+		{keyOf(field+" attempts", address, ""), b.config.Attempts, always},
+		{keyOf(field+" address", address, ""), b.config.TokenAddress, forgedOrSlow},
 		{keyOf(field+" token", address, refreshToken.Reveal()), b.config.Token, guessed},
 	})
 }
@@ -142,57 +159,65 @@ func (b *Budgets) token(ctx context.Context, field string, refreshToken identity
 type draw struct {
 	key    Key
 	rate   Rate
-	counts func(error) bool // whether an attempt with this end stays taken; nil where there is no draw
+	counts func(error) bool // reports whether an attempt with this end stays taken
 }
 
-const maxDraws = 4
+func always(error) bool { return true }
 
-// guessed tells whether an attempt with this end counts: the realm said no, or nobody can tell.
+// guessed reports whether an attempt with this end counts: the realm said no, or nobody can tell.
 func guessed(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, identity.ErrAccountDisabled), errors.Is(err, identity.ErrAccountNotReady):
 		return false // whoever asked has what the account takes
 	case errors.Is(err, identity.ErrRealmUnavailable), errors.Is(err, identity.ErrRealmRefusesUs), errors.Is(err, identity.ErrLoginNotAllowed),
-		errors.Is(err, identity.ErrTooManyConcurrent), errors.Is(err, identity.ErrBadInput), errors.Is(err, context.DeadlineExceeded):
+		errors.Is(err, identity.ErrTooManyConcurrent), errors.Is(err, identity.ErrTooManyAttempts), errors.Is(err, identity.ErrBadInput),
+		errors.Is(err, context.DeadlineExceeded):
 		return false // the realm judged nothing, or nobody got to know it
 	}
 	// context.Canceled too: whoever leaves early may have made the realm count a failure.
 	return true
 }
 
-// forged tells whether a token isn't one that the realm gave. Keycloak looks at the signature before all else.
-func forged(err error) bool {
-	return guessed(err) && !errors.Is(err, identity.ErrRefreshExpired) && !errors.Is(err, identity.ErrSessionEnded) && !errors.Is(err, identity.ErrRefreshReused)
+// busyOrSlow reports whether an attempt with this end took a place that others may have wanted, or came when there was none.
+func busyOrSlow(err error) bool {
+	return identity.TimedOut(err) || errors.Is(err, identity.ErrTooManyConcurrent) || errors.Is(err, context.DeadlineExceeded)
+}
+
+func guessedOrSlow(err error) bool { return guessed(err) || busyOrSlow(err) }
+
+// forgedOrSlow reports whether a token isn't one that the realm gave, or the attempt was as busyOrSlow says. Keycloak looks at the
+// signature before all else.
+func forgedOrSlow(err error) bool {
+	known := errors.Is(err, identity.ErrRefreshExpired) || errors.Is(err, identity.ErrSessionEnded) || errors.Is(err, identity.ErrRefreshReused)
+	return busyOrSlow(err) || guessed(err) && !known
 }
 
 // take makes all draws, or none.
-func (b *Budgets) take(ctx context.Context, draws [maxDraws]draw) (settle func(error), err error) {
-	var took [maxDraws]Taken
-	var from [maxDraws]Store
-	giveBack := func(i int) {
-		if from[i] != nil {
-			b.give(ctx, from[i], draws[i], took[i])
-		}
+func (b *Budgets) take(ctx context.Context, draws []draw) (settle func(error), err error) {
+	type drawn struct {
+		draw
+		taken Taken
+		from  Store
 	}
-	for i, d := range draws {
-		if d.counts == nil {
-			break
-		}
-		took[i], from[i], err = b.takeOne(ctx, d)
-		if err == nil && took[i].Wait > 0 {
-			err, from[i] = &identity.LimitError{RetryAfter: took[i].Wait}, nil
+	made := make([]drawn, 0, len(draws))
+	giveBack := func(d drawn) { b.give(ctx, d.from, d.draw, d.taken) }
+	for _, d := range draws {
+		taken, from, err := b.takeOne(ctx, d)
+		if err == nil && taken.Wait > 0 {
+			err = &identity.LimitError{RetryAfter: taken.Wait}
 		}
 		if err != nil {
-			for i := range i {
-				giveBack(i)
+			for _, d := range made {
+				giveBack(d)
 			}
 			return nil, err
 		}
+		made = append(made, drawn{d, taken, from})
 	}
 	return func(end error) {
-		for i, d := range draws {
-			if d.counts != nil && !d.counts(end) {
-				giveBack(i)
+		for _, d := range made {
+			if !d.counts(end) {
+				giveBack(d)
 			}
 		}
 	}, nil
@@ -264,16 +289,10 @@ func keyOf(kind string, of netip.Prefix, text string) Key {
 
 // addressOf is what counts as one address: an IPv4, or an IPv6 /64, which is the least that a network is given, and
 // whose addresses its owner may change at will.
-func addressOf(address netip.Addr) netip.Prefix { return prefixOf(address, 32, 64) }
-
-// networkOf is what counts as one place for the budgets of an account: whoever rents a few addresses, or gets
-// an IPv6 /48 for nothing, has them here. Two people rarely fail under one name from one of these.
-func networkOf(address netip.Addr) netip.Prefix { return prefixOf(address, 24, 48) }
-
-func prefixOf(address netip.Addr, bits4, bits6 int) netip.Prefix {
-	address, bits := address.Unmap(), bits6
+func addressOf(address netip.Addr) netip.Prefix {
+	address, bits := address.Unmap(), 64
 	if address.Is4() {
-		bits = bits4
+		bits = 32
 	}
 	prefix, _ := address.Prefix(bits) // the zero Prefix for nobody's address
 	return prefix

@@ -63,8 +63,8 @@ func wants(t *testing.T, what string, made int, wait time.Duration, wantMade int
 }
 
 var rates = Config{
-	Account: Rate{10, time.Minute}, Address: Rate{100, 6 * time.Second},
-	Token: Rate{30, 10 * time.Second}, TokenAddress: Rate{100, time.Second},
+	Account: Rate{10, time.Minute}, AccountSlow: Rate{20, 15 * time.Minute}, Address: Rate{100, 6 * time.Second},
+	Token: Rate{30, 10 * time.Second}, TokenAddress: Rate{100, time.Second}, Attempts: Rate{1000, 200 * time.Millisecond},
 }
 
 // withBudgets makes budgets with the defaults, and runs the test under a fake clock.
@@ -90,6 +90,50 @@ func TestFailingSignInsUnderOneName(t *testing.T) {
 		made, wait = try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
 		wants(t, "after an hour", made, wait, 10, time.Minute)
 	})
+}
+
+// Where the password is known, each attempt is a guess at a one-time code. Over a day there are few, from one
+// network and from all.
+func TestGuessesOfADay(t *testing.T) {
+	withBudgets(t, func(t *testing.T, b *Budgets) {
+		day := func(networks int) (made int) {
+			for range 24 * 60 {
+				for i := range networks {
+					n, _ := try(t, b, from(t, fmt.Sprintf("203.0.%d.1", i)), login, fmt.Sprint("alice ", networks), identity.ErrBadCredentials, 100)
+					made += n
+				}
+				time.Sleep(time.Minute)
+			}
+			return made
+		}
+		if made := day(1); made < 90 || made > 20+96 {
+			t.Errorf("one network made %d guesses in a day, want 20 and one each quarter of an hour", made)
+		}
+		if made := day(50); made > 100+480 {
+			t.Errorf("fifty networks made %d guesses in a day, want 100 and one each 3 minutes", made)
+		}
+	})
+}
+
+// Everything that comes from one address counts there, successes too, and nothing is given back; another address has a
+// budget of its own.
+func TestAllAttemptsOfAnAddress(t *testing.T) {
+	for name, what := range map[string]attempt{"login": login, "refresh": refresh, "logout": logout} {
+		withBudgets(t, func(t *testing.T, b *Budgets) {
+			total := 0
+			for i := range 1500 {
+				made, _ := try(t, b, from(t, home), what, fmt.Sprint("somebody ", i), nil, 1)
+				total += made
+			}
+			made, wait := try(t, b, from(t, home), what, "somebody", nil, 1)
+			wants(t, name+", one more", made, wait, 0, 200*time.Millisecond)
+			made, wait = try(t, b, from(t, elsewhere), what, "somebody", nil, 1)
+			wants(t, name+", from elsewhere", made, wait, 1, 0)
+			if total != 1000 {
+				t.Errorf("%s: %d attempts, want 1000", name, total)
+			}
+		})
+	}
 }
 
 // Another spelling is the same account to Keycloak, so it is no fresh budget.
@@ -183,7 +227,7 @@ func TestWhatIsOnePlace(t *testing.T) {
 // address isn't locked out by what succeeds.
 func TestOnlyFailuresCountAgainstAnAddress(t *testing.T) {
 	withBudgets(t, func(t *testing.T, b *Budgets) {
-		for i := range 1000 {
+		for i := range 800 {
 			if made, _ := try(t, b, from(t, home), login, fmt.Sprint("colleague ", i), nil, 1); made != 1 {
 				t.Fatalf("colleague %d is locked out", i)
 			}
@@ -198,7 +242,7 @@ func TestOnlyFailuresCountAgainstAnAddress(t *testing.T) {
 		wants(t, "a colleague, while it lasts", made, wait, 0, 6*time.Second)
 		made, wait = try(t, b, from(t, elsewhere), login, "colleague 1", nil, 1)
 		wants(t, "from elsewhere", made, wait, 1, 0)
-		if keys := held(b.local); keys > 2+2*100 {
+		if keys := held(b.local); keys > 4+4*100 { // the last colleague has an address of its own
 			t.Errorf("%d keys are held, want none of what was refused", keys)
 		}
 	})
@@ -208,7 +252,7 @@ func TestOnlyFailuresCountAgainstAnAddress(t *testing.T) {
 func TestWhatCounts(t *testing.T) {
 	for _, tt := range []struct {
 		end                       error
-		login, refresh, ofAddress bool // the last: against the address, of refresh and logout
+		login, refresh, ofAddress bool // the last: against the address, of refresh and logout; of login, if it isn't a guess
 	}{
 		{nil, false, false, false},
 		{identity.ErrBadCredentials, true, true, true},
@@ -217,9 +261,11 @@ func TestWhatCounts(t *testing.T) {
 		{identity.ErrRealmUnavailable, false, false, false},
 		{identity.ErrRealmRefusesUs, false, false, false},
 		{identity.ErrLoginNotAllowed, false, false, false},
-		{identity.ErrTooManyConcurrent, false, false, false},
+		{identity.ErrTooManyAttempts, false, false, false},
+		{&identity.RealmError{Reason: identity.ErrRealmUnavailable, TimedOut: true}, false, false, true},
+		{identity.ErrTooManyConcurrent, false, false, true},
 		{identity.ErrBadInput, false, false, false},
-		{context.DeadlineExceeded, false, false, false},
+		{context.DeadlineExceeded, false, false, true},
 		{context.Canceled, true, true, true},
 		{errors.New("never seen before"), true, true, true},
 		{identity.ErrRefreshInvalid, true, true, true},
@@ -248,7 +294,7 @@ func TestWhatCounts(t *testing.T) {
 			counts     bool
 		}{
 			{"login of a name", count(login, same, 60), 10, tt.login},
-			{"login of an address", count(login, other, 120), 100, tt.login},
+			{"login of an address", count(login, other, 120), 100, tt.login || tt.ofAddress},
 			{"refresh of a token", count(refresh, same, 60), 30, tt.refresh},
 			{"logout of a token", count(logout, same, 60), 30, tt.refresh},
 			{"refresh of an address", count(refresh, other, 120), 100, tt.ofAddress},
@@ -354,8 +400,8 @@ func TestARefusedAttemptTakesNothing(t *testing.T) {
 				t.Errorf("network %d: %d attempts, wait %v; want 10", i, made, wait)
 			}
 		}
-		if before != 4 {
-			t.Errorf("%d keys were held, want 4", before)
+		if before != 7 {
+			t.Errorf("%d keys were held, want 7", before)
 		}
 	})
 }
@@ -387,8 +433,8 @@ func TestOneWhoHasGoneTakesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		settle(nil)
-		if keys := held(b.local); keys != 0 {
-			t.Errorf("%d keys are held, want none", keys)
+		if keys := held(b.local); keys != 1 {
+			t.Errorf("%d keys are held, want that of all attempts", keys)
 		}
 	})
 }
@@ -411,6 +457,8 @@ func TestARefusalTellsOneThing(t *testing.T) {
 func TestRatesThatMakeNoSense(t *testing.T) {
 	for name, config := range map[string]Config{
 		"Account":      {Account: Rate{0, time.Minute}},
+		"AccountSlow":  {AccountSlow: Rate{1, time.Microsecond}},
+		"Attempts":     {Attempts: Rate{0, time.Minute}},
 		"Address":      {Address: Rate{-1, time.Minute}},
 		"Token":        {Token: Rate{10_001, time.Minute}},
 		"TokenAddress": {TokenAddress: Rate{1, 25 * time.Hour}},

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// DefaultMaxKeys takes 4 MB, shared budgets included (BenchmarkSprayOfAMillionNames). A failure of one account is remembered
-	// for a minute, by the defaults of Config: it takes the budgets of some hundred networks to fill it.
-	DefaultMaxKeys = 100_000
+	// DefaultMaxKeys takes about 10 MB (BenchmarkSprayOfAMillionNames). A failure of one account is two keys for
+	// 15 minutes, by the defaults of Config: it takes the budgets of some hundred networks to fill it.
+	DefaultMaxKeys = 250_000
 
 	sharedBudgets = 1 << 16 // 512 kB for each rate
 	maxRates      = 16

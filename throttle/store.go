@@ -27,6 +27,9 @@ func (r Rate) check(name string) error {
 	return nil
 }
 
+// times is the rate of n that share a budget.
+func (r Rate) times(n int) Rate { return Rate{n * r.Burst, r.Every / time.Duration(n)} }
+
 // full is how long an empty budget takes to fill.
 func (r Rate) full() time.Duration { return time.Duration(r.Burst) * r.Every }
 

@@ -1,0 +1,57 @@
+package keycloak
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// networkShare is the part of a pool that one network may hold: a quarter.
+const networkShare = 4
+
+// shareRetry is when a network that holds its share is told to come back: most calls are answered within it.
+const shareRetry = time.Second
+
+// A pool bounds how many calls of one kind are under way, in all and for one network. So whoever opens many connections
+// from one place leaves the rest of the pool to others. Where a caller's address isn't known, only the whole is bounded.
+type pool struct {
+	size, share int
+
+	mu       sync.Mutex // guards the fields below
+	taken    int
+	networks map[netip.Prefix]int
+}
+
+func newPool(size int) *pool {
+	return &pool{size: size, share: max(1, size/networkShare), networks: map[netip.Prefix]int{}}
+}
+
+// acquire takes a slot, and returns what frees it. It doesn't wait: it fails with an *identity.LimitError when the
+// caller's network holds its share, and with ErrTooManyConcurrent when no slot is free.
+func (p *pool) acquire(ctx context.Context) (release func(), err error) {
+	network := networkOf(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case network.IsValid() && p.networks[network] >= p.share:
+		return nil, &identity.LimitError{RetryAfter: shareRetry}
+	case p.taken >= p.size:
+		return nil, identity.ErrTooManyConcurrent
+	}
+	p.taken++
+	p.networks[network]++
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.taken--
+		if p.networks[network]--; p.networks[network] == 0 {
+			delete(p.networks, network)
+		}
+	}), nil
+}
+
+// networkOf is the network that a call comes from. It isn't valid where the caller's address isn't known.
+func networkOf(ctx context.Context) netip.Prefix { return identity.NetworkOf(identity.Address(ctx)) }
