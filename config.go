@@ -35,6 +35,7 @@ type settings struct {
 	SecretFile      string        `env:"KEYCLOAK_CLIENT_SECRET_KEY_FILE"`
 	Issuer          []string      `env:"KEYCLOAK_ISSUER"`
 	Audience        []string      `env:"KEYCLOAK_AUDIENCE"`
+	Parties         []string      `env:"KEYCLOAK_AUTHORIZED_PARTIES"`
 	KeycloakTimeout time.Duration `env:"KEYCLOAK_TIMEOUT" envDefault:"8s"`
 	LoginScope      string        `env:"LOGIN_SCOPE" envDefault:"openid profile email"`
 	RefreshGrace    time.Duration `env:"REFRESH_GRACE" envDefault:"10s"`
@@ -82,7 +83,8 @@ type Config struct {
 	ClientSecret    identity.Secret
 	Issuers         []string
 	Audience        []string
-	AuthorizedParty string // the client id while no audience is set
+	AuthorizedParty string   // the client id while no audience is set
+	Parties         []string // whose tokens are accepted, this client's among them; empty for all
 	KeycloakTimeout time.Duration
 	LoginScope      string
 	RefreshGrace    time.Duration
@@ -258,6 +260,7 @@ func (s settings) check(f *faults) Config {
 		ClientSecret:    identity.NewSecret(s.secret(f)),
 		Issuers:         trimmed(s.Issuer),
 		Audience:        trimmed(s.Audience),
+		Parties:         trimmed(s.Parties),
 		KeycloakTimeout: s.KeycloakTimeout,
 		LoginScope:      s.LoginScope,
 		RefreshGrace:    s.RefreshGrace,
@@ -394,6 +397,12 @@ func (c *Config) checkTokens(f *faults) {
 	if slices.Contains(c.Audience, "account") {
 		f.add("KEYCLOAK_AUDIENCE", `holds "account", which is in every user's tokens: expected the name of this API`)
 	}
+	switch {
+	case slices.Contains(c.Parties, ""):
+		f.add("KEYCLOAK_AUTHORIZED_PARTIES", "expected client ids with a comma between them, and none empty")
+	case len(c.Parties) > 0 && !slices.Contains(c.Parties, c.ClientID):
+		c.Parties = append(c.Parties, c.ClientID) // login must not give a token that me refuses
+	}
 	for _, name := range c.TokenAlgorithms {
 		if !slices.Contains(keycloak.Algorithms(), name) {
 			f.add("TOKEN_ALGORITHMS", "holds %q: expected some of %s, with a comma between them", name, strings.Join(keycloak.Algorithms(), ","))
@@ -452,6 +461,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()), slog.String("client", c.ClientID),
 		// Whose tokens are good.
 		slog.Any("issuers", c.Issuers), slog.Any("audience", c.Audience), slog.String("authorizedParty", c.AuthorizedParty),
+		slog.Any("authorizedParties", c.Parties), slog.Duration("refreshGrace", c.RefreshGrace), slog.Bool("refreshGraceAnyNetwork", c.GraceAnyNetwork),
 		// Who can reach what.
 		slog.Bool("console", c.Console), slog.Bool("introspection", c.Local), slog.Bool("getQueries", c.GetQueries),
 		slog.Any("corsOrigins", texts(c.CORSOrigins)), slog.Any("allowedHosts", texts(c.AllowedHosts)),

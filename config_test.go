@@ -139,6 +139,15 @@ func TestConfigAudience(t *testing.T) {
 	}
 }
 
+// Whoever names the clients whose tokens are accepted means ours as well: login gives its tokens.
+func TestConfigAuthorizedParties(t *testing.T) {
+	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"}, "shop-api, web,web": {"shop-api", "web"}} {
+		if c := goodConfig(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting); !slices.Equal(c.Parties, want) {
+			t.Errorf("%q gives %q, want %q", setting, c.Parties, want)
+		}
+	}
+}
+
 // Every fault is named, with what is expected, in one report. No secret is shown.
 func TestConfigFaults(t *testing.T) {
 	const canary = "canary-5f0c"
@@ -151,6 +160,7 @@ func TestConfigFaults(t *testing.T) {
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY"}},
 		{"empty is absent", []string{"KEYCLOAK_SERVER_URL=", "KEYCLOAK_REALM_NAME=", "KEYCLOAK_CLIENT_ID=", "KEYCLOAK_CLIENT_SECRET_KEY="},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY"}},
+		{"parties", append(slices.Clone(needed), "KEYCLOAK_AUTHORIZED_PARTIES=web,,app"), []string{"KEYCLOAK_AUTHORIZED_PARTIES"}},
 		{"refresh grace", append(slices.Clone(needed), "REFRESH_GRACE_NETWORK=Any"), []string{"REFRESH_GRACE_NETWORK"}},
 		{"numbers and durations", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE", "REQUEST_TIMEOUT"}},
@@ -415,6 +425,8 @@ func TestConfig_LogValue_says_what_is_open(t *testing.T) {
 		{closed, "config.corsOrigins=[]"}, {line("CORS_ORIGINS=https://a.example.com"), "config.corsOrigins=[https://a.example.com]"},
 		{closed, "config.allowedHosts=[]"}, {line("ALLOWED_HOSTS=api.example.com"), "config.allowedHosts=[api.example.com]"},
 		{local, `config.audience=[shop-api] config.authorizedParty=shop-api`}, {line("KEYCLOAK_AUDIENCE=a,b"), `config.audience="[a b]" config.authorizedParty=""`},
+		{local, "config.authorizedParties=[]"}, {line("KEYCLOAK_AUTHORIZED_PARTIES=web"), `config.authorizedParties="[web shop-api]"`},
+		{local, "config.refreshGrace=10s config.refreshGraceAnyNetwork=false"}, {line("REFRESH_GRACE_NETWORK=any"), "config.refreshGraceAnyNetwork=true"},
 		{local, "config.trustedProxies=[]"}, {line("TRUSTED_PROXIES=10.0.0.0/8"), "config.trustedProxies=[10.0.0.0/8]"},
 		{local, "config.forwardAddress=false"}, {line("KEYCLOAK_FORWARD_ADDRESS=true"), "config.forwardAddress=true"},
 		{local, "config.persistedQueries=true"}, {line("PERSISTED_QUERIES_BYTES=0"), "config.persistedQueries=false"},

@@ -171,7 +171,7 @@ func newServer(config Config, handler http.Handler, log *slog.Logger) *http.Serv
 func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, draining *atomic.Bool, log *slog.Logger) (http.Handler, error) {
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 		Issuers:  []keycloak.Issuer{{Names: config.Issuers, Keys: keys}},
-		Audience: config.Audience, AuthorizedParty: config.AuthorizedParty, MaxBytes: config.TokenMaxBytes,
+		Audience: config.Audience, AuthorizedParty: config.AuthorizedParty, AuthorizedParties: config.Parties, MaxBytes: config.TokenMaxBytes,
 		Algorithms: config.TokenAlgorithms,
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -108,6 +109,66 @@ func TestReuseWithGrace(t *testing.T) {
 	time.Sleep(2 * time.Second)
 	_, response = s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh after the grace", response, "INVALID_REFRESH_TOKEN/REUSED")
+}
+
+// Everybody whom login signs in is somebody for me, whatever roles they have elsewhere: by them Keycloak puts other clients
+// into aud, and never the one that asks.
+func TestRolesInOtherClients(t *testing.T) {
+	t.Parallel()
+	r := newRealm(t, shared, object{
+		"clients": []object{
+			apiClient(object{"protocolMappers": []object{}}),
+			{"clientId": "billing", "enabled": true, "bearerOnly": true},
+			apiClient(object{"clientId": "other-web", "secret": "other-secret", "protocolMappers": []object{}}),
+		},
+		"roles": object{"client": object{"billing": []object{{"name": "reader"}}, "local-api": []object{{"name": "buyer"}}}},
+		"users": []object{
+			personWith("plain", nil), personWith("billed", object{"billing": []string{"reader"}}),
+			personWith("helper", object{"realm-management": []string{"view-users"}}), personWith("buyer", object{"local-api": []string{"buyer"}}),
+		},
+	})
+	unset := r.serve(t)
+	for _, name := range []string{"plain", "billed", "helper", "buyer"} {
+		token := unset.mustLogin(t, name, "secret").AccessToken
+		if got, response := unset.me(t, token); got != name {
+			t.Errorf("me of %s is %s", name, response.body)
+		}
+	}
+	other := func(name string) string {
+		status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "other-web", "client_secret", "other-secret", "username", name, "password", "secret")
+		var token struct {
+			AccessToken string `json:"access_token"`
+		}
+		if json.Unmarshal([]byte(body), &token); token.AccessToken == "" {
+			t.Fatalf("%d %s", status, body)
+		}
+		return token.AccessToken
+	}
+	narrowed := r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=yet-another")
+	for _, tt := range []struct {
+		what  string
+		s     *server
+		token string
+		want  string
+	}{
+		{"another client's, whose user has no role of ours", unset, other("billed"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"another client's, whose user has a role of ours", unset, other("buyer"), ""},
+		{"another client's, whose user has a role of ours, narrowed", narrowed, other("buyer"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"the same, of a client that may", r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=other-web"), other("buyer"), ""},
+		{"our own, narrowed", narrowed, narrowed.mustLogin(t, "billed", "secret").AccessToken, ""},
+		{"our own, where an audience is set", r.serve(t, "KEYCLOAK_AUDIENCE=local-api"), unset.mustLogin(t, "billed", "secret").AccessToken, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+	} {
+		_, response := tt.s.me(t, tt.token)
+		wantCode(t, tt.what, response, tt.want)
+	}
+}
+
+// personWith is a user of a realm file with the password "secret".
+func personWith(name string, clientRoles object) object {
+	return object{
+		"username": name, "enabled": true, "email": name + "@example.com", "firstName": "Test", "lastName": "User",
+		"credentials": []object{{"type": "password", "value": "secret"}}, "clientRoles": clientRoles,
+	}
 }
 
 // A thief of a used refresh token, at another address, doesn't stay signed in beside its owner: Keycloak is asked, and

@@ -289,6 +289,7 @@ func (f *forge) sites() map[string]siteConfig {
 	return map[string]siteConfig{
 		home:         {local: keys},
 		"party":      {local: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
+		"parties":    {local: keys, config: VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}},
 		"bound":      {local: keys, config: VerifierConfig{AllowBound: true}},
 		"narrow":     {local: keys, config: VerifierConfig{Algorithms: []string{"ES256"}}},
 		"odd":        {local: f.oddKeys()},

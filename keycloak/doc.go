@@ -46,15 +46,17 @@
 //   - Its header has no crit and no cty, a kid, an asymmetric alg, and a typ of JWT or at+jwt, if any.
 //     Keys in a header, or URLs of keys, are never looked at.
 //   - iss is one of the accepted, exactly. typ is Bearer: ID, refresh and logout tokens come with the same
-//     issuer, and ID tokens with the same keys. There is no cnf. aud has one of the accepted. sub is there.
+//     issuer, and ID tokens with the same keys. There is no cnf. aud has one of the accepted, and where
+//     AuthorizedParties says so, azp is one of those. sub is there.
 //   - nbf and iat, if any, have passed, and exp hasn't, give or take 30 s.
 //   - Its kid is that of a key of this issuer for signatures: RSA of 2048 to 8192 bits, P-256, P-384, P-521
 //     or Ed25519, whose one algorithm is the token's.
 //   - The signature is right; a PSS salt is as long as the hash.
 //
 // The zero value of every setting is a safe one. What loosens a check is a field of VerifierConfig that says
-// so: AuthorizedParty (for a client without an audience mapper), AllowBound (for cnf), and a longer Leeway or
-// larger MaxBytes. There is none for the rest. Algorithms narrows.
+// so: AuthorizedParty (for a realm without an audience mapper), AllowBound (for cnf), and a longer Leeway or
+// larger MaxBytes. No other check can be relaxed. Algorithms and
+// AuthorizedParties can only restrict.
 //
 // Errors are an identity.TokenError, whose Reason is for errors.Is, and whose Detail tells people what was
 // found and what is accepted. An error's text is fit for clients, so a resolver may return it as it is, and so

@@ -29,10 +29,16 @@ type VerifierConfig struct {
 	// can't be one: Keycloak puts it into every user's tokens.
 	Audience []string
 
-	// AuthorizedParty, if set, loosens that: a token whose aud is absent, or names "account" alone, also
-	// passes when it was issued to this client (azp). That is what Keycloak gives to a client without an
-	// audience mapper. Leave it empty as soon as the realm has one.
+	// AuthorizedParty, if set, loosens that: a token that was issued to this client (azp) also passes, whatever APIs
+	// its aud names. Keycloak names no API there without an audience mapper, but each client in which the user has a
+	// role. What such a token was meant for is unknown then: another API that it is sent to can send it on. Leave
+	// this empty as soon as the realm has an audience mapper for this API.
 	AuthorizedParty string
+
+	// AuthorizedParties, if any, narrow it: a token must have been issued to one of these clients (azp), besides all
+	// else. Keycloak puts this API into the aud of any client's token once the user has one of this API's client
+	// roles. It is the realm's administrators who decide what azp says: a mapper can write it.
+	AuthorizedParties []string
 
 	// AllowBound, if set, lets tokens pass that are bound to a key of their client's (cnf: RFC 8705, RFC
 	// 9449). They are worth nothing without a proof that the client holds the key, which a Verifier doesn't
@@ -60,6 +66,7 @@ type Verifier struct {
 // NewVerifier checks config and returns a verifier for it. It changes nothing of config, and copies its lists.
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	config.Audience, config.Algorithms = slices.Clone(config.Audience), slices.Clone(config.Algorithms)
+	config.AuthorizedParties = slices.Clone(config.AuthorizedParties)
 	v := &Verifier{config: config, keys: map[string]*KeySet{}}
 	var names []string
 	for _, issuer := range config.Issuers {
@@ -86,6 +93,10 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 		return nil, errors.New("keycloak: a verifier needs an audience")
 	case slices.Contains(config.Audience, "account"):
 		return nil, errors.New(`keycloak: "account" can't be the audience: it is in every user's tokens`)
+	case slices.Contains(config.AuthorizedParties, ""):
+		return nil, errors.New("keycloak: an authorized party can't be empty")
+	case len(config.AuthorizedParties) > 0 && config.AuthorizedParty != "" && !slices.Contains(config.AuthorizedParties, config.AuthorizedParty):
+		return nil, fmt.Errorf("keycloak: AuthorizedParty %q is none of AuthorizedParties: none of its tokens would pass", config.AuthorizedParty)
 	}
 	for _, name := range config.Algorithms {
 		if !slices.Contains(algorithms, name) {
@@ -195,6 +206,7 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 	return expires, nil
 }
 
+// checkAudience checks whom the token was issued for (aud) and to (azp).
 func (v *Verifier) checkAudience(c *claims) error {
 	audience, ok := []string(nil), true
 	if c.aud != nil {
@@ -204,16 +216,21 @@ func (v *Verifier) checkAudience(c *claims) error {
 			audience = []string{one}
 		}
 	}
-	if ok && slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.config.Audience, a) }) {
-		return nil
-	}
-	unspecific := c.aud == nil || ok && len(audience) > 0 && !slices.ContainsFunc(audience, func(a string) bool { return a != "account" })
+	meant := ok && slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.config.Audience, a) })
 	azp, _ := c.azp.text()
-	if unspecific && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty {
-		return nil
+	if !meant {
+		// Of our own client, whatever Keycloak put into aud; it writes no list without a name.
+		written := c.aud == nil || ok && len(audience) > 0 && !slices.Contains(audience, "")
+		meant = written && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
 	}
-	return notAccepted("aud is %s, azp is %s; accepted in aud: %s (KEYCLOAK_AUDIENCE): add a mapper of type Audience to the client that asks for the token",
-		c.aud.quote(), c.azp.quote(), quoteAll(v.config.Audience))
+	if !meant {
+		return notAccepted("aud is %s, azp is %s; accepted in aud: %s (KEYCLOAK_AUDIENCE): add a mapper of type Audience to the client that asks for the token",
+			c.aud.quote(), c.azp.quote(), quoteAll(v.config.Audience))
+	}
+	if parties := v.config.AuthorizedParties; len(parties) > 0 && !slices.Contains(parties, azp) {
+		return notAccepted("azp is %s; accepted: %s (KEYCLOAK_AUTHORIZED_PARTIES)", c.azp.quote(), quoteAll(parties))
+	}
+	return nil
 }
 
 const year10000 = 253402300800 // RFC 3339 has no dates from there on

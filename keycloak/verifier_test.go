@@ -40,6 +40,8 @@ func TestVerifyClaims(t *testing.T) {
 	keys := newKeys(t, certsOf(key))
 	strict := VerifierConfig{}
 	byParty := VerifierConfig{AuthorizedParty: "local-api"}
+	parties := VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}
+	both := VerifierConfig{AuthorizedParty: "local-api", AuthorizedParties: []string{"local-api", "web"}}
 	for _, tt := range []struct {
 		name   string
 		config VerifierConfig
@@ -99,8 +101,18 @@ func TestVerifyClaims(t *testing.T) {
 		{"party: aud a list of account", byParty, object{"aud": []string{"account"}}, nil, nil},
 		{"party: aud ours", byParty, object{"aud": localAudience, "azp": "web"}, nil, nil},
 		{"party: aud an empty list", byParty, object{"aud": []string{}}, identity.ErrTokenNotAccepted, nil},
-		{"party: aud of another API", byParty, object{"aud": "billing"}, identity.ErrTokenNotAccepted, []string{"billing"}},
-		{"party: aud account and another", byParty, object{"aud": []string{"account", "billing"}}, identity.ErrTokenNotAccepted, nil},
+		{"party: aud of another API", byParty, object{"aud": "billing"}, nil, nil},
+		{"party: aud account and another", byParty, object{"aud": []string{"account", "billing"}}, nil, nil},
+		{"party: aud of another API, azp of another client", byParty, object{"aud": "billing", "azp": "web"}, identity.ErrTokenNotAccepted, []string{"billing", `azp is "web"`}},
+		{"party: aud another API and an empty one", byParty, object{"aud": []string{"billing", ""}}, identity.ErrTokenNotAccepted, nil},
+
+		{"parties: azp among them", parties, object{"azp": "web"}, nil, nil},
+		{"parties: azp of another client", parties, object{"azp": "other"}, identity.ErrTokenNotAccepted, []string{`azp is "other"; accepted: ["local-api", "web"] (KEYCLOAK_AUTHORIZED_PARTIES)`}},
+		{"parties: azp missing", parties, object{"azp": gone}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
+		{"parties: aud of another API", parties, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, []string{"KEYCLOAK_AUDIENCE"}},
+		{"parties and party: aud of another API", both, object{"aud": "billing"}, nil, nil},
+		{"parties and party: another of them, aud of another API", both, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, nil},
+		{"parties and party: another client, aud ours", both, object{"azp": "other"}, identity.ErrTokenNotAccepted, nil},
 		{"party: aud a number", byParty, object{"aud": 7}, identity.ErrTokenNotAccepted, nil},
 		{"party: azp of another client", byParty, object{"aud": gone, "azp": "web"}, identity.ErrTokenNotAccepted, []string{`azp is "web"`}},
 		{"party: azp missing", byParty, object{"aud": "account", "azp": gone}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
@@ -260,6 +272,8 @@ func TestNewVerifierRefusesWhatCannotBeMeant(t *testing.T) {
 		{"an issuer twice", VerifierConfig{Issuers: []Issuer{issuer, issuer}, Audience: []string{"a"}}, "twice"},
 		{"no audience", VerifierConfig{Issuers: []Issuer{issuer}}, "needs an audience"},
 		{"an empty audience", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a", ""}}, "needs an audience"},
+		{"an empty party", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, AuthorizedParties: []string{"a", ""}}, "empty"},
+		{"a party that is none of the parties", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, AuthorizedParty: "a", AuthorizedParties: []string{"b"}}, "none of AuthorizedParties"},
 		{"account, which is in every user's tokens", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a", "account"}}, `"account"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
