@@ -11,9 +11,10 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// Inputs is a gqlgen handler extension that holds values to GraphQL's input coercion (October 2021, section 3.5)
+// Inputs is a gqlgen handler extension that holds values to GraphQL's input coercion (September 2025, section 3.5)
 // before anything runs, where gqlparser v2.5.37 is too generous: an Int has 32 bits and no fraction, a Float is
-// finite, an object is no value of a scalar, and a variable that is null is no value where none may be.
+// finite, neither is a string, an enum value is spelt as in the schema, an input object has no member __typename, an
+// object isn't a value of a scalar, and a variable that is null isn't a value where none may be.
 //
 //	server.Use(&graphqlhttp.Inputs{})
 //
@@ -78,8 +79,8 @@ func literalFits(value *ast.Value) bool {
 		if value.Definition != nil && value.Definition.Name == "Int" {
 			bits = 32
 		}
-		_, err := strconv.ParseInt(value.Raw, 10, bits)
-		return err == nil
+		n, err := strconv.ParseInt(value.Raw, 10, bits)
+		return err == nil && (value.Definition == nil || value.Definition.Name != "ID" || strconv.FormatInt(n, 10) == value.Raw) // -0 as an ID
 	case ast.FloatValue:
 		_, err := strconv.ParseFloat(value.Raw, 64)
 		return err == nil
@@ -116,8 +117,14 @@ func (i *Inputs) fits(want *ast.Type, value reflect.Value) bool {
 		return fitsFloat(value)
 	}
 	definition := i.schema.Types[want.NamedType]
+	if definition != nil && definition.Kind == ast.Enum {
+		return value.Kind() == reflect.String && definition.EnumValues.ForName(value.String()) != nil
+	}
 	if definition == nil || definition.Kind != ast.InputObject || value.Kind() != reflect.Map {
 		return true
+	}
+	if value.MapIndex(reflect.ValueOf("__typename")).IsValid() {
+		return false
 	}
 	for _, field := range definition.Fields {
 		if member := value.MapIndex(reflect.ValueOf(field.Name)); member.IsValid() && !i.fits(field.Type, member) {
@@ -128,20 +135,7 @@ func (i *Inputs) fits(want *ast.Type, value reflect.Value) bool {
 }
 
 func fitsInt(value reflect.Value) bool {
-	switch {
-	case value.CanInt():
-		return math.MinInt32 <= value.Int() && value.Int() <= math.MaxInt32
-	case value.Kind() == reflect.String: // as gqlparser and gqlgen take it
-		_, err := strconv.ParseInt(value.String(), 10, 32)
-		return err == nil
-	}
-	return false
+	return value.CanInt() && math.MinInt32 <= value.Int() && value.Int() <= math.MaxInt32
 }
 
-func fitsFloat(value reflect.Value) bool {
-	if value.Kind() != reflect.String {
-		return value.CanInt() || value.CanFloat()
-	}
-	f, err := strconv.ParseFloat(value.String(), 64)
-	return err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
-}
+func fitsFloat(value reflect.Value) bool { return value.CanInt() || value.CanFloat() }

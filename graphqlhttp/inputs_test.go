@@ -11,7 +11,7 @@ import (
 )
 
 func TestNumbers(t *testing.T) {
-	fields := map[string]string{"Int": "i", "Float": "f", "ID": "id", "String": "s", "[[Int]]": "matrix", "In": "in", "Any": "any"}
+	fields := map[string]string{"Int": "i", "Float": "f", "ID": "id", "String": "s", "[[Int]]": "matrix", "In": "in", "Any": "any", "Color": "color"}
 	for _, tt := range []struct {
 		kind string
 		json string
@@ -20,12 +20,14 @@ func TestNumbers(t *testing.T) {
 		{"Int", "2147483647", true}, {"Int", "-2147483648", true}, {"Int", "0", true}, {"Int", "null", true},
 		{"Int", "2147483648", false}, {"Int", "-2147483649", false}, {"Int", "5000000000", false}, {"Int", "99999999999999999999", false},
 		{"Int", "1.5", false}, {"Int", "1.0", false}, {"Int", "1e3", false},
-		{"Int", `"7"`, true}, {"Int", `"5000000000"`, false},
+		{"Int", `"7"`, false}, {"Int", `"5000000000"`, false},
 		{"[[Int]]", "[[1,null],null,[2147483647]]", true}, {"[[Int]]", "[[1],[2,2147483648]]", false}, {"[[Int]]", "[[1],[2.5]]", false},
 		{"[[Int]]", "5", true}, {"[[Int]]", "5000000000", false}, {"[[Int]]", "1.5", false}, {"[[Int]]", "[7]", true}, {"[[Int]]", "[5000000000]", false},
 		{"In", `{"i":5,"f":1.5,"in":{"i":7}}`, true}, {"In", `{"i":5000000000}`, false}, {"In", `{"i":1.5}`, false}, {"In", `{"in":{"in":{"i":5000000000}}}`, false},
 		{"Float", "5", true}, {"Float", "5000000000", true}, {"Float", "1.5", true}, {"Float", "1e308", true}, {"Float", "99999999999999999999", true},
-		{"Float", `"1.5"`, true}, {"Float", `"NaN"`, false}, {"Float", `"-Inf"`, false},
+		{"Float", `"1.5"`, false}, {"Float", `"NaN"`, false}, {"Float", `"-Inf"`, false},
+		{"Color", `"RED"`, true}, {"Color", `"red"`, false}, {"Color", `"BLUE"`, false}, {"In", `{"color":"GREEN"}`, true}, {"In", `{"color":"green"}`, false},
+		{"In", `{"__typename":"In"}`, false}, {"In", `{"in":{"__typename":null}}`, false},
 		{"ID", "5000000000", true}, {"ID", `"99999999999999999999"`, true}, {"String", `"5000000000"`, true}, {"Any", `{"a":[5000000000,1e99]}`, true},
 	} {
 		r := postText(fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`, tt.kind, fields[tt.kind], tt.json))

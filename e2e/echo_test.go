@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/cloakql/cloakql/graphqlhttp"
+	"github.com/cloakql/cloakql/limits"
+)
+
+//go:embed node/echo.graphql
+var echoSchemaText string
+
+var echoSchema = gqlparser.MustLoadSchema(&ast.Source{Name: "echo.graphql", Input: echoSchemaText})
+
+// An echo answers each field with the arguments that reached it.
+type echo struct{}
+
+func (echo) Schema() *ast.Schema { return echoSchema }
+
+func (echo) Complexity(context.Context, string, string, int, map[string]any) (int, bool) {
+	return 0, false
+}
+
+func (echo) Exec(context.Context) graphql.ResponseHandler {
+	return func(ctx context.Context) *graphql.Response {
+		operation := graphql.GetOperationContext(ctx)
+		root := map[ast.Operation]string{ast.Query: "Query", ast.Mutation: "Mutation"}[operation.Operation.Operation]
+		data, err := json.Marshal(echoed(operation, operation.Operation.SelectionSet, root))
+		if err != nil {
+			panic(err)
+		}
+		return &graphql.Response{Data: data}
+	}
+}
+
+func echoed(operation *graphql.OperationContext, set ast.SelectionSet, typeName string) map[string]any {
+	data := map[string]any{}
+	for _, field := range graphql.CollectFields(operation, set, []string{typeName}) {
+		switch field.Name {
+		case "self":
+			data[field.Alias] = echoed(operation, field.Selections, typeName)
+		case "__typename":
+			data[field.Alias] = typeName
+		default:
+			args := map[string]any{}
+			for name, value := range field.ArgumentMap(operation.Variables) {
+				args[name] = coerced(field.Definition.Arguments.ForName(name).Type, value)
+			}
+			data[field.Alias] = args
+		}
+	}
+	return data
+}
+
+// coerced is what the code that gqlgen generates makes of a value: one item for a list is a list, an ID is a string,
+// and the members of an input that are absent have their defaults.
+func coerced(of *ast.Type, value any) any {
+	if value == nil {
+		return nil
+	}
+	if of.Elem != nil {
+		items := []any{}
+		for _, item := range graphql.CoerceList(value) {
+			items = append(items, coerced(of.Elem, item))
+		}
+		return items
+	}
+	definition := echoSchema.Types[of.NamedType]
+	if of.NamedType == "ID" {
+		return fmt.Sprint(value)
+	}
+	if definition.Kind != ast.InputObject {
+		return value
+	}
+	members := map[string]any{}
+	given := value.(map[string]any)
+	for _, field := range definition.Fields {
+		member, there := given[field.Name]
+		if !there && field.DefaultValue != nil {
+			member, _ = field.DefaultValue.Value(nil)
+			there = true
+		}
+		if there {
+			members[field.Name] = coerced(field.Type, member)
+		}
+	}
+	for name := range given { // nobody asked for these
+		if _, there := members[name]; !there {
+			members[name] = given[name]
+		}
+	}
+	return members
+}
+
+// newEcho is a server with everything in front of the schema that CloakQL has.
+func newEcho() *handler.Server {
+	bounds := limits.Document{Cache: limits.NewCache(1 << 20)}
+	server := handler.New(echo{})
+	server.SetParserTokenLimit(limits.Tokens)
+	server.SetQueryCache(bounds.Cache)
+	server.SetValidationRulesFn(limits.Rules(nil))
+	server.Use(bounds)
+	server.Use(&graphqlhttp.Inputs{})
+	server.AddTransport(graphqlhttp.Transport{})
+	return server
+}
+
+// ask sends one document to the echo, with its variables as text.
+func ask(t *testing.T, server *handler.Server, query, variables string) (answer struct {
+	Data   any
+	Errors []struct {
+		Message    string
+		Locations  []location
+		Extensions struct{ Code, Reason string }
+	}
+}) {
+	t.Helper()
+	quoted, err := json.Marshal(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Appendf(nil, `{"query":%s,"variables":%s}`, quoted, cmp.Or(variables, "null"))
+	request := httptest.NewRequest("POST", "/", bytes.NewReader(body))
+	request.Header.Set("Content-Type", "application/json")
+	recorder := httptest.NewRecorder()
+	server.ServeHTTP(recorder, request)
+	if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil {
+		t.Fatalf("%q: %v: %s", query, err, recorder.Body)
+	}
+	return answer
+}
+
+type location struct {
+	Line   int `json:"line"`
+	Column int `json:"column"`
+}
