@@ -122,8 +122,8 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 		wrong   = `mutation { login(username: "ann", password: "wr0ng-p4ss") { tokenType } }`
 		off     = `mutation { login(username: "off", password: "` + plainPassword + `") { tokenType } }`
 		empty   = `mutation { login(username: "", password: "wr0ng-p4ss") { tokenType } }`
-		refresh = `mutation { refresh(refreshToken: "st0len.refresh.token") { tokenType } }`
-		logout  = `mutation { logout(refreshToken: "st0len.refresh.token") }`
+		refresh = `mutation { refresh(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") { tokenType } }`
+		logout  = `mutation { logout(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") }`
 		me      = `{ me { username } }`
 	)
 	type clientConfig = keycloak.ClientConfig
@@ -166,6 +166,7 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 		{"login, Keycloak down", login, "", clientConfig{Realm: nowhere}, verifierConfig{}, "keycloak: login: realm is unavailable"},
 		{"login, a page", login, "", clientConfig{Realm: page}, verifierConfig{}, "keycloak: login: realm is unavailable"},
 		{"refresh, not a token", refresh, "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
+		{"refresh, in another spelling", strings.ReplaceAll(refresh, "dG9rZW4", "dG9rZW5="), "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
 		{"refresh, wrong secret", refresh, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: refresh: realm refuses this server"},
 		{"refresh, Keycloak down", refresh, "", clientConfig{Realm: nowhere}, verifierConfig{}, "keycloak: refresh: realm is unavailable"},
 		{"logout, not a token", logout, "", clientConfig{}, verifierConfig{}, "keycloak: logout: refresh token is not valid"},

@@ -1,6 +1,7 @@
 package authz_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -21,6 +22,12 @@ const (
 	bothRules = " is @public and guarded at once: keep one of the two"
 )
 
+// carries is the fault of a field with directives that nobody registered.
+func carries(directives, first string) string {
+	return " has no access rule: it carries " + directives + ", and the registered guards are @auth; register a directive that guards by its name, " +
+		`as in authz.Audit(schema, "` + first + `"), or give the field @public, or a guard such as @auth`
+}
+
 func load(t *testing.T, text string) *ast.Schema {
 	t.Helper()
 	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema.graphqls", Input: rules + text})
@@ -40,7 +47,9 @@ func TestAudit(t *testing.T) {
 		{"no rule", `type Query { a: Int }`, []string{"Query.a" + noRule}},
 		{"both", `type Query { a: Int @public @auth }`, []string{"Query.a" + bothRules}},
 		{"both, the other way round", `type Query { a: Int @auth @public }`, []string{"Query.a" + bothRules}},
-		{"a directive that is no rule", `type Query { a: Int @authenticated }`, []string{"Query.a" + noRule}},
+		{"a directive that is no rule", `type Query { a: Int @authenticated }`, []string{"Query.a" + carries("@authenticated", "authenticated")}},
+		{"directives that are no rules", `directive @cost(of: Int) on FIELD_DEFINITION type Query { a: Int @deprecated @cost(of: 2) @authenticated }`,
+			[]string{"Query.a" + carries("@cost and @authenticated", "cost")}},
 		{"deprecated without a rule", `type Query { a: Int @deprecated b: Int @public }`, []string{"Query.a" + noRule}},
 		{"deprecated with a rule", `type Query { a: Int @deprecated @public }`, nil},
 		{"arguments carry no rule", `type Query { a(b: Int = 1): Int }`, []string{"Query.a" + noRule}},
@@ -115,11 +124,36 @@ func TestAuditKnowsTheCallersGuards(t *testing.T) {
 	if err := authz.Audit(schema, "hasTenant"); err != nil {
 		t.Errorf("Audit() = %v", err)
 	}
-	if err := authz.Audit(schema); err == nil || err.Error() != "authz: Query.a"+noRule {
+	if err := authz.Audit(schema); err == nil || err.Error() != "authz: Query.a"+carries("@hasTenant", "hasTenant") {
 		t.Errorf("Audit() without its name = %v", err)
 	}
 	open := load(t, `directive @hasTenant on FIELD_DEFINITION type Query { a: Int @public @hasTenant }`)
 	if err := authz.Audit(open, "hasTenant"); err == nil || !strings.Contains(err.Error(), "Query.a is @public and guarded at once") {
 		t.Errorf("Audit() of an open and guarded field = %v", err)
+	}
+}
+
+// The registration is a promise about a directive, so it must be of one, and of one that can guard a field.
+func TestAudit_refuses_names_of_no_guard(t *testing.T) {
+	schema := load(t, `directive @onArguments on ARGUMENT_DEFINITION directive @hasRealmRole(name: String) on FIELD_DEFINITION type Query { a: Int @hasRealmRole(name: "x") }`)
+	if err := authz.Audit(schema, "hasRealmRole", "auth"); err != nil {
+		t.Errorf("Audit() = %v", err)
+	}
+	for guard, want := range map[string]string{
+		"hasRealmRol":   "is no directive of the schema",
+		"@hasRealmRole": "is named without the @",
+		"public":        "lets everyone pass",
+		"deprecated":    "is GraphQL's own, and guards nothing",
+		"include":       "is GraphQL's own, and guards nothing",
+		"onArguments":   "can't be on a field: its definition lacks FIELD_DEFINITION",
+		"":              "is no directive of the schema",
+	} {
+		err := authz.Audit(schema, "hasRealmRole", guard)
+		if want := fmt.Sprintf("authz: the guard %q %s", guard, want); err == nil || err.Error() != want {
+			t.Errorf("Audit(%q) = %v, want %s", guard, err, want)
+		}
+	}
+	if err := authz.Audit(nil); err == nil {
+		t.Error("Audit(nil) succeeds")
 	}
 }

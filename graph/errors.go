@@ -60,11 +60,25 @@ var table = []row{
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", slog.LevelWarn},
 }
 
-// Errors presents errors to clients. Its methods are gqlgen's hooks, and safe for concurrent use.
+// Errors presents errors to clients. Its methods are gqlgen's hooks, and safe for concurrent use. Its zero value is good.
 type Errors struct {
-	Log       *slog.Logger
-	Local     bool // add extensions.detail: why a token was refused, claim by claim
-	RequestID func(context.Context) string
+	Log       *slog.Logger                 // slog.Default() if nil
+	Local     bool                         // add extensions.detail: why a token was refused, claim by claim
+	RequestID func(context.Context) string // the id of the request in the log and in internal errors; none if nil
+}
+
+func (e *Errors) log() *slog.Logger {
+	if e.Log == nil {
+		return slog.Default()
+	}
+	return e.Log
+}
+
+func (e *Errors) requestID(ctx context.Context) string {
+	if e.RequestID == nil {
+		return ""
+	}
+	return e.RequestID(ctx)
 }
 
 // Present is the error presenter of a gqlgen handler. ctx is that of the field that failed.
@@ -90,23 +104,26 @@ func (e *Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 	for _, row := range table {
 		if errors.Is(err, row.err) {
 			if row.level != 0 {
-				e.Log.Log(ctx, row.level, "field failed", "path", pathOf(shown), "code", row.code,
-					"error", err, detail(err), "requestId", e.RequestID(ctx))
+				e.log().Log(ctx, row.level, "field failed", "path", pathOf(shown), "code", row.code,
+					"error", err, detail(err), "requestId", e.requestID(ctx))
 			}
 			shown.Message = row.message
 			shown.Extensions = e.extensions(row, err)
 			return shown
 		}
 	}
-	id := e.RequestID(ctx)
+	id := e.requestID(ctx)
 	switch {
 	case errors.Is(err, errPanic): // Recover has logged it, with its stack
 	case errors.Is(err, context.Canceled): // the client has gone, and nobody is to blame
 	default:
-		e.Log.ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err, detail(err), "requestId", id)
+		e.log().ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err, detail(err), "requestId", id)
 	}
 	shown.Message = "Internal error"
-	shown.Extensions = map[string]any{"code": "INTERNAL_SERVER_ERROR", "requestId": id}
+	shown.Extensions = map[string]any{"code": "INTERNAL_SERVER_ERROR"}
+	if id != "" {
+		shown.Extensions["requestId"] = id
+	}
 	return shown
 }
 
@@ -171,7 +188,7 @@ func (e *Errors) Recover(ctx context.Context, value any) error {
 	if err, ok := value.(runtime.Error); ok { // an index, a nil: the runtime's own words
 		kind = err.Error()
 	}
-	e.Log.ErrorContext(ctx, "panic", "path", pathOf(&gqlerror.Error{Path: graphql.GetPath(ctx)}), "panic", kind,
-		"stack", string(debug.Stack()), "requestId", e.RequestID(ctx))
+	e.log().ErrorContext(ctx, "panic", "path", pathOf(&gqlerror.Error{Path: graphql.GetPath(ctx)}), "panic", kind,
+		"stack", string(debug.Stack()), "requestId", e.requestID(ctx))
 	return errPanic
 }

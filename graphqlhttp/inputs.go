@@ -39,6 +39,9 @@ func (i *Inputs) Validate(schema graphql.ExecutableSchema) error {
 
 // MutateOperationContext changes nothing. It fails with the code BAD_USER_INPUT.
 func (i *Inputs) MutateOperationContext(_ context.Context, request *graphql.OperationContext) *gqlerror.Error {
+	if i.schema == nil { // not by way of the handler's Use, which calls Validate
+		return coded(codeInternal, "", messageInternal)
+	}
 	var fault *gqlerror.Error
 	inspect(request.Operation, visitor{value: func(value *ast.Value) {
 		switch {

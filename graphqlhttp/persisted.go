@@ -23,7 +23,7 @@ const (
 )
 
 // A DocumentStore remembers the texts of documents by their digest, for automatic persisted queries: at most so
-// many bytes of them, and the ones that were used last. It is safe for concurrent use.
+// many bytes of them, and the ones that were used last. The zero value holds 4 MiB. It is safe for concurrent use.
 //
 // Only a document that was valid gets in, and it takes no more than its own bytes. A mutation that has a string
 // or a number written into it stays out: whoever guesses the text, a password in it, would be told by the answer
@@ -41,6 +41,16 @@ type DocumentStore struct {
 type storedDocument struct {
 	sum  digest
 	text string
+}
+
+// begins makes what a zero value lacks. The caller holds mu.
+func (s *DocumentStore) begins() {
+	if s.byDigest == nil {
+		s.byDigest = map[digest]*list.Element{}
+	}
+	if s.most <= 0 {
+		s.most = defaultStoreBytes
+	}
 }
 
 // NewDocumentStore returns an empty store that holds at most so many bytes, its own bookkeeping included; 4 MiB
@@ -71,12 +81,13 @@ func (s *DocumentStore) get(sum digest) (text string, ok bool) {
 }
 
 func (s *DocumentStore) put(sum digest, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begins()
 	cost := int64(len(text)) + entryBytes
 	if cost > s.most {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if element, ok := s.byDigest[sum]; ok {
 		s.used.MoveToFront(element)
 		return

@@ -85,6 +85,8 @@ type Client struct {
 	exchanges *exchanges
 }
 
+var errNoClient = &identity.RealmError{Reason: identity.ErrRealmRefusesUs, Detail: "the zero Client has no realm: make it with keycloak.NewClient"}
+
 // NewClient checks config and returns a client for it. It calls nobody: a wrong secret shows at the first Login.
 func NewClient(config ClientConfig) (*Client, error) {
 	if config.Realm == (Realm{}) || config.ClientID == "" || config.ClientSecret.Reveal() == "" {
@@ -130,6 +132,9 @@ func NewClient(config ClientConfig) (*Client, error) {
 // ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account without a password
 // sooner than others, and time must not tell which accounts those are.
 func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
+	if c.http == nil {
+		return nil, fmt.Errorf("keycloak: login: %w", errNoClient)
+	}
 	token, err := c.login(ctx, credentials)
 	if err != nil {
 		return nil, fmt.Errorf("keycloak: login: %w", err)
@@ -194,6 +199,9 @@ func judged(err error) bool {
 // share one exchange, which goes on when a caller leaves; its answer is handed out again within RefreshGrace, until the
 // new refresh token is presented. It fails with ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid.
 func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
+	if c.http == nil {
+		return nil, fmt.Errorf("keycloak: refresh: %w", errNoClient)
+	}
 	if err := checkRefreshToken(refreshToken); err != nil {
 		return nil, fmt.Errorf("keycloak: refresh: %w", err)
 	}
@@ -213,6 +221,9 @@ func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*id
 // session had ended before is no error. It fails with ErrRefreshInvalid when Keycloak doesn't know the
 // token. It goes on when ctx ends: whoever signs out often closes the tab next.
 func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error {
+	if c.http == nil {
+		return fmt.Errorf("keycloak: logout: %w", errNoClient)
+	}
 	if err := checkRefreshToken(refreshToken); err != nil {
 		return fmt.Errorf("keycloak: logout: %w", err)
 	}
@@ -229,7 +240,7 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 func checkRefreshToken(refreshToken identity.Secret) error {
 	parts, err := decodeCompact(refreshToken.Reveal())
 	if err != nil || len(parts[0]) == 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
-		return fmt.Errorf("%w: it is not three parts of base64url in their one spelling, as Keycloak's are", identity.ErrRefreshInvalid)
+		return &identity.RealmError{Reason: identity.ErrRefreshInvalid, Detail: "it is not three parts of base64url in their one spelling, as Keycloak's are"}
 	}
 	return nil
 }
@@ -296,6 +307,9 @@ func (c *Client) timedOut() error {
 // Close waits until the exchanges that callers have left are done, or ctx ends. Call it when no more
 // requests come in: an exchange cut off in the middle may cost a person the session.
 func (c *Client) Close(ctx context.Context) error {
+	if c.http == nil {
+		return nil
+	}
 	ended := make(chan struct{})
 	go func() { // ends with the last call, each of which has a deadline
 		c.calls.Wait()

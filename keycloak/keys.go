@@ -103,10 +103,15 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	return k
 }
 
+var errNoKeySet = errors.New("keycloak: the zero KeySet has no realm: make it with keycloak.NewKeySet")
+
 // Run fetches the keys at once, and again whenever the set gets old, until ctx ends, and returns the error of ctx.
 // Without it, the first token waits for the first fetch. A fetch that is under way when ctx ends has a deadline of its
 // own, a few seconds later.
 func (k *KeySet) Run(ctx context.Context) error {
+	if k.lookup == nil {
+		return errNoKeySet
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -141,6 +146,9 @@ func (k *KeySet) Run(ctx context.Context) error {
 // the keys are older than MaxAge. Failure is that of the last fetch, nil after a good one: it is
 // identity.ErrKeysUnavailable, and its identity.Detail says why.
 func (k *KeySet) Status() (usable bool, failure error) {
+	if k.lookup == nil {
+		return false, errNoKeySet
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.refreshIfDue()

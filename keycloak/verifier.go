@@ -130,6 +130,9 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // nothing of a token is used for anything else before its signature is verified. When ctx ends while
 // keys are being fetched, the error is that of ctx.
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.User, error) {
+	if v == nil || v.keys == nil {
+		return nil, &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: "the zero Verifier accepts nothing: make it with keycloak.NewVerifier"}
+	}
 	if len(accessToken) > v.config.MaxBytes {
 		return nil, &identity.TokenError{Reason: identity.ErrTokenTooLarge, Detail: fmt.Sprintf("it has %d bytes; accepted: %d (TOKEN_MAX_BYTES)", len(accessToken), v.config.MaxBytes)}
 	}

@@ -16,7 +16,7 @@ import (
 // that are sent once doesn't drive out those that clients send all the time. A mutation that has a string or a
 // number written into it isn't kept: how soon it is refused a second time would tell whoever guesses at its text,
 // a password in it, that somebody sent it. It is safe for concurrent use.
-// A nil Cache is empty, and stays so.
+// A nil Cache, and the zero one, is empty and stays so.
 type Cache struct{ entries *otter.Cache[string, entry] }
 
 type entry struct {
@@ -42,7 +42,7 @@ func NewCache(bytes int) *Cache {
 
 // Get returns the document of a query, if it is kept.
 func (c *Cache) Get(_ context.Context, query string) (*ast.QueryDocument, bool) {
-	if c == nil {
+	if c == nil || c.entries == nil {
 		return nil, false
 	}
 	found, ok := c.entries.GetIfPresent(query)
@@ -51,7 +51,7 @@ func (c *Cache) Get(_ context.Context, query string) (*ast.QueryDocument, bool) 
 
 // Add keeps a document that was validated, if there is room.
 func (c *Cache) Add(_ context.Context, query string, doc *ast.QueryDocument) {
-	if c == nil {
+	if c == nil || c.entries == nil {
 		return
 	}
 	t := tokens{limits: noneFor(query)}
@@ -65,7 +65,7 @@ func (c *Cache) Add(_ context.Context, query string, doc *ast.QueryDocument) {
 }
 
 func (c *Cache) uses(query string) (uses map[string]use, known bool) {
-	if c == nil {
+	if c == nil || c.entries == nil {
 		return nil, false
 	}
 	found, ok := c.entries.GetIfPresent(query)

@@ -84,6 +84,8 @@ type Budgets struct {
 	warned time.Time
 }
 
+var errNoBudgets = errors.New("throttle: the zero Budgets has no limits: make it with throttle.New")
+
 // New checks config and returns budgets that are full.
 func New(config Config) (*Budgets, error) {
 	for _, r := range []struct {
@@ -194,6 +196,9 @@ func forgedOrSlow(err error) bool {
 
 // take makes all draws, or none.
 func (b *Budgets) take(ctx context.Context, draws []draw) (settle func(error), err error) {
+	if b.local == nil {
+		return nil, errNoBudgets
+	}
 	type drawn struct {
 		draw
 		taken Taken

@@ -23,7 +23,7 @@ const (
 // on the same, by a hash that nobody outside knows. So a flood of names takes nothing from a count that is
 // there; new names may find theirs used up by strangers until the flood is over.
 //
-// Make it with NewMemory.
+// Make it with NewMemory. The zero value holds DefaultMaxKeys.
 type Memory struct {
 	maxKeys int
 	begin   time.Time    // times below are counted from here, by the monotonic clock
@@ -40,11 +40,21 @@ type Memory struct {
 
 // NewMemory returns a Memory for at most maxKeys keys; for DefaultMaxKeys if that isn't positive.
 func NewMemory(maxKeys int) *Memory {
-	if maxKeys <= 0 {
-		maxKeys = DefaultMaxKeys
+	m := &Memory{maxKeys: maxKeys}
+	m.begins()
+	return m
+}
+
+// begins makes what a zero value lacks. The caller holds mu, or nobody else has m yet.
+func (m *Memory) begins() {
+	if m.counts != nil {
+		return
+	}
+	if m.maxKeys <= 0 {
+		m.maxKeys = DefaultMaxKeys
 	}
 	// The floor of sweeping counts from before the start, so that the first one is free.
-	return &Memory{maxKeys: maxKeys, begin: time.Now().Add(-sweepFloor), seed: maphash.MakeSeed(), counts: map[Key]time.Duration{}}
+	m.begin, m.seed, m.counts = time.Now().Add(-sweepFloor), maphash.MakeSeed(), map[Key]time.Duration{}
 }
 
 // Take implements Store. It fails only when ctx has ended.
@@ -54,6 +64,7 @@ func (m *Memory) Take(ctx context.Context, key Key, rate Rate) (Taken, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.begins()
 	now := time.Since(m.begin)
 	at, own := m.counts[key]
 	var cell *time.Duration
@@ -88,6 +99,7 @@ func (m *Memory) Take(ctx context.Context, key Key, rate Rate) (Taken, error) {
 func (m *Memory) Give(_ context.Context, key Key, rate Rate, taken Taken) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.begins()
 	if taken.Shared {
 		if m.shared[rate.Every] != nil { // else it is another store's word
 			*m.cell(key, rate) -= rate.Every

@@ -13,13 +13,18 @@ import (
 // The methods below change a realm from the outside, as an administrator would with Keycloak's admin API.
 
 // Name is the realm's name.
-func (r *Realm) Name() string { return r.name }
+func (r *Realm) Name() string { return r.handle().name }
 
 func (r *Realm) escapedName() string { return url.PathEscape(r.name) }
 
 // URL is where the realm answers: the server's URL and /realms/{realm}. It differs from the Issuer where
 // the server has a PublicURL.
-func (r *Realm) URL() string { return r.server.URL + "/realms/" + r.escapedName() }
+func (r *Realm) URL() string {
+	if r.handle().server == nil {
+		return ""
+	}
+	return r.server.URL + "/realms/" + r.escapedName()
+}
 
 // EndpointURL is where an endpoint of the realm is, by the name that Count and Fault have for it: "/token", "/certs", "/userinfo". It
 // panics for one that the stand-in doesn't have.
@@ -34,7 +39,7 @@ func (r *Realm) EndpointURL(endpoint string) string {
 
 // Ignored lists the parts of the realm file that were left aside because they can't change an answer of
 // OpenID Connect.
-func (r *Realm) Ignored() []string { return slices.Clone(r.ignored) }
+func (r *Realm) Ignored() []string { return slices.Clone(r.handle().ignored) }
 
 // Update changes realm settings as a PUT to the admin API does: the members of the patch, a piece of a realm
 // file, replace those of the realm. Users, clients, roles, groups, scopes and keys can't be changed with it.
@@ -89,7 +94,7 @@ func patched[T any](old T, patch []byte, of *record, fixed ...string) (changed T
 
 // SetNotBefore makes the realm refuse the tokens that were issued before a moment; zero takes it back.
 func (r *Realm) SetNotBefore(moment time.Time) {
-	r.mu.Lock()
+	r.handle().mu.Lock()
 	defer r.mu.Unlock()
 	r.settings.NotBefore = 0
 	if !moment.IsZero() {
@@ -152,7 +157,7 @@ type Session struct {
 // EndSession ends the session of this ID, the offline one where Offline is set, and tells the clients that want it. The
 // other members don't matter. It says whether there was one.
 func (r *Realm) EndSession(which Session) bool {
-	r.mu.Lock()
+	r.handle().mu.Lock()
 	s := r.sessionOf(which.ID, which.Offline)
 	if s == nil {
 		r.mu.Unlock()
@@ -166,6 +171,9 @@ func (r *Realm) EndSession(which Session) bool {
 
 // Sessions are the sessions that live, offline sessions among them, in no order.
 func (r *Realm) Sessions() []Session {
+	if r.handle().server == nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.server.Now()
@@ -180,12 +188,27 @@ func (r *Realm) Sessions() []Session {
 	return all
 }
 
-var errRemoved = errors.New("keycloaktest: the realm was removed")
+var (
+	errRemoved = errors.New("keycloaktest: the realm was removed")
+	errNoRealm = errors.New("keycloaktest: this *Realm is nil or empty: get one from Server.Realm, which returns nil for a name that " +
+		"the server doesn't have, or from Server.Import")
+)
 
-// present fails once the realm was removed.
+// present fails once the realm was removed, and for a handle of none.
 func (r *Realm) present() error {
+	if r == nil || r.server == nil {
+		return errNoRealm
+	}
 	if r.removed.Load() {
 		return errRemoved
 	}
 	return nil
+}
+
+// handle returns r, for methods that can't fail: with nil they panic, in words.
+func (r *Realm) handle() *Realm {
+	if r == nil {
+		panic(errNoRealm.Error())
+	}
+	return r
 }

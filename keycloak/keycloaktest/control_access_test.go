@@ -245,7 +245,9 @@ func TestRevokeConsent(t *testing.T) {
 	succeed(t, err)
 	tokens := token(t, realm, "grant_type", "authorization_code", "code", parsed.Query().Get("code"), "redirect_uri", "http://app.test/cb").wantOK(t)
 
-	succeed(t, alice.RevokeConsent("another-client"))
+	if err := alice.RevokeConsent("another-client"); err == nil || err.Error() != `keycloaktest: the realm has no client "another-client"` {
+		t.Errorf("RevokeConsent of a client that isn't there: %v", err)
+	}
 	refresh(t, realm, tokens.member("refresh_token")).wantOK(t)
 	succeed(t, alice.RevokeConsent("shop-api"))
 	refresh(t, realm, tokens.member("refresh_token")).wantRefused(t, 400, "Session doesn't have required client")

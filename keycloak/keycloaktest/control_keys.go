@@ -32,7 +32,7 @@ type Key struct {
 
 // Keys are the realm's keys, those that aren't published among them.
 func (r *Realm) Keys() []Key {
-	r.mu.Lock()
+	r.handle().mu.Lock()
 	defer r.mu.Unlock()
 	var out []Key
 	for _, k := range r.keys.keys {
@@ -43,6 +43,9 @@ func (r *Realm) Keys() []Key {
 
 // AddKey makes a new key to sign with and returns its kid. Algorithm, Priority and Passive are taken from k.
 func (r *Realm) AddKey(k Key) (kid string, err error) {
+	if err := r.present(); err != nil {
+		return "", err
+	}
 	if !slices.Contains(signatureAlgorithms, k.Algorithm) {
 		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's", k.Algorithm)
 	}
@@ -66,6 +69,9 @@ const maxKeys = 100
 // RotateKeys makes a new key for an algorithm, which signs from now on, and returns its kid. The old ones stay
 // listed, and verify.
 func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
+	if err := r.present(); err != nil {
+		return "", err
+	}
 	priority := 100
 	for _, k := range r.Keys() {
 		if k.Algorithm == algorithm {
@@ -77,11 +83,11 @@ func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
 
 // SetKeyPassive makes a key passive, so that it stays listed and verifies but signs no more, or active again.
 func (r *Realm) SetKeyPassive(kid string, passive bool) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if err := r.present(); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, k := range r.keys.keys {
 		if k.kid == kid {
 			k.passive = passive
@@ -93,11 +99,11 @@ func (r *Realm) SetKeyPassive(kid string, passive bool) error {
 
 // RemoveKey deletes a key: what it signed is refused from now on.
 func (r *Realm) RemoveKey(kid string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if err := r.present(); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !r.keys.remove(kid) {
 		return fmt.Errorf("keycloaktest: the realm has no key %q", kid)
 	}
@@ -108,7 +114,7 @@ func (r *Realm) RemoveKey(kid string) error {
 // of most realms, "HS512" for refresh tokens. As at a key's first use, one is made where there is none. It is empty for what is
 // no signature algorithm of Keycloak's.
 func (r *Realm) SigningKey(algorithm string) string {
-	if !slices.Contains(signatureAlgorithms, algorithm) {
+	if r.handle().server == nil || !slices.Contains(signatureAlgorithms, algorithm) {
 		return ""
 	}
 	r.mu.Lock()

@@ -144,6 +144,9 @@ type stallable struct {
 }
 
 func (l *stallable) setDown(down bool) {
+	if l == nil { // of a zero Server
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.down = down

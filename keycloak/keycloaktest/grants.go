@@ -198,9 +198,21 @@ func (r *Realm) ready(u *user) *refusal {
 	// Those that the realm has switched off count, too; a profile is looked at itself.
 	asked := slices.ContainsFunc(u.RequiredActions, func(alias string) bool { return alias != profileAction })
 	if asked || len(r.pendingActions(u)) > 0 {
+		r.explainUnready(u)
 		return refuse(400, "invalid_grant", "Account is not fully set up")
 	}
 	return nil
+}
+
+// explainUnready says what Keycloak's answer leaves out.
+func (r *Realm) explainUnready(u *user) {
+	if lacking := r.profile.lacking(&u.userRepresentation, &r.settings); u.ServiceAccountOf == "" && len(lacking) > 0 {
+		r.server.explain("%s can't sign in with a password, as in Keycloak: the realm's user profile wants a valid %s; give the user what "+
+			"is missing (members of the user in the realm file, AddUser or Update)", u.Username, strings.Join(lacking, ", "))
+	}
+	if len(u.RequiredActions) > 0 {
+		r.server.explain("%s can't sign in with a password, as in Keycloak: the user has required actions: %s", u.Username, strings.Join(u.RequiredActions, ", "))
+	}
 }
 
 // signedIn begins a session by a password grant.

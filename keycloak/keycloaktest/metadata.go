@@ -12,6 +12,9 @@ import (
 
 // Issuer is the realm's issuer: the iss of its tokens.
 func (r *Realm) Issuer() string {
+	if r.handle().server == nil {
+		return ""
+	}
 	base := r.server.publicURL
 	if address := r.frontend.Load(); address != nil && *address != "" {
 		base = strings.TrimSuffix(*address, "/")

@@ -124,8 +124,13 @@ func (r *Realm) dropAttributes(attributes map[string][]string) {
 	maps.DeleteFunc(attributes, func(name string, _ []string) bool { return !r.profile.keeps(name, &r.settings) })
 }
 
-// complete says whether a user's profile is. What the user may not change isn't looked at.
+// complete says whether a user's profile is.
 func (p *profile) complete(u *userRepresentation, settings *realmRepresentation) bool {
+	return len(p.lacking(u, settings)) == 0
+}
+
+// lacking are the attributes of a user that aren't as the profile wants them. What the user may not change isn't looked at.
+func (p *profile) lacking(u *userRepresentation, settings *realmRepresentation) (names []string) {
 	for i := range p.Attributes {
 		a := &p.Attributes[i]
 		values := u.Attributes[a.Name]
@@ -141,10 +146,10 @@ func (p *profile) complete(u *userRepresentation, settings *realmRepresentation)
 			values = []string{u.LastName}
 		}
 		if editable && !a.passes(values) {
-			return false
+			names = append(names, a.Name)
 		}
 	}
-	return true
+	return names
 }
 
 func (a *profileAttribute) passes(values []string) bool {

@@ -93,7 +93,7 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 	if !inside {
 		return outside
 	}
-	r := s.Realm(name)
+	r := s.find(name)
 	if r == nil {
 		return failure(request, 404, "Realm does not exist")
 	}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,9 +36,12 @@ type Config struct {
 	// Now is the clock; nil means time.Now. Advance is added to it. It may be called while a realm is locked, so that it must
 	// not call the server or its realms.
 	Now func() time.Time
+	// Logf, if set, is told why a person can't sign in where Keycloak's answer doesn't say: which fields an account lacks. New
+	// sets it to the Logf of its test.
+	Logf func(format string, args ...any)
 }
 
-// A Server is a stand-in that listens. Its methods may be called by several goroutines at once.
+// A Server is a stand-in that listens. Make it with New or Start. Its methods may be called by several goroutines at once.
 type Server struct {
 	// URL is the base of all endpoints, path prefix included, without a slash at its end.
 	URL string
@@ -53,9 +58,15 @@ type Server struct {
 	close     context.CancelFunc
 	calls     *http.Client // for back-channel logout
 
+	logMu sync.Mutex // guards logf, and is held while it is called
+	logf  func(format string, args ...any)
+
+	test TB // of New; nil for a server made by Start
+
 	mu      sync.Mutex // guards the fields below
 	realms  map[string]*Realm
-	made    int // realms that were made, for their keys
+	removed map[string]bool // the names of realms that were removed
+	made    int             // realms that were made, for their keys
 	offset  time.Duration
 	faults  []*Fault
 	log     []Request
@@ -85,8 +96,8 @@ func Start(config Config) (*Server, error) {
 	}
 	s := &Server{
 		URL: "http://" + listener.Addr().String() + prefix, prefix: prefix, clock: config.Now,
-		ended: make(chan struct{}), listener: &stallable{Listener: listener}, realms: map[string]*Realm{}, counted: map[string]int{},
-		calls: newCaller(), ownKeys: config.OwnKeys,
+		ended: make(chan struct{}), listener: &stallable{Listener: listener}, realms: map[string]*Realm{}, removed: map[string]bool{}, counted: map[string]int{},
+		calls: newCaller(), ownKeys: config.OwnKeys, logf: config.Logf,
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -117,7 +128,13 @@ func Start(config Config) (*Server, error) {
 
 // Close stops the server and ends what is under way. It may be called again.
 func (s *Server) Close() {
+	if s.listener == nil {
+		return
+	}
 	s.close()
+	s.logMu.Lock()
+	s.logf = nil // a test that has ended mustn't be told anything
+	s.logMu.Unlock()
 	s.listening.Close()
 	<-s.ended
 	s.calls.CloseIdleConnections()
@@ -144,10 +161,15 @@ type TB interface {
 // New starts a server with these realm files for one test, and closes it when the test ends.
 func New(t TB, realms ...[]byte) *Server {
 	t.Helper()
-	s, err := Start(Config{Realms: realms})
+	config := Config{Realms: realms}
+	if log, ok := t.(interface{ Logf(string, ...any) }); ok {
+		config.Logf = log.Logf
+	}
+	s, err := Start(config)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	s.test = t
 	t.Cleanup(s.Close)
 	return s
 }
@@ -167,6 +189,9 @@ func WithClientSecrets(secrets map[string]string) ImportOption {
 // Import adds a realm from its file. It fails when the file can't be read, when it asks for what the
 // stand-in doesn't have, and when the server has a realm of this name.
 func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
+	if s.listener == nil {
+		return nil, errNoServer
+	}
 	var settings importOptions
 	for _, option := range options {
 		option(&settings)
@@ -176,7 +201,7 @@ func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
 		return nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 	}
 	taken := fmt.Errorf("keycloaktest: there is a realm %s already", document.Realm)
-	if s.Realm(document.Realm) != nil {
+	if s.find(document.Realm) != nil {
 		return nil, taken // before a key is made for nothing
 	}
 	r, err := newRealm(s, document, settings)
@@ -198,12 +223,57 @@ func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
 	return r, nil
 }
 
-// Realm is the realm of a name, or nil.
+// Realm returns the realm of a name. Where the server has none, and never had, it fails the test that New was called
+// with, and names the realms that there are. A server made by Start has no test to fail: there, and for a realm that was
+// removed, it returns nil, whose methods say so.
 func (s *Server) Realm(name string) *Realm {
+	if s.test != nil {
+		s.test.Helper()
+	}
+	if found := s.find(name); found != nil || s.test == nil || s.wasRemoved(name) {
+		return found
+	}
+	s.test.Fatalf("keycloaktest: there is no realm %q: the server has %s", name, s.realmNames())
+	return nil
+}
+
+func (s *Server) find(name string) *Realm {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.realms[name]
 }
+
+func (s *Server) wasRemoved(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.removed[name]
+}
+
+// realmNames are the names of the realms that there are, for people.
+func (s *Server) realmNames() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.realms) == 0 {
+		return "none"
+	}
+	var names []string
+	for name := range s.realms {
+		names = append(names, strconv.Quote(name))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// explain tells whoever wrote a test what Keycloak's answer doesn't say.
+func (s *Server) explain(format string, args ...any) {
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	if s.logf != nil {
+		s.logf("keycloaktest: "+format, args...)
+	}
+}
+
+var errNoServer = errors.New("keycloaktest: the zero Server doesn't listen: make one with keycloaktest.New or keycloaktest.Start")
 
 // Remove deletes a realm and says whether there was one. Methods of the realm and of its users that return an error fail
 // from then on.
@@ -213,6 +283,7 @@ func (s *Server) Remove(name string) bool {
 	r, there := s.realms[name]
 	if there {
 		r.removed.Store(true)
+		s.removed[name] = true
 		delete(s.realms, name)
 	}
 	return there
@@ -220,7 +291,11 @@ func (s *Server) Remove(name string) bool {
 
 // Now is the server's time.
 func (s *Server) Now() time.Time {
-	now := s.clock() // without the lock: it is the caller's own
+	clock := s.clock // called without the lock: it is the caller's own
+	if clock == nil {
+		clock = time.Now
+	}
+	now := clock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return now.Add(s.offset)

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"go/ast"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/99designs/gqlgen/graphql/handler"
+	gqlast "github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/cloakql/cloakql/authz"
+	"github.com/cloakql/cloakql/graph"
+	"github.com/cloakql/cloakql/graph/generated"
+	"github.com/cloakql/cloakql/graphqlhttp"
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/keycloak"
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/throttle"
+)
+
+// zeroValues has a zero value of each exported type. A method of it works, or fails with an error that names the
+// constructor; it never panics. TestZeroValues says which type is missing here.
+var zeroValues = map[string]any{
+	"identity.Claims": new(identity.Claims), "identity.ClientRoles": new(identity.ClientRoles), "identity.Credentials": new(identity.Credentials),
+	"identity.LimitError": new(identity.LimitError), "identity.OpenIDToken": new(identity.OpenIDToken), "identity.RealmError": new(identity.RealmError),
+	"identity.Secret": new(identity.Secret), "identity.Session": new(identity.Session), "identity.TokenError": new(identity.TokenError),
+	"identity.TokenInfo": new(identity.TokenInfo), "identity.User": new(identity.User),
+
+	"keycloak.Client": new(keycloak.Client), "keycloak.ClientConfig": new(keycloak.ClientConfig), "keycloak.Issuer": new(keycloak.Issuer),
+	"keycloak.KeySet": new(keycloak.KeySet), "keycloak.KeySetConfig": new(keycloak.KeySetConfig), "keycloak.Realm": new(keycloak.Realm),
+	"keycloak.Refusal": new(keycloak.Refusal), "keycloak.Verifier": new(keycloak.Verifier), "keycloak.VerifierConfig": new(keycloak.VerifierConfig),
+
+	"graph.Errors": new(graph.Errors), "graph.Resolver": new(graph.Resolver),
+
+	"graphqlhttp.DocumentStore": new(graphqlhttp.DocumentStore), "graphqlhttp.Inputs": new(graphqlhttp.Inputs), "graphqlhttp.Manifest": new(graphqlhttp.Manifest),
+	"graphqlhttp.Outcome": new(graphqlhttp.Outcome), "graphqlhttp.Transport": new(graphqlhttp.Transport),
+
+	"limits.Cache": new(limits.Cache), "limits.Document": new(limits.Document),
+
+	"throttle.AddressConfig": new(throttle.AddressConfig), "throttle.Budgets": new(throttle.Budgets), "throttle.Config": new(throttle.Config),
+	"throttle.Key": new(throttle.Key), "throttle.Memory": new(throttle.Memory), "throttle.Rate": new(throttle.Rate), "throttle.Taken": new(throttle.Taken),
+
+	"keycloaktest.Config": new(keycloaktest.Config), "keycloaktest.Fault": new(keycloaktest.Fault), "keycloaktest.ImportOption": new(keycloaktest.ImportOption),
+	"keycloaktest.Key": new(keycloaktest.Key), "keycloaktest.Mint": new(keycloaktest.Mint), "keycloaktest.Plan": new(keycloaktest.Plan),
+	"keycloaktest.PlannedClient": new(keycloaktest.PlannedClient), "keycloaktest.PlannedUser": new(keycloaktest.PlannedUser),
+	"keycloaktest.Realm": new(keycloaktest.Realm), "keycloaktest.Request": new(keycloaktest.Request), "keycloaktest.Role": new(keycloaktest.Role),
+	"keycloaktest.Server": new(keycloaktest.Server), "keycloaktest.Session": new(keycloaktest.Session), "keycloaktest.Tokens": new(keycloaktest.Tokens),
+	"keycloaktest.User": new(keycloaktest.User),
+}
+
+// needConstructors are the types whose methods fail on a zero value where they can fail, and the constructor that the
+// error names.
+var needConstructors = map[string]string{
+	"keycloak.Client": "keycloak.NewClient", "keycloak.KeySet": "keycloak.NewKeySet", "keycloak.Verifier": "keycloak.NewVerifier",
+	"throttle.Budgets":    "throttle.New",
+	"keycloaktest.Server": "keycloaktest.New", "keycloaktest.Realm": "Server.Realm", "keycloaktest.User": "Realm.User",
+}
+
+func TestZeroValues(t *testing.T) {
+	for _, room := range importable {
+		eachDeclaration(t, room, func(file *ast.File, declaration ast.Decl) {
+			types, ok := declaration.(*ast.GenDecl)
+			if !ok {
+				return
+			}
+			for _, spec := range types.Specs {
+				named, ok := spec.(*ast.TypeSpec)
+				if !ok || !named.Name.IsExported() {
+					continue
+				}
+				if _, abstract := named.Type.(*ast.InterfaceType); abstract {
+					continue
+				}
+				if name := file.Name.Name + "." + named.Name.Name; zeroValues[name] == nil {
+					t.Errorf("zeroValues lacks %s: add it, so that its methods are called on a zero value", name)
+				}
+			}
+		})
+	}
+	for name, zero := range zeroValues {
+		value := reflect.ValueOf(zero)
+		if got := value.Elem().Type().String(); got != name {
+			t.Errorf("%s is a %s", name, got)
+		}
+		for method := range value.Type().Methods() {
+			t.Run(name+"."+method.Name, func(t *testing.T) {
+				callZero(t, name, reflect.New(value.Elem().Type()), method.Name)
+			})
+		}
+	}
+}
+
+// callZero calls a method with arguments that are as good as any. Where it can fail, and the type needs its constructor, it
+// must fail with a text that names it.
+func callZero(t *testing.T, name string, receiver reflect.Value, method string) {
+	t.Helper()
+	defer func() {
+		if value := recover(); value != nil {
+			t.Errorf("it panics: %v", value)
+		}
+	}()
+	function := receiver.MethodByName(method)
+	var arguments []reflect.Value
+	for parameter := range function.Type().Ins() {
+		if function.Type().IsVariadic() && len(arguments) == function.Type().NumIn()-1 {
+			break
+		}
+		arguments = append(arguments, argument(t, name, method, parameter))
+	}
+	results := function.Call(arguments)
+	var err error
+	canFail := false
+	for _, result := range results {
+		if result.Type() == reflect.TypeFor[error]() {
+			canFail = true
+			err, _ = result.Interface().(error)
+		}
+		if settle, ok := result.Interface().(func(error)); ok && settle != nil {
+			settle(nil)
+		}
+	}
+	constructor := needConstructors[name]
+	if constructor == "" || !canFail || method == "Close" || method == "Err" {
+		return
+	}
+	if err == nil || !strings.Contains(err.Error()+identity.Detail(err), constructor) {
+		t.Errorf("it fails with %v, want an error that names %s", err, constructor)
+	}
+}
+
+// argument makes a value for a parameter.
+func argument(t *testing.T, name, method string, parameter reflect.Type) reflect.Value {
+	t.Helper()
+	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"query":"{ me { username } }"}`))
+	request.Header.Set("Content-Type", "application/json")
+	request = request.WithContext(graphql.StartOperationTrace(request.Context())) // as gqlgen's handler does
+	schema := generated.NewExecutableSchema(generated.Config{Resolvers: plainServer{}})
+	for _, one := range []any{
+		t.Context(), io.Writer(&bytes.Buffer{}), http.ResponseWriter(httptest.NewRecorder()), request, schema, executor.New(schema),
+		&graphql.RawParams{Query: "{ me { username } }"}, &gqlast.QueryDocument{}, fmt.State(nil), time.Second,
+		&graphql.OperationContext{Operation: &gqlast.OperationDefinition{
+			VariableDefinitions: gqlast.VariableDefinitionList{{Variable: "a", Type: gqlast.NamedType("String", nil)}},
+		}, Variables: map[string]any{"a": "b"}},
+	} {
+		if one != nil && reflect.TypeOf(one).AssignableTo(parameter) && parameter != reflect.TypeFor[any]() {
+			return reflect.ValueOf(one)
+		}
+	}
+	switch {
+	case parameter == reflect.TypeFor[fmt.State]():
+		return reflect.ValueOf(noState{&bytes.Buffer{}})
+	case parameter == reflect.TypeFor[string]() && method == "EndpointURL", parameter == reflect.TypeFor[string]() && method == "Count":
+		return reflect.ValueOf("/token")
+	case parameter == reflect.TypeFor[any]():
+		return reflect.ValueOf(any("x"))
+	case parameter == reflect.TypeFor[error]():
+		return reflect.ValueOf(error(identity.ErrTokenMissing))
+	case parameter == reflect.TypeFor[[]byte]():
+		return reflect.ValueOf([]byte("{}"))
+	}
+	return reflect.Zero(parameter)
+}
+
+type noState struct{ io.Writer }
+
+func (noState) Width() (int, bool)     { return 0, false }
+func (noState) Precision() (int, bool) { return 0, false }
+func (noState) Flag(int) bool          { return false }
+
+// Zero values, and none at all, as parts of something else.
+func TestZeroValues_as_parts(t *testing.T) {
+	budgets, err := throttle.New(throttle.Config{Store: &throttle.Memory{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 11 {
+		var settle func(error)
+		if settle, err = budgets.Login(t.Context(), identity.Credentials{Username: "ann"}); err == nil {
+			settle(identity.ErrBadCredentials)
+		}
+	}
+	if !errors.Is(err, identity.ErrTooManyAttempts) {
+		t.Errorf("the eleventh attempt of a name: %v, want that it is one too many", err)
+	}
+
+	server := handler.New(generated.NewExecutableSchema(generated.Config{
+		Resolvers: plainServer{}, Directives: generated.DirectiveRoot{Public: authz.Public, Auth: authz.Auth},
+	}))
+	failures := &graph.Errors{}
+	server.SetErrorPresenter(failures.Present)
+	server.SetRecoverFunc(failures.Recover)
+	server.SetQueryCache(&limits.Cache{})
+	server.Use(limits.Document{Cache: &limits.Cache{}})
+	server.Use(&graphqlhttp.Inputs{})
+	store := &graphqlhttp.DocumentStore{}
+	server.AddTransport(graphqlhttp.Transport{Documents: store, Manifest: nil})
+	guarded := keycloak.Middleware(nil, nil)(server) // accepts no token
+	const query = "{ me { username } }"
+	body := fmt.Sprintf(`{"query":%q,"extensions":{"persistedQuery":{"version":1,"sha256Hash":"%x"}}}`, query, sha256.Sum256([]byte(query)))
+	for token, want := range map[string]string{"": "TOKEN_MISSING", "a.b.c": "KEYS_UNAVAILABLE"} {
+		request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		request.Header.Set("Content-Type", "application/json")
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		got := httptest.NewRecorder()
+		guarded.ServeHTTP(got, request)
+		if got.Code != http.StatusOK || !strings.Contains(got.Body.String(), want) {
+			t.Errorf("with the token %q: %d %s, want %s", token, got.Code, got.Body, want)
+		}
+	}
+	if documents, _ := store.Size(); documents != 1 {
+		t.Errorf("the zero store holds %d documents, want 1", documents)
+	}
+
+	if _, err := graph.NewSchema(nil); err == nil {
+		t.Error("NewSchema(nil) succeeds")
+	}
+	if _, err := graph.NewSchema(&graph.Resolver{}); err == nil || !strings.Contains(err.Error(), "Resolver.Realm is missing") {
+		t.Errorf("NewSchema of a zero Resolver: %v", err)
+	}
+	if err := authz.Audit(nil); err == nil {
+		t.Error("Audit(nil) succeeds")
+	}
+	for name, keys := range map[string]*keycloak.KeySet{"no": nil, "zero": {}} {
+		if _, err := keycloak.NewVerifier(keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Keys: keys}}, Audience: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "NewKeySet") {
+			t.Errorf("NewVerifier with %s keys: %v, want that it names NewKeySet", name, err)
+		}
+	}
+	if _, err := keycloak.NewClient(keycloak.ClientConfig{}); err == nil {
+		t.Error("NewClient of nothing succeeds")
+	}
+	var realm *keycloaktest.Realm
+	if err := realm.Update(nil); err == nil || !strings.Contains(err.Error(), "Server.Realm") {
+		t.Errorf("Update of no realm: %v", err)
+	}
+	var user *keycloaktest.User
+	if err := user.Delete(); err == nil || !strings.Contains(err.Error(), "Realm.User") {
+		t.Errorf("Delete of no user: %v", err)
+	}
+}
