@@ -222,9 +222,16 @@ func (u *User) Grant(granted Role) error {
 	})
 }
 
-// Withdraw takes a role from the user, if it was the user's own; roles of groups stay.
+// Withdraw takes a role from the user, if it was the user's own; roles of groups stay. A role that isn't there is an error.
 func (u *User) Withdraw(withdrawn Role) error {
 	return u.change(func(found *user) error {
+		realm, ofClients := []string{withdrawn.Name}, map[string][]string(nil)
+		if withdrawn.Client != "" {
+			realm, ofClients = nil, map[string][]string{withdrawn.Client: {withdrawn.Name}}
+		}
+		if _, err := u.realm.rolesOf(realm, ofClients, false); err != nil {
+			return fmt.Errorf("keycloaktest: %w", err)
+		}
 		found.roles = slices.DeleteFunc(found.roles, func(r *role) bool { return r.client == withdrawn.Client && r.name == withdrawn.Name })
 		return nil
 	})

@@ -106,11 +106,18 @@ func Start(config Config) (*Server, error) {
 	if s.publicURL == "" {
 		s.publicURL = s.URL
 	}
+	var realms []*Realm
 	for _, file := range config.Realms {
-		if _, err := s.Import(file, WithClientSecrets(config.ClientSecrets)); err != nil {
+		r, err := s.importRealm(file, importOptions{secrets: config.ClientSecrets})
+		if err != nil {
 			listener.Close()
 			return nil, err
 		}
+		realms = append(realms, r)
+	}
+	if err := unusedSecrets(config.ClientSecrets, realms...); err != nil {
+		listener.Close()
+		return nil, err
 	}
 	s.gone, s.close = context.WithCancel(context.Background())
 	s.listening = &http.Server{
@@ -196,6 +203,32 @@ func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
 	for _, option := range options {
 		option(&settings)
 	}
+	r, err := s.importRealm(file, settings)
+	if err != nil {
+		return nil, err
+	}
+	if err := unusedSecrets(settings.secrets, r); err != nil {
+		s.Remove(r.name)
+		return nil, err
+	}
+	return r, nil
+}
+
+// unusedSecrets fails for a secret that is given for no client of the realms: its name is a mistake.
+func unusedSecrets(secrets map[string]string, realms ...*Realm) error {
+	for id := range secrets {
+		if !slices.ContainsFunc(realms, func(r *Realm) bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.clients[id] != nil
+		}) {
+			return fmt.Errorf("keycloaktest: a secret is given for the client %q, which no realm has", id)
+		}
+	}
+	return nil
+}
+
+func (s *Server) importRealm(file []byte, settings importOptions) (*Realm, error) {
 	document, ignored, err := readRealm(file)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: realm file: %w", err)
