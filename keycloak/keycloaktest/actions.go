@@ -99,7 +99,7 @@ func (v *visit) updatePassword(t *tab, submitted bool) answer {
 	case v.realm.badPassword(t.user.userRepresentation, fresh) != "":
 		p.Errors = []string{v.realm.badPassword(t.user.userRepresentation, fresh)}
 	default:
-		t.user.password = fresh
+		t.user.setPassword(fresh, v.now)
 		if v.value("logout-sessions") == "on" {
 			v.endOthers(t)
 		}

@@ -154,7 +154,7 @@ func (v *visit) knownClient(parameters url.Values) (*client, answer) {
 	case by.BearerOnly:
 		return nil, v.failure(403, "Bearer-only applications are not allowed to initiate browser login")
 	}
-	if refused := by.supported(); refused != nil {
+	if refused := v.realm.supports(by, useLogin); refused != nil {
 		return nil, refused.answer()
 	}
 	return by, answer{}
@@ -269,11 +269,9 @@ func (q *authRequest) readLevel(r *Realm) bool {
 		levels = append(levels, acr.Value)
 	}
 	q.level = len(levels) > 0 || q.parameters.Has("acr_values")
-	known := map[string]json.Number{}
-	for _, attributes := range []map[string]string{q.client.Attributes, r.settings.Attributes} {
-		if len(known) == 0 {
-			json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &known) // none, where there is no map
-		}
+	known := levelsOf(q.client.Attributes)
+	if len(known) == 0 {
+		known = levelsOf(r.settings.Attributes)
 	}
 	return !acr.Essential || !slices.ContainsFunc(levels, func(level string) bool {
 		_, err := strconv.Atoi(level)

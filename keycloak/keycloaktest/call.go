@@ -91,8 +91,10 @@ func (c *call) authenticated() (*client, *refusal) {
 	if !inForm || found == nil || !found.enabled {
 		return nil, refuse(401, "invalid_client", badClient)
 	}
-	if refused := found.supported(); refused != nil { // it may have another way to say who it is
-		return nil, refused
+	if !found.PublicClient {
+		if refused := c.realm.supports(found, useSecret); refused != nil { // it may have another way to say who it is
+			return nil, refused
+		}
 	}
 	if refused := found.knownSecret(); refused != nil {
 		return nil, refused
@@ -135,13 +137,15 @@ func (r *Realm) webOrigins(c *client) []string {
 	return out
 }
 
-// originOf is the origin of a web address, or nothing.
+// originOf is the origin of a redirect URI, or nothing. Keycloak cuts the text behind its authority, whatever that is: a
+// redirect URI may have a star in it.
 func originOf(uri string) string {
-	parsed, err := url.Parse(uri)
-	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+	scheme, rest, _ := strings.Cut(uri, "://")
+	if scheme != "http" && scheme != "https" {
 		return ""
 	}
-	return parsed.Scheme + "://" + parsed.Host
+	authority, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + authority
 }
 
 func (r *Realm) allowsOrigin(c *client, origin string) bool {

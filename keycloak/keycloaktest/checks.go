@@ -28,6 +28,9 @@ func (r *reader) checkRealm(file *realmRepresentation) {
 			ids(i, c.ID)
 		}
 		r.checkClient(at, c)
+		r.checkClientSessions(at, c, file)
+		r.checkClientFlows(at, c, file)
+		r.checkAuthorization(at, c)
 	}
 	once = r.once(top.member("clientScopes"), "name")
 	for i := range file.ClientScopes {
@@ -35,10 +38,8 @@ func (r *reader) checkRealm(file *realmRepresentation) {
 		s.Name = strings.ReplaceAll(s.Name, " ", "_") // as Keycloak's import does
 		once(i, s.Name)
 		switch s.Protocol {
-		case "":
-			r.problem(at.member("protocol"), "missing: no client would get the scope")
-		case "openid-connect":
-			s.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), "client scope "+s.Name, s.ProtocolMappers)
+		case "", "openid-connect":
+			s.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), s.ProtocolMappers)
 		default:
 			r.leftAside(fmt.Sprintf("clientScopes[%s] (protocol %s)", s.Name, s.Protocol))
 			s.ProtocolMappers = nil
@@ -58,7 +59,9 @@ func (r *reader) checkRealm(file *realmRepresentation) {
 	for id, mappings := range file.ClientScopeMappings {
 		r.checkScopeMappings(top.member("clientScopeMappings").key(id), file, mappings)
 	}
+	r.checkFlowParts(file)
 	r.checkComponents(top.member("components"), file)
+	file.federated = file.federated || len(file.UserFederationProviders) > 0
 }
 
 // once returns a function that finds names that are missing or were there before.
@@ -88,9 +91,6 @@ func (r *reader) checkGroups(at *place, groups []groupRepresentation) {
 	once := r.once(at, "name")
 	for i, group := range groups {
 		once(i, group.Name)
-		if strings.Contains(group.Name, "/") {
-			r.problem(at.item(i).member("name"), "a slash isn't supported in the name of a group")
-		}
 		r.checkGroups(at.item(i).member("subGroups"), group.SubGroups)
 	}
 }
@@ -146,7 +146,7 @@ func (r *reader) checkClient(at *place, c *clientRepresentation) {
 	default:
 		r.problem(at.member("protocol"), "%s is no protocol of Keycloak's", c.Protocol)
 	}
-	c.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), "client "+c.ClientID, c.ProtocolMappers)
+	c.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), c.ProtocolMappers)
 	for name, urls := range map[string][]string{
 		"redirectUris": c.RedirectURIs, "rootUrl": {c.RootURL}, "baseUrl": {c.BaseURL}, "adminUrl": {c.AdminURL},
 		"attributes[post.logout.redirect.uris]": strings.Split(c.Attributes["post.logout.redirect.uris"], "##"),
@@ -211,7 +211,7 @@ func (r *reader) checkLevels(at *place, attributes map[string]string) {
 }
 
 // checkMappers checks protocol mappers, and returns those of OpenID Connect.
-func (r *reader) checkMappers(at *place, owner string, mappers []mapperRepresentation) []mapperRepresentation {
+func (r *reader) checkMappers(at *place, mappers []mapperRepresentation) []mapperRepresentation {
 	once := r.once(at, "name")
 	for i, m := range mappers {
 		name := m.Name
@@ -226,16 +226,35 @@ func (r *reader) checkMappers(at *place, owner string, mappers []mapperRepresent
 			r.problem(at.item(i).member("protocolMapper"), "missing")
 		case m.Protocol != "openid-connect":
 			r.leftAside(fmt.Sprintf("%s (protocol %s)", at.general(), m.Protocol))
-		case !slices.Contains(keycloakMappers, m.ProtocolMapper):
-			r.problem(at.item(i), "protocolMapper %s of %s is not supported: the stand-in has %s", m.ProtocolMapper, owner, strings.Join(mapperIDs(), ", "))
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(mappers), func(m mapperRepresentation) bool { return m.Protocol != "openid-connect" })
 }
 
+// attributeUses are the uses that attributes of a realm change, which the stand-in doesn't read.
+var attributeUses = map[string]use{"acr.uri.map": useTokens | useLogin, "shortVerificationUri": useDevice}
+
+// checkClientSessions refuses clients whose part of a session would last longer than the session.
+func (r *reader) checkClientSessions(at *place, c *clientRepresentation, realm *realmRepresentation) {
+	idle, most := or(realm.SSOSessionIdleTimeout, 1800), or(realm.SSOSessionMaxLifespan, 36000)
+	if realm.RememberMe {
+		idle, most = max(idle, realm.RememberMeIdleTimeout), max(most, realm.RememberMeMaxLifespan)
+	}
+	if n := number(c.Attributes, "client.session.idle.timeout", 0); n > idle {
+		r.problem(at.member("attributes").key("client.session.idle.timeout"), "%d is more than the realm's idle timeout of %d", n, idle)
+	}
+	if n := number(c.Attributes, "client.session.max.lifespan", 0); n > most {
+		r.problem(at.member("attributes").key("client.session.max.lifespan"), "%d is more than the realm's longest session of %d", n, most)
+	}
+}
+
 // checkSettings checks the realm's own settings, for Update as well.
 func (r *reader) checkSettings(file *realmRepresentation) {
 	var top *place
+	file.unsupported = nil
+	add := func(at use, format string, args ...any) {
+		file.unsupported = append(file.unsupported, unsupported{fmt.Sprintf(format, args...), at})
+	}
 	if ssl := or(file.SSLRequired, "external"); !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
 		r.problem(top.member("sslRequired"), "%s: all, external or none is expected", ssl)
 	}
@@ -254,17 +273,22 @@ func (r *reader) checkSettings(file *realmRepresentation) {
 		"acr.uri.map": "levels have names here, not URIs", "shortVerificationUri": "people find the page at its usual address here",
 	} {
 		if value := file.Attributes[name]; value != "" && value != "{}" {
-			r.problem(top.member("attributes").key(name), "not supported: %s", why)
+			add(attributeUses[name], "the attribute %s is not supported: %s", name, why)
 		}
 	}
-	r.checkLevels(top, file.Attributes)
+	if file.OrganizationsEnabled {
+		add(useLogin, "organizationsEnabled is not supported: the login page would ask for a name first")
+	}
+	if file.BruteForceProtected && file.MaxSecondaryFailures > 0 {
+		add(useOTP, "maxSecondaryAuthFailures is not supported: failures with a second factor aren't counted apart")
+	}
+	if file.federated {
+		add(useStranger, "user federation is not supported: users of another store can't sign in here")
+	}
 	if _, err := passwordRules(file.PasswordPolicy); err != nil {
 		r.problem(top.member("passwordPolicy"), "%v", err)
 	}
-	for i, policy := range file.ClientPolicies.Policies {
-		if policy.Enabled {
-			r.problem(top.member("clientPolicies").member("policies").item(i), "%s is not supported: client policies aren't applied here", policy.Name)
-		}
-	}
-	r.checkFlows(file)
+	r.checkBoundFlows(file)
+	file.unsupported = append(file.unsupported, r.unsupportedPolicies(file)...)
+	file.unsupported = append(file.unsupported, unsupportedFlows(file)...)
 }

@@ -91,6 +91,7 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 		}
 	}
 	r.dropAttributes(representation.Attributes)
+	r.nameByEmail(&representation)
 	u, err := r.addUser(representation)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: user: %w", err)
@@ -123,6 +124,7 @@ func (u *User) Update(patch []byte) error {
 		if err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
+		u.realm.nameByEmail(&changed)
 		if err := u.realm.nameUser(&changed); err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
@@ -195,7 +197,7 @@ func (u *User) SetPassword(password string) error {
 		if complaint := u.realm.badPassword(found.userRepresentation, password); complaint != "" {
 			return errors.New("keycloaktest: " + complaint)
 		}
-		found.password = password
+		found.setPassword(password, u.realm.server.Now())
 		return nil
 	})
 }

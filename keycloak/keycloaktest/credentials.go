@@ -202,6 +202,10 @@ func (r *Realm) pendingActions(u *user) []string {
 	if r.settings.VerifyEmail && !u.EmailVerified && u.ServiceAccountOf == "" && !off(verify) && !slices.Contains(pending, verify) {
 		pending = append(pending, verify)
 	}
+	const update = "UPDATE_PASSWORD"
+	if age := maxPasswordAge(r.settings.PasswordPolicy); age > 0 && u.password != "" && r.server.Now().Sub(u.since) > age && !off(update) && !slices.Contains(pending, update) {
+		pending = append(pending, update)
+	}
 	return pending
 }
 

@@ -107,7 +107,7 @@ func (v *visit) startDevice() answer {
 	if refused := v.allowed(by); refused != nil {
 		return refused.plain()
 	}
-	if refused := by.supported(); refused != nil {
+	if refused := r.supports(by, useDevice|useLogin); refused != nil {
 		return refused.plain()
 	}
 	if !by.attribute("oauth2.device.authorization.grant.enabled") {

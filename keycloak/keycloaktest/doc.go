@@ -17,9 +17,10 @@
 // client scopes and protocol mappers work as they do in Keycloak, down to the texts of errors. One suite of exchanges, in
 // the directory contract, holds it to what a real Keycloak answered.
 //
-// What it hasn't it refuses by name. A realm file that asks for it doesn't load, and says why; where only one client would
-// be answered wrongly, that client's requests are refused with status 501 and the code not_in_keycloaktest. So are
-// Keycloak's other endpoints, the admin API first of all: the methods of [Server], [Realm] and [User] take its place.
+// The same realm file makes the same realm. What the stand-in doesn't have it refuses by name, where it is used: the requests
+// that it would answer wrongly get status 501 and the code not_in_keycloaktest, and all others are answered. So are
+// Keycloak's other endpoints refused, the admin API first of all: the methods of [Server], [Realm] and [User] take its
+// place. A file that Keycloak's import refuses doesn't load here either, and the error says why.
 // Private keys in a realm file are ignored: a stand-in makes its own.
 //
 // # What leaves the process

@@ -2,14 +2,16 @@ package keycloaktest
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
 
 // The stand-in signs people in as Keycloak's own flows do. A realm file may hold them, under any name; another flow is
-// refused, because it would ask for something else.
+// refused where it would be used, because it would ask for something else.
 
 type flowRepresentation struct {
+	ID         string                    `json:"id"`
 	Alias      string                    `json:"alias"`
 	Executions []executionRepresentation `json:"authenticationExecutions"`
 }
@@ -32,44 +34,111 @@ type authenticatorConfiguration struct {
 var ownFlows = []struct {
 	member, alias string
 	bound         func(*realmRepresentation) string
+	at            use
 	does          []string
 }{
-	{"browserFlow", "browser", func(f *realmRepresentation) string { return f.BrowserFlow }, []string{
+	{"browserFlow", "browser", func(f *realmRepresentation) string { return f.BrowserFlow }, useLogin, []string{
 		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL (REQUIRED conditional-user-configured, ALTERNATIVE auth-otp-form))",
 		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL (REQUIRED conditional-user-configured, REQUIRED auth-otp-form))",
 	}},
-	{"directGrantFlow", "direct grant", func(f *realmRepresentation) string { return f.DirectGrantFlow }, []string{
+	{"directGrantFlow", "direct grant", func(f *realmRepresentation) string { return f.DirectGrantFlow }, usePassword, []string{
 		"REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, CONDITIONAL (REQUIRED conditional-user-configured, REQUIRED direct-grant-validate-otp)",
 		"REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, CONDITIONAL (REQUIRED conditional-user-configured, ALTERNATIVE direct-grant-validate-otp)",
 	}},
-	{"clientAuthenticationFlow", "clients", func(f *realmRepresentation) string { return f.ClientAuthenticationFlow }, []string{
+	{"clientAuthenticationFlow", "clients", func(f *realmRepresentation) string { return f.ClientAuthenticationFlow }, useSecret, []string{
 		"ALTERNATIVE client-secret", "REQUIRED client-secret",
 	}},
 }
 
-// checkFlows refuses the flows that the realm binds and the stand-in can't do.
-func (r *reader) checkFlows(file *realmRepresentation) {
+// builtinFlows are the flows that Keycloak makes where a file hasn't them.
+var builtinFlows = []string{"browser", "direct grant", "registration", "reset credentials", "clients", "first broker login", "docker auth"}
+
+func (file *realmRepresentation) hasFlow(named func(flowRepresentation) bool) bool {
+	return slices.ContainsFunc(file.AuthenticationFlows, named)
+}
+
+// checkBoundFlows refuses a realm that binds a flow that it hasn't. Some flows are for what isn't done here.
+func (r *reader) checkBoundFlows(file *realmRepresentation) {
 	var top *place
+	check := func(name, alias string) {
+		if alias != "" && !slices.Contains(builtinFlows, alias) && !file.hasFlow(func(f flowRepresentation) bool { return f.Alias == alias }) {
+			r.problem(top.member(name), "the file has no authentication flow %q", alias)
+		}
+	}
 	for _, own := range ownFlows {
-		alias, at := own.bound(file), top.member(own.member)
+		check(own.member, own.bound(file))
+	}
+	for name, alias := range map[string]string{
+		"registrationFlow": file.RegistrationFlow, "resetCredentialsFlow": file.ResetCredentialsFlow,
+		"dockerAuthenticationFlow": file.DockerFlow, "firstBrokerLoginFlow": file.FirstBrokerLoginFlow,
+	} {
+		if alias != "" {
+			r.leftAside(name)
+		}
+		check(name, alias)
+	}
+}
+
+// checkFlowParts refuses flows that name what the file hasn't.
+func (r *reader) checkFlowParts(file *realmRepresentation) {
+	var top *place
+	all := top.member("authenticationFlows")
+	once := r.once(all, "alias")
+	for i, flow := range file.AuthenticationFlows {
+		once(i, flow.Alias)
+		if flow.Executions == nil {
+			r.problem(all.item(i).member("authenticationExecutions"), "missing")
+		}
+		for j, e := range flow.Executions {
+			at := all.item(i).member("authenticationExecutions").item(j)
+			if e.FlowAlias != "" && !file.hasFlow(func(f flowRepresentation) bool { return f.Alias == e.FlowAlias }) {
+				r.problem(at.member("flowAlias"), "the file has no authentication flow %q", e.FlowAlias)
+			}
+			configured := func(c authenticatorConfiguration) bool { return c.Alias == e.Config }
+			if e.Config != "" && !slices.ContainsFunc(file.AuthenticatorConfig, configured) {
+				r.problem(at.member("authenticatorConfig"), "the file has no authenticator config %q", e.Config)
+			}
+		}
+	}
+	once = r.once(top.member("authenticatorConfig"), "alias")
+	for i, c := range file.AuthenticatorConfig {
+		once(i, c.Alias)
+	}
+}
+
+// checkClientFlows refuses a client that has a flow of its own that the file hasn't.
+func (r *reader) checkClientFlows(at *place, c *clientRepresentation, file *realmRepresentation) {
+	for name, id := range c.FlowOverrides {
+		if id != "" && !file.hasFlow(func(f flowRepresentation) bool { return f.ID == id }) {
+			r.problem(at.member("authenticationFlowBindingOverrides").key(name), "the file has no authentication flow with the id %q", id)
+		}
+	}
+}
+
+// unsupportedFlows are the flows that the realm binds and the stand-in can't do.
+func unsupportedFlows(file *realmRepresentation) []unsupported {
+	var all []unsupported
+	for _, own := range ownFlows {
+		add := func(format string, args ...any) {
+			all = append(all, unsupported{own.member + ": " + fmt.Sprintf(format, args...), own.at})
+		}
+		alias := own.bound(file)
 		if alias == "" {
 			alias = own.alias
 		}
 		f := flows{file: file}
 		if !slices.ContainsFunc(file.AuthenticationFlows, func(f flowRepresentation) bool { return f.Alias == alias }) {
-			if alias != own.alias { // Keycloak makes its own where a file hasn't them
-				r.problem(at, "the file has no authentication flow %q", alias)
-			}
-			continue
+			continue // Keycloak makes its own where a file hasn't them
 		}
 		does := f.describe(alias)
 		switch {
-		case f.missing != "":
-			r.problem(at, "%s", f.missing)
+		case f.endless:
+			add("the authentication flow %s goes on for ever", alias)
 		case !slices.Contains(own.does, does):
-			r.problem(at, "%s is not supported: it does %q, and the stand-in does %q", alias, does, own.does[0])
+			add("%s is not supported: it does %q, and the stand-in does %q", alias, does, own.does[0])
 		}
 	}
+	return all
 }
 
 // flows describes what flows come down to.
@@ -77,7 +146,7 @@ type flows struct {
 	file    *realmRepresentation
 	within  []string // aliases of flows that are being described
 	steps   int
-	missing string
+	endless bool
 }
 
 // maxSteps bounds a flow: a subflow may be there many times.
@@ -88,10 +157,7 @@ const maxSteps = 1000
 func (f *flows) describe(alias string) string {
 	i := slices.IndexFunc(f.file.AuthenticationFlows, func(flow flowRepresentation) bool { return flow.Alias == alias })
 	if f.steps++; i < 0 || slices.Contains(f.within, alias) || f.steps > maxSteps {
-		f.missing = "the file has no authentication flow " + alias
-		if i >= 0 {
-			f.missing = "the authentication flow " + alias + " goes on for ever"
-		}
+		f.endless = true
 		return ""
 	}
 	f.within = append(f.within, alias)

@@ -92,7 +92,7 @@ func (r *Realm) exchange(c *call) (*issue, *refusal) {
 	if repeats(c.form) {
 		return nil, refuse(400, "invalid_request", "duplicated parameter")
 	}
-	if refused := by.supported(); refused != nil {
+	if refused := r.supports(by, useTokens); refused != nil {
 		return nil, refused
 	}
 	if refused := c.allowed(by); refused != nil {
@@ -121,14 +121,6 @@ func (r *Realm) insecure(*call) *refusal {
 	return nil
 }
 
-// supported refuses, by name, a client that would be answered wrongly.
-func (c *client) supported() *refusal {
-	if len(c.unsupported) == 0 {
-		return nil
-	}
-	return refuse(501, notInStandIn, "client "+c.ClientID+": "+strings.Join(c.unsupported, "; "))
-}
-
 // requestedScope resolves the scope parameter.
 func (c *call) requestedScope(by *client) ([]string, *refusal) {
 	parameter, given := c.param("scope")
@@ -145,6 +137,9 @@ func (c *call) passwordGrant(by *client) (*issue, *refusal) {
 	if by.ConsentRequired {
 		return nil, refuse(400, "invalid_client", "Client requires user consent")
 	}
+	if refused := c.realm.supports(by, usePassword); refused != nil {
+		return nil, refused
+	}
 	scope, refused := c.requestedScope(by)
 	if refused != nil {
 		return nil, refused
@@ -155,7 +150,15 @@ func (c *call) passwordGrant(by *client) (*issue, *refusal) {
 	}
 	u := c.realm.byName(name)
 	if u == nil {
+		if refused := c.realm.supports(by, useStranger); refused != nil {
+			return nil, refused
+		}
 		return nil, badCredentials
+	}
+	if u.otp != nil {
+		if refused := c.realm.supports(by, useOTP); refused != nil {
+			return nil, refused
+		}
 	}
 	code, given := c.param("otp")
 	if !given {
@@ -177,6 +180,9 @@ func (c *call) passwordGrant(by *client) (*issue, *refusal) {
 
 // checkPassword says whether a password is right, counts when it isn't, and refuses who is locked or disabled.
 func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal {
+	if u.FederationLink != "" {
+		return refuse(501, notInStandIn, "user "+u.Username+": users of another store can't sign in here")
+	}
 	if r.locked(u, now) {
 		return badCredentials
 	}
@@ -260,7 +266,7 @@ func (c *call) clientCredentialsGrant(by *client) (*issue, *refusal) {
 	host, _, _ := strings.Cut(c.RemoteAddr, ":")
 	g := &grant{
 		realm: c.realm, client: by, user: by.serviceAccount, scope: scope, kind: "cc", now: c.now,
-		notes: map[string]string{"client_id": by.ClientID, "clientHost": host, "clientAddress": host},
+		notes: map[string]string{"client_id": by.ClientID, "clientId": by.ClientID, "clientHost": host, "clientAddress": host},
 	}
 	if !by.attribute("client_credentials.use_refresh_token") {
 		return g.issue(false), nil

@@ -107,7 +107,10 @@ func (r *Realm) userinfo(c *call) answer {
 	if refused := c.allowed(g.client); refused != nil {
 		return refused.answer()
 	}
-	if refused := g.client.supported(); refused != nil {
+	if refused := r.supports(g.client, useUserinfo); refused != nil {
+		return refused.answer()
+	}
+	if refused := r.supportsScopes(g.scope, useUserinfo); refused != nil {
 		return refused.answer()
 	}
 	if !slices.Contains(strings.Fields(text(held, "scope")), "openid") {
@@ -138,7 +141,7 @@ func (r *Realm) introspect(c *call) answer {
 	if by.PublicClient {
 		return refuse(403, "invalid_request", "Client not allowed.").plain()
 	}
-	if refused := by.supported(); refused != nil {
+	if refused := r.supports(by, useIntrospection); refused != nil {
 		return refused.plain()
 	}
 	if repeats(c.form) {
@@ -148,30 +151,38 @@ func (r *Realm) introspect(c *call) answer {
 	if !sent {
 		return refuse(400, "invalid_request", "Token not provided.").plain()
 	}
-	switch c.value("token_type_hint") {
-	case "", "access_token":
-		return document(200, noCache, r.introspected(by, token, false, c.now))
-	case "refresh_token":
-		return document(200, noCache, r.introspected(by, token, true, c.now))
+	switch hint := c.value("token_type_hint"); hint {
+	case "", "access_token", "refresh_token":
+		out, refused := r.introspected(by, token, hint == "refresh_token", c.now)
+		if refused != nil {
+			return refused.plain()
+		}
+		return document(200, noCache, out)
 	}
 	return refuse(400, "invalid_request", "Unsupported token type.").plain()
 }
 
 // introspected is what introspection says of a token: its claims anew, as an access token of this moment would have them,
 // of a lightweight token and an ID token too.
-func (r *Realm) introspected(by *client, token string, refresh bool, now time.Time) claims {
+func (r *Realm) introspected(by *client, token string, refresh bool, now time.Time) (claims, *refusal) {
 	inactive := claims{"active": false}
 	held, err := r.verified(token)
 	typ := text(held, "typ")
 	if err != nil || typ == "Logout" || refresh != (typ == "Refresh" || typ == "Offline") {
-		return inactive
+		return inactive, nil
 	}
 	g, _ := r.grantOf(held, now)
-	if g == nil || g.client.supported() != nil {
-		return inactive
+	if g == nil {
+		return inactive, nil
+	}
+	if refused := r.supports(g.client, useIntrospection); refused != nil {
+		return nil, refused
+	}
+	if refused := r.supportsScopes(g.scope, useIntrospection); refused != nil {
+		return nil, refused
 	}
 	if refresh && (g.client != by || g.spent(held)) {
-		return inactive
+		return inactive, nil
 	}
 	out := claims{}
 	for _, name := range []string{"exp", "iat", "jti", "iss", "typ", "azp", "sid", "scope", "nonce"} {
@@ -184,10 +195,10 @@ func (r *Realm) introspected(by *client, token string, refresh bool, now time.Ti
 		(&mapping{into: out}).addAudience(r.Issuer())
 	}
 	if !hasAudience(out["aud"], by.ClientID) && !refresh {
-		return inactive
+		return inactive, nil
 	}
 	out["client_id"], out["username"], out["token_type"], out["active"] = g.client.ClientID, g.user.Username, typ, true
-	return out
+	return out, nil
 }
 
 // spent says whether a single-use refresh token would be refused for having been used.

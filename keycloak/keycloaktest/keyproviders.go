@@ -53,11 +53,11 @@ func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 		case "org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy":
 			r.leftAside(at.String())
 		case "org.keycloak.storage.UserStorageProvider":
-			for i, c := range components {
+			for _, c := range components {
 				if slices.Equal(c.Config["enabled"], []string{"false"}) {
 					r.leftAside(at.String())
 				} else {
-					r.problem(at.item(i), "not supported: %s", federation)
+					file.federated = true
 				}
 			}
 		default:
@@ -67,6 +67,9 @@ func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 	p, err := readProfile(profileOf)
 	if err != nil {
 		r.problem(at.key("org.keycloak.userprofile.UserProfileProvider"), "kc.user.profile.config: %v", err)
+	}
+	if file.unmanaged && err == nil {
+		p.Unmanaged = "ENABLED"
 	}
 	file.profile, file.Components = p, nil
 }

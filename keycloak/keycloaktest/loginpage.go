@@ -229,13 +229,20 @@ const wrongLogin = "Invalid username or password."
 func (v *visit) checkLogin(t *tab) answer {
 	u := t.user
 	if u == nil {
-		u = v.realm.byName(strings.TrimSpace(v.value("username")))
+		if u = v.realm.byName(strings.TrimSpace(v.value("username"))); u == nil {
+			if refused := v.realm.supports(t.client, useStranger); refused != nil {
+				return refused.answer()
+			}
+		}
 	}
 	if u == nil {
 		t.note = wrongLogin
 		return v.passwordPage(t)
 	}
 	if refused := v.realm.checkPassword(u, v.value("password"), v.now); refused != nil {
+		if refused.status == 501 {
+			return refused.answer()
+		}
 		t.note = wrongLogin
 		if refused.description == "Account disabled" {
 			t.note = "Account is disabled, contact your administrator."
@@ -244,6 +251,9 @@ func (v *visit) checkLogin(t *tab) answer {
 	}
 	t.user = u
 	if u.otp != nil {
+		if refused := v.realm.supports(t.client, useOTP); refused != nil {
+			return refused.answer()
+		}
 		t.step = stepOTP
 		return v.otpPage(t)
 	}

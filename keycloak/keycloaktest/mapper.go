@@ -133,7 +133,7 @@ func groupMembership(x *mapping, config map[string]string) {
 	for _, g := range x.user.groups {
 		path := g.path
 		if config["full.path"] != "true" {
-			path = path[strings.LastIndex(path, "/")+1:]
+			path = g.name
 		}
 		paths = append(paths, path)
 	}
@@ -221,10 +221,7 @@ func acr(x *mapping, _ map[string]string) {
 		level = x.part.level
 	}
 	for _, attributes := range []map[string]string{x.client.Attributes, x.realm.settings.Attributes} {
-		var names map[string]json.Number
-		if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &names) != nil {
-			continue
-		}
+		names := levelsOf(attributes)
 		for name, value := range names {
 			if value.String() == level {
 				x.into["acr"] = name
@@ -236,6 +233,16 @@ func acr(x *mapping, _ map[string]string) {
 		}
 	}
 	x.into["acr"] = level
+}
+
+// levelsOf is the map of names to levels of authentication in the attributes of a client or a realm. What can't be read is
+// no map: Keycloak logs a warning.
+func levelsOf(attributes map[string]string) map[string]json.Number {
+	var names map[string]json.Number
+	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &names) != nil {
+		return nil
+	}
+	return names
 }
 
 // unquoteNumbers makes {"gold":"2"} what {"gold":2} is: Keycloak takes both.

@@ -19,11 +19,11 @@ import (
 //   - A member that can't is left aside, and Realm.Ignored lists it: themes, events, mail, SAML, display texts.
 //   - A member that Keycloak doesn't know is an error, and so is one of another type. Types are Jackson's: a number
 //     or a flag passes for a text, "30" for a number, "true" for a flag.
-//   - What changes the answers of the whole realm and isn't done here is an error by its name: organizations, user
-//     federation, client policies, sign-in flows other than Keycloak's own, a protocol mapper that isn't Keycloak's.
-//   - What changes the answers of one client, or of one client scope, and isn't done here loads, and is refused with
-//     501 when the client is used or the scope granted (unsupported.go): a realm may hold such a client that no test
-//     asks for, and Keycloak's own scopes hold such mappers.
+//   - What changes answers and isn't done here loads, and is refused with 501 where it is used (unsupported.go):
+//     organizations at the login page, another store's users at their sign-in, a flow at the grant that it is for, a
+//     mapper where its claim would be. No test of the rest of the realm meets it.
+//   - What Keycloak's import refuses is an error: names that are there twice, references to what isn't there,
+//     providers and values that Keycloak hasn't.
 //   - Private keys and hashed passwords are left aside and listed: keys are made anew, and a user whose password is
 //     hashed can't sign in with it until SetPassword.
 //   - A placeholder such as ${SECRET:dev} is an error: Keycloak's --import-realm fills it in from its environment,

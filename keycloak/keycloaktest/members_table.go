@@ -159,7 +159,6 @@ var tables = sync.OnceValue(func() records {
 
 const (
 	oldRelease = "it is from an old release of Keycloak, and 26 has another member for it"
-	federation = "users of another store can't sign in here"
 )
 
 func realmRecord(client, user, role, group *record) *record {
@@ -177,14 +176,11 @@ func realmRecord(client, user, role, group *record) *record {
 		reads(aText, "authenticatorConfig authenticator flowAlias"), reads(oneOf("REQUIRED", "CONDITIONAL", "ALTERNATIVE", "DISABLED"), "requirement"),
 		reads(aWhole, "priority"), ignores(aFlag, "authenticatorFlow autheticatorFlow userSetupAllowed"))
 	flow := (&record{name: "AuthenticationFlowRepresentation"}).with(
-		reads(aText, "alias"), reads(listOf(of(execution)), "authenticationExecutions"), ignores(aText, "id description providerId"), ignores(aFlag, "topLevel builtIn"))
+		reads(aText, "id alias"), reads(listOf(of(execution)), "authenticationExecutions"), ignores(aText, "description providerId"), ignores(aFlag, "topLevel builtIn"))
 	authenticatorConfig := (&record{name: "AuthenticatorConfigRepresentation"}).with(
 		reads(aText, "alias"), reads(aConfig, "config"), ignores(aText, "id"))
 	action := (&record{name: "RequiredActionProviderRepresentation"}).with(
 		reads(aText, "alias"), reads(aFlag, "enabled defaultAction"), ignores(aText, "name providerId"), ignores(aWhole, "priority"), ignores(aConfig, "config"))
-	policy := (&record{name: "ClientPolicyRepresentation"}).with(
-		reads(aText, "name"), reads(aFlag, "enabled"), ignores(aText, "description"), ignores(listOf(anyValue), "conditions"), ignores(someTexts, "profiles"))
-	policies := (&record{name: "ClientPoliciesRepresentation"}).with(reads(listOf(of(policy)), "policies"), ignores(anyValue, "globalPolicies"))
 	provider := (&record{name: "IdentityProviderRepresentation"}).with(
 		ignores(aText, "alias displayName internalId providerId updateProfileFirstLoginMode firstBrokerLoginFlowAlias postBrokerLoginFlowAlias organizationId"),
 		ignores(aFlag, "enabled trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin updateProfileFirstLogin"),
@@ -193,44 +189,39 @@ func realmRecord(client, user, role, group *record) *record {
 		ignores(aText, "id name identityProviderAlias identityProviderMapper"), ignores(aConfig, "config"))
 	return (&record{name: "RealmRepresentation"}).with(
 		reads(aText, `id realm sslRequired defaultSignatureAlgorithm otpPolicyType otpPolicyAlgorithm keycloakVersion passwordPolicy
-			browserFlow directGrantFlow clientAuthenticationFlow`),
+			browserFlow directGrantFlow clientAuthenticationFlow registrationFlow resetCredentialsFlow dockerAuthenticationFlow firstBrokerLoginFlow`),
 		reads(aWhole, `notBefore refreshTokenMaxReuse accessTokenLifespan ssoSessionIdleTimeout ssoSessionMaxLifespan offlineSessionIdleTimeout
 			offlineSessionMaxLifespan clientSessionIdleTimeout clientSessionMaxLifespan clientOfflineSessionIdleTimeout
 			clientOfflineSessionMaxLifespan accessCodeLifespan accessCodeLifespanLogin oauth2DeviceCodeLifespan
 			oauth2DevicePollingInterval maxTemporaryLockouts maxFailureWaitSeconds minimumQuickLoginWaitSeconds waitIncrementSeconds
 			maxDeltaTimeSeconds failureFactor otpPolicyDigits otpPolicyPeriod otpPolicyLookAheadWindow`),
-		reads(aLong, "quickLoginCheckMilliSeconds"),
+		reads(aWhole, "maxSecondaryAuthFailures ssoSessionIdleTimeoutRememberMe ssoSessionMaxLifespanRememberMe"), reads(aLong, "quickLoginCheckMilliSeconds"),
 		reads(aFlag, `enabled revokeRefreshToken offlineSessionMaxLifespanEnabled loginWithEmailAllowed duplicateEmailsAllowed
 			registrationEmailAsUsername verifyEmail editUsernameAllowed bruteForceProtected permanentLockout otpPolicyCodeReusable
-			internationalizationEnabled`),
+			internationalizationEnabled organizationsEnabled rememberMe`),
+		reads(listOf(anyValue), "userFederationProviders"),
 		reads(oneOf("LINEAR", "MULTIPLE"), "bruteForceStrategy"),
 		reads(of(roles), "roles"), reads(of(role), "defaultRole"), reads(someTexts, "defaultRoles defaultGroups"), reads(listOf(of(group)), "groups"),
 		reads(listOf(of(user)), "users"), reads(listOf(of(client)), "clients"), reads(listOf(of(scope)), "clientScopes"),
 		reads(someTexts, "defaultDefaultClientScopes defaultOptionalClientScopes"),
 		reads(listOf(of(scopeMapping)), "scopeMappings"), reads(mapOf(listOf(of(scopeMapping))), "clientScopeMappings"),
 		reads(mapOf(listOf(of(component))), "components"), reads(aConfig, "attributes"), reads(listOf(of(action)), "requiredActions"),
-		reads(listOf(of(flow)), "authenticationFlows"), reads(listOf(of(authenticatorConfig)), "authenticatorConfig"), reads(of(policies), "clientPolicies"),
+		reads(listOf(of(flow)), "authenticationFlows"), reads(listOf(of(authenticatorConfig)), "authenticatorConfig"), reads(anyValue, "clientPolicies clientProfiles"),
 
-		refuses("the login page would ask for a name first", aFlag, "organizationsEnabled"),
-		refuses("realms have no organizations here", listOf(anyValue), "organizations"),
-		refuses("failures with a second factor aren't counted apart", aWhole, "maxSecondaryAuthFailures"),
-		refuses(federation, listOf(of(user)), "federatedUsers"),
-		refuses(federation, listOf(anyValue), "userFederationProviders userFederationMappers"),
+		reads(listOf(anyValue), "organizations"), ignores(listOf(anyValue), "userFederationMappers"), ignores(listOf(of(user)), "federatedUsers"),
 		refuses(oldRelease, listOf(anyValue), "applications oauthClients clientTemplates"),
 		refuses(oldRelease, mapOf(listOf(of(scopeMapping))), "applicationScopeMappings"),
 
-		ignores(aText, `displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme defaultLocale registrationFlow
-			resetCredentialsFlow dockerAuthenticationFlow firstBrokerLoginFlow privateKey publicKey certificate codeSecret`),
-		ignores(aWhole, `accessTokenLifespanForImplicitFlow ssoSessionIdleTimeoutRememberMe ssoSessionMaxLifespanRememberMe
-			accessCodeLifespanUserAction actionTokenGeneratedByAdminLifespan actionTokenGeneratedByUserLifespan otpPolicyInitialCounter`),
+		ignores(aText, `displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme defaultLocale privateKey publicKey certificate codeSecret`),
+		ignores(aWhole, `accessTokenLifespanForImplicitFlow accessCodeLifespanUserAction actionTokenGeneratedByAdminLifespan actionTokenGeneratedByUserLifespan otpPolicyInitialCounter`),
 		ignores(aLong, "eventsExpiration"),
-		ignores(aFlag, `registrationAllowed rememberMe resetPasswordAllowed eventsEnabled adminEventsEnabled adminEventsDetailsEnabled
+		ignores(aFlag, `registrationAllowed resetPasswordAllowed eventsEnabled adminEventsEnabled adminEventsDetailsEnabled
 			userManagedAccessAllowed verifiableCredentialsEnabled adminPermissionsEnabled scimApiEnabled`),
 		ignores(someTexts, "requiredCredentials otpSupportedApplications supportedLocales eventsListeners enabledEventTypes"),
 		ignores(aConfig, "smtpServer browserSecurityHeaders"), ignores(mapOf(aConfig), "localizationTexts"),
 		ignores(listOf(of(provider)), "identityProviders"), ignores(listOf(of(providerMapper)), "identityProviderMappers"),
 		ignores(listOf(of(mapperRecord())), "protocolMappers"), ignores(of(client), "adminPermissionsClient"),
-		ignores(anyValue, `clientProfiles passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin socialProviders
+		ignores(anyValue, `passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin socialProviders
 			identityFederationEnabled attributesOrEmpty parsedClientProfiles parsedClientPolicies`),
 		webAuthn("webAuthnPolicy"), webAuthn("webAuthnPolicyPasswordless"),
 		ignores(aWhole, "webAuthnPolicyCreateTimeout webAuthnPolicyPasswordlessCreateTimeout"),
@@ -279,7 +270,7 @@ func userRecord() *record {
 		reads(aText, "id username email firstName lastName serviceAccountClientId"), reads(aFlag, "enabled emailVerified"), reads(aWhole, "notBefore"),
 		reads(userTexts, "attributes"), reads(someTexts, "requiredActions realmRoles groups"), reads(textLists, "clientRoles"),
 		reads(listOf(of(credential)), "credentials"), reads(listOf(of(consent)), "clientConsents"),
-		refuses(federation, aText, "federationLink"), refuses(oldRelease, textLists, "applicationRoles"),
+		reads(aText, "federationLink"), refuses(oldRelease, textLists, "applicationRoles"),
 		ignores(aText, "self origin"), ignores(aLong, "createdTimestamp"), ignores(aFlag, "totp"), ignores(someTexts, "disableableCredentialTypes"),
 		ignores(listOf(of(federated)), "federatedIdentities"), ignores(listOf(of(social)), "socialLinks"), ignores(mapOf(aFlag), "access"),
 		ignores(listOf(anyValue), "verifiableCredentials issuedVerifiableCredentials"), ignores(anyValue, "userProfileMetadata rawAttributes"))
@@ -290,13 +281,12 @@ func clientRecord() *record {
 		reads(aText, "id clientId name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl"),
 		reads(aFlag, `enabled publicClient bearerOnly consentRequired standardFlowEnabled implicitFlowEnabled directAccessGrantsEnabled
 			serviceAccountsEnabled authorizationServicesEnabled frontchannelLogout fullScopeAllowed`),
-		reads(aWhole, "notBefore"), reads(someTexts, "redirectUris webOrigins defaultClientScopes optionalClientScopes"),
+		reads(aWhole, "notBefore"), reads(someTexts, "redirectUris webOrigins defaultClientScopes optionalClientScopes defaultRoles"),
 		reads(aConfig, "attributes authenticationFlowBindingOverrides"), reads(listOf(of(mapperRecord())), "protocolMappers"),
 		refuses("say standardFlowEnabled and directAccessGrantsEnabled instead", aFlag, "directGrantsOnly"),
-		refuses("put the roles into the realm's default role instead", someTexts, "defaultRoles"),
 		ignores(aText, "description type registrationAccessToken origin clientTemplate"), ignores(aWhole, "nodeReRegistrationTimeout"),
 		ignores(aFlag, "surrogateAuthRequired alwaysDisplayInConsole useTemplateConfig useTemplateScope useTemplateMappers"),
-		ignores(mapOf(aWhole), "registeredNodes"), ignores(mapOf(aFlag), "access"), ignores(anyValue, "authorizationSettings"))
+		ignores(mapOf(aWhole), "registeredNodes"), ignores(mapOf(aFlag), "access"), reads(anyValue, "authorizationSettings"))
 }
 
 func mapperRecord() *record {

@@ -2,7 +2,6 @@ package keycloaktest
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -59,7 +58,10 @@ func (r *Realm) discovery(c *call) answer {
 	}
 	base := r.Issuer() + oidc
 	clientAuthentication := []string{"client_secret_basic", "client_secret_post"}
-	scopes := append([]string{"openid"}, slices.Sorted(maps.Keys(r.scopes))...)
+	scopes := slices.Sorted(maps.Keys(r.scopes))
+	if r.scopes["openid"] == nil {
+		scopes = append([]string{"openid"}, scopes...)
+	}
 	grants := slices.Sorted(maps.Keys(grantTypes()))
 	return document(200, "no-cache, must-revalidate, no-transform, no-store", map[string]any{
 		"issuer":                                r.Issuer(),
@@ -94,7 +96,5 @@ func (r *Realm) discovery(c *call) answer {
 
 // levels are the authentication levels that the realm has names for, and those of every realm.
 func (r *Realm) levels() []string {
-	var names map[string]any
-	json.Unmarshal([]byte(r.settings.Attributes["acr.loa.map"]), &names) // nothing, where there is none
-	return append([]string{"0", "1"}, slices.Sorted(maps.Keys(names))...)
+	return append([]string{"0", "1"}, sortedNames(levelsOf(r.settings.Attributes))...)
 }

@@ -56,8 +56,6 @@ func (r *Realm) signIn(clientID, username, scope string) (*issue, error) {
 		return nil, fmt.Errorf("keycloaktest: client %s is disabled", clientID)
 	case !u.Enabled:
 		return nil, fmt.Errorf("keycloaktest: user %s is disabled", username)
-	case len(c.unsupported) > 0:
-		return nil, errors.New("keycloaktest: " + c.supported().description)
 	}
 	granted, refused := r.scopesFor(c, scope, true)
 	if refused != nil {

@@ -8,43 +8,72 @@ import (
 
 // Keycloak's import brings a file of an older release up to date, if keycloakVersion says that it is one.
 
+// A release is a major and a minor version.
+type release [2]int
+
 // newScopes are the built-in client scopes that came with a release. Such a file gets them, where it names its scopes.
 var newScopes = []struct {
-	since   [2]int // major and minor
+	since   release
 	name    string
-	clients bool // all clients get it, and the realm's new ones
+	clients bool // all clients get it
+	realm   bool // so do clients that name no scopes
 }{
-	{[2]int{18, 0}, "acr", true}, {[2]int{25, 0}, "basic", true}, {[2]int{26, 1}, "service_account", false},
+	{release{4, 6}, "roles", true, true}, {release{4, 6}, "web-origins", true, true},
+	{release{18, 0}, "acr", true, true}, {release{25, 0}, "basic", true, true}, {release{26, 1}, "service_account", false, false},
 }
 
 // oldest is the release before which a file would need more than that.
-var oldest = [2]int{8, 0}
+var oldest = release{4, 0}
 
 // bringUp does to a file what Keycloak's migrations do.
 func (r *reader) bringUp(file *realmRepresentation) {
 	if file.KeycloakVersion == "" {
 		return
 	}
-	release, ok := releaseOf(file.KeycloakVersion)
-	if !ok || older(release, oldest) {
+	version, ok := releaseOf(file.KeycloakVersion)
+	if !ok || version.before(oldest) {
 		var top *place
-		r.problem(top.member("keycloakVersion"), "%s is not supported: the stand-in reads files since 8.0", file.KeycloakVersion)
+		r.problem(top.member("keycloakVersion"), "%s is not supported: the stand-in reads files since %d.%d", file.KeycloakVersion, oldest[0], oldest[1])
 		return
 	}
-	if file.ClientScopes == nil {
-		return
+	if file.ClientScopes != nil {
+		file.addNewScopes(version)
 	}
+	if version.before(release{9, 0}) {
+		file.accountConsole = true
+		file.setAttribute("pkce.code.challenge.method", "S256", "security-admin-console", "account-console")
+	}
+	if version.before(release{24, 0}) && file.Attributes["userProfileEnabled"] != "true" {
+		file.unmanaged = true
+	}
+	if version.before(release{26, 0}) {
+		consoles := []string{"security-admin-console", "admin-cli"}
+		file.setAttribute("client.use.lightweight.access.token.enabled", "true", consoles...)
+		for i := range file.Clients {
+			if slices.Contains(consoles, file.Clients[i].ClientID) {
+				file.Clients[i].FullScopeAllowed = new(true)
+			}
+		}
+	}
+}
+
+func (file *realmRepresentation) addNewScopes(version release) {
 	for _, scope := range newScopes {
 		named := func(s scopeRepresentation) bool { return s.Name == scope.name }
-		if !older(release, scope.since) || slices.ContainsFunc(file.ClientScopes, named) {
+		if !version.before(scope.since) || slices.ContainsFunc(file.ClientScopes, named) {
 			continue
 		}
 		all := builtinScopes()
 		file.ClientScopes = append(file.ClientScopes, all[slices.IndexFunc(all, named)])
+		if scope.name == "service_account" {
+			file.noteScopeIsLate = true
+		}
+		if scope.realm {
+			file.DefaultDefaultClientScopes = append(file.DefaultDefaultClientScopes, scope.name)
+		}
 		if !scope.clients {
 			continue
 		}
-		file.DefaultDefaultClientScopes = append(file.DefaultDefaultClientScopes, scope.name)
 		for i := range file.Clients {
 			if c := &file.Clients[i]; c.DefaultClientScopes != nil || c.OptionalClientScopes != nil {
 				c.DefaultClientScopes = append(c.DefaultClientScopes, scope.name)
@@ -53,20 +82,34 @@ func (r *reader) bringUp(file *realmRepresentation) {
 	}
 }
 
-func older(a, b [2]int) bool { return slices.Compare(a[:], b[:]) < 0 }
+// setAttribute sets an attribute of the clients of these ids that the file has.
+func (file *realmRepresentation) setAttribute(name, value string, ids ...string) {
+	for i := range file.Clients {
+		c := &file.Clients[i]
+		if !slices.Contains(ids, c.ClientID) {
+			continue
+		}
+		if c.Attributes == nil {
+			c.Attributes = map[string]string{}
+		}
+		c.Attributes[name] = value
+	}
+}
+
+func (r release) before(other release) bool { return slices.Compare(r[:], other[:]) < 0 }
 
 // releaseOf reads a version such as 26.7.4 or 26.0.0.redhat-1.
-func releaseOf(version string) (release [2]int, ok bool) {
+func releaseOf(version string) (out release, ok bool) {
 	parts := strings.SplitN(version, ".", 3)
-	for i := range release {
+	for i := range out {
 		if i >= len(parts) {
-			return release, false
+			return out, false
 		}
 		n, err := strconv.Atoi(parts[i])
 		if err != nil || n < 0 {
-			return release, false
+			return out, false
 		}
-		release[i] = n
+		out[i] = n
 	}
-	return release, true
+	return out, true
 }

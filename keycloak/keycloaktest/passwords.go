@@ -3,8 +3,10 @@ package keycloaktest
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf16"
 )
@@ -97,10 +99,16 @@ func passwordRuleOf(name, value string, given bool) (passwordRule, error) {
 		return func(_ userRepresentation, password string) string {
 			return unless(pattern.MatchString(password), "fails to match regex pattern(s).")
 		}, nil
-	case "hashAlgorithm", "hashIterations", "passwordHistory", "passwordAge", "maxAuthAge", "recoveryCodesWarningThreshold":
+	case "hashAlgorithm":
+		if given && !slices.Contains([]string{"", "argon2", "pbkdf2", "pbkdf2-sha256", "pbkdf2-sha512"}, value) {
+			return nil, fmt.Errorf("hashAlgorithm(%s): Keycloak has argon2, pbkdf2, pbkdf2-sha256 and pbkdf2-sha512", value)
+		}
 		return nil, nil
-	case "forceExpiredPasswordChange", "passwordBlacklist":
-		return nil, fmt.Errorf("%s is not supported", name)
+	case "forceExpiredPasswordChange", "hashIterations", "passwordHistory", "passwordAge", "maxAuthAge", "recoveryCodesWarningThreshold":
+		_, err := number(0)
+		return nil, err
+	case "passwordBlacklist":
+		return nil, fmt.Errorf("%s is not supported: the list is a file of the server, which Keycloak's import looks for", name)
 	}
 	return nil, fmt.Errorf("%s is no password policy of Keycloak's", name)
 }
@@ -110,6 +118,22 @@ func unless(right bool, complaint string) string {
 		return ""
 	}
 	return "Invalid password: " + complaint
+}
+
+// maxPasswordAge is when passwords expire, by forceExpiredPasswordChange of a policy; 0 is never.
+func maxPasswordAge(policy string) time.Duration {
+	for _, text := range strings.Split(policy, " and ") {
+		name, value, given := strings.Cut(strings.TrimSpace(text), "(")
+		if name != "forceExpiredPasswordChange" {
+			continue
+		}
+		days, err := strconv.Atoi(strings.TrimSuffix(value, ")"))
+		if !given || err != nil {
+			days = 365
+		}
+		return time.Duration(max(days, 0)) * 24 * time.Hour
+	}
+	return 0
 }
 
 // units is the length of a text as Java counts it.

@@ -53,7 +53,8 @@ type role struct {
 
 // A group holds roles and attributes for its members.
 type group struct {
-	path       string
+	name       string
+	path       string // a slash in a name is a slash in it
 	parent     *group
 	roles      []*role
 	attributes map[string][]string
@@ -62,8 +63,12 @@ type group struct {
 // A scope is a client scope.
 type scope struct {
 	scopeRepresentation
-	roles       []*role  // nil: no role is needed to ask for it
-	unsupported []string // what it would change in answers and the stand-in can't do
+	roles       []*role // nil: no role is needed to ask for it
+	unsupported []unsupported
+}
+
+func (s *scope) hasMapper(id string) bool {
+	return slices.ContainsFunc(s.ProtocolMappers, func(m mapperRepresentation) bool { return m.ProtocolMapper == id })
 }
 
 // shown says whether a scope's name is in scope claims.
@@ -77,9 +82,10 @@ type client struct {
 	optionalScopes  []string
 	scopeMappings   []*role
 	serviceAccount  *user
-	unsupported     []string // what it would change in answers and the stand-in can't do
+	unsupported     []unsupported
 	standardFlow    bool
 	enabled         bool
+	ofFile          bool // not made by itself
 	fullScope       bool
 	secretIsUnknown bool // masked in an export, and no option gave it
 }
@@ -96,7 +102,9 @@ func newRealm(server *Server, file realmRepresentation, options importOptions) (
 		devices: map[string]*device{}, logins: map[string]*login{}, revoked: map[string]time.Time{},
 	}
 	r.readFrontend()
-	for _, build := range []func(importOptions) error{r.buildScopes, r.buildClients, r.buildRoles, r.buildGroups, r.buildScopeMappings, r.buildUsers} {
+	for _, build := range []func(importOptions) error{
+		r.buildScopes, r.buildClients, r.buildRoles, r.buildScopeMappings, r.buildGroups, r.buildUsers, r.buildLastRoles,
+	} {
 		if err := build(options); err != nil {
 			return nil, err
 		}
@@ -129,17 +137,21 @@ func (r *Realm) buildScopes(importOptions) error {
 
 func (r *Realm) buildClients(options importOptions) error {
 	documents := slices.Clone(r.settings.Clients)
+	ofFile := func(id string) bool {
+		return slices.ContainsFunc(r.settings.Clients, func(c clientRepresentation) bool { return c.ClientID == id })
+	}
 	for _, builtin := range builtinClients(r.name) {
-		if !slices.ContainsFunc(documents, func(c clientRepresentation) bool { return c.ClientID == builtin.ClientID }) {
+		// Keycloak makes the account console beside the client account, or not at all.
+		if !ofFile(builtin.ClientID) && (builtin.ClientID != "account-console" || !ofFile("account") || r.settings.accountConsole) {
 			documents = append(documents, builtin)
 		}
 	}
-	for _, document := range documents {
+	for i, document := range documents {
 		if document.FullScopeAllowed == nil {
 			document.FullScopeAllowed = new(!document.ConsentRequired)
 		}
 		c := &client{
-			clientRepresentation: document, roles: map[string]*role{}, enabled: or(document.Enabled, true),
+			clientRepresentation: document, roles: map[string]*role{}, enabled: or(document.Enabled, true), ofFile: i < len(r.settings.Clients),
 			standardFlow: or(document.StandardFlowEnabled, true), fullScope: or(document.FullScopeAllowed, !document.ConsentRequired),
 		}
 		if c.ID == "" {
@@ -168,20 +180,29 @@ func (r *Realm) buildClients(options importOptions) error {
 		}
 		c.defaultScopes, c.optionalScopes = r.known(c.DefaultClientScopes), r.known(c.OptionalClientScopes)
 		if c.DefaultClientScopes == nil && c.OptionalClientScopes == nil {
-			c.defaultScopes, c.optionalScopes = r.known(r.settings.DefaultDefaultClientScopes), r.known(r.settings.DefaultOptionalClientScopes)
+			c.defaultScopes, c.optionalScopes = r.ofProtocol(r.settings.DefaultDefaultClientScopes), r.ofProtocol(r.settings.DefaultOptionalClientScopes)
 		}
 		c.unsupported = unsupportedIn(document)
-		for _, name := range builtinClientRoles[c.ClientID] {
-			c.roles[name] = &role{name: name, client: c.ClientID}
-		}
-		for name, parts := range builtinComposites[c.ClientID] {
-			for _, part := range parts {
-				c.roles[name].composites = append(c.roles[name].composites, c.roles[part])
-			}
+		if !c.ofFile {
+			c.addBuiltinRoles()
 		}
 		r.clients[c.ClientID] = c
 	}
 	return nil
+}
+
+// addBuiltinRoles gives a client that every realm has its roles.
+func (c *client) addBuiltinRoles() {
+	for _, name := range builtinClientRoles[c.ClientID] {
+		if c.roles[name] == nil {
+			c.roles[name] = &role{name: name, client: c.ClientID}
+		}
+	}
+	for name, parts := range builtinComposites[c.ClientID] {
+		for _, part := range parts {
+			c.roles[name].composites = union(c.roles[name].composites, []*role{c.roles[part]})
+		}
+	}
 }
 
 // maskedSecret is what Keycloak's export writes instead of a client's secret.
@@ -192,11 +213,24 @@ func (r *Realm) known(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return r.scopes[name] == nil })
 }
 
+// ofProtocol is known for what clients get that name no scopes: not those that say no protocol.
+func (r *Realm) ofProtocol(names []string) []string {
+	return slices.DeleteFunc(r.known(names), func(name string) bool { return r.scopes[name].Protocol == "" })
+}
+
+// buildRoles makes the realm's roles, and what its default role holds: what Keycloak makes by itself, and what the file
+// says. What the file brings by itself isn't made, and so isn't a default either.
 func (r *Realm) buildRoles(importOptions) error {
-	for _, name := range []string{"offline_access", "uma_authorization", r.defaultRole()} {
-		r.roles[name] = &role{name: name}
-	}
 	documents := r.settings.Roles
+	all := &role{name: r.defaultRole()}
+	r.roles[all.name] = all
+	if !r.bringsOfflineAccess() {
+		r.roles["offline_access"] = &role{name: "offline_access"}
+		all.composites = append(all.composites, r.roles["offline_access"])
+	}
+	if account := r.clients["account"]; !account.ofFile {
+		all.composites = append(all.composites, account.roles["manage-account"], account.roles["view-profile"])
+	}
 	for _, document := range documents.Realm {
 		if r.roles[document.Name] == nil {
 			r.roles[document.Name] = &role{name: document.Name}
@@ -221,15 +255,6 @@ func (r *Realm) buildRoles(importOptions) error {
 		target.composites = union(target.composites, parts)
 		return nil
 	}
-	account := r.clients["account"]
-	r.roles[r.defaultRole()].composites = []*role{
-		r.roles["offline_access"], r.roles["uma_authorization"], account.roles["manage-account"], account.roles["view-profile"],
-	}
-	more, err := r.rolesOf(r.settings.DefaultRoles, nil, true)
-	if err != nil {
-		return err
-	}
-	r.roles[r.defaultRole()].composites = union(r.roles[r.defaultRole()].composites, more)
 	for _, document := range documents.Realm {
 		if err := compose(r.roles[document.Name], document); err != nil {
 			return err
@@ -242,20 +267,75 @@ func (r *Realm) buildRoles(importOptions) error {
 			}
 		}
 	}
+	return r.addDefaultRoles()
+}
+
+// addDefaultRoles adds what files before 13 name as default roles. A file that has a default role names none besides.
+func (r *Realm) addDefaultRoles() error {
+	if r.settings.DefaultRole != nil {
+		return nil
+	}
+	ofClients := map[string][]string{}
+	for _, c := range r.settings.Clients {
+		if len(c.DefaultRoles) > 0 {
+			ofClients[c.ClientID] = c.DefaultRoles
+		}
+	}
+	more, err := r.rolesOf(r.settings.DefaultRoles, ofClients, true)
+	all := r.roles[r.defaultRole()]
+	all.composites = union(all.composites, more)
+	return err
+}
+
+// buildLastRoles makes the roles that Keycloak makes last, unless something of the file has made them.
+func (r *Realm) buildLastRoles(importOptions) error {
+	if management := r.clients["realm-management"]; management.ofFile {
+		const all = "realm-admin"
+		ofFile := func(document roleRepresentation) bool { return document.Name == all }
+		if management.roles[all] != nil && !slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], ofFile) {
+			return fmt.Errorf("roles.client.realm-management: %s is missing, and the file gives it to somebody", all)
+		}
+		management.addBuiltinRoles()
+	}
+	const name = "uma_authorization"
+	if r.roles[name] == nil {
+		r.roles[name] = &role{name: name}
+		all := r.roles[r.defaultRole()]
+		all.composites = append(all.composites, r.roles[name])
+	}
 	return nil
 }
 
+// bringsOfflineAccess reports whether the file has both, the role offline_access and the client scope. If it lacks one,
+// Keycloak makes what is missing and gives the role to everybody.
+func (r *Realm) bringsOfflineAccess() bool {
+	const name = "offline_access"
+	return r.hasRole(name) && slices.ContainsFunc(r.settings.ClientScopes, func(s scopeRepresentation) bool { return s.Name == name })
+}
+
+// hasRole reports whether the file has a realm role of a name.
+func (r *Realm) hasRole(name string) bool {
+	return slices.ContainsFunc(r.settings.Roles.Realm, func(document roleRepresentation) bool { return document.Name == name })
+}
+
+// defaultRole is the name of the role that everybody gets: the file's, or one of Keycloak's that the file has no role of.
 func (r *Realm) defaultRole() string {
 	if r.settings.DefaultRole != nil && r.settings.DefaultRole.Name != "" {
 		return r.settings.DefaultRole.Name
 	}
-	return "default-roles-" + strings.ToLower(r.name)
+	name := "default-roles-" + strings.ToLower(r.name)
+	free := name
+	for n := 1; r.hasRole(free); n++ {
+		free = fmt.Sprintf("%s-%d", name, n)
+	}
+	return free
 }
 
 // rolesOf resolves names of roles. Keycloak creates the ones that a user names and the realm lacks, silently.
 func (r *Realm) rolesOf(realm []string, ofClients map[string][]string, create bool) ([]*role, error) {
 	var found []*role
 	for _, name := range realm {
+		name = strings.TrimSpace(name)
 		if r.roles[name] == nil {
 			if !create {
 				return nil, fmt.Errorf("the realm has no role %q", name)
@@ -270,6 +350,7 @@ func (r *Realm) rolesOf(realm []string, ofClients map[string][]string, create bo
 			return nil, fmt.Errorf("the realm has no client %q", id)
 		}
 		for _, name := range ofClients[id] {
+			name = strings.TrimSpace(name)
 			if c.roles[name] == nil {
 				if !create {
 					return nil, fmt.Errorf("the client %q has no role %q", id, name)
@@ -295,7 +376,9 @@ func (r *Realm) buildGroups(importOptions) error {
 	var add func(parent *group, documents []groupRepresentation) error
 	add = func(parent *group, documents []groupRepresentation) error {
 		for _, document := range documents {
-			g := &group{path: "/" + document.Name, parent: parent, attributes: document.Attributes}
+			g := &group{
+				name: document.Name, path: "/" + document.Name, parent: parent, attributes: document.Attributes,
+			}
 			if parent != nil {
 				g.path = parent.path + g.path
 			}
@@ -303,7 +386,9 @@ func (r *Realm) buildGroups(importOptions) error {
 			if g.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true); err != nil {
 				return fmt.Errorf("group %s: %w", g.path, err)
 			}
-			r.groups[g.path] = g
+			if r.groups[g.path] == nil { // a slash in a name makes two groups of one path
+				r.groups[g.path] = g
+			}
 			if err := add(g, document.SubGroups); err != nil {
 				return err
 			}
@@ -351,9 +436,13 @@ func (r *Realm) buildScopeMappings(importOptions) error {
 			}
 		}
 	}
-	if console := r.clients["account-console"]; console != nil && len(console.scopeMappings) == 0 {
+	if console := r.clients["account-console"]; console != nil && !console.ofFile {
 		account := r.clients["account"]
-		console.scopeMappings = []*role{account.roles["manage-account"], account.roles["view-groups"]}
+		for _, name := range []string{"manage-account", "view-groups"} {
+			if account.roles[name] != nil {
+				console.scopeMappings = append(console.scopeMappings, account.roles[name])
+			}
+		}
 	}
 	return nil
 }

@@ -78,6 +78,9 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	g.granted = slices.DeleteFunc(strings.Fields(text(held, "scope")), func(name string) bool {
 		return name != "openid" && r.scopes[name] == nil
 	})
+	if refused := r.supportsGranted(by, g.granted); refused != nil {
+		return nil, refused
+	}
 	if offline && !g.mayGoOffline() {
 		return nil, invalidGrant("Offline session invalid because offline access not granted anymore")
 	}

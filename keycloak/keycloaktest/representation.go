@@ -1,6 +1,7 @@
 package keycloaktest
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
 )
@@ -53,6 +54,7 @@ type realmRepresentation struct {
 	Groups                      []groupRepresentation          `json:"groups"`
 	DefaultGroups               []string                       `json:"defaultGroups"`
 	Users                       []userRepresentation           `json:"users"`
+	UserFederationProviders     []json.RawMessage              `json:"userFederationProviders"`
 	ScopeMappings               []scopeMapping                 `json:"scopeMappings"`
 	ClientScopeMappings         map[string][]scopeMapping      `json:"clientScopeMappings"`
 	Clients                     []clientRepresentation         `json:"clients"`
@@ -64,6 +66,16 @@ type realmRepresentation struct {
 	ClientOfflineMaxLifespan    int                            `json:"clientOfflineSessionMaxLifespan"`
 	KeycloakVersion             string                         `json:"keycloakVersion"`
 	PasswordPolicy              string                         `json:"passwordPolicy"`
+	Organizations               []json.RawMessage              `json:"organizations"`
+	RememberMe                  bool                           `json:"rememberMe"`
+	RememberMeIdleTimeout       int                            `json:"ssoSessionIdleTimeoutRememberMe"`
+	RememberMeMaxLifespan       int                            `json:"ssoSessionMaxLifespanRememberMe"`
+	RegistrationFlow            string                         `json:"registrationFlow"`
+	ResetCredentialsFlow        string                         `json:"resetCredentialsFlow"`
+	DockerFlow                  string                         `json:"dockerAuthenticationFlow"`
+	FirstBrokerLoginFlow        string                         `json:"firstBrokerLoginFlow"`
+	OrganizationsEnabled        bool                           `json:"organizationsEnabled"`
+	MaxSecondaryFailures        int                            `json:"maxSecondaryAuthFailures"`
 	BruteForceStrategy          string                         `json:"bruteForceStrategy"`
 	RegistrationEmailAsUsername bool                           `json:"registrationEmailAsUsername"`
 	VerifyEmail                 bool                           `json:"verifyEmail"`
@@ -74,18 +86,21 @@ type realmRepresentation struct {
 	ClientAuthenticationFlow    string                         `json:"clientAuthenticationFlow"`
 	AuthenticationFlows         []flowRepresentation           `json:"authenticationFlows"`
 	AuthenticatorConfig         []authenticatorConfiguration   `json:"authenticatorConfig"`
-	ClientPolicies              struct {
-		Policies []struct {
-			Name    string `json:"name"`
-			Enabled bool   `json:"enabled"`
-		} `json:"policies"`
-	} `json:"clientPolicies"`
-	Attributes      map[string]string              `json:"attributes"`
-	RequiredActions []requiredActionRepresentation `json:"requiredActions"`
+	ClientPolicies              json.RawMessage                `json:"clientPolicies"`
+	ClientProfiles              json.RawMessage                `json:"clientProfiles"`
+	Attributes                  map[string]string              `json:"attributes"`
+	RequiredActions             []requiredActionRepresentation `json:"requiredActions"`
 
 	// These are what the components say; nil keys are Keycloak's own.
 	keys    []keyPlan
 	profile *profile
+
+	unsupported    []unsupported
+	accountConsole bool // an older release's file lacks this client, and gets it
+	federated      bool // users of another store sign in, too
+	// noteScopeIsLate says that the scope service_account came after the service accounts of an older release's file.
+	noteScopeIsLate bool
+	unmanaged       bool // an older release's users may have any attribute
 }
 
 type requiredActionRepresentation struct {
@@ -132,6 +147,7 @@ type userRepresentation struct {
 	Groups           []string                   `json:"groups"`
 	ServiceAccountOf string                     `json:"serviceAccountClientId"`
 	Consents         []consentRepresentation    `json:"clientConsents"`
+	FederationLink   string                     `json:"federationLink"`
 }
 
 type consentRepresentation struct {
@@ -174,7 +190,9 @@ type clientRepresentation struct {
 	ProtocolMappers           []mapperRepresentation `json:"protocolMappers"`
 	DefaultClientScopes       []string               `json:"defaultClientScopes"`
 	OptionalClientScopes      []string               `json:"optionalClientScopes"`
+	DefaultRoles              []string               `json:"defaultRoles"` // of releases before 13
 	Attributes                map[string]string      `json:"attributes"`
+	Authorization             json.RawMessage        `json:"authorizationSettings"`
 	FlowOverrides             map[string]string      `json:"authenticationFlowBindingOverrides"`
 }
 

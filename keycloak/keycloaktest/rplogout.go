@@ -31,6 +31,11 @@ func (v *visit) logout() answer {
 		}
 		by, sid = v.realm.clients[named], text(held, "sid")
 	}
+	if by != nil {
+		if refused := v.realm.supports(by, useLogout); refused != nil {
+			return refused.answer()
+		}
+	}
 	if back != "" {
 		if by == nil {
 			return v.logoutFailure("Invalid redirect uri")

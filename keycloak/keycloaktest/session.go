@@ -237,7 +237,7 @@ func earlier(a, b time.Time) time.Time {
 func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *refusal) {
 	granted := slices.Clone(c.defaultScopes)
 	if !given {
-		return granted, r.supportedScopes(granted)
+		return granted, r.supportsGranted(c, granted)
 	}
 	words := strings.Split(parameter, " ") // one blank between names, or it is refused
 	for _, word := range words {
@@ -253,7 +253,26 @@ func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *r
 	if len(words) == 0 {
 		return nil, refuse(400, "invalid_scope", "Invalid scopes: "+parameter)
 	}
-	return granted, r.supportedScopes(granted)
+	return granted, r.supportsGranted(c, granted)
+}
+
+// supportsGranted refuses, by name, what the tokens of these scopes would have and the stand-in can't do.
+func (r *Realm) supportsGranted(c *client, granted []string) *refusal {
+	wanted := useTokens
+	if slices.Contains(granted, "openid") {
+		wanted |= useIDToken
+	}
+	if refused := r.supports(c, wanted); refused != nil {
+		return refused
+	}
+	if r.settings.OrganizationsEnabled && len(r.settings.Organizations) > 0 {
+		for _, name := range granted {
+			if s := r.scopes[name]; s != nil && s.hasMapper("oidc-organization-membership-mapper") {
+				return refuse(501, notInStandIn, "client scope "+name+": organizations are not supported")
+			}
+		}
+	}
+	return r.supportsScopes(granted, wanted)
 }
 
 // opaque is a random text of n characters, of the letters and digits that Keycloak uses.

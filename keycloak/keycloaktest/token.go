@@ -74,7 +74,7 @@ func (g *grant) scopeText() string {
 		shown = append(shown, "openid")
 	}
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && s.shown() && g.permitted(s) {
+		if s := g.realm.scopes[name]; s != nil && name != "openid" && s.shown() && g.permitted(s) {
 			shown = append(shown, name)
 		}
 	}
@@ -117,11 +117,11 @@ func (g *grant) access() claims {
 	}
 	out := g.base(typ, g.accessID(), g.realm.accessExpiry(g.client, g.session, g.part, g.now))
 	out["scope"] = g.scopeText()
+	if g.session == nil { // who a service account is can't be looked up by a session
+		out["sub"] = g.user.ID
+	}
 	if g.lightweight() {
 		g.mapInto(out, forLightweight)
-		if g.session == nil { // who a service account is can't be looked up by a session
-			out["sub"] = g.user.ID
-		}
 	} else {
 		g.mapInto(out, forAccess)
 	}

@@ -2,13 +2,71 @@ package keycloaktest
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
 
-// What only one client or one client scope wants, and the stand-in can't do, is refused when the client is used or the scope
-// is granted: with status 501, and by its name.
+// What a realm file wants and the stand-in can't do is refused where it would change an answer: with status 501, and by its
+// name. A realm may hold such a thing that no test asks for.
+
+// A use is something that a realm is used for. Several of them are one value.
+type use int
+
+const (
+	useTokens        use = 1 << iota // an exchange at the token endpoint
+	usePassword                      // the password grant
+	useLogin                         // the authorization endpoint, and the pages behind it
+	useDevice                        // device authorization
+	useSecret                        // authentication of a client that has a secret
+	useIDToken                       // an ID token in an answer
+	useUserinfo                      // the UserInfo endpoint
+	useIntrospection                 // introspection, by the client or of its tokens
+	useLogout                        // logout, by browser or back channel
+	useOTP                           // a sign-in with a second factor
+	useStranger                      // a sign-in under a name that the realm doesn't know
+
+	useAnything use = -1
+)
+
+// An unsupported thing is what a realm, a client or a client scope wants, and the uses that it would change.
+type unsupported struct {
+	what string
+	at   use
+}
+
+// among says what of the list would change a use, for an error; "" when that is nothing.
+func (u use) among(list []unsupported) string {
+	var all []string
+	for _, one := range list {
+		if one.at&u != 0 {
+			all = append(all, one.what)
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// supports refuses, by name, a use by a client that would be answered wrongly.
+func (r *Realm) supports(c *client, u use) *refusal {
+	if what := u.among(r.settings.unsupported); what != "" {
+		return refuse(501, notInStandIn, "realm "+r.name+": "+what)
+	}
+	if what := u.among(c.unsupported); what != "" {
+		return refuse(501, notInStandIn, "client "+c.ClientID+": "+what)
+	}
+	return nil
+}
+
+// supportsScopes refuses, by name, scopes that would be answered wrongly.
+func (r *Realm) supportsScopes(names []string, u use) *refusal {
+	for _, name := range names {
+		if s := r.scopes[name]; s != nil {
+			if what := u.among(s.unsupported); what != "" {
+				return refuse(501, notInStandIn, "client scope "+name+": "+what)
+			}
+		}
+	}
+	return nil
+}
 
 // keycloakMappers are the protocol mappers of OpenID Connect that Keycloak 26.7.4 has (GET /admin/serverinfo).
 var keycloakMappers = append(mapperIDs(), "oidc-claims-param-token-mapper", "oidc-claims-param-value-idtoken-mapper",
@@ -24,76 +82,112 @@ func mapperIDs() []string {
 	return ids
 }
 
-// unsupportedAttributes are attributes of a client that change its answers, with what is said of them and the values that
-// change nothing.
+// unsupportedAttributes are attributes of a client that change its answers, with what is said of them, the uses that they
+// change, and the values that change nothing.
 var unsupportedAttributes = map[string]struct {
 	why     string
+	at      use
 	neutral []string
 }{
-	"user.info.response.signature.alg":                      {"userinfo isn't signed here", nil},
-	"user.info.encrypted.response.alg":                      {"userinfo isn't encrypted here", nil},
-	"id.token.encrypted.response.alg":                       {"ID tokens aren't encrypted here", nil},
-	"request.object.required":                               {"there are no request objects here", []string{"not required"}},
-	"require.pushed.authorization.requests":                 {"there are no pushed authorization requests here", []string{"false"}},
-	"tls.client.certificate.bound.access.tokens":            {"tokens aren't bound to certificates here", []string{"false"}},
-	"dpop.bound.access.tokens":                              {"tokens aren't bound to keys here", []string{"false"}},
-	"exclude.session.state.from.auth.response":              {"session_state is always in the answer here", []string{"false"}},
-	"exclude.issuer.from.auth.response":                     {"iss is always in the answer here", []string{"false"}},
-	"allow.oidc.params.in.redirect.uris":                    {"they are refused here", []string{"false"}},
-	"logout.confirmation.enabled":                           {"logout with an ID token asks nothing here", []string{"false"}},
-	"allow.token.introspection.without.audience.check":      {"the audience is always checked here", []string{"false"}},
-	"client.introspection.response.allow.jwt.claim.enabled": {"introspection answers with JSON here", []string{"false"}},
-	"allow.userinfo.with.lightweight.access.token":          {"userinfo refuses lightweight tokens here", []string{"false"}},
-	"client.secret.authentication.allowed.method":           {"a secret may come in a header or in the form here", nil},
-	"acr.uri.map":        {"levels have names here, not URIs", []string{"{}"}},
-	"default.acr.values": {"there are no levels of authentication to step up to here", nil},
-	"minimum.acr.value":  {"there are no levels of authentication to step up to here", nil},
+	"user.info.response.signature.alg":                      {"userinfo isn't signed here", useUserinfo, nil},
+	"user.info.encrypted.response.alg":                      {"userinfo isn't encrypted here", useUserinfo, nil},
+	"id.token.encrypted.response.alg":                       {"ID tokens aren't encrypted here", useIDToken, nil},
+	"request.object.required":                               {"there are no request objects here", useLogin, []string{"not required"}},
+	"require.pushed.authorization.requests":                 {"there are no pushed authorization requests here", useLogin, []string{"false"}},
+	"tls.client.certificate.bound.access.tokens":            {"tokens aren't bound to certificates here", useTokens, []string{"false"}},
+	"dpop.bound.access.tokens":                              {"tokens aren't bound to keys here", useTokens, []string{"false"}},
+	"exclude.session.state.from.auth.response":              {"session_state is always in the answer here", useLogin, []string{"false"}},
+	"exclude.issuer.from.auth.response":                     {"iss is always in the answer here", useLogin, []string{"false"}},
+	"allow.oidc.params.in.redirect.uris":                    {"they are refused here", useLogin, []string{"false"}},
+	"logout.confirmation.enabled":                           {"logout with an ID token asks nothing here", useLogout, []string{"false"}},
+	"allow.token.introspection.without.audience.check":      {"the audience is always checked here", useIntrospection, []string{"false"}},
+	"client.introspection.response.allow.jwt.claim.enabled": {"introspection answers with JSON here", useIntrospection, []string{"false"}},
+	"allow.userinfo.with.lightweight.access.token":          {"userinfo refuses lightweight tokens here", useUserinfo, []string{"false"}},
+	"client.secret.authentication.allowed.method":           {"a secret may come in a header or in the form here", useSecret, nil},
+	"acr.uri.map":        {"levels have names here, not URIs", useLogin, []string{"{}"}},
+	"default.acr.values": {"there are no levels of authentication to step up to here", useLogin, nil},
+	"minimum.acr.value":  {"there are no levels of authentication to step up to here", useLogin, nil},
 }
 
 // signingAttributes name the algorithm of a client's tokens.
-var signingAttributes = []string{"access.token.signed.response.alg", "id.token.signed.response.alg", "logout.token.signed.response.alg"}
+var signingAttributes = map[string]use{
+	"access.token.signed.response.alg": useTokens, "id.token.signed.response.alg": useIDToken, "logout.token.signed.response.alg": useLogout,
+}
+
+// flowUses are the uses that a client's own flow changes, by the names of authenticationFlowBindingOverrides.
+var flowUses = map[string]use{"browser": useLogin, "direct_grant": usePassword}
 
 // unsupportedIn is what a client wants of the stand-in that it can't do.
-func unsupportedIn(c clientRepresentation) []string {
-	var all []string
-	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+func unsupportedIn(c clientRepresentation) []unsupported {
+	var all []unsupported
+	add := func(at use, format string, args ...any) {
+		all = append(all, unsupported{fmt.Sprintf(format, args...), at})
+	}
 	if c.Protocol != "" && c.Protocol != "openid-connect" {
-		add("protocol %q is not supported: openid-connect is", c.Protocol)
+		add(useAnything, "protocol %q is not supported: openid-connect is", c.Protocol)
 	}
 	if kind := c.ClientAuthenticatorType; !c.PublicClient && kind != "" && kind != "client-secret" {
-		add("clientAuthenticatorType %q is not supported: client-secret is", kind)
+		add(useSecret, "clientAuthenticatorType %q is not supported: client-secret is", kind)
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.FlowOverrides)) {
+	for _, name := range sortedNames(c.FlowOverrides) {
 		if c.FlowOverrides[name] != "" {
-			add("authenticationFlowBindingOverrides: %s is not supported: a client uses the realm's flow", name)
+			add(flowUses[name], "authenticationFlowBindingOverrides: %s is not supported: a client uses the realm's flow", name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(unsupportedAttributes)) {
+	for _, name := range sortedNames(unsupportedAttributes) {
 		value := c.Attributes[name]
 		if u := unsupportedAttributes[name]; value != "" && !slices.Contains(u.neutral, value) {
-			add("the attribute %s: %q is not supported: %s", name, value, u.why)
+			add(u.at, "the attribute %s: %q is not supported: %s", name, value, u.why)
 		}
 	}
-	for _, name := range signingAttributes {
+	for _, name := range sortedNames(signingAttributes) {
 		if value := c.Attributes[name]; value != "" && !slices.Contains(signatureAlgorithms, value) {
-			add("the attribute %s: %q is not supported: it is no signature algorithm of Keycloak's", name, value)
+			add(signingAttributes[name], "the attribute %s: %q is not supported: it is no signature algorithm of Keycloak's", name, value)
 		}
 	}
 	return append(all, unsupportedMappers(c.ProtocolMappers)...)
 }
 
-func unsupportedMappers(mappers []mapperRepresentation) []string {
-	var all []string
+func unsupportedMappers(mappers []mapperRepresentation) []unsupported {
+	var all []unsupported
 	for _, m := range mappers {
 		if why := unsupportedMapper(m); why != "" {
-			all = append(all, fmt.Sprintf("protocol mapper %s: %s", m.Name, why))
+			all = append(all, unsupported{fmt.Sprintf("protocol mapper %s: %s", m.Name, why), m.uses()})
 		}
 	}
 	return all
 }
 
+// mapperUses are the uses that a mapper with these switches may change.
+var mapperUses = map[target]use{
+	forAccess: useTokens, forLightweight: useTokens, forID: useIDToken, forUserinfo: useUserinfo, forIntrospection: useIntrospection,
+}
+
+// uses are the answers that a mapper may write to.
+func (m mapperRepresentation) uses() use {
+	switch m.ProtocolMapper {
+	case "oidc-claims-param-token-mapper", "oidc-claims-param-value-idtoken-mapper", "oidc-nonce-backwards-compatible-mapper":
+		return useLogin // for parameters that only its requests have
+	case "oidc-sha256-pairwise-sub-mapper", "oidc-hardcoded-role-mapper":
+		return useAnything // they have no switches
+	}
+	var at use
+	for target, u := range mapperUses {
+		if target.takes(m.Config) {
+			at |= u
+		}
+	}
+	if m.Config["access.tokenResponse.claim"] == "true" {
+		at |= useTokens
+	}
+	return at
+}
+
 // unsupportedMapper says what a mapper does in Keycloak and not here; "" when that is nothing.
 func unsupportedMapper(m mapperRepresentation) string {
+	if !slices.Contains(keycloakMappers, m.ProtocolMapper) {
+		return fmt.Sprintf("protocolMapper %s is not supported: it isn't of Keycloak itself", m.ProtocolMapper)
+	}
 	if !knownMapper(m.ProtocolMapper) {
 		return fmt.Sprintf("protocolMapper %s is not supported: the stand-in has %s", m.ProtocolMapper, strings.Join(mapperIDs(), ", "))
 	}
@@ -143,14 +237,4 @@ func (c *client) knownSecret() *refusal {
 		return nil
 	}
 	return refuse(501, notInStandIn, "client "+c.ClientID+": its secret is masked in the realm file: give it with WithClientSecrets")
-}
-
-// supportedScopes refuses, by name, scopes that would be answered wrongly.
-func (r *Realm) supportedScopes(names []string) *refusal {
-	for _, name := range names {
-		if s := r.scopes[name]; s != nil && len(s.unsupported) > 0 {
-			return refuse(501, notInStandIn, "client scope "+name+": "+strings.Join(s.unsupported, "; "))
-		}
-	}
-	return nil
 }

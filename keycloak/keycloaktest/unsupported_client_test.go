@@ -1,32 +1,194 @@
 package keycloaktest_test
 
 import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A client that would be answered wrongly is refused by name when it is used; its neighbours aren't.
-func TestUnsupportedClient(t *testing.T) {
+// What the stand-in can't do is refused by its name, and where it is used: nothing else of the realm is.
+func TestUnsupported_refusedWhereUsed(t *testing.T) {
 	t.Parallel()
-	kc := keycloaktest.New(t)
-	r, err := kc.Import([]byte(`{"realm":"r","enabled":true,"users":[{"username":"ann","enabled":true,"email":"ann@example.com","firstName":"A","lastName":"N"}],"clients":[
-		{"clientId":"plain","secret":"s"},
-		{"clientId":"signed","clientAuthenticatorType":"client-jwt"},
-		{"clientId":"bound","secret":"s","attributes":{"dpop.bound.access.tokens":"true"}},
-		{"clientId":"pairwise","secret":"s","protocolMappers":[{"name":"m","protocol":"openid-connect","protocolMapper":"oidc-sha256-pairwise-sub-mapper","config":{}}]}]}`))
+	attribute := func(name, value string) string {
+		return fmt.Sprintf(`"clients": [{%s, "attributes": {%q: %q, "oauth2.device.authorization.grant.enabled": "true"}}]`, app, name, value)
+	}
+	own := func(name string) string {
+		return `"authenticationFlows": [{"id": "f1", "alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}],
+			"clients": [{` + app + `, "authenticationFlowBindingOverrides": {"` + name + `": "f1"}, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
+	}
+	bound := func(name string) string {
+		return `"` + name + `": "mine", "authenticationFlows": [{"alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}]`
+	}
+	mapper := func(provider, config string) string {
+		return `"clients": [{` + app + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}, "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` + provider + `", "config": {` + config + `}}]}]`
+	}
+	tokens := []string{"password", "client_credentials", "userinfo", "introspect"} // the last two have none to show then
+	for _, tt := range []struct {
+		members string
+		refused []string
+		why     string
+	}{
+		{`"displayName": "Shop"`, nil, ""},
+		{`"organizationsEnabled": true`, []string{"authorize", "device"}, "realm shop: organizationsEnabled is not supported"},
+		{`"attributes": {"organizationsEnabled": "true"}`, []string{"authorize", "device"}, "realm shop: organizationsEnabled is not supported"},
+		{`"attributes": {"shortVerificationUri": "http://localhost/d"}`, []string{"device"}, "the attribute shortVerificationUri is not supported"},
+		{`"bruteForceProtected": true, "maxSecondaryAuthFailures": 3`, nil, ""}, // nobody has a second factor
+		{bound("browserFlow"), []string{"authorize", "device"}, "browserFlow: mine is not supported"},
+		{bound("directGrantFlow"), []string{"password", "userinfo", "introspect"}, "directGrantFlow: mine is not supported"},
+		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "a", "requirement": "REQUIRED"}]}]`,
+			[]string{"authorize", "device"}, "browserFlow: the authentication flow a goes on for ever"},
+		{bound("clientAuthenticationFlow"), slices.Concat(tokens, []string{"device"}), "clientAuthenticationFlow: mine is not supported"},
+		{own("browser"), []string{"authorize", "device"}, "client app: authenticationFlowBindingOverrides: browser is not supported"},
+		{own("direct_grant"), []string{"password", "userinfo", "introspect"}, "client app: authenticationFlowBindingOverrides: direct_grant is not supported"},
+		{`"clientPolicies": {"policies": [{"name": "strict", "enabled": true}]}`, slices.Concat(tokens, []string{"authorize", "device", "logout"}), "the client policy strict is not supported"},
+		{`"components": {"org.keycloak.storage.UserStorageProvider": [{"providerId": "ldap"}]}`, []string{"stranger"}, "user federation is not supported"},
+		{`"userFederationProviders": [{"providerName": "ldap"}]`, []string{"stranger"}, "user federation is not supported"},
+
+		{attribute("user.info.response.signature.alg", "RS256"), []string{"userinfo"}, "user.info.response.signature.alg"},
+		{attribute("user.info.encrypted.response.alg", "RSA-OAEP"), []string{"userinfo"}, "user.info.encrypted.response.alg"},
+		{attribute("id.token.encrypted.response.alg", "RSA-OAEP"), []string{"password", "authorize", "userinfo", "introspect"}, "id.token.encrypted.response.alg"},
+		{attribute("id.token.signed.response.alg", "XX1"), []string{"password", "authorize", "userinfo", "introspect"}, "id.token.signed.response.alg"},
+		{attribute("access.token.signed.response.alg", "XX1"), slices.Concat(tokens, []string{"authorize"}), "access.token.signed.response.alg"},
+		{attribute("logout.token.signed.response.alg", "XX1"), []string{"logout"}, "logout.token.signed.response.alg"},
+		{attribute("request.object.required", "request or request_uri"), []string{"authorize", "device"}, "request.object.required"},
+		{attribute("require.pushed.authorization.requests", "true"), []string{"authorize", "device"}, "require.pushed.authorization.requests"},
+		{attribute("tls.client.certificate.bound.access.tokens", "true"), slices.Concat(tokens, []string{"authorize"}), "tls.client.certificate.bound.access.tokens"},
+		{attribute("dpop.bound.access.tokens", "true"), slices.Concat(tokens, []string{"authorize"}), "dpop.bound.access.tokens"},
+		{attribute("exclude.session.state.from.auth.response", "true"), []string{"authorize", "device"}, "exclude.session.state.from.auth.response"},
+		{attribute("exclude.issuer.from.auth.response", "true"), []string{"authorize", "device"}, "exclude.issuer.from.auth.response"},
+		{attribute("allow.oidc.params.in.redirect.uris", "true"), []string{"authorize", "device"}, "allow.oidc.params.in.redirect.uris"},
+		{attribute("logout.confirmation.enabled", "true"), []string{"logout"}, "logout.confirmation.enabled"},
+		{attribute("allow.token.introspection.without.audience.check", "true"), []string{"introspect"}, "allow.token.introspection.without.audience.check"},
+		{attribute("client.introspection.response.allow.jwt.claim.enabled", "true"), []string{"introspect"}, "client.introspection.response.allow.jwt.claim.enabled"},
+		{attribute("allow.userinfo.with.lightweight.access.token", "true"), []string{"userinfo"}, "allow.userinfo.with.lightweight.access.token"},
+		{attribute("client.secret.authentication.allowed.method", "client_secret_basic"), slices.Concat(tokens, []string{"device"}), "client.secret.authentication.allowed.method"},
+		{attribute("acr.uri.map", `{"urn:x":"1"}`), []string{"authorize", "device"}, "acr.uri.map"},
+		{attribute("default.acr.values", "gold"), []string{"authorize", "device"}, "default.acr.values"},
+		{attribute("minimum.acr.value", "gold"), []string{"authorize", "device"}, "minimum.acr.value"},
+		{attribute("logout.confirmation.enabled", "false"), nil, ""},
+
+		{mapper("oidc-foo-mapper", `"userinfo.token.claim": "true"`), []string{"userinfo"}, "protocolMapper oidc-foo-mapper is not supported: it isn't of Keycloak itself"},
+		{mapper("oidc-foo-mapper", `"id.token.claim": "true", "userinfo.token.claim": "false"`), []string{"password", "authorize", "userinfo", "introspect"}, "oidc-foo-mapper"},
+		{mapper("oidc-foo-mapper", `"introspection.token.claim": "true"`), []string{"introspect"}, "oidc-foo-mapper"},
+		{mapper("oidc-foo-mapper", `"access.token.claim": "true"`), slices.Concat(tokens, []string{"authorize"}), "oidc-foo-mapper"},
+		{mapper("oidc-nonce-backwards-compatible-mapper", ``), []string{"authorize", "device"}, "oidc-nonce-backwards-compatible-mapper"},
+		{mapper("oidc-sha256-pairwise-sub-mapper", ``), slices.Concat(tokens, []string{"authorize", "device", "logout"}), "oidc-sha256-pairwise-sub-mapper"},
+	} {
+		file := `{"realm": "shop", "enabled": true, ` + tt.members
+		if !strings.Contains(tt.members, `"clients"`) {
+			file += `, "clients": [{` + app + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
+		}
+		file += `, "users": [{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "pw"}]}]}`
+		kc := keycloaktest.New(t)
+		r, err := kc.Import([]byte(file))
+		if err != nil {
+			t.Errorf("%s: %v", tt.members, err)
+			continue
+		}
+		got := refusedUses(t, r)
+		for name, why := range got {
+			if !slices.Contains(tt.refused, name) {
+				t.Errorf("%s: %s is refused, too: %s", tt.members, name, why)
+			} else if why != "" && !strings.Contains(why, tt.why) {
+				t.Errorf("%s: %s is refused with %q, want %q", tt.members, name, why, tt.why)
+			}
+		}
+		for _, name := range tt.refused {
+			if _, refused := got[name]; !refused {
+				t.Errorf("%s: %s isn't refused", tt.members, name)
+			}
+		}
+	}
+}
+
+// app is a client that may do everything.
+const app = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true, "serviceAccountsEnabled": true, "redirectUris": ["http://localhost:8000/*"]`
+
+var unfollowed = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
+// refusedUses uses a realm in every way, and returns those that the stand-in refuses by name, with what it says. A use that
+// needs a token counts where there is none.
+func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
+	t.Helper()
+	refused := map[string]string{}
+	use := func(name string, send func() (*http.Response, error)) string {
+		answer, err := send()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := url.QueryUnescape(answer.Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(back, "error=not_in_keycloaktest") {
+			refused[name] = back
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.StatusCode == http.StatusNotImplemented && strings.Contains(string(body), "not_in_keycloaktest") {
+			refused[name] = strings.ReplaceAll(string(body), `\"`, `"`)
+		}
+		return string(body)
+	}
+	post := func(endpoint string, pairs ...string) func() (*http.Response, error) {
+		values := url.Values{"client_id": {"app"}, "client_secret": {"s"}}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			values.Set(pairs[i], pairs[i+1])
+		}
+		return func() (*http.Response, error) { return http.PostForm(r.EndpointURL(endpoint), values) }
+	}
+	tokens := use("password", post("/token", "grant_type", "password", "username", "ann", "password", "pw", "scope", "openid"))
+	use("stranger", post("/token", "grant_type", "password", "username", "bob", "password", "pw", "scope", "email"))
+	if refused["stranger"] != "" && refused["password"] != "" {
+		delete(refused, "stranger") // for the same reason
+	} else if _, is := refused["stranger"]; is && strings.Contains(refused["stranger"], "client") {
+		delete(refused, "stranger")
+	}
+	use("client_credentials", post("/token", "grant_type", "client_credentials"))
+	use("device", post("/auth/device"))
+	use("authorize", func() (*http.Response, error) {
+		return unfollowed.Get(r.EndpointURL("/auth") + "?client_id=app&response_type=code&scope=openid&redirect_uri=" + url.QueryEscape("http://localhost:8000/x"))
+	})
+	use("logout", func() (*http.Response, error) { return http.Get(r.EndpointURL("/logout") + "?client_id=app") })
+	_, rest, _ := strings.Cut(tokens, `"access_token":"`)
+	token, _, _ := strings.Cut(rest, `"`)
+	if token == "" {
+		refused["userinfo"], refused["introspect"] = "", ""
+		return refused
+	}
+	use("introspect", post("/token/introspect", "token", token))
+	use("userinfo", func() (*http.Response, error) {
+		request, err := http.NewRequest(http.MethodGet, r.EndpointURL("/userinfo"), nil)
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		return http.DefaultClient.Do(request)
+	})
+	return refused
+}
+
+// A client that has another way to say who it is can't be asked for here, but SignIn needs no secret of it.
+func TestUnsupported_clientAuthenticator(t *testing.T) {
+	t.Parallel()
+	r, err := keycloaktest.New(t).Import([]byte(`{"realm":"r","enabled":true,"users":[{"username":"ann","enabled":true,"email":"ann@example.com","firstName":"A","lastName":"N"}],"clients":[
+		{"clientId":"signed","clientAuthenticatorType":"client-jwt"}, {"clientId":"bound","secret":"s","attributes":{"dpop.bound.access.tokens":"true"}}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.SignIn("plain", "ann"); err != nil {
-		t.Errorf("the client that is as any other is refused: %v", err)
+	if _, err := r.SignIn("signed", "ann"); err != nil {
+		t.Errorf("SignIn fails for a client that signs its requests: %v", err)
 	}
-	for client, want := range map[string]string{
-		"signed": `clientAuthenticatorType "client-jwt" is not supported`, "bound": "dpop.bound.access.tokens", "pairwise": "oidc-sha256-pairwise-sub-mapper is not supported",
-	} {
-		if _, err := r.SignIn(client, "ann"); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: SignIn fails with %v, want %s", client, err, want)
-		}
+	if _, err := r.SignIn("bound", "ann"); err == nil || !strings.Contains(err.Error(), "dpop.bound.access.tokens") {
+		t.Errorf("SignIn of a client whose tokens are bound fails with %v, want the attribute's name", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -13,6 +14,7 @@ import (
 type user struct {
 	userRepresentation
 	password string
+	since    time.Time // when the password was set
 	otp      *otpCredential
 	roles    []*role
 	groups   []*group
@@ -20,6 +22,8 @@ type user struct {
 	consents map[string][]string // by client id: the scopes consented to
 	failures
 }
+
+func (u *user) setPassword(password string, now time.Time) { u.password, u.since = password, now }
 
 // attribute is the values of a user's property or attribute: its own, or those of the first group that has some; with
 // aggregate, all of them together.
@@ -113,7 +117,9 @@ func (r *Realm) addServiceAccount(c *client) error {
 	if err != nil {
 		return fmt.Errorf("service account of %s: %w", c.ClientID, err)
 	}
-	r.showServiceAccount(c)
+	if !r.settings.noteScopeIsLate {
+		r.showServiceAccount(c)
+	}
 	if c.AuthorizationEnabled {
 		c.roles["uma_protection"] = &role{name: "uma_protection", client: c.ClientID}
 		account.roles = append(account.roles, c.roles["uma_protection"])
@@ -154,6 +160,7 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 			return nil, err
 		}
 	}
+	u.since = r.server.Now()
 	if complaint := r.badPassword(u.userRepresentation, u.password); complaint != "" && u.password != "" {
 		return nil, fmt.Errorf("credentials: %s", complaint)
 	}
@@ -187,13 +194,18 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 	return u, nil
 }
 
+// nameByEmail makes the e-mail address the username where the realm says so: Keycloak does it where a user is added or
+// changed, and an import leaves the names of its file alone.
+func (r *Realm) nameByEmail(document *userRepresentation) {
+	if r.settings.RegistrationEmailAsUsername && document.Email != "" && document.ServiceAccountOf == "" {
+		document.Username = document.Email
+	}
+}
+
 // nameUser writes a user's name and e-mail address as Keycloak does, and fails where another user has them.
 func (r *Realm) nameUser(document *userRepresentation) error {
 	document.Username = strings.ToLower(document.Username)
 	document.Email = strings.ToLower(document.Email)
-	if r.settings.RegistrationEmailAsUsername && document.Email != "" && document.ServiceAccountOf == "" {
-		document.Username = document.Email
-	}
 	if document.Username == "" {
 		return fmt.Errorf("username is missing")
 	}

@@ -1,0 +1,40 @@
+package keycloaktest_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// A password of the file is as old as the realm, and one that was set is new.
+func TestPasswordPolicy_expiry(t *testing.T) {
+	t.Parallel()
+	kc := keycloaktest.New(t, []byte(`{"realm": "r", "enabled": true, "passwordPolicy": "length(2) and forceExpiredPasswordChange(365)",
+		"clients": [{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true}],
+		"users": [{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "pw"}]}]}`))
+	r := kc.Realm("r")
+	want := func(when, password string, status int) {
+		t.Helper()
+		answer, err := http.PostForm(r.EndpointURL("/token"), url.Values{"grant_type": {"password"}, "client_id": {"app"}, "username": {"ann"}, "password": {password}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != status {
+			t.Errorf("%s, the password gets %d, want %d", when, answer.StatusCode, status)
+		}
+	}
+	const day = 24 * time.Hour
+	want("at first", "pw", http.StatusOK)
+	kc.Advance(365*day - time.Hour)
+	want("on the last day", "pw", http.StatusOK)
+	kc.Advance(2 * time.Hour)
+	want("after a year", "pw", http.StatusBadRequest)
+	if err := r.User("ann").SetPassword("new"); err != nil {
+		t.Fatal(err)
+	}
+	want("once it was set anew", "new", http.StatusOK)
+}

@@ -1,0 +1,121 @@
+package keycloaktest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// Client policies aren't applied here, so that a realm with one that is switched on is refused at every use. Which of them an
+// import takes is read as Keycloak reads it.
+
+type clientPolicies struct {
+	Policies []struct {
+		Name        string `json:"name"`
+		Description string `json:"description"`
+		Enabled     bool   `json:"enabled"`
+		Conditions  []struct {
+			Condition     string          `json:"condition"`
+			Configuration json.RawMessage `json:"configuration"`
+		} `json:"conditions"`
+		Profiles []string `json:"profiles"`
+	} `json:"policies"`
+	GlobalPolicies json.RawMessage `json:"globalPolicies"`
+}
+
+type clientProfiles struct {
+	Profiles []struct {
+		Name        string `json:"name"`
+		Description string `json:"description"`
+		Executors   []struct {
+			Executor      string          `json:"executor"`
+			Configuration json.RawMessage `json:"configuration"`
+		} `json:"executors"`
+	} `json:"profiles"`
+	GlobalProfiles json.RawMessage `json:"globalProfiles"`
+}
+
+// These are Keycloak 26.7.4's own (GET /admin/serverinfo).
+var (
+	globalProfiles = []string{
+		"fapi-1-baseline", "fapi-1-advanced", "fapi-ciba", "fapi-2-security-profile", "fapi-2-message-signing", "oauth-2-1-for-confidential-client",
+		"oauth-2-1-for-public-client", "fapi-2-dpop-security-profile", "fapi-2-dpop-message-signing", "saml-security-profile",
+	}
+	policyConditions = []string{
+		"acr-condition", "any-client", "client-access-type", "client-attributes", "client-roles", "client-scopes", "client-type",
+		"client-updater-context", "client-updater-source-groups", "client-updater-source-host", "client-updater-source-roles", "grant-type",
+		"identity-provider-alias",
+	}
+	policyExecutors = []string{
+		"auth-flow-enforcer", "confidential-client", "consent-required", "downscope-assertion-grant-enforcer", "dpop-bind-enforcer",
+		"full-scope-disabled", "holder-of-key-enforcer", "intent-client-bind-checker", "jwt-claim-enforcer", "pkce-enforcer",
+		"registration-access-token-rotation-disabled", "reject-implicit-grant", "reject-request", "reject-ropc-grant", "saml-avoid-redirect",
+		"saml-secure-client-uris", "saml-signature-enforcer", "secure-ciba-req-sig-algorithm", "secure-ciba-session",
+		"secure-ciba-signed-authn-req", "secure-client-authentication-assertion", "secure-client-authenticator", "secure-client-uris",
+		"secure-client-uris-pattern", "secure-logout", "secure-par-content", "secure-redirect-uris-enforcer", "secure-request-object",
+		"secure-response-type", "secure-session", "secure-signature-algorithm", "secure-signature-algorithm-signed-jwt",
+		"suppress-refresh-token-rotation", "tls-client-auth-ca-subject-dn", "use-lightweight-access-token",
+	}
+)
+
+// strictly reads a part of a realm file that Keycloak leaves aside as a whole, with a warning, if it has a member that it
+// doesn't know or one of another type.
+func strictly[T any](document json.RawMessage) (out T) {
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&out); err != nil {
+		var none T
+		return none
+	}
+	return out
+}
+
+// checkPolicies refuses the client policies that an import refuses, and returns the names of those that are switched on.
+func (r *reader) checkPolicies(file *realmRepresentation) (enabled []string) {
+	var top *place
+	profiles := slices.Clone(globalProfiles)
+	for i, profile := range strictly[clientProfiles](file.ClientProfiles).Profiles {
+		at := top.member("clientProfiles").member("profiles").item(i)
+		if slices.Contains(profiles, profile.Name) {
+			r.problem(at.member("name"), "there is a client profile %s already", profile.Name)
+		}
+		profiles = append(profiles, profile.Name)
+		for j, e := range profile.Executors {
+			if !slices.Contains(policyExecutors, e.Executor) {
+				r.problem(at.member("executors").item(j), "%s is no executor of Keycloak's", e.Executor)
+			}
+		}
+	}
+	var names []string
+	for i, policy := range strictly[clientPolicies](file.ClientPolicies).Policies {
+		at := top.member("clientPolicies").member("policies").item(i)
+		if slices.Contains(names, policy.Name) {
+			r.problem(at.member("name"), "there is a client policy %s already", policy.Name)
+		}
+		names = append(names, policy.Name)
+		for j, c := range policy.Conditions {
+			if !slices.Contains(policyConditions, c.Condition) {
+				r.problem(at.member("conditions").item(j), "%s is no condition of Keycloak's", c.Condition)
+			}
+		}
+		for j, name := range policy.Profiles {
+			if !slices.Contains(profiles, name) {
+				r.problem(at.member("profiles").item(j), "the realm has no client profile %s", name)
+			}
+		}
+		if policy.Enabled {
+			enabled = append(enabled, policy.Name)
+		}
+	}
+	return enabled
+}
+
+// unsupportedPolicies are the client policies that are switched on.
+func (r *reader) unsupportedPolicies(file *realmRepresentation) []unsupported {
+	var all []unsupported
+	for _, name := range r.checkPolicies(file) {
+		all = append(all, unsupported{fmt.Sprintf("the client policy %s is not supported: client policies aren't applied here", name), useAnything})
+	}
+	return all
+}
