@@ -86,11 +86,11 @@ func (x *exchange) playFile(row fileRow) {
 			for _, usual := range []string{"iss", "iat", "exp", "jti", "sid", "typ", "azp"} { // claims_test.go is about these
 				delete(about, usual)
 			}
-			fmt.Fprintf(&x.out, "access_token %s\n", x.render("", about, normal{at: a.at}, ""))
+			fmt.Fprintf(&x.out, "access_token %s\n", x.render("", about, normal{window: a.window}, ""))
 		case asking.To == "discovery":
 			x.showMembers(a, "acr_values_supported", "scopes_supported")
 		case !a.isPage():
-			x.out.WriteString(x.json(a.body, a.at))
+			x.out.WriteString(x.json(a.body, a.window))
 		}
 	}
 }
