@@ -170,3 +170,21 @@ func TestHosts_settings(t *testing.T) {
 		}
 	}
 }
+
+// No response of any path is kept by a cache or taken for another type; the console's files alone may be kept.
+func TestHeadersOfAllPaths(t *testing.T) {
+	s := newIdleSite(t, "CONSOLE=on")
+	for _, request := range []string{
+		"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: localhost\r\n\r\n" + `{"query":"{__typename}"}`,
+		"GET /graphql HTTP/1.1\r\nHost: localhost\r\n\r\n", "OPTIONS /graphql HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /console/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+	} {
+		response, _ := s.raw(t, request)
+		header := response.Header
+		if header.Get("X-Content-Type-Options") != "nosniff" || header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%.40q: %s, %v; want no-store and nosniff", request, response.Status, header)
+		}
+	}
+}

@@ -220,7 +220,7 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 		mux.Handle("/{$}", page)
 		mux.Handle("/console/", page)
 	}
-	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "alive\n") })
+	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { writeProbe(w, http.StatusOK, "alive") })
 	mux.Handle("GET "+readyPath, readiness(keys, draining, config.Local))
 	hosts := hostRule{local: config.Local, allowed: config.AllowedHosts, trusted: config.TrustedProxies}
 	// CORS is around all of it, so that a page can read what is refused: a wrong path, or a wrong host.
@@ -244,11 +244,18 @@ func readiness(keys *keycloak.KeySet, draining *atomic.Bool, local bool) http.Ha
 		if local && failure != nil {
 			text += ": " + identity.Detail(failure)
 		}
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(status)
-		io.WriteString(w, text+"\n")
+		writeProbe(w, status, text)
 	}
+}
+
+// writeProbe answers an orchestrator, now and not from a cache.
+func writeProbe(w http.ResponseWriter, status int, text string) {
+	header := w.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	io.WriteString(w, text+"\n")
 }
 
 // withWriteDeadline cuts off clients that don't read. It is set for each request, since one for the
