@@ -233,9 +233,8 @@ func holdsValues(doc *ast.QueryDocument) bool {
 		v.directives(operation.Directives)
 		v.selections(operation.SelectionSet)
 	}
-	for _, fragment := range doc.Fragments {
+	for _, fragment := range doc.Fragments { // whose selections were visited where they are spread
 		v.directives(fragment.Directives)
-		v.selections(fragment.SelectionSet)
 	}
 	return found
 }

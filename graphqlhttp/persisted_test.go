@@ -139,6 +139,7 @@ func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {
 		`mutation($u: String!) { ...F } fragment F on Mutation { login(username: $u, password: "hush") { text } }`:             false,
 		`mutation($u: String!) { ... on Mutation { login(username: $u, password: "hush") { text } } }`:                         false,
 		`mutation @tag(name: "hush") { change }`:                                                                               false,
+		`mutation { ...F } fragment F on Mutation @tag(name: "hush") { change }`:                                               false,
 		`mutation { change @tag(name: "hush") }`:                                                                               false,
 		`mutation M($u: String! @tag(name: "hush")) { login(username: $u) { text } }`:                                          false,
 		`query Q { leaf } mutation M { login(username: "alice", password: "hush") { text } }`:                                  false,

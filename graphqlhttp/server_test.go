@@ -25,7 +25,7 @@ import (
 
 // The tests' own schema. Its fields answer with what reached them; nothing of it is anyone's API.
 const schemaText = `
-directive @tag(name: String) on QUERY | MUTATION | FIELD | VARIABLE_DEFINITION
+directive @tag(name: String) on QUERY | MUTATION | FIELD | VARIABLE_DEFINITION | FRAGMENT_DEFINITION
 type Query {
   leaf: Int
   echo(s: String, i: Int, f: Float, b: Boolean, id: ID, color: Color, in: In, list: [String!], matrix: [[Int]], any: Any): String
