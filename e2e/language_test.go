@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -67,6 +71,41 @@ func TestDescriptions(t *testing.T) {
 		strings.Repeat(`"a" fragment F on Query { __typename } `, 51) + "{__typename": "OPERATION_TOO_LARGE/FRAGMENTS",
 	} {
 		wantCode(t, query[:min(len(query), 60)], s.query(t, "", query, nil), code)
+	}
+}
+
+// A document is persisted, and trusted, by the hash of the text that its client has, not of what it was rewritten to.
+func TestDescriptionsInPersistedDocuments(t *testing.T) {
+	t.Parallel()
+	const query = "\"\"\"\nWhat is here\n\"\"\"\nquery Here(\"whether\" $ask: Boolean = true) { __typename @include(if: $ask) }"
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(query)))
+	extensions := `"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` + hash + `"}}`
+	manifest := filepath.Join(t.TempDir(), "manifest.json")
+	text, err := json.Marshal(map[string]any{"format": "apollo-persisted-query-manifest", "version": 1, "operations": []any{
+		map[string]any{"id": hash, "name": "Here", "type": "query", "body": query},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(manifest, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	quoted, err := json.Marshal(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*server{"persisted": serve(t, shared), "trusted": serve(t, shared, "TRUSTED_DOCUMENTS="+manifest)} {
+		for _, body := range []string{`{"query":` + string(quoted) + `,` + extensions + `}`, `{` + extensions + `}`, `{"query":` + string(quoted) + `}`} {
+			response, err := http.Post(s.url+"/graphql", "application/json", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			if err != nil || string(content) != `{"data":{"__typename":"Query"}}`+"\n" {
+				t.Errorf("%s: %s: %s %v", name, body, content, err)
+			}
+		}
 	}
 }
 

@@ -196,11 +196,13 @@ func (m *Manifest) add(o manifestOperation) error {
 
 // checkOperation wants a document with an operation; where the entry has a name and a type, with just the one.
 func checkOperation(o manifestOperation) error {
-	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: language.Rewrite(o.body)}, maxOperationTokens)
+	locator := language.Locator{Document: o.body, Parsed: language.Rewrite(o.body)}
+	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: locator.Parsed}, maxOperationTokens)
 	if err != nil {
 		where := ""
-		if at, ok := errors.AsType[*gqlerror.Error](err); ok && len(at.Locations) > 0 {
-			where = fmt.Sprintf(" at line %d, column %d", at.Locations[0].Line, at.Locations[0].Column)
+		if found, ok := errors.AsType[*gqlerror.Error](err); ok && len(found.Locations) > 0 {
+			at := locator.Token(found.Locations[0])
+			where = fmt.Sprintf(" at line %d, column %d", at.Line, at.Column)
 		}
 		return fmt.Errorf("its body can't be parsed%s", where)
 	}

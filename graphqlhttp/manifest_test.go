@@ -103,6 +103,7 @@ func TestReadManifestRefuses(t *testing.T) {
 		{"another text's hash", file(one(hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
 		{"hash in upper case", file(one(strings.ToUpper(hashOf(leaf)), "Leaf", "query", leaf)), "its id looks like a SHA-256"},
 		{"not GraphQL", file(one("1", "Leaf", "query", "query Leaf {\n  leaf")), "its body can't be parsed at line 2, column 7"},
+		{"not GraphQL, after lines of Windows", file(one("1", "Leaf", "query", "\"d\" query Leaf(\"\"\"d\n\"\"\" $s: S) {\r\n leaf(s: \"\"\"\n\"\"\" ]")), "its body can't be parsed at line 4, column 5"},
 		{"a body like a bomb", file(one("1", "Leaf", "query", "query Leaf "+strings.Repeat("{a", 100_000))), "its body can't be parsed"},
 		{"no operation", file(one("1", "F", "query", "fragment F on Query { leaf }")), "its body has 0 operations, not one"},
 		{"two operations", file(one("1", "Leaf", "query", leaf+" query Other { leaf }")), "its body has 2 operations, not one"},

@@ -122,18 +122,18 @@ func blankControls(text string) string {
 type Locator struct {
 	Document, Parsed string
 
-	places map[gqlerror.Location]place
+	places map[gqlerror.Location]place // by gqlparser's location
 }
 
 // A place is where in the document a token is, and where what it belongs to begins: a description, the @ of a
 // directive, the dots of a fragment.
-type place struct{ token, element int }
+type place struct{ token, element gqlerror.Location }
 
 // Token returns the location in Document of the token that gqlparser has at a location, for errors of syntax. One
 // that gqlparser can't have given it returns as it is.
 func (l *Locator) Token(location gqlerror.Location) gqlerror.Location {
 	if found, ok := l.find(location); ok {
-		return Position(l.Document, found.token)
+		return found.token
 	}
 	return location
 }
@@ -141,7 +141,7 @@ func (l *Locator) Token(location gqlerror.Location) gqlerror.Location {
 // Element is like Token, but returns where the element of the document begins, for all other errors.
 func (l *Locator) Element(location gqlerror.Location) gqlerror.Location {
 	if found, ok := l.find(location); ok {
-		return Position(l.Document, found.element)
+		return found.element
 	}
 	return location
 }
@@ -156,34 +156,32 @@ func (l *Locator) find(location gqlerror.Location) (place, bool) {
 }
 
 func (l *Locator) read() {
-	document := Scanner{Text: l.Document}
+	document, at := Scanner{Text: l.Document}, newCursor(l.Document)
 	parsed := lexer.New(&ast.Source{Input: l.Parsed})
-	var previous Token
-	description := -1
+	previous, element := lexer.Invalid, at.location // of the token before, and where its element would begin
+	described := false
 	for {
 		theirs, parseErr := parsed.ReadToken()
 		ours, err := document.Next()
-		for err == nil && isString(ours.Kind) && parseErr == nil && !isString(theirs.Kind) {
-			description = ours.Start
+		for err == nil && isString(ours.Kind) && parseErr == nil && !isString(theirs.Kind) { // a description
+			element, described = at.move(ours.Start), true
 			ours, err = document.Next()
 		}
-		at := place{ours.Start, ours.Start}
+		offset := ours.Start
 		if err != nil {
-			at = place{err.At, err.At}
+			offset = err.At
 		}
-		switch {
-		case description >= 0:
-			at.element = description
-		case previous.Kind == lexer.Spread, previous.Kind == lexer.At && ours.Kind == lexer.Name:
-			at.element = previous.Start
+		token := at.move(offset)
+		here := place{token, token}
+		if described || previous == lexer.Spread || previous == lexer.At && ours.Kind == lexer.Name {
+			here.element = element
 		}
-		location := gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}
-		l.places[location] = at
+		l.places[gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}] = here
 		if parseErr != nil || err != nil || theirs.Kind == lexer.EOF || ours.Kind == lexer.EOF {
 			return
 		}
 		if ours.Kind != lexer.Comment {
-			previous, description = ours, -1
+			previous, element, described = ours.Kind, token, false
 		}
 	}
 }

@@ -379,25 +379,32 @@ func indentation(line string) int { return len(line) - len(strings.TrimLeft(line
 
 // Position returns the line and the column of an offset, both counted from 1, and columns in UTF-16 code units, as
 // graphql-js and the language server protocol count them: for JavaScript, a column is an index.
-func Position(text string, offset int) gqlerror.Location {
-	before := text[:min(offset, len(text))]
-	line, start := 1, 0
-	for i := 0; i < len(before); i++ {
-		switch before[i] {
-		case '\r':
-			if i+1 < len(before) && before[i+1] == '\n' {
-				i++
-			}
-			line, start = line+1, i+1
-		case '\n':
-			line, start = line+1, i+1
+func Position(text string, offset int) gqlerror.Location { return newCursor(text).move(offset) }
+
+// A cursor goes through a text once, to places that come one after the other.
+type cursor struct {
+	text     string
+	offset   int
+	location gqlerror.Location
+}
+
+func newCursor(text string) *cursor {
+	return &cursor{text: text, location: gqlerror.Location{Line: 1, Column: 1}}
+}
+
+// move goes on to an offset, and returns its location.
+func (c *cursor) move(offset int) gqlerror.Location {
+	for c.offset < min(offset, len(c.text)) {
+		char, size := utf8.DecodeRuneInString(c.text[c.offset:])
+		c.offset += size
+		switch {
+		case char == '\n', char == '\r' && !strings.HasPrefix(c.text[c.offset:], "\n"):
+			c.location = gqlerror.Location{Line: c.location.Line + 1, Column: 1}
+		default:
+			c.location.Column += max(1, utf16.RuneLen(char))
 		}
 	}
-	column := 1
-	for _, char := range before[start:] {
-		column += max(1, utf16.RuneLen(char))
-	}
-	return gqlerror.Location{Line: line, Column: column}
+	return c.location
 }
 
 var errLocated = errors.New("the location is that of the document")
