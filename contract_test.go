@@ -178,6 +178,11 @@ func TestErrorTable(t *testing.T) {
 			t.Errorf("the README documents %s, which no case here provokes", code)
 		}
 	}
+	for _, code := range tableErrors(t) {
+		if !provoked[code] && documented[code] == nil { // else it has been named
+			t.Errorf("graph/errors.go has %s, which no case here provokes", code)
+		}
+	}
 }
 
 // numbered repeats a text with the numbers from 0 on in the place of its %d.

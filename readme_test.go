@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"go/ast"
 	"os"
 	"regexp"
 	"slices"
@@ -63,8 +64,21 @@ func TestREADMESettings(t *testing.T) {
 	for _, row := range rows {
 		documented = append(documented, row[0])
 	}
-	if !slices.Equal(names, documented) {
-		t.Errorf("the README documents\n%q\nthe code has\n%q", documented, names)
+	for _, name := range names {
+		if !slices.Contains(documented, name) {
+			t.Errorf("%s has no line in the README's table of settings", name)
+		}
+	}
+	for i, name := range documented {
+		switch {
+		case !slices.Contains(names, name):
+			t.Errorf("the README's table of settings has a line for %s, which is no setting", name)
+		case slices.Index(documented, name) != i:
+			t.Errorf("the README's table of settings has two lines for %s", name)
+		}
+	}
+	if !t.Failed() && !slices.Equal(names, documented) {
+		t.Errorf("the README's table of settings has another order than the struct:\n%q\nthe code has\n%q", documented, names)
 	}
 }
 
@@ -79,6 +93,66 @@ func documentedErrors(t *testing.T) map[string][]string {
 		}
 	}
 	return documented
+}
+
+// tableErrors are the rows of graph/errors.go as CODE or CODE/REASON.
+func tableErrors(t *testing.T) (keys []string) {
+	t.Helper()
+	eachDeclaration(t, "graph", func(_ *ast.File, declaration ast.Decl) {
+		table, ok := declaration.(*ast.GenDecl)
+		if !ok || len(table.Specs) != 1 {
+			return
+		}
+		value, ok := table.Specs[0].(*ast.ValueSpec)
+		if !ok || value.Names[0].Name != "table" {
+			return
+		}
+		for _, row := range value.Values[0].(*ast.CompositeLit).Elts {
+			cells := row.(*ast.CompositeLit).Elts
+			code, reason := cells[1].(*ast.BasicLit).Value, cells[2].(*ast.BasicLit).Value
+			keys = append(keys, strings.TrimSuffix(strings.Trim(code, `"`)+"/"+strings.Trim(reason, `"`), "/"))
+		}
+	})
+	if len(keys) < 20 {
+		t.Fatalf("graph/errors.go has %d rows: this test doesn't find them", len(keys))
+	}
+	return keys
+}
+
+// Every error that a client can meet is in the README's table: the rows of graph/errors.go, and the codes and reasons of
+// requests that are refused before any field runs.
+func TestREADMEErrors(t *testing.T) {
+	documented := documentedErrors(t)
+	words := map[string]bool{}
+	for key := range documented {
+		for word := range strings.SplitSeq(key, "/") {
+			words[word] = true
+		}
+	}
+	for _, key := range tableErrors(t) {
+		if documented[key] == nil {
+			t.Errorf("%s is a row of graph/errors.go, and has no line in the README's table of errors", key)
+		}
+	}
+	others := map[string]bool{ // words in capitals that aren't of errors
+		"CLIENT_GONE": true, // of the log
+		"DELETE":      true, "GET": true, "HEAD": true, "POST": true,
+	}
+	shape := regexp.MustCompile(`^"[A-Z]{3,}(_[A-Z]+)*"$`)
+	for _, room := range []string{"graph", "graphqlhttp", "limits"} {
+		eachDeclaration(t, room, func(file *ast.File, declaration ast.Decl) {
+			ast.Inspect(declaration, func(n ast.Node) bool {
+				literal, ok := n.(*ast.BasicLit)
+				if !ok || !shape.MatchString(literal.Value) {
+					return true
+				}
+				if word := strings.Trim(literal.Value, `"`); !words[word] && !others[word] {
+					t.Errorf("package %s has the code or reason %s, which the README's table of errors doesn't have", file.Name.Name, word)
+				}
+				return true
+			})
+		})
+	}
 }
 
 // The example settings are complete, and name nothing that doesn't exist.
@@ -119,6 +193,11 @@ func TestConsoleExplainsErrors(t *testing.T) {
 	for key := range documented {
 		if !explained[key] {
 			t.Errorf("console/src/explain.ts has no words for %s", key)
+		}
+	}
+	for _, key := range tableErrors(t) {
+		if !explained[key] && documented[key] == nil { // else it has been named
+			t.Errorf("console/src/explain.ts has no words for %s, a row of graph/errors.go", key)
 		}
 	}
 	for key := range explained {

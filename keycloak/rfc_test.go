@@ -253,8 +253,15 @@ func TestRFCKeysAsTheyStand(t *testing.T) {
 			t.Errorf("%s: readKeys() = %v, want an error that says %q", name, err, says[name])
 		}
 	}
-	if len(says) != len(keys) {
-		t.Errorf("%d keys are listed, and there are %d", len(says), len(keys))
+	for name := range keys {
+		if _, listed := says[name]; !listed {
+			t.Errorf("%s isn't listed here", name)
+		}
+	}
+	for name := range says {
+		if keys[name] == nil {
+			t.Errorf("%s is listed, and isn't there", name)
+		}
 	}
 }
 
