@@ -1,11 +1,69 @@
 // Builds the console into dist, which is committed and embedded: `npm ci --ignore-scripts && npm run build`. The gate
 // does so again and compares, so nothing in here may depend on the day or the machine.
 import react from "@vitejs/plugin-react";
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+type Vendored = { library?: string; constant?: string; within: string; why: string };
+const vendored: Vendored[] = JSON.parse(readFileSync(source("./vendored.json"), "utf8"));
+const locked: Record<string, { version?: string }> = JSON.parse(readFileSync(source("./package-lock.json"), "utf8")).packages;
+
+// Libraries that a package carries a copy of are in no lock file, so nobody would hear of their faults. Whatever goes into
+// the bundle and names another library, in a banner or as the place that a bundler took it from, is of the version in the
+// lock file, or vendored.json says why it may stay. vendored_test.go looks at what comes out of this.
+const noCopies = (): Plugin => ({
+  name: "no-copies",
+  generateBundle(_, bundle) {
+    const copies = new Set<string>();
+    for (const chunk of Object.values(bundle)) {
+      if (chunk.type !== "chunk") continue;
+      for (const [id, module] of Object.entries(chunk.modules)) {
+        const file = id.replace(/\?.*$/, "").replace(/^\0/, "");
+        const within = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1];
+        if (!within || module.renderedLength === 0 || !/\.[cm]?js$/.test(file)) continue;
+        const text = readFileSync(file, "utf8");
+        const found = [
+          ...text.matchAll(/\/\*[!*\s]*(?:@license\s+)?((?:@[\w.-]+\/)?[A-Za-z][\w.-]*?)(?:\.js)?\s+v?(\d+\.\d+\.\d+)/g),
+          ...text.matchAll(/^\s*\/\/ (?:\.\.\/)*node_modules\/((?:@[^/\s]+\/)?[^/\s]+)\//gm),
+        ];
+        for (const [, name, version] of found) {
+          const library = name!.toLowerCase();
+          if (library === within || (version && locked[`node_modules/${library}`]?.version === version)) continue;
+          if (vendored.some((known) => known.library === library && known.within === within)) continue;
+          copies.add(`${library} ${version ?? "(of no version that it tells)"}, in ${file.replace(/.*\/node_modules\//, "")}`);
+        }
+      }
+    }
+    if (copies.size > 0) {
+      this.error(`the bundle has copies of libraries that aren't in the lock file:\n${[...copies].join("\n")}\nReplace them, as with dompurify below, or say in vendored.json why they may stay`);
+    }
+  },
+});
+
+// What the build is made of, by the digest of each file: go test compares, so that nobody forgets to build again.
+const sources: Plugin = {
+  name: "sources",
+  generateBundle(_, bundle) {
+    const inputs = [
+      ...["index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts", "vendored.json"].map((name) => `console/${name}`),
+      ...readdirSync(source("./src")).map((name) => `console/src/${name}`),
+      "examples/apollo/src/session.ts",
+    ].sort();
+    const root = source("../");
+    for (const chunk of Object.values(bundle)) {
+      if (chunk.type !== "chunk") continue;
+      const ours = Object.keys(chunk.modules).filter((id) => id.startsWith(root) && !id.includes("/node_modules/"));
+      const missing = ours.map((id) => id.slice(root.length).replace(/\?.*$/, "")).filter((path) => !inputs.includes(path));
+      if (missing.length > 0) this.error(`the build is made of ${missing.join(", ")}, too: add it in vite.config.ts and in generated_test.go`);
+    }
+    const digest = (path: string) => createHash("sha256").update(readFileSync(root + path, "utf8").replaceAll("\r\n", "\n")).digest("hex");
+    this.emitFile({ type: "asset", fileName: "sources.sum", source: inputs.map((path) => `${digest(path)}  ${path}\n`).join("") });
+  },
+};
 
 // What Vite's list of licenses lacks: what Monaco has built in itself, and what its workers alone use.
 const notices: Plugin = {
@@ -14,21 +72,26 @@ const notices: Plugin = {
     const text = ["monaco-editor/ThirdPartyNotices.txt", "picomatch-browser/LICENSE"].map((path) =>
       readFileSync(source(`./node_modules/${path}`), "utf8"),
     );
-    this.emitFile({ type: "asset", fileName: "console/notices.txt", source: text.join("\n\npicomatch-browser\n\n") });
+    const copies = vendored.map(({ library, constant, within, why }) => `${library ?? constant}, in ${within}: ${why}\n`).join("");
+    const list = `Libraries that others have built in\n\n${copies}\n\n${text.join("\n\npicomatch-browser\n\n")}`;
+    this.emitFile({ type: "asset", fileName: "console/notices.txt", source: list });
   },
 };
 
 export default defineConfig({
   base: "./", // works below any prefix
-  plugins: [react(), notices],
+  plugins: [react(), notices, sources, noCopies()],
   html: { cspNonce: "__NONCE__" }, // console.go puts a new one into each page
   resolve: {
     alias: [
       // Our choice of Monaco's parts instead of all of them.
       { find: "monaco-graphql/esm/monaco-editor.js", replacement: source("./src/monaco.ts") },
+      // What Monaco has copies of, of the versions in package.json.
+      { find: /^.*\/dompurify\/dompurify\.js$/, replacement: source("./src/dompurify.ts") },
+      { find: /^.*\/common\/marked\/marked\.js$/, replacement: "marked" },
     ],
   },
-  worker: { format: "es" },
+  worker: { format: "es", plugins: () => [noCopies()] },
   build: {
     target: "es2022",
     cssTarget: ["chrome123", "firefox120", "safari17.5"], // have light-dark(), which can't be had by other means once a theme is chosen

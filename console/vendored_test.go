@@ -1,0 +1,168 @@
+package console
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A library that was built in without being in the lock file is one whose faults nobody hears of: no tool looks for them.
+// vite.config.ts looks for such copies in what goes into the build, with its comments; this test in what came out.
+
+// lockedVersions are the versions of each library in package-lock.json.
+func lockedVersions(t *testing.T) map[string][]string {
+	t.Helper()
+	var lock struct {
+		Packages map[string]struct{ Version string }
+	}
+	readJSON(t, "package-lock.json", &lock)
+	versions := map[string][]string{}
+	for place, p := range lock.Packages {
+		if i := strings.LastIndex(place, "node_modules/"); i >= 0 {
+			name := place[i+len("node_modules/"):]
+			versions[name] = append(versions[name], p.Version)
+		}
+	}
+	return versions
+}
+
+// allowed are the libraries and constants that may stay, as vendored.json says why.
+func allowed(t *testing.T) map[string]bool {
+	t.Helper()
+	var entries []struct{ Library, Constant, Within, Why string }
+	readJSON(t, "vendored.json", &entries)
+	names := map[string]bool{}
+	for _, e := range entries {
+		name := cmp.Or(e.Library, e.Constant)
+		if name == "" || e.Within == "" || e.Why == "" {
+			t.Errorf("vendored.json has an entry that doesn't say what, where and why: %+v", e)
+		}
+		names[name] = true
+	}
+	return names
+}
+
+func readJSON(t *testing.T, name string, to any) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(text, to)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+const semver = `(\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?)`
+
+// banners are comments that name a library and its version.
+var banners = regexp.MustCompile(`(?:/\*|//|<!--)[!*\s]*(?:@license\s+)?((?:@[\w.-]+/)?[A-Za-z][\w.-]*?)(?:\.js)?\s+(?:v|version\s+)?` + semver)
+
+// A sign is what a library still says of itself once its comments are gone.
+type sign struct {
+	library string
+	says    *regexp.Regexp
+}
+
+var known = []sign{
+	{"dompurify", regexp.MustCompile(`version\s*=\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*\w+\.removed\s*=`)},
+	{"jquery", regexp.MustCompile(`jquery:\s*["'` + "`]" + semver)},
+	{"punycode.js", regexp.MustCompile(`version:\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*ucs2`)},
+	{"react-dom", regexp.MustCompile(`version:\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*rendererPackageName:\s*["'` + "`]" + `react-dom`)},
+}
+
+// constants are texts that are a version and nothing else.
+var constants = regexp.MustCompile(`["'` + "`]" + semver + `["'` + "`]")
+
+// findCopies lists what a file holds of libraries that aren't in the lock file, by name where it tells one.
+func findCopies(text string, locked map[string][]string, allowed map[string]bool) (copies []string) {
+	note := func(library, version string) {
+		library = strings.ToLower(library)
+		if !slices.Contains(locked[library], version) && !allowed[library] {
+			copies = append(copies, library+" "+version)
+		}
+	}
+	for _, found := range banners.FindAllStringSubmatch(text, -1) {
+		note(found[1], found[2])
+	}
+	named := map[int]bool{} // where the constant of a known library is
+	for _, k := range known {
+		for _, at := range k.says.FindAllStringSubmatchIndex(text, -1) {
+			named[at[2]] = true
+			note(k.library, text[at[2]:at[3]])
+		}
+	}
+	versions := map[string]bool{}
+	for _, all := range locked {
+		for _, version := range all {
+			versions[version] = true
+		}
+	}
+	for _, at := range constants.FindAllStringSubmatchIndex(text, -1) {
+		if version := text[at[2]:at[3]]; !named[at[2]] && !versions[version] && !allowed[version] {
+			copies = append(copies, fmt.Sprintf("something %s, in %q", version, text[max(0, at[0]-40):min(len(text), at[1]+40)]))
+		}
+	}
+	return copies
+}
+
+func TestNoCopiesOfLibraries(t *testing.T) {
+	files, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked, allowed := lockedVersions(t), allowed(t)
+	looked := 0
+	for name, file := range files {
+		if extension := path.Ext(name); extension != ".js" && extension != ".css" && extension != ".html" {
+			continue
+		}
+		looked++
+		for _, found := range findCopies(string(file.content), locked, allowed) {
+			t.Errorf("%s has a copy of %s, which isn't in package-lock.json: replace it by an alias in vite.config.ts, or say in vendored.json why it may stay", name, found)
+		}
+	}
+	if looked < 10 {
+		t.Errorf("looked into %d files only", looked)
+	}
+	for _, library := range []string{"dompurify", "punycode.js", "react-dom"} { // the console is built with them
+		i := slices.IndexFunc(known, func(k sign) bool { return k.library == library })
+		found := false
+		for _, file := range files {
+			found = found || known[i].says.Match(file.content)
+		}
+		if !found {
+			t.Errorf("%s isn't found, which is built in: its sign %s is out of date", library, known[i].says)
+		}
+	}
+}
+
+func TestFindCopies(t *testing.T) {
+	locked := map[string][]string{"dompurify": {"3.5.0"}, "react": {"19.3.1"}, "marked": {"14.1.4", "15.0.0"}}
+	for text, want := range map[string]string{
+		"/*! @license DOMPurify 3.1.7 | (c) Cure53 */":              "dompurify 3.1.7",
+		"/*! @license DOMPurify 3.5.0 | (c) Cure53 */":              "",
+		"/**\n * marked v14.0.0 - a markdown parser\n */":           "marked 14.0.0",
+		"/* marked v15.0.0 */":                                      "",
+		"/*! jQuery v3.4.1 | (c) JS Foundation */":                  "jquery 3.4.1",
+		"/*!\n * Bootstrap v4.1.0 (https://getbootstrap.com/)\n */": "bootstrap 4.1.0",
+		"//! moment.js version 2.29.1":                              "moment 2.29.1",
+		"t.version=`3.1.7`,t.removed=[],!e":                         "dompurify 3.1.7",
+		`DOMPurify.version = '3.1.7', DOMPurify.removed = []`:       "dompurify 3.1.7",
+		"e.version=`19.3.1`":                                        "",
+		`n.fn=n.prototype={jquery:"3.4.1",constructor:n}`:           "jquery 3.4.1",
+		"Fe.VERSION=`4.17.20`":                                      "something 4.17.20, in \"Fe.VERSION=`4.17.20`\"",
+		"x=`2.4.0`":                                                 "",
+		"a 1.2.3 of prose, `1.2`, `1.2.3.4`, and a date of `2026-01-02`, in the midst of things": "",
+	} {
+		if got := strings.Join(findCopies(text, locked, map[string]bool{"2.4.0": true}), ", "); got != want {
+			t.Errorf("%s: found %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,16 @@
+// node sources.mjs writes what src/gql was generated from, by the digest of each: go test compares, so that nobody forgets
+// to generate again.
+import { createHash } from "node:crypto";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+
+const root = new URL("../../", import.meta.url);
+const text = (path) => readFileSync(new URL(path, root), "utf8").replaceAll("\r\n", "\n");
+const files = (folder, end) => readdirSync(new URL(folder, root)).filter((name) => end.test(name)).map((name) => folder + name);
+
+const inputs = [...files("schema/", /\.graphqls$/), "examples/apollo/codegen.ts"].map((path) => [path, text(path)]);
+for (const path of files("examples/apollo/src/", /\.tsx?$/)) {
+  const documents = Array.from(text(path).matchAll(/\bgraphql\(`([^`]*)`/g), ([, document]) => document);
+  if (documents.length > 0) inputs.push([path, documents.join("")]); // the rest of the file has no types of its own
+}
+const sums = inputs.map(([path, content]) => `${createHash("sha256").update(content).digest("hex")}  ${path}\n`);
+writeFileSync(new URL("examples/apollo/src/gql/sources.sum", root), sums.join(""));
