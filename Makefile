@@ -23,7 +23,7 @@ test: ## the tests that need nothing but Go
 	go test ./...
 
 e2e: ## the end-to-end and contract tests against a real Keycloak, started and stopped for them
-	scripts/keycloak with bash -c 'go test -count=1 -timeout 30m ./e2e ./keycloak/keycloaktest && cd keycloak/keycloaktest/contract && go test -count=1 -timeout 30m'
+	scripts/keycloak with bash -c 'go test -count=1 -p 1 -timeout 60m ./e2e ./keycloak/keycloaktest && cd keycloak/keycloaktest/contract && go test -count=1 -timeout 60m'
 
 drill: ## what a verifier's keys go through in an outage and an attack, with figures of real time (a minute)
 	go run ./keycloak/drill
@@ -32,7 +32,7 @@ soak: ## ten minutes at full load, beside the stand-in: the live heap must not g
 	TEST_SOAK=10m go test -count=1 -timeout 20m -v -run TestSoak ./e2e
 
 console: ## build the console again (needs Node.js 20.19)
-	npm ci --prefix console --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm ci --ignore-scripts --prefix console --no-audit --no-fund --loglevel=error
 	npm run --prefix console check
 	npm run --prefix console build
 

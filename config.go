@@ -16,6 +16,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak"
@@ -94,8 +95,9 @@ type Config struct {
 	KeysMaxAge      time.Duration
 	RequestTimeout  time.Duration
 	CORSOrigins     origins
-	AllowedHosts    []hostPattern // names of this server; none for any, but on a developer's machine
-	Console         bool          // serve the GraphQL IDE at /
+	AllowedHosts    []hostPattern  // names of this server; none for any, but on a developer's machine
+	Console         bool           // serve the GraphQL IDE at /
+	ConsoleUsers    []console.User // whom its form offers; no setting, and none in a binary without the stand-in
 	TrustedProxies  []netip.Prefix
 	ForwardAddress  bool // tell Keycloak the address of who signs in
 	Budgets         throttle.Config

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
@@ -72,7 +73,8 @@ func develop(environ []string, dir string) (companion, error) {
 	if set["KEYCLOAK_AUDIENCE"] == "" {
 		settings = append(settings, "KEYCLOAK_AUDIENCE=local-api")
 	}
-	return companion{environ: append(append([]string{}, environ...), settings...), stop: standIn.Close, announce: func(out io.Writer, url string) {
+	alice := console.User{Username: "alice", Password: "alice-password"}
+	return companion{environ: append(append([]string{}, environ...), settings...), stop: standIn.Close, users: []console.User{alice}, announce: func(out io.Writer, url string) {
 		const login = `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") { accessToken refreshToken expiresIn } }"}`
 		fmt.Fprint(out, strings.Join([]string{
 			"Console   " + strings.TrimSuffix(url, "graphql") + " (in a browser: sign in there, and run operations)",

@@ -42,7 +42,7 @@ func TestNothingGeneratedIsStale(t *testing.T) {
 			}
 		}
 		compareSources(t, readSums(t, "examples/apollo/src/gql/sources.sum"), now,
-			"npm ci --prefix examples/apollo --ignore-scripts && npm run --prefix examples/apollo generate")
+			"npm ci --ignore-scripts --prefix examples/apollo && npm run --prefix examples/apollo generate")
 	})
 }
 

@@ -206,3 +206,21 @@ func TestConsoleExplainsErrors(t *testing.T) {
 		}
 	}
 }
+
+// Nothing that npm fetches runs by being installed, whoever says how to: people copy these lines.
+func TestNothingInstalledRuns(t *testing.T) {
+	installs := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
+	found := 0
+	for _, name := range slices.Concat(glob(t, "*.md"), glob(t, "examples/*.md"), glob(t, "examples/*/*.mjs"), glob(t, "*_test.go"), glob(t, "e2e/*.go"),
+		glob(t, "console/vite.config.ts"), glob(t, "Makefile"), glob(t, ".ci/run")) {
+		for _, command := range installs.FindAllString(readSource(t, name), -1) {
+			found++
+			if name != "readme_test.go" && !strings.Contains(command, "--ignore-scripts") {
+				t.Errorf("%s says %q, without --ignore-scripts", name, command)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("found %d commands that install, want more", found)
+	}
+}

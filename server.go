@@ -67,6 +67,7 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 		}
 		return err
 	}
+	config.ConsoleUsers = beside.users
 	log := newLog(config, out)
 	redirectStandardLog(log)
 	for _, warning := range config.Warnings {
@@ -151,6 +152,7 @@ func listenFault(addr string, err error) error {
 type companion struct {
 	environ  []string                        // the process environment, with the companion's settings
 	note     string                          // what to know beside a fault of the settings; empty for nothing
+	users    []console.User                  // whom the console's form offers
 	announce func(out io.Writer, url string) // tells people, once the server listens; nil for nothing
 	stop     func()                          // nil when there is nothing to stop
 }
@@ -216,7 +218,7 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 	address := throttle.Addresses(throttle.AddressConfig{Trusted: config.TrustedProxies, Log: log})
 	mux.Handle("/graphql", address(keycloak.Middleware(verifier, log)(graphql)))
 	if config.Console {
-		page := console.Handler()
+		page := console.Handler(config.ConsoleUsers...)
 		mux.Handle("/{$}", page)
 		mux.Handle("/console/", page)
 	}

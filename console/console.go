@@ -18,6 +18,8 @@ import (
 	"compress/gzip"
 	"crypto/rand"
 	"embed"
+	"encoding/json"
+	"html"
 	"io/fs"
 	"net/http"
 	"path"
@@ -51,12 +53,25 @@ var mediaTypes = map[string]string{
 	".txt":  "text/plain; charset=utf-8", // and their notices
 }
 
-// Handler serves the page at / and the files below /console/, to GET and HEAD. Files are compressed once for all, when
-// they are first asked for: some 2 MB of memory, and none before. It is safe for concurrent use.
-func Handler() http.Handler {
+// A User is somebody whom the form to sign in offers. Everybody who opens the page can read the password: offer only
+// people who are made up, on a developer's machine.
+type User struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// Handler serves the page at / and the files below /console/, to GET and HEAD. The form to sign in offers the users that
+// are given. Files are compressed once for all, when they are first asked for: some 2 MB of memory, and none before.
+// It is safe for concurrent use.
+func Handler(users ...User) http.Handler {
 	files, err := load()
 	if err != nil {
 		panic("console: " + err.Error()) // the binary was built without its files
+	}
+	if len(users) > 0 {
+		page := *files[pageName]
+		page.content = bytes.Replace(page.content, []byte("</title>"), append([]byte("</title>\n    "), offer(users)...), 1)
+		files[pageName] = &page
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/")
@@ -83,6 +98,15 @@ func Handler() http.Handler {
 			file.serve(w, r)
 		}
 	})
+}
+
+// offer is where the page reads whom to offer.
+func offer(users []User) string {
+	text, err := json.Marshal(users)
+	if err != nil {
+		panic("console: " + err.Error()) // texts can be marshalled
+	}
+	return `<meta name="users" content="` + html.EscapeString(string(text)) + `">`
 }
 
 // servePage serves the page, with a new nonce: it isn't kept by any cache.

@@ -3,6 +3,8 @@ package console
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -93,6 +95,24 @@ func TestFilesOfThePage(t *testing.T) {
 		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self'") || strings.Contains(policy, "nonce") {
 			t.Errorf("%s has the policy %q; a worker has that of its own file", link[1], policy)
 		}
+	}
+}
+
+// Users are offered where they are given, and nowhere else; whatever they are called, they don't break the page.
+func TestUsersAreOffered(t *testing.T) {
+	offered := regexp.MustCompile(`<meta name="users" content="([^"<>]*)">`)
+	users := []User{{"alice", "alice-password"}, {`"><script>alert('b')</script>`, `&quot;__NONCE__`}}
+	page := string(body(t, get(t, Handler(users...), http.MethodGet, "/", "")))
+	found := offered.FindStringSubmatch(page)
+	if found == nil {
+		t.Fatalf("the page offers nobody: %s", page)
+	}
+	var got []User
+	if err := json.Unmarshal([]byte(html.UnescapeString(found[1])), &got); err != nil || got[0] != users[0] || got[1].Username != users[1].Username {
+		t.Errorf("the page offers %v (%v), want %v", got, err, users)
+	}
+	if page := string(body(t, get(t, Handler(), http.MethodGet, "/", ""))); strings.Contains(page, "alice") || offered.MatchString(page) {
+		t.Errorf("the page offers somebody, and nobody was given: %s", page)
 	}
 }
 

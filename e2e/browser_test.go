@@ -32,7 +32,7 @@ func withBrowser(t *testing.T) (chromium string, ok bool) {
 	t.Helper()
 	name := os.Getenv("TEST_BROWSER")
 	if name == "" {
-		t.Log("not run: set TEST_BROWSER=chromium (and TEST_NODE=1, after npm ci --prefix e2e/node)")
+		t.Log("not run: set TEST_BROWSER=chromium (and TEST_NODE=1, after npm ci --ignore-scripts --prefix e2e/node)")
 		return "", false
 	}
 	path, err := exec.LookPath(name)
@@ -195,9 +195,14 @@ func browsed(t *testing.T, chromium string) object {
 		"credentials": []object{{"type": "password", "value": password, "temporary": false}}})
 	everyday.newUser(t, object{"username": "otto", "email": "otto@example.com", "credentials": otpCredentials(password, secret)})
 	server := everyday.serve(t)
+	binary := filepath.Join(t.TempDir(), "cloakql-dev")
+	if err := build(binary, "-tags", "dev"); err != nil {
+		t.Fatal(err)
+	}
+	dev := startServer(t, binary, func(string) bool { return true }, "ADDR=127.0.0.1:0")
 	return object{
 		"chromium": chromium, "control": newControl(t, l, secret, expiring(t, everyday, server, "alice", password)),
-		"server": server.url + "/", "linked": l.serve(t, everyday).url + "/",
+		"server": server.url + "/", "linked": l.serve(t, everyday).url + "/", "dev": dev.url + "/",
 		"hidden":  everyday.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url + "/",
 		"strange": everyday.serve(t, "KEYCLOAK_AUDIENCE=another-api").url + "/",
 		"user":    "alice", "otpUser": "otto", "password": password, "tokenLifetime": tokenLifetime,

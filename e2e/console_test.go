@@ -39,6 +39,10 @@ Keycloak is down: a sign-in: "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE"
 Keycloak is down: nobody is signed out: ["SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE",true,["data"]]
 a token that the server refuses, and why: ["UNAUTHENTICATED/TOKEN_NOT_ACCEPTED","accepted in aud: [\"another-api\"]"]
 a link in the docs opens elsewhere: true
+a description in the editor: it is shown, and harmless: [true,true,null]
+nothing of the console's is cut off, nor wrapped where there is room: true
+beside the stand-in, the form offers alice: ["alice",["alice"]]
+elsewhere it offers nobody: [0,""]
 introspection off: it says so, and works: ["Introspection is off at this server, so there are no docs and no completion. Operations run all the same.",true]
 a phone scrolls one way: true
 complaints: []

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -167,6 +169,16 @@ func TestNoStandInWithoutTheTag(t *testing.T) {
 		}
 		if !strings.Contains(dependencies("-tags", "dev"), trace) {
 			t.Errorf("the server with the tag dev doesn't depend on %s: this test looks for the wrong name", trace)
+		}
+	}
+	// Nor has it the people of the realm for development, whom the other one's console offers.
+	dev := filepath.Join(t.TempDir(), "cloakql-dev")
+	if err := build(dev, "-tags", "dev"); err != nil {
+		t.Fatal(err)
+	}
+	for _, binary := range []string{cloakql, dev} {
+		if found := bytes.Contains(must(os.ReadFile(binary)), []byte("alice-password")); found != (binary == dev) {
+			t.Errorf("%s holds alice-password: %v, want that only the binary with the stand-in does", filepath.Base(binary), found)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

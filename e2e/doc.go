@@ -9,8 +9,8 @@
 //
 // More is run where a variable asks for it, and says so where none does:
 //
-//	npm ci --prefix e2e/node && TEST_NODE=1 go test ./e2e   # other people's clients and audits; Node.js 20 or later
-//	TEST_NODE=1 TEST_BROWSER=chromium go test ./e2e         # the console and the examples in it; npm ci of examples/apollo and urql, too
+//	npm ci --ignore-scripts --prefix e2e/node && TEST_NODE=1 go test ./e2e # other people's clients and audits; Node.js 20 or later
+//	TEST_NODE=1 TEST_BROWSER=chromium go test ./e2e # the console and the examples in it; their modules, too
 //	TEST_IDLE=1 go test -run TestManyConnections ./e2e      # waits two minutes, for the end of idle connections
 //	TEST_FIGURES=1 go test -v -run TestHostile ./e2e        # what hostile requests cost, beside an accepted one
 //	make soak                                               # ten minutes at full load

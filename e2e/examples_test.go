@@ -122,7 +122,7 @@ func TestExamplesAreShort(t *testing.T) {
 func needModules(t *testing.T, example string) {
 	t.Helper()
 	if _, err := os.Stat(sources + "/examples/" + example + "/node_modules"); err != nil {
-		t.Fatalf("examples/%s/node_modules is missing: run npm ci --prefix examples/%s --ignore-scripts", example, example)
+		t.Fatalf("examples/%s/node_modules is missing: run npm ci --ignore-scripts --prefix examples/%s", example, example)
 	}
 }
 

@@ -41,12 +41,17 @@ func serve(t *testing.T, k *keycloak, settings ...string) *server {
 // serveWith does so with another binary, and keeps of the log the lines that keep wants.
 func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keycloak, settings ...string) *server {
 	t.Helper()
-	s := &server{cmd: exec.Command(binary), done: make(chan struct{})}
-	s.cmd.Dir = t.TempDir()
-	s.cmd.Env = append([]string{
+	return startServer(t, binary, keep, append([]string{
 		"ADDR=127.0.0.1:0", "KEYCLOAK_SERVER_URL=" + k.url, "KEYCLOAK_REALM_NAME=local",
 		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret", "KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m",
-	}, settings...)
+	}, settings...)...)
+}
+
+// startServer does so with these settings and no others.
+func startServer(t *testing.T, binary string, keep func(line string) bool, settings ...string) *server {
+	t.Helper()
+	s := &server{cmd: exec.Command(binary), done: make(chan struct{})}
+	s.cmd.Dir, s.cmd.Env = t.TempDir(), settings
 	pipe, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ export function useEditors() {
       [responseEditor, "Answer"],
     ] as const;
     const actions = named.map(([editor, ariaLabel]) => {
-      editor?.updateOptions({ ariaLabel, fontSize: 13, fixedOverflowWidgets: true });
+      editor?.updateOptions({ ariaLabel, fontSize: 13, fixedOverflowWidgets: true, wordWrap: "on" }); // nothing is cut off
       // Tab types a tab in here: without this, a keyboard would never come out again.
       return editor?.addAction({
         id: "leave-editor",

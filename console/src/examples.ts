@@ -1,4 +1,7 @@
-// The operations that stand ready on a first visit. Their documents hold no string, so that they may be kept.
+// The operations that stand ready on a first visit. Their documents hold no string, so that they may be kept, and no line
+// that is too wide for the editor beside a panel.
+import { offered } from "./offered.ts";
+
 export type Example = { title: string; about: string; query: string; variables?: string; headers?: string };
 
 const emptyRefresh = `{
@@ -9,7 +12,8 @@ export const examples: Example[] = [
   {
     title: "Me",
     about: "Who the token says you are. Denied until you sign in.",
-    query: `# Who am I? Sign in above first: this field is guarded, and says so to everybody else.
+    query: `# Who am I? Sign in above first: this field is
+# guarded, and says so to everybody else.
 query Me {
   me {
     username
@@ -32,10 +36,19 @@ query Me {
   {
     title: "Login",
     about: "What the sign-in above does: a name and a password for tokens.",
-    query: `# The sign-in above does this too. Tokens that you get here are yours to use: the console keeps its own.
-# alice is in the realm for development; put somebody of your realm into Variables.
-mutation Login($username: String!, $password: String!, $otp: String) {
-  login(username: $username, password: $password, otp: $otp) {
+    query: `# The sign-in above does this too. Tokens that you
+# get here are yours to use: the console keeps its
+# own. Put somebody of your realm into Variables.
+mutation Login(
+  $username: String!
+  $password: String!
+  $otp: String
+) {
+  login(
+    username: $username
+    password: $password
+    otp: $otp
+  ) {
     tokenType
     accessToken
     expiresIn
@@ -45,15 +58,13 @@ mutation Login($username: String!, $password: String!, $otp: String) {
   }
 }
 `,
-    variables: `{
-  "username": "alice",
-  "password": "alice-password"
-}`,
+    variables: JSON.stringify({ username: offered[0]?.username ?? "", password: offered[0]?.password ?? "" }, null, 2),
   },
   {
     title: "Refresh",
     about: "A refresh token for new tokens. Run Login first: its refresh token is filled in.",
-    query: `# Run Login first: its refresh token comes into Variables. A realm may take each refresh token once.
+    query: `# Run Login first: its refresh token comes into
+# Variables. A realm may take each one only once.
 mutation Refresh($refreshToken: String!) {
   refresh(refreshToken: $refreshToken) {
     accessToken
@@ -67,7 +78,8 @@ mutation Refresh($refreshToken: String!) {
   {
     title: "Denied",
     about: "A guarded field with a token that is none, and how it says why.",
-    query: `# The header below holds no token. Denial is an error with a code and a reason, never a bare null.
+    query: `# The header below holds no token. Denial is an
+# error with a code and a reason, never a bare null.
 query Denied {
   me {
     username

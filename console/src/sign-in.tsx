@@ -2,10 +2,12 @@
 import { useEffect, useId, useRef, useState, type FormEvent } from "react";
 import { Refused } from "../../examples/apollo/src/session.ts";
 import { explain } from "./explain.ts";
+import { offered, type Person } from "./offered.ts";
 import { session } from "./session.ts";
 
 export function SignIn({ onClose }: { onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const form = useRef<HTMLFormElement>(null);
   const [withCode, setWithCode] = useState(false);
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState<{ code?: string; text: string }>();
@@ -17,6 +19,14 @@ export function SignIn({ onClose }: { onClose: () => void }) {
 
   // By closing it, not by taking it away, the browser gives the focus back to where it was.
   const close = () => dialog.current?.close();
+
+  function fillIn({ username, password }: Person) {
+    for (const [name, value] of Object.entries({ username, password })) {
+      const input = form.current?.querySelector<HTMLInputElement>(`[name=${name}]`);
+      if (input) input.value = value;
+    }
+    form.current?.querySelector<HTMLButtonElement>("[type=submit]")?.focus();
+  }
 
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
@@ -36,8 +46,13 @@ export function SignIn({ onClose }: { onClose: () => void }) {
 
   return (
     <dialog ref={dialog} aria-labelledby={title} onClose={onClose} className="sign-in">
-      <form onSubmit={submit}>
+      <form ref={form} onSubmit={submit}>
         <h2 id={title}>Sign in</h2>
+        {offered.map((person) => (
+          <button key={person.username} type="button" className="link" onClick={() => fillIn(person)}>
+            Fill in {person.username}, who is made up for development
+          </button>
+        ))}
         <label>
           User name or e-mail address
           <input name="username" autoComplete="username" autoCapitalize="none" spellCheck={false} required autoFocus />

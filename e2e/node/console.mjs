@@ -3,7 +3,7 @@ import {
   advance, control, counter, finish, hold, inspect, newContext, operationOf, outdate, run, settings, settled, signInWithCode, stored,
 } from './browser.mjs';
 
-const { server, linked, hidden, strange, user, password, otpUser } = settings; // linked: its way to Keycloak can be cut; strange: takes the tokens of another API
+const { server, linked, hidden, strange, dev, user, password, otpUser } = settings; // linked: its way to Keycloak can be cut; strange: takes the tokens of another API; dev: has the stand-in
 
 const tokenLifetime = settings.tokenLifetime * 1000;
 
@@ -462,6 +462,86 @@ async function hostileSchema() {
   });
 }
 
+// What the schema says is made HTML by what Monaco was built with: marked and DOMPurify, and not those that it came with.
+async function hostileDescription() {
+  await run('a description in the editor: it is shown, and harmless', async () => {
+    const context = await newContext();
+    await context.route('**/graphql', async (route) => {
+      if (operationOf(route.request()) !== 'IntrospectionQuery') return route.fallback();
+      const response = await route.fetch();
+      const answer = await response.json();
+      const fields = answer.data.__schema.types.find(({ name }) => name === 'Query').fields;
+      fields.find(({ name }) => name === 'me').description =
+        '**Bold** <img src=x onerror="globalThis.hacked = 1"><a href="javascript:hacked = 2">a</a> [b](javascript:hacked=3) <svg><script>hacked = 4</script></svg>';
+      await route.fulfill({ response, json: answer });
+    });
+    const page = await open(context);
+    const hover = page.locator('.monaco-hover .rendered-markdown').filter({ hasText: 'Bold' });
+    for (let tries = 0; tries < 500 && !(await hover.isVisible()); tries++) { // the worker may not have the schema yet
+      await page.evaluate(() => {
+        const editor = globalThis.__MONACO.editor.getEditors().find((editor) => editor.getModel()?.uri.path.endsWith('operation.graphql'));
+        const at = editor.getModel().findMatches('\\bme\\b', false, true, true, null, false)[0].range;
+        editor.setPosition({ lineNumber: at.startLineNumber, column: at.startColumn + 1 });
+        editor.focus();
+        editor.trigger('', 'editor.action.showHover', {});
+      });
+      await page.waitForTimeout(200);
+    }
+    const html = await hover.innerHTML();
+    const harmless = await hover.evaluate((element) => !element.querySelector('img, script, svg, [onerror], [href^="javascript"]'));
+    const hacked = await page.evaluate(() => globalThis.hacked);
+    await context.close();
+    return [html.includes('<strong>Bold</strong>'), harmless, hacked ?? null];
+  });
+}
+
+// Every text that the console puts into an editor can be read without scrolling, however narrow it is.
+async function nothingCutOff() {
+  await run('nothing of the console\'s is cut off, nor wrapped where there is room', async () => {
+    const context = await newContext();
+    const page = await open(context);
+    for (const { width, docs, room } of [{ width: 1280, docs: false, room: true }, { width: 1400, docs: true, room: true }, { width: 1024, docs: true }, { width: 390, docs: false }]) {
+      await page.setViewportSize({ width, height: 800 });
+      const button = page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Docs' });
+      if (((await button.getAttribute('aria-expanded')) === 'true') !== docs) await button.click();
+      for (const title of ['Me', 'Login', 'Refresh', 'Denied']) {
+        await tab(page, title);
+        await page.waitForFunction(([room]) => globalThis.__MONACO.editor.getEditors().filter((editor) => editor.getModel()).every((editor) => {
+          const { contentWidth } = editor.getLayoutInfo();
+          const lines = editor.getModel().getLineCount();
+          const height = editor.getTopForLineNumber(lines) - editor.getTopForLineNumber(1);
+          const unwrapped = height === (lines - 1) * editor.getOption(globalThis.__MONACO.editor.EditorOption.lineHeight);
+          const hidden = contentWidth <= 0;
+          return hidden || (editor.getScrollWidth() <= contentWidth && (unwrapped || !room));
+        }), [room]);
+      }
+    }
+    await context.close();
+    return true;
+  });
+}
+
+async function offered() {
+  const context = await newContext();
+  const page = await open(context, dev);
+  await run('beside the stand-in, the form offers alice', async () => {
+    await tab(page, 'Login');
+    const { username } = JSON.parse(await textOf(page, 'variables.json'));
+    await signInButton(page).click();
+    await form(page).getByRole('button', { name: 'Fill in alice' }).click();
+    await page.keyboard.press('Enter');
+    await who(page, 'alice');
+    return [username, await page.getByTestId('who').allTextContents()];
+  });
+  const elsewhere = await open(context);
+  await run('elsewhere it offers nobody', async () => {
+    await tab(elsewhere, 'Login');
+    await signInButton(elsewhere).click();
+    return [await form(elsewhere).getByRole('button', { name: /Fill in/ }).count(), JSON.parse(await textOf(elsewhere, 'variables.json')).username];
+  });
+  await context.close();
+}
+
 // Whoever signs out leaves nothing to the next person at this page.
 async function signedOutIn() {
   const context = await newContext({ stopped: true });
@@ -518,6 +598,9 @@ await firstVisit();
 await manyTabs();
 await hostileServer();
 await hostileSchema();
+await hostileDescription();
+await nothingCutOff();
+await offered();
 await cantSay();
 await refusedToken();
 await hiddenSchema();

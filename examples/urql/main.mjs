@@ -1,5 +1,5 @@
 // CloakQL with urql: sign in, ask, refresh when the token has expired, sign out. `connect` needs nothing of Node.js.
-//   npm ci && node main.mjs http://localhost:8000/graphql alice alice-password
+//   npm ci --ignore-scripts && node main.mjs http://localhost:8000/graphql alice alice-password
 import { fileURLToPath } from "node:url";
 import { Client, fetchExchange, gql } from "@urql/core";
 import { authExchange } from "@urql/exchange-auth";
