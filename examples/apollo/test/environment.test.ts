@@ -1,3 +1,4 @@
+import { gql } from "@apollo/client";
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import test from "node:test";
@@ -60,6 +61,13 @@ for (const lost of [[], ...features.map((name) => [name]), features]) {
 test("a page that may not store has no channel", async () => {
   const refused = 'globalThis.BroadcastChannel = class { constructor() { throw new Error("SecurityError"); } };';
   assert.equal(await runs([], refused + page + everything("")), said);
+});
+
+test("the application's client comes up while a server renders a page", async () => {
+  const { currentClient, session } = await import("../src/client");
+  assert.equal(await session.accessToken(), undefined);
+  await assert.rejects(currentClient().query({ query: gql`{ me { id } }`, context: { uri: "http://127.0.0.1:1/graphql" } }), /fetch failed|bad port/);
+  session.close();
 });
 
 test("without fetch, a session says what it needs", async () => {
