@@ -356,9 +356,8 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (got ans
 	case err != nil && bounded.Err() != nil:
 		return answer{}, c.timedOut()
 	case err != nil:
-		return answer{}, unavailable("%s", withhold(err.Error(), form))
+		return answer{}, unavailable("%s", err.Error())
 	}
-	got.form = form
 	return got, nil
 }
 

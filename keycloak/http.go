@@ -2,6 +2,7 @@ package keycloak
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -51,11 +52,10 @@ func withoutRedirects(client *http.Client) *http.Client {
 
 func handBack(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// An answer is what Keycloak said, read to its end, and what it was asked.
+// An answer is what Keycloak said, read to its end.
 type answer struct {
 	status int
 	body   []byte
-	form   url.Values
 }
 
 // send makes a request and reads the answer to its end. It fails when there is no answer, when it is
@@ -69,13 +69,13 @@ func send(client *http.Client, request *http.Request) (answer, error) {
 	case err != nil && strings.Contains(err.Error(), "Location header"): // net/http quotes it
 		return answer{}, errors.New("the answer is a redirect to something that is no URL")
 	case err != nil:
-		return answer{}, withoutQuotes(err)
+		return answer{}, quiet(err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
 	switch {
 	case err != nil:
-		return answer{}, fmt.Errorf("answer %d was cut short: %w", response.StatusCode, withoutQuotes(err))
+		return answer{}, fmt.Errorf("answer %d was cut short: %w", response.StatusCode, quiet(err))
 	case len(body) > maxAnswerBytes:
 		return answer{}, fmt.Errorf("answer %d is larger than %d bytes", response.StatusCode, maxAnswerBytes)
 	case response.StatusCode >= 300 && response.StatusCode < 400:
@@ -93,18 +93,51 @@ type quietError struct {
 func (e *quietError) Error() string { return e.text }
 func (e *quietError) Unwrap() error { return e.err }
 
-// withoutQuotes cuts the text of an error where it begins to quote: net/http repeats what it can't read of an
-// answer, and tokens may be in it.
-func withoutQuotes(err error) error {
-	begin, text := "", err.Error()
-	if failed, ok := errors.AsType[*url.Error](err); ok { // this one's address is ours
-		begin, text = fmt.Sprintf("%s %q: ", failed.Op, failed.URL), failed.Err.Error()
+// quiet replaces the text of an error of net/http, which repeats what it can't read of an answer: tokens may be in it, and
+// what answers may have put in what it was asked.
+func quiet(err error) error {
+	begin, cause := "", err
+	if failed, ok := errors.AsType[*url.Error](err); ok { // its address is ours
+		begin, cause = fmt.Sprintf("%s %q: ", failed.Op, failed.URL), failed.Err
 	}
-	text, _, quotes := strings.Cut(text, `"`)
-	if !quotes {
-		return err
+	return &quietError{begin + faultText(cause), err}
+}
+
+// faultText returns the text of an error if it is of a kind whose text comes from this machine, the name's resolution, or
+// the other side's certificate. Of any other it tells how long the text is.
+func faultText(err error) string {
+	var timeout interface{ Timeout() bool }
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op != "proxyconnect" { // that one has the proxy's words
+		return dial.Error()
 	}
-	return &quietError{begin + strings.TrimRight(text, " :=") + " (not repeated)", err}
+	if name, ok := errors.AsType[*net.DNSError](err); ok {
+		return name.Error()
+	}
+	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return certificate.Error()
+	}
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), err == io.EOF, err == io.ErrUnexpectedEOF,
+		errors.Is(err, http.ErrSchemeMismatch):
+		return err.Error()
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "it took too long"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection ended"
+	}
+	text := strings.TrimPrefix(err.Error(), "net/http: HTTP/1.x transport connection broken: ")
+	for _, beginning := range unreadable {
+		if strings.HasPrefix(text, beginning) {
+			return beginning
+		}
+	}
+	return fmt.Sprintf("an unknown fault of %d bytes (%T)", len(text), err)
+}
+
+// unreadable begin the texts of net/http that go on with what can't be read of an answer.
+var unreadable = []string{
+	"malformed HTTP response", "malformed HTTP status code", "malformed HTTP version", "malformed MIME header", "malformed chunked encoding",
+	"bad Content-Length", "unsupported transfer encoding", "http: server closed idle connection", "http: suspiciously long trailer",
 }
 
 func get(ctx context.Context, client *http.Client, url string) (answer, error) {

@@ -2,6 +2,9 @@ package keycloak
 
 import (
 	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -163,8 +168,8 @@ func TestEchoesAreWithheld(t *testing.T) {
 		for call, do := range calls {
 			t.Run(call+": "+name, func(t *testing.T) {
 				err := do(t.Context(), newClient(t, echo))
-				if detail := identity.Detail(err); !strings.Contains(detail, "withheld") && !strings.Contains(detail, "no URL") {
-					t.Errorf("got %v, %q; want that it was withheld", err, detail)
+				if detail := identity.Detail(err); !strings.Contains(detail, "[an unknown ") && !strings.Contains(detail, "no URL") {
+					t.Errorf("got %v, %q; want how long it was", err, detail)
 				}
 				checkFitForClients(t, err)
 				checkNoLeak(t, err)
@@ -278,5 +283,32 @@ func TestSend_errorsRepeatNothing(t *testing.T) {
 				t.Errorf("the error repeats the answer: %v", err)
 			}
 		})
+	}
+}
+
+// An error's text is shown if it can't come from the other side. Whatever is shown of another is a beginning that we know.
+func TestFaultText(t *testing.T) {
+	const canary = "canary-77aa"
+	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443}, Err: errors.New("connection refused")}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&url.Error{Op: "Post", URL: "https://sso.example.com/token", Err: refused}, `Post "https://sso.example.com/token": dial tcp 192.0.2.1:443: connection refused`},
+		{&url.Error{Op: "Post", URL: "https://sso.example.com", Err: &net.DNSError{Err: "no such host", Name: "sso.example.com"}}, `Post "https://sso.example.com": lookup sso.example.com: no such host`},
+		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New(canary)}, "an unknown fault of 29 bytes (*net.OpError)"},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "tls: failed to verify certificate: x509: certificate signed by unknown authority"},
+		{fmt.Errorf("%w: %s", context.DeadlineExceeded, "here"), "context deadline exceeded: here"},
+		{fmt.Errorf("%s: %w", canary, os.ErrDeadlineExceeded), "it took too long"},
+		{fmt.Errorf("%s: %w", canary, io.EOF), "the connection ended"},
+		{io.ErrUnexpectedEOF, "unexpected EOF"},
+		{http.ErrSchemeMismatch, "http: server gave HTTP response to HTTPS client"},
+		{errors.New("malformed HTTP response " + canary), "malformed HTTP response"},
+		{errors.New("net/http: HTTP/1.x transport connection broken: malformed HTTP status code " + canary), "malformed HTTP status code"},
+		{errors.New(canary), "an unknown fault of 11 bytes (*errors.errorString)"},
+	} {
+		if got := quiet(tt.err).Error(); got != tt.want {
+			t.Errorf("%q is shown as %q, want %q", tt.err, got, tt.want)
+		}
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,7 +48,9 @@ func holding(signers ...signer) roundTrip {
 	return func(*http.Request) (*http.Response, error) { return respond(200, body) }
 }
 
-func down(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }
+func down(*http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+}
 
 // slow gives an answer after d, and respects the deadline of whoever asks.
 func slow(d time.Duration, answer roundTrip) roundTrip {

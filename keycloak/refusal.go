@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/cloakql/cloakql/identity"
@@ -15,8 +15,8 @@ import (
 // too. The fields are for operators: identity.Detail returns them in a sentence.
 type Refusal struct {
 	Status      int
-	Code        string // the member error
-	Description string // the member error_description; its texts change between releases
+	Code        string // the member error, if Keycloak is known for it, else how long it is
+	Description string // the member error_description likewise: what else is in there may be out of a request
 	Hint        string // which setting or switch to change, where the fault is ours
 	meaning     error
 }
@@ -56,11 +56,13 @@ type meaning struct {
 }
 
 // A wrong password, an unknown user, an empty name, a lock and a bad one-time code are one text, "Invalid
-// user credentials". The two below come only after the password proved right. Releases before 26.6
-// answer invalid_grant with 401.
+// user credentials". The first two below come only after the password proved right; the third, of a client policy, before
+// Keycloak looks at the name. Releases before 26.6 answer invalid_grant with 401.
 var loginRefusals = []meaning{
 	{0, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 	{0, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
+	{0, "invalid_grant", "resource owner password credentials grant is prohibited", identity.ErrLoginNotAllowed,
+		"a client policy of the realm forbids it for this client (executor reject-ropc-grant): see Realm settings, Client policies"},
 	{400, "invalid_grant", "", identity.ErrBadCredentials, ""},
 	{401, "invalid_grant", "", identity.ErrBadCredentials, ""},
 	{400, "unauthorized_client", "", identity.ErrLoginNotAllowed, "switch Direct access grants on in the client's Capability config"},
@@ -74,21 +76,44 @@ var refreshRefusals = []meaning{
 	{0, "invalid_grant", "Client session not active", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Session doesn't have required client", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Offline user session not found", identity.ErrSessionEnded, ""},
+	{0, "invalid_grant", "Offline session", identity.ErrSessionEnded, ""}, // not active, or offline access was taken back
 	{0, "invalid_grant", "User disabled", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Stale token", identity.ErrSessionEnded, ""},
+	{0, "invalid_grant", "Client certificate missing", identity.ErrRealmRefusesUs, needsCertificate},
 	{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""}, // it was longer than 4,000 characters
 	{400, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 	{401, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 }
 
-// What is wrong with us, whatever we asked for. The last row takes the rest.
+// The hints of several rows.
+const (
+	sendsSecret      = "this server sends the client's secret in the form: "
+	needsCertificate = "the client wants a certificate, and this server has none: switch OAuth 2.0 Mutual TLS Certificate Bound Access Tokens off in the " +
+		"client's Advanced settings, and look for a client policy (executor holder-of-key-enforcer)"
+)
+
+// What is wrong with us, whatever we asked for. Rows go by Keycloak's text where it says more than the status and the
+// code. The last row takes the rest.
 var ourFaults = []meaning{
-	{401, "unauthorized_client", "", identity.ErrRealmRefusesUs, "the client secret is wrong: set KEYCLOAK_CLIENT_SECRET_KEY to the one on the client's Credentials tab"},
-	{401, "invalid_client", "", identity.ErrRealmRefusesUs, "the realm has no enabled client of this id: check KEYCLOAK_CLIENT_ID, and that the client is enabled"},
+	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrRealmRefusesUs,
+		sendsSecret + "set Allowed authentication method on the client's Credentials tab to client_secret_post, or leave it empty"},
+	{401, "unauthorized_client", "", identity.ErrRealmRefusesUs,
+		"the client secret is wrong, or it has expired: set KEYCLOAK_CLIENT_SECRET_KEY to the one on the client's Credentials tab"},
+	{401, "invalid_client", "", identity.ErrRealmRefusesUs, "the realm has no enabled client of this id, or one that doesn't sign in with a secret: " +
+		"check KEYCLOAK_CLIENT_ID, that the client is enabled, and that its Client Authenticator is Client Id and Secret"},
+	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrRealmRefusesUs,
+		sendsSecret + "set Client Authenticator on the client's Credentials tab to Client Id and Secret"},
 	{400, "invalid_client", "Bearer-only", identity.ErrRealmRefusesUs, "the client is bearer-only: KEYCLOAK_CLIENT_ID must name a confidential client"},
+	{400, "invalid_client", "Wrong client protocol", identity.ErrRealmRefusesUs, "the client is one for SAML: KEYCLOAK_CLIENT_ID must name a client for OpenID Connect"},
 	{400, "invalid_client", "Client requires user consent", identity.ErrRealmRefusesUs, "switch Consent required off in the client's Login settings"},
+	{400, "invalid_request", "Configured client authentication method not allowed", identity.ErrRealmRefusesUs,
+		sendsSecret + "a client policy of the realm wants another way (executor secure-client-authenticator): see Realm settings, Client policies"},
+	{400, "invalid_request", "DPoP proof is missing", identity.ErrRealmRefusesUs,
+		"the client wants DPoP, and this server gives bearer tokens: switch Require DPoP bound tokens off in the client's Capability config"},
+	{400, "invalid_request", "Client Certification missing", identity.ErrRealmRefusesUs, needsCertificate},
+	{0, "not_allowed", "Client certificate missing", identity.ErrRealmRefusesUs, needsCertificate},
 	{0, "invalid_scope", "", identity.ErrRealmRefusesUs, "LOGIN_SCOPE names a scope that the client doesn't have: check the client's Client scopes tab"},
-	{0, "not_allowed", "", identity.ErrRealmRefusesUs, "LOGIN_SCOPE asks for offline_access, which the user or the client may not have"},
+	{0, "not_allowed", "Offline tokens not allowed", identity.ErrRealmRefusesUs, "LOGIN_SCOPE asks for offline_access, which the user or the client may not have"},
 	{403, "invalid_request", "HTTPS required", identity.ErrRealmRefusesUs, "set KEYCLOAK_SERVER_URL to an https URL, or change Require SSL in the realm's settings"},
 	{403, "access_denied", "Realm not enabled", identity.ErrRealmRefusesUs, "enable the realm in its settings"},
 	{400, "missingNormalization", "", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL holds // or .. in its path"},
@@ -113,7 +138,7 @@ func refusal(got answer, refusals []meaning) error {
 		for _, row := range rows {
 			if (row.status == 0 || row.status == got.status) && (row.code == "" || row.code == body.Error) &&
 				strings.HasPrefix(body.Description, row.text) {
-				return &Refusal{got.status, cut(withhold(body.Error, got.form)), cut(withhold(body.Description, got.form)), row.hint, row.err}
+				return &Refusal{got.status, knownText(body.Error, "error"), knownText(body.Description, "description"), row.hint, row.err}
 			}
 		}
 	}
@@ -125,15 +150,71 @@ func unavailable(format string, args ...any) error {
 	return &identity.RealmError{Reason: identity.ErrRealmUnavailable, Detail: fmt.Sprintf(format, args...)}
 }
 
-// withhold replaces a text that repeats a secret out of the form. Keycloak's don't; what stands between it
-// and us might quote a request that it dislikes.
-func withhold(text string, form url.Values) string {
-	for _, name := range []string{"password", "otp", "refresh_token", "client_secret"} {
-		if secret := form.Get(name); secret != "" && (strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret))) {
-			return "[withheld: it repeats the " + name + "]"
+// knownText returns a text of an answer for the log if Keycloak is known for it, and else how long it is: Keycloak's own
+// texts hold no secret, but some repeat a request, as what stands between Keycloak and us may too.
+func knownText(text, kind string) string {
+	if text == "" || slices.Contains(knownTexts, text) {
+		return text
+	}
+	for _, beginning := range knownBeginnings {
+		if rest, ok := strings.CutPrefix(text, beginning); ok {
+			return fmt.Sprintf("%s[%d bytes]", beginning, len(rest))
 		}
 	}
-	return text
+	return fmt.Sprintf("[an unknown %s of %d bytes]", kind, len(text))
+}
+
+// knownBeginnings begin texts of Keycloak's that end with something out of the request or the settings.
+var knownBeginnings = []string{"Invalid scopes: ", "Invalid token issuer. Expected '", "Request path contains invalid character "}
+
+// knownTexts are the errors and descriptions that Keycloak 26.7.4 has at the token and logout endpoints, as it answers
+// what this package asks.
+var knownTexts = []string{
+	"access_denied", "invalidCharacter", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope", "invalid_token",
+	"missingNormalization", "not_allowed", "server_error", "temporarily_unavailable", "unauthorized_client", "unknown_error",
+	"unsupported_grant_type", "HTTP 400 Bad Request", "HTTP 401 Unauthorized", "HTTP 403 Forbidden", "HTTP 404 Not Found",
+	"HTTP 405 Method Not Allowed", "HTTP 415 Unsupported Media Type", "Invalid origin", "Realm does not exist",
+	"Unable to find matching target resource method",
+
+	"Account disabled",
+	"Account is not fully set up",
+	"Bearer-only not allowed",
+	"Client Certification missing for MTLS HoK Token Binding",
+	"Client certificate missing, or its thumbprint and one in the token did NOT match",
+	"Client not allowed for direct access grants",
+	"Client requires user consent",
+	"Client session not active",
+	"Configured client authentication method not allowed for client",
+	"DPoP proof is missing",
+	"HTTPS required",
+	"Invalid client or Invalid client credentials",
+	"Invalid method used to get client secret. Client requires method 'client_secret_basic' to obtain client secret from the request",
+	"Invalid method used to get client secret. Client requires method 'client_secret_post' to obtain client secret from the request",
+	"Invalid refresh token",
+	"Invalid refresh token. Client attestation must be used with this refresh token",
+	"Invalid refresh token. Token client and authorized client don't match",
+	"Invalid user credentials",
+	"Maximum allowed refresh token reuse exceeded",
+	"Missing form parameter: grant_type",
+	"Missing parameter: username",
+	"No refresh token",
+	"Offline session invalid because offline access not granted anymore",
+	"Offline session not active",
+	"Offline tokens not allowed for the user or client",
+	"Offline user session not found",
+	"Parameter client_assertion_type is missing",
+	"Realm not enabled",
+	"Refresh token issued before the user session started",
+	"Request path not normalized",
+	"Session doesn't have required client",
+	"Session not active",
+	"Stale token",
+	"Token is not active",
+	"Unsupported grant_type",
+	"User disabled",
+	"Wrong client protocol.",
+	"duplicated parameter",
+	"resource owner password credentials grant is prohibited.",
 }
 
 // cut bounds a stranger's text for a log.
