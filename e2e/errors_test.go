@@ -19,7 +19,7 @@ const (
 // of ours gets. The four that must not be told apart are compared to the byte.
 func TestLoginRefusals(t *testing.T) {
 	t.Parallel()
-	r := newRealm(t, shared, object{"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 60, "quickLoginCheckMilliSeconds": 1})
+	r := newRealm(t, shared, object{"bruteForceProtected": true, "failureFactor": 3})
 	s := r.serve(t)
 	for _, tt := range []struct {
 		name     string
