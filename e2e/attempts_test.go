@@ -83,7 +83,7 @@ func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (
 					started <- true
 				}
 				select { // a client of an attacker that doesn't spin: the test shares its cores with the server
-				case <-time.After(50 * time.Millisecond):
+				case <-time.After(200 * time.Millisecond):
 				case <-ctx.Done():
 				}
 			}

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// DefaultMaxKeys takes about 10 MB (BenchmarkSprayOfAMillionNames). A failure of one account is two keys for
+	// DefaultMaxKeys takes 15 MB, shared budgets included (BenchmarkSprayOfAMillionNames). A failure of one account is two keys for
 	// 15 minutes, by the defaults of Config: it takes the budgets of some hundred networks to fill it.
 	DefaultMaxKeys = 250_000
 
