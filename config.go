@@ -463,6 +463,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()), slog.String("client", c.ClientID),
 		// Whose tokens are good.
 		slog.Any("issuers", c.Issuers), slog.Any("audience", c.Audience), slog.String("authorizedParty", c.AuthorizedParty),
+		slog.Any("tokenAlgorithms", append([]string{}, c.TokenAlgorithms...)), // none named is all that are safe
 		slog.Any("authorizedParties", c.Parties), slog.Duration("refreshGrace", c.RefreshGrace), slog.Bool("refreshGraceAnyNetwork", c.GraceAnyNetwork),
 		// Who can reach what.
 		slog.Bool("console", c.Console), slog.Bool("introspection", c.Local), slog.Bool("getQueries", c.GetQueries),
@@ -471,6 +472,8 @@ func (c Config) LogValue() slog.Value {
 		// Whose address an attempt counts for, and how many there may be.
 		slog.Any("trustedProxies", texts(c.TrustedProxies)), slog.Bool("forwardAddress", c.ForwardAddress),
 		slog.String("loginAccountLimit", limitText(c.Budgets.Account)), slog.String("loginAddressLimit", limitText(c.Budgets.Address)),
+		slog.String("loginAccountSlowLimit", limitText(c.Budgets.AccountSlow)), slog.Duration("loginRefusalPause", c.RefusalPause),
+		slog.String("addressLimit", limitText(c.Budgets.Attempts)),
 		slog.String("refreshTokenLimit", limitText(c.Budgets.Token)), slog.String("refreshAddressLimit", limitText(c.Budgets.TokenAddress)))
 }
 

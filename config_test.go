@@ -431,6 +431,10 @@ func TestConfig_LogValue_says_what_is_open(t *testing.T) {
 		{local, "config.forwardAddress=false"}, {line("KEYCLOAK_FORWARD_ADDRESS=true"), "config.forwardAddress=true"},
 		{local, "config.persistedQueries=true"}, {line("PERSISTED_QUERIES_BYTES=0"), "config.persistedQueries=false"},
 		{local, "config.trustedDocuments=off"},
+		{local, "config.tokenAlgorithms=[]"}, {line("TOKEN_ALGORITHMS=ES256"), "config.tokenAlgorithms=[ES256]"},
+		{line("LOGIN_ACCOUNT_SLOW_LIMIT=5/1h"), "config.loginAccountSlowLimit=5/1h0m0s"}, {line("ADDRESS_LIMIT=500/1s"), "config.addressLimit=500/1s"},
+		{line("LOGIN_REFUSAL_PAUSE=2s"), "config.loginRefusalPause=2s"}, {line("REFRESH_TOKEN_LIMIT=9/1s"), "config.refreshTokenLimit=9/1s"},
+		{line("REFRESH_ADDRESS_LIMIT=900/1s"), "config.refreshAddressLimit=900/1s"},
 		{local, "config.loginAccountLimit=10/1m0s"}, {line("LOGIN_ADDRESS_LIMIT=200/1s"), "config.loginAddressLimit=200/1s"},
 	} {
 		if !strings.Contains(tt.line, tt.want) {

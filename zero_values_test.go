@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"go/ast"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -20,6 +21,7 @@ import (
 	gqlast "github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/cloakql/cloakql/authz"
+	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/graph"
 	"github.com/cloakql/cloakql/graph/generated"
 	"github.com/cloakql/cloakql/graphqlhttp"
@@ -41,6 +43,8 @@ var zeroValues = map[string]any{
 	"keycloak.Client": new(keycloak.Client), "keycloak.ClientConfig": new(keycloak.ClientConfig), "keycloak.Issuer": new(keycloak.Issuer),
 	"keycloak.KeySet": new(keycloak.KeySet), "keycloak.KeySetConfig": new(keycloak.KeySetConfig), "keycloak.Realm": new(keycloak.Realm),
 	"keycloak.Refusal": new(keycloak.Refusal), "keycloak.Verifier": new(keycloak.Verifier), "keycloak.VerifierConfig": new(keycloak.VerifierConfig),
+
+	"console.User": new(console.User),
 
 	"graph.Errors": new(graph.Errors), "graph.Resolver": new(graph.Resolver),
 
@@ -89,6 +93,9 @@ func TestZeroValues(t *testing.T) {
 			}
 		})
 	}
+	spoken := slog.Default() // where graph.Errors logs without a Log of its own
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { slog.SetDefault(spoken) })
 	for name, zero := range zeroValues {
 		value := reflect.ValueOf(zero)
 		if got := value.Elem().Type().String(); got != name {
@@ -238,6 +245,21 @@ func TestZeroValues_as_parts(t *testing.T) {
 		if _, err := keycloak.NewVerifier(keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Keys: keys}}, Audience: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "NewKeySet") {
 			t.Errorf("NewVerifier with %s keys: %v, want that it names NewKeySet", name, err)
 		}
+	}
+	nowhere := keycloak.NewKeySet(keycloak.Realm{}, keycloak.KeySetConfig{Log: slog.New(slog.DiscardHandler)})
+	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Names: []string{"a"}, Keys: nowhere}}, Audience: []string{"a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kc := plainRealm(t)
+	_, err = verifier.Verify(t.Context(), must(kc.Realm("shop").Mint(keycloaktest.Mint{Claims: map[string]any{"iss": "a", "aud": "a", "sub": "s"}})))
+	if !errors.Is(err, identity.ErrKeysUnavailable) || !strings.Contains(identity.Detail(err), "keycloak.NewRealm") {
+		t.Errorf("keys of a zero Realm: %v, %s, want that the detail names NewRealm", err, identity.Detail(err))
+	}
+	var log strings.Builder
+	keycloak.WarnIssuer(t.Context(), keycloak.Realm{}, nil, nil, slog.New(slog.NewTextHandler(&log, nil))) // and returns
+	if !strings.Contains(log.String(), "keycloak.NewRealm") {
+		t.Errorf("WarnIssuer of a zero Realm logs %q, want that it names NewRealm", log.String())
 	}
 	if _, err := keycloak.NewClient(keycloak.ClientConfig{}); err == nil {
 		t.Error("NewClient of nothing succeeds")

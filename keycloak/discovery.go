@@ -17,6 +17,10 @@ func WarnIssuer(ctx context.Context, realm Realm, accepted []string, client *htt
 	if log == nil {
 		log = slog.Default()
 	}
+	if realm == (Realm{}) {
+		log.Error("the zero Realm has no issuer: make it with keycloak.NewRealm")
+		return
+	}
 	for {
 		if issuer, ok := discoverIssuer(ctx, realm, client); ok {
 			if !slices.Contains(accepted, issuer) {

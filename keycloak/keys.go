@@ -364,6 +364,9 @@ func (k *KeySet) fetch(ctx context.Context) (ring keyring, err error) {
 			ring, err = keyring{}, errors.New("reading the key set panicked")
 		}
 	}()
+	if k.realm == (Realm{}) {
+		return keyring{}, errors.New("the zero Realm has no address: make it with keycloak.NewRealm")
+	}
 	got, err := get(ctx, k.http, k.url)
 	if err != nil { // net/http may quote what the other side has sent
 		return keyring{}, shortened{err}
