@@ -15,7 +15,7 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 	issuedAt := unix(held, "iat")
 	c := r.clients[text(held, "azp")]
 	switch {
-	case text(held, "iss") != r.Issuer(), unix(held, "exp") != 0 && now.Unix() >= unix(held, "exp"), issuedAt < r.settings.NotBefore, c == nil,
+	case text(held, "iss") != r.Issuer(), expired(held, now), issuedAt < r.settings.NotBefore, c == nil,
 		now.Before(r.revoked[text(held, "jti")]):
 		return nil, failed
 	case !c.enabled:
@@ -83,6 +83,9 @@ func (r *Realm) userinfo(c *call) answer {
 	}
 	scheme, token, _ := strings.Cut(c.Header.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
+	if strings.EqualFold(scheme, "DPoP") {
+		return notHere("userinfo by the scheme DPoP")
+	}
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""
 	}
@@ -151,13 +154,15 @@ func (r *Realm) introspect(c *call) answer {
 	if !sent {
 		return refuse(400, "invalid_request", "Token not provided.").plain()
 	}
-	switch hint := c.value("token_type_hint"); hint {
-	case "", "access_token", "refresh_token":
+	switch hint, hinted := c.param("token_type_hint"); {
+	case !hinted, hint == "access_token", hint == "refresh_token":
 		out, refused := r.introspected(by, token, hint == "refresh_token", c.now)
 		if refused != nil {
 			return refused.plain()
 		}
 		return document(200, noCache, out)
+	case hint == "requesting_party_token":
+		return notHere("introspection of requesting party tokens")
 	}
 	return refuse(400, "invalid_request", "Unsupported token type.").plain()
 }
@@ -265,7 +270,7 @@ func (r *Realm) revoke(c *call) answer {
 	if text(held, "azp") != by.ClientID {
 		return refuse(400, "invalid_request", "Unmatching clients").plain()
 	}
-	if expiry := unix(held, "exp"); expiry != 0 && c.now.Unix() >= expiry {
+	if expired(held, c.now) {
 		return invalid
 	}
 	done := secured(answer{status: 200})

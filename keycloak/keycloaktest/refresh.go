@@ -18,7 +18,6 @@ func invalidGrant(description string) *refusal { return refuse(400, "invalid_gra
 func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	r := c.realm
 	token, sent := c.param("refresh_token")
-	token = strings.Map(withoutControls, token)
 	if !sent || utf8.RuneCountInString(token) > maxParameter { // Keycloak takes a longer one for absent
 		return nil, refuse(400, "invalid_request", "No refresh token")
 	}
@@ -32,7 +31,7 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	if refused != nil {
 		return nil, refused
 	}
-	if exp := unix(held, "exp"); exp != 0 && c.now.Unix() >= exp {
+	if expired(held, c.now) {
 		return nil, invalidGrant("Token is not active")
 	}
 	issuedAt := unix(held, "iat")
@@ -62,6 +61,9 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	}
 	if !r.clientAlive(part, s, c.now) {
 		delete(s.clients, by.ClientID)
+		if offline {
+			return nil, invalidGrant("Session doesn't have required client")
+		}
 		return nil, invalidGrant("Client session not active")
 	}
 	if issuedAt < by.NotBefore || issuedAt < s.user.NotBefore {
@@ -84,6 +86,7 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	if offline && !g.mayGoOffline() {
 		return nil, invalidGrant("Offline session invalid because offline access not granted anymore")
 	}
+	g.shown = offline // the answer of an offline session names all that was granted
 	g.scope = slices.DeleteFunc(slices.Clone(g.granted), func(name string) bool {
 		return narrowed && !slices.Contains(by.defaultScopes, name) && !slices.Contains(strings.Fields(parameter), name)
 	})
@@ -123,7 +126,7 @@ const maxReuseLines = 100
 
 // readRefresh reads a refresh token of this realm, whatever its age and client.
 func (r *Realm) readRefresh(token string, by *client) (claims, *refusal) {
-	held, err := r.verified(canonical(token))
+	held, err := r.verified(token)
 	if err != nil || text(held, "typ") != "Refresh" && text(held, "typ") != "Offline" {
 		return nil, invalidGrant("Invalid refresh token")
 	}

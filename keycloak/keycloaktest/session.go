@@ -3,6 +3,7 @@ package keycloaktest
 import (
 	"crypto/rand"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -116,7 +117,7 @@ func (r *Realm) endSession(s *session) {
 
 // alive says whether neither the idle timeout nor the longest life of a session has passed.
 func (r *Realm) alive(s *session, now time.Time) bool {
-	return now.Before(r.ends(s))
+	return now.Unix() < r.ends(s).Unix() // Keycloak counts in seconds
 }
 
 // ends is when a session ends by the settings of now, unless it is used before.
@@ -132,7 +133,7 @@ func (r *Realm) ends(s *session) time.Time {
 // clientAlive is alive for a client's part.
 func (r *Realm) clientAlive(cs *clientSession, s *session, now time.Time) bool {
 	end := r.clientEnds(cs, s)
-	return end.IsZero() || now.Before(end)
+	return end.IsZero() || now.Unix() < end.Unix()
 }
 
 // clientEnds is ends for a client's part; zero when it has no end of its own.
@@ -168,13 +169,21 @@ func (r *Realm) settingsChange(now time.Time) {
 func (r *Realm) lifespans(offline bool) (idle, most time.Duration) {
 	set := r.settings
 	if !offline {
-		return seconds(or(set.SSOSessionIdleTimeout, 1800)), seconds(or(set.SSOSessionMaxLifespan, 36000))
+		return lifespan(set.SSOSessionIdleTimeout, 1800), lifespan(set.SSOSessionMaxLifespan, 36000)
 	}
-	idle = seconds(or(set.OfflineSessionIdleTimeout, 2592000))
+	idle = lifespan(set.OfflineSessionIdleTimeout, 2592000)
 	if set.OfflineMaxLifespanEnabled {
-		most = seconds(or(set.OfflineSessionMaxLifespan, 5184000))
+		most = lifespan(set.OfflineSessionMaxLifespan, 5184000)
 	}
 	return idle, most
+}
+
+// lifespan is that of a session: 0 means Keycloak's default.
+func lifespan(set *int, absent int) time.Duration {
+	if n := or(set, 0); n > 0 {
+		return seconds(n)
+	}
+	return seconds(absent)
 }
 
 // clientLifespans are those of a client's part; 0 means that of the session.
@@ -189,18 +198,28 @@ func (r *Realm) clientLifespans(c *client, offline bool) (idle, most time.Durati
 
 // accessExpiry is when an access token that is issued now expires: never after the session.
 func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
-	lifespan := seconds(number(c.Attributes, "access.token.lifespan", or(r.settings.AccessTokenLifespan, 300)))
-	expiry := now.Add(lifespan)
-	if s == nil {
-		return expiry
+	lifespan := or(r.settings.AccessTokenLifespan, 300)
+	if own, err := strconv.Atoi(c.Attributes["access.token.lifespan"]); err == nil {
+		lifespan = own
 	}
-	_, most := r.lifespans(s.offline)
-	_, clientMost := r.clientLifespans(c, s.offline)
+	if lifespan == -1 { // as long as a session
+		lifespan = or(r.settings.SSOSessionMaxLifespan, 36000)
+	}
+	expiry := now.Add(seconds(lifespan))
+	started, clientStarted, offline := now, now, false // of a service account's, which has no session
+	if s != nil {
+		started, clientStarted, offline = s.started, cs.started, s.offline
+	}
+	_, most := r.lifespans(offline)
+	_, clientMost := r.clientLifespans(c, offline)
+	if offline && !r.settings.OfflineMaxLifespanEnabled {
+		clientMost = seconds(number(c.Attributes, "client.offline.session.max.lifespan", 0)) // the realm's doesn't count
+	}
 	if most > 0 {
-		expiry = earlier(expiry, s.started.Add(most))
+		expiry = earlier(expiry, started.Add(most))
 	}
 	if clientMost > 0 {
-		expiry = earlier(expiry, cs.started.Add(clientMost))
+		expiry = earlier(expiry, clientStarted.Add(clientMost))
 	}
 	return expiry
 }
@@ -209,7 +228,7 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
 	idle, most := r.lifespans(s.offline)
 	clientIdle, clientMost := r.clientLifespans(c, s.offline)
-	if s.offline && most == 0 && clientIdle == 0 && clientMost == 0 {
+	if s.offline && !r.settings.OfflineMaxLifespanEnabled { // only the session ends
 		return time.Time{}
 	}
 	if clientIdle > 0 { // even where it is longer
@@ -240,17 +259,24 @@ func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *r
 		return granted, r.supportsGranted(c, granted)
 	}
 	words := strings.Split(parameter, " ") // one blank between names, or it is refused
+	for parameter != "" && len(words) > 0 && words[len(words)-1] == "" {
+		words = words[:len(words)-1] // blanks at the end are nothing
+	}
+	refused := len(words) == 0 && parameter == ""
 	for _, word := range words {
+		if c.knowsOrganizations() && (word == organization || strings.HasPrefix(word, organization+":")) {
+			continue // nobody is in one
+		}
 		known := word == "openid" || slices.Contains(c.defaultScopes, word) || slices.Contains(c.optionalScopes, word)
 		if !known {
-			words = nil
+			refused = true
 			break
 		}
 		if !slices.Contains(granted, word) {
 			granted = append(granted, word)
 		}
 	}
-	if len(words) == 0 {
+	if refused {
 		return nil, refuse(400, "invalid_scope", "Invalid scopes: "+parameter)
 	}
 	return granted, r.supportsGranted(c, granted)
@@ -273,6 +299,14 @@ func (r *Realm) supportsGranted(c *client, granted []string) *refusal {
 		}
 	}
 	return r.supportsScopes(granted, wanted)
+}
+
+// organization is the scope of the organizations that a user is in, all of them or, behind a colon, one. A realm without
+// organizations takes it, and grants nothing.
+const organization = "organization"
+
+func (c *client) knowsOrganizations() bool {
+	return slices.Contains(c.defaultScopes, organization) || slices.Contains(c.optionalScopes, organization)
 }
 
 // opaque is a random text of n characters, of the letters and digits that Keycloak uses.

@@ -34,6 +34,7 @@ type grant struct {
 	now     time.Time
 	reuseID string   // of the line of refresh tokens that goes on
 	granted []string // what the refresh token keeps, where a refresh asked for less than scope; else nil
+	shown   bool     // whether the answer's scope is granted, too
 }
 
 // kept is the scope that refresh tokens carry on.
@@ -79,6 +80,16 @@ func (g *grant) scopeText() string {
 		}
 	}
 	return strings.Join(shown, " ")
+}
+
+// answerScope is the scope member of the token endpoint's answer.
+func (g *grant) answerScope() string {
+	if !g.shown {
+		return g.scopeText()
+	}
+	all := *g
+	all.scope = g.kept()
+	return all.scopeText()
 }
 
 func (g *grant) lightweight() bool {
@@ -232,7 +243,7 @@ func (g *grant) issue(withRefresh bool) *issue {
 	}
 	signedAccess := g.unsigned(access, "access.token.signed.response.alg", typ)
 	out := &issue{access: &signedAccess, response: tokenResponse{
-		ExpiresIn: access["exp"].(int64) - g.now.Unix(), TokenType: access["typ"].(string), Scope: g.scopeText(),
+		ExpiresIn: access["exp"].(int64) - g.now.Unix(), TokenType: access["typ"].(string), Scope: g.answerScope(),
 		NotBeforePolicy: max(g.realm.settings.NotBefore, g.user.NotBefore, g.client.NotBefore),
 	}}
 	if g.session != nil {
@@ -286,7 +297,7 @@ var errToken = errors.New("not a token of this realm")
 // verified reads a token that this realm signed, whatever its lifetime. The caller holds the realm's lock.
 func (r *Realm) verified(token string) (claims, error) {
 	parser := jwt.NewParser(jwt.WithoutClaimsValidation(), jwt.WithValidMethods(signatureAlgorithms), jwt.WithStrictDecoding())
-	parsed, err := parser.ParseWithClaims(token, jwt.MapClaims{}, func(t *jwt.Token) (any, error) {
+	parsed, err := parser.ParseWithClaims(canonical(token), jwt.MapClaims{}, func(t *jwt.Token) (any, error) {
 		kid, _ := t.Header["kid"].(string)
 		k := r.keys.verifying(kid)
 		if k == nil || k.algorithm != t.Method.Alg() {
@@ -298,6 +309,12 @@ func (r *Realm) verified(token string) (claims, error) {
 		return nil, errToken
 	}
 	return parsed.Claims.(jwt.MapClaims), nil
+}
+
+// expired reports whether a token's time is over: it is good until the second of exp has passed.
+func expired(held claims, now time.Time) bool {
+	exp := unix(held, "exp")
+	return exp != 0 && now.Unix() > exp
 }
 
 // text is a claim that is a text; a missing one is empty.

@@ -60,6 +60,19 @@ func (x *exchange) left(seconds int64, w window) span {
 // sinceBegin is the window of whatever happened since the exchange began.
 func (x *exchange) sinceBegin() window { return window{x.began, x.side.now(), x.passed} }
 
+// beginAnew says that whatever is shown from now on holds no time that was made before.
+func (x *exchange) beginAnew() { x.began = x.side.now().Add(-x.passed) }
+
+// secondOf is a time of a claim.
+func (x *exchange) secondOf(claim any) time.Time { return time.Unix(seconds(claim), 0) }
+
+// passTo lets time go by until then; it may be over already.
+func (x *exchange) passTo(then time.Time) {
+	if d := then.Sub(x.side.now()); d > 0 {
+		x.pass(d)
+	}
+}
+
 // noteTokens keeps which request issued the tokens of an answer.
 func (x *exchange) noteTokens(body string, w window) {
 	var members object

@@ -25,8 +25,9 @@ func TestLifespans(t *testing.T) {
 // lifespanRows shows what tokens get, one row of settings after the other: a realm for each would cost seconds.
 func lifespanRows(g *group, by []string) {
 	g.exchange("settings and tokens", func(x *exchange) {
-		r := x.realm(realmFile(nil, clientFile("own", nil)))
+		r := x.realm(realmFile(nil, clientFile("own", object{"serviceAccountsEnabled": true})))
 		u := x.user(r, nil)
+		may := object{"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 5000}
 		for _, row := range []struct {
 			name     string
 			settings object
@@ -45,19 +46,52 @@ func lifespanRows(g *group, by []string) {
 			{"client session max of the client", object{"clientSessionMaxLifespan": 50}, object{"client.session.max.lifespan": "40"}},
 			{"offline session idles", object{"offlineSessionIdleTimeout": 400}, nil},
 			{"offline session may not last", object{"offlineSessionIdleTimeout": 400, "offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 500}, nil},
+			{"access token of the client as long as a session", nil, object{"access.token.lifespan": "-1"}},
+			{"access token of the realm as long as a session", object{"accessTokenLifespan": -1, "ssoSessionMaxLifespan": 5000}, nil},
+			{"access token as long as a client session", nil, object{"access.token.lifespan": "-1", "client.session.max.lifespan": "400"}},
+			{"access token of the client that ends at once", nil, object{"access.token.lifespan": "0"}},
+			{"access token of the realm that ends at once", object{"accessTokenLifespan": 0}, nil},
+			{"access token that has ended", nil, object{"access.token.lifespan": "-50"}},
+			{"session idles for 0 seconds", object{"ssoSessionIdleTimeout": 0}, nil},
+			{"session lasts for 0 seconds", object{"ssoSessionMaxLifespan": 0}, nil},
+			{"session lasts for 0 seconds, and the access token as long", object{"ssoSessionMaxLifespan": 0, "accessTokenLifespan": -1}, nil},
+			{"offline session idles for 0 seconds", object{"offlineSessionIdleTimeout": 0}, nil},
+			{"offline session lasts for 0 seconds", object{"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 0}, nil},
+			{"offline session lasts for 0 seconds, and idles for longer than by default", object{
+				"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 0, "offlineSessionIdleTimeout": 9000000}, nil},
+			{"offline client session idles, of the client", nil, object{"client.offline.session.idle.timeout": "50"}},
+			{"offline client session idles, of the realm", object{"clientOfflineSessionIdleTimeout": 50}, nil},
+			{"offline client session max, of the client", nil, object{"client.offline.session.max.lifespan": "60"}},
+			{"offline client session max, of the realm", object{"clientOfflineSessionMaxLifespan": 60}, nil},
+			{"offline session may not last, client idles", may, object{"client.offline.session.idle.timeout": "50"}},
+			{"offline session may not last, client max of the realm", merge(may, object{"clientOfflineSessionMaxLifespan": 60}), nil},
+			{"offline session may not last, client max of both", merge(may, object{"clientOfflineSessionMaxLifespan": 60}),
+				object{"client.offline.session.max.lifespan": "90"}},
+			{"offline session may not last, client lasts longer", may,
+				object{"client.offline.session.max.lifespan": "9000", "access.token.lifespan": "8000"}},
+			{"offline session may not last, access token as long", may, object{"access.token.lifespan": "-1"}},
+			{"offline client session max, access token as long", nil,
+				object{"client.offline.session.max.lifespan": "60", "access.token.lifespan": "-1"}},
 			{"offline session idles longer than it may last", object{"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 500}, nil},
 		} {
 			r.patch(x, merge(object{
 				"accessTokenLifespan": 300, "ssoSessionIdleTimeout": 1800, "ssoSessionMaxLifespan": 36000,
 				"clientSessionIdleTimeout": 0, "clientSessionMaxLifespan": 0,
 				"offlineSessionIdleTimeout": 2592000, "offlineSessionMaxLifespanEnabled": false, "offlineSessionMaxLifespan": 5184000,
+				"clientOfflineSessionIdleTimeout": 0, "clientOfflineSessionMaxLifespan": 0,
 			}, row.settings))
 			r.patchClient(x, "own", object{"attributes": merge(object{
 				"access.token.lifespan": "", "client.session.idle.timeout": "", "client.session.max.lifespan": "",
+				"client.offline.session.idle.timeout": "", "client.offline.session.max.lifespan": "",
 			}, row.client)})
 			x.note("%s", row.name)
+			x.beginAnew()
 			x.showLifespans("  login", x.login(u, by...))
+			x.beginAnew()
 			x.showLifespans("  with offline_access", x.login(u, append(by, "scope", "openid offline_access")...))
+			x.beginAnew()
+			service := x.token(r, with(secretOf("own"), "grant_type", "client_credentials")).ok()
+			x.note("  service account: expires_in %s", x.render("expires_in", service.member("expires_in"), normal{window: service.window}, ""))
 		}
 	})
 }
@@ -95,6 +129,65 @@ func lifespanEnds(g *group, by []string) {
 		b := x.browser()
 		return b, x.token(r, codeGrant(b.login(x.user(r, nil), "client_id", "own").redirected().Get("code"), by...)).ok()
 	}
+	offlineOf := func(setting object, attributes object) *realm {
+		return g.realm(realmFile(setting, clientFile("own", object{"attributes": attributes})))
+	}
+	offlineIdle := offlineOf(object{"offlineSessionIdleTimeout": 14}, nil)
+	offlineClientIdle := offlineOf(nil, object{"client.offline.session.idle.timeout": "14"})
+	offlineClientMax := offlineOf(nil, object{"client.offline.session.max.lifespan": "14"})
+	offlineClientIdleOfRealm := offlineOf(object{"clientOfflineSessionIdleTimeout": 14}, nil)
+	for _, row := range []struct {
+		name string
+		in   *realm
+	}{
+		{"offline session idles too long", offlineIdle},
+		{"offline client session idles too long", offlineClientIdle},
+		{"offline client session lasts too long", offlineClientMax},
+		{"offline client session idles too long, by the realm's limit", offlineClientIdleOfRealm},
+	} {
+		g.exchange(row.name, func(x *exchange) {
+			r := row.in
+			done := x.within(lifespan - time.Second)
+			u := x.user(r, nil)
+			tokens := x.login(u, append(by, "scope", "openid offline_access")...)
+			x.outcome("at once", x.refresh(r, tokens, by...))
+			done()
+			x.pass(over)
+			x.outcome("userinfo", x.userinfo(r, tokens))
+			x.outcome("refresh", x.refresh(r, tokens, by...))
+		})
+	}
+	// atSecond asks in the last second of something, and in the next.
+	atSecond := func(name string, r *realm, ask func(x *exchange, tokens answer, step string)) {
+		g.exchange(name, func(x *exchange) {
+			tokens := x.login(x.user(r, nil), by...)
+			end := x.secondOf(tokens.claims("access_token")["iat"]).Add(lifespan)
+			for _, step := range []struct {
+				name string
+				at   time.Time
+			}{{"the second before", end.Add(-time.Second)}, {"at the second", end}, {"the second after", end.Add(time.Second)}} {
+				x.passTo(step.at.Add(100 * time.Millisecond))
+				done := x.within(step.at.Add(900 * time.Millisecond).Sub(x.side.now()))
+				ask(x, tokens, step.name)
+				done()
+			}
+		})
+	}
+	brief := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("own", nil)))
+	atSecond("the second in which an access token ends", brief, func(x *exchange, tokens answer, step string) {
+		x.outcome(step, x.userinfo(brief, tokens))
+	})
+	atSecond("the second in which a session has idled too long", idle, func(x *exchange, tokens answer, step string) {
+		x.outcome(step, x.userinfo(idle, tokens))
+	})
+	atSecond("the second in which a session has lasted too long", last, func(x *exchange, tokens answer, step string) {
+		x.outcome(step, x.userinfo(last, tokens))
+	})
+	atSecond("the second in which a session's refresh token ends", last, func(x *exchange, tokens answer, step string) {
+		if step != "the second before" { // it would begin to idle anew
+			x.outcome(step, x.refresh(last, tokens, by...))
+		}
+	})
 	// alive begins what lasts as long as a session.
 	alive := func(x *exchange) (done func()) { return x.within(lifespan - time.Second) }
 	g.exchange("session idles too long", func(x *exchange) {

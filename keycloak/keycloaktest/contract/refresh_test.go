@@ -69,6 +69,9 @@ func TestRefresh(t *testing.T) {
 		scope("empty", "openid", "")
 		scope("unknown", "openid", "openid bogus")
 		scope("spaces", "openid phone", "openid  phone")
+		scope("narrower, offline", "openid phone offline_access", "openid")
+		scope("offline_access alone", "openid phone offline_access", "offline_access")
+		scope("narrower, offline, by an unknown one", "openid offline_access", "openid bogus")
 		scope("offline_access later", "openid", "openid offline_access")
 
 		g.exchange("what changed shows", func(x *exchange) {
