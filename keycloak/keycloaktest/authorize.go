@@ -69,6 +69,9 @@ func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 	if by == nil {
 		return nil, refused
 	}
+	if refused := v.unsupportedParameters(authParameters); refused != nil {
+		return nil, refused.plain()
+	}
 	q := &authRequest{parameters: parameters, client: by, mode: "query"}
 	q.maxAge, _ = maxAge(parameters)
 	for _, name := range []string{"state", "nonce"} {
@@ -118,8 +121,6 @@ func (v *visit) unreadable(parameters url.Values) (answer, bool) {
 	switch {
 	case badAge != nil:
 		return v.failure(400, "Invalid Request"), true
-	case parameters.Has("authorization_details"):
-		return notHere("authorization_details"), true
 	case strings.Count(parameters.Get("request"), ".") > 1:
 		return notHere("request objects"), true
 	case parameters.Has("request"), parameters.Has("request_uri"):
@@ -240,10 +241,10 @@ func (c *client) checkChallenge(parameters url.Values) string {
 	return ""
 }
 
-// repeats says whether a parameter was sent twice.
-func repeats(parameters url.Values) bool {
-	for _, values := range parameters {
-		if len(values) > 1 {
+// repeats reports whether a parameter was sent twice, other than those that may be.
+func repeats(parameters url.Values, repeatable ...string) bool {
+	for name, values := range parameters {
+		if len(values) > 1 && !slices.Contains(repeatable, name) {
 			return true
 		}
 	}

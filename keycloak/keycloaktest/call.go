@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // A call is one request to an endpoint of a realm.
@@ -17,6 +19,9 @@ type call struct {
 	realm *Realm
 	form  url.Values // of a POST body; empty for another content type, as for Keycloak
 	now   time.Time
+
+	// The token endpoint drops control characters from what it reads, but for what says who asks.
+	cleans bool
 
 	// What a page of another origin may see of the answer: nothing, unless echo is set. Keycloak lets every
 	// origin see a refusal until the client is known, and then those of the client.
@@ -51,8 +56,14 @@ func (c *call) param(name string) (string, bool) {
 	if len(values) == 0 {
 		return "", false
 	}
+	if c.cleans && !slices.Contains(credentialParameters, name) {
+		return strings.Map(withoutControls, values[0]), true
+	}
 	return values[0], true
 }
+
+// credentialParameters are read as they are, by what authenticates clients and users.
+var credentialParameters = []string{"client_id", "client_secret", "client_assertion", "username", "password", "otp", "totp"}
 
 func (c *call) value(name string) string { return c.form.Get(name) }
 
@@ -87,6 +98,9 @@ func (c *call) authenticated() (*client, *refusal) {
 			}
 		}
 	}
+	if !inForm {
+		id, inForm = c.asserted()
+	}
 	found := c.realm.clients[id]
 	if !inForm || found == nil || !found.enabled {
 		return nil, refuse(401, "invalid_client", badClient)
@@ -105,6 +119,21 @@ func (c *call) authenticated() (*client, *refusal) {
 		}
 	}
 	return found, nil
+}
+
+// asserted is the client that a signed assertion names (RFC 7523 3), if that client has no secret: one
+// that has isn't known by an assertion.
+func (c *call) asserted() (id string, ok bool) {
+	assertion, _ := c.param("client_assertion")
+	if kind, _ := c.param("client_assertion_type"); kind != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+		return "", false
+	}
+	var claims jwt.RegisteredClaims
+	if _, _, err := jwt.NewParser().ParseUnverified(assertion, &claims); err != nil {
+		return "", false
+	}
+	found := c.realm.clients[claims.Subject]
+	return claims.Subject, found != nil && found.hasNoSecret()
 }
 
 // allowed checks the Origin of a request that a known client made.

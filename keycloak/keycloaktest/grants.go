@@ -23,7 +23,7 @@ func grantTypes() map[string]func(*call, *client) (*issue, *refusal) {
 // otherGrants are those that Keycloak has besides: refused in its words, as it refuses them to a client that
 // they aren't switched on for, and by name where it would answer.
 var otherGrants = map[string]func(*call, *client) (*issue, *refusal){
-	"urn:ietf:params:oauth:grant-type:token-exchange": func(c *call, by *client) (*issue, *refusal) {
+	tokenExchange: func(c *call, by *client) (*issue, *refusal) {
 		if by.attribute("standard.token.exchange.enabled") {
 			return nil, noGrant(c)
 		}
@@ -45,11 +45,23 @@ var otherGrants = map[string]func(*call, *client) (*issue, *refusal){
 		}
 		return nil, noGrant(c)
 	},
-	"urn:ietf:params:oauth:grant-type:uma-ticket": func(c *call, _ *client) (*issue, *refusal) { return nil, noGrant(c) },
+	umaGrant: func(c *call, _ *client) (*issue, *refusal) { return nil, noGrant(c) },
+}
+
+const (
+	umaGrant      = "urn:ietf:params:oauth:grant-type:uma-ticket"
+	tokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+)
+
+// repeatable are the parameters of a grant that may be sent more than once.
+var repeatable = map[string][]string{
+	tokenExchange: {"audience", "resource"},
+	umaGrant:      {"audience", "permission", "resource"},
 }
 
 func noGrant(c *call) *refusal {
-	return refuse(501, notInStandIn, "this is keycloaktest, a stand-in for Keycloak in tests, and it has no grant "+c.value("grant_type"))
+	kind, _ := c.param("grant_type")
+	return hasNo("grant " + kind)
 }
 
 // notInStandIn is the error code of what Keycloak has and the stand-in hasn't.
@@ -71,6 +83,7 @@ func (r *Realm) exchange(c *call) (*issue, *refusal) {
 	if refused := r.closed(c); refused != nil {
 		return nil, refused
 	}
+	c.cleans = true
 	kind, sent := c.param("grant_type")
 	if !sent {
 		return nil, refuse(400, "invalid_request", "Missing form parameter: grant_type")
@@ -82,6 +95,9 @@ func (r *Realm) exchange(c *call) (*issue, *refusal) {
 	if run == nil {
 		return nil, refuse(400, "unsupported_grant_type", "Unsupported grant_type")
 	}
+	if scheme, _, _ := strings.Cut(c.Header.Get("Authorization"), " "); kind == umaGrant && strings.EqualFold(scheme, "Bearer") {
+		return nil, noGrant(c) // the token says who asks: there is no client to judge
+	}
 	by, refused := c.authenticated()
 	if refused != nil {
 		return nil, refused
@@ -89,13 +105,16 @@ func (r *Realm) exchange(c *call) (*issue, *refusal) {
 	if by.BearerOnly {
 		return nil, refuse(400, "invalid_client", "Bearer-only not allowed")
 	}
-	if repeats(c.form) {
+	if repeats(c.form, repeatable[kind]...) {
 		return nil, refuse(400, "invalid_request", "duplicated parameter")
 	}
 	if refused := r.supports(by, useTokens); refused != nil {
 		return nil, refused
 	}
 	if refused := c.allowed(by); refused != nil {
+		return nil, refused
+	}
+	if refused := c.unsupportedParameters(tokenParameters); refused != nil {
 		return nil, refused
 	}
 	return run(c, by)

@@ -64,9 +64,12 @@ var keycloakHas = []string{
 
 // notHere answers for an endpoint that Keycloak has and the stand-in doesn't.
 func notHere(what string) answer {
-	return document(http.StatusNotImplemented, "", oauthError{
-		notInStandIn, "this is keycloaktest, a stand-in for Keycloak in tests, and it has no " + what,
-	})
+	return hasNo(what).plain()
+}
+
+// hasNo refuses what Keycloak has and the stand-in doesn't.
+func hasNo(what string) *refusal {
+	return refuse(http.StatusNotImplemented, notInStandIn, "this is keycloaktest, a stand-in for Keycloak in tests, and it has no "+what)
 }
 
 func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {

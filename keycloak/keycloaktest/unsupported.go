@@ -148,6 +148,11 @@ func unsupportedIn(c clientRepresentation) []unsupported {
 	return append(all, unsupportedMappers(c.ProtocolMappers)...)
 }
 
+// hasNoSecret reports whether a client proves who it is in another way, such as by assertions that it signs.
+func (c *client) hasNoSecret() bool {
+	return !c.PublicClient && c.ClientAuthenticatorType != "" && c.ClientAuthenticatorType != "client-secret"
+}
+
 func unsupportedMappers(mappers []mapperRepresentation) []unsupported {
 	var all []unsupported
 	for _, m := range mappers {
