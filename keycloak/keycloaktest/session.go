@@ -264,8 +264,14 @@ func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *r
 	}
 	refused := len(words) == 0 && parameter == ""
 	for _, word := range words {
-		if c.knowsOrganizations() && (word == organization || strings.HasPrefix(word, organization+":")) {
-			continue // nobody is in one
+		one := strings.HasPrefix(word, organization+":")
+		if (one || word == organization) && c.knowsOrganizations() {
+			if !r.settings.OrganizationsEnabled {
+				continue // nobody is in one
+			}
+			if one {
+				return nil, hasNo("scope " + word)
+			}
 		}
 		known := word == "openid" || slices.Contains(c.defaultScopes, word) || slices.Contains(c.optionalScopes, word)
 		if !known {
