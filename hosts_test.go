@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -104,8 +106,16 @@ func checkHostRefusal(t *testing.T, body string, local bool) {
 
 // Whatever a request line and headers can do to the host: the one that counts is checked.
 func TestHosts_wayOfAsking(t *testing.T) {
-	s := newIdleSite(t)
+	config, log := goodConfig(t), slog.New(slog.DiscardHandler)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = newServer(config, testHandler(t, config, nil, log), log)
+	server.Start()
+	defer server.Close()
+	s := &site{url: server.URL}
 	for request, want := range map[string]int{
+		"OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n\r\n":                       403,
+		"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n":                          400,
+		"GET /healthz HTTP/1.1\r\nHost: localhost, evil.example\r\n\r\n":         400,
 		"GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n":    403,
 		"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n":       200,
 		"GET http://evil.example/healthz HTTP/1.0\r\n\r\n":                       403,

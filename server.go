@@ -166,6 +166,8 @@ func newServer(config Config, handler http.Handler, log *slog.Logger) *http.Serv
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    config.TokenMaxBytes + 32<<10, // a token that is too large gets an answer that says so
 		ErrorLog:          serverLog(log),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * goes the way of all requests
 	}
 }
 

@@ -38,9 +38,7 @@ func negotiate(accept []string) (media mediaType, ok bool) {
 			if element, header = cutOutsideQuotes(header, ','); strings.Trim(element, " \t") == "" {
 				continue // RFC 9110 section 5.6.1: a list may have empty elements
 			}
-			if left--; left == 0 && header != "" {
-				return mediaJSON, true // whoever sends so many takes nearly everything
-			}
+			left--
 			r, ok := parseRange(element)
 			if !ok {
 				continue
