@@ -16,8 +16,8 @@ import (
 // the headers that browsers show in any case.
 var exposedHeaders = []string{"Allow", "Retry-After", "X-Request-Id"}
 
-// withCORS lets pages of the allowed origins call. Their origin decides, so a request header that
-// they send needs no leave of its own: there are no cookies here, and a header gives a page nothing.
+// withCORS lets pages of the allowed origins call. The origin decides, and a page of it may send any
+// request header: there are no cookies here, so a header gives a page nothing more.
 func withCORS(allowed origins, next http.Handler) http.Handler {
 	if len(allowed) == 0 {
 		return next
@@ -102,8 +102,8 @@ func (o origin) String() string {
 	return text
 }
 
-// parseOriginPattern reads one entry of CORS_ORIGINS: an origin, or one wildcard: * for all origins,
-// *. for any first label, or :* for any port. What could never be in a browser's header is refused.
+// parseOriginPattern reads one entry of CORS_ORIGINS: an origin, or one with a wildcard, which is *
+// alone, *. for any first label, or :* for any port. It refuses what no browser sends.
 func parseOriginPattern(text string) (origin, error) {
 	if text == "*" {
 		return anyOrigin, nil
@@ -137,23 +137,26 @@ func parseOriginPattern(text string) (origin, error) {
 	return parsed, nil
 }
 
-// parseOrigin reads scheme://host or scheme://host:port. The result is in the form that browsers use:
-// lower case, no port that the scheme implies, addresses in their one spelling. Its error says what was
-// expected.
+// parseOrigin reads scheme://host or scheme://host:port. The result is in the form that browsers
+// use: lower case, no port that the scheme implies, addresses in their one spelling. Its error
+// says what was expected.
 func parseOrigin(text string) (origin, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	scheme = asciiLower(scheme)
 	switch {
 	case text == "null":
-		return origin{}, errors.New("an origin: null is what every sandboxed frame and every file sends, whoever made it")
+		return origin{}, errors.New("an origin: null is what every sandboxed frame and every file " +
+			"sends, whoever made it")
 	case !found || !isScheme(scheme):
 		return origin{}, errors.New("a scheme first, as in https://app.example.com")
-	case slices.Contains([]string{"ws", "wss", "ftp", "file", "data", "blob", "about", "javascript"}, scheme):
-		return origin{}, fmt.Errorf("http or https, or the scheme of an app's web view: no page has an origin with %s", scheme)
+	case slices.Contains(schemesWithoutPages, scheme):
+		return origin{}, fmt.Errorf("http or https, or the scheme of an app's web view: "+
+			"no page has an origin with %s", scheme)
 	case strings.Contains(rest, "@"):
 		return origin{}, errors.New("no user and no password")
 	case strings.ContainsAny(rest, "/?#"):
-		return origin{}, errors.New("scheme, host and port only, with nothing behind them, not even a slash")
+		return origin{}, errors.New("scheme, host and port only, with nothing behind them, " +
+			"not even a slash")
 	}
 	host, port, err := cutPort(rest)
 	if err != nil {
@@ -174,11 +177,16 @@ func parseOrigin(text string) (origin, error) {
 	return origin{scheme: scheme, host: host, port: port}, nil
 }
 
+// schemesWithoutPages are those of URLs whose documents have no origin, or the origin null.
+var schemesWithoutPages = []string{"ws", "wss", "ftp", "file", "data", "blob", "about", "javascript"}
+
 func isScheme(text string) bool {
-	return text != "" && strings.Contains(letters, text[:1]) && strings.Trim(text, letters+"0123456789+-.") == ""
+	return text != "" && strings.Contains(letters, text[:1]) &&
+		strings.Trim(text, letters+"0123456789+-.") == ""
 }
 
-// cutPort separates a port from a host. It is empty where there is none, and has no zeros before it.
+// cutPort separates a port from a host. The port is empty where there is none, and has no leading
+// zeros.
 func cutPort(text string) (host, port string, err error) {
 	host = text
 	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {

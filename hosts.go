@@ -11,16 +11,17 @@ import (
 	"sync"
 )
 
-// A hostRule says which names and addresses a request may use for this server. A page of another site
-// can point a name of its own at 127.0.0.1 (DNS rebinding), and is of the same origin as the server
-// then; a tunnel shows a developer's server to the internet. The zero value admits all.
+// A hostRule says which names and addresses a request may use for this server. A page of another
+// site can point a name of its own at 127.0.0.1 (DNS rebinding), and is of the same origin as the
+// server then; a tunnel shows a developer's server to the internet. The zero value admits all.
 type hostRule struct {
 	local   bool // this machine's names besides, and nothing forwarded but by a trusted proxy
 	allowed []hostPattern
 	trusted []netip.Prefix // proxies
 }
 
-// A hostPattern is a host as parseHost returns it, or, with anyLabel, what comes after any first label.
+// A hostPattern is a host as parseHost returns it, or, with anyLabel, what comes after any first
+// label.
 type hostPattern struct {
 	host     string
 	anyLabel bool
@@ -38,10 +39,15 @@ func (p hostPattern) String() string {
 func parseHostPattern(text string) (hostPattern, error) {
 	rest, anyLabel := strings.CutPrefix(text, "*.")
 	if strings.Contains(rest, "*") {
-		return hostPattern{}, errors.New("names; a * stands for the whole first label, as in *.example.com")
+		return hostPattern{}, errors.New("names; a * stands for the whole first label, " +
+			"as in *.example.com")
 	}
-	if bare, port, err := cutPort(rest); strings.Contains(rest, "/") || err != nil || port != "" && bare != rest {
-		return hostPattern{}, errors.New("names without a scheme, a port or a path, such as api.example.com")
+	if address, err := netip.ParseAddr(rest); err == nil && address.Is6() {
+		rest = "[" + rest + "]" // as in a request
+	}
+	if _, port, err := cutPort(rest); err != nil || port != "" || strings.Contains(rest, "/") {
+		return hostPattern{}, errors.New("names without a scheme, a port or a path, " +
+			"such as api.example.com")
 	}
 	host, err := parseHost(rest)
 	if err != nil {
@@ -61,7 +67,9 @@ func (p hostPattern) admits(host string) bool {
 }
 
 // forwardingHeaders are what proxies and tunnels add, beside X-Forwarded-*.
-var forwardingHeaders = []string{"Forwarded", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Via"}
+var forwardingHeaders = []string{
+	"Forwarded", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Via",
+}
 
 // refuses says why a request isn't answered; it is empty where it is.
 func (rule hostRule) refuses(r *http.Request) string {
@@ -72,7 +80,8 @@ func (rule hostRule) refuses(r *http.Request) string {
 	case r.URL.Path == healthPath, r.URL.Path == readyPath: // orchestrators ask by address
 		return ""
 	}
-	host, _, err := cutPort(r.Host) // of an absolute request target where there is one (RFC 9112, section 3.2.2)
+	// Of an absolute request target, where there is one (RFC 9112, section 3.2.2).
+	host, _, err := cutPort(r.Host)
 	if err == nil {
 		host, err = parseHost(host)
 	}
@@ -81,13 +90,14 @@ func (rule hostRule) refuses(r *http.Request) string {
 		slices.ContainsFunc(rule.allowed, func(p hostPattern) bool { return p.admits(host) }))
 	switch {
 	case !known && rule.local:
-		return "This server is a developer's (RUNTIME_ENV is local): it answers to the names of its own machine, such as localhost, " +
-			"and to those in ALLOWED_HOSTS"
+		return "This server is a developer's (RUNTIME_ENV is local): it answers to the names of its " +
+			"own machine, such as localhost, and to those in ALLOWED_HOSTS"
 	case !known:
 		return "This server answers to the names in ALLOWED_HOSTS only"
 	case rule.local && isForwarded(r.Header) && !trusts(rule.trusted, r.RemoteAddr):
-		return "This server is a developer's (RUNTIME_ENV is local): it answers nothing that a proxy or a tunnel forwards, " +
-			"unless TRUSTED_PROXIES names the proxy, and ALLOWED_HOSTS its name"
+		return "This server is a developer's (RUNTIME_ENV is local): it answers nothing that a proxy or " +
+			"a tunnel forwards, unless the address of that is in TRUSTED_PROXIES; the name that it has " +
+			"there belongs into ALLOWED_HOSTS"
 	}
 	return ""
 }
@@ -103,11 +113,13 @@ func isForwarded(header http.Header) bool {
 
 func trusts(proxies []netip.Prefix, remoteAddr string) bool {
 	peer, err := netip.ParseAddrPort(remoteAddr)
-	return err == nil && slices.ContainsFunc(proxies, func(proxy netip.Prefix) bool { return proxy.Contains(peer.Addr().Unmap()) })
+	return err == nil && slices.ContainsFunc(proxies, func(proxy netip.Prefix) bool {
+		return proxy.Contains(peer.Addr().Unmap())
+	})
 }
 
-// handler answers what the rule refuses with 403 and an error that says why, and passes on the rest. The
-// log has one line for all that is refused, with nothing of the request.
+// handler answers what the rule refuses with 403 and an error that says why, and passes on the
+// rest. The log has one line for all that is refused, with nothing of the request.
 func (rule hostRule) handler(log *slog.Logger, next http.Handler) http.Handler {
 	var once sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -116,7 +128,9 @@ func (rule hostRule) handler(log *slog.Logger, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		once.Do(func() { log.WarnContext(r.Context(), "requests under another host are refused", "answer", message) })
+		once.Do(func() {
+			log.WarnContext(r.Context(), "requests under another host are refused", "answer", message)
+		})
 		header := w.Header()
 		header.Set("Content-Type", "application/json; charset=utf-8")
 		header.Set("Cache-Control", "no-store")
@@ -127,8 +141,8 @@ func (rule hostRule) handler(log *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
-// parseHost reads a name, an IPv4 address or an IPv6 address in brackets, and returns it as browsers
-// write it.
+// parseHost reads a name, an IPv4 address or an IPv6 address in brackets, and returns it as
+// browsers write it.
 func parseHost(text string) (string, error) {
 	host := asciiLower(text)
 	if inner, ok := strings.CutPrefix(host, "["); ok {
@@ -145,7 +159,8 @@ func parseHost(text string) (string, error) {
 	}
 	for _, r := range host {
 		if r > 0x7f {
-			return "", errors.New("the host as browsers write it, in ASCII: xn--mnchen-3ya.example for a name with an umlaut")
+			return "", errors.New("the host as browsers write it, in ASCII: " +
+				"xn--mnchen-3ya.example for a name with an umlaut")
 		}
 	}
 	name := strings.TrimSuffix(host, ".")
@@ -155,7 +170,8 @@ func parseHost(text string) (string, error) {
 	}
 	// A name whose last label is a number is an IPv4 address for browsers, or an error.
 	last := labels[len(labels)-1]
-	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" {
+	hex, isHex := strings.CutPrefix(last, "0x")
+	if strings.Trim(last, "0123456789") == "" || isHex && strings.Trim(hex, "0123456789abcdef") == "" {
 		if address, err := netip.ParseAddr(host); err != nil || !address.Is4() {
 			return "", errors.New("an IPv4 address in its common form, such as 127.0.0.1")
 		}
@@ -163,8 +179,8 @@ func parseHost(text string) (string, error) {
 	return host, nil
 }
 
-// isLoopbackHost reports whether a host, as parseHost returns it, is this machine: localhost, a name
-// below it (RFC 6761, section 6.3), or an address of the loopback network.
+// isLoopbackHost reports whether a host, as parseHost returns it, is this machine: localhost, a
+// name below it (RFC 6761, section 6.3), or an address of the loopback network.
 func isLoopbackHost(host string) bool {
 	name := strings.TrimSuffix(host, ".")
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {

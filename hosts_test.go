@@ -39,7 +39,7 @@ func (s *site) raw(t testing.TB, request string) (*http.Response, string) {
 // A developer's machine answers under its own names and those in ALLOWED_HOSTS, whatever the path and
 // the way of asking. In production any name will do, until ALLOWED_HOSTS is set.
 func TestHosts(t *testing.T) {
-	const named = "ALLOWED_HOSTS=API.example.com, *.example.org,[2001:DB8:0::1],192.0.2.1,devbox."
+	const named = "ALLOWED_HOSTS=API.example.com, *.example.org,[2001:DB8:0::1],2001:db8::2,192.0.2.1,devbox."
 	sites := []*site{
 		newIdleSite(t), newIdleSite(t, named),
 		newIdleSite(t, "RUNTIME_ENV=prod", "CONSOLE=on"), newIdleSite(t, "RUNTIME_ENV=prod", "CONSOLE=on", named),
@@ -51,7 +51,7 @@ func TestHosts(t *testing.T) {
 		{"localhost", "lLp"}, {"localhost:8000", "lLp"}, {"LocalHost.:1", "lLp"}, {"app.localhost:8000", "lLp"}, {"a.b.LOCALHOST", "lLp"},
 		{"127.0.0.1:8000", "lLp"}, {"127.255.0.9", "lLp"}, {"[::1]:8000", "lLp"}, {"[0:0:0:0:0:0:0:1]", "lLp"}, {"[::ffff:127.0.0.1]:8000", "lLp"},
 
-		{"api.example.com", "LpP"}, {"api.EXAMPLE.com.:8443", "LpP"}, {"a.example.org", "LpP"}, {"[2001:db8::1]:80", "LpP"}, {"192.0.2.1", "LpP"}, {"devbox:8000", "LpP"},
+		{"api.example.com", "LpP"}, {"api.EXAMPLE.com.:8443", "LpP"}, {"a.example.org", "LpP"}, {"[2001:db8::1]:80", "LpP"}, {"[2001:db8::2]", "LpP"}, {"192.0.2.1", "LpP"}, {"devbox:8000", "LpP"},
 
 		{"evil.example", "p"}, {"evil.example:8000", "p"}, {"api.example.com.evil.example", "p"}, {"xapi.example.com", "p"},
 		{"example.org", "p"}, {"a.b.example.org", "p"}, {"localhost.evil.example", "p"}, {"127.0.0.1.evil.example", "p"},

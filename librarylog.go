@@ -8,15 +8,15 @@ import (
 )
 
 // A libraryLog takes the lines that libraries write by themselves, net/http above all, and logs of
-// each what it is, and nothing of what it quotes: an unsolicited response can be somebody's tokens, and
-// the value of a panic a password.
+// each what it is, and nothing of what it quotes: an unsolicited response can be somebody's
+// tokens, and the value of a panic a password.
 type libraryLog struct{ log *slog.Logger }
 
 // serverLog is the ErrorLog of an http.Server.
 func serverLog(to *slog.Logger) *log.Logger { return log.New(libraryLog{to}, "", 0) }
 
-// redirectStandardLog sends the standard logger's lines through a libraryLog, until the process ends: an
-// http.Transport has no log of its own.
+// redirectStandardLog sends the standard logger's lines through a libraryLog, until the process
+// ends: an http.Transport has no log of its own.
 func redirectStandardLog(to *slog.Logger) {
 	log.SetOutput(libraryLog{to})
 	log.SetFlags(0)
@@ -59,8 +59,8 @@ var knownLines = []string{
 	"keycloaktest: panic",
 }
 
-// ownLines are the beginnings of lines that hold the names of our own functions, or what the operating
-// system says, and nothing of a peer's.
+// ownLines are the beginnings of lines that hold the names of our own functions, or what the
+// operating system says, and nothing of a peer's.
 var ownLines = []string{
 	"http: superfluous response.WriteHeader call from ",
 	"http: response.WriteHeader on hijacked connection from ",
@@ -79,8 +79,8 @@ func (l libraryLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// libraryMessage returns what may be said of a line. The stack is that of a panic, whose arguments are
-// addresses; the value of the panic, which stands before it, is left out.
+// libraryMessage returns what may be said of a line. The stack is that of a panic, whose arguments
+// are addresses; the value of the panic, which stands before it, is left out.
 func libraryMessage(line string) (message, stack string) {
 	for _, begin := range ownLines {
 		if strings.HasPrefix(line, begin) && !strings.Contains(line, "\n") {

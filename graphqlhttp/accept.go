@@ -97,10 +97,11 @@ func (w *wish) hear(r mediaRange, media mediaType) {
 	}
 }
 
-// parseRange reads a media range. It isn't ok when its type can't be read. A weight that can't be read counts as
-// none, and other parameters are passed over, malformed or not: no representation here has any, and refusing
-// helps nobody. So is a charset that isn't UTF-8, since JSON has no other (RFC 8259, sections 8.1 and 11). Java up
-// to version 18 sends "*; q=.2, */*; q=.2" where a program sets no Accept.
+// parseRange reads a media range. It isn't ok when its type can't be read. A weight that can't be
+// read counts as none, and other parameters are passed over, malformed or not: no representation
+// here has any, and refusing helps nobody. So is a charset that isn't UTF-8, since JSON has no
+// other (RFC 8259, sections 8.1 and 11). Java up to version 18 sends "*; q=.2, */*; q=.2" where a
+// program sets no Accept.
 func parseRange(element string) (r mediaRange, ok bool) {
 	name, rest := cutOutsideQuotes(element, ';')
 	name = strings.Trim(name, " \t")
@@ -122,8 +123,8 @@ func parseRange(element string) (r mediaRange, ok bool) {
 	return r, true
 }
 
-// parameters yields those of a media type that can be read (RFC 9110, section 5.6.6): their names in lower case,
-// and their values as they are, quotes included.
+// parameters yields those of a media type that can be read (RFC 9110, section 5.6.6): their names
+// in lower case, and their values as they are, quotes included.
 func parameters(text string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for text != "" {
@@ -163,8 +164,8 @@ func parseWeight(text string) (weight int, ok bool) {
 	return weight, weight <= 1000
 }
 
-// cutOutsideQuotes cuts text at the first separator that isn't inside a quoted string. A quote that is never
-// closed opens none.
+// cutOutsideQuotes cuts text at the first separator that isn't inside a quoted string. A quote
+// that is never closed opens none.
 func cutOutsideQuotes(text string, separator byte) (before, after string) {
 	first := -1 // the first separator in an open quote
 	quoted := false

@@ -63,17 +63,19 @@ func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradi
 //
 //	{"<id>": {"name": "Me", "source": "query Me { … }"}}
 //
-// The first is Apollo's, as @apollo/generate-persisted-query-manifest 1.4.0, Apollo Kotlin and Apollo iOS write it; its
-// operations may also be an object from ids to the rest. The second is that of Relay's compiler, the client preset
-// of GraphQL Code Generator (persisted-documents.json), gql.tada, Houdini, and whatever takes these, as Hive and
-// Rover do. The third is the older one of Apollo Kotlin and iOS. Members that aren't named here are ignored,
+// The first is Apollo's, as @apollo/generate-persisted-query-manifest 1.4.0, Apollo Kotlin and
+// Apollo iOS write it; its operations may also be an object from ids to the rest. The second is
+// that of Relay's compiler, the client preset of GraphQL Code Generator
+// (persisted-documents.json), gql.tada, Houdini, and whatever takes these, as Hive and Rover do.
+// The third is the older one of Apollo Kotlin and iOS. Members that aren't named here are ignored,
 // and so is a byte order mark.
 //
-// What slips in here is trusted, so the rest is read strictly: no member twice, no id for two bodies, a body that
-// parses and has an operation, in Apollo's form just the one that name and type say; and an id that is 64
-// hexadecimal digits, after "sha256:" or not, must be the SHA-256 of its body. At most 16 MiB, 10,000 operations of
-// 20,000 tokens, and ids of 256 bytes. Whether the operations fit the schema shows when they are asked for. An
-// error says which operation is at fault, by its place or id and its name.
+// What slips in here is trusted, so the rest is read strictly: no member twice, no id for two
+// bodies, a body that parses and has an operation, in Apollo's form just the one that name and
+// type say; and an id that is 64 hexadecimal digits, after "sha256:" or not, must be the SHA-256
+// of its body. At most 16 MiB, 10,000 operations of 20,000 tokens, and ids of 256 bytes. Whether
+// the operations fit the schema shows when they are asked for. An error says which operation is at
+// fault, by its place or id and its name.
 func ReadManifest(r io.Reader) (*Manifest, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
 	if err != nil {
@@ -194,7 +196,8 @@ func (m *Manifest) add(o manifestOperation) error {
 	return nil
 }
 
-// checkOperation wants a document with an operation; where the entry has a name and a type, with just the one.
+// checkOperation wants a document with an operation; where the entry has a name and a type, with
+// just the one.
 func checkOperation(o manifestOperation) error {
 	locator := language.Locator{Document: o.body, Parsed: language.Rewrite(o.body)}
 	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: locator.Parsed}, maxOperationTokens)

@@ -118,8 +118,9 @@ func (r response) write(w http.ResponseWriter, method string) {
 	}
 }
 
-// retryAfter returns the longest extensions.retryAfter among errors, in seconds, and 0 where there is none. As the
-// header Retry-After it reaches those who read no body; RFC 9110, section 10.2.3, has it for any response.
+// retryAfter returns the longest extensions.retryAfter among errors, in seconds, and 0 where there
+// is none. As the header Retry-After it reaches those who read no body; RFC 9110, section 10.2.3,
+// has it for any response.
 func retryAfter(errs gqlerror.List) (seconds int) {
 	for _, err := range errs {
 		if err == nil {

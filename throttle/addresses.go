@@ -71,10 +71,10 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 	}
 }
 
-// ParseProxies reads addresses and networks in CIDR notation ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32"). It fails
-// for anything else, for a network that names a host in it, and for a list that holds the whole internet, in
-// one piece or in several: then every client could say that it is another. Its error joins one for each text that
-// it can't take.
+// ParseProxies reads addresses and networks in CIDR notation ("10.0.0.0/8", "192.0.2.1",
+// "2001:db8::/32"). It fails for anything else, for a network that names a host in it, and for a
+// list that holds the whole internet, in one piece or in several: then every client could say that
+// it is another. Its error joins one for each text that it can't take.
 func ParseProxies(list []string) ([]netip.Prefix, error) {
 	prefixes := make([]netip.Prefix, 0, len(list))
 	var faults []error
