@@ -1,6 +1,7 @@
 package graphqlhttp
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
 func hashOf(query string) string {
@@ -319,5 +323,39 @@ func TestNotAllowedHasARequestErrorsStatus(t *testing.T) {
 		if a := askWith(t, transport, resolvers(), r); a.Code != status || codeOf(t, a) != "OPERATION_NOT_ALLOWED" {
 			t.Errorf("%s: %d %s, want %d", media, a.Code, a.Body, status)
 		}
+	}
+}
+
+// spelling is an extension that rewrites documents, as limits does with what gqlparser doesn't know.
+type spelling struct{}
+
+func (spelling) ExtensionName() string                   { return "Spelling" }
+func (spelling) Validate(graphql.ExecutableSchema) error { return nil }
+func (spelling) MutateOperationParameters(_ context.Context, request *graphql.RawParams) *gqlerror.Error {
+	request.Query = strings.Replace(request.Query, "\r\n", "", 1)
+	return nil
+}
+
+// What is kept under a hash is the text that has this hash, and locations are those of that text.
+func TestAPersistedDocumentIsKeptAsItWasSent(t *testing.T) {
+	store := NewDocumentStore(0)
+	server := production(Transport{Documents: store}, resolvers())
+	server.Use(spelling{})
+	const query = "query Leaf {\r\n leaf fails }"
+	for _, text := range []string{query, ""} {
+		recorder := httptest.NewRecorder()
+		server.ServeHTTP(recorder, persistedPost(hashOf(query), text))
+		if !strings.Contains(recorder.Body.String(), `"leaf":1`) {
+			t.Errorf("%q: %s", text, recorder.Body)
+		}
+	}
+	sum, _ := parseDigest(hashOf(query))
+	if kept, _ := store.get(sum); kept != query {
+		t.Errorf("kept is %q, want %q", kept, query)
+	}
+	recorder := httptest.NewRecorder()
+	server.ServeHTTP(recorder, postQuery("{\r\n nowhere }"))
+	if !strings.Contains(recorder.Body.String(), `"locations":[{"line":2,"column":2}]`) {
+		t.Errorf("located elsewhere: %s", recorder.Body)
 	}
 }
