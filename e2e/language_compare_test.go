@@ -131,7 +131,7 @@ func TestLanguage(t *testing.T) {
 			}
 		}
 	}
-	server, verdicts := newEcho(), map[string]int{}
+	server, verdicts, located, elsewhere := newEcho(), map[string]int{}, 0, 0
 	for _, one := range cases {
 		if one.Want == nil {
 			t.Fatalf("%q has no answer of graphql-js: run TEST_NODE=1 go test -run 'TestLanguage$' ./e2e -update", one.Query)
@@ -140,6 +140,15 @@ func TestLanguage(t *testing.T) {
 		if compareWithGraphQLJS(t, server, one) {
 			t.Errorf("%q is over a limit", one.Query)
 		}
+		if got := ask(t, server, one.Query, one.Variables); len(got.Errors) > 0 && len(got.Errors[0].Locations) > 0 && one.Want.Verdict != "ran" {
+			located++
+			if !slices.Contains(one.Want.Locations, got.Errors[0].Locations[0]) {
+				elsewhere++
+			}
+		}
+	}
+	if located < 500 || elsewhere > 15 { // gqlparser has no place of a type's name, nor of an unknown argument
+		t.Errorf("of %d first errors with a location, %d are elsewhere than graphql-js's", located, elsewhere)
 	}
 	for _, verdict := range []string{"syntax", "invalid", "refused", "ran"} {
 		if verdicts[verdict] < 20 {

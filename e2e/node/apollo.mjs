@@ -52,6 +52,9 @@ await run('login', failed, async () => {
   return signedIn(tokens);
 });
 await run('me', failed, async () => (await query(documents.me)).me.username === u);
+const described = `"Who is signed in" query Described("whether to ask" $ask: Boolean = true) { ...Named }
+  "by name" fragment Named on Query { me @include(if: $ask) { username } }`;
+await run('me, described', failed, async () => (await query(described)).me.username === u);
 for (const accept of mediaTypes) {
   await run('invalid, ' + accept, failed, () => query(documents.invalid, client({ headers: { accept } })));
 }
