@@ -40,7 +40,7 @@ type ClientConfig struct {
 	// them at most, where the caller's address is known (identity.Address).
 	MaxLogins, MaxRefreshes, MaxLogouts int
 
-	// RefusalPause is for how long after a refused sign-in the next one under that name waits; 1.5 s if zero, none
+	// RefusalPause is for how long after a refused sign-in the next one of that account waits; 1.5 s if zero, none
 	// if negative. It should be longer than the realm's quick login check (quickLoginCheckMilliSeconds, 1 s by
 	// default): two failures of an account within that lock the account for a minute.
 	RefusalPause time.Duration
@@ -79,7 +79,8 @@ type Client struct {
 	http      *http.Client
 	calls     *sync.WaitGroup // sign-ins and sign-outs under way, their callers there or not
 	logins    *pool
-	names     *turns
+	accounts  *accounts
+	turns     *turns
 	pace      *pace
 	logouts   *pool
 	exchanges *exchanges
@@ -108,7 +109,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 	}
 	c := &Client{
 		config: config, http: withoutRedirects(config.HTTP),
-		logins: newPool(config.MaxLogins), names: newTurns(), pace: new(pace), calls: new(sync.WaitGroup), logouts: newPool(config.MaxLogouts),
+		logins: newPool(config.MaxLogins), accounts: newAccounts(), turns: newTurns(), pace: new(pace), calls: new(sync.WaitGroup), logouts: newPool(config.MaxLogouts),
 	}
 	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
 	c.exchanges.pool, c.exchanges.anyNetwork = newPool(config.MaxRefreshes), config.RefreshGraceAnyNetwork
@@ -122,7 +123,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 // RFC 6749 section 4.3. It fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady, or
 // ErrLoginNotAllowed when direct access grants are off for the client.
 //
-// Sign-ins under one name are exchanged one after another, in the order in which they came: with brute-force
+// Sign-ins of one account are exchanged one after another, in the order in which they came: with brute-force
 // protection on, Keycloak 26.7.4 refuses all but one of those that it has at the same moment, right passwords
 // too, with the words for a wrong one. The next one comes RefusalPause after a refusal. At most 4 wait for the one that is
 // under way, no longer than Timeout, which their own exchange has anew, and two of one network are there at most; one
@@ -145,7 +146,7 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	waiting, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	endTurn, err := c.names.take(waiting, credentials.LookupName())
+	endTurn, err := c.turns.take(waiting, c.accounts.of(credentials))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -174,6 +175,9 @@ func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*
 		pause := time.Duration(0)
 		if errors.Is(err, identity.ErrBadCredentials) || identity.TimedOut(err) { // Keycloak may count it as a failure
 			pause = c.config.RefusalPause
+		}
+		if err == nil {
+			c.accounts.learn(credentials, token)
 		}
 		endTurn(pause)
 		if judged(err) {

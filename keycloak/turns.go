@@ -2,7 +2,6 @@ package keycloak
 
 import (
 	"context"
-	"crypto/sha256"
 	"net/netip"
 	"sync"
 	"time"
@@ -11,7 +10,7 @@ import (
 )
 
 const (
-	// maxWaiting bounds how many sign-ins of one name wait for the one that is under way. A person has a few
+	// maxWaiting bounds how many sign-ins of one account wait for the one that is under way. A person has a few
 	// tabs; a program that signs in as one account all the time should keep its tokens.
 	maxWaiting = 4
 	// maxOfNetwork bounds how many of those, the one under way included, come from one network: who knows a name
@@ -19,33 +18,33 @@ const (
 	maxOfNetwork = 2
 )
 
-// turns lets the sign-ins of one name through one after another, first come, first served. Names don't
-// wait for each other, and a name that nobody signs in with takes no memory.
+// turns lets the sign-ins of one account through one after another, first come, first served. Accounts don't
+// wait for each other, and one that nobody signs in to takes no memory.
 type turns struct {
-	mu    sync.Mutex // guards names, and the counts of each turn
-	names map[digest]*turn
+	mu       sync.Mutex // guards accounts, and the counts of each turn
+	accounts map[digest]*turn
 }
 
-// A turn is a name's.
+// A turn is an account's.
 type turn struct {
 	present  int                  // sign-ins that have the turn or wait for it
 	networks map[netip.Prefix]int // how many of them come from where
 	free     chan struct{}        // holds one while nobody has it
 }
 
-func newTurns() *turns { return &turns{names: map[digest]*turn{}} }
+func newTurns() *turns { return &turns{accounts: map[digest]*turn{}} }
 
-// take waits for a name's turn, and returns what ends it, now or after a pause. It fails with ErrTooManyConcurrent
+// take waits for an account's turn, and returns what ends it, now or after a pause. It fails with ErrTooManyConcurrent
 // at once when maxWaiting wait or when maxOfNetwork of the caller's network are there, and with ctx's error when ctx
 // ends first.
-func (t *turns) take(ctx context.Context, name string) (end func(pause time.Duration), err error) {
-	key, network := digest(sha256.Sum256([]byte(name))), networkOf(ctx)
+func (t *turns) take(ctx context.Context, account digest) (end func(pause time.Duration), err error) {
+	network := networkOf(ctx)
 	t.mu.Lock()
-	own, ok := t.names[key]
+	own, ok := t.accounts[account]
 	if !ok {
 		own = &turn{free: make(chan struct{}, 1), networks: map[netip.Prefix]int{}}
 		own.free <- struct{}{}
-		t.names[key] = own
+		t.accounts[account] = own
 	}
 	if own.present > maxWaiting || network.IsValid() && own.networks[network] >= maxOfNetwork {
 		t.mu.Unlock()
@@ -62,7 +61,7 @@ func (t *turns) take(ctx context.Context, name string) (end func(pause time.Dura
 			delete(own.networks, network)
 		}
 		if own.present--; own.present == 0 {
-			delete(t.names, key)
+			delete(t.accounts, account)
 		}
 	}
 	done := func() {

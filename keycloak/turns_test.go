@@ -2,6 +2,7 @@ package keycloak
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -75,13 +76,13 @@ func signIn(ctx context.Context, c *Client, name string) error {
 	return err
 }
 
-// noTurns fails unless nothing is remembered of any name.
+// noTurns fails unless no turn is remembered.
 func noTurns(t *testing.T, c *Client) {
 	t.Helper()
-	c.names.mu.Lock()
-	defer c.names.mu.Unlock()
-	if n := len(c.names.names); n != 0 {
-		t.Errorf("%d names are remembered, want none", n)
+	c.turns.mu.Lock()
+	defer c.turns.mu.Unlock()
+	if n := len(c.turns.accounts); n != 0 {
+		t.Errorf("%d turns are remembered, want none", n)
 	}
 }
 
@@ -192,6 +193,54 @@ func TestTurns_neighbours(t *testing.T) {
 	})
 }
 
+// The names of an account, as a sign-in shows them, have one turn: guesses at two of them are guesses at one account.
+func TestTurns_namesOfOneAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+		answer := fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer","expires_in":300}`,
+			part(`{}`)+"."+part(`{"sub":"5d35c4eb","preferred_username":"alice","email":"Alice@Example.com"}`)+"."+part("signature"))
+		begin := time.Now()
+		asked := map[string]time.Duration{}
+		client := must(NewClient(ClientConfig{
+			Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary),
+			HTTP: httpClient(func(r *http.Request) (*http.Response, error) {
+				if len(asked) == 0 {
+					asked["the owner"] = 0
+					return respond(200, answer)
+				}
+				asked[r.FormValue("username")] = time.Since(begin)
+				return respond(400, `{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
+			}),
+		}))
+		if err := signIn(t.Context(), client, "ALICE"); err != nil {
+			t.Fatal(err)
+		}
+		var callers sync.WaitGroup
+		for _, name := range []string{"alice", "alice@example.com", "alice@example.com\u00a0"} {
+			callers.Go(func() { signIn(t.Context(), client, name) })
+			synctest.Wait()
+		}
+		callers.Wait()
+		if asked["alice"] != 0 || asked["alice@example.com"] != refusalPause || asked["alice@example.com\u00a0"] != 0 {
+			t.Errorf("Keycloak was asked at %v, want the second of one account after the pause, and no other", asked)
+		}
+	})
+}
+
+// However many people sign in, few names are remembered.
+func TestAccounts_bound(t *testing.T) {
+	a := newAccounts()
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	for i := range maxNames + 100 {
+		name := fmt.Sprint("user ", i)
+		claims := part(fmt.Sprintf(`{"sub":%q}`, name))
+		a.learn(identity.Credentials{Username: name}, &identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
+	}
+	if len(a.ids) != maxNames {
+		t.Errorf("%d names are remembered, want %d", len(a.ids), maxNames)
+	}
+}
+
 // After a refusal the name's turn stays taken for the time of Keycloak's quick login check, which locks an account for two
 // failures within it. A success ends the turn at once, and other names don't wait.
 func TestTurns_pauseAfterARefusal(t *testing.T) {
@@ -228,7 +277,7 @@ func TestTurns_pauseAfterARefusal(t *testing.T) {
 func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newRealmByClock(time.Second, timeout(8*time.Second))
-		done, err := client.names.take(t.Context(), "alice") // somebody whose turn doesn't end
+		done, err := client.turns.take(t.Context(), nameDigest("alice")) // somebody whose turn doesn't end
 		if err != nil {
 			t.Fatal(err)
 		}
