@@ -60,6 +60,12 @@ type User struct {
 	Password string `json:"password"`
 }
 
+// String returns the name: a password isn't printed, even of somebody who is made up.
+func (u User) String() string { return u.Username }
+
+// GoString returns the name.
+func (u User) GoString() string { return u.Username }
+
 // Handler serves the page at / and the files below /console/, to GET and HEAD. The form to sign in offers the users that
 // are given. Files are compressed once for all, when they are first asked for: some 2 MB of memory, and none before.
 // It is safe for concurrent use.

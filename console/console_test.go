@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -100,6 +101,9 @@ func TestFilesOfThePage(t *testing.T) {
 
 // Users are offered where they are given, and nowhere else; whatever they are called, they don't break the page.
 func TestUsersAreOffered(t *testing.T) {
+	if text := fmt.Sprintf("%v %+v %#v %s", User{"alice", "hush"}, []User{{"alice", "hush"}}, User{"alice", "hush"}, &User{"alice", "hush"}); strings.Contains(text, "hush") {
+		t.Errorf("a user is printed with the password: %s", text)
+	}
 	offered := regexp.MustCompile(`<meta name="users" content="([^"<>]*)">`)
 	users := []User{{"alice", "alice-password"}, {`"><script>alert('b')</script>`, `&quot;__NONCE__`}}
 	page := string(body(t, get(t, Handler(users...), http.MethodGet, "/", "")))
