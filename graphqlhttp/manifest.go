@@ -66,9 +66,9 @@ func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradi
 // The first is Apollo's, as @apollo/generate-persisted-query-manifest 1.4.0, Apollo Kotlin and
 // Apollo iOS write it; its operations may also be an object from ids to the rest. The second is
 // that of Relay's compiler, the client preset of GraphQL Code Generator
-// (persisted-documents.json), gql.tada, Houdini, and whatever takes these, as Hive and Rover do.
-// The third is the older one of Apollo Kotlin and iOS. Members that aren't named here are ignored,
-// and so is a byte order mark.
+// (persisted-documents.json), gql.tada, and whatever takes these, as Hive and Rover do. The third
+// is the older one of Apollo Kotlin and iOS. Members that aren't named here are ignored, and so is
+// a byte order mark.
 //
 // What slips in here is trusted, so the rest is read strictly: no member twice, no id for two
 // bodies, a body that parses and has an operation, in Apollo's form just the one that name and
