@@ -30,7 +30,8 @@ const examples = {
 };
 
 const ten = Array.from({ length: 10 }, (_, n) => n);
-await Promise.all(Object.entries(examples).map(async ([name, { sent, ask, signIn, signOut }]) => {
+// One after another: the sign-ins of one account wait for each other, and after a wrong password for a while.
+for (const [name, { sent, ask, signIn, signOut }] of Object.entries(examples)) {
   const wrong = await signIn({ username: user, password: 'wrong' }).then(() => 'signed in', ({ code }) => code);
   await signIn({ username: user, password });
   const answers = await Promise.all(ten.map(ask));
@@ -39,4 +40,4 @@ await Promise.all(Object.entries(examples).map(async ([name, { sent, ask, signIn
   const after = await ask(10);
   const denied = (after.errors ?? after.error?.graphQLErrors)[0].extensions.reason;
   console.log(JSON.stringify({ case: name, result: JSON.stringify({ wrong, mended, asked: sent.Me0, refreshes: sent.Refresh, signedOut, denied }) }));
-}));
+}
