@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -105,13 +107,11 @@ const (
 )
 
 // siege is a server that tells addresses apart, beside a realm with Keycloak's own numbers for brute force.
-func siege(t *testing.T, settings object) (realm, *server) {
+func siege(t *testing.T) (realm, *server) {
 	t.Helper()
-	file := object{"bruteForceProtected": true}
-	for name, value := range settings {
-		file[name] = value
-	}
-	r := newRealm(t, shared, file)
+	r := newRealm(t, shared, object{"bruteForceProtected": true, "clients": []object{
+		apiClient(object{"serviceAccountsEnabled": true, "attributes": object{"client_credentials.use_refresh_token": "true"}}),
+	}})
 	return r, r.serve(t, "TRUSTED_PROXIES=127.0.0.1", patient, "REQUEST_TIMEOUT=2m")
 }
 
@@ -135,7 +135,7 @@ func ofEach(f func(i int)) {
 
 // One address with 100 connections signs in, with made-up names and with accounts of its own; another gets in.
 func TestSignInsBesideASiege(t *testing.T) {
-	r, s := siege(t, nil)
+	r, s := siege(t)
 	var own, owners []string
 	for range 4 {
 		name, _ := r.newUser(t, nil)
@@ -158,20 +158,18 @@ func TestSignInsBesideASiege(t *testing.T) {
 	got.wantThrough(t, "sign-ins from elsewhere")
 }
 
-// sessionsOf are refresh tokens of n sessions, made at Keycloak itself. It may refuse a sign-in that comes before it has
-// done with the one before, which it answers first.
-func (r realm) sessionsOf(t *testing.T, user string, n int) []string {
+// sessions are refresh tokens of n sessions, made at Keycloak itself. They are the client's own, which cost no password hash.
+func (r realm) sessions(t *testing.T, n int) []string {
 	t.Helper()
 	var list []string
 	for range n {
+		status, body := r.k.token(t, r.name, "grant_type", "client_credentials", "client_id", "local-api", "client_secret", "local-api-secret")
 		var token struct {
 			RefreshToken string `json:"refresh_token"`
 		}
-		eventually(t, "Keycloak gives tokens", func() bool {
-			_, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api", "client_secret", "local-api-secret", "username", user, "password", "secret")
-			json.Unmarshal([]byte(body), &token)
-			return token.RefreshToken != ""
-		})
+		if json.Unmarshal([]byte(body), &token); token.RefreshToken == "" {
+			t.Fatalf("Keycloak answers %d %s, want a refresh token", status, body)
+		}
 		list = append(list, token.RefreshToken)
 	}
 	return list
@@ -185,11 +183,8 @@ func forged(n int) string {
 
 // One address with 100 connections refreshes, sessions of its own and tokens that it made up; another goes on refreshing.
 func TestRefreshesBesideASiege(t *testing.T) {
-	r, s := siege(t, nil)
-	mallory, _ := r.newUser(t, nil)
-	alice, _ := r.newUser(t, nil)
-	own := r.sessionsOf(t, mallory, 20)
-	chains := r.sessionsOf(t, alice, 4)
+	r, s := siege(t)
+	own, chains := r.sessions(t, 20), r.sessions(t, 4)
 	refresh := func(ctx context.Context, address string, token *string) (result, error) {
 		got, err := s.tryFrom(ctx, address, "", refreshQuery, object{"r": *token})
 		if raw := got.Data["refresh"]; err == nil && raw != nil {
@@ -223,11 +218,8 @@ func TestRefreshesBesideASiege(t *testing.T) {
 
 // One address with 100 connections signs out with tokens that are dead or made up; another signs out.
 func TestSignOutsBesideASiege(t *testing.T) {
-	r, s := siege(t, nil)
-	mallory, _ := r.newUser(t, nil)
-	alice, _ := r.newUser(t, nil)
-	dead := r.sessionsOf(t, mallory, 4)
-	sessions := r.sessionsOf(t, alice, 100)
+	r, s := siege(t)
+	dead, sessions := r.sessions(t, 4), r.sessions(t, 100)
 	var got tally
 	besiege(t, func(ctx context.Context, connection, n int) (result, error) {
 		token := forged(100*n + connection)
@@ -244,7 +236,7 @@ func TestSignOutsBesideASiege(t *testing.T) {
 // Somebody guesses at a name as fast as the budgets allow, and at its neighbours: the owner gets in. The realm has
 // Keycloak's own numbers, by which two failures within a second lock the account for a minute.
 func TestSignInsBesideGuesses(t *testing.T) {
-	r, s := siege(t, nil)
+	r, s := siege(t)
 	user, _ := r.newUser(t, nil)
 	email := user + "@example.com"
 	guessed := []string{email, strings.ToUpper(email), email + "\u00a0", " " + email}
@@ -266,7 +258,7 @@ func TestSignInsBesideGuesses(t *testing.T) {
 // Java's lower case, by which sign-ins queue, stands on this.
 func TestSpellingsOfAName(t *testing.T) {
 	t.Parallel()
-	r, s := siege(t, nil)
+	r, s := siege(t)
 	user, _ := r.newUser(t, object{"username": "user-" + strings.ToLower(rand.Text()[:10]) + "-k-\u00e9"})
 	email := strings.TrimSuffix(user, "-\u00e9") + "-mail@example.com"
 	named, _ := r.newUser(t, object{"email": email})
@@ -300,5 +292,38 @@ func TestSpellingsOfAName(t *testing.T) {
 		if signedIn := got.code() == ""; signedIn != tt.same {
 			t.Errorf("%+q signs in as %+q: %t, want %t: %s", tt.spelling, tt.user, signedIn, tt.same, got.body)
 		}
+	}
+}
+
+// How long refusals take, for figures: of an account without a password, which Keycloak refuses sooner, of one with a
+// password, and of none. Each account is tried once, so that no pause is in it.
+func TestRefusalTimes(t *testing.T) {
+	if os.Getenv("TEST_FIGURES") == "" {
+		t.Skip("TEST_FIGURES isn't set")
+	}
+	r, s := siege(t)
+	user, _ := r.newUser(t, nil)
+	times := map[string][]time.Duration{}
+	for i := range 20 {
+		if got, err := s.tryFrom(t.Context(), owner, "", loginQuery, object{"u": user, "p": "secret"}); err != nil || got.code() != "" {
+			t.Fatal(got.body, err)
+		}
+		with, _ := r.newUser(t, nil)
+		without, _ := r.newUser(t, object{"credentials": []object{}})
+		for kind, name := range map[string]string{"with a password": with, "without one": without, "nobody": fmt.Sprint("nobody-", i)} {
+			begin := time.Now()
+			got, err := s.tryFrom(t.Context(), attacker, "", loginQuery, object{"u": name, "p": "wrong"})
+			if err != nil || got.code() != "INVALID_CREDENTIALS" {
+				t.Fatal(got.body, err)
+			}
+			times[kind] = append(times[kind], time.Since(begin))
+			begin = time.Now()
+			r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api", "client_secret", "local-api-secret", "username", name, "password", "wrong")
+			times[kind+", at Keycloak"] = append(times[kind+", at Keycloak"], time.Since(begin))
+		}
+	}
+	for kind, list := range times {
+		slices.Sort(list)
+		t.Logf("%s: least %v, median %v, most %v", kind, list[0].Round(time.Millisecond), list[len(list)/2].Round(time.Millisecond), list[len(list)-1].Round(time.Millisecond))
 	}
 }

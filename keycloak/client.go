@@ -181,7 +181,7 @@ func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*
 		}
 		endTurn(pause)
 		if judged(err) {
-			c.pace.observe(networkOf(ctx), time.Since(begin))
+			c.pace.observe(networkOf(ctx), time.Since(begin), errors.Is(err, identity.ErrBadCredentials))
 		}
 		return token, err
 	})

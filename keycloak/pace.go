@@ -20,8 +20,9 @@ const (
 // tell whether Keycloak hashed a password for it: one that came sooner is answered when one of the slowest would have been.
 // Which one is drawn anew each time, since a floor that is always the same would show who waited for it.
 //
-// One network has few of the samples, so guesses at accounts without a password don't make it fast: that takes
-// many networks. Its zero value is ready for use.
+// Guesses at accounts without a password don't make it fast: a refusal that came much sooner than the slow ones isn't
+// learned from. That Keycloak has become faster is learned from sign-ins whose password was right, which it hashed for
+// certain. And one network has few of the samples. Its zero value is ready for use.
 type pace struct {
 	mu      sync.Mutex // guards samples
 	samples []sample   // oldest first
@@ -32,11 +33,14 @@ type sample struct {
 	took    time.Duration
 }
 
-// observe learns from a judged sign-in. It replaces the oldest of its network where that has as many as it may, and
-// otherwise the oldest of all.
-func (p *pace) observe(network netip.Prefix, took time.Duration) {
+// observe learns from a judged sign-in, and refused is whether its password was wrong. It replaces the oldest of its network
+// where that has as many as it may, and otherwise the oldest of all.
+func (p *pace) observe(network netip.Prefix, took time.Duration, refused bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if slow := p.slowest(); refused && len(slow) > 0 && took < slow[len(slow)-1].took/2 {
+		return // no password was hashed, most likely
+	}
 	count, oldest := 0, 0
 	for i, s := range slices.Backward(p.samples) {
 		if s.network == network {
@@ -52,15 +56,21 @@ func (p *pace) observe(network netip.Prefix, took time.Duration) {
 	p.samples = append(p.samples, sample{network, took})
 }
 
+// slowest are the highest eighth of the samples, slowest first, and one at least if there is any. The caller holds mu.
+func (p *pace) slowest() []sample {
+	sorted := slices.SortedFunc(slices.Values(p.samples), func(a, b sample) int { return cmp.Compare(b.took, a.took) })
+	return sorted[:min(len(sorted), max(1, len(sorted)/highestPart))]
+}
+
 // target is how long a refusal should take: as long as one of the slowest samples.
 func (p *pace) target() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.samples) == 0 {
+	slow := p.slowest()
+	if len(slow) == 0 {
 		return 0
 	}
-	slowest := slices.SortedFunc(slices.Values(p.samples), func(a, b sample) int { return cmp.Compare(b.took, a.took) })
-	return slowest[rand.IntN(max(1, len(slowest)/highestPart))].took
+	return slow[rand.IntN(len(slow))].took
 }
 
 // wait returns when a refusal of something that began at begin may be answered, or when ctx ends, with its error. The

@@ -51,9 +51,12 @@ func refusedAfter(t *testing.T, ctx context.Context, c *Client, name string) tim
 func TestClient_Login_refusalsTakeAlike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := refusing(t)
-		refusedAfter(t, from(t, otherAddress), client, "alice")
-		for i := range 1000 {
-			name := []string{"social", "social", "social", "alice", "nobody"}[i%5]
+		refusedAfter(t, from(t, hereAddress), client, "alice")
+		for i := range 1000 { // a hundred in a row at one without
+			name := "social"
+			if i%100 == 0 {
+				name = []string{"alice", "nobody"}[i/100%2]
+			}
 			if took := refusedAfter(t, from(t, hereAddress), client, name); took != hashed {
 				t.Fatalf("refusal %d, of %s, came after %v, want %v", i, name, took, hashed)
 			}
@@ -110,28 +113,35 @@ func TestClient_Login_onlyJudgedRefusalsAreHeld(t *testing.T) {
 	})
 }
 
-// One network moves the pace neither down nor, beyond the limit, up.
+// One network moves the pace neither down nor, beyond the limit, up; and no number of quick refusals moves it down.
 func TestPace_oneNetworkMovesLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pace
 		network := func(i int) netip.Prefix {
 			return identity.NetworkOf(netip.MustParseAddr(fmt.Sprintf("198.51.%d.7", i)))
 		}
-		for i := range 200 {
-			p.observe(network(i), hashed)
-		}
-		for range 1000 {
-			p.observe(network(250), unhashed)
-			if got := p.target(); got != hashed {
-				t.Fatalf("the pace is %v, want %v", got, hashed)
+		wants := func(want time.Duration) {
+			t.Helper()
+			if got := p.target(); got != want {
+				t.Fatalf("the pace is %v, want %v", got, want)
 			}
+		}
+		p.observe(network(0), unhashed, true) // the first of all, before anything is known
+		for i := range 200 {
+			p.observe(network(i), hashed, true)
+			wants(hashed)
+		}
+		for i := range 1000 {
+			p.observe(network(i%250), unhashed, true)
+			p.observe(network(250), unhashed, false) // of one network only: somebody's account whose hash is cheap
+			wants(hashed)
 		}
 		if len(p.samples) != maxSamples {
 			t.Errorf("%d samples are kept, want %d", len(p.samples), maxSamples)
 		}
-		p.observe(network(251), time.Hour)
+		p.observe(network(251), time.Hour, true)
 		begin := time.Now()
-		for range 100 { // until the slow one is drawn
+		for range 1000 { // until the slow one is drawn
 			begin = time.Now()
 			if err := p.wait(t.Context(), begin, 4*time.Second); err != nil {
 				t.Fatal(err)
@@ -143,11 +153,9 @@ func TestPace_oneNetworkMovesLittle(t *testing.T) {
 		if got := time.Since(begin); got != 4*time.Second {
 			t.Errorf("the slowest wait is %v, want the limit of 4s", got)
 		}
-		for i := range maxSamples { // a faster Keycloak is noticed once its sign-ins are those of many
-			p.observe(network(i), unhashed)
+		for i := range maxSamples { // a faster Keycloak is noticed by the sign-ins of many
+			p.observe(network(i), unhashed, false)
 		}
-		if got := p.target(); got != unhashed {
-			t.Errorf("the pace is %v, want %v", got, unhashed)
-		}
+		wants(unhashed)
 	})
 }
