@@ -78,7 +78,7 @@ var shapes = []shape{
 	{name: "JSON, a long string for an integer", codes: codes{input}, body: whole(repeated(`{"query":"query($v:Boolean!){me @skip(if:$v){id}}","variables":{"v":"`, "s", `"}}`))},
 	{name: "JSON, a list for a string", codes: codes{input, bad}, body: whole(repeated(`{"query":"mutation($v:String!){logout(refreshToken:$v)}","variables":{"v":["a"`, `,"a"`, `]}}`))},
 	{name: "JSON, operationName", codes: codes{tooLarge}, body: whole(repeated(`{"query":"{me{id}}","operationName":"`, "n", `"}`))},
-	{name: "JSON, a BOM", codes: codes{bad}, body: whole(repeated("\ufeff"+`{"query":"{me{id}`, " ", `}"}`))},
+	{name: "JSON, two BOMs", codes: codes{bad}, body: whole(repeated("\ufeff\ufeff"+`{"query":"{me{id}`, " ", `}"}`))},
 	{name: "JSON, not UTF-8", codes: codes{bad}, body: whole(repeated(`{"query":"{me{id}`, "\xff", `}"}`))},
 	{name: "JSON, half of a surrogate pair", codes: codes{bad}, body: whole(repeated(`{"query":"{me{id}`, `\ud800`, `}"}`))},
 	{name: "JSON, NULs", codes: codes{bad}, body: whole(repeated("", "\x00", ""))},

@@ -52,6 +52,7 @@ func TestNumbersAsLiterals(t *testing.T) {
 		"{ echo(any: 99999999999999999999) }": numbers, "{ echo(any: {a: [99999999999999999999]}) }": numbers, "{ echo(any: 1e999) }": numbers,
 		"{ echo(matrix: [[1], [5000000000]]) }": numbers, "{ echo(in: {in: {i: 5000000000}}) }": numbers,
 		"query ($v: Int = 5000000000) { echo(i: $v) }":                               numbers,
+		"query ($v: Int = 5000000000) { leaf ... @skip(if: true) { echo(i: $v) } }":  numbers,
 		"{ ...F } fragment F on Query { ... on Query { echo(i: 5000000000) } }":      numbers,
 		"{ leaf @include(if: true) ...F } fragment F on Query { echo(i: 50000000) }": "",
 	} {

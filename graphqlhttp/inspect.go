@@ -10,9 +10,13 @@ type visitor struct {
 	fragments map[*ast.FragmentDefinition]bool // that were visited
 }
 
-// inspect visits what is going to run of an operation that was validated, with each fragment that it reaches, once.
-// Defaults aren't visited: a variable that has none of its own has them as its value.
+// inspect visits what is going to run of an operation that was validated, its variables' defaults and directives too,
+// with each fragment that it reaches, once.
 func inspect(operation *ast.OperationDefinition, v visitor) {
+	for _, variable := range operation.VariableDefinitions {
+		v.values(variable.DefaultValue)
+		v.directives(variable.Directives)
+	}
 	v.directives(operation.Directives)
 	v.selections(operation.SelectionSet)
 }

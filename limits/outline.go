@@ -287,11 +287,12 @@ func (o *outline) value(depth int, constant bool) {
 			o.value(depth+1, constant)
 		}
 	case lexer.Dollar:
+		dollar := o.tokens.now
+		o.tokens.next() // which may be the first fault
 		if constant {
-			o.tokens.unexpected()
+			o.tokens.refuse(dollar.Start, "Unexpected "+dollar.Kind.String())
 			return
 		}
-		o.tokens.next()
 		name := o.tokens.take(lexer.Name)
 		own.bytes += len(name)
 		o.variables = true

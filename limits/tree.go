@@ -211,7 +211,7 @@ func (a *adder) expand(p *part) {
 		if at.inside {
 			in.below = max(in.below, at.below+in.lists)
 			in.deep = max(in.deep, at.deep+in.nesting)
-			in.aliasesBelow = in.aliases
+			in.depth, in.aliasesBelow = 0, in.aliases
 		} else {
 			in.depth += at.depth
 		}
