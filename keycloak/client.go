@@ -344,7 +344,8 @@ func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning
 }
 
 // call posts a form with the client's own credentials, as form values: Keycloak prefers those to Basic, which
-// would need the double encoding of RFC 6749 section 2.3.1. It takes no longer than maxTimeouts.
+// would need the double encoding of RFC 6749 section 2.3.1. A client that takes a secret in a header only gets a hint for the
+// log (ourFaults): trying both ways would double the calls of every wrong secret. It takes no longer than maxTimeouts.
 func (c *Client) call(ctx context.Context, url string, form url.Values) (got answer, err error) {
 	defer func() { // on goroutines that outlive their callers nobody else could: one panic would end the process
 		if recover() != nil {
