@@ -45,7 +45,7 @@ func (v *visit) authorize() answer {
 // requestParameters are what is kept of a request while it is under way.
 var requestParameters = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt", "max_age", "login_hint",
-	"acr_values", "claims", "code_challenge", "code_challenge_method", "kc_action",
+	"acr_values", "claims", "code_challenge", "code_challenge_method", "kc_action", "kc_idp_hint", "ui_locales",
 }
 
 // only are the parameters of these names.
@@ -107,6 +107,9 @@ func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 	}
 	if !q.readLevel(v.realm) {
 		return nil, v.failure(400, "Invalid parameter: claims")
+	}
+	if q.prompts("create") && v.realm.settings.RegistrationAllowed {
+		return nil, notHere("page to register at")
 	}
 	if q.prompts("create") {
 		return nil, v.failure(400, "Registration not allowed")

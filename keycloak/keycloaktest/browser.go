@@ -108,6 +108,7 @@ type tab struct {
 	by     *session // of single sign-on; nil after a password
 	agreed bool     // to what the client asks for
 	action string   // how the action that the client asked for ended: success, cancelled, error
+	seen   bool     // the page of that action was
 	state  string   // of a logout
 	hint   string   // the session that a logout's ID token names
 }

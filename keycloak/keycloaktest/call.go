@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -20,7 +22,7 @@ type call struct {
 	form  url.Values // of a POST body; empty for another content type, as for Keycloak
 	now   time.Time
 
-	// The token endpoint drops control characters from what it reads, but for what says who asks.
+	// The token endpoint drops control characters from what it reads, and what is too long, but for what says who asks.
 	cleans bool
 
 	// What a page of another origin may see of the answer: nothing, unless echo is set. Keycloak lets every
@@ -36,18 +38,39 @@ const maxForm = 256 << 10
 func newCall(w http.ResponseWriter, request *http.Request, r *Realm, now time.Time) (*call, *refusal) {
 	c := &call{Request: request, realm: r, form: url.Values{}, now: now, exposed: "Access-Control-Allow-Methods"}
 	kind, _, _ := strings.Cut(request.Header.Get("Content-Type"), ";")
-	if request.Method != http.MethodPost || !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
+	if request.Method != http.MethodPost || strings.TrimSpace(kind) != "application/x-www-form-urlencoded" { // in this case only
 		return c, nil
 	}
 	// The query string is no part of the form: http.Request.ParseForm would read it too.
 	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxForm))
-	if err == nil {
-		c.form, err = url.ParseQuery(string(body))
-	}
 	if err != nil {
 		return nil, refuse(400, "invalid_request", "the form can't be read")
 	}
+	if c.form, err = parseForm(string(body)); err != nil {
+		return nil, refuse(500, "unknown_error", "For more on this error consult the server log.")
+	}
 	return c, nil
+}
+
+// parseForm reads a form as Keycloak does: a semicolon is a character like others, and where nothing stands between two
+// ampersands, there is a parameter without a name.
+func parseForm(body string) (url.Values, error) {
+	form := url.Values{}
+	if body == "" {
+		return form, nil
+	}
+	for _, pair := range strings.Split(strings.TrimSuffix(body, "&"), "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		if err != nil {
+			return nil, err
+		}
+		if value, err = url.QueryUnescape(value); err != nil {
+			return nil, err
+		}
+		form.Add(name, value)
+	}
+	return form, nil
 }
 
 // param is a parameter of the form, and whether it was sent at all.
@@ -57,9 +80,19 @@ func (c *call) param(name string) (string, bool) {
 		return "", false
 	}
 	if c.cleans && !slices.Contains(credentialParameters, name) {
-		return strings.Map(withoutControls, values[0]), true
+		value := strings.Map(withoutControls, values[0])
+		if utf8.RuneCountInString(value) > maxParameter && name != "grant_type" {
+			return "", false // as if it weren't there
+		}
+		return value, true
 	}
 	return values[0], true
+}
+
+// decodeBasic reads credentials in either alphabet of base64, with padding or without.
+func decodeBasic(encoded string) ([]byte, error) {
+	encoded = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(encoded, "="))
+	return base64.RawStdEncoding.DecodeString(encoded)
 }
 
 // credentialParameters are read as they are, by what authenticates clients and users.
@@ -77,7 +110,7 @@ func (c *call) authenticated() (*client, *refusal) {
 	secret, withSecret := c.param("client_secret")
 	if header := c.Header.Get("Authorization"); header != "" {
 		scheme, encoded, _ := strings.Cut(header, " ")
-		decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+		decoded, err := decodeBasic(strings.TrimSpace(encoded))
 		name, password, pair := strings.Cut(string(decoded), ":")
 		basic := strings.EqualFold(scheme, "Basic")
 		if basic && (err != nil || !pair) && !inForm {
@@ -118,7 +151,16 @@ func (c *call) authenticated() (*client, *refusal) {
 			return nil, refuse(401, "unauthorized_client", badClient)
 		}
 	}
+	if found.secretExpired(c.now) {
+		return nil, refuse(401, "unauthorized_client", badClient)
+	}
 	return found, nil
+}
+
+// secretExpired reports whether a client's secret was good until a time that is over.
+func (c *client) secretExpired(now time.Time) bool {
+	until, err := strconv.ParseInt(c.Attributes["client.secret.expiration.time"], 10, 64)
+	return err == nil && until > 0 && until <= now.Unix() && !c.PublicClient && !c.BearerOnly
 }
 
 // asserted is the client that a signed assertion names (RFC 7523 3), if that client has no secret: one

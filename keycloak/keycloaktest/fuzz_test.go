@@ -127,9 +127,10 @@ func FuzzForms(f *testing.F) {
 		if _, err := s.imported(file); err != nil {
 			t.Fatal(err)
 		}
+		_, unreadable := parseForm(form) // Keycloak's own answer to that is 500
 		for path, endpoint := range endpoints() {
 			for _, method := range endpoint.methods {
-				if status, body := s.try(method, "/realms/shop"+path+"?"+query, authorization, form); status < 200 || status > 501 || status == 500 {
+				if status, body := s.try(method, "/realms/shop"+path+"?"+query, authorization, form); status < 200 || status > 501 || status == 500 && (unreadable == nil || method != "POST") {
 					t.Errorf("%s %s: %d %s", method, path, status, body)
 				}
 			}

@@ -81,22 +81,30 @@ func (r *Realm) userinfo(c *call) answer {
 		}
 		return out
 	}
-	scheme, token, _ := strings.Cut(c.Header.Get("Authorization"), " ")
-	token = strings.TrimSpace(token)
+	if len(c.Header.Values("Authorization")) > 1 {
+		return document(401, noStore, oauthError{Error: "HTTP 401 Unauthorized"})
+	}
+	scheme, token, _ := strings.Cut(strings.TrimSpace(c.Header.Get("Authorization")), " ")
+	if strings.Contains(token, " ") { // another blank, or another word
+		token = ""
+	}
 	if strings.EqualFold(scheme, "DPoP") {
 		return notHere("userinfo by the scheme DPoP")
 	}
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""
 	}
-	if inForm := c.value("access_token"); inForm != "" {
-		if token != "" {
-			return challenge(400, "invalid_request", "More than one method used for including an access token")
-		}
+	inForm, sent := c.param("access_token")
+	switch {
+	case len(c.form["access_token"]) > 1:
+		return challenge(400, "invalid_request", "Duplicate parameter")
+	case sent && token != "":
+		return challenge(400, "invalid_request", "More than one method used for including an access token")
+	case sent:
 		token = inForm
 	}
 	c.echo = true
-	if token == "" {
+	if token == "" && !sent {
 		return challenge(401, "", "")
 	}
 	held, err := r.verified(token)
@@ -127,8 +135,15 @@ func (r *Realm) userinfo(c *call) answer {
 	return document(200, noStore, out).and("Cache-Control", noCache)
 }
 
-// introspect is token introspection (RFC 7662). A token is active only for a client in its audience.
+// introspect answers servers: no page of another origin may see what it says.
 func (r *Realm) introspect(c *call) answer {
+	out := r.introspection(c)
+	c.echo = false
+	return out
+}
+
+// introspection is token introspection (RFC 7662). A token is active only for a client in its audience.
+func (r *Realm) introspection(c *call) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if refused := r.closed(c); refused != nil {

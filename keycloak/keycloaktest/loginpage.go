@@ -81,7 +81,39 @@ func (v *visit) begin(t *tab) answer {
 	if t.asked.prompts("none") {
 		return v.refuse(t, "login_required")
 	}
+	if alias := t.asked.value("kc_idp_hint"); v.realm.hasProvider(alias) {
+		return notHere("identity providers, and kc_idp_hint names " + alias)
+	}
 	return v.passwordPage(t)
+}
+
+// hasProvider reports whether people may sign in elsewhere, under this name.
+func (r *Realm) hasProvider(alias string) bool {
+	return slices.ContainsFunc(r.settings.IdentityProviders, func(p identityProvider) bool {
+		return p.Alias == alias && or(p.Enabled, true)
+	})
+}
+
+// locale is the language of the pages: the first of those that the client, the browser and the realm wish for that the
+// realm has.
+func (v *visit) locale(t *tab) string {
+	settings := v.realm.settings
+	if !settings.InternationalizationEnabled {
+		return "en"
+	}
+	wishes := strings.Fields(t.asked.value("ui_locales"))
+	for _, entry := range strings.Split(v.Header.Get("Accept-Language"), ",") {
+		language, _, _ := strings.Cut(entry, ";")
+		wishes = append(wishes, strings.TrimSpace(language))
+	}
+	for _, wish := range append(wishes, settings.DefaultLocale) {
+		for ; wish != ""; wish = wish[:max(0, strings.LastIndex(wish, "-"))] {
+			if slices.Contains(settings.SupportedLocales, wish) {
+				return wish
+			}
+		}
+	}
+	return "en"
 }
 
 // enterTab is the tab that a request goes on with, and whether the request brings a form. Without a tab, the answer
@@ -179,7 +211,7 @@ func (v *visit) signedInAlready(query url.Values) answer {
 
 // startOver forgets who was signing in.
 func (t *tab) startOver() {
-	t.step, t.user, t.by, t.agreed, t.action, t.note = stepBegin, nil, nil, false, "", ""
+	t.step, t.user, t.by, t.agreed, t.action, t.seen, t.note = stepBegin, nil, nil, false, "", false, ""
 }
 
 // restartLogin is what the link of an expired page leads to.
@@ -227,6 +259,9 @@ const wrongLogin = "Invalid username or password."
 
 // checkLogin reads the form of the login page.
 func (v *visit) checkLogin(t *tab) answer {
+	if v.realm.settings.RememberMe && v.value("rememberMe") == "on" {
+		return notHere("sessions that are remembered: rememberMe")
+	}
 	u := t.user
 	if u == nil {
 		if u = v.realm.byName(strings.TrimSpace(v.value("username"))); u == nil {
@@ -319,10 +354,11 @@ func (v *visit) finish(t *tab) answer {
 	}
 	pairs := []string{"session_state", s.id}
 	if t.action != "" {
-		if t.action != "error" {
-			pairs = append(pairs, "kc_action", t.asked.value("kc_action"))
+		name := t.wish()
+		if !t.seen { // Keycloak names the step that it is at, which is still the sign-in
+			name = (&tab{step: stepPassword}).execution(v.realm)
 		}
-		pairs = append(pairs, "kc_action_status", t.action)
+		pairs = append(pairs, "kc_action", name, "kc_action_status", t.action)
 	}
 	if t.asked.value("response_type") != "none" {
 		pairs = append(pairs, "code", v.realm.newCode(t.asked, s, v.now))
@@ -369,6 +405,9 @@ func (v *visit) failure(status int, message string) answer {
 }
 
 func (v *visit) passwordPage(t *tab) answer {
+	if locale := v.locale(t); locale != "en" {
+		return notHere("pages in the language " + locale)
+	}
 	p := page{ID: "login-login", Title: "Sign in to your account", Note: t.take()}
 	f := form{ID: "kc-form-login", Action: t.formAction(v.realm)}
 	if t.user == nil {

@@ -182,8 +182,9 @@ func realmRecord(client, user, role, group *record) *record {
 	action := (&record{name: "RequiredActionProviderRepresentation"}).with(
 		reads(aText, "alias"), reads(aFlag, "enabled defaultAction"), ignores(aText, "name providerId"), ignores(aWhole, "priority"), ignores(aConfig, "config"))
 	provider := (&record{name: "IdentityProviderRepresentation"}).with(
-		ignores(aText, "alias displayName internalId providerId updateProfileFirstLoginMode firstBrokerLoginFlowAlias postBrokerLoginFlowAlias organizationId"),
-		ignores(aFlag, "enabled trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin updateProfileFirstLogin"),
+		reads(aText, "alias"), reads(aFlag, "enabled"),
+		ignores(aText, "displayName internalId providerId updateProfileFirstLoginMode firstBrokerLoginFlowAlias postBrokerLoginFlowAlias organizationId"),
+		ignores(aFlag, "trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin updateProfileFirstLogin"),
 		ignores(aConfig, "config"), ignores(someTexts, "types"))
 	providerMapper := (&record{name: "IdentityProviderMapperRepresentation"}).with(
 		ignores(aText, "id name identityProviderAlias identityProviderMapper"), ignores(aConfig, "config"))
@@ -198,7 +199,8 @@ func realmRecord(client, user, role, group *record) *record {
 		reads(aWhole, "maxSecondaryAuthFailures ssoSessionIdleTimeoutRememberMe ssoSessionMaxLifespanRememberMe"), reads(aLong, "quickLoginCheckMilliSeconds"),
 		reads(aFlag, `enabled revokeRefreshToken offlineSessionMaxLifespanEnabled loginWithEmailAllowed duplicateEmailsAllowed
 			registrationEmailAsUsername verifyEmail editUsernameAllowed bruteForceProtected permanentLockout otpPolicyCodeReusable
-			internationalizationEnabled organizationsEnabled rememberMe`),
+			internationalizationEnabled organizationsEnabled rememberMe registrationAllowed`),
+		reads(aText, "defaultLocale"), reads(someTexts, "supportedLocales"), reads(listOf(of(provider)), "identityProviders"),
 		reads(listOf(anyValue), "userFederationProviders"),
 		reads(oneOf("LINEAR", "MULTIPLE"), "bruteForceStrategy"),
 		reads(of(roles), "roles"), reads(of(role), "defaultRole"), reads(someTexts, "defaultRoles defaultGroups"), reads(listOf(of(group)), "groups"),
@@ -212,14 +214,14 @@ func realmRecord(client, user, role, group *record) *record {
 		refuses(oldRelease, listOf(anyValue), "applications oauthClients clientTemplates"),
 		refuses(oldRelease, mapOf(listOf(of(scopeMapping))), "applicationScopeMappings"),
 
-		ignores(aText, `displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme defaultLocale privateKey publicKey certificate codeSecret`),
+		ignores(aText, `displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme privateKey publicKey certificate codeSecret`),
 		ignores(aWhole, `accessTokenLifespanForImplicitFlow accessCodeLifespanUserAction actionTokenGeneratedByAdminLifespan actionTokenGeneratedByUserLifespan otpPolicyInitialCounter`),
 		ignores(aLong, "eventsExpiration"),
-		ignores(aFlag, `registrationAllowed resetPasswordAllowed eventsEnabled adminEventsEnabled adminEventsDetailsEnabled
+		ignores(aFlag, `resetPasswordAllowed eventsEnabled adminEventsEnabled adminEventsDetailsEnabled
 			userManagedAccessAllowed verifiableCredentialsEnabled adminPermissionsEnabled scimApiEnabled`),
-		ignores(someTexts, "requiredCredentials otpSupportedApplications supportedLocales eventsListeners enabledEventTypes"),
+		ignores(someTexts, "requiredCredentials otpSupportedApplications eventsListeners enabledEventTypes"),
 		ignores(aConfig, "smtpServer browserSecurityHeaders"), ignores(mapOf(aConfig), "localizationTexts"),
-		ignores(listOf(of(provider)), "identityProviders"), ignores(listOf(of(providerMapper)), "identityProviderMappers"),
+		ignores(listOf(of(providerMapper)), "identityProviderMappers"),
 		ignores(listOf(of(mapperRecord())), "protocolMappers"), ignores(of(client), "adminPermissionsClient"),
 		ignores(anyValue, `passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin socialProviders
 			identityFederationEnabled attributesOrEmpty parsedClientProfiles parsedClientPolicies`),

@@ -134,7 +134,7 @@ func TestPrivateKeysAreNotKept(t *testing.T) {
 		"clients[].registrationAccessToken", "clients[web].attributes[private.key]", "clients[web].attributes[saml.signing.private.key]", "codeSecret",
 		"components[org.keycloak.keys.KeyProvider][aes].secret", "components[org.keycloak.keys.KeyProvider][es].ecdsaPrivateKey",
 		"components[org.keycloak.keys.KeyProvider][hmac].secret", "components[org.keycloak.keys.KeyProvider][rsa].certificate",
-		"components[org.keycloak.keys.KeyProvider][rsa].privateKey", "components[org.keycloak.storage.UserStorageProvider]", "identityProviders",
+		"components[org.keycloak.keys.KeyProvider][rsa].privateKey", "components[org.keycloak.storage.UserStorageProvider]", "identityProviders[].config", "identityProviders[].providerId",
 		"privateKey", "smtpServer", "users[alice].credentials (a hashed password)", "users[alice].credentials (type webauthn)",
 	}
 	if got := realm.Ignored(); !slices.Equal(got, want) {

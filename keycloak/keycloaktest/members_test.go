@@ -176,7 +176,7 @@ func TestReaderLeavesAside(t *testing.T) {
 		{`"roles": {"realm": [{"name": "a", "description": "A", "composite": true}]}, "groups": [{"name": "g", "subGroups": [{"name": "h", "path": "/g/h"}]}]`,
 			[]string{"groups[].subGroups[].path", "roles.realm[].composite", "roles.realm[].description"}},
 		{`"identityProviders": [{"alias": "google", "providerId": "google"}], "browserSecurityHeaders": {"xFrameOptions": "DENY"}, "localizationTexts": {"de": {"a": "b"}}`,
-			[]string{"browserSecurityHeaders", "identityProviders", "localizationTexts"}},
+			[]string{"browserSecurityHeaders", "identityProviders[].providerId", "localizationTexts"}},
 		{`"components": {"org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy": [{"providerId": "scope"}],
 			"org.keycloak.keys.KeyProvider": [{"name": "rsa", "providerId": "rsa", "config": {"privateKey": ["MII"], "keySize": ["4096"]}}]}`,
 			[]string{"components[org.keycloak.keys.KeyProvider][rsa].keySize", "components[org.keycloak.keys.KeyProvider][rsa].privateKey",

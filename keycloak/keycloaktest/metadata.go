@@ -39,6 +39,9 @@ func (r *Realm) info(*call) answer {
 	}).with("Content-Type", "application/json;charset=UTF-8")
 }
 
+// keySetType is the media type of a key set (RFC 7517 8.5.2).
+const keySetType = "application/jwk-set+json"
+
 // certs is the realm's key set.
 func (r *Realm) certs(c *call) answer {
 	r.mu.Lock()
@@ -46,7 +49,11 @@ func (r *Realm) certs(c *call) answer {
 	if refused := r.insecure(c); refused != nil {
 		return refused.plain()
 	}
-	return document(200, noCache, r.keys.set())
+	out := document(200, noCache, r.keys.set())
+	if strings.Contains(c.Header.Get("Accept"), keySetType) && !strings.Contains(c.Header.Get("Accept"), "application/json") {
+		out = out.with("Content-Type", keySetType)
+	}
+	return out
 }
 
 // discovery names what the stand-in has, and nothing else (OpenID Connect Discovery 1.0, RFC 8414).

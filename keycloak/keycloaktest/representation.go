@@ -68,6 +68,10 @@ type realmRepresentation struct {
 	PasswordPolicy              string                         `json:"passwordPolicy"`
 	Organizations               []json.RawMessage              `json:"organizations"`
 	RememberMe                  bool                           `json:"rememberMe"`
+	RegistrationAllowed         bool                           `json:"registrationAllowed"`
+	DefaultLocale               string                         `json:"defaultLocale"`
+	SupportedLocales            []string                       `json:"supportedLocales"`
+	IdentityProviders           []identityProvider             `json:"identityProviders"`
 	RememberMeIdleTimeout       int                            `json:"ssoSessionIdleTimeoutRememberMe"`
 	RememberMeMaxLifespan       int                            `json:"ssoSessionMaxLifespanRememberMe"`
 	RegistrationFlow            string                         `json:"registrationFlow"`
@@ -228,6 +232,12 @@ func or[T any](p *T, absent T) T {
 		return absent
 	}
 	return *p
+}
+
+// An identityProvider is where people may sign in instead.
+type identityProvider struct {
+	Alias   string `json:"alias"`
+	Enabled *bool  `json:"enabled"`
 }
 
 // seconds is a lifespan of a realm file.

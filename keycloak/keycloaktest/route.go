@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -32,7 +33,7 @@ var endpoints = sync.OnceValue(func() map[string]endpoint {
 	public, posted, got := cors{preflight: "GET", public: true}, cors{preflight: "POST, OPTIONS"}, cors{preflight: "GET, HEAD, OPTIONS"}
 	paged := cors{allow: "HEAD, POST, GET, OPTIONS"}
 	return map[string]endpoint{
-		"":                                  {[]string{get}, (*Realm).info, public},
+		"":                                  {[]string{get}, (*Realm).info, cors{preflight: "GET, HEAD, OPTIONS", public: true}},
 		"/.well-known/openid-configuration": {[]string{get}, (*Realm).discovery, public},
 		"/.well-known/oauth-authorization-server": {[]string{get}, (*Realm).discovery, public},
 		oidc + "/certs":                  {[]string{get}, (*Realm).certs, public},
@@ -58,6 +59,7 @@ var endpoints = sync.OnceValue(func() map[string]endpoint {
 // They are answered with 501: a 404 would say something of Keycloak that isn't true.
 var keycloakHas = []string{
 	"/account", "/broker", "/authz", "/clients-registrations", "/clients-managements", "/login-actions", "/.well-known/uma2-configuration",
+	"/clients",
 	oidc + "/ext", oidc + "/registrations", oidc + "/forgot-credentials", oidc + "/login-status-iframe.html", oidc + "/3p-cookies", oidc + "/delegated",
 	"/protocol/saml", "/protocol/docker-v2", "/protocol/oid4vc", "/.well-known/openid-credential-issuer", "/.well-known/webfinger",
 }
@@ -72,14 +74,20 @@ func hasNo(what string) *refusal {
 	return refuse(http.StatusNotImplemented, notInStandIn, "this is keycloaktest, a stand-in for Keycloak in tests, and it has no "+what)
 }
 
+// escapesLetters finds what a path needn't escape.
+var escapesLetters = regexp.MustCompile(`(?i)%(2d|2e|3\d|4[1-9a-f]|5[0-9a]|5f|6[1-9a-f]|7[0-9a]|7e)`)
+
 func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 	full := request.URL.EscapedPath()
 	if strings.Contains(full, ";") {
 		return badPath("invalidCharacter", "Request path contains invalid character ';'")
 	}
 	segments := strings.Split(request.URL.Path, "/")
-	if strings.Contains(full, "//") || slices.Contains(segments, "..") || slices.Contains(segments, ".") {
+	if escapesLetters.MatchString(full) || strings.Contains(full, "//") || slices.Contains(segments, "..") || slices.Contains(segments, ".") {
 		return badPath("missingNormalization", "Request path not normalized")
+	}
+	if full == "/" || full == s.prefix+"/" {
+		return notHere("page at /")
 	}
 	outside := failure(request, 404, "Unable to find matching target resource method").bare()
 	below, ok := strings.CutPrefix(full, s.prefix)
@@ -93,7 +101,7 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 		return failure(request, 404, "HTTP 404 Not Found")
 	}
 	name, rest, inside := s.locate(request.URL)
-	if !inside {
+	if !inside || below == "/realms/" {
 		return outside
 	}
 	r := s.find(name)
@@ -142,7 +150,7 @@ func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string
 				return notHere("endpoint " + rest)
 			}
 		}
-		if strings.HasPrefix(rest, "/protocol/") && !strings.HasPrefix(rest, oidc+"/") {
+		if strings.HasPrefix(rest, "/protocol/") && !strings.HasPrefix(rest, oidc+"/") && rest != oidc {
 			return failure(request, 404, "Protocol not found")
 		}
 		return failure(request, 404, "HTTP 404 Not Found")
@@ -157,12 +165,12 @@ func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string
 		}
 		return failure(request, 405, "HTTP 405 Method Not Allowed")
 	}
-	if found.cors.public && !strings.HasPrefix(rest, oidc) && !acceptsJSON(request) {
+	if found.cors.public && !strings.HasPrefix(rest, oidc) && !acceptsJSON(request, rest) {
 		return notAcceptable(request, rest)
 	}
 	c, refused := newCall(w, request, r, r.server.Now())
 	if refused != nil {
-		return refused.answer()
+		return refused.plain()
 	}
 	out := found.serve(r, c)
 	if origin == "" || !c.echo && !found.cors.public {
@@ -206,20 +214,27 @@ func failure(request *http.Request, status int, text string) answer {
 // wantsPage says whether a request prefers HTML to JSON.
 func wantsPage(request *http.Request) bool {
 	accept := request.Header.Get("Accept")
-	return strings.Contains(accept, "text/html") && !strings.Contains(accept, "application/json")
+	return (strings.Contains(accept, "text/html") || strings.Contains(accept, "text/*")) && !strings.Contains(accept, "application/json")
 }
 
-// acceptsJSON says whether JSON is an answer to a request.
-func acceptsJSON(request *http.Request) bool {
-	accept := request.Header.Get("Accept")
-	return accept == "" || strings.Contains(accept, "application/json") || strings.Contains(accept, "*/*") || strings.Contains(accept, "application/*")
+// acceptsJSON reports whether JSON is an answer to a request. Where metadata is asked for, Keycloak knows more names for it.
+func acceptsJSON(request *http.Request, rest string) bool {
+	accept := strings.ToLower(request.Header.Get("Accept"))
+	kinds := []string{"application/json", "*/*", "application/*"}
+	if strings.HasPrefix(rest, "/.well-known/") {
+		kinds = append(kinds, "application/jwt", "*/json")
+	}
+	return accept == "" || slices.ContainsFunc(strings.Split(accept, ","), func(entry string) bool {
+		kind, _, _ := strings.Cut(entry, ";")
+		kind = strings.TrimSpace(kind)
+		return slices.Contains(kinds, kind) || kind == "*" && len(kinds) > 3
+	})
 }
 
 // notAcceptable refuses to give metadata in another form than JSON.
 func notAcceptable(request *http.Request, rest string) answer {
-	out := failure(request, http.StatusNotAcceptable, "HTTP 406 Not Acceptable")
 	if strings.HasPrefix(rest, "/.well-known/") {
-		return out.bare()
+		return failure(request, http.StatusNotAcceptable, "The accept header value did not match the value in @Produces").bare()
 	}
-	return out
+	return failure(request, http.StatusNotAcceptable, "HTTP 406 Not Acceptable")
 }

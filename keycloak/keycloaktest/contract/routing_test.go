@@ -48,6 +48,14 @@ func TestRouting(t *testing.T) {
 		ask("parent directory", "GET", here+"/../"+r.name)
 		ask("this directory", "GET", here+"/./protocol/openid-connect/certs")
 		ask("semicolon", "GET", here+";a=b")
+		ask("escaped letter", "GET", here+"/prot%6Fcol/openid-connect/certs")
+		ask("escaped letter of a realm", "GET", "/realms/%63-realm")
+		ask("no realm", "GET", "/realms")
+		ask("no realm, with a slash", "GET", "/realms/")
+		ask("no protocol", "GET", here+"/protocol")
+		ask("no endpoint", "GET", oidc)
+		ask("preflight of realm info", "OPTIONS", here, "Origin", otherOrigin)
+		ask("preflight of an unknown path", "OPTIONS", here+"/no-such-path", "Origin", otherOrigin)
 		ask("trailing slash: realm info", "GET", here+"/")
 		g.exchange("trailing slash: certs and discovery", func(x *exchange) {
 			x.showHead(x.get(r.oidc("/certs/")), x.get(r.url("/.well-known/openid-configuration/")))
@@ -84,6 +92,48 @@ func TestRoutingOfBodies(t *testing.T) {
 			values := passwordGrant(x.user(r, nil))
 			x.outcome("charset", x.send("POST", r.oidc("/token"), values.Encode(), "Content-Type", "application/x-www-form-urlencoded; charset=UTF-8"))
 		})
+		// body sends a password grant whose form changes as text.
+		body := func(name string, change func(form string) string, headers ...string) {
+			g.exchange(name, func(x *exchange) {
+				content := change(passwordGrant(x.user(r, nil)).Encode())
+				kind := []string{"Content-Type", "application/x-www-form-urlencoded"}
+				if len(headers) > 0 {
+					kind = headers
+				}
+				x.outcome("login", x.send("POST", r.oidc("/token"), content, kind...))
+			})
+		}
+		add := func(more string) func(string) string { return func(form string) string { return form + more } }
+		body("a semicolon in a value", add("&x=a;b"))
+		body("a semicolon in the scope", add("&scope=openid;email"))
+		body("content type in capitals", add(""), "Content-Type", "Application/X-WWW-Form-Urlencoded")
+		body("two ampersands", add("&&x=1"))
+		body("two ampersands, twice", add("&&x=1&&y=1"))
+		body("an ampersand behind", add("&"))
+		body("two ampersands behind", add("&&"))
+		body("three ampersands behind", add("&&&"))
+		body("an ampersand before", func(form string) string { return "&" + form })
+		body("a name alone", add("&x"))
+		body("the name scope alone", add("&scope"))
+		body("a value alone", add("&=x"))
+		body("a bad escape", add("&x=%zz"))
+		body("half an escape", add("&x=%2"))
+		body("no UTF-8", add("&x=%ff"))
+		body("a long parameter", add("&x="+strings.Repeat("a", 30000)))
+		body("a long scope", add("&scope="+strings.Repeat("a", 5000)))
+		body("a scope of 4,000", add("&scope="+strings.Repeat("a", 4000)))
+		body("a scope of 4,001", add("&scope="+strings.Repeat("a", 4001)))
+		g.exchange("long and strange parameters of a code", func(x *exchange) {
+			x.outcome("a long code", x.token(r, codeGrant(strings.Repeat("a", 5000))))
+			x.outcome("a long grant type", x.token(r, with(secretOf("api"), "grant_type", strings.Repeat("a", 5000))))
+			code := x.code(x.user(r, nil))
+			x.outcome("control characters", x.token(r, with(codeGrant("\x01"+code), "redirect_uri", "\t"+callback)))
+		})
+		for _, value := range []string{"Basic YXBpOmFwaS1zZWNyZXQ", "basic YXBpOmFwaS1zZWNyZXQ=", "Basic  YXBpOmFwaS1zZWNyZXQ=", "Basic YXBpOmFwaS1zZWNyZXQ= x"} {
+			g.exchange("basic authentication: "+strings.ReplaceAll(value, "  ", " two blanks "), func(x *exchange) {
+				x.outcome("login", x.token(r, without(passwordGrant(x.user(r, nil)), "client_id", "client_secret"), "Authorization", value))
+			})
+		}
 		g.exchange("names and values are decoded", func(x *exchange) {
 			u := x.user(r, object{"credentials": []object{{"type": "password", "value": "pä ss+&=%", "temporary": false}}})
 			x.outcome("password with all that a form escapes", x.token(r, passwordGrant(u, "password", "pä ss+&=%")))
@@ -97,6 +147,18 @@ func TestRoutingOfAccept(t *testing.T) {
 		r := g.realm(realmFile(nil))
 		for _, accept := range []string{"text/html", browserAccept, "*/*", "application/json", "text/plain", "image/png"} {
 			g.exchange("unknown path, "+accept, func(x *exchange) { x.show(x.get(r.url("/no-such-path"), "Accept", accept)) })
+		}
+		for _, accept := range []string{
+			"application/jwk-set+json", "application/jwk-set+json, application/json", "APPLICATION/JSON", "*", "application/jwt", "text/*",
+			"*/json", "garbage", "application/*", "application/xml, */*;q=0.1", "application/json;q=0", "text/html, application/json;q=0.1",
+		} {
+			g.exchange("metadata, "+accept, func(x *exchange) {
+				x.get(r.url("/.well-known/openid-configuration")).ok() // see below
+				for _, address := range []string{r.oidc("/certs"), r.url("/.well-known/openid-configuration"), r.url("")} {
+					a := x.get(address, "Accept", accept)
+					x.note("%s: %d %s %v", x.address(address), a.status, a.header.Get("Content-Type"), a.member("error"))
+				}
+			})
 		}
 		g.exchange("unknown realm, text/html", func(x *exchange) {
 			x.show(x.get(x.side.base()+"/realms/no-such-realm", "Accept", "text/html"))
@@ -185,6 +247,10 @@ func TestRoutingOfOrigins(t *testing.T) {
 		preflight("preflight of certs", "/certs", "Origin", webOrigin, "Access-Control-Request-Method", "GET")
 		preflight("preflight of logout", "/logout", "Origin", webOrigin, "Access-Control-Request-Method", "POST")
 		preflight("preflight of revoke", "/revoke", "Origin", webOrigin, "Access-Control-Request-Method", "POST")
+		g.exchange("introspection", func(x *exchange) {
+			x.showHead(x.post(r.oidc("/token/introspect"), with(secretOf("web"), "token", "garbage"), "Origin", webOrigin))
+			x.showHead(x.post(r.oidc("/token/introspect"), form("client_id", "web", "client_secret", "wrong"), "Origin", webOrigin))
+		})
 		preflight("preflight of introspect", "/token/introspect", "Origin", webOrigin, "Access-Control-Request-Method", "POST")
 
 		login := func(name, client, origin string, pairs ...string) {

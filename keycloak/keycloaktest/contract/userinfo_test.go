@@ -103,6 +103,42 @@ func userinfoRefused(g *group, r, other *realm) {
 	refused("PUT", func(x *exchange, token string) answer {
 		return x.send(http.MethodPut, r.oidc("/userinfo"), "", "Authorization", "Bearer "+token)
 	})
+	read := func(name string, ask func(x *exchange, token string) answer) {
+		g.exchange("how the token is read: "+name, func(x *exchange) {
+			x.outcome("userinfo", ask(x, x.login(x.user(r, nil)).field("access_token")))
+		})
+	}
+	header := func(name string, headers func(token string) []string) {
+		read(name, func(x *exchange, token string) answer { return x.get(r.oidc("/userinfo"), headers(token)...) })
+	}
+	header("two blanks", func(token string) []string { return []string{"Authorization", "Bearer  " + token} })
+	header("three words", func(token string) []string { return []string{"Authorization", "Bearer " + token + " x"} })
+	header("a tab", func(token string) []string { return []string{"Authorization", "Bearer\t" + token} })
+	header("no scheme", func(token string) []string { return []string{"Authorization", token} })
+	header("no token", func(string) []string { return []string{"Authorization", "Bearer"} })
+	header("in small letters", func(token string) []string { return []string{"Authorization", "bearer " + token} })
+	header("two headers", func(token string) []string {
+		return []string{"Authorization", "Bearer " + token, "Authorization", "Bearer " + token}
+	})
+	header("two schemes", func(token string) []string {
+		return []string{"Authorization", "Basic eDp5", "Authorization", "Bearer " + token}
+	})
+	inForm := func(name, kind string, body func(token string) string, headers ...string) {
+		read(name, func(x *exchange, token string) answer {
+			return x.send(http.MethodPost, r.oidc("/userinfo"), body(token), append([]string{"Content-Type", kind}, headers...)...)
+		})
+	}
+	const usual = "application/x-www-form-urlencoded"
+	inForm("twice in the form", usual, func(token string) string { return "access_token=" + token + "&access_token=" + token })
+	inForm("empty in the form", usual, func(string) string { return "access_token=" })
+	inForm("in the form, and another scheme", usual, func(token string) string { return "access_token=" + token }, "Authorization", "Basic eDp5")
+	inForm("in a text", "text/plain", func(token string) string { return "access_token=" + token })
+	inForm("in a form in capitals", strings.ToUpper(usual), func(token string) string { return "access_token=" + token })
+	inForm("with padding", usual, func(token string) string { return "access_token=" + token + "%3D" })
+	inForm("with a line break", usual, func(token string) string { return "access_token=" + token + "%0A" })
+	inForm("with a line break inside", usual, func(token string) string { return "access_token=" + token[:30] + "%0D" + token[30:] })
+	inForm("with a control character", usual, func(token string) string { return "access_token=" + token[:30] + "%01" + token[30:] })
+	inForm("with a dot behind", usual, func(token string) string { return "access_token=" + token + "." })
 	g.exchange("refused: ID token and refresh token", func(x *exchange) {
 		tokens := x.login(x.user(r, nil))
 		for _, name := range []string{"id_token", "refresh_token"} {
