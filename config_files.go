@@ -34,19 +34,16 @@ func readText(name string) ([]byte, error) {
 	return bytes.TrimPrefix(text, []byte("\ufeff")), nil
 }
 
-// openText opens a text file behind its byte order mark, for a reader that has bounds of its own.
+// openText opens a text file in UTF-8, for a reader that has bounds of its own and skips a byte order mark.
 func openText(name string) (io.ReadCloser, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	reader := bufio.NewReader(file)
-	switch mark, _ := reader.Peek(3); {
-	case bytes.HasPrefix(mark, []byte{0xff, 0xfe}), bytes.HasPrefix(mark, []byte{0xfe, 0xff}):
+	if mark, _ := reader.Peek(2); string(mark) == "\xff\xfe" || string(mark) == "\xfe\xff" {
 		file.Close()
 		return nil, errUTF16
-	case string(mark) == "\ufeff":
-		reader.Discard(len(mark))
 	}
 	return struct {
 		io.Reader
