@@ -16,7 +16,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 )
 
-// A document is one case of the language: what is sent, and what graphql-js 16.15 makes of it.
+// A languageCase is one case of the language: what is sent, and what graphql-js 16.15 makes of it.
 type languageCase struct {
 	Query     string        `json:"query"`
 	Variables string        `json:"variables,omitempty"` // JSON, as text: numbers keep their spelling
@@ -48,10 +48,8 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, one languageCase
 	if len(got.Errors) > 0 {
 		code = got.Errors[0].Extensions.Code
 	}
-	for range 1 { // out of the cache it is the same
-		if again := ask(t, server, one.Query, one.Variables); !reflect.DeepEqual(got, again) {
-			fail("the second answer is another: %+v", again)
-		}
+	if again := ask(t, server, one.Query, one.Variables); !reflect.DeepEqual(got, again) { // out of the cache
+		fail("the second answer is another: %+v", again)
 	}
 	switch {
 	case code == "OPERATION_TOO_LARGE":
@@ -158,13 +156,13 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
-// Documents that nobody thought of. TEST_SEED repeats a run.
+// Documents that nobody thought of: the same ones in each run, and others with another TEST_SEED.
 func TestRandomDocuments(t *testing.T) {
 	t.Parallel()
 	if !withNode(t) {
 		return
 	}
-	seed := rand.Uint64()
+	seed := uint64(1)
 	if text := os.Getenv("TEST_SEED"); text != "" {
 		fmt.Sscan(text, &seed)
 	}

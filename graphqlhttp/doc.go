@@ -26,6 +26,11 @@
 // An error whose extensions have a whole number retryAfter, of seconds, also sets the header Retry-After, whatever
 // the status.
 //
+// # Documents
+//
+// Package limits reads documents as GraphQL of September 2025 has them, and rewrites what gqlparser would refuse or
+// misread. This package corrects gqlparser's locations, whether or not limits stands beside it.
+//
 // # Other sites
 //
 // A page of another site can make a browser send requests, but here they carry nobody's authority: no cookie is read

@@ -11,9 +11,8 @@
 // overflow; with fragments that spread each other twice, each one doubles the time; each error is a text of its
 // own. So the document is decided in two passes before either sees it. The first reads tokens by the grammar of the
 // specification, and stops at the first that is over a limit or is wrong; what it keeps is an outline, a thirtieth of
-// the parser's tree. The second
-// counts what the outline stands for with its fragments written out, and walks each of them once. Both take
-// time linear in the bytes they read and in what the limits allow.
+// the parser's tree. The second counts what the outline stands for with its fragments written out, and walks each of
+// them once. Both take time linear in the bytes they read and in what the limits allow.
 //
 // Two more parts go with it. Rules makes validation itself linear, and ends it after a few errors: don't leave
 // it out, since gqlparser's own rule for fields of one name is exponential in what no simple limit bounds.
