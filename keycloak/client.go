@@ -66,9 +66,8 @@ const (
 // A Client signs people in and out of a realm, on behalf of one client of it. Make it with NewClient;
 // it is safe for concurrent use. Its methods fail with the errors of package identity:
 //
-//   - ErrRealmUnavailable when Keycloak is down, slow, or answers with something that isn't its own
+//   - ErrRealmUnavailable when Keycloak is down, slow (identity.TimedOut), or answers with something that isn't its own
 //   - ErrRealmRefusesUs when a setting here, or a switch in the realm, is wrong; identity.Detail names it
-//     (identity.TimedOut reports the second case)
 //   - ErrTooManyConcurrent when as many calls of the kind are under way as ClientConfig allows
 //   - a LimitError when the caller's network has its share of those
 //
@@ -257,8 +256,9 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 	if err != nil {
 		return err
 	}
-	_, err = await(context.WithoutCancel(ctx), c, func(ctx context.Context) (struct{}, error) {
+	_, err = await(context.WithoutCancel(ctx), c, func(ctx context.Context) (_ struct{}, err error) {
 		defer release()
+		defer recovered(&err)
 		c.exchanges.presented(refreshToken)
 		form := url.Values{"refresh_token": {refreshToken.Reveal()}}
 		got, err := c.call(ctx, c.config.Realm.logoutURL(), form)
@@ -302,6 +302,14 @@ func await[T any](ctx context.Context, c *Client, work func(context.Context) (T,
 	}
 }
 
+// recovered turns a panic into an error. Calls run on goroutines that outlive their callers, where one panic would end the
+// process.
+func recovered(err *error) {
+	if recover() != nil {
+		*err = unavailable("asking Keycloak panicked")
+	}
+}
+
 func (c *Client) timedOut() error {
 	return &identity.RealmError{
 		Reason: identity.ErrRealmUnavailable, TimedOut: true, Detail: fmt.Sprintf("no answer within %v (KEYCLOAK_TIMEOUT)", c.config.Timeout),
@@ -335,7 +343,8 @@ func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*i
 }
 
 // tokens asks the token endpoint.
-func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning) (*identity.OpenIDToken, error) {
+func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning) (token *identity.OpenIDToken, err error) {
+	defer recovered(&err)
 	got, err := c.call(ctx, c.config.Realm.tokenURL(), form)
 	if err != nil {
 		return nil, err
@@ -346,17 +355,12 @@ func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning
 // call posts a form with the client's own credentials, as form values: Keycloak prefers those to Basic, which
 // would need the double encoding of RFC 6749 section 2.3.1. A client that takes a secret in a header only gets a hint for the
 // log (ourFaults): trying both ways would double the calls of every wrong secret. It takes no longer than maxTimeouts.
-func (c *Client) call(ctx context.Context, url string, form url.Values) (got answer, err error) {
-	defer func() { // on goroutines that outlive their callers nobody else could: one panic would end the process
-		if recover() != nil {
-			got, err = answer{}, unavailable("asking Keycloak panicked")
-		}
-	}()
+func (c *Client) call(ctx context.Context, url string, form url.Values) (answer, error) {
 	bounded, cancel := context.WithTimeout(ctx, maxTimeouts*c.config.Timeout)
 	defer cancel()
 	form.Set("client_id", c.config.ClientID)
 	form.Set("client_secret", c.config.ClientSecret.Reveal())
-	got, err = c.post(bounded, url, form)
+	got, err := c.post(bounded, url, form)
 	switch {
 	case err != nil && bounded.Err() != nil:
 		return answer{}, c.timedOut()

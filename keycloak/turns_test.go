@@ -340,6 +340,12 @@ func TestAPanicEndsNoProcess(t *testing.T) {
 		if _, err := client.Refresh(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err, identity.ErrRealmUnavailable) {
 			t.Errorf("a refresh: %v, want %v", err, identity.ErrRealmUnavailable)
 		}
+		if err := client.Logout(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err, identity.ErrRealmUnavailable) {
+			t.Errorf("a sign-out: %v, want %v", err, identity.ErrRealmUnavailable)
+		}
+	}
+	if client.logins.taken+client.logouts.taken+client.exchanges.pool.taken != 0 {
+		t.Error("a panic kept its place")
 	}
 	if err := client.Close(t.Context()); err != nil {
 		t.Error(err)
