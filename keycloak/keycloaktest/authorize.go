@@ -33,6 +33,9 @@ func (q *authRequest) prompts(word string) bool {
 func (r *Realm) authorize(c *call) answer { return r.browse(c, (*visit).authorize) }
 
 func (v *visit) authorize() answer {
+	if v.Method == http.MethodGet && !printable(v.URL.Query()) {
+		return v.failure(400, "An internal server error has occurred")
+	}
 	q, refused := v.readRequest(v.parameters())
 	if q == nil {
 		return refused
@@ -40,6 +43,17 @@ func (v *visit) authorize() answer {
 	t := v.open(q)
 	v.remember(t)
 	return v.begin(t)
+}
+
+// printable reports whether the values of a query are free of control characters, but for tabs and line breaks: Keycloak
+// doesn't read an address with others.
+func printable(query url.Values) bool {
+	for _, values := range query {
+		if strings.ContainsFunc(strings.Join(values, ""), func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' && r != '\n' }) {
+			return false
+		}
+	}
+	return true
 }
 
 // requestParameters are what is kept of a request while it is under way.
@@ -71,6 +85,13 @@ func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 	}
 	if refused := v.unsupportedParameters(authParameters); refused != nil {
 		return nil, refused.plain()
+	}
+	for name, values := range parameters {
+		if !slices.Contains(credentialParameters, name) && name != "max_age" && name != "login_hint" {
+			for i := range values {
+				values[i] = strings.Map(withoutControls, values[i])
+			}
+		}
 	}
 	q := &authRequest{parameters: parameters, client: by, mode: "query"}
 	q.maxAge, _ = maxAge(parameters)

@@ -78,6 +78,31 @@ func TestParameters(t *testing.T) {
 	})
 }
 
+// Control characters, which Keycloak drops out of what clients ask for in a browser.
+func TestControlCharacters(t *testing.T) {
+	run(t, "control-characters", func(g *group) {
+		r := g.realm(realmFile(nil))
+		values := form("client_id", "api", "response_type", "code", "redirect_uri", callback, "scope", "openid", "state", "st", "nonce", "n-1",
+			"response_mode", "query", "prompt", "login", "code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256",
+			"max_age", "100", "login_hint", "somebody")
+		for _, name := range sortedKeys(values) {
+			g.exchange(name, func(x *exchange) {
+				value := values.Get(name)
+				for _, changed := range []string{value + "\t", value[:1] + "\n" + value[1:], value[:1] + "\x01" + value[1:]} {
+					a := x.get(r.oidc("/auth?"+with(values, name, changed).Encode()), "Accept", browserAccept)
+					x.note("%q: %d %s", x.text(changed), a.status, a.end())
+				}
+			})
+		}
+		g.exchange("what the client gets back", func(x *exchange) {
+			a := x.browser().login(x.user(r, nil), "state", "s\nt", "nonce", "n\t")
+			x.note("redirected: %s", x.pairs(a.redirected()))
+			tokens := x.token(r, codeGrant(a.redirected().Get("code"))).ok()
+			x.showClaims(tokens, "id_token", "nonce")
+		})
+	})
+}
+
 // end is how a request ended, in short: two that ended alike were answered alike.
 func (a answer) end() string {
 	if location := a.header.Get("Location"); location != "" {
