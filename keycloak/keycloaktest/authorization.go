@@ -9,28 +9,79 @@ import (
 // for what an import refuses.
 
 type authorizationSettings struct {
-	Policies []struct {
-		Name string `json:"name"`
-		Type string `json:"type"`
-	} `json:"policies"`
+	Resources []struct{ Name string }
+	Scopes    []struct{ Name string }
+	Policies  []authorizationPolicy
+	Mode      string `json:"policyEnforcementMode"`
 }
 
-// policyTypes are those that Keycloak 26.7.4 has (GET /admin/serverinfo). It had js until 18.
-var policyTypes = []string{"aggregate", "client", "client-scope", "group", "regex", "resource", "role", "scope", "time", "uma", "user"}
+type authorizationPolicy struct {
+	Name   string            `json:"name"`
+	Type   string            `json:"type"`
+	Config map[string]string `json:"config"`
+}
 
-// checkAuthorization refuses settings of a client's authorization services that an import refuses.
-func (r *reader) checkAuthorization(at *place, c *clientRepresentation) {
-	if !c.AuthorizationEnabled || len(c.Authorization) == 0 {
+var (
+	// policyTypes are those that Keycloak 26.7.4 has (GET /admin/serverinfo). It had js until 18.
+	policyTypes      = []string{"aggregate", "client", "client-scope", "group", "regex", "resource", "role", "scope", "time", "uma", "user"}
+	enforcementModes = []string{"", "ENFORCING", "PERMISSIVE", "DISABLED"}
+)
+
+// checkAuthorization refuses settings of a client's authorization services that an import refuses, whether these are on or
+// not.
+func (r *reader) checkAuthorization(at *place, c *clientRepresentation, file *realmRepresentation) {
+	if len(c.Authorization) == 0 {
 		return
 	}
+	at = at.member("authorizationSettings")
+	var members map[string]json.RawMessage
 	var settings authorizationSettings
-	if err := json.Unmarshal(c.Authorization, &settings); err != nil {
-		r.problem(at.member("authorizationSettings"), "%v", err)
+	if json.Unmarshal(c.Authorization, &members) != nil || json.Unmarshal(c.Authorization, &settings) != nil {
+		r.problem(at, "can't be read")
 		return
+	}
+	for name := range members {
+		if !slices.Contains([]string{
+			"id", "clientId", "name", "allowRemoteResourceManagement", "policyEnforcementMode", "resources", "policies", "scopes",
+			"decisionStrategy", "authorizationSchema",
+		}, name) {
+			r.problem(at.member(name), "no member of Keycloak's ResourceServerRepresentation")
+		}
+	}
+	if !slices.Contains(enforcementModes, settings.Mode) {
+		r.problem(at.member("policyEnforcementMode"), "%s: ENFORCING, PERMISSIVE or DISABLED is expected", settings.Mode)
 	}
 	for i, policy := range settings.Policies {
+		at := at.member("policies").item(i)
 		if !slices.Contains(policyTypes, policy.Type) {
-			r.problem(at.member("authorizationSettings").member("policies").item(i), "policy %s: Keycloak has no policies of the type %q", policy.Name, policy.Type)
+			r.problem(at.member("type"), "policy %s: Keycloak has no policies of the type %q", policy.Name, policy.Type)
+		}
+		for name, has := range map[string]func(string) bool{
+			"applyPolicies": func(name string) bool {
+				return slices.ContainsFunc(settings.Policies, func(p authorizationPolicy) bool { return p.Name == name })
+			},
+			"resources": func(name string) bool {
+				return slices.ContainsFunc(settings.Resources, func(r struct{ Name string }) bool { return r.Name == name })
+			},
+			"scopes": func(name string) bool {
+				return slices.ContainsFunc(settings.Scopes, func(s struct{ Name string }) bool { return s.Name == name })
+			},
+			"users": func(name string) bool {
+				return slices.ContainsFunc(file.Users, func(u userRepresentation) bool { return u.Username == name })
+			},
+			"clients": func(name string) bool {
+				return slices.ContainsFunc(file.Clients, func(c clientRepresentation) bool { return c.ClientID == name })
+			},
+		} {
+			var names []string
+			if json.Unmarshal([]byte(policy.Config[name]), &names) != nil {
+				continue // the roles and groups of a policy are objects, and may be missing
+			}
+			for _, wanted := range names {
+				if !has(wanted) {
+					r.problem(at.member("config").key(name), "policy %s: there is none of the name %q", policy.Name, wanted)
+				}
+			}
 		}
 	}
 }

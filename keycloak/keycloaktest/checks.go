@@ -1,10 +1,14 @@
 package keycloaktest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // What a realm file says is checked here beyond its types: names that are missing or there twice, values that Keycloak's
@@ -23,14 +27,29 @@ func (r *reader) checkRealm(file *realmRepresentation) {
 	ids := r.once(top.member("clients"), "id")
 	for i := range file.Clients {
 		c, at := &file.Clients[i], top.member("clients").item(i)
+		if c.ClientID == "" { // an import gives such a client its id, or makes one
+			if c.ID == "" {
+				c.ID = uuid.NewString()
+			}
+			c.ClientID = c.ID
+		}
+		if c.DirectGrantsOnly != nil {
+			c.StandardFlowEnabled = cmp.Or(c.StandardFlowEnabled, new(!*c.DirectGrantsOnly))
+			c.DirectAccessGrantsEnabled = c.DirectAccessGrantsEnabled || *c.DirectGrantsOnly
+		}
 		once(i, c.ClientID)
 		if c.ID != "" {
 			ids(i, c.ID)
 		}
 		r.checkClient(at, c)
 		r.checkClientSessions(at, c, file)
+		r.checkWantedLevels(at, c, file)
 		r.checkClientFlows(at, c, file)
-		r.checkAuthorization(at, c)
+		r.checkAuthorization(at, c, file)
+		if len(c.Authorization) > 0 {
+			r.leftAside("clients[].authorizationSettings")
+		}
+		c.Authorization = nil
 	}
 	once = r.once(top.member("clientScopes"), "name")
 	for i := range file.ClientScopes {
@@ -60,8 +79,22 @@ func (r *reader) checkRealm(file *realmRepresentation) {
 		r.checkScopeMappings(top.member("clientScopeMappings").key(id), file, mappings)
 	}
 	r.checkFlowParts(file)
+	r.checkIdentityProviders(file)
+	if file.OrganizationsEnabled {
+		r.checkOrganizations(file)
+	}
+	if file.Groups == nil {
+		file.DefaultGroups = nil // Keycloak looks at them with the groups
+	}
+	for i, path := range file.DefaultGroups {
+		if !file.hasGroup(path) {
+			r.problem(top.member("defaultGroups").item(i), "the realm has no group %q", path)
+		}
+	}
 	r.checkComponents(top.member("components"), file)
 	file.federated = file.federated || len(file.UserFederationProviders) > 0
+	file.organizations = len(file.Organizations) > 0
+	file.UserFederationProviders, file.Organizations = nil, nil
 }
 
 // once returns a function that finds names that are missing or were there before.
@@ -95,6 +128,39 @@ func (r *reader) checkGroups(at *place, groups []groupRepresentation) {
 	}
 }
 
+// checkOrganizations refuses organizations whose members the file hasn't.
+func (r *reader) checkOrganizations(file *realmRepresentation) {
+	var top *place
+	for i, document := range file.Organizations {
+		var o struct {
+			Members []struct {
+				Username string `json:"username"`
+			} `json:"members"`
+		}
+		if err := json.Unmarshal(document, &o); err != nil {
+			r.problem(top.member("organizations").item(i), "%v", err)
+		}
+		for _, m := range o.Members {
+			if !slices.ContainsFunc(file.Users, func(u userRepresentation) bool { return strings.EqualFold(u.Username, m.Username) }) {
+				r.problem(top.member("organizations").item(i).member("members"), "the realm has no user %q", m.Username)
+			}
+		}
+	}
+}
+
+// hasGroup reports whether the file has a group of this path.
+func (file *realmRepresentation) hasGroup(path string) bool {
+	path = strings.Trim(path, "/")
+	var among func(groups []groupRepresentation, path string) bool
+	among = func(groups []groupRepresentation, path string) bool {
+		return slices.ContainsFunc(groups, func(g groupRepresentation) bool {
+			rest, below := strings.CutPrefix(path, g.Name+"/")
+			return path == g.Name || below && among(g.SubGroups, rest)
+		})
+	}
+	return among(file.Groups, path)
+}
+
 // checkScopeMappings finds mappings to nothing. Those to a client are looked at when the realm is built.
 func (r *reader) checkScopeMappings(at *place, file *realmRepresentation, mappings []scopeMapping) {
 	scopes := file.ClientScopes
@@ -102,6 +168,9 @@ func (r *reader) checkScopeMappings(at *place, file *realmRepresentation, mappin
 		scopes = builtinScopes()
 	}
 	for i, m := range mappings {
+		if m.Roles == nil {
+			r.problem(at.item(i).member("roles"), "missing")
+		}
 		named := func(s scopeRepresentation) bool { return s.Name == m.ClientScope }
 		switch {
 		case m.Client != "":
@@ -122,6 +191,14 @@ func (r *reader) checkUsers(at *place, users []userRepresentation) {
 		u := &users[i]
 		if u.ID != "" {
 			once(i, u.ID)
+		}
+		for j, c := range u.Credentials {
+			switch at := at.item(i).member("credentials").item(j); {
+			case c.Type == "password" && c.Value == "" && c.SecretData == "" && c.CredentialData == "" && c.SaltedHash == "":
+				r.problem(at, "neither value nor secretData is there")
+			case c.hashed() && c.SaltedHash == "" && !(json.Valid([]byte(c.SecretData)) && json.Valid([]byte(c.CredentialData))):
+				r.problem(at, "secretData and credentialData are JSON in a text")
+			}
 		}
 		u.Credentials = slices.DeleteFunc(u.Credentials, func(c credentialRepresentation) bool {
 			switch {
@@ -150,8 +227,6 @@ func (r *reader) checkClient(at *place, c *clientRepresentation) {
 	for name, urls := range map[string][]string{
 		"redirectUris": c.RedirectURIs, "rootUrl": {c.RootURL}, "baseUrl": {c.BaseURL}, "adminUrl": {c.AdminURL},
 		"attributes[post.logout.redirect.uris]": strings.Split(c.Attributes["post.logout.redirect.uris"], "##"),
-		"attributes[backchannel.logout.url]":    {c.Attributes["backchannel.logout.url"]},
-		"attributes[frontchannel.logout.url]":   {c.Attributes["frontchannel.logout.url"]},
 	} {
 		for _, url := range urls {
 			if wrong := wrongURL(url); wrong != "" {
@@ -161,11 +236,45 @@ func (r *reader) checkClient(at *place, c *clientRepresentation) {
 			}
 		}
 	}
+	for _, name := range addressAttributes {
+		for _, url := range strings.Split(c.Attributes[name], "##") {
+			address, _, _ := strings.Cut(url, "#") // it may have a fragment
+			if wrong := wrongURL(address); wrong != "" {
+				r.problem(at.member("attributes").key(name), "%s: %s", url, wrong)
+			}
+		}
+	}
+	if mode := c.Attributes["ciba.backchannel.token.delivery.mode"]; mode != "" && mode != "poll" && mode != "ping" {
+		r.problem(at.member("attributes").key("ciba.backchannel.token.delivery.mode"), "%s: poll or ping is expected", mode)
+	}
 	r.checkLevels(at, c.Attributes)
 	for name := range c.Attributes {
 		if isPrivate(name) {
 			r.leftAside(fmt.Sprintf("clients[%s].attributes[%s]", c.ClientID, name))
 			delete(c.Attributes, name)
+		}
+	}
+}
+
+// addressAttributes are attributes of a client that hold a URL.
+var addressAttributes = []string{
+	"backchannel.logout.url", "frontchannel.logout.url", "jwks.url", "logoUri", "policyUri", "tosUri", "request.uris",
+	"saml_assertion_consumer_url_post", "saml_assertion_consumer_url_redirect", "saml_artifact_binding_url",
+	"saml_single_logout_service_url_post", "saml_single_logout_service_url_redirect",
+}
+
+// checkWantedLevels refuses levels of authentication that nobody has given a number.
+func (r *reader) checkWantedLevels(at *place, c *clientRepresentation, realm *realmRepresentation) {
+	levels := levelsOf(c.Attributes)
+	if len(levels) == 0 {
+		levels = levelsOf(realm.Attributes)
+	}
+	for _, name := range []string{"default.acr.values", "minimum.acr.value"} {
+		for _, level := range strings.Split(c.Attributes[name], "##") {
+			_, err := strconv.Atoi(level)
+			if _, known := levels[level]; level != "" && err != nil && !known {
+				r.problem(at.member("attributes").key(name), "%s is no level of authentication of the client or the realm", level)
+			}
 		}
 	}
 }
@@ -259,7 +368,7 @@ func (r *reader) checkSettings(file *realmRepresentation) {
 		r.problem(top.member("sslRequired"), "%s: all, external or none is expected", ssl)
 	}
 	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" && !slices.Contains(signatureAlgorithms, algorithm) {
-		r.problem(top.member("defaultSignatureAlgorithm"), "%s is no signature algorithm of Keycloak's", algorithm)
+		add(useTokens, "defaultSignatureAlgorithm: %s is no signature algorithm of Keycloak's", algorithm)
 	}
 	for name, n := range map[string]*int{
 		"failureFactor": file.FailureFactor, "waitIncrementSeconds": file.WaitIncrementSeconds, "maxFailureWaitSeconds": file.MaxFailureWaitSeconds,
@@ -272,7 +381,12 @@ func (r *reader) checkSettings(file *realmRepresentation) {
 	for name, why := range map[string]string{
 		"acr.uri.map": "levels have names here, not URIs", "shortVerificationUri": "people find the page at its usual address here",
 	} {
-		if value := file.Attributes[name]; value != "" && value != "{}" {
+		var readable map[string]json.RawMessage
+		value := file.Attributes[name]
+		if name == "acr.uri.map" && (json.Unmarshal([]byte(value), &readable) != nil || len(readable) == 0) {
+			continue // no map
+		}
+		if value != "" {
 			add(attributeUses[name], "the attribute %s is not supported: %s", name, why)
 		}
 	}

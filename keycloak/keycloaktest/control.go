@@ -53,6 +53,7 @@ func (r *Realm) Update(patch []byte) error {
 	if err != nil {
 		return fmt.Errorf("keycloaktest: realm: %w", err)
 	}
+	changed.found = r.settings.found
 	check := &reader{}
 	if check.checkSettings(&changed); check.err() != nil {
 		return fmt.Errorf("keycloaktest: realm: %w", check.err())

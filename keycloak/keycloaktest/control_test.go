@@ -113,7 +113,7 @@ func TestUpdateRealmRefuses(t *testing.T) {
 		`{"realm": "other"}`: "realm can't be changed",
 		`{"users": []}`:      "users can't be changed",
 		`{"clients": []}`:    "clients can't be changed",
-		`{"accessTokenLifespan": 1, "defaultSignatureAlgorithm": "none"}`: "none is no signature algorithm",
+		`{"accessTokenLifespan": 1, "failureFactor": -1}`: "less than 0",
 	} {
 		wantFailure(t, realm.Update([]byte(patch)), want)
 		if tokens := signIn(t, realm); tokens.ExpiresIn != 100*time.Second || realm.Issuer() != "https://id.example.com/realms/shop" {

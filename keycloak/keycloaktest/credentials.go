@@ -211,7 +211,7 @@ func (r *Realm) pendingActions(u *user) []string {
 
 // hashed says whether a credential is a password that can't be checked here.
 func (c credentialRepresentation) hashed() bool {
-	return (c.Type == "password" || c.Type == "") && c.Value == "" && c.SecretData != ""
+	return (c.Type == "password" || c.Type == "") && c.Value == "" && (c.SecretData != "" || c.SaltedHash != "")
 }
 
 // known says whether the stand-in has credentials of this type; Keycloak has others, for security keys.

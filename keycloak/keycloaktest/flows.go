@@ -51,7 +51,7 @@ var ownFlows = []struct {
 }
 
 // builtinFlows are the flows that Keycloak makes where a file hasn't them.
-var builtinFlows = []string{"browser", "direct grant", "registration", "reset credentials", "clients", "first broker login", "docker auth"}
+var builtinFlows = []string{"browser", "direct grant", "registration", "reset credentials", "clients", "first broker login", "docker auth", "forms", "registration form"}
 
 func (file *realmRepresentation) hasFlow(named func(flowRepresentation) bool) bool {
 	return slices.ContainsFunc(file.AuthenticationFlows, named)
@@ -83,14 +83,15 @@ func (r *reader) checkBoundFlows(file *realmRepresentation) {
 func (r *reader) checkFlowParts(file *realmRepresentation) {
 	var top *place
 	all := top.member("authenticationFlows")
-	once := r.once(all, "alias")
 	for i, flow := range file.AuthenticationFlows {
-		once(i, flow.Alias)
 		if flow.Executions == nil {
 			r.problem(all.item(i).member("authenticationExecutions"), "missing")
 		}
 		for j, e := range flow.Executions {
 			at := all.item(i).member("authenticationExecutions").item(j)
+			if e.Requirement == "" {
+				r.problem(at.member("requirement"), "missing")
+			}
 			if e.FlowAlias != "" && !file.hasFlow(func(f flowRepresentation) bool { return f.Alias == e.FlowAlias }) {
 				r.problem(at.member("flowAlias"), "the file has no authentication flow %q", e.FlowAlias)
 			}
@@ -100,9 +101,10 @@ func (r *reader) checkFlowParts(file *realmRepresentation) {
 			}
 		}
 	}
-	once = r.once(top.member("authenticatorConfig"), "alias")
 	for i, c := range file.AuthenticatorConfig {
-		once(i, c.Alias)
+		if c.Alias == "" {
+			r.problem(top.member("authenticatorConfig").item(i).member("alias"), "missing")
+		}
 	}
 }
 
@@ -128,7 +130,10 @@ func unsupportedFlows(file *realmRepresentation) []unsupported {
 		}
 		f := flows{file: file}
 		if !slices.ContainsFunc(file.AuthenticationFlows, func(f flowRepresentation) bool { return f.Alias == alias }) {
-			continue // Keycloak makes its own where a file hasn't them
+			if alias != own.alias { // Keycloak makes its own where a file hasn't them
+				add("%s is not supported: the stand-in does %q", alias, own.does[0])
+			}
+			continue
 		}
 		does := f.describe(alias)
 		switch {
@@ -176,6 +181,9 @@ func (f *flows) describe(alias string) string {
 				continue
 			}
 			step = "(" + inner + ")"
+		}
+		if e.Requirement == "OPTIONAL" { // of releases before 8: whoever has it uses it
+			e.Requirement, step = "CONDITIONAL", "(REQUIRED conditional-user-configured, REQUIRED "+step+")"
 		}
 		steps = append(steps, e.Requirement+" "+step)
 	}

@@ -209,6 +209,9 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal 
 		r.failed(u, now)
 		return badCredentials
 	}
+	if what := r.profile.unread(u); what != "" {
+		return refuse(501, notInStandIn, "user "+u.Username+": attribute "+what+": it is not supported")
+	}
 	if !u.Enabled {
 		if u.permanently {
 			return badCredentials

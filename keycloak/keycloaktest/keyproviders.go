@@ -52,8 +52,24 @@ func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 			}
 		case "org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy":
 			r.leftAside(at.String())
+			for i, c := range components {
+				if !slices.Contains(registrationPolicies, c.ProviderID) {
+					r.problem(at.item(i), "Keycloak has no such policy %q", c.ProviderID)
+				}
+			}
 		case "org.keycloak.storage.UserStorageProvider":
-			for _, c := range components {
+			for i, c := range components {
+				switch {
+				case !slices.Contains(userStores, c.ProviderID):
+					r.problem(at.item(i), "Keycloak has no user store %q", c.ProviderID)
+				case c.ProviderID == "ldap" && len(c.Config["editMode"]) == 0:
+					r.problem(at.item(i).member("config").key("editMode"), "missing")
+				}
+				for j, mapper := range c.SubComponents["org.keycloak.storage.ldap.mappers.LDAPStorageMapper"] {
+					if !slices.Contains(userStoreMappers, mapper.ProviderID) {
+						r.problem(at.item(i).member("subComponents").item(j), "Keycloak has no mapper %q of a user store", mapper.ProviderID)
+					}
+				}
 				if slices.Equal(c.Config["enabled"], []string{"false"}) {
 					r.leftAside(at.String())
 				} else {
@@ -65,6 +81,9 @@ func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 		}
 	}
 	p, err := readProfile(profileOf)
+	if err == nil {
+		err = p.check(file.ClientScopes)
+	}
 	if err != nil {
 		r.problem(at.key("org.keycloak.userprofile.UserProfileProvider"), "kc.user.profile.config: %v", err)
 	}

@@ -291,9 +291,6 @@ func readPiece[T any](document []byte, of *record) (piece T, err error) {
 // readRealm reads a realm file, and lists what it leaves aside.
 func readRealm(file []byte) (realmRepresentation, []string, error) {
 	var out realmRepresentation
-	if len(file) > maxRealmFile {
-		return out, nil, fmt.Errorf("longer than %d bytes", maxRealmFile)
-	}
 	r := &reader{}
 	normal, err := r.normal(file, tables().realm)
 	if err != nil {
@@ -302,7 +299,7 @@ func readRealm(file []byte) (realmRepresentation, []string, error) {
 	if err := json.Unmarshal(normal, &out); err != nil {
 		return out, nil, err
 	}
-	r.bringUp(&out)
+	out.bringUp()
 	r.checkRealm(&out)
 	r.checkSettings(&out)
 	if err := r.err(); err != nil {

@@ -171,9 +171,9 @@ func realmRecord(client, user, role, group *record) *record {
 		ignores(aText, "id description"))
 	component := &record{name: "ComponentExportRepresentation"}
 	component.with(
-		reads(aText, "name providerId"), reads(textLists, "config"), ignores(aText, "id subType"), ignores(mapOf(listOf(of(component))), "subComponents"))
+		reads(aText, "name providerId"), reads(textLists, "config"), reads(mapOf(listOf(of(component))), "subComponents"), ignores(aText, "id subType"))
 	execution := (&record{name: "AuthenticationExecutionExportRepresentation"}).with(
-		reads(aText, "authenticatorConfig authenticator flowAlias"), reads(oneOf("REQUIRED", "CONDITIONAL", "ALTERNATIVE", "DISABLED"), "requirement"),
+		reads(aText, "authenticatorConfig authenticator flowAlias"), reads(oneOf("REQUIRED", "CONDITIONAL", "ALTERNATIVE", "DISABLED", "OPTIONAL"), "requirement"),
 		reads(aWhole, "priority"), ignores(aFlag, "authenticatorFlow autheticatorFlow userSetupAllowed"))
 	flow := (&record{name: "AuthenticationFlowRepresentation"}).with(
 		reads(aText, "id alias"), reads(listOf(of(execution)), "authenticationExecutions"), ignores(aText, "description providerId"), ignores(aFlag, "topLevel builtIn"))
@@ -182,10 +182,10 @@ func realmRecord(client, user, role, group *record) *record {
 	action := (&record{name: "RequiredActionProviderRepresentation"}).with(
 		reads(aText, "alias"), reads(aFlag, "enabled defaultAction"), ignores(aText, "name providerId"), ignores(aWhole, "priority"), ignores(aConfig, "config"))
 	provider := (&record{name: "IdentityProviderRepresentation"}).with(
-		reads(aText, "alias"), reads(aFlag, "enabled"),
-		ignores(aText, "displayName internalId providerId updateProfileFirstLoginMode firstBrokerLoginFlowAlias postBrokerLoginFlowAlias organizationId"),
+		reads(aText, "alias providerId firstBrokerLoginFlowAlias postBrokerLoginFlowAlias"), reads(aFlag, "enabled"), reads(aConfig, "config"),
+		ignores(aText, "displayName internalId updateProfileFirstLoginMode organizationId"),
 		ignores(aFlag, "trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin updateProfileFirstLogin"),
-		ignores(aConfig, "config"), ignores(someTexts, "types"))
+		ignores(someTexts, "types"))
 	providerMapper := (&record{name: "IdentityProviderMapperRepresentation"}).with(
 		ignores(aText, "id name identityProviderAlias identityProviderMapper"), ignores(aConfig, "config"))
 	return (&record{name: "RealmRepresentation"}).with(
@@ -263,7 +263,7 @@ func userRecord() *record {
 	credential := (&record{name: "CredentialRepresentation"}).with(
 		reads(aText, "type value secretData credentialData"), reads(aFlag, "temporary"),
 		ignores(aText, "id userLabel federationLink"), ignores(aLong, "createdDate"), ignores(aWhole, "priority"),
-		ignores(anyValue, "device hashedSaltedValue salt hashIterations counter algorithm digits period config"))
+		reads(aText, "hashedSaltedValue"), ignores(anyValue, "device salt hashIterations counter algorithm digits period config"))
 	consent := (&record{name: "UserConsentRepresentation", lenient: true}).with(
 		reads(aText, "clientId"), reads(someTexts, "grantedClientScopes"), ignores(aLong, "createdDate lastUpdatedDate"), ignores(someTexts, "grantedRealmRoles"))
 	federated := (&record{name: "FederatedIdentityRepresentation"}).with(ignores(aText, "identityProvider userId userName"))
@@ -285,7 +285,7 @@ func clientRecord() *record {
 			serviceAccountsEnabled authorizationServicesEnabled frontchannelLogout fullScopeAllowed`),
 		reads(aWhole, "notBefore"), reads(someTexts, "redirectUris webOrigins defaultClientScopes optionalClientScopes defaultRoles"),
 		reads(aConfig, "attributes authenticationFlowBindingOverrides"), reads(listOf(of(mapperRecord())), "protocolMappers"),
-		refuses("say standardFlowEnabled and directAccessGrantsEnabled instead", aFlag, "directGrantsOnly"),
+		reads(aFlag, "directGrantsOnly"),
 		ignores(aText, "description type registrationAccessToken origin clientTemplate"), ignores(aWhole, "nodeReRegistrationTimeout"),
 		ignores(aFlag, "surrogateAuthRequired alwaysDisplayInConsole useTemplateConfig useTemplateScope useTemplateMappers"),
 		ignores(mapOf(aWhole), "registeredNodes"), ignores(mapOf(aFlag), "access"), reads(anyValue, "authorizationSettings"))

@@ -115,7 +115,7 @@ func TestPrivateKeysAreNotKept(t *testing.T) {
 				{"name": "es", "providerId": "ecdsa-generated", "config": {"ecdsaPrivateKey": ["SECRET"]}},
 				{"name": "hmac", "providerId": "hmac-generated", "config": {"secret": ["SECRET"], "algorithm": ["HS512"]}},
 				{"name": "aes", "providerId": "aes-generated", "config": {"secret": ["SECRET"]}}],
-			"org.keycloak.storage.UserStorageProvider": [{"providerId": "ldap", "config": {"enabled": ["false"], "bindCredential": ["SECRET"]}}]},
+			"org.keycloak.storage.UserStorageProvider": [{"providerId": "ldap", "config": {"enabled": ["false"], "editMode": ["READ_ONLY"], "bindCredential": ["SECRET"]}}]},
 		"identityProviders": [{"alias": "google", "providerId": "google", "config": {"clientSecret": "SECRET"}}],
 		"clients": [{"clientId": "web", "secret": "s", "registrationAccessToken": "SECRET", "attributes": {"saml.signing.private.key": "SECRET", "private.key": "SECRET"}}],
 		"users": [{"username": "alice", "enabled": true, "credentials": [

@@ -22,20 +22,12 @@ var newScopes = []struct {
 	{release{18, 0}, "acr", true, true}, {release{25, 0}, "basic", true, true}, {release{26, 1}, "service_account", false, false},
 }
 
-// oldest is the release before which a file would need more than that.
-var oldest = release{4, 0}
-
 // bringUp does to a file what Keycloak's migrations do.
-func (r *reader) bringUp(file *realmRepresentation) {
+func (file *realmRepresentation) bringUp() {
 	if file.KeycloakVersion == "" {
 		return
 	}
-	version, ok := releaseOf(file.KeycloakVersion)
-	if !ok || version.before(oldest) {
-		var top *place
-		r.problem(top.member("keycloakVersion"), "%s is not supported: the stand-in reads files since %d.%d", file.KeycloakVersion, oldest[0], oldest[1])
-		return
-	}
+	version := releaseOf(file.KeycloakVersion)
 	if file.ClientScopes != nil {
 		file.addNewScopes(version)
 	}
@@ -98,18 +90,14 @@ func (file *realmRepresentation) setAttribute(name, value string, ids ...string)
 
 func (r release) before(other release) bool { return slices.Compare(r[:], other[:]) < 0 }
 
-// releaseOf reads a version such as 26.7.4 or 26.0.0.redhat-1.
-func releaseOf(version string) (out release, ok bool) {
-	parts := strings.SplitN(version, ".", 3)
-	for i := range out {
-		if i >= len(parts) {
-			return out, false
-		}
-		n, err := strconv.Atoi(parts[i])
+// releaseOf reads a version such as 26.7.4 or 26.0.0.redhat-1. What can't be read is older than all others.
+func releaseOf(version string) (out release) {
+	for i, part := range strings.SplitN(version, ".", 3)[:min(2, strings.Count(version, ".")+1)] {
+		n, err := strconv.Atoi(part)
 		if err != nil || n < 0 {
-			return out, false
+			return release{}
 		}
 		out[i] = n
 	}
-	return out, true
+	return out
 }

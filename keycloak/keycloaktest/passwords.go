@@ -93,8 +93,12 @@ func passwordRuleOf(name, value string, given bool) (passwordRule, error) {
 		}, nil
 	case "regexPattern":
 		pattern, err := regexp.Compile(`\A(?:` + value + `)\z`)
-		if err != nil {
-			return nil, fmt.Errorf("regexPattern(%s) is not supported: %w", value, err)
+		if err != nil && wrongInJava(err) {
+			return nil, fmt.Errorf("regexPattern(%s): %w", value, err)
+		} else if err != nil {
+			return func(userRepresentation, string) string {
+				return fmt.Sprintf("regexPattern(%s) is not supported: no password can be checked with it here", value)
+			}, nil
 		}
 		return func(_ userRepresentation, password string) string {
 			return unless(pattern.MatchString(password), "fails to match regex pattern(s).")

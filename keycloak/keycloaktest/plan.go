@@ -98,9 +98,13 @@ func (p Plan) File() []byte {
 			paths = append(paths, "/"+strings.Trim(path, "/"))
 		}
 		groups = append(groups, paths...)
+		credentials := []member{}
+		if u.Password != "" {
+			credentials = append(credentials, member{"type": "password", "value": u.Password})
+		}
 		users = append(users, over(member{
 			"username": u.Name, "enabled": true, "email": u.Name + "@example.com", "emailVerified": true, "firstName": u.Name, "lastName": "Test",
-			"credentials": []member{{"type": "password", "value": u.Password}},
+			"credentials": credentials,
 			"realmRoles":  ofRealm, "clientRoles": ofClients, "groups": paths,
 		}, u.Settings))
 	}

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/url"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -20,6 +23,8 @@ type profile struct {
 	Attributes []profileAttribute `json:"attributes"`
 	Groups     json.RawMessage    `json:"groups"`
 	Unmanaged  string             `json:"unmanagedAttributePolicy"`
+
+	unsupported []unsupported
 }
 
 type profileAttribute struct {
@@ -44,7 +49,8 @@ type profileAttribute struct {
 	Group        string          `json:"group"`
 	DefaultValue string          `json:"defaultValue"`
 
-	valid []validator
+	valid  []validator
+	unread string // a validator that isn't done here
 }
 
 // A validator says whether a value passes.
@@ -85,10 +91,17 @@ func readProfile(document string) (*profile, error) {
 			if err != nil {
 				return nil, fmt.Errorf("attribute %s: validator %s is not supported: %w", a.Name, name, err)
 			}
-			a.valid = append(a.valid, v)
+			if v != nil {
+				a.valid = append(a.valid, v)
+			} else {
+				a.unread = name
+			}
 		}
 		if a.Required != nil && len(a.Required.Scopes) > 0 || len(a.Selector.Scopes) > 0 && (a.Required != nil || len(a.valid) > 0) {
-			return nil, fmt.Errorf("attribute %s: scopes are not supported: whether it must be there would depend on the request", a.Name)
+			p.unsupported = append(p.unsupported, unsupported{
+				"the user profile's attribute " + a.Name + ": scopes are not supported: whether it must be there would depend on the request",
+				usePassword | useLogin,
+			})
 		}
 	}
 	for _, name := range []string{"username", "email"} {
@@ -97,6 +110,50 @@ func readProfile(document string) (*profile, error) {
 		}
 	}
 	return &p, nil
+}
+
+var profileName = regexp.MustCompile(`\A[A-Za-z0-9_.-]+\z`)
+
+// check finds what Keycloak's import has against a profile. No scopes are Keycloak's own.
+func (p *profile) check(scopes []scopeRepresentation) error {
+	if scopes == nil {
+		scopes = builtinScopes()
+	}
+	var groups []struct {
+		Name string `json:"name"`
+	}
+	if len(p.Groups) > 0 {
+		if err := json.Unmarshal(p.Groups, &groups); err != nil {
+			return fmt.Errorf("groups: %w", err)
+		}
+	}
+	for _, a := range p.Attributes {
+		roles := slices.Concat(a.Permissions.View, a.Permissions.Edit)
+		if a.Required != nil {
+			roles = append(roles, a.Required.Roles...)
+		}
+		for _, name := range roles {
+			if name != "admin" && name != "user" {
+				return fmt.Errorf("attribute %s: %q: admin or user is expected", a.Name, name)
+			}
+		}
+		for _, name := range a.Selector.Scopes {
+			if !slices.ContainsFunc(scopes, func(s scopeRepresentation) bool { return s.Name == name }) {
+				return fmt.Errorf("attribute %s: the realm has no client scope %q", a.Name, name)
+			}
+		}
+		if !profileName.MatchString(a.Name) {
+			return fmt.Errorf("attribute %q: letters, digits, dots, hyphens and underscores are expected", a.Name)
+		}
+		if a.Group != "" && !slices.ContainsFunc(groups, func(g struct {
+			Name string `json:"name"`
+		}) bool {
+			return g.Name == a.Group
+		}) {
+			return fmt.Errorf("attribute %s: the profile has no group %q", a.Name, a.Group)
+		}
+	}
+	return nil
 }
 
 func (p *profile) attribute(name string) *profileAttribute {
@@ -173,6 +230,16 @@ func (a *profileAttribute) requiredOfUsers() bool {
 	return a.Required != nil && (len(a.Required.Roles) == 0 || slices.Contains(a.Required.Roles, "user"))
 }
 
+// unread is an attribute of a user that a validator would look at that isn't done here, with the validator; "" is none.
+func (p *profile) unread(u *user) string {
+	for _, a := range p.Attributes {
+		if a.unread != "" && len(u.Attributes[a.Name]) > 0 {
+			return a.Name + ", validator " + a.unread
+		}
+	}
+	return ""
+}
+
 // bound is a number of a validator's configuration, which may be a text.
 func bound(config map[string]any, name string, absent float64) float64 {
 	switch value := config[name].(type) {
@@ -209,6 +276,11 @@ func validEmail(address string) bool {
 }
 
 func newValidator(name string, config map[string]any) (validator, error) {
+	for _, limit := range []string{"min", "max"} {
+		if value, set := config[limit]; set && math.IsNaN(bound(config, limit, math.NaN())) {
+			return nil, fmt.Errorf("%s: %v: a number is expected", limit, value)
+		}
+	}
 	least, most := bound(config, "min", math.Inf(-1)), bound(config, "max", math.Inf(1))
 	switch name {
 	case "length":
@@ -238,8 +310,10 @@ func newValidator(name string, config map[string]any) (validator, error) {
 			return nil, errors.New("pattern is missing")
 		}
 		pattern, err := regexp.Compile(`\A(?:` + text + `)\z`)
-		if err != nil {
+		if err != nil && wrongInJava(err) {
 			return nil, err
+		} else if err != nil {
+			return nil, nil
 		}
 		return pattern.MatchString, nil
 	case "email":
@@ -252,10 +326,34 @@ func newValidator(name string, config map[string]any) (validator, error) {
 		return func(value string) bool {
 			return !strings.ContainsFunc(value, func(c rune) bool { return !unicode.In(c, unicode.Latin, unicode.Common) })
 		}, nil
+	case "uri":
+		return validURI, nil
+	case "iso-date":
+		return func(value string) bool { _, err := time.Parse(time.DateOnly, value); return err == nil }, nil
+	case "not-blank":
+		return func(value string) bool { return strings.TrimSpace(value) != "" }, nil
+	case "not-empty":
+		return func(value string) bool { return value != "" }, nil
+	case "local-date":
+		return nil, nil // a date in the form of the user's language
 	case "multivalued":
 		return func(string) bool { return true }, nil // their number is looked at, not what they are
 	}
 	return nil, errors.New("the stand-in has double, email, integer, length, multivalued, options, pattern and Keycloak's own of names")
+}
+
+// wrongInJava reports whether a pattern that Go can't read is none of Java's either, whose patterns have more.
+func wrongInJava(err error) bool {
+	var wrong *syntax.Error
+	return errors.As(err, &wrong) && slices.Contains([]syntax.ErrorCode{
+		syntax.ErrMissingParen, syntax.ErrUnexpectedParen, syntax.ErrMissingBracket, syntax.ErrTrailingBackslash,
+	}, wrong.Code)
+}
+
+// validURI is Keycloak's idea of an address: one of the web, with a host.
+func validURI(value string) bool {
+	parsed, err := url.Parse(value)
+	return err == nil && (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Host != ""
 }
 
 // sortedNames are the names of a map.

@@ -86,6 +86,7 @@ type client struct {
 	standardFlow    bool
 	enabled         bool
 	ofFile          bool // not made by itself
+	accountIsMade   bool // the service account is, by itself
 	fullScope       bool
 	secretIsUnknown bool // masked in an export, and no option gave it
 }

@@ -95,16 +95,21 @@ type realmRepresentation struct {
 	Attributes                  map[string]string              `json:"attributes"`
 	RequiredActions             []requiredActionRepresentation `json:"requiredActions"`
 
-	// These are what the components say; nil keys are Keycloak's own.
-	keys    []keyPlan
+	found
+	unsupported []unsupported
+}
+
+// found is what the parts of a file say that aren't kept: there are secrets in them.
+type found struct {
+	keys    []keyPlan // nil: Keycloak's own
 	profile *profile
 
-	unsupported    []unsupported
-	accountConsole bool // an older release's file lacks this client, and gets it
 	federated      bool // users of another store sign in, too
+	organizations  bool
+	accountConsole bool // an older release's file lacks this client, and gets it
+	unmanaged      bool // an older release's users may have any attribute
 	// noteScopeIsLate says that the scope service_account came after the service accounts of an older release's file.
 	noteScopeIsLate bool
-	unmanaged       bool // an older release's users may have any attribute
 }
 
 type requiredActionRepresentation struct {
@@ -163,6 +168,7 @@ type credentialRepresentation struct {
 	Type           string `json:"type"`
 	Value          string `json:"value"`
 	SecretData     string `json:"secretData"`
+	SaltedHash     string `json:"hashedSaltedValue"` // of releases before 8
 	CredentialData string `json:"credentialData"`
 	Temporary      bool   `json:"temporary"`
 }
@@ -187,6 +193,7 @@ type clientRepresentation struct {
 	StandardFlowEnabled       *bool                  `json:"standardFlowEnabled"`
 	ImplicitFlowEnabled       bool                   `json:"implicitFlowEnabled"`
 	DirectAccessGrantsEnabled bool                   `json:"directAccessGrantsEnabled"`
+	DirectGrantsOnly          *bool                  `json:"directGrantsOnly"` // of old: one switch for the next two
 	ServiceAccountsEnabled    bool                   `json:"serviceAccountsEnabled"`
 	AuthorizationEnabled      bool                   `json:"authorizationServicesEnabled"`
 	FrontchannelLogout        bool                   `json:"frontchannelLogout"`
@@ -224,6 +231,8 @@ type componentDocument struct {
 	Name       string              `json:"name"`
 	ProviderID string              `json:"providerId"`
 	Config     map[string][]string `json:"config"`
+
+	SubComponents map[string][]componentDocument `json:"subComponents"`
 }
 
 // or is the value behind p, or the default for an absent member.
@@ -235,11 +244,6 @@ func or[T any](p *T, absent T) T {
 }
 
 // An identityProvider is where people may sign in instead.
-type identityProvider struct {
-	Alias   string `json:"alias"`
-	Enabled *bool  `json:"enabled"`
-}
-
 // seconds is a lifespan of a realm file.
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 

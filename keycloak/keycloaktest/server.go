@@ -17,7 +17,8 @@ import (
 
 // A Config says how to start a Server. The zero value listens on a free port of 127.0.0.1 and has no realm.
 type Config struct {
-	// Realms are realm files, as Keycloak's --import-realm takes them.
+	// Realms are realm files, as Keycloak's --import-realm takes them: one with a list of realms is several, and the users of
+	// a file of their own are added to their realm.
 	Realms [][]byte
 	// ClientSecrets are the secrets of clients by client id, for realm files that were exported: an export
 	// masks them. They apply to every realm of the list.
@@ -106,14 +107,10 @@ func Start(config Config) (*Server, error) {
 	if s.publicURL == "" {
 		s.publicURL = s.URL
 	}
-	var realms []*Realm
-	for _, file := range config.Realms {
-		r, err := s.importRealm(file, importOptions{secrets: config.ClientSecrets})
-		if err != nil {
-			listener.Close()
-			return nil, err
-		}
-		realms = append(realms, r)
+	realms, _, err := s.importFiles(config.Realms, importOptions{secrets: config.ClientSecrets})
+	if err != nil {
+		listener.Close()
+		return nil, err
 	}
 	if err := unusedSecrets(config.ClientSecrets, realms...); err != nil {
 		listener.Close()
@@ -193,8 +190,10 @@ func WithClientSecrets(secrets map[string]string) ImportOption {
 	return func(o *importOptions) { o.secrets = secrets }
 }
 
-// Import adds a realm from its file. It fails when the file can't be read, when it asks for what the
-// stand-in doesn't have, and when the server has a realm of this name.
+// Import adds a realm from its file. It fails when the file can't be read, when Keycloak's import would refuse it, and when
+// the server has a realm of this name. A file with a list of realms adds all of them, or none, and the first is returned. A
+// file with nothing but the users of a realm that is there, such as kc.sh export writes beside the realm's own, adds
+// them to it.
 func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
 	if s.listener == nil {
 		return nil, errNoServer
@@ -203,15 +202,15 @@ func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
 	for _, option := range options {
 		option(&settings)
 	}
-	r, err := s.importRealm(file, settings)
+	realms, added, err := s.importFiles([][]byte{file}, settings)
 	if err != nil {
 		return nil, err
 	}
-	if err := unusedSecrets(settings.secrets, r); err != nil {
-		s.Remove(r.name)
+	if err := unusedSecrets(settings.secrets, realms...); err != nil {
+		s.withdraw(added)
 		return nil, err
 	}
-	return r, nil
+	return realms[0], nil
 }
 
 // unusedSecrets fails for a secret that is given for no client of the realms: its name is a mistake.

@@ -297,7 +297,7 @@ func (r *Realm) supportsGranted(c *client, granted []string) *refusal {
 	if refused := r.supports(c, wanted); refused != nil {
 		return refused
 	}
-	if r.settings.OrganizationsEnabled && len(r.settings.Organizations) > 0 {
+	if r.settings.OrganizationsEnabled && r.settings.organizations {
 		for _, name := range granted {
 			if s := r.scopes[name]; s != nil && s.hasMapper("oidc-organization-membership-mapper") {
 				return refuse(501, notInStandIn, "client scope "+name+": organizations are not supported")

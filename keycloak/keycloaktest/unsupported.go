@@ -3,6 +3,7 @@ package keycloaktest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -47,7 +48,7 @@ func (u use) among(list []unsupported) string {
 
 // supports refuses, by name, a use by a client that would be answered wrongly.
 func (r *Realm) supports(c *client, u use) *refusal {
-	if what := u.among(r.settings.unsupported); what != "" {
+	if what := u.among(slices.Concat(r.settings.unsupported, r.profile.unsupported)); what != "" {
 		return refuse(501, notInStandIn, "realm "+r.name+": "+what)
 	}
 	if what := u.among(c.unsupported); what != "" {
@@ -138,6 +139,11 @@ func unsupportedIn(c clientRepresentation) []unsupported {
 		value := c.Attributes[name]
 		if u := unsupportedAttributes[name]; value != "" && !slices.Contains(u.neutral, value) {
 			add(u.at, "the attribute %s: %q is not supported: %s", name, value, u.why)
+		}
+	}
+	if lifespan := c.Attributes["access.token.lifespan"]; lifespan != "" {
+		if _, err := strconv.Atoi(lifespan); err != nil {
+			add(useTokens, "the attribute access.token.lifespan: %q is not supported: it is no whole number", lifespan)
 		}
 	}
 	for _, name := range sortedNames(signingAttributes) {

@@ -117,6 +117,7 @@ func (r *Realm) addServiceAccount(c *client) error {
 	if err != nil {
 		return fmt.Errorf("service account of %s: %w", c.ClientID, err)
 	}
+	c.accountIsMade = true
 	if !r.settings.noteScopeIsLate {
 		r.showServiceAccount(c)
 	}
@@ -125,6 +126,15 @@ func (r *Realm) addServiceAccount(c *client) error {
 		account.roles = append(account.roles, c.roles["uma_protection"])
 	}
 	return nil
+}
+
+// withdrawServiceAccount takes back what addServiceAccount did, for a file of users that lists the account.
+func (r *Realm) withdrawServiceAccount(c *client) {
+	r.strike(c.serviceAccount)
+	c.serviceAccount, c.accountIsMade = nil, false
+	if !slices.Contains(c.DefaultClientScopes, "service_account") {
+		c.defaultScopes = slices.DeleteFunc(c.defaultScopes, func(name string) bool { return name == "service_account" })
+	}
 }
 
 // showServiceAccount gives a client the scope that shows what its service account is, if the realm has it.

@@ -1,0 +1,103 @@
+package keycloaktest_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+const (
+	exportedRealm = `{"realm": "s28", "enabled": true, "groups": [{"name": "staff"}], "clients": [
+		{"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true}, {"clientId": "job", "secret": "s", "serviceAccountsEnabled": true}]}`
+	exportedUsers = `{"realm": "s28", "users": [{"username": "robin", "email": "robin@example.com", "enabled": true, "firstName": "A", "lastName": "B",
+		"groups": ["/staff"], "credentials": [{"type": "password", "value": "pw"}]}]}`
+	moreUsers = `{"realm": "s28", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
+)
+
+// s28: kc.sh export writes users into files of their own, and Keycloak 26.7.4 imports them from the same directory.
+func TestImport_exportDirectory(t *testing.T) {
+	t.Parallel()
+	for name, files := range map[string][]string{
+		"the realm first": {exportedRealm, exportedUsers, moreUsers},
+		"the users first": {moreUsers, exportedUsers, exportedRealm},
+	} {
+		var realms [][]byte
+		for _, file := range files {
+			realms = append(realms, []byte(file))
+		}
+		s, err := keycloaktest.Start(keycloaktest.Config{Realms: realms})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		defer s.Close()
+		wantExported(t, name, s.Realm("s28"))
+	}
+	s := keycloaktest.New(t)
+	for _, file := range []string{exportedRealm, exportedUsers, moreUsers} {
+		if r, err := s.Import([]byte(file)); err != nil || r != s.Realm("s28") {
+			t.Fatalf("Import returns %v, %v; want the realm", r, err)
+		}
+	}
+	wantExported(t, "one after the other", s.Realm("s28"))
+
+	twice := strings.Replace(exportedUsers, `"users": [`, `"users": [{"username": "ann", "enabled": true},`, 1)
+	if _, err := s.Import([]byte(twice)); err == nil || !strings.Contains(err.Error(), "user robin: another user has this name") {
+		t.Errorf("users that are there already are imported again: %v", err)
+	}
+	if s.Realm("s28").User("ann") != nil {
+		t.Error("of a file that was refused, a user is there")
+	}
+}
+
+// wantExported wants robin, and a service account that has its role of the file alone.
+func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
+	t.Helper()
+	for _, form := range []url.Values{
+		{"grant_type": {"password"}, "client_id": {"app"}, "client_secret": {"s"}, "username": {"robin"}, "password": {"pw"}},
+		{"grant_type": {"client_credentials"}, "client_id": {"job"}, "client_secret": {"s"}},
+	} {
+		answer, err := http.PostForm(r.EndpointURL("/token"), form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		var tokens struct {
+			AccessToken string `json:"access_token"`
+		}
+		if err := json.NewDecoder(answer.Body).Decode(&tokens); err != nil || answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s gets %s (%v)", name, form.Get("grant_type"), answer.Status, err)
+			continue
+		}
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(tokens.AccessToken, ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own := form.Get("client_id") == "job"; own != strings.Contains(string(payload), `"realm_access":{"roles":["worker"]}`) {
+			t.Errorf("%s: the token of %s says %s", name, form.Get("client_id"), payload)
+		}
+	}
+}
+
+// s28: a file may hold a list of realms: all of them are added, or none.
+func TestImport_listOfRealms(t *testing.T) {
+	t.Parallel()
+	s := keycloaktest.New(t, []byte(`[{"realm": "a", "enabled": true}, {"realm": "b", "enabled": true}]`))
+	if s.Realm("a") == nil || s.Realm("b") == nil {
+		t.Error("not both realms are there")
+	}
+	if r, err := s.Import([]byte(`[{"realm": "c"}, {"realm": "d"}]`)); err != nil || r != s.Realm("c") {
+		t.Errorf("Import returns %v, %v; want the first realm", r, err)
+	}
+	if _, err := s.Import([]byte(`[{"realm": "e"}, {"realm": "f", "colour": 1}]`)); err == nil || s.Realm("e") != nil {
+		t.Errorf("a list with a realm that is refused leaves another behind: %v", err)
+	}
+	if _, err := s.Import([]byte(`[]`)); err == nil {
+		t.Error("an empty list is taken")
+	}
+}
