@@ -42,7 +42,14 @@ func (r *reader) checkIdentityProviders(file *realmRepresentation) {
 	var aliases []string
 	for i, p := range file.IdentityProviders {
 		at := top.member("identityProviders").item(i)
-		r.leftAside("identityProviders")
+		for member, said := range map[string]bool{
+			"providerId": p.ProviderID != "", "config": len(p.Config) > 0,
+			"firstBrokerLoginFlowAlias": p.FirstLoginFlow != "", "postBrokerLoginFlowAlias": p.AfterLoginFlow != "",
+		} {
+			if said {
+				r.leftAside(at.member(member).general())
+			}
+		}
 		if !slices.Contains(identityProviders, p.ProviderID) {
 			r.problem(at.member("providerId"), "Keycloak has no identity provider %q", p.ProviderID)
 		}
