@@ -236,12 +236,11 @@ func encodeCases(t *testing.T, cases []languageCase) []byte {
 	return out.Bytes()
 }
 
-// A writer writes documents: valid ones, some of which it breaks.
+// A writer writes valid documents.
 type writer struct {
 	*rand.Rand
 	out       strings.Builder
 	variables []string // declared
-	broken    bool
 }
 
 func (w *writer) one(choices ...string) string { return choices[w.IntN(len(choices))] }
@@ -413,7 +412,7 @@ func (w *writer) stringText() string {
 func (w *writer) value(name string, constant bool) {
 	if !constant && len(w.variables) > 0 && w.IntN(2) == 0 {
 		for _, variable := range w.variables {
-			if variable == name || w.rarely() && w.rarely() {
+			if variable == name || w.IntN(64) == 0 {
 				w.put("$", variable)
 				return
 			}

@@ -15,15 +15,9 @@ func shopWith(members string) []byte {
 	return []byte(`{"realm": "shop", "enabled": true, ` + members + `}`)
 }
 
-const mappersHere = "the stand-in has oidc-hardcoded-role-mapper, oidc-role-name-mapper, oidc-audience-resolve-mapper, oidc-audience-mapper, " +
-	"oidc-sub-mapper, oidc-usermodel-realm-role-mapper, oidc-usermodel-client-role-mapper, oidc-group-membership-mapper, " +
-	"oidc-usermodel-attribute-mapper, oidc-usermodel-property-mapper, oidc-full-name-mapper, oidc-address-mapper, oidc-hardcoded-claim-mapper, " +
-	"oidc-usersessionmodel-note-mapper, oidc-acr-mapper, oidc-allowed-origins-mapper, oidc-organization-membership-mapper"
-
 // Keycloak refuses most of these with a 400 or a 500 that doesn't say what is wrong; the others it would answer otherwise.
 func TestReaderRefuses(t *testing.T) {
 	t.Parallel()
-	const own = `{"alias": "own", "authenticationExecutions": [{"authenticator": "direct-grant-validate-username", "requirement": "REQUIRED"}]}`
 	profile := func(attributes string) string {
 		return fmt.Sprintf(`"components": {"org.keycloak.userprofile.UserProfileProvider": [{"config": {"kc.user.profile.config": [%q]}}]}`, attributes)
 	}
