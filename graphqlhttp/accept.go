@@ -10,7 +10,8 @@ const (
 	mediaJSON     mediaType = "application/json"
 	mediaResponse mediaType = "application/graphql-response+json"
 
-	maxRanges = 64 // of an Accept header that are looked at; browsers send fewer than ten
+	maxRanges     = 64 // of an Accept header that are looked at; browsers send fewer than ten
+	maxParameters = 16 // of one media type that are looked at
 )
 
 // A mediaType is one of the two that a response can have.
@@ -124,10 +125,11 @@ func parseRange(element string) (r mediaRange, ok bool) {
 }
 
 // parameters yields those of a media type that can be read (RFC 9110, section 5.6.6): their names
-// in lower case, and their values as they are, quotes included.
+// in lower case, and their values as they are, quotes included. It looks at maxParameters only,
+// since a quote that is never closed has each of them read to the end of the text.
 func parameters(text string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
-		for text != "" {
+		for left := maxParameters; text != "" && left > 0; left-- {
 			var parameter string
 			parameter, text = cutOutsideQuotes(text, ';')
 			name, value, _ := strings.Cut(strings.Trim(parameter, " \t"), "=")

@@ -75,6 +75,28 @@ func TestNegotiate(t *testing.T) {
 	}
 }
 
+// A quote that is never closed has each parameter read to the end, which only a bound keeps linear.
+func TestParametersAreBounded(t *testing.T) {
+	for _, text := range []string{strings.Repeat("a=b;", 1000), strings.Repeat(";", 1000) + "a=b", `"` + strings.Repeat(`\";`, 1000)} {
+		looked := 0
+		for range parameters(text) {
+			looked++
+		}
+		if looked > maxParameters {
+			t.Errorf("%.20q...: %d parameters", text, looked)
+		}
+	}
+	params := strings.Repeat("a=b;", maxParameters-1)
+	for accept, want := range map[string]mediaType{
+		"*/*, application/json;" + params + "q=0":     mediaResponse,
+		"application/json;a=b;" + params + "q=0, */*": mediaJSON,
+	} {
+		if media, ok := negotiate([]string{accept}); media != want || !ok {
+			t.Errorf("%q: %s, %t; want %s", accept, media, ok, want)
+		}
+	}
+}
+
 func FuzzNegotiate(f *testing.F) {
 	for _, header := range []string{"", "*/*;q=0.8, application/json", `a/b;c="\",", application/graphql-response+json;q=0.001`, ";;,=\"", "application/json;q=0", "*; q=.2, */*; q=.2", `a/b;c="d, */*`} {
 		f.Add(header, "application/*")
