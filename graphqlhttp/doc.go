@@ -28,8 +28,10 @@
 //
 // # Documents
 //
-// Package limits reads documents as GraphQL of September 2025 has them, and rewrites what gqlparser would refuse or
-// misread. This package corrects gqlparser's locations, whether or not limits stands beside it.
+// Documents are read as GraphQL of September 2025 has them: limits.Document, and Inputs where that
+// isn't used, rewrite what gqlparser would refuse or misread. Without either one, Transport refuses
+// a document whose strings gqlparser misreads, since no value may change on its way. It also
+// corrects gqlparser's locations.
 //
 // # Other sites
 //

@@ -9,6 +9,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/internal/language"
 )
 
 // Inputs is a gqlgen handler extension that holds values to GraphQL's input coercion (September 2025, section 3.5)
@@ -21,10 +23,14 @@ import (
 // gqlgen's generated code would refuse these when the field runs, as an internal error whose words repeat the
 // value, or panic. A server whose Int is a Go int64 on purpose does without Inputs. It fails with the code
 // BAD_USER_INPUT, and never says the value. Custom scalars take what they like.
+//
+// It also rewrites a document whose strings gqlparser would refuse or misread, unless a
+// limits.Document before it has done so: use that one first, which counts what the client sent.
 type Inputs struct{ schema *ast.Schema }
 
 var _ interface {
 	graphql.HandlerExtension
+	graphql.OperationParameterMutator
 	graphql.OperationContextMutator
 } = &Inputs{}
 
@@ -34,6 +40,12 @@ func (*Inputs) ExtensionName() string { return "Inputs" }
 // Validate takes the schema. gqlgen calls it once, in Use.
 func (i *Inputs) Validate(schema graphql.ExecutableSchema) error {
 	i.schema = schema.Schema()
+	return nil
+}
+
+// MutateOperationParameters rewrites the document, if it must be, to one that means the same.
+func (*Inputs) MutateOperationParameters(_ context.Context, request *graphql.RawParams) *gqlerror.Error {
+	request.Query = language.Rewrite(request.Query)
 	return nil
 }
 
@@ -64,7 +76,7 @@ func (i *Inputs) MutateOperationContext(_ context.Context, request *graphql.Oper
 	return nil
 }
 
-// isNull tells whether a value is a variable that is null, where null may not be. The validation lets it in when
+// isNull reports whether a value is a variable that is null, where null may not be. The validation lets it in when
 // it has a default, section 5.8.5.
 func isNull(value *ast.Value, variables map[string]any) bool {
 	if value.Kind != ast.Variable || value.ExpectedType == nil || !value.ExpectedType.NonNull {
@@ -74,7 +86,7 @@ func isNull(value *ast.Value, variables map[string]any) bool {
 	return given && content == nil
 }
 
-// literalFits tells whether gqlparser can turn a literal into a value, of the kind that its type wants.
+// literalFits reports whether gqlparser can turn a literal into a value, of the kind that its type wants.
 func literalFits(value *ast.Value) bool {
 	switch value.Kind {
 	case ast.IntValue:

@@ -146,6 +146,9 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 	if len(errs) > 0 {
 		return refuse(media, media.requestErrorStatus(), t.requestErrors(operation, errs, &locator)...)
 	}
+	if fault := language.Misread(params.Query); fault != nil { // nothing that rewrites it was installed
+		return refuse(media, media.requestErrorStatus(), fault)
+	}
 	if fault := unserved(operation); fault != nil {
 		fault.Locations = locations(fault, &locator)
 		return refuse(media, media.requestErrorStatus(), fault)

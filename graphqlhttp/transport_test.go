@@ -526,3 +526,49 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// A value never changes on its way, whichever of the extensions a server uses.
+func TestStringsOfDocuments(t *testing.T) {
+	plain := func(use ...graphql.HandlerExtension) *handler.Server {
+		server := handler.New(resolvers())
+		for _, extension := range use {
+			server.Use(extension)
+		}
+		server.AddTransport(Transport{})
+		return server
+	}
+	const refused, broken = "GRAPHQL_PARSE_FAILED", "half"
+	for _, tt := range []struct{ literal, value, plain string }{
+		{`"key \u00e9"`, "key é", ""},
+		{`"""block"""`, "block", ""},
+		{`"\uD83D\uDD11"`, "🔑", refused},
+		{`"\u{1F511}"`, "🔑", refused},
+		{"\"\"\"  first\n    second\"\"\"", `  first\nsecond`, refused},
+		{`"\uD83D"`, broken, refused},
+		{`"\uDD11\uD83D"`, broken, refused},
+	} {
+		for _, server := range []struct {
+			name string
+			*handler.Server
+			code string
+		}{{"Transport", plain(), tt.plain}, {"Inputs", plain(&Inputs{}), ""}} {
+			recorder := httptest.NewRecorder()
+			server.ServeHTTP(recorder, postQuery("{ need(s: "+tt.literal+") }"))
+			got := recorder.Body.String()
+			code := server.code
+			if tt.value == broken {
+				code = refused
+			}
+			want := `{"data":{"need":"s=string:` + tt.value + `"}}` + "\n"
+			if code == "" && got != want || code != "" && !strings.Contains(got, `"code":"`+code+`"`) {
+				t.Errorf("%s, %s: %s; want %s%s", server.name, tt.literal, got, code, want)
+			}
+		}
+	}
+	described := `"d" query ("e" $s: String! = "\uD83D\uDD11") { need(s: $s) ...F } "f" fragment F on Query { leaf }`
+	recorder := httptest.NewRecorder()
+	plain(&Inputs{}).ServeHTTP(recorder, postQuery(described))
+	if got := recorder.Body.String(); got != `{"data":{"need":"s=string:🔑","leaf":1}}`+"\n" {
+		t.Errorf("descriptions: %s", got)
+	}
+}

@@ -72,6 +72,41 @@ func Rewrite(document string) string {
 	}
 }
 
+// Misread returns a syntax error if gqlparser, which took a document, reads another value out of it
+// than the specification does, and nil if it doesn't. What Rewrite returns is read right, unless it
+// is no document by the specification.
+func Misread(document string) *gqlerror.Error {
+	const message = "a string that this server can't read as it is meant: send its value as a variable"
+	s, firstNew := Scanner{Text: document}, -1
+	for {
+		token, err := s.Next()
+		if err != nil {
+			return SyntaxError(document, err.At, err.Message)
+		}
+		if token.Kind == lexer.EOF {
+			break
+		}
+		if token.New && firstNew < 0 {
+			firstNew = token.Start
+		}
+	}
+	if firstNew < 0 {
+		return nil
+	}
+	s = Scanner{Text: document}
+	parsed := lexer.New(&ast.Source{Input: document})
+	for {
+		token, _ := s.Next()
+		theirs, err := parsed.ReadToken()
+		if err != nil || isString(token.Kind) && theirs.Value != s.Value(token) {
+			return SyntaxError(document, token.Start, message)
+		}
+		if token.Kind == lexer.EOF {
+			return nil
+		}
+	}
+}
+
 // quote writes a string as every edition of GraphQL reads it.
 func quote(value string) string {
 	out := make([]byte, 0, len(value)+2)

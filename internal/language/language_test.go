@@ -106,6 +106,22 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
+func TestMisread(t *testing.T) {
+	for text, misread := range map[string]bool{
+		"": false, `{a(x:"b\u00e9\n" y:"""c""") #\u{1}` + "\n}": false, "{a(x:\"\"\"\n  b\n\n   c\n  \"\"\")}": false,
+		`{a(x:"\uD83D\uDD11")}`: true, `{a(x:"\uD83D")}`: true, `{a(x:"\uDD11")}`: true, `{a(x:"\uDD11\uD83D")}`: true,
+		"{a(x:\"\"\"  b\n    c\"\"\")}": true, "{a(y:[{z:\"\"\"  b\n    c\"\"\"}])}": true,
+	} {
+		if err := language.Misread(text); (err != nil) != misread {
+			t.Errorf("%q: %v", text, err)
+		}
+		rewritten := language.Rewrite(text)
+		if err := language.Misread(rewritten); err != nil && rewritten != text {
+			t.Errorf("%q became %q, which is misread: %v", text, rewritten, err)
+		}
+	}
+}
+
 func TestElements(t *testing.T) {
 	const document = "{a @b ...@c{d} ... # x\n on E{f}...F}\"g\" #h\nfragment F on Q{i}"
 	locator := language.Locator{Document: document, Parsed: language.Rewrite(document)}
