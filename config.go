@@ -139,7 +139,7 @@ func readConfig(environ []string, dir string) (Config, error) {
 		}
 		return Config{}, fmt.Errorf("CloakQL can't start with these settings, from %s (README, Settings):\n%w", values.source, errors.Join(f.list...))
 	}
-	c.Warnings = append(c.Warnings, values.unknown...)
+	c.Warnings = slices.Concat(c.Warnings, values.unknown, values.doubts)
 	return c, nil
 }
 
@@ -212,6 +212,7 @@ type values struct {
 	file    string          // the name of the settings file, whether there is one or not
 	inFile  map[string]bool // the settings that come from it
 	unknown []string        // warnings about names that look like ours and aren't
+	doubts  []string        // warnings about values
 }
 
 func readValues(environ []string, dir string, f *faults) values {
@@ -226,7 +227,7 @@ func readValues(environ []string, dir string, f *faults) values {
 		name = ".env"
 	}
 	v := values{source: "the environment and " + name, file: name, inFile: map[string]bool{}}
-	file, err := readSettingsFile(dir, name)
+	file, cut, err := readSettingsFile(dir, name)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		v.source = "the environment alone, since there is no " + name + " here"
@@ -247,10 +248,47 @@ func readValues(environ []string, dir string, f *faults) values {
 		v.inFile[name] = !overridden
 	}
 	maps.DeleteFunc(v.all, func(_, value string) bool { return value == "" })
+	v.clean(process, cut, f)
 	if set && runtime == "" { // empty isn't local
 		v.all["RUNTIME_ENV"] = "production"
 	}
 	return v
+}
+
+// clean takes away what stands around a value by mistake and can mean nothing: blanks, and the line end of a Kubernetes
+// secret made with echo. What may change the meaning is a fault: quotes that docker run --env-file and Kubernetes don't
+// take off, and a $ in the file that took a part of the value with it.
+func (v *values) clean(process map[string]string, cut []string, f *faults) {
+	const secret = "KEYCLOAK_CLIENT_SECRET_KEY"
+	for _, one := range (settings{}).all() {
+		value, set := v.all[one.name]
+		_, inProcess := process[one.name]
+		switch {
+		case !inProcess && slices.Contains(cut, one.name):
+			f.add(one.name, "holds a $ in %s, which stands for another setting above it in the file, and there is none of that name: "+
+				"put the value in single quotes", v.file)
+			f.hush(one.name)
+			continue
+		case !set || one.name == "RUNTIME_ENV": // of which only one spelling is local
+			continue
+		case one.name == secret: // a blank may be part of it
+			value = strings.TrimRight(value, "\r\n")
+		case strings.TrimSpace(value) != "":
+			value = strings.TrimSpace(value)
+		}
+		v.all[one.name] = value
+		quoted := len(value) > 1 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0]
+		switch {
+		case inProcess && quoted && one.name == secret:
+			v.doubts = append(v.doubts, secret+" has quotes around it in the environment, which are sent to Keycloak as part of it: "+
+				"unless the secret has them, leave them out (docker run --env-file and Kubernetes keep them)")
+		case inProcess && quoted:
+			f.add(one.name, "has quotes around its value in the environment: leave them out (docker run --env-file and Kubernetes keep them)")
+			f.hush(one.name)
+		case one.name == secret && strings.TrimSpace(value) != value:
+			v.doubts = append(v.doubts, secret+" begins or ends with a blank, which is sent to Keycloak as part of it")
+		}
+	}
 }
 
 // check turns the settings into a Config, and says what is wrong with each.

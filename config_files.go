@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/joho/godotenv"
@@ -51,26 +54,67 @@ func openText(name string) (io.ReadCloser, error) {
 	}{reader, file}, nil
 }
 
-// readSettingsFile reads the settings of the file name in dir. What it fails with shows nothing that stands in the file.
-func readSettingsFile(dir, name string) (map[string]string, error) {
+// readSettingsFile reads the settings of the file name in dir, and the names of those whose value lost a part because
+// of a $ in it. What it fails with shows nothing that stands in the file.
+func readSettingsFile(dir, name string) (settings map[string]string, cut []string, err error) {
 	text, err := readText(filepath.Join(dir, name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, err
+		return nil, nil, err
 	case errors.Is(err, errUTF16), errors.Is(err, errNotUTF8):
-		return nil, err
+		return nil, nil, err
 	case errors.Is(err, fs.ErrPermission):
-		return nil, errors.New("can't be read: this user may not")
+		return nil, nil, errors.New("can't be read: this user may not")
 	case err != nil:
 		path, _ := errors.AsType[*fs.PathError](err)
 		if path == nil {
-			return nil, errors.New("can't be read")
+			return nil, nil, errors.New("can't be read")
 		}
-		return nil, errors.New("can't be read: " + path.Err.Error())
+		return nil, nil, errors.New("can't be read: " + path.Err.Error())
 	}
-	settings, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")))
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+	settings, err = godotenv.UnmarshalBytes(text)
 	if err != nil { // the parser's own words quote the file
-		return nil, errors.New("can't be read: expected lines NAME=value, with quotes around a value that holds a space, a # or a quote")
+		return nil, nil, errors.New("can't be read: expected lines NAME=value, with quotes around a value that holds a space, a # or a quote")
 	}
-	return settings, nil
+	return settings, cutAtDollar(text, settings), nil
 }
+
+// cutAtDollar returns the names of the settings in whose value godotenv put nothing, or a part of the value only, where
+// a $ stands: it takes $1 and $WORD for another setting, above it in the file. A secret such as pa$1word would lose its
+// middle without a word. What a value was written like is found by reading the text again with a mark for each $.
+func cutAtDollar(text []byte, settings map[string]string) []string {
+	const mark = "\x00" // readText has found none
+	marked, err := godotenv.UnmarshalBytes(dollar.ReplaceAllFunc(text, func(found []byte) []byte {
+		if len(found) > 1 { // escaped
+			return found
+		}
+		return []byte(mark)
+	}))
+	if err != nil {
+		return nil
+	}
+	var cut []string
+	for name, value := range settings {
+		written := marked[name]
+		if strings.ReplaceAll(written, mark, "$") == value { // it is in single quotes, or refers to nothing
+			continue
+		}
+		lost := false
+		replaced := reference.ReplaceAllStringFunc(written, func(part string) string {
+			other := settings[reference.FindStringSubmatch(part)[1]]
+			lost = lost || other == ""
+			return other
+		})
+		if lost || strings.ReplaceAll(replaced, mark, "$") != value {
+			cut = append(cut, name)
+		}
+	}
+	slices.Sort(cut)
+	return cut
+}
+
+var (
+	dollar    = regexp.MustCompile(`\\?\$`)
+	reference = regexp.MustCompile(`\x00(?:\(|\{?([A-Z0-9_]+)\}?)`)
+)

@@ -197,6 +197,10 @@ func TestConfigFaults(t *testing.T) {
 		{"an origin with a path", append(slices.Clone(needed), "CORS_ORIGINS=https://app.example.com/"), []string{"CORS_ORIGINS"}},
 		{"an origin without a scheme", append(slices.Clone(needed), "CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
 		{"blank scope", append(slices.Clone(needed), "LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},
+		{"the realm's URL for the server's", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://localhost:8080/realms/shop"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"quotes that docker run --env-file keeps", append(slices.Clone(needed), `KEYCLOAK_SERVER_URL="http://localhost:8080"`, `KEYCLOAK_REALM_NAME="shop"`,
+			"KEYCLOAK_CLIENT_ID='shop-api'", `MAX_LOGINS="64"`, `CORS_ORIGINS="https://a.example"`),
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "MAX_LOGINS", "CORS_ORIGINS"}},
 		{"no URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
 		// What one setting lacks hides nothing of another, nor one fault of a setting the next.
 		{"a missing realm name and a bad server URL", []string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
@@ -289,6 +293,66 @@ func TestConfigFiles(t *testing.T) {
 	// What may stand in a file that can't be read is not called missing.
 	if _, err = readConfig(nil, dir); err == nil || !strings.Contains(err.Error(), "\n.local.env: can't be read") || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "missing") {
 		t.Errorf("a file that can't be parsed: %v", err)
+	}
+}
+
+// What stands around a value by mistake is taken away, or a warning. RUNTIME_ENV isn't touched: TestConfigProduction.
+func TestConfig_blanks_around_values(t *testing.T) {
+	c := goodConfig(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n", "KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
+		"KEYCLOAK_CLIENT_SECRET_KEY=hush\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9", "ADDR=127.0.0.1:8001\n")
+	got := fmt.Sprint(c.Realm.Issuer(), c.ClientID, c.ClientSecret.Reveal(), c.KeycloakTimeout, c.MaxLogins, c.Addr, c.Warnings)
+	if want := fmt.Sprint("http://localhost:8080/realms/shop", "shop-api", "hush", 7*time.Second, 9, "127.0.0.1:8001", []string(nil)); got != want {
+		t.Errorf("the settings are %s, want %s", got, want)
+	}
+	// A secret can hold anything, so it stays as it is.
+	for secret, says := range map[string]string{" hush": "blank", "hush\t\n": "blank", `"hush"`: "quotes", "'hush'": "quotes", `hu"sh"`: "", `"`: ""} {
+		c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
+		warnings := strings.Join(c.Warnings, "\n")
+		if c.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") || strings.Contains(warnings, "hush") ||
+			says == "" && warnings != "" || !strings.Contains(warnings, says) {
+			t.Errorf("the secret %q is %q, warnings %q; want it unchanged, and words of %q", secret, c.ClientSecret.Reveal(), warnings, says)
+		}
+	}
+}
+
+// In a settings file, $1 and $WORD stand for another setting. A secret that loses a part so is never sent.
+func TestConfig_dollars_in_the_file(t *testing.T) {
+	for _, tt := range []struct{ line, secret string }{ // no secret for a fault
+		{"pa$1word", ""},
+		{"pa$WORD", ""},
+		{"$PA", ""},
+		{`"pa${WORD}x"`, ""},
+		{"$2y$10$fbdLV2U3Y98Lr", ""},
+		{"pa$(WORD)x", ""},
+		{"pa$$WORD", ""},
+		{"pa$KEYCLOAK_AUDIENCE", ""}, // which comes below
+		{"$KEYCLOAK_REALM_NAME$WORD", ""},
+		{"'pa$1word'", "pa$1word"},
+		{"'$2y$10$fbdLV2U3Y98Lr'", "$2y$10$fbdLV2U3Y98Lr"},
+		{`pa\$WORD`, "pa$WORD"},
+		{`"pa\$WORD"`, "pa$WORD"},
+		{`"pa\$WORD ${KEYCLOAK_REALM_NAME}"`, "pa$WORD shop"},
+		{"pa$word", "pa$word"},
+		{"pa$", "pa$"},
+		{"pa$$", "pa$$"},
+		{"of-$KEYCLOAK_REALM_NAME", "of-shop"},
+	} {
+		dir := t.TempDir()
+		text := "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nKEYCLOAK_CLIENT_ID=a\nKEYCLOAK_CLIENT_SECRET_KEY=" +
+			tt.line + "\nKEYCLOAK_AUDIENCE=b\n"
+		if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := readConfig(nil, dir)
+		switch {
+		case tt.secret != "" && (err != nil || c.ClientSecret.Reveal() != tt.secret):
+			t.Errorf("%s is %q, %v; want %q", tt.line, c.ClientSecret.Reveal(), err, tt.secret)
+		case tt.secret == "" && (err == nil || !strings.Contains(err.Error(), "\nKEYCLOAK_CLIENT_SECRET_KEY: holds a $") || strings.Contains(err.Error(), "WORD")):
+			t.Errorf("%s: %v; want a fault that names the setting, and nothing of its value", tt.line, err)
+		}
+		if _, err := readConfig([]string{"KEYCLOAK_CLIENT_SECRET_KEY=pa$WORD"}, dir); err != nil {
+			t.Errorf("%s: the environment has another secret: %v", tt.line, err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -22,7 +23,7 @@ func NewRealm(serverURL, name string) (Realm, error) {
 	}
 	parsed, err := url.Parse(serverURL)
 	if err != nil { // url.Error repeats the URL, which may hold a password
-		return Realm{}, errors.Join(append(faults, errors.New("keycloak: the server URL can't be parsed"))...)
+		return Realm{}, errors.Join(append(faults, errors.New("keycloak: the server URL can't be parsed: expected one such as https://sso.example.com"))...)
 	}
 	if parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
 		faults = append(faults, errors.New("keycloak: the server URL must begin with http:// or https:// and name a host"))
@@ -32,6 +33,9 @@ func NewRealm(serverURL, name string) (Realm, error) {
 	}
 	if parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "" {
 		faults = append(faults, errors.New("keycloak: the server URL must not hold a query or a fragment"))
+	}
+	if slices.Contains(strings.Split(parsed.Path, "/"), "realms") {
+		faults = append(faults, errors.New("keycloak: the server URL must end before /realms: the realm is named by itself"))
 	}
 	if len(faults) > 0 {
 		return Realm{}, errors.Join(faults...)

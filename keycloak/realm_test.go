@@ -12,6 +12,7 @@ func TestNewRealm(t *testing.T) {
 		{"https://sso.example.com/auth", "Shop", "https://sso.example.com/auth/realms/Shop"},
 		{"https://sso.example.com/a/b//", "shop", "https://sso.example.com/a/b/realms/shop"},
 		{"http://[::1]:8080", "local", "http://[::1]:8080/realms/local"},
+		{"https://sso.example.com/realms-of-ours", "shop", "https://sso.example.com/realms-of-ours/realms/shop"},
 		{"http://localhost:8080", "my shop", "http://localhost:8080/realms/my%20shop"},
 		{"http://localhost:8080", "a?b#c%d", "http://localhost:8080/realms/a%3Fb%23c%25d"},
 		{"http://localhost:8080#", "local", "http://localhost:8080/realms/local"},
@@ -36,6 +37,12 @@ func TestNewRealmRefuses(t *testing.T) {
 		{"http://localhost?x=1", "local", "query"},
 		{"http://localhost?", "local", "query"}, // what follows the question mark would be a query
 		{"http://localhost#x", "local", "fragment"},
+		// Copied from the issuer, or from the endpoints that the admin console links to.
+		{"http://localhost/realms/local", "local", "end before /realms"},
+		{"http://localhost/realms/local/", "local", "end before /realms"},
+		{"https://sso.example.com/auth/realms", "local", "end before /realms"},
+		{"http://localhost/realms/a%2Fb/.well-known/openid-configuration", "local", "end before /realms"},
+		{"http://localhost/admin/realms/local", "local", "end before /realms"},
 		{"http://localhost", "", "name of a realm"},
 		{"http://localhost", "a/b", "name of a realm"},
 		{"http://localhost", "a;b", "name of a realm"}, // Keycloak refuses such paths
