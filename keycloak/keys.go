@@ -372,7 +372,7 @@ func (k *KeySet) fetch(ctx context.Context) (ring keyring, err error) {
 		return keyring{}, shortened{err}
 	}
 	if got.status != http.StatusOK {
-		return keyring{}, fmt.Errorf("answer %d; expected 200", got.status)
+		return keyring{}, errors.New(whyNot(got))
 	}
 	return readKeys(got.body)
 }

@@ -17,16 +17,17 @@ import (
 // request without a token, or with another authentication scheme, has no caller; one with a bad token
 // has the reason why.
 //
-// A refused token that points at a wrong setting (issuer, audience) is logged as a warning with what
-// would have been accepted; no token is. Since anyone can send such tokens, a warning about one claim comes once
-// a second at most, with the number of those that were kept back. A nil log is slog.Default().
+// A refused token that points at a wrong setting, here or in the realm (issuer, audience, algorithm, size), or at clocks
+// that differ, is logged as a warning with what would have been accepted; no token is. Since anyone can send such
+// tokens, a warning about one cause comes once a second at most, with the number of those that were kept back. A nil
+// log is slog.Default().
 func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	if log == nil {
 		log = slog.Default()
 	}
 	warnings := map[string]*atMostOnceASecond{}
-	for _, claim := range []string{"iss", "typ", "cnf", "aud", "sub"} {
-		warnings[claim] = &atMostOnceASecond{}
+	for _, cause := range []string{"iss", "typ", "cnf", "aud", "azp", "sub", "alg", "nbf", "iat", causeSize} {
+		warnings[cause] = &atMostOnceASecond{}
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,17 +35,16 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 			var user *identity.User
 			if err == nil && token != "" {
 				user, err = v.Verify(r.Context(), token)
+			} else if err == nil && strings.Trim(r.Header.Get("Authorization"), whitespace) != "" {
+				err = errNotBearer
 			}
-			if refused, ok := errors.AsType[*identity.TokenError](err); ok {
+			refused, ok := errors.AsType[*identity.TokenError](err)
+			if ok && refused.Reason != identity.ErrTokenMissing {
 				level, keptBack := slog.LevelDebug, 0
-				if refused.Reason == identity.ErrTokenNotAccepted {
-					// A flood of one kind must not hide another.
-					claim, _, _ := strings.Cut(refused.Detail, " ")
-					if w := warnings[claim]; w != nil {
-						var now bool
-						if keptBack, now = w.next(time.Now()); now {
-							level = slog.LevelWarn
-						}
+				if w := warnings[causeOf(refused)]; w != nil { // a flood of one kind must not hide another
+					var now bool
+					if keptBack, now = w.next(time.Now()); now {
+						level = slog.LevelWarn
 					}
 				}
 				log.Log(r.Context(), level, "token refused", "reason", refused.Reason, "detail", refused.Detail, "keptBack", keptBack)
@@ -52,6 +52,28 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 			next.ServeHTTP(w, r.WithContext(identity.NewContext(r.Context(), user, err)))
 		})
 	}
+}
+
+// whitespace is what may surround the parts of an Authorization header.
+const whitespace = " \t"
+
+// errNotBearer is what speaks for nobody here, most often a token without the word Bearer before it.
+var errNotBearer = &identity.TokenError{Reason: identity.ErrTokenMissing,
+	Detail: "the Authorization header is of another scheme: expected Bearer, a blank, and the token"}
+
+const causeSize = "size"
+
+// causeOf returns what in a refused token points at a setting or at clocks that differ, and "" for what happens all day:
+// tokens that have expired, and those of nobody.
+func causeOf(refused *identity.TokenError) string {
+	switch refused.Reason {
+	case identity.ErrTokenTooLarge:
+		return causeSize
+	case identity.ErrTokenNotAccepted, identity.ErrTokenSignature, identity.ErrTokenNotYetValid:
+		claim, _, _ := strings.Cut(refused.Detail, " ")
+		return claim
+	}
+	return ""
 }
 
 // atMostOnceASecond says when something may be said again. It is safe for concurrent use.
@@ -86,7 +108,6 @@ func bearer(headers []string) (token string, err error) {
 	}
 	// RFC 9110, sections 5.6.3 and 11.4: no other character is whitespace here. What the header holds beyond
 	// that isn't looked at: a stranger chooses its length.
-	const whitespace = " \t"
 	header := strings.Trim(headers[0], whitespace)
 	scheme, token := header, ""
 	if end := strings.IndexAny(header, whitespace); end >= 0 {

@@ -125,7 +125,7 @@ func checkNoToken(t *testing.T, log string, tokens ...string) {
 // A token for somebody else is most often a wrong setting: whoever runs the server must be told which.
 func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{AuthorizedParties: []string{localAudience}})
 	for _, tt := range []struct {
 		name   string
 		change object
@@ -136,9 +136,12 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 		{"audience", object{"aud": "account"}, "WARN", []string{"account", localAudience, "KEYCLOAK_AUDIENCE", "mapper of type Audience"}},
 		{"an ID token", object{"typ": "ID"}, "WARN", []string{"ID", "Bearer"}},
 		{"lightweight", object{"sub": gone}, "WARN", []string{"client scope basic"}},
+		{"of another client", object{"azp": "other"}, "WARN", []string{"other", "KEYCLOAK_AUTHORIZED_PARTIES"}},
+		{"not yet valid", object{"nbf": 9e9}, "WARN", []string{"nbf", "clocks"}},
+		{"issued later", object{"iat": 9e9}, "WARN", []string{"iat", "clocks"}},
+		{"of many roles", object{"groups": strings.Repeat("x", 17<<10)}, "WARN", []string{"TOKEN_MAX_BYTES"}},
 		// These happen all day, and point at no setting.
 		{"expired", object{"exp": 0}, "DEBUG", []string{"token has expired"}},
-		{"not yet valid", object{"nbf": 9e9}, "DEBUG", []string{"clocks"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log logBook
@@ -155,6 +158,39 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 			}
 			checkNoToken(t, text, token)
 		})
+	}
+}
+
+// A realm can sign with an algorithm that nobody may verify with here, or that TOKEN_ALGORITHMS leaves out.
+func TestMiddleware_warns_of_the_algorithm(t *testing.T) {
+	key := edDSA()
+	var log logBook
+	_, err := callerOf(t, &log, newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{Algorithms: []string{"RS256"}}), "Bearer "+key.token(alice(t)))
+	for _, word := range []string{"level=WARN", "EdDSA", "accepted: RS256", "TOKEN_ALGORITHMS"} {
+		if text := log.String(); !strings.Contains(text, word) || !errors.Is(err, identity.ErrTokenSignature) {
+			t.Errorf("%v; logged %q, want %q in it", err, text, word)
+		}
+	}
+}
+
+// Clients send tokens as they are, or after JWT or Token, since other servers take them so. That is no token for us, and the
+// developer learns why.
+func TestMiddleware_says_that_the_scheme_is_not_Bearer(t *testing.T) {
+	key := edDSA()
+	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	token := key.token(alice(t))
+	for header, want := range map[string]bool{
+		token: true, "JWT " + token: true, "Token " + token: true, "Bearer:" + token: true, "Basic YTpi": true,
+		"": false, " ": false, "Bearer": false, "bearer " + token: false,
+	} {
+		var log logBook
+		_, err := callerOf(t, &log, verifier, header)
+		if got := strings.Contains(identity.Detail(err), "expected Bearer"); got != want {
+			t.Errorf("Authorization: %.12s: %v with the detail %q; want it to name Bearer: %v", header, err, identity.Detail(err), want)
+		}
+		if want && (!errors.Is(err, identity.ErrTokenMissing) || log.String() != "" || strings.Contains(identity.Detail(err), token)) {
+			t.Errorf("Authorization: %.12s: %v, logged %q; want ErrTokenMissing and no line", header, err, log.String())
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package keycloak
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -90,6 +91,8 @@ const (
 	sendsSecret      = "this server sends the client's secret in the form: "
 	needsCertificate = "the client wants a certificate, and this server has none: switch OAuth 2.0 Mutual TLS Certificate Bound Access Tokens off in the " +
 		"client's Advanced settings, and look for a client policy (executor holder-of-key-enforcer)"
+	noRealmHere = "there is no Keycloak at this path: check the path prefix in KEYCLOAK_SERVER_URL"
+	checkClient = "check the client's settings in Keycloak's admin console"
 )
 
 // What is wrong with us, whatever we asked for. Rows go by Keycloak's text where it says more than the status and the
@@ -119,8 +122,9 @@ var ourFaults = []meaning{
 	{400, "missingNormalization", "", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL holds // or .. in its path"},
 	{400, "invalidCharacter", "", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL holds a character in its path that Keycloak refuses"},
 	{404, "Realm does not exist", "", identity.ErrRealmRefusesUs, "check KEYCLOAK_REALM_NAME, whose case matters"},
-	{404, "", "", identity.ErrRealmRefusesUs, "there is no Keycloak at this path: check the path prefix in KEYCLOAK_SERVER_URL"},
-	{0, "", "", identity.ErrRealmRefusesUs, "check the client's settings in Keycloak's admin console"},
+	{404, "", "", identity.ErrRealmRefusesUs, noRealmHere},
+	{405, "", "", identity.ErrRealmRefusesUs, noRealmHere}, // as below /admin
+	{0, "", "", identity.ErrRealmRefusesUs, checkClient},
 }
 
 // refusal says what an error answer means. An answer that isn't Keycloak's (5xx, a proxy's 408 or 429, or
@@ -143,6 +147,16 @@ func refusal(got answer, refusals []meaning) error {
 		}
 	}
 	panic("keycloak: the last row of ourFaults fits every answer")
+}
+
+// whyNot returns what an answer other than 200 to a request without credentials says to operators, and what to change
+// where Keycloak gives it away.
+func whyNot(got answer) string {
+	text := fmt.Sprintf("answer %d; expected 200", got.status)
+	if refused, ok := errors.AsType[*Refusal](refusal(got, nil)); ok && refused.Hint != checkClient {
+		text += ": " + refused.Hint
+	}
+	return text
 }
 
 // unavailable is identity.ErrRealmUnavailable with a detail for operators.

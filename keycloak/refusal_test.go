@@ -220,3 +220,27 @@ func TestRefusal_withShortSecrets(t *testing.T) {
 		t.Errorf("the detail is %q", detail)
 	}
 }
+
+// The keys are what a server asks for first, so its first line about them tells what to change.
+func TestWhyNot(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		body   string
+		want   string
+	}{
+		{404, `{"error":"Realm does not exist"}`, "answer 404; expected 200: check KEYCLOAK_REALM_NAME, whose case matters"},
+		{404, `{"error":"Unable to find matching target resource method"}`, "answer 404; expected 200: " + noRealmHere},
+		{405, `{"error":"HTTP 405 Method Not Allowed"}`, "answer 405; expected 200: " + noRealmHere},
+		{403, `{"error":"invalid_request","error_description":"HTTPS required"}`,
+			"answer 403; expected 200: set KEYCLOAK_SERVER_URL to an https URL, or change Require SSL in the realm's settings"},
+		{403, `{"error":"access_denied","error_description":"Realm not enabled"}`, "answer 403; expected 200: enable the realm in its settings"},
+		// No client has asked for anything, and a proxy's page is nobody's advice.
+		{400, `{"error":"unknown"}`, "answer 400; expected 200"},
+		{404, `<html>canary</html>`, "answer 404; expected 200"},
+		{502, `{"error":"canary"}`, "answer 502; expected 200"},
+	} {
+		if got := whyNot(answer{status: tt.status, body: []byte(tt.body)}); got != tt.want {
+			t.Errorf("whyNot(%d %s) = %q, want %q", tt.status, tt.body, got, tt.want)
+		}
+	}
+}
