@@ -172,7 +172,8 @@ func (f *faults) addEach(name string, err error) {
 	f.add(name, "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
 }
 
-// any reports whether one of the settings has a fault, so that what they have to do with each other can't be told.
+// any reports whether one of the settings has a fault, so that what they have to do with each other
+// can't be told.
 func (f *faults) any(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return f.faulty[name] || f.hushed[name] })
 }
@@ -255,9 +256,10 @@ func readValues(environ []string, dir string, f *faults) values {
 	return v
 }
 
-// clean takes away what stands around a value by mistake and can mean nothing: blanks, and the line end of a Kubernetes
-// secret made with echo. What may change the meaning is a fault: quotes that docker run --env-file and Kubernetes don't
-// take off, and a $ in the file that took a part of the value with it.
+// clean takes away what stands around a value by mistake and can mean nothing: blanks, and the line
+// end of a Kubernetes secret made with echo. What may change the meaning is a fault: quotes that
+// docker run --env-file and Kubernetes don't take off, and a $ in the file that took a part of the
+// value with it.
 func (v *values) clean(process map[string]string, cut []string, f *faults) {
 	const secret = "KEYCLOAK_CLIENT_SECRET_KEY"
 	for _, one := range (settings{}).all() {
@@ -515,7 +517,8 @@ func (c Config) LogValue() slog.Value {
 		slog.String("refreshTokenLimit", limitText(c.Budgets.Token)), slog.String("refreshAddressLimit", limitText(c.Budgets.TokenAddress)))
 }
 
-// trustedDocuments is whether this server runs only the documents of its manifest: off, log or enforce.
+// trustedDocuments is whether this server runs only the documents of its manifest: off, log or
+// enforce.
 func (c Config) trustedDocuments() string {
 	switch {
 	case c.Manifest == nil:

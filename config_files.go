@@ -22,7 +22,8 @@ var (
 	errNotUTF8 = errors.New("is not UTF-8: expected a text file in UTF-8")
 )
 
-// readText reads a text file without the byte order mark that editors and shells of Windows put before it.
+// readText reads a text file without the byte order mark that editors and shells of Windows put
+// before it.
 func readText(name string) ([]byte, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -37,7 +38,8 @@ func readText(name string) ([]byte, error) {
 	return bytes.TrimPrefix(text, []byte("\ufeff")), nil
 }
 
-// openText opens a text file in UTF-8, for a reader that has bounds of its own and skips a byte order mark.
+// openText opens a text file in UTF-8, for a reader that has bounds of its own and skips a byte
+// order mark.
 func openText(name string) (io.ReadCloser, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -54,8 +56,8 @@ func openText(name string) (io.ReadCloser, error) {
 	}{reader, file}, nil
 }
 
-// readSettingsFile reads the settings of the file name in dir, and the names of those whose value lost a part because
-// of a $ in it. What it fails with shows nothing that stands in the file.
+// readSettingsFile reads the settings of the file name in dir, and the names of those whose value
+// lost a part because of a $ in it. What it fails with shows nothing that stands in the file.
 func readSettingsFile(dir, name string) (settings map[string]string, cut []string, err error) {
 	text, err := readText(filepath.Join(dir, name))
 	switch {
@@ -80,9 +82,10 @@ func readSettingsFile(dir, name string) (settings map[string]string, cut []strin
 	return settings, cutAtDollar(text, settings), nil
 }
 
-// cutAtDollar returns the names of the settings in whose value godotenv put nothing, or a part of the value only, where
-// a $ stands: it takes $1 and $WORD for another setting, above it in the file. A secret such as pa$1word would lose its
-// middle without a word. What a value was written like is found by reading the text again with a mark for each $.
+// cutAtDollar returns the names of the settings in whose value godotenv put nothing, or a part of
+// the value only, where a $ stands: it takes $1 and $WORD for another setting, above it in the
+// file. A secret such as pa$1word would lose its middle without a word. What a value was written
+// like is found by reading the text again with a mark for each $.
 func cutAtDollar(text []byte, settings map[string]string) []string {
 	const mark = "\x00" // readText has found none
 	marked, err := godotenv.UnmarshalBytes(dollar.ReplaceAllFunc(text, func(found []byte) []byte {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// unknownNames are warnings about names that no setting has: each of the file, and of the environment those that begin
-// like ours or look like one of ours misspelt. A misspelt KEYCLOAK_AUDIENCE would otherwise be a wider audience
-// than anybody meant.
+// unknownNames are warnings about names that no setting has: each of the file, and of the
+// environment those that begin like ours or look like one of ours misspelt. A misspelt
+// KEYCLOAK_AUDIENCE would otherwise be a wider audience than anybody meant.
 func unknownNames(process, file map[string]string) []string {
 	ours := map[string]bool{}
 	for _, one := range (settings{}).all() {
@@ -50,9 +50,9 @@ var (
 	serviceName = regexp.MustCompile(`_SERVICE_(HOST|PORT)|_PORT(_|$)`)
 )
 
-// misspelt returns the setting that a name looks like, or "". It must be sure enough for a warning about any name of an
-// environment, where most names are other programs': a name of one word, such as ADDR or CONSOLE, is never guessed from
-// the beginning of a longer one.
+// misspelt returns the setting that a name looks like, or "". It must be sure enough for a warning
+// about any name of an environment, where most names are other programs': a name of one word, such
+// as ADDR or CONSOLE, is never guessed from the beginning of a longer one.
 func misspelt(name string) string {
 	upper := strings.ReplaceAll(strings.ToUpper(name), "-", "_")
 	upper = strings.TrimPrefix(upper, "CLOAKQL_")
@@ -80,8 +80,8 @@ func misspelt(name string) string {
 	return meant
 }
 
-// plainWords are the words of a name in the singular, whatever their order and what is between them: TRUSTED_PROXY for
-// TRUSTED_PROXIES, KEYSMAXAGE for KEYS_MAX_AGE.
+// plainWords are the words of a name in the singular, whatever their order and what is between
+// them: TRUSTED_PROXY for TRUSTED_PROXIES, KEYSMAXAGE for KEYS_MAX_AGE.
 func plainWords(name string) string {
 	words := strings.Split(name, "_")
 	for i, word := range words {
@@ -98,7 +98,8 @@ func plainWords(name string) string {
 	return strings.Join(words, "_")
 }
 
-// editDistance is how many letters must be put in, left out, changed, or swapped with the next one, to make a into b.
+// editDistance is how many letters must be put in, left out, changed, or swapped with the next one,
+// to make a into b.
 func editDistance(a, b string) int {
 	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
 	before, last, this := rows[0], rows[1], rows[2]

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// usualNames are names that environments have for other reasons: of shells, of CI services, of Kubernetes, of clouds, of
-// other programs.
+// usualNames are names that environments have for other reasons: of shells, of CI services, of
+// Kubernetes, of clouds, of other programs.
 const usualNames = `
 ADDRESS ALLOWED_ORIGINS ALLOWED_IPS ANSIBLE_HOST_KEY_CHECKING API_KEY API_TIMEOUT APP_ENV APP_NAME APPDATA AUDIENCE AUTH_TOKEN
 AWS_ACCESS_KEY_ID AWS_DEFAULT_REGION AWS_EXECUTION_ENV AWS_LAMBDA_FUNCTION_NAME AWS_PROFILE AWS_REGION AWS_ROLE_ARN AWS_SECRET_ACCESS_KEY
@@ -88,7 +88,8 @@ func TestMisspeltSettings(t *testing.T) {
 	}
 }
 
-// A misspelt setting would have no effect, silently: in the file or in the environment, with faults or without.
+// A misspelt setting would have no effect, silently: in the file or in the environment, with faults
+// or without.
 func TestConfig_warns_of_misspelt_settings(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("REFRESH_GRACES=0\n"), 0o600); err != nil {

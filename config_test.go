@@ -296,7 +296,8 @@ func TestConfigFiles(t *testing.T) {
 	}
 }
 
-// What stands around a value by mistake is taken away, or a warning. RUNTIME_ENV isn't touched: TestConfigProduction.
+// What stands around a value by mistake is taken away, or a warning. RUNTIME_ENV isn't touched:
+// TestConfigProduction.
 func TestConfig_blanks_around_values(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n", "KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
 		"KEYCLOAK_CLIENT_SECRET_KEY=hush\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9", "ADDR=127.0.0.1:8001\n")
@@ -315,7 +316,8 @@ func TestConfig_blanks_around_values(t *testing.T) {
 	}
 }
 
-// In a settings file, $1 and $WORD stand for another setting. A secret that loses a part so is never sent.
+// In a settings file, $1 and $WORD stand for another setting. A secret that loses a part so is
+// never sent.
 func TestConfig_dollars_in_the_file(t *testing.T) {
 	for _, tt := range []struct{ line, secret string }{ // no secret for a fault
 		{"pa$1word", ""},

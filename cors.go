@@ -16,8 +16,8 @@ import (
 // the headers that browsers show in any case.
 var exposedHeaders = []string{"Allow", "Retry-After", "X-Request-Id"}
 
-// withCORS lets pages of the allowed origins call. The origin decides, and a page of it may send any
-// request header: there are no cookies here, so a header gives a page nothing more.
+// withCORS lets pages of the allowed origins call. The origin decides, and a page of it may send
+// any request header: there are no cookies here, so a header gives a page nothing more.
 func withCORS(allowed origins, next http.Handler) http.Handler {
 	if len(allowed) == 0 {
 		return next

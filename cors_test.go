@@ -138,7 +138,8 @@ func TestCORS_pagesOfThisMachine(t *testing.T) {
 	}
 }
 
-// An origin in the settings matches what a browser writes, or the server says at its start that it can't.
+// An origin in the settings matches what a browser writes, or the server says at its start that it
+// can't.
 func TestCORSOrigins(t *testing.T) {
 	for _, tt := range []struct {
 		setting string

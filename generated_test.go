@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// What is built from other files says what it was built from, so that plain go test finds what is stale without the
-// tools that build it. The gate builds everything again, and compares.
+// What is built from other files says what it was built from, so that plain go test finds what is
+// stale without the tools that build it. The gate builds everything again, and compares.
 func TestNothingGeneratedIsStale(t *testing.T) {
 	t.Run("graph/generated", func(t *testing.T) { // it holds the schema as it was
 		generated := readSource(t, "graph/generated/root_.generated.go")
@@ -46,7 +46,8 @@ func TestNothingGeneratedIsStale(t *testing.T) {
 	})
 }
 
-// compareSources compares the digests of the sources that something was built from with those of now.
+// compareSources compares the digests of the sources that something was built from with those of
+// now.
 func compareSources(t *testing.T, then, now map[string]string, command string) {
 	t.Helper()
 	if len(then) == 0 {

@@ -36,8 +36,8 @@ func (s *site) raw(t testing.TB, request string) (*http.Response, string) {
 	return response, string(body)
 }
 
-// A developer's machine answers under its own names and those in ALLOWED_HOSTS, whatever the path and
-// the way of asking. In production any name will do, until ALLOWED_HOSTS is set.
+// A developer's machine answers under its own names and those in ALLOWED_HOSTS, whatever the path
+// and the way of asking. In production any name will do, until ALLOWED_HOSTS is set.
 func TestHosts(t *testing.T) {
 	const named = "ALLOWED_HOSTS=API.example.com, *.example.org,[2001:DB8:0::1],2001:db8::2,192.0.2.1,devbox."
 	sites := []*site{
@@ -181,7 +181,8 @@ func TestHosts_settings(t *testing.T) {
 	}
 }
 
-// No response of any path is kept by a cache or taken for another type; the console's files alone may be kept.
+// No response of any path is kept by a cache or taken for another type; the console's files alone
+// may be kept.
 func TestHeadersOfAllPaths(t *testing.T) {
 	s := newIdleSite(t, "CONSOLE=on")
 	for _, request := range []string{

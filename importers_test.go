@@ -29,8 +29,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A plainServer is what somebody builds who reads our package docs: gqlgen's handler with its own error presenter,
-// our middleware, and resolvers that return our errors as they are.
+// A plainServer is what somebody builds who reads our package docs: gqlgen's handler with its own
+// error presenter, our middleware, and resolvers that return our errors as they are.
 type plainServer struct{ client *keycloak.Client }
 
 func (s plainServer) Query() generated.QueryResolver       { return s }
@@ -94,8 +94,8 @@ func plainRealm(t *testing.T) *keycloaktest.Server {
 	}.File())
 }
 
-// Whatever goes wrong between a plain server and Keycloak, gqlgen's own presenter shows a client no address, no issuer,
-// no setting, nothing that Keycloak said, and nothing that the client sent.
+// Whatever goes wrong between a plain server and Keycloak, gqlgen's own presenter shows a client no
+// address, no issuer, no setting, nothing that Keycloak said, and nothing that the client sent.
 func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 	kc := plainRealm(t)
 	realm := must(keycloak.NewRealm(kc.URL, "shop"))
@@ -223,7 +223,8 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// typedErrors are the errors with fields that importers get, each with a detail that clients must not read.
+// typedErrors are the errors with fields that importers get, each with a detail that clients must
+// not read.
 var typedErrors = map[string]error{
 	"identity.TokenError": &identity.TokenError{Reason: identity.ErrTokenNotAccepted, Detail: operatorDetail},
 	"identity.RealmError": &identity.RealmError{Reason: identity.ErrRealmRefusesUs, Detail: operatorDetail},

@@ -17,7 +17,8 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// A pipeListener is a network of one listener inside a bubble of testing/synctest, where real sockets would stop the clock.
+// A pipeListener is a network of one listener inside a bubble of testing/synctest, where real
+// sockets would stop the clock.
 type pipeListener struct {
 	calls chan net.Conn
 	gone  chan struct{}
@@ -53,8 +54,8 @@ func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	}
 }
 
-// A lockout is the sign-ins of a server with the default settings, beside a realm with Keycloak's own numbers for brute force,
-// by a fake clock.
+// A lockout is the sign-ins of a server with the default settings, beside a realm with Keycloak's
+// own numbers for brute force, by a fake clock.
 type lockout struct {
 	t       *testing.T
 	budgets *throttle.Budgets
@@ -106,7 +107,8 @@ func (l *lockout) signIn(ctx context.Context, address, name, password string) er
 	return err
 }
 
-// guess guesses on several connections as fast as the budgets allow, until ctx ends, and returns how many guesses Keycloak judged.
+// guess guesses on several connections as fast as the budgets allow, until ctx ends, and returns
+// how many guesses Keycloak judged.
 func (l *lockout) guess(ctx context.Context) (judged int) {
 	var mu sync.Mutex
 	var connections sync.WaitGroup
@@ -134,8 +136,9 @@ func (l *lockout) guess(ctx context.Context) (judged int) {
 	return judged
 }
 
-// Somebody guesses at a name for two days, as fast as the budgets of one network allow: its owner, who signs in each hour,
-// gets in each time. Two failures within a second, or thirty in a row, would lock the account.
+// Somebody guesses at a name for two days, as fast as the budgets of one network allow: its owner,
+// who signs in each hour, gets in each time. Two failures within a second, or thirty in a row,
+// would lock the account.
 func TestLockout_ownerSignsInEachHour(t *testing.T) {
 	withLockout(t, func(l *lockout) {
 		ctx, stop := context.WithTimeout(l.t.Context(), 48*time.Hour)
@@ -154,8 +157,9 @@ func TestLockout_ownerSignsInEachHour(t *testing.T) {
 	})
 }
 
-// Pairs of guesses at one moment, two minutes apart, at one name or at the name and the e-mail address of the account: a realm
-// of Keycloak's numbers locks it for a minute for two failures within a second, which we keep from it.
+// Pairs of guesses at one moment, two minutes apart, at one name or at the name and the e-mail
+// address of the account: a realm of Keycloak's numbers locks it for a minute for two failures
+// within a second, which we keep from it.
 func TestLockout_pairsOfGuesses(t *testing.T) {
 	for _, names := range [][2]string{{"alice", "alice"}, {"alice", "alice@example.com"}} {
 		lockoutByPairs(t, names)
@@ -193,8 +197,8 @@ func lockoutByPairs(t *testing.T, names [2]string) {
 	})
 }
 
-// With nobody signing in for a day the failures add up, and each locks the account for a few minutes: the owner gets in
-// between two of them.
+// With nobody signing in for a day the failures add up, and each locks the account for a few
+// minutes: the owner gets in between two of them.
 func TestLockout_ownerSignsInOnceADay(t *testing.T) {
 	withLockout(t, func(l *lockout) {
 		ctx, stop := context.WithTimeout(l.t.Context(), 25*time.Hour)

@@ -119,8 +119,8 @@ func tableErrors(t *testing.T) (keys []string) {
 	return keys
 }
 
-// Every error that a client can meet is in the README's table: the rows of graph/errors.go, and the codes and reasons of
-// requests that are refused before any field runs.
+// Every error that a client can meet is in the README's table: the rows of graph/errors.go, and the
+// codes and reasons of requests that are refused before any field runs.
 func TestREADMEErrors(t *testing.T) {
 	documented := documentedErrors(t)
 	words := map[string]bool{}

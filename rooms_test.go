@@ -26,7 +26,8 @@ var doors = map[string][]string{
 	"limits":      {"internal/language"},
 	"throttle":    {"identity"},
 	"console":     {},
-	// Drives the built server from the outside, and compares the language of documents with graphql-js's.
+	// Drives the built server from the outside, and compares the language of documents with
+	// graphql-js's.
 	"e2e": {"keycloak/keycloaktest", "graphqlhttp", "limits"},
 
 	"internal/language":              {},

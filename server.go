@@ -171,7 +171,8 @@ func newServer(config Config, handler http.Handler, log *slog.Logger) *http.Serv
 	}
 }
 
-// newHandler builds the way of a request: CORS, the host, the bearer token, GraphQL over HTTP, the limits, the schema.
+// newHandler builds the way of a request: CORS, the host, the bearer token, GraphQL over HTTP, the
+// limits, the schema.
 func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, draining *atomic.Bool, log *slog.Logger) (http.Handler, error) {
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 		Issuers:  []keycloak.Issuer{{Names: config.Issuers, Keys: keys}},
@@ -227,7 +228,8 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { writeProbe(w, http.StatusOK, "alive") })
 	mux.Handle("GET "+readyPath, readiness(keys, draining, config.Local))
 	hosts := hostRule{local: config.Local, allowed: config.AllowedHosts, trusted: config.TrustedProxies}
-	// CORS is around all of it, so that a page can read what is refused: a wrong path, or a wrong host.
+	// CORS is around all of it, so that a page can read what is refused: a wrong path, or a wrong
+	// host.
 	pages := withCORS(config.CORSOrigins, hosts.handler(log, mux))
 	return withWriteDeadline(config.RequestTimeout+readTimeout+5*time.Second, pages), nil
 }

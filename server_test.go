@@ -24,8 +24,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak"
 )
 
-// The 65th sign-in at once is told to try again, at once; the 64 are answered. They are of four networks, since one has a
-// quarter of the places.
+// The 65th sign-in at once is told to try again, at once; the 64 are answered. They are of four
+// networks, since one has a quarter of the places.
 func TestBusy(t *testing.T) {
 	kc := newShop(t, "hush")
 	address, gate := newGate(t, kc)

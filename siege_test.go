@@ -18,7 +18,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// attackToken is a refresh token in the form of Keycloak's, of a session whose name begins with attack.
+// attackToken is a refresh token in the form of Keycloak's, of a session whose name begins with
+// attack.
 func attackToken(n int) string {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	return part(`{"alg":"HS512"}`) + "." + part(fmt.Sprintf(`{"sid":"attack-%d"}`, n)) + "." + part("signature")
@@ -32,8 +33,8 @@ func isAttack(form url.Values) bool {
 	return strings.HasPrefix(form.Get("username"), "attack") || strings.Contains(string(text), `"sid":"attack`)
 }
 
-// newSlowKeycloak is an address before kc that keeps the attacker's requests until release is called, and passes on
-// all others. held counts those that it keeps.
+// newSlowKeycloak is an address before kc that keeps the attacker's requests until release is
+// called, and passes on all others. held counts those that it keeps.
 func newSlowKeycloak(t *testing.T, kc *keycloaktest.Server) (address string, held *atomic.Int32, release func()) {
 	t.Helper()
 	target, err := url.Parse(kc.URL)
@@ -61,8 +62,8 @@ func newSlowKeycloak(t *testing.T, kc *keycloaktest.Server) (address string, hel
 	return server.URL, held, release
 }
 
-// One address opens 100 connections for each of the three calls while Keycloak is slow with it: another address gets
-// through, 100 of 100 times.
+// One address opens 100 connections for each of the three calls while Keycloak is slow with it:
+// another address gets through, 100 of 100 times.
 func TestOneAddressStarvesNobody(t *testing.T) {
 	const attacker, owner = "192.0.2.7", "198.51.100.7"
 	login := `mutation { login(username: %q, password: "hush") { tokenType } }`

@@ -126,8 +126,8 @@ type site struct {
 	log *lockedBuffer
 }
 
-// newSite serves config. A nil realm is the real client. Where config has the usual time-outs, it gets the longest
-// instead: a slow machine is no fault.
+// newSite serves config. A nil realm is the real client. Where config has the usual time-outs, it
+// gets the longest instead: a slow machine is no fault.
 func newSite(t testing.TB, config Config, realm graph.Realm) *site {
 	t.Helper()
 	if usual := goodConfig(t); config.KeycloakTimeout == usual.KeycloakTimeout && config.RequestTimeout == usual.RequestTimeout {
@@ -253,8 +253,8 @@ func (s *site) get(t testing.TB, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// patience is how long a test waits for what has to happen. It says nothing of how quick a machine is: only a fault
-// takes so long.
+// patience is how long a test waits for what has to happen. It says nothing of how quick a machine
+// is: only a fault takes so long.
 const patience = 4 * time.Minute
 
 func waitFor(t testing.TB, what string, f func() bool) {

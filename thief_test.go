@@ -11,14 +11,16 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Two places play one session's owner and the thief of a refresh token. The proxy before the server is this machine.
+// Two places play one session's owner and the thief of a refresh token. The proxy before the server
+// is this machine.
 const (
 	owner     = "192.0.2.10"
 	neighbour = "192.0.2.77" // of the owner's network
 	thief     = "198.51.100.66"
 )
 
-// refreshFrom exchanges a refresh token for a client with an address. It returns the new one, or the code and reason.
+// refreshFrom exchanges a refresh token for a client with an address. It returns the new one, or
+// the code and reason.
 func (s *site) refreshFrom(t testing.TB, address, token string) (next, code string) {
 	t.Helper()
 	return s.spendFrom(t, address, "refresh", fmt.Sprintf(`mutation { refresh(refreshToken: %q) { refreshToken } }`, token))

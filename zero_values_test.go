@@ -32,8 +32,8 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// zeroValues has a zero value of each exported type. A method of it works, or fails with an error that names the
-// constructor; it never panics. TestZeroValues says which type is missing here.
+// zeroValues has a zero value of each exported type. A method of it works, or fails with an error
+// that names the constructor; it never panics. TestZeroValues says which type is missing here.
 var zeroValues = map[string]any{
 	"identity.Claims": new(identity.Claims), "identity.ClientRoles": new(identity.ClientRoles), "identity.Credentials": new(identity.Credentials),
 	"identity.LimitError": new(identity.LimitError), "identity.OpenIDToken": new(identity.OpenIDToken), "identity.RealmError": new(identity.RealmError),
@@ -64,8 +64,8 @@ var zeroValues = map[string]any{
 	"keycloaktest.User": new(keycloaktest.User),
 }
 
-// needConstructors are the types whose methods fail on a zero value where they can fail, and the constructor that the
-// error names.
+// needConstructors are the types whose methods fail on a zero value where they can fail, and the
+// constructor that the error names.
 var needConstructors = map[string]string{
 	"keycloak.Client": "keycloak.NewClient", "keycloak.KeySet": "keycloak.NewKeySet", "keycloak.Verifier": "keycloak.NewVerifier",
 	"throttle.Budgets":    "throttle.New",
@@ -109,8 +109,8 @@ func TestZeroValues(t *testing.T) {
 	}
 }
 
-// callZero calls a method with arguments that are as good as any. Where it can fail, and the type needs its constructor, it
-// must fail with a text that names it.
+// callZero calls a method with arguments that are as good as any. Where it can fail, and the type
+// needs its constructor, it must fail with a text that names it.
 func callZero(t *testing.T, name string, receiver reflect.Value, method string) {
 	t.Helper()
 	defer func() {

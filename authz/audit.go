@@ -13,13 +13,14 @@ import (
 // more guards, and fails naming each field that doesn't: a field that nobody guarded is a mistake, not
 // a public field. Fields whose names begin with __ belong to GraphQL itself and are excepted.
 //
-// The guards are @auth and the directives whose names, without the @, are given: those of the caller's own schema that let
-// nobody pass whom they don't know.
+// The guards are @auth and the directives whose names, without the @, are given: those of the
+// caller's own schema that let nobody pass whom they don't know.
 //
 //	authz.Audit(schema, "hasRealmRole")
 //
-// Naming a guard is a promise: Audit can't see what a directive does. It refuses names that the schema has no directive
-// of, that directive can't be on fields, and those that are no guards, such as deprecated.
+// Naming a guard is a promise: Audit can't see what a directive does. It refuses names that the
+// schema has no directive of, that directive can't be on fields, and those that are no guards, such
+// as deprecated.
 func Audit(schema *ast.Schema, guards ...string) error {
 	if schema == nil {
 		return errors.New("authz: there is no schema to audit")

@@ -133,7 +133,8 @@ func TestAuditKnowsTheCallersGuards(t *testing.T) {
 	}
 }
 
-// The registration is a promise about a directive, so it must be of one, and of one that can guard a field.
+// The registration is a promise about a directive, so it must be of one, and of one that can guard
+// a field.
 func TestAudit_refuses_names_of_no_guard(t *testing.T) {
 	schema := load(t, `directive @onArguments on ARGUMENT_DEFINITION directive @hasRealmRole(name: String) on FIELD_DEFINITION type Query { a: Int @hasRealmRole(name: "x") }`)
 	if err := authz.Audit(schema, "hasRealmRole", "auth"); err != nil {

@@ -7,8 +7,9 @@
 //	generated.DirectiveRoot{Public: authz.Public, Auth: authz.Auth}
 //	err := authz.Audit(schema.Schema())
 //
-// A directive of your own that guards fields is registered by its name, authz.Audit(schema, "hasTenant"). If you forget it, Audit
-// fails for each field that has no other rule, and says which directives the field carries.
+// A directive of your own that guards fields is registered by its name, authz.Audit(schema,
+// "hasTenant"). If you forget it, Audit fails for each field that has no other rule, and says which
+// directives the field carries.
 //
 // The caller comes from identity.NewContext, which keycloak.Middleware fills in.
 package authz

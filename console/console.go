@@ -53,8 +53,8 @@ var mediaTypes = map[string]string{
 	".txt":  "text/plain; charset=utf-8", // and their notices
 }
 
-// A User is somebody whom the form to sign in offers. Everybody who opens the page can read the password: offer only
-// people who are made up, on a developer's machine.
+// A User is somebody whom the form to sign in offers. Everybody who opens the page can read the
+// password: offer only people who are made up, on a developer's machine.
 type User struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
@@ -66,9 +66,9 @@ func (u User) String() string { return u.Username }
 // GoString returns the name.
 func (u User) GoString() string { return u.Username }
 
-// Handler serves the page at / and the files below /console/, to GET and HEAD. The form to sign in offers the users that
-// are given. Files are compressed once for all, when they are first asked for: some 2 MB of memory, and none before.
-// It is safe for concurrent use.
+// Handler serves the page at / and the files below /console/, to GET and HEAD. The form to sign in
+// offers the users that are given. Files are compressed once for all, when they are first asked
+// for: some 2 MB of memory, and none before. It is safe for concurrent use.
 func Handler(users ...User) http.Handler {
 	files, err := load()
 	if err != nil {

@@ -99,7 +99,8 @@ func TestFilesOfThePage(t *testing.T) {
 	}
 }
 
-// Users are offered where they are given, and nowhere else; whatever they are called, they don't break the page.
+// Users are offered where they are given, and nowhere else; whatever they are called, they don't
+// break the page.
 func TestUsersAreOffered(t *testing.T) {
 	if text := fmt.Sprintf("%v %+v %#v %s", User{"alice", "hush"}, []User{{"alice", "hush"}}, User{"alice", "hush"}, &User{"alice", "hush"}); strings.Contains(text, "hush") {
 		t.Errorf("a user is printed with the password: %s", text)

@@ -12,8 +12,9 @@ import (
 	"testing"
 )
 
-// A library that was built in without being in the lock file is one whose faults nobody hears of: no tool looks for them.
-// vite.config.ts looks for such copies in what goes into the build, with its comments; this test in what came out.
+// A library that was built in without being in the lock file is one whose faults nobody hears of:
+// no tool looks for them. vite.config.ts looks for such copies in what goes into the build, with
+// its comments; this test in what came out.
 
 // lockedVersions are the versions of each library in package-lock.json.
 func lockedVersions(t *testing.T) map[string][]string {
@@ -80,7 +81,8 @@ var known = []sign{
 // constants are texts that are a version and nothing else.
 var constants = regexp.MustCompile(`["'` + "`]" + semver + `["'` + "`]")
 
-// findCopies lists what a file holds of libraries that aren't in the lock file, by name where it tells one.
+// findCopies lists what a file holds of libraries that aren't in the lock file, by name where it
+// tells one.
 func findCopies(text string, locked map[string][]string, allowed map[string]bool) (copies []string) {
 	note := func(library, version string) {
 		library = strings.ToLower(library)

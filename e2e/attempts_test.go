@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// Five sign-ins of one user at one moment, the password right: the realm has brute-force protection on, and a real
-// Keycloak that gets them at once refuses four, with the words for a wrong password. They come from three networks, since
-// one has two places in a name's queue.
+// Five sign-ins of one user at one moment, the password right: the realm has brute-force protection
+// on, and a real Keycloak that gets them at once refuses four, with the words for a wrong password.
+// They come from three networks, since one has two places in a name's queue.
 func TestSignInsOfOneUserAtOnce(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
@@ -65,8 +65,8 @@ func (c *tally) wantThrough(t *testing.T, who string) {
 	}
 }
 
-// besiege runs attack on 100 connections from one address while owners make their calls, and stops it then. Numbers
-// of attack count up from 0 on each connection.
+// besiege runs attack on 100 connections from one address while owners make their calls, and stops
+// it then. Numbers of attack count up from 0 on each connection.
 func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (result, error), owners func()) *tally {
 	t.Helper()
 	var attacked tally
@@ -106,7 +106,8 @@ const (
 	patient = "KEYCLOAK_TIMEOUT=55s"
 )
 
-// siege is a server that tells addresses apart, beside a realm with Keycloak's own numbers for brute force.
+// siege is a server that tells addresses apart, beside a realm with Keycloak's own numbers for
+// brute force.
 func siege(t *testing.T) (realm, *server) {
 	t.Helper()
 	r := newRealm(t, shared, object{"bruteForceProtected": true, "clients": []object{
@@ -133,7 +134,8 @@ func ofEach(f func(i int)) {
 	workers.Wait()
 }
 
-// One address with 100 connections signs in, with made-up names and with accounts of its own; another gets in.
+// One address with 100 connections signs in, with made-up names and with accounts of its own;
+// another gets in.
 func TestSignInsBesideASiege(t *testing.T) {
 	r, s := siege(t)
 	var own, owners []string
@@ -158,7 +160,8 @@ func TestSignInsBesideASiege(t *testing.T) {
 	got.wantThrough(t, "sign-ins from elsewhere")
 }
 
-// sessions are refresh tokens of n sessions, made at Keycloak itself. They are the client's own, which cost no password hash.
+// sessions are refresh tokens of n sessions, made at Keycloak itself. They are the client's own,
+// which cost no password hash.
 func (r realm) sessions(t *testing.T, n int) []string {
 	t.Helper()
 	var list []string
@@ -181,7 +184,8 @@ func forged(n int) string {
 	return part(`{"alg":"HS512","typ":"JWT","kid":"none"}`) + "." + part(fmt.Sprintf(`{"sid":"session-%d"}`, n)) + "." + part("no signature")
 }
 
-// One address with 100 connections refreshes, sessions of its own and tokens that it made up; another goes on refreshing.
+// One address with 100 connections refreshes, sessions of its own and tokens that it made up;
+// another goes on refreshing.
 func TestRefreshesBesideASiege(t *testing.T) {
 	r, s := siege(t)
 	own, chains := r.sessions(t, 20), r.sessions(t, 4)
@@ -216,7 +220,8 @@ func TestRefreshesBesideASiege(t *testing.T) {
 	got.wantThrough(t, "refreshes from elsewhere")
 }
 
-// One address with 100 connections signs out with tokens that are dead or made up; another signs out.
+// One address with 100 connections signs out with tokens that are dead or made up; another signs
+// out.
 func TestSignOutsBesideASiege(t *testing.T) {
 	r, s := siege(t)
 	dead, sessions := r.sessions(t, 4), r.sessions(t, 100)
@@ -233,8 +238,9 @@ func TestSignOutsBesideASiege(t *testing.T) {
 	got.wantThrough(t, "sign-outs from elsewhere")
 }
 
-// Somebody guesses at a name as fast as the budgets allow, and at its neighbours: the owner gets in. The realm has
-// Keycloak's own numbers, by which two failures within a second lock the account for a minute.
+// Somebody guesses at a name as fast as the budgets allow, and at its neighbours: the owner gets
+// in. The realm has Keycloak's own numbers, by which two failures within a second lock the account
+// for a minute.
 func TestSignInsBesideGuesses(t *testing.T) {
 	r, s := siege(t)
 	user, _ := r.newUser(t, nil)
@@ -254,8 +260,8 @@ func TestSignInsBesideGuesses(t *testing.T) {
 	}
 }
 
-// Which spellings Keycloak takes for one name: those that Java lowers to the same, and no neighbour. identity's table of
-// Java's lower case, by which sign-ins queue, stands on this.
+// Which spellings Keycloak takes for one name: those that Java lowers to the same, and no
+// neighbour. identity's table of Java's lower case, by which sign-ins queue, stands on this.
 func TestSpellingsOfAName(t *testing.T) {
 	t.Parallel()
 	r, s := siege(t)
@@ -295,8 +301,9 @@ func TestSpellingsOfAName(t *testing.T) {
 	}
 }
 
-// How long refusals take, for figures: of an account without a password, which Keycloak refuses sooner, of one with a
-// password, and of none. Each account is tried once, so that no pause is in it.
+// How long refusals take, for figures: of an account without a password, which Keycloak refuses
+// sooner, of one with a password, and of none. Each account is tried once, so that no pause is in
+// it.
 func TestRefusalTimes(t *testing.T) {
 	if os.Getenv("TEST_FIGURES") == "" {
 		t.Skip("TEST_FIGURES isn't set")

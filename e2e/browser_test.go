@@ -21,7 +21,8 @@ import (
 
 var update = flag.Bool("update", false, "put the pictures that the browser's tests take into docs/pictures")
 
-// tokenLifetime is for how many seconds access tokens live here: longer than any case takes on the slowest machine.
+// tokenLifetime is for how many seconds access tokens live here: longer than any case takes on the
+// slowest machine.
 const tokenLifetime = 20 * 60
 
 const pictures = sources + "/docs/pictures"
@@ -72,8 +73,9 @@ func (l *link) serve(t *testing.T, r realm, settings ...string) *server {
 	return r.serve(t, append([]string{"KEYCLOAK_SERVER_URL=" + l.URL, "KEYCLOAK_ISSUER=" + r.k.url + "/realms/" + r.name}, settings...)...)
 }
 
-// expiring signs somebody in with an access token that lives for a second, and lets those live longer that come after
-// it. The returned function waits until the server calls that token expired, which is after its leeway of 30 s.
+// expiring signs somebody in with an access token that lives for a second, and lets those live
+// longer that come after it. The returned function waits until the server calls that token expired,
+// which is after its leeway of 30 s.
 func expiring(t *testing.T, r realm, s *server, username, password string) func(context.Context) (string, error) {
 	t.Helper()
 	r.update(t, object{"accessTokenLifespan": 1})
@@ -90,8 +92,9 @@ func expiring(t *testing.T, r realm, s *server, username, password string) func(
 	}
 }
 
-// newControl is where a script asks for what happens outside its browser: POST to /down and /up, to /otp, which answers
-// the one-time code of now, and to /expired, which answers an expired access token.
+// newControl is where a script asks for what happens outside its browser: POST to /down and /up, to
+// /otp, which answers the one-time code of now, and to /expired, which answers an expired access
+// token.
 func newControl(t *testing.T, l *link, secret string, expired func(context.Context) (string, error)) string {
 	t.Helper()
 	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -124,9 +127,10 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// browse runs a script that drives Chromium, which is heavy: no other test runs beside it that drives one, and so none
-// that calls it is parallel. It wants its cases to end like that: a line of NAME: RESULT for each.
-// The pictures that it takes are those that the README shows and docs/pictures has, whose name begins with prefix.
+// browse runs a script that drives Chromium, which is heavy: no other test runs beside it that
+// drives one, and so none that calls it is parallel. It wants its cases to end like that: a line of
+// NAME: RESULT for each. The pictures that it takes are those that the README shows and
+// docs/pictures has, whose name begins with prefix.
 func browse(t *testing.T, script string, settings object, prefix, want string) {
 	t.Helper()
 	settings["pictures"] = t.TempDir()

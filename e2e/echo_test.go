@@ -64,8 +64,8 @@ func echoed(operation *graphql.OperationContext, set ast.SelectionSet, typeName 
 	return data
 }
 
-// coerced is what the code that gqlgen generates makes of a value: one item for a list is a list, an ID is a string,
-// and the members of an input that are absent have their defaults.
+// coerced is what the code that gqlgen generates makes of a value: one item for a list is a list,
+// an ID is a string, and the members of an input that are absent have their defaults.
 func coerced(of *ast.Type, value any) any {
 	if value == nil {
 		return nil

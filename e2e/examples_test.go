@@ -75,7 +75,8 @@ func TestExamples(t *testing.T) {
 	compareLines(t, strings.Join(got, "\n"), "fetch: "+want+"\nurql: "+want)
 }
 
-// What the examples say of whatever keeps somebody out: one line with a code, where there is one, and exit status 1.
+// What the examples say of whatever keeps somebody out: one line with a code, where there is one,
+// and exit status 1.
 func TestExamplesThatFail(t *testing.T) {
 	if !withNode(t) {
 		return

@@ -34,9 +34,9 @@ type languageWant struct {
 
 const languageFile = "testdata/language.json"
 
-// compareWithGraphQLJS holds the echo to what graphql-js said: both take the document and see the same values, or
-// both refuse it; a syntax error is at the same place, and every other location is one of graphql-js's or at least
-// the beginning of something.
+// compareWithGraphQLJS holds the echo to what graphql-js said: both take the document and see the
+// same values, or both refuse it; a syntax error is at the same place, and every other location is
+// one of graphql-js's or at least the beginning of something.
 func compareWithGraphQLJS(t *testing.T, server *handler.Server, one languageCase) (tooLarge bool) {
 	t.Helper()
 	got, want := ask(t, server, one.Query, one.Variables), one.Want
@@ -91,8 +91,8 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, one languageCase
 	return false
 }
 
-// outsideOurGrammar reports whether a document has definitions of types, which no server executes, or none at all.
-// graphql-js refuses the first in validation, and the second as a syntax error.
+// outsideOurGrammar reports whether a document has definitions of types, which no server executes,
+// or none at all. graphql-js refuses the first in validation, and the second as a syntax error.
 func outsideOurGrammar(one languageCase, code string) bool {
 	return one.Want.Verdict == "invalid" && code == "GRAPHQL_PARSE_FAILED" || one.Want.Verdict == "syntax" && code == "GRAPHQL_VALIDATION_FAILED"
 }
@@ -104,8 +104,8 @@ func inside(query string, at location) bool {
 	return at.Line >= 1 && at.Line <= len(lines) && at.Column >= 1 && at.Column <= 1+2*len([]rune(lines[at.Line-1]))
 }
 
-// What graphql-js said of the recorded cases, without Node.js. With TEST_NODE=1 it is asked again, and -update
-// records it anew.
+// What graphql-js said of the recorded cases, without Node.js. With TEST_NODE=1 it is asked again,
+// and -update records it anew.
 func TestLanguage(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(languageFile)
@@ -193,8 +193,8 @@ func TestRandomDocuments(t *testing.T) {
 	}
 }
 
-// notForGo finds what CloakQL may refuse where graphql-js doesn't: -0 as an ID, and integers of more than 64 bits. The
-// recorded cases have them.
+// notForGo finds what CloakQL may refuse where graphql-js doesn't: -0 as an ID, and integers of
+// more than 64 bits. The recorded cases have them.
 var notForGo = regexp.MustCompile(`-0([^.0-9eE]|$)|[0-9]{19}`)
 
 // askGraphQLJS returns the cases with graphql-js's answers.

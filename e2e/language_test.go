@@ -74,7 +74,8 @@ func TestDescriptions(t *testing.T) {
 	}
 }
 
-// A document is persisted, and trusted, by the hash of the text that its client has, not of what it was rewritten to.
+// A document is persisted, and trusted, by the hash of the text that its client has, not of what it
+// was rewritten to.
 func TestDescriptionsInPersistedDocuments(t *testing.T) {
 	t.Parallel()
 	const query = "\"\"\"\nWhat is here\n\"\"\"\nquery Here(\"whether\" $ask: Boolean = true) { __typename @include(if: $ask) }"

@@ -20,8 +20,8 @@ import (
 
 const sources = ".." // the repository
 
-// patience is how long a test waits for what has to happen. It says nothing of how quick a machine is: only a fault
-// takes so long.
+// patience is how long a test waits for what has to happen. It says nothing of how quick a machine
+// is: only a fault takes so long.
 const patience = 4 * time.Minute
 
 var (

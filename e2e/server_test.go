@@ -31,8 +31,9 @@ type server struct {
 
 var servingAt = regexp.MustCompile(`msg=serving url=(\S+)/graphql|"msg":"serving","url":"([^"]+)/graphql"`)
 
-// serve starts the server with settings for the realm local of k, which the given ones override, and
-// stops it when the test ends. It waits for Keycloak as long as it can, since that may be slow here. Nothing else is in its environment, and no settings file beside it.
+// serve starts the server with settings for the realm local of k, which the given ones override,
+// and stops it when the test ends. It waits for Keycloak as long as it can, since that may be slow
+// here. Nothing else is in its environment, and no settings file beside it.
 func serve(t *testing.T, k *keycloak, settings ...string) *server {
 	t.Helper()
 	return serveWith(t, cloakql, func(string) bool { return true }, k, settings...)
@@ -142,7 +143,8 @@ func (s *server) try(ctx context.Context, bearer, query string, variables map[st
 	return s.tryFrom(ctx, "", bearer, query, variables)
 }
 
-// tryFrom does so for a client with an address, as a proxy before the server would: it needs TRUSTED_PROXIES=127.0.0.1.
+// tryFrom does so for a client with an address, as a proxy before the server would: it needs
+// TRUSTED_PROXIES=127.0.0.1.
 func (s *server) tryFrom(ctx context.Context, address, bearer, query string, variables map[string]any) (result, error) {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {

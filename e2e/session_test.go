@@ -111,8 +111,8 @@ func TestReuseWithGrace(t *testing.T) {
 	wantCode(t, "refresh after the grace", response, "INVALID_REFRESH_TOKEN/REUSED")
 }
 
-// Everybody whom login signs in is somebody for me, whatever roles they have elsewhere: by them Keycloak puts other clients
-// into aud, and never the one that asks.
+// Everybody whom login signs in is somebody for me, whatever roles they have elsewhere: by them
+// Keycloak puts other clients into aud, and never the one that asks.
 func TestRolesInOtherClients(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, object{
@@ -171,8 +171,8 @@ func personWith(name string, clientRoles object) object {
 	}
 }
 
-// A thief of a used refresh token, at another address, doesn't stay signed in beside its owner: Keycloak is asked, and
-// ends the session for both, whichever of the two came first.
+// A thief of a used refresh token, at another address, doesn't stay signed in beside its owner:
+// Keycloak is asked, and ends the session for both, whichever of the two came first.
 func TestThiefOfARefreshToken(t *testing.T) {
 	t.Parallel()
 	const owner, thief = "192.0.2.10", "198.51.100.66"
@@ -212,8 +212,8 @@ func TestThiefOfARefreshToken(t *testing.T) {
 	})
 }
 
-// Keycloak reads one refresh token in many spellings. Ours is the only one that reaches it, so no spelling has a budget,
-// an exchange or a repeated answer of its own.
+// Keycloak reads one refresh token in many spellings. Ours is the only one that reaches it, so no
+// spelling has a budget, an exchange or a repeated answer of its own.
 func TestOneSpellingOfARefreshToken(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)

@@ -60,7 +60,8 @@ var table = []row{
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", slog.LevelWarn},
 }
 
-// Errors presents errors to clients. Its methods are gqlgen's hooks, and safe for concurrent use. Its zero value is good.
+// Errors presents errors to clients. Its methods are gqlgen's hooks, and safe for concurrent use.
+// Its zero value is good.
 type Errors struct {
 	Log       *slog.Logger                 // slog.Default() if nil
 	Local     bool                         // add extensions.detail: why a token was refused, claim by claim

@@ -45,8 +45,9 @@ func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	return schema, nil
 }
 
-// guards are the directives below, without the @, that let nobody pass whom they don't know, beside auth. A directive that
-// isn't named here guards nothing in the eyes of the audit, and the server doesn't start.
+// guards are the directives below, without the @, that let nobody pass whom they don't know, beside
+// auth. A directive that isn't named here guards nothing in the eyes of the audit, and the server
+// doesn't start.
 var guards []string
 
 // directives binds each directive of the schema to the function that enforces it.

@@ -26,10 +26,10 @@ func (m mediaType) requestErrorStatus() int {
 	return http.StatusOK
 }
 
-// negotiate picks the media type of the response, RFC 9110 section 12.5.1. A client that doesn't say
-// gets application/json, which everyone reads; so does one whose header has no range that can be read,
-// which section 12.4.1 lets a server disregard. When it accepts neither, ok is false and the error
-// goes out as application/json.
+// negotiate picks the media type of the response, RFC 9110 section 12.5.1. A client that doesn't
+// say gets application/json, which everyone reads; so does one whose header has no range that can
+// be read, which section 12.4.1 lets a server disregard. When it accepts neither, ok is false and
+// the error goes out as application/json.
 func negotiate(accept []string) (media mediaType, ok bool) {
 	plain, response, said := wish{rank: -1}, wish{rank: -1}, false
 	left := maxRanges

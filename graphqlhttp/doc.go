@@ -23,8 +23,8 @@
 // alone, and 400 under application/graphql-response+json. Of both media types are 400 for what is no GraphQL request
 // at all, and 405, 406, 413 and 415.
 //
-// An error whose extensions have a whole number retryAfter, of seconds, also sets the header Retry-After, whatever
-// the status.
+// An error whose extensions have a whole number retryAfter, of seconds, also sets the header
+// Retry-After, whatever the status.
 //
 // # Documents
 //

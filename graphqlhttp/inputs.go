@@ -13,10 +13,11 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// Inputs is a gqlgen handler extension that holds values to GraphQL's input coercion (September 2025, section 3.5)
-// before anything runs, where gqlparser v2.5.37 is too generous: an Int has 32 bits and no fraction, a Float is
-// finite, neither is a string, an enum value is spelt as in the schema, an input object has no member __typename, an
-// object isn't a value of a scalar, and a variable that is null isn't a value where none may be.
+// Inputs is a gqlgen handler extension that holds values to GraphQL's input coercion (September
+// 2025, section 3.5) before anything runs, where gqlparser v2.5.37 is too generous: an Int has 32
+// bits and no fraction, a Float is finite, neither is a string, an enum value is spelt as in the
+// schema, an input object has no member __typename, an object isn't a value of a scalar, and a
+// variable that is null isn't a value where none may be.
 //
 //	server.Use(&graphqlhttp.Inputs{})
 //
@@ -76,8 +77,8 @@ func (i *Inputs) MutateOperationContext(_ context.Context, request *graphql.Oper
 	return nil
 }
 
-// isNull reports whether a value is a variable that is null, where null may not be. The validation lets it in when
-// it has a default, section 5.8.5.
+// isNull reports whether a value is a variable that is null, where null may not be. The validation
+// lets it in when it has a default, section 5.8.5.
 func isNull(value *ast.Value, variables map[string]any) bool {
 	if value.Kind != ast.Variable || value.ExpectedType == nil || !value.ExpectedType.NonNull {
 		return false
@@ -86,7 +87,8 @@ func isNull(value *ast.Value, variables map[string]any) bool {
 	return given && content == nil
 }
 
-// literalFits reports whether gqlparser can turn a literal into a value, of the kind that its type wants.
+// literalFits reports whether gqlparser can turn a literal into a value, of the kind that its type
+// wants.
 func literalFits(value *ast.Value) bool {
 	switch value.Kind {
 	case ast.IntValue:

@@ -10,8 +10,8 @@ type visitor struct {
 	fragments map[*ast.FragmentDefinition]bool // that were visited
 }
 
-// inspect visits what is going to run of an operation that was validated, its variables' defaults and directives too,
-// with each fragment that it reaches, once.
+// inspect visits what is going to run of an operation that was validated, its variables' defaults
+// and directives too, with each fragment that it reaches, once.
 func inspect(operation *ast.OperationDefinition, v visitor) {
 	for _, variable := range operation.VariableDefinitions {
 		v.values(variable.DefaultValue)

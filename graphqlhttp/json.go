@@ -281,8 +281,8 @@ func (r *jsonReader) escaped(read []byte, dry bool) (string, jsonFault) {
 	return "", notJSON
 }
 
-// hex reads the digits of \u, and the second half of a pair of surrogates. Half of a pair is no character: whatever
-// stood for it would be another value than the client's.
+// hex reads the digits of \u, and the second half of a pair of surrogates. Half of a pair is no
+// character: whatever stood for it would be another value than the client's.
 func (r *jsonReader) hex() (rune, jsonFault) {
 	char, ok := r.digits()
 	switch {

@@ -123,8 +123,8 @@ func TestReadManifestRefuses(t *testing.T) {
 	}
 }
 
-// Each generator's file loads, whatever it carries besides, and its operations are found by their ids and by their
-// texts.
+// Each generator's file loads, whatever it carries besides, and its operations are found by their
+// ids and by their texts.
 func TestReadManifest_generators(t *testing.T) {
 	const leaf, change = "query Leaf { leaf }", "mutation Change { change }"
 	sum := sha1.Sum([]byte(leaf))

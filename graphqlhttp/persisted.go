@@ -22,13 +22,15 @@ const (
 	entryBytes        = 256 // what an entry costs beside its text, about
 )
 
-// A DocumentStore remembers the texts of documents by their digest, for automatic persisted queries: at most so
-// many bytes of them, and the ones that were used last. The zero value holds 4 MiB. It is safe for concurrent use.
+// A DocumentStore remembers the texts of documents by their digest, for automatic persisted
+// queries: at most so many bytes of them, and the ones that were used last. The zero value holds 4
+// MiB. It is safe for concurrent use.
 //
-// Only a document that was valid gets in, and it takes no more than its own bytes. A mutation that has a string
-// or a number written into it stays out: whoever guesses the text, a password in it, would be told by the answer
-// to its hash that somebody sent it. Clients send such values as variables. A stranger can still push
-// others out with valid documents of their own: that costs each client one more round trip, as the first use did.
+// Only a document that was valid gets in, and it takes no more than its own bytes. A mutation that
+// has a string or a number written into it stays out: whoever guesses the text, a password in it,
+// would be told by the answer to its hash that somebody sent it. Clients send such values as
+// variables. A stranger can still push others out with valid documents of their own: that costs
+// each client one more round trip, as the first use did.
 type DocumentStore struct {
 	most int64
 

@@ -128,8 +128,9 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 	}
 }
 
-// Whoever guesses a password that somebody wrote into a mutation would learn from the store, without an attempt,
-// that the guess is right. A client's value in a query is no such thing, nor is a name of the schema.
+// Whoever guesses a password that somebody wrote into a mutation would learn from the store,
+// without an attempt, that the guess is right. A client's value in a query is no such thing, nor is
+// a name of the schema.
 func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {
 	for query, stored := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { text } }`:                                                     false,
@@ -326,7 +327,8 @@ func TestNotAllowedHasARequestErrorsStatus(t *testing.T) {
 	}
 }
 
-// spelling is an extension that rewrites documents, as limits does with what gqlparser doesn't know.
+// spelling is an extension that rewrites documents, as limits does with what gqlparser doesn't
+// know.
 type spelling struct{}
 
 func (spelling) ExtensionName() string                   { return "Spelling" }

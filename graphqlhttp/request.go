@@ -68,7 +68,8 @@ func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.Ra
 	if !utf8.Valid(body) {
 		return nil, http.StatusBadRequest, badRequest("The body is not UTF-8")
 	}
-	// A byte order mark is no part of the text (RFC 8259, section 8.1); some .NET clients write one.
+	// A byte order mark is no part of the text (RFC 8259, section 8.1); some .NET clients write
+	// one.
 	body = bytes.TrimLeft(bytes.TrimPrefix(body, byteOrderMark), " \t\r\n")
 	if len(body) == 0 {
 		return nil, http.StatusBadRequest, badRequest("The body is empty: it must be a JSON object")
@@ -100,7 +101,8 @@ func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.Ra
 func mediaFault(header http.Header) *gqlerror.Error {
 	for _, line := range header["Content-Encoding"] {
 		for coding := range strings.SplitSeq(line, ",") {
-			// identity says that there is none, and is reserved for saying so (RFC 9110, section 8.4.1).
+			// identity says that there is none, and is reserved for saying so (RFC 9110, section
+			// 8.4.1).
 			if coding = strings.Trim(coding, " \t"); coding != "" && !strings.EqualFold(coding, "identity") {
 				return badRequest("Content-Encoding is not supported: send the body as it is")
 			}

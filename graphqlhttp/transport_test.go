@@ -100,7 +100,8 @@ func TestBodyMustBeUTF8(t *testing.T) {
 	}
 }
 
-// What a client sends is taken where it can only mean one thing, and refused with words where it can't.
+// What a client sends is taken where it can only mean one thing, and refused with words where it
+// can't.
 func TestRequest_whatCanOnlyMeanOneThing(t *testing.T) {
 	const usual = `{"query":"{ leaf }"}`
 	for _, tt := range []struct {

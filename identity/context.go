@@ -46,8 +46,9 @@ func Address(ctx context.Context) netip.Addr {
 	return address
 }
 
-// NetworkOf returns the network of an address that counts as one place: an IPv4 /24 or an IPv6 /48, which is what people
-// are given for little or nothing. It returns the zero Prefix, which isn't valid, for an address that isn't.
+// NetworkOf returns the network of an address that counts as one place: an IPv4 /24 or an IPv6 /48,
+// which is what people are given for little or nothing. It returns the zero Prefix, which isn't
+// valid, for an address that isn't.
 func NetworkOf(address netip.Addr) netip.Prefix {
 	address, bits := address.Unmap().WithZone(""), 48
 	if address.Is4() {

@@ -42,15 +42,16 @@ func NewCredentials(username, password string, otp *string) (Credentials, error)
 	return credentials, nil
 }
 
-// Account returns the username as a key for counting: the lookup name, trimmed and case-folded. Names that Keycloak takes
-// for one name share a key, whether they are looked up in its database or in a directory that doesn't mind blanks around a
-// name; different names may share one too. A user who can also sign in by e-mail has two keys.
+// Account returns the username as a key for counting: the lookup name, trimmed and case-folded.
+// Names that Keycloak takes for one name share a key, whether they are looked up in its database or
+// in a directory that doesn't mind blanks around a name; different names may share one too. A user
+// who can also sign in by e-mail has two keys.
 func (c Credentials) Account() string {
 	return strings.Map(foldRune, strings.TrimSpace(c.LookupName()))
 }
 
-// foldRune maps the letters that differ only in case to one of them: s and ſ to s. Lowering wouldn't do: Unicode has lower
-// case letters that are the same in upper case.
+// foldRune maps the letters that differ only in case to one of them: s and ſ to s. Lowering
+// wouldn't do: Unicode has lower case letters that are the same in upper case.
 func foldRune(r rune) rune {
 	least := r
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {

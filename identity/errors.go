@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// The text of every error here is fit for clients, whoever presents it: it names no address, no issuer, no
-// setting, and repeats nothing that a client or the realm sent. What operators need beyond that is a field,
-// Detail, and Detail the function finds it in a chain of errors.
+// The text of every error here is fit for clients, whoever presents it: it names no address, no
+// issuer, no setting, and repeats nothing that a client or the realm sent. What operators need
+// beyond that is a field, Detail, and Detail the function finds it in a chain of errors.
 
 // Why a request speaks for nobody. Each is one reason that graph's error table shows to clients.
 var (
@@ -42,7 +42,8 @@ var (
 	ErrTooManyAttempts   = errors.New("too many attempts")            // a LimitError says for how long
 )
 
-// A TokenError says why an access token was refused. Its text is that of its Reason, and fit for clients.
+// A TokenError says why an access token was refused. Its text is that of its Reason, and fit for
+// clients.
 type TokenError struct {
 	Reason error  // one of the errors above, for errors.Is
 	Detail string // for operators: "iss is X; accepted: Y". It never holds the token
@@ -60,8 +61,8 @@ func (e *TokenError) OperatorDetail() string { return e.Detail }
 // LogValue returns the text with the detail: a log is for operators.
 func (e *TokenError) LogValue() slog.Value { return logValue(e) }
 
-// A RealmError says why the realm couldn't be asked, or what was wrong with its answer. Its text is that of its
-// Reason, and fit for clients.
+// A RealmError says why the realm couldn't be asked, or what was wrong with its answer. Its text is
+// that of its Reason, and fit for clients.
 type RealmError struct {
 	Reason error  // one of the errors above, for errors.Is
 	Detail string // for operators: addresses, settings, what came back. It never holds a password or a token
@@ -88,9 +89,9 @@ func (e *RealmError) OperatorDetail() string { return e.Detail }
 // LogValue returns the text with the detail: a log is for operators.
 func (e *RealmError) LogValue() slog.Value { return logValue(e) }
 
-// Detail returns what err says to operators beyond its text, and "" if there is nothing. It is for logs, and
-// must not reach a client in production. It asks the first error in err's tree that has a method
-// OperatorDetail() string, as TokenError, RealmError and keycloak.Refusal have.
+// Detail returns what err says to operators beyond its text, and "" if there is nothing. It is for
+// logs, and must not reach a client in production. It asks the first error in err's tree that has a
+// method OperatorDetail() string, as TokenError, RealmError and keycloak.Refusal have.
 func Detail(err error) string {
 	if detailed, ok := errors.AsType[operatorError](err); ok {
 		return detailed.OperatorDetail()

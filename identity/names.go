@@ -5,9 +5,10 @@ import (
 	"unicode"
 )
 
-// LookupName returns the username in the spelling in which Keycloak looks it up, as a username and as an e-mail address:
-// lowered as Java does, and not trimmed. Spellings of one account have one lookup name. Accounts share one only where
-// their names differ in σ and ς, which Java chooses by their place in a word.
+// LookupName returns the username in the spelling in which Keycloak looks it up, as a username and
+// as an e-mail address: lowered as Java does, and not trimmed. Spellings of one account have one
+// lookup name. Accounts share one only where their names differ in σ and ς, which Java chooses by
+// their place in a word.
 func (c Credentials) LookupName() string {
 	var lowered strings.Builder
 	lowered.Grow(len(c.Username))
@@ -24,7 +25,8 @@ func (c Credentials) LookupName() string {
 	return lowered.String()
 }
 
-// lowerRune lowers as Java 25 does, by Unicode 16. Go 1.26 and Java 21 have Unicode 15, without the letters that are named here.
+// lowerRune lowers as Java 25 does, by Unicode 16. Go 1.26 and Java 21 have Unicode 15, without the
+// letters that are named here.
 func lowerRune(r rune) rune {
 	switch {
 	case r >= 0x10d50 && r <= 0x10d65: // Garay

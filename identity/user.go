@@ -49,8 +49,8 @@ type Session struct {
 // Claims are the whole payload of a verified token, a JSON object, exactly as it was signed.
 type Claims json.RawMessage
 
-// Decode stores the claims in v, as json.Unmarshal does. Its error unwraps to that of json.Unmarshal, whose text
-// names Go types and repeats values, and isn't for clients.
+// Decode stores the claims in v, as json.Unmarshal does. Its error unwraps to that of
+// json.Unmarshal, whose text names Go types and repeats values, and isn't for clients.
 func (c Claims) Decode(v any) error {
 	if err := json.Unmarshal(c, v); err != nil {
 		return &decodeError{err}

@@ -10,13 +10,13 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// A Cache keeps parsed and validated documents, for gqlgen's SetQueryCache, bounded by the bytes they take.
-// gqlgen (v0.17.95) adds a document after it validated it, and only reads it from then on, so that all
-// requests share it. Which documents stay is decided by how often they are asked for: a spray of documents
-// that are sent once doesn't drive out those that clients send all the time. A mutation that has a string or a
-// number written into it isn't kept: how soon it is refused a second time would tell whoever guesses at its text,
-// a password in it, that somebody sent it. It is safe for concurrent use.
-// A nil Cache, and the zero one, is empty and stays so.
+// A Cache keeps parsed and validated documents, for gqlgen's SetQueryCache, bounded by the bytes
+// they take. gqlgen (v0.17.95) adds a document after it validated it, and only reads it from then
+// on, so that all requests share it. Which documents stay is decided by how often they are asked
+// for: a spray of documents that are sent once doesn't drive out those that clients send all the
+// time. A mutation that has a string or a number written into it isn't kept: how soon it is refused
+// a second time would tell whoever guesses at its text, a password in it, that somebody sent it. It
+// is safe for concurrent use. A nil Cache, and the zero one, is empty and stays so.
 type Cache struct{ entries *otter.Cache[string, entry] }
 
 type entry struct {

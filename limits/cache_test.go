@@ -34,8 +34,8 @@ func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
 	}
 }
 
-// Whoever guesses a password that somebody wrote into a mutation would learn from the time it takes, without an
-// attempt, that the guess is right.
+// Whoever guesses a password that somebody wrote into a mutation would learn from the time it
+// takes, without an attempt, that the guess is right.
 func TestCache_leavesOutWhatHoldsValues(t *testing.T) {
 	for query, kept := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { t } }`:                        false,

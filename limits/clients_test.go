@@ -79,8 +79,8 @@ func typeRef(levels int) string {
 	return strings.Repeat("{ kind name ofType ", levels) + "{ kind name }" + strings.Repeat(" }", levels)
 }
 
-// Fields of the schema aren't fields of the data: IDEs and generators work whatever the depth of the data may be.
-// graphql-js unwraps 9 levels, graphql-java and older tools 7, without fragments.
+// Fields of the schema aren't fields of the data: IDEs and generators work whatever the depth of
+// the data may be. graphql-js unwraps 9 levels, graphql-java and older tools 7, without fragments.
 func TestIntrospectionHasItsOwnDepth(t *testing.T) {
 	unwrapped := func(levels int) string {
 		arguments := "{ name description type " + typeRef(levels) + " defaultValue }"

@@ -6,13 +6,14 @@
 //	server.SetValidationRulesFn(limits.Rules(nil))
 //	server.Use(bounds)
 //
-// Why so early: gqlparser's parser (v2.5.37) recurses on every bracket, and a stack overflow ends the process.
-// Its validation is where a small document does its harm: of a cycle of fragments, 62 bytes, it makes a stack
-// overflow; with fragments that spread each other twice, each one doubles the time; each error is a text of its
-// own. So the document is decided in two passes before either sees it. The first reads tokens by the grammar of the
-// specification, and stops at the first that is over a limit or is wrong; what it keeps is an outline, a thirtieth of
-// the parser's tree. The second counts what the outline stands for with its fragments written out, and walks each of
-// them once. Both take time linear in the bytes they read and in what the limits allow.
+// Why so early: gqlparser's parser (v2.5.37) recurses on every bracket, and a stack overflow ends
+// the process. Its validation is where a small document does its harm: of a cycle of fragments, 62
+// bytes, it makes a stack overflow; with fragments that spread each other twice, each one doubles
+// the time; each error is a text of its own. So the document is decided in two passes before either
+// sees it. The first reads tokens by the grammar of the specification, and stops at the first that
+// is over a limit or is wrong; what it keeps is an outline, a thirtieth of the parser's tree. The
+// second counts what the outline stands for with its fragments written out, and walks each of them
+// once. Both take time linear in the bytes they read and in what the limits allow.
 //
 // Two more parts go with it. Rules makes validation itself linear, and ends it after a few errors: don't leave
 // it out, since gqlparser's own rule for fields of one name is exponential in what no simple limit bounds.
@@ -31,8 +32,9 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// The defaults: what a limit of zero stands for. GraphiQL's full introspection query keeps them (its depth below
-// __schema is 15, its lists nest to 1, and it has some 400 tokens and 400 fields), and so does what clients send.
+// The defaults: what a limit of zero stands for. GraphiQL's full introspection query keeps them
+// (its depth below __schema is 15, its lists nest to 1, and it has some 400 tokens and 400 fields),
+// and so does what clients send.
 const (
 	Bytes              = 64 << 10
 	Tokens             = 1_000
@@ -103,11 +105,13 @@ type Document struct {
 	// each other, below __schema or __type. gqlparser's own bound (MaxIntrospectionDepth) is 2, and takes
 	// exponential time.
 	Introspection int
-	// IntrospectionDepth bounds how deep fields nest from __schema or __type on, as written out; Depth doesn't count
-	// those. Both count in fragments on types whose names begin with two underscores, which only the introspection has.
+	// IntrospectionDepth bounds how deep fields nest from __schema or __type on, as written out;
+	// Depth doesn't count those. Both count in fragments on types whose names begin with two
+	// underscores, which only the introspection has.
 	IntrospectionDepth int
-	// IntrospectionRoots bounds how often one operation asks for the schema, as written out: __type counts one, __schema
-	// five, and each alias below either one. Without aliases, fields of one name are one in the response.
+	// IntrospectionRoots bounds how often one operation asks for the schema, as written out: __type
+	// counts one, __schema five, and each alias below either one. Without aliases, fields of one
+	// name are one in the response.
 	IntrospectionRoots int
 	// Pairs bounds the pairs of fields of one response name in one place: n fields of one name are n(n-1)/2.
 	// It doesn't bound gqlparser's own OverlappingFieldsCanBeMerged, which compares a pair again for each way
@@ -175,11 +179,12 @@ func (d Document) withDefaults() Document {
 	return d
 }
 
-// MutateOperationParameters fails with the code OPERATION_TOO_LARGE, a reason in one word, and a message that names
-// the limit, what was found and what is allowed, and quotes nothing, if the request is over a limit. A document that
-// the specification (September 2025) doesn't know fails with GRAPHQL_PARSE_FAILED, and a cycle of fragments with
-// GRAPHQL_VALIDATION_FAILED. Of what passes it changes only the spelling: a document that gqlparser wouldn't
-// understand, or would read another value out of, is rewritten to one that means the same.
+// MutateOperationParameters fails with the code OPERATION_TOO_LARGE, a reason in one word, and a
+// message that names the limit, what was found and what is allowed, and quotes nothing, if the
+// request is over a limit. A document that the specification (September 2025) doesn't know fails
+// with GRAPHQL_PARSE_FAILED, and a cycle of fragments with GRAPHQL_VALIDATION_FAILED. Of what
+// passes it changes only the spelling: a document that gqlparser wouldn't understand, or would read
+// another value out of, is rewritten to one that means the same.
 func (d Document) MutateOperationParameters(ctx context.Context, request *graphql.RawParams) *gqlerror.Error {
 	_, fault := d.check(ctx, request)
 	return fault
@@ -214,7 +219,8 @@ func (d Document) check(ctx context.Context, request *graphql.RawParams) (done w
 	return done, fault
 }
 
-// outline reads a document and measures it, unless it has a syntax error or its text is over a limit.
+// outline reads a document and measures it, unless it has a syntax error or its text is over a
+// limit.
 func (t *tokens) outline(query string) *measured {
 	if t.start(query); t.fault != nil {
 		return nil

@@ -7,10 +7,11 @@ import (
 	"github.com/vektah/gqlparser/v2/lexer"
 )
 
-// An outline is what must be known of a document to measure it: what gqlparser's parser makes of it, without what
-// a tree takes in memory, which is a hundred times the text. It is read by the grammar of the specification
-// (September 2025, executable documents), which decides what a document is: gqlparser (v2.5.37) takes more in some
-// places and less in others, and sees only what was accepted here, rewritten where it must be.
+// An outline is what must be known of a document to measure it: what gqlparser's parser makes of
+// it, without what a tree takes in memory, which is a hundred times the text. It is read by the
+// grammar of the specification (September 2025, executable documents), which decides what a
+// document is: gqlparser (v2.5.37) takes more in some places and less in others, and sees only what
+// was accepted here, rewritten where it must be.
 type outline struct {
 	operations, fragments []*part
 	selections            []selection
@@ -38,8 +39,8 @@ const (
 	nothing = int32(-1)
 )
 
-// read builds the outline. Check tokens.fault before using it. It recurses as deep as brackets nest, which the
-// tokens bound.
+// read builds the outline. Check tokens.fault before using it. It recurses as deep as brackets
+// nest, which the tokens bound.
 func (o *outline) read() {
 	limits := &o.tokens.limits
 	for o.tokens.next(); o.tokens.more(); {

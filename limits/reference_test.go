@@ -70,7 +70,8 @@ func (e *expander) inside(typeName string) int {
 	return -1
 }
 
-// set counts what is at a depth, below so many lists of the introspection, and so deep in it; -1 is outside.
+// set counts what is at a depth, below so many lists of the introspection, and so deep in it; -1 is
+// outside.
 func (e *expander) set(set ast.SelectionSet, depth, below, deep int, around []string) {
 	for _, selection := range set {
 		if e.steps--; e.steps < 0 || e.cycle {
@@ -337,8 +338,8 @@ func (r *random) set(depth, from, fragments int) {
 
 var counted = map[string]int{"login": 1, "leaf": 1}
 
-// agrees compares what limits counts with the simple way, for a text that limits takes for a document: gqlparser must
-// take it too, once it is rewritten.
+// agrees compares what limits counts with the simple way, for a text that limits takes for a
+// document: gqlparser must take it too, once it is rewritten.
 func agrees(t *testing.T, query string) {
 	t.Helper()
 	got, ok := limits.FoundIn(query, counted)

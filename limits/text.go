@@ -9,10 +9,11 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// tokens are those of a document, one after the other, until one is over a limit or no token at all.
+// tokens are those of a document, one after the other, until one is over a limit or no token at
+// all.
 //
-// Recursion is bounded by the number of open brackets: this reader stops at the first one that doesn't match, and
-// gqlparser never sees such a document.
+// Recursion is bounded by the number of open brackets: this reader stops at the first one that
+// doesn't match, and gqlparser never sees such a document.
 type tokens struct {
 	limits     Document // with its defaults
 	scanner    language.Scanner
@@ -143,7 +144,8 @@ func (t *tokens) keyword(name string) {
 	t.next()
 }
 
-// description passes a description, if there is one, and reports whether there was. It means nothing to a server.
+// description passes a description, if there is one, and reports whether there was. It means
+// nothing to a server.
 func (t *tokens) description() bool {
 	if !t.is(lexer.String) && !t.is(lexer.BlockString) {
 		return false
@@ -153,8 +155,8 @@ func (t *tokens) description() bool {
 	return true
 }
 
-// some calls read for each of one or more elements, up to the closing bracket, which it passes, after the opening
-// bracket was. The elements are counted from 1.
+// some calls read for each of one or more elements, up to the closing bracket, which it passes,
+// after the opening bracket was. The elements are counted from 1.
 func (t *tokens) some(shut lexer.Type, read func(n int)) {
 	for n := 1; t.fault == nil; n++ {
 		if read(n); t.fault != nil || t.skip(shut) {

@@ -11,15 +11,17 @@ import (
 )
 
 // What gqlparser v2.5.37 reads otherwise than the specification, and what is done about it. See
-// docs/decisions/0014-the-document-language.md; with a gqlparser that knows September 2025 this file goes.
+// docs/decisions/0014-the-document-language.md; with a gqlparser that knows September 2025 this
+// file goes.
 //
 //	descriptions of operations, variables and fragments    Rewrite blanks them
 //	\u{...}, surrogate pairs, control characters           Rewrite writes the character, or an escape it knows
 //	block strings: indentation of the first line, quotes   Rewrite writes a string with the right value
 //	locations after block strings and CRLF, of strings     Locator corrects them
 
-// Rewrite returns a document that is the same for gqlparser as the given one is by the specification. Of a document
-// with a syntax error it returns the document as it is. Tokens stay on their lines, and mostly in their columns.
+// Rewrite returns a document that is the same for gqlparser as the given one is by the
+// specification. Of a document with a syntax error it returns the document as it is. Tokens stay on
+// their lines, and mostly in their columns.
 func Rewrite(document string) string {
 	var (
 		s             = Scanner{Text: document}
@@ -128,11 +130,12 @@ func quote(value string) string {
 	return string(append(out, '"'))
 }
 
-// blank puts spaces in the place of a string, and keeps its lines. It begins with a space, lest a line end of the
-// string becomes one with a carriage return before it.
+// blank puts spaces in the place of a string, and keeps its lines. It begins with a space, lest a
+// line end of the string becomes one with a carriage return before it.
 func blank(text string) string { return like(text, " ") }
 
-// like adds to a replacement what ends in the same line and column as the text that it replaces, if it is shorter.
+// like adds to a replacement what ends in the same line and column as the text that it replaces, if
+// it is shorter.
 func like(text, replacement string) string {
 	lines := strings.Split(lineEnds.Replace(text), "\n")
 	replacement += strings.Repeat("\n", len(lines)-1)
@@ -152,20 +155,20 @@ func blankControls(text string) string {
 	}, text)
 }
 
-// A Locator corrects locations that gqlparser gave for Parsed, which is Document or what Rewrite made of it. It
-// reads both at the first use.
+// A Locator corrects locations that gqlparser gave for Parsed, which is Document or what Rewrite
+// made of it. It reads both at the first use.
 type Locator struct {
 	Document, Parsed string
 
 	places map[gqlerror.Location]place // by gqlparser's location
 }
 
-// A place is where in the document a token is, and where what it belongs to begins: a description, the @ of a
-// directive, the dots of a fragment.
+// A place is where in the document a token is, and where what it belongs to begins: a description,
+// the @ of a directive, the dots of a fragment.
 type place struct{ token, element gqlerror.Location }
 
-// Token returns the location in Document of the token that gqlparser has at a location, for errors of syntax. One
-// that gqlparser can't have given it returns as it is.
+// Token returns the location in Document of the token that gqlparser has at a location, for errors
+// of syntax. One that gqlparser can't have given it returns as it is.
 func (l *Locator) Token(location gqlerror.Location) gqlerror.Location {
 	if found, ok := l.find(location); ok {
 		return found.token
@@ -173,7 +176,8 @@ func (l *Locator) Token(location gqlerror.Location) gqlerror.Location {
 	return location
 }
 
-// Element is like Token, but returns where the element of the document begins, for all other errors.
+// Element is like Token, but returns where the element of the document begins, for all other
+// errors.
 func (l *Locator) Element(location gqlerror.Location) gqlerror.Location {
 	if found, ok := l.find(location); ok {
 		return found.element

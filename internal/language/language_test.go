@@ -28,8 +28,9 @@ func tokensOf(t *testing.T, text string) (tokens []lexer.Token) {
 	}
 }
 
-// checkRewritten holds a text that the scanner accepts to what Rewrite and Locator promise: gqlparser sees the same
-// tokens and values, but for descriptions, and each location that it has of one leads to the right place.
+// checkRewritten holds a text that the scanner accepts to what Rewrite and Locator promise:
+// gqlparser sees the same tokens and values, but for descriptions, and each location that it has of
+// one leads to the right place.
 func checkRewritten(t *testing.T, text string) {
 	t.Helper()
 	scanner := language.Scanner{Text: text}

@@ -1,8 +1,10 @@
-// Package language reads the text of executable GraphQL documents as the specification of September 2025 has
-// it: its tokens, the values of its strings, and lines and columns. It builds no tree. What gqlparser doesn't know
-// of that edition, or reads otherwise, is made up for in gqlparser.go, and nowhere else.
+// Package language reads the text of executable GraphQL documents as the specification of September
+// 2025 has it: its tokens, the values of its strings, and lines and columns. It builds no tree.
+// What gqlparser doesn't know of that edition, or reads otherwise, is made up for in gqlparser.go,
+// and nowhere else.
 //
-// Specification: https://spec.graphql.org/September2025/#sec-Appendix-Grammar-Summary.Lexical-Tokens
+// Specification:
+// https://spec.graphql.org/September2025/#sec-Appendix-Grammar-Summary.Lexical-Tokens
 package language
 
 import (
@@ -16,8 +18,8 @@ import (
 	"github.com/vektah/gqlparser/v2/lexer"
 )
 
-// A Token is one token of a document, with gqlparser's name for its kind. Start and End are offsets in bytes; those
-// of a string include its quotes.
+// A Token is one token of a document, with gqlparser's name for its kind. Start and End are offsets
+// in bytes; those of a string include its quotes.
 type Token struct {
 	Kind       lexer.Type
 	Start, End int
@@ -26,7 +28,8 @@ type Token struct {
 	New bool
 }
 
-// A Scanner reads the tokens of Text, one after the other. It takes time linear in the text, and allocates nothing.
+// A Scanner reads the tokens of Text, one after the other. It takes time linear in the text, and
+// allocates nothing.
 type Scanner struct {
 	Text string
 	pos  int
@@ -159,7 +162,8 @@ func (s *Scanner) comment() (Token, *Error) {
 
 const notUTF8 = "text that isn't UTF-8"
 
-// character returns how many bytes the character at an offset has, which may be any that Unicode has.
+// character returns how many bytes the character at an offset has, which may be any that Unicode
+// has.
 func (s *Scanner) character(i int) (size int, ok bool) {
 	if s.Text[i] < utf8.RuneSelf {
 		return 1, true
@@ -352,8 +356,8 @@ func stringValue(raw string) string {
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// blockValue is BlockStringValue of the specification: the indentation that all lines but the first have in
-// common goes, and so do blank lines at both ends.
+// blockValue is BlockStringValue of the specification: the indentation that all lines but the first
+// have in common goes, and so do blank lines at both ends.
 func blockValue(raw string) string {
 	raw = strings.ReplaceAll(raw, `\`+quotes, quotes)
 	lines := strings.Split(lineEnds.Replace(raw), "\n")
@@ -377,8 +381,9 @@ func blockValue(raw string) string {
 
 func indentation(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }
 
-// Position returns the line and the column of an offset, both counted from 1, and columns in UTF-16 code units, as
-// graphql-js and the language server protocol count them: for JavaScript, a column is an index.
+// Position returns the line and the column of an offset, both counted from 1, and columns in UTF-16
+// code units, as graphql-js and the language server protocol count them: for JavaScript, a column
+// is an index.
 func Position(text string, offset int) gqlerror.Location { return newCursor(text).move(offset) }
 
 // A cursor goes through a text once, to places that come one after the other.
