@@ -61,6 +61,9 @@ const (
 	// refusalPause is a second, as Keycloak has it by default, and half of one: it counts a failure a moment after its
 	// answer.
 	refusalPause = 1500 * time.Millisecond
+	// maxHeldTurn bounds how long a refusal that is held back holds its account's turn, before the pause. The owner waits
+	// behind it.
+	maxHeldTurn = 1500 * time.Millisecond
 )
 
 // A Client signs people in and out of a realm, on behalf of one client of it. Make it with NewClient;
@@ -130,7 +133,8 @@ func NewClient(config ClientConfig) (*Client, error) {
 // goes on: Keycloak doesn't stop either, and the next one must not meet it.
 //
 // ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account without a password
-// sooner than others, and time must not tell which accounts those are.
+// sooner than others, and time must not tell which accounts those are. Until then it counts to its network's share of
+// MaxLogins, and to nobody else's.
 func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	if c.http == nil {
 		return nil, fmt.Errorf("keycloak: login: %w", errNoClient)
@@ -153,7 +157,7 @@ func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*
 		return nil, &identity.RealmError{Reason: identity.ErrTooManyConcurrent, Detail: "others of this account are under way"}
 	}
 	// Those who wait hold no slot: five sign-ins of one account would take those of five.
-	release, err := c.logins.acquire(ctx)
+	place, err := c.logins.acquire(ctx)
 	if err != nil {
 		endTurn(0)
 		return nil, err
@@ -168,28 +172,31 @@ func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*
 		form.Set("otp", otp)
 	}
 	begin := time.Now()
-	token, err := await(ctx, c, func(ctx context.Context) (*identity.OpenIDToken, error) {
+	return await(ctx, c, func(ctx context.Context) (*identity.OpenIDToken, error) {
+		defer place.release()
 		token, err := c.tokens(ctx, form, loginRefusals)
-		release()
-		pause := time.Duration(0)
-		if errors.Is(err, identity.ErrBadCredentials) || identity.TimedOut(err) { // Keycloak may count it as a failure
-			pause = c.config.RefusalPause
-		}
-		if err == nil {
-			c.accounts.learn(credentials, token)
-		}
-		endTurn(pause)
+		place.free()
+		refused := errors.Is(err, identity.ErrBadCredentials)
 		if judged(err) {
-			c.pace.observe(networkOf(ctx), time.Since(begin), errors.Is(err, identity.ErrBadCredentials))
+			c.pace.observe(networkOf(ctx), time.Since(begin), refused)
+		}
+		switch {
+		case err == nil:
+			c.accounts.learn(credentials, token)
+			endTurn(0)
+		case refused:
+			// What the caller could see besides the answer has the same pace: when the account's next sign-in begins, and
+			// when the network's next place is free.
+			held := min(c.pace.target(), c.config.Timeout/2)
+			endTurn(time.Until(begin.Add(min(held, maxHeldTurn))) + max(0, c.config.RefusalPause))
+			time.Sleep(time.Until(begin.Add(held)))
+		case identity.TimedOut(err): // Keycloak may count it as a failure
+			endTurn(c.config.RefusalPause)
+		default:
+			endTurn(0)
 		}
 		return token, err
 	})
-	if errors.Is(err, identity.ErrBadCredentials) {
-		if err := c.pace.wait(ctx, begin, c.config.Timeout/2); err != nil {
-			return nil, err
-		}
-	}
-	return token, err
 }
 
 // judged reports whether Keycloak judged a sign-in that ended so.
@@ -252,12 +259,12 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 	if err := ctx.Err(); err != nil { // it outlives its caller, and isn't begun for one who has gone
 		return err
 	}
-	release, err := c.logouts.acquire(ctx)
+	place, err := c.logouts.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	_, err = await(context.WithoutCancel(ctx), c, func(ctx context.Context) (_ struct{}, err error) {
-		defer release()
+		defer place.release()
 		defer recovered(&err)
 		c.exchanges.presented(refreshToken)
 		form := url.Values{"refresh_token": {refreshToken.Reveal()}}

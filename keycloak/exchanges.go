@@ -173,13 +173,16 @@ func (x *exchanges) admit(ctx context.Context, session string) (release func(), 
 	if x.sessions[from] {
 		return nil, &identity.LimitError{RetryAfter: shareRetry}
 	}
-	free, err := x.pool.acquire(ctx)
-	if err != nil || session == "" || !from.network.IsValid() {
-		return free, err
+	place, err := x.pool.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if session == "" || !from.network.IsValid() {
+		return place.release, nil
 	}
 	x.sessions[from] = true
 	return func() {
-		free()
+		place.release()
 		delete(x.sessions, from)
 	}, nil
 }

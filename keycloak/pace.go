@@ -1,8 +1,6 @@
 package keycloak
 
 import (
-	"cmp"
-	"context"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -14,6 +12,9 @@ const (
 	maxSamples  = 64
 	ofNetwork   = maxSamples / 16 // samples that one network has at most
 	highestPart = 8               // refusals take as long as a sample of the highest eighth
+
+	// firstPace is how long refusals take while there are no samples. Keycloak hashes a password sooner unless it is busy.
+	firstPace = 500 * time.Millisecond
 )
 
 // A pace is how long judged sign-ins take, by the last of them. It holds refusals back, so that the time of one doesn't
@@ -38,7 +39,7 @@ type sample struct {
 func (p *pace) observe(network netip.Prefix, took time.Duration, refused bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if slow := p.slowest(); refused && len(slow) > 0 && took < slow[len(slow)-1].took/2 {
+	if slow := p.slowest(); refused && took < slow[len(slow)-1]/2 {
 		return // no password was hashed, most likely
 	}
 	count, oldest := 0, 0
@@ -56,10 +57,19 @@ func (p *pace) observe(network netip.Prefix, took time.Duration, refused bool) {
 	p.samples = append(p.samples, sample{network, took})
 }
 
-// slowest are the highest eighth of the samples, slowest first, and one at least if there is any. The caller holds mu.
-func (p *pace) slowest() []sample {
-	sorted := slices.SortedFunc(slices.Values(p.samples), func(a, b sample) int { return cmp.Compare(b.took, a.took) })
-	return sorted[:min(len(sorted), max(1, len(sorted)/highestPart))]
+// slowest returns how long the highest eighth of the samples took, slowest first: one at least, and firstPace while there
+// are none. The caller holds mu.
+func (p *pace) slowest() []time.Duration {
+	if len(p.samples) == 0 {
+		return []time.Duration{firstPace}
+	}
+	took := make([]time.Duration, 0, maxSamples)
+	for _, s := range p.samples {
+		took = append(took, s.took)
+	}
+	slices.Sort(took)
+	slices.Reverse(took)
+	return took[:max(1, len(took)/highestPart)]
 }
 
 // target is how long a refusal should take: as long as one of the slowest samples.
@@ -67,21 +77,5 @@ func (p *pace) target() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	slow := p.slowest()
-	if len(slow) == 0 {
-		return 0
-	}
-	return slow[rand.IntN(len(slow))].took
-}
-
-// wait returns when a refusal of something that began at begin may be answered, or when ctx ends, with its error. The
-// answer comes no later than limit after the beginning.
-func (p *pace) wait(ctx context.Context, begin time.Time, limit time.Duration) error {
-	timer := time.NewTimer(time.Until(begin.Add(min(p.target(), limit))))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return slow[rand.IntN(len(slow))]
 }

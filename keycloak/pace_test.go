@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,7 +25,7 @@ func refusing(t *testing.T, changes ...func(*ClientConfig)) *Client {
 		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary), RefusalPause: -1,
 		HTTP: httpClient(func(r *http.Request) (*http.Response, error) {
 			took := hashed
-			if r.FormValue("username") == "social" {
+			if strings.HasPrefix(r.FormValue("username"), "social") {
 				took = unhashed
 			}
 			time.Sleep(took)
@@ -64,28 +65,107 @@ func TestClient_Login_refusalsTakeAlike(t *testing.T) {
 	})
 }
 
-// What waits holds no place and no turn, and leaves with its caller.
-func TestClient_Login_heldRefusalsHoldNothing(t *testing.T) {
+// What waits holds no place that others could have, and leaves with its caller.
+func TestClient_Login_heldRefusalsHoldNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := refusing(t, func(c *ClientConfig) { c.MaxLogins = 1 })
-		refusedAfter(t, t.Context(), client, "alice")
+		refusedAfter(t, from(t, hereAddress), client, "alice")
 		var callers sync.WaitGroup
-		callers.Go(func() { refusedAfter(t, t.Context(), client, "social") })
+		callers.Go(func() { refusedAfter(t, from(t, hereAddress), client, "social") })
 		time.Sleep(unhashed)
 		synctest.Wait()
-		noTurns(t, client)
-		release, err := client.logins.acquire(t.Context())
+		place, err := client.logins.acquire(from(t, otherAddress))
 		if err != nil {
 			t.Fatalf("a refusal that is held back holds a place: %v", err)
 		}
-		release()
+		place.release()
 		callers.Wait()
+		if len(client.logins.networks) != 0 || client.logins.taken != 0 {
+			t.Errorf("%d taken, %d networks; want none", client.logins.taken, len(client.logins.networks))
+		}
 
 		begin := time.Now()
 		leaving, leave := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer leave()
 		if err := signIn(leaving, client, "social"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 100*time.Millisecond {
 			t.Errorf("%v after %v, want %v after 100ms", err, time.Since(begin), context.DeadlineExceeded)
+		}
+		if err := client.Close(t.Context()); err != nil || time.Since(begin) != hashed {
+			t.Errorf("closed after %v with %v, want %v and nil", time.Since(begin), err, hashed)
+		}
+	})
+}
+
+// However slow Keycloak was, a refusal waits for half of the timeout at most, and the owner of the account for less.
+func TestClient_Login_heldRefusalsHaveABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := refusing(t, timeout(8*time.Second))
+		client.pace.observe(netip.Prefix{}, time.Hour, false)
+		begin := time.Now()
+		var callers sync.WaitGroup
+		for _, want := range []time.Duration{4 * time.Second, maxHeldTurn + 4*time.Second} {
+			callers.Go(func() {
+				if refusedAfter(t, t.Context(), client, "alice"); time.Since(begin) != want {
+					t.Errorf("refused after %v, want %v", time.Since(begin), want)
+				}
+			})
+			synctest.Wait()
+		}
+		callers.Wait()
+	})
+}
+
+// Nor do other sign-ins tell sooner than the answer: the next one of the account, or one more of the network when its
+// share of the places is taken.
+func TestClient_Login_refusalsShowInNothingElse(t *testing.T) {
+	for _, pause := range []time.Duration{-1, 0} {
+		var second, free []time.Duration // of an account with a password, and of one without
+		for _, name := range []string{"alice", "social"} {
+			synctest.Test(t, func(t *testing.T) {
+				client := refusing(t, func(c *ClientConfig) { c.MaxLogins, c.RefusalPause = networkShare, pause })
+				refusedAfter(t, t.Context(), client, "nobody")
+				begin := time.Now()
+				var callers sync.WaitGroup
+				for i := range maxOfNetwork {
+					callers.Go(func() {
+						took := refusedAfter(t, t.Context(), client, name)
+						if i > 0 {
+							second = append(second, took)
+						}
+					})
+					synctest.Wait()
+				}
+				callers.Wait()
+
+				begin = time.Now()
+				callers.Go(func() { refusedAfter(t, from(t, hereAddress), client, name+" ") })
+				synctest.Wait()
+				callers.Go(func() {
+					for isLimit(signIn(from(t, hereAddress), client, "another")) {
+						time.Sleep(hashed / 100 * 3) // which ends at no moment at which a place is freed
+					}
+					free = append(free, time.Since(begin))
+				})
+				callers.Wait()
+			})
+		}
+		if second[0] != second[1] || free[0] != free[1] {
+			t.Errorf("with a pause of %v the second refusal comes after %v, the next place after %v; want each twice the same", pause, second, free)
+		}
+	}
+}
+
+// Before anything is known, a refusal takes as long as one that hashes a password, and a quick one teaches nothing.
+func TestClient_Login_theFirstRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := refusing(t)
+		for range 3 {
+			for _, name := range []string{"social", "social", "alice"} {
+				client.pace.samples = nil
+				if took := refusedAfter(t, from(t, hereAddress), client, name); took != firstPace && name == "social" || took < hashed {
+					t.Errorf("%s is refused after %v, want %v", name, took, firstPace)
+				}
+			}
 		}
 	})
 }
@@ -113,7 +193,7 @@ func TestClient_Login_onlyJudgedRefusalsAreHeld(t *testing.T) {
 	})
 }
 
-// One network moves the pace neither down nor, beyond the limit, up; and no number of quick refusals moves it down.
+// One network doesn't move the pace down, and no number of quick refusals moves it down.
 func TestPace_oneNetworkMovesLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pace
@@ -138,20 +218,6 @@ func TestPace_oneNetworkMovesLittle(t *testing.T) {
 		}
 		if len(p.samples) != maxSamples {
 			t.Errorf("%d samples are kept, want %d", len(p.samples), maxSamples)
-		}
-		p.observe(network(251), time.Hour, true)
-		begin := time.Now()
-		for range 1000 { // until the slow one is drawn
-			begin = time.Now()
-			if err := p.wait(t.Context(), begin, 4*time.Second); err != nil {
-				t.Fatal(err)
-			}
-			if time.Since(begin) > hashed {
-				break
-			}
-		}
-		if got := time.Since(begin); got != 4*time.Second {
-			t.Errorf("the slowest wait is %v, want the limit of 4s", got)
 		}
 		for i := range maxSamples { // a faster Keycloak is noticed by the sign-ins of many
 			p.observe(network(i), unhashed, false)

@@ -29,9 +29,9 @@ func newPool(size int) *pool {
 	return &pool{size: size, share: max(1, size/networkShare), networks: map[netip.Prefix]int{}}
 }
 
-// acquire takes a slot, and returns what frees it. It doesn't wait: it fails with an *identity.LimitError when the
-// caller's network holds its share, and with ErrTooManyConcurrent when no slot is free.
-func (p *pool) acquire(ctx context.Context) (release func(), err error) {
+// acquire takes a place. It doesn't wait: it fails with an *identity.LimitError when the caller's network holds its share,
+// and with ErrTooManyConcurrent when no place is free.
+func (p *pool) acquire(ctx context.Context) (*place, error) {
 	network := networkOf(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,14 +43,39 @@ func (p *pool) acquire(ctx context.Context) (release func(), err error) {
 	}
 	p.taken++
 	p.networks[network]++
-	return sync.OnceFunc(func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.taken--
-		if p.networks[network]--; p.networks[network] == 0 {
-			delete(p.networks, network)
-		}
-	}), nil
+	return &place{pool: p, network: network}, nil
+}
+
+// A place in a pool is one call's, until it is released. Its methods may be called more than once.
+type place struct {
+	pool    *pool
+	network netip.Prefix
+
+	freed, released bool // guarded by pool.mu
+}
+
+// free gives the place to others. The call goes on counting to the share of its network.
+func (s *place) free() {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	if !s.freed {
+		s.freed = true
+		s.pool.taken--
+	}
+}
+
+// release gives back the place and its part of the network's share.
+func (s *place) release() {
+	s.free()
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	if s.released {
+		return
+	}
+	s.released = true
+	if s.pool.networks[s.network]--; s.pool.networks[s.network] == 0 {
+		delete(s.pool.networks, s.network)
+	}
 }
 
 // networkOf is the network that a call comes from. It isn't valid where the caller's address isn't known.

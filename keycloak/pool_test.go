@@ -90,12 +90,12 @@ func TestPool_withoutAddresses(t *testing.T) {
 // However small a pool is, a network has one place.
 func TestPool_small(t *testing.T) {
 	p := newPool(1)
-	release, err := p.acquire(from(t, hereAddress))
+	place, err := p.acquire(from(t, hereAddress))
 	if err != nil {
 		t.Fatal(err)
 	}
-	release()
-	release() // which counts once
+	place.release()
+	place.release() // which counts once
 	if len(p.networks) != 0 || p.taken != 0 {
 		t.Errorf("%d taken, %d networks; want none", p.taken, len(p.networks))
 	}

@@ -236,8 +236,35 @@ func TestAccounts_bound(t *testing.T) {
 		claims := part(fmt.Sprintf(`{"sub":%q}`, name))
 		a.learn(identity.Credentials{Username: name}, &identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
 	}
-	if len(a.ids) != maxNames {
-		t.Errorf("%d names are remembered, want %d", len(a.ids), maxNames)
+	if len(a.names) != maxNames {
+		t.Errorf("%d names are remembered, want %d", len(a.names), maxNames)
+	}
+}
+
+// Nobody gets into the queue of another account by calling themselves as its owner signs in.
+func TestAccounts_aClaimTakesNobodysName(t *testing.T) {
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	signsIn := func(a *accounts, with, subject, username, email string) {
+		claims := part(fmt.Sprintf(`{"sub":%q,"preferred_username":%q,"email":%q}`, subject, username, email))
+		a.learn(identity.Credentials{Username: with}, &identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
+	}
+	owner := func(a *accounts) { signsIn(a, "dave@example.com", "1", "dave@example.com", "") }
+	stranger := func(a *accounts, username, email string) { signsIn(a, "mallory", "2", username, email) }
+	for name, signIns := range map[string]func(*accounts){
+		"an e-mail address, after the owner":  func(a *accounts) { owner(a); stranger(a, "mallory", "Dave@example.com") },
+		"an e-mail address, before the owner": func(a *accounts) { stranger(a, "mallory", "dave@example.com"); owner(a) },
+		"a username, after the owner":         func(a *accounts) { owner(a); stranger(a, "DAVE@example.com", "") },
+		"both, before and after": func(a *accounts) {
+			stranger(a, "dave@example.com", "dave@example.com")
+			owner(a)
+			stranger(a, "dave@example.com", "dave@example.com")
+		},
+	} {
+		a := newAccounts()
+		signIns(a)
+		if a.of(identity.Credentials{Username: "dave@example.com"}) == a.of(identity.Credentials{Username: "mallory"}) {
+			t.Errorf("%s: the stranger's queue is the owner's", name)
+		}
 	}
 }
 
@@ -258,6 +285,7 @@ func TestTurns_pauseAfterARefusal(t *testing.T) {
 					return respond(400, `{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 				}),
 			}))
+			client.pace.observe(netip.Prefix{}, 0, false) // refusals aren't held back
 			for i := range 5 {
 				if err := signIn(t.Context(), client, "alice"); errors.Is(err, identity.ErrBadCredentials) != (i < 2) {
 					t.Errorf("sign-in %d: %v", i, err)
