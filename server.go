@@ -219,7 +219,9 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 
 	mux := http.NewServeMux()
 	address := throttle.Addresses(throttle.AddressConfig{Trusted: config.TrustedProxies, Log: log})
-	mux.Handle("/graphql", address(keycloak.Middleware(verifier, log)(graphql)))
+	operations := address(keycloak.Middleware(verifier, log)(graphql))
+	mux.Handle("/graphql", operations)
+	mux.Handle("/graphql/{$}", operations) // clients and proxies add a slash, and a redirect would lose the body
 	if config.Console {
 		page := console.Handler(config.ConsoleUsers...)
 		mux.Handle("/{$}", page)

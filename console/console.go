@@ -97,7 +97,7 @@ func Handler(users ...User) http.Handler {
 			http.NotFound(w, r)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			header.Set("Allow", "GET, HEAD")
-			http.Error(w, "the console is for GET", http.StatusMethodNotAllowed)
+			http.Error(w, "the console is for GET: operations go to /graphql", http.StatusMethodNotAllowed)
 		case name == pageName:
 			servePage(w, r, file)
 		default:
