@@ -143,7 +143,7 @@ func keyAttacks(f *forge) []attack {
 		odd("a point of another curve", "RFC 7518, section 6.2.1.1", zero("ES384", "ec-384"), unknown, `"ec-384"`),
 		odd("a key for key agreement", "RFC 8037, section 3.2", zero("EdDSA", "ed-x25519"), unknown, `"ed-x25519"`),
 		odd("an Ed25519 key of 31 bytes", "RFC 8032, section 5.1.7", zero("EdDSA", "ed-short"), unknown, `"ed-short"`),
-		odd("an Ed448 key", "RFC 8037, section 2", zero("EdDSA", "ed-448"), unknown, `"ed-448"`),
+		odd("an Ed448 key", "RFC 8037, section 2", zero("EdDSA", "ed-448"), unknown, `its crv is "Ed448"`),
 		odd("a key whose primes everybody can read", "RFC 7518, section 6.3.2", rs("private-primes"), unknown, "private"),
 		odd("a point of order one for a key, which forges itself", "RFC 8725, section 3.4", f.spend(f.good(f.as(f.ed, "ed-order1")), forged), unknown, `"ed-order1"`),
 		odd("a point of order four for a key", "RFC 8725, section 3.4", f.spend(f.good(f.as(f.ed, "ed-order4")), forged), unknown, `"ed-order4"`),

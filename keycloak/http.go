@@ -3,6 +3,7 @@ package keycloak
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,7 @@ func NewHTTPClient() *http.Client {
 			MaxIdleConnsPerHost:    64, // Go's default of 2 would dial anew for each login of a burst
 			IdleConnTimeout:        30 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
+			OnProxyConnectResponse: refusedByProxy,
 		},
 		CheckRedirect: handBack,
 	}
@@ -52,10 +54,37 @@ func withoutRedirects(client *http.Client) *http.Client {
 
 func handBack(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
+// refusedByProxy replaces net/http's error for a proxy that lets nobody through to Keycloak, which has the proxy's words.
+func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &proxyError{response.StatusCode}
+}
+
+type proxyError struct{ status int }
+
+func (e *proxyError) Error() string {
+	return fmt.Sprintf("the proxy answered %d instead of connecting", e.status)
+}
+
+// proxyNote says that a request goes through a proxy, for the error of one that Keycloak may never have seen.
+func proxyNote(client *http.Client, request *http.Request) string {
+	transport, ok := client.Transport.(*http.Transport)
+	if !ok || transport.Proxy == nil {
+		return ""
+	}
+	if proxy, err := transport.Proxy(request); proxy == nil || err != nil {
+		return ""
+	}
+	return " (through a proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)"
+}
+
 // An answer is what Keycloak said, read to its end.
 type answer struct {
 	status int
 	body   []byte
+	note   string // proxyNote
 }
 
 // send makes a request and reads the answer to its end. It fails when there is no answer, when it is
@@ -69,19 +98,19 @@ func send(client *http.Client, request *http.Request) (answer, error) {
 	case err != nil && strings.Contains(err.Error(), "Location header"): // net/http quotes it
 		return answer{}, errors.New("the answer is a redirect to something that is no URL")
 	case err != nil:
-		return answer{}, quiet(err)
+		return answer{}, quiet(err, proxyNote(client, request))
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
 	switch {
 	case err != nil:
-		return answer{}, fmt.Errorf("answer %d was cut short: %w", response.StatusCode, quiet(err))
+		return answer{}, fmt.Errorf("answer %d was cut short: %w", response.StatusCode, quiet(err, ""))
 	case len(body) > maxAnswerBytes:
 		return answer{}, fmt.Errorf("answer %d is larger than %d bytes", response.StatusCode, maxAnswerBytes)
 	case response.StatusCode >= 300 && response.StatusCode < 400:
 		return answer{}, fmt.Errorf("answer %d is a redirect: KEYCLOAK_SERVER_URL must be where Keycloak itself answers", response.StatusCode)
 	}
-	return answer{status: response.StatusCode, body: body}, nil
+	return answer{status: response.StatusCode, body: body, note: proxyNote(client, request)}, nil
 }
 
 // A quietError is an error with a text that repeats nothing of an answer.
@@ -94,27 +123,40 @@ func (e *quietError) Error() string { return e.text }
 func (e *quietError) Unwrap() error { return e.err }
 
 // quiet replaces the text of an error of net/http, which repeats what it can't read of an answer: tokens may be in it, and
-// what answers may have put in what it was asked.
-func quiet(err error) error {
+// what answers may have put in what it was asked. The note is put behind it.
+func quiet(err error, note string) error {
 	begin, cause := "", err
 	if failed, ok := errors.AsType[*url.Error](err); ok { // its address is ours
 		begin, cause = fmt.Sprintf("%s %q: ", failed.Op, failed.URL), failed.Err
 	}
-	return &quietError{begin + faultText(cause), err}
+	return &quietError{begin + faultText(cause) + note, err}
 }
 
 // faultText returns the text of an error if it is of a kind whose text comes from this machine, the name's resolution, or
 // the other side's certificate. Of any other it tells how long the text is.
 func faultText(err error) string {
 	var timeout interface{ Timeout() bool }
-	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op != "proxyconnect" { // that one has the proxy's words
-		return dial.Error()
+	if call, ok := errors.AsType[*net.OpError](err); ok {
+		if call.Op == "proxyconnect" { // it may have the proxy's words
+			return "the way to the proxy: " + faultText(call.Err)
+		}
+		return call.Error()
 	}
 	if name, ok := errors.AsType[*net.DNSError](err); ok {
 		return name.Error()
 	}
 	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return certificate.Error()
+		text := ascii(certificate.Error()) // which has names out of the certificate
+		if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
+			text += ": SSL_CERT_FILE names the file of the authorities that this process trusts"
+		}
+		return text
+	}
+	if proxy, ok := errors.AsType[*proxyError](err); ok {
+		return proxy.Error()
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "the other side doesn't speak TLS: is KEYCLOAK_SERVER_URL an https URL of a port for http?"
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), err == io.EOF, err == io.ErrUnexpectedEOF,

@@ -296,8 +296,12 @@ func TestFaultText(t *testing.T) {
 	}{
 		{&url.Error{Op: "Post", URL: "https://sso.example.com/token", Err: refused}, `Post "https://sso.example.com/token": dial tcp 192.0.2.1:443: connection refused`},
 		{&url.Error{Op: "Post", URL: "https://sso.example.com", Err: &net.DNSError{Err: "no such host", Name: "sso.example.com"}}, `Post "https://sso.example.com": lookup sso.example.com: no such host`},
-		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New(canary)}, "an unknown fault of 29 bytes (*net.OpError)"},
-		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "tls: failed to verify certificate: x509: certificate signed by unknown authority"},
+		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New(canary)}, "the way to the proxy: an unknown fault of 11 bytes (*errors.errorString)"},
+		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: refused}, "the way to the proxy: dial tcp 192.0.2.1:443: connection refused"},
+		{&url.Error{Op: "Get", URL: "https://sso.example.com", Err: &proxyError{407}}, `Get "https://sso.example.com": the proxy answered 407 instead of connecting`},
+		{tls.RecordHeaderError{Msg: canary, RecordHeader: [5]byte([]byte("canar"))}, "the other side doesn't speak TLS: is KEYCLOAK_SERVER_URL an https URL of a port for http?"},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "tls: failed to verify certificate: x509: certificate signed by unknown authority: " +
+			"SSL_CERT_FILE names the file of the authorities that this process trusts"},
 		{fmt.Errorf("%w: %s", context.DeadlineExceeded, "here"), "context deadline exceeded: here"},
 		{fmt.Errorf("%s: %w", canary, os.ErrDeadlineExceeded), "it took too long"},
 		{fmt.Errorf("%s: %w", canary, io.EOF), "the connection ended"},
@@ -307,8 +311,43 @@ func TestFaultText(t *testing.T) {
 		{errors.New("net/http: HTTP/1.x transport connection broken: malformed HTTP status code " + canary), "malformed HTTP status code"},
 		{errors.New(canary), "an unknown fault of 11 bytes (*errors.errorString)"},
 	} {
-		if got := quiet(tt.err).Error(); got != tt.want {
+		if got := quiet(tt.err, "").Error(); got != tt.want {
 			t.Errorf("%q is shown as %q, want %q", tt.err, got, tt.want)
 		}
+	}
+}
+
+// A proxy of the environment that nobody thought of stands between many a server and its Keycloak.
+func TestSend_says_that_a_proxy_answered(t *testing.T) {
+	const canary = "canary-77aa"
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, canary, http.StatusForbidden)
+	}))
+	defer proxy.Close()
+	address, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := NewHTTPClient()
+	client.Transport.(*http.Transport).Proxy = http.ProxyURL(address)
+	for server, want := range map[string]string{
+		"http://sso.example.com":  "answer 403 is not one of Keycloak's (through a proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",
+		"https://sso.example.com": "the proxy answered 403 instead of connecting (through a proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",
+	} {
+		realm, err := NewRealm(server, "shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := get(t.Context(), client, realm.tokenURL())
+		if err == nil {
+			err = refusal(got, loginRefusals)
+		}
+		text := err.Error() + ": " + identity.Detail(err)
+		if !strings.Contains(text, want) || strings.Contains(text, canary) {
+			t.Errorf("%s: %s; want it to say %q, and nothing of the proxy's", server, text, want)
+		}
+	}
+	if got := whyNot(answer{status: 403, note: " (note)"}); got != "answer 403; expected 200 (note)" {
+		t.Errorf("of keys: %q", got)
 	}
 }

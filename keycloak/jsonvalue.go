@@ -67,11 +67,13 @@ func quote(text string) string {
 	return ascii(string(quoted))
 }
 
-func ascii(text string) string {
+func ascii(text string) string { return asciiUpTo(200, text) }
+
+func asciiUpTo(maxBytes int, text string) string {
 	var b strings.Builder
-	b.Grow(min(len(text), 203))
+	b.Grow(min(len(text), maxBytes+3))
 	for i, r := range text {
-		if i >= 200 {
+		if i >= maxBytes {
 			return b.String() + "..."
 		}
 		if r >= ' ' && r < 0x7f {

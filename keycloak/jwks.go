@@ -167,6 +167,9 @@ func readKey(item raw) (kid string, key jwkset.JWK, odd *oddKey) {
 	if !slices.Contains(algorithms, alg) {
 		return no("its alg is %s, which no token may have", k.alg.quote())
 	}
+	if crv, _ := k.crv.text(); alg == "EdDSA" && crv != "Ed25519" { // RFC 8037; Keycloak makes Ed448 too
+		return no("its crv is %s; expected \"Ed25519\"", k.crv.quote())
+	}
 	key, err = k.read(kid, alg)
 	switch {
 	case err != nil:

@@ -380,5 +380,5 @@ func (k *KeySet) fetch(ctx context.Context) (ring keyring, err error) {
 // shortened is an error with a short text.
 type shortened struct{ error }
 
-func (e shortened) Error() string { return ascii(e.error.Error()) }
+func (e shortened) Error() string { return asciiUpTo(600, e.error.Error()) } // an address, what failed, and what to do
 func (e shortened) Unwrap() error { return e.error }

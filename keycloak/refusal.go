@@ -136,7 +136,7 @@ func refusal(got answer, refusals []meaning) error {
 	}
 	notKeycloak := got.status < 400 || got.status >= 500 || got.status == http.StatusRequestTimeout || got.status == http.StatusTooManyRequests
 	if notKeycloak || json.Unmarshal(got.body, &body) != nil || body.Error == "" {
-		return unavailable("answer %d is not one of Keycloak's", got.status)
+		return unavailable("answer %d is not one of Keycloak's%s", got.status, got.note)
 	}
 	for _, rows := range [][]meaning{refusals, ourFaults} {
 		for _, row := range rows {
@@ -156,7 +156,7 @@ func whyNot(got answer) string {
 	if refused, ok := errors.AsType[*Refusal](refusal(got, nil)); ok && refused.Hint != checkClient {
 		text += ": " + refused.Hint
 	}
-	return text
+	return text + got.note
 }
 
 // unavailable is identity.ErrRealmUnavailable with a detail for operators.
