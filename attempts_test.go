@@ -86,7 +86,8 @@ func TestAttemptsByAliases(t *testing.T) {
 func TestClientsBehindAProxy(t *testing.T) {
 	refused := func(t *testing.T, setting ...string) (refused int) {
 		kc := newShop(t, "hush")
-		s := newSite(t, goodConfig(t, append(setting, at(kc), "RUNTIME_ENV=prod", "LOGIN_ADDRESS_LIMIT=3/1h", "MAX_LOGINS=3")...), nil)
+		s := newSite(t, goodConfig(t, append(setting, at(kc), "RUNTIME_ENV=prod",
+			"LOGIN_ADDRESS_LIMIT=3/1h", "MAX_LOGINS=3")...), nil)
 		for i := range 6 {
 			request, err := http.NewRequest(http.MethodPost, s.url+"/graphql", strings.NewReader(fmt.Sprintf(
 				`{"query":"mutation { login(username: \"user %d\", password: \"p\") { tokenType } }"}`, i)))

@@ -95,16 +95,18 @@ type Config struct {
 	KeysMaxAge      time.Duration
 	RequestTimeout  time.Duration
 	CORSOrigins     origins
-	AllowedHosts    []hostPattern  // names of this server; none for any, but on a developer's machine
-	Console         bool           // serve the GraphQL IDE at /
-	ConsoleUsers    []console.User // whom its form offers; no setting, and none in a binary without the stand-in
-	TrustedProxies  []netip.Prefix
-	ForwardAddress  bool // tell Keycloak the address of who signs in
-	Budgets         throttle.Config
-	RefusalPause    time.Duration // of a name, after a refused sign-in; negative is none
-	MaxLogins       int           // under way at once
-	MaxRefreshes    int
-	MaxLogouts      int
+	// names of this server; none for any, but on a developer's machine
+	AllowedHosts []hostPattern
+	Console      bool // serve the GraphQL IDE at /
+	// whom its form offers; no setting, and none in a binary without the stand-in
+	ConsoleUsers   []console.User
+	TrustedProxies []netip.Prefix
+	ForwardAddress bool // tell Keycloak the address of who signs in
+	Budgets        throttle.Config
+	RefusalPause   time.Duration // of a name, after a refused sign-in; negative is none
+	MaxLogins      int           // under way at once
+	MaxRefreshes   int
+	MaxLogouts     int
 
 	GetQueries            bool
 	PersistedQueriesBytes int                   // 0 is none
@@ -267,7 +269,8 @@ func (v *values) clean(process map[string]string, cut []string, f *faults) {
 		_, inProcess := process[one.name]
 		switch {
 		case !inProcess && slices.Contains(cut, one.name):
-			f.add(one.name, "holds a $ in %s, which stands for another setting above it in the file, and there is none of that name: "+
+			f.add(one.name, "holds a $ in %s, which stands for another setting above it in the "+
+				"file, and there is none of that name: "+
 				"put the value in single quotes", v.file)
 			f.hush(one.name)
 			continue
@@ -279,16 +282,20 @@ func (v *values) clean(process map[string]string, cut []string, f *faults) {
 			value = strings.TrimSpace(value)
 		}
 		v.all[one.name] = value
-		quoted := len(value) > 1 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0]
+		quoted := len(value) > 1 && (value[0] == '"' || value[0] == '\'') &&
+			value[len(value)-1] == value[0]
 		switch {
 		case inProcess && quoted && one.name == secret:
-			v.doubts = append(v.doubts, secret+" has quotes around it in the environment, which are sent to Keycloak as part of it: "+
-				"unless the secret has them, leave them out (docker run --env-file and Kubernetes keep them)")
+			v.doubts = append(v.doubts,
+				secret+" has quotes around it in the environment, which are sent to Keycloak as part of it: "+
+					"unless the secret has them, leave them out (docker run --env-file and Kubernetes keep them)")
 		case inProcess && quoted:
-			f.add(one.name, "has quotes around its value in the environment: leave them out (docker run --env-file and Kubernetes keep them)")
+			f.add(one.name, "has quotes around its value in the environment: leave them out "+
+				"(docker run --env-file and Kubernetes keep them)")
 			f.hush(one.name)
 		case one.name == secret && strings.TrimSpace(value) != value:
-			v.doubts = append(v.doubts, secret+" begins or ends with a blank, which is sent to Keycloak as part of it")
+			v.doubts = append(v.doubts,
+				secret+" begins or ends with a blank, which is sent to Keycloak as part of it")
 		}
 	}
 }
@@ -381,7 +388,8 @@ func (c *Config) checkAddr(f *faults) {
 		return
 	}
 	if _, err = strconv.ParseUint(port, 10, 16); err != nil {
-		f.add("ADDR", "is %q: expected a port of 0 to 65535 after the colon, such as 127.0.0.1:8000", c.Addr)
+		f.add("ADDR", "is %q: expected a port of 0 to 65535 after the colon, such as "+
+			"127.0.0.1:8000", c.Addr)
 	}
 	if c.Local && !isLoopback(host) {
 		f.add("ADDR", "is %q: expected an address that this machine alone can reach, such as 127.0.0.1:8000, while RUNTIME_ENV is local", c.Addr)
@@ -441,7 +449,8 @@ func (c *Config) checkTokens(f *faults) {
 	}
 	switch {
 	case slices.Contains(c.Parties, ""):
-		f.add("KEYCLOAK_AUTHORIZED_PARTIES", "expected client ids with a comma between them, and none empty")
+		f.add("KEYCLOAK_AUTHORIZED_PARTIES",
+			"expected client ids with a comma between them, and none empty")
 	case len(c.Parties) > 0 && !slices.Contains(c.Parties, c.ClientID):
 		c.Parties = append(c.Parties, c.ClientID) // login must not give a token that me refuses
 	}
@@ -500,21 +509,32 @@ func isLoopback(host string) bool {
 // LogValue shows what an operator may see of a Config at the start.
 func (c Config) LogValue() slog.Value {
 	return slog.GroupValue(
-		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()), slog.String("client", c.ClientID),
+		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()),
+		slog.String("client", c.ClientID),
 		// Whose tokens are good.
-		slog.Any("issuers", c.Issuers), slog.Any("audience", c.Audience), slog.String("authorizedParty", c.AuthorizedParty),
-		slog.Any("tokenAlgorithms", append([]string{}, c.TokenAlgorithms...)), // none named is all that are safe
-		slog.Any("authorizedParties", c.Parties), slog.Duration("refreshGrace", c.RefreshGrace), slog.Bool("refreshGraceAnyNetwork", c.GraceAnyNetwork),
+		slog.Any("issuers", c.Issuers), slog.Any("audience", c.Audience),
+		slog.String("authorizedParty", c.AuthorizedParty),
+		// none named is all that are safe
+		slog.Any("tokenAlgorithms", append([]string{}, c.TokenAlgorithms...)),
+		slog.Any("authorizedParties", c.Parties), slog.Duration("refreshGrace", c.RefreshGrace),
+		slog.Bool("refreshGraceAnyNetwork", c.GraceAnyNetwork),
 		// Who can reach what.
-		slog.Bool("console", c.Console), slog.Bool("introspection", c.Local), slog.Bool("getQueries", c.GetQueries),
-		slog.Any("corsOrigins", texts(c.CORSOrigins)), slog.Any("allowedHosts", texts(c.AllowedHosts)),
-		slog.Bool("persistedQueries", c.PersistedQueriesBytes > 0), slog.String("trustedDocuments", c.trustedDocuments()),
+		slog.Bool("console", c.Console), slog.Bool("introspection", c.Local),
+		slog.Bool("getQueries", c.GetQueries),
+		slog.Any("corsOrigins", texts(c.CORSOrigins)),
+		slog.Any("allowedHosts", texts(c.AllowedHosts)),
+		slog.Bool("persistedQueries", c.PersistedQueriesBytes > 0),
+		slog.String("trustedDocuments", c.trustedDocuments()),
 		// Whose address an attempt counts for, and how many there may be.
-		slog.Any("trustedProxies", texts(c.TrustedProxies)), slog.Bool("forwardAddress", c.ForwardAddress),
-		slog.String("loginAccountLimit", limitText(c.Budgets.Account)), slog.String("loginAddressLimit", limitText(c.Budgets.Address)),
-		slog.String("loginAccountSlowLimit", limitText(c.Budgets.AccountSlow)), slog.Duration("loginRefusalPause", c.RefusalPause),
+		slog.Any("trustedProxies", texts(c.TrustedProxies)),
+		slog.Bool("forwardAddress", c.ForwardAddress),
+		slog.String("loginAccountLimit", limitText(c.Budgets.Account)),
+		slog.String("loginAddressLimit", limitText(c.Budgets.Address)),
+		slog.String("loginAccountSlowLimit", limitText(c.Budgets.AccountSlow)),
+		slog.Duration("loginRefusalPause", c.RefusalPause),
 		slog.String("addressLimit", limitText(c.Budgets.Attempts)),
-		slog.String("refreshTokenLimit", limitText(c.Budgets.Token)), slog.String("refreshAddressLimit", limitText(c.Budgets.TokenAddress)))
+		slog.String("refreshTokenLimit", limitText(c.Budgets.Token)),
+		slog.String("refreshAddressLimit", limitText(c.Budgets.TokenAddress)))
 }
 
 // trustedDocuments is whether this server runs only the documents of its manifest: off, log or

@@ -54,7 +54,9 @@ func (s settings) document() limits.Document {
 		NumberBytes: l.NumberBytes, Depth: l.Depth, Fields: l.Fields, RootFields: l.RootFields, Aliases: l.Aliases,
 		Operations: l.Operations, Fragments: l.Fragments, Spreads: l.Spreads, Directives: l.Directives, DirectivesAt: l.DirectivesAt,
 		Arguments: l.Arguments, Variables: l.Variables, Values: l.Values, ValueDepth: l.ValueDepth, ValueBytes: l.ValueBytes,
-		Introspection: l.Introspection, IntrospectionDepth: l.IntrospectionDepth, IntrospectionRoots: l.IntrospectionRoots, Pairs: l.Pairs, VariableBytes: l.VariableBytes, VariableItems: l.VariableItems,
+		Introspection: l.Introspection, IntrospectionDepth: l.IntrospectionDepth,
+		IntrospectionRoots: l.IntrospectionRoots, Pairs: l.Pairs, VariableBytes: l.VariableBytes,
+		VariableItems: l.VariableItems,
 		VariableDepth: l.VariableDepth, Coercions: l.Coercions,
 		Most: map[string]int{"login": 1, "refresh": 1, "logout": 1},
 	}
@@ -128,8 +130,10 @@ func (s settings) checkRanges(f *faults) {
 // checkBudgets makes the budgets of attempts, and the list of proxies.
 func (c *Config) checkBudgets(s settings, f *faults) {
 	c.Budgets = throttle.Config{
-		Account: throttle.Rate(s.LoginAccountLimit), AccountSlow: throttle.Rate(s.LoginSlowLimit), Address: throttle.Rate(s.LoginAddressLimit),
-		Attempts: throttle.Rate(s.AddressLimit), Token: throttle.Rate(s.RefreshTokenLimit), TokenAddress: throttle.Rate(s.RefreshAddressLimit),
+		Account: throttle.Rate(s.LoginAccountLimit), AccountSlow: throttle.Rate(s.LoginSlowLimit),
+		Address:  throttle.Rate(s.LoginAddressLimit),
+		Attempts: throttle.Rate(s.AddressLimit), Token: throttle.Rate(s.RefreshTokenLimit),
+		TokenAddress: throttle.Rate(s.RefreshAddressLimit),
 	}
 	for _, one := range []struct {
 		name string
@@ -153,8 +157,9 @@ func (c *Config) checkBudgets(s settings, f *faults) {
 	}
 	for _, proxy := range c.TrustedProxies {
 		if proxy.Addr().Is4() && proxy.Bits() < 8 || proxy.Addr().Is6() && proxy.Bits() < 16 {
-			c.Warnings = append(c.Warnings, fmt.Sprintf("TRUSTED_PROXIES holds %v, where many clients may be: each of them can claim any "+
-				"address, and so has no budget. Name your proxies, not networks with clients in them", proxy))
+			c.Warnings = append(c.Warnings, fmt.Sprintf("TRUSTED_PROXIES holds %v, where many "+
+				"clients may be: each of them can claim any address, and so has no budget. "+
+				"Name your proxies, not networks with clients in them", proxy))
 		}
 	}
 }

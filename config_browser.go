@@ -13,7 +13,8 @@ func (c *Config) checkCORS(s settings, f *faults) {
 		case strings.Contains(text, "@"): // a password may be in it
 			f.add("CORS_ORIGINS", "holds an origin with a user or a password: expected %v", err)
 		default:
-			f.add("CORS_ORIGINS", "holds %q: expected %v; several with a comma between them", text, err)
+			f.add("CORS_ORIGINS", "holds %q: expected %v; several with a comma between them", text,
+				err)
 		}
 	}
 	if c.Local && len(s.CORSOrigins) == 0 {
@@ -26,7 +27,8 @@ func (c *Config) checkHosts(s settings, f *faults) {
 	for _, text := range trimmed(s.AllowedHosts) {
 		pattern, err := parseHostPattern(text)
 		if err != nil {
-			f.add("ALLOWED_HOSTS", "holds %q: expected %v; several with a comma between them", text, err)
+			f.add("ALLOWED_HOSTS", "holds %q: expected %v; several with a comma between them", text,
+				err)
 			continue
 		}
 		c.AllowedHosts = append(c.AllowedHosts, pattern)

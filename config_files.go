@@ -18,7 +18,8 @@ import (
 
 // What a text file can be at fault with, in words for operators.
 var (
-	errUTF16   = errors.New("is UTF-16, as > and Out-File of PowerShell 5 write it: expected UTF-8, such as Out-File -Encoding utf8 writes")
+	errUTF16 = errors.New("is UTF-16, as > and Out-File of PowerShell 5 write it: expected " +
+		"UTF-8, such as Out-File -Encoding utf8 writes")
 	errNotUTF8 = errors.New("is not UTF-8: expected a text file in UTF-8")
 )
 
@@ -30,7 +31,8 @@ func readText(name string) ([]byte, error) {
 		return nil, err
 	}
 	switch {
-	case bytes.HasPrefix(text, []byte{0xff, 0xfe}), bytes.HasPrefix(text, []byte{0xfe, 0xff}), bytes.IndexByte(text, 0) >= 0:
+	case bytes.HasPrefix(text, []byte{0xff, 0xfe}), bytes.HasPrefix(text, []byte{0xfe, 0xff}),
+		bytes.IndexByte(text, 0) >= 0:
 		return nil, errUTF16
 	case !utf8.Valid(text):
 		return nil, errNotUTF8
@@ -77,7 +79,8 @@ func readSettingsFile(dir, name string) (settings map[string]string, cut []strin
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 	settings, err = godotenv.UnmarshalBytes(text)
 	if err != nil { // the parser's own words quote the file
-		return nil, nil, errors.New("can't be read: expected lines NAME=value, with quotes around a value that holds a space, a # or a quote")
+		return nil, nil, errors.New("can't be read: expected lines NAME=value, with quotes " +
+			"around a value that holds a space, a # or a quote")
 	}
 	return settings, cutAtDollar(text, settings), nil
 }

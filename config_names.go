@@ -66,8 +66,10 @@ func misspelt(name string) string {
 		switch {
 		case upper == ours && name != upper, // login_scope, CLOAKQL_ADDR
 			plainWords(upper) == plainWords(ours) && strings.Contains(ours, "_"),
-			strings.Contains(ours, "_") && strings.HasPrefix(upper, ours), // RUNTIME_ENVIRONMENT, REQUEST_TIMEOUT_SECONDS
-			strings.HasPrefix(ours, "KEYCLOAK_") && strings.HasPrefix(ours, upper+"_") && upper != "KEYCLOAK",
+			// RUNTIME_ENVIRONMENT, REQUEST_TIMEOUT_SECONDS
+			strings.Contains(ours, "_") && strings.HasPrefix(upper, ours),
+			strings.HasPrefix(ours, "KEYCLOAK_") && strings.HasPrefix(ours, upper+"_") &&
+				upper != "KEYCLOAK",
 			strings.Count(upper, "_") > 0 && ours == upper+"_BYTES":
 			distance = 0
 		case len(ours) < 7, len(ours) < 12 && distance > 1:

@@ -79,7 +79,8 @@ func TestMisspeltSettings(t *testing.T) {
 			if len(one.name) < 8 {
 				continue
 			}
-			for _, typo := range []string{one.name[:i] + one.name[i+1:], one.name[:i+1] + one.name[i:]} {
+			for _, typo := range []string{one.name[:i] + one.name[i+1:],
+				one.name[:i+1] + one.name[i:]} {
 				if misspelt(typo) == "" && !slices.ContainsFunc((settings{}).all(), func(s setting) bool { return s.name == typo }) {
 					t.Errorf("%s isn't taken for %s", typo, one.name)
 				}
@@ -92,7 +93,8 @@ func TestMisspeltSettings(t *testing.T) {
 // or without.
 func TestConfig_warns_of_misspelt_settings(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("REFRESH_GRACES=0\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("REFRESH_GRACES=0\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	environ := slices.Concat(needed, []string{"TRUSTED_DOCUMENT=x.json", "PATH=/bin"})
@@ -107,7 +109,8 @@ func TestConfig_warns_of_misspelt_settings(t *testing.T) {
 	if !slices.Equal(c.Warnings, want) {
 		t.Errorf("warned of %q, want %q", c.Warnings, want)
 	}
-	_, err = readConfig(append(environ, "REFRESH_GRACE=1h", "KEYCLOAK_REALM=shop", "KEYCLOAK_REALM_NAME="), dir)
+	_, err = readConfig(append(environ, "REFRESH_GRACE=1h", "KEYCLOAK_REALM=shop",
+		"KEYCLOAK_REALM_NAME="), dir)
 	if err == nil {
 		t.Fatal("the settings were accepted")
 	}

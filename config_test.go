@@ -141,8 +141,10 @@ func TestConfigAudience(t *testing.T) {
 
 // Whoever names the clients whose tokens are accepted means ours as well: login gives its tokens.
 func TestConfigAuthorizedParties(t *testing.T) {
-	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"}, "shop-api, web,web": {"shop-api", "web"}} {
-		if c := goodConfig(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting); !slices.Equal(c.Parties, want) {
+	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"},
+		"shop-api, web,web": {"shop-api", "web"}} {
+		if c := goodConfig(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting); !slices.Equal(c.Parties,
+			want) {
 			t.Errorf("%q gives %q, want %q", setting, c.Parties, want)
 		}
 	}
@@ -299,19 +301,25 @@ func TestConfigFiles(t *testing.T) {
 // What stands around a value by mistake is taken away, or a warning. RUNTIME_ENV isn't touched:
 // TestConfigProduction.
 func TestConfig_blanks_around_values(t *testing.T) {
-	c := goodConfig(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n", "KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
+	c := goodConfig(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n",
+		"KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
 		"KEYCLOAK_CLIENT_SECRET_KEY=hush\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9", "ADDR=127.0.0.1:8001\n")
-	got := fmt.Sprint(c.Realm.Issuer(), c.ClientID, c.ClientSecret.Reveal(), c.KeycloakTimeout, c.MaxLogins, c.Addr, c.Warnings)
-	if want := fmt.Sprint("http://localhost:8080/realms/shop", "shop-api", "hush", 7*time.Second, 9, "127.0.0.1:8001", []string(nil)); got != want {
+	got := fmt.Sprint(c.Realm.Issuer(), c.ClientID, c.ClientSecret.Reveal(), c.KeycloakTimeout,
+		c.MaxLogins, c.Addr, c.Warnings)
+	if want := fmt.Sprint("http://localhost:8080/realms/shop", "shop-api", "hush", 7*time.Second, 9,
+		"127.0.0.1:8001", []string(nil)); got != want {
 		t.Errorf("the settings are %s, want %s", got, want)
 	}
 	// A secret can hold anything, so it stays as it is.
-	for secret, says := range map[string]string{" hush": "blank", "hush\t\n": "blank", `"hush"`: "quotes", "'hush'": "quotes", `hu"sh"`: "", `"`: ""} {
+	for secret, says := range map[string]string{" hush": "blank", "hush\t\n": "blank",
+		`"hush"`: "quotes", "'hush'": "quotes", `hu"sh"`: "", `"`: ""} {
 		c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
 		warnings := strings.Join(c.Warnings, "\n")
-		if c.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") || strings.Contains(warnings, "hush") ||
+		if c.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") ||
+			strings.Contains(warnings, "hush") ||
 			says == "" && warnings != "" || !strings.Contains(warnings, says) {
-			t.Errorf("the secret %q is %q, warnings %q; want it unchanged, and words of %q", secret, c.ClientSecret.Reveal(), warnings, says)
+			t.Errorf("the secret %q is %q, warnings %q; want it unchanged, and words of %q", secret,
+				c.ClientSecret.Reveal(), warnings, says)
 		}
 	}
 }
@@ -349,8 +357,11 @@ func TestConfig_dollars_in_the_file(t *testing.T) {
 		switch {
 		case tt.secret != "" && (err != nil || c.ClientSecret.Reveal() != tt.secret):
 			t.Errorf("%s is %q, %v; want %q", tt.line, c.ClientSecret.Reveal(), err, tt.secret)
-		case tt.secret == "" && (err == nil || !strings.Contains(err.Error(), "\nKEYCLOAK_CLIENT_SECRET_KEY: holds a $") || strings.Contains(err.Error(), "WORD")):
-			t.Errorf("%s: %v; want a fault that names the setting, and nothing of its value", tt.line, err)
+		case tt.secret == "" && (err == nil ||
+			!strings.Contains(err.Error(), "\nKEYCLOAK_CLIENT_SECRET_KEY: holds a $") ||
+			strings.Contains(err.Error(), "WORD")):
+			t.Errorf("%s: %v; want a fault that names the setting, and nothing of its value",
+				tt.line, err)
 		}
 		if _, err := readConfig([]string{"KEYCLOAK_CLIENT_SECRET_KEY=pa$WORD"}, dir); err != nil {
 			t.Errorf("%s: the environment has another secret: %v", tt.line, err)
@@ -389,7 +400,8 @@ func TestConfig_warnsOfWideProxies(t *testing.T) {
 			wide = append(wide, strings.TrimSuffix(network, ","))
 		}
 	}
-	if want := []string{"128.0.0.0/1", "8.0.0.0/7", "fc00::/7", "2000::/15", "172.0.0.0/6"}; !slices.Equal(wide, want) {
+	if want := []string{"128.0.0.0/1", "8.0.0.0/7", "fc00::/7", "2000::/15",
+		"172.0.0.0/6"}; !slices.Equal(wide, want) {
 		t.Errorf("warned of %q, want %q", wide, want)
 	}
 }
@@ -427,14 +439,17 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(tt.content), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(tt.content),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 			c, err := readConfig(nil, dir)
 			switch {
-			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.fault) || strings.Contains(err.Error(), "missing")):
+			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.fault) ||
+				strings.Contains(err.Error(), "missing")):
 				t.Errorf("got %v, want a fault that says %q", err, tt.fault)
-			case tt.fault == "" && (err != nil || c.ClientSecret.Reveal() != "pä$$" || len(c.Warnings) != 0):
+			case tt.fault == "" && (err != nil || c.ClientSecret.Reveal() != "pä$$" ||
+				len(c.Warnings) != 0):
 				t.Errorf("read %q, warned of %q (%v)", c.ClientSecret.Reveal(), c.Warnings, err)
 			}
 		})
@@ -452,7 +467,8 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c, err := readConfig(append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file), t.TempDir())
+			c, err := readConfig(append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=",
+				"KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file), t.TempDir())
 			switch {
 			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.fault)):
 				t.Errorf("got %v, want a fault that says %q", err, tt.fault)
@@ -462,13 +478,16 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 		})
 	}
 	const manifest = `{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"a","name":"Me","type":"query","body":"query Me { me { id } }"}]}`
-	for name, content := range map[string]string{"plain": manifest, "a byte order mark": "\ufeff" + manifest, "UTF-16": utf16le(manifest)} {
+	for name, content := range map[string]string{"plain": manifest,
+		"a byte order mark": "\ufeff" + manifest, "UTF-16": utf16le(manifest)} {
 		file := filepath.Join(t.TempDir(), "manifest.json")
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c, err := readConfig(append(slices.Clone(needed), "TRUSTED_DOCUMENTS="+file), t.TempDir())
-		if bad := name == "UTF-16"; bad != (err != nil) || !bad && c.Manifest == nil || bad && !strings.Contains(err.Error(), "TRUSTED_DOCUMENTS: names a file that is UTF-16") {
+		if bad := name == "UTF-16"; bad != (err != nil) || !bad && c.Manifest == nil ||
+			bad && !strings.Contains(err.Error(),
+				"TRUSTED_DOCUMENTS: names a file that is UTF-16") {
 			t.Errorf("a manifest, %s: %v", name, err)
 		}
 	}
@@ -478,7 +497,8 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 func TestConfig_LogValue_says_what_is_open(t *testing.T) {
 	line := func(settings ...string) string {
 		var log strings.Builder
-		slog.New(slog.NewTextHandler(&log, nil)).Info("serving", "config", goodConfig(t, settings...))
+		slog.New(slog.NewTextHandler(&log, nil)).Info("serving", "config",
+			goodConfig(t, settings...))
 		return log.String()
 	}
 	local := line()

@@ -102,8 +102,8 @@ func (o origin) String() string {
 	return text
 }
 
-// parseOriginPattern reads one entry of CORS_ORIGINS: an origin, or one with a wildcard, which is *
-// alone, *. for any first label, or :* for any port. It refuses what no browser sends.
+// parseOriginPattern reads one entry of CORS_ORIGINS: an origin, or one with a wildcard: only
+// a *, *. for any first label, or :* for any port. It refuses what no browser sends.
 func parseOriginPattern(text string) (origin, error) {
 	if text == "*" {
 		return anyOrigin, nil
@@ -130,7 +130,8 @@ func parseOriginPattern(text string) (origin, error) {
 	if pattern.anyPort && parsed.port != "" {
 		return origin{}, errors.New("one port")
 	}
-	if _, notIP := netip.ParseAddr(strings.Trim(parsed.host, "[]")); pattern.anyLabel && notIP == nil {
+	if _, notIP := netip.ParseAddr(strings.Trim(parsed.host, "[]")); pattern.anyLabel &&
+		notIP == nil {
 		return origin{}, errors.New("a name after *., not an address")
 	}
 	parsed.anyPort, parsed.anyLabel = pattern.anyPort, pattern.anyLabel
@@ -166,7 +167,8 @@ func parseOrigin(text string) (origin, error) {
 		port = ""
 	}
 	if scheme != "http" && scheme != "https" { // a web view's: browsers keep its host as it is
-		if host == "" || strings.Trim(host, letters+strings.ToUpper(letters)+"0123456789-._") != "" {
+		const known = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + letters + "0123456789-._"
+		if host == "" || strings.Trim(host, known) != "" {
 			return origin{}, errors.New("a host")
 		}
 		return origin{scheme: scheme, host: host, port: port}, nil
@@ -178,7 +180,9 @@ func parseOrigin(text string) (origin, error) {
 }
 
 // schemesWithoutPages are those of URLs whose documents have no origin, or the origin null.
-var schemesWithoutPages = []string{"ws", "wss", "ftp", "file", "data", "blob", "about", "javascript"}
+var schemesWithoutPages = []string{
+	"ws", "wss", "ftp", "file", "data", "blob", "about", "javascript",
+}
 
 func isScheme(text string) bool {
 	return text != "" && strings.Contains(letters, text[:1]) &&

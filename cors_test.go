@@ -50,21 +50,27 @@ func TestCORS_requestHeaders(t *testing.T) {
 		"authorization,content-type,x-requested-with",
 		"x-datadog-origin,x-what-comes-next",
 	} {
-		for _, origin := range []string{"http://localhost:5173", "https://shop.example.com", "app://shop"} {
+		for _, origin := range []string{"http://localhost:5173", "https://shop.example.com",
+			"app://shop"} {
 			header := s.preflight(t, preflight{origin, "POST", "/graphql", headers})
-			if header.Get("Access-Control-Allow-Origin") != origin || header.Get("Access-Control-Allow-Headers") != headers ||
-				header.Get("Access-Control-Allow-Methods") != "POST" || header.Get("Access-Control-Allow-Private-Network") != "true" {
+			if header.Get("Access-Control-Allow-Origin") != origin ||
+				header.Get("Access-Control-Allow-Headers") != headers ||
+				header.Get("Access-Control-Allow-Methods") != "POST" ||
+				header.Get("Access-Control-Allow-Private-Network") != "true" {
 				t.Errorf("%s may not send %q: %v", origin, headers, header)
 			}
-			if vary := header.Get("Vary"); !strings.Contains(vary, "Origin") || !strings.Contains(vary, "Access-Control-Request-Headers") {
+			if vary := header.Get("Vary"); !strings.Contains(vary, "Origin") ||
+				!strings.Contains(vary, "Access-Control-Request-Headers") {
 				t.Errorf("a cache could show this preflight to another page: Vary is %q", vary)
 			}
 		}
-		if header := s.preflight(t, preflight{"https://example.com", "POST", "/graphql", headers}); header.Get("Access-Control-Allow-Origin") != "" {
+		if header := s.preflight(t, preflight{"https://example.com", "POST", "/graphql",
+			headers}); header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("an origin that nobody named may send %q", headers)
 		}
 	}
-	if header := s.preflight(t, preflight{"http://localhost:5173", "DELETE", "/graphql", ""}); header.Get("Access-Control-Allow-Origin") != "" {
+	if header := s.preflight(t, preflight{"http://localhost:5173", "DELETE", "/graphql",
+		""}); header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("a page may send a DELETE")
 	}
 }
@@ -102,12 +108,15 @@ func TestCORS_responses(t *testing.T) {
 		}
 		response.Body.Close()
 		if response.StatusCode != tt.status {
-			t.Errorf("%s %s %.20q is %d, want %d", tt.method, tt.path, tt.body, response.StatusCode, tt.status)
+			t.Errorf("%s %s %.20q is %d, want %d", tt.method, tt.path, tt.body, response.StatusCode,
+				tt.status)
 		}
 		exposed := response.Header.Get("Access-Control-Expose-Headers")
 		if response.Header.Get("Access-Control-Allow-Origin") != "https://shop.example.com" ||
-			exposed != "Allow, Retry-After, X-Request-Id" || !slices.Contains(response.Header.Values("Vary"), "Origin") {
-			t.Errorf("a page can't read the %d of %s %s: %v", tt.status, tt.method, tt.path, response.Header)
+			exposed != "Allow, Retry-After, X-Request-Id" ||
+			!slices.Contains(response.Header.Values("Vary"), "Origin") {
+			t.Errorf("a page can't read the %d of %s %s: %v", tt.status, tt.method, tt.path,
+				response.Header)
 		}
 		if response.Header.Get("Access-Control-Allow-Credentials") != "" {
 			t.Errorf("%s %s allows credentials", tt.method, tt.path)
@@ -132,7 +141,8 @@ func TestCORS_pagesOfThisMachine(t *testing.T) {
 		"http://evil.example#.localhost": false, "http://localhost:0": false, "http://localhost:99999": false,
 		"http://LOCALHOST": false, "*": false, "": false,
 	} {
-		header := s.preflight(t, preflight{origin, "POST", "/graphql", "authorization,content-type"})
+		header := s.preflight(t, preflight{origin, "POST", "/graphql",
+			"authorization,content-type"})
 		got := header.Get("Access-Control-Allow-Origin")
 		if want := map[bool]string{true: origin}[allowed]; got != want {
 			t.Errorf("a page of %q is allowed %q, want %q", origin, got, want)
@@ -186,7 +196,8 @@ func TestCORSOrigins(t *testing.T) {
 		{"http://[::1]:*", "http://[::1]:3000", true},
 	} {
 		s := newIdleSite(t, "RUNTIME_ENV=prod", "CORS_ORIGINS="+tt.setting)
-		got := s.preflight(t, preflight{tt.origin, "POST", "/graphql", ""}).Get("Access-Control-Allow-Origin")
+		got := s.preflight(t, preflight{tt.origin, "POST", "/graphql",
+			""}).Get("Access-Control-Allow-Origin")
 		want := map[bool]string{true: tt.origin}[tt.matches]
 		if tt.setting == "*" {
 			want = "*"
@@ -238,8 +249,10 @@ func TestCORSOrigins(t *testing.T) {
 		"https://a.example,,":           "a scheme first",
 	} {
 		_, err := readConfig(append(slices.Clone(needed), "CORS_ORIGINS="+setting), t.TempDir())
-		if err == nil || !strings.Contains(err.Error(), "\nCORS_ORIGINS: ") || !strings.Contains(err.Error(), expected) {
-			t.Errorf("CORS_ORIGINS=%s: %v; want that it names the setting, and expects %s", setting, err, expected)
+		if err == nil || !strings.Contains(err.Error(), "\nCORS_ORIGINS: ") ||
+			!strings.Contains(err.Error(), expected) {
+			t.Errorf("CORS_ORIGINS=%s: %v; want that it names the setting, and expects %s", setting,
+				err, expected)
 		} else if strings.Contains(err.Error(), "canary") {
 			t.Errorf("the report shows a password: %v", err)
 		}

@@ -36,9 +36,11 @@ func develop(environ []string, dir string) (companion, error) {
 		}
 		where, remedy := "the environment", "unset KEYCLOAK_SERVER_URL"
 		if values.inFile["KEYCLOAK_SERVER_URL"] {
-			where, remedy = values.file, "move "+values.file+" away, or take its KEYCLOAK_ lines out"
+			where, remedy = values.file, "move "+values.file+
+				" away, or take its KEYCLOAK_ lines out"
 		}
-		note := fmt.Sprintf("This is not the stand-in: %s sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at %s. "+
+		note := fmt.Sprintf("This is not the stand-in: %s sets KEYCLOAK_SERVER_URL, so the "+
+			"server uses the Keycloak at %s. "+
 			"For the stand-in, %s.", where, withoutUser(address), remedy)
 		return companion{environ: environ, note: note, announce: func(out io.Writer, _ string) { fmt.Fprintln(out, note) }}, nil
 	}

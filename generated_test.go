@@ -17,7 +17,8 @@ import (
 func TestNothingGeneratedIsStale(t *testing.T) {
 	t.Run("graph/generated", func(t *testing.T) { // it holds the schema as it was
 		generated := readSource(t, "graph/generated/root_.generated.go")
-		schema := regexp.MustCompile("(?s)\\{Name: \"../../(schema/[^\"]+)\", Input: `(.*?)`, BuiltIn: false\\}")
+		schema := regexp.MustCompile("(?s)\\{Name: \"../../(schema/[^\"]+)\", Input: `(.*?)`, " +
+			"BuiltIn: false\\}")
 		then := map[string]string{}
 		for _, found := range schema.FindAllStringSubmatch(generated, -1) {
 			then[found[1]] = digest(strings.ReplaceAll(found[2], "` + \"`\" + `", "`"))
@@ -25,7 +26,8 @@ func TestNothingGeneratedIsStale(t *testing.T) {
 		compareSources(t, then, digests(t, "schema/*.graphqls"), "go generate ./...")
 	})
 	t.Run("console/dist", func(t *testing.T) {
-		now := digests(t, "console/index.html", "console/package.json", "console/package-lock.json", "console/tsconfig.json",
+		now := digests(t, "console/index.html", "console/package.json", "console/package-lock.json",
+			"console/tsconfig.json",
 			"console/vite.config.ts", "console/vendored.json", "console/src/*", "examples/apollo/src/session.ts")
 		compareSources(t, readSums(t, "console/dist/sources.sum"), now, "make console")
 	})

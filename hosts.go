@@ -95,9 +95,9 @@ func (rule hostRule) refuses(r *http.Request) string {
 	case !known:
 		return "This server answers to the names in ALLOWED_HOSTS only"
 	case rule.local && isForwarded(r.Header) && !trusts(rule.trusted, r.RemoteAddr):
-		return "This server is a developer's (RUNTIME_ENV is local): it answers nothing that a proxy or " +
-			"a tunnel forwards, unless the address of that is in TRUSTED_PROXIES; the name that it has " +
-			"there belongs into ALLOWED_HOSTS"
+		return "This server is a developer's (RUNTIME_ENV is local): it answers no request that a " +
+			"proxy or a tunnel forwarded. Put the proxy's address into TRUSTED_PROXIES, and the name " +
+			"that clients call it by into ALLOWED_HOSTS"
 	}
 	return ""
 }
@@ -129,7 +129,8 @@ func (rule hostRule) handler(log *slog.Logger, next http.Handler) http.Handler {
 			return
 		}
 		once.Do(func() {
-			log.WarnContext(r.Context(), "requests under another host are refused", "answer", message)
+			log.WarnContext(r.Context(), "requests under another host are refused", "answer",
+				message)
 		})
 		header := w.Header()
 		header.Set("Content-Type", "application/json; charset=utf-8")
@@ -137,7 +138,8 @@ func (rule hostRule) handler(log *slog.Logger, next http.Handler) http.Handler {
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Connection", "close") // the body, which nobody reads
 		w.WriteHeader(http.StatusForbidden)
-		fmt.Fprintf(w, `{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", message)
+		fmt.Fprintf(w, `{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n",
+			message)
 	})
 }
 
@@ -153,7 +155,8 @@ func parseHost(text string) (string, error) {
 		}
 		if address.Is4In6() { // netip writes its end with dots
 			b := address.As16()
-			return fmt.Sprintf("[::ffff:%x:%x]", int(b[12])<<8|int(b[13]), int(b[14])<<8|int(b[15])), nil
+			return fmt.Sprintf("[::ffff:%x:%x]", int(b[12])<<8|int(b[13]),
+				int(b[14])<<8|int(b[15])), nil
 		}
 		return "[" + address.String() + "]", nil
 	}
@@ -171,7 +174,8 @@ func parseHost(text string) (string, error) {
 	// A name whose last label is a number is an IPv4 address for browsers, or an error.
 	last := labels[len(labels)-1]
 	hex, isHex := strings.CutPrefix(last, "0x")
-	if strings.Trim(last, "0123456789") == "" || isHex && strings.Trim(hex, "0123456789abcdef") == "" {
+	if strings.Trim(last, "0123456789") == "" ||
+		isHex && strings.Trim(hex, "0123456789abcdef") == "" {
 		if address, err := netip.ParseAddr(host); err != nil || !address.Is4() {
 			return "", errors.New("an IPv4 address in its common form, such as 127.0.0.1")
 		}

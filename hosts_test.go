@@ -42,7 +42,8 @@ func TestHosts(t *testing.T) {
 	const named = "ALLOWED_HOSTS=API.example.com, *.example.org,[2001:DB8:0::1],2001:db8::2,192.0.2.1,devbox."
 	sites := []*site{
 		newIdleSite(t), newIdleSite(t, named),
-		newIdleSite(t, "RUNTIME_ENV=prod", "CONSOLE=on"), newIdleSite(t, "RUNTIME_ENV=prod", "CONSOLE=on", named),
+		newIdleSite(t, "RUNTIME_ENV=prod", "CONSOLE=on"),
+		newIdleSite(t, "RUNTIME_ENV=prod", "CONSOLE=on", named),
 	}
 	for _, tt := range []struct {
 		host string
@@ -61,18 +62,21 @@ func TestHosts(t *testing.T) {
 	} {
 		for i, s := range sites {
 			letter := "lLpP"[i : i+1]
-			want, body := map[bool]string{true: "200", false: "403"}[strings.Contains(tt.want, letter)], `{"query":"{__typename}"}`
+			want, body := map[bool]string{true: "200",
+				false: "403"}[strings.Contains(tt.want, letter)], `{"query":"{__typename}"}`
 			for _, path := range []string{"/graphql", "/", "/healthz"} {
 				if path == "/healthz" && letter == "P" {
 					want = "200" // orchestrators ask by address
 				}
 				request := "GET " + path + " HTTP/1.1\r\nHost: " + tt.host + "\r\n\r\n"
 				if path == "/graphql" {
-					request = "POST " + path + " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: " + tt.host + "\r\n\r\n" + body
+					request = "POST " + path +
+						" HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: " + tt.host + "\r\n\r\n" + body
 				}
 				response, answer := s.raw(t, request)
 				if !strings.HasPrefix(response.Status, want) {
-					t.Errorf("%s: %s of the host %q is %s, want %s", letter, path, tt.host, response.Status, want)
+					t.Errorf("%s: %s of the host %q is %s, want %s", letter, path, tt.host,
+						response.Status, want)
 				}
 				if want == "403" {
 					checkHostRefusal(t, answer, letter == "l" || letter == "L")
@@ -81,8 +85,10 @@ func TestHosts(t *testing.T) {
 		}
 	}
 	for _, s := range sites[:2] {
-		if lines := strings.Count(s.log.String(), "under another host"); lines != 1 || strings.Contains(s.log.String(), "evil") {
-			t.Errorf("the log has %d lines of refused hosts, want 1 without the host:\n%s", lines, s.log)
+		if lines := strings.Count(s.log.String(), "under another host"); lines != 1 ||
+			strings.Contains(s.log.String(), "evil") {
+			t.Errorf("the log has %d lines of refused hosts, want 1 without the host:\n%s", lines,
+				s.log)
 		}
 	}
 }
@@ -95,11 +101,13 @@ func checkHostRefusal(t *testing.T, body string, local bool) {
 			Extensions map[string]string
 		}
 	}
-	if err := json.Unmarshal([]byte(body), &answer); err != nil || len(answer.Errors) != 1 || answer.Errors[0].Extensions["code"] != "BAD_REQUEST" {
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || len(answer.Errors) != 1 ||
+		answer.Errors[0].Extensions["code"] != "BAD_REQUEST" {
 		t.Fatalf("a refusal isn't one GraphQL error: %s", body)
 	}
 	message := answer.Errors[0].Message
-	if !strings.Contains(message, "ALLOWED_HOSTS") || strings.Contains(message, "RUNTIME_ENV") != local {
+	if !strings.Contains(message, "ALLOWED_HOSTS") ||
+		strings.Contains(message, "RUNTIME_ENV") != local {
 		t.Errorf("a refusal says %q", message)
 	}
 }
@@ -136,7 +144,8 @@ func TestHosts_wayOfAsking(t *testing.T) {
 
 // A tunnel or a proxy in front of a developer's server shows by the headers that it adds.
 func TestHosts_forwarded(t *testing.T) {
-	local, trusting, other := newIdleSite(t), newIdleSite(t, "TRUSTED_PROXIES=127.0.0.1"), newIdleSite(t, "TRUSTED_PROXIES=10.0.0.0/8")
+	local, trusting, other := newIdleSite(t), newIdleSite(t,
+		"TRUSTED_PROXIES=127.0.0.1"), newIdleSite(t, "TRUSTED_PROXIES=10.0.0.0/8")
 	production := newIdleSite(t, "RUNTIME_ENV=prod")
 	for _, header := range []string{
 		"X-Forwarded-For: 203.0.113.7", "x-forwarded-host: shop.example", "X-Forwarded-Proto: https", "X-FORWARDED-PORT: 443",
@@ -146,7 +155,8 @@ func TestHosts_forwarded(t *testing.T) {
 			s    *site
 			want int
 		}{{local, 403}, {other, 403}, {trusting, 200}, {production, 200}} {
-			response, body := tt.s.raw(t, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n\r\n")
+			response, body := tt.s.raw(t,
+				"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n\r\n")
 			if response.StatusCode != tt.want {
 				t.Errorf("with %s it is %d, want %d", header, response.StatusCode, tt.want)
 			}
@@ -175,8 +185,10 @@ func TestHosts_settings(t *testing.T) {
 		"[::1%lo]":                "without a zone",
 	} {
 		_, err := readConfig(append(slices.Clone(needed), "ALLOWED_HOSTS="+setting), t.TempDir())
-		if err == nil || !strings.Contains(err.Error(), "\nALLOWED_HOSTS: ") || !strings.Contains(err.Error(), expected) {
-			t.Errorf("ALLOWED_HOSTS=%s: %v; want that it names the setting, and expects %s", setting, err, expected)
+		if err == nil || !strings.Contains(err.Error(), "\nALLOWED_HOSTS: ") ||
+			!strings.Contains(err.Error(), expected) {
+			t.Errorf("ALLOWED_HOSTS=%s: %v; want that it names the setting, and expects %s",
+				setting, err, expected)
 		}
 	}
 }
@@ -194,7 +206,8 @@ func TestHeadersOfAllPaths(t *testing.T) {
 	} {
 		response, _ := s.raw(t, request)
 		header := response.Header
-		if header.Get("X-Content-Type-Options") != "nosniff" || header.Get("Cache-Control") != "no-store" {
+		if header.Get("X-Content-Type-Options") != "nosniff" ||
+			header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%.40q: %s, %v; want no-store and nosniff", request, response.Status, header)
 		}
 	}

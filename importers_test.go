@@ -38,7 +38,8 @@ func (s plainServer) Mutation() generated.MutationResolver { return s }
 
 func (s plainServer) Me(ctx context.Context) (*identity.User, error) { return identity.Require(ctx) }
 
-func (s plainServer) Login(ctx context.Context, username, password string, otp *string) (*identity.OpenIDToken, error) {
+func (s plainServer) Login(ctx context.Context, username, password string,
+	otp *string) (*identity.OpenIDToken, error) {
 	credentials, err := identity.NewCredentials(username, password, otp)
 	if err != nil {
 		return nil, err
@@ -99,7 +100,8 @@ func plainRealm(t *testing.T) *keycloaktest.Server {
 func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 	kc := plainRealm(t)
 	realm := must(keycloak.NewRealm(kc.URL, "shop"))
-	nowhere := must(keycloak.NewRealm("http://127.0.0.1:1/internal", "shop")) // nobody listens there
+	// nobody listens there
+	nowhere := must(keycloak.NewRealm("http://127.0.0.1:1/internal", "shop"))
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "<title>a page of proxy-7.internal</title>")
 	}))
@@ -118,9 +120,11 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 		return minted
 	}
 	const (
-		login   = `mutation { login(username: "ann", password: "` + plainPassword + `") { tokenType } }`
-		wrong   = `mutation { login(username: "ann", password: "wr0ng-p4ss") { tokenType } }`
-		off     = `mutation { login(username: "off", password: "` + plainPassword + `") { tokenType } }`
+		login = `mutation { login(username: "ann", password: "` + plainPassword +
+			`") { tokenType } }`
+		wrong = `mutation { login(username: "ann", password: "wr0ng-p4ss") { tokenType } }`
+		off   = `mutation { login(username: "off", password: "` + plainPassword +
+			`") { tokenType } }`
 		empty   = `mutation { login(username: "", password: "wr0ng-p4ss") { tokenType } }`
 		refresh = `mutation { refresh(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") { tokenType } }`
 		logout  = `mutation { logout(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") }`
@@ -150,9 +154,11 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 			clientConfig{}, verifierConfig{}, "token is signed with an unknown key"},
 		{"wrong signature", me, signedIn.AccessToken[:len(signedIn.AccessToken)-8] + "AAAAAAAA", clientConfig{}, verifierConfig{}, "token signature is wrong"},
 		{"keys, Keycloak down", me, signedIn.AccessToken, clientConfig{},
-			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()}, Keys: keysOf(nowhere)}}}, "the keys to verify tokens can't be had"},
+			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
+				Keys: keysOf(nowhere)}}}, "the keys to verify tokens can't be had"},
 		{"keys, a page", me, signedIn.AccessToken, clientConfig{},
-			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()}, Keys: keysOf(page)}}}, "the keys to verify tokens can't be had"},
+			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
+				Keys: keysOf(page)}}}, "the keys to verify tokens can't be had"},
 
 		{"empty name", empty, "", clientConfig{}, verifierConfig{}, "bad input: username is empty"},
 		{"login, wrong password", wrong, "", clientConfig{}, verifierConfig{}, "keycloak: login: bad credentials"},
@@ -196,7 +202,8 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 				verifier.Audience = []string{plainPlanned}
 			}
 			server := plainServer{must(keycloak.NewClient(client))}.handler(must(keycloak.NewVerifier(verifier)))
-			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(fmt.Sprintf(`{"query":%q}`, tt.query)))
+			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/",
+				strings.NewReader(fmt.Sprintf(`{"query":%q}`, tt.query)))
 			request.Header.Set("Content-Type", "application/json")
 			if tt.token != "" {
 				request.Header.Set("Authorization", "Bearer "+tt.token)
@@ -205,7 +212,8 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 			server.ServeHTTP(got, request)
 			body := regexp.MustCompile(`,"path":\["[a-z]+"\],"locations":\[\{"line":1,"column":\d+\}\]`).ReplaceAllString(got.Body.String(), "")
 			body = strings.Replace(body, `"data":{"me":null}`, `"data":null`, 1)
-			if want := fmt.Sprintf(`{"errors":[{"message":%q}],"data":null}`, tt.want); body != want {
+			if want := fmt.Sprintf(`{"errors":[{"message":%q}],"data":null}`,
+				tt.want); body != want {
 				t.Errorf("a client reads\n%s, want\n%s", got.Body, want)
 			}
 		})
@@ -263,10 +271,12 @@ func TestEveryError_is_fit_for_clients(t *testing.T) {
 		eachDeclaration(t, room, func(file *ast.File, declaration ast.Decl) {
 			switch d := declaration.(type) {
 			case *ast.FuncDecl:
-				if name := receiverOf(d); d.Name.Name == "Error" && len(d.Type.Params.List) == 0 && ast.IsExported(name) {
+				if name := receiverOf(d); d.Name.Name == "Error" && len(d.Type.Params.List) == 0 &&
+					ast.IsExported(name) {
 					found++
 					if typedErrors[file.Name.Name+"."+name] == nil {
-						t.Errorf("%s.%s is an error: add it to typedErrors, so that its text is looked at", file.Name.Name, name)
+						t.Errorf("%s.%s is an error: add it to typedErrors, so that its text is "+
+							"looked at", file.Name.Name, name)
 					}
 				}
 			case *ast.GenDecl:
@@ -282,8 +292,10 @@ func TestEveryError_is_fit_for_clients(t *testing.T) {
 	if found < 25 {
 		t.Errorf("%d errors were looked at; identity alone has more", found)
 	}
-	if err := (identity.Claims(`{"a":"s3cret"}`)).Decode(&struct{ A int }{}); err == nil || !fit.MatchString(err.Error()) || !strings.Contains(identity.Detail(err), "int") {
-		t.Errorf("Decode() = %v with the detail %q, want a text for clients, and json's as the detail", err, identity.Detail(err))
+	if err := (identity.Claims(`{"a":"s3cret"}`)).Decode(&struct{ A int }{}); err == nil ||
+		!fit.MatchString(err.Error()) || !strings.Contains(identity.Detail(err), "int") {
+		t.Errorf("Decode() = %v with the detail %q, want a text for clients, and json's as the "+
+			"detail", err, identity.Detail(err))
 	}
 	if identity.Detail(nil) != "" || identity.Detail(errors.New("x")) != "" {
 		t.Error("Detail() of an error without one isn't empty")
@@ -291,7 +303,8 @@ func TestEveryError_is_fit_for_clients(t *testing.T) {
 }
 
 // importable are the packages that other projects build on.
-var importable = []string{"identity", "keycloak", "authz", "graph", "graphqlhttp", "limits", "throttle", "console", "keycloak/keycloaktest"}
+var importable = []string{"identity", "keycloak", "authz", "graph", "graphqlhttp", "limits",
+	"throttle", "console", "keycloak/keycloaktest"}
 
 // eachDeclaration visits the top-level declarations of a room, without its tests.
 func eachDeclaration(t *testing.T, room string, visit func(*ast.File, ast.Decl)) {
@@ -343,7 +356,8 @@ func sentinelTexts(d *ast.GenDecl) (texts []string) {
 				continue
 			}
 			function, _ := call.Fun.(*ast.SelectorExpr)
-			if literal, ok := call.Args[0].(*ast.BasicLit); ok && function != nil && function.Sel.Name == "New" {
+			if literal, ok := call.Args[0].(*ast.BasicLit); ok && function != nil &&
+				function.Sel.Name == "New" {
 				texts = append(texts, strings.Trim(literal.Value, `"`))
 			}
 		}

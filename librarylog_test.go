@@ -42,7 +42,8 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 				}
 				// One response that was asked for, and another in the same write.
 				const keys, tokens = `{"keys":[]}`, `{"access_token":"` + libraryCanary + `"}`
-				fmt.Fprintf(connection, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%sHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s",
+				fmt.Fprintf(connection, "HTTP/1.1 200 OK\r\nContent-Length: "+
+					"%d\r\n\r\n%sHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s",
 					len(keys), keys, len(tokens), tokens)
 				io.Copy(io.Discard, connection) // until the other side closes
 			}()
@@ -54,7 +55,8 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, append(slices.Clone(needed), "ADDR=127.0.0.1:0", "KEYCLOAK_SERVER_URL=http://"+listener.Addr().String()), t.TempDir(), written)
+		ended <- run(ctx, append(slices.Clone(needed), "ADDR=127.0.0.1:0",
+			"KEYCLOAK_SERVER_URL=http://"+listener.Addr().String()), t.TempDir(), written)
 	}()
 	waitFor(t, "net/http tells of the response", func() bool { return strings.Contains(written.String(), "Unsolicited response received") })
 	stop()
@@ -82,7 +84,8 @@ func TestLibraryLog_panic(t *testing.T) {
 		t.Error("a panic is answered")
 	}
 	waitFor(t, "the panic is logged", func() bool { return strings.Contains(written.String(), "http: panic serving") })
-	if text := written.String(); strings.Contains(text, libraryCanary) || !strings.Contains(text, "TestLibraryLog_panic") {
+	if text := written.String(); strings.Contains(text, libraryCanary) ||
+		!strings.Contains(text, "TestLibraryLog_panic") {
 		t.Errorf("the log has the value of a panic, or not its place:\n%s", text)
 	}
 }
@@ -114,7 +117,8 @@ func TestLibraryLog_linesOfNetHTTP(t *testing.T) {
 				t.Fatal(err)
 			}
 			isOwn := func(begin string) bool { return strings.HasPrefix(format, begin) }
-			traced := strings.HasPrefix(format, "%s.") || strings.Contains(format, "recv: ") // debugging that the source itself switches on
+			// debugging that the source itself switches on
+			traced := strings.HasPrefix(format, "%s.") || strings.Contains(format, "recv: ")
 			if slices.ContainsFunc(ownLines, isOwn) || traced {
 				continue
 			}
@@ -128,6 +132,7 @@ func TestLibraryLog_linesOfNetHTTP(t *testing.T) {
 		}
 	}
 	if lines < 40 {
-		t.Errorf("found %d formats of net/http, where Go 1.26 has more than 40: what does the expression miss?", lines)
+		t.Errorf("found %d formats of net/http, where Go 1.26 has more than 40: what does the "+
+			"expression miss?", lines)
 	}
 }

@@ -68,11 +68,13 @@ func withLockout(t *testing.T, f func(l *lockout)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := goodConfig(t)
 		listener := newPipeListener()
-		kc, err := keycloaktest.Start(keycloaktest.Config{Listener: listener, Realms: [][]byte{keycloaktest.Plan{
-			Name: "shop", Settings: map[string]any{"bruteForceProtected": true},
-			Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "hush"}},
-			Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "hush", Settings: map[string]any{"email": "alice@example.com"}}},
-		}.File()}})
+		kc, err := keycloaktest.Start(keycloaktest.Config{Listener: listener,
+			Realms: [][]byte{keycloaktest.Plan{
+				Name: "shop", Settings: map[string]any{"bruteForceProtected": true},
+				Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "hush"}},
+				Users: []keycloaktest.PlannedUser{{Name: "alice", Password: "hush",
+					Settings: map[string]any{"email": "alice@example.com"}}},
+			}.File()}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +82,8 @@ func withLockout(t *testing.T, f func(l *lockout)) {
 		transport := &http.Transport{DialContext: listener.dial}
 		defer transport.CloseIdleConnections()
 		client, err := keycloak.NewClient(keycloak.ClientConfig{
-			Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret, Timeout: config.KeycloakTimeout,
+			Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret,
+			Timeout:      config.KeycloakTimeout,
 			RefusalPause: config.RefusalPause, HTTP: &http.Client{Transport: transport},
 		})
 		if err != nil {
@@ -177,7 +180,8 @@ func lockoutByPairs(t *testing.T, names [2]string) {
 			var guesses sync.WaitGroup
 			for _, name := range names {
 				guesses.Go(func() {
-					if errors.Is(l.signIn(l.t.Context(), "192.0.2.7", name, "guess"), identity.ErrBadCredentials) {
+					if errors.Is(l.signIn(l.t.Context(), "192.0.2.7", name, "guess"),
+						identity.ErrBadCredentials) {
 						mu.Lock()
 						defer mu.Unlock()
 						judged++

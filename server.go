@@ -78,7 +78,8 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	keys := keycloak.NewKeySet(config.Realm, keycloak.KeySetConfig{MaxAge: config.KeysMaxAge, HTTP: calls, Log: log})
 	realm, err := keycloak.NewClient(keycloak.ClientConfig{
 		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret, LoginScope: config.LoginScope,
-		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace, RefreshGraceAnyNetwork: config.GraceAnyNetwork, HTTP: calls, Log: log,
+		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace,
+		RefreshGraceAnyNetwork: config.GraceAnyNetwork, HTTP: calls, Log: log,
 		MaxLogins: config.MaxLogins, MaxRefreshes: config.MaxRefreshes, MaxLogouts: config.MaxLogouts, ForwardAddress: config.ForwardAddress,
 		RefusalPause: config.RefusalPause,
 	})
@@ -133,16 +134,19 @@ func listenFault(addr string, err error) error {
 	switch number, _ := strconv.Atoi(port); {
 	case errors.Is(err, syscall.EADDRINUSE):
 		other := net.JoinHostPort(host, strconv.Itoa(max(1024, number%65535+1)))
-		return fmt.Errorf("ADDR: another program listens on %s already: end it, or set ADDR to another address, such as ADDR=%s", addr, other)
+		return fmt.Errorf("ADDR: another program listens on %s already: end it, or set ADDR to "+
+			"another address, such as ADDR=%s", addr, other)
 	case errors.Is(err, syscall.EACCES):
 		other := net.JoinHostPort(host, "8000")
-		return fmt.Errorf("ADDR: this user may not listen on %s: set ADDR to a port from 1024 on, such as ADDR=%s", addr, other)
+		return fmt.Errorf("ADDR: this user may not listen on %s: set ADDR to a port from 1024 "+
+			"on, such as ADDR=%s", addr, other)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		other := net.JoinHostPort("", port) // all of them
 		if isLoopback(host) {
 			other = net.JoinHostPort("127.0.0.1", port)
 		}
-		return fmt.Errorf("ADDR: %s is no address of this machine: set ADDR to one that is, such as ADDR=%s", addr, other)
+		return fmt.Errorf("ADDR: %s is no address of this machine: set ADDR to one that is, "+
+			"such as ADDR=%s", addr, other)
 	}
 	return fmt.Errorf("ADDR: %w", err)
 }
@@ -150,8 +154,9 @@ func listenFault(addr string, err error) error {
 // A companion is what stands in for Keycloak on a developer's machine, in a binary with the build tag dev; in
 // every other, dev_off.go makes an empty one.
 type companion struct {
-	environ  []string                        // the process environment, with the companion's settings
-	note     string                          // what to know beside a fault of the settings; empty for nothing
+	environ []string // the process environment, with the companion's settings
+	// what to know beside a fault of the settings; empty for nothing
+	note     string
 	users    []console.User                  // whom the console's form offers
 	announce func(out io.Writer, url string) // tells people, once the server listens; nil for nothing
 	stop     func()                          // nil when there is nothing to stop
@@ -176,7 +181,8 @@ func newServer(config Config, handler http.Handler, log *slog.Logger) *http.Serv
 func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, draining *atomic.Bool, log *slog.Logger) (http.Handler, error) {
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 		Issuers:  []keycloak.Issuer{{Names: config.Issuers, Keys: keys}},
-		Audience: config.Audience, AuthorizedParty: config.AuthorizedParty, AuthorizedParties: config.Parties, MaxBytes: config.TokenMaxBytes,
+		Audience: config.Audience, AuthorizedParty: config.AuthorizedParty,
+		AuthorizedParties: config.Parties, MaxBytes: config.TokenMaxBytes,
 		Algorithms: config.TokenAlgorithms,
 	})
 	if err != nil {
@@ -229,7 +235,8 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 	}
 	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { writeProbe(w, http.StatusOK, "alive") })
 	mux.Handle("GET "+readyPath, readiness(keys, draining, config.Local))
-	hosts := hostRule{local: config.Local, allowed: config.AllowedHosts, trusted: config.TrustedProxies}
+	hosts := hostRule{local: config.Local, allowed: config.AllowedHosts,
+		trusted: config.TrustedProxies}
 	// CORS is around all of it, so that a page can read what is refused: a wrong path, or a wrong
 	// host.
 	pages := withCORS(config.CORSOrigins, hosts.handler(log, mux))

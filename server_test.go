@@ -29,21 +29,25 @@ import (
 func TestBusy(t *testing.T) {
 	kc := newShop(t, "hush")
 	address, gate := newGate(t, kc)
-	s := newSite(t, goodConfig(t, "KEYCLOAK_SERVER_URL="+address, "TRUSTED_PROXIES=127.0.0.1", "KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m"), nil)
+	s := newSite(t, goodConfig(t, "KEYCLOAK_SERVER_URL="+address, "TRUSTED_PROXIES=127.0.0.1",
+		"KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m"), nil)
 	login := func(name string, network int) exchange { // one account's sign-ins come one after another
-		return exchange{query: `mutation { login(username: "` + name + `", password: "hush") { tokenType } }`, from: fmt.Sprintf("192.0.%d.7", network)}
+		return exchange{query: `mutation { login(username: "` + name +
+			`", password: "hush") { tokenType } }`, from: fmt.Sprintf("192.0.%d.7", network)}
 	}
 	gate <- struct{}{}
 	var others sync.WaitGroup
 	for i := range 64 {
 		others.Go(func() {
-			if _, body := s.do(t, login(fmt.Sprint("nobody-", i), i%4)); !strings.Contains(body, "INVALID_CREDENTIALS") {
+			if _, body := s.do(t, login(fmt.Sprint("nobody-", i), i%4)); !strings.Contains(body,
+				"INVALID_CREDENTIALS") {
 				t.Errorf("one of the 64: %s", body)
 			}
 		})
 	}
 	waitFor(t, "64 sign-ins wait for Keycloak", func() bool { return kc.Count("/token") == 64 })
-	if _, body := s.do(t, login("alice", 1)); !strings.Contains(body, `"code":"RATE_LIMITED","retryAfter":1`) {
+	if _, body := s.do(t, login("alice", 1)); !strings.Contains(body,
+		`"code":"RATE_LIMITED","retryAfter":1`) {
 		t.Errorf("one more of a network that has 16: %s", body)
 	}
 	if _, body := s.do(t, login("alice", 4)); !strings.Contains(body, `"reason":"BUSY"`) {
@@ -184,8 +188,10 @@ func TestListenFault(t *testing.T) {
 		{"[::1]:8000", syscall.EADDRNOTAVAIL, "such as ADDR=127.0.0.1:8000"},
 		{"nowhere:8000", errors.New("no such host"), "ADDR: no such host"},
 	} {
-		err := listenFault(tt.addr, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", tt.err)})
-		if !strings.HasPrefix(err.Error(), "ADDR: ") || !strings.Contains(err.Error(), strings.TrimPrefix(tt.want, "ADDR: ")) {
+		err := listenFault(tt.addr, &net.OpError{Op: "listen", Net: "tcp",
+			Err: os.NewSyscallError("bind", tt.err)})
+		if !strings.HasPrefix(err.Error(), "ADDR: ") ||
+			!strings.Contains(err.Error(), strings.TrimPrefix(tt.want, "ADDR: ")) {
 			t.Errorf("%s, %v: %v, want %s", tt.addr, tt.err, err, tt.want)
 		}
 	}

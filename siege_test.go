@@ -22,7 +22,8 @@ import (
 // attack.
 func attackToken(n int) string {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-	return part(`{"alg":"HS512"}`) + "." + part(fmt.Sprintf(`{"sid":"attack-%d"}`, n)) + "." + part("signature")
+	return part(`{"alg":"HS512"}`) + "." + part(fmt.Sprintf(`{"sid":"attack-%d"}`, n)) + "." +
+		part("signature")
 }
 
 // isAttack reports whether a form that Keycloak is sent comes from the attacker of these tests.
@@ -30,7 +31,8 @@ func isAttack(form url.Values) bool {
 	_, rest, _ := strings.Cut(form.Get("refresh_token"), ".")
 	claims, _, _ := strings.Cut(rest, ".")
 	text, _ := base64.RawURLEncoding.DecodeString(claims)
-	return strings.HasPrefix(form.Get("username"), "attack") || strings.Contains(string(text), `"sid":"attack`)
+	return strings.HasPrefix(form.Get("username"), "attack") ||
+		strings.Contains(string(text), `"sid":"attack`)
 }
 
 // newSlowKeycloak is an address before kc that keeps the attacker's requests until release is
@@ -108,13 +110,15 @@ func TestOneAddressStarvesNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			kc := newShop(t, "hush")
 			address, held, release := newSlowKeycloak(t, kc)
-			s := newSite(t, goodConfig(t, "KEYCLOAK_SERVER_URL="+address, "KEYCLOAK_ISSUER="+kc.URL+"/realms/shop",
+			s := newSite(t, goodConfig(t, "KEYCLOAK_SERVER_URL="+address,
+				"KEYCLOAK_ISSUER="+kc.URL+"/realms/shop",
 				"TRUSTED_PROXIES=127.0.0.1", "KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m"), nil)
 			var limited atomic.Int32
 			var connections sync.WaitGroup
 			for n := range 100 {
 				connections.Go(func() {
-					if _, body := s.do(t, exchange{query: tt.attack(n), from: attacker}); strings.Contains(body, `"RATE_LIMITED","retryAfter":1`) {
+					if _, body := s.do(t, exchange{query: tt.attack(n),
+						from: attacker}); strings.Contains(body, `"RATE_LIMITED","retryAfter":1`) {
 						limited.Add(1)
 					}
 				})

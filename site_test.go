@@ -130,7 +130,8 @@ type site struct {
 // gets the longest instead: a slow machine is no fault.
 func newSite(t testing.TB, config Config, realm graph.Realm) *site {
 	t.Helper()
-	if usual := goodConfig(t); config.KeycloakTimeout == usual.KeycloakTimeout && config.RequestTimeout == usual.RequestTimeout {
+	if usual := goodConfig(t); config.KeycloakTimeout == usual.KeycloakTimeout &&
+		config.RequestTimeout == usual.RequestTimeout {
 		config.KeycloakTimeout, config.RequestTimeout = time.Minute, 2*time.Minute
 	}
 	s := &site{log: &lockedBuffer{}}
@@ -145,9 +146,11 @@ func newClient(t testing.TB, config Config, log *slog.Logger) *keycloak.Client {
 	t.Helper()
 	client, err := keycloak.NewClient(keycloak.ClientConfig{
 		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret,
-		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace, RefreshGraceAnyNetwork: config.GraceAnyNetwork, Log: log,
+		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace,
+		RefreshGraceAnyNetwork: config.GraceAnyNetwork, Log: log,
 		RefusalPause: config.RefusalPause,
-		MaxLogins:    config.MaxLogins, MaxRefreshes: config.MaxRefreshes, MaxLogouts: config.MaxLogouts,
+		MaxLogins:    config.MaxLogins, MaxRefreshes: config.MaxRefreshes,
+		MaxLogouts: config.MaxLogouts,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -188,9 +191,10 @@ func (b *lockedBuffer) String() string {
 // An exchange is one HTTP request; its zero value is a POST of an empty body to /graphql.
 type exchange struct {
 	method, contentType, accept, authorization, query, body string
-	from                                                    string // the address, for a site that trusts the proxy 127.0.0.1
-	variables                                               map[string]any
-	raw                                                     bool // send body as it is
+	// the address, for a site that trusts the proxy 127.0.0.1
+	from      string
+	variables map[string]any
+	raw       bool // send body as it is
 }
 
 func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {

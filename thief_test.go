@@ -23,12 +23,14 @@ const (
 // the code and reason.
 func (s *site) refreshFrom(t testing.TB, address, token string) (next, code string) {
 	t.Helper()
-	return s.spendFrom(t, address, "refresh", fmt.Sprintf(`mutation { refresh(refreshToken: %q) { refreshToken } }`, token))
+	return s.spendFrom(t, address, "refresh",
+		fmt.Sprintf(`mutation { refresh(refreshToken: %q) { refreshToken } }`, token))
 }
 
 func (s *site) spendFrom(t testing.TB, address, field, query string) (next, code string) {
 	t.Helper()
-	request, err := http.NewRequest(http.MethodPost, s.url+"/graphql", strings.NewReader(fmt.Sprintf(`{"query":%q}`, query)))
+	request, err := http.NewRequest(http.MethodPost, s.url+"/graphql",
+		strings.NewReader(fmt.Sprintf(`{"query":%q}`, query)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,8 +61,10 @@ func (s *site) spendFrom(t testing.TB, address, field, query string) (next, code
 func TestThiefOfARefreshToken(t *testing.T) {
 	begin := func(t *testing.T, settings ...string) (*keycloaktest.Server, *site, string) {
 		kc := newShop(t, "hush")
-		s := newSite(t, goodConfig(t, append(settings, at(kc), "TRUSTED_PROXIES=127.0.0.1", "KEYCLOAK_CLIENT_SECRET_KEY=hush")...), nil)
-		kc.Advance(-5 * time.Second) // Keycloak can take an older token for the newest within the second
+		s := newSite(t, goodConfig(t, append(settings, at(kc), "TRUSTED_PROXIES=127.0.0.1",
+			"KEYCLOAK_CLIENT_SECRET_KEY=hush")...), nil)
+		// Keycloak can take an older token for the newest within the second
+		kc.Advance(-5 * time.Second)
 		first := signIn(t, kc).RefreshToken
 		kc.Advance(3 * time.Second)
 		return kc, s, first
@@ -76,8 +80,10 @@ func TestThiefOfARefreshToken(t *testing.T) {
 	lines := func(t *testing.T, s *site, infos, warnings int) {
 		t.Helper()
 		log := s.log.String()
-		if i, w := strings.Count(log, "its answer is repeated"), strings.Count(log, "its answer isn't repeated"); i != infos || w != warnings {
-			t.Errorf("logged %d repeats and %d refused ones, want %d and %d:\n%s", i, w, infos, warnings, log)
+		if i, w := strings.Count(log, "its answer is repeated"), strings.Count(log,
+			"its answer isn't repeated"); i != infos || w != warnings {
+			t.Errorf("logged %d repeats and %d refused ones, want %d and %d:\n%s", i, w, infos,
+				warnings, log)
 		}
 	}
 	t.Run("after the owner, from elsewhere", func(t *testing.T) {
@@ -110,7 +116,8 @@ func TestThiefOfARefreshToken(t *testing.T) {
 	t.Run("from the owner's network, after the owner signed out", func(t *testing.T) {
 		_, s, first := begin(t)
 		second := refresh(t, s, owner, first, "")
-		s.spendFrom(t, owner, "logout", fmt.Sprintf(`mutation { logout(refreshToken: %q) }`, second))
+		s.spendFrom(t, owner, "logout", fmt.Sprintf(`mutation { logout(refreshToken: %q) }`,
+			second))
 		refresh(t, s, neighbour, first, "SESSION_ENDED")
 	})
 	t.Run("a phone that changes networks", func(t *testing.T) {
@@ -126,7 +133,8 @@ func TestThiefOfARefreshToken(t *testing.T) {
 // Sign-outs drop the answer that a used token would get, also while Keycloak hasn't answered them.
 func TestThiefDuringASignOut(t *testing.T) {
 	kc := newShop(t, "hush")
-	s := newSite(t, goodConfig(t, at(kc), "TRUSTED_PROXIES=127.0.0.1", "KEYCLOAK_CLIENT_SECRET_KEY=hush"), nil)
+	s := newSite(t, goodConfig(t, at(kc), "TRUSTED_PROXIES=127.0.0.1",
+		"KEYCLOAK_CLIENT_SECRET_KEY=hush"), nil)
 	kc.Advance(-5 * time.Second)
 	first := signIn(t, kc).RefreshToken
 	kc.Advance(3 * time.Second)
@@ -136,6 +144,7 @@ func TestThiefDuringASignOut(t *testing.T) {
 	s.spendFrom(t, owner, "logout", fmt.Sprintf(`mutation { logout(refreshToken: %q) }`, second))
 	heal()
 	if next, code := s.refreshFrom(t, neighbour, first); next != "" || code != "REUSED" {
-		t.Errorf("the used token is answered %q, want REUSED; it gives a token: %t", code, next != "")
+		t.Errorf("the used token is answered %q, want REUSED; it gives a token: %t", code,
+			next != "")
 	}
 }

@@ -88,7 +88,8 @@ func TestZeroValues(t *testing.T) {
 					continue
 				}
 				if name := file.Name.Name + "." + named.Name.Name; zeroValues[name] == nil {
-					t.Errorf("zeroValues lacks %s: add it, so that its methods are called on a zero value", name)
+					t.Errorf("zeroValues lacks %s: add it, so that its methods are called on a "+
+						"zero value", name)
 				}
 			}
 		})
@@ -150,25 +151,32 @@ func callZero(t *testing.T, name string, receiver reflect.Value, method string) 
 // argument makes a value for a parameter.
 func argument(t *testing.T, name, method string, parameter reflect.Type) reflect.Value {
 	t.Helper()
-	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"query":"{ me { username } }"}`))
+	request := httptest.NewRequest(http.MethodPost, "/",
+		strings.NewReader(`{"query":"{ me { username } }"}`))
 	request.Header.Set("Content-Type", "application/json")
-	request = request.WithContext(graphql.StartOperationTrace(request.Context())) // as gqlgen's handler does
+	// as gqlgen's handler does
+	request = request.WithContext(graphql.StartOperationTrace(request.Context()))
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: plainServer{}})
 	for _, one := range []any{
-		t.Context(), io.Writer(&bytes.Buffer{}), http.ResponseWriter(httptest.NewRecorder()), request, schema, executor.New(schema),
-		&graphql.RawParams{Query: "{ me { username } }"}, &gqlast.QueryDocument{}, fmt.State(nil), time.Second,
+		t.Context(), io.Writer(&bytes.Buffer{}), http.ResponseWriter(httptest.NewRecorder()),
+		request, schema, executor.New(schema),
+		&graphql.RawParams{Query: "{ me { username } }"}, &gqlast.QueryDocument{}, fmt.State(nil),
+		time.Second,
 		&graphql.OperationContext{Operation: &gqlast.OperationDefinition{
-			VariableDefinitions: gqlast.VariableDefinitionList{{Variable: "a", Type: gqlast.NamedType("String", nil)}},
+			VariableDefinitions: gqlast.VariableDefinitionList{{Variable: "a",
+				Type: gqlast.NamedType("String", nil)}},
 		}, Variables: map[string]any{"a": "b"}},
 	} {
-		if one != nil && reflect.TypeOf(one).AssignableTo(parameter) && parameter != reflect.TypeFor[any]() {
+		if one != nil && reflect.TypeOf(one).AssignableTo(parameter) &&
+			parameter != reflect.TypeFor[any]() {
 			return reflect.ValueOf(one)
 		}
 	}
 	switch {
 	case parameter == reflect.TypeFor[fmt.State]():
 		return reflect.ValueOf(noState{&bytes.Buffer{}})
-	case parameter == reflect.TypeFor[string]() && method == "EndpointURL", parameter == reflect.TypeFor[string]() && method == "Count":
+	case parameter == reflect.TypeFor[string]() && method == "EndpointURL",
+		parameter == reflect.TypeFor[string]() && method == "Count":
 		return reflect.ValueOf("/token")
 	case parameter == reflect.TypeFor[any]():
 		return reflect.ValueOf(any("x"))
@@ -194,7 +202,8 @@ func TestZeroValues_as_parts(t *testing.T) {
 	}
 	for range 11 {
 		var settle func(error)
-		if settle, err = budgets.Login(t.Context(), identity.Credentials{Username: "ann"}); err == nil {
+		if settle, err = budgets.Login(t.Context(),
+			identity.Credentials{Username: "ann"}); err == nil {
 			settle(identity.ErrBadCredentials)
 		}
 	}
@@ -203,7 +212,8 @@ func TestZeroValues_as_parts(t *testing.T) {
 	}
 
 	server := handler.New(generated.NewExecutableSchema(generated.Config{
-		Resolvers: plainServer{}, Directives: generated.DirectiveRoot{Public: authz.Public, Auth: authz.Auth},
+		Resolvers: plainServer{}, Directives: generated.DirectiveRoot{Public: authz.Public,
+			Auth: authz.Auth},
 	}))
 	failures := &graph.Errors{}
 	server.SetErrorPresenter(failures.Present)
@@ -235,7 +245,8 @@ func TestZeroValues_as_parts(t *testing.T) {
 	if _, err := graph.NewSchema(nil); err == nil {
 		t.Error("NewSchema(nil) succeeds")
 	}
-	if _, err := graph.NewSchema(&graph.Resolver{}); err == nil || !strings.Contains(err.Error(), "Resolver.Realm is missing") {
+	if _, err := graph.NewSchema(&graph.Resolver{}); err == nil ||
+		!strings.Contains(err.Error(), "Resolver.Realm is missing") {
 		t.Errorf("NewSchema of a zero Resolver: %v", err)
 	}
 	if err := authz.Audit(nil); err == nil {
@@ -246,18 +257,25 @@ func TestZeroValues_as_parts(t *testing.T) {
 			t.Errorf("NewVerifier with %s keys: %v, want that it names NewKeySet", name, err)
 		}
 	}
-	nowhere := keycloak.NewKeySet(keycloak.Realm{}, keycloak.KeySetConfig{Log: slog.New(slog.DiscardHandler)})
+	nowhere := keycloak.NewKeySet(keycloak.Realm{},
+		keycloak.KeySetConfig{Log: slog.New(slog.DiscardHandler)})
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Names: []string{"a"}, Keys: nowhere}}, Audience: []string{"a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	kc := plainRealm(t)
-	_, err = verifier.Verify(t.Context(), must(kc.Realm("shop").Mint(keycloaktest.Mint{Claims: map[string]any{"iss": "a", "aud": "a", "sub": "s"}})))
-	if !errors.Is(err, identity.ErrKeysUnavailable) || !strings.Contains(identity.Detail(err), "keycloak.NewRealm") {
-		t.Errorf("keys of a zero Realm: %v, %s, want that the detail names NewRealm", err, identity.Detail(err))
+	_, err = verifier.Verify(t.Context(),
+		must(kc.Realm("shop").Mint(keycloaktest.Mint{Claims: map[string]any{"iss": "a", "aud": "a",
+			"sub": "s"}})))
+	if !errors.Is(err, identity.ErrKeysUnavailable) ||
+		!strings.Contains(identity.Detail(err), "keycloak.NewRealm") {
+		t.Errorf("keys of a zero Realm: %v, %s, want that the detail names NewRealm", err,
+			identity.Detail(err))
 	}
 	var log strings.Builder
-	keycloak.WarnIssuer(t.Context(), keycloak.Realm{}, nil, nil, slog.New(slog.NewTextHandler(&log, nil))) // and returns
+	// and returns
+	keycloak.WarnIssuer(t.Context(), keycloak.Realm{}, nil, nil,
+		slog.New(slog.NewTextHandler(&log, nil)))
 	if !strings.Contains(log.String(), "keycloak.NewRealm") {
 		t.Errorf("WarnIssuer of a zero Realm logs %q, want that it names NewRealm", log.String())
 	}

@@ -58,7 +58,8 @@ func auditGuard(schema *ast.Schema, name string) string {
 		return "lets everyone pass"
 	case definition == nil:
 		return "is no directive of the schema"
-	case definition.Position != nil && definition.Position.Src != nil && definition.Position.Src.BuiltIn:
+	case definition.Position != nil && definition.Position.Src != nil &&
+		definition.Position.Src.BuiltIn:
 		return "is GraphQL's own, and guards nothing"
 	case !slices.Contains(definition.Locations, ast.LocationFieldDefinition):
 		return "can't be on a field: its definition lacks FIELD_DEFINITION"
@@ -86,7 +87,8 @@ func auditField(field *ast.FieldDefinition, guards []string) string {
 	case len(others) == 0:
 		return "has no access rule: give it @public, or a guard such as @auth"
 	}
-	return fmt.Sprintf("has no access rule: it carries @%s, and the registered guards are @%s; register a directive that guards by its name, "+
+	return fmt.Sprintf("has no access rule: it carries @%s, and the registered guards are @%s; "+
+		"register a directive that guards by its name, "+
 		"as in authz.Audit(schema, %q), or give the field @public, or a guard such as @auth",
 		strings.Join(others, " and @"), strings.Join(guards, ", @"), others[0])
 }

@@ -24,7 +24,8 @@ const (
 
 // carries is the fault of a field with directives that nobody registered.
 func carries(directives, first string) string {
-	return " has no access rule: it carries " + directives + ", and the registered guards are @auth; register a directive that guards by its name, " +
+	return " has no access rule: it carries " + directives +
+		", and the registered guards are @auth; register a directive that guards by its name, " +
 		`as in authz.Audit(schema, "` + first + `"), or give the field @public, or a guard such as @auth`
 }
 
@@ -124,7 +125,8 @@ func TestAuditKnowsTheCallersGuards(t *testing.T) {
 	if err := authz.Audit(schema, "hasTenant"); err != nil {
 		t.Errorf("Audit() = %v", err)
 	}
-	if err := authz.Audit(schema); err == nil || err.Error() != "authz: Query.a"+carries("@hasTenant", "hasTenant") {
+	if err := authz.Audit(schema); err == nil ||
+		err.Error() != "authz: Query.a"+carries("@hasTenant", "hasTenant") {
 		t.Errorf("Audit() without its name = %v", err)
 	}
 	open := load(t, `directive @hasTenant on FIELD_DEFINITION type Query { a: Int @public @hasTenant }`)
@@ -150,7 +152,8 @@ func TestAudit_refuses_names_of_no_guard(t *testing.T) {
 		"":              "is no directive of the schema",
 	} {
 		err := authz.Audit(schema, "hasRealmRole", guard)
-		if want := fmt.Sprintf("authz: the guard %q %s", guard, want); err == nil || err.Error() != want {
+		if want := fmt.Sprintf("authz: the guard %q %s", guard, want); err == nil ||
+			err.Error() != want {
 			t.Errorf("Audit(%q) = %v, want %s", guard, err, want)
 		}
 	}

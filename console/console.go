@@ -76,7 +76,8 @@ func Handler(users ...User) http.Handler {
 	}
 	if len(users) > 0 {
 		page := *files[pageName]
-		page.content = bytes.Replace(page.content, []byte("</title>"), append([]byte("</title>\n    "), offer(users)...), 1)
+		page.content = bytes.Replace(page.content, []byte("</title>"),
+			append([]byte("</title>\n    "), offer(users)...), 1)
 		files[pageName] = &page
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -102,21 +102,25 @@ func TestFilesOfThePage(t *testing.T) {
 // Users are offered where they are given, and nowhere else; whatever they are called, they don't
 // break the page.
 func TestUsersAreOffered(t *testing.T) {
-	if text := fmt.Sprintf("%v %+v %#v %s", User{"alice", "hush"}, []User{{"alice", "hush"}}, User{"alice", "hush"}, &User{"alice", "hush"}); strings.Contains(text, "hush") {
+	if text := fmt.Sprintf("%v %+v %#v %s", User{"alice", "hush"}, []User{{"alice", "hush"}},
+		User{"alice", "hush"}, &User{"alice", "hush"}); strings.Contains(text, "hush") {
 		t.Errorf("a user is printed with the password: %s", text)
 	}
 	offered := regexp.MustCompile(`<meta name="users" content="([^"<>]*)">`)
-	users := []User{{"alice", "alice-password"}, {`"><script>alert('b')</script>`, `&quot;__NONCE__`}}
+	users := []User{{"alice", "alice-password"},
+		{`"><script>alert('b')</script>`, `&quot;__NONCE__`}}
 	page := string(body(t, get(t, Handler(users...), http.MethodGet, "/", "")))
 	found := offered.FindStringSubmatch(page)
 	if found == nil {
 		t.Fatalf("the page offers nobody: %s", page)
 	}
 	var got []User
-	if err := json.Unmarshal([]byte(html.UnescapeString(found[1])), &got); err != nil || got[0] != users[0] || got[1].Username != users[1].Username {
+	if err := json.Unmarshal([]byte(html.UnescapeString(found[1])), &got); err != nil ||
+		got[0] != users[0] || got[1].Username != users[1].Username {
 		t.Errorf("the page offers %v (%v), want %v", got, err, users)
 	}
-	if page := string(body(t, get(t, Handler(), http.MethodGet, "/", ""))); strings.Contains(page, "alice") || offered.MatchString(page) {
+	if page := string(body(t, get(t, Handler(), http.MethodGet, "/", ""))); strings.Contains(page,
+		"alice") || offered.MatchString(page) {
 		t.Errorf("the page offers somebody, and nobody was given: %s", page)
 	}
 }

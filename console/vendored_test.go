@@ -83,7 +83,8 @@ var constants = regexp.MustCompile(`["'` + "`]" + semver + `["'` + "`]")
 
 // findCopies lists what a file holds of libraries that aren't in the lock file, by name where it
 // tells one.
-func findCopies(text string, locked map[string][]string, allowed map[string]bool) (copies []string) {
+func findCopies(text string, locked map[string][]string,
+	allowed map[string]bool) (copies []string) {
 	note := func(library, version string) {
 		library = strings.ToLower(library)
 		if !slices.Contains(locked[library], version) && !allowed[library] {
@@ -108,7 +109,8 @@ func findCopies(text string, locked map[string][]string, allowed map[string]bool
 	}
 	for _, at := range constants.FindAllStringSubmatchIndex(text, -1) {
 		if version := text[at[2]:at[3]]; !named[at[2]] && !versions[version] && !allowed[version] {
-			copies = append(copies, fmt.Sprintf("something %s, in %q", version, text[max(0, at[0]-40):min(len(text), at[1]+40)]))
+			copies = append(copies, fmt.Sprintf("something %s, in %q", version,
+				text[max(0, at[0]-40):min(len(text), at[1]+40)]))
 		}
 	}
 	return copies
@@ -122,12 +124,14 @@ func TestNoCopiesOfLibraries(t *testing.T) {
 	locked, allowed := lockedVersions(t), allowed(t)
 	looked := 0
 	for name, file := range files {
-		if extension := path.Ext(name); extension != ".js" && extension != ".css" && extension != ".html" {
+		if extension := path.Ext(name); extension != ".js" && extension != ".css" &&
+			extension != ".html" {
 			continue
 		}
 		looked++
 		for _, found := range findCopies(string(file.content), locked, allowed) {
-			t.Errorf("%s has a copy of %s, which isn't in package-lock.json: replace it by an alias in vite.config.ts, or say in vendored.json why it may stay", name, found)
+			t.Errorf("%s has a copy of %s, which isn't in package-lock.json: replace it by an "+
+				"alias in vite.config.ts, or say in vendored.json why it may stay", name, found)
 		}
 	}
 	if looked < 10 {
@@ -140,13 +144,15 @@ func TestNoCopiesOfLibraries(t *testing.T) {
 			found = found || known[i].says.Match(file.content)
 		}
 		if !found {
-			t.Errorf("%s isn't found, which is built in: its sign %s is out of date", library, known[i].says)
+			t.Errorf("%s isn't found, which is built in: its sign %s is out of date", library,
+				known[i].says)
 		}
 	}
 }
 
 func TestFindCopies(t *testing.T) {
-	locked := map[string][]string{"dompurify": {"3.5.0"}, "react": {"19.3.1"}, "marked": {"14.1.4", "15.0.0"}}
+	locked := map[string][]string{"dompurify": {"3.5.0"}, "react": {"19.3.1"},
+		"marked": {"14.1.4", "15.0.0"}}
 	for text, want := range map[string]string{
 		"/*! @license DOMPurify 3.1.7 | (c) Cure53 */":              "dompurify 3.1.7",
 		"/*! @license DOMPurify 3.5.0 | (c) Cure53 */":              "",
@@ -163,7 +169,8 @@ func TestFindCopies(t *testing.T) {
 		"x=`2.4.0`":                                                 "",
 		"a 1.2.3 of prose, `1.2`, `1.2.3.4`, and a date of `2026-01-02`, in the midst of things": "",
 	} {
-		if got := strings.Join(findCopies(text, locked, map[string]bool{"2.4.0": true}), ", "); got != want {
+		if got := strings.Join(findCopies(text, locked, map[string]bool{"2.4.0": true}),
+			", "); got != want {
 			t.Errorf("%s: found %q, want %q", text, got, want)
 		}
 	}

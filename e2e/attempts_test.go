@@ -24,7 +24,8 @@ func TestSignInsOfOneUserAtOnce(t *testing.T) {
 	var callers sync.WaitGroup
 	for i, name := range []string{user, strings.ToUpper(user), user, user, user} {
 		callers.Go(func() {
-			got, err := s.tryFrom(t.Context(), fmt.Sprintf("192.0.%d.7", i/2), "", loginQuery, map[string]any{"u": name, "p": "secret"})
+			got, err := s.tryFrom(t.Context(), fmt.Sprintf("192.0.%d.7", i/2), "", loginQuery,
+				map[string]any{"u": name, "p": "secret"})
 			if err != nil || !strings.Contains(string(got.body), `"accessToken"`) {
 				t.Errorf("%s: %v, want tokens: %s", name, err, got.body)
 			}
@@ -111,7 +112,8 @@ const (
 func siege(t *testing.T) (realm, *server) {
 	t.Helper()
 	r := newRealm(t, shared, object{"bruteForceProtected": true, "clients": []object{
-		apiClient(object{"serviceAccountsEnabled": true, "attributes": object{"client_credentials.use_refresh_token": "true"}}),
+		apiClient(object{"serviceAccountsEnabled": true,
+			"attributes": object{"client_credentials.use_refresh_token": "true"}}),
 	}})
 	return r, r.serve(t, "TRUSTED_PROXIES=127.0.0.1", patient, "REQUEST_TIMEOUT=2m")
 }
@@ -154,7 +156,8 @@ func TestSignInsBesideASiege(t *testing.T) {
 		return s.tryFrom(ctx, attacker, "", loginQuery, object{"u": name, "p": password})
 	}, func() {
 		ofEach(func(i int) {
-			got.add(s.tryFrom(t.Context(), owner, "", loginQuery, object{"u": owners[i%4], "p": "secret"}))
+			got.add(s.tryFrom(t.Context(), owner, "", loginQuery,
+				object{"u": owners[i%4], "p": "secret"}))
 		})
 	})
 	got.wantThrough(t, "sign-ins from elsewhere")
@@ -166,7 +169,8 @@ func (r realm) sessions(t *testing.T, n int) []string {
 	t.Helper()
 	var list []string
 	for range n {
-		status, body := r.k.token(t, r.name, "grant_type", "client_credentials", "client_id", "local-api", "client_secret", "local-api-secret")
+		status, body := r.k.token(t, r.name, "grant_type", "client_credentials", "client_id",
+			"local-api", "client_secret", "local-api-secret")
 		var token struct {
 			RefreshToken string `json:"refresh_token"`
 		}
@@ -181,7 +185,8 @@ func (r realm) sessions(t *testing.T, n int) []string {
 // forged is a refresh token that the realm never gave, in the form of one.
 func forged(n int) string {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-	return part(`{"alg":"HS512","typ":"JWT","kid":"none"}`) + "." + part(fmt.Sprintf(`{"sid":"session-%d"}`, n)) + "." + part("no signature")
+	return part(`{"alg":"HS512","typ":"JWT","kid":"none"}`) + "." +
+		part(fmt.Sprintf(`{"sid":"session-%d"}`, n)) + "." + part("no signature")
 }
 
 // One address with 100 connections refreshes, sessions of its own and tokens that it made up;
@@ -248,15 +253,18 @@ func TestSignInsBesideGuesses(t *testing.T) {
 	guessed := []string{email, strings.ToUpper(email), email + "\u00a0", " " + email}
 	var got tally
 	attack := besiege(t, func(ctx context.Context, connection, n int) (result, error) {
-		return s.tryFrom(ctx, attacker, "", loginQuery, object{"u": guessed[connection%len(guessed)], "p": fmt.Sprint("guess ", connection, n)})
+		return s.tryFrom(ctx, attacker, "", loginQuery,
+			object{"u": guessed[connection%len(guessed)], "p": fmt.Sprint("guess ", connection, n)})
 	}, func() {
 		for range 100 {
-			got.add(s.tryFrom(t.Context(), owner, "", loginQuery, object{"u": email, "p": "secret"}))
+			got.add(s.tryFrom(t.Context(), owner, "", loginQuery,
+				object{"u": email, "p": "secret"}))
 		}
 	})
 	got.wantThrough(t, "the owner")
 	if guesses := attack.codes["INVALID_CREDENTIALS"]; guesses == 0 || guesses > 40 {
-		t.Errorf("Keycloak judged %d guesses, want some, and no more than the name's budget", guesses)
+		t.Errorf("Keycloak judged %d guesses, want some, and no more than the name's budget",
+			guesses)
 	}
 }
 
@@ -265,7 +273,8 @@ func TestSignInsBesideGuesses(t *testing.T) {
 func TestSpellingsOfAName(t *testing.T) {
 	t.Parallel()
 	r, s := siege(t)
-	user, _ := r.newUser(t, object{"username": "user-" + strings.ToLower(rand.Text()[:10]) + "-k-\u00e9"})
+	user, _ := r.newUser(t, object{"username": "user-" + strings.ToLower(rand.Text()[:10]) +
+		"-k-\u00e9"})
 	email := strings.TrimSuffix(user, "-\u00e9") + "-mail@example.com"
 	named, _ := r.newUser(t, object{"email": email})
 	for _, tt := range []struct {
@@ -291,12 +300,14 @@ func TestSpellingsOfAName(t *testing.T) {
 		{strings.Replace(user, "\u00e9", "e\u0301", 1), user, false},
 		{strings.Replace(email, "e", "\uff45", 1), named, false}, // full width
 	} {
-		got, err := s.tryFrom(t.Context(), owner, "", loginQuery, object{"u": tt.spelling, "p": "secret"})
+		got, err := s.tryFrom(t.Context(), owner, "", loginQuery,
+			object{"u": tt.spelling, "p": "secret"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if signedIn := got.code() == ""; signedIn != tt.same {
-			t.Errorf("%+q signs in as %+q: %t, want %t: %s", tt.spelling, tt.user, signedIn, tt.same, got.body)
+			t.Errorf("%+q signs in as %+q: %t, want %t: %s", tt.spelling, tt.user, signedIn,
+				tt.same, got.body)
 		}
 	}
 }
@@ -312,25 +323,30 @@ func TestRefusalTimes(t *testing.T) {
 	user, _ := r.newUser(t, nil)
 	times := map[string][]time.Duration{}
 	for i := range 20 {
-		if got, err := s.tryFrom(t.Context(), owner, "", loginQuery, object{"u": user, "p": "secret"}); err != nil || got.code() != "" {
+		if got, err := s.tryFrom(t.Context(), owner, "", loginQuery,
+			object{"u": user, "p": "secret"}); err != nil || got.code() != "" {
 			t.Fatal(got.body, err)
 		}
 		with, _ := r.newUser(t, nil)
 		without, _ := r.newUser(t, object{"credentials": []object{}})
-		for kind, name := range map[string]string{"with a password": with, "without one": without, "nobody": fmt.Sprint("nobody-", i)} {
+		for kind, name := range map[string]string{"with a password": with, "without one": without,
+			"nobody": fmt.Sprint("nobody-", i)} {
 			begin := time.Now()
-			got, err := s.tryFrom(t.Context(), attacker, "", loginQuery, object{"u": name, "p": "wrong"})
+			got, err := s.tryFrom(t.Context(), attacker, "", loginQuery,
+				object{"u": name, "p": "wrong"})
 			if err != nil || got.code() != "INVALID_CREDENTIALS" {
 				t.Fatal(got.body, err)
 			}
 			times[kind] = append(times[kind], time.Since(begin))
 			begin = time.Now()
-			r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api", "client_secret", "local-api-secret", "username", name, "password", "wrong")
+			r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
+				"client_secret", "local-api-secret", "username", name, "password", "wrong")
 			times[kind+", at Keycloak"] = append(times[kind+", at Keycloak"], time.Since(begin))
 		}
 	}
 	for kind, list := range times {
 		slices.Sort(list)
-		t.Logf("%s: least %v, median %v, most %v", kind, list[0].Round(time.Millisecond), list[len(list)/2].Round(time.Millisecond), list[len(list)-1].Round(time.Millisecond))
+		t.Logf("%s: least %v, median %v, most %v", kind, list[0].Round(time.Millisecond),
+			list[len(list)/2].Round(time.Millisecond), list[len(list)-1].Round(time.Millisecond))
 	}
 }

@@ -33,7 +33,8 @@ func withBrowser(t *testing.T) (chromium string, ok bool) {
 	t.Helper()
 	name := os.Getenv("TEST_BROWSER")
 	if name == "" {
-		t.Log("not run: set TEST_BROWSER=chromium (and TEST_NODE=1, after npm ci --ignore-scripts --prefix e2e/node)")
+		t.Log("not run: set TEST_BROWSER=chromium (and TEST_NODE=1, after " +
+			"npm ci --ignore-scripts --prefix e2e/node)")
 		return "", false
 	}
 	path, err := exec.LookPath(name)
@@ -195,7 +196,8 @@ func browsed(t *testing.T, chromium string) object {
 	const password, secret = "correct-horse", "otp-secret-of-a-browser"
 	l := newLink(t, shared)
 	everyday := newRealm(t, shared, nil)
-	everyday.newUser(t, object{"username": "alice", "email": "alice@example.com", "firstName": "Alice", "lastName": "Archer",
+	everyday.newUser(t, object{"username": "alice", "email": "alice@example.com",
+		"firstName": "Alice", "lastName": "Archer",
 		"credentials": []object{{"type": "password", "value": password, "temporary": false}}})
 	everyday.newUser(t, object{"username": "otto", "email": "otto@example.com", "credentials": otpCredentials(password, secret)})
 	server := everyday.serve(t)

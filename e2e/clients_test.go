@@ -30,7 +30,8 @@ refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 respo
 `
 
 // urql sends the text over GET as well.
-var urqlCases = strings.Replace(strings.Replace(apolloCases, "me, described: true <- POST 200 response\n", "", 1),
+var urqlCases = strings.Replace(strings.Replace(apolloCases,
+	"me, described: true <- POST 200 response\n", "", 1),
 	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response", "first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; GET 200 response", 1)
 
 // graphql-request knows nothing of persisted queries. It can batch, and says why it can't here.

@@ -177,8 +177,10 @@ func TestNoStandInWithoutTheTag(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, binary := range []string{cloakql, dev} {
-		if found := bytes.Contains(must(os.ReadFile(binary)), []byte("alice-password")); found != (binary == dev) {
-			t.Errorf("%s holds alice-password: %v, want that only the binary with the stand-in does", filepath.Base(binary), found)
+		if found := bytes.Contains(must(os.ReadFile(binary)),
+			[]byte("alice-password")); found != (binary == dev) {
+			t.Errorf("%s holds alice-password: %v, want that only the binary with the stand-in "+
+				"does", filepath.Base(binary), found)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

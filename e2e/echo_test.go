@@ -36,7 +36,8 @@ func (echo) Complexity(context.Context, string, string, int, map[string]any) (in
 func (echo) Exec(context.Context) graphql.ResponseHandler {
 	return func(ctx context.Context) *graphql.Response {
 		operation := graphql.GetOperationContext(ctx)
-		root := map[ast.Operation]string{ast.Query: "Query", ast.Mutation: "Mutation"}[operation.Operation.Operation]
+		root := map[ast.Operation]string{ast.Query: "Query",
+			ast.Mutation: "Mutation"}[operation.Operation.Operation]
 		data, err := json.Marshal(echoed(operation, operation.Operation.SelectionSet, root))
 		if err != nil {
 			panic(err)
@@ -45,7 +46,8 @@ func (echo) Exec(context.Context) graphql.ResponseHandler {
 	}
 }
 
-func echoed(operation *graphql.OperationContext, set ast.SelectionSet, typeName string) map[string]any {
+func echoed(operation *graphql.OperationContext, set ast.SelectionSet,
+	typeName string) map[string]any {
 	data := map[string]any{}
 	for _, field := range graphql.CollectFields(operation, set, []string{typeName}) {
 		switch field.Name {

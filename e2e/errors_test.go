@@ -131,34 +131,47 @@ func TestOurFaults(t *testing.T) {
 	}
 	if real() { // the stand-in refuses such clients in its own words
 		others := newRealm(t, shared, object{"clients": []object{
-			apiClient(object{"clientId": "basic", "attributes": object{"client.secret.authentication.allowed.method": "client_secret_basic"}}),
+			apiClient(object{"clientId": "basic",
+				"attributes": object{"client.secret.authentication.allowed.method": "client_secret_basic"}}),
 			apiClient(object{"clientId": "signed", "clientAuthenticatorType": "client-jwt"}),
-			apiClient(object{"clientId": "signed-by-secret", "clientAuthenticatorType": "client-secret-jwt"}),
+			apiClient(object{"clientId": "signed-by-secret",
+				"clientAuthenticatorType": "client-secret-jwt"}),
 			apiClient(object{"clientId": "certificate", "clientAuthenticatorType": "client-x509"}),
-			apiClient(object{"clientId": "saml", "protocol": "saml", "protocolMappers": []object{}}),
-			apiClient(object{"clientId": "dpop", "attributes": object{"dpop.bound.access.tokens": "true"}}),
-			apiClient(object{"clientId": "bound", "attributes": object{"tls.client.certificate.bound.access.tokens": "true"}}),
+			apiClient(object{"clientId": "saml", "protocol": "saml",
+				"protocolMappers": []object{}}),
+			apiClient(object{"clientId": "dpop",
+				"attributes": object{"dpop.bound.access.tokens": "true"}}),
+			apiClient(object{"clientId": "bound",
+				"attributes": object{"tls.client.certificate.bound.access.tokens": "true"}}),
 		}})
 		user, _ := others.newUser(t, nil)
 		client := "KEYCLOAK_REALM_NAME=" + others.name + "\nKEYCLOAK_CLIENT_ID="
 		rows = append(rows,
 			row{"secret in a header only", client + "basic", user, misconfigured,
 				`"Invalid method used to get client secret. Client requires method 'client_secret_basic' to obtain client secret from the request"`, "Allowed authentication method"},
-			row{"signed JWT", client + "signed", user, misconfigured, `"Parameter client_assertion_type is missing"`, "Client Authenticator"},
-			row{"JWT signed by the secret", client + "signed-by-secret", user, misconfigured, `"Parameter client_assertion_type is missing"`, "Client Authenticator"},
-			row{"certificate of the client", client + "certificate", user, misconfigured, `401 "invalid_client"`, "Client Authenticator"},
+			row{"signed JWT", client + "signed", user, misconfigured,
+				`"Parameter client_assertion_type is missing"`, "Client Authenticator"},
+			row{"JWT signed by the secret", client + "signed-by-secret", user, misconfigured,
+				`"Parameter client_assertion_type is missing"`, "Client Authenticator"},
+			row{"certificate of the client", client + "certificate", user, misconfigured,
+				`401 "invalid_client"`, "Client Authenticator"},
 			row{"SAML", client + "saml", user, misconfigured, `"Wrong client protocol."`, "SAML"},
-			row{"DPoP", client + "dpop", user, misconfigured, `"DPoP proof is missing"`, "Require DPoP bound tokens"},
-			row{"tokens bound to certificates", client + "bound", user, misconfigured, `"Client Certification missing for MTLS HoK Token Binding"`, "Mutual TLS"},
+			row{"DPoP", client + "dpop", user, misconfigured, `"DPoP proof is missing"`,
+				"Require DPoP bound tokens"},
+			row{"tokens bound to certificates", client + "bound", user, misconfigured,
+				`"Client Certification missing for MTLS HoK Token Binding"`, "Mutual TLS"},
 		)
 		prohibiting := newRealm(t, shared, nil)
-		prohibiting.k.admin(t, http.MethodPut, "/"+prohibiting.name+"/client-policies/profiles", object{"profiles": []object{
-			{"name": "p", "executors": []object{{"executor": "reject-ropc-grant", "configuration": object{"auto-configure": "false"}}}},
-		}})
-		prohibiting.k.admin(t, http.MethodPut, "/"+prohibiting.name+"/client-policies/policies", object{"policies": []object{
-			{"name": "p", "enabled": true, "conditions": []object{{"condition": "any-client", "configuration": object{}}}, "profiles": []string{"p"}},
-		}})
-		rows = append(rows, row{"client policy", "KEYCLOAK_REALM_NAME=" + prohibiting.name, user, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
+		prohibiting.k.admin(t, http.MethodPut, "/"+prohibiting.name+"/client-policies/profiles",
+			object{"profiles": []object{
+				{"name": "p", "executors": []object{{"executor": "reject-ropc-grant", "configuration": object{"auto-configure": "false"}}}},
+			}})
+		prohibiting.k.admin(t, http.MethodPut, "/"+prohibiting.name+"/client-policies/policies",
+			object{"policies": []object{
+				{"name": "p", "enabled": true, "conditions": []object{{"condition": "any-client", "configuration": object{}}}, "profiles": []string{"p"}},
+			}})
+		rows = append(rows, row{"client policy", "KEYCLOAK_REALM_NAME=" + prohibiting.name, user,
+			"LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
 			`"resource owner password credentials grant is prohibited."`, "reject-ropc-grant"})
 	}
 	for _, tt := range rows {

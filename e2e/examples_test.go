@@ -97,14 +97,19 @@ func TestExamplesThatFail(t *testing.T) {
 		{"no password", "usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]", "", []string{s.url + "/graphql", "alice"}},
 		{"no arguments", "usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]", "", nil},
 	} {
-		for example, want := range map[string]string{"fetch": tt.fetch, "urql": cmp.Or(tt.urql, tt.fetch)} {
+		for example, want := range map[string]string{"fetch": tt.fetch,
+			"urql": cmp.Or(tt.urql, tt.fetch)} {
 			t.Run(example+", "+tt.name, func(t *testing.T) {
-				command := exec.CommandContext(t.Context(), "node", append([]string{sources + "/examples/" + example + "/main.mjs"}, tt.args...)...)
+				command := exec.CommandContext(t.Context(), "node",
+					append([]string{sources + "/examples/" + example + "/main.mjs"}, tt.args...)...)
 				var said, failed bytes.Buffer
 				command.Stdout, command.Stderr = &said, &failed
 				command.Run()
-				if got := failed.String(); command.ProcessState.ExitCode() != 1 || said.Len() > 0 || got != want+"\n" {
-					t.Errorf("it prints %q, complains %q, and ends with status %d; want the complaint %q and status 1", &said, got, command.ProcessState.ExitCode(), want)
+				if got := failed.String(); command.ProcessState.ExitCode() != 1 || said.Len() > 0 ||
+					got != want+"\n" {
+					t.Errorf("it prints %q, complains %q, and ends with status %d; want the "+
+						"complaint %q and status 1", &said, got, command.ProcessState.ExitCode(),
+						want)
 				}
 			})
 		}
@@ -114,7 +119,8 @@ func TestExamplesThatFail(t *testing.T) {
 // An example is to be read: it stays short.
 func TestExamplesAreShort(t *testing.T) {
 	for _, name := range []string{"fetch", "urql"} {
-		if lines := bytes.Count(must(os.ReadFile(sources+"/examples/"+name+"/main.mjs")), []byte("\n")); lines >= 70 {
+		if lines := bytes.Count(must(os.ReadFile(sources+"/examples/"+name+"/main.mjs")),
+			[]byte("\n")); lines >= 70 {
 			t.Errorf("examples/%s/main.mjs has %d lines, want fewer than 70", name, lines)
 		}
 	}
@@ -123,7 +129,8 @@ func TestExamplesAreShort(t *testing.T) {
 func needModules(t *testing.T, example string) {
 	t.Helper()
 	if _, err := os.Stat(sources + "/examples/" + example + "/node_modules"); err != nil {
-		t.Fatalf("examples/%s/node_modules is missing: run npm ci --ignore-scripts --prefix examples/%s", example, example)
+		t.Fatalf("examples/%s/node_modules is missing: run npm ci --ignore-scripts --prefix "+
+			"examples/%s", example, example)
 	}
 }
 

@@ -42,7 +42,8 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, one languageCase
 	got, want := ask(t, server, one.Query, one.Variables), one.Want
 	fail := func(format string, args ...any) {
 		t.Helper()
-		t.Errorf("%q with %s: %s\n graphql-js: %+v\n ours: %+v", one.Query, one.Variables, fmt.Sprintf(format, args...), *want, got)
+		t.Errorf("%q with %s: %s\n graphql-js: %+v\n ours: %+v", one.Query, one.Variables,
+			fmt.Sprintf(format, args...), *want, got)
 	}
 	code := ""
 	if len(got.Errors) > 0 {
@@ -75,7 +76,8 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, one languageCase
 		}
 		return false
 	}
-	if (want.Verdict == "syntax") != (code == "GRAPHQL_PARSE_FAILED") && !outsideOurGrammar(one, code) {
+	if (want.Verdict == "syntax") != (code == "GRAPHQL_PARSE_FAILED") &&
+		!outsideOurGrammar(one, code) {
 		fail("another stage refuses it")
 	}
 	for i, err := range got.Errors {
@@ -84,7 +86,8 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, one languageCase
 				fail("%v is outside the document", at)
 			}
 		}
-		if i == 0 && code == "GRAPHQL_PARSE_FAILED" && want.Verdict == "syntax" && !reflect.DeepEqual(err.Locations, want.Locations) {
+		if i == 0 && code == "GRAPHQL_PARSE_FAILED" && want.Verdict == "syntax" &&
+			!reflect.DeepEqual(err.Locations, want.Locations) {
 			fail("another place")
 		}
 	}
@@ -94,14 +97,16 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, one languageCase
 // outsideOurGrammar reports whether a document has definitions of types, which no server executes,
 // or none at all. graphql-js refuses the first in validation, and the second as a syntax error.
 func outsideOurGrammar(one languageCase, code string) bool {
-	return one.Want.Verdict == "invalid" && code == "GRAPHQL_PARSE_FAILED" || one.Want.Verdict == "syntax" && code == "GRAPHQL_VALIDATION_FAILED"
+	return one.Want.Verdict == "invalid" && code == "GRAPHQL_PARSE_FAILED" ||
+		one.Want.Verdict == "syntax" && code == "GRAPHQL_VALIDATION_FAILED"
 }
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 func inside(query string, at location) bool {
 	lines := strings.Split(lineEnds.Replace(query), "\n")
-	return at.Line >= 1 && at.Line <= len(lines) && at.Column >= 1 && at.Column <= 1+2*len([]rune(lines[at.Line-1]))
+	return at.Line >= 1 && at.Line <= len(lines) && at.Column >= 1 &&
+		at.Column <= 1+2*len([]rune(lines[at.Line-1]))
 }
 
 // What graphql-js said of the recorded cases, without Node.js. With TEST_NODE=1 it is asked again,
@@ -126,20 +131,23 @@ func TestLanguage(t *testing.T) {
 		}
 		for i, one := range cases {
 			if !reflect.DeepEqual(one.Want, asked[i].Want) {
-				t.Errorf("%q with %s: recorded is %+v, graphql-js says %+v; record it anew with -update", one.Query, one.Variables, one.Want, asked[i].Want)
+				t.Errorf("%q with %s: recorded is %+v, graphql-js says %+v; record it anew with "+
+					"-update", one.Query, one.Variables, one.Want, asked[i].Want)
 			}
 		}
 	}
 	server, verdicts, located, elsewhere := newEcho(), map[string]int{}, 0, 0
 	for _, one := range cases {
 		if one.Want == nil {
-			t.Fatalf("%q has no answer of graphql-js: run TEST_NODE=1 go test -run 'TestLanguage$' ./e2e -update", one.Query)
+			t.Fatalf("%q has no answer of graphql-js: run TEST_NODE=1 go test -run "+
+				"'TestLanguage$' ./e2e -update", one.Query)
 		}
 		verdicts[one.Want.Verdict]++
 		if compareWithGraphQLJS(t, server, one) {
 			t.Errorf("%q is over a limit", one.Query)
 		}
-		if got := ask(t, server, one.Query, one.Variables); len(got.Errors) > 0 && len(got.Errors[0].Locations) > 0 && one.Want.Verdict != "ran" {
+		if got := ask(t, server, one.Query, one.Variables); len(got.Errors) > 0 &&
+			len(got.Errors[0].Locations) > 0 && one.Want.Verdict != "ran" {
 			located++
 			if !slices.Contains(one.Want.Locations, got.Errors[0].Locations[0]) {
 				elsewhere++
@@ -147,7 +155,8 @@ func TestLanguage(t *testing.T) {
 		}
 	}
 	if located < 500 || elsewhere > 15 { // gqlparser has no place of a type's name, nor of an unknown argument
-		t.Errorf("of %d first errors with a location, %d are elsewhere than graphql-js's", located, elsewhere)
+		t.Errorf("of %d first errors with a location, %d are elsewhere than graphql-js's", located,
+			elsewhere)
 	}
 	for _, verdict := range []string{"syntax", "invalid", "refused", "ran"} {
 		if verdicts[verdict] < 20 {
@@ -260,7 +269,8 @@ func (w *writer) put(texts ...string) {
 	for _, text := range texts {
 		w.out.WriteString(text)
 		if w.IntN(3) == 0 {
-			w.out.WriteString(w.one(" ", "\n", "\r\n", "\r", ",", "\t", "# é🔑\"\n", "#\x01 {\r\n", "\ufeff"))
+			w.out.WriteString(w.one(" ", "\n", "\r\n", "\r", ",", "\t", "# é🔑\"\n", "#\x01 {\r\n",
+				"\ufeff"))
 		}
 	}
 }
@@ -396,14 +406,19 @@ func (w *writer) stringText() string {
 	if w.IntN(3) == 0 {
 		text.WriteString(`"""`)
 		for range w.IntN(8) {
-			text.WriteString(w.one("a", " ", "  ", "\t", "\n", "\n    ", "\n  ", "\r\n", "\r", "\r ", `\"""`, `"`, `""`, `\`, `\u0041`, "é", "🔑", "\x00", "\n\t", "\ufeff", "\u2028"))
+			text.WriteString(w.one("a", " ", "  ", "\t", "\n", "\n    ", "\n  ", "\r\n", "\r",
+				"\r ", `\"""`, `"`, `""`, `\`, `\u0041`, "é", "🔑", "\x00", "\n\t", "\ufeff",
+				"\u2028"))
 		}
 		text.WriteString(w.one("", "", "", " ", "\n") + `"""`)
 		return text.String()
 	}
 	text.WriteString(`"`)
 	for range w.IntN(6) {
-		text.WriteString(w.one("a", " ", "\t", `\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`, `\u0041`, `\u00e9`, `\u0000`, `\uD83D\uDD11`, `\ud83d\udd11`, `\uFFFF`, `\u{1F511}`, `\u{41}`, `\u{0010FFFF}`, "é", "🔑", "\x00", "\x1f", "\x7f", "#", "{", "\ufeff", "\u2028"))
+		text.WriteString(w.one("a", " ", "\t", `\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`,
+			`\u0041`, `\u00e9`, `\u0000`, `\uD83D\uDD11`, `\ud83d\udd11`, `\uFFFF`, `\u{1F511}`,
+			`\u{41}`, `\u{0010FFFF}`, "é", "🔑", "\x00", "\x1f", "\x7f", "#", "{", "\ufeff",
+			"\u2028"))
 	}
 	text.WriteString(`"`)
 	return text.String()
@@ -425,9 +440,11 @@ func (w *writer) value(name string, constant bool) {
 	case "s":
 		w.string()
 	case "i":
-		w.put(w.but(w.one("0", "1", "-17", "2147483647", "-2147483648"), "2147483648", "-2147483649", "1.0", "99999999999999999999"))
+		w.put(w.but(w.one("0", "1", "-17", "2147483647", "-2147483648"), "2147483648",
+			"-2147483649", "1.0", "99999999999999999999"))
 	case "f":
-		w.put(w.one("0", "-1", "1.5", "-0.25e3", "1E-2", "0.0", "2e+1", "1e308", "123456789012", "1.0000000000000002"))
+		w.put(w.one("0", "-1", "1.5", "-0.25e3", "1E-2", "0.0", "2e+1", "1e308", "123456789012",
+			"1.0000000000000002"))
 	case "b":
 		w.put(w.one("true", "false", "null"))
 	case "id":
@@ -450,7 +467,8 @@ func (w *writer) value(name string, constant bool) {
 			w.string()
 		} else if name == "in" {
 			for range w.IntN(3) {
-				if member := w.one("s", "i", "f", "b", "id", "color", "list", "in", "preset"); !seen[member] || w.rarely() {
+				if member := w.one("s", "i", "f", "b", "id", "color", "list", "in",
+					"preset"); !seen[member] || w.rarely() {
 					seen[member] = true
 					w.put(member, ":")
 					if member == "preset" {
@@ -481,13 +499,15 @@ func (w *writer) list(of string, constant bool) {
 // json writes a value of a variable. Numbers are those that JavaScript keeps.
 func (w *writer) json(name string, depth int) string {
 	if w.IntN(20) == 0 {
-		return w.one("null", "[]", "{}", "1", `"1"`, "true", "1.5", `[null]`, `["a"]`, "[[1]]", `{"__typename":"In"}`, `{"s":1}`, `"RED"`)
+		return w.one("null", "[]", "{}", "1", `"1"`, "true", "1.5", `[null]`, `["a"]`, "[[1]]",
+			`{"__typename":"In"}`, `{"s":1}`, `"RED"`)
 	}
 	switch name {
 	case "s":
 		return w.one(`""`, `"a"`, `"\ud83d\udd11"`, `"🔑"`, `"\u0000"`, `"é\n"`, `"\\u{41}"`)
 	case "i":
-		return w.but(w.one("0", "1", "-17", "2147483647", "-2147483648"), "2147483648", "1.5", `"7"`)
+		return w.but(w.one("0", "1", "-17", "2147483647", "-2147483648"), "2147483648", "1.5",
+			`"7"`)
 	case "f":
 		return w.but(w.one("0", "1.5", "-1e3", "1e308", "5000000000"), `"1.5"`, `"NaN"`)
 	case "b":
@@ -499,7 +519,8 @@ func (w *writer) json(name string, depth int) string {
 	case "list":
 		return w.but(w.one("[]", `["a"]`, `["a","b"]`, `"a"`, "null"), `[null]`, `[1]`)
 	case "matrix":
-		return w.but(w.one("[]", "[[1]]", "[[1,2],[null],null]", "null", "1", "[1,2]"), `[["a"]]`, "[[[1]]]", "[[1.5]]")
+		return w.but(w.one("[]", "[[1]]", "[[1,2],[null],null]", "null", "1", "[1,2]"), `[["a"]]`,
+			"[[[1]]]", "[[1.5]]")
 	}
 	if depth == 0 {
 		return "{}"
@@ -510,7 +531,8 @@ func (w *writer) json(name string, depth int) string {
 		members = append(members, `"s":`+w.json("s", 0))
 	}
 	for range w.IntN(3) {
-		member := w.one("s", "i", "f", "b", "id", "color", "list", "in", "preset", "nowhere", "__typename")
+		member := w.one("s", "i", "f", "b", "id", "color", "list", "in", "preset", "nowhere",
+			"__typename")
 		if name == "need" {
 			member = w.one("s", "preset")
 		}
@@ -541,7 +563,9 @@ func (w *writer) breakIt(query string) string {
 	}
 	piece := ""
 	if end == at || w.IntN(2) == 0 {
-		piece = w.one(`"`, `""`, `"""`, `\`, `\u{1F511}`, `\uD83D`, `\uDD11`, `"\uD83D"`, `"\u{D83D}"`, `"\u{110000}"`, `"\u{}"`, `"\x"`, "\n", "\r", "\r\n", "\ufeff", "#", "{", "}", "(", ")", "[", "]",
+		piece = w.one(`"`, `""`, `"""`, `\`, `\u{1F511}`, `\uD83D`, `\uDD11`, `"\uD83D"`,
+			`"\u{D83D}"`, `"\u{110000}"`, `"\u{}"`, `"\x"`, "\n", "\r", "\r\n", "\ufeff", "#", "{",
+			"}", "(", ")", "[", "]",
 			":", "$", "@", "...", "..", ".", "0", "01", "1a", "0xF1", "1.", "1.2.3", "1e", "-", "+", "e5", "a", " on ", "query", " fragment ", " F ", "!", "|", "&", "=", " ", ",", "🔑", "é", "\x00", "\x01",
 			" null ", " true ", `"d"`, `"""d"""`, `$s`, `$nowhere`, "@tag", "'", ";", "\u00a0")
 	}

@@ -16,7 +16,8 @@ import (
 func TestPasswordInALiteral(t *testing.T) {
 	t.Parallel()
 	const password = "pä🔑s \"\\s"
-	user, _ := realm{shared, "local"}.newUser(t, object{"credentials": []object{{"type": "password", "value": password}}})
+	user, _ := realm{shared, "local"}.newUser(t,
+		object{"credentials": []object{{"type": "password", "value": password}}})
 	s := serve(t, shared)
 	for name, literal := range map[string]string{
 		"characters":        `"pä🔑s \"\\s"`,
@@ -25,25 +26,31 @@ func TestPasswordInALiteral(t *testing.T) {
 		"a block string":    `"""` + password + `"""`,
 		"a longer one":      "\"\"\"\r\n\r\n    " + password + "\r\n  \t\"\"\"",
 	} {
-		query := `mutation { login(username: "` + user + `", password: ` + literal + "\n) { expiresIn } }"
+		query := `mutation { login(username: "` + user + `", password: ` + literal +
+			"\n) { expiresIn } }"
 		wantCode(t, name, s.query(t, "", query, nil), "")
 	}
 	described := "\"\"\"\nSign in.\n\"\"\"\nmutation In(\"\"\"whose\"\"\" $user: String!, \"the password\" $password: String! = \"\\uD83D\\uDD11\") {" +
 		"login(username: $user, password: $password) { ...T } } \"what\" fragment T on OpenIdToken { expiresIn }"
-	wantCode(t, "an operation with descriptions", s.query(t, "", described, map[string]any{"user": user, "password": password}), "")
+	wantCode(t, "an operation with descriptions",
+		s.query(t, "", described, map[string]any{"user": user, "password": password}), "")
 	for name, literal := range map[string]string{
 		"the first half": `"p\u00e4\uD83D"`, "the second half": `"\uDD11"`, "halves in braces": `"\u{D83D}\u{DD11}"`, "beyond Unicode": `"\u{110000}"`,
 	} {
-		response := s.query(t, "", `mutation { login(username: "`+user+`", password: `+literal+`) { expiresIn } }`, nil)
+		response := s.query(t, "",
+			`mutation { login(username: "`+user+`", password: `+literal+`) { expiresIn } }`, nil)
 		wantCode(t, name, response, "GRAPHQL_PARSE_FAILED")
 	}
-	body := `{"query":"mutation ($p: String!) { login(username: \"` + user + `\", password: $p) { expiresIn } }","variables":{"p":"\ud83d"}}`
+	body := `{"query":"mutation ($p: String!) { login(username: \"` + user +
+		`\", password: $p) { expiresIn } }","variables":{"p":"\ud83d"}}`
 	response, err := http.Post(s.url+"/graphql", "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if content, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusBadRequest || !strings.Contains(string(content), "half of a surrogate pair") {
+	if content, err := io.ReadAll(response.Body); err != nil ||
+		response.StatusCode != http.StatusBadRequest ||
+		!strings.Contains(string(content), "half of a surrogate pair") {
 		t.Errorf("half of a pair in a variable: %d %s %v", response.StatusCode, content, err)
 	}
 }
@@ -65,10 +72,11 @@ func TestDescriptions(t *testing.T) {
 		}
 	}
 	for query, code := range map[string]string{
-		`"short for query" { __typename }`:                                            "GRAPHQL_PARSE_FAILED",
-		`"` + strings.Repeat("a", 16<<10+1) + `" query { __typename }`:                "OPERATION_TOO_LARGE/STRINGS",
-		"query (" + strings.Repeat(`"a"$v:Int `, 200) + ") { __typename }":            "OPERATION_TOO_LARGE/VARIABLES",
-		strings.Repeat(`"a" fragment F on Query { __typename } `, 51) + "{__typename": "OPERATION_TOO_LARGE/FRAGMENTS",
+		`"short for query" { __typename }`:                                 "GRAPHQL_PARSE_FAILED",
+		`"` + strings.Repeat("a", 16<<10+1) + `" query { __typename }`:     "OPERATION_TOO_LARGE/STRINGS",
+		"query (" + strings.Repeat(`"a"$v:Int `, 200) + ") { __typename }": "OPERATION_TOO_LARGE/VARIABLES",
+		strings.Repeat(`"a" fragment F on Query { __typename } `, 51) +
+			"{__typename": "OPERATION_TOO_LARGE/FRAGMENTS",
 	} {
 		wantCode(t, query[:min(len(query), 60)], s.query(t, "", query, nil), code)
 	}
@@ -82,9 +90,10 @@ func TestDescriptionsInPersistedDocuments(t *testing.T) {
 	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(query)))
 	extensions := `"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` + hash + `"}}`
 	manifest := filepath.Join(t.TempDir(), "manifest.json")
-	text, err := json.Marshal(map[string]any{"format": "apollo-persisted-query-manifest", "version": 1, "operations": []any{
-		map[string]any{"id": hash, "name": "Here", "type": "query", "body": query},
-	}})
+	text, err := json.Marshal(map[string]any{"format": "apollo-persisted-query-manifest",
+		"version": 1, "operations": []any{
+			map[string]any{"id": hash, "name": "Here", "type": "query", "body": query},
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,9 +104,12 @@ func TestDescriptionsInPersistedDocuments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range map[string]*server{"persisted": serve(t, shared), "trusted": serve(t, shared, "TRUSTED_DOCUMENTS="+manifest)} {
-		for _, body := range []string{`{"query":` + string(quoted) + `,` + extensions + `}`, `{` + extensions + `}`, `{"query":` + string(quoted) + `}`} {
-			response, err := http.Post(s.url+"/graphql", "application/json", strings.NewReader(body))
+	for name, s := range map[string]*server{"persisted": serve(t, shared),
+		"trusted": serve(t, shared, "TRUSTED_DOCUMENTS="+manifest)} {
+		for _, body := range []string{`{"query":` + string(quoted) + `,` + extensions + `}`,
+			`{` + extensions + `}`, `{"query":` + string(quoted) + `}`} {
+			response, err := http.Post(s.url+"/graphql", "application/json",
+				strings.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,16 +146,19 @@ func TestErrorLocations(t *testing.T) {
 func TestIntrospectionWithAShallowDepth(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared, "LIMIT_DEPTH=2")
-	typeRef := strings.Repeat("{ kind name ofType ", 10) + "{ kind name }" + strings.Repeat(" }", 10)
+	typeRef := strings.Repeat("{ kind name ofType ", 10) + "{ kind name }" +
+		strings.Repeat(" }", 10)
 	query := `query IntrospectionQuery { __schema { types { ...FullType } directives { name args { ...InputValue } } } }
 		fragment FullType on __Type { kind name fields(includeDeprecated: true) { name args { ...InputValue } type { ...TypeRef } } inputFields { ...InputValue } possibleTypes { ...TypeRef } }
 		fragment InputValue on __InputValue { name type { ...TypeRef } defaultValue }
 		fragment TypeRef on __Type ` + typeRef
 	wantCode(t, "a query one level deeper than graphql-js's", s.query(t, "", query, nil), "")
-	wantCode(t, "data", s.query(t, "", `{ me { token { acr } } }`, nil), "OPERATION_TOO_LARGE/DEPTH")
+	wantCode(t, "data", s.query(t, "", `{ me { token { acr } } }`, nil),
+		"OPERATION_TOO_LARGE/DEPTH")
 	var aliases strings.Builder
 	for i := range 10 {
 		fmt.Fprintf(&aliases, "a%d: __schema { types { name fields { name type { name } } } } ", i)
 	}
-	wantCode(t, "ten aliases", s.query(t, "", "{ "+aliases.String()+"}", nil), "OPERATION_TOO_LARGE/INTROSPECTION")
+	wantCode(t, "ten aliases", s.query(t, "", "{ "+aliases.String()+"}", nil),
+		"OPERATION_TOO_LARGE/INTROSPECTION")
 }

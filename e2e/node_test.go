@@ -16,14 +16,16 @@ import (
 func withNode(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("TEST_NODE") != "1" {
-		t.Log("not run: set TEST_NODE=1, after npm ci --ignore-scripts --prefix e2e/node, which needs Node.js 20 or later")
+		t.Log("not run: set TEST_NODE=1, after npm ci --ignore-scripts --prefix e2e/node, which " +
+			"needs Node.js 20 or later")
 		return false
 	}
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Fatal("TEST_NODE=1, and there is no node: install Node.js 20 or later")
 	}
 	if _, err := os.Stat("node/node_modules/.package-lock.json"); err != nil {
-		t.Fatal("TEST_NODE=1, and e2e/node/node_modules is missing: run npm ci --ignore-scripts --prefix e2e/node")
+		t.Fatal("TEST_NODE=1, and e2e/node/node_modules is missing: run npm ci --ignore-scripts " +
+			"--prefix e2e/node")
 	}
 	return true
 }

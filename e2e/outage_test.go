@@ -52,7 +52,8 @@ func TestOutage(t *testing.T) {
 	stranger := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT","kid":"another-key"}`)) + "." + rest
 	response = s.query(t, stranger, loginQuery, object{"u": "alice", "p": "alice-password"})
 	wantCode(t, "login while Keycloak hangs", response, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
-	t.Logf("login while Keycloak hangs: refused after %v", time.Since(begin).Round(time.Millisecond))
+	t.Logf("login while Keycloak hangs: refused after %v",
+		time.Since(begin).Round(time.Millisecond))
 	if name, _ := s.me(t, held.AccessToken); name != "alice" {
 		t.Errorf("me while Keycloak hangs is %q, want alice", name)
 	}

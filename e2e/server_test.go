@@ -145,7 +145,8 @@ func (s *server) try(ctx context.Context, bearer, query string, variables map[st
 
 // tryFrom does so for a client with an address, as a proxy before the server would: it needs
 // TRUSTED_PROXIES=127.0.0.1.
-func (s *server) tryFrom(ctx context.Context, address, bearer, query string, variables map[string]any) (result, error) {
+func (s *server) tryFrom(ctx context.Context, address, bearer, query string,
+	variables map[string]any) (result, error) {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
 		return result{}, err

@@ -103,7 +103,8 @@ func TestReuseWithGrace(t *testing.T) {
 	}
 	s = serve(t, shared, "REFRESH_GRACE=1s")
 	first = s.mustLogin(t, user, "secret")
-	time.Sleep(2 * time.Second) // within the second, Keycloak can take an older token for the newest
+	// within the second, Keycloak can take an older token for the newest
+	time.Sleep(2 * time.Second)
 	_, response = s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
 	time.Sleep(2 * time.Second)
@@ -119,12 +120,14 @@ func TestRolesInOtherClients(t *testing.T) {
 		"clients": []object{
 			apiClient(object{"protocolMappers": []object{}}),
 			{"clientId": "billing", "enabled": true, "bearerOnly": true},
-			apiClient(object{"clientId": "other-web", "secret": "other-secret", "protocolMappers": []object{}}),
+			apiClient(object{"clientId": "other-web", "secret": "other-secret",
+				"protocolMappers": []object{}}),
 		},
 		"roles": object{"client": object{"billing": []object{{"name": "reader"}}, "local-api": []object{{"name": "buyer"}}}},
 		"users": []object{
 			personWith("plain", nil), personWith("billed", object{"billing": []string{"reader"}}),
-			personWith("helper", object{"realm-management": []string{"view-users"}}), personWith("buyer", object{"local-api": []string{"buyer"}}),
+			personWith("helper", object{"realm-management": []string{"view-users"}}),
+			personWith("buyer", object{"local-api": []string{"buyer"}}),
 		},
 	})
 	unset := r.serve(t)
@@ -135,7 +138,8 @@ func TestRolesInOtherClients(t *testing.T) {
 		}
 	}
 	other := func(name string) string {
-		status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "other-web", "client_secret", "other-secret", "username", name, "password", "secret")
+		status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "other-web",
+			"client_secret", "other-secret", "username", name, "password", "secret")
 		var token struct {
 			AccessToken string `json:"access_token"`
 		}
@@ -179,16 +183,19 @@ func TestThiefOfARefreshToken(t *testing.T) {
 	s := serve(t, shared, "TRUSTED_PROXIES=127.0.0.1")
 	refresh := func(t *testing.T, address, token, want string) tokens {
 		t.Helper()
-		response, err := s.tryFrom(t.Context(), address, "", refreshQuery, map[string]any{"r": token})
+		response, err := s.tryFrom(t.Context(), address, "", refreshQuery,
+			map[string]any{"r": token})
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantCode(t, "refresh from "+address, response, want)
 		got, _ := gotTokens(t, "refresh", response)
-		time.Sleep(2 * time.Second) // within the second, Keycloak can take an older token for the newest
+		// within the second, Keycloak can take an older token for the newest
+		time.Sleep(2 * time.Second)
 		return got
 	}
-	for name, order := range map[string][2]string{"the owner first": {owner, thief}, "the thief first": {thief, owner}} {
+	for name, order := range map[string][2]string{"the owner first": {owner, thief},
+		"the thief first": {thief, owner}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			user, _ := realm{shared, "local"}.newUser(t, nil)
@@ -207,7 +214,8 @@ func TestThiefOfARefreshToken(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		second := refresh(t, owner, first.RefreshToken, "")
 		third := refresh(t, owner, second.RefreshToken, "")
-		refresh(t, owner, first.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED") // "Stale token"
+		// "Stale token"
+		refresh(t, owner, first.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 		refresh(t, owner, third.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 	})
 }

@@ -63,8 +63,9 @@ var table = []row{
 // Errors presents errors to clients. Its methods are gqlgen's hooks, and safe for concurrent use.
 // Its zero value is good.
 type Errors struct {
-	Log       *slog.Logger                 // slog.Default() if nil
-	Local     bool                         // add extensions.detail: why a token was refused, claim by claim
+	Log *slog.Logger // slog.Default() if nil
+	// add extensions.detail: why a token was refused, claim by claim
+	Local     bool
 	RequestID func(context.Context) string // the id of the request in the log and in internal errors; none if nil
 }
 
@@ -118,7 +119,8 @@ func (e *Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 	case errors.Is(err, errPanic): // Recover has logged it, with its stack
 	case errors.Is(err, context.Canceled): // the client has gone, and nobody is to blame
 	default:
-		e.log().ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err, detail(err), "requestId", id)
+		e.log().ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err, detail(err),
+			"requestId", id)
 	}
 	shown.Message = "Internal error"
 	shown.Extensions = map[string]any{"code": "INTERNAL_SERVER_ERROR"}
@@ -160,7 +162,7 @@ func (e *Errors) extensions(r row, err error) map[string]any {
 // wholeSeconds rounds up, to one at least: whoever waits so long comes at the right time.
 func wholeSeconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
 
-// introspects tells whether the field that failed is one that gqlgen refused because introspection is
+// introspects reports whether the field that failed is one that gqlgen refused because introspection is
 // off: it is the only way in which these two can fail.
 func introspects(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
@@ -189,7 +191,8 @@ func (e *Errors) Recover(ctx context.Context, value any) error {
 	if err, ok := value.(runtime.Error); ok { // an index, a nil: the runtime's own words
 		kind = err.Error()
 	}
-	e.log().ErrorContext(ctx, "panic", "path", pathOf(&gqlerror.Error{Path: graphql.GetPath(ctx)}), "panic", kind,
+	e.log().ErrorContext(ctx, "panic", "path", pathOf(&gqlerror.Error{Path: graphql.GetPath(ctx)}),
+		"panic", kind,
 		"stack", string(debug.Stack()), "requestId", e.requestID(ctx))
 	return errPanic
 }

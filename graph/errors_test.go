@@ -102,12 +102,14 @@ func TestEveryErrorHasItsCode(t *testing.T) {
 	}
 	for _, row := range table {
 		if !slices.ContainsFunc(contract, func(tt contracted) bool { return tt.err == row.err }) {
-			t.Errorf("the row %s of graph/errors.go (%q) is missing in contract, of this test: add it there", strings.TrimSuffix(row.code+"/"+row.reason, "/"), row.err)
+			t.Errorf("the row %s of graph/errors.go (%q) is missing in contract, of this test: "+
+				"add it there", strings.TrimSuffix(row.code+"/"+row.reason, "/"), row.err)
 		}
 	}
 	for _, tt := range contract {
 		if !slices.ContainsFunc(table, func(row row) bool { return row.err == tt.err }) {
-			t.Errorf("the row %s of this test (%q) is missing in graph/errors.go", strings.TrimSuffix(tt.code+"/"+tt.reason, "/"), tt.err)
+			t.Errorf("the row %s of this test (%q) is missing in graph/errors.go",
+				strings.TrimSuffix(tt.code+"/"+tt.reason, "/"), tt.err)
 		}
 	}
 }

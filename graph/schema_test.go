@@ -40,7 +40,8 @@ func TestNewSchemaGuardsEveryRootField(t *testing.T) {
 		maps.All(want)(func(name, _ string) bool { return yield(name, true) })
 	}) {
 		if got[field] != want[field] {
-			t.Errorf("%s carries the rules %q, and this test says %q", field, got[field], want[field])
+			t.Errorf("%s carries the rules %q, and this test says %q", field, got[field],
+				want[field])
 		}
 	}
 	if schema.Schema().Subscription != nil {
@@ -218,7 +219,8 @@ func TestGeneratedCodeIsOfThisSchema(t *testing.T) {
 		if there, ok := generated[name]; !ok {
 			t.Errorf("graph/generated has nothing of schema/%s: %s", name, remedy)
 		} else if there != string(text) {
-			t.Errorf("graph/generated is of another schema/%s, from line %d on: %s", name, firstDifference(there, string(text)), remedy)
+			t.Errorf("graph/generated is of another schema/%s, from line %d on: %s", name,
+				firstDifference(there, string(text)), remedy)
 		}
 		delete(generated, name)
 	}
@@ -257,7 +259,8 @@ func TestEveryResolverIsWritten(t *testing.T) {
 			ast.Inspect(function, func(n ast.Node) bool {
 				literal, ok := n.(*ast.BasicLit)
 				if ok && strings.HasPrefix(strings.Trim(literal.Value, `"`), "not implemented") {
-					t.Errorf("%s: the resolver %s is gqlgen's stub: write it", name, function.Name.Name)
+					t.Errorf("%s: the resolver %s is gqlgen's stub: write it", name,
+						function.Name.Name)
 				}
 				return true
 			})

@@ -77,7 +77,8 @@ func TestNegotiate(t *testing.T) {
 
 // A quote that is never closed has each parameter read to the end, which only a bound keeps linear.
 func TestParametersAreBounded(t *testing.T) {
-	for _, text := range []string{strings.Repeat("a=b;", 1000), strings.Repeat(";", 1000) + "a=b", `"` + strings.Repeat(`\";`, 1000)} {
+	for _, text := range []string{strings.Repeat("a=b;", 1000), strings.Repeat(";", 1000) + "a=b",
+		`"` + strings.Repeat(`\";`, 1000)} {
 		looked := 0
 		for range parameters(text) {
 			looked++
@@ -98,7 +99,8 @@ func TestParametersAreBounded(t *testing.T) {
 }
 
 func FuzzNegotiate(f *testing.F) {
-	for _, header := range []string{"", "*/*;q=0.8, application/json", `a/b;c="\",", application/graphql-response+json;q=0.001`, ";;,=\"", "application/json;q=0", "*; q=.2, */*; q=.2", `a/b;c="d, */*`} {
+	for _, header := range []string{"", "*/*;q=0.8, application/json",
+		`a/b;c="\",", application/graphql-response+json;q=0.001`, ";;,=\"", "application/json;q=0", "*; q=.2, */*; q=.2", `a/b;c="d, */*`} {
 		f.Add(header, "application/*")
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {

@@ -256,7 +256,8 @@ func TestFieldErrorsAreShort(t *testing.T) {
 	if len(got.Message) > 1000 || len(got.Message) < 990 || !utf8.ValidString(got.Message) || strings.ContainsRune(got.Message, utf8.RuneError) || len(got.Locations) != 5 {
 		t.Errorf("%d bytes, %d locations: %s", len(got.Message), len(got.Locations), got.Message)
 	}
-	if fieldErrors(gqlerror.List{long}, &language.Locator{}); len(long.Message) != 1600 || len(long.Locations) != 50 {
+	if fieldErrors(gqlerror.List{long}, &language.Locator{}); len(long.Message) != 1600 ||
+		len(long.Locations) != 50 {
 		t.Error("the server's own error was changed")
 	}
 }

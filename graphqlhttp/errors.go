@@ -92,7 +92,8 @@ func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 
 // requestErrors turns what gqlgen says of a document into what a client may read: a code for each
 // stage that failed, at most five errors, and no text out of the document but names.
-func (t Transport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List, locator *language.Locator) gqlerror.List {
+func (t Transport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List,
+	locator *language.Locator) gqlerror.List {
 	errs = errs[:min(len(errs), maxRequestErrors)]
 	shown := make(gqlerror.List, len(errs))
 	for i, err := range errs {

@@ -45,7 +45,8 @@ func (i *Inputs) Validate(schema graphql.ExecutableSchema) error {
 }
 
 // MutateOperationParameters rewrites the document, if it must be, to one that means the same.
-func (*Inputs) MutateOperationParameters(_ context.Context, request *graphql.RawParams) *gqlerror.Error {
+func (*Inputs) MutateOperationParameters(_ context.Context,
+	request *graphql.RawParams) *gqlerror.Error {
 	request.Query = language.Rewrite(request.Query)
 	return nil
 }
@@ -97,7 +98,9 @@ func literalFits(value *ast.Value) bool {
 			bits = 32
 		}
 		n, err := strconv.ParseInt(value.Raw, 10, bits)
-		return err == nil && (value.Definition == nil || value.Definition.Name != "ID" || strconv.FormatInt(n, 10) == value.Raw) // -0 as an ID
+		// -0 as an ID
+		return err == nil && (value.Definition == nil || value.Definition.Name != "ID" ||
+			strconv.FormatInt(n, 10) == value.Raw)
 	case ast.FloatValue:
 		_, err := strconv.ParseFloat(value.Raw, 64)
 		return err == nil
@@ -135,7 +138,8 @@ func (i *Inputs) fits(want *ast.Type, value reflect.Value) bool {
 	}
 	definition := i.schema.Types[want.NamedType]
 	if definition != nil && definition.Kind == ast.Enum {
-		return value.Kind() == reflect.String && definition.EnumValues.ForName(value.String()) != nil
+		return value.Kind() == reflect.String &&
+			definition.EnumValues.ForName(value.String()) != nil
 	}
 	if definition == nil || definition.Kind != ast.InputObject || value.Kind() != reflect.Map {
 		return true

@@ -11,7 +11,8 @@ import (
 )
 
 func TestNumbers(t *testing.T) {
-	fields := map[string]string{"Int": "i", "Float": "f", "ID": "id", "String": "s", "[[Int]]": "matrix", "In": "in", "Any": "any", "Color": "color"}
+	fields := map[string]string{"Int": "i", "Float": "f", "ID": "id", "String": "s",
+		"[[Int]]": "matrix", "In": "in", "Any": "any", "Color": "color"}
 	for _, tt := range []struct {
 		kind string
 		json string

@@ -41,7 +41,7 @@ type Manifest struct {
 // Operations tells how many operations the manifest has.
 func (m *Manifest) Operations() int { return len(m.byID) }
 
-// find tells whether the manifest has the operation of a request, by its id or, word by word, by its text, and
+// find reports whether the manifest has the operation of a request, by its id or, word by word, by its text, and
 // puts the text in. It is a contradiction when the request has an id and another text than that of the id.
 func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradiction bool) {
 	if body, ok := m.byID[id]; ok {
@@ -84,7 +84,8 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	if len(text) > maxManifestBytes {
 		return nil, fmt.Errorf("the manifest of operations is larger than %d bytes", maxManifestBytes)
 	}
-	value, _, fault := readJSON(bytes.TrimPrefix(text, byteOrderMark), jsonBounds{manifestLevels, manifestValues})
+	value, _, fault := readJSON(bytes.TrimPrefix(text, byteOrderMark),
+		jsonBounds{manifestLevels, manifestValues})
 	file, isObject := value.(map[string]any)
 	switch {
 	case fault != "":
@@ -99,12 +100,15 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	case len(list) == 0:
 		return nil, errors.New("the manifest of operations is empty: no request could run")
 	case len(list) > maxManifestOperations:
-		return nil, fmt.Errorf("the manifest has %d operations, allowed are %d", len(list), maxManifestOperations)
+		return nil, fmt.Errorf("the manifest has %d operations, allowed are %d", len(list),
+			maxManifestOperations)
 	}
-	m := &Manifest{byID: make(map[string]string, len(list)), bodies: make(map[string]bool, len(list))}
+	m := &Manifest{byID: make(map[string]string, len(list)),
+		bodies: make(map[string]bool, len(list))}
 	for _, operation := range list {
 		if err := m.add(operation); err != nil {
-			return nil, fmt.Errorf("operation %s of the manifest, %q: %w", operation.place, cut(operation.name), err)
+			return nil, fmt.Errorf("operation %s of the manifest, %q: %w", operation.place,
+				cut(operation.name), err)
 		}
 	}
 	return m, nil
@@ -127,7 +131,8 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 	operations, hasOperations := file["operations"]
 	if !hasFormat && !hasOperations {
 		for _, id := range slices.Sorted(maps.Keys(file)) {
-			entry := manifestOperation{place: fmt.Sprintf("%q", cut(id)), id: id, wants: "it must have an id, and the text of its document"}
+			entry := manifestOperation{place: fmt.Sprintf("%q", cut(id)), id: id,
+				wants: "it must have an id, and the text of its document"}
 			switch value := file[id].(type) {
 			case string:
 				entry.body = value
@@ -140,7 +145,8 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 		return list, nil
 	}
 	if file["format"] != manifestFormat {
-		return nil, fmt.Errorf("the manifest of operations has another format than %q", manifestFormat)
+		return nil, fmt.Errorf("the manifest of operations has another format than %q",
+			manifestFormat)
 	}
 	if file["version"] != int64(1) {
 		return nil, errors.New("the manifest of operations has another version than 1")
@@ -200,7 +206,8 @@ func (m *Manifest) add(o manifestOperation) error {
 // just the one.
 func checkOperation(o manifestOperation) error {
 	locator := language.Locator{Document: o.body, Parsed: language.Rewrite(o.body)}
-	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: locator.Parsed}, maxOperationTokens)
+	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: locator.Parsed},
+		maxOperationTokens)
 	if err != nil {
 		where := ""
 		if found, ok := errors.AsType[*gqlerror.Error](err); ok && len(found.Locations) > 0 {
@@ -212,7 +219,8 @@ func checkOperation(o manifestOperation) error {
 	if len(doc.Operations) == 0 || o.named && len(doc.Operations) > 1 {
 		return fmt.Errorf("its body has %d operations, not one", len(doc.Operations))
 	}
-	if operation := doc.Operations[0]; o.named && (operation.Name != o.name || string(operation.Operation) != o.kind) {
+	if operation := doc.Operations[0]; o.named &&
+		(operation.Name != o.name || string(operation.Operation) != o.kind) {
 		return errors.New("its body holds an operation of another name or type")
 	}
 	return nil

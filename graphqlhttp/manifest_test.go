@@ -151,7 +151,8 @@ func TestReadManifest_generators(t *testing.T) {
 		},
 		"Relay": {
 			`{"3be4abb81fa595e25eb725b2c6a87508":"query Leaf(\n  $b: Boolean!\n) {\n  ...F\n}\n\nfragment F on Query {\n  leaf @skip(if: $b)\n}\n"}`,
-			map[string]string{"3be4abb81fa595e25eb725b2c6a87508": "query Leaf(\n  $b: Boolean!\n) {\n  ...F\n}\n\nfragment F on Query {\n  leaf @skip(if: $b)\n}\n"},
+			map[string]string{"3be4abb81fa595e25eb725b2c6a87508": "query Leaf(\n  $b: " +
+				"Boolean!\n) {\n  ...F\n}\n\nfragment F on Query {\n  leaf @skip(if: $b)\n}\n"},
 		},
 		"GraphQL Code Generator, client preset": {
 			`{"` + hex.EncodeToString(sum[:]) + `":"` + leaf + `","` + hashOf(change) + `":"` + change + `"}`,
@@ -181,8 +182,10 @@ func TestReadManifest_generators(t *testing.T) {
 		}
 		for id, text := range tt.want {
 			byID, byText := &graphql.RawParams{}, &graphql.RawParams{Query: text}
-			if trusted, contradiction := m.find(id, byID); !trusted || contradiction || byID.Query != text {
-				t.Errorf("%s: %s is %t, %t, %q, want %q", name, id, trusted, contradiction, byID.Query, text)
+			if trusted, contradiction := m.find(id, byID); !trusted || contradiction ||
+				byID.Query != text {
+				t.Errorf("%s: %s is %t, %t, %q, want %q", name, id, trusted, contradiction,
+					byID.Query, text)
 			}
 			if trusted, _ := m.find("", byText); !trusted {
 				t.Errorf("%s: %q isn't trusted", name, text)

@@ -27,8 +27,8 @@ const (
 // MiB. It is safe for concurrent use.
 //
 // Only a document that was valid gets in, and it takes no more than its own bytes. A mutation that
-// has a string or a number written into it stays out: whoever guesses the text, a password in it,
-// would be told by the answer to its hash that somebody sent it. Clients send such values as
+// has a string or a number written into it stays out: a client that guesses its text,
+// a password in it, would learn from the answer to its hash that somebody sent it. Clients send such values as
 // variables. A stranger can still push others out with valid documents of their own: that costs
 // each client one more round trip, as the first use did.
 type DocumentStore struct {

@@ -164,7 +164,8 @@ func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {
 			members["operationName"] = "Q"
 		}
 		a := askWith(t, transport, resolvers(), post(members))
-		if !strings.HasPrefix(query, "subscription") && strings.Contains(a.Body.String(), "errors") {
+		if !strings.HasPrefix(query, "subscription") &&
+			strings.Contains(a.Body.String(), "errors") {
 			t.Errorf("%s: %s", query, a.Body)
 		}
 		if documents, _ := transport.Documents.Size(); (documents == 1) != stored {
@@ -333,7 +334,8 @@ type spelling struct{}
 
 func (spelling) ExtensionName() string                   { return "Spelling" }
 func (spelling) Validate(graphql.ExecutableSchema) error { return nil }
-func (spelling) MutateOperationParameters(_ context.Context, request *graphql.RawParams) *gqlerror.Error {
+func (spelling) MutateOperationParameters(_ context.Context,
+	request *graphql.RawParams) *gqlerror.Error {
 	request.Query = strings.Replace(request.Query, "\r\n", "", 1)
 	return nil
 }

@@ -103,7 +103,8 @@ func mediaFault(header http.Header) *gqlerror.Error {
 		for coding := range strings.SplitSeq(line, ",") {
 			// identity says that there is none, and is reserved for saying so (RFC 9110, section
 			// 8.4.1).
-			if coding = strings.Trim(coding, " \t"); coding != "" && !strings.EqualFold(coding, "identity") {
+			if coding = strings.Trim(coding, " \t"); coding != "" &&
+				!strings.EqualFold(coding, "identity") {
 				return badRequest("Content-Encoding is not supported: send the body as it is")
 			}
 		}

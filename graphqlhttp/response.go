@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -32,7 +33,8 @@ func refuse(media mediaType, status int, errs ...*gqlerror.Error) response {
 
 // executed makes the response of an operation that ran: 200, whatever became of it. A result of more than most
 // bytes is left out, and its data is null.
-func executed(media mediaType, result *graphql.Response, locator *language.Locator, most int64) response {
+func executed(media mediaType, result *graphql.Response, locator *language.Locator,
+	most int64) response {
 	errs := fieldErrors(result.Errors, locator)
 	body, size := [][]byte{[]byte("{")}, int64(len("{}\n"))
 	add := func(name string, value []byte) {
@@ -126,8 +128,11 @@ func retryAfter(errs gqlerror.List) (seconds int) {
 		if err == nil {
 			continue
 		}
-		if n, ok := err.Extensions["retryAfter"].(int); ok {
+		switch n := err.Extensions["retryAfter"].(type) {
+		case int:
 			seconds = max(seconds, n)
+		case int64:
+			seconds = max(seconds, int(min(n, math.MaxInt32)))
 		}
 	}
 	return seconds

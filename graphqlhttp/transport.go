@@ -144,7 +144,8 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		out.Operation, out.Name = string(operation.Operation.Operation), cut(operation.Operation.Name)
 	}
 	if len(errs) > 0 {
-		return refuse(media, media.requestErrorStatus(), t.requestErrors(operation, errs, &locator)...)
+		return refuse(media, media.requestErrorStatus(),
+			t.requestErrors(operation, errs, &locator)...)
 	}
 	if fault := language.Misread(params.Query); fault != nil { // nothing that rewrites it was installed
 		return refuse(media, media.requestErrorStatus(), fault)

@@ -171,30 +171,35 @@ func TestRequest_whatCanOnlyMeanOneThing(t *testing.T) {
 			status, words = http.StatusOK, gotLeaf
 		}
 		if a.Code != status || !strings.Contains(a.Body.String(), words) {
-			t.Errorf("%s: %d %s, want %d %s, since: %s", tt.name, a.Code, a.Body, status, words, tt.reason)
+			t.Errorf("%s: %d %s, want %d %s, since: %s", tt.name, a.Code, a.Body, status, words,
+				tt.reason)
 		}
 	}
 }
 
-// Whoever reads no body learns from a header when to come back: the longest of what the errors say.
+// A client that reads no body learns from a header when to come back: the longest of what the errors say.
 func TestResponse_retryAfter(t *testing.T) {
 	refusing := func(extension any) resolver {
 		return func(context.Context, map[string]any) (any, error) {
-			return nil, &gqlerror.Error{Message: "later", Extensions: map[string]any{"code": "LATER", "retryAfter": extension}}
+			return nil, &gqlerror.Error{Message: "later",
+				Extensions: map[string]any{"code": "LATER", "retryAfter": extension}}
 		}
 	}
 	for _, tt := range []struct {
 		first, second any
 		want          string
-	}{{7, 30, "30"}, {30, 7, "30"}, {1, nil, "1"}, {nil, nil, ""}, {"soon", 0, ""}, {-1, nil, ""}} {
+	}{{7, 30, "30"}, {30, 7, "30"}, {1, nil, "1"}, {nil, nil, ""}, {"soon", 0, ""}, {-1, nil, ""},
+		{int64(7), 5, "7"}, {int64(-7), 1.5, ""}} {
 		e := resolvers()
 		e["leaf"], e["fails"] = refusing(tt.first), refusing(tt.second)
 		a := askWith(t, Transport{}, e, postQuery("{ leaf fails }"))
 		if got := a.Header().Get("Retry-After"); a.Code != http.StatusOK || got != tt.want {
-			t.Errorf("%v and %v: %d with Retry-After %q, want 200 with %q: %s", tt.first, tt.second, a.Code, got, tt.want, a.Body)
+			t.Errorf("%v and %v: %d with Retry-After %q, want 200 with %q: %s", tt.first, tt.second,
+				a.Code, got, tt.want, a.Body)
 		}
 	}
-	if a := askWith(t, Transport{}, resolvers(), postQuery("{ leaf }")); a.Header().Values("Retry-After") != nil {
+	if a := askWith(t, Transport{}, resolvers(),
+		postQuery("{ leaf }")); a.Header().Values("Retry-After") != nil {
 		t.Error("a response without errors has Retry-After")
 	}
 }
@@ -561,7 +566,8 @@ func TestStringsOfDocuments(t *testing.T) {
 				code = refused
 			}
 			want := `{"data":{"need":"s=string:` + tt.value + `"}}` + "\n"
-			if code == "" && got != want || code != "" && !strings.Contains(got, `"code":"`+code+`"`) {
+			if code == "" && got != want ||
+				code != "" && !strings.Contains(got, `"code":"`+code+`"`) {
 				t.Errorf("%s, %s: %s; want %s%s", server.name, tt.literal, got, code, want)
 			}
 		}

@@ -64,8 +64,9 @@ func (e *TokenError) LogValue() slog.Value { return logValue(e) }
 // A RealmError says why the realm couldn't be asked, or what was wrong with its answer. Its text is
 // that of its Reason, and fit for clients.
 type RealmError struct {
-	Reason error  // one of the errors above, for errors.Is
-	Detail string // for operators: addresses, settings, what came back. It never holds a password or a token
+	Reason error // one of the errors above, for errors.Is
+	// for operators: addresses, settings, what came back. It never holds a password or a token
+	Detail string
 
 	// TimedOut says that the realm was asked and didn't answer in time. It may still be at work.
 	TimedOut bool

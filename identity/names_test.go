@@ -74,12 +74,14 @@ func TestCredentials_LookupName_words(t *testing.T) {
 
 // A neighbour of a name is another account, and has another lookup name.
 func TestCredentials_LookupName_neighbours(t *testing.T) {
-	for _, name := range []string{"dave@example.com\u00a0", " dave@example.com", "dave@example.com\u2003", "d\u0430ve@example.com", "dave@ex\u00e4mple.com"} {
+	for _, name := range []string{"dave@example.com\u00a0", " dave@example.com",
+		"dave@example.com\u2003", "d\u0430ve@example.com", "dave@ex\u00e4mple.com"} {
 		if got := (Credentials{Username: name}).LookupName(); got != name {
 			t.Errorf("%+q is %+q, want it unchanged", name, got)
 		}
 	}
-	for _, pair := range [][2]string{{"ſ", "s"}, {"\u0131", "i"}, {"i\u0307", "i"}, {"ß", "ss"}, {"ﬁ", "fi"}} {
+	for _, pair := range [][2]string{{"ſ", "s"}, {"\u0131", "i"}, {"i\u0307", "i"}, {"ß", "ss"},
+		{"ﬁ", "fi"}} {
 		one, other := Credentials{Username: pair[0]}.LookupName(), Credentials{Username: pair[1]}.LookupName()
 		if one == other {
 			t.Errorf("%+q and %+q are both %+q", pair[0], pair[1], one)
@@ -92,7 +94,8 @@ func TestCredentials_Account_isCoarser(t *testing.T) {
 	for word, lowered := range javaLower(t) {
 		one, other := Credentials{Username: word}.Account(), Credentials{Username: lowered}.Account()
 		if one != other {
-			t.Errorf("%+q counts as %+q, and %+q, the same for Keycloak, as %+q", word, one, lowered, other)
+			t.Errorf("%+q counts as %+q, and %+q, the same for Keycloak, as %+q", word, one,
+				lowered, other)
 		}
 	}
 }

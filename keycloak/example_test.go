@@ -39,7 +39,7 @@ func Example() {
 	guarded := keycloak.Middleware(verifier, quiet)(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, err := identity.Require(r.Context())
-			if err != nil { // it says more than a client should know
+			if err != nil { // its text is fit for clients, too
 				http.Error(w, "Sign in first", http.StatusUnauthorized)
 				return
 			}

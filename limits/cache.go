@@ -15,8 +15,8 @@ import (
 // on, so that all requests share it. Which documents stay is decided by how often they are asked
 // for: a spray of documents that are sent once doesn't drive out those that clients send all the
 // time. A mutation that has a string or a number written into it isn't kept: how soon it is refused
-// a second time would tell whoever guesses at its text, a password in it, that somebody sent it. It
-// is safe for concurrent use. A nil Cache, and the zero one, is empty and stays so.
+// a second time would tell a client that guesses its text, a password in it, that somebody sent
+// it. It is safe for concurrent use. A nil Cache, and the zero one, is empty and stays so.
 type Cache struct{ entries *otter.Cache[string, entry] }
 
 type entry struct {

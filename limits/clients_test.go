@@ -69,14 +69,18 @@ func TestGraphiQLsIntrospectionIsValid(t *testing.T) {
 	if ran, body := run(limits.Document{}, graphiql); !ran {
 		t.Error(body)
 	}
-	if found, _ := limits.FoundIn(graphiql, nil); found.Depth != 1 || found.IntrospectionDepth != 15 || found.Introspection != 1 || found.Asked != 5 || found.Fields > 500 {
-		t.Errorf("the comments say that its depth is 15, that its lists nest to 1 and that it has some 400 fields; found %+v", found)
+	if found, _ := limits.FoundIn(graphiql, nil); found.Depth != 1 ||
+		found.IntrospectionDepth != 15 || found.Introspection != 1 || found.Asked != 5 ||
+		found.Fields > 500 {
+		t.Errorf("the comments say that its depth is 15, that its lists nest to 1 and that it "+
+			"has some 400 fields; found %+v", found)
 	}
 }
 
 // typeRef is what tools ask of a type, unwrapped so many levels deep.
 func typeRef(levels int) string {
-	return strings.Repeat("{ kind name ofType ", levels) + "{ kind name }" + strings.Repeat(" }", levels)
+	return strings.Repeat("{ kind name ofType ", levels) + "{ kind name }" +
+		strings.Repeat(" }", levels)
 }
 
 // Fields of the schema aren't fields of the data: IDEs and generators work whatever the depth of
@@ -85,13 +89,17 @@ func TestIntrospectionHasItsOwnDepth(t *testing.T) {
 	unwrapped := func(levels int) string {
 		arguments := "{ name description type " + typeRef(levels) + " defaultValue }"
 		return "query { __schema { queryType { name } types { kind name fields(includeDeprecated: true) { name args " + arguments + " type " + typeRef(levels) + " } inputFields " +
-			arguments + " interfaces " + typeRef(levels) + " possibleTypes " + typeRef(levels) + " enumValues { name } } directives { name locations args " + arguments + " } } }"
+			arguments + " interfaces " + typeRef(levels) + " possibleTypes " + typeRef(levels) +
+			" enumValues { name } } directives { name locations args " + arguments + " } } }"
 	}
-	deeper := strings.Replace(graphiql, "fragment TypeRef on __Type {", "fragment TypeRef on __Type { ofType { ofType { ofType { ...Inner } } } } fragment Inner on __Type {", 1)
+	deeper := strings.Replace(graphiql, "fragment TypeRef on __Type {",
+		"fragment TypeRef on __Type { ofType { ofType { ofType { ...Inner } } } } fragment Inner on __Type {", 1)
 	split := `{ ...A } fragment A on Query { __schema { ... on __Schema { types { ...B } } } } fragment B on __Type { ...C fields { type { ...C } } } fragment C on __Type ` + typeRef(9)
-	for _, query := range []string{graphiql, deeper, split, unwrapped(7), unwrapped(9), unwrapped(10), unwrapped(14), `{ __type(name: "A") ` + typeRef(18) + ` leaf }`} {
+	for _, query := range []string{graphiql, deeper, split, unwrapped(7), unwrapped(9),
+		unwrapped(10), unwrapped(14), `{ __type(name: "A") ` + typeRef(18) + ` leaf }`} {
 		for _, depth := range []int{0, 1, 2} {
-			if fault := (limits.Document{Depth: depth}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); fault != nil {
+			if fault := (limits.Document{Depth: depth}).MutateOperationParameters(t.Context(),
+				&graphql.RawParams{Query: query}); fault != nil {
 				t.Errorf("with a depth of %d: %v\n%s", depth, fault, query)
 			}
 		}
@@ -130,8 +138,9 @@ func TestIntrospectionIsAskedForAFewTimes(t *testing.T) {
 		`{ a: __schema { ...F } b: __schema { ...F } } fragment F on __Schema { x: types { name } }`:          most + "12 times",
 		`{ ...F } fragment F on Query { ...G ...G ...G } fragment G on Query { __schema { types { name } } }`: most + "15 times",
 		`{` + list(50, `a#: __typename `) + `}`:                                                               "",
-		list(3, ` query A# { a: __schema { types { name } } b: __schema { types { name } } }`):                "", // one of them runs
-		`{` + list(11, `a#: a { types: leaf } `) + `}`:                                                        "", // no introspection
+		// one of them runs
+		list(3, ` query A# { a: __schema { types { name } } b: __schema { types { name } } }`): "",
+		`{` + list(11, `a#: a { types: leaf } `) + `}`:                                         "", // no introspection
 	} {
 		checkFault(t, limits.Document{}, query, want)
 	}
@@ -141,7 +150,8 @@ func TestIntrospectionIsAskedForAFewTimes(t *testing.T) {
 func checkFault(t *testing.T, bounds limits.Document, query, want string) {
 	t.Helper()
 	got, reason := "", ""
-	if fault := bounds.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); fault != nil {
+	if fault := bounds.MutateOperationParameters(t.Context(),
+		&graphql.RawParams{Query: query}); fault != nil {
 		reason, _ = fault.Extensions["reason"].(string)
 		_, got, _ = strings.Cut(fault.Message, ": ")
 		got = reason + " " + got

@@ -149,7 +149,8 @@ func (Document) ExtensionName() string { return "DocumentLimits" }
 func (d Document) Validate(graphql.ExecutableSchema) error {
 	least := min(d.Bytes, d.Tokens, d.Nesting, d.NameBytes, d.StringBytes, d.NumberBytes, d.Depth, d.Fields, d.RootFields,
 		d.Aliases, d.Operations, d.Fragments, d.Spreads, d.Directives, d.DirectivesAt, d.Arguments, d.Variables, d.Values, d.ValueDepth,
-		d.ValueBytes, d.Introspection, d.IntrospectionDepth, d.IntrospectionRoots, d.Pairs, d.VariableBytes, d.VariableItems, d.VariableDepth, d.Coercions)
+		d.ValueBytes, d.Introspection, d.IntrospectionDepth, d.IntrospectionRoots, d.Pairs,
+		d.VariableBytes, d.VariableItems, d.VariableDepth, d.Coercions)
 	for _, most := range d.Most {
 		least = min(least, most)
 	}

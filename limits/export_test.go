@@ -30,7 +30,8 @@ func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 	}
 	found = Found{
 		Fields: m.all.fields, Aliases: m.all.aliases, Directives: m.all.directives, Values: m.all.values, Bytes: m.all.bytes,
-		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.below, IntrospectionDepth: m.all.deep, Asked: m.asked, Roots: m.roots, Pairs: m.pairs,
+		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.below,
+		IntrospectionDepth: m.all.deep, Asked: m.asked, Roots: m.roots, Pairs: m.pairs,
 		Named: m.named, Uses: map[string]int{}, Defaults: map[string]int{},
 	}
 	for name, use := range m.uses {

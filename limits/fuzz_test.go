@@ -47,13 +47,15 @@ func check(t *testing.T, query string) {
 		if err != nil || token.Kind == lexer.EOF {
 			break
 		}
-		if (token.Kind == lexer.String || token.Kind == lexer.BlockString) && len(scanner.Value(token)) > limits.StringBytes {
+		if (token.Kind == lexer.String || token.Kind == lexer.BlockString) &&
+			len(scanner.Value(token)) > limits.StringBytes {
 			t.Errorf("a string of %d bytes passes", len(scanner.Value(token)))
 		}
 	}
 	request := &graphql.RawParams{Query: query}
 	limits.WorkOf(limits.Document{}, request)
-	doc, err := parser.ParseQuery(&ast.Source{Input: request.Query}) // no bound of its own: the limits have to do
+	// no bound of its own: the limits have to do
+	doc, err := parser.ParseQuery(&ast.Source{Input: request.Query})
 	if err != nil {
 		t.Fatalf("gqlparser refuses %q, which was %q: %v", request.Query, query, err)
 	}
@@ -78,7 +80,8 @@ func FuzzDocument(f *testing.F) {
 		f.Add(query)
 	}
 	f.Add(`{... "on" A{leaf}}`)
-	f.Add("\"a\"query(\"\"\"b\n\"\"\"$v:S=\"\\u{1F511}\\ud83d\\udd11\"@d(x:\"\")){a(x:\"\"\"  c\n\t\"d\x01\"\"\"\"){leaf}}")
+	f.Add("\"a\"query(\"\"\"b\n\"\"\"$v:S=\"\\u{1F511}\\ud83d\\udd11\"@d(x:\"\")){a(x:\"\"\"  " +
+		"c\n\t\"d\x01\"\"\"\"){leaf}}")
 	f.Add("{a(x:\"\\u00e4\"\"\"\"b\"\"\"){leaf}}#\r\n,\uFEFF")
 	f.Fuzz(func(t *testing.T, query string) {
 		check(t, query)

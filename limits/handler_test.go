@@ -137,14 +137,19 @@ func TestSyntaxErrors(t *testing.T) {
 			continue
 		}
 		want := gqlerror.Location{Line: tt.line, Column: tt.column}
-		if fault.Message != "Syntax error: "+tt.want || fault.Extensions["code"] != "GRAPHQL_PARSE_FAILED" || len(fault.Locations) != 1 || fault.Locations[0] != want {
-			t.Errorf("%q: %v %v %v, want %q %v", tt.query, fault.Message, fault.Extensions, fault.Locations, tt.want, want)
+		if fault.Message != "Syntax error: "+tt.want ||
+			fault.Extensions["code"] != "GRAPHQL_PARSE_FAILED" || len(fault.Locations) != 1 ||
+			fault.Locations[0] != want {
+			t.Errorf("%q: %v %v %v, want %q %v", tt.query, fault.Message, fault.Extensions,
+				fault.Locations, tt.want, want)
 		}
-		if ran, body := run(limits.Document{}, tt.query); ran || !strings.Contains(body, `"errors":[{`) {
+		if ran, body := run(limits.Document{}, tt.query); ran ||
+			!strings.Contains(body, `"errors":[{`) {
 			t.Errorf("%q: ran %t: %s", tt.query, ran, body)
 		}
 	}
-	if ran, body := run(limits.Document{}, "# nothing"); ran || !strings.Contains(body, "no operation") {
+	if ran, body := run(limits.Document{}, "# nothing"); ran ||
+		!strings.Contains(body, "no operation") {
 		t.Errorf("a document without an operation: ran %t, %s", ran, body)
 	}
 }

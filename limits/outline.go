@@ -70,10 +70,12 @@ func (o *outline) read() {
 			}
 			p.name = o.tokens.take(lexer.Name)
 			o.tokens.keyword("on")
-			at.inside = strings.HasPrefix(o.tokens.take(lexer.Name), "__") // names that only the introspection has
+			// names that only the introspection has
+			at.inside = strings.HasPrefix(o.tokens.take(lexer.Name), "__")
 			o.directives(false)
 		case described && (o.tokens.is(lexer.BraceL) || o.tokens.is(lexer.Name)):
-			o.tokens.refuse(start.Start, "Unexpected description: only query, mutation, subscription and fragment have one")
+			o.tokens.refuse(start.Start,
+				"Unexpected description: only query, mutation, subscription and fragment have one")
 		default:
 			o.tokens.unexpected()
 		}

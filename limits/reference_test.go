@@ -128,7 +128,8 @@ func (e *expander) set(set ast.SelectionSet, depth, below, deep int, around []st
 				return
 			}
 			e.directives(fragment.Directives)
-			e.set(fragment.SelectionSet, depth, below, max(deep, e.inside(fragment.TypeCondition)), append(around[:len(around):len(around)], s.Name))
+			e.set(fragment.SelectionSet, depth, below, max(deep, e.inside(fragment.TypeCondition)),
+				append(around[:len(around):len(around)], s.Name))
 		}
 	}
 }
@@ -225,7 +226,8 @@ func (r *random) document(cycles bool) string {
 	r.out.Reset()
 	fragments := r.IntN(4)
 	for range 1 + r.IntN(2) {
-		r.out.WriteString(r.one("", "query ", "mutation M", "subscription ", `"about" query Q`, `"""about""" query Q`))
+		r.out.WriteString(r.one("", "query ", "mutation M", "subscription ", `"about" query Q`,
+			`"""about""" query Q`))
 		if text := r.out.String(); text != "" && !strings.HasSuffix(text, "}") {
 			r.variables()
 			r.directives()
@@ -251,7 +253,8 @@ func (r *random) variables() {
 	}
 	r.out.WriteString("(")
 	for range 1 + r.IntN(2) {
-		r.out.WriteString(r.one("", `"about"`) + "$" + r.one("v", "w") + ":" + r.one("Int", "[Int!]!", "[[I]]"))
+		r.out.WriteString(r.one("", `"about"`) + "$" + r.one("v", "w") + ":" +
+			r.one("Int", "[Int!]!", "[[I]]"))
 		if r.IntN(2) == 0 {
 			r.out.WriteString("=" + r.one("1", "[1 [2]]", `{i:{n:"a"}}`, "[]"))
 		}
@@ -304,7 +307,9 @@ func (r *random) value(depth int) {
 	case kind == 2 && !r.constant:
 		r.out.WriteString("$" + r.one("v", "w"))
 	default:
-		r.out.WriteString(r.one("1", "-1.5e3", `"on"`, `""`, `"a\u0041\""`, `"\u{1F511}\uD83D\uDD11"`, `"""block "quoted"`+"\n"+`  two"""`, "true", "null", "ONE", "on"))
+		r.out.WriteString(r.one("1", "-1.5e3", `"on"`, `""`, `"a\u0041\""`,
+			`"\u{1F511}\uD83D\uDD11"`, `"""block "quoted"`+"\n"+`  two"""`, "true", "null", "ONE",
+			"on"))
 	}
 }
 
@@ -323,7 +328,8 @@ func (r *random) set(depth, from, fragments int) {
 			if r.IntN(4) == 0 {
 				r.out.WriteString(r.one("a", "x", "leaf") + ":")
 			}
-			name := r.one("a", "b", "leaf", "name", "__schema", "__type", "fields", "login", "on", "f")
+			name := r.one("a", "b", "leaf", "name", "__schema", "__type", "fields", "login", "on",
+				"f")
 			r.out.WriteString(name)
 			r.arguments()
 			r.directives()

@@ -58,7 +58,8 @@ func (t *tokens) next() {
 	for t.fault == nil {
 		token, err := t.scanner.Next()
 		if err != nil {
-			if t.scanner.Text[token.Start:][:1] == `"` && err.At-token.Start > t.limits.StringBytes {
+			if t.scanner.Text[token.Start:][:1] == `"` &&
+				err.At-token.Start > t.limits.StringBytes {
 				t.longString()
 			}
 			t.refuse(err.At, err.Message)
@@ -101,7 +102,8 @@ func (t *tokens) next() {
 
 func (t *tokens) longString() {
 	most := t.limits.StringBytes
-	t.stop("STRINGS", "A string in the document is too long: it has at least %d bytes, allowed are %d", most+1, most)
+	t.stop("STRINGS", "A string in the document is too long: it has at least %d bytes, allowed "+
+		"are %d", most+1, most)
 }
 
 func (t *tokens) more() bool { return t.now.Kind != lexer.EOF && t.fault == nil }

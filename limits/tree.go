@@ -73,13 +73,15 @@ type measured struct {
 type size struct {
 	// These add up.
 	fields, aliases, directives, values, bytes int
-	asked                                      int // roots of the introspection: __type counts one, __schema fiveTypes
-	aliasesBelow                               int // below __schema or __type
+	// roots of the introspection: __type counts one, __schema fiveTypes
+	asked        int
+	aliasesBelow int // below __schema or __type
 
 	// Of these the largest counts.
 	depth, valueDepth int // of fields outside of the introspection, of values
 	nesting, deep     int // of fields: anywhere, from __schema or __type on
-	lists, below      int // lists of the introspection inside each other: anywhere, below __schema or __type
+	// lists of the introspection inside each other: anywhere, below __schema or __type
+	lists, below int
 }
 
 // fiveTypes is what __schema counts for: it leads to all types, and __type to one.
@@ -131,11 +133,13 @@ type spread struct {
 
 // A place is where in its part a selection is.
 type place struct {
-	depth  int  // of the fields around it
-	deep   int  // of those from the outermost __schema or __type of this part on
-	lists  int  // of the introspection around it, in this part
-	below  int  // those of them below the outermost __schema or __type of this part; unknown outside of any
-	inside bool // below __schema or __type, or in a fragment on one of the introspection's own types
+	depth int // of the fields around it
+	deep  int // of those from the outermost __schema or __type of this part on
+	lists int // of the introspection around it, in this part
+	// those of them below the outermost __schema or __type of this part; unknown outside of any
+	below int
+	// below __schema or __type, or in a fragment on one of the introspection's own types
+	inside bool
 	root   bool
 }
 
@@ -148,7 +152,8 @@ const (
 // measure adds up an outline in time linear in its size: each operation and each fragment was read once, and is
 // added for each spread. It recurses as deep as fragments spread each other.
 func (o *outline) measure(most int) *measured {
-	m := &measured{operations: len(o.operations), fragments: len(o.fragments), nodes: o.nodes, holdsValues: o.changes && o.literals}
+	m := &measured{operations: len(o.operations), fragments: len(o.fragments), nodes: o.nodes,
+		holdsValues: o.changes && o.literals}
 	a := adder{m: m}
 	if len(o.fragments) > 0 {
 		a.byName = make(map[string]*part, len(o.fragments))

@@ -29,7 +29,8 @@ func Rewrite(document string) string {
 		copied, depth int
 		previous      lexer.Type
 		definitions   bool // inside the parentheses of variable definitions
-		directives    bool // after a directive of an operation or a fragment, where there are no definitions any more
+		// after a directive of an operation or a fragment, where there are no definitions any more
+		directives bool
 	)
 	replace := func(token Token, text string) {
 		out.WriteString(document[copied:token.Start])
@@ -197,7 +198,8 @@ func (l *Locator) find(location gqlerror.Location) (place, bool) {
 func (l *Locator) read() {
 	document, at := Scanner{Text: l.Document}, newCursor(l.Document)
 	parsed := lexer.New(&ast.Source{Input: l.Parsed})
-	previous, element := lexer.Invalid, at.location // of the token before, and where its element would begin
+	// of the token before, and where its element would begin
+	previous, element := lexer.Invalid, at.location
 	described := false
 	for {
 		theirs, parseErr := parsed.ReadToken()
@@ -212,7 +214,8 @@ func (l *Locator) read() {
 		}
 		token := at.move(offset)
 		here := place{token, token}
-		if described || previous == lexer.Spread || previous == lexer.At && ours.Kind == lexer.Name {
+		if described || previous == lexer.Spread ||
+			previous == lexer.At && ours.Kind == lexer.Name {
 			here.element = element
 		}
 		l.places[gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}] = here

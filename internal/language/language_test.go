@@ -59,7 +59,8 @@ func checkRewritten(t *testing.T, text string) {
 	}
 	locator := language.Locator{Document: text, Parsed: rewritten}
 	for _, theirs := range tokensOf(t, rewritten) {
-		for theirs.Kind != lexer.String && len(all) > 1 && (all[0].Kind == lexer.String || all[0].Kind == lexer.BlockString) {
+		for theirs.Kind != lexer.String && len(all) > 1 &&
+			(all[0].Kind == lexer.String || all[0].Kind == lexer.BlockString) {
 			all = all[1:] // a description
 		}
 		ours := all[0]
@@ -70,7 +71,8 @@ func checkRewritten(t *testing.T, text string) {
 		}
 		punctuator := theirs.Value == "" && theirs.Kind != lexer.String
 		if theirs.Kind != kind || !punctuator && theirs.Value != scanner.Value(ours) {
-			t.Fatalf("%q became %q: %v %q is %v %q", text, rewritten, ours.Kind, scanner.Value(ours), theirs.Kind, theirs.Value)
+			t.Fatalf("%q became %q: %v %q is %v %q", text, rewritten, ours.Kind,
+				scanner.Value(ours), theirs.Kind, theirs.Value)
 		}
 		at := gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}
 		if got, want := locator.Token(at), language.Position(text, ours.Start); got != want {

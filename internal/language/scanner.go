@@ -42,8 +42,10 @@ type Error struct {
 }
 
 var punctuators = [...]lexer.Type{
-	'!': lexer.Bang, '$': lexer.Dollar, '&': lexer.Amp, '(': lexer.ParenL, ')': lexer.ParenR, ':': lexer.Colon, '=': lexer.Equals,
-	'@': lexer.At, '[': lexer.BracketL, ']': lexer.BracketR, '{': lexer.BraceL, '|': lexer.Pipe, '}': lexer.BraceR,
+	'!': lexer.Bang, '$': lexer.Dollar, '&': lexer.Amp, '(': lexer.ParenL, ')': lexer.ParenR,
+	':': lexer.Colon, '=': lexer.Equals,
+	'@': lexer.At, '[': lexer.BracketL, ']': lexer.BracketR, '{': lexer.BraceL, '|': lexer.Pipe,
+	'}': lexer.BraceR,
 }
 
 const byteOrderMark = "\uFEFF"
@@ -214,7 +216,9 @@ const (
 	fixedDigits = 4
 )
 
-var escapes = [...]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+var escapes = [...]byte{
+	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
+}
 
 // escape reads the escape sequence that text begins with. A message says what is wrong with it.
 func escape(text string) (char rune, size int, message string) {
