@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -152,6 +153,9 @@ func (e *Errors) extensions(r row, err error) map[string]any {
 	}
 	if refused, ok := errors.AsType[*identity.TokenError](err); ok && e.Local {
 		extensions["detail"] = refused.Detail
+	}
+	if fault, ok := strings.CutPrefix(err.Error(), identity.ErrBadInput.Error()+": "); ok && e.Local && r.err == identity.ErrBadInput {
+		extensions["detail"] = fault // which argument, never its value
 	}
 	if limited, ok := errors.AsType[*identity.LimitError](err); ok && r.err == identity.ErrTooManyAttempts {
 		extensions["retryAfter"] = wholeSeconds(limited.RetryAfter)

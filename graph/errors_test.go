@@ -249,6 +249,20 @@ func TestDetailReachesMe(t *testing.T) {
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
 }
 
+// A form that sends an empty text for a one-time code that nobody has looks right to its developer.
+func TestDetail_names_the_argument(t *testing.T) {
+	for local, want := range map[bool]string{
+		false: `{"errors":[{"message":"Request malformed!","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`,
+		true: `{"errors":[{"message":"Request malformed!","path":["login"],"locations":[{"line":1,"column":12}],` +
+			`"extensions":{"code":"BAD_USER_INPUT","detail":"otp is empty"}}],"data":null}`,
+	} {
+		s := newServer(t, fakeRealm{})
+		s.errors.Local = local
+		s.SetErrorPresenter(s.errors.Present)
+		check(t, s.ask(nil, nil, `mutation { login(username: "alice", password: "secret", otp: "") { accessToken } }`, nil), want)
+	}
+}
+
 // A value with the canary in it, of a kind that fmt would print.
 type loaded struct{ password string }
 
