@@ -15,6 +15,9 @@ const (
 
 	// firstPace is how long refusals take while there are no samples. Keycloak hashes a password sooner unless it is busy.
 	firstPace = 500 * time.Millisecond
+
+	// sampleAge is how old a sample may be when another is learned: a storm of last night is no measure.
+	sampleAge = 10 * time.Minute
 )
 
 // A pace is how long judged sign-ins take, by the last of them. It holds refusals back, so that the time of one doesn't
@@ -32,6 +35,7 @@ type pace struct {
 type sample struct {
 	network netip.Prefix
 	took    time.Duration
+	at      time.Time
 }
 
 // observe learns from a judged sign-in, and refused is whether its password was wrong. It replaces the oldest of its network
@@ -42,6 +46,8 @@ func (p *pace) observe(network netip.Prefix, took time.Duration, refused bool) {
 	if slow := p.slowest(); refused && took < slow[len(slow)-1]/2 {
 		return // no password was hashed, most likely
 	}
+	now := time.Now()
+	p.samples = slices.DeleteFunc(p.samples, func(s sample) bool { return now.Sub(s.at) > sampleAge })
 	count, oldest := 0, 0
 	for i, s := range slices.Backward(p.samples) {
 		if s.network == network {
@@ -54,7 +60,7 @@ func (p *pace) observe(network netip.Prefix, took time.Duration, refused bool) {
 	case len(p.samples) >= maxSamples:
 		p.samples = slices.Delete(p.samples, 0, 1)
 	}
-	p.samples = append(p.samples, sample{network, took})
+	p.samples = append(p.samples, sample{network, took, now})
 }
 
 // slowest returns how long the highest eighth of the samples took, slowest first: one at least, and firstPace while there

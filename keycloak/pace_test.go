@@ -225,3 +225,27 @@ func TestPace_oneNetworkMovesLittle(t *testing.T) {
 		wants(unhashed)
 	})
 }
+
+// The time of a storm isn't kept for good where few networks sign in, nor is it forgotten for want of sign-ins.
+func TestPace_forgetsAStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pace
+		storm, own := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("192.0.2.0/24")
+		for range 100 {
+			p.observe(storm, time.Minute, true)
+		}
+		wants := func(want time.Duration) {
+			t.Helper()
+			if got := p.target(); got != want {
+				t.Errorf("the pace is %v, want %v", got, want)
+			}
+		}
+		p.observe(own, hashed, false)
+		wants(time.Minute)
+		time.Sleep(sampleAge + 1)
+		p.observe(own, unhashed, true)
+		wants(time.Minute)
+		p.observe(own, hashed, false)
+		wants(hashed)
+	})
+}
