@@ -68,7 +68,8 @@ type Config struct {
 //   - all of it for a success, and for a refusal after the password proved right: nothing was guessed
 //   - all of it when the realm didn't judge: it is down, or has refused this server
 //   - what the name or the token has when the realm is busy or timed out; the address pays, since it kept a place
-//   - nothing when it said no, when the caller left before it could say, and for errors that nobody knows
+//   - nothing when it said no, when the caller left or the request's time was over before it could say, and for errors that
+//     nobody knows
 //
 // Attempts has nothing given back.
 //
@@ -172,17 +173,17 @@ func guessed(err error) bool {
 	case err == nil, errors.Is(err, identity.ErrAccountDisabled), errors.Is(err, identity.ErrAccountNotReady):
 		return false // whoever asked has what the account takes
 	case errors.Is(err, identity.ErrRealmUnavailable), errors.Is(err, identity.ErrRealmRefusesUs), errors.Is(err, identity.ErrLoginNotAllowed),
-		errors.Is(err, identity.ErrTooManyConcurrent), errors.Is(err, identity.ErrTooManyAttempts), errors.Is(err, identity.ErrBadInput),
-		errors.Is(err, context.DeadlineExceeded):
-		return false // the realm judged nothing, or nobody got to know it
+		errors.Is(err, identity.ErrTooManyConcurrent), errors.Is(err, identity.ErrTooManyAttempts), errors.Is(err, identity.ErrBadInput):
+		return false // the realm judged nothing
 	}
-	// context.Canceled too: whoever leaves early may have made the realm count a failure.
+	// context.Canceled and context.DeadlineExceeded too: the realm may have counted a failure. Whoever leaves chooses when,
+	// and whoever puts many fields into a request chooses which of them its deadline cuts off.
 	return true
 }
 
 // busyOrSlow reports whether an attempt with this end took a place that others may have wanted, or came when there was none.
 func busyOrSlow(err error) bool {
-	return identity.TimedOut(err) || errors.Is(err, identity.ErrTooManyConcurrent) || errors.Is(err, context.DeadlineExceeded)
+	return identity.TimedOut(err) || errors.Is(err, identity.ErrTooManyConcurrent)
 }
 
 func guessedOrSlow(err error) bool { return guessed(err) || busyOrSlow(err) }

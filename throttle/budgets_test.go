@@ -265,7 +265,7 @@ func TestWhatCounts(t *testing.T) {
 		{&identity.RealmError{Reason: identity.ErrRealmUnavailable, TimedOut: true}, false, false, true},
 		{identity.ErrTooManyConcurrent, false, false, true},
 		{identity.ErrBadInput, false, false, false},
-		{context.DeadlineExceeded, false, false, true},
+		{context.DeadlineExceeded, true, true, true},
 		{context.Canceled, true, true, true},
 		{errors.New("never seen before"), true, true, true},
 		{identity.ErrRefreshInvalid, true, true, true},
