@@ -366,6 +366,11 @@ func (s settings) check(f *faults) Config {
 	if c.RefusalPause < 0 || c.RefusalPause > 10*time.Second {
 		f.add("LOGIN_REFUSAL_PAUSE", "is %v: expected 0 to 10s", c.RefusalPause)
 	}
+	if c.RefusalPause >= c.KeycloakTimeout && !f.any("LOGIN_REFUSAL_PAUSE", "KEYCLOAK_TIMEOUT") {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("LOGIN_REFUSAL_PAUSE is %v, and a sign-in waits for its turn for KEYCLOAK_TIMEOUT, %v: "+
+			"after one wrong password the next sign-in of the account is BUSY, its owner's too. Make the pause shorter, "+
+			"or the timeout longer", c.RefusalPause, c.KeycloakTimeout))
+	}
 	if c.RefusalPause == 0 {
 		c.RefusalPause = -1
 	}

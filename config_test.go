@@ -390,6 +390,23 @@ func TestConfigNamesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
+// Whoever waits for a turn must not give up before the pause is over.
+func TestConfig_warnsOfALongPause(t *testing.T) {
+	for settings, want := range map[string]int{
+		"KEYCLOAK_TIMEOUT=2s LOGIN_REFUSAL_PAUSE=2s":    1,
+		"KEYCLOAK_TIMEOUT=2s LOGIN_REFUSAL_PAUSE=1.9s":  0,
+		"KEYCLOAK_TIMEOUT=1s LOGIN_REFUSAL_PAUSE=0":     0,
+		"KEYCLOAK_TIMEOUT=1s LOGIN_REFUSAL_PAUSE=1.5s":  1,
+		"KEYCLOAK_TIMEOUT=14s LOGIN_REFUSAL_PAUSE=10s":  0,
+		"KEYCLOAK_TIMEOUT=10s LOGIN_REFUSAL_PAUSE=10s":  1,
+		"KEYCLOAK_TIMEOUT=10s LOGIN_REFUSAL_PAUSE=9.9s": 0,
+	} {
+		if got := goodConfig(t, strings.Fields(settings)...).Warnings; len(got) != want {
+			t.Errorf("%s: warned of %q, want %d warnings", settings, got, want)
+		}
+	}
+}
+
 // A network that clients are in is no proxy's, most likely.
 func TestConfig_warnsOfWideProxies(t *testing.T) {
 	const list = "128.0.0.0/1,8.0.0.0/7,10.0.0.0/8,192.0.2.1,fc00::/7,2000::/15,2002::/16,::ffff:172.0.0.0/102,::1"
