@@ -177,7 +177,9 @@ func (f *faults) addEach(name string, err error) {
 // any reports whether one of the settings has a fault, so that what they have to do with each other
 // can't be told.
 func (f *faults) any(names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { return f.faulty[name] || f.hushed[name] })
+	return slices.ContainsFunc(names, func(name string) bool {
+		return f.faulty[name] || f.hushed[name]
+	})
 }
 
 // hush keeps quiet about settings whose faults would follow from one that was named.

@@ -42,7 +42,8 @@ func develop(environ []string, dir string) (companion, error) {
 		note := fmt.Sprintf("This is not the stand-in: %s sets KEYCLOAK_SERVER_URL, so the "+
 			"server uses the Keycloak at %s. "+
 			"For the stand-in, %s.", where, withoutUser(address), remedy)
-		return companion{environ: environ, note: note, announce: func(out io.Writer, _ string) { fmt.Fprintln(out, note) }}, nil
+		announce := func(out io.Writer, _ string) { fmt.Fprintln(out, note) }
+		return companion{environ: environ, note: note, announce: announce}, nil
 	}
 	if !local {
 		return companion{}, fmt.Errorf("RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's machine alone. "+
@@ -90,7 +91,8 @@ func develop(environ []string, dir string) (companion, error) {
 // standInSettings are those of the realm in localRealm, at an address.
 func standInSettings(address string) []string {
 	return []string{
-		"KEYCLOAK_SERVER_URL=" + address, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
+		"KEYCLOAK_SERVER_URL=" + address, "KEYCLOAK_REALM_NAME=local",
+		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
 	}
 }
 

@@ -233,7 +233,9 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 		mux.Handle("/{$}", page)
 		mux.Handle("/console/", page)
 	}
-	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { writeProbe(w, http.StatusOK, "alive") })
+	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) {
+		writeProbe(w, http.StatusOK, "alive")
+	})
 	mux.Handle("GET "+readyPath, readiness(keys, draining, config.Local))
 	hosts := hostRule{local: config.Local, allowed: config.AllowedHosts,
 		trusted: config.TrustedProxies}

@@ -166,8 +166,8 @@ func (e *Errors) extensions(r row, err error) map[string]any {
 // wholeSeconds rounds up, to one at least: whoever waits so long comes at the right time.
 func wholeSeconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
 
-// introspects reports whether the field that failed is one that gqlgen refused because introspection is
-// off: it is the only way in which these two can fail.
+// introspects reports whether the field that failed is one that gqlgen refused because
+// introspection is off: it is the only way in which these two can fail.
 func introspects(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil || field.Field.Field == nil {

@@ -41,8 +41,9 @@ type Manifest struct {
 // Operations tells how many operations the manifest has.
 func (m *Manifest) Operations() int { return len(m.byID) }
 
-// find reports whether the manifest has the operation of a request, by its id or, word by word, by its text, and
-// puts the text in. It is a contradiction when the request has an id and another text than that of the id.
+// find reports whether the manifest has the operation of a request, by its id or, word by word, by
+// its text, and puts the text in. It is a contradiction when the request has an id and another text
+// than that of the id.
 func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradiction bool) {
 	if body, ok := m.byID[id]; ok {
 		if params.Query != "" && params.Query != body {

@@ -27,8 +27,8 @@ const (
 // MiB. It is safe for concurrent use.
 //
 // Only a document that was valid gets in, and it takes no more than its own bytes. A mutation that
-// has a string or a number written into it stays out: a client that guesses its text,
-// a password in it, would learn from the answer to its hash that somebody sent it. Clients send such values as
+// has a string or a number written into it stays out: a client that guesses its text, a password in
+// it, would learn from the answer to its hash that somebody sent it. Clients send such values as
 // variables. A stranger can still push others out with valid documents of their own: that costs
 // each client one more round trip, as the first use did.
 type DocumentStore struct {
@@ -217,7 +217,8 @@ func parseDigest(text string) (sum digest, ok bool) {
 // holdsValues reports whether a document has a mutation or a subscription, and a string or a number
 // anywhere in it, be it the default of a variable.
 func holdsValues(doc *ast.QueryDocument) bool {
-	if !slices.ContainsFunc(doc.Operations, func(o *ast.OperationDefinition) bool { return o.Operation != ast.Query }) {
+	changes := func(o *ast.OperationDefinition) bool { return o.Operation != ast.Query }
+	if !slices.ContainsFunc(doc.Operations, changes) {
 		return false
 	}
 	found := false

@@ -177,7 +177,8 @@ func TestRequest_whatCanOnlyMeanOneThing(t *testing.T) {
 	}
 }
 
-// A client that reads no body learns from a header when to come back: the longest of what the errors say.
+// A client that reads no body learns from a header when to come back: the longest of what the
+// errors say.
 func TestResponse_retryAfter(t *testing.T) {
 	refusing := func(extension any) resolver {
 		return func(context.Context, map[string]any) (any, error) {

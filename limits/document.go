@@ -86,7 +86,9 @@ type Document struct {
 
 	// The tree.
 
-	Depth      int // how deep fields nest, as written out: a root field is at depth 1, leaves count; not below __schema and __type
+	// Depth bounds how deep fields nest, as written out: a root field is at depth 1, and leaves
+	// count. Fields below __schema and __type don't.
+	Depth      int
 	Fields     int // and spreads and inline fragments, as written out
 	RootFields int // of one operation, as written out, whatever @skip and @include say
 	Aliases    int // as written out

@@ -79,7 +79,8 @@ func Rewrite(document string) string {
 // than the specification does, and nil if it doesn't. What Rewrite returns is read right, unless it
 // is no document by the specification.
 func Misread(document string) *gqlerror.Error {
-	const message = "a string that this server can't read as it is meant: send its value as a variable"
+	const message = "a string that this server can't read as it is meant: " +
+		"send its value as a variable"
 	s, firstNew := Scanner{Text: document}, -1
 	for {
 		token, err := s.Next()
