@@ -14,11 +14,13 @@ import (
 // record says whether Keycloak takes the file, and what it answers.
 //
 // A file gets the realm's name, the client app and the user robin, unless it has them: it says only what the row is about.
-// A member of app or of robin that the file has wins.
+// A member of app or of robin that the file has wins. It also gets the signing key and the quick hash of realmFile, where
+// it says nothing of keys or of a password policy: a realm that makes its own keys costs Keycloak twenty times as much.
 type fileRow struct {
 	Row      string       `json:"row"`
 	Realm    object       `json:"realm"`
 	Requests []fileAsking `json:"requests"` // none: robin signs in
+	Bare     bool         `json:"bare"`     // without the usual key and hash
 }
 
 // A fileAsking is one request. Its form is completed: app's credentials where no client is named, and robin's at the grant
@@ -127,6 +129,16 @@ func (row fileRow) file() object {
 			entries[at] = merge(own, entries[at].(object))
 		}
 		file[list] = entries
+	}
+	if !row.Bare {
+		usual := realmFile(nil)
+		if _, has := file["passwordPolicy"]; !has {
+			file["passwordPolicy"] = usual["passwordPolicy"]
+		}
+		components, _ := file["components"].(object)
+		if _, has := components[keyProviderType]; !has {
+			file["components"] = merge(components, usual["components"].(object))
+		}
 	}
 	complete("clients", "clientId", object{"clientId": "app", "secret": "app-secret", "directAccessGrantsEnabled": true, "redirectUris": []any{callback}})
 	complete("users", "username", object{

@@ -89,7 +89,7 @@ func (k *realSide) importRealm(realm object) error {
 	})
 	few.enter()
 	defer few.leave()
-	status, body, _, err := k.call(http.MethodPost, "", realm)
+	status, body, _, err := k.callOnce(http.MethodPost, "", realm) // realm.load asks again
 	if err == nil && status >= 300 {
 		return &refusal{status, body}
 	}

@@ -115,7 +115,7 @@ func (a answer) end() string {
 	for _, name := range []string{"error", "error_description", "scope", "active"} {
 		names += " " + text(a.member(name))
 	}
-	return http.StatusText(a.status) + names
+	return http.StatusText(a.status) + a.x.text(names)
 }
 
 // refusedByName records how Keycloak answers a step that the stand-in may have to refuse by its name: it answers the

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 )
@@ -32,7 +33,14 @@ func TestSettings(t *testing.T) {
 		open("prompt=create, and nobody may register", "", usual, "prompt", "create")
 		open("prompt=create", "register", r, "prompt", "create")
 		open("login page of such a realm", "", r)
-		open("kc_idp_hint", "kc_idp_hint names elsewhere", r, "kc_idp_hint", "elsewhere")
+		g.exchange("kc_idp_hint", func(x *exchange) {
+			a := x.browser().open(r.authURL("kc_idp_hint", "elsewhere"))
+			if to, err := url.Parse(a.header.Get("Location")); err == nil && to.Host == "id.example" {
+				x.called("{nonce}", to.Query().Get("nonce"))
+				x.called("{broker's state}", to.Query().Get("state"))
+			}
+			x.refusedByName("answer", "kc_idp_hint names elsewhere", a)
+		})
 		open("kc_idp_hint of nobody", "", r, "kc_idp_hint", "nobody")
 		open("kc_idp_hint, and there is none", "", usual, "kc_idp_hint", "elsewhere")
 		open("kc_idp_hint, and nobody is signed in", "", r, "kc_idp_hint", "elsewhere", "prompt", "none")
