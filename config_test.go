@@ -139,7 +139,7 @@ func TestConfigAudience(t *testing.T) {
 	}
 }
 
-// Whoever names the clients whose tokens are accepted means ours as well: login gives its tokens.
+// Our client is always among those whose tokens are accepted: login gives its tokens.
 func TestConfigAuthorizedParties(t *testing.T) {
 	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"},
 		"shop-api, web,web": {"shop-api", "web"}} {
@@ -390,7 +390,7 @@ func TestConfigNamesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// Whoever waits for a turn must not give up before the pause is over.
+// A sign-in that waits for its turn must not give up before the pause is over.
 func TestConfig_warnsOfALongPause(t *testing.T) {
 	for settings, want := range map[string]int{
 		"KEYCLOAK_TIMEOUT=2s LOGIN_REFUSAL_PAUSE=2s":    1,

@@ -117,7 +117,7 @@ func parseOriginPattern(text string) (origin, error) {
 		pattern.anyLabel, rest = true, trimmed
 	}
 	if strings.Contains(rest, "*") || pattern.anyPort && pattern.anyLabel {
-		return origin{}, errors.New("one wildcard at most: * alone, the whole first label " +
+		return origin{}, errors.New("one wildcard at most: only a *, the whole first label " +
 			"(https://*.example.com), or the port (http://localhost:*)")
 	}
 	if pattern.anyPort || pattern.anyLabel {
@@ -147,7 +147,7 @@ func parseOrigin(text string) (origin, error) {
 	switch {
 	case text == "null":
 		return origin{}, errors.New("an origin: null is what every sandboxed frame and every file " +
-			"sends, whoever made it")
+			"sends, of any site")
 	case !found || !isScheme(scheme):
 		return origin{}, errors.New("a scheme first, as in https://app.example.com")
 	case slices.Contains(schemesWithoutPages, scheme):

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A file of settings for a real Keycloak keeps the stand-in away: whoever asked for it is told so,
-// and how to get it.
+// A file of settings for a real Keycloak keeps the stand-in away: its output says so, and how to
+// get it.
 func TestDevelop_says_that_it_is_not_the_stand_in(t *testing.T) {
 	const real = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=local\nKEYCLOAK_CLIENT_ID=local-api\nKEYCLOAK_CLIENT_SECRET_KEY=hush\n"
 	for name, tt := range map[string]struct {

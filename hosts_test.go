@@ -193,7 +193,7 @@ func TestHosts_settings(t *testing.T) {
 	}
 }
 
-// No response of any path is kept by a cache or taken for another type; the console's files alone
+// No response of any path is kept by a cache or taken for another type; only the console's files
 // may be kept.
 func TestHeadersOfAllPaths(t *testing.T) {
 	s := newIdleSite(t, "CONSOLE=on")

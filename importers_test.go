@@ -290,7 +290,7 @@ func TestEveryError_is_fit_for_clients(t *testing.T) {
 		})
 	}
 	if found < 25 {
-		t.Errorf("%d errors were looked at; identity alone has more", found)
+		t.Errorf("%d errors were looked at; the package identity by itself has more", found)
 	}
 	if err := (identity.Claims(`{"a":"s3cret"}`)).Decode(&struct{ A int }{}); err == nil ||
 		!fit.MatchString(err.Error()) || !strings.Contains(identity.Detail(err), "int") {

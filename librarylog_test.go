@@ -22,7 +22,7 @@ import (
 
 const libraryCanary = "canary-9d1e"
 
-// What Keycloak, or whoever stands in its place, sends unasked isn't in the log.
+// What Keycloak, or a server in its place, sends unasked isn't in the log.
 func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

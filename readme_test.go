@@ -207,7 +207,8 @@ func TestConsoleExplainsErrors(t *testing.T) {
 	}
 }
 
-// Nothing that npm fetches runs by being installed, whoever says how to: people copy these lines.
+// Nothing that npm fetches runs by being installed, in any file that says how to: people copy these
+// lines.
 func TestNothingInstalledRuns(t *testing.T) {
 	installs := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
 	found := 0

@@ -14,7 +14,7 @@ import (
 // a public field. Fields whose names begin with __ belong to GraphQL itself and are excepted.
 //
 // The guards are @auth and the directives whose names, without the @, are given: those of the
-// caller's own schema that let nobody pass whom they don't know.
+// caller's own schema that refuse unknown callers.
 //
 //	authz.Audit(schema, "hasRealmRole")
 //

@@ -45,7 +45,7 @@ func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	return schema, nil
 }
 
-// guards are the directives below, without the @, that let nobody pass whom they don't know, beside
+// guards are the directives below, without the @, that refuse unknown callers, beside
 // auth. A directive that isn't named here guards nothing in the eyes of the audit, and the server
 // doesn't start.
 var guards []string

@@ -183,7 +183,7 @@ func TestNewSchemaNeedsAWholeResolver(t *testing.T) {
 	}
 }
 
-// What gqlgen writes goes with the schema: a field that is in the schema alone would be missing in
+// What gqlgen writes goes with the schema: a field that is only in the schema would be missing in
 // the server, silently.
 func TestGeneratedCodeIsOfThisSchema(t *testing.T) {
 	const remedy = "run go generate ./... and fill in the stubs that it adds to graph/*.resolvers.go"

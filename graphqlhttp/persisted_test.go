@@ -128,7 +128,7 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 	}
 }
 
-// Whoever guesses a password that somebody wrote into a mutation would learn from the store,
+// A client that guesses a password that somebody wrote into a mutation would learn from the store,
 // without an attempt, that the guess is right. A client's value in a query is no such thing, nor is
 // a name of the schema.
 func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// The text of every error here is fit for clients, whoever presents it: it names no address, no
-// issuer, no setting, and repeats nothing that a client or the realm sent. What operators need
-// beyond that is a field, Detail, and Detail the function finds it in a chain of errors.
+// The text of every error here is fit for clients, in every server that presents it: it names no
+// address, no issuer, no setting, and repeats nothing that a client or the realm sent. What
+// operators need beyond that is a field, Detail, and Detail the function finds it in a chain of
+// errors.
 
 // Why a request speaks for nobody. Each is one reason that graph's error table shows to clients.
 var (

@@ -34,7 +34,7 @@ func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
 	}
 }
 
-// Whoever guesses a password that somebody wrote into a mutation would learn from the time it
+// A client that guesses a password that somebody wrote into a mutation would learn from the time it
 // takes, without an attempt, that the guess is right.
 func TestCache_leavesOutWhatHoldsValues(t *testing.T) {
 	for query, kept := range map[string]bool{
