@@ -77,7 +77,7 @@ func readSettingsFile(dir, name string) (settings map[string]string, cut []strin
 		return nil, nil, errors.New("can't be read: " + path.Err.Error())
 	}
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
-	settings, err = godotenv.UnmarshalBytes(text)
+	settings, err = parseSettings(text)
 	if err != nil { // the parser's own words quote the file
 		return nil, nil, errors.New("can't be read: expected lines NAME=value, with quotes " +
 			"around a value that holds a space, a # or a quote")
@@ -85,13 +85,23 @@ func readSettingsFile(dir, name string) (settings map[string]string, cut []strin
 	return settings, cutAtDollar(text, settings), nil
 }
 
+// parseSettings is godotenv's parser, which loses a quote at the end of a value in quotes: "ab\"" was ab\ for it.
+func parseSettings(text []byte) (map[string]string, error) {
+	const end = "\x00E" // readText has found no NUL
+	settings, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte(`\""`), []byte(`\"`+end+`"`)))
+	for name, value := range settings {
+		settings[name] = strings.ReplaceAll(value, end, "")
+	}
+	return settings, err
+}
+
 // cutAtDollar returns the names of the settings in whose value godotenv put nothing, or a part of
 // the value only, where a $ stands: it takes $1 and $WORD for another setting, above it in the
 // file. A secret such as pa$1word would lose its middle without a word. What a value was written
 // like is found by reading the text again with a mark for each $.
 func cutAtDollar(text []byte, settings map[string]string) []string {
-	const mark = "\x00" // readText has found none
-	marked, err := godotenv.UnmarshalBytes(dollar.ReplaceAllFunc(text, func(found []byte) []byte {
+	const mark = "\x00D" // readText has found no NUL
+	marked, err := parseSettings(dollar.ReplaceAllFunc(text, func(found []byte) []byte {
 		if len(found) > 1 { // escaped
 			return found
 		}
@@ -122,5 +132,5 @@ func cutAtDollar(text []byte, settings map[string]string) []string {
 
 var (
 	dollar    = regexp.MustCompile(`\\?\$`)
-	reference = regexp.MustCompile(`\x00(?:\(|\{?([A-Z0-9_]+)\}?)`)
+	reference = regexp.MustCompile(`\x00D(?:\(|\{?([A-Z0-9_]+)\}?)`)
 )

@@ -346,6 +346,14 @@ func TestConfig_dollars_in_the_file(t *testing.T) {
 		{"pa$", "pa$"},
 		{"pa$$", "pa$$"},
 		{"of-$KEYCLOAK_REALM_NAME", "of-shop"},
+		{`"of-$KEYCLOAK_REALM_NAME\""`, `of-shop"`},
+		{`"pa$WORD\""`, ""},
+		// A quote at the end of a value in quotes is part of it.
+		{`"ab\""`, `ab"`},
+		{`"\"ab\"" # in quotes`, `"ab"`},
+		{`"a\"b"`, `a"b`},
+		{`'ab\""'`, `ab\""`},
+		{`ab\""`, `ab\""`},
 	} {
 		dir := t.TempDir()
 		text := "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nKEYCLOAK_CLIENT_ID=a\nKEYCLOAK_CLIENT_SECRET_KEY=" +
