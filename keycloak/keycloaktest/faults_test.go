@@ -265,7 +265,7 @@ func TestHangIsHealed(t *testing.T) {
 			if status != 200 {
 				t.Errorf("a request that hung is answered %d, want 200", status)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("a request hangs on")
 		}
 	}
@@ -337,7 +337,7 @@ func TestDownAndUp(t *testing.T) {
 			if err == nil {
 				t.Error("a request was answered while the server went down")
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("a request hangs on, on a connection that is open still")
 		}
 		for range 3 {

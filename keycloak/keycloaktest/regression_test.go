@@ -164,7 +164,7 @@ func TestClockMayUseTheServer(t *testing.T) {
 	go func() { defer close(done); s.Now(); s.record(httptest.NewRequest(http.MethodGet, "/", nil)) }()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(4 * time.Minute):
 		t.Fatal("the server waits for itself")
 	}
 }

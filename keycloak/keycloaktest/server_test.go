@@ -139,7 +139,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 					if err == nil {
 						t.Error("a request was answered by a server that had closed")
 					}
-				case <-time.After(20 * time.Second):
+				case <-time.After(patience):
 					t.Fatal("a request hangs on")
 				}
 			}
