@@ -15,7 +15,7 @@ import (
 //
 // A file gets the realm's name, the client app and the user robin, unless it has them: it says only what the row is about.
 // A member of app or of robin that the file has wins. It also gets the signing key and the quick hash of realmFile, where
-// it says nothing of keys or of a password policy: a realm that makes its own keys costs Keycloak twenty times as much.
+// it says nothing of keys or of a password policy: two RSA keys are nearly half of what an import costs Keycloak.
 type fileRow struct {
 	Row      string       `json:"row"`
 	Realm    object       `json:"realm"`
