@@ -21,8 +21,8 @@ func guess(name, password string) exchange {
 	}
 }
 
-// Guess after guess, a name that exists is answered as one that doesn't, byte for byte: before the budget is used
-// up, and then, when the right password isn't tried any more either.
+// Guess after guess, a name that exists is answered as one that doesn't, byte for byte: before the
+// budget is used up, and then, when the right password isn't tried any more either.
 func TestGuessesUnderKnownAndUnknownNames(t *testing.T) {
 	kc := newShop(t, "hush")
 	s := newSite(t, goodConfig(t, at(kc)), nil)
@@ -82,7 +82,8 @@ func TestAttemptsByAliases(t *testing.T) {
 	}
 }
 
-// Behind a proxy that is trusted, each client has a budget of its own; without one, whatever a client says of itself is nothing.
+// Behind a proxy that is trusted, each client has a budget of its own; without one, whatever a
+// client says of itself is nothing.
 func TestClientsBehindAProxy(t *testing.T) {
 	refused := func(t *testing.T, setting ...string) (refused int) {
 		kc := newShop(t, "hush")

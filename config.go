@@ -24,8 +24,8 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// settings are the names, the defaults and the meaning of every setting. The README has a line for each;
-// a test compares the two.
+// settings are the names, the defaults and the meaning of every setting. The README has a line for
+// each; a test compares the two.
 type settings struct {
 	RuntimeEnv      string        `env:"RUNTIME_ENV" envDefault:"local"`
 	Addr            string        `env:"ADDR"`
@@ -123,10 +123,10 @@ type Config struct {
 }
 
 // readConfig reads the settings from environ, whose entries are NAME=value, and from a file in dir:
-// .local.env where RUNTIME_ENV is local or unset, .env where it is anything else. The environment wins
-// over the file; a missing file is no fault. An empty value counts as absent, except that an empty
-// RUNTIME_ENV is not local. Every fault is reported, by the name of the setting and with what is
-// expected; no secret is shown.
+// .local.env where RUNTIME_ENV is local or unset, .env where it is anything else. The environment
+// wins over the file; a missing file is no fault. An empty value counts as absent, except that an
+// empty RUNTIME_ENV is not local. Every fault is reported, by the name of the setting and with what
+// is expected; no secret is shown.
 func readConfig(environ []string, dir string) (Config, error) {
 	var f faults
 	var s settings

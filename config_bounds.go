@@ -45,8 +45,8 @@ type limitSettings struct {
 	Coercions          int `env:"COERCIONS" envDefault:"5000" range:"100 100000"`
 }
 
-// document are the limits of this server's documents. A request can sign in once, refresh once and sign out
-// once: what asks more often than that guesses.
+// document are the limits of this server's documents. A request can sign in once, refresh once and
+// sign out once: what asks more often than that guesses.
 func (s settings) document() limits.Document {
 	l := s.Limits
 	return limits.Document{
@@ -62,7 +62,8 @@ func (s settings) document() limits.Document {
 	}
 }
 
-// A budget is written as the number of attempts at once, and how long it takes until there is one more: 10/1m.
+// A budget is written as the number of attempts at once, and how long it takes until there is one
+// more: 10/1m.
 type budget throttle.Rate
 
 // UnmarshalText reads a budget. Its errors show nothing of the text: settings can hold anything.

@@ -85,7 +85,8 @@ func readSettingsFile(dir, name string) (settings map[string]string, cut []strin
 	return settings, cutAtDollar(text, settings), nil
 }
 
-// parseSettings is godotenv's parser, which loses a quote at the end of a value in quotes: "ab\"" was ab\ for it.
+// parseSettings is godotenv's parser, which loses a quote at the end of a value in quotes: "ab\""
+// was ab\ for it.
 func parseSettings(text []byte) (map[string]string, error) {
 	const end = "\x00E" // readText has found no NUL
 	settings, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte(`\""`), []byte(`\"`+end+`"`)))

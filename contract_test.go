@@ -18,8 +18,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Every row of the error table, from the client's side: code, reason, message, path, status, and whether
-// there is a data entry. The README documents just these.
+// Every row of the error table, from the client's side: code, reason, message, path, status, and
+// whether there is a data entry. The README documents just these.
 func TestErrorTable(t *testing.T) {
 	kc, ill, hung := newShop(t, "hush"), newShop(t, "hush"), newShop(t, "hush")
 	ill.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
@@ -225,11 +225,11 @@ func TestPublicBesideBadToken(t *testing.T) {
 	}
 }
 
-// A canary goes in as a password, a code, a token and a client secret, by every way in; no answer and no
-// log line holds it.
+// A canary goes in as a password, a code, a token and a client secret, by every way in; no answer
+// and no log line holds it.
 func TestNoSecretGetsOut(t *testing.T) {
-	// Two names with a dash between them, for documents whose quotes are missing; neither can be by chance
-	// in a stack's addresses or in a request id.
+	// Two names with a dash between them, for documents whose quotes are missing; neither can be by
+	// chance in a stack's addresses or in a request id.
 	const canary = "hunter2canary-9q8w7x6r"
 	leaks := func(text string) bool { // eyJ begins every token
 		return strings.Contains(text, "hunter2canary") || strings.Contains(text, "9q8w7x6r") || strings.Contains(text, "eyJ")
@@ -305,9 +305,9 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}
 }
 
-// Small documents that gqlparser's validation doesn't survive, or not soon, or only with much memory: a cycle
-// that makes its stack overflow, fragments that double its time, and conflicts that fill hundreds of megabytes.
-// None may reach it; the process of this test would end with the first.
+// Small documents that gqlparser's validation doesn't survive, or not soon, or only with much
+// memory: a cycle that makes its stack overflow, fragments that double its time, and conflicts that
+// fill hundreds of megabytes. None may reach it; the process of this test would end with the first.
 func TestSmallDocumentsDoNoHarm(t *testing.T) {
 	s := newSite(t, goodConfig(t, "RUNTIME_ENV=prod"), nil)
 	doubling := `{ __type(name: "User") { ...F0 } }`

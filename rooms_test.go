@@ -17,9 +17,9 @@ const (
 	standIn = module + "/keycloak/keycloaktest"
 )
 
-// doors lists, for each room, the rooms that it may import. What isn't listed is forbidden, for tests too, but that
-// every room's tests may have the stand-in.
-// The map of the house is CONTRIBUTING.md; a new room gets a line here and there.
+// doors lists, for each room, the rooms that it may import. What isn't listed is forbidden, for
+// tests too, but that every room's tests may have the stand-in. The map of the house is
+// CONTRIBUTING.md; a new room gets a line here and there.
 var doors = map[string][]string{
 	"identity":    {},
 	"graphqlhttp": {"internal/language"},

@@ -197,7 +197,8 @@ func TestListenFault(t *testing.T) {
 	}
 }
 
-// Readiness says no more than needed outside of local, and tells of trouble while keys are still held.
+// Readiness says no more than needed outside of local, and tells of trouble while keys are still
+// held.
 func TestReadiness(t *testing.T) {
 	const good = `{"keys":[{"kid":"k","kty":"OKP","alg":"EdDSA","use":"sig","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
 	for _, tt := range []struct {
@@ -249,7 +250,8 @@ type transportFunc func(*http.Request) (*http.Response, error)
 
 func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A connection that doesn't go on is closed: in the head of a request, in its body, and between two.
+// A connection that doesn't go on is closed: in the head of a request, in its body, and between
+// two.
 func TestSlowClients(t *testing.T) {
 	config, log := goodConfig(t), slog.New(slog.DiscardHandler)
 	server := newServer(config, testHandler(t, config, nil, log), log)

@@ -25,8 +25,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// newShop starts a stand-in for Keycloak with the realm shop. It has a user for each way in which a sign-in ends, and
-// one secret: the clients', and the right password of those whom it lets in, or would.
+// newShop starts a stand-in for Keycloak with the realm shop. It has a user for each way in which a
+// sign-in ends, and one secret: the clients', and the right password of those whom it lets in, or
+// would.
 func newShop(t testing.TB, secret string) *keycloaktest.Server {
 	t.Helper()
 	disabled := map[string]any{"enabled": false}
@@ -99,8 +100,8 @@ func refusedTokens(t testing.TB, kc *keycloaktest.Server, config Config) map[str
 	return map[string]string{"expired": expired.RefreshToken, "ended": ended.RefreshToken, "reused": reused.RefreshToken, "detached": detached.RefreshToken.Reveal()}
 }
 
-// newGate is an address before kc whose answers wait while the gate holds a value. Fail can delay an answer or keep it
-// for ever, not until a test says so.
+// newGate is an address before kc whose answers wait while the gate holds a value. Fail can delay
+// an answer or keep it for ever, not until a test says so.
 func newGate(t testing.TB, kc *keycloaktest.Server) (address string, gate chan struct{}) {
 	t.Helper()
 	gate = make(chan struct{}, 1)
@@ -234,8 +235,8 @@ func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 	return response, string(content)
 }
 
-// realmFunc is a Realm whose every method is one function, for what a stand-in can't bring about: panics, errors of no
-// known kind, and a client that is busy or waits for its caller.
+// realmFunc is a Realm whose every method is one function, for what a stand-in can't bring about:
+// panics, errors of no known kind, and a client that is busy or waits for its caller.
 type realmFunc func(context.Context) error
 
 func (f realmFunc) Login(ctx context.Context, _ identity.Credentials) (*identity.OpenIDToken, error) {

@@ -35,7 +35,8 @@ func body(t *testing.T, response *http.Response) []byte {
 	return content
 }
 
-// The page's policy admits nothing from elsewhere, no inline script and no eval, and its nonce is new each time.
+// The page's policy admits nothing from elsewhere, no inline script and no eval, and its nonce is
+// new each time.
 func TestPage(t *testing.T) {
 	handler := Handler()
 	nonce := regexp.MustCompile(`'nonce-([A-Z0-9]{26})'`)
@@ -168,7 +169,8 @@ func TestWhatIsServed(t *testing.T) {
 	}
 }
 
-// gzip for who takes it, made once however many ask at first, and the same content for everybody else.
+// gzip for who takes it, made once however many ask at first, and the same content for everybody
+// else.
 func TestCompression(t *testing.T) {
 	files, err := load()
 	if err != nil {

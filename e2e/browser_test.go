@@ -27,8 +27,9 @@ const tokenLifetime = 20 * 60
 
 const pictures = sources + "/docs/pictures"
 
-// withBrowser is Chromium, where TEST_BROWSER names it, as .ci/run does, and then nothing that its tests need may be
-// missing. A machine without one runs the rest, and reads here that this wasn't all.
+// withBrowser is Chromium, where TEST_BROWSER names it, as .ci/run does, and then nothing that its
+// tests need may be missing. A machine without one runs the rest, and reads here that this wasn't
+// all.
 func withBrowser(t *testing.T) (chromium string, ok bool) {
 	t.Helper()
 	name := os.Getenv("TEST_BROWSER")

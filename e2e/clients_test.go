@@ -9,9 +9,10 @@ import (
 	"testing"
 )
 
-// What other people's clients make of the server's answers, and what they send for it: the case, what the code that
-// uses the client gets, and then each exchange, as method, status, media type and codes. response is short for
-// application/graphql-response+json, and json for application/json.
+// What other people's clients make of the server's answers, and what they send for it: the case,
+// what the code that uses the client gets, and then each exchange, as method, status, media type
+// and codes. response is short for application/graphql-response+json, and json for
+// application/json.
 const apolloCases = `
 me, nobody: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
@@ -65,7 +66,8 @@ logout: {"logout":true} <- POST 200 response
 refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
 `
 
-// Where there are no persisted queries, Apollo Client and urql ask once with a hash alone and never again.
+// Where there are no persisted queries, Apollo Client and urql ask once with a hash alone and never
+// again.
 func withoutPersisted(cases, second, refresh string) string {
 	return strings.NewReplacer(
 		"PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_SUPPORTED",

@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// A slowness is a way to hold a connection for long and send little: begin at once, then a byte now and then, if any.
+// A slowness is a way to hold a connection for long and send little: begin at once, then a byte now
+// and then, if any.
 type slowness struct {
 	name        string
 	begin, drip string
@@ -35,8 +36,8 @@ var slownesses = []slowness{
 	{"a second request, half", withLength(jsonHead, asksMe) + "POST /gra", ""},
 }
 
-// 2,000 idle connections and 500 slow ones: the server ends each slow one by itself, keeps the idle ones for their
-// two minutes, and answers me all the while, to new connections.
+// 2,000 idle connections and 500 slow ones: the server ends each slow one by itself, keeps the idle
+// ones for their two minutes, and answers me all the while, to new connections.
 //
 // TEST_IDLE=1 waits until the idle ones are ended too.
 func TestManyConnections(t *testing.T) {
@@ -112,8 +113,8 @@ func TestManyConnections(t *testing.T) {
 	asking.Wait()
 }
 
-// A client that asks and never reads is given up. It doesn't learn of it, since its window is shut; the kernel's list
-// of connections tells.
+// A client that asks and never reads is given up. It doesn't learn of it, since its window is shut;
+// the kernel's list of connections tells.
 func TestNeverReading(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared, "RUNTIME_ENV=prod", "KEYCLOAK_TIMEOUT=4s", "REQUEST_TIMEOUT=5s")
@@ -137,7 +138,8 @@ func TestNeverReading(t *testing.T) {
 	}
 }
 
-// holds says whether the server has the other end of a connection, which is then established in proc(5)'s net/tcp.
+// holds says whether the server has the other end of a connection, which is then established in
+// proc(5)'s net/tcp.
 func (s *server) holds(t *testing.T, connection net.Conn) bool {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/tcp")
@@ -154,7 +156,8 @@ func (s *server) holds(t *testing.T, connection net.Conn) bool {
 	return false
 }
 
-// keepAsking asks for me until ctx ends, each time over a connection of its own, and wants an answer each time.
+// keepAsking asks for me until ctx ends, each time over a connection of its own, and wants an
+// answer each time.
 func (s *server) keepAsking(ctx context.Context, t *testing.T, user, token string) {
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	asked, longest := 0, time.Duration(0)

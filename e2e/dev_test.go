@@ -17,8 +17,9 @@ import (
 	"time"
 )
 
-// What `go run -tags dev .` is: one process, four lines: the first is where the console is, and the command of the last signs alice in. It stands beside
-// no Keycloak but its own, whatever these tests use.
+// What `go run -tags dev .` is: one process, four lines: the first is where the console is, and the
+// command of the last signs alice in. It stands beside no Keycloak but its own, whatever these
+// tests use.
 func TestOneCommand(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")
@@ -152,7 +153,8 @@ func TestOneCommand(t *testing.T) {
 	}
 }
 
-// The binary without the tag has nothing of the stand-in, and without settings it says what would help.
+// The binary without the tag has nothing of the stand-in, and without settings it says what would
+// help.
 func TestNoStandInWithoutTheTag(t *testing.T) {
 	dependencies := func(flags ...string) string {
 		command := exec.Command("go", append(append([]string{"list", "-deps"}, flags...), ".")...)

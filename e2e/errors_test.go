@@ -15,8 +15,8 @@ const (
 	sealedLogin    = `{"errors":[{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":50}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}` + "\n"
 )
 
-// Each way in which Keycloak refuses a sign-in of a user: what it answers itself, quoted, and what a client
-// of ours gets. The four that must not be told apart are compared to the byte.
+// Each way in which Keycloak refuses a sign-in of a user: what it answers itself, quoted, and what
+// a client of ours gets. The four that must not be told apart are compared to the byte.
 func TestLoginRefusals(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, object{"bruteForceProtected": true, "failureFactor": 3})
@@ -77,8 +77,8 @@ func TestOneTimeCode(t *testing.T) {
 	wantCode(t, "login with a one-time code", response, "")
 }
 
-// What is wrong with this server or with the realm: the client learns nothing but that, and the log names
-// the setting or the switch to change.
+// What is wrong with this server or with the realm: the client learns nothing but that, and the log
+// names the setting or the switch to change.
 func TestOurFaults(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, object{"clients": []object{
@@ -253,8 +253,8 @@ func TestRefreshRefusals(t *testing.T) {
 			token := tt.token(t)
 			_, response := tt.server.refresh(t, token)
 			wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/"+tt.reason)
-			// Keycloak says the same a second time, but for the reuse, which has detached the client from the
-			// session: the case above quotes it.
+			// Keycloak says the same a second time, but for the reuse, which has detached the
+			// client from the session: the case above quotes it.
 			at := r
 			if tt.server == briefServer {
 				at = brief
@@ -315,8 +315,8 @@ func TestRefusedTokens(t *testing.T) {
 	lightUser, _ := r.newUser(t, nil)
 	lightServer := r.serve(t, "KEYCLOAK_CLIENT_ID=lightweight")
 	light := lightServer.mustLogin(t, lightUser, "secret").AccessToken
-	// Without an audience mapper, only a server whose client the token was issued to takes it, and only
-	// while it has no audience set.
+	// Without an audience mapper, only a server whose client the token was issued to takes it, and
+	// only while it has no audience set.
 	plainUser, _ := r.newUser(t, nil)
 	plainServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped")
 	plain := plainServer.mustLogin(t, plainUser, "secret").AccessToken

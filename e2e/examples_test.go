@@ -50,7 +50,8 @@ func TestApolloApp(t *testing.T) {
 	browse(t, "apollo-app.mjs", settings, "apollo-", apolloAppCases)
 }
 
-// The examples in plain fetch and in urql: one refresh for ten operations that failed together, each sent once more.
+// The examples in plain fetch and in urql: one refresh for ten operations that failed together,
+// each sent once more.
 func TestExamples(t *testing.T) {
 	if !withNode(t) {
 		return

@@ -17,9 +17,10 @@ import (
 	"time"
 )
 
-// A rawShape is hostile below GraphQL: it is written to a connection as it is. What comes back, by size, is a status
-// and a code, such as "415 BAD_REQUEST", a status alone where net/http answers by itself, or "closed" for a
-// connection that ends without an answer; " or " stands between what may happen.
+// A rawShape is hostile below GraphQL: it is written to a connection as it is. What comes back, by
+// size, is a status and a code, such as "415 BAD_REQUEST", a status alone where net/http answers by
+// itself, or "closed" for a connection that ends without an answer; " or " stands between what may
+// happen.
 type rawShape struct {
 	name    string
 	request func(size int) string
@@ -37,8 +38,8 @@ func withLength(head, body string) string {
 	return fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
 }
 
-// bomb is size bytes of gzip that stand for a thousand times as many blanks: a file of gzip may have many members,
-// RFC 1952 section 2.2.
+// bomb is size bytes of gzip that stand for a thousand times as many blanks: a file of gzip may
+// have many members, RFC 1952 section 2.2.
 func bomb(size int) string {
 	var member bytes.Buffer
 	w := gzip.NewWriter(&member)

@@ -57,8 +57,8 @@ func runAll(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds the server as this repository is now. It looks at every source, so that go test takes no old
-// result for a new server: it knows only what a test opens.
+// build builds the server as this repository is now. It looks at every source, so that go test
+// takes no old result for a new server: it knows only what a test opens.
 func build(to string, flags ...string) error {
 	err := filepath.WalkDir(sources, func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules") {
@@ -83,8 +83,9 @@ func build(to string, flags ...string) error {
 	return nil
 }
 
-// A keycloak is what the server under test stands beside: a stand-in, or where TEST_KEYCLOAK_URL is set, a real
-// one. Those of our own can be started, stopped and hung; a real one of our own is scripts/keycloak's.
+// A keycloak is what the server under test stands beside: a stand-in, or where TEST_KEYCLOAK_URL is
+// set, a real one. Those of our own can be started, stopped and hung; a real one of our own is
+// scripts/keycloak's.
 type keycloak struct {
 	url      string
 	port     string
@@ -97,8 +98,8 @@ type keycloak struct {
 // real says whether the tests run against a real Keycloak.
 func real() bool { return os.Getenv("TEST_KEYCLOAK_URL") != "" }
 
-// newKeycloak picks free ports for a Keycloak, and starts nothing yet. A stand-in's port is held until it starts or
-// stop frees it: meanwhile it takes connections and answers nothing.
+// newKeycloak picks free ports for a Keycloak, and starts nothing yet. A stand-in's port is held
+// until it starts or stop frees it: meanwhile it takes connections and answers nothing.
 func newKeycloak(dir string) *keycloak {
 	listener, port := freePort()
 	k := &keycloak{url: "http://localhost:" + port, port: port, listener: listener}
@@ -113,7 +114,8 @@ func newKeycloak(dir string) *keycloak {
 	return k
 }
 
-// own is a Keycloak whose clock one test may move: the shared one where it is real, and nobody's clock moves.
+// own is a Keycloak whose clock one test may move: the shared one where it is real, and nobody's
+// clock moves.
 func own(t *testing.T) *keycloak {
 	t.Helper()
 	if real() {

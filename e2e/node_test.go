@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// withNode says whether the tests that need Node.js run: other people's clients and audits come from there. They do
-// where TEST_NODE=1 asks for them, as .ci/run does, and then nothing that they need may be missing. A machine
-// without Node.js runs the rest, and reads here that this wasn't all.
+// withNode says whether the tests that need Node.js run: other people's clients and audits come
+// from there. They do where TEST_NODE=1 asks for them, as .ci/run does, and then nothing that they
+// need may be missing. A machine without Node.js runs the rest, and reads here that this wasn't
+// all.
 func withNode(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("TEST_NODE") != "1" {
@@ -30,7 +31,8 @@ func withNode(t *testing.T) bool {
 	return true
 }
 
-// runNode runs a script of the directory node, which prints one line of JSON for each case, and reads the lines.
+// runNode runs a script of the directory node, which prints one line of JSON for each case, and
+// reads the lines.
 func runNode[line any](t *testing.T, script string, args ...string) (lines []line) {
 	t.Helper()
 	ctx := t.Context()

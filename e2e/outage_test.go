@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// One server, never restarted, beside a Keycloak that isn't there yet, comes, hangs, goes on, goes away and
-// comes back with other keys.
+// One server, never restarted, beside a Keycloak that isn't there yet, comes, hangs, goes on, goes
+// away and comes back with other keys.
 func TestOutage(t *testing.T) {
 	k := newKeycloak(t.TempDir())
 	defer k.stop()
@@ -44,8 +44,8 @@ func TestOutage(t *testing.T) {
 	if err := k.hang(); err != nil {
 		t.Fatal(err)
 	}
-	// With a token whose key isn't held, so that both waits add up: for keys, then for the sign-in. Keys are
-	// fetched at most once a second.
+	// With a token whose key isn't held, so that both waits add up: for keys, then for the sign-in.
+	// Keys are fetched at most once a second.
 	time.Sleep(1100 * time.Millisecond)
 	begin := time.Now()
 	_, rest, _ := strings.Cut(held.AccessToken, ".")
@@ -60,7 +60,8 @@ func TestOutage(t *testing.T) {
 	if err := k.goOn(); err != nil {
 		t.Fatal(err)
 	}
-	// Another user than before: the sign-in that we gave up goes on over there, and two at once are refused.
+	// Another user than before: the sign-in that we gave up goes on over there, and two at once are
+	// refused.
 	if name, response := s.me(t, s.mustLogin(t, "bob", "bob-password").AccessToken); name != "bob" {
 		t.Errorf("me after Keycloak hung is %q, want bob\n%s", name, response.body)
 	}
@@ -91,8 +92,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// What the README says of the server's size. That it holds at most 30 MB is asserted; how soon it listens is
-// measured, and printed, since a busy machine says nothing about it.
+// What the README says of the server's size. That it holds at most 30 MB is asserted; how soon it
+// listens is measured, and printed, since a busy machine says nothing about it.
 func TestFootprint(t *testing.T) {
 	s := serve(t, shared)
 	for i := range 5 {

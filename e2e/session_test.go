@@ -52,8 +52,8 @@ func TestSession(t *testing.T) {
 
 // What me says is what Keycloak signed.
 //
-// Not parallel: of two sign-ins of one user at once, Keycloak's brute-force protection refuses one, right
-// password and all, and alice is one user.
+// Not parallel: of two sign-ins of one user at once, Keycloak's brute-force protection refuses one,
+// right password and all, and alice is one user.
 func TestMe(t *testing.T) {
 	s := serve(t, shared)
 	token := s.mustLogin(t, "alice", "alice-password").AccessToken
@@ -304,8 +304,8 @@ func TestEightTabs(t *testing.T) {
 	wantCode(t, "refresh of the newest token", last, "")
 }
 
-// A gate stands before Keycloak's token endpoint and can hold calls back. It passes the answers on as
-// they are, and counts the calls that came while it was closed, and all of them.
+// A gate stands before Keycloak's token endpoint and can hold calls back. It passes the answers on
+// as they are, and counts the calls that came while it was closed, and all of them.
 type gate struct {
 	url    string
 	calls  atomic.Int32

@@ -12,7 +12,8 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 func atoi(text string) int { n, _ := strconv.Atoi(text); return n }
 
-// Keycloak's public name is localhost; this server reaches it by another, as behind a proxy or in a cluster.
+// Keycloak's public name is localhost; this server reaches it by another, as behind a proxy or in a
+// cluster.
 func TestInternalURL(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, nil)
@@ -38,8 +39,8 @@ func TestInternalURL(t *testing.T) {
 	untold.wantLog(t, `iss is "`+public+`"; accepted: ["`+inside.url+"/realms/"+r.name+`"] (KEYCLOAK_ISSUER)`)
 }
 
-// A realm that has nothing in common with ours but the settings: another client, another algorithm, and
-// names and passwords that encodings trip over.
+// A realm that has nothing in common with ours but the settings: another client, another algorithm,
+// and names and passwords that encodings trip over.
 func TestAnotherRealm(t *testing.T) {
 	t.Parallel()
 	const secret, password = `s&e+c%r"e\t ü$x`, `pä& +%"\ß€𝄞`
@@ -56,8 +57,8 @@ func TestAnotherRealm(t *testing.T) {
 	if header, _, _ := strings.Cut(token.AccessToken, "."); !strings.Contains(decodeSegment(t, header), `"ES256"`) {
 		t.Fatalf("the token's header is %s; want ES256", decodeSegment(t, header))
 	}
-	// Keycloak made this realm's key for ES256 just now, for this token; the server, started a moment ago,
-	// fetches keys at most once a second.
+	// Keycloak made this realm's key for ES256 just now, for this token; the server, started a
+	// moment ago, fetches keys at most once a second.
 	eventually(t, "the new key is fetched", func() bool { _, response := s.me(t, token.AccessToken); return response.code() == "" })
 	response := s.query(t, token.AccessToken, `{ me { username name familyName } }`, nil)
 	for _, want := range []string{`"username":"jürgen-øst"`, `"familyName":"O'Brien-Søn"`, "李"} {

@@ -87,7 +87,8 @@ var shapes = []shape{
 	{name: "JSON, a long hash", codes: codes{bad}, body: whole(repeated(`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"`, "0", `"}}}`))},
 }
 
-// spreading is a chain of fragments, each of which spreads the next one as often as times says, down to last.
+// spreading is a chain of fragments, each of which spreads the next one as often as times says,
+// down to last.
 func spreading(times int, last string) func(size int) string {
 	return func(size int) string {
 		var all strings.Builder

@@ -25,9 +25,10 @@ import (
 
 const soakWorkers = 32
 
-// The server at full load for a while: TEST_SOAK=10m, which make soak sets. What is live after a collection in the last
-// tenth of the time may be 1.1 times what it was in the second: no cache, store or session list grows without end. In
-// the first tenth there is more of what is remembered up to a bound.
+// The server at full load for a while: TEST_SOAK=10m, which make soak sets. What is live after a
+// collection in the last tenth of the time may be 1.1 times what it was in the second: no cache,
+// store or session list grows without end. In the first tenth there is more of what is remembered
+// up to a bound.
 func TestSoak(t *testing.T) {
 	if os.Getenv("TEST_SOAK") == "" {
 		t.Log("not run: set TEST_SOAK=10m, and -timeout to more than that, as make soak does")

@@ -166,7 +166,8 @@ func TestAnUnknownErrorIsLoggedAndHidden(t *testing.T) {
 		`[map[error:read sessions: dial tcp 10.0.0.7: connection refused level:ERROR msg:field failed path:out requestId:REQUESTID]]`)
 }
 
-// Whoever writes a resolver can't put words of their own before a client by way of gqlgen's error type.
+// Whoever writes a resolver can't put words of their own before a client by way of gqlgen's error
+// type.
 func TestAGraphQLErrorOfAResolverIsHiddenToo(t *testing.T) {
 	for name, err := range map[string]error{
 		"message":         gqlerror.Errorf("%s", canary),
@@ -374,8 +375,8 @@ func TestPresentWithAHollowFieldContext(t *testing.T) {
 	}
 }
 
-// A value that the schema's type doesn't take, where no check before the execution has seen it: the client's fault,
-// and nobody's to read.
+// A value that the schema's type doesn't take, where no check before the execution has seen it: the
+// client's fault, and nobody's to read.
 func TestArgumentsThatDontFit(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.anonymous(`mutation { login(username: {}, password: "` + canary + `") { tokenType } }`)

@@ -24,8 +24,8 @@ func TestNewSchemaGuardsEveryRootField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What may be called without a token is decided here a second time: a rule that changed in the schema
-	// by mistake fails this test.
+	// What may be called without a token is decided here a second time: a rule that changed in the
+	// schema by mistake fails this test.
 	want := map[string]string{"Query.me": "auth", "Mutation.login": "public", "Mutation.refresh": "public", "Mutation.logout": "public"}
 	got := map[string]string{}
 	for _, root := range []*gql.Definition{schema.Schema().Query, schema.Schema().Mutation} {
@@ -171,7 +171,8 @@ func TestResolversAreShort(t *testing.T) {
 	}
 }
 
-// A field whose interface nobody gave would panic at its first call; the start is the time to say so.
+// A field whose interface nobody gave would panic at its first call; the start is the time to say
+// so.
 func TestNewSchemaNeedsAWholeResolver(t *testing.T) {
 	for missing, resolver := range map[string]*Resolver{
 		"Resolver.Realm":  {Budget: fakeBudget{}},

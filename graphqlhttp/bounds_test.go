@@ -311,7 +311,8 @@ func TestRequestErrorsHaveOneShape(t *testing.T) {
 	}
 }
 
-// gqlgen answers @defer with several responses, and loses what a mutation defers: here is room for one response.
+// gqlgen answers @defer with several responses, and loses what a mutation defers: here is room for
+// one response.
 func TestDeferIsRefused(t *testing.T) {
 	for query, refused := range map[string]bool{
 		"{ ... @defer { leaf } }": true, "{ person { ...F @defer(label: \"x\") } } fragment F on Person { name }": true,
@@ -354,7 +355,8 @@ func TestOptionsAndHeadOverAConnection(t *testing.T) {
 	}
 }
 
-// What isn't read isn't waited for either, also where net/http would like to use the connection again.
+// What isn't read isn't waited for either, also where net/http would like to use the connection
+// again.
 func TestUnreadBodiesCloseTheConnection(t *testing.T) {
 	server := httptest.NewServer(production(Transport{}, resolvers()))
 	defer server.Close()

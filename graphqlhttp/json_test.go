@@ -91,8 +91,8 @@ func number(value any) (_ any, err error) {
 	return value, nil
 }
 
-// What the strict reader accepts, encoding/json accepts and sees the same; what it refuses, encoding/json
-// refuses too, but for what makes it strict.
+// What the strict reader accepts, encoding/json accepts and sees the same; what it refuses,
+// encoding/json refuses too, but for what makes it strict.
 func FuzzJSON(f *testing.F) {
 	for _, text := range []string{
 		`{"query":"{ leaf }","variables":{"a":[1,1.5,-0,1e3,null,true,"\ud83d\udd11\ud83d\n"]}}`, `{"a":1,"\u0061":2}`,

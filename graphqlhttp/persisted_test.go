@@ -41,7 +41,8 @@ const (
 	gotNotFound = `{"errors":[{"message":"PersistedQueryNotFound","extensions":{"code":"PERSISTED_QUERY_NOT_FOUND"}}]}` + "\n"
 )
 
-// Apollo Client's persisted query link: the hash, then hash and text, then the hash alone, also by GET.
+// Apollo Client's persisted query link: the hash, then hash and text, then the hash alone, also by
+// GET.
 func TestAutomaticPersistedQuery(t *testing.T) {
 	for _, media := range []string{plain, typed} {
 		transport := Transport{Documents: NewDocumentStore(0)}

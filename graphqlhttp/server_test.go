@@ -195,7 +195,8 @@ func askWith(t testing.TB, transport Transport, e executable, r *http.Request) a
 	return answer{recorder, out}
 }
 
-// checkBody wants JSON with errors that have a message and a code, or with data, and the outcome's codes.
+// checkBody wants JSON with errors that have a message and a code, or with data, and the outcome's
+// codes.
 func checkBody(t testing.TB, body []byte, out Outcome) {
 	t.Helper()
 	var content struct {

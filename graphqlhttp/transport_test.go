@@ -401,8 +401,8 @@ func (explosive) MutateOperationContext(context.Context, *graphql.OperationConte
 	panic(canary)
 }
 
-// gqlgen recovers from panics of fields alone. The others must look like those, have the request's id,
-// and be observed: whoever sends `@skip(if: $b)` with a null can cause one.
+// gqlgen recovers from panics of fields alone. The others must look like those, have the request's
+// id, and be observed: whoever sends `@skip(if: $b)` with a null can cause one.
 func TestAPanicOutsideAFieldIsAnError(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -33,14 +33,14 @@ func Require(ctx context.Context) (*User, error) {
 
 type addressKey struct{}
 
-// WithAddress returns a context that carries the network address of the client that sent a request. Only
-// the middleware that knows which proxies to believe calls it.
+// WithAddress returns a context that carries the network address of the client that sent a request.
+// Only the middleware that knows which proxies to believe calls it.
 func WithAddress(ctx context.Context, address netip.Addr) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
 }
 
-// Address returns the network address of the client that sent the request, or the zero Addr, which isn't
-// valid, when it isn't known. It says where a request came from, never who sent it.
+// Address returns the network address of the client that sent the request, or the zero Addr, which
+// isn't valid, when it isn't known. It says where a request came from, never who sent it.
 func Address(ctx context.Context) netip.Addr {
 	address, _ := ctx.Value(addressKey{}).(netip.Addr)
 	return address

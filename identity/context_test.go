@@ -53,7 +53,8 @@ func TestRequireTakesTheReasonBeforeTheUser(t *testing.T) {
 	}
 }
 
-// The key has a type of its own that nobody else can name, so a key of the same look is another key.
+// The key has a type of its own that nobody else can name, so a key of the same look is another
+// key.
 func TestAnotherPackagesKeyDoesNotReplaceTheCaller(t *testing.T) {
 	type callerKey struct{}
 	ctx := identity.NewContext(context.Background(), nil, identity.ErrTokenExpired)

@@ -121,7 +121,8 @@ func reasonText(reason error, fallback string) string {
 	return reason.Error()
 }
 
-// A LimitError says that someone tried too often. It is the same for names that exist and for others.
+// A LimitError says that someone tried too often. It is the same for names that exist and for
+// others.
 type LimitError struct {
 	RetryAfter time.Duration // from now; trying earlier is in vain
 }

@@ -11,12 +11,14 @@ import (
 // maxNames bounds the names that accounts remembers: some 2 MB.
 const maxNames = 20_000
 
-// accounts knows which names are one account's, its e-mail address among them, as far as a sign-in has shown it. Guesses at
-// two names of one account are two guesses at it, and Keycloak's quick login check takes them so.
+// accounts knows which names are one account's, its e-mail address among them, as far as a sign-in
+// has shown it. Guesses at two names of one account are two guesses at it, and Keycloak's quick
+// login check takes them so.
 //
-// What a token says of its user's names may be what the user likes to be called: where a realm doesn't sign people in by
-// e-mail address, one person's address may be another's username. So the name that somebody signed in with is its
-// account's whatever other tokens say, and nobody takes it by calling themselves so.
+// What a token says of its user's names may be what the user likes to be called: where a realm
+// doesn't sign people in by e-mail address, one person's address may be another's username. So the
+// name that somebody signed in with is its account's whatever other tokens say, and nobody takes it
+// by calling themselves so.
 type accounts struct {
 	mu    sync.Mutex // guards names
 	names map[digest]knownName
@@ -30,7 +32,8 @@ type knownName struct {
 
 func newAccounts() *accounts { return &accounts{names: map[digest]knownName{}} }
 
-// of returns what stands for the account of a name: the account's id, or the name itself where no sign-in has shown it.
+// of returns what stands for the account of a name: the account's id, or the name itself where no
+// sign-in has shown it.
 func (a *accounts) of(credentials identity.Credentials) digest {
 	name := nameDigest(credentials.Username)
 	a.mu.Lock()
@@ -41,8 +44,8 @@ func (a *accounts) of(credentials identity.Credentials) digest {
 	return name
 }
 
-// learn remembers the names of the account that signed in with credentials. The token comes from Keycloak itself, in the
-// answer to our own request, so its claims need no signature here.
+// learn remembers the names of the account that signed in with credentials. The token comes from
+// Keycloak itself, in the answer to our own request, so its claims need no signature here.
 func (a *accounts) learn(credentials identity.Credentials, token *identity.OpenIDToken) {
 	parts, err := decodeCompact(token.AccessToken.Reveal())
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// All tokens of this file are signed with the realm's own keys, but for those whose key can't be: what
-// they lack is to be meant for us.
+// All tokens of this file are signed with the realm's own keys, but for those whose key can't be:
+// what they lack is to be meant for us.
 
 func issuerAttacks(f *forge) []attack {
 	with := func(iss any) string { return f.token(f.ed, nil, object{"iss": iss}) }

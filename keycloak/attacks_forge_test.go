@@ -100,7 +100,8 @@ func (f *forge) spend(input string, signature []byte) string {
 	return input + "." + base64url(signature)
 }
 
-// mac signs alice's claims with a secret, in the name of the realm's RSA key unless kid says otherwise.
+// mac signs alice's claims with a secret, in the name of the realm's RSA key unless kid says
+// otherwise.
 func (f *forge) mac(alg string, hash crypto.Hash, kid string, secret []byte) string {
 	input := f.input(toJSON(object{"alg": alg, "typ": "JWT", "kid": kid}), alice(f.t))
 	mac := hmac.New(hash.New, secret)
@@ -158,8 +159,8 @@ const (
 
 func unhex(text string) []byte { return must(hex.DecodeString(text)) }
 
-// block is a block of PKCS#1 v1.5, RFC 8017 section 9.2: the filling stands left of the data, and what is
-// left of 256 bytes right of it is filled with the garbage.
+// block is a block of PKCS#1 v1.5, RFC 8017 section 9.2: the filling stands left of the data, and
+// what is left of 256 bytes right of it is filled with the garbage.
 func block(kind byte, filling int, data []byte, garbage byte) []byte {
 	out := append([]byte{0, kind}, make([]byte, filling)...)
 	for i := range filling {

@@ -13,8 +13,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// cubeRSA is a key whose exponent lets anybody forge for who doesn't check the whole padding; the next two
-// have exponents that are no better, and moduli that are too small.
+// cubeRSA is a key whose exponent lets anybody forge for who doesn't check the whole padding; the
+// next two have exponents that are no better, and moduli that are too small.
 var (
 	cubeRSA     = sync.OnceValue(func() smallRSA { return newSmallRSA(2048, 3) })
 	wideRSA     = sync.OnceValue(func() smallRSA { return newSmallRSA(2048, 1<<32+15) })
@@ -71,7 +71,8 @@ func (f *forge) oddKeys() string {
 	return strings.TrimSuffix(set, "]}") + "," + twice + "]}"
 }
 
-// keyAttacks are tokens whose key is in the set and must not be used: good signatures, where there can be any.
+// keyAttacks are tokens whose key is in the set and must not be used: good signatures, where there
+// can be any.
 func keyAttacks(f *forge) []attack {
 	unknown, refused := identity.ErrKeyUnknown, identity.ErrTokenSignature
 	odd := func(name, source, token string, want error, says string) attack {
@@ -81,7 +82,8 @@ func keyAttacks(f *forge) []attack {
 	rs := func(kid string) string { return f.as(f.rsa, kid).token(alice(f.t)) }
 	ec := func(kid string) string { return f.as(f.ec, kid).token(alice(f.t)) }
 	zero := func(alg, kid string) string { return f.spend(f.good(signer{kid, alg, nil}), make([]byte, 64)) }
-	// A point of order one is a factor that vanishes: with it, one signature is good for every text.
+	// A point of order one is a factor that vanishes: with it, one signature is good for every
+	// text.
 	forged := append(append([]byte{}, smallPoints()[0]...), make([]byte, 32)...)
 	cubic := f.good(signer{"rsa-e3", "RS256", nil})
 	oct := func(alg, kid string) string {
@@ -150,8 +152,8 @@ func keyAttacks(f *forge) []attack {
 	}
 }
 
-// cubeRoot forges a signature for an exponent of 3: its cube begins like a block, short of filling, and ends
-// in what nobody should have left unread.
+// cubeRoot forges a signature for an exponent of 3: its cube begins like a block, short of filling,
+// and ends in what nobody should have left unread.
 func cubeRoot(input string) []byte {
 	digest := sha256.Sum256([]byte(input))
 	target := new(big.Int).SetBytes(block(1, 8, append(unhex(infoSHA256), digest[:]...), 0xff))

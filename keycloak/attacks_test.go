@@ -20,10 +20,10 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// The table of attacks. Each row is a token, or a way to bring one, that has fooled a verifier somewhere
-// or that a specification forbids. It goes over a real connection through Middleware, and the reason that
-// a handler learns must be exactly the wanted one: a refusal for another reason would hide the next hole.
-// To read the table: go test -run TestAttacks -v ./keycloak
+// The table of attacks. Each row is a token, or a way to bring one, that has fooled a verifier
+// somewhere or that a specification forbids. It goes over a real connection through Middleware, and
+// the reason that a handler learns must be exactly the wanted one: a refusal for another reason
+// would hide the next hole. To read the table: go test -run TestAttacks -v ./keycloak
 
 // leastAttacks keeps rows from getting lost.
 const leastAttacks = 500
@@ -232,8 +232,8 @@ func TestAttacks(t *testing.T) {
 	}
 	checkAttackTable(t, rows, sites)
 
-	// Within a second of a fetch nothing causes another one, so the rows that must not cause any come
-	// after that second.
+	// Within a second of a fetch nothing causes another one, so the rows that must not cause any
+	// come after that second.
 	time.Sleep(time.Second + 100*time.Millisecond)
 	for _, row := range rows {
 		if !row.mayFetch() {
@@ -321,8 +321,8 @@ func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 	}
 }
 
-// tokenPieces are the parts of the rows' tokens, where they are long enough to be no coincidence. Claims in
-// clear text are none: a detail may quote one.
+// tokenPieces are the parts of the rows' tokens, where they are long enough to be no coincidence.
+// Claims in clear text are none: a detail may quote one.
 func tokenPieces(t *testing.T, rows []attack) (pieces []string) {
 	for _, row := range rows {
 		for _, piece := range strings.FieldsFunc(row.token, func(r rune) bool { return !strings.ContainsRune(base64Alphabet, r) }) {
@@ -337,8 +337,8 @@ func tokenPieces(t *testing.T, rows []attack) (pieces []string) {
 
 const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// checkAttackLog holds that a log has nothing of a token's parts or of a stranger's secrets, and that
-// every line of it is ours.
+// checkAttackLog holds that a log has nothing of a token's parts or of a stranger's secrets, and
+// that every line of it is ours.
 func checkAttackLog(t *testing.T, site, log string, secrets []string) {
 	t.Helper()
 	if log == "" {

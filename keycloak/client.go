@@ -16,7 +16,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A ClientConfig describes a confidential client of a realm. Realm, ClientID and ClientSecret are needed.
+// A ClientConfig describes a confidential client of a realm. Realm, ClientID and ClientSecret are
+// needed.
 type ClientConfig struct {
 	Realm        Realm
 	ClientID     string
@@ -26,56 +27,65 @@ type ClientConfig struct {
 	HTTP         *http.Client  // NewHTTPClient() if nil; redirects are never followed, whatever its policy
 	Log          *slog.Logger  // slog.Default() if nil; a line for each refresh token that is presented again
 
-	// RefreshGrace is for how long the answer of a refresh is handed out again to whoever presents the same token from
-	// the same network: identity.Address in an IPv4 /24 or an IPv6 /48. It ends sooner when the new refresh token is
-	// presented. Callers without an address count as one network. Zero is not at all.
+	// RefreshGrace is for how long the answer of a refresh is handed out again to whoever presents
+	// the same token from the same network: identity.Address in an IPv4 /24 or an IPv6 /48. It ends
+	// sooner when the new refresh token is presented. Callers without an address count as one
+	// network. Zero is not at all.
 	RefreshGrace time.Duration
 
-	// RefreshGraceAnyNetwork hands it out whatever the network, for people whose address changes within the grace, and
-	// so to a thief elsewhere as well.
+	// RefreshGraceAnyNetwork hands it out whatever the network, for people whose address changes
+	// within the grace, and so to a thief elsewhere as well.
 	RefreshGraceAnyNetwork bool
 
-	// How many calls of each kind may be under way at once; 64 if zero. Each kind has its own, so that a storm
-	// of sign-ins keeps nobody from refreshing or signing out. One call more fails at once. A network holds a quarter of
-	// them at most, where the caller's address is known (identity.Address).
+	// How many calls of each kind may be under way at once; 64 if zero. Each kind has its own, so
+	// that a storm of sign-ins keeps nobody from refreshing or signing out. One call more fails at
+	// once. A network holds a quarter of them at most, where the caller's address is known
+	// (identity.Address).
 	MaxLogins, MaxRefreshes, MaxLogouts int
 
-	// RefusalPause is for how long after a refused sign-in the next one of that account waits; 1.5 s if zero, none
-	// if negative. It should be longer than the realm's quick login check (quickLoginCheckMilliSeconds, 1 s by
-	// default): two failures of an account within that lock the account for a minute.
+	// RefusalPause is for how long after a refused sign-in the next one of that account waits; 1.5
+	// s if zero, none if negative. It should be longer than the realm's quick login check
+	// (quickLoginCheckMilliSeconds, 1 s by default): two failures of an account within that lock
+	// the account for a minute.
 	RefusalPause time.Duration
 
-	// ForwardAddress tells Keycloak the address of whoever signs in (identity.Address), for its events and its
-	// rules, in X-Forwarded-For. Keycloak must be told to read it (proxy-headers=xforwarded), and from this server alone
-	// (proxy-trusted-addresses); it ignores it otherwise.
+	// ForwardAddress tells Keycloak the address of whoever signs in (identity.Address), for its
+	// events and its rules, in X-Forwarded-For. Keycloak must be told to read it
+	// (proxy-headers=xforwarded), and from this server alone (proxy-trusted-addresses); it ignores
+	// it otherwise.
 	ForwardAddress bool
 }
 
 const (
-	// maxCalls bounds the calls of each kind that are under way at once, unless the settings do. Keycloak hashes
-	// passwords with argon2id, some ten milliseconds of a core each; more at once wait there, not here.
+	// maxCalls bounds the calls of each kind that are under way at once, unless the settings do.
+	// Keycloak hashes passwords with argon2id, some ten milliseconds of a core each; more at once
+	// wait there, not here.
 	maxCalls = 64
-	// maxTimeouts bounds a call, in timeouts. Its caller is answered after one; Keycloak doesn't stop then, so the
-	// call holds its slot and its turn until Keycloak has answered, or until this bound.
+	// maxTimeouts bounds a call, in timeouts. Its caller is answered after one; Keycloak doesn't
+	// stop then, so the call holds its slot and its turn until Keycloak has answered, or until this
+	// bound.
 	maxTimeouts = 3
-	// refusalPause is a second, as Keycloak has it by default, and half of one: it counts a failure a moment after its
-	// answer.
+	// refusalPause is a second, as Keycloak has it by default, and half of one: it counts a failure
+	// a moment after its answer.
 	refusalPause = 1500 * time.Millisecond
-	// maxHeldTurn bounds how long a refusal that is held back holds its account's turn, before the pause. The owner waits
-	// behind it.
+	// maxHeldTurn bounds how long a refusal that is held back holds its account's turn, before the
+	// pause. The owner waits behind it.
 	maxHeldTurn = 1500 * time.Millisecond
 )
 
-// A Client signs people in and out of a realm, on behalf of one client of it. Make it with NewClient;
-// it is safe for concurrent use. Its methods fail with the errors of package identity:
+// A Client signs people in and out of a realm, on behalf of one client of it. Make it with
+// NewClient; it is safe for concurrent use. Its methods fail with the errors of package identity:
 //
-//   - ErrRealmUnavailable when Keycloak is down, slow (identity.TimedOut), or answers with something that isn't its own
-//   - ErrRealmRefusesUs when a setting here, or a switch in the realm, is wrong; identity.Detail names it
+//   - ErrRealmUnavailable when Keycloak is down, slow (identity.TimedOut), or answers with
+//     something that isn't its own
+//   - ErrRealmRefusesUs when a setting here, or a switch in the realm, is wrong; identity.Detail
+//     names it
 //   - ErrTooManyConcurrent when as many calls of the kind are under way as ClientConfig allows
 //   - a LimitError when the caller's network has its share of those
 //
-// and with the refusals that each method names. No error holds a password or a token. What Keycloak said, and where it
-// was asked, isn't in the text of an error, which a client may read, but in its identity.Detail.
+// and with the refusals that each method names. No error holds a password or a token. What Keycloak
+// said, and where it was asked, isn't in the text of an error, which a client may read, but in its
+// identity.Detail.
 type Client struct {
 	config    ClientConfig
 	http      *http.Client
@@ -90,7 +100,8 @@ type Client struct {
 
 var errNoClient = &identity.RealmError{Reason: identity.ErrRealmRefusesUs, Detail: "the zero Client has no realm: make it with keycloak.NewClient"}
 
-// NewClient checks config and returns a client for it. It calls nobody: a wrong secret shows at the first Login.
+// NewClient checks config and returns a client for it. It calls nobody: a wrong secret shows at the
+// first Login.
 func NewClient(config ClientConfig) (*Client, error) {
 	if config.Realm == (Realm{}) || config.ClientID == "" || config.ClientSecret.Reveal() == "" {
 		return nil, errors.New("keycloak: a client needs a realm, a client id and its secret")
@@ -125,16 +136,17 @@ func NewClient(config ClientConfig) (*Client, error) {
 // RFC 6749 section 4.3. It fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady, or
 // ErrLoginNotAllowed when direct access grants are off for the client.
 //
-// Sign-ins of one account are exchanged one after another, in the order in which they came: with brute-force
-// protection on, Keycloak 26.7.4 refuses all but one of those that it has at the same moment, right passwords
-// too, with the words for a wrong one. The next one comes RefusalPause after a refusal. At most 4 wait for the one that is
-// under way, no longer than Timeout, which their own exchange has anew, and two of one network are there at most; one
-// more fails with ErrTooManyConcurrent, as does one whose turn didn't come. A caller who leaves is let go, and the exchange
-// goes on: Keycloak doesn't stop either, and the next one must not meet it.
+// Sign-ins of one account are exchanged one after another, in the order in which they came: with
+// brute-force protection on, Keycloak 26.7.4 refuses all but one of those that it has at the same
+// moment, right passwords too, with the words for a wrong one. The next one comes RefusalPause
+// after a refusal. At most 4 wait for the one that is under way, no longer than Timeout, which
+// their own exchange has anew, and two of one network are there at most; one more fails with
+// ErrTooManyConcurrent, as does one whose turn didn't come. A caller who leaves is let go, and the
+// exchange goes on: Keycloak doesn't stop either, and the next one must not meet it.
 //
-// ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account without a password
-// sooner than others, and time must not tell which accounts those are. Until then it counts to its network's share of
-// MaxLogins, and to nobody else's.
+// ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account
+// without a password sooner than others, and time must not tell which accounts those are. Until
+// then it counts to its network's share of MaxLogins, and to nobody else's.
 func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	if c.http == nil {
 		return nil, fmt.Errorf("keycloak: login: %w", errNoClient)
@@ -185,8 +197,8 @@ func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*
 			c.accounts.learn(credentials, token)
 			endTurn(0)
 		case refused:
-			// What the caller could see besides the answer has the same pace: when the account's next sign-in begins, and
-			// when the network's next place is free.
+			// What the caller could see besides the answer has the same pace: when the account's
+			// next sign-in begins, and when the network's next place is free.
 			held := min(c.pace.target(), c.config.Timeout/2)
 			endTurn(time.Until(begin.Add(min(held, maxHeldTurn))) + max(0, c.config.RefusalPause))
 			time.Sleep(time.Until(begin.Add(held)))
@@ -205,9 +217,10 @@ func judged(err error) bool {
 		errors.Is(err, identity.ErrAccountNotReady)
 }
 
-// Refresh trades a refresh token for new tokens, RFC 6749 section 6. Calls with one and the same token from one network
-// share one exchange, which goes on when a caller leaves; its answer is handed out again within RefreshGrace, until the
-// new refresh token is presented. It fails with ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid.
+// Refresh trades a refresh token for new tokens, RFC 6749 section 6. Calls with one and the same
+// token from one network share one exchange, which goes on when a caller leaves; its answer is
+// handed out again within RefreshGrace, until the new refresh token is presented. It fails with
+// ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid.
 func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
 	if c.http == nil {
 		return nil, fmt.Errorf("keycloak: refresh: %w", errNoClient)
@@ -227,9 +240,9 @@ func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*id
 	return token, nil
 }
 
-// Logout ends the session of a refresh token, for every client of the realm that shares it. That the
-// session had ended before is no error. It fails with ErrRefreshInvalid when Keycloak doesn't know the
-// token. It goes on when ctx ends: whoever signs out often closes the tab next.
+// Logout ends the session of a refresh token, for every client of the realm that shares it. That
+// the session had ended before is no error. It fails with ErrRefreshInvalid when Keycloak doesn't
+// know the token. It goes on when ctx ends: whoever signs out often closes the tab next.
 func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error {
 	if c.http == nil {
 		return fmt.Errorf("keycloak: logout: %w", errNoClient)
@@ -243,10 +256,11 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 	return nil
 }
 
-// checkRefreshToken refuses, before Keycloak is asked, what isn't in the one spelling that Keycloak gives its refresh
-// tokens: a JWS of three parts. Keycloak 26.7.4 reads a token with padding, with + and / or stray bits in its
-// signature, and with control characters anywhere, so that one token has any number of spellings. Whatever goes by
-// the text of a token, as the shared exchange and the budgets do, takes each for another token.
+// checkRefreshToken refuses, before Keycloak is asked, what isn't in the one spelling that Keycloak
+// gives its refresh tokens: a JWS of three parts. Keycloak 26.7.4 reads a token with padding, with
+// + and / or stray bits in its signature, and with control characters anywhere, so that one token
+// has any number of spellings. Whatever goes by the text of a token, as the shared exchange and the
+// budgets do, takes each for another token.
 func checkRefreshToken(refreshToken identity.Secret) error {
 	parts, err := decodeCompact(refreshToken.Reveal())
 	if err != nil || len(parts[0]) == 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
@@ -273,7 +287,8 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 			return struct{}{}, err
 		}
 		if got.status != http.StatusNoContent {
-			// 26.7.4 says 204 of an ended session too; should another release refuse, it is no error here.
+			// 26.7.4 says 204 of an ended session too; should another release refuse, it is no
+			// error here.
 			if err := refusal(got, refreshRefusals); !errors.Is(err, identity.ErrSessionEnded) {
 				return struct{}{}, err
 			}
@@ -284,8 +299,9 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 	return err
 }
 
-// await runs work, which Client.Close waits for, and returns what it returns. A caller who leaves is let go, and one who has
-// waited for Timeout is told that Keycloak timed out; work goes on in both cases.
+// await runs work, which Client.Close waits for, and returns what it returns. A caller who leaves
+// is let go, and one who has waited for Timeout is told that Keycloak timed out; work goes on in
+// both cases.
 func await[T any](ctx context.Context, c *Client, work func(context.Context) (T, error)) (T, error) {
 	type outcome struct {
 		value T
@@ -309,8 +325,8 @@ func await[T any](ctx context.Context, c *Client, work func(context.Context) (T,
 	}
 }
 
-// recovered turns a panic into an error. Calls run on goroutines that outlive their callers, where one panic would end the
-// process.
+// recovered turns a panic into an error. Calls run on goroutines that outlive their callers, where
+// one panic would end the process.
 func recovered(err *error) {
 	if recover() != nil {
 		*err = unavailable("asking Keycloak panicked")
@@ -323,8 +339,8 @@ func (c *Client) timedOut() error {
 	}
 }
 
-// Close waits until the exchanges that callers have left are done, or ctx ends. Call it when no more
-// requests come in: an exchange cut off in the middle may cost a person the session.
+// Close waits until the exchanges that callers have left are done, or ctx ends. Call it when no
+// more requests come in: an exchange cut off in the middle may cost a person the session.
 func (c *Client) Close(ctx context.Context) error {
 	if c.http == nil {
 		return nil
@@ -359,9 +375,10 @@ func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning
 	return readToken(got, refusals)
 }
 
-// call posts a form with the client's own credentials, as form values: Keycloak prefers those to Basic, which
-// would need the double encoding of RFC 6749 section 2.3.1. A client that takes a secret in a header only gets a hint for the
-// log (ourFaults): trying both ways would double the calls of every wrong secret. It takes no longer than maxTimeouts.
+// call posts a form with the client's own credentials, as form values: Keycloak prefers those to
+// Basic, which would need the double encoding of RFC 6749 section 2.3.1. A client that takes a
+// secret in a header only gets a hint for the log (ourFaults): trying both ways would double the
+// calls of every wrong secret. It takes no longer than maxTimeouts.
 func (c *Client) call(ctx context.Context, url string, form url.Values) (answer, error) {
 	bounded, cancel := context.WithTimeout(ctx, maxTimeouts*c.config.Timeout)
 	defer cancel()
@@ -377,7 +394,8 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (answer,
 	return got, nil
 }
 
-// post sends a form. Of the request that it is sent for, the client's address alone goes along, and only if told to.
+// post sends a form. Of the request that it is sent for, the client's address alone goes along, and
+// only if told to.
 func (c *Client) post(ctx context.Context, url string, form url.Values) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(form.Encode()))
 	if err != nil {

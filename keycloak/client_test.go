@@ -85,8 +85,8 @@ func checkNoLeak(t *testing.T, values ...any) {
 	}
 }
 
-// checkFitForClients holds that the text of an error is made of identity's words alone: no address, no setting,
-// nothing that came from Keycloak.
+// checkFitForClients holds that the text of an error is made of identity's words alone: no address,
+// no setting, nothing that came from Keycloak.
 func checkFitForClients(t *testing.T, err error) {
 	t.Helper()
 	for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
@@ -294,8 +294,8 @@ func TestLogoutGoesOnWithoutItsCaller(t *testing.T) {
 	}
 }
 
-// What outlives its caller isn't begun for one who has gone: a request of a hundred fields would go on for
-// minutes after its deadline.
+// What outlives its caller isn't begun for one who has gone: a request of a hundred fields would go
+// on for minutes after its deadline.
 func TestNothingBeginsAfterItsCaller(t *testing.T) {
 	var asked atomic.Int32
 	client := newClient(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// WarnIssuer asks the realm once for the issuer that it names in its tokens, and logs a warning when
-// that isn't one of accepted. It tries until it has an answer, or ctx ends. Nothing else of the answer is
-// used. A nil client is NewHTTPClient(), a nil log slog.Default().
+// WarnIssuer asks the realm once for the issuer that it names in its tokens, and logs a warning
+// when that isn't one of accepted. It tries until it has an answer, or ctx ends. Nothing else of
+// the answer is used. A nil client is NewHTTPClient(), a nil log slog.Default().
 func WarnIssuer(ctx context.Context, realm Realm, accepted []string, client *http.Client, log *slog.Logger) {
 	client = withoutRedirects(client)
 	if log == nil {

@@ -3,13 +3,13 @@
 // Three parts, each of use by itself:
 //
 //   - Verifier decides whether an access token is good (verifier.go), with the keys that a KeySet
-//     fetches and keeps (keys.go). Middleware runs it on each request's Authorization header and leaves
-//     the verified user, or the reason why there is none, in the context.
-//   - Client signs people in and out: Login, Refresh, Logout (client.go). What Keycloak's refusals mean
-//     is one table (refusal.go); why a refresh token must never be exchanged twice, and how two tabs
-//     are kept from it, is in exchanges.go.
-//   - WarnIssuer compares the issuer that Keycloak says it is with the issuers that a Verifier accepts,
-//     the setting that people get wrong most often.
+//     fetches and keeps (keys.go). Middleware runs it on each request's Authorization header and
+//     leaves the verified user, or the reason why there is none, in the context.
+//   - Client signs people in and out: Login, Refresh, Logout (client.go). What Keycloak's refusals
+//     mean is one table (refusal.go); why a refresh token must never be exchanged twice, and how
+//     two tabs are kept from it, is in exchanges.go.
+//   - WarnIssuer compares the issuer that Keycloak says it is with the issuers that a Verifier
+//     accepts, the setting that people get wrong most often.
 //
 // # Verifying tokens in a server of your own
 //
@@ -32,47 +32,50 @@
 //		return
 //	}
 //
-// Nothing has to be up when the process starts, and nothing to be restarted when Keycloak was down or
-// rotated its keys. The keys stay fresh without Run too: then each use of the set sees to it, and the first token, or the
-// first one after a long silence, waits for a fetch.
+// Nothing has to be up when the process starts, and nothing to be restarted when Keycloak was down
+// or rotated its keys. The keys stay fresh without Run too: then each use of the set sees to it,
+// and the first token, or the first one after a long silence, waits for a fetch.
 //
 // # What a good token is
 //
-// A token passes when all of this is true, checked in this order; the first that isn't is the reason:
+// A token passes when all of this is true, checked in this order; the first that isn't is the
+// reason:
 //
-//   - It has at most 16 KiB, three parts in base64url without padding, and a header and a payload that two
-//     readers can't read differently: UTF-8, no member twice at any depth, at most 32 levels, numbers that
-//     a float64 holds.
-//   - Its header has no crit and no cty, a kid, an asymmetric alg, and a typ of JWT or at+jwt, if any.
-//     Keys in a header, or URLs of keys, are never looked at.
-//   - iss is one of the accepted, exactly. typ is Bearer: ID, refresh and logout tokens come with the same
-//     issuer, and ID tokens with the same keys. There is no cnf. aud has one of the accepted, and where
-//     AuthorizedParties says so, azp is one of those. sub is there.
+//   - It has at most 16 KiB, three parts in base64url without padding, and a header and a payload
+//     that two readers can't read differently: UTF-8, no member twice at any depth, at most 32
+//     levels, numbers that a float64 holds.
+//   - Its header has no crit and no cty, a kid, an asymmetric alg, and a typ of JWT or at+jwt, if
+//     any. Keys in a header, or URLs of keys, are never looked at.
+//   - iss is one of the accepted, exactly. typ is Bearer: ID, refresh and logout tokens come with
+//     the same issuer, and ID tokens with the same keys. There is no cnf. aud has one of the
+//     accepted, and where AuthorizedParties says so, azp is one of those. sub is there.
 //   - nbf and iat, if any, have passed, and exp hasn't, give or take 30 s.
-//   - Its kid is that of a key of this issuer for signatures: RSA of 2048 to 8192 bits, P-256, P-384, P-521
-//     or Ed25519, whose one algorithm is the token's.
+//   - Its kid is that of a key of this issuer for signatures: RSA of 2048 to 8192 bits, P-256,
+//     P-384, P-521 or Ed25519, whose one algorithm is the token's.
 //   - The signature is right; a PSS salt is as long as the hash.
 //
-// The zero value of every setting is a safe one. What loosens a check is a field of VerifierConfig that says
-// so: AuthorizedParty (for a realm without an audience mapper), AllowBound (for cnf), and a longer Leeway or
-// larger MaxBytes. No other check can be relaxed. Algorithms and
+// The zero value of every setting is a safe one. What loosens a check is a field of VerifierConfig
+// that says so: AuthorizedParty (for a realm without an audience mapper), AllowBound (for cnf), and
+// a longer Leeway or larger MaxBytes. No other check can be relaxed. Algorithms and
 // AuthorizedParties can only restrict.
 //
-// Errors are an identity.TokenError, whose Reason is for errors.Is, and whose Detail tells people what was
-// found and what is accepted. An error's text is fit for clients, so a resolver may return it as it is, and so
-// is that of the errors of Client. The Detail is for operators: Middleware logs that of a token, and a server
-// that calls a Client logs identity.Detail(err) itself.
+// Errors are an identity.TokenError, whose Reason is for errors.Is, and whose Detail tells people
+// what was found and what is accepted. An error's text is fit for clients, so a resolver may return
+// it as it is, and so is that of the errors of Client. The Detail is for operators: Middleware logs
+// that of a token, and a server that calls a Client logs identity.Detail(err) itself.
 //
 // # What strangers can do
 //
-// They can send tokens, of any content. What is refused before the key costs a fraction of a signature
-// check, and causes nothing. A token that gets further, with a made-up kid, causes a fetch of the realm's
-// keys, once a second at most for the whole KeySet: at most 16 callers wait for it, for a second at most,
-// and everyone else is answered at once. So a new key's first token passes after one fetch, or, while
-// strangers cause fetches, after a second and one fetch. A KeySet is one for each realm and process: share it.
+// They can send tokens, of any content. What is refused before the key costs a fraction of a
+// signature check, and causes nothing. A token that gets further, with a made-up kid, causes a
+// fetch of the realm's keys, once a second at most for the whole KeySet: at most 16 callers wait
+// for it, for a second at most, and everyone else is answered at once. So a new key's first token
+// passes after one fetch, or, while strangers cause fetches, after a second and one fetch. A KeySet
+// is one for each realm and process: share it.
 //
-// Facts about Keycloak were observed on version 26.7.4. Endpoints are built from the server's URL by
-// Keycloak's fixed paths: no URL that Keycloak hands out is ever called, since those name its public
-// host, which may be out of reach from inside. Where a message names a setting in capitals
-// (KEYCLOAK_ISSUER), that is the name which the CloakQL server gives to the field of the same purpose.
+// Facts about Keycloak were observed on version 26.7.4. Endpoints are built from the server's URL
+// by Keycloak's fixed paths: no URL that Keycloak hands out is ever called, since those name its
+// public host, which may be out of reach from inside. Where a message names a setting in capitals
+// (KEYCLOAK_ISSUER), that is the name which the CloakQL server gives to the field of the same
+// purpose.
 package keycloak

@@ -18,8 +18,9 @@ import (
 
 const connections = 64
 
-// storm sends junk over that many connections, one a millisecond, and meanwhile a token each 10 ms, by somebody who has
-// no other. Each is told of every answer, of one at a time; it must not ask itself, since others wait for it.
+// storm sends junk over that many connections, one a millisecond, and meanwhile a token each 10 ms,
+// by somebody who has no other. Each is told of every answer, of one at a time; it must not ask
+// itself, since others wait for it.
 func (d *drill) storm(length time.Duration, token string, each func(a answer, junk bool)) {
 	var mu sync.Mutex
 	tell := func(a answer, junk bool) {
@@ -56,7 +57,8 @@ func heap() int {
 	return int(stats.HeapAlloc)
 }
 
-// A thousand made-up key ids a second must not hide a rotation, nor cost Keycloak or us more than one does.
+// A thousand made-up key ids a second must not hide a rotation, nor cost Keycloak or us more than
+// one does.
 func TestAStormOfJunkWhileKeysRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const (
@@ -318,7 +320,8 @@ type newcomer struct {
 	since time.Time
 }
 
-// admits checks that a newcomer is let in, or told within a second of its key's birth that nobody knows it yet.
+// admits checks that a newcomer is let in, or told within a second of its key's birth that nobody
+// knows it yet.
 func (d *drill) admits(n *newcomer) {
 	a := d.ask(n.token)
 	if a.err != nil && (!undecided(a.err) || time.Since(n.since) > floor) {

@@ -67,8 +67,8 @@ func Example() {
 	// 200 Hello, alice
 }
 
-// A refusal has a reason for the program and a detail for people. A claim of your own is read from the
-// token's payload, which is verified as a whole.
+// A refusal has a reason for the program and a detail for people. A claim of your own is read from
+// the token's payload, which is verified as a whole.
 func ExampleVerifier_Verify() {
 	kc := startKeycloak()
 	defer kc.Close()
@@ -109,15 +109,13 @@ func ExampleVerifier_Verify() {
 		}
 	}
 
-	// Output:
-	// 4711 of north
-	// refresh, and try again
-	// token is not meant for this API
-	// aud is "billing", azp is missing; accepted in aud: ["shop-api"] (KEYCLOAK_AUDIENCE): add a mapper of type Audience to the client that asks for the token
+	// Output: 4711 of north refresh, and try again token is not meant for this API aud is
+	// "billing", azp is missing; accepted in aud: ["shop-api"] (KEYCLOAK_AUDIENCE): add a mapper of
+	// type Audience to the client that asks for the token
 }
 
-// Tokens of several realms, each with its own keys: that of one never verifies a token of another. A realm
-// whose public address isn't the one that this process calls has its public name in Names.
+// Tokens of several realms, each with its own keys: that of one never verifies a token of another.
+// A realm whose public address isn't the one that this process calls has its public name in Names.
 func ExampleNewVerifier() {
 	var issuers []keycloak.Issuer
 	for _, name := range []string{"shop", "partners"} {

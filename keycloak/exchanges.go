@@ -15,8 +15,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Bounds of what exchanges remember within the grace. Past them an answer is not handed out again, and
-// a second tab that comes late signs in anew; exchanges under way are shared whatever is remembered.
+// Bounds of what exchanges remember within the grace. Past them an answer is not handed out again,
+// and a second tab that comes late signs in anew; exchanges under way are shared whatever is
+// remembered.
 const (
 	maxRemembered      = 10_000
 	maxRememberedBytes = 64 << 20
@@ -24,15 +25,17 @@ const (
 
 // exchanges trade refresh tokens for new ones, each token once for one network.
 //
-// Where refresh tokens are single-use, Keycloak answers a second exchange of one by detaching the client
-// from the session, and with it the fresh tokens of the first exchange (26.7.4, 6 of 6). Two tabs that
-// wake up together are enough. So all who present one token from one network share one exchange, which runs on
-// its own context: a closed tab must not cut it off halfway. For the grace after it, its answer is handed to
-// whoever presents the same token again from there, until the new refresh token of that answer is presented: from
-// then on its owner has it, and who still comes with the old one is somebody else.
+// Where refresh tokens are single-use, Keycloak answers a second exchange of one by detaching the
+// client from the session, and with it the fresh tokens of the first exchange (26.7.4, 6 of 6). Two
+// tabs that wake up together are enough. So all who present one token from one network share one
+// exchange, which runs on its own context: a closed tab must not cut it off halfway. For the grace
+// after it, its answer is handed to whoever presents the same token again from there, until the new
+// refresh token of that answer is presented: from then on its owner has it, and who still comes
+// with the old one is somebody else.
 //
-// Whoever presents a token that was exchanged and isn't handed the answer gets what Keycloak says of it: it
-// recognises a token that was used twice, and ends the session for the thief and for the owner.
+// Whoever presents a token that was exchanged and isn't handed the answer gets what Keycloak says
+// of it: it recognises a token that was used twice, and ends the session for the thief and for the
+// owner.
 type exchanges struct {
 	exchange   func(context.Context, identity.Secret) (*identity.OpenIDToken, error) // bounds its own time
 	grace      time.Duration
@@ -55,8 +58,8 @@ type digest [sha256.Size]byte
 
 func digestOf(token identity.Secret) digest { return sha256.Sum256([]byte(token.Reveal())) }
 
-// A sessionFrom is a session as a refresh token names it and the network that presents the token. Whoever makes up a
-// token can name any session, and keeps nobody from it who is elsewhere.
+// A sessionFrom is a session as a refresh token names it and the network that presents the token.
+// Whoever makes up a token can name any session, and keeps nobody from it who is elsewhere.
 type sessionFrom struct {
 	session string
 	network netip.Prefix
@@ -86,8 +89,8 @@ func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToke
 	}
 }
 
-// do exchanges a token, joins the exchange of it that is under way, or repeats the answer of one that
-// ended within the grace. When ctx ends it returns at once; the exchange goes on.
+// do exchanges a token, joins the exchange of it that is under way, or repeats the answer of one
+// that ended within the grace. When ctx ends it returns at once; the exchange goes on.
 func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
 	if err := ctx.Err(); err != nil { // an exchange outlives its caller, and isn't begun for one who has gone
 		return nil, err
@@ -131,8 +134,9 @@ func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*iden
 	return aged(e.token, time.Since(e.at)), nil
 }
 
-// find returns the exchange of a token whose answer a caller from network may have. If there is none, it returns
-// the first exchange of that token, if any, and why its answer isn't for this caller. The caller holds mu.
+// find returns the exchange of a token whose answer a caller from network may have. If there is
+// none, it returns the first exchange of that token, if any, and why its answer isn't for this
+// caller. The caller holds mu.
 func (x *exchanges) find(key digest, network netip.Prefix) (e, before *exchange, refusal string) {
 	for _, e := range x.known[key] {
 		if e.network == network && !e.superseded {
@@ -150,7 +154,8 @@ func (x *exchanges) find(key digest, network netip.Prefix) (e, before *exchange,
 	return nil, nil, ""
 }
 
-// supersede ends the repeating of the answer whose new refresh token is presented. The caller holds mu.
+// supersede ends the repeating of the answer whose new refresh token is presented. The caller holds
+// mu.
 func (x *exchanges) supersede(key digest) {
 	if e := x.successors[key]; e != nil {
 		e.superseded = true // its bytes stay until the grace is over: others may be reading them
@@ -165,9 +170,9 @@ func (x *exchanges) presented(refreshToken identity.Secret) {
 	x.supersede(digestOf(refreshToken))
 }
 
-// admit takes a place for one more exchange, and returns what gives it back. A session has one exchange under way from each
-// network: two tokens of one session at a time are one that was used and its successor, and no client has both to spend.
-// The caller of both holds mu.
+// admit takes a place for one more exchange, and returns what gives it back. A session has one
+// exchange under way from each network: two tokens of one session at a time are one that was used
+// and its successor, and no client has both to spend. The caller of both holds mu.
 func (x *exchanges) admit(ctx context.Context, session string) (release func(), err error) {
 	from := sessionFrom{session, networkOf(ctx)}
 	if x.sessions[from] {
@@ -210,7 +215,8 @@ func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.
 	}
 	x.remembered++
 	x.bytes += e.size
-	// Where tokens aren't single-use, a realm may hand the presented one back: presenting it again is no news then.
+	// Where tokens aren't single-use, a realm may hand the presented one back: presenting it again
+	// is no news then.
 	if token.RefreshToken != nil && digestOf(*token.RefreshToken) != e.presented {
 		x.successors[digestOf(*token.RefreshToken)] = e
 	}
@@ -250,9 +256,9 @@ func (x *exchanges) remove(e *exchange) bool {
 	return true
 }
 
-// end forgets the answers of the session that refreshToken belongs to, and makes the exchanges of it
-// that are under way fail with ErrSessionEnded. Call it after Keycloak ended that session: only then is
-// what the token says of itself known to be true.
+// end forgets the answers of the session that refreshToken belongs to, and makes the exchanges of
+// it that are under way fail with ErrSessionEnded. Call it after Keycloak ended that session: only
+// then is what the token says of itself known to be true.
 func (x *exchanges) end(refreshToken identity.Secret) {
 	key, session := digestOf(refreshToken), sessionOf(refreshToken)
 	x.mu.Lock()
@@ -272,7 +278,8 @@ func (x *exchanges) end(refreshToken identity.Secret) {
 	}
 }
 
-// networkOf returns the network that a call comes from. Callers whose address isn't known count as one network.
+// networkOf returns the network that a call comes from. Callers whose address isn't known count as
+// one network.
 func (x *exchanges) networkOf(ctx context.Context) netip.Prefix {
 	if x.anyNetwork {
 		return netip.Prefix{}
@@ -287,8 +294,9 @@ func networkText(network netip.Prefix) string {
 	return network.String()
 }
 
-// sessionAttr is a session's id for a log: no secret, and what an administrator finds the session by. A token that is being
-// exchanged may be anybody's, so what doesn't look like an id of Keycloak's isn't shown.
+// sessionAttr is a session's id for a log: no secret, and what an administrator finds the session
+// by. A token that is being exchanged may be anybody's, so what doesn't look like an id of
+// Keycloak's isn't shown.
 func sessionAttr(session string) slog.Attr {
 	if len(session) > 64 || strings.ContainsFunc(session, func(r rune) bool { return r != '-' && r != '_' && !isAlphanumeric(r) }) {
 		session = ""
@@ -320,8 +328,8 @@ func (x *exchanges) wait(ctx context.Context) error {
 	}
 }
 
-// sessionOf reads the session id out of a refresh token, unverified: a refresh token is signed with a
-// key that only Keycloak has. Empty when there is none to be read.
+// sessionOf reads the session id out of a refresh token, unverified: a refresh token is signed with
+// a key that only Keycloak has. Empty when there is none to be read.
 func sessionOf(refreshToken identity.Secret) string {
 	parts := strings.Split(refreshToken.Reveal(), ".")
 	if len(parts) != 3 {

@@ -89,7 +89,8 @@ func TestCallersShareOneExchange(t *testing.T) {
 	})
 }
 
-// Cut off halfway, an exchange would cost the session: Keycloak has spent the token, and nobody has the next.
+// Cut off halfway, an exchange would cost the session: Keycloak has spent the token, and nobody has
+// the next.
 func TestAnExchangeOutlivesItsOnlyCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counter := &counter{}
@@ -371,7 +372,8 @@ func TestCloseWaitsForExchanges(t *testing.T) {
 	})
 }
 
-// Whoever learnt a session id can write it into a token of their own; it neither joins nor stops the victim's exchange.
+// Whoever learnt a session id can write it into a token of their own; it neither joins nor stops
+// the victim's exchange.
 func TestAForgedTokenStopsNoExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counter := &counter{}
@@ -512,7 +514,8 @@ func TestExchanges_repeatUntilTheSuccessorIsPresented(t *testing.T) {
 	}
 }
 
-// A caller who joined while the exchange was under way gets its answer, however late it is woken up.
+// A caller who joined while the exchange was under way gets its answer, however late it is woken
+// up.
 func TestExchanges_theSuccessorTakesNoAnswerFromThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newExchanges((&counter{}).exchange, grace)
@@ -527,8 +530,8 @@ func TestExchanges_theSuccessorTakesNoAnswerFromThoseWhoWait(t *testing.T) {
 	})
 }
 
-// Keycloak is the judge of one token from two places, also when both come at the same moment: it ends such a session, and
-// which of the two is the thief nobody knows.
+// Keycloak is the judge of one token from two places, also when both come at the same moment: it
+// ends such a session, and which of the two is the thief nobody knows.
 func TestExchanges_twoNetworksAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counter := &counter{}

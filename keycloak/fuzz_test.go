@@ -59,7 +59,8 @@ func FuzzRefusal(f *testing.F) {
 	})
 }
 
-// A refresh token that passes has no second spelling: what its parts say, written down again, is the same text.
+// A refresh token that passes has no second spelling: what its parts say, written down again, is
+// the same text.
 func FuzzRefreshToken(f *testing.F) {
 	for _, token := range []string{ofSession("s1", "1").Reveal(), "AA.AA.AA", "AB.AA.AA", "AA.AA.", "a.b.c", "AAAA.AAAA.AA-_", "AAAA.AAAA.AA+/", "AAAA.AAAA.AAAA\n", "A A.AA.AA", "..", ""} {
 		f.Add(token)

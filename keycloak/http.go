@@ -18,12 +18,12 @@ import (
 const maxAnswerBytes = 1 << 20
 
 // NewHTTPClient returns a client tuned for calls to one Keycloak: connections are pooled and kept
-// shorter than common proxies keep theirs, each step of setting one up is bounded, and redirects are
-// handed back instead of followed. Client and KeySet use one of these when they are given none.
+// shorter than common proxies keep theirs, each step of setting one up is bounded, and redirects
+// are handed back instead of followed. Client and KeySet use one of these when they are given none.
 //
-// net/http writes the beginning of an answer that nobody asked for to the standard logger. A program that calls
-// Keycloak should send that logger's lines (log.SetOutput) where nobody reads tokens, or through a writer that
-// drops what they quote.
+// net/http writes the beginning of an answer that nobody asked for to the standard logger. A
+// program that calls Keycloak should send that logger's lines (log.SetOutput) where nobody reads
+// tokens, or through a writer that drops what they quote.
 func NewHTTPClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -41,8 +41,8 @@ func NewHTTPClient() *http.Client {
 	}
 }
 
-// withoutRedirects returns a copy of a client that follows no redirect, or NewHTTPClient() for nil: a 307 would
-// carry a password and the client's secret to a place that nobody configured.
+// withoutRedirects returns a copy of a client that follows no redirect, or NewHTTPClient() for nil:
+// a 307 would carry a password and the client's secret to a place that nobody configured.
 func withoutRedirects(client *http.Client) *http.Client {
 	if client == nil {
 		return NewHTTPClient()
@@ -54,7 +54,8 @@ func withoutRedirects(client *http.Client) *http.Client {
 
 func handBack(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// refusedByProxy replaces net/http's error for a proxy that lets nobody through to Keycloak, which has the proxy's words.
+// refusedByProxy replaces net/http's error for a proxy that lets nobody through to Keycloak, which
+// has the proxy's words.
 func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
 	if response.StatusCode == http.StatusOK {
 		return nil
@@ -68,7 +69,8 @@ func (e *proxyError) Error() string {
 	return fmt.Sprintf("the proxy answered %d instead of connecting", e.status)
 }
 
-// proxyNote says that a request goes through a proxy, for the error of one that Keycloak may never have seen.
+// proxyNote says that a request goes through a proxy, for the error of one that Keycloak may never
+// have seen.
 func proxyNote(client *http.Client, request *http.Request) string {
 	transport, ok := client.Transport.(*http.Transport)
 	if !ok || transport.Proxy == nil {
@@ -87,11 +89,11 @@ type answer struct {
 	note   string // proxyNote
 }
 
-// send makes a request and reads the answer to its end. It fails when there is no answer, when it is
-// cut short or too large, and when it is a redirect.
+// send makes a request and reads the answer to its end. It fails when there is no answer, when it
+// is cut short or too large, and when it is a redirect.
 func send(client *http.Client, request *http.Request) (answer, error) {
-	// Keycloak turns some errors into HTML for anything that looks like a browser, and refuses an Origin
-	// outside the client's web origins; so this header, and never that one.
+	// Keycloak turns some errors into HTML for anything that looks like a browser, and refuses an
+	// Origin outside the client's web origins; so this header, and never that one.
 	request.Header.Set("Accept", "application/json")
 	response, err := client.Do(request)
 	switch {
@@ -122,8 +124,9 @@ type quietError struct {
 func (e *quietError) Error() string { return e.text }
 func (e *quietError) Unwrap() error { return e.err }
 
-// quiet replaces the text of an error of net/http, which repeats what it can't read of an answer: tokens may be in it, and
-// what answers may have put in what it was asked. The note is put behind it.
+// quiet replaces the text of an error of net/http, which repeats what it can't read of an answer:
+// tokens may be in it, and what answers may have put in what it was asked. The note is put behind
+// it.
 func quiet(err error, note string) error {
 	begin, cause := "", err
 	if failed, ok := errors.AsType[*url.Error](err); ok { // its address is ours
@@ -132,8 +135,8 @@ func quiet(err error, note string) error {
 	return &quietError{begin + faultText(cause) + note, err}
 }
 
-// faultText returns the text of an error if it is of a kind whose text comes from this machine, the name's resolution, or
-// the other side's certificate. Of any other it tells how long the text is.
+// faultText returns the text of an error if it is of a kind whose text comes from this machine, the
+// name's resolution, or the other side's certificate. Of any other it tells how long the text is.
 func faultText(err error) string {
 	var timeout interface{ Timeout() bool }
 	if call, ok := errors.AsType[*net.OpError](err); ok {

@@ -60,8 +60,8 @@ func gzipped(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, bomb())
 }
 
-// Whatever is not Keycloak's own answer is the realm's failure, never a caller's, and shows nothing of
-// what it was sent.
+// Whatever is not Keycloak's own answer is the realm's failure, never a caller's, and shows nothing
+// of what it was sent.
 func TestBadAnswers(t *testing.T) {
 	const anyCall = ""
 	for _, tt := range []struct {
@@ -286,7 +286,8 @@ func TestSend_errorsRepeatNothing(t *testing.T) {
 	}
 }
 
-// An error's text is shown if it can't come from the other side. Whatever is shown of another is a beginning that we know.
+// An error's text is shown if it can't come from the other side. Whatever is shown of another is a
+// beginning that we know.
 func TestFaultText(t *testing.T) {
 	const canary = "canary-77aa"
 	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443}, Err: errors.New("connection refused")}

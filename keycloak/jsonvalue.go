@@ -10,7 +10,8 @@ import (
 
 const maxDateBytes = 20 // 1767269040.123456789
 
-// raw is the JSON text of one value, which a jsonReader has read to its end; nil where there is none.
+// raw is the JSON text of one value, which a jsonReader has read to its end; nil where there is
+// none.
 type raw []byte
 
 // text is a string's, without quotes and escapes.
@@ -47,10 +48,12 @@ func (v raw) number() (value float64, ok bool) {
 	return value, err == nil
 }
 
-// is tells whether the value is this text of JSON: true, false, null, or a number as it was written.
+// is tells whether the value is this text of JSON: true, false, null, or a number as it was
+// written.
 func (v raw) is(word string) bool { return string(v) == word }
 
-// quote shows a value out of a token: bounded, and in ASCII, so that it can't turn the lines of a log around.
+// quote shows a value out of a token: bounded, and in ASCII, so that it can't turn the lines of a
+// log around.
 func (v raw) quote() string {
 	if v == nil {
 		return "missing"

@@ -44,10 +44,11 @@ func (k keyring) reasons() string {
 	return text
 }
 
-// readKeys reads a JSON Web Key Set, RFC 7517 section 5. Keys that are malformed, of an unknown kind, weak,
-// or for anything but signatures are passed over: one of them must not cost the others. It fails when none
-// is left. Of two keys for signatures with one kid neither is kept, since nothing says which one is meant; one
-// for encryption may have the kid of one for signatures, as when a realm has imported one pair for both.
+// readKeys reads a JSON Web Key Set, RFC 7517 section 5. Keys that are malformed, of an unknown
+// kind, weak, or for anything but signatures are passed over: one of them must not cost the others.
+// It fails when none is left. Of two keys for signatures with one kid neither is kept, since
+// nothing says which one is meant; one for encryption may have the kid of one for signatures, as
+// when a realm has imported one pair for both.
 func readKeys(body []byte) (keyring, error) {
 	var list raw
 	lists := 0
@@ -93,8 +94,8 @@ func readKeys(body []byte) (keyring, error) {
 	return ring, nil
 }
 
-// A jwk is a JSON Web Key's members that we act on, RFC 7517 section 4. Its certificates (x5c, x5u, x5t) are
-// not looked at: the key itself, from the realm's own endpoint, is what is trusted.
+// A jwk is a JSON Web Key's members that we act on, RFC 7517 section 4. Its certificates (x5c, x5u,
+// x5t) are not looked at: the key itself, from the realm's own endpoint, is what is trusted.
 type jwk struct {
 	kty, use, ops, alg, kid, crv, n, e, x, y raw
 	private                                  bool // it has members of a private or a secret key
@@ -180,8 +181,8 @@ func readKey(item raw) (kid string, key jwkset.JWK, odd *oddKey) {
 	return kid, key, nil
 }
 
-// read makes the key. jwkset is given what RFC 7518, section 6, allows: its own decoder takes padding and
-// line ends, coordinates of any length, and the low 64 bits of a longer exponent.
+// read makes the key. jwkset is given what RFC 7518, section 6, allows: its own decoder takes
+// padding and line ends, coordinates of any length, and the low 64 bits of a longer exponent.
 func (k *jwk) read(kid, alg string) (jwkset.JWK, error) {
 	text := func(v raw) string { s, _ := v.text(); return s }
 	members := jwkset.JWKMarshal{
@@ -214,6 +215,7 @@ func (k *jwk) read(kid, alg string) (jwkset.JWK, error) {
 var (
 	rsaBytes      = [2]int{1, maxRSABits/8 + 1} // fits says what is too weak; some libraries put a zero before it
 	exponentBytes = [2]int{1, 4}
-	// Coordinates have all the bytes that the curve's field has, leading zeros too: RFC 7518, section 6.2.1.2.
+	// Coordinates have all the bytes that the curve's field has, leading zeros too: RFC 7518,
+	// section 6.2.1.2.
 	coordinateBytes = map[string][2]int{"ES256": {32, 32}, "ES384": {48, 48}, "ES512": {66, 66}, "EdDSA": {32, 32}}
 )

@@ -30,28 +30,31 @@ const (
 // A KeySetConfig tunes a KeySet. Its zero value is good.
 type KeySetConfig struct {
 	MaxAge time.Duration // for how long keys are used that couldn't be fetched anew; 24 h if zero
-	// HTTP is NewHTTPClient() if nil; redirects are never followed, whatever its policy. Its transport must heed the
-	// deadline of a request's context, as net/http's does: no other fetch begins before one has ended.
+	// HTTP is NewHTTPClient() if nil; redirects are never followed, whatever its policy. Its
+	// transport must heed the deadline of a request's context, as net/http's does: no other fetch
+	// begins before one has ended.
 	HTTP *http.Client
-	// Log is told once when fetching begins to fail, once when it works again, and once of each key that can't
-	// be used, of a hundred keys at most; slog.Default() if nil.
+	// Log is told once when fetching begins to fail, once when it works again, and once of each key
+	// that can't be used, of a hundred keys at most; slog.Default() if nil.
 	Log *slog.Logger
 }
 
-// A KeySet holds the keys that a realm signs with: it fetches the realm's JSON Web Key Set (RFC 7517),
-// keeps the last good one through an outage, and fetches anew when a token names a key that it doesn't
-// know. Make it with NewKeySet. It is safe for concurrent use.
+// A KeySet holds the keys that a realm signs with: it fetches the realm's JSON Web Key Set (RFC
+// 7517), keeps the last good one through an outage, and fetches anew when a token names a key that
+// it doesn't know. Make it with NewKeySet. It is safe for concurrent use.
 //
-// It stays fresh whether or not anybody calls Run. Each use, by a token or by Status, begins a fetch in the background
-// once the set is about 5 minutes old, and is answered from the set that is there. So a key that the realm withdrew
-// verifies no longer than that, and one fetch. A set that nobody used for longer than 10 minutes is fetched anew before
-// it verifies again, within a second; without an answer in that time its keys are good up to MaxAge. Run
-// only does the same without traffic, so that no token waits.
+// It stays fresh whether or not anybody calls Run. Each use, by a token or by Status, begins a
+// fetch in the background once the set is about 5 minutes old, and is answered from the set that is
+// there. So a key that the realm withdrew verifies no longer than that, and one fetch. A set that
+// nobody used for longer than 10 minutes is fetched anew before it verifies again, within a second;
+// without an answer in that time its keys are good up to MaxAge. Run only does the same without
+// traffic, so that no token waits.
 //
-// Anyone can make up a key id. So fetches begin at most once a second, whoever they are for; a few callers
-// wait for one, each for a second at most and no longer than its context, and everyone else is answered at
-// once. A fetch has a deadline, and so has its body a bound. After one that failed, further ones come after
-// a pause that grows to 5 s; a set without a single usable key is a failure too, and replaces nothing.
+// Anyone can make up a key id. So fetches begin at most once a second, whoever they are for; a few
+// callers wait for one, each for a second at most and no longer than its context, and everyone else
+// is answered at once. A fetch has a deadline, and so has its body a bound. After one that failed,
+// further ones come after a pause that grows to 5 s; a set without a single usable key is a failure
+// too, and replaces nothing.
 type KeySet struct {
 	realm  Realm
 	url    string
@@ -105,9 +108,9 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 
 var errNoKeySet = errors.New("keycloak: the zero KeySet has no realm: make it with keycloak.NewKeySet")
 
-// Run fetches the keys at once, and again whenever the set gets old, until ctx ends, and returns the error of ctx.
-// Without it, the first token waits for the first fetch. A fetch that is under way when ctx ends has a deadline of its
-// own, a few seconds later.
+// Run fetches the keys at once, and again whenever the set gets old, until ctx ends, and returns
+// the error of ctx. Without it, the first token waits for the first fetch. A fetch that is under
+// way when ctx ends has a deadline of its own, a few seconds later.
 func (k *KeySet) Run(ctx context.Context) error {
 	if k.lookup == nil {
 		return errNoKeySet
@@ -142,9 +145,9 @@ func (k *KeySet) Run(ctx context.Context) error {
 	}
 }
 
-// Status tells whether tokens can be verified. Usable is false before the first good fetch, and once
-// the keys are older than MaxAge. Failure is that of the last fetch, nil after a good one: it is
-// identity.ErrKeysUnavailable, and its identity.Detail says why.
+// Status tells whether tokens can be verified. Usable is false before the first good fetch, and
+// once the keys are older than MaxAge. Failure is that of the last fetch, nil after a good one: it
+// is identity.ErrKeysUnavailable, and its identity.Detail says why.
 func (k *KeySet) Status() (usable bool, failure error) {
 	if k.lookup == nil {
 		return false, errNoKeySet
@@ -166,8 +169,8 @@ func (k *KeySet) usable() bool {
 	return passed(k.fetched, time.Now()) <= k.maxAge
 }
 
-// passed is the time from then to now. The monotonic clock stands still while a machine sleeps, and the other one can be
-// set.
+// passed is the time from then to now. The monotonic clock stands still while a machine sleeps, and
+// the other one can be set.
 func passed(then, now time.Time) time.Duration {
 	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }
@@ -175,7 +178,8 @@ func passed(then, now time.Time) time.Duration {
 // interval is how old the set gets before it is fetched anew.
 func (k *KeySet) interval() time.Duration { return min(keysRefresh, k.maxAge/2) }
 
-// refreshIfDue begins a fetch that nobody waits for, if one is due and none is under way. It is called with mu held.
+// refreshIfDue begins a fetch that nobody waits for, if one is due and none is under way. It is
+// called with mu held.
 func (k *KeySet) refreshIfDue() {
 	now := time.Now()
 	due := !now.Before(k.due) || passed(k.fetched, now) > k.interval()
@@ -184,11 +188,12 @@ func (k *KeySet) refreshIfDue() {
 	}
 }
 
-// neglected reports whether neither Run nor any use has fetched the set for long, or tried to. It is called with mu held.
+// neglected reports whether neither Run nor any use has fetched the set for long, or tried to. It
+// is called with mu held.
 func (k *KeySet) neglected() bool { return passed(k.tried, time.Now()) > 2*k.interval() }
 
-// verify checks a token's signature with the key that its header names. It fails with ErrKeyUnknown,
-// ErrKeysUnavailable or ErrTokenSignature, or as ctx does.
+// verify checks a token's signature with the key that its header names. It fails with
+// ErrKeyUnknown, ErrKeysUnavailable or ErrTokenSignature, or as ctx does.
 func (k *KeySet) verify(ctx context.Context, token *jws) error {
 	key, err := k.lookup.KeyfuncCtx(ctx)(&jwt.Token{Header: map[string]any{"alg": token.alg, "kid": token.kid}})
 	refused, ours := errors.AsType[*identity.TokenError](err)
@@ -260,8 +265,8 @@ func (k *KeySet) read(ctx context.Context, kid string) (jwkset.JWK, error) {
 	return jwkset.JWK{}, refused
 }
 
-// board finds a place on the fetch that is under way, or begins one. It returns nil when all places are
-// taken, and when it is too early for another fetch. It is called with mu held.
+// board finds a place on the fetch that is under way, or begins one. It returns nil when all places
+// are taken, and when it is too early for another fetch. It is called with mu held.
 func (k *KeySet) board() *keyFlight {
 	flight := k.flight
 	if flight == nil {
@@ -277,8 +282,8 @@ func (k *KeySet) board() *keyFlight {
 	return flight
 }
 
-// wait waits for the end of a fetch, and fails only when ctx ends before. It returns earlier when the fetch
-// takes too long.
+// wait waits for the end of a fetch, and fails only when ctx ends before. It returns earlier when
+// the fetch takes too long.
 func (f *keyFlight) wait(ctx context.Context) error {
 	timeout := time.NewTimer(keysWait)
 	defer timeout.Stop()
@@ -291,8 +296,8 @@ func (f *keyFlight) wait(ctx context.Context) error {
 	return nil
 }
 
-// startFlight begins a fetch. It takes nothing from whoever caused it: it outlives them, up to a deadline of its
-// own, and what their context holds is theirs. It is called with mu held.
+// startFlight begins a fetch. It takes nothing from whoever caused it: it outlives them, up to a
+// deadline of its own, and what their context holds is theirs. It is called with mu held.
 func (k *KeySet) startFlight() *keyFlight {
 	flight := &keyFlight{begun: time.Now(), done: make(chan struct{})}
 	k.flight = flight
@@ -356,8 +361,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// fetch gets the set. An answer without a single key that we can use is a failure: it must not take the
-// place of a good set.
+// fetch gets the set. An answer without a single key that we can use is a failure: it must not take
+// the place of a good set.
 func (k *KeySet) fetch(ctx context.Context) (ring keyring, err error) {
 	defer func() { // a stranger's bytes went through a library; nobody above this goroutine could recover
 		if recover() != nil {

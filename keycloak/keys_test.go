@@ -232,7 +232,8 @@ func TestAWaiterLeavesWithItsContext(t *testing.T) {
 	})
 }
 
-// Whoever leaves gives a place on the fetch back: strangers who hang up at once must not hold them all.
+// Whoever leaves gives a place on the fetch back: strangers who hang up at once must not hold them
+// all.
 func TestPlacesAreGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, holding(edDSA()))
@@ -303,7 +304,8 @@ func TestAnOutageSignsNobodyOut(t *testing.T) {
 	})
 }
 
-// Even a Keycloak that hangs, so that each try takes its whole time, is found to be back within 10 s.
+// Even a Keycloak that hangs, so that each try takes its whole time, is found to be back within 10
+// s.
 func TestRecoveryFromAKeycloakThatHung(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, slow(time.Hour, holding(edDSA())))
@@ -402,8 +404,8 @@ func TestOneLogLineForEachChange(t *testing.T) {
 	})
 }
 
-// Traffic keeps the set fresh where nobody called Run: a withdrawn key verifies until the set is old, and one fetch longer.
-// Nobody waits for that fetch, and a hundred requests at once cause one.
+// Traffic keeps the set fresh where nobody called Run: a withdrawn key verifies until the set is
+// old, and one fetch longer. Nobody waits for that fetch, and a hundred requests at once cause one.
 func TestKeySet_without_Run_drops_a_withdrawn_key(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, holding(edDSA(), es256()))
@@ -435,7 +437,8 @@ func TestKeySet_without_Run_drops_a_withdrawn_key(t *testing.T) {
 	})
 }
 
-// After a long silence the first token waits for fresh keys: a withdrawn one doesn't pass even once.
+// After a long silence the first token waits for fresh keys: a withdrawn one doesn't pass even
+// once.
 func TestKeySet_without_Run_is_fetched_anew_after_silence(t *testing.T) {
 	for _, silence := range []time.Duration{11 * time.Minute, 23 * time.Hour, 25 * time.Hour, 1000 * time.Hour} {
 		t.Run(silence.String(), func(t *testing.T) {
@@ -452,7 +455,8 @@ func TestKeySet_without_Run_is_fetched_anew_after_silence(t *testing.T) {
 	}
 }
 
-// Where no answer comes after a silence, keys are good for as long as Run would keep them, and few wait for it.
+// Where no answer comes after a silence, keys are good for as long as Run would keep them, and few
+// wait for it.
 func TestKeySet_without_Run_outlives_an_outage(t *testing.T) {
 	for name, outage := range map[string]roundTrip{"down": down, "hangs": slow(time.Hour, down)} {
 		t.Run(name, func(t *testing.T) {
@@ -497,7 +501,8 @@ func TestKeySet_without_Run_outlives_an_outage(t *testing.T) {
 	}
 }
 
-// A readiness probe is a use: a server that gets no traffic before it is ready would never become ready.
+// A readiness probe is a use: a server that gets no traffic before it is ready would never become
+// ready.
 func TestKeySet_Status_keeps_the_set_fresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, holding(edDSA()))

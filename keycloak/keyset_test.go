@@ -256,7 +256,8 @@ func TestPassedOverKeysDoNotFillTheLog(t *testing.T) {
 	})
 }
 
-// net/http quotes what it can't read; a stranger who stands where Keycloak stood chooses how long that is.
+// net/http quotes what it can't read; a stranger who stands where Keycloak stood chooses how long
+// that is.
 func TestAFailureHasFewWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {

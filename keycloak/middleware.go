@@ -11,16 +11,16 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Middleware returns a wrapper of handlers that verifies the bearer token of each request (RFC 6750,
-// section 2.1) and puts what the verifier said into the request's context, for identity.Require. It
-// answers nothing itself: whether a caller is needed is for the handler to say, field by field. A
-// request without a token, or with another authentication scheme, has no caller; one with a bad token
-// has the reason why.
+// Middleware returns a wrapper of handlers that verifies the bearer token of each request (RFC
+// 6750, section 2.1) and puts what the verifier said into the request's context, for
+// identity.Require. It answers nothing itself: whether a caller is needed is for the handler to
+// say, field by field. A request without a token, or with another authentication scheme, has no
+// caller; one with a bad token has the reason why.
 //
-// A refused token that points at a wrong setting, here or in the realm (issuer, audience, algorithm, size), or at clocks
-// that differ, is logged as a warning with what would have been accepted; no token is. Since anyone can send such
-// tokens, a warning about one cause comes once a second at most, with the number of those that were kept back. A nil
-// log is slog.Default().
+// A refused token that points at a wrong setting, here or in the realm (issuer, audience,
+// algorithm, size), or at clocks that differ, is logged as a warning with what would have been
+// accepted; no token is. Since anyone can send such tokens, a warning about one cause comes once a
+// second at most, with the number of those that were kept back. A nil log is slog.Default().
 func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	if log == nil {
 		log = slog.Default()
@@ -57,14 +57,15 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 // whitespace is what may surround the parts of an Authorization header.
 const whitespace = " \t"
 
-// errNotBearer is what speaks for nobody here, most often a token without the word Bearer before it.
+// errNotBearer is what speaks for nobody here, most often a token without the word Bearer before
+// it.
 var errNotBearer = &identity.TokenError{Reason: identity.ErrTokenMissing,
 	Detail: "the Authorization header is of another scheme: expected Bearer, a blank, and the token"}
 
 const causeSize = "size"
 
-// causeOf returns what in a refused token points at a setting or at clocks that differ, and "" for what happens all day:
-// tokens that have expired, and those of nobody.
+// causeOf returns what in a refused token points at a setting or at clocks that differ, and "" for
+// what happens all day: tokens that have expired, and those of nobody.
 func causeOf(refused *identity.TokenError) string {
 	switch refused.Reason {
 	case identity.ErrTokenTooLarge:
@@ -96,8 +97,8 @@ func (a *atMostOnceASecond) next(now time.Time) (keptBack int, ok bool) {
 	return keptBack, true
 }
 
-// bearer finds the bearer token in the Authorization headers of a request. An empty token is none; it
-// fails with ErrTokenMalformed where there should be one token and isn't.
+// bearer finds the bearer token in the Authorization headers of a request. An empty token is none;
+// it fails with ErrTokenMalformed where there should be one token and isn't.
 func bearer(headers []string) (token string, err error) {
 	switch len(headers) {
 	case 0:
@@ -106,8 +107,8 @@ func bearer(headers []string) (token string, err error) {
 	default:
 		return "", malformed("the request has %d Authorization headers", len(headers))
 	}
-	// RFC 9110, sections 5.6.3 and 11.4: no other character is whitespace here. What the header holds beyond
-	// that isn't looked at: a stranger chooses its length.
+	// RFC 9110, sections 5.6.3 and 11.4: no other character is whitespace here. What the header
+	// holds beyond that isn't looked at: a stranger chooses its length.
 	header := strings.Trim(headers[0], whitespace)
 	scheme, token := header, ""
 	if end := strings.IndexAny(header, whitespace); end >= 0 {

@@ -14,7 +14,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// callerOf sends a request through the middleware and returns what the handler learns of its caller.
+// callerOf sends a request through the middleware and returns what the handler learns of its
+// caller.
 func callerOf(t *testing.T, log *logBook, verifier *Verifier, authorization ...string) (user *identity.User, err error) {
 	t.Helper()
 	ran := false
@@ -69,7 +70,8 @@ func TestAuthorizationHeaders(t *testing.T) {
 		{"no blank after the scheme", []string{"Bearer" + token}, identity.ErrTokenMissing},
 		{"a comma for the blank", []string{"Bearer," + token}, identity.ErrTokenMissing},
 		{"a quoted scheme", []string{`"Bearer" ` + token}, identity.ErrTokenMissing},
-		// A list is one header of the scheme that it begins with; the token in it makes nobody a caller.
+		// A list is one header of the scheme that it begins with; the token in it makes nobody a
+		// caller.
 		{"a list that begins with Basic", []string{"Basic YWxpY2U6YWxpY2U=, Bearer " + token}, identity.ErrTokenMissing},
 
 		// Invalid is not absent.
@@ -122,7 +124,8 @@ func checkNoToken(t *testing.T, log string, tokens ...string) {
 	}
 }
 
-// A token for somebody else is most often a wrong setting: whoever runs the server must be told which.
+// A token for somebody else is most often a wrong setting: whoever runs the server must be told
+// which.
 func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{AuthorizedParties: []string{localAudience}})
@@ -161,7 +164,8 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 	}
 }
 
-// A realm can sign with an algorithm that nobody may verify with here, or that TOKEN_ALGORITHMS leaves out.
+// A realm can sign with an algorithm that nobody may verify with here, or that TOKEN_ALGORITHMS
+// leaves out.
 func TestMiddleware_warns_of_the_algorithm(t *testing.T) {
 	key := edDSA()
 	var log logBook
@@ -173,8 +177,8 @@ func TestMiddleware_warns_of_the_algorithm(t *testing.T) {
 	}
 }
 
-// Clients send tokens as they are, or after JWT or Token, since other servers take them so. That is no token for us, and the
-// developer learns why.
+// Clients send tokens as they are, or after JWT or Token, since other servers take them so. That is
+// no token for us, and the developer learns why.
 func TestMiddleware_says_that_the_scheme_is_not_Bearer(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})

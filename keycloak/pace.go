@@ -13,20 +13,24 @@ const (
 	ofNetwork   = maxSamples / 16 // samples that one network has at most
 	highestPart = 8               // refusals take as long as a sample of the highest eighth
 
-	// firstPace is how long refusals take while there are no samples. Keycloak hashes a password sooner unless it is busy.
+	// firstPace is how long refusals take while there are no samples. Keycloak hashes a password
+	// sooner unless it is busy.
 	firstPace = 500 * time.Millisecond
 
-	// sampleAge is how old a sample may be when another is learned: a storm of last night is no measure.
+	// sampleAge is how old a sample may be when another is learned: a storm of last night is no
+	// measure.
 	sampleAge = 10 * time.Minute
 )
 
-// A pace is how long judged sign-ins take, by the last of them. It holds refusals back, so that the time of one doesn't
-// tell whether Keycloak hashed a password for it: one that came sooner is answered when one of the slowest would have been.
-// Which one is drawn anew each time, since a floor that is always the same would show who waited for it.
+// A pace is how long judged sign-ins take, by the last of them. It holds refusals back, so that the
+// time of one doesn't tell whether Keycloak hashed a password for it: one that came sooner is
+// answered when one of the slowest would have been. Which one is drawn anew each time, since a
+// floor that is always the same would show who waited for it.
 //
-// Guesses at accounts without a password don't make it fast: a refusal that came much sooner than the slow ones isn't
-// learned from. That Keycloak has become faster is learned from sign-ins whose password was right, which it hashed for
-// certain. And one network has few of the samples. Its zero value is ready for use.
+// Guesses at accounts without a password don't make it fast: a refusal that came much sooner than
+// the slow ones isn't learned from. That Keycloak has become faster is learned from sign-ins whose
+// password was right, which it hashed for certain. And one network has few of the samples. Its zero
+// value is ready for use.
 type pace struct {
 	mu      sync.Mutex // guards samples
 	samples []sample   // oldest first
@@ -38,8 +42,8 @@ type sample struct {
 	at      time.Time
 }
 
-// observe learns from a judged sign-in, and refused is whether its password was wrong. It replaces the oldest of its network
-// where that has as many as it may, and otherwise the oldest of all.
+// observe learns from a judged sign-in, and refused is whether its password was wrong. It replaces
+// the oldest of its network where that has as many as it may, and otherwise the oldest of all.
 func (p *pace) observe(network netip.Prefix, took time.Duration, refused bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,8 +67,8 @@ func (p *pace) observe(network netip.Prefix, took time.Duration, refused bool) {
 	p.samples = append(p.samples, sample{network, took, now})
 }
 
-// slowest returns how long the highest eighth of the samples took, slowest first: one at least, and firstPace while there
-// are none. The caller holds mu.
+// slowest returns how long the highest eighth of the samples took, slowest first: one at least, and
+// firstPace while there are none. The caller holds mu.
 func (p *pace) slowest() []time.Duration {
 	if len(p.samples) == 0 {
 		return []time.Duration{firstPace}

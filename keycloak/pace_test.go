@@ -17,8 +17,8 @@ import (
 
 const hashed, unhashed = 290 * time.Millisecond, 8 * time.Millisecond
 
-// refusing refuses every sign-in: those under the name "social" without hashing a password, as Keycloak does for an
-// account that has none.
+// refusing refuses every sign-in: those under the name "social" without hashing a password, as
+// Keycloak does for an account that has none.
 func refusing(t *testing.T, changes ...func(*ClientConfig)) *Client {
 	t.Helper()
 	config := ClientConfig{
@@ -48,7 +48,8 @@ func refusedAfter(t *testing.T, ctx context.Context, c *Client, name string) tim
 	return time.Since(begin)
 }
 
-// An account without a password is refused as late as one with one, however often somebody guesses at it.
+// An account without a password is refused as late as one with one, however often somebody guesses
+// at it.
 func TestClient_Login_refusalsTakeAlike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := refusing(t)
@@ -96,7 +97,8 @@ func TestClient_Login_heldRefusalsHoldNoPlace(t *testing.T) {
 	})
 }
 
-// However slow Keycloak was, a refusal waits for half of the timeout at most, and the owner of the account for less.
+// However slow Keycloak was, a refusal waits for half of the timeout at most, and the owner of the
+// account for less.
 func TestClient_Login_heldRefusalsHaveABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := refusing(t, timeout(8*time.Second))
@@ -115,8 +117,8 @@ func TestClient_Login_heldRefusalsHaveABound(t *testing.T) {
 	})
 }
 
-// Nor do other sign-ins tell sooner than the answer: the next one of the account, or one more of the network when its
-// share of the places is taken.
+// Nor do other sign-ins tell sooner than the answer: the next one of the account, or one more of
+// the network when its share of the places is taken.
 func TestClient_Login_refusalsShowInNothingElse(t *testing.T) {
 	for _, pause := range []time.Duration{-1, 0} {
 		var second, free []time.Duration // of an account with a password, and of one without
@@ -155,7 +157,8 @@ func TestClient_Login_refusalsShowInNothingElse(t *testing.T) {
 	}
 }
 
-// Before anything is known, a refusal takes as long as one that hashes a password, and a quick one teaches nothing.
+// Before anything is known, a refusal takes as long as one that hashes a password, and a quick one
+// teaches nothing.
 func TestClient_Login_theFirstRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := refusing(t)
@@ -226,7 +229,8 @@ func TestPace_oneNetworkMovesLittle(t *testing.T) {
 	})
 }
 
-// The time of a storm isn't kept for good where few networks sign in, nor is it forgotten for want of sign-ins.
+// The time of a storm isn't kept for good where few networks sign in, nor is it forgotten for want
+// of sign-ins.
 func TestPace_forgetsAStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pace

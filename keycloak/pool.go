@@ -12,11 +12,13 @@ import (
 // networkShare is the part of a pool that one network may hold: a quarter.
 const networkShare = 4
 
-// shareRetry is when a network that holds its share is told to come back: most calls are answered within it.
+// shareRetry is when a network that holds its share is told to come back: most calls are answered
+// within it.
 const shareRetry = time.Second
 
-// A pool bounds how many calls of one kind are under way, in all and for one network. So whoever opens many connections
-// from one place leaves the rest of the pool to others. Where a caller's address isn't known, only the whole is bounded.
+// A pool bounds how many calls of one kind are under way, in all and for one network. So whoever
+// opens many connections from one place leaves the rest of the pool to others. Where a caller's
+// address isn't known, only the whole is bounded.
 type pool struct {
 	size, share int
 
@@ -29,8 +31,8 @@ func newPool(size int) *pool {
 	return &pool{size: size, share: max(1, size/networkShare), networks: map[netip.Prefix]int{}}
 }
 
-// acquire takes a place. It doesn't wait: it fails with an *identity.LimitError when the caller's network holds its share,
-// and with ErrTooManyConcurrent when no place is free.
+// acquire takes a place. It doesn't wait: it fails with an *identity.LimitError when the caller's
+// network holds its share, and with ErrTooManyConcurrent when no place is free.
 func (p *pool) acquire(ctx context.Context) (*place, error) {
 	network := networkOf(ctx)
 	p.mu.Lock()
@@ -78,5 +80,6 @@ func (s *place) release() {
 	}
 }
 
-// networkOf is the network that a call comes from. It isn't valid where the caller's address isn't known.
+// networkOf is the network that a call comes from. It isn't valid where the caller's address isn't
+// known.
 func networkOf(ctx context.Context) netip.Prefix { return identity.NetworkOf(identity.Address(ctx)) }

@@ -40,7 +40,8 @@ var kinds = map[string]func(ctx context.Context, c *Client, n int) error{
 	},
 }
 
-// A network has a quarter of the places, from however many of its addresses; the others have the rest.
+// A network has a quarter of the places, from however many of its addresses; the others have the
+// rest.
 func TestPool_networkShare(t *testing.T) {
 	for name, call := range kinds {
 		synctest.Test(t, func(t *testing.T) {
@@ -101,8 +102,9 @@ func TestPool_small(t *testing.T) {
 	}
 }
 
-// The caller of a slow Keycloak is answered in time. The place stays taken until Keycloak has answered, or until the
-// bound: Keycloak works on, and whoever comes again at once must not double its work.
+// The caller of a slow Keycloak is answered in time. The place stays taken until Keycloak has
+// answered, or until the bound: Keycloak works on, and whoever comes again at once must not double
+// its work.
 func TestPool_heldUntilKeycloakAnswers(t *testing.T) {
 	for _, tt := range []struct{ takes, held time.Duration }{
 		{20 * time.Second, 20 * time.Second},
@@ -135,7 +137,8 @@ func TestPool_heldUntilKeycloakAnswers(t *testing.T) {
 	}
 }
 
-// Of one session one exchange is under way, whatever tokens name it; and a stranger who names it keeps nobody from it.
+// Of one session one exchange is under way, whatever tokens name it; and a stranger who names it
+// keeps nobody from it.
 func TestClient_Refresh_oneOfASession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := newRealmByClock(time.Second)

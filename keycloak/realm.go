@@ -14,8 +14,9 @@ type Realm struct {
 }
 
 // NewRealm returns the realm of that name at serverURL, the address at which this process reaches
-// Keycloak: an http or https URL, with the path prefix if there is one (http://localhost:8080/auth). A
-// trailing slash doesn't matter. The name is as in Keycloak's admin console; its case matters.
+// Keycloak: an http or https URL, with the path prefix if there is one
+// (http://localhost:8080/auth). A trailing slash doesn't matter. The name is as in Keycloak's admin
+// console; its case matters.
 func NewRealm(serverURL, name string) (Realm, error) {
 	var faults []error
 	if name == "" || strings.ContainsAny(name, "/;") {

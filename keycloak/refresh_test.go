@@ -51,7 +51,8 @@ func TestRefreshAsksKeycloakOnce(t *testing.T) {
 	}
 }
 
-// Whoever learnt a session id can write it into a token of their own. It must not reach the session.
+// Whoever learnt a session id can write it into a token of their own. It must not reach the
+// session.
 func TestAForgedTokenHurtsNobody(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
@@ -133,8 +134,8 @@ func TestRefreshOutlivesATabThatCloses(t *testing.T) {
 	}
 }
 
-// Keycloak reads one token in hundreds of spellings. Each would have an exchange and a budget of its own, so that a token
-// could be spent twice, or guessed at without end.
+// Keycloak reads one token in hundreds of spellings. Each would have an exchange and a budget of
+// its own, so that a token could be spent twice, or guessed at without end.
 func TestClient_Refresh_oneSpelling(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })

@@ -12,8 +12,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A Refusal is an error answer of Keycloak's, RFC 6749 section 5.2. It unwraps to what it means, which is its text
-// too. The fields are for operators: identity.Detail returns them in a sentence.
+// A Refusal is an error answer of Keycloak's, RFC 6749 section 5.2. It unwraps to what it means,
+// which is its text too. The fields are for operators: identity.Detail returns them in a sentence.
 type Refusal struct {
 	Status      int
 	Code        string // the member error, if Keycloak is known for it, else how long it is
@@ -48,7 +48,8 @@ func (r *Refusal) OperatorDetail() string {
 func (r *Refusal) Unwrap() error { return r.meaning }
 
 // A meaning is one row of what Keycloak's refusals mean. Rows are tried in order. A zero status, an
-// empty code and an empty text fit every answer; a text is compared as the beginning of the description.
+// empty code and an empty text fit every answer; a text is compared as the beginning of the
+// description.
 type meaning struct {
 	status     int
 	code, text string
@@ -56,9 +57,10 @@ type meaning struct {
 	hint       string
 }
 
-// A wrong password, an unknown user, an empty name, a lock and a bad one-time code are one text, "Invalid
-// user credentials". The first two below come only after the password proved right; the third, of a client policy, before
-// Keycloak looks at the name. Releases before 26.6 answer invalid_grant with 401.
+// A wrong password, an unknown user, an empty name, a lock and a bad one-time code are one text,
+// "Invalid user credentials". The first two below come only after the password proved right; the
+// third, of a client policy, before Keycloak looks at the name. Releases before 26.6 answer
+// invalid_grant with 401.
 var loginRefusals = []meaning{
 	{0, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 	{0, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
@@ -95,8 +97,8 @@ const (
 	checkClient = "check the client's settings in Keycloak's admin console"
 )
 
-// What is wrong with us, whatever we asked for. Rows go by Keycloak's text where it says more than the status and the
-// code. The last row takes the rest.
+// What is wrong with us, whatever we asked for. Rows go by Keycloak's text where it says more than
+// the status and the code. The last row takes the rest.
 var ourFaults = []meaning{
 	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrRealmRefusesUs,
 		sendsSecret + "set Allowed authentication method on the client's Credentials tab to client_secret_post, or leave it empty"},
@@ -127,8 +129,8 @@ var ourFaults = []meaning{
 	{0, "", "", identity.ErrRealmRefusesUs, checkClient},
 }
 
-// refusal says what an error answer means. An answer that isn't Keycloak's (5xx, a proxy's 408 or 429, or
-// no JSON object with an error) is ErrRealmUnavailable.
+// refusal says what an error answer means. An answer that isn't Keycloak's (5xx, a proxy's 408 or
+// 429, or no JSON object with an error) is ErrRealmUnavailable.
 func refusal(got answer, refusals []meaning) error {
 	var body struct {
 		Error       string `json:"error"`
@@ -149,8 +151,8 @@ func refusal(got answer, refusals []meaning) error {
 	panic("keycloak: the last row of ourFaults fits every answer")
 }
 
-// whyNot returns what an answer other than 200 to a request without credentials says to operators, and what to change
-// where Keycloak gives it away.
+// whyNot returns what an answer other than 200 to a request without credentials says to operators,
+// and what to change where Keycloak gives it away.
 func whyNot(got answer) string {
 	text := fmt.Sprintf("answer %d; expected 200", got.status)
 	if refused, ok := errors.AsType[*Refusal](refusal(got, nil)); ok && refused.Hint != checkClient {
@@ -164,8 +166,9 @@ func unavailable(format string, args ...any) error {
 	return &identity.RealmError{Reason: identity.ErrRealmUnavailable, Detail: fmt.Sprintf(format, args...)}
 }
 
-// knownText returns a text of an answer for the log if Keycloak is known for it, and else how long it is: Keycloak's own
-// texts hold no secret, but some repeat a request, as what stands between Keycloak and us may too.
+// knownText returns a text of an answer for the log if Keycloak is known for it, and else how long
+// it is: Keycloak's own texts hold no secret, but some repeat a request, as what stands between
+// Keycloak and us may too.
 func knownText(text, kind string) string {
 	if text == "" || slices.Contains(knownTexts, text) {
 		return text
@@ -178,11 +181,12 @@ func knownText(text, kind string) string {
 	return fmt.Sprintf("[an unknown %s of %d bytes]", kind, len(text))
 }
 
-// knownBeginnings begin texts of Keycloak's that end with something out of the request or the settings.
+// knownBeginnings begin texts of Keycloak's that end with something out of the request or the
+// settings.
 var knownBeginnings = []string{"Invalid scopes: ", "Invalid token issuer. Expected '", "Request path contains invalid character "}
 
-// knownTexts are the errors and descriptions that Keycloak 26.7.4 has at the token and logout endpoints, as it answers
-// what this package asks.
+// knownTexts are the errors and descriptions that Keycloak 26.7.4 has at the token and logout
+// endpoints, as it answers what this package asks.
 var knownTexts = []string{
 	"access_denied", "invalidCharacter", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope", "invalid_token",
 	"missingNormalization", "not_allowed", "server_error", "temporarily_unavailable", "unauthorized_client", "unknown_error",

@@ -176,7 +176,8 @@ func TestPathFaultsNameTheSetting(t *testing.T) {
 	}
 }
 
-// What Keycloak says may repeat a request, in whole or, for a client whose secret is short, by chance.
+// What Keycloak says may repeat a request, in whole or, for a client whose secret is short, by
+// chance.
 func TestKnownText(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "",

@@ -17,9 +17,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// What RFC 7515, 7519, 7520 and 8037 show is in testdata/rfc.json: headers and signatures as they stand
-// there, line ends included, and of each key what a verifier may know. An HMAC has no such half, so its
-// key is there whole.
+// What RFC 7515, 7519, 7520 and 8037 show is in testdata/rfc.json: headers and signatures as they
+// stand there, line ends included, and of each key what a verifier may know. An HMAC has no such
+// half, so its key is there whole.
 
 // An rfcExample is one signature, or one encrypted token.
 type rfcExample struct {
@@ -57,7 +57,8 @@ func (e rfcExample) member(t *testing.T, name string) string {
 	return value
 }
 
-// inJSON writes the example in a serialisation of RFC 7515, section 7.2, with the others that belong to it.
+// inJSON writes the example in a serialisation of RFC 7515, section 7.2, with the others that
+// belong to it.
 func (e rfcExample) inJSON(form string, all []rfcExample) string {
 	message, signatures := object{}, []object{}
 	if !e.Detached {
@@ -137,8 +138,8 @@ func TestRFCExamplesAreAllThere(t *testing.T) {
 	}
 }
 
-// A refusal says nothing when what was refused isn't the RFC's example. Those of accepted algorithms are
-// checked by their signatures.
+// A refusal says nothing when what was refused isn't the RFC's example. Those of accepted
+// algorithms are checked by their signatures.
 func TestRFCExamplesAreWhole(t *testing.T) {
 	all := readRFC(t)
 	for _, e := range all.Examples {
@@ -228,8 +229,9 @@ func TestRFCKeys(t *testing.T) {
 	}
 }
 
-// Of the RFCs' keys just as they stand one alone could be a realm's: the others don't say what they are
-// called, or what they are for, or which of the algorithms of RSA they sign with, or aren't for everyone.
+// Of the RFCs' keys just as they stand one alone could be a realm's: the others don't say what they
+// are called, or what they are for, or which of the algorithms of RSA they sign with, or aren't for
+// everyone.
 func TestRFCKeysAsTheyStand(t *testing.T) {
 	keys := readRFC(t).Keys
 	says := map[string]string{
@@ -285,10 +287,10 @@ var (
 	wrongClaims = rfcRefusal{identity.ErrTokenSignature, "the signature doesn't match the key"}
 )
 
-// No example is an access token of Keycloak's, so none may pass, although the realm has its key. What each
-// is refused for at first, its form or its payload, isn't what it teaches: so each comes a second time, as
-// an attacker would send it, with its header and signature around the claims of a good token, and with the
-// key id that the RFC left out.
+// No example is an access token of Keycloak's, so none may pass, although the realm has its key.
+// What each is refused for at first, its form or its payload, isn't what it teaches: so each comes
+// a second time, as an attacker would send it, with its header and signature around the claims of a
+// good token, and with the key id that the RFC left out.
 func TestMiddlewareRefusesRFCExamples(t *testing.T) {
 	all := readRFC(t)
 	first := map[string]rfcRefusal{ // of the compact form, where there is one

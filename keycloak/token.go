@@ -11,10 +11,12 @@ import (
 
 const maxKeyID = 256 // bytes
 
-// algorithms are the signatures that can be accepted: asymmetric ones alone. RFC 8725, sections 3.1 and 3.2.
+// algorithms are the signatures that can be accepted: asymmetric ones alone. RFC 8725, sections 3.1
+// and 3.2.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-// Algorithms are the names of the signatures that a Verifier can accept, RFC 7518 section 3.1 and RFC 8037.
+// Algorithms are the names of the signatures that a Verifier can accept, RFC 7518 section 3.1 and
+// RFC 8037.
 func Algorithms() []string { return slices.Clone(algorithms) }
 
 var strictBase64 = base64.RawURLEncoding.Strict()
@@ -28,9 +30,9 @@ type jws struct {
 	signature []byte
 }
 
-// parse reads a compact JWS, RFC 7515 section 3.1, without trusting a word of it, and checks its header.
-// It fails with ErrTokenMalformed, ErrTokenSignature for an algorithm that is not among those accepted, and
-// ErrTokenNotAccepted for a header of another type.
+// parse reads a compact JWS, RFC 7515 section 3.1, without trusting a word of it, and checks its
+// header. It fails with ErrTokenMalformed, ErrTokenSignature for an algorithm that is not among
+// those accepted, and ErrTokenNotAccepted for a header of another type.
 func parse(token string, accepted []string) (*jws, error) {
 	decoded, err := decodeCompact(token)
 	if err != nil {
@@ -49,11 +51,12 @@ func parse(token string, accepted []string) (*jws, error) {
 	return t, err
 }
 
-// decodeCompact splits a compact JWS, RFC 7515 section 3.1, and decodes its three parts. A part is base64url
-// without padding, without line breaks, and without stray bits at its end, so each token has one spelling.
-// It fails with ErrTokenMalformed.
+// decodeCompact splits a compact JWS, RFC 7515 section 3.1, and decodes its three parts. A part is
+// base64url without padding, without line breaks, and without stray bits at its end, so each token
+// has one spelling. It fails with ErrTokenMalformed.
 func decodeCompact(token string) (decoded [3][]byte, err error) {
-	// Counted before anything is made of them: a token of dots alone has thousands (CVE-2025-30204).
+	// Counted before anything is made of them: a token of dots alone has thousands
+	// (CVE-2025-30204).
 	if parts := strings.Count(token, ".") + 1; parts != 3 {
 		return decoded, malformed("parts between dots: %d; expected 3", parts)
 	}
@@ -70,10 +73,11 @@ func decodeCompact(token string) (decoded [3][]byte, err error) {
 	return decoded, nil
 }
 
-// A header is the JOSE header's members that we act on, RFC 7515 section 4.1; nil where there is none.
+// A header is the JOSE header's members that we act on, RFC 7515 section 4.1; nil where there is
+// none.
 //
-// jku, x5u, jwk and x5c are not among them, and never looked at: they would let a token bring its own key,
-// or make us fetch one from anywhere.
+// jku, x5u, jwk and x5c are not among them, and never looked at: they would let a token bring its
+// own key, or make us fetch one from anywhere.
 type header struct {
 	crit, cty, kid, alg, typ raw
 }

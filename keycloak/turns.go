@@ -10,16 +10,17 @@ import (
 )
 
 const (
-	// maxWaiting bounds how many sign-ins of one account wait for the one that is under way. A person has a few
-	// tabs; a program that signs in as one account all the time should keep its tokens.
+	// maxWaiting bounds how many sign-ins of one account wait for the one that is under way. A
+	// person has a few tabs; a program that signs in as one account all the time should keep its
+	// tokens.
 	maxWaiting = 4
-	// maxOfNetwork bounds how many of those, the one under way included, come from one network: who knows a name
-	// must not be able to keep its owner out of the queue.
+	// maxOfNetwork bounds how many of those, the one under way included, come from one network: who
+	// knows a name must not be able to keep its owner out of the queue.
 	maxOfNetwork = 2
 )
 
-// turns lets the sign-ins of one account through one after another, first come, first served. Accounts don't
-// wait for each other, and one that nobody signs in to takes no memory.
+// turns lets the sign-ins of one account through one after another, first come, first served.
+// Accounts don't wait for each other, and one that nobody signs in to takes no memory.
 type turns struct {
 	mu       sync.Mutex // guards accounts, and the counts of each turn
 	accounts map[digest]*turn
@@ -34,9 +35,9 @@ type turn struct {
 
 func newTurns() *turns { return &turns{accounts: map[digest]*turn{}} }
 
-// take waits for an account's turn, and returns what ends it, now or after a pause. It fails with ErrTooManyConcurrent
-// at once when maxWaiting wait or when maxOfNetwork of the caller's network are there, and with ctx's error when ctx
-// ends first.
+// take waits for an account's turn, and returns what ends it, now or after a pause. It fails with
+// ErrTooManyConcurrent at once when maxWaiting wait or when maxOfNetwork of the caller's network
+// are there, and with ctx's error when ctx ends first.
 func (t *turns) take(ctx context.Context, account digest) (end func(pause time.Duration), err error) {
 	network := networkOf(ctx)
 	t.mu.Lock()

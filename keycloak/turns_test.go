@@ -21,7 +21,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A realmByClock answers every request with tokens, after a while by the fake clock, and notes who was let in together.
+// A realmByClock answers every request with tokens, after a while by the fake clock, and notes who
+// was let in together.
 type realmByClock struct {
 	takes time.Duration
 
@@ -147,7 +148,8 @@ func TestTooManyWaitForOneAccount(t *testing.T) {
 	})
 }
 
-// Of the places of a name's queue one network has two at most, so that nobody alone keeps its owner out of it.
+// Of the places of a name's queue one network has two at most, so that nobody alone keeps its owner
+// out of it.
 func TestTurns_twoOfANetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := newRealmByClock(time.Second)
@@ -193,7 +195,8 @@ func TestTurns_neighbours(t *testing.T) {
 	})
 }
 
-// The names of an account, as a sign-in shows them, have one turn: guesses at two of them are guesses at one account.
+// The names of an account, as a sign-in shows them, have one turn: guesses at two of them are
+// guesses at one account.
 func TestTurns_namesOfOneAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
@@ -268,8 +271,9 @@ func TestAccounts_aClaimTakesNobodysName(t *testing.T) {
 	}
 }
 
-// After a refusal the name's turn stays taken for the time of Keycloak's quick login check, which locks an account for two
-// failures within it. A success ends the turn at once, and other names don't wait.
+// After a refusal the name's turn stays taken for the time of Keycloak's quick login check, which
+// locks an account for two failures within it. A success ends the turn at once, and other names
+// don't wait.
 func TestTurns_pauseAfterARefusal(t *testing.T) {
 	for pause, want := range map[time.Duration]time.Duration{0: refusalPause, 3 * time.Second: 3 * time.Second, -1: 0} {
 		synctest.Test(t, func(t *testing.T) {
@@ -300,8 +304,8 @@ func TestTurns_pauseAfterARefusal(t *testing.T) {
 	}
 }
 
-// The wait has a bound, and a call that waited has its whole time: cut off in the middle, Keycloak would be blamed for
-// nothing, and go on with a sign-in that nobody waits for.
+// The wait has a bound, and a call that waited has its whole time: cut off in the middle, Keycloak
+// would be blamed for nothing, and go on with a sign-in that nobody waits for.
 func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newRealmByClock(time.Second, timeout(8*time.Second))
@@ -335,7 +339,8 @@ func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
 	})
 }
 
-// Keycloak doesn't stop when a caller leaves, and would refuse the next one, right password and all.
+// Keycloak doesn't stop when a caller leaves, and would refuse the next one, right password and
+// all.
 func TestOneWhoLeavesKeepsTheTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newRealmByClock(2 * time.Second)
@@ -355,7 +360,8 @@ func TestOneWhoLeavesKeepsTheTurn(t *testing.T) {
 	})
 }
 
-// Sign-ins and refreshes run on goroutines of their own: a panic there would end the process, and hold the turn.
+// Sign-ins and refreshes run on goroutines of their own: a panic there would end the process, and
+// hold the turn.
 func TestAPanicEndsNoProcess(t *testing.T) {
 	client := must(NewClient(ClientConfig{
 		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
@@ -449,7 +455,8 @@ func TestWaitingHoldsNoSlot(t *testing.T) {
 	})
 }
 
-// Each kind has a bound of its own: a storm of sign-ins keeps nobody from refreshing or signing out.
+// Each kind has a bound of its own: a storm of sign-ins keeps nobody from refreshing or signing
+// out.
 func TestEachKindHasItsBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := newRealmByClock(time.Second, func(c *ClientConfig) { c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 1, 2, 3 })
@@ -462,7 +469,8 @@ func TestEachKindHasItsBound(t *testing.T) {
 				_, err := client.Refresh(t.Context(), ofSession("s", fmt.Sprint(i)))
 				return err
 			}, 2},
-			// Answered with 200, which is no logout, after the second: it was under way all the same.
+			// Answered with 200, which is no logout, after the second: it was under way all the
+			// same.
 			"logout": {func(i int) error { return client.Logout(t.Context(), ofSession("s", fmt.Sprint(i))) }, 3},
 		}
 		busy := map[string]*atomic.Int32{}
@@ -490,8 +498,8 @@ func TestEachKindHasItsBound(t *testing.T) {
 	})
 }
 
-// The stand-in lets parallel sign-ins succeed, so its log has to tell: a request that begins after the one
-// before it was answered comes later by the delay at least.
+// The stand-in lets parallel sign-ins succeed, so its log has to tell: a request that begins after
+// the one before it was answered comes later by the delay at least.
 func TestTheStandInSeesOneAtATime(t *testing.T) {
 	const delay = 30 * time.Millisecond
 	plan := keycloaktest.Plan{

@@ -11,8 +11,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// An Issuer is a realm whose tokens are accepted: the names that its tokens may carry in iss, compared
-// exactly, and the keys that they must be signed with. A key of one Issuer never verifies a token of another.
+// An Issuer is a realm whose tokens are accepted: the names that its tokens may carry in iss,
+// compared exactly, and the keys that they must be signed with. A key of one Issuer never verifies
+// a token of another.
 type Issuer struct {
 	Names []string // if none, the name that follows from the URL of the realm of Keys
 	Keys  *KeySet
@@ -20,33 +21,37 @@ type Issuer struct {
 
 const maxLeeway = 5 * time.Minute
 
-// A VerifierConfig says which access tokens are good. Issuers and Audience are needed. What is zero of the
-// others is safe: some fields loosen a check, and say so; others narrow one.
+// A VerifierConfig says which access tokens are good. Issuers and Audience are needed. What is zero
+// of the others is safe: some fields loosen a check, and say so; others narrow one.
 type VerifierConfig struct {
 	Issuers []Issuer
 
-	// Audience is the API that tokens must be meant for: one of these must be in a token's aud. "account"
-	// can't be one: Keycloak puts it into every user's tokens.
+	// Audience is the API that tokens must be meant for: one of these must be in a token's aud.
+	// "account" can't be one: Keycloak puts it into every user's tokens.
 	Audience []string
 
-	// AuthorizedParty, if set, loosens that: a token that was issued to this client (azp) also passes, whatever APIs
-	// its aud names. Keycloak names no API there without an audience mapper, but each client in which the user has a
-	// role. What such a token was meant for is unknown then: another API that it is sent to can send it on. Leave
-	// this empty as soon as the realm has an audience mapper for this API.
+	// AuthorizedParty, if set, loosens that: a token that was issued to this client (azp) also
+	// passes, whatever APIs its aud names. Keycloak names no API there without an audience mapper,
+	// but each client in which the user has a role. What such a token was meant for is unknown
+	// then: another API that it is sent to can send it on. Leave this empty as soon as the realm
+	// has an audience mapper for this API.
 	AuthorizedParty string
 
-	// AuthorizedParties, if any, narrow it: a token must have been issued to one of these clients (azp), besides all
-	// else. Keycloak puts this API into the aud of any client's token once the user has one of this API's client
-	// roles. It is the realm's administrators who decide what azp says: a mapper can write it.
+	// AuthorizedParties, if any, narrow it: a token must have been issued to one of these clients
+	// (azp), besides all else. Keycloak puts this API into the aud of any client's token once the
+	// user has one of this API's client roles. It is the realm's administrators who decide what azp
+	// says: a mapper can write it.
 	AuthorizedParties []string
 
-	// AllowBound, if set, lets tokens pass that are bound to a key of their client's (cnf: RFC 8705, RFC
-	// 9449). They are worth nothing without a proof that the client holds the key, which a Verifier doesn't
-	// see: set it where something in front of this process has checked the proof.
+	// AllowBound, if set, lets tokens pass that are bound to a key of their client's (cnf: RFC
+	// 8705, RFC 9449). They are worth nothing without a proof that the client holds the key, which
+	// a Verifier doesn't see: set it where something in front of this process has checked the
+	// proof.
 	AllowBound bool
 
-	// Algorithms narrows which signatures are accepted: some of RS256, RS384, RS512, PS256, PS384, PS512,
-	// ES256, ES384, ES512 and EdDSA (with Ed25519). All of them if empty; a token's must be its key's anyway.
+	// Algorithms narrows which signatures are accepted: some of RS256, RS384, RS512, PS256, PS384,
+	// PS512, ES256, ES384, ES512 and EdDSA (with Ed25519). All of them if empty; a token's must be
+	// its key's anyway.
 	Algorithms []string
 
 	MaxBytes int              // of a token; 16 KiB if zero
@@ -54,16 +59,17 @@ type VerifierConfig struct {
 	Now      func() time.Time // time.Now if nil
 }
 
-// A Verifier decides whether an access token of Keycloak's is good. Make it with NewVerifier; it is safe
-// for concurrent use. It remembers no verdict: a key that the realm withdrew verifies nothing from the next
-// fetch of the key set on.
+// A Verifier decides whether an access token of Keycloak's is good. Make it with NewVerifier; it is
+// safe for concurrent use. It remembers no verdict: a key that the realm withdrew verifies nothing
+// from the next fetch of the key set on.
 type Verifier struct {
 	config   VerifierConfig
 	keys     map[string]*KeySet // by issuer
 	accepted string             // the issuers, for people
 }
 
-// NewVerifier checks config and returns a verifier for it. It changes nothing of config, and copies its lists.
+// NewVerifier checks config and returns a verifier for it. It changes nothing of config, and copies
+// its lists.
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	config.Audience, config.Algorithms = slices.Clone(config.Audience), slices.Clone(config.Algorithms)
 	config.AuthorizedParties = slices.Clone(config.AuthorizedParties)
@@ -121,14 +127,15 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	return v, nil
 }
 
-// Verify checks an access token in the compact form of RFC 7515 and returns the user it speaks for. It
-// fails with an identity.TokenError, whose reason is that of the first check that fails, in this order:
-// size, form, header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature. A token of the wrong
-// kind is told so even when it has expired too: a client that hears "expired" would refresh for ever.
+// Verify checks an access token in the compact form of RFC 7515 and returns the user it speaks for.
+// It fails with an identity.TokenError, whose reason is that of the first check that fails, in this
+// order: size, form, header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature. A
+// token of the wrong kind is told so even when it has expired too: a client that hears "expired"
+// would refresh for ever.
 //
-// Claims are checked before the key, so that a stale or a foreign token can't cause a fetch of keys;
-// nothing of a token is used for anything else before its signature is verified. When ctx ends while
-// keys are being fetched, the error is that of ctx.
+// Claims are checked before the key, so that a stale or a foreign token can't cause a fetch of
+// keys; nothing of a token is used for anything else before its signature is verified. When ctx
+// ends while keys are being fetched, the error is that of ctx.
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.User, error) {
 	if v == nil || v.keys == nil {
 		return nil, &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: "the zero Verifier accepts nothing: make it with keycloak.NewVerifier"}
@@ -164,11 +171,11 @@ func (v *Verifier) checkIssuer(c *claims) (*KeySet, error) {
 	return keys, nil
 }
 
-// checkClaims checks what RFC 9068, section 4, and Keycloak's own typ ask of an access token. It returns
-// when the token expires.
+// checkClaims checks what RFC 9068, section 4, and Keycloak's own typ ask of an access token. It
+// returns when the token expires.
 func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
-	// ID, refresh and logout tokens come from the same issuer, ID tokens with the same keys: typ and aud
-	// are what sets an access token apart.
+	// ID, refresh and logout tokens come from the same issuer, ID tokens with the same keys: typ
+	// and aud are what sets an access token apart.
 	if typ, _ := c.typ.text(); !strings.EqualFold(typ, "Bearer") {
 		return time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have", c.typ.quote())
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// checkRefusal compares an error with the reason it must have, nil for none, and with the words that an
-// operator needs in its detail.
+// checkRefusal compares an error with the reason it must have, nil for none, and with the words
+// that an operator needs in its detail.
 func checkRefusal(t *testing.T, err, want error, says ...string) {
 	t.Helper()
 	if !errors.Is(err, want) {

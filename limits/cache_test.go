@@ -177,7 +177,8 @@ func TestNoCacheIsEmpty(t *testing.T) {
 	}
 }
 
-// One document for many requests at once: with the race detector, this fails if execution writes to it.
+// One document for many requests at once: with the race detector, this fails if execution writes to
+// it.
 func TestADocumentIsSharedByRequests(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
 	bounds := limits.Document{Cache: cache}
@@ -207,7 +208,8 @@ func TestADocumentIsSharedByRequests(t *testing.T) {
 	all.Wait()
 }
 
-// read does what gqlgen's generated code does with a document: it collects fields and makes arguments.
+// read does what gqlgen's generated code does with a document: it collects fields and makes
+// arguments.
 func read(op *graphql.OperationContext, set ast.SelectionSet, of string) {
 	for _, field := range graphql.CollectFields(op, set, []string{of}) {
 		field.ArgumentMap(op.Variables)

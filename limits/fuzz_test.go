@@ -26,9 +26,9 @@ func visits(doc *ast.QueryDocument) (selections, values, directives int) {
 	return selections, values, directives
 }
 
-// check holds a text to everything that must be true of any: what passes the limits, the parser and validation
-// survive, within the work that the limits allow. A stack overflow would end this test's process, as it would
-// end the server's.
+// check holds a text to everything that must be true of any: what passes the limits, the parser and
+// validation survive, within the work that the limits allow. A stack overflow would end this test's
+// process, as it would end the server's.
 func check(t *testing.T, query string) {
 	t.Helper()
 	done, fault := limits.WorkOf(limits.Document{}, &graphql.RawParams{Query: query})

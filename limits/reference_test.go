@@ -15,8 +15,8 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// expand counts a document the simple way: out of gqlparser's tree, walking a fragment anew for each spread.
-// It gives up on what is too large for that.
+// expand counts a document the simple way: out of gqlparser's tree, walking a fragment anew for
+// each spread. It gives up on what is too large for that.
 func expand(doc *ast.QueryDocument, most map[string]int) (found limits.Found, ok bool) {
 	e := expander{doc: doc, most: most, steps: 100_000, found: limits.Found{Uses: map[string]int{}, Defaults: map[string]int{}}}
 	for _, fragment := range doc.Fragments {

@@ -21,24 +21,26 @@ const (
 
 // An AddressConfig says whom Addresses believes. Its zero value believes nobody.
 type AddressConfig struct {
-	// Trusted are the addresses of the reverse proxies in front of this server. Each must append the address that it
-	// got a request from to X-Forwarded-For, or set the header anew. ParseProxies reads a list of them.
+	// Trusted are the addresses of the reverse proxies in front of this server. Each must append
+	// the address that it got a request from to X-Forwarded-For, or set the header anew.
+	// ParseProxies reads a list of them.
 	Trusted []netip.Prefix
 	Log     *slog.Logger // slog.Default() if nil
 }
 
 // Addresses puts the client's address into the context of each request, for identity.Address.
 //
-// It is the address that the connection comes from, unless that is a trusted proxy's: then it is the last
-// entry of X-Forwarded-For that isn't a trusted proxy's, since that one was written by a trusted proxy, and
-// everything before it by whoever likes to. An entry that is no address ends the search at the proxy that
-// wrote it, as does the 32nd. With proxies alone in the header, it is the first of them. Entries may have a port.
-// Several headers count as one, in their order; Forwarded (RFC 7239), X-Real-IP and others are never read. IPv4
-// addresses inside of IPv6 come out as IPv4, and zones are dropped.
+// It is the address that the connection comes from, unless that is a trusted proxy's: then it is
+// the last entry of X-Forwarded-For that isn't a trusted proxy's, since that one was written by a
+// trusted proxy, and everything before it by whoever likes to. An entry that is no address ends the
+// search at the proxy that wrote it, as does the 32nd. With proxies alone in the header, it is the
+// first of them. Entries may have a port. Several headers count as one, in their order; Forwarded
+// (RFC 7239), X-Real-IP and others are never read. IPv4 addresses inside of IPv6 come out as IPv4,
+// and zones are dropped.
 //
-// A request that comes from a private address, unknown here, with an X-Forwarded-For makes one line in the
-// log, one for all such requests: most likely it is a proxy that somebody forgot to name, and then all
-// clients are one address.
+// A request that comes from a private address, unknown here, with an X-Forwarded-For makes one line
+// in the log, one for all such requests: most likely it is a proxy that somebody forgot to name,
+// and then all clients are one address.
 func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 	trusted := make([]netip.Prefix, 0, len(config.Trusted))
 	for _, prefix := range config.Trusted {
@@ -151,7 +153,8 @@ func unmapped(prefix netip.Prefix) netip.Prefix {
 	return prefix
 }
 
-// peerOf is the address that a connection comes from; the zero Addr where it has none, such as a Unix socket.
+// peerOf is the address that a connection comes from; the zero Addr where it has none, such as a
+// Unix socket.
 func peerOf(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -162,8 +165,8 @@ func peerOf(r *http.Request) netip.Addr {
 
 func plain(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
 
-// client walks the header from its end, which is next to us, to the first address that isn't a proxy's. Each
-// address it believes was written by one that is trusted.
+// client walks the header from its end, which is next to us, to the first address that isn't a
+// proxy's. Each address it believes was written by one that is trusted.
 func client(peer netip.Addr, headers []string, trusted []netip.Prefix) netip.Addr {
 	believed := peer
 	hops := 0
@@ -192,8 +195,8 @@ func client(peer netip.Addr, headers []string, trusted []netip.Prefix) netip.Add
 	return believed
 }
 
-// parseEntry reads one address of X-Forwarded-For. The header has no standard; proxies write an address, some
-// with a port, and some put IPv6 into brackets.
+// parseEntry reads one address of X-Forwarded-For. The header has no standard; proxies write an
+// address, some with a port, and some put IPv6 into brackets.
 func parseEntry(entry string) (netip.Addr, bool) {
 	entry = strings.Trim(entry, " \t")
 	if len(entry) > maxEntryBytes {
@@ -226,7 +229,8 @@ func contains(prefixes []netip.Prefix, address netip.Addr) bool {
 // carrier is where providers put the inside of their own address translation, RFC 6598.
 var carrier = netip.MustParsePrefix("100.64.0.0/10")
 
-// private tells whether an address is none of the internet's: a proxy's in the same network, most likely.
+// private tells whether an address is none of the internet's: a proxy's in the same network, most
+// likely.
 func private(address netip.Addr) bool {
 	return address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() || carrier.Contains(address)
 }

@@ -40,7 +40,8 @@ func addressSeen(config AddressConfig, peer string, header http.Header) string {
 
 func forwardedFor(values ...string) http.Header { return http.Header{"X-Forwarded-For": values} }
 
-// victim is the address that an attacker would like to be taken for; attacker is the attacker's own.
+// victim is the address that an attacker would like to be taken for; attacker is the attacker's
+// own.
 const (
 	victim   = "198.51.100.9"
 	attacker = "203.0.113.66"
@@ -219,7 +220,8 @@ func TestParseProxies(t *testing.T) {
 	}
 }
 
-// The whole internet is no proxy, in however many networks it is written; a part of it is somebody's decision.
+// The whole internet is no proxy, in however many networks it is written; a part of it is
+// somebody's decision.
 func TestParseProxies_wholeInternet(t *testing.T) {
 	var eighths, allButOne []string
 	for i := range 224 {
@@ -258,8 +260,8 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 	}
 }
 
-// Whatever is sent, the address is the peer's own or was written by a trusted proxy: what stands before the last
-// address of the header that is nobody's proxy never shows.
+// Whatever is sent, the address is the peer's own or was written by a trusted proxy: what stands
+// before the last address of the header that is nobody's proxy never shows.
 func FuzzForwardedFor(f *testing.F) {
 	for _, seed := range []string{"", victim, victim + ", 10.0.0.1", ",,,", "[::1]:80", "unknown", "::ffff:10.0.0.1", "fe80::1%", "[", "]", "10.0.0.1,\x00"} {
 		f.Add(seed, seed)

@@ -12,8 +12,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// everywhere is how many times the attempts of one network an account has from all of them together: as
-// many networks have to keep at it before somebody elsewhere is refused.
+// everywhere is how many times the attempts of one network an account has from all of them
+// together: as many networks have to keep at it before somebody elsewhere is refused.
 const everywhere = 5
 
 const (
@@ -24,36 +24,38 @@ const (
 
 // A Config says how many attempts there are. A zero Rate is its default.
 type Config struct {
-	// Account is for failing sign-ins under one name from one network, an IPv4 /24 or an IPv6 /48; from all
-	// networks together a name has five times as many, and five times as fast. 10, one more each minute.
+	// Account is for failing sign-ins under one name from one network, an IPv4 /24 or an IPv6 /48;
+	// from all networks together a name has five times as many, and five times as fast. 10, one
+	// more each minute.
 	Account Rate
 
-	// AccountSlow is for the same, and for a longer time: what a name has in a day. Where the password is known, each attempt is
-	// a guess at a one-time code. 20, one more each 15 minutes.
+	// AccountSlow is for the same, and for a longer time: what a name has in a day. Where the
+	// password is known, each attempt is a guess at a one-time code. 20, one more each 15 minutes.
 	AccountSlow Rate
 
-	// Address is for failing sign-ins from one address, an IPv4 or an IPv6 /64, whatever the names; a network of
-	// them, an IPv4 /24 or an IPv6 /48, has five times as many, and five times as fast. Sign-ins
-	// under way count until they are answered, so it shouldn't be smaller than the number that may be under
-	// way at once. 100, one more each 6 s.
+	// Address is for failing sign-ins from one address, an IPv4 or an IPv6 /64, whatever the names;
+	// a network of them, an IPv4 /24 or an IPv6 /48, has five times as many, and five times as
+	// fast. Sign-ins under way count until they are answered, so it shouldn't be smaller than the
+	// number that may be under way at once. 100, one more each 6 s.
 	Address Rate
 
-	// Token is for refusals of one refresh token from one address; refresh and logout have one each.
-	// All who present one token at the same moment count until they are answered. 30, one more each 10 s.
+	// Token is for refusals of one refresh token from one address; refresh and logout have one
+	// each. All who present one token at the same moment count until they are answered. 30, one
+	// more each 10 s.
 	Token Rate
 
-	// TokenAddress is for tokens from one address that the realm never gave; refresh and logout have one
-	// each. One that has merely expired isn't counted: a whole office has some on a Monday morning. 100, one
-	// more each second.
+	// TokenAddress is for tokens from one address that the realm never gave; refresh and logout
+	// have one each. One that has merely expired isn't counted: a whole office has some on a Monday
+	// morning. 100, one more each second.
 	TokenAddress Rate
 
-	// Attempts is for all that comes from one address, whatever becomes of it; sign-ins, refreshes and sign-outs
-	// have one each. An office or a server in front of this one is one address, so it is generous. 1,000, five more each
-	// second.
+	// Attempts is for all that comes from one address, whatever becomes of it; sign-ins, refreshes
+	// and sign-outs have one each. An office or a server in front of this one is one address, so it
+	// is generous. 1,000, five more each second.
 	Attempts Rate
 
-	// Store keeps the counts; NewMemory(0) if nil. While a Store fails, attempts are counted in this
-	// process's memory, from nothing: neither everybody is refused, nor is anybody unbounded.
+	// Store keeps the counts; NewMemory(0) if nil. While a Store fails, attempts are counted in
+	// this process's memory, from nothing: neither everybody is refused, nor is anybody unbounded.
 	Store Store
 
 	Log *slog.Logger // slog.Default() if nil; a line a minute while Store fails
@@ -61,20 +63,22 @@ type Config struct {
 
 // Budgets counts attempts. Make it with New; it is safe for concurrent use.
 //
-// Each method takes one attempt out of every budget that it concerns, or fails with an *identity.LimitError and
-// takes none; or fails with ctx's error. settle must be told once what came of the attempt. What is given
-// back then:
+// Each method takes one attempt out of every budget that it concerns, or fails with an
+// *identity.LimitError and takes none; or fails with ctx's error. settle must be told once what
+// came of the attempt. What is given back then:
 //
-//   - all of it for a success, and for a refusal after the password proved right: nothing was guessed
+//   - all of it for a success, and for a refusal after the password proved right: nothing was
+//     guessed
 //   - all of it when the realm didn't judge: it is down, or has refused this server
-//   - what the name or the token has when the realm is busy or timed out; the address pays, since it kept a place
-//   - nothing when it said no, when the caller left or the request's time was over before it could say, and for errors that
-//     nobody knows
+//   - what the name or the token has when the realm is busy or timed out; the address pays, since
+//     it kept a place
+//   - nothing when it said no, when the caller left or the request's time was over before it could
+//     say, and for errors that nobody knows
 //
 // Attempts has nothing given back.
 //
-// An attempt that isn't settled stays taken. The address comes from identity.Address; requests without one share
-// that of nobody.
+// An attempt that isn't settled stays taken. The address comes from identity.Address; requests
+// without one share that of nobody.
 type Budgets struct {
 	config Config
 	store  Store // nil where local is all
@@ -125,8 +129,9 @@ func New(config Config) (*Budgets, error) {
 func (b *Budgets) Login(ctx context.Context, credentials identity.Credentials) (settle func(error), err error) {
 	account, address := credentials.Account(), identity.Address(ctx)
 	network := identity.NetworkOf(address)
-	// In this order: who is refused by one takes nothing from the next, not even for a moment. So nobody
-	// makes keys of names past the budget of the address, and no network hurts another past its share.
+	// In this order: who is refused by one takes nothing from the next, not even for a moment. So
+	// nobody makes keys of names past the budget of the address, and no network hurts another past
+	// its share.
 	return b.take(ctx, []draw{
 		{keyOf("login attempts", addressOf(address), ""), b.config.Attempts, always},
 		{keyOf("login network", network, ""), b.config.Address.times(everywhere), guessedOrSlow},
@@ -176,20 +181,22 @@ func guessed(err error) bool {
 		errors.Is(err, identity.ErrTooManyConcurrent), errors.Is(err, identity.ErrTooManyAttempts), errors.Is(err, identity.ErrBadInput):
 		return false // the realm judged nothing
 	}
-	// context.Canceled and context.DeadlineExceeded too: the realm may have counted a failure. Whoever leaves chooses when,
-	// and whoever puts many fields into a request chooses which of them its deadline cuts off.
+	// context.Canceled and context.DeadlineExceeded too: the realm may have counted a failure.
+	// Whoever leaves chooses when, and whoever puts many fields into a request chooses which of
+	// them its deadline cuts off.
 	return true
 }
 
-// busyOrSlow reports whether an attempt with this end took a place that others may have wanted, or came when there was none.
+// busyOrSlow reports whether an attempt with this end took a place that others may have wanted, or
+// came when there was none.
 func busyOrSlow(err error) bool {
 	return identity.TimedOut(err) || errors.Is(err, identity.ErrTooManyConcurrent)
 }
 
 func guessedOrSlow(err error) bool { return guessed(err) || busyOrSlow(err) }
 
-// forgedOrSlow reports whether a token isn't one that the realm gave, or the attempt was as busyOrSlow says. Keycloak looks at the
-// signature before all else.
+// forgedOrSlow reports whether a token isn't one that the realm gave, or the attempt was as
+// busyOrSlow says. Keycloak looks at the signature before all else.
 func forgedOrSlow(err error) bool {
 	known := errors.Is(err, identity.ErrRefreshExpired) || errors.Is(err, identity.ErrSessionEnded) || errors.Is(err, identity.ErrRefreshReused)
 	return busyOrSlow(err) || guessed(err) && !known
@@ -229,8 +236,8 @@ func (b *Budgets) take(ctx context.Context, draws []draw) (settle func(error), e
 	}, nil
 }
 
-// takeOne asks the store, or the memory of this process while there is no store that answers. It returns
-// which of the two it was.
+// takeOne asks the store, or the memory of this process while there is no store that answers. It
+// returns which of the two it was.
 func (b *Budgets) takeOne(ctx context.Context, d draw) (Taken, Store, error) {
 	if b.store != nil && b.asking() {
 		bounded, cancel := context.WithTimeout(ctx, storeTimeout)
@@ -261,7 +268,8 @@ func (b *Budgets) give(ctx context.Context, store Store, d draw, taken Taken) {
 	}
 }
 
-// asking tells whether the store is worth a question: one that hangs must not hold up every request.
+// asking tells whether the store is worth a question: one that hangs must not hold up every
+// request.
 func (b *Budgets) asking() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -282,8 +290,8 @@ func (b *Budgets) failed(ctx context.Context, err error) {
 	}
 }
 
-// keyOf digests what is counted. The parts can't be taken for one another: a kind is followed by a zero byte, a
-// prefix by its length, and what comes last is of any length.
+// keyOf digests what is counted. The parts can't be taken for one another: a kind is followed by a
+// zero byte, a prefix by its length, and what comes last is of any length.
 func keyOf(kind string, of netip.Prefix, text string) Key {
 	var buffer [256]byte
 	address := of.Addr().As16()
@@ -293,8 +301,8 @@ func keyOf(kind string, of netip.Prefix, text string) Key {
 	return Key(sum[:len(Key{})])
 }
 
-// addressOf is what counts as one address: an IPv4, or an IPv6 /64, which is the least that a network is given, and
-// whose addresses its owner may change at will.
+// addressOf is what counts as one address: an IPv4, or an IPv6 /64, which is the least that a
+// network is given, and whose addresses its owner may change at will.
 func addressOf(address netip.Addr) netip.Prefix {
 	address, bits := address.Unmap(), 64
 	if address.Is4() {

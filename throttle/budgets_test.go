@@ -37,8 +37,8 @@ func logout(ctx context.Context, b *Budgets, token string) (func(error), error) 
 	return b.Logout(ctx, identity.NewSecret(token))
 }
 
-// try makes attempts that all end so, until one is refused, most at most. It returns how many were made, and
-// for how long the refused one has to wait.
+// try makes attempts that all end so, until one is refused, most at most. It returns how many were
+// made, and for how long the refused one has to wait.
 func try(t *testing.T, b *Budgets, ctx context.Context, what attempt, of string, end error, most int) (made int, wait time.Duration) {
 	t.Helper()
 	for ; made < most; made++ {
@@ -92,8 +92,8 @@ func TestFailingSignInsUnderOneName(t *testing.T) {
 	})
 }
 
-// Where the password is known, each attempt is a guess at a one-time code. Over a day there are few, from one
-// network and from all.
+// Where the password is known, each attempt is a guess at a one-time code. Over a day there are
+// few, from one network and from all.
 func TestGuessesOfADay(t *testing.T) {
 	withBudgets(t, func(t *testing.T, b *Budgets) {
 		day := func(networks int) (made int) {
@@ -115,8 +115,8 @@ func TestGuessesOfADay(t *testing.T) {
 	})
 }
 
-// Everything that comes from one address counts there, successes too, and nothing is given back; another address has a
-// budget of its own.
+// Everything that comes from one address counts there, successes too, and nothing is given back;
+// another address has a budget of its own.
 func TestAllAttemptsOfAnAddress(t *testing.T) {
 	for name, what := range map[string]attempt{"login": login, "refresh": refresh, "logout": logout} {
 		withBudgets(t, func(t *testing.T, b *Budgets) {
@@ -152,8 +152,8 @@ func TestSpellingsShareABudget(t *testing.T) {
 	})
 }
 
-// Four places can't lock a person out who is somewhere else. Five can; and no number of them has more than the
-// account has.
+// Four places can't lock a person out who is somewhere else. Five can; and no number of them has
+// more than the account has.
 func TestAttemptsFromManyNetworks(t *testing.T) {
 	withBudgets(t, func(t *testing.T, b *Budgets) {
 		for range 60 { // an attacker with four networks who doesn't give up for an hour
@@ -223,8 +223,8 @@ func TestWhatIsOnePlace(t *testing.T) {
 	}
 }
 
-// Names are tried one after another: the address has a budget for all of them. And an office behind one
-// address isn't locked out by what succeeds.
+// Names are tried one after another: the address has a budget for all of them. And an office behind
+// one address isn't locked out by what succeeds.
 func TestOnlyFailuresCountAgainstAnAddress(t *testing.T) {
 	withBudgets(t, func(t *testing.T, b *Budgets) {
 		for i := range 800 {
@@ -307,8 +307,8 @@ func TestWhatCounts(t *testing.T) {
 	}
 }
 
-// A stranger can't spend the budget of somebody's token, since it is counted with the address; nor by a token that names the
-// same session, since nothing that a token says is believed.
+// A stranger can't spend the budget of somebody's token, since it is counted with the address; nor
+// by a token that names the same session, since nothing that a token says is believed.
 func TestTokensAreKeptApart(t *testing.T) {
 	withBudgets(t, func(t *testing.T, b *Budgets) {
 		made, wait := try(t, b, from(t, home), refresh, "a.b.c", identity.ErrRefreshExpired, 100)
@@ -330,7 +330,8 @@ func TestTokensAreKeptApart(t *testing.T) {
 	})
 }
 
-// Attempts at the same moment can't pass the budget together: each is taken before the realm is asked.
+// Attempts at the same moment can't pass the budget together: each is taken before the realm is
+// asked.
 func TestAHundredAtOnce(t *testing.T) {
 	for name, tt := range map[string]struct {
 		what attempt

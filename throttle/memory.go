@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// DefaultMaxKeys takes 15 MB, shared budgets included (BenchmarkSprayOfAMillionNames). A failure of one account is two keys for
-	// 15 minutes, by the defaults of Config: it takes the budgets of some hundred networks to fill it.
+	// DefaultMaxKeys takes 15 MB, shared budgets included (BenchmarkSprayOfAMillionNames). A
+	// failure of one account is two keys for 15 minutes, by the defaults of Config: it takes the
+	// budgets of some hundred networks to fill it.
 	DefaultMaxKeys = 250_000
 
 	sharedBudgets = 1 << 16 // 512 kB for each rate
@@ -17,11 +18,12 @@ const (
 	sweepFloor    = time.Second
 )
 
-// Memory is a Store in the memory of one process. Its keys are bounded; when there is no room for another,
-// those whose budgets are full are dropped, and never one that holds a count. Is there still no room, then
-// a new key has no budget of its own: it draws on one of 65,536 that it shares with whatever other keys fall
-// on the same, by a hash that nobody outside knows. So a flood of names takes nothing from a count that is
-// there; new names may find theirs used up by strangers until the flood is over.
+// Memory is a Store in the memory of one process. Its keys are bounded; when there is no room for
+// another, those whose budgets are full are dropped, and never one that holds a count. Is there
+// still no room, then a new key has no budget of its own: it draws on one of 65,536 that it shares
+// with whatever other keys fall on the same, by a hash that nobody outside knows. So a flood of
+// names takes nothing from a count that is there; new names may find theirs used up by strangers
+// until the flood is over.
 //
 // Make it with NewMemory. The zero value holds DefaultMaxKeys.
 type Memory struct {
@@ -35,8 +37,9 @@ type Memory struct {
 	swept  time.Duration                     // when full budgets were last dropped
 }
 
-// A count is the moment at which its budget will be full (the theoretical arrival time of the generic cell rate
-// algorithm, ITU-T I.371): each attempt moves it on by Rate.Every, and one that would move it further than Rate.full from now is refused.
+// A count is the moment at which its budget will be full (the theoretical arrival time of the
+// generic cell rate algorithm, ITU-T I.371): each attempt moves it on by Rate.Every, and one that
+// would move it further than Rate.full from now is refused.
 
 // NewMemory returns a Memory for at most maxKeys keys; for DefaultMaxKeys if that isn't positive.
 func NewMemory(maxKeys int) *Memory {
@@ -118,8 +121,9 @@ func (m *Memory) Give(_ context.Context, key Key, rate Rate, taken Taken) error 
 	return nil
 }
 
-// room tells whether there is room for one more key, after dropping those that are as good as new if need
-// be. It looks for them once a second at most: a flood must not make each call go through all keys. The caller holds mu.
+// room tells whether there is room for one more key, after dropping those that are as good as new
+// if need be. It looks for them once a second at most: a flood must not make each call go through
+// all keys. The caller holds mu.
 func (m *Memory) room(now time.Duration) bool {
 	if len(m.counts) < m.maxKeys {
 		return true

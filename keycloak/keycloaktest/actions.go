@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// actionOrder are Keycloak's required actions in the order in which a person meets them. Those that a realm has
-// to switch on first are at the end.
+// actionOrder are Keycloak's required actions in the order in which a person meets them. Those that
+// a realm has to switch on first are at the end.
 var actionOrder = []string{
 	"UPDATE_PROFILE", "VERIFY_EMAIL", "CONFIGURE_TOTP", "UPDATE_PASSWORD", "webauthn-register", "webauthn-register-passwordless",
 	profileAction, "delete_credential", "idp_link", "CONFIGURE_RECOVERY_AUTHN_CODES", "update_user_locale",
@@ -52,7 +52,8 @@ func (t *tab) wish() string {
 	return name
 }
 
-// askedFor says whether the tab's action is one that the client asked for: the person may decline it.
+// askedFor says whether the tab's action is one that the client asked for: the person may decline
+// it.
 func (t *tab) askedFor() bool {
 	return t.wish() == t.step && !slices.Contains(t.user.RequiredActions, t.step)
 }

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Authorization services aren't done here: the grant for them is refused by name. A file's settings for them are looked at
-// for what an import refuses.
+// Authorization services aren't done here: the grant for them is refused by name. A file's settings
+// for them are looked at for what an import refuses.
 
 type authorizationSettings struct {
 	Resources []struct{ Name string }
@@ -27,8 +27,8 @@ var (
 	enforcementModes = []string{"", "ENFORCING", "PERMISSIVE", "DISABLED"}
 )
 
-// checkAuthorization refuses settings of a client's authorization services that an import refuses, whether these are on or
-// not.
+// checkAuthorization refuses settings of a client's authorization services that an import refuses,
+// whether these are on or not.
 func (r *reader) checkAuthorization(at *place, c *clientRepresentation, file *realmRepresentation) {
 	if len(c.Authorization) == 0 {
 		return

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// An authRequest is what a client asks for in a browser: a code (OpenID Connect Core 3.1.2.1), or, for a
-// device, a person's word.
+// An authRequest is what a client asks for in a browser: a code (OpenID Connect Core 3.1.2.1), or,
+// for a device, a person's word.
 type authRequest struct {
 	parameters url.Values // as they came: those that matter
 	client     *client
@@ -45,8 +45,8 @@ func (v *visit) authorize() answer {
 	return v.begin(t)
 }
 
-// printable reports whether the values of a query are free of control characters, but for tabs and line breaks: Keycloak
-// doesn't read an address with others.
+// printable reports whether the values of a query are free of control characters, but for tabs and
+// line breaks: Keycloak doesn't read an address with others.
 func printable(query url.Values) bool {
 	for _, values := range query {
 		if strings.ContainsFunc(strings.Join(values, ""), func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' && r != '\n' }) {
@@ -76,8 +76,8 @@ func only(parameters url.Values, names []string) url.Values {
 // maxParameter is the longest value of state and nonce. Longer ones are dropped without a word.
 const maxParameter = 4_000
 
-// readRequest checks a request in Keycloak's order (AuthorizationEndpoint, 26.7.4). Until the redirect URI is known to be
-// the client's, a refusal is a page; afterwards the client gets it.
+// readRequest checks a request in Keycloak's order (AuthorizationEndpoint, 26.7.4). Until the
+// redirect URI is known to be the client's, a refusal is a page; afterwards the client gets it.
 func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 	by, refused := v.knownClient(parameters)
 	if by == nil {
@@ -139,7 +139,8 @@ func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 	return q, answer{}
 }
 
-// unreadable answers for parameters that can't be read, and for those that the stand-in doesn't know.
+// unreadable answers for parameters that can't be read, and for those that the stand-in doesn't
+// know.
 func (v *visit) unreadable(parameters url.Values) (answer, bool) {
 	_, badAge := maxAge(parameters)
 	switch {
@@ -275,8 +276,9 @@ func repeats(parameters url.Values, repeatable ...string) bool {
 	return false
 }
 
-// readLevel reads which level of authentication is asked for. The flow here has one level only, so that it comes
-// to nothing but a password; but a level that must be reached and that nobody knows is refused.
+// readLevel reads which level of authentication is asked for. The flow here has one level only, so
+// that it comes to nothing but a password; but a level that must be reached and that nobody knows
+// is refused.
 func (q *authRequest) readLevel(r *Realm) bool {
 	var asked struct {
 		IDToken struct {

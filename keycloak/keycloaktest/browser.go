@@ -14,8 +14,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// A visit is one request of a person's browser: a call, with the cookies that its answer sets and the clients
-// that are told of sessions it ended. It is answered under the realm's lock.
+// A visit is one request of a person's browser: a call, with the cookies that its answer sets and
+// the clients that are told of sessions it ended. It is answered under the realm's lock.
 type visit struct {
 	*call
 	cookies []*http.Cookie
@@ -86,8 +86,8 @@ func (r *Realm) basePath() string {
 	return address.EscapedPath()
 }
 
-// A login is a browser in which somebody signs in or out: Keycloak's root authentication session. Its id becomes
-// that of the session, so that a browser has one.
+// A login is a browser in which somebody signs in or out: Keycloak's root authentication session.
+// Its id becomes that of the session, so that a browser has one.
 type login struct {
 	id   string
 	used time.Time // when a tab was opened last
@@ -131,8 +131,8 @@ func (r *Realm) loginOf(id string, now time.Time) *login {
 	return l
 }
 
-// enter is the login of the browser, a new one where it has none, which the browser learns. A browser with a session
-// goes on with its id.
+// enter is the login of the browser, a new one where it has none, which the browser learns. A
+// browser with a session goes on with its id.
 func (v *visit) enter() *login {
 	r, id := v.realm, v.cookie(loginCookie)
 	if l := r.loginOf(id, v.now); l != nil {
@@ -153,7 +153,8 @@ func (v *visit) enter() *login {
 	return l
 }
 
-// forgetOld makes room in a map that is full: what has expired goes, and when that is nothing, the older half.
+// forgetOld makes room in a map that is full: what has expired goes, and when that is nothing, the
+// older half.
 func forgetOld[T any](kept map[string]T, most int, age func(T) time.Time, expired func(T) bool) {
 	if len(kept) < most {
 		return
@@ -244,7 +245,8 @@ func (v *visit) identity() *session {
 	return nil
 }
 
-// clientData is what Keycloak's addresses carry, so that a forgotten sign-in can still lead back to the client.
+// clientData is what Keycloak's addresses carry, so that a forgotten sign-in can still lead back to
+// the client.
 type clientData struct {
 	Redirect     string `json:"ru,omitempty"`
 	ResponseType string `json:"rt,omitempty"`

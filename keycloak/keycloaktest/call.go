@@ -22,11 +22,12 @@ type call struct {
 	form  url.Values // of a POST body; empty for another content type, as for Keycloak
 	now   time.Time
 
-	// The token endpoint drops control characters from what it reads, and what is too long, but for what says who asks.
+	// The token endpoint drops control characters from what it reads, and what is too long, but for
+	// what says who asks.
 	cleans bool
 
-	// What a page of another origin may see of the answer: nothing, unless echo is set. Keycloak lets every
-	// origin see a refusal until the client is known, and then those of the client.
+	// What a page of another origin may see of the answer: nothing, unless echo is set. Keycloak
+	// lets every origin see a refusal until the client is known, and then those of the client.
 	echo    bool
 	exposed string
 }
@@ -52,8 +53,8 @@ func newCall(w http.ResponseWriter, request *http.Request, r *Realm, now time.Ti
 	return c, nil
 }
 
-// parseForm reads a form as Keycloak does: a semicolon is a character like others, and where nothing stands between two
-// ampersands, there is a parameter without a name.
+// parseForm reads a form as Keycloak does: a semicolon is a character like others, and where
+// nothing stands between two ampersands, there is a parameter without a name.
 func parseForm(body string) (url.Values, error) {
 	form := url.Values{}
 	if body == "" {
@@ -102,8 +103,8 @@ func (c *call) value(name string) string { return c.form.Get(name) }
 
 const badClient = "Invalid client or Invalid client credentials"
 
-// authenticated is the client that a request comes from: by the form, which wins, or by basic authentication
-// (RFC 6749 2.3.1). The caller holds the realm's lock.
+// authenticated is the client that a request comes from: by the form, which wins, or by basic
+// authentication (RFC 6749 2.3.1). The caller holds the realm's lock.
 func (c *call) authenticated() (*client, *refusal) {
 	c.echo = true
 	id, inForm := c.param("client_id")
@@ -163,8 +164,8 @@ func (c *client) secretExpired(now time.Time) bool {
 	return err == nil && until > 0 && until <= now.Unix() && !c.PublicClient && !c.BearerOnly
 }
 
-// asserted is the client that a signed assertion names (RFC 7523 3), if that client has no secret: one
-// that has isn't known by an assertion.
+// asserted is the client that a signed assertion names (RFC 7523 3), if that client has no secret:
+// one that has isn't known by an assertion.
 func (c *call) asserted() (id string, ok bool) {
 	assertion, _ := c.param("client_assertion")
 	if kind, _ := c.param("client_assertion_type"); kind != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
@@ -208,8 +209,8 @@ func (r *Realm) webOrigins(c *client) []string {
 	return out
 }
 
-// originOf is the origin of a redirect URI, or nothing. Keycloak cuts the text behind its authority, whatever that is: a
-// redirect URI may have a star in it.
+// originOf is the origin of a redirect URI, or nothing. Keycloak cuts the text behind its
+// authority, whatever that is: a redirect URI may have a star in it.
 func originOf(uri string) string {
 	scheme, rest, _ := strings.Cut(uri, "://")
 	if scheme != "http" && scheme != "https" {

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// What a realm file says is checked here beyond its types: names that are missing or there twice, values that Keycloak's
-// import refuses, and what the stand-in can't do for a whole realm.
+// What a realm file says is checked here beyond its types: names that are missing or there twice,
+// values that Keycloak's import refuses, and what the stand-in can't do for a whole realm.
 
 // checkRealm checks what a realm is built of, and drops what must not be kept.
 func (r *reader) checkRealm(file *realmRepresentation) {
@@ -161,7 +161,8 @@ func (file *realmRepresentation) hasGroup(path string) bool {
 	return among(file.Groups, path)
 }
 
-// checkScopeMappings finds mappings to nothing. Those to a client are looked at when the realm is built.
+// checkScopeMappings finds mappings to nothing. Those to a client are looked at when the realm is
+// built.
 func (r *reader) checkScopeMappings(at *place, file *realmRepresentation, mappings []scopeMapping) {
 	scopes := file.ClientScopes
 	if scopes == nil {
@@ -279,13 +280,15 @@ func (r *reader) checkWantedLevels(at *place, c *clientRepresentation, realm *re
 	}
 }
 
-// isPrivate says whether an attribute of a client, or a setting of a key provider, holds a private key.
+// isPrivate says whether an attribute of a client, or a setting of a key provider, holds a private
+// key.
 func isPrivate(name string) bool {
 	name = strings.ToLower(strings.ReplaceAll(name, ".", ""))
 	return strings.HasSuffix(name, "privatekey") || name == "secret"
 }
 
-// wrongURL says what Keycloak has against a URL of a client. A star stands for anything, and + for other settings.
+// wrongURL says what Keycloak has against a URL of a client. A star stands for anything, and + for
+// other settings.
 func wrongURL(url string) string {
 	scheme, _, _ := strings.Cut(strings.ToLower(url), ":")
 	switch {

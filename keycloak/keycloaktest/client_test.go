@@ -17,7 +17,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What follows asks a stand-in as other people's programs do: over HTTP, with golang-jwt and jwkset for the tokens.
+// What follows asks a stand-in as other people's programs do: over HTTP, with golang-jwt and jwkset
+// for the tokens.
 
 // start is a stand-in with the realm shop, for one test.
 func start(t testing.TB) (*keycloaktest.Server, *keycloaktest.Realm) {
@@ -195,8 +196,8 @@ func unverified(t testing.TB, token string) jwt.MapClaims {
 
 var errAlgorithm = errors.New("the algorithm isn't the key's")
 
-// verify verifies an access token for shop-api, with the keys that the realm publishes now, and fails as golang-jwt and
-// jwkset fail.
+// verify verifies an access token for shop-api, with the keys that the realm publishes now, and
+// fails as golang-jwt and jwkset fail.
 func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm, token string) (jwt.MapClaims, error) {
 	t.Helper()
 	keys, err := jwkset.NewDefaultHTTPClientCtx(t.Context(), []string{at(realm, "/certs")})

@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// The methods below change a realm from the outside, as an administrator would with Keycloak's admin API.
+// The methods below change a realm from the outside, as an administrator would with Keycloak's
+// admin API.
 
 // Name is the realm's name.
 func (r *Realm) Name() string { return r.handle().name }
 
 func (r *Realm) escapedName() string { return url.PathEscape(r.name) }
 
-// URL is where the realm answers: the server's URL and /realms/{realm}. It differs from the Issuer where
-// the server has a PublicURL.
+// URL is where the realm answers: the server's URL and /realms/{realm}. It differs from the Issuer
+// where the server has a PublicURL.
 func (r *Realm) URL() string {
 	if r.handle().server == nil {
 		return ""
@@ -26,8 +27,8 @@ func (r *Realm) URL() string {
 	return r.server.URL + "/realms/" + r.escapedName()
 }
 
-// EndpointURL is where an endpoint of the realm is, by the name that Count and Fault have for it: "/token", "/certs", "/userinfo". It
-// panics for one that the stand-in doesn't have.
+// EndpointURL is where an endpoint of the realm is, by the name that Count and Fault have for it:
+// "/token", "/certs", "/userinfo". It panics for one that the stand-in doesn't have.
 func (r *Realm) EndpointURL(endpoint string) string {
 	for _, path := range []string{oidc + endpoint, endpoint} {
 		if _, there := endpoints()[path]; there {
@@ -37,12 +38,13 @@ func (r *Realm) EndpointURL(endpoint string) string {
 	panic("keycloaktest: there is no endpoint " + endpoint)
 }
 
-// Ignored lists the parts of the realm file that were left aside because they can't change an answer of
-// OpenID Connect.
+// Ignored lists the parts of the realm file that were left aside because they can't change an
+// answer of OpenID Connect.
 func (r *Realm) Ignored() []string { return slices.Clone(r.handle().ignored) }
 
-// Update changes realm settings as a PUT to the admin API does: the members of the patch, a piece of a realm
-// file, replace those of the realm. Users, clients, roles, groups, scopes and keys can't be changed with it.
+// Update changes realm settings as a PUT to the admin API does: the members of the patch, a piece
+// of a realm file, replace those of the realm. Users, clients, roles, groups, scopes and keys can't
+// be changed with it.
 func (r *Realm) Update(patch []byte) error {
 	if err := r.present(); err != nil {
 		return err
@@ -70,8 +72,8 @@ var builtOnce = []string{
 	"scopeMappings", "clientScopeMappings", "defaultDefaultClientScopes", "defaultOptionalClientScopes",
 }
 
-// patched is a representation with the members of a patch in place of its own. What was there isn't touched, so that a patch
-// that fails changes nothing. fixed are the members that can't be changed.
+// patched is a representation with the members of a patch in place of its own. What was there isn't
+// touched, so that a patch that fails changes nothing. fixed are the members that can't be changed.
 func patched[T any](old T, patch []byte, of *record, fixed ...string) (changed T, err error) {
 	var members, changes map[string]json.RawMessage
 	if patch, err = new(reader).normal(patch, of); err != nil {
@@ -93,7 +95,8 @@ func patched[T any](old T, patch []byte, of *record, fixed ...string) (changed T
 	return changed, err
 }
 
-// SetNotBefore makes the realm refuse the tokens that were issued before a moment; zero takes it back.
+// SetNotBefore makes the realm refuse the tokens that were issued before a moment; zero takes it
+// back.
 func (r *Realm) SetNotBefore(moment time.Time) {
 	r.handle().mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +106,8 @@ func (r *Realm) SetNotBefore(moment time.Time) {
 	}
 }
 
-// UpdateClient changes a client, as Update does a realm: its switches, its attributes one by one, its secret, its mappers.
+// UpdateClient changes a client, as Update does a realm: its switches, its attributes one by one,
+// its secret, its mappers.
 func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	if err := r.present(); err != nil {
 		return err
@@ -148,15 +152,16 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	return nil
 }
 
-// A Session is a user's session, as Sessions lists it. An offline session may have the id of the session that it came of.
+// A Session is a user's session, as Sessions lists it. An offline session may have the id of the
+// session that it came of.
 type Session struct {
 	ID, UserID string
 	Offline    bool
 	Clients    []string // the ids of the clients that take part in it, in order
 }
 
-// EndSession ends the session of this ID, the offline one where Offline is set, and tells the clients that want it. The
-// other members don't matter. It says whether there was one.
+// EndSession ends the session of this ID, the offline one where Offline is set, and tells the
+// clients that want it. The other members don't matter. It says whether there was one.
 func (r *Realm) EndSession(which Session) bool {
 	r.handle().mu.Lock()
 	s := r.sessionOf(which.ID, which.Offline)

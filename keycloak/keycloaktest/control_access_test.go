@@ -186,7 +186,8 @@ func newVisitor(t *testing.T) *visitor {
 	}}}
 }
 
-// visit sends a form, or fetches a page where there is none, and returns the page or the address that the client gets.
+// visit sends a form, or fetches a page where there is none, and returns the page or the address
+// that the client gets.
 func (v *visitor) visit(address string, form url.Values) (page, to string) {
 	v.Helper()
 	var response *http.Response

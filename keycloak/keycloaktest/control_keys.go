@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// firstKeys gives a new realm its keys: an RSA key to sign with, one to encrypt with, as real realms have, and
-// one for HMAC, which isn't published. place is which realm of its server it is.
+// firstKeys gives a new realm its keys: an RSA key to sign with, one to encrypt with, as real
+// realms have, and one for HMAC, which isn't published. place is which realm of its server it is.
 func (r *Realm) firstKeys(place int) {
 	if r.settings.keys != nil {
 		r.makeKeys(place)
@@ -41,7 +41,8 @@ func (r *Realm) Keys() []Key {
 	return out
 }
 
-// AddKey makes a new key to sign with and returns its kid. Algorithm, Priority and Passive are taken from k.
+// AddKey makes a new key to sign with and returns its kid. Algorithm, Priority and Passive are
+// taken from k.
 func (r *Realm) AddKey(k Key) (kid string, err error) {
 	if err := r.present(); err != nil {
 		return "", err
@@ -66,8 +67,8 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 // maxKeys is how many keys a realm may have.
 const maxKeys = 100
 
-// RotateKeys makes a new key for an algorithm, which signs from now on, and returns its kid. The old ones stay
-// listed, and verify.
+// RotateKeys makes a new key for an algorithm, which signs from now on, and returns its kid. The
+// old ones stay listed, and verify.
 func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
 	if err := r.present(); err != nil {
 		return "", err
@@ -81,7 +82,8 @@ func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
 	return r.AddKey(Key{Algorithm: algorithm, Priority: priority})
 }
 
-// SetKeyPassive makes a key passive, so that it stays listed and verifies but signs no more, or active again.
+// SetKeyPassive makes a key passive, so that it stays listed and verifies but signs no more, or
+// active again.
 func (r *Realm) SetKeyPassive(kid string, passive bool) error {
 	if err := r.present(); err != nil {
 		return err
@@ -110,9 +112,9 @@ func (r *Realm) RemoveKey(kid string) error {
 	return nil
 }
 
-// SigningKey is the kid of the key that signs tokens of an algorithm now: "RS256" for access and ID tokens
-// of most realms, "HS512" for refresh tokens. As at a key's first use, one is made where there is none. It is empty for what is
-// no signature algorithm of Keycloak's.
+// SigningKey is the kid of the key that signs tokens of an algorithm now: "RS256" for access and ID
+// tokens of most realms, "HS512" for refresh tokens. As at a key's first use, one is made where
+// there is none. It is empty for what is no signature algorithm of Keycloak's.
 func (r *Realm) SigningKey(algorithm string) string {
 	if r.handle().server == nil || !slices.Contains(signatureAlgorithms, algorithm) {
 		return ""

@@ -29,8 +29,8 @@ func (u *User) ID() string {
 	return u.id
 }
 
-// User is the user who signs in by this name or e-mail address, or nil. A client's service account is found by its name, too:
-// service-account-<client id>.
+// User is the user who signs in by this name or e-mail address, or nil. A client's service account
+// is found by its name, too: service-account-<client id>.
 func (r *Realm) User(name string) *User {
 	if r.handle().server == nil {
 		return nil
@@ -56,13 +56,15 @@ func (r *Realm) UserByID(id string) *User {
 	return &User{r, id}
 }
 
-// AddUser adds a user, from a piece of a realm file: a member of users. It gets the realm's default role, as a user has whom
-// an administrator adds, and the realm's default groups and required actions. Attributes that the realm's user profile doesn't
-// declare are dropped, unless it lets unmanaged attributes in: so does Keycloak's admin API, other than an import.
+// AddUser adds a user, from a piece of a realm file: a member of users. It gets the realm's default
+// role, as a user has whom an administrator adds, and the realm's default groups and required
+// actions. Attributes that the realm's user profile doesn't declare are dropped, unless it lets
+// unmanaged attributes in: so does Keycloak's admin API, other than an import.
 //
-// The profile of a Keycloak realm asks for an e-mail address, a first and a last name. Without them the user is there, and
-// can't use the password grant, which answers "Account is not fully set up", before completing the profile in
-// the browser. The log of the test says so then, and which fields are missing. A user who can sign in at once:
+// The profile of a Keycloak realm asks for an e-mail address, a first and a last name. Without them
+// the user is there, and can't use the password grant, which answers "Account is not fully set up",
+// before completing the profile in the browser. The log of the test says so then, and which fields
+// are missing. A user who can sign in at once:
 //
 //	{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "Ann", "lastName": "Lee",
 //	 "credentials": [{"type": "password", "value": "ann-password"}]}
@@ -116,8 +118,8 @@ func (u *User) change(f func(*user) error) error {
 	return f(found)
 }
 
-// Update changes the user as a PUT to the admin API does: the members of the patch, a piece of a realm file,
-// replace those of the user. Roles, groups and credentials can't be changed with it.
+// Update changes the user as a PUT to the admin API does: the members of the patch, a piece of a
+// realm file, replace those of the user. Roles, groups and credentials can't be changed with it.
 func (u *User) Update(patch []byte) error {
 	return u.change(func(found *user) error {
 		changed, err := patched(found.userRepresentation, patch, tables().user, "id", "realmRoles", "clientRoles", "groups", "credentials", "serviceAccountClientId")
@@ -150,8 +152,8 @@ func (u *User) Delete() error {
 	})
 }
 
-// Logout ends the user's sessions, as an administrator does: tokens that were issued before now are refused,
-// and clients that want it are told. Offline sessions go on.
+// Logout ends the user's sessions, as an administrator does: tokens that were issued before now are
+// refused, and clients that want it are told. Offline sessions go on.
 func (u *User) Logout() error {
 	var notices []notice
 	err := u.change(func(found *user) error {
@@ -170,7 +172,8 @@ func (u *User) Logout() error {
 	return err
 }
 
-// RevokeConsent takes back what the user allowed a client, and the client's part of the user's sessions.
+// RevokeConsent takes back what the user allowed a client, and the client's part of the user's
+// sessions.
 func (u *User) RevokeConsent(clientID string) error {
 	return u.change(func(found *user) error {
 		if u.realm.clients[clientID] == nil {
@@ -191,7 +194,8 @@ func (u *User) RevokeConsent(clientID string) error {
 	})
 }
 
-// SetPassword sets the user's password. It fails where the realm's password policy has something against it. Sessions go on.
+// SetPassword sets the user's password. It fails where the realm's password policy has something
+// against it. Sessions go on.
 func (u *User) SetPassword(password string) error {
 	return u.change(func(found *user) error {
 		if complaint := u.realm.badPassword(found.userRepresentation, password); complaint != "" {
@@ -208,7 +212,8 @@ type Role struct {
 	Name   string
 }
 
-// Grant gives the user a role. It is made if there is none of this name; a client that isn't there is an error.
+// Grant gives the user a role. It is made if there is none of this name; a client that isn't there
+// is an error.
 func (u *User) Grant(granted Role) error {
 	return u.change(func(found *user) error {
 		realm, ofClients := []string{granted.Name}, map[string][]string(nil)
@@ -224,7 +229,8 @@ func (u *User) Grant(granted Role) error {
 	})
 }
 
-// Withdraw takes a role from the user, if it was the user's own; roles of groups stay. A role that isn't there is an error.
+// Withdraw takes a role from the user, if it was the user's own; roles of groups stay. A role that
+// isn't there is an error.
 func (u *User) Withdraw(withdrawn Role) error {
 	return u.change(func(found *user) error {
 		realm, ofClients := []string{withdrawn.Name}, map[string][]string(nil)
@@ -239,8 +245,8 @@ func (u *User) Withdraw(withdrawn Role) error {
 	})
 }
 
-// Lock locks the user, as brute-force protection does; Unlock takes it back, and forgets the failures. The
-// realm must have brute-force protection on.
+// Lock locks the user, as brute-force protection does; Unlock takes it back, and forgets the
+// failures. The realm must have brute-force protection on.
 func (u *User) Lock(d time.Duration) error {
 	return u.change(func(found *user) error {
 		if !u.realm.settings.BruteForceProtected {

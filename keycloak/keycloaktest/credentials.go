@@ -122,8 +122,9 @@ type failures struct {
 	permanently bool
 }
 
-// failed counts a wrong password or code, and locks (DefaultBruteForceProtector, Keycloak 26.7.4). Unlike there,
-// the lock holds at once: Keycloak counts in another thread, and a right password in that moment gets in.
+// failed counts a wrong password or code, and locks (DefaultBruteForceProtector, Keycloak 26.7.4).
+// Unlike there, the lock holds at once: Keycloak counts in another thread, and a right password in
+// that moment gets in.
 func (r *Realm) failed(u *user, now time.Time) {
 	set := r.settings
 	if !set.BruteForceProtected || !u.Enabled {
@@ -147,7 +148,8 @@ func (r *Realm) failed(u *user, now time.Time) {
 		wait = seconds(or(set.WaitIncrementSeconds, 60)) * time.Duration(times)
 	}
 	quick := time.Duration(or(set.QuickLoginCheckMilliSeconds, 1000)) * time.Millisecond
-	// Keycloak hashes a password for longer than quickest, so that no two failures of its are that close.
+	// Keycloak hashes a password for longer than quickest, so that no two failures of its are that
+	// close.
 	const quickest = 10 * time.Millisecond
 	if wait == 0 && !first && sinceLast < quick && quick > quickest {
 		wait = seconds(or(set.MinimumQuickLoginWait, 60))
@@ -180,8 +182,8 @@ func (r *Realm) incomplete(u *user) bool {
 	return u.ServiceAccountOf == "" && !r.profile.complete(&u.userRepresentation, &r.settings)
 }
 
-// pendingActions are the required actions of a user that the realm hasn't switched off, and the one of an incomplete
-// profile.
+// pendingActions are the required actions of a user that the realm hasn't switched off, and the one
+// of an incomplete profile.
 func (r *Realm) pendingActions(u *user) []string {
 	off := func(alias string) bool {
 		if r.settings.RequiredActions == nil {
@@ -214,7 +216,8 @@ func (c credentialRepresentation) hashed() bool {
 	return (c.Type == "password" || c.Type == "") && c.Value == "" && (c.SecretData != "" || c.SaltedHash != "")
 }
 
-// known says whether the stand-in has credentials of this type; Keycloak has others, for security keys.
+// known says whether the stand-in has credentials of this type; Keycloak has others, for security
+// keys.
 func (c credentialRepresentation) known() bool {
 	return c.Type == "password" || c.Type == "" || c.Type == "otp" || c.Type == "totp"
 }

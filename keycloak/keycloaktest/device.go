@@ -36,7 +36,8 @@ const (
 // maxDevices is how many a realm keeps.
 const maxDevices = 1_000
 
-// forgotten says whether nothing is known of a device any more; for a while after its end, it is said to have expired.
+// forgotten says whether nothing is known of a device any more; for a while after its end, it is
+// said to have expired.
 func (d *device) forgotten(now time.Time) bool {
 	return !now.Before(d.expires.Add(d.interval + 10*time.Second))
 }
@@ -60,8 +61,9 @@ func (r *Realm) deviceByUserCode(typed string) *device {
 	return nil
 }
 
-// deviceAuthorization is the device authorization endpoint, and devicePage the address that devices show. In Keycloak
-// they are one: a browser gets the page for the code at either, and anybody else starts the grant.
+// deviceAuthorization is the device authorization endpoint, and devicePage the address that devices
+// show. In Keycloak they are one: a browser gets the page for the code at either, and anybody else
+// starts the grant.
 func (r *Realm) deviceAuthorization(c *call) answer { return r.devicePage(c) }
 
 func (r *Realm) devicePage(c *call) answer {

@@ -21,8 +21,8 @@ type Fault struct {
 
 	// Delay is waited before anything else.
 	Delay time.Duration
-	// Hang doesn't answer: the request waits until the fault is taken back, and is answered then, or until its client
-	// gives up or the server is closed.
+	// Hang doesn't answer: the request waits until the fault is taken back, and is answered then,
+	// or until its client gives up or the server is closed.
 	Hang bool
 	// Disconnect closes the connection without a word.
 	Disconnect bool
@@ -36,9 +36,10 @@ type Fault struct {
 	healed chan struct{} // closed when the fault is taken back
 }
 
-// Fail makes requests meet a fault, and returns what takes it back, which may be called again. The fault that was
-// asked for last wins. One that does nothing is none. Fail panics for an Endpoint that the stand-in doesn't have, and for a
-// Status that no answer can have: nothing would ever meet such a fault.
+// Fail makes requests meet a fault, and returns what takes it back, which may be called again. The
+// fault that was asked for last wins. One that does nothing is none. Fail panics for an Endpoint
+// that the stand-in doesn't have, and for a Status that no answer can have: nothing would ever meet
+// such a fault.
 func (s *Server) Fail(f Fault) (heal func()) {
 	mustBeEndpoint(f.Endpoint)
 	if f.Status != 0 && (f.Status < 100 || f.Status > 999) {
@@ -127,8 +128,9 @@ func cutShort(w http.ResponseWriter, out answer) {
 	panic(http.ErrAbortHandler)
 }
 
-// Down makes the server as if it weren't there: connections are dropped as soon as they are made, those that
-// are open too. Up ends that. The port stays the server's, so that nobody else gets it meanwhile.
+// Down makes the server as if it weren't there: connections are dropped as soon as they are made,
+// those that are open too. Up ends that. The port stays the server's, so that nobody else gets it
+// meanwhile.
 func (s *Server) Down() { s.listener.setDown(true) }
 
 // Up ends Down.

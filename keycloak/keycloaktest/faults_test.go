@@ -159,7 +159,8 @@ func TestFaultDelay(t *testing.T) {
 	}
 }
 
-// A client that gives up on a slow Keycloak has sent its request all the same, and a refresh token is used up by it.
+// A client that gives up on a slow Keycloak has sent its request all the same, and a refresh token
+// is used up by it.
 func TestWhatIsDelayedIsDone(t *testing.T) {
 	plan := shop
 	plan.Settings = map[string]any{"revokeRefreshToken": true}
@@ -222,7 +223,8 @@ type counted struct {
 
 func (c *counted) Close() error { c.leave(); return c.Conn.Close() }
 
-// A hanging request must end on the server's side too, of a POST as well: or what hangs adds up in a long run.
+// A hanging request must end on the server's side too, of a POST as well: or what hangs adds up in
+// a long run.
 func TestHangEndsWithItsClient(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		t.Run(method, func(t *testing.T) {
@@ -239,7 +241,8 @@ func TestHangEndsWithItsClient(t *testing.T) {
 	}
 }
 
-// What hangs is answered once the fault is taken back, as the right answer to the whole of the request.
+// What hangs is answered once the fault is taken back, as the right answer to the whole of the
+// request.
 func TestHangIsHealed(t *testing.T) {
 	kc, realm := start(t)
 	heal := kc.Fail(keycloaktest.Fault{Endpoint: "/token", Hang: true, Times: 2})

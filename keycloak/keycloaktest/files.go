@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Keycloak's export writes a realm in several files, and a file may hold several realms: kc.sh import --dir and --import-realm
-// take X-realm.json beside X-users-0.json, and a list of realms.
+// Keycloak's export writes a realm in several files, and a file may hold several realms: kc.sh
+// import --dir and --import-realm take X-realm.json beside X-users-0.json, and a list of realms.
 
 // A realmDocument is one realm of a file, or users of a realm.
 type realmDocument struct {
@@ -91,8 +91,8 @@ func (d realmDocument) with(more realmDocument) (json.RawMessage, error) {
 	return json.Marshal(members)
 }
 
-// addFileUsers adds the users of a file to a realm that is there, as its import would have: names, groups and roles as the
-// file has them. Either all are added, or none.
+// addFileUsers adds the users of a file to a realm that is there, as its import would have: names,
+// groups and roles as the file has them. Either all are added, or none.
 func (r *Realm) addFileUsers(text []byte) error {
 	file, _, err := readRealm(text)
 	if err != nil {
@@ -117,8 +117,8 @@ func (r *Realm) addFileUsers(text []byte) error {
 	return nil
 }
 
-// importFiles adds the realms of files, all of them or none. It returns the realms that the files are about, and those of
-// them that are new. Users may come before their realm.
+// importFiles adds the realms of files, all of them or none. It returns the realms that the files
+// are about, and those of them that are new. Users may come before their realm.
 func (s *Server) importFiles(files [][]byte, options importOptions) (realms, added []*Realm, err error) {
 	var documents []realmDocument
 	for _, file := range files {

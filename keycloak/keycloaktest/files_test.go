@@ -19,7 +19,8 @@ const (
 	moreUsers = `{"realm": "s28", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
 )
 
-// s28: kc.sh export writes users into files of their own, and Keycloak 26.7.4 imports them from the same directory.
+// s28: kc.sh export writes users into files of their own, and Keycloak 26.7.4 imports them from the
+// same directory.
 func TestImport_exportDirectory(t *testing.T) {
 	t.Parallel()
 	for name, files := range map[string][]string{

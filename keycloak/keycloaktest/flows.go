@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The stand-in signs people in as Keycloak's own flows do. A realm file may hold them, under any name; another flow is
-// refused where it would be used, because it would ask for something else.
+// The stand-in signs people in as Keycloak's own flows do. A realm file may hold them, under any
+// name; another flow is refused where it would be used, because it would ask for something else.
 
 type flowRepresentation struct {
 	ID         string                    `json:"id"`
@@ -29,8 +29,8 @@ type authenticatorConfiguration struct {
 	Config map[string]string `json:"config"`
 }
 
-// ownFlows are the flows that a realm binds, by Keycloak's names, and what they come down to, one-time codes written
-// in either way.
+// ownFlows are the flows that a realm binds, by Keycloak's names, and what they come down to,
+// one-time codes written in either way.
 var ownFlows = []struct {
 	member, alias string
 	bound         func(*realmRepresentation) string
@@ -57,7 +57,8 @@ func (file *realmRepresentation) hasFlow(named func(flowRepresentation) bool) bo
 	return slices.ContainsFunc(file.AuthenticationFlows, named)
 }
 
-// checkBoundFlows refuses a realm that binds a flow that it hasn't. Some flows are for what isn't done here.
+// checkBoundFlows refuses a realm that binds a flow that it hasn't. Some flows are for what isn't
+// done here.
 func (r *reader) checkBoundFlows(file *realmRepresentation) {
 	var top *place
 	check := func(name, alias string) {
@@ -157,8 +158,8 @@ type flows struct {
 // maxSteps bounds a flow: a subflow may be there many times.
 const maxSteps = 1000
 
-// describe leaves out what is switched off, and what doesn't matter here: organizations, other identity providers and
-// security keys, which no realm of a stand-in has.
+// describe leaves out what is switched off, and what doesn't matter here: organizations, other
+// identity providers and security keys, which no realm of a stand-in has.
 func (f *flows) describe(alias string) string {
 	i := slices.IndexFunc(f.file.AuthenticationFlows, func(flow flowRepresentation) bool { return flow.Alias == alias })
 	if f.steps++; i < 0 || slices.Contains(f.within, alias) || f.steps > maxSteps {
@@ -190,7 +191,8 @@ func (f *flows) describe(alias string) string {
 	return strings.Join(steps, ", ")
 }
 
-// harmless says whether an execution changes nothing for people who have a password and perhaps one-time codes.
+// harmless says whether an execution changes nothing for people who have a password and perhaps
+// one-time codes.
 func (f *flows) harmless(e executionRepresentation) bool {
 	set := func(name string) string {
 		for _, c := range f.file.AuthenticatorConfig {

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// Whatever a realm file holds: the reader says what is wrong, or the realm signs people in. No private key of a file is
-// ever kept.
+// Whatever a realm file holds: the reader says what is wrong, or the realm signs people in. No
+// private key of a file is ever kept.
 func FuzzReadRealm(f *testing.F) {
 	for _, name := range []string{"../../deploy/keycloak/local-realm.json", "contract/testdata/export.json"} {
 		file, err := os.ReadFile(name)
@@ -58,10 +58,12 @@ func FuzzReadRealm(f *testing.F) {
 	})
 }
 
-// weakKey is for fuzzing alone: making and using a key of full length takes seconds in an instrumented process.
+// weakKey is for fuzzing alone: making and using a key of full length takes seconds in an
+// instrumented process.
 var weakKey = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 1024)) })
 
-// imported is Import but for the keys: those that the file wants, unless they are of RSA, and weak ones.
+// imported is Import but for the keys: those that the file wants, unless they are of RSA, and weak
+// ones.
 func (s *Server) imported(file []byte) (*Realm, error) {
 	document, ignored, err := readRealm(file)
 	if err != nil {
@@ -107,7 +109,8 @@ func (s *Server) try(method, path, authorization, form string) (status int, body
 	return w.Code, w.Body.String()
 }
 
-// Whatever comes to an endpoint as a form, a query or an Authorization header: an answer, and no panic.
+// Whatever comes to an endpoint as a form, a query or an Authorization header: an answer, and no
+// panic.
 func FuzzForms(f *testing.F) {
 	const client = "client_id=shop&client_secret=s"
 	for _, form := range []string{

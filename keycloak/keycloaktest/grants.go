@@ -8,8 +8,8 @@ import (
 
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
 
-// grantTypes are the grants of the token endpoint, by grant_type. What Keycloak has besides is answered with
-// 501, and what it hasn't either, with its refusal.
+// grantTypes are the grants of the token endpoint, by grant_type. What Keycloak has besides is
+// answered with 501, and what it hasn't either, with its refusal.
 func grantTypes() map[string]func(*call, *client) (*issue, *refusal) {
 	return map[string]func(*call, *client) (*issue, *refusal){
 		"password":           (*call).passwordGrant,
@@ -20,8 +20,8 @@ func grantTypes() map[string]func(*call, *client) (*issue, *refusal) {
 	}
 }
 
-// otherGrants are those that Keycloak has besides: refused in its words, as it refuses them to a client that
-// they aren't switched on for, and by name where it would answer.
+// otherGrants are those that Keycloak has besides: refused in its words, as it refuses them to a
+// client that they aren't switched on for, and by name where it would answer.
 var otherGrants = map[string]func(*call, *client) (*issue, *refusal){
 	tokenExchange: func(c *call, by *client) (*issue, *refusal) {
 		if by.attribute("standard.token.exchange.enabled") {
@@ -67,8 +67,8 @@ func noGrant(c *call) *refusal {
 // notInStandIn is the error code of what Keycloak has and the stand-in hasn't.
 const notInStandIn = "not_in_keycloaktest"
 
-// token is the token endpoint (RFC 6749 3.2). The order of its checks is Keycloak's: realm, TLS, grant type,
-// client, repeated parameters, grant.
+// token is the token endpoint (RFC 6749 3.2). The order of its checks is Keycloak's: realm, TLS,
+// grant type, client, repeated parameters, grant.
 func (r *Realm) token(c *call) answer {
 	issued, refused := r.exchange(c)
 	if refused != nil {
@@ -131,8 +131,8 @@ func (r *Realm) closed(c *call) *refusal {
 	return nil
 }
 
-// insecure refuses plain HTTP where the realm wants TLS of everybody: the stand-in speaks plain HTTP only,
-// and only on loopback, which "external" allows.
+// insecure refuses plain HTTP where the realm wants TLS of everybody: the stand-in speaks plain
+// HTTP only, and only on loopback, which "external" allows.
 func (r *Realm) insecure(*call) *refusal {
 	if strings.EqualFold(or(r.settings.SSLRequired, "external"), "all") {
 		return refuse(403, "invalid_request", "HTTPS required")
@@ -197,7 +197,8 @@ func (c *call) passwordGrant(by *client) (*issue, *refusal) {
 	return c.signedIn(by, u, scope)
 }
 
-// checkPassword says whether a password is right, counts when it isn't, and refuses who is locked or disabled.
+// checkPassword says whether a password is right, counts when it isn't, and refuses who is locked
+// or disabled.
 func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal {
 	if u.FederationLink != "" {
 		return refuse(501, notInStandIn, "user "+u.Username+": users of another store can't sign in here")
@@ -265,12 +266,14 @@ func (r *Realm) begin(g *grant) *refusal {
 	return nil
 }
 
-// mayGoOffline says whether the user has the role that offline sessions want, and the client may see it.
+// mayGoOffline says whether the user has the role that offline sessions want, and the client may
+// see it.
 func (g *grant) mayGoOffline() bool {
 	return g.realm.scopes["offline_access"] != nil && slices.Contains(g.shownRoles(), g.realm.roles["offline_access"])
 }
 
-// clientCredentialsGrant is the client credentials grant (RFC 6749 4.4): the client acts as its service account.
+// clientCredentialsGrant is the client credentials grant (RFC 6749 4.4): the client acts as its
+// service account.
 func (c *call) clientCredentialsGrant(by *client) (*issue, *refusal) {
 	if by.PublicClient {
 		return nil, refuse(401, "unauthorized_client", "Public client not allowed to retrieve service account")

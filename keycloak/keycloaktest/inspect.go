@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// grantOf puts together again what an access or ID token of this realm was made of: the session must live, the
-// user and the client too. The caller holds the realm's lock. The reason is what userinfo says.
+// grantOf puts together again what an access or ID token of this realm was made of: the session
+// must live, the user and the client too. The caller holds the realm's lock. The reason is what
+// userinfo says.
 func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 	const failed = "Token verification failed"
 	issuedAt := unix(held, "iat")
@@ -64,7 +65,8 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 	return g, ""
 }
 
-// userinfo is the UserInfo endpoint (OpenID Connect Core 5.3). Its errors have no body (RFC 6750 3).
+// userinfo is the UserInfo endpoint (OpenID Connect Core 5.3). Its errors have no body (RFC 6750
+// 3).
 func (r *Realm) userinfo(c *call) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,7 +144,8 @@ func (r *Realm) introspect(c *call) answer {
 	return out
 }
 
-// introspection is token introspection (RFC 7662). A token is active only for a client in its audience.
+// introspection is token introspection (RFC 7662). A token is active only for a client in its
+// audience.
 func (r *Realm) introspection(c *call) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -182,8 +185,8 @@ func (r *Realm) introspection(c *call) answer {
 	return refuse(400, "invalid_request", "Unsupported token type.").plain()
 }
 
-// introspected is what introspection says of a token: its claims anew, as an access token of this moment would have them,
-// of a lightweight token and an ID token too.
+// introspected is what introspection says of a token: its claims anew, as an access token of this
+// moment would have them, of a lightweight token and an ID token too.
 func (r *Realm) introspected(by *client, token string, refresh bool, now time.Time) (claims, *refusal) {
 	inactive := claims{"active": false}
 	held, err := r.verified(token)
@@ -248,8 +251,8 @@ func hasAudience(aud any, wanted string) bool {
 	return false
 }
 
-// revoke is token revocation (RFC 7009): a refresh token's takes the client out of the session, an access token's
-// is for that token alone.
+// revoke is token revocation (RFC 7009): a refresh token's takes the client out of the session, an
+// access token's is for that token alone.
 func (r *Realm) revoke(c *call) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// A keyPlan is a key that a realm file wants: what it says of a key provider, without the key. A stand-in makes its own.
+// A keyPlan is a key that a realm file wants: what it says of a key provider, without the key. A
+// stand-in makes its own.
 type keyPlan struct {
 	algorithm string
 	use       string
@@ -25,7 +26,8 @@ var (
 	curveAlgorithms      = map[string]string{"": "ES256", "P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 )
 
-// checkComponents reads the components of a realm file, and drops them: there are secrets among them.
+// checkComponents reads the components of a realm file, and drops them: there are secrets among
+// them.
 func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 	profileOf := ""
 	for _, kind := range sortedNames(file.Components) {

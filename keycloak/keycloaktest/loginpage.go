@@ -36,7 +36,8 @@ func (t *tab) path() string {
 	return requiredActionPath
 }
 
-// execution is Keycloak's name of the tab's step in addresses: an id, or the alias of a required action.
+// execution is Keycloak's name of the tab's step in addresses: an id, or the alias of a required
+// action.
 func (t *tab) execution(r *Realm) string {
 	if t.path() == authenticatePath {
 		return uuid.NewSHA1(uuid.NameSpaceURL, []byte(r.name+"/"+t.step)).String()
@@ -57,7 +58,8 @@ func (t *tab) pairs() []string {
 	return []string{"client_id", t.client.ClientID, "tab_id", t.id, "client_data", t.clientData()}
 }
 
-// formAction is where the form of the tab's step goes, with a new code: an older page's form counts no more.
+// formAction is where the form of the tab's step goes, with a new code: an older page's form counts
+// no more.
 func (t *tab) formAction(r *Realm) string {
 	t.code = opaque(43)
 	return withPairs(r.Issuer()+t.path(), false, append([]string{"session_code", t.code, "execution", t.execution(r)}, t.pairs()...))
@@ -94,8 +96,8 @@ func (r *Realm) hasProvider(alias string) bool {
 	})
 }
 
-// locale is the language of the pages: the first of those that the client, the browser and the realm wish for that the
-// realm has.
+// locale is the language of the pages: the first of those that the client, the browser and the
+// realm wish for that the realm has.
 func (v *visit) locale(t *tab) string {
 	settings := v.realm.settings
 	if !settings.InternationalizationEnabled {
@@ -116,8 +118,8 @@ func (v *visit) locale(t *tab) string {
 	return "en"
 }
 
-// enterTab is the tab that a request goes on with, and whether the request brings a form. Without a tab, the answer
-// is what there is to say.
+// enterTab is the tab that a request goes on with, and whether the request brings a form. Without a
+// tab, the answer is what there is to say.
 func (v *visit) enterTab(path string) (t *tab, submitted bool, out answer) {
 	if refused, shut := v.shut(); shut {
 		return nil, false, refused.with("Cache-Control", noBack)
@@ -366,8 +368,8 @@ func (v *visit) finish(t *tab) answer {
 	return v.respond(t.asked, pairs...)
 }
 
-// sessionFor is the session that a sign-in leads to, and whether it is new: the one of single sign-on, or the
-// browser's. It is nil where the browser's is somebody else's.
+// sessionFor is the session that a sign-in leads to, and whether it is new: the one of single
+// sign-on, or the browser's. It is nil where the browser's is somebody else's.
 func (v *visit) sessionFor(t *tab) (s *session, first bool) {
 	if t.by != nil {
 		return t.by, false

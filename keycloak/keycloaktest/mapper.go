@@ -41,7 +41,8 @@ func (t target) takes(config map[string]string) bool {
 	}
 }
 
-// takesAccess is takes for a mapper that is for access tokens alone: it writes nothing else, and a missing switch is on.
+// takesAccess is takes for a mapper that is for access tokens alone: it writes nothing else, and a
+// missing switch is on.
 func (t target) takesAccess(config map[string]string) bool {
 	switch value, set := config["introspection.token.claim"]; {
 	case t == forLightweight:
@@ -63,9 +64,9 @@ type mapping struct {
 	roles  []*role // that the token may show
 }
 
-// mapperTypes are the protocol mappers that the stand-in has, by Keycloak's provider ids, in the order in
-// which they run: those that change roles come before those that show them. A grant reads no other table, so
-// a mapper that isn't here can't be answered wrongly.
+// mapperTypes are the protocol mappers that the stand-in has, by Keycloak's provider ids, in the
+// order in which they run: those that change roles come before those that show them. A grant reads
+// no other table, so a mapper that isn't here can't be answered wrongly.
 var mapperTypes = []struct {
 	id         string
 	run        func(x *mapping, config map[string]string)
@@ -235,8 +236,8 @@ func acr(x *mapping, _ map[string]string) {
 	x.into["acr"] = level
 }
 
-// levelsOf is the map of names to levels of authentication in the attributes of a client or a realm. What can't be read is
-// no map: Keycloak logs a warning.
+// levelsOf is the map of names to levels of authentication in the attributes of a client or a
+// realm. What can't be read is no map: Keycloak logs a warning.
 func levelsOf(attributes map[string]string) map[string]json.Number {
 	var names map[string]json.Number
 	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &names) != nil {

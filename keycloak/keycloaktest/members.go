@@ -12,22 +12,26 @@ import (
 	"strings"
 )
 
-// What becomes of what a realm file says. Keycloak 26.7.4 is the measure: this reader takes what its import takes,
-// and refuses what it refuses.
+// What becomes of what a realm file says. Keycloak 26.7.4 is the measure: this reader takes what
+// its import takes, and refuses what it refuses.
 //
-//   - A member that can change an answer of OpenID Connect is read: representation.go has a entry for it.
-//   - A member that can't is left aside, and Realm.Ignored lists it: themes, events, mail, SAML, display texts.
-//   - A member that Keycloak doesn't know is an error, and so is one of another type. Types are Jackson's: a number
-//     or a flag passes for a text, "30" for a number, "true" for a flag.
-//   - What changes answers and isn't done here loads, and is refused with 501 where it is used (unsupported.go):
-//     organizations at the login page, another store's users at their sign-in, a flow at the grant that it is for, a
-//     mapper where its claim would be. No test of the rest of the realm meets it.
-//   - What Keycloak's import refuses is an error: names that are there twice, references to what isn't there,
-//     providers and values that Keycloak hasn't.
-//   - Private keys and hashed passwords are left aside and listed: keys are made anew, and a user whose password is
-//     hashed can't sign in with it until SetPassword.
-//   - A placeholder such as ${SECRET:dev} is an error: Keycloak's --import-realm fills it in from its environment,
-//     which a stand-in doesn't read, and the text as it is would be a wrong secret.
+//   - A member that can change an answer of OpenID Connect is read: representation.go has a entry
+//     for it.
+//   - A member that can't is left aside, and Realm.Ignored lists it: themes, events, mail, SAML,
+//     display texts.
+//   - A member that Keycloak doesn't know is an error, and so is one of another type. Types are
+//     Jackson's: a number or a flag passes for a text, "30" for a number, "true" for a flag.
+//   - What changes answers and isn't done here loads, and is refused with 501 where it is used
+//     (unsupported.go): organizations at the login page, another store's users at their sign-in, a
+//     flow at the grant that it is for, a mapper where its claim would be. No test of the rest of
+//     the realm meets it.
+//   - What Keycloak's import refuses is an error: names that are there twice, references to what
+//     isn't there, providers and values that Keycloak hasn't.
+//   - Private keys and hashed passwords are left aside and listed: keys are made anew, and a user
+//     whose password is hashed can't sign in with it until SetPassword.
+//   - A placeholder such as ${SECRET:dev} is an error: Keycloak's --import-realm fills it in from
+//     its environment, which a stand-in doesn't read, and the text as it is would be a wrong
+//     secret.
 //
 // The tables of members are in members_table.go.
 
@@ -138,7 +142,8 @@ func (r *reader) err() error {
 	return errors.Join(r.problems...)
 }
 
-// take is a value as its shape reads it. What isn't read is dropped, null too, which Keycloak takes for nothing said.
+// take is a value as its shape reads it. What isn't read is dropped, null too, which Keycloak takes
+// for nothing said.
 func (r *reader) take(at *place, s *shape, value any) (any, bool) {
 	if value == nil || len(r.problems) > maxProblems {
 		return nil, false
@@ -261,7 +266,8 @@ func (r *reader) normal(document []byte, of *record) ([]byte, error) {
 	return json.Marshal(taken)
 }
 
-// overruling are the attributes of a realm that are members by another way: where a file has both, the attribute wins.
+// overruling are the attributes of a realm that are members by another way: where a file has both,
+// the attribute wins.
 var overruling = []string{
 	"bruteForceProtected", "bruteForceStrategy", "permanentLockout", "maxTemporaryLockouts", "maxFailureWaitSeconds", "minimumQuickLoginWaitSeconds",
 	"waitIncrementSeconds", "quickLoginCheckMilliSeconds", "maxDeltaTimeSeconds", "failureFactor", "maxSecondaryAuthFailures",

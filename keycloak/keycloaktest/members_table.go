@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// The members of Keycloak 26.7.4's representations, each with its fate (members.go). They are those that its
-// JSON reader knows, old names included.
+// The members of Keycloak 26.7.4's representations, each with its fate (members.go). They are those
+// that its JSON reader knows, old names included.
 
 // scalar is a shape without parts.
 func scalar(expected string, take func(any) (any, bool)) *shape {
@@ -31,7 +31,8 @@ var (
 	anyValue  = scalar("", func(value any) (any, bool) { return value, true })
 	someTexts = listOf(aText)
 	aConfig   = mapOf(aText)
-	// textLists are attributes of groups, userTexts those of users: there, Keycloak takes a text for a list of one.
+	// textLists are attributes of groups, userTexts those of users: there, Keycloak takes a text
+	// for a list of one.
 	textLists = mapOf(someTexts)
 	userTexts = mapOf(scalar("a list of texts", takeTextOrList))
 )
@@ -111,8 +112,9 @@ func oneOf(words ...string) *shape {
 	})
 }
 
-// placeholder is what Keycloak's import fills in from its environment: ${NAME:default}, and ${NAME} if it has one. Of the
-// second kind, only names that look like variables are taken for one: someTexts such as ${client_id} are Keycloak's own.
+// placeholder is what Keycloak's import fills in from its environment: ${NAME:default}, and ${NAME}
+// if it has one. Of the second kind, only names that look like variables are taken for one:
+// someTexts such as ${client_id} are Keycloak's own.
 var placeholder = regexp.MustCompile(`\$\{[\w.]+:[^}]*\}|\$\{[A-Z][A-Z0-9_]*\}`)
 
 func (r *reader) checkPlaceholder(at *place, value any) {

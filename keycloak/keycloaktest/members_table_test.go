@@ -30,8 +30,8 @@ func recordOf(t *testing.T) map[string]*record {
 	return found
 }
 
-// testdata/members.txt is what Jackson finds in the representations of keycloak-core 26.7.4, ignored names included: whatever
-// Keycloak takes has a fate here, and nothing else does.
+// testdata/members.txt is what Jackson finds in the representations of keycloak-core 26.7.4,
+// ignored names included: whatever Keycloak takes has a fate here, and nothing else does.
 func TestTablesHaveKeycloaksMembers(t *testing.T) {
 	file, err := os.ReadFile("testdata/members.txt")
 	if err != nil {
@@ -58,8 +58,8 @@ func TestTablesHaveKeycloaksMembers(t *testing.T) {
 	}
 }
 
-// A member that is read must have a field, or it would be lost without a word; and a field that nothing is read into is
-// always empty.
+// A member that is read must have a field, or it would be lost without a word; and a field that
+// nothing is read into is always empty.
 func TestTablesMatchRepresentations(t *testing.T) {
 	var compare func(path string, s *shape, kind reflect.Type)
 	seen := map[reflect.Type]bool{}

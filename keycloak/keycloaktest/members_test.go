@@ -15,7 +15,8 @@ func shopWith(members string) []byte {
 	return []byte(`{"realm": "shop", "enabled": true, ` + members + `}`)
 }
 
-// Keycloak refuses most of these with a 400 or a 500 that doesn't say what is wrong; the others it would answer otherwise.
+// Keycloak refuses most of these with a 400 or a 500 that doesn't say what is wrong; the others it
+// would answer otherwise.
 func TestReaderRefuses(t *testing.T) {
 	t.Parallel()
 	profile := func(attributes string) string {

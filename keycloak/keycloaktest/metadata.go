@@ -21,8 +21,8 @@ func (r *Realm) Issuer() string {
 	return base + "/realms/" + r.escapedName()
 }
 
-// readFrontend takes over the realm's own public address, an attribute. The caller holds the lock, or nobody else has
-// the realm yet.
+// readFrontend takes over the realm's own public address, an attribute. The caller holds the lock,
+// or nobody else has the realm yet.
 func (r *Realm) readFrontend() {
 	address := r.settings.Attributes["frontendUrl"]
 	r.frontend.Store(&address)

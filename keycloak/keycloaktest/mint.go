@@ -19,10 +19,10 @@ type Tokens struct {
 	Scope                              []string
 }
 
-// SignIn begins a session of a user at a client as a password grant does, without the password and without HTTP: it needs
-// neither the client's secret nor its leave for that grant, and asks for no one-time code, consent or required action. It
-// fails where the realm, the client or the user is disabled. The scopes are those of a scope parameter; without any, it is
-// openid.
+// SignIn begins a session of a user at a client as a password grant does, without the password and
+// without HTTP: it needs neither the client's secret nor its leave for that grant, and asks for no
+// one-time code, consent or required action. It fails where the realm, the client or the user is
+// disabled. The scopes are those of a scope parameter; without any, it is openid.
 func (r *Realm) SignIn(clientID, username string, scopes ...string) (Tokens, error) {
 	if err := r.present(); err != nil {
 		return Tokens{}, err
@@ -68,24 +68,27 @@ func (r *Realm) signIn(clientID, username, scope string) (*issue, error) {
 	return g.issue(!c.isFalse("use.refresh.tokens")), nil
 }
 
-// A Mint describes a token to make by hand, right or wrong. The zero value is a JWT that has the realm's issuer, is
-// signed with its RS256 key, and expires in five minutes.
+// A Mint describes a token to make by hand, right or wrong. The zero value is a JWT that has the
+// realm's issuer, is signed with its RS256 key, and expires in five minutes.
 type Mint struct {
-	// Claims are the payload; they win over those that Mint writes by itself: iss, iat, exp, jti, typ (Bearer).
-	// A nil value leaves the claim out, and a time.Time becomes a NumericDate.
+	// Claims are the payload; they win over those that Mint writes by itself: iss, iat, exp, jti,
+	// typ (Bearer). A nil value leaves the claim out, and a time.Time becomes a NumericDate.
 	Claims map[string]any
 	// Lifetime is from now on; 0 means five minutes, and less than 0 a token that has expired.
 	Lifetime time.Duration
-	// Header are members of the header; they win over alg, typ and kid. A nil value leaves the member out.
+	// Header are members of the header; they win over alg, typ and kid. A nil value leaves the
+	// member out.
 	Header map[string]any
 	// Algorithm is the one to sign with: any that a realm may have; empty means RS256.
 	Algorithm string
-	// Key signs instead of the realm's: *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or []byte for HMAC.
+	// Key signs instead of the realm's: *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or
+	// []byte for HMAC.
 	Key any
 }
 
-// Mint makes a token. It begins no session. Userinfo and introspection judge it as any token: they know it by the client
-// that azp names, and by the session that sid names or, without sid, as one of that client's service account.
+// Mint makes a token. It begins no session. Userinfo and introspection judge it as any token: they
+// know it by the client that azp names, and by the session that sid names or, without sid, as one
+// of that client's service account.
 func (r *Realm) Mint(m Mint) (string, error) {
 	if err := r.present(); err != nil {
 		return "", err

@@ -6,12 +6,14 @@ import (
 	"strings"
 )
 
-// Keycloak's import brings a file of an older release up to date, if keycloakVersion says that it is one.
+// Keycloak's import brings a file of an older release up to date, if keycloakVersion says that it
+// is one.
 
 // A release is a major and a minor version.
 type release [2]int
 
-// newScopes are the built-in client scopes that came with a release. Such a file gets them, where it names its scopes.
+// newScopes are the built-in client scopes that came with a release. Such a file gets them, where
+// it names its scopes.
 var newScopes = []struct {
 	since   release
 	name    string
@@ -90,7 +92,8 @@ func (file *realmRepresentation) setAttribute(name, value string, ids ...string)
 
 func (r release) before(other release) bool { return slices.Compare(r[:], other[:]) < 0 }
 
-// releaseOf reads a version such as 26.7.4 or 26.0.0.redhat-1. What can't be read is older than all others.
+// releaseOf reads a version such as 26.7.4 or 26.0.0.redhat-1. What can't be read is older than all
+// others.
 func releaseOf(version string) (out release) {
 	for i, part := range strings.SplitN(version, ".", 3)[:min(2, strings.Count(version, ".")+1)] {
 		n, err := strconv.Atoi(part)

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// What Keycloak reads of a request and the stand-in doesn't is refused by its name, and never ignored in silence. What
-// Keycloak ignores is ignored.
+// What Keycloak reads of a request and the stand-in doesn't is refused by its name, and never
+// ignored in silence. What Keycloak ignores is ignored.
 
-// keycloakParameters are the request parameters that Keycloak 26.7.4 knows at its endpoints of OpenID Connect, UMA and
-// CIBA. Whatever else a request has, Keycloak ignores.
+// keycloakParameters are the request parameters that Keycloak 26.7.4 knows at its endpoints of
+// OpenID Connect, UMA and CIBA. Whatever else a request has, Keycloak ignores.
 var keycloakParameters = []string{
 	"access_token", "acr_values", "actor_token", "actor_token_type", "assertion", "audience", "auth_req_id", "authorization_details",
 	"binding_message", "claim_token", "claim_token_format", "claims", "claims_locales", "client_assertion", "client_assertion_type",
@@ -23,8 +23,9 @@ var keycloakParameters = []string{
 	"subject_token_type", "submit_request", "ticket", "token", "token_type_hint", "totp", "ui_locales", "user_code", "username",
 }
 
-// endpointParameters says what an endpoint does with the parameters and headers that Keycloak knows. What isn't in it is
-// refused, so that nobody forgets one. An exchange of the contract sends each of ignored to Keycloak.
+// endpointParameters says what an endpoint does with the parameters and headers that Keycloak
+// knows. What isn't in it is refused, so that nobody forgets one. An exchange of the contract sends
+// each of ignored to Keycloak.
 type endpointParameters struct {
 	read    []string // by the stand-in
 	ignored []string // by Keycloak, too
@@ -51,8 +52,8 @@ var tokenParameters = endpointParameters{
 	headers: []string{"DPoP"},
 }
 
-// authParameters are of the authorization endpoint. A parameter that a realm's settings give a meaning is judged with
-// them: see readRequest.
+// authParameters are of the authorization endpoint. A parameter that a realm's settings give a
+// meaning is judged with them: see readRequest.
 var authParameters = endpointParameters{
 	read: []string{
 		"acr_values", "claims", "client_id", "code_challenge", "code_challenge_method", "kc_action", "kc_action_parameter", "kc_idp_hint",
@@ -71,14 +72,16 @@ var authParameters = endpointParameters{
 	},
 }
 
-// refusedParameters are of the endpoint that the request came to: those that Keycloak knows and the table doesn't.
+// refusedParameters are of the endpoint that the request came to: those that Keycloak knows and the
+// table doesn't.
 func (t endpointParameters) refused(sent url.Values) []string {
 	return slices.DeleteFunc(slices.Clone(keycloakParameters), func(name string) bool {
 		return !sent.Has(name) || slices.Contains(t.read, name) || slices.Contains(t.ignored, name)
 	})
 }
 
-// unsupportedParameters refuses, by name, the first parameter or header that would be answered wrongly.
+// unsupportedParameters refuses, by name, the first parameter or header that would be answered
+// wrongly.
 func (c *call) unsupportedParameters(t endpointParameters) *refusal {
 	sent := c.form
 	if c.Method == "GET" {

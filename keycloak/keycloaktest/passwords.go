@@ -11,12 +11,13 @@ import (
 	"unicode/utf16"
 )
 
-// A passwordRule is one rule of a realm's password policy. It returns what Keycloak says against a password; nothing
-// is "".
+// A passwordRule is one rule of a realm's password policy. It returns what Keycloak says against a
+// password; nothing is "".
 type passwordRule func(u userRepresentation, password string) string
 
-// passwordRules reads a password policy, such as "length(8) and notUsername". Rules about the past of passwords and about how
-// they are stored mean nothing here: a stand-in has no past, and stores them as they are.
+// passwordRules reads a password policy, such as "length(8) and notUsername". Rules about the past
+// of passwords and about how they are stored mean nothing here: a stand-in has no past, and stores
+// them as they are.
 func passwordRules(policy string) ([]passwordRule, error) {
 	var rules []passwordRule
 	for _, text := range strings.Split(policy, " and ") {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A Plan is a small realm, for tests that need no file of their own. File writes it as the realm file that a real
-// Keycloak would import as well.
+// A Plan is a small realm, for tests that need no file of their own. File writes it as the realm
+// file that a real Keycloak would import as well.
 type Plan struct {
 	Name    string
 	Clients []PlannedClient
@@ -18,8 +18,8 @@ type Plan struct {
 	Settings map[string]any
 }
 
-// A PlannedClient may use every grant that its kind allows. Its tokens have its own id in their audience, and
-// their users' groups.
+// A PlannedClient may use every grant that its kind allows. Its tokens have its own id in their
+// audience, and their users' groups.
 type PlannedClient struct {
 	ID     string
 	Secret string // empty for a public client
@@ -35,7 +35,8 @@ type PlannedClient struct {
 type PlannedUser struct {
 	Name     string
 	Password string
-	// Roles are realm roles, or a client's: "reader", "shop/reader". They are made where the plan names them nowhere else.
+	// Roles are realm roles, or a client's: "reader", "shop/reader". They are made where the plan
+	// names them nowhere else.
 	Roles []string
 	// Groups are paths: "/staff", "/staff/night".
 	Groups []string

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Client policies aren't applied here, so that a realm with one that is switched on is refused at every use. Which of them an
-// import takes is read as Keycloak reads it.
+// Client policies aren't applied here, so that a realm with one that is switched on is refused at
+// every use. Which of them an import takes is read as Keycloak reads it.
 
 type clientPolicies struct {
 	Policies []struct {
@@ -59,8 +59,8 @@ var (
 	}
 )
 
-// strictly reads a part of a realm file that Keycloak leaves aside as a whole, with a warning, if it has a member that it
-// doesn't know or one of another type.
+// strictly reads a part of a realm file that Keycloak leaves aside as a whole, with a warning, if
+// it has a member that it doesn't know or one of another type.
 func strictly[T any](document json.RawMessage) (out T) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.DisallowUnknownFields()
@@ -71,7 +71,8 @@ func strictly[T any](document json.RawMessage) (out T) {
 	return out
 }
 
-// checkPolicies refuses the client policies that an import refuses, and returns the names of those that are switched on.
+// checkPolicies refuses the client policies that an import refuses, and returns the names of those
+// that are switched on.
 func (r *reader) checkPolicies(file *realmRepresentation) (enabled []string) {
 	var top *place
 	profiles := slices.Clone(globalProfiles)

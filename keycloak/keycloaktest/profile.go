@@ -17,8 +17,9 @@ import (
 	"unicode"
 )
 
-// A profile says what attributes users have, and when theirs are complete: who has an incomplete profile must complete it
-// at the next sign-in, and can't use the password grant before. It is Keycloak's UPConfig.
+// A profile says what attributes users have, and when theirs are complete: who has an incomplete
+// profile must complete it at the next sign-in, and can't use the password grant before. It is
+// Keycloak's UPConfig.
 type profile struct {
 	Attributes []profileAttribute `json:"attributes"`
 	Groups     json.RawMessage    `json:"groups"`
@@ -165,7 +166,8 @@ func (p *profile) attribute(name string) *profileAttribute {
 	return nil
 }
 
-// keeps says whether an administrator may give users an attribute: others are dropped without a word. An import keeps all.
+// keeps says whether an administrator may give users an attribute: others are dropped without a
+// word. An import keeps all.
 func (p *profile) keeps(name string, settings *realmRepresentation) bool {
 	if name == "locale" { // Keycloak declares it by itself
 		return settings.InternationalizationEnabled
@@ -186,7 +188,8 @@ func (p *profile) complete(u *userRepresentation, settings *realmRepresentation)
 	return len(p.lacking(u, settings)) == 0
 }
 
-// lacking are the attributes of a user that aren't as the profile wants them. What the user may not change isn't looked at.
+// lacking are the attributes of a user that aren't as the profile wants them. What the user may not
+// change isn't looked at.
 func (p *profile) lacking(u *userRepresentation, settings *realmRepresentation) (names []string) {
 	for i := range p.Attributes {
 		a := &p.Attributes[i]
@@ -230,7 +233,8 @@ func (a *profileAttribute) requiredOfUsers() bool {
 	return a.Required != nil && (len(a.Required.Roles) == 0 || slices.Contains(a.Required.Roles, "user"))
 }
 
-// unread is an attribute of a user that a validator would look at that isn't done here, with the validator; "" is none.
+// unread is an attribute of a user that a validator would look at that isn't done here, with the
+// validator; "" is none.
 func (p *profile) unread(u *user) string {
 	for _, a := range p.Attributes {
 		if a.unread != "" && len(u.Attributes[a.Name]) > 0 {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Identity providers and other stores change nothing here that isn't refused by name. Their part of a file is looked at for
-// what an import refuses.
+// Identity providers and other stores change nothing here that isn't refused by name. Their part of
+// a file is looked at for what an import refuses.
 
 type identityProvider struct {
 	Alias          string            `json:"alias"`

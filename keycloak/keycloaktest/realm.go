@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Realm is one realm of a stand-in. Its methods may be called by several goroutines at once, and while
-// requests are answered.
+// A Realm is one realm of a stand-in. Its methods may be called by several goroutines at once, and
+// while requests are answered.
 type Realm struct {
 	server  *Server
 	name    string
@@ -219,8 +219,9 @@ func (r *Realm) ofProtocol(names []string) []string {
 	return slices.DeleteFunc(r.known(names), func(name string) bool { return r.scopes[name].Protocol == "" })
 }
 
-// buildRoles makes the realm's roles, and what its default role holds: what Keycloak makes by itself, and what the file
-// says. What the file brings by itself isn't made, and so isn't a default either.
+// buildRoles makes the realm's roles, and what its default role holds: what Keycloak makes by
+// itself, and what the file says. What the file brings by itself isn't made, and so isn't a default
+// either.
 func (r *Realm) buildRoles(importOptions) error {
 	documents := r.settings.Roles
 	all := &role{name: r.defaultRole()}
@@ -271,7 +272,8 @@ func (r *Realm) buildRoles(importOptions) error {
 	return r.addDefaultRoles()
 }
 
-// addDefaultRoles adds what files before 13 name as default roles. A file that has a default role names none besides.
+// addDefaultRoles adds what files before 13 name as default roles. A file that has a default role
+// names none besides.
 func (r *Realm) addDefaultRoles() error {
 	if r.settings.DefaultRole != nil {
 		return nil
@@ -288,7 +290,8 @@ func (r *Realm) addDefaultRoles() error {
 	return err
 }
 
-// buildLastRoles makes the roles that Keycloak makes last, unless something of the file has made them.
+// buildLastRoles makes the roles that Keycloak makes last, unless something of the file has made
+// them.
 func (r *Realm) buildLastRoles(importOptions) error {
 	if management := r.clients["realm-management"]; management.ofFile {
 		const all = "realm-admin"
@@ -307,8 +310,8 @@ func (r *Realm) buildLastRoles(importOptions) error {
 	return nil
 }
 
-// bringsOfflineAccess reports whether the file has both, the role offline_access and the client scope. If it lacks one,
-// Keycloak makes what is missing and gives the role to everybody.
+// bringsOfflineAccess reports whether the file has both, the role offline_access and the client
+// scope. If it lacks one, Keycloak makes what is missing and gives the role to everybody.
 func (r *Realm) bringsOfflineAccess() bool {
 	const name = "offline_access"
 	return r.hasRole(name) && slices.ContainsFunc(r.settings.ClientScopes, func(s scopeRepresentation) bool { return s.Name == name })
@@ -319,7 +322,8 @@ func (r *Realm) hasRole(name string) bool {
 	return slices.ContainsFunc(r.settings.Roles.Realm, func(document roleRepresentation) bool { return document.Name == name })
 }
 
-// defaultRole is the name of the role that everybody gets: the file's, or one of Keycloak's that the file has no role of.
+// defaultRole is the name of the role that everybody gets: the file's, or one of Keycloak's that
+// the file has no role of.
 func (r *Realm) defaultRole() string {
 	if r.settings.DefaultRole != nil && r.settings.DefaultRole.Name != "" {
 		return r.settings.DefaultRole.Name
@@ -332,7 +336,8 @@ func (r *Realm) defaultRole() string {
 	return free
 }
 
-// rolesOf resolves names of roles. Keycloak creates the ones that a user names and the realm lacks, silently.
+// rolesOf resolves names of roles. Keycloak creates the ones that a user names and the realm lacks,
+// silently.
 func (r *Realm) rolesOf(realm []string, ofClients map[string][]string, create bool) ([]*role, error) {
 	var found []*role
 	for _, name := range realm {

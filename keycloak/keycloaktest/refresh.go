@@ -12,8 +12,9 @@ import (
 
 func invalidGrant(description string) *refusal { return refuse(400, "invalid_grant", description) }
 
-// refreshGrant exchanges a refresh token (RFC 6749 6). Where the realm makes refresh tokens single-use, a
-// second use costs the client its part of the session (TokenManager, Keycloak 26.7.4).
+// refreshGrant exchanges a refresh token (RFC 6749 6). Where the realm makes refresh tokens
+// single-use, a second use costs the client its part of the session (TokenManager, Keycloak
+// 26.7.4).
 func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	r := c.realm
 	token, sent := c.param("refresh_token")
@@ -74,7 +75,8 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 			return nil, refused
 		}
 	}
-	// A name that wasn't granted at first is ignored; an optional one that isn't named now is left out, this time.
+	// A name that wasn't granted at first is ignored; an optional one that isn't named now is left
+	// out, this time.
 	g := &grant{realm: r, client: by, user: s.user, session: s, part: part, kind: "rt", now: c.now, reuseID: line}
 	g.granted = slices.DeleteFunc(strings.Fields(text(held, "scope")), func(name string) bool {
 		return name != "openid" && r.scopes[name] == nil
@@ -93,8 +95,8 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	return g.issue(!by.isFalse("use.refresh.tokens")), nil
 }
 
-// spend counts a use of a single-use refresh token and refuses one too many. Times are whole seconds: within the
-// same one, a token that is two generations old passes for the newest.
+// spend counts a use of a single-use refresh token and refuses one too many. Times are whole
+// seconds: within the same one, a token that is two generations old passes for the newest.
 func (s *session) spend(by *client, part *clientSession, line, id string, issuedAt int64, most int, now int64) *refusal {
 	if line == "" {
 		line = uuid.NewString()
@@ -143,8 +145,9 @@ func withoutControls(r rune) rune {
 	return r
 }
 
-// canonical returns the one spelling of a token for all those that Keycloak takes: with dots at the end, and in the
-// signature with padding, the other alphabet, or bits that stand for nothing. It is empty for what is no such token.
+// canonical returns the one spelling of a token for all those that Keycloak takes: with dots at the
+// end, and in the signature with padding, the other alphabet, or bits that stand for nothing. It is
+// empty for what is no such token.
 func canonical(token string) string {
 	token = strings.TrimRight(token, ".")
 	last := strings.LastIndexByte(token, '.') + 1

@@ -306,7 +306,8 @@ func TestUsersByName(t *testing.T) {
 	}
 }
 
-// A user who couldn't be added left its roles behind, and a second service account took the first one's place.
+// A user who couldn't be added left its roles behind, and a second service account took the first
+// one's place.
 func TestUserIsAddedWholeOrNot(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	_, err := r.AddUser([]byte(`{"username": "u", "realmRoles": ["new"], "groups": ["/none"]}`))

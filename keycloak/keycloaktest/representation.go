@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// The representations below are the members of a realm file that can change an answer of an OpenID Connect
-// endpoint. Their names are Keycloak's (RealmRepresentation and its parts, 26.7.4). What a realm file may
-// hold besides is listed in members.go.
+// The representations below are the members of a realm file that can change an answer of an OpenID
+// Connect endpoint. Their names are Keycloak's (RealmRepresentation and its parts, 26.7.4). What a
+// realm file may hold besides is listed in members.go.
 
 type realmRepresentation struct {
 	ID                          string                         `json:"id"`
@@ -108,7 +108,8 @@ type found struct {
 	organizations  bool
 	accountConsole bool // an older release's file lacks this client, and gets it
 	unmanaged      bool // an older release's users may have any attribute
-	// noteScopeIsLate says that the scope service_account came after the service accounts of an older release's file.
+	// noteScopeIsLate says that the scope service_account came after the service accounts of an
+	// older release's file.
 	noteScopeIsLate bool
 }
 

@@ -55,8 +55,8 @@ var endpoints = sync.OnceValue(func() map[string]endpoint {
 	}
 })
 
-// keycloakHas are paths, or beginnings of paths, that a Keycloak has below a realm and the stand-in hasn't.
-// They are answered with 501: a 404 would say something of Keycloak that isn't true.
+// keycloakHas are paths, or beginnings of paths, that a Keycloak has below a realm and the stand-in
+// hasn't. They are answered with 501: a 404 would say something of Keycloak that isn't true.
 var keycloakHas = []string{
 	"/account", "/broker", "/authz", "/clients-registrations", "/clients-managements", "/login-actions", "/.well-known/uma2-configuration",
 	"/clients",
@@ -183,8 +183,8 @@ func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string
 	return out
 }
 
-// answer tells a browser what it may ask from a page of another origin: Keycloak lets every origin in, and
-// refuses the request itself.
+// answer tells a browser what it may ask from a page of another origin: Keycloak lets every origin
+// in, and refuses the request itself.
 func (c cors) answer(origin string) answer {
 	out := secured(answer{status: 200}).without("X-Frame-Options")
 	if c.allow != "" {
@@ -198,8 +198,8 @@ func (c cors) answer(origin string) answer {
 		with("Access-Control-Allow-Headers", "Origin, Accept, X-Requested-With, Access-Control-Request-Method, Access-Control-Request-Headers, DPoP, Content-Type, Authorization")
 }
 
-// failure is an answer of Keycloak's framework, for an unknown path or a wrong method: a page, where a browser
-// asks.
+// failure is an answer of Keycloak's framework, for an unknown path or a wrong method: a page,
+// where a browser asks.
 func failure(request *http.Request, status int, text string) answer {
 	if !wantsPage(request) {
 		return document(status, "", oauthError{Error: text})
@@ -217,7 +217,8 @@ func wantsPage(request *http.Request) bool {
 	return (strings.Contains(accept, "text/html") || strings.Contains(accept, "text/*")) && !strings.Contains(accept, "application/json")
 }
 
-// acceptsJSON reports whether JSON is an answer to a request. Where metadata is asked for, Keycloak knows more names for it.
+// acceptsJSON reports whether JSON is an answer to a request. Where metadata is asked for, Keycloak
+// knows more names for it.
 func acceptsJSON(request *http.Request, rest string) bool {
 	accept := strings.ToLower(request.Header.Get("Accept"))
 	kinds := []string{"application/json", "*/*", "application/*"}

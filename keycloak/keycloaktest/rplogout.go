@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// browserLogout is RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). An ID token that names the browser's
-// session, or a browser without one, needs no question.
+// browserLogout is RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). An ID token that
+// names the browser's session, or a browser without one, needs no question.
 func (r *Realm) browserLogout(c *call) answer { return r.browse(c, (*visit).logout) }
 
 func (v *visit) logout() answer {
@@ -58,8 +58,8 @@ func (v *visit) logout() answer {
 	return v.endSignedIn(t, s)
 }
 
-// logoutURIs are where a client may have browsers sent after a logout; "+" stands for its redirect URIs, and "-"
-// for nowhere.
+// logoutURIs are where a client may have browsers sent after a logout; "+" stands for its redirect
+// URIs, and "-" for nowhere.
 func (c *client) logoutURIs() []string {
 	var uris []string
 	for _, uri := range strings.Split(c.Attributes["post.logout.redirect.uris"], "##") {
@@ -105,7 +105,8 @@ func (v *visit) confirm() answer {
 	return v.endSignedIn(t, v.identity())
 }
 
-// endSignedIn ends a session: the one that the ID token names, if it goes on, or else the browser's.
+// endSignedIn ends a session: the one that the ID token names, if it goes on, or else the
+// browser's.
 func (v *visit) endSignedIn(t *tab, browsers *session) answer {
 	v.close(t)
 	ended := v.realm.sessions[t.hint]
@@ -139,8 +140,8 @@ func loggedOutPage(status int) answer {
 	return page{ID: "login-info", Title: "You are logged out", Text: "You are logged out"}.answer(status, noCache)
 }
 
-// frontChannel are the addresses that the browser loads to tell the session's clients (OpenID Connect
-// Front-Channel Logout 1.0).
+// frontChannel are the addresses that the browser loads to tell the session's clients (OpenID
+// Connect Front-Channel Logout 1.0).
 func (r *Realm) frontChannel(s *session) []frame {
 	var frames []frame
 	for _, part := range s.clients {

@@ -15,34 +15,37 @@ import (
 	"time"
 )
 
-// A Config says how to start a Server. The zero value listens on a free port of 127.0.0.1 and has no realm.
+// A Config says how to start a Server. The zero value listens on a free port of 127.0.0.1 and has
+// no realm.
 type Config struct {
-	// Realms are realm files, as Keycloak's --import-realm takes them: one with a list of realms is several, and the users of
-	// a file of their own are added to their realm.
+	// Realms are realm files, as Keycloak's --import-realm takes them: one with a list of realms is
+	// several, and the users of a file of their own are added to their realm.
 	Realms [][]byte
-	// ClientSecrets are the secrets of clients by client id, for realm files that were exported: an export
-	// masks them. They apply to every realm of the list.
+	// ClientSecrets are the secrets of clients by client id, for realm files that were exported: an
+	// export masks them. They apply to every realm of the list.
 	ClientSecrets map[string]string
-	// Listener is where to listen, and the server's from then on; nil means a free port of 127.0.0.1. A TCP address that isn't
-	// of loopback is refused: passwords pass here in the clear.
+	// Listener is where to listen, and the server's from then on; nil means a free port of
+	// 127.0.0.1. A TCP address that isn't of loopback is refused: passwords pass here in the clear.
 	Listener net.Listener
 	// PathPrefix comes before /realms: "/auth", as with Keycloak's --http-relative-path.
 	PathPrefix string
 	// PublicURL is the base of the issuer and of every URL that discovery names, as with Keycloak's
 	// --hostname; the default is URL.
 	PublicURL string
-	// OwnKeys makes keys for this server's realms alone. Without it, the RSA keys that realms begin with are shared with
-	// the other servers of the process, since making one takes longer than most tests.
+	// OwnKeys makes keys for this server's realms alone. Without it, the RSA keys that realms begin
+	// with are shared with the other servers of the process, since making one takes longer than
+	// most tests.
 	OwnKeys bool
-	// Now is the clock; nil means time.Now. Advance is added to it. It may be called while a realm is locked, so that it must
-	// not call the server or its realms.
+	// Now is the clock; nil means time.Now. Advance is added to it. It may be called while a realm
+	// is locked, so that it must not call the server or its realms.
 	Now func() time.Time
-	// Logf, if set, is told why a person can't sign in where Keycloak's answer doesn't say: which fields an account lacks. New
-	// sets it to the Logf of its test.
+	// Logf, if set, is told why a person can't sign in where Keycloak's answer doesn't say: which
+	// fields an account lacks. New sets it to the Logf of its test.
 	Logf func(format string, args ...any)
 }
 
-// A Server is a stand-in that listens. Make it with New or Start. Its methods may be called by several goroutines at once.
+// A Server is a stand-in that listens. Make it with New or Start. Its methods may be called by
+// several goroutines at once.
 type Server struct {
 	// URL is the base of all endpoints, path prefix included, without a slash at its end.
 	URL string
@@ -77,8 +80,8 @@ type Server struct {
 // maxRealmFile is the longest realm file that is read, in bytes.
 const maxRealmFile = 16 << 20
 
-// Start starts a server. It fails when a realm file can't be read or asks for what the stand-in doesn't
-// have, and says what. Close stops it.
+// Start starts a server. It fails when a realm file can't be read or asks for what the stand-in
+// doesn't have, and says what. Close stops it.
 func Start(config Config) (*Server, error) {
 	listener := config.Listener
 	if listener == nil {
@@ -144,8 +147,8 @@ func (s *Server) Close() {
 	s.calls.CloseIdleConnections()
 }
 
-// Err is what its Listener failed with, which ended the server: somebody else closed it, perhaps. It is nil while the server
-// answers, and when Close ended it.
+// Err is what its Listener failed with, which ended the server: somebody else closed it, perhaps.
+// It is nil while the server answers, and when Close ended it.
 func (s *Server) Err() error {
 	select {
 	case <-s.ended:
@@ -190,10 +193,10 @@ func WithClientSecrets(secrets map[string]string) ImportOption {
 	return func(o *importOptions) { o.secrets = secrets }
 }
 
-// Import adds a realm from its file. It fails when the file can't be read, when Keycloak's import would refuse it, and when
-// the server has a realm of this name. A file with a list of realms adds all of them, or none, and the first is returned. A
-// file with nothing but the users of a realm that is there, such as kc.sh export writes beside the realm's own, adds
-// them to it.
+// Import adds a realm from its file. It fails when the file can't be read, when Keycloak's import
+// would refuse it, and when the server has a realm of this name. A file with a list of realms adds
+// all of them, or none, and the first is returned. A file with nothing but the users of a realm
+// that is there, such as kc.sh export writes beside the realm's own, adds them to it.
 func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
 	if s.listener == nil {
 		return nil, errNoServer
@@ -213,7 +216,8 @@ func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
 	return realms[0], nil
 }
 
-// unusedSecrets fails for a secret that is given for no client of the realms: its name is a mistake.
+// unusedSecrets fails for a secret that is given for no client of the realms: its name is a
+// mistake.
 func unusedSecrets(secrets map[string]string, realms ...*Realm) error {
 	for id := range secrets {
 		if !slices.ContainsFunc(realms, func(r *Realm) bool {
@@ -255,9 +259,9 @@ func (s *Server) importRealm(file []byte, settings importOptions) (*Realm, error
 	return r, nil
 }
 
-// Realm returns the realm of a name. Where the server has none, and never had, it fails the test that New was called
-// with, and names the realms that there are. A server made by Start has no test to fail: there, and for a realm that was
-// removed, it returns nil, whose methods say so.
+// Realm returns the realm of a name. Where the server has none, and never had, it fails the test
+// that New was called with, and names the realms that there are. A server made by Start has no test
+// to fail: there, and for a realm that was removed, it returns nil, whose methods say so.
 func (s *Server) Realm(name string) *Realm {
 	if s.test != nil {
 		s.test.Helper()
@@ -307,8 +311,8 @@ func (s *Server) explain(format string, args ...any) {
 
 var errNoServer = errors.New("keycloaktest: the zero Server doesn't listen: make one with keycloaktest.New or keycloaktest.Start")
 
-// Remove deletes a realm and says whether there was one. Methods of the realm and of its users that return an error fail
-// from then on.
+// Remove deletes a realm and says whether there was one. Methods of the realm and of its users that
+// return an error fail from then on.
 func (s *Server) Remove(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -355,8 +359,8 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	out.write(w)
 }
 
-// confess logs a bug of the stand-in's own and answers for it; net/http would drop the connection, as a fault does that was
-// asked for.
+// confess logs a bug of the stand-in's own and answers for it; net/http would drop the connection,
+// as a fault does that was asked for.
 func confess(w http.ResponseWriter) {
 	switch bug := recover(); bug {
 	case nil:

@@ -117,7 +117,8 @@ func TestCloseTwice(t *testing.T) {
 	wantGone(t, kc)
 }
 
-// What hangs, and what waits for a slow answer, must not outlive the server: a test would wait for it.
+// What hangs, and what waits for a slow answer, must not outlive the server: a test would wait for
+// it.
 func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	for name, fault := range map[string]keycloaktest.Fault{"hanging": {Hang: true}, "slow": {Delay: time.Hour}} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +148,8 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// Tests run side by side, each with its own: what one does must not be seen by another. The race detector looks on.
+// Tests run side by side, each with its own: what one does must not be seen by another. The race
+// detector looks on.
 func TestServersInParallel(t *testing.T) {
 	for i := range 6 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A session is a user's single sign-on session, with the clients that take part in it. Its realm's lock guards it.
+// A session is a user's single sign-on session, with the clients that take part in it. Its realm's
+// lock guards it.
 type session struct {
 	id       string // sid, 24 characters
 	user     *user
@@ -33,8 +34,8 @@ type clientSession struct {
 	shortened
 }
 
-// A shortened session was begun when it could last longer: the realm's settings were changed since its last use. Keycloak
-// has it still then, and says so.
+// A shortened session was begun when it could last longer: the realm's settings were changed since
+// its last use. Keycloak has it still then, and says so.
 type shortened struct {
 	at    time.Time // when the settings were changed
 	until time.Time // when it would have ended by the old ones
@@ -60,7 +61,8 @@ type reuse struct {
 	at   int64 // when a token was presented last that wasn't the one before, in seconds
 }
 
-// maxSessions is how many sessions a realm keeps; beyond that, the ones that were used longest ago go.
+// maxSessions is how many sessions a realm keeps; beyond that, the ones that were used longest ago
+// go.
 const maxSessions = 20_000
 
 func (r *Realm) newSession(u *user, offline bool, now time.Time) *session {
@@ -93,9 +95,9 @@ func (r *Realm) sessionOf(id string, offline bool) *session {
 	return r.sessions[id]
 }
 
-// liveSession is the session of an access or ID token of a client, which doesn't say whether it was an offline one: the
-// online session where it goes on with the client, or else the offline one of its id. Where neither goes on, it is one of
-// those that are left.
+// liveSession is the session of an access or ID token of a client, which doesn't say whether it was
+// an offline one: the online session where it goes on with the client, or else the offline one of
+// its id. Where neither goes on, it is one of those that are left.
 func (r *Realm) liveSession(id, clientID string, now time.Time) *session {
 	online, offline := r.sessions[id], r.offline[id]
 	switch {
@@ -149,7 +151,8 @@ func (r *Realm) clientEnds(cs *clientSession, s *session) time.Time {
 	return end
 }
 
-// settingsChange is told before the lifespans may change: sessions remember how long they would have lasted.
+// settingsChange is told before the lifespans may change: sessions remember how long they would
+// have lasted.
 func (r *Realm) settingsChange(now time.Time) {
 	for _, kept := range []map[string]*session{r.sessions, r.offline} {
 		for _, s := range kept {
@@ -251,8 +254,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// scopesFor resolves a scope parameter: the client's default scopes, the optional ones that it names, and openid.
-// It fails where the parameter names anything else.
+// scopesFor resolves a scope parameter: the client's default scopes, the optional ones that it
+// names, and openid. It fails where the parameter names anything else.
 func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *refusal) {
 	granted := slices.Clone(c.defaultScopes)
 	if !given {
@@ -288,7 +291,8 @@ func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *r
 	return granted, r.supportsGranted(c, granted)
 }
 
-// supportsGranted refuses, by name, what the tokens of these scopes would have and the stand-in can't do.
+// supportsGranted refuses, by name, what the tokens of these scopes would have and the stand-in
+// can't do.
 func (r *Realm) supportsGranted(c *client, granted []string) *refusal {
 	wanted := useTokens
 	if slices.Contains(granted, "openid") {
@@ -307,8 +311,8 @@ func (r *Realm) supportsGranted(c *client, granted []string) *refusal {
 	return r.supportsScopes(granted, wanted)
 }
 
-// organization is the scope of the organizations that a user is in, all of them or, behind a colon, one. A realm without
-// organizations takes it, and grants nothing.
+// organization is the scope of the organizations that a user is in, all of them or, behind a colon,
+// one. A realm without organizations takes it, and grants nothing.
 const organization = "organization"
 
 func (c *client) knowsOrganizations() bool {

@@ -47,8 +47,8 @@ func (g *grant) kept() []string {
 
 func (g *grant) has(scope string) bool { return slices.Contains(g.scope, scope) }
 
-// mappers are those of the client and of the granted scopes; for userinfo, which goes by the token's scope claim, of those
-// that it shows.
+// mappers are those of the client and of the granted scopes; for userinfo, which goes by the
+// token's scope claim, of those that it shows.
 func (g *grant) mappers(target target) []mapperRepresentation {
 	all := slices.Clone(g.client.ProtocolMappers)
 	for _, name := range g.scope {
@@ -202,7 +202,8 @@ func (u unsigned) sign() string {
 	return must(sign(header, payload, u.key))
 }
 
-// sign is a compact JWS (RFC 7515) of a header and a payload as they are. It fails when the key isn't of the algorithm.
+// sign is a compact JWS (RFC 7515) of a header and a payload as they are. It fails when the key
+// isn't of the algorithm.
 func sign(header string, payload []byte, k *key) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
 	input := encode([]byte(header)) + "." + encode(payload)
@@ -277,7 +278,8 @@ func (i *issue) sign() tokenResponse {
 	return out
 }
 
-// accessHash is the at_hash claim (OpenID Connect Core 3.1.3.6): half of the hash of the ID token's algorithm.
+// accessHash is the at_hash claim (OpenID Connect Core 3.1.3.6): half of the hash of the ID token's
+// algorithm.
 func accessHash(algorithm, accessToken string) string {
 	hash := crypto.SHA256
 	switch {
@@ -294,7 +296,8 @@ func accessHash(algorithm, accessToken string) string {
 
 var errToken = errors.New("not a token of this realm")
 
-// verified reads a token that this realm signed, whatever its lifetime. The caller holds the realm's lock.
+// verified reads a token that this realm signed, whatever its lifetime. The caller holds the
+// realm's lock.
 func (r *Realm) verified(token string) (claims, error) {
 	parser := jwt.NewParser(jwt.WithoutClaimsValidation(), jwt.WithValidMethods(signatureAlgorithms), jwt.WithStrictDecoding())
 	parsed, err := parser.ParseWithClaims(canonical(token), jwt.MapClaims{}, func(t *jwt.Token) (any, error) {

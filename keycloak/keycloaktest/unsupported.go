@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// What a realm file wants and the stand-in can't do is refused where it would change an answer: with status 501, and by its
-// name. A realm may hold such a thing that no test asks for.
+// What a realm file wants and the stand-in can't do is refused where it would change an answer:
+// with status 501, and by its name. A realm may hold such a thing that no test asks for.
 
 // A use is something that a realm is used for. Several of them are one value.
 type use int
@@ -29,7 +29,8 @@ const (
 	useAnything use = -1
 )
 
-// An unsupported thing is what a realm, a client or a client scope wants, and the uses that it would change.
+// An unsupported thing is what a realm, a client or a client scope wants, and the uses that it
+// would change.
 type unsupported struct {
 	what string
 	at   use
@@ -69,7 +70,8 @@ func (r *Realm) supportsScopes(names []string, u use) *refusal {
 	return nil
 }
 
-// keycloakMappers are the protocol mappers of OpenID Connect that Keycloak 26.7.4 has (GET /admin/serverinfo).
+// keycloakMappers are the protocol mappers of OpenID Connect that Keycloak 26.7.4 has (GET
+// /admin/serverinfo).
 var keycloakMappers = append(mapperIDs(), "oidc-claims-param-token-mapper", "oidc-claims-param-value-idtoken-mapper",
 	"oidc-organization-group-membership-mapper", "oidc-nonce-backwards-compatible-mapper", "oidc-sha256-pairwise-sub-mapper",
 	"oidc-amr-mapper", "oidc-session-state-mapper")
@@ -83,8 +85,8 @@ func mapperIDs() []string {
 	return ids
 }
 
-// unsupportedAttributes are attributes of a client that change its answers, with what is said of them, the uses that they
-// change, and the values that change nothing.
+// unsupportedAttributes are attributes of a client that change its answers, with what is said of
+// them, the uses that they change, and the values that change nothing.
 var unsupportedAttributes = map[string]struct {
 	why     string
 	at      use
@@ -115,7 +117,8 @@ var signingAttributes = map[string]use{
 	"access.token.signed.response.alg": useTokens, "id.token.signed.response.alg": useIDToken, "logout.token.signed.response.alg": useLogout,
 }
 
-// flowUses are the uses that a client's own flow changes, by the names of authenticationFlowBindingOverrides.
+// flowUses are the uses that a client's own flow changes, by the names of
+// authenticationFlowBindingOverrides.
 var flowUses = map[string]use{"browser": useLogin, "direct_grant": usePassword}
 
 // unsupportedIn is what a client wants of the stand-in that it can't do.
@@ -154,7 +157,8 @@ func unsupportedIn(c clientRepresentation) []unsupported {
 	return append(all, unsupportedMappers(c.ProtocolMappers)...)
 }
 
-// hasNoSecret reports whether a client proves who it is in another way, such as by assertions that it signs.
+// hasNoSecret reports whether a client proves who it is in another way, such as by assertions that
+// it signs.
 func (c *client) hasNoSecret() bool {
 	return !c.PublicClient && c.ClientAuthenticatorType != "" && c.ClientAuthenticatorType != "client-secret"
 }
@@ -232,7 +236,8 @@ func unsupportedMapper(m mapperRepresentation) string {
 }
 
 var (
-	// reservedClaims are claims that Keycloak reads back out of an access token, as something other than a text.
+	// reservedClaims are claims that Keycloak reads back out of an access token, as something other
+	// than a text.
 	reservedClaims = []string{"nbf", "cnf", "authorization", "trusted-certs", "allowed-origins", "realm_access", "resource_access"}
 	userProperties = []string{"username", "email", "firstName", "lastName", "emailVerified", "enabled", "id"}
 	// otherProperties are what Keycloak's users have besides; what they haven't either is no claim.
@@ -242,7 +247,8 @@ var (
 	}
 )
 
-// knownSecret refuses a client whose secret an export has masked: nobody could say whether the one of a request is right.
+// knownSecret refuses a client whose secret an export has masked: nobody could say whether the one
+// of a request is right.
 func (c *client) knownSecret() *refusal {
 	if !c.secretIsUnknown || c.PublicClient {
 		return nil

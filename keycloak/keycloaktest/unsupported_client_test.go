@@ -12,7 +12,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What the stand-in can't do is refused by its name, and where it is used: nothing else of the realm is.
+// What the stand-in can't do is refused by its name, and where it is used: nothing else of the
+// realm is.
 func TestUnsupported_refusedWhereUsed(t *testing.T) {
 	t.Parallel()
 	attribute := func(name, value string) string {
@@ -115,8 +116,8 @@ const app = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true
 
 var unfollowed = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-// refusedUses uses a realm in every way, and returns those that the stand-in refuses by name, with what it says. A use that
-// needs a token counts where there is none.
+// refusedUses uses a realm in every way, and returns those that the stand-in refuses by name, with
+// what it says. A use that needs a token counts where there is none.
 func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	t.Helper()
 	refused := map[string]string{}
@@ -180,7 +181,8 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	return refused
 }
 
-// A client that has another way to say who it is can't be asked for here, but SignIn needs no secret of it.
+// A client that has another way to say who it is can't be asked for here, but SignIn needs no
+// secret of it.
 func TestUnsupported_clientAuthenticator(t *testing.T) {
 	t.Parallel()
 	r, err := keycloaktest.New(t).Import([]byte(`{"realm":"r","enabled":true,"users":[{"username":"ann","enabled":true,"email":"ann@example.com","firstName":"A","lastName":"N"}],"clients":[

@@ -25,8 +25,8 @@ type user struct {
 
 func (u *user) setPassword(password string, now time.Time) { u.password, u.since = password, now }
 
-// attribute is the values of a user's property or attribute: its own, or those of the first group that has some; with
-// aggregate, all of them together.
+// attribute is the values of a user's property or attribute: its own, or those of the first group
+// that has some; with aggregate, all of them together.
 func (u *user) attribute(name string, aggregate bool) []string {
 	switch name {
 	case "username":
@@ -104,8 +104,9 @@ func (r *Realm) buildUsers(importOptions) error {
 	return nil
 }
 
-// addServiceAccount gives a client that may have one the account that it acts as, unless it has one. Left to Keycloak,
-// the account has the default roles, and its client the scope that shows what it is.
+// addServiceAccount gives a client that may have one the account that it acts as, unless it has
+// one. Left to Keycloak, the account has the default roles, and its client the scope that shows
+// what it is.
 func (r *Realm) addServiceAccount(c *client) error {
 	if !c.ServiceAccountsEnabled || c.serviceAccount != nil {
 		return nil
@@ -128,7 +129,8 @@ func (r *Realm) addServiceAccount(c *client) error {
 	return nil
 }
 
-// withdrawServiceAccount takes back what addServiceAccount did, for a file of users that lists the account.
+// withdrawServiceAccount takes back what addServiceAccount did, for a file of users that lists the
+// account.
 func (r *Realm) withdrawServiceAccount(c *client) {
 	r.strike(c.serviceAccount)
 	c.serviceAccount, c.accountIsMade = nil, false
@@ -137,7 +139,8 @@ func (r *Realm) withdrawServiceAccount(c *client) {
 	}
 }
 
-// showServiceAccount gives a client the scope that shows what its service account is, if the realm has it.
+// showServiceAccount gives a client the scope that shows what its service account is, if the realm
+// has it.
 func (r *Realm) showServiceAccount(c *client) {
 	if c.ServiceAccountsEnabled && r.scopes["service_account"] != nil && !slices.Contains(c.defaultScopes, "service_account") {
 		c.defaultScopes = append(c.defaultScopes, "service_account")
@@ -204,15 +207,16 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 	return u, nil
 }
 
-// nameByEmail makes the e-mail address the username where the realm says so: Keycloak does it where a user is added or
-// changed, and an import leaves the names of its file alone.
+// nameByEmail makes the e-mail address the username where the realm says so: Keycloak does it where
+// a user is added or changed, and an import leaves the names of its file alone.
 func (r *Realm) nameByEmail(document *userRepresentation) {
 	if r.settings.RegistrationEmailAsUsername && document.Email != "" && document.ServiceAccountOf == "" {
 		document.Username = document.Email
 	}
 }
 
-// nameUser writes a user's name and e-mail address as Keycloak does, and fails where another user has them.
+// nameUser writes a user's name and e-mail address as Keycloak does, and fails where another user
+// has them.
 func (r *Realm) nameUser(document *userRepresentation) error {
 	document.Username = strings.ToLower(document.Username)
 	document.Email = strings.ToLower(document.Email)
@@ -234,8 +238,8 @@ func (r *Realm) nameUser(document *userRepresentation) error {
 // maxNameLength is the longest name that a user may have, in bytes.
 const maxNameLength = 255
 
-// enlist makes a user known by id, name and e-mail address; strike takes that back. Who changes one of them strikes the user
-// before, and enlists it again.
+// enlist makes a user known by id, name and e-mail address; strike takes that back. Who changes one
+// of them strikes the user before, and enlists it again.
 func (r *Realm) enlist(u *user) {
 	r.users[u.ID], r.names[u.Username] = u, u
 	if u.Email != "" {
@@ -257,8 +261,8 @@ func (r *Realm) emailTaken(email, id string) bool {
 	return slices.ContainsFunc(r.emails[email], func(other *user) bool { return other.ID != id })
 }
 
-// byName finds the user who signs in as name: a username, or an e-mail address where the realm allows it and it is one
-// user's only. Nobody signs in as a service account.
+// byName finds the user who signs in as name: a username, or an e-mail address where the realm
+// allows it and it is one user's only. Nobody signs in as a service account.
 func (r *Realm) byName(name string) *user {
 	name = strings.ToLower(name)
 	if u := r.names[name]; u != nil && u.ServiceAccountOf == "" {

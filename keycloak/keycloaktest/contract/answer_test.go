@@ -126,8 +126,8 @@ func (x *exchange) showHead(answers ...answer) {
 	}
 }
 
-// showAtMost records lines of which the stand-in may have fewer: it doesn't say that it has what it hasn't. It has the
-// members that the group's other exchanges show, though.
+// showAtMost records lines of which the stand-in may have fewer: it doesn't say that it has what it
+// hasn't. It has the members that the group's other exchanges show, though.
 func (x *exchange) showAtMost(lines []string) {
 	if x.side.name() != "keycloak" {
 		var others strings.Builder

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// Logout tokens: what clients are told when a session ends (OpenID Connect Back-Channel Logout 1.0).
+// Logout tokens: what clients are told when a session ends (OpenID Connect Back-Channel Logout
+// 1.0).
 func TestBackchannel(t *testing.T) {
 	run(t, "backchannel", func(g *group) {
 		l := newListener(g)
@@ -153,7 +154,8 @@ func newListener(g *group) *listener {
 	return l
 }
 
-// take returns what was told of a user since the last time, after a moment for what might come late.
+// take returns what was told of a user since the last time, after a moment for what might come
+// late.
 func (l *listener) take(x *exchange, u *user) []notice {
 	x.pass(200 * time.Millisecond)
 	l.mu.Lock()

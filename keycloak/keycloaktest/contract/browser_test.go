@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// A browser is a person's browser: it keeps cookies and follows the server's own redirects, but stops at one that
-// leaves for the client. Nothing listens there: the redirect's address is what the client would get.
+// A browser is a person's browser: it keeps cookies and follows the server's own redirects, but
+// stops at one that leaves for the client. Nothing listens there: the redirect's address is what
+// the client would get.
 type browser struct {
 	x      *exchange
 	client *http.Client
@@ -69,7 +70,8 @@ func (b *browser) submitForm(page answer, id string, fields ...string) answer {
 // callback is where the tests' clients are sent back to.
 const callback = "http://localhost:8000/callback"
 
-// authURL asks for a code for the client "api", with the scope openid. Pairs override; an empty value removes.
+// authURL asks for a code for the client "api", with the scope openid. Pairs override; an empty
+// value removes.
 func (r *realm) authURL(pairs ...string) string {
 	values := with(form("client_id", "api", "response_type", "code", "redirect_uri", callback, "scope", "openid", "state", "st"), pairs...)
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -80,7 +82,8 @@ func (r *realm) authURL(pairs ...string) string {
 	return r.oidc("/auth?" + values.Encode())
 }
 
-// login opens the login page and signs the user in; the answer is the redirect back to the client, or the next page.
+// login opens the login page and signs the user in; the answer is the redirect back to the client,
+// or the next page.
 func (b *browser) login(u *user, pairs ...string) answer {
 	b.x.Helper()
 	page := b.open(u.in.authURL(pairs...))

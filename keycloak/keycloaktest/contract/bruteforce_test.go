@@ -2,8 +2,8 @@ package contract
 
 import "testing"
 
-// Brute-force protection is invisible in the answers: a locked user gets what a wrong password gets. Its checks run
-// behind the answer's back, so every exchange waits for the count.
+// Brute-force protection is invisible in the answers: a locked user gets what a wrong password
+// gets. Its checks run behind the answer's back, so every exchange waits for the count.
 func TestBruteForce(t *testing.T) {
 	run(t, "brute-force", func(g *group) {
 		protected := func(settings object) *realm {

@@ -2,7 +2,8 @@ package contract
 
 import "testing"
 
-// How a client proves itself at the token endpoint. 401 is always about the client; all but one refusal look alike.
+// How a client proves itself at the token endpoint. 401 is always about the client; all but one
+// refusal look alike.
 func TestClientAuthentication(t *testing.T) {
 	run(t, "client-authentication", func(g *group) {
 		r := g.realm(realmFile(nil,
@@ -46,7 +47,8 @@ func TestClientAuthentication(t *testing.T) {
 		accepted("public, basic", basic("spa", ""))
 		accepted("public, basic with a secret", basic("spa", "anything"))
 		accepted("odd characters, form", "", "client_id", "odd id", "client_secret", "p@ss:w+rd%")
-		// Both parts of the header are form-encoded: a percent sign alone is an error, and a plus is a space.
+		// Both parts of the header are form-encoded: a percent sign alone is an error, and a plus
+		// is a space.
 		accepted("odd characters, basic", basic("odd id", "p@ss:w+rd%"))
 		accepted("odd characters, basic, as RFC 6749 wants them", basic("odd+id", "p%40ss%3Aw%2Brd%25"))
 

@@ -11,9 +11,10 @@ import (
 	"time"
 )
 
-// How times are compared. A time in an answer is made while a request is under way, and a slow machine takes long for
-// that. The record says how far a time is from its answer when nothing takes any time but pass; what is played holds
-// when that distance is possible, given when the exchange's requests were sent and answered.
+// How times are compared. A time in an answer is made while a request is under way, and a slow
+// machine takes long for that. The record says how far a time is from its answer when nothing takes
+// any time but pass; what is played holds when that distance is possible, given when the exchange's
+// requests were sent and answered.
 
 // patience is how long the suite waits for what must happen.
 const patience = 3 * time.Minute
@@ -29,7 +30,8 @@ func (w window) zero() bool { return w.sent.IsZero() }
 // A span is the whole numbers from min to max.
 type span struct{ min, max int64 }
 
-// clockText writes a number that comes from a clock: <iat+300>, or <iat+299..+300> where either is possible.
+// clockText writes a number that comes from a clock: <iat+300>, or <iat+299..+300> where either is
+// possible.
 func clockText(from string, s span) string {
 	format := "%+d"
 	if from == "~" {
@@ -41,7 +43,8 @@ func clockText(from string, s span) string {
 	return fmt.Sprintf("<"+from+format+".."+format+">", s.min, s.max)
 }
 
-// distance is how far a time that was made in w is from the answer of another request, as if neither had taken time.
+// distance is how far a time that was made in w is from the answer of another request, as if
+// neither had taken time.
 func (w window) distance(at int64, from window) span {
 	apart := w.passed - from.passed
 	return span{at - w.received.Add(-apart).Unix(), at - w.sent.Add(-apart).Unix()}
@@ -97,8 +100,9 @@ func (x *exchange) issued(claims object, w window) window {
 	return w
 }
 
-// within begins a time that may not take longer than d, because something ends then. It ends when the returned function
-// is called, or with the exchange. If it took longer, the machine was too slow, and the exchange is played again.
+// within begins a time that may not take longer than d, because something ends then. It ends when
+// the returned function is called, or with the exchange. If it took longer, the machine was too
+// slow, and the exchange is played again.
 func (x *exchange) within(d time.Duration) (done func()) {
 	l := &limit{x.side.now(), d}
 	x.limits = append(x.limits, l)
@@ -130,7 +134,8 @@ func (x *exchange) wantInTime() {
 	}
 }
 
-// Fatal fails the exchange, unless the machine was too slow: what went wrong may have gone wrong because of that.
+// Fatal fails the exchange, unless the machine was too slow: what went wrong may have gone wrong
+// because of that.
 func (x *exchange) Fatal(args ...any) {
 	x.Helper()
 	x.wantInTime()
@@ -143,8 +148,8 @@ func (x *exchange) Fatalf(format string, args ...any) {
 	x.T.Fatalf(format, args...)
 }
 
-// A number that comes from a clock stands in the record as <iat+300>, <now-2> or <~300>; what is played may have several
-// that are possible: <now-3..-2>.
+// A number that comes from a clock stands in the record as <iat+300>, <now-2> or <~300>; what is
+// played may have several that are possible: <now-3..-2>.
 var clockNumber = regexp.MustCompile(`<(now|iat|~)([+-]?\d+)(?:\.\.([+-]?\d+))?>`)
 
 func parseSpan(found []string) span {
@@ -156,7 +161,8 @@ func parseSpan(found []string) span {
 	return span{min, max}
 }
 
-// sameText compares line by line. Clock numbers are the same when the recorded one is among those that are possible.
+// sameText compares line by line. Clock numbers are the same when the recorded one is among those
+// that are possible.
 func sameText(want, got string) bool {
 	wants, gots := strings.Split(want, "\n"), strings.Split(got, "\n")
 	return slices.EqualFunc(wants, gots, sameLine)
@@ -179,7 +185,8 @@ func sameLine(want, got string) bool {
 	return true
 }
 
-// settled is a text for the record: of the clock numbers that are possible, the roundest stand in it.
+// settled is a text for the record: of the clock numbers that are possible, the roundest stand in
+// it.
 func settled(text string) string {
 	return clockNumber.ReplaceAllStringFunc(text, func(number string) string {
 		found := clockNumber.FindStringSubmatch(number)

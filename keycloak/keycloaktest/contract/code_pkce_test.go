@@ -84,7 +84,8 @@ func TestCodeChallenge(t *testing.T) {
 	})
 }
 
-// showEnd shows in short how a request for a code ended: at the login page, at another page, or at a redirect.
+// showEnd shows in short how a request for a code ended: at the login page, at another page, or at
+// a redirect.
 func (x *exchange) showEnd(a answer) {
 	x.out.WriteString(a.question())
 	switch location := a.header.Get("Location"); {

@@ -276,7 +276,8 @@ func (x *exchange) showFormPost(page answer) {
 	fmt.Fprintf(&x.out, "sends itself to %s:\n%s\n", x.text(action[1]), strings.Join(fields, "\n"))
 }
 
-// codeOneTime is the one-time code of RFC 6238 with six digits. Keycloak's key is the secret's text as it stands.
+// codeOneTime is the one-time code of RFC 6238 with six digits. Keycloak's key is the secret's text
+// as it stands.
 func codeOneTime(secret string, at time.Time) string {
 	mac := hmac.New(sha1.New, []byte(secret))
 	binary.Write(mac, binary.BigEndian, at.Unix()/30)
@@ -332,7 +333,8 @@ func codeSuccess(g *group, r *realm) {
 }
 
 func codeFailures(g *group, r, hasty *realm) {
-	// Each failure after the client's authentication burns the code: the right request comes too late.
+	// Each failure after the client's authentication burns the code: the right request comes too
+	// late.
 	burnt := func(name string, wrong func(code string) url.Values) {
 		g.exchange(name, func(x *exchange) {
 			code := x.code(x.user(r, nil))

@@ -53,7 +53,8 @@ func deviceGrant(client, code string, pairs ...string) url.Values {
 	return with(with(secretOf(client), "grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", code), pairs...)
 }
 
-// decideDevice signs the user in at the address that holds the user code, and presses a button of the consent page.
+// decideDevice signs the user in at the address that holds the user code, and presses a button of
+// the consent page.
 func (b *browser) decideDevice(u *user, start answer, button string) answer {
 	b.x.Helper()
 	p := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username, "password", "secret")

@@ -10,12 +10,13 @@ import (
 	"testing"
 )
 
-// A fileRow is a row of testdata/realm-files.json: a small realm file, and what is asked of the realm that it makes. The
-// record says whether Keycloak takes the file, and what it answers.
+// A fileRow is a row of testdata/realm-files.json: a small realm file, and what is asked of the
+// realm that it makes. The record says whether Keycloak takes the file, and what it answers.
 //
-// A file gets the realm's name, the client app and the user robin, unless it has them: it says only what the row is about.
-// A member of app or of robin that the file has wins. It also gets the signing key and the quick hash of realmFile, where
-// it says nothing of keys or of a password policy: two RSA keys are nearly half of what an import costs Keycloak.
+// A file gets the realm's name, the client app and the user robin, unless it has them: it says only
+// what the row is about. A member of app or of robin that the file has wins. It also gets the
+// signing key and the quick hash of realmFile, where it says nothing of keys or of a password
+// policy: two RSA keys are nearly half of what an import costs Keycloak.
 type fileRow struct {
 	Row      string       `json:"row"`
 	Realm    object       `json:"realm"`
@@ -23,8 +24,8 @@ type fileRow struct {
 	Bare     bool         `json:"bare"`     // without the usual key and hash
 }
 
-// A fileAsking is one request. Its form is completed: app's credentials where no client is named, and robin's at the grant
-// password, which is the one where none is named.
+// A fileAsking is one request. Its form is completed: app's credentials where no client is named,
+// and robin's at the grant password, which is the one where none is named.
 type fileAsking struct {
 	To   string            `json:"to"` // "token" where it is empty, "userinfo", "introspect", "authorize", "discovery"
 	Form map[string]string `json:"form"`
@@ -32,7 +33,8 @@ type fileAsking struct {
 	RefusedHere bool `json:"refusedHere"`
 }
 
-// TestRealmFiles holds the reader of realm files to Keycloak's import: the same file makes the same realm.
+// TestRealmFiles holds the reader of realm files to Keycloak's import: the same file makes the same
+// realm.
 func TestRealmFiles(t *testing.T) {
 	text, err := os.ReadFile("testdata/realm-files.json")
 	if err != nil {
@@ -148,7 +150,8 @@ func (row fileRow) file() object {
 	return file
 }
 
-// send asks, and names the step for the record. tokens is the last answer of the token endpoint with tokens.
+// send asks, and names the step for the record. tokens is the last answer of the token endpoint
+// with tokens.
 func (a fileAsking) send(x *exchange, r *realm, tokens answer) (step string, out answer) {
 	values := form()
 	for name, value := range a.Form {

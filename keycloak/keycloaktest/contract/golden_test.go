@@ -66,8 +66,8 @@ func (r *record) check(t *testing.T, exchange, got string) bool {
 	return same
 }
 
-// write rewrites the record, in the order of the exchanges; those that weren't played keep their section while -run
-// names some only.
+// write rewrites the record, in the order of the exchanges; those that weren't played keep their
+// section while -run names some only.
 func (r *record) write(t *testing.T, plays []play) {
 	archive := &txtar.Archive{Comment: r.comment}
 	for _, p := range plays {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// A group is the exchanges of one subject. They share the group's realms, and each has users of its own: Keycloak
-// counts failed logins, and refuses parallel logins of one user while it does.
+// A group is the exchanges of one subject. They share the group's realms, and each has users of its
+// own: Keycloak counts failed logins, and refuses parallel logins of one user while it does.
 type group struct {
 	t       *testing.T
 	side    side
@@ -33,7 +33,8 @@ type play struct {
 	play func(*exchange)
 }
 
-// An exchange is one exchange while it is played. It is a testing.T, and it collects what is compared.
+// An exchange is one exchange while it is played. It is a testing.T, and it collects what is
+// compared.
 type exchange struct {
 	*testing.T
 	group *group
@@ -64,9 +65,9 @@ func run(t *testing.T, name string, declare func(*group)) {
 	}
 }
 
-// realm declares a realm for all exchanges of the group; none of them changes it. The text {realm} in its file becomes
-// its name. On a real Keycloak, groups that want the same file at the same time share the realm: a realm costs it half a
-// second.
+// realm declares a realm for all exchanges of the group; none of them changes it. The text {realm}
+// in its file becomes its name. On a real Keycloak, groups that want the same file at the same time
+// share the realm: a realm costs it half a second.
 func (g *group) realm(file object) *realm {
 	k, ok := g.side.(*realSide)
 	if !ok {
@@ -190,7 +191,8 @@ func (g *group) each(jobs []func()) {
 	done.Wait()
 }
 
-// asking bounds how many exchanges of all groups ask at the same time: more would only make each other slow.
+// asking bounds how many exchanges of all groups ask at the same time: more would only make each
+// other slow.
 var asking = bound{most: 6}
 
 // A bound lets so many in at a time.
@@ -213,7 +215,8 @@ func (b *bound) enter() {
 	b.in++
 }
 
-// comeBack lets in at once who has been in before: behind the queue, time would go by that nobody asked for.
+// comeBack lets in at once who has been in before: behind the queue, time would go by that nobody
+// asked for.
 func (b *bound) comeBack() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -360,8 +363,8 @@ type user struct {
 	username string
 }
 
-// user adds a user: enabled, with e-mail and names, so that nothing is due at login. Settings override; the text
-// {user} in them becomes the username. A setting that is nil is left out.
+// user adds a user: enabled, with e-mail and names, so that nothing is due at login. Settings
+// override; the text {user} in them becomes the username. A setting that is nil is left out.
 func (x *exchange) user(r *realm, settings object) *user {
 	x.Helper()
 	u := &user{userRef{realm: r.name}, r, "u" + random()}

@@ -96,7 +96,8 @@ func (k *realSide) importRealm(realm object) error {
 	return err
 }
 
-// few bounds how many realms come or go at a time: for either, Keycloak works through the roles of all realms.
+// few bounds how many realms come or go at a time: for either, Keycloak works through the roles of
+// all realms.
 var few = bound{most: 2}
 
 func (k *realSide) removeRealm(realm string) error {
@@ -294,7 +295,8 @@ func (k *realSide) create(path string, content any) (id string, err error) {
 	return location[strings.LastIndex(location, "/")+1:], err
 }
 
-// call asks again when it gets 500: Keycloak's cache of roles has a race that the Admin API loses at times.
+// call asks again when it gets 500: Keycloak's cache of roles has a race that the Admin API loses
+// at times.
 func (k *realSide) call(method, path string, content any) (status int, body, location string, err error) {
 	for range 3 {
 		status, body, location, err = k.callOnce(method, path, content)
@@ -346,8 +348,9 @@ func (k *realSide) callOnce(method, path string, content any) (status int, body,
 // adminClient is a client in every realm of the suite, on the real side alone.
 const adminClient = "suite-administrator"
 
-// bearer is a token to administrate a realm with. The realm's own is much cheaper than the administrator's: for that
-// one, Keycloak looks through the roles of all realms, and forgets what it found whenever a realm comes or goes.
+// bearer is a token to administrate a realm with. The realm's own is much cheaper than the
+// administrator's: for that one, Keycloak looks through the roles of all realms, and forgets what
+// it found whenever a realm comes or goes.
 func (k *realSide) bearer(realm string) (string, error) {
 	k.mu.Lock()
 	known := k.tokens[realm]

@@ -22,7 +22,8 @@ func TestLifespans(t *testing.T) {
 	})
 }
 
-// lifespanRows shows what tokens get, one row of settings after the other: a realm for each would cost seconds.
+// lifespanRows shows what tokens get, one row of settings after the other: a realm for each would
+// cost seconds.
 func lifespanRows(g *group, by []string) {
 	g.exchange("settings and tokens", func(x *exchange) {
 		r := x.realm(realmFile(nil, clientFile("own", object{"serviceAccountsEnabled": true})))

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// A totp is a credential of RFC 6238. Keycloak's key is the raw bytes of the secret, not what base32 makes of them.
+// A totp is a credential of RFC 6238. Keycloak's key is the raw bytes of the secret, not what
+// base32 makes of them.
 type totp struct {
 	secret    string
 	algorithm string
@@ -33,8 +34,8 @@ func (o totp) credentials() []object {
 	}
 }
 
-// code is the code so many steps from now. The exchange must be over before this step ends, or it is played again; the
-// first code waits for the next step when this one ends soon.
+// code is the code so many steps from now. The exchange must be over before this step ends, or it
+// is played again; the first code waits for the next step when this one ends soon.
 func (o totp) code(x *exchange, steps int64) string {
 	if len(x.limits) == 0 {
 		rest := o.period - x.side.now().Unix()%o.period

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// parameters are the request parameters that Keycloak knows anywhere in OpenID Connect, UMA and CIBA.
+// parameters are the request parameters that Keycloak knows anywhere in OpenID Connect, UMA and
+// CIBA.
 var parameters = strings.Fields(`access_token acr_values actor_token actor_token_type assertion audience auth_req_id
 	authorization_details binding_message claim_token claim_token_format claims claims_locales client_assertion client_assertion_type
 	client_id client_notification_token client_secret client_session_host client_session_state code code_challenge
@@ -19,7 +20,8 @@ var parameters = strings.Fields(`access_token acr_values actor_token actor_token
 	response_include_resource_name response_mode response_permissions_limit response_type rpt scope state subject_issuer subject_token
 	subject_token_type submit_request ticket token token_type_hint totp ui_locales user_code username`)
 
-// What Keycloak reads of a request, and what it ignores: each parameter in turn, with a text that means nothing.
+// What Keycloak reads of a request, and what it ignores: each parameter in turn, with a text that
+// means nothing.
 func TestParameters(t *testing.T) {
 	run(t, "parameters", func(g *group) {
 		r := g.realm(realmFile(nil,
@@ -118,8 +120,8 @@ func (a answer) end() string {
 	return http.StatusText(a.status) + a.x.text(names)
 }
 
-// refusedByName records how Keycloak answers a step that the stand-in may have to refuse by its name: it answers the
-// same, or refuses and says what.
+// refusedByName records how Keycloak answers a step that the stand-in may have to refuse by its
+// name: it answers the same, or refuses and says what.
 func (x *exchange) refusedByName(step, named string, a answer) {
 	x.Helper()
 	line := step + " (or refused by name): " + http.StatusText(a.status) + " "

@@ -115,7 +115,8 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// What an expired token, not-before and rotated keys do is in lifespan_test.go, notbefore_test.go and keys_test.go.
+// What an expired token, not-before and rotated keys do is in lifespan_test.go, notbefore_test.go
+// and keys_test.go.
 func TestRefreshRefused(t *testing.T) {
 	run(t, "refresh-refused", func(g *group) {
 		r := g.realm(realmFile(nil, clientFile("other", nil)))
@@ -146,7 +147,8 @@ func TestRefreshRefused(t *testing.T) {
 		})
 		given("of another realm", func(x *exchange, _ answer) string { return x.login(x.user(elsewhere, nil)).field("refresh_token") })
 		given("with a space", func(_ *exchange, a answer) string { return " " + a.field("refresh_token") })
-		// One token, in other words: what Keycloak reads leniently, whoever keeps tokens by their text must refuse.
+		// One token, in other words: what Keycloak reads leniently, whoever keeps tokens by their
+		// text must refuse.
 		g.exchange("other spellings", func(x *exchange) {
 			token := x.login(x.user(r, nil)).field("refresh_token")
 			parts := strings.Split(token, ".")
@@ -280,8 +282,8 @@ func signed(header, claims object) string {
 	return content + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// strayBits is the character of base64url that differs from another in the last bit, which stands for nothing at the
-// end of a header, and of a signature of 64 bytes.
+// strayBits is the character of base64url that differs from another in the last bit, which stands
+// for nothing at the end of a header, and of a signature of 64 bytes.
 func strayBits(last byte) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return string(alphabet[strings.IndexByte(alphabet, last)^1])

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Settings that load, and that the stand-in answers as Keycloak or refuses by name where they change an answer.
+// Settings that load, and that the stand-in answers as Keycloak or refuses by name where they
+// change an answer.
 func TestSettings(t *testing.T) {
 	run(t, "settings", func(g *group) {
 		provider := object{"alias": "elsewhere", "providerId": "oidc", "enabled": true, "config": object{
