@@ -109,9 +109,11 @@ func ExampleVerifier_Verify() {
 		}
 	}
 
-	// Output: 4711 of north refresh, and try again token is not meant for this API aud is
-	// "billing", azp is missing; accepted in aud: ["shop-api"] (KEYCLOAK_AUDIENCE): add a mapper of
-	// type Audience to the client that asks for the token
+	// Output:
+	// 4711 of north
+	// refresh, and try again
+	// token is not meant for this API
+	// aud is "billing", azp is missing; accepted in aud: ["shop-api"] (KEYCLOAK_AUDIENCE): add a mapper of type Audience to the client that asks for the token
 }
 
 // Tokens of several realms, each with its own keys: that of one never verifies a token of another.
