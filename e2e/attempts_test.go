@@ -317,7 +317,7 @@ func TestSpellingsOfAName(t *testing.T) {
 // it.
 func TestRefusalTimes(t *testing.T) {
 	if os.Getenv("TEST_FIGURES") == "" {
-		t.Skip("TEST_FIGURES isn't set")
+		t.Skip("it only prints figures: set TEST_FIGURES=1 to see them")
 	}
 	r, s := siege(t)
 	user, _ := r.newUser(t, nil)
