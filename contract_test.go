@@ -85,7 +85,7 @@ func TestErrorTable(t *testing.T) {
 		{s, exchange{query: `mutation { logout(refreshToken: "rubbish") }`}, 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "logout"},
 		{newSite(t, goodConfig(t, at(kc), "KEYCLOAK_CLIENT_SECRET_KEY=wrong"), nil), login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "login"},
 		{besideIll, login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "login"},
-		{newSite(t, prod, realmFunc(func(context.Context) error { return identity.ErrTooManyConcurrent })), login("alice"), 200, "SERVICE_UNAVAILABLE/BUSY", "Try again", "login"},
+		{newSite(t, prod, realmFunc(func(context.Context) error { return identity.ErrBusy })), login("alice"), 200, "SERVICE_UNAVAILABLE/BUSY", "Try again", "login"},
 
 		{s, exchange{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200, "OPERATION_TOO_LARGE/TOKENS", "The document is too large: it has at least 1001 tokens, allowed are 1000", none},
 		{s, exchange{query: strings.Repeat("{ me ", 40)}, 200, "OPERATION_TOO_LARGE/NESTING", "The document is too deep: at least 33 brackets are open at one time, allowed are 32", none},

@@ -234,10 +234,9 @@ func must[T any](value T, err error) T {
 // typedErrors are the errors with fields that importers get, each with a detail that clients must
 // not read.
 var typedErrors = map[string]error{
-	"identity.TokenError": &identity.TokenError{Reason: identity.ErrTokenNotAccepted, Detail: operatorDetail},
-	"identity.RealmError": &identity.RealmError{Reason: identity.ErrRealmRefusesUs, Detail: operatorDetail},
-	"identity.LimitError": &identity.LimitError{RetryAfter: time.Minute},
-	"keycloak.Refusal":    &keycloak.Refusal{Status: 401, Code: operatorDetail, Description: operatorDetail, Hint: operatorDetail},
+	"identity.Error":          &identity.Error{Reason: identity.ErrProviderMisconfigured, Detail: operatorDetail},
+	"identity.RateLimitError": &identity.RateLimitError{RetryAfter: time.Minute},
+	"keycloak.Refusal":        &keycloak.Refusal{Status: 401, Code: operatorDetail, Description: operatorDetail, Hint: operatorDetail},
 }
 
 const operatorDetail = `iss is "https://sso.internal/realms/shop" (KEYCLOAK_ISSUER)`
@@ -254,7 +253,7 @@ func TestEveryError_is_fit_for_clients(t *testing.T) {
 				t.Errorf("%s, %s: %q isn't fit for clients", name, how, text)
 			}
 		}
-		if name == "identity.LimitError" { // it has no detail
+		if name == "identity.RateLimitError" { // it has no detail
 			continue
 		}
 		if !strings.Contains(identity.Detail(wrapped), "KEYCLOAK_ISSUER") {

@@ -120,7 +120,7 @@ func (l *lockout) guess(ctx context.Context) (judged int) {
 			for ctx.Err() == nil {
 				err := l.signIn(ctx, "192.0.2.7", "alice", "guess")
 				wait := time.Second
-				if limited, ok := errors.AsType[*identity.LimitError](err); ok {
+				if limited, ok := errors.AsType[*identity.RateLimitError](err); ok {
 					wait = limited.RetryAfter
 				}
 				if errors.Is(err, identity.ErrBadCredentials) {

@@ -36,8 +36,8 @@ import (
 // that names the constructor; it never panics. TestZeroValues says which type is missing here.
 var zeroValues = map[string]any{
 	"identity.Claims": new(identity.Claims), "identity.ClientRoles": new(identity.ClientRoles), "identity.Credentials": new(identity.Credentials),
-	"identity.LimitError": new(identity.LimitError), "identity.OpenIDToken": new(identity.OpenIDToken), "identity.RealmError": new(identity.RealmError),
-	"identity.Secret": new(identity.Secret), "identity.Session": new(identity.Session), "identity.TokenError": new(identity.TokenError),
+	"identity.RateLimitError": new(identity.RateLimitError), "identity.OpenIDToken": new(identity.OpenIDToken),
+	"identity.Secret": new(identity.Secret), "identity.Session": new(identity.Session), "identity.Error": new(identity.Error),
 	"identity.TokenInfo": new(identity.TokenInfo), "identity.User": new(identity.User),
 
 	"keycloak.Client": new(keycloak.Client), "keycloak.ClientConfig": new(keycloak.ClientConfig), "keycloak.Issuer": new(keycloak.Issuer),
@@ -207,7 +207,7 @@ func TestZeroValues_as_parts(t *testing.T) {
 			settle(identity.ErrBadCredentials)
 		}
 	}
-	if !errors.Is(err, identity.ErrTooManyAttempts) {
+	if !errors.Is(err, identity.ErrRateLimited) {
 		t.Errorf("the eleventh attempt of a name: %v, want that it is one too many", err)
 	}
 

@@ -18,7 +18,7 @@ func callers() map[string]context.Context {
 	return map[string]context.Context{
 		"verified":  identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil),
 		"anonymous": identity.NewContext(context.Background(), nil, nil),
-		"bad token": identity.NewContext(context.Background(), nil, &identity.TokenError{Reason: identity.ErrTokenExpired}),
+		"bad token": identity.NewContext(context.Background(), nil, &identity.Error{Reason: identity.ErrTokenExpired}),
 		"unbound":   context.Background(), // no middleware ran
 	}
 }

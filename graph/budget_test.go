@@ -21,7 +21,7 @@ func (l *ledger) budget() fakeBudget {
 	return fakeBudget{take: func(field, of string) (func(error), error) {
 		if l.allowed--; l.allowed < 0 {
 			l.lines = append(l.lines, field+" "+of+": refused")
-			return nil, &identity.LimitError{RetryAfter: 1500 * time.Millisecond}
+			return nil, &identity.RateLimitError{RetryAfter: 1500 * time.Millisecond}
 		}
 		return func(err error) { l.lines = append(l.lines, fmt.Sprintf("%s %s: %v", field, of, err)) }, nil
 	}}
@@ -121,13 +121,13 @@ func TestRetryAfterIsRoundedUp(t *testing.T) {
 		0: 1, -time.Second: 1, 1: 1, time.Second: 1, time.Second + 1: 2, 59*time.Second + 500*time.Millisecond: 60, time.Hour: 3600,
 	} {
 		e, _ := newErrors(false)
-		got := e.Present(t.Context(), fmt.Errorf("wrapped: %w", &identity.LimitError{RetryAfter: wait}))
+		got := e.Present(t.Context(), fmt.Errorf("wrapped: %w", &identity.RateLimitError{RetryAfter: wait}))
 		if got.Extensions["retryAfter"] != want {
 			t.Errorf("%v: %v, want %d", wait, got.Extensions, want)
 		}
 	}
 	e, _ := newErrors(false) // of another error's row it is no part
-	if got := e.Present(t.Context(), errors.Join(identity.ErrBadCredentials, &identity.LimitError{RetryAfter: 1})); len(got.Extensions) != 1 {
+	if got := e.Present(t.Context(), errors.Join(identity.ErrBadCredentials, &identity.RateLimitError{RetryAfter: 1})); len(got.Extensions) != 1 {
 		t.Errorf("%v", got.Extensions)
 	}
 }

@@ -52,10 +52,12 @@ var table = []row{
 	{identity.ErrSessionEnded, "INVALID_REFRESH_TOKEN", "SESSION_ENDED", "Sign in again", 0},
 	{identity.ErrRefreshReused, "INVALID_REFRESH_TOKEN", "REUSED", "Sign in again", 0},
 	{identity.ErrRefreshInvalid, "INVALID_REFRESH_TOKEN", "INVALID", "Sign in again", 0},
-	{identity.ErrRealmRefusesUs, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", slog.LevelError},
-	{identity.ErrRealmUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", slog.LevelWarn},
-	{identity.ErrTooManyConcurrent, "SERVICE_UNAVAILABLE", "BUSY", "Try again", 0}, // nor this one; the line of the request has the code
-	{identity.ErrTooManyAttempts, "RATE_LIMITED", "", "Too many attempts", 0},      // a line for each would be the attacker's to write
+	{identity.ErrProviderMisconfigured, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", slog.LevelError},
+	{identity.ErrProviderUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", slog.LevelWarn},
+	// No line of their own for these two, which an attacker could cause at will: that of the request has
+	// the code.
+	{identity.ErrBusy, "SERVICE_UNAVAILABLE", "BUSY", "Try again", 0},
+	{identity.ErrRateLimited, "RATE_LIMITED", "", "Too many attempts", 0},
 
 	{errIntrospection, "INTROSPECTION_DISABLED", "", "Introspection is off", 0},
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", slog.LevelWarn},
@@ -151,16 +153,22 @@ func (e *Errors) extensions(r row, err error) map[string]any {
 	if r.reason != "" {
 		extensions["reason"] = r.reason
 	}
-	if refused, ok := errors.AsType[*identity.TokenError](err); ok && e.Local {
-		extensions["detail"] = refused.Detail
+	if detail := identity.Detail(err); detail != "" && e.Local && refusesToken(r) {
+		extensions["detail"] = detail
 	}
 	if fault, ok := strings.CutPrefix(err.Error(), identity.ErrBadInput.Error()+": "); ok && e.Local && r.err == identity.ErrBadInput {
 		extensions["detail"] = fault // which argument, never its value
 	}
-	if limited, ok := errors.AsType[*identity.LimitError](err); ok && r.err == identity.ErrTooManyAttempts {
+	if limited, ok := errors.AsType[*identity.RateLimitError](err); ok && r.err == identity.ErrRateLimited {
 		extensions["retryAfter"] = wholeSeconds(limited.RetryAfter)
 	}
 	return extensions
+}
+
+// refusesToken reports whether a row is about the caller's access token, whose owner may read why.
+// What the realm said of a sign-in is for the log only: it tells which accounts exist.
+func refusesToken(r row) bool {
+	return r.code == "UNAUTHENTICATED" || r.err == identity.ErrKeysUnavailable
 }
 
 // wholeSeconds rounds up, to one at least: whoever waits so long comes at the right time.

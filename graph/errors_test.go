@@ -60,10 +60,10 @@ var contract = []contracted{
 	{identity.ErrSessionEnded, "INVALID_REFRESH_TOKEN", "SESSION_ENDED", "Sign in again", ""},
 	{identity.ErrRefreshReused, "INVALID_REFRESH_TOKEN", "REUSED", "Sign in again", ""},
 	{identity.ErrRefreshInvalid, "INVALID_REFRESH_TOKEN", "INVALID", "Sign in again", ""},
-	{identity.ErrRealmRefusesUs, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "ERROR"},
-	{identity.ErrRealmUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "WARN"},
-	{identity.ErrTooManyConcurrent, "SERVICE_UNAVAILABLE", "BUSY", "Try again", ""},
-	{identity.ErrTooManyAttempts, "RATE_LIMITED", "", "Too many attempts", ""},
+	{identity.ErrProviderMisconfigured, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "ERROR"},
+	{identity.ErrProviderUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "WARN"},
+	{identity.ErrBusy, "SERVICE_UNAVAILABLE", "BUSY", "Try again", ""},
+	{identity.ErrRateLimited, "RATE_LIMITED", "", "Too many attempts", ""},
 	{errIntrospection, "INTROSPECTION_DISABLED", "", "Introspection is off", ""},
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", "WARN"},
 }
@@ -81,7 +81,7 @@ func TestEveryErrorHasItsCode(t *testing.T) {
 			"joined":         errors.Join(errors.New("first"), tt.err),
 			"located":        &gqlerror.Error{Message: tt.err.Error(), Err: tt.err},
 			"located, later": gqlerror.WrapPath(nil, fmt.Errorf("ask: %w", tt.err)),
-			"in a refusal":   &identity.TokenError{Reason: tt.err, Detail: canary},
+			"in a refusal":   &identity.Error{Reason: tt.err, Detail: canary},
 		} {
 			e, log := newErrors(false)
 			got := e.Present(context.Background(), err)
@@ -219,14 +219,14 @@ func TestADeadlineHasACode(t *testing.T) {
 // An outage that ended in a timeout is an outage.
 func TestTheRealmsReasonComesBeforeTheDeadline(t *testing.T) {
 	e, _ := newErrors(false)
-	got := e.Present(context.Background(), fmt.Errorf("%w: %w", identity.ErrRealmUnavailable, context.DeadlineExceeded))
+	got := e.Present(context.Background(), fmt.Errorf("%w: %w", identity.ErrProviderUnavailable, context.DeadlineExceeded))
 	if got.Extensions["reason"] != "IDENTITY_PROVIDER_UNAVAILABLE" {
 		t.Errorf("%v", got.Extensions)
 	}
 }
 
 func TestDetailIsForDevelopersAlone(t *testing.T) {
-	refusal := fmt.Errorf("verify: %w", &identity.TokenError{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
+	refusal := fmt.Errorf("verify: %w", &identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
 	for local, want := range map[bool]string{
 		false: `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}`,
 		true:  `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","detail":"iss is X; accepted: Y","reason":"TOKEN_NOT_ACCEPTED"}}`,
@@ -236,6 +236,8 @@ func TestDetailIsForDevelopersAlone(t *testing.T) {
 	}
 	// The rest is for nobody, on a developer's machine either.
 	e, _ := newErrors(true)
+	check(t, shown(t, e.Present(context.Background(), &identity.Error{Reason: identity.ErrBadCredentials, Detail: canary})),
+		`{"message":"Username or password is incorrect!","extensions":{"code":"INVALID_CREDENTIALS"}}`)
 	check(t, shown(t, e.Present(context.Background(), errDatabase)),
 		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
 	check(t, shown(t, e.Present(context.Background(), identity.ErrTokenMissing)),
@@ -246,7 +248,7 @@ func TestDetailReachesMe(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	s.errors.Local = true
 	s.SetErrorPresenter(s.errors.Present)
-	check(t, s.ask(nil, &identity.TokenError{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}, `{ me { id } }`, nil),
+	check(t, s.ask(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}, `{ me { id } }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
 }
 

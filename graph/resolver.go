@@ -26,11 +26,11 @@ type Realm interface {
 }
 
 // A Budget counts attempts at the realm, of an account and of an address, and refuses more than there may
-// be. Each method takes one attempt, before the realm is asked, or fails with an *identity.LimitError that
-// says when to try again; it answers alike for names that exist and for others. Where it took one, settle
-// must be told once what came of it: the realm's error, or nil. An attempt that is never settled stays
-// taken. The methods and settle are safe for concurrent use; the methods give up when ctx ends, and
-// settle works after that too.
+// be. Each method takes one attempt, before the realm is asked, or fails with an
+// *identity.RateLimitError that says when to try again; existing and unknown usernames get the same
+// answer. Where it took one, settle must be told once what came of it: the realm's error, or nil. An
+// attempt that is never settled stays taken. The methods and settle are safe for concurrent use; the
+// methods give up when ctx ends, and settle works after that too.
 type Budget interface {
 	Login(ctx context.Context, credentials identity.Credentials) (settle func(error), err error)
 	Refresh(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error)

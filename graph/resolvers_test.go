@@ -114,7 +114,7 @@ func TestTheRealmsRefusals(t *testing.T) {
 	}{
 		{identity.ErrBadCredentials, `{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID_CREDENTIALS"}}`},
 		{identity.ErrAccountDisabled, `{"message":"Your account is disabled","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"ACCOUNT_DISABLED"}}`},
-		{identity.ErrRealmRefusesUs, `{"message":"Sign-in is not available","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"SERVICE_UNAVAILABLE","reason":"IDENTITY_PROVIDER_MISCONFIGURED"}}`},
+		{identity.ErrProviderMisconfigured, `{"message":"Sign-in is not available","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"SERVICE_UNAVAILABLE","reason":"IDENTITY_PROVIDER_MISCONFIGURED"}}`},
 	} {
 		s := newServer(t, fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
 			return nil, fmt.Errorf("log in: %w: realm says %s", tt.err, canary)
@@ -125,7 +125,7 @@ func TestTheRealmsRefusals(t *testing.T) {
 
 // logout says true only when the session has ended.
 func TestLogoutIsNeverTrueAndAnError(t *testing.T) {
-	s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return identity.ErrRealmUnavailable }})
+	s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return identity.ErrProviderUnavailable }})
 	got := s.anonymous(`mutation { logout(refreshToken: "t") }`)
 	if strings.Contains(got, "true") || !strings.Contains(got, "IDENTITY_PROVIDER_UNAVAILABLE") {
 		t.Errorf("%s", got)
@@ -222,7 +222,7 @@ func TestMeDeniesByItself(t *testing.T) {
 // login works while an expired header is still attached; me doesn't, and says why.
 func TestABadTokenStopsGuardedFieldsAlone(t *testing.T) {
 	s := newServer(t, fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) { return tokens(), nil }})
-	expired := &identity.TokenError{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}
+	expired := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}
 	check(t, s.ask(nil, expired, `mutation { login(username: "a", password: "p") { scope } }`, nil), `{"data":{"login":{"scope":["openid","email"]}}}`)
 	check(t, s.ask(nil, expired, `{ me { id } __typename }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}],"data":{"me":null,"__typename":"Query"}}`)

@@ -35,12 +35,12 @@ func TestRequireGivesTheVerifiedUser(t *testing.T) {
 
 // A bad token is never an anonymous request: the reason comes out as it went in.
 func TestRequireGivesTheReasonOfARefusal(t *testing.T) {
-	reason := &identity.TokenError{Reason: identity.ErrTokenExpired, Detail: "exp is yesterday"}
+	reason := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp is yesterday"}
 	user, err := identity.Require(identity.NewContext(context.Background(), nil, reason))
 	if user != nil || !errors.Is(err, identity.ErrTokenExpired) || errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, %v, want ErrTokenExpired alone", user, err)
 	}
-	if refused, ok := errors.AsType[*identity.TokenError](err); !ok || refused.Detail != "exp is yesterday" {
+	if refused, ok := errors.AsType[*identity.Error](err); !ok || refused.Detail != "exp is yesterday" {
 		t.Errorf("Require() lost the detail: %v", err)
 	}
 }
@@ -73,8 +73,8 @@ func TestInnerContextWins(t *testing.T) {
 	}
 }
 
-func TestTokenError(t *testing.T) {
-	err := fmt.Errorf("verify: %w", &identity.TokenError{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
+func TestError(t *testing.T) {
+	err := fmt.Errorf("verify: %w", &identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
 	if !errors.Is(err, identity.ErrTokenNotAccepted) {
 		t.Errorf("%v is not its reason", err)
 	}
@@ -115,9 +115,9 @@ func TestTheAddressOfARequest(t *testing.T) {
 	}
 }
 
-func TestALimitSaysForHowLong(t *testing.T) {
-	err := fmt.Errorf("login: %w", &identity.LimitError{RetryAfter: 90 * time.Second})
-	if !errors.Is(err, identity.ErrTooManyAttempts) || err.Error() != "login: too many attempts: try again in 1m30s" {
+func TestRateLimitError(t *testing.T) {
+	err := fmt.Errorf("login: %w", &identity.RateLimitError{RetryAfter: 90 * time.Second})
+	if !errors.Is(err, identity.ErrRateLimited) || err.Error() != "login: too many attempts: try again in 1m30s" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -12,7 +12,8 @@ import (
 // operators need beyond that is a field, Detail, and Detail the function finds it in a chain of
 // errors.
 
-// Why a request speaks for nobody. Each is one reason that graph's error table shows to clients.
+// Why a request speaks for nobody. Each is one reason in the
+// table of errors that clients see.
 var (
 	ErrTokenMissing     = errors.New("no bearer token")
 	ErrTokenMalformed   = errors.New("token is malformed")
@@ -31,69 +32,66 @@ var (
 	ErrSessionEnded   = errors.New("session has ended")
 	ErrRefreshInvalid = errors.New("refresh token is not valid")
 
-	ErrBadInput          = errors.New("bad input")                    // refused before the realm was asked
-	ErrBadCredentials    = errors.New("bad credentials")              // unknown user, wrong password or code, locked: never told apart
-	ErrAccountDisabled   = errors.New("account is disabled")          // the password was right
-	ErrAccountNotReady   = errors.New("account is not fully set up")  // the password was right
-	ErrLoginNotAllowed   = errors.New("password sign-in is off")      // for this client, in the realm
-	ErrRefreshReused     = errors.New("refresh token was used twice") // the realm may end the session for it
-	ErrRealmUnavailable  = errors.New("realm is unavailable")         // down, slow, or its answer makes no sense
-	ErrRealmRefusesUs    = errors.New("realm refuses this server")    // a setting here or a switch in the realm is wrong
-	ErrTooManyConcurrent = errors.New("too many calls at once")       // our own bound
-	ErrTooManyAttempts   = errors.New("too many attempts")            // a LimitError says for how long
+	// Refused before the realm was asked.
+	ErrBadInput = errors.New("bad input")
+	// Unknown user, wrong password or code, locked account: never told apart.
+	ErrBadCredentials = errors.New("bad credentials")
+	// The password was right.
+	ErrAccountDisabled = errors.New("account is disabled")
+	ErrAccountNotReady = errors.New("account is not fully set up")
+	// For this client, in the realm.
+	ErrLoginNotAllowed = errors.New("password sign-in is off")
+	// The realm may end the session for it.
+	ErrRefreshReused = errors.New("refresh token was used twice")
+	// The realm is down, slow, or its response makes no sense.
+	ErrProviderUnavailable = errors.New("realm is unavailable")
+	// A setting here or a switch in the realm is wrong.
+	ErrProviderMisconfigured = errors.New("realm refuses this server")
+	// A bound of our own.
+	ErrBusy = errors.New("too many calls at once")
+	// A RateLimitError says when to try again.
+	ErrRateLimited = errors.New("too many attempts")
 )
 
-// A TokenError says why an access token was refused. Its text is that of its Reason, and fit for
-// clients.
-type TokenError struct {
-	Reason error  // one of the errors above, for errors.Is
-	Detail string // for operators: "iss is X; accepted: Y". It never holds the token
-}
-
-// Error returns the text of Reason, without Detail.
-func (e *TokenError) Error() string { return reasonText(e.Reason, "token is refused") }
-
-// Unwrap returns Reason.
-func (e *TokenError) Unwrap() error { return e.Reason }
-
-// OperatorDetail returns Detail.
-func (e *TokenError) OperatorDetail() string { return e.Detail }
-
-// LogValue returns the text with the detail: a log is for operators.
-func (e *TokenError) LogValue() slog.Value { return logValue(e) }
-
-// A RealmError says why the realm couldn't be asked, or what was wrong with its answer. Its text is
-// that of its Reason, and fit for clients.
-type RealmError struct {
+// An Error is one of the errors above with what operators need to know beside it. It says why an
+// access token was refused, why the realm couldn't be asked, or what was wrong with its response. Its
+// text is that of its Reason, and fit for clients.
+type Error struct {
 	Reason error // one of the errors above, for errors.Is
-	// for operators: addresses, settings, what came back. It never holds a password or a token
+	// Detail is for operators: "iss is X; accepted: Y", addresses, settings, what came back. It never
+	// holds a password or a token.
 	Detail string
 
-	// TimedOut says that the realm was asked and didn't answer in time. It may still be at work.
+	// TimedOut means that the realm was asked and didn't respond in time. It may still be at work.
 	TimedOut bool
 }
 
-// TimedOut reports whether err is, or wraps, a RealmError that says so.
+// TimedOut reports whether err is, or wraps, an Error with TimedOut set.
 func TimedOut(err error) bool {
-	refused, ok := errors.AsType[*RealmError](err)
-	return ok && refused.TimedOut
+	failed, ok := errors.AsType[*Error](err)
+	return ok && failed.TimedOut
 }
 
 // Error returns the text of Reason, without Detail.
-func (e *RealmError) Error() string { return reasonText(e.Reason, "realm call failed") }
+func (e *Error) Error() string {
+	if e.Reason == nil { // the zero value
+		return "request failed"
+	}
+	return e.Reason.Error()
+}
 
 // Unwrap returns Reason.
-func (e *RealmError) Unwrap() error { return e.Reason }
+func (e *Error) Unwrap() error { return e.Reason }
 
 // OperatorDetail returns Detail.
-func (e *RealmError) OperatorDetail() string { return e.Detail }
+func (e *Error) OperatorDetail() string { return e.Detail }
 
 // LogValue returns the text with the detail: a log is for operators.
-func (e *RealmError) LogValue() slog.Value { return logValue(e) }
+func (e *Error) LogValue() slog.Value { return logValue(e) }
 
 // Detail returns what err says to operators beyond its text, and "" if there is nothing. It is for
 // logs, and must not reach a client in production. It asks the first error in err's tree that has a
-// method OperatorDetail() string, as TokenError, RealmError and keycloak.Refusal have.
+// method OperatorDetail() string, as Error and keycloak.Refusal have.
 func Detail(err error) string {
 	if detailed, ok := errors.AsType[operatorError](err); ok {
 		return detailed.OperatorDetail()
@@ -113,23 +111,15 @@ func logValue(err operatorError) slog.Value {
 	return slog.StringValue(err.Error())
 }
 
-// reasonText returns the text of a reason, or fallback for the zero value of an error.
-func reasonText(reason error, fallback string) string {
-	if reason == nil {
-		return fallback
-	}
-	return reason.Error()
-}
-
-// A LimitError says that someone tried too often. It is the same for names that exist and for
-// others.
-type LimitError struct {
+// A RateLimitError means that someone tried too often. It is the same for existing and unknown
+// usernames.
+type RateLimitError struct {
 	RetryAfter time.Duration // from now; trying earlier is in vain
 }
 
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("%v: try again in %v", ErrTooManyAttempts, e.RetryAfter)
+func (e *RateLimitError) Error() string {
+	return fmt.Sprintf("%v: try again in %v", ErrRateLimited, e.RetryAfter)
 }
 
-// Unwrap returns ErrTooManyAttempts.
-func (e *LimitError) Unwrap() error { return ErrTooManyAttempts }
+// Unwrap returns ErrRateLimited.
+func (e *RateLimitError) Unwrap() error { return ErrRateLimited }

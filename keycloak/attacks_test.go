@@ -146,7 +146,7 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 		if user != nil {
 			answer.User = user.ID
 		}
-		if refused, ok := errors.AsType[*identity.TokenError](err); ok {
+		if refused, ok := errors.AsType[*identity.Error](err); ok {
 			answer.Detail = refused.Detail
 		}
 		io.WriteString(w, toJSON(answer))

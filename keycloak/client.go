@@ -74,12 +74,12 @@ const (
 // A Client signs people in and out of a realm, on behalf of one client of it. Make it with
 // NewClient; it is safe for concurrent use. Its methods fail with the errors of package identity:
 //
-//   - ErrRealmUnavailable when Keycloak is down, slow (identity.TimedOut), or answers with
+//   - ErrProviderUnavailable when Keycloak is down, slow (identity.TimedOut), or answers with
 //     something that isn't its own
-//   - ErrRealmRefusesUs when a setting here, or a switch in the realm, is wrong; identity.Detail
+//   - ErrProviderMisconfigured when a setting here, or a switch in the realm, is wrong; identity.Detail
 //     names it
-//   - ErrTooManyConcurrent when as many calls of the kind are under way as ClientConfig allows
-//   - a LimitError when the caller's network has its share of those
+//   - ErrBusy when as many calls of the kind are under way as ClientConfig allows
+//   - a RateLimitError when the caller's network has its share of those
 //
 // and with the refusals that each method names. No error holds a password or a token. What Keycloak
 // said, and where it was asked, isn't in the text of an error, which a client may read, but in its
@@ -96,7 +96,7 @@ type Client struct {
 	exchanges *exchanges
 }
 
-var errNoClient = &identity.RealmError{Reason: identity.ErrRealmRefusesUs, Detail: "the zero Client has no realm: make it with keycloak.NewClient"}
+var errNoClient = &identity.Error{Reason: identity.ErrProviderMisconfigured, Detail: "the zero Client has no realm: make it with keycloak.NewClient"}
 
 // NewClient checks config and returns a client for it. It calls nobody: a wrong secret shows at the
 // first Login.
@@ -139,7 +139,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 // moment, right passwords too, with the words for a wrong one. The next one comes RefusalPause
 // after a refusal. At most 4 wait for the one that is under way, no longer than Timeout, which
 // their own exchange has anew, and two of one network are there at most; one more fails with
-// ErrTooManyConcurrent, as does one whose turn didn't come. A caller who leaves is let go, and the
+// ErrBusy, as does one whose turn didn't come. A caller who leaves is let go, and the
 // exchange goes on: Keycloak doesn't stop either, and the next one must not meet it.
 //
 // ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account
@@ -164,7 +164,7 @@ func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil: // Keycloak wasn't asked, so it did nothing wrong
-		return nil, &identity.RealmError{Reason: identity.ErrTooManyConcurrent, Detail: "others of this account are under way"}
+		return nil, &identity.Error{Reason: identity.ErrBusy, Detail: "others of this account are under way"}
 	}
 	// Those who wait hold no slot: five sign-ins of one account would take those of five.
 	place, err := c.logins.acquire(ctx)
@@ -262,7 +262,7 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 func checkRefreshToken(refreshToken identity.Secret) error {
 	parts, err := decodeCompact(refreshToken.Reveal())
 	if err != nil || len(parts[0]) == 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
-		return &identity.RealmError{Reason: identity.ErrRefreshInvalid, Detail: "it is not three parts of base64url in their one spelling, as Keycloak's are"}
+		return &identity.Error{Reason: identity.ErrRefreshInvalid, Detail: "it is not three parts of base64url in their one spelling, as Keycloak's are"}
 	}
 	return nil
 }
@@ -332,8 +332,8 @@ func recovered(err *error) {
 }
 
 func (c *Client) timedOut() error {
-	return &identity.RealmError{
-		Reason: identity.ErrRealmUnavailable, TimedOut: true, Detail: fmt.Sprintf("no answer within %v (KEYCLOAK_TIMEOUT)", c.config.Timeout),
+	return &identity.Error{
+		Reason: identity.ErrProviderUnavailable, TimedOut: true, Detail: fmt.Sprintf("no answer within %v (KEYCLOAK_TIMEOUT)", c.config.Timeout),
 	}
 }
 

@@ -278,7 +278,7 @@ func TestCallerWhoLeaves(t *testing.T) {
 			cancel()
 			err := <-failed
 			close(release)
-			if !errors.Is(err, context.Canceled) || errors.Is(err, identity.ErrRealmUnavailable) {
+			if !errors.Is(err, context.Canceled) || errors.Is(err, identity.ErrProviderUnavailable) {
 				t.Errorf("got %v, want %v alone", err, context.Canceled)
 			}
 			checkNoLeak(t, err)
@@ -373,8 +373,8 @@ func TestTooManyCalls(t *testing.T) {
 				<-arrived
 			}
 			err := calls[name](t.Context(), client)
-			if !errors.Is(err, identity.ErrTooManyConcurrent) {
-				t.Errorf("one call more = %v, want %v", err, identity.ErrTooManyConcurrent)
+			if !errors.Is(err, identity.ErrBusy) {
+				t.Errorf("one call more = %v, want %v", err, identity.ErrBusy)
 			}
 			checkNoLeak(t, err)
 			close(release)

@@ -59,7 +59,7 @@
 // a longer Leeway or larger MaxBytes. No other check can be relaxed. Algorithms and
 // AuthorizedParties can only restrict.
 //
-// Errors are an identity.TokenError, whose Reason is for errors.Is, and whose Detail tells people
+// Errors are an identity.Error, whose Reason is for errors.Is, and whose Detail tells people
 // what was found and what is accepted. An error's text is fit for clients, so a resolver may return
 // it as it is, and so is that of the errors of Client. The Detail is for operators: Middleware logs
 // that of a token, and a server that calls a Client logs identity.Detail(err) itself.

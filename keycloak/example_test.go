@@ -91,7 +91,7 @@ func ExampleVerifier_Verify() {
 		mint(map[string]any{"aud": "billing"}),
 	} {
 		user, err := verifier.Verify(context.Background(), token)
-		refused, _ := errors.AsType[*identity.TokenError](err)
+		refused, _ := errors.AsType[*identity.Error](err)
 		switch {
 		case err == nil:
 			var claims struct{ Tenant string }

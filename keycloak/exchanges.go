@@ -176,7 +176,7 @@ func (x *exchanges) presented(refreshToken identity.Secret) {
 func (x *exchanges) admit(ctx context.Context, session string) (release func(), err error) {
 	from := sessionFrom{session, networkOf(ctx)}
 	if x.sessions[from] {
-		return nil, &identity.LimitError{RetryAfter: shareRetry}
+		return nil, &identity.RateLimitError{RetryAfter: shareRetry}
 	}
 	place, err := x.pool.acquire(ctx)
 	if err != nil {

@@ -187,7 +187,7 @@ func TestWithoutGraceExchangesAreStillShared(t *testing.T) {
 
 func TestFailuresAreNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		counter := &counter{fail: identity.ErrRealmUnavailable}
+		counter := &counter{fail: identity.ErrProviderUnavailable}
 		x := newExchanges(counter.exchange, grace)
 		var callers sync.WaitGroup
 		for range 3 { // all who shared it hear of it
@@ -338,8 +338,8 @@ func TestTooManyExchanges(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if _, err := x.do(t.Context(), identity.NewSecret("one more")); !errors.Is(err, identity.ErrTooManyConcurrent) {
-			t.Errorf("one more exchange: %v, want %v", err, identity.ErrTooManyConcurrent)
+		if _, err := x.do(t.Context(), identity.NewSecret("one more")); !errors.Is(err, identity.ErrBusy) {
+			t.Errorf("one more exchange: %v, want %v", err, identity.ErrBusy)
 		}
 		if _, err := x.do(t.Context(), identity.NewSecret("0")); err != nil { // no exchange of its own
 			t.Errorf("one who shares: %v", err)

@@ -121,7 +121,7 @@ func FuzzParse(f *testing.F) {
 		raw := base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." + tail
 		token, err := parse(raw, algorithms)
 		if err != nil {
-			checkIsTokenError(t, raw, err)
+			checkIsError(t, raw, err)
 			return
 		}
 		claims := jwt.MapClaims{}
@@ -147,9 +147,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func checkIsTokenError(t *testing.T, raw string, err error) {
+func checkIsError(t *testing.T, raw string, err error) {
 	t.Helper()
-	if refused, ok := errors.AsType[*identity.TokenError](err); !ok || refused.Reason == nil || refused.Detail == "" {
+	if refused, ok := errors.AsType[*identity.Error](err); !ok || refused.Reason == nil || refused.Detail == "" {
 		t.Errorf("%q fails with %#v", raw, err)
 	}
 }
@@ -181,7 +181,7 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 		}
 		user, err := verifier.Verify(t.Context(), token)
 		if err != nil {
-			checkIsTokenError(t, token, err)
+			checkIsError(t, token, err)
 			return
 		}
 		claims := jwt.MapClaims{}

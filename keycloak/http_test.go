@@ -132,8 +132,8 @@ func TestBadAnswers(t *testing.T) {
 
 func checkUnavailable(t *testing.T, err error, says string) {
 	t.Helper()
-	if !errors.Is(err, identity.ErrRealmUnavailable) {
-		t.Fatalf("got %v, want %v", err, identity.ErrRealmUnavailable)
+	if !errors.Is(err, identity.ErrProviderUnavailable) {
+		t.Fatalf("got %v, want %v", err, identity.ErrProviderUnavailable)
 	}
 	checkOneMeaning(t, err)
 	if !strings.Contains(identity.Detail(err), says) {

@@ -156,7 +156,7 @@ func (k *KeySet) Status() (usable bool, failure error) {
 	defer k.mu.Unlock()
 	k.refreshIfDue()
 	if k.failure != nil {
-		failure = &identity.RealmError{Reason: identity.ErrKeysUnavailable, Detail: k.failure.Error()}
+		failure = &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: k.failure.Error()}
 	}
 	return k.usable(), failure
 }
@@ -196,7 +196,7 @@ func (k *KeySet) neglected() bool { return passed(k.tried, time.Now()) > 2*k.int
 // ErrKeyUnknown, ErrKeysUnavailable or ErrTokenSignature, or as ctx does.
 func (k *KeySet) verify(ctx context.Context, token *jws) error {
 	key, err := k.lookup.KeyfuncCtx(ctx)(&jwt.Token{Header: map[string]any{"alg": token.alg, "kid": token.kid}})
-	refused, ours := errors.AsType[*identity.TokenError](err)
+	refused, ours := errors.AsType[*identity.Error](err)
 	switch {
 	case ours: // from read; keyfunc has words of its own around it
 		return refused
@@ -253,14 +253,14 @@ func (k *KeySet) read(ctx context.Context, kid string) (jwkset.JWK, error) {
 		return key, nil
 	}
 	// Words are made where they hold up nobody else.
-	refused := &identity.TokenError{Reason: identity.ErrKeysUnavailable} // an outage must sign nobody out
+	refused := &identity.Error{Reason: identity.ErrKeysUnavailable} // an outage must sign nobody out
 	switch {
 	case failure != nil:
 		refused.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, failure)
 	case waiting, !usable: // the key may be in it
 		refused.Detail = "the key set is still being fetched from " + k.url
 	default:
-		refused = &identity.TokenError{Reason: identity.ErrKeyUnknown, Detail: ring.why(kid) + " (" + k.url + ")"}
+		refused = &identity.Error{Reason: identity.ErrKeyUnknown, Detail: ring.why(kid) + " (" + k.url + ")"}
 	}
 	return jwkset.JWK{}, refused
 }

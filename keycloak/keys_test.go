@@ -219,7 +219,7 @@ func TestAWaiterLeavesWithItsContext(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second/2 {
 			t.Errorf("got %v after %v, want %v after half a second", err, time.Since(begin), context.DeadlineExceeded)
 		}
-		if refused, ok := errors.AsType[*identity.TokenError](err); ok {
+		if refused, ok := errors.AsType[*identity.Error](err); ok {
 			t.Errorf("the token is blamed: %v", refused)
 		}
 		// It had begun the fetch, which others wait for.

@@ -38,7 +38,7 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 			} else if err == nil && strings.Trim(r.Header.Get("Authorization"), whitespace) != "" {
 				err = errNotBearer
 			}
-			refused, ok := errors.AsType[*identity.TokenError](err)
+			refused, ok := errors.AsType[*identity.Error](err)
 			if ok && refused.Reason != identity.ErrTokenMissing {
 				level, keptBack := slog.LevelDebug, 0
 				if w := warnings[causeOf(refused)]; w != nil { // a flood of one kind must not hide another
@@ -59,14 +59,14 @@ const whitespace = " \t"
 
 // errNotBearer is what speaks for nobody here, most often a token without the word Bearer before
 // it.
-var errNotBearer = &identity.TokenError{Reason: identity.ErrTokenMissing,
+var errNotBearer = &identity.Error{Reason: identity.ErrTokenMissing,
 	Detail: "the Authorization header is of another scheme: expected Bearer, a blank, and the token"}
 
 const causeSize = "size"
 
 // causeOf returns what in a refused token points at a setting or at clocks that differ, and "" for
 // what happens all day: tokens that have expired, and those of nobody.
-func causeOf(refused *identity.TokenError) string {
+func causeOf(refused *identity.Error) string {
 	switch refused.Reason {
 	case identity.ErrTokenTooLarge:
 		return causeSize

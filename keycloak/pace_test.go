@@ -187,8 +187,8 @@ func TestClient_Login_onlyJudgedRefusalsAreHeld(t *testing.T) {
 		})
 		refusedAfter(t, t.Context(), client, "alice")
 		begin := time.Now()
-		if err := signIn(t.Context(), client, "down"); !errors.Is(err, identity.ErrRealmUnavailable) || time.Since(begin) != 0 {
-			t.Errorf("%v after %v, want %v at once", err, time.Since(begin), identity.ErrRealmUnavailable)
+		if err := signIn(t.Context(), client, "down"); !errors.Is(err, identity.ErrProviderUnavailable) || time.Since(begin) != 0 {
+			t.Errorf("%v after %v, want %v at once", err, time.Since(begin), identity.ErrProviderUnavailable)
 		}
 		if n := len(client.pace.samples); n != 1 {
 			t.Errorf("%d samples, want 1", n)

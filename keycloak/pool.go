@@ -31,17 +31,17 @@ func newPool(size int) *pool {
 	return &pool{size: size, share: max(1, size/networkShare), networks: map[netip.Prefix]int{}}
 }
 
-// acquire takes a place. It doesn't wait: it fails with an *identity.LimitError when the caller's
-// network holds its share, and with ErrTooManyConcurrent when no place is free.
+// acquire takes a place. It doesn't wait: it fails with an *identity.RateLimitError when the caller's
+// network holds its share, and with ErrBusy when no place is free.
 func (p *pool) acquire(ctx context.Context) (*place, error) {
 	network := networkOf(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case network.IsValid() && p.networks[network] >= p.share:
-		return nil, &identity.LimitError{RetryAfter: shareRetry}
+		return nil, &identity.RateLimitError{RetryAfter: shareRetry}
 	case p.taken >= p.size:
-		return nil, identity.ErrTooManyConcurrent
+		return nil, identity.ErrBusy
 	}
 	p.taken++
 	p.networks[network]++

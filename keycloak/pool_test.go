@@ -24,7 +24,7 @@ func sessionToken(session string, n int) identity.Secret {
 
 // isLimit reports whether an error tells its caller when to come back.
 func isLimit(err error) bool {
-	limited, ok := errors.AsType[*identity.LimitError](err)
+	limited, ok := errors.AsType[*identity.RateLimitError](err)
 	return ok && limited.RetryAfter > 0
 }
 
@@ -58,7 +58,7 @@ func TestPool_networkShare(t *testing.T) {
 			synctest.Wait()
 			for i := range 13 { // each of a network of its own
 				callers.Go(func() {
-					if errors.Is(call(from(t, fmt.Sprintf("198.51.%d.7", i)), client, 100+i), identity.ErrTooManyConcurrent) {
+					if errors.Is(call(from(t, fmt.Sprintf("198.51.%d.7", i)), client, 100+i), identity.ErrBusy) {
 						busy.Add(1)
 					}
 				})
@@ -68,7 +68,7 @@ func TestPool_networkShare(t *testing.T) {
 				t.Errorf("%s: %d were limited, %d too many for all, %d at once; want 96, 1 and 16", name, limited.Load(), busy.Load(), realm.most)
 			}
 			time.Sleep(time.Second)
-			if err := call(from(t, hereAddress), client, 200); isLimit(err) || errors.Is(err, identity.ErrTooManyConcurrent) {
+			if err := call(from(t, hereAddress), client, 200); isLimit(err) || errors.Is(err, identity.ErrBusy) {
 				t.Errorf("%s: after the storm: %v", name, err)
 			}
 		})
@@ -83,8 +83,8 @@ func TestPool_withoutAddresses(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := p.acquire(t.Context()); !errors.Is(err, identity.ErrTooManyConcurrent) {
-		t.Errorf("one more: %v, want %v", err, identity.ErrTooManyConcurrent)
+	if _, err := p.acquire(t.Context()); !errors.Is(err, identity.ErrBusy) {
+		t.Errorf("one more: %v, want %v", err, identity.ErrBusy)
 	}
 }
 
@@ -115,18 +115,18 @@ func TestPool_heldUntilKeycloakAnswers(t *testing.T) {
 				realm, client := newRealmByClock(tt.takes, func(c *ClientConfig) { c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 1, 1, 1 })
 				begin := time.Now()
 				err := call(from(t, hereAddress), client, 1)
-				if !identity.TimedOut(err) || !errors.Is(err, identity.ErrRealmUnavailable) || time.Since(begin) != 8*time.Second {
+				if !identity.TimedOut(err) || !errors.Is(err, identity.ErrProviderUnavailable) || time.Since(begin) != 8*time.Second {
 					t.Errorf("%s: %v after %v, want a time-out after 8s", name, err, time.Since(begin))
 				}
 				for time.Since(begin) < tt.held {
-					if err := call(from(t, otherAddress), client, 2); !errors.Is(err, identity.ErrTooManyConcurrent) {
-						t.Errorf("%s: after %v: %v, want %v", name, time.Since(begin), err, identity.ErrTooManyConcurrent)
+					if err := call(from(t, otherAddress), client, 2); !errors.Is(err, identity.ErrBusy) {
+						t.Errorf("%s: after %v: %v, want %v", name, time.Since(begin), err, identity.ErrBusy)
 					}
 					time.Sleep(4 * time.Second)
 				}
 				synctest.Wait()
 				realm.takes = time.Second
-				if err := call(from(t, otherAddress), client, 3); errors.Is(err, identity.ErrTooManyConcurrent) {
+				if err := call(from(t, otherAddress), client, 3); errors.Is(err, identity.ErrBusy) {
 					t.Errorf("%s: after %v: %v", name, time.Since(begin), err)
 				}
 				if err := client.Close(t.Context()); err != nil {

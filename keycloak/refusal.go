@@ -82,7 +82,7 @@ var refreshRefusals = []meaning{
 	{0, "invalid_grant", "Offline session", identity.ErrSessionEnded, ""}, // not active, or offline access was taken back
 	{0, "invalid_grant", "User disabled", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Stale token", identity.ErrSessionEnded, ""},
-	{0, "invalid_grant", "Client certificate missing", identity.ErrRealmRefusesUs, needsCertificate},
+	{0, "invalid_grant", "Client certificate missing", identity.ErrProviderMisconfigured, needsCertificate},
 	{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""}, // it was longer than 4,000 characters
 	{400, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 	{401, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
@@ -100,37 +100,37 @@ const (
 // What is wrong with us, whatever we asked for. Rows go by Keycloak's text where it says more than
 // the status and the code. The last row takes the rest.
 var ourFaults = []meaning{
-	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrRealmRefusesUs,
+	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
 		sendsSecret + "set Allowed authentication method on the client's Credentials tab to client_secret_post, or leave it empty"},
-	{401, "unauthorized_client", "", identity.ErrRealmRefusesUs,
+	{401, "unauthorized_client", "", identity.ErrProviderMisconfigured,
 		"the client secret is wrong, or it has expired: set KEYCLOAK_CLIENT_SECRET_KEY to the one on the client's Credentials tab"},
-	{401, "invalid_client", "", identity.ErrRealmRefusesUs, "the realm has no enabled client of this id, or one that doesn't sign in with a secret: " +
+	{401, "invalid_client", "", identity.ErrProviderMisconfigured, "the realm has no enabled client of this id, or one that doesn't sign in with a secret: " +
 		"check KEYCLOAK_CLIENT_ID, that the client is enabled, and that its Client Authenticator is Client Id and Secret"},
-	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrRealmRefusesUs,
+	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrProviderMisconfigured,
 		sendsSecret + "set Client Authenticator on the client's Credentials tab to Client Id and Secret"},
-	{400, "invalid_client", "Bearer-only", identity.ErrRealmRefusesUs, "the client is bearer-only: KEYCLOAK_CLIENT_ID must name a confidential client"},
-	{400, "invalid_client", "Wrong client protocol", identity.ErrRealmRefusesUs, "the client is one for SAML: KEYCLOAK_CLIENT_ID must name a client for OpenID Connect"},
-	{400, "invalid_client", "Client requires user consent", identity.ErrRealmRefusesUs, "switch Consent required off in the client's Login settings"},
-	{400, "invalid_request", "Configured client authentication method not allowed", identity.ErrRealmRefusesUs,
+	{400, "invalid_client", "Bearer-only", identity.ErrProviderMisconfigured, "the client is bearer-only: KEYCLOAK_CLIENT_ID must name a confidential client"},
+	{400, "invalid_client", "Wrong client protocol", identity.ErrProviderMisconfigured, "the client is one for SAML: KEYCLOAK_CLIENT_ID must name a client for OpenID Connect"},
+	{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured, "switch Consent required off in the client's Login settings"},
+	{400, "invalid_request", "Configured client authentication method not allowed", identity.ErrProviderMisconfigured,
 		sendsSecret + "a client policy of the realm wants another way (executor secure-client-authenticator): see Realm settings, Client policies"},
-	{400, "invalid_request", "DPoP proof is missing", identity.ErrRealmRefusesUs,
+	{400, "invalid_request", "DPoP proof is missing", identity.ErrProviderMisconfigured,
 		"the client wants DPoP, and this server gives bearer tokens: switch Require DPoP bound tokens off in the client's Capability config"},
-	{400, "invalid_request", "Client Certification missing", identity.ErrRealmRefusesUs, needsCertificate},
-	{0, "not_allowed", "Client certificate missing", identity.ErrRealmRefusesUs, needsCertificate},
-	{0, "invalid_scope", "", identity.ErrRealmRefusesUs, "LOGIN_SCOPE names a scope that the client doesn't have: check the client's Client scopes tab"},
-	{0, "not_allowed", "Offline tokens not allowed", identity.ErrRealmRefusesUs, "LOGIN_SCOPE asks for offline_access, which the user or the client may not have"},
-	{403, "invalid_request", "HTTPS required", identity.ErrRealmRefusesUs, "set KEYCLOAK_SERVER_URL to an https URL, or change Require SSL in the realm's settings"},
-	{403, "access_denied", "Realm not enabled", identity.ErrRealmRefusesUs, "enable the realm in its settings"},
-	{400, "missingNormalization", "", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL holds // or .. in its path"},
-	{400, "invalidCharacter", "", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL holds a character in its path that Keycloak refuses"},
-	{404, "Realm does not exist", "", identity.ErrRealmRefusesUs, "check KEYCLOAK_REALM_NAME, whose case matters"},
-	{404, "", "", identity.ErrRealmRefusesUs, noRealmHere},
-	{405, "", "", identity.ErrRealmRefusesUs, noRealmHere}, // as below /admin
-	{0, "", "", identity.ErrRealmRefusesUs, checkClient},
+	{400, "invalid_request", "Client Certification missing", identity.ErrProviderMisconfigured, needsCertificate},
+	{0, "not_allowed", "Client certificate missing", identity.ErrProviderMisconfigured, needsCertificate},
+	{0, "invalid_scope", "", identity.ErrProviderMisconfigured, "LOGIN_SCOPE names a scope that the client doesn't have: check the client's Client scopes tab"},
+	{0, "not_allowed", "Offline tokens not allowed", identity.ErrProviderMisconfigured, "LOGIN_SCOPE asks for offline_access, which the user or the client may not have"},
+	{403, "invalid_request", "HTTPS required", identity.ErrProviderMisconfigured, "set KEYCLOAK_SERVER_URL to an https URL, or change Require SSL in the realm's settings"},
+	{403, "access_denied", "Realm not enabled", identity.ErrProviderMisconfigured, "enable the realm in its settings"},
+	{400, "missingNormalization", "", identity.ErrProviderMisconfigured, "KEYCLOAK_SERVER_URL holds // or .. in its path"},
+	{400, "invalidCharacter", "", identity.ErrProviderMisconfigured, "KEYCLOAK_SERVER_URL holds a character in its path that Keycloak refuses"},
+	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "check KEYCLOAK_REALM_NAME, whose case matters"},
+	{404, "", "", identity.ErrProviderMisconfigured, noRealmHere},
+	{405, "", "", identity.ErrProviderMisconfigured, noRealmHere}, // as below /admin
+	{0, "", "", identity.ErrProviderMisconfigured, checkClient},
 }
 
 // refusal says what an error answer means. An answer that isn't Keycloak's (5xx, a proxy's 408 or
-// 429, or no JSON object with an error) is ErrRealmUnavailable.
+// 429, or no JSON object with an error) is ErrProviderUnavailable.
 func refusal(got answer, refusals []meaning) error {
 	var body struct {
 		Error       string `json:"error"`
@@ -161,9 +161,9 @@ func whyNot(got answer) string {
 	return text + got.note
 }
 
-// unavailable is identity.ErrRealmUnavailable with a detail for operators.
+// unavailable is identity.ErrProviderUnavailable with a detail for operators.
 func unavailable(format string, args ...any) error {
-	return &identity.RealmError{Reason: identity.ErrRealmUnavailable, Detail: fmt.Sprintf(format, args...)}
+	return &identity.Error{Reason: identity.ErrProviderUnavailable, Detail: fmt.Sprintf(format, args...)}
 }
 
 // knownText returns a text of an answer for the log if Keycloak is known for it, and else how long

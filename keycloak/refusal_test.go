@@ -20,32 +20,32 @@ type refused struct {
 
 // atEveryEndpoint may come whatever was asked.
 var atEveryEndpoint = []refused{
-	{404, "Realm does not exist", "", identity.ErrRealmRefusesUs, "KEYCLOAK_REALM_NAME"},
-	{404, "HTTP 404 Not Found", "", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL"},
-	{404, "Unable to find matching target resource method", "", identity.ErrRealmRefusesUs, "path prefix in KEYCLOAK_SERVER_URL"},
-	{405, "HTTP 405 Method Not Allowed", "", identity.ErrRealmRefusesUs, ""},
-	{400, "missingNormalization", "Request path not normalized", identity.ErrRealmRefusesUs, ""},
-	{400, "invalidCharacter", "Request path contains invalid character ';'", identity.ErrRealmRefusesUs, ""},
-	{403, "access_denied", "Realm not enabled", identity.ErrRealmRefusesUs, "enable the realm"},
-	{403, "invalid_request", "HTTPS required", identity.ErrRealmRefusesUs, "KEYCLOAK_SERVER_URL to an https URL"},
-	{403, "Invalid origin", "", identity.ErrRealmRefusesUs, ""},
-	{400, "invalid_request", "Missing form parameter: grant_type", identity.ErrRealmRefusesUs, ""},
-	{400, "unsupported_grant_type", "Unsupported grant_type", identity.ErrRealmRefusesUs, ""},
-	{400, "invalid_request", "duplicated parameter", identity.ErrRealmRefusesUs, ""},
-	{401, "invalid_client", "Invalid client or Invalid client credentials", identity.ErrRealmRefusesUs, "KEYCLOAK_CLIENT_ID"},
-	{401, "unauthorized_client", "Invalid client or Invalid client credentials", identity.ErrRealmRefusesUs, "KEYCLOAK_CLIENT_SECRET_KEY"},
+	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "KEYCLOAK_REALM_NAME"},
+	{404, "HTTP 404 Not Found", "", identity.ErrProviderMisconfigured, "KEYCLOAK_SERVER_URL"},
+	{404, "Unable to find matching target resource method", "", identity.ErrProviderMisconfigured, "path prefix in KEYCLOAK_SERVER_URL"},
+	{405, "HTTP 405 Method Not Allowed", "", identity.ErrProviderMisconfigured, ""},
+	{400, "missingNormalization", "Request path not normalized", identity.ErrProviderMisconfigured, ""},
+	{400, "invalidCharacter", "Request path contains invalid character ';'", identity.ErrProviderMisconfigured, ""},
+	{403, "access_denied", "Realm not enabled", identity.ErrProviderMisconfigured, "enable the realm"},
+	{403, "invalid_request", "HTTPS required", identity.ErrProviderMisconfigured, "KEYCLOAK_SERVER_URL to an https URL"},
+	{403, "Invalid origin", "", identity.ErrProviderMisconfigured, ""},
+	{400, "invalid_request", "Missing form parameter: grant_type", identity.ErrProviderMisconfigured, ""},
+	{400, "unsupported_grant_type", "Unsupported grant_type", identity.ErrProviderMisconfigured, ""},
+	{400, "invalid_request", "duplicated parameter", identity.ErrProviderMisconfigured, ""},
+	{401, "invalid_client", "Invalid client or Invalid client credentials", identity.ErrProviderMisconfigured, "KEYCLOAK_CLIENT_ID"},
+	{401, "unauthorized_client", "Invalid client or Invalid client credentials", identity.ErrProviderMisconfigured, "KEYCLOAK_CLIENT_SECRET_KEY"},
 	{401, "unauthorized_client", "Invalid method used to get client secret. Client requires method 'client_secret_basic' to obtain client secret from the request",
-		identity.ErrRealmRefusesUs, "set Allowed authentication method on the client's Credentials tab"},
-	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrRealmRefusesUs, "set Client Authenticator"}, // private_key_jwt and client_secret_jwt
-	{400, "invalid_client", "Wrong client protocol.", identity.ErrRealmRefusesUs, "SAML"},
-	{400, "invalid_request", "Configured client authentication method not allowed for client", identity.ErrRealmRefusesUs, "executor secure-client-authenticator"},
-	{400, "invalid_request", "Client Certification missing for MTLS HoK Token Binding", identity.ErrRealmRefusesUs, "Mutual TLS Certificate Bound Access Tokens off"},
-	{401, "not_allowed", "Client certificate missing, or its thumbprint and one in the token did NOT match", identity.ErrRealmRefusesUs, "executor holder-of-key-enforcer"},
-	{400, "invalid_client", "Bearer-only not allowed", identity.ErrRealmRefusesUs, "KEYCLOAK_CLIENT_ID must name a confidential client"},
-	{400, "invalid_request", "DPoP proof is missing", identity.ErrRealmRefusesUs, "Require DPoP bound tokens off"},
-	{401, "never seen before", "", identity.ErrRealmRefusesUs, "admin console"},
-	{403, "never seen before", "", identity.ErrRealmRefusesUs, "admin console"},
-	{418, "never seen before", "", identity.ErrRealmRefusesUs, "admin console"},
+		identity.ErrProviderMisconfigured, "set Allowed authentication method on the client's Credentials tab"},
+	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrProviderMisconfigured, "set Client Authenticator"}, // private_key_jwt and client_secret_jwt
+	{400, "invalid_client", "Wrong client protocol.", identity.ErrProviderMisconfigured, "SAML"},
+	{400, "invalid_request", "Configured client authentication method not allowed for client", identity.ErrProviderMisconfigured, "executor secure-client-authenticator"},
+	{400, "invalid_request", "Client Certification missing for MTLS HoK Token Binding", identity.ErrProviderMisconfigured, "Mutual TLS Certificate Bound Access Tokens off"},
+	{401, "not_allowed", "Client certificate missing, or its thumbprint and one in the token did NOT match", identity.ErrProviderMisconfigured, "executor holder-of-key-enforcer"},
+	{400, "invalid_client", "Bearer-only not allowed", identity.ErrProviderMisconfigured, "KEYCLOAK_CLIENT_ID must name a confidential client"},
+	{400, "invalid_request", "DPoP proof is missing", identity.ErrProviderMisconfigured, "Require DPoP bound tokens off"},
+	{401, "never seen before", "", identity.ErrProviderMisconfigured, "admin console"},
+	{403, "never seen before", "", identity.ErrProviderMisconfigured, "admin console"},
+	{418, "never seen before", "", identity.ErrProviderMisconfigured, "admin console"},
 }
 
 var refusedAt = map[string][]refused{
@@ -60,10 +60,10 @@ var refusedAt = map[string][]refused{
 		{400, "invalid_grant", "Session not active", identity.ErrBadCredentials, ""}, // a text of refreshes means nothing here
 		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrLoginNotAllowed, "Direct access grants"},
 		{400, "invalid_grant", "resource owner password credentials grant is prohibited.", identity.ErrLoginNotAllowed, "executor reject-ropc-grant"},
-		{400, "invalid_client", "Client requires user consent", identity.ErrRealmRefusesUs, "Consent required"},
-		{400, "invalid_scope", "Invalid scopes: openid profile email", identity.ErrRealmRefusesUs, "LOGIN_SCOPE"},
-		{400, "not_allowed", "Offline tokens not allowed for the user or client", identity.ErrRealmRefusesUs, "LOGIN_SCOPE asks for offline_access"},
-		{401, "invalid_request", "Missing parameter: username", identity.ErrRealmRefusesUs, ""},
+		{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured, "Consent required"},
+		{400, "invalid_scope", "Invalid scopes: openid profile email", identity.ErrProviderMisconfigured, "LOGIN_SCOPE"},
+		{400, "not_allowed", "Offline tokens not allowed for the user or client", identity.ErrProviderMisconfigured, "LOGIN_SCOPE asks for offline_access"},
+		{401, "invalid_request", "Missing parameter: username", identity.ErrProviderMisconfigured, ""},
 	},
 	"refresh": {
 		{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""},
@@ -80,11 +80,11 @@ var refusedAt = map[string][]refused{
 		{400, "invalid_grant", "User disabled", identity.ErrSessionEnded, ""},
 		{400, "invalid_grant", "Offline user session not found", identity.ErrSessionEnded, ""},
 		{400, "invalid_grant", "Offline session invalid because offline access not granted anymore", identity.ErrSessionEnded, ""},
-		{400, "invalid_grant", "Client certificate missing, or its thumbprint and one in the token did NOT match", identity.ErrRealmRefusesUs, "Mutual TLS"},
+		{400, "invalid_grant", "Client certificate missing, or its thumbprint and one in the token did NOT match", identity.ErrProviderMisconfigured, "Mutual TLS"},
 		{400, "invalid_grant", "Maximum allowed refresh token reuse exceeded", identity.ErrRefreshReused, ""},
 		{400, "invalid_grant", "Account disabled", identity.ErrRefreshInvalid, ""}, // a text of logins means nothing here
-		{400, "invalid_scope", "Invalid scopes: nope", identity.ErrRealmRefusesUs, "LOGIN_SCOPE"},
-		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrRealmRefusesUs, ""},
+		{400, "invalid_scope", "Invalid scopes: nope", identity.ErrProviderMisconfigured, "LOGIN_SCOPE"},
+		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrProviderMisconfigured, ""},
 	},
 	"logout": {
 		{400, "invalid_grant", "Invalid refresh token", identity.ErrRefreshInvalid, ""},
@@ -132,7 +132,7 @@ func TestRefusals(t *testing.T) {
 var meanings = []error{
 	identity.ErrBadCredentials, identity.ErrAccountDisabled, identity.ErrAccountNotReady, identity.ErrLoginNotAllowed,
 	identity.ErrRefreshExpired, identity.ErrSessionEnded, identity.ErrRefreshReused, identity.ErrRefreshInvalid,
-	identity.ErrRealmUnavailable, identity.ErrRealmRefusesUs,
+	identity.ErrProviderUnavailable, identity.ErrProviderMisconfigured,
 }
 
 // checkOneMeaning holds that no row of a table of errors can take an error that is for another.
@@ -153,7 +153,7 @@ func checkOneMeaning(t *testing.T, err error) {
 func TestRefusalBoundsAStrangersText(t *testing.T) {
 	long := strings.Repeat("ü", 10_000)
 	err := calls["login"](t.Context(), newClient(t, answers(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
-	if !errors.Is(err, identity.ErrRealmRefusesUs) || len(identity.Detail(err)) > 1000 || strings.Contains(identity.Detail(err), "\n") {
+	if !errors.Is(err, identity.ErrProviderMisconfigured) || len(identity.Detail(err)) > 1000 || strings.Contains(identity.Detail(err), "\n") {
 		t.Errorf("got %d bytes: %v", len(identity.Detail(err)), identity.Detail(err))
 	}
 }
@@ -170,7 +170,7 @@ func TestPathFaultsNameTheSetting(t *testing.T) {
 			status = 404
 		}
 		err := refusal(answer{status: status, body: []byte(body)}, loginRefusals)
-		if !errors.Is(err, identity.ErrRealmRefusesUs) || !strings.Contains(identity.Detail(err), "KEYCLOAK_SERVER_URL") {
+		if !errors.Is(err, identity.ErrProviderMisconfigured) || !strings.Contains(identity.Detail(err), "KEYCLOAK_SERVER_URL") {
 			t.Errorf("%s: %v", body, err)
 		}
 	}

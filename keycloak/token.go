@@ -128,13 +128,13 @@ func (h *header) check(accepted []string) (alg, kid string, err error) {
 }
 
 func malformed(format string, args ...any) error {
-	return &identity.TokenError{Reason: identity.ErrTokenMalformed, Detail: fmt.Sprintf(format, args...)}
+	return &identity.Error{Reason: identity.ErrTokenMalformed, Detail: fmt.Sprintf(format, args...)}
 }
 
 func notAccepted(format string, args ...any) error {
-	return &identity.TokenError{Reason: identity.ErrTokenNotAccepted, Detail: fmt.Sprintf(format, args...)}
+	return &identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: fmt.Sprintf(format, args...)}
 }
 
 func wrongSignature(format string, args ...any) error {
-	return &identity.TokenError{Reason: identity.ErrTokenSignature, Detail: fmt.Sprintf(format, args...)}
+	return &identity.Error{Reason: identity.ErrTokenSignature, Detail: fmt.Sprintf(format, args...)}
 }

@@ -36,7 +36,7 @@ type turn struct {
 func newTurns() *turns { return &turns{accounts: map[digest]*turn{}} }
 
 // take waits for an account's turn, and returns what ends it, now or after a pause. It fails with
-// ErrTooManyConcurrent at once when maxWaiting wait or when maxOfNetwork of the caller's network
+// ErrBusy at once when maxWaiting wait or when maxOfNetwork of the caller's network
 // are there, and with ctx's error when ctx ends first.
 func (t *turns) take(ctx context.Context, account digest) (end func(pause time.Duration), err error) {
 	network := networkOf(ctx)
@@ -49,7 +49,7 @@ func (t *turns) take(ctx context.Context, account digest) (end func(pause time.D
 	}
 	if own.present > maxWaiting || network.IsValid() && own.networks[network] >= maxOfNetwork {
 		t.mu.Unlock()
-		return nil, identity.ErrTooManyConcurrent
+		return nil, identity.ErrBusy
 	}
 	own.present++
 	own.networks[network]++

@@ -126,7 +126,7 @@ func TestTooManyWaitForOneAccount(t *testing.T) {
 		for range 100 {
 			callers.Go(func() {
 				err := signIn(t.Context(), client, "alice")
-				if errors.Is(err, identity.ErrTooManyConcurrent) {
+				if errors.Is(err, identity.ErrBusy) {
 					busy.Add(1)
 					if time.Since(begin) != 0 {
 						t.Error("one more was not told at once")
@@ -158,7 +158,7 @@ func TestTurns_twoOfANetwork(t *testing.T) {
 		for i := range 100 {
 			callers.Go(func() {
 				switch err := signIn(from(t, fmt.Sprintf("192.0.2.%d", i)), client, "alice"); {
-				case errors.Is(err, identity.ErrTooManyConcurrent):
+				case errors.Is(err, identity.ErrBusy):
 					busy.Add(1)
 				case err == nil:
 					done.Add(1)
@@ -314,8 +314,8 @@ func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrTooManyConcurrent) || time.Since(begin) != 8*time.Second {
-			t.Errorf("%v after %v, want %v after 8s", err, time.Since(begin), identity.ErrTooManyConcurrent)
+		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrBusy) || time.Since(begin) != 8*time.Second {
+			t.Errorf("%v after %v, want %v after 8s", err, time.Since(begin), identity.ErrBusy)
 		}
 		if len(realm.asked) != 0 {
 			t.Errorf("Keycloak was asked %d times, want never: the time was up", len(realm.asked))
@@ -368,14 +368,14 @@ func TestAPanicEndsNoProcess(t *testing.T) {
 		HTTP: httpClient(func(*http.Request) (*http.Response, error) { panic("a library's mistake") }),
 	}))
 	for range 2 {
-		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrRealmUnavailable) {
-			t.Errorf("a sign-in: %v, want %v", err, identity.ErrRealmUnavailable)
+		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrProviderUnavailable) {
+			t.Errorf("a sign-in: %v, want %v", err, identity.ErrProviderUnavailable)
 		}
-		if _, err := client.Refresh(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err, identity.ErrRealmUnavailable) {
-			t.Errorf("a refresh: %v, want %v", err, identity.ErrRealmUnavailable)
+		if _, err := client.Refresh(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err, identity.ErrProviderUnavailable) {
+			t.Errorf("a refresh: %v, want %v", err, identity.ErrProviderUnavailable)
 		}
-		if err := client.Logout(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err, identity.ErrRealmUnavailable) {
-			t.Errorf("a sign-out: %v, want %v", err, identity.ErrRealmUnavailable)
+		if err := client.Logout(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err, identity.ErrProviderUnavailable) {
+			t.Errorf("a sign-out: %v, want %v", err, identity.ErrProviderUnavailable)
 		}
 	}
 	if client.logins.taken+client.logouts.taken+client.exchanges.pool.taken != 0 {
@@ -396,7 +396,7 @@ func TestOneWhoLeavesTheQueue(t *testing.T) {
 		impatient, leave := context.WithCancel(t.Context())
 		callers.Go(func() {
 			err := signIn(impatient, client, "alice")
-			if !errors.Is(err, context.Canceled) || errors.Is(err, identity.ErrTooManyConcurrent) {
+			if !errors.Is(err, context.Canceled) || errors.Is(err, identity.ErrBusy) {
 				t.Errorf("got %v, want %v alone", err, context.Canceled)
 			}
 		})
@@ -444,8 +444,8 @@ func TestWaitingHoldsNoSlot(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		if err := signIn(t.Context(), client, "carol"); !errors.Is(err, identity.ErrTooManyConcurrent) {
-			t.Errorf("carol: %v, want %v", err, identity.ErrTooManyConcurrent)
+		if err := signIn(t.Context(), client, "carol"); !errors.Is(err, identity.ErrBusy) {
+			t.Errorf("carol: %v, want %v", err, identity.ErrBusy)
 		}
 		callers.Wait()
 		if realm.most != 2 {
@@ -480,7 +480,7 @@ func TestEachKindHasItsBound(t *testing.T) {
 			busy[name] = count
 			for i := range 10 {
 				callers.Go(func() {
-					if errors.Is(kind.call(i), identity.ErrTooManyConcurrent) {
+					if errors.Is(kind.call(i), identity.ErrBusy) {
 						count.Add(1)
 					}
 				})

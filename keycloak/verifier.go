@@ -128,7 +128,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 }
 
 // Verify checks an access token in the compact form of RFC 7515 and returns the user it speaks for.
-// It fails with an identity.TokenError, whose reason is that of the first check that fails, in this
+// It fails with an identity.Error, whose reason is that of the first check that fails, in this
 // order: size, form, header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature. A
 // token of the wrong kind is told so even when it has expired too: a client that hears "expired"
 // would refresh for ever.
@@ -138,10 +138,10 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // ends while keys are being fetched, the error is that of ctx.
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.User, error) {
 	if v == nil || v.keys == nil {
-		return nil, &identity.TokenError{Reason: identity.ErrKeysUnavailable, Detail: "the zero Verifier accepts nothing: make it with keycloak.NewVerifier"}
+		return nil, &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: "the zero Verifier accepts nothing: make it with keycloak.NewVerifier"}
 	}
 	if len(accessToken) > v.config.MaxBytes {
-		return nil, &identity.TokenError{Reason: identity.ErrTokenTooLarge, Detail: fmt.Sprintf("it has %d bytes; accepted: %d (TOKEN_MAX_BYTES)", len(accessToken), v.config.MaxBytes)}
+		return nil, &identity.Error{Reason: identity.ErrTokenTooLarge, Detail: fmt.Sprintf("it has %d bytes; accepted: %d (TOKEN_MAX_BYTES)", len(accessToken), v.config.MaxBytes)}
 	}
 	token, err := parse(accessToken, v.config.Algorithms)
 	if err != nil {
@@ -201,7 +201,7 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 			return time.Time{}, err
 		}
 		if at.After(now.Add(v.config.Leeway)) {
-			return time.Time{}, &identity.TokenError{Reason: identity.ErrTokenNotYetValid, Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", date.name, stamp(at), stamp(now))}
+			return time.Time{}, &identity.Error{Reason: identity.ErrTokenNotYetValid, Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", date.name, stamp(at), stamp(now))}
 		}
 	}
 	if c.exp == nil {
@@ -211,7 +211,7 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 		return time.Time{}, err
 	}
 	if !now.Before(expires.Add(v.config.Leeway)) {
-		return time.Time{}, &identity.TokenError{Reason: identity.ErrTokenExpired, Detail: fmt.Sprintf("exp is %s; now is %s", stamp(expires), stamp(now))}
+		return time.Time{}, &identity.Error{Reason: identity.ErrTokenExpired, Detail: fmt.Sprintf("exp is %s; now is %s", stamp(expires), stamp(now))}
 	}
 	return expires, nil
 }

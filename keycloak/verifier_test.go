@@ -21,9 +21,9 @@ func checkRefusal(t *testing.T, err, want error, says ...string) {
 	if want == nil {
 		return
 	}
-	refused, ok := errors.AsType[*identity.TokenError](err)
+	refused, ok := errors.AsType[*identity.Error](err)
 	if !ok {
-		t.Fatalf("Verify() failed with %#v, want an identity.TokenError", err)
+		t.Fatalf("Verify() failed with %#v, want an identity.Error", err)
 	}
 	checkFitForClients(t, err)
 	for _, word := range says {

@@ -64,7 +64,7 @@ type Config struct {
 // Budgets counts attempts. Make it with New; it is safe for concurrent use.
 //
 // Each method takes one attempt out of every budget that it concerns, or fails with an
-// *identity.LimitError and takes none; or fails with ctx's error. settle must be told once what
+// *identity.RateLimitError and takes none; or fails with ctx's error. settle must be told once what
 // came of the attempt. What is given back then:
 //
 //   - all of it for a success, and for a refusal after the password proved right: nothing was
@@ -177,8 +177,8 @@ func guessed(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, identity.ErrAccountDisabled), errors.Is(err, identity.ErrAccountNotReady):
 		return false // whoever asked has what the account takes
-	case errors.Is(err, identity.ErrRealmUnavailable), errors.Is(err, identity.ErrRealmRefusesUs), errors.Is(err, identity.ErrLoginNotAllowed),
-		errors.Is(err, identity.ErrTooManyConcurrent), errors.Is(err, identity.ErrTooManyAttempts), errors.Is(err, identity.ErrBadInput):
+	case errors.Is(err, identity.ErrProviderUnavailable), errors.Is(err, identity.ErrProviderMisconfigured), errors.Is(err, identity.ErrLoginNotAllowed),
+		errors.Is(err, identity.ErrBusy), errors.Is(err, identity.ErrRateLimited), errors.Is(err, identity.ErrBadInput):
 		return false // the realm judged nothing
 	}
 	// context.Canceled and context.DeadlineExceeded too: the realm may have counted a failure.
@@ -190,7 +190,7 @@ func guessed(err error) bool {
 // busyOrSlow reports whether an attempt with this end took a place that others may have wanted, or
 // came when there was none.
 func busyOrSlow(err error) bool {
-	return identity.TimedOut(err) || errors.Is(err, identity.ErrTooManyConcurrent)
+	return identity.TimedOut(err) || errors.Is(err, identity.ErrBusy)
 }
 
 func guessedOrSlow(err error) bool { return guessed(err) || busyOrSlow(err) }
@@ -217,7 +217,7 @@ func (b *Budgets) take(ctx context.Context, draws []draw) (settle func(error), e
 	for _, d := range draws {
 		taken, from, err := b.takeOne(ctx, d)
 		if err == nil && taken.Wait > 0 {
-			err = &identity.LimitError{RetryAfter: taken.Wait}
+			err = &identity.RateLimitError{RetryAfter: taken.Wait}
 		}
 		if err != nil {
 			for _, d := range made {

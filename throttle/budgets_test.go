@@ -43,11 +43,11 @@ func try(t *testing.T, b *Budgets, ctx context.Context, what attempt, of string,
 	t.Helper()
 	for ; made < most; made++ {
 		settle, err := what(ctx, b, of)
-		if limited, ok := errors.AsType[*identity.LimitError](err); ok {
+		if limited, ok := errors.AsType[*identity.RateLimitError](err); ok {
 			return made, limited.RetryAfter
 		}
 		if err != nil {
-			t.Fatalf("%v, want a LimitError", err)
+			t.Fatalf("%v, want a RateLimitError", err)
 		}
 		settle(end)
 	}
@@ -258,12 +258,12 @@ func TestWhatCounts(t *testing.T) {
 		{identity.ErrBadCredentials, true, true, true},
 		{identity.ErrAccountDisabled, false, false, false},
 		{identity.ErrAccountNotReady, false, false, false},
-		{identity.ErrRealmUnavailable, false, false, false},
-		{identity.ErrRealmRefusesUs, false, false, false},
+		{identity.ErrProviderUnavailable, false, false, false},
+		{identity.ErrProviderMisconfigured, false, false, false},
 		{identity.ErrLoginNotAllowed, false, false, false},
-		{identity.ErrTooManyAttempts, false, false, false},
-		{&identity.RealmError{Reason: identity.ErrRealmUnavailable, TimedOut: true}, false, false, true},
-		{identity.ErrTooManyConcurrent, false, false, true},
+		{identity.ErrRateLimited, false, false, false},
+		{&identity.Error{Reason: identity.ErrProviderUnavailable, TimedOut: true}, false, false, true},
+		{identity.ErrBusy, false, false, true},
 		{identity.ErrBadInput, false, false, false},
 		{context.DeadlineExceeded, true, true, true},
 		{context.Canceled, true, true, true},
@@ -347,8 +347,8 @@ func TestAHundredAtOnce(t *testing.T) {
 				callers.Go(func() {
 					settle, err := tt.what(from(t, home), b, "alice")
 					if err != nil {
-						if !errors.Is(err, identity.ErrTooManyAttempts) {
-							t.Errorf("%s: %v, want %v", name, err, identity.ErrTooManyAttempts)
+						if !errors.Is(err, identity.ErrRateLimited) {
+							t.Errorf("%s: %v, want %v", name, err, identity.ErrRateLimited)
 						}
 						return
 					}
@@ -386,8 +386,8 @@ func TestARefusedAttemptTakesNothing(t *testing.T) {
 	withBudgets(t, func(t *testing.T, b *Budgets) {
 		try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
 		for range 1000 {
-			if _, err := b.Login(from(t, home), named("alice")); !errors.Is(err, identity.ErrTooManyAttempts) {
-				t.Fatalf("got %v, want %v", err, identity.ErrTooManyAttempts)
+			if _, err := b.Login(from(t, home), named("alice")); !errors.Is(err, identity.ErrRateLimited) {
+				t.Fatalf("got %v, want %v", err, identity.ErrRateLimited)
 			}
 		}
 		before := held(b.local)
@@ -447,7 +447,7 @@ func TestARefusalTellsOneThing(t *testing.T) {
 		for _, name := range []string{"alice", "nobody"} {
 			try(t, b, from(t, home), login, name, identity.ErrBadCredentials, 100)
 			_, err := b.Login(from(t, home), named(name))
-			texts = append(texts, fmt.Sprintf("%v %#v", err, *err.(*identity.LimitError)))
+			texts = append(texts, fmt.Sprintf("%v %#v", err, *err.(*identity.RateLimitError)))
 		}
 		if texts[0] != texts[1] || strings.Contains(texts[0], "alice") {
 			t.Errorf("%q, want the same for both", texts)

@@ -23,7 +23,7 @@
 //
 //	settle, err := budgets.Login(ctx, credentials)
 //	if err != nil {
-//		return err // an *identity.LimitError, which says when to come back
+//		return err // an *identity.RateLimitError, which says when to come back
 //	}
 //	err = realm.Login(ctx, credentials)
 //	settle(err)

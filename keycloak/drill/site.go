@@ -135,7 +135,7 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 // callerOf is the user's id, or the reason why there is none.
 func callerOf(r *http.Request) string {
 	user, err := identity.Require(r.Context())
-	if refused, ok := errors.AsType[*identity.TokenError](err); ok {
+	if refused, ok := errors.AsType[*identity.Error](err); ok {
 		return refused.Reason.Error()
 	}
 	if err != nil {
