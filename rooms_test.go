@@ -33,7 +33,8 @@ var doors = map[string][]string{
 	"internal/language":              {},
 	"keycloak/keycloaktest":          {}, // other people's projects use it
 	"keycloak/keycloaktest/contract": {"keycloak/keycloaktest"},
-	"authz":                          {"identity"},
+	"schema":                         {}, // the files, for those who embed them
+	"authz":                          {"identity", "schema"},
 	"keycloak":                       {"identity"},
 	"keycloak/drill":                 {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated":                {"identity"},

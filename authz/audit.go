@@ -13,6 +13,11 @@ import (
 // more guards, and fails naming each field that doesn't: a field that nobody guarded is a mistake, not
 // a public field. Fields whose names begin with __ belong to GraphQL itself and are excepted.
 //
+// So are _entities and _service of the query type where gqlgen's federation plugin added them: nobody
+// can give those a directive. A field of the same name in the schema's own files needs a rule. Through
+// _entities, anyone reaches the fields of every type with @key, whatever guards the root fields that
+// return it: guard the fields of these types themselves, since Audit doesn't look at them.
+//
 // The guards are @auth and the directives whose names, without the @, are given: those of the
 // caller's own schema that refuse unknown callers.
 //
@@ -37,7 +42,7 @@ func Audit(schema *ast.Schema, guards ...string) error {
 			continue
 		}
 		for _, field := range root.Fields {
-			if strings.HasPrefix(field.Name, "__") {
+			if strings.HasPrefix(field.Name, "__") || root == schema.Query && isFederations(field) {
 				continue
 			}
 			if fault := auditField(field, guards); fault != "" {
@@ -46,6 +51,13 @@ func Audit(schema *ast.Schema, guards ...string) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// isFederations reports whether gqlgen's federation plugin added a field. What the plugin adds is
+// marked as built in; the schema's own files never are.
+func isFederations(field *ast.FieldDefinition) bool {
+	return (field.Name == "_entities" || field.Name == "_service") &&
+		field.Position != nil && field.Position.Src != nil && field.Position.Src.BuiltIn
 }
 
 // auditGuard says why a name can't be that of a guard, or "".

@@ -105,6 +105,37 @@ func TestAuditExceptsWhatGraphQLOwns(t *testing.T) {
 	}
 }
 
+// What gqlgen's federation plugin adds has a source that is marked as built in. Fields of these names
+// anywhere else are fields like any other.
+func TestAudit_federation(t *testing.T) {
+	const added = `
+scalar _Any
+union _Entity = Order
+type _Service { sdl: String }
+extend type Root { _entities(representations: [_Any!]!): [_Entity]! _service: _Service! }
+extend type Change { _service: _Service! }`
+	const shop = `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public } type Order { id: ID! }`
+	audit := func(builtIn bool, addition string) string {
+		t.Helper()
+		schema, err := gqlparser.LoadSchema(&ast.Source{Input: rules + shop},
+			&ast.Source{Name: "federation/entity.graphql", Input: addition, BuiltIn: builtIn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(authz.Audit(schema))
+	}
+	if got, want := audit(true, added), "authz: Change._service"+noRule; got != want {
+		t.Errorf("Audit() = %s\nwant %s", got, want)
+	}
+	if got, want := audit(false, added), "authz: Root._entities"+noRule+"\nauthz: Root._service"+noRule+
+		"\nauthz: Change._service"+noRule; got != want {
+		t.Errorf("Audit() of fields in the schema's own files = %s\nwant %s", got, want)
+	}
+	if got, want := audit(true, `extend type Root { _secrets: Int }`), "authz: Root._secrets"+noRule; got != want {
+		t.Errorf("Audit() = %s\nwant %s", got, want)
+	}
+}
+
 // A rule given twice is a fault of the schema already.
 func TestARuleTwiceIsNotGraphQL(t *testing.T) {
 	_, err := gqlparser.LoadSchema(&ast.Source{Input: rules + `type Query { a: Int @public @public }`})

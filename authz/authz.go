@@ -1,11 +1,11 @@
 // Package authz says who may call a field. The rules stand in the schema, as directives; here is what
 // each of them does (directives in this file) and the audit that no root field goes without one.
 //
-// A gqlgen server of your own binds the functions in its generated DirectiveRoot and calls Audit once,
-// before it listens:
+// A gqlgen server of your own has the directives of Schema in its schema, binds the functions in its
+// generated DirectiveRoot with Bind, and calls Audit once, before it listens:
 //
-//	generated.DirectiveRoot{Public: authz.Public, Auth: authz.Auth}
-//	err := authz.Audit(schema.Schema())
+//	directives, err := authz.Bind(generated.DirectiveRoot{})
+//	err = authz.Audit(schema.Schema())
 //
 // A directive of your own that guards fields is registered by its name, authz.Audit(schema,
 // "hasTenant"). If you forget it, Audit fails for each field that has no other rule, and says which

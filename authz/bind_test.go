@@ -1,0 +1,112 @@
+package authz_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/cloakql/cloakql/authz"
+	"github.com/cloakql/cloakql/identity"
+)
+
+// The roots below have the shapes of those that gqlgen generates.
+type (
+	ownRoot struct {
+		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+		Auth   func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+	}
+	largerRoot struct {
+		Auth   func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+		Staff  func(ctx context.Context, obj any, next graphql.Resolver, team string) (res any, err error)
+		Tenant func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+	}
+	skippedRoot struct {
+		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+	}
+	foreignRoot struct {
+		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+		Auth   func(ctx context.Context, obj any, next graphql.Resolver, requires string) (res any, err error)
+	}
+)
+
+var errStaff = errors.New("for staff only")
+
+func staff(context.Context, any, graphql.Resolver, string) (any, error) { return nil, errStaff }
+
+func TestBind(t *testing.T) {
+	root, err := authz.Bind(ownRoot{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	field := func(context.Context) (any, error) { return "value", nil }
+	anonymous := callers()["anonymous"]
+	if value, err := root.Public(anonymous, nil, field); value != "value" || err != nil {
+		t.Errorf("Public() = %v, %v", value, err)
+	}
+	if value, err := root.Auth(anonymous, nil, field); value != nil || !errors.Is(err, identity.ErrTokenMissing) {
+		t.Errorf("Auth() = %v, %v", value, err)
+	}
+	if value, err := root.Auth(callers()["verified"], nil, field); value != "value" || err != nil {
+		t.Errorf("Auth() of a verified caller = %v, %v", value, err)
+	}
+}
+
+// What the caller bound stays: a product may wrap a rule.
+func TestBind_keeps_what_is_bound(t *testing.T) {
+	denied := func(context.Context, any, graphql.Resolver) (any, error) { return nil, errStaff }
+	root, err := authz.Bind(largerRoot{Auth: denied, Staff: staff, Tenant: authz.Auth})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.Auth(context.Background(), nil, nil); !errors.Is(err, errStaff) {
+		t.Errorf("Auth() = %v", err)
+	}
+	if _, err := root.Staff(context.Background(), nil, nil, "a"); !errors.Is(err, errStaff) {
+		t.Errorf("Staff() = %v", err)
+	}
+}
+
+func TestBind_fails(t *testing.T) {
+	larger, err := authz.Bind(largerRoot{})
+	expect(t, err, "authz: directive Staff is bound to no function\nauthz: directive Tenant is bound to no function")
+	if larger.Public != nil || larger.Auth != nil {
+		t.Error("Bind() that fails returns bound directives")
+	}
+	_, err = authz.Bind(skippedRoot{})
+	expect(t, err, "authz: authz_test.skippedRoot has no field Auth: expected a schema with the directives "+
+		"of authz.Schema, and no skip_runtime for them in gqlgen.yml")
+	_, err = authz.Bind(foreignRoot{})
+	expect(t, err, "authz: the schema's directive Auth isn't that of authz.Schema: bound functions have the type "+
+		"func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
+	_, err = authz.Bind(&ownRoot{})
+	expect(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.ownRoot")
+}
+
+func expect(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v\nwant  %s", err, want)
+	}
+}
+
+// A schema of somebody else's has what Audit asks for.
+func TestSchema(t *testing.T) {
+	schema, err := gqlparser.LoadSchema(
+		&ast.Source{Name: "../authz.graphqls", Input: authz.Schema()},
+		&ast.Source{Name: "shop.graphqls", Input: `type Query { products: [String!]! @public orders: [String!]! @auth }`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := authz.Audit(schema); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(authz.Schema(), "type ") {
+		t.Errorf("it has more than directives:\n%s", authz.Schema())
+	}
+}

@@ -1,0 +1,21 @@
+// Package schema is CloakQL's GraphQL schema: one file per subject, in which every type and field is
+// described. Package plugin adds it to other people's schemas.
+package schema
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed *.graphqls
+var files embed.FS
+
+//go:embed directives.graphqls
+var directives string
+
+// Files returns the files of the schema: directives.graphqls, scalars.graphqls, session.graphqls and
+// user.graphqls.
+func Files() fs.FS { return files }
+
+// Directives returns the text of directives.graphqls, which defines @public and @auth.
+func Directives() string { return directives }
