@@ -38,7 +38,8 @@ var doors = map[string][]string{
 	"keycloak":                       {"identity"},
 	"keycloak/drill":                 {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated":                {"identity"},
-	"graph":                          {"graph/generated", "authz", "identity"},
+	"graph":                          {"graph/generated", "authz", "identity", "signin"},
+	"signin":                         {"identity"},
 }
 
 // Rooms meet in identity and in main, and nowhere else.

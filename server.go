@@ -29,6 +29,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/signin"
 	"github.com/cloakql/cloakql/throttle"
 )
 
@@ -178,7 +179,7 @@ func newServer(config Config, handler http.Handler, log *slog.Logger) *http.Serv
 
 // newHandler builds the way of a request: CORS, the host, the bearer token, GraphQL over HTTP, the
 // limits, the schema.
-func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, draining *atomic.Bool, log *slog.Logger) (http.Handler, error) {
+func newHandler(config Config, realm signin.Realm, keys *keycloak.KeySet, draining *atomic.Bool, log *slog.Logger) (http.Handler, error) {
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 		Issuers:  []keycloak.Issuer{{Names: config.Issuers, Keys: keys}},
 		Audience: config.Audience, AuthorizedParty: config.AuthorizedParty,
@@ -193,7 +194,11 @@ func newHandler(config Config, realm graph.Realm, keys *keycloak.KeySet, drainin
 	if err != nil {
 		return nil, err
 	}
-	schema, err := graph.NewSchema(&graph.Resolver{Realm: realm, Budget: budgets})
+	service, err := signin.New(realm, budgets)
+	if err != nil {
+		return nil, err
+	}
+	schema, err := graph.NewSchema(&graph.Resolver{SignIn: service})
 	if err != nil {
 		return nil, err
 	}

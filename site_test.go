@@ -19,10 +19,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloakql/cloakql/graph"
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+	"github.com/cloakql/cloakql/signin"
 )
 
 // newShop starts a stand-in for Keycloak with the realm shop. It has a user for each way in which a
@@ -129,7 +129,7 @@ type site struct {
 
 // newSite serves config. A nil realm is the real client. Where config has the usual time-outs, it
 // gets the longest instead: a slow machine is no fault.
-func newSite(t testing.TB, config Config, realm graph.Realm) *site {
+func newSite(t testing.TB, config Config, realm signin.Realm) *site {
 	t.Helper()
 	if usual := goodConfig(t); config.KeycloakTimeout == usual.KeycloakTimeout &&
 		config.RequestTimeout == usual.RequestTimeout {
@@ -159,7 +159,7 @@ func newClient(t testing.TB, config Config, log *slog.Logger) *keycloak.Client {
 	return client
 }
 
-func testHandler(t testing.TB, config Config, realm graph.Realm, log *slog.Logger) http.Handler {
+func testHandler(t testing.TB, config Config, realm signin.Realm, log *slog.Logger) http.Handler {
 	t.Helper()
 	if realm == nil {
 		realm = newClient(t, config, log)

@@ -29,6 +29,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/signin"
 	"github.com/cloakql/cloakql/throttle"
 )
 
@@ -47,6 +48,8 @@ var zeroValues = map[string]any{
 	"console.User": new(console.User),
 
 	"graph.Errors": new(graph.Errors), "graph.Resolver": new(graph.Resolver),
+
+	"signin.Service": new(signin.Service),
 
 	"graphqlhttp.DocumentStore": new(graphqlhttp.DocumentStore), "graphqlhttp.Inputs": new(graphqlhttp.Inputs), "graphqlhttp.Manifest": new(graphqlhttp.Manifest),
 	"graphqlhttp.Outcome": new(graphqlhttp.Outcome), "graphqlhttp.Transport": new(graphqlhttp.Transport),
@@ -69,6 +72,7 @@ var zeroValues = map[string]any{
 var needConstructors = map[string]string{
 	"keycloak.Client": "keycloak.NewClient", "keycloak.KeySet": "keycloak.NewKeySet", "keycloak.Verifier": "keycloak.NewVerifier",
 	"throttle.Budgets":    "throttle.New",
+	"signin.Service":      "signin.New",
 	"keycloaktest.Server": "keycloaktest.New", "keycloaktest.Realm": "Server.Realm", "keycloaktest.User": "Realm.User",
 }
 
@@ -246,7 +250,7 @@ func TestZeroValues_as_parts(t *testing.T) {
 		t.Error("NewSchema(nil) succeeds")
 	}
 	if _, err := graph.NewSchema(&graph.Resolver{}); err == nil ||
-		!strings.Contains(err.Error(), "Resolver.Realm is missing") {
+		!strings.Contains(err.Error(), "Resolver.SignIn is missing") {
 		t.Errorf("NewSchema of a zero Resolver: %v", err)
 	}
 	if err := authz.Audit(nil); err == nil {

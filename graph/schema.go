@@ -2,8 +2,8 @@
 // one table that turns errors into what clients see.
 //
 // Start with NewSchema, then a resolver (session.resolvers.go), then errors.go. Resolvers translate
-// and don't think: they wrap arguments into identity's types and call an interface of resolver.go,
-// which another package satisfies and package main introduces. Nothing here knows Keycloak or HTTP.
+// and don't think: each calls a use case of package signin or returns the caller. Nothing here knows
+// Keycloak or HTTP.
 //
 // gqlgen writes graph/generated from schema/*.graphqls, and adds a stub to a *.resolvers.go file for
 // each new field. Keep helpers out of those files: gqlgen comments them out.
@@ -22,15 +22,10 @@ import (
 
 // NewSchema returns the schema with its resolvers and its access rules. It fails, naming the field,
 // when a root field has no access rule, when a directive of the schema is bound to nothing, and when the
-// resolver lacks something that it needs.
+// resolver is incomplete.
 func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
-	if r == nil {
-		return nil, errors.New("graph: the resolver is missing")
-	}
-	for field, value := range reflect.ValueOf(r).Elem().Fields() {
-		if value.Kind() == reflect.Interface && (value.IsNil() || value.Elem().Kind() == reflect.Pointer && value.Elem().IsNil()) {
-			return nil, fmt.Errorf("graph: Resolver.%s is missing: the program that makes the schema must set it", field.Name)
-		}
+	if r == nil || r.SignIn == nil {
+		return nil, errors.New("graph: Resolver.SignIn is missing: make it with signin.New")
 	}
 	rules := directives()
 	for directive, rule := range reflect.ValueOf(rules).Fields() {

@@ -15,6 +15,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/signin"
 )
 
 const (
@@ -70,14 +71,23 @@ type server struct {
 	errors Errors
 }
 
-func newServer(t testing.TB, realm Realm) *server {
+func resolver(t testing.TB, realm signin.Realm, limiter signin.Limiter) *Resolver {
+	t.Helper()
+	service, err := signin.New(realm, limiter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Resolver{SignIn: service}
+}
+
+func newServer(t testing.TB, realm signin.Realm) *server {
 	t.Helper()
 	return newServerWithin(t, realm, fakeBudget{})
 }
 
-func newServerWithin(t testing.TB, realm Realm, budget Budget) *server {
+func newServerWithin(t testing.TB, realm signin.Realm, budget signin.Limiter) *server {
 	t.Helper()
-	schema, err := NewSchema(&Resolver{Realm: realm, Budget: budget})
+	schema, err := NewSchema(resolver(t, realm, budget))
 	if err != nil {
 		t.Fatal(err)
 	}

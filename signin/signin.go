@@ -1,0 +1,137 @@
+// Package signin holds the use cases of an account: login, refresh and logout. Each checks its
+// input, reserves an attempt at the Limiter, asks the Realm, and reports the outcome to the Limiter.
+//
+// The package owns the two interfaces that it needs: keycloak.Client is a Realm, and throttle's
+// limiter is a Limiter. A Service knows no GraphQL and no HTTP; a resolver is one call:
+//
+//	func (r *mutationResolver) Login(ctx context.Context, username, password string, otp *string) (*identity.OpenIDToken, error) {
+//		return r.SignIn.Login(ctx, username, password, otp)
+//	}
+package signin
+
+import (
+	"context"
+	"errors"
+	"reflect"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// A Realm signs people in and out. Its methods fail with identity's errors, wrapped or not, and are
+// safe for concurrent use. They give up when ctx ends, except where stopping in the middle would
+// cost a session.
+type Realm interface {
+	// Login fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady or
+	// ErrLoginNotAllowed when the realm refuses.
+	Login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error)
+
+	// Refresh fails with ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid
+	// when the realm refuses.
+	Refresh(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error)
+
+	// Logout ends the session. It succeeds if the session had already ended, and fails with
+	// ErrRefreshInvalid if the realm doesn't know the token.
+	Logout(ctx context.Context, refreshToken identity.Secret) error
+}
+
+// A Limiter counts attempts at the realm by account and by address. Each method reserves one
+// attempt, or fails with an *identity.RateLimitError that says when to try again. It treats existing
+// and unknown accounts the same way.
+//
+// After a success, settle must be called once with the realm's error, or nil. An attempt that is
+// never settled stays counted. The methods and settle are safe for concurrent use. The methods
+// return when ctx is done; settle works after that too.
+type Limiter interface {
+	Login(ctx context.Context, credentials identity.Credentials) (settle func(error), err error)
+	Refresh(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error)
+	Logout(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error)
+}
+
+// A Service signs people in and out. Make one with New: a nil Service and the zero Service fail
+// every call, and ask nobody. It is safe for concurrent use.
+type Service struct {
+	realm   Realm
+	limiter Limiter
+}
+
+var errNotMade = errors.New("signin: the Service has no realm: make it with signin.New")
+
+// New returns a Service. It fails if realm or limiter is nil, or a nil pointer: without a limiter,
+// anybody could guess passwords as fast as the realm answers.
+func New(realm Realm, limiter Limiter) (*Service, error) {
+	switch {
+	case isNil(realm):
+		return nil, errors.New("signin: New needs a realm")
+	case isNil(limiter):
+		return nil, errors.New("signin: New needs a limiter")
+	}
+	return &Service{realm: realm, limiter: limiter}, nil
+}
+
+func isNil(v any) bool {
+	value := reflect.ValueOf(v)
+	return !value.IsValid() || value.Kind() == reflect.Pointer && value.IsNil()
+}
+
+// Login signs in with a username or an e-mail address, a password and, unless otp is nil, a
+// one-time code. Values that no account can have fail with ErrBadInput; neither the limiter nor the
+// realm sees them.
+func (s *Service) Login(ctx context.Context, username, password string, otp *string) (*identity.OpenIDToken, error) {
+	if s == nil || s.realm == nil {
+		return nil, errNotMade
+	}
+	credentials, err := identity.NewCredentials(username, password, otp)
+	if err != nil {
+		return nil, err
+	}
+	return attempt(ctx, credentials, s.limiter.Login, s.realm.Login)
+}
+
+// Refresh exchanges a refresh token for new tokens.
+func (s *Service) Refresh(ctx context.Context, refreshToken string) (*identity.OpenIDToken, error) {
+	if s == nil || s.realm == nil {
+		return nil, errNotMade
+	}
+	token, err := identity.NewRefreshToken(refreshToken)
+	if err != nil {
+		return nil, err
+	}
+	return attempt(ctx, token, s.limiter.Refresh, s.realm.Refresh)
+}
+
+// Logout ends the session of a refresh token. It returns true, the schema's answer, unless it fails.
+func (s *Service) Logout(ctx context.Context, refreshToken string) (bool, error) {
+	if s == nil || s.realm == nil {
+		return false, errNotMade
+	}
+	token, err := identity.NewRefreshToken(refreshToken)
+	if err != nil {
+		return false, err
+	}
+	return attempt(ctx, token, s.limiter.Logout, s.logout)
+}
+
+func (s *Service) logout(ctx context.Context, token identity.Secret) (bool, error) {
+	if err := s.realm.Logout(ctx, token); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// attempt calls the realm within the limits. Each call is one attempt, so a GraphQL field that runs
+// several times (aliases, fragments, batches) counts each time.
+func attempt[In, Out any](
+	ctx context.Context, input In,
+	reserve func(context.Context, In) (func(error), error),
+	call func(context.Context, In) (Out, error),
+) (Out, error) {
+	settle, err := reserve(ctx, input)
+	if err != nil {
+		var none Out
+		return none, err
+	}
+	// Not deferred: an attempt that ends in a panic stays counted.
+	output, err := call(ctx, input)
+	settle(err)
+	return output, err
+}
