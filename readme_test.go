@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cloakql/cloakql/apierror"
 )
 
 // table is the rows of the README's table below a heading, their cells without backticks.
@@ -95,32 +97,16 @@ func documentedErrors(t *testing.T) map[string][]string {
 	return documented
 }
 
-// tableErrors are the rows of graph/errors.go as CODE or CODE/REASON.
-func tableErrors(t *testing.T) (keys []string) {
-	t.Helper()
-	eachDeclaration(t, "graph", func(_ *ast.File, declaration ast.Decl) {
-		table, ok := declaration.(*ast.GenDecl)
-		if !ok || len(table.Specs) != 1 {
-			return
-		}
-		value, ok := table.Specs[0].(*ast.ValueSpec)
-		if !ok || value.Names[0].Name != "table" {
-			return
-		}
-		for _, row := range value.Values[0].(*ast.CompositeLit).Elts {
-			cells := row.(*ast.CompositeLit).Elts
-			code, reason := cells[1].(*ast.BasicLit).Value, cells[2].(*ast.BasicLit).Value
-			keys = append(keys, strings.TrimSuffix(strings.Trim(code, `"`)+"/"+strings.Trim(reason, `"`), "/"))
-		}
-	})
-	if len(keys) < 20 {
-		t.Fatalf("graph/errors.go has %d rows: this test doesn't find them", len(keys))
+// tableErrors are the rows of apierror's table as CODE or CODE/REASON.
+func tableErrors() (keys []string) {
+	for _, row := range apierror.Rows() {
+		keys = append(keys, strings.TrimSuffix(string(row.Code)+"/"+string(row.Reason), "/"))
 	}
 	return keys
 }
 
-// Every error that a client can meet is in the README's table: the rows of graph/errors.go, and the
-// codes and reasons of requests that are refused before any field runs.
+// Every error that a client can meet is in the README's table: the rows of apierror's, and each code and
+// reason that apierror has a constant for. No other package writes one by itself.
 func TestREADMEErrors(t *testing.T) {
 	documented := documentedErrors(t)
 	words := map[string]bool{}
@@ -129,30 +115,47 @@ func TestREADMEErrors(t *testing.T) {
 			words[word] = true
 		}
 	}
-	for _, key := range tableErrors(t) {
+	for _, key := range tableErrors() {
 		if documented[key] == nil {
-			t.Errorf("%s is a row of graph/errors.go, and has no line in the README's table of errors", key)
+			t.Errorf("%s is a row of apierror/table.go, and has no line in the README's table of errors", key)
+		}
+	}
+	constants := map[string]bool{}
+	eachCapitalized(t, "apierror", func(word string) {
+		if constants[word] = true; !words[word] {
+			t.Errorf("apierror has the code or reason %s, which the README's table of errors doesn't have", word)
+		}
+	})
+	for word := range words {
+		if !constants[word] {
+			t.Errorf("the README's table of errors has %s, for which apierror has no constant", word)
 		}
 	}
 	others := map[string]bool{ // words in capitals that aren't of errors
 		"CLIENT_GONE": true, // of the log
 		"DELETE":      true, "GET": true, "HEAD": true, "POST": true,
 	}
-	shape := regexp.MustCompile(`^"[A-Z]{3,}(_[A-Z]+)*"$`)
 	for _, room := range []string{"graph", "graphqlhttp", "limits"} {
-		eachDeclaration(t, room, func(file *ast.File, declaration ast.Decl) {
-			ast.Inspect(declaration, func(n ast.Node) bool {
-				literal, ok := n.(*ast.BasicLit)
-				if !ok || !shape.MatchString(literal.Value) {
-					return true
-				}
-				if word := strings.Trim(literal.Value, `"`); !words[word] && !others[word] {
-					t.Errorf("package %s has the code or reason %s, which the README's table of errors doesn't have", file.Name.Name, word)
-				}
-				return true
-			})
+		eachCapitalized(t, room, func(word string) {
+			if !others[word] {
+				t.Errorf("package %s writes %q: expected a constant of apierror", room, word)
+			}
 		})
 	}
+}
+
+// eachCapitalized visits the string literals of a room that have the shape of a code.
+func eachCapitalized(t *testing.T, room string, visit func(word string)) {
+	t.Helper()
+	shape := regexp.MustCompile(`^"[A-Z]{3,}(_[A-Z]+)*"$`)
+	eachDeclaration(t, room, func(_ *ast.File, declaration ast.Decl) {
+		ast.Inspect(declaration, func(n ast.Node) bool {
+			if literal, ok := n.(*ast.BasicLit); ok && shape.MatchString(literal.Value) {
+				visit(strings.Trim(literal.Value, `"`))
+			}
+			return true
+		})
+	})
 }
 
 // The example settings are complete, and name nothing that doesn't exist.
@@ -195,9 +198,9 @@ func TestConsoleExplainsErrors(t *testing.T) {
 			t.Errorf("console/src/explain.ts has no words for %s", key)
 		}
 	}
-	for _, key := range tableErrors(t) {
+	for _, key := range tableErrors() {
 		if !explained[key] && documented[key] == nil { // else it has been named
-			t.Errorf("console/src/explain.ts has no words for %s, a row of graph/errors.go", key)
+			t.Errorf("console/src/explain.ts has no words for %s, a row of apierror/table.go", key)
 		}
 	}
 	for key := range explained {

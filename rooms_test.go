@@ -1,11 +1,13 @@
 package main
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,8 +24,9 @@ const (
 // CONTRIBUTING.md; a new room gets a line here and there.
 var doors = map[string][]string{
 	"identity":    {},
-	"graphqlhttp": {"internal/language"},
-	"limits":      {"internal/language"},
+	"apierror":    {"identity"},
+	"graphqlhttp": {"apierror", "internal/language"},
+	"limits":      {"apierror", "internal/language"},
 	"throttle":    {"identity"},
 	"console":     {},
 	// Drives the built server from the outside, and compares the language of documents with
@@ -38,7 +41,7 @@ var doors = map[string][]string{
 	"keycloak":                       {"identity"},
 	"keycloak/drill":                 {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated":                {"identity"},
-	"graph":                          {"graph/generated", "authz", "identity", "signin"},
+	"graph":                          {"graph/generated", "authz", "identity", "signin", "apierror"}, // apierror in tests
 	"signin":                         {"identity"},
 }
 
@@ -76,6 +79,33 @@ func TestDomainIsPure(t *testing.T) {
 				t.Errorf("%s imports %s", file, imported)
 			}
 		}
+	}
+}
+
+// Rooms that answer requests before any field runs take from apierror its codes, in the shape that clients
+// see, and nothing else: the table and the presenter are for errors of fields.
+func TestDoors_apierror_codesOnly(t *testing.T) {
+	allowed := regexp.MustCompile(`^(Code|Reason)|^New$`)
+	found := 0
+	for _, room := range []string{"graphqlhttp", "limits"} {
+		eachDeclaration(t, room, func(_ *ast.File, declaration ast.Decl) {
+			ast.Inspect(declaration, func(n ast.Node) bool {
+				selector, ok := n.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				if from, ok := selector.X.(*ast.Ident); ok && from.Name == "apierror" {
+					found++
+					if !allowed.MatchString(selector.Sel.Name) {
+						t.Errorf("%s uses apierror.%s; it may use codes, reasons and New", room, selector.Sel.Name)
+					}
+				}
+				return true
+			})
+		})
+	}
+	if found < 20 {
+		t.Errorf("%d uses of apierror found, want more", found)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/graph"
 	"github.com/cloakql/cloakql/graphqlhttp"
@@ -202,7 +203,7 @@ func newHandler(config Config, realm signin.Realm, keys *keycloak.KeySet, draini
 	if err != nil {
 		return nil, err
 	}
-	failures := graph.Errors{Log: log, Local: config.Local, RequestID: graphqlhttp.RequestID}
+	failures := apierror.Presenter{Log: log, Detail: config.Local, RequestID: graphqlhttp.RequestID}
 	graphql := handler.New(schema)
 	graphql.SetErrorPresenter(failures.Present)
 	graphql.SetRecoverFunc(failures.Recover)

@@ -20,6 +20,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	gqlast "github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/authz"
 	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/graph"
@@ -45,9 +46,12 @@ var zeroValues = map[string]any{
 	"keycloak.KeySet": new(keycloak.KeySet), "keycloak.KeySetConfig": new(keycloak.KeySetConfig), "keycloak.Realm": new(keycloak.Realm),
 	"keycloak.Refusal": new(keycloak.Refusal), "keycloak.Verifier": new(keycloak.Verifier), "keycloak.VerifierConfig": new(keycloak.VerifierConfig),
 
+	"apierror.Code": new(apierror.Code), "apierror.Presenter": new(apierror.Presenter),
+	"apierror.Reason": new(apierror.Reason), "apierror.Row": new(apierror.Row),
+
 	"console.User": new(console.User),
 
-	"graph.Errors": new(graph.Errors), "graph.Resolver": new(graph.Resolver),
+	"graph.Resolver": new(graph.Resolver),
 
 	"signin.Service": new(signin.Service),
 
@@ -98,7 +102,7 @@ func TestZeroValues(t *testing.T) {
 			}
 		})
 	}
-	spoken := slog.Default() // where graph.Errors logs without a Log of its own
+	spoken := slog.Default() // where apierror.Presenter logs without a Log of its own
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { slog.SetDefault(spoken) })
 	for name, zero := range zeroValues {
@@ -219,7 +223,7 @@ func TestZeroValues_as_parts(t *testing.T) {
 		Resolvers: plainServer{}, Directives: generated.DirectiveRoot{Public: authz.Public,
 			Auth: authz.Auth},
 	}))
-	failures := &graph.Errors{}
+	failures := &apierror.Presenter{}
 	server.SetErrorPresenter(failures.Present)
 	server.SetRecoverFunc(failures.Recover)
 	server.SetQueryCache(&limits.Cache{})

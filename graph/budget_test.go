@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -112,22 +111,5 @@ func TestAPanicSettlesNothing(t *testing.T) {
 	s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`)
 	if len(ledger.lines) != 0 || ledger.allowed != 0 {
 		t.Errorf("the budget heard %q, and %d attempts are left", ledger.lines, ledger.allowed)
-	}
-}
-
-// retryAfter is whole seconds, and never so few that the next attempt comes too early.
-func TestRetryAfterIsRoundedUp(t *testing.T) {
-	for wait, want := range map[time.Duration]int{
-		0: 1, -time.Second: 1, 1: 1, time.Second: 1, time.Second + 1: 2, 59*time.Second + 500*time.Millisecond: 60, time.Hour: 3600,
-	} {
-		e, _ := newErrors(false)
-		got := e.Present(t.Context(), fmt.Errorf("wrapped: %w", &identity.RateLimitError{RetryAfter: wait}))
-		if got.Extensions["retryAfter"] != want {
-			t.Errorf("%v: %v, want %d", wait, got.Extensions, want)
-		}
-	}
-	e, _ := newErrors(false) // of another error's row it is no part
-	if got := e.Present(t.Context(), errors.Join(identity.ErrBadCredentials, &identity.RateLimitError{RetryAfter: 1})); len(got.Extensions) != 1 {
-		t.Errorf("%v", got.Extensions)
 	}
 }

@@ -1,162 +1,17 @@
 package graph
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"log/slog"
-	"os"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/cloakql/cloakql/identity"
 )
-
-func newErrors(local bool) (*Errors, *bytes.Buffer) {
-	var log bytes.Buffer
-	return &Errors{
-		Log:   slog.New(slog.NewTextHandler(&log, nil)),
-		Local: local, RequestID: func(context.Context) string { return requestID },
-	}, &log
-}
-
-// shown is an error as a client reads it.
-func shown(t testing.TB, err *gqlerror.Error) string {
-	t.Helper()
-	text, fault := json.Marshal(err)
-	if fault != nil {
-		t.Fatal(fault)
-	}
-	return string(text)
-}
-
-// The contract, written down a second time: a change here is a change for every client.
-var contract = []contracted{
-	{identity.ErrTokenMissing, "UNAUTHENTICATED", "TOKEN_MISSING", "Not authenticated", ""},
-	{identity.ErrTokenMalformed, "UNAUTHENTICATED", "TOKEN_MALFORMED", "Token is malformed", ""},
-	{identity.ErrTokenTooLarge, "UNAUTHENTICATED", "TOKEN_TOO_LARGE", "Token is too large", ""},
-	{identity.ErrTokenNotAccepted, "UNAUTHENTICATED", "TOKEN_NOT_ACCEPTED", "Token is not meant for this API", ""},
-	{identity.ErrTokenNotYetValid, "UNAUTHENTICATED", "TOKEN_NOT_YET_VALID", "Token isn't valid yet", ""},
-	{identity.ErrTokenExpired, "UNAUTHENTICATED", "TOKEN_EXPIRED", "Token has expired", ""},
-	{identity.ErrKeyUnknown, "UNAUTHENTICATED", "KEY_UNKNOWN", "Token signature couldn't be verified", ""},
-	{identity.ErrTokenSignature, "UNAUTHENTICATED", "TOKEN_SIGNATURE", "Token signature couldn't be verified", ""},
-	{identity.ErrKeysUnavailable, "SERVICE_UNAVAILABLE", "KEYS_UNAVAILABLE", "Tokens can't be verified right now", ""},
-	{identity.ErrBadInput, "BAD_USER_INPUT", "", "Request malformed!", ""},
-	{identity.ErrBadCredentials, "INVALID_CREDENTIALS", "", "Username or password is incorrect!", ""},
-	{identity.ErrAccountDisabled, "ACCOUNT_DISABLED", "", "Your account is disabled", ""},
-	{identity.ErrAccountNotReady, "ACCOUNT_NOT_READY", "", "Finish setting up your account in the browser", ""},
-	{identity.ErrLoginNotAllowed, "LOGIN_NOT_ALLOWED", "DIRECT_GRANT_DISABLED", "Password sign-in is not enabled", "ERROR"},
-	{identity.ErrRefreshExpired, "INVALID_REFRESH_TOKEN", "EXPIRED", "Sign in again", ""},
-	{identity.ErrSessionEnded, "INVALID_REFRESH_TOKEN", "SESSION_ENDED", "Sign in again", ""},
-	{identity.ErrRefreshReused, "INVALID_REFRESH_TOKEN", "REUSED", "Sign in again", ""},
-	{identity.ErrRefreshInvalid, "INVALID_REFRESH_TOKEN", "INVALID", "Sign in again", ""},
-	{identity.ErrProviderMisconfigured, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "ERROR"},
-	{identity.ErrProviderUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "WARN"},
-	{identity.ErrBusy, "SERVICE_UNAVAILABLE", "BUSY", "Try again", ""},
-	{identity.ErrRateLimited, "RATE_LIMITED", "", "Too many attempts", ""},
-	{errIntrospection, "INTROSPECTION_DISABLED", "", "Introspection is off", ""},
-	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", "WARN"},
-}
-
-type contracted struct {
-	err                             error
-	code, reason, message, loggedAt string
-}
-
-func TestEveryErrorHasItsCode(t *testing.T) {
-	for _, tt := range contract {
-		for how, err := range map[string]error{
-			"itself":         tt.err,
-			"wrapped":        fmt.Errorf("ask the realm: %w", fmt.Errorf("token endpoint: %w", tt.err)),
-			"joined":         errors.Join(errors.New("first"), tt.err),
-			"located":        &gqlerror.Error{Message: tt.err.Error(), Err: tt.err},
-			"located, later": gqlerror.WrapPath(nil, fmt.Errorf("ask: %w", tt.err)),
-			"in a refusal":   &identity.Error{Reason: tt.err, Detail: canary},
-		} {
-			e, log := newErrors(false)
-			got := e.Present(context.Background(), err)
-			want := map[string]any{"code": tt.code}
-			if tt.reason != "" {
-				want["reason"] = tt.reason
-			}
-			if got.Message != tt.message || fmt.Sprint(got.Extensions) != fmt.Sprint(want) {
-				t.Errorf("%s, %s: %q %v, want %q %v", tt.err, how, got.Message, got.Extensions, tt.message, want)
-			}
-			if logged := log.String(); tt.loggedAt == "" && logged != "" {
-				t.Errorf("%s, %s: logged %s, want nothing: it is the client's business", tt.err, how, logged)
-			} else if tt.loggedAt != "" && (strings.Count(logged, "\n") != 1 || !strings.Contains(logged, "level="+tt.loggedAt) ||
-				!strings.Contains(logged, "code="+tt.code) || !strings.Contains(logged, "requestId="+requestID)) {
-				t.Errorf("%s, %s: logged %q, want one line at %s with code and request id", tt.err, how, logged, tt.loggedAt)
-			}
-		}
-	}
-	for _, row := range table {
-		if !slices.ContainsFunc(contract, func(tt contracted) bool { return tt.err == row.err }) {
-			t.Errorf("the row %s of graph/errors.go (%q) is missing in contract, of this test: "+
-				"add it there", strings.TrimSuffix(row.code+"/"+row.reason, "/"), row.err)
-		}
-	}
-	for _, tt := range contract {
-		if !slices.ContainsFunc(table, func(row row) bool { return row.err == tt.err }) {
-			t.Errorf("the row %s of this test (%q) is missing in graph/errors.go",
-				strings.TrimSuffix(tt.code+"/"+tt.reason, "/"), tt.err)
-		}
-	}
-}
-
-// Each case can be told from the others by code and reason: that is what they are for.
-func TestNoTwoRowsLookAlike(t *testing.T) {
-	seen := map[[2]string]error{}
-	for _, row := range table {
-		key := [2]string{row.code, row.reason}
-		if other, twice := seen[key]; twice {
-			t.Errorf("%q and %q are both %s/%s", other, row.err, row.code, row.reason)
-		}
-		seen[key] = row.err
-		if row.code == "" || row.message == "" {
-			t.Errorf("%q has no code or no message", row.err)
-		}
-	}
-}
-
-// An error of the domain that has no row would look like a fault of ours.
-func TestEveryErrorOfTheDomainHasARow(t *testing.T) {
-	text, err := os.ReadFile("errors.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := parser.ParseFile(token.NewFileSet(), "../identity/errors.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := 0
-	ast.Inspect(file, func(n ast.Node) bool {
-		value, ok := n.(*ast.ValueSpec)
-		if !ok {
-			return true
-		}
-		for _, name := range value.Names {
-			found++
-			if !strings.Contains(string(text), "{identity."+name.Name+",") {
-				t.Errorf("identity.%s has no row in the table", name.Name)
-			}
-		}
-		return true
-	})
-	if found < 20 {
-		t.Errorf("%d errors found in identity, want more", found)
-	}
-}
 
 func TestAnUnknownErrorIsLoggedAndHidden(t *testing.T) {
 	s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return fmt.Errorf("read sessions: %w", errDatabase) }})
@@ -216,37 +71,9 @@ func TestADeadlineHasACode(t *testing.T) {
 	}
 }
 
-// An outage that ended in a timeout is an outage.
-func TestTheRealmsReasonComesBeforeTheDeadline(t *testing.T) {
-	e, _ := newErrors(false)
-	got := e.Present(context.Background(), fmt.Errorf("%w: %w", identity.ErrProviderUnavailable, context.DeadlineExceeded))
-	if got.Extensions["reason"] != "IDENTITY_PROVIDER_UNAVAILABLE" {
-		t.Errorf("%v", got.Extensions)
-	}
-}
-
-func TestDetailIsForDevelopersAlone(t *testing.T) {
-	refusal := fmt.Errorf("verify: %w", &identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
-	for local, want := range map[bool]string{
-		false: `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}`,
-		true:  `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","detail":"iss is X; accepted: Y","reason":"TOKEN_NOT_ACCEPTED"}}`,
-	} {
-		e, _ := newErrors(local)
-		check(t, shown(t, e.Present(context.Background(), refusal)), want)
-	}
-	// The rest is for nobody, on a developer's machine either.
-	e, _ := newErrors(true)
-	check(t, shown(t, e.Present(context.Background(), &identity.Error{Reason: identity.ErrBadCredentials, Detail: canary})),
-		`{"message":"Username or password is incorrect!","extensions":{"code":"INVALID_CREDENTIALS"}}`)
-	check(t, shown(t, e.Present(context.Background(), errDatabase)),
-		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
-	check(t, shown(t, e.Present(context.Background(), identity.ErrTokenMissing)),
-		`{"message":"Not authenticated","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`)
-}
-
 func TestDetailReachesMe(t *testing.T) {
 	s := newServer(t, fakeRealm{})
-	s.errors.Local = true
+	s.errors.Detail = true
 	s.SetErrorPresenter(s.errors.Present)
 	check(t, s.ask(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}, `{ me { id } }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
@@ -260,7 +87,7 @@ func TestDetail_names_the_argument(t *testing.T) {
 			`"extensions":{"code":"BAD_USER_INPUT","detail":"otp is empty"}}],"data":null}`,
 	} {
 		s := newServer(t, fakeRealm{})
-		s.errors.Local = local
+		s.errors.Detail = local
 		s.SetErrorPresenter(s.errors.Present)
 		check(t, s.ask(nil, nil, `mutation { login(username: "alice", password: "secret", otp: "") { accessToken } }`, nil), want)
 	}
@@ -323,12 +150,6 @@ func TestARuntimeErrorShowsItsWords(t *testing.T) {
 	}
 }
 
-func TestPresentOutsideAField(t *testing.T) {
-	e, _ := newErrors(false)
-	check(t, shown(t, e.Present(context.Background(), e.Recover(context.Background(), canary))),
-		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
-}
-
 func TestIntrospectionOff(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	for query, want := range map[string]string{
@@ -365,15 +186,6 @@ func TestIntrospectionOffBesideAnotherError(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s\nwant %s in it", got, want)
 		}
-	}
-}
-
-// gqlgen may be given a field context without a field, in tests and by extensions.
-func TestPresentWithAHollowFieldContext(t *testing.T) {
-	e, _ := newErrors(false)
-	ctx := graphql.WithFieldContext(context.Background(), &graphql.FieldContext{})
-	if got := e.Present(ctx, identity.ErrTokenMissing); got.Extensions["reason"] != "TOKEN_MISSING" {
-		t.Errorf("%v", got.Extensions)
 	}
 }
 

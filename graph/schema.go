@@ -1,9 +1,8 @@
-// Package graph is our GraphQL schema at work: the resolvers, the binding of its directives, and the
-// one table that turns errors into what clients see.
+// Package graph is our GraphQL schema at work: the resolvers, and the binding of its directives. What
+// clients see of the errors that resolvers return is in package apierror.
 //
-// Start with NewSchema, then a resolver (session.resolvers.go), then errors.go. Resolvers translate
-// and don't think: each calls a use case of package signin or returns the caller. Nothing here knows
-// Keycloak or HTTP.
+// Start with NewSchema, then a resolver (session.resolvers.go). Resolvers translate and don't think:
+// each calls a use case of package signin or returns the caller. Nothing here knows Keycloak or HTTP.
 //
 // gqlgen writes graph/generated from schema/*.graphqls, and adds a stub to a *.resolvers.go file for
 // each new field. Keep helpers out of those files: gqlgen comments them out.

@@ -14,6 +14,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/signin"
 )
@@ -68,7 +69,7 @@ func (b fakeBudget) taken(field, of string) (func(error), error) {
 type server struct {
 	*handler.Server
 	log    bytes.Buffer
-	errors Errors
+	errors apierror.Presenter
 }
 
 func resolver(t testing.TB, realm signin.Realm, limiter signin.Limiter) *Resolver {
@@ -92,7 +93,7 @@ func newServerWithin(t testing.TB, realm signin.Realm, budget signin.Limiter) *s
 		t.Fatal(err)
 	}
 	s := &server{Server: handler.New(schema)}
-	s.errors = Errors{Log: slog.New(slog.NewJSONHandler(&s.log, nil)), RequestID: func(context.Context) string { return requestID }}
+	s.errors = apierror.Presenter{Log: slog.New(slog.NewJSONHandler(&s.log, nil)), RequestID: func(context.Context) string { return requestID }}
 	s.SetErrorPresenter(s.errors.Present)
 	s.SetRecoverFunc(s.errors.Recover)
 	s.AddTransport(transport.POST{})

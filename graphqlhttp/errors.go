@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/internal/language"
 )
 
@@ -26,24 +26,14 @@ const (
 	maxPathElements    = 32
 	maxNameBytes       = 64
 	cutMark            = "..."
-	codeErrorsLeftOut  = "ERRORS_LEFT_OUT"
-	codeInternal       = "INTERNAL_SERVER_ERROR"
-	codeTooLarge       = "RESPONSE_TOO_LARGE"
 	messageInternal    = "Internal error"
 	messageOutOfTime   = "The request took too long"
 	messageNoOperation = "The document has no operation"
 )
 
-// coded makes an error in the one shape that clients see.
-func coded(code, reason, message string) *gqlerror.Error {
-	extensions := map[string]any{"code": code}
-	if reason != "" {
-		extensions["reason"] = reason
-	}
-	return &gqlerror.Error{Message: message, Extensions: extensions}
+func badRequest(message string) *gqlerror.Error {
+	return apierror.New(apierror.CodeBadRequest, "", message)
 }
-
-func badRequest(message string) *gqlerror.Error { return coded("BAD_REQUEST", "", message) }
 
 // at adds to an error where in the document it is, if that is known.
 func at(position *ast.Position, err *gqlerror.Error) *gqlerror.Error {
@@ -74,10 +64,10 @@ func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 	for _, err := range errs {
 		if len(shown) == maxFieldErrors {
 			left := fmt.Sprintf("Errors beyond the first %d are left out: %d more", maxFieldErrors, len(errs)-maxFieldErrors)
-			return append(shown, coded(codeErrorsLeftOut, "", left))
+			return append(shown, apierror.New(apierror.CodeErrorsLeftOut, "", left))
 		}
 		if err == nil { // a presenter of the server's that said nothing
-			err = coded(codeInternal, "", messageInternal)
+			err = apierror.New(apierror.CodeInternalServerError, "", messageInternal)
 		}
 		if len(err.Message) > maxFieldMessage || len(err.Locations) > 0 {
 			bounded := *err // the original may be shared
@@ -116,7 +106,7 @@ func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Locati
 		return bounded
 	}
 	correct := locator.Element
-	if err.Extensions["code"] == errcode.ParseFailed || err.Rule == "KnownFragmentNames" { // of which the name is the fault
+	if err.Extensions["code"] == string(apierror.CodeParseFailed) || err.Rule == "KnownFragmentNames" { // of which the name is the fault
 		correct = locator.Token
 	}
 	corrected := make([]gqlerror.Location, len(bounded))
@@ -127,22 +117,23 @@ func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Locati
 }
 
 func (t Transport) requestError(operation *graphql.OperationContext, err *gqlerror.Error) *gqlerror.Error {
-	code, _ := err.Extensions["code"].(string)
+	text, _ := err.Extensions["code"].(string)
+	code := apierror.Code(text)
 	switch {
-	case code == errcode.ParseFailed && language.IsLocated(err):
-		return coded(code, "", err.Message) // which quotes nothing
-	case code == errcode.ParseFailed && strings.HasPrefix(err.Message, "exceeded token limit"):
-		return coded("OPERATION_TOO_LARGE", "TOKENS", "The document has too many tokens: "+err.Message)
-	case code == errcode.ParseFailed:
-		return coded(code, "", syntaxMessage(err.Message))
-	case code == errcode.ValidationFailed && operation.Doc == nil:
-		return coded(code, "", validationMessage(err, t.HideSchema))
-	case code == errcode.ValidationFailed && operation.Operation == nil:
+	case code == apierror.CodeParseFailed && language.IsLocated(err):
+		return apierror.New(code, "", err.Message) // which quotes nothing
+	case code == apierror.CodeParseFailed && strings.HasPrefix(err.Message, "exceeded token limit"):
+		return apierror.New(apierror.CodeOperationTooLarge, apierror.ReasonTokens, "The document has too many tokens: "+err.Message)
+	case code == apierror.CodeParseFailed:
+		return apierror.New(code, "", syntaxMessage(err.Message))
+	case code == apierror.CodeValidationFailed && operation.Doc == nil:
+		return apierror.New(code, "", validationMessage(err, t.HideSchema))
+	case code == apierror.CodeValidationFailed && operation.Operation == nil:
 		if operation.OperationName == "" {
-			return coded("OPERATION_RESOLUTION_FAILURE", "", "operationName is missing: the document has more than one operation")
+			return apierror.New(apierror.CodeOperationResolutionFailure, "", "operationName is missing: the document has more than one operation")
 		}
-		return coded("OPERATION_RESOLUTION_FAILURE", "", "The document has no operation with that operationName")
-	case code == errcode.ValidationFailed:
+		return apierror.New(apierror.CodeOperationResolutionFailure, "", "The document has no operation with that operationName")
+	case code == apierror.CodeValidationFailed:
 		// The path says which variable; the message could say what it holds.
 		return badVariable(operation.Operation, variableName(err))
 	}
@@ -151,7 +142,7 @@ func (t Transport) requestError(operation *graphql.OperationContext, err *gqlerr
 }
 
 func badVariable(operation *ast.OperationDefinition, name string) *gqlerror.Error {
-	err := coded("BAD_USER_INPUT", "", "Request malformed! The variable $"+cut(name)+" doesn't fit its type")
+	err := apierror.New(apierror.CodeBadUserInput, "", "Request malformed! The variable $"+cut(name)+" doesn't fit its type")
 	if definition := operation.VariableDefinitions.ForName(name); definition != nil {
 		at(definition.Position, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/internal/language"
 )
 
@@ -54,7 +55,7 @@ func (*Inputs) MutateOperationParameters(_ context.Context,
 // MutateOperationContext changes nothing. It fails with the code BAD_USER_INPUT.
 func (i *Inputs) MutateOperationContext(_ context.Context, request *graphql.OperationContext) *gqlerror.Error {
 	if i.schema == nil { // not by way of the handler's Use, which calls Validate
-		return coded(codeInternal, "", messageInternal)
+		return apierror.New(apierror.CodeInternalServerError, "", messageInternal)
 	}
 	var fault *gqlerror.Error
 	inspect(request.Operation, visitor{value: func(value *ast.Value) {
@@ -63,7 +64,7 @@ func (i *Inputs) MutateOperationContext(_ context.Context, request *graphql.Oper
 		case isNull(value, request.Variables):
 			fault = badVariable(request.Operation, value.Raw)
 		case !literalFits(value):
-			fault = at(value.Position, coded("BAD_USER_INPUT", "", "Request malformed! A value doesn't fit the type of its argument"))
+			fault = at(value.Position, apierror.New(apierror.CodeBadUserInput, "", "Request malformed! A value doesn't fit the type of its argument"))
 		}
 	}})
 	if fault != nil {

@@ -12,6 +12,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/apierror"
 )
 
 // A digest is the SHA-256 of a document's text.
@@ -119,7 +121,7 @@ func (t Transport) resolve(params *graphql.RawParams) (persisted, int, *gqlerror
 			return persisted{}, 0, nil
 		case named:
 			// The exact message is what Apollo Client waits for before it sends the whole query.
-			return persisted{}, 0, coded("PERSISTED_QUERY_NOT_SUPPORTED", "", "PersistedQueryNotSupported")
+			return persisted{}, 0, apierror.New(apierror.CodePersistedQueryNotSupported, "", "PersistedQueryNotSupported")
 		}
 		return persisted{}, http.StatusBadRequest, badRequest("query is missing")
 	}
@@ -139,7 +141,7 @@ func (t Transport) resolve(params *graphql.RawParams) (persisted, int, *gqlerror
 		case trusted:
 			return persisted{}, 0, nil
 		case !t.ManifestLogOnly:
-			return persisted{}, 0, coded("OPERATION_NOT_ALLOWED", "", "This server runs only the operations that it was told of beforehand")
+			return persisted{}, 0, apierror.New(apierror.CodeOperationNotAllowed, "", "This server runs only the operations that it was told of beforehand")
 		}
 		found.untrusted = true
 	}
@@ -177,7 +179,7 @@ func (t Transport) automatic(found persisted, id string, params *graphql.RawPara
 
 // notFound makes a client send the whole document: Apollo Client waits for this message or this code.
 func notFound() *gqlerror.Error {
-	return coded("PERSISTED_QUERY_NOT_FOUND", "", "PersistedQueryNotFound")
+	return apierror.New(apierror.CodePersistedQueryNotFound, "", "PersistedQueryNotFound")
 }
 
 // readPersistedQuery reads the extension persistedQuery. The id is empty when it is absent or null; words say

@@ -11,6 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/internal/language"
 )
 
@@ -62,7 +63,7 @@ func executed(media mediaType, result *graphql.Response, locator *language.Locat
 		add(`"extensions":`, encode(result.Extensions))
 	}
 	if size > most {
-		tooLarge := coded(codeTooLarge, "", fmt.Sprintf("The response is larger than %d bytes: ask for less at once", most))
+		tooLarge := apierror.New(apierror.CodeResponseTooLarge, "", fmt.Sprintf("The response is larger than %d bytes: ask for less at once", most))
 		return nothing(media, tooLarge)
 	}
 	return response{media: media, status: http.StatusOK, errs: errs, body: append(body, []byte("}\n"))}

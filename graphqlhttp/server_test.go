@@ -21,6 +21,8 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/apierror"
 )
 
 // The tests' own schema. Its fields answer with what reached them; nothing of it is anyone's API.
@@ -129,7 +131,7 @@ func production(t Transport, e executable) *handler.Server {
 	server.Use(tooLarge{})
 	server.Use(&Inputs{})
 	server.SetRecoverFunc(func(context.Context, any) error {
-		return coded("INTERNAL_SERVER_ERROR", "", "Internal error")
+		return apierror.New(apierror.CodeInternalServerError, "", "Internal error")
 	})
 	server.AddTransport(t)
 	return server

@@ -11,6 +11,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/internal/language"
 )
 
@@ -168,7 +169,7 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		return executed(media, result, &locator, t.maxResponseBytes())
 	}
 	// gqlgen gives no response at all once the context has ended.
-	return refuse(media, media.requestErrorStatus(), coded("TIMEOUT", "", messageOutOfTime))
+	return refuse(media, media.requestErrorStatus(), apierror.New(apierror.CodeTimeout, "", messageOutOfTime))
 }
 
 // unserved says why a valid operation can't be answered with one response.
@@ -198,7 +199,7 @@ func panicked(ctx context.Context, exec graphql.GraphExecutor, value any) *gqler
 			return fault
 		}
 	}
-	return coded(codeInternal, "", messageInternal)
+	return apierror.New(apierror.CodeInternalServerError, "", messageInternal)
 }
 
 func (t Transport) timeout() time.Duration {

@@ -64,6 +64,13 @@
 // it as it is, and so is that of the errors of Client. The Detail is for operators: Middleware logs
 // that of a token, and a server that calls a Client logs identity.Detail(err) itself.
 //
+// In a gqlgen server, package apierror gives each of these errors the code and the reason that clients
+// branch on, logs the detail of those that operators must know, and hides every other error:
+//
+//	presenter := &apierror.Presenter{}
+//	server.SetErrorPresenter(presenter.Present)
+//	server.SetRecoverFunc(presenter.Recover)
+//
 // # What strangers can do
 //
 // They can send tokens, of any content. What is refused before the key costs a fraction of a

@@ -29,6 +29,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/internal/language"
 )
 
@@ -199,7 +200,7 @@ type work struct{ tokens, nodes, items int }
 func (d Document) check(ctx context.Context, request *graphql.RawParams) (done work, fault *gqlerror.Error) {
 	d = d.withDefaults()
 	if len(request.OperationName) > d.NameBytes {
-		return done, tooLarge("NAMES", "The operation's name has %d bytes, allowed are %d", len(request.OperationName), d.NameBytes)
+		return done, tooLarge(apierror.ReasonNames, "The operation's name has %d bytes, allowed are %d", len(request.OperationName), d.NameBytes)
 	}
 	uses, known := d.Cache.uses(request.Query)
 	if !known {
@@ -235,9 +236,6 @@ func (t *tokens) outline(query string) *measured {
 	return o.measure(t.limits.Fields)
 }
 
-func tooLarge(reason, message string, args ...any) *gqlerror.Error {
-	return &gqlerror.Error{
-		Message:    fmt.Sprintf(message, args...),
-		Extensions: map[string]any{"code": "OPERATION_TOO_LARGE", "reason": reason},
-	}
+func tooLarge(reason apierror.Reason, message string, args ...any) *gqlerror.Error {
+	return apierror.New(apierror.CodeOperationTooLarge, reason, fmt.Sprintf(message, args...))
 }

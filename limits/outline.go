@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/lexer"
+
+	"github.com/cloakql/cloakql/apierror"
 )
 
 // An outline is what must be known of a document to measure it: what gqlparser's parser makes of
@@ -63,7 +65,7 @@ func (o *outline) read() {
 		case o.tokens.name("fragment"):
 			p.fragment = true
 			o.fragments = append(o.fragments, p)
-			o.atMost(len(o.fragments), limits.Fragments, "FRAGMENTS", "it defines at least %d fragments, allowed are %d")
+			o.atMost(len(o.fragments), limits.Fragments, apierror.ReasonFragments, "it defines at least %d fragments, allowed are %d")
 			o.tokens.next()
 			if o.tokens.name("on") {
 				o.tokens.unexpected()
@@ -85,11 +87,11 @@ func (o *outline) read() {
 
 func (o *outline) operation(p *part) {
 	o.operations = append(o.operations, p)
-	o.atMost(len(o.operations), o.tokens.limits.Operations, "OPERATIONS", "it has at least %d operations, allowed are %d")
+	o.atMost(len(o.operations), o.tokens.limits.Operations, apierror.ReasonOperations, "it has at least %d operations, allowed are %d")
 }
 
 // atMost stops at what is written too often. What counts as written out is looked at later.
-func (o *outline) atMost(found, allowed int, reason, words string) {
+func (o *outline) atMost(found, allowed int, reason apierror.Reason, words string) {
 	if found > allowed {
 		o.tokens.stop(reason, "The document is too large: "+words, found, allowed)
 	}
@@ -127,7 +129,7 @@ func (o *outline) fragment(i int32, at place) {
 		name := o.tokens.take(lexer.Name)
 		o.selections[i].name, o.selections[i].kind = name, aSpread
 		o.spreads++
-		o.atMost(o.spreads, o.tokens.limits.Spreads, "FRAGMENTS", "it spreads fragments at least %d times, allowed are %d")
+		o.atMost(o.spreads, o.tokens.limits.Spreads, apierror.ReasonFragments, "it spreads fragments at least %d times, allowed are %d")
 		o.into.spreads = append(o.into.spreads, spread{name, at})
 		o.directives(false)
 		return
@@ -212,7 +214,7 @@ func (o *outline) definitions() {
 	o.tokens.some(lexer.ParenR, func(n int) {
 		o.nodes++
 		o.variables = true
-		o.atMost(n, o.tokens.limits.Variables, "VARIABLES", "an operation defines at least %d variables, allowed are %d")
+		o.atMost(n, o.tokens.limits.Variables, apierror.ReasonVariables, "an operation defines at least %d variables, allowed are %d")
 		o.tokens.description()
 		o.tokens.take(lexer.Dollar)
 		name := o.tokens.take(lexer.Name)
@@ -246,7 +248,7 @@ func (o *outline) directives(constant bool) {
 	for o.tokens.skip(lexer.At) {
 		n++
 		o.nodes++
-		o.atMost(n, o.tokens.limits.DirectivesAt, "DIRECTIVES", "it has at least %d directives in one place, allowed are %d")
+		o.atMost(n, o.tokens.limits.DirectivesAt, apierror.ReasonDirectives, "it has at least %d directives in one place, allowed are %d")
 		o.tokens.take(lexer.Name)
 		o.arguments(constant)
 	}
@@ -266,7 +268,7 @@ func (o *outline) arguments(constant bool) {
 
 // member passes the name of the nth argument or member of one place, and returns its bytes.
 func (o *outline) member(n int) int {
-	o.atMost(n, o.tokens.limits.Arguments, "ARGUMENTS", "it has at least %d arguments or members in one place, allowed are %d")
+	o.atMost(n, o.tokens.limits.Arguments, apierror.ReasonArguments, "it has at least %d arguments or members in one place, allowed are %d")
 	return len(o.tokens.take(lexer.Name))
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/lexer"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/internal/language"
 )
 
@@ -27,11 +28,11 @@ type tokens struct {
 func (t *tokens) start(query string) {
 	t.scanner = language.Scanner{Text: query}
 	if n := len(query); n > t.limits.Bytes {
-		t.stop("BYTES", "The document is too large: it has %d bytes, allowed are %d", n, t.limits.Bytes)
+		t.stop(apierror.ReasonBytes, "The document is too large: it has %d bytes, allowed are %d", n, t.limits.Bytes)
 	}
 }
 
-func (t *tokens) stop(reason, message string, found, allowed int) {
+func (t *tokens) stop(reason apierror.Reason, message string, found, allowed int) {
 	if t.fault == nil {
 		t.fault = tooLarge(reason, message, found, allowed)
 	}
@@ -70,7 +71,7 @@ func (t *tokens) next() {
 			return
 		}
 		if t.read++; t.read > t.limits.Tokens {
-			t.stop("TOKENS", "The document is too large: it has at least %d tokens, allowed are %d", t.read, t.limits.Tokens)
+			t.stop(apierror.ReasonTokens, "The document is too large: it has at least %d tokens, allowed are %d", t.read, t.limits.Tokens)
 			return
 		}
 		t.rewrite = t.rewrite || token.New
@@ -79,17 +80,17 @@ func (t *tokens) next() {
 			continue
 		case lexer.BraceL, lexer.BracketL, lexer.ParenL:
 			if t.open++; t.open > t.limits.Nesting {
-				t.stop("NESTING", "The document is too deep: at least %d brackets are open at one time, allowed are %d", t.open, t.limits.Nesting)
+				t.stop(apierror.ReasonNesting, "The document is too deep: at least %d brackets are open at one time, allowed are %d", t.open, t.limits.Nesting)
 			}
 		case lexer.BraceR, lexer.BracketR, lexer.ParenR:
 			t.open = max(t.open-1, 0)
 		case lexer.Name:
 			if n := token.End - token.Start; n > t.limits.NameBytes {
-				t.stop("NAMES", "A name in the document is too long: it has %d bytes, allowed are %d", n, t.limits.NameBytes)
+				t.stop(apierror.ReasonNames, "A name in the document is too long: it has %d bytes, allowed are %d", n, t.limits.NameBytes)
 			}
 		case lexer.Int, lexer.Float:
 			if n := token.End - token.Start; n > t.limits.NumberBytes {
-				t.stop("NUMBERS", "A number in the document is too long: it has %d bytes, allowed are %d", n, t.limits.NumberBytes)
+				t.stop(apierror.ReasonNumbers, "A number in the document is too long: it has %d bytes, allowed are %d", n, t.limits.NumberBytes)
 			}
 		case lexer.String, lexer.BlockString:
 			if token.Written() > t.limits.StringBytes {
@@ -102,7 +103,7 @@ func (t *tokens) next() {
 
 func (t *tokens) longString() {
 	most := t.limits.StringBytes
-	t.stop("STRINGS", "A string in the document is too long: it has at least %d bytes, allowed "+
+	t.stop(apierror.ReasonStrings, "A string in the document is too long: it has at least %d bytes, allowed "+
 		"are %d", most+1, most)
 }
 

@@ -4,37 +4,37 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/internal/language"
 )
 
 // tree is the second pass: it compares what was measured with the limits.
 func (d Document) tree(query string, m *measured) *gqlerror.Error {
 	if m.cycle != nil {
-		return language.Located(query, *m.cycle, &gqlerror.Error{
-			Message:    "Cannot spread a fragment within itself, directly or through others.",
-			Rule:       "NoFragmentCycles",
-			Extensions: map[string]any{"code": errcode.ValidationFailed},
-		})
+		cycle := apierror.New(apierror.CodeValidationFailed, "",
+			"Cannot spread a fragment within itself, directly or through others.")
+		cycle.Rule = "NoFragmentCycles"
+		return language.Located(query, *m.cycle, cycle)
 	}
 	all := &m.all
 	for _, bound := range [...]struct {
 		found, allowed int
-		reason, words  string
+		reason         apierror.Reason
+		words          string
 	}{
-		{all.depth, d.Depth, "DEPTH", "its fields nest to depth %d, allowed is %d"},
-		{all.valueDepth, d.ValueDepth, "DEPTH", "its values nest to depth %d, allowed is %d"},
-		{all.below, d.Introspection, "INTROSPECTION", "lists of the introspection nest to depth %d, allowed is %d"},
-		{all.deep, d.IntrospectionDepth, "INTROSPECTION", "fields of the introspection nest to depth %d, allowed is %d"},
-		{m.asked, d.IntrospectionRoots, "INTROSPECTION", "an operation asks for the schema %d times with its fragments written out, allowed are %d, of which __schema counts for five"},
-		{all.fields, d.Fields, "FIELDS", "with its fragments written out it has %d fields and fragments, allowed are %d"},
-		{m.roots, d.RootFields, "ROOT_FIELDS", "an operation has %d root fields with its fragments written out, allowed are %d"},
-		{all.aliases, d.Aliases, "ALIASES", "with its fragments written out it has %d aliases, allowed are %d"},
-		{all.directives, d.Directives, "DIRECTIVES", "with its fragments written out it has %d directives, allowed are %d"},
-		{all.values, d.Values, "VALUES", "with its fragments written out it has %d values, allowed are %d"},
-		{all.bytes, d.ValueBytes, "VALUES", "with its fragments written out its values have %d bytes, allowed are %d"},
+		{all.depth, d.Depth, apierror.ReasonDepth, "its fields nest to depth %d, allowed is %d"},
+		{all.valueDepth, d.ValueDepth, apierror.ReasonDepth, "its values nest to depth %d, allowed is %d"},
+		{all.below, d.Introspection, apierror.ReasonIntrospection, "lists of the introspection nest to depth %d, allowed is %d"},
+		{all.deep, d.IntrospectionDepth, apierror.ReasonIntrospection, "fields of the introspection nest to depth %d, allowed is %d"},
+		{m.asked, d.IntrospectionRoots, apierror.ReasonIntrospection, "an operation asks for the schema %d times with its fragments written out, allowed are %d, of which __schema counts for five"},
+		{all.fields, d.Fields, apierror.ReasonFields, "with its fragments written out it has %d fields and fragments, allowed are %d"},
+		{m.roots, d.RootFields, apierror.ReasonRootFields, "an operation has %d root fields with its fragments written out, allowed are %d"},
+		{all.aliases, d.Aliases, apierror.ReasonAliases, "with its fragments written out it has %d aliases, allowed are %d"},
+		{all.directives, d.Directives, apierror.ReasonDirectives, "with its fragments written out it has %d directives, allowed are %d"},
+		{all.values, d.Values, apierror.ReasonValues, "with its fragments written out it has %d values, allowed are %d"},
+		{all.bytes, d.ValueBytes, apierror.ReasonValues, "with its fragments written out its values have %d bytes, allowed are %d"},
 	} {
 		if bound.found > bound.allowed {
 			size := "large: "
@@ -45,11 +45,11 @@ func (d Document) tree(query string, m *measured) *gqlerror.Error {
 		}
 	}
 	if m.pairs > d.Pairs {
-		return tooLarge("FIELDS", "The document repeats fields too often: %d pairs of one name would be compared, allowed are %d", m.pairs, d.Pairs)
+		return tooLarge(apierror.ReasonFields, "The document repeats fields too often: %d pairs of one name would be compared, allowed are %d", m.pairs, d.Pairs)
 	}
 	for name, found := range m.named {
 		if found > d.Most[name] { // the name is the server's, not the document's
-			return tooLarge("ROOT_FIELDS", "The document is too large: an operation has the root field %q %d times with its fragments written out, allowed are %d", name, found, d.Most[name])
+			return tooLarge(apierror.ReasonRootFields, "The document is too large: an operation has the root field %q %d times with its fragments written out, allowed are %d", name, found, d.Most[name])
 		}
 	}
 	return nil

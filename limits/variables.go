@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/apierror"
 )
 
 // variables measures the variables of one request, and what they become in the places of the document that
@@ -24,7 +26,7 @@ func (d Document) variables(given map[string]any, uses map[string]use) (items in
 		}
 	}
 	if coercions > d.Coercions {
-		return m.items, tooLarge("COERCIONS", "The variables are used too often: with their items they stand for %d values, allowed are %d", coercions, d.Coercions)
+		return m.items, tooLarge(apierror.ReasonCoercions, "The variables are used too often: with their items they stand for %d values, allowed are %d", coercions, d.Coercions)
 	}
 	return m.items, nil
 }
@@ -51,11 +53,11 @@ func (w *weigher) item(value any, depth int) *gqlerror.Error {
 	}
 	switch {
 	case w.bytes > w.limits.VariableBytes:
-		return tooLarge("BYTES", "The variables are too large: they have at least %d bytes, allowed are %d", w.bytes, w.limits.VariableBytes)
+		return tooLarge(apierror.ReasonBytes, "The variables are too large: they have at least %d bytes, allowed are %d", w.bytes, w.limits.VariableBytes)
 	case w.items > w.limits.VariableItems:
-		return tooLarge("VARIABLES", "The variables are too large: they have at least %d items and members, allowed are %d", w.items, w.limits.VariableItems)
+		return tooLarge(apierror.ReasonVariables, "The variables are too large: they have at least %d items and members, allowed are %d", w.items, w.limits.VariableItems)
 	case depth > w.limits.VariableDepth:
-		return tooLarge("DEPTH", "The variables are too deep: they nest to depth %d or deeper, allowed is %d", depth, w.limits.VariableDepth)
+		return tooLarge(apierror.ReasonDepth, "The variables are too deep: they nest to depth %d or deeper, allowed is %d", depth, w.limits.VariableDepth)
 	}
 	switch value := value.(type) {
 	case map[string]any:

@@ -1,0 +1,100 @@
+package apierror
+
+import "github.com/vektah/gqlparser/v2/gqlerror"
+
+// A Code is extensions.code of an error: what a client branches on. Codes are a contract.
+type Code string
+
+// The codes of CloakQL. Where Apollo Server has a name for a case, it is Apollo's.
+const (
+	// Of fields.
+
+	CodeUnauthenticated       Code = "UNAUTHENTICATED"
+	CodeBadUserInput          Code = "BAD_USER_INPUT"
+	CodeInvalidCredentials    Code = "INVALID_CREDENTIALS"
+	CodeAccountDisabled       Code = "ACCOUNT_DISABLED"
+	CodeAccountNotReady       Code = "ACCOUNT_NOT_READY"
+	CodeLoginNotAllowed       Code = "LOGIN_NOT_ALLOWED"
+	CodeInvalidRefreshToken   Code = "INVALID_REFRESH_TOKEN"
+	CodeRateLimited           Code = "RATE_LIMITED"
+	CodeServiceUnavailable    Code = "SERVICE_UNAVAILABLE"
+	CodeTimeout               Code = "TIMEOUT"
+	CodeIntrospectionDisabled Code = "INTROSPECTION_DISABLED"
+	CodeInternalServerError   Code = "INTERNAL_SERVER_ERROR"
+
+	// Of requests that are rejected before any field runs.
+
+	CodeBadRequest                 Code = "BAD_REQUEST"
+	CodeParseFailed                Code = "GRAPHQL_PARSE_FAILED"
+	CodeValidationFailed           Code = "GRAPHQL_VALIDATION_FAILED"
+	CodeOperationTooLarge          Code = "OPERATION_TOO_LARGE"
+	CodeOperationResolutionFailure Code = "OPERATION_RESOLUTION_FAILURE"
+	CodeOperationNotAllowed        Code = "OPERATION_NOT_ALLOWED"
+	CodePersistedQueryNotFound     Code = "PERSISTED_QUERY_NOT_FOUND"
+	CodePersistedQueryNotSupported Code = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+	// Of responses that are too large.
+
+	CodeErrorsLeftOut    Code = "ERRORS_LEFT_OUT"
+	CodeResponseTooLarge Code = "RESPONSE_TOO_LARGE"
+)
+
+// A Reason is extensions.reason of an error: which case of its Code. Reasons are a contract.
+type Reason string
+
+// The reasons of CodeUnauthenticated, and with ReasonKeysUnavailable one of CodeServiceUnavailable.
+const (
+	ReasonTokenMissing     Reason = "TOKEN_MISSING"
+	ReasonTokenMalformed   Reason = "TOKEN_MALFORMED"
+	ReasonTokenTooLarge    Reason = "TOKEN_TOO_LARGE"
+	ReasonTokenNotAccepted Reason = "TOKEN_NOT_ACCEPTED"
+	ReasonTokenNotYetValid Reason = "TOKEN_NOT_YET_VALID"
+	ReasonTokenExpired     Reason = "TOKEN_EXPIRED"
+	ReasonKeyUnknown       Reason = "KEY_UNKNOWN"
+	ReasonTokenSignature   Reason = "TOKEN_SIGNATURE"
+	ReasonKeysUnavailable  Reason = "KEYS_UNAVAILABLE"
+)
+
+// The reasons of CodeLoginNotAllowed, CodeInvalidRefreshToken and CodeServiceUnavailable.
+const (
+	ReasonDirectGrantDisabled   Reason = "DIRECT_GRANT_DISABLED"
+	ReasonExpired               Reason = "EXPIRED"
+	ReasonSessionEnded          Reason = "SESSION_ENDED"
+	ReasonReused                Reason = "REUSED"
+	ReasonInvalid               Reason = "INVALID"
+	ReasonProviderMisconfigured Reason = "IDENTITY_PROVIDER_MISCONFIGURED"
+	ReasonProviderUnavailable   Reason = "IDENTITY_PROVIDER_UNAVAILABLE"
+	ReasonBusy                  Reason = "BUSY"
+)
+
+// The reasons of CodeOperationTooLarge: which limit.
+const (
+	ReasonBytes         Reason = "BYTES"
+	ReasonTokens        Reason = "TOKENS"
+	ReasonNesting       Reason = "NESTING"
+	ReasonNames         Reason = "NAMES"
+	ReasonStrings       Reason = "STRINGS"
+	ReasonNumbers       Reason = "NUMBERS"
+	ReasonDepth         Reason = "DEPTH"
+	ReasonFields        Reason = "FIELDS"
+	ReasonRootFields    Reason = "ROOT_FIELDS"
+	ReasonAliases       Reason = "ALIASES"
+	ReasonOperations    Reason = "OPERATIONS"
+	ReasonFragments     Reason = "FRAGMENTS"
+	ReasonDirectives    Reason = "DIRECTIVES"
+	ReasonArguments     Reason = "ARGUMENTS"
+	ReasonVariables     Reason = "VARIABLES"
+	ReasonValues        Reason = "VALUES"
+	ReasonIntrospection Reason = "INTROSPECTION"
+	ReasonCoercions     Reason = "COERCIONS"
+)
+
+// New returns an error in the shape that clients see: a message, extensions.code, and extensions.reason
+// unless reason is empty. The caller answers for the message: it must be fit for clients.
+func New(code Code, reason Reason, message string) *gqlerror.Error {
+	extensions := map[string]any{"code": string(code)}
+	if reason != "" {
+		extensions["reason"] = string(reason)
+	}
+	return &gqlerror.Error{Message: message, Extensions: extensions}
+}

@@ -1,0 +1,17 @@
+// Package apierror decides what clients see of an error, for any gqlgen server: a code and a reason that
+// are a contract, and a message for people.
+//
+//	presenter := &apierror.Presenter{Rows: []apierror.Row{
+//		{Err: ErrOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"},
+//	}}
+//	server.SetErrorPresenter(presenter.Present)
+//	server.SetRecoverFunc(presenter.Recover)
+//
+// Resolvers return the errors of packages identity and keycloak as they are, wrapped or not, and those of
+// the product; the table (table.go) has a row for each that a client should tell apart. Every other error
+// is INTERNAL_SERVER_ERROR: logged with its path, and hidden, whatever its text or type. That includes
+// errors that a resolver makes with gqlerror.Errorf: give them a row.
+//
+// Requests that are rejected before any field runs don't pass here. Their codes are constants of this
+// package (codes.go), and packages graphqlhttp and limits answer with them.
+package apierror

@@ -1,0 +1,216 @@
+package apierror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// A Presenter turns errors of fields into what clients see. Its methods are gqlgen's hooks:
+//
+//	server.SetErrorPresenter(presenter.Present)
+//	server.SetRecoverFunc(presenter.Recover)
+//
+// The zero value works, as does nil: it has CloakQL's rows, logs to slog.Default(), and shows no
+// detail. A Presenter is safe for concurrent use, as long as nobody changes its fields.
+type Presenter struct {
+	// Rows are the product's own, looked at in this order, before CloakQL's: where an error wraps one of
+	// each, the product's is the more specific. A row can't replace one of CloakQL's. One that Validate
+	// refuses isn't used: its error is logged and hidden, like any error that has no row.
+	Rows []Row
+
+	Log *slog.Logger // slog.Default() if nil
+
+	// Detail adds extensions.detail: why a token was refused, claim by claim, and which argument of
+	// login, refresh or logout is malformed. It is for a developer's machine; it names issuers and
+	// audiences.
+	Detail bool
+
+	// RequestID returns the id of the request in the log. Internal errors show it as
+	// extensions.requestId, so that people can quote it. No id if nil.
+	RequestID func(context.Context) string
+}
+
+// Validate reports every fault of Rows, in one error. Call it where the server is built.
+func (p *Presenter) Validate() error { return validate(p.orZero().Rows) }
+
+// Present is an error presenter for gqlgen. ctx is that of the field that failed.
+func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
+	p = p.orZero()
+	shown := &gqlerror.Error{Path: graphql.GetPath(ctx)}
+	// gqlgen wraps what a resolver returned, to note where in the document it happened.
+	if located, ok := errors.AsType[*gqlerror.Error](err); ok {
+		shown.Locations = located.Locations
+		if located.Path != nil {
+			shown.Path = located.Path
+		}
+		if located.Err != nil {
+			err = located.Err
+		}
+	}
+	switch {
+	case introspectionFailed(ctx):
+		err = errIntrospection
+	case argumentsFailed(ctx): // the text of the generated code repeats the value
+		err = identity.ErrBadInput
+		shown.Path = graphql.GetFieldContext(ctx).Path() // arguments have no place in a response
+	}
+	row, ok := p.rowOf(ctx, err)
+	if !ok {
+		return p.internal(ctx, err, shown)
+	}
+	if row.Level != 0 {
+		p.log().Log(ctx, row.Level, "field failed", "path", pathOf(shown), "code", row.Code,
+			"error", err, detailOf(err), "requestId", p.requestID(ctx))
+	}
+	public := New(row.Code, row.Reason, row.Message)
+	shown.Message, shown.Extensions = public.Message, public.Extensions
+	if detail := publicDetail(row, err); detail != "" && p.Detail {
+		shown.Extensions["detail"] = detail
+	}
+	if limited, ok := errors.AsType[*identity.RateLimitError](err); ok && row.Code == CodeRateLimited {
+		shown.Extensions["retryAfter"] = ceilSeconds(limited.RetryAfter)
+	}
+	return shown
+}
+
+// internal hides an error that has no row.
+func (p *Presenter) internal(ctx context.Context, err error, shown *gqlerror.Error) *gqlerror.Error {
+	id := p.requestID(ctx)
+	switch {
+	case errors.Is(err, errPanic): // Recover has logged it, with its stack
+	case errors.Is(err, context.Canceled): // the client has gone, and nobody is to blame
+	default:
+		p.log().ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err, detailOf(err),
+			"requestId", id)
+	}
+	public := New(CodeInternalServerError, "", "Internal error")
+	shown.Message, shown.Extensions = public.Message, public.Extensions
+	if id != "" {
+		shown.Extensions["requestId"] = id
+	}
+	return shown
+}
+
+// rowOf returns the row of an error: the product's, else CloakQL's.
+func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
+	for i, row := range p.Rows {
+		if !errors.Is(err, row.Err) {
+			continue
+		}
+		if fault := row.fault(); fault != nil { // nobody called Validate
+			p.log().ErrorContext(ctx, "error row isn't used", "row", i, "error", row.Err, "fault", fault)
+			continue
+		}
+		return row, true
+	}
+	for _, row := range table {
+		if errors.Is(err, row.Err) {
+			return row, true
+		}
+	}
+	return Row{}, false
+}
+
+var errPanic = errors.New("panic")
+
+// Recover is a panic handler for gqlgen. It logs where the panic happened and the kind of its value,
+// not the value itself: whoever panicked may have put an argument into it.
+func (p *Presenter) Recover(ctx context.Context, value any) error {
+	p = p.orZero()
+	kind := fmt.Sprintf("%T", value)
+	if err, ok := value.(runtime.Error); ok { // an index, a nil: the runtime's own text
+		kind = err.Error()
+	}
+	p.log().ErrorContext(ctx, "panic", "path", pathOf(&gqlerror.Error{Path: graphql.GetPath(ctx)}),
+		"panic", kind, "stack", string(debug.Stack()), "requestId", p.requestID(ctx))
+	return errPanic
+}
+
+func (p *Presenter) orZero() *Presenter {
+	if p == nil {
+		return &Presenter{}
+	}
+	return p
+}
+
+func (p *Presenter) log() *slog.Logger {
+	if p.Log == nil {
+		return slog.Default()
+	}
+	return p.Log
+}
+
+func (p *Presenter) requestID(ctx context.Context) string {
+	if p.RequestID == nil {
+		return ""
+	}
+	return p.RequestID(ctx)
+}
+
+// detailOf is what err says to operators beyond its text, for the log: nothing if there is none.
+func detailOf(err error) slog.Attr {
+	if detail := identity.Detail(err); detail != "" {
+		return slog.String("detail", detail)
+	}
+	return slog.Attr{} // handlers leave it out
+}
+
+// publicDetail is what a client may read of an error on a developer's machine. What the realm said of a
+// sign-in is for the log only: it tells which accounts exist.
+func publicDetail(row Row, err error) string {
+	switch row.Err {
+	case identity.ErrBadInput: // which argument, never its value
+		detail, _ := strings.CutPrefix(err.Error(), identity.ErrBadInput.Error()+": ")
+		if detail == err.Error() {
+			return ""
+		}
+		return detail
+	case identity.ErrTokenMissing, identity.ErrTokenMalformed, identity.ErrTokenTooLarge,
+		identity.ErrTokenNotAccepted, identity.ErrTokenNotYetValid, identity.ErrTokenExpired,
+		identity.ErrKeyUnknown, identity.ErrTokenSignature, identity.ErrKeysUnavailable:
+		return identity.Detail(err)
+	}
+	return ""
+}
+
+// pathOf is a path for the log: a client chooses the aliases in it, and how long they are.
+func pathOf(shown *gqlerror.Error) string {
+	const max = 200
+	path := shown.Path.String()
+	return path[:min(len(path), max)]
+}
+
+// ceilSeconds rounds up, to one at least: whoever waits so long comes at the right time.
+func ceilSeconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
+
+// introspectionFailed reports whether the field that failed is one that gqlgen refuses where
+// introspection is off: it is the only way in which these two can fail.
+func introspectionFailed(ctx context.Context) bool {
+	field := graphql.GetFieldContext(ctx)
+	if field == nil || field.Field.Field == nil {
+		return false
+	}
+	return field.Field.Name == "__schema" || field.Field.Name == "__type"
+}
+
+// argumentsFailed reports whether the arguments of a field couldn't be read: gqlgen's generated code
+// keeps them in the field's context before it asks the resolver, and leaves none where one of them
+// doesn't fit its type.
+func argumentsFailed(ctx context.Context) bool {
+	field := graphql.GetFieldContext(ctx)
+	if field == nil || field.Field.Field == nil || field.Field.Definition == nil {
+		return false
+	}
+	return len(field.Field.Definition.Arguments) > 0 && field.Args == nil
+}

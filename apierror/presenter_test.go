@@ -1,0 +1,234 @@
+package apierror
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+const (
+	canary    = "c4nary-p4ssw0rd"
+	requestID = "REQUESTID"
+)
+
+var errDatabase = errors.New("dial tcp 10.0.0.7: connection refused")
+
+// newPresenter returns a presenter with these rows of a product's, and what it logs.
+func newPresenter(detail bool, rows ...Row) (*Presenter, *bytes.Buffer) {
+	var log bytes.Buffer
+	return &Presenter{
+		Rows: rows, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Detail: detail, RequestID: func(context.Context) string { return requestID },
+	}, &log
+}
+
+func check(t testing.TB, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf(" got %s\nwant %s", got, want)
+	}
+}
+
+// shown is an error as a client reads it.
+func shown(t testing.TB, err *gqlerror.Error) string {
+	t.Helper()
+	text, fault := json.Marshal(err)
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	return string(text)
+}
+
+// The contract, written down a second time: a change here is a change for every client.
+var contract = []contracted{
+	{identity.ErrTokenMissing, "UNAUTHENTICATED", "TOKEN_MISSING", "Not authenticated", ""},
+	{identity.ErrTokenMalformed, "UNAUTHENTICATED", "TOKEN_MALFORMED", "Token is malformed", ""},
+	{identity.ErrTokenTooLarge, "UNAUTHENTICATED", "TOKEN_TOO_LARGE", "Token is too large", ""},
+	{identity.ErrTokenNotAccepted, "UNAUTHENTICATED", "TOKEN_NOT_ACCEPTED", "Token is not meant for this API", ""},
+	{identity.ErrTokenNotYetValid, "UNAUTHENTICATED", "TOKEN_NOT_YET_VALID", "Token isn't valid yet", ""},
+	{identity.ErrTokenExpired, "UNAUTHENTICATED", "TOKEN_EXPIRED", "Token has expired", ""},
+	{identity.ErrKeyUnknown, "UNAUTHENTICATED", "KEY_UNKNOWN", "Token signature couldn't be verified", ""},
+	{identity.ErrTokenSignature, "UNAUTHENTICATED", "TOKEN_SIGNATURE", "Token signature couldn't be verified", ""},
+	{identity.ErrKeysUnavailable, "SERVICE_UNAVAILABLE", "KEYS_UNAVAILABLE", "Tokens can't be verified right now", ""},
+	{identity.ErrBadInput, "BAD_USER_INPUT", "", "Request malformed!", ""},
+	{identity.ErrBadCredentials, "INVALID_CREDENTIALS", "", "Username or password is incorrect!", ""},
+	{identity.ErrAccountDisabled, "ACCOUNT_DISABLED", "", "Your account is disabled", ""},
+	{identity.ErrAccountNotReady, "ACCOUNT_NOT_READY", "", "Finish setting up your account in the browser", ""},
+	{identity.ErrLoginNotAllowed, "LOGIN_NOT_ALLOWED", "DIRECT_GRANT_DISABLED", "Password sign-in is not enabled", "ERROR"},
+	{identity.ErrRefreshExpired, "INVALID_REFRESH_TOKEN", "EXPIRED", "Sign in again", ""},
+	{identity.ErrSessionEnded, "INVALID_REFRESH_TOKEN", "SESSION_ENDED", "Sign in again", ""},
+	{identity.ErrRefreshReused, "INVALID_REFRESH_TOKEN", "REUSED", "Sign in again", ""},
+	{identity.ErrRefreshInvalid, "INVALID_REFRESH_TOKEN", "INVALID", "Sign in again", ""},
+	{identity.ErrProviderMisconfigured, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "ERROR"},
+	{identity.ErrProviderUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "WARN"},
+	{identity.ErrBusy, "SERVICE_UNAVAILABLE", "BUSY", "Try again", ""},
+	{identity.ErrRateLimited, "RATE_LIMITED", "", "Too many attempts", ""},
+	{errIntrospection, "INTROSPECTION_DISABLED", "", "Introspection is off", ""},
+	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", "WARN"},
+}
+
+type contracted struct {
+	err                             error
+	code, reason, message, loggedAt string
+}
+
+func TestPresenter_Present_everyRow(t *testing.T) {
+	for _, tt := range contract {
+		for how, err := range map[string]error{
+			"itself":         tt.err,
+			"wrapped":        fmt.Errorf("ask the realm: %w", fmt.Errorf("token endpoint: %w", tt.err)),
+			"joined":         errors.Join(errors.New("first"), tt.err),
+			"located":        &gqlerror.Error{Message: tt.err.Error(), Err: tt.err},
+			"located, later": gqlerror.WrapPath(nil, fmt.Errorf("ask: %w", tt.err)),
+			"in a refusal":   &identity.Error{Reason: tt.err, Detail: canary},
+		} {
+			e, log := newPresenter(false)
+			got := e.Present(t.Context(), err)
+			want := map[string]any{"code": tt.code}
+			if tt.reason != "" {
+				want["reason"] = tt.reason
+			}
+			if got.Message != tt.message || fmt.Sprint(got.Extensions) != fmt.Sprint(want) {
+				t.Errorf("%s, %s: %q %v, want %q %v", tt.err, how, got.Message, got.Extensions, tt.message, want)
+			}
+			if logged := log.String(); tt.loggedAt == "" && logged != "" {
+				t.Errorf("%s, %s: logged %s, want nothing: it is the client's business", tt.err, how, logged)
+			} else if tt.loggedAt != "" && (strings.Count(logged, "\n") != 1 || !strings.Contains(logged, "level="+tt.loggedAt) ||
+				!strings.Contains(logged, "code="+tt.code) || !strings.Contains(logged, "requestId="+requestID)) {
+				t.Errorf("%s, %s: logged %q, want one line at %s with code and request id", tt.err, how, logged, tt.loggedAt)
+			}
+		}
+	}
+	for _, row := range table {
+		if !slices.ContainsFunc(contract, func(tt contracted) bool { return tt.err == row.Err }) {
+			t.Errorf("the row %s of apierror/table.go (%q) is missing in contract, of this test: "+
+				"add it there", strings.TrimSuffix(string(row.Code)+"/"+string(row.Reason), "/"), row.Err)
+		}
+	}
+	for _, tt := range contract {
+		if !slices.ContainsFunc(table, func(row Row) bool { return row.Err == tt.err }) {
+			t.Errorf("the row %s of this test (%q) is missing in apierror/table.go",
+				strings.TrimSuffix(tt.code+"/"+tt.reason, "/"), tt.err)
+		}
+	}
+}
+
+// Each case can be told from the others by code and reason: that is what they are for.
+func TestRows_differ(t *testing.T) {
+	seen := map[[2]string]error{}
+	for _, row := range table {
+		key := [2]string{string(row.Code), string(row.Reason)}
+		if other, twice := seen[key]; twice {
+			t.Errorf("%q and %q are both %s/%s", other, row.Err, row.Code, row.Reason)
+		}
+		seen[key] = row.Err
+		if row.Code == "" || row.Message == "" {
+			t.Errorf("%q has no code or no message", row.Err)
+		}
+	}
+}
+
+// An error of the domain that has no row would look like a fault of ours.
+func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
+	text, err := os.ReadFile("table.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "../identity/errors.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		value, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		for _, name := range value.Names {
+			found++
+			if !strings.Contains(string(text), "{identity."+name.Name+",") {
+				t.Errorf("identity.%s has no row in the table", name.Name)
+			}
+		}
+		return true
+	})
+	if found < 20 {
+		t.Errorf("%d errors found in identity, want more", found)
+	}
+}
+
+// An outage that ended in a timeout is an outage.
+func TestPresenter_Present_outageBeforeDeadline(t *testing.T) {
+	e, _ := newPresenter(false)
+	got := e.Present(t.Context(), fmt.Errorf("%w: %w", identity.ErrProviderUnavailable, context.DeadlineExceeded))
+	if got.Extensions["reason"] != "IDENTITY_PROVIDER_UNAVAILABLE" {
+		t.Errorf("%v", got.Extensions)
+	}
+}
+
+func TestPresenter_Detail(t *testing.T) {
+	refusal := fmt.Errorf("verify: %w", &identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
+	for local, want := range map[bool]string{
+		false: `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}`,
+		true:  `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","detail":"iss is X; accepted: Y","reason":"TOKEN_NOT_ACCEPTED"}}`,
+	} {
+		e, _ := newPresenter(local)
+		check(t, shown(t, e.Present(t.Context(), refusal)), want)
+	}
+	// The rest is for nobody, on a developer's machine either.
+	e, _ := newPresenter(true)
+	check(t, shown(t, e.Present(t.Context(), &identity.Error{Reason: identity.ErrBadCredentials, Detail: canary})),
+		`{"message":"Username or password is incorrect!","extensions":{"code":"INVALID_CREDENTIALS"}}`)
+	check(t, shown(t, e.Present(t.Context(), errDatabase)),
+		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
+	check(t, shown(t, e.Present(t.Context(), identity.ErrTokenMissing)),
+		`{"message":"Not authenticated","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`)
+}
+
+func TestPresenter_Present_outsideAField(t *testing.T) {
+	e, _ := newPresenter(false)
+	check(t, shown(t, e.Present(t.Context(), e.Recover(t.Context(), canary))),
+		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
+}
+
+// gqlgen may be given a field context without a field, in tests and by extensions.
+func TestPresenter_Present_fieldContextWithoutField(t *testing.T) {
+	e, _ := newPresenter(false)
+	ctx := graphql.WithFieldContext(t.Context(), &graphql.FieldContext{})
+	if got := e.Present(ctx, identity.ErrTokenMissing); got.Extensions["reason"] != "TOKEN_MISSING" {
+		t.Errorf("%v", got.Extensions)
+	}
+}
+
+// retryAfter is whole seconds, and never so few that the next attempt comes too early.
+func TestPresenter_Present_retryAfter(t *testing.T) {
+	for wait, want := range map[time.Duration]int{
+		0: 1, -time.Second: 1, 1: 1, time.Second: 1, time.Second + 1: 2, 59*time.Second + 500*time.Millisecond: 60, time.Hour: 3600,
+	} {
+		e, _ := newPresenter(false)
+		got := e.Present(t.Context(), fmt.Errorf("wrapped: %w", &identity.RateLimitError{RetryAfter: wait}))
+		if got.Extensions["retryAfter"] != want {
+			t.Errorf("%v: %v, want %d", wait, got.Extensions, want)
+		}
+	}
+	e, _ := newPresenter(false) // of another error's row it is no part
+	if got := e.Present(t.Context(), errors.Join(identity.ErrBadCredentials, &identity.RateLimitError{RetryAfter: 1})); len(got.Extensions) != 1 {
+		t.Errorf("%v", got.Extensions)
+	}
+}

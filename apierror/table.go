@@ -1,0 +1,119 @@
+package apierror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// errIntrospection is what a field of the introspection schema fails with where introspection is off.
+// gqlgen's own error for it has no type.
+var errIntrospection = errors.New("introspection is off")
+
+// A Row says what clients see of an error. A product adds a row for each error that its clients should
+// tell apart:
+//
+//	apierror.Row{Err: ErrOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
+//
+// The text of the error itself never reaches a client.
+type Row struct {
+	// Err is a variable that errors.Is finds in what a resolver returns. An error type is found by what
+	// its method Unwrap returns.
+	Err error
+	// Code is capitals, digits and underscores, as is Reason, which is optional: it says which case of
+	// the code this is. One of CloakQL's codes is fine.
+	Code   Code
+	Reason Reason
+	// Message is for people, and the same for all failures of this kind.
+	Message string
+	// Level is the level at which the failure is logged, with its text and its operator detail. Zero,
+	// which is slog.LevelInfo, means that it isn't logged.
+	Level slog.Level
+}
+
+// table is every error that a field of CloakQL may fail with.
+var table = []Row{
+	{identity.ErrTokenMissing, CodeUnauthenticated, ReasonTokenMissing, "Not authenticated", 0},
+	{identity.ErrTokenMalformed, CodeUnauthenticated, ReasonTokenMalformed, "Token is malformed", 0},
+	{identity.ErrTokenTooLarge, CodeUnauthenticated, ReasonTokenTooLarge, "Token is too large", 0},
+	{identity.ErrTokenNotAccepted, CodeUnauthenticated, ReasonTokenNotAccepted,
+		"Token is not meant for this API", 0},
+	{identity.ErrTokenNotYetValid, CodeUnauthenticated, ReasonTokenNotYetValid,
+		"Token isn't valid yet", 0},
+	{identity.ErrTokenExpired, CodeUnauthenticated, ReasonTokenExpired, "Token has expired", 0},
+	{identity.ErrKeyUnknown, CodeUnauthenticated, ReasonKeyUnknown,
+		"Token signature couldn't be verified", 0},
+	{identity.ErrTokenSignature, CodeUnauthenticated, ReasonTokenSignature,
+		"Token signature couldn't be verified", 0},
+	{identity.ErrKeysUnavailable, CodeServiceUnavailable, ReasonKeysUnavailable,
+		"Tokens can't be verified right now", 0},
+
+	{identity.ErrBadInput, CodeBadUserInput, "", "Request malformed!", 0},
+	{identity.ErrBadCredentials, CodeInvalidCredentials, "", "Username or password is incorrect!", 0},
+	{identity.ErrAccountDisabled, CodeAccountDisabled, "", "Your account is disabled", 0},
+	{identity.ErrAccountNotReady, CodeAccountNotReady, "",
+		"Finish setting up your account in the browser", 0},
+	{identity.ErrLoginNotAllowed, CodeLoginNotAllowed, ReasonDirectGrantDisabled,
+		"Password sign-in is not enabled", slog.LevelError},
+	{identity.ErrRefreshExpired, CodeInvalidRefreshToken, ReasonExpired, "Sign in again", 0},
+	{identity.ErrSessionEnded, CodeInvalidRefreshToken, ReasonSessionEnded, "Sign in again", 0},
+	{identity.ErrRefreshReused, CodeInvalidRefreshToken, ReasonReused, "Sign in again", 0},
+	{identity.ErrRefreshInvalid, CodeInvalidRefreshToken, ReasonInvalid, "Sign in again", 0},
+	{identity.ErrProviderMisconfigured, CodeServiceUnavailable, ReasonProviderMisconfigured,
+		"Sign-in is not available", slog.LevelError},
+	{identity.ErrProviderUnavailable, CodeServiceUnavailable, ReasonProviderUnavailable,
+		"Sign-in is not available", slog.LevelWarn},
+	// These two aren't logged here: an attacker could cause them at will, and the line of the request
+	// has the code.
+	{identity.ErrBusy, CodeServiceUnavailable, ReasonBusy, "Try again", 0},
+	{identity.ErrRateLimited, CodeRateLimited, "", "Too many attempts", 0},
+
+	{errIntrospection, CodeIntrospectionDisabled, "", "Introspection is off", 0},
+	{context.DeadlineExceeded, CodeTimeout, "", "The request took too long", slog.LevelWarn},
+}
+
+// Rows returns CloakQL's own rows: the errors of package identity, introspection that is off, and
+// context.DeadlineExceeded. The slice is the caller's.
+func Rows() []Row { return slices.Clone(table) }
+
+var codeShape = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+
+// fault returns what is wrong with a row of a product, and nil if nothing is.
+func (r Row) fault() error {
+	switch {
+	case r.Err == nil:
+		return errors.New("has no Err: expected a variable of the product, such as ErrOutOfStock")
+	case slices.ContainsFunc(table, func(ours Row) bool { return errors.Is(ours.Err, r.Err) }):
+		return errors.New("replaces a row of CloakQL's, which clients rely on: " +
+			"expected an error of the product, which may wrap this one")
+	case !codeShape.MatchString(string(r.Code)):
+		return fmt.Errorf("has the Code %q: expected at most 64 capitals, digits and underscores, "+
+			"such as OUT_OF_STOCK", r.Code)
+	case r.Reason != "" && !codeShape.MatchString(string(r.Reason)):
+		return fmt.Errorf("has the Reason %q: expected at most 64 capitals, digits and underscores, "+
+			"or none", r.Reason)
+	case r.Message == "":
+		return errors.New("has no Message: expected a sentence for people")
+	}
+	return nil
+}
+
+// validate returns every fault of a product's rows.
+func validate(rows []Row) error {
+	var faults []error
+	for i, row := range rows {
+		fault := row.fault()
+		if fault == nil && slices.ContainsFunc(rows[:i], func(r Row) bool { return errors.Is(row.Err, r.Err) }) {
+			fault = errors.New("is never used: a row before it has the same Err, or one that this Err wraps")
+		}
+		if fault != nil {
+			faults = append(faults, fmt.Errorf("apierror: row %d (%v) %w", i, row.Err, fault))
+		}
+	}
+	return errors.Join(faults...)
+}
