@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -23,6 +24,30 @@ type User struct {
 	ClientRoles   []ClientRoles // ordered by client, never nil
 	Groups        []string      // never nil
 	Token         *TokenInfo    // the caller's own token; nil for every other user
+}
+
+// HasRealmRole reports whether the token lists role among the roles in the realm (realm_access).
+// Names are compared exactly. Roles that a composite role includes are listed by Keycloak itself.
+// It is false for a nil User, as are all of these methods.
+func (u *User) HasRealmRole(role string) bool { return u != nil && slices.Contains(u.RealmRoles, role) }
+
+// HasClientRole reports whether the token lists role among the roles in the client of that client
+// id (resource_access). Names are compared exactly. A realm role of the same name doesn't count.
+func (u *User) HasClientRole(client, role string) bool {
+	return u != nil && slices.ContainsFunc(u.ClientRoles, func(c ClientRoles) bool {
+		return c.Client == client && slices.Contains(c.Roles, role)
+	})
+}
+
+// InGroup reports whether the token lists the group (groups), which needs a mapper of type Group
+// Membership in the realm. The path is compared exactly, as the mapper writes it: "/staff/admins"
+// with Full group path on, as by default, else "admins". Being in a subgroup doesn't count.
+func (u *User) InGroup(path string) bool { return u != nil && slices.Contains(u.Groups, path) }
+
+// HasScope reports whether scope was granted to the token that the request came with (scope).
+// Names are compared exactly. It is false for a user who isn't the caller.
+func (u *User) HasScope(scope string) bool {
+	return u != nil && u.Token != nil && slices.Contains(u.Token.Scope, scope)
 }
 
 // ClientRoles are the roles that a user has in one client.

@@ -1,0 +1,40 @@
+package identity
+
+import "testing"
+
+func TestUser_has(t *testing.T) {
+	alice := &User{
+		RealmRoles:  []string{"customer", "Admin"},
+		ClientRoles: []ClientRoles{{Client: "billing", Roles: []string{"viewer"}}, {Client: "shop-api", Roles: []string{"buyer"}}},
+		Groups:      []string{"/staff/admins"},
+		Token:       &TokenInfo{Scope: []string{"openid", "orders:read"}},
+	}
+	zero, nobody := &User{}, (*User)(nil)
+	for _, tt := range []struct {
+		name string
+		has  func(*User) bool
+		want bool // for alice
+	}{
+		{"realm role", func(u *User) bool { return u.HasRealmRole("customer") }, true},
+		{"realm role in another case", func(u *User) bool { return u.HasRealmRole("admin") }, false},
+		{"realm role, a client's", func(u *User) bool { return u.HasRealmRole("buyer") }, false},
+		{"no realm role", func(u *User) bool { return u.HasRealmRole("") }, false},
+		{"client role", func(u *User) bool { return u.HasClientRole("shop-api", "buyer") }, true},
+		{"client role of another client", func(u *User) bool { return u.HasClientRole("shop-api", "viewer") }, false},
+		{"client role, the realm's", func(u *User) bool { return u.HasClientRole("shop-api", "customer") }, false},
+		{"client role of no client", func(u *User) bool { return u.HasClientRole("", "buyer") }, false},
+		{"group", func(u *User) bool { return u.InGroup("/staff/admins") }, true},
+		{"group above", func(u *User) bool { return u.InGroup("/staff") }, false},
+		{"group without its path", func(u *User) bool { return u.InGroup("admins") }, false},
+		{"scope", func(u *User) bool { return u.HasScope("orders:read") }, true},
+		{"part of a scope", func(u *User) bool { return u.HasScope("orders") }, false},
+		{"two scopes", func(u *User) bool { return u.HasScope("openid orders:read") }, false},
+	} {
+		if got := tt.has(alice); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+		if tt.has(zero) || tt.has(nobody) {
+			t.Errorf("%s: true for the zero User, or for none", tt.name)
+		}
+	}
+}
