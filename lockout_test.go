@@ -84,7 +84,7 @@ func withLockout(t *testing.T, f func(l *lockout)) {
 		client, err := keycloak.NewClient(keycloak.ClientConfig{
 			Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret,
 			Timeout:      config.KeycloakTimeout,
-			RefusalPause: config.RefusalPause, HTTP: &http.Client{Transport: transport},
+			RefusalPause: config.RefusalPause, Transport: transport,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/console"
@@ -76,12 +77,12 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 		log.Warn(warning)
 	}
 
-	calls := keycloak.NewHTTPClient()
-	keys := keycloak.NewKeySet(config.Realm, keycloak.KeySetConfig{MaxAge: config.KeysMaxAge, HTTP: calls, Log: log})
+	calls := keycloak.NewTransport()
+	keys := keycloak.NewKeySet(config.Realm, keycloak.KeySetConfig{MaxAge: config.KeysMaxAge, Transport: calls, Log: log})
 	realm, err := keycloak.NewClient(keycloak.ClientConfig{
 		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret, LoginScope: config.LoginScope,
 		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace,
-		RefreshGraceAnyNetwork: config.GraceAnyNetwork, HTTP: calls, Log: log,
+		RefreshGraceAnyNetwork: config.GraceAnyNetwork, Transport: calls, Log: log,
 		MaxLogins: config.MaxLogins, MaxRefreshes: config.MaxRefreshes, MaxLogouts: config.MaxLogouts, ForwardAddress: config.ForwardAddress,
 		RefusalPause: config.RefusalPause,
 	})
@@ -205,7 +206,9 @@ func newHandler(config Config, realm signin.Realm, keys *keycloak.KeySet, draini
 	}
 	failures := apierror.Presenter{Log: log, Detail: config.Local, RequestID: graphqlhttp.RequestID}
 	graphql := handler.New(schema)
-	graphql.SetErrorPresenter(failures.Present)
+	graphql.SetErrorPresenter(func(ctx context.Context, err error) *gqlerror.Error {
+		return nameSettingsIn(failures.Present(ctx, err))
+	})
 	graphql.SetRecoverFunc(failures.Recover)
 	documents := config.Document
 	documents.Cache = limits.NewCache(config.DocumentCacheBytes)
@@ -265,7 +268,7 @@ func readiness(keys *keycloak.KeySet, draining *atomic.Bool, local bool) http.Ha
 			text = "ready: the keys held are good, but can't be fetched anew"
 		}
 		if local && failure != nil {
-			text += ": " + identity.Detail(failure)
+			text += ": " + settingNames.Replace(identity.Detail(failure))
 		}
 		writeProbe(w, status, text)
 	}
@@ -306,8 +309,9 @@ func logRequest(log *slog.Logger) func(context.Context, graphqlhttp.Outcome) {
 
 // newLog writes lines for people on a developer's machine, and JSON for machines elsewhere.
 func newLog(config Config, out io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{ReplaceAttr: nameSettings}
 	if config.Local {
-		return slog.New(slog.NewTextHandler(out, nil))
+		return slog.New(slog.NewTextHandler(out, options))
 	}
-	return slog.New(slog.NewJSONHandler(out, nil))
+	return slog.New(slog.NewJSONHandler(out, options))
 }

@@ -226,11 +226,11 @@ func TestReadiness(t *testing.T) {
 				calls := 0
 				keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{
 					Log: slog.New(slog.DiscardHandler),
-					HTTP: &http.Client{Transport: transportFunc(func(*http.Request) (*http.Response, error) {
+					Transport: transportFunc(func(*http.Request) (*http.Response, error) {
 						status := tt.answers[min(calls, len(tt.answers)-1)]
 						calls++
 						return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(good))}, nil
-					})},
+					}),
 				})
 				go keys.Run(t.Context())
 				time.Sleep(tt.after)

@@ -43,7 +43,7 @@ var zeroValues = map[string]any{
 	"identity.TokenInfo": new(identity.TokenInfo), "identity.User": new(identity.User),
 
 	"keycloak.Client": new(keycloak.Client), "keycloak.ClientConfig": new(keycloak.ClientConfig), "keycloak.Issuer": new(keycloak.Issuer),
-	"keycloak.KeySet": new(keycloak.KeySet), "keycloak.KeySetConfig": new(keycloak.KeySetConfig), "keycloak.Realm": new(keycloak.Realm),
+	"keycloak.Key": new(keycloak.Key), "keycloak.KeySet": new(keycloak.KeySet), "keycloak.KeySetConfig": new(keycloak.KeySetConfig), "keycloak.Realm": new(keycloak.Realm),
 	"keycloak.Refusal": new(keycloak.Refusal), "keycloak.Verifier": new(keycloak.Verifier), "keycloak.VerifierConfig": new(keycloak.VerifierConfig),
 
 	"apierror.Code": new(apierror.Code), "apierror.Presenter": new(apierror.Presenter),

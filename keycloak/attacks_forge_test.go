@@ -298,11 +298,9 @@ func (f *forge) sites() map[string]siteConfig {
 		"crowded":    {local: certs(many...)},
 		"bare":       {local: certs(enc)},
 		"moved":      {answer: answers(http.StatusTemporaryRedirect, "")},
-		// The zero value of http.Client follows redirects.
-		"moved, own client": {answer: answers(http.StatusFound, ""), http: &http.Client{}},
-		"down":              {answer: answers(http.StatusInternalServerError, certsOf(f.ed))},
-		"page":              {answer: answers(http.StatusOK, "<html>"+certsOf(f.ed)+"</html>")},
-		"flood":             {answer: answers(http.StatusOK, strings.Repeat(" ", 1<<20)+certsOf(f.ed))},
+		"down":       {answer: answers(http.StatusInternalServerError, certsOf(f.ed))},
+		"page":       {answer: answers(http.StatusOK, "<html>"+certsOf(f.ed)+"</html>")},
+		"flood":      {answer: answers(http.StatusOK, strings.Repeat(" ", 1<<20)+certsOf(f.ed))},
 	}
 }
 

@@ -121,7 +121,7 @@ func formAttacks(f *forge) []attack {
 		row("thousands of dots", "CVE-2025-30204; CVE-2025-27144", strings.Repeat(".", 16<<10), malformed, "dots: 16385"),
 		row("a good token and thousands of dots", "CVE-2025-22868", good+strings.Repeat(".", 4000), malformed, "dots: 4003"),
 		row("dots beyond the bound", "CVE-2025-30204", strings.Repeat(".", 16<<10+1), identity.ErrTokenTooLarge, "16384"),
-		row("a good token beyond the bound", "RFC 8725, section 3.10", f.token(f.ed, nil, object{"x": strings.Repeat("x", 16<<10)}), identity.ErrTokenTooLarge, "TOKEN_MAX_BYTES"),
+		row("a good token beyond the bound", "RFC 8725, section 3.10", f.token(f.ed, nil, object{"x": strings.Repeat("x", 16<<10)}), identity.ErrTokenTooLarge, "VerifierConfig.MaxBytes"),
 		row("half a megabyte", "RFC 8725, section 3.10", strings.Repeat("A", 1<<19), identity.ErrTokenTooLarge),
 
 		row("the flattened JSON form", "RFC 7515, section 7.2.2", toJSON(flat), malformed, "dots: 1"),

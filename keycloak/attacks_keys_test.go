@@ -191,7 +191,6 @@ func realmAttacks(f *forge) []attack {
 		row("a set of more keys than a realm has", "RFC 7517, section 5", f.as(f.ed, "ed-1").token(alice(f.t)), unavailable).on("crowded"),
 		row("a set with a key for encryption alone", "RFC 7517, section 4.2", f.as(f.rsa, "enc-1").token(alice(f.t)), unavailable).on("bare"),
 		row("a set that is elsewhere", "RFC 9110, section 15.4", f.evil.token(alice(f.t)), unavailable, "redirect").on("moved"),
-		row("a set that is elsewhere, for a client that would go there", "RFC 9110, section 15.4", f.evil.token(alice(f.t)), unavailable, "redirect").on("moved, own client"),
 		row("a set in an answer of failure", "RFC 9110, section 15.6.1", f.ed.token(alice(f.t)), unavailable, "500").on("down"),
 		row("a set in a page", "RFC 7517, section 5", f.ed.token(alice(f.t)), unavailable).on("page"),
 		row("a set behind a megabyte of blanks", "RFC 8259, section 9", f.ed.token(alice(f.t)), unavailable).on("flood"),

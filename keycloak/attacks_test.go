@@ -104,7 +104,6 @@ type site struct {
 type siteConfig struct {
 	local, other string           // the key sets
 	answer       http.HandlerFunc // in place of the local realm's key set
-	http         *http.Client     // that fetches the keys
 	config       VerifierConfig
 }
 
@@ -132,7 +131,7 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 		}
 		realm := must(NewRealm(keycloak.URL, realmName))
 		realms.HandleFunc(strings.TrimPrefix(realm.certsURL(), keycloak.URL), answer)
-		keys := NewKeySet(realm, KeySetConfig{HTTP: c.http, Log: s.log.logger()})
+		keys := NewKeySet(realm, KeySetConfig{Log: s.log.logger()})
 		c.config.Issuers = append(c.config.Issuers, Issuer{Names: []string{"http://localhost:8080/realms/" + realmName}, Keys: keys})
 	}
 	verifier, err := NewVerifier(c.config)

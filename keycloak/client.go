@@ -22,8 +22,10 @@ type ClientConfig struct {
 	ClientSecret identity.Secret
 	LoginScope   string        // what Login asks for; "openid profile email" if empty
 	Timeout      time.Duration // after which a caller is told that Keycloak timed out; 8 s if zero
-	HTTP         *http.Client  // NewHTTPClient() if nil; redirects are never followed, whatever its policy
-	Log          *slog.Logger  // slog.Default() if nil; a line for each refresh token that is presented again
+	// Transport makes the HTTP calls; NewTransport() if nil. Redirects are never followed, and
+	// callers wait no longer than Timeout, whatever the transport does.
+	Transport http.RoundTripper
+	Log       *slog.Logger // slog.Default() if nil; a line for each refresh token that is presented again
 
 	// RefreshGrace is for how long the answer of a refresh is handed out again to whoever presents
 	// the same token from the same network: identity.Address in an IPv4 /24 or an IPv6 /48. It ends
@@ -119,7 +121,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 		config.RefusalPause = refusalPause
 	}
 	c := &Client{
-		config: config, http: withoutRedirects(config.HTTP),
+		config: config, http: newHTTPClient(config.Transport),
 		logins: newPool(config.MaxLogins), accounts: newAccounts(), turns: newTurns(), pace: new(pace), calls: new(sync.WaitGroup), logouts: newPool(config.MaxLogouts),
 	}
 	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
@@ -333,7 +335,7 @@ func recovered(err *error) {
 
 func (c *Client) timedOut() error {
 	return &identity.Error{
-		Reason: identity.ErrProviderUnavailable, TimedOut: true, Detail: fmt.Sprintf("no answer within %v (KEYCLOAK_TIMEOUT)", c.config.Timeout),
+		Reason: identity.ErrProviderUnavailable, TimedOut: true, Detail: fmt.Sprintf("no answer within %v (ClientConfig.Timeout)", c.config.Timeout),
 	}
 }
 

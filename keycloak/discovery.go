@@ -11,9 +11,9 @@ import (
 
 // WarnIssuer asks the realm once for the issuer that it names in its tokens, and logs a warning
 // when that isn't one of accepted. It tries until it has an answer, or ctx ends. Nothing else of
-// the answer is used. A nil client is NewHTTPClient(), a nil log slog.Default().
-func WarnIssuer(ctx context.Context, realm Realm, accepted []string, client *http.Client, log *slog.Logger) {
-	client = withoutRedirects(client)
+// the answer is used. A nil transport is NewTransport(), a nil log slog.Default().
+func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport http.RoundTripper, log *slog.Logger) {
+	client := newHTTPClient(transport)
 	if log == nil {
 		log = slog.Default()
 	}
@@ -24,13 +24,13 @@ func WarnIssuer(ctx context.Context, realm Realm, accepted []string, client *htt
 	for {
 		if issuer, ok := discoverIssuer(ctx, realm, client); ok {
 			if !slices.Contains(accepted, issuer) {
-				log.Warn("the realm's tokens will be refused: set KEYCLOAK_ISSUER to the issuer that it names",
+				log.Warn("the realm's tokens will be refused: set Issuer.Names to the issuer that it names",
 					"issuer", cut(issuer), "accepted", accepted)
 			}
 			return
 		}
 		select {
-		case <-time.After(keysBackoff):
+		case <-time.After(maxRetry):
 		case <-ctx.Done():
 			return
 		}
@@ -38,7 +38,7 @@ func WarnIssuer(ctx context.Context, realm Realm, accepted []string, client *htt
 }
 
 func discoverIssuer(ctx context.Context, realm Realm, client *http.Client) (issuer string, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	got, err := get(ctx, client, realm.discoveryURL())
 	if err != nil || got.status != http.StatusOK {

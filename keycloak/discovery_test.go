@@ -11,8 +11,8 @@ import (
 )
 
 // discoveries answers with each of answers in turn, and with the last one from then on.
-func discoveries(t *testing.T, calls *int, answers ...func() (*http.Response, error)) *http.Client {
-	return httpClient(func(r *http.Request) (*http.Response, error) {
+func discoveries(t *testing.T, calls *int, answers ...func() (*http.Response, error)) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		if want := localIssuer + "/.well-known/openid-configuration"; r.URL.String() != want {
 			t.Errorf("asked %s, want %s", r.URL, want)
 		}
@@ -48,7 +48,7 @@ func TestWarnIssuer(t *testing.T) {
 			if tt.warns && (strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN")) {
 				t.Errorf("logged %q, want one warning", text)
 			}
-			for _, word := range []string{"KEYCLOAK_ISSUER", "issuer=https://sso.example.com/realms/local", tt.accepted[0]} {
+			for _, word := range []string{"Issuer.Names", "issuer=https://sso.example.com/realms/local", tt.accepted[0]} {
 				if tt.warns && !strings.Contains(text, word) {
 					t.Errorf("logged %q, which doesn't name %q", text, word)
 				}
@@ -74,11 +74,11 @@ func TestWarnIssuerTriesUntilItHasAnAnswer(t *testing.T) {
 			say(200, `[]`),
 			say(200, `{"issuer":"https://sso.example.com/realms/local"}`),
 		), book.logger())
-		if calls != 7 || strings.Count(book.String(), "KEYCLOAK_ISSUER") != 1 {
+		if calls != 7 || strings.Count(book.String(), "Issuer.Names") != 1 {
 			t.Errorf("asked %d times and logged %q; want 7 times and one warning", calls, book.String())
 		}
-		if took := time.Since(begin); took != 6*keysBackoff {
-			t.Errorf("took %v, want %v between two tries", took, keysBackoff)
+		if took := time.Since(begin); took != 6*maxRetry {
+			t.Errorf("took %v, want %v between two tries", took, maxRetry)
 		}
 	})
 }
@@ -100,7 +100,7 @@ func TestWarnIssuerEndsWithItsContext(t *testing.T) {
 func TestWarnIssuerBoundsEachTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
-		hangs := httpClient(func(r *http.Request) (*http.Response, error) {
+		hangs := roundTrip(func(r *http.Request) (*http.Response, error) {
 			if tries++; tries == 2 {
 				return respond(200, `{"issuer":"`+localIssuer+`"}`)
 			}
@@ -109,7 +109,7 @@ func TestWarnIssuerBoundsEachTry(t *testing.T) {
 		})
 		begin := time.Now()
 		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, hangs, (&logBook{}).logger())
-		if took := time.Since(begin); tries != 2 || took != keysTimeout+keysBackoff {
+		if took := time.Since(begin); tries != 2 || took != fetchTimeout+maxRetry {
 			t.Errorf("took %v and %d tries", took, tries)
 		}
 	})

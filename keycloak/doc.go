@@ -3,8 +3,11 @@
 // Three parts, each of use by itself:
 //
 //   - Verifier decides whether an access token is good (verifier.go), with the keys that a KeySet
-//     fetches and keeps (keys.go). Middleware runs it on each request's Authorization header and
-//     leaves the verified user, or the reason why there is none, in the context.
+//     fetches and keeps (key_set.go), or with StaticKeys (keys.go). Protect runs it on each
+//     request's Authorization header and lets only requests with a good token pass. Middleware
+//     lets all pass, and leaves the verified user, or the reason why there is none, in the context:
+//     for GraphQL, where each field has its own rule. KeySet.Keyfunc is for programs that parse
+//     tokens with golang-jwt.
 //   - Client signs people in and out: Login, Refresh, Logout (client.go). What Keycloak's refusals
 //     mean is one table (refusal.go); why a refresh token must never be exchanged twice, and how
 //     two tabs are kept from it, is in exchanges.go.
@@ -22,9 +25,10 @@
 //		Issuers:  []keycloak.Issuer{{Keys: keys}},
 //		Audience: []string{"shop-api"},
 //	})
-//	http.ListenAndServe(addr, keycloak.Middleware(verifier, nil)(handler))
+//	http.ListenAndServe(addr, keycloak.Protect(verifier, nil)(handler))
 //
-// The middleware refuses nobody: it tells the handler who calls. What needs a caller asks for one:
+// The handler finds the user with identity.Require(r.Context()). Where some requests need no caller,
+// use Middleware instead of Protect: it refuses nobody, so whatever needs a caller must ask for one:
 //
 //	user, err := identity.Require(r.Context())
 //	if err != nil {
@@ -82,7 +86,6 @@
 //
 // Facts about Keycloak were observed on version 26.7.4. Endpoints are built from the server's URL
 // by Keycloak's fixed paths: no URL that Keycloak hands out is ever called, since those name its
-// public host, which may be out of reach from inside. Where a message names a setting in capitals
-// (KEYCLOAK_ISSUER), that is the name which the CloakQL server gives to the field of the same
-// purpose.
+// public host, which may be out of reach from inside. Where a text for operators names what to
+// change here, it is a field of this package (VerifierConfig.Audience), or a parameter of NewRealm.
 package keycloak

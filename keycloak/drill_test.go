@@ -83,14 +83,12 @@ func newDrill(t *testing.T) *drill {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := keycloak.NewHTTPClient()
-	transport := client.Transport.(*http.Transport)
+	transport := keycloak.NewTransport()
 	transport.DialContext = d.wire.dial
 	t.Cleanup(transport.CloseIdleConnections)
-	client.Transport = &d.wire.detour
 	d.wire.detour.usual = transport
 	log := slog.New(slog.NewTextHandler(d.log, nil))
-	d.keys = keycloak.NewKeySet(named, keycloak.KeySetConfig{HTTP: client, Log: log})
+	d.keys = keycloak.NewKeySet(named, keycloak.KeySetConfig{Transport: &d.wire.detour, Log: log})
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 		Issuers: []keycloak.Issuer{{Names: []string{d.realm.Issuer()}, Keys: d.keys}}, Audience: []string{"shop-api"},
 	})

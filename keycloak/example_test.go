@@ -2,12 +2,15 @@ package keycloak_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak"
@@ -67,6 +70,120 @@ func Example() {
 	// 200 Hello, alice
 }
 
+// A handler that needs a caller on each request goes behind Protect, which answers all others.
+func ExampleProtect() {
+	kc := startKeycloak()
+	defer kc.Close()
+	verifier := newVerifier(kc)
+	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, err := identity.Require(r.Context())
+		if err != nil { // never behind Protect
+			http.Error(w, "Sign in first", http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprintln(w, "The orders of", *user.Username)
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/orders", keycloak.Protect(verifier, quiet)(orders))
+
+	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice")
+	if err != nil {
+		panic(err)
+	}
+	for _, authorization := range []string{"", "Bearer null", "Bearer " + tokens.AccessToken} {
+		request := httptest.NewRequest("GET", "/orders", nil)
+		if authorization != "" {
+			request.Header.Set("Authorization", authorization)
+		}
+		answer := httptest.NewRecorder()
+		mux.ServeHTTP(answer, request)
+		fmt.Print(answer.Code, " ", answer.Body)
+		for _, challenge := range answer.Header().Values("WWW-Authenticate") {
+			fmt.Println("   ", challenge)
+		}
+	}
+
+	// Output:
+	// 401 no bearer token
+	//     Bearer realm="api"
+	// 401 token is malformed
+	//     Bearer realm="api", error="invalid_token", error_description="token is malformed"
+	// 200 The orders of alice
+}
+
+// A unit test needs no Keycloak: it makes a key and signs a token with it. All rules for tokens
+// hold as usual.
+func ExampleStaticKeys() {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		panic(err)
+	}
+	keys, err := keycloak.StaticKeys(keycloak.Key{ID: "test", Algorithm: "EdDSA", Public: public})
+	if err != nil {
+		panic(err)
+	}
+	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
+		Issuers:  []keycloak.Issuer{{Names: []string{"https://sso.example.com/realms/shop"}, Keys: keys}},
+		Audience: []string{"shop-api"},
+	})
+	if err != nil {
+		panic(err)
+	}
+
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
+		"iss": "https://sso.example.com/realms/shop", "aud": "shop-api", "typ": "Bearer",
+		"sub": "4711", "exp": time.Now().Add(time.Minute).Unix(),
+		"realm_access": map[string]any{"roles": []string{"customer"}},
+	})
+	token.Header["kid"] = "test"
+	text, err := token.SignedString(private)
+	if err != nil {
+		panic(err)
+	}
+	user, err := verifier.Verify(context.Background(), text)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(user.ID, user.HasRealmRole("customer"), user.HasRealmRole("admin"))
+
+	// Output:
+	// 4711 true false
+}
+
+// A program that parses tokens with golang-jwt gets the realm's keys from a KeySet, and checks the
+// claims itself: here the issuer, the audience, when the token expires, and that it is an access
+// token.
+func ExampleKeySet_Keyfunc() {
+	kc := startKeycloak()
+	defer kc.Close()
+	realm, err := keycloak.NewRealm(kc.URL, "shop")
+	if err != nil {
+		panic(err)
+	}
+	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: quiet})
+	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice")
+	if err != nil {
+		panic(err)
+	}
+	for _, text := range []string{tokens.AccessToken, tokens.IDToken} {
+		var claims struct {
+			jwt.RegisteredClaims
+			Type     string `json:"typ"`
+			Username string `json:"preferred_username"`
+		}
+		_, err = jwt.ParseWithClaims(text, &claims, keys.Keyfunc(context.Background()),
+			jwt.WithIssuer(realm.Issuer()), jwt.WithAudience("shop-api"), jwt.WithExpirationRequired())
+		if err == nil && claims.Type != "Bearer" {
+			err = errors.New("not an access token, but one of type " + claims.Type)
+		}
+		fmt.Println(claims.Username, err)
+	}
+
+	// Output:
+	// alice <nil>
+	// alice not an access token, but one of type ID
+}
+
 // A refusal has a reason for the program and a detail for people. A claim of your own is read from
 // the token's payload, which is verified as a whole.
 func ExampleVerifier_Verify() {
@@ -113,7 +230,7 @@ func ExampleVerifier_Verify() {
 	// 4711 of north
 	// refresh, and try again
 	// token is not meant for this API
-	// aud is "billing", azp is missing; accepted in aud: ["shop-api"] (KEYCLOAK_AUDIENCE): add a mapper of type Audience to the client that asks for the token
+	// aud is "billing", azp is missing; accepted in aud: ["shop-api"] (VerifierConfig.Audience): add a mapper of type Audience to the client that asks for the token
 }
 
 // Tokens of several realms, each with its own keys: that of one never verifies a token of another.

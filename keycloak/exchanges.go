@@ -149,7 +149,7 @@ func (x *exchanges) find(key digest, network netip.Prefix) (e, before *exchange,
 		}
 	}
 	if known := x.known[key]; len(known) > 0 {
-		return nil, known[0], "it comes from another network (REFRESH_GRACE_NETWORK)"
+		return nil, known[0], "it comes from another network (ClientConfig.RefreshGraceAnyNetwork)"
 	}
 	return nil, nil, ""
 }

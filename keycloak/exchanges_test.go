@@ -576,7 +576,7 @@ func TestExchanges_log(t *testing.T) {
 		logs(`level=INFO msg="a refresh token was presented again from its network: its answer is repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
 		const refused = `level=WARN msg="a refresh token was presented again and its answer isn't repeated: Keycloak is asked, and may end the session" reason=`
 		checkFrom(t, x, "2001:db8::1", token, 2)
-		logs(refused + `"it comes from another network (REFRESH_GRACE_NETWORK)" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` + "\n")
+		logs(refused + `"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` + "\n")
 		checkFrom(t, x, "192.0.2.1", identity.NewSecret("next 1"), 3)
 		logs("")
 		checkFrom(t, x, "192.0.2.1", token, 4)

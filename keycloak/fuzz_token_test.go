@@ -227,27 +227,26 @@ func FuzzReadKeys(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		ring, err := readKeys(body)
+		keys, err := readKeys(body)
 		if err != nil {
 			return
 		}
-		if len(ring.keys) == 0 {
+		if len(keys.keys) == 0 {
 			t.Error("the set is good, and not one key in it")
 		}
-		for kid, key := range ring.keys {
-			switch key.Key().(type) {
+		for kid, key := range keys.keys {
+			switch key.Public.(type) {
 			case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
 			default:
-				t.Errorf("key %q is a %T", kid, key.Key())
+				t.Errorf("key %q is a %T", kid, key.Public)
 			}
-			m := key.Marshal()
-			if kid == "" || m.KID != kid || m.USE != "sig" || !fits(string(m.ALG), key.Key()) {
-				t.Errorf("key %q has the use %q and the algorithm %q", kid, m.USE, m.ALG)
+			if kid == "" || key.ID != kid || key.check() != nil {
+				t.Errorf("key %q has the id %q, and %v", kid, key.ID, key.check())
 			}
-			if verifySignature(string(m.ALG), key.Key(), "x", make([]byte, 64)) {
+			if verifySignature(key.Algorithm, key.Public, "x", make([]byte, 64)) {
 				t.Errorf("key %q verifies zeros", kid)
 			}
-			if slices.ContainsFunc(ring.odd, func(odd oddKey) bool { return odd.kid == kid }) {
+			if slices.ContainsFunc(keys.rejected, func(odd rejectedKey) bool { return odd.kid == kid }) {
 				t.Errorf("key %q is kept and passed over", kid)
 			}
 		}

@@ -17,42 +17,37 @@ import (
 // maxAnswerBytes bounds a body of Keycloak's: many times the largest token answer or key set.
 const maxAnswerBytes = 1 << 20
 
-// NewHTTPClient returns a client tuned for calls to one Keycloak: connections are pooled and kept
-// shorter than common proxies keep theirs, each step of setting one up is bounded, and redirects
-// are handed back instead of followed. Client and KeySet use one of these when they are given none.
+// NewTransport returns an HTTP transport tuned for calls to one Keycloak: connections are pooled
+// and kept shorter than common proxies keep theirs, and each step of setting one up is bounded.
+// Client and KeySet use one of these each when they are given none; give both the same one to share
+// connections, or one with a TLSClientConfig of your own.
 //
 // net/http writes the beginning of an answer that nobody asked for to the standard logger. A
 // program that calls Keycloak should send that logger's lines (log.SetOutput) where nobody reads
 // tokens, or through a writer that drops what they quote.
-func NewHTTPClient() *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-			TLSHandshakeTimeout:    3 * time.Second,
-			ForceAttemptHTTP2:      true,
-			MaxIdleConns:           64,
-			MaxIdleConnsPerHost:    64, // Go's default of 2 would dial anew for each login of a burst
-			IdleConnTimeout:        30 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-			OnProxyConnectResponse: refusedByProxy,
-		},
-		CheckRedirect: handBack,
+func NewTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    3 * time.Second,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    64, // Go's default of 2 would dial anew for each login of a burst
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		OnProxyConnectResponse: refusedByProxy,
 	}
 }
 
-// withoutRedirects returns a copy of a client that follows no redirect, or NewHTTPClient() for nil:
-// a 307 would carry a password and the client's secret to a place that nobody configured.
-func withoutRedirects(client *http.Client) *http.Client {
-	if client == nil {
-		return NewHTTPClient()
+// newHTTPClient returns a client that follows no redirect and has no cookies, whatever transport
+// makes its calls: a 307 would carry a password and the client's secret to a place that nobody
+// configured. A nil transport is NewTransport(). Each call brings a context with a deadline.
+func newHTTPClient(transport http.RoundTripper) *http.Client {
+	if transport == nil {
+		transport = NewTransport()
 	}
-	own := *client
-	own.CheckRedirect = handBack
-	return &own
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
-
-func handBack(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // refusedByProxy replaces net/http's error for a proxy that lets nobody through to Keycloak, which
 // has the proxy's words.
@@ -110,7 +105,7 @@ func send(client *http.Client, request *http.Request) (answer, error) {
 	case len(body) > maxAnswerBytes:
 		return answer{}, fmt.Errorf("answer %d is larger than %d bytes", response.StatusCode, maxAnswerBytes)
 	case response.StatusCode >= 300 && response.StatusCode < 400:
-		return answer{}, fmt.Errorf("answer %d is a redirect: KEYCLOAK_SERVER_URL must be where Keycloak itself answers", response.StatusCode)
+		return answer{}, fmt.Errorf("answer %d is a redirect: NewRealm's serverURL must be where Keycloak itself answers", response.StatusCode)
 	}
 	return answer{status: response.StatusCode, body: body, note: proxyNote(client, request)}, nil
 }
@@ -159,7 +154,7 @@ func faultText(err error) string {
 		return proxy.Error()
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "the other side doesn't speak TLS: is KEYCLOAK_SERVER_URL an https URL of a port for http?"
+		return "the other side doesn't speak TLS: is NewRealm's serverURL an https URL of a port for http?"
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), err == io.EOF, err == io.ErrUnexpectedEOF,

@@ -203,8 +203,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 							w.Header().Set("Location", target)
 						}
 						w.WriteHeader(status)
-					}, func(c *ClientConfig) { c.HTTP = &http.Client{} }))
-					checkUnavailable(t, err, "KEYCLOAK_SERVER_URL")
+					}, func(c *ClientConfig) { c.Transport = http.DefaultTransport }))
+					checkUnavailable(t, err, "NewRealm's serverURL")
 					if asked.Load() != 1 {
 						t.Errorf("asked %d times, want once", asked.Load())
 					}
@@ -250,7 +250,7 @@ func TestServersThatHang(t *testing.T) {
 					<-done
 				}, timeout(20*time.Millisecond))
 				defer close(done)
-				checkUnavailable(t, do(t.Context(), client), "KEYCLOAK_TIMEOUT")
+				checkUnavailable(t, do(t.Context(), client), "ClientConfig.Timeout")
 			})
 		}
 	}
@@ -275,7 +275,7 @@ func TestSend_errorsRepeatNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(hijack(bytes))
 			defer server.Close()
-			_, err := get(t.Context(), NewHTTPClient(), server.URL+"/certs")
+			_, err := get(t.Context(), newHTTPClient(nil), server.URL+"/certs")
 			if err == nil {
 				t.Fatal("the answer was read")
 			}
@@ -300,7 +300,7 @@ func TestFaultText(t *testing.T) {
 		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New(canary)}, "the way to the proxy: an unknown fault of 11 bytes (*errors.errorString)"},
 		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: refused}, "the way to the proxy: dial tcp 192.0.2.1:443: connection refused"},
 		{&url.Error{Op: "Get", URL: "https://sso.example.com", Err: &proxyError{407}}, `Get "https://sso.example.com": the proxy answered 407 instead of connecting`},
-		{tls.RecordHeaderError{Msg: canary, RecordHeader: [5]byte([]byte("canar"))}, "the other side doesn't speak TLS: is KEYCLOAK_SERVER_URL an https URL of a port for http?"},
+		{tls.RecordHeaderError{Msg: canary, RecordHeader: [5]byte([]byte("canar"))}, "the other side doesn't speak TLS: is NewRealm's serverURL an https URL of a port for http?"},
 		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "tls: failed to verify certificate: x509: certificate signed by unknown authority: " +
 			"SSL_CERT_FILE names the file of the authorities that this process trusts"},
 		{fmt.Errorf("%w: %s", context.DeadlineExceeded, "here"), "context deadline exceeded: here"},
@@ -329,7 +329,7 @@ func TestSend_says_that_a_proxy_answered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := NewHTTPClient()
+	client := newHTTPClient(nil)
 	client.Transport.(*http.Transport).Proxy = http.ProxyURL(address)
 	for server, want := range map[string]string{
 		"http://sso.example.com":  "answer 403 is not one of Keycloak's (through a proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",

@@ -1,6 +1,7 @@
 package keycloak
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,14 +12,14 @@ import (
 
 const maxKeys = 100 // of one set; realms have two to ten
 
-// A keyring is a JSON Web Key Set as far as it can verify signatures.
-type keyring struct {
-	keys map[string]jwkset.JWK // by kid; each fits its algorithm, which it names
-	odd  []oddKey              // the others
+// A keySet is a JSON Web Key Set as far as it can verify signatures.
+type keySet struct {
+	keys     map[string]Key // by kid
+	rejected []rejectedKey  // the others
 }
 
-// An oddKey is a key that was passed over.
-type oddKey struct {
+// A rejectedKey is a key that was passed over.
+type rejectedKey struct {
 	kid      string // empty if it has none that can be read
 	why      string // "its use is \"enc\""
 	expected bool   // nothing is amiss: every realm has keys for encryption
@@ -26,20 +27,20 @@ type oddKey struct {
 }
 
 // why returns why a key isn't there, for the tokens that name it.
-func (k keyring) why(kid string) string {
-	for _, odd := range k.odd {
-		if odd.kid == kid {
-			return "the key " + quote(kid) + " was passed over: " + odd.why
+func (s keySet) why(kid string) string {
+	for _, key := range s.rejected {
+		if key.kid == kid {
+			return "the key " + quote(kid) + " was passed over: " + key.why
 		}
 	}
 	return "kid " + quote(kid) + " is not in the key set"
 }
 
 // reasons are those of the first few keys.
-func (k keyring) reasons() string {
+func (s keySet) reasons() string {
 	text := ""
-	for _, odd := range k.odd[:min(len(k.odd), 3)] {
-		text += fmt.Sprintf("; of the key %s %s", quote(odd.kid), odd.why)
+	for _, key := range s.rejected[:min(len(s.rejected), 3)] {
+		text += fmt.Sprintf("; of the key %s %s", quote(key.kid), key.why)
 	}
 	return text
 }
@@ -49,7 +50,7 @@ func (k keyring) reasons() string {
 // It fails when none is left. Of two keys for signatures with one kid neither is kept, since
 // nothing says which one is meant; one for encryption may have the kid of one for signatures, as
 // when a realm has imported one pair for both.
-func readKeys(body []byte) (keyring, error) {
+func readKeys(body []byte) (keySet, error) {
 	var list raw
 	lists := 0
 	if err := eachMemberLax(body, func(name []byte, value raw) {
@@ -58,40 +59,44 @@ func readKeys(body []byte) (keyring, error) {
 			lists++
 		}
 	}); err != nil {
-		return keyring{}, fmt.Errorf("the answer is not a JSON Web Key Set: it %v", err)
+		return keySet{}, fmt.Errorf("the answer is not a JSON Web Key Set: it %v", err)
 	}
-	ring := keyring{keys: map[string]jwkset.JWK{}}
+	set := keySet{keys: map[string]Key{}}
 	seen := map[string]bool{}
 	count := 0
 	err := eachItem(list, func(item raw) {
 		if count++; count > maxKeys {
 			return
 		}
-		kid, key, odd := readKey(item)
+		key, rejected := readKey(item)
+		kid := key.ID
+		if rejected != nil {
+			kid = rejected.kid
+		}
 		switch {
-		case odd != nil && !odd.signs:
-			ring.odd = append(ring.odd, *odd)
+		case rejected != nil && !rejected.signs:
+			set.rejected = append(set.rejected, *rejected)
 			return
 		case seen[kid]:
-			delete(ring.keys, kid)
-			ring.odd = slices.DeleteFunc(ring.odd, func(o oddKey) bool { return o.kid == kid && o.signs })
-			ring.odd = append(ring.odd, oddKey{kid: kid, why: "the set has more than one key for signatures of this kid", signs: true})
-		case odd != nil:
-			ring.odd = append(ring.odd, *odd)
+			delete(set.keys, kid)
+			set.rejected = slices.DeleteFunc(set.rejected, func(r rejectedKey) bool { return r.kid == kid && r.signs })
+			set.rejected = append(set.rejected, rejectedKey{kid: kid, why: "the set has more than one key for signatures of this kid", signs: true})
+		case rejected != nil:
+			set.rejected = append(set.rejected, *rejected)
 		default:
-			ring.keys[kid] = key
+			set.keys[kid] = key
 		}
 		seen[kid] = true
 	})
 	switch {
 	case lists != 1 || err != nil:
-		return keyring{}, errors.New("the answer is not a JSON Web Key Set: it has no list of keys")
+		return keySet{}, errors.New("the answer is not a JSON Web Key Set: it has no list of keys")
 	case count > maxKeys:
-		return keyring{}, fmt.Errorf("the answer holds %d keys; accepted: %d", count, maxKeys)
-	case len(ring.keys) == 0:
-		return keyring{}, fmt.Errorf("the answer holds no key that signatures can be verified with%s", ring.reasons())
+		return keySet{}, fmt.Errorf("the answer holds %d keys; accepted: %d", count, maxKeys)
+	case len(set.keys) == 0:
+		return keySet{}, fmt.Errorf("the answer holds no key that signatures can be verified with%s", set.reasons())
 	}
-	return ring, nil
+	return set, nil
 }
 
 // A jwk is a JSON Web Key's members that we act on, RFC 7517 section 4. Its certificates (x5c, x5u,
@@ -101,7 +106,7 @@ type jwk struct {
 	private                                  bool // it has members of a private or a secret key
 }
 
-func (k *jwk) take(name []byte, value raw) {
+func (k *jwk) setMember(name []byte, value raw) {
 	switch string(name) {
 	case "kty":
 		k.kty = value
@@ -129,61 +134,61 @@ func (k *jwk) take(name []byte, value raw) {
 }
 
 // readKey reads one key of a set, and says why when it can't be used.
-func readKey(item raw) (kid string, key jwkset.JWK, odd *oddKey) {
+func readKey(item raw) (Key, *rejectedKey) {
 	var k jwk
-	err := eachMember(item, k.take)
+	err := eachMember(item, k.setMember)
 	if err != nil { // what was read so far counts for nothing
-		return "", jwkset.JWK{}, &oddKey{why: "it " + err.Error()}
+		return Key{}, &rejectedKey{why: "it " + err.Error()}
 	}
 	kid, ok := k.kid.text()
 	if !ok || len(kid) > maxKeyID {
 		kid = ""
 	}
 	use, _ := k.use.text()
-	no := func(format string, args ...any) (string, jwkset.JWK, *oddKey) {
-		return kid, jwkset.JWK{}, &oddKey{kid: kid, why: fmt.Sprintf(format, args...), signs: use == "sig" && kid != "", expected: use == "enc"}
+	reject := func(format string, args ...any) (Key, *rejectedKey) {
+		return Key{}, &rejectedKey{kid: kid, why: fmt.Sprintf(format, args...), signs: use == "sig" && kid != "", expected: use == "enc"}
 	}
 	if kid == "" {
-		return no("its kid is %s; expected a string of 1 to %d bytes", k.kid.quote(), maxKeyID)
+		return reject("its kid is %s; expected a string of 1 to %d bytes", k.kid.quote(), maxKeyID)
 	}
 	if use != "sig" { // section 4.2; Keycloak gives one to each key
-		return no("its use is %s; expected \"sig\"", k.use.quote())
+		return reject("its use is %s; expected \"sig\"", k.use.quote())
 	}
 	if k.private { // whoever can read the set can sign with it
-		return no("it is a private key, for everyone to read")
+		return reject("it is a private key, for everyone to read")
 	}
 	if k.ops != nil { // section 4.3
 		if ops, ok := k.ops.texts(); !ok || !slices.Contains(ops, "verify") {
-			return no("its key_ops are %s; expected \"verify\" among them", k.ops.quote())
+			return reject("its key_ops are %s; expected \"verify\" among them", k.ops.quote())
 		}
 	}
 	alg, ok := k.alg.text()
 	switch crv, _ := k.crv.text(); {
 	case ok:
 	case k.alg != nil:
-		return no("its alg is %s; expected a string", k.alg.quote())
+		return reject("its alg is %s; expected a string", k.alg.quote())
 	default: // section 4.4 lets it be absent; RFC 8725, section 3.1, demands one algorithm for each key
 		alg = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}[crv]
 	}
 	if !slices.Contains(algorithms, alg) {
-		return no("its alg is %s, which no token may have", k.alg.quote())
+		return reject("its alg is %s, which no token may have", k.alg.quote())
 	}
 	if crv, _ := k.crv.text(); alg == "EdDSA" && crv != "Ed25519" { // RFC 8037; Keycloak makes Ed448 too
-		return no("its crv is %s; expected \"Ed25519\"", k.crv.quote())
+		return reject("its crv is %s; expected \"Ed25519\"", k.crv.quote())
 	}
-	key, err = k.read(kid, alg)
+	public, err := k.read(kid, alg)
 	switch {
 	case err != nil:
-		return no("%v", err)
-	case !fits(alg, key.Key()):
-		return no("it is too weak, or not one for %s", alg)
+		return reject("%v", err)
+	case !fits(alg, public):
+		return reject("it is too weak, or not one for %s", alg)
 	}
-	return kid, key, nil
+	return Key{kid, alg, public}, nil
 }
 
 // read makes the key. jwkset is given what RFC 7518, section 6, allows: its own decoder takes
 // padding and line ends, coordinates of any length, and the low 64 bits of a longer exponent.
-func (k *jwk) read(kid, alg string) (jwkset.JWK, error) {
+func (k *jwk) read(kid, alg string) (crypto.PublicKey, error) {
 	text := func(v raw) string { s, _ := v.text(); return s }
 	members := jwkset.JWKMarshal{
 		KTY: jwkset.KTY(text(k.kty)), KID: kid, USE: jwkset.UseSig, ALG: jwkset.ALG(alg),
@@ -199,17 +204,17 @@ func (k *jwk) read(kid, alg string) (jwkset.JWK, error) {
 		}
 		bytes, err := strictBase64.DecodeString(text(number.value))
 		if err != nil || strings.ContainsAny(text(number.value), "\r\n") {
-			return jwkset.JWK{}, fmt.Errorf("its %s is not base64url without padding", number.name)
+			return nil, fmt.Errorf("its %s is not base64url without padding", number.name)
 		}
 		if len(bytes) < number.sizes[0] || len(bytes) > number.sizes[1] {
-			return jwkset.JWK{}, fmt.Errorf("its %s has %d bytes; expected %d to %d", number.name, len(bytes), number.sizes[0], number.sizes[1])
+			return nil, fmt.Errorf("its %s has %d bytes; expected %d to %d", number.name, len(bytes), number.sizes[0], number.sizes[1])
 		}
 	}
 	key, err := jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if err != nil {
-		return jwkset.JWK{}, errors.New("it can't be read: " + ascii(err.Error()))
+		return nil, errors.New("it can't be read: " + ascii(err.Error()))
 	}
-	return key, nil
+	return key.Key(), nil
 }
 
 var (

@@ -5,35 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/MicahParks/jwkset"
-	"github.com/MicahParks/keyfunc/v3"
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/cloakql/cloakql/identity"
 )
 
 const (
-	keysRefresh = 5 * time.Minute // at most, whatever Keycloak's cache headers say: they say no-cache
-	keysFloor   = time.Second     // between the starts of two fetches
-	keysTimeout = 3 * time.Second // of one fetch
-	keysRetry   = 1250 * time.Millisecond
-	keysBackoff = 5 * time.Second // at most, between a failed fetch and the next
-	keysWaiters = 16              // who wait for one fetch; everyone else is answered at once
-	keysWait    = time.Second     // that a token waits for a fetch at most
+	refreshInterval  = 5 * time.Minute // at most, whatever Keycloak's cache headers say: they say no-cache
+	minFetchInterval = time.Second     // between the starts of two fetches
+	fetchTimeout     = 3 * time.Second
+	firstRetry       = 1250 * time.Millisecond
+	maxRetry         = 5 * time.Second // between a failed fetch and the next
+	maxWaiters       = 16              // for one fetch; everyone else is answered at once
+	maxWait          = time.Second     // of one token for a fetch
 )
 
 // A KeySetConfig tunes a KeySet. Its zero value is good.
 type KeySetConfig struct {
 	MaxAge time.Duration // for how long keys are used that couldn't be fetched anew; 24 h if zero
-	// HTTP is NewHTTPClient() if nil; redirects are never followed, whatever its policy. Its
-	// transport must heed the deadline of a request's context, as net/http's does: no other fetch
-	// begins before one has ended.
-	HTTP *http.Client
+	// Transport makes the HTTP calls; it is NewTransport() if nil. It must heed the deadline of a
+	// request's context, as net/http's does: no other fetch begins before one has ended.
+	Transport http.RoundTripper
 	// Log is told once when fetching begins to fail, once when it works again, and once of each key
 	// that can't be used, of a hundred keys at most; slog.Default() if nil.
 	Log *slog.Logger
@@ -56,29 +53,28 @@ type KeySetConfig struct {
 // further ones come after a pause that grows to 5 s; a set without a single usable key is a failure
 // too, and replaces nothing.
 type KeySet struct {
-	realm  Realm
-	url    string
-	maxAge time.Duration
-	http   *http.Client
-	log    *slog.Logger
-	lookup keyfunc.Keyfunc
-	landed chan struct{} // tells Run that a fetch which it didn't begin has ended
+	realm    Realm
+	url      string
+	maxAge   time.Duration
+	http     *http.Client // nil in the zero KeySet
+	log      *slog.Logger
+	finished chan struct{} // tells Run that a fetch which it didn't start has ended
 
-	mu       sync.Mutex // guards the fields below
-	ring     keyring
-	fetched  time.Time // when ring came; zero before the first time
-	tried    time.Time // when the last fetch ended, good or not
-	failure  error     // of the last fetch; nil after a good one
-	failures int       // in a row
-	flight   *keyFlight
-	next     time.Time       // before which no fetch begins
-	due      time.Time       // when Run, or the next use, begins one
-	told     map[oddKey]bool // which keys the log has been told of
+	mu          sync.Mutex // guards the fields below
+	keys        keySet
+	fetched     time.Time // when keys came; zero before the first time
+	tried       time.Time // when the last fetch ended, good or not
+	failure     error     // of the last fetch; nil after a good one
+	failures    int       // in a row
+	fetch       *keyFetch // in flight, or nil
+	notBefore   time.Time // the earliest start of the next fetch
+	nextRefresh time.Time // when Run, or the next use, starts one
+	logged      map[rejectedKey]bool
 }
 
-// A keyFlight is a fetch under way.
-type keyFlight struct {
-	begun   time.Time
+// A keyFetch is a fetch in flight.
+type keyFetch struct {
+	started time.Time
 	done    chan struct{}
 	waiters int
 }
@@ -86,8 +82,8 @@ type keyFlight struct {
 // NewKeySet returns an empty set. It fetches nothing before Run, or its first use.
 func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	k := &KeySet{
-		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge,
-		http: withoutRedirects(config.HTTP), log: config.Log, landed: make(chan struct{}, 1), told: map[oddKey]bool{},
+		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge, http: newHTTPClient(config.Transport),
+		log: config.Log, finished: make(chan struct{}, 1), logged: map[rejectedKey]bool{},
 	}
 	if k.maxAge <= 0 {
 		k.maxAge = 24 * time.Hour
@@ -95,24 +91,19 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	if k.log == nil {
 		k.log = slog.Default()
 	}
-	var err error
-	k.lookup, err = keyfunc.New(keyfunc.Options{
-		Storage:      storage{jwkset.NewMemoryStorage(), k},
-		UseWhitelist: []jwkset.USE{jwkset.UseSig},
-	})
-	if err != nil { // it fails without a storage alone
-		panic(err)
-	}
 	return k
 }
 
 var errNoKeySet = errors.New("keycloak: the zero KeySet has no realm: make it with keycloak.NewKeySet")
 
-// Run fetches the keys at once, and again whenever the set gets old, until ctx ends, and returns
-// the error of ctx. Without it, the first token waits for the first fetch. A fetch that is under
-// way when ctx ends has a deadline of its own, a few seconds later.
+// isZero reports whether the set wasn't made by NewKeySet.
+func (k *KeySet) isZero() bool { return k == nil || k.http == nil }
+
+// Run refreshes the keys until ctx is done, and returns ctx.Err(). It fetches them at once; without
+// it, the first token waits for the first fetch. A fetch that is in flight when ctx ends has a
+// deadline of its own, a few seconds later.
 func (k *KeySet) Run(ctx context.Context) error {
-	if k.lookup == nil {
+	if k.isZero() {
 		return errNoKeySet
 	}
 	for {
@@ -120,14 +111,14 @@ func (k *KeySet) Run(ctx context.Context) error {
 			return err
 		}
 		k.mu.Lock()
-		flight, wait := k.flight, time.Until(k.due)
-		if flight == nil && wait <= 0 {
-			flight = k.startFlight()
+		fetch, wait := k.fetch, time.Until(k.nextRefresh)
+		if fetch == nil && wait <= 0 {
+			fetch = k.startFetch()
 		}
 		k.mu.Unlock()
-		if flight != nil {
+		if fetch != nil {
 			select {
-			case <-flight.done:
+			case <-fetch.done:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -136,7 +127,7 @@ func (k *KeySet) Run(ctx context.Context) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-k.landed: // and so the next one is due at another time
+		case <-k.finished: // and so nextRefresh is another time
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
@@ -145,11 +136,11 @@ func (k *KeySet) Run(ctx context.Context) error {
 	}
 }
 
-// Status tells whether tokens can be verified. Usable is false before the first good fetch, and
+// Status reports whether tokens can be verified. Usable is false before the first good fetch, and
 // once the keys are older than MaxAge. Failure is that of the last fetch, nil after a good one: it
 // is identity.ErrKeysUnavailable, and its identity.Detail says why.
 func (k *KeySet) Status() (usable bool, failure error) {
-	if k.lookup == nil {
+	if k.isZero() {
 		return false, errNoKeySet
 	}
 	k.mu.Lock()
@@ -161,131 +152,117 @@ func (k *KeySet) Status() (usable bool, failure error) {
 	return k.usable(), failure
 }
 
-// usable is called with mu held.
-func (k *KeySet) usable() bool {
-	if len(k.ring.keys) == 0 {
-		return false
+// current returns the keys that are there now.
+func (k *KeySet) current() []Key {
+	if k.isZero() {
+		return nil
 	}
-	return passed(k.fetched, time.Now()) <= k.maxAge
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.usable() {
+		return nil
+	}
+	return slices.Collect(maps.Values(k.keys.keys))
 }
 
-// passed is the time from then to now. The monotonic clock stands still while a machine sleeps, and
-// the other one can be set.
-func passed(then, now time.Time) time.Duration {
+// usable is called with mu held.
+func (k *KeySet) usable() bool {
+	return len(k.keys.keys) > 0 && elapsed(k.fetched, time.Now()) <= k.maxAge
+}
+
+// elapsed is the time from then to now. The monotonic clock stands still while a machine sleeps,
+// and the other one can be set.
+func elapsed(then, now time.Time) time.Duration {
 	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }
 
 // interval is how old the set gets before it is fetched anew.
-func (k *KeySet) interval() time.Duration { return min(keysRefresh, k.maxAge/2) }
+func (k *KeySet) interval() time.Duration { return min(refreshInterval, k.maxAge/2) }
 
-// refreshIfDue begins a fetch that nobody waits for, if one is due and none is under way. It is
+// refreshIfDue starts a fetch that nobody waits for, if one is due and none is in flight. It is
 // called with mu held.
 func (k *KeySet) refreshIfDue() {
 	now := time.Now()
-	due := !now.Before(k.due) || passed(k.fetched, now) > k.interval()
-	if due && k.flight == nil && !now.Before(k.next) {
-		k.startFlight()
+	due := !now.Before(k.nextRefresh) || elapsed(k.fetched, now) > k.interval()
+	if due && k.fetch == nil && !now.Before(k.notBefore) {
+		k.startFetch()
 	}
 }
 
 // neglected reports whether neither Run nor any use has fetched the set for long, or tried to. It
 // is called with mu held.
-func (k *KeySet) neglected() bool { return passed(k.tried, time.Now()) > 2*k.interval() }
+func (k *KeySet) neglected() bool { return elapsed(k.tried, time.Now()) > 2*k.interval() }
 
-// verify checks a token's signature with the key that its header names. It fails with
-// ErrKeyUnknown, ErrKeysUnavailable or ErrTokenSignature, or as ctx does.
-func (k *KeySet) verify(ctx context.Context, token *jws) error {
-	key, err := k.lookup.KeyfuncCtx(ctx)(&jwt.Token{Header: map[string]any{"alg": token.alg, "kid": token.kid}})
-	refused, ours := errors.AsType[*identity.Error](err)
-	switch {
-	case ours: // from read; keyfunc has words of its own around it
-		return refused
-	case err != nil && ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil: // keyfunc: the algorithm of the key is another. RFC 8725, section 3.1
-		return wrongSignature("%v", err)
-	case !verifySignature(token.alg, key, token.signed, token.signature):
-		return wrongSignature("the signature doesn't match the key %s", quote(token.kid))
+// Key returns the key of that id, after a fetch where the id is unknown and a fetch is allowed. See
+// Keys for what it fails with.
+func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
+	if k.isZero() {
+		return Key{}, &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: errNoKeySet.Error()}
 	}
-	return nil
-}
-
-// storage is what keyfunc reads keys from.
-type storage struct {
-	jwkset.Storage // for the methods that keyfunc doesn't call
-	set            *KeySet
-}
-
-// KeyRead returns a key, after a fetch where its id is unknown and a fetch is allowed.
-func (s storage) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
-	return s.set.read(ctx, id)
-}
-
-func (k *KeySet) read(ctx context.Context, kid string) (jwkset.JWK, error) {
 	k.mu.Lock()
-	key, known := k.ring.keys[kid]
+	key, known := k.keys.keys[id]
 	if known && k.usable() && !k.neglected() {
 		k.refreshIfDue()
 		k.mu.Unlock()
 		return key, nil
 	}
-	if err := ctx.Err(); err != nil { // nothing is begun for one who has gone
+	if err := ctx.Err(); err != nil { // nothing is started for one who has gone
 		k.mu.Unlock()
-		return jwkset.JWK{}, err
+		return Key{}, err
 	}
-	flight := k.board()
+	fetch := k.join()
 	k.mu.Unlock()
-	var gone error
-	if flight != nil {
-		gone = flight.wait(ctx)
+	var ended error // the context, while waiting
+	if fetch != nil {
+		ended = fetch.wait(ctx)
 	}
 	k.mu.Lock()
-	if flight != nil {
-		flight.waiters--
+	if fetch != nil {
+		fetch.waiters--
 	}
-	key, known = k.ring.keys[kid]
-	usable, ring, failure, waiting := k.usable(), k.ring, k.failure, k.flight != nil
+	key, known = k.keys.keys[id]
+	usable, keys, failure, inFlight := k.usable(), k.keys, k.failure, k.fetch != nil
 	k.mu.Unlock()
 	switch {
-	case gone != nil:
-		return jwkset.JWK{}, gone
+	case ended != nil:
+		return Key{}, ended
 	case known && usable:
 		return key, nil
 	}
-	// Words are made where they hold up nobody else.
+	// Format the error outside the lock.
 	refused := &identity.Error{Reason: identity.ErrKeysUnavailable} // an outage must sign nobody out
 	switch {
 	case failure != nil:
 		refused.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, failure)
-	case waiting, !usable: // the key may be in it
+	case inFlight, !usable: // the key may be in it
 		refused.Detail = "the key set is still being fetched from " + k.url
 	default:
-		refused = &identity.Error{Reason: identity.ErrKeyUnknown, Detail: ring.why(kid) + " (" + k.url + ")"}
+		refused = &identity.Error{Reason: identity.ErrKeyUnknown, Detail: keys.why(id) + " (" + k.url + ")"}
 	}
-	return jwkset.JWK{}, refused
+	return Key{}, refused
 }
 
-// board finds a place on the fetch that is under way, or begins one. It returns nil when all places
-// are taken, and when it is too early for another fetch. It is called with mu held.
-func (k *KeySet) board() *keyFlight {
-	flight := k.flight
-	if flight == nil {
-		if time.Now().Before(k.next) {
+// join adds a waiter to the fetch in flight, or starts one. It returns nil when the fetch has all
+// its waiters, and when it is too early for another fetch. It is called with mu held.
+func (k *KeySet) join() *keyFetch {
+	fetch := k.fetch
+	if fetch == nil {
+		if time.Now().Before(k.notBefore) {
 			return nil
 		}
-		flight = k.startFlight()
+		fetch = k.startFetch()
 	}
-	if flight.waiters >= keysWaiters {
+	if fetch.waiters >= maxWaiters {
 		return nil
 	}
-	flight.waiters++
-	return flight
+	fetch.waiters++
+	return fetch
 }
 
 // wait waits for the end of a fetch, and fails only when ctx ends before. It returns earlier when
 // the fetch takes too long.
-func (f *keyFlight) wait(ctx context.Context) error {
-	timeout := time.NewTimer(keysWait)
+func (f *keyFetch) wait(ctx context.Context) error {
+	timeout := time.NewTimer(maxWait)
 	defer timeout.Stop()
 	select {
 	case <-f.done:
@@ -296,48 +273,48 @@ func (f *keyFlight) wait(ctx context.Context) error {
 	return nil
 }
 
-// startFlight begins a fetch. It takes nothing from whoever caused it: it outlives them, up to a
+// startFetch starts a fetch. It takes nothing from whoever caused it: it outlives them, up to a
 // deadline of its own, and what their context holds is theirs. It is called with mu held.
-func (k *KeySet) startFlight() *keyFlight {
-	flight := &keyFlight{begun: time.Now(), done: make(chan struct{})}
-	k.flight = flight
-	ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
+func (k *KeySet) startFetch() *keyFetch {
+	fetch := &keyFetch{started: time.Now(), done: make(chan struct{})}
+	k.fetch = fetch
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	go func() {
 		defer cancel()
-		k.land(k.fetch(ctx))
+		k.finish(k.download(ctx))
 	}()
-	return flight
+	return fetch
 }
 
-// land takes the outcome of a fetch, and says so in the log when it is another than the last one's.
-func (k *KeySet) land(ring keyring, err error) {
+// finish takes the result of a fetch, and logs it when it differs from the last one's.
+func (k *KeySet) finish(keys keySet, err error) {
 	k.mu.Lock()
 	now, first := time.Now(), k.failures == 0 && k.fetched.IsZero()
 	changed := first || (k.failure != nil) != (err != nil)
 	k.failure, k.tried = err, now
-	k.next = k.flight.begun.Add(keysFloor)
+	k.notBefore = k.fetch.started.Add(minFetchInterval)
 	if err == nil {
-		k.ring, k.fetched, k.failures = ring, now, 0
-		k.due = later(k.next, now.Add(jittered(k.interval())))
+		k.keys, k.fetched, k.failures = keys, now, 0
+		k.nextRefresh = latest(k.notBefore, now.Add(jittered(k.interval())))
 	} else {
-		k.next = now.Add(jittered(min(keysRetry<<min(k.failures, 8), keysBackoff)))
+		k.notBefore = now.Add(jittered(min(firstRetry<<min(k.failures, 8), maxRetry)))
 		k.failures++
-		k.due = k.next
+		k.nextRefresh = k.notBefore
 	}
-	var news []oddKey
-	for _, odd := range ring.odd {
-		if !odd.expected && !k.told[odd] && len(k.told) < maxKeys {
-			k.told[odd] = true
-			news = append(news, odd)
+	var newlyRejected []rejectedKey
+	for _, key := range keys.rejected {
+		if !key.expected && !k.logged[key] && len(k.logged) < maxKeys {
+			k.logged[key] = true
+			newlyRejected = append(newlyRejected, key)
 		}
 	}
-	held := len(k.ring.keys)
-	close(k.flight.done)
-	k.flight = nil
+	held := len(k.keys.keys)
+	close(k.fetch.done)
+	k.fetch = nil
 	k.mu.Unlock()
 	select {
-	case k.landed <- struct{}{}:
-	default: // it has been told already
+	case k.finished <- struct{}{}:
+	default: // Run has yet to hear of an earlier one
 	}
 	// A slow log must not hold up those who verify.
 	switch {
@@ -346,44 +323,44 @@ func (k *KeySet) land(ring keyring, err error) {
 	case changed:
 		k.log.Info("keys fetched", "url", k.url, "held", held)
 	}
-	for _, odd := range news {
-		k.log.Warn("key passed over", "url", k.url, "kid", odd.kid, "why", odd.why)
+	for _, key := range newlyRejected {
+		k.log.Warn("key passed over", "url", k.url, "kid", key.kid, "why", key.why)
 	}
 }
 
 // jittered is d or up to a fifth less, so that a fleet doesn't come back all at once.
 func jittered(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
 
-func later(a, b time.Time) time.Time {
+func latest(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}
 	return b
 }
 
-// fetch gets the set. An answer without a single key that we can use is a failure: it must not take
-// the place of a good set.
-func (k *KeySet) fetch(ctx context.Context) (ring keyring, err error) {
+// download gets the set. An answer without a single key that we can use is a failure: it must not
+// take the place of a good set.
+func (k *KeySet) download(ctx context.Context) (keys keySet, err error) {
 	defer func() { // a stranger's bytes went through a library; nobody above this goroutine could recover
 		if recover() != nil {
-			ring, err = keyring{}, errors.New("reading the key set panicked")
+			keys, err = keySet{}, errors.New("reading the key set panicked")
 		}
 	}()
 	if k.realm == (Realm{}) {
-		return keyring{}, errors.New("the zero Realm has no address: make it with keycloak.NewRealm")
+		return keySet{}, errors.New("the zero Realm has no address: make it with keycloak.NewRealm")
 	}
 	got, err := get(ctx, k.http, k.url)
 	if err != nil { // net/http may quote what the other side has sent
-		return keyring{}, shortened{err}
+		return keySet{}, truncatedError{err}
 	}
 	if got.status != http.StatusOK {
-		return keyring{}, errors.New(whyNot(got))
+		return keySet{}, errors.New(whyNot(got))
 	}
 	return readKeys(got.body)
 }
 
-// shortened is an error with a short text.
-type shortened struct{ error }
+// A truncatedError is an error with a short text.
+type truncatedError struct{ error }
 
-func (e shortened) Error() string { return asciiUpTo(600, e.error.Error()) } // an address, what failed, and what to do
-func (e shortened) Unwrap() error { return e.error }
+func (e truncatedError) Error() string { return asciiUpTo(600, e.error.Error()) } // an address, what failed, and what to do
+func (e truncatedError) Unwrap() error { return e.error }

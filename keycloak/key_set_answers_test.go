@@ -96,7 +96,7 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 					}
 					return tt.answer(r)
 				})
-				time.Sleep(keysRefresh + 10*time.Second)
+				time.Sleep(refreshInterval + 10*time.Second)
 				k.verify(edDSA(), nil)
 				usable, failure := k.keys.Status()
 				if !usable || failure == nil || !strings.Contains(identity.Detail(failure), tt.says) {
@@ -106,7 +106,7 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 				// Of a token that it can't decide about, the outage is to blame, not the token.
 				k.verify(stranger(0), identity.ErrKeysUnavailable)
 				stop()
-				time.Sleep(keysTimeout) // the last fetch ends by itself
+				time.Sleep(fetchTimeout) // the last fetch ends by itself
 				synctest.Wait()
 				if tries := len(k.endpoint.times()); body.taken > tries*(maxAnswerBytes+1) {
 					t.Errorf("%d bytes were read in %d tries of a body without end", body.taken, tries)
@@ -248,7 +248,7 @@ func TestPassedOverKeysDoNotFillTheLog(t *testing.T) {
 		})
 		for range 60 {
 			k.verify(stranger(0), identity.ErrKeyUnknown)
-			time.Sleep(keysFloor)
+			time.Sleep(minFetchInterval)
 		}
 		if lines := strings.Count(k.log.String(), "passed over"); answers < 60 || lines > 100 {
 			t.Errorf("%d warnings for %d sets; want 100 at most", lines, answers)
@@ -295,8 +295,8 @@ func TestKeySetFollowsNoRedirect(t *testing.T) {
 	defer elsewhere.Close()
 	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
 	defer server.Close()
-	keys := NewKeySet(must(NewRealm(server.URL, "local")), KeySetConfig{HTTP: &http.Client{}, Log: slog.New(slog.DiscardHandler)})
-	_, err := keys.fetch(t.Context())
+	keys := NewKeySet(must(NewRealm(server.URL, "local")), KeySetConfig{Transport: http.DefaultTransport, Log: slog.New(slog.DiscardHandler)})
+	_, err := keys.download(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "redirect") || reached.Load() != 0 {
 		t.Errorf("got %v, and the target was called %d times", err, reached.Load())
 	}
@@ -317,7 +317,7 @@ func TestAPanicWhileFetchingIsAFailure(t *testing.T) {
 func TestShortMaxAgeIsRefreshedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := &certsEndpoint{answer: holding(edDSA())}
-		keys := NewKeySet(localRealm(t), KeySetConfig{MaxAge: time.Minute, HTTP: httpClient(endpoint.RoundTrip), Log: slog.New(slog.DiscardHandler)})
+		keys := NewKeySet(localRealm(t), KeySetConfig{MaxAge: time.Minute, Transport: roundTrip(endpoint.RoundTrip), Log: slog.New(slog.DiscardHandler)})
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		go keys.Run(ctx)

@@ -75,7 +75,7 @@ type keyTest struct {
 
 func newKeyTest(t *testing.T, answer roundTrip) *keyTest {
 	endpoint, log := &certsEndpoint{answer: answer}, &logBook{}
-	keys := NewKeySet(localRealm(t), KeySetConfig{HTTP: httpClient(endpoint.RoundTrip), Log: log.logger()})
+	keys := NewKeySet(localRealm(t), KeySetConfig{Transport: roundTrip(endpoint.RoundTrip), Log: log.logger()})
 	return &keyTest{t, endpoint, keys, newVerifier(t, keys, VerifierConfig{}), log}
 }
 
@@ -115,13 +115,13 @@ func TestAnUnknownKeyIsFetchedOnceASecond(t *testing.T) {
 			k.verify(stranger(i), identity.ErrKeyUnknown)
 		}
 		k.fetched(1)
-		time.Sleep(keysFloor)
+		time.Sleep(minFetchInterval)
 		k.verify(stranger(0), identity.ErrKeyUnknown)
 		k.verify(stranger(0), identity.ErrKeyUnknown)
 		k.verify(edDSA(), nil)
 		k.fetched(2)
-		if took := time.Since(begin); took != keysFloor {
-			t.Errorf("somebody waited %v", took-keysFloor)
+		if took := time.Since(begin); took != minFetchInterval {
+			t.Errorf("somebody waited %v", took-minFetchInterval)
 		}
 	})
 }
@@ -132,7 +132,7 @@ func TestANewKeyIsFoundByItsFirstToken(t *testing.T) {
 		k := newKeyTest(t, holding(edDSA()))
 		k.verify(edDSA(), nil)
 		k.endpoint.set(holding(edDSA(), es256()))
-		time.Sleep(keysFloor)
+		time.Sleep(minFetchInterval)
 		k.verify(es256(), nil)
 		k.verify(edDSA(), nil)
 		k.fetched(2)
@@ -160,7 +160,7 @@ func TestAThousandStrangers(t *testing.T) {
 	}{
 		{"with keys", true, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
 		{"before the first fetch", false, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
-		{"when the fetch takes too long", true, 2 * time.Second, keysWait, identity.ErrKeysUnavailable},
+		{"when the fetch takes too long", true, 2 * time.Second, maxWait, identity.ErrKeysUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestAThousandStrangers(t *testing.T) {
 					fetches = 2
 				}
 				k.endpoint.set(slow(tt.slow, holding(edDSA())))
-				time.Sleep(keysFloor)
+				time.Sleep(minFetchInterval)
 				payload := alice(t)
 				var mu sync.Mutex
 				answered := map[time.Duration]int{}
@@ -198,8 +198,8 @@ func TestAThousandStrangers(t *testing.T) {
 					k.verify(edDSA(), nil)
 				}
 				strangers.Wait()
-				if answered[0] != 1000-keysWaiters || answered[tt.after] != keysWaiters {
-					t.Errorf("answered %v; want all but %d at once", answered, keysWaiters)
+				if answered[0] != 1000-maxWaiters || answered[tt.after] != maxWaiters {
+					t.Errorf("answered %v; want all but %d at once", answered, maxWaiters)
 				}
 				time.Sleep(time.Second)
 				k.fetched(fetches)
@@ -239,11 +239,11 @@ func TestPlacesAreGivenBack(t *testing.T) {
 		k := newKeyTest(t, holding(edDSA()))
 		k.verify(edDSA(), nil)
 		k.endpoint.set(slow(time.Second/2, holding(edDSA(), es256())))
-		time.Sleep(keysFloor)
+		time.Sleep(minFetchInterval)
 		hangUp, cancel := context.WithCancel(t.Context())
 		var strangers sync.WaitGroup
 		payload := alice(t)
-		for i := range keysWaiters {
+		for i := range maxWaiters {
 			strangers.Go(func() { k.verifier.Verify(hangUp, stranger(i).token(payload)) })
 		}
 		synctest.Wait()
@@ -284,12 +284,12 @@ func TestAnOutageSignsNobodyOut(t *testing.T) {
 		synctest.Wait()
 		k.status(true, false)
 		k.endpoint.set(down)
-		time.Sleep(keysRefresh + time.Second)
+		time.Sleep(refreshInterval + time.Second)
 		k.status(true, true)
 		k.verify(edDSA(), nil)
 		k.verify(stranger(0), identity.ErrKeysUnavailable)
 
-		time.Sleep(24*time.Hour - keysRefresh - 2*time.Second)
+		time.Sleep(24*time.Hour - refreshInterval - 2*time.Second)
 		k.verify(edDSA(), nil)
 		time.Sleep(2 * time.Second)
 		k.status(false, true)
@@ -325,7 +325,7 @@ func TestKeysAreFetchedAnewInTheBackground(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { ended <- k.keys.Run(ctx) }()
 		time.Sleep(24 * time.Hour)
-		checkGaps(t, k.endpoint.times(), keysRefresh*4/5, keysRefresh)
+		checkGaps(t, k.endpoint.times(), refreshInterval*4/5, refreshInterval)
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run() = %v, want %v", err, context.Canceled)
@@ -342,10 +342,10 @@ func TestBackoffIsCapped(t *testing.T) {
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
 		times := k.endpoint.times()
-		for i, most := range []time.Duration{keysRetry, 2 * keysRetry} {
+		for i, most := range []time.Duration{firstRetry, 2 * firstRetry} {
 			checkGaps(t, times[i:i+2], most*4/5, most)
 		}
-		checkGaps(t, times[2:], keysBackoff*4/5, keysBackoff)
+		checkGaps(t, times[2:], maxRetry*4/5, maxRetry)
 	})
 }
 
@@ -368,7 +368,7 @@ func TestAVanishedKeyStopsVerifying(t *testing.T) {
 		synctest.Wait()
 		k.verify(edDSA(), nil)
 		k.endpoint.set(holding(es256()))
-		time.Sleep(keysRefresh + time.Second)
+		time.Sleep(refreshInterval + time.Second)
 		k.verify(edDSA(), identity.ErrKeyUnknown)
 		k.verify(es256(), nil)
 	})
@@ -411,11 +411,11 @@ func TestKeySet_without_Run_drops_a_withdrawn_key(t *testing.T) {
 		k := newKeyTest(t, holding(edDSA(), es256()))
 		k.verify(es256(), nil)
 		k.endpoint.set(slow(2*time.Second, holding(edDSA())))
-		time.Sleep(keysRefresh*4/5 - time.Second) // it is fresh as yet
+		time.Sleep(refreshInterval*4/5 - time.Second) // it is fresh as yet
 		k.verify(es256(), nil)
 		synctest.Wait()
 		k.fetched(1)
-		time.Sleep(keysRefresh/5 + time.Second)
+		time.Sleep(refreshInterval/5 + time.Second)
 		k.verify(es256(), nil) // and begins the fetch
 		synctest.Wait()
 		k.fetched(2)
@@ -467,10 +467,10 @@ func TestKeySet_without_Run_outlives_an_outage(t *testing.T) {
 				time.Sleep(23 * time.Hour)
 				begin := time.Now()
 				k.verify(edDSA(), nil)
-				if waited := time.Since(begin); waited > keysWait {
+				if waited := time.Since(begin); waited > maxWait {
 					t.Errorf("the first token waited %v", waited)
 				}
-				time.Sleep(keysTimeout)
+				time.Sleep(fetchTimeout)
 				for range 60 { // the outage is known now: nobody waits, and fetches are as rare as with Run
 					begin = time.Now()
 					k.verify(edDSA(), nil)
@@ -483,13 +483,13 @@ func TestKeySet_without_Run_outlives_an_outage(t *testing.T) {
 					t.Errorf("%d fetches in a minute of outage", tries)
 				}
 				k.endpoint.set(holding(es256()))
-				time.Sleep(2 * keysBackoff)
+				time.Sleep(2 * maxRetry)
 				k.verify(edDSA(), nil) // begins the fetch that drops it
 				synctest.Wait()
 				k.verify(edDSA(), identity.ErrKeyUnknown)
 				// A failure isn't an excuse for ever.
 				k.endpoint.set(down)
-				time.Sleep(keysRefresh)
+				time.Sleep(refreshInterval)
 				k.verify(es256(), nil)
 				synctest.Wait()
 				k.status(true, true)
@@ -534,6 +534,6 @@ func TestKeySet_with_Run_and_traffic_fetches_no_more(t *testing.T) {
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run() = %v, want the error of its context", err)
 		}
-		checkGaps(t, k.endpoint.times(), keysRefresh*4/5, keysRefresh+time.Second)
+		checkGaps(t, k.endpoint.times(), refreshInterval*4/5, refreshInterval+time.Second)
 	})
 }

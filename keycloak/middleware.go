@@ -13,21 +13,24 @@ import (
 
 // Middleware returns a wrapper of handlers that verifies the bearer token of each request (RFC
 // 6750, section 2.1) and puts what the verifier said into the request's context, for
-// identity.Require. It answers nothing itself: whether a caller is needed is for the handler to
-// say, field by field. A request without a token, or with another authentication scheme, has no
-// caller; one with a bad token has the reason why.
+// identity.Require.
+//
+// It protects nothing: every request reaches the handler, which must ask identity.Require where a
+// caller is needed, as a GraphQL server does field by field. For a handler that needs a caller on
+// each request, use Protect instead. A request without a token, or with another authentication
+// scheme, has no caller; one with a bad token has the reason why.
 //
 // A refused token that points at a wrong setting, here or in the realm (issuer, audience,
 // algorithm, size), or at clocks that differ, is logged as a warning with what would have been
 // accepted; no token is. Since anyone can send such tokens, a warning about one cause comes once a
-// second at most, with the number of those that were kept back. A nil log is slog.Default().
+// second at most, with the number of those that were suppressed. A nil log is slog.Default().
 func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	if log == nil {
 		log = slog.Default()
 	}
-	warnings := map[string]*atMostOnceASecond{}
+	warnings := map[string]*logLimiter{}
 	for _, cause := range []string{"iss", "typ", "cnf", "aud", "azp", "sub", "alg", "nbf", "iat", causeSize} {
-		warnings[cause] = &atMostOnceASecond{}
+		warnings[cause] = &logLimiter{}
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,14 +43,14 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 			}
 			refused, ok := errors.AsType[*identity.Error](err)
 			if ok && refused.Reason != identity.ErrTokenMissing {
-				level, keptBack := slog.LevelDebug, 0
+				level, suppressed := slog.LevelDebug, 0
 				if w := warnings[causeOf(refused)]; w != nil { // a flood of one kind must not hide another
 					var now bool
-					if keptBack, now = w.next(time.Now()); now {
+					if suppressed, now = w.allow(time.Now()); now {
 						level = slog.LevelWarn
 					}
 				}
-				log.Log(r.Context(), level, "token refused", "reason", refused.Reason, "detail", refused.Detail, "keptBack", keptBack)
+				log.Log(r.Context(), level, "token refused", "reason", refused.Reason, "detail", refused.Detail, "suppressed", suppressed)
 			}
 			next.ServeHTTP(w, r.WithContext(identity.NewContext(r.Context(), user, err)))
 		})
@@ -77,24 +80,24 @@ func causeOf(refused *identity.Error) string {
 	return ""
 }
 
-// atMostOnceASecond says when something may be said again. It is safe for concurrent use.
-type atMostOnceASecond struct {
-	mu       sync.Mutex // guards the fields below
-	last     time.Time
-	keptBack int // since then
+// A logLimiter lets one line a second pass. It is safe for concurrent use.
+type logLimiter struct {
+	mu         sync.Mutex // guards the fields below
+	last       time.Time
+	suppressed int // lines since then
 }
 
-// next tells whether it may be said now, and how often it was kept back since the last time.
-func (a *atMostOnceASecond) next(now time.Time) (keptBack int, ok bool) {
+// allow reports whether a line may be written now, and how many were suppressed since the last one.
+func (a *logLimiter) allow(now time.Time) (suppressed int, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.last.IsZero() && now.Sub(a.last) < time.Second {
-		a.keptBack++
+		a.suppressed++
 		return 0, false
 	}
-	keptBack = a.keptBack
-	a.last, a.keptBack = now, 0
-	return keptBack, true
+	suppressed = a.suppressed
+	a.last, a.suppressed = now, 0
+	return suppressed, true
 }
 
 // bearer finds the bearer token in the Authorization headers of a request. An empty token is none;

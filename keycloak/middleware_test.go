@@ -135,14 +135,14 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 		level  string
 		says   []string
 	}{
-		{"issuer", object{"iss": "https://public.example.com/realms/local"}, "WARN", []string{"https://public.example.com/realms/local", localIssuer, "KEYCLOAK_ISSUER"}},
-		{"audience", object{"aud": "account"}, "WARN", []string{"account", localAudience, "KEYCLOAK_AUDIENCE", "mapper of type Audience"}},
+		{"issuer", object{"iss": "https://public.example.com/realms/local"}, "WARN", []string{"https://public.example.com/realms/local", localIssuer, "Issuer.Names"}},
+		{"audience", object{"aud": "account"}, "WARN", []string{"account", localAudience, "VerifierConfig.Audience", "mapper of type Audience"}},
 		{"an ID token", object{"typ": "ID"}, "WARN", []string{"ID", "Bearer"}},
 		{"lightweight", object{"sub": gone}, "WARN", []string{"client scope basic"}},
-		{"of another client", object{"azp": "other"}, "WARN", []string{"other", "KEYCLOAK_AUTHORIZED_PARTIES"}},
+		{"of another client", object{"azp": "other"}, "WARN", []string{"other", "VerifierConfig.AuthorizedParties"}},
 		{"not yet valid", object{"nbf": 9e9}, "WARN", []string{"nbf", "clocks"}},
 		{"issued later", object{"iat": 9e9}, "WARN", []string{"iat", "clocks"}},
-		{"of many roles", object{"groups": strings.Repeat("x", 17<<10)}, "WARN", []string{"TOKEN_MAX_BYTES"}},
+		{"of many roles", object{"groups": strings.Repeat("x", 17<<10)}, "WARN", []string{"VerifierConfig.MaxBytes"}},
 		// These happen all day, and point at no setting.
 		{"expired", object{"exp": 0}, "DEBUG", []string{"token has expired"}},
 	} {
@@ -164,13 +164,13 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 	}
 }
 
-// A realm can sign with an algorithm that nobody may verify with here, or that TOKEN_ALGORITHMS
+// A realm can sign with an algorithm that nobody may verify with here, or that VerifierConfig.Algorithms
 // leaves out.
 func TestMiddleware_warns_of_the_algorithm(t *testing.T) {
 	key := edDSA()
 	var log logBook
 	_, err := callerOf(t, &log, newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{Algorithms: []string{"RS256"}}), "Bearer "+key.token(alice(t)))
-	for _, word := range []string{"level=WARN", "EdDSA", "accepted: RS256", "TOKEN_ALGORITHMS"} {
+	for _, word := range []string{"level=WARN", "EdDSA", "accepted: RS256", "VerifierConfig.Algorithms"} {
 		if text := log.String(); !strings.Contains(text, word) || !errors.Is(err, identity.ErrTokenSignature) {
 			t.Errorf("%v; logged %q, want %q in it", err, text, word)
 		}
@@ -229,11 +229,11 @@ func TestWarningsAreFew(t *testing.T) {
 		request := httptest.NewRequest("GET", "/", nil)
 		request.Header.Set("Authorization", "Bearer "+key.token(with(t, alice(t), object{"aud": "account"})))
 		handler.ServeHTTP(httptest.NewRecorder(), request)
-		if !strings.Contains(log.String(), "KEYCLOAK_AUDIENCE") {
+		if !strings.Contains(log.String(), "VerifierConfig.Audience") {
 			t.Errorf("the log doesn't warn of the audience: %s", log.String())
 		}
-		if len(lines) != 3 || !strings.Contains(lines[0], "keptBack=0") || !strings.Contains(lines[2], "keptBack=999") {
-			t.Errorf("logged %q; want three warnings, the last with 999 kept back", lines)
+		if len(lines) != 3 || !strings.Contains(lines[0], "suppressed=0") || !strings.Contains(lines[2], "suppressed=999") {
+			t.Errorf("logged %q; want three warnings, the last with 999 suppressed", lines)
 		}
 	})
 }

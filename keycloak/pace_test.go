@@ -23,7 +23,7 @@ func refusing(t *testing.T, changes ...func(*ClientConfig)) *Client {
 	t.Helper()
 	config := ClientConfig{
 		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary), RefusalPause: -1,
-		HTTP: httpClient(func(r *http.Request) (*http.Response, error) {
+		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			took := hashed
 			if strings.HasPrefix(r.FormValue("username"), "social") {
 				took = unhashed
@@ -177,8 +177,8 @@ func TestClient_Login_theFirstRefusals(t *testing.T) {
 func TestClient_Login_onlyJudgedRefusalsAreHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := refusing(t, func(c *ClientConfig) {
-			inner := c.HTTP.Transport
-			c.HTTP = httpClient(func(r *http.Request) (*http.Response, error) {
+			inner := c.Transport
+			c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 				if r.FormValue("username") == "down" {
 					return nil, errors.New("connection refused")
 				}

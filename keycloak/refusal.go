@@ -93,7 +93,7 @@ const (
 	sendsSecret      = "this server sends the client's secret in the form: "
 	needsCertificate = "the client wants a certificate, and this server has none: switch OAuth 2.0 Mutual TLS Certificate Bound Access Tokens off in the " +
 		"client's Advanced settings, and look for a client policy (executor holder-of-key-enforcer)"
-	noRealmHere = "there is no Keycloak at this path: check the path prefix in KEYCLOAK_SERVER_URL"
+	noRealmHere = "there is no Keycloak at this path: check the path prefix in NewRealm's serverURL"
 	checkClient = "check the client's settings in Keycloak's admin console"
 )
 
@@ -103,13 +103,13 @@ var ourFaults = []meaning{
 	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
 		sendsSecret + "set Allowed authentication method on the client's Credentials tab to client_secret_post, or leave it empty"},
 	{401, "unauthorized_client", "", identity.ErrProviderMisconfigured,
-		"the client secret is wrong, or it has expired: set KEYCLOAK_CLIENT_SECRET_KEY to the one on the client's Credentials tab"},
+		"the client secret is wrong, or it has expired: set ClientConfig.ClientSecret to the one on the client's Credentials tab"},
 	{401, "invalid_client", "", identity.ErrProviderMisconfigured, "the realm has no enabled client of this id, or one that doesn't sign in with a secret: " +
-		"check KEYCLOAK_CLIENT_ID, that the client is enabled, and that its Client Authenticator is Client Id and Secret"},
+		"check ClientConfig.ClientID, that the client is enabled, and that its Client Authenticator is Client Id and Secret"},
 	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrProviderMisconfigured,
 		sendsSecret + "set Client Authenticator on the client's Credentials tab to Client Id and Secret"},
-	{400, "invalid_client", "Bearer-only", identity.ErrProviderMisconfigured, "the client is bearer-only: KEYCLOAK_CLIENT_ID must name a confidential client"},
-	{400, "invalid_client", "Wrong client protocol", identity.ErrProviderMisconfigured, "the client is one for SAML: KEYCLOAK_CLIENT_ID must name a client for OpenID Connect"},
+	{400, "invalid_client", "Bearer-only", identity.ErrProviderMisconfigured, "the client is bearer-only: ClientConfig.ClientID must name a confidential client"},
+	{400, "invalid_client", "Wrong client protocol", identity.ErrProviderMisconfigured, "the client is one for SAML: ClientConfig.ClientID must name a client for OpenID Connect"},
 	{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured, "switch Consent required off in the client's Login settings"},
 	{400, "invalid_request", "Configured client authentication method not allowed", identity.ErrProviderMisconfigured,
 		sendsSecret + "a client policy of the realm wants another way (executor secure-client-authenticator): see Realm settings, Client policies"},
@@ -117,13 +117,13 @@ var ourFaults = []meaning{
 		"the client wants DPoP, and this server gives bearer tokens: switch Require DPoP bound tokens off in the client's Capability config"},
 	{400, "invalid_request", "Client Certification missing", identity.ErrProviderMisconfigured, needsCertificate},
 	{0, "not_allowed", "Client certificate missing", identity.ErrProviderMisconfigured, needsCertificate},
-	{0, "invalid_scope", "", identity.ErrProviderMisconfigured, "LOGIN_SCOPE names a scope that the client doesn't have: check the client's Client scopes tab"},
-	{0, "not_allowed", "Offline tokens not allowed", identity.ErrProviderMisconfigured, "LOGIN_SCOPE asks for offline_access, which the user or the client may not have"},
-	{403, "invalid_request", "HTTPS required", identity.ErrProviderMisconfigured, "set KEYCLOAK_SERVER_URL to an https URL, or change Require SSL in the realm's settings"},
+	{0, "invalid_scope", "", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope names a scope that the client doesn't have: check the client's Client scopes tab"},
+	{0, "not_allowed", "Offline tokens not allowed", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope asks for offline_access, which the user or the client may not have"},
+	{403, "invalid_request", "HTTPS required", identity.ErrProviderMisconfigured, "set NewRealm's serverURL to an https URL, or change Require SSL in the realm's settings"},
 	{403, "access_denied", "Realm not enabled", identity.ErrProviderMisconfigured, "enable the realm in its settings"},
-	{400, "missingNormalization", "", identity.ErrProviderMisconfigured, "KEYCLOAK_SERVER_URL holds // or .. in its path"},
-	{400, "invalidCharacter", "", identity.ErrProviderMisconfigured, "KEYCLOAK_SERVER_URL holds a character in its path that Keycloak refuses"},
-	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "check KEYCLOAK_REALM_NAME, whose case matters"},
+	{400, "missingNormalization", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL holds // or .. in its path"},
+	{400, "invalidCharacter", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL holds a character in its path that Keycloak refuses"},
+	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "check NewRealm's name, whose case matters"},
 	{404, "", "", identity.ErrProviderMisconfigured, noRealmHere},
 	{405, "", "", identity.ErrProviderMisconfigured, noRealmHere}, // as below /admin
 	{0, "", "", identity.ErrProviderMisconfigured, checkClient},

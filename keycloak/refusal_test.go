@@ -20,20 +20,20 @@ type refused struct {
 
 // atEveryEndpoint may come whatever was asked.
 var atEveryEndpoint = []refused{
-	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "KEYCLOAK_REALM_NAME"},
-	{404, "HTTP 404 Not Found", "", identity.ErrProviderMisconfigured, "KEYCLOAK_SERVER_URL"},
-	{404, "Unable to find matching target resource method", "", identity.ErrProviderMisconfigured, "path prefix in KEYCLOAK_SERVER_URL"},
+	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "NewRealm's name"},
+	{404, "HTTP 404 Not Found", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL"},
+	{404, "Unable to find matching target resource method", "", identity.ErrProviderMisconfigured, "path prefix in NewRealm's serverURL"},
 	{405, "HTTP 405 Method Not Allowed", "", identity.ErrProviderMisconfigured, ""},
 	{400, "missingNormalization", "Request path not normalized", identity.ErrProviderMisconfigured, ""},
 	{400, "invalidCharacter", "Request path contains invalid character ';'", identity.ErrProviderMisconfigured, ""},
 	{403, "access_denied", "Realm not enabled", identity.ErrProviderMisconfigured, "enable the realm"},
-	{403, "invalid_request", "HTTPS required", identity.ErrProviderMisconfigured, "KEYCLOAK_SERVER_URL to an https URL"},
+	{403, "invalid_request", "HTTPS required", identity.ErrProviderMisconfigured, "NewRealm's serverURL to an https URL"},
 	{403, "Invalid origin", "", identity.ErrProviderMisconfigured, ""},
 	{400, "invalid_request", "Missing form parameter: grant_type", identity.ErrProviderMisconfigured, ""},
 	{400, "unsupported_grant_type", "Unsupported grant_type", identity.ErrProviderMisconfigured, ""},
 	{400, "invalid_request", "duplicated parameter", identity.ErrProviderMisconfigured, ""},
-	{401, "invalid_client", "Invalid client or Invalid client credentials", identity.ErrProviderMisconfigured, "KEYCLOAK_CLIENT_ID"},
-	{401, "unauthorized_client", "Invalid client or Invalid client credentials", identity.ErrProviderMisconfigured, "KEYCLOAK_CLIENT_SECRET_KEY"},
+	{401, "invalid_client", "Invalid client or Invalid client credentials", identity.ErrProviderMisconfigured, "ClientConfig.ClientID"},
+	{401, "unauthorized_client", "Invalid client or Invalid client credentials", identity.ErrProviderMisconfigured, "ClientConfig.ClientSecret"},
 	{401, "unauthorized_client", "Invalid method used to get client secret. Client requires method 'client_secret_basic' to obtain client secret from the request",
 		identity.ErrProviderMisconfigured, "set Allowed authentication method on the client's Credentials tab"},
 	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrProviderMisconfigured, "set Client Authenticator"}, // private_key_jwt and client_secret_jwt
@@ -41,7 +41,7 @@ var atEveryEndpoint = []refused{
 	{400, "invalid_request", "Configured client authentication method not allowed for client", identity.ErrProviderMisconfigured, "executor secure-client-authenticator"},
 	{400, "invalid_request", "Client Certification missing for MTLS HoK Token Binding", identity.ErrProviderMisconfigured, "Mutual TLS Certificate Bound Access Tokens off"},
 	{401, "not_allowed", "Client certificate missing, or its thumbprint and one in the token did NOT match", identity.ErrProviderMisconfigured, "executor holder-of-key-enforcer"},
-	{400, "invalid_client", "Bearer-only not allowed", identity.ErrProviderMisconfigured, "KEYCLOAK_CLIENT_ID must name a confidential client"},
+	{400, "invalid_client", "Bearer-only not allowed", identity.ErrProviderMisconfigured, "ClientConfig.ClientID must name a confidential client"},
 	{400, "invalid_request", "DPoP proof is missing", identity.ErrProviderMisconfigured, "Require DPoP bound tokens off"},
 	{401, "never seen before", "", identity.ErrProviderMisconfigured, "admin console"},
 	{403, "never seen before", "", identity.ErrProviderMisconfigured, "admin console"},
@@ -61,8 +61,8 @@ var refusedAt = map[string][]refused{
 		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrLoginNotAllowed, "Direct access grants"},
 		{400, "invalid_grant", "resource owner password credentials grant is prohibited.", identity.ErrLoginNotAllowed, "executor reject-ropc-grant"},
 		{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured, "Consent required"},
-		{400, "invalid_scope", "Invalid scopes: openid profile email", identity.ErrProviderMisconfigured, "LOGIN_SCOPE"},
-		{400, "not_allowed", "Offline tokens not allowed for the user or client", identity.ErrProviderMisconfigured, "LOGIN_SCOPE asks for offline_access"},
+		{400, "invalid_scope", "Invalid scopes: openid profile email", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope"},
+		{400, "not_allowed", "Offline tokens not allowed for the user or client", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope asks for offline_access"},
 		{401, "invalid_request", "Missing parameter: username", identity.ErrProviderMisconfigured, ""},
 	},
 	"refresh": {
@@ -83,7 +83,7 @@ var refusedAt = map[string][]refused{
 		{400, "invalid_grant", "Client certificate missing, or its thumbprint and one in the token did NOT match", identity.ErrProviderMisconfigured, "Mutual TLS"},
 		{400, "invalid_grant", "Maximum allowed refresh token reuse exceeded", identity.ErrRefreshReused, ""},
 		{400, "invalid_grant", "Account disabled", identity.ErrRefreshInvalid, ""}, // a text of logins means nothing here
-		{400, "invalid_scope", "Invalid scopes: nope", identity.ErrProviderMisconfigured, "LOGIN_SCOPE"},
+		{400, "invalid_scope", "Invalid scopes: nope", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope"},
 		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrProviderMisconfigured, ""},
 	},
 	"logout": {
@@ -170,7 +170,7 @@ func TestPathFaultsNameTheSetting(t *testing.T) {
 			status = 404
 		}
 		err := refusal(answer{status: status, body: []byte(body)}, loginRefusals)
-		if !errors.Is(err, identity.ErrProviderMisconfigured) || !strings.Contains(identity.Detail(err), "KEYCLOAK_SERVER_URL") {
+		if !errors.Is(err, identity.ErrProviderMisconfigured) || !strings.Contains(identity.Detail(err), "NewRealm's serverURL") {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
@@ -229,11 +229,11 @@ func TestWhyNot(t *testing.T) {
 		body   string
 		want   string
 	}{
-		{404, `{"error":"Realm does not exist"}`, "answer 404; expected 200: check KEYCLOAK_REALM_NAME, whose case matters"},
+		{404, `{"error":"Realm does not exist"}`, "answer 404; expected 200: check NewRealm's name, whose case matters"},
 		{404, `{"error":"Unable to find matching target resource method"}`, "answer 404; expected 200: " + noRealmHere},
 		{405, `{"error":"HTTP 405 Method Not Allowed"}`, "answer 405; expected 200: " + noRealmHere},
 		{403, `{"error":"invalid_request","error_description":"HTTPS required"}`,
-			"answer 403; expected 200: set KEYCLOAK_SERVER_URL to an https URL, or change Require SSL in the realm's settings"},
+			"answer 403; expected 200: set NewRealm's serverURL to an https URL, or change Require SSL in the realm's settings"},
 		{403, `{"error":"access_denied","error_description":"Realm not enabled"}`, "answer 403; expected 200: enable the realm in its settings"},
 		// No client has asked for anything, and a proxy's page is nobody's advice.
 		{400, `{"error":"unknown"}`, "answer 400; expected 200"},

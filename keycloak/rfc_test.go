@@ -191,15 +191,15 @@ func TestRFCExamplesAreWhole(t *testing.T) {
 // rfcKey reads a key set of one key with our reader.
 func rfcKey(t *testing.T, jwk object) crypto.PublicKey {
 	t.Helper()
-	ring, err := readKeys([]byte(certs(jwk)))
+	keys, err := readKeys([]byte(certs(jwk)))
 	if err != nil {
 		t.Fatalf("readKeys(%v): %v", jwk, err)
 	}
-	key, known := ring.keys[jwk["kid"].(string)]
-	if !known || len(ring.keys) != 1 {
-		t.Fatalf("readKeys(%v) = %v", jwk, ring)
+	key, known := keys.keys[jwk["kid"].(string)]
+	if !known || len(keys.keys) != 1 {
+		t.Fatalf("readKeys(%v) = %v", jwk, keys)
 	}
-	return key.Key()
+	return key.Public
 }
 
 func TestRFCKeys(t *testing.T) {
@@ -246,10 +246,10 @@ func TestRFCKeysAsTheyStand(t *testing.T) {
 		"8037":        "its kid is missing",
 	}
 	for name, jwk := range keys {
-		switch ring, err := readKeys([]byte(certs(jwk))); {
+		switch keys, err := readKeys([]byte(certs(jwk))); {
 		case says[name] == "":
-			if err != nil || ring.keys["bilbo.baggins@hobbiton.example"].Key() == nil {
-				t.Errorf("%s: readKeys() = %v, %v, want the key", name, ring, err)
+			if err != nil || keys.keys["bilbo.baggins@hobbiton.example"].Public == nil {
+				t.Errorf("%s: readKeys() = %v, %v, want the key", name, keys, err)
 			}
 		case err == nil || !strings.Contains(err.Error(), says[name]):
 			t.Errorf("%s: readKeys() = %v, want an error that says %q", name, err, says[name])

@@ -113,7 +113,7 @@ func (h *header) check(accepted []string) (alg, kid string, err error) {
 		return "", "", malformed("alg is %s; expected a string", h.alg.quote())
 	}
 	if !slices.Contains(accepted, alg) {
-		return "", "", wrongSignature("alg is %s; accepted: %s (TOKEN_ALGORITHMS; the client's Access token signature algorithm in Keycloak)", h.alg.quote(), strings.Join(accepted, ", "))
+		return "", "", wrongSignature("alg is %s; accepted: %s (VerifierConfig.Algorithms; the client's Access token signature algorithm in Keycloak)", h.alg.quote(), strings.Join(accepted, ", "))
 	}
 	if h.typ == nil {
 		return alg, kid, nil

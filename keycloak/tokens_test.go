@@ -155,12 +155,6 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func httpClient(f roundTrip) *http.Client {
-	client := NewHTTPClient()
-	client.Transport = f
-	return client
-}
-
 func respond(status int, body string) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
 }
@@ -169,8 +163,8 @@ func respond(status int, body string) (*http.Response, error) {
 func newKeys(t testing.TB, body string) *KeySet {
 	t.Helper()
 	return NewKeySet(localRealm(t), KeySetConfig{
-		HTTP: httpClient(func(*http.Request) (*http.Response, error) { return respond(200, body) }),
-		Log:  slog.New(slog.DiscardHandler),
+		Transport: roundTrip(func(*http.Request) (*http.Response, error) { return respond(200, body) }),
+		Log:       slog.New(slog.DiscardHandler),
 	})
 }
 

@@ -64,7 +64,7 @@ func newRealmByClock(takes time.Duration, changes ...func(*ClientConfig)) (*real
 	realm := &realmByClock{takes: takes, present: map[string]int{}}
 	config := ClientConfig{
 		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary),
-		HTTP: httpClient(realm.answer),
+		Transport: roundTrip(realm.answer),
 	}
 	for _, change := range changes {
 		change(&config)
@@ -206,7 +206,7 @@ func TestTurns_namesOfOneAccount(t *testing.T) {
 		asked := map[string]time.Duration{}
 		client := must(NewClient(ClientConfig{
 			Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary),
-			HTTP: httpClient(func(r *http.Request) (*http.Response, error) {
+			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 				if len(asked) == 0 {
 					asked["the owner"] = 0
 					return respond(200, answer)
@@ -281,7 +281,7 @@ func TestTurns_pauseAfterARefusal(t *testing.T) {
 			begin := time.Now()
 			client := must(NewClient(ClientConfig{
 				Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary), RefusalPause: pause,
-				HTTP: httpClient(func(r *http.Request) (*http.Response, error) {
+				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 					asked = append(asked, time.Since(begin))
 					if len(asked) > 2 {
 						return respond(200, tokens)
@@ -365,7 +365,7 @@ func TestOneWhoLeavesKeepsTheTurn(t *testing.T) {
 func TestAPanicEndsNoProcess(t *testing.T) {
 	client := must(NewClient(ClientConfig{
 		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
-		HTTP: httpClient(func(*http.Request) (*http.Response, error) { panic("a library's mistake") }),
+		Transport: roundTrip(func(*http.Request) (*http.Response, error) { panic("a library's mistake") }),
 	}))
 	for range 2 {
 		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrProviderUnavailable) {

@@ -15,8 +15,8 @@ import (
 // compared exactly, and the keys that they must be signed with. A key of one Issuer never verifies
 // a token of another.
 type Issuer struct {
-	Names []string // if none, the name that follows from the URL of the realm of Keys
-	Keys  *KeySet
+	Names []string // if none, the name that follows from the URL of the realm of a KeySet
+	Keys  Keys     // a *KeySet, or StaticKeys
 }
 
 const maxLeeway = 5 * time.Minute
@@ -64,8 +64,8 @@ type VerifierConfig struct {
 // from the next fetch of the key set on.
 type Verifier struct {
 	config   VerifierConfig
-	keys     map[string]*KeySet // by issuer
-	accepted string             // the issuers, for people
+	keys     map[string]Keys // by issuer
+	accepted string          // the issuers, for people
 }
 
 // NewVerifier checks config and returns a verifier for it. It changes nothing of config, and copies
@@ -73,17 +73,21 @@ type Verifier struct {
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	config.Audience, config.Algorithms = slices.Clone(config.Audience), slices.Clone(config.Algorithms)
 	config.AuthorizedParties = slices.Clone(config.AuthorizedParties)
-	v := &Verifier{config: config, keys: map[string]*KeySet{}}
+	v := &Verifier{config: config, keys: map[string]Keys{}}
 	var names []string
 	for _, issuer := range config.Issuers {
-		if issuer.Keys == nil || issuer.Keys.lookup == nil {
-			return nil, errors.New("keycloak: an issuer needs keys, made by NewKeySet")
+		set, fetched := issuer.Keys.(*KeySet)
+		if issuer.Keys == nil || fetched && set.isZero() {
+			return nil, errors.New("keycloak: an issuer needs keys, made by NewKeySet or StaticKeys")
 		}
-		own := issuer.Names
-		if len(own) == 0 {
-			own = []string{issuer.Keys.realm.Issuer()}
+		issuerNames := issuer.Names
+		if len(issuerNames) == 0 {
+			if !fetched {
+				return nil, errors.New("keycloak: an issuer needs names, unless its keys are a KeySet")
+			}
+			issuerNames = []string{set.realm.Issuer()}
 		}
-		for _, name := range own {
+		for _, name := range issuerNames {
 			if _, twice := v.keys[name]; twice || name == "" {
 				return nil, fmt.Errorf("keycloak: issuer %q is empty or there twice", name)
 			}
@@ -141,7 +145,7 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 		return nil, &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: "the zero Verifier accepts nothing: make it with keycloak.NewVerifier"}
 	}
 	if len(accessToken) > v.config.MaxBytes {
-		return nil, &identity.Error{Reason: identity.ErrTokenTooLarge, Detail: fmt.Sprintf("it has %d bytes; accepted: %d (TOKEN_MAX_BYTES)", len(accessToken), v.config.MaxBytes)}
+		return nil, &identity.Error{Reason: identity.ErrTokenTooLarge, Detail: fmt.Sprintf("it has %d bytes; accepted: %d (VerifierConfig.MaxBytes)", len(accessToken), v.config.MaxBytes)}
 	}
 	token, err := parse(accessToken, v.config.Algorithms)
 	if err != nil {
@@ -155,18 +159,18 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 	if err != nil {
 		return nil, err
 	}
-	if err := keys.verify(ctx, token); err != nil {
+	if err := verifyWith(ctx, keys, token); err != nil {
 		return nil, err
 	}
 	return newUser(&token.claims, token.payload, expires), nil
 }
 
 // checkIssuer returns the keys of the realm that says it issued the token.
-func (v *Verifier) checkIssuer(c *claims) (*KeySet, error) {
+func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 	issuer, _ := c.iss.text()
 	keys := v.keys[issuer]
 	if keys == nil {
-		return nil, notAccepted("iss is %s; accepted: %s (KEYCLOAK_ISSUER)", c.iss.quote(), v.accepted)
+		return nil, notAccepted("iss is %s; accepted: %s (Issuer.Names)", c.iss.quote(), v.accepted)
 	}
 	return keys, nil
 }
@@ -234,11 +238,11 @@ func (v *Verifier) checkAudience(c *claims) error {
 		meant = written && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
 	}
 	if !meant {
-		return notAccepted("aud is %s, azp is %s; accepted in aud: %s (KEYCLOAK_AUDIENCE): add a mapper of type Audience to the client that asks for the token",
+		return notAccepted("aud is %s, azp is %s; accepted in aud: %s (VerifierConfig.Audience): add a mapper of type Audience to the client that asks for the token",
 			c.aud.quote(), c.azp.quote(), quoteAll(v.config.Audience))
 	}
 	if parties := v.config.AuthorizedParties; len(parties) > 0 && !slices.Contains(parties, azp) {
-		return notAccepted("azp is %s; accepted: %s (KEYCLOAK_AUTHORIZED_PARTIES)", c.azp.quote(), quoteAll(parties))
+		return notAccepted("azp is %s; accepted: %s (VerifierConfig.AuthorizedParties)", c.azp.quote(), quoteAll(parties))
 	}
 	return nil
 }

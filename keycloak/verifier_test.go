@@ -52,7 +52,7 @@ func TestVerifyClaims(t *testing.T) {
 		{"alice", strict, object{}, nil, nil},
 		{"claims that nobody knows", strict, object{"x": object{"y": []int{1}}, "CNF": 1, "Aud": 5, "EXP": "x"}, nil, nil},
 
-		{"iss missing", strict, object{"iss": gone}, identity.ErrTokenNotAccepted, []string{"iss is missing", localIssuer, "KEYCLOAK_ISSUER"}},
+		{"iss missing", strict, object{"iss": gone}, identity.ErrTokenNotAccepted, []string{"iss is missing", localIssuer, "Issuer.Names"}},
 		{"iss null", strict, object{"iss": nil}, identity.ErrTokenNotAccepted, []string{"iss"}},
 		{"iss empty", strict, object{"iss": ""}, identity.ErrTokenNotAccepted, []string{`iss is ""`}},
 		{"iss a number", strict, object{"iss": 1}, identity.ErrTokenNotAccepted, []string{"iss is 1"}},
@@ -80,7 +80,7 @@ func TestVerifyClaims(t *testing.T) {
 
 		{"aud a string", strict, object{"aud": localAudience}, nil, nil},
 		{"aud second of a list", strict, object{"aud": []string{"account", localAudience}}, nil, nil},
-		{"aud of another API", strict, object{"aud": "billing"}, identity.ErrTokenNotAccepted, []string{`aud is "billing"`, `["local-api"]`, "KEYCLOAK_AUDIENCE", "mapper"}},
+		{"aud of another API", strict, object{"aud": "billing"}, identity.ErrTokenNotAccepted, []string{`aud is "billing"`, `["local-api"]`, "VerifierConfig.Audience", "mapper"}},
 		{"aud in another case", strict, object{"aud": "Local-API"}, identity.ErrTokenNotAccepted, nil},
 		{"aud that begins like ours", strict, object{"aud": "local-api2"}, identity.ErrTokenNotAccepted, nil},
 		{"aud holds our name as text", strict, object{"aud": "account local-api"}, identity.ErrTokenNotAccepted, nil},
@@ -107,9 +107,9 @@ func TestVerifyClaims(t *testing.T) {
 		{"party: aud another API and an empty one", byParty, object{"aud": []string{"billing", ""}}, identity.ErrTokenNotAccepted, nil},
 
 		{"parties: azp among them", parties, object{"azp": "web"}, nil, nil},
-		{"parties: azp of another client", parties, object{"azp": "other"}, identity.ErrTokenNotAccepted, []string{`azp is "other"; accepted: ["local-api", "web"] (KEYCLOAK_AUTHORIZED_PARTIES)`}},
+		{"parties: azp of another client", parties, object{"azp": "other"}, identity.ErrTokenNotAccepted, []string{`azp is "other"; accepted: ["local-api", "web"] (VerifierConfig.AuthorizedParties)`}},
 		{"parties: azp missing", parties, object{"azp": gone}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
-		{"parties: aud of another API", parties, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, []string{"KEYCLOAK_AUDIENCE"}},
+		{"parties: aud of another API", parties, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, []string{"VerifierConfig.Audience"}},
 		{"parties and party: aud of another API", both, object{"aud": "billing"}, nil, nil},
 		{"parties and party: another of them, aud of another API", both, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, nil},
 		{"parties and party: another client, aud ours", both, object{"azp": "other"}, identity.ErrTokenNotAccepted, nil},

@@ -73,11 +73,9 @@ func (s *site) open() error {
 	if err != nil {
 		return err
 	}
-	client := keycloak.NewHTTPClient()
-	s.line = newLine(client.Transport.(*http.Transport))
-	client.Transport = s.line
+	s.line = newLine(keycloak.NewTransport())
 	quiet := slog.New(slog.DiscardHandler)
-	s.keys = keycloak.NewKeySet(realm, keycloak.KeySetConfig{HTTP: client, Log: quiet})
+	s.keys = keycloak.NewKeySet(realm, keycloak.KeySetConfig{Transport: s.line, Log: quiet})
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 		Issuers: []keycloak.Issuer{{Names: []string{s.realm.Issuer()}, Keys: s.keys}}, Audience: []string{"shop-api"},
 	})
