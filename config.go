@@ -117,7 +117,7 @@ type Config struct {
 	MaxBodyDepth          int // of the JSON in it
 	MaxBodyValues         int
 	MaxResponseBytes      int
-	Document              limits.Document
+	Document              limits.Limits
 
 	Warnings []string
 }

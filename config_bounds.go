@@ -14,7 +14,7 @@ import (
 )
 
 // limitSettings are what one request's document and variables may be: a setting for each field of
-// limits.Document, whose comments say what is counted. The tag range holds the least and the most.
+// limits.Limits, whose comments say what is counted. The tag range holds the least and the most.
 type limitSettings struct {
 	Tokens             int `env:"TOKENS" envDefault:"1000" range:"100 10000"`
 	Nesting            int `env:"NESTING" envDefault:"32" range:"16 128"`
@@ -47,9 +47,9 @@ type limitSettings struct {
 
 // document are the limits of this server's documents. A request can sign in once, refresh once and
 // sign out once: what asks more often than that guesses.
-func (s settings) document() limits.Document {
+func (s settings) document() limits.Limits {
 	l := s.Limits
-	return limits.Document{
+	return limits.Limits{
 		Bytes: s.MaxBodyBytes, Tokens: l.Tokens, Nesting: l.Nesting, NameBytes: l.NameBytes, StringBytes: l.StringBytes,
 		NumberBytes: l.NumberBytes, Depth: l.Depth, Fields: l.Fields, RootFields: l.RootFields, Aliases: l.Aliases,
 		Operations: l.Operations, Fragments: l.Fragments, Spreads: l.Spreads, Directives: l.Directives, DirectivesAt: l.DirectivesAt,

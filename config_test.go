@@ -97,7 +97,7 @@ func TestConfigConsole(t *testing.T) {
 // Every limit of a document is a setting, and every setting gets where it belongs.
 func TestConfigLimits(t *testing.T) {
 	c := goodConfig(t)
-	if got, want := c.Document, (limits.Document{}); !reflect.DeepEqual(got.Most, map[string]int{"login": 1, "refresh": 1, "logout": 1}) || got.Cache != want.Cache {
+	if got, want := c.Document, (limits.Limits{}); !reflect.DeepEqual(got.Most, map[string]int{"login": 1, "refresh": 1, "logout": 1}) || got.Cache != want.Cache {
 		t.Errorf("%+v", got)
 	}
 	environ, fields := []string{}, 0

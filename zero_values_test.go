@@ -58,7 +58,7 @@ var zeroValues = map[string]any{
 	"graphqlhttp.DocumentStore": new(graphqlhttp.DocumentStore), "graphqlhttp.Inputs": new(graphqlhttp.Inputs), "graphqlhttp.Manifest": new(graphqlhttp.Manifest),
 	"graphqlhttp.Outcome": new(graphqlhttp.Outcome), "graphqlhttp.Transport": new(graphqlhttp.Transport),
 
-	"limits.Cache": new(limits.Cache), "limits.Document": new(limits.Document),
+	"limits.Cache": new(limits.Cache), "limits.Limits": new(limits.Limits),
 
 	"throttle.AddressConfig": new(throttle.AddressConfig), "throttle.Budgets": new(throttle.Budgets), "throttle.Config": new(throttle.Config),
 	"throttle.Key": new(throttle.Key), "throttle.Memory": new(throttle.Memory), "throttle.Rate": new(throttle.Rate), "throttle.Taken": new(throttle.Taken),
@@ -227,7 +227,7 @@ func TestZeroValues_as_parts(t *testing.T) {
 	server.SetErrorPresenter(failures.Present)
 	server.SetRecoverFunc(failures.Recover)
 	server.SetQueryCache(&limits.Cache{})
-	server.Use(limits.Document{Cache: &limits.Cache{}})
+	server.Use(limits.Limits{Cache: &limits.Cache{}})
 	server.Use(&graphqlhttp.Inputs{})
 	store := &graphqlhttp.DocumentStore{}
 	server.AddTransport(graphqlhttp.Transport{Documents: store, Manifest: nil})

@@ -108,7 +108,7 @@ func coerced(of *ast.Type, value any) any {
 
 // newEcho is a server with everything in front of the schema that CloakQL has.
 func newEcho() *handler.Server {
-	bounds := limits.Document{Cache: limits.NewCache(1 << 20)}
+	bounds := limits.Limits{Cache: limits.NewCache(1 << 20)}
 	server := handler.New(echo{})
 	server.SetParserTokenLimit(limits.Tokens)
 	server.SetQueryCache(bounds.Cache)

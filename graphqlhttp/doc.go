@@ -28,7 +28,7 @@
 //
 // # Documents
 //
-// Documents are read as GraphQL of September 2025 has them: limits.Document, and Inputs where that
+// Documents are read as GraphQL of September 2025 has them: limits.Limits, and Inputs where that
 // isn't used, rewrite what gqlparser would refuse or misread. Without either one, Transport refuses
 // a document whose strings gqlparser misreads, since no value may change on its way. It also
 // corrects gqlparser's locations.

@@ -27,7 +27,7 @@ import (
 // BAD_USER_INPUT, and never says the value. Custom scalars take what they like.
 //
 // It also rewrites a document whose strings gqlparser would refuse or misread, unless a
-// limits.Document before it has done so: use that one first, which counts what the client sent.
+// limits.Limits before it has done so: use that one first, which counts what the client sent.
 type Inputs struct{ schema *ast.Schema }
 
 var _ interface {

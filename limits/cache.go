@@ -72,10 +72,10 @@ func (c *Cache) uses(query string) (uses map[string]use, known bool) {
 	return found.uses, ok
 }
 
-// noneFor are limits that a document of this text can't pass: they were Document's to hold.
-func noneFor(query string) Document {
+// noneFor are limits that a document of this text can't pass: they were Limits' to hold.
+func noneFor(query string) Limits {
 	n := len(query)
-	return Document{
+	return Limits{
 		Bytes: n, Tokens: n, Nesting: n, NameBytes: n, StringBytes: n, NumberBytes: n,
 		Operations: n, Fragments: n, Spreads: n, DirectivesAt: n, Arguments: n, Variables: n,
 	}

@@ -20,7 +20,7 @@ import (
 func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
 	var docs []*ast.QueryDocument
-	server := newServer(limits.Document{Cache: cache}, false, func(doc *ast.QueryDocument) { docs = append(docs, doc) })
+	server := newServer(limits.Limits{Cache: cache}, false, func(doc *ast.QueryDocument) { docs = append(docs, doc) })
 	for _, query := range []string{`{ leaf }`, `{ nothing }`, `{ leaf`, `{ ...F } fragment F on Query { ...F }`, "{" + strings.Repeat("leaf ", 51) + "}"} {
 		before := cache.Weight()
 		send(server, query, nil)
@@ -67,7 +67,7 @@ func TestCache_leavesOutWhatHoldsValues(t *testing.T) {
 
 func TestACachedDocumentIsNotMeasuredAgain(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
-	bounds := limits.Document{Cache: cache}
+	bounds := limits.Limits{Cache: cache}
 	query := `query($v: [Int]) { x: f(l: $v) { leaf } y: f(l: $v) { leaf } }`
 	work := func(variables map[string]any) (limits.Work, string) {
 		done, fault := limits.WorkOf(bounds, &graphql.RawParams{Query: query, Variables: variables})
@@ -171,7 +171,7 @@ func TestNoCacheIsEmpty(t *testing.T) {
 		if _, kept := cache.Get(t.Context(), `{ leaf }`); kept {
 			t.Error("a cache of no bytes keeps a document")
 		}
-		if fault := (limits.Document{Cache: cache}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: `{ leaf }`}); fault != nil {
+		if fault := (limits.Limits{Cache: cache}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: `{ leaf }`}); fault != nil {
 			t.Error(fault)
 		}
 	}
@@ -181,7 +181,7 @@ func TestNoCacheIsEmpty(t *testing.T) {
 // it.
 func TestADocumentIsSharedByRequests(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
-	bounds := limits.Document{Cache: cache}
+	bounds := limits.Limits{Cache: cache}
 	server := handler.New(&graphql.ExecutableSchemaMock{
 		SchemaFunc: func() *ast.Schema { return hostile },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {

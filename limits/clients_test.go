@@ -51,7 +51,7 @@ fragment U on User { id name avatar(size: 64) { url } } fragment O on Organizati
 }
 
 func TestClientsPass(t *testing.T) {
-	bounds := limits.Document{Most: map[string]int{"login": 1, "refresh": 1}}
+	bounds := limits.Limits{Most: map[string]int{"login": 1, "refresh": 1}}
 	for name, query := range clients {
 		request := &graphql.RawParams{Query: query, Variables: map[string]any{"username": "alice", "password": "secret", "filter": map[string]any{"tags": []any{"a"}}}}
 		if fault := bounds.MutateOperationParameters(t.Context(), request); fault != nil {
@@ -66,7 +66,7 @@ func TestClientsPass(t *testing.T) {
 }
 
 func TestGraphiQLsIntrospectionIsValid(t *testing.T) {
-	if ran, body := run(limits.Document{}, graphiql); !ran {
+	if ran, body := run(limits.Limits{}, graphiql); !ran {
 		t.Error(body)
 	}
 	if found, _ := limits.FoundIn(graphiql, nil); found.Depth != 1 ||
@@ -98,12 +98,12 @@ func TestIntrospectionHasItsOwnDepth(t *testing.T) {
 	for _, query := range []string{graphiql, deeper, split, unwrapped(7), unwrapped(9),
 		unwrapped(10), unwrapped(14), `{ __type(name: "A") ` + typeRef(18) + ` leaf }`} {
 		for _, depth := range []int{0, 1, 2} {
-			if fault := (limits.Document{Depth: depth}).MutateOperationParameters(t.Context(),
+			if fault := (limits.Limits{Depth: depth}).MutateOperationParameters(t.Context(),
 				&graphql.RawParams{Query: query}); fault != nil {
 				t.Errorf("with a depth of %d: %v\n%s", depth, fault, query)
 			}
 		}
-		if ran, body := run(limits.Document{Depth: 1}, query); !ran {
+		if ran, body := run(limits.Limits{Depth: 1}, query); !ran {
 			t.Errorf("%s\n%s", query, body)
 		}
 	}
@@ -116,7 +116,7 @@ func TestIntrospectionHasItsOwnDepth(t *testing.T) {
 		`{ __schema { types { ...F } } } fragment F on A { a { leaf } }`:                                               "DEPTH its fields nest to depth 2, allowed is 1",
 		`{ __schema { types { ...F } } } fragment F on __Type { ofType { ...G } } fragment G on __Type ` + typeRef(17): "INTROSPECTION fields of the introspection nest to depth 21, allowed is 20",
 	} {
-		checkFault(t, limits.Document{Depth: 1}, query, want)
+		checkFault(t, limits.Limits{Depth: 1}, query, want)
 	}
 }
 
@@ -142,12 +142,12 @@ func TestIntrospectionIsAskedForAFewTimes(t *testing.T) {
 		list(3, ` query A# { a: __schema { types { name } } b: __schema { types { name } } }`): "",
 		`{` + list(11, `a#: a { types: leaf } `) + `}`:                                         "", // no introspection
 	} {
-		checkFault(t, limits.Document{}, query, want)
+		checkFault(t, limits.Limits{}, query, want)
 	}
 }
 
 // checkFault wants a refusal of the reason and the words that want begins with, or none.
-func checkFault(t *testing.T, bounds limits.Document, query, want string) {
+func checkFault(t *testing.T, bounds limits.Limits, query, want string) {
 	t.Helper()
 	got, reason := "", ""
 	if fault := bounds.MutateOperationParameters(t.Context(),

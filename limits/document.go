@@ -1,6 +1,6 @@
 // Package limits bounds what one GraphQL document, and the variables beside it, may cost. It knows no schema.
 //
-//	bounds := limits.Document{Most: map[string]int{"login": 1}, Cache: limits.NewCache(8 << 20)}
+//	bounds := limits.Limits{Most: map[string]int{"login": 1}, Cache: limits.NewCache(8 << 20)}
 //	server.SetParserTokenLimit(limits.Tokens)
 //	server.SetQueryCache(bounds.Cache)
 //	server.SetValidationRulesFn(limits.Rules(nil))
@@ -67,15 +67,15 @@ const (
 	Coercions          = 5_000
 )
 
-// Document is a gqlgen handler extension that refuses documents by their shape, before they are validated,
+// Limits is a gqlgen handler extension that refuses documents by their shape, before they are validated,
 // and variables by their size. A limit that is zero is the default of its name; there is no way to have none.
 //
 // Counted as written out means: each spread of a fragment counts what the fragment holds, in all operations
 // of the document together, and in each of its fragments by itself, whether used or not, since validation walks
 // them all. Limits of text count as it is written.
 //
-// A Document is safe for concurrent use, as long as nobody changes it.
-type Document struct {
+// A Limits is safe for concurrent use, as long as nobody changes it.
+type Limits struct {
 	// The text, decided token by token.
 
 	Bytes       int // of the document
@@ -143,13 +143,13 @@ type Document struct {
 var _ interface {
 	graphql.HandlerExtension
 	graphql.OperationParameterMutator
-} = Document{}
+} = Limits{}
 
 // ExtensionName returns the name that gqlgen knows the limits by.
-func (Document) ExtensionName() string { return "DocumentLimits" }
+func (Limits) ExtensionName() string { return "DocumentLimits" }
 
 // Validate refuses limits below zero.
-func (d Document) Validate(graphql.ExecutableSchema) error {
+func (d Limits) Validate(graphql.ExecutableSchema) error {
 	least := min(d.Bytes, d.Tokens, d.Nesting, d.NameBytes, d.StringBytes, d.NumberBytes, d.Depth, d.Fields, d.RootFields,
 		d.Aliases, d.Operations, d.Fragments, d.Spreads, d.Directives, d.DirectivesAt, d.Arguments, d.Variables, d.Values, d.ValueDepth,
 		d.ValueBytes, d.Introspection, d.IntrospectionDepth, d.IntrospectionRoots, d.Pairs,
@@ -164,7 +164,7 @@ func (d Document) Validate(graphql.ExecutableSchema) error {
 }
 
 // withDefaults puts the default in the place of each limit that is zero.
-func (d Document) withDefaults() Document {
+func (d Limits) withDefaults() Limits {
 	for _, limit := range [...]struct {
 		of       *int
 		fallback int
@@ -189,7 +189,7 @@ func (d Document) withDefaults() Document {
 // with GRAPHQL_PARSE_FAILED, and a cycle of fragments with GRAPHQL_VALIDATION_FAILED. Of what
 // passes it changes only the spelling: a document that gqlparser wouldn't understand, or would read
 // another value out of, is rewritten to one that means the same.
-func (d Document) MutateOperationParameters(ctx context.Context, request *graphql.RawParams) *gqlerror.Error {
+func (d Limits) MutateOperationParameters(ctx context.Context, request *graphql.RawParams) *gqlerror.Error {
 	_, fault := d.check(ctx, request)
 	return fault
 }
@@ -197,7 +197,7 @@ func (d Document) MutateOperationParameters(ctx context.Context, request *graphq
 // work counts what the passes did, for tests that hold it to be linear.
 type work struct{ tokens, nodes, items int }
 
-func (d Document) check(ctx context.Context, request *graphql.RawParams) (done work, fault *gqlerror.Error) {
+func (d Limits) check(ctx context.Context, request *graphql.RawParams) (done work, fault *gqlerror.Error) {
 	d = d.withDefaults()
 	if len(request.OperationName) > d.NameBytes {
 		return done, tooLarge(apierror.ReasonNames, "The operation's name has %d bytes, allowed are %d", len(request.OperationName), d.NameBytes)

@@ -46,7 +46,7 @@ func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 type Work struct{ Tokens, Nodes, Items int }
 
 // WorkOf is MutateOperationParameters with a count.
-func WorkOf(d Document, request *graphql.RawParams) (Work, *gqlerror.Error) {
+func WorkOf(d Limits, request *graphql.RawParams) (Work, *gqlerror.Error) {
 	done, fault := d.check(context.Background(), request)
 	return Work{done.tokens, done.nodes, done.items}, fault
 }

@@ -31,7 +31,7 @@ func visits(doc *ast.QueryDocument) (selections, values, directives int) {
 // process, as it would end the server's.
 func check(t *testing.T, query string) {
 	t.Helper()
-	done, fault := limits.WorkOf(limits.Document{}, &graphql.RawParams{Query: query})
+	done, fault := limits.WorkOf(limits.Limits{}, &graphql.RawParams{Query: query})
 	if done.Tokens > min(len(query), limits.Tokens+1) || done.Nodes > done.Tokens+limits.Fields {
 		t.Errorf("%q: %d tokens read, %d nodes visited", query, done.Tokens, done.Nodes)
 	}
@@ -53,7 +53,7 @@ func check(t *testing.T, query string) {
 		}
 	}
 	request := &graphql.RawParams{Query: query}
-	limits.WorkOf(limits.Document{}, request)
+	limits.WorkOf(limits.Limits{}, request)
 	// no bound of its own: the limits have to do
 	doc, err := parser.ParseQuery(&ast.Source{Input: request.Query})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 )
 
 // newServer is gqlgen's own handler with all that this package has. Whatever runs is told to ran.
-func newServer(bounds limits.Document, suggest bool, ran func(*ast.QueryDocument)) *handler.Server {
+func newServer(bounds limits.Limits, suggest bool, ran func(*ast.QueryDocument)) *handler.Server {
 	server := handler.New(&graphql.ExecutableSchemaMock{
 		SchemaFunc: func() *ast.Schema { return hostile },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
@@ -49,7 +49,7 @@ func send(server http.Handler, query string, variables map[string]any) string {
 }
 
 // run sends a query to a new server, and reports whether it was executed.
-func run(bounds limits.Document, query string) (ran bool, body string) {
+func run(bounds limits.Limits, query string) (ran bool, body string) {
 	body = send(newServer(bounds, false, func(*ast.QueryDocument) { ran = true }), query, nil)
 	return ran, body
 }
@@ -63,7 +63,7 @@ func TestRefusalsAreAnswers(t *testing.T) {
 		{"{leaf}\n fragment F on A { a { ...F } }",
 			`{"errors":[{"message":"Cannot spread a fragment within itself, directly or through others.","locations":[{"line":2,"column":2}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}],"data":null}`},
 	} {
-		if ran, body := run(limits.Document{Most: map[string]int{"login": 1}}, tt.query); ran || body != tt.want {
+		if ran, body := run(limits.Limits{Most: map[string]int{"login": 1}}, tt.query); ran || body != tt.want {
 			t.Errorf("%s\nran: %t\n got %s\nwant %s", tt.query, ran, body, tt.want)
 		}
 	}
@@ -79,7 +79,7 @@ func TestCyclesOfFragmentsAreRefused(t *testing.T) {
 		`{ a { a { ...F } } } fragment F on A { a { a { ...F } a { ...F } } }`,
 		`{ ...F } fragment F on Query { a { a { ...G } ...G } a { ...G } } fragment G on A { ... { ...G } }`,
 	} {
-		ran, body := run(limits.Document{}, query)
+		ran, body := run(limits.Limits{}, query)
 		if ran || !strings.Contains(body, `Cannot spread a fragment`) || !strings.Contains(body, `"code":"GRAPHQL_VALIDATION_FAILED"`) || !strings.Contains(body, `"locations":[{`) {
 			t.Errorf("%s\nran: %t, answered %s", query, ran, body)
 		}
@@ -131,7 +131,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{"\"\"\"\n  a\n  b\"\"\" query\n{ a(x: \"\"\"\n\n\"\"\" ]", "Expected Name, found ]", 6, 5},
 	} {
 		request := &graphql.RawParams{Query: tt.query}
-		fault := (limits.Document{}).MutateOperationParameters(t.Context(), request)
+		fault := (limits.Limits{}).MutateOperationParameters(t.Context(), request)
 		if fault == nil {
 			t.Errorf("%q is taken", tt.query)
 			continue
@@ -143,12 +143,12 @@ func TestSyntaxErrors(t *testing.T) {
 			t.Errorf("%q: %v %v %v, want %q %v", tt.query, fault.Message, fault.Extensions,
 				fault.Locations, tt.want, want)
 		}
-		if ran, body := run(limits.Document{}, tt.query); ran ||
+		if ran, body := run(limits.Limits{}, tt.query); ran ||
 			!strings.Contains(body, `"errors":[{`) {
 			t.Errorf("%q: ran %t: %s", tt.query, ran, body)
 		}
 	}
-	if ran, body := run(limits.Document{}, "# nothing"); ran ||
+	if ran, body := run(limits.Limits{}, "# nothing"); ran ||
 		!strings.Contains(body, "no operation") {
 		t.Errorf("a document without an operation: ran %t, %s", ran, body)
 	}
@@ -183,7 +183,7 @@ func TestDepthOf(t *testing.T) {
 			if allowed == 0 {
 				continue // which would be the default
 			}
-			fault := limits.Document{Depth: allowed}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: tt.query})
+			fault := limits.Limits{Depth: allowed}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: tt.query})
 			if want == "" && fault != nil || want != "" && (fault == nil || !strings.HasSuffix(fault.Message, want)) {
 				t.Errorf("%s: with %d allowed: %v, want %q", tt.name, allowed, fault, want)
 			}
@@ -201,7 +201,7 @@ func TestAFragmentIsWalkedOnce(t *testing.T) {
 			}
 			query = strings.Replace(query, "fragment Fn", fmt.Sprintf("fragment F%d", n), 1)
 			found, ok := limits.FoundIn(query, nil)
-			if done, _ := limits.WorkOf(limits.Document{}, &graphql.RawParams{Query: query}); !ok || done.Nodes > len(query)+limits.Fields {
+			if done, _ := limits.WorkOf(limits.Limits{}, &graphql.RawParams{Query: query}); !ok || done.Nodes > len(query)+limits.Fields {
 				t.Errorf("a chain of %d: %t, %d nodes visited for %d bytes", n, ok, done.Nodes, len(query))
 			}
 			if n > 30 && found.Fields != 1<<30 {

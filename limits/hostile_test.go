@@ -41,7 +41,7 @@ func ruleSet() *rules.Rules {
 }
 
 // answer is the way of a document through limits, gqlparser's parser and its validation, as in gqlgen.
-func answer(d limits.Document, query string) (by string, faults gqlerror.List) {
+func answer(d limits.Limits, query string) (by string, faults gqlerror.List) {
 	if fault := d.MutateOperationParameters(context.Background(), &graphql.RawParams{Query: query}); fault != nil {
 		return "limits", gqlerror.List{fault}
 	}
@@ -64,8 +64,8 @@ func padded(bytes int) string {
 }
 
 // upTo is the bound for documents of so many bytes: the default, or what a setting may make of it.
-func upTo(bytes int) limits.Document {
-	return limits.Document{Bytes: max(bytes, limits.Bytes), Most: map[string]int{"login": 1, "refresh": 1}}
+func upTo(bytes int) limits.Limits {
+	return limits.Limits{Bytes: max(bytes, limits.Bytes), Most: map[string]int{"login": 1, "refresh": 1}}
 }
 
 // Whatever the shape and the size: there is an answer, a refusal says what was too much, and no more is looked
@@ -77,7 +77,7 @@ func TestHostile(t *testing.T) {
 			if len(query) > size || len(query) < size/2 && len(query) < 600 {
 				t.Errorf("%s: %d bytes, want some %d", shape.name, len(query), size)
 			}
-			for _, bounds := range []limits.Document{{}, upTo(size)} {
+			for _, bounds := range []limits.Limits{{}, upTo(size)} {
 				by, faults := answer(bounds, query)
 				for _, fault := range faults {
 					if by == "limits" && fault.Extensions["code"] == nil || fault.Message == "" {
@@ -104,7 +104,7 @@ func TestHostile(t *testing.T) {
 
 // Twice the text is at most twice the work, where nothing stops it earlier.
 func TestWorkIsLinear(t *testing.T) {
-	wide := limits.Document{
+	wide := limits.Limits{
 		Bytes: 1 << 30, Tokens: 1 << 30, Nesting: 1 << 10, NameBytes: 1 << 30, StringBytes: 1 << 30, NumberBytes: 1 << 30, Depth: 1 << 30,
 		Fields: 1 << 29, RootFields: 1 << 29, Aliases: 1 << 29, Operations: 1 << 29, Fragments: 1 << 29, Spreads: 1 << 29, Directives: 1 << 29,
 		DirectivesAt: 1 << 29, Arguments: 1 << 29, Variables: 1 << 29, Values: 1 << 29, ValueDepth: 1 << 29, ValueBytes: 1 << 29,

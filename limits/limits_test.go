@@ -111,7 +111,7 @@ func TestEachLimit(t *testing.T) {
 	} {
 		for over := range 2 {
 			query := tt.of(tt.n + over)
-			fault := limits.Document{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query})
+			fault := limits.Limits{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query})
 			if _, isOne := limits.FoundIn(query, nil); !isOne {
 				t.Errorf("%s: %.200s is no document", tt.name, query)
 			}
@@ -131,7 +131,7 @@ func TestEachLimit(t *testing.T) {
 
 func TestPairs(t *testing.T) {
 	for n, want := range map[int]string{100: "", 101: "The document repeats fields too often: 5050 pairs of one name would be compared, allowed are 5000"} {
-		fault := limits.Document{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: "{a{" + strings.Repeat("leaf ", n) + "}}"})
+		fault := limits.Limits{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: "{a{" + strings.Repeat("leaf ", n) + "}}"})
 		if want == "" && fault != nil || want != "" && (fault == nil || fault.Message != want || fault.Extensions["reason"] != "FIELDS") {
 			t.Errorf("%d fields of one name: %v, want %q", n, fault, want)
 		}
@@ -139,7 +139,7 @@ func TestPairs(t *testing.T) {
 }
 
 func TestNamedRootFields(t *testing.T) {
-	most := limits.Document{Most: map[string]int{"login": 1, "refresh": 2, "never": 0}}
+	most := limits.Limits{Most: map[string]int{"login": 1, "refresh": 2, "never": 0}}
 	for _, tt := range []struct{ query, field string }{
 		{`mutation { login { id } }`, ""},
 		{`mutation { login { id } refresh { id } x: refresh { id } }`, ""},
@@ -203,7 +203,7 @@ func TestVariablesLimits(t *testing.T) {
 		{"a default that isn't used", `query($v:[Int]=[` + strings.Repeat("1 ", 125) + `]){` + list(40, "x#:f(l:$v){leaf}") + `}`, map[string]any{"v": nil}, "", ""},
 		{"a variable that isn't used", `{leaf}`, map[string]any{"v": items(900)}, "", ""},
 	} {
-		fault := limits.Document{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: tt.query, Variables: tt.given})
+		fault := limits.Limits{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: tt.query, Variables: tt.given})
 		if tt.says == "" && fault != nil || tt.says != "" && (fault == nil || fault.Message != tt.says || fault.Extensions["reason"] != tt.reason || fault.Extensions["code"] != "OPERATION_TOO_LARGE") {
 			t.Errorf("%s: %v, want %q", tt.name, fault, tt.says)
 		}
@@ -212,7 +212,7 @@ func TestVariablesLimits(t *testing.T) {
 
 func TestTheOperationsName(t *testing.T) {
 	for n, want := range map[int]string{limits.NameBytes: "", limits.NameBytes + 1: "The operation's name has 129 bytes, allowed are 128"} {
-		fault := limits.Document{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: `{leaf}`, OperationName: strings.Repeat("n", n)})
+		fault := limits.Limits{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: `{leaf}`, OperationName: strings.Repeat("n", n)})
 		if want == "" && fault != nil || want != "" && (fault == nil || fault.Message != want || fault.Extensions["reason"] != "NAMES") {
 			t.Errorf("%d bytes: %v, want %q", n, fault, want)
 		}
@@ -223,17 +223,17 @@ func TestTheOperationsName(t *testing.T) {
 func TestNothingIsQuoted(t *testing.T) {
 	for _, shape := range shapes {
 		query := strings.NewReplacer("leaf", "canary", "login", "canary", "F0", "canary").Replace(shape.of(8 << 10))
-		if fault := (limits.Document{}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); fault != nil && strings.Contains(fault.Error(), "canary") {
+		if fault := (limits.Limits{}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); fault != nil && strings.Contains(fault.Error(), "canary") {
 			t.Errorf("%s: %v", shape.name, fault)
 		}
 	}
 }
 
 func TestLimitsBelowZeroAreRefused(t *testing.T) {
-	if err := (limits.Document{}).Validate(nil); err != nil {
+	if err := (limits.Limits{}).Validate(nil); err != nil {
 		t.Errorf("the defaults: %v", err)
 	}
-	for _, bad := range []limits.Document{{Bytes: -1}, {Coercions: -1}, {Depth: -1}, {Most: map[string]int{"a": 1, "b": -1}}} {
+	for _, bad := range []limits.Limits{{Bytes: -1}, {Coercions: -1}, {Depth: -1}, {Most: map[string]int{"a": 1, "b": -1}}} {
 		if err := bad.Validate(nil); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}

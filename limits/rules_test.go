@@ -253,7 +253,7 @@ func TestValidationEndsAfterSomeErrors(t *testing.T) {
 		}
 	}
 	for _, suggest := range []bool{true, false} { // gqlgen puts two of its rules in by itself
-		server := newServer(limits.Document{}, suggest, func(*ast.QueryDocument) {})
+		server := newServer(limits.Limits{}, suggest, func(*ast.QueryDocument) {})
 		body := send(server, "{a{"+list(100, "canary# ")+"}}", nil)
 		if n := strings.Count(body, `"message":`); n != limits.Errors || strings.Contains(body, "canary5") || !strings.Contains(body, "canary4") {
 			t.Errorf("suggestions %t: %d errors in %s", suggest, n, body)

@@ -16,7 +16,7 @@ import (
 // Recursion is bounded by the number of open brackets: this reader stops at the first one that
 // doesn't match, and gqlparser never sees such a document.
 type tokens struct {
-	limits     Document // with its defaults
+	limits     Limits // with its defaults
 	scanner    language.Scanner
 	now        language.Token // EOF at the end, and after a fault
 	read, open int

@@ -11,7 +11,7 @@ import (
 )
 
 // tree is the second pass: it compares what was measured with the limits.
-func (d Document) tree(query string, m *measured) *gqlerror.Error {
+func (d Limits) tree(query string, m *measured) *gqlerror.Error {
 	if m.cycle != nil {
 		cycle := apierror.New(apierror.CodeValidationFailed, "",
 			"Cannot spread a fragment within itself, directly or through others.")
@@ -118,7 +118,7 @@ type part struct {
 	fragment bool
 	own      size           // first of what is written in it, then with its fragments written out
 	roots    int            // fields at its top, likewise
-	named    map[string]int // those of Document.Most, likewise
+	named    map[string]int // those of Limits.Most, likewise
 	uses     map[string]int // of variables, as written
 	spreads  []spread
 	first    int32 // of its selections

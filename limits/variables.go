@@ -10,7 +10,7 @@ import (
 
 // variables measures the variables of one request, and what they become in the places of the document that
 // use them. It stops at the first limit that is passed, and returns how many items it saw.
-func (d Document) variables(given map[string]any, uses map[string]use) (items int, fault *gqlerror.Error) {
+func (d Limits) variables(given map[string]any, uses map[string]use) (items int, fault *gqlerror.Error) {
 	m := weigher{limits: d}
 	coercions := 0
 	for name, value := range given {
@@ -32,7 +32,7 @@ func (d Document) variables(given map[string]any, uses map[string]use) (items in
 }
 
 type weigher struct {
-	limits       Document // with its defaults
+	limits       Limits // with its defaults
 	items, bytes int
 }
 
