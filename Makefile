@@ -5,10 +5,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## start the server with a stand-in for Keycloak in its process
-	go run -tags dev .
+	go run ./cmd/cloakql-dev
 
 run: ## start the server with the settings in .local.env
-	go run .
+	go run ./cmd/cloakql
 
 keycloak: ## start a real Keycloak on localhost:8080 with the realm "local" (needs Java 21; Maven once)
 	@scripts/keycloak start

@@ -1,4 +1,4 @@
-package main
+package cloakql_test
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package main
+package cloakql_test
 
 import (
 	"cmp"
@@ -26,7 +26,7 @@ func TestErrorTable(t *testing.T) {
 	ill.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 502, Body: "<html>Bad Gateway</html>"})
 	hung.Fail(keycloaktest.Fault{Hang: true})
 	local, prod, hurried := goodConfig(t, at(kc)), goodConfig(t, at(kc), "RUNTIME_ENV=prod"), goodConfig(t, at(hung), "RUNTIME_ENV=prod")
-	hurried.RequestTimeout = 20 * time.Millisecond
+	hurried.GraphQL.Timeout = 20 * time.Millisecond
 	s, besideIll := newSite(t, local, nil), newSite(t, goodConfig(t, at(ill)), nil)
 
 	login := func(username string) exchange {
@@ -237,7 +237,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	kc := newShop(t, canary)
 	config := goodConfig(t, at(kc), "KEYCLOAK_CLIENT_SECRET_KEY="+canary)
 	barred, refused := config, config
-	barred.ClientID, refused.ClientSecret = "no-direct-grants", identity.NewSecret(canary+" is wrong")
+	barred.Client.ClientID, refused.Client.ClientSecret = "no-direct-grants", identity.NewSecret(canary+" is wrong")
 	panicking := realmFunc(func(context.Context) error { panic(errors.New(canary)) })
 	requests := []exchange{}
 	for _, name := range []string{"alice", "wrong", "unknown", "locked", "disabled", "disabled-wrong", "unready"} {
@@ -338,5 +338,16 @@ func TestSmallDocumentsDoNoHarm(t *testing.T) {
 		if _, body := s.do(t, exchange{query: tt.document}); !strings.Contains(body, tt.want) || len(body) > 1_000 {
 			t.Errorf("%s: %.1000s", name, body)
 		}
+	}
+}
+
+// On a developer's machine the answer itself says which setting to look at.
+func TestErrors_name_settings_locally(t *testing.T) {
+	kc := newShop(t, "alice-password")
+	s := newSite(t, goodConfig(t, at(kc)), nil)
+	_, body := s.do(t, exchange{query: "{ me { id } }",
+		authorization: bearer(t, kc, keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}})})
+	if !strings.Contains(body, "(KEYCLOAK_AUDIENCE)") || strings.Contains(body, "VerifierConfig") {
+		t.Errorf("the answer is %s, want it to name KEYCLOAK_AUDIENCE", body)
 	}
 }

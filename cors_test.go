@@ -1,4 +1,4 @@
-package main
+package cloakql_test
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cloakql/cloakql/settings"
 )
 
 // A preflight is what a browser asks before a page of an origin sends these headers.
@@ -248,7 +250,7 @@ func TestCORSOrigins(t *testing.T) {
 		"https://shop.example:80:*":     "one port",
 		"https://a.example,,":           "a scheme first",
 	} {
-		_, err := readConfig(append(slices.Clone(needed), "CORS_ORIGINS="+setting), t.TempDir())
+		_, err := settings.Read(append(slices.Clone(needed), "CORS_ORIGINS="+setting), t.TempDir())
 		if err == nil || !strings.Contains(err.Error(), "\nCORS_ORIGINS: ") ||
 			!strings.Contains(err.Error(), expected) {
 			t.Errorf("CORS_ORIGINS=%s: %v; want that it names the setting, and expects %s", setting,

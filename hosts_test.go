@@ -1,4 +1,4 @@
-package main
+package cloakql_test
 
 import (
 	"bufio"
@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cloakql/cloakql/settings"
 )
 
 // raw sends the bytes of one request and returns the response with its body.
@@ -114,9 +116,10 @@ func checkHostRefusal(t *testing.T, body string, local bool) {
 
 // Whatever a request line and headers can do to the host: the one that counts is checked.
 func TestHosts_wayOfAsking(t *testing.T) {
-	config, log := goodConfig(t), slog.New(slog.DiscardHandler)
+	config := goodConfig(t)
+	config.Log = slog.New(slog.DiscardHandler)
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = newServer(config, testHandler(t, config, nil, log), log)
+	server.Config = newServer(t, config).HTTPServer()
 	server.Start()
 	defer server.Close()
 	s := &site{url: server.URL}
@@ -184,7 +187,7 @@ func TestHosts_settings(t *testing.T) {
 		"a.example,,":             "a host name",
 		"[::1%lo]":                "without a zone",
 	} {
-		_, err := readConfig(append(slices.Clone(needed), "ALLOWED_HOSTS="+setting), t.TempDir())
+		_, err := settings.Read(append(slices.Clone(needed), "ALLOWED_HOSTS="+setting), t.TempDir())
 		if err == nil || !strings.Contains(err.Error(), "\nALLOWED_HOSTS: ") ||
 			!strings.Contains(err.Error(), expected) {
 			t.Errorf("ALLOWED_HOSTS=%s: %v; want that it names the setting, and expects %s",

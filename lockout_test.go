@@ -1,4 +1,4 @@
-package main
+package cloakql_test
 
 import (
 	"context"
@@ -81,15 +81,9 @@ func withLockout(t *testing.T, f func(l *lockout)) {
 		defer kc.Close()
 		transport := &http.Transport{DialContext: listener.dial}
 		defer transport.CloseIdleConnections()
-		client, err := keycloak.NewClient(keycloak.ClientConfig{
-			Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret,
-			Timeout:      config.KeycloakTimeout,
-			RefusalPause: config.RefusalPause, Transport: transport,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		budgets, err := throttle.New(config.Budgets)
+		config.Client.Transport = transport
+		client := newClient(t, config)
+		budgets, err := throttle.New(config.Attempts)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package main
+package cloakql_test
 
 import (
 	"go/ast"
@@ -34,6 +34,13 @@ var doors = map[string][]string{
 	"e2e": {"keycloak/keycloaktest", "graphqlhttp", "limits"},
 
 	"internal/language":              {},
+	"internal/librarylog":            {},
+	"internal/middleware":            {},
+	"internal/program":               {"", "identity", "internal/librarylog", "settings"},
+	"settings":                       {"", "graphqlhttp", "identity", "internal/middleware", "keycloak", "limits", "throttle"},
+	"cmd/cloakql":                    {"internal/program", "settings"},
+	"cmd/cloakql-dev":                {"console", "deploy/keycloak", "internal/program", "keycloak/keycloaktest", "settings"},
+	"deploy/keycloak":                {},
 	"keycloak/keycloaktest":          {}, // other people's projects use it
 	"keycloak/keycloaktest/contract": {"keycloak/keycloaktest"},
 	"schema":                         {}, // the files, for those who embed them
@@ -45,13 +52,19 @@ var doors = map[string][]string{
 	"signin":                         {"identity"},
 }
 
-// Rooms meet in identity and in main, and nowhere else.
+// Rooms meet in identity and in package cloakql (here ""), and nowhere else.
 func TestDoors(t *testing.T) {
 	for file, imports := range importsOf(t) {
 		room, test := path.Dir(file), strings.HasSuffix(file, "_test.go")
-		if room == "." { // main opens every door but one
-			if slices.Contains(imports, standIn) && file != "dev_on.go" && !test {
-				t.Errorf("%s imports the stand-in; dev_on.go alone may", file)
+		if slices.Contains(imports, standIn) && !test && !slices.Contains([]string{"cmd/cloakql-dev", "e2e", "keycloak/drill"}, room) {
+			t.Errorf("%s imports the stand-in; only cmd/cloakql-dev may", file)
+		}
+		if room == "." { // it connects the rooms
+			for _, imported := range imports {
+				target, _ := strings.CutPrefix(imported, module+"/")
+				if !test && (target == "settings" || target == "internal/program" || strings.HasPrefix(target, "cmd/")) {
+					t.Errorf("%s imports %s, which imports this package's configuration from outside", file, target)
+				}
 			}
 			continue
 		}
@@ -60,7 +73,8 @@ func TestDoors(t *testing.T) {
 			t.Errorf("%s: %s is no room of the house: put the file into one, or give the room its doors here", file, room)
 		}
 		for _, imported := range imports {
-			target, ours := strings.CutPrefix(imported, module+"/")
+			target, ours := strings.CutPrefix(imported+"/", module+"/")
+			target = strings.TrimSuffix(target, "/")
 			if ours && target != room && !slices.Contains(allowed, target) && !(test && imported == standIn) {
 				t.Errorf("%s imports %s; %s may import %v", file, target, room, allowed)
 			}

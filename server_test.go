@@ -1,4 +1,4 @@
-package main
+package cloakql_test
 
 import (
 	"bytes"
@@ -15,12 +15,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/cloakql/cloakql"
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/middleware"
 	"github.com/cloakql/cloakql/keycloak"
 )
 
@@ -173,30 +174,6 @@ func TestRunRefusesToStart(t *testing.T) {
 	}
 }
 
-// An address that can't be had is a setting to change.
-func TestListenFault(t *testing.T) {
-	for _, tt := range []struct {
-		addr string
-		err  error
-		want string
-	}{
-		{"127.0.0.1:8000", syscall.EADDRINUSE, "another program listens on 127.0.0.1:8000 already: end it, or set ADDR to another address, such as ADDR=127.0.0.1:8001"},
-		{":65535", syscall.EADDRINUSE, "such as ADDR=:1024"},
-		{"[::1]:8000", syscall.EADDRINUSE, "such as ADDR=[::1]:8001"},
-		{":80", syscall.EACCES, "this user may not listen on :80: set ADDR to a port from 1024 on, such as ADDR=:8000"},
-		{"192.0.2.1:8000", syscall.EADDRNOTAVAIL, "192.0.2.1:8000 is no address of this machine: set ADDR to one that is, such as ADDR=:8000"},
-		{"[::1]:8000", syscall.EADDRNOTAVAIL, "such as ADDR=127.0.0.1:8000"},
-		{"nowhere:8000", errors.New("no such host"), "ADDR: no such host"},
-	} {
-		err := listenFault(tt.addr, &net.OpError{Op: "listen", Net: "tcp",
-			Err: os.NewSyscallError("bind", tt.err)})
-		if !strings.HasPrefix(err.Error(), "ADDR: ") ||
-			!strings.Contains(err.Error(), strings.TrimPrefix(tt.want, "ADDR: ")) {
-			t.Errorf("%s, %v: %v, want %s", tt.addr, tt.err, err, tt.want)
-		}
-	}
-}
-
 // Readiness says no more than needed outside of local, and tells of trouble while keys are still
 // held.
 func TestReadiness(t *testing.T) {
@@ -224,20 +201,24 @@ func TestReadiness(t *testing.T) {
 					t.Fatal(err)
 				}
 				calls := 0
-				keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{
-					Log: slog.New(slog.DiscardHandler),
-					Transport: transportFunc(func(*http.Request) (*http.Response, error) {
+				server := newServer(t, cloakql.Config{
+					Local: tt.local, Realm: realm, Log: slog.New(slog.DiscardHandler),
+					Client: keycloak.ClientConfig{ClientID: "shop-api", ClientSecret: identity.NewSecret("hush")},
+					Keys: keycloak.KeySetConfig{Transport: transportFunc(func(*http.Request) (*http.Response, error) {
 						status := tt.answers[min(calls, len(tt.answers)-1)]
 						calls++
 						return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(good))}, nil
-					}),
+					})},
 				})
-				go keys.Run(t.Context())
+				go server.RunKeys(t.Context())
 				time.Sleep(tt.after)
-				var draining atomic.Bool
-				draining.Store(tt.draining)
+				if tt.draining {
+					server.Close(t.Context())
+				}
 				w := httptest.NewRecorder()
-				readiness(keys, &draining, tt.local)(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+				request := httptest.NewRequest(http.MethodGet, "/readyz", nil)
+				request.Host = "localhost"
+				server.Handler().ServeHTTP(w, request)
 				if w.Code != tt.status || w.Body.String() != tt.want {
 					t.Errorf("%d %q, want %d %q", w.Code, w.Body, tt.status, tt.want)
 				}
@@ -253,8 +234,9 @@ func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 // A connection that doesn't go on is closed: in the head of a request, in its body, and between
 // two.
 func TestSlowClients(t *testing.T) {
-	config, log := goodConfig(t), slog.New(slog.DiscardHandler)
-	server := newServer(config, testHandler(t, config, nil, log), log)
+	config := goodConfig(t)
+	config.Log = slog.New(slog.DiscardHandler)
+	server := newServer(t, config).HTTPServer()
 	for name, limit := range map[string]time.Duration{"header": server.ReadHeaderTimeout, "read": server.ReadTimeout, "idle": server.IdleTimeout} {
 		if limit <= 0 || limit > 5*time.Minute {
 			t.Errorf("the %s timeout is %v", name, limit)
@@ -293,7 +275,7 @@ func TestSlowClients(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	large := bytes.Repeat([]byte("x"), 1<<20)
 	ended := make(chan error, 1)
-	server := httptest.NewServer(withWriteDeadline(50*time.Millisecond, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(middleware.WriteDeadline(50*time.Millisecond, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for {
 			if _, err := w.Write(large); err != nil {
 				ended <- err

@@ -1,4 +1,4 @@
-package main
+package cloakql_test
 
 import (
 	"bytes"
@@ -13,17 +13,45 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cloakql/cloakql"
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/program"
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+	"github.com/cloakql/cloakql/settings"
 	"github.com/cloakql/cloakql/signin"
 )
+
+// needed are the settings without which nothing works.
+var needed = []string{
+	"KEYCLOAK_SERVER_URL=http://localhost:8080/", "KEYCLOAK_REALM_NAME=shop",
+	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush",
+}
+
+// goodConfig returns the configuration of needed and of more settings, which win.
+func goodConfig(t testing.TB, more ...string) cloakql.Config {
+	t.Helper()
+	s, err := settings.Read(slices.Concat(needed, more), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Server
+}
+
+// run serves with settings, as the command does.
+func run(ctx context.Context, environ []string, dir string, out io.Writer) error {
+	config, err := settings.Read(environ, dir)
+	if err != nil {
+		return err
+	}
+	return program.Serve(ctx, config, out, nil)
+}
 
 // newShop starts a stand-in for Keycloak with the realm shop. It has a user for each way in which a
 // sign-in ends, and one secret: the clients', and the right password of those whom it lets in, or
@@ -79,10 +107,10 @@ func bearer(t testing.TB, kc *keycloaktest.Server, m keycloaktest.Mint) string {
 }
 
 // refusedTokens are refresh tokens that kc refuses, by what has become of them.
-func refusedTokens(t testing.TB, kc *keycloaktest.Server, config Config) map[string]string {
+func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config) map[string]string {
 	t.Helper()
-	config.RefreshGrace = 0 // each exchange is Keycloak's own
-	client := newClient(t, config, nil)
+	config.Client.RefreshGrace = 0 // each exchange is Keycloak's own
+	client := newClient(t, config)
 	spend := func(token string) (*identity.OpenIDToken, error) {
 		return client.Refresh(t.Context(), identity.NewSecret(token))
 	}
@@ -129,11 +157,11 @@ type site struct {
 
 // newSite serves config. A nil realm is the real client. Where config has the usual time-outs, it
 // gets the longest instead: a slow machine is no fault.
-func newSite(t testing.TB, config Config, realm signin.Realm) *site {
+func newSite(t testing.TB, config cloakql.Config, realm signin.Realm) *site {
 	t.Helper()
-	if usual := goodConfig(t); config.KeycloakTimeout == usual.KeycloakTimeout &&
-		config.RequestTimeout == usual.RequestTimeout {
-		config.KeycloakTimeout, config.RequestTimeout = time.Minute, 2*time.Minute
+	if usual := goodConfig(t); config.Client.Timeout == usual.Client.Timeout &&
+		config.GraphQL.Timeout == usual.GraphQL.Timeout {
+		config.Client.Timeout, config.GraphQL.Timeout = time.Minute, 2*time.Minute
 	}
 	s := &site{log: &lockedBuffer{}}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -143,33 +171,36 @@ func newSite(t testing.TB, config Config, realm signin.Realm) *site {
 	return s
 }
 
-func newClient(t testing.TB, config Config, log *slog.Logger) *keycloak.Client {
+func newClient(t testing.TB, config cloakql.Config) *keycloak.Client {
 	t.Helper()
-	client, err := keycloak.NewClient(keycloak.ClientConfig{
-		Realm: config.Realm, ClientID: config.ClientID, ClientSecret: config.ClientSecret,
-		Timeout: config.KeycloakTimeout, RefreshGrace: config.RefreshGrace,
-		RefreshGraceAnyNetwork: config.GraceAnyNetwork, Log: log,
-		RefusalPause: config.RefusalPause,
-		MaxLogins:    config.MaxLogins, MaxRefreshes: config.MaxRefreshes,
-		MaxLogouts: config.MaxLogouts,
-	})
+	config.Client.Realm = config.Realm
+	client, err := keycloak.NewClient(config.Client)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return client
 }
 
-func testHandler(t testing.TB, config Config, realm signin.Realm, log *slog.Logger) http.Handler {
+func testHandler(t testing.TB, config cloakql.Config, realm signin.Realm, log *slog.Logger) http.Handler {
 	t.Helper()
-	if realm == nil {
-		realm = newClient(t, config, log)
+	config.Log = log
+	if realm != nil {
+		handler, err := cloakql.NewHandler(config, realm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return handler
 	}
-	keys := keycloak.NewKeySet(config.Realm, keycloak.KeySetConfig{Log: log})
-	handler, err := newHandler(config, realm, keys, new(atomic.Bool), log)
+	return newServer(t, config).Handler()
+}
+
+func newServer(t testing.TB, config cloakql.Config) *cloakql.Server {
+	t.Helper()
+	server, err := cloakql.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return handler
+	return server
 }
 
 type lockedBuffer struct {

@@ -203,7 +203,7 @@ func browsed(t *testing.T, chromium string) object {
 	everyday.newUser(t, object{"username": "otto", "email": "otto@example.com", "credentials": otpCredentials(password, secret)})
 	server := everyday.serve(t)
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")
-	if err := build(binary, "-tags", "dev"); err != nil {
+	if err := build(binary, "cloakql-dev"); err != nil {
 		t.Fatal(err)
 	}
 	dev := startServer(t, binary, func(string) bool { return true }, "ADDR=127.0.0.1:0")

@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// What `go run -tags dev .` is: one process, four lines: the first is where the console is, and the
+// What `go run ./cmd/cloakql-dev` is: one process, four lines: the first is where the console is, and the
 // command of the last signs alice in. It stands beside no Keycloak but its own, whatever these
 // tests use.
 func TestOneCommand(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")
-	if err := build(binary, "-tags", "dev"); err != nil {
+	if err := build(binary, "cloakql-dev"); err != nil {
 		t.Fatal(err)
 	}
 	start := func(t *testing.T, environ ...string) (lines chan string, end func() (rest []string, err error)) {
@@ -153,11 +153,10 @@ func TestOneCommand(t *testing.T) {
 	}
 }
 
-// The binary without the tag has nothing of the stand-in, and without settings it says what would
-// help.
-func TestNoStandInWithoutTheTag(t *testing.T) {
-	dependencies := func(flags ...string) string {
-		command := exec.Command("go", append(append([]string{"list", "-deps"}, flags...), ".")...)
+// The production program has nothing of the stand-in, and without settings it says what would help.
+func TestProgram_hasNoStandIn(t *testing.T) {
+	dependencies := func(name string) string {
+		command := exec.Command("go", "list", "-deps", "./cmd/"+name)
 		command.Dir = sources
 		out, err := command.CombinedOutput()
 		if err != nil {
@@ -166,16 +165,16 @@ func TestNoStandInWithoutTheTag(t *testing.T) {
 		return string(out)
 	}
 	for _, trace := range []string{"/keycloaktest", "pquerna/otp", "html/template"} {
-		if strings.Contains(dependencies(), trace) {
-			t.Errorf("the server depends on %s without the tag dev", trace)
+		if strings.Contains(dependencies("cloakql"), trace) {
+			t.Errorf("cmd/cloakql depends on %s", trace)
 		}
-		if !strings.Contains(dependencies("-tags", "dev"), trace) {
-			t.Errorf("the server with the tag dev doesn't depend on %s: this test looks for the wrong name", trace)
+		if !strings.Contains(dependencies("cloakql-dev"), trace) {
+			t.Errorf("cmd/cloakql-dev doesn't depend on %s: this test looks for the wrong name", trace)
 		}
 	}
 	// Nor has it the people of the realm for development, whom the other one's console offers.
 	dev := filepath.Join(t.TempDir(), "cloakql-dev")
-	if err := build(dev, "-tags", "dev"); err != nil {
+	if err := build(dev, "cloakql-dev"); err != nil {
 		t.Fatal(err)
 	}
 	for _, binary := range []string{cloakql, dev} {
@@ -190,7 +189,7 @@ func TestNoStandInWithoutTheTag(t *testing.T) {
 	server := exec.CommandContext(ctx, cloakql)
 	server.Dir, server.Env = t.TempDir(), []string{}
 	out, err := server.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "KEYCLOAK_SERVER_URL: is missing") || !strings.Contains(string(out), "go run -tags dev .") {
+	if err == nil || !strings.Contains(string(out), "KEYCLOAK_SERVER_URL: is missing") || !strings.Contains(string(out), "go run ./cmd/cloakql-dev") {
 		t.Errorf("without settings it says %s (%v); want what is missing and what helps", out, err)
 	}
 }

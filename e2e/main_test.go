@@ -40,7 +40,7 @@ func runAll(m *testing.M) int {
 	defer os.RemoveAll(dir)
 
 	cloakql = filepath.Join(dir, "cloakql")
-	if err := build(cloakql); err != nil {
+	if err := build(cloakql, "cloakql"); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: the server doesn't build:", err)
 		return 1
 	}
@@ -57,9 +57,9 @@ func runAll(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds the server as this repository is now. It looks at every source, so that go test
+// build builds the command name of the directory cmd as this repository is now. It looks at every source, so that go test
 // takes no old result for a new server: it knows only what a test opens.
-func build(to string, flags ...string) error {
+func build(to, name string, flags ...string) error {
 	err := filepath.WalkDir(sources, func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules") {
 			return fs.SkipDir
@@ -75,7 +75,7 @@ func build(to string, flags ...string) error {
 	if err != nil {
 		return err
 	}
-	command := exec.Command("go", append(append([]string{"build", "-o", to}, flags...), ".")...)
+	command := exec.Command("go", append(append([]string{"build", "-o", to}, flags...), "./cmd/"+name)...)
 	command.Dir = sources
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)

@@ -117,7 +117,7 @@ func buildWithHeap(t *testing.T) string {
 		t.Fatal(err)
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
-		filepath.Join(repository, "soak_heap.go"): filepath.Join(repository, "e2e", "testdata", "heap.go.txt"),
+		filepath.Join(repository, "cmd", "cloakql", "soak_heap.go"): filepath.Join(repository, "e2e", "testdata", "heap.go.txt"),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func buildWithHeap(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := build(filepath.Join(dir, "cloakql"), "-overlay", filepath.Join(dir, "overlay.json")); err != nil {
+	if err := build(filepath.Join(dir, "cloakql"), "cloakql", "-overlay", filepath.Join(dir, "overlay.json")); err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(dir, "cloakql")

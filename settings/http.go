@@ -1,15 +1,18 @@
-package main
+package settings
 
-import "strings"
+import (
+	"strings"
 
-// checkCORS reads the origins whose pages may call; on a developer's machine, those of the machine
-// unless others are named.
-func (c *Config) checkCORS(s settings, f *faults) {
+	"github.com/cloakql/cloakql/internal/middleware"
+)
+
+// checkCORS reads the origins whose pages may call.
+func (c *Settings) checkCORS(s settings, f *faults) {
 	for _, text := range trimmed(s.CORSOrigins) {
-		pattern, err := parseOriginPattern(text)
+		origin, err := middleware.ParseOrigin(text)
 		switch {
 		case err == nil:
-			c.CORSOrigins = append(c.CORSOrigins, pattern)
+			c.Server.HTTP.CORSOrigins = append(c.Server.HTTP.CORSOrigins, origin.String())
 		case strings.Contains(text, "@"): // a password may be in it
 			f.add("CORS_ORIGINS", "holds an origin with a user or a password: expected %v", err)
 		default:
@@ -17,29 +20,26 @@ func (c *Config) checkCORS(s settings, f *faults) {
 				err)
 		}
 	}
-	if c.Local && len(s.CORSOrigins) == 0 {
-		c.CORSOrigins = origins{loopbackOrigin}
-	}
 }
 
 // checkHosts reads the names that requests may use for this server.
-func (c *Config) checkHosts(s settings, f *faults) {
+func (c *Settings) checkHosts(s settings, f *faults) {
 	for _, text := range trimmed(s.AllowedHosts) {
-		pattern, err := parseHostPattern(text)
+		host, err := middleware.ParseHost(text)
 		if err != nil {
 			f.add("ALLOWED_HOSTS", "holds %q: expected %v; several with a comma between them", text,
 				err)
 			continue
 		}
-		c.AllowedHosts = append(c.AllowedHosts, pattern)
+		c.Server.HTTP.AllowedHosts = append(c.Server.HTTP.AllowedHosts, host.String())
 	}
 }
 
 // checkConsole decides whether the console is served.
-func (c *Config) checkConsole(s settings, f *faults) {
+func (c *Settings) checkConsole(s settings, f *faults) {
 	switch s.Console {
 	case "on", "off", "auto":
-		c.Console = s.Console == "on" || s.Console == "auto" && c.Local
+		c.Server.HTTP.Console = s.Console == "on" || s.Console == "auto" && c.Server.Local
 	default:
 		f.add("CONSOLE", "expected auto, on or off")
 	}

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"os"
@@ -102,14 +102,14 @@ func TestConfig_warns_of_misspelt_settings(t *testing.T) {
 		"REFRESH_GRACES is no setting of this server and has no effect: did you mean REFRESH_GRACE? (README, Settings)",
 		"TRUSTED_DOCUMENT is no setting of this server and has no effect: did you mean TRUSTED_DOCUMENTS? (README, Settings)",
 	}
-	c, err := readConfig(environ, dir)
+	c, err := Read(environ, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(c.Warnings, want) {
 		t.Errorf("warned of %q, want %q", c.Warnings, want)
 	}
-	_, err = readConfig(append(environ, "REFRESH_GRACE=1h", "KEYCLOAK_REALM=shop",
+	_, err = Read(append(environ, "REFRESH_GRACE=1h", "KEYCLOAK_REALM=shop",
 		"KEYCLOAK_REALM_NAME="), dir)
 	if err == nil {
 		t.Fatal("the settings were accepted")

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"errors"
@@ -129,8 +129,8 @@ func (s settings) checkRanges(f *faults) {
 }
 
 // checkBudgets makes the budgets of attempts, and the list of proxies.
-func (c *Config) checkBudgets(s settings, f *faults) {
-	c.Budgets = throttle.Config{
+func (c *Settings) checkBudgets(s settings, f *faults) {
+	c.Server.Attempts = throttle.Config{
 		Account: throttle.Rate(s.LoginAccountLimit), AccountSlow: throttle.Rate(s.LoginSlowLimit),
 		Address:  throttle.Rate(s.LoginAddressLimit),
 		Attempts: throttle.Rate(s.AddressLimit), Token: throttle.Rate(s.RefreshTokenLimit),
@@ -140,23 +140,23 @@ func (c *Config) checkBudgets(s settings, f *faults) {
 		name string
 		rate throttle.Rate
 	}{
-		{"LOGIN_ACCOUNT_LIMIT", c.Budgets.Account}, {"LOGIN_ACCOUNT_SLOW_LIMIT", c.Budgets.AccountSlow},
-		{"LOGIN_ADDRESS_LIMIT", c.Budgets.Address}, {"ADDRESS_LIMIT", c.Budgets.Attempts},
-		{"REFRESH_TOKEN_LIMIT", c.Budgets.Token}, {"REFRESH_ADDRESS_LIMIT", c.Budgets.TokenAddress},
+		{"LOGIN_ACCOUNT_LIMIT", c.Server.Attempts.Account}, {"LOGIN_ACCOUNT_SLOW_LIMIT", c.Server.Attempts.AccountSlow},
+		{"LOGIN_ADDRESS_LIMIT", c.Server.Attempts.Address}, {"ADDRESS_LIMIT", c.Server.Attempts.Attempts},
+		{"REFRESH_TOKEN_LIMIT", c.Server.Attempts.Token}, {"REFRESH_ADDRESS_LIMIT", c.Server.Attempts.TokenAddress},
 	} {
 		if one.rate.Burst < 1 || one.rate.Burst > 2_000 || one.rate.Every < 5*time.Millisecond || one.rate.Every > 24*time.Hour {
 			f.add(one.name, "expected attempts and how long it takes until there is one more, such as 10/1m: 1 to 2000, and 5ms to 24h")
 		}
 	}
 	// Those under way count too: a smaller budget would refuse what MAX_LOGINS lets in.
-	if c.Budgets.Address.Burst < c.MaxLogins && !f.any("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {
-		f.add("LOGIN_ADDRESS_LIMIT", "is %d attempts at once: expected MAX_LOGINS, which is %d, or more", c.Budgets.Address.Burst, c.MaxLogins)
+	if c.Server.Attempts.Address.Burst < s.MaxLogins && !f.any("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {
+		f.add("LOGIN_ADDRESS_LIMIT", "is %d attempts at once: expected MAX_LOGINS, which is %d, or more", c.Server.Attempts.Address.Burst, s.MaxLogins)
 	}
 	var err error
-	if c.TrustedProxies, err = throttle.ParseProxies(s.TrustedProxies); err != nil {
+	if c.Server.HTTP.Proxies, err = throttle.ParseProxies(s.TrustedProxies); err != nil {
 		f.addEach("TRUSTED_PROXIES", err)
 	}
-	for _, proxy := range c.TrustedProxies {
+	for _, proxy := range c.Server.HTTP.Proxies {
 		if proxy.Addr().Is4() && proxy.Bits() < 8 || proxy.Addr().Is6() && proxy.Bits() < 16 {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("TRUSTED_PROXIES holds %v, where many "+
 				"clients may be: each of them can claim any address, and so has no budget. "+
@@ -166,14 +166,14 @@ func (c *Config) checkBudgets(s settings, f *faults) {
 }
 
 // checkDocuments reads the manifest of trusted documents.
-func (c *Config) checkDocuments(s settings, f *faults) {
+func (c *Settings) checkDocuments(s settings, f *faults) {
 	if mode := s.TrustedDocumentsMode; mode != "log" && mode != "enforce" {
 		f.add("TRUSTED_DOCUMENTS_MODE", "expected enforce or log")
 	}
 	if s.TrustedDocuments == "" {
 		return
 	}
-	c.ManifestLogOnly = s.TrustedDocumentsMode == "log"
+	c.Server.GraphQL.ManifestLogOnly = s.TrustedDocumentsMode == "log"
 	file, err := openText(s.TrustedDocuments)
 	switch {
 	case errors.Is(err, errUTF16):
@@ -184,7 +184,7 @@ func (c *Config) checkDocuments(s settings, f *faults) {
 		return
 	}
 	defer file.Close()
-	if c.Manifest, err = graphqlhttp.ReadManifest(file); err != nil {
+	if c.Server.GraphQL.Manifest, err = graphqlhttp.ReadManifest(file); err != nil {
 		f.add("TRUSTED_DOCUMENTS", "%v", err)
 	}
 }

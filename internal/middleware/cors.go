@@ -1,4 +1,6 @@
-package main
+// Package middleware has the HTTP middleware of the server: which pages may call it (CORS), under
+// which host names, and how long a client may take to read a response.
+package middleware
 
 import (
 	"errors"
@@ -16,14 +18,14 @@ import (
 // the headers that browsers show in any case.
 var exposedHeaders = []string{"Allow", "Retry-After", "X-Request-Id"}
 
-// withCORS lets pages of the allowed origins call. The origin decides, and a page of it may send
+// CORS lets pages of the allowed origins call. The origin decides, and a page of it may send
 // any request header: there are no cookies here, so a header gives a page nothing more.
-func withCORS(allowed origins, next http.Handler) http.Handler {
+func CORS(allowed []Origin, next http.Handler) http.Handler {
 	if len(allowed) == 0 {
 		return next
 	}
 	options := cors.Options{
-		AllowOriginFunc: allowed.match,
+		AllowOriginFunc: matcher(allowed),
 		AllowedMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost},
 		AllowedHeaders:  []string{"*"},
 		ExposedHeaders:  exposedHeaders,
@@ -37,9 +39,9 @@ func withCORS(allowed origins, next http.Handler) http.Handler {
 	return cors.New(options).Handler(next)
 }
 
-// An origin is what browsers write into the header Origin (RFC 6454, section 7), or a pattern for
+// An Origin is what browsers write into the header Origin (RFC 6454, section 7), or a pattern for
 // some of them. It is comparable.
-type origin struct {
+type Origin struct {
 	scheme string
 	host   string // in lower case; an IPv6 address in brackets
 	port   string // empty for the scheme's own, which browsers leave out
@@ -50,23 +52,24 @@ type origin struct {
 }
 
 var (
-	anyOrigin      = origin{host: "*"}
-	loopbackOrigin = origin{loopback: true}
+	anyOrigin = Origin{host: "*"}
+
+	// Loopback is every page of this machine.
+	Loopback = Origin{loopback: true}
 )
 
-// origins are those whose pages may call.
-type origins []origin
-
-// match reports whether a page's origin is among those that are allowed.
-func (list origins) match(header string) bool {
-	page, err := parseOrigin(header)
-	if err != nil || page.String() != header { // browsers write it in this one way
-		return false
+// matcher returns a function that reports whether the origin of a page is allowed.
+func matcher(allowed []Origin) func(header string) bool {
+	return func(header string) bool {
+		page, err := parsePlainOrigin(header)
+		if err != nil || page.String() != header { // browsers write it in this one way
+			return false
+		}
+		return slices.ContainsFunc(allowed, func(o Origin) bool { return o.admits(page) })
 	}
-	return slices.ContainsFunc(list, func(allowed origin) bool { return allowed.admits(page) })
 }
 
-func (o origin) admits(page origin) bool {
+func (o Origin) admits(page Origin) bool {
 	if o == anyOrigin {
 		return true
 	}
@@ -81,7 +84,7 @@ func (o origin) admits(page origin) bool {
 }
 
 // String returns o as in a setting.
-func (o origin) String() string {
+func (o Origin) String() string {
 	switch {
 	case o == anyOrigin:
 		return "*"
@@ -102,13 +105,13 @@ func (o origin) String() string {
 	return text
 }
 
-// parseOriginPattern reads one entry of CORS_ORIGINS: an origin, or one with a wildcard: only
+// ParseOrigin reads one entry of CORS_ORIGINS: an origin, or one with a wildcard: only
 // a *, *. for any first label, or :* for any port. It refuses what no browser sends.
-func parseOriginPattern(text string) (origin, error) {
+func ParseOrigin(text string) (Origin, error) {
 	if text == "*" {
 		return anyOrigin, nil
 	}
-	var pattern origin
+	var pattern Origin
 	scheme, rest, _ := strings.Cut(text, "://")
 	if trimmed, ok := strings.CutSuffix(rest, ":*"); ok {
 		pattern.anyPort, rest = true, trimmed
@@ -117,51 +120,51 @@ func parseOriginPattern(text string) (origin, error) {
 		pattern.anyLabel, rest = true, trimmed
 	}
 	if strings.Contains(rest, "*") || pattern.anyPort && pattern.anyLabel {
-		return origin{}, errors.New("one wildcard at most: only a *, the whole first label " +
+		return Origin{}, errors.New("one wildcard at most: only a *, the whole first label " +
 			"(https://*.example.com), or the port (http://localhost:*)")
 	}
 	if pattern.anyPort || pattern.anyLabel {
 		text = scheme + "://" + rest
 	}
-	parsed, err := parseOrigin(text)
+	parsed, err := parsePlainOrigin(text)
 	if err != nil {
-		return origin{}, err
+		return Origin{}, err
 	}
 	if pattern.anyPort && parsed.port != "" {
-		return origin{}, errors.New("one port")
+		return Origin{}, errors.New("one port")
 	}
 	if _, notIP := netip.ParseAddr(strings.Trim(parsed.host, "[]")); pattern.anyLabel &&
 		notIP == nil {
-		return origin{}, errors.New("a name after *., not an address")
+		return Origin{}, errors.New("a name after *., not an address")
 	}
 	parsed.anyPort, parsed.anyLabel = pattern.anyPort, pattern.anyLabel
 	return parsed, nil
 }
 
-// parseOrigin reads scheme://host or scheme://host:port. The result is in the form that browsers
+// parsePlainOrigin reads scheme://host or scheme://host:port. The result is in the form that browsers
 // use: lower case, no port that the scheme implies, addresses in their one spelling. Its error
 // says what was expected.
-func parseOrigin(text string) (origin, error) {
+func parsePlainOrigin(text string) (Origin, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	scheme = asciiLower(scheme)
 	switch {
 	case text == "null":
-		return origin{}, errors.New("an origin: null is what every sandboxed frame and every file " +
+		return Origin{}, errors.New("an origin: null is what every sandboxed frame and every file " +
 			"sends, of any site")
 	case !found || !isScheme(scheme):
-		return origin{}, errors.New("a scheme first, as in https://app.example.com")
+		return Origin{}, errors.New("a scheme first, as in https://app.example.com")
 	case slices.Contains(schemesWithoutPages, scheme):
-		return origin{}, fmt.Errorf("http or https, or the scheme of an app's web view: "+
+		return Origin{}, fmt.Errorf("http or https, or the scheme of an app's web view: "+
 			"no page has an origin with %s", scheme)
 	case strings.Contains(rest, "@"):
-		return origin{}, errors.New("no user and no password")
+		return Origin{}, errors.New("no user and no password")
 	case strings.ContainsAny(rest, "/?#"):
-		return origin{}, errors.New("scheme, host and port only, with nothing behind them, " +
+		return Origin{}, errors.New("scheme, host and port only, with nothing behind them, " +
 			"not even a slash")
 	}
 	host, port, err := cutPort(rest)
 	if err != nil {
-		return origin{}, err
+		return Origin{}, err
 	}
 	if scheme == "http" && port == "80" || scheme == "https" && port == "443" {
 		port = ""
@@ -169,14 +172,14 @@ func parseOrigin(text string) (origin, error) {
 	if scheme != "http" && scheme != "https" { // a web view's: browsers keep its host as it is
 		const known = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + letters + "0123456789-._"
 		if host == "" || strings.Trim(host, known) != "" {
-			return origin{}, errors.New("a host")
+			return Origin{}, errors.New("a host")
 		}
-		return origin{scheme: scheme, host: host, port: port}, nil
+		return Origin{scheme: scheme, host: host, port: port}, nil
 	}
 	if host, err = parseHost(host); err != nil {
-		return origin{}, err
+		return Origin{}, err
 	}
-	return origin{scheme: scheme, host: host, port: port}, nil
+	return Origin{scheme: scheme, host: host, port: port}, nil
 }
 
 // schemesWithoutPages are those of URLs whose documents have no origin, or the origin null.

@@ -1,4 +1,5 @@
-package main
+// Package librarylog passes on the lines that libraries log by themselves, without what they quote.
+package librarylog
 
 import (
 	"fmt"
@@ -7,18 +8,18 @@ import (
 	"strings"
 )
 
-// A libraryLog takes the lines that libraries write by themselves, net/http above all, and logs of
+// A writer takes the lines that libraries write by themselves, net/http above all, and logs of
 // each what it is, and nothing of what it quotes: an unsolicited response can be somebody's
 // tokens, and the value of a panic a password.
-type libraryLog struct{ log *slog.Logger }
+type writer struct{ log *slog.Logger }
 
-// serverLog is the ErrorLog of an http.Server.
-func serverLog(to *slog.Logger) *log.Logger { return log.New(libraryLog{to}, "", 0) }
+// New returns a logger for the ErrorLog of an http.Server.
+func New(to *slog.Logger) *log.Logger { return log.New(writer{to}, "", 0) }
 
-// redirectStandardLog sends the standard logger's lines through a libraryLog, until the process
-// ends: an http.Transport has no log of its own.
-func redirectStandardLog(to *slog.Logger) {
-	log.SetOutput(libraryLog{to})
+// RedirectStandard sends the standard logger's lines through New's, until the process ends: an
+// http.Transport has no log of its own.
+func RedirectStandard(to *slog.Logger) {
+	log.SetOutput(writer{to})
 	log.SetFlags(0)
 	log.SetPrefix("")
 }
@@ -69,7 +70,7 @@ var ownLines = []string{
 }
 
 // Write logs one line.
-func (l libraryLog) Write(line []byte) (int, error) {
+func (l writer) Write(line []byte) (int, error) {
 	message, stack := libraryMessage(strings.TrimSuffix(string(line), "\n"))
 	if stack != "" {
 		l.log.Error(message, "stack", stack)

@@ -1,8 +1,9 @@
-package main
+package settings
 
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,8 +12,6 @@ import (
 	"testing"
 	"time"
 	"unicode/utf16"
-
-	"github.com/cloakql/cloakql/limits"
 )
 
 // needed are the settings without which nothing works.
@@ -21,10 +20,10 @@ var needed = []string{
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush",
 }
 
-// goodConfig is what readConfig makes of them and of settings, which win.
-func goodConfig(t testing.TB, settings ...string) Config {
+// goodConfig is what Read makes of them and of settings, which win.
+func goodConfig(t testing.TB, settings ...string) Settings {
 	t.Helper()
-	c, err := readConfig(slices.Concat(needed, settings), t.TempDir())
+	c, err := Read(slices.Concat(needed, settings), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,24 +36,24 @@ func TestConfigDefaults(t *testing.T) {
 		name      string
 		got, want any
 	}{
-		{"Local", c.Local, true},
+		{"Local", c.Server.Local, true},
 		{"Addr", c.Addr, "127.0.0.1:8000"},
-		{"Realm", c.Realm.Issuer(), "http://localhost:8080/realms/shop"},
-		{"Issuers", c.Issuers, []string{"http://localhost:8080/realms/shop"}},
-		{"Audience", c.Audience, []string{"shop-api"}},
-		{"AuthorizedParty", c.AuthorizedParty, "shop-api"},
-		{"ClientSecret", c.ClientSecret.Reveal(), "hush"},
-		{"LoginScope", c.LoginScope, "openid profile email"},
-		{"KeycloakTimeout", c.KeycloakTimeout, 8 * time.Second},
-		{"RequestTimeout", c.RequestTimeout, 15 * time.Second},
-		{"RefreshGrace", c.RefreshGrace, 10 * time.Second},
-		{"GraceAnyNetwork", c.GraceAnyNetwork, false},
-		{"RefusalPause", c.RefusalPause, 1500 * time.Millisecond},
-		{"no RefusalPause", goodConfig(t, "LOGIN_REFUSAL_PAUSE=0").RefusalPause, -1 * time.Nanosecond},
-		{"TokenMaxBytes", c.TokenMaxBytes, 16 << 10},
-		{"TokenAlgorithms", c.TokenAlgorithms, []string{}},
-		{"KeysMaxAge", c.KeysMaxAge, 24 * time.Hour},
-		{"CORSOrigins", c.CORSOrigins, origins{loopbackOrigin}},
+		{"Realm", c.Server.Realm.Issuer(), "http://localhost:8080/realms/shop"},
+		{"Issuers", c.Server.Tokens.Issuers[0].Names, []string{"http://localhost:8080/realms/shop"}},
+		{"Audience", c.Server.Tokens.Audience, []string{"shop-api"}},
+		{"AuthorizedParty", c.Server.Tokens.AuthorizedParty, "shop-api"},
+		{"ClientSecret", c.Server.Client.ClientSecret.Reveal(), "hush"},
+		{"LoginScope", c.Server.Client.LoginScope, "openid profile email"},
+		{"KeycloakTimeout", c.Server.Client.Timeout, 8 * time.Second},
+		{"RequestTimeout", c.Server.GraphQL.Timeout, 15 * time.Second},
+		{"RefreshGrace", c.Server.Client.RefreshGrace, 10 * time.Second},
+		{"GraceAnyNetwork", c.Server.Client.RefreshGraceAnyNetwork, false},
+		{"RefusalPause", c.Server.Client.RefusalPause, 1500 * time.Millisecond},
+		{"no RefusalPause", goodConfig(t, "LOGIN_REFUSAL_PAUSE=0").Server.Client.RefusalPause, -1 * time.Nanosecond},
+		{"TokenMaxBytes", c.Server.Tokens.MaxBytes, 16 << 10},
+		{"TokenAlgorithms", c.Server.Tokens.Algorithms, []string{}},
+		{"KeysMaxAge", c.Server.Keys.MaxAge, 24 * time.Hour},
+		{"CORSOrigins", c.Server.HTTP.CORSOrigins, []string{}},
 	} {
 		if fmt.Sprint(tt.got) != fmt.Sprint(tt.want) {
 			t.Errorf("%s is %v, want %v", tt.name, tt.got, tt.want)
@@ -65,8 +64,8 @@ func TestConfigDefaults(t *testing.T) {
 func TestConfigProduction(t *testing.T) {
 	for _, runtime := range []string{"prod", "production", "Local", " local", ""} {
 		c := goodConfig(t, "RUNTIME_ENV="+runtime)
-		if c.Local || c.Addr != ":8000" || len(c.CORSOrigins) != 0 {
-			t.Errorf("RUNTIME_ENV=%q: local %v, address %s, origins %v; want production", runtime, c.Local, c.Addr, c.CORSOrigins)
+		if c.Server.Local || c.Addr != ":8000" || len(c.Server.HTTP.CORSOrigins) != 0 {
+			t.Errorf("RUNTIME_ENV=%q: local %v, address %s, origins %v; want production", runtime, c.Server.Local, c.Addr, c.Server.HTTP.CORSOrigins)
 		}
 	}
 	if c := goodConfig(t, "RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=http://keycloak:8080"); len(c.Warnings) != 1 {
@@ -88,7 +87,7 @@ func TestConfigConsole(t *testing.T) {
 		{[]string{"RUNTIME_ENV=prod", "CONSOLE=auto"}, false},
 		{[]string{"RUNTIME_ENV=prod", "CONSOLE=on"}, true},
 	} {
-		if got := goodConfig(t, tt.environ...).Console; got != tt.want {
+		if got := goodConfig(t, tt.environ...).Server.HTTP.Console; got != tt.want {
 			t.Errorf("%q: the console is %v, want %v", tt.environ, got, tt.want)
 		}
 	}
@@ -97,8 +96,8 @@ func TestConfigConsole(t *testing.T) {
 // Every limit of a document is a setting, and every setting gets where it belongs.
 func TestConfigLimits(t *testing.T) {
 	c := goodConfig(t)
-	if got, want := c.Document, (limits.Limits{}); !reflect.DeepEqual(got.Most, map[string]int{"login": 1, "refresh": 1, "logout": 1}) || got.Cache != want.Cache {
-		t.Errorf("%+v", got)
+	if got := c.Server.Limits.Most; !maps.Equal(got, map[string]int{"login": 1, "refresh": 1, "logout": 1}) {
+		t.Errorf("%v", got)
 	}
 	environ, fields := []string{}, 0
 	for i, one := range (settings{}).all() {
@@ -111,14 +110,14 @@ func TestConfigLimits(t *testing.T) {
 			environ = append(environ, fmt.Sprintf("%s=%d", one.name, least+i%2+1))
 		}
 	}
-	got := reflect.ValueOf(goodConfig(t, environ...).Document)
+	got := reflect.ValueOf(goodConfig(t, environ...).Server.Limits)
 	for i := range got.NumField() {
 		field := got.Type().Field(i)
 		if field.Type.Kind() != reflect.Int || field.Name == "Bytes" {
 			continue
 		}
 		fields++
-		preset := reflect.ValueOf(c.Document).Field(i).Int()
+		preset := reflect.ValueOf(c.Server.Limits).Field(i).Int()
 		if changed := got.Field(i).Int(); changed == 0 || changed == preset && field.Name != "Introspection" {
 			t.Errorf("%s is %d, whatever its setting says", field.Name, changed)
 		}
@@ -131,11 +130,11 @@ func TestConfigLimits(t *testing.T) {
 // An audience that is set is the only one: azp no longer counts.
 func TestConfigAudience(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_AUDIENCE=shop, web ", "KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
-	if fewer := goodConfig(t, "TOKEN_ALGORITHMS=ES256, PS256"); !slices.Equal(fewer.TokenAlgorithms, []string{"ES256", "PS256"}) {
-		t.Errorf("algorithms %q", fewer.TokenAlgorithms)
+	if fewer := goodConfig(t, "TOKEN_ALGORITHMS=ES256, PS256"); !slices.Equal(fewer.Server.Tokens.Algorithms, []string{"ES256", "PS256"}) {
+		t.Errorf("algorithms %q", fewer.Server.Tokens.Algorithms)
 	}
-	if !slices.Equal(c.Audience, []string{"shop", "web"}) || c.AuthorizedParty != "" || len(c.Issuers) != 2 {
-		t.Errorf("audience %q, authorized party %q, issuers %q", c.Audience, c.AuthorizedParty, c.Issuers)
+	if !slices.Equal(c.Server.Tokens.Audience, []string{"shop", "web"}) || c.Server.Tokens.AuthorizedParty != "" || len(c.Server.Tokens.Issuers[0].Names) != 2 {
+		t.Errorf("audience %q, authorized party %q, issuers %q", c.Server.Tokens.Audience, c.Server.Tokens.AuthorizedParty, c.Server.Tokens.Issuers[0].Names)
 	}
 }
 
@@ -143,9 +142,9 @@ func TestConfigAudience(t *testing.T) {
 func TestConfigAuthorizedParties(t *testing.T) {
 	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"},
 		"shop-api, web,web": {"shop-api", "web"}} {
-		if c := goodConfig(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting); !slices.Equal(c.Parties,
+		if c := goodConfig(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting); !slices.Equal(c.Server.Tokens.AuthorizedParties,
 			want) {
-			t.Errorf("%q gives %q, want %q", setting, c.Parties, want)
+			t.Errorf("%q gives %q, want %q", setting, c.Server.Tokens.AuthorizedParties, want)
 		}
 	}
 }
@@ -229,7 +228,7 @@ func TestConfigFaults(t *testing.T) {
 		{"a password in a URL that can't be parsed", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := readConfig(tt.environ, t.TempDir())
+			_, err := Read(tt.environ, t.TempDir())
 			if err == nil {
 				t.Fatal("the settings were accepted")
 			}
@@ -266,34 +265,34 @@ func TestConfigFiles(t *testing.T) {
 	write(".local.env", common+"KEYCLOAK_CLIENT_ID=from-local\nKEYCLOAK_CLIENT_SECRET_KEY='pa$$wo\"rd#1'\n")
 	write(".env", common+"KEYCLOAK_CLIENT_ID=from-env\nKEYCLOAK_CLIENT_SECRET_KEY=other\n")
 
-	local, err := readConfig(nil, dir)
+	local, err := Read(nil, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if local.ClientID != "from-local" || local.ClientSecret.Reveal() != `pa$$wo"rd#1` {
-		t.Errorf("client %q with secret %q; want those of .local.env", local.ClientID, local.ClientSecret.Reveal())
+	if local.Server.Client.ClientID != "from-local" || local.Server.Client.ClientSecret.Reveal() != `pa$$wo"rd#1` {
+		t.Errorf("client %q with secret %q; want those of .local.env", local.Server.Client.ClientID, local.Server.Client.ClientSecret.Reveal())
 	}
-	if !local.Local {
+	if !local.Server.Local {
 		t.Error("RUNTIME_ENV in a file had an effect")
 	}
-	prod, err := readConfig([]string{"RUNTIME_ENV=prod"}, dir)
+	prod, err := Read([]string{"RUNTIME_ENV=prod"}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if prod.ClientID != "from-env" {
-		t.Errorf("client %q, want that of .env", prod.ClientID)
+	if prod.Server.Client.ClientID != "from-env" {
+		t.Errorf("client %q, want that of .env", prod.Server.Client.ClientID)
 	}
-	won, err := readConfig([]string{"KEYCLOAK_CLIENT_ID=from-process"}, dir)
+	won, err := Read([]string{"KEYCLOAK_CLIENT_ID=from-process"}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if won.ClientID != "from-process" {
-		t.Errorf("client %q; the environment must win over the file", won.ClientID)
+	if won.Server.Client.ClientID != "from-process" {
+		t.Errorf("client %q; the environment must win over the file", won.Server.Client.ClientID)
 	}
 
 	write(".local.env", "KEYCLOAK_CLIENT_SECRET_KEY=\"canary-5f0c\nan unfinished quote")
 	// What may stand in a file that can't be read is not called missing.
-	if _, err = readConfig(nil, dir); err == nil || !strings.Contains(err.Error(), "\n.local.env: can't be read") || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "missing") {
+	if _, err = Read(nil, dir); err == nil || !strings.Contains(err.Error(), "\n.local.env: can't be read") || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "missing") {
 		t.Errorf("a file that can't be parsed: %v", err)
 	}
 }
@@ -304,8 +303,8 @@ func TestConfig_blanks_around_values(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n",
 		"KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
 		"KEYCLOAK_CLIENT_SECRET_KEY=hush\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9", "ADDR=127.0.0.1:8001\n")
-	got := fmt.Sprint(c.Realm.Issuer(), c.ClientID, c.ClientSecret.Reveal(), c.KeycloakTimeout,
-		c.MaxLogins, c.Addr, c.Warnings)
+	got := fmt.Sprint(c.Server.Realm.Issuer(), c.Server.Client.ClientID, c.Server.Client.ClientSecret.Reveal(), c.Server.Client.Timeout,
+		c.Server.Client.MaxLogins, c.Addr, c.Warnings)
 	if want := fmt.Sprint("http://localhost:8080/realms/shop", "shop-api", "hush", 7*time.Second, 9,
 		"127.0.0.1:8001", []string(nil)); got != want {
 		t.Errorf("the settings are %s, want %s", got, want)
@@ -315,11 +314,11 @@ func TestConfig_blanks_around_values(t *testing.T) {
 		`"hush"`: "quotes", "'hush'": "quotes", `hu"sh"`: "", `"`: ""} {
 		c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
 		warnings := strings.Join(c.Warnings, "\n")
-		if c.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") ||
+		if c.Server.Client.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") ||
 			strings.Contains(warnings, "hush") ||
 			says == "" && warnings != "" || !strings.Contains(warnings, says) {
 			t.Errorf("the secret %q is %q, warnings %q; want it unchanged, and words of %q", secret,
-				c.ClientSecret.Reveal(), warnings, says)
+				c.Server.Client.ClientSecret.Reveal(), warnings, says)
 		}
 	}
 }
@@ -361,17 +360,17 @@ func TestConfig_dollars_in_the_file(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := readConfig(nil, dir)
+		c, err := Read(nil, dir)
 		switch {
-		case tt.secret != "" && (err != nil || c.ClientSecret.Reveal() != tt.secret):
-			t.Errorf("%s is %q, %v; want %q", tt.line, c.ClientSecret.Reveal(), err, tt.secret)
+		case tt.secret != "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
+			t.Errorf("%s is %q, %v; want %q", tt.line, c.Server.Client.ClientSecret.Reveal(), err, tt.secret)
 		case tt.secret == "" && (err == nil ||
 			!strings.Contains(err.Error(), "\nKEYCLOAK_CLIENT_SECRET_KEY: holds a $") ||
 			strings.Contains(err.Error(), "WORD")):
 			t.Errorf("%s: %v; want a fault that names the setting, and nothing of its value",
 				tt.line, err)
 		}
-		if _, err := readConfig([]string{"KEYCLOAK_CLIENT_SECRET_KEY=pa$WORD"}, dir); err != nil {
+		if _, err := Read([]string{"KEYCLOAK_CLIENT_SECRET_KEY=pa$WORD"}, dir); err != nil {
 			t.Errorf("%s: the environment has another secret: %v", tt.line, err)
 		}
 	}
@@ -383,7 +382,7 @@ func TestConfigNamesWhatItDoesNotKnow(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("LOGIN_SCOPES=openid\nKEYCLOAK_AUDIENCE=shop\nKEYCLOAK_AUDIENC=shop\nc2Vjb25kIGxpbmU=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := readConfig(append(slices.Clone(needed), "KEYCLOAK_AUDIENC=shop", "PATH=/bin", "KEYCLOAK_SERVICE_HOST=10.0.0.1", "KEYCLOAK_HTTP_PORT_8080_TCP=x"), dir)
+	c, err := Read(append(slices.Clone(needed), "KEYCLOAK_AUDIENC=shop", "PATH=/bin", "KEYCLOAK_SERVICE_HOST=10.0.0.1", "KEYCLOAK_HTTP_PORT_8080_TCP=x"), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -434,7 +433,7 @@ func TestConfig_warnsOfWideProxies(t *testing.T) {
 // A Config goes to the log when the server starts.
 func TestConfigIsLoggedWithoutSecret(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c")
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c), c.LogValue().String()} {
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c), c.Server.LogValue().String()} {
 		if strings.Contains(text, "canary") {
 			t.Errorf("the secret shows in %s", text)
 		}
@@ -468,14 +467,14 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 				0o600); err != nil {
 				t.Fatal(err)
 			}
-			c, err := readConfig(nil, dir)
+			c, err := Read(nil, dir)
 			switch {
 			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.fault) ||
 				strings.Contains(err.Error(), "missing")):
 				t.Errorf("got %v, want a fault that says %q", err, tt.fault)
-			case tt.fault == "" && (err != nil || c.ClientSecret.Reveal() != "pä$$" ||
+			case tt.fault == "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != "pä$$" ||
 				len(c.Warnings) != 0):
-				t.Errorf("read %q, warned of %q (%v)", c.ClientSecret.Reveal(), c.Warnings, err)
+				t.Errorf("read %q, warned of %q (%v)", c.Server.Client.ClientSecret.Reveal(), c.Warnings, err)
 			}
 		})
 	}
@@ -492,13 +491,13 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c, err := readConfig(append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=",
+			c, err := Read(append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=",
 				"KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file), t.TempDir())
 			switch {
 			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.fault)):
 				t.Errorf("got %v, want a fault that says %q", err, tt.fault)
-			case tt.fault == "" && (err != nil || c.ClientSecret.Reveal() != tt.secret):
-				t.Errorf("read %q (%v), want %q", c.ClientSecret.Reveal(), err, tt.secret)
+			case tt.fault == "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
+				t.Errorf("read %q (%v), want %q", c.Server.Client.ClientSecret.Reveal(), err, tt.secret)
 			}
 		})
 	}
@@ -509,8 +508,8 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := readConfig(append(slices.Clone(needed), "TRUSTED_DOCUMENTS="+file), t.TempDir())
-		if bad := name == "UTF-16"; bad != (err != nil) || !bad && c.Manifest == nil ||
+		c, err := Read(append(slices.Clone(needed), "TRUSTED_DOCUMENTS="+file), t.TempDir())
+		if bad := name == "UTF-16"; bad != (err != nil) || !bad && c.Server.GraphQL.Manifest == nil ||
 			bad && !strings.Contains(err.Error(),
 				"TRUSTED_DOCUMENTS: names a file that is UTF-16") {
 			t.Errorf("a manifest, %s: %v", name, err)
@@ -523,7 +522,7 @@ func TestConfig_LogValue_says_what_is_open(t *testing.T) {
 	line := func(settings ...string) string {
 		var log strings.Builder
 		slog.New(slog.NewTextHandler(&log, nil)).Info("serving", "config",
-			goodConfig(t, settings...))
+			goodConfig(t, settings...).Server)
 		return log.String()
 	}
 	local := line()

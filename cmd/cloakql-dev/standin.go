@@ -1,9 +1,6 @@
-//go:build dev
-
 package main
 
 import (
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -12,72 +9,78 @@ import (
 	"strings"
 
 	"github.com/cloakql/cloakql/console"
+	localrealm "github.com/cloakql/cloakql/deploy/keycloak"
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+	"github.com/cloakql/cloakql/settings"
 )
 
-//go:embed deploy/keycloak/local-realm.json
-var localRealm []byte
+// An environment is what settings are read from, and what stands behind it.
+type environment struct {
+	environ  []string                        // the process environment, with the stand-in's settings
+	note     string                          // shown with an error of the settings; may be empty
+	users    []console.User                  // offered in the console's form
+	announce func(out io.Writer, url string) // called once the server listens; nil for nothing
+	stop     func()                          // nil if there is nothing to stop
+}
 
 // develop starts a stand-in for Keycloak with the realm local, and settings that point at it. Where the settings
 // name a Keycloak, that one is used and nothing is started. The server verifies the stand-in's tokens like any
 // other's: it knows nothing of it.
-func develop(environ []string, dir string) (companion, error) {
-	var f faults
-	values := readValues(environ, dir, &f)
-	set := values.all
-	if len(f.list) > 0 {
-		return companion{environ: environ}, nil // readConfig says what is wrong
+func develop(environ []string, dir string) (environment, error) {
+	values, err := settings.Lookup(environ, dir)
+	if err != nil {
+		return environment{environ: environ}, nil // settings.Read says what is wrong
 	}
 	runtime, there := runtimeEnv(environ)
 	local := !there || runtime == "local"
-	if address := set["KEYCLOAK_SERVER_URL"]; address != "" {
+	if address := values.Get("KEYCLOAK_SERVER_URL"); address != "" {
 		if !local { // the log is JSON
-			return companion{environ: environ}, nil
+			return environment{environ: environ}, nil
 		}
 		where, remedy := "the environment", "unset KEYCLOAK_SERVER_URL"
-		if values.inFile["KEYCLOAK_SERVER_URL"] {
-			where, remedy = values.file, "move "+values.file+
+		if values.InFile("KEYCLOAK_SERVER_URL") {
+			where, remedy = values.File, "move "+values.File+
 				" away, or take its KEYCLOAK_ lines out"
 		}
 		note := fmt.Sprintf("This is not the stand-in: %s sets KEYCLOAK_SERVER_URL, so the "+
 			"server uses the Keycloak at %s. "+
 			"For the stand-in, %s.", where, withoutUser(address), remedy)
 		announce := func(out io.Writer, _ string) { fmt.Fprintln(out, note) }
-		return companion{environ: environ, note: note, announce: announce}, nil
+		return environment{environ: environ, note: note, announce: announce}, nil
 	}
 	if !local {
-		return companion{}, fmt.Errorf("RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's machine alone. "+
-			"Build without -tags dev, and set KEYCLOAK_SERVER_URL (README, Settings)", runtime)
+		return environment{}, fmt.Errorf("RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's machine alone. "+
+			"Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (README, Settings)", runtime)
 	}
 	var halves []string
 	for _, name := range []string{
 		"KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY", "KEYCLOAK_CLIENT_SECRET_KEY_FILE", "KEYCLOAK_ISSUER",
 	} {
-		if set[name] != "" {
+		if values.Get(name) != "" {
 			halves = append(halves, name)
 		}
 	}
 	if len(halves) > 0 {
 		err := fmt.Errorf("%s set, and KEYCLOAK_SERVER_URL isn't: set that too to use your Keycloak, "+
-			"or none of them to use the stand-in (settings come from %s)", list(halves), values.source)
+			"or none of them to use the stand-in (settings come from %s)", list(halves), values.Source)
 		for _, one := range standInSettings("http://127.0.0.1:8080") {
-			if name, _, _ := strings.Cut(one, "="); set[name] == "" {
+			if name, _, _ := strings.Cut(one, "="); values.Get(name) == "" {
 				environ = append(slices.Clone(environ), one)
 			}
 		}
-		_, others := readConfig(environ, dir)
-		return companion{}, errors.Join(err, others)
+		_, others := settings.Read(environ, dir)
+		return environment{}, errors.Join(err, others)
 	}
-	standIn, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localRealm}})
+	standIn, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localrealm.JSON}})
 	if err != nil {
-		return companion{}, err
+		return environment{}, err
 	}
-	settings := standInSettings(standIn.URL)
-	if set["KEYCLOAK_AUDIENCE"] == "" {
-		settings = append(settings, "KEYCLOAK_AUDIENCE=local-api")
+	own := standInSettings(standIn.URL)
+	if values.Get("KEYCLOAK_AUDIENCE") == "" {
+		own = append(own, "KEYCLOAK_AUDIENCE=local-api")
 	}
 	alice := console.User{Username: "alice", Password: "alice-password"}
-	return companion{environ: append(append([]string{}, environ...), settings...), stop: standIn.Close, users: []console.User{alice}, announce: func(out io.Writer, url string) {
+	return environment{environ: slices.Concat(environ, own), stop: standIn.Close, users: []console.User{alice}, announce: func(out io.Writer, url string) {
 		const login = `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") { accessToken refreshToken expiresIn } }"}`
 		fmt.Fprint(out, strings.Join([]string{
 			"Console   " + strings.TrimSuffix(url, "graphql") + " (in a browser: sign in there, and run operations)",
@@ -88,7 +91,7 @@ func develop(environ []string, dir string) (companion, error) {
 	}}, nil
 }
 
-// standInSettings are those of the realm in localRealm, at an address.
+// standInSettings are those of the realm local, at an address.
 func standInSettings(address string) []string {
 	return []string{
 		"KEYCLOAK_SERVER_URL=" + address, "KEYCLOAK_REALM_NAME=local",

@@ -1,10 +1,8 @@
-package main
+package settings
 
 import (
 	"log/slog"
 	"strings"
-
-	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
 // settingNames turns the names that package keycloak has for what is configured, in texts for
@@ -24,20 +22,15 @@ var settingNames = strings.NewReplacer(
 	"VerifierConfig.MaxBytes", "TOKEN_MAX_BYTES",
 )
 
-// nameSettings is a slog.HandlerOptions.ReplaceAttr: it names settings in what package keycloak
-// logs.
-func nameSettings(_ []string, attr slog.Attr) slog.Attr {
+// NameIn replaces the names of fields of CloakQL's packages in a text by those of the settings
+// behind them.
+func NameIn(text string) string { return settingNames.Replace(text) }
+
+// NameInLog is a slog.HandlerOptions.ReplaceAttr that does the same for what the packages log.
+func NameInLog(_ []string, attr slog.Attr) slog.Attr {
 	switch attr.Key {
 	case slog.MessageKey, "detail", "error", "reason":
-		attr.Value = slog.StringValue(settingNames.Replace(attr.Value.Resolve().String()))
+		attr.Value = slog.StringValue(NameIn(attr.Value.Resolve().String()))
 	}
 	return attr
-}
-
-// nameSettingsIn names settings in the detail that errors have on a developer's machine.
-func nameSettingsIn(shown *gqlerror.Error) *gqlerror.Error {
-	if detail, ok := shown.Extensions["detail"].(string); ok {
-		shown.Extensions["detail"] = settingNames.Replace(detail)
-	}
-	return shown
 }

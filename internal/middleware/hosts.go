@@ -1,4 +1,4 @@
-package main
+package middleware
 
 import (
 	"errors"
@@ -11,55 +11,59 @@ import (
 	"sync"
 )
 
-// A hostRule says which names and addresses a request may use for this server. A page of another
+// A HostRule says which names and addresses a request may use for this server. A page of another
 // site can point a name of its own at 127.0.0.1 (DNS rebinding), and is of the same origin as the
 // server then; a tunnel shows a developer's server to the internet. The zero value admits all.
-type hostRule struct {
-	local   bool // this machine's names besides, and nothing forwarded but by a trusted proxy
-	allowed []hostPattern
-	trusted []netip.Prefix // proxies
+type HostRule struct {
+	// Local admits the names of this machine besides, and forwarded requests only from a trusted proxy.
+	Local   bool
+	Allowed []Host
+	Proxies []netip.Prefix // trusted
+	// Probes are the paths that orchestrators ask by address, whatever is allowed.
+	Probes []string
+	Log    *slog.Logger
 }
 
-// A hostPattern is a host as parseHost returns it, or, with anyLabel, what comes after any first
+// A Host is a host name or address as parseHost returns it, or, with anyLabel, what comes after any first
 // label.
-type hostPattern struct {
+type Host struct {
 	host     string
 	anyLabel bool
 }
 
 // String returns the pattern as in a setting.
-func (p hostPattern) String() string {
+func (p Host) String() string {
 	if p.anyLabel {
 		return "*." + p.host
 	}
 	return p.host
 }
 
-// parseHostPattern reads one entry of ALLOWED_HOSTS. Its error says what was expected.
-func parseHostPattern(text string) (hostPattern, error) {
+// ParseHost reads one entry of ALLOWED_HOSTS. Its error says what was expected.
+func ParseHost(text string) (Host, error) {
 	rest, anyLabel := strings.CutPrefix(text, "*.")
 	if strings.Contains(rest, "*") {
-		return hostPattern{}, errors.New("names; a * stands for the whole first label, " +
+		return Host{}, errors.New("names; a * stands for the whole first label, " +
 			"as in *.example.com")
 	}
 	if address, err := netip.ParseAddr(rest); err == nil && address.Is6() {
 		rest = "[" + rest + "]" // as in a request
 	}
 	if _, port, err := cutPort(rest); err != nil || port != "" || strings.Contains(rest, "/") {
-		return hostPattern{}, errors.New("names without a scheme, a port or a path, " +
+		return Host{}, errors.New("names without a scheme, a port or a path, " +
 			"such as api.example.com")
 	}
 	host, err := parseHost(rest)
 	if err != nil {
-		return hostPattern{}, err
+		return Host{}, err
 	}
 	if _, notIP := netip.ParseAddr(strings.Trim(host, "[]")); anyLabel && notIP == nil {
-		return hostPattern{}, errors.New("a name after *., not an address")
+		return Host{}, errors.New("a name after *., not an address")
 	}
-	return hostPattern{host: strings.TrimSuffix(host, "."), anyLabel: anyLabel}, nil
+	return Host{host: strings.TrimSuffix(host, "."), anyLabel: anyLabel}, nil
 }
 
-func (p hostPattern) admits(host string) bool {
+func (p Host) admits(host string) bool {
 	if p.anyLabel {
 		_, host, _ = strings.Cut(host, ".")
 	}
@@ -72,12 +76,12 @@ var forwardingHeaders = []string{
 }
 
 // refuses says why a request isn't answered; it is empty where it is.
-func (rule hostRule) refuses(r *http.Request) string {
+func (rule HostRule) refuses(r *http.Request) string {
 	switch {
-	case rule.local:
-	case len(rule.allowed) == 0:
+	case rule.Local:
+	case len(rule.Allowed) == 0:
 		return ""
-	case r.URL.Path == healthPath, r.URL.Path == readyPath: // orchestrators ask by address
+	case slices.Contains(rule.Probes, r.URL.Path):
 		return ""
 	}
 	// Of an absolute request target, where there is one (RFC 9112, section 3.2.2).
@@ -86,15 +90,15 @@ func (rule hostRule) refuses(r *http.Request) string {
 		host, err = parseHost(host)
 	}
 	host = strings.TrimSuffix(host, ".")
-	known := err == nil && (rule.local && isLoopbackHost(host) ||
-		slices.ContainsFunc(rule.allowed, func(p hostPattern) bool { return p.admits(host) }))
+	known := err == nil && (rule.Local && isLoopbackHost(host) ||
+		slices.ContainsFunc(rule.Allowed, func(p Host) bool { return p.admits(host) }))
 	switch {
-	case !known && rule.local:
+	case !known && rule.Local:
 		return "This server is a developer's (RUNTIME_ENV is local): it answers to the names of its " +
 			"own machine, such as localhost, and to those in ALLOWED_HOSTS"
 	case !known:
 		return "This server answers to the names in ALLOWED_HOSTS only"
-	case rule.local && isForwarded(r.Header) && !trusts(rule.trusted, r.RemoteAddr):
+	case rule.Local && isForwarded(r.Header) && !trusts(rule.Proxies, r.RemoteAddr):
 		return "This server is a developer's (RUNTIME_ENV is local): it answers no request that a " +
 			"proxy or a tunnel forwarded. Put the proxy's address into TRUSTED_PROXIES, and the name " +
 			"that clients call it by into ALLOWED_HOSTS"
@@ -118,9 +122,9 @@ func trusts(proxies []netip.Prefix, remoteAddr string) bool {
 	})
 }
 
-// handler answers what the rule refuses with 403 and an error that says why, and passes on the
+// Handler answers what the rule refuses with 403 and an error that says why, and passes on the
 // rest. The log has one line for all that is refused, with nothing of the request.
-func (rule hostRule) handler(log *slog.Logger, next http.Handler) http.Handler {
+func (rule HostRule) Handler(next http.Handler) http.Handler {
 	var once sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		message := rule.refuses(r)
@@ -129,7 +133,7 @@ func (rule hostRule) handler(log *slog.Logger, next http.Handler) http.Handler {
 			return
 		}
 		once.Do(func() {
-			log.WarnContext(r.Context(), "requests under another host are refused", "answer",
+			rule.Log.WarnContext(r.Context(), "requests under another host are refused", "answer",
 				message)
 		})
 		header := w.Header()

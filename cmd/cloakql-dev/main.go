@@ -1,0 +1,47 @@
+// Command cloakql-dev serves CloakQL beside a stand-in for Keycloak in the same process: no Keycloak,
+// no network and no settings are needed. It is for a developer's machine.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/cloakql/cloakql/internal/program"
+	"github.com/cloakql/cloakql/settings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := run(ctx, os.Environ(), ".", os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, environ []string, dir string, out io.Writer) error {
+	env, err := develop(environ, dir)
+	if err != nil {
+		return err
+	}
+	if env.stop != nil {
+		defer env.stop()
+	}
+	config, err := settings.Read(env.environ, dir)
+	if err != nil {
+		if env.note != "" {
+			err = fmt.Errorf("%w\n%s", err, env.note)
+		}
+		return err
+	}
+	config.Server.HTTP.ConsoleUsers = env.users
+	return program.Serve(ctx, config, out, func(url string) {
+		if env.announce != nil {
+			env.announce(out, url)
+		}
+	})
+}

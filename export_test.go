@@ -1,0 +1,24 @@
+package cloakql
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/cloakql/cloakql/signin"
+)
+
+// NewHandler returns the handler of New's server with another realm behind login, refresh and
+// logout, for what a stand-in can't do: panics, and errors of no known kind.
+func NewHandler(config Config, realm signin.Realm) (http.Handler, error) {
+	s, err := New(config)
+	if err != nil {
+		return nil, err
+	}
+	return s.newHandler(realm)
+}
+
+// HTTPServer returns the http.Server that Run makes.
+func (s *Server) HTTPServer() *http.Server { return s.newHTTPServer() }
+
+// RunKeys keeps the keys fresh as Run does.
+func (s *Server) RunKeys(ctx context.Context) error { return s.keys.Run(ctx) }

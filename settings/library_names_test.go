@@ -1,0 +1,56 @@
+package settings
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Package keycloak names its own fields and no setting of this server, and whatever it names, this
+// server's log names as a setting.
+func TestSettingNames_knows_every_name_of_the_library(t *testing.T) {
+	fields := regexp.MustCompile(`(VerifierConfig|ClientConfig|KeySetConfig|Issuer)\.[A-Z]\w+|NewRealm's \w+`)
+	settingName := regexp.MustCompile(`(KEYCLOAK|TOKEN|KEYS|LOGIN|REFRESH)_[A-Z_]+`)
+	files, err := filepath.Glob("../keycloak/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			literal, ok := node.(*ast.BasicLit)
+			if !ok || literal.Kind != token.STRING {
+				return true
+			}
+			text, err := strconv.Unquote(literal.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if setting := settingName.FindString(text); setting != "" {
+				t.Errorf("%s: %q names the setting %s, which importers don't have", name, text, setting)
+			}
+			for _, field := range fields.FindAllString(text, -1) {
+				found[field] = true
+				if replaced := settingNames.Replace(field); !settingName.MatchString(replaced) {
+					t.Errorf("%s: no setting is named for %s", name, field)
+				}
+			}
+			return true
+		})
+	}
+	if len(found) < 10 {
+		t.Errorf("only %v were found", found)
+	}
+}
