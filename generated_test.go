@@ -28,7 +28,8 @@ func TestNothingGeneratedIsStale(t *testing.T) {
 	t.Run("console/dist", func(t *testing.T) {
 		now := digests(t, "console/index.html", "console/package.json", "console/package-lock.json",
 			"console/tsconfig.json",
-			"console/vite.config.ts", "console/vendored.json", "console/src/*", "examples/apollo/src/session.ts")
+			"console/vite.config.ts", "console/vendored.json", "console/src/*",
+			"clients/js/package.json", "clients/js/src/session.ts")
 		compareSources(t, readSums(t, "console/dist/sources.sum"), now, "make console")
 	})
 	t.Run("examples/apollo/src/gql", func(t *testing.T) {

@@ -153,7 +153,7 @@ func TestConsoleExplainsErrors(t *testing.T) {
 func TestNothingInstalledRuns(t *testing.T) {
 	installs := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
 	found := 0
-	for _, name := range slices.Concat(glob(t, "*.md"), glob(t, "examples/*.md"),
+	for _, name := range slices.Concat(glob(t, "*.md"), glob(t, "examples/*.md"), glob(t, "clients/*/*.md"),
 		glob(t, "examples/*/*.mjs"), glob(t, "*_test.go"), glob(t, "e2e/*.go"),
 		glob(t, "console/vite.config.ts"), glob(t, "Makefile"), glob(t, ".ci/run")) {
 		for _, command := range installs.FindAllString(readSource(t, name), -1) {

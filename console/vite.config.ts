@@ -4,7 +4,7 @@ import react from "@vitejs/plugin-react";
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { defineConfig, type Plugin } from "vite";
+import { defaultClientConditions, defineConfig, type Plugin } from "vite";
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -51,7 +51,8 @@ const sources: Plugin = {
     const inputs = [
       ...["index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts", "vendored.json"].map((name) => `console/${name}`),
       ...readdirSync(source("./src")).map((name) => `console/src/${name}`),
-      "examples/apollo/src/session.ts",
+      "clients/js/package.json",
+      "clients/js/src/session.ts",
     ].sort();
     const root = source("../");
     for (const chunk of Object.values(bundle)) {
@@ -83,6 +84,7 @@ export default defineConfig({
   plugins: [react(), notices, sources, noCopies()],
   html: { cspNonce: "__NONCE__" }, // console.go puts a new one into each page
   resolve: {
+    conditions: ["@cloakql/source", ...defaultClientConditions], // TypeScript of clients/js instead of what it builds
     alias: [
       // Our choice of Monaco's parts instead of all of them.
       { find: "monaco-graphql/esm/monaco-editor.js", replacement: source("./src/monaco.ts") },

@@ -22,6 +22,7 @@ nothing secret is stored: [true,false]
 a document that may hold a secret isn't stored: [false,false,false,false,false,false,false,true]
 every token expired, says the server: one refresh, and no more: 1
 hostile claims and answers: [true,null]
+a code of a product's own: its message: ["The shop is closed SHOP_CLOSED/NIGHT",["SHOP_CLOSED/NIGHT The shop is closed"]]
 signing out leaves nothing to the next person: false
 a first visit weighs no more than 1.6 MB: true
 leaving the form gives the focus back: "Sign in"

@@ -1,46 +1,52 @@
-// What the errors of the shown answer mean.
+// Explains the errors of the current response.
+import type { ResponseError } from "@cloakql/client";
 import { useGraphiQL } from "@graphiql/react";
-import type { GraphQLFault } from "../../examples/apollo/src/session.ts";
 import { explain, type Explanation } from "./explain.ts";
 
-const most = 5; // errors explained
+const maxExplanations = 5;
 
-/** The explanation of the answer in the active tab, where it has errors. */
-export function AnswerExplanation() {
+/** The explanations of the errors in the active tab's response, if any. */
+export function ResponseExplanations() {
   const response = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.response ?? null);
-  const faults = faultsOf(response);
-  // One for each code: ten fields that were denied for one reason are one explanation.
-  const seen = new Map(faults.toReversed().map((fault) => [explain(fault).code, fault]));
+  // Ten fields that were denied for the same reason have one explanation.
+  const unique = new Map<string, Explanation>();
+  for (const error of errorsOf(response)) {
+    const explanation = explain(error);
+    const key = `${explanation.code} ${explanation.meaning}`;
+    if (!unique.has(key)) unique.set(key, explanation);
+    if (unique.size === maxExplanations) break;
+  }
   return (
     <section aria-label="What the errors mean" className="explanations" aria-live="polite">
-      {[...seen.values()].reverse().slice(0, most).map((fault) => {
-        const explanation = explain(fault);
-        return <ExplanationText key={explanation.code} {...explanation} />;
-      })}
+      {[...unique].map(([key, explanation]) => (
+        <ExplanationText key={key} {...explanation} />
+      ))}
     </section>
   );
 }
 
-export function ExplanationText({ code, what, next, detail, retryAfter }: Explanation) {
+export function ExplanationText({ code, meaning, advice, detail, retryAfter }: Explanation) {
   return (
     <div className="explanation">
       <p>
-        <code>{code}</code> {what}
+        {code && <code>{code}</code>} {meaning}
       </p>
       {detail && <p className="detail">The server says: {detail}</p>}
-      <p>
-        {retryAfter !== undefined && `In ${retryAfter} s, not sooner. `}
-        {next}
-      </p>
+      {(advice || retryAfter !== undefined) && (
+        <p>
+          {retryAfter !== undefined && `In ${retryAfter} s, not sooner. `}
+          {advice}
+        </p>
+      )}
     </div>
   );
 }
 
-function faultsOf(response: string | null): GraphQLFault[] {
+function errorsOf(response: string | null): ResponseError[] {
   try {
     const { errors } = JSON.parse(response ?? "") as { errors?: unknown };
-    return Array.isArray(errors) ? errors.filter((error): error is GraphQLFault => typeof error?.message === "string") : [];
+    return Array.isArray(errors) ? errors.filter((error): error is ResponseError => typeof error?.message === "string") : [];
   } catch {
-    return []; // still empty, or not an answer
+    return []; // empty, or not a response
   }
 }

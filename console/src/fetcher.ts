@@ -1,13 +1,13 @@
 // What GraphiQL calls to run the operation in its editor. What isn't an answer becomes an error without a code.
+import { withTimeout, type GraphQLResponse } from "@cloakql/client";
 import type { Fetcher } from "@graphiql/toolkit";
-import { withTimeout, type Result } from "../../examples/apollo/src/session.ts";
 import { noteTokens } from "./examples.ts";
 import { either, NotGraphQL } from "./http.ts";
 import { run } from "./run.ts";
 
 const timeout = 150_000; // ms; the server's own is two minutes at most
 
-type Observer = { next(result: Result): void; error(error: unknown): void; complete(): void };
+type Observer = { next(result: GraphQLResponse): void; error(error: unknown): void; complete(): void };
 
 export const fetcher: Fetcher = (operation, options) =>
   ({
@@ -19,7 +19,7 @@ export const fetcher: Fetcher = (operation, options) =>
             noteTokens(result.data);
             return result;
           },
-          (error: unknown): Result => ({ errors: [{ message: error instanceof NotGraphQL ? error.message : "The server can't be reached" }] }),
+          (error: unknown): GraphQLResponse => ({ errors: [{ message: error instanceof NotGraphQL ? error.message : "The server can't be reached" }] }),
         )
         .then((result) => {
           if (stopped.signal.aborted) return;

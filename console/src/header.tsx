@@ -1,7 +1,7 @@
 // The top of the page: who is signed in, for how long the token lasts, and the way in and out.
+import type { SignedOutReason, Tokens } from "@cloakql/client";
 import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { useEffect, useRef, useState } from "react";
-import type { Held, SignedOutReason } from "../../examples/apollo/src/session.ts";
 import { session, useSession, useVerdict } from "./session.ts";
 import { SignIn } from "./sign-in.tsx";
 import { TOKEN_PLUGIN } from "./token-panel.tsx";
@@ -23,7 +23,7 @@ export function Header() {
   // The button that was pressed is gone after a sign-in or a sign-out. Whoever works by keyboard goes on at who is signed
   // in, which a screen reader then says, or at the way in.
   useEffect(() => {
-    if (last.current !== "asking" && last.current !== state.status && document.activeElement === document.body) {
+    if (last.current !== "loading" && last.current !== state.status && document.activeElement === document.body) {
       who.current?.querySelector<HTMLElement>(".name, button")?.focus();
     }
     last.current = state.status;
@@ -42,16 +42,16 @@ export function Header() {
       <div className="who" ref={who}>
         {/* Always there: what comes together with its text isn't announced. */}
         <span className="muted" role="status">
-          {state.status === "asking" && "Looking for your session …"}
+          {state.status === "loading" && "Looking for your session …"}
           {state.status === "signedOut" &&
-            (failed ? "Signed out here. The server couldn't be told: the session ends there by itself." : farewell(state.why))}
+            (failed ? "Signed out here. The server couldn't be told: the session ends there by itself." : farewell(state.reason))}
         </span>
         {state.status === "signedOut" && (
           <button type="button" className="primary" onClick={() => setSigningIn(true)}>
             Sign in
           </button>
         )}
-        {state.status === "signedIn" && <SignedIn held={state.held} onSignOut={signOut} />}
+        {state.status === "signedIn" && <SignedIn tokens={state.tokens} onSignOut={signOut} />}
         <ThemeChoice />
       </div>
       {signingIn && state.status === "signedOut" && <SignIn onClose={() => setSigningIn(false)} />}
@@ -59,8 +59,8 @@ export function Header() {
   );
 }
 
-function farewell(why: SignedOutReason | null): string {
-  switch (why) {
+function farewell(reason: SignedOutReason | null): string {
+  switch (reason) {
     case null:
       return "Not signed in";
     case "SIGNED_OUT":
@@ -76,7 +76,7 @@ function farewell(why: SignedOutReason | null): string {
   }
 }
 
-function SignedIn({ held, onSignOut }: { held: Held; onSignOut: () => void }) {
+function SignedIn({ tokens, onSignOut }: { tokens: Tokens; onSignOut: () => void }) {
   const { setVisiblePlugin } = useGraphiQLActions();
   const verdict = useVerdict();
   return (
@@ -87,7 +87,7 @@ function SignedIn({ held, onSignOut }: { held: Held; onSignOut: () => void }) {
         {(verdict.status === "asking" || verdict.status === "unknown") && "Signed in"}
       </span>
       <button type="button" onClick={() => setVisiblePlugin(TOKEN_PLUGIN)} className="token" data-state={verdict.status}>
-        <Remaining until={held.expiresAt} />
+        <Remaining until={tokens.expiresAt} />
       </button>
       <button type="button" onClick={onSignOut}>
         Sign out

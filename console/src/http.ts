@@ -1,5 +1,5 @@
 // One operation over HTTP, as GraphQL over HTTP has it.
-import type { Result } from "../../examples/apollo/src/session.ts";
+import type { GraphQLResponse } from "@cloakql/client";
 
 /** The endpoint beside this page, below whatever prefix both have. */
 export const endpoint = new URL("graphql", document.baseURI).href;
@@ -18,7 +18,7 @@ export class NotGraphQL extends Error {
 export const either = (a: AbortSignal, b: AbortSignal | null): AbortSignal => (b ? AbortSignal.any([a, b]) : a);
 
 /** Sends an operation and gives the answer, errors included. It throws NotGraphQL, or what fetch throws. */
-export async function post(operation: Operation, headers: Record<string, string>, signal: AbortSignal | null): Promise<Result> {
+export async function post(operation: Operation, headers: Record<string, string>, signal: AbortSignal | null): Promise<GraphQLResponse> {
   const response = await fetch(endpoint, {
     method: "POST",
     credentials: "omit",
@@ -26,7 +26,7 @@ export async function post(operation: Operation, headers: Record<string, string>
     body: JSON.stringify(operation),
     signal,
   });
-  const result = (await response.json().catch(() => undefined)) as Result | undefined;
+  const result = (await response.json().catch(() => undefined)) as GraphQLResponse | undefined;
   if (!result || typeof result !== "object" || !("data" in result || "errors" in result)) throw new NotGraphQL(response.status);
   return result;
 }

@@ -1,6 +1,6 @@
 // Runs what is in the editor: with the session's token, which is refreshed where the server says that it has expired.
+import type { GraphQLResponse } from "@cloakql/client";
 import { parse } from "graphql";
-import type { Result } from "../../examples/apollo/src/session.ts";
 import { post, type Operation } from "./http.ts";
 import { session } from "./session.ts";
 
@@ -8,7 +8,7 @@ import { session } from "./session.ts";
  * Runs an operation. A header Authorization of the editor's is sent instead of the session's token; an empty one sends
  * none. A query is sent once more with a refreshed token; a mutation isn't. It throws where there is no answer.
  */
-export async function run(asked: Operation, editorHeaders: Record<string, unknown>, signal: AbortSignal): Promise<Result> {
+export async function run(asked: Operation, editorHeaders: Record<string, unknown>, signal: AbortSignal): Promise<GraphQLResponse> {
   const operation = named(asked);
   const headers: Record<string, string> = {};
   let token: string | undefined;
@@ -26,7 +26,7 @@ export async function run(asked: Operation, editorHeaders: Record<string, unknow
   return post(operation, { ...headers, authorization: `Bearer ${next}` }, signal);
 }
 
-function expired(result: Result): boolean {
+function expired(result: GraphQLResponse): boolean {
   return result.errors?.some(({ extensions }) => extensions?.reason === "TOKEN_EXPIRED") ?? false;
 }
 

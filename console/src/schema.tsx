@@ -1,7 +1,7 @@
 // The schema, for completion, validation and docs. A server that doesn't tell it has the same console without these.
+import { withTimeout } from "@cloakql/client";
 import { buildClientSchema, getIntrospectionQuery, type GraphQLSchema, type IntrospectionQuery } from "graphql";
 import { createContext, use, useCallback, useEffect, useState } from "react";
-import { withTimeout } from "../../examples/apollo/src/session.ts";
 import { either, post } from "./http.ts";
 
 export type Known = { reload: () => void } & (

@@ -1,35 +1,34 @@
-// The console's session, and what the server says of its token. The session itself is the file that the examples give
-// to everybody.
+// The console's session, and the server's verdict on its token. The session itself is that of clients/js.
+import { Session, withTimeout, type ResponseError, type SessionState, type Tokens } from "@cloakql/client";
 import { useSyncExternalStore } from "react";
-import { Session, withTimeout, type GraphQLFault, type Held, type State } from "../../examples/apollo/src/session.ts";
 import { endpoint, post } from "./http.ts";
 
 const callTimeout = 30_000; // ms
 
 export const session = new Session({
   url: endpoint,
-  name: `cloakql-console ${endpoint}`, // another server's console, below another prefix, must not be told
+  name: `cloakql-console ${endpoint}`, // another server's console, below another prefix, has another session
   send: (query, variables) => withTimeout(callTimeout, (signal) => post({ query, variables }, {}, signal)),
 });
 
-export function useSession(): State {
+export function useSession(): SessionState {
   return useSyncExternalStore(session.subscribe, session.state);
 }
 
-/** What the server says of an access token: whose it is, why it refuses it, or why it can't say. */
+/** The server's verdict on an access token: whose it is, why it is refused, or why the server can't verify it. */
 export type Verdict =
   | { status: "asking" }
   | { status: "accepted"; username: string }
-  | { status: "refused"; fault: GraphQLFault }
-  | { status: "unknown"; fault: GraphQLFault };
+  | { status: "refused"; error: ResponseError }
+  | { status: "unknown"; error: ResponseError };
 
-const retryAfter = 10_000; // ms until a server that couldn't say is asked again
+const retryAfter = 10_000; // ms until a server that couldn't verify the token is asked again
 
 const whoAmI = `query WhoAmI { me { id username name } }`;
 
 const asking: Verdict = { status: "asking" };
 let verdict: Verdict = asking;
-let judged: Held | undefined; // what the verdict is of, or is being asked about
+let judged: Tokens | undefined; // those that the verdict is on, or that the server is being asked about
 let refreshed: string | undefined; // the session that was refreshed because the server called its token expired
 const listeners = new Set<() => void>();
 
@@ -40,32 +39,32 @@ export function useVerdict(): Verdict {
   );
 }
 
-// The server is asked about each access token once, however many parts of the page show what it says.
+// The server is asked about each access token once, however many parts of the page show the verdict.
 session.subscribe(() => {
   const state = session.state();
-  const held = state.status === "signedIn" ? state.held : undefined;
-  if (held?.accessToken === judged?.accessToken) return;
-  // While a refreshed token is asked about, who it was stays on show.
-  if (held?.id !== judged?.id || verdict.status !== "accepted") say(asking);
-  judged = held;
-  if (held) void judge(held);
+  const tokens = state.status === "signedIn" ? state.tokens : undefined;
+  if (tokens?.accessToken === judged?.accessToken) return;
+  // While the server is asked about a refreshed token, the person's name stays.
+  if (tokens?.sessionID !== judged?.sessionID || verdict.status !== "accepted") setVerdict(asking);
+  judged = tokens;
+  if (tokens) void judge(tokens);
 });
 
-async function judge(held: Held): Promise<void> {
-  const said = await ask(held.accessToken);
-  if (judged !== held) return; // it was refreshed, or signed out, in the meantime
-  if (said.status === "unknown") {
-    if (verdict.status !== "accepted") say(said); // what it said before still holds
-    setTimeout(() => judged === held && void judge(held), retryAfter);
+async function judge(tokens: Tokens): Promise<void> {
+  const answer = await ask(tokens.accessToken);
+  if (judged !== tokens) return; // refreshed or signed out meanwhile
+  if (answer.status === "unknown") {
+    if (verdict.status !== "accepted") setVerdict(answer); // else the last verdict still holds
+    setTimeout(() => judged === tokens && void judge(tokens), retryAfter);
     return;
   }
-  say(said);
-  if (said.status === "accepted") refreshed = undefined;
-  // This machine's clock, or its timers, are behind, and the server knows better. Should it say so of the new token, too,
-  // the server's clock is wrong, and refreshing would go on for ever.
-  if (said.status === "refused" && said.fault.extensions?.reason === "TOKEN_EXPIRED" && refreshed !== held.id) {
-    refreshed = held.id;
-    await session.refresh(held.accessToken).catch(() => undefined);
+  setVerdict(answer);
+  if (answer.status === "accepted") refreshed = undefined;
+  // This machine's clock or timers are late. If the new token has expired too, the server's clock is wrong, and refreshing
+  // again would never end.
+  if (answer.status === "refused" && answer.error.extensions?.reason === "TOKEN_EXPIRED" && refreshed !== tokens.sessionID) {
+    refreshed = tokens.sessionID;
+    await session.refresh(tokens.accessToken).catch(() => undefined);
   }
 }
 
@@ -74,15 +73,15 @@ async function ask(token: string): Promise<Verdict> {
     const { data, errors } = await withTimeout(callTimeout, (signal) => post({ query: whoAmI }, { authorization: `Bearer ${token}` }, signal));
     const me = data?.me as { id: unknown; username: unknown; name: unknown } | null | undefined;
     if (me) return { status: "accepted", username: String(me.username ?? me.name ?? me.id) };
-    const fault = errors?.[0] ?? { message: "The server says nothing of this token" };
-    // Keys that can't be had, a deadline, an operation that isn't trusted: none of them is about the token.
-    return { status: fault.extensions?.code === "UNAUTHENTICATED" ? "refused" : "unknown", fault };
+    const error = errors?.[0] ?? { message: "The server says nothing of this token" };
+    // Unavailable keys, a deadline, an operation that isn't trusted: none of them is about the token.
+    return { status: error.extensions?.code === "UNAUTHENTICATED" ? "refused" : "unknown", error };
   } catch {
-    return { status: "unknown", fault: { message: "The server can't be reached" } };
+    return { status: "unknown", error: { message: "The server can't be reached" } };
   }
 }
 
-function say(next: Verdict): void {
+function setVerdict(next: Verdict): void {
   verdict = next;
   for (const listener of [...listeners]) listener();
 }

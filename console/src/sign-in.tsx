@@ -1,6 +1,6 @@
 // The form to sign in with. Keycloak never says that a one-time code is missing, so the form has a place for it.
+import { ServerError } from "@cloakql/client";
 import { useEffect, useId, useRef, useState, type FormEvent } from "react";
-import { Refused } from "../../examples/apollo/src/session.ts";
 import { explain } from "./explain.ts";
 import { offered, type Person } from "./offered.ts";
 import { session } from "./session.ts";
@@ -92,16 +92,16 @@ export function SignIn({ onClose }: { onClose: () => void }) {
 }
 
 function failed(error: unknown): { code?: string; text: string } {
-  if (!(error instanceof Refused)) return { text: "The server can't be reached. Try again in a moment." };
-  const { code, message, what, next, retryAfter } = explain(error);
+  if (!(error instanceof ServerError)) return { text: "The server can't be reached. Try again in a moment." };
+  const { code, meaning, advice, retryAfter } = explain(error);
   switch (error.code) {
-    case "INVALID_CREDENTIALS": // the server's words, which say no more than they may
-      return { code, text: `${message} Whoever has set up one-time codes must give one, too.` };
+    case "INVALID_CREDENTIALS": // the server's message, which doesn't say more than it may
+      return { code, text: `${error.message} Whoever has set up one-time codes must give one, too.` };
     case "RATE_LIMITED":
-      return { code, text: `${what} Try again in ${retryAfter ?? "a few"} seconds.` };
+      return { code, text: `${meaning} Try again in ${retryAfter ?? "a few"} seconds.` };
     case "SERVICE_UNAVAILABLE":
-      return { code, text: `${what} Try again in a moment.` };
+      return { code, text: advice ? `${meaning} Try again in a moment.` : meaning };
     default:
-      return { code, text: `${what} ${next}` };
+      return { code, text: `${meaning} ${advice}`.trimEnd() };
   }
 }

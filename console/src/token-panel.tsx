@@ -1,6 +1,6 @@
 // The token of the session, claim by claim, and what the server says of it.
+import type { Tokens } from "@cloakql/client";
 import type { GraphiQLPlugin } from "@graphiql/react";
-import type { Held } from "../../examples/apollo/src/session.ts";
 import { read, type Claim } from "./claims.ts";
 import { ExplanationText } from "./explanation.tsx";
 import { explain } from "./explain.ts";
@@ -10,18 +10,18 @@ export const TOKEN_PLUGIN: GraphiQLPlugin = { title: "Token", icon: TokenIcon, c
 
 function TokenPanel() {
   const state = useSession();
-  const held = state.status === "signedIn" ? state.held : undefined;
+  const tokens = state.status === "signedIn" ? state.tokens : undefined;
   return (
     <section aria-label="Token" className="token-panel">
       <h2>Your token</h2>
-      {held ? <Token held={held} /> : <p>Nobody is signed in, so there is no token to show.</p>}
+      {tokens ? <Token tokens={tokens} /> : <p>Nobody is signed in, so there is no token to show.</p>}
     </section>
   );
 }
 
-function Token({ held }: { held: Held }) {
+function Token({ tokens }: { tokens: Tokens }) {
   const verdict = useVerdict();
-  const parts = read(held.accessToken);
+  const parts = read(tokens.accessToken);
   return (
     <>
       <div role="status" className={`verdict ${verdict.status}`} data-testid="verdict">
@@ -34,7 +34,7 @@ function Token({ held }: { held: Held }) {
         {verdict.status === "unknown" && (
           <>
             <p>The server can't say what it is worth now. It is asked again.</p>
-            <ExplanationText {...explain(verdict.fault)} />
+            <ExplanationText {...explain(verdict.error)} />
           </>
         )}
         {verdict.status === "refused" && (
@@ -42,7 +42,7 @@ function Token({ held }: { held: Held }) {
             <p>
               <strong>The server refuses it.</strong>
             </p>
-            <ExplanationText {...explain(verdict.fault)} />
+            <ExplanationText {...explain(verdict.error)} />
           </>
         )}
       </div>

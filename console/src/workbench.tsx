@@ -13,7 +13,7 @@ import {
 import { useEffect, useState, type MouseEvent } from "react";
 import { useEditors } from "./editors.ts";
 import { besideDocument, filledVariables, forgetTokens } from "./examples.ts";
-import { AnswerExplanation } from "./explanation.tsx";
+import { ResponseExplanations } from "./explanation.tsx";
 import { SchemaNotice } from "./schema.tsx";
 import { useSession } from "./session.ts";
 
@@ -50,7 +50,7 @@ export function Workbench() {
             {isFetching && <Spinner />}
             {hasMonaco && <ResponseEditor aria-label="Answer" />}
           </div>
-          <AnswerExplanation />
+          <ResponseExplanations />
         </div>
       </main>
     </>
@@ -150,7 +150,7 @@ function Tools({ hasMonaco }: { hasMonaco: boolean }) {
 /** Whoever signs out leaves nothing but their documents: the next person at this page may be another. */
 function useForgetting() {
   const state = useSession();
-  const signedOut = state.status === "signedOut" && state.why === "SIGNED_OUT";
+  const signedOut = state.status === "signedOut" && state.reason === "SIGNED_OUT";
   const tabs = useGraphiQL((state) => state.tabs);
   const { variableEditor, headerEditor, responseEditor } = useGraphiQL(({ variableEditor, headerEditor, responseEditor }) => ({
     variableEditor,

@@ -426,6 +426,17 @@ async function hostileServer() {
     await context.close();
     return [alive, polluted ?? null];
   });
+  await run('a code of a product\'s own: its message', async () => {
+    const closed = JSON.stringify({ errors: [{ message: 'The shop is closed', extensions: { code: 'SHOP_CLOSED', reason: 'NIGHT' } }], data: null });
+    const { context, page } = await hostile({ Login: closed, Me: closed });
+    await fill(page, { username: user, password });
+    const failure = await form(page).getByRole('alert').getByText('SHOP_CLOSED').locator('..').textContent();
+    await form(page).getByRole('button', { name: 'Cancel' }).click();
+    await execute(page);
+    const explained = await page.locator('.explanations .explanation').allTextContents();
+    await context.close();
+    return [failure, explained];
+  });
   await run('signing out leaves nothing to the next person', signedOutIn);
 }
 

@@ -25,7 +25,7 @@ export function App() {
   const last = useRef(place);
   useEffect(() => {
     if (last.current === place) return;
-    const first = last.current.includes(" asking ");
+    const first = last.current.includes(" loading ");
     last.current = place;
     if (!first) main.current?.querySelector("h1")?.focus();
   }, [place]);
@@ -45,10 +45,10 @@ export function App() {
             The server couldn’t be told of your sign-out. This browser has forgotten you, and the session ends by itself.
           </p>
         )}
-        {state.status === "asking" && <p role="status">One moment…</p>}
+        {state.status === "loading" && <p role="status">One moment…</p>}
         {state.status === "signedOut" && (
           // In the guarded page's place, at its address: who signs in is there.
-          <SignIn why={state.why} wanted={route === "/" ? null : titles[route]} key={route} />
+          <SignIn reason={state.reason} wanted={route === "/" ? null : titles[route]} key={route} />
         )}
         {signedIn && route === "/" && (
           <>
@@ -57,7 +57,7 @@ export function App() {
           </>
         )}
         {signedIn && route === "/account" && <Account />}
-        {state.status !== "asking" && route === "/" && <Denied />}
+        {state.status !== "loading" && route === "/" && <Denied />}
       </main>
     </ApolloProvider>
   );

@@ -1,12 +1,12 @@
-import { faultOf, inWords } from "./faults";
+import { errorInfo, errorText } from "./errors";
 
-/** An error in words, with the server's own terms below. */
+/** An error's text, and the server's code, reason and message below. */
 export function Problem({ error }: { error: unknown }) {
-  const fault = faultOf(error);
-  const { code, reason, message } = fault;
+  const info = errorInfo(error);
+  const { code, reason, message } = info;
   return (
     <div className="problem" role="alert">
-      <p>{inWords(fault)}</p>
+      <p>{errorText(info)}</p>
       {code !== undefined && (
         <dl className="terms">
           <Term name="Code" value={code} />

@@ -1,7 +1,7 @@
+import type { SignedOutReason } from "@cloakql/client";
 import { useRef, useState, type SubmitEvent } from "react";
 import { session } from "./client";
-import { faultOf, inWords } from "./faults";
-import type { SignedOutReason } from "./session";
+import { errorInfo, errorText } from "./errors";
 
 const farewells: Record<SignedOutReason, string> = {
   SIGNED_OUT: "You are signed out.",
@@ -11,8 +11,8 @@ const farewells: Record<SignedOutReason, string> = {
   INVALID: "Your session has ended. Sign in again.",
 };
 
-/** `why` is why the last session ended, and `wanted` the page that somebody has to sign in for. */
-export function SignIn({ why, wanted }: { why: SignedOutReason | null; wanted: string | null }) {
+/** `reason` is why the last session ended, and `wanted` the page that requires a sign-in. */
+export function SignIn({ reason, wanted }: { reason: SignedOutReason | null; wanted: string | null }) {
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const [withCode, setWithCode] = useState(false);
@@ -31,7 +31,7 @@ export function SignIn({ why, wanted }: { why: SignedOutReason | null; wanted: s
         ...(otp !== "" && { otp }),
       });
     } catch (error) {
-      setProblem(inWords(faultOf(error)));
+      setProblem(errorText(errorInfo(error)));
       setBusy(false);
       password.current?.select();
     }
@@ -43,9 +43,9 @@ export function SignIn({ why, wanted }: { why: SignedOutReason | null; wanted: s
         Sign in
       </h1>
       {wanted !== null && <p>{wanted} is for people who are signed in.</p>}
-      {why !== null && (
+      {reason !== null && (
         <p className="note" role="status">
-          {farewells[why] ?? "Sign in again."}
+          {farewells[reason] ?? "Sign in again."}
         </p>
       )}
       <form onSubmit={submit}>

@@ -1,18 +1,18 @@
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache } from "@apollo/client";
+import { Session, type SessionState } from "@cloakql/client";
+import { RefreshLink } from "@cloakql/client/apollo";
 import { graphqlURL } from "./graphqlURL";
-import { RefreshLink } from "./refreshLink";
-import { Session, type State } from "./session";
 
 export const session = new Session({ url: graphqlURL });
 
-/** The session that a state is of, or null for nobody's. It stays the same while tokens are refreshed. */
-export const sessionID = (state: State): string | null => (state.status === "signedIn" ? state.held.id : null);
+/** Returns the ID of the session, or null where nobody is signed in. It stays the same while tokens are refreshed. */
+export const sessionID = (state: SessionState): string | null => (state.status === "signedIn" ? state.tokens.sessionID : null);
 
 let client = newClient();
 let owner = sessionID(session.state());
 
-// Each session has a client of its own, in this tab and wherever the sign-in or sign-out happened. Clearing the cache
-// of one client would be too little: a mutation that is under way writes its answer into the cache later.
+// Each session gets a client of its own, whichever tab signs in or out. Clearing the cache of one client would not be
+// enough: a mutation in flight writes its answer into the cache later.
 session.subscribe(() => {
   const now = sessionID(session.state());
   if (now === owner) return;

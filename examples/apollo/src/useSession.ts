@@ -1,7 +1,7 @@
+import type { SessionState } from "@cloakql/client";
 import { useSyncExternalStore } from "react";
 import { session } from "./client";
-import type { State } from "./session";
 
-const onServer: State = { status: "asking" }; // and until the page that a server rendered has come alive
+const onServer: SessionState = { status: "loading" }; // and until the page is hydrated
 
-export const useSession = (): State => useSyncExternalStore(session.subscribe, session.state, () => onServer);
+export const useSession = (): SessionState => useSyncExternalStore(session.subscribe, session.state, () => onServer);

@@ -1,37 +1,37 @@
 import assert from "node:assert/strict";
 import test, { type TestContext } from "node:test";
-import { Session, type Result, type State } from "../src/session";
+import { ServerError, Session, type GraphQLResponse, type SessionState } from "@cloakql/client";
 
-/** A server that gives a token with each sign-in and refresh, and counts what it is asked. */
+/** Returns a server that gives new tokens for each sign-in and refresh, and counts the calls of each field. */
 function server() {
-  let given = 0;
-  const asked: Record<string, number> = { login: 0, refresh: 0, logout: 0 };
-  const send = async (query: string): Promise<Result> => {
+  let issued = 0;
+  const calls: Record<string, number> = { login: 0, refresh: 0, logout: 0 };
+  const send = async (query: string): Promise<GraphQLResponse> => {
     const field = /\{\s*(\w+)\(/.exec(query)![1]!;
-    asked[field]!++;
+    calls[field]!++;
     await new Promise((resolve) => setTimeout(resolve, 5));
     if (field === "logout") return { data: { logout: true } };
-    given++;
-    return { data: { [field]: { accessToken: `token ${given}`, expiresIn: 300, refreshToken: `refresh ${given}`, refreshExpiresIn: 1800 } } };
+    issued++;
+    return { data: { [field]: { accessToken: `token ${issued}`, expiresIn: 300, refreshToken: `refresh ${issued}`, refreshExpiresIn: 1800 } } };
   };
-  return { send, asked };
+  return { send, calls };
 }
 
 /** Waits until a session has a status. */
-function becomes(session: Session, status: State["status"]): Promise<void> {
+function waitForStatus(session: Session, status: SessionState["status"]): Promise<void> {
   return new Promise((resolve) => {
-    const alive = setInterval(() => undefined, 1_000); // a session doesn't keep this process so
-    const look = () => {
+    const keepAlive = setInterval(() => undefined, 1_000); // a session doesn't keep the process alive
+    const check = () => {
       if (session.state().status !== status) return;
-      clearInterval(alive);
+      clearInterval(keepAlive);
       resolve();
     };
-    session.subscribe(look);
-    look();
+    session.subscribe(check);
+    check();
   });
 }
 
-/** A clock in place of the one that nobody sets, which stands still until it is moved. */
+/** Replaces performance.now by a clock that only `advance` moves. */
 function clock(t: TestContext): { advance(ms: number): void } {
   let now = 0;
   t.mock.method(performance, "now", () => now);
@@ -40,19 +40,19 @@ function clock(t: TestContext): { advance(ms: number): void } {
 
 const anybody = { username: "anybody", password: "secret" };
 
-test("callers share a refresh, and late ones get what it gave", async () => {
-  const { send, asked } = server();
+test("callers share a refresh, and later ones get its token", async () => {
+  const { send, calls } = server();
   const session = new Session({ url: "x", name: "shared", send });
   await session.signIn(anybody);
   const stale = (await session.accessToken())!;
   const fresh = await Promise.all(Array.from({ length: 10 }, () => session.refresh(stale)));
   assert.deepEqual(new Set([...fresh, await session.refresh(stale)]), new Set(["token 2"]));
-  assert.equal(asked.refresh, 1);
+  assert.equal(calls.refresh, 1);
   session.close();
 });
 
-test("what one person began isn't done as another", async () => {
-  const { send, asked } = server();
+test("an operation that one person began isn't repeated as another", async () => {
+  const { send, calls } = server();
   const session = new Session({ url: "x", name: "another", send });
   await session.signIn(anybody);
   const stale = (await session.accessToken())!;
@@ -60,12 +60,12 @@ test("what one person began isn't done as another", async () => {
   assert.equal(await session.refresh(stale), undefined);
   await session.signIn(anybody);
   assert.equal(await session.refresh(stale), undefined);
-  assert.equal(asked.refresh, 0);
+  assert.equal(calls.refresh, 0);
   session.close();
 });
 
-test("nobody joins the refresh of another session", async () => {
-  const { send, asked } = server();
+test("a refresh of another session isn't shared", async () => {
+  const { send, calls } = server();
   let release = () => {};
   let arrived = () => {};
   const held = new Promise<void>((resolve) => (release = resolve));
@@ -87,12 +87,12 @@ test("nobody joins the refresh of another session", async () => {
   assert.equal(second, "token 3");
   release();
   assert.equal(await first, undefined);
-  assert.equal(asked.refresh, 2);
+  assert.equal(calls.refresh, 2);
   session.close();
 });
 
 test("signing out in one tab wins over a refresh in another", async () => {
-  const { send, asked } = server();
+  const { send, calls } = server();
   let release = () => {};
   const held = new Promise<void>((resolve) => (release = resolve));
   const slow = async (query: string) => {
@@ -102,15 +102,15 @@ test("signing out in one tab wins over a refresh in another", async () => {
   };
   const [one, two] = [new Session({ url: "x", name: "tabs", send: slow }), new Session({ url: "x", name: "tabs", send: slow })];
   await one.signIn(anybody);
-  await becomes(two, "signedIn");
+  await waitForStatus(two, "signedIn");
   const refreshing = one.refresh((await two.accessToken())!);
-  while (asked.refresh === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  while (calls.refresh === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   await two.signOut();
-  await becomes(one, "signedOut");
+  await waitForStatus(one, "signedOut");
   release();
   assert.equal(await refreshing, undefined);
-  assert.deepEqual([one.state(), two.state()], Array(2).fill({ status: "signedOut", why: "SIGNED_OUT" }));
-  assert.equal(asked.logout, 2); // of the token that was held, and of the one that came too late
+  assert.deepEqual([one.state(), two.state()], Array(2).fill({ status: "signedOut", reason: "SIGNED_OUT" }));
+  assert.equal(calls.logout, 2); // of the current refresh token, and of the one that came too late
   one.close();
   two.close();
 });
@@ -120,53 +120,78 @@ test("without a refresh token a session lasts as long as its access token", asyn
   const session = new Session({ url: "x", name: "short", send: async () => ({ data: { login: tokens } }) });
   await session.signIn(anybody);
   const state = session.state();
-  assert.ok(state.status === "signedIn" && state.held.refreshAt === state.held.expiresAt);
+  assert.ok(state.status === "signedIn" && state.tokens.refreshAt === state.tokens.expiresAt);
   session.close();
 });
 
 test("while Keycloak is down, a second passes before it is asked again", async (t) => {
   const { advance } = clock(t);
   const { send } = server();
-  let asked = 0;
-  let fault: { message: string; extensions: Record<string, unknown> } | undefined;
+  let refreshes = 0;
+  let error: { message: string; extensions: Record<string, unknown> } | undefined;
   const session = new Session({
     url: "x",
     name: "pausing",
-    send: async (query) => (fault && query.includes("Refresh") ? (asked++, { errors: [fault] }) : send(query)),
+    send: async (query) => (error && query.includes("Refresh") ? (refreshes++, { errors: [error] }) : send(query)),
   });
   await session.signIn(anybody);
   const stale = (await session.accessToken())!;
-  fault = { message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE" } };
+  error = { message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE" } };
   for (let i = 0; i < 5; i++) await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
-  assert.equal(asked, 1);
+  assert.equal(refreshes, 1);
   advance(999);
   await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
-  assert.equal(asked, 1);
+  assert.equal(refreshes, 1);
   advance(1);
-  fault = { message: "Too many attempts", extensions: { code: "RATE_LIMITED", retryAfter: 60 } };
+  error = { message: "Too many attempts", extensions: { code: "RATE_LIMITED", retryAfter: 60 } };
   await assert.rejects(session.refresh(stale), { code: "RATE_LIMITED" });
   advance(59_999);
   await assert.rejects(session.refresh(stale), { code: "RATE_LIMITED" });
-  assert.equal(asked, 2);
+  assert.equal(refreshes, 2);
   advance(1);
   await assert.rejects(session.refresh(stale), { code: "RATE_LIMITED" });
-  assert.equal(asked, 3);
+  assert.equal(refreshes, 3);
   session.close();
 });
 
-test("Keycloak is down, the realm refuses: one signs nobody out, the other does", async (t) => {
+test("a session ends if the realm refuses, not while Keycloak is down", async (t) => {
   const { advance } = clock(t);
   const { send } = server();
-  let answer: Result | undefined;
-  const session = new Session({ url: "x", name: "refused", send: async (query) => (query.includes("Refresh") && answer) || send(query) });
+  let response: GraphQLResponse | undefined;
+  const session = new Session({ url: "x", name: "refused", send: async (query) => (query.includes("Refresh") && response) || send(query) });
   await session.signIn(anybody);
   const stale = (await session.accessToken())!;
-  answer = { errors: [{ message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE", reason: "IDENTITY_PROVIDER_UNAVAILABLE" } }] };
+  response = { errors: [{ message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE", reason: "IDENTITY_PROVIDER_UNAVAILABLE" } }] };
   await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
   assert.equal(await session.accessToken(), stale);
-  advance(1_000); // it isn't asked again at once
-  answer = { errors: [{ message: "Sign in again", extensions: { code: "INVALID_REFRESH_TOKEN", reason: "SESSION_ENDED" } }] };
+  advance(1_000); // until then, the server isn't asked again
+  response = { errors: [{ message: "Sign in again", extensions: { code: "INVALID_REFRESH_TOKEN", reason: "SESSION_ENDED" } }] };
   assert.equal(await session.refresh(stale), undefined);
-  assert.deepEqual(session.state(), { status: "signedOut", why: "SESSION_ENDED" });
+  assert.deepEqual(session.state(), { status: "signedOut", reason: "SESSION_ENDED" });
+  session.close();
+});
+
+test("a reason that this package doesn't know ends the session, and is kept", async () => {
+  const { send } = server();
+  const error = { message: "Sign in again", extensions: { code: "INVALID_REFRESH_TOKEN", reason: "DEVICE_LOST" } };
+  const session = new Session({
+    url: "x",
+    name: "unknown reason",
+    send: async (query) => (query.includes("Refresh") ? { errors: [error] } : send(query)),
+  });
+  await session.signIn(anybody);
+  assert.equal(await session.refresh((await session.accessToken())!), undefined);
+  assert.deepEqual(session.state(), { status: "signedOut", reason: "DEVICE_LOST" });
+  session.close();
+});
+
+test("an error of a product's own keeps its code, reason, message and extensions", async () => {
+  const extensions = { code: "SHOP_CLOSED", reason: "NIGHT", opensAt: "09:00" };
+  const session = new Session({ url: "x", name: "closed", send: async () => ({ errors: [{ message: "We are closed", extensions }] }) });
+  await assert.rejects(session.signIn(anybody), (error) => {
+    assert.ok(error instanceof ServerError);
+    assert.deepEqual([error.message, error.code, error.reason, error.extensions], ["We are closed", "SHOP_CLOSED", "NIGHT", extensions]);
+    return true;
+  });
   session.close();
 });

@@ -1,20 +1,19 @@
 import { CombinedGraphQLErrors } from "@apollo/client";
-import { Refused } from "./session";
+import { ServerError } from "@cloakql/client";
 
-/** What went wrong. The code and the reason are the server's, and absent where it didn't answer. */
-export type Fault = { message: string; code?: string; reason?: string; retryAfter?: number };
+/** An error of a sign-in or of an operation. The code and the reason are the server's, and absent where it didn't answer. */
+export type ErrorInfo = { message: string; code?: string; reason?: string; retryAfter?: number };
 
-/** Of an operation that Apollo Client sent, or of a sign-in. */
-export function faultOf(error: unknown): Fault {
-  if (error instanceof Refused) return { message: error.message, ...known(error.extensions) };
+export function errorInfo(error: unknown): ErrorInfo {
+  if (error instanceof ServerError) return { message: error.message, ...contract(error.extensions) };
   if (CombinedGraphQLErrors.is(error)) {
     const first = error.errors[0];
-    return { message: first?.message ?? error.message, ...known(first?.extensions ?? {}) };
+    return { message: first?.message ?? error.message, ...contract(first?.extensions ?? {}) };
   }
   return { message: error instanceof Error ? error.message : String(error) };
 }
 
-function known({ code, reason, retryAfter }: Record<string, unknown>): Partial<Fault> {
+function contract({ code, reason, retryAfter }: Record<string, unknown>): Partial<ErrorInfo> {
   return {
     ...(typeof code === "string" && { code }),
     ...(typeof reason === "string" && { reason }),
@@ -22,8 +21,11 @@ function known({ code, reason, retryAfter }: Record<string, unknown>): Partial<F
   };
 }
 
-/** A fault in words for the person. The server's messages are for developers, and in English alone. */
-export function inWords({ code, reason, retryAfter }: Fault): string {
+/**
+ * Returns an error's text for people. A code without a text of its own has the server's message, which a product writes
+ * for its own codes.
+ */
+export function errorText({ message, code, reason, retryAfter }: ErrorInfo): string {
   switch (code) {
     case undefined:
       return "The server can’t be reached. Try again in a moment.";
@@ -49,8 +51,10 @@ export function inWords({ code, reason, retryAfter }: Fault): string {
       return "The server doesn’t accept the token of this request.";
     case "TIMEOUT":
       return "The server took too long. Try again.";
-    default:
+    case "INTERNAL_SERVER_ERROR":
       return "Something went wrong. Try again later.";
+    default:
+      return `${message} (${code})`;
   }
 }
 

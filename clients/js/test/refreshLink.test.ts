@@ -3,9 +3,9 @@ import { CombinedGraphQLErrors } from "@apollo/client/errors";
 import { RetryLink } from "@apollo/client/link/retry";
 import assert from "node:assert/strict";
 import test from "node:test";
-import { RefreshLink, type Tokens } from "../src/refreshLink";
+import { RefreshLink, type TokenSource } from "@cloakql/client/apollo";
 
-type Answer = { data?: Record<string, unknown> | null; errors?: { message: string; path?: string[] }[] };
+type Response = { data?: Record<string, unknown> | null; errors?: { message: string; path?: string[] }[] };
 
 const expired = (...path: string[]) => ({
   message: "Token has expired",
@@ -13,19 +13,19 @@ const expired = (...path: string[]) => ({
   extensions: { code: "UNAUTHENTICATED", reason: "TOKEN_EXPIRED" },
 });
 const me = gql`{ me { id } }`;
-const denied: Answer = { data: { me: null }, errors: [expired("me")] };
+const denied: Response = { data: { me: null }, errors: [expired("me")] };
 
-/** A client whose server answers as it is told, and what authorization it was sent. */
-function connect(tokens: Tokens, answer: (authorization: string | undefined, n: number) => Answer | Error, above: ApolloLink[] = []) {
+/** Returns a client, its server, which gives the responses of `respond`, and the authorization headers of its requests. */
+function connect(tokens: TokenSource, respond: (authorization: string | undefined, n: number) => Response | Error, above: ApolloLink[] = []) {
   const sent: (string | undefined)[] = [];
   const server = new ApolloLink((operation) => {
     const { authorization } = (operation.getContext().headers ?? {}) as Record<string, string>;
     sent.push(authorization);
-    const given = answer(authorization, sent.length);
+    const response = respond(authorization, sent.length);
     return new Observable((observer) => {
       const timer = setTimeout(() => {
-        if (given instanceof Error) return observer.error(given);
-        observer.next(given as ApolloLink.Result);
+        if (response instanceof Error) return observer.error(response);
+        observer.next(response as ApolloLink.Result);
         observer.complete();
       }, Math.random() * 10);
       return () => clearTimeout(timer);
@@ -36,35 +36,35 @@ function connect(tokens: Tokens, answer: (authorization: string | undefined, n: 
   return { client, query, sent };
 }
 
-/** Tokens that are "old", and after one exchange what `fresh` gives. */
+/** Returns a source whose token is "old", and after one exchange the result of `fresh`. */
 function tokens(fresh: () => string | undefined = () => "new") {
-  let now = "old";
-  let flight: Promise<string | undefined> | undefined;
-  const held = {
+  let current = "old";
+  let inFlight: Promise<string | undefined> | undefined;
+  const source = {
     exchanges: 0,
-    accessToken: async () => now,
+    accessToken: async () => current,
     refresh(stale: string): Promise<string | undefined> {
-      if (stale !== now) return Promise.resolve(now);
-      return (flight ??= (async () => {
-        held.exchanges++;
+      if (stale !== current) return Promise.resolve(current);
+      return (inFlight ??= (async () => {
+        source.exchanges++;
         await new Promise((resolve) => setTimeout(resolve, 20));
         const next = fresh();
-        if (next) now = next;
+        if (next) current = next;
         return next;
-      })().finally(() => (flight = undefined)));
+      })().finally(() => (inFlight = undefined)));
     },
   };
-  return held;
+  return source;
 }
 
-const mended = (authorization: string | undefined): Answer => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : denied);
+const newTokenWorks = (authorization: string | undefined): Response => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : denied);
 
-test("ten that fail together share one refresh, and are sent once more", async () => {
-  const held = tokens();
-  const { query, sent } = connect(held, mended);
-  const answers = await Promise.all(Array.from({ length: 10 }, () => query()));
-  assert.deepEqual(answers.map(({ data }) => (data as { me: { id: string } }).me.id), Array(10).fill("1"));
-  assert.deepEqual([held.exchanges, sent.length], [1, 20]);
+test("ten operations that fail together share one refresh, and are sent once more", async () => {
+  const source = tokens();
+  const { query, sent } = connect(source, newTokenWorks);
+  const results = await Promise.all(Array.from({ length: 10 }, () => query()));
+  assert.deepEqual(results.map(({ data }) => (data as { me: { id: string } }).me.id), Array(10).fill("1"));
+  assert.deepEqual([source.exchanges, sent.length], [1, 20]);
 });
 
 test("an operation is sent once more, not for ever", async () => {
@@ -73,7 +73,7 @@ test("an operation is sent once more, not for ever", async () => {
   assert.deepEqual(sent, ["Bearer old", "Bearer new"]);
 });
 
-test("an error that a link below throws counts too", async () => {
+test("a response that a link below throws as an error counts too", async () => {
   const thrown = new CombinedGraphQLErrors({ data: null, errors: [expired("me")] });
   const { query, sent } = connect(tokens(), (authorization) => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : thrown));
   await query();
@@ -85,13 +85,13 @@ for (const [name, fresh] of [
   ["Keycloak is down", () => { throw new Error("down"); }],
 ] as const) {
   test(`${name}: the server's error stays`, async () => {
-    const { query, sent } = connect(tokens(fresh), mended);
+    const { query, sent } = connect(tokens(fresh), newTokenWorks);
     await assert.rejects(query(), /Token has expired/);
     assert.deepEqual(sent, ["Bearer old"]);
   });
 }
 
-test("anonymous, with a header of its own, and nobody", async () => {
+test("an anonymous operation, one with a header of its own, and nobody signed in", async () => {
   const answer = () => ({ data: { me: { id: "1" } } });
   const { query, sent } = connect(tokens(), answer);
   await query({ anonymous: true });
@@ -103,7 +103,7 @@ test("anonymous, with a header of its own, and nobody", async () => {
 });
 
 const [a, ab, x, spread] = [gql`mutation { a }`, gql`mutation { a b }`, gql`mutation { x: a }`, gql`mutation { ...F } fragment F on Mutation { a }`];
-const mutations: [name: string, document: DocumentNode, answer: Answer, sent: number][] = [
+const mutations: [name: string, document: DocumentNode, answer: Response, sent: number][] = [
   ["its field was refused", a, { data: { a: null }, errors: [expired("a")] }, 2],
   ["its field was refused, and the data is null", a, { data: null, errors: [expired("a")] }, 2],
   ["the request was refused", a, { errors: [expired()] }, 2],
@@ -112,7 +112,7 @@ const mutations: [name: string, document: DocumentNode, answer: Answer, sent: nu
   ["one field ran", ab, { data: { a: 1, b: null }, errors: [expired("b")] }, 1],
   ["one field ran and gave null", ab, { data: { a: null, b: null }, errors: [expired("b")] }, 1],
   ["one field ran, and the data is null", ab, { data: null, errors: [expired("b")] }, 1],
-  ["a field below ran into it", a, { data: { a: null }, errors: [expired("a", "secret")] }, 1],
+  ["a nested field was refused", a, { data: { a: null }, errors: [expired("a", "secret")] }, 1],
   ["a fragment hides what ran", spread, { data: { a: null }, errors: [expired("a")] }, 1],
 ];
 for (const [name, mutation, answer, times] of mutations) {
@@ -123,27 +123,27 @@ for (const [name, mutation, answer, times] of mutations) {
   });
 }
 
-test("a subscription isn't begun twice", async () => {
+test("a subscription isn't started twice", async () => {
   const { client, sent } = connect(tokens(), () => denied);
   const events = client.subscribe({ query: gql`subscription { me { id } }`, errorPolicy: "all" });
   await new Promise<void>((resolve) => events.subscribe({ complete: resolve, error: () => resolve() }));
   assert.deepEqual(sent, ["Bearer old"]);
 });
 
-test("who has left isn't answered for", async () => {
-  const held = tokens();
-  const { client, sent } = connect(held, () => denied);
+test("an operation isn't repeated after its caller has unsubscribed", async () => {
+  const source = tokens();
+  const { client, sent } = connect(source, () => denied);
   const subscription = client.watchQuery({ query: me, fetchPolicy: "no-cache" }).subscribe({});
-  while (held.exchanges === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  while (source.exchanges === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   subscription.unsubscribe();
-  assert.equal(await held.refresh("old"), "new"); // the exchange that was under way
+  assert.equal(await source.refresh("old"), "new"); // the exchange in flight
   await new Promise((resolve) => setImmediate(resolve)); // for what comes of it
   assert.deepEqual(sent, ["Bearer old"]);
 });
 
-test("a link above that tries again gets the newest token", async () => {
+test("a retry of a link above gets the newest token", async () => {
   const retry = new RetryLink({ delay: { initial: 1 } });
-  const { query, sent } = connect(tokens(), (authorization, n) => (n === 1 ? new TypeError("blip") : mended(authorization)), [retry]);
+  const { query, sent } = connect(tokens(), (authorization, n) => (n === 1 ? new TypeError("blip") : newTokenWorks(authorization)), [retry]);
   await query();
   assert.deepEqual(sent, ["Bearer old", "Bearer old", "Bearer new"]);
 });

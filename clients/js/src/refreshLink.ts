@@ -1,0 +1,115 @@
+/**
+ * An Apollo Link that sends each operation with an access token, and repeats it with a new one where the server answers
+ * that the token has expired.
+ *
+ *   const client = new ApolloClient({
+ *     link: ApolloLink.from([new RefreshLink(session), new HttpLink({ uri })]),
+ *     cache: new InMemoryCache(),
+ *   });
+ *
+ * Its argument is a Session, or an object of yours with the same two functions (see TokenSource). Those must not send
+ * `refresh` through this client: it would wait for itself.
+ *
+ * - An operation is sent unchanged when its context says `anonymous: true`, when it already has an `authorization`
+ *   header, and when nobody is signed in.
+ * - An operation is repeated at most once. A mutation is repeated only where none of its fields can have run.
+ * - Operations that fail together share one refresh.
+ * - Without a new token, the operation ends with the server's error. The link signs nobody out.
+ *
+ * This file imports only @apollo/client 4 and rxjs, so it can also be copied.
+ */
+import { ApolloLink, CombinedGraphQLErrors } from "@apollo/client";
+import { getMainDefinition } from "@apollo/client/utilities";
+import { catchError, concatMap, defer, from, of, switchMap, throwError, type Observable } from "rxjs";
+
+export interface TokenSource {
+  /** Returns the access token to send, or undefined where nobody is signed in. */
+  accessToken(): Promise<string | undefined>;
+  /**
+   * Returns the token that replaces `stale`, or undefined where its session has ended. Callers with the same `stale` must
+   * share one exchange, and later callers must get its token. It rejects where the exchange isn't possible now.
+   */
+  refresh(stale: string): Promise<string | undefined>;
+}
+
+type Result = ApolloLink.Result;
+type Operation = ApolloLink.Operation;
+type ResponseError = { path?: readonly (string | number)[]; extensions?: Record<string, unknown> };
+
+export class RefreshLink extends ApolloLink {
+  constructor(tokens: TokenSource) {
+    super((operation, forward) => {
+      const context = operation.getContext();
+      // A RetryLink above this one sends the operation again, with the headers that were added here.
+      const headers: Record<string, string> = context.callerHeaders ?? context.headers ?? {};
+      if (context.anonymous || hasAuthorization(headers)) return forward(operation);
+
+      const send = (token: string | undefined) => {
+        const bearer = token === undefined ? {} : { authorization: `Bearer ${token}` };
+        operation.setContext({ callerHeaders: headers, headers: { ...headers, ...bearer } });
+        return forward(operation);
+      };
+
+      const sendAndRepeat = (token: string): Observable<Result> => {
+        let repeated = false;
+        const repeat = (outcome: unknown, unchanged: Observable<Result>): Observable<Result> => {
+          if (repeated || !mayRepeat(operation, outcome)) return unchanged;
+          repeated = true;
+          return from(tokens.refresh(token)).pipe(
+            catchError(() => of(undefined)), // not possible now: the session may still be good
+            switchMap((fresh) => (fresh === undefined || fresh === token ? unchanged : send(fresh))),
+          );
+        };
+        return send(token).pipe(
+          catchError((error: unknown) => repeat(error, throwError(() => error))), // a link below may throw the response
+          concatMap((result) => {
+            const outcome = repeat(result, of(result));
+            repeated = true; // later results belong to the same response
+            return outcome;
+          }),
+        );
+      };
+
+      return defer(() => tokens.accessToken()).pipe(
+        switchMap((token) => (token === undefined ? send(undefined) : sendAndRepeat(token))),
+      );
+    });
+  }
+}
+
+function hasAuthorization(headers: Record<string, string>): boolean {
+  return Object.keys(headers).some((name) => name.toLowerCase() === "authorization");
+}
+
+/** Reports whether the operation failed because its token had expired, and none of it would run twice if repeated. */
+function mayRepeat(operation: Operation, outcome: unknown): boolean {
+  const { data, errors } = responseOf(outcome);
+  const expired = errors.filter(
+    ({ extensions }) => extensions?.code === "UNAUTHENTICATED" && extensions.reason === "TOKEN_EXPIRED",
+  );
+  if (expired.length === 0) return false;
+  if (operation.operationType === "subscription") return false; // it would run beside the new one
+  if (operation.operationType === "query") return true;
+  if (Object.values(data ?? {}).some((value) => value !== null)) return false;
+  // A field that ran may be null, so every root field must have failed because of the token. An error without a path
+  // is the whole request's: no field ran.
+  const failed = (name: string) => expired.some(({ path }) => !path || (path.length === 1 && path[0] === name));
+  return rootFields(operation)?.every(failed) ?? false;
+}
+
+/** Returns the response: the outcome is a result, or an error that Apollo made of one. */
+function responseOf(outcome: unknown): { data?: Record<string, unknown> | null; errors: readonly ResponseError[] } {
+  if (CombinedGraphQLErrors.is(outcome)) return { data: outcome.data, errors: outcome.errors };
+  const { data, errors } = (outcome ?? {}) as { data?: Record<string, unknown> | null; errors?: readonly ResponseError[] };
+  return { data, errors: errors ?? [] };
+}
+
+/** Returns the response names of the operation's root fields, or undefined where fragments hide them. */
+function rootFields({ query }: Operation): string[] | undefined {
+  const names: string[] = [];
+  for (const selection of getMainDefinition(query).selectionSet.selections) {
+    if (selection.kind !== "Field") return undefined;
+    names.push((selection.alias ?? selection.name).value);
+  }
+  return names;
+}

@@ -1,3 +1,0 @@
-import "./refreshLink.test";
-import "./session.test";
-import "./environment.test";

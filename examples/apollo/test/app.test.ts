@@ -1,0 +1,27 @@
+import { CombinedGraphQLErrors, gql } from "@apollo/client";
+import { ServerError } from "@cloakql/client";
+import assert from "node:assert/strict";
+import test from "node:test";
+import { errorInfo, errorText } from "../src/errors";
+
+test("the application's client works while a server renders a page", async () => {
+  const { currentClient, session } = await import("../src/client");
+  assert.equal(await session.accessToken(), undefined);
+  await assert.rejects(currentClient().query({ query: gql`{ me { id } }`, context: { uri: "http://127.0.0.1:1/graphql" } }), /fetch failed|bad port/);
+  session.close();
+});
+
+test("a product's own code is shown with its message", () => {
+  const closed = { message: "The shop is closed until 9:00", extensions: { code: "SHOP_CLOSED", reason: "NIGHT" } };
+  const errors = [new ServerError(closed), new CombinedGraphQLErrors({ data: null, errors: [closed] })];
+  for (const error of errors) assert.equal(errorText(errorInfo(error)), "The shop is closed until 9:00 (SHOP_CLOSED)");
+});
+
+test("an internal error's message isn't shown", () => {
+  const error = new ServerError({ message: "Internal server error", extensions: { code: "INTERNAL_SERVER_ERROR" } });
+  assert.equal(errorText(errorInfo(error)), "Something went wrong. Try again later.");
+});
+
+test("an error without a code says that the server can't be reached", () => {
+  assert.equal(errorText(errorInfo(new TypeError("Failed to fetch"))), "The server can’t be reached. Try again in a moment.");
+});
