@@ -45,6 +45,8 @@ var doors = map[string][]string{
 	"keycloak/keycloaktest/contract": {"keycloak/keycloaktest"},
 	"schema":                         {}, // the files, for those who embed them
 	"authz":                          {"identity", "schema"},
+	"plugin":                         {"schema"},
+	"cmd/cloakql-gqlgen":             {"plugin"},
 	"keycloak":                       {"identity"},
 	"keycloak/drill":                 {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated":                {"identity"},

@@ -11,9 +11,9 @@ import (
 	"github.com/cloakql/cloakql/schema"
 )
 
-// Schema returns the definitions of @public and @auth in GraphQL's schema language, for servers with
-// a schema of their own. Write them to one of gqlgen's schema files, or add them in the program that
-// generates:
+// Schema returns the definitions of @public and @auth in GraphQL's schema language, for servers
+// with a schema of their own. Write them to one of gqlgen's schema files, or add them in the
+// program that generates:
 //
 //	cfg.Sources = append(cfg.Sources, &ast.Source{Name: "../authz.graphqls", Input: authz.Schema()})
 //

@@ -1,5 +1,5 @@
-// Package schema is CloakQL's GraphQL schema: one file per subject, in which every type and field is
-// described. Package plugin adds it to other people's schemas.
+// Package schema is CloakQL's GraphQL schema: one file per subject, in which every type and field
+// is described. Package plugin adds it to other people's schemas.
 package schema
 
 import (
@@ -13,8 +13,8 @@ var files embed.FS
 //go:embed directives.graphqls
 var directives string
 
-// Files returns the files of the schema: directives.graphqls, scalars.graphqls, session.graphqls and
-// user.graphqls.
+// Files returns the files of the schema: directives.graphqls, scalars.graphqls, session.graphqls
+// and user.graphqls.
 func Files() fs.FS { return files }
 
 // Directives returns the text of directives.graphqls, which defines @public and @auth.

@@ -1,0 +1,101 @@
+// Command cloakql-gqlgen is gqlgen with package plugin: it generates a product's GraphQL server
+// with CloakQL's API in it. Install it in the product's module, and run it where gqlgen.yml is, or
+// below:
+//
+//	go get -tool github.com/cloakql/cloakql/cmd/cloakql-gqlgen
+//	go tool cloakql-gqlgen
+//
+// The flags are the options of package plugin. A program of your own is needed only to use other
+// plugins beside it.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"os"
+	"strings"
+
+	"github.com/99designs/gqlgen/api"
+	"github.com/99designs/gqlgen/codegen/config"
+
+	"github.com/cloakql/cloakql/plugin"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stderr); err != nil {
+		if !errors.Is(err, errUsage) {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(2)
+	}
+}
+
+var errUsage = errors.New("usage")
+
+// run generates as the arguments say. It fails with errUsage, which was explained on stderr, when
+// they are wrong.
+func run(args []string, stderr io.Writer) error {
+	var options []plugin.Option
+	flags := flag.NewFlagSet("cloakql-gqlgen", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	filename := flags.String("config", "", "read the configuration from `file` instead of gqlgen.yml")
+	verbose := flags.Bool("v", false, "show what gqlgen logs")
+	flags.Func("rename", "give a field another name, as in `me=viewer`; may be repeated", pairs(&options, plugin.Rename))
+	flags.Func("rename-type", "give a type another name, as in `User=Caller`; may be repeated", pairs(&options, plugin.RenameType))
+	flags.Func("without", "leave out a `field`; may be repeated", func(field string) error {
+		options = append(options, plugin.Without(field))
+		return nil
+	})
+	flags.Func("schema", "write the whole schema to `file` instead of schema.generated.graphql beside the generated code",
+		func(file string) error {
+			options = append(options, plugin.SchemaFile(file))
+			return nil
+		})
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return errUsage
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "cloakql-gqlgen takes no arguments, only flags: %q\n", flags.Args())
+		flags.Usage()
+		return errUsage
+	}
+	if !*verbose {
+		log.SetOutput(io.Discard)
+	}
+	cfg, err := load(*filename)
+	if err != nil {
+		return err
+	}
+	return api.Generate(cfg, plugin.Use(options...))
+}
+
+func load(filename string) (*config.Config, error) {
+	if filename != "" {
+		return config.LoadConfig(filename)
+	}
+	cfg, err := config.LoadConfigFromDefaultLocations()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("there is no gqlgen.yml here or in a directory above: expected one, as in docs/plugin.md")
+	}
+	return cfg, err
+}
+
+// pairs returns a flag's function that reads old=new.
+func pairs(options *[]plugin.Option, option func(old, name string) plugin.Option) func(string) error {
+	return func(value string) error {
+		old, name, found := strings.Cut(value, "=")
+		if !found {
+			return errors.New("expected old=new")
+		}
+		*options = append(*options, option(old, name))
+		return nil
+	}
+}

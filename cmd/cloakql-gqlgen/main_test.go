@@ -1,0 +1,41 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// What the flags do is seen in package plugin's tests, which run this program.
+func TestRun_refuses_wrong_usage(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"generate"}, `cloakql-gqlgen takes no arguments, only flags: ["generate"]`},
+		{[]string{"-rename", "me"}, `invalid value "me" for flag -rename: expected old=new`},
+		{[]string{"-rename-type", "User"}, `invalid value "User" for flag -rename-type: expected old=new`},
+		{[]string{"-prefix", "cloak"}, "flag provided but not defined: -prefix"},
+	} {
+		var stderr bytes.Buffer
+		if err := run(tt.args, &stderr); !errors.Is(err, errUsage) {
+			t.Errorf("run(%q) = %v, want errUsage", tt.args, err)
+		}
+		if !strings.HasPrefix(stderr.String(), tt.want+"\n") || !strings.Contains(stderr.String(), "Usage of cloakql-gqlgen:") {
+			t.Errorf("run(%q) writes %s", tt.args, &stderr)
+		}
+	}
+	var stderr bytes.Buffer
+	if err := run([]string{"-help"}, &stderr); err != nil || !strings.Contains(stderr.String(), "-rename me=viewer") {
+		t.Errorf("run(-help) = %v, and writes %s", err, &stderr)
+	}
+}
+
+func TestRun_without_configuration(t *testing.T) {
+	t.Chdir(t.TempDir())
+	err := run(nil, &bytes.Buffer{})
+	if want := "there is no gqlgen.yml here or in a directory above: expected one, as in docs/plugin.md"; err == nil || err.Error() != want {
+		t.Errorf("run() = %v, want %s", err, want)
+	}
+}

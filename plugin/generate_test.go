@@ -1,0 +1,233 @@
+package plugin_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/api"
+	"github.com/99designs/gqlgen/codegen/config"
+	"golang.org/x/tools/txtar"
+
+	"github.com/cloakql/cloakql/plugin"
+)
+
+// One product from its first generation on: what is written, that nothing changes without a reason,
+// and that gqlgen's leftovers don't break the build when its schema grows and shrinks.
+func TestGenerate(t *testing.T) {
+	golden := absolute(t, "testdata/generated.golden")
+	enterModule(t, map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText})
+	mustGenerate(t, false)
+	first := files(t)
+	checkGolden(t, golden, first, "api/gen/cloakql_directives.generated.go", "api/resolve/cloakql_resolvers.generated.go",
+		"api/resolve/resolver.go")
+
+	mustGenerate(t, false)
+	checkSame(t, first, files(t))
+
+	// The type Mutation moves into another file. gqlgen leaves the old one behind, with a second
+	// MutationResolver: the compiler would find it.
+	writeFiles(t, map[string]string{"api/schema/shop.graphqls": shopText + `type Mutation { buy: Int! @auth }`,
+		"api/schema/user.graphqls": `extend type User { orders: Int! }`})
+	if _, err := generate(t, true, plugin.Use()); err != nil {
+		t.Fatal(err)
+	}
+	if text := readFile(t, "api/resolve/cloakql_resolvers.generated.go"); strings.Contains(text, "Mutation()") {
+		t.Errorf("gqlgen writes Mutation() now; so does the plugin:\n%s", text)
+	}
+
+	// A stub from a time without the plugin must not stand in the way of the resolver.
+	stub := "\nfunc (r *queryResolver) Me(ctx context.Context) (*identity.User, error) { panic(\"a stub\") }\n"
+	resolvers := readFile(t, "api/resolve/shop.resolvers.go") + stub
+	writeFiles(t, map[string]string{"api/resolve/shop.resolvers.go": resolvers})
+	if _, err := generate(t, true, plugin.Use()); err != nil {
+		t.Fatal(err)
+	}
+	if declared := methods(t, "api/resolve/shop.resolvers.go"); slices.Contains(declared, "queryResolver.Me") {
+		t.Errorf("the stub is still there, beside %v", declared)
+	}
+
+	// Back to the names of the start, and without what was the product's own mutation.
+	for _, name := range []string{"api/resolve/shop.resolvers.go", "api/resolve/user.resolvers.go", "api/schema/user.graphqls", "api/gen/user.generated.go"} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFiles(t, map[string]string{"api/schema/shop.graphqls": shopText})
+	mustGenerate(t, false)
+	checkSame(t, first, files(t))
+}
+
+func checkGolden(t *testing.T, golden string, got map[string]string, names ...string) {
+	t.Helper()
+	if *update {
+		var written txtar.Archive
+		for _, name := range names {
+			written.Files = append(written.Files, txtar.File{Name: name, Data: []byte(got[name])})
+		}
+		if err := os.WriteFile(golden, txtar.Format(&written), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := archive(t, golden)
+	for _, name := range names {
+		if got[name] != want[name] {
+			t.Errorf("%s is\n%s\nwant\n%s\n(go test ./plugin -update writes %s)", name, got[name], want[name], golden)
+		}
+	}
+}
+
+func checkSame(t *testing.T, want, got map[string]string) {
+	t.Helper()
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, slices.Sorted(maps.Keys(want))) {
+		t.Errorf("files: %v\nwant: %v", names, slices.Sorted(maps.Keys(want)))
+	}
+	for name, text := range got {
+		if text != want[name] {
+			t.Errorf("%s changed to\n%s\nfrom\n%s", name, text, want[name])
+		}
+	}
+}
+
+// methods returns the methods that a Go file declares, as Type.Method.
+func methods(t *testing.T, filename string) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), filename, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, decl := range file.Decls {
+		if function, ok := decl.(*ast.FuncDecl); ok && function.Recv != nil {
+			if pointer, ok := function.Recv.List[0].Type.(*ast.StarExpr); ok {
+				found = append(found, pointer.X.(*ast.Ident).Name+"."+function.Name.Name)
+			}
+		}
+	}
+	return found
+}
+
+// Nothing of CloakQL's types becomes somebody else's type, or a resolver that panics, however the
+// product binds its own. gqlgen would do either without an error.
+func TestGenerate_binds_its_own_types(t *testing.T) {
+	enterModule(t, map[string]string{
+		"gqlgen.yml": configText + `
+autobind: [example.com/shop/catalog]
+models:
+  Time: {model: example.com/shop/catalog.Instant}
+  ID: {model: github.com/99designs/gqlgen/graphql.IntID}
+  Int: {model: github.com/99designs/gqlgen/graphql.Int64}
+`,
+		"api/schema/shop.graphqls": `scalar Time type Query { products: [Product!]! @public } type Product { id: ID! price: Int! since: Time! }
+			extend type User @goModel(model: "example.com/shop/catalog.User") { cart: [Product!]! }
+			directive @goModel(model: String) on OBJECT`,
+		"catalog/catalog.go": `package catalog
+
+import "io"
+
+type (
+	Product struct { ID int; Price int64; Since Instant }
+	User    struct{ ID string }
+	Session struct{ ID string }
+	Claims  string
+	Instant struct{}
+)
+
+func (Instant) MarshalGQL(io.Writer) {}
+func (*Instant) UnmarshalGQL(any) error { return nil }
+`,
+	})
+	logged, err := generate(t, false, plugin.Use())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// gqlgen's line for a field that the product adds to User; it has a resolver.
+	if lines := strings.Split(strings.TrimSpace(logged), "\n"); len(lines) != 1 ||
+		!strings.HasSuffix(lines[0], "adding resolver method for User.cart, nothing matched") {
+		t.Errorf("gqlgen logged:\n%s", logged)
+	}
+	want := []string{"queryResolver.Products", "userResolver.Cart", "Resolver.Query", "Resolver.User"}
+	if got := methods(t, "api/resolve/shop.resolvers.go"); !slices.Equal(got, want) {
+		t.Errorf("resolvers to write: %v, want %v", got, want)
+	}
+	for name := range files(t) {
+		if strings.HasPrefix(name, "api/resolve/") && strings.Contains(name, "cloakql") &&
+			name != "api/resolve/cloakql_resolvers.generated.go" {
+			t.Errorf("%s was written", name)
+		}
+	}
+}
+
+// What binds a type after the plugin did fails the generation, before anything of the product's or
+// the plugin's is written.
+func TestGenerate_fails(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		files   map[string]string
+		options []plugin.Option
+		mutate  func(*config.Config)
+		want    string
+	}{
+		{"another Go type", nil, nil, func(cfg *config.Config) {
+			cfg.Models["Session"] = config.TypeMapEntry{Model: config.StringList{"github.com/cloakql/cloakql/identity.ClientRoles"}}
+		}, "cloakql: TokenInfo.session isn't bound to a field of github.com/cloakql/cloakql/identity.TokenInfo: models: Session is [github.com/cloakql/cloakql/identity.ClientRoles]\n" +
+			"the type Session is bound to github.com/cloakql/cloakql/identity.ClientRoles instead of github.com/cloakql/cloakql/identity.Session"},
+		{"another scalar", nil, nil, func(cfg *config.Config) {
+			cfg.Models["Int"] = config.TypeMapEntry{Model: config.StringList{"github.com/99designs/gqlgen/graphql.Int64"}}
+		}, "cloakql: OpenIdToken.expiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]\n" +
+			"OpenIdToken.refreshExpiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]"},
+		{"a guard that isn't called", nil, nil, func(cfg *config.Config) {
+			cfg.Directives["auth"] = config.DirectiveConfig{SkipRuntime: true}
+		}, "cloakql: the directive auth isn't bound to CloakQL's function"},
+		{"a guard that is left to others", nil, nil, func(cfg *config.Config) { delete(cfg.Directives, "auth") },
+			"cloakql: the directive auth isn't bound to CloakQL's function"},
+		{"no field SignIn", map[string]string{"api/resolve/root.go": "package resolve\n\ntype Resolver struct{ Stock int }\n"}, nil, nil,
+			"cloakql: the type Resolver in root.go has no field SignIn: add `SignIn *signin.Service`, from github.com/cloakql/cloakql/signin"},
+		{"text of the product's", map[string]string{
+			"gqlgen.yml":         configText + "models: {String: {model: example.com/shop/catalog.Text}}",
+			"catalog/catalog.go": "package catalog\n\nimport \"io\"\n\ntype Text string\n\nfunc (Text) MarshalGQL(io.Writer) {}\nfunc (*Text) UnmarshalGQL(any) error { return nil }\n"}, nil, nil,
+			"cloakql: the argument username of login is of type example.com/shop/catalog.Text instead of string: " +
+				"models: String is [example.com/shop/catalog.Text github.com/99designs/gqlgen/graphql.String github.com/cloakql/cloakql/identity.Secret]"},
+		{"a file for the directives", map[string]string{"api/gen/cloakql_directives.generated.go": "package gen\n"}, nil, nil,
+			"cloakql: DIR/api/gen/cloakql_directives.generated.go exists and isn't generated: move it away"},
+		{"a file for the types", map[string]string{"api/gen/cloakql_types.generated.go": "package gen\n"}, nil, nil,
+			"cloakql: DIR/api/gen/cloakql_types.generated.go exists and isn't generated: move it away"},
+		{"a file for the resolvers", map[string]string{"api/resolve/cloakql_resolvers.generated.go": "package resolve\n"}, nil, nil,
+			"cloakql: DIR/api/resolve/cloakql_resolvers.generated.go exists and isn't generated: move it away"},
+		{"a file for the schema", map[string]string{"api/whole.graphql": "type Query { me: String }\n"},
+			[]plugin.Option{plugin.SchemaFile("api/whole.graphql")}, nil,
+			"cloakql: api/whole.graphql exists and isn't generated: move it away"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			enterModule(t, map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText})
+			writeFiles(t, tt.files)
+			before := files(t)
+			_, err := generate(t, false, plugin.Use(tt.options...), api.AddPlugin(mutator{tt.mutate}))
+			dir, wdErr := os.Getwd()
+			if wdErr != nil {
+				t.Fatal(wdErr)
+			}
+			expectError(t, err, strings.ReplaceAll(tt.want, "DIR", dir))
+			after := files(t)
+			delete(after, "api/gen/models.go") // gqlgen's model generator comes first
+			checkSame(t, before, after)
+		})
+	}
+}
+
+// A mutator is somebody else's plugin, which changes the configuration after ours did.
+type mutator struct{ mutate func(*config.Config) }
+
+func (mutator) Name() string { return "mutator" }
+
+func (m mutator) MutateConfig(cfg *config.Config) error {
+	if m.mutate != nil {
+		m.mutate(cfg)
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+package plugin_test
+
+import (
+	"bytes"
+	"flag"
+	"io/fs"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/api"
+	"github.com/99designs/gqlgen/codegen/config"
+	gqlgen "github.com/99designs/gqlgen/plugin"
+	"github.com/vektah/gqlparser/v2/ast"
+	"golang.org/x/tools/txtar"
+
+	"github.com/cloakql/cloakql/plugin"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+const (
+	configText = `
+schema: [api/schema/*.graphqls]
+exec: {package: gen, layout: follow-schema, dir: api/gen}
+resolver: {package: resolve, layout: follow-schema, dir: api/resolve}
+model: {package: gen, filename: api/gen/models.go}
+omit_gqlgen_version_in_file_notice: true
+skip_mod_tidy: true
+`
+	shopText = `type Query { products: [String!]! @public } `
+)
+
+// inject runs the plugin's hooks up to the point where the schema is complete, in gqlgen's order.
+// It reads no Go packages.
+func inject(t *testing.T, configText, schema string, options ...plugin.Option) (*config.Config, error) {
+	t.Helper()
+	cfg, err := config.ReadConfig(strings.NewReader(configText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Sources = append(cfg.Sources, &ast.Source{Name: "shop.graphqls", Input: schema})
+	var plugins []gqlgen.Plugin
+	plugin.Use(options...)(cfg, &plugins)
+	for _, p := range plugins {
+		if early, ok := p.(gqlgen.EarlySourcesInjector); ok {
+			sources, err := early.InjectSourcesEarly()
+			if err != nil {
+				return nil, err
+			}
+			cfg.Sources = append(cfg.Sources, sources...)
+		}
+	}
+	if err := cfg.LoadSchema(); err != nil {
+		return nil, err
+	}
+	for _, p := range plugins {
+		if late, ok := p.(gqlgen.LateSourcesInjector); ok {
+			sources, err := late.InjectSourcesLate(cfg.Schema)
+			if err != nil {
+				return nil, err
+			}
+			cfg.Sources = append(cfg.Sources, sources...)
+		}
+	}
+	if err := cfg.LoadSchema(); err != nil {
+		return nil, err
+	}
+	for _, p := range plugins {
+		if mutator, ok := p.(gqlgen.SchemaMutator); ok {
+			if err := mutator.MutateSchema(cfg.Schema); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return cfg, nil
+}
+
+// enterModule makes a module that uses this copy of CloakQL, and makes it the working directory.
+// Its dependencies are this repository's, so that no test needs the network. It returns the
+// repository's root.
+func enterModule(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := absolute(t, "..")
+	mod := readFile(t, filepath.Join(root, "go.mod"))
+	mod = regexp.MustCompile(`(?m)^module .*`).ReplaceAllString(mod, "module example.com/shop")
+	mod = regexp.MustCompile(`(?ms)^tool \(.*?^\)`).ReplaceAllString(mod, "")
+	mod += "\nrequire github.com/cloakql/cloakql v0.0.0\nreplace github.com/cloakql/cloakql => " + root + "\n"
+	sum := readFile(t, filepath.Join(root, "go.sum"))
+	t.Chdir(t.TempDir())
+	t.Setenv("GOFLAGS", "-mod=mod")
+	t.Setenv("GOPROXY", "off")
+	t.Setenv("GOWORK", "off")
+	writeFiles(t, map[string]string{"go.mod": mod, "go.sum": sum})
+	writeFiles(t, files)
+	return root
+}
+
+func writeFiles(t *testing.T, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// files returns the files below the working directory by name.
+func files(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	if err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			found[filepath.ToSlash(name)] = readFile(t, name)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// generate runs gqlgen in the working directory, and returns what gqlgen logged. It compiles the
+// result only where compile says so: that takes longest.
+func generate(t *testing.T, compile bool, options ...api.Option) (string, error) {
+	t.Helper()
+	cfg, err := config.LoadConfigFromDefaultLocations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.SkipValidation = !compile
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	err = api.Generate(cfg, options...)
+	return logged.String(), err
+}
+
+// mustGenerate is generate for configurations that must work, and log nothing.
+func mustGenerate(t *testing.T, compile bool, options ...plugin.Option) {
+	t.Helper()
+	logged, err := generate(t, compile, plugin.Use(options...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if logged != "" {
+		t.Errorf("gqlgen logged:\n%s", logged)
+	}
+}
+
+// run runs a command in the working directory, and returns its output.
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, output)
+	}
+	return string(output)
+}
+
+// archive returns the files of a txtar file by name.
+func archive(t *testing.T, name string) map[string]string {
+	t.Helper()
+	read, err := txtar.ParseFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, file := range read.Files {
+		found[file.Name] = string(file.Data)
+	}
+	return found
+}
+
+func expectError(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || err.Error() != want {
+		t.Errorf("error: %v\nwant:  %s", err, want)
+	}
+}
+
+func absolute(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,76 @@
+package plugin_test
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The product of docs/plugin.md, made in an empty module with the commands and files of the page,
+// and run on the stand-in.
+func TestDocumentedProduct(t *testing.T) {
+	page, product := readFile(t, "../docs/plugin.md"), archive(t, "testdata/shop.txtar")
+	root := enterModule(t, product)
+	block := regexp.MustCompile("(?ms)^```(\\w+)\n(?:(?://|#) (\\S+)\n)?(.*?)^```$")
+	commands := 0
+	for _, found := range block.FindAllStringSubmatch(page, -1) {
+		switch language, name, text := found[1], found[2], found[3]; {
+		case language == "sh":
+			commands++
+			run(t, "sh", "-e", "-c", text)
+		case name != "":
+			writeFiles(t, map[string]string{name: text})
+		case !strings.Contains(strings.ReplaceAll(product["main.go"], "\n\t", "\n"), text):
+			t.Errorf("the product's main.go doesn't have this excerpt of the page:\n%s", text)
+		}
+	}
+	if commands != 2 {
+		t.Errorf("the page has %d blocks of commands, want 2: this test is out of date", commands)
+	}
+	run(t, "go", "vet", "./...")
+	t.Log(run(t, "go", "test", "-v", "./..."))
+	readSources(t, root, strings.Fields(run(t, "go", "list", "-deps", "-test", "-f", "{{.Dir}}", ".")))
+	unwanted := regexp.MustCompile(`(?m)^github\.com/(cloakql/cloakql/(plugin|keycloak/keycloaktest)|99designs/gqlgen/(api|codegen|plugin))(/.*)?$`)
+	if found := unwanted.FindAllString(run(t, "go", "list", "-deps", "."), -1); found != nil {
+		t.Errorf("the server depends on %v", found)
+	}
+}
+
+// readSources reads the Go files in those of the directories that are CloakQL's: go test repeats a
+// result without running the test unless a file changed that the test itself read.
+func readSources(t *testing.T, root string, directories []string) {
+	t.Helper()
+	read := 0
+	for _, directory := range directories {
+		if directory != root && !strings.HasPrefix(directory, root+string(filepath.Separator)) {
+			continue
+		}
+		names, err := filepath.Glob(filepath.Join(directory, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			readFile(t, name)
+			read++
+		}
+	}
+	if read < 20 {
+		t.Errorf("the product depends on %d files of CloakQL's", read)
+	}
+}
+
+// gqlgen's other layouts and switches together, in a product that federates and has names of
+// CloakQL's: everything that changes the text of the resolvers.
+func TestUnusualProduct(t *testing.T) {
+	product := archive(t, "testdata/unusual.txtar")
+	enterModule(t, product)
+	run(t, "go", "run", "github.com/cloakql/cloakql/cmd/cloakql-gqlgen", "-config", "unusual.yml", "-rename", "me=viewer",
+		"-rename-type", "User=Caller", "-without", "logout", "-schema", "whole.graphqls")
+	// Again, with the schema file among those that gqlgen reads.
+	before := files(t)
+	run(t, "go", "run", "github.com/cloakql/cloakql/cmd/cloakql-gqlgen", "-config", "unusual.yml", "-rename", "me=viewer",
+		"-rename-type", "User=Caller", "-without", "logout", "-schema", "whole.graphqls")
+	checkSame(t, before, files(t))
+	t.Log(run(t, "go", "test", "-v", "./..."))
+}

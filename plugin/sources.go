@@ -1,0 +1,204 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/formatter"
+	"github.com/vektah/gqlparser/v2/parser"
+
+	"github.com/cloakql/cloakql/schema"
+)
+
+// The sources' names give gqlgen's follow-schema layouts their file names. gqlgen embeds the
+// sources that are files below its generated code, which these aren't: hence "../".
+const (
+	typesName  = "cloakql_types"
+	fieldsName = "cloakql_fields"
+
+	sourcePrefix = "../cloakql/"
+	sourceSuffix = ".graphqls"
+)
+
+// A document is CloakQL's schema as the product gets it.
+type document struct {
+	directives  ast.DirectiveDefinitionList
+	definitions []*definition
+	fields      []*rootField
+}
+
+// A definition is a type, whose name may have been changed.
+type definition struct {
+	original string
+	omitted  bool // the product's schema declares this scalar
+	*ast.Definition
+}
+
+// A rootField is a field of Query or Mutation, whose name may have been changed.
+type rootField struct {
+	original  string
+	omitted   bool
+	operation ast.Operation
+	*ast.FieldDefinition
+}
+
+// load parses CloakQL's schema.
+func load() *document {
+	names, err := fs.Glob(schema.Files(), "*.graphqls")
+	if err != nil {
+		panic(err) // only a bad pattern can fail
+	}
+	var sources []*ast.Source
+	for _, name := range names {
+		text, err := fs.ReadFile(schema.Files(), name)
+		if err != nil {
+			panic(err) // it is part of the program
+		}
+		sources = append(sources, &ast.Source{Name: name, Input: string(text)})
+	}
+	parsed, err := parser.ParseSchemas(sources...)
+	if err != nil {
+		panic(err) // the server is generated from the same files
+	}
+	d := &document{directives: parsed.Directives}
+	for _, def := range parsed.Definitions {
+		switch def.Name {
+		case "Query", "Mutation":
+			operation := ast.Operation(strings.ToLower(def.Name))
+			for _, field := range def.Fields {
+				d.fields = append(d.fields, &rootField{field.Name, false, operation, field})
+			}
+		default:
+			d.definitions = append(d.definitions, &definition{def.Name, false, def})
+		}
+	}
+	return d
+}
+
+// field returns the root field that CloakQL calls by this name.
+func (d *document) field(name string) (*rootField, error) {
+	var names []string
+	for _, field := range d.fields {
+		if field.original == name {
+			return field, nil
+		}
+		names = append(names, field.original)
+	}
+	return nil, fmt.Errorf("CloakQL has no field %q: expected one of %s", name, strings.Join(names, ", "))
+}
+
+// typeNamed returns the type that CloakQL calls by this name.
+func (d *document) typeNamed(name string) (*definition, error) {
+	var names []string
+	for _, def := range d.definitions {
+		if def.original == name {
+			return def, nil
+		}
+		names = append(names, def.original)
+	}
+	return nil, fmt.Errorf("CloakQL has no type %q: expected one of %s", name, strings.Join(names, ", "))
+}
+
+// kept returns the root fields that the product gets.
+func (d *document) kept() []*rootField {
+	var kept []*rootField
+	for _, field := range d.fields {
+		if !field.omitted {
+			kept = append(kept, field)
+		}
+	}
+	return kept
+}
+
+// signsIn reports whether the product gets a field that needs a signin.Service.
+func (d *document) signsIn() bool {
+	return slices.ContainsFunc(d.kept(), func(field *rootField) bool { return field.operation == ast.Mutation })
+}
+
+// renameReferences gives the types of all fields their new names.
+func (d *document) renameReferences() {
+	names := map[string]string{}
+	var fields ast.FieldList
+	for _, def := range d.definitions {
+		names[def.original] = def.Name
+		fields = append(fields, def.Fields...)
+	}
+	for _, field := range d.fields {
+		fields = append(fields, field.FieldDefinition)
+	}
+	for _, field := range fields {
+		for typ := field.Type; typ != nil; typ = typ.Elem {
+			if name := names[typ.NamedType]; name != "" {
+				typ.NamedType = name
+			}
+		}
+	}
+}
+
+// types returns the source of the directives and types.
+func (d *document) types() *ast.Source {
+	printed := &ast.SchemaDocument{Directives: d.directives}
+	for _, def := range d.definitions {
+		if !def.omitted {
+			printed.Definitions = append(printed.Definitions, def.Definition)
+		}
+	}
+	return source(typesName, printed)
+}
+
+// rootFields returns the source that adds the root fields to the root types of schema. It is nil
+// when the product left out all fields.
+func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
+	printed := &ast.SchemaDocument{}
+	for _, operation := range []ast.Operation{ast.Query, ast.Mutation} {
+		extension := &ast.Definition{Kind: ast.Object}
+		for _, field := range d.kept() {
+			if field.operation == operation {
+				extension.Fields = append(extension.Fields, field.FieldDefinition)
+			}
+		}
+		if len(extension.Fields) == 0 {
+			continue
+		}
+		if root := rootOf(schema, operation); root != nil {
+			extension.Name = root.Name
+			for _, field := range extension.Fields {
+				if root.Fields.ForName(field.Name) != nil {
+					return nil, fmt.Errorf("%s has a field %s of its own: give CloakQL's another name (Rename, -rename), "+
+						"or leave it out (Without, -without)", root.Name, field.Name)
+				}
+			}
+		} else { // Mutation: gqlgen sees to it that there is a query type
+			extension.Name = "Mutation"
+			if schema.Types[extension.Name] != nil {
+				return nil, errors.New("the schema has a type Mutation that isn't its mutation type: " +
+					"add mutation to the schema definition, or leave login, refresh and logout out")
+			}
+			printed.SchemaExtension = append(printed.SchemaExtension, &ast.SchemaDefinition{
+				OperationTypes: ast.OperationTypeDefinitionList{{Operation: operation, Type: extension.Name}},
+			})
+		}
+		printed.Extensions = append(printed.Extensions, extension)
+	}
+	if len(printed.Extensions) == 0 {
+		return nil, nil
+	}
+	return source(fieldsName, printed), nil
+}
+
+func rootOf(schema *ast.Schema, operation ast.Operation) *ast.Definition {
+	if operation == ast.Query {
+		return schema.Query
+	}
+	return schema.Mutation
+}
+
+func source(name string, document *ast.SchemaDocument) *ast.Source {
+	var text strings.Builder
+	formatter.NewFormatter(&text, formatter.WithIndent("  ")).FormatSchemaDocument(document)
+	return &ast.Source{Name: sourcePrefix + name + sourceSuffix, Input: text.String()}
+}

@@ -1,0 +1,263 @@
+package plugin_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/formatter"
+
+	"github.com/cloakql/cloakql/plugin"
+)
+
+// What the product gets is what CloakQL's own server has: not a word is lost in between, but for
+// the descriptions of Query and Mutation, which are the product's types.
+func TestUse_adds_the_whole_schema(t *testing.T) {
+	cfg, err := inject(t, configText, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var own []*ast.Source
+	names, err := filepath.Glob("../schema/*.graphqls")
+	if err != nil || len(names) == 0 {
+		t.Fatal("no schema files", err)
+	}
+	for _, name := range names {
+		own = append(own, &ast.Source{Name: name, Input: readFile(t, name)})
+	}
+	if got, want := printed(t, cfg.Sources), printed(t, own); got != want {
+		t.Errorf("the schema is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func printed(t *testing.T, sources []*ast.Source) string {
+	t.Helper()
+	schema, err := gqlparser.LoadSchema(sources...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema.Query.Description, schema.Mutation.Description = "", ""
+	var text strings.Builder
+	formatter.NewFormatter(&text).FormatSchema(schema)
+	return text.String()
+}
+
+// The root fields arrive in the root types, whatever those are called and wherever they are
+// declared. Added early, as types are, they would be in a type Query that nobody can ask.
+func TestUse_root_types(t *testing.T) {
+	for _, tt := range []struct{ name, schema, query, mutation string }{
+		{"types", `type Query { a: Int @public } type Mutation { b: Int @public }`, "Query: a me", "Mutation: b login refresh logout"},
+		{"no mutation", `type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
+		{"extensions", `extend type Query { a: Int @public } extend type Mutation { b: Int @public }`, "Query: a me", "Mutation: b login refresh logout"},
+		{"nothing", ``, "Query: me", "Mutation: login refresh logout"},
+		{"renamed", `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public }`, "Root: a me", "Change: b login refresh logout"},
+		// login would be lost: a schema definition must name each root type.
+		{"renamed, no mutation", `schema { query: Root } type Root { a: Int @public }`, "Root: a me", "Mutation: login refresh logout"},
+		{"renamed, a type Query that is no root", `schema { query: Root } type Root { a: Query @public } type Query { b: Int }`, "Root: a me", "Mutation: login refresh logout"},
+		{"schema extended", `extend schema @x directive @x on SCHEMA type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, err := inject(t, configText, tt.schema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fieldNames(cfg.Schema.Query); got != tt.query {
+				t.Errorf("query type %s, want %s", got, tt.query)
+			}
+			if got := fieldNames(cfg.Schema.Mutation); got != tt.mutation {
+				t.Errorf("mutation type %s, want %s", got, tt.mutation)
+			}
+		})
+	}
+}
+
+// fieldNames returns a type's name and fields, without those that GraphQL adds.
+func fieldNames(def *ast.Definition) string {
+	if def == nil {
+		return "none"
+	}
+	text := def.Name + ":"
+	for _, field := range def.Fields {
+		if !strings.HasPrefix(field.Name, "__") {
+			text += " " + field.Name
+		}
+	}
+	return text
+}
+
+func TestUse_fails(t *testing.T) {
+	const root = "gqlgen.yml has resolver: layout: single-file, with which gqlgen replaces the type Resolver and its fields: " +
+		"expected follow-schema, or preserve_resolver: true for a file that exists"
+	singleFile := strings.Replace(configText, "layout: follow-schema, dir: api/resolve", "filename: resolver_that_is_new.go", 1)
+	for _, tt := range []struct {
+		name, config, schema string
+		options              []plugin.Option
+		want                 string
+	}{
+		{"a mutation type that is none", configText, `schema { query: Root } type Root { a: Int } type Mutation { b: Int }`, nil,
+			"the schema has a type Mutation that isn't its mutation type: add mutation to the schema definition, or leave login, refresh and logout out"},
+		{"no query type", configText, `schema { mutation: Change } type Change { a: Int }`, nil,
+			"the schema has no query field me: expected a schema definition with a query type, or none"},
+
+		{"own type", configText, `type User { id: ID! }`, nil, "the schema has a type User of its own: give CloakQL's another name (RenameType, -rename-type)"},
+		{"own type Time", configText, `type Time { hour: Int }`, nil, "the schema has a type Time of its own: give CloakQL's another name (RenameType, -rename-type)"},
+		{"own field", configText, `type Query { me: String }`, nil, "Query has a field me of its own: give CloakQL's another name (Rename, -rename), or leave it out (Without, -without)"},
+		{"own type by the new name", configText, `type Caller { id: ID! }`, []plugin.Option{plugin.RenameType("User", "Caller")},
+			"the schema has a type Caller of its own: give CloakQL's another name (RenameType, -rename-type)"},
+		{"own field by the new name", configText, `schema { query: Root } type Root { viewer: String }`, []plugin.Option{plugin.Rename("me", "viewer")},
+			"Root has a field viewer of its own: give CloakQL's another name (Rename, -rename), or leave it out (Without, -without)"},
+		{"syntax", configText, `type User {`, nil, "shop.graphqls:1:12: Expected Name, found <EOF>"},
+		{"own directive", configText, `directive @auth on OBJECT`, nil, "the schema has a directive auth of its own: remove it, or give it another name"},
+
+		// The guard would not be called, and the audit could not see it.
+		{"skip_runtime", configText + "directives: {auth: {skip_runtime: true}}", "", nil,
+			"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
+		{"skip_runtime of public", configText + "directives: {public: {skip_runtime: true}}", "", nil,
+			"gqlgen.yml configures the directive public: remove its entry, since CloakQL binds it"},
+
+		{"models", configText + "models: {User: {model: example.com/shop.User}}", "", nil,
+			`gqlgen.yml configures the type User (models: User): remove its entry, or give CloakQL's type another name (RenameType, -rename-type)`},
+		{"models of a renamed type", configText + "models: {Caller: {forceGenerate: true}}", "", []plugin.Option{plugin.RenameType("User", "Caller")},
+			`gqlgen.yml configures the type Caller (models: Caller): remove its entry, or give CloakQL's type another name (RenameType, -rename-type)`},
+		{"models of a field", configText + "models: {Session: {fields: {id: {resolver: true}}}}", "", nil,
+			`gqlgen.yml configures the type Session (models: Session): remove its entry, or give CloakQL's type another name (RenameType, -rename-type)`},
+
+		{"no resolvers", strings.Replace(configText, "resolver:", "# resolver:", 1), "", nil,
+			"gqlgen.yml has no section resolver: expected one, for the file with CloakQL's resolvers"},
+		{"single-file resolvers", singleFile, "", nil, root},
+		{"single-file resolvers, preserved, but not there", strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), "", nil, root},
+
+		{"Rename of no field", configText, "", []plugin.Option{plugin.Rename("mee", "viewer")},
+			`plugin.Rename: CloakQL has no field "mee": expected one of login, refresh, logout, me`},
+		{"Rename to no name", configText, "", []plugin.Option{plugin.Rename("me", "1st")},
+			`plugin.Rename: "1st" is no name: expected a letter, then letters, digits and _`},
+		{"RenameType of no type", configText, "", []plugin.Option{plugin.RenameType("Users", "Caller")},
+			`plugin.RenameType: CloakQL has no type "Users": expected one of Time, Claims, OpenIdToken, User, ClientRoles, TokenInfo, Session`},
+		{"RenameType to no name", configText, "", []plugin.Option{plugin.RenameType("User", "__User")},
+			`plugin.RenameType: "__User" is no name: expected a letter, then letters, digits and _`},
+		{"Without no field", configText, "", []plugin.Option{plugin.Without("me", "logoff")},
+			`plugin.Without: CloakQL has no field "logoff": expected one of login, refresh, logout, me`},
+		{"several faults", configText + "directives: {auth: {skip_runtime: true}}", "", []plugin.Option{plugin.Without("a"), plugin.Without("b")},
+			`plugin.Without: CloakQL has no field "a": expected one of login, refresh, logout, me` + "\n" +
+				`plugin.Without: CloakQL has no field "b": expected one of login, refresh, logout, me` + "\n" +
+				"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := inject(t, tt.config, tt.schema, tt.options...)
+			expectError(t, err, tt.want)
+		})
+	}
+	singleFile = strings.Replace(singleFile, "package: resolve,", "package: shop,", 1)
+	t.Run("single-file resolvers, preserved", func(t *testing.T) {
+		t.Chdir(t.TempDir())
+		writeFiles(t, map[string]string{"go.mod": "module example.com/shop\n"})
+		if err := os.WriteFile("resolver_that_is_new.go", nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := inject(t, strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), ""); err != nil {
+			t.Error(err)
+		}
+		_, err := inject(t, singleFile, "")
+		expectError(t, err, root)
+	})
+}
+
+func TestOptions(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		options []plugin.Option
+		query   string
+		result  string
+	}{
+		{"Rename", []plugin.Option{plugin.Rename("me", "viewer"), plugin.Rename("login", "me")},
+			"Query: a viewer", "Mutation: me refresh logout"},
+		{"Without", []plugin.Option{plugin.Without("logout", "refresh")}, "Query: a me", "Mutation: login"},
+		{"Without mutations", []plugin.Option{plugin.Without("logout", "refresh", "login")}, "Query: a me", "none"},
+		{"Without all", []plugin.Option{plugin.Without("logout", "refresh"), plugin.Without("login", "me")}, "Query: a", "none"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, err := inject(t, configText, `type Query { a: User @auth }`, tt.options...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fieldNames(cfg.Schema.Query); got != tt.query {
+				t.Errorf("query type %s, want %s", got, tt.query)
+			}
+			if got := fieldNames(cfg.Schema.Mutation); got != tt.result {
+				t.Errorf("mutation type %s, want %s", got, tt.result)
+			}
+		})
+	}
+}
+
+// Types may change places: each reference follows its own type.
+func TestRenameType(t *testing.T) {
+	cfg, err := inject(t, configText, `type User { id: ID! @public } scalar Moment`,
+		plugin.RenameType("User", "Session"), plugin.RenameType("Session", "SignIn"), plugin.RenameType("Time", "Moment"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field, want := range map[string]string{
+		"Query.me": "Session", "Session.token": "TokenInfo", "TokenInfo.session": "SignIn", "TokenInfo.expiresAt": "Moment!",
+	} {
+		typ, name, _ := strings.Cut(field, ".")
+		if got := cfg.Schema.Types[typ].Fields.ForName(name).Type.String(); got != want {
+			t.Errorf("%s is of type %s, want %s", field, got, want)
+		}
+	}
+	for typ, want := range map[string]string{
+		"Session": "github.com/cloakql/cloakql/identity.User", "SignIn": "github.com/cloakql/cloakql/identity.Session",
+		"Moment": "github.com/99designs/gqlgen/graphql.Time", "User": "",
+	} {
+		if got := strings.Join(cfg.Models[typ].Model, " "); got != want {
+			t.Errorf("%s is bound to %q, want %q", typ, got, want)
+		}
+	}
+}
+
+// What the product says about scalars comes first; what CloakQL's types need comes after it.
+func TestUse_scalars(t *testing.T) {
+	cfg, err := inject(t, configText+`
+models:
+  Time: {model: example.com/shop.Instant}
+  ID: {model: [example.com/shop.ID, github.com/99designs/gqlgen/graphql.ID]}
+  Int: {model: github.com/99designs/gqlgen/graphql.Int64}
+  User: {fields: {orders: {resolver: true}}}
+`, `scalar Time scalar Claims type Query { at: Time @public } extend type User { orders: Int }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"Time":   "example.com/shop.Instant github.com/99designs/gqlgen/graphql.Time",
+		"ID":     "example.com/shop.ID github.com/99designs/gqlgen/graphql.ID",
+		"Int":    "github.com/99designs/gqlgen/graphql.Int64 github.com/99designs/gqlgen/graphql.Int",
+		"String": "github.com/99designs/gqlgen/graphql.String github.com/cloakql/cloakql/identity.Secret",
+		"Claims": "github.com/cloakql/cloakql/identity.Claims",
+		"User":   "github.com/cloakql/cloakql/identity.User",
+	} {
+		if got := strings.Join(cfg.Models[name].Model, " "); got != want {
+			t.Errorf("%s is bound to %s, want %s", name, got, want)
+		}
+	}
+	if _, set := cfg.Models["Boolean"]; set {
+		t.Error("Boolean is bound, though gqlgen's default has what CloakQL needs")
+	}
+	if !cfg.Models["User"].Fields["orders"].Resolver {
+		t.Error("the entry of the product's own field of User is gone")
+	}
+}
+
+// gqlgen must not read back the whole schema, wherever a product puts it.
+func TestUse_leaves_its_own_schema_file_out(t *testing.T) {
+	whole := "# Code generated by github.com/cloakql/cloakql/plugin, DO NOT EDIT.\n\ntype Query { me: String }"
+	cfg, err := inject(t, configText, whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fieldNames(cfg.Schema.Query); got != "Query: me" || cfg.Schema.Query.Fields[0].Type.String() != "User" {
+		t.Errorf("query type %s", got)
+	}
+}
