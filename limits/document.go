@@ -34,7 +34,7 @@ import (
 )
 
 // The defaults: what a limit of zero stands for. GraphiQL's full introspection query keeps them
-// (its depth below __schema is 15, its lists nest to 1, and it has some 400 tokens and 400 fields),
+// (its lists nest to 1, and it has some 400 tokens and 400 fields),
 // and so does what clients send.
 const (
 	Bytes              = 64 << 10
@@ -58,9 +58,7 @@ const (
 	ValueDepth         = 10
 	ValueBytes         = 32 << 10
 	Introspection      = 2
-	IntrospectionDepth = 20
 	IntrospectionRoots = 10
-	Pairs              = 5_000
 	VariableBytes      = 64 << 10
 	VariableItems      = 1_000
 	VariableDepth      = 10
@@ -104,22 +102,14 @@ type Limits struct {
 	Values       int // arguments, items of lists and members of objects, as written out
 	ValueDepth   int // how deep lists and objects nest in one value, and lists in the type of a variable
 	ValueBytes   int // of the literals of all values and of the names of members, as written out
-	// Introspection bounds how many of the lists fields, inputFields, interfaces and possibleTypes are inside
-	// each other, below __schema or __type. gqlparser's own bound (MaxIntrospectionDepth) is 2, and takes
-	// exponential time.
+	// Introspection bounds how many of the lists fields, inputFields, interfaces and possibleTypes
+	// are inside each other, below __schema or __type: each level multiplies the response. Other
+	// fields may nest there as deep as Fields and Nesting allow, since Depth doesn't count them.
 	Introspection int
-	// IntrospectionDepth bounds how deep fields nest from __schema or __type on, as written out;
-	// Depth doesn't count those. Both count in fragments on types whose names begin with two
-	// underscores, which only the introspection has.
-	IntrospectionDepth int
 	// IntrospectionRoots bounds how often one operation asks for the schema, as written out: __type
 	// counts one, __schema five, and each alias below either one. Without aliases, fields of one
 	// name are one in the response.
 	IntrospectionRoots int
-	// Pairs bounds the pairs of fields of one response name in one place: n fields of one name are n(n-1)/2.
-	// It doesn't bound gqlparser's own OverlappingFieldsCanBeMerged, which compares a pair again for each way
-	// it gets there: 377 bytes with 46 pairs cost 0.2 s. Rules has one that does.
-	Pairs int
 
 	// The variables, as decoded.
 
@@ -152,8 +142,7 @@ func (Limits) ExtensionName() string { return "DocumentLimits" }
 func (d Limits) Validate(graphql.ExecutableSchema) error {
 	least := min(d.Bytes, d.Tokens, d.Nesting, d.NameBytes, d.StringBytes, d.NumberBytes, d.Depth, d.Fields, d.RootFields,
 		d.Aliases, d.Operations, d.Fragments, d.Spreads, d.Directives, d.DirectivesAt, d.Arguments, d.Variables, d.Values, d.ValueDepth,
-		d.ValueBytes, d.Introspection, d.IntrospectionDepth, d.IntrospectionRoots, d.Pairs,
-		d.VariableBytes, d.VariableItems, d.VariableDepth, d.Coercions)
+		d.ValueBytes, d.Introspection, d.IntrospectionRoots, d.VariableBytes, d.VariableItems, d.VariableDepth, d.Coercions)
 	for _, most := range d.Most {
 		least = min(least, most)
 	}
@@ -174,8 +163,7 @@ func (d Limits) withDefaults() Limits {
 		{&d.RootFields, RootFields}, {&d.Aliases, Aliases}, {&d.Operations, Operations}, {&d.Fragments, Fragments},
 		{&d.Spreads, Spreads}, {&d.Directives, Directives}, {&d.DirectivesAt, DirectivesAt}, {&d.Arguments, Arguments}, {&d.Variables, Variables},
 		{&d.Values, Values}, {&d.ValueDepth, ValueDepth}, {&d.ValueBytes, ValueBytes}, {&d.Introspection, Introspection},
-		{&d.IntrospectionDepth, IntrospectionDepth}, {&d.IntrospectionRoots, IntrospectionRoots},
-		{&d.Pairs, Pairs}, {&d.VariableBytes, VariableBytes}, {&d.VariableItems, VariableItems},
+		{&d.IntrospectionRoots, IntrospectionRoots}, {&d.VariableBytes, VariableBytes}, {&d.VariableItems, VariableItems},
 		{&d.VariableDepth, VariableDepth}, {&d.Coercions, Coercions},
 	} {
 		*limit.of = cmp.Or(*limit.of, limit.fallback)
@@ -233,7 +221,7 @@ func (t *tokens) outline(query string) *measured {
 	if o.read(); t.fault != nil {
 		return nil
 	}
-	return o.measure(t.limits.Fields)
+	return o.measure()
 }
 
 func tooLarge(reason apierror.Reason, message string, args ...any) *gqlerror.Error {

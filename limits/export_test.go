@@ -11,15 +11,15 @@ import (
 
 // Found is what the passes count in a document, for tests that count it otherwise.
 type Found struct {
-	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, Introspection, IntrospectionDepth, Asked, Roots, Pairs int
-	Named, Uses, Defaults                                                                                                 map[string]int
-	Cycle                                                                                                                 bool
+	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, Introspection, Asked, Roots int
+	Named, Uses, Defaults                                                                      map[string]int
+	Cycle                                                                                      bool
 }
 
 // FoundIn measures a document whatever its size. ok is false for what is none.
 func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 	limits := noneFor(query)
-	limits.Most, limits.Fields = most, 1<<20
+	limits.Most = most
 	t := tokens{limits: limits}
 	m := t.outline(query)
 	if m == nil {
@@ -31,7 +31,7 @@ func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 	found = Found{
 		Fields: m.all.fields, Aliases: m.all.aliases, Directives: m.all.directives, Values: m.all.values, Bytes: m.all.bytes,
 		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.below,
-		IntrospectionDepth: m.all.deep, Asked: m.asked, Roots: m.roots, Pairs: m.pairs,
+		Asked: m.asked, Roots: m.roots,
 		Named: m.named, Uses: map[string]int{}, Defaults: map[string]int{},
 	}
 	for name, use := range m.uses {

@@ -129,15 +129,6 @@ func TestEachLimit(t *testing.T) {
 	}
 }
 
-func TestPairs(t *testing.T) {
-	for n, want := range map[int]string{100: "", 101: "The document repeats fields too often: 5050 pairs of one name would be compared, allowed are 5000"} {
-		fault := limits.Limits{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: "{a{" + strings.Repeat("leaf ", n) + "}}"})
-		if want == "" && fault != nil || want != "" && (fault == nil || fault.Message != want || fault.Extensions["reason"] != "FIELDS") {
-			t.Errorf("%d fields of one name: %v, want %q", n, fault, want)
-		}
-	}
-}
-
 func TestNamedRootFields(t *testing.T) {
 	most := limits.Limits{Most: map[string]int{"login": 1, "refresh": 2, "never": 0}}
 	for _, tt := range []struct{ query, field string }{

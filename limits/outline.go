@@ -1,7 +1,6 @@
 package limits
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/lexer"
@@ -16,7 +15,6 @@ import (
 // was accepted here, rewritten where it must be.
 type outline struct {
 	operations, fragments []*part
-	selections            []selection
 	spreads, nodes        int
 	variables             bool           // whether there are any
 	defaults              map[string]int // of each variable, the items and members of its default
@@ -26,28 +24,13 @@ type outline struct {
 	into   *part // what is read now
 }
 
-// A selection is linked to the next one beside it, and to the first one in it.
-type selection struct {
-	name        string // the response name of a field, the name of a fragment
-	kind        int8
-	first, next int32
-}
-
-const (
-	aField = int8(iota)
-	anInlineFragment
-	aSpread
-
-	nothing = int32(-1)
-)
-
 // read builds the outline. Check tokens.fault before using it. It recurses as deep as brackets
 // nest, which the tokens bound.
 func (o *outline) read() {
 	limits := &o.tokens.limits
 	for o.tokens.next(); o.tokens.more(); {
 		start, at := o.tokens.now, place{root: true}
-		p := &part{first: nothing, at: start.Start}
+		p := &part{at: start.Start}
 		o.into = p
 		described := o.tokens.description()
 		switch {
@@ -81,7 +64,7 @@ func (o *outline) read() {
 		default:
 			o.tokens.unexpected()
 		}
-		p.first = o.set(at)
+		o.set(at)
 	}
 }
 
@@ -98,36 +81,22 @@ func (o *outline) atMost(found, allowed int, reason apierror.Reason, words strin
 }
 
 // set reads a set of selections, which must be there.
-func (o *outline) set(at place) (first int32) {
-	first, last := nothing, nothing
+func (o *outline) set(at place) {
 	o.tokens.take(lexer.BraceL)
 	o.tokens.some(lexer.BraceR, func(int) {
-		i := int32(len(o.selections))
-		if i == int32(cap(o.selections)) {
-			o.selections = slices.Grow(o.selections, int(i)+8) // append grows in smaller steps, which add up
-		}
-		o.selections = append(o.selections, selection{first: nothing, next: nothing})
-		if last == nothing {
-			first = i
-		} else {
-			o.selections[last].next = i
-		}
-		last = i
 		o.nodes++
 		o.into.own.fields++
 		if o.tokens.skip(lexer.Spread) {
-			o.fragment(i, at)
+			o.fragment(at)
 		} else {
-			o.field(i, at)
+			o.field(at)
 		}
 	})
-	return first
 }
 
-func (o *outline) fragment(i int32, at place) {
+func (o *outline) fragment(at place) {
 	if o.tokens.is(lexer.Name) && !o.tokens.name("on") {
 		name := o.tokens.take(lexer.Name)
-		o.selections[i].name, o.selections[i].kind = name, aSpread
 		o.spreads++
 		o.atMost(o.spreads, o.tokens.limits.Spreads, apierror.ReasonFragments, "it spreads fragments at least %d times, allowed are %d")
 		o.into.spreads = append(o.into.spreads, spread{name, at})
@@ -139,12 +108,10 @@ func (o *outline) fragment(i int32, at place) {
 		o.tokens.take(lexer.Name)
 	}
 	o.directives(false)
-	o.selections[i].kind = anInlineFragment
-	first := o.set(at) // which may move the selections
-	o.selections[i].first = first
+	o.set(at)
 }
 
-func (o *outline) field(i int32, at place) {
+func (o *outline) field(at place) {
 	own := &o.into.own
 	alias := o.tokens.take(lexer.Name)
 	name := alias
@@ -165,7 +132,6 @@ func (o *outline) field(i int32, at place) {
 	in := at
 	in.root = false
 	in.depth++
-	own.nesting = max(own.nesting, in.depth)
 	if !at.inside {
 		own.depth = max(own.depth, in.depth)
 	}
@@ -184,15 +150,9 @@ func (o *outline) field(i int32, at place) {
 			own.below = max(own.below, in.below)
 		}
 	}
-	if in.inside {
-		in.deep++
-		own.deep = max(own.deep, in.deep)
-	}
-	first := nothing
 	if o.tokens.is(lexer.BraceL) {
-		first = o.set(in)
+		o.set(in)
 	}
-	o.selections[i].name, o.selections[i].kind, o.selections[i].first = alias, aField, first
 }
 
 func (o *outline) root(name string) {

@@ -7,8 +7,8 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/core"
 )
 
-// mostSteps bounds the one case in which groups aren't linear: fields of interfaces or unions that are merged
-// with those of several of their types, level by level.
+// mostSteps bounds the one case in which groups aren't linear: fields of interfaces or unions that
+// are merged with those of several of their types, again for each type, and level by level.
 const mostSteps = 50_000
 
 // overlappingFieldsCanBeMerged is the rule of that name (GraphQL specification, October 2021, section 5.3.2) in
@@ -51,16 +51,16 @@ func (m *overlap) place(sets []ast.SelectionSet, shapeOnly bool) {
 	for _, set := range sets {
 		c.collect(set)
 	}
-	if m.steps > mostSteps {
-		return
-	}
 	for _, fields := range c.groups {
+		if m.steps > mostSteps {
+			return
+		}
 		if shapeOnly {
 			m.shapes(fields)
 			m.place(below(fields), true)
 			continue
 		}
-		parts := meeting(fields)
+		parts := m.meeting(fields)
 		for _, part := range parts {
 			m.same(part) // first, since it says more
 		}
@@ -85,6 +85,18 @@ func (m *overlap) tell(field *ast.Field, conflict string) {
 	)
 }
 
+// step counts some steps at a selection, and reports whether there are any left.
+func (m *overlap) step(n int, at ast.Selection) bool {
+	if m.steps > mostSteps {
+		return false
+	}
+	if m.steps += n; m.steps > mostSteps {
+		m.addError(core.Message("The document merges too many fields of interfaces or unions."), core.At(at.GetPosition()))
+		return false
+	}
+	return true
+}
+
 type collector struct {
 	overlap *overlap
 	groups  [][]*ast.Field // of one response name each, in the order of the document
@@ -94,11 +106,7 @@ type collector struct {
 
 func (c *collector) collect(set ast.SelectionSet) {
 	for _, selection := range set {
-		if c.overlap.steps > mostSteps {
-			return
-		}
-		if c.overlap.steps++; c.overlap.steps > mostSteps {
-			c.overlap.addError(core.Message("The document merges too many fields of interfaces or unions."), core.At(selection.GetPosition()))
+		if !c.overlap.step(1, selection) {
 			return
 		}
 		switch selection := selection.(type) {
@@ -143,9 +151,9 @@ func below(fields []*ast.Field) []ast.SelectionSet {
 	return sets
 }
 
-// meeting splits fields into those that can meet in one object: those of one object type, each time with those
-// of interfaces and unions.
-func meeting(fields []*ast.Field) [][]*ast.Field {
+// meeting splits fields into those that can meet in one object: those of one object type, each time
+// with those of interfaces and unions. It returns nothing when the steps run out.
+func (m *overlap) meeting(fields []*ast.Field) [][]*ast.Field {
 	var concrete []string
 	for _, field := range fields {
 		of := field.ObjectDefinition
@@ -168,6 +176,9 @@ func meeting(fields []*ast.Field) [][]*ast.Field {
 		if of := field.ObjectDefinition; of.Kind == ast.Object {
 			parts[index[of.Name]] = append(parts[index[of.Name]], field)
 			continue
+		}
+		if !m.step(len(parts), field) {
+			return nil
 		}
 		for i := range parts {
 			parts[i] = append(parts[i], field)

@@ -21,15 +21,13 @@ func expand(doc *ast.QueryDocument, most map[string]int) (found limits.Found, ok
 	e := expander{doc: doc, most: most, steps: 100_000, found: limits.Found{Uses: map[string]int{}, Defaults: map[string]int{}}}
 	for _, fragment := range doc.Fragments {
 		e.directives(fragment.Directives)
-		e.set(fragment.SelectionSet, 0, -1, e.inside(fragment.TypeCondition), nil)
-		e.pairs([]ast.SelectionSet{fragment.SelectionSet})
+		e.set(fragment.SelectionSet, 0, introspective(fragment.TypeCondition), 0, nil)
 	}
 	for _, operation := range doc.Operations {
 		e.counting, e.roots, e.asked, e.named = true, 0, 0, map[string]int{}
 		e.directives(operation.Directives)
 		e.variables(operation.VariableDefinitions)
-		e.set(operation.SelectionSet, 0, -1, -1, nil)
-		e.pairs([]ast.SelectionSet{operation.SelectionSet})
+		e.set(operation.SelectionSet, 0, false, 0, nil)
 		e.counting = false
 		e.found.Roots = max(e.found.Roots, e.roots)
 		e.found.Asked = max(e.found.Asked, e.asked)
@@ -62,17 +60,11 @@ type expander struct {
 	cycle    bool
 }
 
-// inside is 0 for a fragment that is inside of the introspection wherever it stands.
-func (e *expander) inside(typeName string) int {
-	if strings.HasPrefix(typeName, "__") {
-		return 0
-	}
-	return -1
-}
+// introspective reports whether a fragment is inside of the introspection wherever it stands.
+func introspective(typeName string) bool { return strings.HasPrefix(typeName, "__") }
 
-// set counts what is at a depth, below so many lists of the introspection, and so deep in it; -1 is
-// outside.
-func (e *expander) set(set ast.SelectionSet, depth, below, deep int, around []string) {
+// set counts what is at a depth, and inside of the introspection below so many of its lists.
+func (e *expander) set(set ast.SelectionSet, depth int, inside bool, lists int, around []string) {
 	for _, selection := range set {
 		if e.steps--; e.steps < 0 || e.cycle {
 			return
@@ -84,7 +76,7 @@ func (e *expander) set(set ast.SelectionSet, depth, below, deep int, around []st
 			e.arguments(s.Arguments)
 			if s.Alias != s.Name {
 				e.found.Aliases++
-				if deep >= 0 && e.counting {
+				if inside && e.counting {
 					e.asked++
 				}
 			}
@@ -94,29 +86,24 @@ func (e *expander) set(set ast.SelectionSet, depth, below, deep int, around []st
 					e.named[s.Name]++
 				}
 			}
-			in, deeper := below, deep
-			if deep < 0 {
+			in, below := inside, lists
+			if !inside {
 				e.found.Depth = max(e.found.Depth, depth+1)
 			}
 			if s.Name == "__schema" || s.Name == "__type" {
-				in, deeper = max(in, 0), max(deep, 0)
+				in = true
 				if e.counting {
 					e.asked += map[string]int{"__schema": 5, "__type": 1}[s.Name]
 				}
 			}
-			if deeper >= 0 {
-				in = max(in, 0)
-				deeper++
-				e.found.IntrospectionDepth = max(e.found.IntrospectionDepth, deeper)
+			if in && slices.Contains([]string{"fields", "inputFields", "interfaces", "possibleTypes"}, s.Name) {
+				below++
+				e.found.Introspection = max(e.found.Introspection, below)
 			}
-			if slices.Contains([]string{"fields", "inputFields", "interfaces", "possibleTypes"}, s.Name) && in >= 0 {
-				in++
-				e.found.Introspection = max(e.found.Introspection, in)
-			}
-			e.set(s.SelectionSet, depth+1, in, deeper, around)
+			e.set(s.SelectionSet, depth+1, in, below, around)
 		case *ast.InlineFragment:
 			e.directives(s.Directives)
-			e.set(s.SelectionSet, depth, below, deep, around)
+			e.set(s.SelectionSet, depth, inside, lists, around)
 		case *ast.FragmentSpread:
 			e.directives(s.Directives)
 			fragment := e.doc.Fragments.ForName(s.Name)
@@ -128,7 +115,7 @@ func (e *expander) set(set ast.SelectionSet, depth, below, deep int, around []st
 				return
 			}
 			e.directives(fragment.Directives)
-			e.set(fragment.SelectionSet, depth, below, max(deep, e.inside(fragment.TypeCondition)),
+			e.set(fragment.SelectionSet, depth, inside || introspective(fragment.TypeCondition), lists,
 				append(around[:len(around):len(around)], s.Name))
 		}
 	}
@@ -178,38 +165,6 @@ func (e *expander) value(value *ast.Value, depth int) {
 	for _, child := range value.Children {
 		e.found.Bytes += len(child.Name)
 		e.value(child.Value, depth+1)
-	}
-}
-
-func (e *expander) pairs(sets []ast.SelectionSet) {
-	if e.cycle || e.steps < 0 {
-		return
-	}
-	fields := map[string][]ast.SelectionSet{}
-	var collect func(ast.SelectionSet)
-	collect = func(set ast.SelectionSet) {
-		for _, selection := range set {
-			if e.steps--; e.steps < 0 {
-				return
-			}
-			switch s := selection.(type) {
-			case *ast.Field:
-				fields[s.Alias] = append(fields[s.Alias], s.SelectionSet)
-			case *ast.InlineFragment:
-				collect(s.SelectionSet)
-			case *ast.FragmentSpread:
-				if fragment := e.doc.Fragments.ForName(s.Name); fragment != nil {
-					collect(fragment.SelectionSet)
-				}
-			}
-		}
-	}
-	for _, set := range sets {
-		collect(set)
-	}
-	for _, merged := range fields {
-		e.found.Pairs += len(merged) * (len(merged) - 1) / 2
-		e.pairs(merged)
 	}
 }
 

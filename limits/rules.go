@@ -17,7 +17,8 @@ const Errors = 5
 //   - fields of one name are compared in groups instead of pair by pair: the verdict is that of the
 //     specification (section 5.3.2), which differs from gqlparser's in lists and objects as arguments, of which
 //     that sees no difference;
-//   - the depth of an introspection is taken once for each fragment, not for each spread;
+//   - the depth of an introspection is left to Limits.Introspection: gqlparser's own rule walks a
+//     fragment again for each spread;
 //   - a literal of the wrong type isn't compared with the names of an enum to suggest one of them.
 //
 // gqlgen (v0.17.95) puts two rules into every set by itself, with or without suggestions. Both forms are in the set,
@@ -29,7 +30,7 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 	return func() *rules.Rules {
 		set := base()
 		set.ReplaceRule(rules.OverlappingFieldsCanBeMergedRule.Name, overlappingFieldsCanBeMerged)
-		set.ReplaceRule(rules.MaxIntrospectionDepth.Name, maxIntrospectionDepth)
+		set.RemoveRule(rules.MaxIntrospectionDepth.Name)
 		set.ReplaceRule(rules.ValuesOfCorrectTypeRule.Name, rules.ValuesOfCorrectTypeRuleWithoutSuggestions.RuleFunc)
 		for _, rule := range []core.Rule{
 			rules.FieldsOnCorrectTypeRule, rules.FieldsOnCorrectTypeRuleWithoutSuggestions,

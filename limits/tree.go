@@ -27,7 +27,6 @@ func (d Limits) tree(query string, m *measured) *gqlerror.Error {
 		{all.depth, d.Depth, apierror.ReasonDepth, "its fields nest to depth %d, allowed is %d"},
 		{all.valueDepth, d.ValueDepth, apierror.ReasonDepth, "its values nest to depth %d, allowed is %d"},
 		{all.below, d.Introspection, apierror.ReasonIntrospection, "lists of the introspection nest to depth %d, allowed is %d"},
-		{all.deep, d.IntrospectionDepth, apierror.ReasonIntrospection, "fields of the introspection nest to depth %d, allowed is %d"},
 		{m.asked, d.IntrospectionRoots, apierror.ReasonIntrospection, "an operation asks for the schema %d times with its fragments written out, allowed are %d, of which __schema counts for five"},
 		{all.fields, d.Fields, apierror.ReasonFields, "with its fragments written out it has %d fields and fragments, allowed are %d"},
 		{m.roots, d.RootFields, apierror.ReasonRootFields, "an operation has %d root fields with its fragments written out, allowed are %d"},
@@ -43,9 +42,6 @@ func (d Limits) tree(query string, m *measured) *gqlerror.Error {
 			}
 			return tooLarge(bound.reason, "The document is too "+size+bound.words, bound.found, bound.allowed)
 		}
-	}
-	if m.pairs > d.Pairs {
-		return tooLarge(apierror.ReasonFields, "The document repeats fields too often: %d pairs of one name would be compared, allowed are %d", m.pairs, d.Pairs)
 	}
 	for name, found := range m.named {
 		if found > d.Most[name] { // the name is the server's, not the document's
@@ -64,7 +60,6 @@ type measured struct {
 	named                 map[string]int
 	nodes                 int  // how many nodes of the tree were visited
 	cycle                 *int // where a fragment begins that spreads itself
-	pairs                 int  // of fields of one response name
 	uses                  map[string]use
 	holdsValues           bool // a mutation or subscription beside a string or a number
 }
@@ -79,7 +74,6 @@ type size struct {
 
 	// Of these the largest counts.
 	depth, valueDepth int // of fields outside of the introspection, of values
-	nesting, deep     int // of fields: anywhere, from __schema or __type on
 	// lists of the introspection inside each other: anywhere, below __schema or __type
 	lists, below int
 }
@@ -95,8 +89,6 @@ func (s *size) add(other *size) {
 	s.bytes = sum(s.bytes, other.bytes)
 	s.asked = sum(s.asked, other.asked)
 	s.aliasesBelow = sum(s.aliasesBelow, other.aliasesBelow)
-	s.nesting = max(s.nesting, other.nesting)
-	s.deep = max(s.deep, other.deep)
 	s.depth = max(s.depth, other.depth)
 	s.valueDepth = max(s.valueDepth, other.valueDepth)
 	s.lists = max(s.lists, other.lists)
@@ -121,8 +113,7 @@ type part struct {
 	named    map[string]int // those of Limits.Most, likewise
 	uses     map[string]int // of variables, as written
 	spreads  []spread
-	first    int32 // of its selections
-	times    int   // how often operations spread it, written out
+	times    int // how often operations spread it, written out
 	state    int8
 }
 
@@ -134,7 +125,6 @@ type spread struct {
 // A place is where in its part a selection is.
 type place struct {
 	depth int // of the fields around it
-	deep  int // of those from the outermost __schema or __type of this part on
 	lists int // of the introspection around it, in this part
 	// those of them below the outermost __schema or __type of this part; unknown outside of any
 	below int
@@ -151,7 +141,7 @@ const (
 
 // measure adds up an outline in time linear in its size: each operation and each fragment was read once, and is
 // added for each spread. It recurses as deep as fragments spread each other.
-func (o *outline) measure(most int) *measured {
+func (o *outline) measure() *measured {
 	m := &measured{operations: len(o.operations), fragments: len(o.fragments), nodes: o.nodes,
 		holdsValues: o.changes && o.literals}
 	a := adder{m: m}
@@ -183,9 +173,6 @@ func (o *outline) measure(most int) *measured {
 		}
 	}
 	a.uses(o)
-	if m.all.fields <= most { // else it is refused for that, and pairs would be more work than it may be
-		a.pairs(o)
-	}
 	return m
 }
 
@@ -215,13 +202,11 @@ func (a *adder) expand(p *part) {
 		in, at := of.own, spread.place
 		if at.inside {
 			in.below = max(in.below, at.below+in.lists)
-			in.deep = max(in.deep, at.deep+in.nesting)
 			in.depth, in.aliasesBelow = 0, in.aliases
 		} else {
 			in.depth += at.depth
 		}
 		in.lists += at.lists
-		in.nesting += at.depth
 		p.own.add(&in)
 		if at.root {
 			p.roots = sum(p.roots, of.roots)

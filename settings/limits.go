@@ -36,9 +36,7 @@ type limitSettings struct {
 	ValueDepth         int `env:"VALUE_DEPTH" envDefault:"10" range:"1 50"`
 	ValueBytes         int `env:"VALUE_BYTES" envDefault:"32768" range:"1024 1048576"`
 	Introspection      int `env:"INTROSPECTION" envDefault:"2" range:"1 2"`
-	IntrospectionDepth int `env:"INTROSPECTION_DEPTH" envDefault:"20" range:"15 50"`
 	IntrospectionRoots int `env:"INTROSPECTION_ROOTS" envDefault:"10" range:"5 100"`
-	Pairs              int `env:"PAIRS" envDefault:"5000" range:"100 50000"`
 	VariableBytes      int `env:"VARIABLE_BYTES" envDefault:"65536" range:"1024 1048576"`
 	VariableItems      int `env:"VARIABLE_ITEMS" envDefault:"1000" range:"10 100000"`
 	VariableDepth      int `env:"VARIABLE_DEPTH" envDefault:"10" range:"1 50"`
@@ -54,10 +52,8 @@ func (s settings) document() limits.Limits {
 		NumberBytes: l.NumberBytes, Depth: l.Depth, Fields: l.Fields, RootFields: l.RootFields, Aliases: l.Aliases,
 		Operations: l.Operations, Fragments: l.Fragments, Spreads: l.Spreads, Directives: l.Directives, DirectivesAt: l.DirectivesAt,
 		Arguments: l.Arguments, Variables: l.Variables, Values: l.Values, ValueDepth: l.ValueDepth, ValueBytes: l.ValueBytes,
-		Introspection: l.Introspection, IntrospectionDepth: l.IntrospectionDepth,
-		IntrospectionRoots: l.IntrospectionRoots, Pairs: l.Pairs, VariableBytes: l.VariableBytes,
-		VariableItems: l.VariableItems,
-		VariableDepth: l.VariableDepth, Coercions: l.Coercions,
+		Introspection: l.Introspection, IntrospectionRoots: l.IntrospectionRoots,
+		VariableBytes: l.VariableBytes, VariableItems: l.VariableItems, VariableDepth: l.VariableDepth, Coercions: l.Coercions,
 		Most: map[string]int{"login": 1, "refresh": 1, "logout": 1},
 	}
 }
