@@ -18,7 +18,7 @@ func NewHandler(config Config, realm signin.Realm) (http.Handler, error) {
 }
 
 // HTTPServer returns the http.Server that Run makes.
-func (s *Server) HTTPServer() *http.Server { return s.newHTTPServer() }
+func HTTPServer(s *Server) *http.Server { return s.newHTTPServer() }
 
 // RunKeys keeps the keys fresh as Run does.
-func (s *Server) RunKeys(ctx context.Context) error { return s.keys.Run(ctx) }
+func RunKeys(ctx context.Context, s *Server) error { return s.keys.Run(ctx) }

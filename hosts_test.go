@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/cloakql/cloakql/settings"
+
+	"github.com/cloakql/cloakql"
 )
 
 // raw sends the bytes of one request and returns the response with its body.
@@ -119,7 +121,7 @@ func TestHosts_wayOfAsking(t *testing.T) {
 	config := goodConfig(t)
 	config.Log = slog.New(slog.DiscardHandler)
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = newServer(t, config).HTTPServer()
+	server.Config = cloakql.HTTPServer(newServer(t, config))
 	server.Start()
 	defer server.Close()
 	s := &site{url: server.URL}

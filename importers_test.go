@@ -302,7 +302,7 @@ func TestEveryError_is_fit_for_clients(t *testing.T) {
 }
 
 // importable are the packages that other projects build on.
-var importable = []string{"identity", "apierror", "keycloak", "authz", "graph", "graphqlhttp",
+var importable = []string{".", "identity", "apierror", "keycloak", "authz", "graph", "graphqlhttp",
 	"limits", "signin", "throttle", "console", "keycloak/keycloaktest"}
 
 // eachDeclaration visits the top-level declarations of a room, without its tests.

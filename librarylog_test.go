@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cloakql/cloakql"
 )
 
 const libraryCanary = "canary-9d1e"
@@ -67,7 +69,7 @@ func TestLibraryLog_panic(t *testing.T) {
 	written := &lockedBuffer{}
 	config := goodConfig(t)
 	config.Log = slog.New(slog.NewTextHandler(written, nil))
-	server := newServer(t, config).HTTPServer()
+	server := cloakql.HTTPServer(newServer(t, config))
 	server.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		panic("cannot use " + libraryCanary + "\ngoroutine 1 [running]:\n" + libraryCanary)
 	})

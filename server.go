@@ -64,6 +64,8 @@ type Server struct {
 	draining atomic.Bool
 }
 
+var errNotMade = errors.New("cloakql: this Server has nothing to serve: make it with cloakql.New")
+
 // New returns a Server. It asks nobody: Keycloak may be down. It fails if config is incomplete or
 // contradicts itself, and if a root field of the schema carries no access rule.
 func New(config Config) (*Server, error) {
@@ -171,6 +173,9 @@ func (s *Server) newSchema(realm signin.Realm) (graphql.ExecutableSchema, error)
 		return graph.NewSchema(&graph.Resolver{SignIn: service})
 	}
 	schema, err := s.config.Schema(service)
+	if err == nil && schema == nil {
+		err = errors.New("cloakql: Config.Schema returned no schema")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -212,12 +217,26 @@ func (s *Server) newGraphQL(schema graphql.ExecutableSchema) (http.Handler, erro
 // Handler returns the handler of all paths: /graphql, /healthz, /readyz, and the console where it is
 // on. Serve it with Run, or with an http.Server of your own, whose time-outs are yours to set; then
 // call Close when it has stopped.
-func (s *Server) Handler() http.Handler { return s.handler }
+func (s *Server) Handler() http.Handler {
+	if s.handler == nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, errNotMade.Error(), http.StatusServiceUnavailable)
+		})
+	}
+	return s.handler
+}
 
 // Run serves connections of listener until ctx is done, then answers the requests in flight and
 // returns nil. Meanwhile it keeps the realm's keys fresh without traffic, and logs a warning if
 // Keycloak's issuer isn't among the accepted ones. It closes listener. Call it once.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	switch {
+	case listener == nil:
+		return errors.New("cloakql: Run needs a listener")
+	case s.handler == nil:
+		listener.Close()
+		return errNotMade
+	}
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	var tasks sync.WaitGroup
 	tasks.Go(func() { s.keys.Run(background) })

@@ -210,7 +210,7 @@ func TestReadiness(t *testing.T) {
 						return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(good))}, nil
 					})},
 				})
-				go server.RunKeys(t.Context())
+				go cloakql.RunKeys(t.Context(), server)
 				time.Sleep(tt.after)
 				if tt.draining {
 					server.Close(t.Context())
@@ -236,7 +236,7 @@ func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 func TestSlowClients(t *testing.T) {
 	config := goodConfig(t)
 	config.Log = slog.New(slog.DiscardHandler)
-	server := newServer(t, config).HTTPServer()
+	server := cloakql.HTTPServer(newServer(t, config))
 	for name, limit := range map[string]time.Duration{"header": server.ReadHeaderTimeout, "read": server.ReadTimeout, "idle": server.IdleTimeout} {
 		if limit <= 0 || limit > 5*time.Minute {
 			t.Errorf("the %s timeout is %v", name, limit)

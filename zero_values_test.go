@@ -20,6 +20,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	gqlast "github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/cloakql/cloakql"
 	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/authz"
 	"github.com/cloakql/cloakql/console"
@@ -54,6 +55,8 @@ var zeroValues = map[string]any{
 	"graph.Resolver": new(graph.Resolver),
 
 	"signin.Service": new(signin.Service),
+
+	"cloakql.Config": new(cloakql.Config), "cloakql.HTTPConfig": new(cloakql.HTTPConfig), "cloakql.Server": new(cloakql.Server),
 
 	"graphqlhttp.DocumentStore": new(graphqlhttp.DocumentStore), "graphqlhttp.Inputs": new(graphqlhttp.Inputs), "graphqlhttp.Manifest": new(graphqlhttp.Manifest),
 	"graphqlhttp.Outcome": new(graphqlhttp.Outcome), "graphqlhttp.Transport": new(graphqlhttp.Transport),
