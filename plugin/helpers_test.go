@@ -80,20 +80,22 @@ func inject(t *testing.T, configText, schema string, options ...plugin.Option) (
 	return cfg, nil
 }
 
-// enterModule makes a module that uses this copy of CloakQL, and makes it the working directory.
-// Its dependencies are this repository's, so that no test needs the network. It returns the
-// repository's root.
+// tool is the program that products install.
+const tool = "github.com/cloakql/cloakql/cmd/cloakql-gqlgen"
+
+// enterModule makes a module that uses this copy of CloakQL, with its tool, and makes it the
+// working directory. It depends on the modules that this repository depends on, in the same
+// versions. It returns the repository's root.
 func enterModule(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := absolute(t, "..")
 	mod := readFile(t, filepath.Join(root, "go.mod"))
 	mod = regexp.MustCompile(`(?m)^module .*`).ReplaceAllString(mod, "module example.com/shop")
 	mod = regexp.MustCompile(`(?ms)^tool \(.*?^\)`).ReplaceAllString(mod, "")
-	mod += "\nrequire github.com/cloakql/cloakql v0.0.0\nreplace github.com/cloakql/cloakql => " + root + "\n"
+	mod += "\nrequire github.com/cloakql/cloakql v0.0.0\nreplace github.com/cloakql/cloakql => " + root + "\ntool " + tool + "\n"
 	sum := readFile(t, filepath.Join(root, "go.sum"))
 	t.Chdir(t.TempDir())
-	t.Setenv("GOFLAGS", "-mod=mod")
-	t.Setenv("GOPROXY", "off")
+	t.Setenv("GOFLAGS", "")
 	t.Setenv("GOWORK", "off")
 	writeFiles(t, map[string]string{"go.mod": mod, "go.sum": sum})
 	writeFiles(t, files)
