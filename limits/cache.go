@@ -11,18 +11,24 @@ import (
 )
 
 // A Cache keeps parsed and validated documents, for gqlgen's SetQueryCache, bounded by the bytes
-// they take. gqlgen (v0.17.95) adds a document after it validated it, and only reads it from then
-// on, so that all requests share it. Which documents stay is decided by how often they are asked
-// for: a spray of documents that are sent once doesn't drive out those that clients send all the
-// time. A mutation that has a string or a number written into it isn't kept: how soon it is refused
-// a second time would tell a client that guesses its text, a password in it, that somebody sent
-// it. It is safe for concurrent use. A nil Cache, and the zero one, is empty and stays so.
+// they take. It works with the Limits that have it: they find the document of a request, or measure
+// it, and hand what they know over in the request's graphql.OperationContext, so that gqlgen
+// (v0.17.95) parses only what they measured, and nothing twice. gqlgen adds a document after it
+// validated it, and only reads it from then on, so that all requests share it.
+//
+// Which documents stay is decided by how often they are asked for: a spray of documents that are
+// sent once doesn't drive out those that clients send all the time. A mutation that has a string or
+// a number written into it isn't kept: how soon it is refused a second time would tell a client that
+// guesses its text, a password in it, that somebody sent it. It is safe for concurrent use. A nil
+// Cache, and the zero one, is empty and stays so.
 type Cache struct{ entries *otter.Cache[string, entry] }
 
+// An entry is what Limits know of a document.
 type entry struct {
-	doc   *ast.QueryDocument
-	uses  map[string]use
-	bytes uint32
+	query, parsed string             // as the client sent it, and as gqlparser gets it
+	doc           *ast.QueryDocument // nil until it is kept
+	uses          map[string]use
+	bytes         uint32 // that it takes in the cache, or 0 if it isn't to be kept
 }
 
 var _ graphql.Cache[*ast.QueryDocument] = (*Cache)(nil)
@@ -40,51 +46,61 @@ func NewCache(bytes int) *Cache {
 	})}
 }
 
-// Get returns the document of a query, if it is kept.
-func (c *Cache) Get(_ context.Context, query string) (*ast.QueryDocument, bool) {
+// Get returns the document of a request, if it was kept when the request's Limits asked for it.
+func (*Cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) {
+	e := handedOver(ctx)
+	return e.doc, e.doc != nil && e.parsed == query
+}
+
+// Add keeps a document that was validated, if there is room, and if the request's Limits measured
+// this text: an extension after them may have replaced it.
+func (c *Cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
+	if e := handedOver(ctx); c != nil && c.entries != nil && e.bytes > 0 && e.parsed == query {
+		e.doc = doc
+		c.entries.Set(e.query, e)
+	}
+}
+
+func (c *Cache) find(query string) (found entry, known bool) {
 	if c == nil || c.entries == nil {
-		return nil, false
+		return entry{}, false
 	}
-	found, ok := c.entries.GetIfPresent(query)
-	return found.doc, ok
+	return c.entries.GetIfPresent(query)
 }
 
-// Add keeps a document that was validated, if there is room.
-func (c *Cache) Add(_ context.Context, query string, doc *ast.QueryDocument) {
-	if c == nil || c.entries == nil {
-		return
-	}
-	t := tokens{limits: noneFor(query)}
-	m := t.outline(query) // once more, and the last time
-	if m == nil || m.cycle != nil || m.holdsValues {
-		return
-	}
-	e := entry{doc: doc, uses: m.uses}
-	e.bytes = uint32(min(estimate(query, m, len(e.uses)), math.MaxUint32))
-	c.entries.Set(query, e)
-}
-
-func (c *Cache) uses(query string) (uses map[string]use, known bool) {
-	if c == nil || c.entries == nil {
-		return nil, false
-	}
-	found, ok := c.entries.GetIfPresent(query)
-	return found.uses, ok
-}
-
-// noneFor are limits that a document of this text can't pass: they were Limits' to hold.
-func noneFor(query string) Limits {
-	n := len(query)
-	return Limits{
-		Bytes: n, Tokens: n, Nesting: n, NameBytes: n, StringBytes: n, NumberBytes: n,
-		Operations: n, Fragments: n, Spreads: n, DirectivesAt: n, Arguments: n, Variables: n,
+// handOver puts what is known of a document where the Cache finds it: in gqlgen's context of the
+// operation.
+func (e entry) handOver(ctx context.Context) {
+	if graphql.HasOperationContext(ctx) {
+		graphql.GetOperationContext(ctx).Stats.SetExtension(Limits{}.ExtensionName(), e)
 	}
 }
 
-// estimate is what a document takes in memory, rather more than less: its text twice, as text and as decoded
-// strings; the largest node there is for each node, with its position and its place in a list.
-func estimate(query string, m *measured, uses int) int {
+func handedOver(ctx context.Context) (e entry) {
+	if graphql.HasOperationContext(ctx) {
+		e, _ = graphql.GetOperationContext(ctx).Stats.GetExtension(Limits{}.ExtensionName()).(entry)
+	}
+	return e
+}
+
+// newEntry returns what is known of a document once it was measured.
+func newEntry(query, parsed string, m *measured) entry {
+	e := entry{query: query, parsed: parsed, uses: m.uses}
+	if !m.holdsValues {
+		e.bytes = uint32(min(e.estimate(m), math.MaxUint32))
+	}
+	return e
+}
+
+// estimate returns what a document takes in memory, rather more than less: its text twice, as text
+// and as decoded strings, or thrice where it was rewritten; the largest node there is for each node,
+// with its position and its place in a list.
+func (e *entry) estimate(m *measured) int {
 	const perNode, perComment, perDefinition, perUse, perEntry = 448, 128, 512, 96, 1024
-	return 2*len(query) + m.nodes*perNode + strings.Count(query, "#")*perComment +
-		(m.operations+m.fragments)*perDefinition + uses*perUse + perEntry
+	text := 2 * len(e.query)
+	if e.parsed != e.query {
+		text += len(e.parsed)
+	}
+	return text + m.nodes*perNode + strings.Count(e.query, "#")*perComment +
+		(m.operations+m.fragments)*perDefinition + len(e.uses)*perUse + perEntry
 }

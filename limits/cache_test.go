@@ -1,6 +1,7 @@
 package limits_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -12,8 +13,11 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
+	"github.com/cloakql/cloakql/internal/language"
 	"github.com/cloakql/cloakql/limits"
 )
 
@@ -24,13 +28,67 @@ func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
 	for _, query := range []string{`{ leaf }`, `{ nothing }`, `{ leaf`, `{ ...F } fragment F on Query { ...F }`, "{" + strings.Repeat("leaf ", 51) + "}"} {
 		before := cache.Weight()
 		send(server, query, nil)
-		if _, kept := cache.Get(t.Context(), query); kept != (query == `{ leaf }`) || kept == (cache.Weight() == before) {
+		if kept := cache.Has(query); kept != (query == `{ leaf }`) || kept == (cache.Weight() == before) {
 			t.Errorf("%.30s: kept %t", query, kept)
 		}
 	}
 	send(server, `{ leaf }`, nil)
 	if len(docs) != 2 || docs[0] != docs[1] {
 		t.Errorf("two requests ran %d documents, or not the same", len(docs))
+	}
+}
+
+// gqlgen makes the rules once for each document that it parses.
+func TestCache_documentsAreParsedOnce(t *testing.T) {
+	cache, parsed, ran := limits.NewCache(1<<20), 0, 0
+	bounds := limits.Limits{Cache: cache}
+	server := newServer(bounds, false, func(*ast.QueryDocument) { ran++ })
+	server.SetValidationRulesFn(func() *rules.Rules {
+		parsed++
+		return limits.Rules(nil)()
+	})
+	for i, query := range []string{`{ leaf }`, `"about" query($s: String = "\u{1F511}") { f(s: $s) { leaf } }`} {
+		for range 3 {
+			send(server, query, nil)
+		}
+		if parsed != i+1 || ran != 3*(i+1) {
+			t.Errorf("%s: parsed %d times by now, ran %d times", query, parsed, ran)
+		}
+		request := &graphql.RawParams{Query: query}
+		if done, _ := limits.WorkOf(bounds, request); done.Tokens > 0 || request.Query != language.Rewrite(query) {
+			t.Errorf("%s: %d tokens read again, the text is then %s", query, done.Tokens, request.Query)
+		}
+	}
+}
+
+// replacing is an extension that other people's servers may have after the limits.
+type replacing struct{ by string }
+
+func (*replacing) ExtensionName() string                   { return "Replacing" }
+func (*replacing) Validate(graphql.ExecutableSchema) error { return nil }
+func (r *replacing) MutateOperationParameters(_ context.Context, request *graphql.RawParams) *gqlerror.Error {
+	request.Query = cmp.Or(r.by, request.Query)
+	return nil
+}
+
+// A document runs for its own text only.
+func TestCache_anExtensionReplacesTheText(t *testing.T) {
+	cache, extension := limits.NewCache(1<<20), &replacing{}
+	var ran string
+	server := newServer(limits.Limits{Cache: cache}, false, func(doc *ast.QueryDocument) {
+		ran = doc.Operations[0].SelectionSet[0].(*ast.Field).Name
+	})
+	server.Use(extension)
+	for _, tt := range []struct{ by, want string }{
+		{"{ a { leaf } }", "a"}, {"", "leaf"}, {"{ b { leaf } }", "b"}, {"", "leaf"},
+	} {
+		extension.by = tt.by
+		if body := send(server, "{ leaf }", nil); ran != tt.want {
+			t.Errorf("replaced by %q: %q ran: %s", tt.by, ran, body)
+		}
+		if cache.Has("{ leaf }") == (ran == "a") || tt.by != "" && cache.Has(tt.by) {
+			t.Errorf("replaced by %q: the wrong text is kept", tt.by)
+		}
 	}
 }
 
@@ -58,8 +116,7 @@ func TestCache_leavesOutWhatHoldsValues(t *testing.T) {
 			t.Fatal(err)
 		}
 		cache := limits.NewCache(1 << 20)
-		cache.Add(t.Context(), query, doc)
-		if _, got := cache.Get(t.Context(), query); got != kept {
+		if got := cache.Keep(query, doc); got != kept {
 			t.Errorf("%s: kept %t, want %t", query, got, kept)
 		}
 	}
@@ -95,7 +152,7 @@ func TestACachedDocumentIsNotMeasuredAgain(t *testing.T) {
 func TestCacheIsBoundedByBytes(t *testing.T) {
 	const most = 256 << 10
 	cache := limits.NewCache(most)
-	add := func(query string) { cache.Add(t.Context(), query, parse(t, query)) }
+	add := func(query string) { cache.Keep(query, parse(t, query)) }
 	for i := range 2_000 {
 		add(fmt.Sprintf("{ x%d: leaf me { id name } }", i))
 		if cache.Weight() > most {
@@ -117,16 +174,16 @@ func TestASprayDoesNotDriveOutWhatIsUsed(t *testing.T) {
 	used := make([]string, 5)
 	for i := range used {
 		used[i] = fmt.Sprintf("query Used%d { me { id name } }", i)
-		cache.Add(t.Context(), used[i], parse(t, used[i]))
+		cache.Keep(used[i], parse(t, used[i]))
 	}
 	lost := 0
 	for i := range 5_000 {
 		query := fmt.Sprintf("{ x%d: leaf me { id name } }", i)
-		cache.Add(t.Context(), query, parse(t, query))
+		cache.Keep(query, parse(t, query))
 		for _, query := range used {
-			if _, kept := cache.Get(t.Context(), query); !kept {
+			if kept := cache.Has(query); !kept {
 				lost++
-				cache.Add(t.Context(), query, parse(t, query))
+				cache.Keep(query, parse(t, query))
 			}
 		}
 	}
@@ -153,7 +210,7 @@ func TestCacheCountsWhatDocumentsTake(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		for i := range caches {
 			own := strings.Clone(query)
-			caches[i].Add(t.Context(), own, parse(t, own))
+			caches[i].Keep(own, parse(t, own))
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
@@ -167,8 +224,8 @@ func TestCacheCountsWhatDocumentsTake(t *testing.T) {
 
 func TestNoCacheIsEmpty(t *testing.T) {
 	for _, cache := range []*limits.Cache{nil, limits.NewCache(0), limits.NewCache(-1)} {
-		cache.Add(t.Context(), `{ leaf }`, parse(t, `{ leaf }`))
-		if _, kept := cache.Get(t.Context(), `{ leaf }`); kept {
+		cache.Keep(`{ leaf }`, parse(t, `{ leaf }`))
+		if kept := cache.Has(`{ leaf }`); kept {
 			t.Error("a cache of no bytes keeps a document")
 		}
 		if fault := (limits.Limits{Cache: cache}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: `{ leaf }`}); fault != nil {

@@ -17,7 +17,8 @@
 //
 // Two more parts go with it. Rules makes validation itself linear, and ends it after a few errors: don't leave
 // it out, since gqlparser's own rule for fields of one name is exponential in what no simple limit bounds.
-// Cache keeps documents that were validated, by bytes, and their measure; variables are measured each time.
+// Cache keeps documents that were validated, by bytes, and what was measured of them, so that a
+// document is read and parsed once; variables are measured each time.
 package limits
 
 import (
@@ -190,7 +191,7 @@ func (d Limits) check(ctx context.Context, request *graphql.RawParams) (done wor
 	if len(request.OperationName) > d.NameBytes {
 		return done, tooLarge(apierror.ReasonNames, "The operation's name has %d bytes, allowed are %d", len(request.OperationName), d.NameBytes)
 	}
-	uses, known := d.Cache.uses(request.Query)
+	document, known := d.Cache.find(request.Query)
 	if !known {
 		t := tokens{limits: d}
 		m := t.outline(request.Query)
@@ -202,12 +203,15 @@ func (d Limits) check(ctx context.Context, request *graphql.RawParams) (done wor
 		if fault = d.tree(request.Query, m); fault != nil {
 			return done, fault
 		}
-		uses = m.uses
+		parsed := request.Query
 		if t.rewrite {
-			request.Query = language.Rewrite(request.Query)
+			parsed = language.Rewrite(parsed)
 		}
+		document = newEntry(request.Query, parsed, m)
 	}
-	done.items, fault = d.variables(request.Variables, uses)
+	request.Query = document.parsed
+	document.handOver(ctx)
+	done.items, fault = d.variables(request.Variables, document.uses)
 	return done, fault
 }
 

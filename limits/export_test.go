@@ -16,9 +16,18 @@ type Found struct {
 	Cycle                                                                                      bool
 }
 
+// unlimited are limits that a document of this text can't pass: they were Limits' to hold.
+func unlimited(query string) Limits {
+	n := len(query)
+	return Limits{
+		Bytes: n, Tokens: n, Nesting: n, NameBytes: n, StringBytes: n, NumberBytes: n,
+		Operations: n, Fragments: n, Spreads: n, DirectivesAt: n, Arguments: n, Variables: n,
+	}
+}
+
 // FoundIn measures a document whatever its size. ok is false for what is none.
 func FoundIn(query string, most map[string]int) (found Found, ok bool) {
-	limits := noneFor(query)
+	limits := unlimited(query)
 	limits.Most = most
 	t := tokens{limits: limits}
 	m := t.outline(query)
@@ -54,7 +63,7 @@ func WorkOf(d Limits, request *graphql.RawParams) (Work, *gqlerror.Error) {
 // Overlapping runs the rule of that name alone, and counts the selections that it looked at.
 func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflicts gqlerror.List) {
 	var observers core.Events
-	m := overlap{entered: map[*ast.FragmentDefinition]bool{}, told: map[*ast.Field]bool{}}
+	m := overlap{visited: map[*ast.FragmentDefinition]bool{}, reported: map[*ast.Field]bool{}}
 	m.addError = func(options ...core.ErrorOption) {
 		fault := &gqlerror.Error{}
 		for _, option := range options {
@@ -67,8 +76,24 @@ func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflic
 	return m.steps, conflicts
 }
 
-// MostSteps is where the rule gives up.
-const MostSteps = mostSteps
+// MaxSteps is where the rule gives up.
+const MaxSteps = maxSteps
+
+// Keep adds a document to a cache as a request does that no limit stops, and reports whether it is
+// there then.
+func (c *Cache) Keep(query string, doc *ast.QueryDocument) bool {
+	t := tokens{limits: unlimited(query)}
+	ctx := graphql.WithOperationContext(context.Background(), &graphql.OperationContext{})
+	newEntry(query, query, t.outline(query)).handOver(ctx)
+	c.Add(ctx, query, doc)
+	return c.Has(query)
+}
+
+// Has reports whether a document is kept.
+func (c *Cache) Has(query string) bool {
+	_, kept := c.find(query)
+	return kept
+}
 
 // WeightOf is what a cache says a document takes.
 func (c *Cache) WeightOf(query string) int {

@@ -62,7 +62,7 @@ func check(t *testing.T, query string) {
 	if selections, values, directives := visits(doc); selections > limits.Fields || values > limits.Values || directives > limits.Directives {
 		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives", query, selections, values, directives)
 	}
-	if steps, _ := limits.Overlapping(hostile, doc); steps > limits.MostSteps+1 {
+	if steps, _ := limits.Overlapping(hostile, doc); steps > limits.MaxSteps+1 {
 		t.Errorf("%q: %d steps to see whether fields overlap", query, steps)
 	}
 	if faults := validator.ValidateWithRules(hostile, doc, ruleSet()); len(faults) > limits.Errors {

@@ -7,16 +7,16 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/core"
 )
 
-// mostSteps bounds the one case in which groups aren't linear: fields of interfaces or unions that
+// maxSteps bounds the one case in which groups aren't linear: fields of interfaces or unions that
 // are merged with those of several of their types, again for each type, and level by level.
-const mostSteps = 50_000
+const maxSteps = 50_000
 
 // overlappingFieldsCanBeMerged is the rule of that name (GraphQL specification, October 2021, section 5.3.2) in
 // groups: all fields of one response name in one place must have one shape, so it is enough to compare each
 // with the first; those that can meet in one object must be the same field with the same arguments, and what is
 // below them is one place again. The idea is Simon Adameit's.
 func overlappingFieldsCanBeMerged(observers *core.Events, addError core.AddErrFunc) {
-	m := overlap{addError: addError, entered: map[*ast.FragmentDefinition]bool{}, told: map[*ast.Field]bool{}}
+	m := overlap{addError: addError, visited: map[*ast.FragmentDefinition]bool{}, reported: map[*ast.Field]bool{}}
 	m.observe(observers)
 }
 
@@ -26,7 +26,7 @@ func (m *overlap) observe(observers *core.Events) {
 		m.place([]ast.SelectionSet{operation.SelectionSet}, false)
 	})
 	observers.OnFragment(func(walker *core.Walker, fragment *ast.FragmentDefinition) {
-		if !m.entered[fragment] { // else an operation has seen it, in a place where it is merged with more
+		if !m.visited[fragment] { // else an operation has seen it, in a place where it is merged with more
 			m.schema = walker.Schema
 			m.place([]ast.SelectionSet{fragment.SelectionSet}, false)
 		}
@@ -36,8 +36,8 @@ func (m *overlap) observe(observers *core.Events) {
 type overlap struct {
 	schema   *ast.Schema
 	addError core.AddErrFunc
-	entered  map[*ast.FragmentDefinition]bool
-	told     map[*ast.Field]bool // a conflict is told once
+	visited  map[*ast.FragmentDefinition]bool
+	reported map[*ast.Field]bool // a conflict is reported once
 	steps    int
 }
 
@@ -52,33 +52,33 @@ func (m *overlap) place(sets []ast.SelectionSet, shapeOnly bool) {
 		c.collect(set)
 	}
 	for _, fields := range c.groups {
-		if m.steps > mostSteps {
+		if m.steps > maxSteps {
 			return
 		}
 		if shapeOnly {
-			m.shapes(fields)
-			m.place(below(fields), true)
+			m.sameShape(fields)
+			m.place(children(fields), true)
 			continue
 		}
-		parts := m.meeting(fields)
+		parts := m.byConcreteType(fields)
 		for _, part := range parts {
-			m.same(part) // first, since it says more
+			m.sameField(part) // first, since it says more
 		}
-		m.shapes(fields)
+		m.sameShape(fields)
 		if len(parts) > 1 {
-			m.place(below(fields), true)
+			m.place(children(fields), true)
 		}
 		for _, part := range parts {
-			m.place(below(part), false)
+			m.place(children(part), false)
 		}
 	}
 }
 
-func (m *overlap) tell(field *ast.Field, conflict string) {
-	if m.told[field] {
+func (m *overlap) report(field *ast.Field, conflict string) {
+	if m.reported[field] {
 		return
 	}
-	m.told[field] = true
+	m.reported[field] = true
 	m.addError(
 		core.Message(`Fields "%s" conflict because %s. Use different aliases on the fields to fetch both if this was intentional.`, field.Alias, conflict),
 		core.At(field.Position),
@@ -87,10 +87,10 @@ func (m *overlap) tell(field *ast.Field, conflict string) {
 
 // step counts some steps at a selection, and reports whether there are any left.
 func (m *overlap) step(n int, at ast.Selection) bool {
-	if m.steps > mostSteps {
+	if m.steps > maxSteps {
 		return false
 	}
-	if m.steps += n; m.steps > mostSteps {
+	if m.steps += n; m.steps > maxSteps {
 		m.addError(core.Message("The document merges too many fields of interfaces or unions."), core.At(at.GetPosition()))
 		return false
 	}
@@ -135,13 +135,13 @@ func (c *collector) collect(set ast.SelectionSet) {
 				c.seen = map[*ast.FragmentDefinition]bool{}
 			}
 			c.seen[fragment] = true
-			c.overlap.entered[fragment] = true
+			c.overlap.visited[fragment] = true
 			c.collect(fragment.SelectionSet)
 		}
 	}
 }
 
-func below(fields []*ast.Field) []ast.SelectionSet {
+func children(fields []*ast.Field) []ast.SelectionSet {
 	sets := make([]ast.SelectionSet, 0, len(fields))
 	for _, field := range fields {
 		if len(field.SelectionSet) > 0 {
@@ -151,9 +151,9 @@ func below(fields []*ast.Field) []ast.SelectionSet {
 	return sets
 }
 
-// meeting splits fields into those that can meet in one object: those of one object type, each time
+// byConcreteType splits fields into those that can meet in one object: those of one object type, each time
 // with those of interfaces and unions. It returns nothing when the steps run out.
-func (m *overlap) meeting(fields []*ast.Field) [][]*ast.Field {
+func (m *overlap) byConcreteType(fields []*ast.Field) [][]*ast.Field {
 	var concrete []string
 	for _, field := range fields {
 		of := field.ObjectDefinition
@@ -187,13 +187,13 @@ func (m *overlap) meeting(fields []*ast.Field) [][]*ast.Field {
 	return parts
 }
 
-// same wants one field with one set of arguments.
-func (m *overlap) same(fields []*ast.Field) {
+// sameField wants one field with one set of arguments.
+func (m *overlap) sameField(fields []*ast.Field) {
 	first := fields[0]
 	var arguments map[string]*ast.Value
 	for _, field := range fields[1:] {
 		if field.Name != first.Name {
-			m.tell(field, fmt.Sprintf(`"%s" and "%s" are different fields`, first.Name, field.Name))
+			m.report(field, fmt.Sprintf(`"%s" and "%s" are different fields`, first.Name, field.Name))
 			continue
 		}
 		if arguments == nil {
@@ -207,7 +207,7 @@ func (m *overlap) same(fields []*ast.Field) {
 			alike = alike && m.values(arguments[argument.Name], argument.Value)
 		}
 		if !alike {
-			m.tell(field, "they have differing arguments")
+			m.report(field, "they have differing arguments")
 		}
 	}
 }
@@ -238,18 +238,18 @@ func (m *overlap) values(a, b *ast.Value) bool {
 	return true
 }
 
-// shapes wants types that can be in one place.
-func (m *overlap) shapes(fields []*ast.Field) {
+// sameShape wants types that can be in one place.
+func (m *overlap) sameShape(fields []*ast.Field) {
 	first := fields[0]
 	for _, field := range fields[1:] {
-		if conflict := m.differ(first, field); conflict != "" {
-			m.tell(field, conflict)
+		if conflict := m.conflict(first, field); conflict != "" {
+			m.report(field, conflict)
 		}
 	}
 }
 
-// differ says how the types of two fields can't be in one place, or nothing.
-func (m *overlap) differ(a, b *ast.Field) string {
+// conflict says how the types of two fields can't be in one place, or nothing.
+func (m *overlap) conflict(a, b *ast.Field) string {
 	if a.Definition == nil || b.Definition == nil || a.Definition == b.Definition {
 		return ""
 	}

@@ -174,7 +174,7 @@ func TestOverlappingFieldsLikeTheSpecification(t *testing.T) {
 		for _, fragment := range doc.Fragments {
 			want = want && canMerge(hostile, fragment.SelectionSet)
 		}
-		if got := len(conflicts) == 0; got != want || steps > limits.MostSteps {
+		if got := len(conflicts) == 0; got != want || steps > limits.MaxSteps {
 			t.Fatalf("%s\ncan be merged: %t, want %t; %v, %d steps", query, got, want, conflicts, steps)
 		}
 		verdicts[want]++
@@ -233,7 +233,7 @@ func TestOverlappingFieldsEnds(t *testing.T) {
 		"a cycle elsewhere": `{ leaf } fragment F on A { a { ...G } } fragment G on A { a { ...F } }`,
 	} {
 		steps, conflicts := limits.Overlapping(hostile, parse(t, query))
-		if steps > limits.MostSteps+1 {
+		if steps > limits.MaxSteps+1 {
 			t.Errorf("%s: %d steps", name, steps)
 		}
 		if cycle := strings.Contains(name, "cycle"); cycle != (len(conflicts) == 1 && strings.HasPrefix(conflicts[0].Message, "The document merges too many fields")) {
@@ -248,7 +248,7 @@ func TestOverlappingFieldsOfManyTypesEnds(t *testing.T) {
 	for n, refused := range map[int]bool{100: false, 300: true} {
 		query := "{n{" + list(300, "...on T#{x}") + strings.Repeat("x ", n) + "}}"
 		steps, conflicts := limits.Overlapping(schema, parse(t, query))
-		if steps > limits.MostSteps+300 || refused != (len(conflicts) == 1) {
+		if steps > limits.MaxSteps+300 || refused != (len(conflicts) == 1) {
 			t.Errorf("%d fields of an interface: %d steps, %v", n, steps, conflicts)
 		}
 	}
