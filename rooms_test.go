@@ -25,7 +25,7 @@ const (
 var doors = map[string][]string{
 	"identity":    {},
 	"apierror":    {"identity"},
-	"graphqlhttp": {"apierror", "internal/language"},
+	"graphqlhttp": {"apierror", "internal/language", "internal/strictjson"},
 	"limits":      {"apierror", "internal/language"},
 	"throttle":    {"identity"},
 	"console":     {},
@@ -41,13 +41,15 @@ var doors = map[string][]string{
 	"cmd/cloakql":                    {"internal/program", "settings"},
 	"cmd/cloakql-dev":                {"console", "deploy/keycloak", "internal/program", "keycloak/keycloaktest", "settings"},
 	"deploy/keycloak":                {},
+	"internal/strictjson":            {},
+	"internal/jose":                  {"internal/strictjson"},
 	"keycloak/keycloaktest":          {}, // other people's projects use it
 	"keycloak/keycloaktest/contract": {"keycloak/keycloaktest"},
 	"schema":                         {}, // the files, for those who embed them
 	"authz":                          {"identity", "schema"},
 	"plugin":                         {"schema"},
 	"cmd/cloakql-gqlgen":             {"plugin"},
-	"keycloak":                       {"identity"},
+	"keycloak":                       {"identity", "internal/jose", "internal/strictjson"},
 	"keycloak/drill":                 {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated":                {"identity"},
 	"graph":                          {"graph/generated", "authz", "identity", "signin", "apierror"}, // apierror in tests

@@ -18,6 +18,7 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 
 	"github.com/cloakql/cloakql/internal/language"
+	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
 // What bounds a manifest.
@@ -85,12 +86,12 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	if len(text) > maxManifestBytes {
 		return nil, fmt.Errorf("the manifest of operations is larger than %d bytes", maxManifestBytes)
 	}
-	value, _, fault := readJSON(bytes.TrimPrefix(text, byteOrderMark),
-		jsonBounds{manifestLevels, manifestValues})
+	value, err := strictjson.Decode(bytes.TrimPrefix(text, byteOrderMark),
+		strictjson.Limits{Depth: manifestLevels, Values: manifestValues})
 	file, isObject := value.(map[string]any)
 	switch {
-	case fault != "":
-		return nil, fmt.Errorf("the manifest of operations can't be read: %s", fault)
+	case err != nil:
+		return nil, fmt.Errorf("the manifest of operations can't be read: it %w", err)
 	case !isObject:
 		return nil, errors.New("the manifest of operations must be a JSON object")
 	}

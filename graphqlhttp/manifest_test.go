@@ -63,13 +63,13 @@ func TestReadManifestRefuses(t *testing.T) {
 	good := one("1", "Leaf", "query", leaf)
 	const incomplete = "it must have the members id, name, type and body, all strings that aren't empty"
 	for _, tt := range []struct{ name, text, want string }{
-		{"nothing", ``, "can't be read: not JSON"},
-		{"not JSON", `{"format":`, "can't be read: not JSON"},
-		{"two files in one", file(good) + file(good), "can't be read: not JSON"},
+		{"nothing", ``, "can't be read: it is not JSON"},
+		{"not JSON", `{"format":`, "can't be read: it is not JSON"},
+		{"two files in one", file(good) + file(good), "can't be read: it is followed by more"},
 		{"another file", `[]`, "must be a JSON object"},
 		{"null", `null`, "must be a JSON object"},
-		{"a member twice", strings.Replace(file(good), `"version":1`, `"version":1,"version":1`, 1), "can't be read: a member twice"},
-		{"nested too deep", strings.Replace(file(good), `"1"`, strings.Repeat("[", 100)+strings.Repeat("]", 100), 1), "can't be read: too deep"},
+		{"a member twice", strings.Replace(file(good), `"version":1`, `"version":1,"version":1`, 1), "can't be read: it has the member"},
+		{"nested too deep", strings.Replace(file(good), `"1"`, strings.Repeat("[", 100)+strings.Repeat("]", 100), 1), "can't be read: it nests deeper than"},
 		{"no format", `{"version":1,"operations":[]}`, `has another format than "apollo-persisted-query-manifest"`},
 		{"an older format of Apollo's", `{"version":2,"operations":[{"signature":"abc","document":"query Leaf { leaf }"}]}`, "has another format than"},
 		{"another version", strings.Replace(file(good), `"version":1`, `"version":2`, 1), "has another version than 1"},
@@ -94,7 +94,7 @@ func TestReadManifestRefuses(t *testing.T) {
 		{"another text's hash, with its algorithm", file(one("sha256:"+hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
 		{"a map with a number in it", `{"a":"query A { leaf }","b":1}`, `operation "b" of the manifest, "": it must have an id, and the text of its document`},
 		{"a map without an id", `{"":"query A { leaf }"}`, `operation "" of the manifest, "": it must have an id`},
-		{"a map with an id twice", `{"a":"query A { leaf }","a":"query B { leaf }"}`, "can't be read: a member twice"},
+		{"a map with an id twice", `{"a":"query A { leaf }","a":"query B { leaf }"}`, "can't be read: it has the member"},
 		{"a map with an empty text", `{"a":""}`, "it must have an id, and the text of its document"},
 		{"a map with a fragment", `{"a":"fragment F on Query { leaf }"}`, "its body has 0 operations"},
 		{"a map with what isn't GraphQL", `{"a":"query Leaf {"}`, "its body can't be parsed"},

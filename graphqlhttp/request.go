@@ -12,6 +12,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
 const maxQueryParameters = 32 // of a GET; four have a meaning
@@ -77,16 +79,17 @@ func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.Ra
 	if bytes.HasPrefix(body, []byte("[")) {
 		return nil, http.StatusBadRequest, badRequest("Batches are not supported: send one operation a request")
 	}
-	value, top, fault := readJSON(body, t.jsonBounds())
+	value, err := strictjson.Decode(body, t.jsonLimits())
 	members, isObject := value.(map[string]any)
-	if fault == notJSON || fault == "" && !isObject {
-		return nil, http.StatusBadRequest, badRequest("The body must be a JSON object")
-	}
-	if fault != "" {
-		if top != "variables" && top != "extensions" {
-			top = "" // the client's own words don't come back
+	switch failed, ok := errors.AsType[*strictjson.Error](err); {
+	case ok:
+		member := failed.Member
+		if member != "variables" && member != "extensions" {
+			member = "" // the client's own names don't come back
 		}
-		return nil, http.StatusBadRequest, badRequest(t.words(top, fault))
+		return nil, http.StatusBadRequest, badRequest(t.jsonMessage(member, failed.Reason))
+	case !isObject:
+		return nil, http.StatusBadRequest, badRequest("The body must be a JSON object")
 	}
 	params := &graphql.RawParams{Headers: r.Header}
 	return finish(params, errors.Join(
@@ -180,33 +183,36 @@ func (t Transport) takeJSON(values url.Values, name string, v *map[string]any) e
 	if text == "" {
 		return nil
 	}
-	value, _, fault := readJSON([]byte(text), t.jsonBounds())
-	switch fault {
-	case "":
-		return takeObject(map[string]any{name: value}, name, v)
-	case notJSON:
-		return errors.New(name + " must be an object")
+	value, err := strictjson.Decode([]byte(text), t.jsonLimits())
+	if failed, ok := errors.AsType[*strictjson.Error](err); ok {
+		return errors.New(t.jsonMessage(name, failed.Reason))
 	}
-	return errors.New(t.words(name, fault))
+	return takeObject(map[string]any{name: value}, name, v)
 }
 
-// words says what is wrong with the JSON of the variables, of the extensions, or of the whole body.
-func (t Transport) words(name string, fault jsonFault) string {
+// jsonMessage returns what is wrong with the JSON of the variables, of the extensions, or of the
+// whole body, whose name is "".
+func (t Transport) jsonMessage(name string, reason strictjson.Reason) string {
 	subject, verb := name, " "
 	if name == "" {
 		subject, verb = "The body", "s "
 	}
-	switch fault {
-	case tooDeep:
-		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, verb, t.jsonBounds().levels)
-	case tooMany:
-		return fmt.Sprintf("%s hold%smore than %d values", subject, verb, t.jsonBounds().values)
-	case halfAPair:
+	switch reason {
+	case strictjson.TooDeep:
+		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, verb, t.jsonLimits().Depth)
+	case strictjson.TooManyValues:
+		return fmt.Sprintf("%s hold%smore than %d values", subject, verb, t.jsonLimits().Values)
+	case strictjson.HalfSurrogate:
 		return subject + " hold" + verb + "half of a surrogate pair, which is no character"
-	case outOfRange:
+	case strictjson.NumberTooLarge:
 		return subject + " hold" + verb + "a number that is out of range"
+	case strictjson.MemberTwice:
+		return subject + " name" + verb + "a member twice in one object"
 	}
-	return subject + " name" + verb + "a member twice in one object"
+	if name == "" {
+		return "The body must be a JSON object"
+	}
+	return name + " must be an object"
 }
 
 // finish checks what POST and GET have in common.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/internal/language"
+	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
 // A Transport serves POST, and GET for queries alone, in JSON. Its zero value is ready, and strict. It is safe
@@ -216,15 +217,15 @@ func (t Transport) maxBodyBytes() int64 {
 	return 64 << 10
 }
 
-func (t Transport) jsonBounds() jsonBounds {
-	most := jsonBounds{levels: 64, values: 2000}
+func (t Transport) jsonLimits() strictjson.Limits {
+	limits := strictjson.Limits{Depth: 64, Values: 2000}
 	if t.MaxNesting > 0 {
-		most.levels = min(t.MaxNesting, 1000)
+		limits.Depth = min(t.MaxNesting, 1000)
 	}
 	if t.MaxValues > 0 {
-		most.values = t.MaxValues
+		limits.Values = t.MaxValues
 	}
-	return most
+	return limits
 }
 
 func (t Transport) maxResponseBytes() int64 {

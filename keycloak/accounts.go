@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/jose"
 )
 
 // maxNames bounds the names that accounts remembers: some 2 MB.
@@ -47,7 +48,7 @@ func (a *accounts) of(credentials identity.Credentials) digest {
 // learn remembers the names of the account that signed in with credentials. The token comes from
 // Keycloak itself, in the answer to our own request, so its claims need no signature here.
 func (a *accounts) learn(credentials identity.Credentials, token *identity.OpenIDToken) {
-	parts, err := decodeCompact(token.AccessToken.Reveal())
+	parts, err := jose.DecodeCompact(token.AccessToken.Reveal())
 	if err != nil {
 		return
 	}

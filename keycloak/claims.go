@@ -6,19 +6,20 @@ import (
 	"time"
 
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// claims are the members of a payload that we act on or show, as Keycloak 26.7.4 names them; nil where
-// there is none.
+// claims are the members of a payload that we act on or show, as Keycloak 26.7.4 names them; nil
+// where there is none.
 type claims struct {
-	iss, typ, cnf, aud, azp, sub, nbf, iat, exp raw // what the verifier checks
+	iss, typ, cnf, aud, azp, sub, nbf, iat, exp strictjson.Value // what the verifier checks
 
-	username, email, emailVerified, name, givenName, familyName raw
-	realmAccess, resourceAccess, groups                         raw
-	scope, sid, authTime, acr                                   raw
+	username, email, emailVerified, name, givenName, familyName strictjson.Value
+	realmAccess, resourceAccess, groups                         strictjson.Value
+	scope, sid, authTime, acr                                   strictjson.Value
 }
 
-func (c *claims) take(name []byte, value raw) {
+func (c *claims) setMember(name []byte, value strictjson.Value) {
 	switch string(name) {
 	case "iss":
 		c.iss = value
@@ -67,8 +68,9 @@ func (c *claims) take(name []byte, value raw) {
 	}
 }
 
-// newUser reads the claims of a verified access token, whose members parse has found unique at every depth. A claim that is absent, or of another type than
-// Keycloak gives it, is one that the user doesn't have.
+// newUser reads the claims of a verified access token, whose members parse has found unique at every
+// depth. A claim that is absent, or of another type than Keycloak gives it, is one that the user
+// doesn't have.
 func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	user := &identity.User{
 		Username:    optional(c.username),
@@ -86,14 +88,14 @@ func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 			Claims:    identity.Claims(payload),
 		},
 	}
-	user.ID, _ = c.sub.text()
-	if verified := c.emailVerified.is("true"); verified || c.emailVerified.is("false") {
+	user.ID, _ = c.sub.String()
+	if verified := c.emailVerified.Equal("true"); verified || c.emailVerified.Equal("false") {
 		user.EmailVerified = &verified
 	}
-	if scope, ok := c.scope.text(); ok {
+	if scope, ok := c.scope.String(); ok {
 		user.Token.Scope = strings.Fields(scope)
 	}
-	if sid, ok := c.sid.text(); ok && sid != "" { // service accounts have none
+	if sid, ok := c.sid.String(); ok && sid != "" { // service accounts have none
 		user.Token.Session = &identity.Session{ID: sid}
 		// Only a sign-in through a browser says when it was.
 		if c.authTime != nil {
@@ -105,8 +107,8 @@ func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	return user
 }
 
-func optional(v raw) *string {
-	text, ok := v.text()
+func optional(v strictjson.Value) *string {
+	text, ok := v.String()
 	if !ok {
 		return nil
 	}
@@ -114,9 +116,9 @@ func optional(v raw) *string {
 }
 
 // clientRoles reads {"client": {"roles": ["a", "b"]}}.
-func clientRoles(access raw) []identity.ClientRoles {
+func clientRoles(access strictjson.Value) []identity.ClientRoles {
 	clients := []identity.ClientRoles{}
-	err := eachMemberLax(access, func(name []byte, value raw) {
+	err := strictjson.ScanMembers(access, func(name []byte, value strictjson.Value) {
 		clients = append(clients, identity.ClientRoles{Client: string(name), Roles: roles(value)})
 	})
 	if err != nil { // it is no object
@@ -127,9 +129,9 @@ func clientRoles(access raw) []identity.ClientRoles {
 }
 
 // roles reads {"roles": ["a", "b"]}.
-func roles(access raw) (names []string) {
+func roles(access strictjson.Value) (names []string) {
 	names = []string{}
-	if err := eachMemberLax(access, func(name []byte, value raw) {
+	if err := strictjson.ScanMembers(access, func(name []byte, value strictjson.Value) {
 		if string(name) == "roles" {
 			names = list(value)
 		}
@@ -139,9 +141,10 @@ func roles(access raw) (names []string) {
 	return names
 }
 
-// list reads a list of strings; never nil. One string is not a list of one: a mapper's slip gives no role.
-func list(v raw) []string {
-	if texts, ok := v.texts(); ok {
+// list reads a list of strings; never nil. One string is not a list of one: a mapper's slip gives no
+// role.
+func list(v strictjson.Value) []string {
+	if texts, ok := v.Strings(); ok {
 		return texts
 	}
 	return []string{}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/jose"
 )
 
 // A ClientConfig describes a confidential client of a realm. Realm, ClientID and ClientSecret are
@@ -262,7 +263,7 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 // has any number of spellings. Whatever goes by the text of a token, as the shared exchange and the
 // budgets do, takes each for another token.
 func checkRefreshToken(refreshToken identity.Secret) error {
-	parts, err := decodeCompact(refreshToken.Reveal())
+	parts, err := jose.DecodeCompact(refreshToken.Reveal())
 	if err != nil || len(parts[0]) == 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
 		return &identity.Error{Reason: identity.ErrRefreshInvalid, Detail: "it is not three parts of base64url in their one spelling, as Keycloak's are"}
 	}

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
 // maxAnswerBytes bounds a body of Keycloak's: many times the largest token answer or key set.
@@ -144,7 +146,7 @@ func faultText(err error) string {
 		return name.Error()
 	}
 	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		text := ascii(certificate.Error()) // which has names out of the certificate
+		text := strictjson.Escape(200, certificate.Error()) // which has names out of the certificate
 		if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
 			text += ": SSL_CERT_FILE names the file of the authorities that this process trusts"
 		}

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/jose"
+	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
 const (
@@ -23,6 +23,7 @@ const (
 	maxRetry         = 5 * time.Second // between a failed fetch and the next
 	maxWaiters       = 16              // for one fetch; everyone else is answered at once
 	maxWait          = time.Second     // of one token for a fetch
+	maxLoggedKeys    = 100             // that can't be used
 )
 
 // A KeySetConfig tunes a KeySet. Its zero value is good.
@@ -61,7 +62,7 @@ type KeySet struct {
 	finished chan struct{} // tells Run that a fetch which it didn't start has ended
 
 	mu          sync.Mutex // guards the fields below
-	keys        keySet
+	keys        jose.KeySet
 	fetched     time.Time // when keys came; zero before the first time
 	tried       time.Time // when the last fetch ended, good or not
 	failure     error     // of the last fetch; nil after a good one
@@ -69,7 +70,7 @@ type KeySet struct {
 	fetch       *keyFetch // in flight, or nil
 	notBefore   time.Time // the earliest start of the next fetch
 	nextRefresh time.Time // when Run, or the next use, starts one
-	logged      map[rejectedKey]bool
+	logged      map[jose.RejectedKey]bool
 }
 
 // A keyFetch is a fetch in flight.
@@ -83,7 +84,7 @@ type keyFetch struct {
 func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	k := &KeySet{
 		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge, http: newHTTPClient(config.Transport),
-		log: config.Log, finished: make(chan struct{}, 1), logged: map[rejectedKey]bool{},
+		log: config.Log, finished: make(chan struct{}, 1), logged: map[jose.RejectedKey]bool{},
 	}
 	if k.maxAge <= 0 {
 		k.maxAge = 24 * time.Hour
@@ -162,12 +163,16 @@ func (k *KeySet) current() []Key {
 	if !k.usable() {
 		return nil
 	}
-	return slices.Collect(maps.Values(k.keys.keys))
+	var keys []Key
+	for _, key := range k.keys.Keys {
+		keys = append(keys, Key(key))
+	}
+	return keys
 }
 
 // usable is called with mu held.
 func (k *KeySet) usable() bool {
-	return len(k.keys.keys) > 0 && elapsed(k.fetched, time.Now()) <= k.maxAge
+	return len(k.keys.Keys) > 0 && elapsed(k.fetched, time.Now()) <= k.maxAge
 }
 
 // elapsed is the time from then to now. The monotonic clock stands still while a machine sleeps,
@@ -200,11 +205,11 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 		return Key{}, &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: errNoKeySet.Error()}
 	}
 	k.mu.Lock()
-	key, known := k.keys.keys[id]
+	key, known := k.keys.Keys[id]
 	if known && k.usable() && !k.neglected() {
 		k.refreshIfDue()
 		k.mu.Unlock()
-		return key, nil
+		return Key(key), nil
 	}
 	if err := ctx.Err(); err != nil { // nothing is started for one who has gone
 		k.mu.Unlock()
@@ -220,14 +225,14 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	if fetch != nil {
 		fetch.waiters--
 	}
-	key, known = k.keys.keys[id]
+	key, known = k.keys.Keys[id]
 	usable, keys, failure, inFlight := k.usable(), k.keys, k.failure, k.fetch != nil
 	k.mu.Unlock()
 	switch {
 	case ended != nil:
 		return Key{}, ended
 	case known && usable:
-		return key, nil
+		return Key(key), nil
 	}
 	// Format the error outside the lock.
 	refused := &identity.Error{Reason: identity.ErrKeysUnavailable} // an outage must sign nobody out
@@ -237,7 +242,7 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	case inFlight, !usable: // the key may be in it
 		refused.Detail = "the key set is still being fetched from " + k.url
 	default:
-		refused = &identity.Error{Reason: identity.ErrKeyUnknown, Detail: keys.why(id) + " (" + k.url + ")"}
+		refused = &identity.Error{Reason: identity.ErrKeyUnknown, Detail: keys.Why(id) + " (" + k.url + ")"}
 	}
 	return Key{}, refused
 }
@@ -287,7 +292,7 @@ func (k *KeySet) startFetch() *keyFetch {
 }
 
 // finish takes the result of a fetch, and logs it when it differs from the last one's.
-func (k *KeySet) finish(keys keySet, err error) {
+func (k *KeySet) finish(keys jose.KeySet, err error) {
 	k.mu.Lock()
 	now, first := time.Now(), k.failures == 0 && k.fetched.IsZero()
 	changed := first || (k.failure != nil) != (err != nil)
@@ -301,14 +306,14 @@ func (k *KeySet) finish(keys keySet, err error) {
 		k.failures++
 		k.nextRefresh = k.notBefore
 	}
-	var newlyRejected []rejectedKey
-	for _, key := range keys.rejected {
-		if !key.expected && !k.logged[key] && len(k.logged) < maxKeys {
+	var newlyRejected []jose.RejectedKey
+	for _, key := range keys.Rejected {
+		if !key.Expected && !k.logged[key] && len(k.logged) < maxLoggedKeys {
 			k.logged[key] = true
 			newlyRejected = append(newlyRejected, key)
 		}
 	}
-	held := len(k.keys.keys)
+	held := len(k.keys.Keys)
 	close(k.fetch.done)
 	k.fetch = nil
 	k.mu.Unlock()
@@ -324,7 +329,7 @@ func (k *KeySet) finish(keys keySet, err error) {
 		k.log.Info("keys fetched", "url", k.url, "held", held)
 	}
 	for _, key := range newlyRejected {
-		k.log.Warn("key passed over", "url", k.url, "kid", key.kid, "why", key.why)
+		k.log.Warn("key passed over", "url", k.url, "kid", key.ID, "why", key.Why)
 	}
 }
 
@@ -340,27 +345,27 @@ func latest(a, b time.Time) time.Time {
 
 // download gets the set. An answer without a single key that we can use is a failure: it must not
 // take the place of a good set.
-func (k *KeySet) download(ctx context.Context) (keys keySet, err error) {
+func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
 	defer func() { // a stranger's bytes went through a library; nobody above this goroutine could recover
 		if recover() != nil {
-			keys, err = keySet{}, errors.New("reading the key set panicked")
+			keys, err = jose.KeySet{}, errors.New("reading the key set panicked")
 		}
 	}()
 	if k.realm == (Realm{}) {
-		return keySet{}, errors.New("the zero Realm has no address: make it with keycloak.NewRealm")
+		return jose.KeySet{}, errors.New("the zero Realm has no address: make it with keycloak.NewRealm")
 	}
 	got, err := get(ctx, k.http, k.url)
 	if err != nil { // net/http may quote what the other side has sent
-		return keySet{}, truncatedError{err}
+		return jose.KeySet{}, truncatedError{err}
 	}
 	if got.status != http.StatusOK {
-		return keySet{}, errors.New(whyNot(got))
+		return jose.KeySet{}, errors.New(whyNot(got))
 	}
-	return readKeys(got.body)
+	return jose.ReadKeySet(got.body)
 }
 
 // A truncatedError is an error with a short text.
 type truncatedError struct{ error }
 
-func (e truncatedError) Error() string { return asciiUpTo(600, e.error.Error()) } // an address, what failed, and what to do
+func (e truncatedError) Error() string { return strictjson.Escape(600, e.error.Error()) } // an address, what failed, and what to do
 func (e truncatedError) Unwrap() error { return e.error }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/jose"
+	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
 // Keys finds the public keys of one issuer. A KeySet fetches them from Keycloak; StaticKeys and
@@ -30,17 +32,6 @@ type Key struct {
 	Public    crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
-// check says why a key can't be used, or nil.
-func (k Key) check() error {
-	switch {
-	case k.ID == "" || len(k.ID) > maxKeyID:
-		return fmt.Errorf("its id has %d bytes; expected 1 to %d", len(k.ID), maxKeyID)
-	case !fits(k.Algorithm, k.Public):
-		return fmt.Errorf("it is too weak, or not one for %s", quote(k.Algorithm))
-	}
-	return nil
-}
-
 type staticKeys map[string]Key
 
 // StaticKeys returns Keys that hold these and never change. It fails when a key can't be used, or
@@ -48,11 +39,11 @@ type staticKeys map[string]Key
 func StaticKeys(keys ...Key) (Keys, error) {
 	static := staticKeys{}
 	for _, key := range keys {
-		if err := key.check(); err != nil {
-			return nil, fmt.Errorf("keycloak: the key %s can't be used: %w", quote(key.ID), err)
+		if err := jose.Key(key).Check(); err != nil {
+			return nil, fmt.Errorf("keycloak: the key %s can't be used: %w", strictjson.Quote(key.ID), err)
 		}
 		if _, twice := static[key.ID]; twice {
-			return nil, fmt.Errorf("keycloak: two keys have the id %s", quote(key.ID))
+			return nil, fmt.Errorf("keycloak: two keys have the id %s", strictjson.Quote(key.ID))
 		}
 		static[key.ID] = key
 	}
@@ -66,32 +57,36 @@ func StaticKeys(keys ...Key) (Keys, error) {
 // reads the set as a KeySet does: keys that aren't for signatures, or that can't be used, are
 // passed over, and it fails when none is left.
 func ParseKeys(set []byte) (Keys, error) {
-	keys, err := readKeys(set)
+	keys, err := jose.ReadKeySet(set)
 	if err != nil {
 		return nil, fmt.Errorf("keycloak: %w", err)
 	}
-	return staticKeys(keys.keys), nil
+	static := staticKeys{}
+	for id, key := range keys.Keys {
+		static[id] = Key(key)
+	}
+	return static, nil
 }
 
 func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 	key, known := s[id]
 	if !known {
-		return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown, Detail: "the static keys have none of the kid " + quote(id)}
+		return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown, Detail: "the static keys have none of the kid " + strictjson.Quote(id)}
 	}
 	return key, nil
 }
 
 // verifyWith checks a token's signature with the key that its header names. It fails with
 // ErrKeyUnknown, ErrKeysUnavailable or ErrTokenSignature, or as ctx does.
-func verifyWith(ctx context.Context, keys Keys, token *jws) error {
-	key, err := keys.Key(ctx, token.kid)
+func verifyWith(ctx context.Context, keys Keys, token *accessToken) error {
+	key, err := keys.Key(ctx, token.KeyID)
 	switch {
 	case err != nil:
 		return keyError(ctx, err)
-	case key.Algorithm != token.alg: // RFC 8725, section 3.1
-		return wrongSignature("alg is %s; the key %s is for %s", quote(token.alg), quote(token.kid), quote(key.Algorithm))
-	case !verifySignature(token.alg, key.Public, token.signed, token.signature):
-		return wrongSignature("the signature doesn't match the key %s", quote(token.kid))
+	case key.Algorithm != token.Algorithm: // RFC 8725, section 3.1
+		return wrongSignature("alg is %s; the key %s is for %s", strictjson.Quote(token.Algorithm), strictjson.Quote(token.KeyID), strictjson.Quote(key.Algorithm))
+	case !jose.Verify(token.Algorithm, key.Public, token.Signed, token.Signature):
+		return wrongSignature("the signature doesn't match the key %s", strictjson.Quote(token.KeyID))
 	}
 	return nil
 }

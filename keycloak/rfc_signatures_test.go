@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cloakql/cloakql/internal/jose"
 )
 
 func TestRFCSignatures(t *testing.T) {
@@ -30,16 +32,16 @@ func TestRFCSignatures(t *testing.T) {
 		t.Run(e.String(), func(t *testing.T) {
 			t.Parallel()
 			alg, key, signed, signature := e.member(t, "alg"), keys[e.Key], e.signed(), e.signature()
-			if !verifySignature(alg, key, signed, signature) {
-				t.Fatalf("verifySignature(%s) = false", alg)
+			if !jose.Verify(alg, key, signed, signature) {
+				t.Fatalf("jose.Verify(%s) = false", alg)
 			}
 			refused := func(what, alg string, key crypto.PublicKey, signed string, signature []byte) {
 				t.Helper()
-				if verifySignature(alg, key, signed, signature) {
-					t.Errorf("%s: verifySignature(%s) = true", what, alg)
+				if jose.Verify(alg, key, signed, signature) {
+					t.Errorf("%s: jose.Verify(%s) = true", what, alg)
 				}
 			}
-			for _, other := range algorithms {
+			for _, other := range Algorithms() {
 				if other != alg {
 					refused("another algorithm", other, key, signed, signature)
 				}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/jose"
 )
 
 // What RFC 7515, 7519, 7520 and 8037 show is in testdata/rfc.json: headers and signatures as they
@@ -41,7 +42,9 @@ func (e rfcExample) String() string { return strings.Join(e.Source, " and ") + "
 // signed is what the signature covers, RFC 7515 section 5.1.
 func (e rfcExample) signed() string { return base64url([]byte(e.Protected)) + "." + e.Payload }
 
-func (e rfcExample) signature() []byte { return must(strictBase64.DecodeString(e.Signature)) }
+func (e rfcExample) signature() []byte {
+	return must(strictBase64.DecodeString(e.Signature))
+}
 
 // member is a header's member, whether it is in the header that is signed, or in the other one.
 func (e rfcExample) member(t *testing.T, name string) string {
@@ -144,7 +147,7 @@ func TestRFCExamplesAreWhole(t *testing.T) {
 	all := readRFC(t)
 	for _, e := range all.Examples {
 		alg := e.member(t, "alg")
-		if e.Allowed != slices.Contains(algorithms, alg) {
+		if e.Allowed != slices.Contains(Algorithms(), alg) {
 			t.Errorf("%v: allowed is %v, and its algorithm %s", e, e.Allowed, alg)
 		}
 		if e.Allowed && (all.Keys[e.Key] == nil || e.Signature == "") {
@@ -191,13 +194,13 @@ func TestRFCExamplesAreWhole(t *testing.T) {
 // rfcKey reads a key set of one key with our reader.
 func rfcKey(t *testing.T, jwk object) crypto.PublicKey {
 	t.Helper()
-	keys, err := readKeys([]byte(certs(jwk)))
+	keys, err := jose.ReadKeySet([]byte(certs(jwk)))
 	if err != nil {
-		t.Fatalf("readKeys(%v): %v", jwk, err)
+		t.Fatalf("jose.ReadKeySet(%v): %v", jwk, err)
 	}
-	key, known := keys.keys[jwk["kid"].(string)]
-	if !known || len(keys.keys) != 1 {
-		t.Fatalf("readKeys(%v) = %v", jwk, keys)
+	key, known := keys.Keys[jwk["kid"].(string)]
+	if !known || len(keys.Keys) != 1 {
+		t.Fatalf("jose.ReadKeySet(%v) = %v", jwk, keys)
 	}
 	return key.Public
 }
@@ -224,7 +227,7 @@ func TestRFCKeys(t *testing.T) {
 			want = ed25519.PublicKey(must(strictBase64.DecodeString(jwk["x"].(string))))
 		}
 		if got := rfcKey(t, jwk); !want.Equal(got) {
-			t.Errorf("%v: readKeys() = %v, want %v", e, got, want)
+			t.Errorf("%v: jose.ReadKeySet() = %v, want %v", e, got, want)
 		}
 	}
 }
@@ -246,13 +249,13 @@ func TestRFCKeysAsTheyStand(t *testing.T) {
 		"8037":        "its kid is missing",
 	}
 	for name, jwk := range keys {
-		switch keys, err := readKeys([]byte(certs(jwk))); {
+		switch keys, err := jose.ReadKeySet([]byte(certs(jwk))); {
 		case says[name] == "":
-			if err != nil || keys.keys["bilbo.baggins@hobbiton.example"].Public == nil {
-				t.Errorf("%s: readKeys() = %v, %v, want the key", name, keys, err)
+			if err != nil || keys.Keys["bilbo.baggins@hobbiton.example"].Public == nil {
+				t.Errorf("%s: jose.ReadKeySet() = %v, %v, want the key", name, keys, err)
 			}
 		case err == nil || !strings.Contains(err.Error(), says[name]):
-			t.Errorf("%s: readKeys() = %v, want an error that says %q", name, err, says[name])
+			t.Errorf("%s: jose.ReadKeySet() = %v, want an error that says %q", name, err, says[name])
 		}
 	}
 	for name := range keys {

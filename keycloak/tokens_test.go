@@ -107,6 +107,8 @@ func (s signer) token(payload string) string { return s.sign(s.header(), payload
 
 func base64url(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
 
+var strictBase64 = base64.RawURLEncoding.Strict()
+
 type object map[string]any
 
 // gone as a member's value takes the member away.

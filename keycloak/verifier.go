@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/jose"
+	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
 // An Issuer is a realm whose tokens are accepted: the names that its tokens may carry in iss,
@@ -109,15 +111,15 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 		return nil, fmt.Errorf("keycloak: AuthorizedParty %q is none of AuthorizedParties: none of its tokens would pass", config.AuthorizedParty)
 	}
 	for _, name := range config.Algorithms {
-		if !slices.Contains(algorithms, name) {
-			return nil, fmt.Errorf("keycloak: algorithm %q can't be accepted; expected some of: %s", name, strings.Join(algorithms, ", "))
+		if !slices.Contains(jose.Algorithms(), name) {
+			return nil, fmt.Errorf("keycloak: algorithm %q can't be accepted; expected some of: %s", name, strings.Join(jose.Algorithms(), ", "))
 		}
 	}
 	if config.MaxBytes < 0 || config.Leeway < 0 || config.Leeway > maxLeeway {
 		return nil, fmt.Errorf("keycloak: the size of a token can't be negative, and the leeway is at most %v", maxLeeway)
 	}
 	if len(config.Algorithms) == 0 {
-		v.config.Algorithms = algorithms
+		v.config.Algorithms = jose.Algorithms()
 	}
 	if v.config.MaxBytes == 0 {
 		v.config.MaxBytes = 16 << 10
@@ -162,15 +164,15 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 	if err := verifyWith(ctx, keys, token); err != nil {
 		return nil, err
 	}
-	return newUser(&token.claims, token.payload, expires), nil
+	return newUser(&token.claims, token.Payload, expires), nil
 }
 
 // checkIssuer returns the keys of the realm that says it issued the token.
 func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
-	issuer, _ := c.iss.text()
+	issuer, _ := c.iss.String()
 	keys := v.keys[issuer]
 	if keys == nil {
-		return nil, notAccepted("iss is %s; accepted: %s (Issuer.Names)", c.iss.quote(), v.accepted)
+		return nil, notAccepted("iss is %s; accepted: %s (Issuer.Names)", c.iss.Quoted(), v.accepted)
 	}
 	return keys, nil
 }
@@ -180,22 +182,22 @@ func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 	// ID, refresh and logout tokens come from the same issuer, ID tokens with the same keys: typ
 	// and aud are what sets an access token apart.
-	if typ, _ := c.typ.text(); !strings.EqualFold(typ, "Bearer") {
-		return time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have", c.typ.quote())
+	if typ, _ := c.typ.String(); !strings.EqualFold(typ, "Bearer") {
+		return time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have", c.typ.Quoted())
 	}
 	if c.cnf != nil && !v.config.AllowBound {
-		return time.Time{}, notAccepted("cnf is %s: the token is bound to a key of its client's, and a bearer proves nothing about that", c.cnf.quote())
+		return time.Time{}, notAccepted("cnf is %s: the token is bound to a key of its client's, and a bearer proves nothing about that", c.cnf.Quoted())
 	}
 	if err := v.checkAudience(c); err != nil {
 		return time.Time{}, err
 	}
-	if sub, _ := c.sub.text(); sub == "" {
-		return time.Time{}, notAccepted("sub is %s: the client lacks the client scope basic, or gives lightweight access tokens", c.sub.quote())
+	if sub, _ := c.sub.String(); sub == "" {
+		return time.Time{}, notAccepted("sub is %s: the client lacks the client scope basic, or gives lightweight access tokens", c.sub.Quoted())
 	}
 	now := v.config.Now()
 	for _, date := range []struct {
 		name  string
-		value raw
+		value strictjson.Value
 	}{{"nbf", c.nbf}, {"iat", c.iat}} {
 		if date.value == nil {
 			continue
@@ -224,14 +226,14 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 func (v *Verifier) checkAudience(c *claims) error {
 	audience, ok := []string(nil), true
 	if c.aud != nil {
-		if audience, ok = c.aud.texts(); !ok { // RFC 7519, section 4.1.3: one audience may stand alone
+		if audience, ok = c.aud.Strings(); !ok { // RFC 7519, section 4.1.3: one audience may stand alone
 			var one string
-			one, ok = c.aud.text()
+			one, ok = c.aud.String()
 			audience = []string{one}
 		}
 	}
 	meant := ok && slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.config.Audience, a) })
-	azp, _ := c.azp.text()
+	azp, _ := c.azp.String()
 	if !meant {
 		// Of our own client, whatever Keycloak put into aud; it writes no list without a name.
 		written := c.aud == nil || ok && len(audience) > 0 && !slices.Contains(audience, "")
@@ -239,10 +241,10 @@ func (v *Verifier) checkAudience(c *claims) error {
 	}
 	if !meant {
 		return notAccepted("aud is %s, azp is %s; accepted in aud: %s (VerifierConfig.Audience): add a mapper of type Audience to the client that asks for the token",
-			c.aud.quote(), c.azp.quote(), quoteAll(v.config.Audience))
+			c.aud.Quoted(), c.azp.Quoted(), quoteAll(v.config.Audience))
 	}
 	if parties := v.config.AuthorizedParties; len(parties) > 0 && !slices.Contains(parties, azp) {
-		return notAccepted("azp is %s; accepted: %s (VerifierConfig.AuthorizedParties)", c.azp.quote(), quoteAll(parties))
+		return notAccepted("azp is %s; accepted: %s (VerifierConfig.AuthorizedParties)", c.azp.Quoted(), quoteAll(parties))
 	}
 	return nil
 }
@@ -250,10 +252,10 @@ func (v *Verifier) checkAudience(c *claims) error {
 const year10000 = 253402300800 // RFC 3339 has no dates from there on
 
 // numericDate reads a date of RFC 7519, section 2: seconds since 1970, not necessarily whole.
-func numericDate(name string, value raw) (time.Time, error) {
-	seconds, ok := value.number()
+func numericDate(name string, value strictjson.Value) (time.Time, error) {
+	seconds, ok := value.Float()
 	if !ok || !(seconds >= 0 && seconds < year10000) {
-		return time.Time{}, malformed("%s is %s; expected seconds since 1970", name, value.quote())
+		return time.Time{}, malformed("%s is %s; expected seconds since 1970", name, value.Quoted())
 	}
 	return time.Unix(int64(seconds), 0).UTC(), nil
 }
@@ -263,7 +265,7 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func quoteAll(texts []string) string {
 	var quoted []string
 	for _, text := range texts {
-		quoted = append(quoted, quote(text))
+		quoted = append(quoted, strictjson.Quote(text))
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
 }

@@ -1,4 +1,4 @@
-package keycloak
+package jose
 
 import (
 	"crypto"
@@ -16,13 +16,21 @@ import (
 const (
 	minRSABits = 2048 // RFC 7518, section 3.3
 	maxRSABits = 8192 // a signature's cost grows with the square (CVE-2023-29409)
-	// Smaller ones are the stuff that forgeries were made of (CVE-2006-4339); FIPS 186-5, appendix A.1.1,
-	// allows none either.
+	// Forgeries were made with smaller ones (CVE-2006-4339); FIPS 186-5, appendix A.1.1, allows none
+	// either.
 	minRSAExponent = 65537
 	maxRSAExponent = math.MaxInt32 // what crypto/rsa can do
 )
 
-// signingMethods are golang-jwt's, but for one thing: it takes any length of a PSS salt, and RFC 7518,
+// algorithms are the signatures that can be accepted: only asymmetric ones. RFC 8725, sections 3.1
+// and 3.2.
+var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
+// Algorithms returns the names of the signatures that can be accepted, RFC 7518 section 3.1 and
+// RFC 8037.
+func Algorithms() []string { return slices.Clone(algorithms) }
+
+// signingMethods are golang-jwt's, except that it takes any length of a PSS salt, and RFC 7518,
 // section 3.5, demands that of the hash.
 var signingMethods = map[string]jwt.SigningMethod{
 	"RS256": jwt.SigningMethodRS256, "RS384": jwt.SigningMethodRS384, "RS512": jwt.SigningMethodRS512,
@@ -38,15 +46,16 @@ func saltLikeHash(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
 	}
 }
 
-// verifySignature tells whether signature is that of signed, by an algorithm of RFC 7518, section 3.1, or
-// RFC 8037 and a key that fits it.
-func verifySignature(alg string, key crypto.PublicKey, signed string, signature []byte) bool {
+// Verify reports whether signature is that of signed, by an algorithm of Algorithms and a key that
+// is usable with it.
+func Verify(alg string, key crypto.PublicKey, signed string, signature []byte) bool {
 	method := signingMethods[alg]
-	return method != nil && fits(alg, key) && method.Verify(signed, signature, key) == nil
+	return method != nil && UsableWith(alg, key) && method.Verify(signed, signature, key) == nil
 }
 
-// fits tells whether a key may be used with an algorithm: one of its kind, neither too weak nor too large.
-func fits(alg string, key crypto.PublicKey) bool {
+// UsableWith reports whether a key may be used with an algorithm: one of its kind, neither too weak
+// nor too large.
+func UsableWith(alg string, key crypto.PublicKey) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		switch alg {
@@ -65,8 +74,9 @@ func fits(alg string, key crypto.PublicKey) bool {
 	return false
 }
 
-// smallOrder are the encodings, without the sign, of the points of edwards25519 whose order divides 8, and of
-// the two that aren't in lowest terms: with such a key, signatures can be made that are good for many texts.
+// smallOrder are the encodings, without the sign, of the points of edwards25519 whose order divides
+// 8, and of the two that aren't in lowest terms: with such a key, signatures can be made that are
+// good for many texts.
 var smallOrder = []string{
 	"0000000000000000000000000000000000000000000000000000000000000000",
 	"0100000000000000000000000000000000000000000000000000000000000000",

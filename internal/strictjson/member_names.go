@@ -1,12 +1,12 @@
-package keycloak
+package strictjson
 
 import "hash/maphash"
 
-// A nameSet holds the names of the members of all objects of a text, in a hash table with a seed of its own,
-// so that nobody can write names that fall on one place.
+// A nameSet holds the names of the members of all objects of a text, in a hash table with a random
+// seed, so that nobody can write names that collide.
 type nameSet struct {
 	seed  maphash.Seed
-	slots []nameSlot // their number is a power of two, and more than half of them are free
+	slots []nameSlot // a power of two, and more than half of them are free
 	names [][]byte
 }
 
@@ -21,13 +21,13 @@ func (s *nameSet) clear() {
 	s.names = s.names[:0]
 }
 
-// has tells whether an object has a member of that name already, and takes it down if not.
-func (s *nameSet) has(object int32, name []byte) bool {
+// add adds a name to an object's, and reports whether it was there already.
+func (s *nameSet) add(object int32, name []byte) bool {
 	if 2*(len(s.names)+1) > len(s.slots) {
 		s.grow()
 	}
 	hash := maphash.Bytes(s.seed, name) + uint64(object)*0x9e3779b97f4a7c15 // the same name in another object goes elsewhere
-	slot := s.free(hash, func(other nameSlot) bool {
+	slot := s.probe(hash, func(other nameSlot) bool {
 		return other.object == object && other.hash == hash && string(s.names[other.name]) == string(name)
 	})
 	if slot == nil {
@@ -38,8 +38,8 @@ func (s *nameSet) has(object int32, name []byte) bool {
 	return false
 }
 
-// free returns the free slot that a hash leads to, or nil when the way leads past one that is found.
-func (s *nameSet) free(hash uint64, found func(nameSlot) bool) *nameSlot {
+// probe returns the free slot for a hash, or nil if it comes past a slot that is found.
+func (s *nameSet) probe(hash uint64, found func(nameSlot) bool) *nameSlot {
 	for i := hash; ; i++ {
 		slot := &s.slots[i&uint64(len(s.slots)-1)]
 		switch {
@@ -59,7 +59,7 @@ func (s *nameSet) grow() {
 	s.slots = make([]nameSlot, max(64, 4*len(old)))
 	for _, slot := range old {
 		if slot.object != 0 {
-			*s.free(slot.hash, func(nameSlot) bool { return false }) = slot
+			*s.probe(slot.hash, func(nameSlot) bool { return false }) = slot
 		}
 	}
 }

@@ -1,0 +1,146 @@
+package jose
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cloakql/cloakql/internal/strictjson"
+)
+
+const maxKeyID = 256 // bytes
+
+var base64url = base64.RawURLEncoding.Strict()
+
+// A JWS is a token that was read, and not yet verified.
+type JWS struct {
+	Algorithm string // the header's alg, one of those accepted
+	KeyID     string // the header's kid
+	Payload   []byte // as it stands
+	Signed    string // what the signature covers
+	Signature []byte
+}
+
+// A Reason is why a token isn't read.
+type Reason int
+
+const (
+	Malformed Reason = iota + 1
+	Algorithm        // alg isn't among those accepted
+	Type             // the header's typ is that of another kind of token
+)
+
+// An Error says why a token isn't read, for operators.
+type Error struct {
+	Reason Reason
+	text   string
+}
+
+func (e *Error) Error() string { return e.text }
+
+func refused(reason Reason, format string, args ...any) error {
+	return &Error{reason, fmt.Sprintf(format, args...)}
+}
+
+func malformed(format string, args ...any) error { return refused(Malformed, format, args...) }
+
+// Parse reads a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims, without
+// trusting any of it. It checks the header: no crit, no cty, a kid, an alg of those accepted, and a
+// typ, if any, of an access token. It calls visit with each claim, as strictjson.Members does. It
+// fails with an Error.
+func Parse(token string, accepted []string, visit func(name []byte, value strictjson.Value)) (*JWS, error) {
+	decoded, err := DecodeCompact(token)
+	if err != nil {
+		return nil, err
+	}
+	var h header
+	var reader strictjson.Reader
+	if err := reader.Members(decoded[0], h.setMember); err != nil {
+		return nil, malformed("the header %v", err)
+	}
+	if err := reader.Members(decoded[1], visit); err != nil {
+		return nil, malformed("the payload %v", err)
+	}
+	alg, kid, err := h.check(accepted)
+	if err != nil {
+		return nil, err
+	}
+	return &JWS{alg, kid, decoded[1], token[:strings.LastIndexByte(token, '.')], decoded[2]}, nil
+}
+
+// DecodeCompact splits a compact JWS, RFC 7515 section 3.1, and decodes its three parts. A part is
+// base64url without padding, without line breaks, and without stray bits at its end, so each token
+// has one spelling. It fails with an Error that is Malformed.
+func DecodeCompact(token string) (decoded [3][]byte, err error) {
+	// Counted before anything is made of them: a token of dots alone has thousands
+	// (CVE-2025-30204).
+	if parts := strings.Count(token, ".") + 1; parts != 3 {
+		return decoded, malformed("parts between dots: %d; expected 3", parts)
+	}
+	first, last := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
+	space := make([]byte, 0, len(token))
+	for i, part := range [3]string{token[:first], token[first+1 : last], token[last+1:]} {
+		from := len(space)
+		// Go's decoder skips line ends, wherever they are.
+		if space, err = base64url.AppendDecode(space, []byte(part)); err != nil || strings.ContainsAny(part, "\r\n") {
+			return decoded, malformed("part %d is not base64url without padding", i+1)
+		}
+		decoded[i] = space[from:len(space):len(space)]
+	}
+	return decoded, nil
+}
+
+// A header is the JOSE header's members that we act on, RFC 7515 section 4.1; nil where there is
+// none.
+//
+// jku, x5u, jwk and x5c are not among them, and never looked at: they would let a token bring its
+// own key, or make us fetch one from anywhere.
+type header struct {
+	crit, cty, kid, alg, typ strictjson.Value
+}
+
+func (h *header) setMember(name []byte, value strictjson.Value) {
+	switch string(name) {
+	case "crit":
+		h.crit = value
+	case "cty":
+		h.cty = value
+	case "kid":
+		h.kid = value
+	case "alg":
+		h.alg = value
+	case "typ":
+		h.typ = value
+	}
+}
+
+func (h *header) check(accepted []string) (alg, kid string, err error) {
+	if h.crit != nil {
+		return "", "", malformed("the header has crit: extensions are not supported")
+	}
+	if h.cty != nil { // RFC 7519, section 5.2
+		return "", "", malformed("the header has cty, %s: a token within a token is not supported", h.cty.Quoted())
+	}
+	kid, ok := h.kid.String()
+	if !ok || kid == "" || len(kid) > maxKeyID {
+		return "", "", malformed("kid is %s; expected a string of 1 to %d bytes", h.kid.Quoted(), maxKeyID)
+	}
+	alg, ok = h.alg.String()
+	if !ok {
+		return "", "", malformed("alg is %s; expected a string", h.alg.Quoted())
+	}
+	if !slices.Contains(accepted, alg) {
+		return "", "", refused(Algorithm, "alg is %s; accepted: %s", h.alg.Quoted(), strings.Join(accepted, ", "))
+	}
+	if h.typ == nil {
+		return alg, kid, nil
+	}
+	// RFC 9068, section 4, and RFC 8725, section 3.11. Media types match in any case.
+	switch typ, _ := h.typ.String(); {
+	case strings.EqualFold(typ, "JWT"), strings.EqualFold(typ, "at+jwt"),
+		strings.EqualFold(typ, "application/jwt"), strings.EqualFold(typ, "application/at+jwt"):
+		return alg, kid, nil
+	}
+	return "", "", refused(Type, "typ in the header is %s; accepted: JWT, at+jwt", h.typ.Quoted())
+}

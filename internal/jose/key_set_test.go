@@ -1,0 +1,127 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/MicahParks/jwkset"
+)
+
+// jwkOf writes a public key as jwkset does.
+func jwkOf(tb testing.TB, kid, alg string, key crypto.Signer) string {
+	tb.Helper()
+	jwk, err := jwkset.NewJWKFromKey(key.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{ALG: jwkset.ALG(alg), KID: kid, USE: jwkset.UseSig}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	text, err := json.Marshal(jwk.Marshal())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
+}
+
+func setOf(jwks ...string) string { return `{"keys":[` + strings.Join(jwks, ",") + `]}` }
+
+func edKey(tb testing.TB) ed25519.PrivateKey {
+	tb.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return key
+}
+
+func TestReadKeySet(t *testing.T) {
+	good := jwkOf(t, "ed", "EdDSA", edKey(t))
+	enc := strings.Replace(jwkOf(t, "enc", "EdDSA", edKey(t)), `"use":"sig"`, `"use":"enc"`, 1)
+	private := `{"d":"AA",` + jwkOf(t, "private", "EdDSA", edKey(t))[1:]
+	set, err := ReadKeySet([]byte(setOf(good, enc, private, "null")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, ok := set.Keys["ed"]; !ok || len(set.Keys) != 1 || key.Check() != nil || key.Algorithm != "EdDSA" {
+		t.Errorf("the keys are %v, want one", set.Keys)
+	}
+	var rejected []string
+	for _, key := range set.Rejected {
+		rejected = append(rejected, key.ID+": "+key.Why)
+		if key.Expected != (key.ID == "enc") {
+			t.Errorf("%s: expected is %v", key.ID, key.Expected)
+		}
+	}
+	want := []string{`enc: its use is "enc"; expected "sig"`, "private: it is a private key, for everyone to read", ": it is not a JSON object"}
+	if !slices.Equal(rejected, want) {
+		t.Errorf("rejected are %q, want %q", rejected, want)
+	}
+	for kid, want := range map[string]string{"private": "for everyone to read", "other": `kid "other" is not in the key set`} {
+		if got := set.Why(kid); !strings.Contains(got, want) {
+			t.Errorf("Why(%q) = %q, want %q", kid, got, want)
+		}
+	}
+	if set, err := ReadKeySet([]byte(setOf(good, good))); err == nil || !strings.Contains(err.Error(), "more than one key for signatures of this kid") {
+		t.Errorf("two keys of one kid: %v, %v", set, err)
+	}
+}
+
+// Whatever a key set says, no key of ours is a private, a secret or a weak one, and none makes us
+// panic.
+func FuzzReadKeySet(f *testing.F) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		f.Fatal(err)
+	}
+	ed := jwkOf(f, "ed", "EdDSA", edKey(f))
+	seeds := []string{ed, jwkOf(f, "r", "RS256", rsaKey)}
+	for alg, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()} {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			f.Fatal(err)
+		}
+		seeds = append(seeds, jwkOf(f, alg, alg, key))
+	}
+	for _, jwk := range seeds {
+		f.Add([]byte(setOf(jwk)))
+		f.Add([]byte(setOf(jwk, ed, jwk)))
+	}
+	for _, body := range []string{
+		setOf(`{"d":"AA","key_ops":["verify"],"x5c":["x"],` + ed[1:]), setOf(strings.Replace(ed, `"kid"`, `"x"`, 1)), setOf(strings.Replace(ed, "Ed25519", "X25519", 1)),
+		`{"keys":[{"kid":"o","kty":"oct","use":"sig","alg":"HS256","k":"c2VjcmV0"}]}`, `{"keys":[null,5,{}]}`, `{"keys":{}}`, `[]`,
+		`{"keys":[{"kid":"r","kty":"RSA","use":"sig","n":"AA","e":"AQAB"}]}`, `{"keys":[],"keys":[]}`, `{"Keys":[]}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		set, err := ReadKeySet(body)
+		if err != nil {
+			return
+		}
+		if len(set.Keys) == 0 {
+			t.Error("the set is good, and not one key in it")
+		}
+		for kid, key := range set.Keys {
+			switch key.Public.(type) {
+			case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
+			default:
+				t.Errorf("key %q is a %T", kid, key.Public)
+			}
+			if key.ID != kid || key.Check() != nil {
+				t.Errorf("key %q has the id %q, and %v", kid, key.ID, key.Check())
+			}
+			if Verify(key.Algorithm, key.Public, "x", make([]byte, 64)) {
+				t.Errorf("key %q verifies zeros", kid)
+			}
+			if slices.ContainsFunc(set.Rejected, func(r RejectedKey) bool { return r.ID == kid && r.signs }) {
+				t.Errorf("key %q is kept and passed over", kid)
+			}
+		}
+	})
+}

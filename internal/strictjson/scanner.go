@@ -1,0 +1,452 @@
+package strictjson
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+const (
+	maxDepth        = 32   // for Members: of lists and objects within each other
+	maxLenientDepth = 1000 // for ScanMembers and ScanItems
+	maxNumberBytes  = 64   // for Members: of one number's text
+	maxMagnitude    = 308  // for Members: a number is less than ten to the power of that
+)
+
+// A scanner reads one JSON text, RFC 8259, from its beginning to its end.
+type scanner struct {
+	text []byte
+	pos  int // of the next byte to read
+
+	lenient      bool     // accept what only the grammar allows
+	build        bool     // make Go values; otherwise value returns nil
+	names        *nameSet // of all objects, to find duplicates; nil where build finds them, or nobody looks
+	boundNumbers bool     // by their text: to convert some numbers takes longer than anything else here
+
+	maxDepth, maxValues int // 0 values is any number
+	depth, values       int
+	objects             int32  // that have begun so far
+	member              []byte // of the outermost object, that is being read
+}
+
+// begin goes to the first byte of the value. It fails unless that is first, and the text is UTF-8.
+func (s *scanner) begin(first byte, kind string) error {
+	if !s.lenient && !utf8.Valid(s.text) {
+		return errNotUTF8
+	}
+	s.whitespace()
+	if s.peek() == first {
+		return nil
+	}
+	// What it is instead matters to nobody, but whether it is JSON helps to find the mistake.
+	if _, err := s.value(); err != nil {
+		return err
+	}
+	return &Error{Reason: WrongType, text: "is not a JSON " + kind}
+}
+
+// document reads the whole text.
+func (s *scanner) document() (any, error) {
+	s.whitespace()
+	value, err := s.value()
+	if err != nil {
+		return nil, err
+	}
+	return value, s.end()
+}
+
+// end fails unless only whitespace is left.
+func (s *scanner) end() error {
+	s.whitespace()
+	if s.pos < len(s.text) {
+		return errTrailing
+	}
+	return nil
+}
+
+// peek returns the next byte, or 0 at the end: no JSON text has that outside of a string.
+func (s *scanner) peek() byte {
+	if s.pos < len(s.text) {
+		return s.text[s.pos]
+	}
+	return 0
+}
+
+func (s *scanner) whitespace() {
+	for s.pos < len(s.text) && s.text[s.pos] <= ' ' {
+		switch s.text[s.pos] {
+		case ' ', '\t', '\n', '\r':
+			s.pos++
+		default:
+			return
+		}
+	}
+}
+
+// skip passes over the next byte if it is c.
+func (s *scanner) skip(c byte) bool {
+	if s.peek() != c {
+		return false
+	}
+	s.pos++
+	return true
+}
+
+// value reads a value, which begins at the next byte.
+func (s *scanner) value() (any, error) {
+	if s.values++; s.maxValues > 0 && s.values > s.maxValues {
+		return nil, &Error{Reason: TooManyValues, text: fmt.Sprintf("has more than %d values", s.maxValues)}
+	}
+	switch s.peek() {
+	case '"':
+		inner, escaped, err := s.string()
+		if !s.build || err != nil {
+			return nil, err
+		}
+		if escaped {
+			inner = unescape(inner)
+		}
+		return string(inner), nil
+	case '{':
+		return s.object(nil)
+	case '[':
+		return s.array(nil)
+	case 't':
+		return s.word("true", true)
+	case 'f':
+		return s.word("false", false)
+	case 'n':
+		return s.word("null", nil)
+	}
+	return s.number()
+}
+
+func (s *scanner) word(word string, value any) (any, error) {
+	if end := s.pos + len(word); end > len(s.text) || string(s.text[s.pos:end]) != word {
+		return nil, errNotJSON
+	}
+	s.pos += len(word)
+	return value, nil
+}
+
+// open passes over the bracket that begins a list or an object.
+func (s *scanner) open() error {
+	if s.depth == s.maxDepth {
+		return &Error{Reason: TooDeep, text: fmt.Sprintf("nests deeper than %d", s.maxDepth)}
+	}
+	s.depth++
+	s.pos++
+	s.whitespace()
+	return nil
+}
+
+// next passes over the comma before another item or member. It reports false at the bracket that
+// ends the list or object, and passes over that.
+func (s *scanner) next(end byte) (more bool, err error) {
+	s.whitespace()
+	switch s.peek() {
+	case ',':
+		s.pos++
+		s.whitespace()
+		return true, nil
+	case end:
+		s.pos++
+		s.depth--
+		return false, nil
+	}
+	return false, errNotJSON
+}
+
+// object reads an object, whose brace is the next byte. visit may be nil.
+func (s *scanner) object(visit func(name []byte, value Value)) (any, error) {
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	var members map[string]any
+	if s.build {
+		members = map[string]any{}
+	}
+	if s.skip('}') {
+		s.depth--
+		return members, nil
+	}
+	s.objects++
+	object := s.objects
+	checked := s.names != nil || s.build
+	for more := true; more; {
+		inner, escaped, err := s.string()
+		if err != nil {
+			return nil, err
+		}
+		name := inner // of a nested object that nobody looks at, escaped or not
+		if escaped && (checked || s.depth == 1) {
+			name = unescape(inner)
+		}
+		if s.names != nil && s.names.add(object, name) {
+			return nil, memberTwice(name)
+		}
+		if s.build {
+			if _, twice := members[string(name)]; twice {
+				return nil, memberTwice(name)
+			}
+		}
+		if s.whitespace(); !s.skip(':') {
+			return nil, errNotJSON
+		}
+		s.whitespace()
+		if s.depth == 1 {
+			s.member = name
+		}
+		start := s.pos
+		value, err := s.value()
+		if err != nil {
+			return nil, err
+		}
+		if s.build {
+			members[string(name)] = value
+		}
+		if visit != nil {
+			visit(name, Value(s.text[start:s.pos]))
+		}
+		if s.depth == 1 {
+			s.member = nil
+		}
+		if more, err = s.next('}'); err != nil {
+			return nil, err
+		}
+	}
+	return members, nil
+}
+
+func memberTwice(name []byte) error {
+	return &Error{Reason: MemberTwice, text: fmt.Sprintf("has the member %s twice", Quote(string(name)))}
+}
+
+// array reads an array, whose bracket is the next byte. visit may be nil.
+func (s *scanner) array(visit func(item Value)) (any, error) {
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	var items []any
+	if s.build {
+		items = []any{}
+	}
+	if s.skip(']') {
+		s.depth--
+		return items, nil
+	}
+	for more := true; more; {
+		start := s.pos
+		item, err := s.value()
+		if err != nil {
+			return nil, err
+		}
+		if s.build {
+			items = append(items, item)
+		}
+		if visit != nil {
+			visit(Value(s.text[start:s.pos]))
+		}
+		if more, err = s.next(']'); err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
+}
+
+// string reads a string and returns what is between its quotes, and whether escapes are in it.
+func (s *scanner) string() (inner []byte, escaped bool, err error) {
+	if !s.skip('"') {
+		return nil, false, errNotJSON
+	}
+	text, start := s.text, s.pos
+	for i := start; i < len(text); {
+		switch c := text[i]; {
+		case c == '"':
+			s.pos = i + 1
+			return text[start:i], escaped, nil
+		case c < ' ':
+			return nil, false, errNotJSON
+		case c == '\\':
+			escaped = true
+			length, err := s.escape(text[i:])
+			if err != nil {
+				return nil, false, err
+			}
+			i += length
+		default:
+			i++
+		}
+	}
+	return nil, false, errNotJSON
+}
+
+// escape reads the escape that text begins with, a pair of surrogates as one, and returns its length.
+func (s *scanner) escape(text []byte) (length int, err error) {
+	if len(text) < 2 {
+		return 0, errNotJSON
+	}
+	switch text[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2, nil
+	case 'u':
+	default:
+		return 0, errNotJSON
+	}
+	unit, ok := hex4(text[2:])
+	if !ok {
+		return 0, errNotJSON
+	}
+	if s.lenient || !utf16.IsSurrogate(unit) {
+		return 6, nil
+	}
+	if rest := text[6:]; len(rest) >= 2 && rest[0] == '\\' && rest[1] == 'u' {
+		low, ok := hex4(rest[2:])
+		if !ok {
+			return 0, errNotJSON
+		}
+		if utf16.DecodeRune(unit, low) != unicode.ReplacementChar {
+			return 12, nil
+		}
+	}
+	return 0, errHalfSurrogate
+}
+
+func hex4(text []byte) (unit rune, ok bool) {
+	if len(text) < 4 {
+		return 0, false
+	}
+	for _, c := range text[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		unit = unit<<4 | rune(c)
+	}
+	return unit, true
+}
+
+// unescape returns the text of a string that was read and has escapes.
+func unescape(inner []byte) []byte {
+	text := make([]byte, 0, len(inner))
+	for i := 0; i < len(inner); {
+		if plain := bytes.IndexByte(inner[i:], '\\'); plain != 0 {
+			if plain < 0 {
+				return append(text, inner[i:]...)
+			}
+			text = append(text, inner[i:i+plain]...)
+			i += plain
+		}
+		i += 2
+		switch c := inner[i-1]; c {
+		case 'b':
+			text = append(text, '\b')
+		case 'f':
+			text = append(text, '\f')
+		case 'n':
+			text = append(text, '\n')
+		case 'r':
+			text = append(text, '\r')
+		case 't':
+			text = append(text, '\t')
+		case 'u':
+			unit, _ := hex4(inner[i:])
+			i += 4
+			if utf16.IsSurrogate(unit) {
+				low := rune(0) // half a pair, which only a lenient scanner lets pass, becomes U+FFFD
+				if len(inner) >= i+6 && inner[i] == '\\' && inner[i+1] == 'u' {
+					low, _ = hex4(inner[i+2:])
+				}
+				if unit = utf16.DecodeRune(unit, low); unit != unicode.ReplacementChar {
+					i += 6
+				}
+			}
+			text = utf8.AppendRune(text, unit)
+		default: // a quote, a backslash or a slash stands for itself
+			text = append(text, c)
+		}
+	}
+	return text
+}
+
+// number reads a number, RFC 8259 section 6.
+func (s *scanner) number() (any, error) {
+	text, i := s.text, s.pos
+	if i < len(text) && text[i] == '-' {
+		i++
+	}
+	whole := i
+	if i < len(text) && text[i] == '0' {
+		i++ // and no other digit after it
+	} else if i = afterDigits(text, i); i == whole {
+		return nil, errNotJSON
+	}
+	magnitude, integer := i-whole, true
+	if i < len(text) && text[i] == '.' {
+		integer = false
+		start := i + 1
+		if i = afterDigits(text, start); i == start {
+			return nil, errNotJSON
+		}
+	}
+	if i < len(text) && text[i]|' ' == 'e' {
+		integer = false
+		i++
+		negative := i < len(text) && text[i] == '-'
+		if negative || i < len(text) && text[i] == '+' {
+			i++
+		}
+		start := i
+		if i = afterDigits(text, start); i == start {
+			return nil, errNotJSON
+		}
+		exponent, err := strconv.Atoi(string(text[start:min(i, start+6)]))
+		if err != nil {
+			return nil, errNotJSON
+		}
+		if negative {
+			exponent = -exponent
+		}
+		magnitude += exponent
+	}
+	text, s.pos = text[s.pos:i], i
+	switch {
+	case s.boundNumbers && len(text) > maxNumberBytes:
+		return nil, &Error{Reason: NumberTooLong, text: fmt.Sprintf("has a number of %d characters; accepted: %d", len(text), maxNumberBytes)}
+	case s.boundNumbers && magnitude > maxMagnitude:
+		return nil, numberTooLarge(text)
+	case !s.build:
+		return nil, nil
+	}
+	if integer {
+		if n, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+			return n, nil
+		}
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil { // not even a float64 holds it
+		return nil, numberTooLarge(text)
+	}
+	return f, nil
+}
+
+func numberTooLarge(text []byte) error {
+	return &Error{Reason: NumberTooLarge, text: fmt.Sprintf("has the number %s, which is too large", Escape(200, string(text)))}
+}
+
+// afterDigits returns where the digits that begin at i end.
+func afterDigits(text []byte, i int) int {
+	for i < len(text) && text[i] >= '0' && text[i] <= '9' {
+		i++
+	}
+	return i
+}
