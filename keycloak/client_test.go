@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,17 +80,6 @@ func checkNoLeak(t *testing.T, values ...any) {
 			for _, inner := range err.Unwrap() {
 				checkNoLeak(t, inner)
 			}
-		}
-	}
-}
-
-// checkFitForClients holds that the text of an error is made of identity's words alone: no address,
-// no setting, nothing that came from Keycloak.
-func checkFitForClients(t *testing.T, err error) {
-	t.Helper()
-	for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
-		if !regexp.MustCompile(`^(keycloak: (login|refresh|logout): )?[a-zA-Z' -]+$`).MatchString(text) {
-			t.Errorf("the text %q isn't fit for clients", text)
 		}
 	}
 }

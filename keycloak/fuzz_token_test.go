@@ -119,13 +119,3 @@ func changed(text, changes string) string {
 	maps.Copy(members, more)
 	return toJSON(members)
 }
-
-func decodeJSON(t *testing.T, text []byte) (value any) {
-	t.Helper()
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(&value); err != nil {
-		t.Errorf("%q: %v", text, err)
-	}
-	return value
-}

@@ -3,7 +3,6 @@ package keycloak
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -101,8 +100,6 @@ func (t *keyTest) status(usable, failing bool) {
 		t.Errorf("Status() = %v, %v; want usable %v and failing %v", gotUsable, failure, usable, failing)
 	}
 }
-
-func stranger(n int) signer { return signer{fmt.Sprint("stranger-", n), "EdDSA", otherEdKey()} }
 
 func TestAnUnknownKeyIsFetchedOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

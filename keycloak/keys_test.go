@@ -17,8 +17,6 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-func keyOf(s signer) Key { return Key{ID: s.kid, Algorithm: s.alg, Public: s.key.Public()} }
-
 func TestStaticKeys_refuses(t *testing.T) {
 	good := keyOf(edDSA())
 	for name, tt := range map[string]struct {

@@ -10,18 +10,23 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"math/big"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/cloakql/cloakql/identity"
 )
 
 // What the tokens in testdata name, and a moment within their life.
@@ -210,3 +215,95 @@ func (b *logBook) String() string {
 func (b *logBook) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
+
+// checkFitForClients holds that the text of an error is made of identity's words alone: no address,
+// no setting, nothing that came from Keycloak.
+func checkFitForClients(t *testing.T, err error) {
+	t.Helper()
+	for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
+		if !regexp.MustCompile(`^(keycloak: (login|refresh|logout): )?[a-zA-Z' -]+$`).MatchString(text) {
+			t.Errorf("the text %q isn't fit for clients", text)
+		}
+	}
+}
+
+// checkRefusal compares an error with the reason it must have, nil for none, and with the words
+// that an operator needs in its detail.
+func checkRefusal(t *testing.T, err, want error, says ...string) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("Verify() = %v, want %v", err, want)
+	}
+	if want == nil {
+		return
+	}
+	refused, ok := errors.AsType[*identity.Error](err)
+	if !ok {
+		t.Fatalf("Verify() failed with %#v, want an identity.Error", err)
+	}
+	checkFitForClients(t, err)
+	for _, word := range says {
+		if !strings.Contains(refused.Detail, word) {
+			t.Errorf("the detail is %q; it doesn't name %q", refused.Detail, word)
+		}
+	}
+}
+
+// at is a moment as claims have it, by how far it is from noon.
+func at(offset time.Duration) int64 { return noon.Add(offset).Unix() }
+
+// spoilSignature changes one bit in the middle of the signature.
+func spoilSignature(token string) string {
+	dot := strings.LastIndexByte(token, '.')
+	signature := must(strictBase64.DecodeString(token[dot+1:]))
+	signature[len(signature)/2] ^= 1
+	return token[:dot+1] + base64url(signature)
+}
+
+// decodeJSON is what encoding/json makes of a text.
+func decodeJSON(t *testing.T, text []byte) (value any) {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&value); err != nil {
+		t.Errorf("%q: %v", text, err)
+	}
+	return value
+}
+
+// stranger is a signer whose key no realm has.
+func stranger(n int) signer { return signer{fmt.Sprint("stranger-", n), "EdDSA", otherEdKey()} }
+
+// splitToken returns the three parts of a token.
+func splitToken(token string) (header, payload, signature string) {
+	parts := strings.Split(token, ".")
+	return parts[0], parts[1], parts[2]
+}
+
+// otherTrailingBits spells the same 64 bytes with another last character: four of its bits are unused.
+func otherTrailingBits(signature string) string {
+	last := signature[len(signature)-1]
+	other := map[byte]byte{'A': 'B', 'Q': 'R', 'g': 'h', 'w': 'x'}[last]
+	out := signature[:len(signature)-1] + string(other)
+	if got := must(base64.RawURLEncoding.DecodeString(out)); base64url(got) != signature {
+		panic("these are other bytes")
+	}
+	return out
+}
+
+// standardAlphabet writes a signature with the + and / of the other base64.
+func standardAlphabet(key signer) string {
+	for i := range 1000 {
+		_, _, signature := splitToken(key.token(fmt.Sprintf(`{"n":%d}`, i)))
+		if strings.ContainsAny(signature, "-_") {
+			return strings.NewReplacer("-", "+", "_", "/").Replace(signature)
+		}
+	}
+	panic("no signature holds a 62 or a 63")
+}
+
+// nested is a JSON list of lists, that many deep.
+func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
+
+// keyOf is the public key of a signer.
+func keyOf(s signer) Key { return Key{ID: s.kid, Algorithm: s.alg, Public: s.key.Public()} }
