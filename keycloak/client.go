@@ -63,15 +63,15 @@ const (
 	// wait there, not here.
 	maxCalls = 64
 	// maxTimeouts bounds a call, in timeouts. Its caller is answered after one; Keycloak doesn't
-	// stop then, so the call holds its slot and its turn until Keycloak has answered, or until this
-	// bound.
+	// stop then, so the call keeps its places in the pool and the queue until Keycloak has answered,
+	// or until this bound.
 	maxTimeouts = 3
 	// refusalPause is a second, as Keycloak has it by default, and half of one: it counts a failure
 	// a moment after its answer.
 	refusalPause = 1500 * time.Millisecond
-	// maxHeldTurn bounds how long a refusal that is held back holds its account's turn, before the
+	// maxHeldQueue bounds how long a refusal that is held back blocks its account's queue, before the
 	// pause. The owner waits behind it.
-	maxHeldTurn = 1500 * time.Millisecond
+	maxHeldQueue = 1500 * time.Millisecond
 )
 
 // A Client signs people in and out of a realm, on behalf of one client of it. Make it with
@@ -93,7 +93,7 @@ type Client struct {
 	calls     *sync.WaitGroup // sign-ins and sign-outs under way, their callers there or not
 	logins    *pool
 	accounts  *accounts
-	turns     *turns
+	queue     *loginQueue
 	pace      *pace
 	logouts   *pool
 	exchanges *exchanges
@@ -113,9 +113,9 @@ func NewClient(config ClientConfig) (*Client, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = 8 * time.Second
 	}
-	for _, most := range []*int{&config.MaxLogins, &config.MaxRefreshes, &config.MaxLogouts} {
-		if *most <= 0 {
-			*most = maxCalls
+	for _, max := range []*int{&config.MaxLogins, &config.MaxRefreshes, &config.MaxLogouts} {
+		if *max <= 0 {
+			*max = maxCalls
 		}
 	}
 	if config.RefusalPause == 0 {
@@ -123,7 +123,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 	}
 	c := &Client{
 		config: config, http: newHTTPClient(config.Transport),
-		logins: newPool(config.MaxLogins), accounts: newAccounts(), turns: newTurns(), pace: new(pace), calls: new(sync.WaitGroup), logouts: newPool(config.MaxLogouts),
+		logins: newPool(config.MaxLogins), accounts: newAccounts(), queue: newLoginQueue(), pace: new(pace), calls: new(sync.WaitGroup), logouts: newPool(config.MaxLogouts),
 	}
 	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
 	c.exchanges.pool, c.exchanges.anyNetwork = newPool(config.MaxRefreshes), config.RefreshGraceAnyNetwork
@@ -140,10 +140,10 @@ func NewClient(config ClientConfig) (*Client, error) {
 // Sign-ins of one account are exchanged one after another, in the order in which they came: with
 // brute-force protection on, Keycloak 26.7.4 refuses all but one of those that it has at the same
 // moment, right passwords too, with the words for a wrong one. The next one comes RefusalPause
-// after a refusal. At most 4 wait for the one that is under way, no longer than Timeout, which
-// their own exchange has anew, and two of one network are there at most; one more fails with
-// ErrBusy, as does one whose turn didn't come. A caller who leaves is let go, and the
-// exchange goes on: Keycloak doesn't stop either, and the next one must not meet it.
+// after a refusal. At most four sign-ins of one account queue behind the running one, and at most
+// two of them come from one network. Each waits for at most Timeout; the call to Keycloak then gets
+// its own Timeout. A fifth, or one that waited too long, fails with ErrBusy. A caller who leaves is
+// let go, and the exchange goes on: Keycloak doesn't stop either, and the next one must not meet it.
 //
 // ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account
 // without a password sooner than others, and time must not tell which accounts those are. Until
@@ -162,17 +162,17 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	waiting, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	endTurn, err := c.turns.take(waiting, c.accounts.of(credentials))
+	leaveQueue, err := c.queue.enter(waiting, c.accounts.of(credentials))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil: // Keycloak wasn't asked, so it did nothing wrong
 		return nil, &identity.Error{Reason: identity.ErrBusy, Detail: "others of this account are under way"}
 	}
-	// Those who wait hold no slot: five sign-ins of one account would take those of five.
+	// Waiting sign-ins hold no place: five of one account would take those of five accounts.
 	place, err := c.logins.acquire(ctx)
 	if err != nil {
-		endTurn(0)
+		leaveQueue(0)
 		return nil, err
 	}
 	form := url.Values{
@@ -196,17 +196,17 @@ func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*
 		switch {
 		case err == nil:
 			c.accounts.learn(credentials, token)
-			endTurn(0)
+			leaveQueue(0)
 		case refused:
 			// What the caller could see besides the answer has the same pace: when the account's
 			// next sign-in begins, and when the network's next place is free.
 			held := min(c.pace.target(), c.config.Timeout/2)
-			endTurn(time.Until(begin.Add(min(held, maxHeldTurn))) + max(0, c.config.RefusalPause))
+			leaveQueue(time.Until(begin.Add(min(held, maxHeldQueue))) + max(0, c.config.RefusalPause))
 			time.Sleep(time.Until(begin.Add(held)))
 		case identity.TimedOut(err): // Keycloak may count it as a failure
-			endTurn(c.config.RefusalPause)
+			leaveQueue(c.config.RefusalPause)
 		default:
-			endTurn(0)
+			leaveQueue(0)
 		}
 		return token, err
 	})
@@ -367,7 +367,7 @@ func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*i
 }
 
 // tokens asks the token endpoint.
-func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning) (token *identity.OpenIDToken, err error) {
+func (c *Client) tokens(ctx context.Context, form url.Values, refusals []refusalRule) (token *identity.OpenIDToken, err error) {
 	defer recovered(&err)
 	got, err := c.call(ctx, c.config.Realm.tokenURL(), form)
 	if err != nil {
@@ -378,7 +378,7 @@ func (c *Client) tokens(ctx context.Context, form url.Values, refusals []meaning
 
 // call posts a form with the client's own credentials, as form values: Keycloak prefers those to
 // Basic, which would need the double encoding of RFC 6749 section 2.3.1. A client that takes a
-// secret in a header only gets a hint for the log (ourFaults): trying both ways would double the
+// secret in a header only gets a hint for the log (clientErrors): trying both ways would double the
 // calls of every wrong secret. It takes no longer than maxTimeouts.
 func (c *Client) call(ctx context.Context, url string, form url.Values) (answer, error) {
 	bounded, cancel := context.WithTimeout(ctx, maxTimeouts*c.config.Timeout)

@@ -25,7 +25,7 @@ func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport h
 		if issuer, ok := discoverIssuer(ctx, realm, client); ok {
 			if !slices.Contains(accepted, issuer) {
 				log.Warn("the realm's tokens will be refused: set Issuer.Names to the issuer that it names",
-					"issuer", cut(issuer), "accepted", accepted)
+					"issuer", truncate(issuer), "accepted", accepted)
 			}
 			return
 		}

@@ -10,7 +10,7 @@
 //     tokens with golang-jwt.
 //   - Client signs people in and out: Login, Refresh, Logout (client.go). What Keycloak's refusals
 //     mean is one table (refusal.go); why a refresh token must never be exchanged twice, and how
-//     two tabs are kept from it, is in exchanges.go.
+//     two tabs are kept from it, is in refresh_once.go.
 //   - WarnIssuer compares the issuer that Keycloak says it is with the issuers that a Verifier
 //     accepts, the setting that people get wrong most often.
 //

@@ -43,7 +43,7 @@ func FuzzRefusal(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		for _, rows := range [][]meaning{loginRefusals, refreshRefusals} {
+		for _, rows := range [][]refusalRule{loginRefusals, refreshRefusals} {
 			checkOneMeaning(t, refusal(answer{status: status, body: body}, rows))
 			token, err := readToken(answer{status: status, body: body}, rows)
 			switch {

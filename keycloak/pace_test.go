@@ -105,7 +105,7 @@ func TestClient_Login_heldRefusalsHaveABound(t *testing.T) {
 		client.pace.observe(netip.Prefix{}, time.Hour, false)
 		begin := time.Now()
 		var callers sync.WaitGroup
-		for _, want := range []time.Duration{4 * time.Second, maxHeldTurn + 4*time.Second} {
+		for _, want := range []time.Duration{4 * time.Second, maxHeldQueue + 4*time.Second} {
 			callers.Go(func() {
 				if refusedAfter(t, t.Context(), client, "alice"); time.Since(begin) != want {
 					t.Errorf("refused after %v, want %v", time.Since(begin), want)

@@ -47,10 +47,10 @@ func (r *Refusal) OperatorDetail() string {
 // Unwrap returns one of identity's errors.
 func (r *Refusal) Unwrap() error { return r.meaning }
 
-// A meaning is one row of what Keycloak's refusals mean. Rows are tried in order. A zero status, an
+// A refusalRule is one row of what Keycloak's refusals mean. Rows are tried in order. A zero status, an
 // empty code and an empty text fit every answer; a text is compared as the beginning of the
 // description.
-type meaning struct {
+type refusalRule struct {
 	status     int
 	code, text string
 	err        error
@@ -61,7 +61,7 @@ type meaning struct {
 // "Invalid user credentials". The first two below come only after the password proved right; the
 // third, of a client policy, before Keycloak looks at the name. Releases before 26.6 answer
 // invalid_grant with 401.
-var loginRefusals = []meaning{
+var loginRefusals = []refusalRule{
 	{0, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 	{0, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
 	{0, "invalid_grant", "resource owner password credentials grant is prohibited", identity.ErrLoginNotAllowed,
@@ -72,7 +72,7 @@ var loginRefusals = []meaning{
 }
 
 // Of refresh tokens, at the token and at the logout endpoint.
-var refreshRefusals = []meaning{
+var refreshRefusals = []refusalRule{
 	{0, "invalid_grant", "Token is not active", identity.ErrRefreshExpired, ""},
 	{0, "invalid_grant", "Maximum allowed refresh token reuse exceeded", identity.ErrRefreshReused, ""},
 	{0, "invalid_grant", "Session not active", identity.ErrSessionEnded, ""},
@@ -97,9 +97,9 @@ const (
 	checkClient = "check the client's settings in Keycloak's admin console"
 )
 
-// What is wrong with us, whatever we asked for. Rows go by Keycloak's text where it says more than
+// clientErrors say what is wrong with this client, whatever it asked for. Rows go by Keycloak's text where it says more than
 // the status and the code. The last row takes the rest.
-var ourFaults = []meaning{
+var clientErrors = []refusalRule{
 	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
 		sendsSecret + "set Allowed authentication method on the client's Credentials tab to client_secret_post, or leave it empty"},
 	{401, "unauthorized_client", "", identity.ErrProviderMisconfigured,
@@ -131,7 +131,7 @@ var ourFaults = []meaning{
 
 // refusal says what an error answer means. An answer that isn't Keycloak's (5xx, a proxy's 408 or
 // 429, or no JSON object with an error) is ErrProviderUnavailable.
-func refusal(got answer, refusals []meaning) error {
+func refusal(got answer, refusals []refusalRule) error {
 	var body struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
@@ -140,7 +140,7 @@ func refusal(got answer, refusals []meaning) error {
 	if notKeycloak || json.Unmarshal(got.body, &body) != nil || body.Error == "" {
 		return unavailable("answer %d is not one of Keycloak's%s", got.status, got.note)
 	}
-	for _, rows := range [][]meaning{refusals, ourFaults} {
+	for _, rows := range [][]refusalRule{refusals, clientErrors} {
 		for _, row := range rows {
 			if (row.status == 0 || row.status == got.status) && (row.code == "" || row.code == body.Error) &&
 				strings.HasPrefix(body.Description, row.text) {
@@ -148,7 +148,7 @@ func refusal(got answer, refusals []meaning) error {
 			}
 		}
 	}
-	panic("keycloak: the last row of ourFaults fits every answer")
+	panic("keycloak: the last row of clientErrors fits every answer")
 }
 
 // whyNot returns what an answer other than 200 to a request without credentials says to operators,
@@ -235,11 +235,11 @@ var knownTexts = []string{
 	"resource owner password credentials grant is prohibited.",
 }
 
-// cut bounds a stranger's text for a log.
-func cut(text string) string {
-	const most = 200
-	if len(text) > most {
-		return strings.ToValidUTF8(text[:most], "") + "…"
+// truncate bounds a stranger's text for a log.
+func truncate(text string) string {
+	const max = 200
+	if len(text) > max {
+		return strings.ToValidUTF8(text[:max], "") + "…"
 	}
 	return text
 }

@@ -53,7 +53,7 @@ func (c *counter) exchange(ctx context.Context, token identity.Secret) (*identit
 func held(x *exchanges) (answers, bytes int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.known), x.bytes
+	return len(x.cache), x.bytes
 }
 
 // check presents a token and compares which exchange's answer comes.
@@ -359,8 +359,9 @@ func TestCloseWaitsForExchanges(t *testing.T) {
 		}
 		ctx, leave := context.WithCancel(t.Context())
 		begin := time.Now()
-		time.AfterFunc(0, leave)
-		x.do(ctx, refreshToken())
+		go x.do(ctx, refreshToken())
+		synctest.Wait()
+		leave()
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := x.wait(short); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {

@@ -44,13 +44,13 @@ type exchanges struct {
 	log        *slog.Logger
 
 	mu         sync.Mutex             // guards the fields below
-	known      map[digest][]*exchange // under way, or ended within the grace; by the token that was presented
+	cache      map[digest][]*exchange // under way, or ended within the grace; by the token that was presented
 	successors map[digest]*exchange   // those that ended within the grace; by the new refresh token
 	sessions   map[sessionFrom]bool   // of the exchanges under way
-	active     int                    // exchanges under way
-	remembered int                    // exchanges in known that have ended
-	bytes      int                    // of the answers in known
-	idle       chan struct{}          // closed once active is zero; nil while nobody waits for that
+	inFlight   int                    // exchanges under way
+	remembered int                    // exchanges in cache that have ended
+	bytes      int                    // of the answers in cache
+	idle       chan struct{}          // closed once inFlight is zero; nil while nobody waits for that
 }
 
 // digest stands for a refresh token: tokens themselves are not kept as keys.
@@ -85,7 +85,7 @@ type exchange struct {
 func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToken, error), grace time.Duration) *exchanges {
 	return &exchanges{
 		exchange: f, grace: grace, pool: newPool(maxCalls), log: slog.Default(),
-		known: map[digest][]*exchange{}, successors: map[digest]*exchange{}, sessions: map[sessionFrom]bool{},
+		cache: map[digest][]*exchange{}, successors: map[digest]*exchange{}, sessions: map[sessionFrom]bool{},
 	}
 }
 
@@ -108,8 +108,8 @@ func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*iden
 			return nil, err
 		}
 		e = &exchange{presented: key, network: network, session: session, release: release, done: make(chan struct{})}
-		x.known[key] = append(x.known[key], e)
-		x.active++
+		x.cache[key] = append(x.cache[key], e)
+		x.inFlight++
 		go x.run(context.WithoutCancel(ctx), e, refreshToken) // ends with the exchange, which bounds its time
 	}
 	x.mu.Unlock()
@@ -131,24 +131,24 @@ func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*iden
 	if e.err != nil {
 		return nil, e.err
 	}
-	return aged(e.token, time.Since(e.at)), nil
+	return withAge(e.token, time.Since(e.at)), nil
 }
 
 // find returns the exchange of a token whose answer a caller from network may have. If there is
 // none, it returns the first exchange of that token, if any, and why its answer isn't for this
 // caller. The caller holds mu.
 func (x *exchanges) find(key digest, network netip.Prefix) (e, before *exchange, refusal string) {
-	for _, e := range x.known[key] {
+	for _, e := range x.cache[key] {
 		if e.network == network && !e.superseded {
 			return e, nil, ""
 		}
 	}
-	for _, e := range x.known[key] {
+	for _, e := range x.cache[key] {
 		if e.superseded {
 			return nil, e, "its successor was used"
 		}
 	}
-	if known := x.known[key]; len(known) > 0 {
+	if known := x.cache[key]; len(known) > 0 {
 		return nil, known[0], "it comes from another network (ClientConfig.RefreshGraceAnyNetwork)"
 	}
 	return nil, nil, ""
@@ -198,8 +198,8 @@ func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e.release()
-	x.active--
-	if x.active == 0 && x.idle != nil {
+	x.inFlight--
+	if x.inFlight == 0 && x.idle != nil {
 		close(x.idle)
 		x.idle = nil
 	}
@@ -242,16 +242,16 @@ func (x *exchanges) forget(e *exchange) {
 	}
 }
 
-// remove takes an exchange out of known, and reports whether it was there. The caller holds mu.
+// remove takes an exchange out of cache, and reports whether it was there. The caller holds mu.
 func (x *exchanges) remove(e *exchange) bool {
-	i := slices.Index(x.known[e.presented], e)
+	i := slices.Index(x.cache[e.presented], e)
 	if i < 0 {
 		return false
 	}
-	if len(x.known[e.presented]) == 1 {
-		delete(x.known, e.presented)
+	if len(x.cache[e.presented]) == 1 {
+		delete(x.cache, e.presented)
 	} else {
-		x.known[e.presented] = slices.Delete(x.known[e.presented], i, i+1)
+		x.cache[e.presented] = slices.Delete(x.cache[e.presented], i, i+1)
 	}
 	return true
 }
@@ -263,7 +263,7 @@ func (x *exchanges) end(refreshToken identity.Secret) {
 	key, session := digestOf(refreshToken), sessionOf(refreshToken)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for k, known := range x.known {
+	for k, known := range x.cache {
 		for _, e := range slices.Clone(known) {
 			if k != key && (session == "" || e.session != session) {
 				continue
@@ -311,7 +311,7 @@ func isAlphanumeric(r rune) bool {
 // wait returns when no exchange is under way, or ctx has ended.
 func (x *exchanges) wait(ctx context.Context) error {
 	x.mu.Lock()
-	if x.active == 0 {
+	if x.inFlight == 0 {
 		x.mu.Unlock()
 		return nil
 	}
@@ -348,8 +348,8 @@ func sessionOf(refreshToken identity.Secret) string {
 	return claims.Session
 }
 
-// aged returns a copy of a token answer whose lifetimes are counted from now.
-func aged(token *identity.OpenIDToken, age time.Duration) *identity.OpenIDToken {
+// withAge returns a copy of a token answer whose lifetimes are counted from now.
+func withAge(token *identity.OpenIDToken, age time.Duration) *identity.OpenIDToken {
 	out := *token
 	passed := int(age / time.Second)
 	out.ExpiresIn = max(0, token.ExpiresIn-passed)

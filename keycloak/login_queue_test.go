@@ -77,13 +77,13 @@ func signIn(ctx context.Context, c *Client, name string) error {
 	return err
 }
 
-// noTurns fails unless no turn is remembered.
-func noTurns(t *testing.T, c *Client) {
+// checkQueuesEmpty fails unless no queue is remembered.
+func checkQueuesEmpty(t *testing.T, c *Client) {
 	t.Helper()
-	c.turns.mu.Lock()
-	defer c.turns.mu.Unlock()
-	if n := len(c.turns.accounts); n != 0 {
-		t.Errorf("%d turns are remembered, want none", n)
+	c.queue.mu.Lock()
+	defer c.queue.mu.Unlock()
+	if n := len(c.queue.accounts); n != 0 {
+		t.Errorf("%d queues are remembered, want none", n)
 	}
 }
 
@@ -113,7 +113,7 @@ func TestSignInsOfOneAccountComeOneAfterAnother(t *testing.T) {
 		if asked := slices.DeleteFunc(realm.asked, func(name string) bool { return name == "bob" }); !slices.Equal(asked, names) {
 			t.Errorf("asked in the order %q, want that in which they came, %q", asked, names)
 		}
-		noTurns(t, client)
+		checkQueuesEmpty(t, client)
 	})
 }
 
@@ -138,10 +138,10 @@ func TestTooManyWaitForOneAccount(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if want := int32(100 - 1 - maxWaiting); busy.Load() != want || realm.worst != 1 {
+		if want := int32(100 - 1 - maxQueued); busy.Load() != want || realm.worst != 1 {
 			t.Errorf("%d were refused, %d asked at once; want %d and 1", busy.Load(), realm.worst, want)
 		}
-		noTurns(t, client)
+		checkQueuesEmpty(t, client)
 		if err := signIn(t.Context(), client, "alice"); err != nil {
 			t.Errorf("after the burst: %v", err)
 		}
@@ -174,7 +174,7 @@ func TestTurns_twoOfANetwork(t *testing.T) {
 		if busy.Load() != 98 || done.Load() != 2 {
 			t.Errorf("%d were refused and %d let in, want 98 and 2", busy.Load(), done.Load())
 		}
-		noTurns(t, client)
+		checkQueuesEmpty(t, client)
 	})
 }
 
@@ -299,7 +299,7 @@ func TestTurns_pauseAfterARefusal(t *testing.T) {
 				t.Errorf("with a pause of %v Keycloak was asked at %v, want %v", pause, asked, wanted)
 			}
 			synctest.Wait()
-			noTurns(t, client)
+			checkQueuesEmpty(t, client)
 		})
 	}
 }
@@ -309,7 +309,7 @@ func TestTurns_pauseAfterARefusal(t *testing.T) {
 func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newRealmByClock(time.Second, timeout(8*time.Second))
-		done, err := client.turns.take(t.Context(), nameDigest("alice")) // somebody whose turn doesn't end
+		done, err := client.queue.enter(t.Context(), nameDigest("alice")) // a sign-in that doesn't end
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -321,7 +321,7 @@ func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
 			t.Errorf("Keycloak was asked %d times, want never: the time was up", len(realm.asked))
 		}
 		done(0)
-		noTurns(t, client)
+		checkQueuesEmpty(t, client)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newRealmByClock(5*time.Second, timeout(8*time.Second))
@@ -356,7 +356,7 @@ func TestOneWhoLeavesKeepsTheTurn(t *testing.T) {
 		if realm.worst != 1 {
 			t.Errorf("%d at once, want 1", realm.worst)
 		}
-		noTurns(t, client)
+		checkQueuesEmpty(t, client)
 	})
 }
 
@@ -384,7 +384,7 @@ func TestAPanicEndsNoProcess(t *testing.T) {
 	if err := client.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	noTurns(t, client)
+	checkQueuesEmpty(t, client)
 }
 
 func TestOneWhoLeavesTheQueue(t *testing.T) {
@@ -410,7 +410,7 @@ func TestOneWhoLeavesTheQueue(t *testing.T) {
 		synctest.Wait()
 		leave()
 		synctest.Wait()
-		for range maxWaiting - 1 { // its place in the queue is free
+		for range maxQueued - 1 { // its place in the queue is free
 			callers.Go(func() {
 				if err := signIn(t.Context(), client, "alice"); err != nil {
 					t.Error(err)
@@ -421,7 +421,7 @@ func TestOneWhoLeavesTheQueue(t *testing.T) {
 		if realm.worst != 1 {
 			t.Errorf("%d at once, want 1", realm.worst)
 		}
-		noTurns(t, client)
+		checkQueuesEmpty(t, client)
 	})
 }
 
@@ -430,7 +430,7 @@ func TestWaitingHoldsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newRealmByClock(time.Second, func(c *ClientConfig) { c.MaxLogins = 2 })
 		var callers sync.WaitGroup
-		for range 1 + maxWaiting {
+		for range 1 + maxQueued {
 			callers.Go(func() {
 				if err := signIn(t.Context(), client, "alice"); err != nil {
 					t.Errorf("alice: %v", err)
@@ -451,7 +451,7 @@ func TestWaitingHoldsNoSlot(t *testing.T) {
 		if realm.most != 2 {
 			t.Errorf("%d at once, want 2", realm.most)
 		}
-		noTurns(t, client)
+		checkQueuesEmpty(t, client)
 	})
 }
 

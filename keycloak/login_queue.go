@@ -1,0 +1,89 @@
+package keycloak
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+const (
+	// maxQueued bounds how many sign-ins of one account wait for the running one. A person has a
+	// few tabs; a program that signs in as one account all the time should keep its tokens.
+	maxQueued = 4
+	// maxOfNetwork bounds how many of an account's sign-ins, the running one included, come from one
+	// network: somebody who knows a username must not be able to keep its owner out of the queue.
+	maxOfNetwork = 2
+)
+
+// A loginQueue lets the sign-ins of one account run one after another, first come, first served.
+// Accounts don't wait for each other, and an account without sign-ins takes no memory.
+type loginQueue struct {
+	mu       sync.Mutex // guards accounts, and the counts of each accountQueue
+	accounts map[digest]*accountQueue
+}
+
+// An accountQueue is the queue of one account.
+type accountQueue struct {
+	size     int                  // sign-ins that run or wait
+	networks map[netip.Prefix]int // how many of them come from each network
+	free     chan struct{}        // holds one token while no sign-in runs
+}
+
+func newLoginQueue() *loginQueue { return &loginQueue{accounts: map[digest]*accountQueue{}} }
+
+// enter waits until no other sign-in of the account runs, and returns a function that lets the next
+// one run, now or after a pause. It fails with ErrBusy at once when the queue is full for this
+// account or for the caller's network, and with ctx's error when ctx ends first.
+func (q *loginQueue) enter(ctx context.Context, account digest) (leave func(pause time.Duration), err error) {
+	network := networkOf(ctx)
+	q.mu.Lock()
+	queue, ok := q.accounts[account]
+	if !ok {
+		queue = &accountQueue{free: make(chan struct{}, 1), networks: map[netip.Prefix]int{}}
+		queue.free <- struct{}{}
+		q.accounts[account] = queue
+	}
+	if queue.size > maxQueued || network.IsValid() && queue.networks[network] >= maxOfNetwork {
+		q.mu.Unlock()
+		return nil, identity.ErrBusy
+	}
+	queue.size++
+	queue.networks[network]++
+	q.mu.Unlock()
+
+	remove := func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if queue.networks[network]--; queue.networks[network] == 0 {
+			delete(queue.networks, network)
+		}
+		if queue.size--; queue.size == 0 {
+			delete(q.accounts, account)
+		}
+	}
+	done := func() {
+		queue.free <- struct{}{} // never blocks: the running sign-in took the token out
+		remove()
+	}
+	leave = func(pause time.Duration) {
+		if pause <= 0 {
+			done()
+			return
+		}
+		time.AfterFunc(pause, done)
+	}
+	select {
+	case <-queue.free: // the runtime wakes up waiters in their order
+	case <-ctx.Done():
+		remove()
+		return nil, ctx.Err()
+	}
+	if err := ctx.Err(); err != nil { // select chooses at random where both are true
+		done()
+		return nil, err
+	}
+	return leave, nil
+}
