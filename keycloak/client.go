@@ -380,7 +380,7 @@ func (c *Client) tokens(ctx context.Context, form url.Values, refusals []refusal
 // Basic, which would need the double encoding of RFC 6749 section 2.3.1. A client that takes a
 // secret in a header only gets a hint for the log (clientErrors): trying both ways would double the
 // calls of every wrong secret. It takes no longer than maxTimeouts.
-func (c *Client) call(ctx context.Context, url string, form url.Values) (answer, error) {
+func (c *Client) call(ctx context.Context, url string, form url.Values) (response, error) {
 	bounded, cancel := context.WithTimeout(ctx, maxTimeouts*c.config.Timeout)
 	defer cancel()
 	form.Set("client_id", c.config.ClientID)
@@ -388,19 +388,19 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (answer,
 	got, err := c.post(bounded, url, form)
 	switch {
 	case err != nil && bounded.Err() != nil:
-		return answer{}, c.timedOut()
+		return response{}, c.timedOut()
 	case err != nil:
-		return answer{}, unavailable("%s", err.Error())
+		return response{}, unavailable("%s", err.Error())
 	}
 	return got, nil
 }
 
 // post sends a form. Of the request that it is sent for, the client's address alone goes along, and
 // only if told to.
-func (c *Client) post(ctx context.Context, url string, form url.Values) (answer, error) {
+func (c *Client) post(ctx context.Context, url string, form url.Values) (response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(form.Encode()))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if address := identity.Address(ctx); c.config.ForwardAddress && address.IsValid() {

@@ -44,8 +44,8 @@ func FuzzRefusal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		for _, rows := range [][]refusalRule{loginRefusals, refreshRefusals} {
-			checkOneMeaning(t, refusal(answer{status: status, body: body}, rows))
-			token, err := readToken(answer{status: status, body: body}, rows)
+			checkOneMeaning(t, refusal(response{status: status, body: body}, rows))
+			token, err := readToken(response{status: status, body: body}, rows)
 			switch {
 			case err != nil:
 				checkOneMeaning(t, err)

@@ -79,8 +79,8 @@ func proxyNote(client *http.Client, request *http.Request) string {
 	return " (through a proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)"
 }
 
-// An answer is what Keycloak said, read to its end.
-type answer struct {
+// A response is Keycloak's, read to its end.
+type response struct {
 	status int
 	body   []byte
 	note   string // proxyNote
@@ -88,28 +88,28 @@ type answer struct {
 
 // send makes a request and reads the answer to its end. It fails when there is no answer, when it
 // is cut short or too large, and when it is a redirect.
-func send(client *http.Client, request *http.Request) (answer, error) {
+func send(client *http.Client, request *http.Request) (response, error) {
 	// Keycloak turns some errors into HTML for anything that looks like a browser, and refuses an
 	// Origin outside the client's web origins; so this header, and never that one.
 	request.Header.Set("Accept", "application/json")
-	response, err := client.Do(request)
+	got, err := client.Do(request)
 	switch {
 	case err != nil && strings.Contains(err.Error(), "Location header"): // net/http quotes it
-		return answer{}, errors.New("the answer is a redirect to something that is no URL")
+		return response{}, errors.New("the answer is a redirect to something that is no URL")
 	case err != nil:
-		return answer{}, quiet(err, proxyNote(client, request))
+		return response{}, quiet(err, proxyNote(client, request))
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
+	defer got.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(got.Body, maxAnswerBytes+1))
 	switch {
 	case err != nil:
-		return answer{}, fmt.Errorf("answer %d was cut short: %w", response.StatusCode, quiet(err, ""))
+		return response{}, fmt.Errorf("answer %d was cut short: %w", got.StatusCode, quiet(err, ""))
 	case len(body) > maxAnswerBytes:
-		return answer{}, fmt.Errorf("answer %d is larger than %d bytes", response.StatusCode, maxAnswerBytes)
-	case response.StatusCode >= 300 && response.StatusCode < 400:
-		return answer{}, fmt.Errorf("answer %d is a redirect: NewRealm's serverURL must be where Keycloak itself answers", response.StatusCode)
+		return response{}, fmt.Errorf("answer %d is larger than %d bytes", got.StatusCode, maxAnswerBytes)
+	case got.StatusCode >= 300 && got.StatusCode < 400:
+		return response{}, fmt.Errorf("answer %d is a redirect: NewRealm's serverURL must be where Keycloak itself answers", got.StatusCode)
 	}
-	return answer{status: response.StatusCode, body: body, note: proxyNote(client, request)}, nil
+	return response{status: got.StatusCode, body: body, note: proxyNote(client, request)}, nil
 }
 
 // A quietError is an error with a text that repeats nothing of an answer.
@@ -182,10 +182,10 @@ var unreadable = []string{
 	"bad Content-Length", "unsupported transfer encoding", "http: server closed idle connection", "http: suspiciously long trailer",
 }
 
-func get(ctx context.Context, client *http.Client, url string) (answer, error) {
+func get(ctx context.Context, client *http.Client, url string) (response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	return send(client, request)
 }

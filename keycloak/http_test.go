@@ -348,7 +348,7 @@ func TestSend_says_that_a_proxy_answered(t *testing.T) {
 			t.Errorf("%s: %s; want it to say %q, and nothing of the proxy's", server, text, want)
 		}
 	}
-	if got := whyNot(answer{status: 403, note: " (note)"}); got != "answer 403; expected 200 (note)" {
+	if got := whyNot(response{status: 403, note: " (note)"}); got != "answer 403; expected 200 (note)" {
 		t.Errorf("of keys: %q", got)
 	}
 }

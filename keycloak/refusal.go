@@ -131,7 +131,7 @@ var clientErrors = []refusalRule{
 
 // refusal says what an error answer means. An answer that isn't Keycloak's (5xx, a proxy's 408 or
 // 429, or no JSON object with an error) is ErrProviderUnavailable.
-func refusal(got answer, refusals []refusalRule) error {
+func refusal(got response, refusals []refusalRule) error {
 	var body struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
@@ -153,7 +153,7 @@ func refusal(got answer, refusals []refusalRule) error {
 
 // whyNot returns what an answer other than 200 to a request without credentials says to operators,
 // and what to change where Keycloak gives it away.
-func whyNot(got answer) string {
+func whyNot(got response) string {
 	text := fmt.Sprintf("answer %d; expected 200", got.status)
 	if refused, ok := errors.AsType[*Refusal](refusal(got, nil)); ok && refused.Hint != checkClient {
 		text += ": " + refused.Hint

@@ -169,7 +169,7 @@ func TestPathFaultsNameTheSetting(t *testing.T) {
 		if strings.Contains(body, "Unable") {
 			status = 404
 		}
-		err := refusal(answer{status: status, body: []byte(body)}, loginRefusals)
+		err := refusal(response{status: status, body: []byte(body)}, loginRefusals)
 		if !errors.Is(err, identity.ErrProviderMisconfigured) || !strings.Contains(identity.Detail(err), "NewRealm's serverURL") {
 			t.Errorf("%s: %v", body, err)
 		}
@@ -240,7 +240,7 @@ func TestWhyNot(t *testing.T) {
 		{404, `<html>canary</html>`, "answer 404; expected 200"},
 		{502, `{"error":"canary"}`, "answer 502; expected 200"},
 	} {
-		if got := whyNot(answer{status: tt.status, body: []byte(tt.body)}); got != tt.want {
+		if got := whyNot(response{status: tt.status, body: []byte(tt.body)}); got != tt.want {
 			t.Errorf("whyNot(%d %s) = %q, want %q", tt.status, tt.body, got, tt.want)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // readToken reads a token answer, RFC 6749 section 5.1, or the refusal of one.
-func readToken(got answer, refusals []refusalRule) (*identity.OpenIDToken, error) {
+func readToken(got response, refusals []refusalRule) (*identity.OpenIDToken, error) {
 	if got.status != http.StatusOK {
 		return nil, refusal(got, refusals)
 	}
