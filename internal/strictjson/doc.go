@@ -11,7 +11,12 @@
 //     RFC 7519, section 4)
 //   - an escape that is half of a surrogate pair, and so no character (RFC 8259, section 8.2)
 //   - a number that a float64 can't hold (RFC 8259, section 6)
-//   - nesting, values, and numbers' lengths beyond a bound, before anything is made of them
+//   - nesting beyond a bound: 32 levels for Members, the caller's for Decode
+//   - for Members, numbers of more than 64 characters, or of 10^308 and more: to convert some
+//     numbers takes longer than all the rest; for Decode, more values than the caller's bound
+//
+// Decode makes nothing of a text before its grammar and its size are known. How many bytes a text
+// may have is for its caller to say.
 //
 // What it reads, encoding/json reads alike; fuzz tests hold it to that. What reading costs is linear
 // in the text, whatever is in it.
