@@ -14,8 +14,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// requestAttacks are ways to bring a token, good tokens most of them: where two readers of a request see
-// two tokens, or one sees none, one of them can be fooled.
+// requestAttacks are ways to bring a token, good tokens most of them: where two readers of a
+// request see two tokens, or one sees none, one of them can be fooled.
 func requestAttacks(f *forge) []attack {
 	missing, malformed := identity.ErrTokenMissing, identity.ErrTokenMalformed
 	good, theirs := f.token(f.ed, nil, nil), f.evil.token(alice(f.t))

@@ -15,8 +15,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Where a signature's form is what is wrong with it, it is made with the realm's private key: it would be
-// good, were it not for its form. The rows that are accepted show so.
+// Where a signature's form is what is wrong with it, it is made with the realm's private key: it
+// would be good, were it not for its form. The rows that are accepted show so.
 
 // swapAttacks change what was signed.
 func swapAttacks(f *forge) []attack {
@@ -195,7 +195,8 @@ func ecdsaAttacks(f *forge) []attack {
 	}
 }
 
-// smallPoints are encodings of points of Ed25519 whose order is 1, 2, 4 and 8, and two that aren't canonical.
+// smallPoints are encodings of points of Ed25519 whose order is 1, 2, 4 and 8, and two that aren't
+// canonical.
 func smallPoints() [][]byte {
 	return [][]byte{
 		unhex("0100000000000000000000000000000000000000000000000000000000000000"),

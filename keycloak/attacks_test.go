@@ -57,7 +57,7 @@ func (a attack) headers(values ...string) attack {
 
 func (a attack) raw(lines string) attack { a.wire = lines; return a }
 
-// mayFetch tells whether a row is about keys that aren't known.
+// mayFetch reports whether a row is about keys that aren't known.
 func (a attack) mayFetch() bool {
 	return errors.Is(a.want, identity.ErrKeyUnknown) || errors.Is(a.want, identity.ErrKeysUnavailable)
 }

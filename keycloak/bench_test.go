@@ -17,9 +17,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// BenchmarkVerify is what a request costs before anything is resolved for it. x-bare is how many times that
-// of the bare hash and signature check, which nobody can do without; the two are measured in turns, since
-// machines are noisy. The aim: at most 1.35 for RS256, and 1.2 for ES256.
+// BenchmarkVerify is what a request costs before anything is resolved for it. x-bare is how many
+// times that of the bare hash and signature check, which nobody can do without; the two are
+// measured in turns, since machines are noisy. The aim: at most 1.35 for RS256, and 1.2 for ES256.
 func BenchmarkVerify(b *testing.B) {
 	for _, s := range []signer{rs256(), es256()} {
 		b.Run(s.alg, func(b *testing.B) {
@@ -59,8 +59,8 @@ func TestVerifyAllocates(t *testing.T) {
 	}
 }
 
-// inTurns runs two things in turns, a few dozen of one and a few dozen of the other, and reports what the
-// first takes and how many times that of the second. Allocations are the first one's.
+// inTurns runs two things in turns, a few dozen of one and a few dozen of the other, and reports
+// what the first takes and how many times that of the second. Allocations are the first one's.
 func inTurns(b *testing.B, unit string, first, second func()) {
 	const turn = 50
 	var firstTook, secondTook time.Duration
@@ -104,8 +104,8 @@ func bareCheck(tb testing.TB, s signer, token string) func() bool {
 	return nil
 }
 
-// BenchmarkRefuse is what strangers can have for nothing. x-accepted is its share of what an accepted token
-// of the same size costs. The aim: less than a third.
+// BenchmarkRefuse is what strangers can have for nothing. x-accepted is its share of what an
+// accepted token of the same size costs. The aim: less than a third.
 func BenchmarkRefuse(b *testing.B) {
 	key := rs256()
 	verifier := newVerifier(b, newKeys(b, certsOf(key)), VerifierConfig{})
@@ -145,7 +145,8 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 }
 
-// What strangers can send that is dear to read, up to 16 KiB: alice's claims with one changed, and more.
+// What strangers can send that is dear to read, up to 16 KiB: alice's claims with one changed, and
+// more.
 
 func padded(tb testing.TB, name string, value any) string {
 	return with(tb, alice(tb), object{name: value, "padding": strings.Repeat("x", 10_000)})
@@ -159,7 +160,8 @@ func crowded(tb testing.TB, members int, name string, value any) string {
 	return with(tb, alice(tb), more)
 }
 
-// ofObjects has objects of so many members that the names are worth a table, and few enough for many tables.
+// ofObjects has objects of so many members that the names are worth a table, and few enough for
+// many tables.
 func ofObjects(tb testing.TB, name string, value any) string {
 	var objects []any
 	for range 50 {

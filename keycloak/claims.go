@@ -68,9 +68,9 @@ func (c *claims) setMember(name []byte, value strictjson.Value) {
 	}
 }
 
-// newUser reads the claims of a verified access token, whose members parse has found unique at every
-// depth. A claim that is absent, or of another type than Keycloak gives it, is one that the user
-// doesn't have.
+// newUser reads the claims of a verified access token, whose members parse has found unique at
+// every depth. A claim that is absent, or of another type than Keycloak gives it, is one that the
+// user doesn't have.
 func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	user := &identity.User{
 		Username:    optional(c.username),
@@ -141,8 +141,8 @@ func roles(access strictjson.Value) (names []string) {
 	return names
 }
 
-// list reads a list of strings; never nil. One string is not a list of one: a mapper's slip gives no
-// role.
+// list reads a list of strings; never nil. One string is not a list of one: a mapper's slip gives
+// no role.
 func list(v strictjson.Value) []string {
 	if texts, ok := v.Strings(); ok {
 		return texts

@@ -63,14 +63,14 @@ const (
 	// wait there, not here.
 	maxCalls = 64
 	// maxTimeouts bounds a call, in timeouts. Its caller is answered after one; Keycloak doesn't
-	// stop then, so the call keeps its places in the pool and the queue until Keycloak has answered,
-	// or until this bound.
+	// stop then, so the call keeps its places in the pool and the queue until Keycloak has
+	// answered, or until this bound.
 	maxTimeouts = 3
 	// refusalPause is a second, as Keycloak has it by default, and half of one: it counts a failure
 	// a moment after its answer.
 	refusalPause = 1500 * time.Millisecond
-	// maxHeldQueue bounds how long a refusal that is held back blocks its account's queue, before the
-	// pause. The owner waits behind it.
+	// maxHeldQueue bounds how long a refusal that is held back blocks its account's queue, before
+	// the pause. The owner waits behind it.
 	maxHeldQueue = 1500 * time.Millisecond
 )
 
@@ -143,7 +143,8 @@ func NewClient(config ClientConfig) (*Client, error) {
 // after a refusal. At most four sign-ins of one account queue behind the running one, and at most
 // two of them come from one network. Each waits for at most Timeout; the call to Keycloak then gets
 // its own Timeout. A fifth, or one that waited too long, fails with ErrBusy. A caller who leaves is
-// let go, and the exchange goes on: Keycloak doesn't stop either, and the next one must not meet it.
+// let go, and the exchange goes on: Keycloak doesn't stop either, and the next one must not meet
+// it.
 //
 // ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account
 // without a password sooner than others, and time must not tell which accounts those are. Until

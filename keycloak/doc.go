@@ -27,8 +27,9 @@
 //	})
 //	http.ListenAndServe(addr, keycloak.Protect(verifier, nil)(handler))
 //
-// The handler finds the user with identity.Require(r.Context()). Where some requests need no caller,
-// use Middleware instead of Protect: it refuses nobody, so whatever needs a caller must ask for one:
+// The handler finds the user with identity.Require(r.Context()). Where some requests need no
+// caller, use Middleware instead of Protect: it refuses nobody, so whatever needs a caller must ask
+// for one:
 //
 //	user, err := identity.Require(r.Context())
 //	if err != nil {
@@ -68,8 +69,9 @@
 // it as it is, and so is that of the errors of Client. The Detail is for operators: Middleware logs
 // that of a token, and a server that calls a Client logs identity.Detail(err) itself.
 //
-// In a gqlgen server, package apierror gives each of these errors the code and the reason that clients
-// branch on, logs the detail of those that operators must know, and hides every other error:
+// In a gqlgen server, package apierror gives each of these errors the code and the reason that
+// clients branch on, logs the detail of those that operators must know, and hides every other
+// error:
 //
 //	presenter := &apierror.Presenter{}
 //	server.SetErrorPresenter(presenter.Present)

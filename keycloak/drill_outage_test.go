@@ -56,7 +56,8 @@ func TestKeycloakDownForADay(t *testing.T) {
 	})
 }
 
-// Whoever starts beside a Keycloak that is down refuses nobody for good, makes nobody wait for long, and recovers by itself.
+// Whoever starts beside a Keycloak that is down refuses nobody for good, makes nobody wait for
+// long, and recovers by itself.
 func TestAStartWhileKeycloakIsDown(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -115,8 +116,9 @@ func (d *drill) certs() (set, key string) {
 	return string(body), string(keys.Keys[len(keys.Keys)-1])
 }
 
-// illnesses are what Keycloak, or what stands before it, may answer. Where it makes sense, a key set that nothing is
-// wrong with is in it, so that whoever takes the answer for a good one takes the new key too.
+// illnesses are what Keycloak, or what stands before it, may answer. Where it makes sense, a key
+// set that nothing is wrong with is in it, so that whoever takes the answer for a good one takes
+// the new key too.
 func (d *drill) illnesses() map[string]keycloaktest.Fault {
 	set, key := d.certs()
 	page := func(status int, kind, body string) keycloaktest.Fault {

@@ -19,7 +19,8 @@ func (d *drill) lastFetch() time.Time {
 	return times[len(times)-1]
 }
 
-// rotationPauses are how long after one rotation the next comes: before a fetch is allowed again, and after.
+// rotationPauses are how long after one rotation the next comes: before a fetch is allowed again,
+// and after.
 func rotationPauses(yield func(time.Duration) bool) {
 	for n := range 20 {
 		if !yield(time.Duration(1+n%5) * 350 * time.Millisecond) {
@@ -28,7 +29,8 @@ func rotationPauses(yield func(time.Duration) bool) {
 	}
 }
 
-// People come twenty times a second, with a token of the key that signs at that moment, and with the one before.
+// People come twenty times a second, with a token of the key that signs at that moment, and with
+// the one before.
 func TestRotationWithAnOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill(t)
@@ -70,7 +72,8 @@ func TestRotationWithAnOverlap(t *testing.T) {
 	})
 }
 
-// An administrator who deletes the old key means it: what it signed goes with the fetch that brings the new one.
+// An administrator who deletes the old key means it: what it signed goes with the fetch that brings
+// the new one.
 func TestRotationWithoutAnOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill(t)

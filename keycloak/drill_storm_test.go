@@ -309,7 +309,7 @@ func TestTenThousandAtOnce(t *testing.T) {
 	})
 }
 
-// undecided tells whether a key wasn't there, or may yet come with the fetch that is under way.
+// undecided reports whether a key wasn't there, or may yet come with the fetch that is under way.
 func undecided(err error) bool {
 	return errors.Is(err, identity.ErrKeyUnknown) || errors.Is(err, identity.ErrKeysUnavailable) && strings.Contains(identity.Detail(err), "still being fetched")
 }

@@ -21,10 +21,11 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// The drills (drill_*_test.go) put the handling of keys through what Keycloak and strangers may do to it. The stand-in
-// runs inside the bubble of testing/synctest and is reached over pipes: HTTP is real and the clock isn't, so that a request
-// that was answered at once took no time at all, and who waited, and for how long, can be counted to the last one.
-// keycloak/drill is their sister, with real sockets and figures of real time.
+// The drills (drill_*_test.go) put the handling of keys through what Keycloak and strangers may do
+// to it. The stand-in runs inside the bubble of testing/synctest and is reached over pipes: HTTP is
+// real and the clock isn't, so that a request that was answered at once took no time at all, and
+// who waited, and for how long, can be counted to the last one. keycloak/drill is their sister,
+// with real sockets and figures of real time.
 
 // What the drills hold the key set to.
 const (
@@ -37,7 +38,8 @@ const (
 	maxBody  = 1 << 20         // of Keycloak's answer
 )
 
-// A drill is a realm of the stand-in, and a middleware that verifies its tokens. Make it inside a bubble.
+// A drill is a realm of the stand-in, and a middleware that verifies its tokens. Make it inside a
+// bubble.
 type drill struct {
 	*testing.T
 	wire  *wire
@@ -61,7 +63,8 @@ func (d *drill) Errorf(format string, args ...any) {
 	d.T.Errorf(format, args...)
 }
 
-// shop is a realm that signs with elliptic curves: an RSA key would take longer to make than most drills.
+// shop is a realm that signs with elliptic curves: an RSA key would take longer to make than most
+// drills.
 func shop() []byte {
 	return keycloaktest.Plan{Name: "shop", Settings: map[string]any{"components": map[string]any{
 		"org.keycloak.keys.KeyProvider": []any{map[string]any{
@@ -133,7 +136,8 @@ func (d *drill) junk(n int) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + d.parts[1] + "." + d.parts[2]
 }
 
-// rotate makes a key that signs from now on. The old one stays listed, passive, as an administrator leaves it.
+// rotate makes a key that signs from now on. The old one stays listed, passive, as an administrator
+// leaves it.
 func (d *drill) rotate() (old string) {
 	d.Helper()
 	old = d.realm.SigningKey("ES256")
@@ -211,7 +215,8 @@ func (d *drill) spaced(times []time.Time, least time.Duration) {
 	}
 }
 
-// logged checks how often the log was written to since it was asked last, for whoever is woken by it.
+// logged checks how often the log was written to since it was asked last, for whoever is woken by
+// it.
 func (d *drill) logged(want int) {
 	d.Helper()
 	d.log.mu.Lock()
@@ -250,7 +255,8 @@ func mostAtOnce(waits []answer) int {
 	return most
 }
 
-// A wire is a network of one listener, in memory. A pipe holds nothing back: what was read of it is what was taken.
+// A wire is a network of one listener, in memory. A pipe holds nothing back: what was read of it is
+// what was taken.
 type wire struct {
 	calls  chan net.Conn
 	gone   chan struct{}
@@ -342,7 +348,8 @@ func (d *detour) lead(to func(*http.Request) (*http.Response, error)) {
 	d.to = to
 }
 
-// tried are the times of the requests since it was asked last, of those too that Keycloak never saw.
+// tried are the times of the requests since it was asked last, of those too that Keycloak never
+// saw.
 func (d *detour) tried() []time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// What our parser accepts, golang-jwt's accepts as well, and sees the same in it: where two readers of one
-// token differ, one of them can be fooled.
+// What our parser accepts, golang-jwt's accepts as well, and sees the same in it: where two readers
+// of one token differ, one of them can be fooled.
 func FuzzParse(f *testing.F) {
 	key := edDSA()
 	for _, payload := range []string{
@@ -64,8 +64,9 @@ func checkIsError(t *testing.T, raw string, err error) {
 	}
 }
 
-// Whatever we accept, golang-jwt accepts with everything strict that it has. Header and payload are the
-// fuzzer's, changed members of good ones or texts of its own; the signature is right, but for a bit at times.
+// Whatever we accept, golang-jwt accepts with everything strict that it has. Header and payload are
+// the fuzzer's, changed members of good ones or texts of its own; the signature is right, but for a
+// bit at times.
 func FuzzVerifyLikeGolangJWT(f *testing.F) {
 	for _, text := range []string{`{}`, `{"exp":1767269040.9}`, `{"exp":"1767269040"}`, `{"nbf":1767268830,"iat":0}`, `{"nbf":1e300}`, `{"aud":["a","local-api"]}`, `{"aud":"local-api"}`,
 		`{"aud":null}`, `{"iss":"x"}`, `{"sub":5}`, `{"typ":"bearer"}`, `{"alg":"none"}`, `{"typ":"at+jwt"}`, `{"kid":"rsa-1","alg":"RS256"}`, `{"crit":["x"]}`, `{"iat":-1}`, `{"exp":1767268770}`, `not JSON`, `{"exp":17672690400000000000e-10}`} {

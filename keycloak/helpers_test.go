@@ -280,7 +280,8 @@ func splitToken(token string) (header, payload, signature string) {
 	return parts[0], parts[1], parts[2]
 }
 
-// otherTrailingBits spells the same 64 bytes with another last character: four of its bits are unused.
+// otherTrailingBits spells the same 64 bytes with another last character: four of its bits are
+// unused.
 func otherTrailingBits(signature string) string {
 	last := signature[len(signature)-1]
 	other := map[byte]byte{'A': 'B', 'Q': 'R', 'g': 'h', 'w': 'x'}[last]

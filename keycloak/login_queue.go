@@ -13,8 +13,9 @@ const (
 	// maxQueued bounds how many sign-ins of one account wait for the running one. A person has a
 	// few tabs; a program that signs in as one account all the time should keep its tokens.
 	maxQueued = 4
-	// maxOfNetwork bounds how many of an account's sign-ins, the running one included, come from one
-	// network: somebody who knows a username must not be able to keep its owner out of the queue.
+	// maxOfNetwork bounds how many of an account's sign-ins, the running one included, come from
+	// one network: somebody who knows a username must not be able to keep its owner out of the
+	// queue.
 	maxOfNetwork = 2
 )
 

@@ -164,8 +164,8 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 	}
 }
 
-// A realm can sign with an algorithm that nobody may verify with here, or that VerifierConfig.Algorithms
-// leaves out.
+// A realm can sign with an algorithm that nobody may verify with here, or that
+// VerifierConfig.Algorithms leaves out.
 func TestMiddleware_warns_of_the_algorithm(t *testing.T) {
 	key := edDSA()
 	var log logBook

@@ -31,8 +31,8 @@ func newPool(size int) *pool {
 	return &pool{size: size, share: max(1, size/networkShare), networks: map[netip.Prefix]int{}}
 }
 
-// acquire takes a place. It doesn't wait: it fails with an *identity.RateLimitError when the caller's
-// network holds its share, and with ErrBusy when no place is free.
+// acquire takes a place. It doesn't wait: it fails with an *identity.RateLimitError when the
+// caller's network holds its share, and with ErrBusy when no place is free.
 func (p *pool) acquire(ctx context.Context) (*place, error) {
 	network := networkOf(ctx)
 	p.mu.Lock()

@@ -47,9 +47,9 @@ func (r *Refusal) OperatorDetail() string {
 // Unwrap returns one of identity's errors.
 func (r *Refusal) Unwrap() error { return r.meaning }
 
-// A refusalRule is one row of what Keycloak's refusals mean. Rows are tried in order. A zero status, an
-// empty code and an empty text fit every answer; a text is compared as the beginning of the
-// description.
+// A refusalRule is one row of what Keycloak's refusals mean. Rows are tried in order. A zero
+// status, an empty code and an empty text fit every answer; a text is compared as the beginning of
+// the description.
 type refusalRule struct {
 	status     int
 	code, text string
@@ -97,8 +97,8 @@ const (
 	checkClient = "check the client's settings in Keycloak's admin console"
 )
 
-// clientErrors say what is wrong with this client, whatever it asked for. Rows go by Keycloak's text where it says more than
-// the status and the code. The last row takes the rest.
+// clientErrors say what is wrong with this client, whatever it asked for. Rows go by Keycloak's
+// text where it says more than the status and the code. The last row takes the rest.
 var clientErrors = []refusalRule{
 	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
 		sendsSecret + "set Allowed authentication method on the client's Credentials tab to client_secret_post, or leave it empty"},

@@ -78,15 +78,15 @@ func TestRFCSignatures(t *testing.T) {
 	}
 }
 
-// isP521 tells whether one check takes a millisecond, and ten of them with the race detector: then a part of
-// all that can be broken has to do.
+// isP521 reports whether one check takes a millisecond, and ten of them with the race detector:
+// then a part of all that can be broken has to do.
 func isP521(key crypto.PublicKey) bool {
 	ec, ok := key.(*ecdsa.PublicKey)
 	return ok && ec.Curve == elliptic.P521()
 }
 
-// isTelling picks one bit of each byte of a signature of two numbers, another one from byte to byte, and all
-// where a number begins or ends.
+// isTelling picks one bit of each byte of a signature of two numbers, another one from byte to
+// byte, and all where a number begins or ends.
 func isTelling(bit, size int) bool {
 	at := bit / 8 % (size / 2)
 	return at <= 1 || at == size/2-1 || bit%8 == at%8

@@ -45,10 +45,10 @@ func refused(reason Reason, format string, args ...any) error {
 
 func malformed(format string, args ...any) error { return refused(Malformed, format, args...) }
 
-// Parse reads a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims, without
-// trusting any of it. It checks the header: no crit, no cty, a kid, an alg of those accepted, and a
-// typ, if any, of an access token. It calls visit with each claim, as strictjson.Members does. It
-// fails with an Error.
+// Parse reads a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims,
+// without trusting any of it. It checks the header: no crit, no cty, a kid, an alg of those
+// accepted, and a typ, if any, of an access token. It calls visit with each claim, as
+// strictjson.Members does. It fails with an Error.
 func Parse(token string, accepted []string, visit func(name []byte, value strictjson.Value)) (*JWS, error) {
 	decoded, err := DecodeCompact(token)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 const (
 	minRSABits = 2048 // RFC 7518, section 3.3
 	maxRSABits = 8192 // a signature's cost grows with the square (CVE-2023-29409)
-	// Forgeries were made with smaller ones (CVE-2006-4339); FIPS 186-5, appendix A.1.1, allows none
-	// either.
+	// Forgeries were made with smaller ones (CVE-2006-4339); FIPS 186-5, appendix A.1.1, allows
+	// none either.
 	minRSAExponent = 65537
 	maxRSAExponent = math.MaxInt32 // what crypto/rsa can do
 )

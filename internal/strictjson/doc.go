@@ -18,8 +18,8 @@
 // Decode makes nothing of a text before its grammar and its size are known. How many bytes a text
 // may have is for its caller to say.
 //
-// What it reads, encoding/json reads alike; fuzz tests hold it to that. What reading costs is linear
-// in the text, whatever is in it.
+// What it reads, encoding/json reads alike; fuzz tests hold it to that. What reading costs is
+// linear in the text, whatever is in it.
 //
 // Members hands the members of an object to a function, as text, and makes nothing of them: for
 // tokens, of which few members matter. Decode makes Go values of a whole text: for requests.

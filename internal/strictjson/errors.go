@@ -23,8 +23,8 @@ type Error struct {
 	text   string
 }
 
-// Error returns a text that begins with a verb, for a sentence about the JSON: "is not JSON". It may
-// show a name or a number out of the JSON, quoted and bounded: it is for operators.
+// Error returns a text that begins with a verb, for a sentence about the JSON: "is not JSON". It
+// may show a name or a number out of the JSON, quoted and bounded: it is for operators.
 func (e *Error) Error() string { return e.text }
 
 var (

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// What our strict reader accepts, encoding/json accepts too and sees the same in it. What it refuses, and
-// encoding/json doesn't, is refused for one of the reasons that the reader names.
+// What our strict reader accepts, encoding/json accepts too and sees the same in it. What it
+// refuses, and encoding/json doesn't, is refused for one of the reasons that the reader names.
 func FuzzMembers(f *testing.F) {
 	for _, text := range []string{
 		`{}`, ` { "a" : [ 1 , {"b":null} ] , "c" : -1.5e3 } `, `{"\u0064":"\ud83d\ude00"}`, `{"a":"\ud800"}`, `{"a":1,"\u0061":2}`, `{"a":{"b":1,"b":2}}`,

@@ -284,7 +284,8 @@ func (s *scanner) string() (inner []byte, escaped bool, err error) {
 	return nil, false, errNotJSON
 }
 
-// escape reads the escape that text begins with, a pair of surrogates as one, and returns its length.
+// escape reads the escape that text begins with, a pair of surrogates as one, and returns its
+// length.
 func (s *scanner) escape(text []byte) (length int, err error) {
 	if len(text) < 2 {
 		return 0, errNotJSON

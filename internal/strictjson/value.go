@@ -13,7 +13,8 @@ const maxFloatBytes = 20 // 1767269040.123456789
 // A Value is the text of one JSON value, which was read to its end; nil where there is none.
 type Value []byte
 
-// String returns what a string stands for, without quotes and escapes. It isn't ok for other values.
+// String returns what a string stands for, without quotes and escapes. It isn't ok for other
+// values.
 func (v Value) String() (text string, ok bool) {
 	if len(v) < 2 || v[0] != '"' {
 		return "", false
@@ -52,7 +53,8 @@ func (v Value) Float() (value float64, ok bool) {
 // Equal reports whether the value has exactly this text, such as true or null.
 func (v Value) Equal(text string) bool { return string(v) == text }
 
-// Quoted shows the value to operators: bounded, and in ASCII, so that it can't forge lines of a log.
+// Quoted shows the value to operators: bounded, and in ASCII, so that it can't forge lines of a
+// log.
 func (v Value) Quoted() string {
 	if v == nil {
 		return "missing"

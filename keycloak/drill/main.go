@@ -1,10 +1,11 @@
-// Command drill shows in real time what a verifier's keys go through when things go wrong at Keycloak's, or when
-// strangers try to make them:
+// Command drill shows in real time what a verifier's keys go through when things go wrong at
+// Keycloak's, or when strangers try to make them:
 //
 //	go run ./keycloak/drill
 //
-// A site (site.go) is a stand-in for Keycloak, keycloaktest, on a port of 127.0.0.1, and beside it a server of a few lines
-// with keycloak.Middleware on another; what is asked of them goes over real connections. The drills:
+// A site (site.go) is a stand-in for Keycloak, keycloaktest, on a port of 127.0.0.1, and beside it
+// a server of a few lines with keycloak.Middleware on another; what is asked of them goes over real
+// connections. The drills:
 //
 //   - storm.go: a thousand made-up key ids a second over 64 connections while keys rotate; and ten thousand goroutines
 //     that verify good and bad tokens at once;
@@ -12,12 +13,13 @@
 //   - outage.go: a Keycloak that is down;
 //   - illness.go: a Keycloak that answers with anything but its keys, or takes its time.
 //
-// The result is a table: what is asked of each drill, what was seen, and whether that is enough. The exit status is 1 where
-// it isn't. The same is asked by tests with a clock of their own, drill_*_test.go in the directory above: they count to the
-// last request, and tell the same on a busy machine. Here a machine that has much else to do can be the one that fails.
+// The result is a table: what is asked of each drill, what was seen, and whether that is enough.
+// The exit status is 1 where it isn't. The same is asked by tests with a clock of their own,
+// drill_*_test.go in the directory above: they count to the last request, and tell the same on a
+// busy machine. Here a machine that has much else to do can be the one that fails.
 //
-// Keys are of the curve P-256. The stand-in makes them in this process while it is measured, and RSA keys would cost it
-// more than all the rest.
+// Keys are of the curve P-256. The stand-in makes them in this process while it is measured, and
+// RSA keys would cost it more than all the rest.
 package main
 
 import (
@@ -54,8 +56,8 @@ var (
 	errUsage = errors.New("usage: drill [-seconds N], more than 0 and a day at most")
 )
 
-// run runs the drills and prints the table. It fails with errNotOK where a row says so, and with errUsage before it
-// begins.
+// run runs the drills and prints the table. It fails with errNotOK where a row says so, and with
+// errUsage before it begins.
 func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("drill", flag.ContinueOnError)
 	seconds := flags.Float64("seconds", 60, "how long all of it may take, more or less; some take 6 at least")
@@ -79,7 +81,8 @@ type row struct {
 	clock              bool // it is about real time, and a busy machine may be to blame
 }
 
-// drills runs them all. Those that need the machine for themselves come first, one after the other; the rest mostly wait.
+// drills runs them all. Those that need the machine for themselves come first, one after the other;
+// the rest mostly wait.
 func drills(length time.Duration) ([]row, error) {
 	var rows []row
 	for _, drill := range []func() ([]row, error){

@@ -7,7 +7,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// overlapping rotates as an administrator should: the old key stays listed until its last token has expired.
+// overlapping rotates as an administrator should: the old key stays listed until its last token has
+// expired.
 func overlapping(length time.Duration) ([]row, error) {
 	s, err := newSite()
 	if err != nil {

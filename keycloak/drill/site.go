@@ -149,7 +149,8 @@ var (
 	unavailable = identity.ErrKeysUnavailable.Error()
 )
 
-// ask sends a token and returns what serve says of it. Where there is no answer, that is what it returns.
+// ask sends a token and returns what serve says of it. Where there is no answer, that is what it
+// returns.
 func (s *site) ask(token string) string {
 	request, err := http.NewRequest(http.MethodGet, s.url, nil)
 	if err != nil {
@@ -185,7 +186,8 @@ func (s *site) junk(n int) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + s.parts[1] + "." + s.parts[2]
 }
 
-// rotate makes a key that signs from now on, and returns the old one, passive, and a token of the new one.
+// rotate makes a key that signs from now on, and returns the old one, passive, and a token of the
+// new one.
 func (s *site) rotate() (old, token string, err error) {
 	old = s.realm.SigningKey("ES256")
 	if _, err = s.realm.RotateKeys("ES256"); err != nil {
@@ -210,8 +212,8 @@ func until(most time.Duration, so func() bool) (took time.Duration, ok bool) {
 	return time.Since(begin), true
 }
 
-// A line is the way from the key set to Keycloak. It notes when keys are fetched and what that costs, and can lead
-// elsewhere.
+// A line is the way from the key set to Keycloak. It notes when keys are fetched and what that
+// costs, and can lead elsewhere.
 type line struct {
 	usual *http.Transport
 
@@ -270,8 +272,9 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// fetches are when fetches began, with the shortest time between two. most is how many there were in any second: what of it
-// passes between the decision to fetch and this note isn't always the same, so that a second is a little less here.
+// fetches are when fetches began, with the shortest time between two. most is how many there were
+// in any second: what of it passes between the decision to fetch and this note isn't always the
+// same, so that a second is a little less here.
 func (l *line) fetches() (times []time.Time, least time.Duration, most int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

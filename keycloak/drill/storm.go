@@ -61,8 +61,9 @@ func heap() int {
 	return int(stats.HeapAlloc >> 10)
 }
 
-// storm sends a thousand made-up key ids a second, on all connections but two. Of these, one belongs to somebody whose token
-// was good before each rotation, the other to whoever comes with the first token of a new key.
+// storm sends a thousand made-up key ids a second, on all connections but two. Of these, one
+// belongs to somebody whose token was good before each rotation, the other to whoever comes with
+// the first token of a new key.
 func storm(length time.Duration) ([]row, error) {
 	s, err := newSite()
 	if err != nil {
@@ -172,7 +173,8 @@ func spoil(token string) string {
 	return token[:at] + other + token[at+1:]
 }
 
-// throng is ten thousand goroutines that verify without a connection between, so that they meet in the key set.
+// throng is ten thousand goroutines that verify without a connection between, so that they meet in
+// the key set.
 func throng(length time.Duration) ([]row, error) {
 	s, err := newSite()
 	if err != nil {
