@@ -1,0 +1,36 @@
+package apierror
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Codes, reasons and messages are a contract with clients: testdata/contract.txt has them as they
+// were when each was introduced. New rows are added there by hand.
+func TestTable_contract(t *testing.T) {
+	text, err := os.ReadFile("testdata/contract.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Split(strings.TrimSpace(string(text)), "\n")
+	var got []string
+	for _, row := range table {
+		key := string(row.Code)
+		if row.Reason != "" {
+			key += "/" + string(row.Reason)
+		}
+		got = append(got, key+" "+row.Message)
+	}
+	for _, line := range want {
+		if !slices.Contains(got, line) {
+			t.Errorf("the table lacks %q", line)
+		}
+	}
+	for _, line := range got {
+		if !slices.Contains(want, line) {
+			t.Errorf("testdata/contract.txt lacks %q", line)
+		}
+	}
+}

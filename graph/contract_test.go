@@ -1,0 +1,37 @@
+package graph
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/vektah/gqlparser/v2/formatter"
+)
+
+var update = flag.Bool("update", false, "write testdata/contract.graphqls")
+
+// The schema is a contract with clients. Whoever changes it runs this test with -update, and sees in
+// the diff what clients will see.
+func TestSchema_contract(t *testing.T) {
+	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeBudget{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	formatter.NewFormatter(&text).FormatSchema(schema.Schema())
+	const name = "testdata/contract.graphqls"
+	if *update {
+		if err := os.WriteFile(name, []byte(text.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text.String() != string(want) {
+		t.Errorf("the schema isn't that of %s, from line %d on: if clients should see the change, run go test ./graph -update",
+			name, firstDifference(text.String(), string(want)))
+	}
+}
