@@ -240,6 +240,12 @@ func TestClockNumbers(t *testing.T) {
 		{"expires_in", object{"expires_in": 293.0}, "<~300>", true},
 		{"expires_in", object{"expires_in": 292.0}, "<~300>", false},
 		{"expires_in", object{"expires_in": 301.0}, "<~300>", false},
+		// Of what has ended already when it is answered: a slow server counts below zero.
+		{"expires_in", object{"expires_in": 0.0}, "<~0>", true},
+		{"expires_in", object{"expires_in": -1.0}, "<~0>", true},
+		{"expires_in", object{"expires_in": -8.0}, "<~0>", false},
+		{"refresh_expires_in", object{"refresh_expires_in": 0.0}, "0", true}, // for ever
+		{"refresh_expires_in", object{"refresh_expires_in": -1.0}, "0", false},
 	} {
 		n := slow
 		n.issued = x.issued(row.claims, n.window)

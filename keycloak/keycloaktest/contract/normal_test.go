@@ -96,7 +96,7 @@ func quote(s string) string {
 func (x *exchange) number(key string, value any, n normal) string {
 	s := seconds(value)
 	switch {
-	case left[key] && s != 0:
+	case left[key] && (s != 0 || key == "expires_in"): // 0 of the others is for ever
 		return clockText("~", x.left(s, n.window))
 	case times[key] && s > 1e9 && key == "iat":
 		return clockText("now", n.issued.distance(s, n.window))
