@@ -21,7 +21,7 @@ import (
 // a number written into it isn't kept: how soon it is refused a second time would tell a client that
 // guesses its text, a password in it, that somebody sent it. It is safe for concurrent use. A nil
 // Cache, and the zero one, is empty and stays so.
-type Cache struct{ entries *otter.Cache[string, entry] }
+type Cache struct{ entries *otter.Cache[string, *entry] }
 
 // An entry is what Limits know of a document.
 type entry struct {
@@ -39,9 +39,9 @@ func NewCache(bytes int) *Cache {
 	if bytes < 1 {
 		return nil
 	}
-	return &Cache{otter.Must(&otter.Options[string, entry]{
+	return &Cache{otter.Must(&otter.Options[string, *entry]{
 		MaximumWeight: uint64(bytes),
-		Weigher:       func(_ string, e entry) uint32 { return e.bytes },
+		Weigher:       func(_ string, e *entry) uint32 { return e.bytes },
 		Executor:      func(evict func()) { evict() }, // by the request that adds: no goroutine of our own, none over the bound
 	})}
 }
@@ -49,43 +49,49 @@ func NewCache(bytes int) *Cache {
 // Get returns the document of a request, if it was kept when the request's Limits asked for it.
 func (*Cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) {
 	e := handedOver(ctx)
-	return e.doc, e.doc != nil && e.parsed == query
+	if e == nil || e.doc == nil || e.parsed != query {
+		return nil, false
+	}
+	return e.doc, true
 }
 
 // Add keeps a document that was validated, if there is room, and if the request's Limits measured
 // this text: an extension after them may have replaced it.
 func (c *Cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
-	if e := handedOver(ctx); c != nil && c.entries != nil && e.bytes > 0 && e.parsed == query {
-		e.doc = doc
-		c.entries.Set(e.query, e)
+	e := handedOver(ctx)
+	if c == nil || c.entries == nil || e == nil || e.bytes == 0 || e.parsed != query {
+		return
 	}
+	kept := *e // which others may hold
+	kept.doc = doc
+	c.entries.Set(e.query, &kept)
 }
 
-func (c *Cache) find(query string) (found entry, known bool) {
+func (c *Cache) find(query string) (found *entry, known bool) {
 	if c == nil || c.entries == nil {
-		return entry{}, false
+		return nil, false
 	}
 	return c.entries.GetIfPresent(query)
 }
 
 // handOver puts what is known of a document where the Cache finds it: in gqlgen's context of the
 // operation.
-func (e entry) handOver(ctx context.Context) {
+func (e *entry) handOver(ctx context.Context) {
 	if graphql.HasOperationContext(ctx) {
 		graphql.GetOperationContext(ctx).Stats.SetExtension(Limits{}.ExtensionName(), e)
 	}
 }
 
-func handedOver(ctx context.Context) (e entry) {
+func handedOver(ctx context.Context) (e *entry) {
 	if graphql.HasOperationContext(ctx) {
-		e, _ = graphql.GetOperationContext(ctx).Stats.GetExtension(Limits{}.ExtensionName()).(entry)
+		e, _ = graphql.GetOperationContext(ctx).Stats.GetExtension(Limits{}.ExtensionName()).(*entry)
 	}
 	return e
 }
 
 // newEntry returns what is known of a document once it was measured.
-func newEntry(query, parsed string, m *measured) entry {
-	e := entry{query: query, parsed: parsed, uses: m.uses}
+func newEntry(query, parsed string, m *measured) *entry {
+	e := &entry{query: query, parsed: parsed, uses: m.uses}
 	if !m.holdsValues {
 		e.bytes = uint32(min(e.estimate(m), math.MaxUint32))
 	}

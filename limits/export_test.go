@@ -97,8 +97,10 @@ func (c *Cache) Has(query string) bool {
 
 // WeightOf is what a cache says a document takes.
 func (c *Cache) WeightOf(query string) int {
-	found, _ := c.entries.GetIfPresent(query)
-	return int(found.bytes)
+	if found, kept := c.find(query); kept {
+		return int(found.bytes)
+	}
+	return 0
 }
 
 // Weight is what all documents take.
