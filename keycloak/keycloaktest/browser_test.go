@@ -31,6 +31,7 @@ type testBrowser struct {
 	*testing.T
 	server *Server
 	client http.Client
+	status int
 	body   string
 	to     *url.URL // of the redirect to the client, or nil
 }
@@ -58,7 +59,7 @@ func (b *testBrowser) took(response *http.Response, err error) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.body, b.to = string(body), nil
+	b.status, b.body, b.to = response.StatusCode, string(body), nil
 	if to := response.Header.Get("Location"); to != "" {
 		if b.to, err = url.Parse(to); err != nil {
 			b.Fatal(err)
@@ -122,6 +123,19 @@ func TestLoginTimesOut(t *testing.T) {
 	b.post(b.form(), "username", "ann", "password", "a")
 	b.wantPage("Your login attempt timed out. Login will start from the beginning.")
 	b.post(b.form(), "username", "ann", "password", "a")
+	b.wantParameter("state", "st")
+}
+
+// Keycloak would keep a session that is remembered for longer, and its cookie, too.
+func TestLogin_rememberMe(t *testing.T) {
+	b := newBrowser(t, New(t, []byte(strings.Replace(browserRealm, `"enabled": true,`, `"enabled": true, "rememberMe": true,`, 1))))
+	b.ask("state", "st")
+	form := b.form()
+	b.post(form, "username", "ann", "password", "a", "rememberMe", "on")
+	if b.status != 501 || !strings.Contains(b.body, `"not_in_keycloaktest"`) || !strings.Contains(b.body, "rememberMe") {
+		t.Errorf("a sign-in that is to be remembered: %d %s, want 501 that names rememberMe", b.status, b.body)
+	}
+	b.post(form, "username", "ann", "password", "a")
 	b.wantParameter("state", "st")
 }
 

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
 )
@@ -51,17 +53,12 @@ func (r *reader) checkRealm(file *realmRepresentation) {
 		}
 		c.Authorization = nil
 	}
-	once = r.once(top.member("clientScopes"), "name")
-	for i := range file.ClientScopes {
-		s, at := &file.ClientScopes[i], top.member("clientScopes").item(i)
-		s.Name = strings.ReplaceAll(s.Name, " ", "_") // as Keycloak's import does
-		once(i, s.Name)
-		switch s.Protocol {
-		case "", "openid-connect":
-			s.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), s.ProtocolMappers)
-		default:
-			r.leftAside(fmt.Sprintf("clientScopes[%s] (protocol %s)", s.Name, s.Protocol))
-			s.ProtocolMappers = nil
+	r.checkScopes(top.member("clientScopes"), file.ClientScopes)
+	r.checkScopes(top.member("clientTemplates"), file.templates)
+	for i, t := range file.templates {
+		named := func(s scopeRepresentation) bool { return s.Name == t.Name }
+		if slices.ContainsFunc(builtinScopes(), named) || slices.Contains(samlScopes, t.Name) {
+			r.problem(top.member("clientTemplates").item(i).member("name"), "%s is the name of a client scope of Keycloak's own", t.Name)
 		}
 	}
 	r.checkRoles(top.member("roles").member("realm"), file.Roles.Realm)
@@ -99,31 +96,55 @@ func (r *reader) checkRealm(file *realmRepresentation) {
 
 // once returns a function that finds names that are missing or were there before.
 func (r *reader) once(at *place, member string) func(i int, name string) {
+	unique := r.unique(at, member)
+	return func(i int, name string) {
+		if name == "" {
+			r.problem(at.item(i).member(member), "missing")
+			return
+		}
+		unique(i, name)
+	}
+}
+
+// unique returns a function that finds names that were there before.
+func (r *reader) unique(at *place, member string) func(i int, name string) {
 	seen := map[string]int{}
 	return func(i int, name string) {
-		before, there := seen[name]
-		switch {
-		case name == "":
-			r.problem(at.item(i).member(member), "missing")
-		case there:
+		if before, there := seen[name]; there {
 			r.problem(at.item(i).member(member), "%s is the name of %s already", name, at.item(before))
+			return
+		}
+		seen[name] = i
+	}
+}
+
+func (r *reader) checkScopes(at *place, scopes []scopeRepresentation) {
+	unique := r.unique(at, "name")
+	for i := range scopes {
+		s, at := &scopes[i], at.item(i)
+		s.Name = scopeName(s.Name)
+		unique(i, s.Name)
+		switch s.Protocol {
+		case "", "openid-connect":
+			s.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), s.ProtocolMappers)
 		default:
-			seen[name] = i
+			r.leftAside(fmt.Sprintf("clientScopes[%s] (protocol %s)", s.Name, s.Protocol))
+			s.ProtocolMappers = nil
 		}
 	}
 }
 
 func (r *reader) checkRoles(at *place, roles []roleRepresentation) {
-	once := r.once(at, "name")
+	unique := r.unique(at, "name")
 	for i, role := range roles {
-		once(i, role.Name)
+		unique(i, role.Name)
 	}
 }
 
 func (r *reader) checkGroups(at *place, groups []groupRepresentation) {
-	once := r.once(at, "name")
+	unique := r.unique(at, "name")
 	for i, group := range groups {
-		once(i, group.Name)
+		unique(i, group.Name)
 		r.checkGroups(at.item(i).member("subGroups"), group.SubGroups)
 	}
 }
@@ -164,10 +185,7 @@ func (file *realmRepresentation) hasGroup(path string) bool {
 // checkScopeMappings finds mappings to nothing. Those to a client are looked at when the realm is
 // built.
 func (r *reader) checkScopeMappings(at *place, file *realmRepresentation, mappings []scopeMapping) {
-	scopes := file.ClientScopes
-	if scopes == nil {
-		scopes = builtinScopes()
-	}
+	scopes := file.scopes()
 	for i, m := range mappings {
 		if m.Roles == nil {
 			r.problem(at.item(i).member("roles"), "missing")
@@ -224,7 +242,11 @@ func (r *reader) checkClient(at *place, c *clientRepresentation) {
 	default:
 		r.problem(at.member("protocol"), "%s is no protocol of Keycloak's", c.Protocol)
 	}
+	r.checkPairwise(at, c)
 	c.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), c.ProtocolMappers)
+	if c.Attributes["use.jwks.url"] == "true" && c.Attributes["use.jwks.string"] == "true" {
+		r.problem(at.member("attributes").key("use.jwks.string"), "use.jwks.url is true as well")
+	}
 	for name, urls := range map[string][]string{
 		"redirectUris": c.RedirectURIs, "rootUrl": {c.RootURL}, "baseUrl": {c.BaseURL}, "adminUrl": {c.AdminURL},
 		"attributes[post.logout.redirect.uris]": strings.Split(c.Attributes["post.logout.redirect.uris"], "##"),
@@ -255,6 +277,80 @@ func (r *reader) checkClient(at *place, c *clientRepresentation) {
 			delete(c.Attributes, name)
 		}
 	}
+}
+
+// checkPairwise refuses subjects by pair for clients that don't say which pair: redirect URIs of
+// several hosts, or of none, and no sector identifier URI. An import fetches that URI, and a
+// stand-in doesn't.
+func (r *reader) checkPairwise(at *place, c *clientRepresentation) {
+	for i, m := range c.ProtocolMappers {
+		if !strings.HasSuffix(m.ProtocolMapper, "pairwise-sub-mapper") {
+			continue
+		}
+		at := at.member("protocolMappers").item(i)
+		if sector := m.Config["sectorIdentifierUri"]; sector != "" {
+			if parsed, err := url.Parse(sector); err != nil || parsed.Scheme == "" || parsed.Host == "" {
+				r.problem(at.member("config").key("sectorIdentifierUri"), "%s: not a URL", sector)
+			}
+			continue
+		}
+		hosts := map[string]bool{}
+		for _, address := range c.RedirectURIs {
+			if strings.HasPrefix(address, "/") {
+				if c.RootURL == "" {
+					continue
+				}
+				address = c.RootURL + address
+			}
+			host, ok := javaHost(address)
+			if !ok {
+				r.problem(at, "%s: not a URL", address)
+			}
+			hosts[host] = true
+		}
+		switch len(hosts) {
+		case 0:
+			r.problem(at, "the client has no redirect URI with a host, and the mapper has no sectorIdentifierUri")
+		case 1:
+		default:
+			r.problem(at, "the client has redirect URIs of several hosts, and the mapper has no sectorIdentifierUri")
+		}
+	}
+}
+
+// javaHost is the host of an address by Java's URI, which has none where the authority is odd.
+func javaHost(address string) (host string, ok bool) {
+	if wrongURL(address) != "" || strings.HasPrefix(address, "${") {
+		return "", false
+	}
+	_, rest, found := strings.Cut(address, "://")
+	if !found {
+		return "", true
+	}
+	authority, _, _ := strings.Cut(rest, "/")
+	parsed, err := url.Parse("x://" + authority)
+	if err != nil || strings.Contains(parsed.Hostname(), "*") {
+		return "", true
+	}
+	return parsed.Hostname(), true
+}
+
+// checkMail refuses a mail server without a sender: an import takes none, or a whole one.
+func (r *reader) checkMail(at *place, config map[string]string) {
+	if len(config) == 0 {
+		return
+	}
+	valid := func(address string) bool {
+		ascii := strings.IndexFunc(address, func(c rune) bool { return c > unicode.MaxASCII })
+		return validEmail(address) && (ascii < 0 || ascii > strings.LastIndex(address, "@") || config["allowutf8"] == "true")
+	}
+	if !valid(config["from"]) {
+		r.problem(at.key("from"), "%q: an e-mail address is expected", config["from"])
+	}
+	if to := config["replyTo"]; to != "" && !valid(to) {
+		r.problem(at.key("replyTo"), "%q: an e-mail address is expected", to)
+	}
+	r.leftAside(at.String())
 }
 
 // addressAttributes are attributes of a client that hold a URL.
@@ -324,13 +420,9 @@ func (r *reader) checkLevels(at *place, attributes map[string]string) {
 
 // checkMappers checks protocol mappers, and returns those of OpenID Connect.
 func (r *reader) checkMappers(at *place, mappers []mapperRepresentation) []mapperRepresentation {
-	once := r.once(at, "name")
+	unique := r.unique(at, "name")
 	for i, m := range mappers {
-		name := m.Name
-		if name != "" {
-			name = m.Protocol + " " + name // a name of one protocol may be there in another
-		}
-		once(i, name)
+		unique(i, m.Protocol+" "+m.Name) // a name of one protocol may be there in another
 		switch {
 		case m.Protocol == "":
 			r.problem(at.item(i).member("protocol"), "missing")
@@ -342,9 +434,6 @@ func (r *reader) checkMappers(at *place, mappers []mapperRepresentation) []mappe
 	}
 	return slices.DeleteFunc(slices.Clone(mappers), func(m mapperRepresentation) bool { return m.Protocol != "openid-connect" })
 }
-
-// attributeUses are the uses that attributes of a realm change, which the stand-in doesn't read.
-var attributeUses = map[string]use{"acr.uri.map": useTokens | useLogin, "shortVerificationUri": useDevice}
 
 // checkClientSessions refuses clients whose part of a session would last longer than the session.
 func (r *reader) checkClientSessions(at *place, c *clientRepresentation, realm *realmRepresentation) {
@@ -381,17 +470,8 @@ func (r *reader) checkSettings(file *realmRepresentation) {
 			r.problem(top.member(name), "less than 0")
 		}
 	}
-	for name, why := range map[string]string{
-		"acr.uri.map": "levels have names here, not URIs", "shortVerificationUri": "people find the page at its usual address here",
-	} {
-		var readable map[string]json.RawMessage
-		value := file.Attributes[name]
-		if name == "acr.uri.map" && (json.Unmarshal([]byte(value), &readable) != nil || len(readable) == 0) {
-			continue // no map
-		}
-		if value != "" {
-			add(attributeUses[name], "the attribute %s is not supported: %s", name, why)
-		}
+	if file.Attributes["shortVerificationUri"] != "" {
+		add(useDevice, "the attribute shortVerificationUri is not supported: people find the page at its usual address here")
 	}
 	if file.OrganizationsEnabled {
 		add(useLogin, "organizationsEnabled is not supported: the login page would ask for a name first")
@@ -405,6 +485,8 @@ func (r *reader) checkSettings(file *realmRepresentation) {
 	if _, err := passwordRules(file.PasswordPolicy); err != nil {
 		r.problem(top.member("passwordPolicy"), "%v", err)
 	}
+	r.checkMail(top.member("smtpServer"), file.SMTPServer)
+	file.SMTPServer = nil // there is a password in it
 	r.checkBoundFlows(file)
 	file.unsupported = append(file.unsupported, r.unsupportedPolicies(file)...)
 	file.unsupported = append(file.unsupported, unsupportedFlows(file)...)

@@ -16,7 +16,7 @@ func (r *Realm) firstKeys(place int) {
 	signing := rsaKey(r.server.rsaKey(place, 0), "RS256", r.name)
 	signing.priority = 100
 	encryption := rsaKey(encryptionKey(), "RSA-OAEP", r.name)
-	refresh := newKey("HS512", r.name)
+	refresh := newKey("HMAC", "HS512", r.name)
 	refresh.priority = 100
 	r.keys = keyRing{r.name, []*key{signing, encryption, refresh}}
 }
@@ -50,7 +50,7 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 	if !slices.Contains(signatureAlgorithms, k.Algorithm) {
 		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's", k.Algorithm)
 	}
-	fresh := newKey(k.Algorithm, r.name)
+	fresh := newKey(materialOf(k.Algorithm), k.Algorithm, r.name)
 	fresh.priority, fresh.passive = k.Priority, k.Passive
 	r.mu.Lock()
 	defer r.mu.Unlock()

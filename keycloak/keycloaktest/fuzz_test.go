@@ -74,11 +74,11 @@ func (s *Server) imported(file []byte) (*Realm, error) {
 		return nil, err
 	}
 	r.ignored, r.keys.realm = ignored, r.name
-	if !slices.ContainsFunc(document.keys, func(k keyPlan) bool { return k.use == "enc" || slices.Contains(rsaAlgorithms, k.algorithm) }) {
+	if !slices.ContainsFunc(document.keys, func(k keyPlan) bool { return k.material == "RSA" }) {
 		r.makeKeys(0)
 	}
 	for _, algorithm := range rsaAlgorithms {
-		r.keys.keys = append(r.keys.keys, &key{kid: algorithm, algorithm: algorithm, use: "sig", private: weakKey()})
+		r.keys.keys = append(r.keys.keys, &key{kid: algorithm, algorithm: algorithm, use: "sig", material: "RSA", private: weakKey()})
 	}
 	s.realms[r.name] = r
 	return r, nil

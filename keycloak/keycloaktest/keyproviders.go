@@ -1,15 +1,22 @@
 package keycloaktest
 
 import (
+	"cmp"
+	"crypto/x509"
+	"encoding/base64"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // A keyPlan is a key that a realm file wants: what it says of a key provider, without the key. A
 // stand-in makes its own.
 type keyPlan struct {
-	algorithm string
+	provider  string // its name, for errors
+	material  string // RSA, HMAC, or a curve
+	algorithm string // of JWA; Keycloak takes one that doesn't go with the material
 	use       string
 	kid       string // empty: that of the key that is made
 	priority  int
@@ -20,16 +27,52 @@ type keyPlan struct {
 const maxKeyProviders = 20
 
 var (
-	rsaAlgorithms        = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
-	encryptionAlgorithms = []string{"RSA-OAEP", "RSA-OAEP-256", "RSA1_5"}
-	hmacAlgorithms       = []string{"HS256", "HS384", "HS512"}
-	curveAlgorithms      = map[string]string{"": "ES256", "P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+	rsaAlgorithms  = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+	hmacAlgorithms = []string{"HS256", "HS384", "HS512"}
+)
+
+// materialOf is what a key of a signature algorithm is made of.
+func materialOf(algorithm string) string {
+	switch {
+	case slices.Contains(rsaAlgorithms, algorithm):
+		return "RSA"
+	case slices.Contains(hmacAlgorithms, algorithm):
+		return "HMAC"
+	}
+	return map[string]string{"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519"}[algorithm]
+}
+
+// keyProviders are Keycloak 26.7.4's, without java-keystore: its keys are in a file of the server.
+var keyProviders = map[string]struct {
+	use       string
+	algorithm string // where the file names none; empty: it goes with the curve
+	material  string // empty: it is the choice
+	choice    string // a setting, and what it may be; the first is the default
+	choices   []string
+	private   bool // the file has the key
+}{
+	"rsa-generated":     {use: "sig", algorithm: "RS256", material: "RSA", choice: "keySize", choices: rsaKeySizes},
+	"rsa-enc-generated": {use: "enc", algorithm: "RSA-OAEP", material: "RSA", choice: "keySize", choices: rsaKeySizes},
+	"rsa":               {use: "sig", algorithm: "RS256", material: "RSA", private: true},
+	"rsa-enc":           {use: "enc", algorithm: "RSA-OAEP", material: "RSA", private: true},
+	"hmac-generated": {use: "sig", algorithm: "HS256", material: "HMAC", choice: "secretSize",
+		choices: []string{"128", "16", "24", "32", "64", "256", "512"}},
+	"ecdsa-generated": {use: "sig", choice: "ecdsaEllipticCurveKey", choices: curves},
+	"ecdh-generated":  {use: "enc", algorithm: "RS256", choice: "ecdhEllipticCurveKey", choices: curves},
+	"eddsa-generated": {use: "sig", choice: "eddsaEllipticCurveKey", choices: []string{"Ed25519", "Ed448"}},
+	"aes-generated":   {choice: "secretSize", choices: []string{"32", "16", "24"}},
+}
+
+var (
+	rsaKeySizes = []string{"2048", "1024", "3072", "4096"}
+	curves      = []string{"P-256", "P-384", "P-521"}
 )
 
 // checkComponents reads the components of a realm file, and drops them: there are secrets among
 // them.
 func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 	profileOf := ""
+	r.checkComponentIDs(at, file.Components)
 	for _, kind := range sortedNames(file.Components) {
 		components, at := file.Components[kind], at.key(kind)
 		switch kind {
@@ -47,7 +90,10 @@ func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 				}
 			}
 		case "org.keycloak.userprofile.UserProfileProvider":
-			for _, c := range components {
+			for i, c := range components {
+				if c.ProviderID != "declarative-user-profile" {
+					r.problem(at.item(i).member("providerId"), "Keycloak has no such provider %q", c.ProviderID)
+				}
 				if values := c.Config["kc.user.profile.config"]; len(values) > 0 {
 					profileOf = values[0]
 				}
@@ -55,17 +101,17 @@ func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 		case "org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy":
 			r.leftAside(at.String())
 			for i, c := range components {
-				if !slices.Contains(registrationPolicies, c.ProviderID) {
-					r.problem(at.item(i), "Keycloak has no such policy %q", c.ProviderID)
-				}
+				r.checkRegistrationPolicy(at.item(i), c, file)
 			}
+		case "org.keycloak.models.workflow.WorkflowProvider":
+			r.leftAside(at.String())
 		case "org.keycloak.storage.UserStorageProvider":
 			for i, c := range components {
 				switch {
 				case !slices.Contains(userStores, c.ProviderID):
 					r.problem(at.item(i), "Keycloak has no user store %q", c.ProviderID)
-				case c.ProviderID == "ldap" && len(c.Config["editMode"]) == 0:
-					r.problem(at.item(i).member("config").key("editMode"), "missing")
+				case c.ProviderID == "ldap":
+					r.checkLDAP(at.item(i), c)
 				}
 				for j, mapper := range c.SubComponents["org.keycloak.storage.ldap.mappers.LDAPStorageMapper"] {
 					if !slices.Contains(userStoreMappers, mapper.ProviderID) {
@@ -97,70 +143,89 @@ func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 
 // keyPlan reads a key provider. One that is switched off, or whose key is never seen, wants no key.
 func (r *reader) keyPlan(all, at *place, c componentDocument) (plan keyPlan, wanted bool) {
-	name := c.Name
-	if name == "" {
-		name = c.ProviderID
+	provider, known := keyProviders[c.ProviderID]
+	if !known {
+		r.problem(at, "key provider %s is not supported", c.ProviderID)
+		return plan, false
 	}
+	name := cmp.Or(c.Name, c.ProviderID)
 	setting := func(name, absent string) string {
-		if values := c.Config[name]; len(values) > 0 && values[0] != "" {
-			return values[0]
+		values := c.Config[name]
+		if len(values) > 1 {
+			r.problem(at.member("config").key(name), "a single value is expected")
 		}
-		return absent
-	}
-	flag := func(name string) bool {
-		text := setting(name, "true")
-		if text != "true" && text != "false" {
-			r.problem(at.member("config").key(name), "true or false is expected")
+		if len(values) == 0 {
+			return absent
 		}
-		return text == "true"
+		return values[0]
 	}
 	for _, secret := range sortedNames(c.Config) {
 		if isPrivate(secret) || secret == "certificate" || secret == "keySize" && setting(secret, "") != "2048" {
 			r.leftAside(fmt.Sprintf("%s.%s", all.key(name), secret))
 		}
 	}
-	plan = keyPlan{use: "sig", kid: setting("kid", ""), passive: !flag("active")}
-	var err error
-	if plan.priority, err = strconv.Atoi(setting("priority", "0")); err != nil {
+	active, enabled := r.flag(at, c, "active", true), r.flag(at, c, "enabled", true)
+	priority, err := strconv.ParseInt(setting("priority", "0"), 10, 64)
+	if err != nil {
 		r.problem(at.member("config").key("priority"), "a whole number is expected")
 	}
-	allowed := rsaAlgorithms
-	switch c.ProviderID {
-	case "rsa-generated", "rsa":
-		plan.algorithm = setting("algorithm", "RS256")
-		if setting("keyUse", "SIG") == "ENC" {
-			plan.use = "enc"
-			if c.ProviderID == "rsa" {
-				plan.algorithm, allowed = setting("algorithm", "RSA-OAEP"), encryptionAlgorithms
-			}
+	choice := ""
+	if provider.choice != "" {
+		choice = setting(provider.choice, provider.choices[0])
+		if !slices.Contains(provider.choices, choice) {
+			r.problem(at.member("config").key(provider.choice), "%q: one of %s is expected", choice, strings.Join(provider.choices, ", "))
 		}
-	case "rsa-enc-generated", "rsa-enc":
-		plan.use, plan.algorithm, allowed = "enc", setting("algorithm", "RSA-OAEP"), encryptionAlgorithms
-	case "ecdsa-generated":
-		curve := setting("ecdsaEllipticCurveKey", "")
-		if plan.algorithm = curveAlgorithms[curve]; plan.algorithm == "" {
-			r.problem(at, "the curve %s is not supported", curve)
-			return plan, false
-		}
-		allowed = []string{plan.algorithm}
-	case "eddsa-generated":
-		if curve := setting("eddsaEllipticCurveKey", "Ed25519"); curve != "Ed25519" {
-			r.problem(at, "the curve %s is not supported", curve)
-		}
-		plan.algorithm, allowed = "EdDSA", []string{"EdDSA"}
-	case "hmac-generated":
-		plan.algorithm, allowed = setting("algorithm", "HS256"), hmacAlgorithms
-	case "aes-generated":
+	}
+	if provider.private && !isPrivateKey(setting("privateKey", "")) {
+		r.problem(at.member("config").key("privateKey"), "a private key is expected")
+	}
+	if provider.use == "" {
 		return plan, false // for what the server keeps in cookies
+	}
+	plan = keyPlan{
+		provider: name, use: provider.use, kid: setting("kid", ""), priority: int(priority), passive: !active,
+		material: cmp.Or(provider.material, choice), algorithm: provider.algorithm,
+	}
+	if plan.material == "RSA" && setting("keyUse", "") == "ENC" {
+		plan.use, plan.algorithm = "enc", "RSA-OAEP"
+	}
+	switch c.ProviderID {
+	case "ecdsa-generated", "eddsa-generated": // whatever algorithm the file names
+		plan.algorithm = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}[choice]
+		plan.algorithm = cmp.Or(plan.algorithm, "EdDSA")
+	case "ecdh-generated":
+		plan.algorithm = setting("ecdhAlgorithm", plan.algorithm)
 	default:
-		r.problem(at, "key provider %s is not supported", c.ProviderID)
-		return plan, false
+		plan.algorithm = setting("algorithm", plan.algorithm)
 	}
-	if !slices.Contains(allowed, plan.algorithm) {
-		r.problem(at, "the algorithm %s is not supported with %s", plan.algorithm, c.ProviderID)
-	}
-	return plan, flag("enabled")
+	return plan, enabled
 }
+
+// flag reads a setting of a component that is true or false.
+func (r *reader) flag(at *place, c componentDocument, name string, absent bool) bool {
+	values := c.Config[name]
+	if len(values) == 0 {
+		return absent
+	}
+	if values[0] != "true" && values[0] != "false" || len(values) > 1 {
+		r.problem(at.member("config").key(name), "true or false is expected")
+	}
+	return values[0] == "true"
+}
+
+// isPrivateKey reports whether a text is a private key, in PEM or in base64 alone.
+func isPrivateKey(text string) bool {
+	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(pemLine.ReplaceAllString(text, "")), ""))
+	if err != nil {
+		return false
+	}
+	_, pkcs8 := x509.ParsePKCS8PrivateKey(der)
+	_, pkcs1 := x509.ParsePKCS1PrivateKey(der)
+	_, sec1 := x509.ParseECPrivateKey(der)
+	return pkcs8 == nil || pkcs1 == nil || sec1 == nil
+}
+
+var pemLine = regexp.MustCompile(`-----[A-Z ]+-----`)
 
 // makeKeys makes the keys that the realm file wants. place is which realm of its server it is.
 func (r *Realm) makeKeys(place int) {
@@ -169,16 +234,16 @@ func (r *Realm) makeKeys(place int) {
 	for _, plan := range r.settings.keys {
 		var k *key
 		switch {
+		case plan.material != "RSA":
+			k = newKey(plan.material, plan.algorithm, r.name)
 		case plan.use == "enc" && encrypting == 0:
 			k = rsaKey(encryptionKey(), plan.algorithm, r.name)
 			encrypting++
-		case plan.use == "enc" || slices.Contains(rsaAlgorithms, plan.algorithm):
+		default:
 			k = rsaKey(r.server.rsaKey(place, pairs), plan.algorithm, r.name)
 			pairs++
-		default:
-			k = newKey(plan.algorithm, r.name)
 		}
-		k.use, k.priority, k.passive = plan.use, plan.priority, plan.passive
+		k.use, k.priority, k.passive, k.provider = plan.use, plan.priority, plan.passive, plan.provider
 		if plan.kid != "" {
 			k.kid = plan.kid
 		}

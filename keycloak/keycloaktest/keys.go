@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -27,7 +28,9 @@ type key struct {
 	kid         string
 	algorithm   string // of JWA: RS256, HS512, RSA-OAEP ...
 	use         string // sig or enc
-	private     any    // *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or []byte for HMAC
+	material    string // RSA, HMAC, or a curve
+	private     any    // *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or []byte for HMAC; nil for Ed448
+	provider    string // its name in the realm file; empty: no provider of a file wants it
 	certificate *x509.Certificate
 	priority    int
 	passive     bool // still listed and verifying, but signs no more
@@ -46,21 +49,37 @@ type keyRing struct {
 	keys  []*key
 }
 
-// signing is the active key of an algorithm that has the highest priority; a newer one wins a tie. Like
-// Keycloak, a realm makes the key of an algorithm that it has none of at the first use.
-func (ring *keyRing) signing(algorithm string) *key {
+// active is the active key of an algorithm that has the highest priority; a newer one wins a tie.
+// It is nil where the realm has none.
+func (ring *keyRing) active(algorithm string) *key {
 	var best *key
 	for _, k := range ring.keys {
 		if k.algorithm == algorithm && k.use == "sig" && !k.passive && (best == nil || k.priority >= best.priority) {
 			best = k
 		}
 	}
-	if best == nil {
-		best = newKey(algorithm, ring.realm)
-		best.priority = -100
-		ring.keys = append(ring.keys, best)
-	}
 	return best
+}
+
+// signing is the active key of an algorithm. Like Keycloak, a realm makes the key of an algorithm
+// that it has none of at the first use.
+func (ring *keyRing) signing(algorithm string) *key {
+	k := ring.active(algorithm)
+	if k == nil {
+		k = newKey(materialOf(algorithm), algorithm, ring.realm)
+		k.priority = -100
+		ring.keys = append(ring.keys, k)
+	}
+	return k
+}
+
+// unable says why nothing can be signed with an algorithm: a realm file may give it a key of
+// another kind, which Keycloak fails to sign with. It is "" where all is well.
+func (ring *keyRing) unable(algorithm string) string {
+	if k := ring.active(algorithm); k != nil && k.material != materialOf(algorithm) {
+		return fmt.Sprintf("key provider %s: the algorithm %s with a key of %s is not supported", k.provider, algorithm, k.material)
+	}
+	return ""
 }
 
 // verifying is the key of a kid, for verification; nil when the realm has none.
@@ -83,12 +102,16 @@ func (ring *keyRing) remove(kid string) bool {
 func (ring *keyRing) set() jwkset.JWKSMarshal {
 	out := jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{}}
 	for _, k := range ring.keys {
-		if _, secret := k.private.([]byte); secret {
+		if k.material == "HMAC" {
 			continue
 		}
 		options := jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: k.kid, ALG: jwkset.ALG(k.algorithm), USE: jwkset.USE(k.use)}}
 		if k.certificate != nil {
 			options.X509.X5C = []*x509.Certificate{k.certificate}
+		}
+		if k.private == nil {
+			out.Keys = append(out.Keys, ed448JWK(k))
+			continue
 		}
 		jwk, err := jwkset.NewJWKFromKey(k.public(), options)
 		if err != nil {
@@ -99,27 +122,37 @@ func (ring *keyRing) set() jwkset.JWKSMarshal {
 	return out
 }
 
-// newKey makes a key for one of the signatureAlgorithms, for a realm of this name.
-func newKey(algorithm, realm string) *key {
-	var private any
-	switch {
-	case strings.HasPrefix(algorithm, "HS"):
+// ed448JWK lists a key of Ed448, which Go doesn't have: it is a point that nobody has a key to.
+func ed448JWK(k *key) jwkset.JWKMarshal {
+	point := sha512.Sum512([]byte(k.kid))
+	return jwkset.JWKMarshal{
+		KTY: jwkset.KtyOKP, CRV: jwkset.CRV(k.material), X: base64.RawURLEncoding.EncodeToString(point[:57]),
+		KID: k.kid, ALG: jwkset.ALG(k.algorithm), USE: jwkset.USE(k.use),
+	}
+}
+
+// newKey makes a key of RSA, HMAC or a curve, for a realm of this name.
+func newKey(material, algorithm, realm string) *key {
+	k := &key{kid: uuid.NewString(), algorithm: algorithm, use: "sig", material: material}
+	switch material {
+	case "RSA":
+		return rsaKey(rsaKeys.fresh(), algorithm, realm)
+	case "HMAC":
 		secret := make([]byte, 128)
 		rand.Read(secret) // never fails (crypto/rand)
-		return &key{kid: uuid.NewString(), algorithm: algorithm, use: "sig", private: secret}
-	case strings.HasPrefix(algorithm, "ES"):
-		curve := map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}[algorithm]
-		private = must(ecdsa.GenerateKey(curve, rand.Reader))
-	case algorithm == "EdDSA":
+		k.private = secret
+		return k
+	case "Ed25519":
 		_, ed, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			panic(err)
-		}
-		private = ed
-	default: // RS and PS
-		return rsaKey(rsaKeys.fresh(), algorithm, realm)
+		k.private = must(ed, err)
+	case "Ed448":
+		return k
+	default:
+		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[material]
+		k.private = must(ecdsa.GenerateKey(curve, rand.Reader))
 	}
-	return &key{kid: keyID(private.(crypto.Signer).Public()), algorithm: algorithm, use: "sig", private: private}
+	k.kid = keyID(k.private.(crypto.Signer).Public())
+	return k
 }
 
 // signatureAlgorithms are what a realm or a client may name for its tokens.
@@ -149,7 +182,7 @@ func rsaKey(private *rsa.PrivateKey, algorithm, realm string) *key {
 		NotBefore: time.Now().Add(-100 * time.Second), NotAfter: time.Now().AddDate(10, 0, 0),
 	}
 	der := must(x509.CreateCertificate(rand.Reader, template, template, private.Public(), private))
-	return &key{kid: keyID(private.Public()), algorithm: algorithm, use: use, private: private, certificate: must(x509.ParseCertificate(der))}
+	return &key{kid: keyID(private.Public()), algorithm: algorithm, use: use, material: "RSA", private: private, certificate: must(x509.ParseCertificate(der))}
 }
 
 // rsaKeys makes the RSA keys of this process. An RSA key costs a tenth of a second and more, and a test that doesn't

@@ -49,7 +49,19 @@ type record struct {
 	name    string
 	members map[string]entry
 	lenient bool // unknown members pass, as Keycloak lets them
+
+	// What becomes of one in a list that has no name, not even an empty one.
+	nameless namelessness
 }
+
+// A namelessness is what an import does with something that has no name.
+type namelessness int
+
+const (
+	isTaken   namelessness = iota // it may have another, or the reader looks at it later
+	isMissing                     // it refuses it
+	isIdle                        // it takes it, and nobody can refer to it: left aside and listed
+)
 
 // A fate is what becomes of a member.
 type fate int
@@ -168,7 +180,7 @@ func (r *reader) take(at *place, s *shape, value any) (any, bool) {
 		for i, item := range list {
 			if item == nil {
 				r.problem(at.item(i), "null in a list")
-			} else if taken, said := r.take(at.item(i), s.items, item); said {
+			} else if taken, said := r.take(at.item(i), s.items, item); said && r.named(at.item(i), s.items.record, taken) {
 				out = append(out, taken)
 			}
 		}
@@ -192,6 +204,22 @@ func (r *reader) take(at *place, s *shape, value any) (any, bool) {
 		}
 	}
 	return out, true
+}
+
+// named reports whether an item of a list is kept: it may have to have a name.
+func (r *reader) named(at *place, of *record, item any) bool {
+	if of == nil || of.nameless == isTaken || r.unread {
+		return true
+	}
+	_, named := item.(map[string]any)["name"]
+	switch {
+	case named:
+	case of.nameless == isMissing:
+		r.problem(at.member("name"), "missing")
+	default:
+		r.leftAside(at.general() + " (without a name)")
+	}
+	return named
 }
 
 func (r *reader) takeMember(at *place, of *record, name string, value any) (any, bool) {

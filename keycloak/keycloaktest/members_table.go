@@ -24,6 +24,7 @@ func of(r *record) *shape        { return &shape{record: r} }
 
 var (
 	aText  = scalar("a text", takeText)
+	aName  = scalar("a name", takeName)
 	aFlag  = scalar("true or false", takeFlag)
 	aWhole = scalar("a whole number of 32 bits", func(value any) (any, bool) { return takeWhole(value, 32) })
 	aLong  = scalar("a whole number", func(value any) (any, bool) { return takeWhole(value, 64) })
@@ -47,6 +48,11 @@ func takeText(value any) (any, bool) {
 		return strconv.FormatBool(value), true
 	}
 	return nil, false
+}
+
+func takeName(value any) (any, bool) {
+	text, ok := takeText(value)
+	return text, ok && strings.TrimSpace(text.(string)) != ""
 }
 
 func takeTextOrList(value any) (any, bool) {
@@ -160,20 +166,24 @@ var tables = sync.OnceValue(func() records {
 })
 
 const (
-	oldRelease = "it is from an old release of Keycloak, and 26 has another member for it"
+	oldRelease = "it is from an old release of Keycloak, and the import of 26 breaks off at it"
 )
 
 func realmRecord(client, user, role, group *record) *record {
 	roles := (&record{name: "RolesRepresentation"}).with(
-		reads(listOf(of(role)), "realm"), reads(mapOf(listOf(of(role))), "client"), refuses(oldRelease, mapOf(listOf(of(role))), "application"))
+		reads(listOf(of(role)), "realm"), reads(mapOf(listOf(of(role))), "client application"))
 	scopeMapping := (&record{name: "ScopeMappingRepresentation"}).with(
-		reads(aText, "client clientScope"), reads(someTexts, "roles"), ignores(aText, "self clientTemplate"))
-	scope := (&record{name: "ClientScopeRepresentation", lenient: true}).with(
+		reads(aText, "client clientScope clientTemplate"), reads(someTexts, "roles"), ignores(aText, "self"))
+	scope := (&record{name: "ClientScopeRepresentation", lenient: true, nameless: isMissing}).with(
 		reads(aText, "name protocol"), reads(aConfig, "attributes"), reads(listOf(of(mapperRecord())), "protocolMappers"),
 		ignores(aText, "id description"))
+	template := (&record{name: "ClientTemplateRepresentation"}).with(
+		reads(aText, "name protocol"), reads(aConfig, "attributes"), reads(listOf(of(mapperRecord())), "protocolMappers"),
+		ignores(aText, "id description"), ignores(aFlag, `fullScopeAllowed bearerOnly consentRequired standardFlowEnabled
+			implicitFlowEnabled directAccessGrantsEnabled serviceAccountsEnabled publicClient frontchannelLogout`))
 	component := &record{name: "ComponentExportRepresentation"}
 	component.with(
-		reads(aText, "name providerId"), reads(textLists, "config"), reads(mapOf(listOf(of(component))), "subComponents"), ignores(aText, "id subType"))
+		reads(aText, "id name providerId"), reads(textLists, "config"), reads(mapOf(listOf(of(component))), "subComponents"), ignores(aText, "subType"))
 	execution := (&record{name: "AuthenticationExecutionExportRepresentation"}).with(
 		reads(aText, "authenticatorConfig authenticator flowAlias"), reads(oneOf("REQUIRED", "CONDITIONAL", "ALTERNATIVE", "DISABLED", "OPTIONAL"), "requirement"),
 		reads(aWhole, "priority"), ignores(aFlag, "authenticatorFlow autheticatorFlow userSetupAllowed"))
@@ -213,8 +223,8 @@ func realmRecord(client, user, role, group *record) *record {
 		reads(listOf(of(flow)), "authenticationFlows"), reads(listOf(of(authenticatorConfig)), "authenticatorConfig"), reads(anyValue, "clientPolicies clientProfiles"),
 
 		reads(listOf(anyValue), "organizations"), ignores(listOf(anyValue), "userFederationMappers"), ignores(listOf(of(user)), "federatedUsers"),
-		refuses(oldRelease, listOf(anyValue), "applications oauthClients clientTemplates"),
-		refuses(oldRelease, mapOf(listOf(of(scopeMapping))), "applicationScopeMappings"),
+		refuses(oldRelease, listOf(anyValue), "applications oauthClients"),
+		reads(listOf(of(template)), "clientTemplates"), reads(mapOf(listOf(of(scopeMapping))), "applicationScopeMappings"),
 
 		ignores(aText, `displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme privateKey publicKey certificate codeSecret`),
 		ignores(aWhole, `accessTokenLifespanForImplicitFlow accessCodeLifespanUserAction actionTokenGeneratedByAdminLifespan actionTokenGeneratedByUserLifespan otpPolicyInitialCounter`),
@@ -222,7 +232,7 @@ func realmRecord(client, user, role, group *record) *record {
 		ignores(aFlag, `resetPasswordAllowed eventsEnabled adminEventsEnabled adminEventsDetailsEnabled
 			userManagedAccessAllowed verifiableCredentialsEnabled adminPermissionsEnabled scimApiEnabled`),
 		ignores(someTexts, "requiredCredentials otpSupportedApplications eventsListeners enabledEventTypes"),
-		ignores(aConfig, "smtpServer browserSecurityHeaders"), ignores(mapOf(aConfig), "localizationTexts"),
+		reads(aConfig, "smtpServer"), ignores(aConfig, "browserSecurityHeaders"), ignores(mapOf(aConfig), "localizationTexts"),
 		ignores(listOf(of(providerMapper)), "identityProviderMappers"),
 		ignores(listOf(of(mapperRecord())), "protocolMappers"), ignores(of(client), "adminPermissionsClient"),
 		ignores(anyValue, `passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin socialProviders
@@ -248,14 +258,14 @@ func webAuthn(prefix string) members {
 
 func roleRecord() *record {
 	composites := (&record{name: "Composites"}).with(
-		reads(someTexts, "realm"), reads(textLists, "client"), refuses(oldRelease, textLists, "application"))
-	return (&record{name: "RoleRepresentation"}).with(
+		reads(someTexts, "realm"), reads(textLists, "client application"))
+	return (&record{name: "RoleRepresentation", nameless: isIdle}).with(
 		reads(aText, "name"), reads(of(composites), "composites"),
 		ignores(aText, "id description containerId"), ignores(aFlag, "composite clientRole"), ignores(textLists, "attributes"), ignores(anyValue, "scopeParamRequired"))
 }
 
 func groupRecord() *record {
-	group := &record{name: "GroupRepresentation"}
+	group := &record{name: "GroupRepresentation", nameless: isIdle}
 	return group.with(
 		reads(aText, "name"), reads(textLists, "attributes clientRoles"), reads(someTexts, "realmRoles"), reads(listOf(of(group)), "subGroups"),
 		ignores(aText, "id description path parentId"), ignores(aLong, "subGroupCount"), ignores(mapOf(aFlag), "access"))
@@ -272,9 +282,9 @@ func userRecord() *record {
 	social := (&record{name: "SocialLinkRepresentation"}).with(ignores(aText, "socialProvider socialUserId socialUsername"))
 	return (&record{name: "UserRepresentation"}).with(
 		reads(aText, "id username email firstName lastName serviceAccountClientId"), reads(aFlag, "enabled emailVerified"), reads(aWhole, "notBefore"),
-		reads(userTexts, "attributes"), reads(someTexts, "requiredActions realmRoles groups"), reads(textLists, "clientRoles"),
+		reads(userTexts, "attributes"), reads(someTexts, "requiredActions realmRoles groups"), reads(textLists, "clientRoles applicationRoles"),
 		reads(listOf(of(credential)), "credentials"), reads(listOf(of(consent)), "clientConsents"),
-		reads(aText, "federationLink"), refuses(oldRelease, textLists, "applicationRoles"),
+		reads(aText, "federationLink"),
 		ignores(aText, "self origin"), ignores(aLong, "createdTimestamp"), ignores(aFlag, "totp"), ignores(someTexts, "disableableCredentialTypes"),
 		ignores(listOf(of(federated)), "federatedIdentities"), ignores(listOf(of(social)), "socialLinks"), ignores(mapOf(aFlag), "access"),
 		ignores(listOf(anyValue), "verifiableCredentials issuedVerifiableCredentials"), ignores(anyValue, "userProfileMetadata rawAttributes"))
@@ -282,18 +292,18 @@ func userRecord() *record {
 
 func clientRecord() *record {
 	return (&record{name: "ClientRepresentation"}).with(
-		reads(aText, "id clientId name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl"),
+		reads(aName, "clientId"), reads(aText, "id name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl clientTemplate"),
 		reads(aFlag, `enabled publicClient bearerOnly consentRequired standardFlowEnabled implicitFlowEnabled directAccessGrantsEnabled
 			serviceAccountsEnabled authorizationServicesEnabled frontchannelLogout fullScopeAllowed`),
 		reads(aWhole, "notBefore"), reads(someTexts, "redirectUris webOrigins defaultClientScopes optionalClientScopes defaultRoles"),
 		reads(aConfig, "attributes authenticationFlowBindingOverrides"), reads(listOf(of(mapperRecord())), "protocolMappers"),
 		reads(aFlag, "directGrantsOnly"),
-		ignores(aText, "description type registrationAccessToken origin clientTemplate"), ignores(aWhole, "nodeReRegistrationTimeout"),
+		ignores(aText, "description type registrationAccessToken origin"), ignores(aWhole, "nodeReRegistrationTimeout"),
 		ignores(aFlag, "surrogateAuthRequired alwaysDisplayInConsole useTemplateConfig useTemplateScope useTemplateMappers"),
 		ignores(mapOf(aWhole), "registeredNodes"), ignores(mapOf(aFlag), "access"), reads(anyValue, "authorizationSettings"))
 }
 
 func mapperRecord() *record {
-	return (&record{name: "ProtocolMapperRepresentation"}).with(
+	return (&record{name: "ProtocolMapperRepresentation", nameless: isMissing}).with(
 		reads(aText, "name protocol protocolMapper"), reads(aConfig, "config"), ignores(aText, "id"), ignores(anyValue, "consentRequired consentText"))
 }

@@ -1,6 +1,11 @@
 package keycloaktest
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"os"
 	"reflect"
 	"slices"
@@ -106,9 +111,13 @@ func TestTablesMatchRepresentations(t *testing.T) {
 
 // What is read of a file, a realm keeps for as long as it lives, and prints if somebody prints it.
 func TestPrivateKeysAreNotKept(t *testing.T) {
-	const secret = "MII-this-must-not-be-kept"
+	der, err := x509.MarshalPKCS8PrivateKey(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := base64.StdEncoding.EncodeToString(der)
 	file := strings.ReplaceAll(`{
-		"realm": "shop", "enabled": true, "privateKey": "SECRET", "codeSecret": "SECRET", "smtpServer": {"password": "SECRET"},
+		"realm": "shop", "enabled": true, "privateKey": "SECRET", "codeSecret": "SECRET", "smtpServer": {"from": "a@example.com", "password": "SECRET"},
 		"components": {
 			"org.keycloak.keys.KeyProvider": [
 				{"name": "rsa", "providerId": "rsa", "config": {"privateKey": ["SECRET"], "certificate": ["SECRET"]}},

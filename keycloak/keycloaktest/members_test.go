@@ -1,14 +1,33 @@
 package keycloaktest_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
+
+// madePrivateKey is a private key as a realm file has it.
+var madePrivateKey = sync.OnceValue(func() string {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err)
+	}
+	return base64.StdEncoding.EncodeToString(der)
+})
 
 // shopWith is the realm shop with other members in its file.
 func shopWith(members string) []byte {
@@ -20,7 +39,7 @@ func shopWith(members string) []byte {
 func TestReaderRefuses(t *testing.T) {
 	t.Parallel()
 	profile := func(attributes string) string {
-		return fmt.Sprintf(`"components": {"org.keycloak.userprofile.UserProfileProvider": [{"config": {"kc.user.profile.config": [%q]}}]}`, attributes)
+		return fmt.Sprintf(`"components": {"org.keycloak.userprofile.UserProfileProvider": [{"providerId": "declarative-user-profile", "config": {"kc.user.profile.config": [%q]}}]}`, attributes)
 	}
 	keyProvider := func(provider string) string {
 		return `"components": {"org.keycloak.keys.KeyProvider": [` + provider + `]}`
@@ -81,15 +100,17 @@ func TestReaderRefuses(t *testing.T) {
 
 		// What it can't do for a whole realm.
 		{`"components": {"org.example.Custom": [{"providerId": "x"}]}`, "components[org.example.Custom]: not supported: the stand-in has no such components"},
-		{`"applications": [{}]`, "applications: not supported: it is from an old release of Keycloak, and 26 has another member for it"},
+		{`"applications": [{}]`, "applications: not supported: it is from an old release of Keycloak, and the import of 26 breaks off at it"},
 		{`"browserFlow": "own"`, `browserFlow: the file has no authentication flow "own"`},
 		{`"authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "b", "requirement": "REQUIRED"}]}]`,
 			`authenticationFlows[0].authenticationExecutions[0].flowAlias: the file has no authentication flow "b"`},
 		{profile(`{"attributes": [{"name": "username"}]}`), "components[org.keycloak.userprofile.UserProfileProvider]: kc.user.profile.config: the attribute email is missing"},
 		{keyProvider(`{"providerId": "java-keystore"}`), "components[org.keycloak.keys.KeyProvider][0]: key provider java-keystore is not supported"},
-		{keyProvider(`{"providerId": "rsa-generated", "config": {"algorithm": ["ES256"]}}`),
-			"components[org.keycloak.keys.KeyProvider][0]: the algorithm ES256 is not supported with rsa-generated"},
-		{keyProvider(`{"providerId": "eddsa-generated", "config": {"eddsaEllipticCurveKey": ["Ed448"]}}`), "components[org.keycloak.keys.KeyProvider][0]: the curve Ed448 is not supported"},
+		{keyProvider(`{"providerId": "eddsa-generated", "config": {"eddsaEllipticCurveKey": ["X448"]}}`),
+			`components[org.keycloak.keys.KeyProvider][0].config[eddsaEllipticCurveKey]: "X448": one of Ed25519, Ed448 is expected`},
+		{keyProvider(`{"providerId": "rsa", "config": {"privateKey": ["MII"]}}`),
+			"components[org.keycloak.keys.KeyProvider][0].config[privateKey]: a private key is expected"},
+		{`"smtpServer": {"host": "mail.example"}`, `smtpServer[from]: "": an e-mail address is expected`},
 		{keyProvider(`{"providerId": "rsa-generated", "config": {"priority": ["high"]}}`), "components[org.keycloak.keys.KeyProvider][0].config[priority]: a whole number is expected"},
 		{keyProvider(strings.Repeat(`{"providerId": "rsa-generated"},`, 20) + `{"providerId": "rsa-generated"}`),
 			"components[org.keycloak.keys.KeyProvider]: at most 20 key providers are supported"},
@@ -162,7 +183,7 @@ func TestReaderLeavesAside(t *testing.T) {
 		{`"identityProviders": [{"alias": "google", "providerId": "google"}], "browserSecurityHeaders": {"xFrameOptions": "DENY"}, "localizationTexts": {"de": {"a": "b"}}`,
 			[]string{"browserSecurityHeaders", "identityProviders[].providerId", "localizationTexts"}},
 		{`"components": {"org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy": [{"providerId": "scope"}],
-			"org.keycloak.keys.KeyProvider": [{"name": "rsa", "providerId": "rsa", "config": {"privateKey": ["MII"], "keySize": ["4096"]}}]}`,
+			"org.keycloak.keys.KeyProvider": [{"name": "rsa", "providerId": "rsa", "config": {"privateKey": ["` + madePrivateKey() + `"], "keySize": ["4096"]}}]}`,
 			[]string{"components[org.keycloak.keys.KeyProvider][rsa].keySize", "components[org.keycloak.keys.KeyProvider][rsa].privateKey",
 				"components[org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy]"}},
 	} {

@@ -32,6 +32,9 @@ func (r *Realm) readFrontend() {
 func (r *Realm) info(*call) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if what := r.keys.unable("RS256"); what != "" {
+		return refuse(501, notInStandIn, "realm "+r.name+": "+what).answer()
+	}
 	der := must(x509.MarshalPKIXPublicKey(r.keys.signing("RS256").public()))
 	return document(200, noCache, map[string]any{
 		"realm": r.name, "public_key": base64.StdEncoding.EncodeToString(der),

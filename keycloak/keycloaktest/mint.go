@@ -101,8 +101,11 @@ func (r *Realm) Mint(m Mint) (string, error) {
 		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's", algorithm)
 	}
 	r.mu.Lock()
-	k, now := *r.keys.signing(algorithm), r.server.Now()
+	unable, k, now := r.keys.unable(algorithm), *r.keys.signing(algorithm), r.server.Now()
 	r.mu.Unlock()
+	if unable != "" && m.Key == nil {
+		return "", errors.New("keycloaktest: " + unable)
+	}
 	if m.Key != nil {
 		k.private = m.Key
 	}

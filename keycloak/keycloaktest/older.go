@@ -26,6 +26,8 @@ var newScopes = []struct {
 
 // bringUp does to a file what Keycloak's migrations do.
 func (file *realmRepresentation) bringUp() {
+	file.renameOldMembers()
+	file.readTemplates()
 	if file.KeycloakVersion == "" {
 		return
 	}
@@ -49,6 +51,73 @@ func (file *realmRepresentation) bringUp() {
 			}
 		}
 	}
+}
+
+// renameOldMembers reads members by the names that they had while clients were applications.
+func (file *realmRepresentation) renameOldMembers() {
+	if file.ClientScopeMappings == nil {
+		file.ClientScopeMappings = file.ApplicationScopeMappings
+	}
+	if file.Roles.Client == nil {
+		file.Roles.Client = file.Roles.Application
+	}
+	for i := range file.Users {
+		if u := &file.Users[i]; u.ClientRoles == nil {
+			u.ClientRoles = u.ApplicationRoles
+		}
+	}
+	rename := func(roles []roleRepresentation) {
+		for i := range roles {
+			if c := &roles[i].Composites; c.Client == nil {
+				c.Client = c.Application
+			}
+		}
+	}
+	rename(file.Roles.Realm)
+	for _, roles := range file.Roles.Client {
+		rename(roles)
+	}
+}
+
+// readTemplates reads client templates as client scopes, as Keycloak's import does: instead of those
+// of the file, or beside its own.
+func (file *realmRepresentation) readTemplates() {
+	scopes := []scopeRepresentation{}
+	for _, t := range file.ClientTemplates {
+		scopes = append(scopes, scopeRepresentation(t))
+	}
+	switch {
+	case file.ClientTemplates == nil:
+	case file.ClientScopes == nil:
+		file.templates = scopes
+	default:
+		file.ClientScopes = scopes
+	}
+	for i := range file.Clients {
+		file.Clients[i].ClientTemplate = scopeName(file.Clients[i].ClientTemplate)
+	}
+	rename := func(mappings []scopeMapping) {
+		for i := range mappings {
+			if m := &mappings[i]; m.ClientScope == "" {
+				m.ClientScope = scopeName(m.Template)
+			}
+		}
+	}
+	rename(file.ScopeMappings)
+	for _, mappings := range file.ClientScopeMappings {
+		rename(mappings)
+	}
+}
+
+// scopeName is the name that an import gives a client scope or a template.
+func scopeName(name string) string { return strings.ReplaceAll(name, " ", "_") }
+
+// scopes are the realm's client scopes: the file's, or Keycloak's own beside the templates.
+func (file *realmRepresentation) scopes() []scopeRepresentation {
+	if file.ClientScopes == nil {
+		return append(builtinScopes(), file.templates...)
+	}
+	return file.ClientScopes
 }
 
 func (file *realmRepresentation) addNewScopes(version release) {

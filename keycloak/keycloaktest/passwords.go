@@ -113,7 +113,10 @@ func passwordRuleOf(name, value string, given bool) (passwordRule, error) {
 		_, err := number(0)
 		return nil, err
 	case "passwordBlacklist":
-		return nil, fmt.Errorf("%s is not supported: the list is a file of the server, which Keycloak's import looks for", name)
+		if given {
+			return nil, fmt.Errorf("%s is not supported: the list is a file of the server, which Keycloak's import looks for", name)
+		}
+		return nil, nil // no list is named
 	}
 	return nil, fmt.Errorf("%s is no password policy of Keycloak's", name)
 }

@@ -3,6 +3,7 @@ package keycloaktest
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,6 +37,76 @@ var (
 	}
 	providerURLs = []string{"authorizationUrl", "tokenUrl", "logoutUrl", "userInfoUrl", "jwksUrl"}
 )
+
+// checkLDAP refuses the settings of a user store that an import refuses.
+func (r *reader) checkLDAP(at *place, c componentDocument) {
+	at = at.member("config")
+	mode := first(c.Config["editMode"])
+	switch {
+	case !slices.Contains([]string{"READ_ONLY", "WRITABLE", "UNSYNCED"}, mode):
+		r.problem(at.key("editMode"), "%q: READ_ONLY, WRITABLE or UNSYNCED is expected", mode)
+	case mode == "UNSYNCED" && first(c.Config["importEnabled"]) == "false":
+		r.problem(at.key("editMode"), "UNSYNCED wants importEnabled")
+	}
+	for _, period := range []string{"fullSyncPeriod", "changedSyncPeriod"} {
+		if values := c.Config[period]; len(values) > 0 {
+			if _, err := strconv.Atoi(values[0]); err != nil {
+				r.problem(at.key(period), "a whole number is expected")
+			}
+		}
+	}
+}
+
+// checkRegistrationPolicy refuses the policies of client registration that an import refuses.
+func (r *reader) checkRegistrationPolicy(at *place, c componentDocument, file *realmRepresentation) {
+	if !slices.Contains(registrationPolicies, c.ProviderID) {
+		r.problem(at, "Keycloak has no such policy %q", c.ProviderID)
+	}
+	settings := at.member("config")
+	switch c.ProviderID {
+	case "max-clients":
+		if _, err := strconv.Atoi(first(c.Config["max-clients"])); err != nil {
+			r.problem(settings.key("max-clients"), "a whole number is expected")
+		}
+	case "trusted-hosts":
+		for _, name := range []string{"host-sending-registration-request-must-match", "client-uris-must-match"} {
+			if len(c.Config[name]) == 0 {
+				r.problem(settings.key(name), "missing")
+			}
+			r.flag(at, c, name, true)
+		}
+	case "allowed-client-templates":
+		for i, name := range c.Config["allowed-client-scopes"] {
+			named := func(s scopeRepresentation) bool { return s.Name == name }
+			if !slices.ContainsFunc(file.scopes(), named) && name != "offline_access" && !slices.Contains(samlScopes, name) {
+				r.problem(settings.key("allowed-client-scopes").item(i), "the realm has no client scope %s", name)
+			}
+		}
+	}
+}
+
+// checkComponentIDs finds ids that two components of a realm have.
+func (r *reader) checkComponentIDs(at *place, components map[string][]componentDocument) {
+	seen := map[string]bool{}
+	for _, kind := range sortedNames(components) {
+		for i, c := range components[kind] {
+			at := at.key(kind).item(i)
+			if c.ID != "" && seen[c.ID] {
+				r.problem(at.member("id"), "%s is the id of another component already", c.ID)
+			}
+			seen[c.ID] = true
+			r.checkComponentIDs(at.member("subComponents"), c.SubComponents)
+		}
+	}
+}
+
+// first is the value of a component's setting; "" where it has none.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
 
 func (r *reader) checkIdentityProviders(file *realmRepresentation) {
 	var top *place

@@ -114,9 +114,8 @@ func newRealm(server *Server, file realmRepresentation, options importOptions) (
 }
 
 func (r *Realm) buildScopes(importOptions) error {
-	documents := r.settings.ClientScopes
-	if documents == nil {
-		documents = builtinScopes()
+	documents := r.settings.scopes()
+	if r.settings.ClientScopes == nil {
 		r.settings.DefaultDefaultClientScopes, r.settings.DefaultOptionalClientScopes = builtinDefaultScopes, builtinOptionalScopes
 	} else if !slices.ContainsFunc(documents, func(s scopeRepresentation) bool { return s.Name == "offline_access" }) {
 		// Keycloak adds this one to whatever scopes a file has.
@@ -182,6 +181,9 @@ func (r *Realm) buildClients(options importOptions) error {
 		c.defaultScopes, c.optionalScopes = r.known(c.DefaultClientScopes), r.known(c.OptionalClientScopes)
 		if c.DefaultClientScopes == nil && c.OptionalClientScopes == nil {
 			c.defaultScopes, c.optionalScopes = r.ofProtocol(r.settings.DefaultDefaultClientScopes), r.ofProtocol(r.settings.DefaultOptionalClientScopes)
+		}
+		if name := c.ClientTemplate; r.scopes[name] != nil && !slices.Contains(c.defaultScopes, name) {
+			c.defaultScopes = append(c.defaultScopes, name)
 		}
 		c.unsupported = unsupportedIn(document)
 		if !c.ofFile {

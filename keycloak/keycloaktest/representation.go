@@ -89,11 +89,16 @@ type realmRepresentation struct {
 	DirectGrantFlow             string                         `json:"directGrantFlow"`
 	ClientAuthenticationFlow    string                         `json:"clientAuthenticationFlow"`
 	AuthenticationFlows         []flowRepresentation           `json:"authenticationFlows"`
+	SMTPServer                  map[string]string              `json:"smtpServer"` // checked and dropped
 	AuthenticatorConfig         []authenticatorConfiguration   `json:"authenticatorConfig"`
 	ClientPolicies              json.RawMessage                `json:"clientPolicies"`
 	ClientProfiles              json.RawMessage                `json:"clientProfiles"`
 	Attributes                  map[string]string              `json:"attributes"`
 	RequiredActions             []requiredActionRepresentation `json:"requiredActions"`
+
+	// Of old releases: see migrate.go.
+	ClientTemplates          []templateRepresentation  `json:"clientTemplates"`
+	ApplicationScopeMappings map[string][]scopeMapping `json:"applicationScopeMappings"`
 
 	found
 	unsupported []unsupported
@@ -103,6 +108,8 @@ type realmRepresentation struct {
 type found struct {
 	keys    []keyPlan // nil: Keycloak's own
 	profile *profile
+
+	templates []scopeRepresentation // beside Keycloak's own scopes
 
 	federated      bool // users of another store sign in, too
 	organizations  bool
@@ -122,13 +129,16 @@ type requiredActionRepresentation struct {
 type rolesRepresentation struct {
 	Realm  []roleRepresentation            `json:"realm"`
 	Client map[string][]roleRepresentation `json:"client"`
+
+	Application map[string][]roleRepresentation `json:"application"` // of old releases
 }
 
 type roleRepresentation struct {
 	Name       string `json:"name"`
 	Composites struct {
-		Realm  []string            `json:"realm"`
-		Client map[string][]string `json:"client"`
+		Realm       []string            `json:"realm"`
+		Client      map[string][]string `json:"client"`
+		Application map[string][]string `json:"application"` // of old releases
 	} `json:"composites"`
 }
 
@@ -154,6 +164,7 @@ type userRepresentation struct {
 	RequiredActions  []string                   `json:"requiredActions"`
 	RealmRoles       []string                   `json:"realmRoles"`
 	ClientRoles      map[string][]string        `json:"clientRoles"`
+	ApplicationRoles map[string][]string        `json:"applicationRoles"` // of old releases
 	Groups           []string                   `json:"groups"`
 	ServiceAccountOf string                     `json:"serviceAccountClientId"`
 	Consents         []consentRepresentation    `json:"clientConsents"`
@@ -206,9 +217,18 @@ type clientRepresentation struct {
 	Attributes                map[string]string      `json:"attributes"`
 	Authorization             json.RawMessage        `json:"authorizationSettings"`
 	FlowOverrides             map[string]string      `json:"authenticationFlowBindingOverrides"`
+	ClientTemplate            string                 `json:"clientTemplate"` // of releases before 4
 }
 
 type scopeRepresentation struct {
+	Name            string                 `json:"name"`
+	Protocol        string                 `json:"protocol"`
+	Attributes      map[string]string      `json:"attributes"`
+	ProtocolMappers []mapperRepresentation `json:"protocolMappers"`
+}
+
+// A templateRepresentation is what client scopes were before release 4.
+type templateRepresentation struct {
 	Name            string                 `json:"name"`
 	Protocol        string                 `json:"protocol"`
 	Attributes      map[string]string      `json:"attributes"`
@@ -225,10 +245,12 @@ type mapperRepresentation struct {
 type scopeMapping struct {
 	Client      string   `json:"client"`
 	ClientScope string   `json:"clientScope"`
+	Template    string   `json:"clientTemplate"` // of releases before 4
 	Roles       []string `json:"roles"`
 }
 
 type componentDocument struct {
+	ID         string              `json:"id"`
 	Name       string              `json:"name"`
 	ProviderID string              `json:"providerId"`
 	Config     map[string][]string `json:"config"`

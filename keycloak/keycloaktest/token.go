@@ -1,6 +1,7 @@
 package keycloaktest
 
 import (
+	"cmp"
 	"crypto"
 	"encoding/base64"
 	"encoding/json"
@@ -182,14 +183,12 @@ type unsigned struct {
 }
 
 func (g *grant) unsigned(what claims, attribute, typ string) unsigned {
-	algorithm := g.client.Attributes[attribute]
-	if algorithm == "" {
-		algorithm = g.realm.settings.DefaultSignatureAlgorithm
-	}
-	if algorithm == "" {
-		algorithm = "RS256"
-	}
-	return unsigned{typ, what, g.realm.keys.signing(algorithm)}
+	return unsigned{typ, what, g.realm.keys.signing(g.realm.algorithm(g.client, attribute))}
+}
+
+// algorithm is what signs a client's tokens, by the attribute for their kind.
+func (r *Realm) algorithm(c *client, attribute string) string {
+	return cmp.Or(c.Attributes[attribute], r.settings.DefaultSignatureAlgorithm, "RS256")
 }
 
 // sign writes a token as Keycloak does: the blanks in its header are Keycloak's.

@@ -55,6 +55,20 @@ func (r *Realm) supports(c *client, u use) *refusal {
 	if what := u.among(c.unsupported); what != "" {
 		return refuse(501, notInStandIn, "client "+c.ClientID+": "+what)
 	}
+	signed := []string{}
+	for _, attribute := range sortedNames(signingAttributes) {
+		if signingAttributes[attribute]&u != 0 {
+			signed = append(signed, r.algorithm(c, attribute))
+		}
+	}
+	if u&(useTokens|useLogin) != 0 {
+		signed = append(signed, "HS512") // refresh tokens, and cookies
+	}
+	for _, algorithm := range signed {
+		if what := r.keys.unable(algorithm); what != "" {
+			return refuse(501, notInStandIn, "realm "+r.name+": "+what)
+		}
+	}
 	return nil
 }
 
@@ -107,9 +121,8 @@ var unsupportedAttributes = map[string]struct {
 	"client.introspection.response.allow.jwt.claim.enabled": {"introspection answers with JSON here", useIntrospection, []string{"false"}},
 	"allow.userinfo.with.lightweight.access.token":          {"userinfo refuses lightweight tokens here", useUserinfo, []string{"false"}},
 	"client.secret.authentication.allowed.method":           {"a secret may come in a header or in the form here", useSecret, nil},
-	"acr.uri.map":        {"levels have names here, not URIs", useLogin, []string{"{}"}},
-	"default.acr.values": {"there are no levels of authentication to step up to here", useLogin, nil},
-	"minimum.acr.value":  {"there are no levels of authentication to step up to here", useLogin, nil},
+	"default.acr.values":                                    {"there are no levels of authentication to step up to here", useLogin, nil},
+	"minimum.acr.value":                                     {"there are no levels of authentication to step up to here", useLogin, nil},
 }
 
 // signingAttributes name the algorithm of a client's tokens.

@@ -27,7 +27,7 @@ type fileRow struct {
 // A fileAsking is one request. Its form is completed: app's credentials where no client is named,
 // and robin's at the grant password, which is the one where none is named.
 type fileAsking struct {
-	To   string            `json:"to"` // "token" where it is empty, "userinfo", "introspect", "authorize", "discovery"
+	To   string            `json:"to"` // "token" where it is empty, "userinfo", "introspect", "authorize", "discovery", "certs"
 	Form map[string]string `json:"form"`
 	// RefusedHere says that the stand-in refuses by name what Keycloak answers.
 	RefusedHere bool `json:"refusedHere"`
@@ -93,10 +93,24 @@ func (x *exchange) playFile(row fileRow) {
 			fmt.Fprintf(&x.out, "access_token %s\n", x.render("", about, normal{window: a.window}, ""))
 		case asking.To == "discovery":
 			x.showMembers(a, "acr_values_supported", "scopes_supported")
+		case asking.To == "certs":
+			x.listKeys(a)
 		case !a.isPage():
 			x.out.WriteString(x.json(a.body, a.window))
 		}
 	}
+}
+
+// listKeys shows a key set without what differs from run to run, in an order that doesn't either.
+func (x *exchange) listKeys(a answer) {
+	var lines []string
+	keys, _ := a.member("keys").([]any)
+	for _, k := range keys {
+		k := k.(object)
+		lines = append(lines, fmt.Sprintf("key %v %v %v %v, %t\n", k["use"], k["alg"], k["kty"], k["crv"], k["x5c"] != nil))
+	}
+	slices.Sort(lines)
+	x.out.WriteString(strings.Join(lines, ""))
 }
 
 // asRecorded repeats what the record says of a step: the stand-in has refused it by name.
@@ -191,6 +205,8 @@ func (a fileAsking) send(x *exchange, r *realm, tokens answer) (step string, out
 		absent("redirect_uri", callback)
 		absent("scope", "openid")
 		return step, x.browser().open(r.oidc("/auth?" + values.Encode()))
+	case "certs":
+		return step, x.get(r.oidc("/certs"))
 	case "discovery":
 		return step, x.get(r.url("/.well-known/openid-configuration"))
 	}
