@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"time"
 )
 
 // An answer is what an endpoint says, before it is written.
@@ -107,3 +108,6 @@ func (a answer) write(w http.ResponseWriter) {
 	w.WriteHeader(a.status)
 	w.Write(a.body)
 }
+
+// seconds is a lifespan of a realm file.
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

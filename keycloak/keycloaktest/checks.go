@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -360,22 +359,6 @@ var addressAttributes = []string{
 	"saml_single_logout_service_url_post", "saml_single_logout_service_url_redirect",
 }
 
-// checkWantedLevels refuses levels of authentication that nobody has given a number.
-func (r *reader) checkWantedLevels(at *place, c *clientRepresentation, realm *realmRepresentation) {
-	levels := levelsOf(c.Attributes)
-	if len(levels) == 0 {
-		levels = levelsOf(realm.Attributes)
-	}
-	for _, name := range []string{"default.acr.values", "minimum.acr.value"} {
-		for _, level := range strings.Split(c.Attributes[name], "##") {
-			_, err := strconv.Atoi(level)
-			if _, known := levels[level]; level != "" && err != nil && !known {
-				r.problem(at.member("attributes").key(name), "%s is no level of authentication of the client or the realm", level)
-			}
-		}
-	}
-}
-
 // isPrivate says whether an attribute of a client, or a setting of a key provider, holds a private
 // key.
 func isPrivate(name string) bool {
@@ -405,18 +388,6 @@ func wrongURL(url string) string {
 }
 
 func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' }
-
-// checkLevels checks the map of names to levels of authentication: acr_values of a request would be read by it.
-func (r *reader) checkLevels(at *place, attributes map[string]string) {
-	document := attributes["acr.loa.map"]
-	if document == "" {
-		return
-	}
-	var names map[string]json.Number
-	if err := json.Unmarshal(unquoteNumbers(document), &names); err != nil {
-		r.problem(at.member("attributes").key("acr.loa.map"), "an object of names and numbers is expected")
-	}
-}
 
 // checkMappers checks protocol mappers, and returns those of OpenID Connect.
 func (r *reader) checkMappers(at *place, mappers []mapperRepresentation) []mapperRepresentation {

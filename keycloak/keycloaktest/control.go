@@ -1,7 +1,6 @@
 package keycloaktest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -51,48 +50,14 @@ func (r *Realm) Update(patch []byte) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	changed, err := patched(r.settings, patch, tables().realm, builtOnce...)
+	changed, err := patchRealm(r.settings, patch)
 	if err != nil {
 		return fmt.Errorf("keycloaktest: realm: %w", err)
-	}
-	changed.found = r.settings.found
-	check := &reader{}
-	if check.checkSettings(&changed); check.err() != nil {
-		return fmt.Errorf("keycloaktest: realm: %w", check.err())
 	}
 	r.settingsChange(r.server.Now())
 	r.settings = changed
 	r.readFrontend()
 	return nil
-}
-
-// builtOnce are the members of a realm file that a realm is built of, once.
-var builtOnce = []string{
-	"id", "realm", "clients", "clientScopes", "users", "roles", "groups", "defaultRole", "defaultRoles", "defaultGroups", "components",
-	"scopeMappings", "clientScopeMappings", "defaultDefaultClientScopes", "defaultOptionalClientScopes",
-}
-
-// patched is a representation with the members of a patch in place of its own. What was there isn't
-// touched, so that a patch that fails changes nothing. fixed are the members that can't be changed.
-func patched[T any](old T, patch []byte, of *record, fixed ...string) (changed T, err error) {
-	var members, changes map[string]json.RawMessage
-	if patch, err = new(reader).normal(patch, of); err != nil {
-		return changed, err
-	}
-	if err := json.Unmarshal(patch, &changes); err != nil {
-		return changed, err
-	}
-	for name := range changes {
-		if slices.Contains(fixed, name) {
-			return changed, fmt.Errorf("%s can't be changed with Update", name)
-		}
-	}
-	if err := json.Unmarshal(must(json.Marshal(old)), &members); err != nil {
-		return changed, err
-	}
-	maps.Copy(members, changes)
-	err = json.Unmarshal(must(json.Marshal(members)), &changed)
-	return changed, err
 }
 
 // SetNotBefore makes the realm refuse the tokens that were issued before a moment; zero takes it
@@ -118,13 +83,9 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	if c == nil {
 		return fmt.Errorf("keycloaktest: the realm has no client %q", clientID)
 	}
-	changed, err := patched(c.clientRepresentation, patch, tables().client)
+	changed, err := patchClient(c.clientRepresentation, patch)
 	if err != nil {
 		return fmt.Errorf("keycloaktest: client: %w", err)
-	}
-	check := &reader{}
-	if check.checkClient(nil, &changed); check.err() != nil {
-		return fmt.Errorf("keycloaktest: client: %w", check.err())
 	}
 	if changed.ClientID != clientID {
 		return errors.New("keycloaktest: a client's id can't be changed")

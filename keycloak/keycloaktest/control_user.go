@@ -72,7 +72,7 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	if err := r.present(); err != nil {
 		return nil, err
 	}
-	representation, err := readPiece[userRepresentation](document, tables().user)
+	representation, err := readUser(document)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: user: %w", err)
 	}
@@ -122,7 +122,7 @@ func (u *User) change(f func(*user) error) error {
 // realm file, replace those of the user. Roles, groups and credentials can't be changed with it.
 func (u *User) Update(patch []byte) error {
 	return u.change(func(found *user) error {
-		changed, err := patched(found.userRepresentation, patch, tables().user, "id", "realmRoles", "clientRoles", "groups", "credentials", "serviceAccountClientId")
+		changed, err := patchUser(found.userRepresentation, patch)
 		if err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
@@ -284,4 +284,9 @@ func (u *User) OneTimeCode() (code string, err error) {
 		return nil
 	})
 	return code, err
+}
+
+// dropAttributes drops what an administrator may not give a user.
+func (r *Realm) dropAttributes(attributes map[string][]string) {
+	maps.DeleteFunc(attributes, func(name string, _ []string) bool { return !r.profile.keeps(name, &r.settings) })
 }

@@ -211,13 +211,13 @@ func (r *Realm) pendingActions(u *user) []string {
 	return pending
 }
 
-// hashed says whether a credential is a password that can't be checked here.
-func (c credentialRepresentation) hashed() bool {
-	return (c.Type == "password" || c.Type == "") && c.Value == "" && (c.SecretData != "" || c.SaltedHash != "")
-}
-
-// known says whether the stand-in has credentials of this type; Keycloak has others, for security
-// keys.
-func (c credentialRepresentation) known() bool {
-	return c.Type == "password" || c.Type == "" || c.Type == "otp" || c.Type == "totp"
+// badPassword says what the realm's policy has against a user's new password; nothing is "".
+func (r *Realm) badPassword(u userRepresentation, password string) string {
+	rules, _ := passwordRules(r.settings.PasswordPolicy) // it was checked when it was read
+	for _, rule := range rules {
+		if complaint := rule(u, password); complaint != "" {
+			return complaint
+		}
+	}
+	return ""
 }

@@ -210,7 +210,7 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal 
 		r.failed(u, now)
 		return badCredentials
 	}
-	if what := r.profile.unread(u); what != "" {
+	if what := r.profile.unread(&u.userRepresentation); what != "" {
 		return refuse(501, notInStandIn, "user "+u.Username+": attribute "+what+": it is not supported")
 	}
 	if !u.Enabled {

@@ -227,26 +227,7 @@ func isPrivateKey(text string) bool {
 
 var pemLine = regexp.MustCompile(`-----[A-Z ]+-----`)
 
-// makeKeys makes the keys that the realm file wants. place is which realm of its server it is.
-func (r *Realm) makeKeys(place int) {
-	r.keys = keyRing{realm: r.name}
-	pairs, encrypting := 0, 0
-	for _, plan := range r.settings.keys {
-		var k *key
-		switch {
-		case plan.material != "RSA":
-			k = newKey(plan.material, plan.algorithm, r.name)
-		case plan.use == "enc" && encrypting == 0:
-			k = rsaKey(encryptionKey(), plan.algorithm, r.name)
-			encrypting++
-		default:
-			k = rsaKey(r.server.rsaKey(place, pairs), plan.algorithm, r.name)
-			pairs++
-		}
-		k.use, k.priority, k.passive, k.provider = plan.use, plan.priority, plan.passive, plan.provider
-		if plan.kid != "" {
-			k.kid = plan.kid
-		}
-		r.keys.keys = append(r.keys.keys, k)
-	}
+// signatureAlgorithms are what a realm or a client may name for its tokens.
+var signatureAlgorithms = []string{
+	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512",
 }

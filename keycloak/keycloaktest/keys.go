@@ -155,11 +155,6 @@ func newKey(material, algorithm, realm string) *key {
 	return k
 }
 
-// signatureAlgorithms are what a realm or a client may name for its tokens.
-var signatureAlgorithms = []string{
-	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512",
-}
-
 // keyID is Keycloak's kid of a public key: the SHA-256 of its SubjectPublicKeyInfo, in base64url. It isn't
 // the thumbprint of RFC 7638.
 func keyID(public any) string {
@@ -230,4 +225,28 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+// makeKeys makes the keys that the realm file wants. place is which realm of its server it is.
+func (r *Realm) makeKeys(place int) {
+	r.keys = keyRing{realm: r.name}
+	pairs, encrypting := 0, 0
+	for _, plan := range r.settings.keys {
+		var k *key
+		switch {
+		case plan.material != "RSA":
+			k = newKey(plan.material, plan.algorithm, r.name)
+		case plan.use == "enc" && encrypting == 0:
+			k = rsaKey(encryptionKey(), plan.algorithm, r.name)
+			encrypting++
+		default:
+			k = rsaKey(r.server.rsaKey(place, pairs), plan.algorithm, r.name)
+			pairs++
+		}
+		k.use, k.priority, k.passive, k.provider = plan.use, plan.priority, plan.passive, plan.provider
+		if plan.kid != "" {
+			k.kid = plan.kid
+		}
+		r.keys.keys = append(r.keys.keys, k)
+	}
 }

@@ -1,60 +1,9 @@
 package keycloaktest
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 )
-
-// A target is where claims go: which of a mapper's switches decides.
-type target int
-
-const (
-	forAccess target = iota
-	forLightweight
-	forID
-	forUserinfo
-	forIntrospection
-)
-
-// takes says whether a mapper's claim goes to a target. Missing switches mean what Keycloak's
-// OIDCAttributeMapperHelper says: userinfo follows the ID token, introspection the access token.
-func (t target) takes(config map[string]string) bool {
-	on := func(name, fallback string) bool {
-		value, set := config[name]
-		if !set && fallback != "" {
-			value = config[fallback]
-		}
-		return value == "true"
-	}
-	switch t {
-	case forAccess:
-		return on("access.token.claim", "")
-	case forLightweight:
-		return on("lightweight.claim", "")
-	case forID:
-		return on("id.token.claim", "")
-	case forUserinfo:
-		return on("userinfo.token.claim", "id.token.claim")
-	default:
-		return on("introspection.token.claim", "access.token.claim")
-	}
-}
-
-// takesAccess is takes for a mapper that is for access tokens alone: it writes nothing else, and a
-// missing switch is on.
-func (t target) takesAccess(config map[string]string) bool {
-	switch value, set := config["introspection.token.claim"]; {
-	case t == forLightweight:
-		return config["lightweight.claim"] == "true"
-	case t == forIntrospection && set:
-		return value == "true"
-	case t == forAccess || t == forIntrospection:
-		value, set := config["access.token.claim"]
-		return !set || value == "true"
-	}
-	return false
-}
 
 // A mapping is one run of a grant's mappers.
 type mapping struct {
@@ -95,15 +44,6 @@ var mapperTypes = []struct {
 // changesRoles says whether a mapper changes the roles that the others show: it has no switches.
 func changesRoles(id string) bool {
 	return id == "oidc-hardcoded-role-mapper" || id == "oidc-role-name-mapper"
-}
-
-func knownMapper(id string) bool {
-	for _, t := range mapperTypes {
-		if t.id == id {
-			return true
-		}
-	}
-	return false
 }
 
 // mapInto lets the grant's mappers write their claims.
@@ -234,34 +174,6 @@ func acr(x *mapping, _ map[string]string) {
 		}
 	}
 	x.into["acr"] = level
-}
-
-// levelsOf is the map of names to levels of authentication in the attributes of a client or a
-// realm. What can't be read is no map: Keycloak logs a warning.
-func levelsOf(attributes map[string]string) map[string]json.Number {
-	var names map[string]json.Number
-	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &names) != nil {
-		return nil
-	}
-	return names
-}
-
-// unquoteNumbers makes {"gold":"2"} what {"gold":2} is: Keycloak takes both.
-func unquoteNumbers(document string) []byte {
-	var values map[string]any
-	if json.Unmarshal([]byte(document), &values) != nil {
-		return []byte(document)
-	}
-	for name, value := range values {
-		if text, ok := value.(string); ok {
-			values[name] = json.Number(text)
-		}
-	}
-	out, err := json.Marshal(values)
-	if err != nil {
-		return []byte(document)
-	}
-	return out
 }
 
 func allowedOrigins(x *mapping, _ map[string]string) {

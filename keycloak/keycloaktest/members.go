@@ -313,13 +313,41 @@ func overrule(realm map[string]any) {
 	}
 }
 
-// readPiece reads a piece of a realm file.
-func readPiece[T any](document []byte, of *record) (piece T, err error) {
-	normal, err := new(reader).normal(document, of)
+// readUser reads a member of users.
+func readUser(document []byte) (u userRepresentation, err error) {
+	normal, err := new(reader).normal(document, tables().user)
 	if err == nil {
-		err = json.Unmarshal(normal, &piece)
+		err = json.Unmarshal(normal, &u)
 	}
-	return piece, err
+	return u, err
+}
+
+// patchRealm is a realm with the members of a piece of a realm file in place of its own.
+func patchRealm(old realmRepresentation, patch []byte) (realmRepresentation, error) {
+	changed, err := patched(old, patch, tables().realm, builtOnce...)
+	if err != nil {
+		return changed, err
+	}
+	changed.found = old.found
+	check := &reader{}
+	check.checkSettings(&changed)
+	return changed, check.err()
+}
+
+// patchClient is patchRealm for a client.
+func patchClient(old clientRepresentation, patch []byte) (clientRepresentation, error) {
+	changed, err := patched(old, patch, tables().client)
+	if err != nil {
+		return changed, err
+	}
+	check := &reader{}
+	check.checkClient(nil, &changed)
+	return changed, check.err()
+}
+
+// patchUser is patchRealm for a user.
+func patchUser(old userRepresentation, patch []byte) (userRepresentation, error) {
+	return patched(old, patch, tables().user, "id", "realmRoles", "clientRoles", "groups", "credentials", "serviceAccountClientId")
 }
 
 // readRealm reads a realm file, and lists what it leaves aside.
@@ -340,4 +368,33 @@ func readRealm(file []byte) (realmRepresentation, []string, error) {
 		return realmRepresentation{}, nil, err
 	}
 	return out, r.list(), nil
+}
+
+// builtOnce are the members of a realm file that a realm is built of, once.
+var builtOnce = []string{
+	"id", "realm", "clients", "clientScopes", "users", "roles", "groups", "defaultRole", "defaultRoles", "defaultGroups", "components",
+	"scopeMappings", "clientScopeMappings", "defaultDefaultClientScopes", "defaultOptionalClientScopes",
+}
+
+// patched is a representation with the members of a patch in place of its own. What was there isn't
+// touched, so that a patch that fails changes nothing. fixed are the members that can't be changed.
+func patched[T any](old T, patch []byte, of *record, fixed ...string) (changed T, err error) {
+	var members, changes map[string]json.RawMessage
+	if patch, err = new(reader).normal(patch, of); err != nil {
+		return changed, err
+	}
+	if err := json.Unmarshal(patch, &changes); err != nil {
+		return changed, err
+	}
+	for name := range changes {
+		if slices.Contains(fixed, name) {
+			return changed, fmt.Errorf("%s can't be changed with Update", name)
+		}
+	}
+	if err := json.Unmarshal(must(json.Marshal(old)), &members); err != nil {
+		return changed, err
+	}
+	maps.Copy(members, changes)
+	err = json.Unmarshal(must(json.Marshal(members)), &changed)
+	return changed, err
 }

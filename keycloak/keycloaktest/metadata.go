@@ -1,12 +1,11 @@
 package keycloaktest
 
 import (
+	"crypto/x509"
 	"encoding/base64"
 	"maps"
 	"slices"
 	"strings"
-
-	"crypto/x509"
 )
 
 // Issuer is the realm's issuer: the iss of its tokens.
@@ -106,5 +105,5 @@ func (r *Realm) discovery(c *call) answer {
 
 // levels are the authentication levels that the realm has names for, and those of every realm.
 func (r *Realm) levels() []string {
-	return append([]string{"0", "1"}, sortedNames(levelsOf(r.settings.Attributes))...)
+	return append([]string{"0", "1"}, slices.Sorted(maps.Keys(levelsOf(r.settings.Attributes)))...)
 }

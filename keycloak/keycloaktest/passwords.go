@@ -146,14 +146,3 @@ func maxPasswordAge(policy string) time.Duration {
 
 // units is the length of a text as Java counts it.
 func units(text string) int { return len(utf16.Encode([]rune(text))) }
-
-// badPassword says what the realm's policy has against a user's new password; nothing is "".
-func (r *Realm) badPassword(u userRepresentation, password string) string {
-	rules, _ := passwordRules(r.settings.PasswordPolicy) // it was checked when it was read
-	for _, rule := range rules {
-		if complaint := rule(u, password); complaint != "" {
-			return complaint
-		}
-	}
-	return ""
-}

@@ -178,11 +178,6 @@ func (p *profile) keeps(name string, settings *realmRepresentation) bool {
 	return p.Unmanaged == "ENABLED" || p.Unmanaged == "ADMIN_EDIT"
 }
 
-// dropAttributes drops what an administrator may not give a user.
-func (r *Realm) dropAttributes(attributes map[string][]string) {
-	maps.DeleteFunc(attributes, func(name string, _ []string) bool { return !r.profile.keeps(name, &r.settings) })
-}
-
 // complete says whether a user's profile is.
 func (p *profile) complete(u *userRepresentation, settings *realmRepresentation) bool {
 	return len(p.lacking(u, settings)) == 0
@@ -235,7 +230,7 @@ func (a *profileAttribute) requiredOfUsers() bool {
 
 // unread is an attribute of a user that a validator would look at that isn't done here, with the
 // validator; "" is none.
-func (p *profile) unread(u *user) string {
+func (p *profile) unread(u *userRepresentation) string {
 	for _, a := range p.Attributes {
 		if a.unread != "" && len(u.Attributes[a.Name]) > 0 {
 			return a.Name + ", validator " + a.unread

@@ -3,7 +3,6 @@ package keycloaktest
 import (
 	"encoding/json"
 	"strconv"
-	"time"
 )
 
 // The representations below are the members of a realm file that can change an answer of an OpenID
@@ -266,10 +265,6 @@ func or[T any](p *T, absent T) T {
 	return *p
 }
 
-// An identityProvider is where people may sign in instead.
-// seconds is a lifespan of a realm file.
-func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
-
 // number reads a number out of a client's or a realm's attributes, which are all texts.
 func number(attributes map[string]string, name string, absent int) int {
 	n, err := strconv.Atoi(attributes[name])
@@ -277,4 +272,15 @@ func number(attributes map[string]string, name string, absent int) int {
 		return absent
 	}
 	return n
+}
+
+// hashed says whether a credential is a password that can't be checked here.
+func (c credentialRepresentation) hashed() bool {
+	return (c.Type == "password" || c.Type == "") && c.Value == "" && (c.SecretData != "" || c.SaltedHash != "")
+}
+
+// known says whether the stand-in has credentials of this type; Keycloak has others, for security
+// keys.
+func (c credentialRepresentation) known() bool {
+	return c.Type == "password" || c.Type == "" || c.Type == "otp" || c.Type == "totp"
 }

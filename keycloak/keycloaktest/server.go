@@ -77,9 +77,6 @@ type Server struct {
 	counted map[string]int
 }
 
-// maxRealmFile is the longest realm file that is read, in bytes.
-const maxRealmFile = 16 << 20
-
 // Start starts a server. It fails when a realm file can't be read or asks for what the stand-in
 // doesn't have, and says what. Close stops it.
 func Start(config Config) (*Server, error) {

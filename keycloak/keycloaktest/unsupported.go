@@ -47,56 +47,19 @@ func (u use) among(list []unsupported) string {
 	return strings.Join(all, "; ")
 }
 
-// supports refuses, by name, a use by a client that would be answered wrongly.
-func (r *Realm) supports(c *client, u use) *refusal {
-	if what := u.among(slices.Concat(r.settings.unsupported, r.profile.unsupported)); what != "" {
-		return refuse(501, notInStandIn, "realm "+r.name+": "+what)
-	}
-	if what := u.among(c.unsupported); what != "" {
-		return refuse(501, notInStandIn, "client "+c.ClientID+": "+what)
-	}
-	signed := []string{}
-	for _, attribute := range sortedNames(signingAttributes) {
-		if signingAttributes[attribute]&u != 0 {
-			signed = append(signed, r.algorithm(c, attribute))
-		}
-	}
-	if u&(useTokens|useLogin) != 0 {
-		signed = append(signed, "HS512") // refresh tokens, and cookies
-	}
-	for _, algorithm := range signed {
-		if what := r.keys.unable(algorithm); what != "" {
-			return refuse(501, notInStandIn, "realm "+r.name+": "+what)
-		}
-	}
-	return nil
-}
-
-// supportsScopes refuses, by name, scopes that would be answered wrongly.
-func (r *Realm) supportsScopes(names []string, u use) *refusal {
-	for _, name := range names {
-		if s := r.scopes[name]; s != nil {
-			if what := u.among(s.unsupported); what != "" {
-				return refuse(501, notInStandIn, "client scope "+name+": "+what)
-			}
-		}
-	}
-	return nil
-}
-
 // keycloakMappers are the protocol mappers of OpenID Connect that Keycloak 26.7.4 has (GET
 // /admin/serverinfo).
-var keycloakMappers = append(mapperIDs(), "oidc-claims-param-token-mapper", "oidc-claims-param-value-idtoken-mapper",
+var keycloakMappers = append(slices.Clone(mapperIDs), "oidc-claims-param-token-mapper", "oidc-claims-param-value-idtoken-mapper",
 	"oidc-organization-group-membership-mapper", "oidc-nonce-backwards-compatible-mapper", "oidc-sha256-pairwise-sub-mapper",
 	"oidc-amr-mapper", "oidc-session-state-mapper")
 
-// mapperIDs are the protocol mappers that the stand-in has.
-func mapperIDs() []string {
-	var ids []string
-	for _, t := range mapperTypes {
-		ids = append(ids, t.id)
-	}
-	return ids
+// mapperIDs are the protocol mappers that the stand-in has, in the order in which they run.
+var mapperIDs = []string{
+	"oidc-hardcoded-role-mapper", "oidc-role-name-mapper", "oidc-audience-resolve-mapper", "oidc-audience-mapper", "oidc-sub-mapper",
+	"oidc-usermodel-realm-role-mapper", "oidc-usermodel-client-role-mapper", "oidc-group-membership-mapper",
+	"oidc-usermodel-attribute-mapper", "oidc-usermodel-property-mapper", "oidc-full-name-mapper", "oidc-address-mapper",
+	"oidc-hardcoded-claim-mapper", "oidc-usersessionmodel-note-mapper", "oidc-acr-mapper", "oidc-allowed-origins-mapper",
+	"oidc-organization-membership-mapper",
 }
 
 // unsupportedAttributes are attributes of a client that change its answers, with what is said of
@@ -170,12 +133,6 @@ func unsupportedIn(c clientRepresentation) []unsupported {
 	return append(all, unsupportedMappers(c.ProtocolMappers)...)
 }
 
-// hasNoSecret reports whether a client proves who it is in another way, such as by assertions that
-// it signs.
-func (c *client) hasNoSecret() bool {
-	return !c.PublicClient && c.ClientAuthenticatorType != "" && c.ClientAuthenticatorType != "client-secret"
-}
-
 func unsupportedMappers(mappers []mapperRepresentation) []unsupported {
 	var all []unsupported
 	for _, m := range mappers {
@@ -216,8 +173,8 @@ func unsupportedMapper(m mapperRepresentation) string {
 	if !slices.Contains(keycloakMappers, m.ProtocolMapper) {
 		return fmt.Sprintf("protocolMapper %s is not supported: it isn't of Keycloak itself", m.ProtocolMapper)
 	}
-	if !knownMapper(m.ProtocolMapper) {
-		return fmt.Sprintf("protocolMapper %s is not supported: the stand-in has %s", m.ProtocolMapper, strings.Join(mapperIDs(), ", "))
+	if !slices.Contains(mapperIDs, m.ProtocolMapper) {
+		return fmt.Sprintf("protocolMapper %s is not supported: the stand-in has %s", m.ProtocolMapper, strings.Join(mapperIDs, ", "))
 	}
 	if m.Config["access.tokenResponse.claim"] == "true" {
 		return "access.tokenResponse.claim is not supported: claims are in tokens here"
@@ -259,12 +216,3 @@ var (
 		"requiredActionsStream", "roleMappingsStream", "serviceAccountClientLink",
 	}
 )
-
-// knownSecret refuses a client whose secret an export has masked: nobody could say whether the one
-// of a request is right.
-func (c *client) knownSecret() *refusal {
-	if !c.secretIsUnknown || c.PublicClient {
-		return nil
-	}
-	return refuse(501, notInStandIn, "client "+c.ClientID+": its secret is masked in the realm file: give it with WithClientSecrets")
-}

@@ -1,0 +1,63 @@
+package keycloaktest
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// levelsOf is the map of names to levels of authentication in the attributes of a client or a
+// realm. What can't be read is no map: Keycloak logs a warning.
+func levelsOf(attributes map[string]string) map[string]json.Number {
+	var names map[string]json.Number
+	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &names) != nil {
+		return nil
+	}
+	return names
+}
+
+// unquoteNumbers makes {"gold":"2"} what {"gold":2} is: Keycloak takes both.
+func unquoteNumbers(document string) []byte {
+	var values map[string]any
+	if json.Unmarshal([]byte(document), &values) != nil {
+		return []byte(document)
+	}
+	for name, value := range values {
+		if text, ok := value.(string); ok {
+			values[name] = json.Number(text)
+		}
+	}
+	out, err := json.Marshal(values)
+	if err != nil {
+		return []byte(document)
+	}
+	return out
+}
+
+// checkWantedLevels refuses levels of authentication that nobody has given a number.
+func (r *reader) checkWantedLevels(at *place, c *clientRepresentation, realm *realmRepresentation) {
+	levels := levelsOf(c.Attributes)
+	if len(levels) == 0 {
+		levels = levelsOf(realm.Attributes)
+	}
+	for _, name := range []string{"default.acr.values", "minimum.acr.value"} {
+		for _, level := range strings.Split(c.Attributes[name], "##") {
+			_, err := strconv.Atoi(level)
+			if _, known := levels[level]; level != "" && err != nil && !known {
+				r.problem(at.member("attributes").key(name), "%s is no level of authentication of the client or the realm", level)
+			}
+		}
+	}
+}
+
+// checkLevels checks the map of names to levels of authentication: acr_values of a request would be read by it.
+func (r *reader) checkLevels(at *place, attributes map[string]string) {
+	document := attributes["acr.loa.map"]
+	if document == "" {
+		return
+	}
+	var names map[string]json.Number
+	if err := json.Unmarshal(unquoteNumbers(document), &names); err != nil {
+		r.problem(at.member("attributes").key("acr.loa.map"), "an object of names and numbers is expected")
+	}
+}
