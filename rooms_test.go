@@ -33,27 +33,28 @@ var doors = map[string][]string{
 	// graphql-js's.
 	"e2e": {"keycloak/keycloaktest", "graphqlhttp", "limits"},
 
-	"internal/language":              {},
-	"internal/librarylog":            {},
-	"internal/middleware":            {},
-	"internal/program":               {"", "identity", "internal/librarylog", "settings"},
-	"settings":                       {"", "graphqlhttp", "identity", "internal/middleware", "keycloak", "limits", "throttle"},
-	"cmd/cloakql":                    {"internal/program", "settings"},
-	"cmd/cloakql-dev":                {"console", "deploy/keycloak", "internal/program", "keycloak/keycloaktest", "settings"},
-	"deploy/keycloak":                {},
-	"internal/strictjson":            {},
-	"internal/jose":                  {"internal/strictjson"},
-	"keycloak/keycloaktest":          {}, // other people's projects use it
-	"keycloak/keycloaktest/contract": {"keycloak/keycloaktest"},
-	"schema":                         {}, // the files, for those who embed them
-	"authz":                          {"identity", "schema"},
-	"plugin":                         {"schema"},
-	"cmd/cloakql-gqlgen":             {"plugin"},
-	"keycloak":                       {"identity", "internal/jose", "internal/strictjson"},
-	"keycloak/drill":                 {"identity", "keycloak", "keycloak/keycloaktest"},
-	"graph/generated":                {"identity"},
-	"graph":                          {"graph/generated", "authz", "identity", "signin", "apierror"}, // apierror in tests
-	"signin":                         {"identity"},
+	"internal/language":                        {},
+	"internal/librarylog":                      {},
+	"internal/middleware":                      {},
+	"internal/program":                         {"", "identity", "internal/librarylog", "settings"},
+	"settings":                                 {"", "graphqlhttp", "identity", "internal/middleware", "keycloak", "limits", "throttle"},
+	"cmd/cloakql":                              {"internal/program", "settings"},
+	"cmd/cloakql-dev":                          {"console", "deploy/keycloak", "internal/program", "keycloak/keycloaktest", "settings"},
+	"deploy/keycloak":                          {},
+	"internal/strictjson":                      {},
+	"internal/jose":                            {"internal/strictjson"},
+	"keycloak/keycloaktest":                    {"keycloak/keycloaktest/internal/realmfile"}, // other people's projects use it
+	"keycloak/keycloaktest/internal/realmfile": {},
+	"keycloak/keycloaktest/contract":           {"keycloak/keycloaktest"},
+	"schema":                                   {}, // the files, for those who embed them
+	"authz":                                    {"identity", "schema"},
+	"plugin":                                   {"schema"},
+	"cmd/cloakql-gqlgen":                       {"plugin"},
+	"keycloak":                                 {"identity", "internal/jose", "internal/strictjson"},
+	"keycloak/drill":                           {"identity", "keycloak", "keycloak/keycloaktest"},
+	"graph/generated":                          {"identity"},
+	"graph":                                    {"graph/generated", "authz", "identity", "signin", "apierror"}, // apierror in tests
+	"signin":                                   {"identity"},
 }
 
 // Rooms meet in identity and in package cloakql (here ""), and nowhere else.

@@ -110,8 +110,8 @@ func (v *visit) updatePassword(t *tab, submitted bool) answer {
 		p.Errors = []string{"Please specify password."}
 	case fresh != v.value("password-confirm"):
 		p.Errors = []string{"Passwords don't match."}
-	case v.realm.badPassword(t.user.userRepresentation, fresh) != "":
-		p.Errors = []string{v.realm.badPassword(t.user.userRepresentation, fresh)}
+	case v.realm.badPassword(t.user.User, fresh) != "":
+		p.Errors = []string{v.realm.badPassword(t.user.User, fresh)}
 	default:
 		t.user.setPassword(fresh, v.now)
 		if v.value("logout-sessions") == "on" {

@@ -111,3 +111,11 @@ func (a answer) write(w http.ResponseWriter) {
 
 // seconds is a lifespan of a realm file.
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
+// or is the value behind p, or the default for an absent member of a realm file.
+func or[T any](p *T, absent T) T {
+	if p == nil {
+		return absent
+	}
+	return *p
+}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // An authRequest is what a client asks for in a browser: a code (OpenID Connect Core 3.1.2.1), or,
@@ -180,7 +182,7 @@ func (v *visit) knownClient(parameters url.Values) (*client, answer) {
 	case by.BearerOnly:
 		return nil, v.failure(403, "Bearer-only applications are not allowed to initiate browser login")
 	}
-	if refused := v.realm.supports(by, useLogin); refused != nil {
+	if refused := v.realm.supports(by, realmfile.UseLogin); refused != nil {
 		return nil, refused.answer()
 	}
 	return by, answer{}
@@ -296,9 +298,9 @@ func (q *authRequest) readLevel(r *Realm) bool {
 		levels = append(levels, acr.Value)
 	}
 	q.level = len(levels) > 0 || q.parameters.Has("acr_values")
-	known := levelsOf(q.client.Attributes)
+	known := realmfile.Levels(q.client.Attributes)
 	if len(known) == 0 {
-		known = levelsOf(r.settings.Attributes)
+		known = realmfile.Levels(r.settings.Attributes)
 	}
 	return !acr.Essential || !slices.ContainsFunc(levels, func(level string) bool {
 		_, err := strconv.Atoi(level)

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // A call is one request to an endpoint of a realm.
@@ -140,7 +142,7 @@ func (c *call) authenticated() (*client, *refusal) {
 		return nil, refuse(401, "invalid_client", badClient)
 	}
 	if !found.PublicClient {
-		if refused := c.realm.supports(found, useSecret); refused != nil { // it may have another way to say who it is
+		if refused := c.realm.supports(found, realmfile.UseSecret); refused != nil { // it may have another way to say who it is
 			return nil, refused
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // How a mapper's values become a claim, as Keycloak's OIDCAttributeMapperHelper does it.
@@ -42,7 +44,7 @@ func (x *mapping) put(config map[string]string, values []any) {
 	if len(path) > 1 { // exp.x would make an object of exp
 		written = claims{}
 	}
-	if !mayWrite(path[0], written) || path[0] == "acr" && x.target == forUserinfo {
+	if !mayWrite(path[0], written) || path[0] == "acr" && x.target == realmfile.ForUserinfo {
 		return
 	}
 	into := x.into

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // The methods below change a realm from the outside, as an administrator would with Keycloak's
@@ -50,7 +52,7 @@ func (r *Realm) Update(patch []byte) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	changed, err := patchRealm(r.settings, patch)
+	changed, err := realmfile.PatchRealm(r.settings, patch)
 	if err != nil {
 		return fmt.Errorf("keycloaktest: realm: %w", err)
 	}
@@ -83,7 +85,7 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	if c == nil {
 		return fmt.Errorf("keycloaktest: the realm has no client %q", clientID)
 	}
-	changed, err := patchClient(c.clientRepresentation, patch)
+	changed, err := realmfile.PatchClient(c.Client, patch)
 	if err != nil {
 		return fmt.Errorf("keycloaktest: client: %w", err)
 	}
@@ -99,14 +101,14 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	changed.Attributes = attributes
 	before := *c
 	r.settingsChange(r.server.Now())
-	c.clientRepresentation = changed
+	c.Client = changed
 	if err := r.addServiceAccount(c); err != nil {
 		*c = before
 		return fmt.Errorf("keycloaktest: client: %w", err)
 	}
 	c.enabled, c.standardFlow, c.fullScope = or(changed.Enabled, true), or(changed.StandardFlowEnabled, true), or(changed.FullScopeAllowed, !changed.ConsentRequired)
 	r.showServiceAccount(c) // an import that lists the account doesn't, a change of the client does
-	c.unsupported = unsupportedIn(changed)
+	c.unsupported = realmfile.UnsupportedIn(changed)
 	if changed.Secret != maskedSecret {
 		c.secretIsUnknown = false
 	}

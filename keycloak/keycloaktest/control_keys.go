@@ -3,12 +3,14 @@ package keycloaktest
 import (
 	"fmt"
 	"slices"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // firstKeys gives a new realm its keys: an RSA key to sign with, one to encrypt with, as real
 // realms have, and one for HMAC, which isn't published. place is which realm of its server it is.
 func (r *Realm) firstKeys(place int) {
-	if r.settings.keys != nil {
+	if r.settings.Keys != nil {
 		r.makeKeys(place)
 		return
 	}
@@ -47,10 +49,10 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 	if err := r.present(); err != nil {
 		return "", err
 	}
-	if !slices.Contains(signatureAlgorithms, k.Algorithm) {
+	if !slices.Contains(realmfile.SignatureAlgorithms, k.Algorithm) {
 		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's", k.Algorithm)
 	}
-	fresh := newKey(materialOf(k.Algorithm), k.Algorithm, r.name)
+	fresh := newKey(realmfile.MaterialOf(k.Algorithm), k.Algorithm, r.name)
 	fresh.priority, fresh.passive = k.Priority, k.Passive
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,7 +118,7 @@ func (r *Realm) RemoveKey(kid string) error {
 // tokens of most realms, "HS512" for refresh tokens. As at a key's first use, one is made where
 // there is none. It is empty for what is no signature algorithm of Keycloak's.
 func (r *Realm) SigningKey(algorithm string) string {
-	if r.handle().server == nil || !slices.Contains(signatureAlgorithms, algorithm) {
+	if r.handle().server == nil || !slices.Contains(realmfile.SignatureAlgorithms, algorithm) {
 		return ""
 	}
 	r.mu.Lock()

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 var (
@@ -72,7 +74,7 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	if err := r.present(); err != nil {
 		return nil, err
 	}
-	representation, err := readUser(document)
+	representation, err := realmfile.ReadUser(document)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: user: %w", err)
 	}
@@ -122,7 +124,7 @@ func (u *User) change(f func(*user) error) error {
 // realm file, replace those of the user. Roles, groups and credentials can't be changed with it.
 func (u *User) Update(patch []byte) error {
 	return u.change(func(found *user) error {
-		changed, err := patchUser(found.userRepresentation, patch)
+		changed, err := realmfile.PatchUser(found.User, patch)
 		if err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
@@ -132,7 +134,7 @@ func (u *User) Update(patch []byte) error {
 		}
 		u.realm.dropAttributes(changed.Attributes)
 		u.realm.strike(found)
-		found.userRepresentation = changed
+		found.User = changed
 		u.realm.enlist(found)
 		if changed.Enabled {
 			found.permanently = false
@@ -198,7 +200,7 @@ func (u *User) RevokeConsent(clientID string) error {
 // against it. Sessions go on.
 func (u *User) SetPassword(password string) error {
 	return u.change(func(found *user) error {
-		if complaint := u.realm.badPassword(found.userRepresentation, password); complaint != "" {
+		if complaint := u.realm.badPassword(found.User, password); complaint != "" {
 			return errors.New("keycloaktest: " + complaint)
 		}
 		found.setPassword(password, u.realm.server.Now())
@@ -288,5 +290,5 @@ func (u *User) OneTimeCode() (code string, err error) {
 
 // dropAttributes drops what an administrator may not give a user.
 func (r *Realm) dropAttributes(attributes map[string][]string) {
-	maps.DeleteFunc(attributes, func(name string, _ []string) bool { return !r.profile.keeps(name, &r.settings) })
+	maps.DeleteFunc(attributes, func(name string, _ []string) bool { return !r.profile.Keeps(name, &r.settings) })
 }

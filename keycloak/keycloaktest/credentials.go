@@ -11,6 +11,8 @@ import (
 
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/hotp"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // An otpCredential makes and checks one-time codes (TOTP, RFC 6238).
@@ -22,9 +24,9 @@ type otpCredential struct {
 }
 
 // addCredential takes a password or a one-time-code secret of a realm file.
-func (u *user) addCredential(document credentialRepresentation, settings realmRepresentation) error {
+func (u *user) addCredential(document realmfile.Credential, settings realmfile.Realm) error {
 	switch {
-	case document.hashed() || !document.known(): // as without it; members.go lists it
+	case document.Hashed() || !document.Known(): // as without it; it is listed as ignored
 		return nil
 	case document.SecretData == "" && document.Type != "password" && document.Type != "":
 		return errors.New("credential: secretData is missing")
@@ -89,7 +91,7 @@ func (o *otpCredential) code(step int64) string {
 }
 
 // accepts takes the codes of the look-ahead window around now, each once.
-func (o *otpCredential) accepts(code string, now time.Time, settings realmRepresentation) bool {
+func (o *otpCredential) accepts(code string, now time.Time, settings realmfile.Realm) bool {
 	window, reusable := int64(1), false
 	if settings.OTPPolicyType != "" { // without a type, an import takes nothing of the policy
 		window = int64(or(settings.OTPPolicyLookAheadWindow, 1))
@@ -179,7 +181,7 @@ const profileAction = "VERIFY_PROFILE"
 
 // incomplete says whether a person's profile lacks what it must have.
 func (r *Realm) incomplete(u *user) bool {
-	return u.ServiceAccountOf == "" && !r.profile.complete(&u.userRepresentation, &r.settings)
+	return u.ServiceAccountOf == "" && !r.profile.Complete(&u.User, &r.settings)
 }
 
 // pendingActions are the required actions of a user that the realm hasn't switched off, and the one
@@ -205,15 +207,15 @@ func (r *Realm) pendingActions(u *user) []string {
 		pending = append(pending, verify)
 	}
 	const update = "UPDATE_PASSWORD"
-	if age := maxPasswordAge(r.settings.PasswordPolicy); age > 0 && u.password != "" && r.server.Now().Sub(u.since) > age && !off(update) && !slices.Contains(pending, update) {
+	if age := realmfile.MaxPasswordAge(r.settings.PasswordPolicy); age > 0 && u.password != "" && r.server.Now().Sub(u.since) > age && !off(update) && !slices.Contains(pending, update) {
 		pending = append(pending, update)
 	}
 	return pending
 }
 
 // badPassword says what the realm's policy has against a user's new password; nothing is "".
-func (r *Realm) badPassword(u userRepresentation, password string) string {
-	rules, _ := passwordRules(r.settings.PasswordPolicy) // it was checked when it was read
+func (r *Realm) badPassword(u realmfile.User, password string) string {
+	rules, _ := realmfile.PasswordRules(r.settings.PasswordPolicy) // it was checked when it was read
 	for _, rule := range rules {
 		if complaint := rule(u, password); complaint != "" {
 			return complaint

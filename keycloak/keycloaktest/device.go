@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // A device waits for a person's word (RFC 8628).
@@ -109,7 +111,7 @@ func (v *visit) startDevice() answer {
 	if refused := v.allowed(by); refused != nil {
 		return refused.plain()
 	}
-	if refused := r.supports(by, useDevice|useLogin); refused != nil {
+	if refused := r.supports(by, realmfile.UseDevice|realmfile.UseLogin); refused != nil {
 		return refused.plain()
 	}
 	if !by.attribute("oauth2.device.authorization.grant.enabled") {
@@ -126,8 +128,8 @@ func (v *visit) startDevice() answer {
 		return refuse(400, "invalid_request", problem).plain().with("Cache-Control", noBack)
 	}
 	settings := r.settings
-	lifespan := number(by.Attributes, "oauth2.device.code.lifespan", or(settings.OAuth2DeviceCodeLifespan, 600))
-	interval := number(by.Attributes, "oauth2.device.polling.interval", or(settings.OAuth2DevicePollingInterval, 5))
+	lifespan := realmfile.Number(by.Attributes, "oauth2.device.code.lifespan", or(settings.OAuth2DeviceCodeLifespan, 600))
+	interval := realmfile.Number(by.Attributes, "oauth2.device.polling.interval", or(settings.OAuth2DevicePollingInterval, 5))
 	d := &device{
 		code: opaque(43), userCode: r.freeUserCode(), client: by, scope: r.scopeAtMost(by, v.value("scope")),
 		asked:   only(v.form, []string{"nonce", "code_challenge", "code_challenge_method"}),

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // Whatever a realm file holds: the reader says what is wrong, or the realm signs people in. No
@@ -65,7 +67,7 @@ var weakKey = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKe
 // imported is Import but for the keys: those that the file wants, unless they are of RSA, and weak
 // ones.
 func (s *Server) imported(file []byte) (*Realm, error) {
-	document, ignored, err := readRealm(file)
+	document, ignored, err := realmfile.Read(file)
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +76,10 @@ func (s *Server) imported(file []byte) (*Realm, error) {
 		return nil, err
 	}
 	r.ignored, r.keys.realm = ignored, r.name
-	if !slices.ContainsFunc(document.keys, func(k keyPlan) bool { return k.material == "RSA" }) {
+	if !slices.ContainsFunc(document.Keys, func(k realmfile.Key) bool { return k.Material == "RSA" }) {
 		r.makeKeys(0)
 	}
-	for _, algorithm := range rsaAlgorithms {
+	for _, algorithm := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
 		r.keys.keys = append(r.keys.keys, &key{kid: algorithm, algorithm: algorithm, use: "sig", material: "RSA", private: weakKey()})
 	}
 	s.realms[r.name] = r

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
@@ -108,7 +110,7 @@ func (r *Realm) exchange(c *call) (*issue, *refusal) {
 	if repeats(c.form, repeatable[kind]...) {
 		return nil, refuse(400, "invalid_request", "duplicated parameter")
 	}
-	if refused := r.supports(by, useTokens); refused != nil {
+	if refused := r.supports(by, realmfile.UseTokens); refused != nil {
 		return nil, refused
 	}
 	if refused := c.allowed(by); refused != nil {
@@ -156,7 +158,7 @@ func (c *call) passwordGrant(by *client) (*issue, *refusal) {
 	if by.ConsentRequired {
 		return nil, refuse(400, "invalid_client", "Client requires user consent")
 	}
-	if refused := c.realm.supports(by, usePassword); refused != nil {
+	if refused := c.realm.supports(by, realmfile.UsePassword); refused != nil {
 		return nil, refused
 	}
 	scope, refused := c.requestedScope(by)
@@ -169,13 +171,13 @@ func (c *call) passwordGrant(by *client) (*issue, *refusal) {
 	}
 	u := c.realm.byName(name)
 	if u == nil {
-		if refused := c.realm.supports(by, useStranger); refused != nil {
+		if refused := c.realm.supports(by, realmfile.UseStranger); refused != nil {
 			return nil, refused
 		}
 		return nil, badCredentials
 	}
 	if u.otp != nil {
-		if refused := c.realm.supports(by, useOTP); refused != nil {
+		if refused := c.realm.supports(by, realmfile.UseOTP); refused != nil {
 			return nil, refused
 		}
 	}
@@ -210,7 +212,7 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal 
 		r.failed(u, now)
 		return badCredentials
 	}
-	if what := r.profile.unread(&u.userRepresentation); what != "" {
+	if what := r.profile.Unread(&u.User); what != "" {
 		return refuse(501, notInStandIn, "user "+u.Username+": attribute "+what+": it is not supported")
 	}
 	if !u.Enabled {
@@ -235,7 +237,7 @@ func (r *Realm) ready(u *user) *refusal {
 
 // explainUnready says what Keycloak's answer leaves out.
 func (r *Realm) explainUnready(u *user) {
-	if lacking := r.profile.lacking(&u.userRepresentation, &r.settings); u.ServiceAccountOf == "" && len(lacking) > 0 {
+	if lacking := r.profile.Lacking(&u.User, &r.settings); u.ServiceAccountOf == "" && len(lacking) > 0 {
 		r.server.explain("%s can't sign in with a password, as in Keycloak: the realm's user profile wants a valid %s; give the user what "+
 			"is missing (members of the user in the realm file, AddUser or Update)", u.Username, strings.Join(lacking, ", "))
 	}

@@ -2,12 +2,14 @@ package keycloaktest
 
 import (
 	"fmt"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // addFileUsers adds the users of a file to a realm that is there, as its import would have: names,
 // groups and roles as the file has them. Either all are added, or none.
 func (r *Realm) addFileUsers(text []byte) error {
-	file, _, err := readRealm(text)
+	file, _, err := realmfile.Read(text)
 	if err != nil {
 		return err
 	}
@@ -33,24 +35,24 @@ func (r *Realm) addFileUsers(text []byte) error {
 // importFiles adds the realms of files, all of them or none. It returns the realms that the files
 // are about, and those of them that are new. Users may come before their realm.
 func (s *Server) importFiles(files [][]byte, options importOptions) (realms, added []*Realm, err error) {
-	var documents []realmDocument
+	var documents []realmfile.Document
 	for _, file := range files {
-		of, err := documentsOf(file)
+		of, err := realmfile.Documents(file)
 		if err != nil {
 			return nil, nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 		}
 		documents = append(documents, of...)
 	}
-	if documents, err = joined(documents); err != nil {
+	if documents, err = realmfile.Join(documents); err != nil {
 		return nil, nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 	}
 	for _, document := range documents {
-		r := s.find(document.name)
-		if r != nil && document.users {
-			if err = r.addFileUsers(document.text); err != nil {
+		r := s.find(document.Realm)
+		if r != nil && document.UsersOnly {
+			if err = r.addFileUsers(document.Text); err != nil {
 				err = fmt.Errorf("keycloaktest: realm %s: %w", r.name, err)
 			}
-		} else if r, err = s.importRealm(document.text, options); err == nil {
+		} else if r, err = s.importRealm(document.Text, options); err == nil {
 			added = append(added, r)
 		}
 		if err != nil {

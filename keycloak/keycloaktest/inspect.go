@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // grantOf puts together again what an access or ID token of this realm was made of: the session
@@ -120,10 +122,10 @@ func (r *Realm) userinfo(c *call) answer {
 	if refused := c.allowed(g.client); refused != nil {
 		return refused.answer()
 	}
-	if refused := r.supports(g.client, useUserinfo); refused != nil {
+	if refused := r.supports(g.client, realmfile.UseUserinfo); refused != nil {
 		return refused.answer()
 	}
-	if refused := r.supportsScopes(g.scope, useUserinfo); refused != nil {
+	if refused := r.supportsScopes(g.scope, realmfile.UseUserinfo); refused != nil {
 		return refused.answer()
 	}
 	if !slices.Contains(strings.Fields(text(held, "scope")), "openid") {
@@ -133,7 +135,7 @@ func (r *Realm) userinfo(c *call) answer {
 		return challenge(401, "invalid_token", "Lightweight access token not allowed for userinfo endpoint")
 	}
 	out := claims{"sub": g.user.ID}
-	g.mapInto(out, forUserinfo)
+	g.mapInto(out, realmfile.ForUserinfo)
 	return document(200, noStore, out).and("Cache-Control", noCache)
 }
 
@@ -162,7 +164,7 @@ func (r *Realm) introspection(c *call) answer {
 	if by.PublicClient {
 		return refuse(403, "invalid_request", "Client not allowed.").plain()
 	}
-	if refused := r.supports(by, useIntrospection); refused != nil {
+	if refused := r.supports(by, realmfile.UseIntrospection); refused != nil {
 		return refused.plain()
 	}
 	if repeats(c.form) {
@@ -198,10 +200,10 @@ func (r *Realm) introspected(by *client, token string, refresh bool, now time.Ti
 	if g == nil {
 		return inactive, nil
 	}
-	if refused := r.supports(g.client, useIntrospection); refused != nil {
+	if refused := r.supports(g.client, realmfile.UseIntrospection); refused != nil {
 		return nil, refused
 	}
-	if refused := r.supportsScopes(g.scope, useIntrospection); refused != nil {
+	if refused := r.supportsScopes(g.scope, realmfile.UseIntrospection); refused != nil {
 		return nil, refused
 	}
 	if refresh && (g.client != by || g.spent(held)) {
@@ -213,7 +215,7 @@ func (r *Realm) introspected(by *client, token string, refresh bool, now time.Ti
 			out[name] = value
 		}
 	}
-	g.mapInto(out, forIntrospection)
+	g.mapInto(out, realmfile.ForIntrospection)
 	if refresh {
 		(&mapping{into: out}).addAudience(r.Issuer())
 	}

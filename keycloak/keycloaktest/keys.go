@@ -21,6 +21,8 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/google/uuid"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // A key is one key of a realm, with what its provider says of it.
@@ -66,7 +68,7 @@ func (ring *keyRing) active(algorithm string) *key {
 func (ring *keyRing) signing(algorithm string) *key {
 	k := ring.active(algorithm)
 	if k == nil {
-		k = newKey(materialOf(algorithm), algorithm, ring.realm)
+		k = newKey(realmfile.MaterialOf(algorithm), algorithm, ring.realm)
 		k.priority = -100
 		ring.keys = append(ring.keys, k)
 	}
@@ -76,7 +78,7 @@ func (ring *keyRing) signing(algorithm string) *key {
 // unable says why nothing can be signed with an algorithm: a realm file may give it a key of
 // another kind, which Keycloak fails to sign with. It is "" where all is well.
 func (ring *keyRing) unable(algorithm string) string {
-	if k := ring.active(algorithm); k != nil && k.material != materialOf(algorithm) {
+	if k := ring.active(algorithm); k != nil && k.material != realmfile.MaterialOf(algorithm) {
 		return fmt.Sprintf("key provider %s: the algorithm %s with a key of %s is not supported", k.provider, algorithm, k.material)
 	}
 	return ""
@@ -231,21 +233,21 @@ func must[T any](value T, err error) T {
 func (r *Realm) makeKeys(place int) {
 	r.keys = keyRing{realm: r.name}
 	pairs, encrypting := 0, 0
-	for _, plan := range r.settings.keys {
+	for _, plan := range r.settings.Keys {
 		var k *key
 		switch {
-		case plan.material != "RSA":
-			k = newKey(plan.material, plan.algorithm, r.name)
-		case plan.use == "enc" && encrypting == 0:
-			k = rsaKey(encryptionKey(), plan.algorithm, r.name)
+		case plan.Material != "RSA":
+			k = newKey(plan.Material, plan.Algorithm, r.name)
+		case plan.Use == "enc" && encrypting == 0:
+			k = rsaKey(encryptionKey(), plan.Algorithm, r.name)
 			encrypting++
 		default:
-			k = rsaKey(r.server.rsaKey(place, pairs), plan.algorithm, r.name)
+			k = rsaKey(r.server.rsaKey(place, pairs), plan.Algorithm, r.name)
 			pairs++
 		}
-		k.use, k.priority, k.passive, k.provider = plan.use, plan.priority, plan.passive, plan.provider
-		if plan.kid != "" {
-			k.kid = plan.kid
+		k.use, k.priority, k.passive, k.provider = plan.Use, plan.Priority, plan.Passive, plan.Provider
+		if plan.ID != "" {
+			k.kid = plan.ID
 		}
 		r.keys.keys = append(r.keys.keys, k)
 	}

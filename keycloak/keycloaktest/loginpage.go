@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // What a person is to do next. Other steps are required actions, by their alias.
@@ -91,7 +93,7 @@ func (v *visit) begin(t *tab) answer {
 
 // hasProvider reports whether people may sign in elsewhere, under this name.
 func (r *Realm) hasProvider(alias string) bool {
-	return slices.ContainsFunc(r.settings.IdentityProviders, func(p identityProvider) bool {
+	return slices.ContainsFunc(r.settings.IdentityProviders, func(p realmfile.IdentityProvider) bool {
 		return p.Alias == alias && or(p.Enabled, true)
 	})
 }
@@ -267,7 +269,7 @@ func (v *visit) checkLogin(t *tab) answer {
 	u := t.user
 	if u == nil {
 		if u = v.realm.byName(strings.TrimSpace(v.value("username"))); u == nil {
-			if refused := v.realm.supports(t.client, useStranger); refused != nil {
+			if refused := v.realm.supports(t.client, realmfile.UseStranger); refused != nil {
 				return refused.answer()
 			}
 		}
@@ -288,7 +290,7 @@ func (v *visit) checkLogin(t *tab) answer {
 	}
 	t.user = u
 	if u.otp != nil {
-		if refused := v.realm.supports(t.client, useOTP); refused != nil {
+		if refused := v.realm.supports(t.client, realmfile.UseOTP); refused != nil {
 			return refused.answer()
 		}
 		t.step = stepOTP

@@ -3,13 +3,15 @@ package keycloaktest
 import (
 	"strconv"
 	"strings"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // A mapping is one run of a grant's mappers.
 type mapping struct {
 	*grant
 	into   claims
-	target target
+	target realmfile.Target
 	roles  []*role // that the token may show
 }
 
@@ -47,20 +49,20 @@ func changesRoles(id string) bool {
 }
 
 // mapInto lets the grant's mappers write their claims.
-func (g *grant) mapInto(into claims, target target) {
+func (g *grant) mapInto(into claims, target realmfile.Target) {
 	x := &mapping{grant: g, into: into, target: target, roles: g.shownRoles()}
 	mappers := g.mappers(target)
 	for _, t := range mapperTypes {
-		if t.tokensOnly && target == forUserinfo {
+		if t.tokensOnly && target == realmfile.ForUserinfo {
 			continue
 		}
 		for _, m := range mappers {
 			if m.ProtocolMapper != t.id {
 				continue
 			}
-			takes := target.takes(m.Config)
+			takes := target.Takes(m.Config)
 			if t.accessOnly {
-				takes = target.takesAccess(m.Config)
+				takes = target.TakesAccess(m.Config)
 			}
 			if changesRoles(t.id) || takes {
 				t.run(x, m.Config)
@@ -162,7 +164,7 @@ func acr(x *mapping, _ map[string]string) {
 		level = x.part.level
 	}
 	for _, attributes := range []map[string]string{x.client.Attributes, x.realm.settings.Attributes} {
-		names := levelsOf(attributes)
+		names := realmfile.Levels(attributes)
 		for name, value := range names {
 			if value.String() == level {
 				x.into["acr"] = name

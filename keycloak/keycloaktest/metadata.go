@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // Issuer is the realm's issuer: the iss of its tokens.
@@ -86,7 +88,7 @@ func (r *Realm) discovery(c *call) answer {
 		"response_types_supported":              []string{"code", "none"},
 		"response_modes_supported":              []string{"query", "fragment", "form_post"},
 		"subject_types_supported":               []string{"public"},
-		"id_token_signing_alg_values_supported": signatureAlgorithms,
+		"id_token_signing_alg_values_supported": realmfile.SignatureAlgorithms,
 		"scopes_supported":                      scopes,
 		"acr_values_supported":                  r.levels(),
 		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "name", "given_name", "family_name", "preferred_username",
@@ -105,5 +107,5 @@ func (r *Realm) discovery(c *call) answer {
 
 // levels are the authentication levels that the realm has names for, and those of every realm.
 func (r *Realm) levels() []string {
-	return append([]string{"0", "1"}, slices.Sorted(maps.Keys(levelsOf(r.settings.Attributes)))...)
+	return append([]string{"0", "1"}, slices.Sorted(maps.Keys(realmfile.Levels(r.settings.Attributes)))...)
 }

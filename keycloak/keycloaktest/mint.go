@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // Tokens are what a sign-in gives, as the token endpoint writes it.
@@ -97,7 +99,7 @@ func (r *Realm) Mint(m Mint) (string, error) {
 	if algorithm == "" {
 		algorithm = "RS256"
 	}
-	if !slices.Contains(signatureAlgorithms, algorithm) {
+	if !slices.Contains(realmfile.SignatureAlgorithms, algorithm) {
 		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's", algorithm)
 	}
 	r.mu.Lock()

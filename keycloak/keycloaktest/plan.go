@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // A Plan is a small realm, for tests that need no file of their own. File writes it as the realm
@@ -50,7 +52,7 @@ type member = map[string]any
 func (p Plan) File() []byte {
 	realmRoles, clientRoles, groups := []member{}, map[string][]member{}, []string{}
 	known := map[string]bool{"offline_access": true, "uma_authorization": true} // every realm's own can't be made again
-	for client, names := range builtinClientRoles {
+	for client, names := range realmfile.BuiltinClientRoles {
 		for _, name := range names {
 			known[client+"/"+name] = true
 		}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // A Realm is one realm of a stand-in. Its methods may be called by several goroutines at once, and
@@ -25,8 +27,8 @@ type Realm struct {
 	removed atomic.Bool // by Server.Remove
 
 	mu       sync.Mutex // guards everything below, what it points to included
-	settings realmRepresentation
-	profile  *profile
+	settings realmfile.Realm
+	profile  *realmfile.Profile
 	keys     keyRing
 	roles    map[string]*role
 	groups   map[string]*group // by path
@@ -62,13 +64,13 @@ type group struct {
 
 // A scope is a client scope.
 type scope struct {
-	scopeRepresentation
+	realmfile.Scope
 	roles       []*role // nil: no role is needed to ask for it
-	unsupported []unsupported
+	unsupported []realmfile.Unsupported
 }
 
 func (s *scope) hasMapper(id string) bool {
-	return slices.ContainsFunc(s.ProtocolMappers, func(m mapperRepresentation) bool { return m.ProtocolMapper == id })
+	return slices.ContainsFunc(s.ProtocolMappers, func(m realmfile.Mapper) bool { return m.ProtocolMapper == id })
 }
 
 // shown says whether a scope's name is in scope claims.
@@ -76,13 +78,13 @@ func (s *scope) shown() bool { return s.Attributes["include.in.token.scope"] != 
 
 // A client is a client with what the realm file says of it, resolved.
 type client struct {
-	clientRepresentation
+	realmfile.Client
 	roles           map[string]*role
 	defaultScopes   []string
 	optionalScopes  []string
 	scopeMappings   []*role
 	serviceAccount  *user
-	unsupported     []unsupported
+	unsupported     []realmfile.Unsupported
 	standardFlow    bool
 	enabled         bool
 	ofFile          bool // not made by itself
@@ -94,9 +96,9 @@ type client struct {
 func (c *client) attribute(name string) bool { return c.Attributes[name] == "true" }
 
 // newRealm builds a realm from what its file says.
-func newRealm(server *Server, file realmRepresentation, options importOptions) (*Realm, error) {
+func newRealm(server *Server, file realmfile.Realm, options importOptions) (*Realm, error) {
 	r := &Realm{
-		server: server, name: file.Realm, settings: file, profile: file.profile,
+		server: server, name: file.Realm, settings: file, profile: file.Profile,
 		roles: map[string]*role{}, groups: map[string]*group{}, scopes: map[string]*scope{},
 		clients: map[string]*client{}, users: map[string]*user{}, names: map[string]*user{}, emails: map[string][]*user{},
 		sessions: map[string]*session{}, offline: map[string]*session{}, codes: map[string]*authorization{},
@@ -114,12 +116,12 @@ func newRealm(server *Server, file realmRepresentation, options importOptions) (
 }
 
 func (r *Realm) buildScopes(importOptions) error {
-	documents := r.settings.scopes()
+	documents := r.settings.Scopes()
 	if r.settings.ClientScopes == nil {
-		r.settings.DefaultDefaultClientScopes, r.settings.DefaultOptionalClientScopes = builtinDefaultScopes, builtinOptionalScopes
-	} else if !slices.ContainsFunc(documents, func(s scopeRepresentation) bool { return s.Name == "offline_access" }) {
+		r.settings.DefaultDefaultClientScopes, r.settings.DefaultOptionalClientScopes = realmfile.BuiltinDefaultScopes, realmfile.BuiltinOptionalScopes
+	} else if !slices.ContainsFunc(documents, func(s realmfile.Scope) bool { return s.Name == "offline_access" }) {
 		// Keycloak adds this one to whatever scopes a file has.
-		for _, s := range builtinScopes() {
+		for _, s := range realmfile.BuiltinScopes() {
 			if s.Name == "offline_access" {
 				documents = append(slices.Clone(documents), s)
 			}
@@ -128,9 +130,9 @@ func (r *Realm) buildScopes(importOptions) error {
 	}
 	for _, document := range documents {
 		if document.Protocol != "" && document.Protocol != "openid-connect" {
-			continue // SAML's can't change an answer of OpenID Connect; members.go lists it
+			continue // SAML's can't change an answer of OpenID Connect; it is listed as ignored
 		}
-		r.scopes[document.Name] = &scope{scopeRepresentation: document, unsupported: unsupportedMappers(document.ProtocolMappers)}
+		r.scopes[document.Name] = &scope{Scope: document, unsupported: realmfile.UnsupportedMappers(document.ProtocolMappers)}
 	}
 	return nil
 }
@@ -138,11 +140,11 @@ func (r *Realm) buildScopes(importOptions) error {
 func (r *Realm) buildClients(options importOptions) error {
 	documents := slices.Clone(r.settings.Clients)
 	ofFile := func(id string) bool {
-		return slices.ContainsFunc(r.settings.Clients, func(c clientRepresentation) bool { return c.ClientID == id })
+		return slices.ContainsFunc(r.settings.Clients, func(c realmfile.Client) bool { return c.ClientID == id })
 	}
-	for _, builtin := range builtinClients(r.name) {
+	for _, builtin := range realmfile.BuiltinClients(r.name) {
 		// Keycloak makes the account console beside the client account, or not at all.
-		if !ofFile(builtin.ClientID) && (builtin.ClientID != "account-console" || !ofFile("account") || r.settings.accountConsole) {
+		if !ofFile(builtin.ClientID) && (builtin.ClientID != "account-console" || !ofFile("account") || r.settings.NeedsAccountConsole) {
 			documents = append(documents, builtin)
 		}
 	}
@@ -151,7 +153,7 @@ func (r *Realm) buildClients(options importOptions) error {
 			document.FullScopeAllowed = new(!document.ConsentRequired)
 		}
 		c := &client{
-			clientRepresentation: document, roles: map[string]*role{}, enabled: or(document.Enabled, true), ofFile: i < len(r.settings.Clients),
+			Client: document, roles: map[string]*role{}, enabled: or(document.Enabled, true), ofFile: i < len(r.settings.Clients),
 			standardFlow: or(document.StandardFlowEnabled, true), fullScope: or(document.FullScopeAllowed, !document.ConsentRequired),
 		}
 		if c.ID == "" {
@@ -185,7 +187,7 @@ func (r *Realm) buildClients(options importOptions) error {
 		if name := c.ClientTemplate; r.scopes[name] != nil && !slices.Contains(c.defaultScopes, name) {
 			c.defaultScopes = append(c.defaultScopes, name)
 		}
-		c.unsupported = unsupportedIn(document)
+		c.unsupported = realmfile.UnsupportedIn(document)
 		if !c.ofFile {
 			c.addBuiltinRoles()
 		}
@@ -196,12 +198,12 @@ func (r *Realm) buildClients(options importOptions) error {
 
 // addBuiltinRoles gives a client that every realm has its roles.
 func (c *client) addBuiltinRoles() {
-	for _, name := range builtinClientRoles[c.ClientID] {
+	for _, name := range realmfile.BuiltinClientRoles[c.ClientID] {
 		if c.roles[name] == nil {
 			c.roles[name] = &role{name: name, client: c.ClientID}
 		}
 	}
-	for name, parts := range builtinComposites[c.ClientID] {
+	for name, parts := range realmfile.BuiltinComposites[c.ClientID] {
 		for _, part := range parts {
 			c.roles[name].composites = union(c.roles[name].composites, []*role{c.roles[part]})
 		}
@@ -251,7 +253,7 @@ func (r *Realm) buildRoles(importOptions) error {
 			}
 		}
 	}
-	compose := func(target *role, document roleRepresentation) error {
+	compose := func(target *role, document realmfile.Role) error {
 		parts, err := r.rolesOf(document.Composites.Realm, document.Composites.Client, false)
 		if err != nil {
 			return fmt.Errorf("role %s: %w", document.Name, err)
@@ -297,7 +299,7 @@ func (r *Realm) addDefaultRoles() error {
 func (r *Realm) buildLastRoles(importOptions) error {
 	if management := r.clients["realm-management"]; management.ofFile {
 		const all = "realm-admin"
-		ofFile := func(document roleRepresentation) bool { return document.Name == all }
+		ofFile := func(document realmfile.Role) bool { return document.Name == all }
 		if management.roles[all] != nil && !slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], ofFile) {
 			return fmt.Errorf("roles.client.realm-management: %s is missing, and the file gives it to somebody", all)
 		}
@@ -316,12 +318,12 @@ func (r *Realm) buildLastRoles(importOptions) error {
 // scope. If it lacks one, Keycloak makes what is missing and gives the role to everybody.
 func (r *Realm) bringsOfflineAccess() bool {
 	const name = "offline_access"
-	return r.hasRole(name) && slices.ContainsFunc(r.settings.ClientScopes, func(s scopeRepresentation) bool { return s.Name == name })
+	return r.hasRole(name) && slices.ContainsFunc(r.settings.ClientScopes, func(s realmfile.Scope) bool { return s.Name == name })
 }
 
 // hasRole reports whether the file has a realm role of a name.
 func (r *Realm) hasRole(name string) bool {
-	return slices.ContainsFunc(r.settings.Roles.Realm, func(document roleRepresentation) bool { return document.Name == name })
+	return slices.ContainsFunc(r.settings.Roles.Realm, func(document realmfile.Role) bool { return document.Name == name })
 }
 
 // defaultRole is the name of the role that everybody gets: the file's, or one of Keycloak's that
@@ -381,8 +383,8 @@ func union(some, more []*role) []*role {
 }
 
 func (r *Realm) buildGroups(importOptions) error {
-	var add func(parent *group, documents []groupRepresentation) error
-	add = func(parent *group, documents []groupRepresentation) error {
+	var add func(parent *group, documents []realmfile.Group) error
+	add = func(parent *group, documents []realmfile.Group) error {
 		for _, document := range documents {
 			g := &group{
 				name: document.Name, path: "/" + document.Name, parent: parent, attributes: document.Attributes,
@@ -407,10 +409,10 @@ func (r *Realm) buildGroups(importOptions) error {
 }
 
 func (r *Realm) buildScopeMappings(importOptions) error {
-	if !slices.ContainsFunc(r.settings.ClientScopes, func(s scopeRepresentation) bool { return s.Name == "offline_access" }) {
+	if !slices.ContainsFunc(r.settings.ClientScopes, func(s realmfile.Scope) bool { return s.Name == "offline_access" }) {
 		r.scopes["offline_access"].roles = []*role{r.roles["offline_access"]}
 	}
-	add := func(mapping scopeMapping, roles []*role) error {
+	add := func(mapping realmfile.ScopeMapping, roles []*role) error {
 		switch {
 		case mapping.Client != "":
 			c := r.clients[mapping.Client]

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // browserLogout is RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). An ID token that
@@ -32,7 +34,7 @@ func (v *visit) logout() answer {
 		by, sid = v.realm.clients[named], text(held, "sid")
 	}
 	if by != nil {
-		if refused := v.realm.supports(by, useLogout); refused != nil {
+		if refused := v.realm.supports(by, realmfile.UseLogout); refused != nil {
 			return refused.answer()
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // A Config says how to start a Server. The zero value listens on a free port of 127.0.0.1 and has
@@ -229,7 +231,7 @@ func unusedSecrets(secrets map[string]string, realms ...*Realm) error {
 }
 
 func (s *Server) importRealm(file []byte, settings importOptions) (*Realm, error) {
-	document, ignored, err := readRealm(file)
+	document, ignored, err := realmfile.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 	}

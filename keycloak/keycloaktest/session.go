@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // A session is a user's single sign-on session, with the clients that take part in it. Its realm's
@@ -192,11 +194,11 @@ func lifespan(set *int, absent int) time.Duration {
 // clientLifespans are those of a client's part; 0 means that of the session.
 func (r *Realm) clientLifespans(c *client, offline bool) (idle, most time.Duration) {
 	if offline {
-		return seconds(number(c.Attributes, "client.offline.session.idle.timeout", r.settings.ClientOfflineIdleTimeout)),
-			seconds(number(c.Attributes, "client.offline.session.max.lifespan", r.settings.ClientOfflineMaxLifespan))
+		return seconds(realmfile.Number(c.Attributes, "client.offline.session.idle.timeout", r.settings.ClientOfflineIdleTimeout)),
+			seconds(realmfile.Number(c.Attributes, "client.offline.session.max.lifespan", r.settings.ClientOfflineMaxLifespan))
 	}
-	return seconds(number(c.Attributes, "client.session.idle.timeout", r.settings.ClientSessionIdleTimeout)),
-		seconds(number(c.Attributes, "client.session.max.lifespan", r.settings.ClientSessionMaxLifespan))
+	return seconds(realmfile.Number(c.Attributes, "client.session.idle.timeout", r.settings.ClientSessionIdleTimeout)),
+		seconds(realmfile.Number(c.Attributes, "client.session.max.lifespan", r.settings.ClientSessionMaxLifespan))
 }
 
 // accessExpiry is when an access token that is issued now expires: never after the session.
@@ -216,7 +218,7 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 	_, most := r.lifespans(offline)
 	_, clientMost := r.clientLifespans(c, offline)
 	if offline && !r.settings.OfflineMaxLifespanEnabled {
-		clientMost = seconds(number(c.Attributes, "client.offline.session.max.lifespan", 0)) // the realm's doesn't count
+		clientMost = seconds(realmfile.Number(c.Attributes, "client.offline.session.max.lifespan", 0)) // the realm's doesn't count
 	}
 	if most > 0 {
 		expiry = earlier(expiry, started.Add(most))
@@ -294,14 +296,14 @@ func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *r
 // supportsGranted refuses, by name, what the tokens of these scopes would have and the stand-in
 // can't do.
 func (r *Realm) supportsGranted(c *client, granted []string) *refusal {
-	wanted := useTokens
+	wanted := realmfile.UseTokens
 	if slices.Contains(granted, "openid") {
-		wanted |= useIDToken
+		wanted |= realmfile.UseIDToken
 	}
 	if refused := r.supports(c, wanted); refused != nil {
 		return refused
 	}
-	if r.settings.OrganizationsEnabled && r.settings.organizations {
+	if r.settings.OrganizationsEnabled && r.settings.HasOrganizations {
 		for _, name := range granted {
 			if s := r.scopes[name]; s != nil && s.hasMapper("oidc-organization-membership-mapper") {
 				return refuse(501, notInStandIn, "client scope "+name+": organizations are not supported")

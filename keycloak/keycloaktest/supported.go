@@ -3,23 +3,25 @@ package keycloaktest
 import (
 	"maps"
 	"slices"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // supports refuses, by name, a use by a client that would be answered wrongly.
-func (r *Realm) supports(c *client, u use) *refusal {
-	if what := u.among(slices.Concat(r.settings.unsupported, r.profile.unsupported)); what != "" {
+func (r *Realm) supports(c *client, u realmfile.Use) *refusal {
+	if what := u.Among(slices.Concat(r.settings.Unsupported, r.profile.Unsupported)); what != "" {
 		return refuse(501, notInStandIn, "realm "+r.name+": "+what)
 	}
-	if what := u.among(c.unsupported); what != "" {
+	if what := u.Among(c.unsupported); what != "" {
 		return refuse(501, notInStandIn, "client "+c.ClientID+": "+what)
 	}
 	signed := []string{}
-	for _, attribute := range slices.Sorted(maps.Keys(signingAttributes)) {
-		if signingAttributes[attribute]&u != 0 {
+	for _, attribute := range slices.Sorted(maps.Keys(realmfile.SigningAttributes)) {
+		if realmfile.SigningAttributes[attribute]&u != 0 {
 			signed = append(signed, r.algorithm(c, attribute))
 		}
 	}
-	if u&(useTokens|useLogin) != 0 {
+	if u&(realmfile.UseTokens|realmfile.UseLogin) != 0 {
 		signed = append(signed, "HS512") // refresh tokens, and cookies
 	}
 	for _, algorithm := range signed {
@@ -31,10 +33,10 @@ func (r *Realm) supports(c *client, u use) *refusal {
 }
 
 // supportsScopes refuses, by name, scopes that would be answered wrongly.
-func (r *Realm) supportsScopes(names []string, u use) *refusal {
+func (r *Realm) supportsScopes(names []string, u realmfile.Use) *refusal {
 	for _, name := range names {
 		if s := r.scopes[name]; s != nil {
-			if what := u.among(s.unsupported); what != "" {
+			if what := u.Among(s.unsupported); what != "" {
 				return refuse(501, notInStandIn, "client scope "+name+": "+what)
 			}
 		}

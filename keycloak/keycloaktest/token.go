@@ -16,6 +16,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // claims is the payload of a token.
@@ -50,14 +52,14 @@ func (g *grant) has(scope string) bool { return slices.Contains(g.scope, scope) 
 
 // mappers are those of the client and of the granted scopes; for userinfo, which goes by the
 // token's scope claim, of those that it shows.
-func (g *grant) mappers(target target) []mapperRepresentation {
+func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	all := slices.Clone(g.client.ProtocolMappers)
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && g.permitted(s) && (target != forUserinfo || s.shown()) {
+		if s := g.realm.scopes[name]; s != nil && g.permitted(s) && (target != realmfile.ForUserinfo || s.shown()) {
 			all = append(all, s.ProtocolMappers...)
 		}
 	}
-	return slices.DeleteFunc(all, func(m mapperRepresentation) bool { return m.Protocol != "" && m.Protocol != "openid-connect" })
+	return slices.DeleteFunc(all, func(m realmfile.Mapper) bool { return m.Protocol != "" && m.Protocol != "openid-connect" })
 }
 
 // permitted says whether the user may have a scope: one with roles wants one of them.
@@ -133,9 +135,9 @@ func (g *grant) access() claims {
 		out["sub"] = g.user.ID
 	}
 	if g.lightweight() {
-		g.mapInto(out, forLightweight)
+		g.mapInto(out, realmfile.ForLightweight)
 	} else {
-		g.mapInto(out, forAccess)
+		g.mapInto(out, realmfile.ForAccess)
 	}
 	return out
 }
@@ -147,7 +149,7 @@ func (g *grant) id(access claims) claims {
 	if g.nonce != "" {
 		out["nonce"] = g.nonce
 	}
-	g.mapInto(out, forID)
+	g.mapInto(out, realmfile.ForID)
 	return out
 }
 
@@ -298,7 +300,7 @@ var errToken = errors.New("not a token of this realm")
 // verified reads a token that this realm signed, whatever its lifetime. The caller holds the
 // realm's lock.
 func (r *Realm) verified(token string) (claims, error) {
-	parser := jwt.NewParser(jwt.WithoutClaimsValidation(), jwt.WithValidMethods(signatureAlgorithms), jwt.WithStrictDecoding())
+	parser := jwt.NewParser(jwt.WithoutClaimsValidation(), jwt.WithValidMethods(realmfile.SignatureAlgorithms), jwt.WithStrictDecoding())
 	parsed, err := parser.ParseWithClaims(canonical(token), jwt.MapClaims{}, func(t *jwt.Token) (any, error) {
 		kid, _ := t.Header["kid"].(string)
 		k := r.keys.verifying(kid)

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // A user is a user with roles and groups resolved.
 type user struct {
-	userRepresentation
+	realmfile.User
 	password string
 	since    time.Time // when the password was set
 	otp      *otpCredential
@@ -111,7 +113,7 @@ func (r *Realm) addServiceAccount(c *client) error {
 	if !c.ServiceAccountsEnabled || c.serviceAccount != nil {
 		return nil
 	}
-	account, err := r.addUser(userRepresentation{
+	account, err := r.addUser(realmfile.User{
 		Username: "service-account-" + strings.ToLower(c.ClientID), Enabled: true, ServiceAccountOf: c.ClientID,
 		RealmRoles: []string{r.defaultRole()},
 	})
@@ -119,7 +121,7 @@ func (r *Realm) addServiceAccount(c *client) error {
 		return fmt.Errorf("service account of %s: %w", c.ClientID, err)
 	}
 	c.accountIsMade = true
-	if !r.settings.noteScopeIsLate {
+	if !r.settings.NoteScopeIsLate {
 		r.showServiceAccount(c)
 	}
 	if c.AuthorizationEnabled {
@@ -148,7 +150,7 @@ func (r *Realm) showServiceAccount(c *client) {
 }
 
 // addUser resolves what a user's representation names.
-func (r *Realm) addUser(document userRepresentation) (*user, error) {
+func (r *Realm) addUser(document realmfile.User) (*user, error) {
 	if document.ID == "" {
 		document.ID = uuid.NewString()
 	}
@@ -158,7 +160,7 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 	if err := r.nameUser(&document); err != nil {
 		return nil, err
 	}
-	u := &user{userRepresentation: document, consents: map[string][]string{}}
+	u := &user{User: document, consents: map[string][]string{}}
 	for _, path := range document.Groups {
 		g := r.groups["/"+strings.TrimPrefix(path, "/")]
 		if g == nil {
@@ -174,7 +176,7 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 		}
 	}
 	u.since = r.server.Now()
-	if complaint := r.badPassword(u.userRepresentation, u.password); complaint != "" && u.password != "" {
+	if complaint := r.badPassword(u.User, u.password); complaint != "" && u.password != "" {
 		return nil, fmt.Errorf("credentials: %s", complaint)
 	}
 	for _, consent := range document.Consents {
@@ -209,7 +211,7 @@ func (r *Realm) addUser(document userRepresentation) (*user, error) {
 
 // nameByEmail makes the e-mail address the username where the realm says so: Keycloak does it where
 // a user is added or changed, and an import leaves the names of its file alone.
-func (r *Realm) nameByEmail(document *userRepresentation) {
+func (r *Realm) nameByEmail(document *realmfile.User) {
 	if r.settings.RegistrationEmailAsUsername && document.Email != "" && document.ServiceAccountOf == "" {
 		document.Username = document.Email
 	}
@@ -217,7 +219,7 @@ func (r *Realm) nameByEmail(document *userRepresentation) {
 
 // nameUser writes a user's name and e-mail address as Keycloak does, and fails where another user
 // has them.
-func (r *Realm) nameUser(document *userRepresentation) error {
+func (r *Realm) nameUser(document *realmfile.User) error {
 	document.Username = strings.ToLower(document.Username)
 	document.Email = strings.ToLower(document.Email)
 	if document.Username == "" {

@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"bytes"
@@ -73,7 +73,7 @@ func strictly[T any](document json.RawMessage) (out T) {
 
 // checkPolicies refuses the client policies that an import refuses, and returns the names of those
 // that are switched on.
-func (r *reader) checkPolicies(file *realmRepresentation) (enabled []string) {
+func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 	var top *place
 	profiles := slices.Clone(globalProfiles)
 	for i, profile := range strictly[clientProfiles](file.ClientProfiles).Profiles {
@@ -113,10 +113,10 @@ func (r *reader) checkPolicies(file *realmRepresentation) (enabled []string) {
 }
 
 // unsupportedPolicies are the client policies that are switched on.
-func (r *reader) unsupportedPolicies(file *realmRepresentation) []unsupported {
-	var all []unsupported
+func (r *reader) unsupportedPolicies(file *Realm) []Unsupported {
+	var all []Unsupported
 	for _, name := range r.checkPolicies(file) {
-		all = append(all, unsupported{fmt.Sprintf("the client policy %s is not supported: client policies aren't applied here", name), useAnything})
+		all = append(all, Unsupported{fmt.Sprintf("the client policy %s is not supported: client policies aren't applied here", name), UseAnything})
 	}
 	return all
 }

@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"encoding/json"
@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// levelsOf is the map of names to levels of authentication in the attributes of a client or a
+// Levels is the map of names to levels of authentication in the attributes of a client or a
 // realm. What can't be read is no map: Keycloak logs a warning.
-func levelsOf(attributes map[string]string) map[string]json.Number {
+func Levels(attributes map[string]string) map[string]json.Number {
 	var names map[string]json.Number
 	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &names) != nil {
 		return nil
@@ -35,10 +35,10 @@ func unquoteNumbers(document string) []byte {
 }
 
 // checkWantedLevels refuses levels of authentication that nobody has given a number.
-func (r *reader) checkWantedLevels(at *place, c *clientRepresentation, realm *realmRepresentation) {
-	levels := levelsOf(c.Attributes)
+func (r *reader) checkWantedLevels(at *place, c *Client, realm *Realm) {
+	levels := Levels(c.Attributes)
 	if len(levels) == 0 {
-		levels = levelsOf(realm.Attributes)
+		levels = Levels(realm.Attributes)
 	}
 	for _, name := range []string{"default.acr.values", "minimum.acr.value"} {
 		for _, level := range strings.Split(c.Attributes[name], "##") {

@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// The members of Keycloak 26.7.4's representations, each with its fate (members.go). They are those
+// The members of Keycloak 26.7.4's representations, each with its fate (reader.go). They are those
 // that its JSON reader knows, old names included.
 
 // scalar is a shape without parts.

@@ -1,19 +1,19 @@
-package keycloaktest
+package realmfile
 
 // A target is where claims go: which of a mapper's switches decides.
-type target int
+type Target int
 
 const (
-	forAccess target = iota
-	forLightweight
-	forID
-	forUserinfo
-	forIntrospection
+	ForAccess Target = iota
+	ForLightweight
+	ForID
+	ForUserinfo
+	ForIntrospection
 )
 
-// takes says whether a mapper's claim goes to a target. Missing switches mean what Keycloak's
+// Takes reports whether a mapper's claim goes to a target. Missing switches mean what Keycloak's
 // OIDCAttributeMapperHelper says: userinfo follows the ID token, introspection the access token.
-func (t target) takes(config map[string]string) bool {
+func (t Target) Takes(config map[string]string) bool {
 	on := func(name, fallback string) bool {
 		value, set := config[name]
 		if !set && fallback != "" {
@@ -22,28 +22,28 @@ func (t target) takes(config map[string]string) bool {
 		return value == "true"
 	}
 	switch t {
-	case forAccess:
+	case ForAccess:
 		return on("access.token.claim", "")
-	case forLightweight:
+	case ForLightweight:
 		return on("lightweight.claim", "")
-	case forID:
+	case ForID:
 		return on("id.token.claim", "")
-	case forUserinfo:
+	case ForUserinfo:
 		return on("userinfo.token.claim", "id.token.claim")
 	default:
 		return on("introspection.token.claim", "access.token.claim")
 	}
 }
 
-// takesAccess is takes for a mapper that is for access tokens alone: it writes nothing else, and a
+// TakesAccess is takes for a mapper that is for access tokens alone: it writes nothing else, and a
 // missing switch is on.
-func (t target) takesAccess(config map[string]string) bool {
+func (t Target) TakesAccess(config map[string]string) bool {
 	switch value, set := config["introspection.token.claim"]; {
-	case t == forLightweight:
+	case t == ForLightweight:
 		return config["lightweight.claim"] == "true"
-	case t == forIntrospection && set:
+	case t == ForIntrospection && set:
 		return value == "true"
-	case t == forAccess || t == forIntrospection:
+	case t == ForAccess || t == ForIntrospection:
 		value, set := config["access.token.claim"]
 		return !set || value == "true"
 	}

@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"fmt"
@@ -13,13 +13,13 @@ import (
 
 // A passwordRule is one rule of a realm's password policy. It returns what Keycloak says against a
 // password; nothing is "".
-type passwordRule func(u userRepresentation, password string) string
+type PasswordRule func(u User, password string) string
 
-// passwordRules reads a password policy, such as "length(8) and notUsername". Rules about the past
+// PasswordRules reads a password policy, such as "length(8) and notUsername". Rules about the past
 // of passwords and about how they are stored mean nothing here: a stand-in has no past, and stores
 // them as they are.
-func passwordRules(policy string) ([]passwordRule, error) {
-	var rules []passwordRule
+func PasswordRules(policy string) ([]PasswordRule, error) {
+	var rules []PasswordRule
 	for _, text := range strings.Split(policy, " and ") {
 		text = strings.TrimSpace(text)
 		if text == "" {
@@ -38,7 +38,7 @@ func passwordRules(policy string) ([]passwordRule, error) {
 	return rules, nil
 }
 
-func passwordRuleOf(name, value string, given bool) (passwordRule, error) {
+func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 	number := func(absent int) (int, error) {
 		if !given {
 			return absent, nil
@@ -49,9 +49,9 @@ func passwordRuleOf(name, value string, given bool) (passwordRule, error) {
 		}
 		return n, nil
 	}
-	counted := func(what string, of func(rune) bool) (passwordRule, error) {
+	counted := func(what string, of func(rune) bool) (PasswordRule, error) {
 		least, err := number(1)
-		return func(_ userRepresentation, password string) string {
+		return func(_ User, password string) string {
 			n := 0
 			for _, c := range password {
 				if of(c) {
@@ -64,12 +64,12 @@ func passwordRuleOf(name, value string, given bool) (passwordRule, error) {
 	switch name {
 	case "length":
 		least, err := number(8)
-		return func(_ userRepresentation, password string) string {
+		return func(_ User, password string) string {
 			return unless(units(password) >= least, fmt.Sprintf("minimum length %d.", least))
 		}, err
 	case "maxLength":
 		most, err := number(64)
-		return func(_ userRepresentation, password string) string {
+		return func(_ User, password string) string {
 			return unless(units(password) <= most, fmt.Sprintf("maximum length %d.", most))
 		}, err
 	case "digits":
@@ -81,15 +81,15 @@ func passwordRuleOf(name, value string, given bool) (passwordRule, error) {
 	case "specialChars":
 		return counted("special characters", func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
 	case "notUsername":
-		return func(u userRepresentation, password string) string {
+		return func(u User, password string) string {
 			return unless(!strings.EqualFold(u.Username, password), "must not be equal to the username.")
 		}, nil
 	case "notEmail":
-		return func(u userRepresentation, password string) string {
+		return func(u User, password string) string {
 			return unless(u.Email == "" || !strings.EqualFold(u.Email, password), "must not be equal to the email.")
 		}, nil
 	case "notContainsUsername":
-		return func(u userRepresentation, password string) string {
+		return func(u User, password string) string {
 			return unless(!strings.Contains(strings.ToLower(password), strings.ToLower(u.Username)), "Can not contain the username.")
 		}, nil
 	case "regexPattern":
@@ -97,11 +97,11 @@ func passwordRuleOf(name, value string, given bool) (passwordRule, error) {
 		if err != nil && wrongInJava(err) {
 			return nil, fmt.Errorf("regexPattern(%s): %w", value, err)
 		} else if err != nil {
-			return func(userRepresentation, string) string {
+			return func(User, string) string {
 				return fmt.Sprintf("regexPattern(%s) is not supported: no password can be checked with it here", value)
 			}, nil
 		}
-		return func(_ userRepresentation, password string) string {
+		return func(_ User, password string) string {
 			return unless(pattern.MatchString(password), "fails to match regex pattern(s).")
 		}, nil
 	case "hashAlgorithm":
@@ -128,8 +128,8 @@ func unless(right bool, complaint string) string {
 	return "Invalid password: " + complaint
 }
 
-// maxPasswordAge is when passwords expire, by forceExpiredPasswordChange of a policy; 0 is never.
-func maxPasswordAge(policy string) time.Duration {
+// MaxPasswordAge is when passwords expire, by forceExpiredPasswordChange of a policy; 0 is never.
+func MaxPasswordAge(policy string) time.Duration {
 	for _, text := range strings.Split(policy, " and ") {
 		name, value, given := strings.Cut(strings.TrimSpace(text), "(")
 		if name != "forceExpiredPasswordChange" {

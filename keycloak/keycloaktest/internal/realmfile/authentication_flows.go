@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"cmp"
@@ -10,13 +10,13 @@ import (
 // The stand-in signs people in as Keycloak's own flows do. A realm file may hold them, under any
 // name; another flow is refused where it would be used, because it would ask for something else.
 
-type flowRepresentation struct {
-	ID         string                    `json:"id"`
-	Alias      string                    `json:"alias"`
-	Executions []executionRepresentation `json:"authenticationExecutions"`
+type Flow struct {
+	ID         string      `json:"id"`
+	Alias      string      `json:"alias"`
+	Executions []Execution `json:"authenticationExecutions"`
 }
 
-type executionRepresentation struct {
+type Execution struct {
 	Authenticator string `json:"authenticator"`
 	Config        string `json:"authenticatorConfig"`
 	FlowAlias     string `json:"flowAlias"`
@@ -24,7 +24,7 @@ type executionRepresentation struct {
 	Priority      int    `json:"priority"`
 }
 
-type authenticatorConfiguration struct {
+type AuthenticatorConfig struct {
 	Alias  string            `json:"alias"`
 	Config map[string]string `json:"config"`
 }
@@ -33,19 +33,19 @@ type authenticatorConfiguration struct {
 // one-time codes written in either way.
 var ownFlows = []struct {
 	member, alias string
-	bound         func(*realmRepresentation) string
-	at            use
+	bound         func(*Realm) string
+	at            Use
 	does          []string
 }{
-	{"browserFlow", "browser", func(f *realmRepresentation) string { return f.BrowserFlow }, useLogin, []string{
+	{"browserFlow", "browser", func(f *Realm) string { return f.BrowserFlow }, UseLogin, []string{
 		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL (REQUIRED conditional-user-configured, ALTERNATIVE auth-otp-form))",
 		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL (REQUIRED conditional-user-configured, REQUIRED auth-otp-form))",
 	}},
-	{"directGrantFlow", "direct grant", func(f *realmRepresentation) string { return f.DirectGrantFlow }, usePassword, []string{
+	{"directGrantFlow", "direct grant", func(f *Realm) string { return f.DirectGrantFlow }, UsePassword, []string{
 		"REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, CONDITIONAL (REQUIRED conditional-user-configured, REQUIRED direct-grant-validate-otp)",
 		"REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, CONDITIONAL (REQUIRED conditional-user-configured, ALTERNATIVE direct-grant-validate-otp)",
 	}},
-	{"clientAuthenticationFlow", "clients", func(f *realmRepresentation) string { return f.ClientAuthenticationFlow }, useSecret, []string{
+	{"clientAuthenticationFlow", "clients", func(f *Realm) string { return f.ClientAuthenticationFlow }, UseSecret, []string{
 		"ALTERNATIVE client-secret", "REQUIRED client-secret",
 	}},
 }
@@ -53,16 +53,16 @@ var ownFlows = []struct {
 // builtinFlows are the flows that Keycloak makes where a file hasn't them.
 var builtinFlows = []string{"browser", "direct grant", "registration", "reset credentials", "clients", "first broker login", "docker auth", "forms", "registration form"}
 
-func (file *realmRepresentation) hasFlow(named func(flowRepresentation) bool) bool {
+func (file *Realm) hasFlow(named func(Flow) bool) bool {
 	return slices.ContainsFunc(file.AuthenticationFlows, named)
 }
 
 // checkBoundFlows refuses a realm that binds a flow that it hasn't. Some flows are for what isn't
 // done here.
-func (r *reader) checkBoundFlows(file *realmRepresentation) {
+func (r *reader) checkBoundFlows(file *Realm) {
 	var top *place
 	check := func(name, alias string) {
-		if alias != "" && !slices.Contains(builtinFlows, alias) && !file.hasFlow(func(f flowRepresentation) bool { return f.Alias == alias }) {
+		if alias != "" && !slices.Contains(builtinFlows, alias) && !file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
 			r.problem(top.member(name), "the file has no authentication flow %q", alias)
 		}
 	}
@@ -81,7 +81,7 @@ func (r *reader) checkBoundFlows(file *realmRepresentation) {
 }
 
 // checkFlowParts refuses flows that name what the file hasn't.
-func (r *reader) checkFlowParts(file *realmRepresentation) {
+func (r *reader) checkFlowParts(file *Realm) {
 	var top *place
 	all := top.member("authenticationFlows")
 	for i, flow := range file.AuthenticationFlows {
@@ -93,10 +93,10 @@ func (r *reader) checkFlowParts(file *realmRepresentation) {
 			if e.Requirement == "" {
 				r.problem(at.member("requirement"), "missing")
 			}
-			if e.FlowAlias != "" && !file.hasFlow(func(f flowRepresentation) bool { return f.Alias == e.FlowAlias }) {
+			if e.FlowAlias != "" && !file.hasFlow(func(f Flow) bool { return f.Alias == e.FlowAlias }) {
 				r.problem(at.member("flowAlias"), "the file has no authentication flow %q", e.FlowAlias)
 			}
-			configured := func(c authenticatorConfiguration) bool { return c.Alias == e.Config }
+			configured := func(c AuthenticatorConfig) bool { return c.Alias == e.Config }
 			if e.Config != "" && !slices.ContainsFunc(file.AuthenticatorConfig, configured) {
 				r.problem(at.member("authenticatorConfig"), "the file has no authenticator config %q", e.Config)
 			}
@@ -110,27 +110,27 @@ func (r *reader) checkFlowParts(file *realmRepresentation) {
 }
 
 // checkClientFlows refuses a client that has a flow of its own that the file hasn't.
-func (r *reader) checkClientFlows(at *place, c *clientRepresentation, file *realmRepresentation) {
+func (r *reader) checkClientFlows(at *place, c *Client, file *Realm) {
 	for name, id := range c.FlowOverrides {
-		if id != "" && !file.hasFlow(func(f flowRepresentation) bool { return f.ID == id }) {
+		if id != "" && !file.hasFlow(func(f Flow) bool { return f.ID == id }) {
 			r.problem(at.member("authenticationFlowBindingOverrides").key(name), "the file has no authentication flow with the id %q", id)
 		}
 	}
 }
 
 // unsupportedFlows are the flows that the realm binds and the stand-in can't do.
-func unsupportedFlows(file *realmRepresentation) []unsupported {
-	var all []unsupported
+func unsupportedFlows(file *Realm) []Unsupported {
+	var all []Unsupported
 	for _, own := range ownFlows {
 		add := func(format string, args ...any) {
-			all = append(all, unsupported{own.member + ": " + fmt.Sprintf(format, args...), own.at})
+			all = append(all, Unsupported{own.member + ": " + fmt.Sprintf(format, args...), own.at})
 		}
 		alias := own.bound(file)
 		if alias == "" {
 			alias = own.alias
 		}
 		f := flows{file: file}
-		if !slices.ContainsFunc(file.AuthenticationFlows, func(f flowRepresentation) bool { return f.Alias == alias }) {
+		if !slices.ContainsFunc(file.AuthenticationFlows, func(f Flow) bool { return f.Alias == alias }) {
 			if alias != own.alias { // Keycloak makes its own where a file hasn't them
 				add("%s is not supported: the stand-in does %q", alias, own.does[0])
 			}
@@ -149,7 +149,7 @@ func unsupportedFlows(file *realmRepresentation) []unsupported {
 
 // flows describes what flows come down to.
 type flows struct {
-	file    *realmRepresentation
+	file    *Realm
 	within  []string // aliases of flows that are being described
 	steps   int
 	endless bool
@@ -161,7 +161,7 @@ const maxSteps = 1000
 // describe leaves out what is switched off, and what doesn't matter here: organizations, other
 // identity providers and security keys, which no realm of a stand-in has.
 func (f *flows) describe(alias string) string {
-	i := slices.IndexFunc(f.file.AuthenticationFlows, func(flow flowRepresentation) bool { return flow.Alias == alias })
+	i := slices.IndexFunc(f.file.AuthenticationFlows, func(flow Flow) bool { return flow.Alias == alias })
 	if f.steps++; i < 0 || slices.Contains(f.within, alias) || f.steps > maxSteps {
 		f.endless = true
 		return ""
@@ -169,7 +169,7 @@ func (f *flows) describe(alias string) string {
 	f.within = append(f.within, alias)
 	defer func() { f.within = f.within[:len(f.within)-1] }()
 	executions := slices.Clone(f.file.AuthenticationFlows[i].Executions)
-	slices.SortStableFunc(executions, func(a, b executionRepresentation) int { return cmp.Compare(a.Priority, b.Priority) })
+	slices.SortStableFunc(executions, func(a, b Execution) int { return cmp.Compare(a.Priority, b.Priority) })
 	var steps []string
 	for _, e := range executions {
 		if e.Requirement == "DISABLED" || f.harmless(e) {
@@ -191,9 +191,9 @@ func (f *flows) describe(alias string) string {
 	return strings.Join(steps, ", ")
 }
 
-// harmless says whether an execution changes nothing for people who have a password and perhaps
+// harmless reports whether an execution changes nothing for people who have a password and perhaps
 // one-time codes.
-func (f *flows) harmless(e executionRepresentation) bool {
+func (f *flows) harmless(e Execution) bool {
 	set := func(name string) string {
 		for _, c := range f.file.AuthenticatorConfig {
 			if c.Alias == e.Config && e.Config != "" {
@@ -216,7 +216,7 @@ func (f *flows) harmless(e executionRepresentation) bool {
 	return false
 }
 
-// onlyConditions says whether a flow does nothing but ask whether it applies.
+// onlyConditions reports whether a flow does nothing but ask whether it applies.
 func onlyConditions(does string) bool {
 	return does == "" || does == "REQUIRED conditional-user-configured"
 }

@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"bytes"
@@ -11,15 +11,15 @@ import (
 // Keycloak's export writes a realm in several files, and a file may hold several realms: kc.sh
 // import --dir and --import-realm take X-realm.json beside X-users-0.json, and a list of realms.
 
-// A realmDocument is one realm of a file, or users of a realm.
-type realmDocument struct {
-	name  string // of the realm; empty where the document says none
-	users bool   // it has users and nothing else
-	text  json.RawMessage
+// A Document is one realm of a file, or users of a realm.
+type Document struct {
+	Realm     string // of the realm; empty where the document says none
+	UsersOnly bool   // it has users and nothing else
+	Text      json.RawMessage
 }
 
-// documentsOf are the realms of a file.
-func documentsOf(file []byte) ([]realmDocument, error) {
+// Documents are the realms of a file.
+func Documents(file []byte) ([]Document, error) {
 	if len(file) > maxRealmFile {
 		return nil, fmt.Errorf("longer than %d bytes", maxRealmFile)
 	}
@@ -32,15 +32,15 @@ func documentsOf(file []byte) ([]realmDocument, error) {
 			return nil, errors.New("the list has no realm")
 		}
 	}
-	var all []realmDocument
+	var all []Document
 	for _, text := range texts {
-		document := realmDocument{text: text}
+		document := Document{Text: text}
 		var members map[string]json.RawMessage
-		if json.Unmarshal(text, &members) == nil { // readRealm says what is wrong with it
-			json.Unmarshal(members["realm"], &document.name)
-			document.users = members["users"] != nil
+		if json.Unmarshal(text, &members) == nil { // Read says what is wrong with it
+			json.Unmarshal(members["realm"], &document.Realm)
+			document.UsersOnly = members["users"] != nil
 			for name := range members {
-				document.users = document.users && slices.Contains([]string{"realm", "users"}, name)
+				document.UsersOnly = document.UsersOnly && slices.Contains([]string{"realm", "users"}, name)
 			}
 		}
 		all = append(all, document)
@@ -48,14 +48,14 @@ func documentsOf(file []byte) ([]realmDocument, error) {
 	return all, nil
 }
 
-// joined puts the users of files that have nothing else into the realms of the others.
-func joined(documents []realmDocument) ([]realmDocument, error) {
-	realms := slices.DeleteFunc(slices.Clone(documents), func(d realmDocument) bool { return d.users })
+// Join puts the users of files that have nothing else into the realms of the others.
+func Join(documents []Document) ([]Document, error) {
+	realms := slices.DeleteFunc(slices.Clone(documents), func(d Document) bool { return d.UsersOnly })
 	for _, d := range documents {
-		if !d.users {
+		if !d.UsersOnly {
 			continue
 		}
-		at := slices.IndexFunc(realms, func(realm realmDocument) bool { return realm.name == d.name && !realm.users })
+		at := slices.IndexFunc(realms, func(realm Document) bool { return realm.Realm == d.Realm && !realm.UsersOnly })
 		if at < 0 {
 			realms = append(realms, d)
 			continue
@@ -64,23 +64,23 @@ func joined(documents []realmDocument) ([]realmDocument, error) {
 		if err != nil {
 			return nil, err
 		}
-		realms[at].text = whole
+		realms[at].Text = whole
 	}
 	return realms, nil
 }
 
 // with is the realm's document with the users of another added.
-func (d realmDocument) with(more realmDocument) (json.RawMessage, error) {
+func (d Document) with(more Document) (json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	var users, added struct {
 		Users []json.RawMessage `json:"users"`
 	}
-	for text, into := range map[*json.RawMessage]any{&d.text: &members, &more.text: &added} {
+	for text, into := range map[*json.RawMessage]any{&d.Text: &members, &more.Text: &added} {
 		if err := json.Unmarshal(*text, into); err != nil {
 			return nil, err
 		}
 	}
-	if err := json.Unmarshal(d.text, &users); err != nil {
+	if err := json.Unmarshal(d.Text, &users); err != nil {
 		return nil, err
 	}
 	var err error

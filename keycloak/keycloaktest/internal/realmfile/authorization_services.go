@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"encoding/json"
@@ -29,7 +29,7 @@ var (
 
 // checkAuthorization refuses settings of a client's authorization services that an import refuses,
 // whether these are on or not.
-func (r *reader) checkAuthorization(at *place, c *clientRepresentation, file *realmRepresentation) {
+func (r *reader) checkAuthorization(at *place, c *Client, file *Realm) {
 	if len(c.Authorization) == 0 {
 		return
 	}
@@ -67,10 +67,10 @@ func (r *reader) checkAuthorization(at *place, c *clientRepresentation, file *re
 				return slices.ContainsFunc(settings.Scopes, func(s struct{ Name string }) bool { return s.Name == name })
 			},
 			"users": func(name string) bool {
-				return slices.ContainsFunc(file.Users, func(u userRepresentation) bool { return u.Username == name })
+				return slices.ContainsFunc(file.Users, func(u User) bool { return u.Username == name })
 			},
 			"clients": func(name string) bool {
-				return slices.ContainsFunc(file.Clients, func(c clientRepresentation) bool { return c.ClientID == name })
+				return slices.ContainsFunc(file.Clients, func(c Client) bool { return c.ClientID == name })
 			},
 		} {
 			var names []string

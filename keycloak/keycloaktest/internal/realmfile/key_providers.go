@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"cmp"
@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// A keyPlan is a key that a realm file wants: what it says of a key provider, without the key. A
+// A Key is a key that a realm file wants: what it says of a key provider, without the key. A
 // stand-in makes its own.
-type keyPlan struct {
-	provider  string // its name, for errors
-	material  string // RSA, HMAC, or a curve
-	algorithm string // of JWA; Keycloak takes one that doesn't go with the material
-	use       string
-	kid       string // empty: that of the key that is made
-	priority  int
-	passive   bool
+type Key struct {
+	Provider  string // its name, for errors
+	Material  string // RSA, HMAC, or a curve
+	Algorithm string // of JWA; Keycloak takes one that doesn't go with the material
+	Use       string
+	ID        string // empty: that of the key that is made
+	Priority  int
+	Passive   bool
 }
 
 // maxKeyProviders is how many a realm file may have: a key costs time.
@@ -31,8 +31,8 @@ var (
 	hmacAlgorithms = []string{"HS256", "HS384", "HS512"}
 )
 
-// materialOf is what a key of a signature algorithm is made of.
-func materialOf(algorithm string) string {
+// MaterialOf is what a key of a signature algorithm is made of.
+func MaterialOf(algorithm string) string {
 	switch {
 	case slices.Contains(rsaAlgorithms, algorithm):
 		return "RSA"
@@ -70,7 +70,7 @@ var (
 
 // checkComponents reads the components of a realm file, and drops them: there are secrets among
 // them.
-func (r *reader) checkComponents(at *place, file *realmRepresentation) {
+func (r *reader) checkComponents(at *place, file *Realm) {
 	profileOf := ""
 	r.checkComponentIDs(at, file.Components)
 	for _, kind := range sortedNames(file.Components) {
@@ -82,11 +82,11 @@ func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 				continue
 			}
 			for i, c := range components {
-				if file.keys == nil {
-					file.keys = []keyPlan{} // from now on, only those of the file exist
+				if file.Keys == nil {
+					file.Keys = []Key{} // from now on, only those of the file exist
 				}
 				if plan, wanted := r.keyPlan(at, at.item(i), c); wanted {
-					file.keys = append(file.keys, plan)
+					file.Keys = append(file.Keys, plan)
 				}
 			}
 		case "org.keycloak.userprofile.UserProfileProvider":
@@ -138,11 +138,11 @@ func (r *reader) checkComponents(at *place, file *realmRepresentation) {
 	if file.unmanaged && err == nil {
 		p.Unmanaged = "ENABLED"
 	}
-	file.profile, file.Components = p, nil
+	file.Profile, file.Components = p, nil
 }
 
-// keyPlan reads a key provider. One that is switched off, or whose key is never seen, wants no key.
-func (r *reader) keyPlan(all, at *place, c componentDocument) (plan keyPlan, wanted bool) {
+// Key reads a key provider. One that is switched off, or whose key is never seen, wants no key.
+func (r *reader) keyPlan(all, at *place, c Component) (plan Key, wanted bool) {
 	provider, known := keyProviders[c.ProviderID]
 	if !known {
 		r.problem(at, "key provider %s is not supported", c.ProviderID)
@@ -182,27 +182,27 @@ func (r *reader) keyPlan(all, at *place, c componentDocument) (plan keyPlan, wan
 	if provider.use == "" {
 		return plan, false // for what the server keeps in cookies
 	}
-	plan = keyPlan{
-		provider: name, use: provider.use, kid: setting("kid", ""), priority: int(priority), passive: !active,
-		material: cmp.Or(provider.material, choice), algorithm: provider.algorithm,
+	plan = Key{
+		Provider: name, Use: provider.use, ID: setting("kid", ""), Priority: int(priority), Passive: !active,
+		Material: cmp.Or(provider.material, choice), Algorithm: provider.algorithm,
 	}
-	if plan.material == "RSA" && setting("keyUse", "") == "ENC" {
-		plan.use, plan.algorithm = "enc", "RSA-OAEP"
+	if plan.Material == "RSA" && setting("keyUse", "") == "ENC" {
+		plan.Use, plan.Algorithm = "enc", "RSA-OAEP"
 	}
 	switch c.ProviderID {
 	case "ecdsa-generated", "eddsa-generated": // whatever algorithm the file names
-		plan.algorithm = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}[choice]
-		plan.algorithm = cmp.Or(plan.algorithm, "EdDSA")
+		plan.Algorithm = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}[choice]
+		plan.Algorithm = cmp.Or(plan.Algorithm, "EdDSA")
 	case "ecdh-generated":
-		plan.algorithm = setting("ecdhAlgorithm", plan.algorithm)
+		plan.Algorithm = setting("ecdhAlgorithm", plan.Algorithm)
 	default:
-		plan.algorithm = setting("algorithm", plan.algorithm)
+		plan.Algorithm = setting("algorithm", plan.Algorithm)
 	}
 	return plan, enabled
 }
 
 // flag reads a setting of a component that is true or false.
-func (r *reader) flag(at *place, c componentDocument, name string, absent bool) bool {
+func (r *reader) flag(at *place, c Component, name string, absent bool) bool {
 	values := c.Config[name]
 	if len(values) == 0 {
 		return absent
@@ -227,7 +227,7 @@ func isPrivateKey(text string) bool {
 
 var pemLine = regexp.MustCompile(`-----[A-Z ]+-----`)
 
-// signatureAlgorithms are what a realm or a client may name for its tokens.
-var signatureAlgorithms = []string{
+// SignatureAlgorithms are what a realm or a client may name for its tokens.
+var SignatureAlgorithms = []string{
 	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512",
 }

@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"slices"
@@ -25,7 +25,7 @@ var newScopes = []struct {
 }
 
 // bringUp does to a file what Keycloak's migrations do.
-func (file *realmRepresentation) bringUp() {
+func (file *Realm) bringUp() {
 	file.renameOldMembers()
 	file.readTemplates()
 	if file.KeycloakVersion == "" {
@@ -36,7 +36,7 @@ func (file *realmRepresentation) bringUp() {
 		file.addNewScopes(version)
 	}
 	if version.before(release{9, 0}) {
-		file.accountConsole = true
+		file.NeedsAccountConsole = true
 		file.setAttribute("pkce.code.challenge.method", "S256", "security-admin-console", "account-console")
 	}
 	if version.before(release{24, 0}) && file.Attributes["userProfileEnabled"] != "true" {
@@ -54,7 +54,7 @@ func (file *realmRepresentation) bringUp() {
 }
 
 // renameOldMembers reads members by the names that they had while clients were applications.
-func (file *realmRepresentation) renameOldMembers() {
+func (file *Realm) renameOldMembers() {
 	if file.ClientScopeMappings == nil {
 		file.ClientScopeMappings = file.ApplicationScopeMappings
 	}
@@ -66,7 +66,7 @@ func (file *realmRepresentation) renameOldMembers() {
 			u.ClientRoles = u.ApplicationRoles
 		}
 	}
-	rename := func(roles []roleRepresentation) {
+	rename := func(roles []Role) {
 		for i := range roles {
 			if c := &roles[i].Composites; c.Client == nil {
 				c.Client = c.Application
@@ -81,10 +81,10 @@ func (file *realmRepresentation) renameOldMembers() {
 
 // readTemplates reads client templates as client scopes, as Keycloak's import does: instead of those
 // of the file, or beside its own.
-func (file *realmRepresentation) readTemplates() {
-	scopes := []scopeRepresentation{}
+func (file *Realm) readTemplates() {
+	scopes := []Scope{}
 	for _, t := range file.ClientTemplates {
-		scopes = append(scopes, scopeRepresentation(t))
+		scopes = append(scopes, Scope(t))
 	}
 	switch {
 	case file.ClientTemplates == nil:
@@ -96,7 +96,7 @@ func (file *realmRepresentation) readTemplates() {
 	for i := range file.Clients {
 		file.Clients[i].ClientTemplate = scopeName(file.Clients[i].ClientTemplate)
 	}
-	rename := func(mappings []scopeMapping) {
+	rename := func(mappings []ScopeMapping) {
 		for i := range mappings {
 			if m := &mappings[i]; m.ClientScope == "" {
 				m.ClientScope = scopeName(m.Template)
@@ -112,24 +112,24 @@ func (file *realmRepresentation) readTemplates() {
 // scopeName is the name that an import gives a client scope or a template.
 func scopeName(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
-// scopes are the realm's client scopes: the file's, or Keycloak's own beside the templates.
-func (file *realmRepresentation) scopes() []scopeRepresentation {
+// Scopes are the realm's client scopes: the file's, or Keycloak's own beside the templates.
+func (file *Realm) Scopes() []Scope {
 	if file.ClientScopes == nil {
-		return append(builtinScopes(), file.templates...)
+		return append(BuiltinScopes(), file.templates...)
 	}
 	return file.ClientScopes
 }
 
-func (file *realmRepresentation) addNewScopes(version release) {
+func (file *Realm) addNewScopes(version release) {
 	for _, scope := range newScopes {
-		named := func(s scopeRepresentation) bool { return s.Name == scope.name }
+		named := func(s Scope) bool { return s.Name == scope.name }
 		if !version.before(scope.since) || slices.ContainsFunc(file.ClientScopes, named) {
 			continue
 		}
-		all := builtinScopes()
+		all := BuiltinScopes()
 		file.ClientScopes = append(file.ClientScopes, all[slices.IndexFunc(all, named)])
 		if scope.name == "service_account" {
-			file.noteScopeIsLate = true
+			file.NoteScopeIsLate = true
 		}
 		if scope.realm {
 			file.DefaultDefaultClientScopes = append(file.DefaultDefaultClientScopes, scope.name)
@@ -146,7 +146,7 @@ func (file *realmRepresentation) addNewScopes(version release) {
 }
 
 // setAttribute sets an attribute of the clients of these ids that the file has.
-func (file *realmRepresentation) setAttribute(name, value string, ids ...string) {
+func (file *Realm) setAttribute(name, value string, ids ...string) {
 	for i := range file.Clients {
 		c := &file.Clients[i]
 		if !slices.Contains(ids, c.ClientID) {

@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 // What becomes of what a realm file says. Keycloak 26.7.4 is the measure: this reader takes what
 // its import takes, and refuses what it refuses.
 //
-//   - A member that can change an answer of OpenID Connect is read: representation.go has a entry
+//   - A member that can change an answer of OpenID Connect is read: representation.go has a field
 //     for it.
 //   - A member that can't is left aside, and Realm.Ignored lists it: themes, events, mail, SAML,
 //     display texts.
@@ -33,12 +33,12 @@ import (
 //     its environment, which a stand-in doesn't read, and the text as it is would be a wrong
 //     secret.
 //
-// The tables of members are in members_table.go.
+// The tables of members are in schema.go.
 
 // A shape is what a member may hold.
 type shape struct {
 	expected string                      // for errors: "a text"
-	scalar   func(value any) (any, bool) // says whether a value, which isn't null, passes
+	scalar   func(value any) (any, bool) // reports whether a value, which isn't null, passes
 	items    *shape                      // of a list
 	values   *shape                      // of a map
 	record   *record
@@ -247,7 +247,7 @@ func (r *reader) takeMember(at *place, of *record, name string, value any) (any,
 	return nil, false
 }
 
-// isEmpty says whether a value says nothing that leaving it out wouldn't say.
+// isEmpty reports whether a value says nothing that leaving it out wouldn't say.
 func isEmpty(value any) bool {
 	switch value := value.(type) {
 	case nil:
@@ -313,8 +313,8 @@ func overrule(realm map[string]any) {
 	}
 }
 
-// readUser reads a member of users.
-func readUser(document []byte) (u userRepresentation, err error) {
+// ReadUser reads a member of users.
+func ReadUser(document []byte) (u User, err error) {
 	normal, err := new(reader).normal(document, tables().user)
 	if err == nil {
 		err = json.Unmarshal(normal, &u)
@@ -322,8 +322,8 @@ func readUser(document []byte) (u userRepresentation, err error) {
 	return u, err
 }
 
-// patchRealm is a realm with the members of a piece of a realm file in place of its own.
-func patchRealm(old realmRepresentation, patch []byte) (realmRepresentation, error) {
+// PatchRealm is a realm with the members of a piece of a realm file in place of its own.
+func PatchRealm(old Realm, patch []byte) (Realm, error) {
 	changed, err := patched(old, patch, tables().realm, builtOnce...)
 	if err != nil {
 		return changed, err
@@ -334,8 +334,8 @@ func patchRealm(old realmRepresentation, patch []byte) (realmRepresentation, err
 	return changed, check.err()
 }
 
-// patchClient is patchRealm for a client.
-func patchClient(old clientRepresentation, patch []byte) (clientRepresentation, error) {
+// PatchClient is PatchRealm for a client.
+func PatchClient(old Client, patch []byte) (Client, error) {
 	changed, err := patched(old, patch, tables().client)
 	if err != nil {
 		return changed, err
@@ -345,14 +345,14 @@ func patchClient(old clientRepresentation, patch []byte) (clientRepresentation, 
 	return changed, check.err()
 }
 
-// patchUser is patchRealm for a user.
-func patchUser(old userRepresentation, patch []byte) (userRepresentation, error) {
+// PatchUser is PatchRealm for a user.
+func PatchUser(old User, patch []byte) (User, error) {
 	return patched(old, patch, tables().user, "id", "realmRoles", "clientRoles", "groups", "credentials", "serviceAccountClientId")
 }
 
-// readRealm reads a realm file, and lists what it leaves aside.
-func readRealm(file []byte) (realmRepresentation, []string, error) {
-	var out realmRepresentation
+// Read reads a realm file, and lists what it leaves aside.
+func Read(file []byte) (Realm, []string, error) {
+	var out Realm
 	r := &reader{}
 	normal, err := r.normal(file, tables().realm)
 	if err != nil {
@@ -365,7 +365,7 @@ func readRealm(file []byte) (realmRepresentation, []string, error) {
 	r.checkRealm(&out)
 	r.checkSettings(&out)
 	if err := r.err(); err != nil {
-		return realmRepresentation{}, nil, err
+		return Realm{}, nil, err
 	}
 	return out, r.list(), nil
 }
@@ -391,10 +391,19 @@ func patched[T any](old T, patch []byte, of *record, fixed ...string) (changed T
 			return changed, fmt.Errorf("%s can't be changed with Update", name)
 		}
 	}
-	if err := json.Unmarshal(must(json.Marshal(old)), &members); err != nil {
+	if err := json.Unmarshal(encoded(old), &members); err != nil {
 		return changed, err
 	}
 	maps.Copy(members, changes)
-	err = json.Unmarshal(must(json.Marshal(members)), &changed)
+	err = json.Unmarshal(encoded(members), &changed)
 	return changed, err
+}
+
+// encoded is a value of ours as JSON; all of them can be written.
+func encoded(value any) []byte {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	return text
 }

@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"cmp"
@@ -16,7 +16,7 @@ import (
 // values that Keycloak's import refuses, and what the stand-in can't do for a whole realm.
 
 // checkRealm checks what a realm is built of, and drops what must not be kept.
-func (r *reader) checkRealm(file *realmRepresentation) {
+func (r *reader) checkRealm(file *Realm) {
 	var top *place
 	switch at := strings.IndexAny(file.Realm, `:/?#@!$&()*+,;=[]\`); {
 	case file.Realm == "":
@@ -55,8 +55,8 @@ func (r *reader) checkRealm(file *realmRepresentation) {
 	r.checkScopes(top.member("clientScopes"), file.ClientScopes)
 	r.checkScopes(top.member("clientTemplates"), file.templates)
 	for i, t := range file.templates {
-		named := func(s scopeRepresentation) bool { return s.Name == t.Name }
-		if slices.ContainsFunc(builtinScopes(), named) || slices.Contains(samlScopes, t.Name) {
+		named := func(s Scope) bool { return s.Name == t.Name }
+		if slices.ContainsFunc(BuiltinScopes(), named) || slices.Contains(samlScopes, t.Name) {
 			r.problem(top.member("clientTemplates").item(i).member("name"), "%s is the name of a client scope of Keycloak's own", t.Name)
 		}
 	}
@@ -89,7 +89,7 @@ func (r *reader) checkRealm(file *realmRepresentation) {
 	}
 	r.checkComponents(top.member("components"), file)
 	file.federated = file.federated || len(file.UserFederationProviders) > 0
-	file.organizations = len(file.Organizations) > 0
+	file.HasOrganizations = len(file.Organizations) > 0
 	file.UserFederationProviders, file.Organizations = nil, nil
 }
 
@@ -117,7 +117,7 @@ func (r *reader) unique(at *place, member string) func(i int, name string) {
 	}
 }
 
-func (r *reader) checkScopes(at *place, scopes []scopeRepresentation) {
+func (r *reader) checkScopes(at *place, scopes []Scope) {
 	unique := r.unique(at, "name")
 	for i := range scopes {
 		s, at := &scopes[i], at.item(i)
@@ -133,14 +133,14 @@ func (r *reader) checkScopes(at *place, scopes []scopeRepresentation) {
 	}
 }
 
-func (r *reader) checkRoles(at *place, roles []roleRepresentation) {
+func (r *reader) checkRoles(at *place, roles []Role) {
 	unique := r.unique(at, "name")
 	for i, role := range roles {
 		unique(i, role.Name)
 	}
 }
 
-func (r *reader) checkGroups(at *place, groups []groupRepresentation) {
+func (r *reader) checkGroups(at *place, groups []Group) {
 	unique := r.unique(at, "name")
 	for i, group := range groups {
 		unique(i, group.Name)
@@ -149,7 +149,7 @@ func (r *reader) checkGroups(at *place, groups []groupRepresentation) {
 }
 
 // checkOrganizations refuses organizations whose members the file hasn't.
-func (r *reader) checkOrganizations(file *realmRepresentation) {
+func (r *reader) checkOrganizations(file *Realm) {
 	var top *place
 	for i, document := range file.Organizations {
 		var o struct {
@@ -161,7 +161,7 @@ func (r *reader) checkOrganizations(file *realmRepresentation) {
 			r.problem(top.member("organizations").item(i), "%v", err)
 		}
 		for _, m := range o.Members {
-			if !slices.ContainsFunc(file.Users, func(u userRepresentation) bool { return strings.EqualFold(u.Username, m.Username) }) {
+			if !slices.ContainsFunc(file.Users, func(u User) bool { return strings.EqualFold(u.Username, m.Username) }) {
 				r.problem(top.member("organizations").item(i).member("members"), "the realm has no user %q", m.Username)
 			}
 		}
@@ -169,11 +169,11 @@ func (r *reader) checkOrganizations(file *realmRepresentation) {
 }
 
 // hasGroup reports whether the file has a group of this path.
-func (file *realmRepresentation) hasGroup(path string) bool {
+func (file *Realm) hasGroup(path string) bool {
 	path = strings.Trim(path, "/")
-	var among func(groups []groupRepresentation, path string) bool
-	among = func(groups []groupRepresentation, path string) bool {
-		return slices.ContainsFunc(groups, func(g groupRepresentation) bool {
+	var among func(groups []Group, path string) bool
+	among = func(groups []Group, path string) bool {
+		return slices.ContainsFunc(groups, func(g Group) bool {
 			rest, below := strings.CutPrefix(path, g.Name+"/")
 			return path == g.Name || below && among(g.SubGroups, rest)
 		})
@@ -183,13 +183,13 @@ func (file *realmRepresentation) hasGroup(path string) bool {
 
 // checkScopeMappings finds mappings to nothing. Those to a client are looked at when the realm is
 // built.
-func (r *reader) checkScopeMappings(at *place, file *realmRepresentation, mappings []scopeMapping) {
-	scopes := file.scopes()
+func (r *reader) checkScopeMappings(at *place, file *Realm, mappings []ScopeMapping) {
+	scopes := file.Scopes()
 	for i, m := range mappings {
 		if m.Roles == nil {
 			r.problem(at.item(i).member("roles"), "missing")
 		}
-		named := func(s scopeRepresentation) bool { return s.Name == m.ClientScope }
+		named := func(s Scope) bool { return s.Name == m.ClientScope }
 		switch {
 		case m.Client != "":
 		case m.ClientScope == "":
@@ -203,7 +203,7 @@ func (r *reader) checkScopeMappings(at *place, file *realmRepresentation, mappin
 // samlScopes are the built-in client scopes that are for SAML.
 var samlScopes = []string{"role_list", "saml_organization", "AuthnContextClassRef"}
 
-func (r *reader) checkUsers(at *place, users []userRepresentation) {
+func (r *reader) checkUsers(at *place, users []User) {
 	once := r.once(at, "id")
 	for i := range users {
 		u := &users[i]
@@ -214,16 +214,16 @@ func (r *reader) checkUsers(at *place, users []userRepresentation) {
 			switch at := at.item(i).member("credentials").item(j); {
 			case c.Type == "password" && c.Value == "" && c.SecretData == "" && c.CredentialData == "" && c.SaltedHash == "":
 				r.problem(at, "neither value nor secretData is there")
-			case c.hashed() && c.SaltedHash == "" && !(json.Valid([]byte(c.SecretData)) && json.Valid([]byte(c.CredentialData))):
+			case c.Hashed() && c.SaltedHash == "" && !(json.Valid([]byte(c.SecretData)) && json.Valid([]byte(c.CredentialData))):
 				r.problem(at, "secretData and credentialData are JSON in a text")
 			}
 		}
-		u.Credentials = slices.DeleteFunc(u.Credentials, func(c credentialRepresentation) bool {
+		u.Credentials = slices.DeleteFunc(u.Credentials, func(c Credential) bool {
 			switch {
-			case c.hashed():
+			case c.Hashed():
 				r.leftAside(fmt.Sprintf("users[%s].credentials (a hashed password)", u.Username))
 				return true
-			case !c.known():
+			case !c.Known():
 				r.leftAside(fmt.Sprintf("users[%s].credentials (type %s)", u.Username, c.Type))
 				return true
 			}
@@ -233,7 +233,7 @@ func (r *reader) checkUsers(at *place, users []userRepresentation) {
 }
 
 // checkClient checks a client, for UpdateClient as well.
-func (r *reader) checkClient(at *place, c *clientRepresentation) {
+func (r *reader) checkClient(at *place, c *Client) {
 	switch c.Protocol {
 	case "", "openid-connect":
 	case "saml", "docker-v2":
@@ -281,7 +281,7 @@ func (r *reader) checkClient(at *place, c *clientRepresentation) {
 // checkPairwise refuses subjects by pair for clients that don't say which pair: redirect URIs of
 // several hosts, or of none, and no sector identifier URI. An import fetches that URI, and a
 // stand-in doesn't.
-func (r *reader) checkPairwise(at *place, c *clientRepresentation) {
+func (r *reader) checkPairwise(at *place, c *Client) {
 	for i, m := range c.ProtocolMappers {
 		if !strings.HasSuffix(m.ProtocolMapper, "pairwise-sub-mapper") {
 			continue
@@ -359,7 +359,7 @@ var addressAttributes = []string{
 	"saml_single_logout_service_url_post", "saml_single_logout_service_url_redirect",
 }
 
-// isPrivate says whether an attribute of a client, or a setting of a key provider, holds a private
+// isPrivate reports whether an attribute of a client, or a setting of a key provider, holds a private
 // key.
 func isPrivate(name string) bool {
 	name = strings.ToLower(strings.ReplaceAll(name, ".", ""))
@@ -390,7 +390,7 @@ func wrongURL(url string) string {
 func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' }
 
 // checkMappers checks protocol mappers, and returns those of OpenID Connect.
-func (r *reader) checkMappers(at *place, mappers []mapperRepresentation) []mapperRepresentation {
+func (r *reader) checkMappers(at *place, mappers []Mapper) []Mapper {
 	unique := r.unique(at, "name")
 	for i, m := range mappers {
 		unique(i, m.Protocol+" "+m.Name) // a name of one protocol may be there in another
@@ -403,35 +403,35 @@ func (r *reader) checkMappers(at *place, mappers []mapperRepresentation) []mappe
 			r.leftAside(fmt.Sprintf("%s (protocol %s)", at.general(), m.Protocol))
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(mappers), func(m mapperRepresentation) bool { return m.Protocol != "openid-connect" })
+	return slices.DeleteFunc(slices.Clone(mappers), func(m Mapper) bool { return m.Protocol != "openid-connect" })
 }
 
 // checkClientSessions refuses clients whose part of a session would last longer than the session.
-func (r *reader) checkClientSessions(at *place, c *clientRepresentation, realm *realmRepresentation) {
+func (r *reader) checkClientSessions(at *place, c *Client, realm *Realm) {
 	idle, most := or(realm.SSOSessionIdleTimeout, 1800), or(realm.SSOSessionMaxLifespan, 36000)
 	if realm.RememberMe {
 		idle, most = max(idle, realm.RememberMeIdleTimeout), max(most, realm.RememberMeMaxLifespan)
 	}
-	if n := number(c.Attributes, "client.session.idle.timeout", 0); n > idle {
+	if n := Number(c.Attributes, "client.session.idle.timeout", 0); n > idle {
 		r.problem(at.member("attributes").key("client.session.idle.timeout"), "%d is more than the realm's idle timeout of %d", n, idle)
 	}
-	if n := number(c.Attributes, "client.session.max.lifespan", 0); n > most {
+	if n := Number(c.Attributes, "client.session.max.lifespan", 0); n > most {
 		r.problem(at.member("attributes").key("client.session.max.lifespan"), "%d is more than the realm's longest session of %d", n, most)
 	}
 }
 
 // checkSettings checks the realm's own settings, for Update as well.
-func (r *reader) checkSettings(file *realmRepresentation) {
+func (r *reader) checkSettings(file *Realm) {
 	var top *place
-	file.unsupported = nil
-	add := func(at use, format string, args ...any) {
-		file.unsupported = append(file.unsupported, unsupported{fmt.Sprintf(format, args...), at})
+	file.Unsupported = nil
+	add := func(at Use, format string, args ...any) {
+		file.Unsupported = append(file.Unsupported, Unsupported{fmt.Sprintf(format, args...), at})
 	}
 	if ssl := or(file.SSLRequired, "external"); !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
 		r.problem(top.member("sslRequired"), "%s: all, external or none is expected", ssl)
 	}
-	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" && !slices.Contains(signatureAlgorithms, algorithm) {
-		add(useTokens, "defaultSignatureAlgorithm: %s is no signature algorithm of Keycloak's", algorithm)
+	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" && !slices.Contains(SignatureAlgorithms, algorithm) {
+		add(UseTokens, "defaultSignatureAlgorithm: %s is no signature algorithm of Keycloak's", algorithm)
 	}
 	for name, n := range map[string]*int{
 		"failureFactor": file.FailureFactor, "waitIncrementSeconds": file.WaitIncrementSeconds, "maxFailureWaitSeconds": file.MaxFailureWaitSeconds,
@@ -442,23 +442,23 @@ func (r *reader) checkSettings(file *realmRepresentation) {
 		}
 	}
 	if file.Attributes["shortVerificationUri"] != "" {
-		add(useDevice, "the attribute shortVerificationUri is not supported: people find the page at its usual address here")
+		add(UseDevice, "the attribute shortVerificationUri is not supported: people find the page at its usual address here")
 	}
 	if file.OrganizationsEnabled {
-		add(useLogin, "organizationsEnabled is not supported: the login page would ask for a name first")
+		add(UseLogin, "organizationsEnabled is not supported: the login page would ask for a name first")
 	}
 	if file.BruteForceProtected && file.MaxSecondaryFailures > 0 {
-		add(useOTP, "maxSecondaryAuthFailures is not supported: failures with a second factor aren't counted apart")
+		add(UseOTP, "maxSecondaryAuthFailures is not supported: failures with a second factor aren't counted apart")
 	}
 	if file.federated {
-		add(useStranger, "user federation is not supported: users of another store can't sign in here")
+		add(UseStranger, "user federation is not supported: users of another store can't sign in here")
 	}
-	if _, err := passwordRules(file.PasswordPolicy); err != nil {
+	if _, err := PasswordRules(file.PasswordPolicy); err != nil {
 		r.problem(top.member("passwordPolicy"), "%v", err)
 	}
 	r.checkMail(top.member("smtpServer"), file.SMTPServer)
 	file.SMTPServer = nil // there is a password in it
 	r.checkBoundFlows(file)
-	file.unsupported = append(file.unsupported, r.unsupportedPolicies(file)...)
-	file.unsupported = append(file.unsupported, unsupportedFlows(file)...)
+	file.Unsupported = append(file.Unsupported, r.unsupportedPolicies(file)...)
+	file.Unsupported = append(file.Unsupported, unsupportedFlows(file)...)
 }

@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"net/url"
@@ -10,7 +10,7 @@ import (
 // Identity providers and other stores change nothing here that isn't refused by name. Their part of
 // a file is looked at for what an import refuses.
 
-type identityProvider struct {
+type IdentityProvider struct {
 	Alias          string            `json:"alias"`
 	Enabled        *bool             `json:"enabled"`
 	ProviderID     string            `json:"providerId"`
@@ -39,7 +39,7 @@ var (
 )
 
 // checkLDAP refuses the settings of a user store that an import refuses.
-func (r *reader) checkLDAP(at *place, c componentDocument) {
+func (r *reader) checkLDAP(at *place, c Component) {
 	at = at.member("config")
 	mode := first(c.Config["editMode"])
 	switch {
@@ -58,7 +58,7 @@ func (r *reader) checkLDAP(at *place, c componentDocument) {
 }
 
 // checkRegistrationPolicy refuses the policies of client registration that an import refuses.
-func (r *reader) checkRegistrationPolicy(at *place, c componentDocument, file *realmRepresentation) {
+func (r *reader) checkRegistrationPolicy(at *place, c Component, file *Realm) {
 	if !slices.Contains(registrationPolicies, c.ProviderID) {
 		r.problem(at, "Keycloak has no such policy %q", c.ProviderID)
 	}
@@ -77,8 +77,8 @@ func (r *reader) checkRegistrationPolicy(at *place, c componentDocument, file *r
 		}
 	case "allowed-client-templates":
 		for i, name := range c.Config["allowed-client-scopes"] {
-			named := func(s scopeRepresentation) bool { return s.Name == name }
-			if !slices.ContainsFunc(file.scopes(), named) && name != "offline_access" && !slices.Contains(samlScopes, name) {
+			named := func(s Scope) bool { return s.Name == name }
+			if !slices.ContainsFunc(file.Scopes(), named) && name != "offline_access" && !slices.Contains(samlScopes, name) {
 				r.problem(settings.key("allowed-client-scopes").item(i), "the realm has no client scope %s", name)
 			}
 		}
@@ -86,7 +86,7 @@ func (r *reader) checkRegistrationPolicy(at *place, c componentDocument, file *r
 }
 
 // checkComponentIDs finds ids that two components of a realm have.
-func (r *reader) checkComponentIDs(at *place, components map[string][]componentDocument) {
+func (r *reader) checkComponentIDs(at *place, components map[string][]Component) {
 	seen := map[string]bool{}
 	for _, kind := range sortedNames(components) {
 		for i, c := range components[kind] {
@@ -108,7 +108,7 @@ func first(values []string) string {
 	return values[0]
 }
 
-func (r *reader) checkIdentityProviders(file *realmRepresentation) {
+func (r *reader) checkIdentityProviders(file *Realm) {
 	var top *place
 	var aliases []string
 	for i, p := range file.IdentityProviders {
@@ -129,7 +129,7 @@ func (r *reader) checkIdentityProviders(file *realmRepresentation) {
 		}
 		aliases = append(aliases, p.Alias)
 		for _, alias := range []string{p.FirstLoginFlow, p.AfterLoginFlow} {
-			if alias != "" && !slices.Contains(builtinFlows, alias) && !file.hasFlow(func(f flowRepresentation) bool { return f.Alias == alias }) {
+			if alias != "" && !slices.Contains(builtinFlows, alias) && !file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
 				r.problem(at, "the file has no authentication flow %q", alias)
 			}
 		}

@@ -1,30 +1,30 @@
-package keycloaktest
+package realmfile
 
 // What every realm has without being asked: Keycloak makes it when a realm file doesn't say otherwise
 // (26.7.4, as its admin API exports it).
 
 // m is a protocol mapper of a built-in scope, whose claim goes into all tokens; config adds to that.
-func m(name, provider string, config ...string) mapperRepresentation {
+func m(name, provider string, config ...string) Mapper {
 	settings := map[string]string{"access.token.claim": "true", "id.token.claim": "true", "introspection.token.claim": "true"}
 	for i := 0; i < len(config); i += 2 {
 		settings[config[i]] = config[i+1]
 	}
-	return mapperRepresentation{Name: name, Protocol: "openid-connect", ProtocolMapper: provider, Config: settings}
+	return Mapper{Name: name, Protocol: "openid-connect", ProtocolMapper: provider, Config: settings}
 }
 
 // attribute is a mapper of a user's attribute.
-func attribute(name, attribute, claim, label string) mapperRepresentation {
+func attribute(name, attribute, claim, label string) Mapper {
 	return m(name, "oidc-usermodel-attribute-mapper", "userinfo.token.claim", "true",
 		"user.attribute", attribute, "claim.name", claim, "jsonType.label", label)
 }
 
 // note is a mapper of a note of the user's session.
-func note(name, note, claim, label string) mapperRepresentation {
+func note(name, note, claim, label string) Mapper {
 	return m(name, "oidc-usersessionmodel-note-mapper", "user.session.note", note, "claim.name", claim, "jsonType.label", label)
 }
 
-func builtinScopes() []scopeRepresentation {
-	scope := func(name, inToken, consent string, mappers ...mapperRepresentation) scopeRepresentation {
+func BuiltinScopes() []Scope {
+	scope := func(name, inToken, consent string, mappers ...Mapper) Scope {
 		attributes := map[string]string{"display.on.consent.screen": "false"}
 		if inToken != "" {
 			attributes["include.in.token.scope"] = inToken
@@ -33,9 +33,9 @@ func builtinScopes() []scopeRepresentation {
 			attributes["display.on.consent.screen"] = "true"
 			attributes["consent.screen.text"] = consent
 		}
-		return scopeRepresentation{Name: name, Protocol: "openid-connect", Attributes: attributes, ProtocolMappers: mappers}
+		return Scope{Name: name, Protocol: "openid-connect", Attributes: attributes, ProtocolMappers: mappers}
 	}
-	return []scopeRepresentation{
+	return []Scope{
 		scope("basic", "false", "",
 			note("auth_time", "AUTH_TIME", "auth_time", "long"),
 			m("sub", "oidc-sub-mapper", "id.token.claim", "false")),
@@ -88,12 +88,12 @@ func builtinScopes() []scopeRepresentation {
 }
 
 var (
-	builtinDefaultScopes  = []string{"profile", "email", "roles", "web-origins", "acr", "basic"}
-	builtinOptionalScopes = []string{"offline_access", "address", "phone", "microprofile-jwt", "organization"}
+	BuiltinDefaultScopes  = []string{"profile", "email", "roles", "web-origins", "acr", "basic"}
+	BuiltinOptionalScopes = []string{"offline_access", "address", "phone", "microprofile-jwt", "organization"}
 )
 
-// builtinClientRoles are the roles of the clients that every realm has.
-var builtinClientRoles = map[string][]string{
+// BuiltinClientRoles are the roles of the clients that every realm has.
+var BuiltinClientRoles = map[string][]string{
 	"account": {"manage-account", "manage-account-links", "view-profile", "view-groups", "view-applications", "view-consent", "manage-consent", "delete-account"},
 	"broker":  {"read-token"},
 	"realm-management": {
@@ -103,32 +103,32 @@ var builtinClientRoles = map[string][]string{
 	},
 }
 
-// builtinComposites are the roles of the built-in clients that hold others of the same client. realm-admin
+// BuiltinComposites are the roles of the built-in clients that hold others of the same client. realm-admin
 // holds all of its client's.
-var builtinComposites = map[string]map[string][]string{
+var BuiltinComposites = map[string]map[string][]string{
 	"account": {"manage-account": {"manage-account-links"}, "manage-consent": {"view-consent"}},
 	"realm-management": {
 		"view-users": {"query-users", "query-groups"}, "view-clients": {"query-clients"}, "view-organizations": {"query-organizations"},
-		"realm-admin": builtinClientRoles["realm-management"][1:],
+		"realm-admin": BuiltinClientRoles["realm-management"][1:],
 	},
 }
 
-// builtinClients are the clients that every realm has, for a realm of this name.
-func builtinClients(realm string) []clientRepresentation {
+// BuiltinClients are the clients that every realm has, for a realm of this name.
+func BuiltinClients(realm string) []Client {
 	account, console := "/realms/"+realm+"/account/", "/admin/"+realm+"/console/"
 	pkce := map[string]string{"post.logout.redirect.uris": "+", "pkce.code.challenge.method": "S256"}
-	return []clientRepresentation{
+	return []Client{
 		{ClientID: "account", PublicClient: true, FullScopeAllowed: new(false), BaseURL: account, RedirectURIs: []string{account + "*"},
 			Attributes: map[string]string{"post.logout.redirect.uris": "+"}},
 		{ClientID: "account-console", PublicClient: true, FullScopeAllowed: new(false), BaseURL: account, RedirectURIs: []string{account + "*"},
 			Attributes:      pkce,
-			ProtocolMappers: []mapperRepresentation{{Name: "audience resolve", Protocol: "openid-connect", ProtocolMapper: "oidc-audience-resolve-mapper"}}},
+			ProtocolMappers: []Mapper{{Name: "audience resolve", Protocol: "openid-connect", ProtocolMapper: "oidc-audience-resolve-mapper"}}},
 		{ClientID: "admin-cli", PublicClient: true, StandardFlowEnabled: new(false), DirectAccessGrantsEnabled: true,
 			Attributes: map[string]string{"client.use.lightweight.access.token.enabled": "true"}},
 		{ClientID: "broker", BearerOnly: true, FullScopeAllowed: new(false)},
 		{ClientID: "realm-management", BearerOnly: true, FullScopeAllowed: new(false)},
 		{ClientID: "security-admin-console", PublicClient: true, BaseURL: console, RedirectURIs: []string{console + "*"}, WebOrigins: []string{"+"},
 			Attributes:      map[string]string{"post.logout.redirect.uris": "+", "pkce.code.challenge.method": "S256", "client.use.lightweight.access.token.enabled": "true"},
-			ProtocolMappers: []mapperRepresentation{attribute("locale", "locale", "locale", "String")}},
+			ProtocolMappers: []Mapper{attribute("locale", "locale", "locale", "String")}},
 	}
 }

@@ -1,4 +1,4 @@
-package keycloaktest
+package realmfile
 
 import (
 	"bytes"
@@ -20,12 +20,12 @@ import (
 // A profile says what attributes users have, and when theirs are complete: who has an incomplete
 // profile must complete it at the next sign-in, and can't use the password grant before. It is
 // Keycloak's UPConfig.
-type profile struct {
+type Profile struct {
 	Attributes []profileAttribute `json:"attributes"`
 	Groups     json.RawMessage    `json:"groups"`
 	Unmanaged  string             `json:"unmanagedAttributePolicy"`
 
-	unsupported []unsupported
+	Unsupported []Unsupported `json:"-"`
 }
 
 type profileAttribute struct {
@@ -54,7 +54,7 @@ type profileAttribute struct {
 	unread string // a validator that isn't done here
 }
 
-// A validator says whether a value passes.
+// A validator reports whether a value passes.
 type validator func(value string) bool
 
 // ownProfile is Keycloak's, where a realm file has none.
@@ -69,11 +69,11 @@ const ownProfile = `{"attributes": [
 		"permissions": {"view": ["admin", "user"], "edit": ["admin", "user"]}}]}`
 
 // readProfile reads the configuration of a realm's user profile; "" is Keycloak's own.
-func readProfile(document string) (*profile, error) {
+func readProfile(document string) (*Profile, error) {
 	if document == "" {
 		document = ownProfile
 	}
-	var p profile
+	var p Profile
 	decoder := json.NewDecoder(bytes.NewReader([]byte(document)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&p); err != nil {
@@ -99,9 +99,9 @@ func readProfile(document string) (*profile, error) {
 			}
 		}
 		if a.Required != nil && len(a.Required.Scopes) > 0 || len(a.Selector.Scopes) > 0 && (a.Required != nil || len(a.valid) > 0) {
-			p.unsupported = append(p.unsupported, unsupported{
+			p.Unsupported = append(p.Unsupported, Unsupported{
 				"the user profile's attribute " + a.Name + ": scopes are not supported: whether it must be there would depend on the request",
-				usePassword | useLogin,
+				UsePassword | UseLogin,
 			})
 		}
 	}
@@ -116,9 +116,9 @@ func readProfile(document string) (*profile, error) {
 var profileName = regexp.MustCompile(`\A[A-Za-z0-9_.-]+\z`)
 
 // check finds what Keycloak's import has against a profile. No scopes are Keycloak's own.
-func (p *profile) check(scopes []scopeRepresentation) error {
+func (p *Profile) check(scopes []Scope) error {
 	if scopes == nil {
-		scopes = builtinScopes()
+		scopes = BuiltinScopes()
 	}
 	var groups []struct {
 		Name string `json:"name"`
@@ -139,7 +139,7 @@ func (p *profile) check(scopes []scopeRepresentation) error {
 			}
 		}
 		for _, name := range a.Selector.Scopes {
-			if !slices.ContainsFunc(scopes, func(s scopeRepresentation) bool { return s.Name == name }) {
+			if !slices.ContainsFunc(scopes, func(s Scope) bool { return s.Name == name }) {
 				return fmt.Errorf("attribute %s: the realm has no client scope %q", a.Name, name)
 			}
 		}
@@ -157,7 +157,7 @@ func (p *profile) check(scopes []scopeRepresentation) error {
 	return nil
 }
 
-func (p *profile) attribute(name string) *profileAttribute {
+func (p *Profile) attribute(name string) *profileAttribute {
 	for i := range p.Attributes {
 		if p.Attributes[i].Name == name {
 			return &p.Attributes[i]
@@ -166,9 +166,9 @@ func (p *profile) attribute(name string) *profileAttribute {
 	return nil
 }
 
-// keeps says whether an administrator may give users an attribute: others are dropped without a
+// Keeps reports whether an administrator may give users an attribute: others are dropped without a
 // word. An import keeps all.
-func (p *profile) keeps(name string, settings *realmRepresentation) bool {
+func (p *Profile) Keeps(name string, settings *Realm) bool {
 	if name == "locale" { // Keycloak declares it by itself
 		return settings.InternationalizationEnabled
 	}
@@ -178,14 +178,14 @@ func (p *profile) keeps(name string, settings *realmRepresentation) bool {
 	return p.Unmanaged == "ENABLED" || p.Unmanaged == "ADMIN_EDIT"
 }
 
-// complete says whether a user's profile is.
-func (p *profile) complete(u *userRepresentation, settings *realmRepresentation) bool {
-	return len(p.lacking(u, settings)) == 0
+// Complete reports whether a user's profile is.
+func (p *Profile) Complete(u *User, settings *Realm) bool {
+	return len(p.Lacking(u, settings)) == 0
 }
 
-// lacking are the attributes of a user that aren't as the profile wants them. What the user may not
+// Lacking are the attributes of a user that aren't as the profile wants them. What the user may not
 // change isn't looked at.
-func (p *profile) lacking(u *userRepresentation, settings *realmRepresentation) (names []string) {
+func (p *Profile) Lacking(u *User, settings *Realm) (names []string) {
 	for i := range p.Attributes {
 		a := &p.Attributes[i]
 		values := u.Attributes[a.Name]
@@ -228,9 +228,9 @@ func (a *profileAttribute) requiredOfUsers() bool {
 	return a.Required != nil && (len(a.Required.Roles) == 0 || slices.Contains(a.Required.Roles, "user"))
 }
 
-// unread is an attribute of a user that a validator would look at that isn't done here, with the
+// Unread is an attribute of a user that a validator would look at that isn't done here, with the
 // validator; "" is none.
-func (p *profile) unread(u *userRepresentation) string {
+func (p *Profile) Unread(u *User) string {
 	for _, a := range p.Attributes {
 		if a.unread != "" && len(u.Attributes[a.Name]) > 0 {
 			return a.Name + ", validator " + a.unread

@@ -1,0 +1,286 @@
+package realmfile
+
+import (
+	"encoding/json"
+	"strconv"
+)
+
+// The representations below are the members of a realm file that can change an answer of an OpenID
+// Connect endpoint. Their names are Keycloak's (RealmRepresentation and its parts, 26.7.4). What a
+// realm file may hold besides is listed in schema.go.
+
+type Realm struct {
+	ID                          string                    `json:"id"`
+	Realm                       string                    `json:"realm"`
+	Enabled                     bool                      `json:"enabled"` // absent means disabled, as in Keycloak
+	SSLRequired                 *string                   `json:"sslRequired"`
+	NotBefore                   int64                     `json:"notBefore"`
+	DefaultSignatureAlgorithm   string                    `json:"defaultSignatureAlgorithm"`
+	RevokeRefreshToken          bool                      `json:"revokeRefreshToken"`
+	RefreshTokenMaxReuse        int                       `json:"refreshTokenMaxReuse"`
+	AccessTokenLifespan         *int                      `json:"accessTokenLifespan"`
+	SSOSessionIdleTimeout       *int                      `json:"ssoSessionIdleTimeout"`
+	SSOSessionMaxLifespan       *int                      `json:"ssoSessionMaxLifespan"`
+	OfflineSessionIdleTimeout   *int                      `json:"offlineSessionIdleTimeout"`
+	OfflineMaxLifespanEnabled   bool                      `json:"offlineSessionMaxLifespanEnabled"`
+	OfflineSessionMaxLifespan   *int                      `json:"offlineSessionMaxLifespan"`
+	ClientSessionIdleTimeout    int                       `json:"clientSessionIdleTimeout"`
+	ClientSessionMaxLifespan    int                       `json:"clientSessionMaxLifespan"`
+	AccessCodeLifespan          *int                      `json:"accessCodeLifespan"`
+	AccessCodeLifespanLogin     *int                      `json:"accessCodeLifespanLogin"`
+	OAuth2DeviceCodeLifespan    *int                      `json:"oauth2DeviceCodeLifespan"`
+	OAuth2DevicePollingInterval *int                      `json:"oauth2DevicePollingInterval"`
+	LoginWithEmailAllowed       *bool                     `json:"loginWithEmailAllowed"`
+	DuplicateEmailsAllowed      bool                      `json:"duplicateEmailsAllowed"`
+	BruteForceProtected         bool                      `json:"bruteForceProtected"`
+	PermanentLockout            bool                      `json:"permanentLockout"`
+	MaxTemporaryLockouts        int                       `json:"maxTemporaryLockouts"`
+	MaxFailureWaitSeconds       *int                      `json:"maxFailureWaitSeconds"`
+	MinimumQuickLoginWait       *int                      `json:"minimumQuickLoginWaitSeconds"`
+	WaitIncrementSeconds        *int                      `json:"waitIncrementSeconds"`
+	QuickLoginCheckMilliSeconds *int                      `json:"quickLoginCheckMilliSeconds"`
+	MaxDeltaTimeSeconds         *int                      `json:"maxDeltaTimeSeconds"`
+	FailureFactor               *int                      `json:"failureFactor"`
+	OTPPolicyType               string                    `json:"otpPolicyType"`
+	OTPPolicyAlgorithm          string                    `json:"otpPolicyAlgorithm"`
+	OTPPolicyDigits             *int                      `json:"otpPolicyDigits"`
+	OTPPolicyPeriod             *int                      `json:"otpPolicyPeriod"`
+	OTPPolicyLookAheadWindow    *int                      `json:"otpPolicyLookAheadWindow"`
+	OTPPolicyCodeReusable       bool                      `json:"otpPolicyCodeReusable"`
+	DefaultRole                 *Role                     `json:"defaultRole"`
+	DefaultRoles                []string                  `json:"defaultRoles"`
+	Roles                       Roles                     `json:"roles"`
+	Groups                      []Group                   `json:"groups"`
+	DefaultGroups               []string                  `json:"defaultGroups"`
+	Users                       []User                    `json:"users"`
+	UserFederationProviders     []json.RawMessage         `json:"userFederationProviders"`
+	ScopeMappings               []ScopeMapping            `json:"scopeMappings"`
+	ClientScopeMappings         map[string][]ScopeMapping `json:"clientScopeMappings"`
+	Clients                     []Client                  `json:"clients"`
+	ClientScopes                []Scope                   `json:"clientScopes"` // nil: Keycloak's own
+	DefaultDefaultClientScopes  []string                  `json:"defaultDefaultClientScopes"`
+	DefaultOptionalClientScopes []string                  `json:"defaultOptionalClientScopes"`
+	Components                  map[string][]Component    `json:"components"`
+	ClientOfflineIdleTimeout    int                       `json:"clientOfflineSessionIdleTimeout"`
+	ClientOfflineMaxLifespan    int                       `json:"clientOfflineSessionMaxLifespan"`
+	KeycloakVersion             string                    `json:"keycloakVersion"`
+	PasswordPolicy              string                    `json:"passwordPolicy"`
+	Organizations               []json.RawMessage         `json:"organizations"`
+	RememberMe                  bool                      `json:"rememberMe"`
+	RegistrationAllowed         bool                      `json:"registrationAllowed"`
+	DefaultLocale               string                    `json:"defaultLocale"`
+	SupportedLocales            []string                  `json:"supportedLocales"`
+	IdentityProviders           []IdentityProvider        `json:"identityProviders"`
+	RememberMeIdleTimeout       int                       `json:"ssoSessionIdleTimeoutRememberMe"`
+	RememberMeMaxLifespan       int                       `json:"ssoSessionMaxLifespanRememberMe"`
+	RegistrationFlow            string                    `json:"registrationFlow"`
+	ResetCredentialsFlow        string                    `json:"resetCredentialsFlow"`
+	DockerFlow                  string                    `json:"dockerAuthenticationFlow"`
+	FirstBrokerLoginFlow        string                    `json:"firstBrokerLoginFlow"`
+	OrganizationsEnabled        bool                      `json:"organizationsEnabled"`
+	MaxSecondaryFailures        int                       `json:"maxSecondaryAuthFailures"`
+	BruteForceStrategy          string                    `json:"bruteForceStrategy"`
+	RegistrationEmailAsUsername bool                      `json:"registrationEmailAsUsername"`
+	VerifyEmail                 bool                      `json:"verifyEmail"`
+	EditUsernameAllowed         bool                      `json:"editUsernameAllowed"`
+	InternationalizationEnabled bool                      `json:"internationalizationEnabled"`
+	BrowserFlow                 string                    `json:"browserFlow"`
+	DirectGrantFlow             string                    `json:"directGrantFlow"`
+	ClientAuthenticationFlow    string                    `json:"clientAuthenticationFlow"`
+	AuthenticationFlows         []Flow                    `json:"authenticationFlows"`
+	SMTPServer                  map[string]string         `json:"smtpServer"` // checked and dropped
+	AuthenticatorConfig         []AuthenticatorConfig     `json:"authenticatorConfig"`
+	ClientPolicies              json.RawMessage           `json:"clientPolicies"`
+	ClientProfiles              json.RawMessage           `json:"clientProfiles"`
+	Attributes                  map[string]string         `json:"attributes"`
+	RequiredActions             []RequiredAction          `json:"requiredActions"`
+
+	// Of old releases: see migrate.go.
+	ClientTemplates          []Template                `json:"clientTemplates"`
+	ApplicationScopeMappings map[string][]ScopeMapping `json:"applicationScopeMappings"`
+
+	found       `json:"-"`
+	Unsupported []Unsupported `json:"-"`
+}
+
+// found is what the parts of a file say that aren't kept: there are secrets in them.
+type found struct {
+	Keys    []Key // nil: Keycloak's own
+	Profile *Profile
+
+	templates []Scope // beside Keycloak's own scopes
+
+	federated           bool // users of another store sign in, too
+	HasOrganizations    bool
+	NeedsAccountConsole bool // an older release's file lacks this client, and gets it
+	unmanaged           bool // an older release's users may have any attribute
+	// NoteScopeIsLate says that the scope service_account came after the service accounts of an
+	// older release's file.
+	NoteScopeIsLate bool
+}
+
+type RequiredAction struct {
+	Alias   string `json:"alias"`
+	Enabled bool   `json:"enabled"`
+	Default bool   `json:"defaultAction"`
+}
+
+type Roles struct {
+	Realm  []Role            `json:"realm"`
+	Client map[string][]Role `json:"client"`
+
+	Application map[string][]Role `json:"application"` // of old releases
+}
+
+type Role struct {
+	Name       string `json:"name"`
+	Composites struct {
+		Realm       []string            `json:"realm"`
+		Client      map[string][]string `json:"client"`
+		Application map[string][]string `json:"application"` // of old releases
+	} `json:"composites"`
+}
+
+type Group struct {
+	Name        string              `json:"name"`
+	Attributes  map[string][]string `json:"attributes"`
+	RealmRoles  []string            `json:"realmRoles"`
+	ClientRoles map[string][]string `json:"clientRoles"`
+	SubGroups   []Group             `json:"subGroups"`
+}
+
+type User struct {
+	ID               string              `json:"id"`
+	Username         string              `json:"username"`
+	Email            string              `json:"email"`
+	FirstName        string              `json:"firstName"`
+	LastName         string              `json:"lastName"`
+	EmailVerified    bool                `json:"emailVerified"`
+	Enabled          bool                `json:"enabled"` // absent means disabled, as in Keycloak
+	NotBefore        int64               `json:"notBefore"`
+	Attributes       map[string][]string `json:"attributes"`
+	Credentials      []Credential        `json:"credentials"`
+	RequiredActions  []string            `json:"requiredActions"`
+	RealmRoles       []string            `json:"realmRoles"`
+	ClientRoles      map[string][]string `json:"clientRoles"`
+	ApplicationRoles map[string][]string `json:"applicationRoles"` // of old releases
+	Groups           []string            `json:"groups"`
+	ServiceAccountOf string              `json:"serviceAccountClientId"`
+	Consents         []Consent           `json:"clientConsents"`
+	FederationLink   string              `json:"federationLink"`
+}
+
+type Consent struct {
+	ClientID string   `json:"clientId"`
+	Scopes   []string `json:"grantedClientScopes"`
+}
+
+type Credential struct {
+	Type           string `json:"type"`
+	Value          string `json:"value"`
+	SecretData     string `json:"secretData"`
+	SaltedHash     string `json:"hashedSaltedValue"` // of releases before 8
+	CredentialData string `json:"credentialData"`
+	Temporary      bool   `json:"temporary"`
+}
+
+type Client struct {
+	ID                        string            `json:"id"`
+	ClientID                  string            `json:"clientId"`
+	Name                      string            `json:"name"`
+	Enabled                   *bool             `json:"enabled"`
+	Protocol                  string            `json:"protocol"`
+	PublicClient              bool              `json:"publicClient"`
+	BearerOnly                bool              `json:"bearerOnly"`
+	ConsentRequired           bool              `json:"consentRequired"`
+	ClientAuthenticatorType   string            `json:"clientAuthenticatorType"`
+	Secret                    string            `json:"secret"`
+	RootURL                   string            `json:"rootUrl"`
+	BaseURL                   string            `json:"baseUrl"`
+	AdminURL                  string            `json:"adminUrl"`
+	RedirectURIs              []string          `json:"redirectUris"`
+	WebOrigins                []string          `json:"webOrigins"`
+	NotBefore                 int64             `json:"notBefore"`
+	StandardFlowEnabled       *bool             `json:"standardFlowEnabled"`
+	ImplicitFlowEnabled       bool              `json:"implicitFlowEnabled"`
+	DirectAccessGrantsEnabled bool              `json:"directAccessGrantsEnabled"`
+	DirectGrantsOnly          *bool             `json:"directGrantsOnly"` // of old: one switch for the next two
+	ServiceAccountsEnabled    bool              `json:"serviceAccountsEnabled"`
+	AuthorizationEnabled      bool              `json:"authorizationServicesEnabled"`
+	FrontchannelLogout        bool              `json:"frontchannelLogout"`
+	FullScopeAllowed          *bool             `json:"fullScopeAllowed"`
+	ProtocolMappers           []Mapper          `json:"protocolMappers"`
+	DefaultClientScopes       []string          `json:"defaultClientScopes"`
+	OptionalClientScopes      []string          `json:"optionalClientScopes"`
+	DefaultRoles              []string          `json:"defaultRoles"` // of releases before 13
+	Attributes                map[string]string `json:"attributes"`
+	Authorization             json.RawMessage   `json:"authorizationSettings"`
+	FlowOverrides             map[string]string `json:"authenticationFlowBindingOverrides"`
+	ClientTemplate            string            `json:"clientTemplate"` // of releases before 4
+}
+
+type Scope struct {
+	Name            string            `json:"name"`
+	Protocol        string            `json:"protocol"`
+	Attributes      map[string]string `json:"attributes"`
+	ProtocolMappers []Mapper          `json:"protocolMappers"`
+}
+
+// A templateRepresentation is what client scopes were before release 4.
+type Template struct {
+	Name            string            `json:"name"`
+	Protocol        string            `json:"protocol"`
+	Attributes      map[string]string `json:"attributes"`
+	ProtocolMappers []Mapper          `json:"protocolMappers"`
+}
+
+type Mapper struct {
+	Name           string            `json:"name"`
+	Protocol       string            `json:"protocol"`
+	ProtocolMapper string            `json:"protocolMapper"`
+	Config         map[string]string `json:"config"`
+}
+
+type ScopeMapping struct {
+	Client      string   `json:"client"`
+	ClientScope string   `json:"clientScope"`
+	Template    string   `json:"clientTemplate"` // of releases before 4
+	Roles       []string `json:"roles"`
+}
+
+type Component struct {
+	ID         string              `json:"id"`
+	Name       string              `json:"name"`
+	ProviderID string              `json:"providerId"`
+	Config     map[string][]string `json:"config"`
+
+	SubComponents map[string][]Component `json:"subComponents"`
+}
+
+// or is the value behind p, or the default for an absent member.
+func or[T any](p *T, absent T) T {
+	if p == nil {
+		return absent
+	}
+	return *p
+}
+
+// Number reads a number out of a client's or a realm's attributes, which are all texts.
+func Number(attributes map[string]string, name string, absent int) int {
+	n, err := strconv.Atoi(attributes[name])
+	if err != nil || n <= 0 {
+		return absent
+	}
+	return n
+}
+
+// Hashed reports whether a credential is a password that can't be checked here.
+func (c Credential) Hashed() bool {
+	return (c.Type == "password" || c.Type == "") && c.Value == "" && (c.SecretData != "" || c.SaltedHash != "")
+}
+
+// Known reports whether the stand-in has credentials of this type; Keycloak has others, for security
+// keys.
+func (c Credential) Known() bool {
+	return c.Type == "password" || c.Type == "" || c.Type == "otp" || c.Type == "totp"
+}

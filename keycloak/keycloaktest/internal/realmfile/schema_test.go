@@ -1,0 +1,105 @@
+package realmfile
+
+import (
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// recordOf are the records of the tables by their names.
+func recordOf(t *testing.T) map[string]*record {
+	t.Helper()
+	found := map[string]*record{}
+	var visit func(s *shape)
+	visit = func(s *shape) {
+		switch {
+		case s == nil || s.record != nil && found[s.record.name] != nil:
+		case s.record != nil:
+			found[s.record.name] = s.record
+			for _, member := range s.record.members {
+				visit(member.shape)
+			}
+		default:
+			visit(s.items)
+			visit(s.values)
+		}
+	}
+	visit(&shape{record: tables().realm})
+	return found
+}
+
+// testdata/members.txt is what Jackson finds in the representations of keycloak-core 26.7.4,
+// ignored names included: whatever Keycloak takes has a fate here, and nothing else does.
+func TestTablesHaveKeycloaksMembers(t *testing.T) {
+	file, err := os.ReadFile("testdata/members.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := recordOf(t)
+	for _, line := range strings.Split(strings.TrimSpace(string(file)), "\n") {
+		name, members, _ := strings.Cut(line, ": ")
+		if records[name] == nil {
+			t.Errorf("no table of %s", name)
+			continue
+		}
+		want, got := strings.Fields(members), sortedNames(records[name].members)
+		for _, member := range want {
+			if !slices.Contains(got, member) {
+				t.Errorf("%s.%s has no fate", name, member)
+			}
+		}
+		for _, member := range got {
+			if !slices.Contains(want, member) {
+				t.Errorf("%s.%s is no member of Keycloak's", name, member)
+			}
+		}
+	}
+}
+
+// A member that is read must have a field, or it would be lost without a word; and a field that
+// nothing is read into is always empty.
+func TestTablesMatchRepresentations(t *testing.T) {
+	var compare func(path string, s *shape, kind reflect.Type)
+	seen := map[reflect.Type]bool{}
+	compare = func(path string, s *shape, kind reflect.Type) {
+		if kind.Kind() == reflect.Pointer {
+			kind = kind.Elem()
+		}
+		switch {
+		case s.items != nil && kind.Kind() == reflect.Slice:
+			compare(path+"[]", s.items, kind.Elem())
+		case s.values != nil && kind.Kind() == reflect.Map:
+			compare(path+"[]", s.values, kind.Elem())
+		case s.record != nil && kind.Kind() == reflect.Struct:
+			if seen[kind] && kind.Name() != "" {
+				return
+			}
+			seen[kind] = true
+			fields := map[string]reflect.Type{}
+			for f := range kind.Fields() {
+				if name := f.Tag.Get("json"); name != "" && name != "-" {
+					fields[name] = f.Type
+				}
+			}
+			for name, member := range s.record.members {
+				switch field, there := fields[name]; {
+				case member.fate == isRead && !there:
+					t.Errorf("%s.%s is read, and has no field", path, name)
+				case member.fate != isRead && there:
+					t.Errorf("%s.%s has a field, and isn't read", path, name)
+				case there:
+					compare(path+"."+name, member.shape, field)
+				}
+				delete(fields, name)
+			}
+			for name := range fields {
+				t.Errorf("%s.%s has a field, and no fate", path, name)
+			}
+		case s.scalar == nil || kind.Kind() == reflect.Struct:
+			t.Errorf("%s is a %s, and of another shape in the table", path, kind)
+		}
+	}
+	compare("realm", &shape{record: tables().realm}, reflect.TypeFor[Realm]())
+}
