@@ -60,10 +60,10 @@ func (file *Realm) hasFlow(named func(Flow) bool) bool {
 // checkBoundFlows refuses a realm that binds a flow that it hasn't. Some flows are for what isn't
 // done here.
 func (r *reader) checkBoundFlows(file *Realm) {
-	var top *place
+	var top *path
 	check := func(name, alias string) {
 		if alias != "" && !slices.Contains(builtinFlows, alias) && !file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
-			r.problem(top.member(name), "the file has no authentication flow %q", alias)
+			r.problem(top.field(name), "the file has no authentication flow %q", alias)
 		}
 	}
 	for _, own := range ownFlows {
@@ -74,7 +74,7 @@ func (r *reader) checkBoundFlows(file *Realm) {
 		"dockerAuthenticationFlow": file.DockerFlow, "firstBrokerLoginFlow": file.FirstBrokerLoginFlow,
 	} {
 		if alias != "" {
-			r.leftAside(name)
+			r.ignore(name)
 		}
 		check(name, alias)
 	}
@@ -82,38 +82,38 @@ func (r *reader) checkBoundFlows(file *Realm) {
 
 // checkFlowParts refuses flows that name what the file hasn't.
 func (r *reader) checkFlowParts(file *Realm) {
-	var top *place
-	all := top.member("authenticationFlows")
+	var top *path
+	all := top.field("authenticationFlows")
 	for i, flow := range file.AuthenticationFlows {
 		if flow.Executions == nil {
-			r.problem(all.item(i).member("authenticationExecutions"), "missing")
+			r.problem(all.item(i).field("authenticationExecutions"), "missing")
 		}
 		for j, e := range flow.Executions {
-			at := all.item(i).member("authenticationExecutions").item(j)
+			at := all.item(i).field("authenticationExecutions").item(j)
 			if e.Requirement == "" {
-				r.problem(at.member("requirement"), "missing")
+				r.problem(at.field("requirement"), "missing")
 			}
 			if e.FlowAlias != "" && !file.hasFlow(func(f Flow) bool { return f.Alias == e.FlowAlias }) {
-				r.problem(at.member("flowAlias"), "the file has no authentication flow %q", e.FlowAlias)
+				r.problem(at.field("flowAlias"), "the file has no authentication flow %q", e.FlowAlias)
 			}
 			configured := func(c AuthenticatorConfig) bool { return c.Alias == e.Config }
 			if e.Config != "" && !slices.ContainsFunc(file.AuthenticatorConfig, configured) {
-				r.problem(at.member("authenticatorConfig"), "the file has no authenticator config %q", e.Config)
+				r.problem(at.field("authenticatorConfig"), "the file has no authenticator config %q", e.Config)
 			}
 		}
 	}
 	for i, c := range file.AuthenticatorConfig {
 		if c.Alias == "" {
-			r.problem(top.member("authenticatorConfig").item(i).member("alias"), "missing")
+			r.problem(top.field("authenticatorConfig").item(i).field("alias"), "missing")
 		}
 	}
 }
 
 // checkClientFlows refuses a client that has a flow of its own that the file hasn't.
-func (r *reader) checkClientFlows(at *place, c *Client, file *Realm) {
+func (r *reader) checkClientFlows(at *path, c *Client, file *Realm) {
 	for name, id := range c.FlowOverrides {
 		if id != "" && !file.hasFlow(func(f Flow) bool { return f.ID == id }) {
-			r.problem(at.member("authenticationFlowBindingOverrides").key(name), "the file has no authentication flow with the id %q", id)
+			r.problem(at.field("authenticationFlowBindingOverrides").key(name), "the file has no authentication flow with the id %q", id)
 		}
 	}
 }

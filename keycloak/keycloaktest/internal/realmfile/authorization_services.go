@@ -29,11 +29,11 @@ var (
 
 // checkAuthorization refuses settings of a client's authorization services that an import refuses,
 // whether these are on or not.
-func (r *reader) checkAuthorization(at *place, c *Client, file *Realm) {
+func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 	if len(c.Authorization) == 0 {
 		return
 	}
-	at = at.member("authorizationSettings")
+	at = at.field("authorizationSettings")
 	var members map[string]json.RawMessage
 	var settings authorizationSettings
 	if json.Unmarshal(c.Authorization, &members) != nil || json.Unmarshal(c.Authorization, &settings) != nil {
@@ -45,16 +45,16 @@ func (r *reader) checkAuthorization(at *place, c *Client, file *Realm) {
 			"id", "clientId", "name", "allowRemoteResourceManagement", "policyEnforcementMode", "resources", "policies", "scopes",
 			"decisionStrategy", "authorizationSchema",
 		}, name) {
-			r.problem(at.member(name), "no member of Keycloak's ResourceServerRepresentation")
+			r.problem(at.field(name), "no member of Keycloak's ResourceServerRepresentation")
 		}
 	}
 	if !slices.Contains(enforcementModes, settings.Mode) {
-		r.problem(at.member("policyEnforcementMode"), "%s: ENFORCING, PERMISSIVE or DISABLED is expected", settings.Mode)
+		r.problem(at.field("policyEnforcementMode"), "%s: ENFORCING, PERMISSIVE or DISABLED is expected", settings.Mode)
 	}
 	for i, policy := range settings.Policies {
-		at := at.member("policies").item(i)
+		at := at.field("policies").item(i)
 		if !slices.Contains(policyTypes, policy.Type) {
-			r.problem(at.member("type"), "policy %s: Keycloak has no policies of the type %q", policy.Name, policy.Type)
+			r.problem(at.field("type"), "policy %s: Keycloak has no policies of the type %q", policy.Name, policy.Type)
 		}
 		for name, has := range map[string]func(string) bool{
 			"applyPolicies": func(name string) bool {
@@ -79,7 +79,7 @@ func (r *reader) checkAuthorization(at *place, c *Client, file *Realm) {
 			}
 			for _, wanted := range names {
 				if !has(wanted) {
-					r.problem(at.member("config").key(name), "policy %s: there is none of the name %q", policy.Name, wanted)
+					r.problem(at.field("config").key(name), "policy %s: there is none of the name %q", policy.Name, wanted)
 				}
 			}
 		}

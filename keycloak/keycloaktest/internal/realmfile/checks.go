@@ -17,17 +17,17 @@ import (
 
 // checkRealm checks what a realm is built of, and drops what must not be kept.
 func (r *reader) checkRealm(file *Realm) {
-	var top *place
+	var top *path
 	switch at := strings.IndexAny(file.Realm, `:/?#@!$&()*+,;=[]\`); {
 	case file.Realm == "":
-		r.problem(top.member("realm"), "missing")
+		r.problem(top.field("realm"), "missing")
 	case at >= 0:
-		r.problem(top.member("realm"), "%q isn't allowed in a name", file.Realm[at])
+		r.problem(top.field("realm"), "%q isn't allowed in a name", file.Realm[at])
 	}
-	once := r.once(top.member("clients"), "clientId")
-	ids := r.once(top.member("clients"), "id")
+	once := r.once(top.field("clients"), "clientId")
+	ids := r.once(top.field("clients"), "id")
 	for i := range file.Clients {
-		c, at := &file.Clients[i], top.member("clients").item(i)
+		c, at := &file.Clients[i], top.field("clients").item(i)
 		if c.ClientID == "" { // an import gives such a client its id, or makes one
 			if c.ID == "" {
 				c.ID = uuid.NewString()
@@ -48,31 +48,31 @@ func (r *reader) checkRealm(file *Realm) {
 		r.checkClientFlows(at, c, file)
 		r.checkAuthorization(at, c, file)
 		if len(c.Authorization) > 0 {
-			r.leftAside("clients[].authorizationSettings")
+			r.ignore("clients[].authorizationSettings")
 		}
 		c.Authorization = nil
 	}
-	r.checkScopes(top.member("clientScopes"), file.ClientScopes)
-	r.checkScopes(top.member("clientTemplates"), file.templates)
+	r.checkScopes(top.field("clientScopes"), file.ClientScopes)
+	r.checkScopes(top.field("clientTemplates"), file.templates)
 	for i, t := range file.templates {
 		named := func(s Scope) bool { return s.Name == t.Name }
 		if slices.ContainsFunc(BuiltinScopes(), named) || slices.Contains(samlScopes, t.Name) {
-			r.problem(top.member("clientTemplates").item(i).member("name"), "%s is the name of a client scope of Keycloak's own", t.Name)
+			r.problem(top.field("clientTemplates").item(i).field("name"), "%s is the name of a client scope of Keycloak's own", t.Name)
 		}
 	}
-	r.checkRoles(top.member("roles").member("realm"), file.Roles.Realm)
+	r.checkRoles(top.field("roles").field("realm"), file.Roles.Realm)
 	for id, roles := range file.Roles.Client {
-		r.checkRoles(top.member("roles").member("client").key(id), roles)
+		r.checkRoles(top.field("roles").field("client").key(id), roles)
 	}
-	r.checkGroups(top.member("groups"), file.Groups)
-	r.checkUsers(top.member("users"), file.Users)
-	once = r.once(top.member("requiredActions"), "alias")
+	r.checkGroups(top.field("groups"), file.Groups)
+	r.checkUsers(top.field("users"), file.Users)
+	once = r.once(top.field("requiredActions"), "alias")
 	for i, action := range file.RequiredActions {
 		once(i, action.Alias)
 	}
-	r.checkScopeMappings(top.member("scopeMappings"), file, file.ScopeMappings)
+	r.checkScopeMappings(top.field("scopeMappings"), file, file.ScopeMappings)
 	for id, mappings := range file.ClientScopeMappings {
-		r.checkScopeMappings(top.member("clientScopeMappings").key(id), file, mappings)
+		r.checkScopeMappings(top.field("clientScopeMappings").key(id), file, mappings)
 	}
 	r.checkFlowParts(file)
 	r.checkIdentityProviders(file)
@@ -84,21 +84,21 @@ func (r *reader) checkRealm(file *Realm) {
 	}
 	for i, path := range file.DefaultGroups {
 		if !file.hasGroup(path) {
-			r.problem(top.member("defaultGroups").item(i), "the realm has no group %q", path)
+			r.problem(top.field("defaultGroups").item(i), "the realm has no group %q", path)
 		}
 	}
-	r.checkComponents(top.member("components"), file)
+	r.checkComponents(top.field("components"), file)
 	file.federated = file.federated || len(file.UserFederationProviders) > 0
 	file.HasOrganizations = len(file.Organizations) > 0
 	file.UserFederationProviders, file.Organizations = nil, nil
 }
 
 // once returns a function that finds names that are missing or were there before.
-func (r *reader) once(at *place, member string) func(i int, name string) {
+func (r *reader) once(at *path, member string) func(i int, name string) {
 	unique := r.unique(at, member)
 	return func(i int, name string) {
 		if name == "" {
-			r.problem(at.item(i).member(member), "missing")
+			r.problem(at.item(i).field(member), "missing")
 			return
 		}
 		unique(i, name)
@@ -106,18 +106,18 @@ func (r *reader) once(at *place, member string) func(i int, name string) {
 }
 
 // unique returns a function that finds names that were there before.
-func (r *reader) unique(at *place, member string) func(i int, name string) {
+func (r *reader) unique(at *path, member string) func(i int, name string) {
 	seen := map[string]int{}
 	return func(i int, name string) {
 		if before, there := seen[name]; there {
-			r.problem(at.item(i).member(member), "%s is the name of %s already", name, at.item(before))
+			r.problem(at.item(i).field(member), "%s is the name of %s already", name, at.item(before))
 			return
 		}
 		seen[name] = i
 	}
 }
 
-func (r *reader) checkScopes(at *place, scopes []Scope) {
+func (r *reader) checkScopes(at *path, scopes []Scope) {
 	unique := r.unique(at, "name")
 	for i := range scopes {
 		s, at := &scopes[i], at.item(i)
@@ -125,32 +125,32 @@ func (r *reader) checkScopes(at *place, scopes []Scope) {
 		unique(i, s.Name)
 		switch s.Protocol {
 		case "", "openid-connect":
-			s.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), s.ProtocolMappers)
+			s.ProtocolMappers = r.checkMappers(at.field("protocolMappers"), s.ProtocolMappers)
 		default:
-			r.leftAside(fmt.Sprintf("clientScopes[%s] (protocol %s)", s.Name, s.Protocol))
+			r.ignore(fmt.Sprintf("clientScopes[%s] (protocol %s)", s.Name, s.Protocol))
 			s.ProtocolMappers = nil
 		}
 	}
 }
 
-func (r *reader) checkRoles(at *place, roles []Role) {
+func (r *reader) checkRoles(at *path, roles []Role) {
 	unique := r.unique(at, "name")
 	for i, role := range roles {
 		unique(i, role.Name)
 	}
 }
 
-func (r *reader) checkGroups(at *place, groups []Group) {
+func (r *reader) checkGroups(at *path, groups []Group) {
 	unique := r.unique(at, "name")
 	for i, group := range groups {
 		unique(i, group.Name)
-		r.checkGroups(at.item(i).member("subGroups"), group.SubGroups)
+		r.checkGroups(at.item(i).field("subGroups"), group.SubGroups)
 	}
 }
 
 // checkOrganizations refuses organizations whose members the file hasn't.
 func (r *reader) checkOrganizations(file *Realm) {
-	var top *place
+	var top *path
 	for i, document := range file.Organizations {
 		var o struct {
 			Members []struct {
@@ -158,11 +158,11 @@ func (r *reader) checkOrganizations(file *Realm) {
 			} `json:"members"`
 		}
 		if err := json.Unmarshal(document, &o); err != nil {
-			r.problem(top.member("organizations").item(i), "%v", err)
+			r.problem(top.field("organizations").item(i), "%v", err)
 		}
 		for _, m := range o.Members {
 			if !slices.ContainsFunc(file.Users, func(u User) bool { return strings.EqualFold(u.Username, m.Username) }) {
-				r.problem(top.member("organizations").item(i).member("members"), "the realm has no user %q", m.Username)
+				r.problem(top.field("organizations").item(i).field("members"), "the realm has no user %q", m.Username)
 			}
 		}
 	}
@@ -183,11 +183,11 @@ func (file *Realm) hasGroup(path string) bool {
 
 // checkScopeMappings finds mappings to nothing. Those to a client are looked at when the realm is
 // built.
-func (r *reader) checkScopeMappings(at *place, file *Realm, mappings []ScopeMapping) {
+func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMapping) {
 	scopes := file.Scopes()
 	for i, m := range mappings {
 		if m.Roles == nil {
-			r.problem(at.item(i).member("roles"), "missing")
+			r.problem(at.item(i).field("roles"), "missing")
 		}
 		named := func(s Scope) bool { return s.Name == m.ClientScope }
 		switch {
@@ -195,7 +195,7 @@ func (r *reader) checkScopeMappings(at *place, file *Realm, mappings []ScopeMapp
 		case m.ClientScope == "":
 			r.problem(at.item(i), "neither client nor clientScope is there")
 		case !slices.ContainsFunc(scopes, named) && m.ClientScope != "offline_access" && !slices.Contains(samlScopes, m.ClientScope):
-			r.problem(at.item(i).member("clientScope"), "the realm has no client scope %s", m.ClientScope)
+			r.problem(at.item(i).field("clientScope"), "the realm has no client scope %s", m.ClientScope)
 		}
 	}
 }
@@ -203,7 +203,7 @@ func (r *reader) checkScopeMappings(at *place, file *Realm, mappings []ScopeMapp
 // samlScopes are the built-in client scopes that are for SAML.
 var samlScopes = []string{"role_list", "saml_organization", "AuthnContextClassRef"}
 
-func (r *reader) checkUsers(at *place, users []User) {
+func (r *reader) checkUsers(at *path, users []User) {
 	once := r.once(at, "id")
 	for i := range users {
 		u := &users[i]
@@ -211,7 +211,7 @@ func (r *reader) checkUsers(at *place, users []User) {
 			once(i, u.ID)
 		}
 		for j, c := range u.Credentials {
-			switch at := at.item(i).member("credentials").item(j); {
+			switch at := at.item(i).field("credentials").item(j); {
 			case c.Type == "password" && c.Value == "" && c.SecretData == "" && c.CredentialData == "" && c.SaltedHash == "":
 				r.problem(at, "neither value nor secretData is there")
 			case c.Hashed() && c.SaltedHash == "" && !(json.Valid([]byte(c.SecretData)) && json.Valid([]byte(c.CredentialData))):
@@ -221,10 +221,10 @@ func (r *reader) checkUsers(at *place, users []User) {
 		u.Credentials = slices.DeleteFunc(u.Credentials, func(c Credential) bool {
 			switch {
 			case c.Hashed():
-				r.leftAside(fmt.Sprintf("users[%s].credentials (a hashed password)", u.Username))
+				r.ignore(fmt.Sprintf("users[%s].credentials (a hashed password)", u.Username))
 				return true
 			case !c.Known():
-				r.leftAside(fmt.Sprintf("users[%s].credentials (type %s)", u.Username, c.Type))
+				r.ignore(fmt.Sprintf("users[%s].credentials (type %s)", u.Username, c.Type))
 				return true
 			}
 			return false
@@ -233,18 +233,18 @@ func (r *reader) checkUsers(at *place, users []User) {
 }
 
 // checkClient checks a client, for UpdateClient as well.
-func (r *reader) checkClient(at *place, c *Client) {
+func (r *reader) checkClient(at *path, c *Client) {
 	switch c.Protocol {
 	case "", "openid-connect":
 	case "saml", "docker-v2":
-		r.leftAside(fmt.Sprintf("clients[%s] (protocol %s)", c.ClientID, c.Protocol))
+		r.ignore(fmt.Sprintf("clients[%s] (protocol %s)", c.ClientID, c.Protocol))
 	default:
-		r.problem(at.member("protocol"), "%s is no protocol of Keycloak's", c.Protocol)
+		r.problem(at.field("protocol"), "%s is no protocol of Keycloak's", c.Protocol)
 	}
 	r.checkPairwise(at, c)
-	c.ProtocolMappers = r.checkMappers(at.member("protocolMappers"), c.ProtocolMappers)
+	c.ProtocolMappers = r.checkMappers(at.field("protocolMappers"), c.ProtocolMappers)
 	if c.Attributes["use.jwks.url"] == "true" && c.Attributes["use.jwks.string"] == "true" {
-		r.problem(at.member("attributes").key("use.jwks.string"), "use.jwks.url is true as well")
+		r.problem(at.field("attributes").key("use.jwks.string"), "use.jwks.url is true as well")
 	}
 	for name, urls := range map[string][]string{
 		"redirectUris": c.RedirectURIs, "rootUrl": {c.RootURL}, "baseUrl": {c.BaseURL}, "adminUrl": {c.AdminURL},
@@ -252,9 +252,9 @@ func (r *reader) checkClient(at *place, c *Client) {
 	} {
 		for _, url := range urls {
 			if wrong := wrongURL(url); wrong != "" {
-				r.problem(at.member(name), "%s: %s", url, wrong)
+				r.problem(at.field(name), "%s: %s", url, wrong)
 			} else if name == "rootUrl" && strings.HasPrefix(url, "/") {
-				r.problem(at.member(name), "%s: an absolute URL is expected", url)
+				r.problem(at.field(name), "%s: an absolute URL is expected", url)
 			}
 		}
 	}
@@ -262,17 +262,17 @@ func (r *reader) checkClient(at *place, c *Client) {
 		for _, url := range strings.Split(c.Attributes[name], "##") {
 			address, _, _ := strings.Cut(url, "#") // it may have a fragment
 			if wrong := wrongURL(address); wrong != "" {
-				r.problem(at.member("attributes").key(name), "%s: %s", url, wrong)
+				r.problem(at.field("attributes").key(name), "%s: %s", url, wrong)
 			}
 		}
 	}
 	if mode := c.Attributes["ciba.backchannel.token.delivery.mode"]; mode != "" && mode != "poll" && mode != "ping" {
-		r.problem(at.member("attributes").key("ciba.backchannel.token.delivery.mode"), "%s: poll or ping is expected", mode)
+		r.problem(at.field("attributes").key("ciba.backchannel.token.delivery.mode"), "%s: poll or ping is expected", mode)
 	}
 	r.checkLevels(at, c.Attributes)
 	for name := range c.Attributes {
 		if isPrivate(name) {
-			r.leftAside(fmt.Sprintf("clients[%s].attributes[%s]", c.ClientID, name))
+			r.ignore(fmt.Sprintf("clients[%s].attributes[%s]", c.ClientID, name))
 			delete(c.Attributes, name)
 		}
 	}
@@ -281,15 +281,15 @@ func (r *reader) checkClient(at *place, c *Client) {
 // checkPairwise refuses subjects by pair for clients that don't say which pair: redirect URIs of
 // several hosts, or of none, and no sector identifier URI. An import fetches that URI, and a
 // stand-in doesn't.
-func (r *reader) checkPairwise(at *place, c *Client) {
+func (r *reader) checkPairwise(at *path, c *Client) {
 	for i, m := range c.ProtocolMappers {
 		if !strings.HasSuffix(m.ProtocolMapper, "pairwise-sub-mapper") {
 			continue
 		}
-		at := at.member("protocolMappers").item(i)
+		at := at.field("protocolMappers").item(i)
 		if sector := m.Config["sectorIdentifierUri"]; sector != "" {
 			if parsed, err := url.Parse(sector); err != nil || parsed.Scheme == "" || parsed.Host == "" {
-				r.problem(at.member("config").key("sectorIdentifierUri"), "%s: not a URL", sector)
+				r.problem(at.field("config").key("sectorIdentifierUri"), "%s: not a URL", sector)
 			}
 			continue
 		}
@@ -335,7 +335,7 @@ func javaHost(address string) (host string, ok bool) {
 }
 
 // checkMail refuses a mail server without a sender: an import takes none, or a whole one.
-func (r *reader) checkMail(at *place, config map[string]string) {
+func (r *reader) checkMail(at *path, config map[string]string) {
 	if len(config) == 0 {
 		return
 	}
@@ -349,7 +349,7 @@ func (r *reader) checkMail(at *place, config map[string]string) {
 	if to := config["replyTo"]; to != "" && !valid(to) {
 		r.problem(at.key("replyTo"), "%q: an e-mail address is expected", to)
 	}
-	r.leftAside(at.String())
+	r.ignore(at.String())
 }
 
 // addressAttributes are attributes of a client that hold a URL.
@@ -390,45 +390,45 @@ func wrongURL(url string) string {
 func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' }
 
 // checkMappers checks protocol mappers, and returns those of OpenID Connect.
-func (r *reader) checkMappers(at *place, mappers []Mapper) []Mapper {
+func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 	unique := r.unique(at, "name")
 	for i, m := range mappers {
 		unique(i, m.Protocol+" "+m.Name) // a name of one protocol may be there in another
 		switch {
 		case m.Protocol == "":
-			r.problem(at.item(i).member("protocol"), "missing")
+			r.problem(at.item(i).field("protocol"), "missing")
 		case m.ProtocolMapper == "":
-			r.problem(at.item(i).member("protocolMapper"), "missing")
+			r.problem(at.item(i).field("protocolMapper"), "missing")
 		case m.Protocol != "openid-connect":
-			r.leftAside(fmt.Sprintf("%s (protocol %s)", at.general(), m.Protocol))
+			r.ignore(fmt.Sprintf("%s (protocol %s)", at.general(), m.Protocol))
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(mappers), func(m Mapper) bool { return m.Protocol != "openid-connect" })
 }
 
 // checkClientSessions refuses clients whose part of a session would last longer than the session.
-func (r *reader) checkClientSessions(at *place, c *Client, realm *Realm) {
+func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
 	idle, most := or(realm.SSOSessionIdleTimeout, 1800), or(realm.SSOSessionMaxLifespan, 36000)
 	if realm.RememberMe {
 		idle, most = max(idle, realm.RememberMeIdleTimeout), max(most, realm.RememberMeMaxLifespan)
 	}
 	if n := Number(c.Attributes, "client.session.idle.timeout", 0); n > idle {
-		r.problem(at.member("attributes").key("client.session.idle.timeout"), "%d is more than the realm's idle timeout of %d", n, idle)
+		r.problem(at.field("attributes").key("client.session.idle.timeout"), "%d is more than the realm's idle timeout of %d", n, idle)
 	}
 	if n := Number(c.Attributes, "client.session.max.lifespan", 0); n > most {
-		r.problem(at.member("attributes").key("client.session.max.lifespan"), "%d is more than the realm's longest session of %d", n, most)
+		r.problem(at.field("attributes").key("client.session.max.lifespan"), "%d is more than the realm's longest session of %d", n, most)
 	}
 }
 
 // checkSettings checks the realm's own settings, for Update as well.
 func (r *reader) checkSettings(file *Realm) {
-	var top *place
+	var top *path
 	file.Unsupported = nil
 	add := func(at Use, format string, args ...any) {
 		file.Unsupported = append(file.Unsupported, Unsupported{fmt.Sprintf(format, args...), at})
 	}
 	if ssl := or(file.SSLRequired, "external"); !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
-		r.problem(top.member("sslRequired"), "%s: all, external or none is expected", ssl)
+		r.problem(top.field("sslRequired"), "%s: all, external or none is expected", ssl)
 	}
 	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" && !slices.Contains(SignatureAlgorithms, algorithm) {
 		add(UseTokens, "defaultSignatureAlgorithm: %s is no signature algorithm of Keycloak's", algorithm)
@@ -438,7 +438,7 @@ func (r *reader) checkSettings(file *Realm) {
 		"maxDeltaTimeSeconds": file.MaxDeltaTimeSeconds, "minimumQuickLoginWaitSeconds": file.MinimumQuickLoginWait,
 	} {
 		if or(n, 0) < 0 {
-			r.problem(top.member(name), "less than 0")
+			r.problem(top.field(name), "less than 0")
 		}
 	}
 	if file.Attributes["shortVerificationUri"] != "" {
@@ -454,9 +454,9 @@ func (r *reader) checkSettings(file *Realm) {
 		add(UseStranger, "user federation is not supported: users of another store can't sign in here")
 	}
 	if _, err := PasswordRules(file.PasswordPolicy); err != nil {
-		r.problem(top.member("passwordPolicy"), "%v", err)
+		r.problem(top.field("passwordPolicy"), "%v", err)
 	}
-	r.checkMail(top.member("smtpServer"), file.SMTPServer)
+	r.checkMail(top.field("smtpServer"), file.SMTPServer)
 	file.SMTPServer = nil // there is a password in it
 	r.checkBoundFlows(file)
 	file.Unsupported = append(file.Unsupported, r.unsupportedPolicies(file)...)

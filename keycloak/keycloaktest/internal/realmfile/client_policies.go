@@ -74,35 +74,35 @@ func strictly[T any](document json.RawMessage) (out T) {
 // checkPolicies refuses the client policies that an import refuses, and returns the names of those
 // that are switched on.
 func (r *reader) checkPolicies(file *Realm) (enabled []string) {
-	var top *place
+	var top *path
 	profiles := slices.Clone(globalProfiles)
 	for i, profile := range strictly[clientProfiles](file.ClientProfiles).Profiles {
-		at := top.member("clientProfiles").member("profiles").item(i)
+		at := top.field("clientProfiles").field("profiles").item(i)
 		if slices.Contains(profiles, profile.Name) {
-			r.problem(at.member("name"), "there is a client profile %s already", profile.Name)
+			r.problem(at.field("name"), "there is a client profile %s already", profile.Name)
 		}
 		profiles = append(profiles, profile.Name)
 		for j, e := range profile.Executors {
 			if !slices.Contains(policyExecutors, e.Executor) {
-				r.problem(at.member("executors").item(j), "%s is no executor of Keycloak's", e.Executor)
+				r.problem(at.field("executors").item(j), "%s is no executor of Keycloak's", e.Executor)
 			}
 		}
 	}
 	var names []string
 	for i, policy := range strictly[clientPolicies](file.ClientPolicies).Policies {
-		at := top.member("clientPolicies").member("policies").item(i)
+		at := top.field("clientPolicies").field("policies").item(i)
 		if slices.Contains(names, policy.Name) {
-			r.problem(at.member("name"), "there is a client policy %s already", policy.Name)
+			r.problem(at.field("name"), "there is a client policy %s already", policy.Name)
 		}
 		names = append(names, policy.Name)
 		for j, c := range policy.Conditions {
 			if !slices.Contains(policyConditions, c.Condition) {
-				r.problem(at.member("conditions").item(j), "%s is no condition of Keycloak's", c.Condition)
+				r.problem(at.field("conditions").item(j), "%s is no condition of Keycloak's", c.Condition)
 			}
 		}
 		for j, name := range policy.Profiles {
 			if !slices.Contains(profiles, name) {
-				r.problem(at.member("profiles").item(j), "the realm has no client profile %s", name)
+				r.problem(at.field("profiles").item(j), "the realm has no client profile %s", name)
 			}
 		}
 		if policy.Enabled {

@@ -39,8 +39,8 @@ var (
 )
 
 // checkLDAP refuses the settings of a user store that an import refuses.
-func (r *reader) checkLDAP(at *place, c Component) {
-	at = at.member("config")
+func (r *reader) checkLDAP(at *path, c Component) {
+	at = at.field("config")
 	mode := first(c.Config["editMode"])
 	switch {
 	case !slices.Contains([]string{"READ_ONLY", "WRITABLE", "UNSYNCED"}, mode):
@@ -58,11 +58,11 @@ func (r *reader) checkLDAP(at *place, c Component) {
 }
 
 // checkRegistrationPolicy refuses the policies of client registration that an import refuses.
-func (r *reader) checkRegistrationPolicy(at *place, c Component, file *Realm) {
+func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 	if !slices.Contains(registrationPolicies, c.ProviderID) {
 		r.problem(at, "Keycloak has no such policy %q", c.ProviderID)
 	}
-	settings := at.member("config")
+	settings := at.field("config")
 	switch c.ProviderID {
 	case "max-clients":
 		if _, err := strconv.Atoi(first(c.Config["max-clients"])); err != nil {
@@ -86,16 +86,16 @@ func (r *reader) checkRegistrationPolicy(at *place, c Component, file *Realm) {
 }
 
 // checkComponentIDs finds ids that two components of a realm have.
-func (r *reader) checkComponentIDs(at *place, components map[string][]Component) {
+func (r *reader) checkComponentIDs(at *path, components map[string][]Component) {
 	seen := map[string]bool{}
 	for _, kind := range sortedNames(components) {
 		for i, c := range components[kind] {
 			at := at.key(kind).item(i)
 			if c.ID != "" && seen[c.ID] {
-				r.problem(at.member("id"), "%s is the id of another component already", c.ID)
+				r.problem(at.field("id"), "%s is the id of another component already", c.ID)
 			}
 			seen[c.ID] = true
-			r.checkComponentIDs(at.member("subComponents"), c.SubComponents)
+			r.checkComponentIDs(at.field("subComponents"), c.SubComponents)
 		}
 	}
 }
@@ -109,23 +109,23 @@ func first(values []string) string {
 }
 
 func (r *reader) checkIdentityProviders(file *Realm) {
-	var top *place
+	var top *path
 	var aliases []string
 	for i, p := range file.IdentityProviders {
-		at := top.member("identityProviders").item(i)
+		at := top.field("identityProviders").item(i)
 		for member, said := range map[string]bool{
 			"providerId": p.ProviderID != "", "config": len(p.Config) > 0,
 			"firstBrokerLoginFlowAlias": p.FirstLoginFlow != "", "postBrokerLoginFlowAlias": p.AfterLoginFlow != "",
 		} {
 			if said {
-				r.leftAside(at.member(member).general())
+				r.ignore(at.field(member).general())
 			}
 		}
 		if !slices.Contains(identityProviders, p.ProviderID) {
-			r.problem(at.member("providerId"), "Keycloak has no identity provider %q", p.ProviderID)
+			r.problem(at.field("providerId"), "Keycloak has no identity provider %q", p.ProviderID)
 		}
 		if p.Alias != "" && slices.Contains(aliases, p.Alias) {
-			r.problem(at.member("alias"), "there is an identity provider %s already", p.Alias)
+			r.problem(at.field("alias"), "there is an identity provider %s already", p.Alias)
 		}
 		aliases = append(aliases, p.Alias)
 		for _, alias := range []string{p.FirstLoginFlow, p.AfterLoginFlow} {
@@ -135,7 +135,7 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 		}
 		for _, name := range providerURLs {
 			if address := p.Config[name]; address != "" && !hasScheme(address) {
-				r.problem(at.member("config").key(name), "%s: not a URL", address)
+				r.problem(at.field("config").key(name), "%s: not a URL", address)
 			}
 		}
 	}

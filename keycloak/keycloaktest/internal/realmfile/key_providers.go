@@ -70,7 +70,7 @@ var (
 
 // checkComponents reads the components of a realm file, and drops them: there are secrets among
 // them.
-func (r *reader) checkComponents(at *place, file *Realm) {
+func (r *reader) checkComponents(at *path, file *Realm) {
 	profileOf := ""
 	r.checkComponentIDs(at, file.Components)
 	for _, kind := range sortedNames(file.Components) {
@@ -92,19 +92,19 @@ func (r *reader) checkComponents(at *place, file *Realm) {
 		case "org.keycloak.userprofile.UserProfileProvider":
 			for i, c := range components {
 				if c.ProviderID != "declarative-user-profile" {
-					r.problem(at.item(i).member("providerId"), "Keycloak has no such provider %q", c.ProviderID)
+					r.problem(at.item(i).field("providerId"), "Keycloak has no such provider %q", c.ProviderID)
 				}
 				if values := c.Config["kc.user.profile.config"]; len(values) > 0 {
 					profileOf = values[0]
 				}
 			}
 		case "org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy":
-			r.leftAside(at.String())
+			r.ignore(at.String())
 			for i, c := range components {
 				r.checkRegistrationPolicy(at.item(i), c, file)
 			}
 		case "org.keycloak.models.workflow.WorkflowProvider":
-			r.leftAside(at.String())
+			r.ignore(at.String())
 		case "org.keycloak.storage.UserStorageProvider":
 			for i, c := range components {
 				switch {
@@ -115,11 +115,11 @@ func (r *reader) checkComponents(at *place, file *Realm) {
 				}
 				for j, mapper := range c.SubComponents["org.keycloak.storage.ldap.mappers.LDAPStorageMapper"] {
 					if !slices.Contains(userStoreMappers, mapper.ProviderID) {
-						r.problem(at.item(i).member("subComponents").item(j), "Keycloak has no mapper %q of a user store", mapper.ProviderID)
+						r.problem(at.item(i).field("subComponents").item(j), "Keycloak has no mapper %q of a user store", mapper.ProviderID)
 					}
 				}
 				if slices.Equal(c.Config["enabled"], []string{"false"}) {
-					r.leftAside(at.String())
+					r.ignore(at.String())
 				} else {
 					file.federated = true
 				}
@@ -142,7 +142,7 @@ func (r *reader) checkComponents(at *place, file *Realm) {
 }
 
 // Key reads a key provider. One that is switched off, or whose key is never seen, wants no key.
-func (r *reader) keyPlan(all, at *place, c Component) (plan Key, wanted bool) {
+func (r *reader) keyPlan(all, at *path, c Component) (plan Key, wanted bool) {
 	provider, known := keyProviders[c.ProviderID]
 	if !known {
 		r.problem(at, "key provider %s is not supported", c.ProviderID)
@@ -152,7 +152,7 @@ func (r *reader) keyPlan(all, at *place, c Component) (plan Key, wanted bool) {
 	setting := func(name, absent string) string {
 		values := c.Config[name]
 		if len(values) > 1 {
-			r.problem(at.member("config").key(name), "a single value is expected")
+			r.problem(at.field("config").key(name), "a single value is expected")
 		}
 		if len(values) == 0 {
 			return absent
@@ -161,23 +161,23 @@ func (r *reader) keyPlan(all, at *place, c Component) (plan Key, wanted bool) {
 	}
 	for _, secret := range sortedNames(c.Config) {
 		if isPrivate(secret) || secret == "certificate" || secret == "keySize" && setting(secret, "") != "2048" {
-			r.leftAside(fmt.Sprintf("%s.%s", all.key(name), secret))
+			r.ignore(fmt.Sprintf("%s.%s", all.key(name), secret))
 		}
 	}
 	active, enabled := r.flag(at, c, "active", true), r.flag(at, c, "enabled", true)
 	priority, err := strconv.ParseInt(setting("priority", "0"), 10, 64)
 	if err != nil {
-		r.problem(at.member("config").key("priority"), "a whole number is expected")
+		r.problem(at.field("config").key("priority"), "a whole number is expected")
 	}
 	choice := ""
 	if provider.choice != "" {
 		choice = setting(provider.choice, provider.choices[0])
 		if !slices.Contains(provider.choices, choice) {
-			r.problem(at.member("config").key(provider.choice), "%q: one of %s is expected", choice, strings.Join(provider.choices, ", "))
+			r.problem(at.field("config").key(provider.choice), "%q: one of %s is expected", choice, strings.Join(provider.choices, ", "))
 		}
 	}
 	if provider.private && !isPrivateKey(setting("privateKey", "")) {
-		r.problem(at.member("config").key("privateKey"), "a private key is expected")
+		r.problem(at.field("config").key("privateKey"), "a private key is expected")
 	}
 	if provider.use == "" {
 		return plan, false // for what the server keeps in cookies
@@ -202,13 +202,13 @@ func (r *reader) keyPlan(all, at *place, c Component) (plan Key, wanted bool) {
 }
 
 // flag reads a setting of a component that is true or false.
-func (r *reader) flag(at *place, c Component, name string, absent bool) bool {
+func (r *reader) flag(at *path, c Component, name string, absent bool) bool {
 	values := c.Config[name]
 	if len(values) == 0 {
 		return absent
 	}
 	if values[0] != "true" && values[0] != "false" || len(values) > 1 {
-		r.problem(at.member("config").key(name), "true or false is expected")
+		r.problem(at.field("config").key(name), "true or false is expected")
 	}
 	return values[0] == "true"
 }

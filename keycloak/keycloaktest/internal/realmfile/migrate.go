@@ -24,8 +24,8 @@ var newScopes = []struct {
 	{release{18, 0}, "acr", true, true}, {release{25, 0}, "basic", true, true}, {release{26, 1}, "service_account", false, false},
 }
 
-// bringUp does to a file what Keycloak's migrations do.
-func (file *Realm) bringUp() {
+// migrate does to a file what Keycloak's migrations do.
+func (file *Realm) migrate() {
 	file.renameOldMembers()
 	file.readTemplates()
 	if file.KeycloakVersion == "" {

@@ -17,7 +17,7 @@ import (
 //
 //   - A member that can change an answer of OpenID Connect is read: representation.go has a field
 //     for it.
-//   - A member that can't is left aside, and Realm.Ignored lists it: themes, events, mail, SAML,
+//   - A member that can't is ignored, and keycloaktest's Realm.Ignored lists it: themes, events, mail, SAML,
 //     display texts.
 //   - A member that Keycloak doesn't know is an error, and so is one of another type. Types are
 //     Jackson's: a number or a flag passes for a text, "30" for a number, "true" for a flag.
@@ -27,7 +27,7 @@ import (
 //     the realm meets it.
 //   - What Keycloak's import refuses is an error: names that are there twice, references to what
 //     isn't there, providers and values that Keycloak hasn't.
-//   - Private keys and hashed passwords are left aside and listed: keys are made anew, and a user
+//   - Private keys and hashed passwords are ignored and listed: keys are made anew, and a user
 //     whose password is hashed can't sign in with it until SetPassword.
 //   - A placeholder such as ${SECRET:dev} is an error: Keycloak's --import-realm fills it in from
 //     its environment, which a stand-in doesn't read, and the text as it is would be a wrong
@@ -35,67 +35,67 @@ import (
 //
 // The tables of members are in schema.go.
 
-// A shape is what a member may hold.
-type shape struct {
+// A schema is what a member may hold.
+type schema struct {
 	expected string                      // for errors: "a text"
 	scalar   func(value any) (any, bool) // reports whether a value, which isn't null, passes
-	items    *shape                      // of a list
-	values   *shape                      // of a map
+	items    *schema                     // of a list
+	values   *schema                     // of a map
 	record   *record
 }
 
 // A record is one of Keycloak's representations.
 type record struct {
 	name    string
-	members map[string]entry
+	fields  map[string]field
 	lenient bool // unknown members pass, as Keycloak lets them
 
 	// What becomes of one in a list that has no name, not even an empty one.
-	nameless namelessness
+	nameRule nameRule
 }
 
-// A namelessness is what an import does with something that has no name.
-type namelessness int
+// A nameRule is what an import does with something that has no name.
+type nameRule int
 
 const (
-	isTaken   namelessness = iota // it may have another, or the reader looks at it later
-	isMissing                     // it refuses it
-	isIdle                        // it takes it, and nobody can refer to it: left aside and listed
+	nameOptional    nameRule = iota // it may have another, or the reader looks at it later
+	nameRequired                    // it refuses it
+	namelessIgnored                 // it takes it, and nobody can refer to it: ignored and listed
 )
 
-// A fate is what becomes of a member.
-type fate int
+// A disposition is what becomes of a member.
+type disposition int
 
 const (
-	isRead    fate = iota
-	isIgnored      // left aside and listed, if it says anything
-	isRefused      // an error, if it says anything
+	dispositionDecode disposition = iota
+	dispositionIgnore             // ignored and listed, if it says anything
+	dispositionRefuse             // an error, if it says anything
 )
 
-type entry struct {
-	shape *shape
-	fate  fate
-	why   string // a refused one's
+type field struct {
+	schema      *schema
+	disposition disposition
+	why         string // a refused one's
 }
 
-// A place is where in a document a value is.
-type place struct {
-	above *place
+// A path is where in a document a value is.
+type path struct {
+	above *path
 	name  string // of a member, with its dot; of an item, its brackets
 	index int    // of an item, if name is empty
 }
 
-func (p *place) member(name string) *place { return &place{above: p, name: "." + name} }
-func (p *place) key(name string) *place    { return &place{above: p, name: "[" + name + "]"} }
-func (p *place) item(index int) *place     { return &place{above: p, index: index} }
+func (p *path) field(name string) *path { return &path{above: p, name: "." + name} }
+func (p *path) key(name string) *path   { return &path{above: p, name: "[" + name + "]"} }
+func (p *path) item(index int) *path    { return &path{above: p, index: index} }
 
 // String is the path for errors, such as clients[2].redirectUris.
-func (p *place) String() string { return p.path(false) }
+func (p *path) String() string { return p.format(false) }
 
 // general is the path for what is listed, the same for all items of a list or a map.
-func (p *place) general() string { return p.path(true) }
+func (p *path) general() string { return p.format(true) }
 
-func (p *place) path(general bool) string {
+func (p *path) format(general bool) string {
 	var parts []string
 	for ; p != nil; p = p.above {
 		switch {
@@ -113,9 +113,9 @@ func (p *place) path(general bool) string {
 
 // A reader goes through one document.
 type reader struct {
-	ignored  map[string]bool
-	problems []error
-	unread   bool // nothing of this is read: only types matter
+	ignored   map[string]bool
+	problems  []error
+	typesOnly bool // nothing of this is read: only types matter
 }
 
 const (
@@ -123,7 +123,7 @@ const (
 	maxIgnored  = 200 // that are listed of one realm
 )
 
-func (r *reader) problem(at *place, format string, args ...any) {
+func (r *reader) problem(at *path, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if path := at.String(); path != "" {
 		text = path + ": " + text
@@ -131,15 +131,15 @@ func (r *reader) problem(at *place, format string, args ...any) {
 	r.problems = append(r.problems, errors.New(text))
 }
 
-func (r *reader) leftAside(what string) {
+func (r *reader) ignore(what string) {
 	if r.ignored == nil {
 		r.ignored = map[string]bool{}
 	}
 	r.ignored[what] = true
 }
 
-// list is what was left aside, sorted and bounded.
-func (r *reader) list() []string {
+// ignoredPaths are those of what was ignored, sorted and bounded.
+func (r *reader) ignoredPaths() []string {
 	all := slices.Sorted(maps.Keys(r.ignored))
 	if more := len(all) - maxIgnored; more > 0 {
 		all = append(all[:maxIgnored:maxIgnored], fmt.Sprintf("and %d more", more))
@@ -154,9 +154,9 @@ func (r *reader) err() error {
 	return errors.Join(r.problems...)
 }
 
-// take is a value as its shape reads it. What isn't read is dropped, null too, which Keycloak takes
+// decode returns a value as its schema reads it. What isn't read is dropped, null too, which Keycloak takes
 // for nothing said.
-func (r *reader) take(at *place, s *shape, value any) (any, bool) {
+func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	if value == nil || len(r.problems) > maxProblems {
 		return nil, false
 	}
@@ -166,7 +166,7 @@ func (r *reader) take(at *place, s *shape, value any) (any, bool) {
 		if !ok {
 			r.problem(at, "%s is expected", s.expected)
 		}
-		if ok && !r.unread {
+		if ok && !r.typesOnly {
 			r.checkPlaceholder(at, taken)
 		}
 		return taken, ok && taken != nil
@@ -180,7 +180,7 @@ func (r *reader) take(at *place, s *shape, value any) (any, bool) {
 		for i, item := range list {
 			if item == nil {
 				r.problem(at.item(i), "null in a list")
-			} else if taken, said := r.take(at.item(i), s.items, item); said && r.named(at.item(i), s.items.record, taken) {
+			} else if taken, said := r.decode(at.item(i), s.items, item); said && r.named(at.item(i), s.items.record, taken) {
 				out = append(out, taken)
 			}
 		}
@@ -194,12 +194,12 @@ func (r *reader) take(at *place, s *shape, value any) (any, bool) {
 	out := make(map[string]any, len(object))
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if s.values != nil {
-			if taken, said := r.take(at.key(name), s.values, object[name]); said {
+			if taken, said := r.decode(at.key(name), s.values, object[name]); said {
 				out[name] = taken
 			}
 			continue
 		}
-		if taken, said := r.takeMember(at.member(name), s.record, name, object[name]); said {
+		if taken, said := r.decodeField(at.field(name), s.record, name, object[name]); said {
 			out[name] = taken
 		}
 	}
@@ -207,42 +207,42 @@ func (r *reader) take(at *place, s *shape, value any) (any, bool) {
 }
 
 // named reports whether an item of a list is kept: it may have to have a name.
-func (r *reader) named(at *place, of *record, item any) bool {
-	if of == nil || of.nameless == isTaken || r.unread {
+func (r *reader) named(at *path, of *record, item any) bool {
+	if of == nil || of.nameRule == nameOptional || r.typesOnly {
 		return true
 	}
 	_, named := item.(map[string]any)["name"]
 	switch {
 	case named:
-	case of.nameless == isMissing:
-		r.problem(at.member("name"), "missing")
+	case of.nameRule == nameRequired:
+		r.problem(at.field("name"), "missing")
 	default:
-		r.leftAside(at.general() + " (without a name)")
+		r.ignore(at.general() + " (without a name)")
 	}
 	return named
 }
 
-func (r *reader) takeMember(at *place, of *record, name string, value any) (any, bool) {
-	f, known := of.members[name]
+func (r *reader) decodeField(at *path, of *record, name string, value any) (any, bool) {
+	f, known := of.fields[name]
 	if !known {
 		if !of.lenient {
 			r.problem(at, "no member of Keycloak's %s", of.name)
 		}
 		return nil, false
 	}
-	if f.fate == isRead {
-		return r.take(at, f.shape, value)
+	if f.disposition == dispositionDecode {
+		return r.decode(at, f.schema, value)
 	}
-	within := &reader{unread: true}
-	within.take(at, f.shape, value)
+	within := &reader{typesOnly: true}
+	within.decode(at, f.schema, value)
 	r.problems = append(r.problems, within.problems...)
-	if isEmpty(value) || r.unread {
+	if isEmpty(value) || r.typesOnly {
 		return nil, false
 	}
-	if f.fate == isRefused {
+	if f.disposition == dispositionRefuse {
 		r.problem(at, "not supported: %s", f.why)
 	} else {
-		r.leftAside(at.general())
+		r.ignore(at.general())
 	}
 	return nil, false
 }
@@ -271,8 +271,8 @@ func isEmpty(value any) bool {
 	return false
 }
 
-// normal is a document as its record reads it: the members that are read, each in its own type.
-func (r *reader) normal(document []byte, of *record) ([]byte, error) {
+// normalize returns a document as its record reads it: the members that are read, each in its own type.
+func (r *reader) normalize(document []byte, of *record) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.UseNumber()
 	var value any
@@ -284,19 +284,19 @@ func (r *reader) normal(document []byte, of *record) ([]byte, error) {
 	}
 	if object, is := value.(map[string]any); !is {
 		return nil, errors.New("a JSON object is expected")
-	} else if of == tables().realm {
-		overrule(object)
+	} else if of == schemas().realm {
+		applyAttributeOverrides(object)
 	}
-	taken, _ := r.take(nil, &shape{record: of}, value)
+	taken, _ := r.decode(nil, &schema{record: of}, value)
 	if err := r.err(); err != nil {
 		return nil, err
 	}
 	return json.Marshal(taken)
 }
 
-// overruling are the attributes of a realm that are members by another way: where a file has both,
+// attributeOverrides are the attributes of a realm that are members by another way: where a file has both,
 // the attribute wins.
-var overruling = []string{
+var attributeOverrides = []string{
 	"bruteForceProtected", "bruteForceStrategy", "permanentLockout", "maxTemporaryLockouts", "maxFailureWaitSeconds", "minimumQuickLoginWaitSeconds",
 	"waitIncrementSeconds", "quickLoginCheckMilliSeconds", "maxDeltaTimeSeconds", "failureFactor", "maxSecondaryAuthFailures",
 	"clientSessionIdleTimeout", "clientSessionMaxLifespan", "clientOfflineSessionIdleTimeout", "clientOfflineSessionMaxLifespan",
@@ -304,9 +304,9 @@ var overruling = []string{
 	"defaultSignatureAlgorithm", "organizationsEnabled",
 }
 
-func overrule(realm map[string]any) {
+func applyAttributeOverrides(realm map[string]any) {
 	attributes, _ := realm["attributes"].(map[string]any)
-	for _, name := range overruling {
+	for _, name := range attributeOverrides {
 		if value := attributes[name]; value != nil {
 			realm[name] = value
 		}
@@ -315,16 +315,16 @@ func overrule(realm map[string]any) {
 
 // ReadUser reads a member of users.
 func ReadUser(document []byte) (u User, err error) {
-	normal, err := new(reader).normal(document, tables().user)
+	normal, err := new(reader).normalize(document, schemas().user)
 	if err == nil {
 		err = json.Unmarshal(normal, &u)
 	}
 	return u, err
 }
 
-// PatchRealm is a realm with the members of a piece of a realm file in place of its own.
+// PatchRealm returns a realm with the members of a piece of a realm file in place of its own.
 func PatchRealm(old Realm, patch []byte) (Realm, error) {
-	changed, err := patched(old, patch, tables().realm, builtOnce...)
+	changed, err := merge(old, patch, schemas().realm, immutableFields...)
 	if err != nil {
 		return changed, err
 	}
@@ -336,7 +336,7 @@ func PatchRealm(old Realm, patch []byte) (Realm, error) {
 
 // PatchClient is PatchRealm for a client.
 func PatchClient(old Client, patch []byte) (Client, error) {
-	changed, err := patched(old, patch, tables().client)
+	changed, err := merge(old, patch, schemas().client)
 	if err != nil {
 		return changed, err
 	}
@@ -347,40 +347,40 @@ func PatchClient(old Client, patch []byte) (Client, error) {
 
 // PatchUser is PatchRealm for a user.
 func PatchUser(old User, patch []byte) (User, error) {
-	return patched(old, patch, tables().user, "id", "realmRoles", "clientRoles", "groups", "credentials", "serviceAccountClientId")
+	return merge(old, patch, schemas().user, "id", "realmRoles", "clientRoles", "groups", "credentials", "serviceAccountClientId")
 }
 
 // Read reads a realm file, and lists what it leaves aside.
 func Read(file []byte) (Realm, []string, error) {
 	var out Realm
 	r := &reader{}
-	normal, err := r.normal(file, tables().realm)
+	normal, err := r.normalize(file, schemas().realm)
 	if err != nil {
 		return out, nil, err
 	}
 	if err := json.Unmarshal(normal, &out); err != nil {
 		return out, nil, err
 	}
-	out.bringUp()
+	out.migrate()
 	r.checkRealm(&out)
 	r.checkSettings(&out)
 	if err := r.err(); err != nil {
 		return Realm{}, nil, err
 	}
-	return out, r.list(), nil
+	return out, r.ignoredPaths(), nil
 }
 
-// builtOnce are the members of a realm file that a realm is built of, once.
-var builtOnce = []string{
+// immutableFields are the members of a realm file that a realm is built of, once.
+var immutableFields = []string{
 	"id", "realm", "clients", "clientScopes", "users", "roles", "groups", "defaultRole", "defaultRoles", "defaultGroups", "components",
 	"scopeMappings", "clientScopeMappings", "defaultDefaultClientScopes", "defaultOptionalClientScopes",
 }
 
-// patched is a representation with the members of a patch in place of its own. What was there isn't
+// merge returns a representation with the members of a patch in place of its own. What was there isn't
 // touched, so that a patch that fails changes nothing. fixed are the members that can't be changed.
-func patched[T any](old T, patch []byte, of *record, fixed ...string) (changed T, err error) {
+func merge[T any](old T, patch []byte, of *record, fixed ...string) (changed T, err error) {
 	var members, changes map[string]json.RawMessage
-	if patch, err = new(reader).normal(patch, of); err != nil {
+	if patch, err = new(reader).normalize(patch, of); err != nil {
 		return changed, err
 	}
 	if err := json.Unmarshal(patch, &changes); err != nil {

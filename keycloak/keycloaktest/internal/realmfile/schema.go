@@ -10,35 +10,35 @@ import (
 	"sync"
 )
 
-// The members of Keycloak 26.7.4's representations, each with its fate (reader.go). They are those
+// The members of Keycloak 26.7.4's representations, each with its disposition (reader.go). They are those
 // that its JSON reader knows, old names included.
 
-// scalar is a shape without parts.
-func scalar(expected string, take func(any) (any, bool)) *shape {
-	return &shape{expected: expected, scalar: take}
+// scalar returns a schema without parts.
+func scalar(expected string, take func(any) (any, bool)) *schema {
+	return &schema{expected: expected, scalar: take}
 }
 
-func listOf(items *shape) *shape { return &shape{items: items} }
-func mapOf(values *shape) *shape { return &shape{values: values} }
-func of(r *record) *shape        { return &shape{record: r} }
+func listOf(items *schema) *schema { return &schema{items: items} }
+func mapOf(values *schema) *schema { return &schema{values: values} }
+func of(r *record) *schema         { return &schema{record: r} }
 
 var (
-	aText  = scalar("a text", takeText)
-	aName  = scalar("a name", takeName)
-	aFlag  = scalar("true or false", takeFlag)
-	aWhole = scalar("a whole number of 32 bits", func(value any) (any, bool) { return takeWhole(value, 32) })
-	aLong  = scalar("a whole number", func(value any) (any, bool) { return takeWhole(value, 64) })
+	stringType = scalar("a text", decodeString)
+	nameType   = scalar("a name", decodeName)
+	boolType   = scalar("true or false", decodeBool)
+	int32Type  = scalar("a whole number of 32 bits", func(value any) (any, bool) { return decodeInt(value, 32) })
+	int64Type  = scalar("a whole number", func(value any) (any, bool) { return decodeInt(value, 64) })
 	// anyValue isn't looked into.
-	anyValue  = scalar("", func(value any) (any, bool) { return value, true })
-	someTexts = listOf(aText)
-	aConfig   = mapOf(aText)
-	// textLists are attributes of groups, userTexts those of users: there, Keycloak takes a text
+	anyType    = scalar("", func(value any) (any, bool) { return value, true })
+	stringList = listOf(stringType)
+	stringMap  = mapOf(stringType)
+	// stringLists are attributes of groups, userAttributes those of users: there, Keycloak takes a text
 	// for a list of one.
-	textLists = mapOf(someTexts)
-	userTexts = mapOf(scalar("a list of texts", takeTextOrList))
+	stringLists    = mapOf(stringList)
+	userAttributes = mapOf(scalar("a list of texts", decodeStringOrList))
 )
 
-func takeText(value any) (any, bool) {
+func decodeString(value any) (any, bool) {
 	switch value := value.(type) {
 	case string:
 		return value, true
@@ -50,26 +50,26 @@ func takeText(value any) (any, bool) {
 	return nil, false
 }
 
-func takeName(value any) (any, bool) {
-	text, ok := takeText(value)
+func decodeName(value any) (any, bool) {
+	text, ok := decodeString(value)
 	return text, ok && strings.TrimSpace(text.(string)) != ""
 }
 
-func takeTextOrList(value any) (any, bool) {
+func decodeStringOrList(value any) (any, bool) {
 	if items, ok := value.([]any); ok {
 		out := make([]any, len(items))
 		for i, item := range items {
-			if out[i], ok = takeText(item); !ok {
+			if out[i], ok = decodeString(item); !ok {
 				return nil, false
 			}
 		}
 		return out, true
 	}
-	taken, ok := takeText(value)
+	taken, ok := decodeString(value)
 	return []any{taken}, ok
 }
 
-func takeFlag(value any) (any, bool) {
+func decodeBool(value any) (any, bool) {
 	switch value := value.(type) {
 	case bool:
 		return value, true
@@ -90,7 +90,7 @@ func takeFlag(value any) (any, bool) {
 }
 
 // takeWhole cuts a fraction off, as Keycloak does, but not out of a text.
-func takeWhole(value any, bits int) (any, bool) {
+func decodeInt(value any, bits int) (any, bool) {
 	switch value := value.(type) {
 	case string:
 		if value = strings.TrimSpace(value); value == "" {
@@ -110,8 +110,8 @@ func takeWhole(value any, bits int) (any, bool) {
 	return nil, false
 }
 
-// oneOf is a text out of a few.
-func oneOf(words ...string) *shape {
+// oneOf returns the schema of a text out of a few.
+func oneOf(words ...string) *schema {
 	return scalar("one of "+strings.Join(words, ", "), func(value any) (any, bool) {
 		text, ok := value.(string)
 		return text, ok && slices.Contains(words, text)
@@ -120,10 +120,10 @@ func oneOf(words ...string) *shape {
 
 // placeholder is what Keycloak's import fills in from its environment: ${NAME:default}, and ${NAME}
 // if it has one. Of the second kind, only names that look like variables are taken for one:
-// someTexts such as ${client_id} are Keycloak's own.
+// texts such as ${client_id} are Keycloak's own.
 var placeholder = regexp.MustCompile(`\$\{[\w.]+:[^}]*\}|\$\{[A-Z][A-Z0-9_]*\}`)
 
-func (r *reader) checkPlaceholder(at *place, value any) {
+func (r *reader) checkPlaceholder(at *path, value any) {
 	if text, ok := value.(string); ok && strings.Contains(text, "${") {
 		if found := placeholder.FindString(text); found != "" {
 			r.problem(at, "%s is a placeholder, which Keycloak fills in from its environment and a stand-in doesn't: put the value there", found)
@@ -131,38 +131,42 @@ func (r *reader) checkPlaceholder(at *place, value any) {
 	}
 }
 
-// members are some of one shape and fate.
-type members struct {
+// A fieldGroup is fields of one schema and disposition.
+type fieldGroup struct {
 	names string // with blanks between them
-	entry
+	field
 }
 
-func reads(s *shape, names string) members   { return members{names, entry{s, isRead, ""}} }
-func ignores(s *shape, names string) members { return members{names, entry{s, isIgnored, ""}} }
-func refuses(why string, s *shape, names string) members {
-	return members{names, entry{s, isRefused, why}}
+func decodes(s *schema, names string) fieldGroup {
+	return fieldGroup{names, field{s, dispositionDecode, ""}}
+}
+func ignores(s *schema, names string) fieldGroup {
+	return fieldGroup{names, field{s, dispositionIgnore, ""}}
+}
+func refuses(why string, s *schema, names string) fieldGroup {
+	return fieldGroup{names, field{s, dispositionRefuse, why}}
 }
 
-func (r *record) with(groups ...members) *record {
-	r.members = map[string]entry{}
+func (r *record) with(groups ...fieldGroup) *record {
+	r.fields = map[string]field{}
 	for _, g := range groups {
 		for _, name := range strings.Fields(g.names) {
-			r.members[name] = g.entry
+			r.fields[name] = g.field
 		}
 	}
 	return r
 }
 
-// records are the ones that a document can be read as.
-type records struct{ realm, client, user *record }
+// A schemaSet is the records that a document can be read as.
+type schemaSet struct{ realm, client, user *record }
 
-var tables = sync.OnceValue(func() records {
+var schemas = sync.OnceValue(func() schemaSet {
 	var (
 		client, user = clientRecord(), userRecord()
 		role         = roleRecord()
 		group        = groupRecord()
 	)
-	return records{realmRecord(client, user, role, group), client, user}
+	return schemaSet{realmRecord(client, user, role, group), client, user}
 })
 
 const (
@@ -171,139 +175,139 @@ const (
 
 func realmRecord(client, user, role, group *record) *record {
 	roles := (&record{name: "RolesRepresentation"}).with(
-		reads(listOf(of(role)), "realm"), reads(mapOf(listOf(of(role))), "client application"))
+		decodes(listOf(of(role)), "realm"), decodes(mapOf(listOf(of(role))), "client application"))
 	scopeMapping := (&record{name: "ScopeMappingRepresentation"}).with(
-		reads(aText, "client clientScope clientTemplate"), reads(someTexts, "roles"), ignores(aText, "self"))
-	scope := (&record{name: "ClientScopeRepresentation", lenient: true, nameless: isMissing}).with(
-		reads(aText, "name protocol"), reads(aConfig, "attributes"), reads(listOf(of(mapperRecord())), "protocolMappers"),
-		ignores(aText, "id description"))
+		decodes(stringType, "client clientScope clientTemplate"), decodes(stringList, "roles"), ignores(stringType, "self"))
+	scope := (&record{name: "ClientScopeRepresentation", lenient: true, nameRule: nameRequired}).with(
+		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"), decodes(listOf(of(mapperRecord())), "protocolMappers"),
+		ignores(stringType, "id description"))
 	template := (&record{name: "ClientTemplateRepresentation"}).with(
-		reads(aText, "name protocol"), reads(aConfig, "attributes"), reads(listOf(of(mapperRecord())), "protocolMappers"),
-		ignores(aText, "id description"), ignores(aFlag, `fullScopeAllowed bearerOnly consentRequired standardFlowEnabled
+		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"), decodes(listOf(of(mapperRecord())), "protocolMappers"),
+		ignores(stringType, "id description"), ignores(boolType, `fullScopeAllowed bearerOnly consentRequired standardFlowEnabled
 			implicitFlowEnabled directAccessGrantsEnabled serviceAccountsEnabled publicClient frontchannelLogout`))
 	component := &record{name: "ComponentExportRepresentation"}
 	component.with(
-		reads(aText, "id name providerId"), reads(textLists, "config"), reads(mapOf(listOf(of(component))), "subComponents"), ignores(aText, "subType"))
+		decodes(stringType, "id name providerId"), decodes(stringLists, "config"), decodes(mapOf(listOf(of(component))), "subComponents"), ignores(stringType, "subType"))
 	execution := (&record{name: "AuthenticationExecutionExportRepresentation"}).with(
-		reads(aText, "authenticatorConfig authenticator flowAlias"), reads(oneOf("REQUIRED", "CONDITIONAL", "ALTERNATIVE", "DISABLED", "OPTIONAL"), "requirement"),
-		reads(aWhole, "priority"), ignores(aFlag, "authenticatorFlow autheticatorFlow userSetupAllowed"))
+		decodes(stringType, "authenticatorConfig authenticator flowAlias"), decodes(oneOf("REQUIRED", "CONDITIONAL", "ALTERNATIVE", "DISABLED", "OPTIONAL"), "requirement"),
+		decodes(int32Type, "priority"), ignores(boolType, "authenticatorFlow autheticatorFlow userSetupAllowed"))
 	flow := (&record{name: "AuthenticationFlowRepresentation"}).with(
-		reads(aText, "id alias"), reads(listOf(of(execution)), "authenticationExecutions"), ignores(aText, "description providerId"), ignores(aFlag, "topLevel builtIn"))
+		decodes(stringType, "id alias"), decodes(listOf(of(execution)), "authenticationExecutions"), ignores(stringType, "description providerId"), ignores(boolType, "topLevel builtIn"))
 	authenticatorConfig := (&record{name: "AuthenticatorConfigRepresentation"}).with(
-		reads(aText, "alias"), reads(aConfig, "config"), ignores(aText, "id"))
+		decodes(stringType, "alias"), decodes(stringMap, "config"), ignores(stringType, "id"))
 	action := (&record{name: "RequiredActionProviderRepresentation"}).with(
-		reads(aText, "alias"), reads(aFlag, "enabled defaultAction"), ignores(aText, "name providerId"), ignores(aWhole, "priority"), ignores(aConfig, "config"))
+		decodes(stringType, "alias"), decodes(boolType, "enabled defaultAction"), ignores(stringType, "name providerId"), ignores(int32Type, "priority"), ignores(stringMap, "config"))
 	provider := (&record{name: "IdentityProviderRepresentation"}).with(
-		reads(aText, "alias providerId firstBrokerLoginFlowAlias postBrokerLoginFlowAlias"), reads(aFlag, "enabled"), reads(aConfig, "config"),
-		ignores(aText, "displayName internalId updateProfileFirstLoginMode organizationId"),
-		ignores(aFlag, "trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin updateProfileFirstLogin"),
-		ignores(someTexts, "types"))
+		decodes(stringType, "alias providerId firstBrokerLoginFlowAlias postBrokerLoginFlowAlias"), decodes(boolType, "enabled"), decodes(stringMap, "config"),
+		ignores(stringType, "displayName internalId updateProfileFirstLoginMode organizationId"),
+		ignores(boolType, "trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin updateProfileFirstLogin"),
+		ignores(stringList, "types"))
 	providerMapper := (&record{name: "IdentityProviderMapperRepresentation"}).with(
-		ignores(aText, "id name identityProviderAlias identityProviderMapper"), ignores(aConfig, "config"))
+		ignores(stringType, "id name identityProviderAlias identityProviderMapper"), ignores(stringMap, "config"))
 	return (&record{name: "RealmRepresentation"}).with(
-		reads(aText, `id realm sslRequired defaultSignatureAlgorithm otpPolicyType otpPolicyAlgorithm keycloakVersion passwordPolicy
+		decodes(stringType, `id realm sslRequired defaultSignatureAlgorithm otpPolicyType otpPolicyAlgorithm keycloakVersion passwordPolicy
 			browserFlow directGrantFlow clientAuthenticationFlow registrationFlow resetCredentialsFlow dockerAuthenticationFlow firstBrokerLoginFlow`),
-		reads(aWhole, `notBefore refreshTokenMaxReuse accessTokenLifespan ssoSessionIdleTimeout ssoSessionMaxLifespan offlineSessionIdleTimeout
+		decodes(int32Type, `notBefore refreshTokenMaxReuse accessTokenLifespan ssoSessionIdleTimeout ssoSessionMaxLifespan offlineSessionIdleTimeout
 			offlineSessionMaxLifespan clientSessionIdleTimeout clientSessionMaxLifespan clientOfflineSessionIdleTimeout
 			clientOfflineSessionMaxLifespan accessCodeLifespan accessCodeLifespanLogin oauth2DeviceCodeLifespan
 			oauth2DevicePollingInterval maxTemporaryLockouts maxFailureWaitSeconds minimumQuickLoginWaitSeconds waitIncrementSeconds
 			maxDeltaTimeSeconds failureFactor otpPolicyDigits otpPolicyPeriod otpPolicyLookAheadWindow`),
-		reads(aWhole, "maxSecondaryAuthFailures ssoSessionIdleTimeoutRememberMe ssoSessionMaxLifespanRememberMe"), reads(aLong, "quickLoginCheckMilliSeconds"),
-		reads(aFlag, `enabled revokeRefreshToken offlineSessionMaxLifespanEnabled loginWithEmailAllowed duplicateEmailsAllowed
+		decodes(int32Type, "maxSecondaryAuthFailures ssoSessionIdleTimeoutRememberMe ssoSessionMaxLifespanRememberMe"), decodes(int64Type, "quickLoginCheckMilliSeconds"),
+		decodes(boolType, `enabled revokeRefreshToken offlineSessionMaxLifespanEnabled loginWithEmailAllowed duplicateEmailsAllowed
 			registrationEmailAsUsername verifyEmail editUsernameAllowed bruteForceProtected permanentLockout otpPolicyCodeReusable
 			internationalizationEnabled organizationsEnabled rememberMe registrationAllowed`),
-		reads(aText, "defaultLocale"), reads(someTexts, "supportedLocales"), reads(listOf(of(provider)), "identityProviders"),
-		reads(listOf(anyValue), "userFederationProviders"),
-		reads(oneOf("LINEAR", "MULTIPLE"), "bruteForceStrategy"),
-		reads(of(roles), "roles"), reads(of(role), "defaultRole"), reads(someTexts, "defaultRoles defaultGroups"), reads(listOf(of(group)), "groups"),
-		reads(listOf(of(user)), "users"), reads(listOf(of(client)), "clients"), reads(listOf(of(scope)), "clientScopes"),
-		reads(someTexts, "defaultDefaultClientScopes defaultOptionalClientScopes"),
-		reads(listOf(of(scopeMapping)), "scopeMappings"), reads(mapOf(listOf(of(scopeMapping))), "clientScopeMappings"),
-		reads(mapOf(listOf(of(component))), "components"), reads(aConfig, "attributes"), reads(listOf(of(action)), "requiredActions"),
-		reads(listOf(of(flow)), "authenticationFlows"), reads(listOf(of(authenticatorConfig)), "authenticatorConfig"), reads(anyValue, "clientPolicies clientProfiles"),
+		decodes(stringType, "defaultLocale"), decodes(stringList, "supportedLocales"), decodes(listOf(of(provider)), "identityProviders"),
+		decodes(listOf(anyType), "userFederationProviders"),
+		decodes(oneOf("LINEAR", "MULTIPLE"), "bruteForceStrategy"),
+		decodes(of(roles), "roles"), decodes(of(role), "defaultRole"), decodes(stringList, "defaultRoles defaultGroups"), decodes(listOf(of(group)), "groups"),
+		decodes(listOf(of(user)), "users"), decodes(listOf(of(client)), "clients"), decodes(listOf(of(scope)), "clientScopes"),
+		decodes(stringList, "defaultDefaultClientScopes defaultOptionalClientScopes"),
+		decodes(listOf(of(scopeMapping)), "scopeMappings"), decodes(mapOf(listOf(of(scopeMapping))), "clientScopeMappings"),
+		decodes(mapOf(listOf(of(component))), "components"), decodes(stringMap, "attributes"), decodes(listOf(of(action)), "requiredActions"),
+		decodes(listOf(of(flow)), "authenticationFlows"), decodes(listOf(of(authenticatorConfig)), "authenticatorConfig"), decodes(anyType, "clientPolicies clientProfiles"),
 
-		reads(listOf(anyValue), "organizations"), ignores(listOf(anyValue), "userFederationMappers"), ignores(listOf(of(user)), "federatedUsers"),
-		refuses(oldRelease, listOf(anyValue), "applications oauthClients"),
-		reads(listOf(of(template)), "clientTemplates"), reads(mapOf(listOf(of(scopeMapping))), "applicationScopeMappings"),
+		decodes(listOf(anyType), "organizations"), ignores(listOf(anyType), "userFederationMappers"), ignores(listOf(of(user)), "federatedUsers"),
+		refuses(oldRelease, listOf(anyType), "applications oauthClients"),
+		decodes(listOf(of(template)), "clientTemplates"), decodes(mapOf(listOf(of(scopeMapping))), "applicationScopeMappings"),
 
-		ignores(aText, `displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme privateKey publicKey certificate codeSecret`),
-		ignores(aWhole, `accessTokenLifespanForImplicitFlow accessCodeLifespanUserAction actionTokenGeneratedByAdminLifespan actionTokenGeneratedByUserLifespan otpPolicyInitialCounter`),
-		ignores(aLong, "eventsExpiration"),
-		ignores(aFlag, `resetPasswordAllowed eventsEnabled adminEventsEnabled adminEventsDetailsEnabled
+		ignores(stringType, `displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme privateKey publicKey certificate codeSecret`),
+		ignores(int32Type, `accessTokenLifespanForImplicitFlow accessCodeLifespanUserAction actionTokenGeneratedByAdminLifespan actionTokenGeneratedByUserLifespan otpPolicyInitialCounter`),
+		ignores(int64Type, "eventsExpiration"),
+		ignores(boolType, `resetPasswordAllowed eventsEnabled adminEventsEnabled adminEventsDetailsEnabled
 			userManagedAccessAllowed verifiableCredentialsEnabled adminPermissionsEnabled scimApiEnabled`),
-		ignores(someTexts, "requiredCredentials otpSupportedApplications eventsListeners enabledEventTypes"),
-		reads(aConfig, "smtpServer"), ignores(aConfig, "browserSecurityHeaders"), ignores(mapOf(aConfig), "localizationTexts"),
+		ignores(stringList, "requiredCredentials otpSupportedApplications eventsListeners enabledEventTypes"),
+		decodes(stringMap, "smtpServer"), ignores(stringMap, "browserSecurityHeaders"), ignores(mapOf(stringMap), "localizationTexts"),
 		ignores(listOf(of(providerMapper)), "identityProviderMappers"),
 		ignores(listOf(of(mapperRecord())), "protocolMappers"), ignores(of(client), "adminPermissionsClient"),
-		ignores(anyValue, `passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin socialProviders
+		ignores(anyType, `passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin socialProviders
 			identityFederationEnabled attributesOrEmpty parsedClientProfiles parsedClientPolicies`),
 		webAuthn("webAuthnPolicy"), webAuthn("webAuthnPolicyPasswordless"),
-		ignores(aWhole, "webAuthnPolicyCreateTimeout webAuthnPolicyPasswordlessCreateTimeout"),
-		ignores(aFlag, `webAuthnPolicyAvoidSameAuthenticatorRegister webAuthnPolicyPasswordlessAvoidSameAuthenticatorRegister
+		ignores(int32Type, "webAuthnPolicyCreateTimeout webAuthnPolicyPasswordlessCreateTimeout"),
+		ignores(boolType, `webAuthnPolicyAvoidSameAuthenticatorRegister webAuthnPolicyPasswordlessAvoidSameAuthenticatorRegister
 			webAuthnPolicyPasswordlessPasskeysEnabled`),
-		ignores(aText, "webAuthnPolicyPasswordlessMediation"),
-		ignores(someTexts, `webAuthnPolicySignatureAlgorithms webAuthnPolicyAcceptableAaguids webAuthnPolicyExtraOrigins
+		ignores(stringType, "webAuthnPolicyPasswordlessMediation"),
+		ignores(stringList, `webAuthnPolicySignatureAlgorithms webAuthnPolicyAcceptableAaguids webAuthnPolicyExtraOrigins
 			webAuthnPolicyPasswordlessSignatureAlgorithms webAuthnPolicyPasswordlessAcceptableAaguids webAuthnPolicyPasswordlessExtraOrigins`),
 	)
 }
 
-// webAuthn are the someTexts of one of the two policies for security keys.
-func webAuthn(prefix string) members {
+// webAuthn are the texts of one of the two policies for security keys.
+func webAuthn(prefix string) fieldGroup {
 	names := []string{"RpEntityName", "RpId", "AttestationConveyancePreference", "AuthenticatorAttachment", "RequireResidentKey", "ResidentKey", "UserVerificationRequirement"}
 	for i, name := range names {
 		names[i] = prefix + name
 	}
-	return ignores(aText, strings.Join(names, " "))
+	return ignores(stringType, strings.Join(names, " "))
 }
 
 func roleRecord() *record {
 	composites := (&record{name: "Composites"}).with(
-		reads(someTexts, "realm"), reads(textLists, "client application"))
-	return (&record{name: "RoleRepresentation", nameless: isIdle}).with(
-		reads(aText, "name"), reads(of(composites), "composites"),
-		ignores(aText, "id description containerId"), ignores(aFlag, "composite clientRole"), ignores(textLists, "attributes"), ignores(anyValue, "scopeParamRequired"))
+		decodes(stringList, "realm"), decodes(stringLists, "client application"))
+	return (&record{name: "RoleRepresentation", nameRule: namelessIgnored}).with(
+		decodes(stringType, "name"), decodes(of(composites), "composites"),
+		ignores(stringType, "id description containerId"), ignores(boolType, "composite clientRole"), ignores(stringLists, "attributes"), ignores(anyType, "scopeParamRequired"))
 }
 
 func groupRecord() *record {
-	group := &record{name: "GroupRepresentation", nameless: isIdle}
+	group := &record{name: "GroupRepresentation", nameRule: namelessIgnored}
 	return group.with(
-		reads(aText, "name"), reads(textLists, "attributes clientRoles"), reads(someTexts, "realmRoles"), reads(listOf(of(group)), "subGroups"),
-		ignores(aText, "id description path parentId"), ignores(aLong, "subGroupCount"), ignores(mapOf(aFlag), "access"))
+		decodes(stringType, "name"), decodes(stringLists, "attributes clientRoles"), decodes(stringList, "realmRoles"), decodes(listOf(of(group)), "subGroups"),
+		ignores(stringType, "id description path parentId"), ignores(int64Type, "subGroupCount"), ignores(mapOf(boolType), "access"))
 }
 
 func userRecord() *record {
 	credential := (&record{name: "CredentialRepresentation"}).with(
-		reads(aText, "type value secretData credentialData"), reads(aFlag, "temporary"),
-		ignores(aText, "id userLabel federationLink"), ignores(aLong, "createdDate"), ignores(aWhole, "priority"),
-		reads(aText, "hashedSaltedValue"), ignores(anyValue, "device salt hashIterations counter algorithm digits period config"))
+		decodes(stringType, "type value secretData credentialData"), decodes(boolType, "temporary"),
+		ignores(stringType, "id userLabel federationLink"), ignores(int64Type, "createdDate"), ignores(int32Type, "priority"),
+		decodes(stringType, "hashedSaltedValue"), ignores(anyType, "device salt hashIterations counter algorithm digits period config"))
 	consent := (&record{name: "UserConsentRepresentation", lenient: true}).with(
-		reads(aText, "clientId"), reads(someTexts, "grantedClientScopes"), ignores(aLong, "createdDate lastUpdatedDate"), ignores(someTexts, "grantedRealmRoles"))
-	federated := (&record{name: "FederatedIdentityRepresentation"}).with(ignores(aText, "identityProvider userId userName"))
-	social := (&record{name: "SocialLinkRepresentation"}).with(ignores(aText, "socialProvider socialUserId socialUsername"))
+		decodes(stringType, "clientId"), decodes(stringList, "grantedClientScopes"), ignores(int64Type, "createdDate lastUpdatedDate"), ignores(stringList, "grantedRealmRoles"))
+	federated := (&record{name: "FederatedIdentityRepresentation"}).with(ignores(stringType, "identityProvider userId userName"))
+	social := (&record{name: "SocialLinkRepresentation"}).with(ignores(stringType, "socialProvider socialUserId socialUsername"))
 	return (&record{name: "UserRepresentation"}).with(
-		reads(aText, "id username email firstName lastName serviceAccountClientId"), reads(aFlag, "enabled emailVerified"), reads(aWhole, "notBefore"),
-		reads(userTexts, "attributes"), reads(someTexts, "requiredActions realmRoles groups"), reads(textLists, "clientRoles applicationRoles"),
-		reads(listOf(of(credential)), "credentials"), reads(listOf(of(consent)), "clientConsents"),
-		reads(aText, "federationLink"),
-		ignores(aText, "self origin"), ignores(aLong, "createdTimestamp"), ignores(aFlag, "totp"), ignores(someTexts, "disableableCredentialTypes"),
-		ignores(listOf(of(federated)), "federatedIdentities"), ignores(listOf(of(social)), "socialLinks"), ignores(mapOf(aFlag), "access"),
-		ignores(listOf(anyValue), "verifiableCredentials issuedVerifiableCredentials"), ignores(anyValue, "userProfileMetadata rawAttributes"))
+		decodes(stringType, "id username email firstName lastName serviceAccountClientId"), decodes(boolType, "enabled emailVerified"), decodes(int32Type, "notBefore"),
+		decodes(userAttributes, "attributes"), decodes(stringList, "requiredActions realmRoles groups"), decodes(stringLists, "clientRoles applicationRoles"),
+		decodes(listOf(of(credential)), "credentials"), decodes(listOf(of(consent)), "clientConsents"),
+		decodes(stringType, "federationLink"),
+		ignores(stringType, "self origin"), ignores(int64Type, "createdTimestamp"), ignores(boolType, "totp"), ignores(stringList, "disableableCredentialTypes"),
+		ignores(listOf(of(federated)), "federatedIdentities"), ignores(listOf(of(social)), "socialLinks"), ignores(mapOf(boolType), "access"),
+		ignores(listOf(anyType), "verifiableCredentials issuedVerifiableCredentials"), ignores(anyType, "userProfileMetadata rawAttributes"))
 }
 
 func clientRecord() *record {
 	return (&record{name: "ClientRepresentation"}).with(
-		reads(aName, "clientId"), reads(aText, "id name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl clientTemplate"),
-		reads(aFlag, `enabled publicClient bearerOnly consentRequired standardFlowEnabled implicitFlowEnabled directAccessGrantsEnabled
+		decodes(nameType, "clientId"), decodes(stringType, "id name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl clientTemplate"),
+		decodes(boolType, `enabled publicClient bearerOnly consentRequired standardFlowEnabled implicitFlowEnabled directAccessGrantsEnabled
 			serviceAccountsEnabled authorizationServicesEnabled frontchannelLogout fullScopeAllowed`),
-		reads(aWhole, "notBefore"), reads(someTexts, "redirectUris webOrigins defaultClientScopes optionalClientScopes defaultRoles"),
-		reads(aConfig, "attributes authenticationFlowBindingOverrides"), reads(listOf(of(mapperRecord())), "protocolMappers"),
-		reads(aFlag, "directGrantsOnly"),
-		ignores(aText, "description type registrationAccessToken origin"), ignores(aWhole, "nodeReRegistrationTimeout"),
-		ignores(aFlag, "surrogateAuthRequired alwaysDisplayInConsole useTemplateConfig useTemplateScope useTemplateMappers"),
-		ignores(mapOf(aWhole), "registeredNodes"), ignores(mapOf(aFlag), "access"), reads(anyValue, "authorizationSettings"))
+		decodes(int32Type, "notBefore"), decodes(stringList, "redirectUris webOrigins defaultClientScopes optionalClientScopes defaultRoles"),
+		decodes(stringMap, "attributes authenticationFlowBindingOverrides"), decodes(listOf(of(mapperRecord())), "protocolMappers"),
+		decodes(boolType, "directGrantsOnly"),
+		ignores(stringType, "description type registrationAccessToken origin"), ignores(int32Type, "nodeReRegistrationTimeout"),
+		ignores(boolType, "surrogateAuthRequired alwaysDisplayInConsole useTemplateConfig useTemplateScope useTemplateMappers"),
+		ignores(mapOf(int32Type), "registeredNodes"), ignores(mapOf(boolType), "access"), decodes(anyType, "authorizationSettings"))
 }
 
 func mapperRecord() *record {
-	return (&record{name: "ProtocolMapperRepresentation", nameless: isMissing}).with(
-		reads(aText, "name protocol protocolMapper"), reads(aConfig, "config"), ignores(aText, "id"), ignores(anyValue, "consentRequired consentText"))
+	return (&record{name: "ProtocolMapperRepresentation", nameRule: nameRequired}).with(
+		decodes(stringType, "name protocol protocolMapper"), decodes(stringMap, "config"), ignores(stringType, "id"), ignores(anyType, "consentRequired consentText"))
 }

@@ -12,26 +12,26 @@ import (
 func recordOf(t *testing.T) map[string]*record {
 	t.Helper()
 	found := map[string]*record{}
-	var visit func(s *shape)
-	visit = func(s *shape) {
+	var visit func(s *schema)
+	visit = func(s *schema) {
 		switch {
 		case s == nil || s.record != nil && found[s.record.name] != nil:
 		case s.record != nil:
 			found[s.record.name] = s.record
-			for _, member := range s.record.members {
-				visit(member.shape)
+			for _, member := range s.record.fields {
+				visit(member.schema)
 			}
 		default:
 			visit(s.items)
 			visit(s.values)
 		}
 	}
-	visit(&shape{record: tables().realm})
+	visit(&schema{record: schemas().realm})
 	return found
 }
 
 // testdata/members.txt is what Jackson finds in the representations of keycloak-core 26.7.4,
-// ignored names included: whatever Keycloak takes has a fate here, and nothing else does.
+// ignored names included: whatever Keycloak takes has a disposition here, and nothing else does.
 func TestTablesHaveKeycloaksMembers(t *testing.T) {
 	file, err := os.ReadFile("testdata/members.txt")
 	if err != nil {
@@ -44,10 +44,10 @@ func TestTablesHaveKeycloaksMembers(t *testing.T) {
 			t.Errorf("no table of %s", name)
 			continue
 		}
-		want, got := strings.Fields(members), sortedNames(records[name].members)
+		want, got := strings.Fields(members), sortedNames(records[name].fields)
 		for _, member := range want {
 			if !slices.Contains(got, member) {
-				t.Errorf("%s.%s has no fate", name, member)
+				t.Errorf("%s.%s has no disposition", name, member)
 			}
 		}
 		for _, member := range got {
@@ -61,9 +61,9 @@ func TestTablesHaveKeycloaksMembers(t *testing.T) {
 // A member that is read must have a field, or it would be lost without a word; and a field that
 // nothing is read into is always empty.
 func TestTablesMatchRepresentations(t *testing.T) {
-	var compare func(path string, s *shape, kind reflect.Type)
+	var compare func(path string, s *schema, kind reflect.Type)
 	seen := map[reflect.Type]bool{}
-	compare = func(path string, s *shape, kind reflect.Type) {
+	compare = func(path string, s *schema, kind reflect.Type) {
 		if kind.Kind() == reflect.Pointer {
 			kind = kind.Elem()
 		}
@@ -83,23 +83,23 @@ func TestTablesMatchRepresentations(t *testing.T) {
 					fields[name] = f.Type
 				}
 			}
-			for name, member := range s.record.members {
+			for name, member := range s.record.fields {
 				switch field, there := fields[name]; {
-				case member.fate == isRead && !there:
+				case member.disposition == dispositionDecode && !there:
 					t.Errorf("%s.%s is read, and has no field", path, name)
-				case member.fate != isRead && there:
+				case member.disposition != dispositionDecode && there:
 					t.Errorf("%s.%s has a field, and isn't read", path, name)
 				case there:
-					compare(path+"."+name, member.shape, field)
+					compare(path+"."+name, member.schema, field)
 				}
 				delete(fields, name)
 			}
 			for name := range fields {
-				t.Errorf("%s.%s has a field, and no fate", path, name)
+				t.Errorf("%s.%s has a field, and no disposition", path, name)
 			}
 		case s.scalar == nil || kind.Kind() == reflect.Struct:
-			t.Errorf("%s is a %s, and of another shape in the table", path, kind)
+			t.Errorf("%s is a %s, and of another schema in the table", path, kind)
 		}
 	}
-	compare("realm", &shape{record: tables().realm}, reflect.TypeFor[Realm]())
+	compare("realm", &schema{record: schemas().realm}, reflect.TypeFor[Realm]())
 }
