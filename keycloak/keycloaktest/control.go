@@ -124,7 +124,7 @@ type Session struct {
 }
 
 // EndSession ends the session of this ID, the offline one where Offline is set, and tells the
-// clients that want it. The other members don't matter. It says whether there was one.
+// clients that want it. The other members don't matter. It reports whether there was one.
 func (r *Realm) EndSession(which Session) bool {
 	r.handle().mu.Lock()
 	s := r.sessionOf(which.ID, which.Offline)

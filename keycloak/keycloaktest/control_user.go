@@ -133,9 +133,9 @@ func (u *User) Update(patch []byte) error {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
 		u.realm.dropAttributes(changed.Attributes)
-		u.realm.strike(found)
+		u.realm.unindex(found)
 		found.User = changed
-		u.realm.enlist(found)
+		u.realm.index(found)
 		if changed.Enabled {
 			found.permanently = false
 		}
@@ -146,7 +146,7 @@ func (u *User) Update(patch []byte) error {
 // Delete deletes the user. Its sessions end without a word to their clients.
 func (u *User) Delete() error {
 	return u.change(func(found *user) error {
-		u.realm.strike(found)
+		u.realm.unindex(found)
 		for _, kept := range []map[string]*session{u.realm.sessions, u.realm.offline} {
 			maps.DeleteFunc(kept, func(_ string, s *session) bool { return s.user == found })
 		}
@@ -270,7 +270,7 @@ func (u *User) Failures() (count int, err error) {
 	return count, err
 }
 
-// Locked says whether brute-force protection keeps the user out.
+// Locked reports whether brute-force protection keeps the user out.
 func (u *User) Locked() (locked bool, err error) {
 	err = u.change(func(found *user) error { locked = u.realm.locked(found, u.realm.server.Now()); return nil })
 	return locked, err

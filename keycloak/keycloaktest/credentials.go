@@ -179,7 +179,7 @@ func (r *Realm) locked(u *user, now time.Time) bool {
 // profileAction is what Keycloak asks of who has an incomplete profile.
 const profileAction = "VERIFY_PROFILE"
 
-// incomplete says whether a person's profile lacks what it must have.
+// incomplete reports whether a person's profile lacks what it must have.
 func (r *Realm) incomplete(u *user) bool {
 	return u.ServiceAccountOf == "" && !r.profile.Complete(&u.User, &r.settings)
 }

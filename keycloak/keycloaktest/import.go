@@ -23,7 +23,7 @@ func (r *Realm) addFileUsers(text []byte) error {
 		u, err := r.addUser(document)
 		if err != nil {
 			for _, u := range added {
-				r.strike(u)
+				r.unindex(u)
 			}
 			return fmt.Errorf("user %s: %w", document.Username, err)
 		}

@@ -35,7 +35,7 @@ type Realm struct {
 	scopes   map[string]*scope
 	clients  map[string]*client // by client id
 	users    map[string]*user   // by id
-	names    map[string]*user   // by username, for enlist and strike
+	names    map[string]*user   // by username, for index and unindex
 	emails   map[string][]*user // by e-mail address, like names
 
 	sessions map[string]*session // by session id, offline sessions beside them
@@ -73,7 +73,7 @@ func (s *scope) hasMapper(id string) bool {
 	return slices.ContainsFunc(s.ProtocolMappers, func(m realmfile.Mapper) bool { return m.ProtocolMapper == id })
 }
 
-// shown says whether a scope's name is in scope claims.
+// shown reports whether a scope's name is in scope claims.
 func (s *scope) shown() bool { return s.Attributes["include.in.token.scope"] != "false" }
 
 // A client is a client with what the realm file says of it, resolved.

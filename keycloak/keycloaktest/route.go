@@ -55,22 +55,22 @@ var endpoints = sync.OnceValue(func() map[string]endpoint {
 	}
 })
 
-// keycloakHas are paths, or beginnings of paths, that a Keycloak has below a realm and the stand-in
+// keycloakOnly are paths, or beginnings of paths, that a Keycloak has below a realm and the stand-in
 // hasn't. They are answered with 501: a 404 would say something of Keycloak that isn't true.
-var keycloakHas = []string{
+var keycloakOnly = []string{
 	"/account", "/broker", "/authz", "/clients-registrations", "/clients-managements", "/login-actions", "/.well-known/uma2-configuration",
 	"/clients",
 	oidc + "/ext", oidc + "/registrations", oidc + "/forgot-credentials", oidc + "/login-status-iframe.html", oidc + "/3p-cookies", oidc + "/delegated",
 	"/protocol/saml", "/protocol/docker-v2", "/protocol/oid4vc", "/.well-known/openid-credential-issuer", "/.well-known/webfinger",
 }
 
-// notHere answers for an endpoint that Keycloak has and the stand-in doesn't.
-func notHere(what string) answer {
-	return hasNo(what).plain()
+// notImplemented answers for an endpoint that Keycloak has and the stand-in doesn't.
+func notImplemented(what string) answer {
+	return lacks(what).plain()
 }
 
-// hasNo refuses what Keycloak has and the stand-in doesn't.
-func hasNo(what string) *refusal {
+// lacks refuses what Keycloak has and the stand-in doesn't.
+func lacks(what string) *refusal {
 	return refuse(http.StatusNotImplemented, notInStandIn, "this is keycloaktest, a stand-in for Keycloak in tests, and it has no "+what)
 }
 
@@ -87,7 +87,7 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 		return badPath("missingNormalization", "Request path not normalized")
 	}
 	if full == "/" || full == s.prefix+"/" {
-		return notHere("page at /")
+		return notImplemented("page at /")
 	}
 	outside := failure(request, 404, "Unable to find matching target resource method").bare()
 	below, ok := strings.CutPrefix(full, s.prefix)
@@ -95,7 +95,7 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 		return outside
 	}
 	if strings.HasPrefix(below, "/admin/") || below == "/admin" || strings.HasPrefix(below, "/resources/") || strings.HasPrefix(below, "/js/") {
-		return notHere(path.Join("/", strings.Split(below, "/")[1]) + " endpoints; its Go methods change a realm")
+		return notImplemented(path.Join("/", strings.Split(below, "/")[1]) + " endpoints; its Go methods change a realm")
 	}
 	if strings.HasPrefix(below, "/.well-known/") && !strings.HasPrefix(below, rootMetadata) {
 		return failure(request, 404, "HTTP 404 Not Found")
@@ -145,9 +145,9 @@ func (a answer) bare() answer {
 func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string) answer {
 	found, ok := endpoints()[rest]
 	if !ok {
-		for _, prefix := range keycloakHas {
+		for _, prefix := range keycloakOnly {
 			if rest == prefix || strings.HasPrefix(rest, prefix+"/") {
-				return notHere("endpoint " + rest)
+				return notImplemented("endpoint " + rest)
 			}
 		}
 		if strings.HasPrefix(rest, "/protocol/") && !strings.HasPrefix(rest, oidc+"/") && rest != oidc {
@@ -211,7 +211,7 @@ func failure(request *http.Request, status int, text string) answer {
 	return errorPage(status, message)
 }
 
-// wantsPage says whether a request prefers HTML to JSON.
+// wantsPage reports whether a request prefers HTML to JSON.
 func wantsPage(request *http.Request) bool {
 	accept := request.Header.Get("Accept")
 	return (strings.Contains(accept, "text/html") || strings.Contains(accept, "text/*")) && !strings.Contains(accept, "application/json")

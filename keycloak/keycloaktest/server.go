@@ -59,7 +59,7 @@ type Server struct {
 	listening *http.Server
 	ended     chan struct{} // closed when Serve has returned
 	failure   error         // why it returned, if it wasn't closed; read it once ended is closed
-	listener  *stallable
+	listener  *pausableListener
 	gone      context.Context // done once the server is closed; it ends what waits
 	close     context.CancelFunc
 	calls     *http.Client // for back-channel logout
@@ -99,7 +99,7 @@ func Start(config Config) (*Server, error) {
 	}
 	s := &Server{
 		URL: "http://" + listener.Addr().String() + prefix, prefix: prefix, clock: config.Now,
-		ended: make(chan struct{}), listener: &stallable{Listener: listener}, realms: map[string]*Realm{}, removed: map[string]bool{}, counted: map[string]int{},
+		ended: make(chan struct{}), listener: &pausableListener{Listener: listener}, realms: map[string]*Realm{}, removed: map[string]bool{}, counted: map[string]int{},
 		calls: newCaller(), ownKeys: config.OwnKeys, logf: config.Logf,
 	}
 	if s.clock == nil {
@@ -310,7 +310,7 @@ func (s *Server) explain(format string, args ...any) {
 
 var errNoServer = errors.New("keycloaktest: the zero Server doesn't listen: make one with keycloaktest.New or keycloaktest.Start")
 
-// Remove deletes a realm and says whether there was one. Methods of the realm and of its users that
+// Remove deletes a realm and reports whether there was one. Methods of the realm and of its users that
 // return an error fail from then on.
 func (s *Server) Remove(name string) bool {
 	s.mu.Lock()
@@ -345,7 +345,7 @@ func (s *Server) Advance(d time.Duration) {
 
 // serve is the way of every request: it is counted, may meet a fault, and is answered.
 func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
-	defer confess(w)
+	defer recoverPanic(w)
 	fault := s.record(request)
 	if fault != nil && fault.before(s, w, request) {
 		return
@@ -358,9 +358,9 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	out.write(w)
 }
 
-// confess logs a bug of the stand-in's own and answers for it; net/http would drop the connection,
+// recoverPanic logs a bug of the stand-in's own and answers for it; net/http would drop the connection,
 // as a fault does that was asked for.
-func confess(w http.ResponseWriter) {
+func recoverPanic(w http.ResponseWriter) {
 	switch bug := recover(); bug {
 	case nil:
 	case http.ErrAbortHandler:

@@ -21,7 +21,7 @@ type session struct {
 	authTime time.Time // zero for a password grant: nobody saw a login page
 	clients  map[string]*clientSession
 	notes    map[string]string
-	shortened
+	shortenedSession
 }
 
 // A clientSession is what one client has of a session.
@@ -33,27 +33,27 @@ type clientSession struct {
 	level   string            // of authentication, as Keycloak counts: 1 at a login page, 0 by single sign-on
 	first   bool              // its session began with it, for offline access
 	reuses  map[string]*reuse // by reuse_id
-	shortened
+	shortenedSession
 }
 
-// A shortened session was begun when it could last longer: the realm's settings were changed since
+// A shortenedSession was begun when it could last longer: the realm's settings were changed since
 // its last use. Keycloak has it still then, and says so.
-type shortened struct {
+type shortenedSession struct {
 	at    time.Time // when the settings were changed
 	until time.Time // when it would have ended by the old ones
 }
 
-// only says whether it is the change of settings alone that ended a session of that last use.
-func (s shortened) only(used, now time.Time) bool {
+// onlyShortened reports whether it is the change of settings alone that ended a session of that last use.
+func (s shortenedSession) onlyShortened(used, now time.Time) bool {
 	return !s.at.IsZero() && !s.at.Before(used) && now.Before(s.until)
 }
 
-// again is what is remembered at another change, of a session that would end at until now.
-func (s shortened) again(used, now, until time.Time) shortened {
+// shortenAgain is what is remembered at another change, of a session that would end at until now.
+func (s shortenedSession) shortenAgain(used, now, until time.Time) shortenedSession {
 	if !s.at.IsZero() && !s.at.Before(used) && s.until.After(until) {
 		until = s.until
 	}
-	return shortened{now, until}
+	return shortenedSession{now, until}
 }
 
 // A reuse follows one line of single-use refresh tokens.
@@ -119,7 +119,7 @@ func (r *Realm) endSession(s *session) {
 	}
 }
 
-// alive says whether neither the idle timeout nor the longest life of a session has passed.
+// alive reports whether neither the idle timeout nor the longest life of a session has passed.
 func (r *Realm) alive(s *session, now time.Time) bool {
 	return now.Unix() < r.ends(s).Unix() // Keycloak counts in seconds
 }
@@ -158,13 +158,13 @@ func (r *Realm) clientEnds(cs *clientSession, s *session) time.Time {
 func (r *Realm) settingsChange(now time.Time) {
 	for _, kept := range []map[string]*session{r.sessions, r.offline} {
 		for _, s := range kept {
-			s.shortened = s.again(s.used, now, r.ends(s))
+			s.shortenedSession = s.shortenAgain(s.used, now, r.ends(s))
 			for _, part := range s.clients {
 				until := r.clientEnds(part, s)
 				if until.IsZero() {
 					until = r.ends(s)
 				}
-				part.shortened = part.again(part.used, now, until)
+				part.shortenedSession = part.shortenAgain(part.used, now, until)
 			}
 		}
 	}
@@ -275,7 +275,7 @@ func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *r
 				continue // nobody is in one
 			}
 			if one {
-				return nil, hasNo("scope " + word)
+				return nil, lacks("scope " + word)
 			}
 		}
 		known := word == "openid" || slices.Contains(c.defaultScopes, word) || slices.Contains(c.optionalScopes, word)

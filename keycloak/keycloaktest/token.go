@@ -62,7 +62,7 @@ func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	return slices.DeleteFunc(all, func(m realmfile.Mapper) bool { return m.Protocol != "" && m.Protocol != "openid-connect" })
 }
 
-// permitted says whether the user may have a scope: one with roles wants one of them.
+// permitted reports whether the user may have a scope: one with roles wants one of them.
 func (g *grant) permitted(s *scope) bool {
 	if len(s.roles) == 0 {
 		return true

@@ -134,7 +134,7 @@ func (r *Realm) addServiceAccount(c *client) error {
 // withdrawServiceAccount takes back what addServiceAccount did, for a file of users that lists the
 // account.
 func (r *Realm) withdrawServiceAccount(c *client) {
-	r.strike(c.serviceAccount)
+	r.unindex(c.serviceAccount)
 	c.serviceAccount, c.accountIsMade = nil, false
 	if !slices.Contains(c.DefaultClientScopes, "service_account") {
 		c.defaultScopes = slices.DeleteFunc(c.defaultScopes, func(name string) bool { return name == "service_account" })
@@ -205,7 +205,7 @@ func (r *Realm) addUser(document realmfile.User) (*user, error) {
 	if of != nil {
 		of.serviceAccount = u
 	}
-	r.enlist(u)
+	r.index(u)
 	return u, nil
 }
 
@@ -240,16 +240,16 @@ func (r *Realm) nameUser(document *realmfile.User) error {
 // maxNameLength is the longest name that a user may have, in bytes.
 const maxNameLength = 255
 
-// enlist makes a user known by id, name and e-mail address; strike takes that back. Who changes one
-// of them strikes the user before, and enlists it again.
-func (r *Realm) enlist(u *user) {
+// index makes a user known by id, name and e-mail address; unindex takes that back. Who changes one
+// of them unindexes the user before, and indexes it again.
+func (r *Realm) index(u *user) {
 	r.users[u.ID], r.names[u.Username] = u, u
 	if u.Email != "" {
 		r.emails[u.Email] = append(r.emails[u.Email], u)
 	}
 }
 
-func (r *Realm) strike(u *user) {
+func (r *Realm) unindex(u *user) {
 	delete(r.users, u.ID)
 	delete(r.names, u.Username)
 	others := slices.DeleteFunc(r.emails[u.Email], func(other *user) bool { return other == u })
@@ -258,7 +258,7 @@ func (r *Realm) strike(u *user) {
 	}
 }
 
-// emailTaken says whether anybody else than the user of an id has an e-mail address.
+// emailTaken reports whether anybody else than the user of an id has an e-mail address.
 func (r *Realm) emailTaken(email, id string) bool {
 	return slices.ContainsFunc(r.emails[email], func(other *user) bool { return other.ID != id })
 }

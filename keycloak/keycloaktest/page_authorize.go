@@ -32,9 +32,9 @@ func (q *authRequest) prompts(word string) bool {
 }
 
 // authorize is the authorization endpoint.
-func (r *Realm) authorize(c *call) answer { return r.browse(c, (*visit).authorize) }
+func (r *Realm) authorize(c *call) answer { return r.browse(c, (*pageRequest).authorize) }
 
-func (v *visit) authorize() answer {
+func (v *pageRequest) authorize() answer {
 	if v.Method == http.MethodGet && !printable(v.URL.Query()) {
 		return v.failure(400, "An internal server error has occurred")
 	}
@@ -80,7 +80,7 @@ const maxParameter = 4_000
 
 // readRequest checks a request in Keycloak's order (AuthorizationEndpoint, 26.7.4). Until the
 // redirect URI is known to be the client's, a refusal is a page; afterwards the client gets it.
-func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
+func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, answer) {
 	by, refused := v.knownClient(parameters)
 	if by == nil {
 		return nil, refused
@@ -112,7 +112,7 @@ func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 	}
 	if refused := q.checkType(); refused != nil {
 		if refused.status == http.StatusNotImplemented {
-			return nil, notHere(refused.description)
+			return nil, notImplemented(refused.description)
 		}
 		return nil, v.refuseRequest(q, refused)
 	}
@@ -132,7 +132,7 @@ func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 		return nil, v.failure(400, "Invalid parameter: claims")
 	}
 	if q.prompts("create") && v.realm.settings.RegistrationAllowed {
-		return nil, notHere("page to register at")
+		return nil, notImplemented("page to register at")
 	}
 	if q.prompts("create") {
 		return nil, v.failure(400, "Registration not allowed")
@@ -143,13 +143,13 @@ func (v *visit) readRequest(parameters url.Values) (*authRequest, answer) {
 
 // unreadable answers for parameters that can't be read, and for those that the stand-in doesn't
 // know.
-func (v *visit) unreadable(parameters url.Values) (answer, bool) {
+func (v *pageRequest) unreadable(parameters url.Values) (answer, bool) {
 	_, badAge := maxAge(parameters)
 	switch {
 	case badAge != nil:
 		return v.failure(400, "Invalid Request"), true
 	case strings.Count(parameters.Get("request"), ".") > 1:
-		return notHere("request objects"), true
+		return notImplemented("request objects"), true
 	case parameters.Has("request"), parameters.Has("request_uri"):
 		return v.failure(400, "Invalid Request"), true
 	}
@@ -166,7 +166,7 @@ func maxAge(parameters url.Values) (*int64, error) {
 }
 
 // knownClient is the client that a request names, if it may send browsers here.
-func (v *visit) knownClient(parameters url.Values) (*client, answer) {
+func (v *pageRequest) knownClient(parameters url.Values) (*client, answer) {
 	if len(parameters["client_id"]) != 1 {
 		return nil, v.failure(400, "Invalid Request")
 	}
@@ -189,7 +189,7 @@ func (v *visit) knownClient(parameters url.Values) (*client, answer) {
 }
 
 // shut answers for a realm that is disabled or wants TLS.
-func (v *visit) shut() (answer, bool) {
+func (v *pageRequest) shut() (answer, bool) {
 	if refused := v.realm.insecure(v.call); refused != nil {
 		return v.failure(400, refused.description), true
 	}
@@ -200,7 +200,7 @@ func (v *visit) shut() (answer, bool) {
 }
 
 // refuseRequest tells the client what is wrong with its request.
-func (v *visit) refuseRequest(q *authRequest, refused *refusal) answer {
+func (v *pageRequest) refuseRequest(q *authRequest, refused *refusal) answer {
 	pairs := []string{"error", refused.code}
 	if refused.description != "" {
 		pairs = append(pairs, "error_description", refused.description)

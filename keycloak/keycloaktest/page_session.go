@@ -14,9 +14,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// A visit is one request of a person's browser: a call, with the cookies that its answer sets and
+// A pageRequest is one request of a person's browser: a call, with the cookies that its answer sets and
 // the clients that are told of sessions it ended. It is answered under the realm's lock.
-type visit struct {
+type pageRequest struct {
 	*call
 	cookies []*http.Cookie
 	notices []notice
@@ -24,22 +24,22 @@ type visit struct {
 }
 
 // browse answers a browser under the realm's lock, and tells the clients without it.
-func (r *Realm) browse(c *call, serve func(*visit) answer) answer {
-	v := &visit{call: c}
+func (r *Realm) browse(c *call, serve func(*pageRequest) answer) answer {
+	v := &pageRequest{call: c}
 	out := v.locked(serve)
 	r.notify(v.notices)
 	out.cookie = v.cookies
 	return out
 }
 
-func (v *visit) locked(serve func(*visit) answer) answer {
+func (v *pageRequest) locked(serve func(*pageRequest) answer) answer {
 	v.realm.mu.Lock()
 	defer v.realm.mu.Unlock()
 	return serve(v)
 }
 
 // parameters are those of the query, or of the form that was posted.
-func (v *visit) parameters() url.Values {
+func (v *pageRequest) parameters() url.Values {
 	if v.Method == http.MethodPost {
 		return v.form
 	}
@@ -55,13 +55,13 @@ const (
 	sessionCookie  = "KEYCLOAK_SESSION"     // for scripts that watch the session
 )
 
-func (v *visit) set(cookie http.Cookie) {
+func (v *pageRequest) set(cookie http.Cookie) {
 	cookie.Path, cookie.Secure, cookie.SameSite = v.realm.basePath()+"/", true, http.SameSiteNoneMode
 	v.cookies = append(v.cookies, &cookie)
 }
 
 // drop removes cookies that the browser has.
-func (v *visit) drop(names ...string) {
+func (v *pageRequest) drop(names ...string) {
 	for _, name := range names {
 		if _, err := v.Cookie(name); err == nil {
 			v.cookies = append(v.cookies, &http.Cookie{Name: name, Path: v.realm.basePath() + "/", MaxAge: -1})
@@ -69,7 +69,7 @@ func (v *visit) drop(names ...string) {
 	}
 }
 
-func (v *visit) cookie(name string) string {
+func (v *pageRequest) cookie(name string) string {
 	cookie, err := v.Cookie(name)
 	if err != nil {
 		return ""
@@ -89,13 +89,13 @@ func (r *Realm) basePath() string {
 // A login is a browser in which somebody signs in or out: Keycloak's root authentication session.
 // Its id becomes that of the session, so that a browser has one.
 type login struct {
-	id   string
-	used time.Time // when a tab was opened last
-	tabs map[string]*tab
+	id           string
+	used         time.Time // when a tab was opened last
+	authSessions map[string]*authSession
 }
 
-// A tab is one request of a client, on its way from the login page to the answer.
-type tab struct {
+// An authSession is one request of a client, on its way from the login page to the answer.
+type authSession struct {
 	id     string
 	code   string // that the next form must bring: session_code
 	login  *login
@@ -114,8 +114,8 @@ type tab struct {
 }
 
 const (
-	maxLogins = 2_000
-	maxTabs   = 50
+	maxLogins       = 2_000
+	maxAuthSessions = 50
 )
 
 // loginLifespan is how long a sign-in may take.
@@ -133,7 +133,7 @@ func (r *Realm) loginOf(id string, now time.Time) *login {
 
 // enter is the login of the browser, a new one where it has none, which the browser learns. A
 // browser with a session goes on with its id.
-func (v *visit) enter() *login {
+func (v *pageRequest) enter() *login {
 	r, id := v.realm, v.cookie(loginCookie)
 	if l := r.loginOf(id, v.now); l != nil {
 		l.used = v.now
@@ -146,7 +146,7 @@ func (v *visit) enter() *login {
 		id = opaque(24)
 	}
 	forgetOld(r.logins, maxLogins, func(l *login) time.Time { return l.used }, func(l *login) bool { return r.loginOf(l.id, v.now) == nil })
-	l := &login{id: id, used: v.now, tabs: map[string]*tab{}}
+	l := &login{id: id, used: v.now, authSessions: map[string]*authSession{}}
 	r.logins[id] = l
 	v.entered = true
 	v.set(http.Cookie{Name: loginCookie, Value: id, HttpOnly: true})
@@ -172,32 +172,32 @@ func forgetOld[T any](kept map[string]T, most int, age func(T) time.Time, expire
 }
 
 // open begins a tab in the browser's login.
-func (v *visit) open(asked *authRequest) *tab {
+func (v *pageRequest) open(asked *authRequest) *authSession {
 	l := v.enter()
-	if len(l.tabs) >= maxTabs {
-		clear(l.tabs)
+	if len(l.authSessions) >= maxAuthSessions {
+		clear(l.authSessions)
 	}
-	t := &tab{id: opaque(11), login: l, client: asked.client, asked: asked}
-	l.tabs[t.id] = t
+	t := &authSession{id: opaque(11), login: l, client: asked.client, asked: asked}
+	l.authSessions[t.id] = t
 	return t
 }
 
 // close ends a tab, and with the last one the login.
-func (v *visit) close(t *tab) {
-	delete(t.login.tabs, t.id)
-	if len(t.login.tabs) == 0 {
+func (v *pageRequest) close(t *authSession) {
+	delete(t.login.authSessions, t.id)
+	if len(t.login.authSessions) == 0 {
 		delete(v.realm.logins, t.login.id)
 		v.drop(restartCookie)
 	}
 }
 
-// tabOf is the tab that a request names, if its browser has it.
-func (v *visit) tabOf(query url.Values) *tab {
+// authSessionOf is the authSession that a request names, if its browser has it.
+func (v *pageRequest) authSessionOf(query url.Values) *authSession {
 	l := v.realm.loginOf(v.cookie(loginCookie), v.now)
 	if l == nil {
 		return nil
 	}
-	t := l.tabs[query.Get("tab_id")]
+	t := l.authSessions[query.Get("tab_id")]
 	if t == nil || t.client.ClientID != query.Get("client_id") {
 		return nil
 	}
@@ -205,7 +205,7 @@ func (v *visit) tabOf(query url.Values) *tab {
 }
 
 // remember gives the browser what it needs to begin again.
-func (v *visit) remember(t *tab) {
+func (v *pageRequest) remember(t *authSession) {
 	if v.entered {
 		v.set(http.Cookie{Name: hashCookie, Value: hashOf(t.login.id), MaxAge: 60})
 	}
@@ -220,7 +220,7 @@ func hashOf(id string) string {
 }
 
 // identify gives the browser single sign-on by a session.
-func (v *visit) identify(s *session) {
+func (v *pageRequest) identify(s *session) {
 	r := v.realm
 	_, most := r.lifespans(false)
 	identity := claims{
@@ -232,7 +232,7 @@ func (v *visit) identify(s *session) {
 }
 
 // identity is the session of single sign-on, if it goes on.
-func (v *visit) identity() *session {
+func (v *pageRequest) identity() *session {
 	r := v.realm
 	held, err := r.verified(v.cookie(identityCookie))
 	if err == nil && text(held, "typ") == "Serialized-ID" && text(held, "iss") == r.Issuer() && v.now.Unix() < unix(held, "exp") {
@@ -254,7 +254,7 @@ type clientData struct {
 	State        string `json:"st,omitempty"`
 }
 
-func (t *tab) clientData() string {
+func (t *authSession) clientData() string {
 	q := t.asked
 	return base64.RawURLEncoding.EncodeToString(must(json.Marshal(clientData{q.redirect, q.value("response_type"), q.value("response_mode"), q.value("state")})))
 }

@@ -70,7 +70,7 @@ func (s *Server) record(request *http.Request) *Fault {
 	return s.fault(endpoint)
 }
 
-// known says whether the stand-in has an endpoint at a path below a realm.
+// known reports whether the stand-in has an endpoint at a path below a realm.
 func known(path string) bool { _, has := endpoints()[path]; return has }
 
 // mustBeEndpoint panics for what is no name of an endpoint, as Request has it.

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// consentDue says whether the person must be asked: at a client that wants it, for scopes that weren't agreed to,
+// consentDue reports whether the person must be asked: at a client that wants it, for scopes that weren't agreed to,
 // and for a device every time.
-func (v *visit) consentDue(t *tab) bool {
+func (v *pageRequest) consentDue(t *authSession) bool {
 	switch {
 	case t.agreed:
 		return false
@@ -34,7 +34,7 @@ func (r *Realm) shownScopes(scope []string) []string {
 	return shown
 }
 
-func (v *visit) consentPage(t *tab) answer {
+func (v *pageRequest) consentPage(t *authSession) answer {
 	name := t.client.Name
 	if name == "" {
 		name = t.client.ClientID
@@ -56,11 +56,11 @@ func (r *Realm) consent(c *call) answer {
 	if c.Method != http.MethodPost {
 		return failure(c.Request, 404, "HTTP 404 Not Found").with("Cache-Control", noBack)
 	}
-	return r.browse(c, (*visit).consent)
+	return r.browse(c, (*pageRequest).consent)
 }
 
-func (v *visit) consent() answer {
-	t, _, out := v.enterTab(requiredActionPath)
+func (v *pageRequest) consent() answer {
+	t, _, out := v.enterAuthSession(requiredActionPath)
 	switch {
 	case t == nil:
 		return out

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -78,7 +77,7 @@ func (s *Server) fault(endpoint string) *Fault {
 	return nil
 }
 
-// before does what a fault does instead of an answer, and says whether it did.
+// before does what a fault does instead of an answer, and reports whether it did.
 func (f *Fault) before(s *Server, w http.ResponseWriter, request *http.Request) bool {
 	if f.Delay > 0 || f.Hang {
 		// net/http looks whether a client has gone only once it has read all of its request.
@@ -135,62 +134,3 @@ func (s *Server) Down() { s.listener.setDown(true) }
 
 // Up ends Down.
 func (s *Server) Up() { s.listener.setDown(false) }
-
-// A stallable listener can drop what comes.
-type stallable struct {
-	net.Listener
-
-	mu   sync.Mutex // guards the fields below
-	down bool
-	open map[net.Conn]struct{}
-}
-
-func (l *stallable) setDown(down bool) {
-	if l == nil { // of a zero Server
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.down = down
-	if down {
-		for conn := range l.open {
-			conn.Close()
-		}
-	}
-}
-
-func (l *stallable) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		l.mu.Lock()
-		if !l.down {
-			if l.open == nil {
-				l.open = map[net.Conn]struct{}{}
-			}
-			l.open[conn] = struct{}{}
-			l.mu.Unlock()
-			return &followed{conn, l}, nil
-		}
-		l.mu.Unlock()
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetLinger(0) // reset: as close to "connection refused" as an open port gets
-		}
-		conn.Close()
-	}
-}
-
-// A followed connection leaves the list when it is closed.
-type followed struct {
-	net.Conn
-	from *stallable
-}
-
-func (c *followed) Close() error {
-	c.from.mu.Lock()
-	delete(c.from.open, c.Conn)
-	c.from.mu.Unlock()
-	return c.Conn.Close()
-}

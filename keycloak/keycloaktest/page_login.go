@@ -30,7 +30,7 @@ const (
 )
 
 // path is where the tab's step is.
-func (t *tab) path() string {
+func (t *authSession) path() string {
 	switch t.step {
 	case stepBegin, stepPassword, stepOTP:
 		return authenticatePath
@@ -40,7 +40,7 @@ func (t *tab) path() string {
 
 // execution is Keycloak's name of the tab's step in addresses: an id, or the alias of a required
 // action.
-func (t *tab) execution(r *Realm) string {
+func (t *authSession) execution(r *Realm) string {
 	if t.path() == authenticatePath {
 		return uuid.NewSHA1(uuid.NameSpaceURL, []byte(r.name+"/"+t.step)).String()
 	}
@@ -48,7 +48,7 @@ func (t *tab) execution(r *Realm) string {
 }
 
 // address is where the tab goes on: the page of its step.
-func (t *tab) address(r *Realm) string {
+func (t *authSession) address(r *Realm) string {
 	var pairs []string
 	if t.step != stepBegin {
 		pairs = append(pairs, "execution", t.execution(r))
@@ -56,19 +56,19 @@ func (t *tab) address(r *Realm) string {
 	return withPairs(r.Issuer()+t.path(), false, append(pairs, t.pairs()...))
 }
 
-func (t *tab) pairs() []string {
+func (t *authSession) pairs() []string {
 	return []string{"client_id", t.client.ClientID, "tab_id", t.id, "client_data", t.clientData()}
 }
 
 // formAction is where the form of the tab's step goes, with a new code: an older page's form counts
 // no more.
-func (t *tab) formAction(r *Realm) string {
+func (t *authSession) formAction(r *Realm) string {
 	t.code = opaque(43)
 	return withPairs(r.Issuer()+t.path(), false, append([]string{"session_code", t.code, "execution", t.execution(r)}, t.pairs()...))
 }
 
 // begin lets single sign-on do, or asks for a password.
-func (v *visit) begin(t *tab) answer {
+func (v *pageRequest) begin(t *authSession) answer {
 	t.step = stepPassword
 	if s := v.identity(); s != nil {
 		again := t.asked.prompts("login") || t.asked.maxAge != nil && !s.authTime.IsZero() && s.authTime.Unix()+*t.asked.maxAge < v.now.Unix()
@@ -86,7 +86,7 @@ func (v *visit) begin(t *tab) answer {
 		return v.refuse(t, "login_required")
 	}
 	if alias := t.asked.value("kc_idp_hint"); v.realm.hasProvider(alias) {
-		return notHere("identity providers, and kc_idp_hint names " + alias)
+		return notImplemented("identity providers, and kc_idp_hint names " + alias)
 	}
 	return v.passwordPage(t)
 }
@@ -100,7 +100,7 @@ func (r *Realm) hasProvider(alias string) bool {
 
 // locale is the language of the pages: the first of those that the client, the browser and the
 // realm wish for that the realm has.
-func (v *visit) locale(t *tab) string {
+func (v *pageRequest) locale(t *authSession) string {
 	settings := v.realm.settings
 	if !settings.InternationalizationEnabled {
 		return "en"
@@ -120,9 +120,9 @@ func (v *visit) locale(t *tab) string {
 	return "en"
 }
 
-// enterTab is the tab that a request goes on with, and whether the request brings a form. Without a
+// enterAuthSession is the authSession that a request goes on with, and whether the request brings a form. Without a
 // tab, the answer is what there is to say.
-func (v *visit) enterTab(path string) (t *tab, submitted bool, out answer) {
+func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted bool, out answer) {
 	if refused, shut := v.shut(); shut {
 		return nil, false, refused.with("Cache-Control", noBack)
 	}
@@ -131,11 +131,11 @@ func (v *visit) enterTab(path string) (t *tab, submitted bool, out answer) {
 	if known && v.realm.clients[query.Get("client_id")] == nil {
 		return nil, false, v.failure(400, "An error occurred, please login again through your application.").with("Cache-Control", noBack)
 	}
-	t = v.tabOf(query)
+	t = v.authSessionOf(query)
 	if t == nil || t.step == stepLogout {
 		return nil, false, v.restart(query)
 	}
-	if refused, ended := v.hopeless(t); ended {
+	if refused, ended := v.unusable(t); ended {
 		return nil, false, refused
 	}
 	code, execution := query.Get("session_code"), query.Get("execution")
@@ -149,8 +149,8 @@ func (v *visit) enterTab(path string) (t *tab, submitted bool, out answer) {
 	return t, code != "", answer{}
 }
 
-// hopeless answers for a tab whose client was disabled meanwhile, or whose user was deleted.
-func (v *visit) hopeless(t *tab) (answer, bool) {
+// unusable answers for an authSession whose client was disabled meanwhile, or whose user was deleted.
+func (v *pageRequest) unusable(t *authSession) (answer, bool) {
 	switch {
 	case !t.client.enabled:
 		v.close(t)
@@ -162,7 +162,7 @@ func (v *visit) hopeless(t *tab) (answer, bool) {
 }
 
 // restart begins again what was forgotten, with what the browser still knows of it.
-func (v *visit) restart(query url.Values) answer {
+func (v *pageRequest) restart(query url.Values) answer {
 	decoded, err := base64.RawURLEncoding.DecodeString(v.cookie(restartCookie))
 	parameters, badQuery := url.ParseQuery(string(decoded))
 	if err == nil && badQuery == nil && parameters.Get("client_id") == query.Get("client_id") {
@@ -181,7 +181,7 @@ func (v *visit) restart(query url.Values) answer {
 }
 
 // readAgain is a request out of a cookie.
-func (v *visit) readAgain(parameters url.Values) *authRequest {
+func (v *pageRequest) readAgain(parameters url.Values) *authRequest {
 	if code := parameters.Get("device_user_code"); code != "" {
 		d := v.realm.deviceByUserCode(code)
 		if d == nil {
@@ -194,7 +194,7 @@ func (v *visit) readAgain(parameters url.Values) *authRequest {
 }
 
 // signedInAlready sends a browser back that posts a form which was done with.
-func (v *visit) signedInAlready(query url.Values) answer {
+func (v *pageRequest) signedInAlready(query url.Values) answer {
 	by := v.realm.clients[query.Get("client_id")]
 	if by == nil {
 		by = &client{}
@@ -214,23 +214,23 @@ func (v *visit) signedInAlready(query url.Values) answer {
 }
 
 // startOver forgets who was signing in.
-func (t *tab) startOver() {
+func (t *authSession) startOver() {
 	t.step, t.user, t.by, t.agreed, t.action, t.seen, t.note = stepBegin, nil, nil, false, "", false, ""
 }
 
 // restartLogin is what the link of an expired page leads to.
 func (r *Realm) restartLogin(c *call) answer {
-	return r.browse(c, func(v *visit) answer {
+	return r.browse(c, func(v *pageRequest) answer {
 		if refused, shut := v.shut(); shut {
 			return refused.with("Cache-Control", noBack)
 		}
 		query := v.URL.Query()
-		t := v.tabOf(query)
+		t := v.authSessionOf(query)
 		if t == nil || t.step == stepLogout {
 			return v.restart(query)
 		}
 		t.startOver()
-		if refused, ended := v.hopeless(t); ended {
+		if refused, ended := v.unusable(t); ended {
 			return refused
 		}
 		return v.redirect(t.address(r))
@@ -238,10 +238,10 @@ func (r *Realm) restartLogin(c *call) answer {
 }
 
 // authenticate is the login page, and what is posted there.
-func (r *Realm) authenticate(c *call) answer { return r.browse(c, (*visit).authenticate) }
+func (r *Realm) authenticate(c *call) answer { return r.browse(c, (*pageRequest).authenticate) }
 
-func (v *visit) authenticate() answer {
-	t, submitted, out := v.enterTab(authenticatePath)
+func (v *pageRequest) authenticate() answer {
+	t, submitted, out := v.enterAuthSession(authenticatePath)
 	switch {
 	case t == nil:
 		return out
@@ -262,9 +262,9 @@ func (v *visit) authenticate() answer {
 const wrongLogin = "Invalid username or password."
 
 // checkLogin reads the form of the login page.
-func (v *visit) checkLogin(t *tab) answer {
+func (v *pageRequest) checkLogin(t *authSession) answer {
 	if v.realm.settings.RememberMe && v.value("rememberMe") == "on" {
-		return notHere("sessions that are remembered: rememberMe")
+		return notImplemented("sessions that are remembered: rememberMe")
 	}
 	u := t.user
 	if u == nil {
@@ -301,7 +301,7 @@ func (v *visit) checkLogin(t *tab) answer {
 }
 
 // checkOTP reads the form of the one-time code's page.
-func (v *visit) checkOTP(t *tab) answer {
+func (v *pageRequest) checkOTP(t *authSession) answer {
 	code, sent := v.param("otp")
 	r, u := v.realm, t.user
 	if !sent {
@@ -319,7 +319,7 @@ func (v *visit) checkOTP(t *tab) answer {
 }
 
 // proceed goes on once it is known who is there: with what is due, or to the end.
-func (v *visit) proceed(t *tab) answer {
+func (v *pageRequest) proceed(t *authSession) answer {
 	if due := v.due(t); due != "" {
 		if t.asked.prompts("none") {
 			return v.refuse(t, "interaction_required")
@@ -331,7 +331,7 @@ func (v *visit) proceed(t *tab) answer {
 }
 
 // finish gives the client what it asked for.
-func (v *visit) finish(t *tab) answer {
+func (v *pageRequest) finish(t *authSession) answer {
 	if t.by != nil && (v.realm.sessions[t.by.id] != t.by || !v.realm.alive(t.by, v.now)) {
 		t.startOver() // the session ended meanwhile
 		return v.begin(t)
@@ -360,7 +360,7 @@ func (v *visit) finish(t *tab) answer {
 	if t.action != "" {
 		name := t.wish()
 		if !t.seen { // Keycloak names the step that it is at, which is still the sign-in
-			name = (&tab{step: stepPassword}).execution(v.realm)
+			name = (&authSession{step: stepPassword}).execution(v.realm)
 		}
 		pairs = append(pairs, "kc_action", name, "kc_action_status", t.action)
 	}
@@ -372,7 +372,7 @@ func (v *visit) finish(t *tab) answer {
 
 // sessionFor is the session that a sign-in leads to, and whether it is new: the one of single
 // sign-on, or the browser's. It is nil where the browser's is somebody else's.
-func (v *visit) sessionFor(t *tab) (s *session, first bool) {
+func (v *pageRequest) sessionFor(t *authSession) (s *session, first bool) {
 	if t.by != nil {
 		return t.by, false
 	}
@@ -388,7 +388,7 @@ func (v *visit) sessionFor(t *tab) (s *session, first bool) {
 }
 
 // refuse ends a tab with an error for the client.
-func (v *visit) refuse(t *tab, code string) answer {
+func (v *pageRequest) refuse(t *authSession, code string) answer {
 	if d := t.asked.device; d != nil {
 		// The tab stays, as in Keycloak; nothing can come of it any more.
 		if code == "access_denied" && d.state == devicePending {
@@ -401,16 +401,16 @@ func (v *visit) refuse(t *tab, code string) answer {
 }
 
 // failure is an error page, or the same in JSON for who wants that.
-func (v *visit) failure(status int, message string) answer {
+func (v *pageRequest) failure(status int, message string) answer {
 	if strings.Contains(v.Header.Get("Accept"), "application/json") {
 		return document(status, "", oauthError{Error: message})
 	}
 	return errorPage(status, message)
 }
 
-func (v *visit) passwordPage(t *tab) answer {
+func (v *pageRequest) passwordPage(t *authSession) answer {
 	if locale := v.locale(t); locale != "en" {
-		return notHere("pages in the language " + locale)
+		return notImplemented("pages in the language " + locale)
 	}
 	p := page{ID: "login-login", Title: "Sign in to your account", Note: t.take()}
 	f := form{ID: "kc-form-login", Action: t.formAction(v.realm)}
@@ -429,7 +429,7 @@ func (v *visit) passwordPage(t *tab) answer {
 	return p.answer(200, noBack)
 }
 
-func (v *visit) otpPage(t *tab) answer {
+func (v *pageRequest) otpPage(t *authSession) answer {
 	credential := uuid.NewSHA1(uuid.NameSpaceURL, []byte(t.user.ID+"/otp")).String()
 	return page{ID: "login-login-otp", Title: "Sign In", Note: t.take(), Form: &form{
 		ID: "kc-otp-login-form", Action: t.formAction(v.realm), Fields: []field{
@@ -441,7 +441,7 @@ func (v *visit) otpPage(t *tab) answer {
 }
 
 // expiredPage is for a form that doesn't belong to the tab's step.
-func (v *visit) expiredPage(t *tab) answer {
+func (v *pageRequest) expiredPage(t *authSession) answer {
 	return page{ID: "login-login-page-expired", Title: "Page has expired", Links: []link{
 		{"To restart the login process", withPairs(v.realm.Issuer()+"/login-actions/restart", false, t.pairs())},
 		{"To continue the login process", t.address(v.realm)},
@@ -449,7 +449,7 @@ func (v *visit) expiredPage(t *tab) answer {
 }
 
 // take is the tab's note, once.
-func (t *tab) take() string {
+func (t *authSession) take() string {
 	note := t.note
 	t.note = ""
 	return note

@@ -12,9 +12,9 @@ import (
 
 // browserLogout is RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). An ID token that
 // names the browser's session, or a browser without one, needs no question.
-func (r *Realm) browserLogout(c *call) answer { return r.browse(c, (*visit).logout) }
+func (r *Realm) browserLogout(c *call) answer { return r.browse(c, (*pageRequest).logout) }
 
-func (v *visit) logout() answer {
+func (v *pageRequest) logout() answer {
 	parameters := v.parameters()
 	if refused := v.realm.insecure(v.call); refused != nil {
 		return v.failure(400, refused.description)
@@ -76,11 +76,11 @@ func (c *client) logoutURIs() []string {
 	return uris
 }
 
-func (v *visit) logoutFailure(message string) answer {
+func (v *pageRequest) logoutFailure(message string) answer {
 	return v.failure(400, message).with("Cache-Control", noCache)
 }
 
-func (v *visit) confirmPage(t *tab) answer {
+func (v *pageRequest) confirmPage(t *authSession) answer {
 	t.code = opaque(43)
 	action := withPairs(v.realm.basePath()+oidc+"/logout/logout-confirm", false, []string{"client_id", t.client.ClientID, "tab_id", t.id})
 	return page{ID: "login-logout-confirm", Title: "Logging out", Text: "Do you want to log out?", Form: &form{Action: action, Fields: []field{
@@ -90,10 +90,10 @@ func (v *visit) confirmPage(t *tab) answer {
 }
 
 // logoutConfirm takes the person's word.
-func (r *Realm) logoutConfirm(c *call) answer { return r.browse(c, (*visit).confirm) }
+func (r *Realm) logoutConfirm(c *call) answer { return r.browse(c, (*pageRequest).confirm) }
 
-func (v *visit) confirm() answer {
-	t := v.tabOf(v.URL.Query())
+func (v *pageRequest) confirm() answer {
+	t := v.authSessionOf(v.URL.Query())
 	switch {
 	case (t == nil || t.step != stepLogout) && v.Method != http.MethodPost:
 		return loggedOutPage(400)
@@ -109,7 +109,7 @@ func (v *visit) confirm() answer {
 
 // endSignedIn ends a session: the one that the ID token names, if it goes on, or else the
 // browser's.
-func (v *visit) endSignedIn(t *tab, browsers *session) answer {
+func (v *pageRequest) endSignedIn(t *authSession, browsers *session) answer {
 	v.close(t)
 	ended := v.realm.sessions[t.hint]
 	if ended == nil {

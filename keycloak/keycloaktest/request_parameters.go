@@ -88,11 +88,11 @@ func (c *call) unsupportedParameters(t endpointParameters) *refusal {
 		sent = c.URL.Query()
 	}
 	for _, name := range t.refused(sent) {
-		return hasNo("parameter " + name)
+		return lacks("parameter " + name)
 	}
 	for _, name := range t.headers {
 		if len(c.Header.Values(name)) > 0 {
-			return hasNo("header " + name)
+			return lacks("header " + name)
 		}
 	}
 	return nil

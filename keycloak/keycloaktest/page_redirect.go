@@ -41,7 +41,7 @@ func (r *Realm) redirectURI(c *client, patterns []string, asked string, given, o
 	return asked, true
 }
 
-// climbs says whether a path leads upwards, however often it was escaped.
+// climbs reports whether a path leads upwards, however often it was escaped.
 func climbs(path string) bool {
 	for range 5 {
 		if slices.Contains(strings.Split(path, "/"), "..") {
@@ -82,7 +82,7 @@ func matchRedirect(patterns []string, uri *url.URL, asked string) (string, bool)
 const noBack = "no-store, must-revalidate, max-age=0"
 
 // redirect sends the browser on.
-func (v *visit) redirect(address string) answer {
+func (v *pageRequest) redirect(address string) answer {
 	out := secured(answer{status: http.StatusFound}).with("Location", address).with("Cache-Control", noBack)
 	if v.Method != http.MethodPost {
 		return out.without("X-Frame-Options") // Keycloak sets it where there is a media type, of the request at least
@@ -92,7 +92,7 @@ func (v *visit) redirect(address string) answer {
 
 // respond sends the browser back to the client, with names and values in turn, in the way that the client asked for
 // (OAuth 2.0 Multiple Response Types 2.1, Form Post Response Mode).
-func (v *visit) respond(q *authRequest, pairs ...string) answer {
+func (v *pageRequest) respond(q *authRequest, pairs ...string) answer {
 	if state := q.value("state"); state != "" || q.parameters.Has("state") {
 		pairs = append(pairs, "state", state)
 	}

@@ -75,7 +75,7 @@ func (x *mapping) put(config map[string]string, values []any) {
 	}
 }
 
-// mayWrite says whether a mapper may write a claim: some are the server's alone, some of one type (observed,
+// mayWrite reports whether a mapper may write a claim: some are the server's alone, some of one type (observed,
 // Keycloak 26.7.4).
 func mayWrite(claim string, value any) bool {
 	switch claim {

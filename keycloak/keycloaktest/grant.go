@@ -3,7 +3,6 @@ package keycloaktest
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
@@ -63,7 +62,7 @@ var repeatable = map[string][]string{
 
 func noGrant(c *call) *refusal {
 	kind, _ := c.param("grant_type")
-	return hasNo("grant " + kind)
+	return lacks("grant " + kind)
 }
 
 // notInStandIn is the error code of what Keycloak has and the stand-in hasn't.
@@ -150,102 +149,6 @@ func (c *call) requestedScope(by *client) ([]string, *refusal) {
 
 var badCredentials = refuse(400, "invalid_grant", "Invalid user credentials")
 
-// passwordGrant is the resource owner password credentials grant (RFC 6749 4.3).
-func (c *call) passwordGrant(by *client) (*issue, *refusal) {
-	if !by.DirectAccessGrantsEnabled {
-		return nil, refuse(400, "unauthorized_client", "Client not allowed for direct access grants")
-	}
-	if by.ConsentRequired {
-		return nil, refuse(400, "invalid_client", "Client requires user consent")
-	}
-	if refused := c.realm.supports(by, realmfile.UsePassword); refused != nil {
-		return nil, refused
-	}
-	scope, refused := c.requestedScope(by)
-	if refused != nil {
-		return nil, refused
-	}
-	name, sent := c.param("username")
-	if !sent {
-		return nil, refuse(401, "invalid_request", "Missing parameter: username")
-	}
-	u := c.realm.byName(name)
-	if u == nil {
-		if refused := c.realm.supports(by, realmfile.UseStranger); refused != nil {
-			return nil, refused
-		}
-		return nil, badCredentials
-	}
-	if u.otp != nil {
-		if refused := c.realm.supports(by, realmfile.UseOTP); refused != nil {
-			return nil, refused
-		}
-	}
-	code, given := c.param("otp")
-	if !given {
-		code, given = c.param("totp")
-	}
-	if refused := c.realm.checkPassword(u, c.value("password"), c.now); refused != nil {
-		return nil, refused
-	}
-	if u.otp != nil && (!given || !u.otp.accepts(code, c.now, c.realm.settings)) {
-		c.realm.failed(u, c.now)
-		return nil, badCredentials
-	}
-	c.realm.succeeded(u)
-	if refused := c.realm.ready(u); refused != nil {
-		return nil, refused
-	}
-	return c.signedIn(by, u, scope)
-}
-
-// checkPassword says whether a password is right, counts when it isn't, and refuses who is locked
-// or disabled.
-func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal {
-	if u.FederationLink != "" {
-		return refuse(501, notInStandIn, "user "+u.Username+": users of another store can't sign in here")
-	}
-	if r.locked(u, now) {
-		return badCredentials
-	}
-	if u.password == "" || password != u.password {
-		r.failed(u, now)
-		return badCredentials
-	}
-	if what := r.profile.Unread(&u.User); what != "" {
-		return refuse(501, notInStandIn, "user "+u.Username+": attribute "+what+": it is not supported")
-	}
-	if !u.Enabled {
-		if u.permanently {
-			return badCredentials
-		}
-		return refuse(400, "invalid_grant", "Account disabled")
-	}
-	return nil
-}
-
-// ready refuses a user who has something to do in the browser first.
-func (r *Realm) ready(u *user) *refusal {
-	// Those that the realm has switched off count, too; a profile is looked at itself.
-	asked := slices.ContainsFunc(u.RequiredActions, func(alias string) bool { return alias != profileAction })
-	if asked || len(r.pendingActions(u)) > 0 {
-		r.explainUnready(u)
-		return refuse(400, "invalid_grant", "Account is not fully set up")
-	}
-	return nil
-}
-
-// explainUnready says what Keycloak's answer leaves out.
-func (r *Realm) explainUnready(u *user) {
-	if lacking := r.profile.Lacking(&u.User, &r.settings); u.ServiceAccountOf == "" && len(lacking) > 0 {
-		r.server.explain("%s can't sign in with a password, as in Keycloak: the realm's user profile wants a valid %s; give the user what "+
-			"is missing (members of the user in the realm file, AddUser or Update)", u.Username, strings.Join(lacking, ", "))
-	}
-	if len(u.RequiredActions) > 0 {
-		r.server.explain("%s can't sign in with a password, as in Keycloak: the user has required actions: %s", u.Username, strings.Join(u.RequiredActions, ", "))
-	}
-}
-
 // signedIn begins a session by a password grant.
 func (c *call) signedIn(by *client, u *user, scope []string) (*issue, *refusal) {
 	g := &grant{realm: c.realm, client: by, user: u, scope: scope, kind: "ro", now: c.now}
@@ -268,41 +171,8 @@ func (r *Realm) begin(g *grant) *refusal {
 	return nil
 }
 
-// mayGoOffline says whether the user has the role that offline sessions want, and the client may
+// mayGoOffline reports whether the user has the role that offline sessions want, and the client may
 // see it.
 func (g *grant) mayGoOffline() bool {
 	return g.realm.scopes["offline_access"] != nil && slices.Contains(g.shownRoles(), g.realm.roles["offline_access"])
-}
-
-// clientCredentialsGrant is the client credentials grant (RFC 6749 4.4): the client acts as its
-// service account.
-func (c *call) clientCredentialsGrant(by *client) (*issue, *refusal) {
-	if by.PublicClient {
-		return nil, refuse(401, "unauthorized_client", "Public client not allowed to retrieve service account")
-	}
-	if !by.ServiceAccountsEnabled || by.serviceAccount == nil {
-		return nil, refuse(401, "unauthorized_client", "Client not enabled to retrieve service account")
-	}
-	if !by.serviceAccount.Enabled {
-		return nil, refuse(401, "invalid_request", "User '"+by.serviceAccount.Username+"' disabled")
-	}
-	scope, refused := c.requestedScope(by)
-	if refused != nil {
-		return nil, refused
-	}
-	host, _, _ := strings.Cut(c.RemoteAddr, ":")
-	g := &grant{
-		realm: c.realm, client: by, user: by.serviceAccount, scope: scope, kind: "cc", now: c.now,
-		notes: map[string]string{"client_id": by.ClientID, "clientId": by.ClientID, "clientHost": host, "clientAddress": host},
-	}
-	if !by.attribute("client_credentials.use_refresh_token") {
-		return g.issue(false), nil
-	}
-	if refused := c.realm.begin(g); refused != nil {
-		return nil, refused
-	}
-	for name, value := range g.notes {
-		g.session.notes[name] = value
-	}
-	return g.issue(true), nil
 }

@@ -43,7 +43,7 @@ var mapperTypes = []struct {
 	{"oidc-organization-membership-mapper", func(*mapping, map[string]string) {}, false, false}, // realms here have no organizations: organizationsEnabled is refused
 }
 
-// changesRoles says whether a mapper changes the roles that the others show: it has no switches.
+// changesRoles reports whether a mapper changes the roles that the others show: it has no switches.
 func changesRoles(id string) bool {
 	return id == "oidc-hardcoded-role-mapper" || id == "oidc-role-name-mapper"
 }

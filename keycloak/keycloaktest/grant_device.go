@@ -38,7 +38,7 @@ const (
 // maxDevices is how many a realm keeps.
 const maxDevices = 1_000
 
-// forgotten says whether nothing is known of a device any more; for a while after its end, it is
+// forgotten reports whether nothing is known of a device any more; for a while after its end, it is
 // said to have expired.
 func (d *device) forgotten(now time.Time) bool {
 	return !now.Before(d.expires.Add(d.interval + 10*time.Second))
@@ -72,13 +72,13 @@ func (r *Realm) devicePage(c *call) answer {
 	if c.Method == http.MethodPost && !prefersPage(c.Header.Get("Accept")) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		v := &visit{call: c}
+		v := &pageRequest{call: c}
 		return v.startDevice()
 	}
-	return r.browse(c, (*visit).userCode)
+	return r.browse(c, (*pageRequest).userCode)
 }
 
-// prefersPage says whether an Accept header prefers a page to JSON, which nothing and */* don't.
+// prefersPage reports whether an Accept header prefers a page to JSON, which nothing and */* don't.
 func prefersPage(accept string) bool {
 	best := func(kinds ...string) float64 {
 		highest := 0.0
@@ -99,7 +99,7 @@ func prefersPage(accept string) bool {
 }
 
 // startDevice gives a device its codes (RFC 8628 3.2). A scope that can't be had is left out.
-func (v *visit) startDevice() answer {
+func (v *pageRequest) startDevice() answer {
 	r := v.realm
 	if refused, closed := v.shut(); closed {
 		return refused
@@ -169,7 +169,7 @@ func (r *Realm) scopeAtMost(c *client, parameter string) []string {
 }
 
 // userCode is the page for the code that a device shows, and what is typed there.
-func (v *visit) userCode() answer {
+func (v *pageRequest) userCode() answer {
 	if refused, closed := v.shut(); closed {
 		return refused
 	}
@@ -192,7 +192,7 @@ func (v *visit) userCode() answer {
 	return v.redirect(t.address(v.realm))
 }
 
-func (v *visit) userCodePage(problem string) answer {
+func (v *pageRequest) userCodePage(problem string) answer {
 	p := page{ID: "login-login-oauth2-device-verify-user-code", Title: "Device Login", Form: &form{
 		ID: "kc-user-verify-device-user-code-form", Action: v.realm.basePath() + "/device", Submit: "Submit",
 		Fields: []field{{Name: "device_user_code", Kind: "text", Label: "Enter the code provided by your device"}},

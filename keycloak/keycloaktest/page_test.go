@@ -205,7 +205,7 @@ func TestBrowsersAreBounded(t *testing.T) {
 		newBrowser(t, s).ask()
 	}
 	b := newBrowser(t, s)
-	for range maxTabs + 10 {
+	for range maxAuthSessions + 10 {
 		b.ask()
 	}
 	for range maxDevices + 10 {
@@ -217,8 +217,8 @@ func TestBrowsersAreBounded(t *testing.T) {
 		t.Errorf("%d logins and %d devices are kept, want %d and %d at most", len(r.logins), len(r.devices), maxLogins, maxDevices)
 	}
 	for _, l := range r.logins {
-		if len(l.tabs) > maxTabs {
-			t.Errorf("%d tabs are kept, want %d at most", len(l.tabs), maxTabs)
+		if len(l.authSessions) > maxAuthSessions {
+			t.Errorf("%d tabs are kept, want %d at most", len(l.authSessions), maxAuthSessions)
 		}
 	}
 }

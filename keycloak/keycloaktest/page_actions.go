@@ -14,7 +14,7 @@ var actionOrder = []string{
 	"TERMS_AND_CONDITIONS", "delete_account", "UPDATE_EMAIL",
 }
 
-// hasAction says whether the realm lets people do an action.
+// hasAction reports whether the realm lets people do an action.
 func (r *Realm) hasAction(alias string) bool {
 	for _, action := range r.settings.RequiredActions {
 		if action.Alias == alias {
@@ -26,7 +26,7 @@ func (r *Realm) hasAction(alias string) bool {
 }
 
 // due is the next thing that a person must do before the client gets its answer; nothing is "".
-func (v *visit) due(t *tab) string {
+func (v *pageRequest) due(t *authSession) string {
 	pending := v.realm.pendingActions(t.user)
 	for _, alias := range actionOrder {
 		if slices.Contains(pending, alias) && v.realm.hasAction(alias) {
@@ -47,22 +47,22 @@ func (v *visit) due(t *tab) string {
 }
 
 // wish is the action that the client asked for: its name, in front of a parameter.
-func (t *tab) wish() string {
+func (t *authSession) wish() string {
 	name, _, _ := strings.Cut(t.asked.value("kc_action"), ":")
 	return name
 }
 
-// askedFor says whether the tab's action is one that the client asked for: the person may decline
+// askedFor reports whether the tab's action is one that the client asked for: the person may decline
 // it.
-func (t *tab) askedFor() bool {
+func (t *authSession) askedFor() bool {
 	return t.wish() == t.step && !slices.Contains(t.user.RequiredActions, t.step)
 }
 
 // requiredAction is the pages of required actions, and of consent.
-func (r *Realm) requiredAction(c *call) answer { return r.browse(c, (*visit).requiredAction) }
+func (r *Realm) requiredAction(c *call) answer { return r.browse(c, (*pageRequest).requiredAction) }
 
-func (v *visit) requiredAction() answer {
-	t, submitted, out := v.enterTab(requiredActionPath)
+func (v *pageRequest) requiredAction() answer {
+	t, submitted, out := v.enterAuthSession(requiredActionPath)
 	if t == nil {
 		return out
 	}
@@ -92,7 +92,7 @@ func (v *visit) requiredAction() answer {
 }
 
 // acted ends an action, and goes on.
-func (v *visit) acted(t *tab) answer {
+func (v *pageRequest) acted(t *authSession) answer {
 	if t.wish() == t.step {
 		t.action = "success"
 	}
@@ -100,7 +100,7 @@ func (v *visit) acted(t *tab) answer {
 	return v.proceed(t)
 }
 
-func (v *visit) updatePassword(t *tab, submitted bool) answer {
+func (v *pageRequest) updatePassword(t *authSession, submitted bool) answer {
 	p := page{ID: "login-login-update-password", Title: "Update password"}
 	switch fresh := v.value("password-new"); {
 	case !submitted && !t.askedFor():
@@ -130,7 +130,7 @@ func (v *visit) updatePassword(t *tab, submitted bool) answer {
 }
 
 // declinable adds the button that declines an action.
-func (t *tab) declinable(fields []field) []field {
+func (t *authSession) declinable(fields []field) []field {
 	if t.askedFor() {
 		fields = append(fields, field{Name: "cancel-aia", Kind: "submit", Label: "Cancel", Value: "true"})
 	}
@@ -138,7 +138,7 @@ func (t *tab) declinable(fields []field) []field {
 }
 
 // endOthers ends the sessions that the user has in other browsers.
-func (v *visit) endOthers(t *tab) {
+func (v *pageRequest) endOthers(t *authSession) {
 	for _, kept := range []map[string]*session{v.realm.sessions, v.realm.offline} {
 		for _, s := range kept {
 			if s.user == t.user && s != t.by && s.id != t.login.id {
@@ -148,7 +148,7 @@ func (v *visit) endOthers(t *tab) {
 	}
 }
 
-func (v *visit) updateProfile(t *tab, submitted bool) answer {
+func (v *pageRequest) updateProfile(t *authSession, submitted bool) answer {
 	u := t.user
 	email, first, last := u.Email, u.FirstName, u.LastName
 	p := page{ID: "login-login-update-profile", Title: "Update Account Information"}
@@ -164,9 +164,9 @@ func (v *visit) updateProfile(t *tab, submitted bool) answer {
 		if email = strings.ToLower(email); email != u.Email {
 			u.EmailVerified = false
 		}
-		v.realm.strike(u)
+		v.realm.unindex(u)
 		u.Email, u.FirstName, u.LastName = email, first, last
-		v.realm.enlist(u)
+		v.realm.index(u)
 		return v.acted(t)
 	}
 	p.Form = &form{ID: "kc-update-profile-form", Action: t.formAction(v.realm), Submit: "Submit", Fields: t.declinable([]field{
@@ -178,7 +178,7 @@ func (v *visit) updateProfile(t *tab, submitted bool) answer {
 }
 
 // profileErrors says what is wrong with a profile, field by field.
-func (v *visit) profileErrors(u *user, email, first, last string) []string {
+func (v *pageRequest) profileErrors(u *user, email, first, last string) []string {
 	const missing = "Please specify this field."
 	var problems []string
 	_, err := mail.ParseAddress(email)

@@ -1,0 +1,65 @@
+package keycloaktest
+
+import (
+	"net"
+	"sync"
+)
+
+// A pausableListener can drop the connections that come.
+type pausableListener struct {
+	net.Listener
+
+	mu   sync.Mutex // guards the fields below
+	down bool
+	open map[net.Conn]struct{}
+}
+
+func (l *pausableListener) setDown(down bool) {
+	if l == nil { // of a zero Server
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = down
+	if down {
+		for conn := range l.open {
+			conn.Close()
+		}
+	}
+}
+
+func (l *pausableListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		l.mu.Lock()
+		if !l.down {
+			if l.open == nil {
+				l.open = map[net.Conn]struct{}{}
+			}
+			l.open[conn] = struct{}{}
+			l.mu.Unlock()
+			return &trackedConn{conn, l}, nil
+		}
+		l.mu.Unlock()
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			tcp.SetLinger(0) // reset: as close to "connection refused" as an open port gets
+		}
+		conn.Close()
+	}
+}
+
+// A trackedConn leaves the list when it is closed.
+type trackedConn struct {
+	net.Conn
+	from *pausableListener
+}
+
+func (c *trackedConn) Close() error {
+	c.from.mu.Lock()
+	delete(c.from.open, c.Conn)
+	c.from.mu.Unlock()
+	return c.Conn.Close()
+}
