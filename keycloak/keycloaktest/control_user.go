@@ -96,6 +96,9 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	}
 	r.dropAttributes(representation.Attributes)
 	r.nameByEmail(&representation)
+	if representation.Username == "" {
+		return nil, errors.New("keycloaktest: user: username is missing")
+	}
 	u, err := r.addUser(representation)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: user: %w", err)
@@ -129,6 +132,9 @@ func (u *User) Update(patch []byte) error {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
 		u.realm.nameByEmail(&changed)
+		if changed.Username == "" {
+			return errors.New("keycloaktest: user: username is missing")
+		}
 		if err := u.realm.nameUser(&changed); err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}

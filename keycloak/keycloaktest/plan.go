@@ -105,8 +105,12 @@ func (p Plan) File() []byte {
 		if u.Password != "" {
 			credentials = append(credentials, member{"type": "password", "value": u.Password})
 		}
+		var name any // absent: an empty one is no mistake in a realm file
+		if u.Name != "" {
+			name = u.Name
+		}
 		users = append(users, over(member{
-			"username": u.Name, "enabled": true, "email": u.Name + "@example.com", "emailVerified": true, "firstName": u.Name, "lastName": "Test",
+			"username": name, "enabled": true, "email": u.Name + "@example.com", "emailVerified": true, "firstName": u.Name, "lastName": "Test",
 			"credentials": credentials,
 			"realmRoles":  ofRealm, "clientRoles": ofClients, "groups": paths,
 		}, u.Settings))

@@ -175,7 +175,7 @@ func TestPlanWithMistakes(t *testing.T) {
 		{keycloaktest.Plan{}, "realm: missing"},
 		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Name: "u", Roles: []string{"nowhere/reader"}}}}, `nowhere`},
 		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Name: "u"}, {Name: "U"}}}, "another user has this name"},
-		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Password: "p"}}}, "username is missing"},
+		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Password: "p"}}}, "users[0].username: missing"},
 	} {
 		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{tt.plan.File()}})
 		wantFailure(t, err, tt.want)

@@ -170,7 +170,7 @@ func (r *Realm) buildClients(options importOptions) error {
 		} else if c.Secret == maskedSecret {
 			c.secretIsUnknown = true
 		}
-		if c.Secret == "" && !c.PublicClient && !c.BearerOnly {
+		if c.Secret == "" && !c.PublicClient && !(c.BearerOnly && c.ofFile) {
 			c.Secret = rand.Text() + rand.Text()
 		}
 		if c.WebOrigins == nil { // an import makes them of the redirect URIs
@@ -183,9 +183,9 @@ func (r *Realm) buildClients(options importOptions) error {
 		c.defaultScopes, c.optionalScopes = r.known(c.DefaultClientScopes), r.known(c.OptionalClientScopes)
 		if c.DefaultClientScopes == nil && c.OptionalClientScopes == nil {
 			c.defaultScopes, c.optionalScopes = r.ofProtocol(r.settings.DefaultDefaultClientScopes), r.ofProtocol(r.settings.DefaultOptionalClientScopes)
-		}
-		if name := c.ClientTemplate; r.scopes[name] != nil && !slices.Contains(c.defaultScopes, name) {
-			c.defaultScopes = append(c.defaultScopes, name)
+			if name := c.ClientTemplate; r.scopes[name] != nil && !slices.Contains(c.defaultScopes, name) {
+				c.defaultScopes = append(c.defaultScopes, name)
+			}
 		}
 		c.unsupported = realmfile.UnsupportedIn(document)
 		if !c.ofFile {
@@ -329,7 +329,7 @@ func (r *Realm) hasRole(name string) bool {
 // defaultRole is the name of the role that everybody gets: the file's, or one of Keycloak's that
 // the file has no role of.
 func (r *Realm) defaultRole() string {
-	if r.settings.DefaultRole != nil && r.settings.DefaultRole.Name != "" {
+	if r.settings.DefaultRole != nil {
 		return r.settings.DefaultRole.Name
 	}
 	name := "default-roles-" + strings.ToLower(r.name)

@@ -78,7 +78,7 @@ func (g *grant) scopeText() string {
 		shown = append(shown, "openid")
 	}
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && name != "openid" && s.shown() && g.permitted(s) {
+		if s := g.realm.scopes[name]; s != nil && name != "openid" && name != "" && s.shown() && g.permitted(s) {
 			shown = append(shown, name)
 		}
 	}

@@ -20,10 +20,14 @@ func (x *mapping) putOne(config map[string]string, value string) {
 	x.put(cloneWith(config, "multivalued", "false"), []any{value})
 }
 
-// put writes values under the claim's name, in the type that the mapper names: all of them if it says so, or the first. A
-// value that isn't of that type is null in a list, and nothing by itself.
+// put writes values that aren't empty, as putAll does.
 func (x *mapping) put(config map[string]string, values []any) {
-	values = slices.DeleteFunc(slices.Clone(values), func(value any) bool { return value == "" })
+	x.putAll(config, slices.DeleteFunc(slices.Clone(values), func(value any) bool { return value == "" }))
+}
+
+// putAll writes values under the claim's name, in the type that the mapper names: all of them if it
+// says so, or the first. A value that isn't of that type is null in a list, and nothing by itself.
+func (x *mapping) putAll(config map[string]string, values []any) {
 	path := splitClaim(config["claim.name"])
 	if len(values) == 0 || len(path) == 0 {
 		return

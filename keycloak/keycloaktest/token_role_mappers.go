@@ -103,7 +103,7 @@ func realmRoles(x *mapping, config map[string]string) {
 			names = append(names, config["usermodel.realmRoleMapping.rolePrefix"]+r.name)
 		}
 	}
-	x.put(config, names)
+	x.putAll(config, names)
 }
 
 func clientRoles(x *mapping, config map[string]string) {
@@ -122,7 +122,7 @@ func clientRoles(x *mapping, config map[string]string) {
 	}
 	for _, id := range order {
 		config := cloneWith(config, "claim.name", strings.ReplaceAll(config["claim.name"], "${client_id}", strings.ReplaceAll(id, ".", `\.`)))
-		x.put(config, of[id])
+		x.putAll(config, of[id])
 	}
 }
 

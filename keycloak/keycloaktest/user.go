@@ -222,9 +222,6 @@ func (r *Realm) nameByEmail(document *realmfile.User) {
 func (r *Realm) nameUser(document *realmfile.User) error {
 	document.Username = strings.ToLower(document.Username)
 	document.Email = strings.ToLower(document.Email)
-	if document.Username == "" {
-		return fmt.Errorf("username is missing")
-	}
 	if len(document.Username) > maxNameLength {
 		return fmt.Errorf("username is longer than %d bytes", maxNameLength)
 	}

@@ -2,6 +2,7 @@ package realmfile
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,7 +52,8 @@ type record struct {
 	lenient bool // unknown members pass, as Keycloak lets them
 
 	// What becomes of one in a list that has no name, not even an empty one.
-	nameRule nameRule
+	nameRule  nameRule
+	nameField string // empty: name
 }
 
 // A nameRule is what an import does with something that has no name.
@@ -211,11 +213,12 @@ func (r *reader) named(at *path, of *record, item any) bool {
 	if of == nil || of.nameRule == nameOptional || r.typesOnly {
 		return true
 	}
-	_, named := item.(map[string]any)["name"]
+	name := cmp.Or(of.nameField, "name")
+	_, named := item.(map[string]any)[name]
 	switch {
 	case named:
 	case of.nameRule == nameRequired:
-		r.problem(at.field("name"), "missing")
+		r.problem(at.field(name), "missing")
 	default:
 		r.ignore(at.general() + " (without a name)")
 	}

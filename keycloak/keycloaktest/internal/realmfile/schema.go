@@ -181,7 +181,7 @@ func realmRecord(client, user, role, group *record) *record {
 	scope := (&record{name: "ClientScopeRepresentation", lenient: true, nameRule: nameRequired}).with(
 		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"), decodes(listOf(of(mapperRecord())), "protocolMappers"),
 		ignores(stringType, "id description"))
-	template := (&record{name: "ClientTemplateRepresentation"}).with(
+	template := (&record{name: "ClientTemplateRepresentation", nameRule: nameRequired}).with(
 		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"), decodes(listOf(of(mapperRecord())), "protocolMappers"),
 		ignores(stringType, "id description"), ignores(boolType, `fullScopeAllowed bearerOnly consentRequired standardFlowEnabled
 			implicitFlowEnabled directAccessGrantsEnabled serviceAccountsEnabled publicClient frontchannelLogout`))
@@ -284,7 +284,7 @@ func userRecord() *record {
 		decodes(stringType, "clientId"), decodes(stringList, "grantedClientScopes"), ignores(int64Type, "createdDate lastUpdatedDate"), ignores(stringList, "grantedRealmRoles"))
 	federated := (&record{name: "FederatedIdentityRepresentation"}).with(ignores(stringType, "identityProvider userId userName"))
 	social := (&record{name: "SocialLinkRepresentation"}).with(ignores(stringType, "socialProvider socialUserId socialUsername"))
-	return (&record{name: "UserRepresentation"}).with(
+	return (&record{name: "UserRepresentation", nameRule: nameRequired, nameField: "username"}).with(
 		decodes(stringType, "id username email firstName lastName serviceAccountClientId"), decodes(boolType, "enabled emailVerified"), decodes(int32Type, "notBefore"),
 		decodes(userAttributes, "attributes"), decodes(stringList, "requiredActions realmRoles groups"), decodes(stringLists, "clientRoles applicationRoles"),
 		decodes(listOf(of(credential)), "credentials"), decodes(listOf(of(consent)), "clientConsents"),
