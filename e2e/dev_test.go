@@ -138,8 +138,8 @@ func TestOneCommand(t *testing.T) {
 		}
 	})
 	for _, tt := range []struct{ name, setting, want string }{
-		{"production", "RUNTIME_ENV=prod", `RUNTIME_ENV is "prod": the stand-in for Keycloak is for a developer's machine alone`},
-		{"empty RUNTIME_ENV", "RUNTIME_ENV=", `RUNTIME_ENV is "": the stand-in for Keycloak is for a developer's machine alone`},
+		{"production", "RUNTIME_ENV=prod", `RUNTIME_ENV is "prod": the stand-in for Keycloak is for a developer's machine only`},
+		{"empty RUNTIME_ENV", "RUNTIME_ENV=", `RUNTIME_ENV is "": the stand-in for Keycloak is for a developer's machine only`},
 		{"half of a Keycloak", "KEYCLOAK_CLIENT_ID=shop", "KEYCLOAK_CLIENT_ID is set, and KEYCLOAK_SERVER_URL isn't"},
 		{"a faulty setting", "REFRESH_GRACE=soon", "REFRESH_GRACE: expected a duration"},
 	} {

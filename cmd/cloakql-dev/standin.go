@@ -49,8 +49,8 @@ func develop(environ []string, dir string) (environment, error) {
 		return environment{environ: environ, note: note, announce: announce}, nil
 	}
 	if !local {
-		return environment{}, fmt.Errorf("RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's machine alone. "+
-			"Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (README, Settings)", runtime)
+		return environment{}, fmt.Errorf("RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's machine only. "+
+			"Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (docs/settings.md)", runtime)
 	}
 	var halves []string
 	for _, name := range []string{

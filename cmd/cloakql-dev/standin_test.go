@@ -41,7 +41,7 @@ func TestDevelop_says_that_it_is_not_the_stand_in(t *testing.T) {
 		}
 		// A fault of the settings is the time when one wonders most.
 		err = run(t.Context(), append(tt.environ, "REFRESH_GRACE=1h"), dir, io.Discard)
-		if err == nil || !strings.Contains(err.Error(), "REFRESH_GRACE: is 1h0m0s") ||
+		if err == nil || !strings.Contains(err.Error(), "REFRESH_GRACE: is 1h") ||
 			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: with a fault it says %v; want the fault, and %q", name, err, tt.want)
 		}
@@ -53,7 +53,7 @@ func TestDevelop_names_every_fault(t *testing.T) {
 	_, err := develop([]string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a",
 		"REFRESH_GRACE=1h"}, t.TempDir())
 	for _, want := range []string{"KEYCLOAK_REALM_NAME and KEYCLOAK_CLIENT_ID are set, and " +
-		"KEYCLOAK_SERVER_URL isn't", "KEYCLOAK_REALM_NAME: \"a/b\" can't be", "REFRESH_GRACE: is 1h0m0s"} {
+		"KEYCLOAK_SERVER_URL isn't", "KEYCLOAK_REALM_NAME: \"a/b\" can't be", "REFRESH_GRACE: is 1h"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("it says %v, want %q", err, want)
 		}

@@ -71,18 +71,18 @@ func TestMisspeltSettings(t *testing.T) {
 			t.Errorf("%s is taken for %q, want %q", name, got, want)
 		}
 	}
-	for _, one := range (settings{}).all() {
-		if got := misspelt(one.name); got != "" {
-			t.Errorf("%s is a setting, and taken for %s", one.name, got)
+	for _, name := range names {
+		if got := misspelt(name); got != "" {
+			t.Errorf("%s is a setting, and taken for %s", name, got)
 		}
-		for i := range one.name { // any letter left out, doubled, or swapped, of a name that isn't too short to tell
-			if len(one.name) < 8 {
+		for i := range name { // any letter left out, doubled, or swapped, of a name that isn't too short to tell
+			if len(name) < 8 {
 				continue
 			}
-			for _, typo := range []string{one.name[:i] + one.name[i+1:],
-				one.name[:i+1] + one.name[i:]} {
-				if misspelt(typo) == "" && !slices.ContainsFunc((settings{}).all(), func(s setting) bool { return s.name == typo }) {
-					t.Errorf("%s isn't taken for %s", typo, one.name)
+			for _, typo := range []string{name[:i] + name[i+1:],
+				name[:i+1] + name[i:]} {
+				if misspelt(typo) == "" && !slices.Contains(names, typo) {
+					t.Errorf("%s isn't taken for %s", typo, name)
 				}
 			}
 		}
@@ -99,8 +99,8 @@ func TestConfig_warns_of_misspelt_settings(t *testing.T) {
 	}
 	environ := slices.Concat(needed, []string{"TRUSTED_DOCUMENT=x.json", "PATH=/bin"})
 	want := []string{
-		"REFRESH_GRACES is no setting of this server and has no effect: did you mean REFRESH_GRACE? (README, Settings)",
-		"TRUSTED_DOCUMENT is no setting of this server and has no effect: did you mean TRUSTED_DOCUMENTS? (README, Settings)",
+		"REFRESH_GRACES is no setting of this server and has no effect: did you mean REFRESH_GRACE? (docs/settings.md)",
+		"TRUSTED_DOCUMENT is no setting of this server and has no effect: did you mean TRUSTED_DOCUMENTS? (docs/settings.md)",
 	}
 	c, err := Read(environ, dir)
 	if err != nil {
@@ -114,10 +114,39 @@ func TestConfig_warns_of_misspelt_settings(t *testing.T) {
 	if err == nil {
 		t.Fatal("the settings were accepted")
 	}
-	for _, line := range append(want, "KEYCLOAK_REALM_NAME: is missing", "REFRESH_GRACE: is 1h0m0s",
+	for _, line := range append(want, "KEYCLOAK_REALM_NAME: is missing", "REFRESH_GRACE: is 1h",
 		"KEYCLOAK_REALM is no setting of this server and has no effect: did you mean KEYCLOAK_REALM_NAME?") {
 		if !strings.Contains(err.Error(), "\n"+line) {
 			t.Errorf("the report lacks the line %q:\n%v", line, err)
+		}
+	}
+}
+
+// A setting that was removed is named as such, in the environment and in the file.
+func TestRead_warns_of_removed_settings(t *testing.T) {
+	var file strings.Builder
+	environ := slices.Clone(needed)
+	for i, name := range removed {
+		if i%2 == 0 {
+			environ = append(environ, name+"=1")
+		} else {
+			file.WriteString(name + "=1\n")
+		}
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(file.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Read(environ, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) != len(removed) {
+		t.Errorf("%d warnings, want %d", len(c.Warnings), len(removed))
+	}
+	for i, warning := range c.Warnings {
+		if !strings.HasPrefix(warning, removed[i]+" is no longer a setting of this server and has no effect (") {
+			t.Errorf("%s: warned of %q", removed[i], warning)
 		}
 	}
 }

@@ -10,14 +10,10 @@ import (
 // environment those that begin like ours or look like one of ours misspelt. A misspelt
 // KEYCLOAK_AUDIENCE would otherwise be a wider audience than anybody meant.
 func unknownNames(process, file map[string]string) []string {
-	ours := map[string]bool{}
-	for _, one := range (settings{}).all() {
-		ours[one.name] = true
-	}
 	var unknown []string
 	for name := range file {
 		switch {
-		case ours[name]:
+		case slices.Contains(names, name):
 		case settingName.MatchString(name):
 			unknown = append(unknown, name)
 		default: // it may be the second line of a secret
@@ -26,10 +22,10 @@ func unknownNames(process, file map[string]string) []string {
 	}
 	for name := range process {
 		// Kubernetes sets such names for a service whose name begins with keycloak.
-		if _, there := file[name]; ours[name] || there || serviceName.MatchString(name) {
+		if _, inFile := file[name]; inFile || slices.Contains(names, name) || serviceName.MatchString(name) {
 			continue
 		}
-		if strings.HasPrefix(name, "KEYCLOAK_") || misspelt(name) != "" {
+		if strings.HasPrefix(name, "KEYCLOAK_") || slices.Contains(removed, name) || misspelt(name) != "" {
 			unknown = append(unknown, name)
 		}
 	}
@@ -37,10 +33,12 @@ func unknownNames(process, file map[string]string) []string {
 	unknown = slices.Compact(unknown)
 	for i, name := range unknown {
 		text := name + " is no setting of this server and has no effect"
-		if meant := misspelt(name); meant != "" {
+		if slices.Contains(removed, name) {
+			text = name + " is no longer a setting of this server and has no effect"
+		} else if meant := misspelt(name); meant != "" {
 			text += ": did you mean " + meant + "?"
 		}
-		unknown[i] = text + " (README, Settings)"
+		unknown[i] = text + " (docs/settings.md)"
 	}
 	return unknown
 }
@@ -57,8 +55,7 @@ func misspelt(name string) string {
 	upper := strings.ReplaceAll(strings.ToUpper(name), "-", "_")
 	upper = strings.TrimPrefix(upper, "CLOAKQL_")
 	best, meant := 3, ""
-	for _, one := range (settings{}).all() {
-		ours := one.name
+	for _, ours := range names {
 		if ours == name {
 			return ""
 		}

@@ -1,0 +1,75 @@
+package settings
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// problems collects what is wrong with the settings.
+type problems struct {
+	list       []problem
+	suppressed map[string]bool // settings whose further problems would follow from one already reported
+}
+
+// A problem has the name of its setting, or none if it is the settings file's.
+type problem struct{ name, text string }
+
+func (p *problems) add(name, format string, args ...any) {
+	if !p.suppressed[name] {
+		p.list = append(p.list, problem{name, fmt.Sprintf(format, args...)})
+	}
+}
+
+// addEach adds each of the errors that err joins.
+func (p *problems) addEach(name string, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			p.addEach(name, err)
+		}
+		return
+	}
+	p.add(name, "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
+}
+
+// suppress drops further problems of these settings: they would only follow from one that was
+// reported.
+func (p *problems) suppress(names ...string) {
+	if p.suppressed == nil {
+		p.suppressed = map[string]bool{}
+	}
+	for _, name := range names {
+		p.suppressed[name] = true
+	}
+}
+
+// any reports whether one of the settings has a problem, so that they can't be compared.
+func (p *problems) any(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		return p.suppressed[name] || slices.ContainsFunc(p.list, func(one problem) bool { return one.name == name })
+	})
+}
+
+// err joins the problems, in the order of the settings, and notes; nil if there is no problem.
+func (p *problems) err(notes ...string) error {
+	if len(p.list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(p.list, func(a, b problem) int {
+		return cmp.Compare(slices.Index(names, a.name), slices.Index(names, b.name))
+	})
+	var errs []error
+	for _, one := range p.list {
+		text := one.text
+		if one.name != "" {
+			text = one.name + ": " + text
+		}
+		errs = append(errs, errors.New(text))
+	}
+	for _, note := range notes {
+		errs = append(errs, errors.New(note))
+	}
+	return errors.Join(errs...)
+}

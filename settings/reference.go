@@ -1,0 +1,76 @@
+package settings
+
+import "strings"
+
+// intro is how the reference begins.
+const intro = "Settings come from the environment and from a file in the working directory: `.local.env` " +
+	"while `RUNTIME_ENV` is `local` or unset, `.env` otherwise. The environment wins over the file. The " +
+	"server reports all problems of all settings at once and doesn't start with one. It warns of names that " +
+	"look like a setting and aren't. Its first log line (`serving`) says what is open, and to whom."
+
+// columns is the width of the reference.
+const columns = 100
+
+// Reference returns the documentation of all settings as plain text.
+func Reference() string {
+	var b strings.Builder
+	write := func(text, indent string) {
+		for paragraph := range strings.SplitSeq(text, "\n\n") {
+			b.WriteString("\n" + wrap(plain(paragraph), indent))
+		}
+	}
+	b.WriteString(wrap(plain(intro), ""))
+	for _, g := range new(draft).groups() {
+		b.WriteString("\n\n" + strings.ToUpper(g.title) + "\n")
+		if g.doc != "" {
+			write(g.doc, "")
+		}
+		for _, r := range g.rows {
+			b.WriteString("\n" + r.name + "\n" + wrap(plain(r.facts()), "    ") + wrap(plain(r.doc), "    "))
+		}
+	}
+	return b.String()
+}
+
+// facts returns what is short to say of a setting: its default and the accepted values.
+func (r row) facts() string {
+	text := "Required."
+	switch {
+	case r.defaultText == "required", r.required != "":
+	case r.defaultText != "":
+		text = "Default: " + r.defaultText + "."
+	default:
+		text = "Default: `" + r.defaultValue + "`."
+	}
+	if r.to.values != "" {
+		text += " Accepted: " + r.to.values + "."
+	}
+	return text
+}
+
+// plain returns Markdown as plain text.
+func plain(markdown string) string {
+	return strings.NewReplacer("`", "", "*Expanded*", "Expanded").Replace(markdown)
+}
+
+// wrap returns text in lines that begin with indent.
+func wrap(text, indent string) string {
+	var b strings.Builder
+	length := 0
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case length == 0:
+			b.WriteString(indent)
+			length = len(indent)
+		case length+1+len(word) > columns:
+			b.WriteString("\n" + indent)
+			length = len(indent)
+		default:
+			b.WriteString(" ")
+			length++
+		}
+		b.WriteString(word)
+		length += len(word)
+	}
+	return b.String() + "\n"
+}
