@@ -193,3 +193,31 @@ func TestProgram_hasNoStandIn(t *testing.T) {
 		t.Errorf("without settings it says %s (%v); want what is missing and what helps", out, err)
 	}
 }
+
+// The commands of the built program, and the status that each exits with.
+func TestProgram_commands(t *testing.T) {
+	good := []string{"KEYCLOAK_SERVER_URL=http://localhost:8080", "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api",
+		"KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret"}
+	for _, tt := range []struct {
+		argument string
+		environ  []string
+		status   int
+		want     string
+	}{
+		{"version", nil, 0, "cloakql "},
+		{"settings", nil, 0, "\nKEYCLOAK_SERVER_URL\n"},
+		{"--help", nil, 0, "Usage: cloakql [command]"},
+		{"check", good, 0, "settings are valid"},
+		{"check", nil, 1, "KEYCLOAK_SERVER_URL: is missing"},
+		{"chekc", good, 2, `"chekc" is not a command`},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		command := exec.CommandContext(ctx, cloakql, tt.argument)
+		command.Dir, command.Env = t.TempDir(), append([]string{}, tt.environ...)
+		out, _ := command.CombinedOutput()
+		cancel()
+		if status := command.ProcessState.ExitCode(); status != tt.status || !strings.Contains(string(out), tt.want) {
+			t.Errorf("cloakql %s exits with %d, want %d; it says %s, want %q in it", tt.argument, status, tt.status, out, tt.want)
+		}
+	}
+}

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +16,21 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
+const usage = `Usage: cloakql-dev
+
+cloakql-dev serves CloakQL beside a stand-in for Keycloak until SIGINT or SIGTERM. It needs no
+settings; "cloakql settings" prints those that it understands.
+`
+
 func main() {
+	switch _, err := program.Command(os.Args[1:], "serve"); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Print(usage)
+		return
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "cloakql-dev: %v\n\n%s", err, usage)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := run(ctx, os.Environ(), ".", os.Stderr); err != nil {
