@@ -120,11 +120,7 @@ func (d *draft) finishSecret(p *problems) {
 	case set && d.secretFile != "":
 		p.add(secretName, "is set, and so is %s_FILE: keep one of the two", secretName)
 		return
-	case set:
-		return
-	case d.secretFile == "":
-		p.add(secretName, "is missing: expected the secret on the client's Credentials tab, or %s_FILE "+
-			"with the path of a file that holds it", secretName)
+	case set || d.secretFile == "":
 		return
 	}
 	content, err := readText(d.secretFile)

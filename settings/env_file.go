@@ -16,7 +16,7 @@ import (
 	"github.com/joho/godotenv"
 )
 
-// What a text file can be at fault with, in words for operators.
+// What can be wrong with a text file, for operators.
 var (
 	errUTF16 = errors.New("is UTF-16, as > and Out-File of PowerShell 5 write it: expected " +
 		"UTF-8, such as Out-File -Encoding utf8 writes")

@@ -13,7 +13,7 @@ import (
 
 // Package keycloak names its own fields and no setting of this server, and whatever it names, this
 // server's log names as a setting.
-func TestSettingNames_knows_every_name_of_the_library(t *testing.T) {
+func TestNameIn_knowsEveryNameOfTheLibrary(t *testing.T) {
 	fields := regexp.MustCompile(`(VerifierConfig|ClientConfig|KeySetConfig|Issuer)\.[A-Z]\w+|NewRealm's \w+`)
 	settingName := regexp.MustCompile(`(KEYCLOAK|TOKEN|KEYS|LOGIN|REFRESH)_[A-Z_]+`)
 	files, err := filepath.Glob("../keycloak/*.go")

@@ -36,7 +36,7 @@ func Reference() string {
 func (r row) facts() string {
 	text := "Required."
 	switch {
-	case r.defaultText == "required", r.required != "":
+	case r.required != "":
 	case r.defaultText != "":
 		text = "Default: " + r.defaultText + "."
 	default:

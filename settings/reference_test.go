@@ -76,7 +76,7 @@ KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret
 # The others, with their defaults.
 `)
 	for _, r := range new(draft).rows() {
-		if r.required != "" || r.name == secretName || r.name == "RUNTIME_ENV" { // no effect in a file
+		if r.required != "" || r.name == "RUNTIME_ENV" { // no effect in a file
 			continue
 		}
 		sentence := regexp.MustCompile(`^.*?\.( |$)`).FindString(plain(r.doc))

@@ -25,8 +25,9 @@ type row struct {
 	// says in its place, where there is more to say than a value.
 	defaultValue, defaultText string
 
-	// required is what is expected of a setting that has to be set: "the client id".
-	required string
+	// required is what is expected of a setting that has to be set: "the client id". The setting unless
+	// may be set instead.
+	required, unless string
 
 	to destination
 
@@ -227,7 +228,7 @@ func parse(rows []row, values map[string]string, p *problems) {
 				expected += ": " + r.to.values
 			}
 			p.add(r.name, "expected %s", expected)
-		case values[r.name] == "" && r.required != "":
+		case r.required != "" && values[r.name] == "" && values[r.unless] == "":
 			p.add(r.name, "is missing: expected %s", r.required)
 		default:
 			if err := r.to.check(); err != nil {

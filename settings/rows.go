@@ -50,7 +50,10 @@ func (d *draft) groups() []group {
 				required: "the client id, as in Keycloak's admin console",
 				doc:      "The id of a confidential client of the realm that has direct access grants.",
 			}, {
-				name: secretName, to: to(&client.ClientSecret), library: "ClientConfig.ClientSecret", defaultText: "required",
+				name: secretName, to: to(&client.ClientSecret), library: "ClientConfig.ClientSecret",
+				required: "the secret on the client's Credentials tab, or " + secretName + "_FILE with the path " +
+					"of a file that holds it",
+				unless: secretName + "_FILE",
 				doc: "The client's secret, from the client's Credentials tab. In a settings file, put a " +
 					"secret that holds a `$` in single quotes.",
 			}, {

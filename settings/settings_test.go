@@ -29,7 +29,7 @@ func goodConfig(t testing.TB, settings ...string) Settings {
 	return c
 }
 
-func TestConfigDefaults(t *testing.T) {
+func TestRead_defaults(t *testing.T) {
 	c := goodConfig(t)
 	for _, tt := range []struct {
 		name      string
@@ -60,7 +60,7 @@ func TestConfigDefaults(t *testing.T) {
 	}
 }
 
-func TestConfigProduction(t *testing.T) {
+func TestRead_production(t *testing.T) {
 	for _, runtime := range []string{"prod", "production", "Local", " local", ""} {
 		c := goodConfig(t, "RUNTIME_ENV="+runtime)
 		if c.Server.Local || c.Addr != ":8000" || len(c.Server.HTTP.CORSOrigins) != 0 {
@@ -73,7 +73,7 @@ func TestConfigProduction(t *testing.T) {
 }
 
 // The console is for a developer's machine, unless somebody says otherwise.
-func TestConfigConsole(t *testing.T) {
+func TestRead_console(t *testing.T) {
 	for _, tt := range []struct {
 		environ []string
 		want    bool
@@ -125,7 +125,7 @@ func TestRead_limits(t *testing.T) {
 }
 
 // An audience that is set is the only one: azp no longer counts.
-func TestConfigAudience(t *testing.T) {
+func TestRead_audience(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_AUDIENCE=shop, web ", "KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
 	if fewer := goodConfig(t, "TOKEN_ALGORITHMS=ES256, PS256"); !slices.Equal(fewer.Server.Tokens.Algorithms, []string{"ES256", "PS256"}) {
 		t.Errorf("algorithms %q", fewer.Server.Tokens.Algorithms)
@@ -136,7 +136,7 @@ func TestConfigAudience(t *testing.T) {
 }
 
 // Our client is always among those whose tokens are accepted: login gives its tokens.
-func TestConfigAuthorizedParties(t *testing.T) {
+func TestRead_authorizedParties(t *testing.T) {
 	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"},
 		"shop-api, web,web": {"shop-api", "web"}} {
 		if c := goodConfig(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting); !slices.Equal(c.Server.Tokens.AuthorizedParties,
@@ -146,13 +146,13 @@ func TestConfigAuthorizedParties(t *testing.T) {
 	}
 }
 
-// Every fault is named, with what is expected, in one report. No secret is shown.
-func TestConfigFaults(t *testing.T) {
+// One report has every problem, with the name of the setting and what is expected, and no secret.
+func TestRead_problems(t *testing.T) {
 	const canary = "canary-5f0c"
 	for _, tt := range []struct {
 		name    string
 		environ []string
-		want    []string // the names of the settings at fault, in any order
+		want    []string // the names of the settings with problems, in any order
 	}{
 		{"nothing is set", nil,
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY"}},
@@ -200,7 +200,7 @@ func TestConfigFaults(t *testing.T) {
 			"KEYCLOAK_CLIENT_ID='shop-api'", `MAX_LOGINS="64"`, `CORS_ORIGINS="https://a.example"`),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "MAX_LOGINS", "CORS_ORIGINS"}},
 		{"no URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
-		// What one setting lacks hides nothing of another, nor one fault of a setting the next.
+		// A problem hides no other problem, of another setting or of the same.
 		{"a missing realm name and a bad server URL", []string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
 		{"a missing server URL and a bad realm name", []string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
@@ -241,7 +241,7 @@ func TestConfigFaults(t *testing.T) {
 			slices.Sort(got)
 			slices.Sort(tt.want)
 			if !slices.Equal(got, tt.want) {
-				t.Errorf("faults of %q, want of %q; the report:\n%v", got, tt.want, err)
+				t.Errorf("problems of %q, want of %q; the report:\n%v", got, tt.want, err)
 			}
 			if strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "hush") {
 				t.Errorf("the report shows a secret:\n%v", err)
@@ -250,7 +250,7 @@ func TestConfigFaults(t *testing.T) {
 	}
 }
 
-func TestConfigFiles(t *testing.T) {
+func TestRead_files(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
 		t.Helper()
@@ -294,9 +294,9 @@ func TestConfigFiles(t *testing.T) {
 	}
 }
 
-// What stands around a value by mistake is taken away, or a warning. RUNTIME_ENV isn't touched:
-// TestConfigProduction.
-func TestConfig_blanks_around_values(t *testing.T) {
+// What surrounds a value by mistake is removed, or a warning. RUNTIME_ENV isn't touched:
+// TestRead_production.
+func TestRead_blanksAroundValues(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n",
 		"KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
 		"KEYCLOAK_CLIENT_SECRET_KEY=hush\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9", "ADDR=127.0.0.1:8001\n")
@@ -320,10 +320,10 @@ func TestConfig_blanks_around_values(t *testing.T) {
 	}
 }
 
-// In a settings file, $1 and $WORD stand for another setting. A secret that loses a part so is
-// never sent.
-func TestConfig_dollars_in_the_file(t *testing.T) {
-	for _, tt := range []struct{ line, secret string }{ // no secret for a fault
+// In a settings file, $1 and $WORD stand for another setting. A secret that would lose a part that
+// way is never sent.
+func TestRead_dollarsInTheFile(t *testing.T) {
+	for _, tt := range []struct{ line, secret string }{ // no secret for a problem
 		{"pa$1word", ""},
 		{"pa$WORD", ""},
 		{"$PA", ""},
@@ -364,7 +364,7 @@ func TestConfig_dollars_in_the_file(t *testing.T) {
 		case tt.secret == "" && (err == nil ||
 			!strings.Contains(err.Error(), "\nKEYCLOAK_CLIENT_SECRET_KEY: holds a $") ||
 			strings.Contains(err.Error(), "WORD")):
-			t.Errorf("%s: %v; want a fault that names the setting, and nothing of its value",
+			t.Errorf("%s: %v; want a problem that names the setting, and nothing of its value",
 				tt.line, err)
 		}
 		if _, err := Read([]string{"KEYCLOAK_CLIENT_SECRET_KEY=pa$WORD"}, dir); err != nil {
@@ -374,7 +374,7 @@ func TestConfig_dollars_in_the_file(t *testing.T) {
 }
 
 // A misspelt setting would have no effect, silently.
-func TestConfigNamesWhatItDoesNotKnow(t *testing.T) {
+func TestRead_warnsOfUnknownNames(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("LOGIN_SCOPES=openid\nKEYCLOAK_AUDIENCE=shop\nKEYCLOAK_AUDIENC=shop\nc2Vjb25kIGxpbmU=\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -395,7 +395,7 @@ func TestConfigNamesWhatItDoesNotKnow(t *testing.T) {
 }
 
 // A sign-in that waits for its turn must not give up before the pause is over.
-func TestConfig_warnsOfALongPause(t *testing.T) {
+func TestRead_warnsOfALongPause(t *testing.T) {
 	for settings, want := range map[string]int{
 		"KEYCLOAK_TIMEOUT=2s LOGIN_REFUSAL_PAUSE=2s":    1,
 		"KEYCLOAK_TIMEOUT=2s LOGIN_REFUSAL_PAUSE=1.9s":  0,
@@ -411,8 +411,8 @@ func TestConfig_warnsOfALongPause(t *testing.T) {
 	}
 }
 
-// A network that clients are in is no proxy's, most likely.
-func TestConfig_warnsOfWideProxies(t *testing.T) {
+// A network with clients in it is hardly a proxy's.
+func TestRead_warnsOfWideProxies(t *testing.T) {
 	const list = "128.0.0.0/1,8.0.0.0/7,10.0.0.0/8,192.0.2.1,fc00::/7,2000::/15,2002::/16,::ffff:172.0.0.0/102,::1"
 	var wide []string
 	for _, warning := range goodConfig(t, "TRUSTED_PROXIES="+list).Warnings {
@@ -428,7 +428,7 @@ func TestConfig_warnsOfWideProxies(t *testing.T) {
 }
 
 // A Config goes to the log when the server starts.
-func TestConfigIsLoggedWithoutSecret(t *testing.T) {
+func TestRead_logHasNoSecret(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c")
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c), c.Server.LogValue().String()} {
 		if strings.Contains(text, "canary") {
@@ -438,7 +438,7 @@ func TestConfigIsLoggedWithoutSecret(t *testing.T) {
 }
 
 // Files as editors and shells of other systems write them.
-func TestConfig_files_of_other_systems(t *testing.T) {
+func TestRead_filesOfOtherSystems(t *testing.T) {
 	const text = "# settings\nKEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nKEYCLOAK_CLIENT_ID=shop-api\nKEYCLOAK_CLIENT_SECRET_KEY='pä$$'\n"
 	windows := strings.ReplaceAll(text, "\n", "\r\n")
 	utf16le := func(text string) string {
@@ -448,7 +448,7 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 		}
 		return out
 	}
-	for name, tt := range map[string]struct{ content, fault string }{
+	for name, tt := range map[string]struct{ content, problem string }{
 		"plain":                        {text, ""},
 		"CRLF":                         {windows, ""},
 		"a byte order mark":            {"\ufeff" + text, ""},
@@ -466,16 +466,16 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 			}
 			c, err := Read(nil, dir)
 			switch {
-			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.fault) ||
+			case tt.problem != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.problem) ||
 				strings.Contains(err.Error(), "missing")):
-				t.Errorf("got %v, want a fault that says %q", err, tt.fault)
-			case tt.fault == "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != "pä$$" ||
+				t.Errorf("got %v, want a problem that says %q", err, tt.problem)
+			case tt.problem == "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != "pä$$" ||
 				len(c.Warnings) != 0):
 				t.Errorf("read %q, warned of %q (%v)", c.Server.Client.ClientSecret.Reveal(), c.Warnings, err)
 			}
 		})
 	}
-	for name, tt := range map[string]struct{ content, secret, fault string }{
+	for name, tt := range map[string]struct{ content, secret, problem string }{
 		"plain":             {"hüsh", "hüsh", ""},
 		"CRLF":              {"hüsh\r\n", "hüsh", ""},
 		"a byte order mark": {"\ufeffhüsh\r\n", "hüsh", ""},
@@ -491,9 +491,9 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 			c, err := Read(append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=",
 				"KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file), t.TempDir())
 			switch {
-			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.fault)):
-				t.Errorf("got %v, want a fault that says %q", err, tt.fault)
-			case tt.fault == "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
+			case tt.problem != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.problem)):
+				t.Errorf("got %v, want a problem that says %q", err, tt.problem)
+			case tt.problem == "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
 				t.Errorf("read %q (%v), want %q", c.Server.Client.ClientSecret.Reveal(), err, tt.secret)
 			}
 		})
@@ -515,7 +515,7 @@ func TestConfig_files_of_other_systems(t *testing.T) {
 }
 
 // Who may do what stands in the line that the server logs when it starts.
-func TestConfig_LogValue_says_what_is_open(t *testing.T) {
+func TestRead_logSaysWhatIsOpen(t *testing.T) {
 	line := func(settings ...string) string {
 		var log strings.Builder
 		slog.New(slog.NewTextHandler(&log, nil)).Info("serving", "config",

@@ -40,7 +40,7 @@ SYSTEMROOT TEMP TENANT_ID TERM TERM_PROGRAM TF_VAR_region TIMEOUT TMP TMPDIR TOK
 VAULT_ADDR VAULT_TOKEN VERCEL VERCEL_ENV VERSION VIRTUAL_ENV VISUAL WEBSITE_SITE_NAME WINDIR WORKSPACE XDG_CACHE_HOME XDG_CONFIG_HOME XDG_RUNTIME_DIR XDG_SESSION_TYPE _
 CLOAKQL_PORT CLOAKQL_PORT_8000_TCP CLOAKQL_PORT_8000_TCP_ADDR CLOAKQL_SERVICE_HOST CLOAKQL_SERVICE_PORT CLOAKQL_VERSION CLOAKQL_IMAGE KEYCLOAK_SERVICE_HOST KEYCLOAK_PORT_8080_TCP_ADDR`
 
-func TestUsualNamesAreNotTakenForOurs(t *testing.T) {
+func TestUnknownNames_usualNames(t *testing.T) {
 	names := strings.Fields(usualNames)
 	if len(names) < 300 {
 		t.Fatalf("%d names", len(names))
@@ -54,7 +54,7 @@ func TestUsualNamesAreNotTakenForOurs(t *testing.T) {
 	}
 }
 
-func TestMisspeltSettings(t *testing.T) {
+func TestMisspelt(t *testing.T) {
 	for name, want := range map[string]string{
 		"TRUSTED_DOCUMENT": "TRUSTED_DOCUMENTS", "LOGIN_ACOUNT_LIMIT": "LOGIN_ACCOUNT_LIMIT", "REFRESH_GRACES": "REFRESH_GRACE",
 		"TRUSTED_PROXY": "TRUSTED_PROXIES", "TRUSTED_PROXYS": "TRUSTED_PROXIES", "TRUTSED_PROXIES": "TRUSTED_PROXIES", "TRUSTEDPROXIES": "TRUSTED_PROXIES",
@@ -89,9 +89,9 @@ func TestMisspeltSettings(t *testing.T) {
 	}
 }
 
-// A misspelt setting would have no effect, silently: in the file or in the environment, with faults
-// or without.
-func TestConfig_warns_of_misspelt_settings(t *testing.T) {
+// A misspelt setting would have no effect, silently: in the file or in the environment, with other
+// problems or without.
+func TestRead_warnsOfMisspeltSettings(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("REFRESH_GRACES=0\n"),
 		0o600); err != nil {
@@ -123,7 +123,7 @@ func TestConfig_warns_of_misspelt_settings(t *testing.T) {
 }
 
 // A setting that was removed is named as such, in the environment and in the file.
-func TestRead_warns_of_removed_settings(t *testing.T) {
+func TestRead_warnsOfRemovedSettings(t *testing.T) {
 	var file strings.Builder
 	environ := slices.Clone(needed)
 	for i, name := range removed {

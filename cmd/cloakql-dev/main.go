@@ -40,24 +40,24 @@ func main() {
 }
 
 func run(ctx context.Context, environ []string, dir string, out io.Writer) error {
-	env, err := develop(environ, dir)
+	dev, err := newDevServer(environ, dir)
 	if err != nil {
 		return err
 	}
-	if env.stop != nil {
-		defer env.stop()
+	if dev.stop != nil {
+		defer dev.stop()
 	}
-	config, err := settings.Read(env.environ, dir)
+	config, err := settings.Read(dev.environ, dir)
 	if err != nil {
-		if env.note != "" {
-			err = fmt.Errorf("%w\n%s", err, env.note)
+		if dev.note != "" {
+			err = fmt.Errorf("%w\n%s", err, dev.note)
 		}
 		return err
 	}
-	config.Server.HTTP.ConsoleUsers = env.users
+	config.Server.HTTP.ConsoleUsers = dev.users
 	return program.Serve(ctx, config, out, func(url string) {
-		if env.announce != nil {
-			env.announce(out, url)
+		if dev.print != nil {
+			dev.print(out, url)
 		}
 	})
 }

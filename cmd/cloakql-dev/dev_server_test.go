@@ -10,7 +10,7 @@ import (
 
 // A file of settings for a real Keycloak keeps the stand-in away: its output says so, and how to
 // get it.
-func TestDevelop_says_that_it_is_not_the_stand_in(t *testing.T) {
+func TestNewDevServer_saysThatItIsNotTheStandIn(t *testing.T) {
 	const real = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=local\nKEYCLOAK_CLIENT_ID=local-api\nKEYCLOAK_CLIENT_SECRET_KEY=hush\n"
 	for name, tt := range map[string]struct {
 		file    string
@@ -30,27 +30,27 @@ func TestDevelop_says_that_it_is_not_the_stand_in(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		beside, err := develop(tt.environ, dir)
+		dev, err := newDevServer(tt.environ, dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var said strings.Builder
-		beside.announce(&said, "http://127.0.0.1:8000/graphql")
-		if !strings.Contains(said.String(), tt.want) || beside.stop != nil {
-			t.Errorf("%s: it says %q, want %q", name, said.String(), tt.want)
+		var out strings.Builder
+		dev.print(&out, "http://127.0.0.1:8000/graphql")
+		if !strings.Contains(out.String(), tt.want) || dev.stop != nil {
+			t.Errorf("%s: it says %q, want %q", name, out.String(), tt.want)
 		}
-		// A fault of the settings is the time when one wonders most.
+		// It matters most when the settings have a problem.
 		err = run(t.Context(), append(tt.environ, "REFRESH_GRACE=1h"), dir, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), "REFRESH_GRACE: is 1h") ||
 			!strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: with a fault it says %v; want the fault, and %q", name, err, tt.want)
+			t.Errorf("%s: with a problem it says %v; want the problem, and %q", name, err, tt.want)
 		}
 	}
 }
 
-// Half of a Keycloak is refused with all of its names, and whatever else is wrong.
-func TestDevelop_names_every_fault(t *testing.T) {
-	_, err := develop([]string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a",
+// Settings that name half of a Keycloak are refused, together with the other problems.
+func TestNewDevServer_namesEveryProblem(t *testing.T) {
+	_, err := newDevServer([]string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a",
 		"REFRESH_GRACE=1h"}, t.TempDir())
 	for _, want := range []string{"KEYCLOAK_REALM_NAME and KEYCLOAK_CLIENT_ID are set, and " +
 		"KEYCLOAK_SERVER_URL isn't", "KEYCLOAK_REALM_NAME: \"a/b\" can't be", "REFRESH_GRACE: is 1h"} {

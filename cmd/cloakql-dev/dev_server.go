@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/cloakql/cloakql/console"
+	localrealm "github.com/cloakql/cloakql/deploy/keycloak"
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+	"github.com/cloakql/cloakql/settings"
+)
+
+// A devServer is what the server reads its settings from, and the stand-in that they point at.
+type devServer struct {
+	environ []string                        // the process environment, with the stand-in's settings
+	note    string                          // shown with an error of the settings; may be empty
+	users   []console.User                  // offered in the console's form
+	print   func(out io.Writer, url string) // called once the server listens; nil for nothing
+	stop    func()                          // nil if there is nothing to stop
+}
+
+// newDevServer starts a stand-in for Keycloak with the realm local, and adds settings that point at
+// it. If the settings name a Keycloak, that one is used and nothing is started. The server verifies
+// the stand-in's tokens like any other's: it doesn't know of it.
+func newDevServer(environ []string, dir string) (devServer, error) {
+	values, err := settings.Lookup(environ, dir)
+	if err != nil {
+		return devServer{environ: environ}, nil // settings.Read reports it
+	}
+	runtime, set := runtimeEnv(environ)
+	local := !set || runtime == "local"
+	if address := values.Get("KEYCLOAK_SERVER_URL"); address != "" {
+		if !local { // the log is JSON
+			return devServer{environ: environ}, nil
+		}
+		source, remedy := "the environment", "unset KEYCLOAK_SERVER_URL"
+		if values.InFile("KEYCLOAK_SERVER_URL") {
+			source, remedy = values.File, "move "+values.File+" away, or take its KEYCLOAK_ lines out"
+		}
+		note := fmt.Sprintf("This is not the stand-in: %s sets KEYCLOAK_SERVER_URL, so the server uses the "+
+			"Keycloak at %s. For the stand-in, %s.", source, withoutUser(address), remedy)
+		print := func(out io.Writer, _ string) { fmt.Fprintln(out, note) }
+		return devServer{environ: environ, note: note, print: print}, nil
+	}
+	if !local {
+		return devServer{}, fmt.Errorf("RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's "+
+			"machine only. Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (docs/settings.md)", runtime)
+	}
+	if err := checkHalf(values, environ, dir); err != nil {
+		return devServer{}, err
+	}
+	standIn, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localrealm.JSON}})
+	if err != nil {
+		return devServer{}, err
+	}
+	added := standInSettings(standIn.URL)
+	if values.Get("KEYCLOAK_AUDIENCE") == "" {
+		added = append(added, "KEYCLOAK_AUDIENCE=local-api")
+	}
+	return devServer{
+		environ: slices.Concat(environ, added),
+		users:   []console.User{{Username: "alice", Password: "alice-password"}},
+		stop:    standIn.Close,
+		print: func(out io.Writer, url string) {
+			const login = `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") { accessToken refreshToken expiresIn } }"}`
+			fmt.Fprint(out, strings.Join([]string{
+				"Console   " + strings.TrimSuffix(url, "graphql") + " (in a browser: sign in there, and run operations)",
+				"GraphQL   " + url + " (Keycloak is a stand-in in this process, at " + standIn.URL + ")",
+				"Sign in   alice, with the password alice-password (deploy/keycloak/local-realm.json has more users)",
+				"Try       curl -s " + url + " -H 'Content-Type: application/json' -d '" + login + "'",
+			}, "\n")+"\n")
+		},
+	}, nil
+}
+
+// checkHalf refuses settings that name a realm or a client but no Keycloak. Its error has the other
+// problems of the settings too.
+func checkHalf(values settings.Values, environ []string, dir string) error {
+	var names []string
+	for _, name := range []string{
+		"KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY", "KEYCLOAK_CLIENT_SECRET_KEY_FILE", "KEYCLOAK_ISSUER",
+	} {
+		if values.Get(name) != "" {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%s set, and KEYCLOAK_SERVER_URL isn't: set that too to use your Keycloak, "+
+		"or none of them to use the stand-in (settings come from %s)", list(names), values.Source)
+	for _, entry := range standInSettings("http://127.0.0.1:8080") {
+		if name, _, _ := strings.Cut(entry, "="); values.Get(name) == "" {
+			environ = append(slices.Clone(environ), entry)
+		}
+	}
+	_, others := settings.Read(environ, dir)
+	return errors.Join(err, others)
+}
+
+// standInSettings returns the settings for the realm local at an address.
+func standInSettings(address string) []string {
+	return []string{
+		"KEYCLOAK_SERVER_URL=" + address, "KEYCLOAK_REALM_NAME=local",
+		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
+	}
+}
+
+// list returns names with their verb.
+func list(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " is"
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " are"
+}
+
+// withoutUser returns a URL as it may be shown: a mistaken one can hold a password.
+func withoutUser(text string) string {
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return "an address that can't be parsed"
+	}
+	return parsed.Redacted()
+}
+
+// runtimeEnv returns RUNTIME_ENV as it was set, where an empty value differs from none.
+func runtimeEnv(environ []string) (value string, set bool) {
+	for _, entry := range environ {
+		if name, text, _ := strings.Cut(entry, "="); name == "RUNTIME_ENV" {
+			value, set = text, true
+		}
+	}
+	return value, set
+}
