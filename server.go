@@ -282,7 +282,7 @@ func (s *Server) Close(ctx context.Context) error {
 func (s *Server) newHTTPServer() *http.Server {
 	maxToken := s.config.Tokens.MaxBytes
 	if maxToken == 0 {
-		maxToken = 16 << 10
+		maxToken = keycloak.DefaultTokenMaxBytes
 	}
 	return &http.Server{
 		Handler:           s.handler,
@@ -300,7 +300,7 @@ func (s *Server) newHTTPServer() *http.Server {
 func (s *Server) drainTimeout() time.Duration {
 	exchange := s.config.Client.Timeout
 	if exchange <= 0 {
-		exchange = 8 * time.Second // keycloak.Client's
+		exchange = keycloak.DefaultTimeout
 	}
 	return readTimeout + s.config.requestTimeout() + exchange + 5*time.Second
 }

@@ -21,8 +21,8 @@ type ClientConfig struct {
 	Realm        Realm
 	ClientID     string
 	ClientSecret identity.Secret
-	LoginScope   string        // what Login asks for; "openid profile email" if empty
-	Timeout      time.Duration // after which a caller is told that Keycloak timed out; 8 s if zero
+	LoginScope   string        // what Login asks for; DefaultLoginScope if empty
+	Timeout      time.Duration // of one call to Keycloak, for its caller; DefaultTimeout if zero
 	// Transport makes the HTTP calls; NewTransport() if nil. Redirects are never followed, and
 	// callers wait no longer than Timeout, whatever the transport does.
 	Transport http.RoundTripper
@@ -38,16 +38,16 @@ type ClientConfig struct {
 	// within the grace, and so to a thief elsewhere as well.
 	RefreshGraceAnyNetwork bool
 
-	// How many calls of each kind may be under way at once; 64 if zero. Each kind has its own, so
-	// that a storm of sign-ins keeps nobody from refreshing or signing out. One call more fails at
-	// once. A network holds a quarter of them at most, where the caller's address is known
-	// (identity.Address).
+	// How many calls of each kind may be under way at once; DefaultMaxCalls if zero. Each kind has
+	// its own, so that a storm of sign-ins keeps nobody from refreshing or signing out. One call
+	// more fails at once. A network holds a quarter of them at most, where the caller's address is
+	// known (identity.Address).
 	MaxLogins, MaxRefreshes, MaxLogouts int
 
-	// RefusalPause is for how long after a refused sign-in the next one of that account waits; 1.5
-	// s if zero, none if negative. It should be longer than the realm's quick login check
-	// (quickLoginCheckMilliSeconds, 1 s by default): two failures of an account within that lock
-	// the account for a minute.
+	// RefusalPause is how long after a refused sign-in the next one of that account waits;
+	// DefaultRefusalPause if zero, none if negative. It should be longer than the realm's quick
+	// login check (quickLoginCheckMilliSeconds, 1 s by default): two failures of an account within
+	// that lock the account for a minute.
 	RefusalPause time.Duration
 
 	// ForwardAddress tells Keycloak the address of whoever signs in (identity.Address), for its
@@ -57,18 +57,26 @@ type ClientConfig struct {
 	ForwardAddress bool
 }
 
+// The defaults of a ClientConfig.
 const (
-	// maxCalls bounds the calls of each kind that are under way at once, unless the settings do.
-	// Keycloak hashes passwords with argon2id, some ten milliseconds of a core each; more at once
-	// wait there, not here.
-	maxCalls = 64
+	DefaultLoginScope = "openid profile email"
+	DefaultTimeout    = 8 * time.Second
+
+	// DefaultMaxCalls is the default of MaxLogins, MaxRefreshes and MaxLogouts. Keycloak hashes
+	// passwords with argon2id, some ten milliseconds of a core each; more at once wait there, not
+	// here.
+	DefaultMaxCalls = 64
+
+	// DefaultRefusalPause is Keycloak's quick login check, which is a second by default, and half
+	// of one: Keycloak counts a failure a moment after its answer.
+	DefaultRefusalPause = 1500 * time.Millisecond
+)
+
+const (
 	// maxTimeouts bounds a call, in timeouts. Its caller is answered after one; Keycloak doesn't
 	// stop then, so the call keeps its places in the pool and the queue until Keycloak has
 	// answered, or until this bound.
 	maxTimeouts = 3
-	// refusalPause is a second, as Keycloak has it by default, and half of one: it counts a failure
-	// a moment after its answer.
-	refusalPause = 1500 * time.Millisecond
 	// maxHeldQueue bounds how long a refusal that is held back blocks its account's queue, before
 	// the pause. The owner waits behind it.
 	maxHeldQueue = 1500 * time.Millisecond
@@ -108,18 +116,18 @@ func NewClient(config ClientConfig) (*Client, error) {
 		return nil, errors.New("keycloak: a client needs a realm, a client id and its secret")
 	}
 	if config.LoginScope == "" {
-		config.LoginScope = "openid profile email"
+		config.LoginScope = DefaultLoginScope
 	}
 	if config.Timeout <= 0 {
-		config.Timeout = 8 * time.Second
+		config.Timeout = DefaultTimeout
 	}
 	for _, max := range []*int{&config.MaxLogins, &config.MaxRefreshes, &config.MaxLogouts} {
 		if *max <= 0 {
-			*max = maxCalls
+			*max = DefaultMaxCalls
 		}
 	}
 	if config.RefusalPause == 0 {
-		config.RefusalPause = refusalPause
+		config.RefusalPause = DefaultRefusalPause
 	}
 	c := &Client{
 		config: config, http: newHTTPClient(config.Transport),

@@ -328,14 +328,14 @@ func TestClientsThatCanNotWork(t *testing.T) {
 func TestTooManyCalls(t *testing.T) {
 	for name := range calls {
 		t.Run(name, func(t *testing.T) {
-			arrived, release := make(chan bool, maxCalls), make(chan bool)
+			arrived, release := make(chan bool, DefaultMaxCalls), make(chan bool)
 			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 				arrived <- true
 				<-release
 				signedOut(w, r)
 			}, timeout(time.Minute))
 			var held sync.WaitGroup
-			for i := range maxCalls {
+			for i := range DefaultMaxCalls {
 				held.Go(func() {
 					call := calls[name]
 					switch name {
@@ -357,7 +357,7 @@ func TestTooManyCalls(t *testing.T) {
 					}
 				})
 			}
-			for range maxCalls {
+			for range DefaultMaxCalls {
 				<-arrived
 			}
 			err := calls[name](t.Context(), client)

@@ -28,7 +28,7 @@ const (
 
 // A KeySetConfig tunes a KeySet. Its zero value is good.
 type KeySetConfig struct {
-	MaxAge time.Duration // for how long keys are used that couldn't be fetched anew; 24 h if zero
+	MaxAge time.Duration // how long keys stay in use that can't be fetched; DefaultKeysMaxAge if zero
 	// Transport makes the HTTP calls; it is NewTransport() if nil. It must heed the deadline of a
 	// request's context, as net/http's does: no other fetch begins before one has ended.
 	Transport http.RoundTripper
@@ -36,6 +36,9 @@ type KeySetConfig struct {
 	// that can't be used, of a hundred keys at most; slog.Default() if nil.
 	Log *slog.Logger
 }
+
+// DefaultKeysMaxAge is the default of KeySetConfig.MaxAge.
+const DefaultKeysMaxAge = 24 * time.Hour
 
 // A KeySet holds the keys that a realm signs with: it fetches the realm's JSON Web Key Set (RFC
 // 7517), keeps the last good one through an outage, and fetches anew when a token names a key that
@@ -87,7 +90,7 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 		log: config.Log, finished: make(chan struct{}, 1), logged: map[jose.RejectedKey]bool{},
 	}
 	if k.maxAge <= 0 {
-		k.maxAge = 24 * time.Hour
+		k.maxAge = DefaultKeysMaxAge
 	}
 	if k.log == nil {
 		k.log = slog.Default()

@@ -224,7 +224,7 @@ func TestTurns_namesOfOneAccount(t *testing.T) {
 			synctest.Wait()
 		}
 		callers.Wait()
-		if asked["alice"] != 0 || asked["alice@example.com"] != refusalPause || asked["alice@example.com\u00a0"] != 0 {
+		if asked["alice"] != 0 || asked["alice@example.com"] != DefaultRefusalPause || asked["alice@example.com\u00a0"] != 0 {
 			t.Errorf("Keycloak was asked at %v, want the second of one account after the pause, and no other", asked)
 		}
 	})
@@ -275,7 +275,7 @@ func TestAccounts_aClaimTakesNobodysName(t *testing.T) {
 // locks an account for two failures within it. A success ends the turn at once, and other names
 // don't wait.
 func TestTurns_pauseAfterARefusal(t *testing.T) {
-	for pause, want := range map[time.Duration]time.Duration{0: refusalPause, 3 * time.Second: 3 * time.Second, -1: 0} {
+	for pause, want := range map[time.Duration]time.Duration{0: DefaultRefusalPause, 3 * time.Second: 3 * time.Second, -1: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			var asked []time.Duration
 			begin := time.Now()

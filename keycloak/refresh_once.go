@@ -84,7 +84,7 @@ type exchange struct {
 
 func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToken, error), grace time.Duration) *exchanges {
 	return &exchanges{
-		exchange: f, grace: grace, pool: newPool(maxCalls), log: slog.Default(),
+		exchange: f, grace: grace, pool: newPool(DefaultMaxCalls), log: slog.Default(),
 		cache: map[digest][]*exchange{}, successors: map[digest]*exchange{}, sessions: map[sessionFrom]bool{},
 	}
 }

@@ -330,7 +330,7 @@ func TestTooManyExchanges(t *testing.T) {
 		counter := &counter{}
 		x := newExchanges(counter.exchange, grace)
 		var callers sync.WaitGroup
-		for i := range maxCalls {
+		for i := range DefaultMaxCalls {
 			callers.Go(func() {
 				if _, err := x.do(t.Context(), identity.NewSecret(fmt.Sprint(i))); err != nil {
 					t.Error(err)

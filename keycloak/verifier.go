@@ -56,10 +56,13 @@ type VerifierConfig struct {
 	// its key's anyway.
 	Algorithms []string
 
-	MaxBytes int              // of a token; 16 KiB if zero
+	MaxBytes int              // of a token; DefaultTokenMaxBytes if zero
 	Leeway   time.Duration    // on exp, nbf and iat, for clocks that differ; 30 s if zero, at most 5 min
 	Now      func() time.Time // time.Now if nil
 }
+
+// DefaultTokenMaxBytes is the default of VerifierConfig.MaxBytes.
+const DefaultTokenMaxBytes = 16 << 10
 
 // A Verifier decides whether an access token of Keycloak's is good. Make it with NewVerifier; it is
 // safe for concurrent use. It remembers no verdict: a key that the realm withdrew verifies nothing
@@ -122,7 +125,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 		v.config.Algorithms = jose.Algorithms()
 	}
 	if v.config.MaxBytes == 0 {
-		v.config.MaxBytes = 16 << 10
+		v.config.MaxBytes = DefaultTokenMaxBytes
 	}
 	if v.config.Leeway == 0 {
 		v.config.Leeway = 30 * time.Second

@@ -78,11 +78,11 @@ func (d *draft) groups() []group {
 				doc: "The clients (`azp`) whose access tokens are accepted, separated by commas. " +
 					"`KEYCLOAK_CLIENT_ID` is always one of them.",
 			}, {
-				name: "KEYCLOAK_TIMEOUT", defaultValue: "8s", to: within(&client.Timeout, time.Second, time.Minute),
+				name: "KEYCLOAK_TIMEOUT", defaultValue: format(keycloak.DefaultTimeout), to: within(&client.Timeout, time.Second, time.Minute),
 				library: "ClientConfig.Timeout",
 				doc:     "The time limit for one call to Keycloak.",
 			}, {
-				name: "LOGIN_SCOPE", defaultValue: "openid profile email", to: checked(&client.LoginScope, checkScope),
+				name: "LOGIN_SCOPE", defaultValue: keycloak.DefaultLoginScope, to: checked(&client.LoginScope, checkScope),
 				library: "ClientConfig.LoginScope",
 				doc:     "The scopes that `login` requests, separated by spaces.",
 			}, {
@@ -97,7 +97,7 @@ func (d *draft) groups() []group {
 					"IPv6 /48), `any` is everybody, a thief elsewhere included. Use `any` if people's " +
 					"addresses change within `REFRESH_GRACE`.",
 			}, {
-				name: "TOKEN_MAX_BYTES", defaultValue: "16384", to: within(&tokens.MaxBytes, 4096, 65536),
+				name: "TOKEN_MAX_BYTES", defaultValue: strconv.Itoa(keycloak.DefaultTokenMaxBytes), to: within(&tokens.MaxBytes, 4096, 65536),
 				library: "VerifierConfig.MaxBytes",
 				doc:     "The maximum length of an access token, in bytes.",
 			}, {
@@ -107,7 +107,7 @@ func (d *draft) groups() []group {
 					strings.Join(keycloak.Algorithms(), "`, `") + "`. Whatever is listed, a token has to be " +
 					"signed with the algorithm of its key.",
 			}, {
-				name: "KEYS_MAX_AGE", defaultValue: "24h", to: within(&server.Keys.MaxAge, time.Minute, 7*24*time.Hour),
+				name: "KEYS_MAX_AGE", defaultValue: format(keycloak.DefaultKeysMaxAge), to: within(&server.Keys.MaxAge, time.Minute, 7*24*time.Hour),
 				doc: "How long cached keys stay in use when Keycloak can't be reached.",
 			}, {
 				name: "REQUEST_TIMEOUT", defaultValue: "15s", to: within(&graphQL.Timeout, time.Second, 2*time.Minute),
@@ -177,17 +177,17 @@ func (d *draft) groups() []group {
 					"sign-outs have one each. Raise it if a server of yours calls on behalf of its clients " +
 					"and sends no `X-Forwarded-For`.",
 			}, {
-				name: "LOGIN_REFUSAL_PAUSE", defaultValue: "1500ms", to: within(&client.RefusalPause, 0, 10*time.Second),
+				name: "LOGIN_REFUSAL_PAUSE", defaultValue: format(keycloak.DefaultRefusalPause), to: within(&client.RefusalPause, 0, 10*time.Second),
 				doc: "How long the next sign-in of an account waits after a refused one. It should be longer " +
 					"than Keycloak's Quick login check. 0 is no pause.",
 			}, {
-				name: "MAX_LOGINS", defaultValue: "64", to: within(&client.MaxLogins, 1, 2000),
+				name: "MAX_LOGINS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls), to: within(&client.MaxLogins, 1, 2000),
 				doc: "The maximum number of sign-ins in flight. One more is answered `BUSY`.",
 			}, {
-				name: "MAX_REFRESHES", defaultValue: "64", to: within(&client.MaxRefreshes, 1, 10000),
+				name: "MAX_REFRESHES", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls), to: within(&client.MaxRefreshes, 1, 10000),
 				doc: "The maximum number of refreshes in flight.",
 			}, {
-				name: "MAX_LOGOUTS", defaultValue: "64", to: within(&client.MaxLogouts, 1, 10000),
+				name: "MAX_LOGOUTS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls), to: within(&client.MaxLogouts, 1, 10000),
 				doc: "The maximum number of sign-outs in flight.",
 			}},
 		},
