@@ -27,11 +27,14 @@ var doors = map[string][]string{
 	"apierror":    {"identity"},
 	"graphqlhttp": {"apierror", "internal/language", "internal/strictjson"},
 	"limits":      {"apierror", "internal/language"},
-	"throttle":    {"identity"},
+	"throttle":    {"identity", "store"},
 	"console":     {},
 	// Drives the built server from the outside, and compares the language of documents with
 	// graphql-js's.
 	"e2e": {"keycloak/keycloaktest", "graphqlhttp", "limits"},
+
+	"store":           {"store/storetest"}, // in tests
+	"store/storetest": {"store"},           // whoever implements a store uses it
 
 	"internal/language":                        {},
 	"internal/librarylog":                      {},

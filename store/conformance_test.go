@@ -1,0 +1,44 @@
+package store_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/store"
+	"github.com/cloakql/cloakql/store/storetest"
+)
+
+func TestMemoryBuckets(t *testing.T) {
+	// The clock stands still between calls of Advance, or runs.
+	open := func(maxKeys int, running bool) func(t *testing.T) storetest.Buckets {
+		return func(*testing.T) storetest.Buckets {
+			var offset atomic.Int64
+			begin := time.Now()
+			m := &store.MemoryBuckets{MaxKeys: maxKeys, Now: func() time.Time {
+				now := begin
+				if running {
+					now = time.Now()
+				}
+				return now.Add(time.Duration(offset.Load()))
+			}}
+			return storetest.Buckets{Store: m, Running: running,
+				Advance: func(d time.Duration) { offset.Add(int64(d)) }}
+		}
+	}
+	t.Run("clock stands", func(t *testing.T) { storetest.RunBuckets(t, open(0, false)) })
+	t.Run("clock runs", func(t *testing.T) { storetest.RunBuckets(t, open(0, true)) })
+	// An overflow bucket keeps the contract too. In one of 65,536 runs two keys of a test share
+	// one, and the test fails.
+	t.Run("no room", func(t *testing.T) {
+		storetest.RunBuckets(t, func(t *testing.T) storetest.Buckets {
+			b := open(1, false)(t)
+			other := store.Bucket{Key: store.Key{0xff}, Burst: 1, Every: 10 * 365 * 24 * time.Hour}
+			if _, err := b.Store.Reserve(context.Background(), []store.Bucket{other}); err != nil {
+				t.Fatal(err)
+			}
+			return b
+		})
+	})
+}

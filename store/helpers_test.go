@@ -1,0 +1,45 @@
+package store
+
+import (
+	"testing"
+	"time"
+)
+
+// bucketN returns a bucket with a key of its own for each n.
+func bucketN(n int, burst int, every time.Duration) Bucket {
+	b := Bucket{Burst: burst, Every: every}
+	for i := range 8 {
+		b.Key[i] = byte(n >> (8 * i))
+	}
+	return b
+}
+
+// reserve makes one reservation.
+func reserve(t testing.TB, m *MemoryBuckets, buckets ...Bucket) Decision {
+	t.Helper()
+	decision, err := m.Reserve(t.Context(), buckets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decision
+}
+
+// drain makes reservations, at most max, until one is refused. It returns how many were allowed,
+// and for how long the last one was refused.
+func drain(
+	t testing.TB, m *MemoryBuckets, bucket Bucket, max int,
+) (allowed int, wait time.Duration) {
+	t.Helper()
+	for ; allowed < max; allowed++ {
+		if decision := reserve(t, m, bucket); !decision.Allowed {
+			return allowed, decision.RetryAfter
+		}
+	}
+	return allowed, 0
+}
+
+// hasOwn reports whether a key has a bucket of its own.
+func hasOwn(m *MemoryBuckets, bucket Bucket) bool {
+	_, own := m.full[bucket.Key]
+	return own
+}
