@@ -303,7 +303,8 @@ func TestEveryError_is_fit_for_clients(t *testing.T) {
 
 // importable are the packages that other projects build on.
 var importable = []string{".", "identity", "apierror", "keycloak", "authz", "graph", "graphqlhttp",
-	"limits", "signin", "throttle", "console", "keycloak/keycloaktest"}
+	"limits", "signin", "throttle", "store", "store/storetest", "console",
+	"keycloak/keycloaktest"}
 
 // eachDeclaration visits the top-level declarations of a room, without its tests.
 func eachDeclaration(t *testing.T, room string, visit func(*ast.File, ast.Decl)) {

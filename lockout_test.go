@@ -58,7 +58,7 @@ func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 // own numbers for brute force, by a fake clock.
 type lockout struct {
 	t       *testing.T
-	budgets *throttle.Budgets
+	limiter *throttle.Limiter
 	client  *keycloak.Client
 	user    *keycloaktest.User
 }
@@ -83,11 +83,11 @@ func withLockout(t *testing.T, f func(l *lockout)) {
 		defer transport.CloseIdleConnections()
 		config.Client.Transport = transport
 		client := newClient(t, config)
-		budgets, err := throttle.New(config.Attempts)
+		limiter, err := throttle.New(config.Attempts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(&lockout{t, budgets, client, kc.Realm("shop").User("alice")})
+		f(&lockout{t, limiter, client, kc.Realm("shop").User("alice")})
 	})
 }
 
@@ -95,7 +95,7 @@ func withLockout(t *testing.T, f func(l *lockout)) {
 func (l *lockout) signIn(ctx context.Context, address, name, password string) error {
 	ctx = identity.WithAddress(ctx, netip.MustParseAddr(address))
 	credentials := identity.Credentials{Username: name, Password: identity.NewSecret(password)}
-	settle, err := l.budgets.Login(ctx, credentials)
+	settle, err := l.limiter.Login(ctx, credentials)
 	if err != nil {
 		return err
 	}

@@ -161,11 +161,11 @@ func parseAll[T any](field string, list []string, parse func(string) (T, error))
 func (s *Server) newSchema(realm signin.Realm) (graphql.ExecutableSchema, error) {
 	var service *signin.Service
 	if s.config.Client.ClientID != "" {
-		attempts, err := throttle.New(s.config.Attempts)
+		limiter, err := throttle.New(s.config.Attempts)
 		if err != nil {
 			return nil, err
 		}
-		if service, err = signin.New(realm, attempts); err != nil {
+		if service, err = signin.New(realm, limiter); err != nil {
 			return nil, err
 		}
 	}

@@ -32,6 +32,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 	"github.com/cloakql/cloakql/limits"
 	"github.com/cloakql/cloakql/signin"
+	"github.com/cloakql/cloakql/store"
+	"github.com/cloakql/cloakql/store/storetest"
 	"github.com/cloakql/cloakql/throttle"
 )
 
@@ -63,8 +65,11 @@ var zeroValues = map[string]any{
 
 	"limits.Cache": new(limits.Cache), "limits.Limits": new(limits.Limits),
 
-	"throttle.AddressConfig": new(throttle.AddressConfig), "throttle.Budgets": new(throttle.Budgets), "throttle.Config": new(throttle.Config),
-	"throttle.Key": new(throttle.Key), "throttle.Memory": new(throttle.Memory), "throttle.Rate": new(throttle.Rate), "throttle.Taken": new(throttle.Taken),
+	"store.Bucket": new(store.Bucket), "store.Decision": new(store.Decision), "store.Key": new(store.Key), "store.MemoryBuckets": new(store.MemoryBuckets),
+	"storetest.Buckets": new(storetest.Buckets),
+
+	"throttle.AddressConfig": new(throttle.AddressConfig), "throttle.Config": new(throttle.Config), "throttle.Limiter": new(throttle.Limiter),
+	"throttle.Rate": new(throttle.Rate),
 
 	"keycloaktest.Config": new(keycloaktest.Config), "keycloaktest.Fault": new(keycloaktest.Fault), "keycloaktest.ImportOption": new(keycloaktest.ImportOption),
 	"keycloaktest.Key": new(keycloaktest.Key), "keycloaktest.Mint": new(keycloaktest.Mint), "keycloaktest.Plan": new(keycloaktest.Plan),
@@ -78,7 +83,7 @@ var zeroValues = map[string]any{
 // constructor that the error names.
 var needConstructors = map[string]string{
 	"keycloak.Client": "keycloak.NewClient", "keycloak.KeySet": "keycloak.NewKeySet", "keycloak.Verifier": "keycloak.NewVerifier",
-	"throttle.Budgets":    "throttle.New",
+	"throttle.Limiter":    "throttle.New",
 	"signin.Service":      "signin.New",
 	"keycloaktest.Server": "keycloaktest.New", "keycloaktest.Realm": "Server.Realm", "keycloaktest.User": "Realm.User",
 }
@@ -207,13 +212,13 @@ func (noState) Flag(int) bool          { return false }
 
 // Zero values, and none at all, as parts of something else.
 func TestZeroValues_as_parts(t *testing.T) {
-	budgets, err := throttle.New(throttle.Config{Store: &throttle.Memory{}})
+	limiter, err := throttle.New(throttle.Config{Store: &store.MemoryBuckets{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 11 {
 		var settle func(error)
-		if settle, err = budgets.Login(t.Context(),
+		if settle, err = limiter.Login(t.Context(),
 			identity.Credentials{Username: "ann"}); err == nil {
 			settle(identity.ErrBadCredentials)
 		}

@@ -32,8 +32,8 @@ type MemoryBuckets struct {
 	begin time.Time    // the times below count from here
 	seed  maphash.Seed // secret, so that nobody can choose keys that share a bucket
 
-	// full has the level of each bucket as the time when the bucket will be full. This is the "theoretical arrival
-	// time" of the generic cell rate algorithm (ITU-T I.371): a token taken moves it on by
+	// full has the level of each bucket as the time when it will be full. This is the "theoretical
+	// arrival time" of the generic cell rate algorithm (ITU-T I.371): a token taken moves it on by
 	// Bucket.Every, and a token that would move it further than Bucket.refillTime from now is
 	// refused.
 	full map[Key]time.Duration

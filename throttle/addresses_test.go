@@ -10,41 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/cloakql/cloakql/identity"
-)
-
-func must[T any](value T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return value
-}
-
-// addressSeen is the address that a handler sees of a request.
-func addressSeen(config AddressConfig, peer string, header http.Header) string {
-	seen := "none"
-	handler := Addresses(config)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if address := identity.Address(r.Context()); address.IsValid() {
-			seen = address.String()
-		}
-	}))
-	r := httptest.NewRequest(http.MethodPost, "/graphql", nil)
-	r.RemoteAddr = peer
-	if header != nil {
-		r.Header = header
-	}
-	handler.ServeHTTP(httptest.NewRecorder(), r)
-	return seen
-}
-
-func forwardedFor(values ...string) http.Header { return http.Header{"X-Forwarded-For": values} }
-
-// victim is the address that an attacker would like to be taken for; attacker is the attacker's
-// own.
-const (
-	victim   = "198.51.100.9"
-	attacker = "203.0.113.66"
 )
 
 func TestWhereARequestComesFrom(t *testing.T) {

@@ -4,102 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cloakql/cloakql/identity"
 )
 
-// from is a request from an address.
-func from(t testing.TB, address string) context.Context {
-	return identity.WithAddress(t.Context(), netip.MustParseAddr(address))
-}
-
-func named(name string) identity.Credentials { return identity.Credentials{Username: name} }
-
-// An attempt is one of the three that Budgets counts, of one name or token.
-type attempt func(ctx context.Context, b *Budgets, of string) (func(error), error)
-
-func login(ctx context.Context, b *Budgets, name string) (func(error), error) {
-	return b.Login(ctx, named(name))
-}
-
-func refresh(ctx context.Context, b *Budgets, token string) (func(error), error) {
-	return b.Refresh(ctx, identity.NewSecret(token))
-}
-
-func logout(ctx context.Context, b *Budgets, token string) (func(error), error) {
-	return b.Logout(ctx, identity.NewSecret(token))
-}
-
-// try makes attempts that all end so, until one is refused, most at most. It returns how many were
-// made, and for how long the refused one has to wait.
-func try(t *testing.T, b *Budgets, ctx context.Context, what attempt, of string, end error, most int) (made int, wait time.Duration) {
-	t.Helper()
-	for ; made < most; made++ {
-		settle, err := what(ctx, b, of)
-		if limited, ok := errors.AsType[*identity.RateLimitError](err); ok {
-			return made, limited.RetryAfter
-		}
-		if err != nil {
-			t.Fatalf("%v, want a RateLimitError", err)
-		}
-		settle(end)
-	}
-	return made, 0
-}
-
-// wants compares what try returns.
-func wants(t *testing.T, what string, made int, wait time.Duration, wantMade int, wantWait time.Duration) {
-	t.Helper()
-	if made != wantMade || wait != wantWait {
-		t.Errorf("%s: %d attempts and then a wait of %v; want %d and %v", what, made, wait, wantMade, wantWait)
-	}
-}
-
-var rates = Config{
-	Account: Rate{10, time.Minute}, AccountSlow: Rate{20, 15 * time.Minute}, Address: Rate{100, 6 * time.Second},
-	Token: Rate{30, 10 * time.Second}, TokenAddress: Rate{100, time.Second}, Attempts: Rate{1000, 200 * time.Millisecond},
-}
-
-// withBudgets makes budgets with the defaults, and runs the test under a fake clock.
-func withBudgets(t *testing.T, f func(t *testing.T, b *Budgets)) {
-	synctest.Test(t, func(t *testing.T) { f(t, must(New(Config{}))) })
-}
-
-const home, elsewhere = "192.0.2.7", "198.51.100.7"
-
-func TestFailingSignInsUnderOneName(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
-		made, wait := try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+func TestLimiter_Login_oneName(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
+		made, wait := try(t, l, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
 		wants(t, "at once", made, wait, 10, time.Minute)
-		made, wait = try(t, b, from(t, home), login, "bob", identity.ErrBadCredentials, 5)
+		made, wait = try(t, l, from(t, home), login, "bob", identity.ErrBadCredentials, 5)
 		wants(t, "another name", made, wait, 5, 0)
 		time.Sleep(time.Minute - 1)
-		made, wait = try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		made, wait = try(t, l, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
 		wants(t, "a moment early", made, wait, 0, 1)
 		time.Sleep(time.Nanosecond)
-		made, wait = try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		made, wait = try(t, l, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
 		wants(t, "after a minute", made, wait, 1, time.Minute)
 		time.Sleep(time.Hour)
-		made, wait = try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		made, wait = try(t, l, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
 		wants(t, "after an hour", made, wait, 10, time.Minute)
 	})
 }
 
 // Where the password is known, each attempt is a guess at a one-time code. Over a day there are
 // few, from one network and from all.
-func TestGuessesOfADay(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
+func TestLimiter_Login_guessesOfADay(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
 		day := func(networks int) (made int) {
 			for range 24 * 60 {
 				for i := range networks {
-					n, _ := try(t, b, from(t, fmt.Sprintf("203.0.%d.1", i)), login, fmt.Sprint("alice ", networks), identity.ErrBadCredentials, 100)
+					n, _ := try(t, l, from(t, fmt.Sprintf("203.0.%d.1", i)), login, fmt.Sprint("alice ", networks), identity.ErrBadCredentials, 100)
 					made += n
 				}
 				time.Sleep(time.Minute)
@@ -117,17 +56,17 @@ func TestGuessesOfADay(t *testing.T) {
 
 // Everything that comes from one address counts there, successes too, and nothing is given back;
 // another address has a budget of its own.
-func TestAllAttemptsOfAnAddress(t *testing.T) {
+func TestLimiter_attemptsOfAnAddress(t *testing.T) {
 	for name, what := range map[string]attempt{"login": login, "refresh": refresh, "logout": logout} {
-		withBudgets(t, func(t *testing.T, b *Budgets) {
+		withLimiter(t, func(t *testing.T, l *Limiter) {
 			total := 0
 			for i := range 1500 {
-				made, _ := try(t, b, from(t, home), what, fmt.Sprint("somebody ", i), nil, 1)
+				made, _ := try(t, l, from(t, home), what, fmt.Sprint("somebody ", i), nil, 1)
 				total += made
 			}
-			made, wait := try(t, b, from(t, home), what, "somebody", nil, 1)
+			made, wait := try(t, l, from(t, home), what, "somebody", nil, 1)
 			wants(t, name+", one more", made, wait, 0, 200*time.Millisecond)
-			made, wait = try(t, b, from(t, elsewhere), what, "somebody", nil, 1)
+			made, wait = try(t, l, from(t, elsewhere), what, "somebody", nil, 1)
 			wants(t, name+", from elsewhere", made, wait, 1, 0)
 			if total != 1000 {
 				t.Errorf("%s: %d attempts, want 1000", name, total)
@@ -137,16 +76,16 @@ func TestAllAttemptsOfAnAddress(t *testing.T) {
 }
 
 // Another spelling is the same account to Keycloak, so it is no fresh budget.
-func TestSpellingsShareABudget(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
+func TestLimiter_Login_spellings(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 10 {
 			name := []string{"alice", "ALICE", "Alice", " alice", "aLICE "}[i%5]
-			if made, _ := try(t, b, from(t, home), login, name, identity.ErrBadCredentials, 1); made != 1 {
+			if made, _ := try(t, l, from(t, home), login, name, identity.ErrBadCredentials, 1); made != 1 {
 				t.Fatalf("attempt %d was refused", i)
 			}
 		}
 		for _, name := range []string{"alice", "ALICE", "alicE", "alice\u00a0"} {
-			made, wait := try(t, b, from(t, home), login, name, identity.ErrBadCredentials, 1)
+			made, wait := try(t, l, from(t, home), login, name, identity.ErrBadCredentials, 1)
 			wants(t, name, made, wait, 0, time.Minute)
 		}
 	})
@@ -154,27 +93,27 @@ func TestSpellingsShareABudget(t *testing.T) {
 
 // Four places can't lock a person out who is somewhere else. Five can; and no number of them has
 // more than the account has.
-func TestAttemptsFromManyNetworks(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
+func TestLimiter_Login_manyNetworks(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for range 60 { // an attacker with four networks who doesn't give up for an hour
-			for i := range everywhere - 1 {
-				try(t, b, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "alice", identity.ErrBadCredentials, 100)
+			for i := range globalFactor - 1 {
+				try(t, l, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "alice", identity.ErrBadCredentials, 100)
 			}
 			time.Sleep(time.Minute)
 		}
-		made, wait := try(t, b, from(t, elsewhere), login, "alice", identity.ErrBadCredentials, 100)
+		made, wait := try(t, l, from(t, elsewhere), login, "alice", identity.ErrBadCredentials, 100)
 		wants(t, "elsewhere", made, wait, 10, time.Minute)
 
 		total, last := 0, time.Duration(0)
 		for i := range 200 { // 200 networks at one moment
-			made, wait := try(t, b, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "bob", identity.ErrBadCredentials, 100)
+			made, wait := try(t, l, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "bob", identity.ErrBadCredentials, 100)
 			total, last = total+made, wait
 		}
 		wants(t, "200 networks together", total, last, 50, 12*time.Second)
 		time.Sleep(time.Minute)
 		total = 0
 		for i := range 200 {
-			made, _ := try(t, b, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "bob", identity.ErrBadCredentials, 100)
+			made, _ := try(t, l, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "bob", identity.ErrBadCredentials, 100)
 			total += made
 		}
 		if total != 5 {
@@ -184,7 +123,7 @@ func TestAttemptsFromManyNetworks(t *testing.T) {
 }
 
 // An IPv4 /24 or an IPv6 /48 has one share of an account; an IPv6 /64 is one address.
-func TestWhatIsOnePlace(t *testing.T) {
+func TestLimiter_Login_networkAndAddress(t *testing.T) {
 	for _, tt := range []struct {
 		name, a, b             string
 		sameNetwork, samePlace bool
@@ -198,22 +137,22 @@ func TestWhatIsOnePlace(t *testing.T) {
 		{"one /48", "2001:db8:1:2::1", "2001:db8:1:3::1", true, false},
 		{"the next /48", "2001:db8:1:2::1", "2001:db8:2:2::1", false, false},
 	} {
-		withBudgets(t, func(t *testing.T, b *Budgets) {
-			try(t, b, from(t, tt.a), login, "alice", identity.ErrBadCredentials, 100)
+		withLimiter(t, func(t *testing.T, l *Limiter) {
+			try(t, l, from(t, tt.a), login, "alice", identity.ErrBadCredentials, 100)
 			want := 10
 			if tt.sameNetwork {
 				want = 0
 			}
-			made, _ := try(t, b, from(t, tt.b), login, "alice", identity.ErrBadCredentials, 100)
+			made, _ := try(t, l, from(t, tt.b), login, "alice", identity.ErrBadCredentials, 100)
 			if made != want {
 				t.Errorf("%s: %d attempts under the name, want %d", tt.name, made, want)
 			}
 		})
-		withBudgets(t, func(t *testing.T, b *Budgets) {
+		withLimiter(t, func(t *testing.T, l *Limiter) {
 			for i := range 20 {
-				try(t, b, from(t, tt.a), login, fmt.Sprint("name ", i), identity.ErrBadCredentials, 5)
+				try(t, l, from(t, tt.a), login, fmt.Sprint("name ", i), identity.ErrBadCredentials, 5)
 			}
-			made, wait := try(t, b, from(t, tt.b), login, "one more", identity.ErrBadCredentials, 1)
+			made, wait := try(t, l, from(t, tt.b), login, "one more", identity.ErrBadCredentials, 1)
 			if tt.samePlace {
 				wants(t, tt.name+", of the address", made, wait, 0, 6*time.Second)
 			} else {
@@ -225,31 +164,31 @@ func TestWhatIsOnePlace(t *testing.T) {
 
 // Names are tried one after another: the address has a budget for all of them. And an office behind
 // one address isn't locked out by what succeeds.
-func TestOnlyFailuresCountAgainstAnAddress(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
+func TestLimiter_Login_onlyFailuresOfAnAddress(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 800 {
-			if made, _ := try(t, b, from(t, home), login, fmt.Sprint("colleague ", i), nil, 1); made != 1 {
+			if made, _ := try(t, l, from(t, home), login, fmt.Sprint("colleague ", i), nil, 1); made != 1 {
 				t.Fatalf("colleague %d is locked out", i)
 			}
 		}
 		total, last := 0, time.Duration(0)
 		for i := range 200 {
-			made, wait := try(t, b, from(t, home), login, fmt.Sprint("guess ", i), identity.ErrBadCredentials, 1)
+			made, wait := try(t, l, from(t, home), login, fmt.Sprint("guess ", i), identity.ErrBadCredentials, 1)
 			total, last = total+made, wait
 		}
 		wants(t, "guesses", total, last, 100, 6*time.Second)
-		made, wait := try(t, b, from(t, home), login, "colleague 1", nil, 1)
+		made, wait := try(t, l, from(t, home), login, "colleague 1", nil, 1)
 		wants(t, "a colleague, while it lasts", made, wait, 0, 6*time.Second)
-		made, wait = try(t, b, from(t, elsewhere), login, "colleague 1", nil, 1)
+		made, wait = try(t, l, from(t, elsewhere), login, "colleague 1", nil, 1)
 		wants(t, "from elsewhere", made, wait, 1, 0)
-		if keys := held(b.local); keys > 4+4*100 { // the last colleague has an address of its own
+		if keys := l.local.Len(); keys > 4+4*100 { // the last colleague has an address of its own
 			t.Errorf("%d keys are held, want none of what was refused", keys)
 		}
 	})
 }
 
 // What stays taken: guesses, and what nobody can tell from a guess.
-func TestWhatCounts(t *testing.T) {
+func TestLimiter_settle_outcomes(t *testing.T) {
 	for _, tt := range []struct {
 		end                       error
 		login, refresh, ofAddress bool // the last: against the address, of refresh and logout; of login, if it isn't a guess
@@ -278,9 +217,9 @@ func TestWhatCounts(t *testing.T) {
 			end = fmt.Errorf("ask the realm: %w", end)
 		}
 		count := func(what attempt, of func(i int) string, most int) (made int) {
-			withBudgets(t, func(t *testing.T, b *Budgets) {
+			withLimiter(t, func(t *testing.T, l *Limiter) {
 				for i := range most {
-					n, _ := try(t, b, from(t, home), what, of(i), end, 1)
+					n, _ := try(t, l, from(t, home), what, of(i), end, 1)
 					made += n
 				}
 			})
@@ -309,9 +248,9 @@ func TestWhatCounts(t *testing.T) {
 
 // A stranger can't spend the budget of somebody's token, since it is counted with the address; nor
 // by a token that names the same session, since nothing that a token says is believed.
-func TestTokensAreKeptApart(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
-		made, wait := try(t, b, from(t, home), refresh, "a.b.c", identity.ErrRefreshExpired, 100)
+func TestLimiter_Refresh_separateTokens(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
+		made, wait := try(t, l, from(t, home), refresh, "a.b.c", identity.ErrRefreshExpired, 100)
 		wants(t, "one token", made, wait, 30, 10*time.Second)
 		for name, tt := range map[string]struct {
 			address, token string
@@ -323,7 +262,7 @@ func TestTokensAreKeptApart(t *testing.T) {
 			"of the same token, signing out": {home, "a.b.c", logout},
 			"of a name that looks like one":  {home, "a.b.c", login},
 		} {
-			if made, wait := try(t, b, from(t, tt.address), tt.what, tt.token, identity.ErrRefreshExpired, 5); made != 5 {
+			if made, wait := try(t, l, from(t, tt.address), tt.what, tt.token, identity.ErrRefreshExpired, 5); made != 5 {
 				t.Errorf("%s: %d attempts, wait %v; want a budget of its own", name, made, wait)
 			}
 		}
@@ -332,7 +271,7 @@ func TestTokensAreKeptApart(t *testing.T) {
 
 // Attempts at the same moment can't pass the budget together: each is taken before the realm is
 // asked.
-func TestAHundredAtOnce(t *testing.T) {
+func TestLimiter_concurrent(t *testing.T) {
 	for name, tt := range map[string]struct {
 		what attempt
 		end  error
@@ -340,12 +279,12 @@ func TestAHundredAtOnce(t *testing.T) {
 	}{
 		"login": {login, identity.ErrBadCredentials, 10}, "refresh": {refresh, identity.ErrRefreshInvalid, 30}, "logout": {logout, identity.ErrRefreshInvalid, 30},
 	} {
-		withBudgets(t, func(t *testing.T, b *Budgets) {
+		withLimiter(t, func(t *testing.T, l *Limiter) {
 			var asked atomic.Int32
 			var callers sync.WaitGroup
 			for range 100 {
 				callers.Go(func() {
-					settle, err := tt.what(from(t, home), b, "alice")
+					settle, err := tt.what(from(t, home), l, "alice")
 					if err != nil {
 						if !errors.Is(err, identity.ErrRateLimited) {
 							t.Errorf("%s: %v, want %v", name, err, identity.ErrRateLimited)
@@ -367,36 +306,36 @@ func TestAHundredAtOnce(t *testing.T) {
 
 // While one place is refused, it takes nothing from the rest of the world, and makes no keys.
 // Whoever has an IPv6 /48 has 65,536 addresses, and no more attempts for it than five of them.
-func TestSprayingFromOneNetwork(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
+func TestLimiter_Login_sprayFromOneNetwork(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
 		total := 0
 		for i := range 1000 {
-			made, _ := try(t, b, from(t, fmt.Sprintf("2001:db8:1:%x::1", i)), login, fmt.Sprint("name ", i), identity.ErrBadCredentials, 1)
+			made, _ := try(t, l, from(t, fmt.Sprintf("2001:db8:1:%x::1", i)), login, fmt.Sprint("name ", i), identity.ErrBadCredentials, 1)
 			total += made
 		}
 		if total != 500 {
 			t.Errorf("%d attempts, want 500", total)
 		}
-		made, wait := try(t, b, from(t, "2001:db8:2::1"), login, "name 999", identity.ErrBadCredentials, 1)
+		made, wait := try(t, l, from(t, "2001:db8:2::1"), login, "name 999", identity.ErrBadCredentials, 1)
 		wants(t, "another network", made, wait, 1, 0)
 	})
 }
 
-func TestARefusedAttemptTakesNothing(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
-		try(t, b, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+func TestLimiter_Login_refusedTakesNothing(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
+		try(t, l, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
 		for range 1000 {
-			if _, err := b.Login(from(t, home), named("alice")); !errors.Is(err, identity.ErrRateLimited) {
+			if _, err := l.Login(from(t, home), named("alice")); !errors.Is(err, identity.ErrRateLimited) {
 				t.Fatalf("got %v, want %v", err, identity.ErrRateLimited)
 			}
 		}
-		before := held(b.local)
-		made, _ := try(t, b, from(t, home), login, "bob", identity.ErrBadCredentials, 1)
+		before := l.local.Len()
+		made, _ := try(t, l, from(t, home), login, "bob", identity.ErrBadCredentials, 1)
 		if made != 1 {
 			t.Error("refused attempts were counted against the address")
 		}
 		for i := range 4 { // 10 of the 50 are home's
-			made, wait := try(t, b, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "alice", identity.ErrBadCredentials, 100)
+			made, wait := try(t, l, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "alice", identity.ErrBadCredentials, 100)
 			if made != 10 {
 				t.Errorf("network %d: %d attempts, wait %v; want 10", i, made, wait)
 			}
@@ -407,46 +346,46 @@ func TestARefusedAttemptTakesNothing(t *testing.T) {
 	})
 }
 
-func TestRequestsWithoutAnAddressShareOne(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
-		made, wait := try(t, b, t.Context(), login, "alice", identity.ErrBadCredentials, 100)
+func TestLimiter_Login_withoutAddress(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
+		made, wait := try(t, l, t.Context(), login, "alice", identity.ErrBadCredentials, 100)
 		wants(t, "nobody's address", made, wait, 10, time.Minute)
-		made, _ = try(t, b, from(t, "::"), login, "alice", identity.ErrBadCredentials, 100)
+		made, _ = try(t, l, from(t, "::"), login, "alice", identity.ErrBadCredentials, 100)
 		wants(t, "the address of zeros", made, 0, 10, 0)
 	})
 }
 
-func TestOneWhoHasGoneTakesNothing(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
+func TestLimiter_Login_doneContext(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
 		gone, leave := context.WithCancel(from(t, home))
 		leave()
-		if _, err := b.Login(gone, named("alice")); !errors.Is(err, context.Canceled) {
+		if _, err := l.Login(gone, named("alice")); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
-		if keys := held(b.local); keys != 0 {
+		if keys := l.local.Len(); keys != 0 {
 			t.Errorf("%d keys are held, want none", keys)
 		}
 		// One who leaves later gets back what a success gives.
 		staying, leave := context.WithCancel(from(t, home))
-		settle, err := b.Login(staying, named("alice"))
+		settle, err := l.Login(staying, named("alice"))
 		leave()
 		if err != nil {
 			t.Fatal(err)
 		}
 		settle(nil)
-		if keys := held(b.local); keys != 1 {
+		if keys := l.local.Len(); keys != 1 {
 			t.Errorf("%d keys are held, want that of all attempts", keys)
 		}
 	})
 }
 
 // What is refused says nothing of the name, of the password, or of the store.
-func TestARefusalTellsOneThing(t *testing.T) {
-	withBudgets(t, func(t *testing.T, b *Budgets) {
+func TestLimiter_Login_refusalTellsNothing(t *testing.T) {
+	withLimiter(t, func(t *testing.T, l *Limiter) {
 		var texts []string
 		for _, name := range []string{"alice", "nobody"} {
-			try(t, b, from(t, home), login, name, identity.ErrBadCredentials, 100)
-			_, err := b.Login(from(t, home), named(name))
+			try(t, l, from(t, home), login, name, identity.ErrBadCredentials, 100)
+			_, err := l.Login(from(t, home), named(name))
 			texts = append(texts, fmt.Sprintf("%v %#v", err, *err.(*identity.RateLimitError)))
 		}
 		if texts[0] != texts[1] || strings.Contains(texts[0], "alice") {
@@ -455,7 +394,7 @@ func TestARefusalTellsOneThing(t *testing.T) {
 	})
 }
 
-func TestRatesThatMakeNoSense(t *testing.T) {
+func TestNew_invalidRates(t *testing.T) {
 	for name, config := range map[string]Config{
 		"Account":      {Account: Rate{0, time.Minute}},
 		"AccountSlow":  {AccountSlow: Rate{1, time.Microsecond}},
@@ -473,10 +412,14 @@ func TestRatesThatMakeNoSense(t *testing.T) {
 	}
 }
 
-func TestTheDefaultsAreWhatTheDocumentationSays(t *testing.T) {
+func TestNew_defaults(t *testing.T) {
+	want := Config{
+		Account: Rate{10, time.Minute}, AccountSlow: Rate{20, 15 * time.Minute}, Address: Rate{100, 6 * time.Second},
+		Token: Rate{30, 10 * time.Second}, TokenAddress: Rate{100, time.Second}, Attempts: Rate{1000, 200 * time.Millisecond},
+	}
 	got := must(New(Config{})).config
 	got.Log = nil
-	if got != rates {
-		t.Errorf("got %+v, want %+v", got, rates)
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

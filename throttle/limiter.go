@@ -1,0 +1,334 @@
+package throttle
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/store"
+)
+
+// globalFactor is how many networks must use up their own limits of an account before the account
+// is refused everywhere.
+const globalFactor = 5
+
+const (
+	storeTimeout = 250 * time.Millisecond // for one call to a shared store
+	storePause   = time.Second            // without calls, after one that failed
+	storeWarning = time.Minute            // between two lines in the log about it
+)
+
+// A Config sets the limits. A zero Rate means its default.
+type Config struct {
+	// Account limits failing sign-ins under one name from one network, an IPv4 /24 or an IPv6 /48.
+	// All networks together get five times the burst, five times as fast. Default: 10, one more
+	// each minute.
+	Account Rate
+
+	// AccountSlow limits the same attempts over a longer time, such as a day. Where the password is
+	// known, each of them is a guess at a one-time code. Default: 20, one more each 15 minutes.
+	AccountSlow Rate
+
+	// Address limits failing sign-ins from one address, an IPv4 or an IPv6 /64, under any names. A
+	// network, an IPv4 /24 or an IPv6 /48, gets five times the burst, five times as fast. Sign-ins
+	// in flight count until they are settled, so Burst should be at least the number that may be in
+	// flight at once. Default: 100, one more each 6 s.
+	Address Rate
+
+	// Token limits refusals of one refresh token from one address; Refresh and Logout have one
+	// limit each. Attempts in flight count until they are settled. Default: 30, one more each 10 s.
+	Token Rate
+
+	// TokenAddress limits tokens from one address that the realm never issued; Refresh and Logout
+	// have one limit each. An expired token doesn't count: a whole office has some on a Monday
+	// morning. Default: 100, one more each second.
+	TokenAddress Rate
+
+	// Attempts limits all attempts from one address, whatever their outcome; Login, Refresh and
+	// Logout have one limit each. An office, or a server in front of this one, is one address, so
+	// the limit is generous. Default: 1,000, five more each second.
+	Attempts Rate
+
+	// Store keeps the counts. If nil, they are kept in the memory of this process. While a Store
+	// fails, this process counts in its own memory, starting from nothing. So an outage refuses
+	// nobody, and lets nobody try without limit.
+	Store store.Buckets
+
+	Log *slog.Logger // slog.Default() if nil; at most one line a minute while Store fails
+}
+
+// A Limiter limits attempts. Make one with New. It is safe for concurrent use.
+//
+// Login, Refresh and Logout reserve an attempt before the realm is asked. They take one token out
+// of every bucket that the attempt concerns. If one of these is empty, they take none and fail with
+// an *identity.RateLimitError; if ctx is done, with its error. The address comes from
+// identity.Address; all requests without an address count as one.
+//
+// Call settle once with the outcome, the realm's error or nil; later calls do nothing. It refunds:
+//
+//   - everything after a success, and after a refusal that shows the password was right: nothing
+//     was guessed
+//   - everything if the realm didn't judge: it is down, or refuses this server
+//   - the account's or the token's part if the realm was busy or timed out. The address's part
+//     stays, because the attempt kept a place that others could have used
+//   - nothing if the realm said no, if the caller left or the deadline passed before the realm
+//     answered, and for unknown errors
+//
+// Config.Attempts is never refunded. An attempt that is never settled stays counted.
+type Limiter struct {
+	config Config
+	shared store.Buckets // nil if local is all there is
+	local  *store.MemoryBuckets
+
+	mu          sync.Mutex // guards the fields below
+	pausedUntil time.Time  // no calls to the shared store before
+	lastWarning time.Time
+}
+
+var errZeroLimiter = errors.New(
+	"throttle: the zero Limiter has no limits: make it with throttle.New")
+
+// New checks config and returns a Limiter.
+func New(config Config) (*Limiter, error) {
+	for _, r := range []struct {
+		name   string
+		rate   *Rate
+		preset Rate
+	}{
+		{"Account", &config.Account, Rate{10, time.Minute}},
+		{"AccountSlow", &config.AccountSlow, Rate{20, 15 * time.Minute}},
+		{"Address", &config.Address, Rate{100, 6 * time.Second}},
+		{"Token", &config.Token, Rate{30, 10 * time.Second}},
+		{"TokenAddress", &config.TokenAddress, Rate{100, time.Second}},
+		{"Attempts", &config.Attempts, Rate{1000, 200 * time.Millisecond}},
+	} {
+		if *r.rate == (Rate{}) {
+			*r.rate = r.preset
+		}
+		if err := r.rate.check(r.name); err != nil {
+			return nil, err
+		}
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	l := &Limiter{config: config, shared: config.Store}
+	if memory, ok := config.Store.(*store.MemoryBuckets); ok && memory != nil { // it doesn't fail
+		l.shared, l.local = nil, memory
+	}
+	if l.local == nil {
+		l.local = &store.MemoryBuckets{}
+	}
+	return l, nil
+}
+
+// Login reserves a sign-in. It counts by Credentials.Account.
+func (l *Limiter) Login(
+	ctx context.Context, credentials identity.Credentials,
+) (settle func(error), err error) {
+	account, address := credentials.Account(), addressOf(identity.Address(ctx))
+	network, all := identity.NetworkOf(identity.Address(ctx)), netip.Prefix{}
+	c := l.config
+	// The order decides whose RetryAfter the client sees if several buckets are empty. The
+	// address's come first, since they say nothing about the account.
+	return l.reserve(ctx, []charge{
+		{keyOf("login attempts", address, ""), c.Attempts, always},
+		{keyOf("login network", network, ""), c.Address.times(globalFactor), guessOrSlow},
+		{keyOf("login address", address, ""), c.Address, guessOrSlow},
+		{keyOf("login account network", network, account), c.Account, isGuess},
+		{keyOf("login account network slow", network, account), c.AccountSlow, isGuess},
+		{keyOf("login account", all, account), c.Account.times(globalFactor), isGuess},
+		{keyOf("login account slow", all, account), c.AccountSlow.times(globalFactor), isGuess},
+	})
+}
+
+// Refresh reserves an exchange of a refresh token.
+func (l *Limiter) Refresh(
+	ctx context.Context, refreshToken identity.Secret,
+) (settle func(error), err error) {
+	return l.token(ctx, "refresh", refreshToken)
+}
+
+// Logout reserves a sign-out.
+func (l *Limiter) Logout(
+	ctx context.Context, refreshToken identity.Secret,
+) (settle func(error), err error) {
+	return l.token(ctx, "logout", refreshToken)
+}
+
+// token reserves an attempt with a refresh token. It counts by the whole token: its claims are
+// unverified.
+func (l *Limiter) token(
+	ctx context.Context, field string, refreshToken identity.Secret,
+) (settle func(error), err error) {
+	address := addressOf(identity.Address(ctx))
+	return l.reserve(ctx, []charge{
+		{keyOf(field+" attempts", address, ""), l.config.Attempts, always},
+		{keyOf(field+" address", address, ""), l.config.TokenAddress, forgedOrSlow},
+		{keyOf(field+" token", address, refreshToken.Reveal()), l.config.Token, isGuess},
+	})
+}
+
+// A charge is one token out of one bucket.
+type charge struct {
+	key    store.Key
+	rate   Rate
+	counts func(error) bool // reports whether an attempt with this outcome isn't refunded
+}
+
+// bucket returns the bucket of the charge.
+func (c charge) bucket() store.Bucket {
+	return store.Bucket{Key: c.key, Burst: c.rate.Burst, Every: c.rate.Every}
+}
+
+func always(error) bool { return true }
+
+// isGuess reports whether an attempt with this outcome counts as a guess: the realm said no, or
+// nobody can tell.
+func isGuess(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, identity.ErrAccountDisabled),
+		errors.Is(err, identity.ErrAccountNotReady):
+		return false // the password was right
+	case errors.Is(err, identity.ErrProviderUnavailable),
+		errors.Is(err, identity.ErrProviderMisconfigured),
+		errors.Is(err, identity.ErrLoginNotAllowed), errors.Is(err, identity.ErrBusy),
+		errors.Is(err, identity.ErrRateLimited), errors.Is(err, identity.ErrBadInput):
+		return false // the realm judged nothing
+	}
+	// context.Canceled and context.DeadlineExceeded too: the realm may have counted a failure.
+	// A client chooses when to leave, and by putting many fields into one request it chooses which
+	// of them the deadline cuts off.
+	return true
+}
+
+// isSlow reports whether an attempt with this outcome kept a place that others could have used, or
+// came when there was none.
+func isSlow(err error) bool {
+	return identity.TimedOut(err) || errors.Is(err, identity.ErrBusy)
+}
+
+func guessOrSlow(err error) bool { return isGuess(err) || isSlow(err) }
+
+// forgedOrSlow reports whether the realm never issued the token, or isSlow. Keycloak checks the
+// signature first, so the errors below are about tokens that it signed.
+func forgedOrSlow(err error) bool {
+	issued := errors.Is(err, identity.ErrRefreshExpired) ||
+		errors.Is(err, identity.ErrSessionEnded) || errors.Is(err, identity.ErrRefreshReused)
+	return isSlow(err) || isGuess(err) && !issued
+}
+
+// reserve makes all charges, or none, in one call to the store. settle makes one more call, if
+// there is something to refund.
+func (l *Limiter) reserve(ctx context.Context, charges []charge) (settle func(error), err error) {
+	if l.local == nil {
+		return nil, errZeroLimiter
+	}
+	buckets := make([]store.Bucket, len(charges))
+	for i, c := range charges {
+		buckets[i] = c.bucket()
+	}
+	decision, from, err := l.decide(ctx, buckets)
+	if err != nil {
+		return nil, err
+	}
+	if !decision.Allowed {
+		return nil, &identity.RateLimitError{RetryAfter: decision.RetryAfter}
+	}
+	var once sync.Once
+	return func(outcome error) {
+		once.Do(func() {
+			refunds := make([]store.Bucket, 0, len(charges))
+			for _, c := range charges {
+				if !c.counts(outcome) {
+					refunds = append(refunds, c.bucket())
+				}
+			}
+			if len(refunds) > 0 {
+				l.refund(ctx, from, refunds)
+			}
+		})
+	}, nil
+}
+
+// decide asks the shared store, or the memory of this process if there is none that answers. It
+// returns which of the two it was.
+func (l *Limiter) decide(
+	ctx context.Context, buckets []store.Bucket,
+) (decision store.Decision, from store.Buckets, err error) {
+	if l.shared != nil && l.sharedUsable() {
+		bounded, cancel := context.WithTimeout(ctx, storeTimeout)
+		decision, err := l.shared.Reserve(bounded, buckets)
+		cancel()
+		switch {
+		case err == nil:
+			return decision, l.shared, nil
+		case ctx.Err() != nil: // the caller left; the store did nothing wrong
+			return store.Decision{}, nil, ctx.Err()
+		}
+		l.sharedFailed(ctx, err)
+	}
+	decision, err = l.local.Reserve(ctx, buckets)
+	return decision, l.local, err
+}
+
+// refund puts tokens back where they were taken, even if the caller has left.
+func (l *Limiter) refund(ctx context.Context, from store.Buckets, buckets []store.Bucket) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if err := from.Refund(bounded, buckets); err != nil {
+		l.sharedFailed(ctx, err)
+	}
+}
+
+// sharedUsable reports whether the shared store may be asked. After a failure it isn't asked for a
+// while, so that a store that hangs doesn't hold up every request.
+func (l *Limiter) sharedUsable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !time.Now().Before(l.pausedUntil)
+}
+
+// sharedFailed starts the pause, and logs the failure unless it did so a moment ago.
+func (l *Limiter) sharedFailed(ctx context.Context, err error) {
+	l.mu.Lock()
+	now := time.Now()
+	l.pausedUntil = now.Add(storePause)
+	warn := l.lastWarning.IsZero() || now.Sub(l.lastWarning) >= storeWarning
+	if warn {
+		l.lastWarning = now
+	}
+	l.mu.Unlock()
+	if warn {
+		l.config.Log.WarnContext(ctx, "the store of attempts fails: this process counts by itself",
+			"error", err)
+	}
+}
+
+// keyOf returns a digest of what is counted. The parts can't be mistaken for one another: a kind is
+// followed by a zero byte, a prefix by its length, and only the last part varies in length.
+func keyOf(kind string, prefix netip.Prefix, text string) store.Key {
+	var buffer [256]byte
+	address := prefix.Addr().As16()
+	content := append(append(append(buffer[:0], kind...), 0), address[:]...)
+	content = append(append(content, byte(prefix.Bits())), text...)
+	sum := sha256.Sum256(content)
+	return store.Key(sum[:len(store.Key{})])
+}
+
+// addressOf returns what counts as one address: an IPv4 address, or an IPv6 /64, which is the
+// smallest network that is assigned, and whose owner may use any address in it. It returns the zero
+// Prefix for the zero Addr.
+func addressOf(address netip.Addr) netip.Prefix {
+	address, bits := address.Unmap(), 64
+	if address.Is4() {
+		bits = 32
+	}
+	prefix, _ := address.Prefix(bits)
+	return prefix
+}

@@ -1,0 +1,156 @@
+package throttle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// A shared store is a round trip away: an attempt is one call, and its outcome at most one more.
+func TestLimiter_callsOfTheStore(t *testing.T) {
+	for name, tt := range map[string]struct {
+		reserve attempt
+		outcome error
+		settles int32
+	}{
+		"login that succeeds":     {login, nil, 1},
+		"login that fails":        {login, identity.ErrBadCredentials, 0},
+		"login, Keycloak is down": {login, identity.ErrProviderUnavailable, 1},
+		"login, Keycloak is busy": {login, identity.ErrBusy, 1},
+		"refresh that succeeds":   {refresh, nil, 1},
+		"refresh, expired":        {refresh, identity.ErrRefreshExpired, 1},
+		"refresh, forged":         {refresh, identity.ErrRefreshInvalid, 0},
+		"logout that succeeds":    {logout, nil, 1},
+	} {
+		withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
+			settle, err := tt.reserve(from(t, home), one, "alice")
+			if n := shared.calls.Load(); err != nil || n != 1 {
+				t.Errorf("%s: %d calls for the attempt, want 1; %v", name, n, err)
+			}
+			settle(tt.outcome)
+			if n := shared.calls.Load() - 1; n != tt.settles {
+				t.Errorf("%s: %d calls for the outcome, want %d", name, n, tt.settles)
+			}
+		})
+	}
+	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
+		try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 10)
+		if _, err := one.Login(from(t, home), named("alice")); !errors.Is(err, identity.ErrRateLimited) {
+			t.Errorf("got %v, want %v", err, identity.ErrRateLimited)
+		}
+		if n := shared.calls.Load(); n != 11 {
+			t.Errorf("%d calls for 10 failures and a refusal, want 11", n)
+		}
+	})
+}
+
+func TestLimiter_sharedStore(t *testing.T) {
+	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
+		try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 6)
+		allowed, wait := try(t, two, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "the second process", allowed, wait, 4, time.Minute)
+		try(t, two, from(t, home), login, "bob", nil, 100)
+		if one.local.Len()+two.local.Len() != 0 || shared.Len() != 7 || log.Len() != 0 {
+			t.Errorf("%d and %d keys in the processes, %d in the store, logged %q", one.local.Len(), two.local.Len(), shared.Len(), log)
+		}
+	})
+}
+
+// While the store is down, nobody is refused for it, and nobody may guess without limit.
+func TestLimiter_sharedStore_fails(t *testing.T) {
+	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, log *bytes.Buffer) {
+		try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 10)
+		shared.fails.Store(true)
+		before := shared.calls.Load()
+		allowed, wait := try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "while it is down", allowed, wait, 10, time.Minute)
+		if n := shared.calls.Load() - before; n != 1 {
+			t.Errorf("the store was called %d times within a second, want once", n)
+		}
+		shared.fails.Store(false)
+		time.Sleep(storePause)
+		allowed, wait = try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "when it is back", allowed, wait, 0, time.Minute-storePause)
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") || !strings.Contains(text, "connection refused") || strings.Contains(text, "alice") {
+			t.Errorf("logged %q, want one line that says why", text)
+		}
+	})
+}
+
+func TestLimiter_sharedStore_hangs(t *testing.T) {
+	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
+		shared.hangs.Store(true)
+		begin := time.Now()
+		try(t, one, from(t, home), login, "alice", nil, 100)
+		if passed := time.Since(begin); passed != storeTimeout {
+			t.Errorf("a hundred attempts took %v, want %v", passed, storeTimeout)
+		}
+		// A caller who leaves meanwhile proves nothing about the store.
+		log.Reset()
+		short, cancel := context.WithTimeout(from(t, home), time.Millisecond)
+		defer cancel()
+		if _, err := two.Login(short, named("alice")); !errors.Is(err, context.DeadlineExceeded) || log.Len() != 0 || !two.sharedUsable() {
+			t.Errorf("got %v, want %v; logged %q", err, context.DeadlineExceeded, log)
+		}
+	})
+}
+
+// What was reserved in one store isn't refunded in another.
+func TestLimiter_sharedStore_failsBeforeSettle(t *testing.T) {
+	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, two *Limiter, _ *bytes.Buffer) {
+		settle, err := one.Login(from(t, home), named("alice"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		shared.fails.Store(true)
+		try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 3)
+		settle(nil)
+		shared.fails.Store(false)
+		allowed, _ := try(t, two, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		if allowed != 9 { // one is lost, to the strict side
+			t.Errorf("%d attempts in the store, want 9", allowed)
+		}
+		shared.fails.Store(true)
+		allowed, _ = try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		if allowed != 7 {
+			t.Errorf("%d attempts in the process, want 7", allowed)
+		}
+	})
+}
+
+// A refund often comes after the caller has left; the store hears of it all the same.
+func TestLimiter_settle_afterTheCallerLeft(t *testing.T) {
+	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
+		ctx, cancel := context.WithCancel(from(t, home))
+		settle, err := one.Login(ctx, named("alice"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		settle(nil)
+		if shared.Len() != 1 {
+			t.Errorf("%d keys are held in the store, want that of all attempts", shared.Len())
+		}
+	})
+}
+
+// A deferred settle(nil) after the real one must not turn guesses into successes.
+func TestLimiter_settle_twice(t *testing.T) {
+	withSharedStore(t, func(t *testing.T, _ *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
+		for range 10 {
+			settle, err := one.Login(from(t, home), named("alice"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			settle(identity.ErrBadCredentials)
+			settle(nil)
+		}
+		allowed, wait := try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "after ten failures", allowed, wait, 0, time.Minute)
+	})
+}

@@ -1,0 +1,32 @@
+package throttle
+
+import (
+	"fmt"
+	"time"
+)
+
+// Bounds of a Rate. With globalFactor too, they are within those of a store.Bucket.
+const (
+	maxBurst = 10_000
+	maxEvery = 24 * time.Hour
+)
+
+// A Rate allows Burst attempts at once, and one more each Every. Over any time d, at most
+// Burst + d/Every attempts count, plus one for each Every that an attempt in flight at the start of
+// d had lasted.
+type Rate struct {
+	Burst int           // 1 to 10,000
+	Every time.Duration // 1 ms to 24 h
+}
+
+// check returns an error that names the field if the rate is out of bounds.
+func (r Rate) check(name string) error {
+	if r.Burst < 1 || r.Burst > maxBurst || r.Every < time.Millisecond || r.Every > maxEvery {
+		return fmt.Errorf("throttle: %s is %d attempts, one more each %v: "+
+			"expected 1 to %d, and 1ms to %v", name, r.Burst, r.Every, maxBurst, maxEvery)
+	}
+	return nil
+}
+
+// times returns the rate for n who share a limit.
+func (r Rate) times(n int) Rate { return Rate{n * r.Burst, r.Every / time.Duration(n)} }
