@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestWhereARequestComesFrom(t *testing.T) {
+func TestAddresses(t *testing.T) {
 	trusted := must(ParseProxies([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48", "::ffff:172.16.0.0/108"}))
 	const proxy = "10.1.2.3:4711"
 	for _, tt := range []struct {
@@ -91,8 +91,8 @@ func TestWhereARequestComesFrom(t *testing.T) {
 	}
 }
 
-// With the zero value nobody is believed, whoever it is.
-func TestNobodyIsTrustedUnasked(t *testing.T) {
+// The zero AddressConfig trusts nobody, not even this machine.
+func TestAddresses_zeroConfig(t *testing.T) {
 	for _, peer := range []string{attacker, "127.0.0.1", "10.0.0.1", "[::1]", "[fe80::1]"} {
 		want := strings.Trim(peer, "[]")
 		if got := addressSeen(AddressConfig{Log: slog.New(slog.DiscardHandler)}, peer+":1", forwardedFor(victim)); got != want {
@@ -101,8 +101,8 @@ func TestNobodyIsTrustedUnasked(t *testing.T) {
 	}
 }
 
-// A list that didn't come from ParseProxies means the same.
-func TestProxiesThatWereNamedInIPv6(t *testing.T) {
+// A list needn't come from ParseProxies: IPv4-mapped IPv6 networks mean their IPv4 networks.
+func TestAddresses_mappedProxies(t *testing.T) {
 	config := AddressConfig{Trusted: []netip.Prefix{netip.MustParsePrefix("::ffff:172.16.0.0/108")}}
 	for _, peer := range []string{"172.16.0.5:1", "[::ffff:172.16.0.5]:1"} {
 		if got := addressSeen(config, peer, forwardedFor(victim)); got != victim {
@@ -111,7 +111,7 @@ func TestProxiesThatWereNamedInIPv6(t *testing.T) {
 	}
 }
 
-func TestAForgottenProxyIsLoggedOnce(t *testing.T) {
+func TestAddresses_forgottenProxy(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, nil))
 	middleware := Addresses(AddressConfig{Trusted: must(ParseProxies([]string{"10.0.0.1"})), Log: log})
@@ -185,8 +185,8 @@ func TestParseProxies(t *testing.T) {
 	}
 }
 
-// The whole internet is no proxy, in however many networks it is written; a part of it is
-// somebody's decision.
+// A list that covers the whole internet is refused, in however many networks. A list that covers a
+// part is allowed.
 func TestParseProxies_wholeInternet(t *testing.T) {
 	var eighths, allButOne []string
 	for i := range 224 {
@@ -225,9 +225,9 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 	}
 }
 
-// Whatever is sent, the address is the peer's own or was written by a trusted proxy: what stands
-// before the last address of the header that is nobody's proxy never shows.
-func FuzzForwardedFor(f *testing.F) {
+// Whatever a client sends, the address is its own, or was written by a trusted proxy. What stands
+// before the last entry that isn't a trusted proxy has no effect.
+func FuzzAddresses(f *testing.F) {
 	for _, seed := range []string{"", victim, victim + ", 10.0.0.1", ",,,", "[::1]:80", "unknown", "::ffff:10.0.0.1", "fe80::1%", "[", "]", "10.0.0.1,\x00"} {
 		f.Add(seed, seed)
 	}

@@ -56,7 +56,10 @@ func logout(ctx context.Context, l *Limiter, token string) (func(error), error) 
 
 // try makes attempts with one outcome, at most max, until one is refused. It returns how many were
 // allowed, and the RetryAfter of the refused one.
-func try(t *testing.T, l *Limiter, ctx context.Context, reserve attempt, subject string, outcome error, max int) (allowed int, wait time.Duration) {
+func try(
+	t *testing.T, l *Limiter, ctx context.Context, reserve attempt, subject string, outcome error,
+	max int,
+) (allowed int, wait time.Duration) {
 	t.Helper()
 	for ; allowed < max; allowed++ {
 		settle, err := reserve(ctx, l, subject)
@@ -71,11 +74,24 @@ func try(t *testing.T, l *Limiter, ctx context.Context, reserve attempt, subject
 	return allowed, 0
 }
 
+// guess tries wrong passwords under a name, at most max, until one is refused. It returns what try
+// does.
+func guess(
+	t *testing.T, l *Limiter, address, name string, max int,
+) (allowed int, wait time.Duration) {
+	t.Helper()
+	return try(t, l, from(t, address), login, name, identity.ErrBadCredentials, max)
+}
+
 // wants compares what try returned.
-func wants(t *testing.T, name string, allowed int, wait time.Duration, wantAllowed int, wantWait time.Duration) {
+func wants(
+	t *testing.T, name string, allowed int, wait time.Duration,
+	wantAllowed int, wantWait time.Duration,
+) {
 	t.Helper()
 	if allowed != wantAllowed || wait != wantWait {
-		t.Errorf("%s: %d attempts and then a wait of %v; want %d and %v", name, allowed, wait, wantAllowed, wantWait)
+		t.Errorf("%s: %d attempts and then a wait of %v; want %d and %v",
+			name, allowed, wait, wantAllowed, wantWait)
 	}
 }
 
@@ -128,7 +144,10 @@ func (s *sharedStore) Refund(ctx context.Context, buckets []store.Bucket) error 
 
 // withSharedStore runs a test of two processes that share a store, under a fake clock. Both log to
 // log.
-func withSharedStore(t *testing.T, f func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer)) {
+func withSharedStore(
+	t *testing.T,
+	f func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer),
+) {
 	synctest.Test(t, func(t *testing.T) {
 		var text bytes.Buffer
 		log := slog.New(slog.NewTextHandler(&text, nil))

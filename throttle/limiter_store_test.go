@@ -39,7 +39,7 @@ func TestLimiter_callsOfTheStore(t *testing.T) {
 		})
 	}
 	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
-		try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 10)
+		guess(t, one, home, "alice", 10)
 		if _, err := one.Login(from(t, home), named("alice")); !errors.Is(err, identity.ErrRateLimited) {
 			t.Errorf("got %v, want %v", err, identity.ErrRateLimited)
 		}
@@ -51,12 +51,13 @@ func TestLimiter_callsOfTheStore(t *testing.T) {
 
 func TestLimiter_sharedStore(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
-		try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 6)
-		allowed, wait := try(t, two, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		guess(t, one, home, "alice", 6)
+		allowed, wait := guess(t, two, home, "alice", 100)
 		wants(t, "the second process", allowed, wait, 4, time.Minute)
 		try(t, two, from(t, home), login, "bob", nil, 100)
 		if one.local.Len()+two.local.Len() != 0 || shared.Len() != 7 || log.Len() != 0 {
-			t.Errorf("%d and %d keys in the processes, %d in the store, logged %q", one.local.Len(), two.local.Len(), shared.Len(), log)
+			t.Errorf("%d and %d keys in the processes, %d in the store, logged %q",
+				one.local.Len(), two.local.Len(), shared.Len(), log)
 		}
 	})
 }
@@ -64,19 +65,21 @@ func TestLimiter_sharedStore(t *testing.T) {
 // While the store is down, nobody is refused for it, and nobody may guess without limit.
 func TestLimiter_sharedStore_fails(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, log *bytes.Buffer) {
-		try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 10)
+		guess(t, one, home, "alice", 10)
 		shared.fails.Store(true)
 		before := shared.calls.Load()
-		allowed, wait := try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		allowed, wait := guess(t, one, home, "alice", 100)
 		wants(t, "while it is down", allowed, wait, 10, time.Minute)
 		if n := shared.calls.Load() - before; n != 1 {
 			t.Errorf("the store was called %d times within a second, want once", n)
 		}
 		shared.fails.Store(false)
 		time.Sleep(storePause)
-		allowed, wait = try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		allowed, wait = guess(t, one, home, "alice", 100)
 		wants(t, "when it is back", allowed, wait, 0, time.Minute-storePause)
-		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") || !strings.Contains(text, "connection refused") || strings.Contains(text, "alice") {
+		text := log.String()
+		if strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") ||
+			!strings.Contains(text, "connection refused") || strings.Contains(text, "alice") {
 			t.Errorf("logged %q, want one line that says why", text)
 		}
 	})
@@ -94,7 +97,8 @@ func TestLimiter_sharedStore_hangs(t *testing.T) {
 		log.Reset()
 		short, cancel := context.WithTimeout(from(t, home), time.Millisecond)
 		defer cancel()
-		if _, err := two.Login(short, named("alice")); !errors.Is(err, context.DeadlineExceeded) || log.Len() != 0 || !two.sharedUsable() {
+		_, err := two.Login(short, named("alice"))
+		if !errors.Is(err, context.DeadlineExceeded) || log.Len() != 0 || !two.sharedUsable() {
 			t.Errorf("got %v, want %v; logged %q", err, context.DeadlineExceeded, log)
 		}
 	})
@@ -108,15 +112,15 @@ func TestLimiter_sharedStore_failsBeforeSettle(t *testing.T) {
 			t.Fatal(err)
 		}
 		shared.fails.Store(true)
-		try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 3)
+		guess(t, one, home, "alice", 3)
 		settle(nil)
 		shared.fails.Store(false)
-		allowed, _ := try(t, two, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		allowed, _ := guess(t, two, home, "alice", 100)
 		if allowed != 9 { // one is lost, to the strict side
 			t.Errorf("%d attempts in the store, want 9", allowed)
 		}
 		shared.fails.Store(true)
-		allowed, _ = try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		allowed, _ = guess(t, one, home, "alice", 100)
 		if allowed != 7 {
 			t.Errorf("%d attempts in the process, want 7", allowed)
 		}
@@ -150,7 +154,7 @@ func TestLimiter_settle_twice(t *testing.T) {
 			settle(identity.ErrBadCredentials)
 			settle(nil)
 		}
-		allowed, wait := try(t, one, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		allowed, wait := guess(t, one, home, "alice", 100)
 		wants(t, "after ten failures", allowed, wait, 0, time.Minute)
 	})
 }

@@ -15,59 +15,62 @@ import (
 
 func TestLimiter_Login_oneName(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		made, wait := try(t, l, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
-		wants(t, "at once", made, wait, 10, time.Minute)
-		made, wait = try(t, l, from(t, home), login, "bob", identity.ErrBadCredentials, 5)
-		wants(t, "another name", made, wait, 5, 0)
+		allowed, wait := guess(t, l, home, "alice", 100)
+		wants(t, "at once", allowed, wait, 10, time.Minute)
+		allowed, wait = guess(t, l, home, "bob", 5)
+		wants(t, "another name", allowed, wait, 5, 0)
 		time.Sleep(time.Minute - 1)
-		made, wait = try(t, l, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
-		wants(t, "a moment early", made, wait, 0, 1)
+		allowed, wait = guess(t, l, home, "alice", 100)
+		wants(t, "a moment early", allowed, wait, 0, 1)
 		time.Sleep(time.Nanosecond)
-		made, wait = try(t, l, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
-		wants(t, "after a minute", made, wait, 1, time.Minute)
+		allowed, wait = guess(t, l, home, "alice", 100)
+		wants(t, "after a minute", allowed, wait, 1, time.Minute)
 		time.Sleep(time.Hour)
-		made, wait = try(t, l, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
-		wants(t, "after an hour", made, wait, 10, time.Minute)
+		allowed, wait = guess(t, l, home, "alice", 100)
+		wants(t, "after an hour", allowed, wait, 10, time.Minute)
 	})
 }
 
-// Where the password is known, each attempt is a guess at a one-time code. Over a day there are
-// few, from one network and from all.
+// An attacker who knows the password guesses at one-time codes. A day has few guesses, from one
+// network and from all.
 func TestLimiter_Login_guessesOfADay(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		day := func(networks int) (made int) {
+		day := func(networks int) (allowed int) {
 			for range 24 * 60 {
 				for i := range networks {
-					n, _ := try(t, l, from(t, fmt.Sprintf("203.0.%d.1", i)), login, fmt.Sprint("alice ", networks), identity.ErrBadCredentials, 100)
-					made += n
+					address := fmt.Sprintf("203.0.%d.1", i)
+					n, _ := guess(t, l, address, fmt.Sprint("alice ", networks), 100)
+					allowed += n
 				}
 				time.Sleep(time.Minute)
 			}
-			return made
+			return allowed
 		}
-		if made := day(1); made < 90 || made > 20+96 {
-			t.Errorf("one network made %d guesses in a day, want 20 and one each quarter of an hour", made)
+		if allowed := day(1); allowed < 90 || allowed > 20+96 {
+			t.Errorf("one network made %d guesses in a day, want 20 and one each 15 minutes",
+				allowed)
 		}
-		if made := day(50); made > 100+480 {
-			t.Errorf("fifty networks made %d guesses in a day, want 100 and one each 3 minutes", made)
+		if allowed := day(50); allowed > 100+480 {
+			t.Errorf("fifty networks made %d guesses in a day, want 100 and one each 3 minutes",
+				allowed)
 		}
 	})
 }
 
-// Everything that comes from one address counts there, successes too, and nothing is given back;
-// another address has a budget of its own.
+// All attempts from one address count, successes too, and none is refunded. Another address has a
+// limit of its own.
 func TestLimiter_attemptsOfAnAddress(t *testing.T) {
-	for name, what := range map[string]attempt{"login": login, "refresh": refresh, "logout": logout} {
+	for name, reserve := range map[string]attempt{"login": login, "refresh": refresh, "logout": logout} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			total := 0
 			for i := range 1500 {
-				made, _ := try(t, l, from(t, home), what, fmt.Sprint("somebody ", i), nil, 1)
-				total += made
+				allowed, _ := try(t, l, from(t, home), reserve, fmt.Sprint("somebody ", i), nil, 1)
+				total += allowed
 			}
-			made, wait := try(t, l, from(t, home), what, "somebody", nil, 1)
-			wants(t, name+", one more", made, wait, 0, 200*time.Millisecond)
-			made, wait = try(t, l, from(t, elsewhere), what, "somebody", nil, 1)
-			wants(t, name+", from elsewhere", made, wait, 1, 0)
+			allowed, wait := try(t, l, from(t, home), reserve, "somebody", nil, 1)
+			wants(t, name+", one more", allowed, wait, 0, 200*time.Millisecond)
+			allowed, wait = try(t, l, from(t, elsewhere), reserve, "somebody", nil, 1)
+			wants(t, name+", from elsewhere", allowed, wait, 1, 0)
 			if total != 1000 {
 				t.Errorf("%s: %d attempts, want 1000", name, total)
 			}
@@ -75,46 +78,46 @@ func TestLimiter_attemptsOfAnAddress(t *testing.T) {
 	}
 }
 
-// Another spelling is the same account to Keycloak, so it is no fresh budget.
+// Keycloak takes other spellings for the same account, so they share a limit.
 func TestLimiter_Login_spellings(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 10 {
 			name := []string{"alice", "ALICE", "Alice", " alice", "aLICE "}[i%5]
-			if made, _ := try(t, l, from(t, home), login, name, identity.ErrBadCredentials, 1); made != 1 {
+			if allowed, _ := guess(t, l, home, name, 1); allowed != 1 {
 				t.Fatalf("attempt %d was refused", i)
 			}
 		}
 		for _, name := range []string{"alice", "ALICE", "alicE", "alice\u00a0"} {
-			made, wait := try(t, l, from(t, home), login, name, identity.ErrBadCredentials, 1)
-			wants(t, name, made, wait, 0, time.Minute)
+			allowed, wait := guess(t, l, home, name, 1)
+			wants(t, name, allowed, wait, 0, time.Minute)
 		}
 	})
 }
 
-// Four places can't lock a person out who is somewhere else. Five can; and no number of them has
-// more than the account has.
+// Four networks can't lock out a person in a fifth. Five networks can, and any number of networks
+// together are limited by the account.
 func TestLimiter_Login_manyNetworks(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for range 60 { // an attacker with four networks who doesn't give up for an hour
 			for i := range globalFactor - 1 {
-				try(t, l, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "alice", identity.ErrBadCredentials, 100)
+				guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
 			}
 			time.Sleep(time.Minute)
 		}
-		made, wait := try(t, l, from(t, elsewhere), login, "alice", identity.ErrBadCredentials, 100)
-		wants(t, "elsewhere", made, wait, 10, time.Minute)
+		allowed, wait := guess(t, l, elsewhere, "alice", 100)
+		wants(t, "elsewhere", allowed, wait, 10, time.Minute)
 
 		total, last := 0, time.Duration(0)
 		for i := range 200 { // 200 networks at one moment
-			made, wait := try(t, l, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "bob", identity.ErrBadCredentials, 100)
-			total, last = total+made, wait
+			allowed, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
+			total, last = total+allowed, wait
 		}
 		wants(t, "200 networks together", total, last, 50, 12*time.Second)
 		time.Sleep(time.Minute)
 		total = 0
 		for i := range 200 {
-			made, _ := try(t, l, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "bob", identity.ErrBadCredentials, 100)
-			total += made
+			allowed, _ := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
+			total += allowed
 		}
 		if total != 5 {
 			t.Errorf("a minute later: %d attempts, want 5", total)
@@ -122,11 +125,11 @@ func TestLimiter_Login_manyNetworks(t *testing.T) {
 	})
 }
 
-// An IPv4 /24 or an IPv6 /48 has one share of an account; an IPv6 /64 is one address.
+// An IPv4 /24 or an IPv6 /48 is one network; an IPv6 /64 is one address.
 func TestLimiter_Login_networkAndAddress(t *testing.T) {
 	for _, tt := range []struct {
-		name, a, b             string
-		sameNetwork, samePlace bool
+		name, a, b               string
+		sameNetwork, sameAddress bool
 	}{
 		{"itself", "192.0.2.7", "192.0.2.7", true, true},
 		{"IPv4 in IPv6", "192.0.2.7", "::ffff:192.0.2.7", true, true},
@@ -138,60 +141,63 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 		{"the next /48", "2001:db8:1:2::1", "2001:db8:2:2::1", false, false},
 	} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
-			try(t, l, from(t, tt.a), login, "alice", identity.ErrBadCredentials, 100)
+			guess(t, l, tt.a, "alice", 100)
 			want := 10
 			if tt.sameNetwork {
 				want = 0
 			}
-			made, _ := try(t, l, from(t, tt.b), login, "alice", identity.ErrBadCredentials, 100)
-			if made != want {
-				t.Errorf("%s: %d attempts under the name, want %d", tt.name, made, want)
+			allowed, _ := guess(t, l, tt.b, "alice", 100)
+			if allowed != want {
+				t.Errorf("%s: %d attempts under the name, want %d", tt.name, allowed, want)
 			}
 		})
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			for i := range 20 {
-				try(t, l, from(t, tt.a), login, fmt.Sprint("name ", i), identity.ErrBadCredentials, 5)
+				guess(t, l, tt.a, fmt.Sprint("name ", i), 5)
 			}
-			made, wait := try(t, l, from(t, tt.b), login, "one more", identity.ErrBadCredentials, 1)
-			if tt.samePlace {
-				wants(t, tt.name+", of the address", made, wait, 0, 6*time.Second)
+			allowed, wait := guess(t, l, tt.b, "one more", 1)
+			if tt.sameAddress {
+				wants(t, tt.name+", of the address", allowed, wait, 0, 6*time.Second)
 			} else {
-				wants(t, tt.name+", of the address", made, wait, 1, 0)
+				wants(t, tt.name+", of the address", allowed, wait, 1, 0)
 			}
 		})
 	}
 }
 
-// Names are tried one after another: the address has a budget for all of them. And an office behind
-// one address isn't locked out by what succeeds.
+// An address has one limit for failures under all names. Successes don't count, so an office behind
+// one address isn't locked out.
 func TestLimiter_Login_onlyFailuresOfAnAddress(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 800 {
-			if made, _ := try(t, l, from(t, home), login, fmt.Sprint("colleague ", i), nil, 1); made != 1 {
-				t.Fatalf("colleague %d is locked out", i)
+			if allowed, _ := try(t, l, from(t, home), login, fmt.Sprint("colleague ", i), nil, 1); allowed != 1 {
+				t.Fatalf("colleague %d is refused", i)
 			}
 		}
 		total, last := 0, time.Duration(0)
 		for i := range 200 {
-			made, wait := try(t, l, from(t, home), login, fmt.Sprint("guess ", i), identity.ErrBadCredentials, 1)
-			total, last = total+made, wait
+			allowed, wait := guess(t, l, home, fmt.Sprint("guess ", i), 1)
+			total, last = total+allowed, wait
 		}
 		wants(t, "guesses", total, last, 100, 6*time.Second)
-		made, wait := try(t, l, from(t, home), login, "colleague 1", nil, 1)
-		wants(t, "a colleague, while it lasts", made, wait, 0, 6*time.Second)
-		made, wait = try(t, l, from(t, elsewhere), login, "colleague 1", nil, 1)
-		wants(t, "from elsewhere", made, wait, 1, 0)
+		allowed, wait := try(t, l, from(t, home), login, "colleague 1", nil, 1)
+		wants(t, "a colleague, while it lasts", allowed, wait, 0, 6*time.Second)
+		allowed, wait = try(t, l, from(t, elsewhere), login, "colleague 1", nil, 1)
+		wants(t, "from elsewhere", allowed, wait, 1, 0)
 		if keys := l.local.Len(); keys > 4+4*100 { // the last colleague has an address of its own
-			t.Errorf("%d keys are held, want none of what was refused", keys)
+			t.Errorf("%d keys are held, want none of refused attempts", keys)
 		}
 	})
 }
 
-// What stays taken: guesses, and what nobody can tell from a guess.
+// Guesses count, and outcomes that may have been guesses.
 func TestLimiter_settle_outcomes(t *testing.T) {
 	for _, tt := range []struct {
-		end                       error
-		login, refresh, ofAddress bool // the last: against the address, of refresh and logout; of login, if it isn't a guess
+		outcome        error
+		login, refresh bool // counts for the name, or for the token
+		// address reports whether it counts for the address: of Refresh and Logout, and of Login
+		// even if it doesn't count for the name.
+		address bool
 	}{
 		{nil, false, false, false},
 		{identity.ErrBadCredentials, true, true, true},
@@ -212,49 +218,53 @@ func TestLimiter_settle_outcomes(t *testing.T) {
 		{identity.ErrSessionEnded, true, true, false},
 		{identity.ErrRefreshReused, true, true, false},
 	} {
-		end := tt.end
-		if end != nil {
-			end = fmt.Errorf("ask the realm: %w", end)
+		outcome := tt.outcome
+		if outcome != nil {
+			outcome = fmt.Errorf("ask the realm: %w", outcome)
 		}
-		count := func(what attempt, of func(i int) string, most int) (made int) {
+		count := func(reserve attempt, subject func(i int) string, max int) (allowed int) {
 			withLimiter(t, func(t *testing.T, l *Limiter) {
-				for i := range most {
-					n, _ := try(t, l, from(t, home), what, of(i), end, 1)
-					made += n
+				for i := range max {
+					n, _ := try(t, l, from(t, home), reserve, subject(i), outcome, 1)
+					allowed += n
 				}
 			})
-			return made
+			return allowed
 		}
 		same := func(int) string { return "same" }
 		other := func(i int) string { return fmt.Sprint("other ", i) }
 		for _, check := range []struct {
-			name       string
-			made, most int
-			counts     bool
+			name                     string
+			allowed, limit, attempts int
+			counts                   bool
 		}{
-			{"login of a name", count(login, same, 60), 10, tt.login},
-			{"login of an address", count(login, other, 120), 100, tt.login || tt.ofAddress},
-			{"refresh of a token", count(refresh, same, 60), 30, tt.refresh},
-			{"logout of a token", count(logout, same, 60), 30, tt.refresh},
-			{"refresh of an address", count(refresh, other, 120), 100, tt.ofAddress},
-			{"logout of an address", count(logout, other, 120), 100, tt.ofAddress},
+			{"login of a name", count(login, same, 60), 10, 60, tt.login},
+			{"login of an address", count(login, other, 120), 100, 120, tt.login || tt.address},
+			{"refresh of a token", count(refresh, same, 60), 30, 60, tt.refresh},
+			{"logout of a token", count(logout, same, 60), 30, 60, tt.refresh},
+			{"refresh of an address", count(refresh, other, 120), 100, 120, tt.address},
+			{"logout of an address", count(logout, other, 120), 100, 120, tt.address},
 		} {
-			if (check.made == check.most) != check.counts {
-				t.Errorf("%v, %s: %d were made; counts: want %t", tt.end, check.name, check.made, check.counts)
+			want := check.limit
+			if !check.counts {
+				want = check.attempts
+			}
+			if check.allowed != want {
+				t.Errorf("%v, %s: %d allowed, want %d", tt.outcome, check.name, check.allowed, want)
 			}
 		}
 	}
 }
 
-// A stranger can't spend the budget of somebody's token, since it is counted with the address; nor
-// by a token that names the same session, since nothing that a token says is believed.
+// A stranger can't use up the limit of somebody's token: not with the token, because the address
+// counts too, and not with a token of the same session, because claims don't count.
 func TestLimiter_Refresh_separateTokens(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		made, wait := try(t, l, from(t, home), refresh, "a.b.c", identity.ErrRefreshExpired, 100)
-		wants(t, "one token", made, wait, 30, 10*time.Second)
+		allowed, wait := try(t, l, from(t, home), refresh, "a.b.c", identity.ErrRefreshExpired, 100)
+		wants(t, "one token", allowed, wait, 30, 10*time.Second)
 		for name, tt := range map[string]struct {
 			address, token string
-			what           attempt
+			reserve        attempt
 		}{
 			"from elsewhere":                 {elsewhere, "a.b.c", refresh},
 			"of the same claims":             {home, "a.b.d", refresh},
@@ -262,29 +272,30 @@ func TestLimiter_Refresh_separateTokens(t *testing.T) {
 			"of the same token, signing out": {home, "a.b.c", logout},
 			"of a name that looks like one":  {home, "a.b.c", login},
 		} {
-			if made, wait := try(t, l, from(t, tt.address), tt.what, tt.token, identity.ErrRefreshExpired, 5); made != 5 {
-				t.Errorf("%s: %d attempts, wait %v; want a budget of its own", name, made, wait)
+			if allowed, wait := try(t, l, from(t, tt.address), tt.reserve, tt.token, identity.ErrRefreshExpired, 5); allowed != 5 {
+				t.Errorf("%s: %d attempts, wait %v; want a limit of its own", name, allowed, wait)
 			}
 		}
 	})
 }
 
-// Attempts at the same moment can't pass the budget together: each is taken before the realm is
-// asked.
+// Concurrent attempts don't exceed the limit together: each is reserved before the realm is asked.
 func TestLimiter_concurrent(t *testing.T) {
 	for name, tt := range map[string]struct {
-		what attempt
-		end  error
-		want int32
+		reserve attempt
+		outcome error
+		want    int32
 	}{
-		"login": {login, identity.ErrBadCredentials, 10}, "refresh": {refresh, identity.ErrRefreshInvalid, 30}, "logout": {logout, identity.ErrRefreshInvalid, 30},
+		"login":   {login, identity.ErrBadCredentials, 10},
+		"refresh": {refresh, identity.ErrRefreshInvalid, 30},
+		"logout":  {logout, identity.ErrRefreshInvalid, 30},
 	} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			var asked atomic.Int32
 			var callers sync.WaitGroup
 			for range 100 {
 				callers.Go(func() {
-					settle, err := tt.what(from(t, home), l, "alice")
+					settle, err := tt.reserve(from(t, home), l, "alice")
 					if err != nil {
 						if !errors.Is(err, identity.ErrRateLimited) {
 							t.Errorf("%s: %v, want %v", name, err, identity.ErrRateLimited)
@@ -293,7 +304,7 @@ func TestLimiter_concurrent(t *testing.T) {
 					}
 					asked.Add(1)
 					time.Sleep(time.Second) // the realm takes its time
-					settle(tt.end)
+					settle(tt.outcome)
 				})
 			}
 			callers.Wait()
@@ -304,40 +315,40 @@ func TestLimiter_concurrent(t *testing.T) {
 	}
 }
 
-// While one place is refused, it takes nothing from the rest of the world, and makes no keys.
-// Whoever has an IPv6 /48 has 65,536 addresses, and no more attempts for it than five of them.
+// An IPv6 /48 has 65,536 addresses, and the attempts of five. Once it is refused, it uses up
+// nothing of the names' limits.
 func TestLimiter_Login_sprayFromOneNetwork(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		total := 0
 		for i := range 1000 {
-			made, _ := try(t, l, from(t, fmt.Sprintf("2001:db8:1:%x::1", i)), login, fmt.Sprint("name ", i), identity.ErrBadCredentials, 1)
-			total += made
+			allowed, _ := guess(t, l, fmt.Sprintf("2001:db8:1:%x::1", i), fmt.Sprint("name ", i), 1)
+			total += allowed
 		}
 		if total != 500 {
 			t.Errorf("%d attempts, want 500", total)
 		}
-		made, wait := try(t, l, from(t, "2001:db8:2::1"), login, "name 999", identity.ErrBadCredentials, 1)
-		wants(t, "another network", made, wait, 1, 0)
+		allowed, wait := guess(t, l, "2001:db8:2::1", "name 999", 1)
+		wants(t, "another network", allowed, wait, 1, 0)
 	})
 }
 
 func TestLimiter_Login_refusedTakesNothing(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		try(t, l, from(t, home), login, "alice", identity.ErrBadCredentials, 100)
+		guess(t, l, home, "alice", 100)
 		for range 1000 {
 			if _, err := l.Login(from(t, home), named("alice")); !errors.Is(err, identity.ErrRateLimited) {
 				t.Fatalf("got %v, want %v", err, identity.ErrRateLimited)
 			}
 		}
 		before := l.local.Len()
-		made, _ := try(t, l, from(t, home), login, "bob", identity.ErrBadCredentials, 1)
-		if made != 1 {
+		allowed, _ := guess(t, l, home, "bob", 1)
+		if allowed != 1 {
 			t.Error("refused attempts were counted against the address")
 		}
 		for i := range 4 { // 10 of the 50 are home's
-			made, wait := try(t, l, from(t, fmt.Sprintf("203.0.%d.1", i)), login, "alice", identity.ErrBadCredentials, 100)
-			if made != 10 {
-				t.Errorf("network %d: %d attempts, wait %v; want 10", i, made, wait)
+			allowed, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
+			if allowed != 10 {
+				t.Errorf("network %d: %d attempts, wait %v; want 10", i, allowed, wait)
 			}
 		}
 		if before != 7 {
@@ -348,27 +359,27 @@ func TestLimiter_Login_refusedTakesNothing(t *testing.T) {
 
 func TestLimiter_Login_withoutAddress(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		made, wait := try(t, l, t.Context(), login, "alice", identity.ErrBadCredentials, 100)
-		wants(t, "nobody's address", made, wait, 10, time.Minute)
-		made, _ = try(t, l, from(t, "::"), login, "alice", identity.ErrBadCredentials, 100)
-		wants(t, "the address of zeros", made, 0, 10, 0)
+		allowed, wait := try(t, l, t.Context(), login, "alice", identity.ErrBadCredentials, 100)
+		wants(t, "nobody's address", allowed, wait, 10, time.Minute)
+		allowed, _ = guess(t, l, "::", "alice", 100)
+		wants(t, "the address of zeros", allowed, 0, 10, 0)
 	})
 }
 
 func TestLimiter_Login_doneContext(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		gone, leave := context.WithCancel(from(t, home))
-		leave()
-		if _, err := l.Login(gone, named("alice")); !errors.Is(err, context.Canceled) {
+		ctx, cancel := context.WithCancel(from(t, home))
+		cancel()
+		if _, err := l.Login(ctx, named("alice")); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
 		if keys := l.local.Len(); keys != 0 {
 			t.Errorf("%d keys are held, want none", keys)
 		}
-		// One who leaves later gets back what a success gives.
-		staying, leave := context.WithCancel(from(t, home))
-		settle, err := l.Login(staying, named("alice"))
-		leave()
+		// If the caller leaves later, a success is still refunded.
+		ctx, cancel = context.WithCancel(from(t, home))
+		settle, err := l.Login(ctx, named("alice"))
+		cancel()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,12 +390,12 @@ func TestLimiter_Login_doneContext(t *testing.T) {
 	})
 }
 
-// What is refused says nothing of the name, of the password, or of the store.
+// A refusal tells nothing about the name.
 func TestLimiter_Login_refusalTellsNothing(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		var texts []string
 		for _, name := range []string{"alice", "nobody"} {
-			try(t, l, from(t, home), login, name, identity.ErrBadCredentials, 100)
+			guess(t, l, home, name, 100)
 			_, err := l.Login(from(t, home), named(name))
 			texts = append(texts, fmt.Sprintf("%v %#v", err, *err.(*identity.RateLimitError)))
 		}
@@ -403,7 +414,8 @@ func TestNew_invalidRates(t *testing.T) {
 		"Token":        {Token: Rate{10_001, time.Minute}},
 		"TokenAddress": {TokenAddress: Rate{1, 25 * time.Hour}},
 	} {
-		if _, err := New(config); err == nil || !strings.HasPrefix(err.Error(), "throttle: "+name+" is ") {
+		_, err := New(config)
+		if err == nil || !strings.HasPrefix(err.Error(), "throttle: "+name+" is ") {
 			t.Errorf("New() = %v, want that it names %s", err, name)
 		}
 	}
@@ -414,8 +426,12 @@ func TestNew_invalidRates(t *testing.T) {
 
 func TestNew_defaults(t *testing.T) {
 	want := Config{
-		Account: Rate{10, time.Minute}, AccountSlow: Rate{20, 15 * time.Minute}, Address: Rate{100, 6 * time.Second},
-		Token: Rate{30, 10 * time.Second}, TokenAddress: Rate{100, time.Second}, Attempts: Rate{1000, 200 * time.Millisecond},
+		Account:      Rate{10, time.Minute},
+		AccountSlow:  Rate{20, 15 * time.Minute},
+		Address:      Rate{100, 6 * time.Second},
+		Token:        Rate{30, 10 * time.Second},
+		TokenAddress: Rate{100, time.Second},
+		Attempts:     Rate{1000, 200 * time.Millisecond},
 	}
 	got := must(New(Config{})).config
 	got.Log = nil
