@@ -85,10 +85,9 @@ func (v *pageRequest) requiredAction() answer {
 		if t.askedFor() {
 			break // it asks before it sends
 		}
-		return v.failure(500, "Failed to send email, please try again later.").with("Cache-Control", noBack)
+		return v.failure(500, "Failed to send email, please try again later.")
 	}
-	return errorPage(501, "This is keycloaktest, a stand-in for Keycloak in tests, and it has no page for the required action "+t.step+".").
-		with("Cache-Control", noBack)
+	return errorPage(501, "This is keycloaktest, a stand-in for Keycloak in tests, and it has no page for the required action "+t.step+".")
 }
 
 // acted ends an action, and goes on.

@@ -54,7 +54,7 @@ func (v *pageRequest) consentPage(t *authSession) answer {
 // consent takes the person's word. Like Keycloak's, it doesn't look at the form's code.
 func (r *Realm) consent(c *call) answer {
 	if c.Method != http.MethodPost {
-		return failure(c.Request, 404, "HTTP 404 Not Found").with("Cache-Control", noBack)
+		return failure(c.Request, 404, "HTTP 404 Not Found")
 	}
 	return r.browse(c, (*pageRequest).consent)
 }

@@ -124,12 +124,12 @@ func (v *pageRequest) locale(t *authSession) string {
 // tab, the answer is what there is to say.
 func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted bool, out answer) {
 	if refused, shut := v.shut(); shut {
-		return nil, false, refused.with("Cache-Control", noBack)
+		return nil, false, refused
 	}
 	query := v.URL.Query()
 	known := v.cookie(loginCookie) != "" || v.cookie(restartCookie) != ""
 	if known && v.realm.clients[query.Get("client_id")] == nil {
-		return nil, false, v.failure(400, "An error occurred, please login again through your application.").with("Cache-Control", noBack)
+		return nil, false, v.failure(400, "An error occurred, please login again through your application.")
 	}
 	t = v.authSessionOf(query)
 	if t == nil || t.step == stepLogout {
@@ -154,9 +154,9 @@ func (v *pageRequest) unusable(t *authSession) (answer, bool) {
 	switch {
 	case !t.client.enabled:
 		v.close(t)
-		return v.failure(400, "Login requester not enabled").with("Cache-Control", noBack), true
+		return v.failure(400, "Login requester not enabled"), true
 	case t.user != nil && v.realm.users[t.user.ID] != t.user:
-		return v.failure(500, "An internal server error has occurred").with("Cache-Control", noBack), true
+		return v.failure(500, "An internal server error has occurred"), true
 	}
 	return answer{}, false
 }
@@ -177,7 +177,7 @@ func (v *pageRequest) restart(query url.Values) answer {
 		return v.signedInAlready(query)
 	}
 	return v.failure(400, "Restart login cookie not found. It may have expired; it may have been deleted or cookies are disabled in your browser."+
-		" If cookies are disabled then enable them. Click Back to Application to login again.").with("Cache-Control", noBack)
+		" If cookies are disabled then enable them. Click Back to Application to login again.")
 }
 
 // readAgain is a request out of a cookie.
@@ -222,7 +222,7 @@ func (t *authSession) startOver() {
 func (r *Realm) restartLogin(c *call) answer {
 	return r.browse(c, func(v *pageRequest) answer {
 		if refused, shut := v.shut(); shut {
-			return refused.with("Cache-Control", noBack)
+			return refused
 		}
 		query := v.URL.Query()
 		t := v.authSessionOf(query)
@@ -342,7 +342,7 @@ func (v *pageRequest) finish(t *authSession) answer {
 	s, first := v.sessionFor(t)
 	if s == nil {
 		return v.failure(400, "You are already authenticated as different user '"+v.realm.sessions[t.login.id].user.Username+
-			"' in this session. Please sign out first.").with("Cache-Control", noBack)
+			"' in this session. Please sign out first.")
 	}
 	part := v.realm.join(s, t.asked, v.now)
 	part.first = first && slices.Contains(t.asked.scope, "offline_access")

@@ -108,8 +108,15 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 	if r == nil {
 		return failure(request, 404, "Realm does not exist")
 	}
-	return r.answer(w, request, rest)
+	out := r.answer(w, request, rest)
+	if rest == loginActions || strings.HasPrefix(rest, loginActions+"/") {
+		out = out.with("Cache-Control", noBack) // whatever it says
+	}
+	return out
 }
+
+// loginActions is what the login page and its forms are below.
+const loginActions = "/login-actions"
 
 // rootMetadata is where a realm's metadata is besides (RFC 8414 3.1).
 const rootMetadata = "/.well-known/oauth-authorization-server/realms/"

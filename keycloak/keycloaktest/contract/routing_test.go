@@ -25,6 +25,16 @@ func TestRouting(t *testing.T) {
 			x.show(x.get(x.side.base() + "/realms/" + strings.ToUpper(r.name) + "/protocol/openid-connect/certs"))
 		})
 
+		g.exchange("login-actions are never cached", func(x *exchange) {
+			for _, asked := range []string{
+				"GET /authenticate", "POST /authenticate", "PUT /authenticate", "OPTIONS /authenticate", "GET /consent", "POST /consent",
+				"GET /restart", "POST /restart", "GET /required-action", "GET /no-such-action",
+			} {
+				method, path, _ := strings.Cut(asked, " ")
+				x.note("%s: %s", asked, x.send(method, r.url("/login-actions"+path), "").header.Get("Cache-Control"))
+			}
+		})
+
 		ask("unknown path in a realm", "GET", here+"/no-such-path")
 		ask("unknown path below openid-connect", "GET", oidc+"/no-such-path")
 		ask("unknown protocol", "GET", here+"/protocol/no-such-protocol/token")
