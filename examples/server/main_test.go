@@ -1,0 +1,73 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cloakql/cloakql"
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/keycloak"
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+
+	"example.com/notes/notes"
+)
+
+func TestServer(t *testing.T) {
+	kc := keycloaktest.New(t, keycloaktest.Plan{ // a Keycloak in this process, for this test
+		Name:    "notes",
+		Clients: []keycloaktest.PlannedClient{{ID: "notes-api", Secret: "s3cret"}},
+		Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "pa55word"}, {Name: "bob"}},
+	}.File())
+	store := must(notes.Open(filepath.Join(t.TempDir(), "notes.db")))
+	defer store.Close()
+	server := must(newServer(cloakql.Config{
+		Realm:  must(keycloak.NewRealm(kc.URL, "notes")),
+		Client: keycloak.ClientConfig{ClientID: "notes-api", ClientSecret: identity.NewSecret("s3cret")},
+		Log:    slog.New(slog.DiscardHandler),
+	}, store))
+	alice := must(kc.Realm("notes").SignIn("notes-api", "alice")).AccessToken
+	bob := must(kc.Realm("notes").SignIn("notes-api", "bob")).AccessToken
+	foreign := must(kc.Realm("notes").Mint(keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}}))
+
+	ask := func(token, query, want string) {
+		t.Helper()
+		body := strings.NewReader(`{"query":` + strconv.Quote(query) + `}`)
+		request := httptest.NewRequest(http.MethodPost, "/graphql", body)
+		request.Header.Set("Content-Type", "application/json")
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		response := httptest.NewRecorder()
+		server.Handler().ServeHTTP(response, request)
+		if got := strings.TrimSpace(response.Body.String()); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", query, got, want)
+		}
+	}
+	const login, addNote = `mutation { login(username: "alice", password: "pa55word") { tokenType } }`, `mutation { addNote(text: "milk") { id text } }`
+	ask("", login, `{"data":{"login":{"tokenType":"Bearer"}}}`)
+	ask(alice, `{ me { username } }`, `{"data":{"me":{"username":"alice"}}}`)
+	ask(alice, addNote, `{"data":{"addNote":{"id":"1","text":"milk"}}}`)
+	ask(alice, `{ notes { text } }`, `{"data":{"notes":[{"text":"milk"}]}}`)
+	ask(bob, `{ notes { text } }`, `{"data":{"notes":[]}}`)
+	ask("", `{ notes { text } }`, `{"errors":[{"message":"Not authenticated","path":["notes"],"locations":[{"line":1,"column":3}],`+
+		`"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":null}`)
+	ask(foreign, `{ notes { text } }`, `{"errors":[{"message":"Token is not meant for this API","path":["notes"],"locations":[{"line":1,"column":3}],`+
+		`"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":null}`)
+	for range 99 {
+		must(store.Add(t.Context(), kc.Realm("notes").User("alice").ID(), "more"))
+	}
+	ask(alice, addNote, `{"errors":[{"message":"You can't keep more than 100 notes","path":["addNote"],"locations":[{"line":1,"column":12}],`+
+		`"extensions":{"code":"NOTEBOOK_FULL"}}],"data":null}`)
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
