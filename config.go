@@ -20,8 +20,6 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-const documentCacheBytes = 8 << 20
-
 // A Config says what a Server is made of. Realm and Client are required; every other zero value is
 // a safe default. The nested configurations are those of the rooms, and documented there.
 type Config struct {
@@ -49,11 +47,12 @@ type Config struct {
 
 	HTTP HTTPConfig
 
-	// GraphQL is the transport. Its HideSchema is set unless the server is local; its Observe is
+	// GraphQL is GraphQL over HTTP. Its Errors must be nil: the server has its own, to which the field
+	// Errors below adds rows. A local server has introspection on, whatever it says. Its Observe is
 	// called after the request's line was logged.
-	GraphQL graphqlhttp.Transport
+	GraphQL graphqlhttp.Config
 
-	// Limits bounds documents and variables. Its Cache is made if it is nil. Without Most, a request
+	// Limits bounds documents and variables. Without Most, a request
 	// may contain each of login, refresh and logout once.
 	Limits limits.Limits
 
@@ -138,10 +137,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Limits.Most == nil {
 		c.Limits.Most = map[string]int{"login": 1, "refresh": 1, "logout": 1}
 	}
-	if c.Limits.Cache == nil {
-		c.Limits.Cache = limits.NewCache(documentCacheBytes)
+	if c.GraphQL.Errors != nil {
+		return c, errors.New("cloakql: Config.GraphQL.Errors must be nil: add rows to Config.Errors")
 	}
-	c.GraphQL.HideSchema = c.GraphQL.HideSchema || !c.Local
+	c.GraphQL.Introspection = c.GraphQL.Introspection || c.Local
 	return c, nil
 }
 
@@ -187,11 +186,11 @@ func (c Config) LogValue() slog.Value {
 		slog.Duration("refreshGrace", c.Client.RefreshGrace),
 		slog.Bool("refreshGraceAnyNetwork", c.Client.RefreshGraceAnyNetwork),
 		// Who can reach what.
-		slog.Bool("console", c.HTTP.Console), slog.Bool("introspection", c.Local),
+		slog.Bool("console", c.HTTP.Console), slog.Bool("introspection", c.GraphQL.Introspection),
 		slog.Bool("getQueries", !c.GraphQL.DisableGET),
 		slog.Any("corsOrigins", origins),
 		slog.Any("allowedHosts", append([]string{}, c.HTTP.AllowedHosts...)),
-		slog.Bool("persistedQueries", c.GraphQL.Documents != nil),
+		slog.Bool("persistedQueries", c.GraphQL.PersistedQueryBytes > 0),
 		slog.String("trustedDocuments", c.trustedDocuments()),
 		// Whose address an attempt counts for, and how many there may be.
 		slog.Any("trustedProxies", texts(c.HTTP.Proxies)),

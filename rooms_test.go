@@ -32,7 +32,7 @@ var doors = map[string][]string{
 	"console":     {},
 	// Drives the built server from the outside, and compares the language of documents with
 	// graphql-js's.
-	"e2e": {"keycloak/keycloaktest", "graphqlhttp", "limits"},
+	"e2e": {"keycloak/keycloaktest", "apierror", "graphqlhttp", "limits"},
 
 	"store":           {"store/storetest"}, // in tests
 	"store/storetest": {"store"},           // whoever implements a store uses it

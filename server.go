@@ -28,7 +28,6 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
-	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/cloakql/cloakql/apierror"
@@ -185,33 +184,31 @@ func (s *Server) newSchema(realm signin.Realm) (graphql.ExecutableSchema, error)
 func (s *Server) newGraphQL(schema graphql.ExecutableSchema) (http.Handler, error) {
 	c := s.config
 	server := handler.New(schema)
-	presenter := &apierror.Presenter{Rows: c.Errors, Log: c.Log, Detail: c.Local, RequestID: graphqlhttp.RequestID}
-	if err := presenter.Validate(); err != nil {
+	c.GraphQL.Errors = &presenter{apierror.Presenter{
+		Rows: c.Errors, Log: c.Log, Detail: c.Local, RequestID: graphqlhttp.RequestID,
+	}, c}
+	c.GraphQL.Observe = logRequest(c.Log, c.GraphQL.Observe)
+	if err := limits.Install(server, c.Limits); err != nil {
 		return nil, err
 	}
-	server.SetErrorPresenter(func(ctx context.Context, err error) *gqlerror.Error {
-		shown := presenter.Present(ctx, err)
-		if detail, ok := shown.Extensions["detail"].(string); ok {
-			shown.Extensions["detail"] = c.rewriteDetail(detail)
-		}
-		return shown
-	})
-	server.SetRecoverFunc(presenter.Recover)
-	server.SetParserTokenLimit(c.Limits.Tokens)
-	server.SetQueryCache(c.Limits.Cache)
-	server.Use(c.Limits)
-	server.Use(&graphqlhttp.Inputs{})
-	if c.Local {
-		server.Use(extension.Introspection{})
-		server.SetValidationRulesFn(limits.Rules(nil))
-	} else {
-		server.SetDisableSuggestion(true)
-		server.SetValidationRulesFn(limits.Rules(graphqlhttp.RulesWithoutSuggestions))
+	if err := graphqlhttp.Install(server, c.GraphQL); err != nil {
+		return nil, err
 	}
-	transport := c.GraphQL
-	transport.Observe = logRequest(c.Log, c.GraphQL.Observe)
-	server.AddTransport(transport)
 	return server, nil
+}
+
+// A presenter is apierror's with details as Config.RewriteDetail has them.
+type presenter struct {
+	apierror.Presenter
+	config Config
+}
+
+func (p *presenter) Present(ctx context.Context, err error) *gqlerror.Error {
+	shown := p.Presenter.Present(ctx, err)
+	if detail, ok := shown.Extensions["detail"].(string); ok {
+		shown.Extensions["detail"] = p.config.rewriteDetail(detail)
+	}
+	return shown
 }
 
 // Handler returns the handler of all paths: /graphql, /healthz, /readyz, and the console where it is

@@ -15,6 +15,7 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/limits"
 )
@@ -108,15 +109,24 @@ func coerced(of *ast.Type, value any) any {
 
 // newEcho is a server with everything in front of the schema that CloakQL has.
 func newEcho() *handler.Server {
-	bounds := limits.Limits{Cache: limits.NewCache(1 << 20)}
+	return install(installLimits, installHTTP)
+}
+
+func install(installers ...func(*handler.Server) error) *handler.Server {
 	server := handler.New(echo{})
-	server.SetParserTokenLimit(limits.Tokens)
-	server.SetQueryCache(bounds.Cache)
-	server.SetValidationRulesFn(limits.Rules(nil))
-	server.Use(bounds)
-	server.Use(&graphqlhttp.Inputs{})
-	server.AddTransport(graphqlhttp.Transport{})
+	for _, installer := range installers {
+		if err := installer(server); err != nil {
+			panic(err)
+		}
+	}
 	return server
+}
+
+func installLimits(server *handler.Server) error { return limits.Install(server, limits.Limits{}) }
+
+func installHTTP(server *handler.Server) error {
+	return graphqlhttp.Install(server,
+		graphqlhttp.Config{Errors: &apierror.Presenter{}, Introspection: true})
 }
 
 // ask sends one document to the echo, with its variables as text.

@@ -130,8 +130,8 @@ func allAudits() []audit {
 		bad("86EE", typed, coerceFailure))
 }
 
-func (a audit) failure(t *testing.T, transport Transport, e executable) string {
-	answer := askWith(t, transport, e, a.request())
+func (a audit) failure(t *testing.T, config Config, e executable) string {
+	answer := askWith(t, config, e, a.request())
 	var content map[string]json.RawMessage
 	if err := json.Unmarshal(answer.Body.Bytes(), &content); err != nil {
 		return err.Error()
@@ -168,7 +168,7 @@ func TestAudits(t *testing.T) {
 			t.Errorf("audit %s is there twice", a.id)
 		}
 		seen[a.id] = true
-		if failure := a.failure(t, Transport{}, introspective()); failure != "" {
+		if failure := a.failure(t, Config{Introspection: true}, introspective()); failure != "" {
 			t.Errorf("%s: %s", a.id, failure)
 		}
 	}
@@ -178,7 +178,7 @@ func TestAudits(t *testing.T) {
 func TestAuditsWithoutGET(t *testing.T) {
 	var failed []string
 	for _, a := range allAudits() {
-		if a.failure(t, Transport{DisableGET: true}, introspective()) != "" {
+		if a.failure(t, Config{Introspection: true, DisableGET: true}, introspective()) != "" {
 			failed = append(failed, a.id)
 		}
 	}
@@ -186,12 +186,12 @@ func TestAuditsWithoutGET(t *testing.T) {
 		t.Errorf("without GET fail %v, want %v", failed, want)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut} {
-		a := askWith(t, Transport{DisableGET: true}, resolvers(), httptest.NewRequest(method, "/graphql?query={leaf}", nil))
+		a := askWith(t, Config{Introspection: true, DisableGET: true}, resolvers(), httptest.NewRequest(method, "/graphql?query={leaf}", nil))
 		if a.Code != http.StatusMethodNotAllowed || a.Header().Get("Allow") != "OPTIONS, POST" || codeOf(t, a) != "BAD_REQUEST" {
 			t.Errorf("%s: %d, Allow %q, %s", method, a.Code, a.Header().Get("Allow"), a.Body)
 		}
 	}
-	a := askWith(t, Transport{DisableGET: true}, resolvers(), httptest.NewRequest(http.MethodOptions, "/graphql", nil))
+	a := askWith(t, Config{Introspection: true, DisableGET: true}, resolvers(), httptest.NewRequest(http.MethodOptions, "/graphql", nil))
 	if a.Code != http.StatusNoContent || a.Header().Get("Allow") != "OPTIONS, POST" {
 		t.Errorf("OPTIONS: %d, Allow %q", a.Code, a.Header().Get("Allow"))
 	}

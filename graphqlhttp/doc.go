@@ -2,21 +2,22 @@
 // https://graphql.github.io/graphql-over-http/draft/ has it. It knows no schema.
 //
 //	server := handler.New(schema)
-//	server.Use(&graphqlhttp.Inputs{})
-//	server.AddTransport(graphqlhttp.Transport{Documents: graphqlhttp.NewDocumentStore(4 << 20)})
+//	err := graphqlhttp.Install(server, graphqlhttp.Config{
+//		Errors: &apierror.Presenter{RequestID: graphqlhttp.RequestID},
+//	})
 //
-// Transport takes the place of gqlgen's own POST, GET and OPTIONS, which repeat the request's body in their errors,
-// passwords included. It is the only transport that needs to be added: what isn't added isn't served, and GET goes
-// with DisableGET. Start with Transport.Do; then, in the order of a request:
+// That is all that a server needs, beside limits.Install for what a document may cost. Its transport takes
+// the place of gqlgen's own POST, GET and OPTIONS, which repeat the request's body in their errors,
+// passwords included. Start with install.go and transport.go; then, in the order of a request:
 //
-//	accept.go     which of the two media types answers
-//	request.go    what a client sent, within which bounds
-//	json.go       the JSON in it, read once and strictly
-//	persisted.go  documents by their hash: Apollo's automatic persisted queries
-//	manifest.go   documents that are trusted, and no others
-//	inputs.go     an extension: values that GraphQL's input coercion refuses
-//	errors.go     what the error of a refused request may say
-//	response.go   status, headers and body
+//	accept.go          which of the two media types answers
+//	request.go         what a client sent, within which bounds
+//	json.go            the JSON in it, read once and strictly
+//	persisted.go       documents by their hash: Apollo's automatic persisted queries
+//	manifest.go        documents that are trusted, and no others
+//	input_coercion.go  values that GraphQL's input coercion refuses
+//	errors.go          what the error of a rejected request may say
+//	response.go        status, headers and body
 //
 // Statuses: 200 once the execution began, whatever its errors. A request that was refused before that has no data
 // entry, not even null: a document or variables get 200 under application/json, which older clients read at 200
@@ -28,10 +29,8 @@
 //
 // # Documents
 //
-// Documents are read as GraphQL of September 2025 has them: limits.Limits, and Inputs where that
-// isn't used, rewrite what gqlparser would refuse or misread. Without either one, Transport refuses
-// a document whose strings gqlparser misreads, since no value may change on its way. It also
-// corrects gqlparser's locations.
+// Documents are read as GraphQL of September 2025 has them: what gqlparser would refuse or misread is
+// rewritten to a document that means the same, and gqlparser's locations are corrected.
 //
 // # Other sites
 //

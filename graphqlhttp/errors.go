@@ -82,7 +82,7 @@ func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 
 // requestErrors turns what gqlgen says of a document into what a client may read: a code for each
 // stage that failed, at most five errors, and no text out of the document but names.
-func (t Transport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List,
+func (t *httpTransport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List,
 	locator *language.Locator) gqlerror.List {
 	errs = errs[:min(len(errs), maxRequestErrors)]
 	shown := make(gqlerror.List, len(errs))
@@ -116,7 +116,7 @@ func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Locati
 	return corrected
 }
 
-func (t Transport) requestError(operation *graphql.OperationContext, err *gqlerror.Error) *gqlerror.Error {
+func (t *httpTransport) requestError(operation *graphql.OperationContext, err *gqlerror.Error) *gqlerror.Error {
 	text, _ := err.Extensions["code"].(string)
 	code := apierror.Code(text)
 	switch {
@@ -127,7 +127,7 @@ func (t Transport) requestError(operation *graphql.OperationContext, err *gqlerr
 	case code == apierror.CodeParseFailed:
 		return apierror.New(code, "", syntaxMessage(err.Message))
 	case code == apierror.CodeValidationFailed && operation.Doc == nil:
-		return apierror.New(code, "", validationMessage(err, t.HideSchema))
+		return apierror.New(code, "", validationMessage(err, !t.Introspection))
 	case code == apierror.CodeValidationFailed && operation.Operation == nil:
 		if operation.OperationName == "" {
 			return apierror.New(apierror.CodeOperationResolutionFailure, "", "operationName is missing: the document has more than one operation")

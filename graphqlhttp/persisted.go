@@ -19,21 +19,17 @@ import (
 // A digest is the SHA-256 of a document's text.
 type digest [sha256.Size]byte
 
-const (
-	defaultStoreBytes = 4 << 20
-	entryBytes        = 256 // what an entry costs beside its text, about
-)
+const entryBytes = 256 // what an entry costs beside its text, about
 
-// A DocumentStore remembers the texts of documents by their digest, for automatic persisted
-// queries: at most so many bytes of them, and the ones that were used last. The zero value holds 4
-// MiB. It is safe for concurrent use.
+// A documentStore remembers the texts of documents by their digest, for automatic persisted
+// queries: at most so many bytes of them, and the ones that were used last. It is safe for concurrent use.
 //
 // Only a document that was valid gets in, and it takes no more than its own bytes. A mutation that
 // has a string or a number written into it stays out: a client that guesses its text, a password in
 // it, would learn from the answer to its hash that somebody sent it. Clients send such values as
 // variables. A stranger can still push others out with valid documents of their own: that costs
 // each client one more round trip, as the first use did.
-type DocumentStore struct {
+type documentStore struct {
 	most int64
 
 	mu       sync.Mutex // guards the fields below
@@ -47,33 +43,19 @@ type storedDocument struct {
 	text string
 }
 
-// begins makes what a zero value lacks. The caller holds mu.
-func (s *DocumentStore) begins() {
-	if s.byDigest == nil {
-		s.byDigest = map[digest]*list.Element{}
-	}
-	if s.most <= 0 {
-		s.most = defaultStoreBytes
-	}
+// newDocumentStore returns an empty store that holds at most so many bytes, its own bookkeeping included.
+func newDocumentStore(bytes int64) *documentStore {
+	return &documentStore{most: bytes, byDigest: map[digest]*list.Element{}}
 }
 
-// NewDocumentStore returns an empty store that holds at most so many bytes, its own bookkeeping included; 4 MiB
-// when bytes is 0 or less.
-func NewDocumentStore(bytes int64) *DocumentStore {
-	if bytes <= 0 {
-		bytes = defaultStoreBytes
-	}
-	return &DocumentStore{most: bytes, byDigest: map[digest]*list.Element{}}
-}
-
-// Size tells how many documents the store holds, and how many bytes they count for.
-func (s *DocumentStore) Size() (documents int, bytes int64) {
+// size returns how many documents the store holds, and how many bytes they count for.
+func (s *documentStore) size() (documents int, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.byDigest), s.held
 }
 
-func (s *DocumentStore) get(sum digest) (text string, ok bool) {
+func (s *documentStore) get(sum digest) (text string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	element, ok := s.byDigest[sum]
@@ -84,10 +66,9 @@ func (s *DocumentStore) get(sum digest) (text string, ok bool) {
 	return element.Value.(*storedDocument).text, true
 }
 
-func (s *DocumentStore) put(sum digest, text string) {
+func (s *documentStore) put(sum digest, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.begins()
 	cost := int64(len(text)) + entryBytes
 	if cost > s.most {
 		return
@@ -113,9 +94,9 @@ type persisted struct {
 
 // resolve puts the document's text into params where the request names it by its digest, and holds it to the
 // manifest. A fault comes with its status; 0 is that of every other request error.
-func (t Transport) resolve(params *graphql.RawParams) (persisted, int, *gqlerror.Error) {
+func (t *httpTransport) resolve(params *graphql.RawParams) (persisted, int, *gqlerror.Error) {
 	extension, named := params.Extensions["persistedQuery"]
-	if t.Documents == nil && t.Manifest == nil {
+	if t.persistedQueries == nil && t.Manifest == nil {
 		switch {
 		case params.Query != "":
 			return persisted{}, 0, nil
@@ -151,13 +132,13 @@ func (t Transport) resolve(params *graphql.RawParams) (persisted, int, *gqlerror
 const wrongHash = "extensions.persistedQuery.sha256Hash is not that of the query"
 
 // automatic is Apollo's protocol of automatic persisted queries, for an id that may be empty.
-func (t Transport) automatic(found persisted, id string, params *graphql.RawParams) (persisted, int, *gqlerror.Error) {
+func (t *httpTransport) automatic(found persisted, id string, params *graphql.RawParams) (persisted, int, *gqlerror.Error) {
 	switch {
 	case id == "":
 		return found, 0, nil
-	case t.Documents == nil && params.Query != "": // the manifest's log: its ids may be anything
+	case t.persistedQueries == nil && params.Query != "": // the manifest's log: its ids may be anything
 		return found, 0, nil
-	case t.Documents == nil:
+	case t.persistedQueries == nil:
 		return found, 0, notFound()
 	}
 	sum, ok := parseDigest(id)
@@ -165,7 +146,7 @@ func (t Transport) automatic(found persisted, id string, params *graphql.RawPara
 		return found, http.StatusBadRequest, badRequest("extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case")
 	}
 	if params.Query == "" {
-		if params.Query, ok = t.Documents.get(sum); !ok {
+		if params.Query, ok = t.persistedQueries.get(sum); !ok {
 			return found, 0, notFound()
 		}
 		return found, 0, nil

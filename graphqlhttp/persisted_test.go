@@ -45,7 +45,7 @@ const (
 // GET.
 func TestAutomaticPersistedQuery(t *testing.T) {
 	for _, media := range []string{plain, typed} {
-		transport := Transport{Documents: NewDocumentStore(0)}
+		transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
 		const query = "query Leaf { leaf }"
 		for i, tt := range []struct {
 			request *http.Request
@@ -60,7 +60,7 @@ func TestAutomaticPersistedQuery(t *testing.T) {
 			{postQuery(query), map[string]int{plain: 200, typed: 200}, gotLeaf},
 		} {
 			tt.request.Header.Set("Accept", media)
-			a := askWith(t, transport, resolvers(), tt.request)
+			a := askThrough(t, transport, resolvers(), tt.request)
 			if a.Code != tt.status[media] || a.Body.String() != tt.want {
 				t.Errorf("%s, step %d: %d %s, want %d %s", media, i, a.Code, a.Body, tt.status[media], tt.want)
 			}
@@ -88,16 +88,16 @@ func TestPersistedQueryRefused(t *testing.T) {
 		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:               wrongHash,
 		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions name a member twice in one object",
 	} {
-		transport := Transport{Documents: NewDocumentStore(0)}
-		a := askWith(t, transport, resolvers(), postText(`{"query":"`+query+`","extensions":{"persistedQuery":`+extension+`}}`))
+		transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
+		a := askThrough(t, transport, resolvers(), postText(`{"query":"`+query+`","extensions":{"persistedQuery":`+extension+`}}`))
 		if want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", want); a.Code != 400 || a.Body.String() != want {
 			t.Errorf("%s: %d %s, want 400 %s", extension, a.Code, a.Body, want)
 		}
-		if documents, _ := transport.Documents.Size(); documents != 0 {
+		if documents, _ := transport.persistedQueries.size(); documents != 0 {
 			t.Errorf("%s: %d documents were stored", extension, documents)
 		}
 	}
-	a := askWith(t, Transport{Documents: NewDocumentStore(0)}, resolvers(), postText(`{"extensions":{"persistedQuery":null}}`))
+	a := askWith(t, Config{Introspection: true, PersistedQueryBytes: 4 << 20}, resolvers(), postText(`{"extensions":{"persistedQuery":null}}`))
 	if want := `"query is missing"`; a.Code != 400 || !strings.Contains(a.Body.String(), want) {
 		t.Errorf("null: %d %s, want 400 %s", a.Code, a.Body, want)
 	}
@@ -110,21 +110,21 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 		"{": false, "{ nothing }": false, "query A { leaf } query B { leaf }": false, "query TooLarge { leaf }": false,
 		"subscription { ticks }": false, "{ ... @defer { leaf } }": false, strings.Repeat("{ leaf", 200): false,
 	} {
-		transport := Transport{Documents: NewDocumentStore(0)}
-		askWith(t, transport, resolvers(), persistedPost(hashOf(query), query))
-		if documents, _ := transport.Documents.Size(); (documents == 1) != stored {
+		transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
+		askThrough(t, transport, resolvers(), persistedPost(hashOf(query), query))
+		if documents, _ := transport.persistedQueries.size(); (documents == 1) != stored {
 			t.Errorf("%.50s: %d documents stored, want it stored: %t", query, documents, stored)
 		}
-		a := askWith(t, transport, resolvers(), persistedPost(hashOf(query), ""))
+		a := askThrough(t, transport, resolvers(), persistedPost(hashOf(query), ""))
 		if found := a.Body.String() != gotNotFound; found != stored {
 			t.Errorf("%.50s: found again: %t, want %t: %s", query, found, stored, a.Body)
 		}
 	}
 	// Nor does a mutation get in by GET, or out.
-	transport := Transport{Documents: NewDocumentStore(0)}
+	transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
 	const mutation = "mutation { change }"
-	transport.Documents.put(sha256.Sum256([]byte(mutation)), mutation)
-	if a := askWith(t, transport, resolvers(), persistedGet(hashOf(mutation))); a.Code != 405 || a.Header().Get("Allow") != "POST" {
+	transport.persistedQueries.put(sha256.Sum256([]byte(mutation)), mutation)
+	if a := askThrough(t, transport, resolvers(), persistedGet(hashOf(mutation))); a.Code != 405 || a.Header().Get("Allow") != "POST" {
 		t.Errorf("a mutation by GET: %d %s", a.Code, a.Body)
 	}
 }
@@ -156,7 +156,7 @@ func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {
 		`query Q { echo(s: "a", i: 1) }`:                                                                                       true,
 		`subscription { ticks }`:                                                                                               false, // not served here
 	} {
-		transport := Transport{Documents: NewDocumentStore(0)}
+		transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
 		members := map[string]any{
 			"query": query, "variables": map[string]any{"u": "alice"},
 			"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hashOf(query)}},
@@ -164,12 +164,12 @@ func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {
 		if strings.Contains(query, "query Q") {
 			members["operationName"] = "Q"
 		}
-		a := askWith(t, transport, resolvers(), post(members))
+		a := askThrough(t, transport, resolvers(), post(members))
 		if !strings.HasPrefix(query, "subscription") &&
 			strings.Contains(a.Body.String(), "errors") {
 			t.Errorf("%s: %s", query, a.Body)
 		}
-		if documents, _ := transport.Documents.Size(); (documents == 1) != stored {
+		if documents, _ := transport.persistedQueries.size(); (documents == 1) != stored {
 			t.Errorf("%s: %d documents stored, want it stored: %t", query, documents, stored)
 		}
 	}
@@ -177,14 +177,14 @@ func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {
 
 func TestDocumentStoreIsBounded(t *testing.T) {
 	const most = 10_000
-	store := NewDocumentStore(most)
+	store := newDocumentStore(most)
 	sum := func(i int) digest { return sha256.Sum256(fmt.Append(nil, i)) }
 	text := func(i int) string { return strings.Repeat("x", i%700) }
 	for i := range 1000 {
 		store.put(sum(i), text(i))
 		store.put(sum(i), text(i)) // twice costs once
 		store.get(sum(0))          // stays, since it is used
-		documents, bytes := store.Size()
+		documents, bytes := store.size()
 		if bytes > most || bytes < int64(documents)*entryBytes || documents != store.used.Len() {
 			t.Fatalf("after %d: %d documents, %d bytes, %d in order", i, documents, bytes, store.used.Len())
 		}
@@ -198,22 +198,19 @@ func TestDocumentStoreIsBounded(t *testing.T) {
 	if _, ok := store.get(sum(500)); ok {
 		t.Error("a document that nobody used is still there")
 	}
-	before, _ := store.Size()
+	before, _ := store.size()
 	store.put(sum(-1), strings.Repeat("x", most-entryBytes+1))
-	if after, _ := store.Size(); after != before {
+	if after, _ := store.size(); after != before {
 		t.Errorf("a document that can't fit changed %d documents to %d", before, after)
 	}
 	store.put(sum(-2), strings.Repeat("x", most-entryBytes))
-	if documents, bytes := store.Size(); documents != 1 || bytes != most {
+	if documents, bytes := store.size(); documents != 1 || bytes != most {
 		t.Errorf("a document that fills all: %d documents, %d bytes", documents, bytes)
-	}
-	if store := NewDocumentStore(-1); store.most != 4<<20 {
-		t.Errorf("the default is %d bytes", store.most)
 	}
 }
 
 func TestDocumentStoreAmongGoroutines(t *testing.T) {
-	store := NewDocumentStore(20 * entryBytes)
+	store := newDocumentStore(20 * entryBytes)
 	var all sync.WaitGroup
 	for worker := range 8 {
 		all.Go(func() {
@@ -221,12 +218,12 @@ func TestDocumentStoreAmongGoroutines(t *testing.T) {
 				sum := sha256.Sum256(fmt.Append(nil, (worker+i)%40))
 				store.put(sum, "")
 				store.get(sum)
-				store.Size()
+				store.size()
 			}
 		})
 	}
 	all.Wait()
-	if documents, bytes := store.Size(); documents != 20 || bytes != 20*entryBytes {
+	if documents, bytes := store.size(); documents != 20 || bytes != 20*entryBytes {
 		t.Errorf("%d documents, %d bytes; want 20, and all bytes", documents, bytes)
 	}
 }
@@ -287,16 +284,16 @@ func TestTrustedDocuments(t *testing.T) {
 		{"no GraphQL at all", postQuery("canary"), notAllowed, "", "", true},
 		{"introspection", postQuery("{ __schema { types { name } } }"), notAllowed, "", "", true},
 	} {
-		for how, transport := range map[string]Transport{
+		for how, config := range map[string]Config{
 			"enforce": {Manifest: manifest}, "log": {Manifest: manifest, ManifestLogOnly: true},
-			"enforce with APQ": {Manifest: manifest, Documents: NewDocumentStore(0)},
-			"log with APQ":     {Manifest: manifest, ManifestLogOnly: true, Documents: NewDocumentStore(0)},
+			"enforce with APQ": {Manifest: manifest, PersistedQueryBytes: 4 << 20},
+			"log with APQ":     {Manifest: manifest, ManifestLogOnly: true, PersistedQueryBytes: 4 << 20},
 		} {
 			want, untrusted := tt.enforced, false
-			if transport.ManifestLogOnly {
+			if config.ManifestLogOnly {
 				want, untrusted = tt.logged, tt.untrusted
 			}
-			if transport.ManifestLogOnly && transport.Documents != nil && tt.loggedWithAPQ != "" {
+			if config.ManifestLogOnly && config.PersistedQueryBytes > 0 && tt.loggedWithAPQ != "" {
 				want, untrusted = tt.loggedWithAPQ, false // it didn't run
 			}
 			if want == "" {
@@ -310,7 +307,7 @@ func TestTrustedDocuments(t *testing.T) {
 				r.Body, _ = tt.request.GetBody()
 			}
 			e := introspective()
-			a := askWith(t, transport, e, r)
+			a := askWith(t, config, e, r)
 			if a.Body.String() != want || a.outcome.Untrusted != untrusted {
 				t.Errorf("%s, %s: %s, untrusted %t; want %s, %t", how, tt.name, a.Body, a.outcome.Untrusted, want, untrusted)
 			}
@@ -319,11 +316,11 @@ func TestTrustedDocuments(t *testing.T) {
 }
 
 func TestNotAllowedHasARequestErrorsStatus(t *testing.T) {
-	transport := Transport{Manifest: manifestOf(t, map[string]string{"1": "query Leaf { leaf }"})}
+	transport := newTransport(Config{Introspection: true, Manifest: manifestOf(t, map[string]string{"1": "query Leaf { leaf }"})})
 	for media, status := range map[string]int{plain: 200, typed: 400} {
 		r := postQuery("{ leaf }")
 		r.Header.Set("Accept", media)
-		if a := askWith(t, transport, resolvers(), r); a.Code != status || codeOf(t, a) != "OPERATION_NOT_ALLOWED" {
+		if a := askThrough(t, transport, resolvers(), r); a.Code != status || codeOf(t, a) != "OPERATION_NOT_ALLOWED" {
 			t.Errorf("%s: %d %s, want %d", media, a.Code, a.Body, status)
 		}
 	}
@@ -343,8 +340,8 @@ func (spelling) MutateOperationParameters(_ context.Context,
 
 // What is kept under a hash is the text that has this hash, and locations are those of that text.
 func TestAPersistedDocumentIsKeptAsItWasSent(t *testing.T) {
-	store := NewDocumentStore(0)
-	server := production(Transport{Documents: store}, resolvers())
+	transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
+	server := withTransport(transport, resolvers())
 	server.Use(spelling{})
 	const query = "query Leaf {\r\n leaf fails }"
 	for _, text := range []string{query, ""} {
@@ -355,7 +352,7 @@ func TestAPersistedDocumentIsKeptAsItWasSent(t *testing.T) {
 		}
 	}
 	sum, _ := parseDigest(hashOf(query))
-	if kept, _ := store.get(sum); kept != query {
+	if kept, _ := transport.persistedQueries.get(sum); kept != query {
 		t.Errorf("kept is %q, want %q", kept, query)
 	}
 	recorder := httptest.NewRecorder()

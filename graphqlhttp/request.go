@@ -21,7 +21,7 @@ const maxQueryParameters = 32 // of a GET; four have a meaning
 var byteOrderMark = []byte("\ufeff")
 
 // allow is the Allow header: the methods that are served at all.
-func (t Transport) allow() string {
+func (t *httpTransport) allow() string {
 	if t.DisableGET {
 		return "OPTIONS, POST"
 	}
@@ -30,15 +30,15 @@ func (t Transport) allow() string {
 
 // closeUnread gives a connection up whose request may have a body over the bound. To use the connection again,
 // net/http would read 256 KiB of a body that nobody read, before it answers.
-func (t Transport) closeUnread(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength < 0 || r.ContentLength > t.maxBodyBytes() {
+func (t *httpTransport) closeUnread(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength < 0 || r.ContentLength > t.MaxBodyBytes {
 		w.Header().Set("Connection", "close")
 	}
 }
 
 // read turns a request into the parameters of an operation, or says which status and error refuse it. No error
 // repeats anything of the body. The parameters may lack a query yet.
-func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
+func (t *httpTransport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
 	switch {
 	case r.Method == http.MethodPost:
 		return t.readPost(w, r)
@@ -50,11 +50,11 @@ func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawPar
 	return nil, http.StatusMethodNotAllowed, badRequest("Method not allowed: use POST, or GET for queries")
 }
 
-func (t Transport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
+func (t *httpTransport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
 	if fault := mediaFault(r.Header); fault != nil {
 		return nil, http.StatusUnsupportedMediaType, fault
 	}
-	most := t.maxBodyBytes()
+	most := t.MaxBodyBytes
 	tooLarge := badRequest(fmt.Sprintf("The body is larger than %d bytes", most))
 	if r.ContentLength > most { // not a byte of it is read
 		return nil, http.StatusRequestEntityTooLarge, tooLarge
@@ -150,8 +150,8 @@ func readBody(body io.Reader, length int64) ([]byte, error) {
 	}
 }
 
-func (t Transport) readGet(r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
-	if most := t.maxBodyBytes(); int64(len(r.URL.RawQuery)) > most {
+func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, int, *gqlerror.Error) {
+	if most := t.MaxBodyBytes; int64(len(r.URL.RawQuery)) > most {
 		return nil, http.StatusRequestEntityTooLarge, badRequest(fmt.Sprintf("The query string is larger than %d bytes", most))
 	}
 	if strings.Count(r.URL.RawQuery, "&") >= maxQueryParameters {
@@ -178,7 +178,7 @@ func (t Transport) readGet(r *http.Request) (*graphql.RawParams, int, *gqlerror.
 		t.takeJSON(values, "extensions", &params.Extensions)))
 }
 
-func (t Transport) takeJSON(values url.Values, name string, v *map[string]any) error {
+func (t *httpTransport) takeJSON(values url.Values, name string, v *map[string]any) error {
 	text := values.Get(name)
 	if text == "" {
 		return nil
@@ -192,7 +192,7 @@ func (t Transport) takeJSON(values url.Values, name string, v *map[string]any) e
 
 // jsonMessage returns what is wrong with the JSON of the variables, of the extensions, or of the
 // whole body, whose name is "".
-func (t Transport) jsonMessage(name string, reason strictjson.Reason) string {
+func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) string {
 	subject, verb := name, " "
 	if name == "" {
 		subject, verb = "The body", "s "

@@ -122,18 +122,30 @@ func (tooLarge) MutateOperationContext(_ context.Context, operation *graphql.Ope
 	}
 }
 
+// testErrors show errors as they are, and nothing of panics.
+type testErrors struct{}
+
+func (testErrors) Present(ctx context.Context, err error) *gqlerror.Error {
+	return graphql.DefaultErrorPresenter(ctx, err)
+}
+
+func (testErrors) Recover(context.Context, any) error {
+	return apierror.New(apierror.CodeInternalServerError, "", "Internal error")
+}
+
 // production is a server as it stands where strangers can reach it, small enough to hit its limits.
-func production(t Transport, e executable) *handler.Server {
+func production(config Config, e executable) *handler.Server {
+	return withTransport(newTransport(config), e)
+}
+
+func withTransport(transport *httpTransport, e executable) *handler.Server {
+	if transport.Errors == nil {
+		transport.Errors = testErrors{}
+	}
 	server := handler.New(e)
 	server.SetParserTokenLimit(100)
-	server.SetDisableSuggestion(true)
-	server.SetValidationRulesFn(RulesWithoutSuggestions)
 	server.Use(tooLarge{})
-	server.Use(&Inputs{})
-	server.SetRecoverFunc(func(context.Context, any) error {
-		return apierror.New(apierror.CodeInternalServerError, "", "Internal error")
-	})
-	server.AddTransport(t)
+	transport.install(server)
 	return server
 }
 
@@ -146,16 +158,23 @@ type answer struct {
 // ask sends a request to a production server and checks what holds for every answer whatsoever.
 func ask(t testing.TB, r *http.Request) answer {
 	t.Helper()
-	return askWith(t, Transport{MaxBodyBytes: 4096}, resolvers(), r)
+	return askWith(t, Config{Introspection: true, MaxBodyBytes: 4096}, resolvers(), r)
 }
 
-func askWith(t testing.TB, transport Transport, e executable, r *http.Request) answer {
+// askWith is ask with another configuration and other resolvers.
+func askWith(t testing.TB, config Config, e executable, r *http.Request) answer {
+	t.Helper()
+	return askThrough(t, newTransport(config), e, r)
+}
+
+// askThrough is askWith for a transport that remembers persisted queries from one request to the next.
+func askThrough(t testing.TB, transport *httpTransport, e executable, r *http.Request) answer {
 	t.Helper()
 	var outcomes []Outcome
 	var observed context.Context
 	transport.Observe = func(ctx context.Context, o Outcome) { outcomes, observed = append(outcomes, o), ctx }
 	recorder := httptest.NewRecorder()
-	production(transport, e).ServeHTTP(recorder, r)
+	withTransport(transport, e).ServeHTTP(recorder, r)
 
 	if len(outcomes) != 1 {
 		t.Fatalf("Observe was called %d times: %s", len(outcomes), recorder.Body)

@@ -1,6 +1,7 @@
 package graphqlhttp
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,54 +17,24 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// A Transport serves POST, and GET for queries alone, in JSON. Its zero value is ready, and strict. It is safe
-// for concurrent use.
-type Transport struct {
-	// MaxBodyBytes bounds the body of a POST, and the query string of a GET; a longer one is answered 413, and
-	// not read where its Content-Length tells. Zero is 64 KiB.
-	MaxBodyBytes int64
+// An httpTransport serves POST, and GET for queries only, in JSON, in the place of gqlgen's own. It is safe for
+// concurrent use.
+type httpTransport struct {
+	Config                          // with its defaults
+	persistedQueries *documentStore // nil when they are off
+}
 
-	// MaxNesting bounds how many lists and objects are open at once in the JSON of a request, its own braces
-	// included. Zero is 64; more than 1,000 is 1,000, since the reader is recursive.
-	MaxNesting int
-
-	// MaxValues bounds how many values the JSON of a request has, nested ones and what holds them counted too: each
-	// costs many times its text. Zero is 2,000.
-	MaxValues int
-
-	// MaxResponseBytes bounds the body of a response: a longer one is left out, and the request fails with the
-	// code RESPONSE_TOO_LARGE, at 200 since it ran. gqlgen has the data whole in memory by then, once; it isn't
-	// copied. Zero is 4 MiB.
-	MaxResponseBytes int64
-
-	// Timeout bounds the execution of one request: when it has passed, the context of the resolvers ends,
-	// and what hasn't begun fails with the code TIMEOUT. A resolver that doesn't mind its context is waited
-	// for, and its result shown. Slow senders and readers are for the http.Server to cut off. Zero is 15 s.
-	Timeout time.Duration
-
-	// DisableGET answers GET and HEAD with 405.
-	DisableGET bool
-
-	// HideSchema keeps names of the schema out of the errors of validation, for where introspection is off: an
-	// error then says where a document is wrong, not that the type of that field is called Person. Give the server
-	// RulesWithoutSuggestions too, which counts for other transports as well.
-	HideSchema bool
-
-	// Documents, if set, turns Apollo's automatic persisted queries on: a client sends the SHA-256 of a query
-	// instead of its text, and the text when the answer is PERSISTED_QUERY_NOT_FOUND. Without it the answer is
-	// PERSISTED_QUERY_NOT_SUPPORTED, after which Apollo Client doesn't ask again.
-	Documents *DocumentStore
-
-	// Manifest, if set, is what may run: an operation must be named by an id of the manifest in
-	// extensions.persistedQuery.sha256Hash, or its text be one of the manifest's, byte for byte. All else fails with
-	// the code OPERATION_NOT_ALLOWED, unparsed.
-	Manifest *Manifest
-
-	// ManifestLogOnly runs the others too, and tells Observe: for the time until every client is in the manifest.
-	ManifestLogOnly bool
-
-	// Observe, if set, is called once for each request after it was answered. It must not block.
-	Observe func(context.Context, Outcome)
+func newTransport(config Config) *httpTransport {
+	config.MaxBodyBytes = cmp.Or(config.MaxBodyBytes, 64<<10)
+	config.MaxNesting = cmp.Or(config.MaxNesting, 64)
+	config.MaxValues = cmp.Or(config.MaxValues, 2000)
+	config.MaxResponseBytes = cmp.Or(config.MaxResponseBytes, 4<<20)
+	config.Timeout = cmp.Or(config.Timeout, 15*time.Second)
+	t := &httpTransport{Config: config}
+	if config.PersistedQueryBytes > 0 {
+		t.persistedQueries = newDocumentStore(config.PersistedQueryBytes)
+	}
+	return t
 }
 
 // An Outcome is what a log or a metric may say of a request: no variables, no headers, no query.
@@ -77,16 +48,16 @@ type Outcome struct {
 	Duration  time.Duration
 }
 
-var _ graphql.Transport = Transport{}
+var _ graphql.Transport = (*httpTransport)(nil)
 
 // Supports returns true: what isn't GraphQL over HTTP gets an error that says so.
-func (Transport) Supports(*http.Request) bool { return true }
+func (*httpTransport) Supports(*http.Request) bool { return true }
 
 // Do answers one request.
-func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	start := time.Now()
 	out := Outcome{RequestID: rand.Text()}
-	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestIDKey{}, out.RequestID), t.timeout())
+	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestIDKey{}, out.RequestID), t.Timeout)
 	defer cancel()
 
 	response := t.answer(w, r.WithContext(ctx), exec, &out)
@@ -103,7 +74,7 @@ func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 }
 
 // answer decides on the response. It notes in out which operation it was.
-func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor, out *Outcome) (answered response) {
+func (t *httpTransport) answer(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor, out *Outcome) (answered response) {
 	t.closeUnread(w, r)
 	if r.Method == http.MethodOptions { // a preflight that CORS didn't answer, or someone who asks what is served
 		return response{status: http.StatusNoContent, allow: t.allow()}
@@ -140,7 +111,7 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 	}
 	out.Untrusted = found.untrusted
 	document := params.Query // an extension may rewrite it
-	operation, errs := exec.CreateOperationContext(ctx, params)
+	operation, errs := parse(ctx, exec, params)
 	locator := language.Locator{Document: document, Parsed: params.Query}
 	if operation.Operation != nil {
 		out.Operation, out.Name = string(operation.Operation.Operation), cut(operation.Operation.Name)
@@ -149,7 +120,7 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		return refuse(media, media.requestErrorStatus(),
 			t.requestErrors(operation, errs, &locator)...)
 	}
-	if fault := language.Misread(params.Query); fault != nil { // nothing that rewrites it was installed
+	if fault := language.Misread(params.Query); fault != nil { // half of a surrogate pair, in a server without limits
 		return refuse(media, media.requestErrorStatus(), fault)
 	}
 	if fault := unserved(operation); fault != nil {
@@ -162,15 +133,30 @@ func (t Transport) answer(w http.ResponseWriter, r *http.Request, exec graphql.G
 		return response
 	}
 	if found.keep != nil && !holdsValues(operation.Doc) { // and no sooner: it is a valid document
-		t.Documents.put(*found.keep, document)
+		t.persistedQueries.put(*found.keep, document)
 	}
 	began = true
 	next, ctx := exec.DispatchOperation(ctx, operation)
 	if result := next(ctx); result != nil {
-		return executed(media, result, &locator, t.maxResponseBytes())
+		return executed(media, result, &locator, t.MaxResponseBytes)
 	}
 	// gqlgen gives no response at all once the context has ended.
 	return refuse(media, media.requestErrorStatus(), apierror.New(apierror.CodeTimeout, "", messageOutOfTime))
+}
+
+// parse has gqlgen parse and validate a document. Where gqlparser would refuse or misread a document that is
+// valid GraphQL, it is rewritten, unless an extension has done so: limits must count what the client sent,
+// whether it was installed before this transport or after it.
+func parse(ctx context.Context, exec graphql.GraphExecutor, params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
+	operation, errs := exec.CreateOperationContext(ctx, params)
+	if len(errs) > 0 && (errs[0].Extensions["code"] != string(apierror.CodeParseFailed) || language.IsLocated(errs[0])) {
+		return operation, errs
+	}
+	if rewritten := language.Rewrite(params.Query); rewritten != params.Query {
+		params.Query = rewritten
+		return exec.CreateOperationContext(ctx, params)
+	}
+	return operation, errs
 }
 
 // unserved says why a valid operation can't be answered with one response.
@@ -203,36 +189,8 @@ func panicked(ctx context.Context, exec graphql.GraphExecutor, value any) *gqler
 	return apierror.New(apierror.CodeInternalServerError, "", messageInternal)
 }
 
-func (t Transport) timeout() time.Duration {
-	if t.Timeout > 0 {
-		return t.Timeout
-	}
-	return 15 * time.Second
-}
-
-func (t Transport) maxBodyBytes() int64 {
-	if t.MaxBodyBytes > 0 {
-		return t.MaxBodyBytes
-	}
-	return 64 << 10
-}
-
-func (t Transport) jsonLimits() strictjson.Limits {
-	limits := strictjson.Limits{Depth: 64, Values: 2000}
-	if t.MaxNesting > 0 {
-		limits.Depth = min(t.MaxNesting, 1000)
-	}
-	if t.MaxValues > 0 {
-		limits.Values = t.MaxValues
-	}
-	return limits
-}
-
-func (t Transport) maxResponseBytes() int64 {
-	if t.MaxResponseBytes > 0 {
-		return t.MaxResponseBytes
-	}
-	return 4 << 20
+func (t *httpTransport) jsonLimits() strictjson.Limits {
+	return strictjson.Limits{Depth: t.MaxNesting, Values: t.MaxValues}
 }
 
 type requestIDKey struct{}

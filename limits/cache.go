@@ -10,7 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// A Cache keeps parsed and validated documents, for gqlgen's SetQueryCache, bounded by the bytes
+// A cache keeps parsed and validated documents, for gqlgen's SetQueryCache, bounded by the bytes
 // they take. It works with the Limits that have it: they find the document of a request, or measure
 // it, and hand what they know over in the request's graphql.OperationContext, so that gqlgen
 // (v0.17.95) parses only what they measured, and nothing twice. gqlgen adds a document after it
@@ -20,8 +20,8 @@ import (
 // sent once doesn't drive out those that clients send all the time. A mutation that has a string or
 // a number written into it isn't kept: how soon it is refused a second time would tell a client that
 // guesses its text, a password in it, that somebody sent it. It is safe for concurrent use. A nil
-// Cache, and the zero one, is empty and stays so.
-type Cache struct{ entries *otter.Cache[string, *entry] }
+// cache is empty and stays so.
+type cache struct{ entries *otter.Cache[string, *entry] }
 
 // An entry is what Limits know of a document.
 type entry struct {
@@ -31,15 +31,15 @@ type entry struct {
 	bytes         uint32 // that it takes in the cache, or 0 if it isn't to be kept
 }
 
-var _ graphql.Cache[*ast.QueryDocument] = (*Cache)(nil)
+var _ graphql.Cache[*ast.QueryDocument] = (*cache)(nil)
 
-// NewCache returns a cache whose documents, with their text, take at most so many bytes of memory, by an
+// newCache returns a cache whose documents, with their text, take at most so many bytes of memory, by an
 // estimate that is rather high. A larger document isn't kept. With less than 1 it keeps none.
-func NewCache(bytes int) *Cache {
+func newCache(bytes int) *cache {
 	if bytes < 1 {
 		return nil
 	}
-	return &Cache{otter.Must(&otter.Options[string, *entry]{
+	return &cache{otter.Must(&otter.Options[string, *entry]{
 		MaximumWeight: uint64(bytes),
 		Weigher:       func(_ string, e *entry) uint32 { return e.bytes },
 		Executor:      func(evict func()) { evict() }, // by the request that adds: no goroutine of our own, none over the bound
@@ -47,7 +47,7 @@ func NewCache(bytes int) *Cache {
 }
 
 // Get returns the document of a request, if it was kept when the request's Limits asked for it.
-func (*Cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) {
+func (*cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) {
 	e := handedOver(ctx)
 	if e == nil || e.doc == nil || e.parsed != query {
 		return nil, false
@@ -57,9 +57,9 @@ func (*Cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) 
 
 // Add keeps a document that was validated, if there is room, and if the request's Limits measured
 // this text: an extension after them may have replaced it.
-func (c *Cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
+func (c *cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
 	e := handedOver(ctx)
-	if c == nil || c.entries == nil || e == nil || e.bytes == 0 || e.parsed != query {
+	if c == nil || e == nil || e.bytes == 0 || e.parsed != query {
 		return
 	}
 	kept := *e // which others may hold
@@ -67,14 +67,14 @@ func (c *Cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
 	c.entries.Set(e.query, &kept)
 }
 
-func (c *Cache) find(query string) (found *entry, known bool) {
-	if c == nil || c.entries == nil {
+func (c *cache) find(query string) (found *entry, known bool) {
+	if c == nil {
 		return nil, false
 	}
 	return c.entries.GetIfPresent(query)
 }
 
-// handOver puts what is known of a document where the Cache finds it: in gqlgen's context of the
+// handOver puts what is known of a document where the cache finds it: in gqlgen's context of the
 // operation.
 func (e *entry) handOver(ctx context.Context) {
 	if graphql.HasOperationContext(ctx) {

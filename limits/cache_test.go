@@ -24,7 +24,7 @@ import (
 func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
 	var docs []*ast.QueryDocument
-	server := newServer(limits.Limits{Cache: cache}, false, func(doc *ast.QueryDocument) { docs = append(docs, doc) })
+	server := newServer(limits.Limits{}.WithCache(cache), false, func(doc *ast.QueryDocument) { docs = append(docs, doc) })
 	for _, query := range []string{`{ leaf }`, `{ nothing }`, `{ leaf`, `{ ...F } fragment F on Query { ...F }`, "{" + strings.Repeat("leaf ", 51) + "}"} {
 		before := cache.Weight()
 		send(server, query, nil)
@@ -41,7 +41,7 @@ func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
 // gqlgen makes the rules once for each document that it parses.
 func TestCache_documentsAreParsedOnce(t *testing.T) {
 	cache, parsed, ran := limits.NewCache(1<<20), 0, 0
-	bounds := limits.Limits{Cache: cache}
+	bounds := limits.Limits{}.WithCache(cache)
 	server := newServer(bounds, false, func(*ast.QueryDocument) { ran++ })
 	server.SetValidationRulesFn(func() *rules.Rules {
 		parsed++
@@ -75,7 +75,7 @@ func (r *replacing) MutateOperationParameters(_ context.Context, request *graphq
 func TestCache_anExtensionReplacesTheText(t *testing.T) {
 	cache, extension := limits.NewCache(1<<20), &replacing{}
 	var ran string
-	server := newServer(limits.Limits{Cache: cache}, false, func(doc *ast.QueryDocument) {
+	server := newServer(limits.Limits{}.WithCache(cache), false, func(doc *ast.QueryDocument) {
 		ran = doc.Operations[0].SelectionSet[0].(*ast.Field).Name
 	})
 	server.Use(extension)
@@ -124,7 +124,7 @@ func TestCache_leavesOutWhatHoldsValues(t *testing.T) {
 
 func TestACachedDocumentIsNotMeasuredAgain(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
-	bounds := limits.Limits{Cache: cache}
+	bounds := limits.Limits{}.WithCache(cache)
 	query := `query($v: [Int]) { x: f(l: $v) { leaf } y: f(l: $v) { leaf } }`
 	work := func(variables map[string]any) (limits.Work, string) {
 		done, fault := limits.WorkOf(bounds, &graphql.RawParams{Query: query, Variables: variables})
@@ -228,7 +228,7 @@ func TestNoCacheIsEmpty(t *testing.T) {
 		if kept := cache.Has(`{ leaf }`); kept {
 			t.Error("a cache of no bytes keeps a document")
 		}
-		if fault := (limits.Limits{Cache: cache}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: `{ leaf }`}); fault != nil {
+		if fault := (limits.Limits{}).WithCache(cache).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: `{ leaf }`}); fault != nil {
 			t.Error(fault)
 		}
 	}
@@ -238,7 +238,7 @@ func TestNoCacheIsEmpty(t *testing.T) {
 // it.
 func TestADocumentIsSharedByRequests(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
-	bounds := limits.Limits{Cache: cache}
+	bounds := limits.Limits{}.WithCache(cache)
 	server := handler.New(&graphql.ExecutableSchemaMock{
 		SchemaFunc: func() *ast.Schema { return hostile },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {

@@ -1,10 +1,7 @@
 // Package limits bounds what one GraphQL document, and the variables beside it, may cost. It knows no schema.
 //
-//	bounds := limits.Limits{Most: map[string]int{"login": 1}, Cache: limits.NewCache(8 << 20)}
-//	server.SetParserTokenLimit(limits.Tokens)
-//	server.SetQueryCache(bounds.Cache)
-//	server.SetValidationRulesFn(limits.Rules(nil))
-//	server.Use(bounds)
+//	server := handler.New(schema)
+//	err := limits.Install(server, limits.Limits{Most: map[string]int{"login": 1}})
 //
 // Why so early: gqlparser's parser (v2.5.37) recurses on every bracket, and a stack overflow ends
 // the process. Its validation is where a small document does its harm: of a cycle of fragments, 62
@@ -15,10 +12,10 @@
 // second counts what the outline stands for with its fragments written out, and walks each of them
 // once. Both take time linear in the bytes they read and in what the limits allow.
 //
-// Two more parts go with it. Rules makes validation itself linear, and ends it after a few errors: don't leave
-// it out, since gqlparser's own rule for fields of one name is exponential in what no simple limit bounds.
-// Cache keeps documents that were validated, by bytes, and what was measured of them, so that a
-// document is read and parsed once; variables are measured each time.
+// Two more parts go with it. Rules (rules.go) make validation itself linear, and end it after a few
+// errors: gqlparser's own rule for fields of one name is exponential in what no simple limit bounds. A
+// cache (cache.go) keeps documents that were validated, by bytes, and what was measured of them, so that
+// a document is read and parsed once; variables are measured each time.
 package limits
 
 import (
@@ -64,6 +61,7 @@ const (
 	VariableItems      = 1_000
 	VariableDepth      = 10
 	Coercions          = 5_000
+	CacheBytes         = 8 << 20
 )
 
 // Limits is a gqlgen handler extension that refuses documents by their shape, before they are validated,
@@ -78,7 +76,7 @@ type Limits struct {
 	// The text, decided token by token.
 
 	Bytes       int // of the document
-	Tokens      int // and comments. Give the handler's SetParserTokenLimit the same number, or none
+	Tokens      int // and comments
 	Nesting     int // brackets of all kinds that are open at one time
 	NameBytes   int // of one name, and of the request's operationName
 	StringBytes int // of one string or block string, as written between its quotes
@@ -126,9 +124,11 @@ type Limits struct {
 	// is decided of a document doesn't depend on the request.
 	Most map[string]int
 
-	// Cache is the handler's query cache, or nil for none. A document that it holds has passed here before,
-	// and only its variables are measured. Give a cache to one handler alone: another's limits may differ.
-	Cache *Cache
+	// CacheBytes is how much memory documents may take that were validated: of a document that is kept,
+	// only the variables are measured. Below zero none is kept.
+	CacheBytes int
+
+	cache *cache // the server's own; nil where Limits is used without Install
 }
 
 var _ interface {
@@ -165,7 +165,7 @@ func (d Limits) withDefaults() Limits {
 		{&d.Spreads, Spreads}, {&d.Directives, Directives}, {&d.DirectivesAt, DirectivesAt}, {&d.Arguments, Arguments}, {&d.Variables, Variables},
 		{&d.Values, Values}, {&d.ValueDepth, ValueDepth}, {&d.ValueBytes, ValueBytes}, {&d.Introspection, Introspection},
 		{&d.IntrospectionRoots, IntrospectionRoots}, {&d.VariableBytes, VariableBytes}, {&d.VariableItems, VariableItems},
-		{&d.VariableDepth, VariableDepth}, {&d.Coercions, Coercions},
+		{&d.VariableDepth, VariableDepth}, {&d.Coercions, Coercions}, {&d.CacheBytes, CacheBytes},
 	} {
 		*limit.of = cmp.Or(*limit.of, limit.fallback)
 	}
@@ -191,7 +191,7 @@ func (d Limits) check(ctx context.Context, request *graphql.RawParams) (done wor
 	if len(request.OperationName) > d.NameBytes {
 		return done, tooLarge(apierror.ReasonNames, "The operation's name has %d bytes, allowed are %d", len(request.OperationName), d.NameBytes)
 	}
-	document, known := d.Cache.find(request.Query)
+	document, known := d.cache.find(request.Query)
 	if !known {
 		t := tokens{limits: d}
 		m := t.outline(request.Query)

@@ -105,3 +105,18 @@ func (c *Cache) WeightOf(query string) int {
 
 // Weight is what all documents take.
 func (c *Cache) Weight() int { return int(c.entries.WeightedSize()) }
+
+// A Cache is the cache of a server, for tests that look into it.
+type Cache = cache
+
+// NewCache returns a cache of so many bytes.
+func NewCache(bytes int) *Cache { return newCache(bytes) }
+
+// WithCache returns the limits with a cache, as Install does.
+func (d Limits) WithCache(c *Cache) Limits {
+	d.cache = c
+	return d
+}
+
+// Cache returns the cache of the limits, or nil.
+func (d Limits) Cache() *Cache { return d.cache }

@@ -31,8 +31,8 @@ func newServer(bounds limits.Limits, suggest bool, ran func(*ast.QueryDocument))
 	server.SetParserTokenLimit(limits.Tokens)
 	server.SetDisableSuggestion(!suggest)
 	server.SetValidationRulesFn(limits.Rules(nil))
-	if bounds.Cache != nil {
-		server.SetQueryCache(bounds.Cache)
+	if bounds.Cache() != nil {
+		server.SetQueryCache(bounds.Cache())
 	}
 	server.Use(bounds)
 	return server

@@ -13,7 +13,6 @@ import (
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/internal/middleware"
 	"github.com/cloakql/cloakql/keycloak"
-	"github.com/cloakql/cloakql/limits"
 )
 
 // The checks of one setting by itself.
@@ -75,11 +74,11 @@ func (d *draft) finish(p *problems) {
 	if d.getQueries != nil {
 		server.GraphQL.DisableGET = !*d.getQueries
 	}
-	if d.persistedQueriesBytes > 0 {
-		server.GraphQL.Documents = graphqlhttp.NewDocumentStore(int64(d.persistedQueriesBytes))
-	}
+	server.GraphQL.PersistedQueryBytes = int64(d.persistedQueriesBytes)
 	server.Limits.Bytes = int(server.GraphQL.MaxBodyBytes)
-	server.Limits.Cache = limits.NewCache(d.documentCacheBytes)
+	if server.Limits.CacheBytes = d.documentCacheBytes; d.documentCacheBytes == 0 {
+		server.Limits.CacheBytes = -1 // of Limits, zero is the default
+	}
 	d.finishAddr(p)
 	d.finishSecret(p)
 	d.finishRealm(p)

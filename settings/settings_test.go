@@ -95,7 +95,7 @@ func TestRead_console(t *testing.T) {
 // Each LIMIT_ setting gets to the field of its name; the limits without a setting keep their
 // defaults.
 func TestRead_limits(t *testing.T) {
-	environ, want := []string{}, map[string]int64{"Bytes": 1 << 16}
+	environ, want := []string{}, map[string]int64{"Bytes": 1 << 16, "CacheBytes": 8 << 20}
 	for _, name := range names {
 		if words, ok := strings.CutPrefix(name, "LIMIT_"); ok {
 			field := ""
@@ -121,6 +121,15 @@ func TestRead_limits(t *testing.T) {
 	}
 	if len(want) != 0 {
 		t.Errorf("no fields of limits.Limits: %v", want)
+	}
+}
+
+// DOCUMENT_CACHE_BYTES is 0 for none, and in Limits that is a number below zero.
+func TestRead_documentCache(t *testing.T) {
+	for bytes, want := range map[string]int{"0": -1, "1024": 1024} {
+		if got := goodConfig(t, "DOCUMENT_CACHE_BYTES="+bytes).Server.Limits.CacheBytes; got != want {
+			t.Errorf("%s gives %d, want %d", bytes, got, want)
+		}
 	}
 }
 

@@ -11,52 +11,28 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/cloakql/cloakql/apierror"
-	"github.com/cloakql/cloakql/internal/language"
 )
 
-// Inputs is a gqlgen handler extension that holds values to GraphQL's input coercion (September
-// 2025, section 3.5) before anything runs, where gqlparser v2.5.37 is too generous: an Int has 32
-// bits and no fraction, a Float is finite, neither is a string, an enum value is spelt as in the
-// schema, an input object has no member __typename, an object isn't a value of a scalar, and a
-// variable that is null isn't a value where none may be.
-//
-//	server.Use(&graphqlhttp.Inputs{})
-//
-// gqlgen's generated code would refuse these when the field runs, as an internal error whose words repeat the
-// value, or panic. A server whose Int is a Go int64 on purpose does without Inputs. It fails with the code
-// BAD_USER_INPUT, and never says the value. Custom scalars take what they like.
-//
-// It also rewrites a document whose strings gqlparser would refuse or misread, unless a
-// limits.Limits before it has done so: use that one first, which counts what the client sent.
-type Inputs struct{ schema *ast.Schema }
+// inputCoercion is a gqlgen handler extension that holds values to GraphQL's input coercion, where
+// gqlparser v2.5.37 is too generous: see Config.DisableInputCoercion.
+type inputCoercion struct{ schema *ast.Schema }
 
 var _ interface {
 	graphql.HandlerExtension
-	graphql.OperationParameterMutator
 	graphql.OperationContextMutator
-} = &Inputs{}
+} = &inputCoercion{}
 
 // ExtensionName returns the name that gqlgen knows the extension by.
-func (*Inputs) ExtensionName() string { return "Inputs" }
+func (*inputCoercion) ExtensionName() string { return "InputCoercion" }
 
 // Validate takes the schema. gqlgen calls it once, in Use.
-func (i *Inputs) Validate(schema graphql.ExecutableSchema) error {
+func (i *inputCoercion) Validate(schema graphql.ExecutableSchema) error {
 	i.schema = schema.Schema()
 	return nil
 }
 
-// MutateOperationParameters rewrites the document, if it must be, to one that means the same.
-func (*Inputs) MutateOperationParameters(_ context.Context,
-	request *graphql.RawParams) *gqlerror.Error {
-	request.Query = language.Rewrite(request.Query)
-	return nil
-}
-
 // MutateOperationContext changes nothing. It fails with the code BAD_USER_INPUT.
-func (i *Inputs) MutateOperationContext(_ context.Context, request *graphql.OperationContext) *gqlerror.Error {
-	if i.schema == nil { // not by way of the handler's Use, which calls Validate
-		return apierror.New(apierror.CodeInternalServerError, "", messageInternal)
-	}
+func (i *inputCoercion) MutateOperationContext(_ context.Context, request *graphql.OperationContext) *gqlerror.Error {
 	var fault *gqlerror.Error
 	inspect(request.Operation, visitor{value: func(value *ast.Value) {
 		switch {
@@ -113,7 +89,7 @@ func literalFits(value *ast.Value) bool {
 }
 
 // fits walks a variable's value beside its type. gqlparser has seen that the two have the same form.
-func (i *Inputs) fits(want *ast.Type, value reflect.Value) bool {
+func (i *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 	for value.IsValid() && (value.Kind() == reflect.Interface || value.Kind() == reflect.Pointer) {
 		value = value.Elem()
 	}
