@@ -12,6 +12,7 @@
 // is INTERNAL_SERVER_ERROR: logged with its path, and hidden, whatever its text or type. That includes
 // errors that a resolver makes with gqlerror.Errorf: give them a row.
 //
-// Requests that are rejected before any field runs don't pass here. Their codes are constants of this
-// package (codes.go), and packages graphqlhttp and limits answer with them.
+// The codes of requests that are rejected before any field runs are constants of this package, too
+// (codes.go). Package graphqlhttp answers those by itself, and says what is wrong with them. gqlgen's own
+// transports ask the presenter, which gives them their codes and repeats nothing of the request.
 package apierror

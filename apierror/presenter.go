@@ -31,9 +31,9 @@ type Presenter struct {
 
 	Log *slog.Logger // slog.Default() if nil
 
-	// Detail adds extensions.detail: why a token was refused, claim by claim, and which argument of
-	// login, refresh or logout is malformed. It is for a developer's machine; it names issuers and
-	// audiences.
+	// Detail adds extensions.detail: why a token was refused, claim by claim, which argument of login,
+	// refresh or logout is malformed, and what is wrong with a document. It is for a developer's machine:
+	// it names issuers, audiences and types, and repeats what the client sent.
 	Detail bool
 
 	// RequestID returns the id of the request in the log. Internal errors show it as
@@ -44,12 +44,14 @@ type Presenter struct {
 // Validate reports every fault of Rows, in one error. Call it where the server is built.
 func (p *Presenter) Validate() error { return validate(p.orZero().Rows) }
 
-// Present is an error presenter for gqlgen. ctx is that of the field that failed.
+// Present is an error presenter for gqlgen. ctx is that of the field that failed, or, with gqlgen's own
+// transports, of a request that was rejected.
 func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	p = p.orZero()
 	shown := &gqlerror.Error{Path: graphql.GetPath(ctx)}
 	// gqlgen wraps what a resolver returned, to note where in the document it happened.
-	if located, ok := errors.AsType[*gqlerror.Error](err); ok {
+	rejected, ok := errors.AsType[*gqlerror.Error](err)
+	if located := rejected; ok {
 		shown.Locations = located.Locations
 		if located.Path != nil {
 			shown.Path = located.Path
@@ -66,6 +68,9 @@ func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 		shown.Path = graphql.GetFieldContext(ctx).Path() // arguments have no place in a response
 	}
 	row, ok := p.rowOf(ctx, err)
+	if !ok && isRequestError(ctx, rejected) {
+		return p.requestError(rejected)
+	}
 	if !ok {
 		return p.internal(ctx, err, shown)
 	}
@@ -82,6 +87,37 @@ func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 		shown.Extensions["retryAfter"] = ceilSeconds(limited.RetryAfter)
 	}
 	return shown
+}
+
+// isRequestError reports whether err was made for clients before any field ran, by gqlgen, its transports or
+// an extension: there is no field, and no error of another kind inside.
+func isRequestError(ctx context.Context, err *gqlerror.Error) bool {
+	return err != nil && graphql.GetFieldContext(ctx) == nil &&
+		(err.Err == nil || err.Extensions["code"] != nil)
+}
+
+// requestError is what a client sees of a request that was rejected before any field ran. Only gqlgen's own
+// transports ask a presenter for it. What gqlgen and gqlparser say of a body, a document or a variable
+// repeats it, passwords included, so it is replaced, and isn't logged. Extensions such as package limits
+// choose their own code and message, which stay.
+func (p *Presenter) requestError(err *gqlerror.Error) *gqlerror.Error {
+	text, _ := err.Extensions["code"].(string)
+	var public *gqlerror.Error
+	switch code := Code(text); code {
+	case "":
+		public = New(CodeBadRequest, "", "The request is malformed")
+	case CodeParseFailed:
+		public = New(code, "", "Syntax error")
+	case CodeValidationFailed:
+		public = New(code, "", "The document or its variables don't fit the schema")
+	default:
+		return &gqlerror.Error{Message: err.Message, Locations: err.Locations, Extensions: err.Extensions}
+	}
+	if p.Detail {
+		public.Extensions["detail"] = err.Message
+	}
+	public.Locations = err.Locations
+	return public
 }
 
 // internal hides an error that has no row.

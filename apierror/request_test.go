@@ -1,0 +1,67 @@
+package apierror_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/apierror"
+)
+
+// gqlgen's own transport repeats the body in its errors, and gqlparser repeats literals: neither reaches a
+// client or the log, and no request of a stranger's is an error of the server.
+func TestPresenter_Present_rejectedRequests(t *testing.T) {
+	const canary = "c4nary_p4ssw0rd"
+	for body, want := range map[string]string{
+		`{"query":"{ buy }","variables":{"password":"` + canary + `"`: `{"message":"The request is malformed","extensions":{"code":"BAD_REQUEST"}}`,
+		`{"query":"{ buy(a: \"` + canary + `) }"}`:                    `{"message":"Syntax error","locations":[{"line":1,"column":29}],"extensions":{"code":"GRAPHQL_PARSE_FAILED"}}`,
+		`{"query":"{ ` + canary + ` }"}`:                              `{"message":"The document or its variables don't fit the schema","locations":[{"line":1,"column":3}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}`,
+		`{"query":"{ buy }","operationName":"` + canary + `"}`:        `{"message":"The document or its variables don't fit the schema","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}`,
+		`{"query":"query Slow { buy }"}`:                              `{"message":"The operation is slow","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}`,
+	} {
+		for _, detail := range []bool{false, true} {
+			var log bytes.Buffer
+			presenter := &apierror.Presenter{Detail: detail, Log: slog.New(slog.NewTextHandler(&log, nil))}
+			server := handler.New(newShop(map[string]resolver{"buy": func(context.Context) error { panic("it ran") }}))
+			server.AddTransport(transport.POST{})
+			server.Use(slow{})
+			server.SetErrorPresenter(presenter.Present)
+			server.SetRecoverFunc(presenter.Recover)
+			request := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader(body))
+			request.Header.Set("Content-Type", "application/json")
+			response := httptest.NewRecorder()
+			server.ServeHTTP(response, request)
+			got := response.Body.String()
+			if log.Len() != 0 {
+				t.Errorf("%s: logged %s", body, log.String())
+			}
+			switch {
+			case !detail && got != `{"errors":[`+want+`],"data":null}`:
+				t.Errorf("%s\n got %s\nwant %s", body, got, want)
+			case strings.Contains(got, `"detail":`) != (detail && !strings.Contains(want, "slow")):
+				t.Errorf("%s: with details %t: %s", body, detail, got)
+			}
+		}
+	}
+}
+
+// slow is an extension that rejects an operation, as limits does.
+type slow struct{}
+
+func (slow) ExtensionName() string                   { return "Slow" }
+func (slow) Validate(graphql.ExecutableSchema) error { return nil }
+func (slow) MutateOperationContext(_ context.Context, o *graphql.OperationContext) *gqlerror.Error {
+	if o.Operation.Name != "Slow" {
+		return nil
+	}
+	return apierror.New(apierror.CodeOperationTooLarge, apierror.ReasonDepth, "The operation is slow")
+}
