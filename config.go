@@ -21,7 +21,7 @@ import (
 )
 
 // A Config says what a Server is made of. Realm and Client are required; every other zero value is
-// a safe default. The nested configurations are those of the rooms, and documented there.
+// a safe default. The nested configurations belong to the packages that they come from.
 type Config struct {
 	// Local is for a developer's machine: introspection is on, errors explain themselves to clients
 	// (extensions.detail), pages of this machine may call, and the server answers only to this
@@ -37,9 +37,10 @@ type Config struct {
 	// Keys is about the realm's signing keys. Without a Transport it has the client's.
 	Keys keycloak.KeySetConfig
 
-	// Tokens says whose access tokens are accepted. Without Issuers it is the realm; an Issuer
-	// without Keys has the realm's. Without an Audience it is the client's id, and a token that was
-	// issued to the client passes too (AuthorizedParty).
+	// Tokens says whose access tokens are accepted. Without Issuers they are the realm's; an Issuer
+	// without Keys has the realm's keys. If Audience is empty, Audience and AuthorizedParty become
+	// the client's id: a token for this API passes, and any token that was issued to the client.
+	// Set Audience to end the latter, once the realm has an audience mapper for this API.
 	Tokens keycloak.VerifierConfig
 
 	// Attempts bounds how often an account, a token and an address may try.
@@ -57,11 +58,14 @@ type Config struct {
 	Limits limits.Limits
 
 	// Schema makes the schema, if it isn't CloakQL's own. It is called once, by New, with what
-	// login, refresh and logout need; every call of that fails if Client is empty. The directives
-	// are authz's (see authz.Bind); each root field must carry @public or a guard.
+	// login, refresh and logout need: hand it to the resolvers. Every call of it fails if Client is
+	// empty. Package plugin generates such a schema; without the plugin, its directives are bound by
+	// authz.Bind. Each root field must carry @public or a guard.
 	Schema func(*signin.Service) (graphql.ExecutableSchema, error)
 
-	// Guards are the names of the directives of Schema, beside auth, that refuse unknown callers.
+	// Guards are the names of the directives of Schema, without the @, that refuse unknown callers,
+	// beside auth. Naming one is a promise: New can't see what it does, nor whether gqlgen has a
+	// function for it. A field whose directive has none fails at request time.
 	Guards []string
 
 	// Errors are the product's own rows of the error table, beside CloakQL's.

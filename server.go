@@ -3,7 +3,7 @@
 //
 //	server, err := cloakql.New(cloakql.Config{
 //		Realm:  realm, // keycloak.NewRealm("https://sso.example.com", "shop")
-//		Client: keycloak.ClientConfig{ClientID: "shop-api", ClientSecret: secret},
+//		Client: keycloak.ClientConfig{ClientID: "shop-api", ClientSecret: identity.NewSecret(secret)},
 //	})
 //	...
 //	err = server.Run(ctx, listener)

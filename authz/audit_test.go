@@ -26,7 +26,7 @@ const (
 func carries(directives, first string) string {
 	return " has no access rule: it carries " + directives +
 		", and the registered guards are @auth; register a directive that guards by its name, " +
-		`as in authz.Audit(schema, "` + first + `"), or give the field @public, or a guard such as @auth`
+		`as in authz.Audit(schema, "` + first + `") or cloakql.Config.Guards, or give the field @public, or a guard such as @auth`
 }
 
 func load(t *testing.T, text string) *ast.Schema {

@@ -11,7 +11,7 @@
 // "hasTenant"). If you forget it, Audit fails for each field that has no other rule, and says which
 // directives the field carries.
 //
-// The caller comes from identity.NewContext, which keycloak.Middleware fills in. A denied field fails
+// The caller is the one that keycloak.Middleware puts into the context (identity.Require). A denied field fails
 // with an error of package identity; package apierror turns it into the code and the reason that clients
 // branch on, and its example is a whole server.
 package authz

@@ -13,7 +13,7 @@ import (
 
 // Schema returns the definitions of @public and @auth in GraphQL's schema language, for servers
 // with a schema of their own. Write them to one of gqlgen's schema files, or add them in the
-// program that generates:
+// program that generates; gqlgen embeds no file whose name begins with "../":
 //
 //	cfg.Sources = append(cfg.Sources, &ast.Source{Name: "../authz.graphqls", Input: authz.Schema()})
 //

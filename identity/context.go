@@ -13,7 +13,8 @@ type caller struct {
 }
 
 // NewContext returns a context that carries what the token verifier said of a request: the verified
-// user, or the reason why its token was refused. Only the verifier's middleware calls it.
+// user, or the reason why its token was refused. Only the verifier's middleware
+// and tests of resolvers call it.
 func NewContext(ctx context.Context, user *User, err error) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller{user, err})
 }

@@ -25,7 +25,8 @@
 //		Issuers:  []keycloak.Issuer{{Keys: keys}},
 //		Audience: []string{"shop-api"},
 //	})
-//	http.ListenAndServe(addr, keycloak.Protect(verifier, nil)(handler))
+//	server := &http.Server{Addr: addr, Handler: keycloak.Protect(verifier, nil)(handler), ReadHeaderTimeout: 5 * time.Second}
+//	err = server.ListenAndServe()
 //
 // The handler finds the user with identity.Require(r.Context()). Where some requests need no
 // caller, use Middleware instead of Protect: it refuses nobody, so whatever needs a caller must ask

@@ -38,7 +38,7 @@ type Realm interface {
 // attempt, or fails with an *identity.RateLimitError that says when to try again. It treats existing
 // and unknown accounts the same way.
 //
-// After a success, settle must be called once with the realm's error, or nil. An attempt that is
+// If it reserves one, settle must be called once with what the realm answered: its error, or nil. An attempt that is
 // never settled stays counted. The methods and settle are safe for concurrent use. The methods
 // return when ctx is done; settle works after that too.
 type Limiter interface {
@@ -54,7 +54,7 @@ type Service struct {
 	limiter Limiter
 }
 
-var errNotMade = errors.New("signin: the Service has no realm: make it with signin.New")
+var errNotMade = errors.New("signin: the Service has no realm: make it with signin.New, or hand on the one that cloakql.Config.Schema gets")
 
 // New returns a Service. It fails if realm or limiter is nil, or a nil pointer: without a limiter,
 // anybody could guess passwords as fast as the realm answers.

@@ -21,7 +21,8 @@ type Plan struct {
 }
 
 // A PlannedClient may use every grant that its kind allows. Its tokens have its own id in their
-// audience, and their users' groups.
+// audience, and their users' groups. A client that was made in Keycloak's console has neither until
+// somebody adds the mappers: to test against one, set "protocolMappers" in Settings.
 type PlannedClient struct {
 	ID     string
 	Secret string // empty for a public client
