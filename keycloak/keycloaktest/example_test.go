@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"testing"
 	"time"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
@@ -36,6 +37,18 @@ func Example() {
 	defer answer.Body.Close()
 	fmt.Println(answer.Status, kc.Count("/token"))
 	// Output: 200 OK 1
+}
+
+// What the README shows.
+func TestExcerpt(t *testing.T) {
+	kc := keycloaktest.New(t, shop.File())                      // of a Plan, or the file that your Keycloak imports
+	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice") // or over HTTP, with her password
+	kc.Realm("shop").RotateKeys("RS256")                        // will your verifier notice?
+	kc.Advance(tokens.ExpiresIn)                                // expired, for what takes the time from kc.Now
+	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true}) // Keycloak is ill
+	if err != nil || tokens.ExpiresIn == 0 {
+		t.Errorf("SignIn() = %v, %v", tokens, err)
+	}
 }
 
 // A user signs in without a password and without HTTP, where a test is about something else.

@@ -1,0 +1,157 @@
+package cloakql_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/99designs/gqlgen/graphql/handler"
+
+	"github.com/cloakql/cloakql/apierror"
+	"github.com/cloakql/cloakql/authz"
+	"github.com/cloakql/cloakql/graph/generated"
+	"github.com/cloakql/cloakql/graphqlhttp"
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/keycloak"
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/signin"
+	"github.com/cloakql/cloakql/throttle"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func newVerifier(keycloakURL string, log *slog.Logger) (*keycloak.Verifier, error) {
+	realm, err := keycloak.NewRealm(keycloakURL, "shop")
+	if err != nil {
+		return nil, err
+	}
+	return keycloak.NewVerifier(keycloak.VerifierConfig{
+		Issuers: []keycloak.Issuer{{
+			Keys: keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: log}),
+		}},
+		Audience: []string{"shop-api"},
+	})
+}
+
+func newSignIn(keycloakURL string, secret identity.Secret) (*signin.Service, error) {
+	realm, err := keycloak.NewRealm(keycloakURL, "shop")
+	if err != nil {
+		return nil, err
+	}
+	client, err := keycloak.NewClient(keycloak.ClientConfig{
+		Realm: realm, ClientID: "shop-api", ClientSecret: secret,
+	})
+	if err != nil {
+		return nil, err
+	}
+	attempts, err := throttle.New(throttle.Config{})
+	if err != nil {
+		return nil, err
+	}
+	return signin.New(client, attempts)
+}
+
+func newGraphQL(
+	verifier *keycloak.Verifier, resolvers generated.ResolverRoot, log *slog.Logger,
+) (http.Handler, error) {
+	directives, err := authz.Bind(generated.DirectiveRoot{})
+	if err != nil {
+		return nil, err
+	}
+	schema := generated.NewExecutableSchema(generated.Config{
+		Resolvers: resolvers, Directives: directives,
+	})
+	if err := authz.Audit(schema.Schema()); err != nil {
+		return nil, err
+	}
+	server := handler.New(schema)
+	err = limits.Install(server, limits.Limits{
+		Most: map[string]int{"login": 1, "refresh": 1, "logout": 1}, // times in one request
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = graphqlhttp.Install(server, graphqlhttp.Config{Errors: &apierror.Presenter{
+		Rows: []apierror.Row{
+			{Err: errOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"},
+		},
+		RequestID: graphqlhttp.RequestID,
+		Log:       log,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	findCaller := keycloak.Middleware(verifier, log)
+	findAddress := throttle.Addresses(throttle.AddressConfig{Log: log})
+	return findAddress(findCaller(server)), nil
+}
+
+// A gqlgen server that is put together from the parts, as docs/library.md shows it. New does the
+// same and more.
+func Example_parts() {
+	kc := must(keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{keycloaktest.Plan{
+		Name:    "shop",
+		Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "hush"}},
+		Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "hush"}, {Name: "bob"}},
+	}.File()}}))
+	defer kc.Close()
+	resolvers := product{
+		service: must(newSignIn(kc.URL, identity.NewSecret("hush"))),
+		me: func(ctx context.Context) (*identity.User, error) {
+			user, err := identity.Require(ctx)
+			if err == nil && *user.Username == "bob" {
+				return nil, fmt.Errorf("find the order: %w", errOutOfStock)
+			}
+			return user, err
+		},
+	}
+	h := must(newGraphQL(must(newVerifier(kc.URL, quiet)), resolvers, quiet))
+
+	shop := kc.Realm("shop")
+	const me = `{ me { username } }`
+	fmt.Println(post(h, "", `mutation { login(username: "alice", password: "hush") { tokenType } }`))
+	fmt.Println(post(h, must(shop.SignIn("shop-api", "alice")).AccessToken, me))
+	fmt.Println(post(h, must(shop.SignIn("shop-api", "bob")).AccessToken, me))
+	fmt.Println(post(h, must(shop.Mint(keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}})), me))
+
+	// Output:
+	// {"data":{"login":{"tokenType":"Bearer"}}}
+	// {"data":{"me":{"username":"alice"}}}
+	// {"errors":[{"message":"This is sold out","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"OUT_OF_STOCK"}}],"data":{"me":null}}
+	// {"errors":[{"message":"Token is not meant for this API","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":{"me":null}}
+}
+
+func newOrders(verifier *keycloak.Verifier, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /orders", func(w http.ResponseWriter, r *http.Request) {
+		user, err := identity.Require(r.Context())
+		if err != nil { // never behind Protect
+			http.Error(w, "Sign in first", http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprintln(w, "The orders of", user.ID)
+	})
+	return keycloak.Protect(verifier, log)(mux)
+}
+
+// A server without GraphQL, as docs/library.md shows it.
+func Example_verifier() {
+	kc := must(keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{keycloaktest.Plan{Name: "shop"}.File()}}))
+	defer kc.Close()
+	h := newOrders(must(newVerifier(kc.URL, quiet)), quiet)
+	for _, audience := range []string{"billing", "shop-api"} {
+		r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+		r.Header.Set("Authorization", "Bearer "+must(kc.Realm("shop").Mint(keycloaktest.Mint{
+			Claims: map[string]any{"sub": "4711", "aud": audience}})))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		fmt.Print(w.Code, " ", w.Body)
+	}
+
+	// Output:
+	// 401 token is not meant for this API
+	// 200 The orders of 4711
+}
