@@ -234,7 +234,12 @@ func TestRead_problems(t *testing.T) {
 		{"a password in a URL that can't be parsed", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := Read(tt.environ, t.TempDir())
+			dir := t.TempDir()
+			example := filepath.Join(dir, ".local.env.example")
+			if err := os.WriteFile(example, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Read(tt.environ, dir)
 			if err == nil {
 				t.Fatal("the settings were accepted")
 			}
@@ -256,6 +261,15 @@ func TestRead_problems(t *testing.T) {
 				t.Errorf("the report shows a secret:\n%v", err)
 			}
 		})
+	}
+}
+
+// A server of another team has no example to copy.
+func TestRead_noExample(t *testing.T) {
+	_, err := Read(nil, t.TempDir())
+	want := "since there is no .local.env here (docs/settings.md):"
+	if head, _, _ := strings.Cut(fmt.Sprint(err), "\n"); !strings.HasSuffix(head, want) {
+		t.Errorf("the report begins with %q, want it to end with %q", head, want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -50,8 +51,8 @@ func readValues(environ []string, dir string, p *problems) Values {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		v.Source = "the environment only, since there is no " + name + " here"
-		if name == ".local.env" {
-			v.Source += " (cp .local.env.example .local.env)"
+		if _, err := os.Stat(filepath.Join(dir, name+".example")); err == nil { // in a clone of CloakQL
+			v.Source += " (cp " + name + ".example " + name + ")"
 		}
 	case err != nil:
 		p.add("", "%s: %v", name, err)
