@@ -10,7 +10,9 @@
 //
 // A request passes CORS, the rule for host names, the client's address, the verifier of bearer
 // tokens, GraphQL over HTTP, the limits on documents, and the schema: New connects them, in this
-// order, and decides nothing else. The commands in cmd take the Config from the environment.
+// order, and decides nothing else. The commands in cmd take the Config from the environment, as
+// package settings reads it. docs/extending.md makes a server with fields of its own, from an empty
+// folder; docs/library.md says which package is for what.
 package cloakql
 
 import (
