@@ -143,6 +143,9 @@ func format[T int | int64 | time.Duration](value T) string {
 	return text
 }
 
+// formatRate returns a budget as a setting has it.
+func formatRate(r throttle.Rate) string { return strconv.Itoa(r.Burst) + "/" + format(r.Every) }
+
 // A shownError is an error whose text may be shown: it holds no value of a setting that could be
 // secret.
 type shownError struct{ error }

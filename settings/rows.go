@@ -7,6 +7,7 @@ import (
 
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/throttle"
 )
 
 // A group is a part of the reference.
@@ -19,7 +20,8 @@ type group struct {
 // groups returns all settings with their destinations in d. It is the one place that names them.
 func (d *draft) groups() []group {
 	server := &d.Server
-	client, tokens, attempts, graphQL, limit := &server.Client, &server.Tokens, &server.Attempts, &server.GraphQL, &server.Limits
+	client, tokens, graphQL, limit := &server.Client, &server.Tokens, &server.GraphQL, &server.Limits
+	attempts, attemptDefaults := &server.Attempts, throttle.Defaults()
 	return []group{
 		{
 			title: "Server and Keycloak",
@@ -153,26 +155,26 @@ func (d *draft) groups() []group {
 					"its brute-force protection: `true` or `false`. Keycloak has to trust this server " +
 					"(`proxy-headers=xforwarded`, `proxy-trusted-addresses`).",
 			}, {
-				name: "LOGIN_ACCOUNT_LIMIT", defaultValue: "10/1m", to: rate(&attempts.Account),
+				name: "LOGIN_ACCOUNT_LIMIT", defaultValue: formatRate(attemptDefaults.Account), to: rate(&attempts.Account),
 				doc: "The budget of failed sign-ins with one username from one network (IPv4 /24, IPv6 /48). " +
 					"All networks together have five times as much.",
 			}, {
-				name: "LOGIN_ACCOUNT_SLOW_LIMIT", defaultValue: "20/15m", to: rate(&attempts.AccountSlow),
+				name: "LOGIN_ACCOUNT_SLOW_LIMIT", defaultValue: formatRate(attemptDefaults.AccountSlow), to: rate(&attempts.AccountSlow),
 				doc: "A second budget of the same, for slow guessing. With the default, a username has 116 " +
 					"guesses a day from one network.",
 			}, {
-				name: "LOGIN_ADDRESS_LIMIT", defaultValue: "100/6s", to: rate(&attempts.Address),
+				name: "LOGIN_ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Address), to: rate(&attempts.Address),
 				doc: "The budget of failed sign-ins from one address (IPv4, or IPv6 /64), whatever the " +
 					"usernames. Its network (IPv4 /24, IPv6 /48) has five times as much. The burst has to be " +
 					"at least `MAX_LOGINS`.",
 			}, {
-				name: "REFRESH_TOKEN_LIMIT", defaultValue: "30/10s", to: rate(&attempts.Token),
+				name: "REFRESH_TOKEN_LIMIT", defaultValue: formatRate(attemptDefaults.Token), to: rate(&attempts.Token),
 				doc: "The budget of refusals of one refresh token from one address.",
 			}, {
-				name: "REFRESH_ADDRESS_LIMIT", defaultValue: "100/1s", to: rate(&attempts.TokenAddress),
+				name: "REFRESH_ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.TokenAddress), to: rate(&attempts.TokenAddress),
 				doc: "The budget of refresh tokens from one address that the realm never issued.",
 			}, {
-				name: "ADDRESS_LIMIT", defaultValue: "1000/200ms", to: rate(&attempts.Attempts),
+				name: "ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Attempts), to: rate(&attempts.Attempts),
 				doc: "The budget of all attempts from one address, successful or not. Sign-ins, refreshes and " +
 					"sign-outs have one each. Raise it if a server of yours calls on behalf of its clients " +
 					"and sends no `X-Forwarded-For`.",

@@ -5,6 +5,8 @@
 // from the rows.
 package settings
 
+//go:generate go test -run TestReference_files -update .
+
 import (
 	"fmt"
 	"slices"

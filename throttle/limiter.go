@@ -23,35 +23,34 @@ const (
 	storeWarning = time.Minute            // between two lines in the log about it
 )
 
-// A Config sets the limits. A zero Rate means its default.
+// A Config sets the limits. A zero Rate means that of Defaults.
 type Config struct {
 	// Account limits failing sign-ins under one name from one network, an IPv4 /24 or an IPv6 /48.
-	// All networks together get five times the burst, five times as fast. Default: 10, one more
-	// each minute.
+	// All networks together get five times the burst, five times as fast.
 	Account Rate
 
 	// AccountSlow limits the same attempts over a longer time, such as a day. Where the password is
-	// known, each of them is a guess at a one-time code. Default: 20, one more each 15 minutes.
+	// known, each of them is a guess at a one-time code.
 	AccountSlow Rate
 
 	// Address limits failing sign-ins from one address, an IPv4 or an IPv6 /64, under any names. A
 	// network, an IPv4 /24 or an IPv6 /48, gets five times the burst, five times as fast. Sign-ins
 	// in flight count until they are settled, so Burst should be at least the number that may be in
-	// flight at once. Default: 100, one more each 6 s.
+	// flight at once.
 	Address Rate
 
 	// Token limits refusals of one refresh token from one address; Refresh and Logout have one
-	// limit each. Attempts in flight count until they are settled. Default: 30, one more each 10 s.
+	// limit each. Attempts in flight count until they are settled.
 	Token Rate
 
 	// TokenAddress limits tokens from one address that the realm never issued; Refresh and Logout
 	// have one limit each. An expired token doesn't count: a whole office has some on a Monday
-	// morning. Default: 100, one more each second.
+	// morning.
 	TokenAddress Rate
 
 	// Attempts limits all attempts from one address, whatever their outcome; Login, Refresh and
 	// Logout have one limit each. An office, or a server in front of this one, is one address, so
-	// the limit is generous. Default: 1,000, five more each second.
+	// the limit is generous.
 	Attempts Rate
 
 	// Store keeps the counts. If nil, they are kept in the memory of this process. While a Store
@@ -60,6 +59,18 @@ type Config struct {
 	Store store.Buckets
 
 	Log *slog.Logger // slog.Default() if nil; at most one line a minute while Store fails
+}
+
+// Defaults returns a Config with the limits that are used where none are set.
+func Defaults() Config {
+	return Config{
+		Account:      Rate{10, time.Minute},
+		AccountSlow:  Rate{20, 15 * time.Minute},
+		Address:      Rate{100, 6 * time.Second},
+		Token:        Rate{30, 10 * time.Second},
+		TokenAddress: Rate{100, time.Second},
+		Attempts:     Rate{1000, 200 * time.Millisecond},
+	}
 }
 
 // A Limiter limits attempts. Make one with New. It is safe for concurrent use.
@@ -95,20 +106,21 @@ var errZeroLimiter = errors.New(
 
 // New checks config and returns a Limiter.
 func New(config Config) (*Limiter, error) {
+	defaults := Defaults()
 	for _, r := range []struct {
-		name   string
-		rate   *Rate
-		preset Rate
+		name         string
+		rate         *Rate
+		defaultValue Rate
 	}{
-		{"Account", &config.Account, Rate{10, time.Minute}},
-		{"AccountSlow", &config.AccountSlow, Rate{20, 15 * time.Minute}},
-		{"Address", &config.Address, Rate{100, 6 * time.Second}},
-		{"Token", &config.Token, Rate{30, 10 * time.Second}},
-		{"TokenAddress", &config.TokenAddress, Rate{100, time.Second}},
-		{"Attempts", &config.Attempts, Rate{1000, 200 * time.Millisecond}},
+		{"Account", &config.Account, defaults.Account},
+		{"AccountSlow", &config.AccountSlow, defaults.AccountSlow},
+		{"Address", &config.Address, defaults.Address},
+		{"Token", &config.Token, defaults.Token},
+		{"TokenAddress", &config.TokenAddress, defaults.TokenAddress},
+		{"Attempts", &config.Attempts, defaults.Attempts},
 	} {
 		if *r.rate == (Rate{}) {
-			*r.rate = r.preset
+			*r.rate = r.defaultValue
 		}
 		if err := r.rate.check(r.name); err != nil {
 			return nil, err

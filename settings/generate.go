@@ -1,3 +1,0 @@
-package settings
-
-//go:generate go test -run TestReference_files -update .
