@@ -152,7 +152,7 @@ func (c Config) requestTimeout() time.Duration {
 	if c.GraphQL.Timeout > 0 {
 		return c.GraphQL.Timeout
 	}
-	return 15 * time.Second // graphqlhttp's
+	return graphqlhttp.DefaultTimeout
 }
 
 func (c Config) rewriteDetail(detail string) string {

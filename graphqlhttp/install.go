@@ -11,8 +11,17 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
+// The defaults of a Config.
+const (
+	DefaultMaxBodyBytes     = 64 << 10
+	DefaultMaxNesting       = 64
+	DefaultMaxValues        = 2000
+	DefaultMaxResponseBytes = 4 << 20
+	DefaultTimeout          = 15 * time.Second
+)
+
 // A Config says how a server speaks GraphQL over HTTP. Its zero value is strict, and lacks Errors only.
-// A limit that is zero is its default.
+// A limit that is zero is the default of its name.
 type Config struct {
 	// Errors presents errors of fields and recovers from panics: an *apierror.Presenter, or a type of
 	// the server's own. It is required: gqlgen's own presenter shows clients the text of every error.
@@ -27,26 +36,25 @@ type Config struct {
 	DisableGET bool
 
 	// MaxBodyBytes bounds the body of a POST, and the query string of a GET; a longer one is answered
-	// 413, and not read where its Content-Length tells. The default is 64 KiB.
+	// 413, and not read where its Content-Length tells.
 	MaxBodyBytes int64
 
 	// MaxNesting bounds how many lists and objects are open at once in the JSON of a request, its own
-	// braces included. The default is 64, and the maximum 1,000, since the reader is recursive.
+	// braces included. The maximum is 1,000, since the reader is recursive.
 	MaxNesting int
 
 	// MaxValues bounds how many values the JSON of a request has, nested ones and what holds them
-	// counted too: each costs many times its text. The default is 2,000.
+	// counted too: each costs many times its text.
 	MaxValues int
 
 	// MaxResponseBytes bounds the body of a response: a longer one is left out, and the request fails
 	// with the code RESPONSE_TOO_LARGE, at 200 since it ran. gqlgen has the data whole in memory by
-	// then, once; it isn't copied. The default is 4 MiB.
+	// then, once; it isn't copied.
 	MaxResponseBytes int64
 
 	// Timeout bounds the execution of one request: when it has passed, the context of the resolvers
 	// ends, and what hasn't begun fails with the code TIMEOUT. A resolver that ignores its context is
 	// waited for, and its result shown. Slow senders and readers are for the http.Server to cut off.
-	// The default is 15 s.
 	Timeout time.Duration
 
 	// PersistedQueryBytes is how much memory Apollo's automatic persisted queries may take: a client

@@ -25,11 +25,11 @@ type httpTransport struct {
 }
 
 func newTransport(config Config) *httpTransport {
-	config.MaxBodyBytes = cmp.Or(config.MaxBodyBytes, 64<<10)
-	config.MaxNesting = cmp.Or(config.MaxNesting, 64)
-	config.MaxValues = cmp.Or(config.MaxValues, 2000)
-	config.MaxResponseBytes = cmp.Or(config.MaxResponseBytes, 4<<20)
-	config.Timeout = cmp.Or(config.Timeout, 15*time.Second)
+	config.MaxBodyBytes = cmp.Or(config.MaxBodyBytes, DefaultMaxBodyBytes)
+	config.MaxNesting = cmp.Or(config.MaxNesting, DefaultMaxNesting)
+	config.MaxValues = cmp.Or(config.MaxValues, DefaultMaxValues)
+	config.MaxResponseBytes = cmp.Or(config.MaxResponseBytes, DefaultMaxResponseBytes)
+	config.Timeout = cmp.Or(config.Timeout, DefaultTimeout)
 	t := &httpTransport{Config: config}
 	if config.PersistedQueryBytes > 0 {
 		t.persistedQueries = newDocumentStore(config.PersistedQueryBytes)

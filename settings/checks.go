@@ -74,10 +74,9 @@ func (d *draft) finish(p *problems) {
 	if d.getQueries != nil {
 		server.GraphQL.DisableGET = !*d.getQueries
 	}
-	server.GraphQL.PersistedQueryBytes = int64(d.persistedQueriesBytes)
 	server.Limits.Bytes = int(server.GraphQL.MaxBodyBytes)
-	if server.Limits.CacheBytes = d.documentCacheBytes; d.documentCacheBytes == 0 {
-		server.Limits.CacheBytes = -1 // of Limits, zero is the default
+	if server.Limits.CacheBytes == 0 {
+		server.Limits.CacheBytes = -1 // none, where zero is limits' default
 	}
 	d.finishAddr(p)
 	d.finishSecret(p)

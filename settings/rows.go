@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/limits"
 	"github.com/cloakql/cloakql/throttle"
@@ -112,7 +113,7 @@ func (d *draft) groups() []group {
 				name: "KEYS_MAX_AGE", defaultValue: format(keycloak.DefaultKeysMaxAge), to: within(&server.Keys.MaxAge, time.Minute, 7*24*time.Hour),
 				doc: "How long cached keys stay in use when Keycloak can't be reached.",
 			}, {
-				name: "REQUEST_TIMEOUT", defaultValue: "15s", to: within(&graphQL.Timeout, time.Second, 2*time.Minute),
+				name: "REQUEST_TIMEOUT", defaultValue: format(graphqlhttp.DefaultTimeout), to: within(&graphQL.Timeout, time.Second, 2*time.Minute),
 				doc: "The time limit for one request. It has to be longer than `KEYCLOAK_TIMEOUT`.",
 			}, {
 				name: "CORS_ORIGINS", to: each(&server.HTTP.CORSOrigins, readOrigin),
@@ -200,7 +201,7 @@ func (d *draft) groups() []group {
 				doc: "Whether queries are answered by GET too, which caches in front of the server can use: " +
 					"`true` or `false`. Without it, GET is answered 405. Mutations never run by GET.",
 			}, {
-				name: "PERSISTED_QUERIES_BYTES", defaultValue: "1048576", to: within(&d.persistedQueriesBytes, 0, 1<<30),
+				name: "PERSISTED_QUERIES_BYTES", defaultValue: "1048576", to: within(&graphQL.PersistedQueryBytes, 0, 1<<30),
 				doc: "The memory for Apollo's automatic persisted queries, in bytes. Only valid documents are " +
 					"kept, and no mutation with a string or a number written into it. 0 turns persisted " +
 					"queries off.",
@@ -214,20 +215,20 @@ func (d *draft) groups() []group {
 				doc: "What happens to an operation that isn't in that file: `enforce` refuses it, `log` runs " +
 					"it and marks it `untrusted` in the log.",
 			}, {
-				name: "DOCUMENT_CACHE_BYTES", defaultValue: "8388608", to: within(&d.documentCacheBytes, 0, 1<<30),
+				name: "DOCUMENT_CACHE_BYTES", defaultValue: strconv.Itoa(limits.CacheBytes), to: within(&limit.CacheBytes, 0, 1<<30),
 				doc: "The memory for documents that were parsed and validated, in bytes.",
 			}, {
-				name: "MAX_BODY_BYTES", defaultValue: strconv.Itoa(limits.Bytes), to: within(&graphQL.MaxBodyBytes, 1024, 1<<20),
+				name: "MAX_BODY_BYTES", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxBodyBytes), to: within(&graphQL.MaxBodyBytes, 1024, 1<<20),
 				doc: "The maximum size of a request's body, and of its document, in bytes. The URL of a GET " +
 					"has 32 KiB together with its headers.",
 			}, {
-				name: "MAX_BODY_DEPTH", defaultValue: "64", to: within(&graphQL.MaxNesting, 8, 1000),
+				name: "MAX_BODY_DEPTH", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxNesting), to: within(&graphQL.MaxNesting, 8, 1000),
 				doc: "The maximum nesting of lists and objects in a request's JSON.",
 			}, {
-				name: "MAX_BODY_VALUES", defaultValue: "2000", to: within(&graphQL.MaxValues, 100, 100000),
+				name: "MAX_BODY_VALUES", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxValues), to: within(&graphQL.MaxValues, 100, 100000),
 				doc: "The maximum number of values in a request's JSON, nested ones included.",
 			}, {
-				name: "MAX_RESPONSE_BYTES", defaultValue: "4194304", to: within(&graphQL.MaxResponseBytes, 1024, 1<<30),
+				name: "MAX_RESPONSE_BYTES", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxResponseBytes), to: within(&graphQL.MaxResponseBytes, 1024, 1<<30),
 				doc: "The maximum size of a response, in bytes.",
 			}},
 		},

@@ -26,17 +26,15 @@ type Settings struct {
 type draft struct {
 	Settings
 
-	runtimeEnv            string
-	serverURL, realmName  string
-	secretFile            string
-	issuers               []string
-	refreshGraceNetwork   string
-	console               string
-	getQueries            *bool
-	persistedQueriesBytes int
-	trustedDocuments      string
-	trustedDocumentsMode  string
-	documentCacheBytes    int
+	runtimeEnv           string
+	serverURL, realmName string
+	secretFile           string
+	issuers              []string
+	refreshGraceNetwork  string
+	console              string
+	getQueries           *bool
+	trustedDocuments     string
+	trustedDocumentsMode string
 }
 
 // Read reads the settings from environ, whose entries are NAME=value, and from a file in dir:

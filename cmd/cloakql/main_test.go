@@ -92,7 +92,9 @@ func TestRun_check_file(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	status := run(t.Context(), []string{"check"}, []string{"RUNTIME_ENV=prod"}, dir, &stdout, &stderr)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // so that it ends if it serves
+	status := run(ctx, []string{"check"}, []string{"RUNTIME_ENV=prod"}, dir, &stdout, &stderr)
 	if want := "settings are valid, from the environment and .env\naddr=127.0.0.1:9 "; status != 0 || !strings.HasPrefix(stdout.String(), want) {
 		t.Errorf("status %d, stdout %q; want 0, %q", status, stdout.String(), want)
 	}
