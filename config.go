@@ -1,6 +1,7 @@
 package cloakql
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -127,6 +128,8 @@ func (c Config) withDefaults() (Config, error) {
 		c.Keys.Transport = c.Client.Transport
 	}
 	c.Client.Realm = c.Realm
+	c.Client.RefreshGrace = cmp.Or(c.Client.RefreshGrace, keycloak.DefaultRefreshGrace)
+	c.Client.RefusalPause = cmp.Or(c.Client.RefusalPause, keycloak.DefaultRefusalPause)
 	for _, log := range []**slog.Logger{&c.Client.Log, &c.Keys.Log, &c.Attempts.Log} {
 		if *log == nil {
 			*log = c.Log
@@ -191,7 +194,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Bool("refreshGraceAnyNetwork", c.Client.RefreshGraceAnyNetwork),
 		// Who can reach what.
 		slog.Bool("console", c.HTTP.Console), slog.Bool("introspection", c.GraphQL.Introspection),
-		slog.Bool("getQueries", !c.GraphQL.DisableGET),
+		slog.Bool("getQueries", c.GraphQL.AllowGET),
 		slog.Any("corsOrigins", origins),
 		slog.Any("allowedHosts", append([]string{}, c.HTTP.AllowedHosts...)),
 		slog.Bool("persistedQueries", c.GraphQL.PersistedQueryBytes > 0),

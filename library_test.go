@@ -166,6 +166,37 @@ func TestHandler_withdrawnKeyWithoutRun(t *testing.T) {
 	})
 }
 
+// What an importer leaves out is as in the program in production, but for what only the program
+// needs.
+func TestConfig_zeroValueIsTheProgramsDefault(t *testing.T) {
+	kc := newShop(t, "hush")
+	least := cloakql.Config{
+		Realm:  must(keycloak.NewRealm(kc.URL, "shop")),
+		Client: keycloak.ClientConfig{ClientID: "shop-api", ClientSecret: identity.NewSecret("hush")},
+	}
+	theirs, ours := attributes(least), attributes(goodConfig(t, at(kc), "RUNTIME_ENV=prod"))
+	if len(ours) < 20 {
+		t.Fatalf("only %d attributes are logged", len(ours))
+	}
+	for name, value := range ours {
+		switch got := theirs[name]; {
+		case name == "persistedQueries" && got == "false": // costs memory
+		case strings.HasSuffix(name, "Limit") && got == "default": // throttle's
+		case got != value:
+			t.Errorf("%s is %s in a Config that leaves it out, and %s in the program", name, got, value)
+		}
+	}
+}
+
+// attributes are what is logged of a Config.
+func attributes(config cloakql.Config) map[string]string {
+	found := map[string]string{}
+	for _, attribute := range config.LogValue().Group() {
+		found[attribute.Key] = fmt.Sprint(attribute.Value.Any())
+	}
+	return found
+}
+
 // New names what is missing, and refuses what would be open.
 func TestNew_refuses(t *testing.T) {
 	kc := newShop(t, "hush")

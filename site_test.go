@@ -109,7 +109,7 @@ func bearer(t testing.TB, kc *keycloaktest.Server, m keycloaktest.Mint) string {
 // refusedTokens are refresh tokens that kc refuses, by what has become of them.
 func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config) map[string]string {
 	t.Helper()
-	config.Client.RefreshGrace = 0 // each exchange is Keycloak's own
+	config.Client.RefreshGrace = -1 // each exchange is Keycloak's own
 	client := newClient(t, config)
 	spend := func(token string) (*identity.OpenIDToken, error) {
 		return client.Refresh(t.Context(), identity.NewSecret(token))

@@ -168,7 +168,7 @@ func TestAudits(t *testing.T) {
 			t.Errorf("audit %s is there twice", a.id)
 		}
 		seen[a.id] = true
-		if failure := a.failure(t, Config{Introspection: true}, introspective()); failure != "" {
+		if failure := a.failure(t, Config{AllowGET: true, Introspection: true}, introspective()); failure != "" {
 			t.Errorf("%s: %s", a.id, failure)
 		}
 	}
@@ -178,7 +178,7 @@ func TestAudits(t *testing.T) {
 func TestAuditsWithoutGET(t *testing.T) {
 	var failed []string
 	for _, a := range allAudits() {
-		if a.failure(t, Config{Introspection: true, DisableGET: true}, introspective()) != "" {
+		if a.failure(t, Config{Introspection: true}, introspective()) != "" {
 			failed = append(failed, a.id)
 		}
 	}
@@ -186,12 +186,12 @@ func TestAuditsWithoutGET(t *testing.T) {
 		t.Errorf("without GET fail %v, want %v", failed, want)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut} {
-		a := askWith(t, Config{Introspection: true, DisableGET: true}, resolvers(), httptest.NewRequest(method, "/graphql?query={leaf}", nil))
+		a := askThrough(t, newTransport(Config{Introspection: true}), resolvers(), httptest.NewRequest(method, "/graphql?query={leaf}", nil))
 		if a.Code != http.StatusMethodNotAllowed || a.Header().Get("Allow") != "OPTIONS, POST" || codeOf(t, a) != "BAD_REQUEST" {
 			t.Errorf("%s: %d, Allow %q, %s", method, a.Code, a.Header().Get("Allow"), a.Body)
 		}
 	}
-	a := askWith(t, Config{Introspection: true, DisableGET: true}, resolvers(), httptest.NewRequest(http.MethodOptions, "/graphql", nil))
+	a := askThrough(t, newTransport(Config{Introspection: true}), resolvers(), httptest.NewRequest(http.MethodOptions, "/graphql", nil))
 	if a.Code != http.StatusNoContent || a.Header().Get("Allow") != "OPTIONS, POST" {
 		t.Errorf("OPTIONS: %d, Allow %q", a.Code, a.Header().Get("Allow"))
 	}

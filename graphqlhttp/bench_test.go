@@ -65,7 +65,7 @@ func BenchmarkBesideGqlgen(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/graphql-response+json, application/json;q=0.9"}}
-			ours := asker(cached(newTransport(Config{Introspection: true}), e), body, int64(len(body)), header)
+			ours := asker(cached(newTransport(Config{AllowGET: true, Introspection: true}), e), body, int64(len(body)), header)
 			theirs := asker(cached(transport.POST{}, e), body, int64(len(body)), header)
 			var took [2]time.Duration
 			for b.Loop() {
@@ -119,7 +119,7 @@ func BenchmarkRefused(b *testing.B) {
 		{"many ranges in Accept", accepted(size), http.Header{"Content-Type": {"application/json"}, "Accept": {fill("a/b;q=0.1,", 32<<10)}}, 406},
 	} {
 		b.Run(tt.name, func(b *testing.B) {
-			server := cached(newTransport(Config{Introspection: true}), resolvers())
+			server := cached(newTransport(Config{AllowGET: true, Introspection: true}), resolvers())
 			length := int64(len(tt.body))
 			if strings.HasSuffix(tt.name, "of unknown length") {
 				length = -1 // chunked

@@ -45,7 +45,7 @@ func TestWhatTheHeadersRefuseIsNotRead(t *testing.T) {
 		r := postText("")
 		r.Body, r.ContentLength = io.NopCloser(untouched{t}), tt.length
 		r.Header.Set(tt.header, tt.value)
-		if a := askWith(t, Config{Introspection: true}, resolvers(), r); a.Code != tt.status || codeOf(t, a) != "BAD_REQUEST" {
+		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r); a.Code != tt.status || codeOf(t, a) != "BAD_REQUEST" {
 			t.Errorf("%s: %d %s, want %d", name, a.Code, a.Body, tt.status)
 		}
 	}
@@ -67,7 +67,7 @@ func TestNoMoreIsReadThanTheBound(t *testing.T) {
 	body := &counting{Reader: strings.NewReader(strings.Repeat(" ", 2<<20))}
 	r := postText("")
 	r.Body, r.ContentLength = io.NopCloser(body), -1
-	if a := askWith(t, Config{Introspection: true}, resolvers(), r); a.Code != http.StatusRequestEntityTooLarge {
+	if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r); a.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d %s", a.Code, a.Body)
 	}
 	if body.read > 64<<10+1 {
@@ -98,7 +98,7 @@ func TestWhatIsRefusedMakesNothing(t *testing.T) {
 		"no end":          `{"variables":[` + strings.Repeat("{},", 1_000),
 		"too deep":        `{"variables":[` + strings.Repeat("{},", 1_000) + strings.Repeat("[", 100),
 	} {
-		limits := newTransport(Config{}).jsonLimits()
+		limits := newTransport(Config{AllowGET: true}).jsonLimits()
 		if allocations := testing.AllocsPerRun(10, func() { strictjson.Decode([]byte(text), limits) }); allocations > 6 {
 			t.Errorf("%s: %g allocations", name, allocations)
 		}
@@ -109,7 +109,7 @@ func TestWhatIsRefusedMakesNothing(t *testing.T) {
 	}
 	for most, status := range map[int]int{0: 200, 2000: 200, 1999: 400} {
 		body := `{"query":"{ leaf }","variables":{"v":[` + strings.Repeat("0,", 1995) + `0]}}`
-		if a := askWith(t, Config{Introspection: true, MaxValues: most}, resolvers(), postText(body)); a.Code != status {
+		if a := askWith(t, Config{AllowGET: true, Introspection: true, MaxValues: most}, resolvers(), postText(body)); a.Code != status {
 			t.Errorf("2000 values, MaxValues %d: %d %s, want %d", most, a.Code, a.Body, status)
 		}
 	}
@@ -134,7 +134,7 @@ func TestNestingIsBounded(t *testing.T) {
 		{0, 62, 200}, {0, 63, 400}, {5, 3, 200}, {5, 4, 400}, {1000, 998, 200}, {1000, 999, 400},
 	} {
 		body := `{"query":"{ leaf }","variables":{"v":` + nested(tt.levels) + `}}`
-		a := askWith(t, Config{Introspection: true, MaxNesting: tt.most}, resolvers(), postText(body))
+		a := askWith(t, Config{AllowGET: true, Introspection: true, MaxNesting: tt.most}, resolvers(), postText(body))
 		if a.Code != tt.status {
 			t.Errorf("MaxNesting %d, %d levels in a variable: %d %s, want %d", tt.most, tt.levels, a.Code, a.Body, tt.status)
 		}
@@ -152,7 +152,7 @@ func TestNestingIsBounded(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.URL.RawQuery = strings.TrimPrefix(target, "/?")
-		if a := askWith(t, Config{Introspection: true}, resolvers(), r); a.Code/100 != 4 || !strings.Contains(a.Body.String(), `"`+want+`"`) {
+		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r); a.Code/100 != 4 || !strings.Contains(a.Body.String(), `"`+want+`"`) {
 			t.Errorf("%.60s: %d %s, want %s", target, a.Code, a.Body, want)
 		}
 	}
@@ -181,7 +181,7 @@ func TestResponseIsBounded(t *testing.T) {
 			size = tt.got
 			r := postQuery(tt.query)
 			r.Header.Set("Accept", media)
-			a := askWith(t, Config{Introspection: true, MaxResponseBytes: int64(tt.most)}, e, r)
+			a := askWith(t, Config{AllowGET: true, Introspection: true, MaxResponseBytes: int64(tt.most)}, e, r)
 			most := tt.most
 			if most <= 0 {
 				most = 4 << 20
@@ -201,7 +201,7 @@ func TestAResponsesExtensionsAreBounded(t *testing.T) {
 			graphql.RegisterExtension(ctx, "e", strings.Repeat("x", size))
 			return next(ctx)
 		})
-		server.AddTransport(newTransport(Config{Introspection: true, MaxResponseBytes: 1000}))
+		server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true, MaxResponseBytes: 1000}))
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, postQuery("{ leaf }"))
 		if got := strings.HasPrefix(recorder.Body.String(), `{"data":{"leaf":1},"extensions":{"e":"xxx`); got != fits {
@@ -220,7 +220,7 @@ func TestFieldErrorsAreBounded(t *testing.T) {
 			}
 			return nil, nil
 		}
-		a := askWith(t, Config{Introspection: true}, e, postQuery("{ leaf }"))
+		a := askWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf }"))
 		var content struct {
 			Errors []struct {
 				Message    string
@@ -251,7 +251,7 @@ func TestFieldErrorsAreShort(t *testing.T) {
 	e := resolvers()
 	e["leaf"] = func(context.Context, map[string]any) (any, error) { return nil, long }
 	var content struct{ Errors []*gqlerror.Error }
-	if err := json.Unmarshal(askWith(t, Config{Introspection: true}, e, postQuery("{ leaf }")).Body.Bytes(), &content); err != nil {
+	if err := json.Unmarshal(askWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf }")).Body.Bytes(), &content); err != nil {
 		t.Fatal(err)
 	}
 	got := content.Errors[0]
@@ -278,7 +278,7 @@ func (verbose) MutateOperationContext(context.Context, *graphql.OperationContext
 func TestRequestErrorsAreShort(t *testing.T) {
 	server := handler.New(resolvers())
 	server.Use(verbose{})
-	server.AddTransport(newTransport(Config{Introspection: true}))
+	server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true}))
 	recorder := httptest.NewRecorder()
 	server.ServeHTTP(recorder, postQuery("{ leaf }"))
 	var content struct{ Errors []*gqlerror.Error }
@@ -333,7 +333,7 @@ func TestDeferIsRefused(t *testing.T) {
 }
 
 func TestOptionsAndHeadOverAConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{Introspection: true}, resolvers()))
+	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true}, resolvers()))
 	defer server.Close()
 	for _, request := range []string{
 		"OPTIONS / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
@@ -360,7 +360,7 @@ func TestOptionsAndHeadOverAConnection(t *testing.T) {
 // What isn't read isn't waited for either, also where net/http would like to use the connection
 // again.
 func TestUnreadBodiesCloseTheConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{Introspection: true}, resolvers()))
+	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true}, resolvers()))
 	defer server.Close()
 	const json, chunked = "Content-Type: application/json\r\n", "Transfer-Encoding: chunked\r\n"
 	for _, tt := range []struct {

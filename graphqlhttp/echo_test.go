@@ -28,7 +28,7 @@ func checkNoEcho(t *testing.T, name string, r *http.Request) answer {
 	t.Helper()
 	e := resolvers()
 	e["echo"], e["need"], e["login"] = e["leaf"], e["leaf"], e["leaf"] // the others' echo isn't the server's
-	a := askWith(t, Config{Introspection: true, MaxBodyBytes: 1 << 20}, e, r)
+	a := askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 1 << 20}, e, r)
 	all := fmt.Sprintf("%d %v %s %+v", a.Code, a.Header(), a.Body, a.outcome)
 	for _, text := range []string{canary, canaryDigits, canary[:8], canary[len(canary)-8:], canaryDigits[:6]} {
 		if strings.Contains(strings.ToLower(all), strings.ToLower(text)) {
@@ -150,7 +150,7 @@ func TestNoBareWordComesBackOutOfASyntaxError(t *testing.T) {
 	for _, word := range []string{canary, canary + `"`, canary + `" "`, `"` + canary, canary + " " + canary, "$" + canary + "$", canary + "!" + canary} {
 		for i, at := range pieces(t, signIn) {
 			query := signIn[:at.start] + " " + word + " " + signIn[at.start:]
-			a := askWith(t, Config{Introspection: true}, resolvers(), postQuery(query))
+			a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), postQuery(query))
 			if !slices.Equal(a.outcome.Codes, []string{"GRAPHQL_PARSE_FAILED"}) {
 				continue // it happens to be GraphQL, and the word a name
 			}
@@ -267,7 +267,7 @@ func TestNamesAreCut(t *testing.T) {
 		"after the name":       "query NAME NAME { leaf }",
 	} {
 		r := postQuery(strings.ReplaceAll(query, "NAME", long))
-		a := askWith(t, Config{Introspection: true}, resolvers(), r)
+		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
 		if len(a.outcome.Codes) == 0 {
 			t.Errorf("%s: no error: %s", name, a.Body)
 		}
@@ -276,7 +276,7 @@ func TestNamesAreCut(t *testing.T) {
 		}
 		// At 64 bytes a name is whole.
 		short := strings.Repeat("n", 64)
-		a = askWith(t, Config{Introspection: true}, resolvers(), postQuery(strings.ReplaceAll(query, "NAME", short)))
+		a = askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), postQuery(strings.ReplaceAll(query, "NAME", short)))
 		if text := a.Body.String(); strings.Contains(text, "nnn") && !strings.Contains(text, short) {
 			t.Errorf("%s: a name of 64 bytes was cut: %s", name, text)
 		}
@@ -309,7 +309,7 @@ var misspelt = map[string]struct{ query, secret string }{
 
 func TestNothingIsSuggestedInProduction(t *testing.T) {
 	for name, tt := range misspelt {
-		a := askWith(t, Config{}, resolvers(), postQuery(tt.query))
+		a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery(tt.query))
 		text := a.Body.String()
 		if len(a.outcome.Codes) == 0 {
 			t.Errorf("%s: no error", name)
@@ -320,7 +320,7 @@ func TestNothingIsSuggestedInProduction(t *testing.T) {
 	}
 	// A variable's value is compared with the schema as well.
 	for _, variables := range []string{`{"v":{"color":"GREE"}}`, `{"v":{"lis":[]}}`} {
-		text := askWith(t, Config{}, resolvers(), postText(`{"query":"query ($v: In) { echo(in: $v) }","variables":`+variables+`}`)).Body.String()
+		text := askWith(t, Config{AllowGET: true}, resolvers(), postText(`{"query":"query ($v: In) { echo(in: $v) }","variables":`+variables+`}`)).Body.String()
 		if strings.Contains(text, "Did you mean") || strings.Contains(text, "GREEN") || strings.Contains(text, "list") {
 			t.Errorf("%s: %s", variables, text)
 		}
@@ -330,7 +330,7 @@ func TestNothingIsSuggestedInProduction(t *testing.T) {
 // The other way round, or the test above would prove nothing: with gqlgen's own rules they are there.
 func TestSuggestionsStandWhereNobodyTookThemOut(t *testing.T) {
 	server := handler.New(resolvers())
-	server.AddTransport(newTransport(Config{Introspection: true}))
+	server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true}))
 	suggested := 0
 	for _, tt := range misspelt {
 		recorder := httptest.NewRecorder()

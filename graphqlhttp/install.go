@@ -32,8 +32,8 @@ type Config struct {
 	// through an error: that says where a document is wrong, not that the type of a field is Person.
 	Introspection bool
 
-	// DisableGET answers GET and HEAD with 405.
-	DisableGET bool
+	// AllowGET serves queries by GET too. Without it, GET and HEAD are answered 405.
+	AllowGET bool
 
 	// MaxBodyBytes bounds the body of a POST, and the query string of a GET; a longer one is answered
 	// 413, and not read where its Content-Length tells.

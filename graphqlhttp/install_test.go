@@ -85,7 +85,7 @@ func TestInstall_partsAgree(t *testing.T) {
 			t.Errorf("an object for a String: %s", got)
 		}
 	}
-	loose := askWith(t, Config{DisableInputCoercion: true}, resolvers(), postQuery("{ need(s: {}) }"))
+	loose := askWith(t, Config{AllowGET: true, DisableInputCoercion: true}, resolvers(), postQuery("{ need(s: {}) }"))
 	if len(loose.outcome.Codes) != 0 {
 		t.Errorf("without input coercion: %s", loose.Body)
 	}

@@ -45,7 +45,7 @@ const (
 // GET.
 func TestAutomaticPersistedQuery(t *testing.T) {
 	for _, media := range []string{plain, typed} {
-		transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
+		transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
 		const query = "query Leaf { leaf }"
 		for i, tt := range []struct {
 			request *http.Request
@@ -88,7 +88,7 @@ func TestPersistedQueryRefused(t *testing.T) {
 		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:               wrongHash,
 		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions name a member twice in one object",
 	} {
-		transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
+		transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
 		a := askThrough(t, transport, resolvers(), postText(`{"query":"`+query+`","extensions":{"persistedQuery":`+extension+`}}`))
 		if want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", want); a.Code != 400 || a.Body.String() != want {
 			t.Errorf("%s: %d %s, want 400 %s", extension, a.Code, a.Body, want)
@@ -97,7 +97,7 @@ func TestPersistedQueryRefused(t *testing.T) {
 			t.Errorf("%s: %d documents were stored", extension, documents)
 		}
 	}
-	a := askWith(t, Config{Introspection: true, PersistedQueryBytes: 4 << 20}, resolvers(), postText(`{"extensions":{"persistedQuery":null}}`))
+	a := askWith(t, Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20}, resolvers(), postText(`{"extensions":{"persistedQuery":null}}`))
 	if want := `"query is missing"`; a.Code != 400 || !strings.Contains(a.Body.String(), want) {
 		t.Errorf("null: %d %s, want 400 %s", a.Code, a.Body, want)
 	}
@@ -110,7 +110,7 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 		"{": false, "{ nothing }": false, "query A { leaf } query B { leaf }": false, "query TooLarge { leaf }": false,
 		"subscription { ticks }": false, "{ ... @defer { leaf } }": false, strings.Repeat("{ leaf", 200): false,
 	} {
-		transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
+		transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
 		askThrough(t, transport, resolvers(), persistedPost(hashOf(query), query))
 		if documents, _ := transport.persistedQueries.size(); (documents == 1) != stored {
 			t.Errorf("%.50s: %d documents stored, want it stored: %t", query, documents, stored)
@@ -121,7 +121,7 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 		}
 	}
 	// Nor does a mutation get in by GET, or out.
-	transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
+	transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
 	const mutation = "mutation { change }"
 	transport.persistedQueries.put(sha256.Sum256([]byte(mutation)), mutation)
 	if a := askThrough(t, transport, resolvers(), persistedGet(hashOf(mutation))); a.Code != 405 || a.Header().Get("Allow") != "POST" {
@@ -156,7 +156,7 @@ func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {
 		`query Q { echo(s: "a", i: 1) }`:                                                                                       true,
 		`subscription { ticks }`:                                                                                               false, // not served here
 	} {
-		transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
+		transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
 		members := map[string]any{
 			"query": query, "variables": map[string]any{"u": "alice"},
 			"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hashOf(query)}},
@@ -307,6 +307,7 @@ func TestTrustedDocuments(t *testing.T) {
 				r.Body, _ = tt.request.GetBody()
 			}
 			e := introspective()
+			config.AllowGET = true
 			a := askWith(t, config, e, r)
 			if a.Body.String() != want || a.outcome.Untrusted != untrusted {
 				t.Errorf("%s, %s: %s, untrusted %t; want %s, %t", how, tt.name, a.Body, a.outcome.Untrusted, want, untrusted)
@@ -316,7 +317,7 @@ func TestTrustedDocuments(t *testing.T) {
 }
 
 func TestNotAllowedHasARequestErrorsStatus(t *testing.T) {
-	transport := newTransport(Config{Introspection: true, Manifest: manifestOf(t, map[string]string{"1": "query Leaf { leaf }"})})
+	transport := newTransport(Config{AllowGET: true, Introspection: true, Manifest: manifestOf(t, map[string]string{"1": "query Leaf { leaf }"})})
 	for media, status := range map[string]int{plain: 200, typed: 400} {
 		r := postQuery("{ leaf }")
 		r.Header.Set("Accept", media)
@@ -340,7 +341,7 @@ func (spelling) MutateOperationParameters(_ context.Context,
 
 // What is kept under a hash is the text that has this hash, and locations are those of that text.
 func TestAPersistedDocumentIsKeptAsItWasSent(t *testing.T) {
-	transport := newTransport(Config{Introspection: true, PersistedQueryBytes: 4 << 20})
+	transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
 	server := withTransport(transport, resolvers())
 	server.Use(spelling{})
 	const query = "query Leaf {\r\n leaf fails }"

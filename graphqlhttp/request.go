@@ -22,7 +22,7 @@ var byteOrderMark = []byte("\ufeff")
 
 // allow is the Allow header: the methods that are served at all.
 func (t *httpTransport) allow() string {
-	if t.DisableGET {
+	if !t.AllowGET {
 		return "OPTIONS, POST"
 	}
 	return "GET, HEAD, OPTIONS, POST"
@@ -42,7 +42,7 @@ func (t *httpTransport) read(w http.ResponseWriter, r *http.Request) (*graphql.R
 	switch {
 	case r.Method == http.MethodPost:
 		return t.readPost(w, r)
-	case t.DisableGET:
+	case !t.AllowGET:
 		return nil, http.StatusMethodNotAllowed, badRequest("Method not allowed: use POST")
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:
 		return t.readGet(r)

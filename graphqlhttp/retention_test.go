@@ -21,7 +21,7 @@ func TestWhatIsKeptIsTheQueryAlone(t *testing.T) {
 	for i := range requests {
 		query := fmt.Sprintf("{a%d:__typename}", i)
 		request := httptest.NewRequest("GET", "/?query="+query+"&x="+strings.Repeat("x", padding), nil)
-		params, _, fault := newTransport(Config{MaxBodyBytes: 1 << 20}).readGet(request)
+		params, _, fault := newTransport(Config{AllowGET: true, MaxBodyBytes: 1 << 20}).readGet(request)
 		if fault != nil || params.Query != query {
 			t.Fatalf("the query is %q, %v", params.Query, fault)
 		}

@@ -158,7 +158,7 @@ type answer struct {
 // ask sends a request to a production server and checks what holds for every answer whatsoever.
 func ask(t testing.TB, r *http.Request) answer {
 	t.Helper()
-	return askWith(t, Config{Introspection: true, MaxBodyBytes: 4096}, resolvers(), r)
+	return askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 4096}, resolvers(), r)
 }
 
 // askWith is ask with another configuration and other resolvers.

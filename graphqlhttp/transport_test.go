@@ -57,7 +57,7 @@ func TestBodyIsBounded(t *testing.T) {
 			if tt.chunked {
 				r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(tt.body))
 			}
-			a := askWith(t, Config{Introspection: true, MaxBodyBytes: max}, resolvers(), r)
+			a := askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: max}, resolvers(), r)
 			if a.Code != tt.status {
 				t.Errorf("%s, %s: status %d, want %d: %s", tt.name, media, a.Code, tt.status, a.Body)
 			}
@@ -73,7 +73,7 @@ func TestBodyIsBounded(t *testing.T) {
 func TestBodyIsBoundedByDefault(t *testing.T) {
 	body := `{"query":"{ leaf }"}`
 	for size, status := range map[int]int{64 << 10: http.StatusOK, 64<<10 + 1: http.StatusRequestEntityTooLarge} {
-		if a := askWith(t, Config{Introspection: true}, resolvers(), postText(body+strings.Repeat(" ", size-len(body)))); a.Code != status {
+		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), postText(body+strings.Repeat(" ", size-len(body)))); a.Code != status {
 			t.Errorf("%d bytes: status %d, want %d", size, a.Code, status)
 		}
 	}
@@ -94,7 +94,7 @@ func TestBodyMustBeUTF8(t *testing.T) {
 		"a no-break space around": {"\u00a0" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
 		"too many levels":         {`{"variables":` + strings.Repeat("[", 20000), "variables nest deeper than 64 levels"},
 	} {
-		a := askWith(t, Config{Introspection: true}, resolvers(), postText(tt.body))
+		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), postText(tt.body))
 		want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", tt.want)
 		if a.Code != http.StatusBadRequest || a.Body.String() != want {
 			t.Errorf("%s: %d %s, want 400 %s", name, a.Code, a.Body, want)
@@ -167,7 +167,7 @@ func TestRequest_whatCanOnlyMeanOneThing(t *testing.T) {
 		if tt.header[0] != "" {
 			r.Header[tt.header[0]] = []string{tt.header[1]}
 		}
-		a := askWith(t, Config{Introspection: true}, resolvers(), r)
+		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
 		status, words := tt.status, tt.words
 		if status == 0 {
 			status, words = http.StatusOK, gotLeaf
@@ -195,13 +195,13 @@ func TestResponse_retryAfter(t *testing.T) {
 		{int64(7), 5, "7"}, {int64(-7), 1.5, ""}} {
 		e := resolvers()
 		e["leaf"], e["fails"] = refusing(tt.first), refusing(tt.second)
-		a := askWith(t, Config{Introspection: true}, e, postQuery("{ leaf fails }"))
+		a := askWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf fails }"))
 		if got := a.Header().Get("Retry-After"); a.Code != http.StatusOK || got != tt.want {
 			t.Errorf("%v and %v: %d with Retry-After %q, want 200 with %q: %s", tt.first, tt.second,
 				a.Code, got, tt.want, a.Body)
 		}
 	}
-	if a := askWith(t, Config{Introspection: true}, resolvers(),
+	if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
 		postQuery("{ leaf }")); a.Header().Values("Retry-After") != nil {
 		t.Error("a response without errors has Retry-After")
 	}
@@ -229,7 +229,7 @@ func TestBodyThatIsCutShort(t *testing.T) {
 
 // Over a real connection: what a recorder doesn't do.
 func TestOverAConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{Introspection: true}, resolvers()))
+	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true}, resolvers()))
 	defer server.Close()
 
 	t.Run("HEAD has no body, and its headers", func(t *testing.T) {
@@ -314,7 +314,7 @@ func TestObserve(t *testing.T) {
 		{"GET of a mutation", httptest.NewRequest("GET", "/?query=mutation+M{change}", nil), Outcome{Operation: "mutation", Name: "M", Status: 405, Codes: []string{"BAD_REQUEST"}}},
 		{"a long name is cut", postQuery("query " + name + " { leaf }"), Outcome{Operation: "query", Name: name[:61] + "...", Status: 200}},
 	} {
-		got := askWith(t, Config{Introspection: true}, resolvers(), tt.request).outcome
+		got := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), tt.request).outcome
 		got.RequestID, got.Duration = "", 0
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", tt.want) {
 			t.Errorf("%s: %+v\nwant %+v", tt.name, got, tt.want)
@@ -324,7 +324,7 @@ func TestObserve(t *testing.T) {
 
 func TestObserveMayBeAbsent(t *testing.T) {
 	recorder := httptest.NewRecorder()
-	production(Config{Introspection: true}, resolvers()).ServeHTTP(recorder, postQuery("{ leaf }"))
+	production(Config{AllowGET: true, Introspection: true}, resolvers()).ServeHTTP(recorder, postQuery("{ leaf }"))
 	if recorder.Body.String() != `{"data":{"leaf":1}}`+"\n" {
 		t.Errorf("%s", recorder.Body)
 	}
@@ -339,7 +339,7 @@ func TestTimeoutEndsTheResolversContext(t *testing.T) {
 				return nil, &gqlerror.Error{Message: "gave up", Err: ctx.Err(), Extensions: map[string]any{"code": "TIMEOUT"}}
 			}
 			start := time.Now()
-			a := askWith(t, Config{Introspection: true, Timeout: given}, e, postQuery("{ leaf }"))
+			a := askWith(t, Config{AllowGET: true, Introspection: true, Timeout: given}, e, postQuery("{ leaf }"))
 			if took := time.Since(start); took != want || a.outcome.Duration != want {
 				t.Errorf("Timeout %s: took %s, the outcome says %s, want %s", given, took, a.outcome.Duration, want)
 			}
@@ -358,7 +358,7 @@ func TestALateResultIsShownAllTheSame(t *testing.T) {
 			time.Sleep(time.Minute)
 			return 1, nil
 		}
-		a := askWith(t, Config{Introspection: true, Timeout: time.Second}, e, postQuery("mutation { change }"))
+		a := askWith(t, Config{AllowGET: true, Introspection: true, Timeout: time.Second}, e, postQuery("mutation { change }"))
 		if a.Body.String() != `{"data":{"change":1}}`+"\n" {
 			t.Errorf("%s", a.Body)
 		}
@@ -383,7 +383,7 @@ func TestNothingRunsOnceTheTimeHasPassed(t *testing.T) {
 			}
 			server := handler.New(e)
 			server.Use(slow{})
-			server.AddTransport(newTransport(Config{Introspection: true}))
+			server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true}))
 			r := postQuery("mutation { change }")
 			r.Header.Set("Accept", media)
 			recorder := httptest.NewRecorder()
@@ -432,7 +432,7 @@ func TestAPanicOutsideAFieldIsAnError(t *testing.T) {
 			server := handler.New(e)
 			tt.change(server, e)
 			var seen []Outcome
-			server.AddTransport(newTransport(Config{Introspection: true, Observe: func(_ context.Context, o Outcome) { seen = append(seen, o) }}))
+			server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true, Observe: func(_ context.Context, o Outcome) { seen = append(seen, o) }}))
 			server.SetRecoverFunc(func(ctx context.Context, value any) error {
 				return &gqlerror.Error{Message: "Internal error", Extensions: map[string]any{"code": "INTERNAL", "requestId": RequestID(ctx)}}
 			})
@@ -456,7 +456,7 @@ func TestAPanicOutsideAFieldIsAnError(t *testing.T) {
 // A presenter or an executor that isn't gqlgen's says nothing useful: then the words are ours.
 func TestAPanicUnderAnotherExecutor(t *testing.T) {
 	recorder := httptest.NewRecorder()
-	newTransport(Config{}).Do(recorder, postQuery("{ leaf }"), brokenExecutor{})
+	newTransport(Config{AllowGET: true}).Do(recorder, postQuery("{ leaf }"), brokenExecutor{})
 	want := `{"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}` + "\n"
 	if recorder.Code != 500 || recorder.Body.String() != want {
 		t.Errorf("%d %s, want 500 %s", recorder.Code, recorder.Body, want)
@@ -474,7 +474,7 @@ func TestDataPassesUnchanged(t *testing.T) {
 	e := resolvers()
 	const raw = `{"big":123456789012345678901234567890,"html":"<b>&</b>","text":"ü🔑` + "\u2028" + `","float":1.0}`
 	e["leaf"] = func(context.Context, map[string]any) (any, error) { return json.RawMessage(raw), nil }
-	if a := askWith(t, Config{Introspection: true}, e, postQuery("{ leaf }")); a.Body.String() != `{"data":{"leaf":`+raw+"}}\n" {
+	if a := askWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf }")); a.Body.String() != `{"data":{"leaf":`+raw+"}}\n" {
 		t.Errorf("%s", a.Body)
 	}
 }
@@ -486,14 +486,14 @@ func TestHeadersReachTheOperation(t *testing.T) {
 		e["leaf"] = func(ctx context.Context, _ map[string]any) (any, error) {
 			return graphql.GetOperationContext(ctx).Headers.Get("X-Mine"), nil
 		}
-		if a := askWith(t, Config{Introspection: true}, e, r); a.Body.String() != `{"data":{"leaf":"yes"}}`+"\n" {
+		if a := askWith(t, Config{AllowGET: true, Introspection: true}, e, r); a.Body.String() != `{"data":{"leaf":"yes"}}`+"\n" {
 			t.Errorf("%s: %s", r.Method, a.Body)
 		}
 	}
 }
 
 func TestSupportsEverything(t *testing.T) {
-	if !newTransport(Config{}).Supports(httptest.NewRequest("PUT", "/", nil)) {
+	if !newTransport(Config{AllowGET: true}).Supports(httptest.NewRequest("PUT", "/", nil)) {
 		t.Error("PUT isn't supported, so gqlgen would answer it in words of its own")
 	}
 }
@@ -523,7 +523,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		for _, config := range []Config{
 			{MaxBodyBytes: 4096, Introspection: true},
-			{PersistedQueryBytes: 1 << 10, DisableGET: true, MaxResponseBytes: 100},
+			{PersistedQueryBytes: 1 << 10, MaxResponseBytes: 100},
 			{PersistedQueryBytes: 4 << 20, Manifest: &manifest, ManifestLogOnly: true, MaxNesting: 3},
 			{Manifest: &manifest},
 		} {
@@ -548,14 +548,14 @@ func TestStringsOfDocuments(t *testing.T) {
 		{`"\uD83D"`, broken},
 		{`"\uDD11\uD83D"`, broken},
 	} {
-		a := askWith(t, Config{}, resolvers(), postQuery("{ need(s: "+tt.literal+") }"))
+		a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery("{ need(s: "+tt.literal+") }"))
 		want := `{"data":{"need":"s=string:` + tt.value + `"}}` + "\n"
 		if tt.value == broken && codeOf(t, a) != "GRAPHQL_PARSE_FAILED" ||
 			tt.value != broken && a.Body.String() != want {
 			t.Errorf("%s: %s; want %s", tt.literal, a.Body, want)
 		}
 	}
-	a := askWith(t, Config{}, resolvers(), postQuery(`"d" query ("e" $s: String! = "\uD83D\uDD11") { need(s: $s) ...F } "f" fragment F on Query { leaf }`))
+	a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery(`"d" query ("e" $s: String! = "\uD83D\uDD11") { need(s: $s) ...F } "f" fragment F on Query { leaf }`))
 	if got := a.Body.String(); got != `{"data":{"need":"s=string:🔑","leaf":1}}`+"\n" {
 		t.Errorf("descriptions: %s", got)
 	}

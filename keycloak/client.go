@@ -31,7 +31,7 @@ type ClientConfig struct {
 	// RefreshGrace is for how long the answer of a refresh is handed out again to whoever presents
 	// the same token from the same network: identity.Address in an IPv4 /24 or an IPv6 /48. It ends
 	// sooner when the new refresh token is presented. Callers without an address count as one
-	// network. Zero is not at all.
+	// network. It is DefaultRefreshGrace if zero, and not at all if negative.
 	RefreshGrace time.Duration
 
 	// RefreshGraceAnyNetwork hands it out whatever the network, for people whose address changes
@@ -61,6 +61,9 @@ type ClientConfig struct {
 const (
 	DefaultLoginScope = "openid profile email"
 	DefaultTimeout    = 8 * time.Second
+
+	// DefaultRefreshGrace is enough for two tabs of a browser that refresh at the same moment.
+	DefaultRefreshGrace = 10 * time.Second
 
 	// DefaultMaxCalls is the default of MaxLogins, MaxRefreshes and MaxLogouts. Keycloak hashes
 	// passwords with argon2id, some ten milliseconds of a core each; more at once wait there, not
@@ -125,6 +128,9 @@ func NewClient(config ClientConfig) (*Client, error) {
 		if *max <= 0 {
 			*max = DefaultMaxCalls
 		}
+	}
+	if config.RefreshGrace == 0 {
+		config.RefreshGrace = DefaultRefreshGrace
 	}
 	if config.RefusalPause == 0 {
 		config.RefusalPause = DefaultRefusalPause

@@ -38,7 +38,7 @@ func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientCo
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	config := ClientConfig{ClientID: "local-api", ClientSecret: identity.NewSecret(canary + "-secret")}
+	config := ClientConfig{ClientID: "local-api", ClientSecret: identity.NewSecret(canary + "-secret"), RefreshGrace: -1}
 	config.Realm = must(NewRealm(server.URL, "local"))
 	for _, change := range changes {
 		change(&config)

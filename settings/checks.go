@@ -70,9 +70,9 @@ func (d *draft) finish(p *problems) {
 	server.RewriteDetail = NameIn
 	server.Client.RefreshGraceAnyNetwork = d.refreshGraceNetwork == "any"
 	server.HTTP.Console = d.console == "on" || d.console == "auto" && server.Local
-	server.GraphQL.DisableGET = !server.Local
+	server.GraphQL.AllowGET = server.Local
 	if d.getQueries != nil {
-		server.GraphQL.DisableGET = !*d.getQueries
+		server.GraphQL.AllowGET = *d.getQueries
 	}
 	server.Limits.Bytes = int(server.GraphQL.MaxBodyBytes)
 	if server.Limits.CacheBytes == 0 {
@@ -201,6 +201,9 @@ func (d *draft) finishAttempts(p *problems) {
 		d.Warnings = append(d.Warnings, fmt.Sprintf("LOGIN_REFUSAL_PAUSE is %s, and a sign-in waits for its turn for KEYCLOAK_TIMEOUT, %s: "+
 			"after one wrong password the next sign-in of the account is BUSY, its owner's too. Make the pause shorter, "+
 			"or the timeout longer", format(client.RefusalPause), format(client.Timeout)))
+	}
+	if client.RefreshGrace == 0 {
+		client.RefreshGrace = -1 // none, where zero is keycloak's default
 	}
 	if client.RefusalPause == 0 {
 		client.RefusalPause = -1 // none, where zero is keycloak's default

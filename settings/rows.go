@@ -89,7 +89,7 @@ func (d *draft) groups() []group {
 				library: "ClientConfig.LoginScope",
 				doc:     "The scopes that `login` requests, separated by spaces.",
 			}, {
-				name: "REFRESH_GRACE", defaultValue: "10s", to: zeroOr(&client.RefreshGrace, time.Second, time.Minute),
+				name: "REFRESH_GRACE", defaultValue: format(keycloak.DefaultRefreshGrace), to: zeroOr(&client.RefreshGrace, time.Second, time.Minute),
 				doc: "How long a refresh token that was used gets the same answer again, so that two browser " +
 					"tabs can refresh at the same moment. It ends early when the new refresh token is used. " +
 					"0 turns it off.",
