@@ -177,6 +177,7 @@ func (c Config) issuers() []string {
 // LogValue shows what an operator may see of a Config at the start: no secret.
 func (c Config) LogValue() slog.Value {
 	c, _ = c.withDefaults() // what is missing is logged as missing
+	attempts := throttle.Defaults()
 	origins := append([]string{}, c.HTTP.CORSOrigins...)
 	if c.Local && len(origins) == 0 {
 		origins = append(origins, middleware.Loopback.String())
@@ -202,13 +203,13 @@ func (c Config) LogValue() slog.Value {
 		// Whose address an attempt counts for, and how many there may be.
 		slog.Any("trustedProxies", texts(c.HTTP.Proxies)),
 		slog.Bool("forwardAddress", c.Client.ForwardAddress),
-		slog.String("loginAccountLimit", limitText(c.Attempts.Account)),
-		slog.String("loginAddressLimit", limitText(c.Attempts.Address)),
-		slog.String("loginAccountSlowLimit", limitText(c.Attempts.AccountSlow)),
+		slog.String("loginAccountLimit", limitText(cmp.Or(c.Attempts.Account, attempts.Account))),
+		slog.String("loginAddressLimit", limitText(cmp.Or(c.Attempts.Address, attempts.Address))),
+		slog.String("loginAccountSlowLimit", limitText(cmp.Or(c.Attempts.AccountSlow, attempts.AccountSlow))),
 		slog.Duration("loginRefusalPause", c.Client.RefusalPause),
-		slog.String("addressLimit", limitText(c.Attempts.Attempts)),
-		slog.String("refreshTokenLimit", limitText(c.Attempts.Token)),
-		slog.String("refreshAddressLimit", limitText(c.Attempts.TokenAddress)))
+		slog.String("addressLimit", limitText(cmp.Or(c.Attempts.Attempts, attempts.Attempts))),
+		slog.String("refreshTokenLimit", limitText(cmp.Or(c.Attempts.Token, attempts.Token))),
+		slog.String("refreshAddressLimit", limitText(cmp.Or(c.Attempts.TokenAddress, attempts.TokenAddress))))
 }
 
 // trustedDocuments is whether this server runs only the documents of its manifest: off, log or
@@ -233,9 +234,4 @@ func texts[T fmt.Stringer](list []T) []string {
 }
 
 // limitText is a limit as a setting has it.
-func limitText(r throttle.Rate) string {
-	if r == (throttle.Rate{}) {
-		return "default"
-	}
-	return fmt.Sprintf("%d/%v", r.Burst, r.Every)
-}
+func limitText(r throttle.Rate) string { return fmt.Sprintf("%d/%v", r.Burst, r.Every) }
