@@ -18,7 +18,7 @@ func TestMemoryBuckets_zeroValue(t *testing.T) {
 		if allowed, wait := drain(t, m, bucket, 100); allowed != 0 || wait != 1 {
 			t.Errorf("a nanosecond early: %d allowed, wait %v; want 0 and 1ns", allowed, wait)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if allowed, wait := drain(t, m, bucket, 100); allowed != 1 || wait != 30*time.Second {
 			t.Errorf("%d allowed, wait %v; want 1 and 30s", allowed, wait)
 		}
