@@ -1,5 +1,5 @@
-// Command cloakql-dev serves CloakQL beside a stand-in for Keycloak in the same process: no Keycloak,
-// no network and no settings are needed. It is for a developer's machine.
+// Command cloakql-dev serves CloakQL beside a stand-in for Keycloak in the same process. It needs no
+// Keycloak, no network and no settings. It is for a developer's machine.
 package main
 
 import (
@@ -34,7 +34,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := run(ctx, os.Environ(), ".", os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, settings.NameIn(err.Error()))
 		os.Exit(1)
 	}
 }
