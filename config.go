@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -31,7 +33,8 @@ type Config struct {
 
 	Realm keycloak.Realm
 
-	// Client is this server's client in the realm. Its Realm, Transport and Log may be left out.
+	// Client is this server's client in the realm. Its Realm, Transport and Log may be left out; a
+	// Realm must be the one above.
 	// It may be empty where Schema is set and signs nobody in; Tokens.Audience is required then.
 	Client keycloak.ClientConfig
 
@@ -39,8 +42,9 @@ type Config struct {
 	Keys keycloak.KeySetConfig
 
 	// Tokens says whose access tokens are accepted. Without Issuers they are the realm's; an Issuer
-	// without Keys has the realm's keys. If Audience is empty, Audience and AuthorizedParty become
-	// the client's id: a token for this API passes, and any token that was issued to the client.
+	// without Keys has the realm's keys, and without Names the realm's. If Audience is empty, it
+	// becomes the client's id, and so does AuthorizedParty unless it is set: a token for this API
+	// passes, and any token that was issued to the client.
 	// Set Audience to end the latter, once the realm has an audience mapper for this API.
 	Tokens keycloak.VerifierConfig
 
@@ -54,8 +58,8 @@ type Config struct {
 	// called after the request's line was logged.
 	GraphQL graphqlhttp.Config
 
-	// Limits bounds documents and variables. Without Most, a request
-	// may contain each of login, refresh and logout once.
+	// Limits bounds documents and variables. Without Most, a request may contain each of login,
+	// refresh and logout once.
 	Limits limits.Limits
 
 	// Schema makes the schema, if it isn't CloakQL's own. It is called once, by New, with what
@@ -82,13 +86,13 @@ type Config struct {
 // An HTTPConfig says who may call a Server, and what it serves beside GraphQL.
 type HTTPConfig struct {
 	// CORSOrigins are the origins whose pages may call: https://app.example.com, or with one
-	// wildcard: only *, https://*.example.com, or http://localhost:*. If empty, it is no page, but
-	// every page of this machine where the server is local.
+	// wildcard: only *, https://*.example.com, or http://localhost:*. If empty, no page may call; if
+	// the server is local, every page of this machine.
 	CORSOrigins []string
 
 	// AllowedHosts are the host names that requests may use for this server, without a port:
-	// api.example.com or *.example.com. If empty, it is any name, but the names of this machine
-	// where the server is local.
+	// api.example.com or *.example.com. If empty, they may use any name. A local server also has
+	// the names of this machine, and no others if this is empty.
 	AllowedHosts []string
 
 	// Proxies are the reverse proxies whose X-Forwarded-For is believed (throttle.AddressConfig).
@@ -97,7 +101,8 @@ type HTTPConfig struct {
 	// Console serves the GraphQL console at /.
 	Console bool
 
-	// ConsoleUsers are offered in the console's form, with their passwords: for development.
+	// ConsoleUsers are offered in the console's form, with their passwords, to everybody who opens
+	// the page. Only a local server may have them.
 	ConsoleUsers []console.User
 
 	// Middleware, if set, wraps the handler of /graphql. The caller (identity.Require) and the
@@ -114,11 +119,14 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	hasClient := c.Client.ClientID != "" || c.Client.ClientSecret.Reveal() != ""
 	switch {
-	case !hasClient && c.Schema == nil:
+	case !c.hasClient() && c.Schema == nil:
 		return c, errors.New("cloakql: Config.Client needs a ClientID and a ClientSecret")
-	case !hasClient && len(c.Tokens.Audience) == 0:
+	case c.Client.Realm != (keycloak.Realm{}) && c.Client.Realm != c.Realm:
+		return c, errors.New("cloakql: Config.Client.Realm isn't Config.Realm: leave it out")
+	case len(c.HTTP.ConsoleUsers) > 0 && !c.Local:
+		return c, errors.New("cloakql: Config.HTTP.ConsoleUsers shows passwords: only a Local server may have it")
+	case !c.hasClient() && len(c.Tokens.Audience) == 0:
 		return c, errors.New("cloakql: Config.Tokens needs an Audience where Config.Client is empty")
 	}
 	if c.Client.Transport == nil {
@@ -135,12 +143,24 @@ func (c Config) withDefaults() (Config, error) {
 			*log = c.Log
 		}
 	}
-	if len(c.Tokens.Issuers) == 0 {
-		c.Tokens.Issuers = []keycloak.Issuer{{Names: []string{c.Realm.Issuer()}}}
+	if c.Tokens.Issuers = slices.Clone(c.Tokens.Issuers); len(c.Tokens.Issuers) == 0 {
+		c.Tokens.Issuers = []keycloak.Issuer{{}}
+	}
+	for i, issuer := range c.Tokens.Issuers {
+		if len(issuer.Names) > 0 {
+			continue
+		}
+		if set, ok := issuer.Keys.(*keycloak.KeySet); ok {
+			c.Tokens.Issuers[i].Names = []string{set.Realm().Issuer()}
+		} else if issuer.Keys == nil {
+			c.Tokens.Issuers[i].Names = []string{c.Realm.Issuer()}
+		}
 	}
 	if len(c.Tokens.Audience) == 0 {
-		c.Tokens.Audience, c.Tokens.AuthorizedParty = []string{c.Client.ClientID}, c.Client.ClientID
+		c.Tokens.Audience = []string{c.Client.ClientID}
+		c.Tokens.AuthorizedParty = cmp.Or(c.Tokens.AuthorizedParty, c.Client.ClientID)
 	}
+	c.Limits.Most = maps.Clone(c.Limits.Most)
 	if c.Limits.Most == nil {
 		c.Limits.Most = map[string]int{"login": 1, "refresh": 1, "logout": 1}
 	}
@@ -149,6 +169,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.GraphQL.Introspection = c.GraphQL.Introspection || c.Local
 	return c, nil
+}
+
+// hasClient reports whether people can sign in. A Client with only one of both is a mistake, which
+// keycloak.NewClient explains.
+func (c Config) hasClient() bool {
+	return c.Client.ClientID != "" || c.Client.ClientSecret.Reveal() != ""
 }
 
 func (c Config) requestTimeout() time.Duration {

@@ -20,6 +20,7 @@ import (
 	"github.com/cloakql/cloakql"
 	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/authz"
+	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/graph/generated"
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak"
@@ -223,6 +224,18 @@ func TestNew_refuses(t *testing.T) {
 		"an origin":         {func(c *cloakql.Config) { c.HTTP.CORSOrigins = []string{"app.example.com"} }, `Config.HTTP.CORSOrigins holds "app.example.com": expected a scheme first`},
 		"a host":            {func(c *cloakql.Config) { c.HTTP.AllowedHosts = []string{"https://a"} }, "Config.HTTP.AllowedHosts"},
 		"attempts":          {func(c *cloakql.Config) { c.Attempts.Account.Burst = -1 }, "Account"},
+		"a secret without an id": {func(c *cloakql.Config) {
+			c.Schema, c.Client.ClientID, c.Tokens.Audience = nil, "", []string{"shop-api"}
+		}, "a client id and its secret"},
+		"a client of another realm": {func(c *cloakql.Config) {
+			c.Client.Realm = must(keycloak.NewRealm(kc.URL, "other"))
+		}, "Config.Client.Realm isn't Config.Realm"},
+		"passwords for everybody": {func(c *cloakql.Config) {
+			c.HTTP.ConsoleUsers = []console.User{{Username: "alice", Password: "hush"}}
+		}, "Config.HTTP.ConsoleUsers shows passwords"},
+		"no handler": {func(c *cloakql.Config) {
+			c.HTTP.Middleware = func(http.Handler) http.Handler { return nil }
+		}, "Config.HTTP.Middleware returned no handler"},
 	} {
 		config := importerConfig(t, kc, product{})
 		tt.change(&config)
@@ -297,6 +310,112 @@ func TestConfig_middleware(t *testing.T) {
 	want := []string{"alice", "no bearer token from 192.0.2.1"}
 	if fmt.Sprint(callers) != fmt.Sprint(want) {
 		t.Errorf("callers %q, want %q", callers, want)
+	}
+}
+
+// A Server keeps nothing of its Config that the importer may change afterwards.
+func TestNew_copiesConfig(t *testing.T) {
+	kc := newShop(t, "hush")
+	config := importerConfig(t, kc, product{me: func(context.Context) (*identity.User, error) {
+		return nil, errOutOfStock
+	}})
+	config.Limits.Most = map[string]int{"me": 1}
+	h, token := newServer(t, config).Handler(), signIn(t, kc).AccessToken
+	config.Errors[0].Code, config.Limits.Most["me"] = "CHANGED", 2
+	if got := post(h, token, `{ me { id } }`); !strings.Contains(got, `"OUT_OF_STOCK"`) {
+		t.Errorf("me is %s", got)
+	}
+	if got := post(h, token, `{ a: me { id } b: me { id } }`); !strings.Contains(got, `"ROOT_FIELDS"`) {
+		t.Errorf("me twice is %s", got)
+	}
+}
+
+// What is left out of an Issuer is the realm's, in the log and for the warning of Run, too.
+func TestConfig_LogValue_issuers(t *testing.T) {
+	realm := must(keycloak.NewRealm("https://sso.example.com", "shop"))
+	other := must(keycloak.NewRealm("https://sso.example.com", "other"))
+	config := cloakql.Config{
+		Realm: realm, Client: keycloak.ClientConfig{ClientID: "shop-api"},
+		Tokens: keycloak.VerifierConfig{AuthorizedParty: "web", Issuers: []keycloak.Issuer{
+			{}, {Keys: keycloak.NewKeySet(other, keycloak.KeySetConfig{})},
+		}},
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("serving", "config", config)
+	for _, want := range []string{
+		`config.issuers="[` + realm.Issuer() + " " + other.Issuer() + `]"`,
+		"config.audience=[shop-api]", "config.authorizedParty=web",
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s:\n%s", want, &log)
+		}
+	}
+	if config.Tokens.Issuers[0].Names != nil {
+		t.Errorf("the importer's issuers became %v", config.Tokens.Issuers)
+	}
+}
+
+// A listener that fails ends Run, but not before the requests in flight are answered.
+func TestServer_Run_failingListener(t *testing.T) {
+	kc := newShop(t, "hush")
+	called, release := make(chan struct{}), make(chan struct{})
+	config := importerConfig(t, kc, product{me: func(ctx context.Context) (*identity.User, error) {
+		close(called)
+		<-release
+		return identity.Require(ctx)
+	}})
+	log := &lockedBuffer{}
+	config.Log = slog.New(slog.NewTextHandler(log, nil))
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))
+	ended := make(chan error, 1)
+	go func() { ended <- newServer(t, config).Run(t.Context(), listener) }()
+	s, answered := &site{url: "http://" + listener.Addr().String()}, make(chan string, 1)
+	token := signIn(t, kc).AccessToken
+	go func() {
+		_, body := s.do(t, exchange{query: `{ me { username } }`, authorization: "Bearer " + token})
+		answered <- body
+	}()
+	<-called
+	listener.Close()
+	waitFor(t, "the server stops", func() bool { return strings.Contains(log.String(), "stopping") })
+	select {
+	case err := <-ended:
+		t.Fatalf("Run() = %v with a request in flight", err)
+	default:
+	}
+	close(release)
+	if body := <-answered; !strings.Contains(body, `"alice"`) {
+		t.Errorf("me is %s", body)
+	}
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run() = %v, want the listener's error", err)
+	}
+}
+
+// A Server runs once, and not after Close. Either way the listener is closed when Run returns.
+func TestServer_Run_once(t *testing.T) {
+	kc := newShop(t, "hush")
+	run := func(server *cloakql.Server) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		listener := must(net.Listen("tcp", "127.0.0.1:0"))
+		err := server.Run(ctx, listener)
+		if _, accepted := listener.Accept(); !errors.Is(accepted, net.ErrClosed) {
+			t.Errorf("the listener answers %v, want that it is closed", accepted)
+		}
+		return err
+	}
+	server, closed := newServer(t, importerConfig(t, kc, product{})), newServer(t, importerConfig(t, kc, product{}))
+	if err := run(server); err != nil {
+		t.Errorf("Run() = %v", err)
+	}
+	if err := closed.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*cloakql.Server{"twice": server, "after Close": closed} {
+		if err := run(s); err == nil || !strings.Contains(err.Error(), "cloakql.New") {
+			t.Errorf("Run %s = %v, want that it names cloakql.New", name, err)
+		}
 	}
 }
 

@@ -62,6 +62,7 @@ type Server struct {
 	keys     *keycloak.KeySet
 	client   *keycloak.Client // nil if Config.Client is empty
 	handler  http.Handler
+	running  atomic.Bool // from the call of Run on
 	draining atomic.Bool
 }
 
@@ -75,7 +76,7 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{config: config, keys: keycloak.NewKeySet(config.Realm, config.Keys)}
-	if config.Client.ClientID != "" {
+	if config.hasClient() {
 		if s.client, err = keycloak.NewClient(config.Client); err != nil {
 			return nil, err
 		}
@@ -100,7 +101,6 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Tokens.Issuers = slices.Clone(c.Tokens.Issuers)
 	for i := range c.Tokens.Issuers {
 		if c.Tokens.Issuers[i].Keys == nil {
 			c.Tokens.Issuers[i].Keys = s.keys
@@ -119,7 +119,9 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 		return nil, err
 	}
 	if c.HTTP.Middleware != nil {
-		operations = c.HTTP.Middleware(operations)
+		if operations = c.HTTP.Middleware(operations); operations == nil {
+			return nil, errors.New("cloakql: Config.HTTP.Middleware returned no handler")
+		}
 	}
 	operations = keycloak.Middleware(verifier, c.Log)(operations)
 	operations = throttle.Addresses(throttle.AddressConfig{Trusted: c.HTTP.Proxies, Log: c.Log})(operations)
@@ -161,7 +163,7 @@ func parseAll[T any](field string, list []string, parse func(string) (T, error))
 // newSchema makes the schema with what it signs people in by, and audits its access rules.
 func (s *Server) newSchema(realm signin.Realm) (graphql.ExecutableSchema, error) {
 	var service *signin.Service
-	if s.config.Client.ClientID != "" {
+	if s.config.hasClient() {
 		limiter, err := throttle.New(s.config.Attempts)
 		if err != nil {
 			return nil, err
@@ -187,7 +189,7 @@ func (s *Server) newGraphQL(schema graphql.ExecutableSchema) (http.Handler, erro
 	c := s.config
 	server := handler.New(schema)
 	c.GraphQL.Errors = &presenter{apierror.Presenter{
-		Rows: c.Errors, Log: c.Log, Detail: c.Local, RequestID: graphqlhttp.RequestID,
+		Rows: slices.Clone(c.Errors), Log: c.Log, Detail: c.Local, RequestID: graphqlhttp.RequestID,
 	}, c}
 	c.GraphQL.Observe = logRequest(c.Log, c.GraphQL.Observe)
 	if err := limits.Install(server, c.Limits); err != nil {
@@ -227,7 +229,9 @@ func (s *Server) Handler() http.Handler {
 
 // Run serves connections of listener until ctx is done, then answers the requests in flight and
 // returns nil. Meanwhile it keeps the realm's keys fresh without traffic, and logs a warning if
-// Keycloak's issuer isn't among the accepted ones. It closes listener. Call it once.
+// Keycloak's issuer isn't among the accepted ones. If listener fails, it stops in the same way and
+// returns that error. It closes listener. A Server runs once: later calls fail, and so do those
+// after Close.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	switch {
 	case listener == nil:
@@ -235,6 +239,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	case s.handler == nil:
 		listener.Close()
 		return errNotMade
+	case s.draining.Load(), !s.running.CompareAndSwap(false, true):
+		listener.Close()
+		return errors.New("cloakql: this Server has run, or is closed: make another with cloakql.New")
 	}
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	var tasks sync.WaitGroup
@@ -249,9 +256,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 
+	var failure error // of the listener
 	select {
-	case err := <-served:
-		return err
+	case failure = <-served:
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
@@ -259,10 +266,15 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	// Requests first: they start exchanges with Keycloak.
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drainTimeout())
 	defer cancel()
-	if err := errors.Join(server.Shutdown(drain), s.Close(drain)); err != nil {
-		return fmt.Errorf("stopped before every request was answered: %w", err)
+	err := errors.Join(server.Shutdown(drain), s.Close(drain))
+	server.Close() // what is still open was given its time
+	if failure == nil {
+		<-served // the listener is closed
 	}
-	return nil
+	if err != nil {
+		err = fmt.Errorf("stopped before every request was answered: %w", err)
+	}
+	return errors.Join(failure, err)
 }
 
 // Close waits until the exchanges with Keycloak that were begun have ended, whether or not their

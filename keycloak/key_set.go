@@ -100,6 +100,14 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 
 var errNoKeySet = errors.New("keycloak: the zero KeySet has no realm: make it with keycloak.NewKeySet")
 
+// Realm returns the realm whose keys these are: the zero Realm for the zero KeySet.
+func (k *KeySet) Realm() Realm {
+	if k.isZero() {
+		return Realm{}
+	}
+	return k.realm
+}
+
 // isZero reports whether the set wasn't made by NewKeySet.
 func (k *KeySet) isZero() bool { return k == nil || k.http == nil }
 
