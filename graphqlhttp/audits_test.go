@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// An audit is what one of graphql-http 1.23.1's serverAudits sends, and the strictest of what it wants.
+// An audit is what one of graphql-http 1.23.1's serverAudits sends, and the strictest of what it
+// wants.
 type audit struct {
 	id       string
 	request  func() *http.Request
@@ -156,7 +157,8 @@ func introspective() executable {
 	return e
 }
 
-// The audits themselves run in node against the whole server; here each one's expectation, by its id.
+// The audits themselves run in node against the whole server; here each one's expectation, by its
+// id.
 func TestAudits(t *testing.T) {
 	all := allAudits()
 	if len(all) != 61 {

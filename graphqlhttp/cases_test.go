@@ -17,8 +17,8 @@ import (
 var update = flag.Bool("update", false, "rewrite the responses in testdata/*.txtar; review the diff")
 
 // Each file of testdata holds cases of one subject: a request under its name, then the response. A
-// request is a line with method and target, headers, an empty line and a body, whose last line break
-// doesn't count. What holds for all responses isn't written there; ask checks it.
+// request is a line with method and target, headers, an empty line and a body, whose last line
+// break doesn't count. What holds for all responses isn't written there; ask checks it.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {

@@ -327,7 +327,8 @@ func TestNothingIsSuggestedInProduction(t *testing.T) {
 	}
 }
 
-// The other way round, or the test above would prove nothing: with gqlgen's own rules they are there.
+// The other way round, or the test above would prove nothing: with gqlgen's own rules they are
+// there.
 func TestSuggestionsStandWhereNobodyTookThemOut(t *testing.T) {
 	server := handler.New(resolvers())
 	server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true}))
@@ -357,8 +358,8 @@ func TestAtMostFiveErrors(t *testing.T) {
 	}
 }
 
-// A new rule of gqlparser may put literals into its message. Whoever upgrades reads the rule, and adds it
-// here, or to namingRules if its messages hold names alone.
+// A new rule of gqlparser may put literals into its message. Whoever upgrades reads the rule, and
+// adds it here, or to namingRules if its messages hold names alone.
 func TestEveryRuleIsKnown(t *testing.T) {
 	holdLiterals := []string{"OverlappingFieldsCanBeMerged", "ValuesOfCorrectType"}
 	known := map[string]bool{}

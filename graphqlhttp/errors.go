@@ -25,7 +25,7 @@ const (
 	maxLocations       = 5
 	maxPathElements    = 32
 	maxNameBytes       = 64
-	cutMark            = "..."
+	ellipsis           = "..."
 	messageInternal    = "Internal error"
 	messageOutOfTime   = "The request took too long"
 	messageNoOperation = "The document has no operation"
@@ -35,8 +35,8 @@ func badRequest(message string) *gqlerror.Error {
 	return apierror.New(apierror.CodeBadRequest, "", message)
 }
 
-// at adds to an error where in the document it is, if that is known.
-func at(position *ast.Position, err *gqlerror.Error) *gqlerror.Error {
+// withPosition adds to an error where in the document it is, if that is known.
+func withPosition(position *ast.Position, err *gqlerror.Error) *gqlerror.Error {
 	if position != nil {
 		err.Locations = []gqlerror.Location{{Line: position.Line, Column: position.Column}}
 	}
@@ -57,8 +57,8 @@ func codes(errs gqlerror.List) []string {
 	return codes
 }
 
-// fieldErrors bounds the errors of an operation that ran. Their words are the server's, their paths hold the
-// client's aliases, and a list can have an error for each of its items.
+// fieldErrors bounds the errors of an operation that ran. Their words are the server's, their paths
+// hold the client's aliases, and a list can have an error for each of its items.
 func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 	shown := make(gqlerror.List, 0, min(len(errs), maxFieldErrors+1))
 	for _, err := range errs {
@@ -71,7 +71,7 @@ func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 		}
 		if len(err.Message) > maxFieldMessage || len(err.Locations) > 0 {
 			bounded := *err // the original may be shared
-			bounded.Message = cutText(err.Message, maxFieldMessage)
+			bounded.Message = truncate(err.Message, maxFieldMessage)
 			bounded.Locations = locations(err, locator)
 			err = &bounded
 		}
@@ -81,7 +81,7 @@ func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 }
 
 // requestErrors turns what gqlgen says of a document into what a client may read: a code for each
-// stage that failed, at most five errors, and no text out of the document but names.
+// stage that failed, at maxBytes five errors, and no text out of the document but names.
 func (t *httpTransport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List,
 	locator *language.Locator) gqlerror.List {
 	errs = errs[:min(len(errs), maxRequestErrors)]
@@ -92,8 +92,8 @@ func (t *httpTransport) requestErrors(operation *graphql.OperationContext, errs 
 			one.Locations, one.Rule, one.Err = err.Locations, err.Rule, err.Err
 		}
 		one.Locations = locations(one, locator)
-		one.Message = cutText(one.Message, maxRequestMessage)
-		one.Path = cutPath(one.Path)
+		one.Message = truncate(one.Message, maxRequestMessage)
+		one.Path = truncatePath(one.Path)
 		shown[i] = one
 	}
 	return shown
@@ -142,15 +142,15 @@ func (t *httpTransport) requestError(operation *graphql.OperationContext, err *g
 }
 
 func badVariable(operation *ast.OperationDefinition, name string) *gqlerror.Error {
-	err := apierror.New(apierror.CodeBadUserInput, "", "Request malformed! The variable $"+cut(name)+" doesn't fit its type")
+	err := apierror.New(apierror.CodeBadUserInput, "", "Request malformed! The variable $"+truncateName(name)+" doesn't fit its type")
 	if definition := operation.VariableDefinitions.ForName(name); definition != nil {
-		at(definition.Position, err)
+		withPosition(definition.Position, err)
 	}
 	return err
 }
 
-// variableName is the variable that gqlparser's error is about; its path is variable.NAME and, inside
-// an input object, further members.
+// variableName is the variable that gqlparser's error is about; its path is variable.NAME and,
+// inside an input object, further members.
 func variableName(err *gqlerror.Error) string {
 	name := strings.TrimPrefix(err.Path.String(), "variable.")
 	name, _, _ = strings.Cut(name, ".")
@@ -158,8 +158,8 @@ func variableName(err *gqlerror.Error) string {
 	return name
 }
 
-// Token kinds as gqlparser writes them. What follows a kind in its messages is text of the document: it
-// could be the password of someone who forgot a quote.
+// Token kinds as gqlparser writes them. What follows a kind in its messages is text of the
+// document: it could be the password of someone who forgot a quote.
 var syntaxKinds = regexp.MustCompile(`^(?:Unexpected|Expected ("[a-z]+"|[^",]+), found) (<EOF>|<Invalid>|Name|Int|Float|String|BlockString|[!$&():=@\[\]{}|]|\.\.\.)`)
 
 func syntaxMessage(message string) string {
@@ -173,49 +173,49 @@ func syntaxMessage(message string) string {
 type naming int
 
 const (
-	ofDocument naming = iota + 1 // names that the client itself wrote
-	ofSchema
+	documentNames naming = iota + 1 // names that the client itself wrote
+	schemaNames
 )
 
 // Messages of the rules that aren't here may hold literals.
 var namingRules = map[string]naming{
-	"FieldsOnCorrectType":                   ofSchema,
-	"FieldsOnCorrectTypeWithoutSuggestions": ofSchema,
-	"FragmentsOnCompositeTypes":             ofSchema,
-	"KnownArgumentNames":                    ofSchema,
-	"KnownArgumentNamesWithoutSuggestions":  ofSchema,
-	"KnownDirectives":                       ofSchema,
-	"KnownFragmentNames":                    ofDocument,
-	"KnownRootType":                         ofSchema,
-	"KnownTypeNames":                        ofSchema,
-	"KnownTypeNamesWithoutSuggestions":      ofSchema,
-	"LoneAnonymousOperation":                ofDocument,
-	"MaxIntrospectionDepth":                 ofDocument,
-	"NoFragmentCycles":                      ofDocument,
-	"NoUndefinedVariables":                  ofDocument,
-	"NoUnusedFragments":                     ofDocument,
-	"NoUnusedVariables":                     ofDocument,
-	"PossibleFragmentSpreads":               ofSchema,
-	"ProvidedRequiredArguments":             ofSchema,
-	"ScalarLeafs":                           ofSchema,
-	"ScalarLeafsWithoutSuggestions":         ofSchema,
-	"SingleFieldSubscriptions":              ofDocument,
-	"UniqueArgumentNames":                   ofDocument,
-	"UniqueDirectivesPerLocation":           ofDocument,
-	"UniqueFragmentNames":                   ofDocument,
-	"UniqueInputFieldNames":                 ofDocument,
-	"UniqueOperationNames":                  ofDocument,
-	"UniqueVariableNames":                   ofDocument,
-	"VariablesAreInputTypes":                ofSchema,
-	"VariablesInAllowedPosition":            ofSchema,
+	"FieldsOnCorrectType":                   schemaNames,
+	"FieldsOnCorrectTypeWithoutSuggestions": schemaNames,
+	"FragmentsOnCompositeTypes":             schemaNames,
+	"KnownArgumentNames":                    schemaNames,
+	"KnownArgumentNamesWithoutSuggestions":  schemaNames,
+	"KnownDirectives":                       schemaNames,
+	"KnownFragmentNames":                    documentNames,
+	"KnownRootType":                         schemaNames,
+	"KnownTypeNames":                        schemaNames,
+	"KnownTypeNamesWithoutSuggestions":      schemaNames,
+	"LoneAnonymousOperation":                documentNames,
+	"MaxIntrospectionDepth":                 documentNames,
+	"NoFragmentCycles":                      documentNames,
+	"NoUndefinedVariables":                  documentNames,
+	"NoUnusedFragments":                     documentNames,
+	"NoUnusedVariables":                     documentNames,
+	"PossibleFragmentSpreads":               schemaNames,
+	"ProvidedRequiredArguments":             schemaNames,
+	"ScalarLeafs":                           schemaNames,
+	"ScalarLeafsWithoutSuggestions":         schemaNames,
+	"SingleFieldSubscriptions":              documentNames,
+	"UniqueArgumentNames":                   documentNames,
+	"UniqueDirectivesPerLocation":           documentNames,
+	"UniqueFragmentNames":                   documentNames,
+	"UniqueInputFieldNames":                 documentNames,
+	"UniqueOperationNames":                  documentNames,
+	"UniqueVariableNames":                   documentNames,
+	"VariablesAreInputTypes":                schemaNames,
+	"VariablesInAllowedPosition":            schemaNames,
 }
 
 func validationMessage(err *gqlerror.Error, hideSchema bool) string {
 	names := namingRules[err.Rule]
 	switch {
-	case names == ofDocument, names == ofSchema && !hideSchema:
-		return longNames.ReplaceAllStringFunc(err.Message, func(name string) string { return cut(name) })
-	case names == ofSchema:
+	case names == documentNames, names == schemaNames && !hideSchema:
+		return longNames.ReplaceAllStringFunc(err.Message, func(name string) string { return truncateName(name) })
+	case names == schemaNames:
 		return "The document doesn't fit the schema"
 	case err.Rule == "":
 		return messageNoOperation
@@ -227,27 +227,27 @@ func validationMessage(err *gqlerror.Error, hideSchema bool) string {
 
 var longNames = regexp.MustCompile(`[0-9A-Za-z_]{` + strconv.Itoa(maxNameBytes+1) + `,}`)
 
-// cut bounds a name to 64 bytes.
-func cut(name string) string { return cutText(name, maxNameBytes) }
+// truncateName bounds a name to 64 bytes.
+func truncateName(name string) string { return truncate(name, maxNameBytes) }
 
-// cutText bounds a text, in the middle of no character.
-func cutText(text string, most int) string {
-	if len(text) <= most {
+// truncate bounds a text to so many bytes, in the middle of no character.
+func truncate(text string, maxBytes int) string {
+	if len(text) <= maxBytes {
 		return text
 	}
-	end := most - len(cutMark)
+	end := maxBytes - len(ellipsis)
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}
-	return text[:end] + cutMark
+	return text[:end] + ellipsis
 }
 
-func cutPath(path ast.Path) ast.Path {
+func truncatePath(path ast.Path) ast.Path {
 	path = path[:min(len(path), maxPathElements)]
 	var bounded ast.Path
 	for _, element := range path {
 		if name, ok := element.(ast.PathName); ok {
-			element = ast.PathName(cut(string(name)))
+			element = ast.PathName(truncateName(string(name)))
 		}
 		bounded = append(bounded, element)
 	}

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// What clairvoyance reads a schema out of: suggestions, and messages that name what the client didn't write.
+// What clairvoyance reads a schema out of: suggestions, and messages that name what the client
+// didn't write.
 var recovered = regexp.MustCompile(`Did you mean|Cannot query field|of type|on type|must (not )?have a selection|argument "|is required|Unknown (type|argument)|expecting type|can never be`)
 
 // Probes as such tools send them, and what of the schema an error to each must not say.
@@ -86,7 +87,8 @@ func TestTheSchemaShowsWhereItIsNotHidden(t *testing.T) {
 	}
 }
 
-// A page of another site can send a form, an image or a script's simple request; none of these runs a mutation.
+// A page of another site can send a form, an image or a script's simple request; none of these runs
+// a mutation.
 func TestNothingChangesAcrossSites(t *testing.T) {
 	const mutation = `{"query":"mutation { change }"}`
 	e := resolvers()

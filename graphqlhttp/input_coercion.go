@@ -33,18 +33,18 @@ func (i *inputCoercion) Validate(schema graphql.ExecutableSchema) error {
 
 // MutateOperationContext changes nothing. It fails with the code BAD_USER_INPUT.
 func (i *inputCoercion) MutateOperationContext(_ context.Context, request *graphql.OperationContext) *gqlerror.Error {
-	var fault *gqlerror.Error
+	var err *gqlerror.Error
 	inspect(request.Operation, visitor{value: func(value *ast.Value) {
 		switch {
-		case fault != nil:
+		case err != nil:
 		case isNull(value, request.Variables):
-			fault = badVariable(request.Operation, value.Raw)
+			err = badVariable(request.Operation, value.Raw)
 		case !literalFits(value):
-			fault = at(value.Position, apierror.New(apierror.CodeBadUserInput, "", "Request malformed! A value doesn't fit the type of its argument"))
+			err = withPosition(value.Position, apierror.New(apierror.CodeBadUserInput, "", "Request malformed! A value doesn't fit the type of its argument"))
 		}
 	}})
-	if fault != nil {
-		return fault
+	if err != nil {
+		return err
 	}
 	for _, variable := range request.Operation.VariableDefinitions {
 		value, given := request.Variables[variable.Variable]
@@ -88,7 +88,8 @@ func literalFits(value *ast.Value) bool {
 	return true
 }
 
-// fits walks a variable's value beside its type. gqlparser has seen that the two have the same form.
+// fits walks a variable's value beside its type. gqlparser has seen that the two have the same
+// form.
 func (i *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 	for value.IsValid() && (value.Kind() == reflect.Interface || value.Kind() == reflect.Pointer) {
 		value = value.Elem()

@@ -20,65 +20,71 @@ const (
 	DefaultTimeout          = 15 * time.Second
 )
 
-// A Config says how a server speaks GraphQL over HTTP. Its zero value is strict, and lacks Errors only.
-// A limit that is zero is the default of its name.
+const maxNesting = 1_000 // the reader is recursive
+
+// A Config says how a server speaks GraphQL over HTTP. Its zero value is strict, and lacks Errors
+// only. A limit that is zero is the default of its name.
 type Config struct {
-	// Errors presents errors of fields and recovers from panics: an *apierror.Presenter, or a type of
-	// the server's own. It is required: gqlgen's own presenter shows clients the text of every error.
+	// Errors presents errors of fields and recovers from panics: an *apierror.Presenter, or a type
+	// of the server's own. It is required: gqlgen's own presenter shows clients the text of every
+	// error.
 	Errors Errors
 
-	// Introspection is for a developer's machine: it serves the schema to whoever asks, and lets errors
-	// of validation name and suggest what is in it. Without it nobody reads the schema, not even
-	// through an error: that says where a document is wrong, not that the type of a field is Person.
+	// Introspection is for a developer's machine: it serves the schema to whoever asks, and lets
+	// errors of validation name and suggest what is in it. Without it nobody reads the schema, not
+	// even through an error: that says where a document is wrong, not that the type of a field is
+	// Person.
 	Introspection bool
 
 	// AllowGET serves queries by GET too. Without it, GET and HEAD are answered 405.
 	AllowGET bool
 
-	// MaxBodyBytes bounds the body of a POST, and the query string of a GET; a longer one is answered
-	// 413, and not read where its Content-Length tells.
+	// MaxBodyBytes bounds the body of a POST, and the query string of a GET; a longer one is
+	// answered 413, and not read where its Content-Length tells.
 	MaxBodyBytes int64
 
-	// MaxNesting bounds how many lists and objects are open at once in the JSON of a request, its own
-	// braces included. The maximum is 1,000, since the reader is recursive.
+	// MaxNesting bounds how many lists and objects are open at once in the JSON of a request, its
+	// own braces included. The maximum is 1,000, since the reader is recursive.
 	MaxNesting int
 
 	// MaxValues bounds how many values the JSON of a request has, nested ones and what holds them
 	// counted too: each costs many times its text.
 	MaxValues int
 
-	// MaxResponseBytes bounds the body of a response: a longer one is left out, and the request fails
-	// with the code RESPONSE_TOO_LARGE, at 200 since it ran. gqlgen has the data whole in memory by
-	// then, once; it isn't copied.
+	// MaxResponseBytes bounds the body of a response: a longer one is left out, and the request
+	// fails with the code RESPONSE_TOO_LARGE, at 200 since it ran. gqlgen has the data whole in
+	// memory by then, once; it isn't copied.
 	MaxResponseBytes int64
 
 	// Timeout bounds the execution of one request: when it has passed, the context of the resolvers
-	// ends, and what hasn't begun fails with the code TIMEOUT. A resolver that ignores its context is
-	// waited for, and its result shown. Slow senders and readers are for the http.Server to cut off.
+	// ends, and what hasn't begun fails with the code TIMEOUT. A resolver that ignores its context
+	// is waited for, and its result is returned. Slow senders and readers are for the http.Server
+	// to cut off.
 	Timeout time.Duration
 
-	// PersistedQueryBytes is how much memory Apollo's automatic persisted queries may take: a client
-	// sends the SHA-256 of a query instead of its text, and the text when the answer is
-	// PERSISTED_QUERY_NOT_FOUND. The queries that were used last stay. Zero turns them off: the answer
-	// is PERSISTED_QUERY_NOT_SUPPORTED, after which Apollo Client doesn't ask again.
+	// PersistedQueryBytes is how much memory Apollo's automatic persisted queries may take: a
+	// client sends the SHA-256 of a query instead of its text, and the text when the answer is
+	// PERSISTED_QUERY_NOT_FOUND. The queries that are used most stay. Zero turns them off: the
+	// answer is PERSISTED_QUERY_NOT_SUPPORTED, after which Apollo Client doesn't ask again.
 	PersistedQueryBytes int64
 
 	// Manifest, if set, is what may run: an operation must be named by an id of the manifest in
-	// extensions.persistedQuery.sha256Hash, or its text be one of the manifest's, byte for byte. All
-	// else fails with the code OPERATION_NOT_ALLOWED, unparsed.
+	// extensions.persistedQuery.sha256Hash, or its text be one of the manifest's, byte for byte.
+	// All else fails with the code OPERATION_NOT_ALLOWED, unparsed.
 	Manifest *Manifest
 
-	// ManifestLogOnly runs the others too, and tells Observe: for the time until every client is in the
-	// manifest.
+	// ManifestLogOnly runs the others too, and tells Observe: for the time until every client is in
+	// the manifest.
 	ManifestLogOnly bool
 
-	// DisableInputCoercion leaves values as gqlparser takes them, for a schema whose Int is a Go int64 on
-	// purpose. Without it, values are held to GraphQL's input coercion (September 2025, section 3.5)
-	// before anything runs, and fail with the code BAD_USER_INPUT, which never says the value: gqlgen's
-	// generated code would refuse them when the field runs, as an internal error, or panic. An Int has
-	// 32 bits and no fraction, a Float is finite, neither is a string, an enum value is spelt as in the
-	// schema, an input object has no member __typename, an object isn't a value of a scalar, and a
-	// variable that is null isn't a value where none may be. Custom scalars take what they like.
+	// DisableInputCoercion leaves values as gqlparser takes them, for a schema whose Int is a Go
+	// int64 on purpose. Without it, values are held to GraphQL's input coercion (September 2025,
+	// section 3.5) before anything runs, and fail with the code BAD_USER_INPUT, which never says
+	// the value: gqlgen's generated code would refuse them when the field runs, as an internal
+	// error, or panic. An Int has 32 bits and no fraction, a Float is finite, neither is a string,
+	// an enum value is spelt as in the schema, an input object has no member __typename, an object
+	// isn't a value of a scalar, and a variable that is null isn't a value where none may be.
+	// Custom scalars take what they like.
 	DisableInputCoercion bool
 
 	// Observe, if set, is called once for each request after it was answered. It must not block.
@@ -93,10 +99,10 @@ type Errors interface {
 	Recover(ctx context.Context, value any) error
 }
 
-// Install makes a new gqlgen server speak GraphQL over HTTP: it adds the transport and input coercion,
-// and sets the error hooks, introspection and suggestions, which must agree with each other. It fails,
-// naming the field, where config is no use, and leaves the server as it was then. Call it once for a
-// server, before or after limits.Install; neither needs another call.
+// Install makes a new gqlgen server speak GraphQL over HTTP: it adds the transport and input
+// coercion, and sets the error hooks, introspection and suggestions, which must agree with each
+// other. It fails, naming the field, where config is no use, and leaves the server as it was then.
+// Call it once for a server, before or after limits.Install; neither needs another call.
 func Install(server *handler.Server, config Config) error {
 	if server == nil {
 		return errors.New("graphqlhttp: Install has no server: make one with gqlgen's handler.New")
@@ -148,5 +154,3 @@ func (c Config) validate() error {
 	}
 	return errors.Join(faults...)
 }
-
-const maxNesting = 1000 // the reader is recursive

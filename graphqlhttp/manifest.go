@@ -32,8 +32,8 @@ const (
 	manifestFormat        = "apollo-persisted-query-manifest"
 )
 
-// A Manifest holds the operations that a server trusts: those of its own clients, written when they were built.
-// It doesn't change, and is safe for concurrent use.
+// A Manifest holds the operations that a server trusts: those of its own clients, written when they
+// were built. It doesn't change, and is safe for concurrent use.
 type Manifest struct {
 	byID   map[string]string // to the body
 	bodies map[string]bool
@@ -110,7 +110,7 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	for _, operation := range list {
 		if err := m.add(operation); err != nil {
 			return nil, fmt.Errorf("operation %s of the manifest, %q: %w", operation.place,
-				cut(operation.name), err)
+				truncateName(operation.name), err)
 		}
 	}
 	return m, nil
@@ -133,7 +133,7 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 	operations, hasOperations := file["operations"]
 	if !hasFormat && !hasOperations {
 		for _, id := range slices.Sorted(maps.Keys(file)) {
-			entry := manifestOperation{place: fmt.Sprintf("%q", cut(id)), id: id,
+			entry := manifestOperation{place: fmt.Sprintf("%q", truncateName(id)), id: id,
 				wants: "it must have an id, and the text of its document"}
 			switch value := file[id].(type) {
 			case string:
@@ -171,7 +171,7 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 		}
 	case map[string]any: // @replit/graphql-codegen-persisted-queries
 		for _, id := range slices.Sorted(maps.Keys(operations)) {
-			add(fmt.Sprintf("%q", cut(id)), id, operations[id])
+			add(fmt.Sprintf("%q", truncateName(id)), id, operations[id])
 		}
 	default:
 		return nil, errors.New("the manifest of operations lacks its list of operations")

@@ -93,7 +93,7 @@ func TestPersistedQueryRefused(t *testing.T) {
 		if want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", want); a.Code != 400 || a.Body.String() != want {
 			t.Errorf("%s: %d %s, want 400 %s", extension, a.Code, a.Body, want)
 		}
-		if documents, _ := transport.persistedQueries.size(); documents != 0 {
+		if documents, _ := transport.documents.persisted.size(); documents != 0 {
 			t.Errorf("%s: %d documents were stored", extension, documents)
 		}
 	}
@@ -112,7 +112,7 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 	} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
 		askThrough(t, transport, resolvers(), persistedPost(hashOf(query), query))
-		if documents, _ := transport.persistedQueries.size(); (documents == 1) != stored {
+		if documents, _ := transport.documents.persisted.size(); (documents == 1) != stored {
 			t.Errorf("%.50s: %d documents stored, want it stored: %t", query, documents, stored)
 		}
 		a := askThrough(t, transport, resolvers(), persistedPost(hashOf(query), ""))
@@ -123,7 +123,7 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 	// Nor does a mutation get in by GET, or out.
 	transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
 	const mutation = "mutation { change }"
-	transport.persistedQueries.put(sha256.Sum256([]byte(mutation)), mutation)
+	transport.documents.persisted.put(sha256.Sum256([]byte(mutation)), mutation)
 	if a := askThrough(t, transport, resolvers(), persistedGet(hashOf(mutation))); a.Code != 405 || a.Header().Get("Allow") != "POST" {
 		t.Errorf("a mutation by GET: %d %s", a.Code, a.Body)
 	}
@@ -132,7 +132,7 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 // A client that guesses a password that somebody wrote into a mutation would learn from the store,
 // without an attempt, that the guess is right. A client's value in a query is no such thing, nor is
 // a name of the schema.
-func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {
+func TestPersistedStore_leavesOutWhatHoldsValues(t *testing.T) {
 	for query, stored := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { text } }`:                                                     false,
 		`mutation($u: String!) { login(username: $u, password: "hush") { text } }`:                                             false,
@@ -169,62 +169,108 @@ func TestDocumentStore_leavesOutWhatHoldsValues(t *testing.T) {
 			strings.Contains(a.Body.String(), "errors") {
 			t.Errorf("%s: %s", query, a.Body)
 		}
-		if documents, _ := transport.persistedQueries.size(); (documents == 1) != stored {
+		if documents, _ := transport.documents.persisted.size(); (documents == 1) != stored {
 			t.Errorf("%s: %d documents stored, want it stored: %t", query, documents, stored)
 		}
 	}
 }
 
-func TestDocumentStoreIsBounded(t *testing.T) {
-	const most = 10_000
-	store := newDocumentStore(most)
+// size returns how many documents the store holds, and how many bytes they count for.
+func (s *persistedStore) size() (documents int, bytes int64) {
+	return s.texts.EstimatedSize(), int64(s.texts.WeightedSize())
+}
+
+func TestPersistedStore_isBounded(t *testing.T) {
+	const maxBytes = 10_000
+	store := newPersistedStore(maxBytes)
 	sum := func(i int) digest { return sha256.Sum256(fmt.Append(nil, i)) }
 	text := func(i int) string { return strings.Repeat("x", i%700) }
+	used, lost := text(0), 0
 	for i := range 1000 {
 		store.put(sum(i), text(i))
 		store.put(sum(i), text(i)) // twice costs once
-		store.get(sum(0))          // stays, since it is used
-		documents, bytes := store.size()
-		if bytes > most || bytes < int64(documents)*entryBytes || documents != store.used.Len() {
-			t.Fatalf("after %d: %d documents, %d bytes, %d in order", i, documents, bytes, store.used.Len())
+		if _, ok := store.get(sum(0)); !ok {
+			lost++
+			store.put(sum(0), used)
+		}
+		counted := int64(0)
+		for _, text := range store.texts.All() {
+			counted += int64(len(text)) + entryBytes
+		}
+		if documents, bytes := store.size(); bytes > maxBytes || counted != bytes {
+			t.Fatalf("after %d: %d documents of %d bytes, counted as %d", i, documents, counted, bytes)
 		}
 	}
-	if _, ok := store.get(sum(0)); !ok {
-		t.Error("the document that was used all the time is gone")
+	if documents, bytes := store.size(); bytes < maxBytes/2 {
+		t.Errorf("%d documents, %d bytes of %d", documents, bytes, maxBytes)
 	}
-	if got, ok := store.get(sum(999)); !ok || got != text(999) {
-		t.Errorf("the newest document: %q, %t", got, ok)
-	}
-	if _, ok := store.get(sum(500)); ok {
-		t.Error("a document that nobody used is still there")
+	if lost > 10 {
+		t.Errorf("the document that was used all the time was lost %d times", lost)
 	}
 	before, _ := store.size()
-	store.put(sum(-1), strings.Repeat("x", most-entryBytes+1))
+	store.put(sum(-1), strings.Repeat("x", maxBytes-entryBytes+1))
 	if after, _ := store.size(); after != before {
 		t.Errorf("a document that can't fit changed %d documents to %d", before, after)
 	}
-	store.put(sum(-2), strings.Repeat("x", most-entryBytes))
-	if documents, bytes := store.size(); documents != 1 || bytes != most {
+	store = newPersistedStore(maxBytes)
+	store.put(sum(-2), strings.Repeat("x", maxBytes-entryBytes))
+	if documents, bytes := store.size(); documents != 1 || bytes != maxBytes {
 		t.Errorf("a document that fills all: %d documents, %d bytes", documents, bytes)
 	}
 }
 
-func TestDocumentStoreAmongGoroutines(t *testing.T) {
-	store := newDocumentStore(20 * entryBytes)
-	var all sync.WaitGroup
-	for worker := range 8 {
-		all.Go(func() {
-			for i := range 500 {
-				sum := sha256.Sum256(fmt.Append(nil, (worker+i)%40))
-				store.put(sum, "")
-				store.get(sum)
-				store.size()
+// Clients whose documents are new to a full store get them in by asking again.
+func TestPersistedStore_takesNewDocumentsWhenFull(t *testing.T) {
+	store := newPersistedStore(100 * entryBytes)
+	sum := func(i int) digest { return sha256.Sum256(fmt.Append(nil, i)) }
+	for range 20 {
+		for i := range 100 {
+			if _, ok := store.get(sum(i)); !ok {
+				store.put(sum(i), "")
 			}
-		})
+		}
 	}
-	all.Wait()
-	if documents, bytes := store.size(); documents != 20 || bytes != 20*entryBytes {
-		t.Errorf("%d documents, %d bytes; want 20, and all bytes", documents, bytes)
+	const rounds = 1000
+	round, missing := 0, 1
+	for ; missing > 0 && round < rounds; round++ {
+		missing = 0
+		for i := 1000; i < 1050; i++ {
+			if _, ok := store.get(sum(i)); !ok {
+				missing++
+				store.put(sum(i), "")
+			}
+		}
+	}
+	if missing > 0 {
+		t.Errorf("after %d rounds %d of 50 new documents are missing", rounds, missing)
+	}
+	t.Logf("%d rounds", round)
+}
+
+// Once the puts of all requests have returned, the store is within its bytes: otter leaves what it
+// is given while it evicts to the next write.
+func TestPersistedStore_concurrently(t *testing.T) {
+	const documents = 20
+	store := newPersistedStore(documents * entryBytes)
+	for round := range 300 {
+		var all sync.WaitGroup
+		for worker := range 8 {
+			all.Go(func() {
+				for i := range 10 {
+					sum := sha256.Sum256(fmt.Append(nil, round, worker, i))
+					store.put(sum, "")
+					store.get(sum)
+				}
+			})
+		}
+		all.Wait()
+		held := 0
+		for range store.texts.All() {
+			held++
+		}
+		if held > documents || held < documents/2 {
+			t.Fatalf("round %d: %d documents, want at most %d", round, held, documents)
+		}
 	}
 }
 
@@ -353,7 +399,7 @@ func TestAPersistedDocumentIsKeptAsItWasSent(t *testing.T) {
 		}
 	}
 	sum, _ := parseDigest(hashOf(query))
-	if kept, _ := transport.persistedQueries.get(sum); kept != query {
+	if kept, _ := transport.documents.persisted.get(sum); kept != query {
 		t.Errorf("kept is %q, want %q", kept, query)
 	}
 	recorder := httptest.NewRecorder()

@@ -2,6 +2,7 @@ package graphqlhttp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -15,7 +16,8 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// A response is what goes out: the result of an operation, or the errors of a request that was refused.
+// A response is what goes out: the result of an operation, or the errors of a request that was
+// refused.
 type response struct {
 	media  mediaType // empty when there is no body
 	status int
@@ -24,18 +26,19 @@ type response struct {
 	body   [][]byte // its pieces: data isn't copied
 }
 
-// refuse makes a response without a data entry, not even null: nothing ran.
-func refuse(media mediaType, status int, errs ...*gqlerror.Error) response {
+// reject makes a response without a data entry, not even null: nothing ran.
+func (m mediaType) reject(refusal *rejection) response {
 	content := struct {
 		Errors gqlerror.List `json:"errors"`
-	}{errs}
-	return response{media: media, status: status, errs: errs, body: [][]byte{encode(content), newline}}
+	}{refusal.errs}
+	return response{media: m, status: cmp.Or(refusal.status, m.requestErrorStatus()),
+		allow: refusal.allow, errs: refusal.errs, body: [][]byte{encode(content), newline}}
 }
 
-// executed makes the response of an operation that ran: 200, whatever became of it. A result of more than most
-// bytes is left out, and its data is null.
-func executed(media mediaType, result *graphql.Response, locator *language.Locator,
-	most int64) response {
+// succeeded makes the response of an operation that ran: 200, whatever became of it. A result of
+// more than maxBytes is left out, and its data is null.
+func succeeded(media mediaType, result *graphql.Response, locator *language.Locator,
+	maxBytes int64) response {
 	errs := fieldErrors(result.Errors, locator)
 	body, size := [][]byte{[]byte("{")}, int64(len("{}\n"))
 	add := func(name string, value []byte) {
@@ -45,10 +48,10 @@ func executed(media mediaType, result *graphql.Response, locator *language.Locat
 		body = append(body, []byte(name), value)
 		size += int64(len(name) + len(value))
 	}
-	if size += int64(len(result.Data)); size <= most && len(errs) > 0 {
+	if size += int64(len(result.Data)); size <= maxBytes && len(errs) > 0 {
 		add(`"errors":`, encode(errs))
 	}
-	if size <= most {
+	if size <= maxBytes {
 		data := result.Data
 		if data == nil {
 			data = null
@@ -59,18 +62,18 @@ func executed(media mediaType, result *graphql.Response, locator *language.Locat
 		size -= int64(len(result.Data)) // counted above
 		add(`"data":`, data)
 	}
-	if size <= most && len(result.Extensions) > 0 {
+	if size <= maxBytes && len(result.Extensions) > 0 {
 		add(`"extensions":`, encode(result.Extensions))
 	}
-	if size > most {
-		tooLarge := apierror.New(apierror.CodeResponseTooLarge, "", fmt.Sprintf("The response is larger than %d bytes: ask for less at once", most))
-		return nothing(media, tooLarge)
+	if size > maxBytes {
+		message := fmt.Sprintf("The response is larger than %d bytes: ask for less at once", maxBytes)
+		return noData(media, apierror.New(apierror.CodeResponseTooLarge, "", message))
 	}
 	return response{media: media, status: http.StatusOK, errs: errs, body: append(body, []byte("}\n"))}
 }
 
-// nothing is the response of an operation that ran, and whose data can't be shown.
-func nothing(media mediaType, err *gqlerror.Error) response {
+// noData makes the response of an operation that ran, and whose data can't be shown.
+func noData(media mediaType, err *gqlerror.Error) response {
 	errs := gqlerror.List{err}
 	content := struct {
 		Errors gqlerror.List `json:"errors"`

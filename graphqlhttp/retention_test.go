@@ -11,17 +11,17 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// A store that counts the bytes of its texts must not keep what they were cut from: net/url cuts a query out of the
-// whole line of a request, and a string keeps all that it is part of alive.
+// A store that counts the bytes of its texts must not keep what they were cut from: net/url cuts a
+// query out of the whole line of a request, and a string keeps all that it is part of alive.
 func TestWhatIsKeptIsTheQueryAlone(t *testing.T) {
 	const requests, padding = 500, 40_000
-	store := newDocumentStore(1 << 20)
+	store := newPersistedStore(1 << 20)
 	kept := make([]*graphql.RawParams, 0, 2*requests)
 	before := liveHeap()
 	for i := range requests {
 		query := fmt.Sprintf("{a%d:__typename}", i)
 		request := httptest.NewRequest("GET", "/?query="+query+"&x="+strings.Repeat("x", padding), nil)
-		params, _, fault := newTransport(Config{AllowGET: true, MaxBodyBytes: 1 << 20}).readGet(request)
+		params, fault := newTransport(Config{AllowGET: true, MaxBodyBytes: 1 << 20}).readGet(request)
 		if fault != nil || params.Query != query {
 			t.Fatalf("the query is %q, %v", params.Query, fault)
 		}

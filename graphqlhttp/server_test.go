@@ -167,7 +167,8 @@ func askWith(t testing.TB, config Config, e executable, r *http.Request) answer 
 	return askThrough(t, newTransport(config), e, r)
 }
 
-// askThrough is askWith for a transport that remembers persisted queries from one request to the next.
+// askThrough is askWith for a transport that remembers persisted queries from one request to the
+// next.
 func askThrough(t testing.TB, transport *httpTransport, e executable, r *http.Request) answer {
 	t.Helper()
 	var outcomes []Outcome

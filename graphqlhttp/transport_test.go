@@ -536,7 +536,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// A value never changes on its way, though nothing but this package rewrites what gqlparser misreads.
+// A value never changes on its way, though nothing but this package rewrites what gqlparser
+// misreads.
 func TestStringsOfDocuments(t *testing.T) {
 	const broken = "half"
 	for _, tt := range []struct{ literal, value string }{

@@ -1,0 +1,60 @@
+package graphqlhttp
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/cloakql/cloakql/internal/strictjson"
+)
+
+const maxQueryParameters = 32 // of a GET; four have a meaning
+
+// readGet reads the parameters of an operation from the query string of a GET.
+func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection) {
+	if int64(len(r.URL.RawQuery)) > t.MaxBodyBytes {
+		return nil, rejected(http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("The query string is larger than %d bytes", t.MaxBodyBytes))
+	}
+	if strings.Count(r.URL.RawQuery, "&") >= maxQueryParameters {
+		return nil, rejected(http.StatusBadRequest,
+			fmt.Sprintf("The query string has more than %d parameters", maxQueryParameters))
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, rejected(http.StatusBadRequest, "The query string is malformed")
+	}
+	for name := range values {
+		if len(values[name]) > 1 {
+			return nil, rejected(http.StatusBadRequest, "A parameter of the query string is there twice")
+		}
+		if !utf8.ValidString(values.Get(name)) {
+			return nil, rejected(http.StatusBadRequest, "The query string is not UTF-8")
+		}
+	}
+	params := &graphql.RawParams{
+		// A copy: what keeps the query, in a cache, must not keep the whole line of the request.
+		Query:         strings.Clone(values.Get("query")),
+		OperationName: values.Get("operationName"), Headers: r.Header,
+	}
+	return checked(params, errors.Join(
+		t.objectParameter(values, "variables", &params.Variables),
+		t.objectParameter(values, "extensions", &params.Extensions)))
+}
+
+func (t *httpTransport) objectParameter(values url.Values, name string, v *map[string]any) error {
+	text := values.Get(name)
+	if text == "" {
+		return nil
+	}
+	value, err := strictjson.Decode([]byte(text), t.jsonLimits())
+	if failed, ok := errors.AsType[*strictjson.Error](err); ok {
+		return errors.New(t.jsonMessage(name, failed.Reason))
+	}
+	return objectMember(map[string]any{name: value}, name, v)
+}

@@ -1,0 +1,85 @@
+package graphqlhttp
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/apierror"
+	"github.com/cloakql/cloakql/internal/language"
+)
+
+// An operation is ready to be executed: its document was allowed, parsed and validated.
+type operation struct {
+	*graphql.OperationContext
+	document string // as the client sent it; an extension may have rewritten RawQuery
+	found    foundDocument
+	locator  language.Locator
+}
+
+// prepare finds the document of a request and makes its operation, whatever the transport. It notes
+// in out which operation it was.
+func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
+	params *graphql.RawParams, out *Outcome) (*operation, *rejection) {
+	found, refusal := t.documents.lookup(params)
+	if refusal != nil {
+		return nil, refusal
+	}
+	out.Untrusted = found.untrusted
+	o := &operation{document: params.Query, found: found}
+	parsed, errs := parse(ctx, exec, params)
+	o.OperationContext = parsed
+	o.locator = language.Locator{Document: o.document, Parsed: params.Query}
+	if parsed.Operation != nil {
+		out.Operation = string(parsed.Operation.Operation)
+		out.Name = truncateName(parsed.Operation.Name)
+	}
+	if len(errs) > 0 {
+		return nil, &rejection{errs: t.requestErrors(parsed, errs, &o.locator)}
+	}
+	// Half of a surrogate pair, in a server without limits.
+	if err := language.Misread(params.Query); err != nil {
+		return nil, &rejection{errs: gqlerror.List{err}}
+	}
+	if err := unsupported(parsed); err != nil {
+		err.Locations = locations(err, &o.locator)
+		return nil, &rejection{errs: gqlerror.List{err}}
+	}
+	return o, nil
+}
+
+// parse has gqlgen parse and validate a document. Where gqlparser would refuse or misread a
+// document that is valid GraphQL, it is rewritten, unless an extension has done so: limits must
+// count what the client sent, whether they were installed before this transport or after it.
+func parse(ctx context.Context, exec graphql.GraphExecutor,
+	params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
+	operation, errs := exec.CreateOperationContext(ctx, params)
+	if len(errs) > 0 && (errs[0].Extensions["code"] != string(apierror.CodeParseFailed) ||
+		language.IsLocated(errs[0])) {
+		return operation, errs
+	}
+	if rewritten := language.Rewrite(params.Query); rewritten != params.Query {
+		params.Query = rewritten
+		return exec.CreateOperationContext(ctx, params)
+	}
+	return operation, errs
+}
+
+// unsupported returns why a valid operation can't be answered with one response.
+func unsupported(operation *graphql.OperationContext) *gqlerror.Error {
+	if operation.Operation.Operation == ast.Subscription {
+		return badRequest("Subscriptions are not served over this transport")
+	}
+	var err *gqlerror.Error
+	inspect(operation.Operation, visitor{directive: func(directive *ast.Directive) {
+		// gqlgen gives what is deferred in further responses, and of a mutation never.
+		if directive.Name == "defer" && err == nil &&
+			directive.ArgumentMap(operation.Variables)["if"] != false {
+			err = withPosition(directive.Position,
+				badRequest("@defer is not served: ask for the fields without it"))
+		}
+	}})
+	return err
+}
