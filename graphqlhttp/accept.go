@@ -1,7 +1,8 @@
 package graphqlhttp
 
 import (
-	"iter"
+	"errors"
+	"mime"
 	"net/http"
 	"strings"
 )
@@ -10,8 +11,7 @@ const (
 	mediaJSON     mediaType = "application/json"
 	mediaResponse mediaType = "application/graphql-response+json"
 
-	maxRanges     = 64 // of an Accept header that are looked at; browsers send fewer than ten
-	maxParameters = 16 // of one media type that are looked at
+	maxRanges = 64 // of an Accept header that are looked at; browsers send fewer than ten
 )
 
 // A mediaType is one of the two that a response can have.
@@ -31,7 +31,7 @@ func (m mediaType) requestErrorStatus() int {
 // be read, which section 12.4.1 lets a server disregard. When it accepts neither, ok is false and
 // the error goes out as application/json.
 func negotiate(accept []string) (media mediaType, ok bool) {
-	plain, response, said := wish{rank: -1}, wish{rank: -1}, false
+	plain, response, said := preference{rank: -1}, preference{rank: -1}, false
 	left := maxRanges
 	for _, header := range accept {
 		for header != "" && left > 0 {
@@ -45,8 +45,8 @@ func negotiate(accept []string) (media mediaType, ok bool) {
 				continue
 			}
 			said = true
-			plain.hear(r, mediaJSON)
-			response.hear(r, mediaResponse)
+			plain.consider(r, mediaJSON)
+			response.consider(r, mediaResponse)
 		}
 	}
 	switch {
@@ -54,7 +54,7 @@ func negotiate(accept []string) (media mediaType, ok bool) {
 		return mediaJSON, true
 	case plain.weight == 0 && response.weight == 0:
 		return mediaJSON, false
-	case response.weight > plain.weight || response.weight == plain.weight && response.rank >= exactly:
+	case response.weight > plain.weight || response.weight == plain.weight && response.rank >= rankExact:
 		return mediaResponse, true
 	}
 	return mediaJSON, true
@@ -67,83 +67,57 @@ type mediaRange struct {
 	weight  int    // 0 to 1000
 }
 
-// A wish is what the most specific range so far says of a media type.
-type wish struct{ rank, weight int }
+// A preference is what the most specific range so far says of a media type.
+type preference struct{ rank, weight int }
 
 // Ranks of ranges, from the least specific on.
 const (
-	anything = iota
-	anyApplication
-	exactly
-	exactlyWithCharset
+	rankAny = iota
+	rankApplication
+	rankExact
+	rankExactCharset
 )
 
-func (w *wish) hear(r mediaRange, media mediaType) {
+func (p *preference) consider(r mediaRange, media mediaType) {
 	var rank int
 	switch r.name {
 	case "*/*":
-		rank = anything
+		rank = rankAny
 	case "application/*":
-		rank = anyApplication
+		rank = rankApplication
 	case string(media):
-		rank = exactly
+		rank = rankExact
 		if r.charset {
-			rank = exactlyWithCharset
+			rank = rankExactCharset
 		}
 	default:
 		return
 	}
-	if rank > w.rank || rank == w.rank && r.weight > w.weight {
-		w.rank, w.weight = rank, r.weight
+	if rank > p.rank || rank == p.rank && r.weight > p.weight {
+		p.rank, p.weight = rank, r.weight
 	}
 }
 
 // parseRange reads a media range. It isn't ok when its type can't be read. A weight that can't be
-// read counts as none, and other parameters are passed over, malformed or not: no representation
-// here has any, and refusing helps nobody. So is a charset that isn't UTF-8, since JSON has no
-// other (RFC 8259, sections 8.1 and 11). Java up to version 18 sends "*; q=.2, */*; q=.2" where a
-// program sets no Accept.
+// read counts as none, as do all parameters where package mime can't read one. Other parameters are
+// passed over: no representation here has any, and refusing helps nobody. So is a charset that
+// isn't UTF-8, since JSON has no other (RFC 8259, sections 8.1 and 11). Java up to version 18 sends
+// "*; q=.2, */*; q=.2" where a program sets no Accept.
 func parseRange(element string) (r mediaRange, ok bool) {
-	name, rest := cutOutsideQuotes(element, ';')
-	name = strings.Trim(name, " \t")
-	main, sub, found := strings.Cut(name, "/")
-	if !found || !isToken(main) || !isToken(sub) {
+	name, parameters, err := mime.ParseMediaType(element)
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || !strings.Contains(name, "/") {
 		return mediaRange{}, false
 	}
-	r = mediaRange{name: strings.ToLower(name), weight: 1000}
-	for key, value := range parameters(rest) {
-		switch key {
-		case "q":
-			if weight, ok := parseWeight(value); ok {
-				r.weight = weight
-			}
-		case "charset":
-			r.charset = isUTF8(value)
-		}
+	r = mediaRange{name: name, weight: 1000, charset: isUTF8(parameters["charset"])}
+	if weight, ok := parseWeight(parameters["q"]); ok {
+		r.weight = weight
 	}
 	return r, true
 }
 
-// parameters yields those of a media type that can be read (RFC 9110, section 5.6.6): their names
-// in lower case, and their values as they are, quotes included. It looks at maxParameters only,
-// since a quote that is never closed has each of them read to the end of the text.
-func parameters(text string) iter.Seq2[string, string] {
-	return func(yield func(name, value string) bool) {
-		for left := maxParameters; text != "" && left > 0; left-- {
-			var parameter string
-			parameter, text = cutOutsideQuotes(text, ';')
-			name, value, _ := strings.Cut(strings.Trim(parameter, " \t"), "=")
-			quoted := len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"'
-			if isToken(name) && (quoted || isToken(value)) && !yield(strings.ToLower(name), value) {
-				return
-			}
-		}
-	}
-}
-
 // isUTF8 reports whether a charset is UTF-8 or a part of it, under the names that clients write.
 func isUTF8(charset string) bool {
-	switch strings.ToLower(strings.Trim(charset, `"`)) {
+	switch strings.ToLower(charset) {
 	case "utf-8", "utf8", "us-ascii", "ascii":
 		return true
 	}
@@ -188,16 +162,4 @@ func cutOutsideQuotes(text string, separator byte) (before, after string) {
 		return text[:first], text[first+1:]
 	}
 	return text, ""
-}
-
-// isToken reports whether text is a token of RFC 9110 section 5.6.2.
-func isToken(text string) bool {
-	for i := range len(text) {
-		c := text[i]
-		letter := 'a' <= c|' ' && c|' ' <= 'z'
-		if !letter && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
-			return false
-		}
-	}
-	return text != ""
 }

@@ -29,16 +29,18 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"*/*;q=0"}, neither}, {[]string{"*/*;q=0.0, application/*;q=0.00, application/json;q=0.000"}, neither},
 		{[]string{"application/json, application/json;q=0"}, mediaJSON},
 
-		// A weight that is malformed counts as none, a parameter that is malformed is passed over.
+		// A weight that is malformed counts as none; a parameter that is malformed is passed over,
+		// and those after it. A range that has a parameter twice, with two values, is passed over.
 		{[]string{"application/json;q=1.001"}, mediaJSON}, {[]string{"application/json;q=0.1234"}, mediaJSON}, {[]string{"application/json;q=-1"}, mediaJSON},
 		{[]string{"application/json;q=NaN"}, mediaJSON}, {[]string{"application/json;q=+1"}, mediaJSON}, {[]string{"application/json;q=1e0"}, mediaJSON},
 		{[]string{"application/json;q=.5"}, mediaJSON}, {[]string{"application/json;q="}, mediaJSON}, {[]string{"application/json;q"}, mediaJSON},
-		{[]string{`application/json;q="0"`}, mediaJSON}, {[]string{"application/json;q =0"}, mediaJSON}, {[]string{"application/json;=1"}, mediaJSON},
+		{[]string{`application/json;q="0"`}, neither}, {[]string{"application/json;q =0"}, neither}, {[]string{"application/json;=1"}, mediaJSON},
 		{[]string{"application/json;a=b c"}, mediaJSON}, {[]string{`application/json;a="b`}, mediaJSON}, {[]string{"application/json;charset"}, mediaJSON},
 		{[]string{"application/json;q=.1, application/graphql-response+json;q=0.9"}, mediaJSON},
 		{[]string{"application/json;q=0.1, application/graphql-response+json;q=.9"}, mediaResponse},
 		{[]string{"application/json;q=2, application/json;q=0.1"}, mediaJSON},
-		{[]string{"application/json;a=b c;q=0, */*"}, mediaResponse},
+		{[]string{"application/json;a=b c;q=0, */*"}, mediaJSON},
+		{[]string{"application/json;q=0;q=1, application/graphql-response+json;q=0.5"}, mediaResponse},
 
 		// A range that is malformed is passed over; a header without any other is disregarded.
 		{[]string{"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"}, mediaJSON}, // Java's HttpURLConnection
@@ -71,29 +73,6 @@ func TestNegotiate(t *testing.T) {
 		}
 		if media, ok := negotiate(tt.accept); media != want || ok != wantOK {
 			t.Errorf("%.200q: %s, %t; want %s, %t", tt.accept, media, ok, want, wantOK)
-		}
-	}
-}
-
-// A quote that is never closed has each parameter read to the end, which only a bound keeps linear.
-func TestParametersAreBounded(t *testing.T) {
-	for _, text := range []string{strings.Repeat("a=b;", 1000), strings.Repeat(";", 1000) + "a=b",
-		`"` + strings.Repeat(`\";`, 1000)} {
-		looked := 0
-		for range parameters(text) {
-			looked++
-		}
-		if looked > maxParameters {
-			t.Errorf("%.20q...: %d parameters", text, looked)
-		}
-	}
-	params := strings.Repeat("a=b;", maxParameters-1)
-	for accept, want := range map[string]mediaType{
-		"*/*, application/json;" + params + "q=0":     mediaResponse,
-		"application/json;a=b;" + params + "q=0, */*": mediaJSON,
-	} {
-		if media, ok := negotiate([]string{accept}); media != want || !ok {
-			t.Errorf("%q: %s, %t; want %s", accept, media, ok, want)
 		}
 	}
 }
