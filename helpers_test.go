@@ -171,6 +171,7 @@ func newSite(t testing.TB, config cloakql.Config, realm signin.Realm) *site {
 	return s
 }
 
+// newClient returns the client that a server with config has.
 func newClient(t testing.TB, config cloakql.Config) *keycloak.Client {
 	t.Helper()
 	config.Client.Realm = config.Realm
@@ -181,6 +182,7 @@ func newClient(t testing.TB, config cloakql.Config) *keycloak.Client {
 	return client
 }
 
+// testHandler returns the handler of a server with config. A nil realm is the real client.
 func testHandler(t testing.TB, config cloakql.Config, realm signin.Realm, log *slog.Logger) http.Handler {
 	t.Helper()
 	config.Log = log
@@ -194,6 +196,7 @@ func testHandler(t testing.TB, config cloakql.Config, realm signin.Realm, log *s
 	return newServer(t, config).Handler()
 }
 
+// newServer returns a server with config.
 func newServer(t testing.TB, config cloakql.Config) *cloakql.Server {
 	t.Helper()
 	server, err := cloakql.New(config)
@@ -229,6 +232,7 @@ type exchange struct {
 	raw       bool // send body as it is
 }
 
+// do sends e and returns the response with its body.
 func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 	t.Helper()
 	body := e.body
@@ -278,6 +282,7 @@ func (f realmFunc) Refresh(ctx context.Context, _ identity.Secret) (*identity.Op
 }
 func (f realmFunc) Logout(ctx context.Context, _ identity.Secret) error { return f(ctx) }
 
+// get returns the status and the body of a path.
 func (s *site) get(t testing.TB, path string) (int, string) {
 	t.Helper()
 	response, err := http.Get(s.url + path)
@@ -293,6 +298,7 @@ func (s *site) get(t testing.TB, path string) (int, string) {
 // is: only a fault takes so long.
 const patience = 4 * time.Minute
 
+// waitFor waits until f reports true, and fails the test after patience.
 func waitFor(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for begin := time.Now(); !f(); time.Sleep(time.Millisecond) {

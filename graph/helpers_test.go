@@ -72,6 +72,7 @@ type server struct {
 	errors apierror.Presenter
 }
 
+// resolver returns what NewSchema needs.
 func resolver(t testing.TB, realm signin.Realm, limiter signin.Limiter) *Resolver {
 	t.Helper()
 	service, err := signin.New(realm, limiter)
@@ -81,11 +82,13 @@ func resolver(t testing.TB, realm signin.Realm, limiter signin.Limiter) *Resolve
 	return &Resolver{SignIn: service}
 }
 
+// newServer returns a server without limits on attempts.
 func newServer(t testing.TB, realm signin.Realm) *server {
 	t.Helper()
 	return newServerWithin(t, realm, fakeBudget{})
 }
 
+// newServerWithin returns a server whose attempts go through budget.
 func newServerWithin(t testing.TB, realm signin.Realm, budget signin.Limiter) *server {
 	t.Helper()
 	schema, err := NewSchema(resolver(t, realm, budget))
@@ -131,6 +134,7 @@ func (s *server) logged(t testing.TB) []map[string]any {
 	return lines
 }
 
+// check compares texts.
 func check(t testing.TB, got, want string) {
 	t.Helper()
 	if got != want {
@@ -138,6 +142,7 @@ func check(t testing.TB, got, want string) {
 	}
 }
 
+// ptr returns a pointer to a copy of v.
 func ptr[T any](v T) *T { return &v }
 
 var errDatabase = errors.New("dial tcp 10.0.0.7: connection refused")

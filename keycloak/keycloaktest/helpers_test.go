@@ -75,6 +75,7 @@ func do(request *http.Request) (reply, error) {
 	return r, nil
 }
 
+// ask sends a request and reads the answer.
 func ask(t testing.TB, request *http.Request) reply {
 	t.Helper()
 	r, err := do(request.WithContext(t.Context()))
@@ -84,11 +85,13 @@ func ask(t testing.TB, request *http.Request) reply {
 	return r
 }
 
+// get sends a GET.
 func get(t testing.TB, address string) reply {
 	t.Helper()
 	return ask(t, newRequest(t, http.MethodGet, address, ""))
 }
 
+// newRequest returns a request with body, which may be empty.
 func newRequest(t testing.TB, method, address, body string) *http.Request {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
@@ -121,16 +124,19 @@ func token(t testing.TB, realm *keycloaktest.Realm, form ...string) reply {
 	return post(t, at(realm, "/token"), append([]string{"client_id", "shop-api", "client_secret", "shop-api-secret"}, form...)...)
 }
 
+// login signs a user in by password; more are further parameters.
 func login(t testing.TB, realm *keycloaktest.Realm, name, password string, more ...string) reply {
 	t.Helper()
 	return token(t, realm, append([]string{"grant_type", "password", "scope", "openid", "username", name, "password", password}, more...)...)
 }
 
+// refresh exchanges a refresh token.
 func refresh(t testing.TB, realm *keycloaktest.Realm, refreshToken string) reply {
 	t.Helper()
 	return token(t, realm, "grant_type", "refresh_token", "refresh_token", refreshToken)
 }
 
+// userinfo asks the realm who the bearer is.
 func userinfo(t testing.TB, realm *keycloaktest.Realm, accessToken string) reply {
 	t.Helper()
 	request := newRequest(t, http.MethodGet, at(realm, "/userinfo"), "")
@@ -159,6 +165,7 @@ func signIn(t testing.TB, realm *keycloaktest.Realm, scopes ...string) keycloakt
 	return tokens
 }
 
+// user returns a user that must exist.
 func user(t testing.TB, realm *keycloaktest.Realm, name string) *keycloaktest.User {
 	t.Helper()
 	u := realm.User(name)
