@@ -1,25 +1,24 @@
-// Command drill shows in real time what a verifier's keys go through when things go wrong at
-// Keycloak's, or when strangers try to make them:
+// Command drill plays in real time what Keycloak or strangers may do to a verifier's keys:
 //
 //	go run ./keycloak/drill
 //
-// A site (site.go) is a stand-in for Keycloak, keycloaktest, on a port of 127.0.0.1, and beside it
-// a server of a few lines with keycloak.Middleware on another; what is asked of them goes over real
-// connections. The drills:
+// A site (site.go) is a Keycloak of keycloaktest on a port of 127.0.0.1, and beside it a server of a
+// few lines with keycloak.Middleware on another; requests to them go over real connections. The
+// scenarios are listed in scenarios.go:
 //
-//   - storm.go: a thousand made-up key ids a second over 64 connections while keys rotate; and ten thousand goroutines
-//     that verify good and bad tokens at once;
+//   - flood.go: a thousand unknown key ids a second over 64 connections while keys rotate; ten
+//     thousand goroutines that verify good and bad tokens at once;
 //   - rotation.go: new keys while the old ones stay listed, and while they don't;
-//   - outage.go: a Keycloak that is down;
-//   - illness.go: a Keycloak that answers with anything but its keys, or takes its time.
+//   - outage.go: a Keycloak that is down, later or from the start;
+//   - bad_responses.go: a Keycloak that answers with anything but its keys, or takes its time.
 //
-// The result is a table: what is asked of each drill, what was seen, and whether that is enough.
-// The exit status is 1 where it isn't. The same is asked by tests with a clock of their own,
-// drill_*_test.go in the directory above: they count to the last request, and tell the same on a
-// busy machine. Here a machine that has much else to do can be the one that fails.
+// The result is a table: what each scenario asks for, what was seen, and whether that is enough.
+// The exit status is 1 where it isn't. The tests of this package play the same scenarios, and some
+// longer ones, with a fake clock: they count to the last request, and find the same on a busy
+// machine. In real time a busy machine can be what fails.
 //
-// Keys are of the curve P-256. The stand-in makes them in this process while it is measured, and
-// RSA keys would cost it more than all the rest.
+// Keys are of the curve P-256. The site makes them in this process while it is measured, and RSA
+// keys would cost more than all the rest.
 package main
 
 import (
@@ -31,17 +30,6 @@ import (
 	"sync"
 	"text/tabwriter"
 	"time"
-)
-
-// What is asked of the key set, with what a machine may be late by.
-const (
-	floor    = time.Second     // from the start of a fetch to that of the next
-	patience = time.Second     // that a request waits for a fetch at most
-	crowd    = 16              // who wait for a fetch at most
-	deadline = 3 * time.Second // of a fetch
-	maxBody  = 1<<20 + 64<<10  // read of an answer, buffers included
-	backAt   = 5 * time.Second // that Keycloak is found to be back, after it is
-	slack    = 250 * time.Millisecond
 )
 
 func main() {
@@ -56,7 +44,7 @@ var (
 	errUsage = errors.New("usage: drill [-seconds N], more than 0 and a day at most")
 )
 
-// run runs the drills and prints the table. It fails with errNotOK where a row says so, and with
+// run plays the scenarios and prints the table. It fails with errNotOK where a row says so, and with
 // errUsage before it begins.
 func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("drill", flag.ContinueOnError)
@@ -67,44 +55,35 @@ func run(args []string, stdout io.Writer) error {
 	if !(*seconds > 0 && *seconds <= 24*60*60) || flags.NArg() > 0 {
 		return errUsage
 	}
-	rows, err := drills(time.Duration(*seconds * float64(time.Second)))
+	rows, err := playAll(time.Duration(*seconds * float64(time.Second)))
 	if err != nil {
 		return err
 	}
 	return show(stdout, rows)
 }
 
-// A row says what one drill was asked for, and what was seen.
-type row struct {
-	drill, asked, seen string
-	ok                 bool
-	clock              bool // it is about real time, and a busy machine may be to blame
-}
-
-// drills runs them all. Those that need the machine for themselves come first, one after the other;
-// the rest mostly wait.
-func drills(length time.Duration) ([]row, error) {
-	var rows []row
-	for _, drill := range []func() ([]row, error){
-		func() ([]row, error) { return storm(length * 6 / 10) },
-		func() ([]row, error) { return throng(length / 10) },
-	} {
-		more, err := drill()
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, more...)
-	}
-	calm := []func() ([]row, error){
-		func() ([]row, error) { return overlapping(length * 3 / 10) },
-		func() ([]row, error) { return sudden(length * 3 / 10) },
-		func() ([]row, error) { return outage(length * 2 / 10) },
-		illnesses,
-	}
-	results, failures := make([][]row, len(calm)), make([]error, len(calm))
+// playAll plays the scenarios in real time. Those that need the machine for themselves come first,
+// one after the other; the others mostly wait, and run together.
+func playAll(length time.Duration) (rows []row, err error) {
+	all := scenarios()
+	results, failures := make([][]row, len(all)), make([]error, len(all))
 	var running sync.WaitGroup
-	for i, drill := range calm {
-		running.Go(func() { results[i], failures[i] = drill() })
+	for i, sc := range all {
+		play := func() {
+			var s *site
+			if s, failures[i] = newSite(sc.name, nil); failures[i] == nil {
+				defer s.Close()
+				failures[i] = sc.play(s, time.Duration(float64(length)*sc.real))
+				results[i] = s.rows
+			}
+		}
+		switch {
+		case sc.real == 0:
+		case sc.alone:
+			play()
+		default:
+			running.Go(play)
+		}
 	}
 	running.Wait()
 	for _, more := range results {
@@ -116,13 +95,13 @@ func drills(length time.Duration) ([]row, error) {
 func show(stdout io.Writer, rows []row) error {
 	var failed error
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "DRILL\tASKED\tSEEN\tVERDICT")
+	fmt.Fprintln(table, "SCENARIO\tASKED\tSEEN\tVERDICT")
 	for _, r := range rows {
 		verdict := "ok"
 		if !r.ok {
 			verdict, failed = "NOT OK", errNotOK
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.drill, r.asked, r.seen, verdict)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.scenario, r.asked, r.seen, verdict)
 	}
 	if err := table.Flush(); err != nil {
 		return err
