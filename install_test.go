@@ -20,8 +20,8 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// The two calls that make a gqlgen server safe may come in any order: limits count and locate what the
-// client sent, rules and suggestions are the same, and values are read right.
+// The two calls that make a gqlgen server safe may come in any order: limits count and locate what
+// the client sent, rules and suggestions are the same, and values are read right.
 func TestInstall_anyOrder(t *testing.T) {
 	const key = `\uD83D\uDD11` // a surrogate pair, which gqlparser misreads
 	long := strings.Repeat("x", limits.StringBytes)
@@ -73,8 +73,8 @@ func TestInstall_anyOrder(t *testing.T) {
 	}
 }
 
-// installInAnyOrder returns a server with limits that were installed first, and one with limits that were
-// installed last.
+// installInAnyOrder returns a server with limits that were installed first, and one with limits
+// that were installed last.
 func installInAnyOrder(t *testing.T, introspection bool, schema graphql.ExecutableSchema) [2]*handler.Server {
 	t.Helper()
 	installLimits := func(server *handler.Server) error { return limits.Install(server, limits.Limits{}) }

@@ -83,7 +83,8 @@ func post(h http.Handler, token, query string) string {
 	return strings.TrimSuffix(w.Body.String(), "\n")
 }
 
-// A server with another schema has the guards, the codes and the sign-in of ours, and its own error.
+// A server with another schema has the guards, the codes and the sign-in of ours, and its own
+// error.
 func TestNew_ownSchema(t *testing.T) {
 	kc := newShop(t, "hush")
 	config := importerConfig(t, kc, product{me: func(ctx context.Context) (*identity.User, error) {

@@ -67,8 +67,8 @@ func tableErrors() (keys []string) {
 	return keys
 }
 
-// Every error that a client can meet is in the README's table: the rows of apierror's, and each code and
-// reason that apierror has a constant for. No other package writes one by itself.
+// Every error that a client can meet is in the README's table: the rows of apierror's, and each
+// code and reason that apierror has a constant for. No other package writes one by itself.
 func TestREADMEErrors(t *testing.T) {
 	documented := documentedErrors(t)
 	words := map[string]bool{}

@@ -105,8 +105,8 @@ func TestDomainIsPure(t *testing.T) {
 	}
 }
 
-// Rooms that answer requests before any field runs take from apierror its codes, in the shape that clients
-// see, and nothing else: the table and the presenter are for errors of fields.
+// Rooms that answer requests before any field runs take from apierror its codes, in the shape that
+// clients see, and nothing else: the table and the presenter are for errors of fields.
 func TestDoors_apierror_codesOnly(t *testing.T) {
 	allowed := regexp.MustCompile(`^(Code|Reason)|^New$`)
 	found := 0

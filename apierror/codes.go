@@ -89,8 +89,9 @@ const (
 	ReasonCoercions     Reason = "COERCIONS"
 )
 
-// New returns an error in the shape that clients see: a message, extensions.code, and extensions.reason
-// unless reason is empty. The caller answers for the message: it must be fit for clients.
+// New returns an error in the shape that clients see: a message, extensions.code, and
+// extensions.reason unless reason is empty. The caller answers for the message: it must be fit for
+// clients.
 func New(code Code, reason Reason, message string) *gqlerror.Error {
 	extensions := map[string]any{"code": string(code)}
 	if reason != "" {

@@ -24,16 +24,17 @@ import (
 // The zero value works, as does nil: it has CloakQL's rows, logs to slog.Default(), and shows no
 // detail. A Presenter is safe for concurrent use, as long as nobody changes its fields.
 type Presenter struct {
-	// Rows are the product's own, looked at in this order, before CloakQL's: where an error wraps one of
-	// each, the product's is the more specific. A row can't replace one of CloakQL's. One that Validate
-	// refuses isn't used: its error is logged and hidden, like any error that has no row.
+	// Rows are the product's own, looked at in this order, before CloakQL's: where an error wraps
+	// one of each, the product's is the more specific. A row can't replace one of CloakQL's. One
+	// that Validate refuses isn't used: its error is logged and hidden, like any error that has no
+	// row.
 	Rows []Row
 
 	Log *slog.Logger // slog.Default() if nil
 
-	// Detail adds extensions.detail: why a token was refused, claim by claim, which argument of login,
-	// refresh or logout is malformed, and what is wrong with a document. It is for a developer's machine:
-	// it names issuers, audiences and types, and repeats what the client sent.
+	// Detail adds extensions.detail: why a token was refused, claim by claim, which argument of
+	// login, refresh or logout is malformed, and what is wrong with a document. It is for a
+	// developer's machine: it names issuers, audiences and types, and repeats what the client sent.
 	Detail bool
 
 	// RequestID returns the id of the request in the log. Internal errors show it as
@@ -44,8 +45,8 @@ type Presenter struct {
 // Validate reports every fault of Rows, in one error. Call it where the server is built.
 func (p *Presenter) Validate() error { return validate(p.orZero().Rows) }
 
-// Present is an error presenter for gqlgen. ctx is that of the field that failed, or, with gqlgen's own
-// transports, of a request that was rejected.
+// Present is an error presenter for gqlgen. ctx is that of the field that failed, or, with gqlgen's
+// own transports, of a request that was rejected.
 func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	p = p.orZero()
 	shown := &gqlerror.Error{Path: graphql.GetPath(ctx)}
@@ -89,17 +90,17 @@ func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	return shown
 }
 
-// isRequestError reports whether err was made for clients before any field ran, by gqlgen, its transports or
-// an extension: there is no field, and no error of another kind inside.
+// isRequestError reports whether err was made for clients before any field ran, by gqlgen, its
+// transports or an extension: there is no field, and no error of another kind inside.
 func isRequestError(ctx context.Context, err *gqlerror.Error) bool {
 	return err != nil && graphql.GetFieldContext(ctx) == nil &&
 		(err.Err == nil || err.Extensions["code"] != nil)
 }
 
-// requestError is what a client sees of a request that was rejected before any field ran. Only gqlgen's own
-// transports ask a presenter for it. What gqlgen and gqlparser say of a body, a document or a variable
-// repeats it, passwords included, so it is replaced, and isn't logged. Extensions such as package limits
-// choose their own code and message, which stay.
+// requestError is what a client sees of a request that was rejected before any field ran. Only
+// gqlgen's own transports ask a presenter for it. What gqlgen and gqlparser say of a body, a
+// document or a variable repeats it, passwords included, so it is replaced, and isn't logged.
+// Extensions such as package limits choose their own code and message, which stay.
 func (p *Presenter) requestError(err *gqlerror.Error) *gqlerror.Error {
 	text, _ := err.Extensions["code"].(string)
 	var public *gqlerror.Error
@@ -160,8 +161,8 @@ func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
 
 var errPanic = errors.New("panic")
 
-// Recover is a panic handler for gqlgen. It logs where the panic happened and the kind of its value,
-// not the value itself: whoever panicked may have put an argument into it.
+// Recover is a panic handler for gqlgen. It logs where the panic happened and the kind of its
+// value, not the value itself: whoever panicked may have put an argument into it.
 func (p *Presenter) Recover(ctx context.Context, value any) error {
 	p = p.orZero()
 	kind := fmt.Sprintf("%T", value)
@@ -202,8 +203,8 @@ func detailOf(err error) slog.Attr {
 	return slog.Attr{} // handlers leave it out
 }
 
-// publicDetail is what a client may read of an error on a developer's machine. What the realm said of a
-// sign-in is for the log only: it tells which accounts exist.
+// publicDetail is what a client may read of an error on a developer's machine. What the realm said
+// of a sign-in is for the log only: it tells which accounts exist.
 func publicDetail(row Row, err error) string {
 	switch row.Err {
 	case identity.ErrBadInput: // which argument, never its value
@@ -240,9 +241,9 @@ func introspectionFailed(ctx context.Context) bool {
 	return field.Field.Name == "__schema" || field.Field.Name == "__type"
 }
 
-// argumentsFailed reports whether the arguments of a field couldn't be read: gqlgen's generated code
-// keeps them in the field's context before it asks the resolver, and leaves none where one of them
-// doesn't fit its type.
+// argumentsFailed reports whether the arguments of a field couldn't be read: gqlgen's generated
+// code keeps them in the field's context before it asks the resolver, and leaves none where one of
+// them doesn't fit its type.
 func argumentsFailed(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil || field.Field.Field == nil || field.Field.Definition == nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// gqlgen's own transport repeats the body in its errors, and gqlparser repeats literals: neither reaches a
-// client or the log, and no request of a stranger's is an error of the server.
+// gqlgen's own transport repeats the body in its errors, and gqlparser repeats literals: neither
+// reaches a client or the log, and no request of a stranger's is an error of the server.
 func TestPresenter_Present_rejectedRequests(t *testing.T) {
 	const canary = "c4nary_p4ssw0rd"
 	for body, want := range map[string]string{

@@ -10,7 +10,8 @@ import (
 
 type resolver = func(context.Context) error
 
-// newShop stands for the schema that gqlgen generates. Each of its fields fails as its resolver does.
+// newShop stands for the schema that gqlgen generates. Each of its fields fails as its resolver
+// does.
 func newShop(resolvers map[string]resolver) graphql.ExecutableSchema {
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: `type Query { buy: Int me: Int ship: Int }`})
 	return &graphql.ExecutableSchemaMock{

@@ -11,19 +11,19 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// errIntrospection is what a field of the introspection schema fails with where introspection is off.
-// gqlgen's own error for it has no type.
+// errIntrospection is what a field of the introspection schema fails with where introspection is
+// off. gqlgen's own error for it has no type.
 var errIntrospection = errors.New("introspection is off")
 
-// A Row says what clients see of an error. A product adds a row for each error that its clients should
-// tell apart:
+// A Row says what clients see of an error. A product adds a row for each error that its clients
+// should tell apart:
 //
 //	apierror.Row{Err: ErrOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
 //
 // The text of the error itself never reaches a client.
 type Row struct {
-	// Err is a variable that errors.Is finds in what a resolver returns. An error type is found by what
-	// its method Unwrap returns.
+	// Err is a variable that errors.Is finds in what a resolver returns. An error type is found by
+	// what its method Unwrap returns.
 	Err error
 	// Code is capitals, digits and underscores, as is Reason, which is optional: it says which case of
 	// the code this is. One of CloakQL's codes is fine.

@@ -105,8 +105,8 @@ func TestAuditExceptsWhatGraphQLOwns(t *testing.T) {
 	}
 }
 
-// What gqlgen's federation plugin adds has a source that is marked as built in. Fields of these names
-// anywhere else are fields like any other.
+// What gqlgen's federation plugin adds has a source that is marked as built in. Fields of these
+// names anywhere else are fields like any other.
 func TestAudit_federation(t *testing.T) {
 	const added = `
 scalar _Any

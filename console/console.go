@@ -1,16 +1,18 @@
-// Package console serves the GraphQL IDE with a sign-in: GraphiQL's editors, built from src into dist with everything
-// they need, and embedded in the binary. It knows no schema, loads nothing from another host, and works offline.
+// Package console serves the GraphQL IDE with a sign-in: GraphiQL's editors, built from src into
+// dist with everything they need, and embedded in the binary. It knows no schema, loads nothing
+// from another host, and works offline.
 //
 // One page, and files beside it whose names hold their digests:
 //
 //	mux.Handle("/{$}", page)
 //	mux.Handle("/console/", page)
 //
-// The page calls the GraphQL endpoint graphql beside itself: /graphql here, or below whatever prefix a reverse proxy
-// has for both. What it may do is in its Content-Security-Policy: scripts and workers from this server alone and none
-// in the page, no eval, connections to this server alone, and no page of another's around it. Styles are the one
-// exception: Monaco, the editor, makes style elements, which carry a nonce that is new with each page, and style
-// attributes, which a nonce can't be put on.
+// The page calls the GraphQL endpoint graphql beside itself: /graphql here, or below whatever
+// prefix a reverse proxy has for both. What it may do is in its Content-Security-Policy: scripts
+// and workers from this server alone and none in the page, no eval, connections to this server
+// alone, and no page of another's around it. Styles are the one exception: Monaco, the editor,
+// makes style elements, which carry a nonce that is new with each page, and style attributes, which
+// a nonce can't be put on.
 package console
 
 import (
@@ -159,8 +161,8 @@ func write(w http.ResponseWriter, r *http.Request, mediaType string, content []b
 	}
 }
 
-// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3) as far as browsers and proxies write it: gzip by name, and not
-// with a quality of zero.
+// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3) as far as browsers and proxies write it:
+// gzip by name, and not with a quality of zero.
 func acceptsGzip(values []string) bool {
 	for _, value := range values {
 		for coding := range strings.SplitSeq(value, ",") {

@@ -72,7 +72,8 @@ func TestEveryFieldThatRunsIsAnAttempt(t *testing.T) {
 	}
 }
 
-// A refused attempt doesn't reach the realm, and the answer says when to come back, and nothing else.
+// A refused attempt doesn't reach the realm, and the answer says when to come back, and nothing
+// else.
 func TestARefusedAttemptAsksNobody(t *testing.T) {
 	for _, query := range []string{
 		`mutation { login(username: "alice", password: "` + canary + `") { scope } }`,

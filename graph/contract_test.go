@@ -11,8 +11,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/contract.graphqls")
 
-// The schema is a contract with clients. Whoever changes it runs this test with -update, and sees in
-// the diff what clients will see.
+// The schema is a contract with clients. Whoever changes it runs this test with -update, and sees
+// in the diff what clients will see.
 func TestSchema_contract(t *testing.T) {
 	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeBudget{}))
 	if err != nil {

@@ -24,7 +24,8 @@ const (
 	requestID = "REQUESTID"
 )
 
-// A fakeRealm does what a test says. A method that the test doesn't expect panics, and the test sees it.
+// A fakeRealm does what a test says. A method that the test doesn't expect panics, and the test
+// sees it.
 type fakeRealm struct {
 	login   func(identity.Credentials) (*identity.OpenIDToken, error)
 	refresh func(identity.Secret) (*identity.OpenIDToken, error)

@@ -164,8 +164,8 @@ func TestAPasswordInAPanicReachesNobody(t *testing.T) {
 	}
 }
 
-// Two fields of one name can't both be answered: the document is refused, and the realm not asked. The
-// words for it are graphqlhttp's, which isn't here.
+// Two fields of one name can't both be answered: the document is refused, and the realm not asked.
+// The words for it are graphqlhttp's, which isn't here.
 func TestAFieldConflictAsksNobody(t *testing.T) {
 	asked := false
 	s := newServer(t, fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {

@@ -1,11 +1,12 @@
-// Package graph is our GraphQL schema at work: the resolvers, and the binding of its directives. What
-// clients see of the errors that resolvers return is in package apierror.
+// Package graph is our GraphQL schema at work: the resolvers, and the binding of its directives.
+// What clients see of the errors that resolvers return is in package apierror.
 //
-// Start with NewSchema, then a resolver (session.resolvers.go). Resolvers translate and don't think:
-// each calls a use case of package signin or returns the caller. Nothing here knows Keycloak or HTTP.
+// Start with NewSchema, then a resolver (session.resolvers.go). Resolvers translate and don't
+// think: each calls a use case of package signin or returns the caller. Nothing here knows Keycloak
+// or HTTP.
 //
-// gqlgen writes graph/generated from schema/*.graphqls, and adds a stub to a *.resolvers.go file for
-// each new field. Keep helpers out of those files: gqlgen comments them out.
+// gqlgen writes graph/generated from schema/*.graphqls, and adds a stub to a *.resolvers.go file
+// for each new field. Keep helpers out of those files: gqlgen comments them out.
 package graph
 
 import (
@@ -18,8 +19,8 @@ import (
 )
 
 // NewSchema returns the schema with its resolvers and its access rules. It fails, naming the field,
-// when a root field has no access rule, when a directive of the schema is bound to nothing, and when the
-// resolver is incomplete.
+// when a root field has no access rule, when a directive of the schema is bound to nothing, and
+// when the resolver is incomplete.
 func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	if r == nil || r.SignIn == nil {
 		return nil, errors.New("graph: Resolver.SignIn is missing: make it with signin.New")
@@ -36,7 +37,7 @@ func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	return schema, nil
 }
 
-// guards are the directives of NewSchema, without the @, that refuse unknown callers, beside auth. A
-// directive that isn't named here guards nothing in the eyes of the audit, and the server doesn't
+// guards are the directives of NewSchema, without the @, that refuse unknown callers, beside auth.
+// A directive that isn't named here guards nothing in the eyes of the audit, and the server doesn't
 // start.
 var guards []string

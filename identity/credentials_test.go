@@ -155,7 +155,8 @@ func FuzzNewCredentials(f *testing.F) {
 	})
 }
 
-// Whatever Keycloak takes for one account is counted as one: a spelling of its own would be a fresh budget.
+// Whatever Keycloak takes for one account is counted as one: a spelling of its own would be a fresh
+// budget.
 func TestSpellingsOfOneAccount(t *testing.T) {
 	for _, names := range [][]string{
 		{"alice", "Alice", "ALICE", " alice ", "alice\u00a0", "\u2003aLiCe"},

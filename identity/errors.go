@@ -54,8 +54,8 @@ var (
 )
 
 // An Error is one of the errors above with what operators need to know beside it. It says why an
-// access token was refused, why the realm couldn't be asked, or what was wrong with its response. Its
-// text is that of its Reason, and fit for clients.
+// access token was refused, why the realm couldn't be asked, or what was wrong with its response.
+// Its text is that of its Reason, and fit for clients.
 type Error struct {
 	Reason error // one of the errors above, for errors.Is
 	// Detail is for operators: "iss is X; accepted: Y", addresses, settings, what came back. It never

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// The product of docs/plugin.md, made in an empty module with the commands and files of the page, and
-// run on the stand-in. The commands that need the network are left out: enterModule did what they do.
+// The product of docs/plugin.md, made in an empty module with the commands and files of the page,
+// and run on the stand-in. The commands that need the network are left out: enterModule did what
+// they do.
 func TestDocumentedProduct(t *testing.T) {
 	page, product := readFile(t, "../docs/plugin.md"), archive(t, "testdata/shop.txtar")
 	root := enterModule(t, product)

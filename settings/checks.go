@@ -17,8 +17,8 @@ import (
 
 // The checks of one setting by itself.
 
-// checkServerURL and checkRealmName check the parts of a realm each by itself, so that neither hides
-// what is wrong with the other.
+// checkServerURL and checkRealmName check the parts of a realm each by itself, so that neither
+// hides what is wrong with the other.
 func checkServerURL(serverURL string) error {
 	_, err := keycloak.NewRealm(serverURL, "any")
 	return err

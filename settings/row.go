@@ -25,8 +25,8 @@ type row struct {
 	// says in its place, where there is more to say than a value.
 	defaultValue, defaultText string
 
-	// required is what is expected of a setting that has to be set: "the client id". The setting unless
-	// may be set instead.
+	// required is what is expected of a setting that has to be set: "the client id". The setting
+	// unless may be set instead.
 	required, unless string
 
 	to destination
@@ -192,8 +192,8 @@ func splitList(text string) (list []string) {
 	return list
 }
 
-// parse writes the values to the rows' destinations and checks each by itself. The reader is env: it
-// is given a struct with a field for each row.
+// parse writes the values to the rows' destinations and checks each by itself. The reader is env:
+// it is given a struct with a field for each row.
 func parse(rows []row, values map[string]string, p *problems) {
 	fields := make([]reflect.StructField, len(rows))
 	ours := map[string]string{}

@@ -38,10 +38,10 @@ type draft struct {
 }
 
 // Read reads the settings from environ, whose entries are NAME=value, and from a file in dir:
-// .local.env if RUNTIME_ENV is local or unset, .env otherwise. The environment wins over the file; the
-// file may be missing. An empty value counts as unset, except that an empty RUNTIME_ENV is not local.
-// The error reports every problem, by the name of the setting and with what is expected; it shows no
-// secret.
+// .local.env if RUNTIME_ENV is local or unset, .env otherwise. The environment wins over the file;
+// the file may be missing. An empty value counts as unset, except that an empty RUNTIME_ENV is not
+// local. The error reports every problem, by the name of the setting and with what is expected; it
+// shows no secret.
 func Read(environ []string, dir string) (Settings, error) {
 	var d draft
 	var p problems

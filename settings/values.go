@@ -76,9 +76,9 @@ func readValues(environ []string, dir string, p *problems) Values {
 	return v
 }
 
-// clean removes what surrounds a value by mistake and can mean nothing: blanks, and the line end of a
-// Kubernetes secret made with echo. What may change the meaning is a problem: quotes that docker run
-// --env-file and Kubernetes keep, and a $ in the file that took a part of the value with it.
+// clean removes what surrounds a value by mistake and can mean nothing: blanks, and the line end of
+// a Kubernetes secret made with echo. What may change the meaning is a problem: quotes that docker
+// run --env-file and Kubernetes keep, and a $ in the file that took a part of the value with it.
 func (v *Values) clean(process map[string]string, cut []string, p *problems) {
 	for _, name := range names {
 		value, set := v.all[name]

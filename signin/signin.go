@@ -1,5 +1,6 @@
 // Package signin holds the use cases of an account: login, refresh and logout. Each checks its
-// input, reserves an attempt at the Limiter, asks the Realm, and reports the outcome to the Limiter.
+// input, reserves an attempt at the Limiter, asks the Realm, and reports the outcome to the
+// Limiter.
 //
 // The package owns the two interfaces that it needs: keycloak.Client is a Realm, and throttle's
 // limiter is a Limiter. A Service knows no GraphQL and no HTTP; a resolver is one call:
@@ -35,12 +36,12 @@ type Realm interface {
 }
 
 // A Limiter counts attempts at the realm by account and by address. Each method reserves one
-// attempt, or fails with an *identity.RateLimitError that says when to try again. It treats existing
-// and unknown accounts the same way.
+// attempt, or fails with an *identity.RateLimitError that says when to try again. It treats
+// existing and unknown accounts the same way.
 //
-// If it reserves one, settle must be called once with what the realm answered: its error, or nil. An attempt that is
-// never settled stays counted. The methods and settle are safe for concurrent use. The methods
-// return when ctx is done; settle works after that too.
+// If it reserves one, settle must be called once with what the realm answered: its error, or nil.
+// An attempt that is never settled stays counted. The methods and settle are safe for concurrent
+// use. The methods return when ctx is done; settle works after that too.
 type Limiter interface {
 	Login(ctx context.Context, credentials identity.Credentials) (settle func(error), err error)
 	Refresh(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error)
@@ -99,7 +100,8 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (*identity.O
 	return attempt(ctx, token, s.limiter.Refresh, s.realm.Refresh)
 }
 
-// Logout ends the session of a refresh token. It returns true, the schema's answer, unless it fails.
+// Logout ends the session of a refresh token. It returns true, the schema's answer, unless it
+// fails.
 func (s *Service) Logout(ctx context.Context, refreshToken string) (bool, error) {
 	if s == nil || s.realm == nil {
 		return false, errNotMade

@@ -1,5 +1,5 @@
-// Command cloakql-dev serves CloakQL beside a stand-in for Keycloak in the same process. It needs no
-// Keycloak, no network and no settings. It is for a developer's machine.
+// Command cloakql-dev serves CloakQL beside a stand-in for Keycloak in the same process. It needs
+// no Keycloak, no network and no settings. It is for a developer's machine.
 package main
 
 import (

@@ -141,9 +141,9 @@ func ParseOrigin(text string) (Origin, error) {
 	return parsed, nil
 }
 
-// parsePlainOrigin reads scheme://host or scheme://host:port. The result is in the form that browsers
-// use: lower case, no port that the scheme implies, addresses in their one spelling. Its error
-// says what was expected.
+// parsePlainOrigin reads scheme://host or scheme://host:port. The result is in the form that
+// browsers use: lower case, no port that the scheme implies, addresses in their one spelling. Its
+// error says what was expected.
 func parsePlainOrigin(text string) (Origin, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	scheme = asciiLower(scheme)

@@ -15,7 +15,8 @@ import (
 // site can point a name of its own at 127.0.0.1 (DNS rebinding), and is of the same origin as the
 // server then; a tunnel shows a developer's server to the internet. The zero value admits all.
 type HostRule struct {
-	// Local admits the names of this machine besides, and forwarded requests only from a trusted proxy.
+	// Local admits the names of this machine besides, and forwarded requests only from a trusted
+	// proxy.
 	Local   bool
 	Allowed []Host
 	Proxies []netip.Prefix // trusted
@@ -24,8 +25,8 @@ type HostRule struct {
 	Log    *slog.Logger
 }
 
-// A Host is a host name or address as parseHost returns it, or, with anyLabel, what comes after any first
-// label.
+// A Host is a host name or address as parseHost returns it, or, with anyLabel, what comes after any
+// first label.
 type Host struct {
 	host     string
 	anyLabel bool
