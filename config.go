@@ -76,8 +76,9 @@ type Config struct {
 	// Errors are the product's own rows of the error table, beside CloakQL's.
 	Errors []apierror.Row
 
-	// RewriteDetail, if set, rewrites extensions.detail, which only a local server shows. The
-	// commands replace the names of fields by those of their settings.
+	// RewriteDetail, if set, rewrites extensions.detail, which only a local server shows, and why a
+	// request for another host is refused. The commands replace the names of fields by those of
+	// their settings.
 	RewriteDetail func(string) string
 
 	Log *slog.Logger // slog.Default() if nil

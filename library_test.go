@@ -356,6 +356,23 @@ func TestConfig_LogValue_issuers(t *testing.T) {
 	}
 }
 
+// Who is refused for a host reads the names of an importer's fields, not those of settings.
+func TestConfig_AllowedHosts_names_fields(t *testing.T) {
+	kc := newShop(t, "hush")
+	for _, local := range []bool{true, false} {
+		config := importerConfig(t, kc, product{})
+		config.Local, config.HTTP.AllowedHosts = local, []string{"api.example.com"}
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/graphql", nil)
+		r.Host = "evil.example.com"
+		newServer(t, config).Handler().ServeHTTP(w, r)
+		if body := w.Body.String(); w.Code != http.StatusForbidden ||
+			!strings.Contains(body, "HTTPConfig.AllowedHosts") ||
+			strings.Contains(body, "Config.Local") != local {
+			t.Errorf("local %v: %d %s", local, w.Code, body)
+		}
+	}
+}
+
 // A listener that fails ends Run, but not before the requests in flight are answered.
 func TestServer_Run_failingListener(t *testing.T) {
 	kc := newShop(t, "hush")

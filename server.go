@@ -140,7 +140,7 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 	mux.HandleFunc("GET "+readyPath, s.ready)
 	rule := middleware.HostRule{
 		Local: c.Local, Allowed: hosts, Proxies: c.HTTP.Proxies,
-		Probes: []string{healthPath, readyPath}, Log: c.Log,
+		Probes: []string{healthPath, readyPath}, Rewrite: c.RewriteDetail, Log: c.Log,
 	}
 	// CORS is around all of it, so that a page can read what is refused: a wrong path, or a wrong
 	// host.

@@ -9,7 +9,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Audit checks that every field of Query, Mutation and Subscription carries @public alone, or one
+// Audit checks that every field of Query, Mutation and Subscription carries only @public, or one
 // or more guards, and fails naming each field that doesn't: a field that nobody guarded is a
 // mistake, not a public field. Fields whose names begin with __ belong to GraphQL itself and are
 // excepted.

@@ -9,8 +9,8 @@
 //
 // The page calls the GraphQL endpoint graphql beside itself: /graphql here, or below whatever
 // prefix a reverse proxy has for both. What it may do is in its Content-Security-Policy: scripts
-// and workers from this server alone and none in the page, no eval, connections to this server
-// alone, and no page of another's around it. Styles are the one exception: Monaco, the editor,
+// and workers only from this server and none in the page, no eval, connections only to this server,
+// and no page of another's around it. Styles are the one exception: Monaco, the editor,
 // makes style elements, which carry a nonce that is new with each page, and style attributes, which
 // a nonce can't be put on.
 package console

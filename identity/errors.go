@@ -114,7 +114,7 @@ func logValue(err operatorError) slog.Value {
 // A RateLimitError means that someone tried too often. It is the same for existing and unknown
 // usernames.
 type RateLimitError struct {
-	RetryAfter time.Duration // from now; trying earlier is in vain
+	RetryAfter time.Duration // from now; an earlier attempt is refused, too
 }
 
 func (e *RateLimitError) Error() string {

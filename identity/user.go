@@ -68,7 +68,7 @@ type TokenInfo struct {
 // A Session is one sign-in of a user, in every client that shares it.
 type Session struct {
 	ID              string
-	AuthenticatedAt *time.Time // known for sign-ins through a browser alone
+	AuthenticatedAt *time.Time // known only for sign-ins through a browser
 }
 
 // Claims are the whole payload of a verified token, a JSON object, exactly as it was signed.

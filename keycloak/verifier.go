@@ -17,7 +17,7 @@ import (
 // compared exactly, and the keys that they must be signed with. A key of one Issuer never verifies
 // a token of another.
 type Issuer struct {
-	Names []string // needed, unless Keys is a KeySet: then the realm's own if there is none
+	Names []string // needed, unless Keys is a KeySet; the realm's own issuer if empty
 	Keys  Keys     // a *KeySet, or StaticKeys
 }
 

@@ -29,7 +29,7 @@ func (d *draft) groups() []group {
 			doc: "A certificate authority of your own for Keycloak's URL goes where Go looks for it: " +
 				"`SSL_CERT_FILE`.",
 			rows: []row{{
-				name: "RUNTIME_ENV", defaultValue: "local", to: to(&d.runtimeEnv),
+				name: "RUNTIME_ENV", defaultValue: "local", to: to(&d.runtimeEnv), library: "Config.Local",
 				doc: "Where the server runs. `local` is a developer's machine: the server listens on a " +
 					"loopback address, answers introspection, and explains errors to clients. Every other " +
 					"value is production, even an empty one. `RUNTIME_ENV` also chooses the settings file, " +
@@ -123,7 +123,7 @@ func (d *draft) groups() []group {
 					"(`https://*.example.com`), or the port (`http://localhost:*`). Allowed pages may send " +
 					"any header. Cookies aren't involved: tokens travel in a header.",
 			}, {
-				name: "ALLOWED_HOSTS", to: each(&server.HTTP.AllowedHosts, readHost),
+				name: "ALLOWED_HOSTS", to: each(&server.HTTP.AllowedHosts, readHost), library: "HTTPConfig.AllowedHosts",
 				defaultText: "any name; on a developer's machine, the names of this machine",
 				doc: "The host names that requests may use for this server, separated by commas: " +
 					"`api.example.com,*.example.org`. A request for another name is answered 403; in " +
@@ -146,7 +146,7 @@ func (d *draft) groups() []group {
 				"process. How they go together with Keycloak's brute-force protection: docs/operating.md, " +
 				"Attempts.",
 			rows: []row{{
-				name: "TRUSTED_PROXIES", to: to(&server.HTTP.Proxies), defaultText: "none",
+				name: "TRUSTED_PROXIES", to: to(&server.HTTP.Proxies), library: "HTTPConfig.Proxies", defaultText: "none",
 				doc: "The addresses and networks of your reverse proxies, separated by commas: " +
 					"`10.0.0.0/8,192.0.2.1`. Their `X-Forwarded-For` names the client; that of others is " +
 					"ignored. Name the proxies, not networks with clients in them.",

@@ -105,7 +105,7 @@ func (o Origin) String() string {
 	return text
 }
 
-// ParseOrigin reads one entry of CORS_ORIGINS: an origin, or one with a wildcard: only
+// ParseOrigin reads one entry of HTTPConfig.CORSOrigins: an origin, or one with a wildcard: only
 // a *, *. for any first label, or :* for any port. It refuses what no browser sends.
 func ParseOrigin(text string) (Origin, error) {
 	if text == "*" {

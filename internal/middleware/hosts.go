@@ -22,7 +22,9 @@ type HostRule struct {
 	Proxies []netip.Prefix // trusted
 	// Probes are the paths that orchestrators ask by address, whatever is allowed.
 	Probes []string
-	Log    *slog.Logger
+	// Rewrite, if set, replaces the names of fields in what is answered.
+	Rewrite func(string) string
+	Log     *slog.Logger
 }
 
 // A Host is a host name or address as parseHost returns it, or, with anyLabel, what comes after any
@@ -40,7 +42,7 @@ func (p Host) String() string {
 	return p.host
 }
 
-// ParseHost reads one entry of ALLOWED_HOSTS. Its error says what was expected.
+// ParseHost reads one entry of HTTPConfig.AllowedHosts. Its error says what was expected.
 func ParseHost(text string) (Host, error) {
 	rest, anyLabel := strings.CutPrefix(text, "*.")
 	if strings.Contains(rest, "*") {
@@ -95,14 +97,14 @@ func (rule HostRule) refuses(r *http.Request) string {
 		slices.ContainsFunc(rule.Allowed, func(p Host) bool { return p.admits(host) }))
 	switch {
 	case !known && rule.Local:
-		return "This server is a developer's (RUNTIME_ENV is local): it answers to the names of its " +
-			"own machine, such as localhost, and to those in ALLOWED_HOSTS"
+		return "This server is a developer's (Config.Local): it answers to the names of its own machine, " +
+			"such as localhost, and to those in HTTPConfig.AllowedHosts"
 	case !known:
-		return "This server answers to the names in ALLOWED_HOSTS only"
+		return "This server answers only to the names in HTTPConfig.AllowedHosts"
 	case rule.Local && isForwarded(r.Header) && !trusts(rule.Proxies, r.RemoteAddr):
-		return "This server is a developer's (RUNTIME_ENV is local): it answers no request that a " +
-			"proxy or a tunnel forwarded. Put the proxy's address into TRUSTED_PROXIES, and the name " +
-			"that clients call it by into ALLOWED_HOSTS"
+		return "This server is a developer's (Config.Local): it answers no request that a proxy or a " +
+			"tunnel forwarded. Put the proxy's address into HTTPConfig.Proxies, and the name that " +
+			"clients call it by into HTTPConfig.AllowedHosts"
 	}
 	return ""
 }
@@ -132,6 +134,9 @@ func (rule HostRule) Handler(next http.Handler) http.Handler {
 		if message == "" {
 			next.ServeHTTP(w, r)
 			return
+		}
+		if rule.Rewrite != nil {
+			message = rule.Rewrite(message)
 		}
 		once.Do(func() {
 			rule.Log.WarnContext(r.Context(), "requests under another host are refused", "answer",
