@@ -115,8 +115,8 @@ func TestClientsBehindAProxy(t *testing.T) {
 				}
 			}
 		}
-		if warned := strings.Count(s.log.String(), "TRUSTED_PROXIES"); warned != 1-min(1, len(setting)) {
-			t.Errorf("%v: %d lines about TRUSTED_PROXIES", setting, warned)
+		if warned := strings.Count(s.log.String(), "AddressConfig.Trusted"); warned != 1-min(1, len(setting)) {
+			t.Errorf("%v: %d lines about untrusted proxies", setting, warned)
 		}
 		return refused
 	}

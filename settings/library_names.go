@@ -10,8 +10,10 @@ import (
 var settingNames = func() *strings.Replacer {
 	var pairs []string
 	for _, r := range new(draft).rows() {
-		if r.library != "" {
-			pairs = append(pairs, r.library, r.name)
+		for library := range strings.SplitSeq(r.library, ", ") {
+			if library != "" {
+				pairs = append(pairs, library, r.name)
+			}
 		}
 	}
 	return strings.NewReplacer(pairs...)

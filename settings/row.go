@@ -35,7 +35,8 @@ type row struct {
 	// sentence stands by itself.
 	doc string
 
-	// library is the name that CloakQL's packages have for the setting in errors and log lines.
+	// library is the name that CloakQL's packages have for the setting in errors and log lines, or
+	// several with ", " between them.
 	library string
 }
 

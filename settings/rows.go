@@ -146,7 +146,7 @@ func (d *draft) groups() []group {
 				"process. How they go together with Keycloak's brute-force protection: docs/operating.md, " +
 				"Attempts.",
 			rows: []row{{
-				name: "TRUSTED_PROXIES", to: to(&server.HTTP.Proxies), library: "HTTPConfig.Proxies", defaultText: "none",
+				name: "TRUSTED_PROXIES", to: to(&server.HTTP.Proxies), library: "HTTPConfig.Proxies, AddressConfig.Trusted", defaultText: "none",
 				doc: "The addresses and networks of your reverse proxies, separated by commas: " +
 					"`10.0.0.0/8,192.0.2.1`. Their `X-Forwarded-For` names the client; that of others is " +
 					"ignored. Name the proxies, not networks with clients in them.",

@@ -134,8 +134,8 @@ func TestAddresses_forgottenProxy(t *testing.T) {
 	for _, peer := range []string{"10.0.0.2:1", "127.0.0.1:1", "[::1]:1", "[fd00::1]:1", "[fe80::1%eth0]:1", "100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
 		ask(peer, forwardedFor(victim))
 	}
-	if got := text.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "TRUSTED_PROXIES") || !strings.Contains(got, "10.0.0.2") || strings.Contains(got, victim) {
-		t.Errorf("logged %q, want one line with the setting and the first proxy's address, and nothing that it sent", got)
+	if got := text.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "AddressConfig.Trusted") || !strings.Contains(got, "10.0.0.2") || strings.Contains(got, victim) {
+		t.Errorf("logged %q, want one line with the field and the first proxy's address, and nothing that it sent", got)
 	}
 	for _, peer := range []string{"127.0.0.1:1", "[::1]:1", "[fd00::1]:1", "[fe80::1%eth0]:1", "100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
 		text.Reset()
