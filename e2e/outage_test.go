@@ -92,7 +92,7 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// What the README says of the server's size. That it holds at most 30 MB is asserted; how soon it
+// What docs/figures.md says of the server's size. That it holds at most 30 MB is asserted; how soon it
 // listens is measured, and printed, since a busy machine says nothing about it.
 func TestFootprint(t *testing.T) {
 	s := serve(t, shared)
