@@ -139,7 +139,7 @@ func answerBadly(s *site, index int, length time.Duration) error {
 	heal()
 	s.checkRecovery(deadline+backAt, held, fresh)
 	open := s.fetches.open.Load()
-	s.check(open == 0, "all response bodies are closed", "%d are open", open)
+	s.checkTime(open == 0, "all response bodies are closed", "%d are open", open)
 	return nil
 }
 
