@@ -58,8 +58,8 @@ type Config struct {
 	// called after the request's line was logged.
 	GraphQL graphqlhttp.Config
 
-	// Limits bounds documents and variables. Without Most, a request may contain each of login,
-	// refresh and logout once.
+	// Limits bounds documents and variables. Without RootFieldMax, a request may contain
+	// each of login, refresh and logout once.
 	Limits limits.Limits
 
 	// Schema makes the schema, if it isn't CloakQL's own. It is called once, by New, with what
@@ -161,9 +161,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.Tokens.Audience = []string{c.Client.ClientID}
 		c.Tokens.AuthorizedParty = cmp.Or(c.Tokens.AuthorizedParty, c.Client.ClientID)
 	}
-	c.Limits.Most = maps.Clone(c.Limits.Most)
-	if c.Limits.Most == nil {
-		c.Limits.Most = map[string]int{"login": 1, "refresh": 1, "logout": 1}
+	c.Limits.RootFieldMax = maps.Clone(c.Limits.RootFieldMax)
+	if c.Limits.RootFieldMax == nil {
+		c.Limits.RootFieldMax = map[string]int{"login": 1, "refresh": 1, "logout": 1}
 	}
 	if c.GraphQL.Errors != nil {
 		return c, errors.New("cloakql: Config.GraphQL.Errors must be nil: add rows to Config.Errors")

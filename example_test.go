@@ -69,7 +69,7 @@ func newGraphQL(
 	}
 	server := handler.New(schema)
 	err = limits.Install(server, limits.Limits{
-		Most: map[string]int{"login": 1, "refresh": 1, "logout": 1}, // times in one request
+		RootFieldMax: map[string]int{"login": 1, "refresh": 1, "logout": 1}, // times in one request
 	})
 	if err != nil {
 		return nil, err

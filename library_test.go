@@ -320,9 +320,9 @@ func TestNew_copiesConfig(t *testing.T) {
 	config := importerConfig(t, kc, product{me: func(context.Context) (*identity.User, error) {
 		return nil, errOutOfStock
 	}})
-	config.Limits.Most = map[string]int{"me": 1}
+	config.Limits.RootFieldMax = map[string]int{"me": 1}
 	h, token := newServer(t, config).Handler(), signIn(t, kc).AccessToken
-	config.Errors[0].Code, config.Limits.Most["me"] = "CHANGED", 2
+	config.Errors[0].Code, config.Limits.RootFieldMax["me"] = "CHANGED", 2
 	if got := post(h, token, `{ me { id } }`); !strings.Contains(got, `"OUT_OF_STOCK"`) {
 		t.Errorf("me is %s", got)
 	}

@@ -18,23 +18,23 @@ import (
 //
 // Which documents stay is decided by how often they are asked for: a spray of documents that are
 // sent once doesn't drive out those that clients send all the time. A mutation that has a string or
-// a number written into it isn't kept: how soon it is refused a second time would tell a client that
-// guesses its text, a password in it, that somebody sent it. It is safe for concurrent use. A nil
-// cache is empty and stays so.
+// a number written into it isn't kept: how soon it is refused a second time would tell a client
+// that guesses its text, a password in it, that somebody sent it. It is safe for concurrent use. A
+// nil cache is empty and stays so.
 type cache struct{ entries *otter.Cache[string, *entry] }
 
 // An entry is what Limits know of a document.
 type entry struct {
 	query, parsed string             // as the client sent it, and as gqlparser gets it
 	doc           *ast.QueryDocument // nil until it is kept
-	uses          map[string]use
+	uses          map[string]variableUse
 	bytes         uint32 // that it takes in the cache, or 0 if it isn't to be kept
 }
 
 var _ graphql.Cache[*ast.QueryDocument] = (*cache)(nil)
 
-// newCache returns a cache whose documents, with their text, take at most so many bytes of memory, by an
-// estimate that is rather high. A larger document isn't kept. With less than 1 it keeps none.
+// newCache returns a cache whose documents, with their text, take at most so many bytes of memory,
+// by an estimate that is rather high. A larger document isn't kept. With less than 1 it keeps none.
 func newCache(bytes int) *cache {
 	if bytes < 1 {
 		return nil
@@ -99,8 +99,8 @@ func newEntry(query, parsed string, m *measured) *entry {
 }
 
 // estimate returns what a document takes in memory, rather more than less: its text twice, as text
-// and as decoded strings, or thrice where it was rewritten; the largest node there is for each node,
-// with its position and its place in a list.
+// and as decoded strings, or thrice where it was rewritten; the largest node there is for each
+// node, with its position and its place in a list.
 func (e *entry) estimate(m *measured) int {
 	const perNode, perComment, perDefinition, perUse, perEntry = 448, 128, 512, 96, 1024
 	text := 2 * len(e.query)

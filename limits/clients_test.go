@@ -51,7 +51,7 @@ fragment U on User { id name avatar(size: 64) { url } } fragment O on Organizati
 }
 
 func TestClientsPass(t *testing.T) {
-	bounds := limits.Limits{Most: map[string]int{"login": 1, "refresh": 1}}
+	bounds := limits.Limits{RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
 	for name, query := range clients {
 		request := &graphql.RawParams{Query: query, Variables: map[string]any{"username": "alice", "password": "secret", "filter": map[string]any{"tags": []any{"a"}}}}
 		if fault := bounds.MutateOperationParameters(t.Context(), request); fault != nil {

@@ -21,16 +21,16 @@ func unlimited(query string) Limits {
 	n := len(query)
 	return Limits{
 		Bytes: n, Tokens: n, Nesting: n, NameBytes: n, StringBytes: n, NumberBytes: n,
-		Operations: n, Fragments: n, Spreads: n, DirectivesAt: n, Arguments: n, Variables: n,
+		Operations: n, Fragments: n, Spreads: n, DirectivesPerNode: n, Arguments: n, Variables: n,
 	}
 }
 
 // FoundIn measures a document whatever its size. ok is false for what is none.
 func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 	limits := unlimited(query)
-	limits.Most = most
+	limits.RootFieldMax = most
 	t := tokens{limits: limits}
-	m := t.outline(query)
+	m := t.parse(query)
 	if m == nil {
 		return found, false
 	}
@@ -39,8 +39,8 @@ func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 	}
 	found = Found{
 		Fields: m.all.fields, Aliases: m.all.aliases, Directives: m.all.directives, Values: m.all.values, Bytes: m.all.bytes,
-		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.below,
-		Asked: m.asked, Roots: m.roots,
+		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.introspectionDepth,
+		Asked: m.introspectionRoots, Roots: m.roots,
 		Named: m.named, Uses: map[string]int{}, Defaults: map[string]int{},
 	}
 	for name, use := range m.uses {
@@ -55,9 +55,9 @@ func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 type Work struct{ Tokens, Nodes, Items int }
 
 // WorkOf is MutateOperationParameters with a count.
-func WorkOf(d Limits, request *graphql.RawParams) (Work, *gqlerror.Error) {
-	done, fault := d.check(context.Background(), request)
-	return Work{done.tokens, done.nodes, done.items}, fault
+func WorkOf(l Limits, request *graphql.RawParams) (Work, *gqlerror.Error) {
+	done, err := l.check(context.Background(), request)
+	return Work{done.tokens, done.nodes, done.items}, err
 }
 
 // Overlapping runs the rule of that name alone, and counts the selections that it looked at.
@@ -65,11 +65,11 @@ func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflic
 	var observers core.Events
 	m := overlap{visited: map[*ast.FragmentDefinition]bool{}, reported: map[*ast.Field]bool{}}
 	m.addError = func(options ...core.ErrorOption) {
-		fault := &gqlerror.Error{}
+		err := &gqlerror.Error{}
 		for _, option := range options {
-			option(fault)
+			option(err)
 		}
-		conflicts = append(conflicts, fault)
+		conflicts = append(conflicts, err)
 	}
 	m.observe(&observers)
 	core.Walk(schema, doc, &observers)
@@ -84,7 +84,7 @@ const MaxSteps = maxSteps
 func (c *Cache) Keep(query string, doc *ast.QueryDocument) bool {
 	t := tokens{limits: unlimited(query)}
 	ctx := graphql.WithOperationContext(context.Background(), &graphql.OperationContext{})
-	newEntry(query, query, t.outline(query)).handOver(ctx)
+	newEntry(query, query, t.parse(query)).handOver(ctx)
 	c.Add(ctx, query, doc)
 	return c.Has(query)
 }
@@ -113,10 +113,10 @@ type Cache = cache
 func NewCache(bytes int) *Cache { return newCache(bytes) }
 
 // WithCache returns the limits with a cache, as Install does.
-func (d Limits) WithCache(c *Cache) Limits {
-	d.cache = c
-	return d
+func (l Limits) WithCache(c *Cache) Limits {
+	l.cache = c
+	return l
 }
 
 // Cache returns the cache of the limits, or nil.
-func (d Limits) Cache() *Cache { return d.cache }
+func (l Limits) Cache() *Cache { return l.cache }

@@ -40,7 +40,8 @@ func ruleSet() *rules.Rules {
 	return set
 }
 
-// answer is the way of a document through limits, gqlparser's parser and its validation, as in gqlgen.
+// answer is the way of a document through limits, gqlparser's parser and its validation, as in
+// gqlgen.
 func answer(d limits.Limits, query string) (by string, faults gqlerror.List) {
 	if fault := d.MutateOperationParameters(context.Background(), &graphql.RawParams{Query: query}); fault != nil {
 		return "limits", gqlerror.List{fault}
@@ -65,11 +66,11 @@ func padded(bytes int) string {
 
 // upTo is the bound for documents of so many bytes: the default, or what a setting may make of it.
 func upTo(bytes int) limits.Limits {
-	return limits.Limits{Bytes: max(bytes, limits.Bytes), Most: map[string]int{"login": 1, "refresh": 1}}
+	return limits.Limits{Bytes: max(bytes, limits.Bytes), RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
 }
 
-// Whatever the shape and the size: there is an answer, a refusal says what was too much, and no more is looked
-// at than is written, or may be written out.
+// Whatever the shape and the size: there is an answer, a refusal says what was too much, and no
+// more is looked at than is written, or may be written out.
 func TestHostile(t *testing.T) {
 	for _, shape := range shapes {
 		for _, size := range sizes {
@@ -107,7 +108,7 @@ func TestWorkIsLinear(t *testing.T) {
 	wide := limits.Limits{
 		Bytes: 1 << 30, Tokens: 1 << 30, Nesting: 1 << 10, NameBytes: 1 << 30, StringBytes: 1 << 30, NumberBytes: 1 << 30, Depth: 1 << 30,
 		Fields: 1 << 29, RootFields: 1 << 29, Aliases: 1 << 29, Operations: 1 << 29, Fragments: 1 << 29, Spreads: 1 << 29, Directives: 1 << 29,
-		DirectivesAt: 1 << 29, Arguments: 1 << 29, Variables: 1 << 29, Values: 1 << 29, ValueDepth: 1 << 29, ValueBytes: 1 << 29,
+		DirectivesPerNode: 1 << 29, Arguments: 1 << 29, Variables: 1 << 29, Values: 1 << 29, ValueDepth: 1 << 29, ValueBytes: 1 << 29,
 	}
 	for _, shape := range shapes {
 		query := shape.of(32 << 10)
@@ -157,8 +158,8 @@ func cpuTime() time.Duration {
 
 var sizes = []int{1 << 10, 8 << 10, 64 << 10, 1 << 20}
 
-// BenchmarkHostile prints, for each shape and size, what a refusal costs in units of an accepted me request
-// that is padded to the same size and goes the same way.
+// BenchmarkHostile prints, for each shape and size, what a refusal costs in units of an accepted me
+// request that is padded to the same size and goes the same way.
 func BenchmarkHostile(b *testing.B) {
 	good := map[int]cost{}
 	b.Run("me,_padded", func(b *testing.B) { // a benchmark of its own, since one with others in it prints nothing

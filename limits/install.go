@@ -8,13 +8,13 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
-// Install bounds what documents may cost in a new gqlgen server: it sets the parser's token limit, the
-// query cache and the validation rules, and adds limits as an extension, which all must agree with each
-// other. It fails, naming the fault, where limits are no use, and leaves the server as it was then. Call
-// it once for a server, before or after graphqlhttp.Install.
+// Install bounds what documents may cost in a new gqlgen server: it sets the parser's token limit,
+// the query cache and the validation rules, and adds limits as an extension, which all must agree
+// with each other. It fails, naming the fault, where limits are no use, and leaves the server as it
+// was then. Call it once for a server, before or after graphqlhttp.Install.
 //
-// Names of the schema are suggested in errors unless the server's SetDisableSuggestion says otherwise,
-// before or after.
+// Names of the schema are suggested in errors unless the server's SetDisableSuggestion says
+// otherwise, before or after.
 func Install(server *handler.Server, limits Limits) error {
 	if server == nil {
 		return errors.New("limits: Install has no server: make one with gqlgen's handler.New")
@@ -31,8 +31,9 @@ func Install(server *handler.Server, limits Limits) error {
 	return nil
 }
 
-// suggestingRules returns gqlparser's rules, where those that know names of the schema suggest some only
-// if gqlgen lets them: its SetDisableSuggestion replaces two rules of the set by itself, before they run.
+// suggestingRules returns gqlparser's rules, where those that know names of the schema suggest some
+// only if gqlgen lets them: its SetDisableSuggestion replaces two rules of the set by itself,
+// before they run.
 func suggestingRules() *rules.Rules {
 	set := rules.NewDefaultRules()
 	for _, rule := range []struct{ suggesting, silent core.Rule }{

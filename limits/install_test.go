@@ -31,8 +31,8 @@ func newCountingServer(documents *int) *handler.Server {
 	return server
 }
 
-// The parser's own limit is that of the tokens, whatever that is, so that neither refuses what the other
-// allows.
+// The parser's own limit is that of the tokens, whatever that is, so that neither refuses what the
+// other allows.
 func TestInstall_tokenLimitIsTheParsers(t *testing.T) {
 	for _, allowed := range []int{0, 10, 2000} {
 		server := newBareServer()
@@ -91,8 +91,8 @@ func TestInstall_suggestions(t *testing.T) {
 	}
 }
 
-// Documents are kept as far as CacheBytes allows, by each server for itself: what one has validated says
-// nothing to another, whose limits may differ.
+// Documents are kept as far as CacheBytes allows, by each server for itself: what one has validated
+// says nothing to another, whose limits may differ.
 func TestInstall_cache(t *testing.T) {
 	bounds := limits.Limits{}
 	for name, tt := range map[string]struct {

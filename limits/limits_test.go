@@ -80,9 +80,9 @@ func TestEachLimit(t *testing.T) {
 			"The document is too large: it spreads fragments at least %d times, allowed are %d"},
 		{"directives", limits.Directives, func(n int) string { return "{a{" + list(n, "...@d{leaf}") + "}}" }, "DIRECTIVES",
 			"The document is too large: with its fragments written out it has %d directives, allowed are %d"},
-		{"directives in one place", limits.DirectivesAt, func(n int) string { return "{leaf" + strings.Repeat("@d", n) + "}" }, "DIRECTIVES",
+		{"directives in one place", limits.DirectivesPerNode, func(n int) string { return "{leaf" + strings.Repeat("@d", n) + "}" }, "DIRECTIVES",
 			"The document is too large: it has at least %d directives in one place, allowed are %d"},
-		{"directives of a fragment", limits.DirectivesAt, func(n int) string { return "{leaf}fragment F on A" + strings.Repeat("@d", n) + "{leaf}" }, "DIRECTIVES",
+		{"directives of a fragment", limits.DirectivesPerNode, func(n int) string { return "{leaf}fragment F on A" + strings.Repeat("@d", n) + "{leaf}" }, "DIRECTIVES",
 			"The document is too large: it has at least %d directives in one place, allowed are %d"},
 		{"arguments", limits.Arguments, func(n int) string { return "{a(" + list(n, "x#:1 ") + "){leaf}}" }, "ARGUMENTS",
 			"The document is too large: it has at least %d arguments or members in one place, allowed are %d"},
@@ -130,7 +130,7 @@ func TestEachLimit(t *testing.T) {
 }
 
 func TestNamedRootFields(t *testing.T) {
-	most := limits.Limits{Most: map[string]int{"login": 1, "refresh": 2, "never": 0}}
+	most := limits.Limits{RootFieldMax: map[string]int{"login": 1, "refresh": 2, "never": 0}}
 	for _, tt := range []struct{ query, field string }{
 		{`mutation { login { id } }`, ""},
 		{`mutation { login { id } refresh { id } x: refresh { id } }`, ""},
@@ -156,7 +156,7 @@ func TestNamedRootFields(t *testing.T) {
 		switch {
 		case tt.field == "" && fault != nil:
 			t.Errorf("%s is refused: %v", tt.query, fault)
-		case tt.field != "" && (fault == nil || fault.Extensions["reason"] != "ROOT_FIELDS" || !strings.Contains(fault.Message, fmt.Sprintf("the root field %q %d times", tt.field, most.Most[tt.field]+1))):
+		case tt.field != "" && (fault == nil || fault.Extensions["reason"] != "ROOT_FIELDS" || !strings.Contains(fault.Message, fmt.Sprintf("the root field %q %d times", tt.field, most.RootFieldMax[tt.field]+1))):
 			t.Errorf("%s: %v", tt.query, fault)
 		}
 	}
@@ -224,7 +224,7 @@ func TestLimitsBelowZeroAreRefused(t *testing.T) {
 	if err := (limits.Limits{}).Validate(nil); err != nil {
 		t.Errorf("the defaults: %v", err)
 	}
-	for _, bad := range []limits.Limits{{Bytes: -1}, {Coercions: -1}, {Depth: -1}, {Most: map[string]int{"a": 1, "b": -1}}} {
+	for _, bad := range []limits.Limits{{Bytes: -1}, {Coercions: -1}, {Depth: -1}, {RootFieldMax: map[string]int{"a": 1, "b": -1}}} {
 		if err := bad.Validate(nil); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}

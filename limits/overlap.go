@@ -11,10 +11,11 @@ import (
 // are merged with those of several of their types, again for each type, and level by level.
 const maxSteps = 50_000
 
-// overlappingFieldsCanBeMerged is the rule of that name (GraphQL specification, October 2021, section 5.3.2) in
-// groups: all fields of one response name in one place must have one shape, so it is enough to compare each
-// with the first; those that can meet in one object must be the same field with the same arguments, and what is
-// below them is one place again. The idea is Simon Adameit's.
+// overlappingFieldsCanBeMerged is the rule of that name (GraphQL specification, October 2021,
+// section 5.3.2) in groups: all fields of one response name in one place must have one shape, so it
+// is enough to compare each with the first; those that can meet in one object must be the same
+// field with the same arguments, and what is below them is one place again. The idea is Simon
+// Adameit's.
 func overlappingFieldsCanBeMerged(observers *core.Events, addError core.AddErrFunc) {
 	m := overlap{addError: addError, visited: map[*ast.FragmentDefinition]bool{}, reported: map[*ast.Field]bool{}}
 	m.observe(observers)
@@ -41,8 +42,8 @@ type overlap struct {
 	steps    int
 }
 
-// place checks all that is selected in one place of the response. With shapeOnly, the fields are known never
-// to meet in one object.
+// place checks all that is selected in one place of the response. With shapeOnly, the fields are
+// known never to meet in one object.
 func (m *overlap) place(sets []ast.SelectionSet, shapeOnly bool) {
 	if len(sets) == 0 {
 		return
@@ -114,8 +115,8 @@ func (c *collector) collect(set ast.SelectionSet) {
 			if selection.ObjectDefinition == nil {
 				continue // of an unknown type, which is an error already
 			}
-			at, there := c.index[selection.Alias]
-			if !there {
+			at, found := c.index[selection.Alias]
+			if !found {
 				if c.index == nil {
 					c.index = make(map[string]int, len(set))
 				}
@@ -151,8 +152,8 @@ func children(fields []*ast.Field) []ast.SelectionSet {
 	return sets
 }
 
-// byConcreteType splits fields into those that can meet in one object: those of one object type, each time
-// with those of interfaces and unions. It returns nothing when the steps run out.
+// byConcreteType splits fields into those that can meet in one object: those of one object type,
+// each time with those of interfaces and unions. It returns nothing when the steps run out.
 func (m *overlap) byConcreteType(fields []*ast.Field) [][]*ast.Field {
 	var concrete []string
 	for _, field := range fields {
@@ -167,7 +168,7 @@ func (m *overlap) byConcreteType(fields []*ast.Field) [][]*ast.Field {
 	var parts [][]*ast.Field
 	index := map[string]int{}
 	for _, name := range concrete {
-		if _, there := index[name]; !there {
+		if _, found := index[name]; !found {
 			index[name] = len(parts)
 			parts = append(parts, nil)
 		}

@@ -9,20 +9,21 @@ import (
 // Errors is how many errors validation finds in one document before it ends.
 const Errors = 5
 
-// Rules makes validation linear, for handler.Server.SetValidationRulesFn. It takes a function that makes a set
-// of rules, nil for gqlparser's own, and returns one that makes the same set, except that
+// Rules makes validation linear, for handler.Server.SetValidationRulesFn. It takes a function that
+// makes a set of rules, nil for gqlparser's own, and returns one that makes the same set, except
+// that
 //
-//   - after Errors errors the rest of the document isn't looked at: gqlparser's walk (v2.5.37) has no end, and
-//     makes an error of each wrong field, each with a text of its own;
+//   - after Errors errors the rest of the document isn't looked at: gqlparser's walk (v2.5.37) has
+//     no end, and makes an error of each wrong field, each with a text of its own;
 //   - fields of one name are compared in groups instead of pair by pair: the verdict is that of the
-//     specification (section 5.3.2), which differs from gqlparser's in lists and objects as arguments, of which
-//     that sees no difference;
+//     specification (section 5.3.2), which differs from gqlparser's in lists and objects as
+//     arguments, of which that sees no difference;
 //   - the depth of an introspection is left to Limits.Introspection: gqlparser's own rule walks a
 //     fragment again for each spread;
 //   - a literal of the wrong type isn't compared with the names of an enum to suggest one of them.
 //
-// gqlgen (v0.17.95) puts two rules into every set by itself, with or without suggestions. Both forms are in the set,
-// so that it takes them from there; it alone can use the set for that reason.
+// gqlgen (v0.17.95) puts two rules into every set by itself, with or without suggestions. Both
+// forms are in the set, so that it takes them from there; it alone can use the set for that reason.
 func Rules(base func() *rules.Rules) func() *rules.Rules {
 	if base == nil {
 		base = rules.NewDefaultRules
@@ -53,8 +54,9 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 	}
 }
 
-// stopAtErrors ends a walk as far as it can be ended from inside: what is left of the set of selections it is
-// in, and of those around, is still passed, but nobody looks at it, and no fragment is entered any more.
+// stopAtErrors ends a walk as far as it can be ended from inside: what is left of the set of
+// selections it is in, and of those around, is still passed, but nobody looks at it, and no
+// fragment is entered any more.
 func stopAtErrors(observers *core.Events, found *int) {
 	check := func(walker *core.Walker) {
 		if *found >= Errors {

@@ -25,7 +25,8 @@ func parse(t testing.TB, query string) *ast.QueryDocument {
 	return doc
 }
 
-// The specification's own examples (October 2021, section 5.3.2), and more, on the schema of hostile_test.go.
+// The specification's own examples (October 2021, section 5.3.2), and more, on the schema of
+// hostile_test.go.
 func TestOverlappingFields(t *testing.T) {
 	for _, tt := range []struct{ query, conflict string }{
 		{`{ leaf leaf }`, ""},

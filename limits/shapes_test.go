@@ -11,7 +11,8 @@ type shape struct {
 	of   func(bytes int) string
 }
 
-// fill repeats a piece between two ends while there is room. Where the piece has a verb, it gets the count.
+// fill repeats a piece between two ends while there is room. Where the piece has a verb, it gets
+// the count.
 func fill(before, piece, after string) func(int) string {
 	return func(bytes int) string {
 		var out strings.Builder

@@ -57,7 +57,7 @@ func Use(options ...Option) api.Option {
 type Option func(*injector) error
 
 // Rename gives one of the fields login, logout, me and refresh another name. Limits that know the
-// field by its name must be told, such as limits.Limits.Most.
+// field by its name must be told, such as limits.Limits.RootFieldMax.
 func Rename(field, name string) Option {
 	return func(p *injector) error {
 		f, err := p.own.field(field)

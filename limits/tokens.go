@@ -21,7 +21,7 @@ type tokens struct {
 	now        language.Token // EOF at the end, and after a fault
 	read, open int
 	rewrite    bool // gqlparser can't read the document as it is
-	fault      *gqlerror.Error
+	err        *gqlerror.Error
 }
 
 // start checks what needs no token.
@@ -33,16 +33,16 @@ func (t *tokens) start(query string) {
 }
 
 func (t *tokens) stop(reason apierror.Reason, message string, found, allowed int) {
-	if t.fault == nil {
-		t.fault = tooLarge(reason, message, found, allowed)
+	if t.err == nil {
+		t.err = tooLarge(reason, message, found, allowed)
 	}
 	t.now = language.Token{Kind: lexer.EOF}
 }
 
 // refuse ends a document with a syntax error at an offset.
 func (t *tokens) refuse(at int, message string) {
-	if t.fault == nil {
-		t.fault = language.SyntaxError(t.scanner.Text, at, message)
+	if t.err == nil {
+		t.err = language.SyntaxError(t.scanner.Text, at, message)
 	}
 	t.now = language.Token{Kind: lexer.EOF}
 }
@@ -56,7 +56,7 @@ func (t *tokens) expected(what string) {
 
 // next goes on to the next token that isn't a comment.
 func (t *tokens) next() {
-	for t.fault == nil {
+	for t.err == nil {
 		token, err := t.scanner.Next()
 		if err != nil {
 			if t.scanner.Text[token.Start:][:1] == `"` &&
@@ -102,12 +102,12 @@ func (t *tokens) next() {
 }
 
 func (t *tokens) longString() {
-	most := t.limits.StringBytes
+	maxBytes := t.limits.StringBytes
 	t.stop(apierror.ReasonStrings, "A string in the document is too long: it has at least %d bytes, allowed "+
-		"are %d", most+1, most)
+		"are %d", maxBytes+1, maxBytes)
 }
 
-func (t *tokens) more() bool { return t.now.Kind != lexer.EOF && t.fault == nil }
+func (t *tokens) more() bool { return t.now.Kind != lexer.EOF && t.err == nil }
 
 func (t *tokens) is(kind lexer.Type) bool { return t.now.Kind == kind }
 
@@ -160,13 +160,13 @@ func (t *tokens) description() bool {
 
 // some calls read for each of one or more elements, up to the closing bracket, which it passes,
 // after the opening bracket was. The elements are counted from 1.
-func (t *tokens) some(shut lexer.Type, read func(n int)) {
-	for n := 1; t.fault == nil; n++ {
-		if read(n); t.fault != nil || t.skip(shut) {
+func (t *tokens) some(closing lexer.Type, read func(n int)) {
+	for n := 1; t.err == nil; n++ {
+		if read(n); t.err != nil || t.skip(closing) {
 			return
 		}
 	}
 }
 
 // within reports whether there is another element before a closing bracket, and passes the bracket.
-func (t *tokens) within(shut lexer.Type) bool { return t.fault == nil && !t.skip(shut) }
+func (t *tokens) within(closing lexer.Type) bool { return t.err == nil && !t.skip(closing) }

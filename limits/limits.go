@@ -1,21 +1,22 @@
-// Package limits bounds what one GraphQL document, and the variables beside it, may cost. It knows no schema.
+// Package limits bounds what one GraphQL document, and the variables beside it, may cost. It knows
+// no schema.
 //
 //	server := handler.New(schema)
-//	err := limits.Install(server, limits.Limits{Most: map[string]int{"login": 1}})
+//	err := limits.Install(server, limits.Limits{RootFieldMax: map[string]int{"login": 1}})
 //
 // Why so early: gqlparser's parser (v2.5.37) recurses on every bracket, and a stack overflow ends
 // the process. Its validation is where a small document does its harm: of a cycle of fragments, 62
 // bytes, it makes a stack overflow; with fragments that spread each other twice, each one doubles
 // the time; each error is a text of its own. So the document is decided in two passes before either
 // sees it. The first reads tokens by the grammar of the specification, and stops at the first that
-// is over a limit or is wrong; what it keeps is an outline, a thirtieth of the parser's tree. The
-// second counts what the outline stands for with its fragments written out, and walks each of them
-// once. Both take time linear in the bytes they read and in what the limits allow.
+// is over a limit or is wrong; what it keeps is a thirtieth of gqlparser's tree. The second counts
+// what that stands for with its fragments written out, and walks each of them once. Both take time
+// linear in the bytes they read and in what the limits allow.
 //
 // Two more parts go with it. Rules (rules.go) make validation itself linear, and end it after a few
-// errors: gqlparser's own rule for fields of one name is exponential in what no simple limit bounds. A
-// cache (cache.go) keeps documents that were validated, by bytes, and what was measured of them, so that
-// a document is read and parsed once; variables are measured each time.
+// errors: gqlparser's own rule for fields of one name is exponential in what no simple limit
+// bounds. A cache (cache.go) keeps documents that were validated, by bytes, and what was measured
+// of them, so that a document is read and parsed once; variables are measured each time.
 package limits
 
 import (
@@ -49,7 +50,7 @@ const (
 	Fragments          = 50
 	Spreads            = 200
 	Directives         = 100
-	DirectivesAt       = 5
+	DirectivesPerNode  = 5
 	Arguments          = 50
 	Variables          = 50
 	Values             = 250
@@ -64,12 +65,13 @@ const (
 	CacheBytes         = 8 << 20
 )
 
-// Limits is a gqlgen handler extension that refuses documents by their shape, before they are validated,
-// and variables by their size. A limit that is zero is the default of its name; there is no way to have none.
+// Limits is a gqlgen handler extension that refuses documents by their shape, before they are
+// validated, and variables by their size. A limit that is zero is the default of its name; there is
+// no way to have none.
 //
-// Counted as written out means: each spread of a fragment counts what the fragment holds, in all operations
-// of the document together, and in each of its fragments by itself, whether used or not, since validation walks
-// them all. Limits of text count as it is written.
+// Limits that are marked expanded count fragment spreads as if inlined, summed over all operations
+// and all fragment definitions (used or not), because validation visits all of them. Limits of text
+// count it as it is written.
 //
 // A Limits is safe for concurrent use, as long as nobody changes it.
 type Limits struct {
@@ -84,28 +86,28 @@ type Limits struct {
 
 	// The tree.
 
-	// Depth bounds how deep fields nest, as written out: a root field is at depth 1, and leaves
+	// Depth bounds how deep fields nest, expanded: a root field is at depth 1, and leaves
 	// count. Fields below __schema and __type don't.
 	Depth      int
-	Fields     int // and spreads and inline fragments, as written out
-	RootFields int // of one operation, as written out, whatever @skip and @include say
-	Aliases    int // as written out
+	Fields     int // and spreads and inline fragments, expanded
+	RootFields int // of one operation, expanded, whatever @skip and @include say
+	Aliases    int // expanded
 	Operations int
 	Fragments  int // definitions, used or not
 	Spreads    int // of fragments, as written
-	Directives int // as written out
-	// DirectivesAt bounds the directives of one place: a field, a spread, an operation ...
-	DirectivesAt int
-	Arguments    int // of one field or directive, and members of one object
-	Variables    int // definitions of one operation
-	Values       int // arguments, items of lists and members of objects, as written out
-	ValueDepth   int // how deep lists and objects nest in one value, and lists in the type of a variable
-	ValueBytes   int // of the literals of all values and of the names of members, as written out
+	Directives int // expanded
+	// DirectivesPerNode bounds the directives of one place: a field, a spread, an operation ...
+	DirectivesPerNode int
+	Arguments         int // of one field or directive, and members of one object
+	Variables         int // definitions of one operation
+	Values            int // arguments, items of lists and members of objects, expanded
+	ValueDepth        int // how deep lists and objects nest in one value, and lists in the type of a variable
+	ValueBytes        int // of the literals of all values and of the names of members, expanded
 	// Introspection bounds how many of the lists fields, inputFields, interfaces and possibleTypes
 	// are inside each other, below __schema or __type: each level multiplies the response. Other
 	// fields may nest there as deep as Fields and Nesting allow, since Depth doesn't count them.
 	Introspection int
-	// IntrospectionRoots bounds how often one operation asks for the schema, as written out: __type
+	// IntrospectionRoots bounds how often one operation asks for the schema, expanded: __type
 	// counts one, __schema five, and each alias below either one. Without aliases, fields of one
 	// name are one in the response.
 	IntrospectionRoots int
@@ -119,13 +121,13 @@ type Limits struct {
 	// each item and member of its value or, without one, of its default.
 	Coercions int
 
-	// Most bounds root fields by their name (not by their alias): of one operation, as written out, whatever
-	// @skip and @include say. Each operation of the document has to keep it, whichever is chosen, so that what
-	// is decided of a document doesn't depend on the request.
-	Most map[string]int
+	// RootFieldMax bounds root fields by their name (not by their alias): of one operation,
+	// expanded, whatever @skip and @include say. Each operation of the document has to keep it,
+	// whichever is chosen, so that what is decided of a document doesn't depend on the request.
+	RootFieldMax map[string]int
 
-	// CacheBytes is how much memory documents may take that were validated: of a document that is kept,
-	// only the variables are measured. Below zero none is kept.
+	// CacheBytes is how much memory documents may take that were validated: of a document that is
+	// kept, only the variables are measured. Below zero none is kept.
 	CacheBytes int
 
 	cache *cache // the server's own; nil where Limits is used without Install
@@ -140,36 +142,36 @@ var _ interface {
 func (Limits) ExtensionName() string { return "DocumentLimits" }
 
 // Validate refuses limits below zero.
-func (d Limits) Validate(graphql.ExecutableSchema) error {
-	least := min(d.Bytes, d.Tokens, d.Nesting, d.NameBytes, d.StringBytes, d.NumberBytes, d.Depth, d.Fields, d.RootFields,
-		d.Aliases, d.Operations, d.Fragments, d.Spreads, d.Directives, d.DirectivesAt, d.Arguments, d.Variables, d.Values, d.ValueDepth,
-		d.ValueBytes, d.Introspection, d.IntrospectionRoots, d.VariableBytes, d.VariableItems, d.VariableDepth, d.Coercions)
-	for _, most := range d.Most {
-		least = min(least, most)
+func (l Limits) Validate(graphql.ExecutableSchema) error {
+	lowest := min(l.Bytes, l.Tokens, l.Nesting, l.NameBytes, l.StringBytes, l.NumberBytes, l.Depth, l.Fields, l.RootFields,
+		l.Aliases, l.Operations, l.Fragments, l.Spreads, l.Directives, l.DirectivesPerNode, l.Arguments, l.Variables, l.Values, l.ValueDepth,
+		l.ValueBytes, l.Introspection, l.IntrospectionRoots, l.VariableBytes, l.VariableItems, l.VariableDepth, l.Coercions)
+	for _, most := range l.RootFieldMax {
+		lowest = min(lowest, most)
 	}
-	if least < 0 {
+	if lowest < 0 {
 		return errors.New("limits: a limit below zero")
 	}
 	return nil
 }
 
 // withDefaults puts the default in the place of each limit that is zero.
-func (d Limits) withDefaults() Limits {
+func (l Limits) withDefaults() Limits {
 	for _, limit := range [...]struct {
 		of       *int
 		fallback int
 	}{
-		{&d.Bytes, Bytes}, {&d.Tokens, Tokens}, {&d.Nesting, Nesting}, {&d.NameBytes, NameBytes},
-		{&d.StringBytes, StringBytes}, {&d.NumberBytes, NumberBytes}, {&d.Depth, Depth}, {&d.Fields, Fields},
-		{&d.RootFields, RootFields}, {&d.Aliases, Aliases}, {&d.Operations, Operations}, {&d.Fragments, Fragments},
-		{&d.Spreads, Spreads}, {&d.Directives, Directives}, {&d.DirectivesAt, DirectivesAt}, {&d.Arguments, Arguments}, {&d.Variables, Variables},
-		{&d.Values, Values}, {&d.ValueDepth, ValueDepth}, {&d.ValueBytes, ValueBytes}, {&d.Introspection, Introspection},
-		{&d.IntrospectionRoots, IntrospectionRoots}, {&d.VariableBytes, VariableBytes}, {&d.VariableItems, VariableItems},
-		{&d.VariableDepth, VariableDepth}, {&d.Coercions, Coercions}, {&d.CacheBytes, CacheBytes},
+		{&l.Bytes, Bytes}, {&l.Tokens, Tokens}, {&l.Nesting, Nesting}, {&l.NameBytes, NameBytes},
+		{&l.StringBytes, StringBytes}, {&l.NumberBytes, NumberBytes}, {&l.Depth, Depth}, {&l.Fields, Fields},
+		{&l.RootFields, RootFields}, {&l.Aliases, Aliases}, {&l.Operations, Operations}, {&l.Fragments, Fragments},
+		{&l.Spreads, Spreads}, {&l.Directives, Directives}, {&l.DirectivesPerNode, DirectivesPerNode}, {&l.Arguments, Arguments}, {&l.Variables, Variables},
+		{&l.Values, Values}, {&l.ValueDepth, ValueDepth}, {&l.ValueBytes, ValueBytes}, {&l.Introspection, Introspection},
+		{&l.IntrospectionRoots, IntrospectionRoots}, {&l.VariableBytes, VariableBytes}, {&l.VariableItems, VariableItems},
+		{&l.VariableDepth, VariableDepth}, {&l.Coercions, Coercions}, {&l.CacheBytes, CacheBytes},
 	} {
 		*limit.of = cmp.Or(*limit.of, limit.fallback)
 	}
-	return d
+	return l
 }
 
 // MutateOperationParameters fails with the code OPERATION_TOO_LARGE, a reason in one word, and a
@@ -178,30 +180,30 @@ func (d Limits) withDefaults() Limits {
 // with GRAPHQL_PARSE_FAILED, and a cycle of fragments with GRAPHQL_VALIDATION_FAILED. Of what
 // passes it changes only the spelling: a document that gqlparser wouldn't understand, or would read
 // another value out of, is rewritten to one that means the same.
-func (d Limits) MutateOperationParameters(ctx context.Context, request *graphql.RawParams) *gqlerror.Error {
-	_, fault := d.check(ctx, request)
-	return fault
+func (l Limits) MutateOperationParameters(ctx context.Context, request *graphql.RawParams) *gqlerror.Error {
+	_, err := l.check(ctx, request)
+	return err
 }
 
 // work counts what the passes did, for tests that hold it to be linear.
 type work struct{ tokens, nodes, items int }
 
-func (d Limits) check(ctx context.Context, request *graphql.RawParams) (done work, fault *gqlerror.Error) {
-	d = d.withDefaults()
-	if len(request.OperationName) > d.NameBytes {
-		return done, tooLarge(apierror.ReasonNames, "The operation's name has %d bytes, allowed are %d", len(request.OperationName), d.NameBytes)
+func (l Limits) check(ctx context.Context, request *graphql.RawParams) (done work, err *gqlerror.Error) {
+	l = l.withDefaults()
+	if len(request.OperationName) > l.NameBytes {
+		return done, tooLarge(apierror.ReasonNames, "The operation's name has %d bytes, allowed are %d", len(request.OperationName), l.NameBytes)
 	}
-	document, known := d.cache.find(request.Query)
+	document, known := l.cache.find(request.Query)
 	if !known {
-		t := tokens{limits: d}
-		m := t.outline(request.Query)
+		t := tokens{limits: l}
+		m := t.parse(request.Query)
 		done.tokens = t.read
 		if m == nil {
-			return done, t.fault
+			return done, t.err
 		}
 		done.nodes = m.nodes
-		if fault = d.tree(request.Query, m); fault != nil {
-			return done, fault
+		if err = l.compare(request.Query, m); err != nil {
+			return done, err
 		}
 		parsed := request.Query
 		if t.rewrite {
@@ -211,18 +213,18 @@ func (d Limits) check(ctx context.Context, request *graphql.RawParams) (done wor
 	}
 	request.Query = document.parsed
 	document.handOver(ctx)
-	done.items, fault = d.variables(request.Variables, document.uses)
-	return done, fault
+	done.items, err = l.variables(request.Variables, document.uses)
+	return done, err
 }
 
-// outline reads a document and measures it, unless it has a syntax error or its text is over a
+// parse reads a document and measures it, unless it has a syntax error or its text is over a
 // limit.
-func (t *tokens) outline(query string) *measured {
-	if t.start(query); t.fault != nil {
+func (t *tokens) parse(query string) *measured {
+	if t.start(query); t.err != nil {
 		return nil
 	}
-	o := outline{tokens: t}
-	if o.read(); t.fault != nil {
+	o := parser{tokens: t}
+	if o.read(); t.err != nil {
 		return nil
 	}
 	return o.measure()
