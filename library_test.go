@@ -268,7 +268,7 @@ func TestNew_withoutClient(t *testing.T) {
 	config := importerConfig(t, kc, product{me: identity.Require})
 	config.Client = keycloak.ClientConfig{}
 	config.Tokens.Audience = []string{"shop-api"}
-	var log bytes.Buffer
+	var log lockedBuffer
 	config.Log = slog.New(slog.NewTextHandler(&log, nil))
 	server := newServer(t, config)
 	token, _ := strings.CutPrefix(bearer(t, kc, keycloaktest.Mint{}), "Bearer ")

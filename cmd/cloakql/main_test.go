@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -15,6 +16,25 @@ import (
 var needed = []string{
 	"KEYCLOAK_SERVER_URL=http://localhost:8080", "KEYCLOAK_REALM_NAME=shop",
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c",
+}
+
+// A lockedBuffer is a buffer that what outlives run may still write to: a fetch of keys that fails is
+// logged when it ends.
+type lockedBuffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 func TestRun(t *testing.T) {
@@ -59,7 +79,7 @@ func TestRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel() // a server that listens stops at once
-			var stdout, stderr bytes.Buffer
+			var stdout, stderr lockedBuffer
 			status := run(ctx, tt.args, tt.environ, t.TempDir(), &stdout, &stderr)
 			if status != tt.status {
 				t.Errorf("status %d, want %d", status, tt.status)
@@ -91,7 +111,7 @@ func TestRun_check_file(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(strings.Join(needed, "\n")+"\nADDR=127.0.0.1:9\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr lockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // so that it ends if it serves
 	status := run(ctx, []string{"check"}, []string{"RUNTIME_ENV=prod"}, dir, &stdout, &stderr)

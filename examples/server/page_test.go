@@ -113,7 +113,7 @@ func start(t *testing.T, program string, environ ...string) (address string) {
 	select {
 	case address := <-addresses:
 		return address
-	case <-time.After(time.Minute):
+	case <-time.After(4 * time.Minute):
 		t.Fatal("the program doesn't say where it listens")
 		return ""
 	}
