@@ -99,7 +99,8 @@ func TestWhatIsRefusedMakesNothing(t *testing.T) {
 		"too deep":        `{"variables":[` + strings.Repeat("{},", 1_000) + strings.Repeat("[", 100),
 	} {
 		limits := newTransport(Config{AllowGET: true}).jsonLimits()
-		if allocations := testing.AllocsPerRun(10, func() { strictjson.Decode([]byte(text), limits) }); allocations > 6 {
+		// A few for the error, and whatever other goroutines allocate meanwhile; none for each value.
+		if allocations := testing.AllocsPerRun(10, func() { strictjson.Decode([]byte(text), limits) }); allocations > 50 {
 			t.Errorf("%s: %g allocations", name, allocations)
 		}
 	}
