@@ -113,7 +113,7 @@ func TestResolversAreShort(t *testing.T) {
 		// gqlgen's stub for a new field is a panic; what it comments out stands below a warning.
 		for _, stub := range []string{"panic(", "!!! WARNING !!!"} {
 			if strings.Contains(string(text), stub) {
-				t.Errorf("%s: %q", name, stub)
+				t.Errorf("%s holds %q: write the resolver that gqlgen left a stub of", name, stub)
 			}
 		}
 		positions := token.NewFileSet()
@@ -206,32 +206,4 @@ func firstDifference(a, b string) int {
 		}
 	}
 	return len(theirs)
-}
-
-// gqlgen's stub of a new field panics when it is called.
-func TestEveryResolverIsWritten(t *testing.T) {
-	files, err := filepath.Glob("*.resolvers.go")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no resolvers: %v", err)
-	}
-	for _, name := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, declaration := range file.Decls {
-			function, ok := declaration.(*ast.FuncDecl)
-			if !ok {
-				continue
-			}
-			ast.Inspect(function, func(n ast.Node) bool {
-				literal, ok := n.(*ast.BasicLit)
-				if ok && strings.HasPrefix(strings.Trim(literal.Value, `"`), "not implemented") {
-					t.Errorf("%s: the resolver %s is gqlgen's stub: write it", name,
-						function.Name.Name)
-				}
-				return true
-			})
-		}
-	}
 }

@@ -192,7 +192,7 @@ func (s *Scanner) string() (Token, *Error) {
 			if message != "" {
 				return s.fail(end, message)
 			}
-			old = old && size <= len(`\uXXXX`) && s.at(end+2) != '{' && char <= 0xFFFF
+			old = old && size <= len(`\u0000`) && s.at(end+2) != '{' && char <= 0xFFFF
 			end += size
 		default:
 			size, ok := s.character(end)
@@ -239,12 +239,12 @@ func escape(text string) (char rune, size int, message string) {
 		return 0, 0, notEscape
 	}
 	if !utf16.IsSurrogate(char) {
-		return char, len(`\uXXXX`), ""
+		return char, len(`\u0000`), ""
 	}
-	if strings.HasPrefix(text[len(`\uXXXX`):], `\u`) {
-		if low, ok := hexadecimal(text, len(`\uXXXX\u`)); ok {
+	if strings.HasPrefix(text[len(`\u0000`):], `\u`) {
+		if low, ok := hexadecimal(text, len(`\u0000\u`)); ok {
 			if pair := utf16.DecodeRune(char, low); pair != utf8.RuneError {
-				return pair, len(`\uXXXX\uXXXX`), ""
+				return pair, len(`\u0000\u0000`), ""
 			}
 		}
 	}
