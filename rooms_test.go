@@ -35,7 +35,7 @@ var doors = map[string][]string{
 	"e2e": {"keycloak/keycloaktest", "apierror", "graphqlhttp", "limits"},
 
 	"store":           {"store/storetest"}, // in tests
-	"store/storetest": {"store"},           // whoever implements a store uses it
+	"store/storetest": {"store"},           // implementations of a store use it
 
 	"internal/language":                        {},
 	"internal/librarylog":                      {},

@@ -162,7 +162,7 @@ func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
 var errPanic = errors.New("panic")
 
 // Recover is a panic handler for gqlgen. It logs where the panic happened and the kind of its
-// value, not the value itself: whoever panicked may have put an argument into it.
+// value, not the value itself: the code that panicked may have put an argument into it.
 func (p *Presenter) Recover(ctx context.Context, value any) error {
 	p = p.orZero()
 	kind := fmt.Sprintf("%T", value)
@@ -228,7 +228,7 @@ func pathOf(shown *gqlerror.Error) string {
 	return path[:min(len(path), max)]
 }
 
-// ceilSeconds rounds up, to one at least: whoever waits so long comes at the right time.
+// ceilSeconds rounds up, to one at least: a caller that waits so long comes at the right time.
 func ceilSeconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
 
 // introspectionFailed reports whether the field that failed is one that gqlgen refuses where

@@ -45,5 +45,5 @@
 // the answer unless CORS lets it. Whoever adds cookies in front of this package must also demand
 // such a header of each GET. What changes something needs POST with the media type
 // application/json, which no form and no image can send, and a script only after a preflight; GET
-// runs queries alone.
+// runs only queries.
 package graphqlhttp

@@ -359,7 +359,7 @@ func TestAtMostFiveErrors(t *testing.T) {
 }
 
 // A new rule of gqlparser may put literals into its message. Whoever upgrades reads the rule, and
-// adds it here, or to namingRules if its messages hold names alone.
+// adds it here, or to namingRules if its messages hold only names.
 func TestEveryRuleIsKnown(t *testing.T) {
 	holdLiterals := []string{"OverlappingFieldsCanBeMerged", "ValuesOfCorrectType"}
 	known := map[string]bool{}

@@ -30,7 +30,7 @@ type Config struct {
 	// error.
 	Errors Errors
 
-	// Introspection is for a developer's machine: it serves the schema to whoever asks, and lets
+	// Introspection is for a developer's machine: it serves the schema to everybody, and lets
 	// errors of validation name and suggest what is in it. Without it nobody reads the schema, not
 	// even through an error: that says where a document is wrong, not that the type of a field is
 	// Person.

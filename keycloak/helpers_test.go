@@ -216,7 +216,7 @@ func (b *logBook) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// checkFitForClients holds that the text of an error is made of identity's words alone: no address,
+// checkFitForClients holds that the text of an error is made only of identity's words: no address,
 // no setting, nothing that came from Keycloak.
 func checkFitForClients(t *testing.T, err error) {
 	t.Helper()

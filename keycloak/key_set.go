@@ -289,7 +289,7 @@ func (f *keyFetch) wait(ctx context.Context) error {
 	return nil
 }
 
-// startFetch starts a fetch. It takes nothing from whoever caused it: it outlives them, up to a
+// startFetch starts a fetch. It takes nothing from its caller: it outlives them, up to a
 // deadline of its own, and what their context holds is theirs. It is called with mu held.
 func (k *KeySet) startFetch() *keyFetch {
 	fetch := &keyFetch{started: time.Now(), done: make(chan struct{})}

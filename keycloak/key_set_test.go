@@ -51,7 +51,7 @@ func down(*http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 }
 
-// slow gives an answer after d, and respects the deadline of whoever asks.
+// slow gives an answer after d, and respects the deadline of the caller.
 func slow(d time.Duration, answer roundTrip) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		select {
@@ -229,7 +229,8 @@ func TestAWaiterLeavesWithItsContext(t *testing.T) {
 	})
 }
 
-// Whoever leaves gives a place on the fetch back: strangers who hang up at once must not hold them
+// A caller that leaves gives its place on the fetch back: strangers who hang up at once must not
+// hold them
 // all.
 func TestPlacesAreGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

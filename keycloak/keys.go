@@ -19,7 +19,7 @@ import (
 // ctx when ctx ends first. A Verifier takes any other error for ErrKeysUnavailable. Key is called
 // with ids that strangers made up, and must be safe for concurrent use.
 //
-// A Verifier checks what Key returns, whoever implements it: a key that is too weak, or whose
+// A Verifier checks what Key returns, in every implementation: a key that is too weak, or whose
 // algorithm isn't that of the token, verifies nothing.
 type Keys interface {
 	Key(ctx context.Context, id string) (Key, error)

@@ -72,7 +72,7 @@ type keysFunc func(context.Context, string) (Key, error)
 
 func (f keysFunc) Key(ctx context.Context, id string) (Key, error) { return f(ctx, id) }
 
-// Whoever finds the keys, the rules for keys hold, and Verify fails as it says.
+// The rules for keys hold for every implementation of Keys, and Verify fails as it says.
 func TestVerifier_Verify_checks_any_Keys(t *testing.T) {
 	weak := signer{"weak", "RS256", weakRSAKey()}
 	answers := func(key Key, err error) Keys {

@@ -23,7 +23,7 @@ const Errors = 5
 //   - a literal of the wrong type isn't compared with the names of an enum to suggest one of them.
 //
 // gqlgen (v0.17.95) puts two rules into every set by itself, with or without suggestions. Both
-// forms are in the set, so that it takes them from there; it alone can use the set for that reason.
+// forms are in the set, so that it takes them from there; only it can use the set for that reason.
 func Rules(base func() *rules.Rules) func() *rules.Rules {
 	if base == nil {
 		base = rules.NewDefaultRules

@@ -90,7 +90,7 @@ func (p *injector) compare(cfg *config.Config) error {
 }
 
 // bindDirectives binds @public and @auth to functions that GenerateCode writes. gqlgen then neither
-// skips them nor leaves them to whoever builds the server.
+// skips them nor leaves them to the author of the server.
 func bindDirectives(cfg *config.Config) error {
 	var errs []error
 	for _, directive := range directives {

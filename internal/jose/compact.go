@@ -73,7 +73,7 @@ func Parse(token string, accepted []string, visit func(name []byte, value strict
 // base64url without padding, without line breaks, and without stray bits at its end, so each token
 // has one spelling. It fails with an Error that is Malformed.
 func DecodeCompact(token string) (decoded [3][]byte, err error) {
-	// Counted before anything is made of them: a token of dots alone has thousands
+	// Counted before anything is made of them: a token of only dots has thousands
 	// (CVE-2025-30204).
 	if parts := strings.Count(token, ".") + 1; parts != 3 {
 		return decoded, malformed("parts between dots: %d; expected 3", parts)

@@ -174,7 +174,7 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	if use != "sig" { // section 4.2; Keycloak gives one to each key
 		return reject("its use is %s; expected \"sig\"", k.use.Quoted())
 	}
-	if k.private { // whoever can read the set can sign with it
+	if k.private { // everybody who can read the set can sign with it
 		return reject("it is a private key, for everyone to read")
 	}
 	if k.ops != nil { // section 4.3

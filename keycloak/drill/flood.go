@@ -178,7 +178,7 @@ func floodWhileHanging(s *site, length time.Duration) error {
 	s.checkTime(shortestInterval(fetches) >= deadline+patience-s.lag, "the next fetch begins a second after the one before ended", "at %v", fetches)
 	atOnce := mostAtOnce(unknown.waits)
 	s.checkTime(atOnce == crowd, "16 wait at once", "%d", atOnce)
-	// Whoever has waited long enough leaves its place to another.
+	// A caller that has waited long enough leaves its place to another.
 	limit := crowd * int(deadline/patience) * len(fetches)
 	s.checkTime(len(unknown.waits) <= limit, fmt.Sprintf("%d wait at most", limit), "%d", len(unknown.waits))
 	s.checkTime(unknown.longest <= patience+s.lag, "nobody waits longer than 1 s", "%v", unknown.longest)

@@ -43,7 +43,7 @@ type shortenedSession struct {
 	until time.Time // when it would have ended by the old ones
 }
 
-// onlyShortened reports whether it is the change of settings alone that ended a session of that last use.
+// onlyShortened reports whether only the change of settings ended a session of that last use.
 func (s shortenedSession) onlyShortened(used, now time.Time) bool {
 	return !s.at.IsZero() && !s.at.Before(used) && now.Before(s.until)
 }

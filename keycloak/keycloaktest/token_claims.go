@@ -79,7 +79,7 @@ func (x *mapping) putAll(config map[string]string, values []any) {
 	}
 }
 
-// mayWrite reports whether a mapper may write a claim: some are the server's alone, some of one type (observed,
+// mayWrite reports whether a mapper may write a claim: some are only the server's, some of one type (observed,
 // Keycloak 26.7.4).
 func mayWrite(claim string, value any) bool {
 	switch claim {

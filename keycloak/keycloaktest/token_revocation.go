@@ -6,7 +6,7 @@ import (
 )
 
 // revoke is token revocation (RFC 7009): a refresh token's takes the client out of the session, an
-// access token's is for that token alone.
+// access token's is for that token only.
 func (r *Realm) revoke(c *call) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()

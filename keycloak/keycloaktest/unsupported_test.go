@@ -72,7 +72,7 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 		{attribute("client.introspection.response.allow.jwt.claim.enabled", "true"), []string{"introspect"}, "client.introspection.response.allow.jwt.claim.enabled"},
 		{attribute("allow.userinfo.with.lightweight.access.token", "true"), []string{"userinfo"}, "allow.userinfo.with.lightweight.access.token"},
 		{attribute("client.secret.authentication.allowed.method", "client_secret_basic"), slices.Concat(tokens, []string{"device"}), "client.secret.authentication.allowed.method"},
-		{attribute("acr.uri.map", `{"urn:x":"1"}`), nil, ""}, // SAML alone reads it
+		{attribute("acr.uri.map", `{"urn:x":"1"}`), nil, ""}, // only SAML reads it
 		{attribute("default.acr.values", "2"), []string{"authorize", "device"}, "default.acr.values"},
 		{attribute("minimum.acr.value", "2"), []string{"authorize", "device"}, "minimum.acr.value"},
 		{attribute("logout.confirmation.enabled", "false"), nil, ""},

@@ -213,7 +213,7 @@ func (r *reader) flag(at *path, c Component, name string, absent bool) bool {
 	return values[0] == "true"
 }
 
-// isPrivateKey reports whether a text is a private key, in PEM or in base64 alone.
+// isPrivateKey reports whether a text is a private key, in PEM or only in base64.
 func isPrivateKey(text string) bool {
 	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(pemLine.ReplaceAllString(text, "")), ""))
 	if err != nil {

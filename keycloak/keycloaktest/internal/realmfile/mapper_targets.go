@@ -35,7 +35,7 @@ func (t Target) Takes(config map[string]string) bool {
 	}
 }
 
-// TakesAccess is takes for a mapper that is for access tokens alone: it writes nothing else, and a
+// TakesAccess is takes for a mapper that is for access tokens only: it writes nothing else, and a
 // missing switch is on.
 func (t Target) TakesAccess(config map[string]string) bool {
 	switch value, set := config["introspection.token.claim"]; {
