@@ -230,8 +230,7 @@ func TestAWaiterLeavesWithItsContext(t *testing.T) {
 }
 
 // A caller that leaves gives its place on the fetch back: strangers who hang up at once must not
-// hold them
-// all.
+// hold them all.
 func TestPlacesAreGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, holding(edDSA()))
