@@ -34,7 +34,8 @@ func TestGuessesUnderKnownAndUnknownNames(t *testing.T) {
 				t.Parallel() // an account's guesses wait for each other only
 				for i := range 12 {
 					_, body := s.do(t, guess([]string{name, strings.ToUpper(name)}[i%2], "wrong"))
-					answers[n] = append(answers[n], seconds.ReplaceAllString(body, `"retryAfter":N`))
+					answers[n] = append(answers[n],
+						seconds.ReplaceAllString(body, `"retryAfter":N`))
 				}
 				_, body := s.do(t, guess(name, "hush"))
 				answers[n] = append(answers[n], seconds.ReplaceAllString(body, `"retryAfter":N`))
@@ -65,20 +66,30 @@ func TestAttemptsByAliases(t *testing.T) {
 	kc := newShop(t, "hush")
 	s := newSite(t, goodConfig(t, at(kc)), nil)
 	for _, query := range []string{
-		"mutation { ...F } fragment F on Mutation { " + numbered(15, "x%d: login(username: \"alice\", password: \"guess %[1]d\") { tokenType } ") + "}",
-		"mutation { " + numbered(2, "... on Mutation { x%d: login(username: \"alice\", password: \"a\") @skip(if: false) { tokenType } } ") + "}",
+		"mutation { ...F } fragment F on Mutation { " +
+			numbered(15,
+				"x%d: login(username: \"alice\", password: \"guess %[1]d\") { tokenType } ") + "}",
+		"mutation { " +
+			numbered(2,
+				"... on Mutation { x%d: login(username: \"alice\", password: \"a\") @skip(if: false) { tokenType } } ") + "}",
 		"mutation { " + numbered(2, "x%d: refresh(refreshToken: \"a\") { tokenType } ") + "}",
 	} {
-		if _, body := s.do(t, exchange{query: query}); !strings.Contains(body, "ROOT_FIELDS") || kc.Count("/token") != 0 {
+		if _, body := s.do(t, exchange{query: query}); !strings.Contains(body, "ROOT_FIELDS") ||
+			kc.Count("/token") != 0 {
 			t.Errorf("Keycloak was asked %d times: %s", kc.Count("/token"), body)
 		}
 	}
-	if _, body := s.do(t, exchange{query: "mutation { " + numbered(2, "x%d: logout(refreshToken: \"a\") ") + "}"}); !strings.Contains(body, "ROOT_FIELDS") || kc.Count("/logout") != 0 {
+	if _, body := s.do(t,
+		exchange{query: "mutation { " + numbered(2, "x%d: logout(refreshToken: \"a\") ") +
+			"}"}); !strings.Contains(body, "ROOT_FIELDS") || kc.Count("/logout") != 0 {
 		t.Errorf("Keycloak was asked %d times: %s", kc.Count("/logout"), body)
 	}
 	limited := 0
 	for range 40 {
-		if _, body := s.do(t, exchange{query: `mutation { logout(refreshToken: "AAAA.AAAA.AAAA") }`}); strings.Contains(body, "RATE_LIMITED") {
+		if _, body := s.do(t,
+			exchange{
+				query: `mutation { logout(refreshToken: "AAAA.AAAA.AAAA") }`,
+			}); strings.Contains(body, "RATE_LIMITED") {
 			limited++
 		}
 	}
@@ -95,8 +106,9 @@ func TestClientsBehindAProxy(t *testing.T) {
 		s := newSite(t, goodConfig(t, append(setting, at(kc), "RUNTIME_ENV=prod",
 			"LOGIN_ADDRESS_LIMIT=3/1h", "MAX_LOGINS=3")...), nil)
 		for i := range 6 {
-			request, err := http.NewRequest(http.MethodPost, s.url+"/graphql", strings.NewReader(fmt.Sprintf(
-				`{"query":"mutation { login(username: \"user %d\", password: \"p\") { tokenType } }"}`, i)))
+			request, err := http.NewRequest(http.MethodPost, s.url+"/graphql",
+				strings.NewReader(fmt.Sprintf(
+					`{"query":"mutation { login(username: \"user %d\", password: \"p\") { tokenType } }"}`, i)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +127,8 @@ func TestClientsBehindAProxy(t *testing.T) {
 				}
 			}
 		}
-		if warned := strings.Count(s.log.String(), "AddressConfig.Trusted"); warned != 1-min(1, len(setting)) {
+		if warned := strings.Count(s.log.String(), "AddressConfig.Trusted"); warned != 1-min(1,
+			len(setting)) {
 			t.Errorf("%v: %d lines about untrusted proxies", setting, warned)
 		}
 		return refused
@@ -124,6 +137,7 @@ func TestClientsBehindAProxy(t *testing.T) {
 		t.Errorf("behind a proxy %d of 6 clients were refused, want none", n)
 	}
 	if n := refused(t); n != 3 {
-		t.Errorf("without one %d of 6 were refused, want the 3 past the budget of the one address", n)
+		t.Errorf(
+			"without one %d of 6 were refused, want the 3 past the budget of the one address", n)
 	}
 }

@@ -53,9 +53,9 @@ type Config struct {
 
 	HTTP HTTPConfig
 
-	// GraphQL is GraphQL over HTTP. Its Errors must be nil: the server has its own, to which the field
-	// Errors below adds rows. A local server has introspection on, whatever it says. Its Observe is
-	// called after the request's line was logged.
+	// GraphQL is GraphQL over HTTP. Its Errors must be nil: the server has its own, to which the
+	// field Errors below adds rows. A local server has introspection on, whatever it says. Its
+	// Observe is called after the request's line was logged.
 	GraphQL graphqlhttp.Config
 
 	// Limits bounds documents and variables. Without RootFieldMax, a request may contain
@@ -64,8 +64,8 @@ type Config struct {
 
 	// Schema makes the schema, if it isn't CloakQL's own. It is called once, by New, with what
 	// login, refresh and logout need: hand it to the resolvers. Every call of it fails if Client is
-	// empty. Package plugin generates such a schema; without the plugin, its directives are bound by
-	// authz.Bind. Each root field must carry @public or a guard.
+	// empty. Package plugin generates such a schema; without the plugin, its directives are bound
+	// by authz.Bind. Each root field must carry @public or a guard.
 	Schema func(*signin.Service) (graphql.ExecutableSchema, error)
 
 	// Guards are the names of the directives of Schema, without the @, that refuse unknown callers,
@@ -87,8 +87,8 @@ type Config struct {
 // An HTTPConfig says who may call a Server, and what it serves beside GraphQL.
 type HTTPConfig struct {
 	// CORSOrigins are the origins whose pages may call: https://app.example.com, or with one
-	// wildcard: only *, https://*.example.com, or http://localhost:*. If empty, no page may call; if
-	// the server is local, every page of this machine.
+	// wildcard: only *, https://*.example.com, or http://localhost:*. If empty, no page may call;
+	// if the server is local, every page of this machine.
 	CORSOrigins []string
 
 	// AllowedHosts are the host names that requests may use for this server, without a port:
@@ -126,9 +126,11 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Client.Realm != (keycloak.Realm{}) && c.Client.Realm != c.Realm:
 		return c, errors.New("cloakql: Config.Client.Realm isn't Config.Realm: leave it out")
 	case len(c.HTTP.ConsoleUsers) > 0 && !c.Local:
-		return c, errors.New("cloakql: Config.HTTP.ConsoleUsers shows passwords: only a Local server may have it")
+		return c, errors.New(
+			"cloakql: Config.HTTP.ConsoleUsers shows passwords: only a Local server may have it")
 	case !c.hasClient() && len(c.Tokens.Audience) == 0:
-		return c, errors.New("cloakql: Config.Tokens needs an Audience where Config.Client is empty")
+		return c, errors.New(
+			"cloakql: Config.Tokens needs an Audience where Config.Client is empty")
 	}
 	if c.Client.Transport == nil {
 		c.Client.Transport = keycloak.NewTransport()
@@ -166,7 +168,8 @@ func (c Config) withDefaults() (Config, error) {
 		c.Limits.RootFieldMax = map[string]int{"login": 1, "refresh": 1, "logout": 1}
 	}
 	if c.GraphQL.Errors != nil {
-		return c, errors.New("cloakql: Config.GraphQL.Errors must be nil: add rows to Config.Errors")
+		return c, errors.New(
+			"cloakql: Config.GraphQL.Errors must be nil: add rows to Config.Errors")
 	}
 	c.GraphQL.Introspection = c.GraphQL.Introspection || c.Local
 	return c, nil
@@ -232,11 +235,13 @@ func (c Config) LogValue() slog.Value {
 		slog.Bool("forwardAddress", c.Client.ForwardAddress),
 		slog.String("loginAccountLimit", limitText(cmp.Or(c.Attempts.Account, attempts.Account))),
 		slog.String("loginAddressLimit", limitText(cmp.Or(c.Attempts.Address, attempts.Address))),
-		slog.String("loginAccountSlowLimit", limitText(cmp.Or(c.Attempts.AccountSlow, attempts.AccountSlow))),
+		slog.String("loginAccountSlowLimit",
+			limitText(cmp.Or(c.Attempts.AccountSlow, attempts.AccountSlow))),
 		slog.Duration("loginRefusalPause", c.Client.RefusalPause),
 		slog.String("addressLimit", limitText(cmp.Or(c.Attempts.Attempts, attempts.Attempts))),
 		slog.String("refreshTokenLimit", limitText(cmp.Or(c.Attempts.Token, attempts.Token))),
-		slog.String("refreshAddressLimit", limitText(cmp.Or(c.Attempts.TokenAddress, attempts.TokenAddress))))
+		slog.String("refreshAddressLimit",
+			limitText(cmp.Or(c.Attempts.TokenAddress, attempts.TokenAddress))))
 }
 
 // trustedDocuments is whether this server runs only the documents of its manifest: off, log or

@@ -25,30 +25,40 @@ func TestErrorTable(t *testing.T) {
 	ill.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
 	ill.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 502, Body: "<html>Bad Gateway</html>"})
 	hung.Fail(keycloaktest.Fault{Hang: true})
-	local, prod, hurried := goodConfig(t, at(kc)), goodConfig(t, at(kc), "RUNTIME_ENV=prod"), goodConfig(t, at(hung), "RUNTIME_ENV=prod")
+	local, prod, hurried := goodConfig(t, at(kc)), goodConfig(t, at(kc), "RUNTIME_ENV=prod"),
+		goodConfig(t, at(hung), "RUNTIME_ENV=prod")
 	hurried.GraphQL.Timeout = 20 * time.Millisecond
 	s, besideIll := newSite(t, local, nil), newSite(t, goodConfig(t, at(ill)), nil)
 
 	login := func(username string) exchange {
-		return exchange{query: `mutation($u: String!) { login(username: $u, password: "hush") { tokenType } }`, variables: map[string]any{"u": username}}
+		return exchange{
+			query:     `mutation($u: String!) { login(username: $u, password: "hush") { tokenType } }`,
+			variables: map[string]any{"u": username},
+		}
 	}
 	refresh := func(token string) exchange {
-		return exchange{query: `mutation($r: String!) { refresh(refreshToken: $r) { tokenType } }`, variables: map[string]any{"r": token}}
+		return exchange{query: `mutation($r: String!) { refresh(refreshToken: $r) { tokenType } }`,
+			variables: map[string]any{"r": token}}
 	}
 	me := func(authorization string) exchange {
 		return exchange{query: `{ me { id } }`, authorization: authorization}
 	}
 	good, refused := bearer(t, kc, keycloaktest.Mint{}), refusedTokens(t, kc, local)
-	forged := good[:strings.LastIndex(good, ".")+1] + strings.Repeat("A", 342) // as long as the signature was
+	// as long as the signature was
+	forged := good[:strings.LastIndex(good, ".")+1] + strings.Repeat("A", 342)
 
-	persisted := `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` + strings.Repeat("ab", 32) + `"}}}`
+	persisted := `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` +
+		strings.Repeat("ab", 32) + `"}}}`
 	manifest := filepath.Join(t.TempDir(), "manifest.json")
-	if err := os.WriteFile(manifest, []byte(`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"me","name":"Me","type":"query","body":"query Me { me { id } }"}]}`), 0o600); err != nil {
+	if err := os.WriteFile(manifest,
+		[]byte(
+			`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"me","name":"Me","type":"query","body":"query Me { me { id } }"}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	strict := newSite(t, goodConfig(t, at(kc), "TRUSTED_DOCUMENTS="+manifest), nil)
 	guessed := newSite(t, goodConfig(t, at(kc), "LOGIN_ACCOUNT_LIMIT=1/1h"), nil)
-	guessed.do(t, exchange{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } }`})
+	guessed.do(t,
+		exchange{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } }`})
 
 	documented, provoked := documentedErrors(t), map[string]bool{}
 	const none = "" // no path: the request was refused before any field ran
@@ -127,7 +137,8 @@ func TestErrorTable(t *testing.T) {
 		{newSite(t, prod, realmFunc(func(context.Context) error { panic("secret") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
 	} {
 		t.Run(tt.code, func(t *testing.T) {
-			if tt.code == "UNAUTHENTICATED/KEY_UNKNOWN" || tt.code == "UNAUTHENTICATED/TOKEN_SIGNATURE" {
+			if tt.code == "UNAUTHENTICATED/KEY_UNKNOWN" ||
+				tt.code == "UNAUTHENTICATED/TOKEN_SIGNATURE" {
 				tt.site.do(t, me(good)) // so that the keys are held
 			}
 			response, body := tt.site.do(t, tt.request)
@@ -146,9 +157,11 @@ func TestErrorTable(t *testing.T) {
 			if tt.code == "ERRORS_LEFT_OUT" { // it stands in the place of those that aren't there
 				e = got.Errors[len(got.Errors)-1]
 			}
-			code := strings.TrimSuffix(fmt.Sprintf("%v/%v", e.Extensions["code"], cmp.Or[any](e.Extensions["reason"], "")), "/")
+			code := strings.TrimSuffix(fmt.Sprintf("%v/%v", e.Extensions["code"],
+				cmp.Or[any](e.Extensions["reason"], "")), "/")
 			if code != tt.code || e.Message != tt.message || response.StatusCode != tt.status {
-				t.Errorf("%d %s %q, want %d %s %q", response.StatusCode, code, e.Message, tt.status, tt.code, tt.message)
+				t.Errorf("%d %s %q, want %d %s %q", response.StatusCode, code, e.Message, tt.status,
+					tt.code, tt.message)
 			}
 			var path []any
 			if tt.path != none {
@@ -157,18 +170,24 @@ func TestErrorTable(t *testing.T) {
 			if !reflect.DeepEqual(e.Path, path) {
 				t.Errorf("path is %v, want %v", e.Path, path)
 			}
-			began := tt.path != none || tt.code == "RESPONSE_TOO_LARGE" || tt.code == "ERRORS_LEFT_OUT" // which are about no field
+			// which are about no field
+			began := tt.path != none || tt.code == "RESPONSE_TOO_LARGE" ||
+				tt.code == "ERRORS_LEFT_OUT"
 			if ran := strings.Contains(body, `"data":`); ran != began {
 				t.Errorf("a data entry is there: %v; whether a field ran: %v\n%s", ran, began, body)
 			}
-			if id := e.Extensions["requestId"]; id != nil && id != response.Header.Get("X-Request-Id") || (id == nil) == (code == "INTERNAL_SERVER_ERROR") {
-				t.Errorf("requestId is %v, the header says %s", id, response.Header.Get("X-Request-Id"))
+			if id := e.Extensions["requestId"]; id != nil &&
+				id != response.Header.Get("X-Request-Id") ||
+				(id == nil) == (code == "INTERNAL_SERVER_ERROR") {
+				t.Errorf("requestId is %v, the header says %s", id,
+					response.Header.Get("X-Request-Id"))
 			}
 			// The README quotes a message, or describes it in lower case.
 			if !slices.ContainsFunc(documented[tt.code], func(text string) bool {
 				return text == tt.message || text[:1] == strings.ToLower(text[:1])
 			}) {
-				t.Errorf("the README says %q of %s, not %q", documented[tt.code], tt.code, tt.message)
+				t.Errorf("the README says %q of %s, not %q", documented[tt.code], tt.code,
+					tt.message)
 			}
 			provoked[tt.code] = true
 		})
@@ -199,8 +218,12 @@ func TestSealedAnswers(t *testing.T) {
 	s := newSite(t, goodConfig(t, at(newShop(t, "hush"))), nil)
 	var first string
 	for _, name := range []string{"wrong", "unknown", "locked", "disabled-wrong"} {
-		_, body := s.do(t, exchange{query: `mutation($u: String!) { login(username: $u, password: "hush") { tokenType } }`, variables: map[string]any{"u": name}})
-		if first = cmp.Or(first, body); body != first || !strings.Contains(body, "INVALID_CREDENTIALS") {
+		_, body := s.do(t,
+			exchange{
+				query: `mutation($u: String!) { login(username: $u, password: "hush") { tokenType } }`, variables: map[string]any{"u": name},
+			})
+		if first = cmp.Or(first, body); body != first ||
+			!strings.Contains(body, "INVALID_CREDENTIALS") {
 			t.Errorf("%s is answered\n%s, unlike the others:\n%s", name, body, first)
 		}
 	}
@@ -211,7 +234,9 @@ func TestPublicBesideBadToken(t *testing.T) {
 	kc := newShop(t, "hush")
 	s := newSite(t, goodConfig(t, at(kc)), nil)
 	expired := bearer(t, kc, keycloaktest.Mint{Lifetime: -time.Minute})
-	_, body := s.do(t, exchange{query: `mutation { login(username: "alice", password: "hush") { tokenType } }`, authorization: expired})
+	_, body := s.do(t,
+		exchange{query: `mutation { login(username: "alice", password: "hush") { tokenType } }`,
+			authorization: expired})
 	if want := `{"data":{"login":{"tokenType":"Bearer"}}}` + "\n"; body != want {
 		t.Errorf("login beside an expired token: %s, want %s", body, want)
 	}
@@ -220,7 +245,8 @@ func TestPublicBesideBadToken(t *testing.T) {
 		t.Errorf("__typename beside an expired token: %s, want %s", body, want)
 	}
 	_, body = s.do(t, exchange{query: `{ a: me { id } b: me { id } }`, authorization: expired})
-	if strings.Count(body, "TOKEN_EXPIRED") != 2 || !strings.Contains(body, `"data":{"a":null,"b":null}`) {
+	if strings.Count(body, "TOKEN_EXPIRED") != 2 ||
+		!strings.Contains(body, `"data":{"a":null,"b":null}`) {
 		t.Errorf("two guarded fields: %s", body)
 	}
 }
@@ -232,23 +258,30 @@ func TestNoSecretGetsOut(t *testing.T) {
 	// chance in a stack's addresses or in a request id.
 	const canary = "hunter2canary-9q8w7x6r"
 	leaks := func(text string) bool { // eyJ begins every token
-		return strings.Contains(text, "hunter2canary") || strings.Contains(text, "9q8w7x6r") || strings.Contains(text, "eyJ")
+		return strings.Contains(text, "hunter2canary") || strings.Contains(text, "9q8w7x6r") ||
+			strings.Contains(text, "eyJ")
 	}
 	kc := newShop(t, canary)
 	config := goodConfig(t, at(kc), "KEYCLOAK_CLIENT_SECRET_KEY="+canary)
 	barred, refused := config, config
-	barred.Client.ClientID, refused.Client.ClientSecret = "no-direct-grants", identity.NewSecret(canary+" is wrong")
+	barred.Client.ClientID, refused.Client.ClientSecret = "no-direct-grants",
+		identity.NewSecret(canary+" is wrong")
 	panicking := realmFunc(func(context.Context) error { panic(errors.New(canary)) })
 	requests := []exchange{}
-	for _, name := range []string{"alice", "wrong", "unknown", "locked", "disabled", "disabled-wrong", "unready"} {
+	for _, name := range []string{"alice", "wrong", "unknown", "locked", "disabled",
+		"disabled-wrong", "unready"} {
 		requests = append(requests,
-			exchange{query: `mutation($u: String!, $p: String!) { login(username: $u, password: $p, otp: $p) { tokenType } }`, variables: map[string]any{"u": name, "p": canary}},
-			exchange{query: `mutation { login(username: "` + name + `", password: "` + canary + `") { tokenType } }`})
+			exchange{
+				query: `mutation($u: String!, $p: String!) { login(username: $u, password: $p, otp: $p) { tokenType } }`, variables: map[string]any{"u": name, "p": canary},
+			},
+			exchange{query: `mutation { login(username: "` + name + `", password: "` + canary +
+				`") { tokenType } }`})
 	}
 	tokens := refusedTokens(t, kc, config)
 	tokens["good"] = signIn(t, kc).RefreshToken
 	for _, token := range tokens {
-		requests = append(requests, exchange{query: `mutation { refresh(refreshToken: "` + token + `") { tokenType } }`},
+		requests = append(requests,
+			exchange{query: `mutation { refresh(refreshToken: "` + token + `") { tokenType } }`},
 			exchange{query: `mutation { logout(refreshToken: "` + token + `") }`})
 	}
 	for _, document := range []string{
@@ -269,26 +302,35 @@ func TestNoSecretGetsOut(t *testing.T) {
 		`{ me { id(x: "hunter2canary-9q8w7x6r") } }`,
 		`"hunter2canary-9q8w7x6r"`,
 	} {
-		requests = append(requests, exchange{query: document}, exchange{query: document, accept: "application/graphql-response+json"})
+		requests = append(requests, exchange{query: document},
+			exchange{query: document, accept: "application/graphql-response+json"})
 	}
 	requests = append(requests,
 		exchange{raw: true, body: `{"query": "mutation { logout }", "variables": {"p": "hunter2canary-9q8w7x6r"`},
 		exchange{raw: true, body: `hunter2canary-9q8w7x6r`},
 		exchange{raw: true, body: `{"query": ["hunter2canary-9q8w7x6r"]}`},
-		exchange{raw: true, body: `{"query": "{ me { id } }", "operationName": "hunter2canary-9q8w7x6r"}`},
-		exchange{raw: true, body: `{"query": "{ me { id } }", "variables": "hunter2canary-9q8w7x6r"}`},
-		exchange{raw: true, body: `query=hunter2canary-9q8w7x6r`, contentType: "application/x-www-form-urlencoded"},
-		exchange{query: `mutation($p: String!) { logout(refreshToken: $p) }`, variables: map[string]any{"p": []string{canary}}},
-		exchange{query: `mutation($p: String!) { logout(refreshToken: $p) }`, variables: map[string]any{"p": map[string]any{canary: canary}}},
+		exchange{raw: true,
+			body: `{"query": "{ me { id } }", "operationName": "hunter2canary-9q8w7x6r"}`},
+		exchange{raw: true,
+			body: `{"query": "{ me { id } }", "variables": "hunter2canary-9q8w7x6r"}`},
+		exchange{raw: true, body: `query=hunter2canary-9q8w7x6r`,
+			contentType: "application/x-www-form-urlencoded"},
+		exchange{query: `mutation($p: String!) { logout(refreshToken: $p) }`,
+			variables: map[string]any{"p": []string{canary}}},
+		exchange{query: `mutation($p: String!) { logout(refreshToken: $p) }`,
+			variables: map[string]any{"p": map[string]any{canary: canary}}},
 		exchange{query: `{ me { id } }`, authorization: "Bearer " + canary},
 		exchange{query: `{ me { id } }`, authorization: "Bearer " + canary + " " + canary},
 		exchange{query: `{ me { id } }`, authorization: canary},
 	)
-	for _, s := range []*site{newSite(t, config, nil), newSite(t, barred, nil), newSite(t, refused, nil), newSite(t, config, panicking)} {
-		for _, fault := range []keycloaktest.Fault{{}, {Status: 500}, {Status: 502, Body: "<html>Bad Gateway</html>"}, {Disconnect: true}} {
+	for _, s := range []*site{newSite(t, config, nil), newSite(t, barred, nil),
+		newSite(t, refused, nil), newSite(t, config, panicking)} {
+		for _, fault := range []keycloaktest.Fault{{}, {Status: 500},
+			{Status: 502, Body: "<html>Bad Gateway</html>"}, {Disconnect: true}} {
 			heal := kc.Fail(fault)
 			for _, request := range requests {
-				if response, body := s.do(t, request); leaks(body) || leaks(fmt.Sprint(response.Header)) {
+				if response, body := s.do(t, request); leaks(body) ||
+					leaks(fmt.Sprint(response.Header)) {
 					t.Errorf("%+v\nis answered\n%s", request, body)
 				}
 			}
@@ -320,22 +362,30 @@ func TestSmallDocumentsDoNoHarm(t *testing.T) {
 		conflicts += fmt.Sprintf(" query q%d { ...F }", i)
 	}
 	nested := func(inside string) string {
-		return "{ me { " + strings.Repeat("... { ", 110) + inside + strings.Repeat("} ", 110) + "} }"
+		return "{ me { " + strings.Repeat("... { ", 110) + inside + strings.Repeat("} ", 110) +
+			"} }"
 	}
 	name := strings.Repeat("n", 55_000)
-	messages := "{ __type(name: \"User\") { " + strings.Repeat("x: name ", 150) + strings.Repeat("ofType { ...F } ", 90) + "} } fragment F on __Type { ofType { x: " + name + " } }"
+	messages := "{ __type(name: \"User\") { " + strings.Repeat("x: name ", 150) +
+		strings.Repeat("ofType { ...F } ", 90) + "} } fragment F on __Type { ofType { x: " + name +
+		" } }"
 	for name, tt := range map[string]struct{ document, want string }{
-		"nested, repeated":   {nested(strings.Repeat("id ", 655)), "OPERATION_TOO_LARGE"},
-		"nested, conflicts":  {nested(strings.Repeat("x: id x: name ", 109)), "OPERATION_TOO_LARGE"},
-		"long messages":      {messages, "OPERATION_TOO_LARGE"},
-		"a cycle":            {`{me{...A}} fragment A on User{token{token{...A}} token{...A}}`, "within itself"},
+		"nested, repeated": {nested(strings.Repeat("id ", 655)), "OPERATION_TOO_LARGE"},
+		"nested, conflicts": {nested(strings.Repeat("x: id x: name ", 109)),
+			"OPERATION_TOO_LARGE"},
+		"long messages": {messages, "OPERATION_TOO_LARGE"},
+		"a cycle": {`{me{...A}} fragment A on User{token{token{...A}} token{...A}}`,
+			"within itself"},
 		"a cycle at the top": {`{...A} fragment A on Query{me{me{...A} id} me{...A}}`, "within itself"},
-		"two fragments":      {`{me{...A}} fragment A on User{token{...B} token{token{...B}}} fragment B on User{token{...A} token{token{...A}}}`, "within itself"},
-		"an unused cycle":    {`{me{id}} fragment A on User{token{...A}}`, "within itself"},
-		"doubling":           {doubling, "OPERATION_TOO_LARGE"},
-		"conflicts":          {conflicts, "OPERATION_TOO_LARGE"},
+		"two fragments": {
+			`{me{...A}} fragment A on User{token{...B} token{token{...B}}} fragment B on User{token{...A} token{token{...A}}}`, "within itself",
+		},
+		"an unused cycle": {`{me{id}} fragment A on User{token{...A}}`, "within itself"},
+		"doubling":        {doubling, "OPERATION_TOO_LARGE"},
+		"conflicts":       {conflicts, "OPERATION_TOO_LARGE"},
 	} {
-		if _, body := s.do(t, exchange{query: tt.document}); !strings.Contains(body, tt.want) || len(body) > 1_000 {
+		if _, body := s.do(t, exchange{query: tt.document}); !strings.Contains(body, tt.want) ||
+			len(body) > 1_000 {
 			t.Errorf("%s: %.1000s", name, body)
 		}
 	}

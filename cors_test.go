@@ -35,7 +35,8 @@ func (s *site) preflight(t testing.TB, p preflight) http.Header {
 
 func newIdleSite(t testing.TB, settings ...string) *site {
 	t.Helper()
-	return newSite(t, goodConfig(t, settings...), realmFunc(func(context.Context) error { return nil }))
+	return newSite(t, goodConfig(t, settings...),
+		realmFunc(func(context.Context) error { return nil }))
 }
 
 // A page of an allowed origin may send any header: its libraries add what they like.
@@ -130,18 +131,25 @@ func TestCORS_responses(t *testing.T) {
 func TestCORS_pagesOfThisMachine(t *testing.T) {
 	s := newIdleSite(t)
 	for origin, allowed := range map[string]bool{
-		"http://localhost:5173": true, "https://localhost:5173": true, "http://localhost": true, "https://localhost": true,
-		"http://127.0.0.1": true, "https://127.0.0.1:8443": true, "http://127.8.9.10:3000": true,
+		"http://localhost:5173": true, "https://localhost:5173": true, "http://localhost": true,
+		"https://localhost": true,
+		"http://127.0.0.1":  true, "https://127.0.0.1:8443": true, "http://127.8.9.10:3000": true,
 		"http://[::1]:5173": true, "https://[::1]": true, "http://[::ffff:7f00:1]": true,
-		"http://app.localhost:3000": true, "https://a.b.localhost": true, "http://localhost.:80": false,
+		"http://app.localhost:3000": true, "https://a.b.localhost": true,
+		"http://localhost.:80": false,
 
-		"http://localhost.example.com": false, "http://localhostx": false, "http://xlocalhost:3000": false,
-		"http://127.0.0.1.example.com": false, "http://128.0.0.1": false, "http://0.0.0.0:3000": false, "http://[::]:3000": false,
+		"http://localhost.example.com": false, "http://localhostx": false,
+		"http://xlocalhost:3000":       false,
+		"http://127.0.0.1.example.com": false, "http://128.0.0.1": false,
+		"http://0.0.0.0:3000": false, "http://[::]:3000": false,
 		"http://10.0.0.1": false, "http://192.168.0.2:3000": false, "https://example.com": false,
-		"null": false, "file://": false, "file://localhost": false, "localhost:5173": false, "ftp://localhost": false,
-		"http://localhost:5173/": false, "http://me@localhost": false, "http://evil.example/.localhost": false,
-		"http://evil.example#.localhost": false, "http://localhost:0": false, "http://localhost:99999": false,
-		"http://LOCALHOST": false, "*": false, "": false,
+		"null": false, "file://": false, "file://localhost": false, "localhost:5173": false,
+		"ftp://localhost":        false,
+		"http://localhost:5173/": false, "http://me@localhost": false,
+		"http://evil.example/.localhost": false,
+		"http://evil.example#.localhost": false, "http://localhost:0": false,
+		"http://localhost:99999": false,
+		"http://LOCALHOST":       false, "*": false, "": false,
 	} {
 		header := s.preflight(t, preflight{origin, "POST", "/graphql",
 			"authorization,content-type"})

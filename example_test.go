@@ -112,10 +112,12 @@ func Example_parts() {
 
 	shop := kc.Realm("shop")
 	const me = `{ me { username } }`
-	fmt.Println(post(h, "", `mutation { login(username: "alice", password: "hush") { tokenType } }`))
+	fmt.Println(post(h, "",
+		`mutation { login(username: "alice", password: "hush") { tokenType } }`))
 	fmt.Println(post(h, must(shop.SignIn("shop-api", "alice")).AccessToken, me))
 	fmt.Println(post(h, must(shop.SignIn("shop-api", "bob")).AccessToken, me))
-	fmt.Println(post(h, must(shop.Mint(keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}})), me))
+	fmt.Println(post(h,
+		must(shop.Mint(keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}})), me))
 
 	// Output:
 	// {"data":{"login":{"tokenType":"Bearer"}}}
@@ -139,7 +141,9 @@ func newOrders(verifier *keycloak.Verifier, log *slog.Logger) http.Handler {
 
 // A server without GraphQL, as docs/library.md shows it.
 func Example_verifier() {
-	kc := must(keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{keycloaktest.Plan{Name: "shop"}.File()}}))
+	kc := must(
+		keycloaktest.Start(
+			keycloaktest.Config{Realms: [][]byte{keycloaktest.Plan{Name: "shop"}.File()}}))
 	defer kc.Close()
 	h := newOrders(must(newVerifier(kc.URL, quiet)), quiet)
 	for _, audience := range []string{"billing", "shop-api"} {

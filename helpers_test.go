@@ -60,7 +60,8 @@ func newShop(t testing.TB, secret string) *keycloaktest.Server {
 	t.Helper()
 	disabled := map[string]any{"enabled": false}
 	kc := keycloaktest.New(t, keycloaktest.Plan{
-		Name: "shop", Settings: map[string]any{"bruteForceProtected": true, "revokeRefreshToken": true},
+		Name:     "shop",
+		Settings: map[string]any{"bruteForceProtected": true, "revokeRefreshToken": true},
 		Clients: []keycloaktest.PlannedClient{
 			{ID: "shop-api", Secret: secret},
 			{ID: "no-direct-grants", Secret: secret, Settings: map[string]any{"directAccessGrantsEnabled": false}},
@@ -121,11 +122,13 @@ func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config)
 	kc.Realm("shop").EndSession(keycloaktest.Session{ID: ended.SessionID})
 	_, once := spend(reused.RefreshToken)
 	detached, first := spend(stolen.RefreshToken)
-	_, second := spend(stolen.RefreshToken) // costs the client its part of the session, and detached with it
+	// costs the client its part of the session, and detached with it
+	_, second := spend(stolen.RefreshToken)
 	if once != nil || first != nil || !errors.Is(second, identity.ErrRefreshReused) {
 		t.Fatalf("the exchanges end with %v, %v and %v", once, first, second)
 	}
-	return map[string]string{"expired": expired.RefreshToken, "ended": ended.RefreshToken, "reused": reused.RefreshToken, "detached": detached.RefreshToken.Reveal()}
+	return map[string]string{"expired": expired.RefreshToken, "ended": ended.RefreshToken,
+		"reused": reused.RefreshToken, "detached": detached.RefreshToken.Reveal()}
 }
 
 // newGate is an address before kc whose answers wait while the gate holds a value. Fail can delay
@@ -183,7 +186,8 @@ func newClient(t testing.TB, config cloakql.Config) *keycloak.Client {
 }
 
 // testHandler returns the handler of a server with config. A nil realm is the real client.
-func testHandler(t testing.TB, config cloakql.Config, realm signin.Realm, log *slog.Logger) http.Handler {
+func testHandler(t testing.TB, config cloakql.Config, realm signin.Realm,
+	log *slog.Logger) http.Handler {
 	t.Helper()
 	config.Log = log
 	if realm != nil {
@@ -243,7 +247,8 @@ func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 		}
 		body = string(text)
 	}
-	request, err := http.NewRequest(cmp.Or(e.method, http.MethodPost), s.url+"/graphql", strings.NewReader(body))
+	request, err := http.NewRequest(cmp.Or(e.method, http.MethodPost), s.url+"/graphql",
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +279,8 @@ func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 // panics, errors of no known kind, and a client that is busy or waits for its caller.
 type realmFunc func(context.Context) error
 
-func (f realmFunc) Login(ctx context.Context, _ identity.Credentials) (*identity.OpenIDToken, error) {
+func (f realmFunc) Login(ctx context.Context,
+	_ identity.Credentials) (*identity.OpenIDToken, error) {
 	return nil, f(ctx)
 }
 func (f realmFunc) Refresh(ctx context.Context, _ identity.Secret) (*identity.OpenIDToken, error) {

@@ -51,7 +51,9 @@ func TestHosts(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		host string
-		want string // a letter for each of the four that answers: local, local with names, production, production with names
+		// a letter for each of the four that answers: local, local with names, production,
+		// production with names
+		want string
 	}{
 		{"localhost", "lLp"}, {"localhost:8000", "lLp"}, {"LocalHost.:1", "lLp"}, {"app.localhost:8000", "lLp"}, {"a.b.LOCALHOST", "lLp"},
 		{"127.0.0.1:8000", "lLp"}, {"127.255.0.9", "lLp"}, {"[::1]:8000", "lLp"}, {"[0:0:0:0:0:0:0:1]", "lLp"}, {"[::ffff:127.0.0.1]:8000", "lLp"},
@@ -153,8 +155,10 @@ func TestHosts_forwarded(t *testing.T) {
 		"TRUSTED_PROXIES=127.0.0.1"), newIdleSite(t, "TRUSTED_PROXIES=10.0.0.0/8")
 	production := newIdleSite(t, "RUNTIME_ENV=prod")
 	for _, header := range []string{
-		"X-Forwarded-For: 203.0.113.7", "x-forwarded-host: shop.example", "X-Forwarded-Proto: https", "X-FORWARDED-PORT: 443",
-		"Forwarded: for=203.0.113.7", "X-Real-IP: 203.0.113.7", "CF-Connecting-IP: 203.0.113.7", "True-Client-IP: 203.0.113.7", "Via: 1.1 tunnel",
+		"X-Forwarded-For: 203.0.113.7", "x-forwarded-host: shop.example",
+		"X-Forwarded-Proto: https", "X-FORWARDED-PORT: 443",
+		"Forwarded: for=203.0.113.7", "X-Real-IP: 203.0.113.7", "CF-Connecting-IP: 203.0.113.7",
+		"True-Client-IP: 203.0.113.7", "Via: 1.1 tunnel",
 	} {
 		for _, tt := range []struct {
 			s    *site
@@ -204,9 +208,12 @@ func TestHeadersOfAllPaths(t *testing.T) {
 	s := newIdleSite(t, "CONSOLE=on")
 	for _, request := range []string{
 		"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: localhost\r\n\r\n" + `{"query":"{__typename}"}`,
-		"GET /graphql HTTP/1.1\r\nHost: localhost\r\n\r\n", "OPTIONS /graphql HTTP/1.1\r\nHost: localhost\r\n\r\n",
-		"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /console/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /graphql HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"OPTIONS /graphql HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /console/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n",
 	} {
 		response, _ := s.raw(t, request)

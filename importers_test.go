@@ -36,7 +36,9 @@ type plainServer struct{ client *keycloak.Client }
 func (s plainServer) Query() generated.QueryResolver       { return s }
 func (s plainServer) Mutation() generated.MutationResolver { return s }
 
-func (s plainServer) Me(ctx context.Context) (*identity.User, error) { return identity.Require(ctx) }
+func (s plainServer) Me(ctx context.Context) (*identity.User, error) {
+	return identity.Require(ctx)
+}
 
 func (s plainServer) Login(ctx context.Context, username, password string,
 	otp *string) (*identity.OpenIDToken, error) {
@@ -144,7 +146,9 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 		{"not a token", me, "n0t-a-token", clientConfig{}, verifierConfig{}, "token is malformed"},
 		{"a large token", me, signedIn.AccessToken, clientConfig{}, verifierConfig{MaxBytes: 100}, "token is too large"},
 		{"wrong issuer", me, signedIn.AccessToken, clientConfig{},
-			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{"https://sso.internal/realms/shop"}}}}, "token is not meant for this API"},
+			verifierConfig{
+				Issuers: []keycloak.Issuer{{Names: []string{"https://sso.internal/realms/shop"}}},
+			}, "token is not meant for this API"},
 		{"wrong audience", me, signedIn.AccessToken, clientConfig{}, verifierConfig{Audience: []string{"b1lling"}}, "token is not meant for this API"},
 		{"expired", me, mint(keycloaktest.Mint{Claims: map[string]any{"aud": plainPlanned, "sub": "s"}, Lifetime: -time.Hour}),
 			clientConfig{}, verifierConfig{}, "token has expired"},
@@ -201,7 +205,9 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 			if len(verifier.Audience) == 0 {
 				verifier.Audience = []string{plainPlanned}
 			}
-			server := plainServer{must(keycloak.NewClient(client))}.handler(must(keycloak.NewVerifier(verifier)))
+			server := plainServer{
+				must(keycloak.NewClient(client)),
+			}.handler(must(keycloak.NewVerifier(verifier)))
 			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/",
 				strings.NewReader(fmt.Sprintf(`{"query":%q}`, tt.query)))
 			request.Header.Set("Content-Type", "application/json")
@@ -210,7 +216,9 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 			}
 			got := httptest.NewRecorder()
 			server.ServeHTTP(got, request)
-			body := regexp.MustCompile(`,"path":\["[a-z]+"\],"locations":\[\{"line":1,"column":\d+\}\]`).ReplaceAllString(got.Body.String(), "")
+			body := regexp.MustCompile(
+				`,"path":\["[a-z]+"\],"locations":\[\{"line":1,"column":\d+\}\]`).ReplaceAllString(
+				got.Body.String(), "")
 			body = strings.Replace(body, `"data":{"me":null}`, `"data":null`, 1)
 			if want := fmt.Sprintf(`{"errors":[{"message":%q}],"data":null}`,
 				tt.want); body != want {
@@ -234,9 +242,11 @@ func must[T any](value T, err error) T {
 // typedErrors are the errors with fields that importers get, each with a detail that clients must
 // not read.
 var typedErrors = map[string]error{
-	"identity.Error":          &identity.Error{Reason: identity.ErrProviderMisconfigured, Detail: operatorDetail},
+	"identity.Error": &identity.Error{Reason: identity.ErrProviderMisconfigured,
+		Detail: operatorDetail},
 	"identity.RateLimitError": &identity.RateLimitError{RetryAfter: time.Minute},
-	"keycloak.Refusal":        &keycloak.Refusal{Status: 401, Code: operatorDetail, Description: operatorDetail, Hint: operatorDetail},
+	"keycloak.Refusal": &keycloak.Refusal{Status: 401, Code: operatorDetail,
+		Description: operatorDetail, Hint: operatorDetail},
 }
 
 const operatorDetail = `iss is "https://sso.internal/realms/shop" (KEYCLOAK_ISSUER)`
@@ -247,7 +257,8 @@ func TestEveryError_is_fit_for_clients(t *testing.T) {
 	for name, err := range typedErrors {
 		wrapped := fmt.Errorf("ask: %w", err)
 		for how, text := range map[string]string{
-			"presented": graphql.DefaultErrorPresenter(t.Context(), err).Message, "%+v": fmt.Sprintf("%+v", err), "%s": fmt.Sprintf("%s", err),
+			"presented": graphql.DefaultErrorPresenter(t.Context(), err).Message,
+			"%+v":       fmt.Sprintf("%+v", err), "%s": fmt.Sprintf("%s", err),
 		} {
 			if !fit.MatchString(text) {
 				t.Errorf("%s, %s: %q isn't fit for clients", name, how, text)
@@ -347,7 +358,8 @@ func receiverOf(f *ast.FuncDecl) string {
 func sentinelTexts(d *ast.GenDecl) (texts []string) {
 	for _, spec := range d.Specs {
 		value, ok := spec.(*ast.ValueSpec)
-		if !ok || !slices.ContainsFunc(value.Names, func(n *ast.Ident) bool { return n.IsExported() }) {
+		if !ok ||
+			!slices.ContainsFunc(value.Names, func(n *ast.Ident) bool { return n.IsExported() }) {
 			continue
 		}
 		for _, made := range value.Values {

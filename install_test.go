@@ -48,16 +48,18 @@ func TestInstall_anyOrder(t *testing.T) {
 		"{" + strings.Repeat(" me { nowhere }", limits.RootFields) + `} "\uD83D"`: "GRAPHQL_PARSE_FAILED",
 	}
 	for _, introspection := range []bool{false, true} {
-		servers := installInAnyOrder(t, introspection, generated.NewExecutableSchema(generated.Config{
-			Resolvers:  plainServer{},
-			Directives: generated.DirectiveRoot{Public: authz.Public, Auth: authz.Auth},
-		}))
+		servers := installInAnyOrder(t, introspection,
+			generated.NewExecutableSchema(generated.Config{
+				Resolvers:  plainServer{},
+				Directives: generated.DirectiveRoot{Public: authz.Public, Auth: authz.Auth},
+			}))
 		for query, want := range queries {
 			bodies := [2]string{postTo(servers[0], query), postTo(servers[1], query)}
 			code, reason, _ := strings.Cut(want, "/")
 			if bodies[0] != bodies[1] || !strings.Contains(bodies[0], `"code":"`+code+`"`) ||
 				reason != "" && !strings.Contains(bodies[0], `"reason":"`+reason+`"`) {
-				t.Errorf("introspection %t, %.80s:\nlimits first %.300s\nHTTP first   %.300s\nwant both with %s",
+				t.Errorf(
+					"introspection %t, %.80s:\nlimits first %.300s\nHTTP first   %.300s\nwant both with %s",
 					introspection, query, bodies[0], bodies[1], want)
 			}
 		}
@@ -66,7 +68,8 @@ func TestInstall_anyOrder(t *testing.T) {
 		servers = installInAnyOrder(t, introspection,
 			&graphql.ExecutableSchemaMock{SchemaFunc: func() *gqlast.Schema { return schema }})
 		for _, server := range servers {
-			if got := postTo(server, "{ f(l: [1]) f(l: [2]) }"); !strings.Contains(got, "GRAPHQL_VALIDATION_FAILED") {
+			if got := postTo(server, "{ f(l: [1]) f(l: [2]) }"); !strings.Contains(got,
+				"GRAPHQL_VALIDATION_FAILED") {
 				t.Errorf("the rules of limits aren't in the server: %s", got)
 			}
 		}
@@ -75,16 +78,20 @@ func TestInstall_anyOrder(t *testing.T) {
 
 // installInAnyOrder returns a server with limits that were installed first, and one with limits
 // that were installed last.
-func installInAnyOrder(t *testing.T, introspection bool, schema graphql.ExecutableSchema) [2]*handler.Server {
+func installInAnyOrder(t *testing.T, introspection bool,
+	schema graphql.ExecutableSchema) [2]*handler.Server {
 	t.Helper()
-	installLimits := func(server *handler.Server) error { return limits.Install(server, limits.Limits{}) }
+	installLimits := func(server *handler.Server) error {
+		return limits.Install(server, limits.Limits{})
+	}
 	installHTTP := func(server *handler.Server) error {
 		return graphqlhttp.Install(server, graphqlhttp.Config{
 			Errors: &apierror.Presenter{}, Introspection: introspection, MaxBodyBytes: 1 << 20,
 		})
 	}
 	first, last := handler.New(schema), handler.New(schema)
-	err := errors.Join(installLimits(first), installHTTP(first), installHTTP(last), installLimits(last))
+	err := errors.Join(installLimits(first), installHTTP(first), installHTTP(last),
+		installLimits(last))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +100,8 @@ func installInAnyOrder(t *testing.T, introspection bool, schema graphql.Executab
 
 // postTo sends a query and returns the body of the response.
 func postTo(server http.Handler, query string) string {
-	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(fmt.Sprintf(`{"query":%q}`, query)))
+	request := httptest.NewRequest(http.MethodPost, "/",
+		strings.NewReader(fmt.Sprintf(`{"query":%q}`, query)))
 	request.Header.Set("Content-Type", "application/json")
 	response := httptest.NewRecorder()
 	server.ServeHTTP(response, request)

@@ -44,7 +44,8 @@ func (p product) Refresh(ctx context.Context, token string) (*identity.OpenIDTok
 	return p.service.Refresh(ctx, token)
 }
 
-func (p product) Login(ctx context.Context, username, password string, otp *string) (*identity.OpenIDToken, error) {
+func (p product) Login(ctx context.Context, username, password string,
+	otp *string) (*identity.OpenIDToken, error) {
 	return p.service.Login(ctx, username, password, otp)
 }
 
@@ -63,17 +64,20 @@ var errOutOfStock = errors.New("warehouse 7 at 10.0.0.7 has none left")
 func importerConfig(t testing.TB, kc *keycloaktest.Server, p product) cloakql.Config {
 	t.Helper()
 	return cloakql.Config{
-		Realm:  must(keycloak.NewRealm(kc.URL, "shop")),
-		Client: keycloak.ClientConfig{ClientID: "shop-api", ClientSecret: identity.NewSecret("hush")},
+		Realm: must(keycloak.NewRealm(kc.URL, "shop")),
+		Client: keycloak.ClientConfig{ClientID: "shop-api",
+			ClientSecret: identity.NewSecret("hush")},
 		Schema: p.schema,
-		Errors: []apierror.Row{{Err: errOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}},
-		Log:    slog.New(slog.DiscardHandler),
+		Errors: []apierror.Row{{Err: errOutOfStock, Code: "OUT_OF_STOCK",
+			Message: "This is sold out"}},
+		Log: slog.New(slog.DiscardHandler),
 	}
 }
 
 // post sends one operation to a server's handler, with a bearer token unless it is empty.
 func post(h http.Handler, token, query string) string {
-	r := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader(fmt.Sprintf(`{"query":%q}`, query)))
+	r := httptest.NewRequest(http.MethodPost, "/graphql",
+		strings.NewReader(fmt.Sprintf(`{"query":%q}`, query)))
 	r.Header.Set("Content-Type", "application/json")
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -98,7 +102,8 @@ func TestNew_ownSchema(t *testing.T) {
 
 	const me = `{ me { username } }`
 	alice := signIn(t, kc).AccessToken
-	foreign, _ := strings.CutPrefix(bearer(t, kc, keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}}), "Bearer ")
+	foreign, _ := strings.CutPrefix(bearer(t, kc,
+		keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}}), "Bearer ")
 	for _, tt := range []struct{ name, token, query, want string }{
 		{"guarded", "", me, `{"errors":[{"message":"Not authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":{"me":null}}`},
 		{"a foreign token", foreign, me, `{"errors":[{"message":"Token is not meant for this API","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":{"me":null}}`},
@@ -125,10 +130,12 @@ func TestNew_ownSchema(t *testing.T) {
 func TestHandler_withdrawnKeyWithoutRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := newPipeListener()
-		kc, err := keycloaktest.Start(keycloaktest.Config{Listener: listener, Realms: [][]byte{keycloaktest.Plan{
-			Name: "shop", Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "hush"}},
-			Users: []keycloaktest.PlannedUser{{Name: "alice", Password: "hush"}},
-		}.File()}})
+		kc, err := keycloaktest.Start(keycloaktest.Config{Listener: listener,
+			Realms: [][]byte{keycloaktest.Plan{
+				Name:    "shop",
+				Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "hush"}},
+				Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "hush"}},
+			}.File()}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +146,8 @@ func TestHandler_withdrawnKeyWithoutRun(t *testing.T) {
 		config.Client.Transport = transport
 		h := newServer(t, config).Handler()
 		token, _ := strings.CutPrefix(bearer(t, kc, keycloaktest.Mint{Claims: map[string]any{
-			"exp": time.Now().Add(24 * time.Hour).Unix(), "preferred_username": "alice"}}), "Bearer ")
+			"exp": time.Now().Add(24 * time.Hour).Unix(), "preferred_username": "alice"}}),
+			"Bearer ")
 		const me = `{ me { username } }`
 		if got := post(h, token, me); got != `{"data":{"me":{"username":"alice"}}}` {
 			t.Fatalf("before: %s", got)
@@ -173,8 +181,9 @@ func TestHandler_withdrawnKeyWithoutRun(t *testing.T) {
 func TestConfig_zeroValueIsTheProgramsDefault(t *testing.T) {
 	kc := newShop(t, "hush")
 	least := cloakql.Config{
-		Realm:  must(keycloak.NewRealm(kc.URL, "shop")),
-		Client: keycloak.ClientConfig{ClientID: "shop-api", ClientSecret: identity.NewSecret("hush")},
+		Realm: must(keycloak.NewRealm(kc.URL, "shop")),
+		Client: keycloak.ClientConfig{ClientID: "shop-api",
+			ClientSecret: identity.NewSecret("hush")},
 	}
 	theirs, ours := attributes(least), attributes(goodConfig(t, at(kc), "RUNTIME_ENV=prod"))
 	if len(ours) < 20 {
@@ -184,7 +193,8 @@ func TestConfig_zeroValueIsTheProgramsDefault(t *testing.T) {
 		switch got := theirs[name]; {
 		case name == "persistedQueries" && got == "false": // costs memory
 		case got != value:
-			t.Errorf("%s is %s in a Config that leaves it out, and %s in the program", name, got, value)
+			t.Errorf("%s is %s in a Config that leaves it out, and %s in the program", name, got,
+				value)
 		}
 	}
 }
@@ -209,22 +219,38 @@ func TestNew_refuses(t *testing.T) {
 		change func(*cloakql.Config)
 		want   string
 	}{
-		"nothing":          {func(c *cloakql.Config) { *c = cloakql.Config{} }, "Config.Realm is missing"},
-		"no client":        {func(c *cloakql.Config) { c.Schema, c.Client = nil, keycloak.ClientConfig{} }, "Config.Client needs a ClientID"},
-		"half a client":    {func(c *cloakql.Config) { c.Client.ClientSecret = identity.Secret{} }, "a client id and its secret"},
-		"nobody's tokens":  {func(c *cloakql.Config) { c.Client = keycloak.ClientConfig{} }, "Config.Tokens needs an Audience"},
-		"an open field":    {func(c *cloakql.Config) { c.Schema = unguarded }, "authz: Query.me has no access rule"},
+		"nothing": {func(c *cloakql.Config) {
+			*c = cloakql.Config{}
+		}, "Config.Realm is missing"},
+		"no client": {func(c *cloakql.Config) {
+			c.Schema, c.Client = nil, keycloak.ClientConfig{}
+		}, "Config.Client needs a ClientID"},
+		"half a client": {func(c *cloakql.Config) {
+			c.Client.ClientSecret = identity.Secret{}
+		}, "a client id and its secret"},
+		"nobody's tokens": {func(c *cloakql.Config) {
+			c.Client = keycloak.ClientConfig{}
+		}, "Config.Tokens needs an Audience"},
+		"an open field": {func(c *cloakql.Config) {
+			c.Schema = unguarded
+		}, "authz: Query.me has no access rule"},
 		"an unknown guard": {func(c *cloakql.Config) { c.Guards = []string{"staff"} }, `authz: the guard "staff" is no directive`},
 		"a failing schema": {func(c *cloakql.Config) {
-			c.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) { return nil, errOutOfStock }
+			c.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) {
+				return nil, errOutOfStock
+			}
 		}, "warehouse 7"},
 		"no schema": {func(c *cloakql.Config) {
 			c.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) { return nil, nil }
 		}, "Config.Schema returned no schema"},
 		"a row without err": {func(c *cloakql.Config) { c.Errors = []apierror.Row{{Code: "X", Message: "x"}} }, "Err"},
-		"an origin":         {func(c *cloakql.Config) { c.HTTP.CORSOrigins = []string{"app.example.com"} }, `Config.HTTP.CORSOrigins holds "app.example.com": expected a scheme first`},
-		"a host":            {func(c *cloakql.Config) { c.HTTP.AllowedHosts = []string{"https://a"} }, "Config.HTTP.AllowedHosts"},
-		"attempts":          {func(c *cloakql.Config) { c.Attempts.Account.Burst = -1 }, "Account"},
+		"an origin": {func(c *cloakql.Config) {
+			c.HTTP.CORSOrigins = []string{"app.example.com"}
+		}, `Config.HTTP.CORSOrigins holds "app.example.com": expected a scheme first`},
+		"a host": {func(c *cloakql.Config) {
+			c.HTTP.AllowedHosts = []string{"https://a"}
+		}, "Config.HTTP.AllowedHosts"},
+		"attempts": {func(c *cloakql.Config) { c.Attempts.Account.Burst = -1 }, "Account"},
 		"a secret without an id": {func(c *cloakql.Config) {
 			c.Schema, c.Client.ClientID, c.Tokens.Audience = nil, "", []string{"shop-api"}
 		}, "a client id and its secret"},
@@ -240,7 +266,8 @@ func TestNew_refuses(t *testing.T) {
 	} {
 		config := importerConfig(t, kc, product{})
 		tt.change(&config)
-		if server, err := cloakql.New(config); server != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
+		if server, err := cloakql.New(config); server != nil || err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: New() = %v, want an error with %q", name, err, tt.want)
 		}
 	}
@@ -272,11 +299,14 @@ func TestNew_withoutClient(t *testing.T) {
 	config.Log = slog.New(slog.NewTextHandler(&log, nil))
 	server := newServer(t, config)
 	token, _ := strings.CutPrefix(bearer(t, kc, keycloaktest.Mint{}), "Bearer ")
-	if got := post(server.Handler(), token, `{ me { id } }`); got != `{"data":{"me":{"id":"5d35c4eb"}}}` {
+	if got := post(server.Handler(), token,
+		`{ me { id } }`); got != `{"data":{"me":{"id":"5d35c4eb"}}}` {
 		t.Errorf("me is %s", got)
 	}
-	got := post(server.Handler(), "", `mutation { login(username: "alice", password: "hush") { scope } }`)
-	if !strings.Contains(got, "INTERNAL_SERVER_ERROR") || !strings.Contains(log.String(), "signin.New") {
+	got := post(server.Handler(), "",
+		`mutation { login(username: "alice", password: "hush") { scope } }`)
+	if !strings.Contains(got, "INTERNAL_SERVER_ERROR") ||
+		!strings.Contains(log.String(), "signin.New") {
 		t.Errorf("login is %s; the log says\n%s", got, &log)
 	}
 	if err := server.Close(t.Context()); err != nil {
@@ -293,7 +323,8 @@ func TestConfig_middleware(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, err := identity.Require(r.Context())
 			if err != nil {
-				callers = append(callers, err.Error()+" from "+identity.Address(r.Context()).String())
+				callers = append(callers,
+					err.Error()+" from "+identity.Address(r.Context()).String())
 				http.Error(w, "later", http.StatusServiceUnavailable)
 				return
 			}
@@ -302,7 +333,8 @@ func TestConfig_middleware(t *testing.T) {
 		})
 	}
 	h := newServer(t, config).Handler()
-	if got := post(h, signIn(t, kc).AccessToken, `{ me { username } }`); got != `{"data":{"me":{"username":"alice"}}}` {
+	if got := post(h, signIn(t, kc).AccessToken,
+		`{ me { username } }`); got != `{"data":{"me":{"username":"alice"}}}` {
 		t.Errorf("me is %s", got)
 	}
 	if got := post(h, "", `{ me { username } }`); got != "later" {
@@ -326,7 +358,8 @@ func TestNew_copiesConfig(t *testing.T) {
 	if got := post(h, token, `{ me { id } }`); !strings.Contains(got, `"OUT_OF_STOCK"`) {
 		t.Errorf("me is %s", got)
 	}
-	if got := post(h, token, `{ a: me { id } b: me { id } }`); !strings.Contains(got, `"ROOT_FIELDS"`) {
+	if got := post(h, token, `{ a: me { id } b: me { id } }`); !strings.Contains(got,
+		`"ROOT_FIELDS"`) {
 		t.Errorf("me twice is %s", got)
 	}
 }
@@ -395,7 +428,9 @@ func TestServer_Run_failingListener(t *testing.T) {
 	}()
 	<-called
 	listener.Close()
-	waitFor(t, "the server stops", func() bool { return strings.Contains(log.String(), "stopping") })
+	waitFor(t, "the server stops", func() bool {
+		return strings.Contains(log.String(), "stopping")
+	})
 	select {
 	case err := <-ended:
 		t.Fatalf("Run() = %v with a request in flight", err)
@@ -423,7 +458,8 @@ func TestServer_Run_once(t *testing.T) {
 		}
 		return err
 	}
-	server, closed := newServer(t, importerConfig(t, kc, product{})), newServer(t, importerConfig(t, kc, product{}))
+	server, closed := newServer(t, importerConfig(t, kc, product{})),
+		newServer(t, importerConfig(t, kc, product{}))
 	if err := run(server); err != nil {
 		t.Errorf("Run() = %v", err)
 	}
@@ -449,7 +485,8 @@ func TestServer_zeroValue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Run(t.Context(), listener); err == nil || !strings.Contains(err.Error(), "cloakql.New") {
+	if err := server.Run(t.Context(), listener); err == nil ||
+		!strings.Contains(err.Error(), "cloakql.New") {
 		t.Errorf("Run() = %v", err)
 	}
 	if err := server.Close(t.Context()); err != nil {

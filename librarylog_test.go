@@ -54,7 +54,9 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 		ended <- run(ctx, append(slices.Clone(needed), "ADDR=127.0.0.1:0",
 			"KEYCLOAK_SERVER_URL=http://"+listener.Addr().String()), t.TempDir(), written)
 	}()
-	waitFor(t, "net/http tells of the response", func() bool { return strings.Contains(written.String(), "Unsolicited response received") })
+	waitFor(t, "net/http tells of the response", func() bool {
+		return strings.Contains(written.String(), "Unsolicited response received")
+	})
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -82,7 +84,9 @@ func TestLibraryLog_panic(t *testing.T) {
 	if _, err := http.Get("http://" + listener.Addr().String()); err == nil {
 		t.Error("a panic is answered")
 	}
-	waitFor(t, "the panic is logged", func() bool { return strings.Contains(written.String(), "http: panic serving") })
+	waitFor(t, "the panic is logged", func() bool {
+		return strings.Contains(written.String(), "http: panic serving")
+	})
 	if text := written.String(); strings.Contains(text, libraryCanary) ||
 		!strings.Contains(text, "TestLibraryLog_panic") {
 		t.Errorf("the log has the value of a panic, or not its place:\n%s", text)

@@ -42,7 +42,9 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 
 func (l *pipeListener) Close() error { l.close(); return nil }
 
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
+func (l *pipeListener) Addr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
+}
 
 func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
@@ -165,7 +167,8 @@ func TestLockout_pairsOfGuesses(t *testing.T) {
 
 func lockoutByPairs(t *testing.T, names [2]string) {
 	withLockout(t, func(l *lockout) {
-		if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", "hush"); err != nil { // so that the names are known for one account's
+		// so that the names are known for one account's
+		if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", "hush"); err != nil {
 			t.Fatal(err)
 		}
 		judged := 0

@@ -79,18 +79,22 @@ func TestREADMEErrors(t *testing.T) {
 	}
 	for _, key := range tableErrors() {
 		if documented[key] == nil {
-			t.Errorf("%s is a row of apierror/table.go, and has no line in the README's table of errors", key)
+			t.Errorf(
+				"%s is a row of apierror/table.go, and has no line in the README's table of errors",
+				key)
 		}
 	}
 	constants := map[string]bool{}
 	eachCapitalized(t, "apierror", func(word string) {
 		if constants[word] = true; !words[word] {
-			t.Errorf("apierror has the code or reason %s, which the README's table of errors doesn't have", word)
+			t.Errorf(
+				"apierror has the code or reason %s, which the README's table of errors doesn't have", word)
 		}
 	})
 	for word := range words {
 		if !constants[word] {
-			t.Errorf("the README's table of errors has %s, for which apierror has no constant", word)
+			t.Errorf("the README's table of errors has %s, for which apierror has no constant",
+				word)
 		}
 	}
 	others := map[string]bool{ // words in capitals that aren't of errors
@@ -127,7 +131,9 @@ func TestConsoleExplainsErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	explained := map[string]bool{}
-	for _, match := range regexp.MustCompile(`(?m)^  "?([A-Z_]+(?:/[A-Z_]+)?)"?: (?:\{|large\()`).FindAllStringSubmatch(string(text), -1) {
+	for _, match := range regexp.MustCompile(
+		`(?m)^  "?([A-Z_]+(?:/[A-Z_]+)?)"?: (?:\{|large\()`).FindAllStringSubmatch(string(text),
+		-1) {
 		explained[match[1]] = true
 	}
 	documented := documentedErrors(t)
@@ -153,8 +159,9 @@ func TestConsoleExplainsErrors(t *testing.T) {
 func TestNothingInstalledRuns(t *testing.T) {
 	installs := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
 	found := 0
-	for _, name := range slices.Concat(glob(t, "*.md"), glob(t, "examples/*.md"), glob(t, "clients/*/*.md"),
-		glob(t, "examples/*/*.mjs"), glob(t, "*_test.go"), glob(t, "e2e/*.go"),
+	for _, name := range slices.Concat(glob(t, "*.md"), glob(t, "examples/*.md"),
+		glob(t, "clients/*/*.md"), glob(t, "examples/*/*.mjs"), glob(t, "*_test.go"),
+		glob(t, "e2e/*.go"),
 		glob(t, "console/vite.config.ts"), glob(t, "Makefile"), glob(t, ".ci/run")) {
 		for _, command := range installs.FindAllString(readSource(t, name), -1) {
 			found++

@@ -37,54 +37,66 @@ var doors = map[string][]string{
 	"store":           {"store/storetest"}, // in tests
 	"store/storetest": {"store"},           // implementations of a store use it
 
-	"internal/language":                        {},
-	"internal/librarylog":                      {},
-	"internal/middleware":                      {},
-	"internal/program":                         {"", "identity", "internal/librarylog", "settings"},
-	"settings":                                 {"", "graphqlhttp", "identity", "internal/middleware", "keycloak", "limits", "throttle"},
-	"cmd/cloakql":                              {"internal/program", "settings"},
-	"cmd/cloakql-dev":                          {"console", "deploy/keycloak", "internal/program", "keycloak/keycloaktest", "settings"},
-	"deploy/keycloak":                          {},
-	"internal/strictjson":                      {},
-	"internal/jose":                            {"internal/strictjson"},
-	"keycloak/keycloaktest":                    {"keycloak/keycloaktest/internal/realmfile"}, // other people's projects use it
+	"internal/language":   {},
+	"internal/librarylog": {},
+	"internal/middleware": {},
+	"internal/program":    {"", "identity", "internal/librarylog", "settings"},
+	"settings": {"", "graphqlhttp", "identity",
+		"internal/middleware", "keycloak", "limits", "throttle"},
+	"cmd/cloakql": {"internal/program", "settings"},
+	"cmd/cloakql-dev": {"console", "deploy/keycloak", "internal/program",
+		"keycloak/keycloaktest", "settings"},
+	"deploy/keycloak":     {},
+	"internal/strictjson": {},
+	"internal/jose":       {"internal/strictjson"},
+	// other people's projects use it
+	"keycloak/keycloaktest":                    {"keycloak/keycloaktest/internal/realmfile"},
 	"keycloak/keycloaktest/internal/realmfile": {},
 	"keycloak/keycloaktest/contract":           {"keycloak/keycloaktest"},
 	"schema":                                   {}, // the files, for those who embed them
 	"authz":                                    {"identity", "schema"},
 	"plugin":                                   {"schema"},
 	"cmd/cloakql-gqlgen":                       {"plugin"},
-	"keycloak":                                 {"identity", "internal/jose", "internal/strictjson"},
-	"keycloak/drill":                           {"identity", "keycloak", "keycloak/keycloaktest"},
-	"graph/generated":                          {"identity"},
-	"graph":                                    {"graph/generated", "authz", "identity", "signin", "apierror"}, // apierror in tests
-	"signin":                                   {"identity"},
+	"keycloak": {"identity", "internal/jose",
+		"internal/strictjson"},
+	"keycloak/drill":  {"identity", "keycloak", "keycloak/keycloaktest"},
+	"graph/generated": {"identity"},
+	// apierror in tests
+	"graph":  {"graph/generated", "authz", "identity", "signin", "apierror"},
+	"signin": {"identity"},
 }
 
 // Rooms meet in identity and in package cloakql (here ""), and nowhere else.
 func TestDoors(t *testing.T) {
 	for file, imports := range importsOf(t) {
 		room, test := path.Dir(file), strings.HasSuffix(file, "_test.go")
-		if slices.Contains(imports, standIn) && !test && !slices.Contains([]string{"cmd/cloakql-dev", "e2e", "keycloak/drill"}, room) {
+		if slices.Contains(imports, standIn) && !test &&
+			!slices.Contains([]string{"cmd/cloakql-dev", "e2e", "keycloak/drill"}, room) {
 			t.Errorf("%s imports the stand-in; only cmd/cloakql-dev may", file)
 		}
 		if room == "." { // it connects the rooms
 			for _, imported := range imports {
 				target, _ := strings.CutPrefix(imported, module+"/")
-				if !test && (target == "settings" || target == "internal/program" || strings.HasPrefix(target, "cmd/")) {
-					t.Errorf("%s imports %s, which imports this package's configuration from outside", file, target)
+				if !test &&
+					(target == "settings" || target == "internal/program" ||
+						strings.HasPrefix(target, "cmd/")) {
+					t.Errorf(
+						"%s imports %s, which imports this package's configuration from outside",
+						file, target)
 				}
 			}
 			continue
 		}
 		allowed, known := doors[room]
 		if !known {
-			t.Errorf("%s: %s is no room of the house: put the file into one, or give the room its doors here", file, room)
+			t.Errorf(
+				"%s: %s is no room of the house: put the file into one, or give the room its doors here", file, room)
 		}
 		for _, imported := range imports {
 			target, ours := strings.CutPrefix(imported+"/", module+"/")
 			target = strings.TrimSuffix(target, "/")
-			if ours && target != room && !slices.Contains(allowed, target) && !(test && imported == standIn) {
+			if ours && target != room && !slices.Contains(allowed, target) &&
+				!(test && imported == standIn) {
 				t.Errorf("%s imports %s; %s may import %v", file, target, room, allowed)
 			}
 		}
@@ -98,7 +110,8 @@ func TestDomainIsPure(t *testing.T) {
 			continue
 		}
 		for _, imported := range imports {
-			if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") && imported != module+"/identity" {
+			if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") &&
+				imported != module+"/identity" {
 				t.Errorf("%s imports %s", file, imported)
 			}
 		}
@@ -120,7 +133,8 @@ func TestDoors_apierror_codesOnly(t *testing.T) {
 				if from, ok := selector.X.(*ast.Ident); ok && from.Name == "apierror" {
 					found++
 					if !allowed.MatchString(selector.Sel.Name) {
-						t.Errorf("%s uses apierror.%s; it may use codes, reasons and New", room, selector.Sel.Name)
+						t.Errorf("%s uses apierror.%s; it may use codes, reasons and New", room,
+							selector.Sel.Name)
 					}
 				}
 				return true
@@ -140,10 +154,13 @@ func importsOf(t *testing.T) map[string][]string {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" || entry.Name() == "node_modules") {
+		if entry.IsDir() && name != "." &&
+			(strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" ||
+				entry.Name() == "node_modules") {
 			return filepath.SkipDir
 		}
-		if _, err := os.Stat(filepath.Join(name, "go.mod")); entry.IsDir() && name != "." && err == nil {
+		if _, err := os.Stat(filepath.Join(name, "go.mod")); entry.IsDir() && name != "." &&
+			err == nil {
 			return filepath.SkipDir // another module: an example
 		}
 		if entry.IsDir() || !strings.HasSuffix(name, ".go") {

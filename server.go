@@ -124,11 +124,13 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 		}
 	}
 	operations = keycloak.Middleware(verifier, c.Log)(operations)
-	operations = throttle.Addresses(throttle.AddressConfig{Trusted: c.HTTP.Proxies, Log: c.Log})(operations)
+	operations = throttle.Addresses(throttle.AddressConfig{Trusted: c.HTTP.Proxies,
+		Log: c.Log})(operations)
 
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", operations)
-	mux.Handle("/graphql/{$}", operations) // clients and proxies add a slash, and a redirect would lose the body
+	// clients and proxies add a slash, and a redirect would lose the body
+	mux.Handle("/graphql/{$}", operations)
 	if c.HTTP.Console {
 		page := console.Handler(c.HTTP.ConsoleUsers...)
 		mux.Handle("/{$}", page)
@@ -153,7 +155,8 @@ func parseAll[T any](field string, list []string, parse func(string) (T, error))
 	for _, text := range list {
 		one, err := parse(text)
 		if err != nil {
-			return nil, fmt.Errorf("cloakql: Config.HTTP.%s holds %q: expected %w", field, text, err)
+			return nil, fmt.Errorf("cloakql: Config.HTTP.%s holds %q: expected %w", field, text,
+				err)
 		}
 		parsed = append(parsed, one)
 	}
@@ -215,9 +218,9 @@ func (p *presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	return shown
 }
 
-// Handler returns the handler of all paths: /graphql, /healthz, /readyz, and the console where it is
-// on. Serve it with Run, or with an http.Server of your own, whose time-outs are yours to set; then
-// call Close when it has stopped.
+// Handler returns the handler of all paths: /graphql, /healthz, /readyz, and the console where it
+// is on. Serve it with Run, or with an http.Server of your own, whose time-outs are yours to set;
+// then call Close when it has stopped.
 func (s *Server) Handler() http.Handler {
 	if s.handler == nil {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -241,13 +244,15 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		return errNotMade
 	case s.draining.Load(), !s.running.CompareAndSwap(false, true):
 		listener.Close()
-		return errors.New("cloakql: this Server has run, or is closed: make another with cloakql.New")
+		return errors.New(
+			"cloakql: this Server has run, or is closed: make another with cloakql.New")
 	}
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	var tasks sync.WaitGroup
 	tasks.Go(func() { s.keys.Run(background) })
 	tasks.Go(func() {
-		keycloak.WarnIssuer(background, s.config.Realm, s.config.issuers(), s.config.Client.Transport, s.config.Log)
+		keycloak.WarnIssuer(background, s.config.Realm, s.config.issuers(),
+			s.config.Client.Transport, s.config.Log)
 	})
 	defer tasks.Wait()
 	defer stopBackground()
@@ -300,8 +305,9 @@ func (s *Server) newHTTPServer() *http.Server {
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxToken + 32<<10, // a token that is too large gets an answer that says so
-		ErrorLog:          librarylog.New(s.config.Log),
+		// a token that is too large gets an answer that says so
+		MaxHeaderBytes: maxToken + 32<<10,
+		ErrorLog:       librarylog.New(s.config.Log),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * goes the way of all requests
 	}
@@ -344,11 +350,13 @@ func writeProbe(w http.ResponseWriter, status int, text string) {
 	io.WriteString(w, text+"\n")
 }
 
-func logRequest(log *slog.Logger, next func(context.Context, graphqlhttp.Outcome)) func(context.Context, graphqlhttp.Outcome) {
+func logRequest(log *slog.Logger,
+	next func(context.Context, graphqlhttp.Outcome)) func(context.Context, graphqlhttp.Outcome) {
 	return func(ctx context.Context, o graphqlhttp.Outcome) {
 		attributes := []slog.Attr{
-			slog.String("operation", o.Operation), slog.String("name", o.Name), slog.Int("status", o.Status),
-			slog.Any("codes", o.Codes), slog.Duration("duration", o.Duration), slog.String("requestId", o.RequestID),
+			slog.String("operation", o.Operation), slog.String("name", o.Name),
+			slog.Int("status", o.Status), slog.Any("codes", o.Codes),
+			slog.Duration("duration", o.Duration), slog.String("requestId", o.RequestID),
 		}
 		if o.Untrusted {
 			attributes = append(attributes, slog.Bool("untrusted", true))

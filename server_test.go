@@ -32,7 +32,8 @@ func TestBusy(t *testing.T) {
 	address, gate := newGate(t, kc)
 	s := newSite(t, goodConfig(t, "KEYCLOAK_SERVER_URL="+address, "TRUSTED_PROXIES=127.0.0.1",
 		"KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m"), nil)
-	login := func(name string, network int) exchange { // one account's sign-ins come one after another
+	// one account's sign-ins come one after another
+	login := func(name string, network int) exchange {
 		return exchange{query: `mutation { login(username: "` + name +
 			`", password: "hush") { tokenType } }`, from: fmt.Sprintf("192.0.%d.7", network)}
 	}
@@ -64,8 +65,10 @@ func TestBusy(t *testing.T) {
 // A closed tab is no failure of the server's; and what a client chooses doesn't fill the log.
 func TestLogOfOddRequests(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	s := newSite(t, goodConfig(t), realmFunc(func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() }))
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/graphql", strings.NewReader(`{"query":"mutation { logout(refreshToken: \"a\") }"}`))
+	s := newSite(t, goodConfig(t),
+		realmFunc(func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() }))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/graphql",
+		strings.NewReader(`{"query":"mutation { logout(refreshToken: \"a\") }"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,14 +76,20 @@ func TestLogOfOddRequests(t *testing.T) {
 	if _, err := http.DefaultClient.Do(request); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want that the client gave up", err)
 	}
-	waitFor(t, "the request is logged", func() bool { return strings.Contains(s.log.String(), `"codes":["CLIENT_GONE"]`) })
-	if log := s.log.String(); strings.Contains(log, "INTERNAL_SERVER_ERROR") || strings.Contains(log, "field failed") {
+	waitFor(t, "the request is logged", func() bool {
+		return strings.Contains(s.log.String(), `"codes":["CLIENT_GONE"]`)
+	})
+	if log := s.log.String(); strings.Contains(log, "INTERNAL_SERVER_ERROR") ||
+		strings.Contains(log, "field failed") {
 		t.Errorf("a client that gave up is logged as a failure:\n%s", log)
 	}
 
-	s = newSite(t, goodConfig(t), realmFunc(func(context.Context) error { return errors.New("no") }))
-	s.do(t, exchange{query: `mutation { ` + strings.Repeat("a", 128) + `: logout(refreshToken: "a") }`})
-	if log := s.log.String(); !strings.Contains(log, "field failed") || strings.Contains(log, strings.Repeat("a", 129)) {
+	s = newSite(t, goodConfig(t),
+		realmFunc(func(context.Context) error { return errors.New("no") }))
+	s.do(t,
+		exchange{query: `mutation { ` + strings.Repeat("a", 128) + `: logout(refreshToken: "a") }`})
+	if log := s.log.String(); !strings.Contains(log, "field failed") ||
+		strings.Contains(log, strings.Repeat("a", 129)) {
 		t.Errorf("a long alias is logged whole, or nothing is: %s", log)
 	}
 }
@@ -93,38 +102,53 @@ func TestRun(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, append(slices.Clone(needed), "ADDR=127.0.0.1:0", "RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL="+address,
-			"KEYCLOAK_ISSUER="+kc.Realm("shop").Issuer(), "CORS_ORIGINS=https://shop.example.com", "GET_QUERIES=true"), t.TempDir(), log)
+		ended <- run(ctx,
+			append(slices.Clone(needed), "ADDR=127.0.0.1:0", "RUNTIME_ENV=prod",
+				"KEYCLOAK_SERVER_URL="+address,
+				"KEYCLOAK_ISSUER="+kc.Realm("shop").Issuer(),
+				"CORS_ORIGINS=https://shop.example.com", "GET_QUERIES=true"), t.TempDir(), log)
 	}()
 	serving := regexp.MustCompile(`"url":"(http://127[^"]*)/graphql"`)
 	waitFor(t, "the server listens", func() bool { return serving.MatchString(log.String()) })
 	s := &site{url: serving.FindStringSubmatch(log.String())[1], log: log}
-	waitFor(t, "the server is ready", func() bool { status, _ := s.get(t, "/readyz"); return status == http.StatusOK })
+	waitFor(t, "the server is ready", func() bool {
+		status, _ := s.get(t, "/readyz")
+		return status == http.StatusOK
+	})
 	if status, text := s.get(t, "/healthz"); status != http.StatusOK || text != "alive\n" {
 		t.Errorf("healthz is %d %s", status, text)
 	}
 	if status, _ := s.get(t, "/graphql?query=%7B__typename%7D"); status != http.StatusOK {
 		t.Errorf("GET of a query is %d, want 200", status)
 	}
-	if _, body := s.do(t, exchange{query: `query Who { me { username } }`, authorization: "bEaReR " + signIn(t, kc).AccessToken}); body != `{"data":{"me":{"username":"alice"}}}`+"\n" {
+	if _, body := s.do(t,
+		exchange{query: `query Who { me { username } }`,
+			authorization: "bEaReR " + signIn(t, kc).AccessToken}); body !=
+		`{"data":{"me":{"username":"alice"}}}`+"\n" {
 		t.Errorf("me is %s", body)
 	}
-	if !strings.Contains(log.String(), `"msg":"request","operation":"query","name":"Who","status":200,"codes":null,"duration":`) {
+	if !strings.Contains(log.String(),
+		`"msg":"request","operation":"query","name":"Who","status":200,"codes":null,"duration":`) {
 		t.Errorf("no line for the request in\n%s", log)
 	}
 
-	for origin, allowed := range map[string]string{"https://shop.example.com": "https://shop.example.com", "https://evil.example.com": ""} {
+	for origin, allowed := range map[string]string{
+		"https://shop.example.com": "https://shop.example.com", "https://evil.example.com": "",
+	} {
 		request, _ := http.NewRequest(http.MethodOptions, s.url+"/graphql", nil)
 		request.Header.Set("Origin", origin)
 		request.Header.Set("Access-Control-Request-Method", "POST")
-		request.Header.Set("Access-Control-Request-Headers", "apollo-require-preflight,authorization,content-type")
+		request.Header.Set("Access-Control-Request-Headers",
+			"apollo-require-preflight,authorization,content-type")
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}
 		response.Body.Close()
-		if got := response.Header.Get("Access-Control-Allow-Origin"); got != allowed || response.Header.Get("Access-Control-Allow-Credentials") != "" {
-			t.Errorf("preflight from %s allows %q, want %q and no credentials", origin, got, allowed)
+		if got := response.Header.Get("Access-Control-Allow-Origin"); got != allowed ||
+			response.Header.Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("preflight from %s allows %q, want %q and no credentials", origin, got,
+				allowed)
 		}
 	}
 
@@ -133,7 +157,10 @@ func TestRun(t *testing.T) {
 	answered := make(chan string, 1)
 	go func() {
 		defer close(answered)
-		_, body := s.do(t, exchange{query: `mutation { login(username: "alice", password: "hush") { tokenType } }`})
+		_, body := s.do(t,
+			exchange{
+				query: `mutation { login(username: "alice", password: "hush") { tokenType } }`,
+			})
 		answered <- body
 	}()
 	waitFor(t, "a sign-in waits for Keycloak", func() bool { return kc.Count("/token") == 1 })
@@ -166,9 +193,11 @@ func TestRunRefusesToStart(t *testing.T) {
 		want    string
 	}{
 		"half of the settings": {[]string{"KEYCLOAK_REALM_NAME=shop"}, "KEYCLOAK_SERVER_URL"}, // with the tag dev, none would do
-		"port is used":         {append(slices.Clone(needed), "ADDR="+taken.Addr().String()), "already: end it, or set ADDR to another address, such as ADDR=127.0.0.1:"},
+		"port is used": {append(slices.Clone(needed), "ADDR="+taken.Addr().String()),
+			"already: end it, or set ADDR to another address, such as ADDR=127.0.0.1:"},
 	} {
-		if err := run(t.Context(), tt.environ, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if err := run(t.Context(), tt.environ, t.TempDir(), io.Discard); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %s", name, err, tt.want)
 		}
 	}
@@ -195,7 +224,8 @@ func TestReadiness(t *testing.T) {
 		{"back again", false, false, []int{500, 500, 200}, time.Minute, 200, "ready\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // a bubble waits for no network, so a transport stands for Keycloak
+			// a bubble waits for no network, so a transport stands for Keycloak
+			synctest.Test(t, func(t *testing.T) {
 				realm, err := keycloak.NewRealm("http://keycloak", "shop")
 				if err != nil {
 					t.Fatal(err)
@@ -203,12 +233,15 @@ func TestReadiness(t *testing.T) {
 				calls := 0
 				server := newServer(t, cloakql.Config{
 					Local: tt.local, Realm: realm, Log: slog.New(slog.DiscardHandler),
-					Client: keycloak.ClientConfig{ClientID: "shop-api", ClientSecret: identity.NewSecret("hush")},
-					Keys: keycloak.KeySetConfig{Transport: transportFunc(func(*http.Request) (*http.Response, error) {
-						status := tt.answers[min(calls, len(tt.answers)-1)]
-						calls++
-						return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(good))}, nil
-					})},
+					Client: keycloak.ClientConfig{ClientID: "shop-api",
+						ClientSecret: identity.NewSecret("hush")},
+					Keys: keycloak.KeySetConfig{
+						Transport: transportFunc(func(*http.Request) (*http.Response, error) {
+							status := tt.answers[min(calls, len(tt.answers)-1)]
+							calls++
+							return &http.Response{StatusCode: status,
+								Body: io.NopCloser(strings.NewReader(good))}, nil
+						})},
 				})
 				go cloakql.RunKeys(t.Context(), server)
 				time.Sleep(tt.after)
@@ -237,12 +270,14 @@ func TestSlowClients(t *testing.T) {
 	config := goodConfig(t)
 	config.Log = slog.New(slog.DiscardHandler)
 	server := cloakql.HTTPServer(newServer(t, config))
-	for name, limit := range map[string]time.Duration{"header": server.ReadHeaderTimeout, "read": server.ReadTimeout, "idle": server.IdleTimeout} {
+	for name, limit := range map[string]time.Duration{"header": server.ReadHeaderTimeout,
+		"read": server.ReadTimeout, "idle": server.IdleTimeout} {
 		if limit <= 0 || limit > 5*time.Minute {
 			t.Errorf("the %s timeout is %v", name, limit)
 		}
 	}
-	server.ReadHeaderTimeout, server.ReadTimeout, server.IdleTimeout = 50*time.Millisecond, 100*time.Millisecond, 50*time.Millisecond
+	server.ReadHeaderTimeout, server.ReadTimeout, server.IdleTimeout = 50*time.Millisecond,
+		100*time.Millisecond, 50*time.Millisecond
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -275,14 +310,15 @@ func TestSlowClients(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	large := bytes.Repeat([]byte("x"), 1<<20)
 	ended := make(chan error, 1)
-	server := httptest.NewServer(middleware.WriteDeadline(50*time.Millisecond, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		for {
-			if _, err := w.Write(large); err != nil {
-				ended <- err
-				return
+	server := httptest.NewServer(middleware.WriteDeadline(50*time.Millisecond,
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for {
+				if _, err := w.Write(large); err != nil {
+					ended <- err
+					return
+				}
 			}
-		}
-	})))
+		})))
 	defer server.Close()
 	connection, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
@@ -308,7 +344,9 @@ func BenchmarkMe(b *testing.B) {
 	s.do(b, exchange{query: `{ me { id username } }`, authorization: token})
 	b.ResetTimer()
 	for b.Loop() {
-		if _, body := s.do(b, exchange{query: `{ me { id username } }`, authorization: token}); !strings.Contains(body, "alice") {
+		if _, body := s.do(b,
+			exchange{query: `{ me { id username } }`,
+				authorization: token}); !strings.Contains(body, "alice") {
 			b.Fatal(body)
 		}
 	}
@@ -316,8 +354,10 @@ func BenchmarkMe(b *testing.B) {
 
 // The console is at /, with its files, where it is on; and nothing is, where it isn't.
 func TestConsoleIsServed(t *testing.T) {
-	for setting, want := range map[string]int{"CONSOLE=on": http.StatusOK, "CONSOLE=off": http.StatusNotFound} {
-		s := newSite(t, goodConfig(t, "RUNTIME_ENV=prod", setting), realmFunc(func(context.Context) error { return nil }))
+	for setting, want := range map[string]int{"CONSOLE=on": http.StatusOK,
+		"CONSOLE=off": http.StatusNotFound} {
+		s := newSite(t, goodConfig(t, "RUNTIME_ENV=prod", setting),
+			realmFunc(func(context.Context) error { return nil }))
 		for _, path := range []string{"/", "/console/licenses.md"} {
 			if status, _ := s.get(t, path); status != want {
 				t.Errorf("%s: %s is %d, want %d", setting, path, status, want)

@@ -37,7 +37,8 @@ func isAttack(form url.Values) bool {
 
 // newSlowKeycloak is an address before kc that keeps the attacker's requests until release is
 // called, and passes on all others. held counts those that it keeps.
-func newSlowKeycloak(t *testing.T, kc *keycloaktest.Server) (address string, held *atomic.Int32, release func()) {
+func newSlowKeycloak(t *testing.T,
+	kc *keycloaktest.Server) (address string, held *atomic.Int32, release func()) {
 	t.Helper()
 	target, err := url.Parse(kc.URL)
 	if err != nil {
@@ -102,7 +103,9 @@ func TestOneAddressStarvesNobody(t *testing.T) {
 		"logout": {
 			func(n int) string { return fmt.Sprintf(logout, attackToken(n)) },
 			func(t *testing.T, kc *keycloaktest.Server) func(string) string {
-				return func(string) string { return fmt.Sprintf(logout, signIn(t, kc).RefreshToken) }
+				return func(string) string {
+					return fmt.Sprintf(logout, signIn(t, kc).RefreshToken)
+				}
 			},
 			`"logout":true`,
 		},
@@ -123,7 +126,9 @@ func TestOneAddressStarvesNobody(t *testing.T) {
 					}
 				})
 			}
-			waitFor(t, "16 of the attacker's calls are under way, and 84 are refused", func() bool { return held.Load() == 16 && limited.Load() == 84 })
+			waitFor(t, "16 of the attacker's calls are under way, and 84 are refused", func() bool {
+				return held.Load() == 16 && limited.Load() == 84
+			})
 			through, answer := 0, ""
 			next := tt.owners(t, kc)
 			for range 100 {

@@ -39,14 +39,20 @@ import (
 // zeroValues has a zero value of each exported type. A method of it works, or fails with an error
 // that names the constructor; it never panics. TestZeroValues says which type is missing here.
 var zeroValues = map[string]any{
-	"identity.Claims": new(identity.Claims), "identity.ClientRoles": new(identity.ClientRoles), "identity.Credentials": new(identity.Credentials),
-	"identity.RateLimitError": new(identity.RateLimitError), "identity.OpenIDToken": new(identity.OpenIDToken),
-	"identity.Secret": new(identity.Secret), "identity.Session": new(identity.Session), "identity.Error": new(identity.Error),
+	"identity.Claims": new(identity.Claims), "identity.ClientRoles": new(identity.ClientRoles),
+	"identity.Credentials":    new(identity.Credentials),
+	"identity.RateLimitError": new(identity.RateLimitError),
+	"identity.OpenIDToken":    new(identity.OpenIDToken),
+	"identity.Secret":         new(identity.Secret), "identity.Session": new(identity.Session),
+	"identity.Error":     new(identity.Error),
 	"identity.TokenInfo": new(identity.TokenInfo), "identity.User": new(identity.User),
 
-	"keycloak.Client": new(keycloak.Client), "keycloak.ClientConfig": new(keycloak.ClientConfig), "keycloak.Issuer": new(keycloak.Issuer),
-	"keycloak.Key": new(keycloak.Key), "keycloak.KeySet": new(keycloak.KeySet), "keycloak.KeySetConfig": new(keycloak.KeySetConfig), "keycloak.Realm": new(keycloak.Realm),
-	"keycloak.Refusal": new(keycloak.Refusal), "keycloak.Verifier": new(keycloak.Verifier), "keycloak.VerifierConfig": new(keycloak.VerifierConfig),
+	"keycloak.Client": new(keycloak.Client), "keycloak.ClientConfig": new(keycloak.ClientConfig),
+	"keycloak.Issuer": new(keycloak.Issuer),
+	"keycloak.Key":    new(keycloak.Key), "keycloak.KeySet": new(keycloak.KeySet),
+	"keycloak.KeySetConfig": new(keycloak.KeySetConfig), "keycloak.Realm": new(keycloak.Realm),
+	"keycloak.Refusal": new(keycloak.Refusal), "keycloak.Verifier": new(keycloak.Verifier),
+	"keycloak.VerifierConfig": new(keycloak.VerifierConfig),
 
 	"apierror.Code": new(apierror.Code), "apierror.Presenter": new(apierror.Presenter),
 	"apierror.Reason": new(apierror.Reason), "apierror.Row": new(apierror.Row),
@@ -57,33 +63,47 @@ var zeroValues = map[string]any{
 
 	"signin.Service": new(signin.Service),
 
-	"cloakql.Config": new(cloakql.Config), "cloakql.HTTPConfig": new(cloakql.HTTPConfig), "cloakql.Server": new(cloakql.Server),
+	"cloakql.Config": new(cloakql.Config), "cloakql.HTTPConfig": new(cloakql.HTTPConfig),
+	"cloakql.Server": new(cloakql.Server),
 
-	"graphqlhttp.Config": new(graphqlhttp.Config), "graphqlhttp.Manifest": new(graphqlhttp.Manifest), "graphqlhttp.Outcome": new(graphqlhttp.Outcome),
+	"graphqlhttp.Config":   new(graphqlhttp.Config),
+	"graphqlhttp.Manifest": new(graphqlhttp.Manifest),
+	"graphqlhttp.Outcome":  new(graphqlhttp.Outcome),
 
 	"limits.Limits": new(limits.Limits),
 
-	"store.Bucket": new(store.Bucket), "store.Decision": new(store.Decision), "store.Key": new(store.Key), "store.MemoryBuckets": new(store.MemoryBuckets),
+	"store.Bucket": new(store.Bucket), "store.Decision": new(store.Decision),
+	"store.Key": new(store.Key), "store.MemoryBuckets": new(store.MemoryBuckets),
 	"storetest.Buckets": new(storetest.Buckets),
 
-	"throttle.AddressConfig": new(throttle.AddressConfig), "throttle.Config": new(throttle.Config), "throttle.Limiter": new(throttle.Limiter),
-	"throttle.Rate": new(throttle.Rate),
+	"throttle.AddressConfig": new(throttle.AddressConfig), "throttle.Config": new(throttle.Config),
+	"throttle.Limiter": new(throttle.Limiter),
+	"throttle.Rate":    new(throttle.Rate),
 
-	"keycloaktest.Config": new(keycloaktest.Config), "keycloaktest.Fault": new(keycloaktest.Fault), "keycloaktest.ImportOption": new(keycloaktest.ImportOption),
-	"keycloaktest.Key": new(keycloaktest.Key), "keycloaktest.Mint": new(keycloaktest.Mint), "keycloaktest.Plan": new(keycloaktest.Plan),
-	"keycloaktest.PlannedClient": new(keycloaktest.PlannedClient), "keycloaktest.PlannedUser": new(keycloaktest.PlannedUser),
-	"keycloaktest.Realm": new(keycloaktest.Realm), "keycloaktest.Request": new(keycloaktest.Request), "keycloaktest.Role": new(keycloaktest.Role),
-	"keycloaktest.Server": new(keycloaktest.Server), "keycloaktest.Session": new(keycloaktest.Session), "keycloaktest.Tokens": new(keycloaktest.Tokens),
-	"keycloaktest.User": new(keycloaktest.User),
+	"keycloaktest.Config": new(keycloaktest.Config), "keycloaktest.Fault": new(keycloaktest.Fault),
+	"keycloaktest.ImportOption": new(keycloaktest.ImportOption),
+	"keycloaktest.Key":          new(keycloaktest.Key), "keycloaktest.Mint": new(keycloaktest.Mint),
+	"keycloaktest.Plan":          new(keycloaktest.Plan),
+	"keycloaktest.PlannedClient": new(keycloaktest.PlannedClient),
+	"keycloaktest.PlannedUser":   new(keycloaktest.PlannedUser),
+	"keycloaktest.Realm":         new(keycloaktest.Realm),
+	"keycloaktest.Request":       new(keycloaktest.Request),
+	"keycloaktest.Role":          new(keycloaktest.Role),
+	"keycloaktest.Server":        new(keycloaktest.Server),
+	"keycloaktest.Session":       new(keycloaktest.Session),
+	"keycloaktest.Tokens":        new(keycloaktest.Tokens),
+	"keycloaktest.User":          new(keycloaktest.User),
 }
 
 // needConstructors are the types whose methods fail on a zero value where they can fail, and the
 // constructor that the error names.
 var needConstructors = map[string]string{
-	"keycloak.Client": "keycloak.NewClient", "keycloak.KeySet": "keycloak.NewKeySet", "keycloak.Verifier": "keycloak.NewVerifier",
+	"keycloak.Client": "keycloak.NewClient", "keycloak.KeySet": "keycloak.NewKeySet",
+	"keycloak.Verifier":   "keycloak.NewVerifier",
 	"throttle.Limiter":    "throttle.New",
 	"signin.Service":      "signin.New",
-	"keycloaktest.Server": "keycloaktest.New", "keycloaktest.Realm": "Server.Realm", "keycloaktest.User": "Realm.User",
+	"keycloaktest.Server": "keycloaktest.New", "keycloaktest.Realm": "Server.Realm",
+	"keycloaktest.User": "Realm.User",
 }
 
 func TestZeroValues(t *testing.T) {
@@ -229,7 +249,8 @@ func TestZeroValues_as_parts(t *testing.T) {
 		Resolvers: plainServer{}, Directives: generated.DirectiveRoot{Public: authz.Public,
 			Auth: authz.Auth},
 	}))
-	if err := graphqlhttp.Install(server, graphqlhttp.Config{Errors: &apierror.Presenter{}}); err != nil {
+	if err := graphqlhttp.Install(server,
+		graphqlhttp.Config{Errors: &apierror.Presenter{}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := limits.Install(server, limits.Limits{}); err != nil {
@@ -262,13 +283,18 @@ func TestZeroValues_as_parts(t *testing.T) {
 		t.Error("Audit(nil) succeeds")
 	}
 	for name, keys := range map[string]*keycloak.KeySet{"no": nil, "zero": {}} {
-		if _, err := keycloak.NewVerifier(keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Keys: keys}}, Audience: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "NewKeySet") {
+		if _, err := keycloak.NewVerifier(
+			keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Keys: keys}},
+				Audience: []string{"a"}}); err == nil ||
+			!strings.Contains(err.Error(), "NewKeySet") {
 			t.Errorf("NewVerifier with %s keys: %v, want that it names NewKeySet", name, err)
 		}
 	}
 	nowhere := keycloak.NewKeySet(keycloak.Realm{},
 		keycloak.KeySetConfig{Log: slog.New(slog.DiscardHandler)})
-	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Names: []string{"a"}, Keys: nowhere}}, Audience: []string{"a"}})
+	verifier, err := keycloak.NewVerifier(
+		keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Names: []string{"a"}, Keys: nowhere}},
+			Audience: []string{"a"}})
 	if err != nil {
 		t.Fatal(err)
 	}

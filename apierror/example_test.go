@@ -36,9 +36,11 @@ func ExamplePresenter() {
 		log.Fatal(err)
 	}
 	server := handler.New(newShop(map[string]resolver{
-		"buy":  func(context.Context) error { return fmt.Errorf("reserve: %w", ErrOutOfStock) },
-		"me":   func(ctx context.Context) error { _, err := identity.Require(ctx); return err },
-		"ship": func(context.Context) error { return errors.New("dial tcp 10.0.0.7: connection refused") },
+		"buy": func(context.Context) error { return fmt.Errorf("reserve: %w", ErrOutOfStock) },
+		"me":  func(ctx context.Context) error { _, err := identity.Require(ctx); return err },
+		"ship": func(context.Context) error {
+			return errors.New("dial tcp 10.0.0.7: connection refused")
+		},
 	}))
 	server.AddTransport(transport.POST{})
 	server.SetErrorPresenter(presenter.Present)

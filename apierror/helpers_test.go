@@ -13,13 +13,15 @@ type resolver = func(context.Context) error
 // newShop stands for the schema that gqlgen generates. Each of its fields fails as its resolver
 // does.
 func newShop(resolvers map[string]resolver) graphql.ExecutableSchema {
-	schema := gqlparser.MustLoadSchema(&ast.Source{Input: `type Query { buy: Int me: Int ship: Int }`})
+	schema := gqlparser.MustLoadSchema(
+		&ast.Source{Input: `type Query { buy: Int me: Int ship: Int }`})
 	return &graphql.ExecutableSchemaMock{
 		SchemaFunc: func() *ast.Schema { return schema },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
 			return func(ctx context.Context) *graphql.Response {
 				operation := graphql.GetOperationContext(ctx)
-				for _, f := range graphql.CollectFields(operation, operation.Operation.SelectionSet, nil) {
+				for _, f := range graphql.CollectFields(operation, operation.Operation.SelectionSet,
+					nil) {
 					ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField(f.Alias))
 					graphql.AddError(ctx, resolvers[f.Name](ctx))
 				}

@@ -84,7 +84,8 @@ func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	if detail := publicDetail(row, err); detail != "" && p.Detail {
 		shown.Extensions["detail"] = detail
 	}
-	if limited, ok := errors.AsType[*identity.RateLimitError](err); ok && row.Code == CodeRateLimited {
+	if limited, ok := errors.AsType[*identity.RateLimitError](err); ok &&
+		row.Code == CodeRateLimited {
 		shown.Extensions["retryAfter"] = ceilSeconds(limited.RetryAfter)
 	}
 	return shown
@@ -112,7 +113,8 @@ func (p *Presenter) requestError(err *gqlerror.Error) *gqlerror.Error {
 	case CodeValidationFailed:
 		public = New(code, "", "The document or its variables don't fit the schema")
 	default:
-		return &gqlerror.Error{Message: err.Message, Locations: err.Locations, Extensions: err.Extensions}
+		return &gqlerror.Error{Message: err.Message, Locations: err.Locations,
+			Extensions: err.Extensions}
 	}
 	if p.Detail {
 		public.Extensions["detail"] = err.Message
@@ -122,14 +124,15 @@ func (p *Presenter) requestError(err *gqlerror.Error) *gqlerror.Error {
 }
 
 // internal hides an error that has no row.
-func (p *Presenter) internal(ctx context.Context, err error, shown *gqlerror.Error) *gqlerror.Error {
+func (p *Presenter) internal(ctx context.Context, err error,
+	shown *gqlerror.Error) *gqlerror.Error {
 	id := p.requestID(ctx)
 	switch {
 	case errors.Is(err, errPanic): // Recover has logged it, with its stack
 	case errors.Is(err, context.Canceled): // the client has gone, and nobody is to blame
 	default:
-		p.log().ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err, detailOf(err),
-			"requestId", id)
+		p.log().ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err,
+			detailOf(err), "requestId", id)
 	}
 	public := New(CodeInternalServerError, "", "Internal error")
 	shown.Message, shown.Extensions = public.Message, public.Extensions
@@ -146,7 +149,8 @@ func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
 			continue
 		}
 		if fault := row.fault(); fault != nil { // nobody called Validate
-			p.log().ErrorContext(ctx, "error row isn't used", "row", i, "error", row.Err, "fault", fault)
+			p.log().ErrorContext(ctx, "error row isn't used", "row", i, "error", row.Err, "fault",
+				fault)
 			continue
 		}
 		return row, true

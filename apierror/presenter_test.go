@@ -91,8 +91,9 @@ type contracted struct {
 func TestPresenter_Present_everyRow(t *testing.T) {
 	for _, tt := range contract {
 		for how, err := range map[string]error{
-			"itself":         tt.err,
-			"wrapped":        fmt.Errorf("ask the realm: %w", fmt.Errorf("token endpoint: %w", tt.err)),
+			"itself": tt.err,
+			"wrapped": fmt.Errorf("ask the realm: %w",
+				fmt.Errorf("token endpoint: %w", tt.err)),
 			"joined":         errors.Join(errors.New("first"), tt.err),
 			"located":        &gqlerror.Error{Message: tt.err.Error(), Err: tt.err},
 			"located, later": gqlerror.WrapPath(nil, fmt.Errorf("ask: %w", tt.err)),
@@ -105,20 +106,27 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 				want["reason"] = tt.reason
 			}
 			if got.Message != tt.message || fmt.Sprint(got.Extensions) != fmt.Sprint(want) {
-				t.Errorf("%s, %s: %q %v, want %q %v", tt.err, how, got.Message, got.Extensions, tt.message, want)
+				t.Errorf("%s, %s: %q %v, want %q %v", tt.err, how, got.Message, got.Extensions,
+					tt.message, want)
 			}
 			if logged := log.String(); tt.loggedAt == "" && logged != "" {
-				t.Errorf("%s, %s: logged %s, want nothing: it is the client's business", tt.err, how, logged)
-			} else if tt.loggedAt != "" && (strings.Count(logged, "\n") != 1 || !strings.Contains(logged, "level="+tt.loggedAt) ||
-				!strings.Contains(logged, "code="+tt.code) || !strings.Contains(logged, "requestId="+requestID)) {
-				t.Errorf("%s, %s: logged %q, want one line at %s with code and request id", tt.err, how, logged, tt.loggedAt)
+				t.Errorf("%s, %s: logged %s, want nothing: it is the client's business", tt.err,
+					how, logged)
+			} else if tt.loggedAt != "" &&
+				(strings.Count(logged, "\n") != 1 ||
+					!strings.Contains(logged, "level="+tt.loggedAt) ||
+					!strings.Contains(logged, "code="+tt.code) ||
+					!strings.Contains(logged, "requestId="+requestID)) {
+				t.Errorf("%s, %s: logged %q, want one line at %s with code and request id", tt.err,
+					how, logged, tt.loggedAt)
 			}
 		}
 	}
 	for _, row := range table {
 		if !slices.ContainsFunc(contract, func(tt contracted) bool { return tt.err == row.Err }) {
 			t.Errorf("the row %s of apierror/table.go (%q) is missing in contract, of this test: "+
-				"add it there", strings.TrimSuffix(string(row.Code)+"/"+string(row.Reason), "/"), row.Err)
+				"add it there", strings.TrimSuffix(string(row.Code)+"/"+string(row.Reason), "/"),
+				row.Err)
 		}
 	}
 	for _, tt := range contract {
@@ -176,14 +184,16 @@ func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
 // An outage that ended in a timeout is an outage.
 func TestPresenter_Present_outageBeforeDeadline(t *testing.T) {
 	e, _ := newPresenter(false)
-	got := e.Present(t.Context(), fmt.Errorf("%w: %w", identity.ErrProviderUnavailable, context.DeadlineExceeded))
+	got := e.Present(t.Context(),
+		fmt.Errorf("%w: %w", identity.ErrProviderUnavailable, context.DeadlineExceeded))
 	if got.Extensions["reason"] != "IDENTITY_PROVIDER_UNAVAILABLE" {
 		t.Errorf("%v", got.Extensions)
 	}
 }
 
 func TestPresenter_Detail(t *testing.T) {
-	refusal := fmt.Errorf("verify: %w", &identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
+	refusal := fmt.Errorf("verify: %w",
+		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
 	for local, want := range map[bool]string{
 		false: `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}`,
 		true:  `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","detail":"iss is X; accepted: Y","reason":"TOKEN_NOT_ACCEPTED"}}`,
@@ -193,7 +203,10 @@ func TestPresenter_Detail(t *testing.T) {
 	}
 	// The rest is for nobody, on a developer's machine either.
 	e, _ := newPresenter(true)
-	check(t, shown(t, e.Present(t.Context(), &identity.Error{Reason: identity.ErrBadCredentials, Detail: canary})),
+	check(t,
+		shown(t,
+			e.Present(t.Context(),
+				&identity.Error{Reason: identity.ErrBadCredentials, Detail: canary})),
 		`{"message":"Username or password is incorrect!","extensions":{"code":"INVALID_CREDENTIALS"}}`)
 	check(t, shown(t, e.Present(t.Context(), errDatabase)),
 		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
@@ -211,7 +224,8 @@ func TestPresenter_Present_outsideAField(t *testing.T) {
 func TestPresenter_Present_fieldContextWithoutField(t *testing.T) {
 	e, _ := newPresenter(false)
 	ctx := graphql.WithFieldContext(t.Context(), &graphql.FieldContext{})
-	if got := e.Present(ctx, identity.ErrTokenMissing); got.Extensions["reason"] != "TOKEN_MISSING" {
+	if got := e.Present(ctx,
+		identity.ErrTokenMissing); got.Extensions["reason"] != "TOKEN_MISSING" {
 		t.Errorf("%v", got.Extensions)
 	}
 }
@@ -219,16 +233,20 @@ func TestPresenter_Present_fieldContextWithoutField(t *testing.T) {
 // retryAfter is whole seconds, and never so few that the next attempt comes too early.
 func TestPresenter_Present_retryAfter(t *testing.T) {
 	for wait, want := range map[time.Duration]int{
-		0: 1, -time.Second: 1, 1: 1, time.Second: 1, time.Second + 1: 2, 59*time.Second + 500*time.Millisecond: 60, time.Hour: 3600,
+		0: 1, -time.Second: 1, 1: 1, time.Second: 1, time.Second + 1: 2,
+		59*time.Second + 500*time.Millisecond: 60, time.Hour: 3600,
 	} {
 		e, _ := newPresenter(false)
-		got := e.Present(t.Context(), fmt.Errorf("wrapped: %w", &identity.RateLimitError{RetryAfter: wait}))
+		got := e.Present(t.Context(),
+			fmt.Errorf("wrapped: %w", &identity.RateLimitError{RetryAfter: wait}))
 		if got.Extensions["retryAfter"] != want {
 			t.Errorf("%v: %v, want %d", wait, got.Extensions, want)
 		}
 	}
 	e, _ := newPresenter(false) // of another error's row it is no part
-	if got := e.Present(t.Context(), errors.Join(identity.ErrBadCredentials, &identity.RateLimitError{RetryAfter: 1})); len(got.Extensions) != 1 {
+	if got := e.Present(t.Context(),
+		errors.Join(identity.ErrBadCredentials,
+			&identity.RateLimitError{RetryAfter: 1})); len(got.Extensions) != 1 {
 		t.Errorf("%v", got.Extensions)
 	}
 }

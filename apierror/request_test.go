@@ -30,8 +30,12 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 	} {
 		for _, detail := range []bool{false, true} {
 			var log bytes.Buffer
-			presenter := &apierror.Presenter{Detail: detail, Log: slog.New(slog.NewTextHandler(&log, nil))}
-			server := handler.New(newShop(map[string]resolver{"buy": func(context.Context) error { panic("it ran") }}))
+			presenter := &apierror.Presenter{Detail: detail,
+				Log: slog.New(slog.NewTextHandler(&log, nil))}
+			server := handler.New(
+				newShop(map[string]resolver{"buy": func(context.Context) error {
+					panic("it ran")
+				}}))
 			server.AddTransport(transport.POST{})
 			server.Use(slow{})
 			server.SetErrorPresenter(presenter.Present)
@@ -63,5 +67,6 @@ func (slow) MutateOperationContext(_ context.Context, o *graphql.OperationContex
 	if o.Operation.Name != "Slow" {
 		return nil
 	}
-	return apierror.New(apierror.CodeOperationTooLarge, apierror.ReasonDepth, "The operation is slow")
+	return apierror.New(apierror.CodeOperationTooLarge, apierror.ReasonDepth,
+		"The operation is slow")
 }

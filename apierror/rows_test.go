@@ -23,12 +23,13 @@ var (
 func TestPresenter_Present_rowOfAProduct(t *testing.T) {
 	const want = `{"message":"This is sold out","extensions":{"code":"OUT_OF_STOCK"}}`
 	for name, err := range map[string]error{
-		"itself":                   errOutOfStock,
-		"wrapped":                  fmt.Errorf("buy: %w", errReserved),
-		"located":                  &gqlerror.Error{Message: canary, Err: errOutOfStock},
-		"beside another":           errors.Join(errDatabase, errOutOfStock),
-		"around one of CloakQL's":  fmt.Errorf("%w: %w", errOutOfStock, context.DeadlineExceeded),
-		"inside one of CloakQL's":  fmt.Errorf("%w: %w", identity.ErrProviderUnavailable, errOutOfStock),
+		"itself":                  errOutOfStock,
+		"wrapped":                 fmt.Errorf("buy: %w", errReserved),
+		"located":                 &gqlerror.Error{Message: canary, Err: errOutOfStock},
+		"beside another":          errors.Join(errDatabase, errOutOfStock),
+		"around one of CloakQL's": fmt.Errorf("%w: %w", errOutOfStock, context.DeadlineExceeded),
+		"inside one of CloakQL's": fmt.Errorf("%w: %w", identity.ErrProviderUnavailable,
+			errOutOfStock),
 		"with an operator's words": errors.Join(errOutOfStock, &identity.Error{Detail: canary}),
 	} {
 		p, log := newPresenter(true, Row{Err: errDatabase, Code: "X", Message: "x"}, outOfStock)
@@ -41,17 +42,20 @@ func TestPresenter_Present_rowOfAProduct(t *testing.T) {
 
 // A row with a reason and a level has both.
 func TestPresenter_Present_reasonAndLevel(t *testing.T) {
-	p, log := newPresenter(false, Row{errOutOfStock, CodeServiceUnavailable, "WAREHOUSE", "Later", slog.LevelWarn})
+	p, log := newPresenter(false,
+		Row{errOutOfStock, CodeServiceUnavailable, "WAREHOUSE", "Later", slog.LevelWarn})
 	check(t, shown(t, p.Present(t.Context(), errOutOfStock)),
 		`{"message":"Later","extensions":{"code":"SERVICE_UNAVAILABLE","reason":"WAREHOUSE"}}`)
-	if got := log.String(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "code=SERVICE_UNAVAILABLE") {
+	if got := log.String(); !strings.Contains(got, "level=WARN") ||
+		!strings.Contains(got, "code=SERVICE_UNAVAILABLE") {
 		t.Errorf("logged %q, want a warning with the code", got)
 	}
 }
 
 // The first row of a product that fits is the one that counts.
 func TestPresenter_Present_firstRow(t *testing.T) {
-	p, _ := newPresenter(false, Row{Err: errReserved, Code: "RESERVED", Message: "Somebody was faster"}, outOfStock)
+	p, _ := newPresenter(false,
+		Row{Err: errReserved, Code: "RESERVED", Message: "Somebody was faster"}, outOfStock)
 	for err, want := range map[error]Code{errReserved: "RESERVED", errOutOfStock: "OUT_OF_STOCK"} {
 		if got := p.Present(t.Context(), err).Extensions["code"]; got != string(want) {
 			t.Errorf("%v is %v, want %s", err, got, want)
@@ -70,14 +74,18 @@ func TestPresenter_Validate(t *testing.T) {
 		row         Row
 		says, shown string
 	}{
-		"nothing":       {Row{}, "row 0 (<nil>) has no Err", hidden},
-		"no error":      {Row{Code: "X", Message: "x"}, "row 0 (<nil>) has no Err", hidden},
-		"no code":       {Row{Err: errOutOfStock, Message: "x"}, `has the Code ""`, hidden},
-		"lower case":    {Row{Err: errOutOfStock, Code: "outOfStock", Message: "x"}, `has the Code "outOfStock"`, hidden},
-		"a long code":   {Row{Err: errOutOfStock, Code: Code(strings.Repeat("A", 65)), Message: "x"}, "at most 64 capitals", hidden},
-		"a bad reason":  {Row{Err: errOutOfStock, Code: "X", Reason: "sold out", Message: "x"}, `has the Reason "sold out"`, hidden},
-		"no message":    {Row{Err: errOutOfStock, Code: "X"}, "has no Message", hidden},
-		"one of ours":   {Row{Err: identity.ErrBadCredentials, Code: "X", Message: canary}, "replaces a row of CloakQL's", ""},
+		"nothing":  {Row{}, "row 0 (<nil>) has no Err", hidden},
+		"no error": {Row{Code: "X", Message: "x"}, "row 0 (<nil>) has no Err", hidden},
+		"no code":  {Row{Err: errOutOfStock, Message: "x"}, `has the Code ""`, hidden},
+		"lower case": {Row{Err: errOutOfStock, Code: "outOfStock", Message: "x"},
+			`has the Code "outOfStock"`, hidden},
+		"a long code": {Row{Err: errOutOfStock, Code: Code(strings.Repeat("A", 65)),
+			Message: "x"}, "at most 64 capitals", hidden},
+		"a bad reason": {Row{Err: errOutOfStock, Code: "X", Reason: "sold out", Message: "x"},
+			`has the Reason "sold out"`, hidden},
+		"no message": {Row{Err: errOutOfStock, Code: "X"}, "has no Message", hidden},
+		"one of ours": {Row{Err: identity.ErrBadCredentials, Code: "X", Message: canary},
+			"replaces a row of CloakQL's", ""},
 		"an ended time": {Row{Err: context.DeadlineExceeded, Code: "X", Message: canary}, "replaces a row of CloakQL's", ""},
 	} {
 		p, log := newPresenter(true, tt.row)
@@ -103,9 +111,11 @@ func TestPresenter_Validate(t *testing.T) {
 
 // All faults are told at once, each with the number of its row.
 func TestPresenter_Validate_everyFault(t *testing.T) {
-	p, _ := newPresenter(false, outOfStock, Row{}, Row{Err: errReserved, Code: "X", Message: "x"}, outOfStock)
+	p, _ := newPresenter(false, outOfStock, Row{}, Row{Err: errReserved, Code: "X", Message: "x"},
+		outOfStock)
 	err := p.Validate()
-	for _, want := range []string{"row 1 (<nil>) has no Err", "row 2 (reserved", "row 3 (none", "is never used"} {
+	for _, want := range []string{"row 1 (<nil>) has no Err", "row 2 (reserved", "row 3 (none",
+		"is never used"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate() = %v, want %q in it", err, want)
 		}
@@ -138,7 +148,10 @@ func TestPresenter_zero(t *testing.T) {
 	for name, p := range map[string]*Presenter{"zero": {}, "nil": nil} {
 		_, lines := newPresenter(false)
 		slog.SetDefault(slog.New(slog.NewTextHandler(lines, nil)))
-		check(t, shown(t, p.Present(t.Context(), &identity.Error{Reason: identity.ErrTokenExpired, Detail: canary})),
+		check(t,
+			shown(t,
+				p.Present(t.Context(),
+					&identity.Error{Reason: identity.ErrTokenExpired, Detail: canary})),
 			`{"message":"Token has expired","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}`)
 		check(t, shown(t, p.Present(t.Context(), errDatabase)),
 			`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}`)
@@ -147,7 +160,8 @@ func TestPresenter_zero(t *testing.T) {
 		if err := p.Validate(); err != nil {
 			t.Errorf("%s: Validate() = %v", name, err)
 		}
-		if got := lines.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "connection refused") {
+		if got := lines.String(); strings.Count(got, "\n") != 2 ||
+			!strings.Contains(got, "connection refused") {
 			t.Errorf("%s: logged %q, want the hidden error and the panic", name, got)
 		}
 	}

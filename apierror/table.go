@@ -25,14 +25,14 @@ type Row struct {
 	// Err is a variable that errors.Is finds in what a resolver returns. An error type is found by
 	// what its method Unwrap returns.
 	Err error
-	// Code is capitals, digits and underscores, as is Reason, which is optional: it says which case of
-	// the code this is. One of CloakQL's codes is fine.
+	// Code is capitals, digits and underscores, as is Reason, which is optional: it says which case
+	// of the code this is. One of CloakQL's codes is fine.
 	Code   Code
 	Reason Reason
 	// Message is for people, and the same for all failures of this kind.
 	Message string
-	// Level is the level at which the failure is logged, with its text and its operator detail. Zero,
-	// which is slog.LevelInfo, means that it isn't logged.
+	// Level is the level at which the failure is logged, with its text and its operator detail.
+	// Zero, which is slog.LevelInfo, means that it isn't logged.
 	Level slog.Level
 }
 
@@ -68,8 +68,8 @@ var table = []Row{
 		"Sign-in is not available", slog.LevelError},
 	{identity.ErrProviderUnavailable, CodeServiceUnavailable, ReasonProviderUnavailable,
 		"Sign-in is not available", slog.LevelWarn},
-	// These two aren't logged here: an attacker could cause them at will, and the line of the request
-	// has the code.
+	// These two aren't logged here: an attacker could cause them at will, and the line of the
+	// request has the code.
 	{identity.ErrBusy, CodeServiceUnavailable, ReasonBusy, "Try again", 0},
 	{identity.ErrRateLimited, CodeRateLimited, "", "Too many attempts", 0},
 
@@ -95,8 +95,9 @@ func (r Row) fault() error {
 		return fmt.Errorf("has the Code %q: expected at most 64 capitals, digits and underscores, "+
 			"such as OUT_OF_STOCK", r.Code)
 	case r.Reason != "" && !codeShape.MatchString(string(r.Reason)):
-		return fmt.Errorf("has the Reason %q: expected at most 64 capitals, digits and underscores, "+
-			"or none", r.Reason)
+		return fmt.Errorf(
+			"has the Reason %q: expected at most 64 capitals, digits and underscores, "+
+				"or none", r.Reason)
 	case r.Message == "":
 		return errors.New("has no Message: expected a sentence for people")
 	}
@@ -108,8 +109,10 @@ func validate(rows []Row) error {
 	var faults []error
 	for i, row := range rows {
 		fault := row.fault()
-		if fault == nil && slices.ContainsFunc(rows[:i], func(r Row) bool { return errors.Is(row.Err, r.Err) }) {
-			fault = errors.New("is never used: a row before it has the same Err, or one that this Err wraps")
+		if fault == nil &&
+			slices.ContainsFunc(rows[:i], func(r Row) bool { return errors.Is(row.Err, r.Err) }) {
+			fault = errors.New(
+				"is never used: a row before it has the same Err, or one that this Err wraps")
 		}
 		if fault != nil {
 			faults = append(faults, fmt.Errorf("apierror: row %d (%v) %w", i, row.Err, fault))

@@ -26,7 +26,8 @@ const (
 func carries(directives, first string) string {
 	return " has no access rule: it carries " + directives +
 		", and the registered guards are @auth; register a directive that guards by its name, " +
-		`as in authz.Audit(schema, "` + first + `") or cloakql.Config.Guards, or give the field @public, or a guard such as @auth`
+		`as in authz.Audit(schema, "` + first +
+		`") or cloakql.Config.Guards, or give the field @public, or a guard such as @auth`
 }
 
 func load(t *testing.T, text string) *ast.Schema {
@@ -72,7 +73,8 @@ func TestAudit(t *testing.T) {
 			type Query { a: Int b: Int @public c: Int @public @auth d: Int @auth e: Int }
 			type Mutation { f: Int g: Int @auth }
 			type Subscription { h: Int @auth @public }`,
-			[]string{"Query.a" + noRule, "Query.c" + bothRules, "Query.e" + noRule, "Mutation.f" + noRule, "Subscription.h" + bothRules}},
+			[]string{"Query.a" + noRule, "Query.c" + bothRules, "Query.e" + noRule,
+				"Mutation.f" + noRule, "Subscription.h" + bothRules}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var want []string
@@ -94,7 +96,8 @@ func TestAudit(t *testing.T) {
 func TestAuditExceptsWhatGraphQLOwns(t *testing.T) {
 	schema := load(t, `type Query { a: Int @public }`)
 	if schema.Query.Fields.ForName("__schema") == nil {
-		t.Fatal("gqlparser no longer puts __schema into the query root: see what the exception is for now")
+		t.Fatal(
+			"gqlparser no longer puts __schema into the query root: see what the exception is for now")
 	}
 	if err := authz.Audit(schema); err != nil {
 		t.Errorf("Audit() = %v", err)
@@ -127,18 +130,21 @@ extend type Change { _service: _Service! }`
 	if got, want := audit(true, added), "authz: Change._service"+noRule; got != want {
 		t.Errorf("Audit() = %s\nwant %s", got, want)
 	}
-	if got, want := audit(false, added), "authz: Root._entities"+noRule+"\nauthz: Root._service"+noRule+
-		"\nauthz: Change._service"+noRule; got != want {
+	if got, want := audit(false, added),
+		"authz: Root._entities"+noRule+"\nauthz: Root._service"+noRule+
+			"\nauthz: Change._service"+noRule; got != want {
 		t.Errorf("Audit() of fields in the schema's own files = %s\nwant %s", got, want)
 	}
-	if got, want := audit(true, `extend type Root { _secrets: Int }`), "authz: Root._secrets"+noRule; got != want {
+	if got, want := audit(true, `extend type Root { _secrets: Int }`),
+		"authz: Root._secrets"+noRule; got != want {
 		t.Errorf("Audit() = %s\nwant %s", got, want)
 	}
 }
 
 // A rule given twice is a fault of the schema already.
 func TestARuleTwiceIsNotGraphQL(t *testing.T) {
-	_, err := gqlparser.LoadSchema(&ast.Source{Input: rules + `type Query { a: Int @public @public }`})
+	_, err := gqlparser.LoadSchema(&ast.Source{Input: rules +
+		`type Query { a: Int @public @public }`})
 	if err == nil || !strings.Contains(err.Error(), "public") {
 		t.Errorf("LoadSchema() = %v, want a complaint about @public", err)
 	}
@@ -152,7 +158,8 @@ func TestAuditOfAnEmptySchema(t *testing.T) {
 
 // A server with directives of its own names them; without their names they guard nothing.
 func TestAuditKnowsTheCallersGuards(t *testing.T) {
-	schema := load(t, `directive @hasTenant on FIELD_DEFINITION type Query { a: Int @hasTenant b: Int @auth @hasTenant }`)
+	schema := load(t,
+		`directive @hasTenant on FIELD_DEFINITION type Query { a: Int @hasTenant b: Int @auth @hasTenant }`)
 	if err := authz.Audit(schema, "hasTenant"); err != nil {
 		t.Errorf("Audit() = %v", err)
 	}
@@ -160,8 +167,10 @@ func TestAuditKnowsTheCallersGuards(t *testing.T) {
 		err.Error() != "authz: Query.a"+carries("@hasTenant", "hasTenant") {
 		t.Errorf("Audit() without its name = %v", err)
 	}
-	open := load(t, `directive @hasTenant on FIELD_DEFINITION type Query { a: Int @public @hasTenant }`)
-	if err := authz.Audit(open, "hasTenant"); err == nil || !strings.Contains(err.Error(), "Query.a is @public and guarded at once") {
+	open := load(t,
+		`directive @hasTenant on FIELD_DEFINITION type Query { a: Int @public @hasTenant }`)
+	if err := authz.Audit(open, "hasTenant"); err == nil ||
+		!strings.Contains(err.Error(), "Query.a is @public and guarded at once") {
 		t.Errorf("Audit() of an open and guarded field = %v", err)
 	}
 }
@@ -169,7 +178,8 @@ func TestAuditKnowsTheCallersGuards(t *testing.T) {
 // The registration is a promise about a directive, so it must be of one, and of one that can guard
 // a field.
 func TestAudit_refuses_names_of_no_guard(t *testing.T) {
-	schema := load(t, `directive @onArguments on ARGUMENT_DEFINITION directive @hasRealmRole(name: String) on FIELD_DEFINITION type Query { a: Int @hasRealmRole(name: "x") }`)
+	schema := load(t,
+		`directive @onArguments on ARGUMENT_DEFINITION directive @hasRealmRole(name: String) on FIELD_DEFINITION type Query { a: Int @hasRealmRole(name: "x") }`)
 	if err := authz.Audit(schema, "hasRealmRole", "auth"); err != nil {
 		t.Errorf("Audit() = %v", err)
 	}

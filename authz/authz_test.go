@@ -18,8 +18,9 @@ func callers() map[string]context.Context {
 	return map[string]context.Context{
 		"verified":  identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil),
 		"anonymous": identity.NewContext(context.Background(), nil, nil),
-		"bad token": identity.NewContext(context.Background(), nil, &identity.Error{Reason: identity.ErrTokenExpired}),
-		"unbound":   context.Background(), // no middleware ran
+		"bad token": identity.NewContext(context.Background(), nil,
+			&identity.Error{Reason: identity.ErrTokenExpired}),
+		"unbound": context.Background(), // no middleware ran
 	}
 }
 

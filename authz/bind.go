@@ -42,18 +42,22 @@ func Bind[D any](root D) (D, error) {
 		field := value.FieldByName(own.name)
 		switch {
 		case !field.IsValid():
-			errs = append(errs, fmt.Errorf("authz: %T has no field %s: expected a schema with the directives "+
-				"of authz.Schema, and no skip_runtime for them in gqlgen.yml", root, own.name))
+			errs = append(errs,
+				fmt.Errorf("authz: %T has no field %s: expected a schema with the directives "+
+					"of authz.Schema, and no skip_runtime for them in gqlgen.yml", root, own.name))
 		case field.Type() != reflect.TypeFor[rule]():
-			errs = append(errs, fmt.Errorf("authz: the schema's directive %s isn't that of authz.Schema: "+
-				"bound functions have the type %v", own.name, field.Type()))
+			errs = append(errs,
+				fmt.Errorf("authz: the schema's directive %s isn't that of authz.Schema: "+
+					"bound functions have the type %v", own.name, field.Type()))
 		case field.IsNil():
 			field.Set(reflect.ValueOf(rule(own.rule)))
 		}
 	}
 	for directive, bound := range value.Fields() {
-		if bound.Kind() == reflect.Func && bound.IsNil() && directive.Name != "Public" && directive.Name != "Auth" {
-			errs = append(errs, fmt.Errorf("authz: directive %s is bound to no function", directive.Name))
+		if bound.Kind() == reflect.Func && bound.IsNil() && directive.Name != "Public" &&
+			directive.Name != "Auth" {
+			errs = append(errs,
+				fmt.Errorf("authz: directive %s is bound to no function", directive.Name))
 		}
 	}
 	if len(errs) > 0 {

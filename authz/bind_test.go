@@ -23,7 +23,8 @@ type (
 	largerRoot struct {
 		Auth   func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
-		Staff  func(ctx context.Context, obj any, next graphql.Resolver, team string) (res any, err error)
+		Staff  func(ctx context.Context, obj any, next graphql.Resolver, team string) (res any,
+			err error)
 		Tenant func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	}
 	skippedRoot struct {
@@ -31,7 +32,8 @@ type (
 	}
 	foreignRoot struct {
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
-		Auth   func(ctx context.Context, obj any, next graphql.Resolver, requires string) (res any, err error)
+		Auth   func(ctx context.Context, obj any, next graphql.Resolver, requires string) (res any,
+			err error)
 	}
 )
 
@@ -49,7 +51,8 @@ func TestBind(t *testing.T) {
 	if value, err := root.Public(anonymous, nil, field); value != "value" || err != nil {
 		t.Errorf("Public() = %v, %v", value, err)
 	}
-	if value, err := root.Auth(anonymous, nil, field); value != nil || !errors.Is(err, identity.ErrTokenMissing) {
+	if value, err := root.Auth(anonymous, nil, field); value != nil ||
+		!errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Auth() = %v, %v", value, err)
 	}
 	if value, err := root.Auth(callers()["verified"], nil, field); value != "value" || err != nil {
@@ -74,16 +77,19 @@ func TestBind_keeps_what_is_bound(t *testing.T) {
 
 func TestBind_fails(t *testing.T) {
 	larger, err := authz.Bind(largerRoot{})
-	expect(t, err, "authz: directive Staff is bound to no function\nauthz: directive Tenant is bound to no function")
+	expect(t, err,
+		"authz: directive Staff is bound to no function\nauthz: directive Tenant is bound to no function")
 	if larger.Public != nil || larger.Auth != nil {
 		t.Error("Bind() that fails returns bound directives")
 	}
 	_, err = authz.Bind(skippedRoot{})
-	expect(t, err, "authz: authz_test.skippedRoot has no field Auth: expected a schema with the directives "+
-		"of authz.Schema, and no skip_runtime for them in gqlgen.yml")
+	expect(t, err,
+		"authz: authz_test.skippedRoot has no field Auth: expected a schema with the directives "+
+			"of authz.Schema, and no skip_runtime for them in gqlgen.yml")
 	_, err = authz.Bind(foreignRoot{})
-	expect(t, err, "authz: the schema's directive Auth isn't that of authz.Schema: bound functions have the type "+
-		"func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
+	expect(t, err,
+		"authz: the schema's directive Auth isn't that of authz.Schema: bound functions have the type "+
+			"func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
 	_, err = authz.Bind(&ownRoot{})
 	expect(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.ownRoot")
 }
@@ -99,7 +105,8 @@ func expect(t *testing.T, err error, want string) {
 func TestSchema(t *testing.T) {
 	schema, err := gqlparser.LoadSchema(
 		&ast.Source{Name: "../authz.graphqls", Input: authz.Schema()},
-		&ast.Source{Name: "shop.graphqls", Input: `type Query { products: [String!]! @public orders: [String!]! @auth }`})
+		&ast.Source{Name: "shop.graphqls",
+			Input: `type Query { products: [String!]! @public orders: [String!]! @auth }`})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,8 @@ const (
 	pageName = "index.html"
 	nonceTag = "__NONCE__" // where vite.config.ts has the page's nonce
 	policy   = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; font-src 'self'; img-src 'self' data:; " +
-		"style-src 'self' 'nonce-" + nonceTag + "'; style-src-attr 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		"style-src 'self' 'nonce-" + nonceTag +
+		"'; style-src-attr 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 // digested are names that change with their content, as the build makes them.
@@ -96,11 +97,13 @@ func Handler(users ...User) http.Handler {
 		header.Set("Referrer-Policy", "no-referrer")
 		switch {
 		case file == nil:
-			header.Set("Cache-Control", "no-store") // another process of this server, of another build, may have it
+			// another process of this server, of another build, may have it
+			header.Set("Cache-Control", "no-store")
 			http.NotFound(w, r)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			header.Set("Allow", "GET, HEAD")
-			http.Error(w, "the console is for GET: operations go to /graphql", http.StatusMethodNotAllowed)
+			http.Error(w, "the console is for GET: operations go to /graphql",
+				http.StatusMethodNotAllowed)
 		case name == pageName:
 			servePage(w, r, file)
 		default:

@@ -47,15 +47,17 @@ func TestPage(t *testing.T) {
 		policy := response.Header.Get("Content-Security-Policy")
 		found := nonce.FindStringSubmatch(policy)
 		if response.StatusCode != http.StatusOK || found == nil || seen[found[1]] {
-			t.Fatalf("status %d and the policy %q, want 200 and a nonce that no page had", response.StatusCode, policy)
+			t.Fatalf("status %d and the policy %q, want 200 and a nonce that no page had",
+				response.StatusCode, policy)
 		}
 		seen[found[1]] = true
 		if !strings.Contains(page, `nonce="`+found[1]+`"`) || strings.Contains(page, nonceTag) {
 			t.Errorf("the page doesn't carry the nonce of its policy: %s", page)
 		}
 		for name, want := range map[string]string{
-			"Cache-Control": "no-store", "Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff",
-			"Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin",
+			"Cache-Control": "no-store", "Content-Type": "text/html; charset=utf-8",
+			"X-Content-Type-Options": "nosniff",
+			"Referrer-Policy":        "no-referrer", "Cross-Origin-Opener-Policy": "same-origin",
 		} {
 			if got := response.Header.Get(name); got != want {
 				t.Errorf("%s is %q, want %q", name, got, want)
@@ -66,7 +68,8 @@ func TestPage(t *testing.T) {
 			if unsafe := strings.Contains(sources, "unsafe"); unsafe != (name == "style-src-attr") {
 				t.Errorf("the policy has %q; style attributes alone may be unsafe", directive)
 			}
-			if strings.Contains(sources, ":") && directive != "img-src 'self' data:" || strings.Contains(sources, "*") {
+			if strings.Contains(sources, ":") && directive != "img-src 'self' data:" ||
+				strings.Contains(sources, "*") {
 				t.Errorf("the policy has %q, which admits others than this server", directive)
 			}
 		}
@@ -75,8 +78,10 @@ func TestPage(t *testing.T) {
 		}
 	}
 	page := string(body(t, get(t, handler, http.MethodGet, "/", "")))
-	if strings.Contains(page, "://") || regexp.MustCompile(`<script[^>]*>[^<]|<style|\son[a-z]+=|style=`).MatchString(page) {
-		t.Errorf("the page has a script or a style of its own, or an address of another host: %s", page)
+	if strings.Contains(page, "://") ||
+		regexp.MustCompile(`<script[^>]*>[^<]|<style|\son[a-z]+=|style=`).MatchString(page) {
+		t.Errorf("the page has a script or a style of its own, or an address of another host: %s",
+			page)
 	}
 }
 
@@ -86,15 +91,19 @@ func TestFilesOfThePage(t *testing.T) {
 	page := string(body(t, get(t, handler, http.MethodGet, "/", "")))
 	links := regexp.MustCompile(`(?:src|href)="\.(/console/[^"]+)"`).FindAllStringSubmatch(page, -1)
 	if len(links) < 3 {
-		t.Fatalf("the page asks for %d files, want a script, a style and an icon at least", len(links))
+		t.Fatalf("the page asks for %d files, want a script, a style and an icon at least",
+			len(links))
 	}
 	for _, link := range links {
 		response := get(t, handler, http.MethodGet, link[1], "")
 		content := body(t, response)
-		if response.StatusCode != http.StatusOK || len(content) == 0 || response.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
-			t.Errorf("%s: %d, %d bytes, %q", link[1], response.StatusCode, len(content), response.Header.Get("Cache-Control"))
+		if response.StatusCode != http.StatusOK || len(content) == 0 ||
+			response.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
+			t.Errorf("%s: %d, %d bytes, %q", link[1], response.StatusCode, len(content),
+				response.Header.Get("Cache-Control"))
 		}
-		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self'") || strings.Contains(policy, "nonce") {
+		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy,
+			"script-src 'self'") || strings.Contains(policy, "nonce") {
 			t.Errorf("%s has the policy %q; a worker has that of its own file", link[1], policy)
 		}
 	}
@@ -148,12 +157,15 @@ func TestWhatIsServed(t *testing.T) {
 	} {
 		response := get(t, handler, tt.method, tt.target, "")
 		if response.StatusCode != tt.status || response.Header.Get("Allow") != tt.allow {
-			t.Errorf("%s %s: %d, Allow %q; want %d, %q", tt.method, tt.target, response.StatusCode, response.Header.Get("Allow"), tt.status, tt.allow)
+			t.Errorf("%s %s: %d, Allow %q; want %d, %q", tt.method, tt.target, response.StatusCode,
+				response.Header.Get("Allow"), tt.status, tt.allow)
 		}
-		if got := response.Header.Get("Cache-Control"); tt.status == http.StatusNotFound && got != "no-store" {
+		if got := response.Header.Get("Cache-Control"); tt.status == http.StatusNotFound &&
+			got != "no-store" {
 			t.Errorf("%s isn't there, and may be kept so: Cache-Control is %q", tt.target, got)
 		}
-		if tt.method == http.MethodHead && (len(body(t, response)) > 0 || response.Header.Get("Content-Length") == "0") {
+		if tt.method == http.MethodHead &&
+			(len(body(t, response)) > 0 || response.Header.Get("Content-Length") == "0") {
 			t.Errorf("HEAD has a body, or no length")
 		}
 	}
@@ -162,7 +174,8 @@ func TestWhatIsServed(t *testing.T) {
 		t.Error("licenses.md keeps its name when it changes, and may be kept without asking")
 	}
 	text := string(body(t, licenses))
-	for _, name := range []string{"@graphiql/react", "graphql", "monaco-editor", "monaco-graphql", "react", "react-dom", "zustand"} {
+	for _, name := range []string{"@graphiql/react", "graphql", "monaco-editor", "monaco-graphql",
+		"react", "react-dom", "zustand"} {
 		if !strings.Contains(text, "## "+name+" - ") {
 			t.Errorf("licenses.md doesn't have the license of %s, which is built in", name)
 		}
@@ -187,19 +200,25 @@ func TestCompression(t *testing.T) {
 			t.Errorf("%s isn't served as it is", name)
 		}
 		fixed := name == "console/licenses.md" || name == "console/notices.txt"
-		if got := get(t, handler, http.MethodGet, "/"+name, "").Header.Get("Cache-Control"); (got == "no-cache") != fixed {
-			t.Errorf("%s has Cache-Control %q; what changes with its name may be kept, and nothing else", name, got)
+		if got := get(t, handler, http.MethodGet, "/"+name,
+			"").Header.Get("Cache-Control"); (got == "no-cache") != fixed {
+			t.Errorf(
+				"%s has Cache-Control %q; what changes with its name may be kept, and nothing else",
+				name, got)
 		}
 		var all sync.WaitGroup
 		answers := make([]*http.Response, 4)
 		for i := range answers {
-			all.Go(func() { answers[i] = get(t, handler, http.MethodGet, "/"+name, "gzip, deflate, br") })
+			all.Go(func() {
+				answers[i] = get(t, handler, http.MethodGet, "/"+name, "gzip, deflate, br")
+			})
 		}
 		all.Wait()
 		for _, response := range answers {
 			packed := body(t, response)
 			reader, err := gzip.NewReader(bytes.NewReader(packed))
-			if err != nil || response.Header.Get("Content-Encoding") != "gzip" || response.Header.Get("Vary") != "Accept-Encoding" {
+			if err != nil || response.Header.Get("Content-Encoding") != "gzip" ||
+				response.Header.Get("Vary") != "Accept-Encoding" {
 				t.Fatalf("%s isn't compressed: %v", name, err)
 			}
 			if unpacked, err := io.ReadAll(reader); err != nil || !bytes.Equal(unpacked, plain) {
@@ -216,7 +235,8 @@ func TestCompression(t *testing.T) {
 
 func TestAcceptsGzip(t *testing.T) {
 	for value, want := range map[string]bool{
-		"": false, "gzip": true, "br, GZIP": true, "gzip;q=0": false, "gzip; q=0.5": true, "gzip;q=0.000": false, "deflate": false, "xgzip": false, "gzip;q=x": false,
+		"": false, "gzip": true, "br, GZIP": true, "gzip;q=0": false, "gzip; q=0.5": true,
+		"gzip;q=0.000": false, "deflate": false, "xgzip": false, "gzip;q=x": false,
 	} {
 		if got := acceptsGzip([]string{value}); got != want {
 			t.Errorf("%q: %v, want %v", value, got, want)

@@ -63,7 +63,8 @@ func readJSON(t *testing.T, name string, to any) {
 const semver = `(\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?)`
 
 // banners are comments that name a library and its version.
-var banners = regexp.MustCompile(`(?:/\*|//|<!--)[!*\s]*(?:@license\s+)?((?:@[\w.-]+/)?[A-Za-z][\w.-]*?)(?:\.js)?\s+(?:v|version\s+)?` + semver)
+var banners = regexp.MustCompile(
+	`(?:/\*|//|<!--)[!*\s]*(?:@license\s+)?((?:@[\w.-]+/)?[A-Za-z][\w.-]*?)(?:\.js)?\s+(?:v|version\s+)?` + semver)
 
 // A sign is what a library still says of itself once its comments are gone.
 type sign struct {
@@ -137,7 +138,8 @@ func TestNoCopiesOfLibraries(t *testing.T) {
 	if looked < 10 {
 		t.Errorf("looked into %d files only", looked)
 	}
-	for _, library := range []string{"dompurify", "punycode.js", "react-dom"} { // the console is built with them
+	// the console is built with them
+	for _, library := range []string{"dompurify", "punycode.js", "react-dom"} {
 		i := slices.IndexFunc(known, func(k sign) bool { return k.library == library })
 		found := false
 		for _, file := range files {

@@ -27,8 +27,8 @@ type object = map[string]any
 // administrator calls Keycloak for the tests themselves. One that hangs fails a test, not the run.
 var administrator = &http.Client{Timeout: 3 * time.Minute}
 
-// token asks the realm's token endpoint, as a client of Keycloak's that isn't ours would, and returns the
-// status and the body.
+// token asks the realm's token endpoint, as a client of Keycloak's that isn't ours would, and
+// returns the status and the body.
 func (k *keycloak) token(t *testing.T, realm string, form ...string) (int, string) {
 	t.Helper()
 	return k.post(t, "/realms/"+realm+"/protocol/openid-connect/token", form...)
@@ -55,7 +55,8 @@ func (k *keycloak) post(t *testing.T, path string, form ...string) (int, string)
 // refresh exchanges a refresh token at Keycloak itself, past our server.
 func (r realm) refresh(t *testing.T, refreshToken string) (int, string) {
 	t.Helper()
-	return r.k.token(t, r.name, "grant_type", "refresh_token", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", refreshToken)
+	return r.k.token(t, r.name, "grant_type", "refresh_token", "client_id", "local-api",
+		"client_secret", "local-api-secret", "refresh_token", refreshToken)
 }
 
 // wantRefused wants Keycloak itself to refuse a refresh token in these words.
@@ -70,7 +71,8 @@ func (r realm) wantRefused(t *testing.T, refreshToken, description string) {
 // admin calls the admin API and wants success. It returns the body, and the id of what was created.
 func (k *keycloak) admin(t *testing.T, method, path string, content any) (body []byte, id string) {
 	t.Helper()
-	_, answer := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli", "username", "admin", "password", "admin")
+	_, answer := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli",
+		"username", "admin", "password", "admin")
 	var token struct {
 		AccessToken string `json:"access_token"`
 	}
@@ -103,8 +105,8 @@ func (k *keycloak) admin(t *testing.T, method, path string, content any) (body [
 	return body, location[strings.LastIndex(location, "/")+1:]
 }
 
-// newRealm makes a realm for one test, with single-use refresh tokens and a client like that of the realm
-// local; settings override. It is deleted when the test ends.
+// newRealm makes a realm for one test, with single-use refresh tokens and a client like that of the
+// realm local; settings override. It is deleted when the test ends.
 func newRealm(t *testing.T, k *keycloak, settings object) realm {
 	t.Helper()
 	r := realm{k, "e2e-" + strings.ToLower(rand.Text()[:10])}
@@ -137,7 +139,8 @@ func text(t *testing.T, o object) []byte {
 	return out
 }
 
-// The administrator's work below has two sides: the stand-in's methods, and the admin API of a real Keycloak.
+// The administrator's work below has two sides: the stand-in's methods, and the admin API of a real
+// Keycloak.
 
 // change calls f with the stand-in's user and returns true, or false where Keycloak is real.
 func (r realm) change(t *testing.T, id string, f func(*keycloaktest.User) error) bool {
@@ -153,20 +156,27 @@ func (r realm) change(t *testing.T, id string, f func(*keycloaktest.User) error)
 
 func (r realm) locked(t *testing.T, id string) (locked bool) {
 	t.Helper()
-	if r.change(t, id, func(u *keycloaktest.User) (err error) { locked, err = u.Locked(); return err }) {
+	if r.change(t, id, func(u *keycloaktest.User) (err error) {
+		locked, err = u.Locked()
+		return err
+	}) {
 		return locked
 	}
-	status, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+id, nil)
+	status, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+id,
+		nil)
 	return bytes.Contains(status, []byte(`"disabled":true`))
 }
 
 func (r realm) withdrawRole(t *testing.T, id, name string) {
 	t.Helper()
-	if r.change(t, id, func(u *keycloaktest.User) error { return u.Withdraw(keycloaktest.Role{Name: name}) }) {
+	if r.change(t, id, func(u *keycloaktest.User) error {
+		return u.Withdraw(keycloaktest.Role{Name: name})
+	}) {
 		return
 	}
 	role, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/roles/"+name, nil)
-	r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/role-mappings/realm", []json.RawMessage{role})
+	r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/role-mappings/realm",
+		[]json.RawMessage{role})
 }
 
 func (r realm) logoutUser(t *testing.T, id string) {
@@ -202,10 +212,13 @@ func (r realm) update(t *testing.T, patch object) {
 // apiClient is the client local-api in a realm file; settings override.
 func apiClient(settings object) object {
 	client := object{
-		"clientId": "local-api", "enabled": true, "secret": "local-api-secret", "directAccessGrantsEnabled": true,
+		"clientId": "local-api", "enabled": true, "secret": "local-api-secret",
+		"directAccessGrantsEnabled": true,
 		"protocolMappers": []object{{
-			"name": "audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
-			"config": object{"included.client.audience": "local-api", "access.token.claim": "true"},
+			"name": "audience", "protocol": "openid-connect",
+			"protocolMapper": "oidc-audience-mapper",
+			"config": object{"included.client.audience": "local-api",
+				"access.token.claim": "true"},
 		}},
 	}
 	for name, value := range settings {
@@ -214,13 +227,14 @@ func apiClient(settings object) object {
 	return client
 }
 
-// newUser adds a user who can sign in with the password "secret"; settings override. Every test that is
-// refused has a user of its own: brute-force protection counts.
+// newUser adds a user who can sign in with the password "secret"; settings override. Every test
+// that is refused has a user of its own: brute-force protection counts.
 func (r realm) newUser(t *testing.T, settings object) (username, id string) {
 	t.Helper()
 	name := "user-" + strings.ToLower(rand.Text()[:10])
 	user := object{
-		"username": name, "enabled": true, "email": name + "@example.com", "firstName": "Test", "lastName": "User",
+		"username": name, "enabled": true, "email": name + "@example.com", "firstName": "Test",
+		"lastName":    "User",
 		"credentials": []object{{"type": "password", "value": "secret", "temporary": false}},
 	}
 	for key, value := range settings {

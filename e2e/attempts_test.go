@@ -68,7 +68,8 @@ func (c *tally) wantThrough(t *testing.T, who string) {
 
 // besiege runs attack on 100 connections from one address while owners make their calls, and stops
 // it then. Numbers of attack count up from 0 on each connection.
-func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (result, error), owners func()) *tally {
+func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (result, error),
+	owners func()) *tally {
 	t.Helper()
 	var attacked tally
 	ctx, stop := context.WithCancel(t.Context())
@@ -84,7 +85,9 @@ func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (
 				if n == 0 {
 					started <- true
 				}
-				select { // a client of an attacker that doesn't spin: the test shares its cores with the server
+				// a client of an attacker that doesn't spin: the test shares its cores with the
+				// server
+				select {
 				case <-time.After(200 * time.Millisecond):
 				case <-ctx.Done():
 				}
@@ -238,7 +241,9 @@ func TestSignOutsBesideASiege(t *testing.T) {
 		}
 		return s.tryFrom(ctx, attacker, "", logoutQuery, object{"r": token})
 	}, func() {
-		ofEach(func(i int) { got.add(s.tryFrom(t.Context(), owner, "", logoutQuery, object{"r": sessions[i]})) })
+		ofEach(func(i int) {
+			got.add(s.tryFrom(t.Context(), owner, "", logoutQuery, object{"r": sessions[i]}))
+		})
 	})
 	got.wantThrough(t, "sign-outs from elsewhere")
 }
@@ -307,18 +312,20 @@ func TestSpellingsOfAName(t *testing.T) {
 		{byName(replace("\u00e9", "e\u0301")), false},
 		{byEmail(replace("e", "\uff45")), false}, // full width
 	} {
-		// An account of its own for each: Keycloak finishes a sign-in on another thread, and refuses
-		// the account's next one until then.
+		// An account of its own for each: Keycloak finishes a sign-in on another thread, and
+		// refuses the account's next one until then.
 		stem := "user-" + strings.ToLower(rand.Text()[:10]) + "-k-"
 		email := stem + "mail@example.com"
 		user, _ := r.newUser(t, object{"username": stem + "\u00e9", "email": email})
 		spelling := tt.spell(user, email)
-		got, err := s.tryFrom(t.Context(), owner, "", loginQuery, object{"u": spelling, "p": "secret"})
+		got, err := s.tryFrom(t.Context(), owner, "", loginQuery,
+			object{"u": spelling, "p": "secret"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if signedIn := got.code() == ""; signedIn != tt.same {
-			t.Errorf("%+q signs in as %+q: %t, want %t: %s", spelling, user, signedIn, tt.same, got.body)
+			t.Errorf("%+q signs in as %+q: %t, want %t: %s", spelling, user, signedIn, tt.same,
+				got.body)
 		}
 	}
 }

@@ -6,12 +6,13 @@ import (
 	"testing"
 )
 
-// What graphql-http asks of every server of GraphQL over HTTP: https://github.com/graphql/graphql-http.
+// What graphql-http asks of every server of GraphQL over HTTP:
+// https://github.com/graphql/graphql-http.
 const audits = 61
 
-// Each fails without what it asks over or for: 5A70, D6D5 and 6A70 send a query over GET; D6D5, 6A70 and 28B9 want
-// an answer to __type. (BF61 and 2EA1 send __type too, and look at the status alone; 9C48 wants a mutation over GET
-// to be refused.)
+// Each fails without what it asks over or for: 5A70, D6D5 and 6A70 send a query over GET; D6D5,
+// 6A70 and 28B9 want an answer to __type. (BF61 and 2EA1 send __type too, and look at the status
+// alone; 9C48 wants a mutation over GET to be refused.)
 var (
 	needGET           = []string{"5A70", "6A70", "D6D5"}
 	needIntrospection = []string{"28B9", "6A70", "D6D5"}
@@ -37,7 +38,9 @@ func TestAudits(t *testing.T) {
 			t.Parallel()
 			s := serve(t, shared, tt.settings...)
 			failed := map[string]string{}
-			results := runNode[struct{ ID, Name, Status, Reason string }](t, "audits.mjs", s.url+"/graphql")
+			results := runNode[struct {
+				ID, Name, Status, Reason string
+			}](t, "audits.mjs", s.url+"/graphql")
 			if len(results) != audits {
 				t.Errorf("%d audits, want %d", len(results), audits)
 			}

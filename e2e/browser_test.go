@@ -19,7 +19,8 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "put the pictures that the browser's tests take into docs/pictures")
+var update = flag.Bool("update", false,
+	"put the pictures that the browser's tests take into docs/pictures")
 
 // tokenLifetime is for how many seconds access tokens live here: longer than any case takes on the
 // slowest machine.
@@ -72,13 +73,16 @@ func newLink(t *testing.T, k *keycloak) *link {
 // serve starts the server for a realm, behind the link.
 func (l *link) serve(t *testing.T, r realm, settings ...string) *server {
 	t.Helper()
-	return r.serve(t, append([]string{"KEYCLOAK_SERVER_URL=" + l.URL, "KEYCLOAK_ISSUER=" + r.k.url + "/realms/" + r.name}, settings...)...)
+	return r.serve(t,
+		append([]string{"KEYCLOAK_SERVER_URL=" + l.URL,
+			"KEYCLOAK_ISSUER=" + r.k.url + "/realms/" + r.name}, settings...)...)
 }
 
 // expiring signs somebody in with an access token that lives for a second, and lets those live
 // longer that come after it. The returned function waits until the server calls that token expired,
 // which is after its leeway of 30 s.
-func expiring(t *testing.T, r realm, s *server, username, password string) func(context.Context) (string, error) {
+func expiring(t *testing.T, r realm, s *server, username,
+	password string) func(context.Context) (string, error) {
 	t.Helper()
 	r.update(t, object{"accessTokenLifespan": 1})
 	token := s.mustLogin(t, username, password).AccessToken
@@ -97,7 +101,8 @@ func expiring(t *testing.T, r realm, s *server, username, password string) func(
 // newControl is where a script asks for what happens outside its browser: POST to /down and /up, to
 // /otp, which answers the one-time code of now, and to /expired, which answers an expired access
 // token.
-func newControl(t *testing.T, l *link, secret string, expired func(context.Context) (string, error)) string {
+func newControl(t *testing.T, l *link, secret string,
+	expired func(context.Context) (string, error)) string {
 	t.Helper()
 	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method + r.URL.Path {
@@ -136,14 +141,18 @@ func must[T any](value T, err error) T {
 func browse(t *testing.T, script string, settings object, prefix, want string) {
 	t.Helper()
 	settings["pictures"] = t.TempDir()
-	if kept := os.Getenv("TEST_PICTURES"); kept != "" { // of the stand-in and of a real Keycloak, also of a run that fails
-		settings["pictures"] = filepath.Join(kept, map[bool]string{false: "stand-in", true: "keycloak"}[real()])
+	// of the stand-in and of a real Keycloak, also of a run that fails
+	if kept := os.Getenv("TEST_PICTURES"); kept != "" {
+		settings["pictures"] = filepath.Join(kept,
+			map[bool]string{false: "stand-in", true: "keycloak"}[real()])
 		if err := os.MkdirAll(settings["pictures"].(string), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wanted := strings.Split(strings.TrimSpace(want), "\n")
-	for _, line := range runNode[struct{ Case, Result string }](t, script, string(text(t, settings))) {
+	for _, line := range runNode[struct {
+		Case, Result string
+	}](t, script, string(text(t, settings))) {
 		got := line.Case + ": " + line.Result
 		if i := slices.Index(wanted, got); i >= 0 {
 			wanted = slices.Delete(wanted, i, i+1)
@@ -170,16 +179,19 @@ func comparePictures(t *testing.T, taken, prefix string) {
 			t.Fatal(err)
 		}
 		for _, name := range named(taken) {
-			if err := os.WriteFile(pictures+"/"+name, must(os.ReadFile(taken+"/"+name)), 0o644); err != nil {
+			if err := os.WriteFile(pictures+"/"+name, must(os.ReadFile(taken+"/"+name)),
+				0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	if got, want := named(taken), named(pictures); !slices.Equal(got, want) {
-		t.Errorf("the test takes the pictures %q, docs/pictures has %q: run it with -update", got, want)
+		t.Errorf("the test takes the pictures %q, docs/pictures has %q: run it with -update", got,
+			want)
 	}
 	readme := string(must(os.ReadFile(sources + "/README.md")))
-	for _, match := range regexp.MustCompile(`docs/pictures/(`+prefix+`[a-z-]+\.png)`).FindAllStringSubmatch(readme, -1) {
+	for _, match := range regexp.MustCompile(`docs/pictures/(`+prefix+
+		`[a-z-]+\.png)`).FindAllStringSubmatch(readme, -1) {
 		if !slices.Contains(named(taken), match[1]) {
 			t.Errorf("the README shows %s, which no test takes", match[1])
 		}
@@ -200,7 +212,9 @@ func browsed(t *testing.T, chromium string) object {
 	everyday.newUser(t, object{"username": "alice", "email": "alice@example.com",
 		"firstName": "Alice", "lastName": "Archer",
 		"credentials": []object{{"type": "password", "value": password, "temporary": false}}})
-	everyday.newUser(t, object{"username": "otto", "email": "otto@example.com", "credentials": otpCredentials(password, secret)})
+	everyday.newUser(t,
+		object{"username": "otto", "email": "otto@example.com",
+			"credentials": otpCredentials(password, secret)})
 	server := everyday.serve(t)
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")
 	if err := build(binary, "cloakql-dev"); err != nil {
@@ -208,9 +222,12 @@ func browsed(t *testing.T, chromium string) object {
 	}
 	dev := startServer(t, binary, func(string) bool { return true }, "ADDR=127.0.0.1:0")
 	return object{
-		"chromium": chromium, "control": newControl(t, l, secret, expiring(t, everyday, server, "alice", password)),
-		"server": server.url + "/", "linked": l.serve(t, everyday).url + "/", "dev": dev.url + "/",
-		"hidden":  everyday.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url + "/",
+		"chromium": chromium,
+		"control":  newControl(t, l, secret, expiring(t, everyday, server, "alice", password)),
+		"server":   server.url + "/", "linked": l.serve(t, everyday).url + "/",
+		"dev": dev.url + "/",
+		"hidden": everyday.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url +
+			"/",
 		"strange": everyday.serve(t, "KEYCLOAK_AUDIENCE=another-api").url + "/",
 		"user":    "alice", "otpUser": "otto", "password": password, "tokenLifetime": tokenLifetime,
 	}

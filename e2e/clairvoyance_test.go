@@ -11,8 +11,8 @@ import (
 
 var nameInText = regexp.MustCompile(`[_A-Za-z][_0-9A-Za-z]*`)
 
-// schemaNames are the names in the schema's files: of types, fields and arguments; and of the scalars that every
-// schema has, since they are what a guess at an argument's type gives.
+// schemaNames are the names in the schema's files: of types, fields and arguments; and of the
+// scalars that every schema has, since they are what a guess at an argument's type gives.
 func schemaNames(t *testing.T) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob(sources + "/schema/*.graphqls")
@@ -26,18 +26,21 @@ func schemaNames(t *testing.T) map[string]bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range nameInText.FindAllString(descriptions.ReplaceAllString(string(text), " "), -1) {
+		for _, name := range nameInText.FindAllString(descriptions.ReplaceAllString(string(text),
+			" "), -1) {
 			names[name] = true
 		}
 	}
-	for _, word := range []string{"type", "scalar", "directive", "on", "input", "enum", "interface", "union", "extend", "repeatable", "FIELD_DEFINITION"} {
+	for _, word := range []string{"type", "scalar", "directive", "on", "input", "enum", "interface",
+		"union", "extend", "repeatable", "FIELD_DEFINITION"} {
 		delete(names, word) // of the language, not of the schema
 	}
 	delete(names, "name") // a word that errors need
 	for _, name := range []string{"Int", "Float", "String", "Boolean", "ID"} {
 		names[name] = true
 	}
-	for _, name := range []string{"OpenIdToken", "accessToken", "me", "username", "TokenInfo", "login"} {
+	for _, name := range []string{"OpenIdToken", "accessToken", "me", "username", "TokenInfo",
+		"login"} {
 		if !names[name] {
 			t.Fatalf("the names of the schema lack %s: this test reads it wrongly", name)
 		}
@@ -45,24 +48,28 @@ func schemaNames(t *testing.T) map[string]bool {
 	return names
 }
 
-// What clairvoyance sends to recover a schema that can't be introspected (github.com/nikitastupin/clairvoyance,
-// oracle.py, 2.5.5). FUZZ is where it puts its guesses; ROOT is a document that it starts from, which grows by the
-// fields that it has found.
+// What clairvoyance sends to recover a schema that can't be introspected
+// (github.com/nikitastupin/clairvoyance, oracle.py, 2.5.5). FUZZ is where it puts its guesses; ROOT
+// is a document that it starts from, which grows by the fields that it has found.
 var (
 	clairvoyanceRoots = []string{
-		"query { FUZZ }", "mutation { FUZZ }", "subscription { FUZZ }", "{ me { FUZZ } }", "{ me { token { FUZZ } } }",
-		"{ me { token { session { FUZZ } } } }", "{ me { clientRoles { FUZZ } } }", `mutation { login(username: "a", password: "b") { FUZZ } }`,
+		"query { FUZZ }", "mutation { FUZZ }", "subscription { FUZZ }", "{ me { FUZZ } }",
+		"{ me { token { FUZZ } } }",
+		"{ me { token { session { FUZZ } } } }", "{ me { clientRoles { FUZZ } } }",
+		`mutation { login(username: "a", password: "b") { FUZZ } }`,
 	}
 	// Guesses of a wordlist: right, nearly right, wrong.
 	clairvoyanceWords = []string{
-		"me", "login", "logout", "refresh", "username", "password", "token", "session", "claims", "clientRoles", "scope", "id", "roles",
-		"mee", "logins", "usernam", "passwor", "tokn", "sesion", "accesToken", "refreshToke", "clientRole", "realmRole", "emai", "usr",
-		"users", "orders", "node", "viewer", "search", "admin", "create", "delete", "IAmWrongField",
+		"me", "login", "logout", "refresh", "username", "password", "token", "session", "claims",
+		"clientRoles", "scope", "id", "roles", "mee", "logins", "usernam", "passwor", "tokn",
+		"sesion", "accesToken", "refreshToke", "clientRole", "realmRole", "emai", "usr", "users",
+		"orders", "node", "viewer", "search", "admin", "create", "delete", "IAmWrongField",
 	}
 )
 
-// clairvoyance asks with everything it knows, of every word and of all together, and no answer may hold a name of the
-// schema that the request didn't: neither in a suggestion nor in what a rule of validation says.
+// clairvoyance asks with everything it knows, of every word and of all together, and no answer may
+// hold a name of the schema that the request didn't: neither in a suggestion nor in what a rule of
+// validation says.
 func TestClairvoyance(t *testing.T) {
 	t.Parallel()
 	names := schemaNames(t)
@@ -90,7 +97,8 @@ func TestClairvoyance(t *testing.T) {
 				t.Errorf("%s: %s", document, e.Message)
 			}
 			for _, name := range nameInText.FindAllString(e.Message, -1) {
-				if names[name] && !sent[name] && !told[name] && e.Message != "Username or password is incorrect!" {
+				if names[name] && !sent[name] && !told[name] &&
+					e.Message != "Username or password is incorrect!" {
 					told[name] = true
 					t.Errorf("%s: the answer names %s: %s", document, name, e.Message)
 				}
@@ -103,21 +111,32 @@ func TestClairvoyance(t *testing.T) {
 		t.Run(root, func(t *testing.T) {
 			probe(t, strings.ReplaceAll(root, "FUZZ", "__typename"))
 			probe(t, strings.ReplaceAll(root, "FUZZ", all))
-			probe(t, strings.ReplaceAll(root, "FUZZ", "me("+strings.ReplaceAll(all, " ", ": 7, ")+": 7)"))
+			probe(t,
+				strings.ReplaceAll(root, "FUZZ",
+					"me("+strings.ReplaceAll(all, " ", ": 7, ")+": 7)"))
 			for _, word := range clairvoyanceWords {
-				for _, guess := range []string{"WORD", "WORD { lol }", "WORD(WORD: 7)", "login(WORD: 42)", "login(WORD: {}) { lol }", `me(WORD: "42")`, "logout(WORD: false)"} {
-					probe(t, strings.ReplaceAll(root, "FUZZ", strings.ReplaceAll(guess, "WORD", word)))
+				for _, guess := range []string{"WORD", "WORD { lol }", "WORD(WORD: 7)",
+					"login(WORD: 42)", "login(WORD: {}) { lol }", `me(WORD: "42")`,
+					"logout(WORD: false)"} {
+					probe(t,
+						strings.ReplaceAll(root, "FUZZ", strings.ReplaceAll(guess, "WORD", word)))
 				}
 			}
 		})
 	}
-	// The rules that clairvoyance doesn't provoke and its successors do: variables, fragments, directives.
+	// The rules that clairvoyance doesn't provoke and its successors do: variables, fragments,
+	// directives.
 	t.Run("other rules", func(t *testing.T) {
-		for _, word := range append([]string{"User", "Usr", "OpenIdTokn", "Sesion", "Claim", "Tim", "Strin"}, clairvoyanceWords...) {
+		for _, word := range append([]string{"User", "Usr", "OpenIdTokn", "Sesion", "Claim", "Tim",
+			"Strin"}, clairvoyanceWords...) {
 			for _, document := range []string{
-				`query ($v: WORD) { __typename }`, `{ ... on WORD { lol } }`, `{ ...F } fragment F on WORD { lol }`, `{ __typename @WORD }`, `{ __typename @skip(WORD: 1) }`,
-				`{ me { ... on WORD { lol } } }`, `query ($v: Int) { me(WORD: $v) }`, `mutation ($v: [Int]) { login(WORD: $v) { lol } }`,
-				`{ me { WORD: id WORD: username } }`, `{ me @include { WORD } }`, `{ __type(name: "WORD") { name } }`, `{ __schema { WORD } }`,
+				`query ($v: WORD) { __typename }`, `{ ... on WORD { lol } }`,
+				`{ ...F } fragment F on WORD { lol }`, `{ __typename @WORD }`,
+				`{ __typename @skip(WORD: 1) }`,
+				`{ me { ... on WORD { lol } } }`, `query ($v: Int) { me(WORD: $v) }`,
+				`mutation ($v: [Int]) { login(WORD: $v) { lol } }`,
+				`{ me { WORD: id WORD: username } }`, `{ me @include { WORD } }`,
+				`{ __type(name: "WORD") { name } }`, `{ __schema { WORD } }`,
 			} {
 				probe(t, strings.ReplaceAll(document, "WORD", word))
 			}

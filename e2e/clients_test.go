@@ -33,7 +33,8 @@ refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 respo
 // urql sends the text over GET as well.
 var urqlCases = strings.Replace(strings.Replace(apolloCases,
 	"me, described: true <- POST 200 response\n", "", 1),
-	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response", "first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; GET 200 response", 1)
+	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response",
+	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; GET 200 response", 1)
 
 // graphql-request knows nothing of persisted queries. It can batch, and says why it can't here.
 const graphqlRequestCases = `
@@ -72,7 +73,8 @@ func withoutPersisted(cases, second, refresh string) string {
 	return strings.NewReplacer(
 		"PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_SUPPORTED",
 		"me, persisted, second: true <- GET 200 response", "me, persisted, second: true <- "+second,
-		"POST 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response\nrefresh:", refresh+"\nrefresh:",
+		"POST 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response\nrefresh:",
+		refresh+"\nrefresh:",
 	).Replace(cases)
 }
 
@@ -116,7 +118,8 @@ func TestClients(t *testing.T) {
 		t.Run(strings.TrimSuffix(tt.script+" "+tt.name, " "), func(t *testing.T) {
 			t.Parallel()
 			user, _ := realm{shared, "local"}.newUser(t, nil)
-			s := serve(t, shared, append([]string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, tt.settings...)...)
+			s := serve(t, shared,
+				append([]string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, tt.settings...)...)
 			var got strings.Builder
 			for _, line := range runNode[struct {
 				Case   string
@@ -127,9 +130,11 @@ func TestClients(t *testing.T) {
 				if err := json.Unmarshal(line.Result, &result); err != nil { // undefined, say
 					result = string(line.Result)
 				}
-				got.WriteString(line.Case + ": " + result + " <- " + strings.Join(line.Wire, "; ") + "\n")
+				got.WriteString(line.Case + ": " + result + " <- " + strings.Join(line.Wire, "; ") +
+					"\n")
 			}
-			short := strings.NewReplacer("application/graphql-response+json", "response", "application/json", "json")
+			short := strings.NewReplacer("application/graphql-response+json", "response",
+				"application/json", "json")
 			compareLines(t, short.Replace(got.String()), tt.want)
 		})
 	}
@@ -138,7 +143,8 @@ func TestClients(t *testing.T) {
 // compareLines wants two texts alike, and says which lines aren't.
 func compareLines(t *testing.T, got, want string) {
 	t.Helper()
-	gotLines, wantLines := strings.Split(strings.TrimSpace(got), "\n"), strings.Split(strings.TrimSpace(want), "\n")
+	gotLines, wantLines := strings.Split(strings.TrimSpace(got), "\n"),
+		strings.Split(strings.TrimSpace(want), "\n")
 	for i := range max(len(gotLines), len(wantLines)) {
 		var g, w string
 		if i < len(gotLines) {

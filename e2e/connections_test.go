@@ -48,7 +48,8 @@ func TestManyConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	if room := int(min(files.Cur, 1<<20)) - 500; room < idle+slow {
-		t.Logf("ONLY %d of %d connections: a process may open %d files; run ulimit -n 4096", room, idle+slow, files.Cur)
+		t.Logf("ONLY %d of %d connections: a process may open %d files; run ulimit -n 4096", room,
+			idle+slow, files.Cur)
 		idle, slow = room*4/5, room/5
 	}
 	user, _ := realm{shared, "local"}.newUser(t, nil)
@@ -82,13 +83,16 @@ func TestManyConnections(t *testing.T) {
 	for i, end := range ends {
 		counts[slownesses[i%len(slownesses)].name+": "+end]++
 		if !strings.HasSuffix(end, "closed") {
-			t.Errorf("%s: %s, want that the server ends it", slownesses[i%len(slownesses)].name, end)
+			t.Errorf("%s: %s, want that the server ends it", slownesses[i%len(slownesses)].name,
+				end)
 		}
 	}
 	for end, n := range counts {
 		t.Logf("%3d of %s", n, end)
 	}
-	eventually(t, "the files of the slow connections are closed", func() bool { return s.openFiles(t) <= before+idle+20 })
+	eventually(t, "the files of the slow connections are closed", func() bool {
+		return s.openFiles(t) <= before+idle+20
+	})
 
 	// The idle ones are as good as before.
 	for i := 0; i < idle; i += idle / 10 {
@@ -100,12 +104,16 @@ func TestManyConnections(t *testing.T) {
 	}
 	if os.Getenv("TEST_IDLE") == "1" {
 		for i, connection := range held {
-			if n, err := connection.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
-				t.Errorf("idle connection %d: read %d, %v; want that the server ends it", i+1, n, err)
+			if n, err := connection.Read(make([]byte, 1)); !errors.Is(err, io.EOF) &&
+				!errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("idle connection %d: read %d, %v; want that the server ends it", i+1, n,
+					err)
 			}
 		}
 		t.Logf("the last idle connection was ended after %v", time.Since(began).Round(time.Second))
-		eventually(t, "the files of the idle connections are closed", func() bool { return s.openFiles(t) <= before+20 })
+		eventually(t, "the files of the idle connections are closed", func() bool {
+			return s.openFiles(t) <= before+20
+		})
 	} else {
 		t.Log("not run: the end of the idle connections, after two minutes; set TEST_IDLE=1")
 	}
@@ -130,10 +138,12 @@ func TestNeverReading(t *testing.T) {
 		}
 	}
 	if !s.holds(t, connection) {
-		t.Fatal("the server doesn't hold the connection: it isn't stuck, and this test tests nothing")
+		t.Fatal(
+			"the server doesn't hold the connection: it isn't stuck, and this test tests nothing")
 	}
 	eventually(t, "the server ends the connection", func() bool { return !s.holds(t, connection) })
-	if response := s.query(t, "", usernameQuery, nil); response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
+	if response := s.query(t, "", usernameQuery,
+		nil); response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
 		t.Errorf("then me is %s", response.body)
 	}
 }
@@ -146,10 +156,13 @@ func (s *server) holds(t *testing.T, connection net.Conn) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := func(address net.Addr) string { return fmt.Sprintf(":%04X", address.(*net.TCPAddr).Port) }
+	port := func(address net.Addr) string {
+		return fmt.Sprintf(":%04X", address.(*net.TCPAddr).Port)
+	}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
-		if strings.HasSuffix(fields[1], port(connection.RemoteAddr())) && strings.HasSuffix(fields[2], port(connection.LocalAddr())) {
+		if strings.HasSuffix(fields[1], port(connection.RemoteAddr())) &&
+			strings.HasSuffix(fields[2], port(connection.LocalAddr())) {
 			return fields[3] == "01"
 		}
 	}
@@ -162,7 +175,8 @@ func (s *server) keepAsking(ctx context.Context, t *testing.T, user, token strin
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	asked, longest := 0, time.Duration(0)
 	for ctx.Err() == nil {
-		request, err := http.NewRequest(http.MethodPost, s.url+"/graphql", strings.NewReader(asksMe))
+		request, err := http.NewRequest(http.MethodPost, s.url+"/graphql",
+			strings.NewReader(asksMe))
 		if err != nil {
 			t.Error(err)
 			return

@@ -17,16 +17,17 @@ import (
 	"time"
 )
 
-// What `go run ./cmd/cloakql-dev` is: one process, four lines: the first is where the console is, and the
-// command of the last signs alice in. It stands beside no Keycloak but its own, whatever these
-// tests use.
+// What `go run ./cmd/cloakql-dev` is: one process, four lines: the first is where the console is,
+// and the command of the last signs alice in. It stands beside no Keycloak but its own, whatever
+// these tests use.
 func TestOneCommand(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")
 	if err := build(binary, "cloakql-dev"); err != nil {
 		t.Fatal(err)
 	}
-	start := func(t *testing.T, environ ...string) (lines chan string, end func() (rest []string, err error)) {
+	start := func(t *testing.T, environ ...string) (lines chan string,
+		end func() (rest []string, err error)) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		server := exec.CommandContext(ctx, binary)
@@ -85,7 +86,8 @@ func TestOneCommand(t *testing.T) {
 		lines, end := start(t)
 		found := ours(lines, 4)
 		t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
-		if len(found) != 4 || !strings.HasPrefix(found[1], "GraphQL ") || !strings.Contains(found[2], "alice-password") || !strings.HasPrefix(found[3], "Try ") {
+		if len(found) != 4 || !strings.HasPrefix(found[1], "GraphQL ") ||
+			!strings.Contains(found[2], "alice-password") || !strings.HasPrefix(found[3], "Try ") {
 			t.Fatalf("it prints %q; want the addresses, a user, and a command to try", found)
 		}
 		console := regexp.MustCompile(`^Console +(http://\S+/) `).FindStringSubmatch(found[0])
@@ -93,15 +95,19 @@ func TestOneCommand(t *testing.T) {
 			t.Fatalf("it prints %q; want where the console is", found[0])
 		}
 		page := &server{url: strings.TrimSuffix(console[1], "/")}
-		if status, body := page.get(t, "/"); status != http.StatusOK || !strings.Contains(body, "<title>CloakQL console</title>") {
+		if status, body := page.get(t, "/"); status != http.StatusOK ||
+			!strings.Contains(body, "<title>CloakQL console</title>") {
 			t.Errorf("%s answers %d %s, want the console", console[1], status, body)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		command := exec.CommandContext(ctx, "bash", "-c", strings.TrimSpace(strings.TrimPrefix(found[3], "Try")))
+		command := exec.CommandContext(ctx, "bash", "-c",
+			strings.TrimSpace(strings.TrimPrefix(found[3], "Try")))
 		command.WaitDelay = time.Second // for a curl that outlives bash
 		answer, err := command.Output()
-		if err != nil || !regexp.MustCompile(`^\{"data":\{"login":\{"accessToken":"[^"]+","refreshToken":"[^"]+","expiresIn":300\}\}\}\n?$`).Match(answer) {
+		if err != nil ||
+			!regexp.MustCompile(
+				`^\{"data":\{"login":\{"accessToken":"[^"]+","refreshToken":"[^"]+","expiresIn":300\}\}\}\n?$`).Match(answer) {
 			t.Errorf("the printed command answers %s (%v), want tokens", answer, err)
 		}
 		if _, err := end(); err != nil {
@@ -109,9 +115,10 @@ func TestOneCommand(t *testing.T) {
 		}
 	})
 	t.Run("a Keycloak is set", func(t *testing.T) {
-		lines, end := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api",
-			"KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret")
-		if found := ours(lines, 1); len(found) != 1 || !strings.Contains(found[0], "uses the Keycloak at "+shared.url) {
+		lines, end := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local",
+			"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret")
+		if found := ours(lines, 1); len(found) != 1 ||
+			!strings.Contains(found[0], "uses the Keycloak at "+shared.url) {
 			t.Errorf("it says %q; want that it uses the Keycloak that is set", found)
 		}
 		if _, err := end(); err != nil {
@@ -120,8 +127,9 @@ func TestOneCommand(t *testing.T) {
 	})
 	// Elsewhere than on a developer's machine the log is for machines.
 	t.Run("a Keycloak is set, and RUNTIME_ENV", func(t *testing.T) {
-		lines, end := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api",
-			"KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret", "RUNTIME_ENV=prod")
+		lines, end := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local",
+			"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
+			"RUNTIME_ENV=prod")
 		all := untilServing(lines)
 		rest, err := end()
 		if err != nil {
@@ -169,7 +177,8 @@ func TestProgram_hasNoStandIn(t *testing.T) {
 			t.Errorf("cmd/cloakql depends on %s", trace)
 		}
 		if !strings.Contains(dependencies("cloakql-dev"), trace) {
-			t.Errorf("cmd/cloakql-dev doesn't depend on %s: this test looks for the wrong name", trace)
+			t.Errorf("cmd/cloakql-dev doesn't depend on %s: this test looks for the wrong name",
+				trace)
 		}
 	}
 	// Nor has it the people of the realm for development, whom the other one's console offers.
@@ -189,15 +198,16 @@ func TestProgram_hasNoStandIn(t *testing.T) {
 	server := exec.CommandContext(ctx, cloakql)
 	server.Dir, server.Env = t.TempDir(), []string{}
 	out, err := server.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "KEYCLOAK_SERVER_URL: is missing") || !strings.Contains(string(out), "go run ./cmd/cloakql-dev") {
+	if err == nil || !strings.Contains(string(out), "KEYCLOAK_SERVER_URL: is missing") ||
+		!strings.Contains(string(out), "go run ./cmd/cloakql-dev") {
 		t.Errorf("without settings it says %s (%v); want what is missing and what helps", out, err)
 	}
 }
 
 // The commands of the built program, and the status that each exits with.
 func TestProgram_commands(t *testing.T) {
-	good := []string{"KEYCLOAK_SERVER_URL=http://localhost:8080", "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api",
-		"KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret"}
+	good := []string{"KEYCLOAK_SERVER_URL=http://localhost:8080", "KEYCLOAK_REALM_NAME=local",
+		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret"}
 	for _, tt := range []struct {
 		argument string
 		environ  []string
@@ -216,8 +226,10 @@ func TestProgram_commands(t *testing.T) {
 		command.Dir, command.Env = t.TempDir(), append([]string{}, tt.environ...)
 		out, _ := command.CombinedOutput()
 		cancel()
-		if status := command.ProcessState.ExitCode(); status != tt.status || !strings.Contains(string(out), tt.want) {
-			t.Errorf("cloakql %s exits with %d, want %d; it says %s, want %q in it", tt.argument, status, tt.status, out, tt.want)
+		if status := command.ProcessState.ExitCode(); status != tt.status ||
+			!strings.Contains(string(out), tt.want) {
+			t.Errorf("cloakql %s exits with %d, want %d; it says %s, want %q in it", tt.argument,
+				status, tt.status, out, tt.want)
 		}
 	}
 }

@@ -36,9 +36,11 @@ func TestLoginRefusals(t *testing.T) {
 		{"disabled, wrong password", object{"enabled": false}, "wrong", 0, badCredentials, "INVALID_CREDENTIALS", true},
 		{"one-time code missing", object{"credentials": otpCredentials("secret", "otp-secret-of-a-test")}, "secret", 0, badCredentials, "INVALID_CREDENTIALS", true},
 		{"disabled, right password", object{"enabled": false}, "secret", 0,
-			`{"error":"invalid_grant","error_description":"Account disabled"}`, "ACCOUNT_DISABLED", false},
+			`{"error":"invalid_grant","error_description":"Account disabled"}`, "ACCOUNT_DISABLED",
+			false},
 		{"required action, right password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "secret", 0,
-			`{"error":"invalid_grant","error_description":"Account is not fully set up"}`, "ACCOUNT_NOT_READY", false},
+			`{"error":"invalid_grant","error_description":"Account is not fully set up"}`,
+			"ACCOUNT_NOT_READY", false},
 		{"required action, wrong password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "wrong", 0, badCredentials, "INVALID_CREDENTIALS", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,19 +49,22 @@ func TestLoginRefusals(t *testing.T) {
 				name, id = r.newUser(t, tt.user)
 			}
 			for range tt.failures {
-				r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api", "client_secret", "local-api-secret", "username", name, "password", "wrong")
+				r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
+					"client_secret", "local-api-secret", "username", name, "password", "wrong")
 			}
 			if tt.failures > 0 { // a lock shows a moment after the failure
 				eventually(t, "the user is locked", func() bool { return r.locked(t, id) })
 			}
-			status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api", "client_secret", "local-api-secret", "username", name, "password", tt.password)
+			status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
+				"client_secret", "local-api-secret", "username", name, "password", tt.password)
 			if status != http.StatusBadRequest || body != tt.body {
 				t.Fatalf("Keycloak answers %d %s, want 400 %s", status, body, tt.body)
 			}
 			_, response := s.login(t, name, tt.password)
 			wantCode(t, "login", response, tt.code)
 			if tt.sealed && response.body != sealedLogin {
-				t.Errorf("the answer tells more than the others do:\n got %s\nwant %s", response.body, sealedLogin)
+				t.Errorf("the answer tells more than the others do:\n got %s\nwant %s",
+					response.body, sealedLogin)
 			}
 		})
 	}
@@ -70,9 +75,12 @@ func TestOneTimeCode(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared)
 	// The code of this half minute may have been used by a run before this one.
-	response := s.query(t, "", loginQuery, object{"u": "otto", "p": "otto-password", "o": totp("otto-otp-secret-0001", time.Now())})
+	response := s.query(t, "", loginQuery,
+		object{"u": "otto", "p": "otto-password", "o": totp("otto-otp-secret-0001", time.Now())})
 	if response.code() != "" {
-		response = s.query(t, "", loginQuery, object{"u": "otto", "p": "otto-password", "o": totp("otto-otp-secret-0001", time.Now().Add(30*time.Second))})
+		response = s.query(t, "", loginQuery,
+			object{"u": "otto", "p": "otto-password",
+				"o": totp("otto-otp-secret-0001", time.Now().Add(30*time.Second))})
 	}
 	wantCode(t, "login with a one-time code", response, "")
 }
@@ -86,7 +94,8 @@ func TestOurFaults(t *testing.T) {
 		apiClient(object{"clientId": "no-direct-grants", "directAccessGrantsEnabled": false}),
 		apiClient(object{"clientId": "asks-consent", "consentRequired": true}),
 		apiClient(object{"clientId": "switched-off", "enabled": false}),
-		apiClient(object{"clientId": "only-bearer", "bearerOnly": true, "directAccessGrantsEnabled": false}),
+		apiClient(object{"clientId": "only-bearer", "bearerOnly": true,
+			"directAccessGrantsEnabled": false}),
 	}})
 	user, _ := r.newUser(t, nil)
 	roleless, id := r.newUser(t, nil)
@@ -105,15 +114,19 @@ func TestOurFaults(t *testing.T) {
 	}
 	rows := []row{
 		{"wrong secret", "KEYCLOAK_CLIENT_SECRET_KEY=wrong", user, misconfigured,
-			`401 "unauthorized_client" "Invalid client or Invalid client credentials"`, "KEYCLOAK_CLIENT_SECRET_KEY"},
+			`401 "unauthorized_client" "Invalid client or Invalid client credentials"`,
+			"KEYCLOAK_CLIENT_SECRET_KEY"},
 		{"unknown client", "KEYCLOAK_CLIENT_ID=nobody", user, misconfigured,
-			`401 "invalid_client" "Invalid client or Invalid client credentials"`, "KEYCLOAK_CLIENT_ID"},
+			`401 "invalid_client" "Invalid client or Invalid client credentials"`,
+			"KEYCLOAK_CLIENT_ID"},
 		{"disabled client", "KEYCLOAK_CLIENT_ID=switched-off", user, misconfigured,
-			`401 "invalid_client" "Invalid client or Invalid client credentials"`, "KEYCLOAK_CLIENT_ID"},
+			`401 "invalid_client" "Invalid client or Invalid client credentials"`,
+			"KEYCLOAK_CLIENT_ID"},
 		{"bearer-only client", "KEYCLOAK_CLIENT_ID=only-bearer", user, misconfigured,
 			`400 "invalid_client" "Bearer-only not allowed"`, "KEYCLOAK_CLIENT_ID"},
 		{"direct grants off", "KEYCLOAK_CLIENT_ID=no-direct-grants", user, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
-			`400 "unauthorized_client" "Client not allowed for direct access grants"`, "Direct access grants"},
+			`400 "unauthorized_client" "Client not allowed for direct access grants"`,
+			"Direct access grants"},
 		{"consent", "KEYCLOAK_CLIENT_ID=asks-consent", user, misconfigured,
 			`400 "invalid_client" "Client requires user consent"`, "Consent required"},
 		{"scope", "LOGIN_SCOPE=openid bogus", user, misconfigured,
@@ -132,7 +145,9 @@ func TestOurFaults(t *testing.T) {
 	if real() { // the stand-in refuses such clients in its own words
 		others := newRealm(t, shared, object{"clients": []object{
 			apiClient(object{"clientId": "basic",
-				"attributes": object{"client.secret.authentication.allowed.method": "client_secret_basic"}}),
+				"attributes": object{
+					"client.secret.authentication.allowed.method": "client_secret_basic",
+				}}),
 			apiClient(object{"clientId": "signed", "clientAuthenticatorType": "client-jwt"}),
 			apiClient(object{"clientId": "signed-by-secret",
 				"clientAuthenticatorType": "client-secret-jwt"}),
@@ -189,7 +204,8 @@ func TestOurFaults(t *testing.T) {
 // Each way in which Keycloak refuses a refresh token.
 func TestRefreshRefusals(t *testing.T) {
 	t.Parallel()
-	r := newRealm(t, shared, object{"clients": []object{apiClient(nil), apiClient(object{"clientId": "other"})}})
+	r := newRealm(t, shared,
+		object{"clients": []object{apiClient(nil), apiClient(object{"clientId": "other"})}})
 	s := r.serve(t, "REFRESH_GRACE=0")
 	brief := newRealm(t, shared, object{"ssoSessionIdleTimeout": 2, "ssoSessionMaxLifespan": 2})
 	briefServer := brief.serve(t, "REFRESH_GRACE=0")
@@ -270,7 +286,8 @@ func TestRefreshRefusals(t *testing.T) {
 		offline := r.serve(t, "LOGIN_SCOPE=openid offline_access", "REFRESH_GRACE=0")
 		first, id := login(t, r, offline)
 		if first.RefreshExpiresIn != 0 {
-			t.Errorf("an offline token expires in %d s; want null, since it has no end", first.RefreshExpiresIn)
+			t.Errorf("an offline token expires in %d s; want null, since it has no end",
+				first.RefreshExpiresIn)
 		}
 		r.revokeConsent(t, id, "local-api")
 		r.wantRefused(t, first.RefreshToken, "Offline user session not found")
@@ -291,7 +308,9 @@ func TestRefreshRefusals(t *testing.T) {
 
 	t.Run("sign-out with garbage", func(t *testing.T) {
 		t.Parallel()
-		status, body := r.k.post(t, "/realms/"+r.name+"/protocol/openid-connect/logout", "client_id", "local-api", "client_secret", "local-api-secret", "refresh_token", "garbage")
+		status, body := r.k.post(t, "/realms/"+r.name+"/protocol/openid-connect/logout",
+			"client_id", "local-api", "client_secret", "local-api-secret", "refresh_token",
+			"garbage")
 		if want := `{"error":"invalid_grant","error_description":"Invalid refresh token"}`; status != 400 || body != want {
 			t.Errorf("Keycloak answers %d %s, want 400 %s", status, body, want)
 		}
@@ -302,7 +321,8 @@ func TestRefreshRefusals(t *testing.T) {
 // Each kind of token that isn't an access token for this API, as Keycloak makes them.
 func TestRefusedTokens(t *testing.T) {
 	t.Parallel()
-	lightweight := apiClient(object{"clientId": "lightweight", "attributes": object{"client.use.lightweight.access.token.enabled": "true"}})
+	lightweight := apiClient(object{"clientId": "lightweight",
+		"attributes": object{"client.use.lightweight.access.token.enabled": "true"}})
 	unmapped := apiClient(object{"clientId": "unmapped", "protocolMappers": []object{}})
 	k := own(t)
 	r := newRealm(t, k, object{"clients": []object{apiClient(nil), lightweight, unmapped}})
@@ -332,14 +352,16 @@ func TestRefusedTokens(t *testing.T) {
 	}
 	var fields struct{ Kid string }
 	json.Unmarshal(decoded, &fields)
-	unknownKey := base64.RawURLEncoding.EncodeToString(bytes.Replace(decoded, []byte(fields.Kid), []byte("another-key"), 1)) + "." + rest
+	unknownKey := base64.RawURLEncoding.EncodeToString(bytes.Replace(decoded, []byte(fields.Kid),
+		[]byte("another-key"), 1)) + "." + rest
 	signature := good.AccessToken[strings.LastIndex(good.AccessToken, ".")+1:]
 	flipped := strings.Replace(good.AccessToken, "."+signature, ".A"+signature[1:], 1)
 	if signature[0] == 'A' {
 		flipped = strings.Replace(good.AccessToken, "."+signature, ".B"+signature[1:], 1)
 	}
 	// Nobody listens on port 1, and no stand-in of another test ever will.
-	down := serve(t, &keycloak{url: "http://127.0.0.1:1"}, "KEYCLOAK_ISSUER="+r.k.url+"/realms/"+r.name)
+	down := serve(t, &keycloak{url: "http://127.0.0.1:1"},
+		"KEYCLOAK_ISSUER="+r.k.url+"/realms/"+r.name)
 
 	for _, tt := range []struct {
 		name, token string
@@ -359,7 +381,8 @@ func TestRefusedTokens(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, response := tt.server.me(t, tt.token)
 			wantCode(t, "me", response, tt.code)
-			if detail := response.Errors[0].Extensions.Detail; !strings.Contains(detail, tt.detail) {
+			if detail := response.Errors[0].Extensions.Detail; !strings.Contains(detail,
+				tt.detail) {
 				t.Errorf("detail is %q; want it to tell of %s", detail, tt.detail)
 			}
 		})
@@ -389,6 +412,7 @@ func TestRefusedTokens(t *testing.T) {
 	_, response = s.me(t, expired.IdToken)
 	wantCode(t, "me with an expired ID token", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
 	// And public fields run beside it.
-	_, response = gotTokens(t, "refresh", s.query(t, expired.AccessToken, refreshQuery, object{"r": expired.RefreshToken}))
+	_, response = gotTokens(t, "refresh",
+		s.query(t, expired.AccessToken, refreshQuery, object{"r": expired.RefreshToken}))
 	wantCode(t, "refresh beside an expired header", response, "")
 }

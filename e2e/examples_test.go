@@ -38,7 +38,8 @@ func TestApolloApp(t *testing.T) {
 	}
 	needModules(t, "apollo")
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "npm", "run", "--silent", "build", "--", "--outDir", dir, "--emptyOutDir", "--logLevel", "warn")
+	build := exec.CommandContext(t.Context(), "npm", "run", "--silent", "build", "--", "--outDir",
+		dir, "--emptyOutDir", "--logLevel", "warn")
 	build.Dir = sources + "/examples/apollo"
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("the example doesn't build: %v\n%s", err, out)
@@ -67,7 +68,9 @@ func TestExamples(t *testing.T) {
 	}
 	const want = `{"wrong":"INVALID_CREDENTIALS","mended":10,"asked":2,"refreshes":1,"signedOut":true,"denied":"TOKEN_MISSING"}`
 	var got []string
-	for _, line := range runNode[struct{ Case, Result string }](t, "examples.mjs", string(text(t, object{
+	for _, line := range runNode[struct {
+		Case, Result string
+	}](t, "examples.mjs", string(text(t, object{
 		"url": s.url + "/graphql", "user": user, "password": "secret", "expired": expired,
 	}))) {
 		got = append(got, line.Case+": "+line.Result)

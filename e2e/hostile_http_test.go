@@ -57,7 +57,8 @@ func encoded(name string) func(int) string {
 
 func typed(name string) func(int) string {
 	return func(size int) string {
-		return withLength("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: "+name+"\r\n", string(padded(size)))
+		return withLength("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: "+name+"\r\n",
+			string(padded(size)))
 	}
 }
 
@@ -80,15 +81,18 @@ var rawShapes = []rawShape{
 	{"UTF-16", typed("application/json; charset=utf-16"), codes{"415 BAD_REQUEST"}},
 	{"two media types", typed("application/json, text/plain"), codes{"415 BAD_REQUEST"}},
 	{"a media type of that size", func(size int) string {
-		return withLength("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; x="+strings.Repeat("x", size)+"\r\n", asksMe)
+		return withLength("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; x="+
+			strings.Repeat("x", size)+"\r\n", asksMe)
 	}, codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 
 	// Lengths that aren't true. What follows of such a body is never read.
 	{"a length of exabytes", func(size int) string {
-		return jsonHead + "Content-Length: 4611686018427387904\r\n\r\n" + strings.Repeat(" ", max(size, bodyLimit+1))
+		return jsonHead + "Content-Length: 4611686018427387904\r\n\r\n" +
+			strings.Repeat(" ", max(size, bodyLimit+1))
 	}, codes{"413 BAD_REQUEST"}},
 	{"100-continue, past the limit", func(size int) string {
-		return jsonHead + "Expect: 100-continue\r\nContent-Length: 1048577\r\n\r\n" + strings.Repeat(" ", max(size, bodyLimit+1))
+		return jsonHead + "Expect: 100-continue\r\nContent-Length: 1048577\r\n\r\n" +
+			strings.Repeat(" ", max(size, bodyLimit+1))
 	}, codes{"413 BAD_REQUEST"}},
 	{"an expectation that nobody knows", func(size int) string {
 		return withLength(jsonHead+"Expect: the unexpected\r\n", string(padded(size)))
@@ -96,7 +100,9 @@ var rawShapes = []rawShape{
 	{"a length below zero", func(int) string { return jsonHead + "Content-Length: -1\r\n\r\n" + asksMe }, codes{"400"}},
 	{"two lengths", func(int) string { return jsonHead + "Content-Length: 5\r\n" + withLength("", asksMe) }, codes{"400"}},
 	{"chunks past the limit, without end", func(size int) string {
-		return chunked + strings.Repeat(fmt.Sprintf("400\r\n%s\r\n", strings.Repeat(" ", 1<<10)), max(size, bodyLimit+1<<10)>>10)
+		return chunked +
+			strings.Repeat(fmt.Sprintf("400\r\n%s\r\n", strings.Repeat(" ", 1<<10)),
+				max(size, bodyLimit+1<<10)>>10)
 	}, codes{"413 BAD_REQUEST"}},
 	{"one chunk of exabytes", func(size int) string {
 		return chunked + "4000000000000000\r\n" + strings.Repeat(" ", max(size, bodyLimit+1))
@@ -109,13 +115,20 @@ var rawShapes = []rawShape{
 			fmt.Fprintf(&all, "1\r\n%c\r\n", char)
 		}
 		return chunked + all.String() + "0\r\n\r\n"
-	}, codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST"}},
+	},
+		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED",
+			"200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST"}},
 	{"a chunk with an extension of that size", func(size int) string {
-		return chunked + fmt.Sprintf("%x;x=%s\r\n%s\r\n0\r\n\r\n", len(asksMe), strings.Repeat("x", size), asksMe)
+		return chunked +
+			fmt.Sprintf("%x;x=%s\r\n%s\r\n0\r\n\r\n", len(asksMe), strings.Repeat("x", size),
+				asksMe)
 	}, codes{"200 UNAUTHENTICATED", "400 BAD_REQUEST"}},
 	{"a trailer of that size", func(size int) string {
-		return chunked + fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(asksMe), asksMe) + repeated("", "Trailer-x: x\r\n", "\r\n")(size)
-	}, codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST"}},
+		return chunked + fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(asksMe), asksMe) +
+			repeated("", "Trailer-x: x\r\n", "\r\n")(size)
+	},
+		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED or 400 BAD_REQUEST",
+			"200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST"}},
 	{"a transfer encoding that nobody knows", func(size int) string {
 		return jsonHead + "Transfer-Encoding: gzip, chunked\r\n\r\n" + string(padded(size))
 	}, codes{"501"}},
@@ -142,13 +155,19 @@ var rawShapes = []rawShape{
 
 	// The first line, and what has none.
 	{"a query string", func(size int) string {
-		return "GET /graphql?query=" + url.QueryEscape(nested("{me", "{a", "{id}", "}", "}")(size/2)) + " HTTP/1.1\r\nHost: x\r\nAccept: application/graphql-response+json\r\n\r\n"
+		return "GET /graphql?query=" +
+			url.QueryEscape(nested("{me", "{a", "{id}", "}", "}")(size/2)) +
+			" HTTP/1.1\r\nHost: x\r\nAccept: application/graphql-response+json\r\n\r\n"
 	}, codes{"400 OPERATION_TOO_LARGE", "400 OPERATION_TOO_LARGE", "431 or closed"}},
 	{"parameters", func(size int) string {
-		return repeated("GET /graphql?query=%7Bme%7Bid%7D%7D", "&x=x", " HTTP/1.1\r\nHost: x\r\n\r\n")(size)
-	}, codes{"200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST", "431 or closed"}},
+		return repeated("GET /graphql?query=%7Bme%7Bid%7D%7D", "&x=x",
+			" HTTP/1.1\r\nHost: x\r\n\r\n")(size)
+	},
+		codes{"200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST",
+			"431 or closed"}},
 	{"variables in a query string", func(size int) string {
-		return "GET /graphql?query=%7Bme%7Bid%7D%7D&variables=" + nested(`%7B%22v%22:`, "[", "1", "]", "%7D")(size-100) + " HTTP/1.1\r\nHost: x\r\n\r\n"
+		return "GET /graphql?query=%7Bme%7Bid%7D%7D&variables=" +
+			nested(`%7B%22v%22:`, "[", "1", "]", "%7D")(size-100) + " HTTP/1.1\r\nHost: x\r\n\r\n"
 	}, codes{"400 BAD_REQUEST", "400 BAD_REQUEST", "431 or closed"}},
 	{"a method", func(size int) string { return strings.Repeat("A", size) + " /graphql HTTP/1.1\r\nHost: x\r\n\r\n" },
 		codes{"405 BAD_REQUEST", "405 BAD_REQUEST", "431 or closed"}},
@@ -179,7 +198,8 @@ func TestHostileHTTP(t *testing.T) {
 					t.Errorf("%d bytes: answered %s, want %s", len(request), got, want)
 				}
 				if os.Getenv("TEST_FIGURES") != "" {
-					t.Logf("%-40s %8d bytes: %s, %v", tt.name, len(request), got, cpuTime(t, s.cmd.Process.Pid)-before)
+					t.Logf("%-40s %8d bytes: %s, %v", tt.name, len(request), got,
+						cpuTime(t, s.cmd.Process.Pid)-before)
 				}
 			}
 			if name, response := s.me(t, token); name != user {
@@ -244,7 +264,8 @@ func readAnswer(t *testing.T, from *bufio.Reader) string {
 		}
 		return "closed"
 	}
-	body, _ := io.ReadAll(response.Body) // of a connection that is being closed, a part may be missing
+	// of a connection that is being closed, a part may be missing
+	body, _ := io.ReadAll(response.Body)
 	response.Body.Close()
 	code, _, _ := strings.Cut(answer{body: string(body)}.code(), "/")
 	return strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", code))

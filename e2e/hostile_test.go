@@ -17,7 +17,8 @@ import (
 // bodyLimit is what MAX_BODY_BYTES is by default.
 const bodyLimit = 64 << 10
 
-// hostileSizes are those at which each shape is sent: small, some, all that is read, and much more than that.
+// hostileSizes are those at which each shape is sent: small, some, all that is read, and much more
+// than that.
 var hostileSizes = []int{1 << 10, 8 << 10, bodyLimit, 1 << 20}
 
 const (
@@ -29,15 +30,16 @@ const (
 	harmless = "UNAUTHENTICATED" // it ran: nothing was wrong with it but that nobody signed in
 )
 
-// A shape is a request that should cost its sender more than the server. Its body has at most the given size.
+// A shape is a request that should cost its sender more than the server. Its body has at most the
+// given size.
 type shape struct {
 	name  string
 	body  func(size int) []byte
 	codes codes
 }
 
-// codes are those of the answers, by size; the last one stands for what is larger too. Past the body's limit nothing
-// of a request is looked at.
+// codes are those of the answers, by size; the last one stands for what is larger too. Past the
+// body's limit nothing of a request is looked at.
 type codes []string
 
 func (c codes) at(i int) string { return c[min(i, len(c)-1)] }
@@ -45,7 +47,8 @@ func (c codes) at(i int) string { return c[min(i, len(c)-1)] }
 // repeated is unit between two ends, as often as fits into size.
 func repeated(before, unit, after string) func(size int) string {
 	return func(size int) string {
-		return before + strings.Repeat(unit, max(1, (size-len(before)-len(after))/len(unit))) + after
+		return before + strings.Repeat(unit, max(1, (size-len(before)-len(after))/len(unit))) +
+			after
 	}
 }
 
@@ -98,10 +101,11 @@ func padded(size int) []byte {
 	return append(bytes.Repeat([]byte(" "), max(0, size-len(asksMe))), asksMe...)
 }
 
-// Each shape, at each size, to a server as operators run it: the answer is an error that says what is wrong, and then the
-// server answers me as before.
+// Each shape, at each size, to a server as operators run it: the answer is an error that says what
+// is wrong, and then the server answers me as before.
 //
-// TEST_FIGURES=1 prints, for each, the CPU time of the server beside that of an accepted me of the same size.
+// TEST_FIGURES=1 prints, for each, the CPU time of the server beside that of an accepted me of the
+// same size.
 //
 // Not parallel: others' work would be in the figures.
 func TestHostileDocuments(t *testing.T) {
@@ -130,10 +134,12 @@ func TestHostileDocuments(t *testing.T) {
 				a := send(t, http.MethodPost, s.url+"/graphql", accept, bytes.NewReader(body))
 				got, _, _ := strings.Cut(a.code(), "/")
 				if a.status != status || got != code {
-					t.Errorf("%d bytes: answered %d %s, want %d %s\n%.500s", len(body), a.status, a.code(), status, code, a.body)
+					t.Errorf("%d bytes: answered %d %s, want %d %s\n%.500s", len(body), a.status,
+						a.code(), status, code, a.body)
 				}
 				if status != http.StatusOK && strings.Contains(a.body, `"data"`) {
-					t.Errorf("%d bytes: nothing ran, and the answer has data: %.500s", len(body), a.body)
+					t.Errorf("%d bytes: nothing ran, and the answer has data: %.500s", len(body),
+						a.body)
 				}
 				if len(a.body) > 4<<10 {
 					t.Errorf("%d bytes: the answer has %d", len(body), len(a.body))
@@ -191,7 +197,9 @@ func (f *figures) print(t *testing.T, name string, body []byte, header http.Head
 	if f == nil {
 		return
 	}
-	size := hostileSizes[slices.IndexFunc(hostileSizes, func(size int) bool { return len(body) <= size })]
+	size := hostileSizes[slices.IndexFunc(hostileSizes, func(size int) bool {
+		return len(body) <= size
+	})]
 	cost, accepted := f.cost(t, body, header), f.accepted[size]
 	ratio := float64(cost) / float64(accepted)
 	if ratio > f.dearest {
@@ -200,8 +208,8 @@ func (f *figures) print(t *testing.T, name string, body []byte, header http.Head
 	t.Logf("%-40s %8d bytes: %10v, %5.2f of an accepted me", name, len(body), cost, ratio)
 }
 
-// cpuTime is what a process has spent on its CPUs so far, Linux's proc(5): to the nanosecond where the kernel counts
-// so, and to its clock tick, 10 ms, where it doesn't.
+// cpuTime is what a process has spent on its CPUs so far, Linux's proc(5): to the nanosecond where
+// the kernel counts so, and to its clock tick, 10 ms, where it doesn't.
 func cpuTime(t *testing.T, pid int) (spent time.Duration) {
 	t.Helper()
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))

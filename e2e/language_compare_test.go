@@ -18,8 +18,9 @@ import (
 
 // A languageCase is one case of the language: what is sent, and what graphql-js 16.15 makes of it.
 type languageCase struct {
-	Query     string        `json:"query"`
-	Variables string        `json:"variables,omitempty"` // JSON, as text: numbers keep their spelling
+	Query string `json:"query"`
+	// JSON, as text: numbers keep their spelling
+	Variables string        `json:"variables,omitempty"`
 	Want      *languageWant `json:"want,omitempty"`
 
 	// Stricter says why CloakQL refuses what graphql-js takes.
@@ -49,7 +50,8 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, one languageCase
 	if len(got.Errors) > 0 {
 		code = got.Errors[0].Extensions.Code
 	}
-	if again := ask(t, server, one.Query, one.Variables); !reflect.DeepEqual(got, again) { // out of the cache
+	// out of the cache
+	if again := ask(t, server, one.Query, one.Variables); !reflect.DeepEqual(got, again) {
 		fail("the second answer is another: %+v", again)
 	}
 	switch {
@@ -154,7 +156,8 @@ func TestLanguage(t *testing.T) {
 			}
 		}
 	}
-	if located < 500 || elsewhere > 15 { // gqlparser has no place of a type's name, nor of an unknown argument
+	// gqlparser has no place of a type's name, nor of an unknown argument
+	if located < 500 || elsewhere > 15 {
 		t.Errorf("of %d first errors with a location, %d are elsewhere than graphql-js's", located,
 			elsewhere)
 	}

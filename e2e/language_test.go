@@ -35,7 +35,8 @@ func TestPasswordInALiteral(t *testing.T) {
 	wantCode(t, "an operation with descriptions",
 		s.query(t, "", described, map[string]any{"user": user, "password": password}), "")
 	for name, literal := range map[string]string{
-		"the first half": `"p\u00e4\uD83D"`, "the second half": `"\uDD11"`, "halves in braces": `"\u{D83D}\u{DD11}"`, "beyond Unicode": `"\u{110000}"`,
+		"the first half": `"p\u00e4\uD83D"`, "the second half": `"\uDD11"`,
+		"halves in braces": `"\u{D83D}\u{DD11}"`, "beyond Unicode": `"\u{110000}"`,
 	} {
 		response := s.query(t, "",
 			`mutation { login(username: "`+user+`", password: `+literal+`) { expiresIn } }`, nil)

@@ -57,11 +57,12 @@ func runAll(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds the command name of the directory cmd as this repository is now. It looks at every source, so that go test
-// takes no old result for a new server: it knows only what a test opens.
+// build builds the command name of the directory cmd as this repository is now. It looks at every
+// source, so that go test takes no old result for a new server: it knows only what a test opens.
 func build(to, name string, flags ...string) error {
 	err := filepath.WalkDir(sources, func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules") {
+		if err == nil && entry.IsDir() &&
+			(entry.Name() == ".git" || entry.Name() == "node_modules") {
 			return fs.SkipDir
 		}
 		if err == nil {
@@ -75,7 +76,8 @@ func build(to, name string, flags ...string) error {
 	if err != nil {
 		return err
 	}
-	command := exec.Command("go", append(append([]string{"build", "-o", to}, flags...), "./cmd/"+name)...)
+	command := exec.Command("go",
+		append(append([]string{"build", "-o", to}, flags...), "./cmd/"+name)...)
 	command.Dir = sources
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
@@ -87,9 +89,10 @@ func build(to, name string, flags ...string) error {
 // set, a real one. Those of our own can be started, stopped and hung; a real one of our own is
 // scripts/keycloak's.
 type keycloak struct {
-	url      string
-	port     string
-	env      []string             // for scripts/keycloak; nil for a stand-in, and for one that isn't ours
+	url  string
+	port string
+	// for scripts/keycloak; nil for a stand-in, and for one that isn't ours
+	env      []string
 	listener net.Listener         // holds the port of a stand-in until its first start
 	standIn  *keycloaktest.Server // nil while it doesn't run, and for a real one
 	resume   func()
@@ -108,8 +111,11 @@ func newKeycloak(dir string) *keycloak {
 		other.Close()
 		listener.Close()
 		k.listener = nil
-		k.env = append(slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "KEYCLOAK_") }),
-			"KEYCLOAK_PORT="+port, "KEYCLOAK_MANAGEMENT_PORT="+management, "KEYCLOAK_RUN_DIR="+filepath.Join(dir, "keycloak-"+port))
+		k.env = append(slices.DeleteFunc(os.Environ(), func(entry string) bool {
+			return strings.HasPrefix(entry, "KEYCLOAK_")
+		}),
+			"KEYCLOAK_PORT="+port, "KEYCLOAK_MANAGEMENT_PORT="+management,
+			"KEYCLOAK_RUN_DIR="+filepath.Join(dir, "keycloak-"+port))
 	}
 	return k
 }
@@ -144,7 +150,8 @@ func (k *keycloak) start() error {
 			return err
 		}
 	}
-	k.standIn, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, Listener: listener, PublicURL: k.url, OwnKeys: true})
+	k.standIn, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file},
+		Listener: listener, PublicURL: k.url, OwnKeys: true})
 	return err
 }
 

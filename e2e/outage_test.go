@@ -21,19 +21,25 @@ func TestOutage(t *testing.T) {
 
 	// Not there yet: public fields answer at once, and the server says why it isn't ready.
 	_, response := s.login(t, "alice", "alice-password")
-	wantCode(t, "login before Keycloak", response, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
-	if status, text := s.get(t, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "not ready: no keys") {
+	wantCode(t, "login before Keycloak", response,
+		"SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
+	if status, text := s.get(t, "/readyz"); status != http.StatusServiceUnavailable ||
+		!strings.Contains(text, "not ready: no keys") {
 		t.Errorf("readyz before Keycloak is %d %s", status, text)
 	}
 	if status, _ := s.get(t, "/healthz"); status != http.StatusOK {
-		t.Errorf("healthz before Keycloak is %d; want 200, since a restart would help nobody", status)
+		t.Errorf("healthz before Keycloak is %d; want 200, since a restart would help nobody",
+			status)
 	}
 
 	// It comes.
 	if err := k.start(); err != nil {
 		t.Fatal(err)
 	}
-	took := eventually(t, "ready after Keycloak is", func() bool { status, _ := s.get(t, "/readyz"); return status == http.StatusOK })
+	took := eventually(t, "ready after Keycloak is", func() bool {
+		status, _ := s.get(t, "/readyz")
+		return status == http.StatusOK
+	})
 	t.Logf("ready %v after Keycloak was", took.Round(time.Millisecond))
 	held := s.mustLogin(t, "alice", "alice-password")
 	if name, response := s.me(t, held.AccessToken); name != "alice" {
@@ -49,9 +55,11 @@ func TestOutage(t *testing.T) {
 	time.Sleep(1100 * time.Millisecond)
 	begin := time.Now()
 	_, rest, _ := strings.Cut(held.AccessToken, ".")
-	stranger := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT","kid":"another-key"}`)) + "." + rest
+	stranger := base64.RawURLEncoding.EncodeToString(
+		[]byte(`{"alg":"RS256","typ":"JWT","kid":"another-key"}`)) + "." + rest
 	response = s.query(t, stranger, loginQuery, object{"u": "alice", "p": "alice-password"})
-	wantCode(t, "login while Keycloak hangs", response, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
+	wantCode(t, "login while Keycloak hangs", response,
+		"SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
 	t.Logf("login while Keycloak hangs: refused after %v",
 		time.Since(begin).Round(time.Millisecond))
 	if name, _ := s.me(t, held.AccessToken); name != "alice" {
@@ -72,10 +80,12 @@ func TestOutage(t *testing.T) {
 	}
 	begin = time.Now()
 	_, response = s.login(t, "alice", "alice-password")
-	wantCode(t, "login without Keycloak", response, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
+	wantCode(t, "login without Keycloak", response,
+		"SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
 	t.Logf("login without Keycloak: refused after %v", time.Since(begin).Round(time.Millisecond))
 	if name, response := s.me(t, held.AccessToken); name != "alice" {
-		t.Errorf("me without Keycloak is %q, want alice from the keys held\n%s", name, response.body)
+		t.Errorf("me without Keycloak is %q, want alice from the keys held\n%s", name,
+			response.body)
 	}
 
 	// It comes back, with new keys: it keeps them in memory here.
@@ -83,7 +93,10 @@ func TestOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	fresh := s.mustLogin(t, "alice", "alice-password")
-	took = eventually(t, "me with a token of the new keys", func() bool { name, _ := s.me(t, fresh.AccessToken); return name == "alice" })
+	took = eventually(t, "me with a token of the new keys", func() bool {
+		name, _ := s.me(t, fresh.AccessToken)
+		return name == "alice"
+	})
 	t.Logf("me with a token of the new keys: %v after the login", took.Round(time.Millisecond))
 	_, response = s.me(t, held.AccessToken)
 	wantCode(t, "me with a token of the old keys", response, "UNAUTHENTICATED/KEY_UNKNOWN")
@@ -92,8 +105,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// What docs/figures.md says of the server's size. That it holds at most 30 MB is asserted; how soon it
-// listens is measured, and printed, since a busy machine says nothing about it.
+// What docs/figures.md says of the server's size. That it holds at most 30 MB is asserted; how soon
+// it listens is measured, and printed, since a busy machine says nothing about it.
 func TestFootprint(t *testing.T) {
 	s := serve(t, shared)
 	for i := range 5 {
@@ -114,7 +127,8 @@ func TestFootprint(t *testing.T) {
 			kilobytes = atoi(fields[1])
 		}
 	}
-	t.Logf("best start: %v; resident after a login: %.1f MB", s.started.Round(time.Millisecond), float64(kilobytes)/1000)
+	t.Logf("best start: %v; resident after a login: %.1f MB", s.started.Round(time.Millisecond),
+		float64(kilobytes)/1000)
 	if kilobytes == 0 || kilobytes > 30_000 {
 		t.Errorf("the server holds %d kB; want at most 30,000", kilobytes)
 	}

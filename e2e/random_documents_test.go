@@ -38,7 +38,8 @@ func (w *writer) put(texts ...string) {
 }
 
 var variableTypes = map[string]string{
-	"s": "String", "i": "Int", "f": "Float", "b": "Boolean", "id": "ID", "color": "Color", "in": "In", "list": "[String!]", "matrix": "[[Int]]", "need": "Need",
+	"s": "String", "i": "Int", "f": "Float", "b": "Boolean", "id": "ID", "color": "Color",
+	"in": "In", "list": "[String!]", "matrix": "[[Int]]", "need": "Need",
 }
 
 func (w *writer) write() languageCase {
@@ -328,8 +329,10 @@ func (w *writer) breakIt(query string) string {
 		piece = w.one(`"`, `""`, `"""`, `\`, `\u{1F511}`, `\uD83D`, `\uDD11`, `"\uD83D"`,
 			`"\u{D83D}"`, `"\u{110000}"`, `"\u{}"`, `"\x"`, "\n", "\r", "\r\n", "\ufeff", "#", "{",
 			"}", "(", ")", "[", "]",
-			":", "$", "@", "...", "..", ".", "0", "01", "1a", "0xF1", "1.", "1.2.3", "1e", "-", "+", "e5", "a", " on ", "query", " fragment ", " F ", "!", "|", "&", "=", " ", ",", "🔑", "é", "\x00", "\x01",
-			" null ", " true ", `"d"`, `"""d"""`, `$s`, `$nowhere`, "@tag", "'", ";", "\u00a0")
+			":", "$", "@", "...", "..", ".", "0", "01", "1a", "0xF1", "1.", "1.2.3", "1e", "-", "+",
+			"e5", "a", " on ", "query", " fragment ", " F ", "!", "|", "&", "=", " ", ",", "🔑", "é",
+			"\x00", "\x01", " null ", " true ", `"d"`, `"""d"""`, `$s`, `$nowhere`, "@tag", "'",
+			";", "\u00a0")
 	}
 	return query[:at] + piece + query[end:]
 }

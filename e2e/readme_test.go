@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The curl examples of the README, word for word but for the port, one after the other in one shell; each
-// answer has the shape of the one that is printed below it.
+// The curl examples of the README, word for word but for the port, one after the other in one
+// shell; each answer has the shape of the one that is printed below it.
 //
 // Not parallel: the examples sign alice in.
 func TestREADME(t *testing.T) {
@@ -23,9 +23,11 @@ func TestREADME(t *testing.T) {
 	if !found || !ended {
 		t.Fatal("the README has no section With curl")
 	}
-	examples := regexp.MustCompile("(?s)```sh\n(.*?)```\n```json\n(.*?)```").FindAllStringSubmatch(section, -1)
+	examples := regexp.MustCompile("(?s)```sh\n(.*?)```\n```json\n(.*?)```").FindAllStringSubmatch(
+		section, -1)
 	if len(examples) != 5 {
-		t.Fatalf("%d examples with an answer; want login, me, refresh, logout and a wrong password", len(examples))
+		t.Fatalf("%d examples with an answer; want login, me, refresh, logout and a wrong password",
+			len(examples))
 	}
 	s := serve(t, shared)
 	// Each example's output ends with a mark on a line of its own.
@@ -33,7 +35,8 @@ func TestREADME(t *testing.T) {
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\n")
 	for _, example := range examples {
-		script.WriteString(strings.ReplaceAll(example[1], "http://localhost:8000", s.url) + "echo\necho '" + mark + "'\n")
+		script.WriteString(strings.ReplaceAll(example[1], "http://localhost:8000", s.url) +
+			"echo\necho '" + mark + "'\n")
 	}
 	shell := exec.Command("bash", "-c", script.String())
 	out, err := shell.CombinedOutput()
@@ -51,13 +54,14 @@ func TestREADME(t *testing.T) {
 			t.Fatalf("the README's answer %d is no JSON: %v", i+1, err)
 		}
 		if where := differs(got, want, ""); where != "" {
-			t.Errorf("example %d differs from the README at %s:\n got %s\nwant %s", i+1, where, answers[i], example[2])
+			t.Errorf("example %d differs from the README at %s:\n got %s\nwant %s", i+1, where,
+				answers[i], example[2])
 		}
 	}
 }
 
-// differs says where got hasn't the shape of want, or nothing. "…" stands for any text, {"…": "…"} for any
-// object, and ["…"] for any list; numbers may differ, since lifetimes are counted down.
+// differs says where got hasn't the shape of want, or nothing. "…" stands for any text, {"…": "…"}
+// for any object, and ["…"] for any list; numbers may differ, since lifetimes are counted down.
 func differs(got, want any, at string) string {
 	switch want := want.(type) {
 	case string:

@@ -76,8 +76,8 @@ func (s *server) postJSON(t *testing.T, body any) answer {
 	return send(t, http.MethodPost, s.url+"/graphql", asJSON, strings.NewReader(text))
 }
 
-// What graphql-cop looks for (github.com/dolevf/graphql-cop, lib/tests, 1.15): the requests it sends, and what it
-// takes for a finding.
+// What graphql-cop looks for (github.com/dolevf/graphql-cop, lib/tests, 1.15): the requests it
+// sends, and what it takes for a finding.
 var graphqlCop = []struct {
 	name  string
 	ask   func(*testing.T, *server) answer
@@ -91,13 +91,15 @@ var graphqlCop = []struct {
 	}},
 	{"GraphQL IDE", func(t *testing.T, s *server) answer {
 		var pages answer
-		for _, path := range []string{"/graphql", "/graphiql", "/playground", "/console", "/altair", "/"} {
+		for _, path := range []string{"/graphql", "/graphiql", "/playground", "/console", "/altair",
+			"/"} {
 			a := send(t, http.MethodGet, s.url+path, http.Header{"Accept": {"text/html"}}, nil)
 			pages.body += a.body
 		}
 		return pages
 	}, func(a answer) bool {
-		return slices.ContainsFunc([]string{"graphiql.min.css", "GraphQL Playground", "GraphiQL", "graphql-playground", "<html"},
+		return slices.ContainsFunc([]string{"graphiql.min.css", "GraphQL Playground", "GraphiQL",
+			"graphql-playground", "<html"},
 			func(word string) bool { return strings.Contains(a.body, word) })
 	}},
 	{"GET Method Query Support", copGet(`query cop {__typename}`), hasTypename},
@@ -110,7 +112,9 @@ var graphqlCop = []struct {
 	}, func(a answer) bool { return a.at("data", "alias100") != nil }},
 	{"Array-based Query Batching", func(t *testing.T, s *server) answer {
 		return s.postJSON(t, slices.Repeat([]object{{"query": "query cop { __typename }"}}, 10))
-	}, func(a answer) bool { return strings.HasPrefix(a.body, "[") || strings.Contains(a.body, "__typename") }},
+	}, func(a answer) bool {
+		return strings.HasPrefix(a.body, "[") || strings.Contains(a.body, "__typename")
+	}},
 	{"Field Duplication", copQuery("query cop { " + strings.Repeat("__typename \n", 500) + "} "), hasTypename},
 	{"Directive Overloading", copQuery(`query cop { __typename ` + strings.Repeat("@aa", 10) + ` }`), func(a answer) bool {
 		list, _ := a.at("errors").([]any)
@@ -118,11 +122,14 @@ var graphqlCop = []struct {
 	}},
 	{"Trace Mode", copQuery(`query cop { __typename }`), func(a answer) bool { return strings.Contains(a.body, "tracing") }},
 	{"Introspection-based Circular Query", copQuery(`query cop { __schema { types { ` + strings.Repeat("fields { type { ", 4) + "name" +
-		strings.Repeat(" } }", 4) + ` } } }`), func(a answer) bool { return a.at("data", "__schema") != nil }},
+		strings.Repeat(" } }", 4) + ` } } }`), func(a answer) bool {
+		return a.at("data", "__schema") != nil
+	}},
 	{"Mutation is allowed over GET", copGet(`mutation cop {__typename}`), hasTypename},
 	{"POST based url-encoded query", func(t *testing.T, s *server) answer {
 		form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-		return send(t, http.MethodPost, s.url+"/graphql", form, strings.NewReader(url.Values{"query": {`query cop { __typename }`}}.Encode()))
+		return send(t, http.MethodPost, s.url+"/graphql", form,
+			strings.NewReader(url.Values{"query": {`query cop { __typename }`}}.Encode()))
 	}, hasTypename},
 	{"Unhandled Errors Detection", copQuery(`qwerty cop { abc }`), func(a answer) bool {
 		return strings.Contains(a.body, "exception") || strings.Contains(a.body, "stack")
@@ -145,8 +152,8 @@ func copGet(query string) func(*testing.T, *server) answer {
 	}
 }
 
-// Outside of local graphql-cop finds nothing; and with GET_QUERIES=true nothing but that queries, which change nothing, can be
-// sent over GET; and with CONSOLE=on nothing but that.
+// Outside of local graphql-cop finds nothing; and with GET_QUERIES=true nothing but that queries,
+// which change nothing, can be sent over GET; and with CONSOLE=on nothing but that.
 func TestGraphQLCop(t *testing.T) {
 	t.Parallel()
 	if len(graphqlCop) != 13 {
@@ -168,16 +175,18 @@ func TestGraphQLCop(t *testing.T) {
 			s := serve(t, shared, tt.settings...)
 			for _, check := range graphqlCop {
 				got := check.ask(t, s)
-				if finds, want := check.finds(got), slices.Contains(tt.finds, check.name); finds != want {
-					t.Errorf("%s: found is %t, want %t, in\n%d %.500s", check.name, finds, want, got.status, got.body)
+				if finds, want := check.finds(got),
+					slices.Contains(tt.finds, check.name); finds != want {
+					t.Errorf("%s: found is %t, want %t, in\n%d %.500s", check.name, finds, want,
+						got.status, got.body)
 				}
 			}
 		})
 	}
 }
 
-// CrackQL's way of guessing passwords (github.com/nicholasaleks/CrackQL, sample-queries/login.graphql): many guesses in
-// one request. Each shape may make one call at most.
+// CrackQL's way of guessing passwords (github.com/nicholasaleks/CrackQL,
+// sample-queries/login.graphql): many guesses in one request. Each shape may make one call at most.
 func TestManyLoginsInOneRequest(t *testing.T) {
 	t.Parallel()
 	const guess = `login(username: "admin", password: "guess-%d") { accessToken }`
@@ -190,7 +199,8 @@ func TestManyLoginsInOneRequest(t *testing.T) {
 	}
 	r := newRealm(t, shared, nil)
 	gate := newGate(t, shared.url)
-	s := serve(t, &keycloak{url: gate.url}, "RUNTIME_ENV=prod", "KEYCLOAK_REALM_NAME="+r.name, "KEYCLOAK_ISSUER="+shared.url+"/realms/"+r.name)
+	s := serve(t, &keycloak{url: gate.url}, "RUNTIME_ENV=prod", "KEYCLOAK_REALM_NAME="+r.name,
+		"KEYCLOAK_ISSUER="+shared.url+"/realms/"+r.name)
 	for _, tt := range []struct {
 		name, code string
 		body       any
@@ -208,8 +218,10 @@ func TestManyLoginsInOneRequest(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			before := gate.passed.Load()
 			a := s.postJSON(t, tt.body)
-			if code, _, _ := strings.Cut(a.code(), "/"); code != tt.code || strings.Contains(a.body, "guess-") {
-				t.Errorf("answered %d %.500s; want the code %s, and no guess", a.status, a.body, tt.code)
+			if code, _, _ := strings.Cut(a.code(), "/"); code != tt.code ||
+				strings.Contains(a.body, "guess-") {
+				t.Errorf("answered %d %.500s; want the code %s, and no guess", a.status, a.body,
+					tt.code)
 			}
 			if calls := gate.passed.Load() - before; calls != 0 {
 				t.Errorf("Keycloak was asked %d times, want never", calls)
@@ -218,7 +230,8 @@ func TestManyLoginsInOneRequest(t *testing.T) {
 	}
 	t.Run("many operations", func(t *testing.T) {
 		before := gate.passed.Load()
-		s.postJSON(t, object{"query": guesses(10, "mutation m%d { "+guess+" }"), "operationName": "m3"})
+		s.postJSON(t,
+			object{"query": guesses(10, "mutation m%d { "+guess+" }"), "operationName": "m3"})
 		if calls := gate.passed.Load() - before; calls > 1 {
 			t.Errorf("Keycloak was asked %d times, want once at most", calls)
 		}
@@ -243,8 +256,10 @@ func TestManyLoginsInOneRequest(t *testing.T) {
 					Extensions struct{ RetryAfter int }
 				}
 			}
-			if err := json.Unmarshal([]byte(a.body), &limited); err != nil || a.code() != "RATE_LIMITED" || limited.Errors[0].Extensions.RetryAfter < 1 {
-				t.Fatalf("guess %d after it: %d %s; want RATE_LIMITED with a retryAfter in seconds", i+1, a.status, a.body)
+			if err := json.Unmarshal([]byte(a.body), &limited); err != nil ||
+				a.code() != "RATE_LIMITED" || limited.Errors[0].Extensions.RetryAfter < 1 {
+				t.Fatalf("guess %d after it: %d %s; want RATE_LIMITED with a retryAfter in seconds",
+					i+1, a.status, a.body)
 			}
 		}
 		if calls := gate.passed.Load() - before; calls != 0 {

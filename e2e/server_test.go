@@ -29,7 +29,8 @@ type server struct {
 	log strings.Builder
 }
 
-var servingAt = regexp.MustCompile(`msg=serving url=(\S+)/graphql|"msg":"serving","url":"([^"]+)/graphql"`)
+var servingAt = regexp.MustCompile(
+	`msg=serving url=(\S+)/graphql|"msg":"serving","url":"([^"]+)/graphql"`)
 
 // serve starts the server with settings for the realm local of k, which the given ones override,
 // and stops it when the test ends. It waits for Keycloak as long as it can, since that may be slow
@@ -40,16 +41,19 @@ func serve(t *testing.T, k *keycloak, settings ...string) *server {
 }
 
 // serveWith does so with another binary, and keeps of the log the lines that keep wants.
-func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keycloak, settings ...string) *server {
+func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keycloak,
+	settings ...string) *server {
 	t.Helper()
 	return startServer(t, binary, keep, append([]string{
 		"ADDR=127.0.0.1:0", "KEYCLOAK_SERVER_URL=" + k.url, "KEYCLOAK_REALM_NAME=local",
-		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret", "KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m",
+		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
+		"KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m",
 	}, settings...)...)
 }
 
 // startServer does so with these settings and no others.
-func startServer(t *testing.T, binary string, keep func(line string) bool, settings ...string) *server {
+func startServer(t *testing.T, binary string, keep func(line string) bool,
+	settings ...string) *server {
 	t.Helper()
 	s := &server{cmd: exec.Command(binary), done: make(chan struct{})}
 	s.cmd.Dir, s.cmd.Env = t.TempDir(), settings
@@ -139,7 +143,8 @@ func (r result) code() string {
 	return strings.TrimSuffix(e.Code+"/"+e.Reason, "/")
 }
 
-func (s *server) try(ctx context.Context, bearer, query string, variables map[string]any) (result, error) {
+func (s *server) try(ctx context.Context, bearer, query string,
+	variables map[string]any) (result, error) {
 	return s.tryFrom(ctx, "", bearer, query, variables)
 }
 
@@ -151,7 +156,8 @@ func (s *server) tryFrom(ctx context.Context, address, bearer, query string,
 	if err != nil {
 		return result{}, err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/graphql", bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/graphql",
+		bytes.NewReader(body))
 	if err != nil {
 		return result{}, err
 	}
@@ -205,7 +211,8 @@ const (
 
 func (s *server) login(t *testing.T, username, password string) (tokens, result) {
 	t.Helper()
-	return gotTokens(t, "login", s.query(t, "", loginQuery, map[string]any{"u": username, "p": password}))
+	return gotTokens(t, "login",
+		s.query(t, "", loginQuery, map[string]any{"u": username, "p": password}))
 }
 
 func (s *server) refresh(t *testing.T, refreshToken string) (tokens, result) {

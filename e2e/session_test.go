@@ -21,9 +21,11 @@ func TestSession(t *testing.T) {
 	user, _ := realm{shared, "local"}.newUser(t, nil)
 	s := serve(t, shared)
 	first := s.mustLogin(t, user, "secret")
-	if !strings.EqualFold(first.TokenType, "Bearer") || first.ExpiresIn < 290 || first.ExpiresIn > 300 ||
+	if !strings.EqualFold(first.TokenType, "Bearer") || first.ExpiresIn < 290 ||
+		first.ExpiresIn > 300 ||
 		first.RefreshExpiresIn < 1790 || first.RefreshExpiresIn > 1800 || first.IdToken == "" {
-		t.Errorf("login gave lifetimes %d and %d, type %q, ID token of %d bytes", first.ExpiresIn, first.RefreshExpiresIn, first.TokenType, len(first.IdToken))
+		t.Errorf("login gave lifetimes %d and %d, type %q, ID token of %d bytes", first.ExpiresIn,
+			first.RefreshExpiresIn, first.TokenType, len(first.IdToken))
 	}
 	if name, response := s.me(t, first.AccessToken); name != user {
 		t.Errorf("me is %q, want the user\n%s", name, response.body)
@@ -47,7 +49,8 @@ func TestSession(t *testing.T) {
 	wantCode(t, "refresh after logout", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 	// The answer of the first refresh was remembered; logout dropped it.
 	_, response = s.refresh(t, first.RefreshToken)
-	wantCode(t, "refresh of the older token after logout", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
+	wantCode(t, "refresh of the older token after logout", response,
+		"INVALID_REFRESH_TOKEN/SESSION_ENDED")
 }
 
 // What me says is what Keycloak signed.
@@ -57,13 +60,15 @@ func TestSession(t *testing.T) {
 func TestMe(t *testing.T) {
 	s := serve(t, shared)
 	token := s.mustLogin(t, "alice", "alice-password").AccessToken
-	response := s.query(t, token, `{ me { username email emailVerified name givenName familyName realmRoles groups
+	response := s.query(t, token,
+		`{ me { username email emailVerified name givenName familyName realmRoles groups
 		clientRoles { client roles } token { scope acr session { authenticatedAt } claims } } }`, nil)
 	for _, want := range []string{
-		`"username":"alice"`, `"email":"alice@example.com"`, `"emailVerified":true`, `"name":"Alice Archer"`,
-		`"givenName":"Alice"`, `"familyName":"Archer"`, `"user"`, `"groups":["/staff"]`,
-		`{"client":"local-api","roles":["reader"]}`, `"acr":"1"`, `"session":{"authenticatedAt":null}`,
-		`"iss":"` + shared.url + `/realms/local"`, `"typ":"Bearer"`, `"azp":"local-api"`,
+		`"username":"alice"`, `"email":"alice@example.com"`, `"emailVerified":true`,
+		`"name":"Alice Archer"`, `"givenName":"Alice"`, `"familyName":"Archer"`, `"user"`,
+		`"groups":["/staff"]`, `{"client":"local-api","roles":["reader"]}`, `"acr":"1"`,
+		`"session":{"authenticatedAt":null}`, `"iss":"` + shared.url + `/realms/local"`,
+		`"typ":"Bearer"`, `"azp":"local-api"`,
 	} {
 		if !strings.Contains(response.body, want) {
 			t.Errorf("me lacks %s in\n%s", want, response.body)
@@ -123,7 +128,8 @@ func TestRolesInOtherClients(t *testing.T) {
 			apiClient(object{"clientId": "other-web", "secret": "other-secret",
 				"protocolMappers": []object{}}),
 		},
-		"roles": object{"client": object{"billing": []object{{"name": "reader"}}, "local-api": []object{{"name": "buyer"}}}},
+		"roles": object{"client": object{"billing": []object{{"name": "reader"}},
+			"local-api": []object{{"name": "buyer"}}}},
 		"users": []object{
 			personWith("plain", nil), personWith("billed", object{"billing": []string{"reader"}}),
 			personWith("helper", object{"realm-management": []string{"view-users"}}),
@@ -170,8 +176,10 @@ func TestRolesInOtherClients(t *testing.T) {
 // personWith is a user of a realm file with the password "secret".
 func personWith(name string, clientRoles object) object {
 	return object{
-		"username": name, "enabled": true, "email": name + "@example.com", "firstName": "Test", "lastName": "User",
-		"credentials": []object{{"type": "password", "value": "secret"}}, "clientRoles": clientRoles,
+		"username": name, "enabled": true, "email": name + "@example.com", "firstName": "Test",
+		"lastName":    "User",
+		"credentials": []object{{"type": "password", "value": "secret"}},
+		"clientRoles": clientRoles,
 	}
 }
 
@@ -229,9 +237,12 @@ func TestOneSpellingOfARefreshToken(t *testing.T) {
 	token := s.mustLogin(t, user, "secret").RefreshToken
 	last := strings.LastIndexByte(token, '.') + 1
 	for name, spelling := range map[string]string{
-		"padding":              token + "==",
-		"the other alphabet":   token[:last] + strings.NewReplacer("-", "+", "_", "/").Replace(token[last:]) + "=",
-		"stray bits":           token[:len(token)-1] + "BRhx"[strings.IndexByte("AQgw", token[len(token)-1]):][:1], // of 64 bytes
+		"padding": token + "==",
+		"the other alphabet": token[:last] +
+			strings.NewReplacer("-", "+", "_", "/").Replace(token[last:]) + "=",
+		// of 64 bytes
+		"stray bits": token[:len(token)-1] +
+			"BRhx"[strings.IndexByte("AQgw", token[len(token)-1]):][:1],
 		"a dot at the end":     token + ".",
 		"a space in the front": " " + token,
 	} {
@@ -263,7 +274,8 @@ func TestEightTabs(t *testing.T) {
 	answers := make([]tokens, 7)
 	for i := range answers {
 		tabs.Go(func() {
-			response, err := s.try(t.Context(), "", refreshQuery, map[string]any{"r": first.RefreshToken})
+			response, err := s.try(t.Context(), "", refreshQuery,
+				map[string]any{"r": first.RefreshToken})
 			if err != nil || response.code() != "" {
 				t.Errorf("tab %d: %v %s", i+2, err, response.body)
 				return
@@ -290,7 +302,8 @@ func TestEightTabs(t *testing.T) {
 	if name, response := s.me(t, answers[0].AccessToken); name != user {
 		t.Errorf("me is %q, want the user\n%s", name, response.body)
 	}
-	request, _ := http.NewRequest(http.MethodGet, shared.url+"/realms/local/protocol/openid-connect/userinfo", nil)
+	request, _ := http.NewRequest(http.MethodGet,
+		shared.url+"/realms/local/protocol/openid-connect/userinfo", nil)
 	request.Header.Set("Authorization", "Bearer "+answers[0].AccessToken)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -374,7 +387,8 @@ func TestStopWhileSigningIn(t *testing.T) {
 	gate.close()
 	answered := make(chan result, 1)
 	go func() {
-		response, err := s.try(context.Background(), "", loginQuery, map[string]any{"u": user, "p": "secret"})
+		response, err := s.try(context.Background(), "", loginQuery,
+			map[string]any{"u": user, "p": "secret"})
 		if err != nil {
 			t.Error(err)
 		}
@@ -383,7 +397,9 @@ func TestStopWhileSigningIn(t *testing.T) {
 	gate.waitForCall(t)
 	stopped := make(chan struct{})
 	go func() { s.stop(t); close(stopped) }()
-	eventually(t, "the log says that the server stops", func() bool { return strings.Contains(s.logged(), "stopping") })
+	eventually(t, "the log says that the server stops", func() bool {
+		return strings.Contains(s.logged(), "stopping")
+	})
 	gate.open()
 	if response := <-answered; response.code() != "" {
 		t.Errorf("the login under way got %s", response.body)

@@ -36,7 +36,8 @@ func TestInternalURL(t *testing.T) {
 	wantCode(t, "me without KEYCLOAK_ISSUER", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
 	// At the start already, and with the token that was refused.
 	untold.wantLog(t, "set KEYCLOAK_ISSUER to the issuer that it names\" issuer="+public)
-	untold.wantLog(t, `iss is "`+public+`"; accepted: ["`+inside.url+"/realms/"+r.name+`"] (KEYCLOAK_ISSUER)`)
+	untold.wantLog(t,
+		`iss is "`+public+`"; accepted: ["`+inside.url+"/realms/"+r.name+`"] (KEYCLOAK_ISSUER)`)
 }
 
 // A realm that has nothing in common with ours but the settings: another client, another algorithm,
@@ -46,20 +47,28 @@ func TestAnotherRealm(t *testing.T) {
 	const secret, password = `s&e+c%r"e\t ü$x`, `pä& +%"\ß€𝄞`
 	r := newRealm(t, shared, object{
 		"defaultSignatureAlgorithm": "ES256",
-		"clients":                   []object{apiClient(object{"clientId": "shop backend/ü", "secret": secret, "protocolMappers": []object{}})},
+		"clients": []object{
+			apiClient(object{"clientId": "shop backend/ü", "secret": secret,
+				"protocolMappers": []object{}}),
+		},
 	})
 	user, _ := r.newUser(t, object{
-		"username": "jürgen-øst", "firstName": "Jürgen 李", "lastName": "O'Brien-Søn", "email": "juergen@example.com",
+		"username": "jürgen-øst", "firstName": "Jürgen 李", "lastName": "O'Brien-Søn",
+		"email":       "juergen@example.com",
 		"credentials": []object{{"type": "password", "value": password, "temporary": false}},
 	})
 	s := r.serve(t, "KEYCLOAK_CLIENT_ID=shop backend/ü", "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
 	token := s.mustLogin(t, user, password)
-	if header, _, _ := strings.Cut(token.AccessToken, "."); !strings.Contains(decodeSegment(t, header), `"ES256"`) {
+	if header, _, _ := strings.Cut(token.AccessToken,
+		"."); !strings.Contains(decodeSegment(t, header), `"ES256"`) {
 		t.Fatalf("the token's header is %s; want ES256", decodeSegment(t, header))
 	}
 	// Keycloak made this realm's key for ES256 just now, for this token; the server, started a
 	// moment ago, fetches keys at most once a second.
-	eventually(t, "the new key is fetched", func() bool { _, response := s.me(t, token.AccessToken); return response.code() == "" })
+	eventually(t, "the new key is fetched", func() bool {
+		_, response := s.me(t, token.AccessToken)
+		return response.code() == ""
+	})
 	response := s.query(t, token.AccessToken, `{ me { username name familyName } }`, nil)
 	for _, want := range []string{`"username":"jürgen-øst"`, `"familyName":"O'Brien-Søn"`, "李"} {
 		if !strings.Contains(response.body, want) {
@@ -71,8 +80,10 @@ func TestAnotherRealm(t *testing.T) {
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s = r.serve(t, "KEYCLOAK_CLIENT_ID=shop backend/ü", "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file)
-	refreshed, response := s.refresh(t, s.mustLogin(t, "Juergen@Example.com", password).RefreshToken)
+	s = r.serve(t, "KEYCLOAK_CLIENT_ID=shop backend/ü", "KEYCLOAK_CLIENT_SECRET_KEY=",
+		"KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file)
+	refreshed, response := s.refresh(t,
+		s.mustLogin(t, "Juergen@Example.com", password).RefreshToken)
 	wantCode(t, "refresh", response, "")
 	wantCode(t, "logout", s.logout(t, refreshed.RefreshToken), "")
 }
@@ -81,8 +92,10 @@ func TestAnotherRealm(t *testing.T) {
 func TestProduction(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared, "RUNTIME_ENV=production")
-	wantCode(t, "introspection", s.query(t, "", `{ __schema { types { name } } }`, nil), "INTROSPECTION_DISABLED")
-	if response := s.query(t, "", `{ me { usernam } }`, nil); strings.Contains(response.body, "Did you mean") {
+	wantCode(t, "introspection", s.query(t, "", `{ __schema { types { name } } }`, nil),
+		"INTROSPECTION_DISABLED")
+	if response := s.query(t, "", `{ me { usernam } }`, nil); strings.Contains(response.body,
+		"Did you mean") {
 		t.Errorf("a misspelt field is answered with the right one: %s", response.body)
 	}
 	request, _ := http.NewRequest(http.MethodOptions, s.url+"/graphql", nil)

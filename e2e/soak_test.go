@@ -96,12 +96,15 @@ func TestSoak(t *testing.T) {
 		t.Logf("tenth %2d: live heap %6.2f MiB in the median of %d, %.2f to %.2f", i+1,
 			mebi(medians[i]), len(tenth), mebi(tenth[0]), mebi(tenth[len(tenth)-1]))
 	}
-	if length < 5*time.Minute { // a failed sign-in alone is remembered for longer than a tenth of that
-		t.Log("too short to compare: what is remembered for a while isn't all there in the second tenth")
+	// a failed sign-in alone is remembered for longer than a tenth of that
+	if length < 5*time.Minute {
+		t.Log(
+			"too short to compare: what is remembered for a while isn't all there in the second tenth")
 	} else if second, last := medians[1], medians[9]; float64(last) > 1.1*float64(second) {
 		t.Errorf("live heap grew from %.2f MiB to %.2f", mebi(second), mebi(last))
 	}
-	if response := s.query(t, "", usernameQuery, nil); response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
+	if response := s.query(t, "", usernameQuery,
+		nil); response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
 		t.Errorf("then me is %s", response.body)
 	}
 }
@@ -117,7 +120,8 @@ func buildWithHeap(t *testing.T) string {
 		t.Fatal(err)
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
-		filepath.Join(repository, "cmd", "cloakql", "soak_heap.go"): filepath.Join(repository, "e2e", "testdata", "heap.go.txt"),
+		filepath.Join(repository, "cmd", "cloakql", "soak_heap.go"): filepath.Join(repository,
+			"e2e", "testdata", "heap.go.txt"),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +129,8 @@ func buildWithHeap(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := build(filepath.Join(dir, "cloakql"), "cloakql", "-overlay", filepath.Join(dir, "overlay.json")); err != nil {
+	if err := build(filepath.Join(dir, "cloakql"), "cloakql", "-overlay",
+		filepath.Join(dir, "overlay.json")); err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(dir, "cloakql")
@@ -145,35 +150,51 @@ func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 	defer client.CloseIdleConnections()
 	for ctx.Err() == nil {
 		// Somebody new each time: another address, and a session of its own.
-		from := fmt.Sprintf("10.%d.%d.%d", mathrand.IntN(256), mathrand.IntN(256), mathrand.IntN(256))
+		from := fmt.Sprintf("10.%d.%d.%d", mathrand.IntN(256), mathrand.IntN(256),
+			mathrand.IntN(256))
 		ask := func(bearer string, want string, body any) (got result) {
 			text, isText := body.(string)
 			if !isText {
 				made, _ := json.Marshal(body)
 				text = string(made)
 			}
-			return l.exchange(ctx, t, client, soakRequest{from: from, bearer: bearer, body: text, want: want})
+			return l.exchange(ctx, t, client,
+				soakRequest{from: from, bearer: bearer, body: text, want: want})
 		}
-		signedIn, _ := gotTokens(t, "login", ask("", "", object{"query": loginQuery, "variables": object{"u": l.user, "p": "secret"}}))
+		signedIn, _ := gotTokens(t, "login",
+			ask("", "",
+				object{"query": loginQuery, "variables": object{"u": l.user, "p": "secret"}}))
 		if signedIn.AccessToken == "" {
 			continue
 		}
 		for i := range 100 {
 			ask(signedIn.AccessToken, "", asksMe)
-			ask(signedIn.AccessToken, "", object{"query": fmt.Sprintf("query Q%s { me { username } }", rand.Text())}) // never seen before
+			// never seen before
+			ask(signedIn.AccessToken, "",
+				object{"query": fmt.Sprintf("query Q%s { me { username } }", rand.Text())})
 			if i%10 == 0 || time.Now().Before(l.warm) {
-				ask("", "any", object{"query": loginQuery, "variables": object{"u": rand.Text(), "p": "wrong"}}) // a spray
+				// a spray
+				ask("", "any",
+					object{"query": loginQuery,
+						"variables": object{"u": rand.Text(), "p": "wrong"}})
 			}
 			if i%10 == 0 {
 				ask("", "any", object{"query": fmt.Sprintf("{ x%s }", rand.Text())})
 				query := fmt.Sprintf("query P%s { __typename }", rand.Text())
-				ask("", "any", object{"query": query, "extensions": object{"persistedQuery": object{"version": 1, "sha256Hash": digest(query)}}})
+				ask("", "any",
+					object{"query": query,
+						"extensions": object{"persistedQuery": object{"version": 1,
+							"sha256Hash": digest(query)}}})
 				shape := shapes[mathrand.IntN(len(shapes))]
 				ask("", "any", string(shape.body(8<<10)))
-				l.exchange(ctx, t, client, soakRequest{from: from, get: "?query=" + url.QueryEscape("{ __typename }"), want: ""})
+				l.exchange(ctx, t, client,
+					soakRequest{from: from, get: "?query=" + url.QueryEscape("{ __typename }"),
+						want: ""})
 			}
 		}
-		refreshed, _ := gotTokens(t, "refresh", ask("", "", object{"query": refreshQuery, "variables": object{"r": signedIn.RefreshToken}}))
+		refreshed, _ := gotTokens(t, "refresh",
+			ask("", "",
+				object{"query": refreshQuery, "variables": object{"r": signedIn.RefreshToken}}))
 		ask("", "", object{"query": logoutQuery, "variables": object{"r": refreshed.RefreshToken}})
 	}
 }
@@ -181,12 +202,14 @@ func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 // A soakRequest is one request, with the code that its answer has to have: none, or any.
 type soakRequest struct{ from, bearer, body, get, want string }
 
-func (l *soakLoad) exchange(ctx context.Context, t *testing.T, client *http.Client, r soakRequest) (got result) {
+func (l *soakLoad) exchange(ctx context.Context, t *testing.T, client *http.Client,
+	r soakRequest) (got result) {
 	method := http.MethodPost
 	if r.get != "" {
 		method = http.MethodGet
 	}
-	request, err := http.NewRequest(method, l.server.url+"/graphql"+r.get, bytes.NewReader([]byte(r.body)))
+	request, err := http.NewRequest(method, l.server.url+"/graphql"+r.get,
+		bytes.NewReader([]byte(r.body)))
 	if err != nil || ctx.Err() != nil {
 		return result{}
 	}

@@ -22,7 +22,9 @@ func (l *ledger) budget() fakeBudget {
 			l.lines = append(l.lines, field+" "+of+": refused")
 			return nil, &identity.RateLimitError{RetryAfter: 1500 * time.Millisecond}
 		}
-		return func(err error) { l.lines = append(l.lines, fmt.Sprintf("%s %s: %v", field, of, err)) }, nil
+		return func(err error) {
+			l.lines = append(l.lines, fmt.Sprintf("%s %s: %v", field, of, err))
+		}, nil
 	}}
 }
 
@@ -47,18 +49,24 @@ func TestEveryFieldThatRunsIsAnAttempt(t *testing.T) {
 		query string
 		want  []string
 	}{
-		"once":    {`mutation { login(username: "a", password: "p") { scope } }`, []string{"login a"}},
+		"once": {`mutation { login(username: "a", password: "p") { scope } }`,
+			[]string{"login a"}},
 		"aliases": {`mutation { x: login(username: "a", password: "1") { scope } y: login(username: "a", password: "2") { scope } z: login(username: "b", password: "3") { scope } }`, []string{"login a", "login a", "login b"}},
 		"fragments": {`mutation { ...F ... on Mutation { y: login(username: "b", password: "2") { scope } } ...G }
 			fragment F on Mutation { x: login(username: "a", password: "1") { scope } ...G }
 			fragment G on Mutation { z: login(username: "c", password: "3") { scope } }`, []string{"login a", "login c", "login b"}},
 		"one field that is written twice runs once": {`mutation { login(username: "a", password: "p") { scope } login(username: "a", password: "p") { tokenType } }`, []string{"login a"}},
-		"skipped":           {`mutation { login(username: "a", password: "p") @skip(if: true) { scope } x: login(username: "b", password: "p") @include(if: true) { scope } }`, []string{"login b"}},
-		"other fields":      {`mutation { refresh(refreshToken: "r") { scope } x: refresh(refreshToken: "s") { scope } y: logout(refreshToken: "t") }`, []string{"refresh r", "refresh s", "logout t"}},
+		"skipped": {
+			`mutation { login(username: "a", password: "p") @skip(if: true) { scope } x: login(username: "b", password: "p") @include(if: true) { scope } }`, []string{"login b"},
+		},
+		"other fields": {
+			`mutation { refresh(refreshToken: "r") { scope } x: refresh(refreshToken: "s") { scope } y: logout(refreshToken: "t") }`, []string{"refresh r", "refresh s", "logout t"},
+		},
 		"no attempt at all": {`mutation { login(username: "", password: "p") { scope } refresh(refreshToken: "") { scope } }`, nil},
 	} {
 		asked, ledger := 0, &ledger{allowed: 100}
-		// login is never null, so one failure empties the whole answer; the others run all the same.
+		// login is never null, so one failure empties the whole answer; the others run all the
+		// same.
 		s := newServerWithin(t, refusing(&asked), ledger.budget())
 		got := s.anonymous(tt.query)
 		var took []string
@@ -95,9 +103,13 @@ func TestARefusedAttemptAsksNobody(t *testing.T) {
 // The budget hears what the realm said, as it said it.
 func TestTheBudgetHearsWhatCameOfIt(t *testing.T) {
 	wrapped := fmt.Errorf("log in: %w", identity.ErrBadCredentials)
-	for want, answer := range map[string]error{"login alice: <nil>": nil, "login alice: log in: bad credentials": wrapped} {
+	for want, answer := range map[string]error{"login alice: <nil>": nil,
+		"login alice: log in: bad credentials": wrapped} {
 		ledger := &ledger{allowed: 1}
-		s := newServerWithin(t, fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) { return tokens(), answer }}, ledger.budget())
+		s := newServerWithin(t,
+			fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
+				return tokens(), answer
+			}}, ledger.budget())
 		s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`)
 		if len(ledger.lines) != 1 || ledger.lines[0] != want {
 			t.Errorf("the budget heard %q, want %q", ledger.lines, want)
@@ -108,7 +120,9 @@ func TestTheBudgetHearsWhatCameOfIt(t *testing.T) {
 // Nobody knows what a panic was about: what was taken for it isn't given back.
 func TestAPanicSettlesNothing(t *testing.T) {
 	ledger := &ledger{allowed: 1}
-	s := newServerWithin(t, fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) { panic("oh") }}, ledger.budget())
+	s := newServerWithin(t,
+		fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) { panic("oh") }},
+		ledger.budget())
 	s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`)
 	if len(ledger.lines) != 0 || ledger.allowed != 0 {
 		t.Errorf("the budget heard %q, and %d attempts are left", ledger.lines, ledger.allowed)

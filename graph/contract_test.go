@@ -31,7 +31,8 @@ func TestSchema_contract(t *testing.T) {
 		t.Fatal(err)
 	}
 	if text.String() != string(want) {
-		t.Errorf("the schema isn't that of %s, from line %d on: if clients should see the change, run go test ./graph -update",
+		t.Errorf(
+			"the schema isn't that of %s, from line %d on: if clients should see the change, run go test ./graph -update",
 			name, firstDifference(text.String(), string(want)))
 	}
 }

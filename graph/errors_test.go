@@ -14,7 +14,10 @@ import (
 )
 
 func TestAnUnknownErrorIsLoggedAndHidden(t *testing.T) {
-	s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return fmt.Errorf("read sessions: %w", errDatabase) }})
+	s := newServer(t,
+		fakeRealm{logout: func(identity.Secret) error {
+			return fmt.Errorf("read sessions: %w", errDatabase)
+		}})
 	check(t, s.anonymous(`mutation { out: logout(refreshToken: "t") }`),
 		`{"errors":[{"message":"Internal error","path":["out"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
 	check(t, fmt.Sprint(s.logged(t)),
@@ -25,17 +28,20 @@ func TestAnUnknownErrorIsLoggedAndHidden(t *testing.T) {
 // type.
 func TestAGraphQLErrorOfAResolverIsHiddenToo(t *testing.T) {
 	for name, err := range map[string]error{
-		"message":         gqlerror.Errorf("%s", canary),
-		"extensions":      &gqlerror.Error{Message: "m", Extensions: map[string]any{"code": "FORBIDDEN", "secret": canary}},
-		"wrapped":         fmt.Errorf("%s: %w", canary, gqlerror.Errorf("%s", canary)),
-		"inner error":     &gqlerror.Error{Message: canary, Err: errors.New(canary)},
-		"rule and file":   &gqlerror.Error{Message: "m", Rule: canary, Extensions: map[string]any{"file": canary}},
+		"message": gqlerror.Errorf("%s", canary),
+		"extensions": &gqlerror.Error{Message: "m",
+			Extensions: map[string]any{"code": "FORBIDDEN", "secret": canary}},
+		"wrapped":     fmt.Errorf("%s: %w", canary, gqlerror.Errorf("%s", canary)),
+		"inner error": &gqlerror.Error{Message: canary, Err: errors.New(canary)},
+		"rule and file": &gqlerror.Error{Message: "m", Rule: canary,
+			Extensions: map[string]any{"file": canary}},
 		"list":            gqlerror.List{gqlerror.Errorf("%s", canary)},
 		"a nil inside it": &gqlerror.Error{Message: canary, Err: nil},
 	} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return err }})
 		got := s.anonymous(`mutation { logout(refreshToken: "t") }`)
-		if strings.Contains(got, canary) || strings.Contains(got, "FORBIDDEN") || !strings.Contains(got, `"code":"INTERNAL_SERVER_ERROR"`) {
+		if strings.Contains(got, canary) || strings.Contains(got, "FORBIDDEN") ||
+			!strings.Contains(got, `"code":"INTERNAL_SERVER_ERROR"`) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
@@ -44,16 +50,19 @@ func TestAGraphQLErrorOfAResolverIsHiddenToo(t *testing.T) {
 // The table's words stand even if the resolver put others beside its error.
 func TestAGraphQLErrorAroundAKnownOneHasTheTablesWords(t *testing.T) {
 	s := newServer(t, fakeRealm{logout: func(identity.Secret) error {
-		return &gqlerror.Error{Message: canary, Err: identity.ErrRefreshReused, Extensions: map[string]any{"code": "MINE", "x": canary}}
+		return &gqlerror.Error{Message: canary, Err: identity.ErrRefreshReused,
+			Extensions: map[string]any{"code": "MINE", "x": canary}}
 	}})
 	check(t, s.anonymous(`mutation { logout(refreshToken: "t") }`),
 		`{"errors":[{"message":"Sign in again","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID_REFRESH_TOKEN","reason":"REUSED"}}],"data":null}`)
 }
 
 func TestAClientThatLeftIsNobodysFault(t *testing.T) {
-	for _, err := range []error{context.Canceled, fmt.Errorf("ask the realm: %w", context.Canceled)} {
+	for _, err := range []error{context.Canceled,
+		fmt.Errorf("ask the realm: %w", context.Canceled)} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return err }})
-		if got := s.anonymous(`mutation { logout(refreshToken: "t") }`); !strings.Contains(got, "INTERNAL_SERVER_ERROR") {
+		if got := s.anonymous(`mutation { logout(refreshToken: "t") }`); !strings.Contains(got,
+			"INTERNAL_SERVER_ERROR") {
 			t.Errorf("%v: %s", err, got)
 		}
 		if s.log.Len() != 0 {
@@ -63,10 +72,14 @@ func TestAClientThatLeftIsNobodysFault(t *testing.T) {
 }
 
 func TestADeadlineHasACode(t *testing.T) {
-	s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return fmt.Errorf("ask the realm: %w", context.DeadlineExceeded) }})
+	s := newServer(t,
+		fakeRealm{logout: func(identity.Secret) error {
+			return fmt.Errorf("ask the realm: %w", context.DeadlineExceeded)
+		}})
 	check(t, s.anonymous(`mutation { logout(refreshToken: "t") }`),
 		`{"errors":[{"message":"The request took too long","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"TIMEOUT"}}],"data":null}`)
-	if lines := s.logged(t); len(lines) != 1 || lines[0]["level"] != "WARN" || lines[0]["path"] != "logout" {
+	if lines := s.logged(t); len(lines) != 1 || lines[0]["level"] != "WARN" ||
+		lines[0]["path"] != "logout" {
 		t.Errorf("logged %v", lines)
 	}
 }
@@ -75,7 +88,9 @@ func TestDetailReachesMe(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	s.errors.Detail = true
 	s.SetErrorPresenter(s.errors.Present)
-	check(t, s.ask(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}, `{ me { id } }`, nil),
+	check(t,
+		s.ask(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"},
+			`{ me { id } }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
 }
 
@@ -89,7 +104,9 @@ func TestDetail_names_the_argument(t *testing.T) {
 		s := newServer(t, fakeRealm{})
 		s.errors.Detail = local
 		s.SetErrorPresenter(s.errors.Present)
-		check(t, s.ask(nil, nil, `mutation { login(username: "alice", password: "secret", otp: "") { accessToken } }`, nil), want)
+		check(t,
+			s.ask(nil, nil,
+				`mutation { login(username: "alice", password: "secret", otp: "") { accessToken } }`, nil), want)
 	}
 }
 
@@ -121,10 +138,12 @@ func TestAPanicsValueIsNeverLogged(t *testing.T) {
 			t.Fatalf("%s: %d lines, want one: %v", kind, len(lines), lines)
 		}
 		line := lines[0]
-		if line["msg"] != "panic" || line["level"] != "ERROR" || line["panic"] != kind || line["path"] != "logout" || line["requestId"] != requestID {
+		if line["msg"] != "panic" || line["level"] != "ERROR" || line["panic"] != kind ||
+			line["path"] != "logout" || line["requestId"] != requestID {
 			t.Errorf("%s: logged %v", kind, line)
 		}
-		if stack, _ := line["stack"].(string); !strings.Contains(stack, "graph.(*mutationResolver).Logout") {
+		if stack, _ := line["stack"].(string); !strings.Contains(stack,
+			"graph.(*mutationResolver).Logout") {
 			t.Errorf("%s: the stack doesn't say where: %s", kind, stack)
 		}
 	}
@@ -139,12 +158,17 @@ func TestARuntimeErrorShowsItsWords(t *testing.T) {
 	for want, broken := range map[string]func(){
 		"runtime error: invalid memory address or nil pointer dereference": func() { _ = none.ID },
 		"runtime error: index out of range [5] with length 0":              func() { _ = list[5] },
-		"assignment to entry in nil map":                                   func() { nilMap["x"] = 1 },
-		"interface conversion: interface {} is string, not int":            func() { _ = value.(int) },
+		"assignment to entry in nil map": func() {
+			nilMap["x"] = 1
+		},
+		"interface conversion: interface {} is string, not int": func() {
+			_ = value.(int)
+		},
 	} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { broken(); return nil }})
 		s.anonymous(`mutation { logout(refreshToken: "t") }`)
-		if lines := s.logged(t); len(lines) != 1 || lines[0]["panic"] != want || strings.Contains(s.log.String(), canary) {
+		if lines := s.logged(t); len(lines) != 1 || lines[0]["panic"] != want ||
+			strings.Contains(s.log.String(), canary) {
 			t.Errorf("logged %v, want %q", lines, want)
 		}
 	}
@@ -194,7 +218,8 @@ func TestIntrospectionOffBesideAnotherError(t *testing.T) {
 func TestArgumentsThatDontFit(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.anonymous(`mutation { login(username: {}, password: "` + canary + `") { tokenType } }`)
-	check(t, got, `{"errors":[{"message":"Request malformed!","path":["login"],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`)
+	check(t, got,
+		`{"errors":[{"message":"Request malformed!","path":["login"],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`)
 	if s.log.Len() != 0 {
 		t.Errorf("logged %s, want nothing: it is the client's business", s.log.String())
 	}

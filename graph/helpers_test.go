@@ -36,7 +36,8 @@ func (r fakeRealm) Login(_ context.Context, c identity.Credentials) (*identity.O
 	return r.login(c)
 }
 
-func (r fakeRealm) Refresh(_ context.Context, token identity.Secret) (*identity.OpenIDToken, error) {
+func (r fakeRealm) Refresh(_ context.Context,
+	token identity.Secret) (*identity.OpenIDToken, error) {
 	return r.refresh(token)
 }
 
@@ -97,7 +98,8 @@ func newServerWithin(t testing.TB, realm signin.Realm, budget signin.Limiter) *s
 		t.Fatal(err)
 	}
 	s := &server{Server: handler.New(schema)}
-	s.errors = apierror.Presenter{Log: slog.New(slog.NewJSONHandler(&s.log, nil)), RequestID: func(context.Context) string { return requestID }}
+	s.errors = apierror.Presenter{Log: slog.New(slog.NewJSONHandler(&s.log, nil)),
+		RequestID: func(context.Context) string { return requestID }}
 	s.SetErrorPresenter(s.errors.Present)
 	s.SetRecoverFunc(s.errors.Recover)
 	s.AddTransport(transport.POST{})
@@ -105,7 +107,8 @@ func newServerWithin(t testing.TB, realm signin.Realm, budget signin.Limiter) *s
 }
 
 // ask runs a query for a caller: what the verifier said of the request's token.
-func (s *server) ask(user *identity.User, reason error, query string, variables map[string]any) string {
+func (s *server) ask(user *identity.User, reason error, query string,
+	variables map[string]any) string {
 	text, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
 		panic(err)

@@ -27,15 +27,21 @@ func TestLoginHandsTheArgumentsOn(t *testing.T) {
 	const hostile = "a&b+c%20d\"e\\f ü🔑 "
 	for _, otp := range []any{nil, "123456"} {
 		var got identity.Credentials
-		s := newServer(t, fakeRealm{login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
-			got = c
-			return tokens(), nil
-		}})
-		check(t, s.ask(nil, nil, `mutation ($u: String!, $p: String!, $o: String) { login(username: $u, password: $p, otp: $o) `+allOfToken+` }`,
-			map[string]any{"u": " Alice@Example.org", "p": hostile, "o": otp}), `{"data":{"login":`+allOfTokens+`}}`)
+		s := newServer(t,
+			fakeRealm{login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
+				got = c
+				return tokens(), nil
+			}})
+		check(t,
+			s.ask(nil, nil,
+				`mutation ($u: String!, $p: String!, $o: String) { login(username: $u, password: $p, otp: $o) `+allOfToken+` }`,
+				map[string]any{"u": " Alice@Example.org", "p": hostile, "o": otp}),
+			`{"data":{"login":`+allOfTokens+`}}`)
 		want, _ := otp.(string)
-		if got.Username != " Alice@Example.org" || got.Password.Reveal() != hostile || got.OTP.Reveal() != want {
-			t.Errorf("the realm got %q, %q, %q", got.Username, got.Password.Reveal(), got.OTP.Reveal())
+		if got.Username != " Alice@Example.org" || got.Password.Reveal() != hostile ||
+			got.OTP.Reveal() != want {
+			t.Errorf("the realm got %q, %q, %q", got.Username, got.Password.Reveal(),
+				got.OTP.Reveal())
 		}
 	}
 }
@@ -47,7 +53,8 @@ func TestLoginWithoutACodeAndWithLiterals(t *testing.T) {
 		}
 		return tokens(), nil
 	}})
-	check(t, s.anonymous(`mutation { login(username: "alice", password: "p") { accessToken } }`), `{"data":{"login":{"accessToken":"access"}}}`)
+	check(t, s.anonymous(`mutation { login(username: "alice", password: "p") { accessToken } }`),
+		`{"data":{"login":{"accessToken":"access"}}}`)
 }
 
 func TestRefreshAndLogoutHandTheTokenOn(t *testing.T) {
@@ -65,18 +72,24 @@ func TestRefreshAndLogoutHandTheTokenOn(t *testing.T) {
 			return nil
 		},
 	})
-	check(t, s.anonymous(`mutation { refresh(refreshToken: "old") `+allOfToken+` }`), `{"data":{"refresh":`+allOfTokens+`}}`)
+	check(t, s.anonymous(`mutation { refresh(refreshToken: "old") `+allOfToken+` }`),
+		`{"data":{"refresh":`+allOfTokens+`}}`)
 	check(t, s.anonymous(`mutation { logout(refreshToken: "newest") }`), `{"data":{"logout":true}}`)
 }
 
 // Where the realm gives no refresh token, or one without end, there is nothing to count down.
 func TestWhatTheRealmLeavesOutIsNull(t *testing.T) {
-	bare := &identity.OpenIDToken{TokenType: "Bearer", AccessToken: identity.NewSecret("a"), Scope: []string{}}
-	s := newServer(t, fakeRealm{refresh: func(identity.Secret) (*identity.OpenIDToken, error) { return bare, nil }})
+	bare := &identity.OpenIDToken{TokenType: "Bearer", AccessToken: identity.NewSecret("a"),
+		Scope: []string{}}
+	s := newServer(t,
+		fakeRealm{refresh: func(identity.Secret) (*identity.OpenIDToken, error) {
+			return bare, nil
+		}})
 	check(t, s.anonymous(`mutation { refresh(refreshToken: "t") `+allOfToken+` }`),
 		`{"data":{"refresh":{"tokenType":"Bearer","accessToken":"a","expiresIn":0,"refreshToken":null,"refreshExpiresIn":null,"idToken":null,"scope":[]}}}`)
 	bare.RefreshToken = ptr(identity.NewSecret("endless"))
-	check(t, s.anonymous(`mutation { refresh(refreshToken: "t") { refreshToken refreshExpiresIn } }`),
+	check(t,
+		s.anonymous(`mutation { refresh(refreshToken: "t") { refreshToken refreshExpiresIn } }`),
 		`{"data":{"refresh":{"refreshToken":"endless","refreshExpiresIn":null}}}`)
 }
 
@@ -88,9 +101,12 @@ func TestBadInputNeverReachesTheRealm(t *testing.T) {
 		`mutation { login(username: "alice", password: "` + canary + `", otp: "") { scope } }`,
 		`mutation { login(username: "alice\u0000", password: "` + canary + `") { scope } }`,
 		`mutation { login(username: "alice", password: "` + canary + `\n") { scope } }`,
-		`mutation { login(username: "alice", password: "` + strings.Repeat(canary, 300) + `") { scope } }`,
-		`mutation { login(username: "` + strings.Repeat(canary, 100) + `", password: "p") { scope } }`,
-		`mutation { login(username: "alice", password: "p", otp: "` + strings.Repeat(canary, 10) + `") { scope } }`,
+		`mutation { login(username: "alice", password: "` + strings.Repeat(canary, 300) +
+			`") { scope } }`,
+		`mutation { login(username: "` + strings.Repeat(canary, 100) +
+			`", password: "p") { scope } }`,
+		`mutation { login(username: "alice", password: "p", otp: "` + strings.Repeat(canary, 10) +
+			`") { scope } }`,
 		`mutation { refresh(refreshToken: "") { scope } }`,
 		`mutation { refresh(refreshToken: "` + strings.Repeat(canary, 3000) + `") { scope } }`,
 		`mutation { logout(refreshToken: "") }`,
@@ -116,16 +132,19 @@ func TestTheRealmsRefusals(t *testing.T) {
 		{identity.ErrAccountDisabled, `{"message":"Your account is disabled","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"ACCOUNT_DISABLED"}}`},
 		{identity.ErrProviderMisconfigured, `{"message":"Sign-in is not available","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"SERVICE_UNAVAILABLE","reason":"IDENTITY_PROVIDER_MISCONFIGURED"}}`},
 	} {
-		s := newServer(t, fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
-			return nil, fmt.Errorf("log in: %w: realm says %s", tt.err, canary)
-		}})
-		check(t, s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`), `{"errors":[`+tt.want+`],"data":null}`)
+		s := newServer(t,
+			fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
+				return nil, fmt.Errorf("log in: %w: realm says %s", tt.err, canary)
+			}})
+		check(t, s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`),
+			`{"errors":[`+tt.want+`],"data":null}`)
 	}
 }
 
 // logout says true only when the session has ended.
 func TestLogoutIsNeverTrueAndAnError(t *testing.T) {
-	s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return identity.ErrProviderUnavailable }})
+	s := newServer(t,
+		fakeRealm{logout: func(identity.Secret) error { return identity.ErrProviderUnavailable }})
 	got := s.anonymous(`mutation { logout(refreshToken: "t") }`)
 	if strings.Contains(got, "true") || !strings.Contains(got, "IDENTITY_PROVIDER_UNAVAILABLE") {
 		t.Errorf("%s", got)
@@ -136,9 +155,13 @@ func TestLogoutIsNeverTrueAndAnError(t *testing.T) {
 func TestAPasswordInAPanicReachesNobody(t *testing.T) {
 	for name, realm := range map[string]fakeRealm{
 		"revealed": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic("bad: " + c.Password.Reveal()) }},
-		"printed":  {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic(fmt.Sprintf("%+v", c)) }},
+		"printed": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
+			panic(fmt.Sprintf("%+v", c))
+		}},
 		"as it is": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic(c) }},
-		"error":    {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic(errors.New(c.Password.Reveal())) }},
+		"error": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
+			panic(errors.New(c.Password.Reveal()))
+		}},
 		// Nor one that was printed with care into an error.
 		"returned": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 			return nil, fmt.Errorf("log in with %+v", c)
@@ -146,10 +169,13 @@ func TestAPasswordInAPanicReachesNobody(t *testing.T) {
 	} {
 		for how, ask := range map[string]func(*server) string{
 			"variable": func(s *server) string {
-				return s.ask(nil, nil, `mutation ($p: String!) { login(username: "alice", password: $p, otp: "`+canary+`") { scope } }`, map[string]any{"p": canary})
+				return s.ask(nil, nil,
+					`mutation ($p: String!) { login(username: "alice", password: $p, otp: "`+canary+
+						`") { scope } }`, map[string]any{"p": canary})
 			},
 			"literal": func(s *server) string {
-				return s.anonymous(`mutation { login(username: "alice", password: "` + canary + `") { scope } }`)
+				return s.anonymous(`mutation { login(username: "alice", password: "` + canary +
+					`") { scope } }`)
 			},
 		} {
 			s := newServer(t, realm)
@@ -172,7 +198,8 @@ func TestAFieldConflictAsksNobody(t *testing.T) {
 		asked = true
 		return tokens(), nil
 	}})
-	got := s.anonymous(`mutation { login(username: "a", password: "p") { scope } login(username: "b", password: "p") { scope } }`)
+	got := s.anonymous(
+		`mutation { login(username: "a", password: "p") { scope } login(username: "b", password: "p") { scope } }`)
 	if asked || !strings.Contains(got, `"errors"`) || !strings.Contains(got, `"data":null`) {
 		t.Errorf("asked: %t, %s", asked, got)
 	}
@@ -185,7 +212,9 @@ func TestTwoLoginsUnderTwoNames(t *testing.T) {
 		order = append(order, c.Username)
 		return tokens(), nil
 	}})
-	check(t, s.anonymous(`mutation { x: login(username: "a", password: "p") { scope } y: login(username: "b", password: "p") { scope } }`),
+	check(t,
+		s.anonymous(
+			`mutation { x: login(username: "a", password: "p") { scope } y: login(username: "b", password: "p") { scope } }`),
 		`{"data":{"x":{"scope":["openid","email"]},"y":{"scope":["openid","email"]}}}`)
 	if fmt.Sprint(order) != "[a b]" {
 		t.Errorf("the realm was asked in the order %v", order)
@@ -221,9 +250,13 @@ func TestMeDeniesByItself(t *testing.T) {
 
 // login works while an expired header is still attached; me doesn't, and says why.
 func TestABadTokenStopsGuardedFieldsAlone(t *testing.T) {
-	s := newServer(t, fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) { return tokens(), nil }})
+	s := newServer(t,
+		fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
+			return tokens(), nil
+		}})
 	expired := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}
-	check(t, s.ask(nil, expired, `mutation { login(username: "a", password: "p") { scope } }`, nil), `{"data":{"login":{"scope":["openid","email"]}}}`)
+	check(t, s.ask(nil, expired, `mutation { login(username: "a", password: "p") { scope } }`, nil),
+		`{"data":{"login":{"scope":["openid","email"]}}}`)
 	check(t, s.ask(nil, expired, `{ me { id } __typename }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}],"data":{"me":null,"__typename":"Query"}}`)
 }
@@ -234,30 +267,38 @@ const allOfMe = `{ me { id username email emailVerified name givenName familyNam
 func TestMeShowsEveryField(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	alice := &identity.User{
-		ID: "0b7c", Username: ptr("alice"), Email: ptr("alice@example.org"), EmailVerified: ptr(false),
-		Name: ptr("Alice Ü. 🔑"), GivenName: ptr("Alice"), FamilyName: ptr("<b>&"),
+		ID: "0b7c", Username: ptr("alice"), Email: ptr("alice@example.org"),
+		EmailVerified: ptr(false),
+		Name:          ptr("Alice Ü. 🔑"), GivenName: ptr("Alice"), FamilyName: ptr("<b>&"),
 		RealmRoles: []string{"user", "admin"}, Groups: []string{"/staff"},
-		ClientRoles: []identity.ClientRoles{{Client: "account", Roles: []string{"view"}}, {Client: "api", Roles: []string{}}},
+		ClientRoles: []identity.ClientRoles{{Client: "account", Roles: []string{"view"}},
+			{Client: "api", Roles: []string{}}},
 		Token: &identity.TokenInfo{
-			Scope: []string{"openid"}, ExpiresAt: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), ACR: ptr("1"),
-			Session: &identity.Session{ID: "s1", AuthenticatedAt: ptr(time.Date(2026, 1, 2, 15, 0, 0, 0, time.UTC))},
-			Claims:  identity.Claims(`{"sub":"0b7c"}`),
+			Scope: []string{"openid"}, ExpiresAt: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
+			ACR: ptr("1"),
+			Session: &identity.Session{ID: "s1",
+				AuthenticatedAt: ptr(time.Date(2026, 1, 2, 15, 0, 0, 0, time.UTC))},
+			Claims: identity.Claims(`{"sub":"0b7c"}`),
 		},
 	}
-	check(t, s.ask(alice, nil, allOfMe, nil), `{"data":{"me":{"id":"0b7c","username":"alice","email":"alice@example.org","emailVerified":false,`+
-		`"name":"Alice Ü. 🔑","givenName":"Alice","familyName":"\u003cb\u003e\u0026","realmRoles":["user","admin"],`+
-		`"clientRoles":[{"client":"account","roles":["view"]},{"client":"api","roles":[]}],"groups":["/staff"],`+
-		`"token":{"scope":["openid"],"expiresAt":"2026-01-02T15:04:05Z","acr":"1","session":{"id":"s1","authenticatedAt":"2026-01-02T15:00:00Z"},"claims":{"sub":"0b7c"}}}}}`)
+	check(t, s.ask(alice, nil, allOfMe, nil),
+		`{"data":{"me":{"id":"0b7c","username":"alice","email":"alice@example.org","emailVerified":false,`+
+			`"name":"Alice Ü. 🔑","givenName":"Alice","familyName":"\u003cb\u003e\u0026","realmRoles":["user","admin"],`+
+			`"clientRoles":[{"client":"account","roles":["view"]},{"client":"api","roles":[]}],"groups":["/staff"],`+
+			`"token":{"scope":["openid"],"expiresAt":"2026-01-02T15:04:05Z","acr":"1","session":{"id":"s1","authenticatedAt":"2026-01-02T15:00:00Z"},"claims":{"sub":"0b7c"}}}}}`)
 }
 
 func TestMeOfAServiceAccountLeavesOutWhatTheTokenDoes(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	robot := &identity.User{
-		ID: "robot", RealmRoles: []string{}, ClientRoles: []identity.ClientRoles{}, Groups: []string{},
-		Token: &identity.TokenInfo{Scope: []string{}, ExpiresAt: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Claims: identity.Claims(`{}`)},
+		ID: "robot", RealmRoles: []string{}, ClientRoles: []identity.ClientRoles{},
+		Groups: []string{},
+		Token: &identity.TokenInfo{Scope: []string{},
+			ExpiresAt: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Claims: identity.Claims(`{}`)},
 	}
-	check(t, s.ask(robot, nil, allOfMe, nil), `{"data":{"me":{"id":"robot","username":null,"email":null,"emailVerified":null,"name":null,"givenName":null,"familyName":null,`+
-		`"realmRoles":[],"clientRoles":[],"groups":[],"token":{"scope":[],"expiresAt":"2026-01-02T15:04:05Z","acr":null,"session":null,"claims":{}}}}}`)
+	check(t, s.ask(robot, nil, allOfMe, nil),
+		`{"data":{"me":{"id":"robot","username":null,"email":null,"emailVerified":null,"name":null,"givenName":null,"familyName":null,`+
+			`"realmRoles":[],"clientRoles":[],"groups":[],"token":{"scope":[],"expiresAt":"2026-01-02T15:04:05Z","acr":null,"session":null,"claims":{}}}}}`)
 	robot.Token = nil
 	check(t, s.ask(robot, nil, `{ me { token { scope } } }`, nil), `{"data":{"me":{"token":null}}}`)
 }
@@ -266,6 +307,8 @@ func TestMeOfAServiceAccountLeavesOutWhatTheTokenDoes(t *testing.T) {
 func TestClaimsPassUnchanged(t *testing.T) {
 	const claims = `{"z":1,"a":12345678901234567890123,"f":1.0,"e":1e400,"nested":{"list":[null,true,{"x":"ü\u0041"}]},"z2":""}`
 	s := newServer(t, fakeRealm{})
-	alice := &identity.User{ID: "alice", Token: &identity.TokenInfo{Claims: identity.Claims(claims)}}
-	check(t, s.ask(alice, nil, `{ me { token { claims } } }`, nil), `{"data":{"me":{"token":{"claims":`+claims+`}}}}`)
+	alice := &identity.User{ID: "alice",
+		Token: &identity.TokenInfo{Claims: identity.Claims(claims)}}
+	check(t, s.ask(alice, nil, `{ me { token { claims } } }`, nil),
+		`{"data":{"me":{"token":{"claims":`+claims+`}}}}`)
 }

@@ -22,7 +22,8 @@ func TestNewSchemaGuardsEveryRootField(t *testing.T) {
 	}
 	// What may be called without a token is decided here a second time: a rule that changed in the
 	// schema by mistake fails this test.
-	want := map[string]string{"Query.me": "auth", "Mutation.login": "public", "Mutation.refresh": "public", "Mutation.logout": "public"}
+	want := map[string]string{"Query.me": "auth", "Mutation.login": "public",
+		"Mutation.refresh": "public", "Mutation.logout": "public"}
 	got := map[string]string{}
 	for _, root := range []*gql.Definition{schema.Schema().Query, schema.Schema().Mutation} {
 		for _, field := range root.Fields {
@@ -131,9 +132,11 @@ func TestResolversAreShort(t *testing.T) {
 				continue
 			}
 			resolvers++
-			lines := positions.Position(function.Body.Rbrace).Line - positions.Position(function.Body.Lbrace).Line - 1
+			lines := positions.Position(function.Body.Rbrace).Line - positions.Position(
+				function.Body.Lbrace).Line - 1
 			if lines > 5 || len(function.Body.List) > 5 {
-				t.Errorf("%s: the body of %s has %d lines, want at most 5", name, function.Name, lines)
+				t.Errorf("%s: the body of %s has %d lines, want at most 5", name, function.Name,
+					lines)
 			}
 		}
 	}
@@ -145,7 +148,8 @@ func TestResolversAreShort(t *testing.T) {
 // The start is the time to say what is missing, not the first call.
 func TestNewSchema_incompleteResolver(t *testing.T) {
 	for _, resolver := range []*Resolver{nil, {}} {
-		if _, err := NewSchema(resolver); err == nil || !strings.Contains(err.Error(), "Resolver.SignIn is missing") {
+		if _, err := NewSchema(resolver); err == nil ||
+			!strings.Contains(err.Error(), "Resolver.SignIn is missing") {
 			t.Errorf("NewSchema(%v) = %v, want that Resolver.SignIn is missing", resolver, err)
 		}
 	}

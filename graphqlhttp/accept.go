@@ -54,7 +54,8 @@ func negotiate(accept []string) (media mediaType, ok bool) {
 		return mediaJSON, true
 	case plain.weight == 0 && response.weight == 0:
 		return mediaJSON, false
-	case response.weight > plain.weight || response.weight == plain.weight && response.rank >= rankExact:
+	case response.weight > plain.weight ||
+		response.weight == plain.weight && response.rank >= rankExact:
 		return mediaResponse, true
 	}
 	return mediaJSON, true
@@ -105,7 +106,8 @@ func (p *preference) consider(r mediaRange, media mediaType) {
 // "*; q=.2, */*; q=.2" where a program sets no Accept.
 func parseRange(element string) (r mediaRange, ok bool) {
 	name, parameters, err := mime.ParseMediaType(element)
-	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || !strings.Contains(name, "/") {
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) ||
+		!strings.Contains(name, "/") {
 		return mediaRange{}, false
 	}
 	r = mediaRange{name: name, weight: 1000, charset: isUTF8(parameters["charset"])}

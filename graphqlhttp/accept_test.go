@@ -79,7 +79,8 @@ func TestNegotiate(t *testing.T) {
 
 func FuzzNegotiate(f *testing.F) {
 	for _, header := range []string{"", "*/*;q=0.8, application/json",
-		`a/b;c="\",", application/graphql-response+json;q=0.001`, ";;,=\"", "application/json;q=0", "*; q=.2, */*; q=.2", `a/b;c="d, */*`} {
+		`a/b;c="\",", application/graphql-response+json;q=0.001`, ";;,=\"", "application/json;q=0",
+		"*; q=.2, */*; q=.2", `a/b;c="d, */*`} {
 		f.Add(header, "application/*")
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {

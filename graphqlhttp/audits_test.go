@@ -69,7 +69,8 @@ func allAudits() []audit {
 	withMedia := func(a audit, media string) audit { a.media = media; return a }
 	withoutData := func(a audit) audit { a.noData = true; return a }
 	typeByGet := url.Values{"query": {typeQuery}, "variables": {`{"name":"sometype"}`}}
-	typeByPost, _ := json.Marshal(map[string]any{"query": typeQuery, "variables": map[string]any{"name": "sometype"}})
+	typeByPost, _ := json.Marshal(map[string]any{"query": typeQuery,
+		"variables": map[string]any{"name": "sometype"}})
 
 	all := []audit{
 		withMedia(ok("22EB", typed, typenameQuery), typed),
@@ -88,7 +89,8 @@ func allAudits() []audit {
 		{id: "9C48", least: 400, most: 499, request: got(typed, url.Values{"query": {"mutation { __typename }"}})},
 		{id: "9ABE", least: 400, most: 499, request: func() *http.Request {
 			r := postText(typenameQuery)
-			r.Header.Set("Content-Type", "text/plain;charset=UTF-8") // what fetch sends with a string
+			// what fetch sends with a string
+			r.Header.Set("Content-Type", "text/plain;charset=UTF-8")
 			return r
 		}},
 		ok("03D4", "", typenameQuery),
@@ -101,33 +103,40 @@ func allAudits() []audit {
 	}
 	all = append(all, ok("34A2", typed, typenameQuery), clean("13EE", plain, typenameQuery))
 	for i, value := range wrong {
-		all = append(all, bad(fmt.Sprintf("6C0%d", i), "", `{"operationName":`+value+`,"query":"{ __typename }"}`))
+		all = append(all,
+			bad(fmt.Sprintf("6C0%d", i), "",
+				`{"operationName":`+value+`,"query":"{ __typename }"}`))
 	}
 	const named = `{"operationName":"Query","query":"query Query { __typename }"}`
 	all = append(all, ok("8161", typed, named), clean("B8B3", plain, named))
 	for i, name := range []string{"variables", "operationName", "extensions"} {
 		body := `{"query":"{ __typename }","` + name + `":null}`
-		all = append(all, clean(fmt.Sprintf("94B%d", i), typed, body), clean(fmt.Sprintf("022%d", i), plain, body))
+		all = append(all, clean(fmt.Sprintf("94B%d", i), typed, body),
+			clean(fmt.Sprintf("022%d", i), plain, body))
 	}
 	wrong[0] = `"string"`
 	for i, value := range wrong {
-		all = append(all, bad(fmt.Sprintf("476%d", i), "", `{"query":"{ __typename }","variables":`+value+`}`))
+		all = append(all,
+			bad(fmt.Sprintf("476%d", i), "", `{"query":"{ __typename }","variables":`+value+`}`))
 	}
 	all = append(all,
 		ok("2EA1", typed, string(typeByPost)), clean("28B9", plain, string(typeByPost)),
 		audit{id: "D6D5", least: 200, most: 200, noErrors: true, request: got(typed, typeByGet)},
 		audit{id: "6A70", least: 200, most: 200, noErrors: true, request: got(plain, typeByGet)})
 	for i, value := range wrong {
-		all = append(all, bad(fmt.Sprintf("58B%d", i), "", `{"query":"{ __typename }","extensions":`+value+`}`))
+		all = append(all,
+			bad(fmt.Sprintf("58B%d", i), "", `{"query":"{ __typename }","extensions":`+value+`}`))
 	}
 	const extended = `{"query":"{ __typename }","extensions":{"some":"value"}}`
 	return append(all,
 		ok("428F", typed, extended), clean("1B7A", plain, extended),
-		bad("B6DC", plain, `{ "not a JSON`), bad("BCF8", plain, `{ "not a JSON`), bad("B7N8", typed, `{ "not a JSON`),
-		bad("8764", "", `{"qeury":"{ __typename }"}`), bad("3E3A", "", `{"qeury":"{ __typename }"}`),
-		ok("572B", plain, nothingQuery), ok("FDE2", plain, notThere), ok("7B9B", plain, coerceFailure),
-		bad("865D", typed, nothingQuery), bad("556A", typed, nothingQuery), withoutData(bad("D586", typed, nothingQuery)),
-		bad("51FE", typed, notThere), bad("74FF", typed, notThere), withoutData(bad("5E5B", typed, notThere)),
+		bad("B6DC", plain, `{ "not a JSON`), bad("BCF8", plain, `{ "not a JSON`),
+		bad("B7N8", typed, `{ "not a JSON`), bad("8764", "", `{"qeury":"{ __typename }"}`),
+		bad("3E3A", "", `{"qeury":"{ __typename }"}`), ok("572B", plain, nothingQuery),
+		ok("FDE2", plain, notThere), ok("7B9B", plain, coerceFailure),
+		bad("865D", typed, nothingQuery), bad("556A", typed, nothingQuery),
+		withoutData(bad("D586", typed, nothingQuery)), bad("51FE", typed, notThere),
+		bad("74FF", typed, notThere), withoutData(bad("5E5B", typed, notThere)),
 		bad("86EE", typed, coerceFailure))
 }
 
@@ -170,7 +179,8 @@ func TestAudits(t *testing.T) {
 			t.Errorf("audit %s is there twice", a.id)
 		}
 		seen[a.id] = true
-		if failure := a.failure(t, Config{AllowGET: true, Introspection: true}, introspective()); failure != "" {
+		if failure := a.failure(t, Config{AllowGET: true, Introspection: true},
+			introspective()); failure != "" {
 			t.Errorf("%s: %s", a.id, failure)
 		}
 	}
@@ -188,12 +198,15 @@ func TestAuditsWithoutGET(t *testing.T) {
 		t.Errorf("without GET fail %v, want %v", failed, want)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut} {
-		a := askThrough(t, newTransport(Config{Introspection: true}), resolvers(), httptest.NewRequest(method, "/graphql?query={leaf}", nil))
-		if a.Code != http.StatusMethodNotAllowed || a.Header().Get("Allow") != "OPTIONS, POST" || codeOf(t, a) != "BAD_REQUEST" {
+		a := askThrough(t, newTransport(Config{Introspection: true}), resolvers(),
+			httptest.NewRequest(method, "/graphql?query={leaf}", nil))
+		if a.Code != http.StatusMethodNotAllowed || a.Header().Get("Allow") != "OPTIONS, POST" ||
+			codeOf(t, a) != "BAD_REQUEST" {
 			t.Errorf("%s: %d, Allow %q, %s", method, a.Code, a.Header().Get("Allow"), a.Body)
 		}
 	}
-	a := askThrough(t, newTransport(Config{Introspection: true}), resolvers(), httptest.NewRequest(http.MethodOptions, "/graphql", nil))
+	a := askThrough(t, newTransport(Config{Introspection: true}), resolvers(),
+		httptest.NewRequest(http.MethodOptions, "/graphql", nil))
 	if a.Code != http.StatusNoContent || a.Header().Get("Allow") != "OPTIONS, POST" {
 		t.Errorf("OPTIONS: %d, Allow %q", a.Code, a.Header().Get("Allow"))
 	}

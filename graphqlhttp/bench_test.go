@@ -53,7 +53,8 @@ func asker(server http.Handler, body string, length int64, header http.Header) f
 
 // The same request through this transport and gqlgen's own, in turns: how much more this one costs.
 func BenchmarkBesideGqlgen(b *testing.B) {
-	me := json.RawMessage(`{"id":"8f31403d","username":"alice","email":"alice@example.org","realmRoles":["user","admin"]}`)
+	me := json.RawMessage(
+		`{"id":"8f31403d","username":"alice","email":"alice@example.org","realmRoles":["user","admin"]}`)
 	e := resolvers()
 	e["person"] = func(context.Context, map[string]any) (any, error) { return me, nil }
 	e["__typename"] = func(context.Context, map[string]any) (any, error) { return "Query", nil }
@@ -65,7 +66,8 @@ func BenchmarkBesideGqlgen(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/graphql-response+json, application/json;q=0.9"}}
-			ours := asker(cached(newTransport(Config{AllowGET: true, Introspection: true}), e), body, int64(len(body)), header)
+			ours := asker(cached(newTransport(Config{AllowGET: true, Introspection: true}), e),
+				body, int64(len(body)), header)
 			theirs := asker(cached(transport.POST{}, e), body, int64(len(body)), header)
 			var took [2]time.Duration
 			for b.Loop() {
@@ -124,7 +126,8 @@ func BenchmarkRefused(b *testing.B) {
 			if strings.HasSuffix(tt.name, "of unknown length") {
 				length = -1 // chunked
 			}
-			refused, good := asker(server, tt.body, length, tt.header), asker(server, accepted(size), size, usual)
+			refused, good := asker(server, tt.body, length, tt.header),
+				asker(server, accepted(size), size, usual)
 			var took [2]time.Duration
 			for b.Loop() {
 				start := time.Now()

@@ -45,7 +45,8 @@ func TestWhatTheHeadersRefuseIsNotRead(t *testing.T) {
 		r := postText("")
 		r.Body, r.ContentLength = io.NopCloser(untouched{t}), tt.length
 		r.Header.Set(tt.header, tt.value)
-		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r); a.Code != tt.status || codeOf(t, a) != "BAD_REQUEST" {
+		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+			r); a.Code != tt.status || codeOf(t, a) != "BAD_REQUEST" {
 			t.Errorf("%s: %d %s, want %d", name, a.Code, a.Body, tt.status)
 		}
 	}
@@ -67,11 +68,13 @@ func TestNoMoreIsReadThanTheBound(t *testing.T) {
 	body := &counting{Reader: strings.NewReader(strings.Repeat(" ", 2<<20))}
 	r := postText("")
 	r.Body, r.ContentLength = io.NopCloser(body), -1
-	if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r); a.Code != http.StatusRequestEntityTooLarge {
+	if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+		r); a.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d %s", a.Code, a.Body)
 	}
 	if body.read > 64<<10+1 {
-		t.Errorf("%d bytes were read, allowed are 64 KiB and one to see that there is more", body.read)
+		t.Errorf("%d bytes were read, allowed are 64 KiB and one to see that there is more",
+			body.read)
 	}
 }
 
@@ -96,21 +99,28 @@ func TestWhatIsRefusedMakesNothing(t *testing.T) {
 	for name, text := range map[string]string{
 		"too many values": `{"variables":[` + strings.Repeat("{},", 20_000) + `{}]}`,
 		"no end":          `{"variables":[` + strings.Repeat("{},", 1_000),
-		"too deep":        `{"variables":[` + strings.Repeat("{},", 1_000) + strings.Repeat("[", 100),
+		"too deep": `{"variables":[` + strings.Repeat("{},", 1_000) +
+			strings.Repeat("[", 100),
 	} {
 		limits := newTransport(Config{AllowGET: true}).jsonLimits()
-		// A few for the error, and whatever other goroutines allocate meanwhile; none for each value.
-		if allocations := testing.AllocsPerRun(10, func() { strictjson.Decode([]byte(text), limits) }); allocations > 50 {
+		// A few for the error, and whatever other goroutines allocate meanwhile; none for each
+		// value.
+		if allocations := testing.AllocsPerRun(10, func() {
+			strictjson.Decode([]byte(text), limits)
+		}); allocations > 50 {
 			t.Errorf("%s: %g allocations", name, allocations)
 		}
 	}
-	a := ask(t, postText(`{"query":"{ leaf }","variables":{"v":[`+strings.Repeat("0,", 1997)+`0]}}`))
-	if want := "variables hold more than 2000 values"; a.Code != 400 || !strings.Contains(a.Body.String(), want) {
+	a := ask(t,
+		postText(`{"query":"{ leaf }","variables":{"v":[`+strings.Repeat("0,", 1997)+`0]}}`))
+	if want := "variables hold more than 2000 values"; a.Code != 400 ||
+		!strings.Contains(a.Body.String(), want) {
 		t.Errorf("2001 values: %d %s, want 400 %s", a.Code, a.Body, want)
 	}
 	for most, status := range map[int]int{0: 200, 2000: 200, 1999: 400} {
 		body := `{"query":"{ leaf }","variables":{"v":[` + strings.Repeat("0,", 1995) + `0]}}`
-		if a := askWith(t, Config{AllowGET: true, Introspection: true, MaxValues: most}, resolvers(), postText(body)); a.Code != status {
+		if a := askWith(t, Config{AllowGET: true, Introspection: true, MaxValues: most},
+			resolvers(), postText(body)); a.Code != status {
 			t.Errorf("2000 values, MaxValues %d: %d %s, want %d", most, a.Code, a.Body, status)
 		}
 	}
@@ -130,16 +140,22 @@ func TestContentHeadersTwice(t *testing.T) {
 }
 
 func TestNestingIsBounded(t *testing.T) {
-	nested := func(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
+	nested := func(levels int) string {
+		return strings.Repeat("[", levels) + strings.Repeat("]", levels)
+	}
 	for _, tt := range []struct{ most, levels, status int }{
 		{0, 62, 200}, {0, 63, 400}, {5, 3, 200}, {5, 4, 400}, {1000, 998, 200}, {1000, 999, 400},
 	} {
 		body := `{"query":"{ leaf }","variables":{"v":` + nested(tt.levels) + `}}`
-		a := askWith(t, Config{AllowGET: true, Introspection: true, MaxNesting: tt.most}, resolvers(), postText(body))
+		a := askWith(t, Config{AllowGET: true, Introspection: true, MaxNesting: tt.most},
+			resolvers(), postText(body))
 		if a.Code != tt.status {
-			t.Errorf("MaxNesting %d, %d levels in a variable: %d %s, want %d", tt.most, tt.levels, a.Code, a.Body, tt.status)
+			t.Errorf("MaxNesting %d, %d levels in a variable: %d %s, want %d", tt.most, tt.levels,
+				a.Code, a.Body, tt.status)
 		}
-		if want := fmt.Sprintf("variables nest deeper than %d levels", min(max(tt.most, 5), 1000)); tt.most != 0 && tt.status == 400 && !strings.Contains(a.Body.String(), want) {
+		if want := fmt.Sprintf("variables nest deeper than %d levels",
+			min(max(tt.most, 5), 1000)); tt.most != 0 && tt.status == 400 &&
+			!strings.Contains(a.Body.String(), want) {
 			t.Errorf("MaxNesting %d: %s, want %s", tt.most, a.Body, want)
 		}
 	}
@@ -153,7 +169,8 @@ func TestNestingIsBounded(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.URL.RawQuery = strings.TrimPrefix(target, "/?")
-		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r); a.Code/100 != 4 || !strings.Contains(a.Body.String(), `"`+want+`"`) {
+		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+			r); a.Code/100 != 4 || !strings.Contains(a.Body.String(), `"`+want+`"`) {
 			t.Errorf("%.60s: %d %s, want %s", target, a.Code, a.Body, want)
 		}
 	}
@@ -166,7 +183,8 @@ func TestResponseIsBounded(t *testing.T) {
 		return json.RawMessage(`"` + strings.Repeat("x", size) + `"`), nil
 	}
 	e["fails"] = func(context.Context, map[string]any) (any, error) {
-		return nil, &gqlerror.Error{Message: "m", Extensions: map[string]any{"code": "FAILED", "detail": strings.Repeat("x", size)}}
+		return nil, &gqlerror.Error{Message: "m",
+			Extensions: map[string]any{"code": "FAILED", "detail": strings.Repeat("x", size)}}
 	}
 	frame := len(`{"data":{"leaf":""}}` + "\n")
 	for _, media := range []string{plain, typed} {
@@ -182,14 +200,18 @@ func TestResponseIsBounded(t *testing.T) {
 			size = tt.got
 			r := postQuery(tt.query)
 			r.Header.Set("Accept", media)
-			a := askWith(t, Config{AllowGET: true, Introspection: true, MaxResponseBytes: int64(tt.most)}, e, r)
+			a := askWith(t,
+				Config{AllowGET: true, Introspection: true, MaxResponseBytes: int64(tt.most)}, e, r)
 			most := tt.most
 			if most <= 0 {
 				most = 4 << 20
 			}
-			want := fmt.Sprintf(`{"errors":[{"message":"The response is larger than %d bytes: ask for less at once","extensions":{"code":"RESPONSE_TOO_LARGE"}}],"data":null}`+"\n", most)
-			if a.Code != 200 || (a.Body.String() != want) != tt.fits || tt.fits && a.Body.Len() > most {
-				t.Errorf("%s with %d of at most %d: %d %.200s (%d bytes)", tt.query, tt.got, tt.most, a.Code, a.Body, a.Body.Len())
+			want := fmt.Sprintf(
+				`{"errors":[{"message":"The response is larger than %d bytes: ask for less at once","extensions":{"code":"RESPONSE_TOO_LARGE"}}],"data":null}`+"\n", most)
+			if a.Code != 200 || (a.Body.String() != want) != tt.fits ||
+				tt.fits && a.Body.Len() > most {
+				t.Errorf("%s with %d of at most %d: %d %.200s (%d bytes)", tt.query, tt.got,
+					tt.most, a.Code, a.Body, a.Body.Len())
 			}
 		}
 	}
@@ -198,14 +220,17 @@ func TestResponseIsBounded(t *testing.T) {
 func TestAResponsesExtensionsAreBounded(t *testing.T) {
 	for size, fits := range map[int]bool{100: true, 2000: false} {
 		server := handler.New(resolvers())
-		server.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+		server.AroundResponses(func(ctx context.Context,
+			next graphql.ResponseHandler) *graphql.Response {
 			graphql.RegisterExtension(ctx, "e", strings.Repeat("x", size))
 			return next(ctx)
 		})
-		server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true, MaxResponseBytes: 1000}))
+		server.AddTransport(
+			newTransport(Config{AllowGET: true, Introspection: true, MaxResponseBytes: 1000}))
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, postQuery("{ leaf }"))
-		if got := strings.HasPrefix(recorder.Body.String(), `{"data":{"leaf":1},"extensions":{"e":"xxx`); got != fits {
+		if got := strings.HasPrefix(recorder.Body.String(),
+			`{"data":{"leaf":1},"extensions":{"e":"xxx`); got != fits {
 			t.Errorf("%d bytes of extensions: %s", size, recorder.Body)
 		}
 	}
@@ -213,11 +238,15 @@ func TestAResponsesExtensionsAreBounded(t *testing.T) {
 
 // A list may have an error for each item: they aren't all worth sending.
 func TestFieldErrorsAreBounded(t *testing.T) {
-	for n, want := range map[int]string{100: "", 101: "Errors beyond the first 100 are left out: 1 more", 5000: "Errors beyond the first 100 are left out: 4900 more"} {
+	for n, want := range map[int]string{100: "",
+		101:  "Errors beyond the first 100 are left out: 1 more",
+		5000: "Errors beyond the first 100 are left out: 4900 more"} {
 		e := resolvers()
 		e["leaf"] = func(ctx context.Context, _ map[string]any) (any, error) {
 			for i := range n {
-				graphql.AddError(ctx, &gqlerror.Error{Message: "No", Path: ast.Path{ast.PathIndex(i)}, Extensions: map[string]any{"code": "FAILED"}})
+				graphql.AddError(ctx,
+					&gqlerror.Error{Message: "No", Path: ast.Path{ast.PathIndex(i)},
+						Extensions: map[string]any{"code": "FAILED"}})
 			}
 			return nil, nil
 		}
@@ -239,24 +268,29 @@ func TestFieldErrorsAreBounded(t *testing.T) {
 			}
 			continue
 		}
-		if last := content.Errors[got-1]; got != 101 || last.Message != want || last.Extensions.Code != "ERRORS_LEFT_OUT" || content.Errors[99].Path[0] != 99 {
-			t.Errorf("%d errors: %d came, the last says %q; want 101, %q", n, got, last.Message, want)
+		if last := content.Errors[got-1]; got != 101 || last.Message != want ||
+			last.Extensions.Code != "ERRORS_LEFT_OUT" || content.Errors[99].Path[0] != 99 {
+			t.Errorf("%d errors: %d came, the last says %q; want 101, %q", n, got, last.Message,
+				want)
 		}
 	}
 }
 
 func TestFieldErrorsAreShort(t *testing.T) {
 	long := &gqlerror.Error{
-		Message: strings.Repeat("ü", 800), Locations: make([]gqlerror.Location, 50), Extensions: map[string]any{"code": "FAILED"},
+		Message: strings.Repeat("ü", 800), Locations: make([]gqlerror.Location, 50),
+		Extensions: map[string]any{"code": "FAILED"},
 	}
 	e := resolvers()
 	e["leaf"] = func(context.Context, map[string]any) (any, error) { return nil, long }
 	var content struct{ Errors []*gqlerror.Error }
-	if err := json.Unmarshal(askWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf }")).Body.Bytes(), &content); err != nil {
+	if err := json.Unmarshal(askWith(t, Config{AllowGET: true, Introspection: true}, e,
+		postQuery("{ leaf }")).Body.Bytes(), &content); err != nil {
 		t.Fatal(err)
 	}
 	got := content.Errors[0]
-	if len(got.Message) > 1000 || len(got.Message) < 990 || !utf8.ValidString(got.Message) || strings.ContainsRune(got.Message, utf8.RuneError) || len(got.Locations) != 5 {
+	if len(got.Message) > 1000 || len(got.Message) < 990 || !utf8.ValidString(got.Message) ||
+		strings.ContainsRune(got.Message, utf8.RuneError) || len(got.Locations) != 5 {
 		t.Errorf("%d bytes, %d locations: %s", len(got.Message), len(got.Locations), got.Message)
 	}
 	if fieldErrors(gqlerror.List{long}, &language.Locator{}); len(long.Message) != 1600 ||
@@ -273,7 +307,8 @@ func (verbose) MutateOperationContext(context.Context, *graphql.OperationContext
 	for i := range 100 {
 		path = append(path, ast.PathIndex(i))
 	}
-	return &gqlerror.Error{Message: strings.Repeat("m", 1000), Path: path, Locations: make([]gqlerror.Location, 50), Extensions: map[string]any{"code": "X"}}
+	return &gqlerror.Error{Message: strings.Repeat("m", 1000), Path: path,
+		Locations: make([]gqlerror.Location, 50), Extensions: map[string]any{"code": "X"}}
 }
 
 func TestRequestErrorsAreShort(t *testing.T) {
@@ -283,23 +318,29 @@ func TestRequestErrorsAreShort(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	server.ServeHTTP(recorder, postQuery("{ leaf }"))
 	var content struct{ Errors []*gqlerror.Error }
-	if err := json.Unmarshal(recorder.Body.Bytes(), &content); err != nil || len(content.Errors) != 1 {
+	if err := json.Unmarshal(recorder.Body.Bytes(), &content); err != nil ||
+		len(content.Errors) != 1 {
 		t.Fatal(err, recorder.Body)
 	}
 	got := content.Errors[0]
-	if len(got.Message) != 300 || len(got.Path) != 32 || len(got.Locations) != 5 || got.Path[0] != ast.PathName(strings.Repeat("p", 61)+"...") {
-		t.Errorf("message %d bytes, path %d elements from %v, %d locations", len(got.Message), len(got.Path), got.Path[0], len(got.Locations))
+	if len(got.Message) != 300 || len(got.Path) != 32 || len(got.Locations) != 5 ||
+		got.Path[0] != ast.PathName(strings.Repeat("p", 61)+"...") {
+		t.Errorf("message %d bytes, path %d elements from %v, %d locations", len(got.Message),
+			len(got.Path), got.Path[0], len(got.Locations))
 	}
 }
 
 // Each request error has a message, a code, and where in the document it is, if it is somewhere.
 func TestRequestErrorsHaveOneShape(t *testing.T) {
 	for query, located := range map[string]bool{
-		"{": true, "{ nothing }": true, "{ need(s: 5) }": true, "query ($v: Int!) { echo(i: $v) }": true, "{ x: leaf x: fails }": true,
-		"{ echo(i: 5000000000) }": true, "{ ... @defer { leaf } }": true, "query A { leaf } query B { leaf }": false, "#": false,
+		"{": true, "{ nothing }": true, "{ need(s: 5) }": true,
+		"query ($v: Int!) { echo(i: $v) }": true, "{ x: leaf x: fails }": true,
+		"{ echo(i: 5000000000) }": true, "{ ... @defer { leaf } }": true,
+		"query A { leaf } query B { leaf }": false, "#": false,
 	} {
 		var content struct{ Errors []map[string]any }
-		if err := json.Unmarshal(ask(t, postQuery(query)).Body.Bytes(), &content); err != nil || len(content.Errors) == 0 {
+		if err := json.Unmarshal(ask(t, postQuery(query)).Body.Bytes(), &content); err != nil ||
+			len(content.Errors) == 0 {
 			t.Fatal(query, err)
 		}
 		for _, e := range content.Errors {
@@ -318,7 +359,8 @@ func TestRequestErrorsHaveOneShape(t *testing.T) {
 // one response.
 func TestDeferIsRefused(t *testing.T) {
 	for query, refused := range map[string]bool{
-		"{ ... @defer { leaf } }": true, "{ person { ...F @defer(label: \"x\") } } fragment F on Person { name }": true,
+		"{ ... @defer { leaf } }": true,
+		"{ person { ...F @defer(label: \"x\") } } fragment F on Person { name }":                      true,
 		"mutation { change ... @defer { login(username: \"a\") { text } } }":                          true,
 		"{ ...A } fragment A on Query { ...B } fragment B on Query { ... @defer(if: true) { leaf } }": true,
 		"{ ... @defer(if: false) { leaf } }":                                                          false,
@@ -327,22 +369,26 @@ func TestDeferIsRefused(t *testing.T) {
 		"{ ...A ...A } fragment A on Query { ...B } fragment B on Query { leaf }":                     false,
 	} {
 		a := ask(t, postQuery(query))
-		if got := strings.Contains(a.Body.String(), "@defer is not served"); got != refused || refused && codeOf(t, a) != "BAD_REQUEST" {
+		if got := strings.Contains(a.Body.String(), "@defer is not served"); got != refused ||
+			refused && codeOf(t, a) != "BAD_REQUEST" {
 			t.Errorf("%s: %s, want it refused: %t", query, a.Body, refused)
 		}
 	}
 }
 
 func TestOptionsAndHeadOverAConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true}, resolvers()))
+	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true},
+		resolvers()))
 	defer server.Close()
 	for _, request := range []string{
 		"OPTIONS / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
 		"OPTIONS / HTTP/1.1\r\nHost: x\r\nOrigin: https://elsewhere.example\r\nAccess-Control-Request-Method: POST\r\n\r\n",
 	} {
 		response, body := overConnection(t, server, request)
-		if response.StatusCode != 204 || response.Header.Get("Allow") != "GET, HEAD, OPTIONS, POST" || len(body) != 0 ||
-			response.Header.Get("Content-Type") != "" || response.Header.Get("Access-Control-Allow-Origin") != "" {
+		if response.StatusCode != 204 ||
+			response.Header.Get("Allow") != "GET, HEAD, OPTIONS, POST" || len(body) != 0 ||
+			response.Header.Get("Content-Type") != "" ||
+			response.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%q: %d %v %q", request, response.StatusCode, response.Header, body)
 		}
 	}
@@ -353,7 +399,8 @@ func TestOptionsAndHeadOverAConnection(t *testing.T) {
 	}
 	for _, header := range []string{"Content-Type", "Content-Length", "Cache-Control"} {
 		if get.Header.Get(header) == "" || get.Header.Get(header) != head.Header.Get(header) {
-			t.Errorf("%s: GET has %q, HEAD %q", header, get.Header.Get(header), head.Header.Get(header))
+			t.Errorf("%s: GET has %q, HEAD %q", header, get.Header.Get(header),
+				head.Header.Get(header))
 		}
 	}
 }
@@ -361,7 +408,8 @@ func TestOptionsAndHeadOverAConnection(t *testing.T) {
 // What isn't read isn't waited for either, also where net/http would like to use the connection
 // again.
 func TestUnreadBodiesCloseTheConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true}, resolvers()))
+	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true},
+		resolvers()))
 	defer server.Close()
 	const json, chunked = "Content-Type: application/json\r\n", "Transfer-Encoding: chunked\r\n"
 	for _, tt := range []struct {
@@ -378,9 +426,11 @@ func TestUnreadBodiesCloseTheConnection(t *testing.T) {
 		{"GET /?query={leaf} HTTP/1.1\r\nContent-Length: 100000\r\n", 200},
 		{"OPTIONS / HTTP/1.1\r\n" + chunked, 204},
 	} {
-		response, _ := overConnection(t, server, tt.head+"Host: x\r\n\r\n") // and no body ever comes
+		// and no body ever comes
+		response, _ := overConnection(t, server, tt.head+"Host: x\r\n\r\n")
 		if response.StatusCode != tt.status || !response.Close {
-			t.Errorf("%q: %d, closed: %t; want %d, closed", tt.head, response.StatusCode, response.Close, tt.status)
+			t.Errorf("%q: %d, closed: %t; want %d, closed", tt.head, response.StatusCode,
+				response.Close, tt.status)
 		}
 	}
 	const body = `{"query":"{ leaf }"}`
@@ -395,7 +445,8 @@ func TestUnreadBodiesCloseTheConnection(t *testing.T) {
 	}
 }
 
-func overConnection(t *testing.T, server *httptest.Server, request string) (*http.Response, []byte) {
+func overConnection(t *testing.T, server *httptest.Server,
+	request string) (*http.Response, []byte) {
 	t.Helper()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {

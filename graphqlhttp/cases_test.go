@@ -14,7 +14,8 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-var update = flag.Bool("update", false, "rewrite the responses in testdata/*.txtar; review the diff")
+var update = flag.Bool("update", false,
+	"rewrite the responses in testdata/*.txtar; review the diff")
 
 // Each file of testdata holds cases of one subject: a request under its name, then the response. A
 // request is a line with method and target, headers, an empty line and a body, whose last line
@@ -77,7 +78,8 @@ func parseRequest(t *testing.T, text []byte) *http.Request {
 
 func responseText(a answer) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s\n", strings.TrimSpace(fmt.Sprint(a.Code, " ", a.Header().Get("Content-Type"))))
+	fmt.Fprintf(&text, "%s\n",
+		strings.TrimSpace(fmt.Sprint(a.Code, " ", a.Header().Get("Content-Type"))))
 	if allow := a.Header().Get("Allow"); allow != "" {
 		fmt.Fprintf(&text, "Allow: %s\n", allow)
 	}

@@ -49,7 +49,8 @@ func (p documentPolicy) lookup(params *graphql.RawParams) (found foundDocument, 
 			return found, nil
 		case named:
 			// The exact message is what Apollo Client waits for before it sends the whole query.
-			return found, coded(apierror.CodePersistedQueryNotSupported, "PersistedQueryNotSupported")
+			return found, coded(apierror.CodePersistedQueryNotSupported,
+				"PersistedQueryNotSupported")
 		}
 		return found, rejected(http.StatusBadRequest, missingQuery)
 	}
@@ -78,7 +79,8 @@ func (p documentPolicy) lookup(params *graphql.RawParams) (found foundDocument, 
 }
 
 // automatic is Apollo's protocol of automatic persisted queries, for an id that may be empty.
-func (p documentPolicy) automatic(found *foundDocument, id string, params *graphql.RawParams) *rejection {
+func (p documentPolicy) automatic(found *foundDocument, id string,
+	params *graphql.RawParams) *rejection {
 	switch {
 	case id == "":
 		return nil

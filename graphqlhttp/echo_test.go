@@ -27,10 +27,12 @@ const (
 func checkNoEcho(t *testing.T, name string, r *http.Request) answer {
 	t.Helper()
 	e := resolvers()
-	e["echo"], e["need"], e["login"] = e["leaf"], e["leaf"], e["leaf"] // the others' echo isn't the server's
+	// the others' echo isn't the server's
+	e["echo"], e["need"], e["login"] = e["leaf"], e["leaf"], e["leaf"]
 	a := askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 1 << 20}, e, r)
 	all := fmt.Sprintf("%d %v %s %+v", a.Code, a.Header(), a.Body, a.outcome)
-	for _, text := range []string{canary, canaryDigits, canary[:8], canary[len(canary)-8:], canaryDigits[:6]} {
+	for _, text := range []string{canary, canaryDigits, canary[:8], canary[len(canary)-8:],
+		canaryDigits[:6]} {
 		if strings.Contains(strings.ToLower(all), strings.ToLower(text)) {
 			t.Errorf("%s: %q came back in %s", name, text, all)
 			break
@@ -72,7 +74,9 @@ func pieces(t *testing.T, query string) []piece {
 }
 
 func TestTheMutationIsValid(t *testing.T) {
-	if a := ask(t, post(map[string]any{"query": signIn, "variables": map[string]any{"p": "x"}})); len(a.outcome.Codes) != 0 {
+	if a := ask(t,
+		post(map[string]any{"query": signIn, "variables": map[string]any{"p": "x"}})); len(
+		a.outcome.Codes) != 0 {
 		t.Fatalf("%s: then the tests below would test one error alone", a.Body)
 	}
 }
@@ -111,7 +115,8 @@ func TestNoLiteralComesBack(t *testing.T) {
 			t.Parallel()
 			for i, at := range pieces(t, signIn) {
 				before := signIn[:at.start]
-				if word.MatchString(before[max(0, len(before)-1):]) && word.MatchString(literal[:1]) {
+				if word.MatchString(before[max(0, len(before)-1):]) &&
+					word.MatchString(literal[:1]) {
 					before += " " // or it would be the end of a name
 				}
 				for how, query := range map[string]string{
@@ -131,13 +136,15 @@ func TestNoLiteralComesBack(t *testing.T) {
 // An unquoted value is a bare word. Where a value is due it is treated like one.
 func TestNoBareWordComesBackWhereAValueIsDue(t *testing.T) {
 	for i, at := range pieces(t, signIn) {
-		value := at.kind == lexer.String || at.kind == lexer.BlockString || at.kind == lexer.Int || at.kind == lexer.Float ||
+		value := at.kind == lexer.String || at.kind == lexer.BlockString || at.kind == lexer.Int ||
+			at.kind == lexer.Float ||
 			slices.Contains([]string{"RED", "GREEN", "true"}, signIn[at.start:at.end])
 		if !value {
 			continue
 		}
 		query := signIn[:at.start] + canary + signIn[at.end:]
-		a := checkNoEcho(t, fmt.Sprintf("instead of token %d %q", i, signIn[at.start:at.end]), postQuery(query))
+		a := checkNoEcho(t, fmt.Sprintf("instead of token %d %q", i, signIn[at.start:at.end]),
+			postQuery(query))
 		if code := codeOf(t, a); code != "GRAPHQL_VALIDATION_FAILED" {
 			t.Errorf("instead of token %d %q: %s", i, signIn[at.start:at.end], code)
 		}
@@ -147,15 +154,18 @@ func TestNoBareWordComesBackWhereAValueIsDue(t *testing.T) {
 // In a document that doesn't parse nobody knows what is a name: none comes back.
 func TestNoBareWordComesBackOutOfASyntaxError(t *testing.T) {
 	refused := 0
-	for _, word := range []string{canary, canary + `"`, canary + `" "`, `"` + canary, canary + " " + canary, "$" + canary + "$", canary + "!" + canary} {
+	for _, word := range []string{canary, canary + `"`, canary + `" "`, `"` + canary,
+		canary + " " + canary, "$" + canary + "$", canary + "!" + canary} {
 		for i, at := range pieces(t, signIn) {
 			query := signIn[:at.start] + " " + word + " " + signIn[at.start:]
-			a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), postQuery(query))
+			a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+				postQuery(query))
 			if !slices.Equal(a.outcome.Codes, []string{"GRAPHQL_PARSE_FAILED"}) {
 				continue // it happens to be GraphQL, and the word a name
 			}
 			refused++
-			checkNoEcho(t, fmt.Sprintf("%s before token %d %q", word, i, signIn[at.start:at.end]), postQuery(query))
+			checkNoEcho(t, fmt.Sprintf("%s before token %d %q", word, i, signIn[at.start:at.end]),
+				postQuery(query))
 		}
 	}
 	if refused < 100 {
@@ -174,11 +184,15 @@ func TestNoVariableComesBack(t *testing.T) {
 		{"In", quoted}, {"In", `{` + quoted + `:1}`}, {"In", `{"i":` + quoted + `}`}, {"In", `{"in":{"in":{"color":` + quoted + `}}}`},
 		{"In", `{"in":{` + quoted + `:{}}}`}, {"In", `{"x.` + canary + `[0]":1}`}, {"In", `{"` + canary + `.x":1}`}, {"In", `{"list":[` + canaryDigits + `]}`},
 	} {
-		fields := map[string]string{"Int": "i", "Float": "f", "Boolean": "b", "String": "s", "ID": "id", "Color": "color", "[String!]": "list", "[[Int]]": "matrix", "In": "in"}
-		body := fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`, tt.declared, fields[tt.declared], tt.variables)
+		fields := map[string]string{"Int": "i", "Float": "f", "Boolean": "b", "String": "s",
+			"ID": "id", "Color": "color", "[String!]": "list", "[[Int]]": "matrix", "In": "in"}
+		body := fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`,
+			tt.declared, fields[tt.declared], tt.variables)
 		checkNoEcho(t, tt.declared+" "+tt.variables, postText(body))
 		// A variable that nobody declared, and one with a name that GraphQL doesn't know.
-		checkNoEcho(t, "undeclared "+tt.variables, postText(fmt.Sprintf(`{"query":"{ leaf }","variables":{"v":%s,%q:1}}`, tt.variables, canary)))
+		checkNoEcho(t, "undeclared "+tt.variables,
+			postText(fmt.Sprintf(`{"query":"{ leaf }","variables":{"v":%s,%q:1}}`, tt.variables,
+				canary)))
 	}
 }
 
@@ -200,29 +214,35 @@ func TestNothingElseOfARequestComesBack(t *testing.T) {
 		"operationName, a number": `{"query":"{ leaf }","operationName":` + canaryDigits + `}`,
 		"variables":               `{"query":"{ leaf }","variables":"` + canary + `"}`,
 		"extensions":              `{"query":"{ leaf }","extensions":"` + canary + `"}`,
-		"a persisted query":       `{"extensions":{"persistedQuery":{"sha256Hash":"` + canary + `"}}}`,
-		"a batch":                 `["` + canary + `"]`,
-		"a member twice":          `{"` + canary + `":1,"` + canary + `":2}`,
-		"twice, inside":           `{"` + canary + `":{"` + canary + `":1,"` + canary + `":2}}`,
-		"deep inside":             `{"` + canary + `":` + strings.Repeat(`{"`+canary+`":`, 100) + `1}`,
-		"a large number inside":   `{"` + canary + `":[` + canaryDigits + `e999]}`,
-		"too many values inside":  `{"` + canary + `":[` + strings.Repeat(canaryDigits+",", 3000) + `1]}`,
-		"too long":                `{"query":"` + canary + strings.Repeat(" ", 1<<20) + `"}`,
+		"a persisted query": `{"extensions":{"persistedQuery":{"sha256Hash":"` + canary +
+			`"}}}`,
+		"a batch":        `["` + canary + `"]`,
+		"a member twice": `{"` + canary + `":1,"` + canary + `":2}`,
+		"twice, inside":  `{"` + canary + `":{"` + canary + `":1,"` + canary + `":2}}`,
+		"deep inside": `{"` + canary + `":` + strings.Repeat(`{"`+canary+`":`, 100) +
+			`1}`,
+		"a large number inside": `{"` + canary + `":[` + canaryDigits + `e999]}`,
+		"too many values inside": `{"` + canary + `":[` + strings.Repeat(canaryDigits+",", 3000) +
+			`1]}`,
+		"too long": `{"query":"` + canary + strings.Repeat(" ", 1<<20) + `"}`,
 	}
 	for _, name := range slices.Sorted(maps.Keys(bodies)) {
 		checkNoEcho(t, name, postText(bodies[name]))
 	}
 	for _, query := range []string{
-		canary, "%zz" + canary, "query=" + canary + "%zz", "query={leaf};" + canary, canary + "=1&" + canary + "=2",
-		"query={leaf}&variables=" + canary, "query={leaf}&variables={}" + canary, "query={leaf}&extensions=" + canary,
-		"query={leaf}&operationName=" + canary, "query=" + url.QueryEscape(`{ need(s: "`+canary), "query=%ff" + canary,
+		canary, "%zz" + canary, "query=" + canary + "%zz", "query={leaf};" + canary,
+		canary + "=1&" + canary + "=2", "query={leaf}&variables=" + canary,
+		"query={leaf}&variables={}" + canary, "query={leaf}&extensions=" + canary,
+		"query={leaf}&operationName=" + canary, "query=" + url.QueryEscape(`{ need(s: "`+canary),
+		"query=%ff" + canary,
 		"query=" + url.QueryEscape(`mutation { login(username: "`+canary+`") { text } }`),
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.URL.RawQuery = query
 		checkNoEcho(t, query, r)
 	}
-	for _, header := range []string{"Accept", "Content-Type", "Content-Encoding", "Authorization", "Cookie", "X-Request-Id"} {
+	for _, header := range []string{"Accept", "Content-Type", "Content-Encoding", "Authorization",
+		"Cookie", "X-Request-Id"} {
 		r := postQuery("{ leaf }")
 		r.Header.Set(header, canary)
 		checkNoEcho(t, header, r)
@@ -276,13 +296,16 @@ func TestNamesAreCut(t *testing.T) {
 		}
 		// At 64 bytes a name is whole.
 		short := strings.Repeat("n", 64)
-		a = askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), postQuery(strings.ReplaceAll(query, "NAME", short)))
-		if text := a.Body.String(); strings.Contains(text, "nnn") && !strings.Contains(text, short) {
+		a = askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+			postQuery(strings.ReplaceAll(query, "NAME", short)))
+		if text := a.Body.String(); strings.Contains(text, "nnn") &&
+			!strings.Contains(text, short) {
 			t.Errorf("%s: a name of 64 bytes was cut: %s", name, text)
 		}
 	}
 	a := ask(t, postQuery("{ "+strings.Repeat("n", 65)+" }"))
-	if want := `Cannot query field \"` + strings.Repeat("n", 61) + `...\" on type \"Query\".`; !strings.Contains(a.Body.String(), want) {
+	if want := `Cannot query field \"` + strings.Repeat("n", 61) +
+		`...\" on type \"Query\".`; !strings.Contains(a.Body.String(), want) {
 		t.Errorf("%s, want %s in it", a.Body, want)
 	}
 }
@@ -320,8 +343,11 @@ func TestNothingIsSuggestedInProduction(t *testing.T) {
 	}
 	// A variable's value is compared with the schema as well.
 	for _, variables := range []string{`{"v":{"color":"GREE"}}`, `{"v":{"lis":[]}}`} {
-		text := askWith(t, Config{AllowGET: true}, resolvers(), postText(`{"query":"query ($v: In) { echo(in: $v) }","variables":`+variables+`}`)).Body.String()
-		if strings.Contains(text, "Did you mean") || strings.Contains(text, "GREEN") || strings.Contains(text, "list") {
+		text := askWith(t, Config{AllowGET: true}, resolvers(),
+			postText(`{"query":"query ($v: In) { echo(in: $v) }","variables":`+variables+
+				`}`)).Body.String()
+		if strings.Contains(text, "Did you mean") || strings.Contains(text, "GREEN") ||
+			strings.Contains(text, "list") {
 			t.Errorf("%s: %s", variables, text)
 		}
 	}
@@ -352,7 +378,8 @@ func TestAtMostFiveErrors(t *testing.T) {
 			fmt.Fprintf(&query, " f%d", i)
 		}
 		var content struct{ Errors []json.RawMessage }
-		if err := json.Unmarshal(ask(t, postQuery("{"+query.String()+" }")).Body.Bytes(), &content); err != nil || len(content.Errors) != want {
+		if err := json.Unmarshal(ask(t, postQuery("{"+query.String()+" }")).Body.Bytes(),
+			&content); err != nil || len(content.Errors) != want {
 			t.Errorf("%d faults: %d errors, %v; want %d", n, len(content.Errors), err, want)
 		}
 	}

@@ -63,7 +63,8 @@ func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 	shown := make(gqlerror.List, 0, min(len(errs), maxFieldErrors+1))
 	for _, err := range errs {
 		if len(shown) == maxFieldErrors {
-			left := fmt.Sprintf("Errors beyond the first %d are left out: %d more", maxFieldErrors, len(errs)-maxFieldErrors)
+			left := fmt.Sprintf("Errors beyond the first %d are left out: %d more", maxFieldErrors,
+				len(errs)-maxFieldErrors)
 			return append(shown, apierror.New(apierror.CodeErrorsLeftOut, "", left))
 		}
 		if err == nil { // a presenter of the server's that said nothing
@@ -106,7 +107,9 @@ func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Locati
 		return bounded
 	}
 	correct := locator.Element
-	if err.Extensions["code"] == string(apierror.CodeParseFailed) || err.Rule == "KnownFragmentNames" { // of which the name is the fault
+	// of which the name is the fault
+	if err.Extensions["code"] == string(apierror.CodeParseFailed) ||
+		err.Rule == "KnownFragmentNames" {
 		correct = locator.Token
 	}
 	corrected := make([]gqlerror.Location, len(bounded))
@@ -116,23 +119,27 @@ func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Locati
 	return corrected
 }
 
-func (t *httpTransport) requestError(operation *graphql.OperationContext, err *gqlerror.Error) *gqlerror.Error {
+func (t *httpTransport) requestError(operation *graphql.OperationContext,
+	err *gqlerror.Error) *gqlerror.Error {
 	text, _ := err.Extensions["code"].(string)
 	code := apierror.Code(text)
 	switch {
 	case code == apierror.CodeParseFailed && language.IsLocated(err):
 		return apierror.New(code, "", err.Message) // which quotes nothing
 	case code == apierror.CodeParseFailed && strings.HasPrefix(err.Message, "exceeded token limit"):
-		return apierror.New(apierror.CodeOperationTooLarge, apierror.ReasonTokens, "The document has too many tokens: "+err.Message)
+		return apierror.New(apierror.CodeOperationTooLarge, apierror.ReasonTokens,
+			"The document has too many tokens: "+err.Message)
 	case code == apierror.CodeParseFailed:
 		return apierror.New(code, "", syntaxMessage(err.Message))
 	case code == apierror.CodeValidationFailed && operation.Doc == nil:
 		return apierror.New(code, "", validationMessage(err, !t.Introspection))
 	case code == apierror.CodeValidationFailed && operation.Operation == nil:
 		if operation.OperationName == "" {
-			return apierror.New(apierror.CodeOperationResolutionFailure, "", "operationName is missing: the document has more than one operation")
+			return apierror.New(apierror.CodeOperationResolutionFailure, "",
+				"operationName is missing: the document has more than one operation")
 		}
-		return apierror.New(apierror.CodeOperationResolutionFailure, "", "The document has no operation with that operationName")
+		return apierror.New(apierror.CodeOperationResolutionFailure, "",
+			"The document has no operation with that operationName")
 	case code == apierror.CodeValidationFailed:
 		// The path says which variable; the message could say what it holds.
 		return badVariable(operation.Operation, variableName(err))
@@ -142,7 +149,8 @@ func (t *httpTransport) requestError(operation *graphql.OperationContext, err *g
 }
 
 func badVariable(operation *ast.OperationDefinition, name string) *gqlerror.Error {
-	err := apierror.New(apierror.CodeBadUserInput, "", "Request malformed! The variable $"+truncateName(name)+" doesn't fit its type")
+	err := apierror.New(apierror.CodeBadUserInput, "",
+		"Request malformed! The variable $"+truncateName(name)+" doesn't fit its type")
 	if definition := operation.VariableDefinitions.ForName(name); definition != nil {
 		withPosition(definition.Position, err)
 	}
@@ -160,7 +168,8 @@ func variableName(err *gqlerror.Error) string {
 
 // Token kinds as gqlparser writes them. What follows a kind in its messages is text of the
 // document: it could be the password of someone who forgot a quote.
-var syntaxKinds = regexp.MustCompile(`^(?:Unexpected|Expected ("[a-z]+"|[^",]+), found) (<EOF>|<Invalid>|Name|Int|Float|String|BlockString|[!$&():=@\[\]{}|]|\.\.\.)`)
+var syntaxKinds = regexp.MustCompile(
+	`^(?:Unexpected|Expected ("[a-z]+"|[^",]+), found) (<EOF>|<Invalid>|Name|Int|Float|String|BlockString|[!$&():=@\[\]{}|]|\.\.\.)`)
 
 func syntaxMessage(message string) string {
 	if known := syntaxKinds.FindString(message); known != "" {
@@ -214,7 +223,9 @@ func validationMessage(err *gqlerror.Error, hideSchema bool) string {
 	names := namingRules[err.Rule]
 	switch {
 	case names == documentNames, names == schemaNames && !hideSchema:
-		return longNames.ReplaceAllStringFunc(err.Message, func(name string) string { return truncateName(name) })
+		return longNames.ReplaceAllStringFunc(err.Message, func(name string) string {
+			return truncateName(name)
+		})
 	case names == schemaNames:
 		return "The document doesn't fit the schema"
 	case err.Rule == "":

@@ -31,7 +31,8 @@ func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection
 	}
 	for name := range values {
 		if len(values[name]) > 1 {
-			return nil, rejected(http.StatusBadRequest, "A parameter of the query string is there twice")
+			return nil, rejected(http.StatusBadRequest,
+				"A parameter of the query string is there twice")
 		}
 		if !utf8.ValidString(values.Get(name)) {
 			return nil, rejected(http.StatusBadRequest, "The query string is not UTF-8")

@@ -66,7 +66,8 @@ func (e executable) Exec(context.Context) graphql.ResponseHandler {
 	return func(ctx context.Context) *graphql.Response {
 		operation := graphql.GetOperationContext(ctx)
 		var data bytes.Buffer
-		for _, field := range graphql.CollectFields(operation, operation.Operation.SelectionSet, nil) {
+		for _, field := range graphql.CollectFields(operation, operation.Operation.SelectionSet,
+			nil) {
 			value, err := e[field.Name](ctx, field.ArgumentMap(operation.Variables))
 			if err != nil {
 				graphql.AddError(ctx, err)
@@ -81,20 +82,27 @@ func (e executable) Exec(context.Context) graphql.ResponseHandler {
 			}
 			fmt.Fprintf(&data, `,%q:%s`, field.Alias, text)
 		}
-		return &graphql.Response{Data: fmt.Appendf(nil, "{%s}", strings.TrimPrefix(data.String(), ","))}
+		return &graphql.Response{Data: fmt.Appendf(nil, "{%s}",
+			strings.TrimPrefix(data.String(), ","))}
 	}
 }
 
 func resolvers() executable {
-	person := func(context.Context, map[string]any) (any, error) { return map[string]string{"name": "Ada"}, nil }
+	person := func(context.Context, map[string]any) (any, error) {
+		return map[string]string{"name": "Ada"}, nil
+	}
 	one := func(context.Context, map[string]any) (any, error) { return 1, nil }
 	fails := func(context.Context, map[string]any) (any, error) {
-		return nil, &gqlerror.Error{Message: "Not today", Extensions: map[string]any{"code": "FAILED", "reason": "TODAY"}}
+		return nil, &gqlerror.Error{Message: "Not today",
+			Extensions: map[string]any{"code": "FAILED", "reason": "TODAY"}}
 	}
 	return executable{
-		"leaf": one, "change": one, "ticks": one, "person": person, "login": echo, "echo": echo, "need": echo,
+		"leaf": one, "change": one, "ticks": one, "person": person, "login": echo, "echo": echo,
+		"need":  echo,
 		"fails": fails, "failsWhole": fails,
-		"requestID": func(ctx context.Context, _ map[string]any) (any, error) { return RequestID(ctx), nil },
+		"requestID": func(ctx context.Context, _ map[string]any) (any, error) {
+			return RequestID(ctx), nil
+		},
 	}
 }
 
@@ -112,7 +120,8 @@ type tooLarge struct{}
 
 func (tooLarge) ExtensionName() string                   { return "TooLarge" }
 func (tooLarge) Validate(graphql.ExecutableSchema) error { return nil }
-func (tooLarge) MutateOperationContext(_ context.Context, operation *graphql.OperationContext) *gqlerror.Error {
+func (tooLarge) MutateOperationContext(_ context.Context,
+	operation *graphql.OperationContext) *gqlerror.Error {
 	if operation.Operation.Name != "TooLarge" {
 		return nil
 	}
@@ -158,7 +167,8 @@ type answer struct {
 // ask sends a request to a production server and checks what holds for every answer whatsoever.
 func ask(t testing.TB, r *http.Request) answer {
 	t.Helper()
-	return askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 4096}, resolvers(), r)
+	return askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 4096},
+		resolvers(), r)
 }
 
 // askWith is ask with another configuration and other resolvers.
@@ -173,7 +183,9 @@ func askThrough(t testing.TB, transport *httpTransport, e executable, r *http.Re
 	t.Helper()
 	var outcomes []Outcome
 	var observed context.Context
-	transport.Observe = func(ctx context.Context, o Outcome) { outcomes, observed = append(outcomes, o), ctx }
+	transport.Observe = func(ctx context.Context, o Outcome) {
+		outcomes, observed = append(outcomes, o), ctx
+	}
 	recorder := httptest.NewRecorder()
 	withTransport(transport, e).ServeHTTP(recorder, r)
 
@@ -183,7 +195,8 @@ func askThrough(t testing.TB, transport *httpTransport, e executable, r *http.Re
 	out := outcomes[0]
 	id := recorder.Header().Get("X-Request-Id")
 	if len(id) != 26 || out.RequestID != id || RequestID(observed) != id {
-		t.Errorf("X-Request-Id is %q, the outcome says %q, its context %q", id, out.RequestID, RequestID(observed))
+		t.Errorf("X-Request-Id is %q, the outcome says %q, its context %q", id, out.RequestID,
+			RequestID(observed))
 	}
 	if out.Status != recorder.Code {
 		t.Errorf("status %d, the outcome says %d", recorder.Code, out.Status)
@@ -191,23 +204,27 @@ func askThrough(t testing.TB, transport *httpTransport, e executable, r *http.Re
 	if out.Duration < 0 {
 		t.Errorf("it took %s", out.Duration)
 	}
-	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} {
+	for name, want := range map[string]string{"Cache-Control": "no-store",
+		"X-Content-Type-Options": "nosniff"} {
 		if got := recorder.Header().Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
 	empty := recorder.Code == http.StatusNoContent
 	media := recorder.Header().Get("Content-Type")
-	if !empty && media != "application/json; charset=utf-8" && media != "application/graphql-response+json; charset=utf-8" || empty && media != "" {
+	if !empty && media != "application/json; charset=utf-8" &&
+		media != "application/graphql-response+json; charset=utf-8" || empty && media != "" {
 		t.Errorf("status %d, Content-Type is %q", recorder.Code, media)
 	}
-	if (recorder.Header().Get("Allow") != "") != (empty || recorder.Code == http.StatusMethodNotAllowed) {
+	if (recorder.Header().Get("Allow") != "") != (empty ||
+		recorder.Code == http.StatusMethodNotAllowed) {
 		t.Errorf("status %d with Allow %q", recorder.Code, recorder.Header().Get("Allow"))
 	}
 	switch length := recorder.Header().Get("Content-Length"); {
 	case empty || r.Method == http.MethodHead:
 		if recorder.Body.Len() > 0 || empty != (length == "") {
-			t.Errorf("%s: %d bytes of a body, Content-Length %q", r.Method, recorder.Body.Len(), length)
+			t.Errorf("%s: %d bytes of a body, Content-Length %q", r.Method, recorder.Body.Len(),
+				length)
 		}
 	case length != strconv.Itoa(recorder.Body.Len()):
 		t.Errorf("Content-Length %s, the body has %d bytes", length, recorder.Body.Len())
@@ -234,7 +251,8 @@ func checkBody(t testing.TB, body []byte, out Outcome) {
 	if content.Data == nil && len(content.Errors) == 0 {
 		t.Errorf("neither data nor errors: %s", body)
 	}
-	if most := map[bool]int{true: maxRequestErrors, false: maxFieldErrors + 1}[content.Data == nil]; len(content.Errors) > most {
+	if most := map[bool]int{true: maxRequestErrors,
+		false: maxFieldErrors + 1}[content.Data == nil]; len(content.Errors) > most {
 		t.Errorf("%d errors", len(content.Errors))
 	}
 	var codes []string

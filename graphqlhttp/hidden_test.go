@@ -9,7 +9,8 @@ import (
 
 // What clairvoyance reads a schema out of: suggestions, and messages that name what the client
 // didn't write.
-var recovered = regexp.MustCompile(`Did you mean|Cannot query field|of type|on type|must (not )?have a selection|argument "|is required|Unknown (type|argument)|expecting type|can never be`)
+var recovered = regexp.MustCompile(
+	`Did you mean|Cannot query field|of type|on type|must (not )?have a selection|argument "|is required|Unknown (type|argument)|expecting type|can never be`)
 
 // Probes as such tools send them, and what of the schema an error to each must not say.
 var probes = map[string][]string{
@@ -65,10 +66,13 @@ func TestTheSchemaStaysHidden(t *testing.T) {
 	}
 	// What the client wrote itself may be named: it helps, and tells nothing.
 	for query, want := range map[string]string{
-		"{ ...F }": `Unknown fragment \"F\".`, "query ($v: Int) { leaf }": `Variable \"$v\" is never used`,
-		"{ need(s: $s) }": `Variable \"$s\" is not defined.`, "query A { leaf } query A { leaf }": `There can be only one operation named \"A\".`,
+		"{ ...F }":                          `Unknown fragment \"F\".`,
+		"query ($v: Int) { leaf }":          `Variable \"$v\" is never used`,
+		"{ need(s: $s) }":                   `Variable \"$s\" is not defined.`,
+		"query A { leaf } query A { leaf }": `There can be only one operation named \"A\".`,
 	} {
-		if a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery(query)); !strings.Contains(a.Body.String(), want) {
+		if a := askWith(t, Config{AllowGET: true}, resolvers(),
+			postQuery(query)); !strings.Contains(a.Body.String(), want) {
 			t.Errorf("%s: %s, want %s", query, a.Body, want)
 		}
 	}
@@ -94,19 +98,24 @@ func TestNothingChangesAcrossSites(t *testing.T) {
 	e := resolvers()
 	e["change"] = nil // whoever runs it panics
 	var requests []*http.Request
-	for _, media := range []string{"", "text/plain", "text/plain; charset=utf-8", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain;application/json", "application/json, text/plain"} {
+	for _, media := range []string{"", "text/plain", "text/plain; charset=utf-8",
+		"application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+		"text/plain;application/json", "application/json, text/plain"} {
 		r := postText(mutation)
 		r.Header.Set("Content-Type", media)
 		requests = append(requests, r)
 	}
-	for _, target := range []string{"/?query=mutation{change}", "/?query=query+Q{leaf}+mutation+M{change}&operationName=M"} {
+	for _, target := range []string{"/?query=mutation{change}",
+		"/?query=query+Q{leaf}+mutation+M{change}&operationName=M"} {
 		r, _ := http.NewRequest(http.MethodGet, target, nil)
 		requests = append(requests, r)
 	}
 	for _, r := range requests {
 		r.Header.Set("Origin", "https://elsewhere.example")
-		if a := askWith(t, Config{AllowGET: true, Introspection: true}, e, r); a.Code != http.StatusUnsupportedMediaType && a.Code != http.StatusMethodNotAllowed {
-			t.Errorf("%s %s, Content-Type %q: %d %s", r.Method, r.URL, r.Header.Get("Content-Type"), a.Code, a.Body)
+		if a := askWith(t, Config{AllowGET: true, Introspection: true}, e,
+			r); a.Code != http.StatusUnsupportedMediaType && a.Code != http.StatusMethodNotAllowed {
+			t.Errorf("%s %s, Content-Type %q: %d %s", r.Method, r.URL, r.Header.Get("Content-Type"),
+				a.Code, a.Body)
 		}
 	}
 }

@@ -32,7 +32,8 @@ func (i *inputCoercion) Validate(schema graphql.ExecutableSchema) error {
 }
 
 // MutateOperationContext changes nothing. It fails with the code BAD_USER_INPUT.
-func (i *inputCoercion) MutateOperationContext(_ context.Context, request *graphql.OperationContext) *gqlerror.Error {
+func (i *inputCoercion) MutateOperationContext(_ context.Context,
+	request *graphql.OperationContext) *gqlerror.Error {
 	var err *gqlerror.Error
 	inspect(request.Operation, visitor{value: func(value *ast.Value) {
 		switch {
@@ -40,7 +41,9 @@ func (i *inputCoercion) MutateOperationContext(_ context.Context, request *graph
 		case isNull(value, request.Variables):
 			err = badVariable(request.Operation, value.Raw)
 		case !literalFits(value):
-			err = withPosition(value.Position, apierror.New(apierror.CodeBadUserInput, "", "Request malformed! A value doesn't fit the type of its argument"))
+			err = withPosition(value.Position,
+				apierror.New(apierror.CodeBadUserInput, "",
+					"Request malformed! A value doesn't fit the type of its argument"))
 		}
 	}})
 	if err != nil {
@@ -83,7 +86,8 @@ func literalFits(value *ast.Value) bool {
 		return err == nil
 	case ast.ObjectValue:
 		kind := value.Definition
-		return kind == nil || kind.Kind == ast.InputObject || kind.Kind == ast.Scalar && !kind.BuiltIn
+		return kind == nil || kind.Kind == ast.InputObject ||
+			kind.Kind == ast.Scalar && !kind.BuiltIn
 	}
 	return true
 }
@@ -126,7 +130,8 @@ func (i *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 		return false
 	}
 	for _, field := range definition.Fields {
-		if member := value.MapIndex(reflect.ValueOf(field.Name)); member.IsValid() && !i.fits(field.Type, member) {
+		if member := value.MapIndex(reflect.ValueOf(field.Name)); member.IsValid() &&
+			!i.fits(field.Type, member) {
 			return false
 		}
 	}

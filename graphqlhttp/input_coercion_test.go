@@ -31,7 +31,9 @@ func TestNumbers(t *testing.T) {
 		{"In", `{"__typename":"In"}`, false}, {"In", `{"in":{"__typename":null}}`, false},
 		{"ID", "5000000000", true}, {"ID", `"99999999999999999999"`, true}, {"String", `"5000000000"`, true}, {"Any", `{"a":[5000000000,1e99]}`, true},
 	} {
-		r := postText(fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`, tt.kind, fields[tt.kind], tt.json))
+		r := postText(
+			fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`, tt.kind,
+				fields[tt.kind], tt.json))
 		a := ask(t, r)
 		fits := len(a.outcome.Codes) == 0
 		want := `{"errors":[{"message":"Request malformed! The variable $v doesn't fit its type","locations":[{"line":1,"column":8}],"extensions":{"code":"BAD_USER_INPUT"}}]}` + "\n"
@@ -47,11 +49,16 @@ func TestNumbersAsLiterals(t *testing.T) {
 		values  = "GRAPHQL_VALIDATION_FAILED" // gqlparser's rule knows these
 	)
 	for query, code := range map[string]string{
-		"{ echo(i: 2147483647) }": "", "{ echo(i: -2147483648) }": "", "{ echo(i: 2147483648) }": numbers, "{ echo(i: 5000000000) }": numbers,
-		"{ echo(i: 1.5) }": values, "{ echo(i: 1e3) }": values, "{ echo(i: 99999999999999999999) }": values, "{ echo(f: 1e999) }": values,
-		"{ echo(f: 5000000000) }": "", "{ echo(id: 5000000000) }": "", "{ echo(any: 5000000000) }": "",
-		"{ echo(any: 99999999999999999999) }": numbers, "{ echo(any: {a: [99999999999999999999]}) }": numbers, "{ echo(any: 1e999) }": numbers,
-		"{ echo(matrix: [[1], [5000000000]]) }": numbers, "{ echo(in: {in: {i: 5000000000}}) }": numbers,
+		"{ echo(i: 2147483647) }": "", "{ echo(i: -2147483648) }": "",
+		"{ echo(i: 2147483648) }": numbers, "{ echo(i: 5000000000) }": numbers,
+		"{ echo(i: 1.5) }": values, "{ echo(i: 1e3) }": values,
+		"{ echo(i: 99999999999999999999) }": values, "{ echo(f: 1e999) }": values,
+		"{ echo(f: 5000000000) }": "", "{ echo(id: 5000000000) }": "",
+		"{ echo(any: 5000000000) }":                  "",
+		"{ echo(any: 99999999999999999999) }":        numbers,
+		"{ echo(any: {a: [99999999999999999999]}) }": numbers, "{ echo(any: 1e999) }": numbers,
+		"{ echo(matrix: [[1], [5000000000]]) }":                                      numbers,
+		"{ echo(in: {in: {i: 5000000000}}) }":                                        numbers,
 		"query ($v: Int = 5000000000) { echo(i: $v) }":                               numbers,
 		"query ($v: Int = 5000000000) { leaf ... @skip(if: true) { echo(i: $v) } }":  numbers,
 		"{ ...F } fragment F on Query { ... on Query { echo(i: 5000000000) } }":      numbers,
@@ -61,12 +68,14 @@ func TestNumbersAsLiterals(t *testing.T) {
 		if got := strings.Join(a.outcome.Codes, " "); got != code {
 			t.Errorf("%s: %s, want %q", query, a.Body, code)
 		}
-		if strings.Contains(a.Body.String(), "00000000") || strings.Contains(a.Body.String(), "99999") {
+		if strings.Contains(a.Body.String(), "00000000") ||
+			strings.Contains(a.Body.String(), "99999") {
 			if code != "" {
 				t.Errorf("%s: the number came back: %s", query, a.Body)
 			}
 		}
-		if code == numbers && !strings.Contains(a.Body.String(), `"locations":[{"line":1,"column":`) {
+		if code == numbers &&
+			!strings.Contains(a.Body.String(), `"locations":[{"line":1,"column":`) {
 			t.Errorf("%s: no location: %s", query, a.Body)
 		}
 	}
@@ -74,7 +83,9 @@ func TestNumbersAsLiterals(t *testing.T) {
 
 // By GET the same, since it is the same reader.
 func TestNumbersByGet(t *testing.T) {
-	a := ask(t, httptest.NewRequest("GET", "/?query=query($v:Int){echo(i:$v)}&variables={%22v%22:5000000000}", nil))
+	a := ask(t,
+		httptest.NewRequest("GET",
+			"/?query=query($v:Int){echo(i:$v)}&variables={%22v%22:5000000000}", nil))
 	if codeOf(t, a) != "BAD_USER_INPUT" {
 		t.Errorf("%s", a.Body)
 	}
@@ -82,7 +93,8 @@ func TestNumbersByGet(t *testing.T) {
 
 // Which literals each type takes, by the specification; null goes everywhere here.
 func TestLiteralsFitTheirTypes(t *testing.T) {
-	literals := []string{"5", "1.5", `"x"`, `"""x"""`, "true", "RED", "[]", "[null]", `["x"]`, "[[5]]", "{}", "{i: 5}", "null"}
+	literals := []string{"5", "1.5", `"x"`, `"""x"""`, "true", "RED", "[]", "[null]", `["x"]`,
+		"[[5]]", "{}", "{i: 5}", "null"}
 	for argument, takes := range map[string][]string{
 		"s": {`"x"`, `"""x"""`}, "i": {"5"}, "f": {"5", "1.5"}, "b": {"true"}, "id": {"5", `"x"`, `"""x"""`}, "color": {"RED"},
 		"in": {"{}", "{i: 5}"}, "list": {`"x"`, `"""x"""`, "[]", `["x"]`}, "matrix": {"5", "[]", "[null]", "[[5]]"}, "any": literals,
@@ -90,7 +102,9 @@ func TestLiteralsFitTheirTypes(t *testing.T) {
 		for _, literal := range literals {
 			want := slices.Contains(takes, literal) || literal == "null"
 			for _, query := range []string{
-				"{ echo(" + argument + ": " + literal + ") }", "{ ... on Query { ...F } } fragment F on Query { echo(" + argument + ": " + literal + ") }",
+				"{ echo(" + argument + ": " + literal + ") }",
+				"{ ... on Query { ...F } } fragment F on Query { echo(" + argument + ": " +
+					literal + ") }",
 			} {
 				if a := ask(t, postQuery(query)); (len(a.outcome.Codes) == 0) != want {
 					t.Errorf("%s: %s, want it taken: %t", query, a.Body, want)
@@ -101,7 +115,9 @@ func TestLiteralsFitTheirTypes(t *testing.T) {
 }
 
 func TestArgumentsOfDirectivesFit(t *testing.T) {
-	for _, query := range []string{"query @tag(name: {}) { leaf }", "{ leaf @tag(name: {}) }", "{ ...F @include(if: {}) } fragment F on Query { leaf }", "{ ... @skip(if: {}) { leaf } }"} {
+	for _, query := range []string{"query @tag(name: {}) { leaf }", "{ leaf @tag(name: {}) }",
+		"{ ...F @include(if: {}) } fragment F on Query { leaf }",
+		"{ ... @skip(if: {}) { leaf } }"} {
 		if a := ask(t, postQuery(query)); codeOf(t, a) != "BAD_USER_INPUT" {
 			t.Errorf("%s: %s", query, a.Body)
 		}
@@ -113,10 +129,15 @@ func TestEachFragmentIsInspectedOnce(t *testing.T) {
 	fragment := &ast.FragmentDefinition{}
 	for range 40 {
 		spread := &ast.FragmentSpread{Definition: fragment}
-		fragment = &ast.FragmentDefinition{SelectionSet: ast.SelectionSet{&ast.Field{Directives: ast.DirectiveList{{}}}, spread, spread}}
+		fragment = &ast.FragmentDefinition{
+			SelectionSet: ast.SelectionSet{&ast.Field{Directives: ast.DirectiveList{{}}}, spread,
+				spread},
+		}
 	}
 	visits := 0
-	operation := &ast.OperationDefinition{SelectionSet: ast.SelectionSet{&ast.FragmentSpread{Definition: fragment}}}
+	operation := &ast.OperationDefinition{
+		SelectionSet: ast.SelectionSet{&ast.FragmentSpread{Definition: fragment}},
+	}
 	inspect(operation, visitor{directive: func(*ast.Directive) {
 		if visits++; visits > 40 {
 			t.Fatal("a fragment is visited again")

@@ -131,7 +131,8 @@ func (t *httpTransport) install(server *handler.Server) {
 func (c Config) validate() error {
 	var faults []error
 	if c.Errors == nil {
-		faults = append(faults, errors.New("graphqlhttp: Config.Errors is missing: expected an *apierror.Presenter"))
+		faults = append(faults,
+			errors.New("graphqlhttp: Config.Errors is missing: expected an *apierror.Presenter"))
 	} else if checked, ok := c.Errors.(interface{ Validate() error }); ok {
 		if err := checked.Validate(); err != nil {
 			faults = append(faults, fmt.Errorf("graphqlhttp: Config.Errors: %w", err))
@@ -150,7 +151,9 @@ func (c Config) validate() error {
 		}
 	}
 	if c.MaxNesting > maxNesting {
-		faults = append(faults, fmt.Errorf("graphqlhttp: Config.MaxNesting is %d: expected at most %d", c.MaxNesting, maxNesting))
+		faults = append(faults,
+			fmt.Errorf("graphqlhttp: Config.MaxNesting is %d: expected at most %d", c.MaxNesting,
+				maxNesting))
 	}
 	return errors.Join(faults...)
 }

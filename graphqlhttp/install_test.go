@@ -24,7 +24,8 @@ func TestInstall_faults(t *testing.T) {
 		"limits below zero": {Config{Errors: testErrors{}, MaxBodyBytes: -1, MaxNesting: -1, MaxValues: -1,
 			MaxResponseBytes: -1, Timeout: -1, PersistedQueryBytes: -1},
 			[]string{"Config.MaxBodyBytes is", "Config.MaxNesting is", "Config.MaxValues is",
-				"Config.MaxResponseBytes is", "Config.Timeout is", "Config.PersistedQueryBytes is"}},
+				"Config.MaxResponseBytes is", "Config.Timeout is",
+				"Config.PersistedQueryBytes is"}},
 		"a recursion too deep": {Config{Errors: testErrors{}, MaxNesting: 1001},
 			[]string{"Config.MaxNesting is 1001: expected at most 1000"}},
 		"several": {Config{Timeout: -1}, []string{"Config.Errors is missing", "Config.Timeout is"}},
@@ -42,7 +43,8 @@ func TestInstall_faults(t *testing.T) {
 			t.Errorf("%s: the server answers: %s", name, recorder.Body)
 		}
 	}
-	if err := Install(nil, Config{Errors: testErrors{}}); err == nil || !strings.Contains(err.Error(), "handler.New") {
+	if err := Install(nil, Config{Errors: testErrors{}}); err == nil ||
+		!strings.Contains(err.Error(), "handler.New") {
 		t.Errorf("Install without a server: %v, want that it names handler.New", err)
 	}
 }
@@ -57,9 +59,12 @@ func TestInstall_partsAgree(t *testing.T) {
 	for _, shown := range []bool{false, true} {
 		e := introspective()
 		e["leaf"] = func(context.Context, map[string]any) (any, error) { panic(canary) }
-		e["fails"] = func(context.Context, map[string]any) (any, error) { return nil, errors.New(canary) }
+		e["fails"] = func(context.Context, map[string]any) (any, error) {
+			return nil, errors.New(canary)
+		}
 		server := handler.New(e)
-		if err := Install(server, Config{Errors: hidingErrors{}, Introspection: shown}); err != nil {
+		if err := Install(server,
+			Config{Errors: hidingErrors{}, Introspection: shown}); err != nil {
 			t.Fatal(err)
 		}
 		ask := func(query string) string {
@@ -68,15 +73,18 @@ func TestInstall_partsAgree(t *testing.T) {
 			return recorder.Body.String()
 		}
 		// Names and suggestions in errors go with the introspection.
-		for query, name := range map[string]string{"{ person }": "Person", "{ perso { name } }": "person",
-			"{ need(t: 1) }": `\"s\"`, "{ ...F } fragment F on Quer { leaf }": "Query"} {
-			if got := ask(query); strings.Contains(got, name) != shown || strings.Contains(got, "Did you mean") && !shown {
+		for query, name := range map[string]string{"{ person }": "Person",
+			"{ perso { name } }": "person",
+			"{ need(t: 1) }":     `\"s\"`, "{ ...F } fragment F on Quer { leaf }": "Query"} {
+			if got := ask(query); strings.Contains(got, name) != shown ||
+				strings.Contains(got, "Did you mean") && !shown {
 				t.Errorf("introspection %t, %s: %s", shown, query, got)
 			}
 		}
 		// The presenter and the recover function are there.
 		for query, want := range map[string]string{"{ fails }": "hidden", "{ leaf }": "recovered"} {
-			if got := ask(query); !strings.Contains(got, `"message":"`+want+`"`) || strings.Contains(got, canary) {
+			if got := ask(query); !strings.Contains(got, `"message":"`+want+`"`) ||
+				strings.Contains(got, canary) {
 				t.Errorf("%s: %s, want %q", query, got, want)
 			}
 		}
@@ -85,7 +93,8 @@ func TestInstall_partsAgree(t *testing.T) {
 			t.Errorf("an object for a String: %s", got)
 		}
 	}
-	loose := askWith(t, Config{AllowGET: true, DisableInputCoercion: true}, resolvers(), postQuery("{ need(s: {}) }"))
+	loose := askWith(t, Config{AllowGET: true, DisableInputCoercion: true}, resolvers(),
+		postQuery("{ need(s: {}) }"))
 	if len(loose.outcome.Codes) != 0 {
 		t.Errorf("without input coercion: %s", loose.Body)
 	}

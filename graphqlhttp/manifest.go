@@ -84,7 +84,8 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 		return nil, fmt.Errorf("read a manifest of operations: %w", err)
 	}
 	if len(text) > maxManifestBytes {
-		return nil, fmt.Errorf("the manifest of operations is larger than %d bytes", maxManifestBytes)
+		return nil, fmt.Errorf("the manifest of operations is larger than %d bytes",
+			maxManifestBytes)
 	}
 	value, err := strictjson.Decode(bytes.TrimPrefix(text, byteOrderMark),
 		strictjson.Limits{Depth: manifestLevels, Values: manifestValues})

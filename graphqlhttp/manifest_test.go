@@ -46,7 +46,8 @@ func TestReadManifest(t *testing.T) {
 		"6dee701e687fe2b68ae48b3efbdaa307132fe793011a9d33bd4e0a1f06f991c1": "mutation SignIn($u: String!",
 	} {
 		params := &graphql.RawParams{}
-		if trusted, contradiction := m.find(id, params); !trusted || contradiction || !strings.HasPrefix(params.Query, begins) {
+		if trusted, contradiction := m.find(id, params); !trusted || contradiction ||
+			!strings.HasPrefix(params.Query, begins) {
 			t.Errorf("%s: %t, %t, %q", id, trusted, contradiction, params.Query)
 		}
 	}
@@ -58,7 +59,8 @@ func TestReadManifestRefuses(t *testing.T) {
 		return fmt.Sprintf(`{"id":%q,"name":%q,"type":%q,"body":%q}`, id, name, kind, body)
 	}
 	file := func(operations ...string) string {
-		return `{"format":"apollo-persisted-query-manifest","version":1,"operations":[` + strings.Join(operations, ",") + `]}`
+		return `{"format":"apollo-persisted-query-manifest","version":1,"operations":[` +
+			strings.Join(operations, ",") + `]}`
 	}
 	good := one("1", "Leaf", "query", leaf)
 	const incomplete = "it must have the members id, name, type and body, all strings that aren't empty"
@@ -155,22 +157,31 @@ func TestReadManifest_generators(t *testing.T) {
 				"Boolean!\n) {\n  ...F\n}\n\nfragment F on Query {\n  leaf @skip(if: $b)\n}\n"},
 		},
 		"GraphQL Code Generator, client preset": {
-			`{"` + hex.EncodeToString(sum[:]) + `":"` + leaf + `","` + hashOf(change) + `":"` + change + `"}`,
+			`{"` + hex.EncodeToString(sum[:]) + `":"` + leaf + `","` + hashOf(change) + `":"` +
+				change + `"}`,
 			map[string]string{hex.EncodeToString(sum[:]): leaf, hashOf(change): change},
 		},
 		"ids of GraphQL over HTTP": {
 			`{"sha256:` + hashOf(leaf) + `":"` + leaf + `"}`,
 			map[string]string{"sha256:" + hashOf(leaf): leaf},
 		},
-		"Hive":                             {`{"d9a00ec0c1ce":"query A($b: Boolean!) { __typename leaf @skip(if: $b) }"}`, map[string]string{"d9a00ec0c1ce": "query A($b: Boolean!) { __typename leaf @skip(if: $b) }"}},
+		"Hive": {
+			`{"d9a00ec0c1ce":"query A($b: Boolean!) { __typename leaf @skip(if: $b) }"}`,
+			map[string]string{
+				"d9a00ec0c1ce": "query A($b: Boolean!) { __typename leaf @skip(if: $b) }",
+			},
+		},
 		"gql.tada, an anonymous operation": {`{"leaf":"{ leaf }"}`, map[string]string{"leaf": "{ leaf }"}},
-		"two operations in a document":     {`{"both":"query A { leaf } query B { leaf }"}`, map[string]string{"both": "query A { leaf } query B { leaf }"}},
+		"two operations in a document": {`{"both":"query A { leaf } query B { leaf }"}`,
+			map[string]string{"both": "query A { leaf } query B { leaf }"}},
 		"@replit/graphql-codegen-persisted-queries": {
-			`{"format":"apollo-persisted-query-manifest","version":1,"operations":{"sha256:` + hashOf(leaf) + `":{"type":"query","name":"Leaf","body":"` + leaf + `"}}}`,
+			`{"format":"apollo-persisted-query-manifest","version":1,"operations":{"sha256:` +
+				hashOf(leaf) + `":{"type":"query","name":"Leaf","body":"` + leaf + `"}}}`,
 			map[string]string{"sha256:" + hashOf(leaf): leaf},
 		},
 		"a byte order mark": {"\ufeff" + `{"1":"` + leaf + `"}`, map[string]string{"1": leaf}},
-		"descriptions":      {`{"1":"\"What a tree has.\" query Leaf { leaf }"}`, map[string]string{"1": `"What a tree has." query Leaf { leaf }`}},
+		"descriptions": {`{"1":"\"What a tree has.\" query Leaf { leaf }"}`,
+			map[string]string{"1": `"What a tree has." query Leaf { leaf }`}},
 	} {
 		m, err := ReadManifest(strings.NewReader(tt.file))
 		if err != nil {
@@ -196,7 +207,9 @@ func TestReadManifest_generators(t *testing.T) {
 
 func FuzzReadManifest(f *testing.F) {
 	f.Add([]byte(apollosManifest))
-	f.Add([]byte(`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"1","name":"L","type":"query","body":"query L{l}"}]}`))
+	f.Add(
+		[]byte(
+			`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"1","name":"L","type":"query","body":"query L{l}"}]}`))
 	f.Add([]byte(`{"1":"query L{l}","2":{"name":"L","source":"{l}"}}`))
 	f.Add([]byte(`{"operations":[[[[`))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -212,7 +225,8 @@ func FuzzReadManifest(f *testing.F) {
 		}
 		for id, body := range m.byID {
 			params := &graphql.RawParams{Query: body}
-			if trusted, contradiction := m.find(id, params); !trusted || contradiction || id == "" || body == "" {
+			if trusted, contradiction := m.find(id, params); !trusted || contradiction ||
+				id == "" || body == "" {
 				t.Errorf("%q: %q isn't found", text, id)
 			}
 		}

@@ -24,7 +24,10 @@ func hashOf(query string) string {
 
 // persistedPost asks for a hash, with the query's text or, when it is empty, without.
 func persistedPost(hash, query string) *http.Request {
-	members := map[string]any{"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hash}}}
+	members := map[string]any{
+		"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1,
+			"sha256Hash": hash}},
+	}
 	if query != "" {
 		members["query"] = query
 	}
@@ -45,7 +48,8 @@ const (
 // GET.
 func TestAutomaticPersistedQuery(t *testing.T) {
 	for _, media := range []string{plain, typed} {
-		transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
+		transport := newTransport(Config{AllowGET: true, Introspection: true,
+			PersistedQueryBytes: 4 << 20})
 		const query = "query Leaf { leaf }"
 		for i, tt := range []struct {
 			request *http.Request
@@ -62,7 +66,8 @@ func TestAutomaticPersistedQuery(t *testing.T) {
 			tt.request.Header.Set("Accept", media)
 			a := askThrough(t, transport, resolvers(), tt.request)
 			if a.Code != tt.status[media] || a.Body.String() != tt.want {
-				t.Errorf("%s, step %d: %d %s, want %d %s", media, i, a.Code, a.Body, tt.status[media], tt.want)
+				t.Errorf("%s, step %d: %d %s, want %d %s", media, i, a.Code, a.Body,
+					tt.status[media], tt.want)
 			}
 		}
 	}
@@ -88,16 +93,20 @@ func TestPersistedQueryRefused(t *testing.T) {
 		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:               wrongHash,
 		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions name a member twice in one object",
 	} {
-		transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
-		a := askThrough(t, transport, resolvers(), postText(`{"query":"`+query+`","extensions":{"persistedQuery":`+extension+`}}`))
-		if want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", want); a.Code != 400 || a.Body.String() != want {
+		transport := newTransport(Config{AllowGET: true, Introspection: true,
+			PersistedQueryBytes: 4 << 20})
+		a := askThrough(t, transport, resolvers(),
+			postText(`{"query":"`+query+`","extensions":{"persistedQuery":`+extension+`}}`))
+		if want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+
+			"\n", want); a.Code != 400 || a.Body.String() != want {
 			t.Errorf("%s: %d %s, want 400 %s", extension, a.Code, a.Body, want)
 		}
 		if documents, _ := transport.documents.persisted.size(); documents != 0 {
 			t.Errorf("%s: %d documents were stored", extension, documents)
 		}
 	}
-	a := askWith(t, Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20}, resolvers(), postText(`{"extensions":{"persistedQuery":null}}`))
+	a := askWith(t, Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20},
+		resolvers(), postText(`{"extensions":{"persistedQuery":null}}`))
 	if want := `"query is missing"`; a.Code != 400 || !strings.Contains(a.Body.String(), want) {
 		t.Errorf("null: %d %s, want 400 %s", a.Code, a.Body, want)
 	}
@@ -106,11 +115,16 @@ func TestPersistedQueryRefused(t *testing.T) {
 // gqlgen's own extension stores whatever has the right hash; here it must have been valid.
 func TestOnlyValidDocumentsAreStored(t *testing.T) {
 	for query, stored := range map[string]bool{
-		"{ leaf }": true, "mutation { change }": true, "{ fails }": true, "query Q($s: String!) { need(s: $s) }": false,
-		"{": false, "{ nothing }": false, "query A { leaf } query B { leaf }": false, "query TooLarge { leaf }": false,
-		"subscription { ticks }": false, "{ ... @defer { leaf } }": false, strings.Repeat("{ leaf", 200): false,
+		"{ leaf }": true, "mutation { change }": true, "{ fails }": true,
+		"query Q($s: String!) { need(s: $s) }": false,
+		"{":                                    false, "{ nothing }": false,
+		"query A { leaf } query B { leaf }": false,
+		"query TooLarge { leaf }":           false,
+		"subscription { ticks }":            false, "{ ... @defer { leaf } }": false,
+		strings.Repeat("{ leaf", 200): false,
 	} {
-		transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
+		transport := newTransport(Config{AllowGET: true, Introspection: true,
+			PersistedQueryBytes: 4 << 20})
 		askThrough(t, transport, resolvers(), persistedPost(hashOf(query), query))
 		if documents, _ := transport.documents.persisted.size(); (documents == 1) != stored {
 			t.Errorf("%.50s: %d documents stored, want it stored: %t", query, documents, stored)
@@ -121,10 +135,12 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 		}
 	}
 	// Nor does a mutation get in by GET, or out.
-	transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
+	transport := newTransport(Config{AllowGET: true, Introspection: true,
+		PersistedQueryBytes: 4 << 20})
 	const mutation = "mutation { change }"
 	transport.documents.persisted.put(sha256.Sum256([]byte(mutation)), mutation)
-	if a := askThrough(t, transport, resolvers(), persistedGet(hashOf(mutation))); a.Code != 405 || a.Header().Get("Allow") != "POST" {
+	if a := askThrough(t, transport, resolvers(), persistedGet(hashOf(mutation))); a.Code != 405 ||
+		a.Header().Get("Allow") != "POST" {
 		t.Errorf("a mutation by GET: %d %s", a.Code, a.Body)
 	}
 }
@@ -154,12 +170,15 @@ func TestPersistedStore_leavesOutWhatHoldsValues(t *testing.T) {
 		`mutation($u: String!, $b: Boolean = true) { login(username: $u, color: RED, in: {id: null}) @skip(if: $b) { text } }`: true,
 		`mutation($u: String!) { login(username: $u) @include(if: false) { text } }`:                                           true,
 		`query Q { echo(s: "a", i: 1) }`:                                                                                       true,
-		`subscription { ticks }`:                                                                                               false, // not served here
+		// not served here
+		`subscription { ticks }`: false,
 	} {
-		transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
+		transport := newTransport(Config{AllowGET: true, Introspection: true,
+			PersistedQueryBytes: 4 << 20})
 		members := map[string]any{
 			"query": query, "variables": map[string]any{"u": "alice"},
-			"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hashOf(query)}},
+			"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1,
+				"sha256Hash": hashOf(query)}},
 		}
 		if strings.Contains(query, "query Q") {
 			members["operationName"] = "Q"
@@ -198,7 +217,8 @@ func TestPersistedStore_isBounded(t *testing.T) {
 			counted += int64(len(text)) + entryBytes
 		}
 		if documents, bytes := store.size(); bytes > maxBytes || counted != bytes {
-			t.Fatalf("after %d: %d documents of %d bytes, counted as %d", i, documents, counted, bytes)
+			t.Fatalf("after %d: %d documents of %d bytes, counted as %d", i, documents, counted,
+				bytes)
 		}
 	}
 	if documents, bytes := store.size(); bytes < maxBytes/2 {
@@ -287,7 +307,8 @@ func manifestOf(t testing.TB, bodies map[string]string) *Manifest {
 		words := strings.Fields(body)
 		operations = append(operations, operation{id, words[1], words[0], body})
 	}
-	text, err := json.Marshal(map[string]any{"format": manifestFormat, "version": 1, "operations": operations})
+	text, err := json.Marshal(map[string]any{"format": manifestFormat, "version": 1,
+		"operations": operations})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,10 +321,12 @@ func manifestOf(t testing.TB, bodies map[string]string) *Manifest {
 
 func TestTrustedDocuments(t *testing.T) {
 	const (
-		leaf, change, other = "query Leaf { leaf }", "mutation Change { change }", "query Other { leaf }"
-		notAllowed          = `{"errors":[{"message":"This server runs only the operations that it was told of beforehand","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
-		changed             = `{"data":{"change":1}}` + "\n"
-		mismatch            = `{"errors":[{"message":"` + wrongHash + `","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"
+		leaf, change, other = "query Leaf { leaf }", "mutation Change { change }",
+			"query Other { leaf }"
+		notAllowed = `{"errors":[{"message":"This server runs only the operations that it was told of beforehand","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
+		changed    = `{"data":{"change":1}}` + "\n"
+		mismatch   = `{"errors":[{"message":"` + wrongHash +
+			`","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"
 	)
 	manifest := manifestOf(t, map[string]string{hashOf(leaf): leaf, "change-1": change})
 	for _, tt := range []struct {
@@ -333,7 +356,8 @@ func TestTrustedDocuments(t *testing.T) {
 		for how, config := range map[string]Config{
 			"enforce": {Manifest: manifest}, "log": {Manifest: manifest, ManifestLogOnly: true},
 			"enforce with APQ": {Manifest: manifest, PersistedQueryBytes: 4 << 20},
-			"log with APQ":     {Manifest: manifest, ManifestLogOnly: true, PersistedQueryBytes: 4 << 20},
+			"log with APQ": {Manifest: manifest, ManifestLogOnly: true,
+				PersistedQueryBytes: 4 << 20},
 		} {
 			want, untrusted := tt.enforced, false
 			if config.ManifestLogOnly {
@@ -356,18 +380,21 @@ func TestTrustedDocuments(t *testing.T) {
 			config.AllowGET = true
 			a := askWith(t, config, e, r)
 			if a.Body.String() != want || a.outcome.Untrusted != untrusted {
-				t.Errorf("%s, %s: %s, untrusted %t; want %s, %t", how, tt.name, a.Body, a.outcome.Untrusted, want, untrusted)
+				t.Errorf("%s, %s: %s, untrusted %t; want %s, %t", how, tt.name, a.Body,
+					a.outcome.Untrusted, want, untrusted)
 			}
 		}
 	}
 }
 
 func TestNotAllowedHasARequestErrorsStatus(t *testing.T) {
-	transport := newTransport(Config{AllowGET: true, Introspection: true, Manifest: manifestOf(t, map[string]string{"1": "query Leaf { leaf }"})})
+	transport := newTransport(Config{AllowGET: true, Introspection: true,
+		Manifest: manifestOf(t, map[string]string{"1": "query Leaf { leaf }"})})
 	for media, status := range map[string]int{plain: 200, typed: 400} {
 		r := postQuery("{ leaf }")
 		r.Header.Set("Accept", media)
-		if a := askThrough(t, transport, resolvers(), r); a.Code != status || codeOf(t, a) != "OPERATION_NOT_ALLOWED" {
+		if a := askThrough(t, transport, resolvers(), r); a.Code != status ||
+			codeOf(t, a) != "OPERATION_NOT_ALLOWED" {
 			t.Errorf("%s: %d %s, want %d", media, a.Code, a.Body, status)
 		}
 	}
@@ -387,7 +414,8 @@ func (spelling) MutateOperationParameters(_ context.Context,
 
 // What is kept under a hash is the text that has this hash, and locations are those of that text.
 func TestAPersistedDocumentIsKeptAsItWasSent(t *testing.T) {
-	transport := newTransport(Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20})
+	transport := newTransport(Config{AllowGET: true, Introspection: true,
+		PersistedQueryBytes: 4 << 20})
 	server := withTransport(transport, resolvers())
 	server.Use(spelling{})
 	const query = "query Leaf {\r\n leaf fails }"

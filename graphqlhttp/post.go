@@ -26,7 +26,8 @@ func (t *httpTransport) closeIfTooLarge(w http.ResponseWriter, r *http.Request) 
 }
 
 // readPost reads the parameters of an operation from the body of a POST.
-func (t *httpTransport) readPost(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *rejection) {
+func (t *httpTransport) readPost(w http.ResponseWriter,
+	r *http.Request) (*graphql.RawParams, *rejection) {
 	if message := contentError(r.Header); message != "" {
 		return nil, rejected(http.StatusUnsupportedMediaType, message)
 	}
@@ -122,7 +123,8 @@ func contentError(header http.Header) string {
 // are here: a client that opens many connections and sends nothing shall not hold as many buffers.
 func readBody(body io.Reader, length int64) ([]byte, error) {
 	const begin = 4 << 10
-	text := make([]byte, 0, min(max(length+1, 512), begin)) // one more, to see the end without growing
+	// one more, to see the end without growing
+	text := make([]byte, 0, min(max(length+1, 512), begin))
 	for {
 		n, err := body.Read(text[len(text):cap(text)])
 		text = text[:len(text)+n]

@@ -33,7 +33,8 @@ func (t *httpTransport) allow() string {
 
 // read returns the parameters of an operation, which may lack the query still. No error repeats
 // anything of the body.
-func (t *httpTransport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *rejection) {
+func (t *httpTransport) read(w http.ResponseWriter,
+	r *http.Request) (*graphql.RawParams, *rejection) {
 	message := "Method not allowed: use POST, or GET for queries"
 	switch {
 	case r.Method == http.MethodPost:

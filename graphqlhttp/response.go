@@ -66,10 +66,12 @@ func succeeded(media mediaType, result *graphql.Response, locator *language.Loca
 		add(`"extensions":`, encode(result.Extensions))
 	}
 	if size > maxBytes {
-		message := fmt.Sprintf("The response is larger than %d bytes: ask for less at once", maxBytes)
+		message := fmt.Sprintf("The response is larger than %d bytes: ask for less at once",
+			maxBytes)
 		return noData(media, apierror.New(apierror.CodeResponseTooLarge, "", message))
 	}
-	return response{media: media, status: http.StatusOK, errs: errs, body: append(body, []byte("}\n"))}
+	return response{media: media, status: http.StatusOK, errs: errs,
+		body: append(body, []byte("}\n"))}
 }
 
 // noData makes the response of an operation that ran, and whose data can't be shown.
@@ -79,7 +81,8 @@ func noData(media mediaType, err *gqlerror.Error) response {
 		Errors gqlerror.List `json:"errors"`
 		Data   any           `json:"data"`
 	}{errs, nil}
-	return response{media: media, status: http.StatusOK, errs: errs, body: [][]byte{encode(content), newline}}
+	return response{media: media, status: http.StatusOK, errs: errs,
+		body: [][]byte{encode(content), newline}}
 }
 
 var null, newline = []byte("null"), []byte("\n")

@@ -20,8 +20,10 @@ func TestWhatIsKeptIsTheQueryAlone(t *testing.T) {
 	before := liveHeap()
 	for i := range requests {
 		query := fmt.Sprintf("{a%d:__typename}", i)
-		request := httptest.NewRequest("GET", "/?query="+query+"&x="+strings.Repeat("x", padding), nil)
-		params, fault := newTransport(Config{AllowGET: true, MaxBodyBytes: 1 << 20}).readGet(request)
+		request := httptest.NewRequest("GET", "/?query="+query+"&x="+strings.Repeat("x", padding),
+			nil)
+		params, fault := newTransport(Config{AllowGET: true,
+			MaxBodyBytes: 1 << 20}).readGet(request)
 		if fault != nil || params.Query != query {
 			t.Fatalf("the query is %q, %v", params.Query, fault)
 		}

@@ -57,9 +57,11 @@ func TestBodyIsBounded(t *testing.T) {
 			if tt.chunked {
 				r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(tt.body))
 			}
-			a := askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: max}, resolvers(), r)
+			a := askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: max},
+				resolvers(), r)
 			if a.Code != tt.status {
-				t.Errorf("%s, %s: status %d, want %d: %s", tt.name, media, a.Code, tt.status, a.Body)
+				t.Errorf("%s, %s: status %d, want %d: %s", tt.name, media, a.Code, tt.status,
+					a.Body)
 			}
 			if a.Code != http.StatusOK {
 				if want := `{"errors":[{"message":"The body is larger than 200 bytes","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; a.Body.String() != want {
@@ -72,8 +74,10 @@ func TestBodyIsBounded(t *testing.T) {
 
 func TestBodyIsBoundedByDefault(t *testing.T) {
 	body := `{"query":"{ leaf }"}`
-	for size, status := range map[int]int{64 << 10: http.StatusOK, 64<<10 + 1: http.StatusRequestEntityTooLarge} {
-		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), postText(body+strings.Repeat(" ", size-len(body)))); a.Code != status {
+	for size, status := range map[int]int{64 << 10: http.StatusOK,
+		64<<10 + 1: http.StatusRequestEntityTooLarge} {
+		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+			postText(body+strings.Repeat(" ", size-len(body)))); a.Code != status {
 			t.Errorf("%d bytes: status %d, want %d", size, a.Code, status)
 		}
 	}
@@ -82,20 +86,27 @@ func TestBodyIsBoundedByDefault(t *testing.T) {
 // Bytes that a file of cases can't show.
 func TestBodyMustBeUTF8(t *testing.T) {
 	for name, tt := range map[string]struct{ body, want string }{
-		"two byte order marks":    {"\ufeff\ufeff" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
-		"a mark behind a blank":   {" \ufeff" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
-		"UTF-16 with its mark":    {"\xff\xfe{\x00}\x00", "The body is not UTF-8"},
-		"UTF-16 without it":       {"{\x00}\x00", "The body must be a JSON object"},
-		"invalid UTF-8, outside":  {"\xff" + `{"query":"{ leaf }"}`, "The body is not UTF-8"},
-		"invalid UTF-8, a value":  {`{"query":"{ need(s: \"` + "\xc3" + `\") }"}`, "The body is not UTF-8"},
-		"a surrogate as UTF-8":    {`{"query":"` + "\xed\xa0\x80" + `"}`, "The body is not UTF-8"},
-		"a control character":     {"{\"query\":\"{\x01leaf }\"}", "The body must be a JSON object"},
-		"a form feed as a blank":  {"\f" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
+		"two byte order marks": {"\ufeff\ufeff" + `{"query":"{ leaf }"}`,
+			"The body must be a JSON object"},
+		"a mark behind a blank": {" \ufeff" + `{"query":"{ leaf }"}`,
+			"The body must be a JSON object"},
+		"UTF-16 with its mark":   {"\xff\xfe{\x00}\x00", "The body is not UTF-8"},
+		"UTF-16 without it":      {"{\x00}\x00", "The body must be a JSON object"},
+		"invalid UTF-8, outside": {"\xff" + `{"query":"{ leaf }"}`, "The body is not UTF-8"},
+		"invalid UTF-8, a value": {`{"query":"{ need(s: \"` + "\xc3" + `\") }"}`,
+			"The body is not UTF-8"},
+		"a surrogate as UTF-8": {`{"query":"` + "\xed\xa0\x80" + `"}`, "The body is not UTF-8"},
+		"a control character": {"{\"query\":\"{\x01leaf }\"}",
+			"The body must be a JSON object"},
+		"a form feed as a blank": {"\f" + `{"query":"{ leaf }"}`,
+			"The body must be a JSON object"},
 		"a no-break space around": {"\u00a0" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
-		"too many levels":         {`{"variables":` + strings.Repeat("[", 20000), "variables nest deeper than 64 levels"},
+		"too many levels": {`{"variables":` + strings.Repeat("[", 20000),
+			"variables nest deeper than 64 levels"},
 	} {
 		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), postText(tt.body))
-		want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n", tt.want)
+		want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n",
+			tt.want)
 		if a.Code != http.StatusBadRequest || a.Body.String() != want {
 			t.Errorf("%s: %d %s, want 400 %s", name, a.Code, a.Body, want)
 		}
@@ -229,7 +240,8 @@ func TestBodyThatIsCutShort(t *testing.T) {
 
 // Over a real connection: what a recorder doesn't do.
 func TestOverAConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true}, resolvers()))
+	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true},
+		resolvers()))
 	defer server.Close()
 
 	t.Run("HEAD has no body, and its headers", func(t *testing.T) {
@@ -238,12 +250,14 @@ func TestOverAConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, _ := io.ReadAll(response.Body)
-		if response.StatusCode != http.StatusOK || len(body) != 0 || response.Header.Get("X-Request-Id") == "" {
+		if response.StatusCode != http.StatusOK || len(body) != 0 ||
+			response.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%d %q %v", response.StatusCode, body, response.Header)
 		}
 	})
 	t.Run("chunked without a length", func(t *testing.T) {
-		response, err := http.Post(server.URL, "application/json", io.MultiReader(strings.NewReader(`{"query":`), strings.NewReader(`"{ leaf }"}`)))
+		response, err := http.Post(server.URL, "application/json",
+			io.MultiReader(strings.NewReader(`{"query":`), strings.NewReader(`"{ leaf }"}`)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,7 +271,8 @@ func TestOverAConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"query\":")
+		fmt.Fprint(conn,
+			"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"query\":")
 		conn.(*net.TCPConn).CloseWrite()
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
@@ -314,7 +329,8 @@ func TestObserve(t *testing.T) {
 		{"GET of a mutation", httptest.NewRequest("GET", "/?query=mutation+M{change}", nil), Outcome{Operation: "mutation", Name: "M", Status: 405, Codes: []string{"BAD_REQUEST"}}},
 		{"a long name is cut", postQuery("query " + name + " { leaf }"), Outcome{Operation: "query", Name: name[:61] + "...", Status: 200}},
 	} {
-		got := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), tt.request).outcome
+		got := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+			tt.request).outcome
 		got.RequestID, got.Duration = "", 0
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", tt.want) {
 			t.Errorf("%s: %+v\nwant %+v", tt.name, got, tt.want)
@@ -324,24 +340,29 @@ func TestObserve(t *testing.T) {
 
 func TestObserveMayBeAbsent(t *testing.T) {
 	recorder := httptest.NewRecorder()
-	production(Config{AllowGET: true, Introspection: true}, resolvers()).ServeHTTP(recorder, postQuery("{ leaf }"))
+	production(Config{AllowGET: true, Introspection: true}, resolvers()).ServeHTTP(recorder,
+		postQuery("{ leaf }"))
 	if recorder.Body.String() != `{"data":{"leaf":1}}`+"\n" {
 		t.Errorf("%s", recorder.Body)
 	}
 }
 
 func TestTimeoutEndsTheResolversContext(t *testing.T) {
-	for given, want := range map[time.Duration]time.Duration{0: 15 * time.Second, time.Second: time.Second} {
+	for given, want := range map[time.Duration]time.Duration{0: 15 * time.Second,
+		time.Second: time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			e := resolvers()
 			e["leaf"] = func(ctx context.Context, _ map[string]any) (any, error) {
 				<-ctx.Done()
-				return nil, &gqlerror.Error{Message: "gave up", Err: ctx.Err(), Extensions: map[string]any{"code": "TIMEOUT"}}
+				return nil, &gqlerror.Error{Message: "gave up", Err: ctx.Err(),
+					Extensions: map[string]any{"code": "TIMEOUT"}}
 			}
 			start := time.Now()
-			a := askWith(t, Config{AllowGET: true, Introspection: true, Timeout: given}, e, postQuery("{ leaf }"))
+			a := askWith(t, Config{AllowGET: true, Introspection: true, Timeout: given}, e,
+				postQuery("{ leaf }"))
 			if took := time.Since(start); took != want || a.outcome.Duration != want {
-				t.Errorf("Timeout %s: took %s, the outcome says %s, want %s", given, took, a.outcome.Duration, want)
+				t.Errorf("Timeout %s: took %s, the outcome says %s, want %s", given, took,
+					a.outcome.Duration, want)
 			}
 			if a.Code != http.StatusOK || codeOf(t, a) != "TIMEOUT" {
 				t.Errorf("%d %s", a.Code, a.Body)
@@ -358,7 +379,8 @@ func TestALateResultIsShownAllTheSame(t *testing.T) {
 			time.Sleep(time.Minute)
 			return 1, nil
 		}
-		a := askWith(t, Config{AllowGET: true, Introspection: true, Timeout: time.Second}, e, postQuery("mutation { change }"))
+		a := askWith(t, Config{AllowGET: true, Introspection: true, Timeout: time.Second}, e,
+			postQuery("mutation { change }"))
 		if a.Body.String() != `{"data":{"change":1}}`+"\n" {
 			t.Errorf("%s", a.Body)
 		}
@@ -374,7 +396,8 @@ func (slow) MutateOperationContext(context.Context, *graphql.OperationContext) *
 }
 
 func TestNothingRunsOnceTheTimeHasPassed(t *testing.T) {
-	for media, status := range map[string]int{"application/json": 200, "application/graphql-response+json": 400} {
+	for media, status := range map[string]int{"application/json": 200,
+		"application/graphql-response+json": 400} {
 		synctest.Test(t, func(t *testing.T) {
 			e := resolvers()
 			e["change"] = func(context.Context, map[string]any) (any, error) {
@@ -399,7 +422,8 @@ func TestNothingRunsOnceTheTimeHasPassed(t *testing.T) {
 // explosive panics before anything runs.
 type explosive struct{ tooLarge }
 
-func (explosive) MutateOperationContext(context.Context, *graphql.OperationContext) *gqlerror.Error {
+func (explosive) MutateOperationContext(context.Context,
+	*graphql.OperationContext) *gqlerror.Error {
 	panic(canary)
 }
 
@@ -418,10 +442,13 @@ func TestAPanicOutsideAFieldIsAnError(t *testing.T) {
 			e["leaf"] = func(context.Context, map[string]any) (any, error) { panic(canary) }
 		}, "{ leaf }", 200, "],\"data\":null}\n"},
 		{"a scalar that isn't JSON", func(_ *handler.Server, e executable) {
-			e["leaf"] = func(context.Context, map[string]any) (any, error) { return json.RawMessage(canary), nil }
+			e["leaf"] = func(context.Context, map[string]any) (any, error) {
+				return json.RawMessage(canary), nil
+			}
 		}, "{ leaf }", 200, "],\"data\":null}\n"},
 		{"an extension of a response that isn't JSON", func(s *handler.Server, _ executable) {
-			s.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+			s.AroundResponses(func(ctx context.Context,
+				next graphql.ResponseHandler) *graphql.Response {
 				graphql.RegisterExtension(ctx, "bad", func() {})
 				return next(ctx)
 			})
@@ -432,21 +459,27 @@ func TestAPanicOutsideAFieldIsAnError(t *testing.T) {
 			server := handler.New(e)
 			tt.change(server, e)
 			var seen []Outcome
-			server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true, Observe: func(_ context.Context, o Outcome) { seen = append(seen, o) }}))
+			server.AddTransport(
+				newTransport(Config{AllowGET: true, Introspection: true,
+					Observe: func(_ context.Context, o Outcome) { seen = append(seen, o) }}))
 			server.SetRecoverFunc(func(ctx context.Context, value any) error {
-				return &gqlerror.Error{Message: "Internal error", Extensions: map[string]any{"code": "INTERNAL", "requestId": RequestID(ctx)}}
+				return &gqlerror.Error{Message: "Internal error",
+					Extensions: map[string]any{"code": "INTERNAL", "requestId": RequestID(ctx)}}
 			})
 			recorder := httptest.NewRecorder()
 			server.ServeHTTP(recorder, postQuery(tt.query))
-			want := fmt.Sprintf(`{"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL","requestId":%q}}%s`,
+			want := fmt.Sprintf(
+				`{"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL","requestId":%q}}%s`,
 				recorder.Header().Get("X-Request-Id"), tt.want)
 			if recorder.Code != tt.status || recorder.Body.String() != want {
 				t.Errorf("%d %s\nwant %d %s", recorder.Code, recorder.Body, tt.status, want)
 			}
-			if got := recorder.Header().Get("Content-Type"); got != "application/json; charset=utf-8" {
+			if got := recorder.Header().Get("Content-Type"); got !=
+				"application/json; charset=utf-8" {
 				t.Errorf("Content-Type %q", got)
 			}
-			if len(seen) != 1 || seen[0].Status != tt.status || !slices.Equal(seen[0].Codes, []string{"INTERNAL"}) {
+			if len(seen) != 1 || seen[0].Status != tt.status ||
+				!slices.Equal(seen[0].Codes, []string{"INTERNAL"}) {
 				t.Errorf("observed %+v", seen)
 			}
 		})
@@ -465,28 +498,35 @@ func TestAPanicUnderAnotherExecutor(t *testing.T) {
 
 type brokenExecutor struct{ graphql.GraphExecutor }
 
-func (brokenExecutor) CreateOperationContext(context.Context, *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
+func (brokenExecutor) CreateOperationContext(context.Context,
+	*graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
 	panic(errors.New(canary))
 }
 
 // HTML in a response stays as it is, since nosniff keeps it from being HTML; large integers too.
 func TestDataPassesUnchanged(t *testing.T) {
 	e := resolvers()
-	const raw = `{"big":123456789012345678901234567890,"html":"<b>&</b>","text":"ü🔑` + "\u2028" + `","float":1.0}`
-	e["leaf"] = func(context.Context, map[string]any) (any, error) { return json.RawMessage(raw), nil }
-	if a := askWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf }")); a.Body.String() != `{"data":{"leaf":`+raw+"}}\n" {
+	const raw = `{"big":123456789012345678901234567890,"html":"<b>&</b>","text":"ü🔑` + "\u2028" +
+		`","float":1.0}`
+	e["leaf"] = func(context.Context, map[string]any) (any, error) {
+		return json.RawMessage(raw), nil
+	}
+	if a := askWith(t, Config{AllowGET: true, Introspection: true}, e,
+		postQuery("{ leaf }")); a.Body.String() != `{"data":{"leaf":`+raw+"}}\n" {
 		t.Errorf("%s", a.Body)
 	}
 }
 
 func TestHeadersReachTheOperation(t *testing.T) {
-	for _, r := range []*http.Request{postQuery("{ leaf }"), httptest.NewRequest("GET", "/?query={leaf}", nil)} {
+	for _, r := range []*http.Request{postQuery("{ leaf }"),
+		httptest.NewRequest("GET", "/?query={leaf}", nil)} {
 		r.Header.Set("X-Mine", "yes")
 		e := resolvers()
 		e["leaf"] = func(ctx context.Context, _ map[string]any) (any, error) {
 			return graphql.GetOperationContext(ctx).Headers.Get("X-Mine"), nil
 		}
-		if a := askWith(t, Config{AllowGET: true, Introspection: true}, e, r); a.Body.String() != `{"data":{"leaf":"yes"}}`+"\n" {
+		if a := askWith(t, Config{AllowGET: true, Introspection: true}, e,
+			r); a.Body.String() != `{"data":{"leaf":"yes"}}`+"\n" {
 			t.Errorf("%s: %s", r.Method, a.Body)
 		}
 	}
@@ -500,23 +540,32 @@ func TestSupportsEverything(t *testing.T) {
 
 func FuzzRequest(f *testing.F) {
 	f.Add("POST", "/", "application/json", "", "", `{"query":"{ leaf }"}`)
-	f.Add("POST", "/", "application/json; charset=utf-8", "application/graphql-response+json;q=0.5", "gzip", `[]`)
-	f.Add("POST", "/", "application/json", "*/*", "", `{"query":"query ($b: Boolean = true) { leaf @skip(if: $b) }","variables":{"b":null}}`)
-	f.Add("POST", "/", "application/json", "", "", `{"query":"query ($v: In) { echo(in: $v, list: [\"a\"]) ...F } fragment F on Query { person { name } }","variables":{"v":{"in":{"list":[1]}}},"operationName":""}`)
-	f.Add("POST", "/", "application/json", "", "", `{"query":"mutation M($p: String! = \"x\") @tag { login(username: $p, in: {s: \"\"\"b\"\"\"}) { text } }"}`)
+	f.Add("POST", "/", "application/json; charset=utf-8", "application/graphql-response+json;q=0.5",
+		"gzip", `[]`)
+	f.Add("POST", "/", "application/json", "*/*", "",
+		`{"query":"query ($b: Boolean = true) { leaf @skip(if: $b) }","variables":{"b":null}}`)
+	f.Add("POST", "/", "application/json", "", "",
+		`{"query":"query ($v: In) { echo(in: $v, list: [\"a\"]) ...F } fragment F on Query { person { name } }","variables":{"v":{"in":{"list":[1]}}},"operationName":""}`)
+	f.Add("POST", "/", "application/json", "", "",
+		`{"query":"mutation M($p: String! = \"x\") @tag { login(username: $p, in: {s: \"\"\"b\"\"\"}) { text } }"}`)
 	f.Add("GET", "/?query={leaf}&variables={}", "", "text/html", "", "")
-	f.Add("GET", "/?query=query($v:[[Int]]){echo(matrix:$v)}&variables={%22v%22:[[1e999]]}", "", "", "", "")
+	f.Add("GET", "/?query=query($v:[[Int]]){echo(matrix:$v)}&variables={%22v%22:[[1e999]]}", "", "",
+		"", "")
 	f.Add("DELETE", "/?%ff=%zz", "", ";;;", "", "")
-	f.Add("POST", "/", "application/json", "", "", `{"query":"{ leaf }","extensions":{"persistedQuery":{"version":1,"sha256Hash":"`+hashOf("{ leaf }")+`"}}}`)
+	f.Add("POST", "/", "application/json", "", "",
+		`{"query":"{ leaf }","extensions":{"persistedQuery":{"version":1,"sha256Hash":"`+
+			hashOf("{ leaf }")+`"}}}`)
 	f.Add("GET", `/?extensions={"persistedQuery":{"version":1,"sha256Hash":"id"}}`, "", "", "", "")
-	manifest := Manifest{byID: map[string]string{"id": "{ leaf }"}, bodies: map[string]bool{"{ leaf }": true}}
+	manifest := Manifest{byID: map[string]string{"id": "{ leaf }"},
+		bodies: map[string]bool{"{ leaf }": true}}
 	f.Fuzz(func(t *testing.T, method, target, contentType, accept, encoding, body string) {
 		r, err := http.NewRequest(method, "http://localhost/", strings.NewReader(body))
 		if err != nil {
 			return // net/http wouldn't let it in
 		}
 		_, r.URL.RawQuery, _ = strings.Cut(target, "?")
-		for name, value := range map[string]string{"Content-Type": contentType, "Accept": accept, "Content-Encoding": encoding} {
+		for name, value := range map[string]string{"Content-Type": contentType, "Accept": accept,
+			"Content-Encoding": encoding} {
 			if value != "" {
 				r.Header.Set(name, value)
 			}
@@ -549,14 +598,17 @@ func TestStringsOfDocuments(t *testing.T) {
 		{`"\uD83D"`, broken},
 		{`"\uDD11\uD83D"`, broken},
 	} {
-		a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery("{ need(s: "+tt.literal+") }"))
+		a := askWith(t, Config{AllowGET: true}, resolvers(),
+			postQuery("{ need(s: "+tt.literal+") }"))
 		want := `{"data":{"need":"s=string:` + tt.value + `"}}` + "\n"
 		if tt.value == broken && codeOf(t, a) != "GRAPHQL_PARSE_FAILED" ||
 			tt.value != broken && a.Body.String() != want {
 			t.Errorf("%s: %s; want %s", tt.literal, a.Body, want)
 		}
 	}
-	a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery(`"d" query ("e" $s: String! = "\uD83D\uDD11") { need(s: $s) ...F } "f" fragment F on Query { leaf }`))
+	a := askWith(t, Config{AllowGET: true}, resolvers(),
+		postQuery(
+			`"d" query ("e" $s: String! = "\uD83D\uDD11") { need(s: $s) ...F } "f" fragment F on Query { leaf }`))
 	if got := a.Body.String(); got != `{"data":{"need":"s=string:🔑","leaf":1}}`+"\n" {
 		t.Errorf("descriptions: %s", got)
 	}
@@ -567,7 +619,8 @@ type readings struct{ times *int }
 
 func (readings) ExtensionName() string                   { return "Counting" }
 func (readings) Validate(graphql.ExecutableSchema) error { return nil }
-func (c readings) MutateOperationParameters(_ context.Context, params *graphql.RawParams) *gqlerror.Error {
+func (c readings) MutateOperationParameters(_ context.Context,
+	params *graphql.RawParams) *gqlerror.Error {
 	*c.times++
 	if strings.Contains(params.Query, "refused") { // as limits refuses what isn't GraphQL
 		return language.SyntaxError(params.Query, 0, "refused")
@@ -578,8 +631,10 @@ func (c readings) MutateOperationParameters(_ context.Context, params *graphql.R
 // A document is read a second time only where gqlparser would refuse or misread the first.
 func TestHTTPTransport_readsOnce(t *testing.T) {
 	for query, want := range map[string]int{
-		"{ leaf }": 1, "{": 1, "{ nowhere }": 1, "query TooLarge { leaf }": 1, `{ need(s: "\uD83D") }`: 1,
-		`{ need(s: "\u{1F511}") }`: 2, `"described" query { leaf }`: 2, `{ need(s: "\uD83D\uDD11") }`: 2,
+		"{ leaf }": 1, "{": 1, "{ nowhere }": 1, "query TooLarge { leaf }": 1,
+		`{ need(s: "\uD83D") }`:    1,
+		`{ need(s: "\u{1F511}") }`: 2, `"described" query { leaf }`: 2,
+		`{ need(s: "\uD83D\uDD11") }`:         2,
 		`"described" query TooLarge { leaf }`: 2, `{ nowhere(s: "\uD83D\uDD11") }`: 1,
 		`"described" { refused }`: 1,
 	} {

@@ -37,18 +37,22 @@ func TestRequireGivesTheVerifiedUser(t *testing.T) {
 func TestRequireGivesTheReasonOfARefusal(t *testing.T) {
 	reason := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp is yesterday"}
 	user, err := identity.Require(identity.NewContext(context.Background(), nil, reason))
-	if user != nil || !errors.Is(err, identity.ErrTokenExpired) || errors.Is(err, identity.ErrTokenMissing) {
+	if user != nil || !errors.Is(err, identity.ErrTokenExpired) ||
+		errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, %v, want ErrTokenExpired alone", user, err)
 	}
-	if refused, ok := errors.AsType[*identity.Error](err); !ok || refused.Detail != "exp is yesterday" {
+	if refused, ok := errors.AsType[*identity.Error](err); !ok ||
+		refused.Detail != "exp is yesterday" {
 		t.Errorf("Require() lost the detail: %v", err)
 	}
 }
 
 // A verifier that gives a user and a reason has refused.
 func TestRequireTakesTheReasonBeforeTheUser(t *testing.T) {
-	ctx := identity.NewContext(context.Background(), &identity.User{ID: "alice"}, identity.ErrTokenSignature)
-	if user, err := identity.Require(ctx); user != nil || !errors.Is(err, identity.ErrTokenSignature) {
+	ctx := identity.NewContext(context.Background(), &identity.User{ID: "alice"},
+		identity.ErrTokenSignature)
+	if user, err := identity.Require(ctx); user != nil ||
+		!errors.Is(err, identity.ErrTokenSignature) {
 		t.Errorf("Require() = %v, %v, want ErrTokenSignature and no user", user, err)
 	}
 }
@@ -61,20 +65,23 @@ func TestAnotherPackagesKeyDoesNotReplaceTheCaller(t *testing.T) {
 	for _, key := range []any{callerKey{}, struct{}{}, "caller", "user", 0} {
 		ctx = context.WithValue(ctx, key, &identity.User{ID: "mallory"})
 	}
-	if user, err := identity.Require(ctx); user != nil || !errors.Is(err, identity.ErrTokenExpired) {
+	if user, err := identity.Require(ctx); user != nil ||
+		!errors.Is(err, identity.ErrTokenExpired) {
 		t.Errorf("Require() = %v, %v, want ErrTokenExpired", user, err)
 	}
 }
 
 func TestInnerContextWins(t *testing.T) {
 	outer := identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil)
-	if _, err := identity.Require(identity.NewContext(outer, nil, nil)); !errors.Is(err, identity.ErrTokenMissing) {
+	if _, err := identity.Require(identity.NewContext(outer, nil, nil)); !errors.Is(err,
+		identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, want ErrTokenMissing", err)
 	}
 }
 
 func TestError(t *testing.T) {
-	err := fmt.Errorf("verify: %w", &identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
+	err := fmt.Errorf("verify: %w",
+		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
 	if !errors.Is(err, identity.ErrTokenNotAccepted) {
 		t.Errorf("%v is not its reason", err)
 	}
@@ -95,7 +102,8 @@ func TestClaims(t *testing.T) {
 	// Nobody but the verifier makes claims.
 	for _, v := range []any{nil, "{}", map[string]any{}} {
 		c := identity.Claims("before")
-		if err := c.UnmarshalGQL(v); err == nil || err.Error() != "claims can't be given, only read" || string(c) != "before" {
+		if err := c.UnmarshalGQL(v); err == nil ||
+			err.Error() != "claims can't be given, only read" || string(c) != "before" {
 			t.Errorf("UnmarshalGQL(%v) = %v", v, err)
 		}
 	}
@@ -110,14 +118,16 @@ func TestTheAddressOfARequest(t *testing.T) {
 		t.Errorf("Address() = %v, want %v", got, want)
 	}
 	// It says nothing of who calls.
-	if user, err := identity.Require(identity.WithAddress(context.Background(), want)); user != nil || !errors.Is(err, identity.ErrTokenMissing) {
+	if user, err := identity.Require(identity.WithAddress(context.Background(), want)); user !=
+		nil || !errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, %v, want ErrTokenMissing", user, err)
 	}
 }
 
 func TestRateLimitError(t *testing.T) {
 	err := fmt.Errorf("login: %w", &identity.RateLimitError{RetryAfter: 90 * time.Second})
-	if !errors.Is(err, identity.ErrRateLimited) || err.Error() != "login: too many attempts: try again in 1m30s" {
+	if !errors.Is(err, identity.ErrRateLimited) ||
+		err.Error() != "login: too many attempts: try again in 1m30s" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -88,7 +88,8 @@ func TestBoundsAreExact(t *testing.T) {
 		// Bytes count, not runes: the bound is there for the sake of memory.
 		wide := strings.Repeat("ü", arg.maxBytes/2)
 		if got, err := arg.make(wide); err != nil || got != wide {
-			t.Errorf("%s of %d bytes in wide runes: %v, want it to pass", arg.name, arg.maxBytes, err)
+			t.Errorf("%s of %d bytes in wide runes: %v, want it to pass", arg.name, arg.maxBytes,
+				err)
 		}
 		got, err = arg.make(wide + "ü")
 		checkRefused(t, arg.name+" in wide runes", got, err, arg.name+" "+bounds[arg.name])
@@ -101,8 +102,9 @@ func TestEveryOtherTextPassesUnchanged(t *testing.T) {
 	for _, arg := range arguments() {
 		for _, value := range []string{
 			"a", " ", "  alice  ", "\u00a0alice", "Alice", "ALICE@Example.ORG",
-			`a&b+c%20d"e\f`, "a=b;c#d?e/f", "%00", `\u0000`, "${x}", "{{x}}", "<b>", "null", "0", "[redacted]",
-			"jürgen", "пароль", "密码", "🔑🔑", "e\u0301", "\u200f", "a\u2028b", "\ufeff", "\ufffd",
+			`a&b+c%20d"e\f`, "a=b;c#d?e/f", "%00", `\u0000`, "${x}", "{{x}}", "<b>", "null", "0",
+			"[redacted]", "jürgen", "пароль", "密码", "🔑🔑", "e\u0301", "\u200f", "a\u2028b", "\ufeff",
+			"\ufffd",
 		} {
 			if got, err := arg.make(value); err != nil || got != value {
 				t.Errorf("%s %q: got %q, %v", arg.name, value, got, err)
@@ -121,7 +123,8 @@ func TestAbsentOTPIsNone(t *testing.T) {
 	}
 	otp := "123456"
 	credentials, err = NewCredentials("alice", canary, &otp)
-	if err != nil || credentials.OTP.Reveal() != "123456" || credentials.Password.Reveal() != canary || credentials.Username != "alice" {
+	if err != nil || credentials.OTP.Reveal() != "123456" ||
+		credentials.Password.Reveal() != canary || credentials.Username != "alice" {
 		t.Errorf("credentials came back mixed up, or %v", err)
 	}
 }
@@ -149,7 +152,8 @@ func FuzzNewCredentials(f *testing.F) {
 			}
 			return
 		}
-		if credentials.Username != username || credentials.Password.Reveal() != password || credentials.OTP.Reveal() != otp {
+		if credentials.Username != username || credentials.Password.Reveal() != password ||
+			credentials.OTP.Reveal() != otp {
 			t.Fatal("a value changed on its way")
 		}
 	})
@@ -173,12 +177,14 @@ func TestSpellingsOfOneAccount(t *testing.T) {
 		want := Credentials{Username: names[0]}.Account()
 		for _, name := range names {
 			if got := (Credentials{Username: name}).Account(); got != want {
-				t.Errorf("Account() of %q is %q, of %q %q: want the same", name, got, names[0], want)
+				t.Errorf("Account() of %q is %q, of %q %q: want the same", name, got, names[0],
+					want)
 			}
 		}
 	}
 	seen := map[string]string{}
-	for _, name := range []string{"alice", "alíce", "al ice", "alice1", "alice@example.org", "іd", "id", "ıd", "i\u0307d"} {
+	for _, name := range []string{"alice", "alíce", "al ice", "alice1", "alice@example.org", "іd",
+		"id", "ıd", "i\u0307d"} {
 		account := Credentials{Username: name}.Account()
 		if other, twice := seen[account]; twice {
 			t.Errorf("%q and %q are one account", name, other)

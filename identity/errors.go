@@ -58,8 +58,8 @@ var (
 // Its text is that of its Reason, and fit for clients.
 type Error struct {
 	Reason error // one of the errors above, for errors.Is
-	// Detail is for operators: "iss is X; accepted: Y", addresses, settings, what came back. It never
-	// holds a password or a token.
+	// Detail is for operators: "iss is X; accepted: Y", addresses, settings, what came back. It
+	// never holds a password or a token.
 	Detail string
 
 	// TimedOut means that the realm was asked and didn't respond in time. It may still be at work.

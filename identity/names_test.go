@@ -82,7 +82,8 @@ func TestCredentials_LookupName_neighbours(t *testing.T) {
 	}
 	for _, pair := range [][2]string{{"ſ", "s"}, {"\u0131", "i"}, {"i\u0307", "i"}, {"ß", "ss"},
 		{"ﬁ", "fi"}} {
-		one, other := Credentials{Username: pair[0]}.LookupName(), Credentials{Username: pair[1]}.LookupName()
+		one, other := Credentials{Username: pair[0]}.LookupName(),
+			Credentials{Username: pair[1]}.LookupName()
 		if one == other {
 			t.Errorf("%+q and %+q are both %+q", pair[0], pair[1], one)
 		}
@@ -92,7 +93,8 @@ func TestCredentials_LookupName_neighbours(t *testing.T) {
 // Whatever Keycloak takes for one name is one for counting too: a spelling is no fresh budget.
 func TestCredentials_Account_isCoarser(t *testing.T) {
 	for word, lowered := range javaLower(t) {
-		one, other := Credentials{Username: word}.Account(), Credentials{Username: lowered}.Account()
+		one, other := Credentials{Username: word}.Account(),
+			Credentials{Username: lowered}.Account()
 		if one != other {
 			t.Errorf("%+q counts as %+q, and %+q, the same for Keycloak, as %+q", word, one,
 				lowered, other)

@@ -71,14 +71,16 @@ func holders() map[string]any {
 		"an error's text":                fmt.Errorf("sign in with %v", secret),
 		"an error that wraps its text":   fmt.Errorf("sign in: %w", fmt.Errorf("%s", secret)),
 		"credentials":                    Credentials{Username: "u", Password: secret, OTP: secret},
-		"a token answer":                 &OpenIDToken{AccessToken: secret, RefreshToken: &secret, IDToken: &secret},
-		"an any in an unexported field":  struct{ v any }{secret},
+		"a token answer": &OpenIDToken{AccessToken: secret, RefreshToken: &secret,
+			IDToken: &secret},
+		"an any in an unexported field": struct{ v any }{secret},
 	}
 }
 
 func TestSecretIsNeverPrinted(t *testing.T) {
 	for name, holder := range holders() {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x", "%d", "%t", "%c", "%U", "%e", "%T", "%100v", "%-5.3s"} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x",
+			"%d", "%t", "%c", "%U", "%e", "%T", "%100v", "%-5.3s"} {
 			if text := fmt.Sprintf(verb, holder); leaks(text) {
 				t.Errorf("%s in %s leaks: %s", verb, name, text)
 			}
@@ -92,7 +94,8 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 func TestSecretPrintsThatItIsRedacted(t *testing.T) {
 	secret := NewSecret(canary)
 	for verb, want := range map[string]string{
-		"%v": "[redacted]", "%+v": "[redacted]", "%#v": "[redacted]", "%s": "[redacted]", "%q": "[redacted]",
+		"%v": "[redacted]", "%+v": "[redacted]", "%#v": "[redacted]", "%s": "[redacted]",
+		"%q": "[redacted]",
 		"%x": "[redacted]", "%d": "[redacted]", "%T": "identity.Secret",
 	} {
 		if got := fmt.Sprintf(verb, secret); got != want {
@@ -100,7 +103,8 @@ func TestSecretPrintsThatItIsRedacted(t *testing.T) {
 		}
 	}
 	for name, got := range map[string]string{
-		"String": secret.String(), "GoString": secret.GoString(), "LogValue": secret.LogValue().String(),
+		"String": secret.String(), "GoString": secret.GoString(),
+		"LogValue":    secret.LogValue().String(),
 		"a map's key": fmt.Sprint(map[Secret]int{secret: 1}),
 	} {
 		if !strings.Contains(got, "[redacted]") {
@@ -135,10 +139,12 @@ func TestSecretIsNeverLogged(t *testing.T) {
 
 func TestSecretIsNeverEncoded(t *testing.T) {
 	for name, holder := range holders() {
-		if text, err := json.Marshal(holder); leaks(string(text)) || err != nil && leaks(err.Error()) {
+		if text, err := json.Marshal(holder); leaks(string(text)) ||
+			err != nil && leaks(err.Error()) {
 			t.Errorf("JSON of %s leaks: %s, %v", name, text, err)
 		}
-		if text, err := xml.Marshal(holder); leaks(string(text)) || err != nil && leaks(err.Error()) {
+		if text, err := xml.Marshal(holder); leaks(string(text)) ||
+			err != nil && leaks(err.Error()) {
 			t.Errorf("XML of %s leaks: %s, %v", name, text, err)
 		}
 	}
@@ -146,10 +152,12 @@ func TestSecretIsNeverEncoded(t *testing.T) {
 		Password Secret
 		Attr     Secret `xml:"attr,attr"`
 	}
-	if got, err := json.Marshal(form{NewSecret(canary), NewSecret(canary)}); err != nil || string(got) != `{"Password":"[redacted]","Attr":"[redacted]"}` {
+	if got, err := json.Marshal(form{NewSecret(canary), NewSecret(canary)}); err != nil ||
+		string(got) != `{"Password":"[redacted]","Attr":"[redacted]"}` {
 		t.Errorf("JSON = %s, %v", got, err)
 	}
-	if got, err := xml.Marshal(form{NewSecret(canary), NewSecret(canary)}); err != nil || string(got) != `<form attr="[redacted]"><Password>[redacted]</Password></form>` {
+	if got, err := xml.Marshal(form{NewSecret(canary), NewSecret(canary)}); err != nil ||
+		string(got) != `<form attr="[redacted]"><Password>[redacted]</Password></form>` {
 		t.Errorf("XML = %s, %v", got, err)
 	}
 }
@@ -160,7 +168,8 @@ func TestZeroSecretIsEmptyAndPrintsLikeAnyOther(t *testing.T) {
 		t.Errorf("Reveal() = %q, want nothing", zero.Reveal())
 	}
 	// Whether there is a secret is nobody's business either.
-	if a, b := fmt.Sprintf("%v %#v", zero, zero), fmt.Sprintf("%v %#v", NewSecret(canary), NewSecret(canary)); a != b {
+	if a, b := fmt.Sprintf("%v %#v", zero, zero),
+		fmt.Sprintf("%v %#v", NewSecret(canary), NewSecret(canary)); a != b {
 		t.Errorf("an empty secret prints %s, another %s", a, b)
 	}
 	var out bytes.Buffer
@@ -168,7 +177,8 @@ func TestZeroSecretIsEmptyAndPrintsLikeAnyOther(t *testing.T) {
 	if out.String() != `""` {
 		t.Errorf("MarshalGQL wrote %s, want an empty string", out.String())
 	}
-	if text := fmt.Sprintf("%v %+v %s", (*Secret)(nil), (*Secret)(nil), (*Secret)(nil)); text != "<nil> <nil> <nil>" {
+	if text := fmt.Sprintf("%v %+v %s", (*Secret)(nil), (*Secret)(nil),
+		(*Secret)(nil)); text != "<nil> <nil> <nil>" {
 		t.Errorf("a nil pointer prints %s", text)
 	}
 }
@@ -216,7 +226,8 @@ func TestSecretUnmarshalGQL(t *testing.T) {
 	if err := secret.UnmarshalGQL(canary); err != nil || secret.Reveal() != canary {
 		t.Errorf("a string: %q, %v", secret.Reveal(), err)
 	}
-	for _, value := range []any{nil, 5, int64(5), 1.5, true, []byte(canary), []any{canary}, map[string]any{canary: canary}, json.Number("5"), errors.New(canary)} {
+	for _, value := range []any{nil, 5, int64(5), 1.5, true, []byte(canary), []any{canary},
+		map[string]any{canary: canary}, json.Number("5"), errors.New(canary)} {
 		secret := NewSecret("before")
 		err := secret.UnmarshalGQL(value)
 		if err == nil || err.Error() != "must be a string" {

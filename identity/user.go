@@ -29,7 +29,9 @@ type User struct {
 // HasRealmRole reports whether the token lists role among the roles in the realm (realm_access).
 // Names are compared exactly. Roles that a composite role includes are listed by Keycloak itself.
 // It is false for a nil User, as are all of these methods.
-func (u *User) HasRealmRole(role string) bool { return u != nil && slices.Contains(u.RealmRoles, role) }
+func (u *User) HasRealmRole(role string) bool {
+	return u != nil && slices.Contains(u.RealmRoles, role)
+}
 
 // HasClientRole reports whether the token lists role among the roles in the client of that client
 // id (resource_access). Names are compared exactly. A realm role of the same name doesn't count.

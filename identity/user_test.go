@@ -4,10 +4,11 @@ import "testing"
 
 func TestUser_has(t *testing.T) {
 	alice := &User{
-		RealmRoles:  []string{"customer", "Admin"},
-		ClientRoles: []ClientRoles{{Client: "billing", Roles: []string{"viewer"}}, {Client: "shop-api", Roles: []string{"buyer"}}},
-		Groups:      []string{"/staff/admins"},
-		Token:       &TokenInfo{Scope: []string{"openid", "orders:read"}},
+		RealmRoles: []string{"customer", "Admin"},
+		ClientRoles: []ClientRoles{{Client: "billing", Roles: []string{"viewer"}},
+			{Client: "shop-api", Roles: []string{"buyer"}}},
+		Groups: []string{"/staff/admins"},
+		Token:  &TokenInfo{Scope: []string{"openid", "orders:read"}},
 	}
 	zero, nobody := &User{}, (*User)(nil)
 	for _, tt := range []struct {

@@ -37,12 +37,16 @@ type forge struct {
 }
 
 // The attacker's RSA key is as good as the realm's.
-var evilRSAKey = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+var evilRSAKey = sync.OnceValue(func() crypto.Signer {
+	return must(rsa.GenerateKey(rand.Reader, 2048))
+})
 
 func newForge(t *testing.T) *forge {
 	f := &forge{
-		t: t, rsa: rs256(), ps: signer{"ps-1", "PS256", rsaKey()}, ec: es256(), ec384: signer{"ec-384", "ES384", p384Key()},
-		ec521: signer{"ec-521", "ES512", p521Key()}, ed: edDSA(), evil: signer{"evil", "EdDSA", otherEdKey()},
+		t: t, rsa: rs256(), ps: signer{"ps-1", "PS256", rsaKey()}, ec: es256(),
+		ec384: signer{"ec-384", "ES384", p384Key()},
+		ec521: signer{"ec-521", "ES512", p521Key()}, ed: edDSA(),
+		evil: signer{"evil", "EdDSA", otherEdKey()},
 	}
 	f.canary = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		f.calls.Add(1)
@@ -115,9 +119,12 @@ func (f *forge) jwe(header object, payload string) string {
 	key, nonce := make([]byte, 32), make([]byte, 12)
 	rand.Read(key)
 	rand.Read(nonce)
-	sealed := must(cipher.NewGCM(must(aes.NewCipher(key)))).Seal(nil, nonce, []byte(payload), []byte(protected))
-	wrapped := must(rsa.EncryptOAEP(sha1.New(), rand.Reader, rsaKey().Public().(*rsa.PublicKey), key, nil))
-	parts := []string{protected, base64url(wrapped), base64url(nonce), base64url(sealed[:len(sealed)-16]), base64url(sealed[len(sealed)-16:])}
+	sealed := must(cipher.NewGCM(must(aes.NewCipher(key)))).Seal(nil, nonce, []byte(payload),
+		[]byte(protected))
+	wrapped := must(rsa.EncryptOAEP(sha1.New(), rand.Reader, rsaKey().Public().(*rsa.PublicKey),
+		key, nil))
+	parts := []string{protected, base64url(wrapped), base64url(nonce),
+		base64url(sealed[:len(sealed)-16]), base64url(sealed[len(sealed)-16:])}
 	return strings.Join(parts, ".")
 }
 
@@ -143,7 +150,8 @@ func sshString(text []byte) []byte {
 // rsaRaw applies the realm's private RSA key to a block, without any opinion on what the block is.
 func (f *forge) rsaRaw(block []byte) []byte {
 	key := rsaKey().(*rsa.PrivateKey)
-	return new(big.Int).Exp(new(big.Int).SetBytes(block), key.D, key.N).FillBytes(make([]byte, key.Size()))
+	return new(big.Int).Exp(new(big.Int).SetBytes(block), key.D,
+		key.N).FillBytes(make([]byte, key.Size()))
 }
 
 // digestInfo of SHA-256, RFC 8017 section 9.2, and others that a careless reader takes for it.
@@ -202,7 +210,8 @@ func (f *forge) pss(p pss) string {
 	db[len(db)-len(salt)-1] = p.separator
 	var mask []byte
 	for i := uint32(0); len(mask) < len(db); i++ {
-		mask = append(mask, sum(p.mask, binary.BigEndian.AppendUint32(append([]byte{}, digest...), i))...)
+		mask = append(mask,
+			sum(p.mask, binary.BigEndian.AppendUint32(append([]byte{}, digest...), i))...)
 	}
 	for i := range db {
 		db[i] ^= mask[i]
@@ -244,7 +253,8 @@ func newSmallRSA(bits int, exponent int64) smallRSA {
 func (k smallRSA) jwk(kid string) object { return rsaJWK(kid, k.n, k.e) }
 
 func rsaJWK(kid string, n, e *big.Int) object {
-	return object{"kid": kid, "use": "sig", "alg": "RS256", "kty": "RSA", "n": base64url(n.Bytes()), "e": base64url(e.Bytes())}
+	return object{"kid": kid, "use": "sig", "alg": "RS256", "kty": "RSA", "n": base64url(n.Bytes()),
+		"e": base64url(e.Bytes())}
 }
 
 // token is a good signature of RS256 with that key.
@@ -258,7 +268,9 @@ func (k smallRSA) token(f *forge, kid string) string {
 }
 
 // curveOrder is that of the base point of Ed25519, RFC 8032 section 5.1.
-var curveOrder, _ = new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+var curveOrder,
+	_ = new(big.Int).SetString(
+	"7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
 
 // littleEndian is a number as Ed25519 writes it.
 func littleEndian(n *big.Int) []byte {
@@ -275,7 +287,8 @@ const home = "home" // the site of most rows
 func (f *forge) sites() map[string]siteConfig {
 	enc := f.as(f.rsa, "enc-1").jwk() // a realm has one always
 	enc["use"], enc["alg"] = "enc", "RSA-OAEP"
-	keys := certs(f.rsa.jwk(), f.ps.jwk(), f.ec.jwk(), f.ec384.jwk(), f.ec521.jwk(), f.ed.jwk(), enc)
+	keys := certs(f.rsa.jwk(), f.ps.jwk(), f.ec.jwk(), f.ec384.jwk(), f.ec521.jwk(), f.ed.jwk(),
+		enc)
 	many := make([]any, 0, 101)
 	for i := range 101 {
 		many = append(many, f.as(f.ed, fmt.Sprint("ed-", i)).jwk())
@@ -288,9 +301,10 @@ func (f *forge) sites() map[string]siteConfig {
 		}
 	}
 	return map[string]siteConfig{
-		home:         {local: keys},
-		"party":      {local: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
-		"parties":    {local: keys, config: VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}},
+		home:    {local: keys},
+		"party": {local: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
+		"parties": {local: keys,
+			config: VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}},
 		"bound":      {local: keys, config: VerifierConfig{AllowBound: true}},
 		"narrow":     {local: keys, config: VerifierConfig{Algorithms: []string{"ES256"}}},
 		"odd":        {local: f.oddKeys()},

@@ -43,7 +43,8 @@ type attack struct {
 }
 
 func row(name, source, token string, want error, says ...string) attack {
-	return attack{name: name, source: source, token: token, want: want, says: strings.Join(says, " ")}
+	return attack{name: name, source: source, token: token, want: want,
+		says: strings.Join(says, " ")}
 }
 
 func (a attack) on(site string) attack { a.at = site; return a }
@@ -59,7 +60,8 @@ func (a attack) raw(lines string) attack { a.wire = lines; return a }
 
 // mayFetch reports whether a row is about keys that aren't known.
 func (a attack) mayFetch() bool {
-	return errors.Is(a.want, identity.ErrKeyUnknown) || errors.Is(a.want, identity.ErrKeysUnavailable)
+	return errors.Is(a.want, identity.ErrKeyUnknown) ||
+		errors.Is(a.want, identity.ErrKeysUnavailable)
 }
 
 // errNotHTTP is the reason of requests that net/http answers by itself, with 400.
@@ -122,7 +124,8 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 	t.Cleanup(keycloak.Close)
 	c.config.Audience, c.config.Now = []string{localAudience}, func() time.Time { return noon }
 	for i, body := range []string{c.local, c.other} {
-		realmName, answer := []string{"local", "other"}[i], func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
+		realmName, answer := []string{"local", "other"}[i],
+			func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
 		switch {
 		case i == 0 && c.answer != nil:
 			answer = c.answer
@@ -132,13 +135,15 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 		realm := must(NewRealm(keycloak.URL, realmName))
 		realms.HandleFunc(strings.TrimPrefix(realm.certsURL(), keycloak.URL), answer)
 		keys := NewKeySet(realm, KeySetConfig{Log: s.log.logger()})
-		c.config.Issuers = append(c.config.Issuers, Issuer{Names: []string{"http://localhost:8080/realms/" + realmName}, Keys: keys})
+		c.config.Issuers = append(c.config.Issuers,
+			Issuer{Names: []string{"http://localhost:8080/realms/" + realmName}, Keys: keys})
 	}
 	verifier, err := NewVerifier(c.config)
 	if err != nil {
 		t.Fatalf("site %s: %v", name, err)
 	}
-	s.api = httptest.NewServer(Middleware(verifier, s.log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.api = httptest.NewServer(Middleware(verifier,
+		s.log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body) // what comes in a trailer comes now
 		user, err := identity.Require(r.Context())
 		answer := learned{Reason: reasonName(err)}
@@ -153,11 +158,13 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 	t.Cleanup(s.api.Close)
 	// Every key set is fetched once, for a key that nobody has.
 	for _, issuer := range c.config.Issuers {
-		token := signer{"warm-up", "ES256", p256Key()}.token(with(t, alice(t), object{"iss": issuer.Names[0]}))
+		token := signer{"warm-up", "ES256",
+			p256Key()}.token(with(t, alice(t), object{"iss": issuer.Names[0]}))
 		s.ask(t, attack{token: token})
 	}
 	if got := int(s.fetches.Load()); got != len(c.config.Issuers) {
-		t.Fatalf("site %s fetched keys %d times, want one for each of its %d realms", name, got, len(c.config.Issuers))
+		t.Fatalf("site %s fetched keys %d times, want one for each of its %d realms", name, got,
+			len(c.config.Issuers))
 	}
 	return s
 }
@@ -188,7 +195,8 @@ func (s *site) send(t *testing.T, a attack) (*http.Response, error) {
 	if a.wire != "" {
 		return s.sendLines(t, a.wire)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), "POST", s.api.URL+"/graphql", strings.NewReader("{}"))
+	r, err := http.NewRequestWithContext(t.Context(), "POST", s.api.URL+"/graphql",
+		strings.NewReader("{}"))
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +218,9 @@ func (s *site) sendLines(t *testing.T, lines string) (*http.Response, error) {
 	if err := conn.SetDeadline(time.Now().Add(4 * time.Minute)); err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fprintf(conn, "GET /graphql HTTP/1.1\r\nHost: api.example\r\nConnection: close\r\n%s\r\n\r\n", lines); err != nil {
+	if _, err := fmt.Fprintf(conn,
+		"GET /graphql HTTP/1.1\r\nHost: api.example\r\nConnection: close\r\n%s\r\n\r\n",
+		lines); err != nil {
 		return nil, err
 	}
 	return http.ReadResponse(bufio.NewReader(conn), nil)
@@ -224,8 +234,9 @@ func TestAttacks(t *testing.T) {
 	}
 	var rows []attack
 	for _, group := range []func(*forge) []attack{
-		requestAttacks, formAttacks, jsonAttacks, algorithmAttacks, headerAttacks, kidAttacks, issuerAttacks, kindAttacks,
-		audienceAttacks, timeAttacks, keyAttacks, realmAttacks, swapAttacks, rsaAttacks, pssAttacks, ecdsaAttacks, edAttacks,
+		requestAttacks, formAttacks, jsonAttacks, algorithmAttacks, headerAttacks, kidAttacks,
+		issuerAttacks, kindAttacks, audienceAttacks, timeAttacks, keyAttacks, realmAttacks,
+		swapAttacks, rsaAttacks, pssAttacks, ecdsaAttacks, edAttacks,
 	} {
 		rows = append(rows, group(f)...)
 	}
@@ -274,7 +285,8 @@ func runAttack(t *testing.T, a attack, s *site, mostFetches int32) {
 		t.Errorf("%s: the caller is %q, want %q", a.source, got.User, want)
 	}
 	if fetches := s.fetches.Load() - before; fetches > mostFetches {
-		t.Errorf("%s: it caused %d fetches of keys; at most %d may be", a.source, fetches, mostFetches)
+		t.Errorf("%s: it caused %d fetches of keys; at most %d may be", a.source, fetches,
+			mostFetches)
 	}
 }
 
@@ -282,7 +294,8 @@ func runAttack(t *testing.T, a attack, s *site, mostFetches int32) {
 const aliceID = "0b2a8b0f-6a0f-4f7b-9a53-2d4d5f1f5c11"
 
 // attackSource is what a row may name as its source, more than one with semicolons between them.
-var attackSource = regexp.MustCompile(`^(RFC \d{4}, (section|appendix) [\dA-Z.]+\d?|CVE-\d{4}-\d{4,6}|Keycloak 26\.7\.4: .{10,}|OpenID Connect [A-Z][\w. -]+, section [\d.]*\d)$`)
+var attackSource = regexp.MustCompile(
+	`^(RFC \d{4}, (section|appendix) [\dA-Z.]+\d?|CVE-\d{4}-\d{4,6}|Keycloak 26\.7\.4: .{10,}|OpenID Connect [A-Z][\w. -]+, section [\d.]*\d)$`)
 
 func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 	t.Helper()
@@ -324,7 +337,9 @@ func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 // Claims in clear text are none: a detail may quote one.
 func tokenPieces(t *testing.T, rows []attack) (pieces []string) {
 	for _, row := range rows {
-		for _, piece := range strings.FieldsFunc(row.token, func(r rune) bool { return !strings.ContainsRune(base64Alphabet, r) }) {
+		for _, piece := range strings.FieldsFunc(row.token, func(r rune) bool {
+			return !strings.ContainsRune(base64Alphabet, r)
+		}) {
 			if len(piece) >= 32 && !strings.Contains(alice(t), piece[:32]) {
 				pieces = append(pieces, piece[:32])
 			}

@@ -53,7 +53,9 @@ func TestVerifyAllocates(t *testing.T) {
 	} {
 		verifier := newVerifier(t, newKeys(t, certsOf(tt.signer)), VerifierConfig{})
 		token := tt.signer.token(with(t, alice(t), tt.change))
-		if n := testing.AllocsPerRun(100, func() { verifier.Verify(t.Context(), token) }); n > tt.most {
+		if n := testing.AllocsPerRun(100, func() {
+			verifier.Verify(t.Context(), token)
+		}); n > tt.most {
 			t.Errorf("%s: %v allocations, want at most %v", tt.name, n, tt.most)
 		}
 	}
@@ -133,7 +135,8 @@ func BenchmarkRefuse(b *testing.B) {
 		}
 		b.Run(bench.name, func(b *testing.B) {
 			inTurns(b, "x-accepted", func() {
-				if _, err := verifier.Verify(b.Context(), bench.token); !errors.Is(err, bench.want) {
+				if _, err := verifier.Verify(b.Context(), bench.token); !errors.Is(err,
+					bench.want) {
 					b.Fatal(err)
 				}
 			}, func() {

@@ -124,7 +124,9 @@ func clientRoles(access strictjson.Value) []identity.ClientRoles {
 	if err != nil { // it is no object
 		return []identity.ClientRoles{}
 	}
-	slices.SortFunc(clients, func(a, b identity.ClientRoles) int { return strings.Compare(a.Client, b.Client) })
+	slices.SortFunc(clients, func(a, b identity.ClientRoles) int {
+		return strings.Compare(a.Client, b.Client)
+	})
 	return clients
 }
 

@@ -11,7 +11,8 @@ import (
 func verified(t *testing.T, payload string) *identity.User {
 	t.Helper()
 	key := edDSA()
-	user, err := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{}).Verify(t.Context(), key.token(payload))
+	user, err := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{}).Verify(t.Context(),
+		key.token(payload))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,8 @@ func TestUserOfAPerson(t *testing.T) {
 		},
 		Groups: []string{"/staff"},
 		Token: &identity.TokenInfo{
-			Scope: []string{"openid", "profile", "email"}, ExpiresAt: noon.Add(4 * time.Minute), ACR: new("silver"),
+			Scope: []string{"openid", "profile", "email"}, ExpiresAt: noon.Add(4 * time.Minute),
+			ACR:     new("silver"),
 			Session: &identity.Session{ID: "q1c9HhvZ3rXxkUe7a0uWZJ2b"},
 			Claims:  identity.Claims(payload),
 		},
@@ -53,7 +55,8 @@ func TestUserOfAServiceAccount(t *testing.T) {
 	if user.Token.Session != nil {
 		t.Errorf("Session = %+v, want none", user.Token.Session)
 	}
-	if user.Username == nil || *user.Username != "service-account-local-api" || user.Email != nil || user.Name != nil {
+	if user.Username == nil || *user.Username != "service-account-local-api" || user.Email != nil ||
+		user.Name != nil {
 		t.Errorf("got %+v", user)
 	}
 	if user.EmailVerified == nil || *user.EmailVerified {
@@ -67,18 +70,23 @@ func TestUserOfAServiceAccount(t *testing.T) {
 func TestLightweightTokenIsRefusedWithItsRemedy(t *testing.T) {
 	key := edDSA()
 	// Without aud, such a token passes by its azp alone, and then has nobody it speaks for.
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{AuthorizedParty: "local-api"})
+	verifier := newVerifier(t, newKeys(t, certsOf(key)),
+		VerifierConfig{AuthorizedParty: "local-api"})
 	_, err := verifier.Verify(t.Context(), key.token(fromFile(t, "lightweight.json")))
-	checkRefusal(t, err, identity.ErrTokenNotAccepted, "sub is missing", "client scope basic", "lightweight")
+	checkRefusal(t, err, identity.ErrTokenNotAccepted, "sub is missing", "client scope basic",
+		"lightweight")
 }
 
 // Mappers can write anything into a token. The user is one who doesn't have what can't be read.
 func TestUserOfOddClaims(t *testing.T) {
 	bare := object{
-		"preferred_username": gone, "email": gone, "email_verified": gone, "name": gone, "given_name": gone, "family_name": gone,
-		"realm_access": gone, "resource_access": gone, "groups": gone, "scope": gone, "acr": gone, "sid": gone, "jti": gone, "auth_time": gone,
+		"preferred_username": gone, "email": gone, "email_verified": gone, "name": gone,
+		"given_name": gone, "family_name": gone,
+		"realm_access": gone, "resource_access": gone, "groups": gone, "scope": gone, "acr": gone,
+		"sid": gone, "jti": gone, "auth_time": gone,
 	}
-	for _, odd := range []any{gone, nil, true, 5, "", []any{}, []any{1, nil}, object{}, object{"roles": nil}, object{"roles": object{}}, object{"roles": []any{"a", 1}}} {
+	for _, odd := range []any{gone, nil, true, 5, "", []any{}, []any{1, nil}, object{},
+		object{"roles": nil}, object{"roles": object{}}, object{"roles": []any{"a", 1}}} {
 		changes := object{}
 		for name := range bare {
 			changes[name] = odd
@@ -86,7 +94,8 @@ func TestUserOfOddClaims(t *testing.T) {
 		payload := with(t, alice(t), changes)
 		t.Run(payload, func(t *testing.T) {
 			user := verified(t, payload)
-			if len(user.RealmRoles)+len(user.Groups)+len(user.Token.Scope) != 0 || user.Token.Session != nil {
+			if len(user.RealmRoles)+len(user.Groups)+len(user.Token.Scope) != 0 ||
+				user.Token.Session != nil {
 				t.Errorf("got %+v %+v", user, user.Token)
 			}
 			for _, roles := range user.ClientRoles {
@@ -94,10 +103,13 @@ func TestUserOfOddClaims(t *testing.T) {
 					t.Errorf("got the roles %+v", roles)
 				}
 			}
-			if user.RealmRoles == nil || user.ClientRoles == nil || user.Groups == nil || user.Token.Scope == nil {
+			if user.RealmRoles == nil || user.ClientRoles == nil || user.Groups == nil ||
+				user.Token.Scope == nil {
 				t.Errorf("a list is nil: %+v", user)
 			}
-			if _, ok := odd.(string); !ok && (user.Username != nil || user.Email != nil || user.Name != nil || user.GivenName != nil || user.FamilyName != nil || user.Token.ACR != nil) {
+			if _, ok := odd.(string); !ok &&
+				(user.Username != nil || user.Email != nil || user.Name != nil ||
+					user.GivenName != nil || user.FamilyName != nil || user.Token.ACR != nil) {
 				t.Errorf("a text is there: %+v", user)
 			}
 			if _, ok := odd.(bool); !ok && user.EmailVerified != nil {
@@ -110,10 +122,13 @@ func TestUserOfOddClaims(t *testing.T) {
 // A text where a list belongs is not a list of one: nobody gains a role by a mapper's slip.
 func TestUserOfATextForAList(t *testing.T) {
 	user := verified(t, with(t, alice(t), object{
-		"realm_access": object{"roles": "admin"}, "resource_access": object{"local-api": object{"roles": "admin"}}, "groups": "/staff",
+		"realm_access":    object{"roles": "admin"},
+		"resource_access": object{"local-api": object{"roles": "admin"}}, "groups": "/staff",
 	}))
-	if len(user.RealmRoles) != 0 || len(user.Groups) != 0 || len(user.ClientRoles) != 1 || len(user.ClientRoles[0].Roles) != 0 {
-		t.Errorf("got the roles %q and %q, and the groups %q; want none", user.RealmRoles, user.ClientRoles, user.Groups)
+	if len(user.RealmRoles) != 0 || len(user.Groups) != 0 || len(user.ClientRoles) != 1 ||
+		len(user.ClientRoles[0].Roles) != 0 {
+		t.Errorf("got the roles %q and %q, and the groups %q; want none", user.RealmRoles,
+			user.ClientRoles, user.Groups)
 	}
 }
 
@@ -128,7 +143,8 @@ func TestAuthTimeThatIsNoDate(t *testing.T) {
 
 func TestClaimsAreWhatWasSigned(t *testing.T) {
 	// Blanks, order, number spellings and escapes are all kept.
-	payload := " {\"z\" : 1.50e1, \"a\":\"\\u0041\" ,\"n\":12345678901234567890123," + alice(t)[1:] + "\n"
+	payload := " {\"z\" : 1.50e1, \"a\":\"\\u0041\" ,\"n\":12345678901234567890123," +
+		alice(t)[1:] + "\n"
 	if got := string(verified(t, payload).Token.Claims); got != payload {
 		t.Errorf("Claims = %q, want %q", got, payload)
 	}

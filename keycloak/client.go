@@ -26,7 +26,8 @@ type ClientConfig struct {
 	// Transport makes the HTTP calls; NewTransport() if nil. Redirects are never followed, and
 	// callers wait no longer than Timeout, whatever the transport does.
 	Transport http.RoundTripper
-	Log       *slog.Logger // slog.Default() if nil; a line for each refresh token that is presented again
+	// slog.Default() if nil; a line for each refresh token that is presented again
+	Log *slog.Logger
 
 	// RefreshGrace is for how long the answer of a refresh is handed out again to whoever presents
 	// the same token from the same network: identity.Address in an IPv4 /24 or an IPv6 /48. It ends
@@ -110,7 +111,8 @@ type Client struct {
 	exchanges *exchanges
 }
 
-var errNoClient = &identity.Error{Reason: identity.ErrProviderMisconfigured, Detail: "the zero Client has no realm: make it with keycloak.NewClient"}
+var errNoClient = &identity.Error{Reason: identity.ErrProviderMisconfigured,
+	Detail: "the zero Client has no realm: make it with keycloak.NewClient"}
 
 // NewClient checks config and returns a client for it. It calls nobody: a wrong secret shows at the
 // first Login.
@@ -137,10 +139,12 @@ func NewClient(config ClientConfig) (*Client, error) {
 	}
 	c := &Client{
 		config: config, http: newHTTPClient(config.Transport),
-		logins: newPool(config.MaxLogins), accounts: newAccounts(), queue: newLoginQueue(), pace: new(pace), calls: new(sync.WaitGroup), logouts: newPool(config.MaxLogouts),
+		logins: newPool(config.MaxLogins), accounts: newAccounts(), queue: newLoginQueue(),
+		pace: new(pace), calls: new(sync.WaitGroup), logouts: newPool(config.MaxLogouts),
 	}
 	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
-	c.exchanges.pool, c.exchanges.anyNetwork = newPool(config.MaxRefreshes), config.RefreshGraceAnyNetwork
+	c.exchanges.pool, c.exchanges.anyNetwork = newPool(config.MaxRefreshes),
+		config.RefreshGraceAnyNetwork
 	if config.Log != nil {
 		c.exchanges.log = config.Log
 	}
@@ -163,7 +167,8 @@ func NewClient(config ClientConfig) (*Client, error) {
 // ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account
 // without a password sooner than others, and time must not tell which accounts those are. Until
 // then it counts to its network's share of MaxLogins, and to nobody else's.
-func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
+func (c *Client) Login(ctx context.Context,
+	credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	if c.http == nil {
 		return nil, fmt.Errorf("keycloak: login: %w", errNoClient)
 	}
@@ -174,7 +179,8 @@ func (c *Client) Login(ctx context.Context, credentials identity.Credentials) (*
 	return token, nil
 }
 
-func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error) {
+func (c *Client) login(ctx context.Context,
+	credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	waiting, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
 	leaveQueue, err := c.queue.enter(waiting, c.accounts.of(credentials))
@@ -182,7 +188,8 @@ func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil: // Keycloak wasn't asked, so it did nothing wrong
-		return nil, &identity.Error{Reason: identity.ErrBusy, Detail: "others of this account are under way"}
+		return nil, &identity.Error{Reason: identity.ErrBusy,
+			Detail: "others of this account are under way"}
 	}
 	// Waiting sign-ins hold no place: five of one account would take those of five accounts.
 	place, err := c.logins.acquire(ctx)
@@ -216,7 +223,8 @@ func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*
 			// What the caller could see besides the answer has the same pace: when the account's
 			// next sign-in begins, and when the network's next place is free.
 			held := min(c.pace.target(), c.config.Timeout/2)
-			leaveQueue(time.Until(begin.Add(min(held, maxHeldQueue))) + max(0, c.config.RefusalPause))
+			leaveQueue(time.Until(begin.Add(min(held, maxHeldQueue))) +
+				max(0, c.config.RefusalPause))
 			time.Sleep(time.Until(begin.Add(held)))
 		case identity.TimedOut(err): // Keycloak may count it as a failure
 			leaveQueue(c.config.RefusalPause)
@@ -229,7 +237,8 @@ func (c *Client) login(ctx context.Context, credentials identity.Credentials) (*
 
 // judged reports whether Keycloak judged a sign-in that ended so.
 func judged(err error) bool {
-	return err == nil || errors.Is(err, identity.ErrBadCredentials) || errors.Is(err, identity.ErrAccountDisabled) ||
+	return err == nil || errors.Is(err, identity.ErrBadCredentials) ||
+		errors.Is(err, identity.ErrAccountDisabled) ||
 		errors.Is(err, identity.ErrAccountNotReady)
 }
 
@@ -237,7 +246,8 @@ func judged(err error) bool {
 // token from one network share one exchange, which goes on when a caller leaves; its answer is
 // handed out again within RefreshGrace, until the new refresh token is presented. It fails with
 // ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid.
-func (c *Client) Refresh(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
+func (c *Client) Refresh(ctx context.Context,
+	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
 	if c.http == nil {
 		return nil, fmt.Errorf("keycloak: refresh: %w", errNoClient)
 	}
@@ -280,45 +290,49 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 func checkRefreshToken(refreshToken identity.Secret) error {
 	parts, err := jose.DecodeCompact(refreshToken.Reveal())
 	if err != nil || len(parts[0]) == 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
-		return &identity.Error{Reason: identity.ErrRefreshInvalid, Detail: "it is not three parts of base64url in their one spelling, as Keycloak's are"}
+		return &identity.Error{Reason: identity.ErrRefreshInvalid,
+			Detail: "it is not three parts of base64url in their one spelling, as Keycloak's are"}
 	}
 	return nil
 }
 
 func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error {
-	if err := ctx.Err(); err != nil { // it outlives its caller, and isn't begun for one who has gone
+	// it outlives its caller, and isn't begun for one who has gone
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	place, err := c.logouts.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = await(context.WithoutCancel(ctx), c, func(ctx context.Context) (_ struct{}, err error) {
-		defer place.release()
-		defer recovered(&err)
-		c.exchanges.presented(refreshToken)
-		form := url.Values{"refresh_token": {refreshToken.Reveal()}}
-		got, err := c.call(ctx, c.config.Realm.logoutURL(), form)
-		if err != nil {
-			return struct{}{}, err
-		}
-		if got.status != http.StatusNoContent {
-			// 26.7.4 says 204 of an ended session too; should another release refuse, it is no
-			// error here.
-			if err := refusal(got, refreshRefusals); !errors.Is(err, identity.ErrSessionEnded) {
+	_, err = await(context.WithoutCancel(ctx), c,
+		func(ctx context.Context) (_ struct{}, err error) {
+			defer place.release()
+			defer recovered(&err)
+			c.exchanges.presented(refreshToken)
+			form := url.Values{"refresh_token": {refreshToken.Reveal()}}
+			got, err := c.call(ctx, c.config.Realm.logoutURL(), form)
+			if err != nil {
 				return struct{}{}, err
 			}
-		}
-		c.exchanges.end(refreshToken)
-		return struct{}{}, nil
-	})
+			if got.status != http.StatusNoContent {
+				// 26.7.4 says 204 of an ended session too; should another release refuse, it is no
+				// error here.
+				if err := refusal(got, refreshRefusals); !errors.Is(err, identity.ErrSessionEnded) {
+					return struct{}{}, err
+				}
+			}
+			c.exchanges.end(refreshToken)
+			return struct{}{}, nil
+		})
 	return err
 }
 
 // await runs work, which Client.Close waits for, and returns what it returns. A caller who leaves
 // is let go, and one who has waited for Timeout is told that Keycloak timed out; work goes on in
 // both cases.
-func await[T any](ctx context.Context, c *Client, work func(context.Context) (T, error)) (T, error) {
+func await[T any](ctx context.Context, c *Client,
+	work func(context.Context) (T, error)) (T, error) {
 	type outcome struct {
 		value T
 		err   error
@@ -351,7 +365,8 @@ func recovered(err *error) {
 
 func (c *Client) timedOut() error {
 	return &identity.Error{
-		Reason: identity.ErrProviderUnavailable, TimedOut: true, Detail: fmt.Sprintf("no answer within %v (ClientConfig.Timeout)", c.config.Timeout),
+		Reason: identity.ErrProviderUnavailable, TimedOut: true,
+		Detail: fmt.Sprintf("no answer within %v (ClientConfig.Timeout)", c.config.Timeout),
 	}
 }
 
@@ -374,7 +389,8 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 }
 
-func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
+func (c *Client) exchange(ctx context.Context,
+	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
 	return c.tokens(ctx, url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {refreshToken.Reveal()},
@@ -382,7 +398,8 @@ func (c *Client) exchange(ctx context.Context, refreshToken identity.Secret) (*i
 }
 
 // tokens asks the token endpoint.
-func (c *Client) tokens(ctx context.Context, form url.Values, refusals []refusalRule) (token *identity.OpenIDToken, err error) {
+func (c *Client) tokens(ctx context.Context, form url.Values,
+	refusals []refusalRule) (token *identity.OpenIDToken, err error) {
 	defer recovered(&err)
 	got, err := c.call(ctx, c.config.Realm.tokenURL(), form)
 	if err != nil {
@@ -413,7 +430,8 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (respons
 // post sends a form. Of the request that it is sent for, the client's address alone goes along, and
 // only if told to.
 func (c *Client) post(ctx context.Context, url string, form url.Values) (response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url,
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		return response{}, err
 	}

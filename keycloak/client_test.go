@@ -38,7 +38,8 @@ func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientCo
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	config := ClientConfig{ClientID: "local-api", ClientSecret: identity.NewSecret(canary + "-secret"), RefreshGrace: -1}
+	config := ClientConfig{ClientID: "local-api",
+		ClientSecret: identity.NewSecret(canary + "-secret"), RefreshGrace: -1}
 	config.Realm = must(NewRealm(server.URL, "local"))
 	for _, change := range changes {
 		change(&config)
@@ -66,7 +67,8 @@ func checkNoLeak(t *testing.T, values ...any) {
 	t.Helper()
 	for _, value := range values {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-			if text := fmt.Sprintf(verb, value); strings.Contains(text, canary) || strings.Contains(text, fmt.Sprintf("%x", canary)) {
+			if text := fmt.Sprintf(verb, value); strings.Contains(text, canary) ||
+				strings.Contains(text, fmt.Sprintf("%x", canary)) {
 				t.Errorf("%s shows a secret: %s", verb, text)
 			}
 		}
@@ -218,14 +220,16 @@ func TestTokenAnswers(t *testing.T) {
 			if got := token.AccessToken.Reveal(); got != canary+"-a" {
 				t.Errorf("AccessToken = %q", got)
 			}
-			if token.TokenType != want.kind || token.ExpiresIn != want.expires || !reflect.DeepEqual(token.RefreshExpiresIn, want.refreshExpires) {
+			if token.TokenType != want.kind || token.ExpiresIn != want.expires ||
+				!reflect.DeepEqual(token.RefreshExpiresIn, want.refreshExpires) {
 				t.Errorf("got %+v, want %+v", token, want)
 			}
 			for name, pair := range map[string]struct {
 				got  *identity.Secret
 				want string
 			}{"RefreshToken": {token.RefreshToken, want.refresh}, "IDToken": {token.IDToken, want.id}} {
-				if (pair.got == nil) != (pair.want == "") || pair.got != nil && pair.got.Reveal() != pair.want {
+				if (pair.got == nil) != (pair.want == "") ||
+					pair.got != nil && pair.got.Reveal() != pair.want {
 					t.Errorf("%s is not %q", name, pair.want)
 				}
 			}
@@ -239,7 +243,8 @@ func TestTokenAnswers(t *testing.T) {
 
 func TestNothingOfAClientCanBePrinted(t *testing.T) {
 	client := newClient(t, signedOut, func(c *ClientConfig) { c.RefreshGrace = time.Hour })
-	for _, name := range []string{"login", "logout", "refresh"} { // so that there is something to be found in it
+	// so that there is something to be found in it
+	for _, name := range []string{"login", "logout", "refresh"} {
 		if err := calls[name](t.Context(), client); err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +252,8 @@ func TestNothingOfAClientCanBePrinted(t *testing.T) {
 	if err := client.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	checkNoLeak(t, client, *client, client.config, &client.config, client.exchanges, aliceSignsIn(), refreshToken())
+	checkNoLeak(t, client, *client, client.config, &client.config, client.exchanges, aliceSignsIn(),
+		refreshToken())
 }
 
 // A caller who leaves is no fault of Keycloak's, and must not be reported as one.
@@ -266,7 +272,8 @@ func TestCallerWhoLeaves(t *testing.T) {
 			cancel()
 			err := <-failed
 			close(release)
-			if !errors.Is(err, context.Canceled) || errors.Is(err, identity.ErrProviderUnavailable) {
+			if !errors.Is(err, context.Canceled) ||
+				errors.Is(err, identity.ErrProviderUnavailable) {
 				t.Errorf("got %v, want %v alone", err, context.Canceled)
 			}
 			checkNoLeak(t, err)
@@ -276,7 +283,10 @@ func TestCallerWhoLeaves(t *testing.T) {
 
 func TestLogoutGoesOnWithoutItsCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	client := newClient(t, func(w http.ResponseWriter, r *http.Request) { cancel(); signedOut(w, r) })
+	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		cancel()
+		signedOut(w, r)
+	})
 	if err := client.Logout(ctx, refreshToken()); err != nil {
 		t.Errorf("Logout() = %v, want nil: the session must end", err)
 	}
@@ -301,13 +311,17 @@ func TestNothingBeginsAfterItsCaller(t *testing.T) {
 
 // A realm that says that the session had ended has done what was asked for.
 func TestLogoutOfAnEndedSession(t *testing.T) {
-	if err := newClient(t, answers(400, `{"error":"invalid_grant","error_description":"Session not active"}`)).Logout(t.Context(), refreshToken()); err != nil {
+	if err := newClient(t,
+		answers(400,
+			`{"error":"invalid_grant","error_description":"Session not active"}`)).Logout(
+		t.Context(), refreshToken()); err != nil {
 		t.Errorf("Logout() = %v, want nil", err)
 	}
 }
 
 func TestClientsThatCanNotWork(t *testing.T) {
-	good := ClientConfig{Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary)}
+	good := ClientConfig{Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
+		ClientSecret: identity.NewSecret(canary)}
 	if _, err := NewClient(good); err != nil {
 		t.Error(err)
 	}

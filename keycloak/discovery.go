@@ -12,7 +12,8 @@ import (
 // WarnIssuer asks the realm once for the issuer that it names in its tokens, and logs a warning
 // when that isn't one of accepted. It tries until it has an answer, or ctx ends. Nothing else of
 // the answer is used. A nil transport is NewTransport(), a nil log slog.Default().
-func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport http.RoundTripper, log *slog.Logger) {
+func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport http.RoundTripper,
+	log *slog.Logger) {
 	client := newHTTPClient(transport)
 	if log == nil {
 		log = slog.Default()
@@ -24,7 +25,8 @@ func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport h
 	for {
 		if issuer, ok := discoverIssuer(ctx, realm, client); ok {
 			if !slices.Contains(accepted, issuer) {
-				log.Warn("the realm's tokens will be refused: set Issuer.Names to the issuer that it names",
+				log.Warn(
+					"the realm's tokens will be refused: set Issuer.Names to the issuer that it names",
 					"issuer", truncate(issuer), "accepted", accepted)
 			}
 			return
@@ -37,7 +39,8 @@ func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport h
 	}
 }
 
-func discoverIssuer(ctx context.Context, realm Realm, client *http.Client) (issuer string, ok bool) {
+func discoverIssuer(ctx context.Context, realm Realm,
+	client *http.Client) (issuer string, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	got, err := get(ctx, client, realm.discoveryURL())

@@ -11,7 +11,8 @@ import (
 )
 
 // discoveries answers with each of answers in turn, and with the last one from then on.
-func discoveries(t *testing.T, calls *int, answers ...func() (*http.Response, error)) http.RoundTripper {
+func discoveries(t *testing.T, calls *int,
+	answers ...func() (*http.Response, error)) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		if want := localIssuer + "/.well-known/openid-configuration"; r.URL.String() != want {
 			t.Errorf("asked %s, want %s", r.URL, want)
@@ -40,15 +41,18 @@ func TestWarnIssuer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var calls int
 			var book logBook
-			WarnIssuer(t.Context(), localRealm(t), tt.accepted, discoveries(t, &calls, say(200, named)), book.logger())
+			WarnIssuer(t.Context(), localRealm(t), tt.accepted,
+				discoveries(t, &calls, say(200, named)), book.logger())
 			text := book.String()
 			if !tt.warns && text != "" {
 				t.Errorf("logged %q, want silence", text)
 			}
-			if tt.warns && (strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN")) {
+			if tt.warns &&
+				(strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN")) {
 				t.Errorf("logged %q, want one warning", text)
 			}
-			for _, word := range []string{"Issuer.Names", "issuer=https://sso.example.com/realms/local", tt.accepted[0]} {
+			for _, word := range []string{"Issuer.Names",
+				"issuer=https://sso.example.com/realms/local", tt.accepted[0]} {
 				if tt.warns && !strings.Contains(text, word) {
 					t.Errorf("logged %q, which doesn't name %q", text, word)
 				}
@@ -75,7 +79,8 @@ func TestWarnIssuerTriesUntilItHasAnAnswer(t *testing.T) {
 			say(200, `{"issuer":"https://sso.example.com/realms/local"}`),
 		), book.logger())
 		if calls != 7 || strings.Count(book.String(), "Issuer.Names") != 1 {
-			t.Errorf("asked %d times and logged %q; want 7 times and one warning", calls, book.String())
+			t.Errorf("asked %d times and logged %q; want 7 times and one warning", calls,
+				book.String())
 		}
 		if took := time.Since(begin); took != 6*maxRetry {
 			t.Errorf("took %v, want %v between two tries", took, maxRetry)
@@ -89,9 +94,11 @@ func TestWarnIssuerEndsWithItsContext(t *testing.T) {
 		var book logBook
 		ctx, cancel := context.WithTimeout(t.Context(), 58*time.Second)
 		defer cancel()
-		WarnIssuer(ctx, localRealm(t), []string{localIssuer}, discoveries(t, &calls, say(503, "")), book.logger())
+		WarnIssuer(ctx, localRealm(t), []string{localIssuer}, discoveries(t, &calls, say(503, "")),
+			book.logger())
 		if ctx.Err() == nil || calls != 12 || book.String() != "" {
-			t.Errorf("returned after %d calls with %v, logged %q; want 12 calls in a minute, and silence", calls, ctx.Err(), book.String())
+			t.Errorf(
+				"returned after %d calls with %v, logged %q; want 12 calls in a minute, and silence", calls, ctx.Err(), book.String())
 		}
 	})
 }

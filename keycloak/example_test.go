@@ -53,7 +53,8 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	for _, authorization := range []string{"", "Bearer null", "Bearer " + tokens.IDToken, "Bearer " + tokens.AccessToken} {
+	for _, authorization := range []string{"", "Bearer null", "Bearer " + tokens.IDToken,
+		"Bearer " + tokens.AccessToken} {
 		request := httptest.NewRequest("GET", "/", nil)
 		if authorization != "" {
 			request.Header.Set("Authorization", authorization)
@@ -123,7 +124,8 @@ func ExampleStaticKeys() {
 		panic(err)
 	}
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
-		Issuers:  []keycloak.Issuer{{Names: []string{"https://sso.example.com/realms/shop"}, Keys: keys}},
+		Issuers: []keycloak.Issuer{{Names: []string{"https://sso.example.com/realms/shop"},
+			Keys: keys}},
 		Audience: []string{"shop-api"},
 	})
 	if err != nil {
@@ -172,7 +174,8 @@ func ExampleKeySet_Keyfunc() {
 			Username string `json:"preferred_username"`
 		}
 		_, err = jwt.ParseWithClaims(text, &claims, keys.Keyfunc(context.Background()),
-			jwt.WithIssuer(realm.Issuer()), jwt.WithAudience("shop-api"), jwt.WithExpirationRequired())
+			jwt.WithIssuer(realm.Issuer()), jwt.WithAudience("shop-api"),
+			jwt.WithExpirationRequired())
 		if err == nil && claims.Type != "Bearer" {
 			err = errors.New("not an access token, but one of type " + claims.Type)
 		}
@@ -307,7 +310,9 @@ func newVerifier(kc *keycloaktest.Server) *keycloak.Verifier {
 		panic(err)
 	}
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
-		Issuers:  []keycloak.Issuer{{Keys: keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: quiet})}},
+		Issuers: []keycloak.Issuer{
+			{Keys: keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: quiet})},
+		},
 		Audience: []string{"shop-api"},
 	})
 	if err != nil {

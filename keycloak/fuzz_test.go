@@ -11,7 +11,8 @@ import (
 )
 
 func FuzzBearer(f *testing.F) {
-	for _, header := range []string{"", "Bearer a.b.c", "bearer  x", "BEARER", "Basic eDp5", "Bearer a b", "Bearer\ta", "Bearer a,b", "\u00a0Bearer\u2003x", "Bearer \xff"} {
+	for _, header := range []string{"", "Bearer a.b.c", "bearer  x", "BEARER", "Basic eDp5",
+		"Bearer a b", "Bearer\ta", "Bearer a,b", "\u00a0Bearer\u2003x", "Bearer \xff"} {
 		f.Add(header, header, uint8(1))
 		f.Add(header, "Bearer x", uint8(2))
 	}
@@ -29,7 +30,9 @@ func FuzzBearer(f *testing.F) {
 			return
 		}
 		scheme, _, _ := strings.Cut(strings.ReplaceAll(strings.Trim(first, " \t"), "\t", " "), " ")
-		if strings.ContainsAny(token, " \t") || !strings.HasSuffix(strings.TrimRight(first, " \t"), token) || !strings.EqualFold(scheme, "Bearer") {
+		if strings.ContainsAny(token, " \t") ||
+			!strings.HasSuffix(strings.TrimRight(first, " \t"), token) ||
+			!strings.EqualFold(scheme, "Bearer") {
 			t.Errorf("bearer(%q) = %q", headers, token)
 		}
 	})
@@ -38,7 +41,9 @@ func FuzzBearer(f *testing.F) {
 // Whatever a realm answers is one error of identity's, or tokens.
 func FuzzRefusal(f *testing.F) {
 	for _, status := range []int{200, 204, 302, 400, 401, 403, 404, 408, 429, 500, 0, -1} {
-		for _, body := range []string{tokens, `{"error":"invalid_grant","error_description":"Account disabled"}`, `{"error":"invalid_client"}`, `null`, `[]`, "", "<html>"} {
+		for _, body := range []string{tokens,
+			`{"error":"invalid_grant","error_description":"Account disabled"}`,
+			`{"error":"invalid_client"}`, `null`, `[]`, "", "<html>"} {
 			f.Add(status, []byte(body))
 		}
 	}
@@ -52,7 +57,8 @@ func FuzzRefusal(f *testing.F) {
 				if token != nil {
 					t.Error("tokens and an error")
 				}
-			case status != 200 || token.AccessToken.Reveal() == "" || token.Scope == nil || token.ExpiresIn < 0:
+			case status != 200 || token.AccessToken.Reveal() == "" || token.Scope == nil ||
+				token.ExpiresIn < 0:
 				t.Errorf("%d %q gives %+v", status, body, token)
 			}
 		}
@@ -62,7 +68,8 @@ func FuzzRefusal(f *testing.F) {
 // A refresh token that passes has no second spelling: what its parts say, written down again, is
 // the same text.
 func FuzzRefreshToken(f *testing.F) {
-	for _, token := range []string{ofSession("s1", "1").Reveal(), "AA.AA.AA", "AB.AA.AA", "AA.AA.", "a.b.c", "AAAA.AAAA.AA-_", "AAAA.AAAA.AA+/", "AAAA.AAAA.AAAA\n", "A A.AA.AA", "..", ""} {
+	for _, token := range []string{ofSession("s1", "1").Reveal(), "AA.AA.AA", "AB.AA.AA", "AA.AA.",
+		"a.b.c", "AAAA.AAAA.AA-_", "AAAA.AAAA.AA+/", "AAAA.AAAA.AAAA\n", "A A.AA.AA", "..", ""} {
 		f.Add(token)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
@@ -72,7 +79,8 @@ func FuzzRefreshToken(f *testing.F) {
 			content, _ := base64.RawURLEncoding.DecodeString(part)
 			again = append(again, base64.RawURLEncoding.EncodeToString(content))
 		}
-		canonical := len(again) == 3 && !slices.Contains(again, "") && strings.Join(again, ".") == token
+		canonical := len(again) == 3 && !slices.Contains(again, "") &&
+			strings.Join(again, ".") == token
 		switch {
 		case canonical != (err == nil):
 			t.Errorf("checkRefreshToken(%q) = %v; canonical: %v", token, err, canonical)

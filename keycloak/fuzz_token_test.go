@@ -20,8 +20,10 @@ import (
 func FuzzParse(f *testing.F) {
 	key := edDSA()
 	for _, payload := range []string{
-		`{"sub":"a","exp":1767269040}`, `{}`, `{"a":[1,{"b":null}],"c":1.5e3,"\u0064":"\ud83d\ude00\ud800"}`, `{"a":1,"a":2}`, `[]`, `null`,
-		nested(40), ` {"n":12345678901234567890} `, "{\"a\":\"\xff\"}", `{} {}`, `{"exp":1e999}`,
+		`{"sub":"a","exp":1767269040}`, `{}`,
+		`{"a":[1,{"b":null}],"c":1.5e3,"\u0064":"\ud83d\ude00\ud800"}`, `{"a":1,"a":2}`, `[]`,
+		`null`, nested(40), ` {"n":12345678901234567890} `, "{\"a\":\"\xff\"}", `{} {}`,
+		`{"exp":1e999}`,
 	} {
 		f.Add(key.header(), payload, "")
 		f.Add(`{"alg":"none","kid":"x"}`, payload, "=")
@@ -35,16 +37,19 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		claims := jwt.MapClaims{}
-		theirs, _, err := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithJSONNumber()).ParseUnverified(raw, claims)
+		theirs, _, err := jwt.NewParser(jwt.WithStrictDecoding(),
+			jwt.WithJSONNumber()).ParseUnverified(raw, claims)
 		if err != nil {
 			t.Fatalf("golang-jwt refuses %q: %v", raw, err)
 		}
-		if theirs.Header["alg"] != token.Algorithm || theirs.Header["kid"] != token.KeyID || !bytes.Equal(theirs.Signature, token.Signature) || string(token.Payload) != payload {
+		if theirs.Header["alg"] != token.Algorithm || theirs.Header["kid"] != token.KeyID ||
+			!bytes.Equal(theirs.Signature, token.Signature) || string(token.Payload) != payload {
 			t.Errorf("golang-jwt reads %v, we read %+v", theirs.Header, token)
 		}
 		c := token.claims
 		for name, value := range map[string][]byte{
-			"iss": c.iss, "typ": c.typ, "cnf": c.cnf, "aud": c.aud, "azp": c.azp, "sub": c.sub, "nbf": c.nbf, "iat": c.iat, "exp": c.exp, "realm_access": c.realmAccess,
+			"iss": c.iss, "typ": c.typ, "cnf": c.cnf, "aud": c.aud, "azp": c.azp, "sub": c.sub,
+			"nbf": c.nbf, "iat": c.iat, "exp": c.exp, "realm_access": c.realmAccess,
 		} {
 			if value == nil {
 				if _, there := claims[name]; there {
@@ -59,7 +64,8 @@ func FuzzParse(f *testing.F) {
 
 func checkIsError(t *testing.T, raw string, err error) {
 	t.Helper()
-	if refused, ok := errors.AsType[*identity.Error](err); !ok || refused.Reason == nil || refused.Detail == "" {
+	if refused, ok := errors.AsType[*identity.Error](err); !ok || refused.Reason == nil ||
+		refused.Detail == "" {
 		t.Errorf("%q fails with %#v", raw, err)
 	}
 }
@@ -68,8 +74,12 @@ func checkIsError(t *testing.T, raw string, err error) {
 // the fuzzer's, changed members of good ones or texts of its own; the signature is right, but for a
 // bit at times.
 func FuzzVerifyLikeGolangJWT(f *testing.F) {
-	for _, text := range []string{`{}`, `{"exp":1767269040.9}`, `{"exp":"1767269040"}`, `{"nbf":1767268830,"iat":0}`, `{"nbf":1e300}`, `{"aud":["a","local-api"]}`, `{"aud":"local-api"}`,
-		`{"aud":null}`, `{"iss":"x"}`, `{"sub":5}`, `{"typ":"bearer"}`, `{"alg":"none"}`, `{"typ":"at+jwt"}`, `{"kid":"rsa-1","alg":"RS256"}`, `{"crit":["x"]}`, `{"iat":-1}`, `{"exp":1767268770}`, `not JSON`, `{"exp":17672690400000000000e-10}`} {
+	for _, text := range []string{`{}`, `{"exp":1767269040.9}`, `{"exp":"1767269040"}`,
+		`{"nbf":1767268830,"iat":0}`, `{"nbf":1e300}`, `{"aud":["a","local-api"]}`,
+		`{"aud":"local-api"}`, `{"aud":null}`, `{"iss":"x"}`, `{"sub":5}`, `{"typ":"bearer"}`,
+		`{"alg":"none"}`, `{"typ":"at+jwt"}`, `{"kid":"rsa-1","alg":"RS256"}`, `{"crit":["x"]}`,
+		`{"iat":-1}`,
+		`{"exp":1767268770}`, `not JSON`, `{"exp":17672690400000000000e-10}`} {
 		for which := range uint8(3) {
 			f.Add(`{}`, text, which, uint16(0), true)
 			f.Add(text, `{}`, which, uint16(0), true)
@@ -79,8 +89,10 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 	signers := []signer{edDSA(), es256(), rs256()}
 	keys := newKeys(f, certsOf(signers...))
 	verifier := newVerifier(f, keys, VerifierConfig{})
-	strict := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithJSONNumber(), jwt.WithValidMethods(Algorithms()), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
-		jwt.WithIssuer(localIssuer), jwt.WithAudience(localAudience), jwt.WithLeeway(30*time.Second), jwt.WithTimeFunc(func() time.Time { return noon }))
+	strict := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
+		jwt.WithValidMethods(Algorithms()), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+		jwt.WithIssuer(localIssuer), jwt.WithAudience(localAudience),
+		jwt.WithLeeway(30*time.Second), jwt.WithTimeFunc(func() time.Time { return noon }))
 	f.Fuzz(func(t *testing.T, header, payload string, which uint8, flip uint16, change bool) {
 		s := signers[int(which)%len(signers)]
 		if change { // a text of the fuzzer's alone is seldom a token
@@ -97,7 +109,9 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 		}
 		claims := jwt.MapClaims{}
 		if _, err := strict.ParseWithClaims(token, claims, func(theirs *jwt.Token) (any, error) {
-			i := slices.IndexFunc(signers, func(s signer) bool { return s.kid == theirs.Header["kid"] && s.alg == theirs.Header["alg"] })
+			i := slices.IndexFunc(signers, func(s signer) bool {
+				return s.kid == theirs.Header["kid"] && s.alg == theirs.Header["alg"]
+			})
 			if i < 0 {
 				return nil, errors.New("no such key")
 			}
@@ -114,7 +128,8 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 // changed lays the members of one JSON object over those of another, where both are that.
 func changed(text, changes string) string {
 	var members, more map[string]json.RawMessage
-	if json.Unmarshal([]byte(text), &members) != nil || json.Unmarshal([]byte(changes), &more) != nil {
+	if json.Unmarshal([]byte(text), &members) != nil ||
+		json.Unmarshal([]byte(changes), &more) != nil {
 		return changes
 	}
 	maps.Copy(members, more)

@@ -54,12 +54,22 @@ type signer struct {
 
 // Keys are made once: an RSA key takes longer than most tests.
 var (
-	rsaKey = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	rsaKey = sync.OnceValue(func() crypto.Signer {
+		return must(rsa.GenerateKey(rand.Reader, 2048))
+	})
 	// Old realms have keys of this size.
-	weakRSAKey = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 1024)) })
-	p256Key    = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
-	p384Key    = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
-	p521Key    = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)) })
+	weakRSAKey = sync.OnceValue(func() crypto.Signer {
+		return must(rsa.GenerateKey(rand.Reader, 1024))
+	})
+	p256Key = sync.OnceValue(func() crypto.Signer {
+		return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	})
+	p384Key = sync.OnceValue(func() crypto.Signer {
+		return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
+	})
+	p521Key = sync.OnceValue(func() crypto.Signer {
+		return must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader))
+	})
 	edKey      = sync.OnceValue(newEdKey)
 	otherEdKey = sync.OnceValue(newEdKey)
 )
@@ -85,7 +95,8 @@ func (s signer) jwk() map[string]any {
 	jwk := map[string]any{"kid": s.kid, "use": "sig", "alg": s.alg}
 	switch key := s.key.Public().(type) {
 	case *rsa.PublicKey:
-		jwk["kty"], jwk["n"], jwk["e"] = "RSA", base64url(key.N.Bytes()), base64url(big.NewInt(int64(key.E)).Bytes())
+		jwk["kty"], jwk["n"], jwk["e"] = "RSA", base64url(key.N.Bytes()),
+			base64url(big.NewInt(int64(key.E)).Bytes())
 	case *ecdsa.PublicKey:
 		point := must(key.Bytes())[1:]
 		jwk["kty"], jwk["crv"] = "EC", key.Params().Name
@@ -163,15 +174,18 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func respond(status int, body string) (*http.Response, error) {
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+	return &http.Response{StatusCode: status, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(body))}, nil
 }
 
 // newKeys returns a key set whose realm always answers with that body.
 func newKeys(t testing.TB, body string) *KeySet {
 	t.Helper()
 	return NewKeySet(localRealm(t), KeySetConfig{
-		Transport: roundTrip(func(*http.Request) (*http.Response, error) { return respond(200, body) }),
-		Log:       slog.New(slog.DiscardHandler),
+		Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			return respond(200, body)
+		}),
+		Log: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -221,7 +235,8 @@ func (b *logBook) logger() *slog.Logger {
 func checkFitForClients(t *testing.T, err error) {
 	t.Helper()
 	for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
-		if !regexp.MustCompile(`^(keycloak: (login|refresh|logout): )?[a-zA-Z' -]+$`).MatchString(text) {
+		if !regexp.MustCompile(`^(keycloak: (login|refresh|logout): )?[a-zA-Z' -]+$`).MatchString(
+			text) {
 			t.Errorf("the text %q isn't fit for clients", text)
 		}
 	}

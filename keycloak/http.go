@@ -29,8 +29,9 @@ const maxAnswerBytes = 1 << 20
 // tokens, or through a writer that drops what they quote.
 func NewTransport() *http.Transport {
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: (&net.Dialer{Timeout: 3 * time.Second,
+			KeepAlive: 15 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    3 * time.Second,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           64,
@@ -48,7 +49,10 @@ func newHTTPClient(transport http.RoundTripper) *http.Client {
 	if transport == nil {
 		transport = NewTransport()
 	}
-	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		}}
 }
 
 // refusedByProxy replaces net/http's error for a proxy that lets nobody through to Keycloak, which
@@ -105,9 +109,11 @@ func send(client *http.Client, request *http.Request) (response, error) {
 	case err != nil:
 		return response{}, fmt.Errorf("answer %d was cut short: %w", got.StatusCode, quiet(err, ""))
 	case len(body) > maxAnswerBytes:
-		return response{}, fmt.Errorf("answer %d is larger than %d bytes", got.StatusCode, maxAnswerBytes)
+		return response{}, fmt.Errorf("answer %d is larger than %d bytes", got.StatusCode,
+			maxAnswerBytes)
 	case got.StatusCode >= 300 && got.StatusCode < 400:
-		return response{}, fmt.Errorf("answer %d is a redirect: NewRealm's serverURL must be where Keycloak itself answers", got.StatusCode)
+		return response{}, fmt.Errorf(
+			"answer %d is a redirect: NewRealm's serverURL must be where Keycloak itself answers", got.StatusCode)
 	}
 	return response{status: got.StatusCode, body: body, note: proxyNote(client, request)}, nil
 }
@@ -146,7 +152,8 @@ func faultText(err error) string {
 		return name.Error()
 	}
 	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		text := strictjson.Escape(200, certificate.Error()) // which has names out of the certificate
+		// which has names out of the certificate
+		text := strictjson.Escape(200, certificate.Error())
 		if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
 			text += ": SSL_CERT_FILE names the file of the authorities that this process trusts"
 		}
@@ -159,7 +166,8 @@ func faultText(err error) string {
 		return "the other side doesn't speak TLS: is NewRealm's serverURL an https URL of a port for http?"
 	}
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), err == io.EOF, err == io.ErrUnexpectedEOF,
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), err == io.EOF,
+		err == io.ErrUnexpectedEOF,
 		errors.Is(err, http.ErrSchemeMismatch):
 		return err.Error()
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -178,8 +186,10 @@ func faultText(err error) string {
 
 // unreadable begin the texts of net/http that go on with what can't be read of an answer.
 var unreadable = []string{
-	"malformed HTTP response", "malformed HTTP status code", "malformed HTTP version", "malformed MIME header", "malformed chunked encoding",
-	"bad Content-Length", "unsupported transfer encoding", "http: server closed idle connection", "http: suspiciously long trailer",
+	"malformed HTTP response", "malformed HTTP status code", "malformed HTTP version",
+	"malformed MIME header", "malformed chunked encoding",
+	"bad Content-Length", "unsupported transfer encoding", "http: server closed idle connection",
+	"http: suspiciously long trailer",
 }
 
 func get(ctx context.Context, client *http.Client, url string) (response, error) {

@@ -149,26 +149,30 @@ func TestEchoesAreWithheld(t *testing.T) {
 		"description": func(w http.ResponseWriter, r *http.Request) {
 			r.ParseForm()
 			w.WriteHeader(http.StatusBadRequest)
-			json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "error_description": fmt.Sprint("what is this: ", r.PostForm)})
+			json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request",
+				"error_description": fmt.Sprint("what is this: ", r.PostForm)})
 		},
 		"description, encoded and at its bound": func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			w.WriteHeader(http.StatusForbidden)
-			json.NewEncoder(w).Encode(map[string]string{"error": "denied", "error_description": strings.Repeat("x", 190) + string(body)})
+			json.NewEncoder(w).Encode(map[string]string{"error": "denied",
+				"error_description": strings.Repeat("x", 190) + string(body)})
 		},
 		"error": func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
 			json.NewEncoder(w).Encode(map[string]string{"error": r.PostFormValue("client_secret")})
 		},
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Location", "http://%zz/"+"?p="+r.PostFormValue("password")+r.PostFormValue("refresh_token"))
+			w.Header().Set("Location",
+				"http://%zz/"+"?p="+r.PostFormValue("password")+r.PostFormValue("refresh_token"))
 			w.WriteHeader(http.StatusFound)
 		},
 	} {
 		for call, do := range calls {
 			t.Run(call+": "+name, func(t *testing.T) {
 				err := do(t.Context(), newClient(t, echo))
-				if detail := identity.Detail(err); !strings.Contains(detail, "[an unknown ") && !strings.Contains(detail, "no URL") {
+				if detail := identity.Detail(err); !strings.Contains(detail, "[an unknown ") &&
+					!strings.Contains(detail, "no URL") {
 					t.Errorf("got %v, %q; want how long it was", err, detail)
 				}
 				checkFitForClients(t, err)
@@ -189,21 +193,25 @@ func TestAnswerOfExactlyTheBound(t *testing.T) {
 // To follow a redirect would carry a password to a place that nobody configured.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	var reached atomic.Int32
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		reached.Add(1)
+	}))
 	defer elsewhere.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		for _, target := range []string{elsewhere.URL, "/here", "//" + strings.TrimPrefix(elsewhere.URL, "http://"), ""} {
+		for _, target := range []string{elsewhere.URL, "/here",
+			"//" + strings.TrimPrefix(elsewhere.URL, "http://"), ""} {
 			for call, do := range calls {
 				t.Run(fmt.Sprintf("%s %d to %q", call, status, target), func(t *testing.T) {
 					var asked atomic.Int32
 					// A client of the caller's own follows redirects, like http.DefaultClient.
-					err := do(t.Context(), newClient(t, func(w http.ResponseWriter, r *http.Request) {
-						asked.Add(1)
-						if target != "" {
-							w.Header().Set("Location", target)
-						}
-						w.WriteHeader(status)
-					}, func(c *ClientConfig) { c.Transport = http.DefaultTransport }))
+					err := do(t.Context(),
+						newClient(t, func(w http.ResponseWriter, r *http.Request) {
+							asked.Add(1)
+							if target != "" {
+								w.Header().Set("Location", target)
+							}
+							w.WriteHeader(status)
+						}, func(c *ClientConfig) { c.Transport = http.DefaultTransport }))
 					checkUnavailable(t, err, "NewRealm's serverURL")
 					if asked.Load() != 1 {
 						t.Errorf("asked %d times, want once", asked.Load())
@@ -227,7 +235,8 @@ func TestNobodyListens(t *testing.T) {
 	for call, do := range calls {
 		t.Run(call, func(t *testing.T) {
 			client := must(NewClient(ClientConfig{
-				Realm: must(NewRealm("http://"+address, "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary),
+				Realm: must(NewRealm("http://"+address, "local")), ClientID: "local-api",
+				ClientSecret: identity.NewSecret(canary),
 			}))
 			checkUnavailable(t, do(t.Context(), client), address)
 		})
@@ -266,11 +275,15 @@ func TestSend_errorsRepeatNothing(t *testing.T) {
 		"a header without a colon": "HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n",
 		"a header that goes on":    "HTTP/1.1 200 OK\r\n " + canary + ": x\r\n\r\n",
 		"a length that is none":    "HTTP/1.1 200 OK\r\nContent-Length: " + canary + "\r\n\r\n",
-		"two lengths":              "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: " + canary + "\r\n\r\n",
-		"an unknown encoding":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + canary + "\r\n\r\n",
-		"a chunk without a length": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canary + "\r\n",
-		"a bad trailer":            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + canary + "\r\n\r\n",
-		"a redirect to nowhere":    "HTTP/1.1 302 Found\r\nLocation: http://[" + canary + "\r\nContent-Length: 0\r\n\r\n",
+		"two lengths": "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: " +
+			canary + "\r\n\r\n",
+		"an unknown encoding": "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + canary + "\r\n\r\n",
+		"a chunk without a length": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			canary + "\r\n",
+		"a bad trailer": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" +
+			canary + "\r\n\r\n",
+		"a redirect to nowhere": "HTTP/1.1 302 Found\r\nLocation: http://[" + canary +
+			"\r\nContent-Length: 0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(hijack(bytes))
@@ -290,7 +303,9 @@ func TestSend_errorsRepeatNothing(t *testing.T) {
 // beginning that we know.
 func TestFaultText(t *testing.T) {
 	const canary = "canary-77aa"
-	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443}, Err: errors.New("connection refused")}
+	refused := &net.OpError{Op: "dial", Net: "tcp",
+		Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443},
+		Err:  errors.New("connection refused")}
 	for _, tt := range []struct {
 		err  error
 		want string
@@ -348,7 +363,8 @@ func TestSend_says_that_a_proxy_answered(t *testing.T) {
 			t.Errorf("%s: %s; want it to say %q, and nothing of the proxy's", server, text, want)
 		}
 	}
-	if got := whyNot(response{status: 403, note: " (note)"}); got != "answer 403; expected 200 (note)" {
+	if got := whyNot(response{status: 403, note: " (note)"}); got !=
+		"answer 403; expected 200 (note)" {
 		t.Errorf("of keys: %q", got)
 	}
 }

@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	refreshInterval  = 5 * time.Minute // at most, whatever Keycloak's cache headers say: they say no-cache
-	minFetchInterval = time.Second     // between the starts of two fetches
+	// at most, whatever Keycloak's cache headers say: they say no-cache
+	refreshInterval  = 5 * time.Minute
+	minFetchInterval = time.Second // between the starts of two fetches
 	fetchTimeout     = 3 * time.Second
 	firstRetry       = 1250 * time.Millisecond
 	maxRetry         = 5 * time.Second // between a failed fetch and the next
@@ -28,7 +29,8 @@ const (
 
 // A KeySetConfig tunes a KeySet. Its zero value is good.
 type KeySetConfig struct {
-	MaxAge time.Duration // how long keys stay in use that can't be fetched; DefaultKeysMaxAge if zero
+	// how long keys stay in use that can't be fetched; DefaultKeysMaxAge if zero
+	MaxAge time.Duration
 	// Transport makes the HTTP calls; it is NewTransport() if nil. It must heed the deadline of a
 	// request's context, as net/http's does: no other fetch begins before one has ended.
 	Transport http.RoundTripper
@@ -86,8 +88,9 @@ type keyFetch struct {
 // NewKeySet returns an empty set. It fetches nothing before Run, or its first use.
 func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	k := &KeySet{
-		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge, http: newHTTPClient(config.Transport),
-		log: config.Log, finished: make(chan struct{}, 1), logged: map[jose.RejectedKey]bool{},
+		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge,
+		http: newHTTPClient(config.Transport),
+		log:  config.Log, finished: make(chan struct{}, 1), logged: map[jose.RejectedKey]bool{},
 	}
 	if k.maxAge <= 0 {
 		k.maxAge = DefaultKeysMaxAge
@@ -98,7 +101,8 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	return k
 }
 
-var errNoKeySet = errors.New("keycloak: the zero KeySet has no realm: make it with keycloak.NewKeySet")
+var errNoKeySet = errors.New(
+	"keycloak: the zero KeySet has no realm: make it with keycloak.NewKeySet")
 
 // Realm returns the realm whose keys these are: the zero Realm for the zero KeySet.
 func (k *KeySet) Realm() Realm {
@@ -213,7 +217,8 @@ func (k *KeySet) neglected() bool { return elapsed(k.tried, time.Now()) > 2*k.in
 // Keys for what it fails with.
 func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	if k.isZero() {
-		return Key{}, &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: errNoKeySet.Error()}
+		return Key{}, &identity.Error{Reason: identity.ErrKeysUnavailable,
+			Detail: errNoKeySet.Error()}
 	}
 	k.mu.Lock()
 	key, known := k.keys.Keys[id]
@@ -246,14 +251,16 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 		return Key(key), nil
 	}
 	// Format the error outside the lock.
-	refused := &identity.Error{Reason: identity.ErrKeysUnavailable} // an outage must sign nobody out
+	// an outage must sign nobody out
+	refused := &identity.Error{Reason: identity.ErrKeysUnavailable}
 	switch {
 	case failure != nil:
 		refused.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, failure)
 	case inFlight, !usable: // the key may be in it
 		refused.Detail = "the key set is still being fetched from " + k.url
 	default:
-		refused = &identity.Error{Reason: identity.ErrKeyUnknown, Detail: keys.Why(id) + " (" + k.url + ")"}
+		refused = &identity.Error{Reason: identity.ErrKeyUnknown,
+			Detail: keys.Why(id) + " (" + k.url + ")"}
 	}
 	return Key{}, refused
 }
@@ -357,13 +364,15 @@ func latest(a, b time.Time) time.Time {
 // download gets the set. An answer without a single key that we can use is a failure: it must not
 // take the place of a good set.
 func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
-	defer func() { // a stranger's bytes went through a library; nobody above this goroutine could recover
+	// a stranger's bytes went through a library; nobody above this goroutine could recover
+	defer func() {
 		if recover() != nil {
 			keys, err = jose.KeySet{}, errors.New("reading the key set panicked")
 		}
 	}()
 	if k.realm == (Realm{}) {
-		return jose.KeySet{}, errors.New("the zero Realm has no address: make it with keycloak.NewRealm")
+		return jose.KeySet{}, errors.New(
+			"the zero Realm has no address: make it with keycloak.NewRealm")
 	}
 	got, err := get(ctx, k.http, k.url)
 	if err != nil { // net/http may quote what the other side has sent
@@ -378,5 +387,6 @@ func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
 // A truncatedError is an error with a short text.
 type truncatedError struct{ error }
 
-func (e truncatedError) Error() string { return strictjson.Escape(600, e.error.Error()) } // an address, what failed, and what to do
+// an address, what failed, and what to do
+func (e truncatedError) Error() string { return strictjson.Escape(600, e.error.Error()) }
 func (e truncatedError) Unwrap() error { return e.error }

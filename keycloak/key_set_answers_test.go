@@ -26,7 +26,8 @@ import (
 
 // x25519 is a key that no signature is made with, though it may call itself one for that.
 func x25519() map[string]any {
-	return map[string]any{"kid": "x", "kty": "OKP", "crv": "X25519", "use": "sig", "x": base64url([]byte(strings.Repeat("x", 32)))}
+	return map[string]any{"kid": "x", "kty": "OKP", "crv": "X25519", "use": "sig",
+		"x": base64url([]byte(strings.Repeat("x", 32)))}
 }
 
 // endless is a body that never ends, and counts what is taken of it.
@@ -75,7 +76,8 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 		}, "redirect"},
 		{"an error while reading", func(*http.Request) (*http.Response, error) {
 			broken := io.MultiReader(strings.NewReader(certsOf(stranger(0))), errorReader{})
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(broken)}, nil
+			return &http.Response{StatusCode: 200, Header: http.Header{},
+				Body: io.NopCloser(broken)}, nil
 		}, "cut short"},
 		{"a body without end", func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body}, nil
@@ -99,8 +101,10 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 				time.Sleep(refreshInterval + 10*time.Second)
 				k.verify(edDSA(), nil)
 				usable, failure := k.keys.Status()
-				if !usable || failure == nil || !strings.Contains(identity.Detail(failure), tt.says) {
-					t.Errorf("Status() = %v, %#v; want usable keys and a failure that says %q", usable, failure, tt.says)
+				if !usable || failure == nil ||
+					!strings.Contains(identity.Detail(failure), tt.says) {
+					t.Errorf("Status() = %v, %#v; want usable keys and a failure that says %q",
+						usable, failure, tt.says)
 				}
 				checkFitForClients(t, failure)
 				// Of a token that it can't decide about, the outage is to blame, not the token.
@@ -109,7 +113,8 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 				time.Sleep(fetchTimeout) // the last fetch ends by itself
 				synctest.Wait()
 				if tries := len(k.endpoint.times()); body.taken > tries*(maxAnswerBytes+1) {
-					t.Errorf("%d bytes were read in %d tries of a body without end", body.taken, tries)
+					t.Errorf("%d bytes were read in %d tries of a body without end", body.taken,
+						tries)
 				}
 			})
 		})
@@ -199,7 +204,8 @@ func TestAMalformedKeyCostsNoOther(t *testing.T) {
 				verifier := newVerifier(t, newKeys(t, body), VerifierConfig{})
 				_, err := verifier.Verify(t.Context(), good.token(alice(t)))
 				checkRefusal(t, err, nil)
-				_, err = verifier.Verify(t.Context(), signer{"bad", "EdDSA", edKey()}.token(alice(t)))
+				_, err = verifier.Verify(t.Context(),
+					signer{"bad", "EdDSA", edKey()}.token(alice(t)))
 				checkRefusal(t, err, tt.want)
 			}
 		})
@@ -215,20 +221,24 @@ func even(s signer) string {
 // Keys that can't be used are named in the log, once, but for those that every realm has.
 func TestAPassedOverKeyIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		enc, weak, private := es256().jwk(), signer{"weak", "RS256", weakRSAKey()}.jwk(), edDSA().jwk()
-		enc["use"], enc["kid"], private["d"], private["kid"] = "enc", "enc", "secret-half", "private"
+		enc, weak, private := es256().jwk(), signer{"weak", "RS256", weakRSAKey()}.jwk(),
+			edDSA().jwk()
+		enc["use"], enc["kid"], private["d"], private["kid"] = "enc", "enc", "secret-half",
+			"private"
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
 			return respond(200, certs(enc, weak, edDSA().jwk(), private, nil))
 		})
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
 		text := k.log.String()
-		for says, want := range map[string]int{"passed over": 3, "kid=weak": 1, "too weak": 1, "kid=private": 1, "for everyone to read": 1, `kid=""`: 1, "enc": 0, "secret-half": 0} {
+		for says, want := range map[string]int{"passed over": 3, "kid=weak": 1, "too weak": 1,
+			"kid=private": 1, "for everyone to read": 1, `kid=""`: 1, "enc": 0, "secret-half": 0} {
 			if got := strings.Count(text, says); got != want {
 				t.Errorf("the log says %q %d times, want %d:\n%s", says, got, want, text)
 			}
 		}
-		_, err := k.verifier.Verify(t.Context(), signer{"private", "EdDSA", edKey()}.token(alice(t)))
+		_, err := k.verifier.Verify(t.Context(),
+			signer{"private", "EdDSA", edKey()}.token(alice(t)))
 		checkRefusal(t, err, identity.ErrKeyUnknown, "for everyone to read")
 	})
 }
@@ -242,7 +252,8 @@ func TestPassedOverKeysDoNotFillTheLog(t *testing.T) {
 			answers++
 			keys := []any{edDSA().jwk()}
 			for i := range 99 {
-				keys = append(keys, map[string]any{"kid": fmt.Sprint(answers, "-", i), "use": "sig"})
+				keys = append(keys,
+					map[string]any{"kid": fmt.Sprint(answers, "-", i), "use": "sig"})
 			}
 			return respond(200, certs(keys...))
 		})
@@ -265,8 +276,10 @@ func TestAFailureHasFewWords(t *testing.T) {
 		})
 		_, err := k.verifier.Verify(t.Context(), edDSA().token(alice(t)))
 		checkRefusal(t, err, identity.ErrKeysUnavailable, "malformed HTTP response")
-		if _, failure := k.keys.Status(); len(identity.Detail(err)) > 2000 || len(identity.Detail(failure)) > 2000 || len(k.log.String()) > 2000 {
-			t.Errorf("%d bytes of an error, %d of a status, %d of a log", len(identity.Detail(err)), len(identity.Detail(failure)), len(k.log.String()))
+		if _, failure := k.keys.Status(); len(identity.Detail(err)) > 2000 ||
+			len(identity.Detail(failure)) > 2000 || len(k.log.String()) > 2000 {
+			t.Errorf("%d bytes of an error, %d of a status, %d of a log", len(identity.Detail(err)),
+				len(identity.Detail(failure)), len(k.log.String()))
 		}
 	})
 }
@@ -275,12 +288,15 @@ func TestAFailureHasFewWords(t *testing.T) {
 func TestAKeySetAsKeycloakAnswersIt(t *testing.T) {
 	key := rs256()
 	jwk := key.jwk()
-	certificate := base64.StdEncoding.EncodeToString(must(x509.MarshalPKIXPublicKey(key.key.Public()))) // not one; nor is it looked at
+	// not one; nor is it looked at
+	certificate := base64.StdEncoding.EncodeToString(
+		must(x509.MarshalPKIXPublicKey(key.key.Public())))
 	jwk["x5c"], jwk["x5t"], jwk["x5t#S256"] = []string{certificate}, "AAAA", "AAAA"
 	enc := signer{"enc", "RSA-OAEP", rsaKey()}.jwk()
 	enc["use"] = "enc"
 	for _, body := range []string{certs(jwk, enc), certs(enc, jwk)} { // either order was seen
-		_, err := newVerifier(t, newKeys(t, body), VerifierConfig{}).Verify(t.Context(), key.token(alice(t)))
+		_, err := newVerifier(t, newKeys(t, body), VerifierConfig{}).Verify(t.Context(),
+			key.token(alice(t)))
 		checkRefusal(t, err, nil)
 	}
 }
@@ -295,7 +311,8 @@ func TestKeySetFollowsNoRedirect(t *testing.T) {
 	defer elsewhere.Close()
 	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
 	defer server.Close()
-	keys := NewKeySet(must(NewRealm(server.URL, "local")), KeySetConfig{Transport: http.DefaultTransport, Log: slog.New(slog.DiscardHandler)})
+	keys := NewKeySet(must(NewRealm(server.URL, "local")),
+		KeySetConfig{Transport: http.DefaultTransport, Log: slog.New(slog.DiscardHandler)})
 	_, err := keys.download(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "redirect") || reached.Load() != 0 {
 		t.Errorf("got %v, and the target was called %d times", err, reached.Load())
@@ -305,7 +322,9 @@ func TestKeySetFollowsNoRedirect(t *testing.T) {
 // Nobody above the goroutine that fetches could recover: a panic there would end the process.
 func TestAPanicWhileFetchingIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, func(*http.Request) (*http.Response, error) { panic("a library's mistake") })
+		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
+			panic("a library's mistake")
+		})
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
 		if _, failure := k.keys.Status(); !strings.Contains(identity.Detail(failure), "panicked") {
 			t.Errorf("the failure is %#v; want one that says so", failure)
@@ -317,7 +336,9 @@ func TestAPanicWhileFetchingIsAFailure(t *testing.T) {
 func TestShortMaxAgeIsRefreshedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := &certsEndpoint{answer: holding(edDSA())}
-		keys := NewKeySet(localRealm(t), KeySetConfig{MaxAge: time.Minute, Transport: roundTrip(endpoint.RoundTrip), Log: slog.New(slog.DiscardHandler)})
+		keys := NewKeySet(localRealm(t),
+			KeySetConfig{MaxAge: time.Minute, Transport: roundTrip(endpoint.RoundTrip),
+				Log: slog.New(slog.DiscardHandler)})
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		go keys.Run(ctx)

@@ -74,7 +74,8 @@ type keyTest struct {
 
 func newKeyTest(t *testing.T, answer roundTrip) *keyTest {
 	endpoint, log := &certsEndpoint{answer: answer}, &logBook{}
-	keys := NewKeySet(localRealm(t), KeySetConfig{Transport: roundTrip(endpoint.RoundTrip), Log: log.logger()})
+	keys := NewKeySet(localRealm(t),
+		KeySetConfig{Transport: roundTrip(endpoint.RoundTrip), Log: log.logger()})
 	return &keyTest{t, endpoint, keys, newVerifier(t, keys, VerifierConfig{}), log}
 }
 
@@ -97,7 +98,8 @@ func (t *keyTest) fetched(want int) {
 func (t *keyTest) status(usable, failing bool) {
 	t.Helper()
 	if gotUsable, failure := t.keys.Status(); gotUsable != usable || (failure != nil) != failing {
-		t.Errorf("Status() = %v, %v; want usable %v and failing %v", gotUsable, failure, usable, failing)
+		t.Errorf("Status() = %v, %v; want usable %v and failing %v", gotUsable, failure, usable,
+			failing)
 	}
 }
 
@@ -139,8 +141,10 @@ func TestANewKeyIsFoundByItsFirstToken(t *testing.T) {
 // Key ids are free to make up; what is refused without a key must not cause a fetch.
 func TestARefusedTokenCausesNoFetch(t *testing.T) {
 	k := newKeyTest(t, holding(edDSA()))
-	for _, change := range []object{{"iss": "x"}, {"typ": "ID"}, {"aud": "x"}, {"sub": gone}, {"iat": at(time.Hour)}, {"exp": at(-time.Hour)}} {
-		if _, err := k.verifier.Verify(t.Context(), stranger(0).token(with(t, alice(t), change))); err == nil {
+	for _, change := range []object{{"iss": "x"}, {"typ": "ID"}, {"aud": "x"}, {"sub": gone},
+		{"iat": at(time.Hour)}, {"exp": at(-time.Hour)}} {
+		if _, err := k.verifier.Verify(t.Context(),
+			stranger(0).token(with(t, alice(t), change))); err == nil {
 			t.Errorf("%v is accepted", change)
 		}
 	}
@@ -183,7 +187,8 @@ func TestAThousandStrangers(t *testing.T) {
 						answered[took]++
 						want := tt.want
 						if took == 0 {
-							want = identity.ErrKeysUnavailable // the key may be in what is being fetched
+							// the key may be in what is being fetched
+							want = identity.ErrKeysUnavailable
 						}
 						if !errors.Is(err, want) {
 							t.Errorf("after %v: %v, want %v", took, err, want)
@@ -214,7 +219,8 @@ func TestAWaiterLeavesWithItsContext(t *testing.T) {
 		begin := time.Now()
 		_, err := k.verifier.Verify(ctx, edDSA().token(alice(t)))
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second/2 {
-			t.Errorf("got %v after %v, want %v after half a second", err, time.Since(begin), context.DeadlineExceeded)
+			t.Errorf("got %v after %v, want %v after half a second", err, time.Since(begin),
+				context.DeadlineExceeded)
 		}
 		if refused, ok := errors.AsType[*identity.Error](err); ok {
 			t.Errorf("the token is blamed: %v", refused)
@@ -262,7 +268,8 @@ func TestAFetchTakesNothingFromItsCaller(t *testing.T) {
 			}
 			return holding(edDSA())(r)
 		})
-		_, err := k.verifier.Verify(context.WithValue(t.Context(), secret{}, "a caller's"), edDSA().token(alice(t)))
+		_, err := k.verifier.Verify(context.WithValue(t.Context(), secret{}, "a caller's"),
+			edDSA().token(alice(t)))
 		checkRefusal(t, err, nil)
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -383,7 +390,8 @@ func TestOneLogLineForEachChange(t *testing.T) {
 			if len(lines) != len(want) {
 				t.Fatalf("logged %d lines, want %d:\n%s", len(lines), len(want), k.log)
 			}
-			if last := lines[len(lines)-1]; !strings.Contains(last, level) || !strings.Contains(last, says) || !strings.Contains(last, "/certs") {
+			if last := lines[len(lines)-1]; !strings.Contains(last, level) ||
+				!strings.Contains(last, says) || !strings.Contains(last, "/certs") {
 				t.Errorf("logged %q, want %s %q and the URL", last, level, says)
 			}
 		}
@@ -437,7 +445,8 @@ func TestKeySet_without_Run_drops_a_withdrawn_key(t *testing.T) {
 // After a long silence the first token waits for fresh keys: a withdrawn one doesn't pass even
 // once.
 func TestKeySet_without_Run_is_fetched_anew_after_silence(t *testing.T) {
-	for _, silence := range []time.Duration{11 * time.Minute, 23 * time.Hour, 25 * time.Hour, 1000 * time.Hour} {
+	for _, silence := range []time.Duration{11 * time.Minute, 23 * time.Hour, 25 * time.Hour,
+		1000 * time.Hour} {
 		t.Run(silence.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newKeyTest(t, holding(edDSA(), es256()))
@@ -468,7 +477,8 @@ func TestKeySet_without_Run_outlives_an_outage(t *testing.T) {
 					t.Errorf("the first token waited %v", waited)
 				}
 				time.Sleep(fetchTimeout)
-				for range 60 { // the outage is known now: nobody waits, and fetches are as rare as with Run
+				// the outage is known now: nobody waits, and fetches are as rare as with Run
+				for range 60 {
 					begin = time.Now()
 					k.verify(edDSA(), nil)
 					if waited := time.Since(begin); waited != 0 {

@@ -20,7 +20,8 @@ import (
 // A Verifier checks them all, and is what to use otherwise. Where ctx ends, so does the wait for a
 // key.
 func (k *KeySet) Keyfunc(ctx context.Context) jwt.Keyfunc {
-	keys, err := keyfunc.New(keyfunc.Options{Storage: storage{k}, UseWhitelist: []jwkset.USE{jwkset.UseSig}})
+	keys, err := keyfunc.New(keyfunc.Options{Storage: storage{k},
+		UseWhitelist: []jwkset.USE{jwkset.UseSig}})
 	if err != nil { // it fails only without a storage
 		panic(err)
 	}
@@ -78,7 +79,8 @@ func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
 	return memory.KeyReadAll(ctx)
 }
 
-func (s storage) MarshalWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions, validate jwkset.JWKValidateOptions) (jwkset.JWKSMarshal, error) {
+func (s storage) MarshalWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions,
+	validate jwkset.JWKValidateOptions) (jwkset.JWKSMarshal, error) {
 	memory, err := s.snapshot(ctx)
 	if err != nil {
 		return jwkset.JWKSMarshal{}, err
@@ -90,7 +92,8 @@ func (s storage) Marshal(ctx context.Context) (jwkset.JWKSMarshal, error) {
 	return s.MarshalWithOptions(ctx, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 }
 
-func (s storage) JSONWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions, validate jwkset.JWKValidateOptions) (json.RawMessage, error) {
+func (s storage) JSONWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions,
+	validate jwkset.JWKValidateOptions) (json.RawMessage, error) {
 	set, err := s.MarshalWithOptions(ctx, marshal, validate)
 	if err != nil {
 		return nil, err

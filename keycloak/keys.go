@@ -40,7 +40,8 @@ func StaticKeys(keys ...Key) (Keys, error) {
 	static := staticKeys{}
 	for _, key := range keys {
 		if err := jose.Key(key).Check(); err != nil {
-			return nil, fmt.Errorf("keycloak: the key %s can't be used: %w", strictjson.Quote(key.ID), err)
+			return nil, fmt.Errorf("keycloak: the key %s can't be used: %w",
+				strictjson.Quote(key.ID), err)
 		}
 		if _, twice := static[key.ID]; twice {
 			return nil, fmt.Errorf("keycloak: two keys have the id %s", strictjson.Quote(key.ID))
@@ -71,7 +72,8 @@ func ParseKeys(set []byte) (Keys, error) {
 func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 	key, known := s[id]
 	if !known {
-		return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown, Detail: "the static keys have none of the kid " + strictjson.Quote(id)}
+		return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown,
+			Detail: "the static keys have none of the kid " + strictjson.Quote(id)}
 	}
 	return key, nil
 }
@@ -84,9 +86,11 @@ func verifyWith(ctx context.Context, keys Keys, token *accessToken) error {
 	case err != nil:
 		return keyError(ctx, err)
 	case key.Algorithm != token.Algorithm: // RFC 8725, section 3.1
-		return wrongSignature("alg is %s; the key %s is for %s", strictjson.Quote(token.Algorithm), strictjson.Quote(token.KeyID), strictjson.Quote(key.Algorithm))
+		return wrongSignature("alg is %s; the key %s is for %s", strictjson.Quote(token.Algorithm),
+			strictjson.Quote(token.KeyID), strictjson.Quote(key.Algorithm))
 	case !jose.Verify(token.Algorithm, key.Public, token.Signed, token.Signature):
-		return wrongSignature("the signature doesn't match the key %s", strictjson.Quote(token.KeyID))
+		return wrongSignature("the signature doesn't match the key %s",
+			strictjson.Quote(token.KeyID))
 	}
 	return nil
 }
@@ -95,7 +99,8 @@ func verifyWith(ctx context.Context, keys Keys, token *accessToken) error {
 func keyError(ctx context.Context, err error) error {
 	failed, ok := errors.AsType[*identity.Error](err)
 	switch {
-	case ok && (failed.Reason == identity.ErrKeyUnknown || failed.Reason == identity.ErrKeysUnavailable):
+	case ok &&
+		(failed.Reason == identity.ErrKeyUnknown || failed.Reason == identity.ErrKeysUnavailable):
 		return failed
 	case ctx.Err() != nil:
 		return ctx.Err()

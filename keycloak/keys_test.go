@@ -23,23 +23,28 @@ func TestStaticKeys_refuses(t *testing.T) {
 		keys []Key
 		says string
 	}{
-		"no key":                    {nil, "no keys"},
-		"the zero key":              {[]Key{{}}, "expected 1 to 256"},
-		"no id":                     {[]Key{{Algorithm: "EdDSA", Public: edKey().Public()}}, "expected 1 to 256"},
-		"a long id":                 {[]Key{{strings.Repeat("k", 257), "EdDSA", edKey().Public()}}, "expected 1 to 256"},
-		"no algorithm":              {[]Key{{"a", "", edKey().Public()}}, "not one for"},
-		"none":                      {[]Key{{"a", "none", edKey().Public()}}, "not one for"},
-		"a secret":                  {[]Key{{"a", "HS256", []byte("secret")}}, "not one for"},
-		"an algorithm of others":    {[]Key{{"a", "RS256", edKey().Public()}}, "not one for"},
-		"a weak key":                {[]Key{good, {"a", "RS256", weakRSAKey().Public()}}, `"a" can't be used: it is too weak`},
-		"a private key":             {[]Key{{"a", "EdDSA", edKey()}}, "not one for"},
-		"a key of small order":      {[]Key{{"a", "EdDSA", ed25519.PublicKey(make([]byte, 32))}}, "too weak"},
+		"no key":       {nil, "no keys"},
+		"the zero key": {[]Key{{}}, "expected 1 to 256"},
+		"no id": {[]Key{{Algorithm: "EdDSA", Public: edKey().Public()}},
+			"expected 1 to 256"},
+		"a long id": {[]Key{{strings.Repeat("k", 257), "EdDSA", edKey().Public()}},
+			"expected 1 to 256"},
+		"no algorithm":           {[]Key{{"a", "", edKey().Public()}}, "not one for"},
+		"none":                   {[]Key{{"a", "none", edKey().Public()}}, "not one for"},
+		"a secret":               {[]Key{{"a", "HS256", []byte("secret")}}, "not one for"},
+		"an algorithm of others": {[]Key{{"a", "RS256", edKey().Public()}}, "not one for"},
+		"a weak key": {[]Key{good, {"a", "RS256", weakRSAKey().Public()}},
+			`"a" can't be used: it is too weak`},
+		"a private key": {[]Key{{"a", "EdDSA", edKey()}}, "not one for"},
+		"a key of small order": {[]Key{{"a", "EdDSA", ed25519.PublicKey(make([]byte, 32))}},
+			"too weak"},
 		"no public key":             {[]Key{{"a", "EdDSA", nil}}, "not one for"},
 		"two of one id":             {[]Key{good, good}, "two keys have the id"},
 		"an id that breaks a line":  {[]Key{{"a\nb", "EdDSA", nil}}, `a\nb`},
 		"another curve's algorithm": {[]Key{{"a", "ES256", p384Key().Public()}}, "not one for"},
 	} {
-		if _, err := StaticKeys(tt.keys...); err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "\n") {
+		if _, err := StaticKeys(tt.keys...); err == nil ||
+			!strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: StaticKeys() = %v, want an error that says %q", name, err, tt.says)
 		}
 	}
@@ -52,11 +57,13 @@ func TestParseKeys_reads_as_a_KeySet_does(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier := newVerifier(t, nil, VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: keys}}})
+	verifier := newVerifier(t, nil,
+		VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: keys}}})
 	for _, tt := range []struct {
 		signer signer
 		want   error
-	}{{edDSA(), nil}, {es256(), identity.ErrKeyUnknown}, {signer{"weak", "RS256", weakRSAKey()}, identity.ErrKeyUnknown}} {
+	}{{edDSA(), nil}, {es256(), identity.ErrKeyUnknown},
+		{signer{"weak", "RS256", weakRSAKey()}, identity.ErrKeyUnknown}} {
 		_, err := verifier.Verify(t.Context(), tt.signer.token(alice(t)))
 		checkRefusal(t, err, tt.want)
 	}
@@ -94,14 +101,19 @@ func TestVerifier_Verify_checks_any_Keys(t *testing.T) {
 		{"an error of another kind", answers(Key{}, &identity.Error{Reason: identity.ErrProviderUnavailable}), edDSA(), identity.ErrKeysUnavailable, "realm is unavailable"},
 		{"a fault of its own", answers(Key{}, errors.New("db-7.internal is down")), edDSA(), identity.ErrKeysUnavailable, "db-7.internal"},
 	} {
-		verifier := newVerifier(t, nil, VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: tt.keys}}})
+		verifier := newVerifier(t, nil,
+			VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: tt.keys}}})
 		_, err := verifier.Verify(t.Context(), tt.signer.token(alice(t)))
 		checkRefusal(t, err, tt.want, tt.says)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	verifier := newVerifier(t, nil, VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: answers(Key{}, ended.Err())}}})
-	if _, err := verifier.Verify(ended, edDSA().token(alice(t))); !errors.Is(err, context.Canceled) {
+	verifier := newVerifier(t, nil,
+		VerifierConfig{
+			Issuers: []Issuer{{Names: []string{localIssuer}, Keys: answers(Key{}, ended.Err())}},
+		})
+	if _, err := verifier.Verify(ended, edDSA().token(alice(t))); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("Verify() = %v, want %v", err, context.Canceled)
 	}
 }
@@ -109,7 +121,8 @@ func TestVerifier_Verify_checks_any_Keys(t *testing.T) {
 // Only a KeySet knows its realm, so other keys need a name.
 func TestNewVerifier_needs_names_of_static_keys(t *testing.T) {
 	keys := must(StaticKeys(keyOf(edDSA())))
-	if _, err := NewVerifier(VerifierConfig{Issuers: []Issuer{{Keys: keys}}, Audience: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "needs names") {
+	if _, err := NewVerifier(VerifierConfig{Issuers: []Issuer{{Keys: keys}},
+		Audience: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "needs names") {
 		t.Errorf("NewVerifier() = %v, want that the issuer needs names", err)
 	}
 }
@@ -117,20 +130,24 @@ func TestNewVerifier_needs_names_of_static_keys(t *testing.T) {
 func TestKeySet_Keyfunc(t *testing.T) {
 	k := newKeyTest(t, holding(edDSA(), rs256()))
 	parse := func(text string) error {
-		_, err := jwt.Parse(text, k.keys.Keyfunc(t.Context()), jwt.WithTimeFunc(func() time.Time { return noon }))
+		_, err := jwt.Parse(text, k.keys.Keyfunc(t.Context()),
+			jwt.WithTimeFunc(func() time.Time { return noon }))
 		return err
 	}
 	for name, tt := range map[string]struct {
 		token string
 		want  error // nil for a token that passes
 	}{
-		"EdDSA":             {edDSA().token(alice(t)), nil},
-		"RS256":             {rs256().token(alice(t)), nil},
-		"no kid":            {edDSA().sign(`{"alg":"EdDSA"}`, alice(t)), identity.ErrTokenMalformed},
-		"kid a number":      {edDSA().sign(`{"alg":"EdDSA","kid":5}`, alice(t)), jwt.ErrTokenUnverifiable},
+		"EdDSA": {edDSA().token(alice(t)), nil},
+		"RS256": {rs256().token(alice(t)), nil},
+		"no kid": {edDSA().sign(`{"alg":"EdDSA"}`, alice(t)),
+			identity.ErrTokenMalformed},
+		"kid a number": {edDSA().sign(`{"alg":"EdDSA","kid":5}`, alice(t)),
+			jwt.ErrTokenUnverifiable},
 		"another algorithm": {signer{"rsa-1", "RS512", rsaKey()}.token(alice(t)), jwt.ErrTokenUnverifiable},
-		"another key":       {signer{"ed-1", "EdDSA", otherEdKey()}.token(alice(t)), jwt.ErrTokenSignatureInvalid},
-		"an unknown key":    {stranger(0).token(alice(t)), identity.ErrKeyUnknown},
+		"another key": {signer{"ed-1", "EdDSA", otherEdKey()}.token(alice(t)),
+			jwt.ErrTokenSignatureInvalid},
+		"an unknown key": {stranger(0).token(alice(t)), identity.ErrKeyUnknown},
 	} {
 		if err := parse(tt.token); !errors.Is(err, tt.want) {
 			t.Errorf("%s: jwt.Parse() = %v, want %v", name, err, tt.want)
@@ -138,7 +155,8 @@ func TestKeySet_Keyfunc(t *testing.T) {
 	}
 	k.fetched(1)
 	zero := &KeySet{}
-	if _, err := jwt.Parse(edDSA().token(alice(t)), zero.Keyfunc(t.Context())); !errors.Is(err, identity.ErrKeysUnavailable) {
+	if _, err := jwt.Parse(edDSA().token(alice(t)), zero.Keyfunc(t.Context())); !errors.Is(err,
+		identity.ErrKeysUnavailable) {
 		t.Errorf("keys of the zero KeySet: %v", err)
 	}
 }
@@ -154,10 +172,13 @@ func TestStorage(t *testing.T) {
 	if err != nil || jwk.Marshal().ALG != "ES256" || jwk.Marshal().USE != "sig" {
 		t.Errorf("KeyRead() = %v, %v", jwk.Marshal(), err)
 	}
-	for name, read := range map[string]func(context.Context) (json.RawMessage, error){"JSON": store.JSON, "JSONPublic": store.JSONPublic, "JSONPrivate": store.JSONPrivate} {
+	for name, read := range map[string]func(context.Context) (json.RawMessage,
+		error){"JSON": store.JSON, "JSONPublic": store.JSONPublic,
+		"JSONPrivate": store.JSONPrivate} {
 		text, err := read(t.Context())
 		keys, parseErr := ParseKeys(text)
-		if err != nil || parseErr != nil || len(keys.(staticKeys)) != 3 || strings.Contains(string(text), `"d"`) {
+		if err != nil || parseErr != nil || len(keys.(staticKeys)) != 3 ||
+			strings.Contains(string(text), `"d"`) {
 			t.Errorf("%s() = %s, %v, %v; want the three public keys", name, text, err, parseErr)
 		}
 	}
@@ -165,7 +186,8 @@ func TestStorage(t *testing.T) {
 		t.Errorf("Marshal() = %v, %v", set, err)
 	}
 	_, deleteErr := store.KeyDelete(t.Context(), "ec-1")
-	for _, err := range []error{deleteErr, store.KeyWrite(t.Context(), jwk), store.KeyReplaceAll(t.Context(), nil)} {
+	for _, err := range []error{deleteErr, store.KeyWrite(t.Context(), jwk),
+		store.KeyReplaceAll(t.Context(), nil)} {
 		if !errors.Is(err, errReadOnly) {
 			t.Errorf("a write fails with %v, want %v", err, errReadOnly)
 		}
@@ -181,12 +203,14 @@ func TestTransport_that_ignores_its_context(t *testing.T) {
 			<-release
 			return nil, errors.New("released")
 		})
-		client, err := NewClient(ClientConfig{Realm: localRealm(t), ClientID: "a", ClientSecret: identity.NewSecret("b"), Timeout: 4 * time.Second, Transport: hangs})
+		client, err := NewClient(ClientConfig{Realm: localRealm(t), ClientID: "a",
+			ClientSecret: identity.NewSecret("b"), Timeout: 4 * time.Second, Transport: hangs})
 		if err != nil {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		_, err = client.Login(t.Context(), identity.Credentials{Username: "alice", Password: identity.NewSecret("x")})
+		_, err = client.Login(t.Context(),
+			identity.Credentials{Username: "alice", Password: identity.NewSecret("x")})
 		if took := time.Since(begin); !identity.TimedOut(err) || took != 4*time.Second {
 			t.Errorf("Login() = %v after %v, want a time-out after 4s", err, took)
 		}

@@ -38,7 +38,8 @@ func newLoginQueue() *loginQueue { return &loginQueue{accounts: map[digest]*acco
 // enter waits until no other sign-in of the account runs, and returns a function that lets the next
 // one run, now or after a pause. It fails with ErrBusy at once when the queue is full for this
 // account or for the caller's network, and with ctx's error when ctx ends first.
-func (q *loginQueue) enter(ctx context.Context, account digest) (leave func(pause time.Duration), err error) {
+func (q *loginQueue) enter(ctx context.Context,
+	account digest) (leave func(pause time.Duration), err error) {
 	network := networkOf(ctx)
 	q.mu.Lock()
 	queue, ok := q.accounts[account]

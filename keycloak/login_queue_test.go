@@ -63,8 +63,9 @@ func (r *realmByClock) answer(request *http.Request) (*http.Response, error) {
 func newRealmByClock(takes time.Duration, changes ...func(*ClientConfig)) (*realmByClock, *Client) {
 	realm := &realmByClock{takes: takes, present: map[string]int{}}
 	config := ClientConfig{
-		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary),
-		Transport: roundTrip(realm.answer),
+		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
+		ClientSecret: identity.NewSecret(canary),
+		Transport:    roundTrip(realm.answer),
 	}
 	for _, change := range changes {
 		change(&config)
@@ -73,7 +74,8 @@ func newRealmByClock(takes time.Duration, changes ...func(*ClientConfig)) (*real
 }
 
 func signIn(ctx context.Context, c *Client, name string) error {
-	_, err := c.Login(ctx, identity.Credentials{Username: name, Password: identity.NewSecret(canary)})
+	_, err := c.Login(ctx,
+		identity.Credentials{Username: name, Password: identity.NewSecret(canary)})
 	return err
 }
 
@@ -102,15 +104,19 @@ func TestSignInsOfOneAccountComeOneAfterAnother(t *testing.T) {
 		}
 		begin := time.Now()
 		callers.Go(func() { // another account waits for nobody
-			if err := signIn(t.Context(), client, "bob"); err != nil || time.Since(begin) != time.Second {
+			if err := signIn(t.Context(), client, "bob"); err != nil ||
+				time.Since(begin) != time.Second {
 				t.Errorf("bob: %v after %v, want nil after a second", err, time.Since(begin))
 			}
 		})
 		callers.Wait()
 		if realm.worst != 1 || realm.most != 2 || time.Since(begin) != 5*time.Second {
-			t.Errorf("%d of one account at once, %d of all, %v in all; want 1, 2 and 5s", realm.worst, realm.most, time.Since(begin))
+			t.Errorf("%d of one account at once, %d of all, %v in all; want 1, 2 and 5s",
+				realm.worst, realm.most, time.Since(begin))
 		}
-		if asked := slices.DeleteFunc(realm.asked, func(name string) bool { return name == "bob" }); !slices.Equal(asked, names) {
+		if asked := slices.DeleteFunc(realm.asked, func(name string) bool {
+			return name == "bob"
+		}); !slices.Equal(asked, names) {
 			t.Errorf("asked in the order %q, want that in which they came, %q", asked, names)
 		}
 		checkQueuesEmpty(t, client)
@@ -139,7 +145,8 @@ func TestTooManyWaitForOneAccount(t *testing.T) {
 		}
 		callers.Wait()
 		if want := int32(100 - 1 - maxQueued); busy.Load() != want || realm.worst != 1 {
-			t.Errorf("%d were refused, %d asked at once; want %d and 1", busy.Load(), realm.worst, want)
+			t.Errorf("%d were refused, %d asked at once; want %d and 1", busy.Load(), realm.worst,
+				want)
 		}
 		checkQueuesEmpty(t, client)
 		if err := signIn(t.Context(), client, "alice"); err != nil {
@@ -167,8 +174,10 @@ func TestTurns_twoOfANetwork(t *testing.T) {
 		}
 		synctest.Wait()
 		begin := time.Now()
-		if err := signIn(from(t, otherAddress), client, "alice"); err != nil || time.Since(begin) != 3*time.Second {
-			t.Errorf("the owner, elsewhere: %v after %v, want a success after 3s", err, time.Since(begin))
+		if err := signIn(from(t, otherAddress), client, "alice"); err != nil ||
+			time.Since(begin) != 3*time.Second {
+			t.Errorf("the owner, elsewhere: %v after %v, want a success after 3s", err,
+				time.Since(begin))
 		}
 		callers.Wait()
 		if busy.Load() != 98 || done.Load() != 2 {
@@ -184,10 +193,13 @@ func TestTurns_neighbours(t *testing.T) {
 		_, client := newRealmByClock(time.Second)
 		var callers sync.WaitGroup
 		begin := time.Now()
-		for _, name := range []string{"dave@example.com", "dave@example.com\u00a0", " dave@example.com", "\u0130rem", "irem", "\u0131rem", "o\u017fkar", "oskar"} {
+		for _, name := range []string{"dave@example.com", "dave@example.com\u00a0",
+			" dave@example.com", "\u0130rem", "irem", "\u0131rem", "o\u017fkar", "oskar"} {
 			callers.Go(func() {
-				if err := signIn(t.Context(), client, name); err != nil || time.Since(begin) != time.Second {
-					t.Errorf("%+q: %v after %v, want a success after 1s", name, err, time.Since(begin))
+				if err := signIn(t.Context(), client, name); err != nil ||
+					time.Since(begin) != time.Second {
+					t.Errorf("%+q: %v after %v, want a success after 1s", name, err,
+						time.Since(begin))
 				}
 			})
 		}
@@ -199,20 +211,26 @@ func TestTurns_neighbours(t *testing.T) {
 // guesses at one account.
 func TestTurns_namesOfOneAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+		part := func(text string) string {
+			return base64.RawURLEncoding.EncodeToString([]byte(text))
+		}
 		answer := fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer","expires_in":300}`,
-			part(`{}`)+"."+part(`{"sub":"5d35c4eb","preferred_username":"alice","email":"Alice@Example.com"}`)+"."+part("signature"))
+			part(`{}`)+"."+
+				part(`{"sub":"5d35c4eb","preferred_username":"alice","email":"Alice@Example.com"}`)+
+				"."+part("signature"))
 		begin := time.Now()
 		asked := map[string]time.Duration{}
 		client := must(NewClient(ClientConfig{
-			Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary),
+			Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
+			ClientSecret: identity.NewSecret(canary),
 			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 				if len(asked) == 0 {
 					asked["the owner"] = 0
 					return respond(200, answer)
 				}
 				asked[r.FormValue("username")] = time.Since(begin)
-				return respond(400, `{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
+				return respond(400,
+					`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 			}),
 		}))
 		if err := signIn(t.Context(), client, "ALICE"); err != nil {
@@ -224,8 +242,10 @@ func TestTurns_namesOfOneAccount(t *testing.T) {
 			synctest.Wait()
 		}
 		callers.Wait()
-		if asked["alice"] != 0 || asked["alice@example.com"] != DefaultRefusalPause || asked["alice@example.com\u00a0"] != 0 {
-			t.Errorf("Keycloak was asked at %v, want the second of one account after the pause, and no other", asked)
+		if asked["alice"] != 0 || asked["alice@example.com"] != DefaultRefusalPause ||
+			asked["alice@example.com\u00a0"] != 0 {
+			t.Errorf(
+				"Keycloak was asked at %v, want the second of one account after the pause, and no other", asked)
 		}
 	})
 }
@@ -237,7 +257,8 @@ func TestAccounts_bound(t *testing.T) {
 	for i := range maxNames + 100 {
 		name := fmt.Sprint("user ", i)
 		claims := part(fmt.Sprintf(`{"sub":%q}`, name))
-		a.learn(identity.Credentials{Username: name}, &identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
+		a.learn(identity.Credentials{Username: name},
+			&identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
 	}
 	if len(a.names) != maxNames {
 		t.Errorf("%d names are remembered, want %d", len(a.names), maxNames)
@@ -248,15 +269,28 @@ func TestAccounts_bound(t *testing.T) {
 func TestAccounts_aClaimTakesNobodysName(t *testing.T) {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	signsIn := func(a *accounts, with, subject, username, email string) {
-		claims := part(fmt.Sprintf(`{"sub":%q,"preferred_username":%q,"email":%q}`, subject, username, email))
-		a.learn(identity.Credentials{Username: with}, &identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
+		claims := part(fmt.Sprintf(`{"sub":%q,"preferred_username":%q,"email":%q}`, subject,
+			username, email))
+		a.learn(identity.Credentials{Username: with},
+			&identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
 	}
 	owner := func(a *accounts) { signsIn(a, "dave@example.com", "1", "dave@example.com", "") }
-	stranger := func(a *accounts, username, email string) { signsIn(a, "mallory", "2", username, email) }
+	stranger := func(a *accounts, username, email string) {
+		signsIn(a, "mallory", "2", username, email)
+	}
 	for name, signIns := range map[string]func(*accounts){
-		"an e-mail address, after the owner":  func(a *accounts) { owner(a); stranger(a, "mallory", "Dave@example.com") },
-		"an e-mail address, before the owner": func(a *accounts) { stranger(a, "mallory", "dave@example.com"); owner(a) },
-		"a username, after the owner":         func(a *accounts) { owner(a); stranger(a, "DAVE@example.com", "") },
+		"an e-mail address, after the owner": func(a *accounts) {
+			owner(a)
+			stranger(a, "mallory", "Dave@example.com")
+		},
+		"an e-mail address, before the owner": func(a *accounts) {
+			stranger(a, "mallory", "dave@example.com")
+			owner(a)
+		},
+		"a username, after the owner": func(a *accounts) {
+			owner(a)
+			stranger(a, "DAVE@example.com", "")
+		},
 		"both, before and after": func(a *accounts) {
 			stranger(a, "dave@example.com", "dave@example.com")
 			owner(a)
@@ -265,7 +299,8 @@ func TestAccounts_aClaimTakesNobodysName(t *testing.T) {
 	} {
 		a := newAccounts()
 		signIns(a)
-		if a.of(identity.Credentials{Username: "dave@example.com"}) == a.of(identity.Credentials{Username: "mallory"}) {
+		if a.of(identity.Credentials{Username: "dave@example.com"}) ==
+			a.of(identity.Credentials{Username: "mallory"}) {
 			t.Errorf("%s: the stranger's queue is the owner's", name)
 		}
 	}
@@ -275,28 +310,34 @@ func TestAccounts_aClaimTakesNobodysName(t *testing.T) {
 // locks an account for two failures within it. A success ends the turn at once, and other names
 // don't wait.
 func TestTurns_pauseAfterARefusal(t *testing.T) {
-	for pause, want := range map[time.Duration]time.Duration{0: DefaultRefusalPause, 3 * time.Second: 3 * time.Second, -1: 0} {
+	for pause, want := range map[time.Duration]time.Duration{0: DefaultRefusalPause,
+		3 * time.Second: 3 * time.Second, -1: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			var asked []time.Duration
 			begin := time.Now()
 			client := must(NewClient(ClientConfig{
-				Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary), RefusalPause: pause,
+				Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
+				ClientSecret: identity.NewSecret(canary), RefusalPause: pause,
 				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 					asked = append(asked, time.Since(begin))
 					if len(asked) > 2 {
 						return respond(200, tokens)
 					}
-					return respond(400, `{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
+					return respond(400,
+						`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 				}),
 			}))
 			client.pace.observe(netip.Prefix{}, 0, false) // refusals aren't held back
 			for i := range 5 {
-				if err := signIn(t.Context(), client, "alice"); errors.Is(err, identity.ErrBadCredentials) != (i < 2) {
+				if err := signIn(t.Context(), client, "alice"); errors.Is(err,
+					identity.ErrBadCredentials) != (i < 2) {
 					t.Errorf("sign-in %d: %v", i, err)
 				}
 			}
-			if wanted := []time.Duration{0, want, 2 * want, 2 * want, 2 * want}; !slices.Equal(asked, wanted) {
-				t.Errorf("with a pause of %v Keycloak was asked at %v, want %v", pause, asked, wanted)
+			if wanted := []time.Duration{0, want, 2 * want, 2 * want,
+				2 * want}; !slices.Equal(asked, wanted) {
+				t.Errorf("with a pause of %v Keycloak was asked at %v, want %v", pause, asked,
+					wanted)
 			}
 			synctest.Wait()
 			checkQueuesEmpty(t, client)
@@ -309,12 +350,14 @@ func TestTurns_pauseAfterARefusal(t *testing.T) {
 func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newRealmByClock(time.Second, timeout(8*time.Second))
-		done, err := client.queue.enter(t.Context(), nameDigest("alice")) // a sign-in that doesn't end
+		// a sign-in that doesn't end
+		done, err := client.queue.enter(t.Context(), nameDigest("alice"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrBusy) || time.Since(begin) != 8*time.Second {
+		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrBusy) ||
+			time.Since(begin) != 8*time.Second {
 			t.Errorf("%v after %v, want %v after 8s", err, time.Since(begin), identity.ErrBusy)
 		}
 		if len(realm.asked) != 0 {
@@ -329,7 +372,8 @@ func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
 		var callers sync.WaitGroup
 		callers.Go(func() { signIn(t.Context(), client, "alice") })
 		synctest.Wait()
-		if err := signIn(t.Context(), client, "alice"); err != nil || time.Since(begin) != 10*time.Second {
+		if err := signIn(t.Context(), client, "alice"); err != nil ||
+			time.Since(begin) != 10*time.Second {
 			t.Errorf("%v after %v, want a success after 10s", err, time.Since(begin))
 		}
 		callers.Wait()
@@ -347,10 +391,13 @@ func TestOneWhoLeavesKeepsTheTurn(t *testing.T) {
 		begin := time.Now()
 		leaving, leave := context.WithTimeout(t.Context(), time.Second)
 		defer leave()
-		if err := signIn(leaving, client, "alice"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
-			t.Errorf("who left was told %v after %v, want %v after 1s", err, time.Since(begin), context.DeadlineExceeded)
+		if err := signIn(leaving, client, "alice"); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(begin) != time.Second {
+			t.Errorf("who left was told %v after %v, want %v after 1s", err, time.Since(begin),
+				context.DeadlineExceeded)
 		}
-		if err := signIn(t.Context(), client, "alice"); err != nil || time.Since(begin) != 4*time.Second {
+		if err := signIn(t.Context(), client, "alice"); err != nil ||
+			time.Since(begin) != 4*time.Second {
 			t.Errorf("the next: %v after %v, want a success after 4s", err, time.Since(begin))
 		}
 		if realm.worst != 1 {
@@ -365,16 +412,22 @@ func TestOneWhoLeavesKeepsTheTurn(t *testing.T) {
 func TestAPanicEndsNoProcess(t *testing.T) {
 	client := must(NewClient(ClientConfig{
 		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
-		Transport: roundTrip(func(*http.Request) (*http.Response, error) { panic("a library's mistake") }),
+		Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			panic("a library's mistake")
+		}),
 	}))
 	for range 2 {
-		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrProviderUnavailable) {
+		if err := signIn(t.Context(), client, "alice"); !errors.Is(err,
+			identity.ErrProviderUnavailable) {
 			t.Errorf("a sign-in: %v, want %v", err, identity.ErrProviderUnavailable)
 		}
-		if _, err := client.Refresh(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err, identity.ErrProviderUnavailable) {
+		if _, err := client.Refresh(t.Context(),
+			identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err,
+			identity.ErrProviderUnavailable) {
 			t.Errorf("a refresh: %v, want %v", err, identity.ErrProviderUnavailable)
 		}
-		if err := client.Logout(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err, identity.ErrProviderUnavailable) {
+		if err := client.Logout(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err,
+			identity.ErrProviderUnavailable) {
 			t.Errorf("a sign-out: %v, want %v", err, identity.ErrProviderUnavailable)
 		}
 	}
@@ -403,7 +456,8 @@ func TestOneWhoLeavesTheQueue(t *testing.T) {
 		synctest.Wait()
 		begin := time.Now()
 		callers.Go(func() { // who came after it isn't held up by it
-			if err := signIn(t.Context(), client, "alice"); err != nil || time.Since(begin) != 2*time.Second {
+			if err := signIn(t.Context(), client, "alice"); err != nil ||
+				time.Since(begin) != 2*time.Second {
 				t.Errorf("%v after %v, want nil after 2s", err, time.Since(begin))
 			}
 		})
@@ -459,7 +513,9 @@ func TestWaitingHoldsNoSlot(t *testing.T) {
 // out.
 func TestEachKindHasItsBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, client := newRealmByClock(time.Second, func(c *ClientConfig) { c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 1, 2, 3 })
+		_, client := newRealmByClock(time.Second, func(c *ClientConfig) {
+			c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 1, 2, 3
+		})
 		kinds := map[string]struct {
 			call func(i int) error
 			most int
@@ -510,12 +566,15 @@ func TestTheStandInSeesOneAtATime(t *testing.T) {
 	kc := keycloaktest.New(t, plan.File())
 	kc.Fail(keycloaktest.Fault{Endpoint: "/token", Delay: delay})
 	client := must(NewClient(ClientConfig{
-		Realm: must(NewRealm(kc.URL, "shop")), ClientID: "shop-api", ClientSecret: identity.NewSecret("shop-api-secret"),
+		Realm: must(NewRealm(kc.URL, "shop")), ClientID: "shop-api",
+		ClientSecret: identity.NewSecret("shop-api-secret"),
 	}))
 	var callers sync.WaitGroup
 	for _, name := range []string{"alice", "Alice", "ALICE", "aLICE"} {
 		callers.Go(func() {
-			if _, err := client.Login(t.Context(), identity.Credentials{Username: name, Password: identity.NewSecret("alice-password")}); err != nil {
+			if _, err := client.Login(t.Context(),
+				identity.Credentials{Username: name,
+					Password: identity.NewSecret("alice-password")}); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
@@ -557,11 +616,14 @@ func TestTheAddressReachesKeycloakIfToldTo(t *testing.T) {
 			if err := call(ctx, client); err != nil {
 				t.Fatal(err)
 			}
-			if values := got.Values("X-Forwarded-For"); strings.Join(values, ",") != tt.want || tt.want == "" && values != nil {
-				t.Errorf("%s from %q: X-Forwarded-For is %q, want %q", name, tt.address, values, tt.want)
+			if values := got.Values("X-Forwarded-For"); strings.Join(values, ",") != tt.want ||
+				tt.want == "" && values != nil {
+				t.Errorf("%s from %q: X-Forwarded-For is %q, want %q", name, tt.address, values,
+					tt.want)
 			}
 			for header := range got {
-				if !slices.Contains([]string{"Accept", "Accept-Encoding", "Content-Length", "Content-Type", "User-Agent", "X-Forwarded-For"}, header) {
+				if !slices.Contains([]string{"Accept", "Accept-Encoding", "Content-Length",
+					"Content-Type", "User-Agent", "X-Forwarded-For"}, header) {
 					t.Errorf("%s: Keycloak is sent %s", name, header)
 				}
 			}

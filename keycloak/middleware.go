@@ -29,7 +29,8 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 		log = slog.Default()
 	}
 	warnings := map[string]*logLimiter{}
-	for _, cause := range []string{"iss", "typ", "cnf", "aud", "azp", "sub", "alg", "nbf", "iat", causeSize} {
+	for _, cause := range []string{"iss", "typ", "cnf", "aud", "azp", "sub", "alg", "nbf", "iat",
+		causeSize} {
 		warnings[cause] = &logLimiter{}
 	}
 	return func(next http.Handler) http.Handler {
@@ -44,13 +45,15 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 			refused, ok := errors.AsType[*identity.Error](err)
 			if ok && refused.Reason != identity.ErrTokenMissing {
 				level, suppressed := slog.LevelDebug, 0
-				if w := warnings[causeOf(refused)]; w != nil { // a flood of one kind must not hide another
+				// a flood of one kind must not hide another
+				if w := warnings[causeOf(refused)]; w != nil {
 					var now bool
 					if suppressed, now = w.allow(time.Now()); now {
 						level = slog.LevelWarn
 					}
 				}
-				log.Log(r.Context(), level, "token refused", "reason", refused.Reason, "detail", refused.Detail, "suppressed", suppressed)
+				log.Log(r.Context(), level, "token refused", "reason", refused.Reason, "detail",
+					refused.Detail, "suppressed", suppressed)
 			}
 			next.ServeHTTP(w, r.WithContext(identity.NewContext(r.Context(), user, err)))
 		})

@@ -16,16 +16,19 @@ import (
 
 // callerOf sends a request through the middleware and returns what the handler learns of its
 // caller.
-func callerOf(t *testing.T, log *logBook, verifier *Verifier, authorization ...string) (user *identity.User, err error) {
+func callerOf(t *testing.T, log *logBook, verifier *Verifier,
+	authorization ...string) (user *identity.User, err error) {
 	t.Helper()
 	ran := false
-	server := httptest.NewServer(Middleware(verifier, log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(Middleware(verifier,
+		log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ran = true
 		user, err = identity.Require(r.Context())
 		w.WriteHeader(http.StatusTeapot)
 	})))
 	defer server.Close()
-	request, requestErr := http.NewRequestWithContext(t.Context(), "POST", server.URL, strings.NewReader("{}"))
+	request, requestErr := http.NewRequestWithContext(t.Context(), "POST", server.URL,
+		strings.NewReader("{}"))
 	if requestErr != nil {
 		t.Fatal(requestErr)
 	}
@@ -36,8 +39,10 @@ func callerOf(t *testing.T, log *logBook, verifier *Verifier, authorization ...s
 	}
 	response.Body.Close()
 	server.Close() // the handler has returned
-	if !ran || response.StatusCode != http.StatusTeapot || response.Header.Get("WWW-Authenticate") != "" {
-		t.Errorf("the handler ran: %v; the answer is %d %v, and must be the handler's alone", ran, response.StatusCode, response.Header)
+	if !ran || response.StatusCode != http.StatusTeapot ||
+		response.Header.Get("WWW-Authenticate") != "" {
+		t.Errorf("the handler ran: %v; the answer is %d %v, and must be the handler's alone", ran,
+			response.StatusCode, response.Header)
 	}
 	return user, err
 }
@@ -100,7 +105,8 @@ func TestAuthorizationHeaders(t *testing.T) {
 			if !errors.Is(err, tt.want) {
 				t.Errorf("identity.Require() = %v, want %v", err, tt.want)
 			}
-			if tt.want == nil && (user == nil || *user.Username != "alice") || tt.want != nil && user != nil {
+			if tt.want == nil && (user == nil || *user.Username != "alice") ||
+				tt.want != nil && user != nil {
 				t.Errorf("the caller is %+v", user)
 			}
 			if tt.want == nil || errors.Is(tt.want, identity.ErrTokenMissing) {
@@ -128,7 +134,8 @@ func checkNoToken(t *testing.T, log string, tokens ...string) {
 // which.
 func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{AuthorizedParties: []string{localAudience}})
+	verifier := newVerifier(t, newKeys(t, certsOf(key)),
+		VerifierConfig{AuthorizedParties: []string{localAudience}})
 	for _, tt := range []struct {
 		name   string
 		change object
@@ -169,9 +176,13 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 func TestMiddleware_warns_of_the_algorithm(t *testing.T) {
 	key := edDSA()
 	var log logBook
-	_, err := callerOf(t, &log, newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{Algorithms: []string{"RS256"}}), "Bearer "+key.token(alice(t)))
-	for _, word := range []string{"level=WARN", "EdDSA", "accepted: RS256", "VerifierConfig.Algorithms"} {
-		if text := log.String(); !strings.Contains(text, word) || !errors.Is(err, identity.ErrTokenSignature) {
+	_, err := callerOf(t, &log,
+		newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{Algorithms: []string{"RS256"}}),
+		"Bearer "+key.token(alice(t)))
+	for _, word := range []string{"level=WARN", "EdDSA", "accepted: RS256",
+		"VerifierConfig.Algorithms"} {
+		if text := log.String(); !strings.Contains(text, word) ||
+			!errors.Is(err, identity.ErrTokenSignature) {
 			t.Errorf("%v; logged %q, want %q in it", err, text, word)
 		}
 	}
@@ -184,16 +195,21 @@ func TestMiddleware_says_that_the_scheme_is_not_Bearer(t *testing.T) {
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	token := key.token(alice(t))
 	for header, want := range map[string]bool{
-		token: true, "JWT " + token: true, "Token " + token: true, "Bearer:" + token: true, "Basic YTpi": true,
-		"": false, " ": false, "Bearer": false, "bearer " + token: false,
+		token: true, "JWT " + token: true, "Token " + token: true, "Bearer:" + token: true,
+		"Basic YTpi": true,
+		"":           false, " ": false, "Bearer": false, "bearer " + token: false,
 	} {
 		var log logBook
 		_, err := callerOf(t, &log, verifier, header)
 		if got := strings.Contains(identity.Detail(err), "expected Bearer"); got != want {
-			t.Errorf("Authorization: %.12s: %v with the detail %q; want it to name Bearer: %v", header, err, identity.Detail(err), want)
+			t.Errorf("Authorization: %.12s: %v with the detail %q; want it to name Bearer: %v",
+				header, err, identity.Detail(err), want)
 		}
-		if want && (!errors.Is(err, identity.ErrTokenMissing) || log.String() != "" || strings.Contains(identity.Detail(err), token)) {
-			t.Errorf("Authorization: %.12s: %v, logged %q; want ErrTokenMissing and no line", header, err, log.String())
+		if want &&
+			(!errors.Is(err, identity.ErrTokenMissing) || log.String() != "" ||
+				strings.Contains(identity.Detail(err), token)) {
+			t.Errorf("Authorization: %.12s: %v, logged %q; want ErrTokenMissing and no line",
+				header, err, log.String())
 		}
 	}
 }
@@ -204,7 +220,8 @@ func TestAStrangersTextInTheLog(t *testing.T) {
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	var log logBook
 	long := "\nlevel=ERROR msg=forged" + strings.Repeat("x", 4000)
-	callerOf(t, &log, verifier, "Bearer "+key.token(with(t, alice(t), object{"aud": long, "azp": long})))
+	callerOf(t, &log, verifier,
+		"Bearer "+key.token(with(t, alice(t), object{"aud": long, "azp": long})))
 	if text := log.String(); strings.Count(text, "\n") != 1 || len(text) > 1500 {
 		t.Errorf("logged %d lines, %d bytes: %s", strings.Count(text, "\n"), len(text), text)
 	}
@@ -216,7 +233,8 @@ func TestWarningsAreFew(t *testing.T) {
 		key := edDSA()
 		verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 		var log logBook
-		handler := Middleware(verifier, slog.New(slog.NewTextHandler(&log, nil)))(http.NotFoundHandler())
+		handler := Middleware(verifier,
+			slog.New(slog.NewTextHandler(&log, nil)))(http.NotFoundHandler())
 		foreign := key.token(with(t, alice(t), object{"iss": "https://evil.example"}))
 		for range 3000 { // in three seconds
 			request := httptest.NewRequest("GET", "/", nil)
@@ -227,12 +245,14 @@ func TestWarningsAreFew(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 		// A flood about one claim must not hide a mistake in another.
 		request := httptest.NewRequest("GET", "/", nil)
-		request.Header.Set("Authorization", "Bearer "+key.token(with(t, alice(t), object{"aud": "account"})))
+		request.Header.Set("Authorization",
+			"Bearer "+key.token(with(t, alice(t), object{"aud": "account"})))
 		handler.ServeHTTP(httptest.NewRecorder(), request)
 		if !strings.Contains(log.String(), "VerifierConfig.Audience") {
 			t.Errorf("the log doesn't warn of the audience: %s", log.String())
 		}
-		if len(lines) != 3 || !strings.Contains(lines[0], "suppressed=0") || !strings.Contains(lines[2], "suppressed=999") {
+		if len(lines) != 3 || !strings.Contains(lines[0], "suppressed=0") ||
+			!strings.Contains(lines[2], "suppressed=999") {
 			t.Errorf("logged %q; want three warnings, the last with 999 suppressed", lines)
 		}
 	})
@@ -242,7 +262,8 @@ func TestWarningsAreFew(t *testing.T) {
 func TestMiddlewareKeepsRequestsApart(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
-	handler := Middleware(verifier, (&logBook{}).logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := Middleware(verifier,
+		(&logBook{}).logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, err := identity.Require(r.Context()); err == nil {
 			fmt.Fprint(w, user.ID)
 		}
@@ -255,7 +276,8 @@ func TestMiddlewareKeepsRequestsApart(t *testing.T) {
 				request := httptest.NewRequest("GET", "/", nil)
 				if i > 0 { // 0 has no token
 					want = fmt.Sprint("user ", i)
-					request.Header.Set("Authorization", "Bearer "+key.token(with(t, alice(t), object{"sub": want})))
+					request.Header.Set("Authorization",
+						"Bearer "+key.token(with(t, alice(t), object{"sub": want})))
 				}
 				recorder := httptest.NewRecorder()
 				handler.ServeHTTP(recorder, request)

@@ -51,7 +51,9 @@ func (p *pace) observe(network netip.Prefix, took time.Duration, refused bool) {
 		return // no password was hashed, most likely
 	}
 	now := time.Now()
-	p.samples = slices.DeleteFunc(p.samples, func(s sample) bool { return now.Sub(s.at) > sampleAge })
+	p.samples = slices.DeleteFunc(p.samples, func(s sample) bool {
+		return now.Sub(s.at) > sampleAge
+	})
 	count, oldest := 0, 0
 	for i, s := range slices.Backward(p.samples) {
 		if s.network == network {

@@ -22,14 +22,16 @@ const hashed, unhashed = 290 * time.Millisecond, 8 * time.Millisecond
 func refusing(t *testing.T, changes ...func(*ClientConfig)) *Client {
 	t.Helper()
 	config := ClientConfig{
-		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api", ClientSecret: identity.NewSecret(canary), RefusalPause: -1,
+		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
+		ClientSecret: identity.NewSecret(canary), RefusalPause: -1,
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			took := hashed
 			if strings.HasPrefix(r.FormValue("username"), "social") {
 				took = unhashed
 			}
 			time.Sleep(took)
-			return respond(400, `{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
+			return respond(400,
+				`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 		}),
 	}
 	for _, change := range changes {
@@ -82,14 +84,17 @@ func TestClient_Login_heldRefusalsHoldNoPlace(t *testing.T) {
 		place.release()
 		callers.Wait()
 		if len(client.logins.networks) != 0 || client.logins.taken != 0 {
-			t.Errorf("%d taken, %d networks; want none", client.logins.taken, len(client.logins.networks))
+			t.Errorf("%d taken, %d networks; want none", client.logins.taken,
+				len(client.logins.networks))
 		}
 
 		begin := time.Now()
 		leaving, leave := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer leave()
-		if err := signIn(leaving, client, "social"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 100*time.Millisecond {
-			t.Errorf("%v after %v, want %v after 100ms", err, time.Since(begin), context.DeadlineExceeded)
+		if err := signIn(leaving, client, "social"); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(begin) != 100*time.Millisecond {
+			t.Errorf("%v after %v, want %v after 100ms", err, time.Since(begin),
+				context.DeadlineExceeded)
 		}
 		if err := client.Close(t.Context()); err != nil || time.Since(begin) != hashed {
 			t.Errorf("closed after %v with %v, want %v and nil", time.Since(begin), err, hashed)
@@ -124,7 +129,9 @@ func TestClient_Login_refusalsShowInNothingElse(t *testing.T) {
 		var second, free []time.Duration // of an account with a password, and of one without
 		for _, name := range []string{"alice", "social"} {
 			synctest.Test(t, func(t *testing.T) {
-				client := refusing(t, func(c *ClientConfig) { c.MaxLogins, c.RefusalPause = networkShare, pause })
+				client := refusing(t, func(c *ClientConfig) {
+					c.MaxLogins, c.RefusalPause = networkShare, pause
+				})
 				refusedAfter(t, t.Context(), client, "nobody")
 				begin := time.Now()
 				var callers sync.WaitGroup
@@ -144,7 +151,8 @@ func TestClient_Login_refusalsShowInNothingElse(t *testing.T) {
 				synctest.Wait()
 				callers.Go(func() {
 					for isLimit(signIn(from(t, hereAddress), client, "another")) {
-						time.Sleep(hashed / 100 * 3) // which ends at no moment at which a place is freed
+						// which ends at no moment at which a place is freed
+						time.Sleep(hashed / 100 * 3)
 					}
 					free = append(free, time.Since(begin))
 				})
@@ -152,7 +160,8 @@ func TestClient_Login_refusalsShowInNothingElse(t *testing.T) {
 			})
 		}
 		if second[0] != second[1] || free[0] != free[1] {
-			t.Errorf("with a pause of %v the second refusal comes after %v, the next place after %v; want each twice the same", pause, second, free)
+			t.Errorf(
+				"with a pause of %v the second refusal comes after %v, the next place after %v; want each twice the same", pause, second, free)
 		}
 	}
 }
@@ -165,7 +174,8 @@ func TestClient_Login_theFirstRefusals(t *testing.T) {
 		for range 3 {
 			for _, name := range []string{"social", "social", "alice"} {
 				client.pace.samples = nil
-				if took := refusedAfter(t, from(t, hereAddress), client, name); took != firstPace && name == "social" || took < hashed {
+				if took := refusedAfter(t, from(t, hereAddress), client, name); took != firstPace &&
+					name == "social" || took < hashed {
 					t.Errorf("%s is refused after %v, want %v", name, took, firstPace)
 				}
 			}
@@ -187,8 +197,10 @@ func TestClient_Login_onlyJudgedRefusalsAreHeld(t *testing.T) {
 		})
 		refusedAfter(t, t.Context(), client, "alice")
 		begin := time.Now()
-		if err := signIn(t.Context(), client, "down"); !errors.Is(err, identity.ErrProviderUnavailable) || time.Since(begin) != 0 {
-			t.Errorf("%v after %v, want %v at once", err, time.Since(begin), identity.ErrProviderUnavailable)
+		if err := signIn(t.Context(), client, "down"); !errors.Is(err,
+			identity.ErrProviderUnavailable) || time.Since(begin) != 0 {
+			t.Errorf("%v after %v, want %v at once", err, time.Since(begin),
+				identity.ErrProviderUnavailable)
 		}
 		if n := len(client.pace.samples); n != 1 {
 			t.Errorf("%d samples, want 1", n)
@@ -216,7 +228,8 @@ func TestPace_oneNetworkMovesLittle(t *testing.T) {
 		}
 		for i := range 1000 {
 			p.observe(network(i%250), unhashed, true)
-			p.observe(network(250), unhashed, false) // of one network only: somebody's account whose hash is cheap
+			// of one network only: somebody's account whose hash is cheap
+			p.observe(network(250), unhashed, false)
 			wants(hashed)
 		}
 		if len(p.samples) != maxSamples {
@@ -234,7 +247,8 @@ func TestPace_oneNetworkMovesLittle(t *testing.T) {
 func TestPace_forgetsAStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pace
-		storm, own := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("192.0.2.0/24")
+		storm, own := netip.MustParsePrefix("198.51.100.0/24"),
+			netip.MustParsePrefix("192.0.2.0/24")
 		for range 100 {
 			p.observe(storm, time.Minute, true)
 		}

@@ -82,4 +82,6 @@ func (s *place) release() {
 
 // networkOf is the network that a call comes from. It isn't valid where the caller's address isn't
 // known.
-func networkOf(ctx context.Context) netip.Prefix { return identity.NetworkOf(identity.Address(ctx)) }
+func networkOf(ctx context.Context) netip.Prefix {
+	return identity.NetworkOf(identity.Address(ctx))
+}

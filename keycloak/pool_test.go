@@ -19,7 +19,8 @@ const hereAddress, otherAddress = "192.0.2.7", "198.51.100.7"
 // sessionToken is a refresh token as Keycloak's are made, with what it says of its session.
 func sessionToken(session string, n int) identity.Secret {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-	return identity.NewSecret(part(`{"alg":"HS512"}`) + "." + part(fmt.Sprintf(`{"sid":%q,"n":%d}`, session, n)) + "." + part("signature"))
+	return identity.NewSecret(part(`{"alg":"HS512"}`) + "." +
+		part(fmt.Sprintf(`{"sid":%q,"n":%d}`, session, n)) + "." + part("signature"))
 }
 
 // isLimit reports whether an error tells its caller when to come back.
@@ -30,7 +31,9 @@ func isLimit(err error) bool {
 
 // kinds are the three calls, each of a name or session of its own.
 var kinds = map[string]func(ctx context.Context, c *Client, n int) error{
-	"login": func(ctx context.Context, c *Client, n int) error { return signIn(ctx, c, fmt.Sprint("user ", n)) },
+	"login": func(ctx context.Context, c *Client, n int) error {
+		return signIn(ctx, c, fmt.Sprint("user ", n))
+	},
 	"refresh": func(ctx context.Context, c *Client, n int) error {
 		_, err := c.Refresh(ctx, sessionToken(fmt.Sprint("session ", n), n))
 		return err
@@ -45,7 +48,9 @@ var kinds = map[string]func(ctx context.Context, c *Client, n int) error{
 func TestPool_networkShare(t *testing.T) {
 	for name, call := range kinds {
 		synctest.Test(t, func(t *testing.T) {
-			realm, client := newRealmByClock(time.Second, func(c *ClientConfig) { c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 16, 16, 16 })
+			realm, client := newRealmByClock(time.Second, func(c *ClientConfig) {
+				c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 16, 16, 16
+			})
 			var limited, busy atomic.Int32
 			var callers sync.WaitGroup
 			for i := range 100 {
@@ -58,17 +63,20 @@ func TestPool_networkShare(t *testing.T) {
 			synctest.Wait()
 			for i := range 13 { // each of a network of its own
 				callers.Go(func() {
-					if errors.Is(call(from(t, fmt.Sprintf("198.51.%d.7", i)), client, 100+i), identity.ErrBusy) {
+					if errors.Is(call(from(t, fmt.Sprintf("198.51.%d.7", i)), client, 100+i),
+						identity.ErrBusy) {
 						busy.Add(1)
 					}
 				})
 			}
 			callers.Wait()
 			if limited.Load() != 96 || busy.Load() != 1 || realm.most != 16 {
-				t.Errorf("%s: %d were limited, %d too many for all, %d at once; want 96, 1 and 16", name, limited.Load(), busy.Load(), realm.most)
+				t.Errorf("%s: %d were limited, %d too many for all, %d at once; want 96, 1 and 16",
+					name, limited.Load(), busy.Load(), realm.most)
 			}
 			time.Sleep(time.Second)
-			if err := call(from(t, hereAddress), client, 200); isLimit(err) || errors.Is(err, identity.ErrBusy) {
+			if err := call(from(t, hereAddress), client, 200); isLimit(err) ||
+				errors.Is(err, identity.ErrBusy) {
 				t.Errorf("%s: after the storm: %v", name, err)
 			}
 		})
@@ -112,15 +120,21 @@ func TestPool_heldUntilKeycloakAnswers(t *testing.T) {
 	} {
 		for name, call := range kinds {
 			synctest.Test(t, func(t *testing.T) {
-				realm, client := newRealmByClock(tt.takes, func(c *ClientConfig) { c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 1, 1, 1 })
+				realm, client := newRealmByClock(tt.takes, func(c *ClientConfig) {
+					c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 1, 1, 1
+				})
 				begin := time.Now()
 				err := call(from(t, hereAddress), client, 1)
-				if !identity.TimedOut(err) || !errors.Is(err, identity.ErrProviderUnavailable) || time.Since(begin) != 8*time.Second {
-					t.Errorf("%s: %v after %v, want a time-out after 8s", name, err, time.Since(begin))
+				if !identity.TimedOut(err) || !errors.Is(err, identity.ErrProviderUnavailable) ||
+					time.Since(begin) != 8*time.Second {
+					t.Errorf("%s: %v after %v, want a time-out after 8s", name, err,
+						time.Since(begin))
 				}
 				for time.Since(begin) < tt.held {
-					if err := call(from(t, otherAddress), client, 2); !errors.Is(err, identity.ErrBusy) {
-						t.Errorf("%s: after %v: %v, want %v", name, time.Since(begin), err, identity.ErrBusy)
+					if err := call(from(t, otherAddress), client, 2); !errors.Is(err,
+						identity.ErrBusy) {
+						t.Errorf("%s: after %v: %v, want %v", name, time.Since(begin), err,
+							identity.ErrBusy)
 					}
 					time.Sleep(4 * time.Second)
 				}

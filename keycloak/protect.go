@@ -46,7 +46,8 @@ func refuse(w http.ResponseWriter, err error) {
 	case errors.Is(err, identity.ErrTokenMissing):
 		header.Set("WWW-Authenticate", challenge)
 	case ok && refused.Reason != identity.ErrKeysUnavailable:
-		header.Set("WWW-Authenticate", challenge+`, error="invalid_token", error_description="`+text+`"`)
+		header.Set("WWW-Authenticate",
+			challenge+`, error="invalid_token", error_description="`+text+`"`)
 	default: // no keys, or the context ended while they were being fetched
 		status, text = http.StatusServiceUnavailable, identity.ErrKeysUnavailable.Error()
 		header.Set("Retry-After", strconv.Itoa(int(maxRetry.Seconds())))

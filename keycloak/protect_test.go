@@ -22,8 +22,14 @@ func TestProtect(t *testing.T) {
 	key := edDSA()
 	good := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	noKeys := newVerifier(t, newKeys(t, "<html>"), VerifierConfig{})
-	failing := newVerifier(t, nil, VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: failingKeys{errors.New("db-7.internal is down")}}}})
-	token := func(changes object) string { return "Bearer " + key.token(with(t, alice(t), changes)) }
+	failing := newVerifier(t, nil,
+		VerifierConfig{
+			Issuers: []Issuer{{Names: []string{localIssuer},
+				Keys: failingKeys{errors.New("db-7.internal is down")}}},
+		})
+	token := func(changes object) string {
+		return "Bearer " + key.token(with(t, alice(t), changes))
+	}
 	const missing = `Bearer realm="api"`
 	invalid := func(description string) string {
 		return missing + `, error="invalid_token", error_description="` + description + `"`
@@ -56,7 +62,8 @@ func TestProtect(t *testing.T) {
 			t.Run(tt.name+", "+method, func(t *testing.T) {
 				var log logBook
 				ran := false
-				server := httptest.NewServer(Protect(tt.verifier, log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				server := httptest.NewServer(Protect(tt.verifier,
+					log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					ran = true
 					user, err := identity.Require(r.Context())
 					if err != nil {
@@ -95,14 +102,16 @@ func TestProtect(t *testing.T) {
 				if got := response.Header.Get("Retry-After"); (got == "5") != (tt.status == 503) {
 					t.Errorf("Retry-After: %q with the status %d", got, tt.status)
 				}
-				if got := response.Header.Get("Cache-Control"); (got == "no-store") != (tt.status != 200) {
+				if got := response.Header.Get("Cache-Control"); (got == "no-store") !=
+					(tt.status != 200) {
 					t.Errorf("Cache-Control: %q with the status %d", got, tt.status)
 				}
 				server.Close() // the handler has returned
 				if ran != (tt.status == 200) {
 					t.Errorf("the handler ran: %v", ran)
 				}
-				if shown := regexp.MustCompile(`local|evil|billing|internal|accepted`).FindString(string(body) + response.Header.Get("WWW-Authenticate")); shown != "" {
+				if shown := regexp.MustCompile(`local|evil|billing|internal|accepted`).FindString(
+					string(body) + response.Header.Get("WWW-Authenticate")); shown != "" {
 					t.Errorf("a client reads %q", shown)
 				}
 			})

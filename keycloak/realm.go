@@ -24,19 +24,27 @@ func NewRealm(serverURL, name string) (Realm, error) {
 	}
 	parsed, err := url.Parse(serverURL)
 	if err != nil { // url.Error repeats the URL, which may hold a password
-		return Realm{}, errors.Join(append(faults, errors.New("keycloak: the server URL can't be parsed: expected one such as https://sso.example.com"))...)
+		return Realm{}, errors.Join(append(faults,
+			errors.New(
+				"keycloak: the server URL can't be parsed: expected one such as https://sso.example.com"))...)
 	}
 	if parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
-		faults = append(faults, errors.New("keycloak: the server URL must begin with http:// or https:// and name a host"))
+		faults = append(faults,
+			errors.New(
+				"keycloak: the server URL must begin with http:// or https:// and name a host"))
 	}
 	if parsed.User != nil {
-		faults = append(faults, errors.New("keycloak: the server URL must not hold a user name or a password"))
+		faults = append(faults,
+			errors.New("keycloak: the server URL must not hold a user name or a password"))
 	}
 	if parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "" {
-		faults = append(faults, errors.New("keycloak: the server URL must not hold a query or a fragment"))
+		faults = append(faults,
+			errors.New("keycloak: the server URL must not hold a query or a fragment"))
 	}
 	if slices.Contains(strings.Split(parsed.Path, "/"), "realms") {
-		faults = append(faults, errors.New("keycloak: the server URL must end before /realms: the realm is named by itself"))
+		faults = append(faults,
+			errors.New(
+				"keycloak: the server URL must end before /realms: the realm is named by itself"))
 	}
 	if len(faults) > 0 {
 		return Realm{}, errors.Join(faults...)

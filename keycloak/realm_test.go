@@ -19,7 +19,8 @@ func TestNewRealm(t *testing.T) {
 	} {
 		realm, err := NewRealm(tt.server, tt.name)
 		if err != nil || realm.Issuer() != tt.issuer {
-			t.Errorf("NewRealm(%q, %q).Issuer() = %q, %v; want %q", tt.server, tt.name, realm.Issuer(), err, tt.issuer)
+			t.Errorf("NewRealm(%q, %q).Issuer() = %q, %v; want %q", tt.server, tt.name,
+				realm.Issuer(), err, tt.issuer)
 		}
 	}
 }
@@ -48,8 +49,10 @@ func TestNewRealmRefuses(t *testing.T) {
 		{"http://localhost", "a;b", "name of a realm"}, // Keycloak refuses such paths
 	} {
 		_, err := NewRealm(tt.server, tt.name)
-		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "canary") {
-			t.Errorf("NewRealm(%q, %q) = %v, want an error that says %q and no password", tt.server, tt.name, err, tt.says)
+		if err == nil || !strings.Contains(err.Error(), tt.says) ||
+			strings.Contains(err.Error(), "canary") {
+			t.Errorf("NewRealm(%q, %q) = %v, want an error that says %q and no password", tt.server,
+				tt.name, err, tt.says)
 		}
 	}
 }

@@ -37,20 +37,23 @@ const (
 // of it: it recognises a token that was used twice, and ends the session for the thief and for the
 // owner.
 type exchanges struct {
-	exchange   func(context.Context, identity.Secret) (*identity.OpenIDToken, error) // bounds its own time
+	// bounds its own time
+	exchange   func(context.Context, identity.Secret) (*identity.OpenIDToken, error)
 	grace      time.Duration
 	anyNetwork bool // a caller's network makes no difference to whose an answer is
 	pool       *pool
 	log        *slog.Logger
 
-	mu         sync.Mutex             // guards the fields below
-	cache      map[digest][]*exchange // under way, or ended within the grace; by the token that was presented
-	successors map[digest]*exchange   // those that ended within the grace; by the new refresh token
-	sessions   map[sessionFrom]bool   // of the exchanges under way
-	inFlight   int                    // exchanges under way
-	remembered int                    // exchanges in cache that have ended
-	bytes      int                    // of the answers in cache
-	idle       chan struct{}          // closed once inFlight is zero; nil while nobody waits for that
+	mu sync.Mutex // guards the fields below
+	// under way, or ended within the grace; by the token that was presented
+	cache      map[digest][]*exchange
+	successors map[digest]*exchange // those that ended within the grace; by the new refresh token
+	sessions   map[sessionFrom]bool // of the exchanges under way
+	inFlight   int                  // exchanges under way
+	remembered int                  // exchanges in cache that have ended
+	bytes      int                  // of the answers in cache
+	// closed once inFlight is zero; nil while nobody waits for that
+	idle chan struct{}
 }
 
 // digest stands for a refresh token: tokens themselves are not kept as keys.
@@ -73,7 +76,8 @@ type exchange struct {
 	release   func()       // gives back its place; the caller holds exchanges.mu
 	done      chan struct{}
 
-	ended      bool // the session was signed out while the exchange was under way; guarded by exchanges.mu
+	// the session was signed out while the exchange was under way; guarded by exchanges.mu
+	ended      bool
 	superseded bool // the new refresh token was presented; guarded by exchanges.mu
 
 	token *identity.OpenIDToken
@@ -82,17 +86,21 @@ type exchange struct {
 	size  int
 }
 
-func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToken, error), grace time.Duration) *exchanges {
+func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToken, error),
+	grace time.Duration) *exchanges {
 	return &exchanges{
 		exchange: f, grace: grace, pool: newPool(DefaultMaxCalls), log: slog.Default(),
-		cache: map[digest][]*exchange{}, successors: map[digest]*exchange{}, sessions: map[sessionFrom]bool{},
+		cache: map[digest][]*exchange{}, successors: map[digest]*exchange{},
+		sessions: map[sessionFrom]bool{},
 	}
 }
 
 // do exchanges a token, joins the exchange of it that is under way, or repeats the answer of one
 // that ended within the grace. When ctx ends it returns at once; the exchange goes on.
-func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error) {
-	if err := ctx.Err(); err != nil { // an exchange outlives its caller, and isn't begun for one who has gone
+func (x *exchanges) do(ctx context.Context,
+	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
+	// an exchange outlives its caller, and isn't begun for one who has gone
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	key, network := digestOf(refreshToken), x.networkOf(ctx)
@@ -107,20 +115,25 @@ func (x *exchanges) do(ctx context.Context, refreshToken identity.Secret) (*iden
 			x.mu.Unlock()
 			return nil, err
 		}
-		e = &exchange{presented: key, network: network, session: session, release: release, done: make(chan struct{})}
+		e = &exchange{presented: key, network: network, session: session, release: release,
+			done: make(chan struct{})}
 		x.cache[key] = append(x.cache[key], e)
 		x.inFlight++
-		go x.run(context.WithoutCancel(ctx), e, refreshToken) // ends with the exchange, which bounds its time
+		// ends with the exchange, which bounds its time
+		go x.run(context.WithoutCancel(ctx), e, refreshToken)
 	}
 	x.mu.Unlock()
 
 	switch {
 	case repeat:
-		x.log.LogAttrs(ctx, slog.LevelInfo, "a refresh token was presented again from its network: its answer is repeated",
+		x.log.LogAttrs(ctx, slog.LevelInfo,
+			"a refresh token was presented again from its network: its answer is repeated",
 			sessionAttr(e.session), slog.String("network", networkText(network)))
 	case before != nil:
-		x.log.LogAttrs(ctx, slog.LevelWarn, "a refresh token was presented again and its answer isn't repeated: Keycloak is asked, and may end the session",
-			slog.String("reason", refusal), sessionAttr(before.session), slog.String("network", networkText(network)),
+		x.log.LogAttrs(ctx, slog.LevelWarn,
+			"a refresh token was presented again and its answer isn't repeated: Keycloak is asked, and may end the session",
+			slog.String("reason", refusal), sessionAttr(before.session),
+			slog.String("network", networkText(network)),
 			slog.String("firstNetwork", networkText(before.network)))
 	}
 	select {
@@ -209,7 +222,8 @@ func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.
 	e.token, e.err, e.at = token, err, time.Now()
 	e.size = sizeOf(token)
 	close(e.done)
-	if err != nil || x.grace <= 0 || x.remembered >= maxRemembered || x.bytes+e.size > maxRememberedBytes {
+	if err != nil || x.grace <= 0 || x.remembered >= maxRemembered ||
+		x.bytes+e.size > maxRememberedBytes {
 		x.remove(e)
 		return
 	}
@@ -298,7 +312,10 @@ func networkText(network netip.Prefix) string {
 // by. A token that is being exchanged may be anybody's, so what doesn't look like an id of
 // Keycloak's isn't shown.
 func sessionAttr(session string) slog.Attr {
-	if len(session) > 64 || strings.ContainsFunc(session, func(r rune) bool { return r != '-' && r != '_' && !isAlphanumeric(r) }) {
+	if len(session) > 64 ||
+		strings.ContainsFunc(session, func(r rune) bool {
+			return r != '-' && r != '_' && !isAlphanumeric(r)
+		}) {
 		session = ""
 	}
 	return slog.String("session", session)

@@ -20,8 +20,10 @@ const grace = 10 * time.Second
 
 // ofSession is a refresh token that names a session, signed with a key that only Keycloak has.
 func ofSession(sid, jti string) identity.Secret {
-	header, payload := `{"alg":"HS512","typ" : "JWT","kid" : "0b1d"}`, toJSON(object{"sid": sid, "jti": jti, "typ": "Refresh"})
-	return identity.NewSecret(base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." + base64url([]byte("signature")))
+	header, payload := `{"alg":"HS512","typ" : "JWT","kid" : "0b1d"}`,
+		toJSON(object{"sid": sid, "jti": jti, "typ": "Refresh"})
+	return identity.NewSecret(base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." +
+		base64url([]byte("signature")))
 }
 
 // A counter exchanges tokens in two seconds each, and counts how often it was asked.
@@ -30,7 +32,8 @@ type counter struct {
 	fail  error
 }
 
-func (c *counter) exchange(ctx context.Context, token identity.Secret) (*identity.OpenIDToken, error) {
+func (c *counter) exchange(ctx context.Context,
+	token identity.Secret) (*identity.OpenIDToken, error) {
 	n := c.calls.Add(1)
 	select {
 	case <-time.After(2 * time.Second):
@@ -45,7 +48,8 @@ func (c *counter) exchange(ctx context.Context, token identity.Secret) (*identit
 	}
 	return &identity.OpenIDToken{
 		AccessToken: identity.NewSecret(fmt.Sprint("access ", n)), ExpiresIn: 300,
-		RefreshToken: new(identity.NewSecret(fmt.Sprint("next ", n))), RefreshExpiresIn: new(1800), Scope: []string{"openid"},
+		RefreshToken: new(identity.NewSecret(fmt.Sprint("next ", n))), RefreshExpiresIn: new(1800),
+		Scope: []string{"openid"},
 	}, nil
 }
 
@@ -96,11 +100,14 @@ func TestAnExchangeOutlivesItsOnlyCaller(t *testing.T) {
 		counter := &counter{}
 		x := newExchanges(counter.exchange, grace)
 		type key struct{}
-		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "trace"), time.Second)
+		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "trace"),
+			time.Second)
 		defer cancel()
 		begin := time.Now()
-		if _, err := x.do(ctx, refreshToken()); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
-			t.Errorf("got %v after %v, want %v after a second", err, time.Since(begin), context.DeadlineExceeded)
+		if _, err := x.do(ctx, refreshToken()); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(begin) != time.Second {
+			t.Errorf("got %v after %v, want %v after a second", err, time.Since(begin),
+				context.DeadlineExceeded)
 		}
 		time.Sleep(5 * time.Second)
 		check(t, x, refreshToken(), 1)
@@ -109,7 +116,8 @@ func TestAnExchangeOutlivesItsOnlyCaller(t *testing.T) {
 
 func TestAnAnswerIsRepeatedWithinTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lives := identity.OpenIDToken{ExpiresIn: 5, RefreshExpiresIn: new(8), AccessToken: identity.NewSecret("a")}
+		lives := identity.OpenIDToken{ExpiresIn: 5, RefreshExpiresIn: new(8),
+			AccessToken: identity.NewSecret("a")}
 		x := newExchanges(func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
 			answer := lives
 			return &answer, nil
@@ -129,8 +137,10 @@ func TestAnAnswerIsRepeatedWithinTheGrace(t *testing.T) {
 			}
 			time.Sleep(want.after)
 			got, err := x.do(t.Context(), refreshToken())
-			if err != nil || got.ExpiresIn != want.expires || *got.RefreshExpiresIn != want.refresh {
-				t.Errorf("after %v: %d and %d seconds are left, %v; want %d and %d", want.after, got.ExpiresIn, *got.RefreshExpiresIn, err, want.expires, want.refresh)
+			if err != nil || got.ExpiresIn != want.expires ||
+				*got.RefreshExpiresIn != want.refresh {
+				t.Errorf("after %v: %d and %d seconds are left, %v; want %d and %d", want.after,
+					got.ExpiresIn, *got.RefreshExpiresIn, err, want.expires, want.refresh)
 			}
 			time.Sleep(grace + time.Second) // the next row starts anew
 		}
@@ -239,7 +249,8 @@ func TestLogoutByATokenThatCannotBeRead(t *testing.T) {
 		counter := &counter{}
 		x := newExchanges(counter.exchange, grace)
 		opaque := []identity.Secret{
-			identity.NewSecret("a"), identity.NewSecret("b.b.b"), identity.NewSecret("c." + base64url([]byte("{}")) + ".c"),
+			identity.NewSecret("a"), identity.NewSecret("b.b.b"),
+			identity.NewSecret("c." + base64url([]byte("{}")) + ".c"),
 			identity.NewSecret("d." + base64url([]byte(`{"sid":5}`)) + ".d"), ofSession("", "5"),
 		}
 		for i, token := range opaque {
@@ -260,7 +271,8 @@ func TestLogoutWinsOverTheExchangeUnderWay(t *testing.T) {
 		x := newExchanges(counter.exchange, grace)
 		var callers sync.WaitGroup
 		callers.Go(func() {
-			if _, err := x.do(t.Context(), ofSession("s1", "1")); !errors.Is(err, identity.ErrSessionEnded) {
+			if _, err := x.do(t.Context(), ofSession("s1", "1")); !errors.Is(err,
+				identity.ErrSessionEnded) {
 				t.Errorf("got %v, want %v", err, identity.ErrSessionEnded)
 			}
 		})
@@ -280,8 +292,11 @@ func TestLogoutWinsOverTheExchangeUnderWay(t *testing.T) {
 }
 
 func TestRememberedAnswersAreBounded(t *testing.T) {
-	quick := func(answer *identity.OpenIDToken) func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
-		return func(context.Context, identity.Secret) (*identity.OpenIDToken, error) { return answer, nil }
+	quick := func(answer *identity.OpenIDToken) func(context.Context,
+		identity.Secret) (*identity.OpenIDToken, error) {
+		return func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
+			return answer, nil
+		}
 	}
 	fill := func(t *testing.T, x *exchanges, count int) {
 		for i := range count {
@@ -314,11 +329,14 @@ func TestRememberedAnswersAreBounded(t *testing.T) {
 	t.Run("by bytes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			large := identity.NewSecret(strings.Repeat("x", 1<<20))
-			x := newExchanges(quick(&identity.OpenIDToken{AccessToken: large, RefreshToken: &large, IDToken: &large}), grace)
+			x := newExchanges(
+				quick(&identity.OpenIDToken{AccessToken: large, RefreshToken: &large,
+					IDToken: &large}), grace)
 			fill(t, x, 30)
 			synctest.Wait()
 			if answers, _ := held(x); answers != maxRememberedBytes/(3<<20) {
-				t.Errorf("%d answers of 3 MiB are remembered, want %d", answers, maxRememberedBytes/(3<<20))
+				t.Errorf("%d answers of 3 MiB are remembered, want %d", answers,
+					maxRememberedBytes/(3<<20))
 			}
 			afterwards(t, x)
 		})
@@ -338,10 +356,12 @@ func TestTooManyExchanges(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if _, err := x.do(t.Context(), identity.NewSecret("one more")); !errors.Is(err, identity.ErrBusy) {
+		if _, err := x.do(t.Context(), identity.NewSecret("one more")); !errors.Is(err,
+			identity.ErrBusy) {
 			t.Errorf("one more exchange: %v, want %v", err, identity.ErrBusy)
 		}
-		if _, err := x.do(t.Context(), identity.NewSecret("0")); err != nil { // no exchange of its own
+		// no exchange of its own
+		if _, err := x.do(t.Context(), identity.NewSecret("0")); err != nil {
 			t.Errorf("one who shares: %v", err)
 		}
 		callers.Wait()
@@ -364,8 +384,10 @@ func TestCloseWaitsForExchanges(t *testing.T) {
 		leave()
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := x.wait(short); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
-			t.Errorf("got %v after %v, want %v after a second", err, time.Since(begin), context.DeadlineExceeded)
+		if err := x.wait(short); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(begin) != time.Second {
+			t.Errorf("got %v after %v, want %v after a second", err, time.Since(begin),
+				context.DeadlineExceeded)
 		}
 		if err := x.wait(t.Context()); err != nil || time.Since(begin) != 2*time.Second {
 			t.Errorf("got %v after %v, want nil after two seconds", err, time.Since(begin))
@@ -382,7 +404,9 @@ func TestAForgedTokenStopsNoExchange(t *testing.T) {
 		victim := ofSession("s1", "1")
 		var forger sync.WaitGroup
 		forger.Go(func() {
-			if _, err := x.do(t.Context(), identity.NewSecret(victim.Reveal()+"isforged")); !errors.Is(err, identity.ErrRefreshInvalid) {
+			if _, err := x.do(t.Context(),
+				identity.NewSecret(victim.Reveal()+"isforged")); !errors.Is(err,
+				identity.ErrRefreshInvalid) {
 				t.Errorf("the forged token got %v, want %v", err, identity.ErrRefreshInvalid)
 			}
 		})
@@ -419,7 +443,8 @@ func TestCloseWaitsForTheLastOfSeveral(t *testing.T) {
 				x.do(t.Context(), identity.NewSecret(fmt.Sprint("token ", i)))
 			}()
 		}
-		time.Sleep(2*time.Second + time.Millisecond) // the first has ended, the third has just begun
+		// the first has ended, the third has just begun
+		time.Sleep(2*time.Second + time.Millisecond)
 		if err := x.wait(t.Context()); err != nil || time.Since(begin) != 4*time.Second {
 			t.Errorf("got %v after %v, want nil after four seconds", err, time.Since(begin))
 		}
@@ -468,8 +493,10 @@ func TestExchanges_repeatWithinOneNetwork(t *testing.T) {
 				checkFrom(t, x, tt.first, refreshToken(), 1) // whatever others did
 				time.Sleep(grace)
 				synctest.Wait()
-				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.remembered != 0 || len(x.successors) != 0 {
-					t.Errorf("after the grace %d answers, %d bytes, %d remembered and %d successors are left", answers, bytes, x.remembered, len(x.successors))
+				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.remembered != 0 ||
+					len(x.successors) != 0 {
+					t.Errorf(
+						"after the grace %d answers, %d bytes, %d remembered and %d successors are left", answers, bytes, x.remembered, len(x.successors))
 				}
 			})
 		})
@@ -489,8 +516,12 @@ func TestExchanges_repeatWithoutAddresses(t *testing.T) {
 // From the moment on that the new token is presented, its owner has it.
 func TestExchanges_repeatUntilTheSuccessorIsPresented(t *testing.T) {
 	present := map[string]func(*testing.T, *exchanges, identity.Secret){
-		"for an exchange":                 func(t *testing.T, x *exchanges, next identity.Secret) { checkFrom(t, x, "192.0.2.1", next, 2) },
-		"for an exchange, from elsewhere": func(t *testing.T, x *exchanges, next identity.Secret) { checkFrom(t, x, "198.51.100.1", next, 2) },
+		"for an exchange": func(t *testing.T, x *exchanges, next identity.Secret) {
+			checkFrom(t, x, "192.0.2.1", next, 2)
+		},
+		"for an exchange, from elsewhere": func(t *testing.T, x *exchanges, next identity.Secret) {
+			checkFrom(t, x, "198.51.100.1", next, 2)
+		},
 		"for a sign-out": func(t *testing.T, x *exchanges, next identity.Secret) {
 			x.presented(next)
 			x.exchange(t.Context(), next) // keeps count with the others
@@ -507,8 +538,10 @@ func TestExchanges_repeatUntilTheSuccessorIsPresented(t *testing.T) {
 				checkFrom(t, x, "192.0.2.1", refreshToken(), 3)
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.remembered != 0 || len(x.successors) != 0 {
-					t.Errorf("after the grace %d answers, %d bytes, %d remembered and %d successors are left", answers, bytes, x.remembered, len(x.successors))
+				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.remembered != 0 ||
+					len(x.successors) != 0 {
+					t.Errorf(
+						"after the grace %d answers, %d bytes, %d remembered and %d successors are left", answers, bytes, x.remembered, len(x.successors))
 				}
 			})
 		})
@@ -538,7 +571,8 @@ func TestExchanges_twoNetworksAtOnce(t *testing.T) {
 		counter := &counter{}
 		x := newExchanges(counter.exchange, grace)
 		var callers sync.WaitGroup
-		for _, address := range []string{"192.0.2.1", "198.51.100.1", "192.0.2.2", "198.51.100.2", "192.0.2.3"} {
+		for _, address := range []string{"192.0.2.1", "198.51.100.1", "192.0.2.2", "198.51.100.2",
+			"192.0.2.3"} {
 			callers.Go(func() {
 				if _, err := x.do(from(t, address), refreshToken()); err != nil {
 					t.Error(err)
@@ -557,12 +591,13 @@ func TestExchanges_log(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
 		x := newExchanges((&counter{}).exchange, grace)
-		x.log = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}}))
+		x.log = slog.New(slog.NewTextHandler(&out,
+			&slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.TimeKey {
+					return slog.Attr{}
+				}
+				return a
+			}}))
 		logs := func(want string) {
 			t.Helper()
 			if got := out.String(); got != want {
@@ -574,19 +609,23 @@ func TestExchanges_log(t *testing.T) {
 		checkFrom(t, x, "192.0.2.1", token, 1)
 		logs("")
 		checkFrom(t, x, "192.0.2.9", token, 1)
-		logs(`level=INFO msg="a refresh token was presented again from its network: its answer is repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
+		logs(
+			`level=INFO msg="a refresh token was presented again from its network: its answer is repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
 		const refused = `level=WARN msg="a refresh token was presented again and its answer isn't repeated: Keycloak is asked, and may end the session" reason=`
 		checkFrom(t, x, "2001:db8::1", token, 2)
-		logs(refused + `"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` + "\n")
+		logs(refused +
+			`"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` + "\n")
 		checkFrom(t, x, "192.0.2.1", identity.NewSecret("next 1"), 3)
 		logs("")
 		checkFrom(t, x, "192.0.2.1", token, 4)
-		logs(refused + `"its successor was used" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24 firstNetwork=192.0.2.0/24` + "\n")
+		logs(refused +
+			`"its successor was used" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24 firstNetwork=192.0.2.0/24` + "\n")
 
 		// What a token says of itself isn't Keycloak's word.
 		forged := ofSession("a b\nlevel=ERROR", "1")
 		check(t, x, forged, 5)
 		check(t, x, forged, 5)
-		logs(`level=INFO msg="a refresh token was presented again from its network: its answer is repeated" session="" network=unknown` + "\n")
+		logs(
+			`level=INFO msg="a refresh token was presented again from its network: its answer is repeated" session="" network=unknown` + "\n")
 	})
 }

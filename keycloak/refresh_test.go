@@ -71,7 +71,8 @@ func TestAForgedTokenHurtsNobody(t *testing.T) {
 	}
 	refresh(victim, nil)
 	if n := realm.refreshes.Load(); n != 2 {
-		t.Errorf("Keycloak was asked %d times, want once for each token: the victim's answer was forgotten", n)
+		t.Errorf(
+			"Keycloak was asked %d times, want once for each token: the victim's answer was forgotten", n)
 	}
 	// By contrast, the session's own token.
 	if err := client.Logout(t.Context(), ofSession("s1", "2")); err != nil {
@@ -139,7 +140,8 @@ func TestRefreshOutlivesATabThatCloses(t *testing.T) {
 func TestClient_Refresh_oneSpelling(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
-	parts := append(strings.Split(ofSession("s1", "1").Reveal(), ".")[:2], "AQ") // one byte, and four bits that stand for nothing
+	// one byte, and four bits that stand for nothing
+	parts := append(strings.Split(ofSession("s1", "1").Reveal(), ".")[:2], "AQ")
 	token := strings.Join(parts, ".")
 	for name, spelling := range map[string]string{
 		"stray bits":                  parts[0] + "." + parts[1] + ".AR",
@@ -169,15 +171,19 @@ func TestClient_Refresh_oneSpelling(t *testing.T) {
 		if spelling == token {
 			t.Fatalf("%s: the spelling is the token's own", name)
 		}
-		if _, err := client.Refresh(t.Context(), identity.NewSecret(spelling)); !errors.Is(err, identity.ErrRefreshInvalid) {
+		if _, err := client.Refresh(t.Context(), identity.NewSecret(spelling)); !errors.Is(err,
+			identity.ErrRefreshInvalid) {
 			t.Errorf("%s: Refresh() = %v, want %v", name, err, identity.ErrRefreshInvalid)
 		}
-		if err := client.Logout(t.Context(), identity.NewSecret(spelling)); !errors.Is(err, identity.ErrRefreshInvalid) {
+		if err := client.Logout(t.Context(), identity.NewSecret(spelling)); !errors.Is(err,
+			identity.ErrRefreshInvalid) {
 			t.Errorf("%s: Logout() = %v, want %v", name, err, identity.ErrRefreshInvalid)
 		}
 	}
-	if refreshes, logouts := realm.refreshes.Load(), realm.logouts.Load(); refreshes != 0 || logouts != 0 {
-		t.Errorf("Keycloak was asked for %d refreshes and %d sign-outs, want none", refreshes, logouts)
+	if refreshes, logouts := realm.refreshes.Load(), realm.logouts.Load(); refreshes != 0 ||
+		logouts != 0 {
+		t.Errorf("Keycloak was asked for %d refreshes and %d sign-outs, want none", refreshes,
+			logouts)
 	}
 	if _, err := client.Refresh(t.Context(), identity.NewSecret(token)); err != nil {
 		t.Errorf("the token itself: %v", err)

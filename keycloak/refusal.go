@@ -15,9 +15,10 @@ import (
 // A Refusal is an error answer of Keycloak's, RFC 6749 section 5.2. It unwraps to what it means,
 // which is its text too. The fields are for operators: identity.Detail returns them in a sentence.
 type Refusal struct {
-	Status      int
-	Code        string // the member error, if Keycloak is known for it, else how long it is
-	Description string // the member error_description likewise: what else is in there may be out of a request
+	Status int
+	Code   string // the member error, if Keycloak is known for it, else how long it is
+	// the member error_description likewise: what else is in there may be out of a request
+	Description string
 	Hint        string // which setting or switch to change, where the fault is ours
 	meaning     error
 }
@@ -101,18 +102,21 @@ const (
 // text where it says more than the status and the code. The last row takes the rest.
 var clientErrors = []refusalRule{
 	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
-		sendsSecret + "set Allowed authentication method on the client's Credentials tab to client_secret_post, or leave it empty"},
+		sendsSecret +
+			"set Allowed authentication method on the client's Credentials tab to client_secret_post, or leave it empty"},
 	{401, "unauthorized_client", "", identity.ErrProviderMisconfigured,
 		"the client secret is wrong, or it has expired: set ClientConfig.ClientSecret to the one on the client's Credentials tab"},
 	{401, "invalid_client", "", identity.ErrProviderMisconfigured, "the realm has no enabled client of this id, or one that doesn't sign in with a secret: " +
 		"check ClientConfig.ClientID, that the client is enabled, and that its Client Authenticator is Client Id and Secret"},
 	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrProviderMisconfigured,
-		sendsSecret + "set Client Authenticator on the client's Credentials tab to Client Id and Secret"},
+		sendsSecret +
+			"set Client Authenticator on the client's Credentials tab to Client Id and Secret"},
 	{400, "invalid_client", "Bearer-only", identity.ErrProviderMisconfigured, "the client is bearer-only: ClientConfig.ClientID must name a confidential client"},
 	{400, "invalid_client", "Wrong client protocol", identity.ErrProviderMisconfigured, "the client is one for SAML: ClientConfig.ClientID must name a client for OpenID Connect"},
 	{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured, "switch Consent required off in the client's Login settings"},
 	{400, "invalid_request", "Configured client authentication method not allowed", identity.ErrProviderMisconfigured,
-		sendsSecret + "a client policy of the realm wants another way (executor secure-client-authenticator): see Realm settings, Client policies"},
+		sendsSecret +
+			"a client policy of the realm wants another way (executor secure-client-authenticator): see Realm settings, Client policies"},
 	{400, "invalid_request", "DPoP proof is missing", identity.ErrProviderMisconfigured,
 		"the client wants DPoP, and this server gives bearer tokens: switch Require DPoP bound tokens off in the client's Capability config"},
 	{400, "invalid_request", "Client Certification missing", identity.ErrProviderMisconfigured, needsCertificate},
@@ -136,15 +140,18 @@ func refusal(got response, refusals []refusalRule) error {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}
-	notKeycloak := got.status < 400 || got.status >= 500 || got.status == http.StatusRequestTimeout || got.status == http.StatusTooManyRequests
+	notKeycloak := got.status < 400 || got.status >= 500 ||
+		got.status == http.StatusRequestTimeout || got.status == http.StatusTooManyRequests
 	if notKeycloak || json.Unmarshal(got.body, &body) != nil || body.Error == "" {
 		return unavailable("answer %d is not one of Keycloak's%s", got.status, got.note)
 	}
 	for _, rows := range [][]refusalRule{refusals, clientErrors} {
 		for _, row := range rows {
-			if (row.status == 0 || row.status == got.status) && (row.code == "" || row.code == body.Error) &&
+			if (row.status == 0 || row.status == got.status) &&
+				(row.code == "" || row.code == body.Error) &&
 				strings.HasPrefix(body.Description, row.text) {
-				return &Refusal{got.status, knownText(body.Error, "error"), knownText(body.Description, "description"), row.hint, row.err}
+				return &Refusal{got.status, knownText(body.Error, "error"),
+					knownText(body.Description, "description"), row.hint, row.err}
 			}
 		}
 	}
@@ -155,7 +162,8 @@ func refusal(got response, refusals []refusalRule) error {
 // and what to change where Keycloak gives it away.
 func whyNot(got response) string {
 	text := fmt.Sprintf("answer %d; expected 200", got.status)
-	if refused, ok := errors.AsType[*Refusal](refusal(got, nil)); ok && refused.Hint != checkClient {
+	if refused, ok := errors.AsType[*Refusal](refusal(got, nil)); ok &&
+		refused.Hint != checkClient {
 		text += ": " + refused.Hint
 	}
 	return text + got.note
@@ -163,7 +171,8 @@ func whyNot(got response) string {
 
 // unavailable is identity.ErrProviderUnavailable with a detail for operators.
 func unavailable(format string, args ...any) error {
-	return &identity.Error{Reason: identity.ErrProviderUnavailable, Detail: fmt.Sprintf(format, args...)}
+	return &identity.Error{Reason: identity.ErrProviderUnavailable,
+		Detail: fmt.Sprintf(format, args...)}
 }
 
 // knownText returns a text of an answer for the log if Keycloak is known for it, and else how long
@@ -183,16 +192,18 @@ func knownText(text, kind string) string {
 
 // knownBeginnings begin texts of Keycloak's that end with something out of the request or the
 // settings.
-var knownBeginnings = []string{"Invalid scopes: ", "Invalid token issuer. Expected '", "Request path contains invalid character "}
+var knownBeginnings = []string{"Invalid scopes: ", "Invalid token issuer. Expected '",
+	"Request path contains invalid character "}
 
 // knownTexts are the errors and descriptions that Keycloak 26.7.4 has at the token and logout
 // endpoints, as it answers what this package asks.
 var knownTexts = []string{
-	"access_denied", "invalidCharacter", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope", "invalid_token",
-	"missingNormalization", "not_allowed", "server_error", "temporarily_unavailable", "unauthorized_client", "unknown_error",
-	"unsupported_grant_type", "HTTP 400 Bad Request", "HTTP 401 Unauthorized", "HTTP 403 Forbidden", "HTTP 404 Not Found",
-	"HTTP 405 Method Not Allowed", "HTTP 415 Unsupported Media Type", "Invalid origin", "Realm does not exist",
-	"Unable to find matching target resource method",
+	"access_denied", "invalidCharacter", "invalid_client", "invalid_grant", "invalid_request",
+	"invalid_scope", "invalid_token", "missingNormalization", "not_allowed", "server_error",
+	"temporarily_unavailable", "unauthorized_client", "unknown_error", "unsupported_grant_type",
+	"HTTP 400 Bad Request", "HTTP 401 Unauthorized", "HTTP 403 Forbidden", "HTTP 404 Not Found",
+	"HTTP 405 Method Not Allowed", "HTTP 415 Unsupported Media Type", "Invalid origin",
+	"Realm does not exist", "Unable to find matching target resource method",
 
 	"Account disabled",
 	"Account is not fully set up",

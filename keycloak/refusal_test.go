@@ -35,7 +35,8 @@ var atEveryEndpoint = []refused{
 	{401, "invalid_client", "Invalid client or Invalid client credentials", identity.ErrProviderMisconfigured, "ClientConfig.ClientID"},
 	{401, "unauthorized_client", "Invalid client or Invalid client credentials", identity.ErrProviderMisconfigured, "ClientConfig.ClientSecret"},
 	{401, "unauthorized_client", "Invalid method used to get client secret. Client requires method 'client_secret_basic' to obtain client secret from the request",
-		identity.ErrProviderMisconfigured, "set Allowed authentication method on the client's Credentials tab"},
+		identity.ErrProviderMisconfigured,
+		"set Allowed authentication method on the client's Credentials tab"},
 	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrProviderMisconfigured, "set Client Authenticator"}, // private_key_jwt and client_secret_jwt
 	{400, "invalid_client", "Wrong client protocol.", identity.ErrProviderMisconfigured, "SAML"},
 	{400, "invalid_request", "Configured client authentication method not allowed for client", identity.ErrProviderMisconfigured, "executor secure-client-authenticator"},
@@ -96,43 +97,49 @@ var refusedAt = map[string][]refused{
 func TestRefusals(t *testing.T) {
 	for call, rows := range refusedAt {
 		for _, tt := range append(append([]refused{}, rows...), atEveryEndpoint...) {
-			t.Run(fmt.Sprintf("%s %d %s %s", call, tt.status, tt.code, tt.description), func(t *testing.T) {
-				body := object{"error": tt.code}
-				if tt.description != "" {
-					body["error_description"] = tt.description
-				}
-				err := calls[call](t.Context(), newClient(t, answers(tt.status, toJSON(body))))
-				if !errors.Is(err, tt.want) {
-					t.Fatalf("got %v, want %v", err, tt.want)
-				}
-				checkOneMeaning(t, err)
-				refusal, ok := errors.AsType[*Refusal](err)
-				if !ok {
-					t.Fatalf("got %#v, want a Refusal", err)
-				}
-				description := knownText(tt.description, "description")
-				if refusal.Status != tt.status || refusal.Code != knownText(tt.code, "error") || refusal.Description != description {
-					t.Errorf("got %+v", refusal)
-				}
-				if want := "keycloak: " + call + ": " + tt.want.Error(); err.Error() != want {
-					t.Errorf("the error is %q, want %q", err, want)
-				}
-				for _, word := range []string{fmt.Sprint(tt.status), fmt.Sprintf("%q", description), tt.says} {
-					if !strings.Contains(identity.Detail(err), word) {
-						t.Errorf("the detail is %q; it doesn't say %q", identity.Detail(err), word)
+			t.Run(fmt.Sprintf("%s %d %s %s", call, tt.status, tt.code, tt.description),
+				func(t *testing.T) {
+					body := object{"error": tt.code}
+					if tt.description != "" {
+						body["error_description"] = tt.description
 					}
-				}
-				checkNoLeak(t, err)
-			})
+					err := calls[call](t.Context(), newClient(t, answers(tt.status, toJSON(body))))
+					if !errors.Is(err, tt.want) {
+						t.Fatalf("got %v, want %v", err, tt.want)
+					}
+					checkOneMeaning(t, err)
+					refusal, ok := errors.AsType[*Refusal](err)
+					if !ok {
+						t.Fatalf("got %#v, want a Refusal", err)
+					}
+					description := knownText(tt.description, "description")
+					if refusal.Status != tt.status || refusal.Code != knownText(tt.code, "error") ||
+						refusal.Description != description {
+						t.Errorf("got %+v", refusal)
+					}
+					if want := "keycloak: " + call + ": " + tt.want.Error(); err.Error() != want {
+						t.Errorf("the error is %q, want %q", err, want)
+					}
+					for _, word := range []string{fmt.Sprint(tt.status),
+						fmt.Sprintf("%q", description),
+						tt.says} {
+						if !strings.Contains(identity.Detail(err), word) {
+							t.Errorf("the detail is %q; it doesn't say %q", identity.Detail(err),
+								word)
+						}
+					}
+					checkNoLeak(t, err)
+				})
 		}
 	}
 }
 
 // meanings are all that an answer of Keycloak's can become.
 var meanings = []error{
-	identity.ErrBadCredentials, identity.ErrAccountDisabled, identity.ErrAccountNotReady, identity.ErrLoginNotAllowed,
-	identity.ErrRefreshExpired, identity.ErrSessionEnded, identity.ErrRefreshReused, identity.ErrRefreshInvalid,
-	identity.ErrProviderUnavailable, identity.ErrProviderMisconfigured,
+	identity.ErrBadCredentials, identity.ErrAccountDisabled, identity.ErrAccountNotReady,
+	identity.ErrLoginNotAllowed, identity.ErrRefreshExpired, identity.ErrSessionEnded,
+	identity.ErrRefreshReused, identity.ErrRefreshInvalid, identity.ErrProviderUnavailable,
+	identity.ErrProviderMisconfigured,
 }
 
 // checkOneMeaning holds that no row of a table of errors can take an error that is for another.
@@ -152,8 +159,11 @@ func checkOneMeaning(t *testing.T, err error) {
 // A stranger's text is for a log, and must not fill it, nor break its lines.
 func TestRefusalBoundsAStrangersText(t *testing.T) {
 	long := strings.Repeat("ü", 10_000)
-	err := calls["login"](t.Context(), newClient(t, answers(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
-	if !errors.Is(err, identity.ErrProviderMisconfigured) || len(identity.Detail(err)) > 1000 || strings.Contains(identity.Detail(err), "\n") {
+	err := calls["login"](t.Context(),
+		newClient(t,
+			answers(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
+	if !errors.Is(err, identity.ErrProviderMisconfigured) || len(identity.Detail(err)) > 1000 ||
+		strings.Contains(identity.Detail(err), "\n") {
 		t.Errorf("got %d bytes: %v", len(identity.Detail(err)), identity.Detail(err))
 	}
 }
@@ -170,7 +180,8 @@ func TestPathFaultsNameTheSetting(t *testing.T) {
 			status = 404
 		}
 		err := refusal(response{status: status, body: []byte(body)}, loginRefusals)
-		if !errors.Is(err, identity.ErrProviderMisconfigured) || !strings.Contains(identity.Detail(err), "NewRealm's serverURL") {
+		if !errors.Is(err, identity.ErrProviderMisconfigured) ||
+			!strings.Contains(identity.Detail(err), "NewRealm's serverURL") {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
@@ -202,22 +213,28 @@ func TestKnownText_ofTheRows(t *testing.T) {
 	for _, row := range slices.Concat(loginRefusals, refreshRefusals, clientErrors) {
 		for _, text := range []string{row.code, row.text} {
 			begins := func(known string) bool { return strings.HasPrefix(known, text) }
-			if text != "" && !slices.ContainsFunc(knownTexts, begins) && !slices.ContainsFunc(knownBeginnings, begins) {
+			if text != "" && !slices.ContainsFunc(knownTexts, begins) &&
+				!slices.ContainsFunc(knownBeginnings, begins) {
 				t.Errorf("%q is no known text", text)
 			}
 		}
 	}
-	if known := slices.Sorted(slices.Values(knownTexts)); len(slices.Compact(known)) != len(knownTexts) {
+	if known := slices.Sorted(slices.Values(knownTexts)); len(slices.Compact(known)) !=
+		len(knownTexts) {
 		t.Error("a known text is there twice")
 	}
 }
 
 // A secret of a letter or two is in every text, and takes no word of Keycloak's from the log.
 func TestRefusal_withShortSecrets(t *testing.T) {
-	client := newClient(t, answers(401, `{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}`),
-		func(c *ClientConfig) { c.ClientSecret = identity.NewSecret("i") })
-	_, err := client.Login(t.Context(), identity.Credentials{Username: "alice", Password: identity.NewSecret("e"), OTP: identity.NewSecret("n")})
-	if detail := identity.Detail(err); !strings.Contains(detail, `"Invalid client or Invalid client credentials": the client secret is wrong`) {
+	client := newClient(t,
+		answers(401,
+			`{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}`), func(c *ClientConfig) { c.ClientSecret = identity.NewSecret("i") })
+	_, err := client.Login(t.Context(),
+		identity.Credentials{Username: "alice", Password: identity.NewSecret("e"),
+			OTP: identity.NewSecret("n")})
+	if detail := identity.Detail(err); !strings.Contains(detail,
+		`"Invalid client or Invalid client credentials": the client secret is wrong`) {
 		t.Errorf("the detail is %q", detail)
 	}
 }

@@ -31,11 +31,13 @@ func TestRFCSignatures(t *testing.T) {
 		}
 		t.Run(e.String(), func(t *testing.T) {
 			t.Parallel()
-			alg, key, signed, signature := e.member(t, "alg"), keys[e.Key], e.signed(), e.signature()
+			alg, key, signed, signature := e.member(t, "alg"), keys[e.Key], e.signed(),
+				e.signature()
 			if !jose.Verify(alg, key, signed, signature) {
 				t.Fatalf("jose.Verify(%s) = false", alg)
 			}
-			refused := func(what, alg string, key crypto.PublicKey, signed string, signature []byte) {
+			refused := func(what, alg string, key crypto.PublicKey, signed string,
+				signature []byte) {
 				t.Helper()
 				if jose.Verify(alg, key, signed, signature) {
 					t.Errorf("%s: jose.Verify(%s) = true", what, alg)
@@ -120,7 +122,9 @@ func brokenSignatures(t *testing.T, key crypto.PublicKey, good []byte) map[strin
 		broken["the modulus more"] = sum.FillBytes(make([]byte, (sum.BitLen()+7)/8))
 	case *ecdsa.PublicKey:
 		r, s := new(big.Int).SetBytes(good[:half]), new(big.Int).SetBytes(good[half:])
-		broken["in DER, as most libraries write it"] = must(asn1.Marshal(struct{ R, S *big.Int }{r, s}))
+		broken["in DER, as most libraries write it"] = must(asn1.Marshal(struct {
+			R, S *big.Int
+		}{r, s}))
 		broken["r alone zero"] = append(make([]byte, half), good[half:]...)
 		broken["s alone zero"] = append(bytes.Clone(good[:half]), make([]byte, half)...)
 		order := key.Params().N.FillBytes(make([]byte, half))
@@ -129,11 +133,13 @@ func brokenSignatures(t *testing.T, key crypto.PublicKey, good []byte) map[strin
 			broken["r the order more"] = append(sum.FillBytes(make([]byte, half)), good[half:]...)
 		}
 		if sum := new(big.Int).Add(s, key.Params().N); sum.BitLen() <= 8*half {
-			broken["s the order more"] = append(bytes.Clone(good[:half]), sum.FillBytes(make([]byte, half))...)
+			broken["s the order more"] = append(bytes.Clone(good[:half]),
+				sum.FillBytes(make([]byte, half))...)
 		}
 	case ed25519.PublicKey:
 		// RFC 8032, section 5.1.7: s is below the order, or each signature would have many faces.
-		order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+		order, _ := new(big.Int).SetString(
+			"7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
 		s := bytes.Clone(good[half:])
 		slices.Reverse(s)
 		more := new(big.Int).Add(new(big.Int).SetBytes(s), order).FillBytes(make([]byte, half))

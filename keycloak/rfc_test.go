@@ -126,10 +126,12 @@ func TestRFCExamplesAreAllThere(t *testing.T) {
 		names[e.Name] = true
 	}
 	want := map[string]int{
-		"RFC 7515, A.1": 1, "RFC 7515, A.2": 1, "RFC 7515, A.3": 1, "RFC 7515, A.4": 1, "RFC 7515, A.5": 1,
+		"RFC 7515, A.1": 1, "RFC 7515, A.2": 1, "RFC 7515, A.3": 1, "RFC 7515, A.4": 1,
+		"RFC 7515, A.5": 1,
 		"RFC 7515, A.6": 2, "RFC 7515, A.7": 1, "RFC 7515, E": 1,
 		"RFC 7519, 3.1": 1, "RFC 7519, 6.1": 1, "RFC 7519, A.1": 1, "RFC 7519, A.2": 1,
-		"RFC 7520, 4.1": 1, "RFC 7520, 4.2": 1, "RFC 7520, 4.3": 1, "RFC 7520, 4.4": 1, "RFC 7520, 4.5": 1,
+		"RFC 7520, 4.1": 1, "RFC 7520, 4.2": 1, "RFC 7520, 4.3": 1, "RFC 7520, 4.4": 1,
+		"RFC 7520, 4.5": 1,
 		"RFC 7520, 4.6": 1, "RFC 7520, 4.7": 1, "RFC 7520, 4.8": 3, "RFC 7520, 6": 2,
 		"RFC 8037, A.4": 1,
 	}
@@ -137,7 +139,8 @@ func TestRFCExamplesAreAllThere(t *testing.T) {
 		t.Errorf("the sections are %v, want %v", got, want)
 	}
 	if len(all.Examples) != 24 || len(all.Keys) != 9 {
-		t.Errorf("there are %d examples and %d keys, want 24 and 9", len(all.Examples), len(all.Keys))
+		t.Errorf("there are %d examples and %d keys, want 24 and 9", len(all.Examples),
+			len(all.Keys))
 	}
 }
 
@@ -184,7 +187,8 @@ func TestRFCExamplesAreWhole(t *testing.T) {
 	}
 	for name, jwk := range all.Keys {
 		for member := range jwk {
-			if !slices.Contains([]string{"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y", "k"}, member) {
+			if !slices.Contains([]string{"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y",
+				"k"}, member) {
 				t.Errorf("the key %s has a member %s that no verifier needs", name, member)
 			}
 		}
@@ -220,8 +224,10 @@ func TestRFCKeys(t *testing.T) {
 		case "RSA":
 			want = &rsa.PublicKey{N: number("n"), E: int(number("e").Int64())}
 		case "EC":
-			curve := map[any]signer{"P-256": es256(), "P-521": {key: p521Key()}}[jwk["crv"]].key.Public().(*ecdsa.PublicKey).Curve
-			point := slices.Concat([]byte{4}, must(strictBase64.DecodeString(jwk["x"].(string))), must(strictBase64.DecodeString(jwk["y"].(string))))
+			curve := map[any]signer{"P-256": es256(),
+				"P-521": {key: p521Key()}}[jwk["crv"]].key.Public().(*ecdsa.PublicKey).Curve
+			point := slices.Concat([]byte{4}, must(strictBase64.DecodeString(jwk["x"].(string))),
+				must(strictBase64.DecodeString(jwk["y"].(string))))
 			want = must(ecdsa.ParseUncompressedPublicKey(curve, point))
 		case "OKP":
 			want = ed25519.PublicKey(must(strictBase64.DecodeString(jwk["x"].(string))))
@@ -255,7 +261,8 @@ func TestRFCKeysAsTheyStand(t *testing.T) {
 				t.Errorf("%s: jose.ReadKeySet() = %v, %v, want the key", name, keys, err)
 			}
 		case err == nil || !strings.Contains(err.Error(), says[name]):
-			t.Errorf("%s: jose.ReadKeySet() = %v, want an error that says %q", name, err, says[name])
+			t.Errorf("%s: jose.ReadKeySet() = %v, want an error that says %q", name, err,
+				says[name])
 		}
 	}
 	for name := range keys {
@@ -370,7 +377,8 @@ func TestMiddlewareRefusesRFCExamples(t *testing.T) {
 			if header != "" {
 				header = with(t, header, object{"kid": jwk["kid"]})
 			}
-			check(base64url([]byte(header))+"."+base64url([]byte(alice(t)))+"."+e.Signature, second[e.Name])
+			check(base64url([]byte(header))+"."+base64url([]byte(alice(t)))+"."+e.Signature,
+				second[e.Name])
 		})
 	}
 }

@@ -30,7 +30,8 @@ func parse(text string, accepted []string) (*accessToken, error) {
 	failed, _ := errors.AsType[*jose.Error](err)
 	switch failed.Reason {
 	case jose.Algorithm:
-		return nil, wrongSignature("%v (VerifierConfig.Algorithms; the client's Access token signature algorithm in Keycloak)", err)
+		return nil, wrongSignature(
+			"%v (VerifierConfig.Algorithms; the client's Access token signature algorithm in Keycloak)", err)
 	case jose.Type:
 		return nil, notAccepted("%v", err)
 	}
@@ -42,7 +43,8 @@ func malformed(format string, args ...any) error {
 }
 
 func notAccepted(format string, args ...any) error {
-	return &identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: fmt.Sprintf(format, args...)}
+	return &identity.Error{Reason: identity.ErrTokenNotAccepted,
+		Detail: fmt.Sprintf(format, args...)}
 }
 
 func wrongSignature(format string, args ...any) error {

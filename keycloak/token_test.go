@@ -81,11 +81,14 @@ func TestVerifyBoundsTheSize(t *testing.T) {
 	keys := newKeys(t, certsOf(key))
 	_, err := newVerifier(t, keys, VerifierConfig{MaxBytes: len(token)}).Verify(t.Context(), token)
 	checkRefusal(t, err, nil)
-	_, err = newVerifier(t, keys, VerifierConfig{MaxBytes: len(token) - 1}).Verify(t.Context(), token)
-	checkRefusal(t, err, identity.ErrTokenTooLarge, fmt.Sprint(len(token)), fmt.Sprint(len(token)-1), "VerifierConfig.MaxBytes")
+	_, err = newVerifier(t, keys, VerifierConfig{MaxBytes: len(token) - 1}).Verify(t.Context(),
+		token)
+	checkRefusal(t, err, identity.ErrTokenTooLarge, fmt.Sprint(len(token)),
+		fmt.Sprint(len(token)-1), "VerifierConfig.MaxBytes")
 	_, err = newVerifier(t, keys, VerifierConfig{}).Verify(t.Context(), strings.Repeat("x", 16<<10))
 	checkRefusal(t, err, identity.ErrTokenMalformed)
-	_, err = newVerifier(t, keys, VerifierConfig{}).Verify(t.Context(), strings.Repeat("x", 16<<10+1))
+	_, err = newVerifier(t, keys, VerifierConfig{}).Verify(t.Context(),
+		strings.Repeat("x", 16<<10+1))
 	checkRefusal(t, err, identity.ErrTokenTooLarge)
 }
 
@@ -121,7 +124,8 @@ func TestVerifyHeader(t *testing.T) {
 		{"typ a number", object{"typ": 7}, identity.ErrTokenNotAccepted, "typ in the header is 7"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := verifier.Verify(t.Context(), key.sign(with(t, key.header(), tt.change), alice(t)))
+			_, err := verifier.Verify(t.Context(),
+				key.sign(with(t, key.header(), tt.change), alice(t)))
 			checkRefusal(t, err, tt.want, tt.says)
 		})
 	}
@@ -150,7 +154,8 @@ func TestVerifyEveryAlgorithm(t *testing.T) {
 			other := base64url([]byte(with(t, alice(t), object{"sub": "mallory"})))
 			_, err = verifier.Verify(t.Context(), header+"."+other+"."+signature)
 			checkRefusal(t, err, identity.ErrTokenSignature)
-			_, err = verifier.Verify(t.Context(), header+"."+payload+"."+signature[:len(signature)/8*4])
+			_, err = verifier.Verify(t.Context(),
+				header+"."+payload+"."+signature[:len(signature)/8*4])
 			checkRefusal(t, err, identity.ErrTokenSignature)
 		})
 	}
@@ -168,18 +173,22 @@ func TestVerifyHoldsKeyAndAlgorithmTogether(t *testing.T) {
 	encJWK := enc.jwk()
 	encJWK["use"], encJWK["alg"] = "enc", "RSA-OAEP"
 	weak := signer{"weak", "RS256", weakRSAKey()}
-	verifier := newVerifier(t, newKeys(t, certs(rsaSigner.jwk(), withoutAlg(ec), withoutAlg(p384), encJWK, weak.jwk())), VerifierConfig{})
+	verifier := newVerifier(t,
+		newKeys(t, certs(rsaSigner.jwk(), withoutAlg(ec), withoutAlg(p384), encJWK, weak.jwk())),
+		VerifierConfig{})
 
 	// es256Of signs with any ECDSA key and calls it ES256: 64 bytes of r and s.
 	es256Of := func(key *ecdsa.PrivateKey, kid string) string {
-		signed := base64url([]byte(`{"alg":"ES256","kid":"`+kid+`"}`)) + "." + base64url([]byte(alice(t)))
+		signed := base64url([]byte(`{"alg":"ES256","kid":"`+kid+`"}`)) + "." +
+			base64url([]byte(alice(t)))
 		digest := sha256.Sum256([]byte(signed))
 		r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
 		if err != nil {
 			t.Fatal(err)
 		}
 		size := (key.Params().BitSize + 7) / 8
-		return signed + "." + base64url(append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...))
+		return signed + "." +
+			base64url(append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...))
 	}
 	header, payload, _ := splitToken(ec.token(alice(t)))
 	signed := header + "." + payload
@@ -209,5 +218,6 @@ func TestVerifyHoldsKeyAndAlgorithmTogether(t *testing.T) {
 
 func zeroSignature(s signer, payload string) string {
 	token := s.token(payload)
-	return token[:strings.LastIndexByte(token, '.')+1] + base64url(make([]byte, s.key.Public().(*rsa.PublicKey).Size()))
+	return token[:strings.LastIndexByte(token, '.')+1] +
+		base64url(make([]byte, s.key.Public().(*rsa.PublicKey).Size()))
 }

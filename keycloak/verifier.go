@@ -56,9 +56,10 @@ type VerifierConfig struct {
 	// its key's anyway.
 	Algorithms []string
 
-	MaxBytes int              // of a token; DefaultTokenMaxBytes if zero
-	Leeway   time.Duration    // on exp, nbf and iat, for clocks that differ; 30 s if zero, at most 5 min
-	Now      func() time.Time // time.Now if nil
+	MaxBytes int // of a token; DefaultTokenMaxBytes if zero
+	// on exp, nbf and iat, for clocks that differ; 30 s if zero, at most 5 min
+	Leeway time.Duration
+	Now    func() time.Time // time.Now if nil
 }
 
 // DefaultTokenMaxBytes is the default of VerifierConfig.MaxBytes.
@@ -76,19 +77,22 @@ type Verifier struct {
 // NewVerifier checks config and returns a verifier for it. It changes nothing of config, and copies
 // its lists.
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
-	config.Audience, config.Algorithms = slices.Clone(config.Audience), slices.Clone(config.Algorithms)
+	config.Audience, config.Algorithms = slices.Clone(config.Audience),
+		slices.Clone(config.Algorithms)
 	config.AuthorizedParties = slices.Clone(config.AuthorizedParties)
 	v := &Verifier{config: config, keys: map[string]Keys{}}
 	var names []string
 	for _, issuer := range config.Issuers {
 		set, fetched := issuer.Keys.(*KeySet)
 		if issuer.Keys == nil || fetched && set.isZero() {
-			return nil, errors.New("keycloak: an issuer needs keys, made by NewKeySet or StaticKeys")
+			return nil, errors.New(
+				"keycloak: an issuer needs keys, made by NewKeySet or StaticKeys")
 		}
 		issuerNames := issuer.Names
 		if len(issuerNames) == 0 {
 			if !fetched {
-				return nil, errors.New("keycloak: an issuer needs names, unless its keys are a KeySet")
+				return nil, errors.New(
+					"keycloak: an issuer needs names, unless its keys are a KeySet")
 			}
 			issuerNames = []string{set.realm.Issuer()}
 		}
@@ -107,19 +111,24 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	case len(config.Audience) == 0 || slices.Contains(config.Audience, ""):
 		return nil, errors.New("keycloak: a verifier needs an audience")
 	case slices.Contains(config.Audience, "account"):
-		return nil, errors.New(`keycloak: "account" can't be the audience: it is in every user's tokens`)
+		return nil, errors.New(
+			`keycloak: "account" can't be the audience: it is in every user's tokens`)
 	case slices.Contains(config.AuthorizedParties, ""):
 		return nil, errors.New("keycloak: an authorized party can't be empty")
-	case len(config.AuthorizedParties) > 0 && config.AuthorizedParty != "" && !slices.Contains(config.AuthorizedParties, config.AuthorizedParty):
-		return nil, fmt.Errorf("keycloak: AuthorizedParty %q is none of AuthorizedParties: none of its tokens would pass", config.AuthorizedParty)
+	case len(config.AuthorizedParties) > 0 && config.AuthorizedParty != "" &&
+		!slices.Contains(config.AuthorizedParties, config.AuthorizedParty):
+		return nil, fmt.Errorf(
+			"keycloak: AuthorizedParty %q is none of AuthorizedParties: none of its tokens would pass", config.AuthorizedParty)
 	}
 	for _, name := range config.Algorithms {
 		if !slices.Contains(jose.Algorithms(), name) {
-			return nil, fmt.Errorf("keycloak: algorithm %q can't be accepted; expected some of: %s", name, strings.Join(jose.Algorithms(), ", "))
+			return nil, fmt.Errorf("keycloak: algorithm %q can't be accepted; expected some of: %s",
+				name, strings.Join(jose.Algorithms(), ", "))
 		}
 	}
 	if config.MaxBytes < 0 || config.Leeway < 0 || config.Leeway > maxLeeway {
-		return nil, fmt.Errorf("keycloak: the size of a token can't be negative, and the leeway is at most %v", maxLeeway)
+		return nil, fmt.Errorf(
+			"keycloak: the size of a token can't be negative, and the leeway is at most %v", maxLeeway)
 	}
 	if len(config.Algorithms) == 0 {
 		v.config.Algorithms = jose.Algorithms()
@@ -147,10 +156,13 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // ends while keys are being fetched, the error is that of ctx.
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.User, error) {
 	if v == nil || v.keys == nil {
-		return nil, &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: "the zero Verifier accepts nothing: make it with keycloak.NewVerifier"}
+		return nil, &identity.Error{Reason: identity.ErrKeysUnavailable,
+			Detail: "the zero Verifier accepts nothing: make it with keycloak.NewVerifier"}
 	}
 	if len(accessToken) > v.config.MaxBytes {
-		return nil, &identity.Error{Reason: identity.ErrTokenTooLarge, Detail: fmt.Sprintf("it has %d bytes; accepted: %d (VerifierConfig.MaxBytes)", len(accessToken), v.config.MaxBytes)}
+		return nil, &identity.Error{Reason: identity.ErrTokenTooLarge,
+			Detail: fmt.Sprintf("it has %d bytes; accepted: %d (VerifierConfig.MaxBytes)",
+				len(accessToken), v.config.MaxBytes)}
 	}
 	token, err := parse(accessToken, v.config.Algorithms)
 	if err != nil {
@@ -175,7 +187,8 @@ func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 	issuer, _ := c.iss.String()
 	keys := v.keys[issuer]
 	if keys == nil {
-		return nil, notAccepted("iss is %s; accepted: %s (Issuer.Names)", c.iss.Quoted(), v.accepted)
+		return nil, notAccepted("iss is %s; accepted: %s (Issuer.Names)", c.iss.Quoted(),
+			v.accepted)
 	}
 	return keys, nil
 }
@@ -186,16 +199,19 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 	// ID, refresh and logout tokens come from the same issuer, ID tokens with the same keys: typ
 	// and aud are what sets an access token apart.
 	if typ, _ := c.typ.String(); !strings.EqualFold(typ, "Bearer") {
-		return time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have", c.typ.Quoted())
+		return time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have",
+			c.typ.Quoted())
 	}
 	if c.cnf != nil && !v.config.AllowBound {
-		return time.Time{}, notAccepted("cnf is %s: the token is bound to a key of its client's, and a bearer proves nothing about that", c.cnf.Quoted())
+		return time.Time{}, notAccepted(
+			"cnf is %s: the token is bound to a key of its client's, and a bearer proves nothing about that", c.cnf.Quoted())
 	}
 	if err := v.checkAudience(c); err != nil {
 		return time.Time{}, err
 	}
 	if sub, _ := c.sub.String(); sub == "" {
-		return time.Time{}, notAccepted("sub is %s: the client lacks the client scope basic, or gives lightweight access tokens", c.sub.Quoted())
+		return time.Time{}, notAccepted(
+			"sub is %s: the client lacks the client scope basic, or gives lightweight access tokens", c.sub.Quoted())
 	}
 	now := v.config.Now()
 	for _, date := range []struct {
@@ -210,7 +226,9 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 			return time.Time{}, err
 		}
 		if at.After(now.Add(v.config.Leeway)) {
-			return time.Time{}, &identity.Error{Reason: identity.ErrTokenNotYetValid, Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", date.name, stamp(at), stamp(now))}
+			return time.Time{}, &identity.Error{Reason: identity.ErrTokenNotYetValid,
+				Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", date.name,
+					stamp(at), stamp(now))}
 		}
 	}
 	if c.exp == nil {
@@ -220,7 +238,8 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 		return time.Time{}, err
 	}
 	if !now.Before(expires.Add(v.config.Leeway)) {
-		return time.Time{}, &identity.Error{Reason: identity.ErrTokenExpired, Detail: fmt.Sprintf("exp is %s; now is %s", stamp(expires), stamp(now))}
+		return time.Time{}, &identity.Error{Reason: identity.ErrTokenExpired,
+			Detail: fmt.Sprintf("exp is %s; now is %s", stamp(expires), stamp(now))}
 	}
 	return expires, nil
 }
@@ -229,13 +248,17 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 func (v *Verifier) checkAudience(c *claims) error {
 	audience, ok := []string(nil), true
 	if c.aud != nil {
-		if audience, ok = c.aud.Strings(); !ok { // RFC 7519, section 4.1.3: one audience may stand alone
+		// RFC 7519, section 4.1.3: one audience may stand alone
+		if audience, ok = c.aud.Strings(); !ok {
 			var one string
 			one, ok = c.aud.String()
 			audience = []string{one}
 		}
 	}
-	meant := ok && slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.config.Audience, a) })
+	meant := ok &&
+		slices.ContainsFunc(audience, func(a string) bool {
+			return slices.Contains(v.config.Audience, a)
+		})
 	azp, _ := c.azp.String()
 	if !meant {
 		// Of our own client, whatever Keycloak put into aud; it writes no list without a name.
@@ -243,11 +266,13 @@ func (v *Verifier) checkAudience(c *claims) error {
 		meant = written && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
 	}
 	if !meant {
-		return notAccepted("aud is %s, azp is %s; accepted in aud: %s (VerifierConfig.Audience): add a mapper of type Audience to the client that asks for the token",
+		return notAccepted(
+			"aud is %s, azp is %s; accepted in aud: %s (VerifierConfig.Audience): add a mapper of type Audience to the client that asks for the token",
 			c.aud.Quoted(), c.azp.Quoted(), quoteAll(v.config.Audience))
 	}
 	if parties := v.config.AuthorizedParties; len(parties) > 0 && !slices.Contains(parties, azp) {
-		return notAccepted("azp is %s; accepted: %s (VerifierConfig.AuthorizedParties)", c.azp.Quoted(), quoteAll(parties))
+		return notAccepted("azp is %s; accepted: %s (VerifierConfig.AuthorizedParties)",
+			c.azp.Quoted(), quoteAll(parties))
 	}
 	return nil
 }

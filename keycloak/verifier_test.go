@@ -16,7 +16,8 @@ func TestVerifyClaims(t *testing.T) {
 	strict := VerifierConfig{}
 	byParty := VerifierConfig{AuthorizedParty: "local-api"}
 	parties := VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}
-	both := VerifierConfig{AuthorizedParty: "local-api", AuthorizedParties: []string{"local-api", "web"}}
+	both := VerifierConfig{AuthorizedParty: "local-api",
+		AuthorizedParties: []string{"local-api", "web"}}
 	for _, tt := range []struct {
 		name   string
 		config VerifierConfig
@@ -93,7 +94,8 @@ func TestVerifyClaims(t *testing.T) {
 		{"exp larger than int64", strict, object{"exp": json.Number("9223372036854775808")}, identity.ErrTokenMalformed, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			user, err := newVerifier(t, keys, tt.config).Verify(t.Context(), key.token(with(t, alice(t), tt.change)))
+			user, err := newVerifier(t, keys, tt.config).Verify(t.Context(),
+				key.token(with(t, alice(t), tt.change)))
 			checkRefusal(t, err, tt.want, tt.says...)
 			if (user == nil) != (tt.want != nil) {
 				t.Errorf("Verify() gave the user %+v with the error %v", user, err)
@@ -129,7 +131,8 @@ func TestVerifyNamesTheFirstFault(t *testing.T) {
 		{"signature", nil, nil, func(token string) string { return spoilSignature(token) }, identity.ErrTokenSignature},
 	}
 	// The four claims share a reason; the detail tells them apart.
-	words := map[string]string{"typ of the header": "typ in the header", "iss": "iss is", "typ": "typ is", "aud": "aud is", "sub": "sub is", "nbf": "nbf is", "iat": "iat is"}
+	words := map[string]string{"typ of the header": "typ in the header", "iss": "iss is",
+		"typ": "typ is", "aud": "aud is", "sub": "sub is", "nbf": "nbf is", "iat": "iat is"}
 	for i, first := range faults {
 		for _, second := range faults[i+1:] {
 			t.Run(first.name+" and "+second.name, func(t *testing.T) {
@@ -170,7 +173,8 @@ func TestVerifyKeepsIssuersApart(t *testing.T) {
 		{"ours by a key that only they have", signer{"only-theirs", "ES256", p256Key()}, localIssuer, identity.ErrKeyUnknown},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := verifier.Verify(t.Context(), tt.signer.token(with(t, alice(t), object{"iss": tt.issuer})))
+			_, err := verifier.Verify(t.Context(),
+				tt.signer.token(with(t, alice(t), object{"iss": tt.issuer})))
 			checkRefusal(t, err, tt.want)
 		})
 	}
@@ -221,17 +225,20 @@ func TestVerifierWithFewerAlgorithms(t *testing.T) {
 
 // An issuer without names is the realm that the keys are of.
 func TestVerifierNamesTheRealmByItself(t *testing.T) {
-	verifier := newVerifier(t, nil, VerifierConfig{Issuers: []Issuer{{Keys: newKeys(t, certsOf(edDSA()))}}})
+	verifier := newVerifier(t, nil,
+		VerifierConfig{Issuers: []Issuer{{Keys: newKeys(t, certsOf(edDSA()))}}})
 	_, err := verifier.Verify(t.Context(), edDSA().token(alice(t)))
 	checkRefusal(t, err, nil)
-	_, err = verifier.Verify(t.Context(), edDSA().token(with(t, alice(t), object{"iss": localIssuer + "/"})))
+	_, err = verifier.Verify(t.Context(),
+		edDSA().token(with(t, alice(t), object{"iss": localIssuer + "/"})))
 	checkRefusal(t, err, identity.ErrTokenNotAccepted, `accepted: ["`+localIssuer+`"]`)
 }
 
 // A caller may go on using the lists that it gave.
 func TestVerifierKeepsNoListOfItsCallers(t *testing.T) {
 	audience, accepted := []string{localAudience}, []string{"EdDSA"}
-	verifier := newVerifier(t, newKeys(t, certsOf(edDSA())), VerifierConfig{Audience: audience, Algorithms: accepted})
+	verifier := newVerifier(t, newKeys(t, certsOf(edDSA())),
+		VerifierConfig{Audience: audience, Algorithms: accepted})
 	audience[0], accepted[0] = "other", "RS256"
 	_, err := verifier.Verify(t.Context(), edDSA().token(alice(t)))
 	checkRefusal(t, err, nil)

@@ -42,7 +42,8 @@ func newCache(bytes int) *cache {
 	return &cache{otter.Must(&otter.Options[string, *entry]{
 		MaximumWeight: uint64(bytes),
 		Weigher:       func(_ string, e *entry) uint32 { return e.bytes },
-		Executor:      func(evict func()) { evict() }, // by the request that adds: no goroutine of our own, none over the bound
+		// by the request that adds: no goroutine of our own, none over the bound
+		Executor: func(evict func()) { evict() },
 	})}
 }
 

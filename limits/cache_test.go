@@ -24,11 +24,15 @@ import (
 func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
 	var docs []*ast.QueryDocument
-	server := newServer(limits.Limits{}.WithCache(cache), false, func(doc *ast.QueryDocument) { docs = append(docs, doc) })
-	for _, query := range []string{`{ leaf }`, `{ nothing }`, `{ leaf`, `{ ...F } fragment F on Query { ...F }`, "{" + strings.Repeat("leaf ", 51) + "}"} {
+	server := newServer(limits.Limits{}.WithCache(cache), false, func(doc *ast.QueryDocument) {
+		docs = append(docs, doc)
+	})
+	for _, query := range []string{`{ leaf }`, `{ nothing }`, `{ leaf`,
+		`{ ...F } fragment F on Query { ...F }`, "{" + strings.Repeat("leaf ", 51) + "}"} {
 		before := cache.Weight()
 		send(server, query, nil)
-		if kept := cache.Has(query); kept != (query == `{ leaf }`) || kept == (cache.Weight() == before) {
+		if kept := cache.Has(query); kept != (query == `{ leaf }`) ||
+			kept == (cache.Weight() == before) {
 			t.Errorf("%.30s: kept %t", query, kept)
 		}
 	}
@@ -47,7 +51,8 @@ func TestCache_documentsAreParsedOnce(t *testing.T) {
 		parsed++
 		return limits.Rules(nil)()
 	})
-	for i, query := range []string{`{ leaf }`, `"about" query($s: String = "\u{1F511}") { f(s: $s) { leaf } }`} {
+	for i, query := range []string{`{ leaf }`,
+		`"about" query($s: String = "\u{1F511}") { f(s: $s) { leaf } }`} {
 		for range 3 {
 			send(server, query, nil)
 		}
@@ -55,8 +60,10 @@ func TestCache_documentsAreParsedOnce(t *testing.T) {
 			t.Errorf("%s: parsed %d times by now, ran %d times", query, parsed, ran)
 		}
 		request := &graphql.RawParams{Query: query}
-		if done, _ := limits.WorkOf(bounds, request); done.Tokens > 0 || request.Query != language.Rewrite(query) {
-			t.Errorf("%s: %d tokens read again, the text is then %s", query, done.Tokens, request.Query)
+		if done, _ := limits.WorkOf(bounds, request); done.Tokens > 0 ||
+			request.Query != language.Rewrite(query) {
+			t.Errorf("%s: %d tokens read again, the text is then %s", query, done.Tokens,
+				request.Query)
 		}
 	}
 }
@@ -66,7 +73,8 @@ type replacing struct{ by string }
 
 func (*replacing) ExtensionName() string                   { return "Replacing" }
 func (*replacing) Validate(graphql.ExecutableSchema) error { return nil }
-func (r *replacing) MutateOperationParameters(_ context.Context, request *graphql.RawParams) *gqlerror.Error {
+func (r *replacing) MutateOperationParameters(_ context.Context,
+	request *graphql.RawParams) *gqlerror.Error {
 	request.Query = cmp.Or(r.by, request.Query)
 	return nil
 }
@@ -137,15 +145,18 @@ func TestACachedDocumentIsNotMeasuredAgain(t *testing.T) {
 		t.Errorf("a new document: %+v", done)
 	}
 	send(newServer(bounds, false, func(*ast.QueryDocument) {}), query, nil)
-	if done, reason := work(map[string]any{"v": make([]any, 900)}); done != (limits.Work{Items: 901}) || reason != "" {
-		t.Errorf("a known one: %+v, refused for %q; want that its variables alone are measured", done, reason)
+	if done, reason := work(map[string]any{"v": make([]any, 900)}); done !=
+		(limits.Work{Items: 901}) || reason != "" {
+		t.Errorf("a known one: %+v, refused for %q; want that its variables alone are measured",
+			done, reason)
 	}
 	if _, reason := work(map[string]any{"v": make([]any, 1000)}); reason != "VARIABLES" {
 		t.Errorf("variables that are too large, of a known document: %q, want VARIABLES", reason)
 	}
 	bounds.Coercions = 1000
 	if _, reason := work(map[string]any{"v": make([]any, 600)}); reason != "COERCIONS" {
-		t.Errorf("variables that are used too often, in a known document: %q, want COERCIONS", reason)
+		t.Errorf("variables that are used too often, in a known document: %q, want COERCIONS",
+			reason)
 	}
 }
 
@@ -195,10 +206,17 @@ func TestASprayDoesNotDriveOutWhatIsUsed(t *testing.T) {
 // What the cache counts is no less than what the documents take.
 func TestCacheCountsWhatDocumentsTake(t *testing.T) {
 	for name, query := range map[string]string{
-		"fields": "{a{" + list(90, "x#:leaf ") + "}}", "values": "{f(l:[" + strings.Repeat("1 ", 200) + "]){leaf}}", "members": "{f(x:{" + list(50, "i:{}") + "}){leaf}}",
-		"comments": "{" + strings.Repeat("#\n", 400) + "leaf}", "text": "{leaf" + strings.Repeat(" ", 10_000) + "}", "small": "{leaf}",
-		"variables": "query(" + list(50, "$v#:Int ") + "){leaf}", "fragments": "{leaf}" + list(50, "fragment F# on A{leaf}"), "directives": "{" + list(20, "...@d@d@d{leaf}") + "}",
-		"strings": `{f(t:[` + strings.Repeat(`"\u0041bcdefghijklmnopqrst" `, 200) + `]){leaf}}`, "introspection": graphiql,
+		"fields":   "{a{" + list(90, "x#:leaf ") + "}}",
+		"values":   "{f(l:[" + strings.Repeat("1 ", 200) + "]){leaf}}",
+		"members":  "{f(x:{" + list(50, "i:{}") + "}){leaf}}",
+		"comments": "{" + strings.Repeat("#\n", 400) + "leaf}",
+		"text":     "{leaf" + strings.Repeat(" ", 10_000) + "}", "small": "{leaf}",
+		"variables":  "query(" + list(50, "$v#:Int ") + "){leaf}",
+		"fragments":  "{leaf}" + list(50, "fragment F# on A{leaf}"),
+		"directives": "{" + list(20, "...@d@d@d{leaf}") + "}",
+		"strings": `{f(t:[` + strings.Repeat(`"\u0041bcdefghijklmnopqrst" `, 200) +
+			`]){leaf}}`,
+		"introspection": graphiql,
 	} {
 		const n = 100
 		var before, after runtime.MemStats
@@ -228,7 +246,8 @@ func TestNoCacheIsEmpty(t *testing.T) {
 		if kept := cache.Has(`{ leaf }`); kept {
 			t.Error("a cache of no bytes keeps a document")
 		}
-		if fault := (limits.Limits{}).WithCache(cache).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: `{ leaf }`}); fault != nil {
+		if fault := (limits.Limits{}).WithCache(cache).MutateOperationParameters(t.Context(),
+			&graphql.RawParams{Query: `{ leaf }`}); fault != nil {
 			t.Error(fault)
 		}
 	}
@@ -242,7 +261,8 @@ func TestADocumentIsSharedByRequests(t *testing.T) {
 	server := handler.New(&graphql.ExecutableSchemaMock{
 		SchemaFunc: func() *ast.Schema { return hostile },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
-			read(graphql.GetOperationContext(ctx), graphql.GetOperationContext(ctx).Operation.SelectionSet, "Query")
+			read(graphql.GetOperationContext(ctx),
+				graphql.GetOperationContext(ctx).Operation.SelectionSet, "Query")
 			return graphql.OneShot(&graphql.Response{Data: []byte(`{"ran":true}`)})
 		},
 	})
@@ -254,9 +274,12 @@ func TestADocumentIsSharedByRequests(t *testing.T) {
 	for i := range 16 {
 		all.Go(func() {
 			for j := range 20 {
-				query := fmt.Sprintf(`query($v: [Int] = [1 2], $w: I = {n: 1}, $yes: Boolean = true) { ...F f(l: $v, x: $w) { leaf @include(if: $yes) } ... { a { x%d: leaf ...G @skip(if: $yes) } } }
+				query := fmt.Sprintf(
+					`query($v: [Int] = [1 2], $w: I = {n: 1}, $yes: Boolean = true) { ...F f(l: $v, x: $w) { leaf @include(if: $yes) } ... { a { x%d: leaf ...G @skip(if: $yes) } } }
 					fragment F on Query { f(l: $v, x: $w) { leaf name } } fragment G on A { b { leaf } }`, j%3)
-				if body := send(server, query, map[string]any{"v": i, "yes": j%2 == 0}); !strings.Contains(body, `"ran":true`) {
+				if body := send(server, query,
+					map[string]any{"v": i, "yes": j%2 == 0}); !strings.Contains(body,
+					`"ran":true`) {
 					t.Errorf("%s", body)
 				}
 			}

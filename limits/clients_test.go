@@ -14,9 +14,10 @@ var clients = map[string]string{
 	"graphql-request, login": `mutation Login($username: String!, $password: String!, $otp: String) {
   login(username: $username, password: $password, otp: $otp) { accessToken expiresIn refreshToken refreshExpiresIn tokenType idToken scope }
 }`,
-	"a literal login":   `mutation { login(username: "alice", password: "a \"long\" password, with \u00e4 and {brackets}") { accessToken } }`,
-	"a refresh of 4 KB": `mutation { refresh(refreshToken: "` + list(100, "eyJhbGciOiJIUzUxMiIsInR5cCIgOiAiSldUIiw#") + `") { accessToken refreshToken } }`,
-	"logout":            `mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`,
+	"a literal login": `mutation { login(username: "alice", password: "a \"long\" password, with \u00e4 and {brackets}") { accessToken } }`,
+	"a refresh of 4 KB": `mutation { refresh(refreshToken: "` +
+		list(100, "eyJhbGciOiJIUzUxMiIsInR5cCIgOiAiSldUIiw#") + `") { accessToken refreshToken } }`,
+	"logout": `mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`,
 	"Apollo, me": `query Me { me { id username email emailVerified name givenName familyName realmRoles
   clientRoles { client roles __typename } groups token { scope expiresAt acr session { id authenticatedAt __typename } claims __typename } __typename } }`,
 	"Apollo, with fragments and directives": `query Page($withToken: Boolean!, $withRoles: Boolean = false) {
@@ -45,15 +46,21 @@ fragment U on User { id name avatar(size: 64) { url } } fragment O on Organizati
 	"several operations":               "# what an IDE sends: all that is in the editor\nquery A { me { id } }\n\nquery B { me { ...F } }\nmutation C { login(username: \"a\", password: \"b\") { accessToken } }\nfragment F on User { id }\n",
 	"a health check":                   `{__typename}`,
 	"an IDE's short introspection":     `query { __schema { queryType { fields { name type { name kind ofType { name kind } } args { name defaultValue type { name } } } } types { name fields { name } } } }`,
-	"twenty fragments of components":   `query Screen { me {` + list(20, "...Component#_user ") + `} }` + list(20, " fragment Component#_user on User { __typename id name email realmRoles field# }"),
-	"a batch of thirty":                `query Batch {` + list(30, " user#: user(id: #) { id name email roles { id name } __typename }") + `}`,
-	"GraphiQL's introspection":         graphiql,
+	"twenty fragments of components": `query Screen { me {` + list(20, "...Component#_user ") +
+		`} }` +
+		list(20,
+			" fragment Component#_user on User { __typename id name email realmRoles field# }"),
+	"a batch of thirty": `query Batch {` +
+		list(30, " user#: user(id: #) { id name email roles { id name } __typename }") + `}`,
+	"GraphiQL's introspection": graphiql,
 }
 
 func TestClientsPass(t *testing.T) {
 	bounds := limits.Limits{RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
 	for name, query := range clients {
-		request := &graphql.RawParams{Query: query, Variables: map[string]any{"username": "alice", "password": "secret", "filter": map[string]any{"tags": []any{"a"}}}}
+		request := &graphql.RawParams{Query: query,
+			Variables: map[string]any{"username": "alice", "password": "secret",
+				"filter": map[string]any{"tags": []any{"a"}}}}
 		if fault := bounds.MutateOperationParameters(t.Context(), request); fault != nil {
 			t.Errorf("%s is refused: %v", name, fault)
 		}
@@ -72,7 +79,9 @@ func TestGraphiQLsIntrospectionIsValid(t *testing.T) {
 	if found, _ := limits.FoundIn(graphiql, nil); found.Depth != 1 ||
 		found.Introspection != 1 || found.Asked != 5 ||
 		found.Fields > 500 {
-		t.Errorf("the comments say that its lists nest to 1 and that it has some 400 fields; found %+v", found)
+		t.Errorf(
+			"the comments say that its lists nest to 1 and that it has some 400 fields; found %+v",
+			found)
 	}
 }
 
@@ -137,7 +146,8 @@ func TestIntrospectionIsAskedForAFewTimes(t *testing.T) {
 		`{` + list(50, `a#: __typename `) + `}`:                                                               "",
 		// one of them runs
 		list(3, ` query A# { a: __schema { types { name } } b: __schema { types { name } } }`): "",
-		`{` + list(11, `a#: a { types: leaf } `) + `}`:                                         "", // no introspection
+		// no introspection
+		`{` + list(11, `a#: a { types: leaf } `) + `}`: "",
 	} {
 		checkFault(t, limits.Limits{}, query, want)
 	}

@@ -12,8 +12,9 @@ import (
 // Found is what the passes count in a document, for tests that count it otherwise.
 type Found struct {
 	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, Introspection, Asked, Roots int
-	Named, Uses, Defaults                                                                      map[string]int
-	Cycle                                                                                      bool
+	Named, Uses,
+	Defaults map[string]int
+	Cycle bool
 }
 
 // unlimited are limits that a document of this text can't pass: they were Limits' to hold.
@@ -38,7 +39,8 @@ func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 		return Found{Cycle: true}, true
 	}
 	found = Found{
-		Fields: m.all.fields, Aliases: m.all.aliases, Directives: m.all.directives, Values: m.all.values, Bytes: m.all.bytes,
+		Fields: m.all.fields, Aliases: m.all.aliases, Directives: m.all.directives,
+		Values: m.all.values, Bytes: m.all.bytes,
 		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.introspectionDepth,
 		Asked: m.introspectionRoots, Roots: m.roots,
 		Named: m.named, Uses: map[string]int{}, Defaults: map[string]int{},

@@ -59,8 +59,10 @@ func check(t *testing.T, query string) {
 	if err != nil {
 		t.Fatalf("gqlparser refuses %q, which was %q: %v", request.Query, query, err)
 	}
-	if selections, values, directives := visits(doc); selections > limits.Fields || values > limits.Values || directives > limits.Directives {
-		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives", query, selections, values, directives)
+	if selections, values, directives := visits(doc); selections > limits.Fields ||
+		values > limits.Values || directives > limits.Directives {
+		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives", query,
+			selections, values, directives)
 	}
 	if steps, _ := limits.Overlapping(hostile, doc); steps > limits.MaxSteps+1 {
 		t.Errorf("%q: %d steps to see whether fields overlap", query, steps)

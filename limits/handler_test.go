@@ -63,7 +63,8 @@ func TestRefusalsAreAnswers(t *testing.T) {
 		{"{leaf}\n fragment F on A { a { ...F } }",
 			`{"errors":[{"message":"Cannot spread a fragment within itself, directly or through others.","locations":[{"line":2,"column":2}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}],"data":null}`},
 	} {
-		if ran, body := run(limits.Limits{RootFieldMax: map[string]int{"login": 1}}, tt.query); ran || body != tt.want {
+		if ran, body := run(limits.Limits{RootFieldMax: map[string]int{"login": 1}},
+			tt.query); ran || body != tt.want {
 			t.Errorf("%s\nran: %t\n got %s\nwant %s", tt.query, ran, body, tt.want)
 		}
 	}
@@ -80,7 +81,9 @@ func TestCyclesOfFragmentsAreRefused(t *testing.T) {
 		`{ ...F } fragment F on Query { a { a { ...G } ...G } a { ...G } } fragment G on A { ... { ...G } }`,
 	} {
 		ran, body := run(limits.Limits{}, query)
-		if ran || !strings.Contains(body, `Cannot spread a fragment`) || !strings.Contains(body, `"code":"GRAPHQL_VALIDATION_FAILED"`) || !strings.Contains(body, `"locations":[{`) {
+		if ran || !strings.Contains(body, `Cannot spread a fragment`) ||
+			!strings.Contains(body, `"code":"GRAPHQL_VALIDATION_FAILED"`) ||
+			!strings.Contains(body, `"locations":[{`) {
 			t.Errorf("%s\nran: %t, answered %s", query, ran, body)
 		}
 	}
@@ -179,12 +182,16 @@ func TestDepthOf(t *testing.T) {
 		{"an operation that isn't chosen", `query Shallow { leaf } query Deep { a { a { b { leaf } } } }`, 4},
 		{"a fragment of a name that is there already", `{ a { a { ...F } } } fragment F on A { leaf } fragment F on A { a { leaf } }`, 3},
 	} {
-		for allowed, want := range map[int]string{tt.want: "", tt.want - 1: fmt.Sprintf("its fields nest to depth %d, allowed is %d", tt.want, tt.want-1)} {
+		for allowed, want := range map[int]string{tt.want: "",
+			tt.want - 1: fmt.Sprintf("its fields nest to depth %d, allowed is %d", tt.want,
+				tt.want-1)} {
 			if allowed == 0 {
 				continue // which would be the default
 			}
-			fault := limits.Limits{Depth: allowed}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: tt.query})
-			if want == "" && fault != nil || want != "" && (fault == nil || !strings.HasSuffix(fault.Message, want)) {
+			fault := limits.Limits{Depth: allowed}.MutateOperationParameters(t.Context(),
+				&graphql.RawParams{Query: tt.query})
+			if want == "" && fault != nil ||
+				want != "" && (fault == nil || !strings.HasSuffix(fault.Message, want)) {
 				t.Errorf("%s: with %d allowed: %v, want %q", tt.name, allowed, fault, want)
 			}
 		}
@@ -195,17 +202,23 @@ func TestDepthOf(t *testing.T) {
 func TestAFragmentIsWalkedOnce(t *testing.T) {
 	for _, spread := range []string{"{...F0}", "{__schema{types{...F0}}}", "{leaf}"} {
 		for n := range 49 {
-			query := spread + list(n, "fragment F# on A{x:a{...F+} y:a{...F+}}") + list(1, "fragment Fn on A{leaf}")
+			query := spread + list(n, "fragment F# on A{x:a{...F+} y:a{...F+}}") +
+				list(1, "fragment Fn on A{leaf}")
 			for i := range n {
-				query = strings.Replace(query, "...F+} y:a{...F+", fmt.Sprintf("...F%d} y:a{...F%[1]d", i+1), 1)
+				query = strings.Replace(query, "...F+} y:a{...F+",
+					fmt.Sprintf("...F%d} y:a{...F%[1]d", i+1), 1)
 			}
 			query = strings.Replace(query, "fragment Fn", fmt.Sprintf("fragment F%d", n), 1)
 			found, ok := limits.FoundIn(query, nil)
-			if done, _ := limits.WorkOf(limits.Limits{}, &graphql.RawParams{Query: query}); !ok || done.Nodes > done.Tokens {
-				t.Errorf("a chain of %d: %t, %d nodes visited for %d bytes", n, ok, done.Nodes, len(query))
+			if done, _ := limits.WorkOf(limits.Limits{}, &graphql.RawParams{Query: query}); !ok ||
+				done.Nodes > done.Tokens {
+				t.Errorf("a chain of %d: %t, %d nodes visited for %d bytes", n, ok, done.Nodes,
+					len(query))
 			}
 			if n > 30 && found.Fields != 1<<30 {
-				t.Errorf("a chain of %d has %d fields; want that the count stops before it overflows", n, found.Fields)
+				t.Errorf(
+					"a chain of %d has %d fields; want that the count stops before it overflows", n,
+					found.Fields)
 			}
 		}
 	}

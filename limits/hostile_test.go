@@ -43,7 +43,8 @@ func ruleSet() *rules.Rules {
 // answer is the way of a document through limits, gqlparser's parser and its validation, as in
 // gqlgen.
 func answer(d limits.Limits, query string) (by string, faults gqlerror.List) {
-	if fault := d.MutateOperationParameters(context.Background(), &graphql.RawParams{Query: query}); fault != nil {
+	if fault := d.MutateOperationParameters(context.Background(),
+		&graphql.RawParams{Query: query}); fault != nil {
 		return "limits", gqlerror.List{fault}
 	}
 	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: query}, limits.Tokens)
@@ -66,7 +67,8 @@ func padded(bytes int) string {
 
 // upTo is the bound for documents of so many bytes: the default, or what a setting may make of it.
 func upTo(bytes int) limits.Limits {
-	return limits.Limits{Bytes: max(bytes, limits.Bytes), RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
+	return limits.Limits{Bytes: max(bytes, limits.Bytes),
+		RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
 }
 
 // Whatever the shape and the size: there is an answer, a refusal says what was too much, and no
@@ -93,7 +95,8 @@ func TestHostile(t *testing.T) {
 				}
 				done, _ := limits.WorkOf(bounds, &graphql.RawParams{Query: query})
 				if done.Tokens > min(len(query), limits.Tokens+1) || done.Nodes > done.Tokens {
-					t.Errorf("%s, %d bytes: %d tokens read, %d nodes visited", shape.name, size, done.Tokens, done.Nodes)
+					t.Errorf("%s, %d bytes: %d tokens read, %d nodes visited", shape.name, size,
+						done.Tokens, done.Nodes)
 				}
 			}
 		}
@@ -106,15 +109,19 @@ func TestHostile(t *testing.T) {
 // Twice the text is at most twice the work, where nothing stops it earlier.
 func TestWorkIsLinear(t *testing.T) {
 	wide := limits.Limits{
-		Bytes: 1 << 30, Tokens: 1 << 30, Nesting: 1 << 10, NameBytes: 1 << 30, StringBytes: 1 << 30, NumberBytes: 1 << 30, Depth: 1 << 30,
-		Fields: 1 << 29, RootFields: 1 << 29, Aliases: 1 << 29, Operations: 1 << 29, Fragments: 1 << 29, Spreads: 1 << 29, Directives: 1 << 29,
-		DirectivesPerNode: 1 << 29, Arguments: 1 << 29, Variables: 1 << 29, Values: 1 << 29, ValueDepth: 1 << 29, ValueBytes: 1 << 29,
+		Bytes: 1 << 30, Tokens: 1 << 30, Nesting: 1 << 10, NameBytes: 1 << 30, StringBytes: 1 << 30,
+		NumberBytes: 1 << 30, Depth: 1 << 30,
+		Fields: 1 << 29, RootFields: 1 << 29, Aliases: 1 << 29, Operations: 1 << 29,
+		Fragments: 1 << 29, Spreads: 1 << 29, Directives: 1 << 29,
+		DirectivesPerNode: 1 << 29, Arguments: 1 << 29, Variables: 1 << 29, Values: 1 << 29,
+		ValueDepth: 1 << 29, ValueBytes: 1 << 29,
 	}
 	for _, shape := range shapes {
 		query := shape.of(32 << 10)
 		done, _ := limits.WorkOf(wide, &graphql.RawParams{Query: query})
 		if done.Tokens > len(query) || done.Nodes > done.Tokens {
-			t.Errorf("%s: %d tokens and %d nodes for %d bytes", shape.name, done.Tokens, done.Nodes, len(query))
+			t.Errorf("%s: %d tokens and %d nodes for %d bytes", shape.name, done.Tokens, done.Nodes,
+				len(query))
 		}
 	}
 }
@@ -162,7 +169,8 @@ var sizes = []int{1 << 10, 8 << 10, 64 << 10, 1 << 20}
 // request that is padded to the same size and goes the same way.
 func BenchmarkHostile(b *testing.B) {
 	good := map[int]cost{}
-	b.Run("me,_padded", func(b *testing.B) { // a benchmark of its own, since one with others in it prints nothing
+	// a benchmark of its own, since one with others in it prints nothing
+	b.Run("me,_padded", func(b *testing.B) {
 		for b.Loop() {
 		}
 		for _, size := range sizes {
@@ -172,7 +180,8 @@ func BenchmarkHostile(b *testing.B) {
 					b.Fatal(by, faults)
 				}
 			})
-			b.Logf("%8d bytes: %9.1f us; %7.0f allocations; %9.0f bytes; accepted", size, float64(good[size].cpu)/1e3, good[size].allocs, good[size].bytes)
+			b.Logf("%8d bytes: %9.1f us; %7.0f allocations; %9.0f bytes; accepted", size,
+				float64(good[size].cpu)/1e3, good[size].allocs, good[size].bytes)
 		}
 	})
 	for _, shape := range shapes {
@@ -191,8 +200,10 @@ func BenchmarkHostile(b *testing.B) {
 				if good[size].cpu == 0 {
 					b.Fatal("there is nothing to compare with: run all of BenchmarkHostile")
 				}
-				b.Logf("%8d bytes: %9.1f us, %5.1f times; %7.0f allocations, %5.1f times; %9.0f bytes, %5.1f times; refused by %s %s",
-					size, float64(is.cpu)/1e3, float64(is.cpu)/float64(good[size].cpu), is.allocs, is.allocs/good[size].allocs, is.bytes, is.bytes/good[size].bytes, by, reason)
+				b.Logf(
+					"%8d bytes: %9.1f us, %5.1f times; %7.0f allocations, %5.1f times; %9.0f bytes, %5.1f times; refused by %s %s",
+					size, float64(is.cpu)/1e3, float64(is.cpu)/float64(good[size].cpu), is.allocs,
+					is.allocs/good[size].allocs, is.bytes, is.bytes/good[size].bytes, by, reason)
 			}
 		})
 	}

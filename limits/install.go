@@ -40,13 +40,14 @@ func suggestingRules() *rules.Rules {
 		{rules.KnownArgumentNamesRule, rules.KnownArgumentNamesRuleWithoutSuggestions},
 		{rules.KnownTypeNamesRule, rules.KnownTypeNamesRuleWithoutSuggestions},
 	} {
-		set.ReplaceRule(rule.suggesting.Name, func(observers *core.Events, addError core.AddErrFunc) {
-			if _, suggests := set.GetInner()[rules.FieldsOnCorrectTypeRule.Name]; suggests {
-				rule.suggesting.RuleFunc(observers, addError)
-			} else {
-				rule.silent.RuleFunc(observers, addError)
-			}
-		})
+		set.ReplaceRule(rule.suggesting.Name,
+			func(observers *core.Events, addError core.AddErrFunc) {
+				if _, suggests := set.GetInner()[rules.FieldsOnCorrectTypeRule.Name]; suggests {
+					rule.suggesting.RuleFunc(observers, addError)
+				} else {
+					rule.silent.RuleFunc(observers, addError)
+				}
+			})
 	}
 	return set
 }

@@ -42,9 +42,11 @@ func TestInstall_tokenLimitIsTheParsers(t *testing.T) {
 		if allowed == 0 {
 			allowed = limits.Tokens
 		}
-		for n, want := range map[int]string{allowed - 3: `{"data":{}}`, allowed - 2: `"reason":"TOKENS"`} {
+		for n, want := range map[int]string{allowed - 3: `{"data":{}}`,
+			allowed - 2: `"reason":"TOKENS"`} {
 			query := "{ leaf" + strings.Repeat("\n#", n) + "\n}"
-			if got := send(server, query, nil); !strings.Contains(got, want) || strings.Contains(got, "exceeded token limit") {
+			if got := send(server, query, nil); !strings.Contains(got, want) ||
+				strings.Contains(got, "exceeded token limit") {
 				t.Errorf("%d tokens of %d: %s, want %s", n+3, allowed, got, want)
 			}
 		}
@@ -84,7 +86,8 @@ func TestInstall_suggestions(t *testing.T) {
 				got := send(server, query, nil)
 				_, suggestion, suggested := strings.Cut(got, "Did you mean")
 				if suggested == disabled || suggested && !strings.Contains(suggestion, name) {
-					t.Errorf("suggestions disabled %t, before Install %t: %s: %s", disabled, before, query, got)
+					t.Errorf("suggestions disabled %t, before Install %t: %s: %s", disabled, before,
+						query, got)
 				}
 			}
 		}
@@ -121,7 +124,8 @@ func TestInstall_cache(t *testing.T) {
 // Limits that are no use aren't installed.
 func TestInstall_faults(t *testing.T) {
 	server := newBareServer()
-	if err := limits.Install(server, limits.Limits{Depth: -1}); err == nil || !strings.Contains(err.Error(), "below zero") {
+	if err := limits.Install(server, limits.Limits{Depth: -1}); err == nil ||
+		!strings.Contains(err.Error(), "below zero") {
 		t.Errorf("a limit below zero: %v", err)
 	}
 	deep := strings.Repeat("{ a ", limits.Depth) + "{ leaf }" + strings.Repeat("}", limits.Depth)
@@ -134,7 +138,8 @@ func TestInstall_faults(t *testing.T) {
 	if got := send(server, deep, nil); !strings.Contains(got, `"reason":"DEPTH"`) {
 		t.Errorf("a server with limits: %s", got)
 	}
-	if err := limits.Install(nil, limits.Limits{}); err == nil || !strings.Contains(err.Error(), "handler.New") {
+	if err := limits.Install(nil, limits.Limits{}); err == nil ||
+		!strings.Contains(err.Error(), "handler.New") {
 		t.Errorf("Install without a server: %v, want that it names handler.New", err)
 	}
 }

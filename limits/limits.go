@@ -101,8 +101,9 @@ type Limits struct {
 	Arguments         int // of one field or directive, and members of one object
 	Variables         int // definitions of one operation
 	Values            int // arguments, items of lists and members of objects, expanded
-	ValueDepth        int // how deep lists and objects nest in one value, and lists in the type of a variable
-	ValueBytes        int // of the literals of all values and of the names of members, expanded
+	// how deep lists and objects nest in one value, and lists in the type of a variable
+	ValueDepth int
+	ValueBytes int // of the literals of all values and of the names of members, expanded
 	// Introspection bounds how many of the lists fields, inputFields, interfaces and possibleTypes
 	// are inside each other, below __schema or __type: each level multiplies the response. Other
 	// fields may nest there as deep as Fields and Nesting allow, since Depth doesn't count them.
@@ -143,9 +144,11 @@ func (Limits) ExtensionName() string { return "DocumentLimits" }
 
 // Validate refuses limits below zero.
 func (l Limits) Validate(graphql.ExecutableSchema) error {
-	lowest := min(l.Bytes, l.Tokens, l.Nesting, l.NameBytes, l.StringBytes, l.NumberBytes, l.Depth, l.Fields, l.RootFields,
-		l.Aliases, l.Operations, l.Fragments, l.Spreads, l.Directives, l.DirectivesPerNode, l.Arguments, l.Variables, l.Values, l.ValueDepth,
-		l.ValueBytes, l.Introspection, l.IntrospectionRoots, l.VariableBytes, l.VariableItems, l.VariableDepth, l.Coercions)
+	lowest := min(l.Bytes, l.Tokens, l.Nesting, l.NameBytes, l.StringBytes, l.NumberBytes, l.Depth,
+		l.Fields, l.RootFields, l.Aliases, l.Operations, l.Fragments, l.Spreads, l.Directives,
+		l.DirectivesPerNode, l.Arguments, l.Variables, l.Values, l.ValueDepth, l.ValueBytes,
+		l.Introspection, l.IntrospectionRoots, l.VariableBytes, l.VariableItems, l.VariableDepth,
+		l.Coercions)
 	for _, most := range l.RootFieldMax {
 		lowest = min(lowest, most)
 	}
@@ -180,7 +183,8 @@ func (l Limits) withDefaults() Limits {
 // with GRAPHQL_PARSE_FAILED, and a cycle of fragments with GRAPHQL_VALIDATION_FAILED. Of what
 // passes it changes only the spelling: a document that gqlparser wouldn't understand, or would read
 // another value out of, is rewritten to one that means the same.
-func (l Limits) MutateOperationParameters(ctx context.Context, request *graphql.RawParams) *gqlerror.Error {
+func (l Limits) MutateOperationParameters(ctx context.Context,
+	request *graphql.RawParams) *gqlerror.Error {
 	_, err := l.check(ctx, request)
 	return err
 }
@@ -188,10 +192,13 @@ func (l Limits) MutateOperationParameters(ctx context.Context, request *graphql.
 // work counts what the passes did, for tests that hold it to be linear.
 type work struct{ tokens, nodes, items int }
 
-func (l Limits) check(ctx context.Context, request *graphql.RawParams) (done work, err *gqlerror.Error) {
+func (l Limits) check(ctx context.Context,
+	request *graphql.RawParams) (done work, err *gqlerror.Error) {
 	l = l.withDefaults()
 	if len(request.OperationName) > l.NameBytes {
-		return done, tooLarge(apierror.ReasonNames, "The operation's name has %d bytes, allowed are %d", len(request.OperationName), l.NameBytes)
+		return done, tooLarge(apierror.ReasonNames,
+			"The operation's name has %d bytes, allowed are %d", len(request.OperationName),
+			l.NameBytes)
 	}
 	document, known := l.cache.find(request.Query)
 	if !known {

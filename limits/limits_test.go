@@ -42,7 +42,8 @@ func TestEachLimit(t *testing.T) {
 			"The document is too deep: at least %d brackets are open at one time, allowed are %d"},
 		{"nesting after what was closed", limits.Nesting, func(n int) string {
 			return "{" + list(9, "x#:f(l:[]){leaf}") + around(n-1, "...{", "leaf", "}") + "}"
-		}, "NESTING", "The document is too deep: at least %d brackets are open at one time, allowed are %d"},
+		}, "NESTING",
+			"The document is too deep: at least %d brackets are open at one time, allowed are %d"},
 		{"a field's name", limits.NameBytes, func(n int) string { return "{" + strings.Repeat("n", n) + "}" }, "NAMES",
 			"A name in the document is too long: it has %d bytes, allowed are %d"},
 		{"a type's name", limits.NameBytes, func(n int) string { return "{...on " + strings.Repeat("n", n) + "{leaf}}" }, "NAMES",
@@ -61,13 +62,17 @@ func TestEachLimit(t *testing.T) {
 			return "{a{...F}}fragment F on A{" + around(n-2, "a{", "leaf", "}") + "}"
 		}, "DEPTH", "The document is too deep: its fields nest to depth %d, allowed is %d"},
 		{"fields", limits.Fields, func(n int) string { // 10 times a field, a spread and 80 fields; the 80 themselves; the rest
-			return "{" + list(10, "u#{...F}") + "rest{" + list(n-10*82-80-1, "w# ") + "}}fragment F on A{" + list(80, "v# ") + "}"
-		}, "FIELDS", "The document is too large: with its fragments written out it has %d fields and fragments, allowed are %d"},
+			return "{" + list(10, "u#{...F}") + "rest{" + list(n-10*82-80-1, "w# ") +
+				"}}fragment F on A{" + list(80, "v# ") + "}"
+		}, "FIELDS",
+			"The document is too large: with its fragments written out it has %d fields and fragments, allowed are %d"},
 		{"root fields", limits.RootFields, func(n int) string { return "{" + strings.Repeat("leaf ", n) + "}" }, "ROOT_FIELDS",
 			"The document is too large: an operation has %d root fields with its fragments written out, allowed are %d"},
 		{"root fields through fragments", limits.RootFields, func(n int) string {
-			return "{...F ...{...F}" + strings.Repeat("leaf ", n-40) + "}fragment F on Query{" + strings.Repeat("leaf ", 20) + "}"
-		}, "ROOT_FIELDS", "The document is too large: an operation has %d root fields with its fragments written out, allowed are %d"},
+			return "{...F ...{...F}" + strings.Repeat("leaf ", n-40) + "}fragment F on Query{" +
+				strings.Repeat("leaf ", 20) + "}"
+		}, "ROOT_FIELDS",
+			"The document is too large: an operation has %d root fields with its fragments written out, allowed are %d"},
 		{"aliases", limits.Aliases, func(n int) string { return "{a{" + list(n, "x#:leaf ") + "}}" }, "ALIASES",
 			"The document is too large: with its fragments written out it has %d aliases, allowed are %d"},
 		{"operations", limits.Operations, func(n int) string { return list(n, "query Q#{leaf}") }, "OPERATIONS",
@@ -100,18 +105,24 @@ func TestEachLimit(t *testing.T) {
 			"The document is too deep: its values nest to depth %d, allowed is %d"},
 		{"bytes of values", limits.ValueBytes, func(n int) string {
 			s := strings.Repeat("s", 16<<10-1)
-			return `{a(x:["` + s + `" "` + s + `" "` + strings.Repeat("s", n-2*len(s)) + `"]){leaf}}`
-		}, "VALUES", "The document is too large: with its fragments written out its values have %d bytes, allowed are %d"},
+			return `{a(x:["` + s + `" "` + s + `" "` + strings.Repeat("s", n-2*len(s)) +
+				`"]){leaf}}`
+		}, "VALUES",
+			"The document is too large: with its fragments written out its values have %d bytes, allowed are %d"},
 		{"introspection", limits.Introspection, func(n int) string {
 			return "{__schema{types{" + around(n, "fields{type{", "name", "}}") + "}}}"
-		}, "INTROSPECTION", "The document is too deep: lists of the introspection nest to depth %d, allowed is %d"},
+		}, "INTROSPECTION",
+			"The document is too deep: lists of the introspection nest to depth %d, allowed is %d"},
 		{"introspection through fragments", limits.Introspection, func(n int) string {
-			return `{__type(name:"A"){fields{type{...F}}}}fragment F on __Type{` + around(n-1, "interfaces{", "name", "}") + "}"
-		}, "INTROSPECTION", "The document is too deep: lists of the introspection nest to depth %d, allowed is %d"},
+			return `{__type(name:"A"){fields{type{...F}}}}fragment F on __Type{` +
+				around(n-1, "interfaces{", "name", "}") + "}"
+		}, "INTROSPECTION",
+			"The document is too deep: lists of the introspection nest to depth %d, allowed is %d"},
 	} {
 		for over := range 2 {
 			query := tt.of(tt.n + over)
-			fault := limits.Limits{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query})
+			fault := limits.Limits{}.MutateOperationParameters(t.Context(),
+				&graphql.RawParams{Query: query})
 			if _, isOne := limits.FoundIn(query, nil); !isOne {
 				t.Errorf("%s: %.200s is no document", tt.name, query)
 			}
@@ -122,8 +133,10 @@ func TestEachLimit(t *testing.T) {
 				continue
 			}
 			if says := fmt.Sprintf(tt.says, tt.n+1, tt.n); fault == nil || fault.Message != says ||
-				fault.Extensions["reason"] != tt.reason || fault.Extensions["code"] != "OPERATION_TOO_LARGE" {
-				t.Errorf("%s: over the limit: %v %v\nwant %s: %s", tt.name, fault, fault.Extensions, tt.reason, says)
+				fault.Extensions["reason"] != tt.reason ||
+				fault.Extensions["code"] != "OPERATION_TOO_LARGE" {
+				t.Errorf("%s: over the limit: %v %v\nwant %s: %s", tt.name, fault, fault.Extensions,
+					tt.reason, says)
 			}
 		}
 	}
@@ -152,11 +165,16 @@ func TestNamedRootFields(t *testing.T) {
 		{`mutation A { x: login { id } y: login { id } } mutation B { login { id } }`, "login"},
 		{`mutation { never }`, "never"},
 	} {
-		fault := most.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: tt.query, OperationName: "B"})
+		fault := most.MutateOperationParameters(t.Context(),
+			&graphql.RawParams{Query: tt.query, OperationName: "B"})
 		switch {
 		case tt.field == "" && fault != nil:
 			t.Errorf("%s is refused: %v", tt.query, fault)
-		case tt.field != "" && (fault == nil || fault.Extensions["reason"] != "ROOT_FIELDS" || !strings.Contains(fault.Message, fmt.Sprintf("the root field %q %d times", tt.field, most.RootFieldMax[tt.field]+1))):
+		case tt.field != "" &&
+			(fault == nil || fault.Extensions["reason"] != "ROOT_FIELDS" ||
+				!strings.Contains(fault.Message,
+					fmt.Sprintf("the root field %q %d times", tt.field,
+						most.RootFieldMax[tt.field]+1))):
 			t.Errorf("%s: %v", tt.query, fault)
 		}
 	}
@@ -194,17 +212,26 @@ func TestVariablesLimits(t *testing.T) {
 		{"a default that isn't used", `query($v:[Int]=[` + strings.Repeat("1 ", 125) + `]){` + list(40, "x#:f(l:$v){leaf}") + `}`, map[string]any{"v": nil}, "", ""},
 		{"a variable that isn't used", `{leaf}`, map[string]any{"v": items(900)}, "", ""},
 	} {
-		fault := limits.Limits{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: tt.query, Variables: tt.given})
-		if tt.says == "" && fault != nil || tt.says != "" && (fault == nil || fault.Message != tt.says || fault.Extensions["reason"] != tt.reason || fault.Extensions["code"] != "OPERATION_TOO_LARGE") {
+		fault := limits.Limits{}.MutateOperationParameters(t.Context(),
+			&graphql.RawParams{Query: tt.query, Variables: tt.given})
+		if tt.says == "" && fault != nil ||
+			tt.says != "" &&
+				(fault == nil || fault.Message != tt.says ||
+					fault.Extensions["reason"] != tt.reason ||
+					fault.Extensions["code"] != "OPERATION_TOO_LARGE") {
 			t.Errorf("%s: %v, want %q", tt.name, fault, tt.says)
 		}
 	}
 }
 
 func TestTheOperationsName(t *testing.T) {
-	for n, want := range map[int]string{limits.NameBytes: "", limits.NameBytes + 1: "The operation's name has 129 bytes, allowed are 128"} {
-		fault := limits.Limits{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: `{leaf}`, OperationName: strings.Repeat("n", n)})
-		if want == "" && fault != nil || want != "" && (fault == nil || fault.Message != want || fault.Extensions["reason"] != "NAMES") {
+	for n, want := range map[int]string{limits.NameBytes: "",
+		limits.NameBytes + 1: "The operation's name has 129 bytes, allowed are 128"} {
+		fault := limits.Limits{}.MutateOperationParameters(t.Context(),
+			&graphql.RawParams{Query: `{leaf}`, OperationName: strings.Repeat("n", n)})
+		if want == "" && fault != nil ||
+			want != "" &&
+				(fault == nil || fault.Message != want || fault.Extensions["reason"] != "NAMES") {
 			t.Errorf("%d bytes: %v, want %q", n, fault, want)
 		}
 	}
@@ -213,8 +240,11 @@ func TestTheOperationsName(t *testing.T) {
 // What a stranger wrote is in no message, whatever limit it passes.
 func TestNothingIsQuoted(t *testing.T) {
 	for _, shape := range shapes {
-		query := strings.NewReplacer("leaf", "canary", "login", "canary", "F0", "canary").Replace(shape.of(8 << 10))
-		if fault := (limits.Limits{}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); fault != nil && strings.Contains(fault.Error(), "canary") {
+		query := strings.NewReplacer("leaf", "canary", "login", "canary", "F0",
+			"canary").Replace(shape.of(8 << 10))
+		if fault := (limits.Limits{}).MutateOperationParameters(t.Context(),
+			&graphql.RawParams{Query: query}); fault != nil &&
+			strings.Contains(fault.Error(), "canary") {
 			t.Errorf("%s: %v", shape.name, fault)
 		}
 	}
@@ -224,7 +254,8 @@ func TestLimitsBelowZeroAreRefused(t *testing.T) {
 	if err := (limits.Limits{}).Validate(nil); err != nil {
 		t.Errorf("the defaults: %v", err)
 	}
-	for _, bad := range []limits.Limits{{Bytes: -1}, {Coercions: -1}, {Depth: -1}, {RootFieldMax: map[string]int{"a": 1, "b": -1}}} {
+	for _, bad := range []limits.Limits{{Bytes: -1}, {Coercions: -1}, {Depth: -1},
+		{RootFieldMax: map[string]int{"a": 1, "b": -1}}} {
 		if err := bad.Validate(nil); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}

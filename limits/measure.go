@@ -40,12 +40,14 @@ func (l Limits) compare(query string, m *measured) *gqlerror.Error {
 			if strings.Contains(bound.message, " nest ") {
 				adjective = "deep: "
 			}
-			return tooLarge(bound.reason, "The document is too "+adjective+bound.message, bound.found, bound.allowed)
+			return tooLarge(bound.reason, "The document is too "+adjective+bound.message,
+				bound.found, bound.allowed)
 		}
 	}
 	for name, found := range m.named {
 		if found > l.RootFieldMax[name] { // the name is the server's, not the document's
-			return tooLarge(apierror.ReasonRootFields, "The document is too large: an operation has the root field %q %d times with its fragments written out, allowed are %d", name, found, l.RootFieldMax[name])
+			return tooLarge(apierror.ReasonRootFields,
+				"The document is too large: an operation has the root field %q %d times with its fragments written out, allowed are %d", name, found, l.RootFieldMax[name])
 		}
 	}
 	return nil
@@ -165,7 +167,8 @@ func (p *parser) measure() *measured {
 	}
 	for _, def := range p.operations {
 		m.roots = max(m.roots, def.roots)
-		m.introspectionRoots = max(m.introspectionRoots, sum(def.own.introspectionRoots, def.own.aliasesBelow))
+		m.introspectionRoots = max(m.introspectionRoots,
+			sum(def.own.introspectionRoots, def.own.aliasesBelow))
 		for name, found := range def.named {
 			if m.named == nil {
 				m.named = map[string]int{}

@@ -17,7 +17,8 @@ const maxSteps = 50_000
 // field with the same arguments, and what is below them is one place again. The idea is Simon
 // Adameit's.
 func overlappingFieldsCanBeMerged(observers *core.Events, addError core.AddErrFunc) {
-	m := overlap{addError: addError, visited: map[*ast.FragmentDefinition]bool{}, reported: map[*ast.Field]bool{}}
+	m := overlap{addError: addError, visited: map[*ast.FragmentDefinition]bool{},
+		reported: map[*ast.Field]bool{}}
 	m.observe(observers)
 }
 
@@ -27,7 +28,8 @@ func (m *overlap) observe(observers *core.Events) {
 		m.place([]ast.SelectionSet{operation.SelectionSet}, false)
 	})
 	observers.OnFragment(func(walker *core.Walker, fragment *ast.FragmentDefinition) {
-		if !m.visited[fragment] { // else an operation has seen it, in a place where it is merged with more
+		// else an operation has seen it, in a place where it is merged with more
+		if !m.visited[fragment] {
 			m.schema = walker.Schema
 			m.place([]ast.SelectionSet{fragment.SelectionSet}, false)
 		}
@@ -81,7 +83,8 @@ func (m *overlap) report(field *ast.Field, conflict string) {
 	}
 	m.reported[field] = true
 	m.addError(
-		core.Message(`Fields "%s" conflict because %s. Use different aliases on the fields to fetch both if this was intentional.`, field.Alias, conflict),
+		core.Message(
+			`Fields "%s" conflict because %s. Use different aliases on the fields to fetch both if this was intentional.`, field.Alias, conflict),
 		core.At(field.Position),
 	)
 }
@@ -92,7 +95,8 @@ func (m *overlap) step(n int, at ast.Selection) bool {
 		return false
 	}
 	if m.steps += n; m.steps > maxSteps {
-		m.addError(core.Message("The document merges too many fields of interfaces or unions."), core.At(at.GetPosition()))
+		m.addError(core.Message("The document merges too many fields of interfaces or unions."),
+			core.At(at.GetPosition()))
 		return false
 	}
 	return true
@@ -194,7 +198,8 @@ func (m *overlap) sameField(fields []*ast.Field) {
 	var arguments map[string]*ast.Value
 	for _, field := range fields[1:] {
 		if field.Name != first.Name {
-			m.report(field, fmt.Sprintf(`"%s" and "%s" are different fields`, first.Name, field.Name))
+			m.report(field,
+				fmt.Sprintf(`"%s" and "%s" are different fields`, first.Name, field.Name))
 			continue
 		}
 		if arguments == nil {
@@ -214,7 +219,8 @@ func (m *overlap) sameField(fields []*ast.Field) {
 }
 
 func (m *overlap) values(a, b *ast.Value) bool {
-	if a == nil || b == nil || a.Kind != b.Kind || a.Raw != b.Raw || len(a.Children) != len(b.Children) {
+	if a == nil || b == nil || a.Kind != b.Kind || a.Raw != b.Raw ||
+		len(a.Children) != len(b.Children) {
 		return false
 	}
 	var members map[string]*ast.Value
@@ -264,6 +270,7 @@ func (m *overlap) conflict(a, b *ast.Field) string {
 				return ""
 			}
 		}
-		return fmt.Sprintf(`they return conflicting types "%s" and "%s"`, a.Definition.Type.String(), b.Definition.Type.String())
+		return fmt.Sprintf(`they return conflicting types "%s" and "%s"`,
+			a.Definition.Type.String(), b.Definition.Type.String())
 	}
 }

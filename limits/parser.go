@@ -48,7 +48,8 @@ func (p *parser) read() {
 		case p.tokens.name("fragment"):
 			def.fragment = true
 			p.fragments = append(p.fragments, def)
-			p.checkMax(len(p.fragments), limits.Fragments, apierror.ReasonFragments, "it defines at least %d fragments, allowed are %d")
+			p.checkMax(len(p.fragments), limits.Fragments, apierror.ReasonFragments,
+				"it defines at least %d fragments, allowed are %d")
 			p.tokens.next()
 			if p.tokens.name("on") {
 				p.tokens.unexpected()
@@ -70,7 +71,8 @@ func (p *parser) read() {
 
 func (p *parser) operation(def *definition) {
 	p.operations = append(p.operations, def)
-	p.checkMax(len(p.operations), p.tokens.limits.Operations, apierror.ReasonOperations, "it has at least %d operations, allowed are %d")
+	p.checkMax(len(p.operations), p.tokens.limits.Operations, apierror.ReasonOperations,
+		"it has at least %d operations, allowed are %d")
 }
 
 // checkMax stops at what is written too often. What counts as written out is looked at later.
@@ -98,7 +100,8 @@ func (p *parser) fragment(at location) {
 	if p.tokens.is(lexer.Name) && !p.tokens.name("on") {
 		name := p.tokens.take(lexer.Name)
 		p.spreads++
-		p.checkMax(p.spreads, p.tokens.limits.Spreads, apierror.ReasonFragments, "it spreads fragments at least %d times, allowed are %d")
+		p.checkMax(p.spreads, p.tokens.limits.Spreads, apierror.ReasonFragments,
+			"it spreads fragments at least %d times, allowed are %d")
 		p.into.spreads = append(p.into.spreads, spread{name, at})
 		p.directives(false)
 		return
@@ -174,7 +177,8 @@ func (p *parser) definitions() {
 	p.tokens.some(lexer.ParenR, func(n int) {
 		p.nodes++
 		p.variables = true
-		p.checkMax(n, p.tokens.limits.Variables, apierror.ReasonVariables, "an operation defines at least %d variables, allowed are %d")
+		p.checkMax(n, p.tokens.limits.Variables, apierror.ReasonVariables,
+			"an operation defines at least %d variables, allowed are %d")
 		p.tokens.description()
 		p.tokens.take(lexer.Dollar)
 		name := p.tokens.take(lexer.Name)
@@ -208,7 +212,8 @@ func (p *parser) directives(constant bool) {
 	for p.tokens.skip(lexer.At) {
 		n++
 		p.nodes++
-		p.checkMax(n, p.tokens.limits.DirectivesPerNode, apierror.ReasonDirectives, "it has at least %d directives in one place, allowed are %d")
+		p.checkMax(n, p.tokens.limits.DirectivesPerNode, apierror.ReasonDirectives,
+			"it has at least %d directives in one place, allowed are %d")
 		p.tokens.take(lexer.Name)
 		p.arguments(constant)
 	}
@@ -228,7 +233,8 @@ func (p *parser) arguments(constant bool) {
 
 // member passes the name of the nth argument or member of one place, and returns its bytes.
 func (p *parser) member(n int) int {
-	p.checkMax(n, p.tokens.limits.Arguments, apierror.ReasonArguments, "it has at least %d arguments or members in one place, allowed are %d")
+	p.checkMax(n, p.tokens.limits.Arguments, apierror.ReasonArguments,
+		"it has at least %d arguments or members in one place, allowed are %d")
 	return len(p.tokens.take(lexer.Name))
 }
 

@@ -18,7 +18,8 @@ import (
 // expand counts a document the simple way: out of gqlparser's tree, walking a fragment anew for
 // each spread. It gives up on what is too large for that.
 func expand(doc *ast.QueryDocument, most map[string]int) (found limits.Found, ok bool) {
-	e := expander{doc: doc, most: most, steps: 100_000, found: limits.Found{Uses: map[string]int{}, Defaults: map[string]int{}}}
+	e := expander{doc: doc, most: most, steps: 100_000,
+		found: limits.Found{Uses: map[string]int{}, Defaults: map[string]int{}}}
 	for _, fragment := range doc.Fragments {
 		e.directives(fragment.Directives)
 		e.set(fragment.SelectionSet, 0, introspective(fragment.TypeCondition), 0, nil)
@@ -96,7 +97,9 @@ func (e *expander) set(set ast.SelectionSet, depth int, inside bool, lists int, 
 					e.asked += map[string]int{"__schema": 5, "__type": 1}[s.Name]
 				}
 			}
-			if in && slices.Contains([]string{"fields", "inputFields", "interfaces", "possibleTypes"}, s.Name) {
+			if in &&
+				slices.Contains([]string{"fields", "inputFields", "interfaces", "possibleTypes"},
+					s.Name) {
 				below++
 				e.found.Introspection = max(e.found.Introspection, below)
 			}
@@ -115,8 +118,8 @@ func (e *expander) set(set ast.SelectionSet, depth int, inside bool, lists int, 
 				return
 			}
 			e.directives(fragment.Directives)
-			e.set(fragment.SelectionSet, depth, inside || introspective(fragment.TypeCondition), lists,
-				append(around[:len(around):len(around)], s.Name))
+			e.set(fragment.SelectionSet, depth, inside || introspective(fragment.TypeCondition),
+				lists, append(around[:len(around):len(around)], s.Name))
 		}
 	}
 }
@@ -135,7 +138,8 @@ func (e *expander) variables(list ast.VariableDefinitionList) {
 			if e.items == nil {
 				e.items = map[string]int{}
 			}
-			e.items[definition.Variable] = max(e.items[definition.Variable], e.found.Values-before-1)
+			e.items[definition.Variable] = max(e.items[definition.Variable],
+				e.found.Values-before-1)
 		}
 	}
 }

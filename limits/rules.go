@@ -32,7 +32,8 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 		set := base()
 		set.ReplaceRule(rules.OverlappingFieldsCanBeMergedRule.Name, overlappingFieldsCanBeMerged)
 		set.RemoveRule(rules.MaxIntrospectionDepth.Name)
-		set.ReplaceRule(rules.ValuesOfCorrectTypeRule.Name, rules.ValuesOfCorrectTypeRuleWithoutSuggestions.RuleFunc)
+		set.ReplaceRule(rules.ValuesOfCorrectTypeRule.Name,
+			rules.ValuesOfCorrectTypeRuleWithoutSuggestions.RuleFunc)
 		for _, rule := range []core.Rule{
 			rules.FieldsOnCorrectTypeRule, rules.FieldsOnCorrectTypeRuleWithoutSuggestions,
 			rules.ScalarLeafsRule, rules.ScalarLeafsRuleWithoutSuggestions,
@@ -49,7 +50,9 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 				})
 			})
 		}
-		set.AddRule("StopsAtEnoughErrors", func(observers *core.Events, _ core.AddErrFunc) { stopAtErrors(observers, &found) })
+		set.AddRule("StopsAtEnoughErrors", func(observers *core.Events, _ core.AddErrFunc) {
+			stopAtErrors(observers, &found)
+		})
 		return set
 	}
 }

@@ -67,7 +67,10 @@ func TestOverlappingFields(t *testing.T) {
 		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: leaf } x: __typename }`, `"leaf" and "__typename" are different fields`},
 	} {
 		_, conflicts := limits.Overlapping(hostile, parse(t, tt.query))
-		if tt.conflict == "" && len(conflicts) > 0 || tt.conflict != "" && (len(conflicts) == 0 || !strings.Contains(conflicts[0].Message, tt.conflict) || len(conflicts[0].Locations) != 1) {
+		if tt.conflict == "" && len(conflicts) > 0 ||
+			tt.conflict != "" &&
+				(len(conflicts) == 0 || !strings.Contains(conflicts[0].Message, tt.conflict) ||
+					len(conflicts[0].Locations) != 1) {
 			t.Errorf("%s: %v, want %q", tt.query, conflicts, tt.conflict)
 		}
 	}
@@ -84,8 +87,10 @@ func canMerge(schema *ast.Schema, set ast.SelectionSet) bool {
 			if !sameShape(schema, a, b) {
 				return false
 			}
-			if a.ObjectDefinition == b.ObjectDefinition || a.ObjectDefinition.Kind != ast.Object || b.ObjectDefinition.Kind != ast.Object {
-				if a.Name != b.Name || !sameArguments(a.Arguments, b.Arguments) || !canMerge(schema, slices.Concat(a.SelectionSet, b.SelectionSet)) {
+			if a.ObjectDefinition == b.ObjectDefinition || a.ObjectDefinition.Kind != ast.Object ||
+				b.ObjectDefinition.Kind != ast.Object {
+				if a.Name != b.Name || !sameArguments(a.Arguments, b.Arguments) ||
+					!canMerge(schema, slices.Concat(a.SelectionSet, b.SelectionSet)) {
 					return false
 				}
 			}
@@ -176,13 +181,15 @@ func TestOverlappingFieldsLikeTheSpecification(t *testing.T) {
 			want = want && canMerge(hostile, fragment.SelectionSet)
 		}
 		if got := len(conflicts) == 0; got != want || steps > limits.MaxSteps {
-			t.Fatalf("%s\ncan be merged: %t, want %t; %v, %d steps", query, got, want, conflicts, steps)
+			t.Fatalf("%s\ncan be merged: %t, want %t; %v, %d steps", query, got, want, conflicts,
+				steps)
 		}
 		verdicts[want]++
 		if len(query) > 150 {
 			continue // of some of these, gqlparser's rule makes minutes
 		}
-		if theirs := validator.ValidateWithRules(hostile, parse(t, query), rules.NewRules(rules.OverlappingFieldsCanBeMergedRule)); want && len(theirs) > 0 {
+		if theirs := validator.ValidateWithRules(hostile, parse(t, query),
+			rules.NewRules(rules.OverlappingFieldsCanBeMergedRule)); want && len(theirs) > 0 {
 			t.Fatalf("%s: gqlparser finds conflicts: %v", query, theirs)
 		}
 	}
@@ -227,9 +234,13 @@ func (r merging) set(of string, depth, from int) string {
 // gqlparser's own rule takes seconds for the first of these, and never ends for the others.
 func TestOverlappingFieldsEnds(t *testing.T) {
 	for name, query := range map[string]string{
-		"repeated fields":   "{" + strings.Repeat("a{leaf} ", 5_000) + "}",
-		"fragments":         chained("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d} a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")(4 << 10),
-		"interfaces":        "{a{...on Leaf" + around(40, "{a{...on Leaf{leaf}}...on A{a{leaf}}...on B{a{leaf}}...on Leaf", "{leaf}", "}") + "}}",
+		"repeated fields": "{" + strings.Repeat("a{leaf} ", 5_000) + "}",
+		"fragments": chained("{a{...F0}}",
+			"fragment F%[1]d on A{a{...F%[2]d} a{...F%[2]d}}",
+			"fragment F%[1]d on A{leaf}")(4 << 10),
+		"interfaces": "{a{...on Leaf" +
+			around(40, "{a{...on Leaf{leaf}}...on A{a{leaf}}...on B{a{leaf}}...on Leaf", "{leaf}",
+				"}") + "}}",
 		"a cycle":           `{ a { ...F } } fragment F on A { a { ...F leaf } a { ...F } }`,
 		"a cycle elsewhere": `{ leaf } fragment F on A { a { ...G } } fragment G on A { a { ...F } }`,
 	} {
@@ -237,7 +248,9 @@ func TestOverlappingFieldsEnds(t *testing.T) {
 		if steps > limits.MaxSteps+1 {
 			t.Errorf("%s: %d steps", name, steps)
 		}
-		if cycle := strings.Contains(name, "cycle"); cycle != (len(conflicts) == 1 && strings.HasPrefix(conflicts[0].Message, "The document merges too many fields")) {
+		if cycle := strings.Contains(name,
+			"cycle"); cycle != (len(conflicts) == 1 &&
+			strings.HasPrefix(conflicts[0].Message, "The document merges too many fields")) {
 			t.Errorf("%s: %v", name, conflicts)
 		}
 	}
@@ -245,7 +258,9 @@ func TestOverlappingFieldsEnds(t *testing.T) {
 
 // Fields of an interface are compared again in each of its types.
 func TestOverlappingFieldsOfManyTypesEnds(t *testing.T) {
-	schema := gqlparser.MustLoadSchema(&ast.Source{Input: "type Query { n: N } interface N { x: Int }" + list(300, " type T# implements N { x: Int }")})
+	schema := gqlparser.MustLoadSchema(
+		&ast.Source{Input: "type Query { n: N } interface N { x: Int }" +
+			list(300, " type T# implements N { x: Int }")})
 	for n, refused := range map[int]bool{100: false, 300: true} {
 		query := "{n{" + list(300, "...on T#{x}") + strings.Repeat("x ", n) + "}}"
 		steps, conflicts := limits.Overlapping(schema, parse(t, query))
@@ -270,11 +285,13 @@ func TestValidationEndsAfterSomeErrors(t *testing.T) {
 	for _, suggest := range []bool{true, false} { // gqlgen puts two of its rules in by itself
 		server := newServer(limits.Limits{}, suggest, func(*ast.QueryDocument) {})
 		body := send(server, "{a{"+list(100, "canary# ")+"}}", nil)
-		if n := strings.Count(body, `"message":`); n != limits.Errors || strings.Contains(body, "canary5") || !strings.Contains(body, "canary4") {
+		if n := strings.Count(body, `"message":`); n != limits.Errors ||
+			strings.Contains(body, "canary5") || !strings.Contains(body, "canary4") {
 			t.Errorf("suggestions %t: %d errors in %s", suggest, n, body)
 		}
 		body = send(server, "{a{a{leef}}}", nil)
-		if strings.Count(body, `"message":`) != 1 || strings.Contains(body, "Did you mean") != suggest {
+		if strings.Count(body, `"message":`) != 1 ||
+			strings.Contains(body, "Did you mean") != suggest {
 			t.Errorf("suggestions %t: %s", suggest, body)
 		}
 	}
@@ -287,7 +304,8 @@ func TestValidationEndsInTheMiddle(t *testing.T) {
 		faults := validator.ValidateWithRules(hostile, doc, ruleSet())
 		inside := doc.Operations[0].SelectionSet[errors+1].(*ast.FragmentSpread).Definition != nil
 		if len(faults) != errors || inside != entered {
-			t.Errorf("%d errors, the fragment entered: %t; want %d and %t", len(faults), inside, errors, entered)
+			t.Errorf("%d errors, the fragment entered: %t; want %d and %t", len(faults), inside,
+				errors, entered)
 		}
 	}
 }
@@ -304,11 +322,14 @@ func TestIntrospectionDepthIsThatOfGqlparser(t *testing.T) {
 		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { inputFields { type { name ...G } } } fragment G on __Type { name }`, false},
 		{graphiql, false},
 	} {
-		theirs := validator.ValidateWithRules(hostile, parse(t, tt.query), rules.NewRules(rules.MaxIntrospectionDepth))
-		ours := (limits.Limits{}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: tt.query})
+		theirs := validator.ValidateWithRules(hostile, parse(t, tt.query),
+			rules.NewRules(rules.MaxIntrospectionDepth))
+		ours := (limits.Limits{}).MutateOperationParameters(t.Context(),
+			&graphql.RawParams{Query: tt.query})
 		if len(theirs) > 0 != tt.refused || (ours != nil) != tt.refused ||
 			tt.refused && ours.Extensions["reason"] != "INTROSPECTION" {
-			t.Errorf("%s: gqlparser says %v, we say %v; want refused: %t", tt.query, theirs, ours, tt.refused)
+			t.Errorf("%s: gqlparser says %v, we say %v; want refused: %t", tt.query, theirs, ours,
+				tt.refused)
 		}
 	}
 }

@@ -28,7 +28,8 @@ type tokens struct {
 func (t *tokens) start(query string) {
 	t.scanner = language.Scanner{Text: query}
 	if n := len(query); n > t.limits.Bytes {
-		t.stop(apierror.ReasonBytes, "The document is too large: it has %d bytes, allowed are %d", n, t.limits.Bytes)
+		t.stop(apierror.ReasonBytes, "The document is too large: it has %d bytes, allowed are %d",
+			n, t.limits.Bytes)
 	}
 }
 
@@ -71,7 +72,9 @@ func (t *tokens) next() {
 			return
 		}
 		if t.read++; t.read > t.limits.Tokens {
-			t.stop(apierror.ReasonTokens, "The document is too large: it has at least %d tokens, allowed are %d", t.read, t.limits.Tokens)
+			t.stop(apierror.ReasonTokens,
+				"The document is too large: it has at least %d tokens, allowed are %d", t.read,
+				t.limits.Tokens)
 			return
 		}
 		t.rewrite = t.rewrite || token.New
@@ -80,17 +83,22 @@ func (t *tokens) next() {
 			continue
 		case lexer.BraceL, lexer.BracketL, lexer.ParenL:
 			if t.open++; t.open > t.limits.Nesting {
-				t.stop(apierror.ReasonNesting, "The document is too deep: at least %d brackets are open at one time, allowed are %d", t.open, t.limits.Nesting)
+				t.stop(apierror.ReasonNesting,
+					"The document is too deep: at least %d brackets are open at one time, allowed are %d", t.open, t.limits.Nesting)
 			}
 		case lexer.BraceR, lexer.BracketR, lexer.ParenR:
 			t.open = max(t.open-1, 0)
 		case lexer.Name:
 			if n := token.End - token.Start; n > t.limits.NameBytes {
-				t.stop(apierror.ReasonNames, "A name in the document is too long: it has %d bytes, allowed are %d", n, t.limits.NameBytes)
+				t.stop(apierror.ReasonNames,
+					"A name in the document is too long: it has %d bytes, allowed are %d", n,
+					t.limits.NameBytes)
 			}
 		case lexer.Int, lexer.Float:
 			if n := token.End - token.Start; n > t.limits.NumberBytes {
-				t.stop(apierror.ReasonNumbers, "A number in the document is too long: it has %d bytes, allowed are %d", n, t.limits.NumberBytes)
+				t.stop(apierror.ReasonNumbers,
+					"A number in the document is too long: it has %d bytes, allowed are %d", n,
+					t.limits.NumberBytes)
 			}
 		case lexer.String, lexer.BlockString:
 			if token.Written() > t.limits.StringBytes {
@@ -103,8 +111,9 @@ func (t *tokens) next() {
 
 func (t *tokens) longString() {
 	maxBytes := t.limits.StringBytes
-	t.stop(apierror.ReasonStrings, "A string in the document is too long: it has at least %d bytes, allowed "+
-		"are %d", maxBytes+1, maxBytes)
+	t.stop(apierror.ReasonStrings,
+		"A string in the document is too long: it has at least %d bytes, allowed "+
+			"are %d", maxBytes+1, maxBytes)
 }
 
 func (t *tokens) more() bool { return t.now.Kind != lexer.EOF && t.err == nil }

@@ -11,7 +11,8 @@ import (
 // variables measures the variables of one request, and what they become in the places of the
 // document that use them. It stops at the first limit that is passed, and returns how many items it
 // saw.
-func (l Limits) variables(values map[string]any, uses map[string]variableUse) (items int, err *gqlerror.Error) {
+func (l Limits) variables(values map[string]any,
+	uses map[string]variableUse) (items int, err *gqlerror.Error) {
 	m := variableMeter{limits: l}
 	coercions := 0
 	for name, value := range values {
@@ -27,7 +28,8 @@ func (l Limits) variables(values map[string]any, uses map[string]variableUse) (i
 		}
 	}
 	if coercions > l.Coercions {
-		return m.items, tooLarge(apierror.ReasonCoercions, "The variables are used too often: with their items they stand for %d values, allowed are %d", coercions, l.Coercions)
+		return m.items, tooLarge(apierror.ReasonCoercions,
+			"The variables are used too often: with their items they stand for %d values, allowed are %d", coercions, l.Coercions)
 	}
 	return m.items, nil
 }
@@ -54,11 +56,17 @@ func (m *variableMeter) item(value any, depth int) *gqlerror.Error {
 	}
 	switch {
 	case m.bytes > m.limits.VariableBytes:
-		return tooLarge(apierror.ReasonBytes, "The variables are too large: they have at least %d bytes, allowed are %d", m.bytes, m.limits.VariableBytes)
+		return tooLarge(apierror.ReasonBytes,
+			"The variables are too large: they have at least %d bytes, allowed are %d", m.bytes,
+			m.limits.VariableBytes)
 	case m.items > m.limits.VariableItems:
-		return tooLarge(apierror.ReasonVariables, "The variables are too large: they have at least %d items and members, allowed are %d", m.items, m.limits.VariableItems)
+		return tooLarge(apierror.ReasonVariables,
+			"The variables are too large: they have at least %d items and members, allowed are %d",
+			m.items, m.limits.VariableItems)
 	case depth > m.limits.VariableDepth:
-		return tooLarge(apierror.ReasonDepth, "The variables are too deep: they nest to depth %d or deeper, allowed is %d", depth, m.limits.VariableDepth)
+		return tooLarge(apierror.ReasonDepth,
+			"The variables are too deep: they nest to depth %d or deeper, allowed is %d", depth,
+			m.limits.VariableDepth)
 	}
 	switch value := value.(type) {
 	case map[string]any:

@@ -76,14 +76,17 @@ func (p *injector) compare(cfg *config.Config) error {
 		case theirs.Kind == ast.Scalar && def.Kind == ast.Scalar:
 			def.omitted = true
 		default:
-			errs = append(errs, fmt.Errorf("the schema has a type %s of its own: give CloakQL's another name "+
-				"(RenameType, -rename-type)", def.Name))
+			errs = append(errs,
+				fmt.Errorf("the schema has a type %s of its own: give CloakQL's another name "+
+					"(RenameType, -rename-type)", def.Name))
 		}
 	}
 	for _, directive := range p.own.directives {
 		if product.Directives.ForName(directive.Name) != nil {
-			errs = append(errs, fmt.Errorf("the schema has a directive %s of its own: remove it, or give it another name",
-				directive.Name))
+			errs = append(errs,
+				fmt.Errorf(
+					"the schema has a directive %s of its own: remove it, or give it another name",
+					directive.Name))
 		}
 	}
 	return errors.Join(errs...)
@@ -117,8 +120,9 @@ func (p *injector) bindTypes(cfg *config.Config) error {
 			ours = ours || def.Fields.ForName(field) != nil
 		}
 		if ours {
-			errs = append(errs, fmt.Errorf("gqlgen.yml configures the type %s (models: %[1]s): remove its entry, "+
-				"or give CloakQL's type another name (RenameType, -rename-type)", def.Name))
+			errs = append(errs,
+				fmt.Errorf("gqlgen.yml configures the type %s (models: %[1]s): remove its entry, "+
+					"or give CloakQL's type another name (RenameType, -rename-type)", def.Name))
 		}
 		entry.Model = config.StringList{goTypes[def.original]}
 		cfg.Models[def.Name] = entry
@@ -153,13 +157,15 @@ func checkResolvers(cfg *config.Config) error {
 	resolver := cfg.Resolver
 	switch {
 	case !resolver.IsDefined():
-		return errors.New("gqlgen.yml has no section resolver: expected one, for the file with CloakQL's resolvers")
+		return errors.New(
+			"gqlgen.yml has no section resolver: expected one, for the file with CloakQL's resolvers")
 	case resolver.Layout == config.LayoutFollowSchema:
 		return nil
 	}
 	if _, err := os.Stat(resolver.Filename); err != nil || !resolver.PreserveResolver {
-		return errors.New("gqlgen.yml has resolver: layout: single-file, with which gqlgen replaces the type " +
-			"Resolver and its fields: expected follow-schema, or preserve_resolver: true for a file that exists")
+		return errors.New(
+			"gqlgen.yml has resolver: layout: single-file, with which gqlgen replaces the type " +
+				"Resolver and its fields: expected follow-schema, or preserve_resolver: true for a file that exists")
 	}
 	return nil
 }

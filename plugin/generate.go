@@ -31,7 +31,9 @@ const (
 )
 
 // directives are the directives by name, and the functions of directives.gotpl.
-var directives = []struct{ name, function string }{{"public", "cloakqlPublic"}, {"auth", "cloakqlAuth"}}
+var directives = []struct {
+	name, function string
+}{{"public", "cloakqlPublic"}, {"auth", "cloakqlAuth"}}
 
 var (
 	//go:embed directives.gotpl
@@ -53,7 +55,8 @@ func (p *injector) GenerateCode(data *codegen.Data) error {
 			return err
 		}
 	}
-	err := render(data.Config, directivesFile(data.Config), data.Config.Exec.Package, goHeader+"\n", directivesTemplate, nil)
+	err := render(data.Config, directivesFile(data.Config), data.Config.Exec.Package, goHeader+"\n",
+		directivesTemplate, nil)
 	if err != nil {
 		return err
 	}
@@ -97,8 +100,10 @@ func (p *injector) check(data *codegen.Data) error {
 	var errs []error
 	for _, directive := range directives {
 		found := data.AllDirectives[directive.name]
-		if found == nil || found.SkipRuntime || found.Implementation == nil || *found.Implementation != directive.function {
-			errs = append(errs, fmt.Errorf("the directive %s isn't bound to CloakQL's function", directive.name))
+		if found == nil || found.SkipRuntime || found.Implementation == nil ||
+			*found.Implementation != directive.function {
+			errs = append(errs,
+				fmt.Errorf("the directive %s isn't bound to CloakQL's function", directive.name))
 		}
 	}
 	for _, def := range p.own.definitions {
@@ -107,13 +112,16 @@ func (p *injector) check(data *codegen.Data) error {
 		}
 		object := objectNamed(data, def.Name)
 		if got, want := object.Type.String(), goTypes[def.original]; got != want {
-			errs = append(errs, fmt.Errorf("the type %s is bound to %s instead of %s", def.Name, got, want))
+			errs = append(errs,
+				fmt.Errorf("the type %s is bound to %s instead of %s", def.Name, got, want))
 			continue
 		}
 		for _, field := range def.Fields {
 			if fieldNamed(object, field.Name).IsResolver {
-				errs = append(errs, fmt.Errorf("%s.%s isn't bound to a field of %s: models: %s is %v",
-					def.Name, field.Name, goTypes[def.original], field.Type.Name(), data.Config.Models[field.Type.Name()].Model))
+				errs = append(errs,
+					fmt.Errorf("%s.%s isn't bound to a field of %s: models: %s is %v",
+						def.Name, field.Name, goTypes[def.original], field.Type.Name(),
+						data.Config.Models[field.Type.Name()].Model))
 			}
 		}
 	}
@@ -136,7 +144,8 @@ func (p *injector) checkArguments(data *codegen.Data) error {
 				want = "*string"
 			}
 			if got != want {
-				return fmt.Errorf("the argument %s of %s is of type %s instead of %s: models: String is %v",
+				return fmt.Errorf(
+					"the argument %s of %s is of type %s instead of %s: models: String is %v",
 					argument.Name, field.Name, got, want, data.Config.Models["String"].Model)
 			}
 		}
@@ -163,8 +172,10 @@ func checkSignIn(resolver config.ResolverConfig) error {
 			for _, spec := range decl.Specs {
 				spec, _ := spec.(*goast.TypeSpec)
 				if spec != nil && spec.Name.Name == resolver.Type && lacksSignIn(spec.Type) {
-					return fmt.Errorf("the type %s in %s has no field SignIn: add `SignIn *signin.Service`, "+
-						"from github.com/cloakql/cloakql/signin", resolver.Type, filepath.Base(name))
+					return fmt.Errorf(
+						"the type %s in %s has no field SignIn: add `SignIn *signin.Service`, "+
+							"from github.com/cloakql/cloakql/signin", resolver.Type,
+						filepath.Base(name))
 				}
 			}
 		}
@@ -176,10 +187,13 @@ func checkSignIn(resolver config.ResolverConfig) error {
 // fields: the compiler does.
 func lacksSignIn(typ goast.Expr) bool {
 	structure, _ := typ.(*goast.StructType)
-	return structure != nil && !slices.ContainsFunc(structure.Fields.List, func(field *goast.Field) bool {
-		return len(field.Names) == 0 ||
-			slices.ContainsFunc(field.Names, func(name *goast.Ident) bool { return name.Name == "SignIn" })
-	})
+	return structure != nil &&
+		!slices.ContainsFunc(structure.Fields.List, func(field *goast.Field) bool {
+			return len(field.Names) == 0 ||
+				slices.ContainsFunc(field.Names, func(name *goast.Ident) bool {
+					return name.Name == "SignIn"
+				})
+		})
 }
 
 func rootData(data *codegen.Data, operation ast.Operation) *codegen.Object {
@@ -190,11 +204,15 @@ func rootData(data *codegen.Data, operation ast.Operation) *codegen.Object {
 }
 
 func objectNamed(data *codegen.Data, name string) *codegen.Object {
-	return data.Objects[slices.IndexFunc(data.Objects, func(o *codegen.Object) bool { return o.Name == name })]
+	return data.Objects[slices.IndexFunc(data.Objects, func(o *codegen.Object) bool {
+		return o.Name == name
+	})]
 }
 
 func fieldNamed(object *codegen.Object, name string) *codegen.Field {
-	return object.Fields[slices.IndexFunc(object.Fields, func(f *codegen.Field) bool { return f.Name == name })]
+	return object.Fields[slices.IndexFunc(object.Fields, func(f *codegen.Field) bool {
+		return f.Name == name
+	})]
 }
 
 // A file is one that the plugin writes or removes. It begins with header, or isn't there.
@@ -204,7 +222,8 @@ type file struct{ name, header string }
 // writes them: gqlgen's follow-schema layout leaves them behind when all they held has moved, such
 // as the mutation type once the product has mutations of its own.
 func (p *injector) files(cfg *config.Config) []file {
-	files := []file{{directivesFile(cfg), goHeader}, {resolversFile(cfg), goHeader}, {p.wholeSchemaFile(cfg), schemaHeader}}
+	files := []file{{directivesFile(cfg), goHeader}, {resolversFile(cfg), goHeader},
+		{p.wholeSchemaFile(cfg), schemaHeader}}
 	return append(files, staleFiles(cfg)...)
 }
 
@@ -267,11 +286,13 @@ func (f finisher) GenerateCode(data *codegen.Data) error {
 			accessors = append(accessors, object)
 		}
 		field.IsResolver = true
-		resolvers = append(resolvers, resolver{field, kept[i].original, data.Config.Resolver.OmitResolverEmbedding})
+		resolvers = append(resolvers,
+			resolver{field, kept[i].original, data.Config.Resolver.OmitResolverEmbedding})
 	}
-	err := render(data.Config, resolversFile(data.Config), data.Config.Resolver.Package, goHeader+"\n", resolversTemplate, map[string]any{
-		"Config": data.Config.Resolver, "Fields": resolvers, "Accessors": accessors,
-	})
+	err := render(data.Config, resolversFile(data.Config), data.Config.Resolver.Package,
+		goHeader+"\n", resolversTemplate, map[string]any{
+			"Config": data.Config.Resolver, "Fields": resolvers, "Accessors": accessors,
+		})
 	if err != nil {
 		return err
 	}
@@ -292,7 +313,9 @@ func (p *injector) writeSchema(data *codegen.Data) error {
 	text := bytes.NewBufferString(schemaHeader + "\n\n")
 	formatter.NewFormatter(text, formatter.WithIndent("  ")).FormatSchema(schema)
 	if _, err := gqlparser.LoadSchema(&ast.Source{Input: text.String()}); err != nil {
-		return fmt.Errorf("the whole schema can't be written, as with three quotation marks in a description: %w", err)
+		return fmt.Errorf(
+			"the whole schema can't be written, as with three quotation marks in a description: %w",
+			err)
 	}
 	return os.WriteFile(p.wholeSchemaFile(data.Config), text.Bytes(), 0o666)
 }

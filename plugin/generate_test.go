@@ -21,23 +21,27 @@ import (
 // and that gqlgen's leftovers don't break the build when its schema grows and shrinks.
 func TestGenerate(t *testing.T) {
 	golden := absolute(t, "testdata/generated.golden")
-	enterModule(t, map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText})
+	enterModule(t,
+		map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText})
 	mustGenerate(t, false)
 	first := files(t)
-	checkGolden(t, golden, first, "api/gen/cloakql_directives.generated.go", "api/resolve/cloakql_resolvers.generated.go",
-		"api/resolve/resolver.go")
+	checkGolden(t, golden, first, "api/gen/cloakql_directives.generated.go",
+		"api/resolve/cloakql_resolvers.generated.go", "api/resolve/resolver.go")
 
 	mustGenerate(t, false)
 	checkSame(t, first, files(t))
 
 	// The type Mutation moves into another file. gqlgen leaves the old one behind, with a second
 	// MutationResolver: the compiler would find it.
-	writeFiles(t, map[string]string{"api/schema/shop.graphqls": shopText + `type Mutation { buy: Int! @auth }`,
-		"api/schema/user.graphqls": `extend type User { orders: Int! }`})
+	writeFiles(t,
+		map[string]string{"api/schema/shop.graphqls": shopText +
+			`type Mutation { buy: Int! @auth }`,
+			"api/schema/user.graphqls": `extend type User { orders: Int! }`})
 	if _, err := generate(t, true, plugin.Use()); err != nil {
 		t.Fatal(err)
 	}
-	if text := readFile(t, "api/resolve/cloakql_resolvers.generated.go"); strings.Contains(text, "Mutation()") {
+	if text := readFile(t, "api/resolve/cloakql_resolvers.generated.go"); strings.Contains(text,
+		"Mutation()") {
 		t.Errorf("gqlgen writes Mutation() now; so does the plugin:\n%s", text)
 	}
 
@@ -48,12 +52,14 @@ func TestGenerate(t *testing.T) {
 	if _, err := generate(t, true, plugin.Use()); err != nil {
 		t.Fatal(err)
 	}
-	if declared := methods(t, "api/resolve/shop.resolvers.go"); slices.Contains(declared, "queryResolver.Me") {
+	if declared := methods(t, "api/resolve/shop.resolvers.go"); slices.Contains(declared,
+		"queryResolver.Me") {
 		t.Errorf("the stub is still there, beside %v", declared)
 	}
 
 	// Back to the names of the start, and without what was the product's own mutation.
-	for _, name := range []string{"api/resolve/shop.resolvers.go", "api/resolve/user.resolvers.go", "api/schema/user.graphqls", "api/gen/user.generated.go"} {
+	for _, name := range []string{"api/resolve/shop.resolvers.go", "api/resolve/user.resolvers.go",
+		"api/schema/user.graphqls", "api/gen/user.generated.go"} {
 		if err := os.Remove(name); err != nil {
 			t.Fatal(err)
 		}
@@ -77,14 +83,16 @@ func checkGolden(t *testing.T, golden string, got map[string]string, names ...st
 	want := archive(t, golden)
 	for _, name := range names {
 		if got[name] != want[name] {
-			t.Errorf("%s is\n%s\nwant\n%s\n(go test ./plugin -update writes %s)", name, got[name], want[name], golden)
+			t.Errorf("%s is\n%s\nwant\n%s\n(go test ./plugin -update writes %s)", name, got[name],
+				want[name], golden)
 		}
 	}
 }
 
 func checkSame(t *testing.T, want, got map[string]string) {
 	t.Helper()
-	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, slices.Sorted(maps.Keys(want))) {
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names,
+		slices.Sorted(maps.Keys(want))) {
 		t.Errorf("files: %v\nwant: %v", names, slices.Sorted(maps.Keys(want)))
 	}
 	for name, text := range got {
@@ -151,7 +159,8 @@ func (*Instant) UnmarshalGQL(any) error { return nil }
 		!strings.HasSuffix(lines[0], "adding resolver method for User.cart, nothing matched") {
 		t.Errorf("gqlgen logged:\n%s", logged)
 	}
-	want := []string{"queryResolver.Products", "userResolver.Cart", "Resolver.Query", "Resolver.User"}
+	want := []string{"queryResolver.Products", "userResolver.Cart", "Resolver.Query",
+		"Resolver.User"}
 	if got := methods(t, "api/resolve/shop.resolvers.go"); !slices.Equal(got, want) {
 		t.Errorf("resolvers to write: %v, want %v", got, want)
 	}
@@ -174,13 +183,19 @@ func TestGenerate_fails(t *testing.T) {
 		want    string
 	}{
 		{"another Go type", nil, nil, func(cfg *config.Config) {
-			cfg.Models["Session"] = config.TypeMapEntry{Model: config.StringList{"github.com/cloakql/cloakql/identity.ClientRoles"}}
-		}, "cloakql: TokenInfo.session isn't bound to a field of github.com/cloakql/cloakql/identity.TokenInfo: models: Session is [github.com/cloakql/cloakql/identity.ClientRoles]\n" +
-			"the type Session is bound to github.com/cloakql/cloakql/identity.ClientRoles instead of github.com/cloakql/cloakql/identity.Session"},
+			cfg.Models["Session"] = config.TypeMapEntry{
+				Model: config.StringList{"github.com/cloakql/cloakql/identity.ClientRoles"},
+			}
+		},
+			"cloakql: TokenInfo.session isn't bound to a field of github.com/cloakql/cloakql/identity.TokenInfo: models: Session is [github.com/cloakql/cloakql/identity.ClientRoles]\n" +
+				"the type Session is bound to github.com/cloakql/cloakql/identity.ClientRoles instead of github.com/cloakql/cloakql/identity.Session"},
 		{"another scalar", nil, nil, func(cfg *config.Config) {
-			cfg.Models["Int"] = config.TypeMapEntry{Model: config.StringList{"github.com/99designs/gqlgen/graphql.Int64"}}
-		}, "cloakql: OpenIdToken.expiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]\n" +
-			"OpenIdToken.refreshExpiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]"},
+			cfg.Models["Int"] = config.TypeMapEntry{
+				Model: config.StringList{"github.com/99designs/gqlgen/graphql.Int64"},
+			}
+		},
+			"cloakql: OpenIdToken.expiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]\n" +
+				"OpenIdToken.refreshExpiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]"},
 		{"a guard that isn't called", nil, nil, func(cfg *config.Config) {
 			cfg.Directives["auth"] = config.DirectiveConfig{SkipRuntime: true}
 		}, "cloakql: the directive auth isn't bound to CloakQL's function"},
@@ -204,10 +219,12 @@ func TestGenerate_fails(t *testing.T) {
 			"cloakql: api/whole.graphql exists and isn't generated: move it away"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			enterModule(t, map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText})
+			enterModule(t,
+				map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText})
 			writeFiles(t, tt.files)
 			before := files(t)
-			_, err := generate(t, false, plugin.Use(tt.options...), api.AddPlugin(mutator{tt.mutate}))
+			_, err := generate(t, false, plugin.Use(tt.options...),
+				api.AddPlugin(mutator{tt.mutate}))
 			dir, wdErr := os.Getwd()
 			if wdErr != nil {
 				t.Fatal(wdErr)

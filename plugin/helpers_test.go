@@ -37,7 +37,8 @@ skip_mod_tidy: true
 
 // inject runs the plugin's hooks up to the point where the schema is complete, in gqlgen's order.
 // It reads no Go packages.
-func inject(t *testing.T, configText, schema string, options ...plugin.Option) (*config.Config, error) {
+func inject(t *testing.T, configText, schema string,
+	options ...plugin.Option) (*config.Config, error) {
 	t.Helper()
 	cfg, err := config.ReadConfig(strings.NewReader(configText))
 	if err != nil {
@@ -92,7 +93,8 @@ func enterModule(t *testing.T, files map[string]string) string {
 	mod := readFile(t, filepath.Join(root, "go.mod"))
 	mod = regexp.MustCompile(`(?m)^module .*`).ReplaceAllString(mod, "module example.com/shop")
 	mod = regexp.MustCompile(`(?ms)^tool \(.*?^\)`).ReplaceAllString(mod, "")
-	mod += "\nrequire github.com/cloakql/cloakql v0.0.0\nreplace github.com/cloakql/cloakql => " + root + "\ntool " + tool + "\n"
+	mod += "\nrequire github.com/cloakql/cloakql v0.0.0\nreplace github.com/cloakql/cloakql => " +
+		root + "\ntool " + tool + "\n"
 	sum := readFile(t, filepath.Join(root, "go.sum"))
 	t.Chdir(t.TempDir())
 	t.Setenv("GOFLAGS", "")

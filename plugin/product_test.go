@@ -33,13 +33,16 @@ func TestDocumentedProduct(t *testing.T) {
 			t.Errorf("the product's main.go doesn't have this excerpt of the page:\n%s", text)
 		}
 	}
-	if want := []string{"go get -tool " + tool, "go generate ./...", "go mod tidy"}; !slices.Equal(commands, want) {
+	if want := []string{"go get -tool " + tool, "go generate ./...",
+		"go mod tidy"}; !slices.Equal(commands, want) {
 		t.Errorf("the page has the commands %q, want %q", commands, want)
 	}
 	run(t, "go", "vet", "./...")
 	t.Log(run(t, "go", "test", "-v", "./..."))
-	readSources(t, root, strings.Fields(run(t, "go", "list", "-deps", "-test", "-f", "{{.Dir}}", ".")))
-	unwanted := regexp.MustCompile(`(?m)^github\.com/(cloakql/cloakql/(plugin|keycloak/keycloaktest)|99designs/gqlgen/(api|codegen|plugin))(/.*)?$`)
+	readSources(t, root,
+		strings.Fields(run(t, "go", "list", "-deps", "-test", "-f", "{{.Dir}}", ".")))
+	unwanted := regexp.MustCompile(
+		`(?m)^github\.com/(cloakql/cloakql/(plugin|keycloak/keycloaktest)|99designs/gqlgen/(api|codegen|plugin))(/.*)?$`)
 	if found := unwanted.FindAllString(run(t, "go", "list", "-deps", "."), -1); found != nil {
 		t.Errorf("the server depends on %v", found)
 	}

@@ -88,7 +88,8 @@ func (d *document) field(name string) (*rootField, error) {
 		}
 		names = append(names, field.original)
 	}
-	return nil, fmt.Errorf("CloakQL has no field %q: expected one of %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("CloakQL has no field %q: expected one of %s", name,
+		strings.Join(names, ", "))
 }
 
 // typeNamed returns the type that CloakQL calls by this name.
@@ -100,7 +101,8 @@ func (d *document) typeNamed(name string) (*definition, error) {
 		}
 		names = append(names, def.original)
 	}
-	return nil, fmt.Errorf("CloakQL has no type %q: expected one of %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("CloakQL has no type %q: expected one of %s", name,
+		strings.Join(names, ", "))
 }
 
 // kept returns the root fields that the product gets.
@@ -116,7 +118,9 @@ func (d *document) kept() []*rootField {
 
 // signsIn reports whether the product gets a field that needs a signin.Service.
 func (d *document) signsIn() bool {
-	return slices.ContainsFunc(d.kept(), func(field *rootField) bool { return field.operation == ast.Mutation })
+	return slices.ContainsFunc(d.kept(), func(field *rootField) bool {
+		return field.operation == ast.Mutation
+	})
 }
 
 // renameReferences gives the types of all fields their new names.
@@ -168,18 +172,21 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 			extension.Name = root.Name
 			for _, field := range extension.Fields {
 				if root.Fields.ForName(field.Name) != nil {
-					return nil, fmt.Errorf("%s has a field %s of its own: give CloakQL's another name (Rename, -rename), "+
-						"or leave it out (Without, -without)", root.Name, field.Name)
+					return nil, fmt.Errorf(
+						"%s has a field %s of its own: give CloakQL's another name (Rename, -rename), "+
+							"or leave it out (Without, -without)", root.Name, field.Name)
 				}
 			}
 		} else { // Mutation: gqlgen sees to it that there is a query type
 			extension.Name = "Mutation"
 			if schema.Types[extension.Name] != nil {
-				return nil, errors.New("the schema has a type Mutation that isn't its mutation type: " +
-					"add mutation to the schema definition, or leave login, refresh and logout out")
+				return nil, errors.New(
+					"the schema has a type Mutation that isn't its mutation type: " +
+						"add mutation to the schema definition, or leave login, refresh and logout out")
 			}
 			printed.SchemaExtension = append(printed.SchemaExtension, &ast.SchemaDefinition{
-				OperationTypes: ast.OperationTypeDefinitionList{{Operation: operation, Type: extension.Name}},
+				OperationTypes: ast.OperationTypeDefinitionList{{Operation: operation,
+					Type: extension.Name}},
 			})
 		}
 		printed.Extensions = append(printed.Extensions, extension)

@@ -91,7 +91,8 @@ func fieldNames(def *ast.Definition) string {
 func TestUse_fails(t *testing.T) {
 	const root = "gqlgen.yml has resolver: layout: single-file, with which gqlgen replaces the type Resolver and its fields: " +
 		"expected follow-schema, or preserve_resolver: true for a file that exists"
-	singleFile := strings.Replace(configText, "layout: follow-schema, dir: api/resolve", "filename: resolver_that_is_new.go", 1)
+	singleFile := strings.Replace(configText, "layout: follow-schema, dir: api/resolve",
+		"filename: resolver_that_is_new.go", 1)
 	for _, tt := range []struct {
 		name, config, schema string
 		options              []plugin.Option
@@ -141,7 +142,8 @@ func TestUse_fails(t *testing.T) {
 		{"Without no field", configText, "", []plugin.Option{plugin.Without("me", "logoff")},
 			`plugin.Without: CloakQL has no field "logoff": expected one of login, refresh, logout, me`},
 		{"several faults", configText + "directives: {auth: {skip_runtime: true}}", "", []plugin.Option{plugin.Without("a"), plugin.Without("b")},
-			`plugin.Without: CloakQL has no field "a": expected one of login, refresh, logout, me` + "\n" +
+			`plugin.Without: CloakQL has no field "a": expected one of login, refresh, logout, me` +
+				"\n" +
 				`plugin.Without: CloakQL has no field "b": expected one of login, refresh, logout, me` + "\n" +
 				"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
 	} {
@@ -157,7 +159,9 @@ func TestUse_fails(t *testing.T) {
 		if err := os.WriteFile("resolver_that_is_new.go", nil, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := inject(t, strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), ""); err != nil {
+		if _, err := inject(t,
+			strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1),
+			""); err != nil {
 			t.Error(err)
 		}
 		_, err := inject(t, singleFile, "")
@@ -196,12 +200,14 @@ func TestOptions(t *testing.T) {
 // Types may change places: each reference follows its own type.
 func TestRenameType(t *testing.T) {
 	cfg, err := inject(t, configText, `type User { id: ID! @public } scalar Moment`,
-		plugin.RenameType("User", "Session"), plugin.RenameType("Session", "SignIn"), plugin.RenameType("Time", "Moment"))
+		plugin.RenameType("User", "Session"), plugin.RenameType("Session", "SignIn"),
+		plugin.RenameType("Time", "Moment"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for field, want := range map[string]string{
-		"Query.me": "Session", "Session.token": "TokenInfo", "TokenInfo.session": "SignIn", "TokenInfo.expiresAt": "Moment!",
+		"Query.me": "Session", "Session.token": "TokenInfo", "TokenInfo.session": "SignIn",
+		"TokenInfo.expiresAt": "Moment!",
 	} {
 		typ, name, _ := strings.Cut(field, ".")
 		if got := cfg.Schema.Types[typ].Fields.ForName(name).Type.String(); got != want {
@@ -209,8 +215,9 @@ func TestRenameType(t *testing.T) {
 		}
 	}
 	for typ, want := range map[string]string{
-		"Session": "github.com/cloakql/cloakql/identity.User", "SignIn": "github.com/cloakql/cloakql/identity.Session",
-		"Moment": "github.com/99designs/gqlgen/graphql.Time", "User": "",
+		"Session": "github.com/cloakql/cloakql/identity.User",
+		"SignIn":  "github.com/cloakql/cloakql/identity.Session",
+		"Moment":  "github.com/99designs/gqlgen/graphql.Time", "User": "",
 	} {
 		if got := strings.Join(cfg.Models[typ].Model, " "); got != want {
 			t.Errorf("%s is bound to %q, want %q", typ, got, want)
@@ -257,7 +264,8 @@ func TestUse_leaves_its_own_schema_file_out(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fieldNames(cfg.Schema.Query); got != "Query: me" || cfg.Schema.Query.Fields[0].Type.String() != "User" {
+	if got := fieldNames(cfg.Schema.Query); got != "Query: me" ||
+		cfg.Schema.Query.Fields[0].Type.String() != "User" {
 		t.Errorf("query type %s", got)
 	}
 }

@@ -31,7 +31,8 @@ func checkRealmName(name string) error {
 
 func checkScope(scope string) error {
 	if strings.TrimSpace(scope) == "" {
-		return errors.New("expected scopes with a space between them, such as: openid profile email")
+		return errors.New(
+			"expected scopes with a space between them, such as: openid profile email")
 	}
 	return nil
 }
@@ -86,7 +87,8 @@ func (d *draft) finish(p *problems) {
 	d.finishAttempts(p)
 	if request, call := server.GraphQL.Timeout, server.Client.Timeout; request <= call &&
 		!p.any("REQUEST_TIMEOUT", "KEYCLOAK_TIMEOUT") {
-		p.add("REQUEST_TIMEOUT", "is %s: expected more than KEYCLOAK_TIMEOUT, which is %s", format(request), format(call))
+		p.add("REQUEST_TIMEOUT", "is %s: expected more than KEYCLOAK_TIMEOUT, which is %s",
+			format(request), format(call))
 	}
 }
 
@@ -103,11 +105,13 @@ func (d *draft) finishAddr(p *problems) {
 		return
 	}
 	if _, err = strconv.ParseUint(port, 10, 16); err != nil {
-		p.add("ADDR", "is %q: expected a port of 0 to 65535 after the colon, such as 127.0.0.1:8000", d.Addr)
+		p.add("ADDR",
+			"is %q: expected a port of 0 to 65535 after the colon, such as 127.0.0.1:8000", d.Addr)
 	}
 	if d.Server.Local && !isLoopback(host) {
-		p.add("ADDR", "is %q: expected an address that only this machine can reach, such as 127.0.0.1:8000, "+
-			"while RUNTIME_ENV is local", d.Addr)
+		p.add("ADDR",
+			"is %q: expected an address that only this machine can reach, such as 127.0.0.1:8000, "+
+				"while RUNTIME_ENV is local", d.Addr)
 	}
 }
 
@@ -144,8 +148,10 @@ func (d *draft) finishRealm(p *problems) {
 		d.issuers = []string{realm.Issuer()}
 	}
 	d.Server.Tokens.Issuers = []keycloak.Issuer{{Names: d.issuers}}
-	if u, err := url.Parse(d.serverURL); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) && !d.Server.Local {
-		d.Warnings = append(d.Warnings, "KEYCLOAK_SERVER_URL is plain http to another machine: passwords cross the network in the clear")
+	if u, err := url.Parse(d.serverURL); err == nil && u.Scheme == "http" &&
+		!isLoopback(u.Hostname()) && !d.Server.Local {
+		d.Warnings = append(d.Warnings,
+			"KEYCLOAK_SERVER_URL is plain http to another machine: passwords cross the network in the clear")
 	}
 }
 
@@ -155,7 +161,8 @@ func (d *draft) finishTokens(p *problems) {
 		tokens.Audience, tokens.AuthorizedParty = []string{client}, client
 	}
 	if slices.Contains(tokens.Audience, "account") {
-		p.add("KEYCLOAK_AUDIENCE", `holds "account", which is in every user's tokens: expected the name of this API`)
+		p.add("KEYCLOAK_AUDIENCE",
+			`holds "account", which is in every user's tokens: expected the name of this API`)
 	}
 	if len(tokens.AuthorizedParties) > 0 && !slices.Contains(tokens.AuthorizedParties, client) {
 		// login must not return a token that me refuses
@@ -187,8 +194,11 @@ func (d *draft) finishDocuments(p *problems) {
 func (d *draft) finishAttempts(p *problems) {
 	client := &d.Server.Client
 	// Sign-ins in flight count too: a smaller budget would refuse what MAX_LOGINS lets in.
-	if burst := d.Server.Attempts.Address.Burst; burst < client.MaxLogins && !p.any("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {
-		p.add("LOGIN_ADDRESS_LIMIT", "is %d attempts at once: expected MAX_LOGINS, which is %d, or more", burst, client.MaxLogins)
+	if burst := d.Server.Attempts.Address.Burst; burst < client.MaxLogins &&
+		!p.any("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {
+		p.add("LOGIN_ADDRESS_LIMIT",
+			"is %d attempts at once: expected MAX_LOGINS, which is %d, or more", burst,
+			client.MaxLogins)
 	}
 	for _, proxy := range d.Server.HTTP.Proxies {
 		if proxy.Addr().Is4() && proxy.Bits() < 8 || proxy.Addr().Is6() && proxy.Bits() < 16 {
@@ -198,9 +208,11 @@ func (d *draft) finishAttempts(p *problems) {
 		}
 	}
 	if client.RefusalPause >= client.Timeout && !p.any("LOGIN_REFUSAL_PAUSE", "KEYCLOAK_TIMEOUT") {
-		d.Warnings = append(d.Warnings, fmt.Sprintf("LOGIN_REFUSAL_PAUSE is %s, and a sign-in waits for its turn for KEYCLOAK_TIMEOUT, %s: "+
-			"after one wrong password the next sign-in of the account is BUSY, its owner's too. Make the pause shorter, "+
-			"or the timeout longer", format(client.RefusalPause), format(client.Timeout)))
+		d.Warnings = append(d.Warnings,
+			fmt.Sprintf(
+				"LOGIN_REFUSAL_PAUSE is %s, and a sign-in waits for its turn for KEYCLOAK_TIMEOUT, %s: "+
+					"after one wrong password the next sign-in of the account is BUSY, its owner's too. Make the pause shorter, "+
+					"or the timeout longer", format(client.RefusalPause), format(client.Timeout)))
 	}
 	if client.RefreshGrace == 0 {
 		client.RefreshGrace = -1 // none, where zero is keycloak's default

@@ -89,7 +89,8 @@ func readSettingsFile(dir, name string) (settings map[string]string, cut []strin
 // was ab\ for it.
 func parseSettings(text []byte) (map[string]string, error) {
 	const end = "\x00E" // readText has found no NUL
-	settings, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte(`\""`), []byte(`\"`+end+`"`)))
+	settings, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte(`\""`),
+		[]byte(`\"`+end+`"`)))
 	for name, value := range settings {
 		settings[name] = strings.ReplaceAll(value, end, "")
 	}
@@ -114,7 +115,8 @@ func cutAtDollar(text []byte, settings map[string]string) []string {
 	var cut []string
 	for name, value := range settings {
 		written := marked[name]
-		if strings.ReplaceAll(written, mark, "$") == value { // it is in single quotes, or refers to nothing
+		// it is in single quotes, or refers to nothing
+		if strings.ReplaceAll(written, mark, "$") == value {
 			continue
 		}
 		lost := false

@@ -14,7 +14,8 @@ import (
 // Package keycloak names its own fields and no setting of this server, and whatever it names, this
 // server's log names as a setting.
 func TestNameIn_knowsEveryNameOfTheLibrary(t *testing.T) {
-	fields := regexp.MustCompile(`(VerifierConfig|ClientConfig|KeySetConfig|Issuer)\.[A-Z]\w+|NewRealm's \w+`)
+	fields := regexp.MustCompile(
+		`(VerifierConfig|ClientConfig|KeySetConfig|Issuer)\.[A-Z]\w+|NewRealm's \w+`)
 	settingName := regexp.MustCompile(`(KEYCLOAK|TOKEN|KEYS|LOGIN|REFRESH)_[A-Z_]+`)
 	files, err := filepath.Glob("../keycloak/*.go")
 	if err != nil {
@@ -39,7 +40,8 @@ func TestNameIn_knowsEveryNameOfTheLibrary(t *testing.T) {
 				t.Fatal(err)
 			}
 			if setting := settingName.FindString(text); setting != "" {
-				t.Errorf("%s: %q names the setting %s, which importers don't have", name, text, setting)
+				t.Errorf("%s: %q names the setting %s, which importers don't have", name, text,
+					setting)
 			}
 			for _, field := range fields.FindAllString(text, -1) {
 				found[field] = true

@@ -10,8 +10,9 @@ import (
 
 // problems collects what is wrong with the settings.
 type problems struct {
-	list       []problem
-	suppressed map[string]bool // settings whose further problems would follow from one already reported
+	list []problem
+	// settings whose further problems would follow from one already reported
+	suppressed map[string]bool
 }
 
 // A problem has the name of its setting, or none if it is the settings file's.
@@ -48,7 +49,8 @@ func (p *problems) suppress(names ...string) {
 // any reports whether one of the settings has a problem, so that they can't be compared.
 func (p *problems) any(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool {
-		return p.suppressed[name] || slices.ContainsFunc(p.list, func(one problem) bool { return one.name == name })
+		return p.suppressed[name] ||
+			slices.ContainsFunc(p.list, func(one problem) bool { return one.name == name })
 	})
 }
 

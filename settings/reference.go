@@ -26,7 +26,8 @@ func Reference() string {
 			write(g.doc, "")
 		}
 		for _, r := range g.rows {
-			b.WriteString("\n" + r.name + "\n" + wrap(plain(r.facts()), "    ") + wrap(plain(r.doc), "    "))
+			b.WriteString("\n" + r.name + "\n" + wrap(plain(r.facts()), "    ") +
+				wrap(plain(r.doc), "    "))
 		}
 	}
 	return b.String()

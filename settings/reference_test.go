@@ -14,7 +14,8 @@ var update = flag.Bool("update", false, "write docs/settings.md and .local.env.e
 
 // The pages that are made from the rows are up to date.
 func TestReference_files(t *testing.T) {
-	for name, want := range map[string]string{"../docs/settings.md": markdown(), "../.local.env.example": example()} {
+	for name, want := range map[string]string{"../docs/settings.md": markdown(),
+		"../.local.env.example": example()} {
 		if *update {
 			if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
 				t.Fatal(err)
@@ -25,7 +26,8 @@ func TestReference_files(t *testing.T) {
 			t.Fatal(err)
 		}
 		if string(got) != want {
-			t.Errorf("%s isn't what the rows in settings/rows.go say: run go generate ./settings", name)
+			t.Errorf("%s isn't what the rows in settings/rows.go say: run go generate ./settings",
+				name)
 		}
 	}
 }
@@ -39,7 +41,8 @@ func markdown() string {
 			b.WriteString("\n" + wrap(paragraph, ""))
 		}
 	}
-	b.WriteString("<!-- Made from settings/rows.go by go generate ./settings. Don't edit. -->\n\n# Settings\n")
+	b.WriteString(
+		"<!-- Made from settings/rows.go by go generate ./settings. Don't edit. -->\n\n# Settings\n")
 	write(intro)
 	for _, g := range new(draft).groups() {
 		b.WriteString("\n## " + g.title + "\n")
@@ -103,8 +106,9 @@ func TestReference_example(t *testing.T) {
 		if err != nil || len(s.Warnings) != 0 {
 			t.Errorf("%s: %v, warned of %q", name, err, s.Warnings)
 		}
-		if got, want := s.Server.LogValue().String(), goodConfig(t, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api").
-			Server.LogValue().String(); got != want {
+		if got, want := s.Server.LogValue().String(),
+			goodConfig(t, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api").
+				Server.LogValue().String(); got != want {
 			t.Errorf("%s: read\n%s, want\n%s", name, got, want)
 		}
 	}
@@ -122,7 +126,8 @@ func TestReference(t *testing.T) {
 		t.Error("it holds Markdown")
 	}
 	for _, r := range new(draft).rows() {
-		if !strings.Contains(text, "\n"+r.name+"\n    "+plain(r.facts())[:len("Default")]) || !strings.Contains(text, r.defaultValue) {
+		if !strings.Contains(text, "\n"+r.name+"\n    "+plain(r.facts())[:len("Default")]) ||
+			!strings.Contains(text, r.defaultValue) {
 			t.Errorf("%s isn't there with its default", r.name)
 		}
 	}
@@ -158,7 +163,8 @@ func TestRows(t *testing.T) {
 			}
 		}
 		if given != 1 {
-			t.Errorf("%s: expected one of a default, a text in its place, and what is required", r.name)
+			t.Errorf("%s: expected one of a default, a text in its place, and what is required",
+				r.name)
 		}
 		for _, word := range regexp.MustCompile(`[A-Z]+(_[A-Z]+)+`).FindAllString(r.doc, -1) {
 			if !known[word] && !contains(rows, word) {
@@ -205,8 +211,10 @@ func TestRows_ranges(t *testing.T) {
 		if regexp.MustCompile(`[a-z]$`).MatchString(match[2]) {
 			outside = "1" + match[2]
 		}
-		if problems := problemsOf(r.name, outside); len(problems) != 1 || !strings.Contains(problems[0].text, r.to.values) {
-			t.Errorf("%s=%s: %v, want one problem that names the range %s", r.name, outside, problems, r.to.values)
+		if problems := problemsOf(r.name, outside); len(problems) != 1 ||
+			!strings.Contains(problems[0].text, r.to.values) {
+			t.Errorf("%s=%s: %v, want one problem that names the range %s", r.name, outside,
+				problems, r.to.values)
 		}
 	}
 	if found < 20 {
@@ -237,7 +245,8 @@ func TestRows_destinations(t *testing.T) {
 		}
 		value := r.defaultValue
 		if value == "" {
-			value = map[reflect.Kind]string{reflect.String: "x", reflect.Struct: "x", reflect.Slice: "10.0.0.1", reflect.Pointer: "true"}[before.Kind()]
+			value = map[reflect.Kind]string{reflect.String: "x", reflect.Struct: "x",
+				reflect.Slice: "10.0.0.1", reflect.Pointer: "true"}[before.Kind()]
 		}
 		if value == "false" {
 			value = "true"

@@ -118,7 +118,8 @@ func each(pointer *[]string, read func(item string) (string, error)) destination
 // throttle bounds.
 func rate(pointer *throttle.Rate) destination {
 	return destination{pointer: pointer, check: func() error {
-		if r := *pointer; r.Burst < 1 || r.Burst > 2_000 || r.Every < 5*time.Millisecond || r.Every > 24*time.Hour {
+		if r := *pointer; r.Burst < 1 || r.Burst > 2_000 || r.Every < 5*time.Millisecond ||
+			r.Every > 24*time.Hour {
 			return errors.New("expected " + rateForm + ": 1 to 2000, and 5ms to 24h")
 		}
 		return nil
@@ -153,8 +154,12 @@ type shownError struct{ error }
 
 // parsers read the types that env doesn't know.
 var parsers = map[reflect.Type]env.ParserFunc{
-	reflect.TypeFor[identity.Secret](): func(text string) (any, error) { return identity.NewSecret(text), nil },
-	reflect.TypeFor[[]string]():        func(text string) (any, error) { return splitList(text), nil },
+	reflect.TypeFor[identity.Secret](): func(text string) (any, error) {
+		return identity.NewSecret(text), nil
+	},
+	reflect.TypeFor[[]string](): func(text string) (any, error) {
+		return splitList(text), nil
+	},
 	reflect.TypeFor[[]netip.Prefix](): func(text string) (any, error) {
 		proxies, err := throttle.ParseProxies(splitList(text))
 		if err != nil {
@@ -210,7 +215,8 @@ func parse(rows []row, values map[string]string, p *problems) {
 	}
 	parsed := reflect.New(reflect.StructOf(fields))
 	failed := map[string]error{}
-	err := env.ParseWithOptions(parsed.Interface(), env.Options{Environment: ours, FuncMap: parsers})
+	err := env.ParseWithOptions(parsed.Interface(),
+		env.Options{Environment: ours, FuncMap: parsers})
 	all, _ := errors.AsType[env.AggregateError](err)
 	for _, err := range all.Errors {
 		parseError, ok := errors.AsType[env.ParseError](err)

@@ -50,7 +50,9 @@ func Read(environ []string, dir string) (Settings, error) {
 	d.finish(&p)
 	// A setting that is missing may be there under another name.
 	if err := p.err(values.unknown...); err != nil {
-		return Settings{}, fmt.Errorf("CloakQL can't start with these settings, from %s (docs/settings.md):\n%w", values.Source, err)
+		return Settings{}, fmt.Errorf(
+			"CloakQL can't start with these settings, from %s (docs/settings.md):\n%w",
+			values.Source, err)
 	}
 	d.Source = values.Source
 	d.Warnings = slices.Concat(d.Warnings, values.unknown, values.doubtful)

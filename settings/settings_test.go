@@ -64,10 +64,12 @@ func TestRead_production(t *testing.T) {
 	for _, runtime := range []string{"prod", "production", "Local", " local", ""} {
 		c := goodConfig(t, "RUNTIME_ENV="+runtime)
 		if c.Server.Local || c.Addr != ":8000" || len(c.Server.HTTP.CORSOrigins) != 0 {
-			t.Errorf("RUNTIME_ENV=%q: local %v, address %s, origins %v; want production", runtime, c.Server.Local, c.Addr, c.Server.HTTP.CORSOrigins)
+			t.Errorf("RUNTIME_ENV=%q: local %v, address %s, origins %v; want production", runtime,
+				c.Server.Local, c.Addr, c.Server.HTTP.CORSOrigins)
 		}
 	}
-	if c := goodConfig(t, "RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=http://keycloak:8080"); len(c.Warnings) != 1 {
+	if c := goodConfig(t, "RUNTIME_ENV=prod",
+		"KEYCLOAK_SERVER_URL=http://keycloak:8080"); len(c.Warnings) != 1 {
 		t.Errorf("plain http to another machine: %v; want one warning", c.Warnings)
 	}
 }
@@ -127,7 +129,8 @@ func TestRead_limits(t *testing.T) {
 // DOCUMENT_CACHE_BYTES is 0 for none, and in Limits that is a number below zero.
 func TestRead_documentCache(t *testing.T) {
 	for bytes, want := range map[string]int{"0": -1, "1024": 1024} {
-		if got := goodConfig(t, "DOCUMENT_CACHE_BYTES="+bytes).Server.Limits.CacheBytes; got != want {
+		if got := goodConfig(t,
+			"DOCUMENT_CACHE_BYTES="+bytes).Server.Limits.CacheBytes; got != want {
 			t.Errorf("%s gives %d, want %d", bytes, got, want)
 		}
 	}
@@ -135,12 +138,17 @@ func TestRead_documentCache(t *testing.T) {
 
 // An audience that is set is the only one: azp no longer counts.
 func TestRead_audience(t *testing.T) {
-	c := goodConfig(t, "KEYCLOAK_AUDIENCE=shop, web ", "KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
-	if fewer := goodConfig(t, "TOKEN_ALGORITHMS=ES256, PS256"); !slices.Equal(fewer.Server.Tokens.Algorithms, []string{"ES256", "PS256"}) {
+	c := goodConfig(t, "KEYCLOAK_AUDIENCE=shop, web ",
+		"KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
+	if fewer := goodConfig(t,
+		"TOKEN_ALGORITHMS=ES256, PS256"); !slices.Equal(fewer.Server.Tokens.Algorithms,
+		[]string{"ES256", "PS256"}) {
 		t.Errorf("algorithms %q", fewer.Server.Tokens.Algorithms)
 	}
-	if !slices.Equal(c.Server.Tokens.Audience, []string{"shop", "web"}) || c.Server.Tokens.AuthorizedParty != "" || len(c.Server.Tokens.Issuers[0].Names) != 2 {
-		t.Errorf("audience %q, authorized party %q, issuers %q", c.Server.Tokens.Audience, c.Server.Tokens.AuthorizedParty, c.Server.Tokens.Issuers[0].Names)
+	if !slices.Equal(c.Server.Tokens.Audience, []string{"shop", "web"}) ||
+		c.Server.Tokens.AuthorizedParty != "" || len(c.Server.Tokens.Issuers[0].Names) != 2 {
+		t.Errorf("audience %q, authorized party %q, issuers %q", c.Server.Tokens.Audience,
+			c.Server.Tokens.AuthorizedParty, c.Server.Tokens.Issuers[0].Names)
 	}
 }
 
@@ -148,7 +156,9 @@ func TestRead_audience(t *testing.T) {
 func TestRead_authorizedParties(t *testing.T) {
 	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"},
 		"shop-api, web,web": {"shop-api", "web"}} {
-		if c := goodConfig(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting); !slices.Equal(c.Server.Tokens.AuthorizedParties,
+		if c := goodConfig(t,
+			"KEYCLOAK_AUTHORIZED_PARTIES="+
+				setting); !slices.Equal(c.Server.Tokens.AuthorizedParties,
 			want) {
 			t.Errorf("%q gives %q, want %q", setting, c.Server.Tokens.AuthorizedParties, want)
 		}
@@ -164,25 +174,31 @@ func TestRead_problems(t *testing.T) {
 		want    []string // the names of the settings with problems, in any order
 	}{
 		{"nothing is set", nil,
-			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY"}},
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
+				"KEYCLOAK_CLIENT_SECRET_KEY"}},
 		{"empty is absent", []string{"KEYCLOAK_SERVER_URL=", "KEYCLOAK_REALM_NAME=", "KEYCLOAK_CLIENT_ID=", "KEYCLOAK_CLIENT_SECRET_KEY="},
-			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY"}},
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
+				"KEYCLOAK_CLIENT_SECRET_KEY"}},
 		{"parties", append(slices.Clone(needed), "KEYCLOAK_AUTHORIZED_PARTIES=web,,app"), []string{"KEYCLOAK_AUTHORIZED_PARTIES"}},
 		{"refresh grace", append(slices.Clone(needed), "REFRESH_GRACE_NETWORK=Any"), []string{"REFRESH_GRACE_NETWORK"}},
 		{"numbers and durations", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
-			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE", "REQUEST_TIMEOUT"}},
+			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE",
+				"REQUEST_TIMEOUT"}},
 		{"ranges", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
-			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE", "REQUEST_TIMEOUT"}},
+			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE",
+				"REQUEST_TIMEOUT"}},
 		{"algorithms that nobody may sign with", append(slices.Clone(needed), "TOKEN_ALGORITHMS=RS256,HS256"), []string{"TOKEN_ALGORITHMS"}},
 		{"no algorithm", append(slices.Clone(needed), "TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
 		{"proxies", append(slices.Clone(needed), "TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
 		{"the whole internet as a proxy", append(slices.Clone(needed), "TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
 		{"budgets", append(slices.Clone(needed), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
 			"LOGIN_ACCOUNT_SLOW_LIMIT=20/25h", "ADDRESS_LIMIT=2001/1s"),
-			[]string{"LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "REFRESH_TOKEN_LIMIT", "REFRESH_ADDRESS_LIMIT", "LOGIN_ACCOUNT_SLOW_LIMIT", "ADDRESS_LIMIT"}},
+			[]string{"LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "REFRESH_TOKEN_LIMIT",
+				"REFRESH_ADDRESS_LIMIT", "LOGIN_ACCOUNT_SLOW_LIMIT", "ADDRESS_LIMIT"}},
 		{"a pause", append(slices.Clone(needed), "LOGIN_REFUSAL_PAUSE=11s"), []string{"LOGIN_REFUSAL_PAUSE"}},
 		{"ranges of numbers", append(slices.Clone(needed), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=51", "PERSISTED_QUERIES_BYTES=-1"),
-			[]string{"MAX_LOGINS", "MAX_BODY_BYTES", "LIMIT_TOKENS", "LIMIT_DEPTH", "PERSISTED_QUERIES_BYTES"}},
+			[]string{"MAX_LOGINS", "MAX_BODY_BYTES", "LIMIT_TOKENS", "LIMIT_DEPTH",
+				"PERSISTED_QUERIES_BYTES"}},
 		{"switches", append(slices.Clone(needed), "GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
 		{"a limit that is no number", append(slices.Clone(needed), "LIMIT_FIELDS=many"), []string{"LIMIT_FIELDS"}},
 		{"no manifest", append(slices.Clone(needed), "TRUSTED_DOCUMENTS=/nowhere"), []string{"TRUSTED_DOCUMENTS"}},
@@ -207,7 +223,8 @@ func TestRead_problems(t *testing.T) {
 		{"the realm's URL for the server's", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://localhost:8080/realms/shop"), []string{"KEYCLOAK_SERVER_URL"}},
 		{"quotes that docker run --env-file keeps", append(slices.Clone(needed), `KEYCLOAK_SERVER_URL="http://localhost:8080"`, `KEYCLOAK_REALM_NAME="shop"`,
 			"KEYCLOAK_CLIENT_ID='shop-api'", `MAX_LOGINS="64"`, `CORS_ORIGINS="https://a.example"`),
-			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "MAX_LOGINS", "CORS_ORIGINS"}},
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
+				"MAX_LOGINS", "CORS_ORIGINS"}},
 		{"no URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
 		// A problem hides no other problem, of another setting or of the same.
 		{"a missing realm name and a bad server URL", []string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
@@ -227,9 +244,13 @@ func TestRead_problems(t *testing.T) {
 		{"an audience that is empty and account", append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=account,,a"), []string{"KEYCLOAK_AUDIENCE", "KEYCLOAK_AUDIENCE"}},
 		{"an address that is bad twice", append(slices.Clone(needed), "ADDR=0.0.0.0:http"), []string{"ADDR", "ADDR"}},
 		{"all at once", []string{"KEYCLOAK_SERVER_URL=x", "KEYCLOAK_TIMEOUT=soon", "LIMIT_FIELDS=many", "MAX_LOGINS=0", "REFRESH_GRACE=2m", "TRUSTED_PROXIES=x", "CONSOLE=yes",
-			"TRUSTED_DOCUMENTS=/nowhere", "TRUSTED_DOCUMENTS_MODE=x", "LOGIN_SCOPE= ", "ADDR=x", "KEYCLOAK_ISSUER=a,", "GET_QUERIES=x", "LOGIN_ACCOUNT_LIMIT=x"},
-			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY", "KEYCLOAK_TIMEOUT", "LIMIT_FIELDS", "MAX_LOGINS", "REFRESH_GRACE",
-				"TRUSTED_PROXIES", "CONSOLE", "TRUSTED_DOCUMENTS", "TRUSTED_DOCUMENTS_MODE", "LOGIN_SCOPE", "ADDR", "KEYCLOAK_ISSUER", "GET_QUERIES", "LOGIN_ACCOUNT_LIMIT"}},
+			"TRUSTED_DOCUMENTS=/nowhere", "TRUSTED_DOCUMENTS_MODE=x", "LOGIN_SCOPE= ", "ADDR=x",
+			"KEYCLOAK_ISSUER=a,", "GET_QUERIES=x", "LOGIN_ACCOUNT_LIMIT=x"},
+			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
+				"KEYCLOAK_CLIENT_SECRET_KEY", "KEYCLOAK_TIMEOUT", "LIMIT_FIELDS", "MAX_LOGINS",
+				"REFRESH_GRACE", "TRUSTED_PROXIES", "CONSOLE", "TRUSTED_DOCUMENTS",
+				"TRUSTED_DOCUMENTS_MODE", "LOGIN_SCOPE", "ADDR", "KEYCLOAK_ISSUER", "GET_QUERIES",
+				"LOGIN_ACCOUNT_LIMIT"}},
 		{"a password in the URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
 		{"a password in a URL that can't be parsed", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
 	} {
@@ -245,7 +266,8 @@ func TestRead_problems(t *testing.T) {
 			}
 			var got []string
 			head, list, _ := strings.Cut(err.Error(), "\n")
-			if !strings.Contains(head, "since there is no .local.env here (cp .local.env.example .local.env)") {
+			if !strings.Contains(head,
+				"since there is no .local.env here (cp .local.env.example .local.env)") {
 				t.Errorf("the report doesn't say where it looked: %s", head)
 			}
 			for line := range strings.SplitSeq(list, "\n") {
@@ -282,15 +304,18 @@ func TestRead_files(t *testing.T) {
 		}
 	}
 	const common = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nRUNTIME_ENV=prod\n"
-	write(".local.env", common+"KEYCLOAK_CLIENT_ID=from-local\nKEYCLOAK_CLIENT_SECRET_KEY='pa$$wo\"rd#1'\n")
+	write(".local.env",
+		common+"KEYCLOAK_CLIENT_ID=from-local\nKEYCLOAK_CLIENT_SECRET_KEY='pa$$wo\"rd#1'\n")
 	write(".env", common+"KEYCLOAK_CLIENT_ID=from-env\nKEYCLOAK_CLIENT_SECRET_KEY=other\n")
 
 	local, err := Read(nil, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if local.Server.Client.ClientID != "from-local" || local.Server.Client.ClientSecret.Reveal() != `pa$$wo"rd#1` {
-		t.Errorf("client %q with secret %q; want those of .local.env", local.Server.Client.ClientID, local.Server.Client.ClientSecret.Reveal())
+	if local.Server.Client.ClientID != "from-local" ||
+		local.Server.Client.ClientSecret.Reveal() != `pa$$wo"rd#1` {
+		t.Errorf("client %q with secret %q; want those of .local.env", local.Server.Client.ClientID,
+			local.Server.Client.ClientSecret.Reveal())
 	}
 	if !local.Server.Local {
 		t.Error("RUNTIME_ENV in a file had an effect")
@@ -312,7 +337,9 @@ func TestRead_files(t *testing.T) {
 
 	write(".local.env", "KEYCLOAK_CLIENT_SECRET_KEY=\"canary-5f0c\nan unfinished quote")
 	// What may stand in a file that can't be read is not called missing.
-	if _, err = Read(nil, dir); err == nil || !strings.Contains(err.Error(), "\n.local.env: can't be read") || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "missing") {
+	if _, err = Read(nil, dir); err == nil ||
+		!strings.Contains(err.Error(), "\n.local.env: can't be read") ||
+		strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "missing") {
 		t.Errorf("a file that can't be parsed: %v", err)
 	}
 }
@@ -322,9 +349,11 @@ func TestRead_files(t *testing.T) {
 func TestRead_blanksAroundValues(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n",
 		"KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
-		"KEYCLOAK_CLIENT_SECRET_KEY=hush\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9", "ADDR=127.0.0.1:8001\n")
-	got := fmt.Sprint(c.Server.Realm.Issuer(), c.Server.Client.ClientID, c.Server.Client.ClientSecret.Reveal(), c.Server.Client.Timeout,
-		c.Server.Client.MaxLogins, c.Addr, c.Warnings)
+		"KEYCLOAK_CLIENT_SECRET_KEY=hush\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9",
+		"ADDR=127.0.0.1:8001\n")
+	got := fmt.Sprint(c.Server.Realm.Issuer(), c.Server.Client.ClientID,
+		c.Server.Client.ClientSecret.Reveal(), c.Server.Client.Timeout, c.Server.Client.MaxLogins,
+		c.Addr, c.Warnings)
 	if want := fmt.Sprint("http://localhost:8080/realms/shop", "shop-api", "hush", 7*time.Second, 9,
 		"127.0.0.1:8001", []string(nil)); got != want {
 		t.Errorf("the settings are %s, want %s", got, want)
@@ -383,7 +412,8 @@ func TestRead_dollarsInTheFile(t *testing.T) {
 		c, err := Read(nil, dir)
 		switch {
 		case tt.secret != "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
-			t.Errorf("%s is %q, %v; want %q", tt.line, c.Server.Client.ClientSecret.Reveal(), err, tt.secret)
+			t.Errorf("%s is %q, %v; want %q", tt.line, c.Server.Client.ClientSecret.Reveal(), err,
+				tt.secret)
 		case tt.secret == "" && (err == nil ||
 			!strings.Contains(err.Error(), "\nKEYCLOAK_CLIENT_SECRET_KEY: holds a $") ||
 			strings.Contains(err.Error(), "WORD")):
@@ -399,10 +429,13 @@ func TestRead_dollarsInTheFile(t *testing.T) {
 // A misspelt setting would have no effect, silently.
 func TestRead_warnsOfUnknownNames(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("LOGIN_SCOPES=openid\nKEYCLOAK_AUDIENCE=shop\nKEYCLOAK_AUDIENC=shop\nc2Vjb25kIGxpbmU=\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ".local.env"),
+		[]byte(
+			"LOGIN_SCOPES=openid\nKEYCLOAK_AUDIENCE=shop\nKEYCLOAK_AUDIENC=shop\nc2Vjb25kIGxpbmU=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Read(append(slices.Clone(needed), "KEYCLOAK_AUDIENC=shop", "PATH=/bin", "KEYCLOAK_SERVICE_HOST=10.0.0.1", "KEYCLOAK_HTTP_PORT_8080_TCP=x"), dir)
+	c, err := Read(append(slices.Clone(needed), "KEYCLOAK_AUDIENC=shop", "PATH=/bin",
+		"KEYCLOAK_SERVICE_HOST=10.0.0.1", "KEYCLOAK_HTTP_PORT_8080_TCP=x"), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -453,7 +486,8 @@ func TestRead_warnsOfWideProxies(t *testing.T) {
 // A Config goes to the log when the server starts.
 func TestRead_logHasNoSecret(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c")
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c), c.Server.LogValue().String()} {
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c),
+		c.Server.LogValue().String()} {
 		if strings.Contains(text, "canary") {
 			t.Errorf("the secret shows in %s", text)
 		}
@@ -477,9 +511,11 @@ func TestRead_filesOfOtherSystems(t *testing.T) {
 		"a byte order mark":            {"\ufeff" + text, ""},
 		"a byte order mark, a setting": {"\ufeff" + strings.TrimPrefix(text, "# settings\n"), ""},
 		"a byte order mark, CRLF":      {"\ufeff" + windows, ""},
-		"UTF-16":                       {utf16le(windows), ".local.env: is UTF-16, as > and Out-File of PowerShell 5 write it"},
-		"UTF-16 without a mark":        {utf16le(text)[2:], ".local.env: is UTF-16"},
-		"Latin-1":                      {strings.ReplaceAll(text, "ä", "\xe4"), ".local.env: is not UTF-8"},
+		"UTF-16": {utf16le(windows),
+			".local.env: is UTF-16, as > and Out-File of PowerShell 5 write it"},
+		"UTF-16 without a mark": {utf16le(text)[2:], ".local.env: is UTF-16"},
+		"Latin-1": {strings.ReplaceAll(text, "ä", "\xe4"),
+			".local.env: is not UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -489,12 +525,15 @@ func TestRead_filesOfOtherSystems(t *testing.T) {
 			}
 			c, err := Read(nil, dir)
 			switch {
-			case tt.problem != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.problem) ||
-				strings.Contains(err.Error(), "missing")):
+			case tt.problem != "" &&
+				(err == nil || !strings.Contains(err.Error(), "\n"+tt.problem) ||
+					strings.Contains(err.Error(), "missing")):
 				t.Errorf("got %v, want a problem that says %q", err, tt.problem)
-			case tt.problem == "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != "pä$$" ||
-				len(c.Warnings) != 0):
-				t.Errorf("read %q, warned of %q (%v)", c.Server.Client.ClientSecret.Reveal(), c.Warnings, err)
+			case tt.problem == "" &&
+				(err != nil || c.Server.Client.ClientSecret.Reveal() != "pä$$" ||
+					len(c.Warnings) != 0):
+				t.Errorf("read %q, warned of %q (%v)", c.Server.Client.ClientSecret.Reveal(),
+					c.Warnings, err)
 			}
 		})
 	}
@@ -502,9 +541,12 @@ func TestRead_filesOfOtherSystems(t *testing.T) {
 		"plain":             {"hüsh", "hüsh", ""},
 		"CRLF":              {"hüsh\r\n", "hüsh", ""},
 		"a byte order mark": {"\ufeffhüsh\r\n", "hüsh", ""},
-		"only a mark":       {"\ufeff\r\n", "", "KEYCLOAK_CLIENT_SECRET_KEY_FILE: names an empty file"},
-		"UTF-16":            {utf16le("hush"), "", "KEYCLOAK_CLIENT_SECRET_KEY_FILE: names a file that is UTF-16"},
-		"Latin-1":           {"h\xfcsh", "", "KEYCLOAK_CLIENT_SECRET_KEY_FILE: names a file that is not UTF-8"},
+		"only a mark": {"\ufeff\r\n", "",
+			"KEYCLOAK_CLIENT_SECRET_KEY_FILE: names an empty file"},
+		"UTF-16": {utf16le("hush"), "",
+			"KEYCLOAK_CLIENT_SECRET_KEY_FILE: names a file that is UTF-16"},
+		"Latin-1": {"h\xfcsh", "",
+			"KEYCLOAK_CLIENT_SECRET_KEY_FILE: names a file that is not UTF-8"},
 	} {
 		t.Run("secret, "+name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "secret")
@@ -514,10 +556,13 @@ func TestRead_filesOfOtherSystems(t *testing.T) {
 			c, err := Read(append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=",
 				"KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file), t.TempDir())
 			switch {
-			case tt.problem != "" && (err == nil || !strings.Contains(err.Error(), "\n"+tt.problem)):
+			case tt.problem != "" &&
+				(err == nil || !strings.Contains(err.Error(), "\n"+tt.problem)):
 				t.Errorf("got %v, want a problem that says %q", err, tt.problem)
-			case tt.problem == "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
-				t.Errorf("read %q (%v), want %q", c.Server.Client.ClientSecret.Reveal(), err, tt.secret)
+			case tt.problem == "" &&
+				(err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
+				t.Errorf("read %q (%v), want %q", c.Server.Client.ClientSecret.Reveal(), err,
+					tt.secret)
 			}
 		})
 	}
@@ -529,7 +574,8 @@ func TestRead_filesOfOtherSystems(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, err := Read(append(slices.Clone(needed), "TRUSTED_DOCUMENTS="+file), t.TempDir())
-		if bad := name == "UTF-16"; bad != (err != nil) || !bad && c.Server.GraphQL.Manifest == nil ||
+		if bad := name == "UTF-16"; bad != (err != nil) ||
+			!bad && c.Server.GraphQL.Manifest == nil ||
 			bad && !strings.Contains(err.Error(),
 				"TRUSTED_DOCUMENTS: names a file that is UTF-16") {
 			t.Errorf("a manifest, %s: %v", name, err)

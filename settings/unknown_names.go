@@ -22,10 +22,12 @@ func unknownNames(process, file map[string]string) []string {
 	}
 	for name := range process {
 		// Kubernetes sets such names for a service whose name begins with keycloak.
-		if _, inFile := file[name]; inFile || slices.Contains(names, name) || serviceName.MatchString(name) {
+		if _, inFile := file[name]; inFile || slices.Contains(names, name) ||
+			serviceName.MatchString(name) {
 			continue
 		}
-		if strings.HasPrefix(name, "KEYCLOAK_") || slices.Contains(removed, name) || misspelt(name) != "" {
+		if strings.HasPrefix(name, "KEYCLOAK_") || slices.Contains(removed, name) ||
+			misspelt(name) != "" {
 			unknown = append(unknown, name)
 		}
 	}

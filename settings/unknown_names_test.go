@@ -56,15 +56,25 @@ func TestUnknownNames_usualNames(t *testing.T) {
 
 func TestMisspelt(t *testing.T) {
 	for name, want := range map[string]string{
-		"TRUSTED_DOCUMENT": "TRUSTED_DOCUMENTS", "LOGIN_ACOUNT_LIMIT": "LOGIN_ACCOUNT_LIMIT", "REFRESH_GRACES": "REFRESH_GRACE",
-		"TRUSTED_PROXY": "TRUSTED_PROXIES", "TRUSTED_PROXYS": "TRUSTED_PROXIES", "TRUTSED_PROXIES": "TRUSTED_PROXIES", "TRUSTEDPROXIES": "TRUSTED_PROXIES",
-		"CORS_ORIGIN": "CORS_ORIGINS", "CORS_ORGINS": "CORS_ORIGINS", "ALLOWED_HOST": "ALLOWED_HOSTS", "LOGIN_SCOPES": "LOGIN_SCOPE",
-		"RUNTIME_ENVIRONMENT": "RUNTIME_ENV", "RUNTIM_ENV": "RUNTIME_ENV", "KEY_MAX_AGE": "KEYS_MAX_AGE", "KEYS_MAXAGE": "KEYS_MAX_AGE", "MAX_LOGIN": "MAX_LOGINS",
-		"GET_QUERY": "GET_QUERIES", "PERSISTED_QUERIES": "PERSISTED_QUERIES_BYTES", "PERSISTED_QUERY_BYTES": "PERSISTED_QUERIES_BYTES",
-		"MAX_BODY_SIZE": "MAX_BODY_BYTES", "DOCUMENT_CACHE_SIZE": "DOCUMENT_CACHE_BYTES", "TOKEN_ALGORITHM": "TOKEN_ALGORITHMS",
-		"REQUEST_TIMEOUT_SECONDS": "REQUEST_TIMEOUT", "LIMIT_ALIAS": "LIMIT_ALIASES", "LIMIT_DEPHT": "LIMIT_DEPTH", "LOGIN_LIMIT_ACCOUNT": "LOGIN_ACCOUNT_LIMIT",
-		"login_scope": "LOGIN_SCOPE", "CONSOL": "CONSOLE", "CLOAKQL_CORS_ORIGINS": "CORS_ORIGINS", "CLOAKQL_ADDR": "ADDR",
-		"KEYCLOAK_REALM": "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_SECRET": "KEYCLOAK_CLIENT_SECRET_KEY", "KEYCLOAK_AUDIENC": "KEYCLOAK_AUDIENCE", "KEYCLOAK_ISSUERS": "KEYCLOAK_ISSUER",
+		"TRUSTED_DOCUMENT": "TRUSTED_DOCUMENTS", "LOGIN_ACOUNT_LIMIT": "LOGIN_ACCOUNT_LIMIT",
+		"REFRESH_GRACES": "REFRESH_GRACE",
+		"TRUSTED_PROXY":  "TRUSTED_PROXIES", "TRUSTED_PROXYS": "TRUSTED_PROXIES",
+		"TRUTSED_PROXIES": "TRUSTED_PROXIES", "TRUSTEDPROXIES": "TRUSTED_PROXIES",
+		"CORS_ORIGIN": "CORS_ORIGINS", "CORS_ORGINS": "CORS_ORIGINS",
+		"ALLOWED_HOST": "ALLOWED_HOSTS", "LOGIN_SCOPES": "LOGIN_SCOPE",
+		"RUNTIME_ENVIRONMENT": "RUNTIME_ENV", "RUNTIM_ENV": "RUNTIME_ENV",
+		"KEY_MAX_AGE": "KEYS_MAX_AGE", "KEYS_MAXAGE": "KEYS_MAX_AGE", "MAX_LOGIN": "MAX_LOGINS",
+		"GET_QUERY": "GET_QUERIES", "PERSISTED_QUERIES": "PERSISTED_QUERIES_BYTES",
+		"PERSISTED_QUERY_BYTES": "PERSISTED_QUERIES_BYTES",
+		"MAX_BODY_SIZE":         "MAX_BODY_BYTES", "DOCUMENT_CACHE_SIZE": "DOCUMENT_CACHE_BYTES",
+		"TOKEN_ALGORITHM":         "TOKEN_ALGORITHMS",
+		"REQUEST_TIMEOUT_SECONDS": "REQUEST_TIMEOUT", "LIMIT_ALIAS": "LIMIT_ALIASES",
+		"LIMIT_DEPHT": "LIMIT_DEPTH", "LOGIN_LIMIT_ACCOUNT": "LOGIN_ACCOUNT_LIMIT",
+		"login_scope": "LOGIN_SCOPE", "CONSOL": "CONSOLE", "CLOAKQL_CORS_ORIGINS": "CORS_ORIGINS",
+		"CLOAKQL_ADDR":           "ADDR",
+		"KEYCLOAK_REALM":         "KEYCLOAK_REALM_NAME",
+		"KEYCLOAK_CLIENT_SECRET": "KEYCLOAK_CLIENT_SECRET_KEY",
+		"KEYCLOAK_AUDIENC":       "KEYCLOAK_AUDIENCE", "KEYCLOAK_ISSUERS": "KEYCLOAK_ISSUER",
 		"KEYCLOAK_ADMIN_PASSWORD": "",
 	} {
 		if got := misspelt(name); got != want {
@@ -75,7 +85,8 @@ func TestMisspelt(t *testing.T) {
 		if got := misspelt(name); got != "" {
 			t.Errorf("%s is a setting, and taken for %s", name, got)
 		}
-		for i := range name { // any letter left out, doubled, or swapped, of a name that isn't too short to tell
+		// any letter left out, doubled, or swapped, of a name that isn't too short to tell
+		for i := range name {
 			if len(name) < 8 {
 				continue
 			}
@@ -134,7 +145,8 @@ func TestRead_warnsOfRemovedSettings(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(file.String()), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(file.String()),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := Read(environ, dir)
@@ -145,7 +157,8 @@ func TestRead_warnsOfRemovedSettings(t *testing.T) {
 		t.Errorf("%d warnings, want %d", len(c.Warnings), len(removed))
 	}
 	for i, warning := range c.Warnings {
-		if !strings.HasPrefix(warning, removed[i]+" is no longer a setting of this server and has no effect (") {
+		if !strings.HasPrefix(warning,
+			removed[i]+" is no longer a setting of this server and has no effect (") {
 			t.Errorf("%s: warned of %q", removed[i], warning)
 		}
 	}

@@ -51,7 +51,8 @@ func readValues(environ []string, dir string, p *problems) Values {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		v.Source = "the environment only, since there is no " + name + " here"
-		if _, err := os.Stat(filepath.Join(dir, name+".example")); err == nil { // in a clone of CloakQL
+		// in a clone of CloakQL
+		if _, err := os.Stat(filepath.Join(dir, name+".example")); err == nil {
 			v.Source += " (cp " + name + ".example " + name + ")"
 		}
 	case err != nil:
@@ -97,11 +98,13 @@ func (v *Values) clean(process map[string]string, cut []string, p *problems) {
 			value = strings.TrimSpace(value)
 		}
 		v.all[name] = value
-		quoted := len(value) > 1 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0]
+		quoted := len(value) > 1 && (value[0] == '"' || value[0] == '\'') &&
+			value[len(value)-1] == value[0]
 		switch {
 		case inProcess && quoted && name == secretName:
 			v.doubtful = append(v.doubtful,
-				secretName+" has quotes around it in the environment, which are sent to Keycloak as part of it: "+
+				secretName+
+					" has quotes around it in the environment, which are sent to Keycloak as part of it: "+
 					"unless the secret has them, leave them out (docker run --env-file and Kubernetes keep them)")
 		case inProcess && quoted:
 			p.add(name, "has quotes around its value in the environment: leave them out "+

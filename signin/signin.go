@@ -55,7 +55,8 @@ type Service struct {
 	limiter Limiter
 }
 
-var errNotMade = errors.New("signin: the Service has no realm: make it with signin.New, or hand on the one that cloakql.Config.Schema gets")
+var errNotMade = errors.New(
+	"signin: the Service has no realm: make it with signin.New, or hand on the one that cloakql.Config.Schema gets")
 
 // New returns a Service. It fails if realm or limiter is nil, or a nil pointer: without a limiter,
 // anybody could guess passwords as fast as the realm answers.
@@ -77,7 +78,8 @@ func isNil(v any) bool {
 // Login signs in with a username or an e-mail address, a password and, unless otp is nil, a
 // one-time code. Values that no account can have fail with ErrBadInput; neither the limiter nor the
 // realm sees them.
-func (s *Service) Login(ctx context.Context, username, password string, otp *string) (*identity.OpenIDToken, error) {
+func (s *Service) Login(ctx context.Context, username, password string,
+	otp *string) (*identity.OpenIDToken, error) {
 	if s == nil || s.realm == nil {
 		return nil, errNotMade
 	}

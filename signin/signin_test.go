@@ -35,11 +35,13 @@ func (r recordedRealm) call(text string) (*identity.OpenIDToken, error) {
 	return &identity.OpenIDToken{TokenType: "Bearer"}, nil
 }
 
-func (r recordedRealm) Login(_ context.Context, c identity.Credentials) (*identity.OpenIDToken, error) {
+func (r recordedRealm) Login(_ context.Context,
+	c identity.Credentials) (*identity.OpenIDToken, error) {
 	return r.call(fmt.Sprintf("login %s %s %s", c.Username, c.Password.Reveal(), c.OTP.Reveal()))
 }
 
-func (r recordedRealm) Refresh(_ context.Context, token identity.Secret) (*identity.OpenIDToken, error) {
+func (r recordedRealm) Refresh(_ context.Context,
+	token identity.Secret) (*identity.OpenIDToken, error) {
 	return r.call("refresh " + token.Reveal())
 }
 
@@ -146,17 +148,27 @@ func TestService_panic(t *testing.T) {
 func TestService_badInput(t *testing.T) {
 	empty := ""
 	for name, run := range map[string]func(*Service) error{
-		"username": func(s *Service) error { _, err := s.Login(t.Context(), "", "p", nil); return err },
-		"password": func(s *Service) error { _, err := s.Login(t.Context(), "a", "p\x00", nil); return err },
-		"otp":      func(s *Service) error { _, err := s.Login(t.Context(), "a", "p", &empty); return err },
-		"refresh":  func(s *Service) error { _, err := s.Refresh(t.Context(), "\n"); return err },
+		"username": func(s *Service) error {
+			_, err := s.Login(t.Context(), "", "p", nil)
+			return err
+		},
+		"password": func(s *Service) error {
+			_, err := s.Login(t.Context(), "a", "p\x00", nil)
+			return err
+		},
+		"otp": func(s *Service) error {
+			_, err := s.Login(t.Context(), "a", "p", &empty)
+			return err
+		},
+		"refresh": func(s *Service) error { _, err := s.Refresh(t.Context(), "\n"); return err },
 		"logout": func(s *Service) error {
 			_, err := s.Logout(t.Context(), strings.Repeat("x", identity.MaxRefreshTokenBytes+1))
 			return err
 		},
 	} {
 		r := &recorder{}
-		if err := run(newService(t, r)); !errors.Is(err, identity.ErrBadInput) || len(r.calls) != 0 {
+		if err := run(newService(t, r)); !errors.Is(err, identity.ErrBadInput) ||
+			len(r.calls) != 0 {
 			t.Errorf("%s: %v after %q", name, err, r.calls)
 		}
 	}
@@ -169,13 +181,15 @@ func TestNew_missingParts(t *testing.T) {
 		"needs a limiter": func() (*Service, error) { return New(r.realm(), nil) },
 		"a realm":         func() (*Service, error) { return New((*nilRealm)(nil), r.limiter()) },
 	} {
-		if service, err := make(); service != nil || err == nil || !strings.Contains(err.Error(), want) {
+		if service, err := make(); service != nil || err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("New() = %v, %v, want an error with %q", service, err, want)
 		}
 	}
 	for name, use := range uses {
 		for _, s := range []*Service{nil, {}} {
-			if ok, err := use.run(t.Context(), s); ok || err == nil || !strings.Contains(err.Error(), "signin.New") {
+			if ok, err := use.run(t.Context(), s); ok || err == nil ||
+				!strings.Contains(err.Error(), "signin.New") {
 				t.Errorf("%s of %v: %t, %v", name, s, ok, err)
 			}
 		}

@@ -13,7 +13,9 @@ import (
 )
 
 func TestAddresses(t *testing.T) {
-	trusted := must(ParseProxies([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48", "::ffff:172.16.0.0/108"}))
+	trusted := must(
+		ParseProxies([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48",
+			"::ffff:172.16.0.0/108"}))
 	const proxy = "10.1.2.3:4711"
 	for _, tt := range []struct {
 		name, peer string
@@ -85,7 +87,8 @@ func TestAddresses(t *testing.T) {
 		}, "10.1.2.3"},
 	} {
 		quiet := slog.New(slog.DiscardHandler)
-		if got := addressSeen(AddressConfig{Trusted: trusted, Log: quiet}, tt.peer, tt.header); got != tt.want {
+		if got := addressSeen(AddressConfig{Trusted: trusted, Log: quiet}, tt.peer,
+			tt.header); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 	}
@@ -95,7 +98,8 @@ func TestAddresses(t *testing.T) {
 func TestAddresses_zeroConfig(t *testing.T) {
 	for _, peer := range []string{attacker, "127.0.0.1", "10.0.0.1", "[::1]", "[fe80::1]"} {
 		want := strings.Trim(peer, "[]")
-		if got := addressSeen(AddressConfig{Log: slog.New(slog.DiscardHandler)}, peer+":1", forwardedFor(victim)); got != want {
+		if got := addressSeen(AddressConfig{Log: slog.New(slog.DiscardHandler)}, peer+":1",
+			forwardedFor(victim)); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
@@ -114,7 +118,8 @@ func TestAddresses_mappedProxies(t *testing.T) {
 func TestAddresses_forgottenProxy(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, nil))
-	middleware := Addresses(AddressConfig{Trusted: must(ParseProxies([]string{"10.0.0.1"})), Log: log})
+	middleware := Addresses(AddressConfig{Trusted: must(ParseProxies([]string{"10.0.0.1"})),
+		Log: log})
 	ask := func(peer string, header http.Header) {
 		r := httptest.NewRequest(http.MethodPost, "/graphql", nil)
 		r.RemoteAddr, r.Header = peer, header
@@ -131,13 +136,18 @@ func TestAddresses_forgottenProxy(t *testing.T) {
 	if text.Len() != 0 {
 		t.Errorf("logged %s", text.String())
 	}
-	for _, peer := range []string{"10.0.0.2:1", "127.0.0.1:1", "[::1]:1", "[fd00::1]:1", "[fe80::1%eth0]:1", "100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
+	for _, peer := range []string{"10.0.0.2:1", "127.0.0.1:1", "[::1]:1", "[fd00::1]:1",
+		"[fe80::1%eth0]:1", "100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
 		ask(peer, forwardedFor(victim))
 	}
-	if got := text.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "AddressConfig.Trusted") || !strings.Contains(got, "10.0.0.2") || strings.Contains(got, victim) {
-		t.Errorf("logged %q, want one line with the field and the first proxy's address, and nothing that it sent", got)
+	if got := text.String(); strings.Count(got, "\n") != 1 ||
+		!strings.Contains(got, "AddressConfig.Trusted") || !strings.Contains(got, "10.0.0.2") ||
+		strings.Contains(got, victim) {
+		t.Errorf(
+			"logged %q, want one line with the field and the first proxy's address, and nothing that it sent", got)
 	}
-	for _, peer := range []string{"127.0.0.1:1", "[::1]:1", "[fd00::1]:1", "[fe80::1%eth0]:1", "100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
+	for _, peer := range []string{"127.0.0.1:1", "[::1]:1", "[fd00::1]:1", "[fe80::1%eth0]:1",
+		"100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
 		text.Reset()
 		addressSeen(AddressConfig{Log: log}, peer, forwardedFor(victim))
 		if text.Len() == 0 {
@@ -147,7 +157,8 @@ func TestAddresses_forgottenProxy(t *testing.T) {
 }
 
 func TestParseProxies(t *testing.T) {
-	got, err := ParseProxies([]string{" 10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1 ", "::ffff:192.0.2.0/120", "::ffff:192.0.2.9"})
+	got, err := ParseProxies([]string{" 10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1 ",
+		"::ffff:192.0.2.0/120", "::ffff:192.0.2.9"})
 	want := "[10.0.0.0/8 192.0.2.1/32 2001:db8::/32 ::1/128 192.0.2.0/24 192.0.2.9/32]"
 	var text bytes.Buffer
 	for i, prefix := range got {
@@ -219,7 +230,8 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 		{[]string{"10.0.0.0/8", "fd00::/8"}, false},
 	} {
 		_, err := ParseProxies(tt.list)
-		if (err != nil) != tt.refused || err != nil && !strings.Contains(err.Error(), "trusts everyone") {
+		if (err != nil) != tt.refused ||
+			err != nil && !strings.Contains(err.Error(), "trusts everyone") {
 			t.Errorf("%.100q: %v, want it refused: %t", tt.list, err, tt.refused)
 		}
 	}
@@ -228,7 +240,8 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 // Whatever a client sends, the address is its own, or was written by a trusted proxy. What stands
 // before the last entry that isn't a trusted proxy has no effect.
 func FuzzAddresses(f *testing.F) {
-	for _, seed := range []string{"", victim, victim + ", 10.0.0.1", ",,,", "[::1]:80", "unknown", "::ffff:10.0.0.1", "fe80::1%", "[", "]", "10.0.0.1,\x00"} {
+	for _, seed := range []string{"", victim, victim + ", 10.0.0.1", ",,,", "[::1]:80", "unknown",
+		"::ffff:10.0.0.1", "fe80::1%", "[", "]", "10.0.0.1,\x00"} {
 		f.Add(seed, seed)
 	}
 	trusted := must(ParseProxies([]string{"10.0.0.0/8"}))
@@ -238,7 +251,9 @@ func FuzzAddresses(f *testing.F) {
 			t.Errorf("nobody's proxy: %s", got)
 		}
 		// A proxy appends what it sees, in a header of its own or in the last one.
-		for _, header := range []http.Header{forwardedFor(first, second, attacker), forwardedFor(first, second+", "+attacker), forwardedFor(first, second, attacker+",10.0.0.9")} {
+		for _, header := range []http.Header{forwardedFor(first, second, attacker),
+			forwardedFor(first, second+", "+attacker),
+			forwardedFor(first, second, attacker+",10.0.0.9")} {
 			if got := addressSeen(config, "10.0.0.1:1", header); got != attacker {
 				t.Errorf("%q: got %s, want what the proxy appended", header, got)
 			}

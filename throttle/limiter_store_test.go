@@ -27,20 +27,22 @@ func TestLimiter_callsOfTheStore(t *testing.T) {
 		"refresh, forged":         {refresh, identity.ErrRefreshInvalid, 0},
 		"logout that succeeds":    {logout, nil, 1},
 	} {
-		withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
-			settle, err := tt.reserve(from(t, home), one, "alice")
-			if n := shared.calls.Load(); err != nil || n != 1 {
-				t.Errorf("%s: %d calls for the attempt, want 1; %v", name, n, err)
-			}
-			settle(tt.outcome)
-			if n := shared.calls.Load() - 1; n != tt.settles {
-				t.Errorf("%s: %d calls for the outcome, want %d", name, n, tt.settles)
-			}
-		})
+		withSharedStore(t,
+			func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
+				settle, err := tt.reserve(from(t, home), one, "alice")
+				if n := shared.calls.Load(); err != nil || n != 1 {
+					t.Errorf("%s: %d calls for the attempt, want 1; %v", name, n, err)
+				}
+				settle(tt.outcome)
+				if n := shared.calls.Load() - 1; n != tt.settles {
+					t.Errorf("%s: %d calls for the outcome, want %d", name, n, tt.settles)
+				}
+			})
 	}
 	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
 		guess(t, one, home, "alice", 10)
-		if _, err := one.Login(from(t, home), named("alice")); !errors.Is(err, identity.ErrRateLimited) {
+		if _, err := one.Login(from(t, home), named("alice")); !errors.Is(err,
+			identity.ErrRateLimited) {
 			t.Errorf("got %v, want %v", err, identity.ErrRateLimited)
 		}
 		if n := shared.calls.Load(); n != 11 {
@@ -50,16 +52,17 @@ func TestLimiter_callsOfTheStore(t *testing.T) {
 }
 
 func TestLimiter_sharedStore(t *testing.T) {
-	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
-		guess(t, one, home, "alice", 6)
-		allowed, wait := guess(t, two, home, "alice", 100)
-		wants(t, "the second process", allowed, wait, 4, time.Minute)
-		try(t, two, from(t, home), login, "bob", nil, 100)
-		if one.local.Len()+two.local.Len() != 0 || shared.Len() != 7 || log.Len() != 0 {
-			t.Errorf("%d and %d keys in the processes, %d in the store, logged %q",
-				one.local.Len(), two.local.Len(), shared.Len(), log)
-		}
-	})
+	withSharedStore(t,
+		func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
+			guess(t, one, home, "alice", 6)
+			allowed, wait := guess(t, two, home, "alice", 100)
+			wants(t, "the second process", allowed, wait, 4, time.Minute)
+			try(t, two, from(t, home), login, "bob", nil, 100)
+			if one.local.Len()+two.local.Len() != 0 || shared.Len() != 7 || log.Len() != 0 {
+				t.Errorf("%d and %d keys in the processes, %d in the store, logged %q",
+					one.local.Len(), two.local.Len(), shared.Len(), log)
+			}
+		})
 }
 
 // While the store is down, nobody is refused for it, and nobody may guess without limit.
@@ -86,22 +89,23 @@ func TestLimiter_sharedStore_fails(t *testing.T) {
 }
 
 func TestLimiter_sharedStore_hangs(t *testing.T) {
-	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
-		shared.hangs.Store(true)
-		begin := time.Now()
-		try(t, one, from(t, home), login, "alice", nil, 100)
-		if passed := time.Since(begin); passed != storeTimeout {
-			t.Errorf("a hundred attempts took %v, want %v", passed, storeTimeout)
-		}
-		// A caller who leaves meanwhile proves nothing about the store.
-		log.Reset()
-		short, cancel := context.WithTimeout(from(t, home), time.Millisecond)
-		defer cancel()
-		_, err := two.Login(short, named("alice"))
-		if !errors.Is(err, context.DeadlineExceeded) || log.Len() != 0 || !two.sharedUsable() {
-			t.Errorf("got %v, want %v; logged %q", err, context.DeadlineExceeded, log)
-		}
-	})
+	withSharedStore(t,
+		func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
+			shared.hangs.Store(true)
+			begin := time.Now()
+			try(t, one, from(t, home), login, "alice", nil, 100)
+			if passed := time.Since(begin); passed != storeTimeout {
+				t.Errorf("a hundred attempts took %v, want %v", passed, storeTimeout)
+			}
+			// A caller who leaves meanwhile proves nothing about the store.
+			log.Reset()
+			short, cancel := context.WithTimeout(from(t, home), time.Millisecond)
+			defer cancel()
+			_, err := two.Login(short, named("alice"))
+			if !errors.Is(err, context.DeadlineExceeded) || log.Len() != 0 || !two.sharedUsable() {
+				t.Errorf("got %v, want %v; logged %q", err, context.DeadlineExceeded, log)
+			}
+		})
 }
 
 // What was reserved in one store isn't refunded in another.

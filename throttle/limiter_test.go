@@ -60,7 +60,8 @@ func TestLimiter_Login_guessesOfADay(t *testing.T) {
 // All attempts from one address count, successes too, and none is refunded. Another address has a
 // limit of its own.
 func TestLimiter_attemptsOfAnAddress(t *testing.T) {
-	for name, reserve := range map[string]attempt{"login": login, "refresh": refresh, "logout": logout} {
+	for name, reserve := range map[string]attempt{"login": login, "refresh": refresh,
+		"logout": logout} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			total := 0
 			for i := range 1500 {
@@ -170,7 +171,8 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 func TestLimiter_Login_onlyFailuresOfAnAddress(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 800 {
-			if allowed, _ := try(t, l, from(t, home), login, fmt.Sprint("colleague ", i), nil, 1); allowed != 1 {
+			if allowed, _ := try(t, l, from(t, home), login, fmt.Sprint("colleague ", i), nil,
+				1); allowed != 1 {
 				t.Fatalf("colleague %d is refused", i)
 			}
 		}
@@ -272,7 +274,8 @@ func TestLimiter_Refresh_separateTokens(t *testing.T) {
 			"of the same token, signing out": {home, "a.b.c", logout},
 			"of a name that looks like one":  {home, "a.b.c", login},
 		} {
-			if allowed, wait := try(t, l, from(t, tt.address), tt.reserve, tt.token, identity.ErrRefreshExpired, 5); allowed != 5 {
+			if allowed, wait := try(t, l, from(t, tt.address), tt.reserve, tt.token,
+				identity.ErrRefreshExpired, 5); allowed != 5 {
 				t.Errorf("%s: %d attempts, wait %v; want a limit of its own", name, allowed, wait)
 			}
 		}
@@ -336,7 +339,8 @@ func TestLimiter_Login_refusedTakesNothing(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		guess(t, l, home, "alice", 100)
 		for range 1000 {
-			if _, err := l.Login(from(t, home), named("alice")); !errors.Is(err, identity.ErrRateLimited) {
+			if _, err := l.Login(from(t, home), named("alice")); !errors.Is(err,
+				identity.ErrRateLimited) {
 				t.Fatalf("got %v, want %v", err, identity.ErrRateLimited)
 			}
 		}

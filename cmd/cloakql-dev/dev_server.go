@@ -39,16 +39,20 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 		}
 		source, remedy := "the environment", "unset KEYCLOAK_SERVER_URL"
 		if values.InFile("KEYCLOAK_SERVER_URL") {
-			source, remedy = values.File, "move "+values.File+" away, or take its KEYCLOAK_ lines out"
+			source, remedy = values.File,
+				"move "+values.File+" away, or take its KEYCLOAK_ lines out"
 		}
-		note := fmt.Sprintf("This is not the stand-in: %s sets KEYCLOAK_SERVER_URL, so the server uses the "+
-			"Keycloak at %s. For the stand-in, %s.", source, withoutUser(address), remedy)
+		note := fmt.Sprintf(
+			"This is not the stand-in: %s sets KEYCLOAK_SERVER_URL, so the server uses the "+
+				"Keycloak at %s. For the stand-in, %s.", source, withoutUser(address), remedy)
 		print := func(out io.Writer, _ string) { fmt.Fprintln(out, note) }
 		return devServer{environ: environ, note: note, print: print}, nil
 	}
 	if !local {
-		return devServer{}, fmt.Errorf("RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's "+
-			"machine only. Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (docs/settings.md)", runtime)
+		return devServer{}, fmt.Errorf(
+			"RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's "+
+				"machine only. Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (docs/settings.md)",
+			runtime)
 	}
 	if err := checkHalf(values, environ, dir); err != nil {
 		return devServer{}, err
@@ -68,10 +72,13 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 		print: func(out io.Writer, url string) {
 			const login = `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") { accessToken refreshToken expiresIn } }"}`
 			fmt.Fprint(out, strings.Join([]string{
-				"Console   " + strings.TrimSuffix(url, "graphql") + " (in a browser: sign in there, and run operations)",
-				"GraphQL   " + url + " (Keycloak is a stand-in in this process, at " + standIn.URL + ")",
+				"Console   " + strings.TrimSuffix(url, "graphql") +
+					" (in a browser: sign in there, and run operations)",
+				"GraphQL   " + url + " (Keycloak is a stand-in in this process, at " + standIn.URL +
+					")",
 				"Sign in   alice, with the password alice-password (deploy/keycloak/local-realm.json has more users)",
-				"Try       curl -s " + url + " -H 'Content-Type: application/json' -d '" + login + "'",
+				"Try       curl -s " + url + " -H 'Content-Type: application/json' -d '" + login +
+					"'",
 			}, "\n")+"\n")
 		},
 	}, nil
@@ -82,7 +89,8 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 func checkHalf(values settings.Values, environ []string, dir string) error {
 	var names []string
 	for _, name := range []string{
-		"KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY", "KEYCLOAK_CLIENT_SECRET_KEY_FILE", "KEYCLOAK_ISSUER",
+		"KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY",
+		"KEYCLOAK_CLIENT_SECRET_KEY_FILE", "KEYCLOAK_ISSUER",
 	} {
 		if values.Get(name) != "" {
 			names = append(names, name)

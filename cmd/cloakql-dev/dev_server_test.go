@@ -53,7 +53,8 @@ func TestNewDevServer_namesEveryProblem(t *testing.T) {
 	_, err := newDevServer([]string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a",
 		"REFRESH_GRACE=1h"}, t.TempDir())
 	for _, want := range []string{"KEYCLOAK_REALM_NAME and KEYCLOAK_CLIENT_ID are set, and " +
-		"KEYCLOAK_SERVER_URL isn't", "KEYCLOAK_REALM_NAME: \"a/b\" can't be", "REFRESH_GRACE: is 1h"} {
+		"KEYCLOAK_SERVER_URL isn't", "KEYCLOAK_REALM_NAME: \"a/b\" can't be",
+		"REFRESH_GRACE: is 1h"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("it says %v, want %q", err, want)
 		}

@@ -43,15 +43,19 @@ func run(args []string, stderr io.Writer) error {
 	var options []plugin.Option
 	flags := flag.NewFlagSet("cloakql-gqlgen", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	filename := flags.String("config", "", "read the configuration from `file` instead of gqlgen.yml")
+	filename := flags.String("config", "",
+		"read the configuration from `file` instead of gqlgen.yml")
 	verbose := flags.Bool("v", false, "show what gqlgen logs")
-	flags.Func("rename", "give a field another name, as in `me=viewer`; may be repeated", pairs(&options, plugin.Rename))
-	flags.Func("rename-type", "give a type another name, as in `User=Caller`; may be repeated", pairs(&options, plugin.RenameType))
+	flags.Func("rename", "give a field another name, as in `me=viewer`; may be repeated",
+		pairs(&options, plugin.Rename))
+	flags.Func("rename-type", "give a type another name, as in `User=Caller`; may be repeated",
+		pairs(&options, plugin.RenameType))
 	flags.Func("without", "leave out a `field`; may be repeated", func(field string) error {
 		options = append(options, plugin.Without(field))
 		return nil
 	})
-	flags.Func("schema", "write the whole schema to `file` instead of schema.generated.graphql beside the generated code",
+	flags.Func("schema",
+		"write the whole schema to `file` instead of schema.generated.graphql beside the generated code",
 		func(file string) error {
 			options = append(options, plugin.SchemaFile(file))
 			return nil
@@ -83,13 +87,15 @@ func load(filename string) (*config.Config, error) {
 	}
 	cfg, err := config.LoadConfigFromDefaultLocations()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("there is no gqlgen.yml here or in a directory above: expected one, as in docs/plugin.md")
+		return nil, errors.New(
+			"there is no gqlgen.yml here or in a directory above: expected one, as in docs/plugin.md")
 	}
 	return cfg, err
 }
 
 // pairs returns a flag's function that reads old=new.
-func pairs(options *[]plugin.Option, option func(old, name string) plugin.Option) func(string) error {
+func pairs(options *[]plugin.Option,
+	option func(old, name string) plugin.Option) func(string) error {
 	return func(value string) error {
 		old, name, found := strings.Cut(value, "=")
 		if !found {

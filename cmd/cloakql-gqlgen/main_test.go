@@ -22,12 +22,14 @@ func TestRun_refuses_wrong_usage(t *testing.T) {
 		if err := run(tt.args, &stderr); !errors.Is(err, errUsage) {
 			t.Errorf("run(%q) = %v, want errUsage", tt.args, err)
 		}
-		if !strings.HasPrefix(stderr.String(), tt.want+"\n") || !strings.Contains(stderr.String(), "Usage of cloakql-gqlgen:") {
+		if !strings.HasPrefix(stderr.String(), tt.want+"\n") ||
+			!strings.Contains(stderr.String(), "Usage of cloakql-gqlgen:") {
 			t.Errorf("run(%q) writes %s", tt.args, &stderr)
 		}
 	}
 	var stderr bytes.Buffer
-	if err := run([]string{"-help"}, &stderr); err != nil || !strings.Contains(stderr.String(), "-rename me=viewer") {
+	if err := run([]string{"-help"}, &stderr); err != nil ||
+		!strings.Contains(stderr.String(), "-rename me=viewer") {
 		t.Errorf("run(-help) = %v, and writes %s", err, &stderr)
 	}
 }

@@ -62,7 +62,8 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 	return 0
 }
 
-func withSettings(ctx context.Context, command string, environ []string, dir string, stdout, stderr io.Writer) error {
+func withSettings(ctx context.Context, command string, environ []string, dir string, stdout,
+	stderr io.Writer) error {
 	config, err := settings.Read(environ, dir)
 	if err != nil {
 		return err

@@ -18,8 +18,8 @@ var needed = []string{
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c",
 }
 
-// A lockedBuffer is a buffer that what outlives run may still write to: a fetch of keys that fails is
-// logged when it ends.
+// A lockedBuffer is a buffer that what outlives run may still write to: a fetch of keys that fails
+// is logged when it ends.
 type lockedBuffer struct {
 	mu  sync.Mutex // guards buf
 	buf bytes.Buffer
@@ -50,30 +50,42 @@ func TestRun(t *testing.T) {
 		status         int
 		stdout, stderr []string // what each holds; an empty list is no output at all
 	}{
-		"help":           {args: []string{"--help"}, stdout: []string{"Usage: cloakql [command]\n", "\n  check "}},
-		"-h":             {args: []string{"-h"}, stdout: []string{"Usage: cloakql [command]\n"}},
-		"help, a word":   {args: []string{"help"}, stdout: []string{"Usage: cloakql [command]\n"}},
-		"help of serve":  {args: []string{"serve", "--help"}, stdout: []string{"Usage: cloakql [command]\n"}},
-		"no command":     {args: []string{"serv"}, status: 2, stderr: []string{`cloakql: "serv" is not a command` + "\n\nUsage: "}},
-		"two commands":   {args: []string{"check", "serve"}, status: 2, stderr: []string{`cloakql: "serve" is an argument too many`}},
-		"no flag":        {args: []string{"--port=1"}, status: 2, stderr: []string{"cloakql: flag provided but not defined: -port\n\nUsage: "}},
+		"help": {args: []string{"--help"},
+			stdout: []string{"Usage: cloakql [command]\n", "\n  check "}},
+		"-h":           {args: []string{"-h"}, stdout: []string{"Usage: cloakql [command]\n"}},
+		"help, a word": {args: []string{"help"}, stdout: []string{"Usage: cloakql [command]\n"}},
+		"help of serve": {args: []string{"serve", "--help"},
+			stdout: []string{"Usage: cloakql [command]\n"}},
+		"no command": {args: []string{"serv"}, status: 2,
+			stderr: []string{`cloakql: "serv" is not a command` + "\n\nUsage: "}},
+		"two commands": {args: []string{"check", "serve"}, status: 2,
+			stderr: []string{`cloakql: "serve" is an argument too many`}},
+		"no flag": {args: []string{"--port=1"}, status: 2,
+			stderr: []string{"cloakql: flag provided but not defined: -port\n\nUsage: "}},
 		"no flag, later": {args: []string{"check", "-v"}, status: 2, stderr: []string{"cloakql: flag provided but not defined: -v\n"}},
 
 		"settings": {args: []string{"settings"}, stdout: []string{"\nKEYCLOAK_TIMEOUT\n    Default: 8s. Accepted: 1s to 1m.\n"}},
 		"version":  {args: []string{"version"}, stdout: []string{"cloakql ", " go1."}},
 
 		"check": {args: []string{"check"}, environ: environ("RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=https://sso.example.com"),
-			stdout: []string{"settings are valid, from the environment only, since there is no .env here\naddr=:8000 local=false realm=https://sso.example.com/realms/shop client=shop-api ",
+			stdout: []string{
+				"settings are valid, from the environment only, since there is no .env here\naddr=:8000 local=false realm=https://sso.example.com/realms/shop client=shop-api ",
 				" console=false introspection=false getQueries=false corsOrigins=[] "}},
 		"check, with a warning": {args: []string{"check"}, environ: environ("LIMIT_PAIRS=1"),
-			stdout: []string{"settings are valid"}, stderr: []string{"warning: LIMIT_PAIRS is no longer a setting"}},
+			stdout: []string{"settings are valid"},
+			stderr: []string{"warning: LIMIT_PAIRS is no longer a setting"}},
 		"check, with problems": {args: []string{"check"}, environ: environ("ADDR=x", "KEYCLOAK_TIMEOUT=soon"), status: 1,
-			stderr: []string{"\nADDR: is \"x\": expected", "\nKEYCLOAK_TIMEOUT: expected a duration"}},
+			stderr: []string{"\nADDR: is \"x\": expected",
+				"\nKEYCLOAK_TIMEOUT: expected a duration"}},
 		"check, with nothing": {args: []string{"check"}, status: 1, stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
 
-		"serve, with problems":      {status: 1, stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
-		"serve, where it can't":     {args: []string{"serve"}, environ: environ("ADDR=" + busy.Addr().String()), status: 1, stderr: []string{"ADDR: another program listens"}},
-		"serve, by default":         {environ: environ("ADDR=127.0.0.1:0"), stderr: []string{"msg=serving url=http://127.0.0.1:"}},
+		"serve, with problems": {status: 1,
+			stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
+		"serve, where it can't": {args: []string{"serve"},
+			environ: environ("ADDR=" + busy.Addr().String()), status: 1,
+			stderr: []string{"ADDR: another program listens"}},
+		"serve, by default": {environ: environ("ADDR=127.0.0.1:0"),
+			stderr: []string{"msg=serving url=http://127.0.0.1:"}},
 		"serve, until it's stopped": {args: []string{"serve"}, environ: environ("ADDR=127.0.0.1:0"), stderr: []string{"msg=serving url=http://127.0.0.1:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,14 +120,16 @@ func TestRun(t *testing.T) {
 // check reads the file that serve would read.
 func TestRun_check_file(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(strings.Join(needed, "\n")+"\nADDR=127.0.0.1:9\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ".env"),
+		[]byte(strings.Join(needed, "\n")+"\nADDR=127.0.0.1:9\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr lockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // so that it ends if it serves
 	status := run(ctx, []string{"check"}, []string{"RUNTIME_ENV=prod"}, dir, &stdout, &stderr)
-	if want := "settings are valid, from the environment and .env\naddr=127.0.0.1:9 "; status != 0 || !strings.HasPrefix(stdout.String(), want) {
+	if want := "settings are valid, from the environment and .env\naddr=127.0.0.1:9 "; status !=
+		0 || !strings.HasPrefix(stdout.String(), want) {
 		t.Errorf("status %d, stdout %q; want 0, %q", status, stdout.String(), want)
 	}
 }

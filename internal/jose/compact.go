@@ -49,7 +49,8 @@ func malformed(format string, args ...any) error { return refused(Malformed, for
 // without trusting any of it. It checks the header: no crit, no cty, a kid, an alg of those
 // accepted, and a typ, if any, of an access token. It calls visit with each claim, as
 // strictjson.Members does. It fails with an Error.
-func Parse(token string, accepted []string, visit func(name []byte, value strictjson.Value)) (*JWS, error) {
+func Parse(token string, accepted []string,
+	visit func(name []byte, value strictjson.Value)) (*JWS, error) {
 	decoded, err := DecodeCompact(token)
 	if err != nil {
 		return nil, err
@@ -83,7 +84,8 @@ func DecodeCompact(token string) (decoded [3][]byte, err error) {
 	for i, part := range [3]string{token[:first], token[first+1 : last], token[last+1:]} {
 		from := len(space)
 		// Go's decoder skips line ends, wherever they are.
-		if space, err = base64url.AppendDecode(space, []byte(part)); err != nil || strings.ContainsAny(part, "\r\n") {
+		if space, err = base64url.AppendDecode(space, []byte(part)); err != nil ||
+			strings.ContainsAny(part, "\r\n") {
 			return decoded, malformed("part %d is not base64url without padding", i+1)
 		}
 		decoded[i] = space[from:len(space):len(space)]
@@ -120,18 +122,21 @@ func (h *header) check(accepted []string) (alg, kid string, err error) {
 		return "", "", malformed("the header has crit: extensions are not supported")
 	}
 	if h.cty != nil { // RFC 7519, section 5.2
-		return "", "", malformed("the header has cty, %s: a token within a token is not supported", h.cty.Quoted())
+		return "", "", malformed("the header has cty, %s: a token within a token is not supported",
+			h.cty.Quoted())
 	}
 	kid, ok := h.kid.String()
 	if !ok || kid == "" || len(kid) > maxKeyID {
-		return "", "", malformed("kid is %s; expected a string of 1 to %d bytes", h.kid.Quoted(), maxKeyID)
+		return "", "", malformed("kid is %s; expected a string of 1 to %d bytes", h.kid.Quoted(),
+			maxKeyID)
 	}
 	alg, ok = h.alg.String()
 	if !ok {
 		return "", "", malformed("alg is %s; expected a string", h.alg.Quoted())
 	}
 	if !slices.Contains(accepted, alg) {
-		return "", "", refused(Algorithm, "alg is %s; accepted: %s", h.alg.Quoted(), strings.Join(accepted, ", "))
+		return "", "", refused(Algorithm, "alg is %s; accepted: %s", h.alg.Quoted(),
+			strings.Join(accepted, ", "))
 	}
 	if h.typ == nil {
 		return alg, kid, nil

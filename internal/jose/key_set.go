@@ -99,8 +99,12 @@ func ReadKeySet(body []byte) (KeySet, error) {
 			return
 		case seen[kid]:
 			delete(set.Keys, kid)
-			set.Rejected = slices.DeleteFunc(set.Rejected, func(r RejectedKey) bool { return r.ID == kid && r.signs })
-			set.Rejected = append(set.Rejected, RejectedKey{ID: kid, Why: "the set has more than one key for signatures of this kid", signs: true})
+			set.Rejected = slices.DeleteFunc(set.Rejected, func(r RejectedKey) bool {
+				return r.ID == kid && r.signs
+			})
+			set.Rejected = append(set.Rejected,
+				RejectedKey{ID: kid,
+					Why: "the set has more than one key for signatures of this kid", signs: true})
 		case rejected != nil:
 			set.Rejected = append(set.Rejected, *rejected)
 		default:
@@ -114,7 +118,8 @@ func ReadKeySet(body []byte) (KeySet, error) {
 	case count > maxKeys:
 		return KeySet{}, fmt.Errorf("the answer holds %d keys; accepted: %d", count, maxKeys)
 	case len(set.Keys) == 0:
-		return KeySet{}, fmt.Errorf("the answer holds no key that signatures can be verified with%s", set.reasons())
+		return KeySet{}, fmt.Errorf(
+			"the answer holds no key that signatures can be verified with%s", set.reasons())
 	}
 	return set, nil
 }
@@ -166,7 +171,8 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	}
 	use, _ := k.use.String()
 	reject := func(format string, args ...any) (Key, *RejectedKey) {
-		return Key{}, &RejectedKey{ID: kid, Why: fmt.Sprintf(format, args...), signs: use == "sig" && kid != "", Expected: use == "enc"}
+		return Key{}, &RejectedKey{ID: kid, Why: fmt.Sprintf(format, args...),
+			signs: use == "sig" && kid != "", Expected: use == "enc"}
 	}
 	if kid == "" {
 		return reject("its kid is %s; expected a string of 1 to %d bytes", k.kid.Quoted(), maxKeyID)
@@ -187,13 +193,16 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	case ok:
 	case k.alg != nil:
 		return reject("its alg is %s; expected a string", k.alg.Quoted())
-	default: // section 4.4 lets it be absent; RFC 8725, section 3.1, demands one algorithm for each key
-		alg = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}[crv]
+	// section 4.4 lets it be absent; RFC 8725, section 3.1, demands one algorithm for each key
+	default:
+		alg = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512",
+			"Ed25519": "EdDSA"}[crv]
 	}
 	if !slices.Contains(algorithms, alg) {
 		return reject("its alg is %s, which no token may have", k.alg.Quoted())
 	}
-	if crv, _ := k.crv.String(); alg == "EdDSA" && crv != "Ed25519" { // RFC 8037; Keycloak makes Ed448 too
+	// RFC 8037; Keycloak makes Ed448 too
+	if crv, _ := k.crv.String(); alg == "EdDSA" && crv != "Ed25519" {
 		return reject("its crv is %s; expected \"Ed25519\"", k.crv.Quoted())
 	}
 	public, err := k.read(kid, alg)
@@ -218,8 +227,10 @@ func (k *jwk) read(kid, alg string) (crypto.PublicKey, error) {
 		name  string
 		value strictjson.Value
 		sizes [2]int // bytes, at least and at most
-	}{{"n", k.n, rsaBytes}, {"e", k.e, exponentBytes}, {"x", k.x, coordinateBytes[alg]}, {"y", k.y, coordinateBytes[alg]}} {
-		if number.value == nil || number.sizes[1] == 0 { // NewJWKFromMarshal misses those that are needed
+	}{{"n", k.n, rsaBytes}, {"e", k.e, exponentBytes}, {"x", k.x, coordinateBytes[alg]},
+		{"y", k.y, coordinateBytes[alg]}} {
+		// NewJWKFromMarshal misses those that are needed
+		if number.value == nil || number.sizes[1] == 0 {
 			continue
 		}
 		bytes, err := base64url.DecodeString(text(number.value))
@@ -227,10 +238,12 @@ func (k *jwk) read(kid, alg string) (crypto.PublicKey, error) {
 			return nil, fmt.Errorf("its %s is not base64url without padding", number.name)
 		}
 		if len(bytes) < number.sizes[0] || len(bytes) > number.sizes[1] {
-			return nil, fmt.Errorf("its %s has %d bytes; expected %d to %d", number.name, len(bytes), number.sizes[0], number.sizes[1])
+			return nil, fmt.Errorf("its %s has %d bytes; expected %d to %d", number.name,
+				len(bytes), number.sizes[0], number.sizes[1])
 		}
 	}
-	key, err := jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+	key, err := jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{},
+		jwkset.JWKValidateOptions{})
 	if err != nil {
 		return nil, errors.New("it can't be read: " + strictjson.Escape(200, err.Error()))
 	}
@@ -238,7 +251,8 @@ func (k *jwk) read(kid, alg string) (crypto.PublicKey, error) {
 }
 
 var (
-	rsaBytes      = [2]int{1, maxRSABits/8 + 1} // UsableWith says what is too weak; some libraries put a zero before it
+	// UsableWith says what is too weak; some libraries put a zero before it
+	rsaBytes      = [2]int{1, maxRSABits/8 + 1}
 	exponentBytes = [2]int{1, 4}
 	// Coordinates have all the bytes that the curve's field has, leading zeros too: RFC 7518,
 	// section 6.2.1.2.

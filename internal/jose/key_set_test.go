@@ -18,7 +18,9 @@ import (
 // jwkOf writes a public key as jwkset does.
 func jwkOf(tb testing.TB, kid, alg string, key crypto.Signer) string {
 	tb.Helper()
-	jwk, err := jwkset.NewJWKFromKey(key.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{ALG: jwkset.ALG(alg), KID: kid, USE: jwkset.UseSig}})
+	jwk, err := jwkset.NewJWKFromKey(key.Public(),
+		jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{ALG: jwkset.ALG(alg), KID: kid,
+			USE: jwkset.UseSig}})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -48,7 +50,8 @@ func TestReadKeySet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if key, ok := set.Keys["ed"]; !ok || len(set.Keys) != 1 || key.Check() != nil || key.Algorithm != "EdDSA" {
+	if key, ok := set.Keys["ed"]; !ok || len(set.Keys) != 1 || key.Check() != nil ||
+		key.Algorithm != "EdDSA" {
 		t.Errorf("the keys are %v, want one", set.Keys)
 	}
 	var rejected []string
@@ -58,16 +61,19 @@ func TestReadKeySet(t *testing.T) {
 			t.Errorf("%s: expected is %v", key.ID, key.Expected)
 		}
 	}
-	want := []string{`enc: its use is "enc"; expected "sig"`, "private: it is a private key, for everyone to read", ": it is not a JSON object"}
+	want := []string{`enc: its use is "enc"; expected "sig"`,
+		"private: it is a private key, for everyone to read", ": it is not a JSON object"}
 	if !slices.Equal(rejected, want) {
 		t.Errorf("rejected are %q, want %q", rejected, want)
 	}
-	for kid, want := range map[string]string{"private": "for everyone to read", "other": `kid "other" is not in the key set`} {
+	for kid, want := range map[string]string{"private": "for everyone to read",
+		"other": `kid "other" is not in the key set`} {
 		if got := set.Why(kid); !strings.Contains(got, want) {
 			t.Errorf("Why(%q) = %q, want %q", kid, got, want)
 		}
 	}
-	if set, err := ReadKeySet([]byte(setOf(good, good))); err == nil || !strings.Contains(err.Error(), "more than one key for signatures of this kid") {
+	if set, err := ReadKeySet([]byte(setOf(good, good))); err == nil ||
+		!strings.Contains(err.Error(), "more than one key for signatures of this kid") {
 		t.Errorf("two keys of one kid: %v, %v", set, err)
 	}
 }
@@ -81,7 +87,8 @@ func FuzzReadKeySet(f *testing.F) {
 	}
 	ed := jwkOf(f, "ed", "EdDSA", edKey(f))
 	seeds := []string{ed, jwkOf(f, "r", "RS256", rsaKey)}
-	for alg, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()} {
+	for alg, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(),
+		"ES384": elliptic.P384(), "ES512": elliptic.P521()} {
 		key, err := ecdsa.GenerateKey(curve, rand.Reader)
 		if err != nil {
 			f.Fatal(err)
@@ -93,9 +100,13 @@ func FuzzReadKeySet(f *testing.F) {
 		f.Add([]byte(setOf(jwk, ed, jwk)))
 	}
 	for _, body := range []string{
-		setOf(`{"d":"AA","key_ops":["verify"],"x5c":["x"],` + ed[1:]), setOf(strings.Replace(ed, `"kid"`, `"x"`, 1)), setOf(strings.Replace(ed, "Ed25519", "X25519", 1)),
-		`{"keys":[{"kid":"o","kty":"oct","use":"sig","alg":"HS256","k":"c2VjcmV0"}]}`, `{"keys":[null,5,{}]}`, `{"keys":{}}`, `[]`,
-		`{"keys":[{"kid":"r","kty":"RSA","use":"sig","n":"AA","e":"AQAB"}]}`, `{"keys":[],"keys":[]}`, `{"Keys":[]}`,
+		setOf(`{"d":"AA","key_ops":["verify"],"x5c":["x"],` + ed[1:]),
+		setOf(strings.Replace(ed, `"kid"`, `"x"`, 1)),
+		setOf(strings.Replace(ed, "Ed25519", "X25519", 1)),
+		`{"keys":[{"kid":"o","kty":"oct","use":"sig","alg":"HS256","k":"c2VjcmV0"}]}`,
+		`{"keys":[null,5,{}]}`, `{"keys":{}}`, `[]`,
+		`{"keys":[{"kid":"r","kty":"RSA","use":"sig","n":"AA","e":"AQAB"}]}`,
+		`{"keys":[],"keys":[]}`, `{"Keys":[]}`,
 	} {
 		f.Add([]byte(body))
 	}
@@ -119,7 +130,9 @@ func FuzzReadKeySet(f *testing.F) {
 			if Verify(key.Algorithm, key.Public, "x", make([]byte, 64)) {
 				t.Errorf("key %q verifies zeros", kid)
 			}
-			if slices.ContainsFunc(set.Rejected, func(r RejectedKey) bool { return r.ID == kid && r.signs }) {
+			if slices.ContainsFunc(set.Rejected, func(r RejectedKey) bool {
+				return r.ID == kid && r.signs
+			}) {
 				t.Errorf("key %q is kept and passed over", kid)
 			}
 		}

@@ -24,7 +24,8 @@ const (
 
 // algorithms are the signatures that can be accepted: only asymmetric ones. RFC 8725, sections 3.1
 // and 3.2.
-var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+	"ES512", "EdDSA"}
 
 // Algorithms returns the names of the signatures that can be accepted, RFC 7518 section 3.1 and
 // RFC 8037.
@@ -33,9 +34,12 @@ func Algorithms() []string { return slices.Clone(algorithms) }
 // signingMethods are golang-jwt's, except that it takes any length of a PSS salt, and RFC 7518,
 // section 3.5, demands that of the hash.
 var signingMethods = map[string]jwt.SigningMethod{
-	"RS256": jwt.SigningMethodRS256, "RS384": jwt.SigningMethodRS384, "RS512": jwt.SigningMethodRS512,
-	"PS256": saltLikeHash(jwt.SigningMethodPS256), "PS384": saltLikeHash(jwt.SigningMethodPS384), "PS512": saltLikeHash(jwt.SigningMethodPS512),
-	"ES256": jwt.SigningMethodES256, "ES384": jwt.SigningMethodES384, "ES512": jwt.SigningMethodES512,
+	"RS256": jwt.SigningMethodRS256, "RS384": jwt.SigningMethodRS384,
+	"RS512": jwt.SigningMethodRS512,
+	"PS256": saltLikeHash(jwt.SigningMethodPS256), "PS384": saltLikeHash(jwt.SigningMethodPS384),
+	"PS512": saltLikeHash(jwt.SigningMethodPS512),
+	"ES256": jwt.SigningMethodES256, "ES384": jwt.SigningMethodES384,
+	"ES512": jwt.SigningMethodES512,
 	"EdDSA": jwt.SigningMethodEdDSA,
 }
 

@@ -205,7 +205,8 @@ func (l *Locator) read() {
 	for {
 		theirs, parseErr := parsed.ReadToken()
 		ours, err := document.Next()
-		for err == nil && isString(ours.Kind) && parseErr == nil && !isString(theirs.Kind) { // a description
+		// a description
+		for err == nil && isString(ours.Kind) && parseErr == nil && !isString(theirs.Kind) {
 			element, described = at.move(ours.Start), true
 			ours, err = document.Next()
 		}

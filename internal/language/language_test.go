@@ -90,10 +90,11 @@ func checkRewritten(t *testing.T, text string) {
 func lines(text string) int { return language.Position(text, len(text)).Line }
 
 var texts = []string{
-	"", "{a}", "\ufeff{ \ufeff a }", "{a(x:\"\")}", `{a(x:"\u0041\u{1F511}\uD83D\uDD11\/\b\f\n\r\t\"\\")}`, "{a(x:\"\x00\x01\x7f\")}#\x01\r\n#\x02",
-	"{a(x:\"\"\"\r\n  b\r    c\n\t d \\\"\"\" \x00 \"e\" \"\"\",y:1)}", `{a(x:""""b""""""c""")}`, "{a(x:\"\"\"  b\n    c\"\"\",y:\"🔑\",z:2)\r\n b}",
-	"\"d\"query Q(\"\"\"d\n\"\"\"$a:S=\"x\"#c\n\"d\"$b:[S]=[\"x\" \"y\"]@d(x:\"y\")\"d\"$c:I={s:\"t\"})@e(x:\"y\"){a(s:[\"x\" $a])}\"d\"#c\nfragment F on Q@d(x:\"y\"){a}",
-	"query @d(x:\"y\"){a(x:\"z\" y:$v)}{b}\"d\"query($v:S){c}", `query Q("a""b"$v:S){a}`, `"a""b"`, "}}\"a\"{{(\"b\"", `(((`, `)"a"$`,
+	"", "{a}", "\ufeff{ \ufeff a }", "{a(x:\"\")}",
+	`{a(x:"\u0041\u{1F511}\uD83D\uDD11\/\b\f\n\r\t\"\\")}`, "{a(x:\"\x00\x01\x7f\")}#\x01\r\n#\x02",
+	"{a(x:\"\"\"\r\n  b\r    c\n\t d \\\"\"\" \x00 \"e\" \"\"\",y:1)}", `{a(x:""""b""""""c""")}`,
+	"{a(x:\"\"\"  b\n    c\"\"\",y:\"🔑\",z:2)\r\n b}",
+	"\"d\"query Q(\"\"\"d\n\"\"\"$a:S=\"x\"#c\n\"d\"$b:[S]=[\"x\" \"y\"]@d(x:\"y\")\"d\"$c:I={s:\"t\"})@e(x:\"y\"){a(s:[\"x\" $a])}\"d\"#c\nfragment F on Q@d(x:\"y\"){a}", "query @d(x:\"y\"){a(x:\"z\" y:$v)}{b}\"d\"query($v:S){c}", `query Q("a""b"$v:S){a}`, `"a""b"`, "}}\"a\"{{(\"b\"", `(((`, `)"a"$`,
 }
 
 func TestRewrite(t *testing.T) {
@@ -114,8 +115,11 @@ func TestRewrite(t *testing.T) {
 
 func TestMisread(t *testing.T) {
 	for text, misread := range map[string]bool{
-		"": false, `{a(x:"b\u00e9\n" y:"""c""") #\u{1}` + "\n}": false, "{a(x:\"\"\"\n  b\n\n   c\n  \"\"\")}": false,
-		`{a(x:"\uD83D\uDD11")}`: true, `{a(x:"\uD83D")}`: true, `{a(x:"\uDD11")}`: true, `{a(x:"\uDD11\uD83D")}`: true,
+		"": false, `{a(x:"b\u00e9\n" y:"""c""") #\u{1}` + "\n}": false,
+		"{a(x:\"\"\"\n  b\n\n   c\n  \"\"\")}": false,
+		`{a(x:"\uD83D\uDD11")}`:                true, `{a(x:"\uD83D")}`: true,
+		`{a(x:"\uDD11")}`:               true,
+		`{a(x:"\uDD11\uD83D")}`:         true,
 		"{a(x:\"\"\"  b\n    c\"\"\")}": true, "{a(y:[{z:\"\"\"  b\n    c\"\"\"}])}": true,
 	} {
 		if err := language.Misread(text); (err != nil) != misread {

@@ -25,7 +25,8 @@ func TestLibraryLog_linesOfNetHTTP(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no source of net/http: %v", err)
 	}
-	call := regexp.MustCompile(`\b(?:log\.Printf|v?logf|condlogf)\((?:err, |r, |tw\.req, )?("(?:[^"\\]|\\.)*")`)
+	call := regexp.MustCompile(
+		`\b(?:log\.Printf|v?logf|condlogf)\((?:err, |r, |tw\.req, )?("(?:[^"\\]|\\.)*")`)
 	verb := regexp.MustCompile(`%[+#]?[a-zA-Z]`)
 	lines := 0
 	for _, file := range files {

@@ -149,8 +149,9 @@ func parsePlainOrigin(text string) (Origin, error) {
 	scheme = asciiLower(scheme)
 	switch {
 	case text == "null":
-		return Origin{}, errors.New("an origin: null is what every sandboxed frame and every file " +
-			"sends, of any site")
+		return Origin{}, errors.New(
+			"an origin: null is what every sandboxed frame and every file " +
+				"sends, of any site")
 	case !found || !isScheme(scheme):
 		return Origin{}, errors.New("a scheme first, as in https://app.example.com")
 	case slices.Contains(schemesWithoutPages, scheme):

@@ -53,7 +53,8 @@ func Check(config settings.Settings, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stdout, "settings are valid, from %s\n", config.Source)
 	attributes := slog.New(slog.NewTextHandler(stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
-			if len(groups) == 0 && slices.Contains([]string{slog.TimeKey, slog.LevelKey, slog.MessageKey}, attr.Key) {
+			if len(groups) == 0 &&
+				slices.Contains([]string{slog.TimeKey, slog.LevelKey, slog.MessageKey}, attr.Key) {
 				return slog.Attr{}
 			}
 			return attr
@@ -69,5 +70,6 @@ func Version(name string) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
 	}
-	return fmt.Sprintf("%s %s %s %s/%s", name, cmp.Or(version, "(devel)"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s %s %s %s/%s", name, cmp.Or(version, "(devel)"), runtime.Version(),
+		runtime.GOOS, runtime.GOARCH)
 }

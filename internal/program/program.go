@@ -13,7 +13,8 @@ import (
 
 // Serve serves until ctx is done, and returns nil after an orderly stop. Log lines go to out. If
 // listening is not nil, it is called with the URL of the GraphQL endpoint once the server listens.
-func Serve(ctx context.Context, config settings.Settings, out io.Writer, listening func(url string)) error {
+func Serve(ctx context.Context, config settings.Settings, out io.Writer,
+	listening func(url string)) error {
 	log := newLog(config.Server.Local, out)
 	librarylog.RedirectStandard(log)
 	for _, warning := range config.Warnings {

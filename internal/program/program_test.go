@@ -12,10 +12,14 @@ func TestNewLog_names_settings(t *testing.T) {
 	for _, local := range []bool{true, false} {
 		var out strings.Builder
 		log := newLog(local, &out)
-		log.Warn("set Issuer.Names and AddressConfig.Trusted", "detail", "aud (VerifierConfig.Audience)", "error", errors.New("check NewRealm's name"),
-			"reason", "no (ClientConfig.RefreshGraceAnyNetwork)", "requestId", "Issuer.Names")
-		log.Warn("x", "error", &identity.Error{Reason: identity.ErrTokenTooLarge, Detail: "accepted: 9 (VerifierConfig.MaxBytes)"})
-		for _, want := range []string{"set KEYCLOAK_ISSUER and TRUSTED_PROXIES", "aud (KEYCLOAK_AUDIENCE)", "check KEYCLOAK_REALM_NAME", "no (REFRESH_GRACE_NETWORK)",
+		log.Warn("set Issuer.Names and AddressConfig.Trusted", "detail",
+			"aud (VerifierConfig.Audience)", "error", errors.New("check NewRealm's name"), "reason",
+			"no (ClientConfig.RefreshGraceAnyNetwork)", "requestId", "Issuer.Names")
+		log.Warn("x", "error",
+			&identity.Error{Reason: identity.ErrTokenTooLarge,
+				Detail: "accepted: 9 (VerifierConfig.MaxBytes)"})
+		for _, want := range []string{"set KEYCLOAK_ISSUER and TRUSTED_PROXIES",
+			"aud (KEYCLOAK_AUDIENCE)", "check KEYCLOAK_REALM_NAME", "no (REFRESH_GRACE_NETWORK)",
 			"accepted: 9 (TOKEN_MAX_BYTES)", "Issuer.Names"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("local %v: logged %q, want %q in it", local, out.String(), want)

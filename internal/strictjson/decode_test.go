@@ -39,14 +39,18 @@ func TestDecode(t *testing.T) {
 	} {
 		value, top, fault := decode(tt.text, Limits{4, 12})
 		if !reflect.DeepEqual(value, tt.want) || top != tt.top || fault != tt.fault {
-			t.Errorf("%s: %#v, %q, fault %q; want %#v, %q, %q", tt.text, value, top, fault, tt.want, tt.top, tt.fault)
+			t.Errorf("%s: %#v, %q, fault %q; want %#v, %q, %q", tt.text, value, top, fault, tt.want,
+				tt.top, tt.fault)
 		}
 	}
 	for _, text := range []string{
-		``, ` `, `{`, `[`, `"`, `{]`, `[}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{"a" 1}`, `{"a":1 "b":2}`, `{a:1}`, `{'a':1}`, `{1:1}`,
-		`[1,]`, `[,1]`, `[1 2]`, `[1}`, `nul`, `nulll`, `NULL`, `True`, `undefined`, `NaN`, `Infinity`, `-`, `+1`, `01`, `-01`, `00`, `1.`, `.5`, `1.e1`,
-		`1e`, `1e+`, `0x1`, `1_000`, `--1`, `1 1`, `{}{}`, `{} x`, `[]]`, `"a`, `"\`, `"\"`, `"\x41"`, `"\u"`, `"\u00"`, `"\u00g0"`, `"\u{41}"`, `"\ud83d\u"`,
-		"\"\x00\"", "\"\n\"", "\"\t\"", "\"\x1f\"", "\"a\\n\x01\"", "\x00", "\ufeff{}", "\u00a0{}", "\f{}", "{}\x00", `// x`, `/**/{}`, "\"\xff\"", "\xc3", "\"\xed\xa0\x80\"",
+		``, ` `, `{`, `[`, `"`, `{]`, `[}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{"a" 1}`,
+		`{"a":1 "b":2}`, `{a:1}`, `{'a':1}`, `{1:1}`, `[1,]`, `[,1]`, `[1 2]`, `[1}`, `nul`,
+		`nulll`, `NULL`, `True`, `undefined`, `NaN`, `Infinity`, `-`, `+1`, `01`, `-01`, `00`, `1.`,
+		`.5`, `1.e1`, `1e`, `1e+`, `0x1`, `1_000`, `--1`, `1 1`, `{}{}`, `{} x`, `[]]`, `"a`, `"\`,
+		`"\"`, `"\x41"`, `"\u"`, `"\u00"`, `"\u00g0"`, `"\u{41}"`, `"\ud83d\u"`, "\"\x00\"",
+		"\"\n\"", "\"\t\"", "\"\x1f\"", "\"a\\n\x01\"", "\x00", "\ufeff{}", "\u00a0{}",
+		"\f{}", "{}\x00", `// x`, `/**/{}`, "\"\xff\"", "\xc3", "\"\xed\xa0\x80\"",
 	} {
 		if value, _, fault := decode(text, Limits{4, 12}); !notText(fault) || value != nil {
 			t.Errorf("%q: %#v, fault %q; want %q", text, value, fault, NotJSON)
@@ -64,7 +68,9 @@ func decode(text string, limits Limits) (value any, member string, reason Reason
 }
 
 // notText reports whether a reason is that a text isn't one JSON value in UTF-8.
-func notText(reason Reason) bool { return reason == NotJSON || reason == NotUTF8 || reason == Trailing }
+func notText(reason Reason) bool {
+	return reason == NotJSON || reason == NotUTF8 || reason == Trailing
+}
 
 // readElsewhere is encoding/json, with numbers as GraphQL's clients mean them.
 func readElsewhere(text []byte) (any, error) {
@@ -107,8 +113,10 @@ func number(value any) (_ any, err error) {
 // encoding/json refuses too, but for what makes it strict.
 func FuzzDecode(f *testing.F) {
 	for _, text := range []string{
-		`{"query":"{ leaf }","variables":{"a":[1,1.5,-0,1e3,null,true,"\ud83d\udd11\ud83d\n"]}}`, `{"a":1,"\u0061":2}`,
-		`[[[[[[[[[[]]]]]]]]]]`, `[123456789012345678901234567890,1e999,0.1e-7]`, "\"\xff\"", `{"a":}`, "[1\x00]", `"\u12`, `01`,
+		`{"query":"{ leaf }","variables":{"a":[1,1.5,-0,1e3,null,true,"\ud83d\udd11\ud83d\n"]}}`,
+		`{"a":1,"\u0061":2}`, `[[[[[[[[[[]]]]]]]]]]`,
+		`[123456789012345678901234567890,1e999,0.1e-7]`, "\"\xff\"", `{"a":}`, "[1\x00]", `"\u12`,
+		`01`,
 	} {
 		f.Add([]byte(text))
 	}
@@ -118,7 +126,9 @@ func FuzzDecode(f *testing.F) {
 		switch {
 		case fault == "" && (err != nil || !reflect.DeepEqual(got, want)):
 			t.Errorf("%q: %#v, encoding/json sees %#v, %v", text, got, want, err)
-		case fault == NumberTooLarge && err == nil, notText(fault) && err == nil && !bytes.ContainsRune(text, '\ufffd') && bytes.Equal(text, bytes.ToValidUTF8(text, nil)):
+		case fault == NumberTooLarge && err == nil,
+			notText(fault) && err == nil && !bytes.ContainsRune(text, '\ufffd') &&
+				bytes.Equal(text, bytes.ToValidUTF8(text, nil)):
 			t.Errorf("%q: %s, encoding/json sees %#v", text, fault, want)
 		case fault != "" && got != nil:
 			t.Errorf("%q: %s, and yet %#v", text, fault, got)

@@ -31,5 +31,6 @@ var (
 	errNotJSON       = &Error{Reason: NotJSON, text: "is not JSON"}
 	errNotUTF8       = &Error{Reason: NotUTF8, text: "is not UTF-8"}
 	errTrailing      = &Error{Reason: Trailing, text: "is followed by more"}
-	errHalfSurrogate = &Error{Reason: HalfSurrogate, text: "has an escape that stands for no character"}
+	errHalfSurrogate = &Error{Reason: HalfSurrogate,
+		text: "has an escape that stands for no character"}
 )

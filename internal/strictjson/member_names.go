@@ -26,9 +26,11 @@ func (s *nameSet) add(object int32, name []byte) bool {
 	if 2*(len(s.names)+1) > len(s.slots) {
 		s.grow()
 	}
-	hash := maphash.Bytes(s.seed, name) + uint64(object)*0x9e3779b97f4a7c15 // the same name in another object goes elsewhere
+	// the same name in another object goes elsewhere
+	hash := maphash.Bytes(s.seed, name) + uint64(object)*0x9e3779b97f4a7c15
 	slot := s.probe(hash, func(other nameSlot) bool {
-		return other.object == object && other.hash == hash && string(s.names[other.name]) == string(name)
+		return other.object == object && other.hash == hash &&
+			string(s.names[other.name]) == string(name)
 	})
 	if slot == nil {
 		return true

@@ -16,10 +16,14 @@ import (
 // refuses, and encoding/json doesn't, is refused for one of the reasons that the reader names.
 func FuzzMembers(f *testing.F) {
 	for _, text := range []string{
-		`{}`, ` { "a" : [ 1 , {"b":null} ] , "c" : -1.5e3 } `, `{"\u0064":"\ud83d\ude00"}`, `{"a":"\ud800"}`, `{"a":1,"\u0061":2}`, `{"a":{"b":1,"b":2}}`,
-		`[]`, `null`, ``, `{`, `{"a"`, `{"a":`, `{"a":1,}`, `{"a":01}`, `{"a":1.}`, `{"a":.5}`, `{"a":+1}`, `{"a":1e}`, `{"a":tru}`, `{"a":"\x"}`, `{"a":"\u12G4"}`,
-		`{"a":1e400}`, `{"a":1e-400}`, `{"a":` + strings.Repeat("9", 65) + `}`, `{"x":` + nested(31) + `}`, `{"x":` + nested(40) + `}`, "{\"a\":\"\xff\"}", `{} {}`, "\ufeff{}",
-		`{"a":"\u0000\b\f\n\r\t\/\\\""}`, "{\"a\":\"\x00\"}", `{1:2}`, `{"a" 1}`, `{"a":1 "b":2}`, manyMembers(40), manyMembers(33) + "x",
+		`{}`, ` { "a" : [ 1 , {"b":null} ] , "c" : -1.5e3 } `, `{"\u0064":"\ud83d\ude00"}`,
+		`{"a":"\ud800"}`, `{"a":1,"\u0061":2}`, `{"a":{"b":1,"b":2}}`,
+		`[]`, `null`, ``, `{`, `{"a"`, `{"a":`, `{"a":1,}`, `{"a":01}`, `{"a":1.}`, `{"a":.5}`,
+		`{"a":+1}`, `{"a":1e}`, `{"a":tru}`, `{"a":"\x"}`, `{"a":"\u12G4"}`, `{"a":1e400}`,
+		`{"a":1e-400}`, `{"a":` + strings.Repeat("9", 65) + `}`, `{"x":` + nested(31) + `}`,
+		`{"x":` + nested(40) + `}`, "{\"a\":\"\xff\"}", `{} {}`, "\ufeff{}",
+		`{"a":"\u0000\b\f\n\r\t\/\\\""}`, "{\"a\":\"\x00\"}", `{1:2}`, `{"a" 1}`, `{"a":1 "b":2}`,
+		manyMembers(40), manyMembers(33) + "x",
 	} {
 		f.Add([]byte(text))
 	}
@@ -46,8 +50,10 @@ func FuzzMembers(f *testing.F) {
 		switch {
 		case err == nil && (theirErr != nil || !reflect.DeepEqual(ours, theirs)):
 			t.Errorf("%q: we read %v, encoding/json %v and %v", text, ours, theirs, theirErr)
-		case err != nil && theirErr == nil && theirs != nil && !slices.ContainsFunc([]string{"twice", "UTF-8", "deeper than", "no character", "too large", "characters"},
-			func(word string) bool { return strings.Contains(err.Error(), word) }):
+		case err != nil && theirErr == nil && theirs != nil &&
+			!slices.ContainsFunc([]string{"twice", "UTF-8", "deeper than", "no character",
+				"too large", "characters"},
+				func(word string) bool { return strings.Contains(err.Error(), word) }):
 			t.Errorf("%q: encoding/json reads %v, we fail with %v", text, theirs, err)
 		}
 		if lenient := ScanMembers(text, func([]byte, Value) {}); err == nil && lenient != nil {
@@ -74,16 +80,19 @@ func checkValue(t *testing.T, v Value, value any) {
 		t.Errorf("%q is the text %q, %v; want %q", v, text, isText, want)
 	}
 	number, isNumber := v.Float()
-	if want, ok := value.(json.Number); ok && len(v) <= maxFloatBytes != isNumber || isNumber && !sameFloat(number, want) {
+	if want, ok := value.(json.Number); ok && len(v) <= maxFloatBytes != isNumber ||
+		isNumber && !sameFloat(number, want) {
 		t.Errorf("%q is the number %v, %v; want %v", v, number, isNumber, want)
 	}
 	list, isList := v.Strings()
 	items, ok := value.([]any)
-	ok = ok && !slices.ContainsFunc(items, func(item any) bool { _, text := item.(string); return !text })
+	ok = ok &&
+		!slices.ContainsFunc(items, func(item any) bool { _, text := item.(string); return !text })
 	if ok != isList || ok && fmt.Sprint(items) != fmt.Sprint(list) {
 		t.Errorf("%q is the list %q, %v; want %q", v, list, isList, items)
 	}
-	if shown := v.Quoted(); len(shown) > 2300 || strings.ContainsFunc(shown, func(r rune) bool { return r < ' ' || r > '~' }) {
+	if shown := v.Quoted(); len(shown) > 2300 ||
+		strings.ContainsFunc(shown, func(r rune) bool { return r < ' ' || r > '~' }) {
 		t.Errorf("%q is shown as %q", v, shown)
 	}
 }
@@ -122,11 +131,13 @@ func TestMembers_refuses(t *testing.T) {
 		{`{"a":` + strings.Repeat("1", 65) + `}`, NumberTooLong, "has a number of 65 characters; accepted: 64"},
 	} {
 		err := Members([]byte(tt.text), func([]byte, Value) {})
-		if failed, ok := errors.AsType[*Error](err); !ok || failed.Reason != tt.reason || failed.Error() != tt.says {
+		if failed, ok := errors.AsType[*Error](err); !ok || failed.Reason != tt.reason ||
+			failed.Error() != tt.says {
 			t.Errorf("%s: %#v, want %q for the reason %q", tt.text, err, tt.says, tt.reason)
 		}
 	}
-	for _, text := range []string{`{"a":` + nested(maxDepth-1) + `}`, `{"a":1e307}`, `{"a":` + strings.Repeat("1", 64) + `}`, `{"a":{"b":1},"b":1}`} {
+	for _, text := range []string{`{"a":` + nested(maxDepth-1) + `}`, `{"a":1e307}`,
+		`{"a":` + strings.Repeat("1", 64) + `}`, `{"a":{"b":1},"b":1}`} {
 		if err := Members([]byte(text), func([]byte, Value) {}); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -138,7 +149,9 @@ func TestReader_Members_again(t *testing.T) {
 	var r Reader
 	for range 3 {
 		var names []string
-		if err := r.Members([]byte(`{"b":1,"a":{"b":[{"a":2}]}}`), func(name []byte, value Value) { names = append(names, string(name)+string(value)) }); err != nil {
+		if err := r.Members([]byte(`{"b":1,"a":{"b":[{"a":2}]}}`), func(name []byte, value Value) {
+			names = append(names, string(name)+string(value))
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if want := []string{"b1", `a{"b":[{"a":2}]}`}; !slices.Equal(names, want) {

@@ -16,7 +16,8 @@ type Reader struct{ names nameSet }
 // fails. Neither argument may be changed, and name is valid until visit returns.
 func (r *Reader) Members(text []byte, visit func(name []byte, value Value)) error {
 	r.names.clear()
-	return members(&scanner{text: text, names: &r.names, boundNumbers: true, maxDepth: maxDepth}, visit)
+	return members(&scanner{text: text, names: &r.names, boundNumbers: true, maxDepth: maxDepth},
+		visit)
 }
 
 // Members is Reader.Members, for a single text.

@@ -21,10 +21,12 @@ type scanner struct {
 	text []byte
 	pos  int // of the next byte to read
 
-	lenient      bool     // accept what only the grammar allows
-	build        bool     // make Go values; otherwise value returns nil
-	names        *nameSet // of all objects, to find duplicates; nil where build finds them, or nobody looks
-	boundNumbers bool     // by their text: to convert some numbers takes longer than anything else here
+	lenient bool // accept what only the grammar allows
+	build   bool // make Go values; otherwise value returns nil
+	// of all objects, to find duplicates; nil where build finds them, or nobody looks
+	names *nameSet
+	// by their text: to convert some numbers takes longer than anything else here
+	boundNumbers bool
 
 	maxDepth, maxValues int // 0 values is any number
 	depth, values       int
@@ -98,7 +100,8 @@ func (s *scanner) skip(c byte) bool {
 // value reads a value, which begins at the next byte.
 func (s *scanner) value() (any, error) {
 	if s.values++; s.maxValues > 0 && s.values > s.maxValues {
-		return nil, &Error{Reason: TooManyValues, text: fmt.Sprintf("has more than %d values", s.maxValues)}
+		return nil, &Error{Reason: TooManyValues,
+			text: fmt.Sprintf("has more than %d values", s.maxValues)}
 	}
 	switch s.peek() {
 	case '"':
@@ -222,7 +225,8 @@ func (s *scanner) object(visit func(name []byte, value Value)) (any, error) {
 }
 
 func memberTwice(name []byte) error {
-	return &Error{Reason: MemberTwice, text: fmt.Sprintf("has the member %s twice", Quote(string(name)))}
+	return &Error{Reason: MemberTwice,
+		text: fmt.Sprintf("has the member %s twice", Quote(string(name)))}
 }
 
 // array reads an array, whose bracket is the next byte. visit may be nil.
@@ -363,7 +367,8 @@ func unescape(inner []byte) []byte {
 			unit, _ := hex4(inner[i:])
 			i += 4
 			if utf16.IsSurrogate(unit) {
-				low := rune(0) // half a pair, which only a lenient scanner lets pass, becomes U+FFFD
+				// half a pair, which only a lenient scanner lets pass, becomes U+FFFD
+				low := rune(0)
 				if len(inner) >= i+6 && inner[i] == '\\' && inner[i+1] == 'u' {
 					low, _ = hex4(inner[i+2:])
 				}
@@ -422,7 +427,9 @@ func (s *scanner) number() (any, error) {
 	text, s.pos = text[s.pos:i], i
 	switch {
 	case s.boundNumbers && len(text) > maxNumberBytes:
-		return nil, &Error{Reason: NumberTooLong, text: fmt.Sprintf("has a number of %d characters; accepted: %d", len(text), maxNumberBytes)}
+		return nil, &Error{Reason: NumberTooLong,
+			text: fmt.Sprintf("has a number of %d characters; accepted: %d", len(text),
+				maxNumberBytes)}
 	case s.boundNumbers && magnitude > maxMagnitude:
 		return nil, numberTooLarge(text)
 	case !s.build:
@@ -441,7 +448,8 @@ func (s *scanner) number() (any, error) {
 }
 
 func numberTooLarge(text []byte) error {
-	return &Error{Reason: NumberTooLarge, text: fmt.Sprintf("has the number %s, which is too large", Escape(200, string(text)))}
+	return &Error{Reason: NumberTooLarge,
+		text: fmt.Sprintf("has the number %s, which is too large", Escape(200, string(text)))}
 }
 
 // afterDigits returns where the digits that begin at i end.

@@ -87,7 +87,8 @@ func writeBlanks(w io.Writer, n int) {
 // writeSlowly writes a byte a second, unless the client disconnects.
 func writeSlowly(w http.ResponseWriter, text string) {
 	for i := range text {
-		if _, err := io.WriteString(w, text[i:i+1]); err != nil || http.NewResponseController(w).Flush() != nil {
+		if _, err := io.WriteString(w, text[i:i+1]); err != nil ||
+			http.NewResponseController(w).Flush() != nil {
 			return
 		}
 		time.Sleep(time.Second)
@@ -133,7 +134,9 @@ func answerBadly(s *site, index int, length time.Duration) error {
 	s.checkAnswers("unknown keys are blamed on Keycloak", &unknown)
 	s.checkTime(unknown.longest <= patience+s.lag, "and wait 1 s at most", "%v", unknown.longest)
 	s.checkTime(wrongStatus == 0, "keys usable, failing", "not so %d of 60 times", wrongStatus)
-	s.checkTime(took <= deadline+s.lag && bytes <= maxBody, fmt.Sprintf("a fetch ends after %v and %d KiB", deadline, maxBody>>10), "%v, %d bytes", took.Round(time.Millisecond), bytes)
+	s.checkTime(took <= deadline+s.lag && bytes <= maxBody,
+		fmt.Sprintf("a fetch ends after %v and %d KiB", deadline, maxBody>>10), "%v, %d bytes",
+		took.Round(time.Millisecond), bytes)
 	s.checkFetches(max(1, int(length/(12*time.Second))), 5+int(length/(4*time.Second)))
 	s.checkStatus(true, true, 0)
 	heal()
@@ -154,10 +157,11 @@ func (s *site) fail(bad badResponse, keys string) (heal func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", jsonType)
-		bad.serve(w, keys)
-	})}
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", jsonType)
+			bad.serve(w, keys)
+		})}
 	go server.Serve(listener) // until heal
 	s.fetches.reset(listener.Addr().String())
 	return func() {

@@ -78,7 +78,8 @@ func flood(s *site, length time.Duration) error {
 	var listed []string // the keys that signed before, oldest first
 	slowest := time.Duration(0)
 	// The rotations fall into all parts of a second.
-	for next := begin.Add(floor); len(listed) == 0 || next.Before(begin.Add(length-2*time.Second)); next = next.Add(2700 * time.Millisecond) {
+	for next := begin.Add(floor); len(listed) == 0 ||
+		next.Before(begin.Add(length-2*time.Second)); next = next.Add(2700 * time.Millisecond) {
 		time.Sleep(time.Until(next))
 		listed = append(listed, s.rotate())
 		token := s.good()
@@ -98,20 +99,28 @@ func flood(s *site, length time.Duration) error {
 	took := time.Since(begin)
 
 	rate := float64(unknown.total) / took.Seconds()
-	s.checkTime(rate > 900 || took > length+floor, "1000 unknown key ids a second, 64 connections", "%.0f a second", rate)
-	s.check(unknown.total == int((length+time.Millisecond-1)/time.Millisecond), "all are sent", "%d", unknown.total)
-	s.checkTime(unknown.wrong == 0, "each is told that its key is unknown, or may yet come", "%d told otherwise%s", unknown.wrong, unknown.first)
+	s.checkTime(rate > 900 || took > length+floor, "1000 unknown key ids a second, 64 connections",
+		"%.0f a second", rate)
+	s.check(unknown.total == int((length+time.Millisecond-1)/time.Millisecond), "all are sent",
+		"%d", unknown.total)
+	s.checkTime(unknown.wrong == 0, "each is told that its key is unknown, or may yet come",
+		"%d told otherwise%s", unknown.wrong, unknown.first)
 	// Each fetch begins as soon as it may.
-	fetches := s.checkFetches(max(1, int(length/(floor+time.Millisecond+s.lag))), 1+int(took/(floor-s.lag/5)))
+	fetches := s.checkFetches(max(1, int(length/(floor+time.Millisecond+s.lag))),
+		1+int(took/(floor-s.lag/5)))
 	// A request comes up to 5 ms late, and the unknown key that starts the next fetch up to 1 ms.
-	s.checkTime(slowest <= floor+6*time.Millisecond+s.lag, "a new key's token passes within 1 s", "%d rotations; %v at most", len(listed), slowest.Round(time.Millisecond))
-	s.checkTime(fresh.wrong == 0, "and is told until then that its key may yet come", "%d told otherwise%s", fresh.wrong, fresh.first)
+	s.checkTime(slowest <= floor+6*time.Millisecond+s.lag, "a new key's token passes within 1 s",
+		"%d rotations; %v at most", len(listed), slowest.Round(time.Millisecond))
+	s.checkTime(fresh.wrong == 0, "and is told until then that its key may yet come",
+		"%d told otherwise%s", fresh.wrong, fresh.first)
 	atOnce := mostAtOnce(unknown.waits)
 	// With a fake clock nearly each fetch has all the requests that may wait: some places are those
 	// of the new key's token.
-	s.checkTime(atOnce <= crowd && (s.lag > 0 || atOnce >= crowd-1), fmt.Sprintf("%d wait at once, at most", crowd), "%d at once", atOnce)
-	s.checkTime(len(unknown.waits) <= crowd*len(fetches) && unknown.longest <= keysDelay+s.lag, "each for one fetch",
-		"%d waits, %v at most, for %d fetches of %v", len(unknown.waits), unknown.longest.Round(time.Millisecond), len(fetches), keysDelay)
+	s.checkTime(atOnce <= crowd && (s.lag > 0 || atOnce >= crowd-1),
+		fmt.Sprintf("%d wait at once, at most", crowd), "%d at once", atOnce)
+	s.checkTime(len(unknown.waits) <= crowd*len(fetches) && unknown.longest <= keysDelay+s.lag,
+		"each for one fetch", "%d waits, %v at most, for %d fetches of %v", len(unknown.waits),
+		unknown.longest.Round(time.Millisecond), len(fetches), keysDelay)
 	stray := 0
 	for _, at := range turned {
 		if !slices.ContainsFunc(fetches, func(begun time.Time) bool {
@@ -120,19 +129,24 @@ func flood(s *site, length time.Duration) error {
 			stray++
 		}
 	}
-	s.checkTime(stray == 0 && (len(turned) > 0 || s.lag > 0), "others are told to come again only while keys are fetched", "%d of %d at another time", stray, len(turned))
+	s.checkTime(stray == 0 && (len(turned) > 0 || s.lag > 0),
+		"others are told to come again only while keys are fetched", "%d of %d at another time",
+		stray, len(turned))
 	s.checkValid(&good)
 	p50, p99 := good.percentile(0.5), good.percentile(0.99)
-	s.checkTime(p99 < keysDelay/2, "and are answered at once", "p50 %v, p99 %v", p50.Round(10*time.Microsecond), p99.Round(10*time.Microsecond))
+	s.checkTime(p99 < keysDelay/2, "and are answered at once", "p50 %v, p99 %v",
+		p50.Round(10*time.Microsecond), p99.Round(10*time.Microsecond))
 	logged := s.log.take()
 	s.checkTime(len(logged) == 0, "nothing is logged", "%d lines: %.200q", len(logged), logged)
-	unknown, good, fresh, turned = tally{}, tally{}, tally{}, nil // which grew, and aren't what is measured
+	// which grew, and aren't what is measured
+	unknown, good, fresh, turned = tally{}, tally{}, tally{}, nil
 	limit := 1 << 20
 	if s.client != nil {
 		limit = 4 << 20 // connections have buffers
 	}
 	after := heap()
-	s.check(after-before < limit, "memory stays flat", "heap %d KiB before, %d KiB after", before>>10, after>>10)
+	s.check(after-before < limit, "memory stays flat", "heap %d KiB before, %d KiB after",
+		before>>10, after>>10)
 	return nil
 }
 
@@ -175,13 +189,16 @@ func floodWhileHanging(s *site, length time.Duration) error {
 	s.checkValid(&good)
 	s.checkAnswers("unknown keys are blamed on Keycloak", &unknown)
 	fetches := s.checkFetches(2, 3)
-	s.checkTime(shortestInterval(fetches) >= deadline+patience-s.lag, "the next fetch begins a second after the one before ended", "at %v", fetches)
+	s.checkTime(shortestInterval(fetches) >= deadline+patience-s.lag,
+		"the next fetch begins a second after the one before ended", "at %v", fetches)
 	atOnce := mostAtOnce(unknown.waits)
 	s.checkTime(atOnce == crowd, "16 wait at once", "%d", atOnce)
 	// A caller that has waited long enough leaves its place to another.
 	limit := crowd * int(deadline/patience) * len(fetches)
-	s.checkTime(len(unknown.waits) <= limit, fmt.Sprintf("%d wait at most", limit), "%d", len(unknown.waits))
-	s.checkTime(unknown.longest <= patience+s.lag, "nobody waits longer than 1 s", "%v", unknown.longest)
+	s.checkTime(len(unknown.waits) <= limit, fmt.Sprintf("%d wait at most", limit), "%d",
+		len(unknown.waits))
+	s.checkTime(unknown.longest <= patience+s.lag, "nobody waits longer than 1 s", "%v",
+		unknown.longest)
 	s.checkStatus(true, true, 1)
 	heal()
 	s.checkRecovery(deadline+backAt, token)
@@ -209,7 +226,9 @@ func tenThousandAtOnce(s *site, length time.Duration) error {
 	user := func(n int) string { return fmt.Sprint("user-", n) }
 	signed := func(lifetime time.Duration) (tokens []string) {
 		for n := range people {
-			tokens = append(tokens, s.token(keycloaktest.Mint{Lifetime: lifetime, Claims: map[string]any{"sub": user(n)}}))
+			tokens = append(tokens,
+				s.token(keycloaktest.Mint{Lifetime: lifetime,
+					Claims: map[string]any{"sub": user(n)}}))
 		}
 		return tokens
 	}
@@ -255,10 +274,12 @@ func tenThousandAtOnce(s *site, length time.Duration) error {
 					token, want = altered[n], identity.ErrTokenSignature.Error()
 				case 5:
 					current := newest.Load()
-					token, want, late = current.token, alice, s.lag > 0 || time.Since(current.since) <= floor
+					token, want, late = current.token, alice, s.lag > 0 ||
+						time.Since(current.since) <= floor
 				}
 				a := s.verifyHere(token)
-				answers[kind].add(a, a.Said == want || late && (a.undecided() || s.lag > 0 && a.Said == unavailable))
+				answers[kind].add(a, a.Said == want ||
+					late && (a.undecided() || s.lag > 0 && a.Said == unavailable))
 				// As for a network: without a rest, no time would be left to the fetches.
 				time.Sleep(300*time.Millisecond + time.Duration(g%7)*100*time.Millisecond)
 			}
@@ -288,9 +309,11 @@ func tenThousandAtOnce(s *site, length time.Duration) error {
 	total, wrong, first, fewest := 0, 0, "", answers[0].total
 	for i := range answers {
 		t := &answers[i]
-		total, wrong, first, fewest = total+t.total, wrong+t.wrong, first+t.first, min(fewest, t.total)
+		total, wrong, first, fewest = total+t.total, wrong+t.wrong, first+t.first,
+			min(fewest, t.total)
 	}
-	s.check(wrong == 0, "each gets its own right answer", "%d of %d wrong, with %d rotations%s", wrong, total, rotations, first)
+	s.check(wrong == 0, "each gets its own right answer", "%d of %d wrong, with %d rotations%s",
+		wrong, total, rotations, first)
 	s.check(fewest >= total/7, "a sixth of each kind", "%d at least", fewest)
 	s.checkTime(rotations >= 20, "keys rotate meanwhile", "%d times", rotations)
 	s.checkTime(wrongStatus == 0, "keys usable", "not so %d times", wrongStatus)

@@ -26,7 +26,8 @@ type keyTransport struct {
 	largest int // bytes of a fetch
 }
 
-func newKeyTransport(base *http.Transport, dial func(ctx context.Context, network, address string) (net.Conn, error)) *keyTransport {
+func newKeyTransport(base *http.Transport,
+	dial func(ctx context.Context, network, address string) (net.Conn, error)) *keyTransport {
 	t := &keyTransport{base: base}
 	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		t.mu.Lock()

@@ -2,8 +2,8 @@
 //
 //	go run ./keycloak/drill
 //
-// A site (site.go) is a Keycloak of keycloaktest on a port of 127.0.0.1, and beside it a server of a
-// few lines with keycloak.Middleware on another; requests to them go over real connections. The
+// A site (site.go) is a Keycloak of keycloaktest on a port of 127.0.0.1, and beside it a server of
+// a few lines with keycloak.Middleware on another; requests to them go over real connections. The
 // scenarios are listed in scenarios.go:
 //
 //   - flood.go: a thousand unknown key ids a second over 64 connections while keys rotate; ten
@@ -44,11 +44,12 @@ var (
 	errUsage = errors.New("usage: drill [-seconds N], more than 0 and a day at most")
 )
 
-// run plays the scenarios and prints the table. It fails with errNotOK where a row says so, and with
-// errUsage before it begins.
+// run plays the scenarios and prints the table. It fails with errNotOK where a row says so, and
+// with errUsage before it begins.
 func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("drill", flag.ContinueOnError)
-	seconds := flags.Float64("seconds", 60, "how long all of it may take, more or less; some take 6 at least")
+	seconds := flags.Float64("seconds", 60,
+		"how long all of it may take, more or less; some take 6 at least")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

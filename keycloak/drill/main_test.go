@@ -56,7 +56,8 @@ func TestShow(t *testing.T) {
 }
 
 func TestRun_usage(t *testing.T) {
-	for _, args := range [][]string{{"-seconds", "0"}, {"-seconds", "-1"}, {"-seconds", "NaN"}, {"-seconds", "1e9"}, {"more"}} {
+	for _, args := range [][]string{{"-seconds", "0"}, {"-seconds", "-1"}, {"-seconds", "NaN"},
+		{"-seconds", "1e9"}, {"more"}} {
 		if err := run(args, t.Output()); !errors.Is(err, errUsage) {
 			t.Errorf("run(%v) = %v, want %v", args, err, errUsage)
 		}

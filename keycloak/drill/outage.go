@@ -31,13 +31,15 @@ func outage(s *site, length time.Duration) error {
 	}
 	s.checkValid(&good)
 	s.checkAnswers("unknown keys are blamed on the outage", &unknown)
-	s.checkTime(wrongStatus == 0, "keys usable, failing", "not so %d of %d times", wrongStatus, good.total)
+	s.checkTime(wrongStatus == 0, "keys usable, failing", "not so %d of %d times", wrongStatus,
+		good.total)
 	down := time.Since(begin)
 	tries := s.checkFetches(int(down/(backAt+s.lag)), 10+int(down/(4*time.Second)))
 	// Once Keycloak is known to be down, strangers don't cause more fetches than the refresher.
 	if len(tries) > 5 {
 		shortest := shortestInterval(tries[5:])
-		s.checkTime(shortest >= 4*time.Second-s.lag/5, "tried every 4 s at most", "%v apart at least", shortest)
+		s.checkTime(shortest >= 4*time.Second-s.lag/5, "tried every 4 s at most",
+			"%v apart at least", shortest)
 	}
 	longest := time.Duration(0)
 	for i := range len(tries) - 1 {
@@ -47,7 +49,8 @@ func outage(s *site, length time.Duration) error {
 	if length > maxAge/2 {
 		time.Sleep(time.Until(fetched.Add(maxAge + time.Second)))
 		said := s.ask(token).Said
-		s.check(said == unavailable && s.status(false, true), "keys of yesterday aren't used", "a token gets %s", said)
+		s.check(said == unavailable && s.status(false, true), "keys of yesterday aren't used",
+			"a token gets %s", said)
 		s.checkStatus(false, true, 1)
 	} else {
 		s.checkStatus(true, true, 1)

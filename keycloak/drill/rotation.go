@@ -26,7 +26,8 @@ func rotateAndKeep(s *site, length time.Duration) error {
 			a := s.ask(before)
 			old.add(a, a.Said == alice)
 			a = s.ask(now)
-			tooEarly := a.Said == unknownKey && !admitted && a.Begin.Sub(s.fetches.latest()) < floor+s.lag
+			tooEarly := a.Said == unknownKey && !admitted &&
+				a.Begin.Sub(s.fetches.latest()) < floor+s.lag
 			fresh.add(a, a.Said == alice || tooEarly)
 			if tooEarly {
 				early++
@@ -44,9 +45,11 @@ func rotateAndKeep(s *site, length time.Duration) error {
 		old.add(a, a.Said == alice)
 	}
 	s.checkValid(&old) // of the old key
-	s.checkTime(slowest <= floor+s.lag, "tokens of the new key pass within 1 s", "%d rotations; %v at most", rotations, slowest.Round(time.Millisecond))
+	s.checkTime(slowest <= floor+s.lag, "tokens of the new key pass within 1 s",
+		"%d rotations; %v at most", rotations, slowest.Round(time.Millisecond))
 	s.checkAnswers("and from then on", &fresh)
-	s.checkTime(fresh.longest <= 4*s.lag, "and wait only as long as Keycloak takes to answer", "%v at most", fresh.longest)
+	s.checkTime(fresh.longest <= 4*s.lag, "and wait only as long as Keycloak takes to answer",
+		"%v at most", fresh.longest)
 	s.checkTime(early > 0 || rotations < 10, "some come too early for another fetch", "%d", early)
 	s.checkFetches(rotations, rotations)
 	return nil
@@ -88,10 +91,12 @@ func rotateAndRemove(s *site, length time.Duration) error {
 			slowest = backAt
 		}
 	}
-	s.checkTime(slowest <= floor+s.lag, "tokens of the new key pass within 1 s", "%d rotations; %v at most", rotations, slowest.Round(time.Millisecond))
+	s.checkTime(slowest <= floor+s.lag, "tokens of the new key pass within 1 s",
+		"%d rotations; %v at most", rotations, slowest.Round(time.Millisecond))
 	s.checkAnswers("and from then on", &fresh)
 	s.checkAnswers("tokens of the old key don't from then on", &old)
-	s.checkTime(disagreed == 0, "both with one fetch", "%d of %d times a fetch brought no key", disagreed, fresh.total)
+	s.checkTime(disagreed == 0, "both with one fetch", "%d of %d times a fetch brought no key",
+		disagreed, fresh.total)
 	s.checkTime(early > 0 || rotations < 10, "some come too early for another fetch", "%d", early)
 	s.checkFetches(rotations, 2*rotations) // the removed key's tokens cause some
 	return nil
@@ -125,8 +130,10 @@ func rotateUnnoticed(s *site, _ time.Duration) error {
 			time.Sleep(time.Second / 2)
 		}
 		took, said := s.fetches.latest().Sub(fetched), s.ask(token).Said
-		s.check(said == unknownKey, "a removed key's token is refused after the refresher's fetch", "%s", said)
-		s.check(took >= refresh*4/5 && took <= refresh, "keys are fetched after 4 to 5 minutes", "%v", took)
+		s.check(said == unknownKey, "a removed key's token is refused after the refresher's fetch",
+			"%s", said)
+		s.check(took >= refresh*4/5 && took <= refresh, "keys are fetched after 4 to 5 minutes",
+			"%v", took)
 		time.Sleep(floor)
 		ask(s.good()) // of the key that came
 	}

@@ -28,11 +28,13 @@ func scenarios() []scenario {
 		{"flood while Keycloak hangs", 8 * time.Second, 0, false, floodWhileHanging},
 	}
 	for i, start := range badStarts {
-		all = append(all, scenario{"start while " + start.name, 6 * time.Second, 0, false, badStarts[i].play})
+		all = append(all,
+			scenario{"start while " + start.name, 6 * time.Second, 0, false, badStarts[i].play})
 	}
 	for i, response := range badResponses("", "") {
-		all = append(all, scenario{"Keycloak answers with " + response.name, time.Minute, 0.1, false,
-			func(s *site, length time.Duration) error { return answerBadly(s, i, length) }})
+		all = append(all,
+			scenario{"Keycloak answers with " + response.name, time.Minute, 0.1, false,
+				func(s *site, length time.Duration) error { return answerBadly(s, i, length) }})
 	}
 	return all
 }
@@ -60,7 +62,8 @@ func (s *site) checkTime(ok bool, asked, format string, args ...any) {
 func (s *site) checkStatus(usable, failing bool, lines int) {
 	logged := s.log.take()
 	s.checkTime(s.status(usable, failing) && len(logged) == lines,
-		fmt.Sprintf("keys usable %v, failing %v, said in %d lines", usable, failing, lines), "%d lines: %.200q", len(logged), logged)
+		fmt.Sprintf("keys usable %v, failing %v, said in %d lines", usable, failing, lines),
+		"%d lines: %.200q", len(logged), logged)
 }
 
 // checkAnswers adds a row about answers which must all be right.
@@ -70,7 +73,8 @@ func (s *site) checkAnswers(asked string, t *tally) {
 
 // checkValid adds rows about tokens whose keys are known: none is refused, and none waits.
 func (s *site) checkValid(t *tally) {
-	s.check(t.wrong == 0 && t.total > 0, "no valid token refused", "%d of %d refused%s", t.wrong, t.total, t.first)
+	s.check(t.wrong == 0 && t.total > 0, "no valid token refused", "%d of %d refused%s", t.wrong,
+		t.total, t.first)
 	s.checkTime(t.longest == 0, "and none of them waits", "the longest wait was %v", t.longest)
 }
 
@@ -79,7 +83,8 @@ func (s *site) checkFetches(fewest, most int) []time.Time {
 	times := s.fetches.times()
 	shortest := shortestInterval(times)
 	s.checkTime(shortest >= floor-s.lag/5 && len(times) >= fewest && len(times) <= most,
-		fmt.Sprintf("%d to %d fetches, %v apart at least", fewest, most, floor), "%d fetches, %v apart at least", len(times), shortest.Round(time.Millisecond))
+		fmt.Sprintf("%d to %d fetches, %v apart at least", fewest, most, floor),
+		"%d fetches, %v apart at least", len(times), shortest.Round(time.Millisecond))
 	return times
 }
 
@@ -87,7 +92,8 @@ func (s *site) checkFetches(fewest, most int) []time.Time {
 // nobody asks for them, and these tokens pass.
 func (s *site) checkRecovery(within time.Duration, tokens ...string) {
 	took, ok := until(within+s.lag, func() bool { return s.status(true, false) })
-	s.checkTime(ok, fmt.Sprintf("found to be back within %v", within), "%v", took.Round(time.Millisecond))
+	s.checkTime(ok, fmt.Sprintf("found to be back within %v", within), "%v",
+		took.Round(time.Millisecond))
 	s.checkStatus(true, false, 1)
 	var good tally
 	for _, token := range tokens {

@@ -46,7 +46,8 @@ type pipes struct {
 func (p *pipes) listen() (net.Listener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := &pipeListener{port: 8080 + len(p.listeners), calls: make(chan net.Conn), closed: make(chan struct{})}
+	l := &pipeListener{port: 8080 + len(p.listeners), calls: make(chan net.Conn),
+		closed: make(chan struct{})}
 	p.listeners[l.Addr().String()] = l
 	return l, nil
 }

@@ -97,10 +97,12 @@ func (s *site) open(connected bool) error {
 	}
 	file := keycloaktest.Plan{Name: "shop", Settings: map[string]any{"components": map[string]any{
 		"org.keycloak.keys.KeyProvider": []any{map[string]any{
-			"name": "first", "providerId": "ecdsa-generated", "config": map[string]any{"priority": []string{"100"}},
+			"name": "first", "providerId": "ecdsa-generated",
+			"config": map[string]any{"priority": []string{"100"}},
 		}},
 	}}}.File()
-	if s.kc, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, Listener: listener}); err != nil {
+	if s.kc, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file},
+		Listener: listener}); err != nil {
 		return err
 	}
 	s.realm = s.kc.Realm("shop")
@@ -112,7 +114,8 @@ func (s *site) open(connected bool) error {
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.keys = keycloak.NewKeySet(realm, keycloak.KeySetConfig{Transport: s.fetches, Log: log})
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
-		Issuers: []keycloak.Issuer{{Names: []string{s.realm.Issuer()}, Keys: s.keys}}, Audience: []string{"shop-api"},
+		Issuers:  []keycloak.Issuer{{Names: []string{s.realm.Issuer()}, Keys: s.keys}},
+		Audience: []string{"shop-api"},
 	})
 	if err != nil {
 		return err
@@ -126,11 +129,13 @@ func (s *site) open(connected bool) error {
 		return err
 	}
 	s.url = "http://" + listener.Addr().String()
-	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		json.NewEncoder(w).Encode(s.verify(r))
-	})}
+	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			json.NewEncoder(w).Encode(s.verify(r))
+		})}
 	go s.server.Serve(listener) // until Close
-	s.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections}}
+	s.client = &http.Client{Timeout: 30 * time.Second,
+		Transport: &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections}}
 	return nil
 }
 
@@ -187,7 +192,8 @@ var (
 
 // undecided reports whether the key was unknown, or may yet come with a fetch that is under way.
 func (a answer) undecided() bool {
-	return a.Said == unknownKey || a.Said == unavailable && strings.Contains(a.Detail, "still being fetched")
+	return a.Said == unknownKey ||
+		a.Said == unavailable && strings.Contains(a.Detail, "still being fetched")
 }
 
 func (s *site) verify(r *http.Request) (a answer) {
@@ -259,11 +265,12 @@ func (s *site) good() string { return s.token(keycloaktest.Mint{Lifetime: 2 * ma
 // unknownKey returns a token that names a key which doesn't exist; nothing else is wrong with it.
 func (s *site) unknownKey(n int) string {
 	header := fmt.Sprintf(`{"alg":"ES256","typ":"JWT","kid":"unknown-%d"}`, n)
-	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + s.parts[1] + "." + s.parts[2]
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + s.parts[1] + "." +
+		s.parts[2]
 }
 
-// rotate makes a key that signs from now on, and returns the old one. That stays listed, passive, as
-// an administrator leaves it.
+// rotate makes a key that signs from now on, and returns the old one. That stays listed, passive,
+// as an administrator leaves it.
 func (s *site) rotate() (old string) {
 	old = s.realm.SigningKey("ES256")
 	_, err := s.realm.RotateKeys("ES256")
@@ -283,7 +290,8 @@ func must(err error) {
 
 // keySet returns what the realm answers as its key set, and one key of it.
 func (s *site) keySet() (set, key string, err error) {
-	response, err := (&http.Client{Transport: s.fetches.base}).Get(s.realm.Issuer() + "/protocol/openid-connect/certs")
+	response, err := (&http.Client{Transport: s.fetches.base}).Get(s.realm.Issuer() +
+		"/protocol/openid-connect/certs")
 	if err != nil {
 		return "", "", err
 	}
@@ -312,7 +320,8 @@ func until(limit time.Duration, so func() bool) (took time.Duration, ok bool) {
 }
 
 // keepAsking asks with the current token, with these pauses between, until it is stopped.
-func (s *site) keepAsking(t *tally, pause time.Duration, token func() string, want string) (stop func()) {
+func (s *site) keepAsking(t *tally, pause time.Duration, token func() string,
+	want string) (stop func()) {
 	ended := make(chan struct{})
 	var asking sync.WaitGroup
 	asking.Go(func() {

@@ -6,7 +6,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What a stand-in costs whoever tests with it. The figures are for people; budget_test.go has what must hold.
+// What a stand-in costs whoever tests with it. The figures are for people; budget_test.go has what
+// must hold.
 
 // perSecond reports how many of something were done in a second.
 func perSecond(b *testing.B, what string) {
@@ -66,7 +67,8 @@ func BenchmarkMint(b *testing.B) {
 	_, realm := start(b)
 	for _, algorithm := range []string{"RS256", "ES256"} {
 		b.Run(algorithm, func(b *testing.B) {
-			mint := keycloaktest.Mint{Algorithm: algorithm, Claims: object{"aud": "shop-api", "sub": "alice"}}
+			mint := keycloaktest.Mint{Algorithm: algorithm,
+				Claims: object{"aud": "shop-api", "sub": "alice"}}
 			if _, err := realm.Mint(mint); err != nil { // which makes the key
 				b.Fatal(err)
 			}

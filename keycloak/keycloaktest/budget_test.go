@@ -83,7 +83,9 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 				ended <- err
 			}()
 		}
-		eventually(t, "both have come", func() bool { return kc.Count("/certs") == 1 && kc.Count("/token") == 1 })
+		eventually(t, "both have come", func() bool {
+			return kc.Count("/certs") == 1 && kc.Count("/token") == 1
+		})
 		kc.Close()
 		for range 2 {
 			if err := <-ended; err == nil {
@@ -99,8 +101,11 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 	for range n {
 		used()
 	}
-	// Some of the test's own may come and go; of 30 servers, not one may have left a goroutine each.
-	eventually(t, "the goroutines are gone", func() bool { return runtime.NumGoroutine() < goroutines+n/2 })
+	// Some of the test's own may come and go; of 30 servers, not one may have left a goroutine
+	// each.
+	eventually(t, "the goroutines are gone", func() bool {
+		return runtime.NumGoroutine() < goroutines+n/2
+	})
 	settle(&after)
 	if left := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n; left > 50<<10 {
 		t.Errorf("each server that was closed leaves %d bytes", left)

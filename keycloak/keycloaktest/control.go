@@ -106,7 +106,9 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 		*c = before
 		return fmt.Errorf("keycloaktest: client: %w", err)
 	}
-	c.enabled, c.standardFlow, c.fullScope = or(changed.Enabled, true), or(changed.StandardFlowEnabled, true), or(changed.FullScopeAllowed, !changed.ConsentRequired)
+	c.enabled, c.standardFlow, c.fullScope = or(changed.Enabled, true),
+		or(changed.StandardFlowEnabled, true),
+		or(changed.FullScopeAllowed, !changed.ConsentRequired)
 	r.showServiceAccount(c) // an import that lists the account doesn't, a change of the client does
 	c.unsupported = realmfile.UnsupportedIn(changed)
 	if changed.Secret != maskedSecret {
@@ -150,7 +152,8 @@ func (r *Realm) Sessions() []Session {
 	for _, kept := range []map[string]*session{r.sessions, r.offline} {
 		for _, s := range kept {
 			if r.alive(s, now) {
-				all = append(all, Session{s.id, s.user.ID, s.offline, slices.Sorted(maps.Keys(s.clients))})
+				all = append(all,
+					Session{s.id, s.user.ID, s.offline, slices.Sorted(maps.Keys(s.clients))})
 			}
 		}
 	}
@@ -159,8 +162,9 @@ func (r *Realm) Sessions() []Session {
 
 var (
 	errRemoved = errors.New("keycloaktest: the realm was removed")
-	errNoRealm = errors.New("keycloaktest: this *Realm is nil or empty: get one from Server.Realm, which returns nil for a name that " +
-		"the server doesn't have, or from Server.Import")
+	errNoRealm = errors.New(
+		"keycloaktest: this *Realm is nil or empty: get one from Server.Realm, which returns nil for a name that " +
+			"the server doesn't have, or from Server.Import")
 )
 
 // present fails once the realm was removed, and for a handle of none.

@@ -30,7 +30,8 @@ func TestLogoutOfUser(t *testing.T) {
 	succeed(t, err)
 	others, err := realm.SignIn("shop-api", "carol")
 	succeed(t, err)
-	one, two, offline := signIn(t, realm), signIn(t, realm), signIn(t, realm, "openid", "offline_access")
+	one, two, offline := signIn(t, realm), signIn(t, realm),
+		signIn(t, realm, "openid", "offline_access")
 	kc.Advance(time.Minute)
 	succeed(t, user(t, realm, "alice").Logout())
 	wantSessions(t, realm, others.SessionID, offline.SessionID)
@@ -48,10 +49,12 @@ func TestGrantAndWithdraw(t *testing.T) {
 	_, realm := start(t)
 	alice := user(t, realm, "alice")
 	tokens := signIn(t, realm)
-	for _, role := range []keycloaktest.Role{{Name: "member"}, {Name: "auditor"}, {Client: "shop-api", Name: "reader"}, {Client: "shop-api", Name: "writer"}, {Client: "account", Name: "delete-account"}} {
+	for _, role := range []keycloaktest.Role{{Name: "member"}, {Name: "auditor"},
+		{Client: "shop-api", Name: "reader"}, {Client: "shop-api", Name: "writer"}, {Client: "account", Name: "delete-account"}} {
 		has := func(when string, want bool) {
 			t.Helper()
-			old := unverified(t, refresh(t, realm, tokens.RefreshToken).wantOK(t).member("access_token"))
+			old := unverified(t,
+				refresh(t, realm, tokens.RefreshToken).wantOK(t).member("access_token"))
 			if got := slices.Contains(rolesIn(old, role.Client), role.Name); got != want {
 				t.Errorf("%v, %s: %t, want %t; all are %v", role, when, got, want, old)
 			}
@@ -71,14 +74,16 @@ func TestGrantAndWithdraw(t *testing.T) {
 		succeed(t, alice.Withdraw(another))
 		has("withdrawn at another client", true)
 	}
-	wantFailure(t, alice.Grant(keycloaktest.Role{Client: "none", Name: "r"}), `the realm has no client "none"`)
+	wantFailure(t, alice.Grant(keycloaktest.Role{Client: "none", Name: "r"}),
+		`the realm has no client "none"`)
 	if roles := rolesIn(claimsOf(t, realm), ""); !slices.Contains(roles, "default-roles-shop") {
 		t.Errorf("the roles are %v, want those that nobody withdrew", roles)
 	}
 }
 
 func TestLock(t *testing.T) {
-	kc, realm := startWith(t, map[string]any{"bruteForceProtected": true, "failureFactor": 3}, nil, nil)
+	kc, realm := startWith(t, map[string]any{"bruteForceProtected": true, "failureFactor": 3}, nil,
+		nil)
 	alice := user(t, realm, "alice")
 	want := func(failures int, locked bool) {
 		t.Helper()
@@ -87,7 +92,8 @@ func TestLock(t *testing.T) {
 		is, err := alice.Locked()
 		succeed(t, err)
 		if count != failures || is != locked {
-			t.Errorf("there are %d failures, and locked is %t; want %d and %t", count, is, failures, locked)
+			t.Errorf("there are %d failures, and locked is %t; want %d and %t", count, is, failures,
+				locked)
 		}
 		if r := login(t, realm, "alice", "alice-password"); locked {
 			r.wantRefused(t, 400, "Invalid user credentials")
@@ -121,11 +127,14 @@ func TestLock(t *testing.T) {
 	want(0, false)
 
 	_, careless := start(t)
-	wantFailure(t, user(t, careless, "alice").Lock(time.Hour), "the realm has no brute-force protection")
+	wantFailure(t, user(t, careless, "alice").Lock(time.Hour),
+		"the realm has no brute-force protection")
 }
 
 func TestPermanentLock(t *testing.T) {
-	kc, realm := startWith(t, map[string]any{"bruteForceProtected": true, "failureFactor": 2, "permanentLockout": true}, nil, nil)
+	kc, realm := startWith(t,
+		map[string]any{"bruteForceProtected": true, "failureFactor": 2, "permanentLockout": true},
+		nil, nil)
 	alice := user(t, realm, "alice")
 	for range 2 {
 		kc.Advance(2 * time.Second)
@@ -153,15 +162,19 @@ func TestOneTimeCode(t *testing.T) {
 			t.Errorf("the code is %q, want six digits that weren't there before", code)
 		}
 		seen[code] = true
-		login(t, realm, "alice", "wrong", "totp", code).wantRefused(t, 400, "Invalid user credentials")
+		login(t, realm, "alice", "wrong", "totp", code).wantRefused(t, 400,
+			"Invalid user credentials")
 		login(t, realm, "alice", "alice-password", "totp", code).wantOK(t)
-		login(t, realm, "alice", "alice-password", "totp", code).wantRefused(t, 400, "Invalid user credentials") // each is good once
+		// each is good once
+		login(t, realm, "alice", "alice-password", "totp", code).wantRefused(t, 400,
+			"Invalid user credentials")
 		kc.Advance(30 * time.Second)
 	}
 	old, err := alice.OneTimeCode()
 	succeed(t, err)
 	kc.Advance(5 * time.Minute)
-	login(t, realm, "alice", "alice-password", "totp", old).wantRefused(t, 400, "Invalid user credentials")
+	login(t, realm, "alice", "alice-password", "totp", old).wantRefused(t, 400,
+		"Invalid user credentials")
 
 	_, without := start(t)
 	_, err = user(t, without, "alice").OneTimeCode()
@@ -178,12 +191,13 @@ func newVisitor(t *testing.T) *visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	succeed(t, err)
-	return &visitor{t, http.Client{Jar: jar, CheckRedirect: func(next *http.Request, _ []*http.Request) error {
-		if next.URL.Host == "app.test" {
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}}}
+	return &visitor{t,
+		http.Client{Jar: jar, CheckRedirect: func(next *http.Request, _ []*http.Request) error {
+			if next.URL.Host == "app.test" {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		}}}
 }
 
 // visit sends a form, or fetches a page where there is none, and returns the page or the address
@@ -207,7 +221,8 @@ func (v *visitor) visit(address string, form url.Values) (page, to string) {
 var action = regexp.MustCompile(`action="([^"]*)"`)
 
 // submit sends the form of a page.
-func (v *visitor) submit(realm *keycloaktest.Realm, page string, form url.Values) (next, to string) {
+func (v *visitor) submit(realm *keycloaktest.Realm, page string,
+	form url.Values) (next, to string) {
 	v.Helper()
 	found := action.FindStringSubmatch(page)
 	if found == nil {
@@ -221,18 +236,23 @@ func (v *visitor) submit(realm *keycloaktest.Realm, page string, form url.Values
 }
 
 func TestRevokeConsent(t *testing.T) {
-	_, realm := startWith(t, nil, map[string]any{"consentRequired": true, "redirectUris": []string{"http://app.test/*"}}, nil)
+	_, realm := startWith(t, nil,
+		map[string]any{"consentRequired": true, "redirectUris": []string{"http://app.test/*"}}, nil)
 	alice := user(t, realm, "alice")
-	address := at(realm, "/auth") + "?response_type=code&client_id=shop-api&scope=openid&redirect_uri=" + url.QueryEscape("http://app.test/cb")
+	address := at(realm, "/auth") +
+		"?response_type=code&client_id=shop-api&scope=openid&redirect_uri=" +
+		url.QueryEscape("http://app.test/cb")
 	const asks = "Grant Access to shop-api"
 	signIn := func() (page, to string) { // with a new browser each time: nobody is signed in
 		v := newVisitor(t)
 		page, _ = v.visit(address, nil)
-		if page, to = v.submit(realm, page, url.Values{"username": {"alice"}, "password": {"alice-password"}}); strings.Contains(page, asks) {
+		if page, to = v.submit(realm, page,
+			url.Values{"username": {"alice"}, "password": {"alice-password"}}); strings.Contains(page, asks) {
 			_, to = v.submit(realm, page, url.Values{"accept": {"Yes"}})
 		}
 		if !strings.HasPrefix(to, "http://app.test/cb?") || !strings.Contains(to, "code=") {
-			t.Fatalf("the browser ends at %q, want the client with a code; the page is %s", to, page)
+			t.Fatalf("the browser ends at %q, want the client with a code; the page is %s", to,
+				page)
 		}
 		return page, to
 	}
@@ -244,14 +264,17 @@ func TestRevokeConsent(t *testing.T) {
 	_, to := signIn()
 	parsed, err := url.Parse(to)
 	succeed(t, err)
-	tokens := token(t, realm, "grant_type", "authorization_code", "code", parsed.Query().Get("code"), "redirect_uri", "http://app.test/cb").wantOK(t)
+	tokens := token(t, realm, "grant_type", "authorization_code", "code",
+		parsed.Query().Get("code"), "redirect_uri", "http://app.test/cb").wantOK(t)
 
-	if err := alice.RevokeConsent("another-client"); err == nil || err.Error() != `keycloaktest: the realm has no client "another-client"` {
+	if err := alice.RevokeConsent("another-client"); err == nil ||
+		err.Error() != `keycloaktest: the realm has no client "another-client"` {
 		t.Errorf("RevokeConsent of a client that isn't there: %v", err)
 	}
 	refresh(t, realm, tokens.member("refresh_token")).wantOK(t)
 	succeed(t, alice.RevokeConsent("shop-api"))
-	refresh(t, realm, tokens.member("refresh_token")).wantRefused(t, 400, "Session doesn't have required client")
+	refresh(t, realm, tokens.member("refresh_token")).wantRefused(t, 400,
+		"Session doesn't have required client")
 	if page, _ := signIn(); !strings.Contains(page, asks) {
 		t.Error("she isn't asked again, though she took her word back")
 	}
@@ -263,5 +286,6 @@ func TestRevokeConsentEndsOfflineSessions(t *testing.T) {
 	succeed(t, user(t, realm, "alice").RevokeConsent("shop-api"))
 	wantSessions(t, realm, online.SessionID)
 	refresh(t, realm, offline.RefreshToken).wantRefused(t, 400, "Offline user session not found")
-	refresh(t, realm, online.RefreshToken).wantRefused(t, 400, "Session doesn't have required client")
+	refresh(t, realm, online.RefreshToken).wantRefused(t, 400,
+		"Session doesn't have required client")
 }

@@ -27,7 +27,8 @@ func wantStatus(t *testing.T, address string, status int) {
 func wantNoAnswer(t *testing.T, address string) {
 	t.Helper()
 	var failed *net.OpError
-	if r, err := do(newRequest(t, http.MethodGet, address, "")); !errors.Is(err, io.EOF) && !errors.As(err, &failed) {
+	if r, err := do(newRequest(t, http.MethodGet, address, "")); !errors.Is(err, io.EOF) &&
+		!errors.As(err, &failed) {
 		t.Errorf("%s answers %v (%v), want the connection to end", address, r, err)
 	}
 }
@@ -46,8 +47,10 @@ func TestFaultStatus(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			heal := kc.Fail(tt.fault)
 			r := get(t, at(realm, "/certs"))
-			if r.status != tt.fault.Status || r.text != tt.fault.Body || r.header.Get("Content-Type") != tt.kind {
-				t.Errorf("the answer is %v of type %s, want %d %s of type %s", r, r.header.Get("Content-Type"), tt.fault.Status, tt.fault.Body, tt.kind)
+			if r.status != tt.fault.Status || r.text != tt.fault.Body ||
+				r.header.Get("Content-Type") != tt.kind {
+				t.Errorf("the answer is %v of type %s, want %d %s of type %s", r,
+					r.header.Get("Content-Type"), tt.fault.Status, tt.fault.Body, tt.kind)
 			}
 			heal()
 			wantStatus(t, at(realm, "/certs"), 200)
@@ -58,7 +61,8 @@ func TestFaultStatus(t *testing.T) {
 func TestFaultEndpoint(t *testing.T) {
 	kc, realm := start(t)
 	discovery := realm.URL() + "/.well-known/openid-configuration"
-	for endpoint, address := range map[string]string{"/certs": at(realm, "/certs"), "/.well-known/openid-configuration": discovery} {
+	for endpoint, address := range map[string]string{"/certs": at(realm, "/certs"),
+		"/.well-known/openid-configuration": discovery} {
 		heal := kc.Fail(keycloaktest.Fault{Endpoint: endpoint, Status: 503})
 		wantStatus(t, address, 503)
 		login(t, realm, "alice", "alice-password").wantOK(t) // others are well
@@ -67,7 +71,8 @@ func TestFaultEndpoint(t *testing.T) {
 		wantStatus(t, address, 200)
 	}
 	kc.Fail(keycloaktest.Fault{Status: 503})
-	for _, address := range []string{at(realm, "/certs"), discovery, realm.URL(), at(realm, "/no-such-thing"), kc.URL} {
+	for _, address := range []string{at(realm, "/certs"), discovery, realm.URL(),
+		at(realm, "/no-such-thing"), kc.URL} {
 		wantStatus(t, address, 503)
 	}
 }
@@ -172,7 +177,8 @@ func TestWhatIsDelayedIsDone(t *testing.T) {
 	giveUp(t, kc, newRequest(t, http.MethodPost, at(realm, "/token"), form))
 	// Its answer went nowhere, but the session was used.
 	eventually(t, "the refresh token is used", func() bool {
-		r := post(t, at(realm, "/token/introspect"), "client_id", "shop-api", "client_secret", "shop-api-secret", "token", tokens.RefreshToken, "token_type_hint", "refresh_token")
+		r := post(t, at(realm, "/token/introspect"), "client_id", "shop-api", "client_secret",
+			"shop-api-secret", "token", tokens.RefreshToken, "token_type_hint", "refresh_token")
 		return r.wantOK(t).body["active"] == false
 	})
 }
@@ -231,11 +237,13 @@ func TestHangEndsWithItsClient(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			succeed(t, err)
 			connections := &counter{Listener: listener}
-			kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, Listener: connections})
+			kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
+				Listener: connections})
 			succeed(t, err)
 			defer kc.Close()
 			kc.Fail(keycloaktest.Fault{Hang: true, Status: 503})
-			giveUp(t, kc, newRequest(t, method, at(kc.Realm("shop"), "/userinfo"), "access_token=x"))
+			giveUp(t, kc,
+				newRequest(t, method, at(kc.Realm("shop"), "/userinfo"), "access_token=x"))
 			eventually(t, "no connection is open", func() bool { return connections.count() == 0 })
 		})
 	}
@@ -294,7 +302,8 @@ func TestFaultTruncate(t *testing.T) {
 		t.Errorf("reading the answer ends with %v, want %v", err, io.ErrUnexpectedEOF)
 	}
 	if response.StatusCode != 200 || response.ContentLength != int64(len(whole)) {
-		t.Errorf("the answer is %d and announces %d bytes, want 200 and %d", response.StatusCode, response.ContentLength, len(whole))
+		t.Errorf("the answer is %d and announces %d bytes, want 200 and %d", response.StatusCode,
+			response.ContentLength, len(whole))
 	}
 	if len(half) == 0 || len(half) == len(whole) || !strings.HasPrefix(whole, string(half)) {
 		t.Errorf("%d bytes came, want half of %d", len(half), len(whole))
@@ -307,9 +316,12 @@ func TestDownAndUp(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	visit := func() (status int, reused bool, err error) {
-		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }}
+		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+			reused = info.Reused
+		}}
 		request := newRequest(t, http.MethodGet, at(realm, "/certs"), "")
-		response, err := client.Do(request.WithContext(httptrace.WithClientTrace(t.Context(), trace)))
+		response, err := client.Do(
+			request.WithContext(httptrace.WithClientTrace(t.Context(), trace)))
 		if err != nil {
 			return 0, reused, err
 		}
@@ -323,7 +335,8 @@ func TestDownAndUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		if status, reused, err := visit(); status != 200 || !reused || err != nil {
-			t.Fatalf("%d (%v), reused: %t; want 200 on the connection that is open", status, err, reused)
+			t.Fatalf("%d (%v), reused: %t; want 200 on the connection that is open", status, err,
+				reused)
 		}
 		kc.Fail(keycloaktest.Fault{Endpoint: "/userinfo", Hang: true, Times: 1})
 		waiting := make(chan error)
@@ -331,7 +344,9 @@ func TestDownAndUp(t *testing.T) {
 			_, err := do(newRequest(t, http.MethodGet, at(realm, "/userinfo"), ""))
 			waiting <- err
 		}()
-		eventually(t, "a request waits for its answer", func() bool { return kc.Count("/userinfo") > 0 })
+		eventually(t, "a request waits for its answer", func() bool {
+			return kc.Count("/userinfo") > 0
+		})
 		before := kc.Count("")
 
 		kc.Down()
@@ -357,7 +372,8 @@ func TestDownAndUp(t *testing.T) {
 		}
 		kc.ForgetRequests()
 	}
-	wantUserinfo(t, realm, tokens.AccessToken, "") // an outage isn't a restart: sessions are there still
+	// an outage isn't a restart: sessions are there still
+	wantUserinfo(t, realm, tokens.AccessToken, "")
 }
 
 func TestDownTwiceAndClose(t *testing.T) {

@@ -28,8 +28,9 @@ type Key struct {
 	ID        string // kid
 	Algorithm string // RS256, HS512, RSA-OAEP ...
 	Use       string // sig or enc
-	Priority  int    // of the active keys of an algorithm, the one with the highest signs, of equals the newer
-	Passive   bool   // listed and verifying, but signs no more
+	// of the active keys of an algorithm, the one with the highest signs, of equals the newer
+	Priority int
+	Passive  bool // listed and verifying, but signs no more
 }
 
 // Keys are the realm's keys, those that aren't published among them.
@@ -50,7 +51,8 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 		return "", err
 	}
 	if !slices.Contains(realmfile.SignatureAlgorithms, k.Algorithm) {
-		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's", k.Algorithm)
+		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's",
+			k.Algorithm)
 	}
 	fresh := newKey(realmfile.MaterialOf(k.Algorithm), k.Algorithm, r.name)
 	fresh.priority, fresh.passive = k.Priority, k.Passive

@@ -35,7 +35,9 @@ func TestKeys(t *testing.T) {
 	_, realm := start(t)
 	keys := realm.Keys()
 	find := func(algorithm, use string) keycloaktest.Key {
-		i := slices.IndexFunc(keys, func(k keycloaktest.Key) bool { return k.Algorithm == algorithm && k.Use == use })
+		i := slices.IndexFunc(keys, func(k keycloaktest.Key) bool {
+			return k.Algorithm == algorithm && k.Use == use
+		})
 		if i < 0 {
 			t.Fatalf("there is no key of %s for %s among %v", algorithm, use, keys)
 		}
@@ -43,13 +45,15 @@ func TestKeys(t *testing.T) {
 	}
 	signing, secret := find("RS256", "sig"), find("HS512", "sig")
 	find("RSA-OAEP", "enc")
-	if signing.Passive || signing.Priority != 100 || realm.SigningKey("RS256") != signing.ID || kidOf(t, realm) != signing.ID {
+	if signing.Passive || signing.Priority != 100 || realm.SigningKey("RS256") != signing.ID ||
+		kidOf(t, realm) != signing.ID {
 		t.Errorf("tokens are signed with %v, want %v", kidOf(t, realm), signing)
 	}
 	if realm.SigningKey("HS512") != secret.ID {
 		t.Errorf("refresh tokens are signed with %s, want %s", realm.SigningKey("HS512"), secret.ID)
 	}
-	if kids := published(t, realm); !slices.Contains(kids, signing.ID) || slices.Contains(kids, secret.ID) {
+	if kids := published(t, realm); !slices.Contains(kids, signing.ID) ||
+		slices.Contains(kids, secret.ID) {
 		t.Errorf("published are %v, want %s without %s", kids, signing.ID, secret.ID)
 	}
 	keys[0].ID = "changed"
@@ -64,11 +68,14 @@ func TestSigningKey(t *testing.T) {
 	before := len(realm.Keys())
 	for _, algorithm := range []string{"RS256", "HS512", "none", "RSA-OAEP", ""} {
 		kid := realm.SigningKey(algorithm)
-		if has := algorithm == "RS256" || algorithm == "HS512"; has != (kid != "") || len(realm.Keys()) != before {
-			t.Errorf("the key of %q is %q, and the realm has %d keys, want %d", algorithm, kid, len(realm.Keys()), before)
+		if has := algorithm == "RS256" || algorithm == "HS512"; has != (kid != "") ||
+			len(realm.Keys()) != before {
+			t.Errorf("the key of %q is %q, and the realm has %d keys, want %d", algorithm, kid,
+				len(realm.Keys()), before)
 		}
 	}
-	if kid := realm.SigningKey("EdDSA"); kid != realm.SigningKey("EdDSA") || !slices.Contains(published(t, realm), kid) {
+	if kid := realm.SigningKey("EdDSA"); kid != realm.SigningKey("EdDSA") ||
+		!slices.Contains(published(t, realm), kid) {
 		t.Error("a key that was made at its first use isn't published, or is made anew each time")
 	}
 }
@@ -82,7 +89,8 @@ func TestRotateKeys(t *testing.T) {
 	if after == before || realm.SigningKey("RS256") != after || kidOf(t, realm) != after {
 		t.Errorf("%s signs, want the new key %s", kidOf(t, realm), after)
 	}
-	if kids := published(t, realm); !slices.Contains(kids, before) || !slices.Contains(kids, after) {
+	if kids := published(t, realm); !slices.Contains(kids, before) ||
+		!slices.Contains(kids, after) {
 		t.Errorf("published are %v, want both %s and %s", kids, before, after)
 	}
 	for _, text := range []string{old.AccessToken, signIn(t, realm).AccessToken} {
@@ -114,7 +122,8 @@ func TestRotatedKeysAreTheRealmsOwn(t *testing.T) {
 	_, one := start(t)
 	_, two := start(t)
 	if one.SigningKey("RS256") != two.SigningKey("RS256") {
-		t.Error("servers don't share their first key: each takes as long as an RSA key takes to make")
+		t.Error(
+			"servers don't share their first key: each takes as long as an RSA key takes to make")
 	}
 	mine, err := one.RotateKeys("RS256")
 	succeed(t, err)
@@ -152,7 +161,8 @@ func TestAddKey(t *testing.T) {
 	if kids := published(t, realm); !slices.Contains(kids, low) || !slices.Contains(kids, passive) {
 		t.Errorf("published are %v, want %s and %s too", kids, low, passive)
 	}
-	want := keycloaktest.Key{ID: passive, Algorithm: "RS256", Use: "sig", Priority: 200, Passive: true}
+	want := keycloaktest.Key{ID: passive, Algorithm: "RS256", Use: "sig", Priority: 200,
+		Passive: true}
 	if keys := realm.Keys(); !slices.Contains(keys, want) {
 		t.Errorf("the keys are %v, want %v among them", keys, want)
 	}
@@ -217,7 +227,8 @@ func TestRemoveKey(t *testing.T) {
 	refresh(t, realm, old.RefreshToken).wantOK(t) // of another key
 	wantFailure(t, realm.RemoveKey(first), "the realm has no key")
 	// The realm makes a key where it has none.
-	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil || kidOf(t, realm) == first {
+	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil ||
+		kidOf(t, realm) == first {
 		t.Errorf("a new token is signed with %v (%v), want a new key", kidOf(t, realm), err)
 	}
 	succeed(t, realm.RemoveKey(realm.SigningKey("HS512")))

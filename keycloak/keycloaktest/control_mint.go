@@ -39,7 +39,8 @@ func (r *Realm) SignIn(clientID, username string, scopes ...string) (Tokens, err
 	out := issued.sign()
 	return Tokens{
 		AccessToken: out.AccessToken, RefreshToken: out.RefreshToken, IDToken: out.IDToken, SessionID: out.SessionState,
-		ExpiresIn: seconds(int(out.ExpiresIn)), RefreshExpiresIn: seconds(int(out.RefreshExpiresIn)), Scope: strings.Fields(out.Scope),
+		ExpiresIn:        seconds(int(out.ExpiresIn)),
+		RefreshExpiresIn: seconds(int(out.RefreshExpiresIn)), Scope: strings.Fields(out.Scope),
 	}, nil
 }
 
@@ -115,7 +116,8 @@ func (r *Realm) Mint(m Mint) (string, error) {
 	if lifetime == 0 {
 		lifetime = 5 * time.Minute
 	}
-	payload := claims{"iss": r.Issuer(), "iat": now.Unix(), "exp": now.Add(lifetime).Unix(), "jti": uuid.NewString(), "typ": "Bearer"}
+	payload := claims{"iss": r.Issuer(), "iat": now.Unix(), "exp": now.Add(lifetime).Unix(),
+		"jti": uuid.NewString(), "typ": "Bearer"}
 	overlay(payload, m.Claims)
 	header := claims{"alg": algorithm, "typ": "JWT", "kid": k.kid}
 	overlay(header, m.Header)

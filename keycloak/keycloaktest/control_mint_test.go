@@ -40,40 +40,51 @@ func TestSignIn(t *testing.T) {
 		t.Errorf("%d requests came, want none", n)
 	}
 	claims, err := verify(t, kc, realm, tokens.AccessToken)
-	if err != nil || claims["sub"] != user(t, realm, "alice").ID() || claims["typ"] != "Bearer" || !slices.Contains(rolesIn(claims, "shop-api"), "reader") {
+	if err != nil || claims["sub"] != user(t, realm, "alice").ID() || claims["typ"] != "Bearer" ||
+		!slices.Contains(rolesIn(claims, "shop-api"), "reader") {
 		t.Errorf("the access token says %v (%v)", claims, err)
 	}
-	if claims, err := verify(t, kc, realm, tokens.IDToken); err != nil || claims["typ"] != "ID" || claims["sid"] != tokens.SessionID {
+	if claims, err := verify(t, kc, realm, tokens.IDToken); err != nil || claims["typ"] != "ID" ||
+		claims["sid"] != tokens.SessionID {
 		t.Errorf("the ID token says %v (%v)", claims, err)
 	}
 	if tokens.ExpiresIn != 5*time.Minute || tokens.RefreshExpiresIn != 30*time.Minute {
-		t.Errorf("the tokens live for %v and %v, want 5m and 30m", tokens.ExpiresIn, tokens.RefreshExpiresIn)
+		t.Errorf("the tokens live for %v and %v, want 5m and 30m", tokens.ExpiresIn,
+			tokens.RefreshExpiresIn)
 	}
-	if scope := strings.Join(tokens.Scope, " "); scope != claims["scope"] || !slices.Contains(tokens.Scope, "openid") {
+	if scope := strings.Join(tokens.Scope, " "); scope != claims["scope"] ||
+		!slices.Contains(tokens.Scope, "openid") {
 		t.Errorf("the scope is %q, want that of the token, %q, with openid", scope, claims["scope"])
 	}
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
-	if byMail, err := realm.SignIn("shop-api", "Alice@Example.com"); err != nil || byMail.SessionID == tokens.SessionID {
-		t.Errorf("by her address she gets the session %q (%v), want one of its own", byMail.SessionID, err)
+	if byMail, err := realm.SignIn("shop-api", "Alice@Example.com"); err != nil ||
+		byMail.SessionID == tokens.SessionID {
+		t.Errorf("by her address she gets the session %q (%v), want one of its own",
+			byMail.SessionID, err)
 	}
 }
 
 func TestSignInScopes(t *testing.T) {
 	_, realm := start(t)
 	for _, scopes := range [][]string{{"openid", "phone"}, {"openid phone"}} {
-		if tokens := signIn(t, realm, scopes...); !slices.Contains(tokens.Scope, "phone") || tokens.IDToken == "" {
+		if tokens := signIn(t, realm, scopes...); !slices.Contains(tokens.Scope, "phone") ||
+			tokens.IDToken == "" {
 			t.Errorf("of %q came %q", scopes, tokens.Scope)
 		}
 	}
-	if tokens := signIn(t, realm, "profile"); tokens.IDToken != "" || slices.Contains(tokens.Scope, "openid") {
+	if tokens := signIn(t, realm, "profile"); tokens.IDToken != "" ||
+		slices.Contains(tokens.Scope, "openid") {
 		t.Errorf("without openid there is an ID token, or the scope %q", tokens.Scope)
 	}
 	offline := signIn(t, realm, "openid", "offline_access")
-	if typ := unverified(t, offline.RefreshToken)["typ"]; typ != "Offline" || offline.RefreshExpiresIn != 0 {
-		t.Errorf("the refresh token is of type %v and lives for %v, want Offline and no end", typ, offline.RefreshExpiresIn)
+	if typ := unverified(t, offline.RefreshToken)["typ"]; typ != "Offline" ||
+		offline.RefreshExpiresIn != 0 {
+		t.Errorf("the refresh token is of type %v and lives for %v, want Offline and no end", typ,
+			offline.RefreshExpiresIn)
 	}
-	succeed(t, realm.UpdateClient("shop-api", []byte(`{"attributes": {"use.refresh.tokens": "false"}}`)))
+	succeed(t,
+		realm.UpdateClient("shop-api", []byte(`{"attributes": {"use.refresh.tokens": "false"}}`)))
 	if tokens := signIn(t, realm); tokens.RefreshToken != "" || tokens.RefreshExpiresIn != 0 {
 		t.Error("a client without refresh tokens got one")
 	}
@@ -103,13 +114,16 @@ func TestMintZeroValue(t *testing.T) {
 	kc, realm := start(t)
 	text := mint(t, realm, minted{})
 	claims := unverified(t, text)
-	if len(claims) != 5 || claims["iss"] != realm.Issuer() || claims["typ"] != "Bearer" || claims["jti"] == "" || claims["exp"].(float64)-claims["iat"].(float64) != 300 {
+	if len(claims) != 5 || claims["iss"] != realm.Issuer() || claims["typ"] != "Bearer" ||
+		claims["jti"] == "" || claims["exp"].(float64)-claims["iat"].(float64) != 300 {
 		t.Errorf("the claims are %v, want iss, iat, exp in five minutes, jti and typ", claims)
 	}
 	if off := kc.Now().Unix() - int64(claims["iat"].(float64)); off < 0 || off > 60 {
 		t.Errorf("iat is %d s ago", off)
 	}
-	if got, want := headerOf(t, text), (object{"alg": "RS256", "typ": "JWT", "kid": realm.SigningKey("RS256")}); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got, want := headerOf(t, text),
+		(object{"alg": "RS256", "typ": "JWT", "kid": realm.SigningKey("RS256")}); fmt.Sprint(got) !=
+		fmt.Sprint(want) {
 		t.Errorf("the header is %v, want %v", got, want)
 	}
 	if again := unverified(t, mint(t, realm, minted{})); again["jti"] == claims["jti"] {
@@ -120,15 +134,21 @@ func TestMintZeroValue(t *testing.T) {
 
 func TestMintClaimsAndHeaderWin(t *testing.T) {
 	_, realm := start(t)
-	given := object{"iss": "https://evil.example", "typ": nil, "aud": []string{"a", "b"}, "nested": object{"x": 1}, "exp": 12, "sub": nil}
-	text := mint(t, realm, minted{Claims: given, Header: object{"kid": nil, "typ": "at+jwt", "crit": []string{"x"}}})
+	given := object{"iss": "https://evil.example", "typ": nil, "aud": []string{"a", "b"},
+		"nested": object{"x": 1}, "exp": 12, "sub": nil}
+	text := mint(t, realm,
+		minted{Claims: given, Header: object{"kid": nil, "typ": "at+jwt", "crit": []string{"x"}}})
 	claims := unverified(t, text)
 	_, hasTyp := claims["typ"]
 	_, hasSub := claims["sub"]
-	if claims["iss"] != "https://evil.example" || hasTyp || hasSub || !slices.Equal(audience(claims), []string{"a", "b"}) || claims["exp"] != 12.0 || fmt.Sprint(claims["nested"]) != "map[x:1]" {
+	if claims["iss"] != "https://evil.example" || hasTyp || hasSub ||
+		!slices.Equal(audience(claims), []string{"a", "b"}) || claims["exp"] != 12.0 ||
+		fmt.Sprint(claims["nested"]) != "map[x:1]" {
 		t.Errorf("the claims are %v, want those given", claims)
 	}
-	if got, want := headerOf(t, text), (object{"alg": "RS256", "typ": "at+jwt", "crit": []string{"x"}}); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got, want := headerOf(t, text),
+		(object{"alg": "RS256", "typ": "at+jwt", "crit": []string{"x"}}); fmt.Sprint(got) !=
+		fmt.Sprint(want) {
 		t.Errorf("the header is %v, want %v", got, want)
 	}
 	if len(given) != 6 || given["typ"] != nil {
@@ -139,14 +159,16 @@ func TestMintClaimsAndHeaderWin(t *testing.T) {
 func TestMintLifetime(t *testing.T) {
 	kc, realm := start(t)
 	noon := kc.Now()
-	for lifetime, want := range map[time.Duration]time.Duration{0: 5 * time.Minute, time.Hour: time.Hour, -time.Minute: -time.Minute} {
+	for lifetime, want := range map[time.Duration]time.Duration{0: 5 * time.Minute,
+		time.Hour: time.Hour, -time.Minute: -time.Minute} {
 		claims := unverified(t, mint(t, realm, minted{Lifetime: lifetime}))
 		if lives := seconds(claims, "exp") - seconds(claims, "iat"); lives != want {
 			t.Errorf("with a lifetime of %v a token lives for %v, want %v", lifetime, lives, want)
 		}
 	}
 	kc.Advance(-24 * time.Hour)
-	if iat := seconds(unverified(t, mint(t, realm, minted{})), "iat"); iat > time.Duration(noon.Unix())*time.Second-23*time.Hour {
+	if iat := seconds(unverified(t, mint(t, realm, minted{})),
+		"iat"); iat > time.Duration(noon.Unix())*time.Second-23*time.Hour {
 		t.Error("iat doesn't follow the server's clock")
 	}
 }
@@ -157,19 +179,24 @@ func seconds(claims jwt.MapClaims, name string) time.Duration {
 }
 
 // algorithms are all that a realm may sign with.
-var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"}
+var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+	"ES512", "EdDSA", "HS256", "HS384", "HS512"}
 
 func TestMintAlgorithms(t *testing.T) {
 	kc, realm := start(t)
 	for _, algorithm := range algorithms {
-		text := mint(t, realm, minted{Algorithm: algorithm, Claims: object{"aud": "shop-api", "sub": "alice"}})
-		if header := headerOf(t, text); header["alg"] != algorithm || header["kid"] != realm.SigningKey(algorithm) {
-			t.Errorf("the header is %v, want %s and its key %s", header, algorithm, realm.SigningKey(algorithm))
+		text := mint(t, realm,
+			minted{Algorithm: algorithm, Claims: object{"aud": "shop-api", "sub": "alice"}})
+		if header := headerOf(t, text); header["alg"] != algorithm ||
+			header["kid"] != realm.SigningKey(algorithm) {
+			t.Errorf("the header is %v, want %s and its key %s", header, algorithm,
+				realm.SigningKey(algorithm))
 		}
 		claims, err := verify(t, kc, realm, text)
 		if strings.HasPrefix(algorithm, "HS") {
 			if !errors.Is(err, jwkset.ErrKeyNotFound) {
-				t.Errorf("%s gives %v, want %v: its key must not be published", algorithm, err, jwkset.ErrKeyNotFound)
+				t.Errorf("%s gives %v, want %v: its key must not be published", algorithm, err,
+					jwkset.ErrKeyNotFound)
 			}
 		} else if err != nil || claims["sub"] != "alice" {
 			t.Errorf("a token of %s says %v (%v)", algorithm, claims, err)
@@ -186,7 +213,8 @@ func TestMintAlgorithms(t *testing.T) {
 func strangers(t *testing.T) map[string]any {
 	t.Helper()
 	keys := map[string]any{}
-	for algorithm, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()} {
+	for algorithm, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(),
+		"ES384": elliptic.P384(), "ES512": elliptic.P521()} {
 		key, err := ecdsa.GenerateKey(curve, rand.Reader)
 		succeed(t, err)
 		keys[algorithm] = key
@@ -204,7 +232,9 @@ func strangers(t *testing.T) map[string]any {
 func TestMintWithAForeignKey(t *testing.T) {
 	kc, realm := start(t)
 	for algorithm, key := range strangers(t) {
-		text := mint(t, realm, minted{Algorithm: algorithm, Key: key, Claims: object{"aud": "shop-api", "sub": "alice"}})
+		text := mint(t, realm,
+			minted{Algorithm: algorithm, Key: key,
+				Claims: object{"aud": "shop-api", "sub": "alice"}})
 		if kid := headerOf(t, text)["kid"]; kid != realm.SigningKey(algorithm) {
 			t.Errorf("the kid is %v, want that of the realm's key: a forger names it", kid)
 		}
@@ -219,7 +249,9 @@ func TestMintWithAForeignKey(t *testing.T) {
 		if signer, ok := key.(crypto.Signer); ok {
 			public = signer.Public()
 		}
-		if _, err := jwt.Parse(text, func(*jwt.Token) (any, error) { return public, nil }); err != nil {
+		if _, err := jwt.Parse(text, func(*jwt.Token) (any, error) {
+			return public, nil
+		}); err != nil {
 			t.Errorf("with the key that was given, %s doesn't verify: %v", algorithm, err)
 		}
 	}

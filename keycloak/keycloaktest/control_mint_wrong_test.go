@@ -52,20 +52,24 @@ func accept(t *testing.T, kc *keycloaktest.Server, realm *keycloaktest.Realm, to
 // cut is a token without its signature.
 func cut(token string) string { return token[:strings.LastIndex(token, ".")+1] }
 
-// publicKey is the realm's key for RS256, as a certificate authority would write it: what a forger knows.
+// publicKey is the realm's key for RS256, as a certificate authority would write it: what a forger
+// knows.
 func publicKey(t *testing.T, realm *keycloaktest.Realm) []byte {
 	t.Helper()
 	var set jwkset.JWKSMarshal
 	succeed(t, json.Unmarshal([]byte(get(t, at(realm, "/certs")).wantOK(t).text), &set))
 	keys, err := set.JWKSlice()
 	succeed(t, err)
-	i := slices.IndexFunc(keys, func(k jwkset.JWK) bool { return k.Marshal().KID == realm.SigningKey("RS256") })
+	i := slices.IndexFunc(keys, func(k jwkset.JWK) bool {
+		return k.Marshal().KID == realm.SigningKey("RS256")
+	})
 	der, err := x509.MarshalPKIXPublicKey(keys[i].Key())
 	succeed(t, err)
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// Every way for a token to be wrong that an API must know can be made here, and is refused for just that reason.
+// Every way for a token to be wrong that an API must know can be made here, and is refused for just
+// that reason.
 func TestEveryWrongTokenCanBeMade(t *testing.T) {
 	kc := keycloaktest.New(t, shop.File(), named("other"))
 	realm, other := kc.Realm("shop"), kc.Realm("other")

@@ -8,13 +8,15 @@ import (
 	"time"
 )
 
-// A Request is one that the server got. Nothing of its body or its headers is kept: passwords and tokens pass here.
+// A Request is one that the server got. Nothing of its body or its headers is kept: passwords and
+// tokens pass here.
 type Request struct {
 	Time   time.Time // by the server's clock
 	Method string
 	Path   string // as it came, escapes included, with its prefix, without its query
-	// Endpoint is the endpoint's path below /realms/{realm}, without /protocol/openid-connect: "/token", "/certs",
-	// "/.well-known/openid-configuration"; empty for the realm itself, and for a path that is no endpoint of the stand-in.
+	// Endpoint is the endpoint's path below /realms/{realm}, without /protocol/openid-connect:
+	// "/token", "/certs", "/.well-known/openid-configuration"; empty for the realm itself, and for
+	// a path that is no endpoint of the stand-in.
 	Endpoint string
 }
 
@@ -28,9 +30,10 @@ func (s *Server) Requests() []Request {
 	return slices.Clone(s.log[max(0, len(s.log)-maxRequests):])
 }
 
-// Count is how many requests came to an endpoint since the start or the last ForgetRequests, those that met a
-// fault included. "" counts all requests, not only those whose Endpoint is empty. It panics for the name of an endpoint
-// that the stand-in doesn't have: nothing would ever be counted for it.
+// Count is how many requests came to an endpoint since the start or the last ForgetRequests, those
+// that met a fault included. "" counts all requests, not only those whose Endpoint is empty. It
+// panics for the name of an endpoint that the stand-in doesn't have: nothing would ever be counted
+// for it.
 func (s *Server) Count(endpoint string) int {
 	mustBeEndpoint(endpoint)
 	s.mu.Lock()
@@ -62,11 +65,13 @@ func (s *Server) record(request *http.Request) *Fault {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counted[endpoint]++            // strangers' paths count together, or each would cost memory
-	if len(s.log) >= 2*maxRequests { // half of them go at once, so that they needn't move with every request
+	s.counted[endpoint]++ // strangers' paths count together, or each would cost memory
+	// half of them go at once, so that they needn't move with every request
+	if len(s.log) >= 2*maxRequests {
 		s.log = slices.Delete(s.log, 0, maxRequests)
 	}
-	s.log = append(s.log, Request{now.Add(s.offset), request.Method, request.URL.EscapedPath(), endpoint})
+	s.log = append(s.log,
+		Request{now.Add(s.offset), request.Method, request.URL.EscapedPath(), endpoint})
 	return s.fault(endpoint)
 }
 
@@ -76,6 +81,8 @@ func known(path string) bool { _, has := endpoints()[path]; return has }
 // mustBeEndpoint panics for what is no name of an endpoint, as Request has it.
 func mustBeEndpoint(name string) {
 	if strings.HasPrefix(name, oidc) || !known(name) && !known(oidc+name) {
-		panic(fmt.Sprintf("keycloaktest: %q is no endpoint of the stand-in; they are named as in Request: \"/token\", \"/certs\"", name))
+		panic(
+			fmt.Sprintf(
+				"keycloaktest: %q is no endpoint of the stand-in; they are named as in Request: \"/token\", \"/certs\"", name))
 	}
 }

@@ -15,22 +15,33 @@ func TestCount(t *testing.T) {
 	tokens := signIn(t, realm)
 	client := []string{"client_id", "shop-api", "client_secret", "shop-api-secret"}
 	for endpoint, visit := range map[string]func(){
-		"/.well-known/openid-configuration":       func() { get(t, realm.URL()+"/.well-known/openid-configuration") },
-		"/.well-known/oauth-authorization-server": func() { get(t, realm.URL()+"/.well-known/oauth-authorization-server") },
-		"/certs":            func() { get(t, at(realm, "/certs")) },
-		"/token":            func() { login(t, realm, "alice", "alice-password") },
-		"/userinfo":         func() { userinfo(t, realm, tokens.AccessToken) },
-		"/token/introspect": func() { post(t, at(realm, "/token/introspect"), append(client, "token", tokens.AccessToken)...) },
-		"/revoke":           func() { post(t, at(realm, "/revoke"), append(client, "token", tokens.AccessToken)...) },
-		"/logout":           func() { post(t, at(realm, "/logout"), append(client, "refresh_token", tokens.RefreshToken)...) },
-		"/auth":             func() { get(t, at(realm, "/auth")) },
-		"/auth/device":      func() { post(t, at(realm, "/auth/device"), client...) },
+		"/.well-known/openid-configuration": func() {
+			get(t, realm.URL()+"/.well-known/openid-configuration")
+		},
+		"/.well-known/oauth-authorization-server": func() {
+			get(t, realm.URL()+"/.well-known/oauth-authorization-server")
+		},
+		"/certs":    func() { get(t, at(realm, "/certs")) },
+		"/token":    func() { login(t, realm, "alice", "alice-password") },
+		"/userinfo": func() { userinfo(t, realm, tokens.AccessToken) },
+		"/token/introspect": func() {
+			post(t, at(realm, "/token/introspect"), append(client, "token", tokens.AccessToken)...)
+		},
+		"/revoke": func() {
+			post(t, at(realm, "/revoke"), append(client, "token", tokens.AccessToken)...)
+		},
+		"/logout": func() {
+			post(t, at(realm, "/logout"), append(client, "refresh_token", tokens.RefreshToken)...)
+		},
+		"/auth":        func() { get(t, at(realm, "/auth")) },
+		"/auth/device": func() { post(t, at(realm, "/auth/device"), client...) },
 	} {
 		kc.ForgetRequests()
 		for n := 1; n <= 3; n++ {
 			visit()
 			if kc.Count(endpoint) != n || kc.Count("") != n {
-				t.Errorf("%d requests to %s are counted, %d in all; want %d", kc.Count(endpoint), endpoint, kc.Count(""), n)
+				t.Errorf("%d requests to %s are counted, %d in all; want %d", kc.Count(endpoint),
+					endpoint, kc.Count(""), n)
 			}
 		}
 	}
@@ -55,7 +66,8 @@ func TestCountOfWhatFails(t *testing.T) {
 
 func TestRequests(t *testing.T) {
 	noon := time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
-	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, PathPrefix: "/sso", Now: func() time.Time { return noon }})
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
+		PathPrefix: "/sso", Now: func() time.Time { return noon }})
 	succeed(t, err)
 	defer kc.Close()
 	realm := kc.Realm("shop")
@@ -102,7 +114,8 @@ func TestForgetRequests(t *testing.T) {
 	}
 	get(t, at(realm, "/certs"))
 	if kc.Count("/certs") != 1 || len(kc.Requests()) != 1 {
-		t.Errorf("%d requests are counted and %d remembered, want 1", kc.Count("/certs"), len(kc.Requests()))
+		t.Errorf("%d requests are counted and %d remembered, want 1", kc.Count("/certs"),
+			len(kc.Requests()))
 	}
 }
 
@@ -145,7 +158,8 @@ func TestRequestsHoldNoSecrets(t *testing.T) {
 	request.Header.Set("Cookie", "KEYCLOAK_IDENTITY="+canary)
 	ask(t, request)
 	requests := kc.Requests()
-	if text := fmt.Sprintf("%+v %#v", requests, requests); len(requests) != 7 || strings.Contains(text, canary) {
+	if text := fmt.Sprintf("%+v %#v", requests, requests); len(requests) != 7 ||
+		strings.Contains(text, canary) {
 		t.Errorf("%d requests show what was secret: %s", len(requests), text)
 	}
 }

@@ -15,7 +15,8 @@ import (
 )
 
 // startWith is start with settings of the realm, of its client, or of alice.
-func startWith(t *testing.T, realm, client, alice map[string]any) (*keycloaktest.Server, *keycloaktest.Realm) {
+func startWith(t *testing.T, realm, client,
+	alice map[string]any) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
 	plan := shop
 	plan.Settings = realm
@@ -43,8 +44,10 @@ func headerOf(t testing.TB, token string) map[string]any {
 func TestRealmNames(t *testing.T) {
 	kc := keycloaktest.New(t, named("my shop"))
 	realm := kc.Realm("my shop")
-	if want := kc.URL + "/realms/my%20shop"; realm.Name() != "my shop" || realm.URL() != want || realm.Issuer() != want {
-		t.Errorf("the realm is called %s, is at %s and issues as %s; want %s", realm.Name(), realm.URL(), realm.Issuer(), want)
+	if want := kc.URL + "/realms/my%20shop"; realm.Name() != "my shop" || realm.URL() != want ||
+		realm.Issuer() != want {
+		t.Errorf("the realm is called %s, is at %s and issues as %s; want %s", realm.Name(),
+			realm.URL(), realm.Issuer(), want)
 	}
 	login(t, realm, "alice", "alice-password").wantOK(t)
 	if ignored := realm.Ignored(); len(ignored) != 0 {
@@ -56,8 +59,10 @@ func TestEndpointURL(t *testing.T) {
 	_, realm := start(t)
 	discovery := get(t, realm.EndpointURL("/.well-known/openid-configuration")).wantOK(t)
 	for endpoint, name := range map[string]string{
-		"/certs": "jwks_uri", "/token": "token_endpoint", "/token/introspect": "introspection_endpoint", "/revoke": "revocation_endpoint",
-		"/userinfo": "userinfo_endpoint", "/logout": "end_session_endpoint", "/auth": "authorization_endpoint", "/auth/device": "device_authorization_endpoint",
+		"/certs": "jwks_uri", "/token": "token_endpoint",
+		"/token/introspect": "introspection_endpoint", "/revoke": "revocation_endpoint",
+		"/userinfo": "userinfo_endpoint", "/logout": "end_session_endpoint",
+		"/auth": "authorization_endpoint", "/auth/device": "device_authorization_endpoint",
 	} {
 		if got, want := realm.EndpointURL(endpoint), discovery.member(name); got != want {
 			t.Errorf("%s is at %s, want %s", endpoint, got, want)
@@ -82,13 +87,17 @@ func TestUpdateRealm(t *testing.T) {
 	if d := signIn(t, realm).ExpiresIn; d != time.Minute {
 		t.Errorf("a token lives for %v, want 1m", d)
 	}
-	update(`{"defaultSignatureAlgorithm": "ES256", "accessTokenLifespan": null}`) // null is as good as not there
+	// null is as good as not there
+	update(`{"defaultSignatureAlgorithm": "ES256", "accessTokenLifespan": null}`)
 	tokens := signIn(t, realm)
-	if alg := headerOf(t, tokens.AccessToken)["alg"]; alg != "ES256" || tokens.ExpiresIn != time.Minute {
-		t.Errorf("a token is signed with %s and lives for %v, want ES256 and the minute of before", alg, tokens.ExpiresIn)
+	if alg := headerOf(t, tokens.AccessToken)["alg"]; alg != "ES256" ||
+		tokens.ExpiresIn != time.Minute {
+		t.Errorf("a token is signed with %s and lives for %v, want ES256 and the minute of before",
+			alg, tokens.ExpiresIn)
 	}
 	update(`{"loginWithEmailAllowed": false}`)
-	login(t, realm, "alice@example.com", "alice-password").wantRefused(t, 400, "Invalid user credentials")
+	login(t, realm, "alice@example.com", "alice-password").wantRefused(t, 400,
+		"Invalid user credentials")
 	update(`{"enabled": false}`)
 	login(t, realm, "alice", "alice-password").wantRefused(t, 403, "Realm not enabled")
 	update(`{"enabled": true}`)
@@ -96,17 +105,21 @@ func TestUpdateRealm(t *testing.T) {
 
 	// Attributes are replaced all together, as Keycloak's are.
 	update(`{"attributes": {"frontendUrl": "https://id.example.com"}}`)
-	if want := "https://id.example.com/realms/shop"; realm.Issuer() != want || claimsOf(t, realm)["iss"] != want {
+	if want := "https://id.example.com/realms/shop"; realm.Issuer() != want ||
+		claimsOf(t, realm)["iss"] != want {
 		t.Errorf("the issuer is %s, want %s", realm.Issuer(), want)
 	}
 	update(`{"attributes": {"a": "b"}}`)
-	if want := kc.URL + "/realms/shop"; realm.Issuer() != want || claimsOf(t, realm)["iss"] != want {
+	if want := kc.URL + "/realms/shop"; realm.Issuer() != want ||
+		claimsOf(t, realm)["iss"] != want {
 		t.Errorf("the issuer is %s, want %s again", realm.Issuer(), want)
 	}
 }
 
 func TestUpdateRealmRefuses(t *testing.T) {
-	_, realm := startWith(t, map[string]any{"accessTokenLifespan": 100, "attributes": map[string]any{"frontendUrl": "https://id.example.com"}}, nil, nil)
+	_, realm := startWith(t,
+		map[string]any{"accessTokenLifespan": 100,
+			"attributes": map[string]any{"frontendUrl": "https://id.example.com"}}, nil, nil)
 	for patch, want := range map[string]string{
 		`[]`: "a JSON object is expected",
 		`{"accessTokenLifespan": 1, "attributes": {"frontendUrl": "https://evil.example"}, "enabled": "no"}`: "enabled",
@@ -116,8 +129,10 @@ func TestUpdateRealmRefuses(t *testing.T) {
 		`{"accessTokenLifespan": 1, "failureFactor": -1}`: "less than 0",
 	} {
 		wantFailure(t, realm.Update([]byte(patch)), want)
-		if tokens := signIn(t, realm); tokens.ExpiresIn != 100*time.Second || realm.Issuer() != "https://id.example.com/realms/shop" {
-			t.Errorf("after %s, which fails, a token lives for %v and the issuer is %s", patch, tokens.ExpiresIn, realm.Issuer())
+		if tokens := signIn(t, realm); tokens.ExpiresIn != 100*time.Second ||
+			realm.Issuer() != "https://id.example.com/realms/shop" {
+			t.Errorf("after %s, which fails, a token lives for %v and the issuer is %s", patch,
+				tokens.ExpiresIn, realm.Issuer())
 		}
 	}
 }
@@ -139,16 +154,21 @@ func TestSetNotBefore(t *testing.T) {
 
 func TestUpdateClient(t *testing.T) {
 	_, realm := start(t)
-	update := func(patch string) { t.Helper(); succeed(t, realm.UpdateClient("shop-api", []byte(patch))) }
+	update := func(patch string) {
+		t.Helper()
+		succeed(t, realm.UpdateClient("shop-api", []byte(patch)))
+	}
 	signInWith := func(secret string) reply {
 		return login(t, realm, "alice", "alice-password", "client_secret", secret)
 	}
 
 	update(`{"secret": "another"}`)
-	signInWith("shop-api-secret").wantRefused(t, 401, "Invalid client or Invalid client credentials")
+	signInWith("shop-api-secret").wantRefused(t, 401,
+		"Invalid client or Invalid client credentials")
 	signInWith("another").wantOK(t)
 	update(`{"secret": "shop-api-secret", "enabled": false}`)
-	signInWith("shop-api-secret").wantRefused(t, 401, "Invalid client or Invalid client credentials")
+	signInWith("shop-api-secret").wantRefused(t, 401,
+		"Invalid client or Invalid client credentials")
 	update(`{"enabled": true, "directAccessGrantsEnabled": false}`)
 	signInWith("shop-api-secret").wantRefused(t, 400, "Client not allowed for direct access grants")
 	update(`{"directAccessGrantsEnabled": true}`)
@@ -170,7 +190,8 @@ func TestUpdateClient(t *testing.T) {
 		{"name": "a", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "hidden", "claim.value": "x"}},
 		{"name": "b", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "seen", "claim.value": "x", "access.token.claim": "true"}}]}`)
 	claims := claimsOf(t, realm)
-	if claims["seen"] != "x" || claims["hidden"] != nil || claims["aud"] == "shop-api" || claims["groups"] != nil {
+	if claims["seen"] != "x" || claims["hidden"] != nil || claims["aud"] == "shop-api" ||
+		claims["groups"] != nil {
 		t.Errorf("the claims are %v, want seen beside none of the old mappers", claims)
 	}
 }
@@ -182,14 +203,17 @@ func TestUpdateClientGivesAServiceAccount(t *testing.T) {
 	for range 2 {
 		succeed(t, realm.UpdateClient("shop-api", []byte(`{"serviceAccountsEnabled": true}`)))
 		claims := unverified(t, ask().wantOK(t).member("access_token"))
-		if claims["preferred_username"] != "service-account-shop-api" || claims["client_id"] != "shop-api" {
+		if claims["preferred_username"] != "service-account-shop-api" ||
+			claims["client_id"] != "shop-api" {
 			t.Errorf("the claims are %v, want a service account's", claims)
 		}
 	}
 }
 
 func TestUpdateClientRefuses(t *testing.T) {
-	_, realm := startWith(t, nil, map[string]any{"enabled": true, "attributes": map[string]any{"access.token.lifespan": "100"}}, nil)
+	_, realm := startWith(t, nil,
+		map[string]any{"enabled": true,
+			"attributes": map[string]any{"access.token.lifespan": "100"}}, nil)
 	const changes = `"attributes": {"access.token.lifespan": "1"}, "enabled": false, "redirectUris": [],
 		"protocolMappers": [{"name": "x", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "aud", "access.token.claim": "true"}}]`
 	for patch, want := range map[string]string{
@@ -203,8 +227,10 @@ func TestUpdateClientRefuses(t *testing.T) {
 	// Nothing of all that may show, not even once something else is changed.
 	succeed(t, realm.UpdateClient("shop-api", []byte(`{"name": "Shop"}`)))
 	r := login(t, realm, "alice", "alice-password").wantOK(t)
-	if claims := unverified(t, r.member("access_token")); r.body["expires_in"] != 100.0 || !slices.Contains(audience(claims), "shop-api") {
-		t.Errorf("a token lives for %v s and has the claims %v, want those of before", r.body["expires_in"], claims)
+	if claims := unverified(t, r.member("access_token")); r.body["expires_in"] != 100.0 ||
+		!slices.Contains(audience(claims), "shop-api") {
+		t.Errorf("a token lives for %v s and has the claims %v, want those of before",
+			r.body["expires_in"], claims)
 	}
 }
 
@@ -218,18 +244,21 @@ func TestSessions(t *testing.T) {
 	if ids := realm.Sessions(); len(ids) != 0 {
 		t.Errorf("there are sessions before the first: %v", ids)
 	}
-	one, two, offline := signIn(t, realm), signIn(t, realm), signIn(t, realm, "openid", "offline_access")
+	one, two, offline := signIn(t, realm), signIn(t, realm),
+		signIn(t, realm, "openid", "offline_access")
 	wantSessions(t, realm, one.SessionID, two.SessionID, offline.SessionID)
 	if sid := unverified(t, one.AccessToken)["sid"]; sid != one.SessionID {
 		t.Errorf("sid is %v, want %s", sid, one.SessionID)
 	}
 	for _, s := range realm.Sessions() {
-		want := keycloaktest.Session{ID: s.ID, UserID: user(t, realm, "alice").ID(), Offline: s.ID == offline.SessionID, Clients: []string{"shop-api"}}
+		want := keycloaktest.Session{ID: s.ID, UserID: user(t, realm, "alice").ID(),
+			Offline: s.ID == offline.SessionID, Clients: []string{"shop-api"}}
 		if fmt.Sprint(s) != fmt.Sprint(want) {
 			t.Errorf("there is a session %v, want %v", s, want)
 		}
 	}
-	post(t, at(realm, "/logout"), "client_id", "shop-api", "client_secret", "shop-api-secret", "refresh_token", two.RefreshToken)
+	post(t, at(realm, "/logout"), "client_id", "shop-api", "client_secret", "shop-api-secret",
+		"refresh_token", two.RefreshToken)
 	wantSessions(t, realm, one.SessionID, offline.SessionID)
 	kc.Advance(one.RefreshExpiresIn)
 	wantSessions(t, realm, offline.SessionID)
@@ -248,8 +277,10 @@ func wantSessions(t *testing.T, realm *keycloaktest.Realm, want ...string) {
 
 func TestEndSession(t *testing.T) {
 	_, realm := start(t)
-	tokens, offline, other := signIn(t, realm), signIn(t, realm, "openid", "offline_access"), signIn(t, realm)
-	for _, s := range []keycloaktest.Session{{ID: tokens.SessionID}, {ID: offline.SessionID, Offline: true}} {
+	tokens, offline, other := signIn(t, realm), signIn(t, realm, "openid", "offline_access"),
+		signIn(t, realm)
+	for _, s := range []keycloaktest.Session{{ID: tokens.SessionID},
+		{ID: offline.SessionID, Offline: true}} {
 		other := keycloaktest.Session{ID: s.ID, Offline: !s.Offline}
 		if realm.EndSession(other) || !realm.EndSession(s) || realm.EndSession(s) {
 			t.Errorf("the session %v isn't ended, or twice, or as another", s)
@@ -267,10 +298,13 @@ func TestEndSession(t *testing.T) {
 // Whoever ends a session, the clients that want to know are told before the method returns.
 func TestEndTellsClients(t *testing.T) {
 	told := make(chan string, 10)
-	client := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.PostFormValue("logout_token") }))
+	client := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		told <- r.PostFormValue("logout_token")
+	}))
 	defer client.Close()
 	kc, realm := startWith(t, nil, map[string]any{"attributes": map[string]any{
-		"backchannel.logout.url": client.URL + "/bye", "backchannel.logout.session.required": "true",
+		"backchannel.logout.url":              client.URL + "/bye",
+		"backchannel.logout.session.required": "true",
 	}}, nil)
 	alice := user(t, realm, "alice")
 	for name, end := range map[string]func(keycloaktest.Tokens) error{
@@ -288,8 +322,10 @@ func TestEndTellsClients(t *testing.T) {
 			t.Fatalf("%s tells %d clients, want 1", name, len(told))
 		}
 		claims, err := verify(t, kc, realm, <-told)
-		if err != nil || claims["sid"] != tokens.SessionID || claims["sub"] != alice.ID() || !strings.Contains(fmt.Sprint(claims["events"]), "backchannel-logout") {
-			t.Errorf("%s sends %v (%v), want a logout token of session %s", name, claims, err, tokens.SessionID)
+		if err != nil || claims["sid"] != tokens.SessionID || claims["sub"] != alice.ID() ||
+			!strings.Contains(fmt.Sprint(claims["events"]), "backchannel-logout") {
+			t.Errorf("%s sends %v (%v), want a logout token of session %s", name, claims, err,
+				tokens.SessionID)
 		}
 		kc.Advance(time.Second) // alice was logged out: tokens of this second would be refused
 	}

@@ -13,8 +13,9 @@ import (
 
 var (
 	errGone   = errors.New("keycloaktest: the user was deleted")
-	errNoUser = errors.New("keycloaktest: this *User is nil or empty: get one from Realm.User or Realm.UserByID, which return nil where " +
-		"the realm has no such user, or from Realm.AddUser")
+	errNoUser = errors.New(
+		"keycloaktest: this *User is nil or empty: get one from Realm.User or Realm.UserByID, which return nil where " +
+			"the realm has no such user, or from Realm.AddUser")
 )
 
 // A User is a handle of a realm's user. Its methods fail once the user was deleted.
@@ -83,14 +84,17 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	if !slices.Contains(representation.RealmRoles, r.defaultRole()) {
 		representation.RealmRoles = append(representation.RealmRoles, r.defaultRole())
 	}
-	representation.Groups = slices.Concat(representation.Groups, r.settings.DefaultGroups) // an import leaves them alone
+	// an import leaves them alone
+	representation.Groups = slices.Concat(representation.Groups, r.settings.DefaultGroups)
 	for _, credential := range representation.Credentials {
 		if credential.Temporary { // an import takes no notice of it, the admin API does
-			representation.RequiredActions = append(representation.RequiredActions, "UPDATE_PASSWORD")
+			representation.RequiredActions = append(representation.RequiredActions,
+				"UPDATE_PASSWORD")
 		}
 	}
 	for _, action := range r.settings.RequiredActions {
-		if action.Enabled && action.Default && !slices.Contains(representation.RequiredActions, action.Alias) {
+		if action.Enabled && action.Default &&
+			!slices.Contains(representation.RequiredActions, action.Alias) {
 			representation.RequiredActions = append(representation.RequiredActions, action.Alias)
 		}
 	}
@@ -248,7 +252,9 @@ func (u *User) Withdraw(withdrawn Role) error {
 		if _, err := u.realm.rolesOf(realm, ofClients, false); err != nil {
 			return fmt.Errorf("keycloaktest: %w", err)
 		}
-		found.roles = slices.DeleteFunc(found.roles, func(r *role) bool { return r.client == withdrawn.Client && r.name == withdrawn.Name })
+		found.roles = slices.DeleteFunc(found.roles, func(r *role) bool {
+			return r.client == withdrawn.Client && r.name == withdrawn.Name
+		})
 		return nil
 	})
 }
@@ -258,7 +264,8 @@ func (u *User) Withdraw(withdrawn Role) error {
 func (u *User) Lock(d time.Duration) error {
 	return u.change(func(found *user) error {
 		if !u.realm.settings.BruteForceProtected {
-			return errors.New("keycloaktest: the realm has no brute-force protection: nothing would be locked")
+			return errors.New(
+				"keycloaktest: the realm has no brute-force protection: nothing would be locked")
 		}
 		found.until = u.realm.server.Now().Add(d)
 		return nil
@@ -278,7 +285,10 @@ func (u *User) Failures() (count int, err error) {
 
 // Locked reports whether brute-force protection keeps the user out.
 func (u *User) Locked() (locked bool, err error) {
-	err = u.change(func(found *user) error { locked = u.realm.locked(found, u.realm.server.Now()); return nil })
+	err = u.change(func(found *user) error {
+		locked = u.realm.locked(found, u.realm.server.Now())
+		return nil
+	})
 	return locked, err
 }
 
@@ -296,5 +306,7 @@ func (u *User) OneTimeCode() (code string, err error) {
 
 // dropAttributes drops what an administrator may not give a user.
 func (r *Realm) dropAttributes(attributes map[string][]string) {
-	maps.DeleteFunc(attributes, func(name string, _ []string) bool { return !r.profile.Keeps(name, &r.settings) })
+	maps.DeleteFunc(attributes, func(name string, _ []string) bool {
+		return !r.profile.Keeps(name, &r.settings)
+	})
 }

@@ -14,7 +14,8 @@ import (
 const carol = `{"username": "Carol", "email": "Carol@Example.com", "firstName": "Carol", "lastName": "C", "enabled": true,
 	"credentials": [{"type": "password", "value": "carol-password"}], "realmRoles": ["member"], "groups": ["/staff"]}`
 
-// anyAttribute is a user profile that lets every attribute in. Keycloak's own drops what it doesn't declare.
+// anyAttribute is a user profile that lets every attribute in. Keycloak's own drops what it doesn't
+// declare.
 const anyAttribute = `{"attributes": [{"name": "username"}, {"name": "email"}, {"name": "firstName"}, {"name": "lastName"}], "unmanagedAttributePolicy": "ENABLED"}`
 
 // staff is the realm shop with a group and a mapper of the attribute shoe.
@@ -58,13 +59,17 @@ func TestAddUser(t *testing.T) {
 		if found == nil || found.ID() != added.ID() {
 			t.Errorf("%s isn't found", name)
 		}
-		claims := unverified(t, login(t, realm, name, "carol-password").wantOK(t).member("access_token"))
-		if claims["sub"] != added.ID() || claims["preferred_username"] != "carol" || claims["email"] != "carol@example.com" {
+		claims := unverified(t,
+			login(t, realm, name, "carol-password").wantOK(t).member("access_token"))
+		if claims["sub"] != added.ID() || claims["preferred_username"] != "carol" ||
+			claims["email"] != "carol@example.com" {
 			t.Errorf("the claims are %v, want carol's", claims)
 		}
 		roles := rolesIn(claims, "")
-		if !slices.Contains(roles, "member") || !slices.Contains(roles, "default-roles-shop") || fmt.Sprint(claims["groups"]) != "[/staff]" {
-			t.Errorf("the roles are %v and the groups %v, want her own and those of everybody", roles, claims["groups"])
+		if !slices.Contains(roles, "member") || !slices.Contains(roles, "default-roles-shop") ||
+			fmt.Sprint(claims["groups"]) != "[/staff]" {
+			t.Errorf("the roles are %v and the groups %v, want her own and those of everybody",
+				roles, claims["groups"])
 		}
 	}
 	if found := realm.UserByID(added.ID()); found == nil || found.ID() != added.ID() {
@@ -77,7 +82,9 @@ func TestAddUser(t *testing.T) {
 
 func TestAddUserWithTemporaryPassword(t *testing.T) {
 	_, realm := staff(t)
-	_, err := realm.AddUser([]byte(strings.Replace(carol, `"carol-password"`, `"carol-password", "temporary": true`, 1)))
+	_, err := realm.AddUser(
+		[]byte(strings.Replace(carol, `"carol-password"`, `"carol-password", "temporary": true`,
+			1)))
 	succeed(t, err)
 	login(t, realm, "carol", "carol-password").wantRefused(t, 400, "Account is not fully set up")
 }
@@ -86,9 +93,10 @@ func TestAddUserRefuses(t *testing.T) {
 	_, realm := staff(t)
 	alice := user(t, realm, "alice")
 	for document, want := range map[string]string{
-		`{"username": "ALICE"}`:                               "another user has this name",
-		`{"username": "x", "email": "Alice@example.com"}`:     "another user has the e-mail address alice@example.com",
-		`{"username": "x", "id": "` + alice.ID() + `"}`:       "another user has the id " + alice.ID(),
+		`{"username": "ALICE"}`:                           "another user has this name",
+		`{"username": "x", "email": "Alice@example.com"}`: "another user has the e-mail address alice@example.com",
+		`{"username": "x", "id": "` + alice.ID() + `"}`: "another user has the id " +
+			alice.ID(),
 		`{"email": "x@example.com"}`:                          "username is missing",
 		`{"username": "x", "groups": ["/nobody"]}`:            `the realm has no group "/nobody"`,
 		`{"username": "x", "clientRoles": {"none": ["r"]}}`:   `the realm has no client "none"`,
@@ -114,18 +122,23 @@ func TestUpdateUser(t *testing.T) {
 	succeed(t, err)
 	renewed := func() jwt.MapClaims {
 		t.Helper()
-		return unverified(t, refresh(t, realm, tokens.RefreshToken).wantOK(t).member("access_token"))
+		return unverified(t,
+			refresh(t, realm, tokens.RefreshToken).wantOK(t).member("access_token"))
 	}
 
-	update(`{"firstName": "Caroline", "username": "Caro", "attributes": {"shoe": ["38"], "hat": ["56"]}, "lastName": null}`)
-	if claims := renewed(); claims["name"] != "Caroline C" || claims["preferred_username"] != "caro" || claims["shoe"] != "38" || claims["sub"] != added.ID() {
+	update(
+		`{"firstName": "Caroline", "username": "Caro", "attributes": {"shoe": ["38"], "hat": ["56"]}, "lastName": null}`)
+	if claims := renewed(); claims["name"] != "Caroline C" ||
+		claims["preferred_username"] != "caro" || claims["shoe"] != "38" ||
+		claims["sub"] != added.ID() {
 		t.Errorf("the claims are %v, want the new ones and the old sub", claims)
 	}
 	if realm.User("carol") != nil || realm.User("caro") == nil {
 		t.Error("she is found by her old name, or not by the new one")
 	}
 	update(`{"attributes": {"hat": ["57"]}}`) // which replaces them all
-	if claims := renewed(); claims["shoe"] != nil || fmt.Sprint(claims["groups"]) != "[/staff]" || !slices.Contains(rolesIn(claims, ""), "member") {
+	if claims := renewed(); claims["shoe"] != nil || fmt.Sprint(claims["groups"]) != "[/staff]" ||
+		!slices.Contains(rolesIn(claims, ""), "member") {
 		t.Errorf("the claims are %v, want no shoe, and the roles and groups of before", claims)
 	}
 	update(`{"requiredActions": ["UPDATE_PASSWORD"]}`)
@@ -142,7 +155,8 @@ func TestUpdateUser(t *testing.T) {
 
 func TestUpdateUserRefuses(t *testing.T) {
 	_, realm := staff(t)
-	added, err := realm.AddUser([]byte(strings.Replace(carol, `"enabled"`, `"attributes": {"shoe": ["38"]}, "enabled"`, 1)))
+	added, err := realm.AddUser(
+		[]byte(strings.Replace(carol, `"enabled"`, `"attributes": {"shoe": ["38"]}, "enabled"`, 1)))
 	succeed(t, err)
 	const changes = `"firstName": "X", "attributes": {"shoe": ["1"]}, "enabled": false`
 	for patch, want := range map[string]string{
@@ -157,7 +171,8 @@ func TestUpdateUserRefuses(t *testing.T) {
 		`{"id": "1", ` + changes + `}`:                    "id can't be changed",
 	} {
 		wantFailure(t, added.Update([]byte(patch)), want)
-		claims := unverified(t, login(t, realm, "carol", "carol-password").wantOK(t).member("access_token"))
+		claims := unverified(t,
+			login(t, realm, "carol", "carol-password").wantOK(t).member("access_token"))
 		if claims["name"] != "Carol C" || claims["shoe"] != "38" || claims["sub"] != added.ID() {
 			t.Errorf("after %s, which fails, the claims are %v", patch, claims)
 		}
@@ -189,27 +204,36 @@ func TestDeleteUser(t *testing.T) {
 		"Logout":        (*keycloaktest.User).Logout,
 		"RevokeConsent": func(u *keycloaktest.User) error { return u.RevokeConsent("shop-api") },
 		"SetPassword":   func(u *keycloaktest.User) error { return u.SetPassword("x") },
-		"Grant":         func(u *keycloaktest.User) error { return u.Grant(keycloaktest.Role{Name: "x"}) },
-		"Withdraw":      func(u *keycloaktest.User) error { return u.Withdraw(keycloaktest.Role{Name: "x"}) },
-		"Lock":          func(u *keycloaktest.User) error { return u.Lock(1) },
-		"Unlock":        (*keycloaktest.User).Unlock,
-		"Locked":        func(u *keycloaktest.User) error { _, err := u.Locked(); return err },
-		"Failures":      func(u *keycloaktest.User) error { _, err := u.Failures(); return err },
-		"OneTimeCode":   func(u *keycloaktest.User) error { _, err := u.OneTimeCode(); return err },
+		"Grant": func(u *keycloaktest.User) error {
+			return u.Grant(keycloaktest.Role{Name: "x"})
+		},
+		"Withdraw": func(u *keycloaktest.User) error {
+			return u.Withdraw(keycloaktest.Role{Name: "x"})
+		},
+		"Lock":        func(u *keycloaktest.User) error { return u.Lock(1) },
+		"Unlock":      (*keycloaktest.User).Unlock,
+		"Locked":      func(u *keycloaktest.User) error { _, err := u.Locked(); return err },
+		"Failures":    func(u *keycloaktest.User) error { _, err := u.Failures(); return err },
+		"OneTimeCode": func(u *keycloaktest.User) error { _, err := u.OneTimeCode(); return err },
 	} {
 		for _, handle := range []*keycloaktest.User{alice, again} {
-			if err := method(handle); err == nil || err.Error() != "keycloaktest: the user was deleted" {
+			if err := method(handle); err == nil ||
+				err.Error() != "keycloaktest: the user was deleted" {
 				t.Errorf("%s of a deleted user says %v, want that the user was deleted", name, err)
 			}
 		}
 	}
 
 	// Somebody else may have her name, and is somebody else.
-	other, err := realm.AddUser([]byte(`{"username": "alice", "enabled": true, "email": "alice@example.com", "firstName": "A", "lastName": "A",
+	other, err := realm.AddUser(
+		[]byte(
+			`{"username": "alice", "enabled": true, "email": "alice@example.com", "firstName": "A", "lastName": "A",
 		"credentials": [{"type": "password", "value": "alice-password"}]}`))
 	succeed(t, err)
-	claims := unverified(t, login(t, realm, "alice", "alice-password").wantOK(t).member("access_token"))
-	if claims["sub"] != other.ID() || other.ID() == alice.ID() || slices.Contains(rolesIn(claims, "shop-api"), "reader") {
+	claims := unverified(t,
+		login(t, realm, "alice", "alice-password").wantOK(t).member("access_token"))
+	if claims["sub"] != other.ID() || other.ID() == alice.ID() ||
+		slices.Contains(rolesIn(claims, "shop-api"), "reader") {
 		t.Errorf("the claims are %v, want those of another", claims)
 	}
 	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")

@@ -52,18 +52,23 @@ func (u *user) addCredential(document realmfile.Credential, settings realmfile.R
 			return fmt.Errorf("credential: credentialData: %w", err)
 		}
 		if data.SubType != "" && data.SubType != "totp" {
-			return fmt.Errorf("credential: one-time codes of type %q are not supported: totp is", data.SubType)
+			return fmt.Errorf("credential: one-time codes of type %q are not supported: totp is",
+				data.SubType)
 		}
 		key := []byte(secret.Value) // Keycloak's key is the text's own bytes
 		if data.Encoding == "BASE32" {
 			var err error
-			if key, err = base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.TrimRight(secret.Value, "=")); err != nil {
+			if key, err = base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(
+				strings.TrimRight(secret.Value, "=")); err != nil {
 				return fmt.Errorf("credential: secretData: %w", err)
 			}
 		}
-		algorithm, known := map[string]otp.Algorithm{"": otp.AlgorithmSHA1, "HmacSHA1": otp.AlgorithmSHA1, "HmacSHA256": otp.AlgorithmSHA256, "HmacSHA512": otp.AlgorithmSHA512}[data.Algorithm]
+		algorithm, known := map[string]otp.Algorithm{"": otp.AlgorithmSHA1,
+			"HmacSHA1": otp.AlgorithmSHA1, "HmacSHA256": otp.AlgorithmSHA256,
+			"HmacSHA512": otp.AlgorithmSHA512}[data.Algorithm]
 		if !known {
-			return fmt.Errorf("credential: the algorithm %q of one-time codes is not supported", data.Algorithm)
+			return fmt.Errorf("credential: the algorithm %q of one-time codes is not supported",
+				data.Algorithm)
 		}
 		digits, period := data.Digits, data.Period
 		if digits == 0 {
@@ -73,10 +78,12 @@ func (u *user) addCredential(document realmfile.Credential, settings realmfile.R
 			period = 30
 		}
 		if digits < 4 || digits > 10 || period < 1 || period > 3600 {
-			return fmt.Errorf("credential: one-time codes of %d digits and %d s are not supported", digits, period)
+			return fmt.Errorf("credential: one-time codes of %d digits and %d s are not supported",
+				digits, period)
 		}
 		u.otp = &otpCredential{
-			secret: base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(key), period: period,
+			secret:  base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(key),
+			period:  period,
 			options: hotp.ValidateOpts{Digits: otp.Digits(digits), Algorithm: algorithm},
 		}
 	default:
@@ -95,7 +102,8 @@ func (o *otpCredential) accepts(code string, now time.Time, settings realmfile.R
 	window, reusable := int64(1), false
 	if settings.OTPPolicyType != "" { // without a type, an import takes nothing of the policy
 		window = int64(or(settings.OTPPolicyLookAheadWindow, 1))
-		reusable = settings.OTPPolicyCodeReusable || settings.Attributes["realmReusableOtpCode"] == "true"
+		reusable = settings.OTPPolicyCodeReusable ||
+			settings.Attributes["realmReusableOtpCode"] == "true"
 	}
 	current := now.Unix() / o.period
 	for step := current - window; step <= current+window; step++ {
@@ -198,16 +206,20 @@ func (r *Realm) pendingActions(u *user) []string {
 		}
 		return true // the realm has it not
 	}
-	pending := slices.DeleteFunc(slices.Clone(u.RequiredActions), func(alias string) bool { return alias == profileAction || off(alias) })
+	pending := slices.DeleteFunc(slices.Clone(u.RequiredActions), func(alias string) bool {
+		return alias == profileAction || off(alias)
+	})
 	if r.incomplete(u) && !off(profileAction) {
 		pending = append(pending, profileAction)
 	}
 	const verify = "VERIFY_EMAIL"
-	if r.settings.VerifyEmail && !u.EmailVerified && u.ServiceAccountOf == "" && !off(verify) && !slices.Contains(pending, verify) {
+	if r.settings.VerifyEmail && !u.EmailVerified && u.ServiceAccountOf == "" && !off(verify) &&
+		!slices.Contains(pending, verify) {
 		pending = append(pending, verify)
 	}
 	const update = "UPDATE_PASSWORD"
-	if age := realmfile.MaxPasswordAge(r.settings.PasswordPolicy); age > 0 && u.password != "" && r.server.Now().Sub(u.since) > age && !off(update) && !slices.Contains(pending, update) {
+	if age := realmfile.MaxPasswordAge(r.settings.PasswordPolicy); age > 0 && u.password != "" &&
+		r.server.Now().Sub(u.since) > age && !off(update) && !slices.Contains(pending, update) {
 		pending = append(pending, update)
 	}
 	return pending
@@ -215,7 +227,8 @@ func (r *Realm) pendingActions(u *user) []string {
 
 // badPassword says what the realm's policy has against a user's new password; nothing is "".
 func (r *Realm) badPassword(u realmfile.User, password string) string {
-	rules, _ := realmfile.PasswordRules(r.settings.PasswordPolicy) // it was checked when it was read
+	// it was checked when it was read
+	rules, _ := realmfile.PasswordRules(r.settings.PasswordPolicy)
 	for _, rule := range rules {
 		if complaint := rule(u, password); complaint != "" {
 			return complaint

@@ -39,7 +39,8 @@ func (r *Realm) info(*call) answer {
 	der := must(x509.MarshalPKIXPublicKey(r.keys.signing("RS256").public()))
 	return document(200, noCache, map[string]any{
 		"realm": r.name, "public_key": base64.StdEncoding.EncodeToString(der),
-		"token-service": r.Issuer() + oidc, "account-service": r.Issuer() + "/account", "tokens-not-before": r.settings.NotBefore,
+		"token-service": r.Issuer() + oidc, "account-service": r.Issuer() + "/account",
+		"tokens-not-before": r.settings.NotBefore,
 	}).with("Content-Type", "application/json;charset=UTF-8")
 }
 
@@ -54,7 +55,8 @@ func (r *Realm) certs(c *call) answer {
 		return refused.plain()
 	}
 	out := document(200, noCache, r.keys.set())
-	if strings.Contains(c.Header.Get("Accept"), keySetType) && !strings.Contains(c.Header.Get("Accept"), "application/json") {
+	if strings.Contains(c.Header.Get("Accept"), keySetType) &&
+		!strings.Contains(c.Header.Get("Accept"), "application/json") {
 		out = out.with("Content-Type", keySetType)
 	}
 	return out
@@ -91,7 +93,8 @@ func (r *Realm) discovery(c *call) answer {
 		"id_token_signing_alg_values_supported": realmfile.SignatureAlgorithms,
 		"scopes_supported":                      scopes,
 		"acr_values_supported":                  r.levels(),
-		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "name", "given_name", "family_name", "preferred_username",
+		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "name",
+			"given_name", "family_name", "preferred_username",
 			"email", "acr", "azp", "nonce"},
 		"claim_types_supported":                          []string{"normal"},
 		"prompt_values_supported":                        []string{"none", "login", "consent"},
@@ -107,5 +110,6 @@ func (r *Realm) discovery(c *call) answer {
 
 // levels are the authentication levels that the realm has names for, and those of every realm.
 func (r *Realm) levels() []string {
-	return append([]string{"0", "1"}, slices.Sorted(maps.Keys(realmfile.Levels(r.settings.Attributes)))...)
+	return append([]string{"0", "1"},
+		slices.Sorted(maps.Keys(realmfile.Levels(r.settings.Attributes)))...)
 }

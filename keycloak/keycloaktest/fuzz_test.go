@@ -18,18 +18,25 @@ import (
 // Whatever a realm file holds: the reader says what is wrong, or the realm signs people in. No
 // private key of a file is ever kept.
 func FuzzReadRealm(f *testing.F) {
-	for _, name := range []string{"../../deploy/keycloak/local-realm.json", "contract/testdata/export.json"} {
+	for _, name := range []string{"../../deploy/keycloak/local-realm.json",
+		"contract/testdata/export.json"} {
 		file, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(file)
 	}
-	f.Add(Plan{Name: "shop", Clients: []PlannedClient{{ID: "shop", Secret: "s", Roles: []string{"reader"}}},
-		Users: []PlannedUser{{Name: "ann", Password: "p", Roles: []string{"shop/reader"}, Groups: []string{"/staff/night"}}}}.File())
-	f.Add([]byte(`{"realm":"r","enabled":true,"defaultSignatureAlgorithm":"ES256","components":{"org.keycloak.keys.KeyProvider":[
+	f.Add(Plan{Name: "shop",
+		Clients: []PlannedClient{{ID: "shop", Secret: "s", Roles: []string{"reader"}}},
+		Users: []PlannedUser{{Name: "ann", Password: "p", Roles: []string{"shop/reader"},
+			Groups: []string{"/staff/night"}}}}.File())
+	f.Add(
+		[]byte(
+			`{"realm":"r","enabled":true,"defaultSignatureAlgorithm":"ES256","components":{"org.keycloak.keys.KeyProvider":[
 		{"providerId":"ecdsa-generated","config":{"priority":["7"],"ecdsaPrivateKey":["MIGH"]}}]}}`))
-	f.Add([]byte(`{"realm":"r","roles":{"realm":[{"name":"a","composites":{"realm":["b"]}},{"name":"b","composites":{"realm":["a"]}}]}}`))
+	f.Add(
+		[]byte(
+			`{"realm":"r","roles":{"realm":[{"name":"a","composites":{"realm":["b"]}},{"name":"b","composites":{"realm":["a"]}}]}}`))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		s := newSilent()
 		r, err := s.imported(file)
@@ -39,12 +46,14 @@ func FuzzReadRealm(f *testing.F) {
 			}
 			return
 		}
-		if strings.Contains(strings.Join(r.Ignored(), " "), "BEGIN") || len(r.settings.Components) > 0 {
+		if strings.Contains(strings.Join(r.Ignored(), " "), "BEGIN") ||
+			len(r.settings.Components) > 0 {
 			t.Error("something of a key is kept")
 		}
 		for id := range r.clients {
 			for _, u := range r.users {
-				if _, err := r.SignIn(id, u.Username); err != nil && !strings.HasPrefix(err.Error(), "keycloaktest: ") {
+				if _, err := r.SignIn(id, u.Username); err != nil &&
+					!strings.HasPrefix(err.Error(), "keycloaktest: ") {
 					t.Errorf("SignIn fails with %v", err)
 				}
 			}
@@ -53,7 +62,8 @@ func FuzzReadRealm(f *testing.F) {
 			}
 		}
 		for _, path := range []string{"", "/.well-known/openid-configuration", oidc + "/certs"} {
-			if status, _ := s.try(http.MethodGet, "/realms/"+r.escapedName()+path, "", ""); status != 200 && status != 403 {
+			if status, _ := s.try(http.MethodGet, "/realms/"+r.escapedName()+path, "",
+				""); status != 200 && status != 403 {
 				t.Errorf("GET %s: %d", path, status)
 			}
 		}
@@ -62,7 +72,9 @@ func FuzzReadRealm(f *testing.F) {
 
 // weakKey is for fuzzing alone: making and using a key of full length takes seconds in an
 // instrumented process.
-var weakKey = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 1024)) })
+var weakKey = sync.OnceValue(func() *rsa.PrivateKey {
+	return must(rsa.GenerateKey(rand.Reader, 1024))
+})
 
 // imported is Import but for the keys: those that the file wants, unless they are of RSA, and weak
 // ones.
@@ -76,11 +88,15 @@ func (s *Server) imported(file []byte) (*Realm, error) {
 		return nil, err
 	}
 	r.ignored, r.keys.realm = ignored, r.name
-	if !slices.ContainsFunc(document.Keys, func(k realmfile.Key) bool { return k.Material == "RSA" }) {
+	if !slices.ContainsFunc(document.Keys, func(k realmfile.Key) bool {
+		return k.Material == "RSA"
+	}) {
 		r.makeKeys(0)
 	}
 	for _, algorithm := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
-		r.keys.keys = append(r.keys.keys, &key{kid: algorithm, algorithm: algorithm, use: "sig", material: "RSA", private: weakKey()})
+		r.keys.keys = append(r.keys.keys,
+			&key{kid: algorithm, algorithm: algorithm, use: "sig", material: "RSA",
+				private: weakKey()})
 	}
 	s.realms[r.name] = r
 	return r, nil
@@ -116,16 +132,26 @@ func (s *Server) try(method, path, authorization, form string) (status int, body
 func FuzzForms(f *testing.F) {
 	const client = "client_id=shop&client_secret=s"
 	for _, form := range []string{
-		client + "&grant_type=password&username=ann&password=p&scope=openid", client + "&grant_type=refresh_token&refresh_token=a.b.c",
-		client + "&grant_type=authorization_code&code=a.b.c&redirect_uri=http://localhost/cb&code_verifier=x", client + "&grant_type=client_credentials",
-		client + "&grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=x", client + "&token=a.b.c&token_type_hint=refresh_token",
-		client + "&refresh_token=x", "id_token_hint=a.b.c&post_logout_redirect_uri=http://localhost/", "device_user_code=ABCD-EFGH",
-		"access_token=x", "username=ann&password=p&credentialId=", "code=x&accept=Yes", "a=%zz", ";&=&&==", strings.Repeat("a=b&", 200),
+		client + "&grant_type=password&username=ann&password=p&scope=openid",
+		client + "&grant_type=refresh_token&refresh_token=a.b.c",
+		client +
+			"&grant_type=authorization_code&code=a.b.c&redirect_uri=http://localhost/cb&code_verifier=x", client + "&grant_type=client_credentials",
+		client + "&grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=x",
+		client + "&token=a.b.c&token_type_hint=refresh_token",
+		client + "&refresh_token=x",
+		"id_token_hint=a.b.c&post_logout_redirect_uri=http://localhost/",
+		"device_user_code=ABCD-EFGH", "access_token=x", "username=ann&password=p&credentialId=",
+		"code=x&accept=Yes", "a=%zz", ";&=&&==", strings.Repeat("a=b&", 200),
 	} {
-		f.Add(form, "client_id=shop&response_type=code&redirect_uri=http://localhost/cb&scope=openid", "Basic c2hvcDpz")
-		f.Add(form, "session_code=x&execution=y&client_id=shop&tab_id=z&client_data=e30", "Bearer a.b.c")
+		f.Add(form,
+			"client_id=shop&response_type=code&redirect_uri=http://localhost/cb&scope=openid",
+			"Basic c2hvcDpz")
+		f.Add(form, "session_code=x&execution=y&client_id=shop&tab_id=z&client_data=e30",
+			"Bearer a.b.c")
 	}
-	file := Plan{Name: "shop", Clients: []PlannedClient{{ID: "shop", Secret: "s", RedirectURIs: []string{"http://localhost/*"}}},
+	file := Plan{Name: "shop",
+		Clients: []PlannedClient{{ID: "shop", Secret: "s",
+			RedirectURIs: []string{"http://localhost/*"}}},
 		Users: []PlannedUser{{Name: "ann", Password: "p"}}}.File()
 	f.Fuzz(func(t *testing.T, form, query, authorization string) {
 		s := newSilent()
@@ -135,7 +161,9 @@ func FuzzForms(f *testing.F) {
 		_, unreadable := parseForm(form) // Keycloak's own answer to that is 500
 		for path, endpoint := range endpoints() {
 			for _, method := range endpoint.methods {
-				if status, body := s.try(method, "/realms/shop"+path+"?"+query, authorization, form); status < 200 || status > 501 || status == 500 && (unreadable == nil || method != "POST") {
+				if status, body := s.try(method, "/realms/shop"+path+"?"+query, authorization,
+					form); status < 200 || status > 501 ||
+					status == 500 && (unreadable == nil || method != "POST") {
 					t.Errorf("%s %s: %d %s", method, path, status, body)
 				}
 			}

@@ -28,7 +28,8 @@ var otherGrants = map[string]func(*call, *client) (*issue, *refusal){
 		if by.attribute("standard.token.exchange.enabled") {
 			return nil, noGrant(c)
 		}
-		return nil, refuse(400, "invalid_request", "Standard token exchange is not enabled for the requested client")
+		return nil, refuse(400, "invalid_request",
+			"Standard token exchange is not enabled for the requested client")
 	},
 	"urn:openid:params:grant-type:ciba": func(c *call, by *client) (*issue, *refusal) {
 		if by.attribute("oidc.ciba.grant.enabled") {
@@ -96,7 +97,8 @@ func (r *Realm) exchange(c *call) (*issue, *refusal) {
 	if run == nil {
 		return nil, refuse(400, "unsupported_grant_type", "Unsupported grant_type")
 	}
-	if scheme, _, _ := strings.Cut(c.Header.Get("Authorization"), " "); kind == umaGrant && strings.EqualFold(scheme, "Bearer") {
+	if scheme, _, _ := strings.Cut(c.Header.Get("Authorization"), " "); kind == umaGrant &&
+		strings.EqualFold(scheme, "Bearer") {
 		return nil, noGrant(c) // the token says who asks: there is no client to judge
 	}
 	by, refused := c.authenticated()
@@ -174,5 +176,6 @@ func (r *Realm) begin(g *grant) *refusal {
 // mayGoOffline reports whether the user has the role that offline sessions want, and the client may
 // see it.
 func (g *grant) mayGoOffline() bool {
-	return g.realm.scopes["offline_access"] != nil && slices.Contains(g.shownRoles(), g.realm.roles["offline_access"])
+	return g.realm.scopes["offline_access"] != nil &&
+		slices.Contains(g.shownRoles(), g.realm.roles["offline_access"])
 }

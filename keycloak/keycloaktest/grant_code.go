@@ -24,14 +24,17 @@ const maxCodes = 5_000
 
 // newCode gives a request its code: a random id, the session's and the client's.
 func (r *Realm) newCode(asked *authRequest, s *session, now time.Time) string {
-	forgetOld(r.codes, maxCodes, func(a *authorization) time.Time { return a.expires }, func(a *authorization) bool { return !now.Before(a.expires) })
+	forgetOld(r.codes, maxCodes, func(a *authorization) time.Time {
+		return a.expires
+	}, func(a *authorization) bool { return !now.Before(a.expires) })
 	id := uuid.NewString()
-	r.codes[id] = &authorization{asked, s.id, now.Add(seconds(or(r.settings.AccessCodeLifespan, 60)))}
+	r.codes[id] = &authorization{asked, s.id,
+		now.Add(seconds(or(r.settings.AccessCodeLifespan, 60)))}
 	return id + "." + s.id + "." + asked.client.ID
 }
 
-// join makes a request's client take part in a session. A part that is there already stays, and with it the
-// refresh tokens that were given out.
+// join makes a request's client take part in a session. A part that is there already stays, and
+// with it the refresh tokens that were given out.
 func (r *Realm) join(s *session, asked *authRequest, now time.Time) *clientSession {
 	part := s.clients[asked.client.ClientID]
 	if part == nil || !r.clientAlive(part, s, now) {
@@ -41,9 +44,9 @@ func (r *Realm) join(s *session, asked *authRequest, now time.Time) *clientSessi
 	return part
 }
 
-// codeGrant exchanges a code (RFC 6749 4.1.3). Whatever goes wrong after the code was found costs the code; a code
-// that isn't there costs the client its part of the session that the code names, because it may have been used
-// already (OAuth2CodeParser, Keycloak 26.7.4).
+// codeGrant exchanges a code (RFC 6749 4.1.3). Whatever goes wrong after the code was found costs
+// the code; a code that isn't there costs the client its part of the session that the code names,
+// because it may have been used already (OAuth2CodeParser, Keycloak 26.7.4).
 func (c *call) codeGrant(by *client) (*issue, *refusal) {
 	r := c.realm
 	code, sent := c.param("code")
@@ -76,7 +79,8 @@ func (c *call) codeGrant(by *client) (*issue, *refusal) {
 	if refused := c.checkExchange(by, a, s); refused != nil {
 		return nil, refused
 	}
-	g := &grant{realm: r, client: by, user: s.user, session: s, part: part, scope: a.asked.scope, kind: "ac", nonce: a.asked.value("nonce"), now: c.now}
+	g := &grant{realm: r, client: by, user: s.user, session: s, part: part, scope: a.asked.scope,
+		kind: "ac", nonce: a.asked.value("nonce"), now: c.now}
 	return g.issueOnline()
 }
 
@@ -87,7 +91,8 @@ func (c *call) checkExchange(by *client, a *authorization, s *session) *refusal 
 	switch {
 	case !s.user.Enabled:
 		return invalidGrant("User disabled")
-	case a.asked.parameters.Has("redirect_uri") && (!given || redirect != a.asked.value("redirect_uri")):
+	case a.asked.parameters.Has("redirect_uri") &&
+		(!given || redirect != a.asked.value("redirect_uri")):
 		return invalidGrant("Incorrect redirect_uri")
 	case a.asked.client != by:
 		return invalidGrant("Auth error: Found different client_id in clientSession")
@@ -98,7 +103,10 @@ func (c *call) checkExchange(by *client, a *authorization, s *session) *refusal 
 		return refused
 	}
 	consented := s.user.consents[by.ClientID]
-	if by.ConsentRequired && slices.ContainsFunc(c.realm.shownScopes(a.asked.scope), func(name string) bool { return !slices.Contains(consented, name) }) {
+	if by.ConsentRequired &&
+		slices.ContainsFunc(c.realm.shownScopes(a.asked.scope), func(name string) bool {
+			return !slices.Contains(consented, name)
+		}) {
 		return refuse(400, "invalid_scope", "Client no longer has requested consent from user")
 	}
 	return nil
@@ -114,7 +122,8 @@ func (q *authRequest) checkVerifier(verifier string, given bool) *refusal {
 	}
 	switch {
 	case challenge == "" && given:
-		return invalidGrant("PKCE code verifier specified but challenge not present in authorization")
+		return invalidGrant(
+			"PKCE code verifier specified but challenge not present in authorization")
 	case challenge == "":
 		return nil
 	case !given:
@@ -127,26 +136,28 @@ func (q *authRequest) checkVerifier(verifier string, given bool) *refusal {
 	return nil
 }
 
-// issueOnline makes the tokens of a grant with a browser's session, or, for offline access, with an offline session of
-// the same id.
+// issueOnline makes the tokens of a grant with a browser's session, or, for offline access, with an
+// offline session of the same id.
 func (g *grant) issueOnline() (*issue, *refusal) {
 	g.session.used, g.part.used = g.now, g.now
 	if g.has("offline_access") {
 		if !g.mayGoOffline() {
-			return nil, refuse(400, "not_allowed", "Offline tokens not allowed for the user or client")
+			return nil, refuse(400, "not_allowed",
+				"Offline tokens not allowed for the user or client")
 		}
 		g.goOffline()
 	}
 	return g.issue(!g.client.isFalse("use.refresh.tokens")), nil
 }
 
-// goOffline gives the client an offline session. The browser's ends when it began for nothing else, and nothing
-// has used it since.
+// goOffline gives the client an offline session. The browser's ends when it began for nothing else,
+// and nothing has used it since.
 func (g *grant) goOffline() {
 	online, part := g.session, g.part
 	offline := g.realm.offline[online.id]
 	if offline == nil || offline.user != online.user || !g.realm.alive(offline, g.now) {
-		offline = g.realm.keepSession(&session{id: online.id, user: online.user, offline: true, authTime: online.authTime}, g.now)
+		offline = g.realm.keepSession(&session{id: online.id, user: online.user, offline: true,
+			authTime: online.authTime}, g.now)
 		maps.Copy(offline.notes, online.notes)
 	}
 	if g.part = offline.clients[g.client.ClientID]; g.part == nil {

@@ -116,7 +116,8 @@ func (v *pageRequest) startDevice() answer {
 	}
 	if !by.attribute("oauth2.device.authorization.grant.enabled") {
 		v.echo = false
-		return refuse(400, "unauthorized_client", "Client is not allowed to initiate OAuth 2.0 Device Authorization Grant. The flow is disabled for the client.").plain()
+		return refuse(400, "unauthorized_client",
+			"Client is not allowed to initiate OAuth 2.0 Device Authorization Grant. The flow is disabled for the client.").plain()
 	}
 	if repeats(v.form) {
 		return invalidGrant("duplicated parameter").plain()
@@ -128,19 +129,25 @@ func (v *pageRequest) startDevice() answer {
 		return refuse(400, "invalid_request", problem).plain().with("Cache-Control", noBack)
 	}
 	settings := r.settings
-	lifespan := realmfile.Number(by.Attributes, "oauth2.device.code.lifespan", or(settings.OAuth2DeviceCodeLifespan, 600))
-	interval := realmfile.Number(by.Attributes, "oauth2.device.polling.interval", or(settings.OAuth2DevicePollingInterval, 5))
+	lifespan := realmfile.Number(by.Attributes, "oauth2.device.code.lifespan",
+		or(settings.OAuth2DeviceCodeLifespan, 600))
+	interval := realmfile.Number(by.Attributes, "oauth2.device.polling.interval",
+		or(settings.OAuth2DevicePollingInterval, 5))
 	d := &device{
-		code: opaque(43), userCode: r.freeUserCode(), client: by, scope: r.scopeAtMost(by, v.value("scope")),
+		code: opaque(43), userCode: r.freeUserCode(), client: by,
+		scope:   r.scopeAtMost(by, v.value("scope")),
 		asked:   only(v.form, []string{"nonce", "code_challenge", "code_challenge_method"}),
 		expires: v.now.Add(seconds(lifespan)), interval: seconds(interval),
 	}
-	forgetOld(r.devices, maxDevices, func(d *device) time.Time { return d.expires }, func(d *device) bool { return d.forgotten(v.now) })
+	forgetOld(r.devices, maxDevices, func(d *device) time.Time {
+		return d.expires
+	}, func(d *device) bool { return d.forgotten(v.now) })
 	r.devices[d.code] = d
 	shown := d.userCode[:4] + "-" + d.userCode[4:]
 	return document(200, noBack, map[string]any{
 		"device_code": d.code, "user_code": shown, "verification_uri": r.Issuer() + "/device",
-		"verification_uri_complete": r.Issuer() + "/device?user_code=" + shown, "expires_in": lifespan, "interval": interval,
+		"verification_uri_complete": r.Issuer() + "/device?user_code=" + shown,
+		"expires_in":                lifespan, "interval": interval,
 	})
 }
 
@@ -185,7 +192,8 @@ func (v *pageRequest) userCode() answer {
 	case d == nil || d.state != devicePending || d.forgotten(v.now):
 		return v.userCodePage("Invalid code, please try again.")
 	case !v.now.Before(d.expires):
-		return v.userCodePage("The code has expired. Please go back to your device and try connecting again.")
+		return v.userCodePage(
+			"The code has expired. Please go back to your device and try connecting again.")
 	}
 	t := v.open(d.request())
 	v.remember(t)
@@ -194,8 +202,10 @@ func (v *pageRequest) userCode() answer {
 
 func (v *pageRequest) userCodePage(problem string) answer {
 	p := page{ID: "login-login-oauth2-device-verify-user-code", Title: "Device Login", Form: &form{
-		ID: "kc-user-verify-device-user-code-form", Action: v.realm.basePath() + "/device", Submit: "Submit",
-		Fields: []field{{Name: "device_user_code", Kind: "text", Label: "Enter the code provided by your device"}},
+		ID: "kc-user-verify-device-user-code-form", Action: v.realm.basePath() + "/device",
+		Submit: "Submit",
+		Fields: []field{{Name: "device_user_code", Kind: "text",
+			Label: "Enter the code provided by your device"}},
 	}}
 	if problem != "" {
 		p.Errors = []string{problem}
@@ -247,7 +257,8 @@ func (c *call) deviceGrant(by *client) (*issue, *refusal) {
 	d.pollable = c.now.Add(d.interval)
 	switch d.state {
 	case devicePending:
-		return nil, refuse(400, "authorization_pending", "The authorization request is still pending")
+		return nil, refuse(400, "authorization_pending",
+			"The authorization request is still pending")
 	case deviceDenied:
 		return nil, refuse(400, "access_denied", "The end user denied the authorization request")
 	}
@@ -257,15 +268,18 @@ func (c *call) deviceGrant(by *client) (*issue, *refusal) {
 		return nil, refused
 	}
 	s := r.sessions[d.session]
-	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil || s.clients[by.ClientID] == nil {
-		return nil, refuse(400, "authorization_pending", "The authorization request is verified but can not lookup the user session yet")
+	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil ||
+		s.clients[by.ClientID] == nil {
+		return nil, refuse(400, "authorization_pending",
+			"The authorization request is verified but can not lookup the user session yet")
 	}
 	delete(r.devices, d.code)
 	if !s.user.Enabled {
 		return nil, invalidGrant("User disabled")
 	}
 	g := &grant{
-		realm: r, client: by, user: s.user, session: s, part: s.clients[by.ClientID], scope: d.scope, kind: "dg", nonce: q.value("nonce"), now: c.now,
+		realm: r, client: by, user: s.user, session: s, part: s.clients[by.ClientID],
+		scope: d.scope, kind: "dg", nonce: q.value("nonce"), now: c.now,
 	}
 	return g.issueOnline()
 }

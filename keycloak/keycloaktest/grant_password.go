@@ -11,7 +11,8 @@ import (
 // passwordGrant is the resource owner password credentials grant (RFC 6749 4.3).
 func (c *call) passwordGrant(by *client) (*issue, *refusal) {
 	if !by.DirectAccessGrantsEnabled {
-		return nil, refuse(400, "unauthorized_client", "Client not allowed for direct access grants")
+		return nil, refuse(400, "unauthorized_client",
+			"Client not allowed for direct access grants")
 	}
 	if by.ConsentRequired {
 		return nil, refuse(400, "invalid_client", "Client requires user consent")
@@ -57,11 +58,12 @@ func (c *call) passwordGrant(by *client) (*issue, *refusal) {
 	return c.signedIn(by, u, scope)
 }
 
-// checkPassword reports whether a password is right, counts when it isn't, and refuses who is locked
-// or disabled.
+// checkPassword reports whether a password is right, counts when it isn't, and refuses who is
+// locked or disabled.
 func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal {
 	if u.FederationLink != "" {
-		return refuse(501, notInStandIn, "user "+u.Username+": users of another store can't sign in here")
+		return refuse(501, notInStandIn,
+			"user "+u.Username+": users of another store can't sign in here")
 	}
 	if r.locked(u, now) {
 		return badCredentials
@@ -71,7 +73,8 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal 
 		return badCredentials
 	}
 	if what := r.profile.Unread(&u.User); what != "" {
-		return refuse(501, notInStandIn, "user "+u.Username+": attribute "+what+": it is not supported")
+		return refuse(501, notInStandIn,
+			"user "+u.Username+": attribute "+what+": it is not supported")
 	}
 	if !u.Enabled {
 		if u.permanently {
@@ -85,7 +88,9 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal 
 // ready refuses a user who has something to do in the browser first.
 func (r *Realm) ready(u *user) *refusal {
 	// Those that the realm has switched off count, too; a profile is looked at itself.
-	asked := slices.ContainsFunc(u.RequiredActions, func(alias string) bool { return alias != profileAction })
+	asked := slices.ContainsFunc(u.RequiredActions, func(alias string) bool {
+		return alias != profileAction
+	})
 	if asked || len(r.pendingActions(u)) > 0 {
 		r.explainUnready(u)
 		return refuse(400, "invalid_grant", "Account is not fully set up")
@@ -95,11 +100,16 @@ func (r *Realm) ready(u *user) *refusal {
 
 // explainUnready says what Keycloak's answer leaves out.
 func (r *Realm) explainUnready(u *user) {
-	if lacking := r.profile.Lacking(&u.User, &r.settings); u.ServiceAccountOf == "" && len(lacking) > 0 {
-		r.server.explain("%s can't sign in with a password, as in Keycloak: the realm's user profile wants a valid %s; give the user what "+
-			"is missing (members of the user in the realm file, AddUser or Update)", u.Username, strings.Join(lacking, ", "))
+	if lacking := r.profile.Lacking(&u.User, &r.settings); u.ServiceAccountOf == "" &&
+		len(lacking) > 0 {
+		r.server.explain(
+			"%s can't sign in with a password, as in Keycloak: the realm's user profile wants a valid %s; give the user what "+
+				"is missing (members of the user in the realm file, AddUser or Update)", u.Username,
+			strings.Join(lacking, ", "))
 	}
 	if len(u.RequiredActions) > 0 {
-		r.server.explain("%s can't sign in with a password, as in Keycloak: the user has required actions: %s", u.Username, strings.Join(u.RequiredActions, ", "))
+		r.server.explain(
+			"%s can't sign in with a password, as in Keycloak: the user has required actions: %s",
+			u.Username, strings.Join(u.RequiredActions, ", "))
 	}
 }

@@ -39,7 +39,8 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 		return nil, invalidGrant("Stale token")
 	}
 	if text(held, "azp") != by.ClientID {
-		return nil, invalidGrant("Invalid refresh token. Token client and authorized client don't match")
+		return nil, invalidGrant(
+			"Invalid refresh token. Token client and authorized client don't match")
 	}
 	offline := text(held, "typ") == "Offline"
 	s := r.sessionOf(text(held, "sid"), offline)
@@ -71,13 +72,15 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	}
 	line := text(held, "reuse_id")
 	if r.settings.RevokeRefreshToken {
-		if refused := s.spend(by, part, line, text(held, "jti"), issuedAt, r.settings.RefreshTokenMaxReuse, c.now.Unix()); refused != nil {
+		if refused := s.spend(by, part, line, text(held, "jti"), issuedAt,
+			r.settings.RefreshTokenMaxReuse, c.now.Unix()); refused != nil {
 			return nil, refused
 		}
 	}
 	// A name that wasn't granted at first is ignored; an optional one that isn't named now is left
 	// out, this time.
-	g := &grant{realm: r, client: by, user: s.user, session: s, part: part, kind: "rt", now: c.now, reuseID: line}
+	g := &grant{realm: r, client: by, user: s.user, session: s, part: part, kind: "rt", now: c.now,
+		reuseID: line}
 	g.granted = slices.DeleteFunc(strings.Fields(text(held, "scope")), func(name string) bool {
 		return name != "openid" && r.scopes[name] == nil
 	})
@@ -85,11 +88,13 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 		return nil, refused
 	}
 	if offline && !g.mayGoOffline() {
-		return nil, invalidGrant("Offline session invalid because offline access not granted anymore")
+		return nil, invalidGrant(
+			"Offline session invalid because offline access not granted anymore")
 	}
 	g.shown = offline // the answer of an offline session names all that was granted
 	g.scope = slices.DeleteFunc(slices.Clone(g.granted), func(name string) bool {
-		return narrowed && !slices.Contains(by.defaultScopes, name) && !slices.Contains(strings.Fields(parameter), name)
+		return narrowed && !slices.Contains(by.defaultScopes, name) &&
+			!slices.Contains(strings.Fields(parameter), name)
 	})
 	s.used, part.used = c.now, c.now
 	return g.issue(!by.isFalse("use.refresh.tokens")), nil
@@ -97,13 +102,16 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 
 // spend counts a use of a single-use refresh token and refuses one too many. Times are whole
 // seconds: within the same one, a token that is two generations old passes for the newest.
-func (s *session) spend(by *client, part *clientSession, line, id string, issuedAt int64, most int, now int64) *refusal {
+func (s *session) spend(by *client, part *clientSession, line, id string, issuedAt int64, most int,
+	now int64) *refusal {
 	if line == "" {
 		line = uuid.NewString()
 	}
 	known := part.reuses[line]
 	if known == nil {
-		forgetOld(part.reuses, maxReuseLines, func(r *reuse) time.Time { return time.Unix(r.at, 0) }, func(*reuse) bool { return false })
+		forgetOld(part.reuses, maxReuseLines, func(r *reuse) time.Time {
+			return time.Unix(r.at, 0)
+		}, func(*reuse) bool { return false })
 		known = &reuse{}
 		part.reuses[line] = known
 	}
@@ -152,7 +160,8 @@ func canonical(token string) string {
 	token = strings.TrimRight(token, ".")
 	last := strings.LastIndexByte(token, '.') + 1
 	signature, _, _ := strings.Cut(token[last:], "=")
-	decoded, err := base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/", "_").Replace(signature))
+	decoded, err := base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/",
+		"_").Replace(signature))
 	if err != nil || strings.ContainsAny(token, "\r\n") { // Go's decoder skips line breaks
 		return ""
 	}

@@ -94,7 +94,8 @@ func get(t testing.TB, address string) reply {
 // newRequest returns a request with body, which may be empty.
 func newRequest(t testing.TB, method, address, body string) *http.Request {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), method, address,
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,13 +122,16 @@ func post(t testing.TB, address string, form ...string) reply {
 // token asks the token endpoint as the client shop-api.
 func token(t testing.TB, realm *keycloaktest.Realm, form ...string) reply {
 	t.Helper()
-	return post(t, at(realm, "/token"), append([]string{"client_id", "shop-api", "client_secret", "shop-api-secret"}, form...)...)
+	return post(t, at(realm, "/token"),
+		append([]string{"client_id", "shop-api", "client_secret", "shop-api-secret"}, form...)...)
 }
 
 // login signs a user in by password; more are further parameters.
 func login(t testing.TB, realm *keycloaktest.Realm, name, password string, more ...string) reply {
 	t.Helper()
-	return token(t, realm, append([]string{"grant_type", "password", "scope", "openid", "username", name, "password", password}, more...)...)
+	return token(t, realm,
+		append([]string{"grant_type", "password", "scope", "openid", "username", name, "password",
+			password}, more...)...)
 }
 
 // refresh exchanges a refresh token.
@@ -150,7 +154,8 @@ func wantUserinfo(t testing.TB, realm *keycloaktest.Realm, accessToken, reason s
 	r := userinfo(t, realm, accessToken)
 	if reason == "" {
 		r.wantOK(t)
-	} else if challenge := r.header.Get("WWW-Authenticate"); r.status != http.StatusUnauthorized || !strings.Contains(challenge, `"`+reason+`"`) {
+	} else if challenge := r.header.Get("WWW-Authenticate"); r.status != http.StatusUnauthorized ||
+		!strings.Contains(challenge, `"`+reason+`"`) {
 		t.Errorf("userinfo answers %v, %s, want 401 because %q", r, challenge, reason)
 	}
 }
@@ -205,7 +210,8 @@ var errAlgorithm = errors.New("the algorithm isn't the key's")
 
 // verify verifies an access token for shop-api, with the keys that the realm publishes now, and
 // fails as golang-jwt and jwkset fail.
-func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm, token string) (jwt.MapClaims, error) {
+func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
+	token string) (jwt.MapClaims, error) {
 	t.Helper()
 	keys, err := jwkset.NewDefaultHTTPClientCtx(t.Context(), []string{at(realm, "/certs")})
 	if err != nil {
@@ -222,7 +228,8 @@ func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm, to
 			return nil, errAlgorithm
 		}
 		return key.Key(), nil
-	}, jwt.WithIssuer(realm.Issuer()), jwt.WithAudience("shop-api"), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(kc.Now))
+	}, jwt.WithIssuer(realm.Issuer()), jwt.WithAudience("shop-api"), jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(), jwt.WithTimeFunc(kc.Now))
 	return claims, err
 }
 

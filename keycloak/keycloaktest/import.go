@@ -34,7 +34,8 @@ func (r *Realm) addFileUsers(text []byte) error {
 
 // importFiles adds the realms of files, all of them or none. It returns the realms that the files
 // are about, and those of them that are new. Users may come before their realm.
-func (s *Server) importFiles(files [][]byte, options importOptions) (realms, added []*Realm, err error) {
+func (s *Server) importFiles(files [][]byte,
+	options importOptions) (realms, added []*Realm, err error) {
 	var documents []realmfile.Document
 	for _, file := range files {
 		of, err := realmfile.Documents(file)

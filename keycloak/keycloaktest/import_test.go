@@ -47,8 +47,10 @@ func TestImport_exportDirectory(t *testing.T) {
 	}
 	wantExported(t, "one after the other", s.Realm("s28"))
 
-	twice := strings.Replace(exportedUsers, `"users": [`, `"users": [{"username": "ann", "enabled": true},`, 1)
-	if _, err := s.Import([]byte(twice)); err == nil || !strings.Contains(err.Error(), "user robin: another user has this name") {
+	twice := strings.Replace(exportedUsers, `"users": [`,
+		`"users": [{"username": "ann", "enabled": true},`, 1)
+	if _, err := s.Import([]byte(twice)); err == nil ||
+		!strings.Contains(err.Error(), "user robin: another user has this name") {
 		t.Errorf("users that are there already are imported again: %v", err)
 	}
 	if s.Realm("s28").User("ann") != nil {
@@ -71,15 +73,18 @@ func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
 		var tokens struct {
 			AccessToken string `json:"access_token"`
 		}
-		if err := json.NewDecoder(answer.Body).Decode(&tokens); err != nil || answer.StatusCode != http.StatusOK {
+		if err := json.NewDecoder(answer.Body).Decode(&tokens); err != nil ||
+			answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s gets %s (%v)", name, form.Get("grant_type"), answer.Status, err)
 			continue
 		}
-		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(tokens.AccessToken, ".")[1])
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(tokens.AccessToken,
+			".")[1])
 		if err != nil {
 			t.Fatal(err)
 		}
-		if own := form.Get("client_id") == "job"; own != strings.Contains(string(payload), `"realm_access":{"roles":["worker"]}`) {
+		if own := form.Get("client_id") == "job"; own != strings.Contains(string(payload),
+			`"realm_access":{"roles":["worker"]}`) {
 			t.Errorf("%s: the token of %s says %s", name, form.Get("client_id"), payload)
 		}
 	}
@@ -88,14 +93,17 @@ func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
 // s28: a file may hold a list of realms: all of them are added, or none.
 func TestImport_listOfRealms(t *testing.T) {
 	t.Parallel()
-	s := keycloaktest.New(t, []byte(`[{"realm": "a", "enabled": true}, {"realm": "b", "enabled": true}]`))
+	s := keycloaktest.New(t,
+		[]byte(`[{"realm": "a", "enabled": true}, {"realm": "b", "enabled": true}]`))
 	if s.Realm("a") == nil || s.Realm("b") == nil {
 		t.Error("not both realms are there")
 	}
-	if r, err := s.Import([]byte(`[{"realm": "c"}, {"realm": "d"}]`)); err != nil || r != s.Realm("c") {
+	if r, err := s.Import([]byte(`[{"realm": "c"}, {"realm": "d"}]`)); err != nil ||
+		r != s.Realm("c") {
 		t.Errorf("Import returns %v, %v; want the first realm", r, err)
 	}
-	if _, err := s.Import([]byte(`[{"realm": "e"}, {"realm": "f", "colour": 1}]`)); err == nil || s.Realm("e") != nil {
+	if _, err := s.Import([]byte(`[{"realm": "e"}, {"realm": "f", "colour": 1}]`)); err == nil ||
+		s.Realm("e") != nil {
 		t.Errorf("a list with a realm that is refused leaves another behind: %v", err)
 	}
 	if _, err := s.Import([]byte(`[]`)); err == nil {

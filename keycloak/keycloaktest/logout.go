@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// logout is the end session endpoint: with a refresh token it is Keycloak's own call for clients, without one
-// it is RP-initiated logout, for browsers (rplogout.go).
+// logout is the end session endpoint: with a refresh token it is Keycloak's own call for clients,
+// without one it is RP-initiated logout, for browsers (rplogout.go).
 func (r *Realm) logout(c *call) answer {
 	token, sent := c.param("refresh_token")
 	if c.Method != http.MethodPost || !sent {
@@ -43,7 +43,8 @@ func (r *Realm) clientLogout(c *call, token string) ([]notice, answer) {
 		return nil, refused.plain()
 	}
 	if text(held, "azp") != by.ClientID {
-		return nil, invalidGrant("Invalid refresh token. Token client and authorized client don't match").plain()
+		return nil, invalidGrant(
+			"Invalid refresh token. Token client and authorized client don't match").plain()
 	}
 	done := secured(answer{status: 204}).with("Cache-Control", noCache)
 	s := r.sessionOf(text(held, "sid"), text(held, "typ") == "Offline")
@@ -53,8 +54,8 @@ func (r *Realm) clientLogout(c *call, token string) ([]notice, answer) {
 	return r.end(s, c.now), done
 }
 
-// end ends a session for all its clients, and returns whom to tell. The caller holds the lock; notify is
-// called without it.
+// end ends a session for all its clients, and returns whom to tell. The caller holds the lock;
+// notify is called without it.
 func (r *Realm) end(s *session, now time.Time) []notice {
 	var notices []notice
 	for _, part := range s.clients {
@@ -78,12 +79,14 @@ const (
 	maxNotices         = 16 // under way at once, for one logout
 )
 
-// newCaller makes what posts notices: nothing but the URLs of the realm file is called, neither a proxy of the environment
-// nor an address that a client sends it on to.
+// newCaller makes what posts notices: nothing but the URLs of the realm file is called, neither a
+// proxy of the environment nor an address that a client sends it on to.
 func newCaller() *http.Client {
 	return &http.Client{
 		Timeout: backchannelTimeout, Transport: &http.Transport{},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 }
 
@@ -100,7 +103,8 @@ func (r *Realm) notice(c *client, s *session, now time.Time) (notice, bool) {
 		events["revoke_offline_access"] = true
 	}
 	payload := claims{
-		"exp": now.Add(2 * time.Minute).Unix(), "iat": now.Unix(), "jti": uuid.NewString(), "iss": r.Issuer(), "aud": c.ClientID,
+		"exp": now.Add(2 * time.Minute).Unix(), "iat": now.Unix(), "jti": uuid.NewString(),
+		"iss": r.Issuer(), "aud": c.ClientID,
 		"sub": s.user.ID, "typ": "Logout", "events": events,
 	}
 	if c.Attributes["backchannel.logout.session.required"] == "true" {
@@ -110,7 +114,8 @@ func (r *Realm) notice(c *client, s *session, now time.Time) (notice, bool) {
 	return notice{to, g.unsigned(payload, "logout.token.signed.response.alg", "logout+jwt")}, true
 }
 
-// notify tells the clients, several at once, and waits for them, or for the server's end. What they answer changes nothing.
+// notify tells the clients, several at once, and waits for them, or for the server's end. What they
+// answer changes nothing.
 func (r *Realm) notify(notices []notice) {
 	var told sync.WaitGroup
 	free := make(chan struct{}, maxNotices)
@@ -126,7 +131,8 @@ func (r *Realm) notify(notices []notice) {
 
 func (s *Server) tell(n notice) {
 	form := url.Values{"logout_token": {n.token.sign()}}
-	request, err := http.NewRequestWithContext(s.gone, http.MethodPost, n.url, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(s.gone, http.MethodPost, n.url,
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		return // no URL: nobody to tell
 	}

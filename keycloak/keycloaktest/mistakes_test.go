@@ -27,11 +27,14 @@ func (r *mistaken) Logf(format string, args ...any) {
 // A name that nobody has is a mistake of the test, and fails it in words.
 func TestServer_Realm_of_an_unknown_name(t *testing.T) {
 	test := &mistaken{T: t}
-	kc := keycloaktest.New(test, keycloaktest.Plan{Name: "shop"}.File(), keycloaktest.Plan{Name: "billing"}.File())
+	kc := keycloaktest.New(test, keycloaktest.Plan{Name: "shop"}.File(),
+		keycloaktest.Plan{Name: "billing"}.File())
 	if kc.Realm("shop") == nil || len(test.failures) != 0 {
 		t.Fatalf("the realm that is there: %q", test.failures)
 	}
-	if kc.Realm("Shop") != nil || len(test.failures) != 1 || test.failures[0] != `keycloaktest: there is no realm "Shop": the server has "billing", "shop"` {
+	if kc.Realm("Shop") != nil || len(test.failures) != 1 ||
+		test.failures[0] !=
+			`keycloaktest: there is no realm "Shop": the server has "billing", "shop"` {
 		t.Errorf("an unknown name fails with %q", test.failures)
 	}
 	test.failures = nil
@@ -50,7 +53,8 @@ func TestServer_Realm_of_an_unknown_name(t *testing.T) {
 
 // A server without a test gives nil, whose methods say what it is.
 func TestServer_Realm_of_an_unknown_name_without_a_test(t *testing.T) {
-	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{keycloaktest.Plan{Name: "shop"}.File()}})
+	kc, err := keycloaktest.Start(
+		keycloaktest.Config{Realms: [][]byte{keycloaktest.Plan{Name: "shop"}.File()}})
 	succeed(t, err)
 	defer kc.Close()
 	typo := kc.Realm("typo")
@@ -58,14 +62,24 @@ func TestServer_Realm_of_an_unknown_name_without_a_test(t *testing.T) {
 		t.Fatal("there is a realm typo")
 	}
 	nobody := kc.Realm("shop").User("nobody")
-	const noRealm, noUser = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm", "keycloaktest: this *User is nil or empty: get one from Realm.User"
+	const noRealm, noUser = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm",
+		"keycloaktest: this *User is nil or empty: get one from Realm.User"
 	for name, tt := range map[string]struct {
 		want string
 		call func() error
 	}{
-		"SignIn":       {noRealm, func() error { _, err := typo.SignIn("shop-api", "ann"); return err }},
-		"Mint":         {noRealm, func() error { _, err := typo.Mint(keycloaktest.Mint{}); return err }},
-		"AddUser":      {noRealm, func() error { _, err := typo.AddUser([]byte("{}")); return err }},
+		"SignIn": {noRealm, func() error {
+			_, err := typo.SignIn("shop-api", "ann")
+			return err
+		}},
+		"Mint": {noRealm, func() error {
+			_, err := typo.Mint(keycloaktest.Mint{})
+			return err
+		}},
+		"AddUser": {noRealm, func() error {
+			_, err := typo.AddUser([]byte("{}"))
+			return err
+		}},
 		"UpdateClient": {noRealm, func() error { return typo.UpdateClient("a", []byte("{}")) }},
 		"Issuer":       {noRealm, func() error { typo.Issuer(); return nil }},
 		"URL":          {noRealm, func() error { typo.URL(); return nil }},
@@ -73,9 +87,11 @@ func TestServer_Realm_of_an_unknown_name_without_a_test(t *testing.T) {
 		"Sessions":     {noRealm, func() error { typo.Sessions(); return nil }},
 		"SigningKey":   {noRealm, func() error { typo.SigningKey("RS256"); return nil }},
 		"Lock":         {noUser, func() error { return nobody.Lock(1) }},
-		"Grant":        {noUser, func() error { return nobody.Grant(keycloaktest.Role{Name: "a"}) }},
-		"Logout":       {noUser, func() error { return nobody.Logout() }},
-		"ID":           {noUser, func() error { nobody.ID(); return nil }},
+		"Grant": {noUser, func() error {
+			return nobody.Grant(keycloaktest.Role{Name: "a"})
+		}},
+		"Logout": {noUser, func() error { return nobody.Logout() }},
+		"ID":     {noUser, func() error { nobody.ID(); return nil }},
 	} {
 		said := func() (said string) {
 			defer func() {
@@ -93,20 +109,26 @@ func TestServer_Realm_of_an_unknown_name_without_a_test(t *testing.T) {
 
 // Names of clients and roles that a realm doesn't have are mistakes, too.
 func TestUnknownNamesAreErrors(t *testing.T) {
-	plan := keycloaktest.Plan{Name: "shop", Clients: []keycloaktest.PlannedClient{{ID: "shop-api"}}, Users: []keycloaktest.PlannedUser{{Name: "ann", Password: "a"}}}
+	plan := keycloaktest.Plan{Name: "shop", Clients: []keycloaktest.PlannedClient{{ID: "shop-api"}},
+		Users: []keycloaktest.PlannedUser{{Name: "ann", Password: "a"}}}
 	realm := keycloaktest.New(t, plan.File()).Realm("shop")
 	ann := realm.User("ann")
 	_, signIn := realm.SignIn("shop-ap", "ann")
 	_, nobody := realm.SignIn("shop-api", "an")
-	_, started := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{plan.File()}, ClientSecrets: map[string]string{"shop-ap": "x"}})
-	_, imported := keycloaktest.New(t).Import(plan.File(), keycloaktest.WithClientSecrets(map[string]string{"shop-ap": "x"}))
+	_, started := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{plan.File()},
+		ClientSecrets: map[string]string{"shop-ap": "x"}})
+	_, imported := keycloaktest.New(t).Import(plan.File(),
+		keycloaktest.WithClientSecrets(map[string]string{"shop-ap": "x"}))
 	for want, err := range map[string]error{
-		`realm shop has no client "shop-ap"`:                              signIn,
-		`realm shop has no user "an"`:                                     nobody,
-		`the realm has no client "shop-ap"`:                               realm.UpdateClient("shop-ap", []byte("{}")),
-		`the realm has no client "web"`:                                   ann.RevokeConsent("web"),
-		`the realm has no role "reader"`:                                  ann.Withdraw(keycloaktest.Role{Name: "reader"}),
-		`the client "shop-api" has no role "reader"`:                      ann.Withdraw(keycloaktest.Role{Client: "shop-api", Name: "reader"}),
+		`realm shop has no client "shop-ap"`: signIn,
+		`realm shop has no user "an"`:        nobody,
+		`the realm has no client "shop-ap"`: realm.UpdateClient(
+			"shop-ap", []byte("{}")),
+		`the realm has no client "web"`: ann.RevokeConsent("web"),
+		`the realm has no role "reader"`: ann.Withdraw(
+			keycloaktest.Role{Name: "reader"}),
+		`the client "shop-api" has no role "reader"`: ann.Withdraw(
+			keycloaktest.Role{Client: "shop-api", Name: "reader"}),
 		`a secret is given for the client "shop-ap", which no realm has`:  started,
 		`a secret is given for the client "shop-ap", which no realm has `: imported,
 		`the realm has no key "k"`:                                        realm.RemoveKey("k"),
@@ -120,7 +142,8 @@ func TestUnknownNamesAreErrors(t *testing.T) {
 // Keycloak's answer doesn't say what an account lacks; the log of the test does.
 func TestAddUser_without_a_profile_is_explained(t *testing.T) {
 	test := &mistaken{T: t}
-	kc := keycloaktest.New(test, keycloaktest.Plan{Name: "shop", Clients: []keycloaktest.PlannedClient{{ID: "web"}}}.File())
+	kc := keycloaktest.New(test,
+		keycloaktest.Plan{Name: "shop", Clients: []keycloaktest.PlannedClient{{ID: "web"}}}.File())
 	realm := kc.Realm("shop")
 	for _, tt := range []struct{ user, want string }{
 		{`{"username": "ann", "enabled": true, "credentials": [{"type": "password", "value": "secret"}]}`, "ann can't sign in with a password, as in Keycloak: the realm's user profile wants a valid email, firstName, lastName"},
@@ -133,12 +156,15 @@ func TestAddUser_without_a_profile_is_explained(t *testing.T) {
 		_, err := realm.AddUser([]byte(tt.user))
 		succeed(t, err)
 		name, _, _ := strings.Cut(strings.TrimPrefix(tt.user, `{"username": "`), `"`)
-		response, err := http.PostForm(realm.EndpointURL("/token"), url.Values{"grant_type": {"password"}, "client_id": {"web"}, "username": {name}, "password": {"secret"}})
+		response, err := http.PostForm(realm.EndpointURL("/token"),
+			url.Values{"grant_type": {"password"}, "client_id": {"web"}, "username": {name}, "password": {"secret"}})
 		succeed(t, err)
 		response.Body.Close()
 		said := strings.Join(test.lines, "\n")
-		if ok := tt.want == ""; ok != (response.StatusCode == http.StatusOK) || ok != (said == "") || !strings.Contains(said, tt.want) {
-			t.Errorf("%s: %d, and the log of the test says %q, want %q", name, response.StatusCode, said, tt.want)
+		if ok := tt.want == ""; ok != (response.StatusCode == http.StatusOK) ||
+			ok != (said == "") || !strings.Contains(said, tt.want) {
+			t.Errorf("%s: %d, and the log of the test says %q, want %q", name, response.StatusCode,
+				said, tt.want)
 		}
 	}
 }

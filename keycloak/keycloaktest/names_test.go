@@ -14,7 +14,9 @@ import (
 // An administrator reaches a service account by its name, and what it gets shows in its tokens.
 func TestServiceAccountByName(t *testing.T) {
 	t.Parallel()
-	kc := keycloaktest.New(t, keycloaktest.Plan{Name: "shop", Clients: []keycloaktest.PlannedClient{{ID: "robot", Secret: "robot-secret"}}}.File())
+	kc := keycloaktest.New(t,
+		keycloaktest.Plan{Name: "shop",
+			Clients: []keycloaktest.PlannedClient{{ID: "robot", Secret: "robot-secret"}}}.File())
 	account := kc.Realm("shop").User("service-account-robot")
 	if account == nil {
 		t.Fatal("the service account isn't found by its name")

@@ -9,9 +9,10 @@ import (
 // actionOrder are Keycloak's required actions in the order in which a person meets them. Those that
 // a realm has to switch on first are at the end.
 var actionOrder = []string{
-	"UPDATE_PROFILE", "VERIFY_EMAIL", "CONFIGURE_TOTP", "UPDATE_PASSWORD", "webauthn-register", "webauthn-register-passwordless",
-	profileAction, "delete_credential", "idp_link", "CONFIGURE_RECOVERY_AUTHN_CODES", "update_user_locale",
-	"TERMS_AND_CONDITIONS", "delete_account", "UPDATE_EMAIL",
+	"UPDATE_PROFILE", "VERIFY_EMAIL", "CONFIGURE_TOTP", "UPDATE_PASSWORD", "webauthn-register",
+	"webauthn-register-passwordless", profileAction, "delete_credential", "idp_link",
+	"CONFIGURE_RECOVERY_AUTHN_CODES", "update_user_locale", "TERMS_AND_CONDITIONS",
+	"delete_account", "UPDATE_EMAIL",
 }
 
 // hasAction reports whether the realm lets people do an action.
@@ -22,7 +23,8 @@ func (r *Realm) hasAction(alias string) bool {
 		}
 	}
 	place := slices.Index(actionOrder, alias)
-	return r.settings.RequiredActions == nil && place >= 0 && place < slices.Index(actionOrder, "TERMS_AND_CONDITIONS")
+	return r.settings.RequiredActions == nil && place >= 0 &&
+		place < slices.Index(actionOrder, "TERMS_AND_CONDITIONS")
 }
 
 // due is the next thing that a person must do before the client gets its answer; nothing is "".
@@ -52,8 +54,8 @@ func (t *authSession) wish() string {
 	return name
 }
 
-// askedFor reports whether the tab's action is one that the client asked for: the person may decline
-// it.
+// askedFor reports whether the tab's action is one that the client asked for: the person may
+// decline it.
 func (t *authSession) askedFor() bool {
 	return t.wish() == t.step && !slices.Contains(t.user.RequiredActions, t.step)
 }
@@ -87,7 +89,8 @@ func (v *pageRequest) requiredAction() answer {
 		}
 		return v.failure(500, "Failed to send email, please try again later.")
 	}
-	return errorPage(501, "This is keycloaktest, a stand-in for Keycloak in tests, and it has no page for the required action "+t.step+".")
+	return errorPage(501,
+		"This is keycloaktest, a stand-in for Keycloak in tests, and it has no page for the required action "+t.step+".")
 }
 
 // acted ends an action, and goes on.
@@ -95,7 +98,8 @@ func (v *pageRequest) acted(t *authSession) answer {
 	if t.wish() == t.step {
 		t.action = "success"
 	}
-	t.user.RequiredActions = slices.DeleteFunc(slices.Clone(t.user.RequiredActions), func(alias string) bool { return alias == t.step })
+	t.user.RequiredActions = slices.DeleteFunc(slices.Clone(t.user.RequiredActions),
+		func(alias string) bool { return alias == t.step })
 	return v.proceed(t)
 }
 
@@ -124,14 +128,16 @@ func (v *pageRequest) updatePassword(t *authSession, submitted bool) answer {
 		{Name: "logout-sessions", Kind: "checkbox", Label: "Sign out from other devices", Value: "on"},
 		{Name: "login", Kind: "submit", Label: "Submit"},
 	}
-	p.Form = &form{ID: "kc-passwd-update-form", Action: t.formAction(v.realm), Fields: t.declinable(fields)}
+	p.Form = &form{ID: "kc-passwd-update-form", Action: t.formAction(v.realm),
+		Fields: t.declinable(fields)}
 	return p.answer(200, noBack)
 }
 
 // declinable adds the button that declines an action.
 func (t *authSession) declinable(fields []field) []field {
 	if t.askedFor() {
-		fields = append(fields, field{Name: "cancel-aia", Kind: "submit", Label: "Cancel", Value: "true"})
+		fields = append(fields,
+			field{Name: "cancel-aia", Kind: "submit", Label: "Cancel", Value: "true"})
 	}
 	return fields
 }
@@ -152,7 +158,8 @@ func (v *pageRequest) updateProfile(t *authSession, submitted bool) answer {
 	email, first, last := u.Email, u.FirstName, u.LastName
 	p := page{ID: "login-login-update-profile", Title: "Update Account Information"}
 	if submitted {
-		email, first, last = strings.TrimSpace(v.value("email")), v.value("firstName"), v.value("lastName")
+		email, first, last = strings.TrimSpace(v.value("email")), v.value("firstName"),
+			v.value("lastName")
 	} else if t.step != profileAction && !t.askedFor() {
 		p.Note = "You need to update your user profile to activate your account."
 	}
@@ -168,11 +175,12 @@ func (v *pageRequest) updateProfile(t *authSession, submitted bool) answer {
 		v.realm.index(u)
 		return v.acted(t)
 	}
-	p.Form = &form{ID: "kc-update-profile-form", Action: t.formAction(v.realm), Submit: "Submit", Fields: t.declinable([]field{
-		{Name: "email", Kind: "text", Label: "Email", Value: email},
-		{Name: "firstName", Kind: "text", Label: "First name", Value: first},
-		{Name: "lastName", Kind: "text", Label: "Last name", Value: last},
-	})}
+	p.Form = &form{ID: "kc-update-profile-form", Action: t.formAction(v.realm), Submit: "Submit",
+		Fields: t.declinable([]field{
+			{Name: "email", Kind: "text", Label: "Email", Value: email},
+			{Name: "firstName", Kind: "text", Label: "First name", Value: first},
+			{Name: "lastName", Kind: "text", Label: "Last name", Value: last},
+		})}
 	return p.answer(200, noBack)
 }
 
@@ -188,7 +196,8 @@ func (v *pageRequest) profileErrors(u *user, email, first, last string) []string
 		problems = append(problems, missing)
 	case err != nil:
 		problems = append(problems, "Invalid email address.")
-	case !v.realm.settings.DuplicateEmailsAllowed && v.realm.emailTaken(strings.ToLower(email), u.ID):
+	case !v.realm.settings.DuplicateEmailsAllowed &&
+		v.realm.emailTaken(strings.ToLower(email), u.ID):
 		problems = append(problems, "Email already exists.")
 	}
 	for _, name := range []string{first, last} {

@@ -51,7 +51,9 @@ func (v *pageRequest) authorize() answer {
 // line breaks: Keycloak doesn't read an address with others.
 func printable(query url.Values) bool {
 	for _, values := range query {
-		if strings.ContainsFunc(strings.Join(values, ""), func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' && r != '\n' }) {
+		if strings.ContainsFunc(strings.Join(values, ""), func(r rune) bool {
+			return r < ' ' && r != '\t' && r != '\r' && r != '\n'
+		}) {
 			return false
 		}
 	}
@@ -60,8 +62,9 @@ func printable(query url.Values) bool {
 
 // requestParameters are what is kept of a request while it is under way.
 var requestParameters = []string{
-	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt", "max_age", "login_hint",
-	"acr_values", "claims", "code_challenge", "code_challenge_method", "kc_action", "kc_idp_hint", "ui_locales",
+	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
+	"prompt", "max_age", "login_hint", "acr_values", "claims", "code_challenge",
+	"code_challenge_method", "kc_action", "kc_idp_hint", "ui_locales",
 }
 
 // only are the parameters of these names.
@@ -89,7 +92,8 @@ func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, answer) 
 		return nil, refused.plain()
 	}
 	for name, values := range parameters {
-		if !slices.Contains(credentialParameters, name) && name != "max_age" && name != "login_hint" {
+		if !slices.Contains(credentialParameters, name) && name != "max_age" &&
+			name != "login_hint" {
 			for i := range values {
 				values[i] = strings.Map(withoutControls, values[i])
 			}
@@ -107,7 +111,8 @@ func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, answer) 
 	}
 	openID := slices.Contains(strings.Fields(q.value("scope")), "openid")
 	var ok bool
-	if q.redirect, ok = v.realm.redirectURI(by, by.RedirectURIs, q.value("redirect_uri"), parameters.Has("redirect_uri"), openID); !ok {
+	if q.redirect, ok = v.realm.redirectURI(by, by.RedirectURIs, q.value("redirect_uri"),
+		parameters.Has("redirect_uri"), openID); !ok {
 		return nil, v.failure(400, "Invalid parameter: redirect_uri")
 	}
 	if refused := q.checkType(); refused != nil {
@@ -121,7 +126,8 @@ func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, answer) 
 	case repeats(parameters):
 		bad = refuse(302, "invalid_request", "duplicated parameter")
 	default:
-		if q.scope, bad = v.realm.scopesFor(by, q.value("scope"), parameters.Has("scope")); bad == nil && problem != "" {
+		if q.scope, bad = v.realm.scopesFor(by, q.value("scope"),
+			parameters.Has("scope")); bad == nil && problem != "" {
 			bad = refuse(302, "invalid_request", problem)
 		}
 	}
@@ -180,7 +186,8 @@ func (v *pageRequest) knownClient(parameters url.Values) (*client, answer) {
 	case !by.enabled:
 		return nil, v.failure(400, "Client disabled.")
 	case by.BearerOnly:
-		return nil, v.failure(403, "Bearer-only applications are not allowed to initiate browser login")
+		return nil, v.failure(403,
+			"Bearer-only applications are not allowed to initiate browser login")
 	}
 	if refused := v.realm.supports(by, realmfile.UseLogin); refused != nil {
 		return nil, refused.answer()
@@ -213,7 +220,8 @@ const wrongFlow = "Client is not allowed to initiate browser login with given re
 // checkType reads response_type and response_mode.
 func (q *authRequest) checkType() *refusal {
 	words := strings.Fields(q.value("response_type"))
-	front := slices.Contains(words, "token") || slices.Contains(words, "id_token") // the answer is tokens: implicit or hybrid
+	// the answer is tokens: implicit or hybrid
+	front := slices.Contains(words, "token") || slices.Contains(words, "id_token")
 	mode, given := q.value("response_mode"), q.parameters.Has("response_mode")
 	known := !given || slices.Contains([]string{"query", "fragment", "form_post"}, mode)
 	switch {
@@ -222,7 +230,9 @@ func (q *authRequest) checkType() *refusal {
 	case front && !given:
 		q.mode = "fragment"
 	}
-	unknown := slices.ContainsFunc(words, func(word string) bool { return !slices.Contains([]string{"code", "token", "id_token", "none"}, word) })
+	unknown := slices.ContainsFunc(words, func(word string) bool {
+		return !slices.Contains([]string{"code", "token", "id_token", "none"}, word)
+	})
 	switch {
 	case !q.parameters.Has("response_type"):
 		return refuse(302, "invalid_request", "Missing parameter: response_type")
@@ -233,13 +243,18 @@ func (q *authRequest) checkType() *refusal {
 	case !known:
 		return refuse(302, "invalid_request", "Invalid parameter: response_mode")
 	case front && q.mode == "query":
-		return refuse(302, "invalid_request", "Response_mode 'query' not allowed for implicit or hybrid flow")
-	case (slices.Contains(words, "code") || slices.Contains(words, "none")) && !q.client.standardFlow:
-		return refuse(302, "unauthorized_client", wrongFlow+"Standard flow is disabled for the client.")
+		return refuse(302, "invalid_request",
+			"Response_mode 'query' not allowed for implicit or hybrid flow")
+	case (slices.Contains(words, "code") || slices.Contains(words, "none")) &&
+		!q.client.standardFlow:
+		return refuse(302, "unauthorized_client",
+			wrongFlow+"Standard flow is disabled for the client.")
 	case front && !q.client.ImplicitFlowEnabled:
-		return refuse(302, "unauthorized_client", wrongFlow+"Implicit flow is disabled for the client.")
+		return refuse(302, "unauthorized_client",
+			wrongFlow+"Implicit flow is disabled for the client.")
 	case front:
-		return refuse(http.StatusNotImplemented, "not_in_keycloaktest", "response_type "+q.value("response_type"))
+		return refuse(http.StatusNotImplemented, "not_in_keycloaktest",
+			"response_type "+q.value("response_type"))
 	}
 	return nil
 }
@@ -256,7 +271,8 @@ func (c *client) checkChallenge(parameters url.Values) string {
 		return "Missing parameter: code_challenge_method"
 	case forced != "" && method != forced:
 		return "Invalid parameter: code challenge method is not matching the configured one"
-	case !parameters.Has("code_challenge") && (forced != "" || parameters.Has("code_challenge_method")):
+	case !parameters.Has("code_challenge") &&
+		(forced != "" || parameters.Has("code_challenge_method")):
 		return "Missing parameter: code_challenge"
 	case !parameters.Has("code_challenge"):
 		return ""

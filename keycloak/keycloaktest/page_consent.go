@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// consentDue reports whether the person must be asked: at a client that wants it, for scopes that weren't agreed to,
-// and for a device every time.
+// consentDue reports whether the person must be asked: at a client that wants it, for scopes that
+// weren't agreed to, and for a device every time.
 func (v *pageRequest) consentDue(t *authSession) bool {
 	switch {
 	case t.agreed:
@@ -20,7 +20,9 @@ func (v *pageRequest) consentDue(t *authSession) bool {
 	if t.asked.prompts("consent") {
 		before = nil
 	}
-	return slices.ContainsFunc(v.realm.shownScopes(t.asked.scope), func(name string) bool { return !slices.Contains(before, name) })
+	return slices.ContainsFunc(v.realm.shownScopes(t.asked.scope), func(name string) bool {
+		return !slices.Contains(before, name)
+	})
 }
 
 // shownScopes are the scopes that a person is asked about.
@@ -42,13 +44,14 @@ func (v *pageRequest) consentPage(t *authSession) answer {
 	// The address has neither host nor session_code: so has Keycloak's.
 	action := withPairs(v.realm.basePath()+consentPath, false, t.pairs())
 	t.code = opaque(43)
-	return page{ID: "login-login-oauth-grant", Title: "Grant Access to " + name, List: v.realm.shownScopes(t.asked.scope), Form: &form{
-		Action: action, Fields: []field{
-			{Name: "code", Kind: "hidden", Value: t.code},
-			{Name: "accept", Kind: "submit", Label: "Yes"},
-			{Name: "cancel", Kind: "submit", Label: "No"},
-		},
-	}}.answer(200, noBack)
+	return page{ID: "login-login-oauth-grant", Title: "Grant Access to " + name,
+		List: v.realm.shownScopes(t.asked.scope), Form: &form{
+			Action: action, Fields: []field{
+				{Name: "code", Kind: "hidden", Value: t.code},
+				{Name: "accept", Kind: "submit", Label: "Yes"},
+				{Name: "cancel", Kind: "submit", Label: "No"},
+			},
+		}}.answer(200, noBack)
 }
 
 // consent takes the person's word. Like Keycloak's, it doesn't look at the form's code.

@@ -64,14 +64,17 @@ func (t *authSession) pairs() []string {
 // no more.
 func (t *authSession) formAction(r *Realm) string {
 	t.code = opaque(43)
-	return withPairs(r.Issuer()+t.path(), false, append([]string{"session_code", t.code, "execution", t.execution(r)}, t.pairs()...))
+	return withPairs(r.Issuer()+t.path(), false,
+		append([]string{"session_code", t.code, "execution", t.execution(r)}, t.pairs()...))
 }
 
 // begin lets single sign-on do, or asks for a password.
 func (v *pageRequest) begin(t *authSession) answer {
 	t.step = stepPassword
 	if s := v.identity(); s != nil {
-		again := t.asked.prompts("login") || t.asked.maxAge != nil && !s.authTime.IsZero() && s.authTime.Unix()+*t.asked.maxAge < v.now.Unix()
+		again := t.asked.prompts("login") ||
+			t.asked.maxAge != nil && !s.authTime.IsZero() &&
+				s.authTime.Unix()+*t.asked.maxAge < v.now.Unix()
 		if !again && !t.asked.level {
 			s.used = v.now
 			t.by, t.user = s, s.user
@@ -93,9 +96,10 @@ func (v *pageRequest) begin(t *authSession) answer {
 
 // hasProvider reports whether people may sign in elsewhere, under this name.
 func (r *Realm) hasProvider(alias string) bool {
-	return slices.ContainsFunc(r.settings.IdentityProviders, func(p realmfile.IdentityProvider) bool {
-		return p.Alias == alias && or(p.Enabled, true)
-	})
+	return slices.ContainsFunc(r.settings.IdentityProviders,
+		func(p realmfile.IdentityProvider) bool {
+			return p.Alias == alias && or(p.Enabled, true)
+		})
 }
 
 // locale is the language of the pages: the first of those that the client, the browser and the
@@ -120,8 +124,8 @@ func (v *pageRequest) locale(t *authSession) string {
 	return "en"
 }
 
-// enterAuthSession is the authSession that a request goes on with, and whether the request brings a form. Without a
-// tab, the answer is what there is to say.
+// enterAuthSession is the authSession that a request goes on with, and whether the request brings a
+// form. Without a tab, the answer is what there is to say.
 func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted bool, out answer) {
 	if refused, shut := v.shut(); shut {
 		return nil, false, refused
@@ -129,7 +133,8 @@ func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted b
 	query := v.URL.Query()
 	known := v.cookie(loginCookie) != "" || v.cookie(restartCookie) != ""
 	if known && v.realm.clients[query.Get("client_id")] == nil {
-		return nil, false, v.failure(400, "An error occurred, please login again through your application.")
+		return nil, false, v.failure(400,
+			"An error occurred, please login again through your application.")
 	}
 	t = v.authSessionOf(query)
 	if t == nil || t.step == stepLogout {
@@ -149,7 +154,8 @@ func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted b
 	return t, code != "", answer{}
 }
 
-// unusable answers for an authSession whose client was disabled meanwhile, or whose user was deleted.
+// unusable answers for an authSession whose client was disabled meanwhile, or whose user was
+// deleted.
 func (v *pageRequest) unusable(t *authSession) (answer, bool) {
 	switch {
 	case !t.client.enabled:
@@ -176,8 +182,9 @@ func (v *pageRequest) restart(query url.Values) answer {
 	if v.identity() != nil { // the sign-in is done, in another tab
 		return v.signedInAlready(query)
 	}
-	return v.failure(400, "Restart login cookie not found. It may have expired; it may have been deleted or cookies are disabled in your browser."+
-		" If cookies are disabled then enable them. Click Back to Application to login again.")
+	return v.failure(400,
+		"Restart login cookie not found. It may have expired; it may have been deleted or cookies are disabled in your browser."+
+			" If cookies are disabled then enable them. Click Back to Application to login again.")
 }
 
 // readAgain is a request out of a cookie.
@@ -203,19 +210,23 @@ func (v *pageRequest) signedInAlready(query url.Values) answer {
 	var data clientData
 	if err == nil && json.Unmarshal(decoded, &data) == nil {
 		if redirect, ok := v.realm.redirectURI(by, by.RedirectURIs, data.Redirect, true, true); ok {
-			q := &authRequest{client: by, redirect: redirect, mode: data.ResponseMode, parameters: url.Values{}}
+			q := &authRequest{client: by, redirect: redirect, mode: data.ResponseMode,
+				parameters: url.Values{}}
 			if data.State != "" {
 				q.parameters.Set("state", data.State)
 			}
-			return v.respond(q, "error", "temporarily_unavailable", "error_description", "authentication_expired")
+			return v.respond(q, "error", "temporarily_unavailable", "error_description",
+				"authentication_expired")
 		}
 	}
-	return page{ID: "login-info", Title: "You are already logged in.", Text: "You are already logged in."}.answer(200, noBack)
+	return page{ID: "login-info", Title: "You are already logged in.",
+		Text: "You are already logged in."}.answer(200, noBack)
 }
 
 // startOver forgets who was signing in.
 func (t *authSession) startOver() {
-	t.step, t.user, t.by, t.agreed, t.action, t.seen, t.note = stepBegin, nil, nil, false, "", false, ""
+	t.step, t.user, t.by, t.agreed, t.action, t.seen, t.note = stepBegin, nil, nil, false, "",
+		false, ""
 }
 
 // restartLogin is what the link of an expired page leads to.
@@ -341,8 +352,10 @@ func (v *pageRequest) finish(t *authSession) answer {
 	}
 	s, first := v.sessionFor(t)
 	if s == nil {
-		return v.failure(400, "You are already authenticated as different user '"+v.realm.sessions[t.login.id].user.Username+
-			"' in this session. Please sign out first.")
+		return v.failure(400,
+			"You are already authenticated as different user '"+
+				v.realm.sessions[t.login.id].user.Username+
+				"' in this session. Please sign out first.")
 	}
 	part := v.realm.join(s, t.asked, v.now)
 	part.first = first && slices.Contains(t.asked.scope, "offline_access")
@@ -394,7 +407,8 @@ func (v *pageRequest) refuse(t *authSession, code string) answer {
 		if code == "access_denied" && d.state == devicePending {
 			d.state = deviceDenied
 		}
-		return v.redirect(withPairs(v.realm.Issuer()+"/device/status", false, []string{"error", code}))
+		return v.redirect(withPairs(v.realm.Issuer()+"/device/status", false,
+			[]string{"error", code}))
 	}
 	v.close(t)
 	return v.respond(t.asked, "error", code)
@@ -419,11 +433,13 @@ func (v *pageRequest) passwordPage(t *authSession) answer {
 		if typed, sent := v.param("username"); sent && v.Method == http.MethodPost {
 			name = typed
 		}
-		f.Fields = append(f.Fields, field{Name: "username", Kind: "text", Label: "Username or email", Value: name})
+		f.Fields = append(f.Fields,
+			field{Name: "username", Kind: "text", Label: "Username or email", Value: name})
 	} else {
 		p.Who = t.user.Username
 	}
-	f.Fields = append(f.Fields, field{Name: "password", Kind: "password", Label: "Password"}, field{Name: "credentialId", Kind: "hidden"},
+	f.Fields = append(f.Fields, field{Name: "password", Kind: "password", Label: "Password"},
+		field{Name: "credentialId", Kind: "hidden"},
 		field{Name: "login", Kind: "submit", Label: "Sign In"})
 	p.Form = &f
 	return p.answer(200, noBack)

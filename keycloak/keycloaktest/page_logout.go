@@ -28,7 +28,8 @@ func (v *pageRequest) logout() answer {
 	if hint != "" {
 		held, err := v.realm.verified(hint)
 		named := text(held, "azp")
-		if err != nil || text(held, "typ") != "ID" || parameters.Has("client_id") && parameters.Get("client_id") != named {
+		if err != nil || text(held, "typ") != "ID" ||
+			parameters.Has("client_id") && parameters.Get("client_id") != named {
 			return v.logoutFailure("Invalid parameter: id_token_hint")
 		}
 		by, sid = v.realm.clients[named], text(held, "sid")
@@ -82,11 +83,13 @@ func (v *pageRequest) logoutFailure(message string) answer {
 
 func (v *pageRequest) confirmPage(t *authSession) answer {
 	t.code = opaque(43)
-	action := withPairs(v.realm.basePath()+oidc+"/logout/logout-confirm", false, []string{"client_id", t.client.ClientID, "tab_id", t.id})
-	return page{ID: "login-logout-confirm", Title: "Logging out", Text: "Do you want to log out?", Form: &form{Action: action, Fields: []field{
-		{Name: "session_code", Kind: "hidden", Value: t.code},
-		{Name: "confirmLogout", Kind: "submit", Label: "Logout", Value: "Logout"},
-	}}}.answer(200, noCache)
+	action := withPairs(v.realm.basePath()+oidc+"/logout/logout-confirm", false,
+		[]string{"client_id", t.client.ClientID, "tab_id", t.id})
+	return page{ID: "login-logout-confirm", Title: "Logging out", Text: "Do you want to log out?",
+		Form: &form{Action: action, Fields: []field{
+			{Name: "session_code", Kind: "hidden", Value: t.code},
+			{Name: "confirmLogout", Kind: "submit", Label: "Logout", Value: "Logout"},
+		}}}.answer(200, noCache)
 }
 
 // logoutConfirm takes the person's word.
@@ -102,7 +105,8 @@ func (v *pageRequest) confirm() answer {
 	case v.Method != http.MethodPost:
 		return v.confirmPage(t)
 	case v.value("session_code") != t.code:
-		return v.failure(500, "An internal server error has occurred").with("Cache-Control", noCache)
+		return v.failure(500, "An internal server error has occurred").with("Cache-Control",
+			noCache)
 	}
 	return v.endSignedIn(t, v.identity())
 }
@@ -129,7 +133,8 @@ func (v *pageRequest) endSignedIn(t *authSession, browsers *session) answer {
 		frames := v.realm.frontChannel(ended)
 		v.notices = append(v.notices, v.realm.end(ended, v.now)...)
 		if browsers != nil && len(frames) > 0 {
-			return page{ID: "login-frontchannel-logout", Title: "Logging out", Frames: frames, Next: template.URL(back)}.answer(200, noCache)
+			return page{ID: "login-frontchannel-logout", Title: "Logging out", Frames: frames,
+				Next: template.URL(back)}.answer(200, noCache)
 		}
 	}
 	if back == "" {
@@ -139,7 +144,8 @@ func (v *pageRequest) endSignedIn(t *authSession, browsers *session) answer {
 }
 
 func loggedOutPage(status int) answer {
-	return page{ID: "login-info", Title: "You are logged out", Text: "You are logged out"}.answer(status, noCache)
+	return page{ID: "login-info", Title: "You are logged out",
+		Text: "You are logged out"}.answer(status, noCache)
 }
 
 // frontChannel are the addresses that the browser loads to tell the session's clients (OpenID

@@ -7,9 +7,11 @@ import (
 	"strings"
 )
 
-// redirectURI is where an answer may go: the URI that was asked for, if the client's patterns allow it. A client
-// with one URI needn't name it in a request that isn't OpenID Connect (RedirectUtils, Keycloak 26.7.4).
-func (r *Realm) redirectURI(c *client, patterns []string, asked string, given, openID bool) (string, bool) {
+// redirectURI is where an answer may go: the URI that was asked for, if the client's patterns allow
+// it. A client with one URI needn't name it in a request that isn't OpenID Connect (RedirectUtils,
+// Keycloak 26.7.4).
+func (r *Realm) redirectURI(c *client, patterns []string, asked string, given,
+	openID bool) (string, bool) {
 	if !given {
 		if openID || len(patterns) != 1 {
 			return "", false
@@ -17,8 +19,10 @@ func (r *Realm) redirectURI(c *client, patterns []string, asked string, given, o
 		asked, _, _ = strings.Cut(patterns[0], "/*")
 	}
 	parsed, err := url.Parse(asked)
-	if err != nil || parsed.Opaque+parsed.Host+parsed.Path == "" || strings.ContainsAny(asked, " \"<>\\^`{|}") || strings.Count(asked, "#") > 1 ||
-		strings.ContainsFunc(asked, func(c rune) bool { return c < ' ' || c == 0x7f }) || climbs(parsed.Path) {
+	if err != nil || parsed.Opaque+parsed.Host+parsed.Path == "" ||
+		strings.ContainsAny(asked, " \"<>\\^`{|}") || strings.Count(asked, "#") > 1 ||
+		strings.ContainsFunc(asked, func(c rune) bool { return c < ' ' || c == 0x7f }) ||
+		climbs(parsed.Path) {
 		return "", false
 	}
 	patterns = r.redirectURIs(c, patterns)
@@ -57,7 +61,9 @@ func climbs(path string) bool {
 }
 
 func loopback(uri *url.URL) bool {
-	return uri.Scheme == "http" && slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, uri.Hostname()) && uri.Port() != ""
+	return uri.Scheme == "http" &&
+		slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, uri.Hostname()) &&
+		uri.Port() != ""
 }
 
 // matchRedirect finds the pattern that allows a URI. A star at a pattern's end stands for anything but another host or
@@ -83,9 +89,11 @@ const noBack = "no-store, must-revalidate, max-age=0"
 
 // redirect sends the browser on.
 func (v *pageRequest) redirect(address string) answer {
-	out := secured(answer{status: http.StatusFound}).with("Location", address).with("Cache-Control", noBack)
+	out := secured(answer{status: http.StatusFound}).with("Location", address).with("Cache-Control",
+		noBack)
 	if v.Method != http.MethodPost {
-		return out.without("X-Frame-Options") // Keycloak sets it where there is a media type, of the request at least
+		// Keycloak sets it where there is a media type, of the request at least
+		return out.without("X-Frame-Options")
 	}
 	return out
 }

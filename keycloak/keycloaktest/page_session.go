@@ -14,8 +14,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// A pageRequest is one request of a person's browser: a call, with the cookies that its answer sets and
-// the clients that are told of sessions it ended. It is answered under the realm's lock.
+// A pageRequest is one request of a person's browser: a call, with the cookies that its answer sets
+// and the clients that are told of sessions it ended. It is answered under the realm's lock.
 type pageRequest struct {
 	*call
 	cookies []*http.Cookie
@@ -48,15 +48,17 @@ func (v *pageRequest) parameters() url.Values {
 
 // Keycloak's cookies. They are Secure even over plain HTTP, which browsers let pass on loopback.
 const (
-	loginCookie    = "AUTH_SESSION_ID"      // the sign-in under way, or the session that came of it
-	hashCookie     = "KC_AUTH_SESSION_HASH" // for scripts of Keycloak's pages
-	restartCookie  = "KC_RESTART"           // the request, to begin again with when the sign-in is forgotten
-	identityCookie = "KEYCLOAK_IDENTITY"    // single sign-on: a signed token
-	sessionCookie  = "KEYCLOAK_SESSION"     // for scripts that watch the session
+	loginCookie = "AUTH_SESSION_ID"      // the sign-in under way, or the session that came of it
+	hashCookie  = "KC_AUTH_SESSION_HASH" // for scripts of Keycloak's pages
+	// the request, to begin again with when the sign-in is forgotten
+	restartCookie  = "KC_RESTART"
+	identityCookie = "KEYCLOAK_IDENTITY" // single sign-on: a signed token
+	sessionCookie  = "KEYCLOAK_SESSION"  // for scripts that watch the session
 )
 
 func (v *pageRequest) set(cookie http.Cookie) {
-	cookie.Path, cookie.Secure, cookie.SameSite = v.realm.basePath()+"/", true, http.SameSiteNoneMode
+	cookie.Path, cookie.Secure, cookie.SameSite = v.realm.basePath()+"/", true,
+		http.SameSiteNoneMode
 	v.cookies = append(v.cookies, &cookie)
 }
 
@@ -64,7 +66,8 @@ func (v *pageRequest) set(cookie http.Cookie) {
 func (v *pageRequest) drop(names ...string) {
 	for _, name := range names {
 		if _, err := v.Cookie(name); err == nil {
-			v.cookies = append(v.cookies, &http.Cookie{Name: name, Path: v.realm.basePath() + "/", MaxAge: -1})
+			v.cookies = append(v.cookies,
+				&http.Cookie{Name: name, Path: v.realm.basePath() + "/", MaxAge: -1})
 		}
 	}
 }
@@ -145,7 +148,9 @@ func (v *pageRequest) enter() *login {
 		v.notices = append(v.notices, r.end(s, v.now)...)
 		id = opaque(24)
 	}
-	forgetOld(r.logins, maxLogins, func(l *login) time.Time { return l.used }, func(l *login) bool { return r.loginOf(l.id, v.now) == nil })
+	forgetOld(r.logins, maxLogins, func(l *login) time.Time { return l.used }, func(l *login) bool {
+		return r.loginOf(l.id, v.now) == nil
+	})
 	l := &login{id: id, used: v.now, authSessions: map[string]*authSession{}}
 	r.logins[id] = l
 	v.entered = true
@@ -210,7 +215,9 @@ func (v *pageRequest) remember(t *authSession) {
 		v.set(http.Cookie{Name: hashCookie, Value: hashOf(t.login.id), MaxAge: 60})
 	}
 	if !t.asked.prompts("none") {
-		v.set(http.Cookie{Name: restartCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(t.asked.parameters.Encode())), HttpOnly: true})
+		v.set(http.Cookie{Name: restartCookie,
+			Value:    base64.RawURLEncoding.EncodeToString([]byte(t.asked.parameters.Encode())),
+			HttpOnly: true})
 	}
 }
 
@@ -224,10 +231,12 @@ func (v *pageRequest) identify(s *session) {
 	r := v.realm
 	_, most := r.lifespans(false)
 	identity := claims{
-		"exp": v.now.Add(most).Unix(), "iat": v.now.Unix(), "jti": uuid.NewString(), "iss": r.Issuer(), "sub": s.user.ID,
+		"exp": v.now.Add(most).Unix(), "iat": v.now.Unix(), "jti": uuid.NewString(),
+		"iss": r.Issuer(), "sub": s.user.ID,
 		"typ": "Serialized-ID", "sid": s.id,
 	}
-	v.set(http.Cookie{Name: identityCookie, Value: unsigned{"JWT", identity, r.keys.signing("HS512")}.sign(), HttpOnly: true})
+	v.set(http.Cookie{Name: identityCookie,
+		Value: unsigned{"JWT", identity, r.keys.signing("HS512")}.sign(), HttpOnly: true})
 	v.set(http.Cookie{Name: sessionCookie, Value: hashOf(s.id), MaxAge: int(most / time.Second)})
 }
 
@@ -235,9 +244,11 @@ func (v *pageRequest) identify(s *session) {
 func (v *pageRequest) identity() *session {
 	r := v.realm
 	held, err := r.verified(v.cookie(identityCookie))
-	if err == nil && text(held, "typ") == "Serialized-ID" && text(held, "iss") == r.Issuer() && v.now.Unix() < unix(held, "exp") {
+	if err == nil && text(held, "typ") == "Serialized-ID" && text(held, "iss") == r.Issuer() &&
+		v.now.Unix() < unix(held, "exp") {
 		s, issuedAt := r.sessions[text(held, "sid")], unix(held, "iat")
-		if s != nil && r.alive(s, v.now) && s.user.Enabled && issuedAt >= s.user.NotBefore && issuedAt >= r.settings.NotBefore {
+		if s != nil && r.alive(s, v.now) && s.user.Enabled && issuedAt >= s.user.NotBefore &&
+			issuedAt >= r.settings.NotBefore {
 			return s
 		}
 	}
@@ -256,5 +267,8 @@ type clientData struct {
 
 func (t *authSession) clientData() string {
 	q := t.asked
-	return base64.RawURLEncoding.EncodeToString(must(json.Marshal(clientData{q.redirect, q.value("response_type"), q.value("response_mode"), q.value("state")})))
+	return base64.RawURLEncoding.EncodeToString(
+		must(
+			json.Marshal(clientData{q.redirect, q.value("response_type"), q.value("response_mode"),
+				q.value("state")})))
 }

@@ -5,8 +5,8 @@ import (
 	"html/template"
 )
 
-// A page is what a person sees. Pages are plain; what programs look at is as in Keycloak's: the page's id and its
-// words, the ids of forms, and the names of their fields.
+// A page is what a person sees. Pages are plain; what programs look at is as in Keycloak's: the
+// page's id and its words, the ids of forms, and the names of their fields.
 type page struct {
 	ID     string // data-page-id
 	Title  string

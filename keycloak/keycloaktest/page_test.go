@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// What the contract suite doesn't play: time at the login page, several tabs, actions that a client asks for,
-// logout by frames, and bounds.
+// What the contract suite doesn't play: time at the login page, several tabs, actions that a client
+// asks for, logout by frames, and bounds.
 
 const browserRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"clientId": "app", "publicClient": true, "redirectUris": ["http://app.test/a/*"]},
@@ -41,12 +41,14 @@ func newBrowser(t *testing.T, s *Server) *testBrowser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &testBrowser{T: t, server: s, client: http.Client{Jar: jar, CheckRedirect: func(next *http.Request, _ []*http.Request) error {
-		if strings.HasPrefix(next.URL.String(), s.URL+"/") {
-			return nil
-		}
-		return http.ErrUseLastResponse
-	}}}
+	return &testBrowser{T: t, server: s,
+		client: http.Client{Jar: jar,
+			CheckRedirect: func(next *http.Request, _ []*http.Request) error {
+				if strings.HasPrefix(next.URL.String(), s.URL+"/") {
+					return nil
+				}
+				return http.ErrUseLastResponse
+			}}}
 }
 
 func (b *testBrowser) took(response *http.Response, err error) {
@@ -128,12 +130,17 @@ func TestLoginTimesOut(t *testing.T) {
 
 // Keycloak would keep a session that is remembered for longer, and its cookie, too.
 func TestLogin_rememberMe(t *testing.T) {
-	b := newBrowser(t, New(t, []byte(strings.Replace(browserRealm, `"enabled": true,`, `"enabled": true, "rememberMe": true,`, 1))))
+	b := newBrowser(t,
+		New(t,
+			[]byte(strings.Replace(browserRealm, `"enabled": true,`,
+				`"enabled": true, "rememberMe": true,`, 1))))
 	b.ask("state", "st")
 	form := b.form()
 	b.post(form, "username", "ann", "password", "a", "rememberMe", "on")
-	if b.status != 501 || !strings.Contains(b.body, `"not_in_keycloaktest"`) || !strings.Contains(b.body, "rememberMe") {
-		t.Errorf("a sign-in that is to be remembered: %d %s, want 501 that names rememberMe", b.status, b.body)
+	if b.status != 501 || !strings.Contains(b.body, `"not_in_keycloaktest"`) ||
+		!strings.Contains(b.body, "rememberMe") {
+		t.Errorf("a sign-in that is to be remembered: %d %s, want 501 that names rememberMe",
+			b.status, b.body)
 	}
 	b.post(form, "username", "ann", "password", "a")
 	b.wantParameter("state", "st")
@@ -160,7 +167,8 @@ func TestSecondTabIsOfTheSamePerson(t *testing.T) {
 	b.ask()
 	b.post(b.form(), "username", "ann", "password", "a")
 	b.post(second, "username", "bob", "password", "b")
-	b.wantPage("You are already authenticated as different user 'ann' in this session. Please sign out first.")
+	b.wantPage(
+		"You are already authenticated as different user 'ann' in this session. Please sign out first.")
 }
 
 func TestClientAsksForAnAction(t *testing.T) {
@@ -188,7 +196,8 @@ func TestLogoutByFrames(t *testing.T) {
 	b.ask("client_id", "framed", "redirect_uri", "http://framed.test/cb")
 	b.post(b.form(), "username", "ann", "password", "a")
 	sid := b.to.Query().Get("session_state")
-	b.took(b.client.Get(s.URL + "/realms/r/protocol/openid-connect/logout?client_id=framed&post_logout_redirect_uri=http://framed.test/cb"))
+	b.took(b.client.Get(s.URL +
+		"/realms/r/protocol/openid-connect/logout?client_id=framed&post_logout_redirect_uri=http://framed.test/cb"))
 	code := regexp.MustCompile(`name="session_code" value="([^"]*)"`).FindStringSubmatch(b.body)
 	if code == nil {
 		t.Fatalf("nothing to confirm: %s", b.body)
@@ -214,7 +223,8 @@ func TestBrowsersAreBounded(t *testing.T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.logins) > maxLogins || len(r.devices) > maxDevices {
-		t.Errorf("%d logins and %d devices are kept, want %d and %d at most", len(r.logins), len(r.devices), maxLogins, maxDevices)
+		t.Errorf("%d logins and %d devices are kept, want %d and %d at most", len(r.logins),
+			len(r.devices), maxLogins, maxDevices)
 	}
 	for _, l := range r.logins {
 		if len(l.authSessions) > maxAuthSessions {
@@ -226,8 +236,10 @@ func TestBrowsersAreBounded(t *testing.T) {
 // A browser is never sent where the client's patterns don't lead.
 func FuzzRedirectURI(f *testing.F) {
 	for _, seed := range []string{
-		"http://app.test/a/b", "http://app.test/a", "http://app.test/a/../b", "http://app.test/a/%2e%2e/b", "http://app.test@evil.test/a/",
-		"http://app.test/a/x?y#z", "//app.test/a/", "http:\\\\app.test/a/", "http://app.test:1/a/", "javascript:alert(1)", "/a/b", "http://app.test/a/%",
+		"http://app.test/a/b", "http://app.test/a", "http://app.test/a/../b",
+		"http://app.test/a/%2e%2e/b", "http://app.test@evil.test/a/",
+		"http://app.test/a/x?y#z", "//app.test/a/", "http:\\\\app.test/a/", "http://app.test:1/a/",
+		"javascript:alert(1)", "/a/b", "http://app.test/a/%",
 	} {
 		f.Add(seed)
 	}
@@ -243,10 +255,12 @@ func FuzzRedirectURI(f *testing.F) {
 			return
 		}
 		parsed, err := url.Parse(to)
-		if err != nil || parsed.Scheme != "http" || parsed.Host != "app.test" || parsed.User != nil || !strings.HasPrefix(parsed.Path+"/", "/a/") {
+		if err != nil || parsed.Scheme != "http" || parsed.Host != "app.test" ||
+			parsed.User != nil || !strings.HasPrefix(parsed.Path+"/", "/a/") {
 			t.Errorf("%q leads to %q (%v)", asked, to, err)
 		}
-		if at := fmt.Sprint(parsed.ResolveReference(&url.URL{})); !strings.HasPrefix(at, "http://app.test/a") {
+		if at := fmt.Sprint(parsed.ResolveReference(&url.URL{})); !strings.HasPrefix(at,
+			"http://app.test/a") {
 			t.Errorf("%q leads to %q", asked, at)
 		}
 	})

@@ -12,13 +12,16 @@ import (
 // A password of the file is as old as the realm, and one that was set is new.
 func TestPasswordPolicy_expiry(t *testing.T) {
 	t.Parallel()
-	kc := keycloaktest.New(t, []byte(`{"realm": "r", "enabled": true, "passwordPolicy": "length(2) and forceExpiredPasswordChange(365)",
+	kc := keycloaktest.New(t,
+		[]byte(
+			`{"realm": "r", "enabled": true, "passwordPolicy": "length(2) and forceExpiredPasswordChange(365)",
 		"clients": [{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true}],
 		"users": [{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "pw"}]}]}`))
 	r := kc.Realm("r")
 	want := func(when, password string, status int) {
 		t.Helper()
-		answer, err := http.PostForm(r.EndpointURL("/token"), url.Values{"grant_type": {"password"}, "client_id": {"app"}, "username": {"ann"}, "password": {password}})
+		answer, err := http.PostForm(r.EndpointURL("/token"),
+			url.Values{"grant_type": {"password"}, "client_id": {"app"}, "username": {"ann"}, "password": {password}})
 		if err != nil {
 			t.Fatal(err)
 		}

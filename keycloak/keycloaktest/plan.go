@@ -52,7 +52,8 @@ type member = map[string]any
 // File is the plan as a realm file.
 func (p Plan) File() []byte {
 	realmRoles, clientRoles, groups := []member{}, map[string][]member{}, []string{}
-	known := map[string]bool{"offline_access": true, "uma_authorization": true} // every realm's own can't be made again
+	// every realm's own can't be made again
+	known := map[string]bool{"offline_access": true, "uma_authorization": true}
 	for client, names := range realmfile.BuiltinClientRoles {
 		for _, name := range names {
 			known[client+"/"+name] = true
@@ -75,20 +76,24 @@ func (p Plan) File() []byte {
 			role(c.ID + "/" + name)
 		}
 		clients = append(clients, over(member{
-			"clientId": c.ID, "enabled": true, "publicClient": c.Secret == "", "secret": c.Secret, "redirectUris": append([]string{}, c.RedirectURIs...),
+			"clientId": c.ID, "enabled": true, "publicClient": c.Secret == "", "secret": c.Secret,
+			"redirectUris":              append([]string{}, c.RedirectURIs...),
 			"directAccessGrantsEnabled": true, "serviceAccountsEnabled": c.Secret != "",
 			"attributes": member{"oauth2.device.authorization.grant.enabled": "true"},
 			"protocolMappers": []member{
 				{"name": "audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
-					"config": member{"included.client.audience": c.ID, "access.token.claim": "true"}},
+					"config": member{"included.client.audience": c.ID,
+						"access.token.claim": "true"}},
 				{"name": "groups", "protocol": "openid-connect", "protocolMapper": "oidc-group-membership-mapper",
-					"config": member{"claim.name": "groups", "full.path": "true", "access.token.claim": "true", "id.token.claim": "true"}},
+					"config": member{"claim.name": "groups", "full.path": "true",
+						"access.token.claim": "true", "id.token.claim": "true"}},
 			},
 		}, c.Settings))
 	}
 	users := []member{}
 	for _, u := range p.Users {
-		ofRealm, ofClients := []string{"default-roles-" + strings.ToLower(p.Name)}, map[string][]string{}
+		ofRealm, ofClients := []string{"default-roles-" + strings.ToLower(p.Name)},
+			map[string][]string{}
 		for _, name := range u.Roles {
 			role(name)
 			if client, ofClient, ok := strings.Cut(name, "/"); ok {
@@ -111,14 +116,16 @@ func (p Plan) File() []byte {
 			name = u.Name
 		}
 		users = append(users, over(member{
-			"username": name, "enabled": true, "email": u.Name + "@example.com", "emailVerified": true, "firstName": u.Name, "lastName": "Test",
+			"username": name, "enabled": true, "email": u.Name + "@example.com",
+			"emailVerified": true, "firstName": u.Name, "lastName": "Test",
 			"credentials": credentials,
 			"realmRoles":  ofRealm, "clientRoles": ofClients, "groups": paths,
 		}, u.Settings))
 	}
 	file, err := json.MarshalIndent(over(member{
-		"realm": p.Name, "enabled": true, "clients": clients, "users": users, "groups": groupTree(groups),
-		"roles": member{"realm": realmRoles, "client": clientRoles},
+		"realm": p.Name, "enabled": true, "clients": clients, "users": users,
+		"groups": groupTree(groups),
+		"roles":  member{"realm": realmRoles, "client": clientRoles},
 	}, p.Settings), "", "  ")
 	if err != nil {
 		panic("keycloaktest: a plan's settings can't be written as JSON: " + err.Error())

@@ -55,7 +55,8 @@ func TestPlan(t *testing.T) {
 // admin calls the admin API of a real Keycloak and wants success.
 func admin(t *testing.T, url, method, path string, content []byte) {
 	t.Helper()
-	signedIn := post(t, url+"/realms/master/protocol/openid-connect/token", "grant_type", "password", "client_id", "admin-cli", "username", "admin", "password", "admin").wantOK(t)
+	signedIn := post(t, url+"/realms/master/protocol/openid-connect/token", "grant_type",
+		"password", "client_id", "admin-cli", "username", "admin", "password", "admin").wantOK(t)
 	request := newRequest(t, method, url+"/admin/realms"+path, string(content))
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+signedIn.member("access_token"))
@@ -69,7 +70,8 @@ func testPlan(t *testing.T, realm string) {
 	endpoint := realm + "/protocol/openid-connect"
 	in := func(client, secret, name string) reply {
 		t.Helper()
-		return post(t, endpoint+"/token", "grant_type", "password", "scope", "openid", "client_id", client, "client_secret", secret, "username", name, "password", name+"-password")
+		return post(t, endpoint+"/token", "grant_type", "password", "scope", "openid", "client_id",
+			client, "client_secret", secret, "username", name, "password", name+"-password")
 	}
 
 	r := in("api", "api-secret", "ann").wantOK(t)
@@ -92,35 +94,44 @@ func testPlan(t *testing.T, realm string) {
 		t.Errorf("the audience is %v, want api in it", aud)
 	}
 	for _, token := range []string{r.member("access_token"), r.member("id_token")} {
-		if got := groups(unverified(t, token)); !slices.Equal(got, []string{"/guests", "/staff", "/staff/night"}) {
+		if got := groups(unverified(t, token)); !slices.Equal(got,
+			[]string{"/guests", "/staff", "/staff/night"}) {
 			t.Errorf("ann's groups are %v", got)
 		}
 	}
-	if claims["email"] != "ann@example.com" || claims["email_verified"] != true || claims["name"] != "ann Test" || r.body["expires_in"] != 77.0 {
+	if claims["email"] != "ann@example.com" || claims["email_verified"] != true ||
+		claims["name"] != "ann Test" || r.body["expires_in"] != 77.0 {
 		t.Errorf("the claims are %v, and tokens live for %v s", claims, r.body["expires_in"])
 	}
 
 	// Settings: refresh tokens are good once.
 	spend := func() reply {
-		return post(t, endpoint+"/token", "grant_type", "refresh_token", "client_id", "api", "client_secret", "api-secret", "refresh_token", r.member("refresh_token"))
+		return post(t, endpoint+"/token", "grant_type", "refresh_token", "client_id", "api",
+			"client_secret", "api-secret", "refresh_token", r.member("refresh_token"))
 	}
 	spend().wantOK(t)
 	spend().wantRefused(t, 400, "Maximum allowed refresh token reuse exceeded")
 
 	// Who has nothing but a name.
 	ben := unverified(t, in("app", "", "ben").wantOK(t).member("access_token"))
-	if aud := audience(ben); !slices.Contains(aud, "app") || len(groups(ben)) != 0 || len(rolesIn(ben, "api")) != 0 || ben["email"] != "ben@corp.test" || ben["name"] != "ben Planned" {
+	if aud := audience(ben); !slices.Contains(aud, "app") || len(groups(ben)) != 0 ||
+		len(rolesIn(ben, "api")) != 0 || ben["email"] != "ben@corp.test" ||
+		ben["name"] != "ben Planned" {
 		t.Errorf("ben's claims are %v", ben)
 	}
 	in("api", "api-secret", "cid").wantRefused(t, 400, "Account disabled")
 
 	// Every grant that a client's kind allows.
-	service := unverified(t, post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "api", "client_secret", "api-secret").wantOK(t).member("access_token"))
+	service := unverified(t,
+		post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "api",
+			"client_secret", "api-secret").wantOK(t).member("access_token"))
 	if service["client_id"] != "api" || !slices.Contains(audience(service), "api") {
 		t.Errorf("the claims of the service account are %v", service)
 	}
 	post(t, endpoint+"/auth/device", "client_id", "app", "scope", "openid").wantOK(t)
-	page := get(t, endpoint+"/auth?response_type=code&scope=openid&client_id=api&redirect_uri=http%3A%2F%2Fapp.test%2Fcb").wantOK(t)
+	page := get(t,
+		endpoint+
+			"/auth?response_type=code&scope=openid&client_id=api&redirect_uri=http%3A%2F%2Fapp.test%2Fcb").wantOK(t)
 	if !strings.Contains(page.text, `name="username"`) {
 		t.Errorf("the client that has redirect URIs gets no login page: %s", page.text)
 	}
@@ -128,8 +139,10 @@ func testPlan(t *testing.T, realm string) {
 		wantRefused(t, 401, "Public client not allowed to retrieve service account")
 
 	// What a client's settings say wins.
-	in("closed", "closed-secret", "ann").wantRefused(t, 400, "Client not allowed for direct access grants")
-	post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "closed", "client_secret", "closed-secret").
+	in("closed", "closed-secret", "ann").wantRefused(t, 400,
+		"Client not allowed for direct access grants")
+	post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "closed",
+		"client_secret", "closed-secret").
 		wantRefused(t, 401, "Client not enabled to retrieve service account")
 }
 
@@ -148,22 +161,26 @@ func TestPlanFile(t *testing.T) {
 	plan.Name = "same"
 	before := fmt.Sprintf("%+v", plan)
 	first := plan.File()
-	if !bytes.Equal(first, plan.File()) || !json.Valid(first) || fmt.Sprintf("%+v", plan) != before {
+	if !bytes.Equal(first, plan.File()) || !json.Valid(first) ||
+		fmt.Sprintf("%+v", plan) != before {
 		t.Error("the plan, or its file, isn't what it was the first time")
 	}
 	kc := keycloaktest.New(t, keycloaktest.Plan{Name: "empty"}.File())
-	if _, err := kc.Realm("empty").AddUser([]byte(`{"username": "x", "enabled": true}`)); err != nil {
+	if _, err := kc.Realm("empty").AddUser([]byte(`{"username": "x", "enabled": true}`)); err !=
+		nil {
 		t.Errorf("a realm without anything takes no user: %v", err)
 	}
 }
 
 func TestPlanThatCantBeWritten(t *testing.T) {
 	defer func() {
-		if said := fmt.Sprint(recover()); !strings.HasPrefix(said, "keycloaktest: a plan's settings can't be written as JSON: ") {
+		if said := fmt.Sprint(recover()); !strings.HasPrefix(said,
+			"keycloaktest: a plan's settings can't be written as JSON: ") {
 			t.Errorf("File says %q", said)
 		}
 	}()
-	keycloaktest.Plan{Name: "x", Settings: map[string]any{"accessTokenLifespan": math.Inf(1)}}.File()
+	keycloaktest.Plan{Name: "x",
+		Settings: map[string]any{"accessTokenLifespan": math.Inf(1)}}.File()
 }
 
 // A mistake in a plan is a mistake in its file, and told as one.

@@ -70,7 +70,9 @@ type scope struct {
 }
 
 func (s *scope) hasMapper(id string) bool {
-	return slices.ContainsFunc(s.ProtocolMappers, func(m realmfile.Mapper) bool { return m.ProtocolMapper == id })
+	return slices.ContainsFunc(s.ProtocolMappers, func(m realmfile.Mapper) bool {
+		return m.ProtocolMapper == id
+	})
 }
 
 // shown reports whether a scope's name is in scope claims.
@@ -100,13 +102,16 @@ func newRealm(server *Server, file realmfile.Realm, options importOptions) (*Rea
 	r := &Realm{
 		server: server, name: file.Realm, settings: file, profile: file.Profile,
 		roles: map[string]*role{}, groups: map[string]*group{}, scopes: map[string]*scope{},
-		clients: map[string]*client{}, users: map[string]*user{}, names: map[string]*user{}, emails: map[string][]*user{},
-		sessions: map[string]*session{}, offline: map[string]*session{}, codes: map[string]*authorization{},
+		clients: map[string]*client{}, users: map[string]*user{}, names: map[string]*user{},
+		emails:   map[string][]*user{},
+		sessions: map[string]*session{}, offline: map[string]*session{},
+		codes:   map[string]*authorization{},
 		devices: map[string]*device{}, logins: map[string]*login{}, revoked: map[string]time.Time{},
 	}
 	r.readFrontend()
 	for _, build := range []func(importOptions) error{
-		r.buildScopes, r.buildClients, r.buildRoles, r.buildScopeMappings, r.buildGroups, r.buildUsers, r.buildLastRoles,
+		r.buildScopes, r.buildClients, r.buildRoles, r.buildScopeMappings, r.buildGroups,
+		r.buildUsers, r.buildLastRoles,
 	} {
 		if err := build(options); err != nil {
 			return nil, err
@@ -119,20 +124,24 @@ func (r *Realm) buildScopes(importOptions) error {
 	documents := r.settings.Scopes()
 	if r.settings.ClientScopes == nil {
 		r.settings.DefaultDefaultClientScopes, r.settings.DefaultOptionalClientScopes = realmfile.BuiltinDefaultScopes, realmfile.BuiltinOptionalScopes
-	} else if !slices.ContainsFunc(documents, func(s realmfile.Scope) bool { return s.Name == "offline_access" }) {
+	} else if !slices.ContainsFunc(documents, func(s realmfile.Scope) bool {
+		return s.Name == "offline_access"
+	}) {
 		// Keycloak adds this one to whatever scopes a file has.
 		for _, s := range realmfile.BuiltinScopes() {
 			if s.Name == "offline_access" {
 				documents = append(slices.Clone(documents), s)
 			}
 		}
-		r.settings.DefaultOptionalClientScopes = append(slices.Clone(r.settings.DefaultOptionalClientScopes), "offline_access")
+		r.settings.DefaultOptionalClientScopes = append(
+			slices.Clone(r.settings.DefaultOptionalClientScopes), "offline_access")
 	}
 	for _, document := range documents {
 		if document.Protocol != "" && document.Protocol != "openid-connect" {
 			continue // SAML's can't change an answer of OpenID Connect; it is listed as ignored
 		}
-		r.scopes[document.Name] = &scope{Scope: document, unsupported: realmfile.UnsupportedMappers(document.ProtocolMappers)}
+		r.scopes[document.Name] = &scope{Scope: document,
+			unsupported: realmfile.UnsupportedMappers(document.ProtocolMappers)}
 	}
 	return nil
 }
@@ -140,11 +149,15 @@ func (r *Realm) buildScopes(importOptions) error {
 func (r *Realm) buildClients(options importOptions) error {
 	documents := slices.Clone(r.settings.Clients)
 	ofFile := func(id string) bool {
-		return slices.ContainsFunc(r.settings.Clients, func(c realmfile.Client) bool { return c.ClientID == id })
+		return slices.ContainsFunc(r.settings.Clients, func(c realmfile.Client) bool {
+			return c.ClientID == id
+		})
 	}
 	for _, builtin := range realmfile.BuiltinClients(r.name) {
 		// Keycloak makes the account console beside the client account, or not at all.
-		if !ofFile(builtin.ClientID) && (builtin.ClientID != "account-console" || !ofFile("account") || r.settings.NeedsAccountConsole) {
+		if !ofFile(builtin.ClientID) &&
+			(builtin.ClientID != "account-console" || !ofFile("account") ||
+				r.settings.NeedsAccountConsole) {
 			documents = append(documents, builtin)
 		}
 	}
@@ -153,8 +166,10 @@ func (r *Realm) buildClients(options importOptions) error {
 			document.FullScopeAllowed = new(!document.ConsentRequired)
 		}
 		c := &client{
-			Client: document, roles: map[string]*role{}, enabled: or(document.Enabled, true), ofFile: i < len(r.settings.Clients),
-			standardFlow: or(document.StandardFlowEnabled, true), fullScope: or(document.FullScopeAllowed, !document.ConsentRequired),
+			Client: document, roles: map[string]*role{}, enabled: or(document.Enabled, true),
+			ofFile:       i < len(r.settings.Clients),
+			standardFlow: or(document.StandardFlowEnabled, true),
+			fullScope:    or(document.FullScopeAllowed, !document.ConsentRequired),
 		}
 		if c.ID == "" {
 			c.ID = uuid.NewString()
@@ -180,10 +195,13 @@ func (r *Realm) buildClients(options importOptions) error {
 				}
 			}
 		}
-		c.defaultScopes, c.optionalScopes = r.known(c.DefaultClientScopes), r.known(c.OptionalClientScopes)
+		c.defaultScopes, c.optionalScopes = r.known(c.DefaultClientScopes),
+			r.known(c.OptionalClientScopes)
 		if c.DefaultClientScopes == nil && c.OptionalClientScopes == nil {
-			c.defaultScopes, c.optionalScopes = r.ofProtocol(r.settings.DefaultDefaultClientScopes), r.ofProtocol(r.settings.DefaultOptionalClientScopes)
-			if name := c.ClientTemplate; r.scopes[name] != nil && !slices.Contains(c.defaultScopes, name) {
+			c.defaultScopes, c.optionalScopes = r.ofProtocol(r.settings.DefaultDefaultClientScopes),
+				r.ofProtocol(r.settings.DefaultOptionalClientScopes)
+			if name := c.ClientTemplate; r.scopes[name] != nil &&
+				!slices.Contains(c.defaultScopes, name) {
 				c.defaultScopes = append(c.defaultScopes, name)
 			}
 		}
@@ -215,12 +233,16 @@ const maskedSecret = "**********"
 
 // known drops the names of scopes that the realm doesn't have, as Keycloak's import does, silently.
 func (r *Realm) known(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return r.scopes[name] == nil })
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return r.scopes[name] == nil
+	})
 }
 
 // ofProtocol is known for what clients get that name no scopes: not those that say no protocol.
 func (r *Realm) ofProtocol(names []string) []string {
-	return slices.DeleteFunc(r.known(names), func(name string) bool { return r.scopes[name].Protocol == "" })
+	return slices.DeleteFunc(r.known(names), func(name string) bool {
+		return r.scopes[name].Protocol == ""
+	})
 }
 
 // buildRoles makes the realm's roles, and what its default role holds: what Keycloak makes by
@@ -235,7 +257,8 @@ func (r *Realm) buildRoles(importOptions) error {
 		all.composites = append(all.composites, r.roles["offline_access"])
 	}
 	if account := r.clients["account"]; !account.ofFile {
-		all.composites = append(all.composites, account.roles["manage-account"], account.roles["view-profile"])
+		all.composites = append(all.composites, account.roles["manage-account"],
+			account.roles["view-profile"])
 	}
 	for _, document := range documents.Realm {
 		if r.roles[document.Name] == nil {
@@ -300,8 +323,11 @@ func (r *Realm) buildLastRoles(importOptions) error {
 	if management := r.clients["realm-management"]; management.ofFile {
 		const all = "realm-admin"
 		ofFile := func(document realmfile.Role) bool { return document.Name == all }
-		if management.roles[all] != nil && !slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], ofFile) {
-			return fmt.Errorf("roles.client.realm-management: %s is missing, and the file gives it to somebody", all)
+		if management.roles[all] != nil &&
+			!slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], ofFile) {
+			return fmt.Errorf(
+				"roles.client.realm-management: %s is missing, and the file gives it to somebody",
+				all)
 		}
 		management.addBuiltinRoles()
 	}
@@ -318,12 +344,17 @@ func (r *Realm) buildLastRoles(importOptions) error {
 // scope. If it lacks one, Keycloak makes what is missing and gives the role to everybody.
 func (r *Realm) bringsOfflineAccess() bool {
 	const name = "offline_access"
-	return r.hasRole(name) && slices.ContainsFunc(r.settings.ClientScopes, func(s realmfile.Scope) bool { return s.Name == name })
+	return r.hasRole(name) &&
+		slices.ContainsFunc(r.settings.ClientScopes, func(s realmfile.Scope) bool {
+			return s.Name == name
+		})
 }
 
 // hasRole reports whether the file has a realm role of a name.
 func (r *Realm) hasRole(name string) bool {
-	return slices.ContainsFunc(r.settings.Roles.Realm, func(document realmfile.Role) bool { return document.Name == name })
+	return slices.ContainsFunc(r.settings.Roles.Realm, func(document realmfile.Role) bool {
+		return document.Name == name
+	})
 }
 
 // defaultRole is the name of the role that everybody gets: the file's, or one of Keycloak's that
@@ -342,7 +373,8 @@ func (r *Realm) defaultRole() string {
 
 // rolesOf resolves names of roles. Keycloak creates the ones that a user names and the realm lacks,
 // silently.
-func (r *Realm) rolesOf(realm []string, ofClients map[string][]string, create bool) ([]*role, error) {
+func (r *Realm) rolesOf(realm []string, ofClients map[string][]string,
+	create bool) ([]*role, error) {
 	var found []*role
 	for _, name := range realm {
 		name = strings.TrimSpace(name)
@@ -387,13 +419,15 @@ func (r *Realm) buildGroups(importOptions) error {
 	add = func(parent *group, documents []realmfile.Group) error {
 		for _, document := range documents {
 			g := &group{
-				name: document.Name, path: "/" + document.Name, parent: parent, attributes: document.Attributes,
+				name: document.Name, path: "/" + document.Name, parent: parent,
+				attributes: document.Attributes,
 			}
 			if parent != nil {
 				g.path = parent.path + g.path
 			}
 			var err error
-			if g.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true); err != nil {
+			if g.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles,
+				true); err != nil {
 				return fmt.Errorf("group %s: %w", g.path, err)
 			}
 			if r.groups[g.path] == nil { // a slash in a name makes two groups of one path
@@ -409,7 +443,9 @@ func (r *Realm) buildGroups(importOptions) error {
 }
 
 func (r *Realm) buildScopeMappings(importOptions) error {
-	if !slices.ContainsFunc(r.settings.ClientScopes, func(s realmfile.Scope) bool { return s.Name == "offline_access" }) {
+	if !slices.ContainsFunc(r.settings.ClientScopes, func(s realmfile.Scope) bool {
+		return s.Name == "offline_access"
+	}) {
 		r.scopes["offline_access"].roles = []*role{r.roles["offline_access"]}
 	}
 	add := func(mapping realmfile.ScopeMapping, roles []*role) error {

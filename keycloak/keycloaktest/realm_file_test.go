@@ -39,7 +39,8 @@ func shopWith(members string) []byte {
 func TestReaderRefuses(t *testing.T) {
 	t.Parallel()
 	profile := func(attributes string) string {
-		return fmt.Sprintf(`"components": {"org.keycloak.userprofile.UserProfileProvider": [{"providerId": "declarative-user-profile", "config": {"kc.user.profile.config": [%q]}}]}`, attributes)
+		return fmt.Sprintf(
+			`"components": {"org.keycloak.userprofile.UserProfileProvider": [{"providerId": "declarative-user-profile", "config": {"kc.user.profile.config": [%q]}}]}`, attributes)
 	}
 	keyProvider := func(provider string) string {
 		return `"components": {"org.keycloak.keys.KeyProvider": [` + provider + `]}`
@@ -175,16 +176,20 @@ func TestReaderLeavesAside(t *testing.T) {
 		{`"clients": [{"clientId": "a", "protocol": "saml"}, {"clientId": "b", "protocolMappers": [{"name": "m", "protocol": "saml", "protocolMapper": "saml-role-list-mapper"}]}]`,
 			[]string{"clients[].protocolMappers (protocol saml)", "clients[a] (protocol saml)"}},
 		{`"clientScopes": [{"name": "role_list", "protocol": "saml"}, {"name": "x", "protocol": "docker-v2"}]`,
-			[]string{"clientScopes[role_list] (protocol saml)", "clientScopes[x] (protocol docker-v2)"}},
+			[]string{"clientScopes[role_list] (protocol saml)",
+				"clientScopes[x] (protocol docker-v2)"}},
 		{`"users": [{"username": "a", "createdTimestamp": 1, "credentials": [{"type": "webauthn", "secretData": "{}"}]}]`,
 			[]string{"users[].createdTimestamp", "users[a].credentials (type webauthn)"}},
 		{`"roles": {"realm": [{"name": "a", "description": "A", "composite": true}]}, "groups": [{"name": "g", "subGroups": [{"name": "h", "path": "/g/h"}]}]`,
-			[]string{"groups[].subGroups[].path", "roles.realm[].composite", "roles.realm[].description"}},
+			[]string{"groups[].subGroups[].path", "roles.realm[].composite",
+				"roles.realm[].description"}},
 		{`"identityProviders": [{"alias": "google", "providerId": "google"}], "browserSecurityHeaders": {"xFrameOptions": "DENY"}, "localizationTexts": {"de": {"a": "b"}}`,
-			[]string{"browserSecurityHeaders", "identityProviders[].providerId", "localizationTexts"}},
+			[]string{"browserSecurityHeaders", "identityProviders[].providerId",
+				"localizationTexts"}},
 		{`"components": {"org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy": [{"providerId": "scope"}],
 			"org.keycloak.keys.KeyProvider": [{"name": "rsa", "providerId": "rsa", "config": {"privateKey": ["` + madePrivateKey() + `"], "keySize": ["4096"]}}]}`,
-			[]string{"components[org.keycloak.keys.KeyProvider][rsa].keySize", "components[org.keycloak.keys.KeyProvider][rsa].privateKey",
+			[]string{"components[org.keycloak.keys.KeyProvider][rsa].keySize",
+				"components[org.keycloak.keys.KeyProvider][rsa].privateKey",
 				"components[org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy]"}},
 	} {
 		kc := keycloaktest.New(t, shopWith(tt.members))
@@ -197,7 +202,8 @@ func TestReaderLeavesAside(t *testing.T) {
 	for i := range 300 {
 		scopes = append(scopes, fmt.Sprintf(`{"name": "s%d", "protocol": "saml"}`, i))
 	}
-	many := keycloaktest.New(t, shopWith(`"clientScopes": [`+strings.Join(scopes, ",")+`]`)).Realm("shop").Ignored()
+	many := keycloaktest.New(t,
+		shopWith(`"clientScopes": [`+strings.Join(scopes, ",")+`]`)).Realm("shop").Ignored()
 	if len(many) != 201 || many[200] != "and 100 more" {
 		t.Errorf("%d are listed, the last %q; want 200, and 100 more", len(many), many[len(many)-1])
 	}
@@ -210,20 +216,24 @@ func TestReaderLeavesAsideOfAnExport(t *testing.T) {
 	succeed(t, err)
 	ignored := keycloaktest.New(t, export).Realm("local").Ignored()
 	for _, want := range []string{
-		"browserSecurityHeaders", "clientScopes[AuthnContextClassRef] (protocol saml)", "clientScopes[role_list] (protocol saml)", "clientScopes[saml_organization] (protocol saml)",
-		"displayName", "eventsListeners",
-		"otpSupportedApplications", "requiredActions[].priority", "resetCredentialsFlow", "roles.realm[].description",
+		"browserSecurityHeaders", "clientScopes[AuthnContextClassRef] (protocol saml)",
+		"clientScopes[role_list] (protocol saml)",
+		"clientScopes[saml_organization] (protocol saml)", "displayName", "eventsListeners",
+		"otpSupportedApplications", "requiredActions[].priority", "resetCredentialsFlow",
+		"roles.realm[].description",
 	} {
 		if !slices.Contains(ignored, want) {
 			t.Errorf("%s isn't listed among %q", want, ignored)
 		}
 	}
 	harmless := []string{ // change nothing here, whatever their names say
-		"accessCodeLifespanUserAction", "accessTokenLifespanForImplicitFlow", "actionTokenGeneratedByAdminLifespan", "actionTokenGeneratedByUserLifespan",
+		"accessCodeLifespanUserAction", "accessTokenLifespanForImplicitFlow",
+		"actionTokenGeneratedByAdminLifespan", "actionTokenGeneratedByUserLifespan",
 		"clients[].nodeReRegistrationTimeout",
 	}
 	for _, what := range ignored {
-		for _, lost := range []string{"mapper", "secret", "lifespan", "timeout", "redirect", "flow."} {
+		for _, lost := range []string{"mapper", "secret", "lifespan", "timeout", "redirect",
+			"flow."} {
 			if strings.Contains(strings.ToLower(what), lost) && !slices.Contains(harmless, what) {
 				t.Errorf("%s is left aside", what)
 			}

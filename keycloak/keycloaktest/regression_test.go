@@ -68,27 +68,34 @@ func wantSays(t *testing.T, err error, says string) {
 
 // An online session that has ended hid the offline one of its id from userinfo and revocation.
 func TestOfflineSessionOutlivesOnlineOfItsID(t *testing.T) {
-	s := New(t, []byte(strings.Replace(browserRealm, `"username": "ann"`, `"username": "ann", "realmRoles": ["offline_access"]`, 1)))
+	s := New(t,
+		[]byte(strings.Replace(browserRealm, `"username": "ann"`,
+			`"username": "ann", "realmRoles": ["offline_access"]`, 1)))
 	r, b := s.Realm("r"), newBrowser(t, s)
 	b.ask() // a session of another request, so that the offline one doesn't take its place
 	b.post(b.form(), "username", "ann", "password", "a")
 	b.ask("scope", "openid offline_access")
-	_, tokens := posted(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id", "app", "code", b.to.Query().Get("code"),
+	_, tokens := posted(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id",
+		"app", "code", b.to.Query().Get("code"),
 		"redirect_uri", "http://app.test/a/cb")
 	if len(r.sessions) != 1 || len(r.offline) != 1 {
-		t.Fatalf("there are %d sessions and %d offline ones, want one of each: %v", len(r.sessions), len(r.offline), tokens)
+		t.Fatalf("there are %d sessions and %d offline ones, want one of each: %v", len(r.sessions),
+			len(r.offline), tokens)
 	}
 	s.Advance(time.Hour)
-	_, tokens = posted(t, r.URL()+oidc+"/token", "grant_type", "refresh_token", "client_id", "app", "refresh_token", tokens["refresh_token"].(string))
+	_, tokens = posted(t, r.URL()+oidc+"/token", "grant_type", "refresh_token", "client_id", "app",
+		"refresh_token", tokens["refresh_token"].(string))
 	access, _ := tokens["access_token"].(string)
 	if status, body := posted(t, r.URL()+oidc+"/userinfo", "access_token", access); status != 200 {
 		t.Errorf("userinfo says %d %v, want 200", status, body)
 	}
-	if _, body := posted(t, r.URL()+oidc+"/revoke", "client_id", "app", "token", access); body["error"] != nil {
+	if _, body := posted(t, r.URL()+oidc+"/revoke", "client_id", "app", "token",
+		access); body["error"] != nil {
 		t.Errorf("revocation says %v", body)
 	}
 	sessions := r.Sessions()
-	if len(sessions) != 1 || !sessions[0].Offline || sessions[0].UserID != r.User("ann").ID() || !slices.Equal(sessions[0].Clients, []string{"app"}) {
+	if len(sessions) != 1 || !sessions[0].Offline || sessions[0].UserID != r.User("ann").ID() ||
+		!slices.Equal(sessions[0].Clients, []string{"app"}) {
 		t.Errorf("the sessions are %+v, want the offline one", sessions)
 	}
 }
@@ -96,7 +103,9 @@ func TestOfflineSessionOutlivesOnlineOfItsID(t *testing.T) {
 // A claim exp.x replaced exp by an object, and the server panicked.
 func TestMapperBelowProtectedClaim(t *testing.T) {
 	for _, name := range []string{"exp.x", "typ.x", "auth_time.x", "email_verified.x"} {
-		r := New(t, []byte(`{"realm": "r", "enabled": true, "clients": [{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true, "protocolMappers": [
+		r := New(t,
+			[]byte(
+				`{"realm": "r", "enabled": true, "clients": [{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true, "protocolMappers": [
 			{"name": "m", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper",
 				"config": {"claim.name": "`+name+`", "claim.value": "v", "access.token.claim": "true", "id.token.claim": "true"}}]}],
 			"users": [{"username": "ann", "enabled": true}]}`)).Realm("r")
@@ -114,12 +123,22 @@ func TestMapperBelowProtectedClaim(t *testing.T) {
 // Who was deleted at the login page got a code; realms and clients that were disabled went on.
 func TestLoginActionsCheckAnew(t *testing.T) {
 	for want, change := range map[string]func(*Realm) error{
-		"An internal server error has occurred": func(r *Realm) error { return r.User("ann").Delete() },
-		"Login requester not enabled":           func(r *Realm) error { return r.UpdateClient("app", []byte(`{"enabled": false}`)) },
-		"Realm not enabled":                     func(r *Realm) error { return r.Update([]byte(`{"enabled": false}`)) },
-		"HTTPS required":                        func(r *Realm) error { return r.Update([]byte(`{"sslRequired": "all"}`)) },
+		"An internal server error has occurred": func(r *Realm) error {
+			return r.User("ann").Delete()
+		},
+		"Login requester not enabled": func(r *Realm) error {
+			return r.UpdateClient("app", []byte(`{"enabled": false}`))
+		},
+		"Realm not enabled": func(r *Realm) error {
+			return r.Update([]byte(`{"enabled": false}`))
+		},
+		"HTTPS required": func(r *Realm) error {
+			return r.Update([]byte(`{"sslRequired": "all"}`))
+		},
 	} {
-		s := New(t, []byte(strings.Replace(browserRealm, `"username": "ann"`, `"username": "ann", "requiredActions": ["UPDATE_PASSWORD"]`, 1)))
+		s := New(t,
+			[]byte(strings.Replace(browserRealm, `"username": "ann"`,
+				`"username": "ann", "requiredActions": ["UPDATE_PASSWORD"]`, 1)))
 		b := newBrowser(t, s)
 		b.ask()
 		b.post(b.form(), "username", "ann", "password", "a")
@@ -134,12 +153,15 @@ func TestLoginActionsCheckAnew(t *testing.T) {
 // Notices of logout followed redirects, and a closing server waited for them.
 func TestNoticesGoNowhereElse(t *testing.T) {
 	var elsewhere atomic.Int32
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		elsewhere.Add(1)
+	}))
 	defer other.Close()
 	client := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
 	defer client.Close()
 	r := New(t, []byte(regressionRealm)).Realm("r")
-	if err := r.UpdateClient("app", []byte(`{"attributes": {"backchannel.logout.url": "`+client.URL+`"}}`)); err != nil {
+	if err := r.UpdateClient("app",
+		[]byte(`{"attributes": {"backchannel.logout.url": "`+client.URL+`"}}`)); err != nil {
 		t.Fatal(err)
 	}
 	if !r.EndSession(Session{ID: signedIn(t, r).SessionID}) || elsewhere.Load() != 0 {
@@ -161,7 +183,11 @@ func TestClockMayUseTheServer(t *testing.T) {
 	}
 	defer s.Close()
 	done := make(chan struct{})
-	go func() { defer close(done); s.Now(); s.record(httptest.NewRequest(http.MethodGet, "/", nil)) }()
+	go func() {
+		defer close(done)
+		s.Now()
+		s.record(httptest.NewRequest(http.MethodGet, "/", nil))
+	}()
 	select {
 	case <-done:
 	case <-time.After(4 * time.Minute):
@@ -210,7 +236,8 @@ func TestFaultOutlastsReading(t *testing.T) {
 	defer front.Close()
 	s.Fail(Fault{Endpoint: "/token", Delay: 300 * time.Millisecond})
 	start := time.Now()
-	if status, body := posted(t, front.URL+"/realms/r"+oidc+"/token", "client_id", "app", "grant_type", "password", "username", "ann", "password", "a"); status != 200 {
+	if status, body := posted(t, front.URL+"/realms/r"+oidc+"/token", "client_id", "app",
+		"grant_type", "password", "username", "ann", "password", "a"); status != 200 {
 		t.Errorf("after the delay it answers %d %v, want 200", status, body)
 	}
 	if took := time.Since(start); took < 300*time.Millisecond {
@@ -223,7 +250,8 @@ func TestEndpointsByName(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	s.Fail(Fault{Endpoint: "/certs", Status: 503})
 	s.Fail(Fault{})
-	for path, want := range map[string]int{"/realms/r/certs": 404, "/realms/r" + oidc + "/certs": 503} {
+	for path, want := range map[string]int{"/realms/r/certs": 404,
+		"/realms/r" + oidc + "/certs": 503} {
 		response, err := http.Get(s.URL + path)
 		if err != nil {
 			t.Fatal(err)
@@ -234,7 +262,8 @@ func TestEndpointsByName(t *testing.T) {
 		}
 	}
 	if s.Count("/certs") != 1 || s.Count("") != 2 {
-		t.Errorf("%d of %d requests count as /certs, want 1 of 2: %v", s.Count("/certs"), s.Count(""), s.Requests())
+		t.Errorf("%d of %d requests count as /certs, want 1 of 2: %v", s.Count("/certs"),
+			s.Count(""), s.Requests())
 	}
 	wantPanic(t, `"/cert" is no endpoint`, func() { s.Count("/cert") })
 	wantPanic(t, "is no endpoint", func() { s.Fail(Fault{Endpoint: oidc + "/token", Status: 500}) })
@@ -244,9 +273,15 @@ func TestEndpointsByName(t *testing.T) {
 // SignIn signed in whom Keycloak refuses.
 func TestSignInRefusesDisabled(t *testing.T) {
 	for says, change := range map[string]func(*Realm) error{
-		"user ann is disabled":   func(r *Realm) error { return r.User("ann").Update([]byte(`{"enabled": false}`)) },
-		"client app is disabled": func(r *Realm) error { return r.UpdateClient("app", []byte(`{"enabled": false}`)) },
-		"realm r is disabled":    func(r *Realm) error { return r.Update([]byte(`{"enabled": false}`)) },
+		"user ann is disabled": func(r *Realm) error {
+			return r.User("ann").Update([]byte(`{"enabled": false}`))
+		},
+		"client app is disabled": func(r *Realm) error {
+			return r.UpdateClient("app", []byte(`{"enabled": false}`))
+		},
+		"realm r is disabled": func(r *Realm) error {
+			return r.Update([]byte(`{"enabled": false}`))
+		},
 	} {
 		r := New(t, []byte(regressionRealm)).Realm("r")
 		if err := change(r); err != nil {
@@ -260,8 +295,10 @@ func TestSignInRefusesDisabled(t *testing.T) {
 // A token for anybody passed for the service account of its client.
 func TestMintedTokenOfAnother(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
-	for sub, want := range map[string]int{"somebody": 401, r.clients["robot"].serviceAccount.ID: 200} {
-		token, err := r.Mint(Mint{Claims: map[string]any{"azp": "robot", "sub": sub, "scope": "openid"}})
+	for sub, want := range map[string]int{"somebody": 401,
+		r.clients["robot"].serviceAccount.ID: 200} {
+		token, err := r.Mint(
+			Mint{Claims: map[string]any{"azp": "robot", "sub": sub, "scope": "openid"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +316,8 @@ func TestRemovedRealm(t *testing.T) {
 	_, signIn := r.SignIn("app", "ann")
 	_, mint := r.Mint(Mint{})
 	_, add := r.AddUser([]byte(`{"username": "u"}`))
-	for _, err := range []error{signIn, mint, add, r.Update([]byte("{}")), r.UpdateClient("app", []byte("{}")), ann.SetPassword("x"), ann.Logout()} {
+	for _, err := range []error{signIn, mint, add, r.Update([]byte("{}")),
+		r.UpdateClient("app", []byte("{}")), ann.SetPassword("x"), ann.Logout()} {
 		wantSays(t, err, "the realm was removed")
 	}
 }
@@ -291,7 +329,8 @@ func TestUsersByName(t *testing.T) {
 	if ann == nil || ann.Update([]byte(`{"username": "Anna", "email": "Anna@x.test"}`)) != nil {
 		t.Fatal("ann isn't found, or can't be renamed")
 	}
-	for name, want := range map[string]bool{"ann": false, "ann@x.test": false, "anna": true, "anna@X.test": true} {
+	for name, want := range map[string]bool{"ann": false, "ann@x.test": false, "anna": true,
+		"anna@X.test": true} {
 		if (r.User(name) != nil) != want {
 			t.Errorf("%s is found: %t, want %t", name, !want, want)
 		}
@@ -322,7 +361,8 @@ func TestUserIsAddedWholeOrNot(t *testing.T) {
 // A query string that can't be read spoiled the form.
 func TestQueryIsNoForm(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
-	if status, body := posted(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type", "password", "username", "ann", "password", "a"); status != 200 {
+	if status, body := posted(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type",
+		"password", "username", "ann", "password", "a"); status != 200 {
 		t.Errorf("with a query it answers %d %v, want 200", status, body)
 	}
 }
@@ -332,14 +372,16 @@ func TestSettingsChangeTwice(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	r := s.Realm("r")
 	tokens := signedIn(t, r)
-	for _, patch := range []string{`{"ssoSessionIdleTimeout": 60}`, `{"ssoSessionIdleTimeout": 50}`} {
+	for _, patch := range []string{`{"ssoSessionIdleTimeout": 60}`,
+		`{"ssoSessionIdleTimeout": 50}`} {
 		if err := r.Update([]byte(patch)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	before := r.sessions[tokens.SessionID].clients["app"].at
 	s.Advance(time.Second)
-	if err := r.UpdateClient("app", []byte(`{"attributes": {"client.session.idle.timeout": "40"}}`)); err != nil {
+	if err := r.UpdateClient("app",
+		[]byte(`{"attributes": {"client.session.idle.timeout": "40"}}`)); err != nil {
 		t.Fatal(err)
 	}
 	if after := r.sessions[tokens.SessionID].clients["app"].at; !after.After(before) {

@@ -38,10 +38,14 @@ type call struct {
 const maxForm = 256 << 10
 
 // newCall reads a request's form.
-func newCall(w http.ResponseWriter, request *http.Request, r *Realm, now time.Time) (*call, *refusal) {
-	c := &call{Request: request, realm: r, form: url.Values{}, now: now, exposed: "Access-Control-Allow-Methods"}
+func newCall(w http.ResponseWriter, request *http.Request, r *Realm,
+	now time.Time) (*call, *refusal) {
+	c := &call{Request: request, realm: r, form: url.Values{}, now: now,
+		exposed: "Access-Control-Allow-Methods"}
 	kind, _, _ := strings.Cut(request.Header.Get("Content-Type"), ";")
-	if request.Method != http.MethodPost || strings.TrimSpace(kind) != "application/x-www-form-urlencoded" { // in this case only
+	// in this case only
+	if request.Method != http.MethodPost ||
+		strings.TrimSpace(kind) != "application/x-www-form-urlencoded" {
 		return c, nil
 	}
 	// The query string is no part of the form: http.Request.ParseForm would read it too.
@@ -99,7 +103,8 @@ func decodeBasic(encoded string) ([]byte, error) {
 }
 
 // credentialParameters are read as they are, by what authenticates clients and users.
-var credentialParameters = []string{"client_id", "client_secret", "client_assertion", "username", "password", "otp", "totp"}
+var credentialParameters = []string{"client_id", "client_secret", "client_assertion", "username",
+	"password", "otp", "totp"}
 
 func (c *call) value(name string) string { return c.form.Get(name) }
 
@@ -124,7 +129,8 @@ func (c *call) authenticated() (*client, *refusal) {
 			name, nameErr := url.QueryUnescape(name)
 			password, passwordErr := url.QueryUnescape(password)
 			if nameErr != nil || passwordErr != nil {
-				return nil, refuse(400, "unauthorized_client", "Unexpected error when authenticating client")
+				return nil, refuse(400, "unauthorized_client",
+					"Unexpected error when authenticating client")
 			}
 			if !inForm {
 				id, inForm = name, true
@@ -142,7 +148,8 @@ func (c *call) authenticated() (*client, *refusal) {
 		return nil, refuse(401, "invalid_client", badClient)
 	}
 	if !found.PublicClient {
-		if refused := c.realm.supports(found, realmfile.UseSecret); refused != nil { // it may have another way to say who it is
+		// it may have another way to say who it is
+		if refused := c.realm.supports(found, realmfile.UseSecret); refused != nil {
 			return nil, refused
 		}
 	}
@@ -170,7 +177,8 @@ func (c *client) secretExpired(now time.Time) bool {
 // one that has isn't known by an assertion.
 func (c *call) asserted() (id string, ok bool) {
 	assertion, _ := c.param("client_assertion")
-	if kind, _ := c.param("client_assertion_type"); kind != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+	if kind, _ := c.param("client_assertion_type"); kind !=
+		"urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
 		return "", false
 	}
 	var claims jwt.RegisteredClaims

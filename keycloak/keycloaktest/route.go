@@ -30,21 +30,25 @@ type cors struct {
 // endpoints are what the stand-in has, by the path below /realms/{realm}.
 var endpoints = sync.OnceValue(func() map[string]endpoint {
 	const get, post = http.MethodGet, http.MethodPost
-	public, posted, got := cors{preflight: "GET", public: true}, cors{preflight: "POST, OPTIONS"}, cors{preflight: "GET, HEAD, OPTIONS"}
+	public, posted, got := cors{preflight: "GET", public: true}, cors{preflight: "POST, OPTIONS"},
+		cors{preflight: "GET, HEAD, OPTIONS"}
 	paged := cors{allow: "HEAD, POST, GET, OPTIONS"}
 	return map[string]endpoint{
-		"":                                  {[]string{get}, (*Realm).info, cors{preflight: "GET, HEAD, OPTIONS", public: true}},
-		"/.well-known/openid-configuration": {[]string{get}, (*Realm).discovery, public},
+		"": {[]string{get}, (*Realm).info,
+			cors{preflight: "GET, HEAD, OPTIONS", public: true}},
+		"/.well-known/openid-configuration":       {[]string{get}, (*Realm).discovery, public},
 		"/.well-known/oauth-authorization-server": {[]string{get}, (*Realm).discovery, public},
-		oidc + "/certs":                  {[]string{get}, (*Realm).certs, public},
-		oidc + "/token":                  {[]string{post}, (*Realm).token, posted},
-		oidc + "/token/introspect":       {[]string{post}, (*Realm).introspect, cors{allow: "HEAD, POST, OPTIONS"}},
-		oidc + "/revoke":                 {[]string{post}, (*Realm).revoke, posted},
-		oidc + "/userinfo":               {[]string{get, post}, (*Realm).userinfo, got},
-		oidc + "/logout":                 {[]string{get, post}, (*Realm).logout, got},
-		oidc + "/logout/logout-confirm":  {[]string{get, post}, (*Realm).logoutConfirm, cors{}},
-		oidc + "/auth":                   {[]string{get, post}, (*Realm).authorize, paged},
-		oidc + "/auth/device":            {[]string{get, post}, (*Realm).deviceAuthorization, posted},
+		oidc + "/certs": {[]string{get}, (*Realm).certs, public},
+		oidc + "/token": {[]string{post}, (*Realm).token, posted},
+		oidc + "/token/introspect": {[]string{post}, (*Realm).introspect,
+			cors{allow: "HEAD, POST, OPTIONS"}},
+		oidc + "/revoke":                {[]string{post}, (*Realm).revoke, posted},
+		oidc + "/userinfo":              {[]string{get, post}, (*Realm).userinfo, got},
+		oidc + "/logout":                {[]string{get, post}, (*Realm).logout, got},
+		oidc + "/logout/logout-confirm": {[]string{get, post}, (*Realm).logoutConfirm, cors{}},
+		oidc + "/auth":                  {[]string{get, post}, (*Realm).authorize, paged},
+		oidc + "/auth/device": {[]string{get, post}, (*Realm).deviceAuthorization,
+			posted},
 		oidc + "/auth/device/status":     {[]string{get, post}, (*Realm).deviceStatus, cors{}},
 		"/device":                        {[]string{get, post}, (*Realm).devicePage, posted},
 		"/device/status":                 {[]string{get, post}, (*Realm).deviceStatus, cors{}},
@@ -55,13 +59,16 @@ var endpoints = sync.OnceValue(func() map[string]endpoint {
 	}
 })
 
-// keycloakOnly are paths, or beginnings of paths, that a Keycloak has below a realm and the stand-in
-// hasn't. They are answered with 501: a 404 would say something of Keycloak that isn't true.
+// keycloakOnly are paths, or beginnings of paths, that a Keycloak has below a realm and the
+// stand-in hasn't. They are answered with 501: a 404 would say something of Keycloak that isn't
+// true.
 var keycloakOnly = []string{
-	"/account", "/broker", "/authz", "/clients-registrations", "/clients-managements", "/login-actions", "/.well-known/uma2-configuration",
-	"/clients",
-	oidc + "/ext", oidc + "/registrations", oidc + "/forgot-credentials", oidc + "/login-status-iframe.html", oidc + "/3p-cookies", oidc + "/delegated",
-	"/protocol/saml", "/protocol/docker-v2", "/protocol/oid4vc", "/.well-known/openid-credential-issuer", "/.well-known/webfinger",
+	"/account", "/broker", "/authz", "/clients-registrations", "/clients-managements",
+	"/login-actions", "/.well-known/uma2-configuration", "/clients",
+	oidc + "/ext", oidc + "/registrations", oidc + "/forgot-credentials",
+	oidc + "/login-status-iframe.html", oidc + "/3p-cookies", oidc + "/delegated", "/protocol/saml",
+	"/protocol/docker-v2", "/protocol/oid4vc", "/.well-known/openid-credential-issuer",
+	"/.well-known/webfinger",
 }
 
 // notImplemented answers for an endpoint that Keycloak has and the stand-in doesn't.
@@ -71,11 +78,13 @@ func notImplemented(what string) answer {
 
 // lacks refuses what Keycloak has and the stand-in doesn't.
 func lacks(what string) *refusal {
-	return refuse(http.StatusNotImplemented, notInStandIn, "this is keycloaktest, a stand-in for Keycloak in tests, and it has no "+what)
+	return refuse(http.StatusNotImplemented, notInStandIn,
+		"this is keycloaktest, a stand-in for Keycloak in tests, and it has no "+what)
 }
 
 // escapesLetters finds what a path needn't escape.
-var escapesLetters = regexp.MustCompile(`(?i)%(2d|2e|3\d|4[1-9a-f]|5[0-9a]|5f|6[1-9a-f]|7[0-9a]|7e)`)
+var escapesLetters = regexp.MustCompile(
+	`(?i)%(2d|2e|3\d|4[1-9a-f]|5[0-9a]|5f|6[1-9a-f]|7[0-9a]|7e)`)
 
 func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 	full := request.URL.EscapedPath()
@@ -83,7 +92,8 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 		return badPath("invalidCharacter", "Request path contains invalid character ';'")
 	}
 	segments := strings.Split(request.URL.Path, "/")
-	if escapesLetters.MatchString(full) || strings.Contains(full, "//") || slices.Contains(segments, "..") || slices.Contains(segments, ".") {
+	if escapesLetters.MatchString(full) || strings.Contains(full, "//") ||
+		slices.Contains(segments, "..") || slices.Contains(segments, ".") {
 		return badPath("missingNormalization", "Request path not normalized")
 	}
 	if full == "/" || full == s.prefix+"/" {
@@ -94,8 +104,10 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 	if !ok || !strings.HasPrefix(below, "/") {
 		return outside
 	}
-	if strings.HasPrefix(below, "/admin/") || below == "/admin" || strings.HasPrefix(below, "/resources/") || strings.HasPrefix(below, "/js/") {
-		return notImplemented(path.Join("/", strings.Split(below, "/")[1]) + " endpoints; its Go methods change a realm")
+	if strings.HasPrefix(below, "/admin/") || below == "/admin" ||
+		strings.HasPrefix(below, "/resources/") || strings.HasPrefix(below, "/js/") {
+		return notImplemented(path.Join("/", strings.Split(below, "/")[1]) +
+			" endpoints; its Go methods change a realm")
 	}
 	if strings.HasPrefix(below, "/.well-known/") && !strings.HasPrefix(below, rootMetadata) {
 		return failure(request, 404, "HTTP 404 Not Found")
@@ -141,7 +153,8 @@ func (s *Server) locate(address *url.URL) (realm, rest string, inside bool) {
 
 // badPath refuses a path before it is looked up.
 func badPath(code, description string) answer {
-	return document(400, "", oauthError{code, description}).with("Content-Type", "application/json; charset=UTF-8").bare()
+	return document(400, "", oauthError{code, description}).with("Content-Type",
+		"application/json; charset=UTF-8").bare()
 }
 
 // bare drops the headers that Keycloak sets only on answers of a realm.
@@ -157,16 +170,19 @@ func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string
 				return notImplemented("endpoint " + rest)
 			}
 		}
-		if strings.HasPrefix(rest, "/protocol/") && !strings.HasPrefix(rest, oidc+"/") && rest != oidc {
+		if strings.HasPrefix(rest, "/protocol/") && !strings.HasPrefix(rest, oidc+"/") &&
+			rest != oidc {
 			return failure(request, 404, "Protocol not found")
 		}
 		return failure(request, 404, "HTTP 404 Not Found")
 	}
 	origin := request.Header.Get("Origin")
-	if request.Method == http.MethodOptions && (found.cors.preflight != "" || found.cors.allow != "") {
+	if request.Method == http.MethodOptions &&
+		(found.cors.preflight != "" || found.cors.allow != "") {
 		return found.cors.answer(origin)
 	}
-	if !slices.Contains(found.methods, request.Method) && !(request.Method == http.MethodHead && slices.Contains(found.methods, http.MethodGet)) {
+	if !slices.Contains(found.methods, request.Method) &&
+		!(request.Method == http.MethodHead && slices.Contains(found.methods, http.MethodGet)) {
 		if strings.HasPrefix(rest, "/.well-known/") {
 			return failure(request, 404, "HTTP 404 Not Found")
 		}
@@ -183,7 +199,8 @@ func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string
 	if origin == "" || !c.echo && !found.cors.public {
 		return out
 	}
-	out = out.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials", "true")
+	out = out.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
+		"true")
 	if !found.cors.public {
 		out = out.with("Access-Control-Expose-Headers", c.exposed)
 	}
@@ -200,9 +217,11 @@ func (c cors) answer(origin string) answer {
 	if origin == "" {
 		return out
 	}
-	return out.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials", "true").
+	return out.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
+		"true").
 		with("Access-Control-Max-Age", "3600").with("Access-Control-Allow-Methods", c.preflight).
-		with("Access-Control-Allow-Headers", "Origin, Accept, X-Requested-With, Access-Control-Request-Method, Access-Control-Request-Headers, DPoP, Content-Type, Authorization")
+		with("Access-Control-Allow-Headers",
+			"Origin, Accept, X-Requested-With, Access-Control-Request-Method, Access-Control-Request-Headers, DPoP, Content-Type, Authorization")
 }
 
 // failure is an answer of Keycloak's framework, for an unknown path or a wrong method: a page,
@@ -221,7 +240,8 @@ func failure(request *http.Request, status int, text string) answer {
 // wantsPage reports whether a request prefers HTML to JSON.
 func wantsPage(request *http.Request) bool {
 	accept := request.Header.Get("Accept")
-	return (strings.Contains(accept, "text/html") || strings.Contains(accept, "text/*")) && !strings.Contains(accept, "application/json")
+	return (strings.Contains(accept, "text/html") || strings.Contains(accept, "text/*")) &&
+		!strings.Contains(accept, "application/json")
 }
 
 // acceptsJSON reports whether JSON is an answer to a request. Where metadata is asked for, Keycloak
@@ -242,7 +262,8 @@ func acceptsJSON(request *http.Request, rest string) bool {
 // notAcceptable refuses to give metadata in another form than JSON.
 func notAcceptable(request *http.Request, rest string) answer {
 	if strings.HasPrefix(rest, "/.well-known/") {
-		return failure(request, http.StatusNotAcceptable, "The accept header value did not match the value in @Produces").bare()
+		return failure(request, http.StatusNotAcceptable,
+			"The accept header value did not match the value in @Produces").bare()
 	}
 	return failure(request, http.StatusNotAcceptable, "HTTP 406 Not Acceptable")
 }

@@ -43,16 +43,22 @@ func TestPrivateKeysAreNotKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"clients[].registrationAccessToken", "clients[web].attributes[private.key]", "clients[web].attributes[saml.signing.private.key]", "codeSecret",
-		"components[org.keycloak.keys.KeyProvider][aes].secret", "components[org.keycloak.keys.KeyProvider][es].ecdsaPrivateKey",
-		"components[org.keycloak.keys.KeyProvider][hmac].secret", "components[org.keycloak.keys.KeyProvider][rsa].certificate",
-		"components[org.keycloak.keys.KeyProvider][rsa].privateKey", "components[org.keycloak.storage.UserStorageProvider]", "identityProviders[].config", "identityProviders[].providerId",
-		"privateKey", "smtpServer", "users[alice].credentials (a hashed password)", "users[alice].credentials (type webauthn)",
+		"clients[].registrationAccessToken", "clients[web].attributes[private.key]",
+		"clients[web].attributes[saml.signing.private.key]", "codeSecret",
+		"components[org.keycloak.keys.KeyProvider][aes].secret",
+		"components[org.keycloak.keys.KeyProvider][es].ecdsaPrivateKey",
+		"components[org.keycloak.keys.KeyProvider][hmac].secret",
+		"components[org.keycloak.keys.KeyProvider][rsa].certificate",
+		"components[org.keycloak.keys.KeyProvider][rsa].privateKey",
+		"components[org.keycloak.storage.UserStorageProvider]", "identityProviders[].config",
+		"identityProviders[].providerId", "privateKey", "smtpServer",
+		"users[alice].credentials (a hashed password)", "users[alice].credentials (type webauthn)",
 	}
 	if got := realm.Ignored(); !slices.Equal(got, want) {
 		t.Errorf("left aside are %q,\nwant %q", got, want)
 	}
-	server := map[uintptr]bool{reflect.ValueOf(kc).Pointer(): true} // it is at work, and keeps nothing of a file itself
+	// it is at work, and keeps nothing of a file itself
+	server := map[uintptr]bool{reflect.ValueOf(kc).Pointer(): true}
 	if holds(reflect.ValueOf(realm), secret, server) {
 		t.Error("the realm keeps what must not be kept")
 	}

@@ -91,7 +91,8 @@ func Start(config Config) (*Server, error) {
 	}
 	if at, tcp := listener.Addr().(*net.TCPAddr); tcp && !at.IP.IsLoopback() {
 		listener.Close()
-		return nil, fmt.Errorf("keycloaktest: the listener is on %s, which isn't loopback: a stand-in is for the machine it runs on", at)
+		return nil, fmt.Errorf(
+			"keycloaktest: the listener is on %s, which isn't loopback: a stand-in is for the machine it runs on", at)
 	}
 	prefix := strings.Trim(config.PathPrefix, "/")
 	if prefix != "" {
@@ -99,7 +100,8 @@ func Start(config Config) (*Server, error) {
 	}
 	s := &Server{
 		URL: "http://" + listener.Addr().String() + prefix, prefix: prefix, clock: config.Now,
-		ended: make(chan struct{}), listener: &pausableListener{Listener: listener}, realms: map[string]*Realm{}, removed: map[string]bool{}, counted: map[string]int{},
+		ended: make(chan struct{}), listener: &pausableListener{Listener: listener},
+		realms: map[string]*Realm{}, removed: map[string]bool{}, counted: map[string]int{},
 		calls: newCaller(), ownKeys: config.OwnKeys, logf: config.Logf,
 	}
 	if s.clock == nil {
@@ -120,8 +122,9 @@ func Start(config Config) (*Server, error) {
 	}
 	s.gone, s.close = context.WithCancel(context.Background())
 	s.listening = &http.Server{
-		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
-		ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second,
+		MaxHeaderBytes: 64 << 10,
+		ReadTimeout:    30 * time.Second, IdleTimeout: 2 * time.Minute,
 	}
 	go func() {
 		defer close(s.ended)
@@ -224,7 +227,8 @@ func unusedSecrets(secrets map[string]string, realms ...*Realm) error {
 			defer r.mu.Unlock()
 			return r.clients[id] != nil
 		}) {
-			return fmt.Errorf("keycloaktest: a secret is given for the client %q, which no realm has", id)
+			return fmt.Errorf(
+				"keycloaktest: a secret is given for the client %q, which no realm has", id)
 		}
 	}
 	return nil
@@ -308,10 +312,11 @@ func (s *Server) explain(format string, args ...any) {
 	}
 }
 
-var errNoServer = errors.New("keycloaktest: the zero Server doesn't listen: make one with keycloaktest.New or keycloaktest.Start")
+var errNoServer = errors.New(
+	"keycloaktest: the zero Server doesn't listen: make one with keycloaktest.New or keycloaktest.Start")
 
-// Remove deletes a realm and reports whether there was one. Methods of the realm and of its users that
-// return an error fail from then on.
+// Remove deletes a realm and reports whether there was one. Methods of the realm and of its users
+// that return an error fail from then on.
 func (s *Server) Remove(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -358,8 +363,8 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	out.write(w)
 }
 
-// recoverPanic logs a bug of the stand-in's own and answers for it; net/http would drop the connection,
-// as a fault does that was asked for.
+// recoverPanic logs a bug of the stand-in's own and answers for it; net/http would drop the
+// connection, as a fault does that was asked for.
 func recoverPanic(w http.ResponseWriter) {
 	switch bug := recover(); bug {
 	case nil:
@@ -367,6 +372,7 @@ func recoverPanic(w http.ResponseWriter) {
 		panic(bug)
 	default:
 		log.Printf("keycloaktest: panic: %v\n%s", bug, debug.Stack())
-		document(http.StatusInternalServerError, "", oauthError{notInStandIn, fmt.Sprintf("a bug of keycloaktest: panic: %v", bug)}).write(w)
+		document(http.StatusInternalServerError, "",
+			oauthError{notInStandIn, fmt.Sprintf("a bug of keycloaktest: panic: %v", bug)}).write(w)
 	}
 }

@@ -43,7 +43,8 @@ func masked(name string) []byte {
 
 func TestClientSecrets(t *testing.T) {
 	secrets := map[string]string{"shop-api": "shop-api-secret"}
-	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{masked("one"), masked("two")}, ClientSecrets: secrets})
+	kc, err := keycloaktest.Start(
+		keycloaktest.Config{Realms: [][]byte{masked("one"), masked("two")}, ClientSecrets: secrets})
 	succeed(t, err)
 	defer kc.Close()
 	for _, name := range []string{"one", "two"} {
@@ -58,7 +59,8 @@ func TestClientSecrets(t *testing.T) {
 	succeed(t, err)
 	for _, secret := range []string{"shop-api-secret", "**********", ""} {
 		login(t, closed, "alice", "alice-password", "client_secret", secret).
-			wantRefused(t, 501, "client shop-api: its secret is masked in the realm file: give it with WithClientSecrets")
+			wantRefused(t, 501,
+				"client shop-api: its secret is masked in the realm file: give it with WithClientSecrets")
 	}
 	succeed(t, closed.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
 	login(t, closed, "alice", "alice-password").wantOK(t)
@@ -94,9 +96,11 @@ func TestImportAndRemove(t *testing.T) {
 	// Who holds the old realm must hear that it is gone, and not change what nobody sees.
 	of := func(_ string, err error) error { return err }
 	for name, err := range map[string]error{
-		"AddKey": of(realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})), "RotateKeys": of(realm.RotateKeys("RS256")),
+		"AddKey":        of(realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})),
+		"RotateKeys":    of(realm.RotateKeys("RS256")),
 		"SetKeyPassive": realm.SetKeyPassive(kid, true), "RemoveKey": realm.RemoveKey(kid),
-		"UpdateClient": realm.UpdateClient("shop-api", []byte(`{}`)), "Update": realm.Update([]byte(`{}`)),
+		"UpdateClient": realm.UpdateClient("shop-api", []byte(`{}`)),
+		"Update":       realm.Update([]byte(`{}`)),
 	} {
 		if err == nil || err.Error() != "keycloaktest: the realm was removed" {
 			t.Errorf("%s of a realm that was removed says %v", name, err)

@@ -28,7 +28,8 @@ func TestStartWithNothing(t *testing.T) {
 	if kc.Realm("shop") != nil {
 		t.Error("there is a realm that nobody asked for")
 	}
-	if r := get(t, kc.URL+"/realms/shop"); r.status != http.StatusNotFound || r.member("error") != "Realm does not exist" {
+	if r := get(t, kc.URL+"/realms/shop"); r.status != http.StatusNotFound ||
+		r.member("error") != "Realm does not exist" {
 		t.Errorf("a realm that isn't there answers %v", r)
 	}
 }
@@ -48,12 +49,15 @@ func TestStartRefuses(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			succeed(t, err)
 			defer listener.Close()
-			kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File(), []byte(tt.file)}, Listener: listener})
+			kc, err := keycloaktest.Start(
+				keycloaktest.Config{Realms: [][]byte{shop.File(), []byte(tt.file)},
+					Listener: listener})
 			if err == nil {
 				kc.Close()
 			}
 			wantFailure(t, err, tt.want)
-			listener.(*net.TCPListener).SetDeadline(time.Now()) // so that Accept fails for another reason where it is open
+			// so that Accept fails for another reason where it is open
+			listener.(*net.TCPListener).SetDeadline(time.Now())
 			if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("the listener says %v, want that it is closed", err)
 			}
@@ -162,7 +166,8 @@ func TestServersInParallel(t *testing.T) {
 			for range 3 {
 				login(t, realm, "alice", fmt.Sprint("password-", i)).wantOK(t)
 			}
-			login(t, realm, "alice", "alice-password").wantRefused(t, 400, "Invalid user credentials")
+			login(t, realm, "alice", "alice-password").wantRefused(t, 400,
+				"Invalid user credentials")
 			if n := kc.Count("/token"); n != 4 {
 				t.Errorf("%d requests came, want my own 4", n)
 			}
@@ -189,7 +194,13 @@ func TestOneServerManyCallers(t *testing.T) {
 		func() { kc.Advance(time.Second); kc.Now(); kc.Advance(-time.Second) },
 		func() { kc.Fail(keycloaktest.Fault{Endpoint: "/revoke", Times: 1, Status: 500})() },
 		func() { kc.Requests(); kc.Count("/token"); kc.ForgetRequests() },
-		func() { realm.Keys(); realm.Sessions(); realm.SigningKey("RS256"); realm.Issuer(); realm.Ignored() },
+		func() {
+			realm.Keys()
+			realm.Sessions()
+			realm.SigningKey("RS256")
+			realm.Issuer()
+			realm.Ignored()
+		},
 		func() {
 			kid, err := realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})
 			if err != nil || realm.SetKeyPassive(kid, true) != nil || realm.RemoveKey(kid) != nil {
@@ -202,16 +213,24 @@ func TestOneServerManyCallers(t *testing.T) {
 			alice.Update([]byte(`{"attributes": {"a": ["b"]}}`))
 			alice.Grant(keycloaktest.Role{Name: "r"})
 		},
-		func() { alice.Withdraw(keycloaktest.Role{Name: "r"}); alice.SetPassword("alice-password") },
+		func() {
+			alice.Withdraw(keycloaktest.Role{Name: "r"})
+			alice.SetPassword("alice-password")
+		},
 		func() { // which takes the longest, for the keys that it makes
 			for n := 0; n < 3 && !enough.Load(); n++ {
-				if _, err := kc.Import(keycloaktest.Plan{Name: "other"}.File()); err != nil || !kc.Remove("other") {
+				if _, err := kc.Import(keycloaktest.Plan{Name: "other"}.File()); err != nil ||
+					!kc.Remove("other") {
 					t.Errorf("a realm can't be added and removed: %v", err)
 				}
 			}
 			enough.Store(true)
 		},
-		func() { realm.Mint(keycloaktest.Mint{}); realm.SetNotBefore(time.Time{}); realm.UserByID(alice.ID()) },
+		func() {
+			realm.Mint(keycloaktest.Mint{})
+			realm.SetNotBefore(time.Time{})
+			realm.UserByID(alice.ID())
+		},
 	} {
 		all.Go(func() {
 			for n := 0; n < 20 || !enough.Load(); n++ {
@@ -225,7 +244,8 @@ func TestOneServerManyCallers(t *testing.T) {
 func TestPathPrefix(t *testing.T) {
 	for _, prefix := range []string{"/auth", "/auth/", "auth", "/"} {
 		t.Run(prefix, func(t *testing.T) {
-			kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, PathPrefix: prefix})
+			kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
+				PathPrefix: prefix})
 			succeed(t, err)
 			defer kc.Close()
 			path := strings.TrimSuffix("/"+strings.Trim(prefix, "/"), "/")
@@ -236,9 +256,13 @@ func TestPathPrefix(t *testing.T) {
 			realm := kc.Realm("shop")
 			want := kc.URL + "/realms/shop"
 			if realm.URL() != want || realm.Issuer() != want {
-				t.Errorf("the realm is at %s and its issuer is %s, want %s", realm.URL(), realm.Issuer(), want)
+				t.Errorf("the realm is at %s and its issuer is %s, want %s", realm.URL(),
+					realm.Issuer(), want)
 			}
-			if issuer := get(t, want+"/.well-known/openid-configuration").wantOK(t).member("issuer"); issuer != want {
+			if issuer := get(t,
+				want+
+					"/.well-known/openid-configuration").wantOK(t).member("issuer"); issuer !=
+				want {
 				t.Errorf("discovery names the issuer %s, want %s", issuer, want)
 			}
 			login(t, realm, "alice", "alice-password").wantOK(t)
@@ -256,25 +280,31 @@ func TestPathPrefix(t *testing.T) {
 
 // Behind a proxy, a Keycloak answers at one address and names another.
 func TestPublicURL(t *testing.T) {
-	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, PublicURL: "https://id.example.com/sso/"})
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
+		PublicURL: "https://id.example.com/sso/"})
 	succeed(t, err)
 	defer kc.Close()
 	realm := kc.Realm("shop")
 	const public = "https://id.example.com/sso/realms/shop"
-	if want := kc.URL + "/realms/shop"; realm.URL() != want || !strings.HasPrefix(want, "http://127.0.0.1:") {
+	if want := kc.URL + "/realms/shop"; realm.URL() != want ||
+		!strings.HasPrefix(want, "http://127.0.0.1:") {
 		t.Errorf("the realm is at %s, want %s", realm.URL(), want)
 	}
 	discovery := get(t, realm.URL()+"/.well-known/openid-configuration").wantOK(t)
 	for name, want := range map[string]string{
-		"issuer": public, "token_endpoint": public + "/protocol/openid-connect/token", "jwks_uri": public + "/protocol/openid-connect/certs",
+		"issuer": public, "token_endpoint": public + "/protocol/openid-connect/token",
+		"jwks_uri": public + "/protocol/openid-connect/certs",
 	} {
 		if got := discovery.member(name); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
 	}
-	for _, text := range []string{signIn(t, realm).AccessToken, login(t, realm, "alice", "alice-password").wantOK(t).member("access_token")} {
-		if claims, err := verify(t, kc, realm, text); err != nil || claims["iss"] != public || realm.Issuer() != public {
-			t.Errorf("iss is %v (%v) and the realm's issuer %s, want %s", claims["iss"], err, realm.Issuer(), public)
+	for _, text := range []string{signIn(t, realm).AccessToken,
+		login(t, realm, "alice", "alice-password").wantOK(t).member("access_token")} {
+		if claims, err := verify(t, kc, realm, text); err != nil || claims["iss"] != public ||
+			realm.Issuer() != public {
+			t.Errorf("iss is %v (%v) and the realm's issuer %s, want %s", claims["iss"], err,
+				realm.Issuer(), public)
 		}
 	}
 }
@@ -282,7 +312,8 @@ func TestPublicURL(t *testing.T) {
 func TestListener(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	succeed(t, err)
-	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, Listener: listener})
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
+		Listener: listener})
 	succeed(t, err)
 	defer kc.Close()
 	if want := "http://" + listener.Addr().String(); kc.URL != want {
@@ -294,19 +325,23 @@ func TestListener(t *testing.T) {
 	}
 	// Its owner may close it first: no reason to bring the whole test binary down.
 	succeed(t, listener.Close())
-	eventually(t, "Err says why it ended", func() bool { return errors.Is(kc.Err(), net.ErrClosed) })
+	eventually(t, "Err says why it ended", func() bool {
+		return errors.Is(kc.Err(), net.ErrClosed)
+	})
 	wantGone(t, kc)
 	kc.Close()
 }
 
 func TestClock(t *testing.T) {
 	noon := time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
-	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}, Now: func() time.Time { return noon }})
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
+		Now: func() time.Time { return noon }})
 	succeed(t, err)
 	defer kc.Close()
 	realm := kc.Realm("shop")
 	tokens := signIn(t, realm)
-	if iat := unverified(t, tokens.AccessToken)["iat"]; iat != float64(noon.Unix()) || !kc.Now().Equal(noon) {
+	if iat := unverified(t, tokens.AccessToken)["iat"]; iat != float64(noon.Unix()) ||
+		!kc.Now().Equal(noon) {
 		t.Errorf("iat is %v at %v, want %d", iat, kc.Now(), noon.Unix())
 	}
 	for _, step := range []struct {
@@ -347,7 +382,8 @@ func TestPanicsAreLogged(t *testing.T) {
 		return time.Now()
 	}})
 	succeed(t, err)
-	for _, fault := range []keycloaktest.Fault{{Disconnect: true}, {Truncate: true}} { // which were asked for, and are no news
+	// which were asked for, and are no news
+	for _, fault := range []keycloaktest.Fault{{Disconnect: true}, {Truncate: true}} {
 		heal := kc.Fail(fault)
 		if _, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err == nil {
 			t.Error("the fault isn't met")
@@ -358,12 +394,15 @@ func TestPanicsAreLogged(t *testing.T) {
 		t.Errorf("a fault that was asked for is logged: %s", said.String())
 	}
 	broken.Store(true)
-	if r, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err != nil || r.status != 500 || r.member("error") != "not_in_keycloaktest" ||
+	if r, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err != nil || r.status != 500 ||
+		r.member("error") != "not_in_keycloaktest" ||
 		!strings.Contains(r.member("error_description"), "a broken clock") {
-		t.Errorf("a server whose clock panics answers %v (%v), want 500 and the panic's text", r, err)
+		t.Errorf("a server whose clock panics answers %v (%v), want 500 and the panic's text", r,
+			err)
 	}
 	kc.Close()
-	if !strings.Contains(said.String(), "a broken clock") || !strings.Contains(said.String(), "server_test.go") {
+	if !strings.Contains(said.String(), "a broken clock") ||
+		!strings.Contains(said.String(), "server_test.go") {
 		t.Errorf("the log says %q, want where it broke", said.String())
 	}
 }

@@ -29,10 +29,12 @@ type clientSession struct {
 	client  *client
 	started time.Time
 	used    time.Time
-	scope   []string          // as granted: names of client scopes, with openid when it was asked for
-	level   string            // of authentication, as Keycloak counts: 1 at a login page, 0 by single sign-on
-	first   bool              // its session began with it, for offline access
-	reuses  map[string]*reuse // by reuse_id
+	// as granted: names of client scopes, with openid when it was asked for
+	scope []string
+	// of authentication, as Keycloak counts: 1 at a login page, 0 by single sign-on
+	level  string
+	first  bool              // its session began with it, for offline access
+	reuses map[string]*reuse // by reuse_id
 	shortenedSession
 }
 
@@ -73,19 +75,23 @@ func (r *Realm) newSession(u *user, offline bool, now time.Time) *session {
 
 // keepSession begins a session.
 func (r *Realm) keepSession(s *session, now time.Time) *session {
-	s.started, s.used, s.clients, s.notes = now, now, map[string]*clientSession{}, map[string]string{}
+	s.started, s.used, s.clients, s.notes = now, now, map[string]*clientSession{},
+		map[string]string{}
 	kept := r.sessions
 	if s.offline {
 		kept = r.offline
 	}
-	forgetOld(kept, maxSessions, func(s *session) time.Time { return s.used }, func(s *session) bool { return !r.alive(s, now) })
+	forgetOld(kept, maxSessions, func(s *session) time.Time {
+		return s.used
+	}, func(s *session) bool { return !r.alive(s, now) })
 	kept[s.id] = s
 	return s
 }
 
 // attach makes a client take part in a session, anew if it did before.
 func (s *session) attach(c *client, scope []string, now time.Time) *clientSession {
-	cs := &clientSession{client: c, started: now, used: now, scope: scope, level: "1", reuses: map[string]*reuse{}}
+	cs := &clientSession{client: c, started: now, used: now, scope: scope, level: "1",
+		reuses: map[string]*reuse{}}
 	s.clients[c.ClientID] = cs
 	return cs
 }
@@ -105,7 +111,8 @@ func (r *Realm) liveSession(id, clientID string, now time.Time) *session {
 	switch {
 	case online == nil:
 		return offline
-	case r.alive(online, now) && online.clients[clientID] != nil, offline == nil, !r.alive(offline, now):
+	case r.alive(online, now) && online.clients[clientID] != nil, offline == nil,
+		!r.alive(offline, now):
 		return online
 	}
 	return offline
@@ -194,11 +201,15 @@ func lifespan(set *int, absent int) time.Duration {
 // clientLifespans are those of a client's part; 0 means that of the session.
 func (r *Realm) clientLifespans(c *client, offline bool) (idle, most time.Duration) {
 	if offline {
-		return seconds(realmfile.Number(c.Attributes, "client.offline.session.idle.timeout", r.settings.ClientOfflineIdleTimeout)),
-			seconds(realmfile.Number(c.Attributes, "client.offline.session.max.lifespan", r.settings.ClientOfflineMaxLifespan))
+		return seconds(realmfile.Number(c.Attributes, "client.offline.session.idle.timeout",
+				r.settings.ClientOfflineIdleTimeout)),
+			seconds(realmfile.Number(c.Attributes, "client.offline.session.max.lifespan",
+				r.settings.ClientOfflineMaxLifespan))
 	}
-	return seconds(realmfile.Number(c.Attributes, "client.session.idle.timeout", r.settings.ClientSessionIdleTimeout)),
-		seconds(realmfile.Number(c.Attributes, "client.session.max.lifespan", r.settings.ClientSessionMaxLifespan))
+	return seconds(realmfile.Number(c.Attributes, "client.session.idle.timeout",
+			r.settings.ClientSessionIdleTimeout)),
+		seconds(realmfile.Number(c.Attributes, "client.session.max.lifespan",
+			r.settings.ClientSessionMaxLifespan))
 }
 
 // accessExpiry is when an access token that is issued now expires: never after the session.
@@ -211,14 +222,17 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 		lifespan = or(r.settings.SSOSessionMaxLifespan, 36000)
 	}
 	expiry := now.Add(seconds(lifespan))
-	started, clientStarted, offline := now, now, false // of a service account's, which has no session
+	// of a service account's, which has no session
+	started, clientStarted, offline := now, now, false
 	if s != nil {
 		started, clientStarted, offline = s.started, cs.started, s.offline
 	}
 	_, most := r.lifespans(offline)
 	_, clientMost := r.clientLifespans(c, offline)
 	if offline && !r.settings.OfflineMaxLifespanEnabled {
-		clientMost = seconds(realmfile.Number(c.Attributes, "client.offline.session.max.lifespan", 0)) // the realm's doesn't count
+		// the realm's doesn't count
+		clientMost = seconds(realmfile.Number(c.Attributes, "client.offline.session.max.lifespan",
+			0))
 	}
 	if most > 0 {
 		expiry = earlier(expiry, started.Add(most))
@@ -278,7 +292,8 @@ func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *r
 				return nil, lacks("scope " + word)
 			}
 		}
-		known := word == "openid" || slices.Contains(c.defaultScopes, word) || slices.Contains(c.optionalScopes, word)
+		known := word == "openid" || slices.Contains(c.defaultScopes, word) ||
+			slices.Contains(c.optionalScopes, word)
 		if !known {
 			refused = true
 			break
@@ -306,7 +321,8 @@ func (r *Realm) supportsGranted(c *client, granted []string) *refusal {
 	if r.settings.OrganizationsEnabled && r.settings.HasOrganizations {
 		for _, name := range granted {
 			if s := r.scopes[name]; s != nil && s.hasMapper("oidc-organization-membership-mapper") {
-				return refuse(501, notInStandIn, "client scope "+name+": organizations are not supported")
+				return refuse(501, notInStandIn,
+					"client scope "+name+": organizations are not supported")
 			}
 		}
 	}
@@ -318,7 +334,8 @@ func (r *Realm) supportsGranted(c *client, granted []string) *refusal {
 const organization = "organization"
 
 func (c *client) knowsOrganizations() bool {
-	return slices.Contains(c.defaultScopes, organization) || slices.Contains(c.optionalScopes, organization)
+	return slices.Contains(c.defaultScopes, organization) ||
+		slices.Contains(c.optionalScopes, organization)
 }
 
 // opaque is a random text of n characters, of the letters and digits that Keycloak uses.

@@ -35,9 +35,10 @@ type grant struct {
 	notes   map[string]string
 	nonce   string // of the request for a code; a refresh has none
 	now     time.Time
-	reuseID string   // of the line of refresh tokens that goes on
-	granted []string // what the refresh token keeps, where a refresh asked for less than scope; else nil
-	shown   bool     // whether the answer's scope is granted, too
+	reuseID string // of the line of refresh tokens that goes on
+	// what the refresh token keeps, where a refresh asked for less than scope; else nil
+	granted []string
+	shown   bool // whether the answer's scope is granted, too
 }
 
 // kept is the scope that refresh tokens carry on.
@@ -55,11 +56,14 @@ func (g *grant) has(scope string) bool { return slices.Contains(g.scope, scope) 
 func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	all := slices.Clone(g.client.ProtocolMappers)
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && g.permitted(s) && (target != realmfile.ForUserinfo || s.shown()) {
+		if s := g.realm.scopes[name]; s != nil && g.permitted(s) &&
+			(target != realmfile.ForUserinfo || s.shown()) {
 			all = append(all, s.ProtocolMappers...)
 		}
 	}
-	return slices.DeleteFunc(all, func(m realmfile.Mapper) bool { return m.Protocol != "" && m.Protocol != "openid-connect" })
+	return slices.DeleteFunc(all, func(m realmfile.Mapper) bool {
+		return m.Protocol != "" && m.Protocol != "openid-connect"
+	})
 }
 
 // permitted reports whether the user may have a scope: one with roles wants one of them.
@@ -68,7 +72,9 @@ func (g *grant) permitted(s *scope) bool {
 		return true
 	}
 	has := g.user.effectiveRoles()
-	return slices.ContainsFunc(expand(s.roles), func(r *role) bool { return slices.Contains(has, r) })
+	return slices.ContainsFunc(expand(s.roles), func(r *role) bool {
+		return slices.Contains(has, r)
+	})
 }
 
 // scopeText is what the scope member of an answer and of an access token says.
@@ -78,7 +84,8 @@ func (g *grant) scopeText() string {
 		shown = append(shown, "openid")
 	}
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && name != "openid" && name != "" && s.shown() && g.permitted(s) {
+		if s := g.realm.scopes[name]; s != nil && name != "openid" && name != "" && s.shown() &&
+			g.permitted(s) {
 			shown = append(shown, name)
 		}
 	}
@@ -101,7 +108,8 @@ func (g *grant) lightweight() bool {
 
 // base are the claims that every token of a grant has.
 func (g *grant) base(typ, id string, expiry time.Time) claims {
-	out := claims{"iat": g.now.Unix(), "jti": id, "iss": g.realm.Issuer(), "typ": typ, "azp": g.client.ClientID}
+	out := claims{"iat": g.now.Unix(), "jti": id, "iss": g.realm.Issuer(), "typ": typ,
+		"azp": g.client.ClientID}
 	if !expiry.IsZero() {
 		out["exp"] = expiry.Unix()
 	}
@@ -195,10 +203,12 @@ func (r *Realm) algorithm(c *client, attribute string) string {
 
 // sign writes a token as Keycloak does: the blanks in its header are Keycloak's.
 func (u unsigned) sign() string {
-	header := `{"alg":` + quoted(u.key.algorithm) + `,"typ" : ` + quoted(u.typ) + `,"kid" : ` + quoted(u.key.kid) + `}`
+	header := `{"alg":` + quoted(u.key.algorithm) + `,"typ" : ` + quoted(u.typ) + `,"kid" : ` +
+		quoted(u.key.kid) + `}`
 	payload, err := json.Marshal(u.claims)
 	if err != nil {
-		panic("keycloaktest: claims that can't be written as JSON: " + err.Error()) // they were made here, of JSON
+		// they were made here, of JSON
+		panic("keycloaktest: claims that can't be written as JSON: " + err.Error())
 	}
 	return must(sign(header, payload, u.key))
 }
@@ -245,7 +255,8 @@ func (g *grant) issue(withRefresh bool) *issue {
 	}
 	signedAccess := g.unsigned(access, "access.token.signed.response.alg", typ)
 	out := &issue{access: &signedAccess, response: tokenResponse{
-		ExpiresIn: access["exp"].(int64) - g.now.Unix(), TokenType: access["typ"].(string), Scope: g.answerScope(),
+		ExpiresIn: access["exp"].(int64) - g.now.Unix(), TokenType: access["typ"].(string),
+		Scope:           g.answerScope(),
 		NotBeforePolicy: max(g.realm.settings.NotBefore, g.user.NotBefore, g.client.NotBefore),
 	}}
 	if g.session != nil {
@@ -300,15 +311,17 @@ var errToken = errors.New("not a token of this realm")
 // verified reads a token that this realm signed, whatever its lifetime. The caller holds the
 // realm's lock.
 func (r *Realm) verified(token string) (claims, error) {
-	parser := jwt.NewParser(jwt.WithoutClaimsValidation(), jwt.WithValidMethods(realmfile.SignatureAlgorithms), jwt.WithStrictDecoding())
-	parsed, err := parser.ParseWithClaims(canonical(token), jwt.MapClaims{}, func(t *jwt.Token) (any, error) {
-		kid, _ := t.Header["kid"].(string)
-		k := r.keys.verifying(kid)
-		if k == nil || k.algorithm != t.Method.Alg() {
-			return nil, errToken
-		}
-		return k.public(), nil
-	})
+	parser := jwt.NewParser(jwt.WithoutClaimsValidation(),
+		jwt.WithValidMethods(realmfile.SignatureAlgorithms), jwt.WithStrictDecoding())
+	parsed, err := parser.ParseWithClaims(canonical(token), jwt.MapClaims{},
+		func(t *jwt.Token) (any, error) {
+			kid, _ := t.Header["kid"].(string)
+			k := r.keys.verifying(kid)
+			if k == nil || k.algorithm != t.Method.Alg() {
+				return nil, errToken
+			}
+			return k.public(), nil
+		})
 	if err != nil {
 		return nil, errToken
 	}

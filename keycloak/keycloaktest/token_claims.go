@@ -22,7 +22,8 @@ func (x *mapping) putOne(config map[string]string, value string) {
 
 // put writes values that aren't empty, as putAll does.
 func (x *mapping) put(config map[string]string, values []any) {
-	x.putAll(config, slices.DeleteFunc(slices.Clone(values), func(value any) bool { return value == "" }))
+	x.putAll(config,
+		slices.DeleteFunc(slices.Clone(values), func(value any) bool { return value == "" }))
 }
 
 // putAll writes values under the claim's name, in the type that the mapper names: all of them if it
@@ -67,11 +68,14 @@ func (x *mapping) putAll(config map[string]string, values []any) {
 	case !many:
 		into[last] = typed[0]
 	default:
-		// Two mappers of one claim add to one list: microprofile-jwt and a group mapper share "groups".
+		// Two mappers of one claim add to one list: microprofile-jwt and a group mapper share
+		// "groups".
 		before, _ := into[last].([]any)
 		all := slices.Clone(before)
 		for _, value := range typed {
-			if !slices.ContainsFunc(before, func(p any) bool { return reflect.DeepEqual(p, value) }) {
+			if !slices.ContainsFunc(before, func(p any) bool {
+				return reflect.DeepEqual(p, value)
+			}) {
 				all = append(all, value)
 			}
 		}
@@ -79,8 +83,8 @@ func (x *mapping) putAll(config map[string]string, values []any) {
 	}
 }
 
-// mayWrite reports whether a mapper may write a claim: some are only the server's, some of one type (observed,
-// Keycloak 26.7.4).
+// mayWrite reports whether a mapper may write a claim: some are only the server's, some of one type
+// (observed, Keycloak 26.7.4).
 func mayWrite(claim string, value any) bool {
 	switch claim {
 	case "iss", "exp", "iat", "jti", "typ", "nonce", "session_state", "scope":
@@ -98,7 +102,8 @@ func mayWrite(claim string, value any) bool {
 	return true
 }
 
-// splitClaim splits a.b.c. A dot of a name is written as \., and one at the beginning of a name is part of it, too.
+// splitClaim splits a.b.c. A dot of a name is written as \., and one at the beginning of a name is
+// part of it, too.
 func splitClaim(name string) []string {
 	var parts []string
 	part := ""

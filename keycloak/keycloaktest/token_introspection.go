@@ -57,7 +57,8 @@ func (r *Realm) introspection(c *call) answer {
 
 // introspected is what introspection says of a token: its claims anew, as an access token of this
 // moment would have them, of a lightweight token and an ID token too.
-func (r *Realm) introspected(by *client, token string, refresh bool, now time.Time) (claims, *refusal) {
+func (r *Realm) introspected(by *client, token string, refresh bool,
+	now time.Time) (claims, *refusal) {
 	inactive := claims{"active": false}
 	held, err := r.verified(token)
 	typ := text(held, "typ")
@@ -78,7 +79,8 @@ func (r *Realm) introspected(by *client, token string, refresh bool, now time.Ti
 		return inactive, nil
 	}
 	out := claims{}
-	for _, name := range []string{"exp", "iat", "jti", "iss", "typ", "azp", "sid", "scope", "nonce"} {
+	for _, name := range []string{"exp", "iat", "jti", "iss", "typ", "azp", "sid", "scope",
+		"nonce"} {
 		if value, has := held[name]; has {
 			out[name] = value
 		}
@@ -90,7 +92,8 @@ func (r *Realm) introspected(by *client, token string, refresh bool, now time.Ti
 	if !hasAudience(out["aud"], by.ClientID) && !refresh {
 		return inactive, nil
 	}
-	out["client_id"], out["username"], out["token_type"], out["active"] = g.client.ClientID, g.user.Username, typ, true
+	out["client_id"], out["username"], out["token_type"], out["active"] = g.client.ClientID,
+		g.user.Username, typ, true
 	return out, nil
 }
 

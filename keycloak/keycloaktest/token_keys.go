@@ -27,11 +27,12 @@ import (
 
 // A key is one key of a realm, with what its provider says of it.
 type key struct {
-	kid         string
-	algorithm   string // of JWA: RS256, HS512, RSA-OAEP ...
-	use         string // sig or enc
-	material    string // RSA, HMAC, or a curve
-	private     any    // *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or []byte for HMAC; nil for Ed448
+	kid       string
+	algorithm string // of JWA: RS256, HS512, RSA-OAEP ...
+	use       string // sig or enc
+	material  string // RSA, HMAC, or a curve
+	// *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or []byte for HMAC; nil for Ed448
+	private     any
 	provider    string // its name in the realm file; empty: no provider of a file wants it
 	certificate *x509.Certificate
 	priority    int
@@ -56,7 +57,8 @@ type keyRing struct {
 func (ring *keyRing) active(algorithm string) *key {
 	var best *key
 	for _, k := range ring.keys {
-		if k.algorithm == algorithm && k.use == "sig" && !k.passive && (best == nil || k.priority >= best.priority) {
+		if k.algorithm == algorithm && k.use == "sig" && !k.passive &&
+			(best == nil || k.priority >= best.priority) {
 			best = k
 		}
 	}
@@ -79,7 +81,8 @@ func (ring *keyRing) signing(algorithm string) *key {
 // another kind, which Keycloak fails to sign with. It is "" where all is well.
 func (ring *keyRing) unable(algorithm string) string {
 	if k := ring.active(algorithm); k != nil && k.material != realmfile.MaterialOf(algorithm) {
-		return fmt.Sprintf("key provider %s: the algorithm %s with a key of %s is not supported", k.provider, algorithm, k.material)
+		return fmt.Sprintf("key provider %s: the algorithm %s with a key of %s is not supported",
+			k.provider, algorithm, k.material)
 	}
 	return ""
 }
@@ -107,7 +110,8 @@ func (ring *keyRing) set() jwkset.JWKSMarshal {
 		if k.material == "HMAC" {
 			continue
 		}
-		options := jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: k.kid, ALG: jwkset.ALG(k.algorithm), USE: jwkset.USE(k.use)}}
+		options := jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: k.kid,
+			ALG: jwkset.ALG(k.algorithm), USE: jwkset.USE(k.use)}}
 		if k.certificate != nil {
 			options.X509.X5C = []*x509.Certificate{k.certificate}
 		}
@@ -128,7 +132,8 @@ func (ring *keyRing) set() jwkset.JWKSMarshal {
 func ed448JWK(k *key) jwkset.JWKMarshal {
 	point := sha512.Sum512([]byte(k.kid))
 	return jwkset.JWKMarshal{
-		KTY: jwkset.KtyOKP, CRV: jwkset.CRV(k.material), X: base64.RawURLEncoding.EncodeToString(point[:57]),
+		KTY: jwkset.KtyOKP, CRV: jwkset.CRV(k.material),
+		X:   base64.RawURLEncoding.EncodeToString(point[:57]),
 		KID: k.kid, ALG: jwkset.ALG(k.algorithm), USE: jwkset.USE(k.use),
 	}
 }
@@ -150,15 +155,16 @@ func newKey(material, algorithm, realm string) *key {
 	case "Ed448":
 		return k
 	default:
-		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[material]
+		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(),
+			"P-521": elliptic.P521()}[material]
 		k.private = must(ecdsa.GenerateKey(curve, rand.Reader))
 	}
 	k.kid = keyID(k.private.(crypto.Signer).Public())
 	return k
 }
 
-// keyID is Keycloak's kid of a public key: the SHA-256 of its SubjectPublicKeyInfo, in base64url. It isn't
-// the thumbprint of RFC 7638.
+// keyID is Keycloak's kid of a public key: the SHA-256 of its SubjectPublicKeyInfo, in base64url.
+// It isn't the thumbprint of RFC 7638.
 func keyID(public any) string {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -179,12 +185,13 @@ func rsaKey(private *rsa.PrivateKey, algorithm, realm string) *key {
 		NotBefore: time.Now().Add(-100 * time.Second), NotAfter: time.Now().AddDate(10, 0, 0),
 	}
 	der := must(x509.CreateCertificate(rand.Reader, template, template, private.Public(), private))
-	return &key{kid: keyID(private.Public()), algorithm: algorithm, use: use, material: "RSA", private: private, certificate: must(x509.ParseCertificate(der))}
+	return &key{kid: keyID(private.Public()), algorithm: algorithm, use: use, material: "RSA",
+		private: private, certificate: must(x509.ParseCertificate(der))}
 }
 
-// rsaKeys makes the RSA keys of this process. An RSA key costs a tenth of a second and more, and a test that doesn't
-// rotate keys doesn't care which it gets; so the first realm of every server has the same key, the second
-// another, and so on: two realms of one server never share one.
+// rsaKeys makes the RSA keys of this process. An RSA key costs a tenth of a second and more, and a
+// test that doesn't rotate keys doesn't care which it gets; so the first realm of every server has
+// the same key, the second another, and so on: two realms of one server never share one.
 var rsaKeys rsaMaker
 
 type rsaMaker struct {
@@ -192,7 +199,8 @@ type rsaMaker struct {
 	shared map[[2]int]func() *rsa.PrivateKey
 }
 
-// rsaKey is the key in place n of a realm that is in place realm of its server: shared, unless the server wants its own.
+// rsaKey is the key in place n of a realm that is in place realm of its server: shared, unless the
+// server wants its own.
 func (s *Server) rsaKey(realm, n int) *rsa.PrivateKey {
 	if s.ownKeys {
 		return rsaKeys.fresh()
@@ -203,7 +211,8 @@ func (s *Server) rsaKey(realm, n int) *rsa.PrivateKey {
 // encryptionKey is the one that every realm of this process lists: nobody encrypts to it.
 var encryptionKey = sync.OnceValue(rsaKeys.fresh)
 
-// nth is a key that is shared by the realms in place n of their servers: the first, the second ... of each.
+// nth is a key that is shared by the realms in place n of their servers: the first, the second ...
+// of each.
 func (m *rsaMaker) nth(n, which int) *rsa.PrivateKey {
 	m.mu.Lock()
 	made := m.shared[[2]int{n, which}]
@@ -245,7 +254,8 @@ func (r *Realm) makeKeys(place int) {
 			k = rsaKey(r.server.rsaKey(place, pairs), plan.Algorithm, r.name)
 			pairs++
 		}
-		k.use, k.priority, k.passive, k.provider = plan.Use, plan.Priority, plan.Passive, plan.Provider
+		k.use, k.priority, k.passive, k.provider = plan.Use, plan.Priority, plan.Passive,
+			plan.Provider
 		if plan.ID != "" {
 			k.kid = plan.ID
 		}

@@ -85,7 +85,8 @@ func groupMembership(x *mapping, config map[string]string) {
 
 func userAttribute(x *mapping, config map[string]string) {
 	var values []any
-	for _, value := range x.user.attribute(config["user.attribute"], config["aggregate.attrs"] == "true") {
+	for _, value := range x.user.attribute(config["user.attribute"],
+		config["aggregate.attrs"] == "true") {
 		values = append(values, value)
 	}
 	x.put(config, values)
@@ -119,7 +120,8 @@ func fullName(x *mapping, _ map[string]string) {
 func address(x *mapping, config map[string]string) {
 	out := claims{}
 	for claim, fallback := range map[string]string{
-		"formatted": "formatted", "street": "street", "locality": "locality", "region": "region", "postal_code": "postal_code", "country": "country",
+		"formatted": "formatted", "street": "street", "locality": "locality", "region": "region",
+		"postal_code": "postal_code", "country": "country",
 	} {
 		name := config["user.attribute."+claim]
 		if name == "" {
@@ -163,7 +165,8 @@ func acr(x *mapping, _ map[string]string) {
 	if x.part != nil {
 		level = x.part.level
 	}
-	for _, attributes := range []map[string]string{x.client.Attributes, x.realm.settings.Attributes} {
+	for _, attributes := range []map[string]string{x.client.Attributes,
+		x.realm.settings.Attributes} {
 		names := realmfile.Levels(attributes)
 		for name, value := range names {
 			if value.String() == level {

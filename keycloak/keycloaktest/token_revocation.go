@@ -68,6 +68,8 @@ func (r *Realm) revoke(c *call) answer {
 
 // revokeAccess remembers a revoked access token until it would have expired.
 func (r *Realm) revokeAccess(id string, until, now time.Time) {
-	forgetOld(r.revoked, maxSessions, func(until time.Time) time.Time { return until }, func(until time.Time) bool { return !now.Before(until) })
+	forgetOld(r.revoked, maxSessions, func(until time.Time) time.Time {
+		return until
+	}, func(until time.Time) bool { return !now.Before(until) })
 	r.revoked[id] = until
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// shownRoles are the user's roles that the client's scope lets through: all of them, or its own and those
-// that are mapped to it and to the granted scopes.
+// shownRoles are the user's roles that the client's scope lets through: all of them, or its own and
+// those that are mapped to it and to the granted scopes.
 func (g *grant) shownRoles() []*role {
 	has := g.user.effectiveRoles()
 	if g.client.fullScope {
@@ -114,14 +114,17 @@ func clientRoles(x *mapping, config map[string]string) {
 			if of[r.client] == nil {
 				order = append(order, r.client)
 			}
-			of[r.client] = append(of[r.client], config["usermodel.clientRoleMapping.rolePrefix"]+r.name)
+			of[r.client] = append(of[r.client],
+				config["usermodel.clientRoleMapping.rolePrefix"]+r.name)
 		}
 	}
 	if only := config["usermodel.clientRoleMapping.clientId"]; only != "" {
 		order = []string{only}
 	}
 	for _, id := range order {
-		config := cloneWith(config, "claim.name", strings.ReplaceAll(config["claim.name"], "${client_id}", strings.ReplaceAll(id, ".", `\.`)))
+		config := cloneWith(config, "claim.name",
+			strings.ReplaceAll(config["claim.name"], "${client_id}",
+				strings.ReplaceAll(id, ".", `\.`)))
 		x.putAll(config, of[id])
 	}
 }

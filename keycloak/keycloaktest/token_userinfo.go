@@ -18,7 +18,8 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 	issuedAt := unix(held, "iat")
 	c := r.clients[text(held, "azp")]
 	switch {
-	case text(held, "iss") != r.Issuer(), expired(held, now), issuedAt < r.settings.NotBefore, c == nil,
+	case text(held, "iss") != r.Issuer(), expired(held, now), issuedAt < r.settings.NotBefore,
+		c == nil,
 		now.Before(r.revoked[text(held, "jti")]):
 		return nil, failed
 	case !c.enabled:
@@ -29,7 +30,8 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 	g = &grant{realm: r, client: c, scope: strings.Fields(text(held, "scope")), now: now}
 	id := text(held, "sid")
 	if id == "" { // a service account's, without a session
-		if sub, named := held["sub"]; c.serviceAccount == nil || named && sub != c.serviceAccount.ID {
+		if sub, named := held["sub"]; c.serviceAccount == nil ||
+			named && sub != c.serviceAccount.ID {
 			return nil, "user_session_not_found"
 		}
 		g.user = c.serviceAccount
@@ -78,7 +80,8 @@ func (r *Realm) userinfo(c *call) answer {
 		if code != "" {
 			header += fmt.Sprintf(`, error=%q, error_description=%q`, code, description)
 		}
-		out := secured(answer{status: status}).with("WWW-Authenticate", header).with("Cache-Control", noStore).
+		out := secured(answer{status: status}).with("WWW-Authenticate",
+			header).with("Cache-Control", noStore).
 			with("Pragma", noCache).with("Content-Type", "text/plain;charset=utf-8")
 		if c.Method == http.MethodGet {
 			out = out.without("X-Frame-Options")
@@ -103,7 +106,8 @@ func (r *Realm) userinfo(c *call) answer {
 	case len(c.form["access_token"]) > 1:
 		return challenge(400, "invalid_request", "Duplicate parameter")
 	case sent && token != "":
-		return challenge(400, "invalid_request", "More than one method used for including an access token")
+		return challenge(400, "invalid_request",
+			"More than one method used for including an access token")
 	case sent:
 		token = inForm
 	}
@@ -132,7 +136,8 @@ func (r *Realm) userinfo(c *call) answer {
 		return challenge(403, "insufficient_scope", "Missing openid scope")
 	}
 	if strings.Contains(strings.SplitN(text(held, "jti"), ":", 2)[0], "lt") {
-		return challenge(401, "invalid_token", "Lightweight access token not allowed for userinfo endpoint")
+		return challenge(401, "invalid_token",
+			"Lightweight access token not allowed for userinfo endpoint")
 	}
 	out := claims{"sub": g.user.ID}
 	g.mapInto(out, realmfile.ForUserinfo)

@@ -47,7 +47,8 @@ func (r *Realm) supportsScopes(names []string, u realmfile.Use) *refusal {
 // hasNoSecret reports whether a client proves who it is in another way, such as by assertions that
 // it signs.
 func (c *client) hasNoSecret() bool {
-	return !c.PublicClient && c.ClientAuthenticatorType != "" && c.ClientAuthenticatorType != "client-secret"
+	return !c.PublicClient && c.ClientAuthenticatorType != "" &&
+		c.ClientAuthenticatorType != "client-secret"
 }
 
 // knownSecret refuses a client whose secret an export has masked: nobody could say whether the one
@@ -56,5 +57,7 @@ func (c *client) knownSecret() *refusal {
 	if !c.secretIsUnknown || c.PublicClient {
 		return nil
 	}
-	return refuse(501, notInStandIn, "client "+c.ClientID+": its secret is masked in the realm file: give it with WithClientSecrets")
+	return refuse(501, notInStandIn,
+		"client "+c.ClientID+
+			": its secret is masked in the realm file: give it with WithClientSecrets")
 }

@@ -17,19 +17,22 @@ import (
 func TestUnsupported_refusedWhereUsed(t *testing.T) {
 	t.Parallel()
 	attribute := func(name, value string) string {
-		return fmt.Sprintf(`"clients": [{%s, "attributes": {%q: %q, "oauth2.device.authorization.grant.enabled": "true"}}]`, app, name, value)
+		return fmt.Sprintf(
+			`"clients": [{%s, "attributes": {%q: %q, "oauth2.device.authorization.grant.enabled": "true"}}]`, app, name, value)
 	}
 	own := func(name string) string {
 		return `"authenticationFlows": [{"id": "f1", "alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}],
 			"clients": [{` + app + `, "authenticationFlowBindingOverrides": {"` + name + `": "f1"}, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
 	}
 	bound := func(name string) string {
-		return `"` + name + `": "mine", "authenticationFlows": [{"alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}]`
+		return `"` + name +
+			`": "mine", "authenticationFlows": [{"alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}]`
 	}
 	mapper := func(provider, config string) string {
 		return `"clients": [{` + app + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}, "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` + provider + `", "config": {` + config + `}}]}]`
 	}
-	tokens := []string{"password", "client_credentials", "userinfo", "introspect"} // the last two have none to show then
+	// the last two have none to show then
+	tokens := []string{"password", "client_credentials", "userinfo", "introspect"}
 	for _, tt := range []struct {
 		members string
 		refused []string
@@ -43,7 +46,8 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 		{bound("browserFlow"), []string{"authorize", "device"}, "browserFlow: mine is not supported"},
 		{bound("directGrantFlow"), []string{"password", "userinfo", "introspect"}, "directGrantFlow: mine is not supported"},
 		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "a", "requirement": "REQUIRED"}]}]`,
-			[]string{"authorize", "device"}, "browserFlow: the authentication flow a goes on for ever"},
+			[]string{"authorize", "device"},
+			"browserFlow: the authentication flow a goes on for ever"},
 		{bound("clientAuthenticationFlow"), slices.Concat(tokens, []string{"device"}), "clientAuthenticationFlow: mine is not supported"},
 		{own("browser"), []string{"authorize", "device"}, "client app: authenticationFlowBindingOverrides: browser is not supported"},
 		{own("direct_grant"), []string{"password", "userinfo", "introspect"}, "client app: authenticationFlowBindingOverrides: direct_grant is not supported"},
@@ -114,7 +118,9 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 // app is a client that may do everything.
 const app = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true, "serviceAccountsEnabled": true, "redirectUris": ["http://localhost:8000/*"]`
 
-var unfollowed = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+var unfollowed = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+	return http.ErrUseLastResponse
+}}
 
 // refusedUses uses a realm in every way, and returns those that the stand-in refuses by name, with
 // what it says. A use that needs a token counts where there is none.
@@ -138,7 +144,8 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if answer.StatusCode == http.StatusNotImplemented && strings.Contains(string(body), "not_in_keycloaktest") {
+		if answer.StatusCode == http.StatusNotImplemented &&
+			strings.Contains(string(body), "not_in_keycloaktest") {
 			refused[name] = strings.ReplaceAll(string(body), `\"`, `"`)
 		}
 		return string(body)
@@ -148,10 +155,16 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 		for i := 0; i+1 < len(pairs); i += 2 {
 			values.Set(pairs[i], pairs[i+1])
 		}
-		return func() (*http.Response, error) { return http.PostForm(r.EndpointURL(endpoint), values) }
+		return func() (*http.Response, error) {
+			return http.PostForm(r.EndpointURL(endpoint), values)
+		}
 	}
-	tokens := use("password", post("/token", "grant_type", "password", "username", "ann", "password", "pw", "scope", "openid"))
-	use("stranger", post("/token", "grant_type", "password", "username", "bob", "password", "pw", "scope", "email"))
+	tokens := use("password",
+		post("/token", "grant_type", "password", "username", "ann", "password", "pw", "scope",
+			"openid"))
+	use("stranger",
+		post("/token", "grant_type", "password", "username", "bob", "password", "pw", "scope",
+			"email"))
 	if refused["stranger"] != "" && refused["password"] != "" {
 		delete(refused, "stranger") // for the same reason
 	} else if _, is := refused["stranger"]; is && strings.Contains(refused["stranger"], "client") {
@@ -160,9 +173,13 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	use("client_credentials", post("/token", "grant_type", "client_credentials"))
 	use("device", post("/auth/device"))
 	use("authorize", func() (*http.Response, error) {
-		return unfollowed.Get(r.EndpointURL("/auth") + "?client_id=app&response_type=code&scope=openid&redirect_uri=" + url.QueryEscape("http://localhost:8000/x"))
+		return unfollowed.Get(r.EndpointURL("/auth") +
+			"?client_id=app&response_type=code&scope=openid&redirect_uri=" +
+			url.QueryEscape("http://localhost:8000/x"))
 	})
-	use("logout", func() (*http.Response, error) { return http.Get(r.EndpointURL("/logout") + "?client_id=app") })
+	use("logout", func() (*http.Response, error) {
+		return http.Get(r.EndpointURL("/logout") + "?client_id=app")
+	})
 	_, rest, _ := strings.Cut(tokens, `"access_token":"`)
 	token, _, _ := strings.Cut(rest, `"`)
 	if token == "" {
@@ -185,7 +202,9 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 // secret of it.
 func TestUnsupported_clientAuthenticator(t *testing.T) {
 	t.Parallel()
-	r, err := keycloaktest.New(t).Import([]byte(`{"realm":"r","enabled":true,"users":[{"username":"ann","enabled":true,"email":"ann@example.com","firstName":"A","lastName":"N"}],"clients":[
+	r, err := keycloaktest.New(t).Import(
+		[]byte(
+			`{"realm":"r","enabled":true,"users":[{"username":"ann","enabled":true,"email":"ann@example.com","firstName":"A","lastName":"N"}],"clients":[
 		{"clientId":"signed","clientAuthenticatorType":"client-jwt"}, {"clientId":"bound","secret":"s","attributes":{"dpop.bound.access.tokens":"true"}}]}`))
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +212,10 @@ func TestUnsupported_clientAuthenticator(t *testing.T) {
 	if _, err := r.SignIn("signed", "ann"); err != nil {
 		t.Errorf("SignIn fails for a client that signs its requests: %v", err)
 	}
-	if _, err := r.SignIn("bound", "ann"); err == nil || !strings.Contains(err.Error(), "dpop.bound.access.tokens") {
-		t.Errorf("SignIn of a client whose tokens are bound fails with %v, want the attribute's name", err)
+	if _, err := r.SignIn("bound", "ann"); err == nil ||
+		!strings.Contains(err.Error(), "dpop.bound.access.tokens") {
+		t.Errorf(
+			"SignIn of a client whose tokens are bound fails with %v, want the attribute's name",
+			err)
 	}
 }

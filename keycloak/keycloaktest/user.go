@@ -114,8 +114,9 @@ func (r *Realm) addServiceAccount(c *client) error {
 		return nil
 	}
 	account, err := r.addUser(realmfile.User{
-		Username: "service-account-" + strings.ToLower(c.ClientID), Enabled: true, ServiceAccountOf: c.ClientID,
-		RealmRoles: []string{r.defaultRole()},
+		Username: "service-account-" + strings.ToLower(c.ClientID), Enabled: true,
+		ServiceAccountOf: c.ClientID,
+		RealmRoles:       []string{r.defaultRole()},
 	})
 	if err != nil {
 		return fmt.Errorf("service account of %s: %w", c.ClientID, err)
@@ -137,14 +138,17 @@ func (r *Realm) withdrawServiceAccount(c *client) {
 	r.unindex(c.serviceAccount)
 	c.serviceAccount, c.accountIsMade = nil, false
 	if !slices.Contains(c.DefaultClientScopes, "service_account") {
-		c.defaultScopes = slices.DeleteFunc(c.defaultScopes, func(name string) bool { return name == "service_account" })
+		c.defaultScopes = slices.DeleteFunc(c.defaultScopes, func(name string) bool {
+			return name == "service_account"
+		})
 	}
 }
 
 // showServiceAccount gives a client the scope that shows what its service account is, if the realm
 // has it.
 func (r *Realm) showServiceAccount(c *client) {
-	if c.ServiceAccountsEnabled && r.scopes["service_account"] != nil && !slices.Contains(c.defaultScopes, "service_account") {
+	if c.ServiceAccountsEnabled && r.scopes["service_account"] != nil &&
+		!slices.Contains(c.defaultScopes, "service_account") {
 		c.defaultScopes = append(c.defaultScopes, "service_account")
 	}
 }
@@ -194,9 +198,11 @@ func (r *Realm) addUser(document realmfile.User) (*user, error) {
 	switch {
 	case document.ServiceAccountOf == "":
 	case of == nil:
-		return nil, fmt.Errorf("serviceAccountClientId: the realm has no client %q", document.ServiceAccountOf)
+		return nil, fmt.Errorf("serviceAccountClientId: the realm has no client %q",
+			document.ServiceAccountOf)
 	case of.serviceAccount != nil:
-		return nil, fmt.Errorf("serviceAccountClientId: the client %q has an account already", document.ServiceAccountOf)
+		return nil, fmt.Errorf("serviceAccountClientId: the client %q has an account already",
+			document.ServiceAccountOf)
 	}
 	var err error // roles are last: those that aren't there are made
 	if u.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true); err != nil {
@@ -212,7 +218,8 @@ func (r *Realm) addUser(document realmfile.User) (*user, error) {
 // nameByEmail makes the e-mail address the username where the realm says so: Keycloak does it where
 // a user is added or changed, and an import leaves the names of its file alone.
 func (r *Realm) nameByEmail(document *realmfile.User) {
-	if r.settings.RegistrationEmailAsUsername && document.Email != "" && document.ServiceAccountOf == "" {
+	if r.settings.RegistrationEmailAsUsername && document.Email != "" &&
+		document.ServiceAccountOf == "" {
 		document.Username = document.Email
 	}
 }

@@ -38,7 +38,8 @@ func (x *exchange) send(method, address, content string, headers ...string) answ
 	return x.sendBy(direct, method, address, content, headers...)
 }
 
-func (x *exchange) sendBy(client *http.Client, method, address, content string, headers ...string) answer {
+func (x *exchange) sendBy(client *http.Client, method, address, content string,
+	headers ...string) answer {
 	x.Helper()
 	request, err := http.NewRequest(method, address, strings.NewReader(content))
 	x.must(err)
@@ -54,7 +55,8 @@ func (x *exchange) sendBy(client *http.Client, method, address, content string, 
 	x.must(err)
 	w := window{sent, x.side.now(), x.passed}
 	x.noteTokens(string(body), w)
-	return answer{x, method, address, asked, content, response.StatusCode, response.Header, string(body), w}
+	return answer{x, method, address, asked, content, response.StatusCode, response.Header,
+		string(body), w}
 }
 
 func (x *exchange) get(address string, headers ...string) answer {
@@ -99,7 +101,8 @@ func (a answer) claims(name string) object {
 func (a answer) ok() answer {
 	a.x.Helper()
 	if a.status != http.StatusOK {
-		a.x.Fatalf("%s %s: %d %s %s", a.method, a.url, a.status, a.header.Get("WWW-Authenticate"), a.body)
+		a.x.Fatalf("%s %s: %d %s %s", a.method, a.url, a.status, a.header.Get("WWW-Authenticate"),
+			a.body)
 	}
 	return a
 }
@@ -139,7 +142,8 @@ func (x *exchange) showAtMost(lines []string) {
 		recorded := strings.Split(strings.TrimSpace(x.group.record.recorded[x.play]), "\n")
 		recorded = slices.DeleteFunc(recorded, func(line string) bool {
 			member, what, _ := strings.Cut(line, ": ")
-			shown := strings.Contains(others.String(), `"`+member+`": `) || strings.Contains(others.String(), "# "+member+" has ")
+			shown := strings.Contains(others.String(), `"`+member+`": `) ||
+				strings.Contains(others.String(), "# "+member+" has ")
 			return shown && !strings.HasPrefix(what, "has ") && !slices.Contains(lines, line)
 		})
 		for _, line := range lines {
@@ -162,7 +166,8 @@ func (x *exchange) showBody(answers ...answer) {
 // outcome records how a step ended, in a line: "first use: 200".
 func (x *exchange) outcome(step string, a answer) {
 	line := fmt.Sprint(step, ": ", a.status)
-	for _, text := range []any{a.member("error"), a.member("error_description"), a.header.Get("WWW-Authenticate")} {
+	for _, text := range []any{a.member("error"), a.member("error_description"),
+		a.header.Get("WWW-Authenticate")} {
 		if text, _ := text.(string); text != "" {
 			line += " " + x.text(text)
 		}
@@ -199,7 +204,8 @@ func some(members object, names []string) object {
 // showClaims records some claims of a token of an answer: those that the exchange is about.
 func (x *exchange) showClaims(a answer, token string, names ...string) {
 	x.Helper()
-	fmt.Fprintf(&x.out, "%s %s\n", token, x.render("", some(a.claims(token), names), normal{window: a.window}, ""))
+	fmt.Fprintf(&x.out, "%s %s\n", token,
+		x.render("", some(a.claims(token), names), normal{window: a.window}, ""))
 }
 
 // question is what was asked, so that a record can be read by itself.
@@ -228,8 +234,9 @@ func (a answer) question() string {
 // The headers that are contract, in the order of the record.
 var headerNames = []string{
 	"Location", "Www-Authenticate", "Cache-Control", "Pragma", "Content-Type", "Allow", "Vary",
-	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods",
-	"Access-Control-Allow-Headers", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
+	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials",
+	"Access-Control-Allow-Methods", "Access-Control-Allow-Headers", "Access-Control-Expose-Headers",
+	"Access-Control-Max-Age",
 }
 
 // Keycloak sends these everywhere, or nearly: one word for all of them keeps the record readable.
@@ -284,7 +291,8 @@ func (a answer) securityHeaders() string {
 	case len(missing) == len(securityHeaders):
 		return "(no security headers)\n"
 	case len(missing) > 0:
-		return "(security headers without " + strings.Join(missing, ", ") + ")\n" + strings.Join(other, "")
+		return "(security headers without " + strings.Join(missing, ", ") + ")\n" +
+			strings.Join(other, "")
 	}
 	return "(security headers)\n" + strings.Join(other, "")
 }

@@ -20,13 +20,17 @@ func TestBackchannel(t *testing.T) {
 	run(t, "backchannel", func(g *group) {
 		l := newListener(g)
 		told := func(id, path string, attributes object) object {
-			return clientFile(id, object{"attributes": merge(object{"backchannel.logout.url": path}, attributes)})
+			return clientFile(id,
+				object{"attributes": merge(object{"backchannel.logout.url": path}, attributes)})
 		}
 		r := g.realm(realmFile(nil,
 			told("told", l.url+"/told", object{"backchannel.logout.session.required": "true"}),
-			told("sidless", l.url+"/sidless", object{"backchannel.logout.session.required": "false"}),
+			told("sidless", l.url+"/sidless",
+				object{"backchannel.logout.session.required": "false"}),
 			told("plain", l.url+"/plain", nil),
-			told("offline", l.url+"/offline", object{"backchannel.logout.session.required": "true", "backchannel.logout.revoke.offline.tokens": "true"}),
+			told("offline", l.url+"/offline",
+				object{"backchannel.logout.session.required": "true",
+					"backchannel.logout.revoke.offline.tokens": "true"}),
 			merge(told("relative", "/relative", nil), object{"rootUrl": l.url}),
 			merge(told("front", l.url+"/front", nil), object{"frontchannelLogout": true}),
 			told("failing", l.url+"/failing", nil),
@@ -34,12 +38,15 @@ func TestBackchannel(t *testing.T) {
 			clientFile("untold", nil),
 		))
 		login := func(x *exchange, u *user, client string, pairs ...string) answer {
-			return x.login(u, append(pairs, "client_id", client, "client_secret", client+"-secret")...)
+			return x.login(u,
+				append(pairs, "client_id", client, "client_secret", client+"-secret")...)
 		}
 		logout := func(x *exchange, client string, login answer) answer {
-			return x.logout(r, login.field("refresh_token"), "client_id", client, "client_secret", client+"-secret")
+			return x.logout(r, login.field("refresh_token"), "client_id", client, "client_secret",
+				client+"-secret")
 		}
-		for _, client := range []string{"told", "sidless", "plain", "offline", "relative", "failing"} {
+		for _, client := range []string{"told", "sidless", "plain", "offline", "relative",
+			"failing"} {
 			g.exchange("logout of "+client, func(x *exchange) {
 				u := x.user(r, nil)
 				tokens := login(x, u, client)
@@ -67,14 +74,18 @@ func TestBackchannel(t *testing.T) {
 		})
 		g.exchange("logout in a browser", func(x *exchange) {
 			u := x.user(r, nil)
-			x.showEnd(x.browser().open(r.logoutURL("id_token_hint", login(x, u, "told").field("id_token"))))
+			x.showEnd(
+				x.browser().open(r.logoutURL("id_token_hint",
+					login(x, u, "told").field("id_token"))))
 			l.show(x, u)
 		})
 		g.exchange("all clients of a session that another client ends", func(x *exchange) {
 			u := x.user(r, nil)
 			b := x.browser()
 			redirect := b.login(u, "client_id", "untold")
-			tokens := x.token(r, codeGrant(redirect.redirected().Get("code"), "client_id", "untold", "client_secret", "untold-secret")).ok()
+			tokens := x.token(r,
+				codeGrant(redirect.redirected().Get("code"), "client_id", "untold", "client_secret",
+					"untold-secret")).ok()
 			for _, client := range []string{"told", "sidless"} { // whose codes nobody exchanges
 				b.open(r.authURL("client_id", client))
 			}
@@ -98,7 +109,8 @@ func TestBackchannel(t *testing.T) {
 		})
 		g.exchange("offline session", func(x *exchange) {
 			u := x.user(r, nil)
-			x.outcome("logout", logout(x, "offline", login(x, u, "offline", "scope", "openid offline_access")))
+			x.outcome("logout",
+				logout(x, "offline", login(x, u, "offline", "scope", "openid offline_access")))
 			l.show(x, u)
 		})
 		silent := func(name string, end func(x *exchange, u *user, tokens answer)) {
@@ -109,12 +121,16 @@ func TestBackchannel(t *testing.T) {
 			})
 		}
 		silent("revoked", func(x *exchange, u *user, tokens answer) {
-			x.outcome("revoke", x.post(r.oidc("/revoke"), with(secretOf("told"), "token", tokens.field("refresh_token"))))
+			x.outcome("revoke",
+				x.post(r.oidc("/revoke"),
+					with(secretOf("told"), "token", tokens.field("refresh_token"))))
 		})
 		silent("user disabled", func(x *exchange, u *user, tokens answer) {
 			x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
 		})
-		silent("user deleted", func(x *exchange, u *user, tokens answer) { x.must(x.side.deleteUser(u.userRef)) })
+		silent("user deleted", func(x *exchange, u *user, tokens answer) {
+			x.must(x.side.deleteUser(u.userRef))
+		})
 		silent("password reset", func(x *exchange, u *user, tokens answer) {
 			x.must(x.side.resetPassword(u.userRef, "another"))
 		})
@@ -144,7 +160,8 @@ func newListener(g *group) *listener {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		subject := fmt.Sprint(opened.claims["sub"])
-		l.heard[subject] = append(l.heard[subject], notice{r.Method, r.URL.Path, r.Header.Get("Content-Type"), values})
+		l.heard[subject] = append(l.heard[subject],
+			notice{r.Method, r.URL.Path, r.Header.Get("Content-Type"), values})
 		if r.URL.Path == "/failing" {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
@@ -176,7 +193,8 @@ func (l *listener) show(x *exchange, u *user) {
 		x.note("nobody is told")
 	}
 	for _, n := range heard {
-		x.note("told: %s %s %s, with %s", n.method, n.path, n.contentType, strings.Join(slices.Sorted(maps.Keys(n.form)), ", "))
+		x.note("told: %s %s %s, with %s", n.method, n.path, n.contentType,
+			strings.Join(slices.Sorted(maps.Keys(n.form)), ", "))
 		x.out.WriteString(x.opened("logout_token", n.form.Get("logout_token"), w))
 	}
 }

@@ -20,12 +20,13 @@ func (x *exchange) browser() *browser {
 	jar, err := cookiejar.New(nil)
 	x.must(err)
 	b := &browser{x: x, follow: true}
-	b.client = &http.Client{Jar: jar, Transport: direct.Transport, Timeout: patience, CheckRedirect: func(next *http.Request, _ []*http.Request) error {
-		if b.follow && strings.HasPrefix(next.URL.String(), x.side.base()+"/") {
-			return nil
-		}
-		return http.ErrUseLastResponse
-	}}
+	b.client = &http.Client{Jar: jar, Transport: direct.Transport, Timeout: patience,
+		CheckRedirect: func(next *http.Request, _ []*http.Request) error {
+			if b.follow && strings.HasPrefix(next.URL.String(), x.side.base()+"/") {
+				return nil
+			}
+			return http.ErrUseLastResponse
+		}}
 	return b
 }
 
@@ -60,8 +61,9 @@ func (b *browser) submitForm(page answer, id string, fields ...string) answer {
 		b.x.must(err)
 		address, err = address.Parse(f.action)
 		b.x.must(err)
-		return b.x.sendBy(b.client, http.MethodPost, address.String(), with(values, fields...).Encode(),
-			"Accept", browserAccept, "Content-Type", "application/x-www-form-urlencoded")
+		return b.x.sendBy(b.client, http.MethodPost, address.String(),
+			with(values, fields...).Encode(), "Accept", browserAccept, "Content-Type",
+			"application/x-www-form-urlencoded")
 	}
 	b.x.Fatalf("no form %q at %s: %d %s", id, page.url, page.status, page.body)
 	return answer{}
@@ -73,7 +75,8 @@ const callback = "http://localhost:8000/callback"
 // authURL asks for a code for the client "api", with the scope openid. Pairs override; an empty
 // value removes.
 func (r *realm) authURL(pairs ...string) string {
-	values := with(form("client_id", "api", "response_type", "code", "redirect_uri", callback, "scope", "openid", "state", "st"), pairs...)
+	values := with(form("client_id", "api", "response_type", "code", "redirect_uri", callback,
+		"scope", "openid", "state", "st"), pairs...)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] == "" {
 			values.Del(pairs[i])

@@ -16,9 +16,11 @@ func TestBruteForce(t *testing.T) {
 		fail := func(x *exchange, u *user, n int, pairs ...string) {
 			for i := range n {
 				if i > 0 {
-					x.pass(sec(2)) // two within the quick login check, a second by default, lock at once
+					// two within the quick login check, a second by default, lock at once
+					x.pass(sec(2))
 				}
-				a := x.token(u.in, passwordGrant(u, append([]string{"password", "wrong"}, pairs...)...))
+				a := x.token(u.in,
+					passwordGrant(u, append([]string{"password", "wrong"}, pairs...)...))
 				x.outcome("wrong", a)
 				x.must(x.side.failures(u.userRef, i+1))
 			}
@@ -47,7 +49,8 @@ func TestBruteForce(t *testing.T) {
 			x.must(x.side.locked(u.userRef))
 			x.outcome("right", x.token(r, passwordGrant(u)))
 			x.outcome("refresh", x.refresh(r, login))
-			x.outcome("userinfo", x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+			x.outcome("userinfo",
+				x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
 		})
 		g.exchange("in the browser", func(x *exchange) {
 			u := x.user(r, nil)
@@ -74,7 +77,10 @@ func TestBruteForce(t *testing.T) {
 		})
 		g.exchange("an unknown user", func(x *exchange) {
 			for range 4 {
-				x.outcome("unknown", x.token(r, with(secretOf("api"), "grant_type", "password", "username", "nobody", "password", "wrong")))
+				x.outcome("unknown",
+					x.token(r,
+						with(secretOf("api"), "grant_type", "password", "username", "nobody",
+							"password", "wrong")))
 			}
 		})
 		g.exchange("wrong codes count", func(x *exchange) {
@@ -101,7 +107,8 @@ func TestBruteForce(t *testing.T) {
 			x.outcome("right, later", x.token(short, passwordGrant(u)))
 			x.must(x.side.failures(u.userRef, 0))
 		})
-		quick := protected(object{"failureFactor": 30, "quickLoginCheckMilliSeconds": 600000, "minimumQuickLoginWaitSeconds": 600})
+		quick := protected(object{"failureFactor": 30, "quickLoginCheckMilliSeconds": 600000,
+			"minimumQuickLoginWaitSeconds": 600})
 		g.exchange("two quick failures lock", func(x *exchange) {
 			u := x.user(quick, nil)
 			x.outcome("wrong", x.token(quick, passwordGrant(u, "password", "wrong")))

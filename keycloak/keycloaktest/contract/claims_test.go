@@ -8,7 +8,8 @@ func TestClaims(t *testing.T) {
 		light := object{"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}
 		r := g.realm(realmFile(nil,
 			clientFile("light", light),
-			clientFile("stepped", object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}}),
+			clientFile("stepped",
+				object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}}),
 			clientFile("plain", object{"webOrigins": []string{}}),
 		))
 		g.exchange("lightweight", func(x *exchange) {
@@ -16,13 +17,16 @@ func TestClaims(t *testing.T) {
 		})
 		g.exchange("lightweight, code flow", func(x *exchange) {
 			u := x.user(r, nil)
-			a := x.token(r, codeGrant(x.code(u, "client_id", "light", "nonce", "n-1"), "client_id", "light", "client_secret", "light-secret")).ok()
+			a := x.token(r,
+				codeGrant(x.code(u, "client_id", "light", "nonce", "n-1"), "client_id", "light",
+					"client_secret", "light-secret")).ok()
 			x.showToken(a, "access_token")
 			x.showToken(a, "id_token")
 		})
 		g.exchange("lightweight refresh", func(x *exchange) {
 			login := x.login(x.user(r, nil), "client_id", "light", "client_secret", "light-secret")
-			x.showToken(x.refresh(r, login, "client_id", "light", "client_secret", "light-secret").ok(), "access_token")
+			x.showToken(x.refresh(r, login, "client_id", "light", "client_secret",
+				"light-secret").ok(), "access_token")
 		})
 		g.exchange("code flow", func(x *exchange) {
 			a := x.token(r, codeGrant(x.code(x.user(r, nil), "nonce", "n-1"))).ok()
@@ -30,13 +34,18 @@ func TestClaims(t *testing.T) {
 			x.showToken(a, "id_token")
 			x.showToken(a, "refresh_token")
 		})
-		g.exchange("offline", func(x *exchange) { x.showBody(x.login(x.user(r, nil), "scope", "openid offline_access")) })
+		g.exchange("offline", func(x *exchange) {
+			x.showBody(x.login(x.user(r, nil), "scope", "openid offline_access"))
+		})
 		g.exchange("no web origins", func(x *exchange) {
-			x.showClaims(x.login(x.user(r, nil), "client_id", "plain", "client_secret", "plain-secret"), "access_token", "azp", "allowed-origins")
+			x.showClaims(x.login(x.user(r, nil), "client_id", "plain", "client_secret",
+				"plain-secret"), "access_token", "azp", "allowed-origins")
 		})
 		g.exchange("acr by name", func(x *exchange) {
-			login := x.login(x.user(r, nil), "client_id", "stepped", "client_secret", "stepped-secret")
-			again := x.refresh(r, login, "client_id", "stepped", "client_secret", "stepped-secret").ok()
+			login := x.login(x.user(r, nil), "client_id", "stepped", "client_secret",
+				"stepped-secret")
+			again := x.refresh(r, login, "client_id", "stepped", "client_secret",
+				"stepped-secret").ok()
 			for _, a := range []answer{login, again} {
 				x.showClaims(a, "access_token", "acr")
 				x.showClaims(a, "id_token", "acr")
@@ -49,7 +58,8 @@ func TestClaims(t *testing.T) {
 			second := x.token(r, codeGrant(b.open(r.authURL()).redirected().Get("code"))).ok()
 			x.showClaims(first, "access_token", "acr")
 			x.showClaims(second, "access_token", "acr")
-			x.note("same session: %t", first.field("session_state") == second.field("session_state"))
+			x.note("same session: %t",
+				first.field("session_state") == second.field("session_state"))
 		})
 		g.exchange("names", func(x *exchange) {
 			for _, settings := range []object{
@@ -57,14 +67,17 @@ func TestClaims(t *testing.T) {
 				{"firstName": "Zoë", "lastName": "O'Neil-Ní Ñ"},
 				{"firstName": "  Two  ", "lastName": "Spaces "},
 			} {
-				x.showClaims(x.login(x.user(r, settings)), "id_token", "name", "given_name", "family_name", "email_verified")
+				x.showClaims(x.login(x.user(r, settings)), "id_token", "name", "given_name",
+					"family_name", "email_verified")
 			}
 		})
 		lax := g.realm(laxRealm())
 		g.exchange("without e-mail and names", func(x *exchange) {
-			for _, settings := range []object{{"email": nil}, {"firstName": nil}, {"lastName": nil}, {"firstName": nil, "lastName": nil, "email": nil}} {
+			for _, settings := range []object{{"email": nil}, {"firstName": nil}, {"lastName": nil},
+				{"firstName": nil, "lastName": nil, "email": nil}} {
 				a := x.login(x.user(lax, settings))
-				x.showClaims(a, "id_token", "name", "given_name", "family_name", "email", "email_verified", "preferred_username")
+				x.showClaims(a, "id_token", "name", "given_name", "family_name", "email",
+					"email_verified", "preferred_username")
 			}
 		})
 	})
@@ -74,20 +87,34 @@ func TestClaims(t *testing.T) {
 func TestAudience(t *testing.T) {
 	run(t, "audience", func(g *group) {
 		custom := func(name string, config object) object {
-			return mapperFile(name, "oidc-audience-mapper", merge(object{"access.token.claim": "true"}, config))
+			return mapperFile(name, "oidc-audience-mapper",
+				merge(object{"access.token.claim": "true"}, config))
 		}
-		mapped := func(id string, mappers ...object) object { return clientFile(id, object{"protocolMappers": mappers}) }
+		mapped := func(id string, mappers ...object) object {
+			return clientFile(id, object{"protocolMappers": mappers})
+		}
 		r := g.realm(realmFile(object{"roles": object{"client": object{
-			"api": []object{{"name": "reader"}}, "spa": []object{{"name": "reader"}, {"name": "writer"}},
+			"api": []object{{"name": "reader"}},
+			"spa": []object{{"name": "reader"}, {"name": "writer"}},
 		}}},
 			mapped("itself", audienceMapper("itself")),
 			mapped("another", audienceMapper("spa")),
-			mapped("custom", custom("custom", object{"included.custom.audience": "https://api.example"})),
-			mapped("both-in-one", custom("both", object{"included.client.audience": "spa", "included.custom.audience": "https://api.example"})),
-			mapped("two", audienceMapper("two"), custom("custom", object{"included.custom.audience": "https://api.example"})),
+			mapped("custom",
+				custom("custom", object{"included.custom.audience": "https://api.example"})),
+			mapped("both-in-one",
+				custom("both",
+					object{"included.client.audience": "spa",
+						"included.custom.audience": "https://api.example"})),
+			mapped("two", audienceMapper("two"),
+				custom("custom", object{"included.custom.audience": "https://api.example"})),
 			mapped("missing", audienceMapper("no-such-client")),
-			mapped("in-id-token", custom("id", object{"included.client.audience": "spa", "id.token.claim": "true", "access.token.claim": "false"})),
-			mapped("off", custom("off", object{"included.client.audience": "spa", "access.token.claim": "false"})),
+			mapped("in-id-token",
+				custom("id",
+					object{"included.client.audience": "spa", "id.token.claim": "true",
+						"access.token.claim": "false"})),
+			mapped("off",
+				custom("off",
+					object{"included.client.audience": "spa", "access.token.claim": "false"})),
 		))
 		by := func(name, client string, prepare func(*exchange, *user)) {
 			g.exchange(name, func(x *exchange) {
@@ -115,9 +142,11 @@ func TestAudience(t *testing.T) {
 		by("no roles", "api", withoutDefaults)
 		by("no roles, but a mapper", "itself", withoutDefaults)
 		by("a role of another client", "api", grant(roleRef{"spa", "reader"}))
-		by("roles of two clients, one its own", "api", grant(roleRef{"spa", "reader"}, roleRef{"spa", "writer"}, roleRef{"api", "reader"}))
+		by("roles of two clients, one its own", "api",
+			grant(roleRef{"spa", "reader"}, roleRef{"spa", "writer"}, roleRef{"api", "reader"}))
 		by("its own role", "api", grant(roleRef{"api", "reader"}))
-		for _, client := range []string{"itself", "another", "custom", "both-in-one", "two", "missing", "in-id-token", "off"} {
+		for _, client := range []string{"itself", "another", "custom", "both-in-one", "two",
+			"missing", "in-id-token", "off"} {
 			by("mapper: "+client, client, nil)
 		}
 		by("mapper and role name the same client", "another", grant(roleRef{"spa", "reader"}))
@@ -129,7 +158,8 @@ func TestAudience(t *testing.T) {
 func TestRoles(t *testing.T) {
 	run(t, "roles", func(g *group) {
 		r := g.realm(realmFile(merge(scopesFile(object{
-			"name": "seeing", "protocol": "openid-connect", "attributes": object{"include.in.token.scope": "true"},
+			"name": "seeing", "protocol": "openid-connect",
+			"attributes": object{"include.in.token.scope": "true"},
 		}), object{
 			"roles": object{
 				"realm": []object{
@@ -141,19 +171,27 @@ func TestRoles(t *testing.T) {
 					{"name": "with spaces and ü"},
 				},
 				"client": object{
-					"api":    []object{{"name": "reader"}, {"name": "lead", "composite": true, "composites": object{"realm": []string{"plain"}, "client": object{"api": []string{"reader"}}}}},
+					"api": []object{{"name": "reader"},
+						{"name": "lead", "composite": true, "composites": object{"realm": []string{"plain"}, "client": object{"api": []string{"reader"}}}}},
 					"spa":    []object{{"name": "reader"}, {"name": "writer"}},
 					"narrow": []object{{"name": "own"}},
 				},
 			},
 			"groups": []object{{
-				"name": "staff", "realmRoles": []string{"plain"}, "clientRoles": object{"spa": []string{"writer"}},
-				"subGroups": []object{{"name": "leads", "realmRoles": []string{"outer"}}},
+				"name": "staff", "realmRoles": []string{"plain"},
+				"clientRoles": object{"spa": []string{"writer"}},
+				"subGroups":   []object{{"name": "leads", "realmRoles": []string{"outer"}}},
 			}},
-			"scopeMappings":       []object{{"client": "narrow", "roles": []string{"seen", "outer"}}, {"clientScope": "seeing", "roles": []string{"plain"}}},
-			"clientScopeMappings": object{"spa": []object{{"client": "narrow", "roles": []string{"writer"}}}},
+			"scopeMappings": []object{{"client": "narrow",
+				"roles": []string{"seen", "outer"}},
+				{"clientScope": "seeing", "roles": []string{"plain"}}},
+			"clientScopeMappings": object{
+				"spa": []object{{"client": "narrow", "roles": []string{"writer"}}},
+			},
 		}),
-			clientFile("narrow", object{"fullScopeAllowed": false, "defaultClientScopes": builtinDefaults, "optionalClientScopes": []string{"seeing"}}),
+			clientFile("narrow",
+				object{"fullScopeAllowed": false, "defaultClientScopes": builtinDefaults,
+					"optionalClientScopes": []string{"seeing"}}),
 		))
 		by := func(name, client string, groups []string, pairs []string, roles ...roleRef) {
 			g.exchange(name, func(x *exchange) {
@@ -162,11 +200,14 @@ func TestRoles(t *testing.T) {
 				for _, role := range roles {
 					x.must(x.side.grantRole(u.userRef, role))
 				}
-				a := x.login(u, append([]string{"client_id", client, "client_secret", client + "-secret"}, pairs...)...)
+				a := x.login(u,
+					append([]string{"client_id", client, "client_secret", client + "-secret"},
+						pairs...)...)
 				x.showClaims(a, "access_token", "aud", "realm_access", "resource_access")
 			})
 		}
-		all := []roleRef{{"", "plain"}, {"", "seen"}, {"", "outer"}, {"spa", "reader"}, {"spa", "writer"}, {"narrow", "own"}, {"api", "reader"}}
+		all := []roleRef{{"", "plain"}, {"", "seen"}, {"", "outer"}, {"spa", "reader"},
+			{"spa", "writer"}, {"narrow", "own"}, {"api", "reader"}}
 		by("a realm role", "api", nil, nil, roleRef{"", "plain"})
 		by("a realm role's name is free", "api", nil, nil, roleRef{"", "with spaces and ü"})
 		by("client roles", "api", nil, nil, roleRef{"api", "reader"}, roleRef{"spa", "writer"})
@@ -174,10 +215,13 @@ func TestRoles(t *testing.T) {
 		by("a client role with a realm role", "api", nil, nil, roleRef{"api", "lead"})
 		by("of a group", "api", []string{"/staff"}, nil)
 		by("of a group above", "api", []string{"/staff/leads"}, nil)
-		by("of a group, and the same again", "api", []string{"/staff", "/staff/leads"}, nil, roleRef{"", "plain"}, roleRef{"", "inner"})
+		by("of a group, and the same again", "api", []string{"/staff", "/staff/leads"}, nil,
+			roleRef{"", "plain"}, roleRef{"", "inner"})
 		by("a narrow client", "narrow", nil, nil, all...)
-		by("a narrow client, a scope that sees more", "narrow", nil, []string{"scope", "openid seeing"}, all...)
-		by("a narrow client, none of what it sees", "narrow", nil, nil, roleRef{"", "plain"}, roleRef{"spa", "reader"})
+		by("a narrow client, a scope that sees more", "narrow", nil,
+			[]string{"scope", "openid seeing"}, all...)
+		by("a narrow client, none of what it sees", "narrow", nil, nil, roleRef{"", "plain"},
+			roleRef{"spa", "reader"})
 		by("a narrow client, part of a composite", "narrow", nil, nil, roleRef{"", "innermost"})
 	})
 }
@@ -186,30 +230,44 @@ func TestRoles(t *testing.T) {
 func TestClientScopes(t *testing.T) {
 	run(t, "client-scopes", func(g *group) {
 		tenant := mapperFile("tenant", "oidc-hardcoded-claim-mapper", object{
-			"claim.name": "tenant", "claim.value": "acme", "jsonType.label": "String", "access.token.claim": "true", "id.token.claim": "true",
+			"claim.name": "tenant", "claim.value": "acme", "jsonType.label": "String",
+			"access.token.claim": "true", "id.token.claim": "true",
 		})
 		scope := func(name, included string) object {
-			return object{"name": name, "protocol": "openid-connect", "attributes": object{"include.in.token.scope": included}, "protocolMappers": []object{tenant}}
+			return object{"name": name, "protocol": "openid-connect",
+				"attributes":      object{"include.in.token.scope": included},
+				"protocolMappers": []object{tenant}}
 		}
-		r := g.realm(realmFile(merge(attributesAllowed(), scopesFile(scope("tenant", "true"), scope("quiet", "false"))),
-			clientFile("asked", object{"defaultClientScopes": builtinDefaults, "optionalClientScopes": append([]string{"tenant", "quiet"}, builtinOptionals...)}),
-			clientFile("always", object{"defaultClientScopes": append([]string{"tenant", "quiet"}, builtinDefaults...)}),
-		))
+		r := g.realm(
+			realmFile(merge(attributesAllowed(),
+				scopesFile(scope("tenant", "true"), scope("quiet", "false"))),
+				clientFile("asked",
+					object{"defaultClientScopes": builtinDefaults,
+						"optionalClientScopes": append([]string{"tenant", "quiet"},
+							builtinOptionals...)}),
+				clientFile("always",
+					object{"defaultClientScopes": append([]string{"tenant", "quiet"},
+						builtinDefaults...)}),
+			))
 		attributes := object{"attributes": object{
 			"phoneNumber": []string{"+44 20 7946 0000"}, "phoneNumberVerified": []string{"true"},
-			"street": []string{"1 High Street"}, "locality": []string{"London"}, "postal_code": []string{"N1"}, "country": []string{"UK"}, "region": []string{"R"},
+			"street": []string{"1 High Street"}, "locality": []string{"London"},
+			"postal_code": []string{"N1"}, "country": []string{"UK"}, "region": []string{"R"},
 			"nickname": []string{"nick"}, "website": []string{"https://me.example"},
 		}}
-		names := []string{"scope", "tenant", "phone_number", "phone_number_verified", "address", "upn", "groups", "nickname", "website", "email", "name"}
+		names := []string{"scope", "tenant", "phone_number", "phone_number_verified", "address",
+			"upn", "groups", "nickname", "website", "email", "name"}
 		by := func(name, client, scope string) {
 			g.exchange(name, func(x *exchange) {
 				u := x.user(r, attributes)
-				a := x.login(u, "client_id", client, "client_secret", client+"-secret", "scope", scope)
+				a := x.login(u, "client_id", client, "client_secret", client+"-secret", "scope",
+					scope)
 				x.showMembers(a, "scope")
 				x.showClaims(a, "access_token", names...)
 				x.showClaims(a, "id_token", names...)
 				x.showClaims(a, "refresh_token", "scope")
-				x.showMembers(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+a.field("access_token")), names...)
+				x.showMembers(x.get(r.oidc("/userinfo"), "Authorization",
+					"Bearer "+a.field("access_token")), names...)
 			})
 		}
 		by("none", "asked", "openid")
@@ -223,10 +281,14 @@ func TestClientScopes(t *testing.T) {
 			x.showMembers(x.get(r.url("/.well-known/openid-configuration")), "scopes_supported")
 		})
 		g.exchange("optional scopes of a client without any", func(x *exchange) {
-			x.outcome("scope=phone", x.token(r, passwordGrant(x.user(r, nil), "client_id", "always", "client_secret", "always-secret", "scope", "phone")))
+			x.outcome("scope=phone",
+				x.token(r,
+					passwordGrant(x.user(r, nil), "client_id", "always", "client_secret",
+						"always-secret", "scope", "phone")))
 		})
 		g.exchange("address of a user without", func(x *exchange) {
-			a := x.login(x.user(r, nil), "client_id", "asked", "client_secret", "asked-secret", "scope", "openid address phone")
+			a := x.login(x.user(r, nil), "client_id", "asked", "client_secret", "asked-secret",
+				"scope", "openid address phone")
 			x.showClaims(a, "access_token", names...)
 		})
 	})

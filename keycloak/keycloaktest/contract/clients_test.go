@@ -29,7 +29,9 @@ func TestClientAuthentication(t *testing.T) {
 		}
 		refused := func(name string, authorization []string, pairs ...string) {
 			g.exchange(name, func(x *exchange) {
-				x.show(x.token(r, form(append([]string{"grant_type", "client_credentials"}, pairs...)...), authorization...))
+				x.show(x.token(r,
+					form(append([]string{"grant_type", "client_credentials"}, pairs...)...),
+					authorization...))
 			})
 		}
 		header := func(value string) []string { return []string{"Authorization", value} }
@@ -37,10 +39,13 @@ func TestClientAuthentication(t *testing.T) {
 		accepted("form", "", "client_id", "api", "client_secret", "api-secret")
 		accepted("basic", basic("api", "api-secret"))
 		accepted("basic in lower case", "basic"+basic("api", "api-secret")[len("Basic"):])
-		accepted("both, alike", basic("api", "api-secret"), "client_id", "api", "client_secret", "api-secret")
+		accepted("both, alike", basic("api", "api-secret"), "client_id", "api", "client_secret",
+			"api-secret")
 		accepted("both, another client in the form", basic("api", "api-secret"), "client_id", "spa")
-		accepted("both, wrong secret in the form", basic("api", "api-secret"), "client_id", "api", "client_secret", "wrong")
-		accepted("both, wrong secret in the header", basic("api", "wrong"), "client_id", "api", "client_secret", "api-secret")
+		accepted("both, wrong secret in the form", basic("api", "api-secret"), "client_id", "api",
+			"client_secret", "wrong")
+		accepted("both, wrong secret in the header", basic("api", "wrong"), "client_id", "api",
+			"client_secret", "api-secret")
 		accepted("both, id only in the form", basic("api", "api-secret"), "client_id", "api")
 		accepted("public", "", "client_id", "spa")
 		accepted("public with a secret", "", "client_id", "spa", "client_secret", "anything")
@@ -50,13 +55,15 @@ func TestClientAuthentication(t *testing.T) {
 		// Both parts of the header are form-encoded: a percent sign alone is an error, and a plus
 		// is a space.
 		accepted("odd characters, basic", basic("odd id", "p@ss:w+rd%"))
-		accepted("odd characters, basic, as RFC 6749 wants them", basic("odd+id", "p%40ss%3Aw%2Brd%25"))
+		accepted("odd characters, basic, as RFC 6749 wants them",
+			basic("odd+id", "p%40ss%3Aw%2Brd%25"))
 
 		accepted("a plus, basic", basic("plus", "a+b"))
 
 		refused("wrong secret", nil, "client_id", "api", "client_secret", "wrong")
 		refused("wrong secret, basic", header(basic("api", "wrong")))
-		refused("secret of another client", nil, "client_id", "api", "client_secret", "service-secret")
+		refused("secret of another client", nil, "client_id", "api", "client_secret",
+			"service-secret")
 		refused("no secret", nil, "client_id", "api")
 		refused("empty secret", nil, "client_id", "api", "client_secret", "")
 		refused("empty secret, basic", header(basic("api", "")))
@@ -71,7 +78,8 @@ func TestClientAuthentication(t *testing.T) {
 		refused("basic without a colon", header("Basic YXBp"))
 		refused("basic is empty", header("Basic "))
 		refused("bearer", header("Bearer garbage"))
-		refused("bearer, and a form", header("Bearer garbage"), "client_id", "service", "client_secret", "wrong")
+		refused("bearer, and a form", header("Bearer garbage"), "client_id", "service",
+			"client_secret", "wrong")
 		refused("disabled", nil, "client_id", "disabled", "client_secret", "disabled-secret")
 		refused("disabled, wrong secret", nil, "client_id", "disabled", "client_secret", "wrong")
 		refused("bearer-only", nil, "client_id", "bearer", "client_secret", "bearer-secret")
@@ -79,7 +87,8 @@ func TestClientAuthentication(t *testing.T) {
 		refused("a secret that Keycloak made", nil, "client_id", "secretless", "client_secret", "")
 		g.exchange("secret changed", func(x *exchange) {
 			u := x.user(r, nil)
-			old, changed := []string{"client_id", "changing", "client_secret", "changing-secret"}, []string{"client_id", "changing", "client_secret", "changed"}
+			old, changed := []string{"client_id", "changing", "client_secret", "changing-secret"},
+				[]string{"client_id", "changing", "client_secret", "changed"}
 			login := x.login(u, old...)
 			r.patchClient(x, "changing", object{"secret": "changed"})
 			x.outcome("login with the old one", x.token(r, passwordGrant(u, old...)))
@@ -110,17 +119,28 @@ func TestTokenRequest(t *testing.T) {
 		ask("grant type twice", api("grant_type", "password", "grant_type", "password")...)
 		ask("two grant types", api("grant_type", "password", "grant_type", "refresh_token")...)
 		ask("a parameter twice", api("grant_type", "password", "username", "a", "username", "b")...)
-		ask("an unknown parameter twice", api("grant_type", "password", "extra", "1", "extra", "2")...)
-		ask("a parameter twice, wrong secret", "client_id", "api", "client_secret", "wrong", "grant_type", "password", "extra", "1", "extra", "2")
+		ask("an unknown parameter twice",
+			api("grant_type", "password", "extra", "1", "extra", "2")...)
+		ask("a parameter twice, wrong secret", "client_id", "api", "client_secret", "wrong",
+			"grant_type", "password", "extra", "1", "extra", "2")
 		ask("client id twice", api("client_id", "api", "grant_type", "password")...)
-		ask("jwt-bearer without an assertion", api("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")...)
-		ask("jwt-bearer with garbage", api("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion", "garbage")...)
-		ask("ciba", api("grant_type", "urn:openid:params:grant-type:ciba", "auth_req_id", "garbage")...)
+		ask("jwt-bearer without an assertion",
+			api("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")...)
+		ask("jwt-bearer with garbage",
+			api("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion",
+				"garbage")...)
+		ask("ciba",
+			api("grant_type", "urn:openid:params:grant-type:ciba", "auth_req_id", "garbage")...)
 		ask("a control character in the grant type", api("grant_type", "refresh\x01_token")...)
-		ask("a control character in the client id", "client_id", "a\x01pi", "client_secret", "api-secret", "grant_type", "password")
-		ask("a control character in the secret", "client_id", "api", "client_secret", "api\x01-secret", "grant_type", "password")
+		ask("a control character in the client id", "client_id", "a\x01pi", "client_secret",
+			"api-secret", "grant_type", "password")
+		ask("a control character in the secret", "client_id", "api", "client_secret",
+			"api\x01-secret", "grant_type", "password")
 		g.exchange("parameters of other grants are ignored", func(x *exchange) {
-			x.outcome("password grant", x.token(r, passwordGrant(x.user(r, nil), "code", "", "redirect_uri", "", "refresh_token", "garbage", "extra", "1")))
+			x.outcome("password grant",
+				x.token(r,
+					passwordGrant(x.user(r, nil), "code", "", "redirect_uri", "", "refresh_token",
+						"garbage", "extra", "1")))
 		})
 	})
 }

@@ -122,7 +122,8 @@ type limit struct {
 type tooSlow struct{ took, most time.Duration }
 
 func (s tooSlow) String() string {
-	return fmt.Sprintf("too slow to see what ends: it took %v, and may take %v", s.took.Round(time.Millisecond), s.most)
+	return fmt.Sprintf("too slow to see what ends: it took %v, and may take %v",
+		s.took.Round(time.Millisecond), s.most)
 }
 
 // wantInTime panics with tooSlow when time is up.
@@ -212,9 +213,12 @@ func roundest(s span) span {
 func TestClockNumbers(t *testing.T) {
 	const second0 = 2_000_000_000
 	began := time.Unix(second0, 0)
-	at := func(seconds float64) time.Time { return began.Add(time.Duration(seconds * float64(time.Second))) }
+	at := func(seconds float64) time.Time {
+		return began.Add(time.Duration(seconds * float64(time.Second)))
+	}
 	x := &exchange{began: began, issuedBy: map[string]window{"old": {at(0.5), at(3.5), 0}}}
-	slow := normal{window: window{at(6), at(9), 2 * time.Second}} // two seconds were let pass, seven weren't
+	// two seconds were let pass, seven weren't
+	slow := normal{window: window{at(6), at(9), 2 * time.Second}}
 	for _, row := range []struct {
 		key    string
 		claims object
@@ -251,10 +255,12 @@ func TestClockNumbers(t *testing.T) {
 		n.issued = x.issued(row.claims, n.window)
 		got := x.number(row.key, row.claims[row.key], n)
 		if sameLine(row.want, got) != row.holds {
-			t.Errorf("%s of %v is %s: that it is %s is %t, want %t", row.key, row.claims, got, row.want, !row.holds, row.holds)
+			t.Errorf("%s of %v is %s: that it is %s is %t, want %t", row.key, row.claims, got,
+				row.want, !row.holds, row.holds)
 		}
 	}
-	if got := settled("<iat+298..+301> <now-3..+0> <~35999..36003> <now-2>"); got != "<iat+300> <now+0> <~36000> <now-2>" {
+	if got := settled("<iat+298..+301> <now-3..+0> <~35999..36003> <now-2>"); got !=
+		"<iat+300> <now+0> <~36000> <now-2>" {
 		t.Error("settled to", got)
 	}
 }

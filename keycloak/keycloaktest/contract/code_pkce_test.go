@@ -25,7 +25,8 @@ func codeProofs(g *group, r *realm) {
 			if x.outcome("exchange", first); first.status == 200 {
 				return
 			}
-			x.outcome("right request after it", x.token(r, codeGrant(code, "code_verifier", codeVerifier)))
+			x.outcome("right request after it",
+				x.token(r, codeGrant(code, "code_verifier", codeVerifier)))
 		})
 	}
 	proof("S256: right verifier", s256, codeVerifier)
@@ -38,18 +39,23 @@ func codeProofs(g *group, r *realm) {
 	g.exchange("S256: no verifier", func(x *exchange) {
 		code := x.code(x.user(r, nil), s256...)
 		x.show(x.token(r, codeGrant(code)))
-		x.outcome("right request after it", x.token(r, codeGrant(code, "code_verifier", codeVerifier)))
+		x.outcome("right request after it",
+			x.token(r, codeGrant(code, "code_verifier", codeVerifier)))
 	})
-	proof("plain: right verifier", []string{"code_challenge", codeVerifier, "code_challenge_method", "plain"}, codeVerifier)
+	proof("plain: right verifier",
+		[]string{"code_challenge", codeVerifier, "code_challenge_method", "plain"}, codeVerifier)
 	proof("no method is plain", []string{"code_challenge", codeVerifier}, codeVerifier)
-	proof("plain: wrong verifier", []string{"code_challenge", codeVerifier, "code_challenge_method", "plain"}, strings.Repeat("w", 43))
+	proof("plain: wrong verifier",
+		[]string{"code_challenge", codeVerifier, "code_challenge_method", "plain"},
+		strings.Repeat("w", 43))
 }
 
 // What the authorization endpoint answers to a challenge.
 func TestCodeChallenge(t *testing.T) {
 	run(t, "code-challenge", func(g *group) {
 		forced := func(id, method string) object {
-			return clientFile(id, object{"attributes": object{"pkce.code.challenge.method": method}})
+			return clientFile(id,
+				object{"attributes": object{"pkce.code.challenge.method": method}})
 		}
 		r := g.realm(realmFile(nil, forced("s256", "S256"), forced("plain", "plain")))
 		good := codeChallenge(codeVerifier)

@@ -11,15 +11,21 @@ func TestCodeRefused(t *testing.T) {
 			clientFile("no-code", object{"standardFlowEnabled": false}),
 		))
 		disabled := g.realm(realmFile(object{"enabled": false}))
-		g.exchange("page for a browser", func(x *exchange) { x.show(x.browser().open(r.authURL("client_id", "nope"))) })
+		g.exchange("page for a browser", func(x *exchange) {
+			x.show(x.browser().open(r.authURL("client_id", "nope")))
+		})
 		g.exchange("JSON for others", func(x *exchange) {
 			x.show(x.get(r.authURL("client_id", "nope"), "Accept", "application/json"))
 		})
-		g.exchange("redirect", func(x *exchange) { x.show(x.browser().open(r.authURL("scope", "openid bogus"))) })
+		g.exchange("redirect", func(x *exchange) {
+			x.show(x.browser().open(r.authURL("scope", "openid bogus")))
+		})
 		g.exchange("redirect without a state", func(x *exchange) {
 			x.showEnd(x.browser().open(r.authURL("scope", "openid bogus", "state", "")))
 		})
-		g.exchange("disabled realm", func(x *exchange) { x.show(x.browser().open(disabled.authURL())) })
+		g.exchange("disabled realm", func(x *exchange) {
+			x.show(x.browser().open(disabled.authURL()))
+		})
 		for _, row := range []struct{ name, address string }{
 			{"client absent", r.authURL("client_id", "")},
 			{"client empty", r.authURL("client_id", "") + "&client_id="},
@@ -51,10 +57,13 @@ func TestCodeRefused(t *testing.T) {
 	})
 }
 
-// Which redirect URIs a client may ask for. With prompt=none Keycloak answers to an allowed one at once.
+// Which redirect URIs a client may ask for. With prompt=none Keycloak answers to an allowed one at
+// once.
 func TestCodeRedirects(t *testing.T) {
 	run(t, "code-redirects", func(g *group) {
-		allow := func(id string, uris ...string) object { return clientFile(id, object{"redirectUris": uris}) }
+		allow := func(id string, uris ...string) object {
+			return clientFile(id, object{"redirectUris": uris})
+		}
 		r := g.realm(realmFile(nil,
 			allow("exact", "http://app.test/cb", "http://app.test/other"),
 			allow("wildcard", "http://app.test/a/*"),
@@ -71,9 +80,11 @@ func TestCodeRedirects(t *testing.T) {
 			uris   []string // empty text: no redirect_uri at all
 		}{
 			{"exact", []string{"http://app.test/cb", "http://app.test/other", "http://app.test/cb/", "http://app.test/cb?x=1",
-				"http://app.test/cb#f", "http://APP.test/cb", "http://app.test:80/cb", "https://app.test/cb", "http://app.test/CB", "/cb", ""}},
+				"http://app.test/cb#f", "http://APP.test/cb", "http://app.test:80/cb",
+				"https://app.test/cb", "http://app.test/CB", "/cb", ""}},
 			{"wildcard", []string{"http://app.test/a/x/y?z=1", "http://app.test/a/", "http://app.test/a", "http://app.test/a?z=1", "http://app.test/ab",
-				"http://app.test/a/x#f", "http://app.test/a/../b", "http://app.test/a/%2e%2e/b", "http://user@app.test/a/x", "http://app.test.evil/a/x"}},
+				"http://app.test/a/x#f", "http://app.test/a/../b", "http://app.test/a/%2e%2e/b",
+				"http://user@app.test/a/x", "http://app.test.evil/a/x"}},
 			{"relative", []string{"http://rel.test/cb/x", "http://rel.test/cb", "http://rel.test/no", "/cb/x"}},
 			{"query", []string{"http://app.test/cb?a=1", "http://app.test/cb", "http://app.test/cb?a=1&b=2"}},
 			{"any", []string{"http://anywhere.test/x", "javascript:alert(1)", "com.example.app:/cb"}},
@@ -85,7 +96,9 @@ func TestCodeRedirects(t *testing.T) {
 			g.exchange(row.client, func(x *exchange) {
 				b := x.browser()
 				for _, uri := range row.uris {
-					x.showEnd(b.open(r.authURL("client_id", row.client, "redirect_uri", uri, "prompt", "none")))
+					x.showEnd(
+						b.open(r.authURL("client_id", row.client, "redirect_uri", uri, "prompt",
+							"none")))
 				}
 			})
 		}

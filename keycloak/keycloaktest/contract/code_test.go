@@ -38,16 +38,21 @@ func codePages(g *group, r *realm) {
 	g.exchange("right password with the e-mail", func(x *exchange) {
 		u := x.user(r, nil)
 		b := x.browser()
-		x.show(b.submit(b.open(r.authURL()), "username", u.username+"@example.com", "password", "secret"))
+		x.show(b.submit(b.open(r.authURL()), "username", u.username+"@example.com", "password",
+			"secret"))
 	})
-	g.exchange("no state", func(x *exchange) { x.show(x.browser().login(x.user(r, nil), "state", "")) })
+	g.exchange("no state", func(x *exchange) {
+		x.show(x.browser().login(x.user(r, nil), "state", ""))
+	})
 	g.exchange("state that must be escaped", func(x *exchange) {
 		x.show(x.browser().login(x.user(r, nil), "state", "a b&c=d/é+%"))
 	})
 	g.exchange("state that is too long is dropped", func(x *exchange) {
 		for _, n := range []int{4000, 4001} {
-			redirect := x.browser().open(r.authURL("prompt", "none", "state", strings.Repeat("s", n))).redirected()
-			x.note("%d characters: %s, state of %d", n, redirect.Get("error"), len(redirect.Get("state")))
+			redirect := x.browser().open(r.authURL("prompt", "none", "state",
+				strings.Repeat("s", n))).redirected()
+			x.note("%d characters: %s, state of %d", n, redirect.Get("error"),
+				len(redirect.Get("state")))
 		}
 	})
 	g.exchange("wrong password, then right", func(x *exchange) {
@@ -96,14 +101,16 @@ func codePages(g *group, r *realm) {
 		p = b.open(p.header.Get("Location"))
 		x.show(p)
 		x.show(b.submit(p, "password-new", "another", "password-confirm", "another"))
-		x.outcome("login with the new password", x.token(r, passwordGrant(u, "password", "another")))
+		x.outcome("login with the new password",
+			x.token(r, passwordGrant(u, "password", "another")))
 	})
 	g.exchange("required action: update profile", func(x *exchange) {
 		u := x.user(r, object{"requiredActions": []string{"UPDATE_PROFILE"}})
 		b := x.browser()
 		p := b.login(u)
 		x.show(p)
-		x.show(b.submit(p, "email", u.username+"@example.com", "firstName", "New", "lastName", "Name"))
+		x.show(b.submit(p, "email", u.username+"@example.com", "firstName", "New", "lastName",
+			"Name"))
 	})
 	g.exchange("login posted without cookies", func(x *exchange) {
 		u := x.user(r, nil)
@@ -124,7 +131,8 @@ func codeLocked(g *group, r *realm) {
 		p := b.open(r.authURL())
 		for n := 1; n <= 3; n++ {
 			if n > 1 {
-				x.pass(sec(2)) // two within the quick login check, a second by default, lock at once
+				// two within the quick login check, a second by default, lock at once
+				x.pass(sec(2))
 			}
 			p = b.submit(p, "username", u.username, "password", "wrong")
 			x.must(x.side.failures(u.userRef, n))
@@ -135,7 +143,9 @@ func codeLocked(g *group, r *realm) {
 }
 
 func codeResponseModes(g *group, r *realm) {
-	g.exchange("response_mode=query", func(x *exchange) { x.show(x.browser().login(x.user(r, nil), "response_mode", "query")) })
+	g.exchange("response_mode=query", func(x *exchange) {
+		x.show(x.browser().login(x.user(r, nil), "response_mode", "query"))
+	})
 	g.exchange("response_mode=fragment", func(x *exchange) {
 		x.show(x.browser().login(x.user(r, nil), "response_mode", "fragment"))
 	})
@@ -162,17 +172,22 @@ func codeSingleSignOn(g *group, r *realm) {
 		x.pass(2 * time.Second)
 		second := b.open(r.authURL())
 		x.show(second)
-		x.note("same session: %t", first.redirected().Get("session_state") == second.redirected().Get("session_state"))
-		x.note("auth_time is that of the login: %t", codeSameAuthTime(tokens, x.showCodeClaims(r, second, "acr")))
+		x.note("same session: %t",
+			first.redirected().Get("session_state") == second.redirected().Get("session_state"))
+		x.note("auth_time is that of the login: %t",
+			codeSameAuthTime(tokens, x.showCodeClaims(r, second, "acr")))
 	})
 	g.exchange("second login for another client", func(x *exchange) {
 		b := x.browser()
 		first := b.login(x.user(r, nil))
 		second := b.open(r.authURL("client_id", "other"))
 		x.show(second)
-		x.note("same session: %t", first.redirected().Get("session_state") == second.redirected().Get("session_state"))
+		x.note("same session: %t",
+			first.redirected().Get("session_state") == second.redirected().Get("session_state"))
 		x.showCodeClaims(r, first, "acr")
-		other := x.token(r, with(codeGrant(second.redirected().Get("code")), "client_id", "other", "client_secret", "other-secret"))
+		other := x.token(r,
+			with(codeGrant(second.redirected().Get("code")), "client_id", "other", "client_secret",
+				"other-secret"))
 		x.showClaims(other.ok(), "access_token", "acr", "azp")
 	})
 	g.exchange("prompt=login after a login", func(x *exchange) {
@@ -185,8 +200,10 @@ func codeSingleSignOn(g *group, r *realm) {
 		x.show(p)
 		p = b.submit(p, "username", u.username, "password", "secret")
 		x.show(p)
-		x.note("same session: %t", first.redirected().Get("session_state") == p.redirected().Get("session_state"))
-		x.note("auth_time is that of the first login: %t", codeSameAuthTime(tokens, x.showCodeClaims(r, p, "acr")))
+		x.note("same session: %t",
+			first.redirected().Get("session_state") == p.redirected().Get("session_state"))
+		x.note("auth_time is that of the first login: %t",
+			codeSameAuthTime(tokens, x.showCodeClaims(r, p, "acr")))
 	})
 	g.exchange("max_age=0 after a login", func(x *exchange) {
 		u := x.user(r, nil)
@@ -204,7 +221,9 @@ func codeSingleSignOn(g *group, r *realm) {
 		x.show(b.open(r.authURL("max_age", "100")))
 		x.show(b.open(r.authURL("max_age", "1")))
 	})
-	g.exchange("prompt=none without a login", func(x *exchange) { x.show(x.browser().open(r.authURL("prompt", "none"))) })
+	g.exchange("prompt=none without a login", func(x *exchange) {
+		x.show(x.browser().open(r.authURL("prompt", "none")))
+	})
 	g.exchange("prompt=none after a login", func(x *exchange) {
 		b := x.browser()
 		b.login(x.user(r, nil))
@@ -213,7 +232,9 @@ func codeSingleSignOn(g *group, r *realm) {
 	g.exchange("prompt=none when the session has ended", func(x *exchange) {
 		b := x.browser()
 		first := b.login(x.user(r, nil))
-		x.must(x.side.endSession(sessionRef{realm: r.name, sid: first.redirected().Get("session_state")}))
+		x.must(
+			x.side.endSession(sessionRef{realm: r.name,
+				sid: first.redirected().Get("session_state")}))
 		x.show(b.open(r.authURL("prompt", "none")))
 	})
 	g.exchange("other names at prompt are left alone", func(x *exchange) {
@@ -240,7 +261,8 @@ func (x *exchange) showCodeClaims(r *realm, redirect answer, names ...string) an
 
 // codeSameAuthTime says whether the tokens of two answers tell of the same login.
 func codeSameAuthTime(a, b answer) bool {
-	return seconds(a.claims("access_token")["auth_time"]) == seconds(b.claims("access_token")["auth_time"]) &&
+	return seconds(a.claims("access_token")["auth_time"]) ==
+		seconds(b.claims("access_token")["auth_time"]) &&
 		seconds(b.claims("access_token")["auth_time"]) == seconds(b.claims("id_token")["auth_time"])
 }
 
@@ -306,17 +328,22 @@ func codeSuccess(g *group, r *realm) {
 	})
 	g.exchange("without a scope", func(x *exchange) {
 		tokens := x.token(r, codeGrant(x.code(x.user(r, nil), "scope", ""))).ok()
-		x.note("scope %s, ID token: %t", x.value("scope", tokens.field("scope")), tokens.member("id_token") != nil)
+		x.note("scope %s, ID token: %t", x.value("scope", tokens.field("scope")),
+			tokens.member("id_token") != nil)
 	})
 	g.exchange("by a public client", func(x *exchange) {
 		code := x.code(x.user(r, nil), "client_id", "spa")
-		x.showClaims(x.token(r, form("grant_type", "authorization_code", "client_id", "spa", "code", code, "redirect_uri", callback)).ok(),
+		x.showClaims(x.token(r,
+			form("grant_type", "authorization_code", "client_id", "spa", "code", code,
+				"redirect_uri", callback)).ok(),
 			"access_token", "azp", "aud")
 	})
 	g.exchange("with basic authentication", func(x *exchange) {
 		code := x.code(x.user(r, nil))
-		x.outcome("exchange", x.token(r, form("grant_type", "authorization_code", "code", code, "redirect_uri", callback),
-			"Authorization", basic("api", "api-secret")))
+		x.outcome("exchange",
+			x.token(r,
+				form("grant_type", "authorization_code", "code", code, "redirect_uri", callback),
+				"Authorization", basic("api", "api-secret")))
 	})
 	g.exchange("a scope at the exchange is ignored", func(x *exchange) {
 		tokens := x.token(r, codeGrant(x.code(x.user(r, nil)), "scope", "bogus")).ok()
@@ -342,18 +369,31 @@ func codeFailures(g *group, r, hasty *realm) {
 			x.outcome("right request after it", x.token(r, codeGrant(code)))
 		})
 	}
-	burnt("redirect_uri differs", func(code string) url.Values { return codeGrant(code, "redirect_uri", callback+"/x") })
-	burnt("redirect_uri absent", func(code string) url.Values { return without(codeGrant(code), "redirect_uri") })
+	burnt("redirect_uri differs", func(code string) url.Values {
+		return codeGrant(code, "redirect_uri", callback+"/x")
+	})
+	burnt("redirect_uri absent", func(code string) url.Values {
+		return without(codeGrant(code), "redirect_uri")
+	})
 	burnt("code of another client", func(code string) url.Values {
 		return codeGrant(code, "client_id", "other", "client_secret", "other-secret")
 	})
-	burnt("verifier without a challenge", func(code string) url.Values { return codeGrant(code, "code_verifier", codeVerifier) })
-	burnt("wrong secret burns nothing", func(code string) url.Values { return codeGrant(code, "client_secret", "wrong") })
-	burnt("no code burns nothing", func(code string) url.Values { return without(codeGrant(code), "code") })
+	burnt("verifier without a challenge", func(code string) url.Values {
+		return codeGrant(code, "code_verifier", codeVerifier)
+	})
+	burnt("wrong secret burns nothing", func(code string) url.Values {
+		return codeGrant(code, "client_secret", "wrong")
+	})
+	burnt("no code burns nothing", func(code string) url.Values {
+		return without(codeGrant(code), "code")
+	})
 	g.exchange("no such code", func(x *exchange) {
 		x.show(x.token(r, codeGrant("")))
 		x.outcome("garbage", x.token(r, codeGrant("garbage")))
-		x.outcome("well-formed", x.token(r, codeGrant("18964dd4-e999-07c9-d1a9-8a001ac7e07e.uSWnJNfG1382D4rZLvdjOP_v.79eaa745-5cd2-49d5-b101-e0b8f0a282e1")))
+		x.outcome("well-formed",
+			x.token(r,
+				codeGrant(
+					"18964dd4-e999-07c9-d1a9-8a001ac7e07e.uSWnJNfG1382D4rZLvdjOP_v.79eaa745-5cd2-49d5-b101-e0b8f0a282e1")))
 	})
 	g.exchange("code expired", func(x *exchange) {
 		code := x.code(x.user(hasty, nil))
@@ -374,7 +414,9 @@ func codeFailures(g *group, r, hasty *realm) {
 	})
 	g.exchange("session ended before the exchange", func(x *exchange) {
 		redirect := x.browser().login(x.user(r, nil))
-		x.must(x.side.endSession(sessionRef{realm: r.name, sid: redirect.redirected().Get("session_state")}))
+		x.must(
+			x.side.endSession(sessionRef{realm: r.name,
+				sid: redirect.redirected().Get("session_state")}))
 		x.show(x.token(r, codeGrant(redirect.redirected().Get("code"))))
 	})
 	g.exchange("user disabled before the exchange", func(x *exchange) {
@@ -388,5 +430,6 @@ func codeFailures(g *group, r, hasty *realm) {
 // userinfo asks userinfo with the access token of an answer.
 func (x *exchange) userinfo(r *realm, last answer) answer {
 	x.Helper()
-	return x.send(http.MethodGet, r.oidc("/userinfo"), "", "Authorization", "Bearer "+last.field("access_token"))
+	return x.send(http.MethodGet, r.oidc("/userinfo"), "", "Authorization",
+		"Bearer "+last.field("access_token"))
 }

@@ -9,7 +9,8 @@ func TestConsent(t *testing.T) {
 			clientFile("named", object{"consentRequired": true, "name": "The Client"})))
 		asking := []string{"client_id", "asking"}
 		grant := func(redirect answer) []string {
-			return []string{"client_id", "asking", "client_secret", "asking-secret", "code", redirect.redirected().Get("code")}
+			return []string{"client_id", "asking", "client_secret", "asking-secret", "code",
+				redirect.redirected().Get("code")}
 		}
 		g.exchange("accepted, and not asked again", func(x *exchange) {
 			u := x.user(r, nil)
@@ -66,7 +67,8 @@ func TestConsent(t *testing.T) {
 			p := b.submit(b.login(u, asking...), "accept", "Yes")
 			tokens := x.token(r, codeGrant("", grant(p)...)).ok()
 			x.must(x.side.revokeConsent(u.userRef, "asking"))
-			x.outcome("refresh", x.refresh(r, tokens, "client_id", "asking", "client_secret", "asking-secret"))
+			x.outcome("refresh",
+				x.refresh(r, tokens, "client_id", "asking", "client_secret", "asking-secret"))
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.showEnd(b.open(r.authURL(asking...)))
 		})

@@ -11,7 +11,11 @@ import (
 func TestDevice(t *testing.T) {
 	run(t, "device", func(g *group) {
 		may := func(id string, attributes object) object {
-			return clientFile(id, object{"attributes": merge(object{"oauth2.device.authorization.grant.enabled": "true"}, attributes)})
+			return clientFile(id,
+				object{
+					"attributes": merge(object{"oauth2.device.authorization.grant.enabled": "true"},
+						attributes),
+				})
 		}
 		r := g.realm(realmFile(nil,
 			may("tv", nil),
@@ -19,7 +23,9 @@ func TestDevice(t *testing.T) {
 			may("patient", object{"oauth2.device.polling.interval": "8"}),
 			may("slow", object{"oauth2.device.polling.interval": "500"}),
 			may("brief", object{"oauth2.device.code.lifespan": "1"}),
-			may("proving", object{"pkce.code.challenge.method": "S256", "oauth2.device.polling.interval": "1"}),
+			may("proving",
+				object{"pkce.code.challenge.method": "S256",
+					"oauth2.device.polling.interval": "1"}),
 			merge(may("public", nil), object{"publicClient": true, "secret": nil}),
 		))
 		disabled := g.realm(realmFile(object{"enabled": false}, may("tv", nil)))
@@ -50,26 +56,33 @@ func (x *exchange) poll(r *realm, client string, start answer, pairs ...string) 
 }
 
 func deviceGrant(client, code string, pairs ...string) url.Values {
-	return with(with(secretOf(client), "grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", code), pairs...)
+	return with(with(secretOf(client), "grant_type", "urn:ietf:params:oauth:grant-type:device_code",
+		"device_code", code), pairs...)
 }
 
 // decideDevice signs the user in at the address that holds the user code, and presses a button of
 // the consent page.
 func (b *browser) decideDevice(u *user, start answer, button string) answer {
 	b.x.Helper()
-	p := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username, "password", "secret")
+	p := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username,
+		"password", "secret")
 	return b.submit(p, button, "pressed")
 }
 
 func deviceStarts(g *group, r, disabled *realm) {
 	g.exchange("start", func(x *exchange) { x.show(x.startDevice(r, "tv", "scope", "openid")) })
-	g.exchange("start with own lifespan", func(x *exchange) { x.showBody(x.startDevice(r, "brief")) })
-	g.exchange("start with own interval", func(x *exchange) { x.showBody(x.startDevice(r, "quick")) })
+	g.exchange("start with own lifespan", func(x *exchange) {
+		x.showBody(x.startDevice(r, "brief"))
+	})
+	g.exchange("start with own interval", func(x *exchange) {
+		x.showBody(x.startDevice(r, "quick"))
+	})
 	g.exchange("start by a public client", func(x *exchange) {
 		x.show(x.startDevice(r, "public"))
 	})
 	g.exchange("start with basic authentication", func(x *exchange) {
-		x.outcome("start", x.post(r.oidc("/auth/device"), form(), "Authorization", basic("tv", "tv-secret")))
+		x.outcome("start",
+			x.post(r.oidc("/auth/device"), form(), "Authorization", basic("tv", "tv-secret")))
 	})
 	g.exchange("a bad scope is ignored", func(x *exchange) {
 		u := x.user(r, nil)
@@ -79,12 +92,22 @@ func deviceStarts(g *group, r, disabled *realm) {
 		x.show(x.poll(r, "tv", start))
 	})
 	g.exchange("start refused: not enabled", func(x *exchange) { x.show(x.startDevice(r, "api")) })
-	g.exchange("start refused: wrong secret", func(x *exchange) { x.show(x.startDevice(r, "tv", "client_secret", "wrong")) })
-	g.exchange("start refused: unknown client", func(x *exchange) { x.show(x.startDevice(r, "nope")) })
-	g.exchange("start refused: no client", func(x *exchange) { x.show(x.post(r.oidc("/auth/device"), form("scope", "openid"))) })
-	g.exchange("start refused: disabled realm", func(x *exchange) { x.show(x.startDevice(disabled, "tv")) })
+	g.exchange("start refused: wrong secret", func(x *exchange) {
+		x.show(x.startDevice(r, "tv", "client_secret", "wrong"))
+	})
+	g.exchange("start refused: unknown client", func(x *exchange) {
+		x.show(x.startDevice(r, "nope"))
+	})
+	g.exchange("start refused: no client", func(x *exchange) {
+		x.show(x.post(r.oidc("/auth/device"), form("scope", "openid")))
+	})
+	g.exchange("start refused: disabled realm", func(x *exchange) {
+		x.show(x.startDevice(disabled, "tv"))
+	})
 	g.exchange("start refused: scope twice", func(x *exchange) {
-		x.show(x.post(r.oidc("/auth/device"), form("client_id", "tv", "client_secret", "tv-secret", "scope", "openid", "scope", "email")))
+		x.show(x.post(r.oidc("/auth/device"),
+			form("client_id", "tv", "client_secret", "tv-secret", "scope", "openid", "scope",
+				"email")))
 	})
 }
 
@@ -101,7 +124,8 @@ func devicePages(g *group, r *realm) {
 		x.showEnd(b.open(r.url("/device?user_code=ZZZZ-ZZZZ")))
 	})
 	g.exchange("the form is read as a start when the browser wants no HTML", func(x *exchange) {
-		x.show(x.post(r.url("/device"), form("device_user_code", "ZZZZ-ZZZZ"), "Accept", "application/json"))
+		x.show(x.post(r.url("/device"), form("device_user_code", "ZZZZ-ZZZZ"), "Accept",
+			"application/json"))
 	})
 	g.exchange("whole flow", func(x *exchange) {
 		u := x.user(r, nil)
@@ -126,7 +150,8 @@ func devicePages(g *group, r *realm) {
 	})
 	g.exchange("user code in lower case, and without the dash", func(x *exchange) {
 		code := x.startDevice(r, "tv").field("user_code")
-		for _, typed := range []string{strings.ToLower(code), strings.ReplaceAll(code, "-", ""), " " + code} {
+		for _, typed := range []string{strings.ToLower(code), strings.ReplaceAll(code, "-", ""),
+			" " + code} {
 			b := x.browser()
 			x.note("%s", pageIDOf(b.submit(b.open(r.url("/device")), "device_user_code", typed)))
 		}
@@ -141,13 +166,15 @@ func devicePages(g *group, r *realm) {
 		x.showEnd(b.submit(p, "accept", "Yes"))
 		tokens := x.poll(r, "tv", start).ok()
 		x.showClaims(tokens, "access_token", "acr", "azp", "jti", "typ")
-		x.note("session of the browser: %t", tokens.field("session_state") == login.redirected().Get("session_state"))
+		x.note("session of the browser: %t",
+			tokens.field("session_state") == login.redirected().Get("session_state"))
 	})
 	g.exchange("denied", func(x *exchange) {
 		u := x.user(r, nil)
 		start := x.startDevice(r, "quick")
 		b := x.browser()
-		p := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username, "password", "secret")
+		p := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username,
+			"password", "secret")
 		b.follow = false
 		p = b.submit(p, "cancel", "No")
 		x.show(p)
@@ -206,7 +233,9 @@ func devicePolls(g *group, r *realm) {
 		x.pass(2 * time.Second)
 		x.outcome("the client's own poll", x.poll(r, "quick", start))
 	})
-	g.exchange("poll refused: not enabled", func(x *exchange) { x.show(x.token(r, deviceGrant("api", "garbage"))) })
+	g.exchange("poll refused: not enabled", func(x *exchange) {
+		x.show(x.token(r, deviceGrant("api", "garbage")))
+	})
 	g.exchange("poll refused: wrong secret", func(x *exchange) {
 		start := x.startDevice(r, "tv")
 		x.show(x.poll(r, "tv", start, "client_secret", "wrong"))
@@ -229,7 +258,8 @@ func deviceProofs(g *group, r *realm) {
 		x.browser().decideDevice(u, start, "accept")
 		x.show(x.poll(r, "proving", start))
 		x.pass(2 * time.Second)
-		x.outcome("wrong verifier", x.poll(r, "proving", start, "code_verifier", strings.Repeat("w", 43)))
+		x.outcome("wrong verifier",
+			x.poll(r, "proving", start, "code_verifier", strings.Repeat("w", 43)))
 		x.pass(2 * time.Second)
 		x.outcome("bad verifier", x.poll(r, "proving", start, "code_verifier", "short"))
 		x.pass(2 * time.Second)
@@ -244,9 +274,13 @@ func deviceProofs(g *group, r *realm) {
 	g.exchange("PKCE: starts", func(x *exchange) {
 		x.show(x.startDevice(r, "proving"))
 		x.outcome("challenge without a method", x.startDevice(r, "proving", s256[:2]...))
-		x.outcome("plain", x.startDevice(r, "proving", "code_challenge", codeVerifier, "code_challenge_method", "plain"))
-		x.outcome("short challenge", x.startDevice(r, "proving", "code_challenge", "short", "code_challenge_method", "S256"))
-		x.outcome("unknown method", x.startDevice(r, "tv", "code_challenge", codeVerifier, "code_challenge_method", "S512"))
+		x.outcome("plain",
+			x.startDevice(r, "proving", "code_challenge", codeVerifier, "code_challenge_method",
+				"plain"))
+		x.outcome("short challenge",
+			x.startDevice(r, "proving", "code_challenge", "short", "code_challenge_method", "S256"))
+		x.outcome("unknown method",
+			x.startDevice(r, "tv", "code_challenge", codeVerifier, "code_challenge_method", "S512"))
 		x.outcome("S256", x.startDevice(r, "proving", s256...))
 	})
 }

@@ -15,10 +15,12 @@ import (
 
 // What of the discovery document a client reads, and the stand-in has as Keycloak has it.
 var discovered = []string{
-	"issuer", "authorization_endpoint", "token_endpoint", "introspection_endpoint", "userinfo_endpoint", "end_session_endpoint",
-	"jwks_uri", "revocation_endpoint", "device_authorization_endpoint",
-	"acr_values_supported", "claim_types_supported", "claims_supported", "code_challenge_methods_supported", "scopes_supported",
-	"authorization_response_iss_parameter_supported", "backchannel_logout_supported", "backchannel_logout_session_supported",
+	"issuer", "authorization_endpoint", "token_endpoint", "introspection_endpoint",
+	"userinfo_endpoint", "end_session_endpoint", "jwks_uri", "revocation_endpoint",
+	"device_authorization_endpoint", "acr_values_supported", "claim_types_supported",
+	"claims_supported", "code_challenge_methods_supported", "scopes_supported",
+	"authorization_response_iss_parameter_supported", "backchannel_logout_supported",
+	"backchannel_logout_session_supported",
 }
 
 // Of these lists the stand-in has a part, but this one at least.
@@ -79,7 +81,8 @@ func TestDiscovery(t *testing.T) {
 			x.show(x.get(x.side.base() + path + "/realms/" + r.name))
 		})
 		g.exchange("oauth-authorization-server at the root, unknown realm", func(x *exchange) {
-			x.show(x.get(x.side.base() + "/.well-known/oauth-authorization-server/realms/no-such-realm"))
+			x.show(x.get(x.side.base() +
+				"/.well-known/oauth-authorization-server/realms/no-such-realm"))
 		})
 		custom := g.realm(steppedRealm())
 		g.exchange("acr values of the realm", func(x *exchange) {
@@ -91,7 +94,9 @@ func TestDiscovery(t *testing.T) {
 func TestCerts(t *testing.T) {
 	run(t, "certs", func(g *group) {
 		r := g.realm(realmFile(nil))
-		g.exchange("no certs for a method of a key's own", func(x *exchange) { x.show(x.get(r.oidc("/certs/rsa"))) })
+		g.exchange("no certs for a method of a key's own", func(x *exchange) {
+			x.show(x.get(r.oidc("/certs/rsa")))
+		})
 		g.exchange("keys", func(x *exchange) {
 			r := x.realm(realmFile(generatedKeys))
 			x.show(x.get(r.oidc("/certs")))
@@ -123,7 +128,8 @@ func TestCerts(t *testing.T) {
 			x.must(err)
 			sum := sha256.Sum256(public)
 			want := base64.RawURLEncoding.EncodeToString(sum[:])
-			x.note("the id is the SHA-256 of the public key: %t", x.published(r.url(""))[0].Kid == want)
+			x.note("the id is the SHA-256 of the public key: %t",
+				x.published(r.url(""))[0].Kid == want)
 			a := x.login(x.user(r, nil))
 			x.note("it signs: %t", kidOf(a.field("access_token")) == want)
 			x.showClaims(a, "refresh_token", "typ")
@@ -169,14 +175,17 @@ func certificateProblems(k jwk, realm string) string {
 			problems = append(problems, what)
 		}
 	}
-	sha1sum, sha256sum, kid := sha1.Sum(der), sha256.Sum256(der), sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	sha1sum, sha256sum, kid := sha1.Sum(der), sha256.Sum256(der),
+		sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
 	want("x5t", k.X5T == base64.RawURLEncoding.EncodeToString(sha1sum[:]))
 	want("x5t#S256", k.X5TS256 == base64.RawURLEncoding.EncodeToString(sha256sum[:]))
 	want("kid", k.Kid == base64.RawURLEncoding.EncodeToString(kid[:]))
 	key, ok := k.public().(interface{ Equal(crypto.PublicKey) bool })
 	want("key", ok && key.Equal(certificate.PublicKey))
 	want("subject "+certificate.Subject.String(), certificate.Subject.String() == "CN="+realm)
-	want("self-signed", certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature) == nil)
+	want("self-signed",
+		certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate,
+			certificate.Signature) == nil)
 	if problems == nil {
 		return "kid, x5t, x5t#S256, key and subject are those of the certificate"
 	}

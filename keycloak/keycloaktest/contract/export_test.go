@@ -12,9 +12,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What Keycloak's admin API exports of our own realm loads, and alice signs in. An export has no users, and masks the secrets
-// of clients: they are given by an option. The recorded export is a shorter one; where there is a real Keycloak, its own
-// export of this moment is taken as well.
+// What Keycloak's admin API exports of our own realm loads, and alice signs in. An export has no
+// users, and masks the secrets of clients: they are given by an option. The recorded export is a
+// shorter one; where there is a real Keycloak, its own export of this moment is taken as well.
 func TestPartialExport(t *testing.T) {
 	recorded, err := os.ReadFile("testdata/export.json")
 	if err != nil {
@@ -23,7 +23,8 @@ func TestPartialExport(t *testing.T) {
 	t.Run("recorded", func(t *testing.T) { signInFromExport(t, recorded) })
 	if k := realKeycloak(); k != nil {
 		t.Run("of the real Keycloak", func(t *testing.T) {
-			status, export, _, err := k.call(http.MethodPost, "/local/partial-export?exportClients=true&exportGroupsAndRoles=true", nil)
+			status, export, _, err := k.call(http.MethodPost,
+				"/local/partial-export?exportClients=true&exportGroupsAndRoles=true", nil)
 			if err != nil || status != http.StatusOK {
 				t.Fatalf("no export: %d %v\n%s", status, err, export)
 			}
@@ -34,7 +35,8 @@ func TestPartialExport(t *testing.T) {
 
 func signInFromExport(t *testing.T, export []byte) {
 	kc := keycloaktest.New(t)
-	r, err := kc.Import(export, keycloaktest.WithClientSecrets(map[string]string{"local-api": "local-api-secret"}))
+	r, err := kc.Import(export,
+		keycloaktest.WithClientSecrets(map[string]string{"local-api": "local-api-secret"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,8 @@ func signInFromExport(t *testing.T, export []byte) {
 	var tokens struct {
 		AccessToken string `json:"access_token"`
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&tokens); err != nil || answer.StatusCode != http.StatusOK {
+	if err := json.NewDecoder(answer.Body).Decode(&tokens); err != nil ||
+		answer.StatusCode != http.StatusOK {
 		t.Fatalf("alice gets %s (%v), want tokens", answer.Status, err)
 	}
 	var claims struct {
@@ -76,11 +79,14 @@ func signInFromExport(t *testing.T, export []byte) {
 	if _, _, err := jwt.NewParser().ParseUnverified(tokens.AccessToken, &claims); err != nil {
 		t.Fatal(err)
 	}
-	if claims.Username != "alice" || len(claims.Groups) != 1 || claims.Groups[0] != "/staff" || len(claims.RealmAccess.Roles) != 4 || len(claims.Audience) != 2 {
-		t.Errorf("alice's token says %+v; want her name, her group, four realm roles, and the audience of two clients", claims)
+	if claims.Username != "alice" || len(claims.Groups) != 1 || claims.Groups[0] != "/staff" ||
+		len(claims.RealmAccess.Roles) != 4 || len(claims.Audience) != 2 {
+		t.Errorf(
+			"alice's token says %+v; want her name, her group, four realm roles, and the audience of two clients", claims)
 	}
 
-	// Without the option, nobody could say whether a secret is right: the client is refused by name.
+	// Without the option, nobody could say whether a secret is right: the client is refused by
+	// name.
 	masked := keycloaktest.New(t, export)
 	answer, err = http.PostForm(masked.Realm("local").EndpointURL("/token"), url.Values{
 		"grant_type": {"password"}, "client_id": {"local-api"}, "client_secret": {"local-api-secret"}, "username": {"alice"}, "password": {"alice-password"},

@@ -27,7 +27,8 @@ type fileRow struct {
 // A fileAsking is one request. Its form is completed: app's credentials where no client is named,
 // and robin's at the grant password, which is the one where none is named.
 type fileAsking struct {
-	To   string            `json:"to"` // "token" where it is empty, "userinfo", "introspect", "authorize", "discovery", "certs"
+	// "token" where it is empty, "userinfo", "introspect", "authorize", "discovery", "certs"
+	To   string            `json:"to"`
 	Form map[string]string `json:"form"`
 	// RefusedHere says that the stand-in refuses by name what Keycloak answers.
 	RefusedHere bool `json:"refusedHere"`
@@ -87,10 +88,12 @@ func (x *exchange) playFile(row fileRow) {
 		case asking.To == "":
 			tokens = a
 			about := a.claims("access_token")
-			for _, usual := range []string{"iss", "iat", "exp", "jti", "sid", "typ", "azp"} { // claims_test.go is about these
+			// claims_test.go is about these
+			for _, usual := range []string{"iss", "iat", "exp", "jti", "sid", "typ", "azp"} {
 				delete(about, usual)
 			}
-			fmt.Fprintf(&x.out, "access_token %s\n", x.render("", about, normal{window: a.window}, ""))
+			fmt.Fprintf(&x.out, "access_token %s\n",
+				x.render("", about, normal{window: a.window}, ""))
 		case asking.To == "discovery":
 			x.showMembers(a, "acr_values_supported", "scopes_supported")
 		case asking.To == "certs":
@@ -107,7 +110,9 @@ func (x *exchange) listKeys(a answer) {
 	keys, _ := a.member("keys").([]any)
 	for _, k := range keys {
 		k := k.(object)
-		lines = append(lines, fmt.Sprintf("key %v %v %v %v, %t\n", k["use"], k["alg"], k["kty"], k["crv"], k["x5c"] != nil))
+		lines = append(lines,
+			fmt.Sprintf("key %v %v %v %v, %t\n", k["use"], k["alg"], k["kty"], k["crv"],
+				k["x5c"] != nil))
 	}
 	slices.Sort(lines)
 	x.out.WriteString(strings.Join(lines, ""))
@@ -120,7 +125,8 @@ func (x *exchange) asRecorded(step string) {
 		if strings.TrimSpace(line) == "" {
 			break
 		}
-		if top := !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "}") && !strings.Contains(line, "_token "); top {
+		if top := !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "}") &&
+			!strings.Contains(line, "_token "); top {
 			inStep = strings.HasPrefix(line, step+": ")
 		}
 		if inStep {
@@ -156,9 +162,12 @@ func (row fileRow) file() object {
 			file["components"] = merge(components, usual["components"].(object))
 		}
 	}
-	complete("clients", "clientId", object{"clientId": "app", "secret": "app-secret", "directAccessGrantsEnabled": true, "redirectUris": []any{callback}})
+	complete("clients", "clientId",
+		object{"clientId": "app", "secret": "app-secret", "directAccessGrantsEnabled": true,
+			"redirectUris": []any{callback}})
 	complete("users", "username", object{
-		"username": "robin", "email": "robin@example.com", "enabled": true, "firstName": "Test", "lastName": "Person",
+		"username": "robin", "email": "robin@example.com", "enabled": true, "firstName": "Test",
+		"lastName":    "Person",
 		"credentials": []any{object{"type": "password", "value": "secret"}},
 	})
 	return file
@@ -195,7 +204,8 @@ func (a fileAsking) send(x *exchange, r *realm, tokens answer) (step string, out
 		step = strings.TrimSpace("token " + asked)
 		return step, x.post(r.oidc("/token"), values)
 	case "userinfo":
-		return step, x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+tokens.field("access_token"))
+		return step, x.get(r.oidc("/userinfo"), "Authorization",
+			"Bearer "+tokens.field("access_token"))
 	case "introspect":
 		values.Set("token", tokens.field("access_token"))
 		return step, x.post(r.oidc("/token/introspect"), values)

@@ -27,7 +27,8 @@ type record struct {
 
 func readRecord(t *testing.T, group string) *record {
 	t.Helper()
-	r := &record{file: filepath.Join("testdata", group+".txtar"), recorded: map[string]string{}, anew: map[string]string{}}
+	r := &record{file: filepath.Join("testdata", group+".txtar"), recorded: map[string]string{},
+		anew: map[string]string{}}
 	archive, err := txtar.ParseFile(r.file)
 	if errors.Is(err, fs.ErrNotExist) && *update {
 		return r
@@ -48,7 +49,8 @@ func (r *record) check(t *testing.T, exchange, got string) bool {
 	want, recorded := r.recorded[exchange]
 	same := recorded && sameText(want, got)
 	if *update {
-		if got = settled(got); same { // other times of those that are possible: no reason for a new record
+		// other times of those that are possible: no reason for a new record
+		if got = settled(got); same {
 			got = want
 		}
 		r.mu.Lock()
@@ -58,9 +60,11 @@ func (r *record) check(t *testing.T, exchange, got string) bool {
 	}
 	switch {
 	case !recorded:
-		t.Errorf("%s has no section %q: record it with -update and a real Keycloak", r.file, exchange)
+		t.Errorf("%s has no section %q: record it with -update and a real Keycloak", r.file,
+			exchange)
 	case !same:
-		t.Errorf("not what Keycloak answered (%s; - recorded, + got; if the stand-in differs, it is the one that is wrong):\n%s",
+		t.Errorf(
+			"not what Keycloak answered (%s; - recorded, + got; if the stand-in differs, it is the one that is wrong):\n%s",
 			r.file, difference(want, got))
 	}
 	return same
@@ -85,7 +89,9 @@ func (r *record) write(t *testing.T, plays []play) {
 }
 
 // partial says whether -run may have left out exchanges.
-func (r *record) partial() bool { return strings.Contains(flag.Lookup("test.run").Value.String(), "/") }
+func (r *record) partial() bool {
+	return strings.Contains(flag.Lookup("test.run").Value.String(), "/")
+}
 
 // wantNoOthers wants every section to have its exchange.
 func (r *record) wantNoOthers(t *testing.T, known map[string]bool) {
@@ -98,7 +104,8 @@ func (r *record) wantNoOthers(t *testing.T, known map[string]bool) {
 
 // difference shows lines that differ, with the lines around them.
 func difference(want, got string) string {
-	a, b := strings.Split(strings.TrimSuffix(want, "\n"), "\n"), strings.Split(strings.TrimSuffix(got, "\n"), "\n")
+	a, b := strings.Split(strings.TrimSuffix(want, "\n"), "\n"),
+		strings.Split(strings.TrimSuffix(got, "\n"), "\n")
 	// common[i][j] is the length of the longest common subsequence of a[i:] and b[j:].
 	common := make([][]int, len(a)+1)
 	for i := range common {

@@ -11,14 +11,16 @@ import (
 	"sync"
 )
 
-// realmFile is a realm with the clients that most exchanges need; settings override, and clients are added.
+// realmFile is a realm with the clients that most exchanges need; settings override, and clients
+// are added.
 //
 //	api     confidential, secret "api-secret", direct grants, code flow, redirects to callback
 //	spa     public, direct grants, code flow
 //	service confidential, secret "service-secret", service account only
 //
-// Its signing key is given: making two RSA keys is nearly all that a realm costs; generatedKeys has what Keycloak makes
-// by itself. Its passwords are hashed in no time: otherwise that is nearly all that a login costs.
+// Its signing key is given: making two RSA keys is nearly all that a realm costs; generatedKeys has
+// what Keycloak makes by itself. Its passwords are hashed in no time: otherwise that is nearly all
+// that a login costs.
 func realmFile(settings object, clients ...object) object {
 	file := merge(object{
 		"enabled":        true,
@@ -26,7 +28,9 @@ func realmFile(settings object, clients ...object) object {
 		"clients": append([]object{
 			clientFile("api", nil),
 			clientFile("spa", object{"publicClient": true, "secret": nil}),
-			clientFile("service", object{"serviceAccountsEnabled": true, "directAccessGrantsEnabled": false, "standardFlowEnabled": false}),
+			clientFile("service",
+				object{"serviceAccountsEnabled": true, "directAccessGrantsEnabled": false,
+					"standardFlowEnabled": false}),
 		}, clients...),
 		"components": object{keyProviderType: []object{
 			{"name": "given", "providerId": "rsa", "config": object{"privateKey": []string{givenKey().pem}, "priority": []string{"100"}}},
@@ -38,8 +42,8 @@ func realmFile(settings object, clients ...object) object {
 	return file
 }
 
-// generatedKeys is the setting of realmFile for a realm whose keys Keycloak generates: an RSA key to sign with, another
-// to encrypt with, and two secret ones.
+// generatedKeys is the setting of realmFile for a realm whose keys Keycloak generates: an RSA key
+// to sign with, another to encrypt with, and two secret ones.
 var generatedKeys = object{"components": nil}
 
 // A signingKey is a key that a realm file gives to a realm.
@@ -62,22 +66,26 @@ func newSigningKey() signingKey {
 	return signingKey{key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}
 }
 
-// clientFile is a client of a realm file: confidential, with the secret "<id>-secret", direct grants and code flow.
+// clientFile is a client of a realm file: confidential, with the secret "<id>-secret", direct
+// grants and code flow.
 func clientFile(id string, settings object) object {
 	return merge(object{
-		"clientId": id, "enabled": true, "secret": id + "-secret", "directAccessGrantsEnabled": true,
-		"redirectUris": []string{callback},
+		"clientId": id, "enabled": true, "secret": id + "-secret",
+		"directAccessGrantsEnabled": true,
+		"redirectUris":              []string{callback},
 	}, settings)
 }
 
 // mapperFile is a protocol mapper of a realm file.
 func mapperFile(name, kind string, config object) object {
-	return object{"name": name, "protocol": "openid-connect", "protocolMapper": kind, "config": config}
+	return object{"name": name, "protocol": "openid-connect", "protocolMapper": kind,
+		"config": config}
 }
 
 // audienceMapper puts a client into the audience of access tokens.
 func audienceMapper(client string) object {
-	return mapperFile("audience "+client, "oidc-audience-mapper", object{"included.client.audience": client, "access.token.claim": "true"})
+	return mapperFile("audience "+client, "oidc-audience-mapper",
+		object{"included.client.audience": client, "access.token.claim": "true"})
 }
 
 // token asks the token endpoint.
@@ -93,20 +101,24 @@ func secretOf(client string) url.Values {
 
 // passwordGrant is the form of a login with the client api. Pairs override.
 func passwordGrant(u *user, pairs ...string) url.Values {
-	return with(with(secretOf("api"), "grant_type", "password", "username", u.username, "password", "secret"), pairs...)
+	return with(with(secretOf("api"), "grant_type", "password", "username", u.username, "password",
+		"secret"), pairs...)
 }
 
 // refreshGrant is the form of a refresh with the client api. Pairs override.
 func refreshGrant(refreshToken string, pairs ...string) url.Values {
-	return with(with(secretOf("api"), "grant_type", "refresh_token", "refresh_token", refreshToken), pairs...)
+	return with(with(secretOf("api"), "grant_type", "refresh_token", "refresh_token", refreshToken),
+		pairs...)
 }
 
 // codeGrant is the form of a code's exchange with the client api. Pairs override.
 func codeGrant(code string, pairs ...string) url.Values {
-	return with(with(secretOf("api"), "grant_type", "authorization_code", "code", code, "redirect_uri", callback), pairs...)
+	return with(with(secretOf("api"), "grant_type", "authorization_code", "code", code,
+		"redirect_uri", callback), pairs...)
 }
 
-// login signs a user in with the client api and the scope openid, which must succeed. Pairs override.
+// login signs a user in with the client api and the scope openid, which must succeed. Pairs
+// override.
 func (x *exchange) login(u *user, pairs ...string) answer {
 	x.Helper()
 	return x.token(u.in, with(passwordGrant(u, "scope", "openid"), pairs...)).ok()

@@ -58,7 +58,8 @@ func run(t *testing.T, name string, declare func(*group)) {
 	for _, s := range sides(t) {
 		t.Run(s.name(), func(t *testing.T) {
 			t.Parallel()
-			g := &group{t: t, side: s, name: name, record: record, imports: map[*realm]object{}, known: map[string]bool{}}
+			g := &group{t: t, side: s, name: name, record: record, imports: map[*realm]object{},
+				known: map[string]bool{}}
 			declare(g)
 			g.play()
 		})
@@ -155,7 +156,8 @@ const maxAttempts = 6
 
 // attempt plays an exchange, and returns what it showed, or that it was too slow.
 func (g *group) attempt(t *testing.T, p play) (shown string, slow any) {
-	x := &exchange{T: t, group: g, side: g.side, play: p.name, began: g.side.now(), issuedBy: map[string]window{}}
+	x := &exchange{T: t, group: g, side: g.side, play: p.name, began: g.side.now(),
+		issuedBy: map[string]window{}}
 	for r := range g.imports {
 		x.called("{realm}", r.name)
 	}
@@ -172,7 +174,8 @@ func (g *group) attempt(t *testing.T, p play) (shown string, slow any) {
 	shown = strings.TrimSpace(x.out.String()) + "\n\n"
 	for i := 0; i < len(x.names); i += 2 {
 		if strings.Contains(shown, x.names[i]) {
-			t.Errorf("shows %s, which is of this run alone, instead of %s:\n%s", x.names[i], x.names[i+1], shown)
+			t.Errorf("shows %s, which is of this run alone, instead of %s:\n%s", x.names[i],
+				x.names[i+1], shown)
 		}
 	}
 	return shown, nil
@@ -279,9 +282,10 @@ func (x *exchange) must(err error) {
 
 // A realm is a realm on one side.
 type realm struct {
-	side  side
-	name  string
-	tries int // of an import that is answered with 500: it may be a refusal, or the race that call knows
+	side side
+	name string
+	// of an import that is answered with 500: it may be a refusal, or the race that call knows
+	tries int
 
 	once   sync.Once // guards the field below
 	failed error
@@ -301,7 +305,8 @@ func (r *realm) load(file object) error {
 			return
 		}
 		clear(named)
-		if r.failed = json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{realm}", r.name)), &named); r.failed != nil {
+		if r.failed = json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{realm}", r.name)),
+			&named); r.failed != nil {
 			return
 		}
 		for range r.tries {
@@ -327,8 +332,9 @@ func (x *exchange) realm(file object) *realm {
 func (x *exchange) tryRealm(file object) (*realm, error) {
 	r := newRealm(x.side)
 	x.called("{realm}", r.name)
-	if recorded := x.group.record.recorded[x.play]; !*update && (strings.HasPrefix(recorded, "# refused\n") ||
-		strings.HasPrefix(recorded, "# refused: true")) {
+	if recorded := x.group.record.recorded[x.play]; !*update &&
+		(strings.HasPrefix(recorded, "# refused\n") ||
+			strings.HasPrefix(recorded, "# refused: true")) {
 		r.tries = 1
 	}
 	err := r.load(file)
@@ -369,7 +375,8 @@ func (x *exchange) user(r *realm, settings object) *user {
 	x.Helper()
 	u := &user{userRef{realm: r.name}, r, "u" + random()}
 	file := merge(object{
-		"username": "{user}", "enabled": true, "email": "{user}@example.com", "firstName": "Test", "lastName": "User",
+		"username": "{user}", "enabled": true, "email": "{user}@example.com", "firstName": "Test",
+		"lastName":    "User",
 		"credentials": []object{{"type": "password", "value": "secret", "temporary": false}},
 	}, settings)
 	maps.DeleteFunc(file, func(_ string, value any) bool { return value == nil })

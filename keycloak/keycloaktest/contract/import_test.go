@@ -14,8 +14,10 @@ func TestImport(t *testing.T) {
 	run(t, "import", func(g *group) {
 		person := func(name string, settings object) object {
 			u := merge(object{
-				"username": name, "enabled": true, "email": name + "@example.com", "firstName": "Test", "lastName": "User",
-				"credentials": []object{{"type": "password", "value": "secret"}}, "realmRoles": []string{"default-roles-{realm}"},
+				"username": name, "enabled": true, "email": name + "@example.com",
+				"firstName": "Test", "lastName": "User",
+				"credentials": []object{{"type": "password", "value": "secret"}},
+				"realmRoles":  []string{"default-roles-{realm}"},
 			}, settings)
 			maps.DeleteFunc(u, func(_ string, value any) bool { return value == nil })
 			return u
@@ -24,7 +26,8 @@ func TestImport(t *testing.T) {
 		in := func(r *realm, name string) *user { return &user{userRef{realm: r.name}, r, name} }
 		// logins declares a realm with users, and a login of each.
 		logins := func(realmOf string, file object, list ...object) *realm {
-			r := g.realm(realmFile(merge(file, users(list...)), object{"clientId": "bare", "secret": "bare-secret"},
+			r := g.realm(realmFile(merge(file, users(list...)),
+				object{"clientId": "bare", "secret": "bare-secret"},
 				object{"clientId": "barest", "redirectUris": []string{callback}}))
 			for _, u := range list {
 				name := u["username"].(string)
@@ -32,7 +35,8 @@ func TestImport(t *testing.T) {
 					a := x.token(r, passwordGrant(in(r, name), "scope", "openid"))
 					x.outcome("login", a)
 					if a.status == 200 {
-						x.showClaims(a, "access_token", "preferred_username", "aud", "realm_access", "resource_access", "groups", "scope")
+						x.showClaims(a, "access_token", "preferred_username", "aud", "realm_access",
+							"resource_access", "groups", "scope")
 					}
 				})
 			}
@@ -43,34 +47,49 @@ func TestImport(t *testing.T) {
 			person("usual", nil), person("In-Upper-Case", nil), person("ab", nil),
 			person("without-enabled", object{"enabled": nil}),
 			person("without-roles", object{"realmRoles": nil}),
-			person("with-a-temporary-password", object{"credentials": []object{{"type": "password", "value": "secret", "temporary": true}}}),
-			person("with-a-required-action", object{"requiredActions": []string{"UPDATE_PASSWORD"}}),
-			person("without-email", object{"email": nil}), person("with-a-bad-email", object{"email": "nope"}),
-			person("without-first-name", object{"firstName": nil}), person("without-last-name", object{"lastName": nil}),
+			person("with-a-temporary-password",
+				object{
+					"credentials": []object{{"type": "password", "value": "secret",
+						"temporary": true}},
+				}),
+			person("with-a-required-action",
+				object{"requiredActions": []string{"UPDATE_PASSWORD"}}),
+			person("without-email", object{"email": nil}),
+			person("with-a-bad-email", object{"email": "nope"}),
+			person("without-first-name", object{"firstName": nil}),
+			person("without-last-name", object{"lastName": nil}),
 			person("with-unknown-roles", object{
 				"realmRoles":  []string{"default-roles-{realm}", "no-such-role"},
 				"clientRoles": object{"api": []string{"no-such-role"}, "spa": []string{"another"}},
 			}),
 			person("with-an-id", object{"id": id}),
 		)
-		logins("no required actions: ", object{"requiredActions": []object{}}, person("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
+		logins("no required actions: ", object{"requiredActions": []object{}},
+			person("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
 		logins("VERIFY_PROFILE is off: ", object{"requiredActions": []object{
 			{"alias": "VERIFY_PROFILE", "name": "Verify Profile", "providerId": "VERIFY_PROFILE", "enabled": false, "defaultAction": false, "priority": 100, "config": object{}},
 		}}, person("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
 		grouped := logins("groups and a default role: ", object{
 			"groups":        []object{{"name": "staff", "subGroups": []object{{"name": "leads"}}}},
 			"defaultGroups": []string{"/staff"},
-			"clients":       []object{clientFile("api", object{"protocolMappers": []object{mapperFile("groups", "oidc-group-membership-mapper", merge(everywhere, object{"claim.name": "groups", "full.path": "true"}))}})},
-			"defaultRole":   object{"name": "default-roles-{realm}", "composite": true},
+			"clients": []object{clientFile("api",
+				object{
+					"protocolMappers": []object{mapperFile("groups", "oidc-group-membership-mapper",
+						merge(everywhere, object{"claim.name": "groups", "full.path": "true"}))},
+				})},
+			"defaultRole": object{"name": "default-roles-{realm}", "composite": true},
 			"roles": object{"realm": []object{
 				{"name": "member"}, {"name": "default-roles-{realm}", "composite": true, "composites": object{"realm": []string{"member"}}},
 			}},
-		}, person("of-the-file", object{"groups": []string{"/staff/leads"}}), person("of-the-file-without-groups", nil))
+		}, person("of-the-file", object{"groups": []string{"/staff/leads"}}),
+			person("of-the-file-without-groups", nil))
 		g.exchange("groups and a default role: added later", func(x *exchange) {
 			x.showClaims(x.login(x.user(grouped, nil)), "access_token", "groups", "realm_access")
 		})
 		g.exchange("offline access without default roles", func(x *exchange) {
-			x.outcome("login", x.token(people, passwordGrant(in(people, "without-roles"), "scope", "offline_access")))
+			x.outcome("login",
+				x.token(people,
+					passwordGrant(in(people, "without-roles"), "scope", "offline_access")))
 		})
 		g.exchange("ids are kept", func(x *exchange) {
 			x.called("{given id}", id)
@@ -78,9 +97,13 @@ func TestImport(t *testing.T) {
 		})
 		g.exchange("client without flags", func(x *exchange) {
 			u := x.user(people, nil)
-			x.outcome("password grant", x.token(people, passwordGrant(u, "client_id", "bare", "client_secret", "bare-secret")))
-			x.outcome("client credentials", x.token(people, with(secretOf("bare"), "grant_type", "client_credentials")))
-			x.outcome("without its secret", x.token(people, form("client_id", "barest", "grant_type", "client_credentials")))
+			x.outcome("password grant",
+				x.token(people,
+					passwordGrant(u, "client_id", "bare", "client_secret", "bare-secret")))
+			x.outcome("client credentials",
+				x.token(people, with(secretOf("bare"), "grant_type", "client_credentials")))
+			x.outcome("without its secret",
+				x.token(people, form("client_id", "barest", "grant_type", "client_credentials")))
 			x.outcome("code flow", x.browser().open(people.authURL("client_id", "barest")))
 		})
 		g.exchange("realm without enabled", func(x *exchange) {
@@ -88,24 +111,34 @@ func TestImport(t *testing.T) {
 			x.outcome("token", x.token(r, secretOf("api")))
 		})
 		g.exchange("undeclared attributes", func(x *exchange) {
-			attributes := object{"text": []string{"a text"}, "phoneNumber": []string{"+44"}, "locale": []string{"en"}}
-			mapper := mapperFile("text", "oidc-usermodel-attribute-mapper", merge(everywhere, object{"claim.name": "text", "user.attribute": "text", "jsonType.label": "String"}))
+			attributes := object{"text": []string{"a text"}, "phoneNumber": []string{"+44"},
+				"locale": []string{"en"}}
+			mapper := mapperFile("text", "oidc-usermodel-attribute-mapper",
+				merge(everywhere,
+					object{"claim.name": "text", "user.attribute": "text",
+						"jsonType.label": "String"}))
 			for _, allowed := range []object{nil, attributesAllowed()} {
-				r := x.realm(realmFile(merge(allowed, users(person("ann", object{"attributes": attributes}))),
-					clientFile("mapped", object{"protocolMappers": []object{mapper}})))
-				for _, u := range []*user{in(r, "ann"), x.user(r, object{"attributes": attributes})} {
-					x.showClaims(x.login(u, "client_id", "mapped", "client_secret", "mapped-secret", "scope", "openid phone"), "access_token", "text", "phone_number", "locale")
+				r := x.realm(
+					realmFile(merge(allowed,
+						users(person("ann", object{"attributes": attributes}))),
+						clientFile("mapped", object{"protocolMappers": []object{mapper}})))
+				for _, u := range []*user{in(r, "ann"),
+					x.user(r, object{"attributes": attributes})} {
+					x.showClaims(x.login(u, "client_id", "mapped", "client_secret", "mapped-secret",
+						"scope", "openid phone"), "access_token", "text", "phone_number", "locale")
 				}
 			}
 		})
 		g.exchange("service account listed", func(x *exchange) {
 			r := x.realm(realmFile(object{
 				"roles": object{"realm": []object{{"name": "worker"}}},
-				"users": []object{{"username": "service-account-service", "enabled": true, "serviceAccountClientId": "service", "realmRoles": []string{"worker"}}},
+				"users": []object{{"username": "service-account-service", "enabled": true,
+					"serviceAccountClientId": "service", "realmRoles": []string{"worker"}}},
 			}))
 			show := func() {
 				a := x.token(r, with(secretOf("service"), "grant_type", "client_credentials")).ok()
-				x.showClaims(a, "access_token", "aud", "client_id", "clientHost", "clientAddress", "preferred_username", "realm_access", "resource_access", "scope")
+				x.showClaims(a, "access_token", "aud", "client_id", "clientHost", "clientAddress",
+					"preferred_username", "realm_access", "resource_access", "scope")
 			}
 			show()
 			r.patchClient(x, "service", object{"description": "changed"})
@@ -122,13 +155,17 @@ func TestImport(t *testing.T) {
 			})
 		}
 		clients := func(list ...object) object { return object{"clients": list} }
-		imported("unknown client in clientRoles", users(person("ann", object{"clientRoles": object{"nobody": []string{"reader"}}})))
+		imported("unknown client in clientRoles",
+			users(person("ann", object{"clientRoles": object{"nobody": []string{"reader"}}})))
 		imported("unknown group", users(person("ann", object{"groups": []string{"/nowhere"}})))
-		imported("password against the policy", merge(users(person("ann", nil)), object{"passwordPolicy": "length(8)"}))
+		imported("password against the policy",
+			merge(users(person("ann", nil)), object{"passwordPolicy": "length(8)"}))
 		imported("unknown member", object{"colour": "blue"})
-		imported("two users with one e-mail", users(person("ann", nil), person("bob", object{"email": "ann@example.com"})))
+		imported("two users with one e-mail",
+			users(person("ann", nil), person("bob", object{"email": "ann@example.com"})))
 		imported("two clients with one id", clients(clientFile("api", nil), clientFile("api", nil)))
-		imported("bad redirect URI", clients(clientFile("api", object{"redirectUris": []string{"not a uri"}})))
+		imported("bad redirect URI",
+			clients(clientFile("api", object{"redirectUris": []string{"not a uri"}})))
 		imported("default scope and role that are unknown, redirect URI of any host", merge(
 			users(person("ann", object{"realmRoles": []string{"no-such-role"}})),
 			clients(
@@ -145,12 +182,17 @@ func hexadecimal(n int) string {
 	return fmt.Sprintf("%x", digits)[:n]
 }
 
-// A file that names client scopes gets no others, and a client that names its default scopes gets no others.
+// A file that names client scopes gets no others, and a client that names its default scopes gets
+// no others.
 func TestImportScopes(t *testing.T) {
 	run(t, "import-scopes", func(g *group) {
-		tenant := object{"name": "tenant", "protocol": "openid-connect", "protocolMappers": []object{
-			mapperFile("tenant", "oidc-hardcoded-claim-mapper", merge(everywhere, object{"claim.name": "tenant", "claim.value": "acme", "jsonType.label": "String"})),
-		}}
+		tenant := object{"name": "tenant", "protocol": "openid-connect",
+			"protocolMappers": []object{
+				mapperFile("tenant", "oidc-hardcoded-claim-mapper",
+					merge(everywhere,
+						object{"claim.name": "tenant", "claim.value": "acme",
+							"jsonType.label": "String"})),
+			}}
 		scopes := func(name string, file object, asked []string, client string) {
 			r := g.realm(file)
 			g.exchange(name, func(x *exchange) {
@@ -162,12 +204,17 @@ func TestImportScopes(t *testing.T) {
 				}
 				x.showClaims(a, "access_token", "scope", "tenant")
 				x.showClaims(a, "refresh_token", "scope")
-				x.showBody(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+a.field("access_token")))
+				x.showBody(x.get(r.oidc("/userinfo"), "Authorization",
+					"Bearer "+a.field("access_token")))
 				for _, scope := range asked {
-					x.outcome("scope="+scope, x.token(r, passwordGrant(u, "client_id", client, "client_secret", client+"-secret", "scope", scope)))
+					x.outcome("scope="+scope,
+						x.token(r,
+							passwordGrant(u, "client_id", client, "client_secret", client+"-secret",
+								"scope", scope)))
 				}
 				var supported []string
-				list, _ := x.get(r.url("/.well-known/openid-configuration")).member("scopes_supported").([]any)
+				list, _ := x.get(r.url("/.well-known/openid-configuration")).member(
+					"scopes_supported").([]any)
 				for _, s := range list {
 					supported = append(supported, text(s))
 				}
@@ -180,20 +227,25 @@ func TestImportScopes(t *testing.T) {
 			"one scope":                      {"clientScopes": []object{tenant}},
 			"one scope, of an older release": {"clientScopes": []object{tenant}, "keycloakVersion": "24.0.0"},
 			"one default and one optional": {
-				"clientScopes":               []object{tenant, {"name": "billing", "protocol": "openid-connect"}},
-				"defaultDefaultClientScopes": []string{"tenant"}, "defaultOptionalClientScopes": []string{"billing"},
+				"clientScopes": []object{tenant,
+					{"name": "billing", "protocol": "openid-connect"}},
+				"defaultDefaultClientScopes":  []string{"tenant"},
+				"defaultOptionalClientScopes": []string{"billing"},
 			},
 		}
 		for _, name := range sortedKeys(one) {
 			scopes(name, realmFile(one[name]), asked, "api")
 		}
 		named := realmFile(nil,
-			clientFile("default-scopes", object{"defaultClientScopes": []string{"profile", "email"}}),
-			clientFile("default-scopes-one-unknown", object{"defaultClientScopes": []string{"basic", "no-such-scope"}}),
+			clientFile("default-scopes",
+				object{"defaultClientScopes": []string{"profile", "email"}}),
+			clientFile("default-scopes-one-unknown",
+				object{"defaultClientScopes": []string{"basic", "no-such-scope"}}),
 			clientFile("optional-scopes", object{"optionalClientScopes": []string{"phone"}}),
 			clientFile("no-default-scopes", object{"defaultClientScopes": []string{}}),
 		)
-		for _, client := range []string{"default-scopes", "default-scopes-one-unknown", "optional-scopes", "no-default-scopes"} {
+		for _, client := range []string{"default-scopes", "default-scopes-one-unknown",
+			"optional-scopes", "no-default-scopes"} {
 			scopes("client's "+client, named, asked, client)
 		}
 	})

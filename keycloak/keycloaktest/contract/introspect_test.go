@@ -9,8 +9,10 @@ import (
 func TestIntrospect(t *testing.T) {
 	run(t, "introspect", func(g *group) {
 		groups := mapperFile("groups", "oidc-group-membership-mapper", object{
-			"claim.name": "groups", "full.path": "true", "access.token.claim": "true", "introspection.token.claim": "true"})
-		seeing := clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing"), groups}})
+			"claim.name": "groups", "full.path": "true", "access.token.claim": "true",
+			"introspection.token.claim": "true"})
+		seeing := clientFile("seeing",
+			object{"protocolMappers": []object{audienceMapper("seeing"), groups}})
 		r := g.realm(realmFile(object{
 			"revokeRefreshToken": true,
 			"groups":             []object{{"name": "staff"}},
@@ -21,9 +23,12 @@ func TestIntrospect(t *testing.T) {
 				"protocolMappers": []object{audienceMapper("light"), audienceMapper("seeing")},
 			}),
 			clientFile("brief", object{
-				"attributes": object{"access.token.lifespan": "10"}, "protocolMappers": []object{audienceMapper("brief")},
+				"attributes":      object{"access.token.lifespan": "10"},
+				"protocolMappers": []object{audienceMapper("brief")},
 			}),
-			clientFile("robot", object{"serviceAccountsEnabled": true, "protocolMappers": []object{audienceMapper("robot")}}),
+			clientFile("robot",
+				object{"serviceAccountsEnabled": true,
+					"protocolMappers": []object{audienceMapper("robot")}}),
 			clientFile("bearer", object{"bearerOnly": true}),
 		))
 		by := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
@@ -40,18 +45,22 @@ func introspectTokens(g *group, r *realm, by []string) {
 	})
 	g.exchange("access token, basic authentication", func(x *exchange) {
 		tokens := x.login(x.user(r, nil), by...)
-		x.outcomeActive("introspection", x.post(r.oidc("/token/introspect"), form("token", tokens.field("access_token")),
-			"Authorization", basic("seeing", "seeing-secret")))
+		x.outcomeActive("introspection",
+			x.post(r.oidc("/token/introspect"), form("token", tokens.field("access_token")),
+				"Authorization", basic("seeing", "seeing-secret")))
 	})
 	g.exchange("access token of a code", func(x *exchange) {
 		code := x.code(x.user(r, nil), "client_id", "seeing")
-		answer := x.introspect(r, "seeing", x.token(r, codeGrant(code, by...)).ok().field("access_token"))
-		x.note("active %t, auth_time there: %t, acr %v", answer.member("active"), answer.member("auth_time") != nil, answer.member("acr"))
+		answer := x.introspect(r, "seeing",
+			x.token(r, codeGrant(code, by...)).ok().field("access_token"))
+		x.note("active %t, auth_time there: %t, acr %v", answer.member("active"),
+			answer.member("auth_time") != nil, answer.member("acr"))
 	})
 	g.exchange("access token without openid", func(x *exchange) {
 		tokens := x.token(r, passwordGrant(x.user(r, nil), by...)).ok()
 		answer := x.introspect(r, "seeing", tokens.field("access_token"))
-		x.note("active %t, scope %s", answer.member("active"), x.value("scope", answer.field("scope")))
+		x.note("active %t, scope %s", answer.member("active"),
+			x.value("scope", answer.field("scope")))
 	})
 	g.exchange("access token of another client", func(x *exchange) {
 		tokens := x.login(x.user(r, nil))
@@ -66,30 +75,43 @@ func introspectTokens(g *group, r *realm, by []string) {
 	g.exchange("refresh token", func(x *exchange) {
 		tokens := x.login(x.user(r, nil), by...)
 		x.showBody(x.introspect(r, "seeing", tokens.field("refresh_token")))
-		x.show(x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint", "refresh_token"))
+		x.show(x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+			"refresh_token"))
 	})
 	g.exchange("refresh token that was used", func(x *exchange) {
 		tokens := x.login(x.user(r, nil), by...)
 		next := x.refresh(r, tokens, by...).ok()
-		x.outcomeActive("used", x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint", "refresh_token"))
-		x.outcomeActive("newer", x.introspect(r, "seeing", next.field("refresh_token"), "token_type_hint", "refresh_token"))
-		x.outcomeActive("older access token", x.introspect(r, "seeing", tokens.field("access_token")))
+		x.outcomeActive("used",
+			x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+				"refresh_token"))
+		x.outcomeActive("newer",
+			x.introspect(r, "seeing", next.field("refresh_token"), "token_type_hint",
+				"refresh_token"))
+		x.outcomeActive("older access token",
+			x.introspect(r, "seeing", tokens.field("access_token")))
 	})
 	g.exchange("another client's refresh token", func(x *exchange) {
 		tokens := x.login(x.user(r, nil))
-		x.outcomeActive("introspection", x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint", "refresh_token"))
+		x.outcomeActive("introspection",
+			x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+				"refresh_token"))
 	})
 	g.exchange("hints", func(x *exchange) {
 		tokens := x.login(x.user(r, nil), by...)
-		x.outcomeActive("access_token", x.introspect(r, "seeing", tokens.field("access_token"), "token_type_hint", "access_token"))
-		x.outcomeActive("refresh_token for an access token", x.introspect(r, "seeing", tokens.field("access_token"), "token_type_hint", "refresh_token"))
+		x.outcomeActive("access_token",
+			x.introspect(r, "seeing", tokens.field("access_token"), "token_type_hint",
+				"access_token"))
+		x.outcomeActive("refresh_token for an access token",
+			x.introspect(r, "seeing", tokens.field("access_token"), "token_type_hint",
+				"refresh_token"))
 		x.show(x.introspect(r, "seeing", tokens.field("access_token"), "token_type_hint", "bogus"))
 	})
 	g.exchange("lightweight token", func(x *exchange) {
 		tokens := x.login(x.user(r, nil), "client_id", "light", "client_secret", "light-secret")
 		x.showToken(tokens, "access_token")
 		x.show(x.introspect(r, "light", tokens.field("access_token")))
-		x.outcomeActive("by another audience", x.introspect(r, "seeing", tokens.field("access_token")))
+		x.outcomeActive("by another audience",
+			x.introspect(r, "seeing", tokens.field("access_token")))
 		x.outcomeActive("by no audience", x.introspect(r, "api", tokens.field("access_token")))
 	})
 	g.exchange("role given after the token", func(x *exchange) {
@@ -113,7 +135,8 @@ func introspectTokens(g *group, r *realm, by []string) {
 	g.exchange("offline token", func(x *exchange) {
 		tokens := x.login(x.user(r, nil), append(by, "scope", "openid offline_access")...)
 		x.outcomeActive("access token", x.introspect(r, "seeing", tokens.field("access_token")))
-		x.showBody(x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint", "refresh_token"))
+		x.showBody(x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+			"refresh_token"))
 	})
 }
 
@@ -124,7 +147,9 @@ func introspectInactive(g *group, r *realm, by []string) {
 			tokens := x.login(u, by...)
 			end(x, u, tokens)
 			x.outcomeActive("access token", x.introspect(r, "seeing", tokens.field("access_token")))
-			x.outcomeActive("refresh token", x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint", "refresh_token"))
+			x.outcomeActive("refresh token",
+				x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+					"refresh_token"))
 		})
 	}
 	g.exchange("no token of ours", func(x *exchange) {
@@ -140,21 +165,31 @@ func introspectInactive(g *group, r *realm, by []string) {
 		x.pass(sec(12))
 		x.show(x.introspect(r, "brief", tokens.field("access_token")))
 	})
-	inactive("logged out", func(x *exchange, u *user, tokens answer) { x.logout(r, tokens.field("refresh_token"), by...) })
-	inactive("access token revoked", func(x *exchange, u *user, tokens answer) { x.revoke(r, tokens.field("access_token"), by...) })
-	inactive("refresh token revoked", func(x *exchange, u *user, tokens answer) { x.revoke(r, tokens.field("refresh_token"), by...) })
+	inactive("logged out", func(x *exchange, u *user, tokens answer) {
+		x.logout(r, tokens.field("refresh_token"), by...)
+	})
+	inactive("access token revoked", func(x *exchange, u *user, tokens answer) {
+		x.revoke(r, tokens.field("access_token"), by...)
+	})
+	inactive("refresh token revoked", func(x *exchange, u *user, tokens answer) {
+		x.revoke(r, tokens.field("refresh_token"), by...)
+	})
 	inactive("session ended", func(x *exchange, u *user, tokens answer) {
 		x.must(x.side.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
 	})
 	inactive("user disabled", func(x *exchange, u *user, tokens answer) {
 		x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
 	})
-	inactive("user deleted", func(x *exchange, u *user, tokens answer) { x.must(x.side.deleteUser(u.userRef)) })
+	inactive("user deleted", func(x *exchange, u *user, tokens answer) {
+		x.must(x.side.deleteUser(u.userRef))
+	})
 }
 
 func introspectRefused(g *group, r *realm, by []string) {
 	refused := func(name string, ask func(x *exchange, token string) answer) {
-		g.exchange("refused: "+name, func(x *exchange) { x.show(ask(x, x.login(x.user(r, nil), by...).field("access_token"))) })
+		g.exchange("refused: "+name, func(x *exchange) {
+			x.show(ask(x, x.login(x.user(r, nil), by...).field("access_token")))
+		})
 	}
 	refused("wrong secret", func(x *exchange, token string) answer {
 		return x.introspect(r, "seeing", token, "client_secret", "wrong")
@@ -163,24 +198,34 @@ func introspectRefused(g *group, r *realm, by []string) {
 		return x.post(r.oidc("/token/introspect"), form("client_id", "seeing", "token", token))
 	})
 	refused("wrong secret, basic authentication", func(x *exchange, token string) answer {
-		return x.post(r.oidc("/token/introspect"), form("token", token), "Authorization", basic("seeing", "wrong"))
+		return x.post(r.oidc("/token/introspect"), form("token", token), "Authorization",
+			basic("seeing", "wrong"))
 	})
-	refused("unknown client", func(x *exchange, token string) answer { return x.introspect(r, "nope", token) })
+	refused("unknown client", func(x *exchange, token string) answer {
+		return x.introspect(r, "nope", token)
+	})
 	refused("no client", func(x *exchange, token string) answer {
 		return x.post(r.oidc("/token/introspect"), form("token", token))
 	})
 	refused("bearer instead of a client", func(x *exchange, token string) answer {
-		return x.post(r.oidc("/token/introspect"), form("token", token), "Authorization", "Bearer "+token)
+		return x.post(r.oidc("/token/introspect"), form("token", token), "Authorization",
+			"Bearer "+token)
 	})
 	refused("public client", func(x *exchange, token string) answer {
 		return x.post(r.oidc("/token/introspect"), form("client_id", "spa", "token", token))
 	})
-	refused("not: bearer-only client", func(x *exchange, token string) answer { return x.introspect(r, "bearer", token) })
-	refused("no token", func(x *exchange, token string) answer { return x.post(r.oidc("/token/introspect"), secretOf("seeing")) })
+	refused("not: bearer-only client", func(x *exchange, token string) answer {
+		return x.introspect(r, "bearer", token)
+	})
+	refused("no token", func(x *exchange, token string) answer {
+		return x.post(r.oidc("/token/introspect"), secretOf("seeing"))
+	})
 	refused("token twice", func(x *exchange, token string) answer {
 		twice := with(secretOf("seeing"), "token", token)
 		twice.Add("token", token)
 		return x.post(r.oidc("/token/introspect"), twice)
 	})
-	refused("GET", func(x *exchange, token string) answer { return x.send(http.MethodGet, r.oidc("/token/introspect"), "") })
+	refused("GET", func(x *exchange, token string) answer {
+		return x.send(http.MethodGet, r.oidc("/token/introspect"), "")
+	})
 }

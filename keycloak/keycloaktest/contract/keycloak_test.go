@@ -23,7 +23,8 @@ type realSide struct {
 }
 
 func newRealSide(url string) *realSide {
-	return &realSide{url: strings.TrimSuffix(url, "/"), tokens: map[string]adminToken{}, realms: map[string]*lent{}}
+	return &realSide{url: strings.TrimSuffix(url, "/"), tokens: map[string]adminToken{},
+		realms: map[string]*lent{}}
 }
 
 // A lent realm is one that several groups may use at the same time.
@@ -80,11 +81,13 @@ func (k *realSide) importRealm(realm object) error {
 	users, _ := realm["users"].([]any)
 	realm = merge(realm, object{
 		"clients": append(clients, object{
-			"clientId": adminClient, "enabled": true, "secret": adminClient, "serviceAccountsEnabled": true, "standardFlowEnabled": false,
+			"clientId": adminClient, "enabled": true, "secret": adminClient,
+			"serviceAccountsEnabled": true, "standardFlowEnabled": false,
 		}),
 		"users": append(users, object{
-			"username": "service-account-" + adminClient, "enabled": true, "serviceAccountClientId": adminClient,
-			"clientRoles": object{"realm-management": []string{"realm-admin"}},
+			"username": "service-account-" + adminClient, "enabled": true,
+			"serviceAccountClientId": adminClient,
+			"clientRoles":            object{"realm-management": []string{"realm-admin"}},
 		}),
 	})
 	few.enter()
@@ -112,13 +115,15 @@ func (k *realSide) patchRealm(realm string, patch object) error {
 
 func (k *realSide) patchClient(at clientRef, patch object) error {
 	var found []object
-	if err := k.get("/"+at.realm+"/clients?clientId="+url.QueryEscape(at.clientID), &found); err != nil {
+	if err := k.get("/"+at.realm+"/clients?clientId="+url.QueryEscape(at.clientID),
+		&found); err != nil {
 		return err
 	}
 	if len(found) != 1 {
 		return fmt.Errorf("%d clients %s", len(found), at.clientID)
 	}
-	return k.do(http.MethodPut, fmt.Sprintf("/%s/clients/%s", at.realm, found[0]["id"]), merge(found[0], patch))
+	return k.do(http.MethodPut, fmt.Sprintf("/%s/clients/%s", at.realm, found[0]["id"]),
+		merge(found[0], patch))
 }
 
 func (k *realSide) addUser(realm string, user object) (string, error) {
@@ -141,7 +146,8 @@ func (k *realSide) logoutUser(at userRef) error {
 }
 
 func (k *realSide) resetPassword(at userRef, password string) error {
-	return k.do(http.MethodPut, at.path()+"/reset-password", object{"type": "password", "value": password, "temporary": false})
+	return k.do(http.MethodPut, at.path()+"/reset-password",
+		object{"type": "password", "value": password, "temporary": false})
 }
 
 func (k *realSide) grantRole(at userRef, role roleRef) error {
@@ -159,7 +165,8 @@ func (k *realSide) mapRole(method string, at userRef, role roleRef) error {
 		if err != nil {
 			return err
 		}
-		definition, mapping = "/"+at.realm+"/clients/"+id+"/roles/"+role.name, at.path()+"/role-mappings/clients/"+id
+		definition, mapping = "/"+at.realm+"/clients/"+id+"/roles/"+role.name,
+			at.path()+"/role-mappings/clients/"+id
 	}
 	var found object
 	if err := k.get(definition, &found); err != nil {
@@ -173,7 +180,8 @@ func (k *realSide) revokeConsent(at userRef, client string) error {
 }
 
 func (k *realSide) endSession(at sessionRef) error {
-	return k.do(http.MethodDelete, fmt.Sprintf("/%s/sessions/%s?isOffline=%t", at.realm, at.sid, at.offline), nil)
+	return k.do(http.MethodDelete,
+		fmt.Sprintf("/%s/sessions/%s?isOffline=%t", at.realm, at.sid, at.offline), nil)
 }
 
 func (k *realSide) failures(at userRef, n int) error {
@@ -196,8 +204,10 @@ type lockStatus struct {
 // attack waits for a status of brute-force protection.
 func (k *realSide) attack(at userRef, reached func(lockStatus) bool) error {
 	var status lockStatus
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if err := k.get("/"+at.realm+"/attack-detection/brute-force/users/"+at.id, &status); err != nil {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(
+		50 * time.Millisecond) {
+		if err := k.get("/"+at.realm+"/attack-detection/brute-force/users/"+at.id,
+			&status); err != nil {
 			return err
 		}
 		if reached(status) {
@@ -236,7 +246,8 @@ func (k *realSide) addKeyProvider(realm string, p keyProvider) (string, error) {
 		config[name] = []string{value}
 	}
 	return k.create("/"+realm+"/components", object{
-		"name": p.name, "providerId": p.provider, "providerType": keyProviderType, "parentId": found.ID, "config": config,
+		"name": p.name, "providerId": p.provider, "providerType": keyProviderType,
+		"parentId": found.ID, "config": config,
 	})
 }
 
@@ -297,7 +308,8 @@ func (k *realSide) create(path string, content any) (id string, err error) {
 
 // call asks again when it gets 500: Keycloak's cache of roles has a race that the Admin API loses
 // at times.
-func (k *realSide) call(method, path string, content any) (status int, body, location string, err error) {
+func (k *realSide) call(method, path string,
+	content any) (status int, body, location string, err error) {
 	for range 3 {
 		status, body, location, err = k.callOnce(method, path, content)
 		if err != nil || status != http.StatusInternalServerError {
@@ -307,7 +319,8 @@ func (k *realSide) call(method, path string, content any) (status int, body, loc
 	return status, body, location, err
 }
 
-func (k *realSide) callOnce(method, path string, content any) (status int, body, location string, err error) {
+func (k *realSide) callOnce(method, path string,
+	content any) (status int, body, location string, err error) {
 	var text []byte
 	if content != nil {
 		if text, err = json.Marshal(content); err != nil {
@@ -338,7 +351,8 @@ func (k *realSide) callOnce(method, path string, content any) (status int, body,
 		answer, err := io.ReadAll(response.Body)
 		response.Body.Close()
 		if response.StatusCode == http.StatusUnauthorized && realm != "master" {
-			realm = "master" // the realm's tokens are worth nothing any more: that is what the exchange is about
+			// the realm's tokens are worth nothing any more: that is what the exchange is about
+			realm = "master"
 			continue
 		}
 		return response.StatusCode, string(answer), response.Header.Get("Location"), err
@@ -358,9 +372,11 @@ func (k *realSide) bearer(realm string) (string, error) {
 	if time.Now().Before(known.until) {
 		return known.token, nil
 	}
-	grant := form("grant_type", "client_credentials", "client_id", adminClient, "client_secret", adminClient)
+	grant := form("grant_type", "client_credentials", "client_id", adminClient, "client_secret",
+		adminClient)
 	if realm == "master" {
-		grant = form("grant_type", "password", "client_id", "admin-cli", "username", "admin", "password", "admin")
+		grant = form("grant_type", "password", "client_id", "admin-cli", "username", "admin",
+			"password", "admin")
 	}
 	response, err := direct.PostForm(k.url+"/realms/"+realm+"/protocol/openid-connect/token", grant)
 	if err != nil {
@@ -376,7 +392,8 @@ func (k *realSide) bearer(realm string) (string, error) {
 		return k.bearer("master") // the realm is disabled, or not of the suite
 	}
 	if answer.AccessToken == "" {
-		return "", fmt.Errorf("the administrator admin/admin can't sign in at %s: %d", k.url, response.StatusCode)
+		return "", fmt.Errorf("the administrator admin/admin can't sign in at %s: %d", k.url,
+			response.StatusCode)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

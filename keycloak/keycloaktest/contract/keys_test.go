@@ -8,18 +8,22 @@ import (
 // Keys that come and go, and what becomes of the tokens they signed.
 func TestKeys(t *testing.T) {
 	run(t, "keys", func(g *group) {
-		file := realmFile(nil, clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}))
+		file := realmFile(nil,
+			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}))
 		by := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
-		newer := keyProvider{name: "newer", provider: "rsa-generated", config: map[string]string{"priority": "200"}}
+		newer := keyProvider{name: "newer", provider: "rsa-generated",
+			config: map[string]string{"priority": "200"}}
 		// after shows what tokens are still good for, and who signs the next ones.
 		after := func(x *exchange, r *realm, tokens answer) {
 			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.outcomeActive("introspection", x.introspect(r, "seeing", tokens.field("access_token")))
+			x.outcomeActive("introspection",
+				x.introspect(r, "seeing", tokens.field("access_token")))
 			next := x.refresh(r, tokens, by...)
 			x.outcome("refresh", next)
 			if next.status == 200 {
 				x.note("signed by the same key: %t", keyOf(next) == keyOf(tokens))
-				x.note("the refresh token by the same key: %t", keyOfToken(next, "refresh_token") == keyOfToken(tokens, "refresh_token"))
+				x.note("the refresh token by the same key: %t",
+					keyOfToken(next, "refresh_token") == keyOfToken(tokens, "refresh_token"))
 				x.outcome("userinfo with the next", x.userinfo(r, next))
 			}
 		}
@@ -29,13 +33,16 @@ func TestKeys(t *testing.T) {
 			before := x.get(r.url("")).field("public_key")
 			x.addKey(r, newer)
 			x.show(x.get(r.oidc("/certs")))
-			x.note("realm info has the same key: %t", x.get(r.url("")).field("public_key") == before)
+			x.note("realm info has the same key: %t",
+				x.get(r.url("")).field("public_key") == before)
 			after(x, r, tokens)
 		})
 		g.exchange("key of lower priority", func(x *exchange) {
 			r := x.realm(file)
 			tokens := x.login(x.user(r, nil), by...)
-			x.addKey(r, keyProvider{name: "older", provider: "rsa-generated", config: map[string]string{"priority": "1"}})
+			x.addKey(r,
+				keyProvider{name: "older", provider: "rsa-generated",
+					config: map[string]string{"priority": "1"}})
 			x.showKeys(r)
 			after(x, r, tokens)
 		})
@@ -58,7 +65,9 @@ func TestKeys(t *testing.T) {
 			old.config = map[string]string{"enabled": "false"}
 			x.must(x.side.patchKeyProvider(r.name, old))
 		})
-		fate("old key is removed", func(x *exchange, r *realm, old keyProvider) { x.must(x.side.removeKeyProvider(r.name, old.id)) })
+		fate("old key is removed", func(x *exchange, r *realm, old keyProvider) {
+			x.must(x.side.removeKeyProvider(r.name, old.id))
+		})
 		g.exchange("no key is left", func(x *exchange) {
 			r := x.realm(file)
 			tokens := x.login(x.user(r, nil), by...)
@@ -77,13 +86,15 @@ func TestKeys(t *testing.T) {
 			r := x.realm(file)
 			u := x.user(r, nil)
 			b := x.browser()
-			tokens := x.token(r, codeGrant(b.login(u, "client_id", "seeing").redirected().Get("code"), by...)).ok()
+			tokens := x.token(r,
+				codeGrant(b.login(u, "client_id", "seeing").redirected().Get("code"), by...)).ok()
 			x.must(x.side.removeKeyProvider(r.name, x.keyProvider(r, "hmac-generated-hs512").id))
 			x.show(x.refresh(r, tokens, by...))
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcome("logout", x.logout(r, tokens.field("refresh_token"), by...))
 			x.outcomeActive("introspection of the refresh token",
-				x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint", "refresh_token"))
+				x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+					"refresh_token"))
 			x.showEnd(b.open(r.authURL("prompt", "none")))
 			next := x.login(u, by...)
 			x.outcome("refresh of a new login", x.refresh(r, next, by...))
@@ -92,7 +103,9 @@ func TestKeys(t *testing.T) {
 		g.exchange("newer HMAC key", func(x *exchange) {
 			r := x.realm(file)
 			tokens := x.login(x.user(r, nil), by...)
-			x.addKey(r, keyProvider{name: "newer", provider: "hmac-generated", config: map[string]string{"priority": "200", "algorithm": "HS512"}})
+			x.addKey(r,
+				keyProvider{name: "newer", provider: "hmac-generated",
+					config: map[string]string{"priority": "200", "algorithm": "HS512"}})
 			after(x, r, tokens)
 		})
 		for _, curve := range []struct{ alg, provider, member, value string }{
@@ -103,20 +116,26 @@ func TestKeys(t *testing.T) {
 			g.exchange("client that wants "+curve.alg, func(x *exchange) {
 				r := x.realm(file)
 				u := x.user(r, nil)
-				x.addKey(r, keyProvider{name: "curve", provider: curve.provider, config: map[string]string{"priority": "200", curve.member: curve.value}})
-				r.patchClient(x, "seeing", object{"attributes": object{"access.token.signed.response.alg": curve.alg}})
+				x.addKey(r,
+					keyProvider{name: "curve", provider: curve.provider,
+						config: map[string]string{"priority": "200", curve.member: curve.value}})
+				r.patchClient(x, "seeing",
+					object{"attributes": object{"access.token.signed.response.alg": curve.alg}})
 				x.show(x.get(r.oidc("/certs")))
 				tokens := x.login(u, by...)
-				x.note("access token %s, ID token %s", algorithmOf(tokens, "access_token"), algorithmOf(tokens, "id_token"))
+				x.note("access token %s, ID token %s", algorithmOf(tokens, "access_token"),
+					algorithmOf(tokens, "id_token"))
 				x.note("access token %s", x.signatureOf(tokens, "access_token"))
 				after(x, r, tokens)
 			})
 		}
 		g.exchange("client that wants ES256, and no key for it", func(x *exchange) {
 			r := x.realm(file)
-			r.patchClient(x, "seeing", object{"attributes": object{"access.token.signed.response.alg": "ES256"}})
+			r.patchClient(x, "seeing",
+				object{"attributes": object{"access.token.signed.response.alg": "ES256"}})
 			tokens := x.login(x.user(r, nil), by...)
-			x.note("access token %s %s", algorithmOf(tokens, "access_token"), x.signatureOf(tokens, "access_token"))
+			x.note("access token %s %s", algorithmOf(tokens, "access_token"),
+				x.signatureOf(tokens, "access_token"))
 			x.showProviders(r)
 		})
 	})

@@ -13,7 +13,9 @@ func TestLifespans(t *testing.T) {
 		// An administrator can't set these; a realm file can.
 		for _, setting := range []string{"clientSessionIdleTimeout", "clientSessionMaxLifespan"} {
 			g.exchange(setting+" longer than the session's", func(x *exchange) {
-				r := x.realm(realmFile(object{"ssoSessionIdleTimeout": 100, "ssoSessionMaxLifespan": 200, setting: 9000}, clientFile("own", nil)))
+				r := x.realm(
+					realmFile(object{"ssoSessionIdleTimeout": 100, "ssoSessionMaxLifespan": 200,
+						setting: 9000}, clientFile("own", nil)))
 				x.showLifespans("login", x.login(x.user(r, nil), by...))
 			})
 		}
@@ -59,7 +61,8 @@ func lifespanRows(g *group, by []string) {
 			{"offline session idles for 0 seconds", object{"offlineSessionIdleTimeout": 0}, nil},
 			{"offline session lasts for 0 seconds", object{"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 0}, nil},
 			{"offline session lasts for 0 seconds, and idles for longer than by default", object{
-				"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 0, "offlineSessionIdleTimeout": 9000000}, nil},
+				"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 0,
+				"offlineSessionIdleTimeout": 9000000}, nil},
 			{"offline client session idles, of the client", nil, object{"client.offline.session.idle.timeout": "50"}},
 			{"offline client session idles, of the realm", object{"clientOfflineSessionIdleTimeout": 50}, nil},
 			{"offline client session max, of the client", nil, object{"client.offline.session.max.lifespan": "60"}},
@@ -69,30 +72,38 @@ func lifespanRows(g *group, by []string) {
 			{"offline session may not last, client max of both", merge(may, object{"clientOfflineSessionMaxLifespan": 60}),
 				object{"client.offline.session.max.lifespan": "90"}},
 			{"offline session may not last, client lasts longer", may,
-				object{"client.offline.session.max.lifespan": "9000", "access.token.lifespan": "8000"}},
+				object{"client.offline.session.max.lifespan": "9000",
+					"access.token.lifespan": "8000"}},
 			{"offline session may not last, access token as long", may, object{"access.token.lifespan": "-1"}},
 			{"offline client session max, access token as long", nil,
 				object{"client.offline.session.max.lifespan": "60", "access.token.lifespan": "-1"}},
 			{"offline session idles longer than it may last", object{"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 500}, nil},
 		} {
 			r.patch(x, merge(object{
-				"accessTokenLifespan": 300, "ssoSessionIdleTimeout": 1800, "ssoSessionMaxLifespan": 36000,
+				"accessTokenLifespan": 300, "ssoSessionIdleTimeout": 1800,
+				"ssoSessionMaxLifespan":    36000,
 				"clientSessionIdleTimeout": 0, "clientSessionMaxLifespan": 0,
-				"offlineSessionIdleTimeout": 2592000, "offlineSessionMaxLifespanEnabled": false, "offlineSessionMaxLifespan": 5184000,
+				"offlineSessionIdleTimeout": 2592000, "offlineSessionMaxLifespanEnabled": false,
+				"offlineSessionMaxLifespan":       5184000,
 				"clientOfflineSessionIdleTimeout": 0, "clientOfflineSessionMaxLifespan": 0,
 			}, row.settings))
 			r.patchClient(x, "own", object{"attributes": merge(object{
-				"access.token.lifespan": "", "client.session.idle.timeout": "", "client.session.max.lifespan": "",
-				"client.offline.session.idle.timeout": "", "client.offline.session.max.lifespan": "",
+				"access.token.lifespan": "", "client.session.idle.timeout": "",
+				"client.session.max.lifespan":         "",
+				"client.offline.session.idle.timeout": "",
+				"client.offline.session.max.lifespan": "",
 			}, row.client)})
 			x.note("%s", row.name)
 			x.beginAnew()
 			x.showLifespans("  login", x.login(u, by...))
 			x.beginAnew()
-			x.showLifespans("  with offline_access", x.login(u, append(by, "scope", "openid offline_access")...))
+			x.showLifespans("  with offline_access",
+				x.login(u, append(by, "scope", "openid offline_access")...))
 			x.beginAnew()
 			service := x.token(r, with(secretOf("own"), "grant_type", "client_credentials")).ok()
-			x.note("  service account: expires_in %s", x.render("expires_in", service.member("expires_in"), normal{window: service.window}, ""))
+			x.note("  service account: expires_in %s",
+				x.render("expires_in", service.member("expires_in"), normal{window: service.window},
+					""))
 		}
 	})
 }
@@ -108,9 +119,13 @@ func (x *exchange) showLifespans(step string, tokens answer) {
 		return clockText("~", x.distance(seconds(claims["exp"]), tokens.window))
 	}
 	n := normal{window: tokens.window}
-	x.note("%s: expires_in %s, access token %v, ID token %v; refresh_expires_in %s, refresh token %v", step,
-		x.render("expires_in", tokens.member("expires_in"), n, ""), lives("access_token"), lives("id_token"),
-		x.render("refresh_expires_in", tokens.member("refresh_expires_in"), n, ""), lives("refresh_token"))
+	x.note(
+		"%s: expires_in %s, access token %v, ID token %v; refresh_expires_in %s, refresh token %v",
+		step,
+		x.render("expires_in", tokens.member("expires_in"), n, ""), lives("access_token"),
+		lives("id_token"),
+		x.render("refresh_expires_in", tokens.member("refresh_expires_in"), n, ""),
+		lives("refresh_token"))
 }
 
 // What is over when its time has come.
@@ -119,7 +134,8 @@ func lifespanEnds(g *group, by []string) {
 	const over = lifespan + 1500*time.Millisecond // it is counted in whole seconds
 	idle := g.realm(realmFile(object{"ssoSessionIdleTimeout": 14}, clientFile("own", nil)))
 	last := g.realm(realmFile(object{"ssoSessionMaxLifespan": 14}, clientFile("own", nil)))
-	client := g.realm(realmFile(nil, clientFile("own", object{"attributes": object{"client.session.idle.timeout": "14"}})))
+	client := g.realm(realmFile(nil,
+		clientFile("own", object{"attributes": object{"client.session.idle.timeout": "14"}})))
 	ended := func(x *exchange, r *realm, b *browser, tokens answer) {
 		x.outcome("userinfo", x.userinfo(r, tokens))
 		x.outcome("refresh", x.refresh(r, tokens, by...))
@@ -128,7 +144,9 @@ func lifespanEnds(g *group, by []string) {
 	}
 	begin := func(x *exchange, r *realm) (*browser, answer) {
 		b := x.browser()
-		return b, x.token(r, codeGrant(b.login(x.user(r, nil), "client_id", "own").redirected().Get("code"), by...)).ok()
+		return b, x.token(r,
+			codeGrant(b.login(x.user(r, nil), "client_id", "own").redirected().Get("code"),
+				by...)).ok()
 	}
 	offlineOf := func(setting object, attributes object) *realm {
 		return g.realm(realmFile(setting, clientFile("own", object{"attributes": attributes})))
@@ -166,7 +184,8 @@ func lifespanEnds(g *group, by []string) {
 			for _, step := range []struct {
 				name string
 				at   time.Time
-			}{{"the second before", end.Add(-time.Second)}, {"at the second", end}, {"the second after", end.Add(time.Second)}} {
+			}{{"the second before", end.Add(-time.Second)}, {"at the second", end},
+				{"the second after", end.Add(time.Second)}} {
 				x.passTo(step.at.Add(100 * time.Millisecond))
 				done := x.within(step.at.Add(900 * time.Millisecond).Sub(x.side.now()))
 				ask(x, tokens, step.name)
@@ -175,20 +194,24 @@ func lifespanEnds(g *group, by []string) {
 		})
 	}
 	brief := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("own", nil)))
-	atSecond("the second in which an access token ends", brief, func(x *exchange, tokens answer, step string) {
-		x.outcome(step, x.userinfo(brief, tokens))
-	})
-	atSecond("the second in which a session has idled too long", idle, func(x *exchange, tokens answer, step string) {
-		x.outcome(step, x.userinfo(idle, tokens))
-	})
-	atSecond("the second in which a session has lasted too long", last, func(x *exchange, tokens answer, step string) {
-		x.outcome(step, x.userinfo(last, tokens))
-	})
-	atSecond("the second in which a session's refresh token ends", last, func(x *exchange, tokens answer, step string) {
-		if step != "the second before" { // it would begin to idle anew
-			x.outcome(step, x.refresh(last, tokens, by...))
-		}
-	})
+	atSecond("the second in which an access token ends", brief,
+		func(x *exchange, tokens answer, step string) {
+			x.outcome(step, x.userinfo(brief, tokens))
+		})
+	atSecond("the second in which a session has idled too long", idle,
+		func(x *exchange, tokens answer, step string) {
+			x.outcome(step, x.userinfo(idle, tokens))
+		})
+	atSecond("the second in which a session has lasted too long", last,
+		func(x *exchange, tokens answer, step string) {
+			x.outcome(step, x.userinfo(last, tokens))
+		})
+	atSecond("the second in which a session's refresh token ends", last,
+		func(x *exchange, tokens answer, step string) {
+			if step != "the second before" { // it would begin to idle anew
+				x.outcome(step, x.refresh(last, tokens, by...))
+			}
+		})
 	// alive begins what lasts as long as a session.
 	alive := func(x *exchange) (done func()) { return x.within(lifespan - time.Second) }
 	g.exchange("session idles too long", func(x *exchange) {
@@ -228,7 +251,9 @@ func lifespanEnds(g *group, by []string) {
 		x.pass(8 * time.Second)
 		tokens = x.refresh(last, tokens, by...).ok()
 		done()
-		x.note("shorter after a refresh: %t", seconds(tokens.member("expires_in")) <= 6 && seconds(tokens.member("refresh_expires_in")) <= 6)
+		x.note("shorter after a refresh: %t",
+			seconds(tokens.member("expires_in")) <= 6 &&
+				seconds(tokens.member("refresh_expires_in")) <= 6)
 		x.pass(over - 8*time.Second)
 		ended(x, last, b, tokens)
 	})
@@ -257,7 +282,8 @@ func lifespanChanges(g *group, by []string) {
 			r := x.realm(file)
 			u := x.user(r, nil)
 			b := x.browser()
-			tokens := x.token(r, codeGrant(b.login(u, "client_id", "own").redirected().Get("code"), by...)).ok()
+			tokens := x.token(r,
+				codeGrant(b.login(u, "client_id", "own").redirected().Get("code"), by...)).ok()
 			r.patch(x, object{row.setting: 1})
 			x.pass(2500 * time.Millisecond)
 			x.outcome("userinfo", x.userinfo(r, tokens))

@@ -7,13 +7,17 @@ import (
 	"time"
 )
 
-// How sessions end: by a client that holds a refresh token, or by a browser that is sent to Keycloak.
+// How sessions end: by a client that holds a refresh token, or by a browser that is sent to
+// Keycloak.
 func TestLogout(t *testing.T) {
 	run(t, "logout", func(g *group) {
 		r := g.realm(realmFile(object{"revokeRefreshToken": true},
 			clientFile("other", nil),
-			clientFile("brief", object{"attributes": object{"access.token.lifespan": "1", "client.session.idle.timeout": "1"}}),
-			logoutClient("listed", object{"post.logout.redirect.uris": "http://app.test/out##http://app.test/w/*"}),
+			clientFile("brief",
+				object{"attributes": object{"access.token.lifespan": "1",
+					"client.session.idle.timeout": "1"}}),
+			logoutClient("listed",
+				object{"post.logout.redirect.uris": "http://app.test/out##http://app.test/w/*"}),
 			logoutClient("plus", object{"post.logout.redirect.uris": "+"}),
 			logoutClient("minus", object{"post.logout.redirect.uris": "-"}),
 		))
@@ -30,7 +34,8 @@ func logoutClient(id string, attributes object) object {
 // logout is the logout by a client that shows a refresh token. Pairs override.
 func (x *exchange) logout(r *realm, refreshToken string, pairs ...string) answer {
 	x.Helper()
-	return x.post(r.oidc("/logout"), with(with(secretOf("api"), "refresh_token", refreshToken), pairs...))
+	return x.post(r.oidc("/logout"),
+		with(with(secretOf("api"), "refresh_token", refreshToken), pairs...))
 }
 
 func logoutByToken(g *group, r *realm) {
@@ -50,7 +55,8 @@ func logoutByToken(g *group, r *realm) {
 	g.exchange("refresh token that has expired", func(x *exchange) {
 		login := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
 		x.pass(2500 * time.Millisecond)
-		x.show(x.logout(r, login.field("refresh_token"), "client_id", "brief", "client_secret", "brief-secret"))
+		x.show(x.logout(r, login.field("refresh_token"), "client_id", "brief", "client_secret",
+			"brief-secret"))
 	})
 	g.exchange("refresh token of an offline session", func(x *exchange) {
 		login := x.login(x.user(r, nil), "scope", "openid offline_access")
@@ -59,12 +65,18 @@ func logoutByToken(g *group, r *realm) {
 		x.outcome("logout again", x.logout(r, login.field("refresh_token")))
 	})
 	g.exchange("refresh token of a public client", func(x *exchange) {
-		login := x.token(r, form("grant_type", "password", "client_id", "spa", "username", x.user(r, nil).username, "password", "secret")).ok()
-		x.outcome("logout", x.post(r.oidc("/logout"), form("client_id", "spa", "refresh_token", login.field("refresh_token"))))
+		login := x.token(r,
+			form("grant_type", "password", "client_id", "spa", "username", x.user(r, nil).username,
+				"password", "secret")).ok()
+		x.outcome("logout",
+			x.post(r.oidc("/logout"),
+				form("client_id", "spa", "refresh_token", login.field("refresh_token"))))
 	})
 	g.exchange("basic authentication", func(x *exchange) {
 		login := x.login(x.user(r, nil))
-		x.outcome("logout", x.post(r.oidc("/logout"), form("refresh_token", login.field("refresh_token")), "Authorization", basic("api", "api-secret")))
+		x.outcome("logout",
+			x.post(r.oidc("/logout"), form("refresh_token", login.field("refresh_token")),
+				"Authorization", basic("api", "api-secret")))
 	})
 	g.exchange("another session of the user goes on", func(x *exchange) {
 		u := x.user(r, nil)
@@ -90,12 +102,19 @@ func logoutByToken(g *group, r *realm) {
 			x.outcome("refresh after it", x.refresh(r, login))
 		})
 	}
-	refused("refused: garbage", func(x *exchange, _ answer) answer { return x.logout(r, "garbage") })
+	refused("refused: garbage", func(x *exchange, _ answer) answer {
+		return x.logout(r, "garbage")
+	})
 	refused("refused: empty", func(x *exchange, _ answer) answer { return x.logout(r, "") })
-	refused("refused: access token", func(x *exchange, a answer) answer { return x.logout(r, a.field("access_token")) })
-	refused("refused: ID token", func(x *exchange, a answer) answer { return x.logout(r, a.field("id_token")) })
+	refused("refused: access token", func(x *exchange, a answer) answer {
+		return x.logout(r, a.field("access_token"))
+	})
+	refused("refused: ID token", func(x *exchange, a answer) answer {
+		return x.logout(r, a.field("id_token"))
+	})
 	refused("refused: another client's token", func(x *exchange, a answer) answer {
-		return x.logout(r, a.field("refresh_token"), "client_id", "other", "client_secret", "other-secret")
+		return x.logout(r, a.field("refresh_token"), "client_id", "other", "client_secret",
+			"other-secret")
 	})
 	refused("refused: wrong secret", func(x *exchange, a answer) answer {
 		return x.logout(r, a.field("refresh_token"), "client_secret", "wrong")
@@ -124,17 +143,21 @@ func logoutByBrowser(g *group, r *realm) {
 		g.exchange(name, func(x *exchange) {
 			login := x.login(x.user(r, nil), "client_id", client, "client_secret", client+"-secret")
 			x.show(x.browser().open(address(login.field("id_token"))))
-			x.outcome("refresh after it", x.refresh(r, login, "client_id", client, "client_secret", client+"-secret"))
+			x.outcome("refresh after it",
+				x.refresh(r, login, "client_id", client, "client_secret", client+"-secret"))
 		})
 	}
 	ended("hint and URI", "listed", func(id string) string {
-		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", loggedOut, "state", "st")
+		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", loggedOut, "state",
+			"st")
 	})
 	ended("hint and URI without a state", "listed", func(id string) string {
-		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", "http://app.test/w/x?page=1")
+		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri",
+			"http://app.test/w/x?page=1")
 	})
 	ended("hint, client and URI", "listed", func(id string) string {
-		return r.logoutURL("id_token_hint", id, "client_id", "listed", "post_logout_redirect_uri", loggedOut, "state", "st")
+		return r.logoutURL("id_token_hint", id, "client_id", "listed", "post_logout_redirect_uri",
+			loggedOut, "state", "st")
 	})
 	ended("hint and a URI for codes", "plus", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
@@ -149,17 +172,25 @@ func logoutByBrowser(g *group, r *realm) {
 	ended("hint and no URI is allowed", "minus", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
-	ended("hint of another client", "api", func(id string) string { return r.logoutURL("id_token_hint", id, "client_id", "other") })
-	ended("hint and an unknown client", "api", func(id string) string { return r.logoutURL("id_token_hint", id, "client_id", "nope") })
+	ended("hint of another client", "api", func(id string) string {
+		return r.logoutURL("id_token_hint", id, "client_id", "other")
+	})
+	ended("hint and an unknown client", "api", func(id string) string {
+		return r.logoutURL("id_token_hint", id, "client_id", "nope")
+	})
 	g.exchange("hint by POST", func(x *exchange) {
 		login := x.login(x.user(r, nil))
-		x.show(x.post(r.oidc("/logout"), form("id_token_hint", login.field("id_token"), "post_logout_redirect_uri", callback, "state", "st")))
+		x.show(x.post(r.oidc("/logout"),
+			form("id_token_hint", login.field("id_token"), "post_logout_redirect_uri", callback,
+				"state", "st")))
 		x.outcome("refresh after it", x.refresh(r, login))
 	})
 	g.exchange("hint of an ended session", func(x *exchange) {
 		login := x.login(x.user(r, nil))
 		x.logout(r, login.field("refresh_token"))
-		x.show(x.browser().open(r.logoutURL("id_token_hint", login.field("id_token"), "post_logout_redirect_uri", callback)))
+		x.show(
+			x.browser().open(r.logoutURL("id_token_hint", login.field("id_token"),
+				"post_logout_redirect_uri", callback)))
 	})
 	g.exchange("expired hint", func(x *exchange) {
 		u := x.user(r, nil)
@@ -167,29 +198,45 @@ func logoutByBrowser(g *group, r *realm) {
 		login, other := x.login(u, brief...), x.login(u, brief...)
 		x.pass(2500 * time.Millisecond)
 		x.show(x.browser().open(r.logoutURL("id_token_hint", login.field("id_token"))))
-		x.showEnd(x.browser().open(r.logoutURL("id_token_hint", other.field("id_token"), "post_logout_redirect_uri", callback)))
+		x.showEnd(
+			x.browser().open(r.logoutURL("id_token_hint", other.field("id_token"),
+				"post_logout_redirect_uri", callback)))
 	})
 	g.exchange("hints that are none", func(x *exchange) {
 		login := x.login(x.user(r, nil))
-		for _, hint := range []string{"garbage", login.field("access_token"), login.field("refresh_token"), ""} {
+		for _, hint := range []string{"garbage", login.field("access_token"),
+			login.field("refresh_token"), ""} {
 			x.showEnd(x.browser().open(r.logoutURL("id_token_hint", hint)))
 		}
 		x.outcome("refresh after it", x.refresh(r, login))
 	})
 	g.exchange("no hint, no session", func(x *exchange) {
-		x.show(x.browser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri", loggedOut, "state", "st")))
+		x.show(
+			x.browser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri",
+				loggedOut, "state", "st")))
 		x.show(x.browser().open(r.logoutURL("post_logout_redirect_uri", loggedOut)))
-		x.showEnd(x.browser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri", "http://evil.test/")))
-		x.showEnd(x.browser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri", loggedOut+"?x=1")))
-		x.showEnd(x.browser().open(r.logoutURL("client_id", "minus", "post_logout_redirect_uri", callback)))
-		x.showEnd(x.browser().open(r.logoutURL("client_id", "plus", "post_logout_redirect_uri", callback)))
-		x.showEnd(x.browser().open(r.logoutURL("client_id", "nope", "post_logout_redirect_uri", loggedOut)))
+		x.showEnd(
+			x.browser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri",
+				"http://evil.test/")))
+		x.showEnd(
+			x.browser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri",
+				loggedOut+"?x=1")))
+		x.showEnd(
+			x.browser().open(r.logoutURL("client_id", "minus", "post_logout_redirect_uri",
+				callback)))
+		x.showEnd(
+			x.browser().open(r.logoutURL("client_id", "plus", "post_logout_redirect_uri",
+				callback)))
+		x.showEnd(
+			x.browser().open(r.logoutURL("client_id", "nope", "post_logout_redirect_uri",
+				loggedOut)))
 		x.showEnd(x.browser().open(r.logoutURL("client_id", "nope")))
 		x.showEnd(x.browser().open(r.logoutURL("client_id", "listed")))
 	})
 }
 
-// logoutConfirmed are those that need a person's word: nobody showed a token of the browser's session.
+// logoutConfirmed are those that need a person's word: nobody showed a token of the browser's
+// session.
 func logoutConfirmed(g *group, r *realm) {
 	g.exchange("nothing but cookies", func(x *exchange) {
 		b := x.browser()
@@ -202,21 +249,26 @@ func logoutConfirmed(g *group, r *realm) {
 	g.exchange("client and URI within a session", func(x *exchange) {
 		b := x.browser()
 		b.login(x.user(r, nil))
-		p := b.open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri", loggedOut, "state", "st"))
+		p := b.open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri", loggedOut,
+			"state", "st"))
 		x.show(p)
 		x.show(b.submit(p, "confirmLogout", "Logout"))
 	})
 	g.exchange("hint of the browser's session", func(x *exchange) {
 		b := x.browser()
 		tokens := x.token(r, codeGrant(b.login(x.user(r, nil)).redirected().Get("code"))).ok()
-		x.show(b.open(r.logoutURL("id_token_hint", tokens.field("id_token"), "post_logout_redirect_uri", callback, "state", "st")))
+		x.show(
+			b.open(r.logoutURL("id_token_hint", tokens.field("id_token"),
+				"post_logout_redirect_uri", callback, "state", "st")))
 		x.showEnd(b.open(r.authURL("prompt", "none")))
 	})
 	g.exchange("hint of another session", func(x *exchange) {
 		u := x.user(r, nil)
 		b := x.browser()
 		b.login(u)
-		x.show(b.open(r.logoutURL("id_token_hint", x.login(u).field("id_token"), "post_logout_redirect_uri", callback)))
+		x.show(
+			b.open(r.logoutURL("id_token_hint", x.login(u).field("id_token"),
+				"post_logout_redirect_uri", callback)))
 	})
 	g.exchange("confirmed without cookies", func(x *exchange) {
 		p := x.browser().open(r.logoutURL())
@@ -227,5 +279,7 @@ func logoutConfirmed(g *group, r *realm) {
 		p := b.open(r.logoutURL())
 		x.show(b.submit(p, "confirmLogout", "Logout"))
 	})
-	g.exchange("method that is none", func(x *exchange) { x.show(x.send(http.MethodPut, r.oidc("/logout"), url.Values{}.Encode())) })
+	g.exchange("method that is none", func(x *exchange) {
+		x.show(x.send(http.MethodPut, r.oidc("/logout"), url.Values{}.Encode()))
+	})
 }

@@ -10,16 +10,19 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "record the answers of the Keycloak at TEST_KEYCLOAK_URL in testdata")
+var update = flag.Bool("update", false,
+	"record the answers of the Keycloak at TEST_KEYCLOAK_URL in testdata")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if *update && os.Getenv("TEST_KEYCLOAK_URL") == "" {
-		fmt.Fprintln(os.Stderr, "contract: -update records what a real Keycloak answers: TEST_KEYCLOAK_URL must name one")
+		fmt.Fprintln(os.Stderr,
+			"contract: -update records what a real Keycloak answers: TEST_KEYCLOAK_URL must name one")
 		os.Exit(2)
 	}
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		// Groups mostly wait; asking bounds what they ask. More of them would keep more realms alive: see few.
+		// Groups mostly wait; asking bounds what they ask. More of them would keep more realms
+		// alive: see few.
 		f.Value.Set("8")
 	}
 	status := m.Run()
@@ -35,7 +38,8 @@ var realKeycloak = sync.OnceValue(func() *realSide {
 	return nil
 })
 
-// sides are the sides to play a group on. The stand-in is started for each group: its clock is the group's.
+// sides are the sides to play a group on. The stand-in is started for each group: its clock is the
+// group's.
 func sides(t *testing.T) []side {
 	var s []side
 	if k := realKeycloak(); k != nil {
@@ -104,7 +108,8 @@ func (c *tally) report() {
 	}
 	line := fmt.Sprintf("contract: %d exchanges; %d held on the stand-in", len(all), heldStandIn)
 	if k := realKeycloak(); k != nil {
-		line += fmt.Sprintf(", %d on Keycloak at %s, %d the same on both", heldKeycloak, k.url, same)
+		line += fmt.Sprintf(", %d on Keycloak at %s, %d the same on both", heldKeycloak, k.url,
+			same)
 	}
 	if names := oneSideOnly.sorted(); len(names) > 0 {
 		line += "; one side only: " + strings.Join(names, ", ")

@@ -22,14 +22,16 @@ type normal struct {
 }
 
 // What these members and parameters hold is opaque: only the shape is contract.
-var opaque = set("kid", "sid", "session_state", "jti", "at_hash", "c_hash", "s_hash", "x5t", "x5t#S256", "n", "x", "y", "code",
-	"device_code", "user_code", "reuse_id", "jkt", "otp", "totp", "ath")
+var opaque = set("kid", "sid", "session_state", "jti", "at_hash", "c_hash", "s_hash", "x5t",
+	"x5t#S256", "n", "x", "y", "code", "device_code", "user_code", "reuse_id", "jkt", "otp", "totp",
+	"ath")
 
 // These are between Keycloak's pages and its login: not even the shape is contract.
 var private = set("session_code", "tab_id", "client_data", "execution")
 
 // These hold a time.
-var times = set("exp", "iat", "nbf", "auth_time", "updated_at", "tokens-not-before", "not-before-policy")
+var times = set("exp", "iat", "nbf", "auth_time", "updated_at", "tokens-not-before",
+	"not-before-policy")
 
 // These hold milliseconds.
 var instants = set("start", "lastAccess", "createdTimestamp", "createdDate", "time")
@@ -76,7 +78,8 @@ func (x *exchange) renderObject(value object, n normal, indent string) string {
 	n.issued = x.issued(value, n.window)
 	var members []string
 	for _, name := range slices.Sorted(maps.Keys(value)) {
-		members = append(members, quote(x.text(name))+": "+x.render(name, value[name], n, indent+"  "))
+		members = append(members,
+			quote(x.text(name))+": "+x.render(name, value[name], n, indent+"  "))
 	}
 	if line := strings.Join(members, ", "); len(members) <= 2 && !strings.Contains(line, "\n") {
 		return "{" + line + "}"
@@ -129,7 +132,8 @@ func (x *exchange) value(key, text string) string {
 		return x.text(sortedWords(text, " "))
 	case key == "public_key":
 		return publicKey(text)
-	case (key == "clientHost" || key == "clientAddress" || key == "ipAddress") && net.ParseIP(text) != nil:
+	case (key == "clientHost" || key == "clientAddress" || key == "ipAddress") &&
+		net.ParseIP(text) != nil:
 		return "<ip>"
 	}
 	if _, ok := openToken(text); ok {
@@ -166,7 +170,8 @@ func (x *exchange) text(text string) string {
 func shape(text string) string {
 	text = uuidText.ReplaceAllString(text, "<uuid>")
 	switch {
-	case text == "" || strings.HasPrefix(text, "<uuid>") && len(text) == len("<uuid>") || strings.HasSuffix(text, ":<uuid>"):
+	case text == "" || strings.HasPrefix(text, "<uuid>") && len(text) == len("<uuid>") ||
+		strings.HasSuffix(text, ":<uuid>"):
 		return text
 	case codeText.MatchString(text):
 		return "<uuid>.<24 chars>.<uuid>"
@@ -212,7 +217,8 @@ func (x *exchange) pairs(values url.Values) string {
 // askedHeader is a header's value in a question: credentials readable, tokens not.
 func (x *exchange) askedHeader(value string) string {
 	scheme, rest, _ := strings.Cut(value, " ")
-	if plain, err := base64.StdEncoding.DecodeString(rest); strings.EqualFold(scheme, "basic") && err == nil && rest != "" {
+	if plain, err := base64.StdEncoding.DecodeString(rest); strings.EqualFold(scheme, "basic") &&
+		err == nil && rest != "" {
 		return scheme + " base64(" + x.text(string(plain)) + ")"
 	}
 	if _, ok := openToken(rest); ok {

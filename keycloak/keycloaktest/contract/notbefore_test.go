@@ -8,14 +8,17 @@ import (
 // What an administrator takes back from everybody, from a client, or from a user.
 func TestNotBefore(t *testing.T) {
 	run(t, "not-before", func(g *group) {
-		file := realmFile(nil, clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}))
+		file := realmFile(nil,
+			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}))
 		r := g.realm(file)
 		by := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
 		after := func(x *exchange, r *realm, tokens answer) {
 			x.show(x.userinfo(r, tokens))
-			x.outcomeActive("introspection", x.introspect(r, "seeing", tokens.field("access_token")))
+			x.outcomeActive("introspection",
+				x.introspect(r, "seeing", tokens.field("access_token")))
 			x.outcomeActive("introspection of the refresh token",
-				x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint", "refresh_token"))
+				x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+					"refresh_token"))
 			x.show(x.refresh(r, tokens, by...))
 		}
 		// A token of the same second survives, hence the pauses.
@@ -24,7 +27,8 @@ func TestNotBefore(t *testing.T) {
 			r := x.realm(file)
 			u := x.user(r, nil)
 			b := x.browser()
-			tokens := x.token(r, codeGrant(b.login(u, "client_id", "seeing").redirected().Get("code"), by...)).ok()
+			tokens := x.token(r,
+				codeGrant(b.login(u, "client_id", "seeing").redirected().Get("code"), by...)).ok()
 			x.noteNotBefore("login", tokens, x.side.now())
 			x.pass(pause)
 			since := x.side.now()
@@ -35,11 +39,14 @@ func TestNotBefore(t *testing.T) {
 			next := x.login(u, by...)
 			x.noteNotBefore("next login", next, since)
 			x.outcome("userinfo", x.userinfo(r, next))
-			x.note("realm info says the same: %t", seconds(x.get(r.url("")).member("tokens-not-before")) == since.Unix())
+			x.note("realm info says the same: %t",
+				seconds(x.get(r.url("")).member("tokens-not-before")) == since.Unix())
 		})
 		g.exchange("realm: a service account", func(x *exchange) {
 			r := x.realm(file)
-			token := x.token(r, with(secretOf("service"), "grant_type", "client_credentials", "scope", "openid")).ok()
+			token := x.token(r,
+				with(secretOf("service"), "grant_type", "client_credentials", "scope",
+					"openid")).ok()
 			x.outcome("userinfo", x.userinfo(r, token))
 			x.pass(pause)
 			since := x.side.now()
@@ -123,7 +130,9 @@ func TestNotBefore(t *testing.T) {
 		})
 		g.exchange("offline session is deleted", func(x *exchange) {
 			tokens := x.login(x.user(r, nil), append(by, "scope", "openid offline_access")...)
-			x.must(x.side.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state"), offline: true}))
+			x.must(
+				x.side.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state"),
+					offline: true}))
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcome("refresh", x.refresh(r, tokens, by...))
 		})

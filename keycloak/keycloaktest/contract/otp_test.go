@@ -27,7 +27,8 @@ var usualTOTP = totp{"otp-secret-of-a-test", "HmacSHA1", 6, 30}
 // credentials are a password and the code generator.
 func (o totp) credentials() []object {
 	secret, _ := json.Marshal(object{"value": o.secret})
-	data, _ := json.Marshal(object{"subType": "totp", "algorithm": o.algorithm, "digits": o.digits, "period": o.period})
+	data, _ := json.Marshal(object{"subType": "totp", "algorithm": o.algorithm, "digits": o.digits,
+		"period": o.period})
 	return []object{
 		{"type": "password", "value": "secret", "temporary": false},
 		{"type": "otp", "userLabel": "phone", "secretData": string(secret), "credentialData": string(data)},
@@ -50,7 +51,8 @@ func (o totp) code(x *exchange, steps int64) string {
 
 // at is the code of a step. See https://www.rfc-editor.org/rfc/rfc4226#section-5.3.
 func (o totp) at(step int64) string {
-	newHash := map[string]func() hash.Hash{"HmacSHA1": sha1.New, "HmacSHA256": sha256.New}[o.algorithm]
+	newHash := map[string]func() hash.Hash{"HmacSHA1": sha1.New,
+		"HmacSHA256": sha256.New}[o.algorithm]
 	mac := hmac.New(newHash, []byte(o.secret))
 	binary.Write(mac, binary.BigEndian, step)
 	sum := mac.Sum(nil)
@@ -82,9 +84,13 @@ func TestOTP(t *testing.T) {
 		step("three steps ago", -3)
 		step("three steps ahead", 3)
 		login := func(name string, settings object, pairs ...string) {
-			g.exchange(name, func(x *exchange) { x.outcome("login", x.token(r, passwordGrant(x.user(r, settings), pairs...))) })
+			g.exchange(name, func(x *exchange) {
+				x.outcome("login", x.token(r, passwordGrant(x.user(r, settings), pairs...)))
+			})
 		}
-		g.exchange("none", func(x *exchange) { x.show(x.token(r, passwordGrant(x.user(r, withOTP)))) })
+		g.exchange("none", func(x *exchange) {
+			x.show(x.token(r, passwordGrant(x.user(r, withOTP))))
+		})
 		login("empty", withOTP, "otp", "")
 		login("no digits", withOTP, "otp", "abcdef")
 		login("a user without", nil, "otp", "123456")
@@ -108,17 +114,22 @@ func TestOTP(t *testing.T) {
 			code := o.code(x, 0)
 			x.outcome("first", x.token(r, passwordGrant(u, "otp", code)))
 			x.outcome("again", x.token(r, passwordGrant(u, "otp", code)))
-			x.outcome("the code of the step before", x.token(r, passwordGrant(u, "otp", o.code(x, -1))))
-			x.outcome("the code of the next step", x.token(r, passwordGrant(u, "otp", o.code(x, 1))))
+			x.outcome("the code of the step before",
+				x.token(r, passwordGrant(u, "otp", o.code(x, -1))))
+			x.outcome("the code of the next step",
+				x.token(r, passwordGrant(u, "otp", o.code(x, 1))))
 		})
 		g.exchange("as totp", func(x *exchange) {
 			u := x.user(r, withOTP)
 			x.outcome("alone", x.token(r, passwordGrant(u, "totp", o.code(x, 0))))
-			x.outcome("otp wins", x.token(r, passwordGrant(u, "totp", o.code(x, 1), "otp", "000000")))
-			x.outcome("otp wins", x.token(r, passwordGrant(u, "totp", "000000", "otp", o.code(x, 1))))
+			x.outcome("otp wins",
+				x.token(r, passwordGrant(u, "totp", o.code(x, 1), "otp", "000000")))
+			x.outcome("otp wins",
+				x.token(r, passwordGrant(u, "totp", "000000", "otp", o.code(x, 1))))
 		})
 		g.exchange("spaces around", func(x *exchange) {
-			x.outcome("login", x.token(r, passwordGrant(x.user(r, withOTP), "otp", " "+o.code(x, 0)+" ")))
+			x.outcome("login",
+				x.token(r, passwordGrant(x.user(r, withOTP), "otp", " "+o.code(x, 0)+" ")))
 		})
 		g.exchange("another algorithm, length and period than the realm's", func(x *exchange) {
 			o := totp{"another-otp-secret", "HmacSHA256", 8, 60}
@@ -134,13 +145,15 @@ func TestOTP(t *testing.T) {
 		policy := object{"otpPolicyCodeReusable": true, "otpPolicyLookAheadWindow": 0}
 		for _, p := range []object{policy, merge(policy, object{"otpPolicyType": "totp"})} {
 			reusable := g.realm(realmFile(p))
-			g.exchange(fmt.Sprint("reusable codes, no look-ahead, type ", p["otpPolicyType"]), func(x *exchange) {
-				u := x.user(reusable, withOTP)
-				code := o.code(x, 0)
-				x.outcome("first", x.token(reusable, passwordGrant(u, "otp", code)))
-				x.outcome("again", x.token(reusable, passwordGrant(u, "otp", code)))
-				x.outcome("the step before", x.token(reusable, passwordGrant(u, "otp", o.code(x, -1))))
-			})
+			g.exchange(fmt.Sprint("reusable codes, no look-ahead, type ", p["otpPolicyType"]),
+				func(x *exchange) {
+					u := x.user(reusable, withOTP)
+					code := o.code(x, 0)
+					x.outcome("first", x.token(reusable, passwordGrant(u, "otp", code)))
+					x.outcome("again", x.token(reusable, passwordGrant(u, "otp", code)))
+					x.outcome("the step before",
+						x.token(reusable, passwordGrant(u, "otp", o.code(x, -1))))
+				})
 		}
 		g.exchange("CONFIGURE_TOTP is due", func(x *exchange) {
 			u := x.user(r, object{"requiredActions": []string{"CONFIGURE_TOTP"}})

@@ -9,17 +9,18 @@ import (
 	"strings"
 )
 
-// Keycloak's pages are no contract as HTML. What a test's browser needs is: which page it is, what it says, and the
-// forms with the names of their fields.
+// Keycloak's pages are no contract as HTML. What a test's browser needs is: which page it is, what
+// it says, and the forms with the names of their fields.
 var (
 	pageID    = regexp.MustCompile(`data-page-id="([^"]*)"`)
 	pageTitle = regexp.MustCompile(`(?s)id="kc-page-title"[^>]*>(.*?)</h1>`)
 	// Errors of a field, of the page, and its text.
-	pageMessages = regexp.MustCompile(`(?s)<(?:span|p|div|h4)[^>]*(?:id="input-error[^"]*"|class="(?:[^"]* )?(?:kc-feedback-text|instruction|pf-v5-c-alert__title)(?: [^"]*)?")[^>]*>(.*?)</(?:span|p|div|h4)>`)
-	formBlock    = regexp.MustCompile(`(?s)<form\b([^>]*)>(.*?)</form>`)
-	fieldTag     = regexp.MustCompile(`<(?:input|button|select|textarea)\b([^>]*)>`)
-	attribute    = regexp.MustCompile(`([\w-]+)\s*=\s*"([^"]*)"`)
-	tag          = regexp.MustCompile(`(?s)<[^>]*>|<!--.*?-->`)
+	pageMessages = regexp.MustCompile(
+		`(?s)<(?:span|p|div|h4)[^>]*(?:id="input-error[^"]*"|class="(?:[^"]* )?(?:kc-feedback-text|instruction|pf-v5-c-alert__title)(?: [^"]*)?")[^>]*>(.*?)</(?:span|p|div|h4)>`)
+	formBlock = regexp.MustCompile(`(?s)<form\b([^>]*)>(.*?)</form>`)
+	fieldTag  = regexp.MustCompile(`<(?:input|button|select|textarea)\b([^>]*)>`)
+	attribute = regexp.MustCompile(`([\w-]+)\s*=\s*"([^"]*)"`)
+	tag       = regexp.MustCompile(`(?s)<[^>]*>|<!--.*?-->`)
 )
 
 // A htmlForm is a form of a page.
@@ -30,14 +31,17 @@ type htmlForm struct {
 
 type htmlField struct{ name, kind, value string }
 
-func (a answer) isPage() bool { return strings.HasPrefix(a.header.Get("Content-Type"), "text/html") }
+func (a answer) isPage() bool {
+	return strings.HasPrefix(a.header.Get("Content-Type"), "text/html")
+}
 
 // forms are the page's forms that have a field with a name, or an action.
 func (a answer) forms() []htmlForm {
 	var forms []htmlForm
 	for _, block := range formBlock.FindAllStringSubmatch(a.body, -1) {
 		attributes := attributesOf(block[1])
-		f := htmlForm{id: attributes["id"], method: strings.ToLower(attributes["method"]), action: attributes["action"]}
+		f := htmlForm{id: attributes["id"], method: strings.ToLower(attributes["method"]),
+			action: attributes["action"]}
 		for _, field := range fieldTag.FindAllStringSubmatch(block[2], -1) {
 			if field := attributesOf(field[1]); field["name"] != "" {
 				f.fields = append(f.fields, htmlField{field["name"], field["type"], field["value"]})
@@ -99,5 +103,6 @@ func (x *exchange) action(action string) string {
 }
 
 func plain(fragment string) string {
-	return strings.Join(strings.Fields(html.UnescapeString(tag.ReplaceAllString(fragment, " "))), " ")
+	return strings.Join(strings.Fields(html.UnescapeString(tag.ReplaceAllString(fragment, " "))),
+		" ")
 }

@@ -10,7 +10,8 @@ import (
 
 // parameters are the request parameters that Keycloak knows anywhere in OpenID Connect, UMA and
 // CIBA.
-var parameters = strings.Fields(`access_token acr_values actor_token actor_token_type assertion audience auth_req_id
+var parameters = strings.Fields(
+	`access_token acr_values actor_token actor_token_type assertion audience auth_req_id
 	authorization_details binding_message claim_token claim_token_format claims claims_locales client_assertion client_assertion_type
 	client_id client_notification_token client_secret client_session_host client_session_state code code_challenge
 	code_challenge_method code_verifier device_code device_user_code display dpop_jkt id_token_hint initiating_idp kc_action
@@ -26,17 +27,20 @@ func TestParameters(t *testing.T) {
 	run(t, "parameters", func(g *group) {
 		r := g.realm(realmFile(nil,
 			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}),
-			clientFile("device", object{"attributes": object{"oauth2.device.authorization.grant.enabled": "true"}}),
+			clientFile("device",
+				object{"attributes": object{"oauth2.device.authorization.grant.enabled": "true"}}),
 		))
 		// each asks with one parameter after the other besides those of the form.
-		each := func(endpoint string, values func(*exchange) url.Values, ask func(*exchange, url.Values) answer) {
+		each := func(endpoint string, values func(*exchange) url.Values,
+			ask func(*exchange, url.Values) answer) {
 			g.exchange(endpoint, func(x *exchange) {
 				asked := values(x)
 				usual := ask(x, asked)
 				x.outcome("usual", usual)
 				var ignored []string
 				for _, name := range parameters {
-					if asked.Has(name) || name == "dpop_jkt" && endpoint == "authorization" { // see TestNotInStandIn
+					// see TestNotInStandIn
+					if asked.Has(name) || name == "dpop_jkt" && endpoint == "authorization" {
 						continue
 					}
 					switch a := ask(x, with(asked, name, "zz")); {
@@ -52,28 +56,48 @@ func TestParameters(t *testing.T) {
 			})
 		}
 		post := func(path string) func(*exchange, url.Values) answer {
-			return func(x *exchange, values url.Values) answer { return x.post(r.oidc(path), values) }
+			return func(x *exchange, values url.Values) answer {
+				return x.post(r.oidc(path), values)
+			}
 		}
-		each("password grant", func(x *exchange) url.Values { return passwordGrant(x.user(r, nil), "scope", "openid") }, post("/token"))
-		each("refresh", func(x *exchange) url.Values { return refreshGrant(x.login(x.user(r, nil)).field("refresh_token")) }, post("/token"))
-		each("client credentials", func(*exchange) url.Values { return with(secretOf("service"), "grant_type", "client_credentials") }, post("/token"))
+		each("password grant", func(x *exchange) url.Values {
+			return passwordGrant(x.user(r, nil), "scope", "openid")
+		}, post("/token"))
+		each("refresh", func(x *exchange) url.Values {
+			return refreshGrant(x.login(x.user(r, nil)).field("refresh_token"))
+		}, post("/token"))
+		each("client credentials", func(*exchange) url.Values {
+			return with(secretOf("service"), "grant_type", "client_credentials")
+		}, post("/token"))
 		each("code", func(*exchange) url.Values { return codeGrant("garbage") }, post("/token"))
-		each("device grant", func(*exchange) url.Values { return deviceGrant("device", "garbage") }, post("/token"))
+		each("device grant", func(*exchange) url.Values {
+			return deviceGrant("device", "garbage")
+		}, post("/token"))
 		each("introspection", func(x *exchange) url.Values {
-			token := x.login(x.user(r, nil), "client_id", "seeing", "client_secret", "seeing-secret").field("access_token")
+			token := x.login(x.user(r, nil), "client_id", "seeing", "client_secret",
+				"seeing-secret").field("access_token")
 			return with(secretOf("seeing"), "token", token)
 		}, post("/token/introspect"))
-		each("revocation", func(*exchange) url.Values { return with(secretOf("api"), "token", "garbage") }, post("/revoke"))
+		each("revocation", func(*exchange) url.Values {
+			return with(secretOf("api"), "token", "garbage")
+		}, post("/revoke"))
 		each("userinfo", func(x *exchange) url.Values {
 			return form("access_token", x.login(x.user(r, nil)).field("access_token"))
 		}, post("/userinfo"))
-		each("device", func(*exchange) url.Values { return secretOf("device") }, post("/auth/device"))
-		each("logout by refresh token", func(*exchange) url.Values { return with(secretOf("api"), "refresh_token", "garbage") }, post("/logout"))
-		each("logout by browser", func(*exchange) url.Values { return form("state", "st") }, func(x *exchange, values url.Values) answer {
+		each("device", func(*exchange) url.Values {
+			return secretOf("device")
+		}, post("/auth/device"))
+		each("logout by refresh token", func(*exchange) url.Values {
+			return with(secretOf("api"), "refresh_token", "garbage")
+		}, post("/logout"))
+		each("logout by browser", func(*exchange) url.Values {
+			return form("state", "st")
+		}, func(x *exchange, values url.Values) answer {
 			return x.get(r.oidc("/logout?"+values.Encode()), "Accept", browserAccept)
 		})
 		each("authorization", func(*exchange) url.Values {
-			return form("client_id", "api", "response_type", "code", "redirect_uri", callback, "scope", "openid", "state", "st")
+			return form("client_id", "api", "response_type", "code", "redirect_uri", callback,
+				"scope", "openid", "state", "st")
 		}, func(x *exchange, values url.Values) answer {
 			return x.get(r.oidc("/auth?"+values.Encode()), "Accept", browserAccept)
 		})
@@ -84,14 +108,17 @@ func TestParameters(t *testing.T) {
 func TestControlCharacters(t *testing.T) {
 	run(t, "control-characters", func(g *group) {
 		r := g.realm(realmFile(nil))
-		values := form("client_id", "api", "response_type", "code", "redirect_uri", callback, "scope", "openid", "state", "st", "nonce", "n-1",
-			"response_mode", "query", "prompt", "login", "code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256",
+		values := form("client_id", "api", "response_type", "code", "redirect_uri", callback,
+			"scope", "openid", "state", "st", "nonce", "n-1", "response_mode", "query", "prompt",
+			"login", "code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256",
 			"max_age", "100", "login_hint", "somebody")
 		for _, name := range sortedKeys(values) {
 			g.exchange(name, func(x *exchange) {
 				value := values.Get(name)
-				for _, changed := range []string{value + "\t", value[:1] + "\n" + value[1:], value[:1] + "\x01" + value[1:]} {
-					a := x.get(r.oidc("/auth?"+with(values, name, changed).Encode()), "Accept", browserAccept)
+				for _, changed := range []string{value + "\t", value[:1] + "\n" + value[1:],
+					value[:1] + "\x01" + value[1:]} {
+					a := x.get(r.oidc("/auth?"+with(values, name, changed).Encode()), "Accept",
+						browserAccept)
 					x.note("%q: %d %s", x.text(changed), a.status, a.end())
 				}
 			})
@@ -129,11 +156,14 @@ func (x *exchange) refusedByName(step, named string, a answer) {
 		line += a.end()
 	}
 	if x.side.name() != "keycloak" && a.status == http.StatusNotImplemented {
-		if a.member("error") != "not_in_keycloaktest" || named == "" || !strings.Contains(text(a.member("error_description")), named) {
+		if a.member("error") != "not_in_keycloaktest" || named == "" ||
+			!strings.Contains(text(a.member("error_description")), named) {
 			x.Errorf("%s is refused by %s, want the name %q", step, a.body, named)
 		}
 		recorded := strings.Split(x.group.record.recorded[x.play], "\n")
-		if i := slices.IndexFunc(recorded, func(line string) bool { return strings.HasPrefix(line, "# "+step+" (or refused") }); i >= 0 {
+		if i := slices.IndexFunc(recorded, func(line string) bool {
+			return strings.HasPrefix(line, "# "+step+" (or refused")
+		}); i >= 0 {
 			line = strings.TrimPrefix(recorded[i], "# ")
 		}
 	}
@@ -146,20 +176,33 @@ func TestNotInStandIn(t *testing.T) {
 		signing := func(id, authenticator string) object {
 			return clientFile(id, object{"clientAuthenticatorType": authenticator})
 		}
-		r := g.realm(realmFile(nil, signing("signing", "client-jwt"), signing("sharing", "client-secret-jwt"), signing("tls", "client-x509")))
+		r := g.realm(realmFile(nil, signing("signing", "client-jwt"),
+			signing("sharing", "client-secret-jwt"), signing("tls", "client-x509")))
 		uma := func(pairs ...string) url.Values {
 			return with(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"), pairs...)
 		}
 		step := func(name, named string, ask func(*exchange) answer) {
 			g.exchange(name, func(x *exchange) { x.refusedByName("answer", named, ask(x)) })
 		}
-		bearer := func(x *exchange) string { return "Bearer " + x.login(x.user(r, nil)).field("access_token") }
-		step("UMA by a bearer token", "uma-ticket", func(x *exchange) answer { return x.token(r, uma("audience", "api"), "Authorization", bearer(x)) })
-		step("UMA by a bearer token, no audience", "uma-ticket", func(x *exchange) answer { return x.token(r, uma(), "Authorization", bearer(x)) })
-		step("UMA by garbage", "uma-ticket", func(x *exchange) answer { return x.token(r, uma("audience", "api"), "Authorization", "Bearer x") })
+		bearer := func(x *exchange) string {
+			return "Bearer " + x.login(x.user(r, nil)).field("access_token")
+		}
+		step("UMA by a bearer token", "uma-ticket", func(x *exchange) answer {
+			return x.token(r, uma("audience", "api"), "Authorization", bearer(x))
+		})
+		step("UMA by a bearer token, no audience", "uma-ticket", func(x *exchange) answer {
+			return x.token(r, uma(), "Authorization", bearer(x))
+		})
+		step("UMA by garbage", "uma-ticket", func(x *exchange) answer {
+			return x.token(r, uma("audience", "api"), "Authorization", "Bearer x")
+		})
 		step("UMA by nobody", "", func(x *exchange) answer { return x.token(r, uma()) })
-		step("UMA by a wrong secret", "", func(x *exchange) answer { return x.token(r, uma("client_id", "api", "client_secret", "wrong")) })
-		step("UMA by a client", "uma-ticket", func(x *exchange) answer { return x.token(r, uma("client_id", "api", "client_secret", "api-secret")) })
+		step("UMA by a wrong secret", "", func(x *exchange) answer {
+			return x.token(r, uma("client_id", "api", "client_secret", "wrong"))
+		})
+		step("UMA by a client", "uma-ticket", func(x *exchange) answer {
+			return x.token(r, uma("client_id", "api", "client_secret", "api-secret"))
+		})
 		for _, name := range []string{"audience", "permission", "resource"} {
 			step("UMA: "+name+" twice", "uma-ticket", func(x *exchange) answer {
 				values := uma("client_id", "api", "client_secret", "api-secret")
@@ -169,7 +212,8 @@ func TestNotInStandIn(t *testing.T) {
 		}
 		for _, name := range []string{"audience", "resource", "scope"} {
 			step("token exchange: "+name+" twice", "token-exchange", func(x *exchange) answer {
-				values := with(secretOf("api"), "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange")
+				values := with(secretOf("api"), "grant_type",
+					"urn:ietf:params:oauth:grant-type:token-exchange")
 				values[name] = []string{"a", "b"}
 				return x.token(r, values)
 			})
@@ -180,7 +224,8 @@ func TestNotInStandIn(t *testing.T) {
 				if token != "" {
 					values.Set("token", token)
 				}
-				x.refusedByName(step, "requesting party token", x.post(r.oidc("/token/introspect"), values))
+				x.refusedByName(step, "requesting party token",
+					x.post(r.oidc("/token/introspect"), values))
 			}
 			hint("hint", "requesting_party_token", "garbage")
 			hint("without a token", "requesting_party_token", "")
@@ -188,7 +233,8 @@ func TestNotInStandIn(t *testing.T) {
 			hint("an empty hint", "", "garbage")
 		})
 		assertion := func(client string) string {
-			return signed(object{"alg": "HS512"}, object{"sub": client, "iss": client, "aud": r.url("")})
+			return signed(object{"alg": "HS512"},
+				object{"sub": client, "iss": client, "aud": r.url("")})
 		}
 		const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 		grant := func(pairs ...string) url.Values {
@@ -196,33 +242,51 @@ func TestNotInStandIn(t *testing.T) {
 		}
 		for _, client := range []string{"signing", "sharing", "tls", "api", "spa", "nobody"} {
 			step("assertion of "+client, "clientAuthenticatorType", func(x *exchange) answer {
-				return x.token(r, grant("client_assertion", assertion(client), "client_assertion_type", jwtBearer))
+				return x.token(r,
+					grant("client_assertion", assertion(client), "client_assertion_type",
+						jwtBearer))
 			})
 		}
 		step("assertion and client id", "clientAuthenticatorType", func(x *exchange) answer {
-			return x.token(r, grant("client_id", "signing", "client_assertion", assertion("signing"), "client_assertion_type", jwtBearer))
+			return x.token(r,
+				grant("client_id", "signing", "client_assertion", assertion("signing"),
+					"client_assertion_type", jwtBearer))
 		})
-		step("assertion without its type", "", func(x *exchange) answer { return x.token(r, grant("client_assertion", assertion("signing"))) })
+		step("assertion without its type", "", func(x *exchange) answer {
+			return x.token(r, grant("client_assertion", assertion("signing")))
+		})
 		step("assertion that is none", "", func(x *exchange) answer {
-			return x.token(r, grant("client_assertion", "garbage", "client_assertion_type", jwtBearer))
+			return x.token(r,
+				grant("client_assertion", "garbage", "client_assertion_type", jwtBearer))
 		})
-		step("certificate for a client with a secret", "clientAuthenticatorType", func(x *exchange) answer { return x.token(r, grant("client_id", "tls")) })
+		step("certificate for a client with a secret", "clientAuthenticatorType",
+			func(x *exchange) answer { return x.token(r, grant("client_id", "tls")) })
 
 		bound := func(name string, values func(*exchange) url.Values) {
-			step("DPoP: "+name, "header DPoP", func(x *exchange) answer { return x.post(r.oidc("/token"), values(x), "DPoP", "garbage") })
+			step("DPoP: "+name, "header DPoP", func(x *exchange) answer {
+				return x.post(r.oidc("/token"), values(x), "DPoP", "garbage")
+			})
 		}
-		bound("password grant", func(x *exchange) url.Values { return passwordGrant(x.user(r, nil)) })
-		bound("client credentials", func(*exchange) url.Values { return with(secretOf("service"), "grant_type", "client_credentials") })
+		bound("password grant", func(x *exchange) url.Values {
+			return passwordGrant(x.user(r, nil))
+		})
+		bound("client credentials", func(*exchange) url.Values {
+			return with(secretOf("service"), "grant_type", "client_credentials")
+		})
 		bound("code", func(*exchange) url.Values { return codeGrant("garbage") })
-		bound("refresh", func(x *exchange) url.Values { return refreshGrant(x.login(x.user(r, nil)).field("refresh_token")) })
+		bound("refresh", func(x *exchange) url.Values {
+			return refreshGrant(x.login(x.user(r, nil)).field("refresh_token"))
+		})
 		step("DPoP: wrong secret", "", func(x *exchange) answer {
-			return x.post(r.oidc("/token"), with(codeGrant("garbage"), "client_secret", "wrong"), "DPoP", "garbage")
+			return x.post(r.oidc("/token"), with(codeGrant("garbage"), "client_secret", "wrong"),
+				"DPoP", "garbage")
 		})
 		step("DPoP: userinfo by bearer", "", func(x *exchange) answer {
 			return x.get(r.oidc("/userinfo"), "Authorization", bearer(x), "DPoP", "garbage")
 		})
 		step("DPoP: userinfo", "scheme DPoP", func(x *exchange) answer {
-			return x.get(r.oidc("/userinfo"), "Authorization", strings.Replace(bearer(x), "Bearer", "DPoP", 1), "DPoP", "garbage")
+			return x.get(r.oidc("/userinfo"), "Authorization",
+				strings.Replace(bearer(x), "Bearer", "DPoP", 1), "DPoP", "garbage")
 		})
 		step("DPoP: code that is bound", "parameter dpop_jkt", func(x *exchange) answer {
 			return x.browser().open(r.authURL("dpop_jkt", strings.Repeat("k", 43)))

@@ -21,10 +21,14 @@ func TestPasswordGrant(t *testing.T) {
 			attribute("typed", "access.token.header.type.rfc9068", "true"),
 		))
 		login := func(name string, settings object, pairs ...string) {
-			g.exchange(name, func(x *exchange) { x.show(x.token(r, passwordGrant(x.user(r, settings), pairs...))) })
+			g.exchange(name, func(x *exchange) {
+				x.show(x.token(r, passwordGrant(x.user(r, settings), pairs...)))
+			})
 		}
 		by := func(name, client string, pairs ...string) {
-			login(name, nil, append([]string{"client_id", client, "client_secret", client + "-secret"}, pairs...)...)
+			login(name, nil,
+				append([]string{"client_id", client, "client_secret", client + "-secret"},
+					pairs...)...)
 		}
 		login("without openid", nil)
 		login("with openid", nil, "scope", "openid")
@@ -33,7 +37,8 @@ func TestPasswordGrant(t *testing.T) {
 		by("no refresh tokens", "no-refresh", "scope", "openid")
 		for _, client := range []string{"short", "idle", "lower", "typed"} {
 			g.exchange("client "+client, func(x *exchange) {
-				x.showLives(x.login(x.user(r, nil), "client_id", client, "client_secret", client+"-secret"))
+				x.showLives(x.login(x.user(r, nil), "client_id", client, "client_secret",
+					client+"-secret"))
 			})
 		}
 
@@ -48,10 +53,17 @@ func TestPasswordGrant(t *testing.T) {
 			})
 		}
 		username("by e-mail", nil, func(u *user) string { return u.username + "@example.com" })
-		username("by e-mail in another case", nil, func(u *user) string { return strings.ToUpper(u.username) + "@EXAMPLE.COM" })
-		username("username in another case", nil, func(u *user) string { return strings.ToUpper(u.username) })
-		username("username with spaces around", nil, func(u *user) string { return " " + u.username + " " })
-		username("created with a username in upper case", object{"username": "X{user}", "email": "X{user}@Example.com"},
+		username("by e-mail in another case", nil, func(u *user) string {
+			return strings.ToUpper(u.username) + "@EXAMPLE.COM"
+		})
+		username("username in another case", nil, func(u *user) string {
+			return strings.ToUpper(u.username)
+		})
+		username("username with spaces around", nil, func(u *user) string {
+			return " " + u.username + " "
+		})
+		username("created with a username in upper case",
+			object{"username": "X{user}", "email": "X{user}@Example.com"},
 			func(u *user) string { return "x" + u.username })
 
 		login("wrong password", nil, "password", "wrong")
@@ -60,14 +72,22 @@ func TestPasswordGrant(t *testing.T) {
 		login("password in another case", nil, "password", "SECRET")
 		login("unknown user", nil, "username", "nobody")
 		login("empty username", nil, "username", "")
-		g.exchange("no password", func(x *exchange) { x.show(x.token(r, without(passwordGrant(x.user(r, nil)), "password"))) })
-		g.exchange("no username", func(x *exchange) { x.show(x.token(r, without(passwordGrant(x.user(r, nil)), "username"))) })
+		g.exchange("no password", func(x *exchange) {
+			x.show(x.token(r, without(passwordGrant(x.user(r, nil)), "password")))
+		})
+		g.exchange("no username", func(x *exchange) {
+			x.show(x.token(r, without(passwordGrant(x.user(r, nil)), "username")))
+		})
 		login("user without a password", object{"credentials": nil})
 		login("user disabled", object{"enabled": false})
 		login("user disabled, wrong password", object{"enabled": false}, "password", "wrong")
 		login("required action", object{"requiredActions": []string{"UPDATE_PASSWORD"}})
-		login("required action, wrong password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "password", "wrong")
-		login("temporary password", object{"credentials": []object{{"type": "password", "value": "secret", "temporary": true}}})
+		login("required action, wrong password",
+			object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "password", "wrong")
+		login("temporary password",
+			object{
+				"credentials": []object{{"type": "password", "value": "secret", "temporary": true}},
+			})
 		login("no e-mail", object{"email": nil})
 		login("no e-mail, wrong password", object{"email": nil}, "password", "wrong")
 		login("no first name", object{"firstName": nil})
@@ -85,8 +105,10 @@ func TestPasswordGrant(t *testing.T) {
 		g.exchange("every login is a session", func(x *exchange) {
 			u := x.user(r, nil)
 			first, second := x.login(u), x.login(u)
-			x.note("same session: %t", first.field("session_state") == second.field("session_state"))
-			x.note("session_state is sid: %t, of the ID token, too: %t, and of the refresh token: %t",
+			x.note("same session: %t",
+				first.field("session_state") == second.field("session_state"))
+			x.note(
+				"session_state is sid: %t, of the ID token, too: %t, and of the refresh token: %t",
 				first.field("session_state") == first.claims("access_token")["sid"],
 				first.field("session_state") == first.claims("id_token")["sid"],
 				first.field("session_state") == first.claims("refresh_token")["sid"])
@@ -140,17 +162,24 @@ func TestPasswordRealms(t *testing.T) {
 		lax := g.realm(laxRealm())
 		g.exchange("e-mail is no username", func(x *exchange) {
 			u := x.user(lax, nil)
-			x.outcome("by e-mail", x.token(lax, passwordGrant(u, "username", u.username+"@example.com")))
+			x.outcome("by e-mail",
+				x.token(lax, passwordGrant(u, "username", u.username+"@example.com")))
 			x.outcome("by username", x.token(lax, passwordGrant(u)))
 		})
 		g.exchange("no required actions in the realm", func(x *exchange) {
-			x.outcome("a user without e-mail", x.token(lax, passwordGrant(x.user(lax, object{"email": nil}))))
-			x.outcome("a user with an action", x.token(lax, passwordGrant(x.user(lax, object{"requiredActions": []string{"UPDATE_PASSWORD"}}))))
+			x.outcome("a user without e-mail",
+				x.token(lax, passwordGrant(x.user(lax, object{"email": nil}))))
+			x.outcome("a user with an action",
+				x.token(lax,
+					passwordGrant(x.user(lax,
+						object{"requiredActions": []string{"UPDATE_PASSWORD"}}))))
 		})
 		stepped := g.realm(steppedRealm())
 		g.exchange("acr by name", func(x *exchange) { x.showLives(x.login(x.user(stepped, nil))) })
 		elliptic := g.realm(realmFile(object{"defaultSignatureAlgorithm": "ES256"}))
-		g.exchange("ES256 is the realm's", func(x *exchange) { x.showLives(x.login(x.user(elliptic, nil))) })
+		g.exchange("ES256 is the realm's", func(x *exchange) {
+			x.showLives(x.login(x.user(elliptic, nil)))
+		})
 	})
 }
 
@@ -171,8 +200,12 @@ func TestSigning(t *testing.T) {
 		var clients []object
 		algorithms := []string{"ES256", "ES384", "PS256", "RS512", "EdDSA", "HS256"}
 		for _, alg := range algorithms {
-			clients = append(clients, clientFile("access-"+alg, object{"attributes": object{"access.token.signed.response.alg": alg}}))
-			clients = append(clients, clientFile("id-"+alg, object{"attributes": object{"id.token.signed.response.alg": alg}}))
+			clients = append(clients,
+				clientFile("access-"+alg,
+					object{"attributes": object{"access.token.signed.response.alg": alg}}))
+			clients = append(clients,
+				clientFile("id-"+alg,
+					object{"attributes": object{"id.token.signed.response.alg": alg}}))
 		}
 		r := g.realm(realmFile(nil, clients...))
 		for _, alg := range algorithms {
@@ -182,20 +215,23 @@ func TestSigning(t *testing.T) {
 					a := x.login(u, "client_id", client, "client_secret", client+"-secret")
 					for _, name := range []string{"access_token", "id_token", "refresh_token"} {
 						opened, _ := openToken(a.field(name))
-						x.note("%s %s: %s %s", client, name, opened.shownHeader(), x.signature(a.field(name), opened))
+						x.note("%s %s: %s %s", client, name, opened.shownHeader(),
+							x.signature(a.field(name), opened))
 						if hash, ok := opened.claims["at_hash"].(string); ok {
 							x.note("at_hash: %s", shape(hash))
 						}
 					}
 					bearer := "Bearer " + a.field("access_token")
 					x.outcome("userinfo", x.get(r.oidc("/userinfo"), "Authorization", bearer))
-					x.outcome("refresh", x.refresh(r, a, "client_id", client, "client_secret", client+"-secret"))
+					x.outcome("refresh",
+						x.refresh(r, a, "client_id", client, "client_secret", client+"-secret"))
 				}
 			})
 		}
 		g.exchange("hash of the access token", func(x *exchange) {
 			a := x.login(x.user(r, nil))
-			x.note("at_hash is half of the SHA-256 of the access token: %t", a.claims("id_token")["at_hash"] == halfHash(a.field("access_token")))
+			x.note("at_hash is half of the SHA-256 of the access token: %t",
+				a.claims("id_token")["at_hash"] == halfHash(a.field("access_token")))
 		})
 	})
 }

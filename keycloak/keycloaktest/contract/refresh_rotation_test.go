@@ -5,12 +5,15 @@ import "testing"
 // Rotation: a refresh token is for one use, and a second use ends it for all.
 func TestRefreshRotation(t *testing.T) {
 	run(t, "refresh-rotation", func(g *group) {
-		once := g.realm(realmFile(object{"revokeRefreshToken": true, "refreshTokenMaxReuse": 0}, clientFile("other", nil)))
+		once := g.realm(realmFile(object{"revokeRefreshToken": true, "refreshTokenMaxReuse": 0},
+			clientFile("other", nil)))
 		g.exchange("success", func(x *exchange) {
 			login := x.login(x.user(once, nil))
 			again := x.refresh(once, login)
 			x.showBody(again)
-			x.note("same reuse_id: %t", again.claims("refresh_token")["reuse_id"] == login.claims("refresh_token")["reuse_id"])
+			x.note("same reuse_id: %t",
+				again.claims("refresh_token")["reuse_id"] ==
+					login.claims("refresh_token")["reuse_id"])
 			x.pass(sec(2))
 			x.outcome("the new one", x.refresh(once, again))
 		})
@@ -22,7 +25,8 @@ func TestRefreshRotation(t *testing.T) {
 			x.outcome("the first, again", x.refresh(once, login))
 			bearer := "Bearer " + again.field("access_token")
 			x.outcome("userinfo", x.get(once.oidc("/userinfo"), "Authorization", bearer))
-			x.showBody(x.post(once.oidc("/token/introspect"), with(secretOf("api"), "token", again.field("access_token"))))
+			x.showBody(x.post(once.oidc("/token/introspect"),
+				with(secretOf("api"), "token", again.field("access_token"))))
 		})
 		g.exchange("two generations old", func(x *exchange) {
 			first := x.login(x.user(once, nil))
@@ -38,10 +42,13 @@ func TestRefreshRotation(t *testing.T) {
 			u := x.user(once, nil)
 			b := x.browser()
 			first := x.token(once, codeGrant(b.login(u).redirected().Get("code"))).ok()
-			other := x.token(once, codeGrant(b.open(once.authURL("client_id", "other")).redirected().Get("code"), "client_id", "other", "client_secret", "other-secret")).ok()
+			other := x.token(once,
+				codeGrant(b.open(once.authURL("client_id", "other")).redirected().Get("code"),
+					"client_id", "other", "client_secret", "other-secret")).ok()
 			x.refresh(once, first).ok()
 			x.outcome("again", x.refresh(once, first))
-			x.outcome("the other client", x.refresh(once, other, "client_id", "other", "client_secret", "other-secret"))
+			x.outcome("the other client",
+				x.refresh(once, other, "client_id", "other", "client_secret", "other-secret"))
 			x.outcome("single sign-on", b.open(once.authURL("prompt", "none")))
 		})
 		g.exchange("a refused refresh uses nothing up", func(x *exchange) {
@@ -57,7 +64,9 @@ func TestRefreshRotation(t *testing.T) {
 		g.exchange("logout with a used token", func(x *exchange) {
 			login := x.login(x.user(once, nil))
 			again := x.refresh(once, login).ok()
-			x.outcome("logout", x.post(once.oidc("/logout"), with(secretOf("api"), "refresh_token", login.field("refresh_token"))))
+			x.outcome("logout",
+				x.post(once.oidc("/logout"),
+					with(secretOf("api"), "refresh_token", login.field("refresh_token"))))
 			x.outcome("the newest", x.refresh(once, again))
 		})
 		g.exchange("offline, used twice", func(x *exchange) {

@@ -11,15 +11,18 @@ import (
 
 func TestRefresh(t *testing.T) {
 	run(t, "refresh", func(g *group) {
-		r := g.realm(realmFile(object{"roles": object{"realm": []object{{"name": "late"}}}}, clientFile("other", nil), clientFile("closing", nil)))
+		r := g.realm(realmFile(object{"roles": object{"realm": []object{{"name": "late"}}}},
+			clientFile("other", nil), clientFile("closing", nil)))
 		g.exchange("success", func(x *exchange) {
 			u := x.user(r, nil)
 			login := x.login(u)
 			again := x.refresh(r, login)
 			x.show(again)
 			x.note("same session: %t", again.field("session_state") == login.field("session_state"))
-			x.note("same jti: %t", again.claims("refresh_token")["jti"] == login.claims("refresh_token")["jti"])
-			x.outcome("the old access token", x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+			x.note("same jti: %t",
+				again.claims("refresh_token")["jti"] == login.claims("refresh_token")["jti"])
+			x.outcome("the old access token",
+				x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
 			x.outcome("the old refresh token", x.refresh(r, login))
 		})
 		g.exchange("without openid", func(x *exchange) {
@@ -28,7 +31,10 @@ func TestRefresh(t *testing.T) {
 		})
 		g.exchange("of a public client", func(x *exchange) {
 			login := x.login(x.user(r, nil), "client_id", "spa")
-			x.outcome("refresh", x.token(r, form("grant_type", "refresh_token", "client_id", "spa", "refresh_token", login.field("refresh_token"))))
+			x.outcome("refresh",
+				x.token(r,
+					form("grant_type", "refresh_token", "client_id", "spa", "refresh_token",
+						login.field("refresh_token"))))
 		})
 		g.exchange("offline", func(x *exchange) {
 			login := x.login(x.user(r, nil), "scope", "openid offline_access")
@@ -43,7 +49,8 @@ func TestRefresh(t *testing.T) {
 			again := x.refresh(r, login).ok()
 			x.showToken(again, "id_token")
 			x.showToken(again, "access_token")
-			x.note("same auth_time: %t", again.claims("id_token")["auth_time"] == login.claims("id_token")["auth_time"])
+			x.note("same auth_time: %t",
+				again.claims("id_token")["auth_time"] == login.claims("id_token")["auth_time"])
 		})
 
 		// scope refreshes with a scope, and again without.
@@ -58,7 +65,9 @@ func TestRefresh(t *testing.T) {
 				for _, a := range []answer{narrowed, x.refresh(r, narrowed).ok()} {
 					x.showMembers(a, "scope")
 					x.showClaims(a, "refresh_token", "scope")
-					x.note("ID token: %t, phone in the access token: %v", a.member("id_token") != nil, strings.Contains(text(a.claims("access_token")["scope"]), "phone"))
+					x.note("ID token: %t, phone in the access token: %v",
+						a.member("id_token") != nil,
+						strings.Contains(text(a.claims("access_token")["scope"]), "phone"))
 				}
 			})
 		}
@@ -87,7 +96,8 @@ func TestRefresh(t *testing.T) {
 		g.exchange("what does not stop it", func(x *exchange) {
 			u := x.user(r, nil)
 			login := x.login(u)
-			x.must(x.side.patchUser(u.userRef, object{"requiredActions": []string{"UPDATE_PASSWORD"}}))
+			x.must(x.side.patchUser(u.userRef,
+				object{"requiredActions": []string{"UPDATE_PASSWORD"}}))
 			x.outcome("a required action", x.refresh(r, login))
 			x.must(x.side.resetPassword(u.userRef, "changed"))
 			x.outcome("a new password", x.refresh(r, login))
@@ -126,27 +136,39 @@ func TestRefreshRefused(t *testing.T) {
 				x.outcome("refresh", x.token(r, refreshGrant(token(x, x.login(x.user(r, nil))))))
 			})
 		}
-		g.exchange("absent", func(x *exchange) { x.show(x.token(r, with(secretOf("api"), "grant_type", "refresh_token"))) })
+		g.exchange("absent", func(x *exchange) {
+			x.show(x.token(r, with(secretOf("api"), "grant_type", "refresh_token")))
+		})
 		g.exchange("empty", func(x *exchange) { x.show(x.token(r, refreshGrant(""))) })
 		g.exchange("garbage", func(x *exchange) { x.show(x.token(r, refreshGrant("garbage"))) })
-		given("an access token", func(_ *exchange, a answer) string { return a.field("access_token") })
+		given("an access token", func(_ *exchange, a answer) string {
+			return a.field("access_token")
+		})
 		given("an ID token", func(_ *exchange, a answer) string { return a.field("id_token") })
 		given("a bad signature", func(_ *exchange, a answer) string {
 			parts := strings.Split(a.field("refresh_token"), ".")
-			return parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 64))
+			return parts[0] + "." + parts[1] + "." +
+				base64.RawURLEncoding.EncodeToString(make([]byte, 64))
 		})
 		given("an unknown key", func(_ *exchange, a answer) string {
-			return signed(object{"alg": "HS512", "typ": "JWT", "kid": "9f0b7f0e-1d3c-4b5a-8d47-0d3b7c9f2c11"}, a.claims("refresh_token"))
+			return signed(object{"alg": "HS512", "typ": "JWT",
+				"kid": "9f0b7f0e-1d3c-4b5a-8d47-0d3b7c9f2c11"}, a.claims("refresh_token"))
 		})
 		given("another key with the right id", func(_ *exchange, a answer) string {
-			return signed(object{"alg": "HS512", "typ": "JWT", "kid": kidOf(a.field("refresh_token"))}, a.claims("refresh_token"))
+			return signed(object{"alg": "HS512", "typ": "JWT",
+				"kid": kidOf(a.field("refresh_token"))}, a.claims("refresh_token"))
 		})
 		given("not signed", func(_ *exchange, a answer) string {
-			token := signed(object{"alg": "none", "typ": "JWT", "kid": kidOf(a.field("refresh_token"))}, a.claims("refresh_token"))
+			token := signed(object{"alg": "none", "typ": "JWT",
+				"kid": kidOf(a.field("refresh_token"))}, a.claims("refresh_token"))
 			return token[:strings.LastIndex(token, ".")+1]
 		})
-		given("of another realm", func(x *exchange, _ answer) string { return x.login(x.user(elsewhere, nil)).field("refresh_token") })
-		given("with a space", func(_ *exchange, a answer) string { return " " + a.field("refresh_token") })
+		given("of another realm", func(x *exchange, _ answer) string {
+			return x.login(x.user(elsewhere, nil)).field("refresh_token")
+		})
+		given("with a space", func(_ *exchange, a answer) string {
+			return " " + a.field("refresh_token")
+		})
 		// One token, in other words: what Keycloak reads leniently, whoever keeps tokens by their
 		// text must refuse.
 		g.exchange("other spellings", func(x *exchange) {
@@ -181,13 +203,16 @@ func TestRefreshRefused(t *testing.T) {
 				{"4,001 characters", strings.Repeat("A", 4001)},
 			} {
 				x.outcome("refresh, "+spelling.name, x.token(r, refreshGrant(spelling.token)))
-				x.outcome("logout, "+spelling.name, x.post(r.oidc("/logout"), with(secretOf("api"), "refresh_token", spelling.token)))
+				x.outcome("logout, "+spelling.name,
+					x.post(r.oidc("/logout"),
+						with(secretOf("api"), "refresh_token", spelling.token)))
 			}
 		})
 		g.exchange("another client's", func(x *exchange) {
 			login := x.login(x.user(r, nil), "client_id", "other", "client_secret", "other-secret")
 			x.show(x.refresh(r, login))
-			x.outcome("its own client", x.refresh(r, login, "client_id", "other", "client_secret", "other-secret"))
+			x.outcome("its own client",
+				x.refresh(r, login, "client_id", "other", "client_secret", "other-secret"))
 		})
 		g.exchange("wrong secret", func(x *exchange) {
 			login := x.login(x.user(r, nil))
@@ -204,16 +229,23 @@ func TestRefreshRefused(t *testing.T) {
 			})
 		}
 		after("after logout", func(x *exchange, _ *user, a answer) {
-			x.outcome("logout", x.post(r.oidc("/logout"), with(secretOf("api"), "refresh_token", a.field("refresh_token"))))
+			x.outcome("logout",
+				x.post(r.oidc("/logout"),
+					with(secretOf("api"), "refresh_token", a.field("refresh_token"))))
 		})
 		after("after revocation", func(x *exchange, _ *user, a answer) {
-			x.outcome("revoke", x.post(r.oidc("/revoke"), with(secretOf("api"), "token", a.field("refresh_token"))))
+			x.outcome("revoke",
+				x.post(r.oidc("/revoke"), with(secretOf("api"), "token", a.field("refresh_token"))))
 		})
-		after("after a logout by the administrator", func(x *exchange, u *user, _ answer) { x.must(x.side.logoutUser(u.userRef)) })
+		after("after a logout by the administrator", func(x *exchange, u *user, _ answer) {
+			x.must(x.side.logoutUser(u.userRef))
+		})
 		after("after the session's end", func(x *exchange, u *user, a answer) {
 			x.must(x.side.endSession(sessionRef{realm: r.name, sid: a.field("session_state")}))
 		})
-		after("after the user's", func(x *exchange, u *user, _ answer) { x.must(x.side.deleteUser(u.userRef)) })
+		after("after the user's", func(x *exchange, u *user, _ answer) {
+			x.must(x.side.deleteUser(u.userRef))
+		})
 		after("code used twice", func(x *exchange, u *user, _ answer) {
 			code := x.code(u)
 			first := x.token(r, codeGrant(code)).ok()
@@ -224,11 +256,16 @@ func TestRefreshRefused(t *testing.T) {
 			u := x.user(r, nil)
 			b := x.browser()
 			first := x.token(r, codeGrant(b.login(u).redirected().Get("code"))).ok()
-			other := x.token(r, codeGrant(b.open(r.authURL("client_id", "other")).redirected().Get("code"), "client_id", "other", "client_secret", "other-secret")).ok()
+			other := x.token(r,
+				codeGrant(b.open(r.authURL("client_id", "other")).redirected().Get("code"),
+					"client_id", "other", "client_secret", "other-secret")).ok()
 			x.note("same session: %t", first.field("session_state") == other.field("session_state"))
-			x.outcome("revoke", x.post(r.oidc("/revoke"), with(secretOf("api"), "token", first.field("refresh_token"))))
+			x.outcome("revoke",
+				x.post(r.oidc("/revoke"),
+					with(secretOf("api"), "token", first.field("refresh_token"))))
 			x.outcome("refresh", x.refresh(r, first))
-			x.outcome("refresh of the other", x.refresh(r, other, "client_id", "other", "client_secret", "other-secret"))
+			x.outcome("refresh of the other",
+				x.refresh(r, other, "client_id", "other", "client_secret", "other-secret"))
 		})
 
 		g.exchange("the issuer has another address", func(x *exchange) {
@@ -238,8 +275,10 @@ func TestRefreshRefused(t *testing.T) {
 			x.outcome("not before, but earlier", x.refresh(r, login))
 			r.patch(x, object{"attributes": object{"frontendUrl": "https://id.example"}})
 			x.outcome("refresh", x.refresh(r, login))
-			x.outcome("userinfo", x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
-			x.showMembers(x.get(r.url("/.well-known/openid-configuration")), "issuer", "token_endpoint", "jwks_uri")
+			x.outcome("userinfo",
+				x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+			x.showMembers(x.get(r.url("/.well-known/openid-configuration")), "issuer",
+				"token_endpoint", "jwks_uri")
 		})
 
 		offline := func(name string, end func(*exchange, *user, answer)) {
@@ -251,17 +290,25 @@ func TestRefreshRefused(t *testing.T) {
 			})
 		}
 		offline("after logout", func(x *exchange, _ *user, a answer) {
-			x.outcome("logout", x.post(r.oidc("/logout"), with(secretOf("api"), "refresh_token", a.field("refresh_token"))))
+			x.outcome("logout",
+				x.post(r.oidc("/logout"),
+					with(secretOf("api"), "refresh_token", a.field("refresh_token"))))
 		})
 		offline("after revocation", func(x *exchange, _ *user, a answer) {
-			x.outcome("revoke", x.post(r.oidc("/revoke"), with(secretOf("api"), "token", a.field("refresh_token"))))
+			x.outcome("revoke",
+				x.post(r.oidc("/revoke"), with(secretOf("api"), "token", a.field("refresh_token"))))
 		})
-		offline("after consent was revoked", func(x *exchange, u *user, _ answer) { x.must(x.side.revokeConsent(u.userRef, "api")) })
+		offline("after consent was revoked", func(x *exchange, u *user, _ answer) {
+			x.must(x.side.revokeConsent(u.userRef, "api"))
+		})
 		offline("after the session's end", func(x *exchange, u *user, a answer) {
-			x.must(x.side.endSession(sessionRef{realm: r.name, sid: a.field("session_state"), offline: true}))
+			x.must(
+				x.side.endSession(sessionRef{realm: r.name, sid: a.field("session_state"),
+					offline: true}))
 		})
 		offline("after a logout by the administrator", func(x *exchange, u *user, a answer) {
-			x.pass(sec(2)) // the logout sets the user's notBefore: a token of the same second would survive
+			// the logout sets the user's notBefore: a token of the same second would survive
+			x.pass(sec(2))
 			x.must(x.side.logoutUser(u.userRef))
 		})
 		offline("after the role was taken", func(x *exchange, u *user, _ answer) {

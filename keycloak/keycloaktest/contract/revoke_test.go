@@ -7,13 +7,16 @@ import (
 // What a client can take back (RFC 7009), and what goes on afterwards.
 func TestRevoke(t *testing.T) {
 	run(t, "revoke", func(g *group) {
-		r := g.realm(realmFile(nil, clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}), clientFile("other", nil)))
+		r := g.realm(realmFile(nil,
+			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}),
+			clientFile("other", nil)))
 		seeing := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
 		other := []string{"client_id", "other", "client_secret", "other-secret"}
 		// after shows what the tokens of a login with the client "seeing" are still good for.
 		after := func(x *exchange, tokens answer) {
 			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.outcomeActive("introspection", x.introspect(r, "seeing", tokens.field("access_token")))
+			x.outcomeActive("introspection",
+				x.introspect(r, "seeing", tokens.field("access_token")))
 			x.outcome("refresh", x.refresh(r, tokens, seeing...))
 		}
 		g.exchange("refresh token", func(x *exchange) {
@@ -40,12 +43,18 @@ func TestRevoke(t *testing.T) {
 			after(x, tokens)
 		})
 		g.exchange("refresh token by a public client", func(x *exchange) {
-			tokens := x.token(r, form("grant_type", "password", "client_id", "spa", "username", x.user(r, nil).username, "password", "secret")).ok()
-			x.outcome("revoke", x.post(r.oidc("/revoke"), form("client_id", "spa", "token", tokens.field("refresh_token"))))
+			tokens := x.token(r,
+				form("grant_type", "password", "client_id", "spa", "username",
+					x.user(r, nil).username, "password", "secret")).ok()
+			x.outcome("revoke",
+				x.post(r.oidc("/revoke"),
+					form("client_id", "spa", "token", tokens.field("refresh_token"))))
 		})
 		g.exchange("basic authentication", func(x *exchange) {
 			tokens := x.login(x.user(r, nil))
-			x.outcome("revoke", x.post(r.oidc("/revoke"), form("token", tokens.field("refresh_token")), "Authorization", basic("api", "api-secret")))
+			x.outcome("revoke",
+				x.post(r.oidc("/revoke"), form("token", tokens.field("refresh_token")),
+					"Authorization", basic("api", "api-secret")))
 		})
 		g.exchange("other sessions of the user go on", func(x *exchange) {
 			u := x.user(r, nil)
@@ -55,14 +64,19 @@ func TestRevoke(t *testing.T) {
 		})
 		g.exchange("other clients of the session go on, and the browser", func(x *exchange) {
 			b := x.browser()
-			mine := x.token(r, codeGrant(b.login(x.user(r, nil), "client_id", "seeing").redirected().Get("code"), seeing...)).ok()
-			theirs := x.token(r, codeGrant(b.open(r.authURL("client_id", "other")).redirected().Get("code"), other...)).ok()
+			mine := x.token(r,
+				codeGrant(b.login(x.user(r, nil), "client_id", "seeing").redirected().Get("code"),
+					seeing...)).ok()
+			theirs := x.token(r,
+				codeGrant(b.open(r.authURL("client_id", "other")).redirected().Get("code"),
+					other...)).ok()
 			x.outcome("revoke", x.revoke(r, mine.field("refresh_token"), seeing...))
 			after(x, mine)
 			x.outcome("refresh of the other client", x.refresh(r, theirs, other...))
 			x.outcome("userinfo of the other client", x.userinfo(r, theirs))
 			x.showEnd(b.open(r.authURL("client_id", "seeing")))
-			x.outcome("revoke by the other client", x.revoke(r, theirs.field("refresh_token"), other...))
+			x.outcome("revoke by the other client",
+				x.revoke(r, theirs.field("refresh_token"), other...))
 			x.showEnd(b.open(r.authURL("client_id", "seeing", "prompt", "none")))
 		})
 		g.exchange("the session ends with its last client", func(x *exchange) {
@@ -79,16 +93,29 @@ func TestRevoke(t *testing.T) {
 				x.outcome("refresh", x.refresh(r, tokens, seeing...))
 			})
 		}
-		kept("garbage", func(x *exchange, _ answer) answer { return x.revoke(r, "garbage", seeing...) })
-		kept("empty", func(x *exchange, _ answer) answer { return x.revoke(r, "", seeing...) })
-		kept("absent", func(x *exchange, _ answer) answer { return x.post(r.oidc("/revoke"), secretOf("seeing")) })
-		kept("ID token", func(x *exchange, a answer) answer { return x.revoke(r, a.field("id_token"), seeing...) })
-		kept("another client's refresh token", func(x *exchange, a answer) answer { return x.revoke(r, a.field("refresh_token"), other...) })
-		kept("another client's access token", func(x *exchange, a answer) answer { return x.revoke(r, a.field("access_token"), other...) })
-		kept("wrong secret", func(x *exchange, a answer) answer {
-			return x.revoke(r, a.field("refresh_token"), "client_id", "seeing", "client_secret", "wrong")
+		kept("garbage", func(x *exchange, _ answer) answer {
+			return x.revoke(r, "garbage", seeing...)
 		})
-		kept("unknown client", func(x *exchange, a answer) answer { return x.revoke(r, a.field("refresh_token"), "client_id", "nope") })
+		kept("empty", func(x *exchange, _ answer) answer { return x.revoke(r, "", seeing...) })
+		kept("absent", func(x *exchange, _ answer) answer {
+			return x.post(r.oidc("/revoke"), secretOf("seeing"))
+		})
+		kept("ID token", func(x *exchange, a answer) answer {
+			return x.revoke(r, a.field("id_token"), seeing...)
+		})
+		kept("another client's refresh token", func(x *exchange, a answer) answer {
+			return x.revoke(r, a.field("refresh_token"), other...)
+		})
+		kept("another client's access token", func(x *exchange, a answer) answer {
+			return x.revoke(r, a.field("access_token"), other...)
+		})
+		kept("wrong secret", func(x *exchange, a answer) answer {
+			return x.revoke(r, a.field("refresh_token"), "client_id", "seeing", "client_secret",
+				"wrong")
+		})
+		kept("unknown client", func(x *exchange, a answer) answer {
+			return x.revoke(r, a.field("refresh_token"), "client_id", "nope")
+		})
 		kept("no client", func(x *exchange, a answer) answer {
 			return x.post(r.oidc("/revoke"), form("token", a.field("refresh_token")))
 		})
@@ -101,7 +128,9 @@ func TestRevoke(t *testing.T) {
 			u := x.user(r, nil)
 			for _, hint := range []string{"access_token", "refresh_token", "bogus"} {
 				tokens := x.login(u, seeing...)
-				x.outcome(hint, x.revoke(r, tokens.field("refresh_token"), append(seeing, "token_type_hint", hint)...))
+				x.outcome(hint,
+					x.revoke(r, tokens.field("refresh_token"),
+						append(seeing, "token_type_hint", hint)...))
 				x.outcome("refresh", x.refresh(r, tokens, seeing...))
 			}
 		})
@@ -123,7 +152,8 @@ func (x *exchange) revoke(r *realm, token string, pairs ...string) answer {
 // introspect asks about a token. Pairs override.
 func (x *exchange) introspect(r *realm, client, token string, pairs ...string) answer {
 	x.Helper()
-	return x.post(r.oidc("/token/introspect"), with(with(secretOf(client), "token", token), pairs...))
+	return x.post(r.oidc("/token/introspect"),
+		with(with(secretOf(client), "token", token), pairs...))
 }
 
 // outcomeActive records what introspection says in a word.

@@ -10,28 +10,35 @@ func TestRouting(t *testing.T) {
 	run(t, "routing", func(g *group) {
 		r := g.realm(realmFile(nil))
 		ask := func(name, method, path string, headers ...string) {
-			g.exchange(name, func(x *exchange) { x.show(x.send(method, x.side.base()+path, "", headers...)) })
+			g.exchange(name, func(x *exchange) {
+				x.show(x.send(method, x.side.base()+path, "", headers...))
+			})
 		}
 		here, oidc := "/realms/"+r.name, "/realms/"+r.name+"/protocol/openid-connect"
 
 		ask("unknown realm: realm info", "GET", "/realms/no-such-realm")
-		ask("unknown realm: discovery", "GET", "/realms/no-such-realm/.well-known/openid-configuration")
+		ask("unknown realm: discovery", "GET",
+			"/realms/no-such-realm/.well-known/openid-configuration")
 		ask("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
 		g.exchange("unknown realm: token", func(x *exchange) {
-			x.show(x.post(x.side.base()+"/realms/no-such-realm/protocol/openid-connect/token", secretOf("api")))
+			x.show(x.post(x.side.base()+"/realms/no-such-realm/protocol/openid-connect/token",
+				secretOf("api")))
 		})
 		ask("unknown realm: unknown path", "GET", "/realms/no-such-realm/no-such-path")
 		g.exchange("realm names have case", func(x *exchange) {
-			x.show(x.get(x.side.base() + "/realms/" + strings.ToUpper(r.name) + "/protocol/openid-connect/certs"))
+			x.show(x.get(x.side.base() + "/realms/" + strings.ToUpper(r.name) +
+				"/protocol/openid-connect/certs"))
 		})
 
 		g.exchange("login-actions are never cached", func(x *exchange) {
 			for _, asked := range []string{
-				"GET /authenticate", "POST /authenticate", "PUT /authenticate", "OPTIONS /authenticate", "GET /consent", "POST /consent",
-				"GET /restart", "POST /restart", "GET /required-action", "GET /no-such-action",
+				"GET /authenticate", "POST /authenticate", "PUT /authenticate",
+				"OPTIONS /authenticate", "GET /consent", "POST /consent", "GET /restart",
+				"POST /restart", "GET /required-action", "GET /no-such-action",
 			} {
 				method, path, _ := strings.Cut(asked, " ")
-				x.note("%s: %s", asked, x.send(method, r.url("/login-actions"+path), "").header.Get("Cache-Control"))
+				x.note("%s: %s", asked,
+					x.send(method, r.url("/login-actions"+path), "").header.Get("Cache-Control"))
 			}
 		})
 
@@ -81,13 +88,15 @@ func TestRoutingOfBodies(t *testing.T) {
 	run(t, "routing-bodies", func(g *group) {
 		r := g.realm(realmFile(nil))
 		g.exchange("JSON", func(x *exchange) {
-			x.show(x.send("POST", r.oidc("/token"), `{"grant_type":"password"}`, "Content-Type", "application/json"))
+			x.show(x.send("POST", r.oidc("/token"), `{"grant_type":"password"}`, "Content-Type",
+				"application/json"))
 		})
 		g.exchange("no content type", func(x *exchange) {
 			x.show(x.send("POST", r.oidc("/token"), "grant_type=password"))
 		})
 		g.exchange("text", func(x *exchange) {
-			x.show(x.send("POST", r.oidc("/token"), "grant_type=password", "Content-Type", "text/plain"))
+			x.show(x.send("POST", r.oidc("/token"), "grant_type=password", "Content-Type",
+				"text/plain"))
 		})
 		g.exchange("in the query", func(x *exchange) {
 			values := passwordGrant(x.user(r, nil))
@@ -96,11 +105,14 @@ func TestRoutingOfBodies(t *testing.T) {
 		g.exchange("form and query", func(x *exchange) {
 			values := passwordGrant(x.user(r, nil))
 			x.outcome("a bad scope in the query", x.post(r.oidc("/token?scope=bogus"), values))
-			x.outcome("a name of the form in the query, too", x.post(r.oidc("/token?grant_type=password"), values))
+			x.outcome("a name of the form in the query, too",
+				x.post(r.oidc("/token?grant_type=password"), values))
 		})
 		g.exchange("form with a charset", func(x *exchange) {
 			values := passwordGrant(x.user(r, nil))
-			x.outcome("charset", x.send("POST", r.oidc("/token"), values.Encode(), "Content-Type", "application/x-www-form-urlencoded; charset=UTF-8"))
+			x.outcome("charset",
+				x.send("POST", r.oidc("/token"), values.Encode(), "Content-Type",
+					"application/x-www-form-urlencoded; charset=UTF-8"))
 		})
 		// body sends a password grant whose form changes as text.
 		body := func(name string, change func(form string) string, headers ...string) {
@@ -113,10 +125,13 @@ func TestRoutingOfBodies(t *testing.T) {
 				x.outcome("login", x.send("POST", r.oidc("/token"), content, kind...))
 			})
 		}
-		add := func(more string) func(string) string { return func(form string) string { return form + more } }
+		add := func(more string) func(string) string {
+			return func(form string) string { return form + more }
+		}
 		body("a semicolon in a value", add("&x=a;b"))
 		body("a semicolon in the scope", add("&scope=openid;email"))
-		body("content type in capitals", add(""), "Content-Type", "Application/X-WWW-Form-Urlencoded")
+		body("content type in capitals", add(""), "Content-Type",
+			"Application/X-WWW-Form-Urlencoded")
 		body("two ampersands", add("&&x=1"))
 		body("two ampersands, twice", add("&&x=1&&y=1"))
 		body("an ampersand behind", add("&"))
@@ -135,18 +150,30 @@ func TestRoutingOfBodies(t *testing.T) {
 		body("a scope of 4,001", add("&scope="+strings.Repeat("a", 4001)))
 		g.exchange("long and strange parameters of a code", func(x *exchange) {
 			x.outcome("a long code", x.token(r, codeGrant(strings.Repeat("a", 5000))))
-			x.outcome("a long grant type", x.token(r, with(secretOf("api"), "grant_type", strings.Repeat("a", 5000))))
+			x.outcome("a long grant type",
+				x.token(r, with(secretOf("api"), "grant_type", strings.Repeat("a", 5000))))
 			code := x.code(x.user(r, nil))
-			x.outcome("control characters", x.token(r, with(codeGrant("\x01"+code), "redirect_uri", "\t"+callback)))
+			x.outcome("control characters",
+				x.token(r, with(codeGrant("\x01"+code), "redirect_uri", "\t"+callback)))
 		})
-		for _, value := range []string{"Basic YXBpOmFwaS1zZWNyZXQ", "basic YXBpOmFwaS1zZWNyZXQ=", "Basic  YXBpOmFwaS1zZWNyZXQ=", "Basic YXBpOmFwaS1zZWNyZXQ= x"} {
-			g.exchange("basic authentication: "+strings.ReplaceAll(value, "  ", " two blanks "), func(x *exchange) {
-				x.outcome("login", x.token(r, without(passwordGrant(x.user(r, nil)), "client_id", "client_secret"), "Authorization", value))
-			})
+		for _, value := range []string{"Basic YXBpOmFwaS1zZWNyZXQ", "basic YXBpOmFwaS1zZWNyZXQ=",
+			"Basic  YXBpOmFwaS1zZWNyZXQ=", "Basic YXBpOmFwaS1zZWNyZXQ= x"} {
+			g.exchange("basic authentication: "+strings.ReplaceAll(value, "  ", " two blanks "),
+				func(x *exchange) {
+					x.outcome("login",
+						x.token(r,
+							without(passwordGrant(x.user(r, nil)), "client_id", "client_secret"),
+							"Authorization", value))
+				})
 		}
 		g.exchange("names and values are decoded", func(x *exchange) {
-			u := x.user(r, object{"credentials": []object{{"type": "password", "value": "pä ss+&=%", "temporary": false}}})
-			x.outcome("password with all that a form escapes", x.token(r, passwordGrant(u, "password", "pä ss+&=%")))
+			u := x.user(r,
+				object{
+					"credentials": []object{{"type": "password", "value": "pä ss+&=%",
+						"temporary": false}},
+				})
+			x.outcome("password with all that a form escapes",
+				x.token(r, passwordGrant(u, "password", "pä ss+&=%")))
 		})
 	})
 }
@@ -155,25 +182,34 @@ func TestRoutingOfBodies(t *testing.T) {
 func TestRoutingOfAccept(t *testing.T) {
 	run(t, "routing-accept", func(g *group) {
 		r := g.realm(realmFile(nil))
-		for _, accept := range []string{"text/html", browserAccept, "*/*", "application/json", "text/plain", "image/png"} {
-			g.exchange("unknown path, "+accept, func(x *exchange) { x.show(x.get(r.url("/no-such-path"), "Accept", accept)) })
+		for _, accept := range []string{"text/html", browserAccept, "*/*", "application/json",
+			"text/plain", "image/png"} {
+			g.exchange("unknown path, "+accept, func(x *exchange) {
+				x.show(x.get(r.url("/no-such-path"), "Accept", accept))
+			})
 		}
 		for _, accept := range []string{
-			"application/jwk-set+json", "application/jwk-set+json, application/json", "APPLICATION/JSON", "*", "application/jwt", "text/*",
-			"*/json", "garbage", "application/*", "application/xml, */*;q=0.1", "application/json;q=0", "text/html, application/json;q=0.1",
+			"application/jwk-set+json", "application/jwk-set+json, application/json",
+			"APPLICATION/JSON", "*", "application/jwt", "text/*", "*/json", "garbage",
+			"application/*", "application/xml, */*;q=0.1", "application/json;q=0",
+			"text/html, application/json;q=0.1",
 		} {
 			g.exchange("metadata, "+accept, func(x *exchange) {
 				x.get(r.url("/.well-known/openid-configuration")).ok() // see below
-				for _, address := range []string{r.oidc("/certs"), r.url("/.well-known/openid-configuration"), r.url("")} {
+				for _, address := range []string{r.oidc("/certs"),
+					r.url("/.well-known/openid-configuration"), r.url("")} {
 					a := x.get(address, "Accept", accept)
-					x.note("%s: %d %s %v", x.address(address), a.status, a.header.Get("Content-Type"), a.member("error"))
+					x.note("%s: %d %s %v", x.address(address), a.status,
+						a.header.Get("Content-Type"), a.member("error"))
 				}
 			})
 		}
 		g.exchange("unknown realm, text/html", func(x *exchange) {
 			x.show(x.get(x.side.base()+"/realms/no-such-realm", "Accept", "text/html"))
 		})
-		g.exchange("wrong method, text/html", func(x *exchange) { x.show(x.get(r.oidc("/token"), "Accept", "text/html")) })
+		g.exchange("wrong method, text/html", func(x *exchange) {
+			x.show(x.get(r.oidc("/token"), "Accept", "text/html"))
+		})
 		g.exchange("outside, text/html", func(x *exchange) {
 			x.show(x.get(x.side.base()+"/no-such-path", "Accept", "text/html"))
 		})
@@ -183,14 +219,21 @@ func TestRoutingOfAccept(t *testing.T) {
 		g.exchange("OAuth error of the client, text/html", func(x *exchange) {
 			x.show(x.token(r, form("grant_type", "password"), "Accept", "text/html"))
 		})
-		g.exchange("userinfo, text/html", func(x *exchange) { x.show(x.get(r.oidc("/userinfo"), "Accept", "text/html")) })
+		g.exchange("userinfo, text/html", func(x *exchange) {
+			x.show(x.get(r.oidc("/userinfo"), "Accept", "text/html"))
+		})
 		g.exchange("token, text/html", func(x *exchange) {
 			x.showHead(x.token(r, passwordGrant(x.user(r, nil)), "Accept", "text/html"))
 		})
-		g.exchange("certs, text/html", func(x *exchange) { x.showHead(x.get(r.oidc("/certs"), "Accept", "text/html")) })
-		g.exchange("realm info, text/html", func(x *exchange) { x.show(x.get(r.url(""), "Accept", "text/html")) })
+		g.exchange("certs, text/html", func(x *exchange) {
+			x.showHead(x.get(r.oidc("/certs"), "Accept", "text/html"))
+		})
+		g.exchange("realm info, text/html", func(x *exchange) {
+			x.show(x.get(r.url(""), "Accept", "text/html"))
+		})
 		g.exchange("discovery, text/html", func(x *exchange) {
-			x.get(r.url("/.well-known/openid-configuration")).ok() // the very first answer of a realm may be 500 instead
+			// the very first answer of a realm may be 500 instead
+			x.get(r.url("/.well-known/openid-configuration")).ok()
 			x.show(x.get(r.url("/.well-known/openid-configuration"), "Accept", "text/html"))
 		})
 		g.exchange("discovery, a browser", func(x *exchange) {
@@ -207,21 +250,28 @@ func TestRoutingOfClosedRealms(t *testing.T) {
 			get := func(what, address string) {
 				g.exchange(name+": "+what, func(x *exchange) { x.show(x.get(address)) })
 			}
-			g.exchange(name+": token", func(x *exchange) { x.show(x.token(r, passwordGrant(x.user(r, nil)))) })
-			g.exchange(name+": token without anything", func(x *exchange) { x.show(x.token(r, nil)) })
+			g.exchange(name+": token", func(x *exchange) {
+				x.show(x.token(r, passwordGrant(x.user(r, nil))))
+			})
+			g.exchange(name+": token without anything", func(x *exchange) {
+				x.show(x.token(r, nil))
+			})
 			g.exchange(name+": token of an unknown client", func(x *exchange) {
 				x.show(x.token(r, with(secretOf("nobody"), "grant_type", "password")))
 			})
 			get("userinfo", r.oidc("/userinfo"))
 			get("realm info", r.url(""))
-			g.exchange(name+": certs", func(x *exchange) { x.outcome("certs", x.get(r.oidc("/certs"))) })
+			g.exchange(name+": certs", func(x *exchange) {
+				x.outcome("certs", x.get(r.oidc("/certs")))
+			})
 			g.exchange(name+": discovery", func(x *exchange) {
 				a := x.get(r.url("/.well-known/openid-configuration"))
 				x.showHead(a)
 				x.note("issuer: %v, error: %v", x.text(text(a.member("issuer"))), a.member("error"))
 			})
 			g.exchange(name+": introspect", func(x *exchange) {
-				x.show(x.post(r.oidc("/token/introspect"), with(secretOf("api"), "token", "garbage")))
+				x.show(x.post(r.oidc("/token/introspect"),
+					with(secretOf("api"), "token", "garbage")))
 			})
 			g.exchange(name+": revoke", func(x *exchange) {
 				x.show(x.post(r.oidc("/revoke"), with(secretOf("api"), "token", "garbage")))
@@ -229,7 +279,9 @@ func TestRoutingOfClosedRealms(t *testing.T) {
 			g.exchange(name+": logout", func(x *exchange) {
 				x.show(x.post(r.oidc("/logout"), with(secretOf("api"), "refresh_token", "garbage")))
 			})
-			g.exchange(name+": login page", func(x *exchange) { x.show(x.browser().open(r.authURL())) })
+			g.exchange(name+": login page", func(x *exchange) {
+				x.show(x.browser().open(r.authURL()))
+			})
 		}
 	})
 }
@@ -244,28 +296,42 @@ func TestRoutingOfOrigins(t *testing.T) {
 	run(t, "routing-origins", func(g *group) {
 		r := g.realm(realmFile(nil,
 			clientFile("web", object{"webOrigins": []string{webOrigin}}),
-			clientFile("plus", object{"webOrigins": []string{"+"}, "redirectUris": []string{"https://plus.example/cb"}}),
+			clientFile("plus",
+				object{"webOrigins": []string{"+"},
+					"redirectUris": []string{"https://plus.example/cb"}}),
 			clientFile("star", object{"webOrigins": []string{"*"}}),
 			clientFile("none", object{"webOrigins": []string{}}),
 		))
 		preflight := func(name, path string, headers ...string) {
-			g.exchange(name, func(x *exchange) { x.show(x.send(http.MethodOptions, r.oidc(path), "", headers...)) })
+			g.exchange(name, func(x *exchange) {
+				x.show(x.send(http.MethodOptions, r.oidc(path), "", headers...))
+			})
 		}
-		preflight("preflight", "/token", "Origin", otherOrigin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")
+		preflight("preflight", "/token", "Origin", otherOrigin, "Access-Control-Request-Method",
+			"POST", "Access-Control-Request-Headers", "content-type")
 		preflight("preflight without origin", "/token")
-		preflight("preflight of userinfo", "/userinfo", "Origin", webOrigin, "Access-Control-Request-Method", "GET")
-		preflight("preflight of certs", "/certs", "Origin", webOrigin, "Access-Control-Request-Method", "GET")
-		preflight("preflight of logout", "/logout", "Origin", webOrigin, "Access-Control-Request-Method", "POST")
-		preflight("preflight of revoke", "/revoke", "Origin", webOrigin, "Access-Control-Request-Method", "POST")
+		preflight("preflight of userinfo", "/userinfo", "Origin", webOrigin,
+			"Access-Control-Request-Method", "GET")
+		preflight("preflight of certs", "/certs", "Origin", webOrigin,
+			"Access-Control-Request-Method", "GET")
+		preflight("preflight of logout", "/logout", "Origin", webOrigin,
+			"Access-Control-Request-Method", "POST")
+		preflight("preflight of revoke", "/revoke", "Origin", webOrigin,
+			"Access-Control-Request-Method", "POST")
 		g.exchange("introspection", func(x *exchange) {
-			x.showHead(x.post(r.oidc("/token/introspect"), with(secretOf("web"), "token", "garbage"), "Origin", webOrigin))
-			x.showHead(x.post(r.oidc("/token/introspect"), form("client_id", "web", "client_secret", "wrong"), "Origin", webOrigin))
+			x.showHead(x.post(r.oidc("/token/introspect"),
+				with(secretOf("web"), "token", "garbage"), "Origin", webOrigin))
+			x.showHead(x.post(r.oidc("/token/introspect"),
+				form("client_id", "web", "client_secret", "wrong"), "Origin", webOrigin))
 		})
-		preflight("preflight of introspect", "/token/introspect", "Origin", webOrigin, "Access-Control-Request-Method", "POST")
+		preflight("preflight of introspect", "/token/introspect", "Origin", webOrigin,
+			"Access-Control-Request-Method", "POST")
 
 		login := func(name, client, origin string, pairs ...string) {
 			g.exchange(name, func(x *exchange) {
-				x.showHead(x.token(r, with(with(passwordGrant(x.user(r, nil)), "client_id", client, "client_secret", client+"-secret"), pairs...), "Origin", origin))
+				x.showHead(x.token(r,
+					with(with(passwordGrant(x.user(r, nil)), "client_id", client, "client_secret",
+						client+"-secret"), pairs...), "Origin", origin))
 			})
 		}
 		login("token, allowed origin", "web", webOrigin)
@@ -273,33 +339,53 @@ func TestRoutingOfOrigins(t *testing.T) {
 		login("token, any origin", "star", otherOrigin)
 		login("token, wrong password, allowed origin", "web", webOrigin, "password", "wrong")
 		g.exchange("token, invalid origin", func(x *exchange) {
-			x.show(x.token(r, with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret", "web-secret"), "Origin", otherOrigin))
+			x.show(x.token(r,
+				with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret",
+					"web-secret"), "Origin", otherOrigin))
 		})
 		g.exchange("token, no origins", func(x *exchange) {
-			x.show(x.token(r, with(passwordGrant(x.user(r, nil)), "client_id", "none", "client_secret", "none-secret"), "Origin", webOrigin))
+			x.show(x.token(r,
+				with(passwordGrant(x.user(r, nil)), "client_id", "none", "client_secret",
+					"none-secret"), "Origin", webOrigin))
 		})
 		g.exchange("token, wrong password, invalid origin", func(x *exchange) {
-			x.show(x.token(r, with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret", "web-secret", "password", "wrong"), "Origin", otherOrigin))
+			x.show(x.token(r,
+				with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret",
+					"web-secret", "password", "wrong"), "Origin", otherOrigin))
 		})
 		g.exchange("token, wrong secret, invalid origin", func(x *exchange) {
-			x.show(x.token(r, form("grant_type", "password", "client_id", "web", "client_secret", "wrong"), "Origin", otherOrigin))
+			x.show(x.token(r,
+				form("grant_type", "password", "client_id", "web", "client_secret", "wrong"),
+				"Origin", otherOrigin))
 		})
 		g.exchange("token, unknown client", func(x *exchange) {
-			x.show(x.token(r, form("grant_type", "password", "client_id", "nobody"), "Origin", otherOrigin))
+			x.show(x.token(r, form("grant_type", "password", "client_id", "nobody"), "Origin",
+				otherOrigin))
 		})
-		g.exchange("token, unknown grant", func(x *exchange) { x.show(x.token(r, form("grant_type", "bogus"), "Origin", otherOrigin)) })
+		g.exchange("token, unknown grant", func(x *exchange) {
+			x.show(x.token(r, form("grant_type", "bogus"), "Origin", otherOrigin))
+		})
 		g.exchange("userinfo", func(x *exchange) {
-			a := x.token(r, with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret", "web-secret", "scope", "openid")).ok()
+			a := x.token(r,
+				with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret",
+					"web-secret", "scope", "openid")).ok()
 			bearer := "Bearer " + a.field("access_token")
 			x.showHead(x.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", webOrigin))
 			x.show(x.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", otherOrigin))
-			x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin", otherOrigin))
+			x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
+				otherOrigin))
 		})
-		g.exchange("certs", func(x *exchange) { x.showHead(x.get(r.oidc("/certs"), "Origin", otherOrigin)) })
+		g.exchange("certs", func(x *exchange) {
+			x.showHead(x.get(r.oidc("/certs"), "Origin", otherOrigin))
+		})
 		g.exchange("discovery", func(x *exchange) {
 			x.showHead(x.get(r.url("/.well-known/openid-configuration"), "Origin", otherOrigin))
 		})
-		g.exchange("realm info", func(x *exchange) { x.showHead(x.get(r.url(""), "Origin", otherOrigin)) })
-		g.exchange("unknown path", func(x *exchange) { x.show(x.get(r.url("/no-such-path"), "Origin", otherOrigin)) })
+		g.exchange("realm info", func(x *exchange) {
+			x.showHead(x.get(r.url(""), "Origin", otherOrigin))
+		})
+		g.exchange("unknown path", func(x *exchange) {
+			x.show(x.get(r.url("/no-such-path"), "Origin", otherOrigin))
+		})
 	})
 }

@@ -12,8 +12,12 @@ func TestServiceAccount(t *testing.T) {
 			"realm":  []object{{"name": "worker"}},
 			"client": object{"api": []object{{"name": "reader"}}},
 		}},
-			service("renewing", object{"attributes": object{"client_credentials.use_refresh_token": "true"}}),
-			service("light", object{"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}),
+			service("renewing",
+				object{"attributes": object{"client_credentials.use_refresh_token": "true"}}),
+			service("light",
+				object{
+					"attributes": object{"client.use.lightweight.access.token.enabled": "true"},
+				}),
 			service("public", object{"publicClient": true}),
 			service("audience", object{"protocolMappers": []object{audienceMapper("audience")}}),
 			service("roles", nil),
@@ -42,15 +46,19 @@ func TestServiceAccount(t *testing.T) {
 			x.showClaims(a, "access_token", "preferred_username")
 		})
 		claims := func(name, client string, names ...string) {
-			g.exchange(name, func(x *exchange) { x.showClaims(x.token(r, grant(client)).ok(), "access_token", names...) })
+			g.exchange(name, func(x *exchange) {
+				x.showClaims(x.token(r, grant(client)).ok(), "access_token", names...)
+			})
 		}
 		claims("audience", "audience", "aud")
 		claims("origins", "origins", "allowed-origins")
 		g.exchange("roles", func(x *exchange) {
-			self := userRef{r.name, text(x.token(r, grant("roles")).ok().claims("access_token")["sub"])}
+			self := userRef{r.name,
+				text(x.token(r, grant("roles")).ok().claims("access_token")["sub"])}
 			x.must(x.side.grantRole(self, roleRef{name: "worker"}))
 			x.must(x.side.grantRole(self, roleRef{client: "api", name: "reader"}))
-			x.showClaims(x.token(r, grant("roles")).ok(), "access_token", "aud", "realm_access", "resource_access")
+			x.showClaims(x.token(r, grant("roles")).ok(), "access_token", "aud", "realm_access",
+				"resource_access")
 		})
 		g.exchange("the scope by name", func(x *exchange) {
 			a := x.token(r, grant("service", "scope", "service_account"))
@@ -64,20 +72,26 @@ func TestServiceAccount(t *testing.T) {
 		g.exchange("userinfo", func(x *exchange) {
 			for _, scope := range []string{"email", "openid"} {
 				a := x.token(r, grant("service", "scope", scope)).ok()
-				x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+a.field("access_token")))
+				x.show(x.get(r.oidc("/userinfo"), "Authorization",
+					"Bearer "+a.field("access_token")))
 			}
 		})
 		g.exchange("the account is no user", func(x *exchange) {
-			x.outcome("password grant", x.token(r, with(secretOf("api"), "grant_type", "password", "username", "service-account-service", "password", "")))
+			x.outcome("password grant",
+				x.token(r,
+					with(secretOf("api"), "grant_type", "password", "username",
+						"service-account-service", "password", "")))
 		})
 		g.exchange("the account is disabled", func(x *exchange) {
-			self := userRef{r.name, text(x.token(r, grant("retired")).ok().claims("access_token")["sub"])}
+			self := userRef{r.name,
+				text(x.token(r, grant("retired")).ok().claims("access_token")["sub"])}
 			x.must(x.side.patchUser(self, object{"enabled": false}))
 			x.outcome("disabled", x.token(r, grant("retired")))
 		})
 		g.exchange("every token has the same subject", func(x *exchange) {
 			first, second := x.token(r, grant("service")).ok(), x.token(r, grant("service")).ok()
-			x.note("%t", first.claims("access_token")["sub"] == second.claims("access_token")["sub"])
+			x.note("%t",
+				first.claims("access_token")["sub"] == second.claims("access_token")["sub"])
 		})
 	})
 }

@@ -5,17 +5,18 @@ import "time"
 // object is a piece of a realm file, or any JSON object.
 type object = map[string]any
 
-// A side is a Keycloak that the suite is played on: the real one, or the stand-in. The exchanges talk to it over HTTP;
-// these methods are only for what no client can do: an administrator's work, and time.
+// A side is a Keycloak that the suite is played on: the real one, or the stand-in. The exchanges
+// talk to it over HTTP; these methods are only for what no client can do: an administrator's work,
+// and time.
 //
-// Its methods may be called concurrently. Objects are representations of the Admin API, as they stand in a realm file
-// as well; a patch names only what changes, and attributes are merged.
+// Its methods may be called concurrently. Objects are representations of the Admin API, as they
+// stand in a realm file as well; a patch names only what changes, and attributes are merged.
 type side interface {
 	name() string // for the summary, and for the names of subtests
 	base() string // "http://localhost:8080"
 
-	// concurrent says whether exchanges may be played at the same time. They may not where pass moves a clock that
-	// they would share.
+	// concurrent says whether exchanges may be played at the same time. They may not where pass
+	// moves a clock that they would share.
 	concurrent() bool
 	now() time.Time
 	pass(time.Duration)
@@ -35,8 +36,8 @@ type side interface {
 	revokeConsent(at userRef, client string) error // also ends the client's offline sessions
 	endSession(sessionRef) error
 
-	// failures waits until n failed logins are counted, and locked until the user is locked: Keycloak counts
-	// behind the answer's back.
+	// failures waits until n failed logins are counted, and locked until the user is locked:
+	// Keycloak counts behind the answer's back.
 	failures(at userRef, n int) error
 	locked(userRef) error
 	unlock(userRef) error
@@ -67,10 +68,12 @@ type sessionRef struct {
 	offline    bool
 }
 
-// A keyProvider is a component of type org.keycloak.keys.KeyProvider; config has single values, such as "priority",
-// "active", "enabled", "algorithm", "keySize", "ecdsaEllipticCurveKey".
+// A keyProvider is a component of type org.keycloak.keys.KeyProvider; config has single values,
+// such as "priority", "active", "enabled", "algorithm", "keySize", "ecdsaEllipticCurveKey".
 type keyProvider struct {
 	id, name string
-	provider string // rsa-generated, rsa-enc-generated, ecdsa-generated, eddsa-generated, hmac-generated, aes-generated
+	// rsa-generated, rsa-enc-generated, ecdsa-generated, eddsa-generated, hmac-generated,
+	// aes-generated
+	provider string
 	config   map[string]string
 }

@@ -100,8 +100,12 @@ func (s *standInSide) patchUser(at userRef, patch object) error {
 	return s.change(at, func(u *keycloaktest.User) error { return u.Update(document(patch)) })
 }
 
-func (s *standInSide) deleteUser(at userRef) error { return s.change(at, (*keycloaktest.User).Delete) }
-func (s *standInSide) logoutUser(at userRef) error { return s.change(at, (*keycloaktest.User).Logout) }
+func (s *standInSide) deleteUser(at userRef) error {
+	return s.change(at, (*keycloaktest.User).Delete)
+}
+func (s *standInSide) logoutUser(at userRef) error {
+	return s.change(at, (*keycloaktest.User).Logout)
+}
 
 func (s *standInSide) resetPassword(at userRef, password string) error {
 	return s.change(at, func(u *keycloaktest.User) error { return u.SetPassword(password) })
@@ -151,7 +155,8 @@ func (s *standInSide) locked(at userRef) error {
 
 func (s *standInSide) unlock(at userRef) error { return s.change(at, (*keycloaktest.User).Unlock) }
 
-// keyProviders are the realm's keys: the stand-in has no providers, and a key's kid is its provider's id.
+// keyProviders are the realm's keys: the stand-in has no providers, and a key's kid is its
+// provider's id.
 func (s *standInSide) keyProviders(realm string) ([]keyProvider, error) {
 	var providers []keyProvider
 	for _, k := range s.at(realm).Keys() {
@@ -179,7 +184,8 @@ func (s *standInSide) keyProviders(realm string) ([]keyProvider, error) {
 			name = provider
 		}
 		providers = append(providers, keyProvider{k.ID, name, provider, map[string]string{
-			"algorithm": k.Algorithm, "priority": strconv.Itoa(k.Priority), "active": strconv.FormatBool(!k.Passive), "enabled": "true",
+			"algorithm": k.Algorithm, "priority": strconv.Itoa(k.Priority),
+			"active": strconv.FormatBool(!k.Passive), "enabled": "true",
 		}})
 	}
 	// The stand-in lists no key that is for Keycloak's own cookies.
@@ -195,14 +201,16 @@ func (s *standInSide) nameOf(id string) string {
 func (s *standInSide) addKeyProvider(realm string, p keyProvider) (string, error) {
 	algorithm := p.config["algorithm"]
 	if algorithm == "" {
-		curves := map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "": "ES256"}
+		curves := map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512",
+			"": "ES256"}
 		algorithm = map[string]string{
 			"rsa-generated": "RS256", "hmac-generated": "HS256", "eddsa-generated": "EdDSA",
 			"ecdsa-generated": curves[p.config["ecdsaEllipticCurveKey"]],
 		}[p.provider]
 	}
 	priority, _ := strconv.Atoi(p.config["priority"])
-	id, err := s.at(realm).AddKey(keycloaktest.Key{Algorithm: algorithm, Priority: priority, Passive: p.config["active"] == "false"})
+	id, err := s.at(realm).AddKey(keycloaktest.Key{Algorithm: algorithm, Priority: priority,
+		Passive: p.config["active"] == "false"})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.names[id] = p.name

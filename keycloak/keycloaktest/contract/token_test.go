@@ -69,7 +69,8 @@ func (x *exchange) opened(name, token string, w window) string {
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf("%s: %s %s\n%s\n", name, opened.shownHeader(), x.signature(token, opened), x.render("", opened.claims, normal{window: w}, ""))
+	return fmt.Sprintf("%s: %s %s\n%s\n", name, opened.shownHeader(), x.signature(token, opened),
+		x.render("", opened.claims, normal{window: w}, ""))
 }
 
 // signature says whether a key that the issuer publishes signed the token.
@@ -95,7 +96,9 @@ func (x *exchange) signature(token string, opened openedToken) string {
 		return "(no key published)"
 	}
 	parser := jwt.NewParser(jwt.WithoutClaimsValidation())
-	if _, err := parser.Parse(token, func(*jwt.Token) (any, error) { return key, nil }); err != nil {
+	if _, err := parser.Parse(token, func(*jwt.Token) (any, error) {
+		return key, nil
+	}); err != nil {
 		return "(" + err.Error() + ")"
 	}
 	return "(verified)"
@@ -122,12 +125,15 @@ func (k jwk) public() any {
 		b, _ := base64.RawURLEncoding.DecodeString(text)
 		return b
 	}
-	curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[k.Crv]
+	curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(),
+		"P-521": elliptic.P521()}[k.Crv]
 	switch {
 	case k.Kty == "RSA":
-		return &rsa.PublicKey{N: new(big.Int).SetBytes(bytes(k.N)), E: int(new(big.Int).SetBytes(bytes(k.E)).Int64())}
+		return &rsa.PublicKey{N: new(big.Int).SetBytes(bytes(k.N)),
+			E: int(new(big.Int).SetBytes(bytes(k.E)).Int64())}
 	case k.Kty == "EC" && curve != nil:
-		key, err := ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, bytes(k.X)...), bytes(k.Y)...))
+		key, err := ecdsa.ParseUncompressedPublicKey(curve,
+			append(append([]byte{4}, bytes(k.X)...), bytes(k.Y)...))
 		if err == nil {
 			return key
 		}

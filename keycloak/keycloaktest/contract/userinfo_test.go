@@ -11,18 +11,31 @@ import (
 // What the bearer of an access token learns about its user.
 func TestUserinfo(t *testing.T) {
 	run(t, "userinfo", func(g *group) {
-		r := g.realm(realmFile(object{"groups": []object{{"name": "staff"}}, "roles": object{"realm": []object{{"name": "clerk"}}}},
-			clientFile("mapping", object{"protocolMappers": []object{
-				mapperFile("groups", "oidc-group-membership-mapper", object{"claim.name": "groups", "full.path": "true", "userinfo.token.claim": "true"}),
-				mapperFile("seen", "oidc-hardcoded-claim-mapper", object{"claim.name": "seen", "claim.value": "yes", "jsonType.label": "String", "userinfo.token.claim": "true"}),
-				mapperFile("unseen", "oidc-hardcoded-claim-mapper", object{"claim.name": "unseen", "claim.value": "no", "jsonType.label": "String",
-					"userinfo.token.claim": "false", "access.token.claim": "true"}),
-				mapperFile("roles", "oidc-usermodel-realm-role-mapper", object{"claim.name": "duties", "multivalued": "true", "userinfo.token.claim": "true"}),
-			}}),
-			clientFile("brief", object{"attributes": object{"access.token.lifespan": "10"}}),
-			clientFile("light", object{"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}),
-			clientFile("origins", object{"webOrigins": []string{"http://app.test"}}),
-		))
+		r := g.realm(
+			realmFile(object{"groups": []object{{"name": "staff"}},
+				"roles": object{"realm": []object{{"name": "clerk"}}}},
+				clientFile("mapping", object{"protocolMappers": []object{
+					mapperFile("groups", "oidc-group-membership-mapper",
+						object{"claim.name": "groups", "full.path": "true",
+							"userinfo.token.claim": "true"}),
+					mapperFile("seen", "oidc-hardcoded-claim-mapper",
+						object{"claim.name": "seen", "claim.value": "yes",
+							"jsonType.label": "String", "userinfo.token.claim": "true"}),
+					mapperFile("unseen", "oidc-hardcoded-claim-mapper",
+						object{"claim.name": "unseen", "claim.value": "no",
+							"jsonType.label":       "String",
+							"userinfo.token.claim": "false", "access.token.claim": "true"}),
+					mapperFile("roles", "oidc-usermodel-realm-role-mapper",
+						object{"claim.name": "duties", "multivalued": "true",
+							"userinfo.token.claim": "true"}),
+				}}),
+				clientFile("brief", object{"attributes": object{"access.token.lifespan": "10"}}),
+				clientFile("light",
+					object{
+						"attributes": object{"client.use.lightweight.access.token.enabled": "true"},
+					}),
+				clientFile("origins", object{"webOrigins": []string{"http://app.test"}}),
+			))
 		other := g.realm(realmFile(nil))
 		userinfoClaims(g, r)
 		userinfoRefused(g, r, other)
@@ -33,10 +46,12 @@ func TestUserinfo(t *testing.T) {
 func userinfoClaims(g *group, r *realm) {
 	g.exchange("GET", func(x *exchange) { x.show(x.userinfo(r, x.login(x.user(r, nil)))) })
 	g.exchange("POST with the header", func(x *exchange) {
-		x.show(x.send(http.MethodPost, r.oidc("/userinfo"), "", "Authorization", "Bearer "+x.login(x.user(r, nil)).field("access_token")))
+		x.show(x.send(http.MethodPost, r.oidc("/userinfo"), "", "Authorization",
+			"Bearer "+x.login(x.user(r, nil)).field("access_token")))
 	})
 	g.exchange("POST with a form", func(x *exchange) {
-		x.show(x.post(r.oidc("/userinfo"), form("access_token", x.login(x.user(r, nil)).field("access_token"))))
+		x.show(x.post(r.oidc("/userinfo"),
+			form("access_token", x.login(x.user(r, nil)).field("access_token"))))
 	})
 	g.exchange("case of the scheme", func(x *exchange) {
 		token := x.login(x.user(r, nil)).field("access_token")
@@ -58,7 +73,8 @@ func userinfoClaims(g *group, r *realm) {
 	g.exchange("mappers", func(x *exchange) {
 		u := x.user(r, object{"groups": []string{"/staff"}})
 		x.must(x.side.grantRole(u.userRef, roleRef{name: "clerk"}))
-		x.showBody(x.userinfo(r, x.login(u, "client_id", "mapping", "client_secret", "mapping-secret")))
+		x.showBody(x.userinfo(r,
+			x.login(u, "client_id", "mapping", "client_secret", "mapping-secret")))
 	})
 	g.exchange("the user as it is now", func(x *exchange) {
 		u := x.user(r, nil)
@@ -67,21 +83,30 @@ func userinfoClaims(g *group, r *realm) {
 		x.showBody(x.userinfo(r, tokens))
 	})
 	g.exchange("offline session", func(x *exchange) {
-		x.outcome("userinfo", x.userinfo(r, x.login(x.user(r, nil), "scope", "openid offline_access")))
+		x.outcome("userinfo",
+			x.userinfo(r, x.login(x.user(r, nil), "scope", "openid offline_access")))
 	})
 }
 
 func userinfoRefused(g *group, r, other *realm) {
 	refused := func(name string, ask func(x *exchange, token string) answer) {
-		g.exchange("refused: "+name, func(x *exchange) { x.show(ask(x, x.login(x.user(r, nil)).field("access_token"))) })
+		g.exchange("refused: "+name, func(x *exchange) {
+			x.show(ask(x, x.login(x.user(r, nil)).field("access_token")))
+		})
 	}
 	refused("no token", func(x *exchange, _ string) answer { return x.get(r.oidc("/userinfo")) })
-	refused("no token by POST", func(x *exchange, _ string) answer { return x.post(r.oidc("/userinfo"), form()) })
+	refused("no token by POST", func(x *exchange, _ string) answer {
+		return x.post(r.oidc("/userinfo"), form())
+	})
 	refused("basic", func(x *exchange, _ string) answer {
 		return x.get(r.oidc("/userinfo"), "Authorization", basic("api", "api-secret"))
 	})
-	refused("empty bearer", func(x *exchange, _ string) answer { return x.get(r.oidc("/userinfo"), "Authorization", "Bearer ") })
-	refused("token in the query", func(x *exchange, token string) answer { return x.get(r.oidc("/userinfo?access_token=" + token)) })
+	refused("empty bearer", func(x *exchange, _ string) answer {
+		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer ")
+	})
+	refused("token in the query", func(x *exchange, token string) answer {
+		return x.get(r.oidc("/userinfo?access_token=" + token))
+	})
 	refused("garbage", func(x *exchange, _ string) answer {
 		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage")
 	})
@@ -91,11 +116,13 @@ func userinfoRefused(g *group, r, other *realm) {
 	refused("bad signature", func(x *exchange, token string) answer {
 		parts := strings.Split(token, ".")
 		claims, _ := base64.RawURLEncoding.DecodeString(parts[1])
-		parts[1] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(claims), `"scope":"`, `"scope":"admin `, 1)))
+		parts[1] = base64.RawURLEncoding.EncodeToString(
+			[]byte(strings.Replace(string(claims), `"scope":"`, `"scope":"admin `, 1)))
 		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+strings.Join(parts, "."))
 	})
 	refused("token in header and form", func(x *exchange, token string) answer {
-		return x.post(r.oidc("/userinfo"), form("access_token", token), "Authorization", "Bearer "+token)
+		return x.post(r.oidc("/userinfo"), form("access_token", token), "Authorization",
+			"Bearer "+token)
 	})
 	refused("other realm", func(x *exchange, token string) answer {
 		return x.get(other.oidc("/userinfo"), "Authorization", "Bearer "+token)
@@ -109,14 +136,24 @@ func userinfoRefused(g *group, r, other *realm) {
 		})
 	}
 	header := func(name string, headers func(token string) []string) {
-		read(name, func(x *exchange, token string) answer { return x.get(r.oidc("/userinfo"), headers(token)...) })
+		read(name, func(x *exchange, token string) answer {
+			return x.get(r.oidc("/userinfo"), headers(token)...)
+		})
 	}
-	header("two blanks", func(token string) []string { return []string{"Authorization", "Bearer  " + token} })
-	header("three words", func(token string) []string { return []string{"Authorization", "Bearer " + token + " x"} })
-	header("a tab", func(token string) []string { return []string{"Authorization", "Bearer\t" + token} })
+	header("two blanks", func(token string) []string {
+		return []string{"Authorization", "Bearer  " + token}
+	})
+	header("three words", func(token string) []string {
+		return []string{"Authorization", "Bearer " + token + " x"}
+	})
+	header("a tab", func(token string) []string {
+		return []string{"Authorization", "Bearer\t" + token}
+	})
 	header("no scheme", func(token string) []string { return []string{"Authorization", token} })
 	header("no token", func(string) []string { return []string{"Authorization", "Bearer"} })
-	header("in small letters", func(token string) []string { return []string{"Authorization", "bearer " + token} })
+	header("in small letters", func(token string) []string {
+		return []string{"Authorization", "bearer " + token}
+	})
 	header("two headers", func(token string) []string {
 		return []string{"Authorization", "Bearer " + token, "Authorization", "Bearer " + token}
 	})
@@ -125,20 +162,37 @@ func userinfoRefused(g *group, r, other *realm) {
 	})
 	inForm := func(name, kind string, body func(token string) string, headers ...string) {
 		read(name, func(x *exchange, token string) answer {
-			return x.send(http.MethodPost, r.oidc("/userinfo"), body(token), append([]string{"Content-Type", kind}, headers...)...)
+			return x.send(http.MethodPost, r.oidc("/userinfo"), body(token),
+				append([]string{"Content-Type", kind}, headers...)...)
 		})
 	}
 	const usual = "application/x-www-form-urlencoded"
-	inForm("twice in the form", usual, func(token string) string { return "access_token=" + token + "&access_token=" + token })
+	inForm("twice in the form", usual, func(token string) string {
+		return "access_token=" + token + "&access_token=" + token
+	})
 	inForm("empty in the form", usual, func(string) string { return "access_token=" })
-	inForm("in the form, and another scheme", usual, func(token string) string { return "access_token=" + token }, "Authorization", "Basic eDp5")
+	inForm("in the form, and another scheme", usual, func(token string) string {
+		return "access_token=" + token
+	}, "Authorization", "Basic eDp5")
 	inForm("in a text", "text/plain", func(token string) string { return "access_token=" + token })
-	inForm("in a form in capitals", strings.ToUpper(usual), func(token string) string { return "access_token=" + token })
-	inForm("with padding", usual, func(token string) string { return "access_token=" + token + "%3D" })
-	inForm("with a line break", usual, func(token string) string { return "access_token=" + token + "%0A" })
-	inForm("with a line break inside", usual, func(token string) string { return "access_token=" + token[:30] + "%0D" + token[30:] })
-	inForm("with a control character", usual, func(token string) string { return "access_token=" + token[:30] + "%01" + token[30:] })
-	inForm("with a dot behind", usual, func(token string) string { return "access_token=" + token + "." })
+	inForm("in a form in capitals", strings.ToUpper(usual), func(token string) string {
+		return "access_token=" + token
+	})
+	inForm("with padding", usual, func(token string) string {
+		return "access_token=" + token + "%3D"
+	})
+	inForm("with a line break", usual, func(token string) string {
+		return "access_token=" + token + "%0A"
+	})
+	inForm("with a line break inside", usual, func(token string) string {
+		return "access_token=" + token[:30] + "%0D" + token[30:]
+	})
+	inForm("with a control character", usual, func(token string) string {
+		return "access_token=" + token[:30] + "%01" + token[30:]
+	})
+	inForm("with a dot behind", usual, func(token string) string {
+		return "access_token=" + token + "."
+	})
 	g.exchange("refused: ID token and refresh token", func(x *exchange) {
 		tokens := x.login(x.user(r, nil))
 		for _, name := range []string{"id_token", "refresh_token"} {
@@ -157,11 +211,17 @@ func userinfoRefused(g *group, r, other *realm) {
 		x.show(x.userinfo(r, x.token(r, passwordGrant(x.user(r, nil))).ok()))
 	})
 	g.exchange("refused: service account", func(x *exchange) {
-		x.show(x.userinfo(r, x.token(r, with(secretOf("service"), "grant_type", "client_credentials")).ok()))
-		x.outcome("with openid", x.userinfo(r, x.token(r, with(secretOf("service"), "grant_type", "client_credentials", "scope", "openid")).ok()))
+		x.show(x.userinfo(r,
+			x.token(r, with(secretOf("service"), "grant_type", "client_credentials")).ok()))
+		x.outcome("with openid",
+			x.userinfo(r,
+				x.token(r,
+					with(secretOf("service"), "grant_type", "client_credentials", "scope",
+						"openid")).ok()))
 	})
 	g.exchange("refused: lightweight token", func(x *exchange) {
-		x.show(x.userinfo(r, x.login(x.user(r, nil), "client_id", "light", "client_secret", "light-secret")))
+		x.show(x.userinfo(r,
+			x.login(x.user(r, nil), "client_id", "light", "client_secret", "light-secret")))
 	})
 	ended := func(name string, end func(x *exchange, u *user, tokens answer)) {
 		g.exchange("refused: "+name, func(x *exchange) {
@@ -171,37 +231,51 @@ func userinfoRefused(g *group, r, other *realm) {
 			x.show(x.userinfo(r, tokens))
 		})
 	}
-	ended("logged out", func(x *exchange, u *user, tokens answer) { x.logout(r, tokens.field("refresh_token")) })
-	ended("revoked", func(x *exchange, u *user, tokens answer) { x.revoke(r, tokens.field("access_token")) })
+	ended("logged out", func(x *exchange, u *user, tokens answer) {
+		x.logout(r, tokens.field("refresh_token"))
+	})
+	ended("revoked", func(x *exchange, u *user, tokens answer) {
+		x.revoke(r, tokens.field("access_token"))
+	})
 	ended("user disabled", func(x *exchange, u *user, tokens answer) {
 		x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
 	})
-	ended("user deleted", func(x *exchange, u *user, tokens answer) { x.must(x.side.deleteUser(u.userRef)) })
-	ended("user logged out by an administrator", func(x *exchange, u *user, tokens answer) { x.must(x.side.logoutUser(u.userRef)) })
+	ended("user deleted", func(x *exchange, u *user, tokens answer) {
+		x.must(x.side.deleteUser(u.userRef))
+	})
+	ended("user logged out by an administrator", func(x *exchange, u *user, tokens answer) {
+		x.must(x.side.logoutUser(u.userRef))
+	})
 }
 
 func userinfoOrigins(g *group, r *realm) {
 	origins := []string{"client_id", "origins", "client_secret", "origins-secret"}
 	g.exchange("origin of the client", func(x *exchange) {
 		token := x.login(x.user(r, nil), origins...).field("access_token")
-		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin", "http://app.test"))
+		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
+			"http://app.test"))
 	})
 	g.exchange("origin of others", func(x *exchange) {
 		token := x.login(x.user(r, nil), origins...).field("access_token")
-		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin", "http://evil.test"))
+		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
+			"http://evil.test"))
 	})
 	g.exchange("origin without a good token", func(x *exchange) {
-		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin", "http://evil.test"))
+		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
+			"http://evil.test"))
 		x.show(x.get(r.oidc("/userinfo"), "Origin", "http://evil.test"))
 	})
 	g.exchange("preflight", func(x *exchange) {
 		x.show(x.send(http.MethodOptions, r.oidc("/userinfo"), "", "Origin", "http://evil.test",
-			"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "authorization"))
+			"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers",
+			"authorization"))
 	})
 }
 
 // unsignedToken is a token that nobody signed.
 func unsignedToken(issuer string) string {
 	encode := base64.RawURLEncoding.EncodeToString
-	return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encode(fmt.Appendf(nil, `{"iss":%q,"sub":"x","typ":"Bearer","scope":"openid"}`, issuer)) + "."
+	return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." +
+		encode(fmt.Appendf(nil, `{"iss":%q,"sub":"x","typ":"Bearer","scope":"openid"}`, issuer)) +
+		"."
 }

@@ -44,13 +44,15 @@ func (r *reader) checkWantedLevels(at *path, c *Client, realm *Realm) {
 		for _, level := range strings.Split(c.Attributes[name], "##") {
 			_, err := strconv.Atoi(level)
 			if _, known := levels[level]; level != "" && err != nil && !known {
-				r.problem(at.field("attributes").key(name), "%s is no level of authentication of the client or the realm", level)
+				r.problem(at.field("attributes").key(name),
+					"%s is no level of authentication of the client or the realm", level)
 			}
 		}
 	}
 }
 
-// checkLevels checks the map of names to levels of authentication: acr_values of a request would be read by it.
+// checkLevels checks the map of names to levels of authentication: acr_values of a request would be
+// read by it.
 func (r *reader) checkLevels(at *path, attributes map[string]string) {
 	document := attributes["acr.loa.map"]
 	if document == "" {
@@ -58,6 +60,7 @@ func (r *reader) checkLevels(at *path, attributes map[string]string) {
 	}
 	var names map[string]json.Number
 	if err := json.Unmarshal(unquoteNumbers(document), &names); err != nil {
-		r.problem(at.field("attributes").key("acr.loa.map"), "an object of names and numbers is expected")
+		r.problem(at.field("attributes").key("acr.loa.map"),
+			"an object of names and numbers is expected")
 	}
 }

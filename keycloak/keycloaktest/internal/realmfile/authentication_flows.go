@@ -51,7 +51,8 @@ var ownFlows = []struct {
 }
 
 // builtinFlows are the flows that Keycloak makes where a file hasn't them.
-var builtinFlows = []string{"browser", "direct grant", "registration", "reset credentials", "clients", "first broker login", "docker auth", "forms", "registration form"}
+var builtinFlows = []string{"browser", "direct grant", "registration", "reset credentials",
+	"clients", "first broker login", "docker auth", "forms", "registration form"}
 
 func (file *Realm) hasFlow(named func(Flow) bool) bool {
 	return slices.ContainsFunc(file.AuthenticationFlows, named)
@@ -62,7 +63,8 @@ func (file *Realm) hasFlow(named func(Flow) bool) bool {
 func (r *reader) checkBoundFlows(file *Realm) {
 	var top *path
 	check := func(name, alias string) {
-		if alias != "" && !slices.Contains(builtinFlows, alias) && !file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
+		if alias != "" && !slices.Contains(builtinFlows, alias) &&
+			!file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
 			r.problem(top.field(name), "the file has no authentication flow %q", alias)
 		}
 	}
@@ -70,8 +72,10 @@ func (r *reader) checkBoundFlows(file *Realm) {
 		check(own.member, own.bound(file))
 	}
 	for name, alias := range map[string]string{
-		"registrationFlow": file.RegistrationFlow, "resetCredentialsFlow": file.ResetCredentialsFlow,
-		"dockerAuthenticationFlow": file.DockerFlow, "firstBrokerLoginFlow": file.FirstBrokerLoginFlow,
+		"registrationFlow":         file.RegistrationFlow,
+		"resetCredentialsFlow":     file.ResetCredentialsFlow,
+		"dockerAuthenticationFlow": file.DockerFlow,
+		"firstBrokerLoginFlow":     file.FirstBrokerLoginFlow,
 	} {
 		if alias != "" {
 			r.ignore(name)
@@ -93,12 +97,15 @@ func (r *reader) checkFlowParts(file *Realm) {
 			if e.Requirement == "" {
 				r.problem(at.field("requirement"), "missing")
 			}
-			if e.FlowAlias != "" && !file.hasFlow(func(f Flow) bool { return f.Alias == e.FlowAlias }) {
-				r.problem(at.field("flowAlias"), "the file has no authentication flow %q", e.FlowAlias)
+			if e.FlowAlias != "" &&
+				!file.hasFlow(func(f Flow) bool { return f.Alias == e.FlowAlias }) {
+				r.problem(at.field("flowAlias"), "the file has no authentication flow %q",
+					e.FlowAlias)
 			}
 			configured := func(c AuthenticatorConfig) bool { return c.Alias == e.Config }
 			if e.Config != "" && !slices.ContainsFunc(file.AuthenticatorConfig, configured) {
-				r.problem(at.field("authenticatorConfig"), "the file has no authenticator config %q", e.Config)
+				r.problem(at.field("authenticatorConfig"),
+					"the file has no authenticator config %q", e.Config)
 			}
 		}
 	}
@@ -113,7 +120,8 @@ func (r *reader) checkFlowParts(file *Realm) {
 func (r *reader) checkClientFlows(at *path, c *Client, file *Realm) {
 	for name, id := range c.FlowOverrides {
 		if id != "" && !file.hasFlow(func(f Flow) bool { return f.ID == id }) {
-			r.problem(at.field("authenticationFlowBindingOverrides").key(name), "the file has no authentication flow with the id %q", id)
+			r.problem(at.field("authenticationFlowBindingOverrides").key(name),
+				"the file has no authentication flow with the id %q", id)
 		}
 	}
 }
@@ -130,7 +138,9 @@ func unsupportedFlows(file *Realm) []Unsupported {
 			alias = own.alias
 		}
 		f := flows{file: file}
-		if !slices.ContainsFunc(file.AuthenticationFlows, func(f Flow) bool { return f.Alias == alias }) {
+		if !slices.ContainsFunc(file.AuthenticationFlows, func(f Flow) bool {
+			return f.Alias == alias
+		}) {
 			if alias != own.alias { // Keycloak makes its own where a file hasn't them
 				add("%s is not supported: the stand-in does %q", alias, own.does[0])
 			}
@@ -141,7 +151,8 @@ func unsupportedFlows(file *Realm) []Unsupported {
 		case f.endless:
 			add("the authentication flow %s goes on for ever", alias)
 		case !slices.Contains(own.does, does):
-			add("%s is not supported: it does %q, and the stand-in does %q", alias, does, own.does[0])
+			add("%s is not supported: it does %q, and the stand-in does %q", alias, does,
+				own.does[0])
 		}
 	}
 	return all
@@ -161,7 +172,9 @@ const maxSteps = 1000
 // describe leaves out what is switched off, and what doesn't matter here: organizations, other
 // identity providers and security keys, which no realm of a stand-in has.
 func (f *flows) describe(alias string) string {
-	i := slices.IndexFunc(f.file.AuthenticationFlows, func(flow Flow) bool { return flow.Alias == alias })
+	i := slices.IndexFunc(f.file.AuthenticationFlows, func(flow Flow) bool {
+		return flow.Alias == alias
+	})
 	if f.steps++; i < 0 || slices.Contains(f.within, alias) || f.steps > maxSteps {
 		f.endless = true
 		return ""
@@ -169,7 +182,9 @@ func (f *flows) describe(alias string) string {
 	f.within = append(f.within, alias)
 	defer func() { f.within = f.within[:len(f.within)-1] }()
 	executions := slices.Clone(f.file.AuthenticationFlows[i].Executions)
-	slices.SortStableFunc(executions, func(a, b Execution) int { return cmp.Compare(a.Priority, b.Priority) })
+	slices.SortStableFunc(executions, func(a, b Execution) int {
+		return cmp.Compare(a.Priority, b.Priority)
+	})
 	var steps []string
 	for _, e := range executions {
 		if e.Requirement == "DISABLED" || f.harmless(e) {
@@ -184,7 +199,8 @@ func (f *flows) describe(alias string) string {
 			step = "(" + inner + ")"
 		}
 		if e.Requirement == "OPTIONAL" { // of releases before 8: whoever has it uses it
-			e.Requirement, step = "CONDITIONAL", "(REQUIRED conditional-user-configured, REQUIRED "+step+")"
+			e.Requirement, step = "CONDITIONAL",
+				"(REQUIRED conditional-user-configured, REQUIRED "+step+")"
 		}
 		steps = append(steps, e.Requirement+" "+step)
 	}
@@ -209,7 +225,8 @@ func (f *flows) harmless(e Execution) bool {
 		return e.Requirement == "ALTERNATIVE" && set("defaultProvider") == ""
 	case "conditional-credential":
 		return set("credentials") == "webauthn-passwordless" && set("included") != "true"
-	case "webauthn-authenticator", "webauthn-authenticator-passwordless", "auth-recovery-authn-code-form",
+	case "webauthn-authenticator", "webauthn-authenticator-passwordless",
+		"auth-recovery-authn-code-form",
 		"client-jwt", "client-secret-jwt", "client-x509", "federated-jwt":
 		return e.Requirement == "ALTERNATIVE"
 	}

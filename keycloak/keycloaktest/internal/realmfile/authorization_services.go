@@ -23,7 +23,8 @@ type authorizationPolicy struct {
 
 var (
 	// policyTypes are those that Keycloak 26.7.4 has (GET /admin/serverinfo). It had js until 18.
-	policyTypes      = []string{"aggregate", "client", "client-scope", "group", "regex", "resource", "role", "scope", "time", "uma", "user"}
+	policyTypes = []string{"aggregate", "client", "client-scope", "group", "regex", "resource",
+		"role", "scope", "time", "uma", "user"}
 	enforcementModes = []string{"", "ENFORCING", "PERMISSIVE", "DISABLED"}
 )
 
@@ -36,41 +37,54 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 	at = at.field("authorizationSettings")
 	var members map[string]json.RawMessage
 	var settings authorizationSettings
-	if json.Unmarshal(c.Authorization, &members) != nil || json.Unmarshal(c.Authorization, &settings) != nil {
+	if json.Unmarshal(c.Authorization, &members) != nil ||
+		json.Unmarshal(c.Authorization, &settings) != nil {
 		r.problem(at, "can't be read")
 		return
 	}
 	for name := range members {
 		if !slices.Contains([]string{
-			"id", "clientId", "name", "allowRemoteResourceManagement", "policyEnforcementMode", "resources", "policies", "scopes",
-			"decisionStrategy", "authorizationSchema",
+			"id", "clientId", "name", "allowRemoteResourceManagement", "policyEnforcementMode",
+			"resources", "policies", "scopes", "decisionStrategy", "authorizationSchema",
 		}, name) {
 			r.problem(at.field(name), "no member of Keycloak's ResourceServerRepresentation")
 		}
 	}
 	if !slices.Contains(enforcementModes, settings.Mode) {
-		r.problem(at.field("policyEnforcementMode"), "%s: ENFORCING, PERMISSIVE or DISABLED is expected", settings.Mode)
+		r.problem(at.field("policyEnforcementMode"),
+			"%s: ENFORCING, PERMISSIVE or DISABLED is expected", settings.Mode)
 	}
 	for i, policy := range settings.Policies {
 		at := at.field("policies").item(i)
 		if !slices.Contains(policyTypes, policy.Type) {
-			r.problem(at.field("type"), "policy %s: Keycloak has no policies of the type %q", policy.Name, policy.Type)
+			r.problem(at.field("type"), "policy %s: Keycloak has no policies of the type %q",
+				policy.Name, policy.Type)
 		}
 		for name, has := range map[string]func(string) bool{
 			"applyPolicies": func(name string) bool {
-				return slices.ContainsFunc(settings.Policies, func(p authorizationPolicy) bool { return p.Name == name })
+				return slices.ContainsFunc(settings.Policies, func(p authorizationPolicy) bool {
+					return p.Name == name
+				})
 			},
 			"resources": func(name string) bool {
-				return slices.ContainsFunc(settings.Resources, func(r struct{ Name string }) bool { return r.Name == name })
+				return slices.ContainsFunc(settings.Resources, func(r struct{ Name string }) bool {
+					return r.Name == name
+				})
 			},
 			"scopes": func(name string) bool {
-				return slices.ContainsFunc(settings.Scopes, func(s struct{ Name string }) bool { return s.Name == name })
+				return slices.ContainsFunc(settings.Scopes, func(s struct{ Name string }) bool {
+					return s.Name == name
+				})
 			},
 			"users": func(name string) bool {
-				return slices.ContainsFunc(file.Users, func(u User) bool { return u.Username == name })
+				return slices.ContainsFunc(file.Users, func(u User) bool {
+					return u.Username == name
+				})
 			},
 			"clients": func(name string) bool {
-				return slices.ContainsFunc(file.Clients, func(c Client) bool { return c.ClientID == name })
+				return slices.ContainsFunc(file.Clients, func(c Client) bool {
+					return c.ClientID == name
+				})
 			},
 		} {
 			var names []string
@@ -79,7 +93,8 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 			}
 			for _, wanted := range names {
 				if !has(wanted) {
-					r.problem(at.field("config").key(name), "policy %s: there is none of the name %q", policy.Name, wanted)
+					r.problem(at.field("config").key(name),
+						"policy %s: there is none of the name %q", policy.Name, wanted)
 				}
 			}
 		}

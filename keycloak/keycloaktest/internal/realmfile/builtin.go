@@ -1,15 +1,18 @@
 package realmfile
 
-// What every realm has without being asked: Keycloak makes it when a realm file doesn't say otherwise
-// (26.7.4, as its admin API exports it).
+// What every realm has without being asked: Keycloak makes it when a realm file doesn't say
+// otherwise (26.7.4, as its admin API exports it).
 
-// m is a protocol mapper of a built-in scope, whose claim goes into all tokens; config adds to that.
+// m is a protocol mapper of a built-in scope, whose claim goes into all tokens; config adds to
+// that.
 func m(name, provider string, config ...string) Mapper {
-	settings := map[string]string{"access.token.claim": "true", "id.token.claim": "true", "introspection.token.claim": "true"}
+	settings := map[string]string{"access.token.claim": "true", "id.token.claim": "true",
+		"introspection.token.claim": "true"}
 	for i := 0; i < len(config); i += 2 {
 		settings[config[i]] = config[i+1]
 	}
-	return Mapper{Name: name, Protocol: "openid-connect", ProtocolMapper: provider, Config: settings}
+	return Mapper{Name: name, Protocol: "openid-connect", ProtocolMapper: provider,
+		Config: settings}
 }
 
 // attribute is a mapper of a user's attribute.
@@ -20,7 +23,8 @@ func attribute(name, attribute, claim, label string) Mapper {
 
 // note is a mapper of a note of the user's session.
 func note(name, note, claim, label string) Mapper {
-	return m(name, "oidc-usersessionmodel-note-mapper", "user.session.note", note, "claim.name", claim, "jsonType.label", label)
+	return m(name, "oidc-usersessionmodel-note-mapper", "user.session.note", note, "claim.name",
+		claim, "jsonType.label", label)
 }
 
 func BuiltinScopes() []Scope {
@@ -33,7 +37,8 @@ func BuiltinScopes() []Scope {
 			attributes["display.on.consent.screen"] = "true"
 			attributes["consent.screen.text"] = consent
 		}
-		return Scope{Name: name, Protocol: "openid-connect", Attributes: attributes, ProtocolMappers: mappers}
+		return Scope{Name: name, Protocol: "openid-connect", Attributes: attributes,
+			ProtocolMappers: mappers}
 	}
 	return []Scope{
 		scope("basic", "false", "",
@@ -57,29 +62,36 @@ func BuiltinScopes() []Scope {
 		scope("email", "true", "${emailScopeConsentText}",
 			attribute("email", "email", "email", "String"),
 			m("email verified", "oidc-usermodel-property-mapper", "userinfo.token.claim", "true",
-				"user.attribute", "emailVerified", "claim.name", "email_verified", "jsonType.label", "boolean")),
+				"user.attribute", "emailVerified", "claim.name", "email_verified", "jsonType.label",
+				"boolean")),
 		scope("roles", "false", "${rolesScopeConsentText}",
 			m("realm roles", "oidc-usermodel-realm-role-mapper", "id.token.claim", "false",
-				"claim.name", "realm_access.roles", "jsonType.label", "String", "multivalued", "true"),
+				"claim.name", "realm_access.roles", "jsonType.label", "String", "multivalued",
+				"true"),
 			m("client roles", "oidc-usermodel-client-role-mapper", "id.token.claim", "false",
-				"claim.name", "resource_access.${client_id}.roles", "jsonType.label", "String", "multivalued", "true"),
+				"claim.name", "resource_access.${client_id}.roles", "jsonType.label", "String",
+				"multivalued", "true"),
 			m("audience resolve", "oidc-audience-resolve-mapper", "id.token.claim", "false")),
 		scope("web-origins", "false", "",
 			m("allowed web origins", "oidc-allowed-origins-mapper", "id.token.claim", "false")),
 		scope("acr", "false", "", m("acr loa level", "oidc-acr-mapper")),
 		scope("address", "true", "${addressScopeConsentText}",
 			m("address", "oidc-address-mapper", "userinfo.token.claim", "true",
-				"user.attribute.formatted", "formatted", "user.attribute.street", "street", "user.attribute.locality", "locality",
-				"user.attribute.region", "region", "user.attribute.postal_code", "postal_code", "user.attribute.country", "country")),
+				"user.attribute.formatted", "formatted", "user.attribute.street", "street",
+				"user.attribute.locality", "locality", "user.attribute.region", "region",
+				"user.attribute.postal_code", "postal_code", "user.attribute.country", "country")),
 		scope("phone", "true", "${phoneScopeConsentText}",
 			attribute("phone number", "phoneNumber", "phone_number", "String"),
-			attribute("phone number verified", "phoneNumberVerified", "phone_number_verified", "boolean")),
+			attribute("phone number verified", "phoneNumberVerified", "phone_number_verified",
+				"boolean")),
 		scope("microprofile-jwt", "true", "",
 			attribute("upn", "username", "upn", "String"),
-			m("groups", "oidc-usermodel-realm-role-mapper", "claim.name", "groups", "jsonType.label", "String", "multivalued", "true")),
+			m("groups", "oidc-usermodel-realm-role-mapper", "claim.name", "groups",
+				"jsonType.label", "String", "multivalued", "true")),
 		scope("offline_access", "", "${offlineAccessScopeConsentText}"),
 		scope("organization", "true", "${organizationScopeConsentText}",
-			m("organization", "oidc-organization-membership-mapper", "claim.name", "organization", "jsonType.label", "String", "multivalued", "true")),
+			m("organization", "oidc-organization-membership-mapper", "claim.name", "organization",
+				"jsonType.label", "String", "multivalued", "true")),
 		scope("service_account", "false", "",
 			note("Client ID", "client_id", "client_id", "String"),
 			note("Client Host", "clientHost", "clientHost", "String"),
@@ -89,7 +101,8 @@ func BuiltinScopes() []Scope {
 
 var (
 	BuiltinDefaultScopes  = []string{"profile", "email", "roles", "web-origins", "acr", "basic"}
-	BuiltinOptionalScopes = []string{"offline_access", "address", "phone", "microprofile-jwt", "organization"}
+	BuiltinOptionalScopes = []string{"offline_access", "address", "phone", "microprofile-jwt",
+		"organization"}
 )
 
 // BuiltinClientRoles are the roles of the clients that every realm has.
@@ -97,14 +110,16 @@ var BuiltinClientRoles = map[string][]string{
 	"account": {"manage-account", "manage-account-links", "view-profile", "view-groups", "view-applications", "view-consent", "manage-consent", "delete-account"},
 	"broker":  {"read-token"},
 	"realm-management": {
-		"realm-admin", "create-client", "impersonation", "manage-authorization", "manage-clients", "manage-events", "manage-identity-providers",
-		"manage-organizations", "manage-realm", "manage-users", "query-clients", "query-groups", "query-organizations", "query-realms", "query-users",
-		"view-authorization", "view-clients", "view-events", "view-identity-providers", "view-organizations", "view-realm", "view-users",
+		"realm-admin", "create-client", "impersonation", "manage-authorization", "manage-clients",
+		"manage-events", "manage-identity-providers", "manage-organizations", "manage-realm",
+		"manage-users", "query-clients", "query-groups", "query-organizations", "query-realms",
+		"query-users", "view-authorization", "view-clients", "view-events",
+		"view-identity-providers", "view-organizations", "view-realm", "view-users",
 	},
 }
 
-// BuiltinComposites are the roles of the built-in clients that hold others of the same client. realm-admin
-// holds all of its client's.
+// BuiltinComposites are the roles of the built-in clients that hold others of the same client.
+// realm-admin holds all of its client's.
 var BuiltinComposites = map[string]map[string][]string{
 	"account": {"manage-account": {"manage-account-links"}, "manage-consent": {"view-consent"}},
 	"realm-management": {
@@ -116,19 +131,23 @@ var BuiltinComposites = map[string]map[string][]string{
 // BuiltinClients are the clients that every realm has, for a realm of this name.
 func BuiltinClients(realm string) []Client {
 	account, console := "/realms/"+realm+"/account/", "/admin/"+realm+"/console/"
-	pkce := map[string]string{"post.logout.redirect.uris": "+", "pkce.code.challenge.method": "S256"}
+	pkce := map[string]string{"post.logout.redirect.uris": "+",
+		"pkce.code.challenge.method": "S256"}
 	return []Client{
 		{ClientID: "account", PublicClient: true, FullScopeAllowed: new(false), BaseURL: account, RedirectURIs: []string{account + "*"},
 			Attributes: map[string]string{"post.logout.redirect.uris": "+"}},
 		{ClientID: "account-console", PublicClient: true, FullScopeAllowed: new(false), BaseURL: account, RedirectURIs: []string{account + "*"},
-			Attributes:      pkce,
-			ProtocolMappers: []Mapper{{Name: "audience resolve", Protocol: "openid-connect", ProtocolMapper: "oidc-audience-resolve-mapper"}}},
+			Attributes: pkce,
+			ProtocolMappers: []Mapper{{Name: "audience resolve", Protocol: "openid-connect",
+				ProtocolMapper: "oidc-audience-resolve-mapper"}}},
 		{ClientID: "admin-cli", PublicClient: true, StandardFlowEnabled: new(false), DirectAccessGrantsEnabled: true,
 			Attributes: map[string]string{"client.use.lightweight.access.token.enabled": "true"}},
 		{ClientID: "broker", BearerOnly: true, FullScopeAllowed: new(false)},
 		{ClientID: "realm-management", BearerOnly: true, FullScopeAllowed: new(false)},
 		{ClientID: "security-admin-console", PublicClient: true, BaseURL: console, RedirectURIs: []string{console + "*"}, WebOrigins: []string{"+"},
-			Attributes:      map[string]string{"post.logout.redirect.uris": "+", "pkce.code.challenge.method": "S256", "client.use.lightweight.access.token.enabled": "true"},
+			Attributes: map[string]string{"post.logout.redirect.uris": "+",
+				"pkce.code.challenge.method":                  "S256",
+				"client.use.lightweight.access.token.enabled": "true"},
 			ProtocolMappers: []Mapper{attribute("locale", "locale", "locale", "String")}},
 	}
 }

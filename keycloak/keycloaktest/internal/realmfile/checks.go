@@ -57,7 +57,8 @@ func (r *reader) checkRealm(file *Realm) {
 	for i, t := range file.templates {
 		named := func(s Scope) bool { return s.Name == t.Name }
 		if slices.ContainsFunc(BuiltinScopes(), named) || slices.Contains(samlScopes, t.Name) {
-			r.problem(top.field("clientTemplates").item(i).field("name"), "%s is the name of a client scope of Keycloak's own", t.Name)
+			r.problem(top.field("clientTemplates").item(i).field("name"),
+				"%s is the name of a client scope of Keycloak's own", t.Name)
 		}
 	}
 	r.checkRoles(top.field("roles").field("realm"), file.Roles.Realm)
@@ -110,7 +111,8 @@ func (r *reader) unique(at *path, member string) func(i int, name string) {
 	seen := map[string]int{}
 	return func(i int, name string) {
 		if before, there := seen[name]; there {
-			r.problem(at.item(i).field(member), "%s is the name of %s already", name, at.item(before))
+			r.problem(at.item(i).field(member), "%s is the name of %s already", name,
+				at.item(before))
 			return
 		}
 		seen[name] = i
@@ -161,8 +163,11 @@ func (r *reader) checkOrganizations(file *Realm) {
 			r.problem(top.field("organizations").item(i), "%v", err)
 		}
 		for _, m := range o.Members {
-			if !slices.ContainsFunc(file.Users, func(u User) bool { return strings.EqualFold(u.Username, m.Username) }) {
-				r.problem(top.field("organizations").item(i).field("members"), "the realm has no user %q", m.Username)
+			if !slices.ContainsFunc(file.Users, func(u User) bool {
+				return strings.EqualFold(u.Username, m.Username)
+			}) {
+				r.problem(top.field("organizations").item(i).field("members"),
+					"the realm has no user %q", m.Username)
 			}
 		}
 	}
@@ -194,8 +199,10 @@ func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMappi
 		case m.Client != "":
 		case m.ClientScope == "":
 			r.problem(at.item(i), "neither client nor clientScope is there")
-		case !slices.ContainsFunc(scopes, named) && m.ClientScope != "offline_access" && !slices.Contains(samlScopes, m.ClientScope):
-			r.problem(at.item(i).field("clientScope"), "the realm has no client scope %s", m.ClientScope)
+		case !slices.ContainsFunc(scopes, named) && m.ClientScope != "offline_access" &&
+			!slices.Contains(samlScopes, m.ClientScope):
+			r.problem(at.item(i).field("clientScope"), "the realm has no client scope %s",
+				m.ClientScope)
 		}
 	}
 }
@@ -212,9 +219,11 @@ func (r *reader) checkUsers(at *path, users []User) {
 		}
 		for j, c := range u.Credentials {
 			switch at := at.item(i).field("credentials").item(j); {
-			case c.Type == "password" && c.Value == "" && c.SecretData == "" && c.CredentialData == "" && c.SaltedHash == "":
+			case c.Type == "password" && c.Value == "" && c.SecretData == "" &&
+				c.CredentialData == "" && c.SaltedHash == "":
 				r.problem(at, "neither value nor secretData is there")
-			case c.Hashed() && c.SaltedHash == "" && !(json.Valid([]byte(c.SecretData)) && json.Valid([]byte(c.CredentialData))):
+			case c.Hashed() && c.SaltedHash == "" &&
+				!(json.Valid([]byte(c.SecretData)) && json.Valid([]byte(c.CredentialData))):
 				r.problem(at, "secretData and credentialData are JSON in a text")
 			}
 		}
@@ -248,7 +257,8 @@ func (r *reader) checkClient(at *path, c *Client) {
 	}
 	for name, urls := range map[string][]string{
 		"redirectUris": c.RedirectURIs, "rootUrl": {c.RootURL}, "baseUrl": {c.BaseURL}, "adminUrl": {c.AdminURL},
-		"attributes[post.logout.redirect.uris]": strings.Split(c.Attributes["post.logout.redirect.uris"], "##"),
+		"attributes[post.logout.redirect.uris]": strings.Split(
+			c.Attributes["post.logout.redirect.uris"], "##"),
 	} {
 		for _, url := range urls {
 			if wrong := wrongURL(url); wrong != "" {
@@ -266,8 +276,10 @@ func (r *reader) checkClient(at *path, c *Client) {
 			}
 		}
 	}
-	if mode := c.Attributes["ciba.backchannel.token.delivery.mode"]; mode != "" && mode != "poll" && mode != "ping" {
-		r.problem(at.field("attributes").key("ciba.backchannel.token.delivery.mode"), "%s: poll or ping is expected", mode)
+	if mode := c.Attributes["ciba.backchannel.token.delivery.mode"]; mode != "" && mode != "poll" &&
+		mode != "ping" {
+		r.problem(at.field("attributes").key("ciba.backchannel.token.delivery.mode"),
+			"%s: poll or ping is expected", mode)
 	}
 	r.checkLevels(at, c.Attributes)
 	for name := range c.Attributes {
@@ -288,7 +300,8 @@ func (r *reader) checkPairwise(at *path, c *Client) {
 		}
 		at := at.field("protocolMappers").item(i)
 		if sector := m.Config["sectorIdentifierUri"]; sector != "" {
-			if parsed, err := url.Parse(sector); err != nil || parsed.Scheme == "" || parsed.Host == "" {
+			if parsed, err := url.Parse(sector); err != nil || parsed.Scheme == "" ||
+				parsed.Host == "" {
 				r.problem(at.field("config").key("sectorIdentifierUri"), "%s: not a URL", sector)
 			}
 			continue
@@ -309,10 +322,12 @@ func (r *reader) checkPairwise(at *path, c *Client) {
 		}
 		switch len(hosts) {
 		case 0:
-			r.problem(at, "the client has no redirect URI with a host, and the mapper has no sectorIdentifierUri")
+			r.problem(at,
+				"the client has no redirect URI with a host, and the mapper has no sectorIdentifierUri")
 		case 1:
 		default:
-			r.problem(at, "the client has redirect URIs of several hosts, and the mapper has no sectorIdentifierUri")
+			r.problem(at,
+				"the client has redirect URIs of several hosts, and the mapper has no sectorIdentifierUri")
 		}
 	}
 }
@@ -341,7 +356,8 @@ func (r *reader) checkMail(at *path, config map[string]string) {
 	}
 	valid := func(address string) bool {
 		ascii := strings.IndexFunc(address, func(c rune) bool { return c > unicode.MaxASCII })
-		return validEmail(address) && (ascii < 0 || ascii > strings.LastIndex(address, "@") || config["allowutf8"] == "true")
+		return validEmail(address) &&
+			(ascii < 0 || ascii > strings.LastIndex(address, "@") || config["allowutf8"] == "true")
 	}
 	if !valid(config["from"]) {
 		r.problem(at.key("from"), "%q: an e-mail address is expected", config["from"])
@@ -354,13 +370,14 @@ func (r *reader) checkMail(at *path, config map[string]string) {
 
 // addressAttributes are attributes of a client that hold a URL.
 var addressAttributes = []string{
-	"backchannel.logout.url", "frontchannel.logout.url", "jwks.url", "logoUri", "policyUri", "tosUri", "request.uris",
-	"saml_assertion_consumer_url_post", "saml_assertion_consumer_url_redirect", "saml_artifact_binding_url",
+	"backchannel.logout.url", "frontchannel.logout.url", "jwks.url", "logoUri", "policyUri",
+	"tosUri", "request.uris", "saml_assertion_consumer_url_post",
+	"saml_assertion_consumer_url_redirect", "saml_artifact_binding_url",
 	"saml_single_logout_service_url_post", "saml_single_logout_service_url_redirect",
 }
 
-// isPrivate reports whether an attribute of a client, or a setting of a key provider, holds a private
-// key.
+// isPrivate reports whether an attribute of a client, or a setting of a key provider, holds a
+// private key.
 func isPrivate(name string) bool {
 	name = strings.ToLower(strings.ReplaceAll(name, ".", ""))
 	return strings.HasSuffix(name, "privatekey") || name == "secret"
@@ -376,7 +393,8 @@ func wrongURL(url string) string {
 		return "the scheme isn't allowed"
 	case strings.Contains(url, "#"):
 		return "a fragment isn't allowed"
-	case strings.ContainsAny(url, " <>\"{}|\\^`") || strings.ContainsFunc(url, func(c rune) bool { return c < ' ' || c == 0x7f }):
+	case strings.ContainsAny(url, " <>\"{}|\\^`") ||
+		strings.ContainsFunc(url, func(c rune) bool { return c < ' ' || c == 0x7f }):
 		return "not a URL"
 	}
 	for i, c := range url {
@@ -387,7 +405,9 @@ func wrongURL(url string) string {
 	return ""
 }
 
-func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' }
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
 
 // checkMappers checks protocol mappers, and returns those of OpenID Connect.
 func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
@@ -403,7 +423,9 @@ func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 			r.ignore(fmt.Sprintf("%s (protocol %s)", at.general(), m.Protocol))
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(mappers), func(m Mapper) bool { return m.Protocol != "openid-connect" })
+	return slices.DeleteFunc(slices.Clone(mappers), func(m Mapper) bool {
+		return m.Protocol != "openid-connect"
+	})
 }
 
 // checkClientSessions refuses clients whose part of a session would last longer than the session.
@@ -413,10 +435,12 @@ func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
 		idle, most = max(idle, realm.RememberMeIdleTimeout), max(most, realm.RememberMeMaxLifespan)
 	}
 	if n := Number(c.Attributes, "client.session.idle.timeout", 0); n > idle {
-		r.problem(at.field("attributes").key("client.session.idle.timeout"), "%d is more than the realm's idle timeout of %d", n, idle)
+		r.problem(at.field("attributes").key("client.session.idle.timeout"),
+			"%d is more than the realm's idle timeout of %d", n, idle)
 	}
 	if n := Number(c.Attributes, "client.session.max.lifespan", 0); n > most {
-		r.problem(at.field("attributes").key("client.session.max.lifespan"), "%d is more than the realm's longest session of %d", n, most)
+		r.problem(at.field("attributes").key("client.session.max.lifespan"),
+			"%d is more than the realm's longest session of %d", n, most)
 	}
 }
 
@@ -427,31 +451,40 @@ func (r *reader) checkSettings(file *Realm) {
 	add := func(at Use, format string, args ...any) {
 		file.Unsupported = append(file.Unsupported, Unsupported{fmt.Sprintf(format, args...), at})
 	}
-	if ssl := or(file.SSLRequired, "external"); !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
+	if ssl := or(file.SSLRequired,
+		"external"); !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
 		r.problem(top.field("sslRequired"), "%s: all, external or none is expected", ssl)
 	}
-	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" && !slices.Contains(SignatureAlgorithms, algorithm) {
-		add(UseTokens, "defaultSignatureAlgorithm: %s is no signature algorithm of Keycloak's", algorithm)
+	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" &&
+		!slices.Contains(SignatureAlgorithms, algorithm) {
+		add(UseTokens, "defaultSignatureAlgorithm: %s is no signature algorithm of Keycloak's",
+			algorithm)
 	}
 	for name, n := range map[string]*int{
-		"failureFactor": file.FailureFactor, "waitIncrementSeconds": file.WaitIncrementSeconds, "maxFailureWaitSeconds": file.MaxFailureWaitSeconds,
-		"maxDeltaTimeSeconds": file.MaxDeltaTimeSeconds, "minimumQuickLoginWaitSeconds": file.MinimumQuickLoginWait,
+		"failureFactor": file.FailureFactor, "waitIncrementSeconds": file.WaitIncrementSeconds,
+		"maxFailureWaitSeconds":        file.MaxFailureWaitSeconds,
+		"maxDeltaTimeSeconds":          file.MaxDeltaTimeSeconds,
+		"minimumQuickLoginWaitSeconds": file.MinimumQuickLoginWait,
 	} {
 		if or(n, 0) < 0 {
 			r.problem(top.field(name), "less than 0")
 		}
 	}
 	if file.Attributes["shortVerificationUri"] != "" {
-		add(UseDevice, "the attribute shortVerificationUri is not supported: people find the page at its usual address here")
+		add(UseDevice,
+			"the attribute shortVerificationUri is not supported: people find the page at its usual address here")
 	}
 	if file.OrganizationsEnabled {
-		add(UseLogin, "organizationsEnabled is not supported: the login page would ask for a name first")
+		add(UseLogin,
+			"organizationsEnabled is not supported: the login page would ask for a name first")
 	}
 	if file.BruteForceProtected && file.MaxSecondaryFailures > 0 {
-		add(UseOTP, "maxSecondaryAuthFailures is not supported: failures with a second factor aren't counted apart")
+		add(UseOTP,
+			"maxSecondaryAuthFailures is not supported: failures with a second factor aren't counted apart")
 	}
 	if file.federated {
-		add(UseStranger, "user federation is not supported: users of another store can't sign in here")
+		add(UseStranger,
+			"user federation is not supported: users of another store can't sign in here")
 	}
 	if _, err := PasswordRules(file.PasswordPolicy); err != nil {
 		r.problem(top.field("passwordPolicy"), "%v", err)

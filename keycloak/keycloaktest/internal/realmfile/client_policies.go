@@ -39,23 +39,31 @@ type clientProfiles struct {
 // These are Keycloak 26.7.4's own (GET /admin/serverinfo).
 var (
 	globalProfiles = []string{
-		"fapi-1-baseline", "fapi-1-advanced", "fapi-ciba", "fapi-2-security-profile", "fapi-2-message-signing", "oauth-2-1-for-confidential-client",
-		"oauth-2-1-for-public-client", "fapi-2-dpop-security-profile", "fapi-2-dpop-message-signing", "saml-security-profile",
+		"fapi-1-baseline", "fapi-1-advanced", "fapi-ciba", "fapi-2-security-profile",
+		"fapi-2-message-signing", "oauth-2-1-for-confidential-client",
+		"oauth-2-1-for-public-client", "fapi-2-dpop-security-profile",
+		"fapi-2-dpop-message-signing", "saml-security-profile",
 	}
 	policyConditions = []string{
-		"acr-condition", "any-client", "client-access-type", "client-attributes", "client-roles", "client-scopes", "client-type",
-		"client-updater-context", "client-updater-source-groups", "client-updater-source-host", "client-updater-source-roles", "grant-type",
+		"acr-condition", "any-client", "client-access-type", "client-attributes", "client-roles",
+		"client-scopes", "client-type", "client-updater-context", "client-updater-source-groups",
+		"client-updater-source-host", "client-updater-source-roles", "grant-type",
 		"identity-provider-alias",
 	}
 	policyExecutors = []string{
-		"auth-flow-enforcer", "confidential-client", "consent-required", "downscope-assertion-grant-enforcer", "dpop-bind-enforcer",
-		"full-scope-disabled", "holder-of-key-enforcer", "intent-client-bind-checker", "jwt-claim-enforcer", "pkce-enforcer",
-		"registration-access-token-rotation-disabled", "reject-implicit-grant", "reject-request", "reject-ropc-grant", "saml-avoid-redirect",
-		"saml-secure-client-uris", "saml-signature-enforcer", "secure-ciba-req-sig-algorithm", "secure-ciba-session",
-		"secure-ciba-signed-authn-req", "secure-client-authentication-assertion", "secure-client-authenticator", "secure-client-uris",
-		"secure-client-uris-pattern", "secure-logout", "secure-par-content", "secure-redirect-uris-enforcer", "secure-request-object",
-		"secure-response-type", "secure-session", "secure-signature-algorithm", "secure-signature-algorithm-signed-jwt",
-		"suppress-refresh-token-rotation", "tls-client-auth-ca-subject-dn", "use-lightweight-access-token",
+		"auth-flow-enforcer", "confidential-client", "consent-required",
+		"downscope-assertion-grant-enforcer", "dpop-bind-enforcer", "full-scope-disabled",
+		"holder-of-key-enforcer", "intent-client-bind-checker", "jwt-claim-enforcer",
+		"pkce-enforcer", "registration-access-token-rotation-disabled", "reject-implicit-grant",
+		"reject-request", "reject-ropc-grant", "saml-avoid-redirect", "saml-secure-client-uris",
+		"saml-signature-enforcer", "secure-ciba-req-sig-algorithm", "secure-ciba-session",
+		"secure-ciba-signed-authn-req", "secure-client-authentication-assertion",
+		"secure-client-authenticator", "secure-client-uris", "secure-client-uris-pattern",
+		"secure-logout", "secure-par-content", "secure-redirect-uris-enforcer",
+		"secure-request-object", "secure-response-type", "secure-session",
+		"secure-signature-algorithm", "secure-signature-algorithm-signed-jwt",
+		"suppress-refresh-token-rotation", "tls-client-auth-ca-subject-dn",
+		"use-lightweight-access-token",
 	}
 )
 
@@ -84,7 +92,8 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 		profiles = append(profiles, profile.Name)
 		for j, e := range profile.Executors {
 			if !slices.Contains(policyExecutors, e.Executor) {
-				r.problem(at.field("executors").item(j), "%s is no executor of Keycloak's", e.Executor)
+				r.problem(at.field("executors").item(j), "%s is no executor of Keycloak's",
+					e.Executor)
 			}
 		}
 	}
@@ -97,7 +106,8 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 		names = append(names, policy.Name)
 		for j, c := range policy.Conditions {
 			if !slices.Contains(policyConditions, c.Condition) {
-				r.problem(at.field("conditions").item(j), "%s is no condition of Keycloak's", c.Condition)
+				r.problem(at.field("conditions").item(j), "%s is no condition of Keycloak's",
+					c.Condition)
 			}
 		}
 		for j, name := range policy.Profiles {
@@ -116,7 +126,12 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 func (r *reader) unsupportedPolicies(file *Realm) []Unsupported {
 	var all []Unsupported
 	for _, name := range r.checkPolicies(file) {
-		all = append(all, Unsupported{fmt.Sprintf("the client policy %s is not supported: client policies aren't applied here", name), UseAnything})
+		all = append(all,
+			Unsupported{
+				fmt.Sprintf(
+					"the client policy %s is not supported: client policies aren't applied here",
+					name), UseAnything,
+			})
 	}
 	return all
 }

@@ -22,18 +22,21 @@ type IdentityProvider struct {
 // These are Keycloak 26.7.4's own (GET /admin/serverinfo).
 var (
 	identityProviders = []string{
-		"bitbucket", "facebook", "github", "gitlab", "google", "jwt-authorization-grant", "keycloak-oidc", "kubernetes", "linkedin-openid-connect",
-		"microsoft", "oauth2", "oidc", "openshift-v4", "paypal", "saml", "stackoverflow", "twitter",
+		"bitbucket", "facebook", "github", "gitlab", "google", "jwt-authorization-grant",
+		"keycloak-oidc", "kubernetes", "linkedin-openid-connect", "microsoft", "oauth2", "oidc",
+		"openshift-v4", "paypal", "saml", "stackoverflow", "twitter",
 	}
 	userStores       = []string{"ldap", "kerberos"}
 	userStoreMappers = []string{
-		"certificate-ldap-mapper", "full-name-ldap-mapper", "group-ldap-mapper", "hardcoded-attribute-mapper",
-		"hardcoded-ldap-attribute-mapper", "hardcoded-ldap-group-mapper", "hardcoded-ldap-role-mapper", "kerberos-principal-attribute-mapper",
-		"msad-lds-user-account-control-mapper", "msad-user-account-control-mapper", "role-ldap-mapper", "user-attribute-ldap-mapper",
+		"certificate-ldap-mapper", "full-name-ldap-mapper", "group-ldap-mapper",
+		"hardcoded-attribute-mapper", "hardcoded-ldap-attribute-mapper",
+		"hardcoded-ldap-group-mapper", "hardcoded-ldap-role-mapper",
+		"kerberos-principal-attribute-mapper", "msad-lds-user-account-control-mapper",
+		"msad-user-account-control-mapper", "role-ldap-mapper", "user-attribute-ldap-mapper",
 	}
 	registrationPolicies = []string{
-		"allowed-client-templates", "allowed-protocol-mappers", "client-disabled", "consent-required", "max-clients", "registration-web-origins",
-		"scope", "trusted-hosts",
+		"allowed-client-templates", "allowed-protocol-mappers", "client-disabled",
+		"consent-required", "max-clients", "registration-web-origins", "scope", "trusted-hosts",
 	}
 	providerURLs = []string{"authorizationUrl", "tokenUrl", "logoutUrl", "userInfoUrl", "jwksUrl"}
 )
@@ -69,7 +72,8 @@ func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 			r.problem(settings.key("max-clients"), "a whole number is expected")
 		}
 	case "trusted-hosts":
-		for _, name := range []string{"host-sending-registration-request-must-match", "client-uris-must-match"} {
+		for _, name := range []string{"host-sending-registration-request-must-match",
+			"client-uris-must-match"} {
 			if len(c.Config[name]) == 0 {
 				r.problem(settings.key(name), "missing")
 			}
@@ -78,8 +82,10 @@ func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 	case "allowed-client-templates":
 		for i, name := range c.Config["allowed-client-scopes"] {
 			named := func(s Scope) bool { return s.Name == name }
-			if !slices.ContainsFunc(file.Scopes(), named) && name != "offline_access" && !slices.Contains(samlScopes, name) {
-				r.problem(settings.key("allowed-client-scopes").item(i), "the realm has no client scope %s", name)
+			if !slices.ContainsFunc(file.Scopes(), named) && name != "offline_access" &&
+				!slices.Contains(samlScopes, name) {
+				r.problem(settings.key("allowed-client-scopes").item(i),
+					"the realm has no client scope %s", name)
 			}
 		}
 	}
@@ -115,7 +121,8 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 		at := top.field("identityProviders").item(i)
 		for member, said := range map[string]bool{
 			"providerId": p.ProviderID != "", "config": len(p.Config) > 0,
-			"firstBrokerLoginFlowAlias": p.FirstLoginFlow != "", "postBrokerLoginFlowAlias": p.AfterLoginFlow != "",
+			"firstBrokerLoginFlowAlias": p.FirstLoginFlow != "",
+			"postBrokerLoginFlowAlias":  p.AfterLoginFlow != "",
 		} {
 			if said {
 				r.ignore(at.field(member).general())
@@ -129,7 +136,8 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 		}
 		aliases = append(aliases, p.Alias)
 		for _, alias := range []string{p.FirstLoginFlow, p.AfterLoginFlow} {
-			if alias != "" && !slices.Contains(builtinFlows, alias) && !file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
+			if alias != "" && !slices.Contains(builtinFlows, alias) &&
+				!file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
 				r.problem(at, "the file has no authentication flow %q", alias)
 			}
 		}
@@ -147,5 +155,7 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 // hasScheme reports whether Java's URL reads an address.
 func hasScheme(address string) bool {
 	parsed, err := url.Parse(address)
-	return err == nil && slices.Contains([]string{"http", "https", "ftp", "file", "jar"}, strings.ToLower(parsed.Scheme))
+	return err == nil &&
+		slices.Contains([]string{"http", "https", "ftp", "file", "jar"},
+			strings.ToLower(parsed.Scheme))
 }

@@ -40,7 +40,8 @@ func Documents(file []byte) ([]Document, error) {
 			json.Unmarshal(members["realm"], &document.Realm)
 			document.UsersOnly = members["users"] != nil
 			for name := range members {
-				document.UsersOnly = document.UsersOnly && slices.Contains([]string{"realm", "users"}, name)
+				document.UsersOnly = document.UsersOnly &&
+					slices.Contains([]string{"realm", "users"}, name)
 			}
 		}
 		all = append(all, document)
@@ -50,12 +51,16 @@ func Documents(file []byte) ([]Document, error) {
 
 // Join puts the users of files that have nothing else into the realms of the others.
 func Join(documents []Document) ([]Document, error) {
-	realms := slices.DeleteFunc(slices.Clone(documents), func(d Document) bool { return d.UsersOnly })
+	realms := slices.DeleteFunc(slices.Clone(documents), func(d Document) bool {
+		return d.UsersOnly
+	})
 	for _, d := range documents {
 		if !d.UsersOnly {
 			continue
 		}
-		at := slices.IndexFunc(realms, func(realm Document) bool { return realm.Realm == d.Realm && !realm.UsersOnly })
+		at := slices.IndexFunc(realms, func(realm Document) bool {
+			return realm.Realm == d.Realm && !realm.UsersOnly
+		})
 		if at < 0 {
 			realms = append(realms, d)
 			continue

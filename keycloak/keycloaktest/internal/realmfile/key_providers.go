@@ -39,7 +39,8 @@ func MaterialOf(algorithm string) string {
 	case slices.Contains(hmacAlgorithms, algorithm):
 		return "HMAC"
 	}
-	return map[string]string{"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519"}[algorithm]
+	return map[string]string{"ES256": "P-256", "ES384": "P-384", "ES512": "P-521",
+		"EdDSA": "Ed25519"}[algorithm]
 }
 
 // keyProviders are Keycloak 26.7.4's, without java-keystore: its keys are in a file of the server.
@@ -51,14 +52,16 @@ var keyProviders = map[string]struct {
 	choices   []string
 	private   bool // the file has the key
 }{
-	"rsa-generated":     {use: "sig", algorithm: "RS256", material: "RSA", choice: "keySize", choices: rsaKeySizes},
+	"rsa-generated": {use: "sig", algorithm: "RS256", material: "RSA", choice: "keySize",
+		choices: rsaKeySizes},
 	"rsa-enc-generated": {use: "enc", algorithm: "RSA-OAEP", material: "RSA", choice: "keySize", choices: rsaKeySizes},
 	"rsa":               {use: "sig", algorithm: "RS256", material: "RSA", private: true},
 	"rsa-enc":           {use: "enc", algorithm: "RSA-OAEP", material: "RSA", private: true},
 	"hmac-generated": {use: "sig", algorithm: "HS256", material: "HMAC", choice: "secretSize",
 		choices: []string{"128", "16", "24", "32", "64", "256", "512"}},
 	"ecdsa-generated": {use: "sig", choice: "ecdsaEllipticCurveKey", choices: curves},
-	"ecdh-generated":  {use: "enc", algorithm: "RS256", choice: "ecdhEllipticCurveKey", choices: curves},
+	"ecdh-generated": {use: "enc", algorithm: "RS256", choice: "ecdhEllipticCurveKey",
+		choices: curves},
 	"eddsa-generated": {use: "sig", choice: "eddsaEllipticCurveKey", choices: []string{"Ed25519", "Ed448"}},
 	"aes-generated":   {choice: "secretSize", choices: []string{"32", "16", "24"}},
 }
@@ -92,7 +95,8 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 		case "org.keycloak.userprofile.UserProfileProvider":
 			for i, c := range components {
 				if c.ProviderID != "declarative-user-profile" {
-					r.problem(at.item(i).field("providerId"), "Keycloak has no such provider %q", c.ProviderID)
+					r.problem(at.item(i).field("providerId"), "Keycloak has no such provider %q",
+						c.ProviderID)
 				}
 				if values := c.Config["kc.user.profile.config"]; len(values) > 0 {
 					profileOf = values[0]
@@ -115,7 +119,8 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 				}
 				for j, mapper := range c.SubComponents["org.keycloak.storage.ldap.mappers.LDAPStorageMapper"] {
 					if !slices.Contains(userStoreMappers, mapper.ProviderID) {
-						r.problem(at.item(i).field("subComponents").item(j), "Keycloak has no mapper %q of a user store", mapper.ProviderID)
+						r.problem(at.item(i).field("subComponents").item(j),
+							"Keycloak has no mapper %q of a user store", mapper.ProviderID)
 					}
 				}
 				if slices.Equal(c.Config["enabled"], []string{"false"}) {
@@ -133,7 +138,8 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 		err = p.check(file.ClientScopes)
 	}
 	if err != nil {
-		r.problem(at.key("org.keycloak.userprofile.UserProfileProvider"), "kc.user.profile.config: %v", err)
+		r.problem(at.key("org.keycloak.userprofile.UserProfileProvider"),
+			"kc.user.profile.config: %v", err)
 	}
 	if file.unmanaged && err == nil {
 		p.Unmanaged = "ENABLED"
@@ -160,7 +166,8 @@ func (r *reader) keyPlan(all, at *path, c Component) (plan Key, wanted bool) {
 		return values[0]
 	}
 	for _, secret := range sortedNames(c.Config) {
-		if isPrivate(secret) || secret == "certificate" || secret == "keySize" && setting(secret, "") != "2048" {
+		if isPrivate(secret) || secret == "certificate" ||
+			secret == "keySize" && setting(secret, "") != "2048" {
 			r.ignore(fmt.Sprintf("%s.%s", all.key(name), secret))
 		}
 	}
@@ -173,7 +180,8 @@ func (r *reader) keyPlan(all, at *path, c Component) (plan Key, wanted bool) {
 	if provider.choice != "" {
 		choice = setting(provider.choice, provider.choices[0])
 		if !slices.Contains(provider.choices, choice) {
-			r.problem(at.field("config").key(provider.choice), "%q: one of %s is expected", choice, strings.Join(provider.choices, ", "))
+			r.problem(at.field("config").key(provider.choice), "%q: one of %s is expected", choice,
+				strings.Join(provider.choices, ", "))
 		}
 	}
 	if provider.private && !isPrivateKey(setting("privateKey", "")) {
@@ -183,7 +191,8 @@ func (r *reader) keyPlan(all, at *path, c Component) (plan Key, wanted bool) {
 		return plan, false // for what the server keeps in cookies
 	}
 	plan = Key{
-		Provider: name, Use: provider.use, ID: setting("kid", ""), Priority: int(priority), Passive: !active,
+		Provider: name, Use: provider.use, ID: setting("kid", ""), Priority: int(priority),
+		Passive:  !active,
 		Material: cmp.Or(provider.material, choice), Algorithm: provider.algorithm,
 	}
 	if plan.Material == "RSA" && setting("keyUse", "") == "ENC" {
@@ -191,7 +200,8 @@ func (r *reader) keyPlan(all, at *path, c Component) (plan Key, wanted bool) {
 	}
 	switch c.ProviderID {
 	case "ecdsa-generated", "eddsa-generated": // whatever algorithm the file names
-		plan.Algorithm = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}[choice]
+		plan.Algorithm = map[string]string{"P-256": "ES256", "P-384": "ES384",
+			"P-521": "ES512"}[choice]
 		plan.Algorithm = cmp.Or(plan.Algorithm, "EdDSA")
 	case "ecdh-generated":
 		plan.Algorithm = setting("ecdhAlgorithm", plan.Algorithm)
@@ -215,7 +225,8 @@ func (r *reader) flag(at *path, c Component, name string, absent bool) bool {
 
 // isPrivateKey reports whether a text is a private key, in PEM or only in base64.
 func isPrivateKey(text string) bool {
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(pemLine.ReplaceAllString(text, "")), ""))
+	der, err := base64.StdEncoding.DecodeString(
+		strings.Join(strings.Fields(pemLine.ReplaceAllString(text, "")), ""))
 	if err != nil {
 		return false
 	}
@@ -229,5 +240,6 @@ var pemLine = regexp.MustCompile(`-----[A-Z ]+-----`)
 
 // SignatureAlgorithms are what a realm or a client may name for its tokens.
 var SignatureAlgorithms = []string{
-	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512",
+	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+	"HS256", "HS384", "HS512",
 }

@@ -37,7 +37,8 @@ func (file *Realm) migrate() {
 	}
 	if version.before(release{9, 0}) {
 		file.NeedsAccountConsole = true
-		file.setAttribute("pkce.code.challenge.method", "S256", "security-admin-console", "account-console")
+		file.setAttribute("pkce.code.challenge.method", "S256", "security-admin-console",
+			"account-console")
 	}
 	if version.before(release{24, 0}) && file.Attributes["userProfileEnabled"] != "true" {
 		file.unmanaged = true
@@ -79,8 +80,8 @@ func (file *Realm) renameOldMembers() {
 	}
 }
 
-// readTemplates reads client templates as client scopes, as Keycloak's import does: instead of those
-// of the file, or beside its own.
+// readTemplates reads client templates as client scopes, as Keycloak's import does: instead of
+// those of the file, or beside its own.
 func (file *Realm) readTemplates() {
 	scopes := []Scope{}
 	for _, t := range file.ClientTemplates {
@@ -138,7 +139,8 @@ func (file *Realm) addNewScopes(version release) {
 			continue
 		}
 		for i := range file.Clients {
-			if c := &file.Clients[i]; c.DefaultClientScopes != nil || c.OptionalClientScopes != nil {
+			if c := &file.Clients[i]; c.DefaultClientScopes != nil ||
+				c.OptionalClientScopes != nil {
 				c.DefaultClientScopes = append(c.DefaultClientScopes, scope.name)
 			}
 		}

@@ -79,18 +79,23 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 	case "upperCase":
 		return counted("upper case characters", unicode.IsUpper)
 	case "specialChars":
-		return counted("special characters", func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+		return counted("special characters", func(c rune) bool {
+			return !unicode.IsLetter(c) && !unicode.IsDigit(c)
+		})
 	case "notUsername":
 		return func(u User, password string) string {
-			return unless(!strings.EqualFold(u.Username, password), "must not be equal to the username.")
+			return unless(!strings.EqualFold(u.Username, password),
+				"must not be equal to the username.")
 		}, nil
 	case "notEmail":
 		return func(u User, password string) string {
-			return unless(u.Email == "" || !strings.EqualFold(u.Email, password), "must not be equal to the email.")
+			return unless(u.Email == "" || !strings.EqualFold(u.Email, password),
+				"must not be equal to the email.")
 		}, nil
 	case "notContainsUsername":
 		return func(u User, password string) string {
-			return unless(!strings.Contains(strings.ToLower(password), strings.ToLower(u.Username)), "Can not contain the username.")
+			return unless(!strings.Contains(strings.ToLower(password), strings.ToLower(u.Username)),
+				"Can not contain the username.")
 		}, nil
 	case "regexPattern":
 		pattern, err := regexp.Compile(`\A(?:` + value + `)\z`)
@@ -98,23 +103,31 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 			return nil, fmt.Errorf("regexPattern(%s): %w", value, err)
 		} else if err != nil {
 			return func(User, string) string {
-				return fmt.Sprintf("regexPattern(%s) is not supported: no password can be checked with it here", value)
+				return fmt.Sprintf(
+					"regexPattern(%s) is not supported: no password can be checked with it here",
+					value)
 			}, nil
 		}
 		return func(_ User, password string) string {
 			return unless(pattern.MatchString(password), "fails to match regex pattern(s).")
 		}, nil
 	case "hashAlgorithm":
-		if given && !slices.Contains([]string{"", "argon2", "pbkdf2", "pbkdf2-sha256", "pbkdf2-sha512"}, value) {
-			return nil, fmt.Errorf("hashAlgorithm(%s): Keycloak has argon2, pbkdf2, pbkdf2-sha256 and pbkdf2-sha512", value)
+		if given &&
+			!slices.Contains([]string{"", "argon2", "pbkdf2", "pbkdf2-sha256", "pbkdf2-sha512"},
+				value) {
+			return nil, fmt.Errorf(
+				"hashAlgorithm(%s): Keycloak has argon2, pbkdf2, pbkdf2-sha256 and pbkdf2-sha512",
+				value)
 		}
 		return nil, nil
-	case "forceExpiredPasswordChange", "hashIterations", "passwordHistory", "passwordAge", "maxAuthAge", "recoveryCodesWarningThreshold":
+	case "forceExpiredPasswordChange", "hashIterations", "passwordHistory", "passwordAge",
+		"maxAuthAge", "recoveryCodesWarningThreshold":
 		_, err := number(0)
 		return nil, err
 	case "passwordBlacklist":
 		if given {
-			return nil, fmt.Errorf("%s is not supported: the list is a file of the server, which Keycloak's import looks for", name)
+			return nil, fmt.Errorf(
+				"%s is not supported: the list is a file of the server, which Keycloak's import looks for", name)
 		}
 		return nil, nil // no list is named
 	}

@@ -156,8 +156,8 @@ func (r *reader) err() error {
 	return errors.Join(r.problems...)
 }
 
-// decode returns a value as its schema reads it. What isn't read is dropped, null too, which Keycloak takes
-// for nothing said.
+// decode returns a value as its schema reads it. What isn't read is dropped, null too, which
+// Keycloak takes for nothing said.
 func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	if value == nil || len(r.problems) > maxProblems {
 		return nil, false
@@ -182,7 +182,8 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 		for i, item := range list {
 			if item == nil {
 				r.problem(at.item(i), "null in a list")
-			} else if taken, said := r.decode(at.item(i), s.items, item); said && r.named(at.item(i), s.items.record, taken) {
+			} else if taken, said := r.decode(at.item(i), s.items, item); said &&
+				r.named(at.item(i), s.items.record, taken) {
 				out = append(out, taken)
 			}
 		}
@@ -274,7 +275,8 @@ func isEmpty(value any) bool {
 	return false
 }
 
-// normalize returns a document as its record reads it: the members that are read, each in its own type.
+// normalize returns a document as its record reads it: the members that are read, each in its own
+// type.
 func (r *reader) normalize(document []byte, of *record) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.UseNumber()
@@ -297,14 +299,16 @@ func (r *reader) normalize(document []byte, of *record) ([]byte, error) {
 	return json.Marshal(taken)
 }
 
-// attributeOverrides are the attributes of a realm that are members by another way: where a file has both,
-// the attribute wins.
+// attributeOverrides are the attributes of a realm that are members by another way: where a file
+// has both, the attribute wins.
 var attributeOverrides = []string{
-	"bruteForceProtected", "bruteForceStrategy", "permanentLockout", "maxTemporaryLockouts", "maxFailureWaitSeconds", "minimumQuickLoginWaitSeconds",
-	"waitIncrementSeconds", "quickLoginCheckMilliSeconds", "maxDeltaTimeSeconds", "failureFactor", "maxSecondaryAuthFailures",
-	"clientSessionIdleTimeout", "clientSessionMaxLifespan", "clientOfflineSessionIdleTimeout", "clientOfflineSessionMaxLifespan",
-	"offlineSessionMaxLifespanEnabled", "offlineSessionMaxLifespan", "oauth2DeviceCodeLifespan", "oauth2DevicePollingInterval",
-	"defaultSignatureAlgorithm", "organizationsEnabled",
+	"bruteForceProtected", "bruteForceStrategy", "permanentLockout", "maxTemporaryLockouts",
+	"maxFailureWaitSeconds", "minimumQuickLoginWaitSeconds", "waitIncrementSeconds",
+	"quickLoginCheckMilliSeconds", "maxDeltaTimeSeconds", "failureFactor",
+	"maxSecondaryAuthFailures", "clientSessionIdleTimeout", "clientSessionMaxLifespan",
+	"clientOfflineSessionIdleTimeout", "clientOfflineSessionMaxLifespan",
+	"offlineSessionMaxLifespanEnabled", "offlineSessionMaxLifespan", "oauth2DeviceCodeLifespan",
+	"oauth2DevicePollingInterval", "defaultSignatureAlgorithm", "organizationsEnabled",
 }
 
 func applyAttributeOverrides(realm map[string]any) {
@@ -350,7 +354,8 @@ func PatchClient(old Client, patch []byte) (Client, error) {
 
 // PatchUser is PatchRealm for a user.
 func PatchUser(old User, patch []byte) (User, error) {
-	return merge(old, patch, schemas().user, "id", "realmRoles", "clientRoles", "groups", "credentials", "serviceAccountClientId")
+	return merge(old, patch, schemas().user, "id", "realmRoles", "clientRoles", "groups",
+		"credentials", "serviceAccountClientId")
 }
 
 // Read reads a realm file, and lists what it leaves aside.
@@ -375,12 +380,14 @@ func Read(file []byte) (Realm, []string, error) {
 
 // immutableFields are the members of a realm file that a realm is built of, once.
 var immutableFields = []string{
-	"id", "realm", "clients", "clientScopes", "users", "roles", "groups", "defaultRole", "defaultRoles", "defaultGroups", "components",
-	"scopeMappings", "clientScopeMappings", "defaultDefaultClientScopes", "defaultOptionalClientScopes",
+	"id", "realm", "clients", "clientScopes", "users", "roles", "groups", "defaultRole",
+	"defaultRoles", "defaultGroups", "components", "scopeMappings", "clientScopeMappings",
+	"defaultDefaultClientScopes", "defaultOptionalClientScopes",
 }
 
-// merge returns a representation with the members of a patch in place of its own. What was there isn't
-// touched, so that a patch that fails changes nothing. fixed are the members that can't be changed.
+// merge returns a representation with the members of a patch in place of its own. What was there
+// isn't touched, so that a patch that fails changes nothing. fixed are the members that can't be
+// changed.
 func merge[T any](old T, patch []byte, of *record, fixed ...string) (changed T, err error) {
 	var members, changes map[string]json.RawMessage
 	if patch, err = new(reader).normalize(patch, of); err != nil {

@@ -10,9 +10,10 @@ import (
 // realm file may hold besides is listed in schema.go.
 
 type Realm struct {
-	ID                          string                    `json:"id"`
-	Realm                       string                    `json:"realm"`
-	Enabled                     bool                      `json:"enabled"` // absent means disabled, as in Keycloak
+	ID    string `json:"id"`
+	Realm string `json:"realm"`
+	// absent means disabled, as in Keycloak
+	Enabled                     bool                      `json:"enabled"`
 	SSLRequired                 *string                   `json:"sslRequired"`
 	NotBefore                   int64                     `json:"notBefore"`
 	DefaultSignatureAlgorithm   string                    `json:"defaultSignatureAlgorithm"`
@@ -57,43 +58,44 @@ type Realm struct {
 	ScopeMappings               []ScopeMapping            `json:"scopeMappings"`
 	ClientScopeMappings         map[string][]ScopeMapping `json:"clientScopeMappings"`
 	Clients                     []Client                  `json:"clients"`
-	ClientScopes                []Scope                   `json:"clientScopes"` // nil: Keycloak's own
-	DefaultDefaultClientScopes  []string                  `json:"defaultDefaultClientScopes"`
-	DefaultOptionalClientScopes []string                  `json:"defaultOptionalClientScopes"`
-	Components                  map[string][]Component    `json:"components"`
-	ClientOfflineIdleTimeout    int                       `json:"clientOfflineSessionIdleTimeout"`
-	ClientOfflineMaxLifespan    int                       `json:"clientOfflineSessionMaxLifespan"`
-	KeycloakVersion             string                    `json:"keycloakVersion"`
-	PasswordPolicy              string                    `json:"passwordPolicy"`
-	Organizations               []json.RawMessage         `json:"organizations"`
-	RememberMe                  bool                      `json:"rememberMe"`
-	RegistrationAllowed         bool                      `json:"registrationAllowed"`
-	DefaultLocale               string                    `json:"defaultLocale"`
-	SupportedLocales            []string                  `json:"supportedLocales"`
-	IdentityProviders           []IdentityProvider        `json:"identityProviders"`
-	RememberMeIdleTimeout       int                       `json:"ssoSessionIdleTimeoutRememberMe"`
-	RememberMeMaxLifespan       int                       `json:"ssoSessionMaxLifespanRememberMe"`
-	RegistrationFlow            string                    `json:"registrationFlow"`
-	ResetCredentialsFlow        string                    `json:"resetCredentialsFlow"`
-	DockerFlow                  string                    `json:"dockerAuthenticationFlow"`
-	FirstBrokerLoginFlow        string                    `json:"firstBrokerLoginFlow"`
-	OrganizationsEnabled        bool                      `json:"organizationsEnabled"`
-	MaxSecondaryFailures        int                       `json:"maxSecondaryAuthFailures"`
-	BruteForceStrategy          string                    `json:"bruteForceStrategy"`
-	RegistrationEmailAsUsername bool                      `json:"registrationEmailAsUsername"`
-	VerifyEmail                 bool                      `json:"verifyEmail"`
-	EditUsernameAllowed         bool                      `json:"editUsernameAllowed"`
-	InternationalizationEnabled bool                      `json:"internationalizationEnabled"`
-	BrowserFlow                 string                    `json:"browserFlow"`
-	DirectGrantFlow             string                    `json:"directGrantFlow"`
-	ClientAuthenticationFlow    string                    `json:"clientAuthenticationFlow"`
-	AuthenticationFlows         []Flow                    `json:"authenticationFlows"`
-	SMTPServer                  map[string]string         `json:"smtpServer"` // checked and dropped
-	AuthenticatorConfig         []AuthenticatorConfig     `json:"authenticatorConfig"`
-	ClientPolicies              json.RawMessage           `json:"clientPolicies"`
-	ClientProfiles              json.RawMessage           `json:"clientProfiles"`
-	Attributes                  map[string]string         `json:"attributes"`
-	RequiredActions             []RequiredAction          `json:"requiredActions"`
+	// nil: Keycloak's own
+	ClientScopes                []Scope                `json:"clientScopes"`
+	DefaultDefaultClientScopes  []string               `json:"defaultDefaultClientScopes"`
+	DefaultOptionalClientScopes []string               `json:"defaultOptionalClientScopes"`
+	Components                  map[string][]Component `json:"components"`
+	ClientOfflineIdleTimeout    int                    `json:"clientOfflineSessionIdleTimeout"`
+	ClientOfflineMaxLifespan    int                    `json:"clientOfflineSessionMaxLifespan"`
+	KeycloakVersion             string                 `json:"keycloakVersion"`
+	PasswordPolicy              string                 `json:"passwordPolicy"`
+	Organizations               []json.RawMessage      `json:"organizations"`
+	RememberMe                  bool                   `json:"rememberMe"`
+	RegistrationAllowed         bool                   `json:"registrationAllowed"`
+	DefaultLocale               string                 `json:"defaultLocale"`
+	SupportedLocales            []string               `json:"supportedLocales"`
+	IdentityProviders           []IdentityProvider     `json:"identityProviders"`
+	RememberMeIdleTimeout       int                    `json:"ssoSessionIdleTimeoutRememberMe"`
+	RememberMeMaxLifespan       int                    `json:"ssoSessionMaxLifespanRememberMe"`
+	RegistrationFlow            string                 `json:"registrationFlow"`
+	ResetCredentialsFlow        string                 `json:"resetCredentialsFlow"`
+	DockerFlow                  string                 `json:"dockerAuthenticationFlow"`
+	FirstBrokerLoginFlow        string                 `json:"firstBrokerLoginFlow"`
+	OrganizationsEnabled        bool                   `json:"organizationsEnabled"`
+	MaxSecondaryFailures        int                    `json:"maxSecondaryAuthFailures"`
+	BruteForceStrategy          string                 `json:"bruteForceStrategy"`
+	RegistrationEmailAsUsername bool                   `json:"registrationEmailAsUsername"`
+	VerifyEmail                 bool                   `json:"verifyEmail"`
+	EditUsernameAllowed         bool                   `json:"editUsernameAllowed"`
+	InternationalizationEnabled bool                   `json:"internationalizationEnabled"`
+	BrowserFlow                 string                 `json:"browserFlow"`
+	DirectGrantFlow             string                 `json:"directGrantFlow"`
+	ClientAuthenticationFlow    string                 `json:"clientAuthenticationFlow"`
+	AuthenticationFlows         []Flow                 `json:"authenticationFlows"`
+	SMTPServer                  map[string]string      `json:"smtpServer"` // checked and dropped
+	AuthenticatorConfig         []AuthenticatorConfig  `json:"authenticatorConfig"`
+	ClientPolicies              json.RawMessage        `json:"clientPolicies"`
+	ClientProfiles              json.RawMessage        `json:"clientProfiles"`
+	Attributes                  map[string]string      `json:"attributes"`
+	RequiredActions             []RequiredAction       `json:"requiredActions"`
 
 	// Of old releases: see migrate.go.
 	ClientTemplates          []Template                `json:"clientTemplates"`
@@ -185,38 +187,39 @@ type Credential struct {
 }
 
 type Client struct {
-	ID                        string            `json:"id"`
-	ClientID                  string            `json:"clientId"`
-	Name                      string            `json:"name"`
-	Enabled                   *bool             `json:"enabled"`
-	Protocol                  string            `json:"protocol"`
-	PublicClient              bool              `json:"publicClient"`
-	BearerOnly                bool              `json:"bearerOnly"`
-	ConsentRequired           bool              `json:"consentRequired"`
-	ClientAuthenticatorType   string            `json:"clientAuthenticatorType"`
-	Secret                    string            `json:"secret"`
-	RootURL                   string            `json:"rootUrl"`
-	BaseURL                   string            `json:"baseUrl"`
-	AdminURL                  string            `json:"adminUrl"`
-	RedirectURIs              []string          `json:"redirectUris"`
-	WebOrigins                []string          `json:"webOrigins"`
-	NotBefore                 int64             `json:"notBefore"`
-	StandardFlowEnabled       *bool             `json:"standardFlowEnabled"`
-	ImplicitFlowEnabled       bool              `json:"implicitFlowEnabled"`
-	DirectAccessGrantsEnabled bool              `json:"directAccessGrantsEnabled"`
-	DirectGrantsOnly          *bool             `json:"directGrantsOnly"` // of old: one switch for the next two
-	ServiceAccountsEnabled    bool              `json:"serviceAccountsEnabled"`
-	AuthorizationEnabled      bool              `json:"authorizationServicesEnabled"`
-	FrontchannelLogout        bool              `json:"frontchannelLogout"`
-	FullScopeAllowed          *bool             `json:"fullScopeAllowed"`
-	ProtocolMappers           []Mapper          `json:"protocolMappers"`
-	DefaultClientScopes       []string          `json:"defaultClientScopes"`
-	OptionalClientScopes      []string          `json:"optionalClientScopes"`
-	DefaultRoles              []string          `json:"defaultRoles"` // of releases before 13
-	Attributes                map[string]string `json:"attributes"`
-	Authorization             json.RawMessage   `json:"authorizationSettings"`
-	FlowOverrides             map[string]string `json:"authenticationFlowBindingOverrides"`
-	ClientTemplate            string            `json:"clientTemplate"` // of releases before 4
+	ID                        string   `json:"id"`
+	ClientID                  string   `json:"clientId"`
+	Name                      string   `json:"name"`
+	Enabled                   *bool    `json:"enabled"`
+	Protocol                  string   `json:"protocol"`
+	PublicClient              bool     `json:"publicClient"`
+	BearerOnly                bool     `json:"bearerOnly"`
+	ConsentRequired           bool     `json:"consentRequired"`
+	ClientAuthenticatorType   string   `json:"clientAuthenticatorType"`
+	Secret                    string   `json:"secret"`
+	RootURL                   string   `json:"rootUrl"`
+	BaseURL                   string   `json:"baseUrl"`
+	AdminURL                  string   `json:"adminUrl"`
+	RedirectURIs              []string `json:"redirectUris"`
+	WebOrigins                []string `json:"webOrigins"`
+	NotBefore                 int64    `json:"notBefore"`
+	StandardFlowEnabled       *bool    `json:"standardFlowEnabled"`
+	ImplicitFlowEnabled       bool     `json:"implicitFlowEnabled"`
+	DirectAccessGrantsEnabled bool     `json:"directAccessGrantsEnabled"`
+	// of old: one switch for the next two
+	DirectGrantsOnly       *bool             `json:"directGrantsOnly"`
+	ServiceAccountsEnabled bool              `json:"serviceAccountsEnabled"`
+	AuthorizationEnabled   bool              `json:"authorizationServicesEnabled"`
+	FrontchannelLogout     bool              `json:"frontchannelLogout"`
+	FullScopeAllowed       *bool             `json:"fullScopeAllowed"`
+	ProtocolMappers        []Mapper          `json:"protocolMappers"`
+	DefaultClientScopes    []string          `json:"defaultClientScopes"`
+	OptionalClientScopes   []string          `json:"optionalClientScopes"`
+	DefaultRoles           []string          `json:"defaultRoles"` // of releases before 13
+	Attributes             map[string]string `json:"attributes"`
+	Authorization          json.RawMessage   `json:"authorizationSettings"`
+	FlowOverrides          map[string]string `json:"authenticationFlowBindingOverrides"`
+	ClientTemplate         string            `json:"clientTemplate"` // of releases before 4
 }
 
 type Scope struct {
@@ -276,11 +279,12 @@ func Number(attributes map[string]string, name string, absent int) int {
 
 // Hashed reports whether a credential is a password that can't be checked here.
 func (c Credential) Hashed() bool {
-	return (c.Type == "password" || c.Type == "") && c.Value == "" && (c.SecretData != "" || c.SaltedHash != "")
+	return (c.Type == "password" || c.Type == "") && c.Value == "" &&
+		(c.SecretData != "" || c.SaltedHash != "")
 }
 
-// Known reports whether the stand-in has credentials of this type; Keycloak has others, for security
-// keys.
+// Known reports whether the stand-in has credentials of this type; Keycloak has others, for
+// security keys.
 func (c Credential) Known() bool {
 	return c.Type == "password" || c.Type == "" || c.Type == "otp" || c.Type == "totp"
 }

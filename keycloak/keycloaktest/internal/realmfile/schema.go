@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// The members of Keycloak 26.7.4's representations, each with its disposition (reader.go). They are those
-// that its JSON reader knows, old names included.
+// The members of Keycloak 26.7.4's representations, each with its disposition (reader.go). They are
+// those that its JSON reader knows, old names included.
 
 // scalar returns a schema without parts.
 func scalar(expected string, take func(any) (any, bool)) *schema {
@@ -26,14 +26,18 @@ var (
 	stringType = scalar("a text", decodeString)
 	nameType   = scalar("a name", decodeName)
 	boolType   = scalar("true or false", decodeBool)
-	int32Type  = scalar("a whole number of 32 bits", func(value any) (any, bool) { return decodeInt(value, 32) })
-	int64Type  = scalar("a whole number", func(value any) (any, bool) { return decodeInt(value, 64) })
+	int32Type  = scalar("a whole number of 32 bits", func(value any) (any, bool) {
+		return decodeInt(value, 32)
+	})
+	int64Type = scalar("a whole number", func(value any) (any, bool) {
+		return decodeInt(value, 64)
+	})
 	// anyValue isn't looked into.
 	anyType    = scalar("", func(value any) (any, bool) { return value, true })
 	stringList = listOf(stringType)
 	stringMap  = mapOf(stringType)
-	// stringLists are attributes of groups, userAttributes those of users: there, Keycloak takes a text
-	// for a list of one.
+	// stringLists are attributes of groups, userAttributes those of users: there, Keycloak takes a
+	// text for a list of one.
 	stringLists    = mapOf(stringList)
 	userAttributes = mapOf(scalar("a list of texts", decodeStringOrList))
 )
@@ -126,7 +130,8 @@ var placeholder = regexp.MustCompile(`\$\{[\w.]+:[^}]*\}|\$\{[A-Z][A-Z0-9_]*\}`)
 func (r *reader) checkPlaceholder(at *path, value any) {
 	if text, ok := value.(string); ok && strings.Contains(text, "${") {
 		if found := placeholder.FindString(text); found != "" {
-			r.problem(at, "%s is a placeholder, which Keycloak fills in from its environment and a stand-in doesn't: put the value there", found)
+			r.problem(at,
+				"%s is a placeholder, which Keycloak fills in from its environment and a stand-in doesn't: put the value there", found)
 		}
 	}
 }
@@ -177,83 +182,120 @@ func realmRecord(client, user, role, group *record) *record {
 	roles := (&record{name: "RolesRepresentation"}).with(
 		decodes(listOf(of(role)), "realm"), decodes(mapOf(listOf(of(role))), "client application"))
 	scopeMapping := (&record{name: "ScopeMappingRepresentation"}).with(
-		decodes(stringType, "client clientScope clientTemplate"), decodes(stringList, "roles"), ignores(stringType, "self"))
-	scope := (&record{name: "ClientScopeRepresentation", lenient: true, nameRule: nameRequired}).with(
-		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"), decodes(listOf(of(mapperRecord())), "protocolMappers"),
+		decodes(stringType, "client clientScope clientTemplate"), decodes(stringList, "roles"),
+		ignores(stringType, "self"))
+	scope := (&record{name: "ClientScopeRepresentation", lenient: true,
+		nameRule: nameRequired}).with(
+		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"),
+		decodes(listOf(of(mapperRecord())), "protocolMappers"),
 		ignores(stringType, "id description"))
 	template := (&record{name: "ClientTemplateRepresentation", nameRule: nameRequired}).with(
-		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"), decodes(listOf(of(mapperRecord())), "protocolMappers"),
-		ignores(stringType, "id description"), ignores(boolType, `fullScopeAllowed bearerOnly consentRequired standardFlowEnabled
+		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"),
+		decodes(listOf(of(mapperRecord())), "protocolMappers"),
+		ignores(stringType, "id description"),
+		ignores(boolType, `fullScopeAllowed bearerOnly consentRequired standardFlowEnabled
 			implicitFlowEnabled directAccessGrantsEnabled serviceAccountsEnabled publicClient frontchannelLogout`))
 	component := &record{name: "ComponentExportRepresentation"}
 	component.with(
-		decodes(stringType, "id name providerId"), decodes(stringLists, "config"), decodes(mapOf(listOf(of(component))), "subComponents"), ignores(stringType, "subType"))
+		decodes(stringType, "id name providerId"), decodes(stringLists, "config"),
+		decodes(mapOf(listOf(of(component))), "subComponents"), ignores(stringType, "subType"))
 	execution := (&record{name: "AuthenticationExecutionExportRepresentation"}).with(
-		decodes(stringType, "authenticatorConfig authenticator flowAlias"), decodes(oneOf("REQUIRED", "CONDITIONAL", "ALTERNATIVE", "DISABLED", "OPTIONAL"), "requirement"),
-		decodes(int32Type, "priority"), ignores(boolType, "authenticatorFlow autheticatorFlow userSetupAllowed"))
+		decodes(stringType, "authenticatorConfig authenticator flowAlias"),
+		decodes(oneOf("REQUIRED", "CONDITIONAL", "ALTERNATIVE", "DISABLED", "OPTIONAL"),
+			"requirement"), decodes(int32Type, "priority"),
+		ignores(boolType, "authenticatorFlow autheticatorFlow userSetupAllowed"))
 	flow := (&record{name: "AuthenticationFlowRepresentation"}).with(
-		decodes(stringType, "id alias"), decodes(listOf(of(execution)), "authenticationExecutions"), ignores(stringType, "description providerId"), ignores(boolType, "topLevel builtIn"))
+		decodes(stringType, "id alias"), decodes(listOf(of(execution)), "authenticationExecutions"),
+		ignores(stringType, "description providerId"), ignores(boolType, "topLevel builtIn"))
 	authenticatorConfig := (&record{name: "AuthenticatorConfigRepresentation"}).with(
 		decodes(stringType, "alias"), decodes(stringMap, "config"), ignores(stringType, "id"))
 	action := (&record{name: "RequiredActionProviderRepresentation"}).with(
-		decodes(stringType, "alias"), decodes(boolType, "enabled defaultAction"), ignores(stringType, "name providerId"), ignores(int32Type, "priority"), ignores(stringMap, "config"))
+		decodes(stringType, "alias"), decodes(boolType, "enabled defaultAction"),
+		ignores(stringType, "name providerId"), ignores(int32Type, "priority"),
+		ignores(stringMap, "config"))
 	provider := (&record{name: "IdentityProviderRepresentation"}).with(
-		decodes(stringType, "alias providerId firstBrokerLoginFlowAlias postBrokerLoginFlowAlias"), decodes(boolType, "enabled"), decodes(stringMap, "config"),
+		decodes(stringType, "alias providerId firstBrokerLoginFlowAlias postBrokerLoginFlowAlias"),
+		decodes(boolType, "enabled"), decodes(stringMap, "config"),
 		ignores(stringType, "displayName internalId updateProfileFirstLoginMode organizationId"),
-		ignores(boolType, "trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin updateProfileFirstLogin"),
+		ignores(boolType,
+			"trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin updateProfileFirstLogin"),
 		ignores(stringList, "types"))
 	providerMapper := (&record{name: "IdentityProviderMapperRepresentation"}).with(
-		ignores(stringType, "id name identityProviderAlias identityProviderMapper"), ignores(stringMap, "config"))
+		ignores(stringType, "id name identityProviderAlias identityProviderMapper"),
+		ignores(stringMap, "config"))
 	return (&record{name: "RealmRepresentation"}).with(
-		decodes(stringType, `id realm sslRequired defaultSignatureAlgorithm otpPolicyType otpPolicyAlgorithm keycloakVersion passwordPolicy
+		decodes(stringType,
+			`id realm sslRequired defaultSignatureAlgorithm otpPolicyType otpPolicyAlgorithm keycloakVersion passwordPolicy
 			browserFlow directGrantFlow clientAuthenticationFlow registrationFlow resetCredentialsFlow dockerAuthenticationFlow firstBrokerLoginFlow`),
-		decodes(int32Type, `notBefore refreshTokenMaxReuse accessTokenLifespan ssoSessionIdleTimeout ssoSessionMaxLifespan offlineSessionIdleTimeout
+		decodes(int32Type,
+			`notBefore refreshTokenMaxReuse accessTokenLifespan ssoSessionIdleTimeout ssoSessionMaxLifespan offlineSessionIdleTimeout
 			offlineSessionMaxLifespan clientSessionIdleTimeout clientSessionMaxLifespan clientOfflineSessionIdleTimeout
 			clientOfflineSessionMaxLifespan accessCodeLifespan accessCodeLifespanLogin oauth2DeviceCodeLifespan
 			oauth2DevicePollingInterval maxTemporaryLockouts maxFailureWaitSeconds minimumQuickLoginWaitSeconds waitIncrementSeconds
 			maxDeltaTimeSeconds failureFactor otpPolicyDigits otpPolicyPeriod otpPolicyLookAheadWindow`),
-		decodes(int32Type, "maxSecondaryAuthFailures ssoSessionIdleTimeoutRememberMe ssoSessionMaxLifespanRememberMe"), decodes(int64Type, "quickLoginCheckMilliSeconds"),
-		decodes(boolType, `enabled revokeRefreshToken offlineSessionMaxLifespanEnabled loginWithEmailAllowed duplicateEmailsAllowed
+		decodes(int32Type,
+			"maxSecondaryAuthFailures ssoSessionIdleTimeoutRememberMe ssoSessionMaxLifespanRememberMe"), decodes(int64Type, "quickLoginCheckMilliSeconds"),
+		decodes(boolType,
+			`enabled revokeRefreshToken offlineSessionMaxLifespanEnabled loginWithEmailAllowed duplicateEmailsAllowed
 			registrationEmailAsUsername verifyEmail editUsernameAllowed bruteForceProtected permanentLockout otpPolicyCodeReusable
 			internationalizationEnabled organizationsEnabled rememberMe registrationAllowed`),
-		decodes(stringType, "defaultLocale"), decodes(stringList, "supportedLocales"), decodes(listOf(of(provider)), "identityProviders"),
+		decodes(stringType, "defaultLocale"), decodes(stringList, "supportedLocales"),
+		decodes(listOf(of(provider)), "identityProviders"),
 		decodes(listOf(anyType), "userFederationProviders"),
-		decodes(oneOf("LINEAR", "MULTIPLE"), "bruteForceStrategy"),
-		decodes(of(roles), "roles"), decodes(of(role), "defaultRole"), decodes(stringList, "defaultRoles defaultGroups"), decodes(listOf(of(group)), "groups"),
-		decodes(listOf(of(user)), "users"), decodes(listOf(of(client)), "clients"), decodes(listOf(of(scope)), "clientScopes"),
+		decodes(oneOf("LINEAR", "MULTIPLE"), "bruteForceStrategy"), decodes(of(roles), "roles"),
+		decodes(of(role), "defaultRole"), decodes(stringList, "defaultRoles defaultGroups"),
+		decodes(listOf(of(group)), "groups"), decodes(listOf(of(user)), "users"),
+		decodes(listOf(of(client)), "clients"), decodes(listOf(of(scope)), "clientScopes"),
 		decodes(stringList, "defaultDefaultClientScopes defaultOptionalClientScopes"),
-		decodes(listOf(of(scopeMapping)), "scopeMappings"), decodes(mapOf(listOf(of(scopeMapping))), "clientScopeMappings"),
-		decodes(mapOf(listOf(of(component))), "components"), decodes(stringMap, "attributes"), decodes(listOf(of(action)), "requiredActions"),
-		decodes(listOf(of(flow)), "authenticationFlows"), decodes(listOf(of(authenticatorConfig)), "authenticatorConfig"), decodes(anyType, "clientPolicies clientProfiles"),
+		decodes(listOf(of(scopeMapping)), "scopeMappings"),
+		decodes(mapOf(listOf(of(scopeMapping))), "clientScopeMappings"),
+		decodes(mapOf(listOf(of(component))), "components"), decodes(stringMap, "attributes"),
+		decodes(listOf(of(action)), "requiredActions"),
+		decodes(listOf(of(flow)), "authenticationFlows"),
+		decodes(listOf(of(authenticatorConfig)), "authenticatorConfig"),
+		decodes(anyType, "clientPolicies clientProfiles"),
 
-		decodes(listOf(anyType), "organizations"), ignores(listOf(anyType), "userFederationMappers"), ignores(listOf(of(user)), "federatedUsers"),
+		decodes(listOf(anyType), "organizations"),
+		ignores(listOf(anyType), "userFederationMappers"),
+		ignores(listOf(of(user)), "federatedUsers"),
 		refuses(oldRelease, listOf(anyType), "applications oauthClients"),
-		decodes(listOf(of(template)), "clientTemplates"), decodes(mapOf(listOf(of(scopeMapping))), "applicationScopeMappings"),
+		decodes(listOf(of(template)), "clientTemplates"),
+		decodes(mapOf(listOf(of(scopeMapping))), "applicationScopeMappings"),
 
-		ignores(stringType, `displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme privateKey publicKey certificate codeSecret`),
-		ignores(int32Type, `accessTokenLifespanForImplicitFlow accessCodeLifespanUserAction actionTokenGeneratedByAdminLifespan actionTokenGeneratedByUserLifespan otpPolicyInitialCounter`),
+		ignores(stringType,
+			`displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme privateKey publicKey certificate codeSecret`),
+		ignores(int32Type,
+			`accessTokenLifespanForImplicitFlow accessCodeLifespanUserAction actionTokenGeneratedByAdminLifespan actionTokenGeneratedByUserLifespan otpPolicyInitialCounter`),
 		ignores(int64Type, "eventsExpiration"),
-		ignores(boolType, `resetPasswordAllowed eventsEnabled adminEventsEnabled adminEventsDetailsEnabled
+		ignores(boolType,
+			`resetPasswordAllowed eventsEnabled adminEventsEnabled adminEventsDetailsEnabled
 			userManagedAccessAllowed verifiableCredentialsEnabled adminPermissionsEnabled scimApiEnabled`),
-		ignores(stringList, "requiredCredentials otpSupportedApplications eventsListeners enabledEventTypes"),
-		decodes(stringMap, "smtpServer"), ignores(stringMap, "browserSecurityHeaders"), ignores(mapOf(stringMap), "localizationTexts"),
+		ignores(stringList,
+			"requiredCredentials otpSupportedApplications eventsListeners enabledEventTypes"),
+		decodes(stringMap, "smtpServer"), ignores(stringMap, "browserSecurityHeaders"),
+		ignores(mapOf(stringMap), "localizationTexts"),
 		ignores(listOf(of(providerMapper)), "identityProviderMappers"),
-		ignores(listOf(of(mapperRecord())), "protocolMappers"), ignores(of(client), "adminPermissionsClient"),
-		ignores(anyType, `passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin socialProviders
+		ignores(listOf(of(mapperRecord())), "protocolMappers"),
+		ignores(of(client), "adminPermissionsClient"), ignores(anyType,
+			`passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin socialProviders
 			identityFederationEnabled attributesOrEmpty parsedClientProfiles parsedClientPolicies`),
 		webAuthn("webAuthnPolicy"), webAuthn("webAuthnPolicyPasswordless"),
 		ignores(int32Type, "webAuthnPolicyCreateTimeout webAuthnPolicyPasswordlessCreateTimeout"),
-		ignores(boolType, `webAuthnPolicyAvoidSameAuthenticatorRegister webAuthnPolicyPasswordlessAvoidSameAuthenticatorRegister
+		ignores(boolType,
+			`webAuthnPolicyAvoidSameAuthenticatorRegister webAuthnPolicyPasswordlessAvoidSameAuthenticatorRegister
 			webAuthnPolicyPasswordlessPasskeysEnabled`),
 		ignores(stringType, "webAuthnPolicyPasswordlessMediation"),
-		ignores(stringList, `webAuthnPolicySignatureAlgorithms webAuthnPolicyAcceptableAaguids webAuthnPolicyExtraOrigins
+		ignores(stringList,
+			`webAuthnPolicySignatureAlgorithms webAuthnPolicyAcceptableAaguids webAuthnPolicyExtraOrigins
 			webAuthnPolicyPasswordlessSignatureAlgorithms webAuthnPolicyPasswordlessAcceptableAaguids webAuthnPolicyPasswordlessExtraOrigins`),
 	)
 }
 
 // webAuthn are the texts of one of the two policies for security keys.
 func webAuthn(prefix string) fieldGroup {
-	names := []string{"RpEntityName", "RpId", "AttestationConveyancePreference", "AuthenticatorAttachment", "RequireResidentKey", "ResidentKey", "UserVerificationRequirement"}
+	names := []string{"RpEntityName", "RpId", "AttestationConveyancePreference",
+		"AuthenticatorAttachment", "RequireResidentKey", "ResidentKey",
+		"UserVerificationRequirement"}
 	for i, name := range names {
 		names[i] = prefix + name
 	}
@@ -265,49 +307,71 @@ func roleRecord() *record {
 		decodes(stringList, "realm"), decodes(stringLists, "client application"))
 	return (&record{name: "RoleRepresentation", nameRule: namelessIgnored}).with(
 		decodes(stringType, "name"), decodes(of(composites), "composites"),
-		ignores(stringType, "id description containerId"), ignores(boolType, "composite clientRole"), ignores(stringLists, "attributes"), ignores(anyType, "scopeParamRequired"))
+		ignores(stringType, "id description containerId"),
+		ignores(boolType, "composite clientRole"), ignores(stringLists, "attributes"),
+		ignores(anyType, "scopeParamRequired"))
 }
 
 func groupRecord() *record {
 	group := &record{name: "GroupRepresentation", nameRule: namelessIgnored}
 	return group.with(
-		decodes(stringType, "name"), decodes(stringLists, "attributes clientRoles"), decodes(stringList, "realmRoles"), decodes(listOf(of(group)), "subGroups"),
-		ignores(stringType, "id description path parentId"), ignores(int64Type, "subGroupCount"), ignores(mapOf(boolType), "access"))
+		decodes(stringType, "name"), decodes(stringLists, "attributes clientRoles"),
+		decodes(stringList, "realmRoles"), decodes(listOf(of(group)), "subGroups"),
+		ignores(stringType, "id description path parentId"), ignores(int64Type, "subGroupCount"),
+		ignores(mapOf(boolType), "access"))
 }
 
 func userRecord() *record {
 	credential := (&record{name: "CredentialRepresentation"}).with(
 		decodes(stringType, "type value secretData credentialData"), decodes(boolType, "temporary"),
-		ignores(stringType, "id userLabel federationLink"), ignores(int64Type, "createdDate"), ignores(int32Type, "priority"),
-		decodes(stringType, "hashedSaltedValue"), ignores(anyType, "device salt hashIterations counter algorithm digits period config"))
+		ignores(stringType, "id userLabel federationLink"), ignores(int64Type, "createdDate"),
+		ignores(int32Type, "priority"), decodes(stringType, "hashedSaltedValue"),
+		ignores(anyType, "device salt hashIterations counter algorithm digits period config"))
 	consent := (&record{name: "UserConsentRepresentation", lenient: true}).with(
-		decodes(stringType, "clientId"), decodes(stringList, "grantedClientScopes"), ignores(int64Type, "createdDate lastUpdatedDate"), ignores(stringList, "grantedRealmRoles"))
-	federated := (&record{name: "FederatedIdentityRepresentation"}).with(ignores(stringType, "identityProvider userId userName"))
-	social := (&record{name: "SocialLinkRepresentation"}).with(ignores(stringType, "socialProvider socialUserId socialUsername"))
-	return (&record{name: "UserRepresentation", nameRule: nameRequired, nameField: "username"}).with(
-		decodes(stringType, "id username email firstName lastName serviceAccountClientId"), decodes(boolType, "enabled emailVerified"), decodes(int32Type, "notBefore"),
-		decodes(userAttributes, "attributes"), decodes(stringList, "requiredActions realmRoles groups"), decodes(stringLists, "clientRoles applicationRoles"),
-		decodes(listOf(of(credential)), "credentials"), decodes(listOf(of(consent)), "clientConsents"),
-		decodes(stringType, "federationLink"),
-		ignores(stringType, "self origin"), ignores(int64Type, "createdTimestamp"), ignores(boolType, "totp"), ignores(stringList, "disableableCredentialTypes"),
-		ignores(listOf(of(federated)), "federatedIdentities"), ignores(listOf(of(social)), "socialLinks"), ignores(mapOf(boolType), "access"),
-		ignores(listOf(anyType), "verifiableCredentials issuedVerifiableCredentials"), ignores(anyType, "userProfileMetadata rawAttributes"))
+		decodes(stringType, "clientId"), decodes(stringList, "grantedClientScopes"),
+		ignores(int64Type, "createdDate lastUpdatedDate"), ignores(stringList, "grantedRealmRoles"))
+	federated := (&record{name: "FederatedIdentityRepresentation"}).with(ignores(stringType,
+		"identityProvider userId userName"))
+	social := (&record{name: "SocialLinkRepresentation"}).with(ignores(stringType,
+		"socialProvider socialUserId socialUsername"))
+	return (&record{name: "UserRepresentation", nameRule: nameRequired,
+		nameField: "username"}).with(
+		decodes(stringType, "id username email firstName lastName serviceAccountClientId"),
+		decodes(boolType, "enabled emailVerified"), decodes(int32Type, "notBefore"),
+		decodes(userAttributes, "attributes"),
+		decodes(stringList, "requiredActions realmRoles groups"),
+		decodes(stringLists, "clientRoles applicationRoles"),
+		decodes(listOf(of(credential)), "credentials"),
+		decodes(listOf(of(consent)), "clientConsents"), decodes(stringType, "federationLink"),
+		ignores(stringType, "self origin"), ignores(int64Type, "createdTimestamp"),
+		ignores(boolType, "totp"), ignores(stringList, "disableableCredentialTypes"),
+		ignores(listOf(of(federated)), "federatedIdentities"),
+		ignores(listOf(of(social)), "socialLinks"), ignores(mapOf(boolType), "access"),
+		ignores(listOf(anyType), "verifiableCredentials issuedVerifiableCredentials"),
+		ignores(anyType, "userProfileMetadata rawAttributes"))
 }
 
 func clientRecord() *record {
 	return (&record{name: "ClientRepresentation"}).with(
-		decodes(nameType, "clientId"), decodes(stringType, "id name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl clientTemplate"),
-		decodes(boolType, `enabled publicClient bearerOnly consentRequired standardFlowEnabled implicitFlowEnabled directAccessGrantsEnabled
+		decodes(nameType, "clientId"),
+		decodes(stringType,
+			"id name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl clientTemplate"), decodes(boolType, `enabled publicClient bearerOnly consentRequired standardFlowEnabled implicitFlowEnabled directAccessGrantsEnabled
 			serviceAccountsEnabled authorizationServicesEnabled frontchannelLogout fullScopeAllowed`),
-		decodes(int32Type, "notBefore"), decodes(stringList, "redirectUris webOrigins defaultClientScopes optionalClientScopes defaultRoles"),
-		decodes(stringMap, "attributes authenticationFlowBindingOverrides"), decodes(listOf(of(mapperRecord())), "protocolMappers"),
+		decodes(int32Type, "notBefore"),
+		decodes(stringList,
+			"redirectUris webOrigins defaultClientScopes optionalClientScopes defaultRoles"),
+		decodes(stringMap, "attributes authenticationFlowBindingOverrides"),
+		decodes(listOf(of(mapperRecord())), "protocolMappers"),
 		decodes(boolType, "directGrantsOnly"),
-		ignores(stringType, "description type registrationAccessToken origin"), ignores(int32Type, "nodeReRegistrationTimeout"),
-		ignores(boolType, "surrogateAuthRequired alwaysDisplayInConsole useTemplateConfig useTemplateScope useTemplateMappers"),
-		ignores(mapOf(int32Type), "registeredNodes"), ignores(mapOf(boolType), "access"), decodes(anyType, "authorizationSettings"))
+		ignores(stringType, "description type registrationAccessToken origin"),
+		ignores(int32Type, "nodeReRegistrationTimeout"), ignores(boolType,
+			"surrogateAuthRequired alwaysDisplayInConsole useTemplateConfig useTemplateScope useTemplateMappers"),
+		ignores(mapOf(int32Type), "registeredNodes"), ignores(mapOf(boolType), "access"),
+		decodes(anyType, "authorizationSettings"))
 }
 
 func mapperRecord() *record {
 	return (&record{name: "ProtocolMapperRepresentation", nameRule: nameRequired}).with(
-		decodes(stringType, "name protocol protocolMapper"), decodes(stringMap, "config"), ignores(stringType, "id"), ignores(anyType, "consentRequired consentText"))
+		decodes(stringType, "name protocol protocolMapper"), decodes(stringMap, "config"),
+		ignores(stringType, "id"), ignores(anyType, "consentRequired consentText"))
 }

@@ -84,13 +84,16 @@ func readProfile(document string) (*Profile, error) {
 	}
 	for i := range p.Attributes {
 		a := &p.Attributes[i]
-		if slices.ContainsFunc(p.Attributes[:i], func(other profileAttribute) bool { return other.Name == a.Name }) {
+		if slices.ContainsFunc(p.Attributes[:i], func(other profileAttribute) bool {
+			return other.Name == a.Name
+		}) {
 			return nil, fmt.Errorf("attribute %s: there is one of this name already", a.Name)
 		}
 		for _, name := range sortedNames(a.Validations) {
 			v, err := newValidator(name, a.Validations[name])
 			if err != nil {
-				return nil, fmt.Errorf("attribute %s: validator %s is not supported: %w", a.Name, name, err)
+				return nil, fmt.Errorf("attribute %s: validator %s is not supported: %w", a.Name,
+					name, err)
 			}
 			if v != nil {
 				a.valid = append(a.valid, v)
@@ -98,9 +101,11 @@ func readProfile(document string) (*Profile, error) {
 				a.unread = name
 			}
 		}
-		if a.Required != nil && len(a.Required.Scopes) > 0 || len(a.Selector.Scopes) > 0 && (a.Required != nil || len(a.valid) > 0) {
+		if a.Required != nil && len(a.Required.Scopes) > 0 ||
+			len(a.Selector.Scopes) > 0 && (a.Required != nil || len(a.valid) > 0) {
 			p.Unsupported = append(p.Unsupported, Unsupported{
-				"the user profile's attribute " + a.Name + ": scopes are not supported: whether it must be there would depend on the request",
+				"the user profile's attribute " + a.Name +
+					": scopes are not supported: whether it must be there would depend on the request",
 				UsePassword | UseLogin,
 			})
 		}
@@ -144,7 +149,8 @@ func (p *Profile) check(scopes []Scope) error {
 			}
 		}
 		if !profileName.MatchString(a.Name) {
-			return fmt.Errorf("attribute %q: letters, digits, dots, hyphens and underscores are expected", a.Name)
+			return fmt.Errorf(
+				"attribute %q: letters, digits, dots, hyphens and underscores are expected", a.Name)
 		}
 		if a.Group != "" && !slices.ContainsFunc(groups, func(g struct {
 			Name string `json:"name"`
@@ -192,7 +198,8 @@ func (p *Profile) Lacking(u *User, settings *Realm) (names []string) {
 		editable := slices.Contains(a.Permissions.Edit, "user")
 		switch a.Name {
 		case "username":
-			values, editable = []string{u.Username}, settings.EditUsernameAllowed && !settings.RegistrationEmailAsUsername
+			values, editable = []string{u.Username},
+				settings.EditUsernameAllowed && !settings.RegistrationEmailAsUsername
 		case "email":
 			values, editable = []string{u.Email}, editable || len(a.Permissions.Edit) == 0
 		case "firstName":
@@ -208,10 +215,14 @@ func (p *Profile) Lacking(u *User, settings *Realm) (names []string) {
 }
 
 func (a *profileAttribute) passes(values []string) bool {
-	if a.requiredOfUsers() && !slices.ContainsFunc(values, func(value string) bool { return strings.TrimSpace(value) != "" }) {
+	if a.requiredOfUsers() &&
+		!slices.ContainsFunc(values, func(value string) bool {
+			return strings.TrimSpace(value) != ""
+		}) {
 		return false
 	}
-	if limits := a.Validations["multivalued"]; len(values) > 1 && (!a.Multivalued || len(values) > int(bound(limits, "max", math.MaxInt32))) {
+	if limits := a.Validations["multivalued"]; len(values) > 1 &&
+		(!a.Multivalued || len(values) > int(bound(limits, "max", math.MaxInt32))) {
 		return false
 	}
 	for _, value := range values {
@@ -225,7 +236,8 @@ func (a *profileAttribute) passes(values []string) bool {
 }
 
 func (a *profileAttribute) requiredOfUsers() bool {
-	return a.Required != nil && (len(a.Required.Roles) == 0 || slices.Contains(a.Required.Roles, "user"))
+	return a.Required != nil &&
+		(len(a.Required.Roles) == 0 || slices.Contains(a.Required.Roles, "user"))
 }
 
 // Unread is an attribute of a user that a validator would look at that isn't done here, with the
@@ -253,15 +265,21 @@ func bound(config map[string]any, name string, absent float64) float64 {
 }
 
 var (
-	personName   = regexp.MustCompile(`\A[^<>&"\n\v\f\r\x85\x{2028}\x{2029}$%!#?§;*~/\\|^=\[\]{}()[:cntrl:]]+\z`)
-	userName     = regexp.MustCompile(`\A[^<>&"'\s\v\x85\x{2028}\x{2029}\xA0\x{1680}\x{180e}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}$%!#?§,;:*~/\\|^=\[\]{}()` + "`" + `[:cntrl:]]+\z`)
-	wholeNumber  = regexp.MustCompile(`\A[+-]?[0-9]+\z`)
-	emailLocal   = regexp.MustCompile(`(?i)\A(?:[a-z0-9!#$%&'*+/=?^_` + "`" + `{|}~\x{80}-\x{ffff}-]+|"[^"]+")(?:\.(?:[a-z0-9!#$%&'*+/=?^_` + "`" + `{|}~\x{80}-\x{ffff}-]+|"[^"]+"))*\z`)
-	emailDomain  = regexp.MustCompile(`(?i)\A(?:` + domainLabel + `(?:\.` + domainLabel + `)*|\[[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\]|\[IPv6:[0-9a-f:.]+\])\z`)
+	personName = regexp.MustCompile(
+		`\A[^<>&"\n\v\f\r\x85\x{2028}\x{2029}$%!#?§;*~/\\|^=\[\]{}()[:cntrl:]]+\z`)
+	userName = regexp.MustCompile(
+		`\A[^<>&"'\s\v\x85\x{2028}\x{2029}\xA0\x{1680}\x{180e}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}$%!#?§,;:*~/\\|^=\[\]{}()` + "`" + `[:cntrl:]]+\z`)
+	wholeNumber = regexp.MustCompile(`\A[+-]?[0-9]+\z`)
+	emailLocal  = regexp.MustCompile(`(?i)\A(?:[a-z0-9!#$%&'*+/=?^_` + "`" +
+		`{|}~\x{80}-\x{ffff}-]+|"[^"]+")(?:\.(?:[a-z0-9!#$%&'*+/=?^_` + "`" +
+		`{|}~\x{80}-\x{ffff}-]+|"[^"]+"))*\z`)
+	emailDomain = regexp.MustCompile(`(?i)\A(?:` + domainLabel + `(?:\.` + domainLabel +
+		`)*|\[[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\]|\[IPv6:[0-9a-f:.]+\])\z`)
 	emailLongest = 64 // of what is before the @
 )
 
-const domainLabel = `(?:[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" + `{|}~]-*)*[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" + `{|}~]`
+const domainLabel = `(?:[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" +
+	`{|}~]-*)*[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" + `{|}~]`
 
 // validEmail is Keycloak's idea of an e-mail address.
 func validEmail(address string) bool {
@@ -271,7 +289,8 @@ func validEmail(address string) bool {
 	}
 	domain := address[at+1:]
 	longLabel := func(label string) bool { return len(label) > 63 }
-	return emailLocal.MatchString(address[:at]) && emailDomain.MatchString(domain) && len(domain) <= 255 && !slices.ContainsFunc(strings.Split(domain, "."), longLabel)
+	return emailLocal.MatchString(address[:at]) && emailDomain.MatchString(domain) &&
+		len(domain) <= 255 && !slices.ContainsFunc(strings.Split(domain, "."), longLabel)
 }
 
 func newValidator(name string, config map[string]any) (validator, error) {
@@ -293,7 +312,8 @@ func newValidator(name string, config map[string]any) (validator, error) {
 	case "integer":
 		return func(value string) bool {
 			n, err := strconv.ParseInt(value, 10, 64)
-			return err == nil && wholeNumber.MatchString(value) && float64(n) >= least && float64(n) <= most
+			return err == nil && wholeNumber.MatchString(value) && float64(n) >= least &&
+				float64(n) <= most
 		}, nil
 	case "double":
 		return func(value string) bool {
@@ -323,12 +343,17 @@ func newValidator(name string, config map[string]any) (validator, error) {
 		return userName.MatchString, nil
 	case "up-username-not-idn-homograph":
 		return func(value string) bool {
-			return !strings.ContainsFunc(value, func(c rune) bool { return !unicode.In(c, unicode.Latin, unicode.Common) })
+			return !strings.ContainsFunc(value, func(c rune) bool {
+				return !unicode.In(c, unicode.Latin, unicode.Common)
+			})
 		}, nil
 	case "uri":
 		return validURI, nil
 	case "iso-date":
-		return func(value string) bool { _, err := time.Parse(time.DateOnly, value); return err == nil }, nil
+		return func(value string) bool {
+			_, err := time.Parse(time.DateOnly, value)
+			return err == nil
+		}, nil
 	case "not-blank":
 		return func(value string) bool { return strings.TrimSpace(value) != "" }, nil
 	case "not-empty":
@@ -336,16 +361,19 @@ func newValidator(name string, config map[string]any) (validator, error) {
 	case "local-date":
 		return nil, nil // a date in the form of the user's language
 	case "multivalued":
-		return func(string) bool { return true }, nil // their number is looked at, not what they are
+		// their number is looked at, not what they are
+		return func(string) bool { return true }, nil
 	}
-	return nil, errors.New("the stand-in has double, email, integer, length, multivalued, options, pattern and Keycloak's own of names")
+	return nil, errors.New(
+		"the stand-in has double, email, integer, length, multivalued, options, pattern and Keycloak's own of names")
 }
 
 // wrongInJava reports whether a pattern that Go can't read is none of Java's either, whose patterns have more.
 func wrongInJava(err error) bool {
 	var wrong *syntax.Error
 	return errors.As(err, &wrong) && slices.Contains([]syntax.ErrorCode{
-		syntax.ErrMissingParen, syntax.ErrUnexpectedParen, syntax.ErrMissingBracket, syntax.ErrTrailingBackslash,
+		syntax.ErrMissingParen, syntax.ErrUnexpectedParen, syntax.ErrMissingBracket,
+		syntax.ErrTrailingBackslash,
 	}, wrong.Code)
 }
 
