@@ -35,7 +35,8 @@ func TestNothingGeneratedIsStale(t *testing.T) {
 	t.Run("examples/apollo/src/gql", func(t *testing.T) {
 		now := digests(t, "schema/*.graphqls", "examples/apollo/codegen.ts")
 		document := regexp.MustCompile("\\bgraphql\\(`([^`]*)`")
-		for _, name := range slices.Concat(glob(t, "examples/apollo/src/*.ts"), glob(t, "examples/apollo/src/*.tsx")) {
+		scripts, pages := glob(t, "examples/apollo/src/*.ts"), glob(t, "examples/apollo/src/*.tsx")
+		for _, name := range slices.Concat(scripts, pages) {
 			var documents strings.Builder
 			for _, found := range document.FindAllStringSubmatch(readSource(t, name), -1) {
 				documents.WriteString(found[1])

@@ -91,8 +91,8 @@ const (
 //
 //   - ErrProviderUnavailable when Keycloak is down, slow (identity.TimedOut), or answers with
 //     something that isn't its own
-//   - ErrProviderMisconfigured when a setting here, or a switch in the realm, is wrong; identity.Detail
-//     names it
+//   - ErrProviderMisconfigured when a setting here, or a switch in the realm, is wrong;
+//     identity.Detail names it
 //   - ErrBusy when as many calls of the kind are under way as ClientConfig allows
 //   - a RateLimitError when the caller's network has its share of those
 //

@@ -85,7 +85,8 @@ func (e *entry) handOver(ctx context.Context) {
 
 func handedOver(ctx context.Context) (e *entry) {
 	if graphql.HasOperationContext(ctx) {
-		e, _ = graphql.GetOperationContext(ctx).Stats.GetExtension(Limits{}.ExtensionName()).(*entry)
+		stats := graphql.GetOperationContext(ctx).Stats
+		e, _ = stats.GetExtension(Limits{}.ExtensionName()).(*entry)
 	}
 	return e
 }

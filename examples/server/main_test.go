@@ -26,13 +26,17 @@ func TestServer(t *testing.T) {
 	store := must(notes.Open(filepath.Join(t.TempDir(), "notes.db")))
 	defer store.Close()
 	server := must(newServer(cloakql.Config{
-		Realm:  must(keycloak.NewRealm(kc.URL, "notes")),
-		Client: keycloak.ClientConfig{ClientID: "notes-api", ClientSecret: identity.NewSecret("s3cret")},
-		Log:    slog.New(slog.DiscardHandler),
+		Realm: must(keycloak.NewRealm(kc.URL, "notes")),
+		Client: keycloak.ClientConfig{
+			ClientID: "notes-api", ClientSecret: identity.NewSecret("s3cret"),
+		},
+		Log: slog.New(slog.DiscardHandler),
 	}, store))
 	alice := must(kc.Realm("notes").SignIn("notes-api", "alice")).AccessToken
 	bob := must(kc.Realm("notes").SignIn("notes-api", "bob")).AccessToken
-	foreign := must(kc.Realm("notes").Mint(keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}}))
+	foreign := must(kc.Realm("notes").Mint(keycloaktest.Mint{
+		Claims: map[string]any{"aud": "billing"},
+	}))
 
 	ask := func(token, query, want string) {
 		t.Helper()

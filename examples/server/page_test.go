@@ -24,7 +24,9 @@ func TestExtendingPage(t *testing.T) {
 	root := filepath.Join(here, "../..")
 	page := readFile(t, filepath.Join(root, "docs/extending.md"))
 	shell(t, "go mod tidy -diff && go -C ../.. mod download") // what is below needs no network
-	t.Setenv("GOPROXY", "file://"+filepath.ToSlash(strings.TrimSpace(shell(t, "go env GOMODCACHE")))+"/cache/download")
+	t.Setenv("GOPROXY",
+		"file://"+filepath.ToSlash(strings.TrimSpace(shell(t, "go env GOMODCACHE")))+
+			"/cache/download")
 	t.Setenv("GOFLAGS", "-mod=mod")
 	t.Setenv("GOWORK", "off")
 	t.Chdir(t.TempDir())
@@ -39,24 +41,30 @@ func TestExtendingPage(t *testing.T) {
 			for command := range strings.Lines(text) {
 				shell(t, command)
 				if strings.HasPrefix(command, "go mod init ") {
-					shell(t, "go mod edit -require=github.com/cloakql/cloakql@v0.0.0-00010101000000-000000000000 "+
-						"-replace=github.com/cloakql/cloakql="+root)
-					writeFile(t, "go.sum", readFile(t, filepath.Join(root, "go.sum"))+readFile(t, filepath.Join(here, "go.sum")))
+					shell(t,
+						"go mod edit -require=github.com/cloakql/cloakql@v0.0.0-00010101000000-000000000000 "+
+							"-replace=github.com/cloakql/cloakql="+root)
+					writeFile(t, "go.sum",
+						readFile(t, filepath.Join(root, "go.sum"))+
+							readFile(t, filepath.Join(here, "go.sum")))
 				}
 			}
-		case language == "go" && !strings.Contains(strings.ReplaceAll(readFile(t, "main_test.go"), "\n\t", "\n"), text):
+		case language == "go" &&
+			!strings.Contains(strings.ReplaceAll(readFile(t, "main_test.go"), "\n\t", "\n"), text):
 			t.Errorf("main_test.go doesn't have this excerpt of the page:\n%s", text)
 		}
 	}
 
-	varying := regexp.MustCompile(`(?m)^(go |replace .* => ).*`) // in go.mod: what differs between machines
+	// in go.mod: what differs between machines
+	varying := regexp.MustCompile(`(?m)^(go |replace .* => ).*`)
 	made, want := files(t, "."), files(t, here)
 	for _, name := range []string{"page_test.go", ".local.env"} {
 		delete(want, name)
 		delete(made, name)
 	}
 	for name := range want {
-		if varying.ReplaceAllString(made[name], "$1") != varying.ReplaceAllString(want[name], "$1") {
+		if varying.ReplaceAllString(made[name], "$1") != varying.ReplaceAllString(want[name],
+			"$1") {
 			t.Errorf("%s isn't what the page makes:\n%s", name, made[name])
 		}
 		delete(made, name)
@@ -66,12 +74,14 @@ func TestExtendingPage(t *testing.T) {
 	}
 
 	shell(t, "go build -o notes-server .")
-	kc := keycloaktest.New(t, []byte(readFile(t, filepath.Join(root, "deploy/keycloak/local-realm.json"))))
+	kc := keycloaktest.New(t,
+		[]byte(readFile(t, filepath.Join(root, "deploy/keycloak/local-realm.json"))))
 	address := start(t, "./notes-server", "KEYCLOAK_SERVER_URL="+kc.URL, "ADDR=127.0.0.1:0")
 	token := must(kc.Realm("local").SignIn("local-api", "alice")).AccessToken
 	request := must(http.NewRequest(http.MethodPost, "http://"+address+"/graphql",
 		strings.NewReader(`{"query":"mutation { addNote(text: \"milk\") { text } }"}`)))
-	request.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + token}}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+token)
 	response := must(http.DefaultClient.Do(request))
 	defer response.Body.Close()
 	answer := must(bufio.NewReader(response.Body).ReadString('\n'))

@@ -256,5 +256,7 @@ var (
 	exponentBytes = [2]int{1, 4}
 	// Coordinates have all the bytes that the curve's field has, leading zeros too: RFC 7518,
 	// section 6.2.1.2.
-	coordinateBytes = map[string][2]int{"ES256": {32, 32}, "ES384": {48, 48}, "ES512": {66, 66}, "EdDSA": {32, 32}}
+	coordinateBytes = map[string][2]int{
+		"ES256": {32, 32}, "ES384": {48, 48}, "ES512": {66, 66}, "EdDSA": {32, 32},
+	}
 )

@@ -38,7 +38,8 @@ func (r *Realm) SignIn(clientID, username string, scopes ...string) (Tokens, err
 	}
 	out := issued.sign()
 	return Tokens{
-		AccessToken: out.AccessToken, RefreshToken: out.RefreshToken, IDToken: out.IDToken, SessionID: out.SessionState,
+		AccessToken: out.AccessToken, RefreshToken: out.RefreshToken, IDToken: out.IDToken,
+		SessionID:        out.SessionState,
 		ExpiresIn:        seconds(int(out.ExpiresIn)),
 		RefreshExpiresIn: seconds(int(out.RefreshExpiresIn)), Scope: strings.Fields(out.Scope),
 	}, nil

@@ -66,8 +66,8 @@ func loopback(uri *url.URL) bool {
 		uri.Port() != ""
 }
 
-// matchRedirect finds the pattern that allows a URI. A star at a pattern's end stands for anything but another host or
-// a user's name; the query and the fragment are free then.
+// matchRedirect finds the pattern that allows a URI. A star at a pattern's end stands for anything
+// but another host or a user's name; the query and the fragment are free then.
 func matchRedirect(patterns []string, uri *url.URL, asked string) (string, bool) {
 	path, _, _ := strings.Cut(asked, "#")
 	path, _, _ = strings.Cut(path, "?")
@@ -98,8 +98,8 @@ func (v *pageRequest) redirect(address string) answer {
 	return out
 }
 
-// respond sends the browser back to the client, with names and values in turn, in the way that the client asked for
-// (OAuth 2.0 Multiple Response Types 2.1, Form Post Response Mode).
+// respond sends the browser back to the client, with names and values in turn, in the way that the
+// client asked for (OAuth 2.0 Multiple Response Types 2.1, Form Post Response Mode).
 func (v *pageRequest) respond(q *authRequest, pairs ...string) answer {
 	if state := q.value("state"); state != "" || q.parameters.Has("state") {
 		pairs = append(pairs, "state", state)

@@ -72,7 +72,10 @@ func (b *testBrowser) took(response *http.Response, err error) {
 // ask begins a request for a code. Pairs come on top.
 func (b *testBrowser) ask(pairs ...string) {
 	b.Helper()
-	query := url.Values{"client_id": {"app"}, "redirect_uri": {"http://app.test/a/cb"}, "response_type": {"code"}, "scope": {"openid"}}
+	query := url.Values{
+		"client_id": {"app"}, "redirect_uri": {"http://app.test/a/cb"}, "response_type": {"code"},
+		"scope": {"openid"},
+	}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		query.Set(pairs[i], pairs[i+1])
 	}

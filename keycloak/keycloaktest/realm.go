@@ -123,7 +123,8 @@ func newRealm(server *Server, file realmfile.Realm, options importOptions) (*Rea
 func (r *Realm) buildScopes(importOptions) error {
 	documents := r.settings.Scopes()
 	if r.settings.ClientScopes == nil {
-		r.settings.DefaultDefaultClientScopes, r.settings.DefaultOptionalClientScopes = realmfile.BuiltinDefaultScopes, realmfile.BuiltinOptionalScopes
+		r.settings.DefaultDefaultClientScopes = realmfile.BuiltinDefaultScopes
+		r.settings.DefaultOptionalClientScopes = realmfile.BuiltinOptionalScopes
 	} else if !slices.ContainsFunc(documents, func(s realmfile.Scope) bool {
 		return s.Name == "offline_access"
 	}) {

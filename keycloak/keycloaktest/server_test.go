@@ -124,7 +124,8 @@ func TestCloseTwice(t *testing.T) {
 // What hangs, and what waits for a slow answer, must not outlive the server: a test would wait for
 // it.
 func TestCloseEndsWhatIsUnderWay(t *testing.T) {
-	for name, fault := range map[string]keycloaktest.Fault{"hanging": {Hang: true}, "slow": {Delay: time.Hour}} {
+	faults := map[string]keycloaktest.Fault{"hanging": {Hang: true}, "slow": {Delay: time.Hour}}
+	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			kc, realm := start(t)
 			kc.Fail(fault)

@@ -244,7 +244,9 @@ func TestRoutingOfAccept(t *testing.T) {
 
 func TestRoutingOfClosedRealms(t *testing.T) {
 	run(t, "routing-closed-realms", func(g *group) {
-		closed := map[string]object{"disabled": {"enabled": false}, "https only": {"sslRequired": "all"}}
+		closed := map[string]object{
+			"disabled": {"enabled": false}, "https only": {"sslRequired": "all"},
+		}
 		for _, name := range sortedKeys(closed) {
 			r := g.realm(realmFile(closed[name]))
 			get := func(what, address string) {

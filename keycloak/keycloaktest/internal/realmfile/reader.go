@@ -18,8 +18,8 @@ import (
 //
 //   - A member that can change an answer of OpenID Connect is read: representation.go has a field
 //     for it.
-//   - A member that can't is ignored, and keycloaktest's Realm.Ignored lists it: themes, events, mail, SAML,
-//     display texts.
+//   - A member that can't is ignored, and keycloaktest's Realm.Ignored lists it: themes, events,
+//     mail, SAML, display texts.
 //   - A member that Keycloak doesn't know is an error, and so is one of another type. Types are
 //     Jackson's: a number or a flag passes for a text, "30" for a number, "true" for a flag.
 //   - What changes answers and isn't done here loads, and is refused with 501 where it is used

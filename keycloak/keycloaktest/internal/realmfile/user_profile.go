@@ -368,7 +368,8 @@ func newValidator(name string, config map[string]any) (validator, error) {
 		"the stand-in has double, email, integer, length, multivalued, options, pattern and Keycloak's own of names")
 }
 
-// wrongInJava reports whether a pattern that Go can't read is none of Java's either, whose patterns have more.
+// wrongInJava reports whether a pattern that Go can't read isn't one of Java's either, whose
+// patterns have more.
 func wrongInJava(err error) bool {
 	var wrong *syntax.Error
 	return errors.As(err, &wrong) && slices.Contains([]syntax.ErrorCode{

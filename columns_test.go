@@ -1,0 +1,99 @@
+package cloakql_test
+
+import (
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// Lines of Go code end at 100 columns, a tab being four. A line may be longer where a long string
+// makes it so, in a row of a table, and in an example, which the documentation shows as it is.
+func TestColumns(t *testing.T) {
+	for name, want := range map[string]int{
+		"\tx := f(" + strings.Repeat("a, ", 29) + "a)":          0, // 100 columns
+		"\tx := f(" + strings.Repeat("a, ", 29) + "aa)":         1,
+		"\t// " + strings.Repeat("word ", 20):                   1,
+		"\tx := f(a, `" + strings.Repeat("s", 90) + "`)":        0,
+		"\t{" + strings.Repeat("a, ", 40) + "a},":               0,
+		"\t\"key\": {" + strings.Repeat("a, ", 40) + "a},":      0,
+		"\tx := `\n" + strings.Repeat("text ", 30) + "\n`":      0,
+		"\tx := f(`a`, " + strings.Repeat("a, ", 40) + "\"b\")": 1,
+	} {
+		if got := wideLines([]byte("package p\nfunc f() {\n" + name + "\n}\n")); len(got) != want {
+			t.Errorf("%s: %d wide lines, want %d", name, len(got), want)
+		}
+	}
+	checked := 0
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		hidden := strings.HasPrefix(entry.Name(), ".") && name != "."
+		if entry.IsDir() && (hidden || entry.Name() == "node_modules") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "example_test.go") {
+			return err
+		}
+		source := readSource(t, name)
+		if strings.Contains(source, "// Code generated") {
+			return err
+		}
+		checked++
+		for _, line := range wideLines([]byte(source)) {
+			t.Errorf("%s:%d has more than 100 columns", name, line)
+		}
+		return err
+	})
+	if err != nil || checked < 300 {
+		t.Errorf("%d files, %v; want all files", checked, err)
+	}
+}
+
+// wideLines returns the numbers of the lines that are too wide.
+func wideLines(source []byte) (wide []int) {
+	const columns, longString = 100, 35
+	files := token.NewFileSet()
+	file := files.AddFile("", -1, len(source))
+	var tokens scanner.Scanner
+	tokens.Init(file, source, nil, scanner.ScanComments)
+	exempt := map[int]bool{} // by line
+	for {
+		pos, kind, text := tokens.Scan()
+		if kind == token.EOF {
+			break
+		}
+		if kind == token.STRING && len(text) >= longString || strings.HasPrefix(text, "/*") {
+			first := file.Line(pos)
+			for i := range strings.Count(text, "\n") + 1 {
+				exempt[first+i] = true
+			}
+		}
+		if kind == token.COMMENT && unbroken(text) {
+			exempt[file.Line(pos)] = true
+		}
+	}
+	for i, line := range strings.Split(string(source), "\n") {
+		width := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    "))
+		if width > columns && !exempt[i+1] && !isRow(line) {
+			wide = append(wide, i+1)
+		}
+	}
+	return wide
+}
+
+// unbroken reports whether a comment is a command, a URL or a table, which no line break may part:
+// it is indented as code is, or a directive.
+func unbroken(comment string) bool {
+	return strings.HasPrefix(comment, "//\t") || !strings.HasPrefix(comment, "// ")
+}
+
+// isRow reports whether a line of code is a row of a table.
+func isRow(line string) bool {
+	line = strings.TrimSpace(line)
+	before, _, keyed := strings.Cut(line, ": {")
+	aligned := strings.Contains(line, ":   ")
+	return strings.HasPrefix(line, "{") || strings.HasPrefix(line, `"`) ||
+		strings.HasPrefix(line, "`") || aligned || keyed && !strings.ContainsAny(before, "(=")
+}
