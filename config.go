@@ -35,7 +35,7 @@ type Config struct {
 
 	// Client is this server's client in the realm. Its Realm, Transport and Log may be left out; a
 	// Realm must be the one above.
-	// It may be empty where Schema is set and signs nobody in; Tokens.Audience is required then.
+	// It may be empty where Schema is set and has no login; Tokens.Audience is required then.
 	Client keycloak.ClientConfig
 
 	// Keys is about the realm's signing keys. Without a Transport it has the client's.

@@ -68,8 +68,8 @@ type Server struct {
 
 var errNotMade = errors.New("cloakql: this Server has nothing to serve: make it with cloakql.New")
 
-// New returns a Server. It asks nobody: Keycloak may be down. It fails if config is incomplete or
-// contradicts itself, and if a root field of the schema carries no access rule.
+// New returns a Server. It sends no request: Keycloak may be down. It fails if config is incomplete
+// or contradicts itself, and if a root field of the schema carries no access rule.
 func New(config Config) (*Server, error) {
 	config, err := config.withDefaults()
 	if err != nil {

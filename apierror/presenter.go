@@ -22,7 +22,7 @@ import (
 //	server.SetRecoverFunc(presenter.Recover)
 //
 // The zero value works, as does nil: it has CloakQL's rows, logs to slog.Default(), and shows no
-// detail. A Presenter is safe for concurrent use, as long as nobody changes its fields.
+// detail. A Presenter is safe for concurrent use, as long as its fields don't change.
 type Presenter struct {
 	// Rows are the product's own, looked at in this order, before CloakQL's: where an error wraps
 	// one of each, the product's is the more specific. A row can't replace one of CloakQL's. One
@@ -129,7 +129,7 @@ func (p *Presenter) internal(ctx context.Context, err error,
 	id := p.requestID(ctx)
 	switch {
 	case errors.Is(err, errPanic): // Recover has logged it, with its stack
-	case errors.Is(err, context.Canceled): // the client has gone, and nobody is to blame
+	case errors.Is(err, context.Canceled): // the client has gone
 	default:
 		p.log().ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err,
 			detailOf(err), "requestId", id)
@@ -148,7 +148,7 @@ func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
 		if !errors.Is(err, row.Err) {
 			continue
 		}
-		if fault := row.fault(); fault != nil { // nobody called Validate
+		if fault := row.fault(); fault != nil { // Validate wasn't called
 			p.log().ErrorContext(ctx, "error row isn't used", "row", i, "error", row.Err, "fault",
 				fault)
 			continue

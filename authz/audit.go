@@ -10,12 +10,12 @@ import (
 )
 
 // Audit checks that every field of Query, Mutation and Subscription carries only @public, or one
-// or more guards, and fails naming each field that doesn't: a field that nobody guarded is a
+// or more guards, and fails naming each field that doesn't: a field without a guard is a
 // mistake, not a public field. Fields whose names begin with __ belong to GraphQL itself and are
 // excepted.
 //
 // So are _entities and _service of the query type where gqlgen's federation plugin added them:
-// nobody can give those a directive. A field of the same name in the schema's own files needs a
+// those can't carry a directive. A field of the same name in the schema's own files needs a
 // rule. Through _entities, anyone reaches the fields of every type with @key, whatever guards the
 // root fields that return it: guard the fields of these types themselves, since Audit doesn't look
 // at them.

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// A library that was built in without being in the lock file is one whose faults nobody hears of:
+// A library that was built in without being in the lock file is one whose faults go unnoticed:
 // no tool looks for them. vite.config.ts looks for such copies in what goes into the build, with
 // its comments; this test in what came out.
 

@@ -101,7 +101,7 @@ func (p *preference) consider(r mediaRange, media mediaType) {
 
 // parseRange reads a media range. It isn't ok when its type can't be read. A weight that can't be
 // read counts as none, as do all parameters where package mime can't read one. Other parameters are
-// passed over: no representation here has any, and refusing helps nobody. So is a charset that
+// passed over: no representation here has any, and refusing doesn't help. So is a charset that
 // isn't UTF-8, since JSON has no other (RFC 8259, sections 8.1 and 11). Java up to version 18 sends
 // "*; q=.2, */*; q=.2" where a program sets no Accept.
 func parseRange(element string) (r mediaRange, ok bool) {

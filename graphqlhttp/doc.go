@@ -38,12 +38,12 @@
 //
 // # Other sites
 //
-// A page of another site can make a browser send requests, but here they carry nobody's authority:
+// A page of another site can make a browser send requests, but here they carry no authority:
 // no cookie is read or set, and a bearer token is a header that the page would have to know. So a
 // GET needs no header of Apollo's (apollo-require-preflight, x-apollo-operation-name): with it, a
 // page could at most have run a query as a stranger, which it can do from anywhere, and never sees
-// the answer unless CORS lets it. Whoever adds cookies in front of this package must also demand
-// such a header of each GET. What changes something needs POST with the media type
+// the answer unless CORS lets it. A server that adds cookies in front of this package must also
+// demand such a header of each GET. What changes something needs POST with the media type
 // application/json, which no form and no image can send, and a script only after a preflight; GET
 // runs only queries.
 package graphqlhttp

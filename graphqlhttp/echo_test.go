@@ -385,7 +385,7 @@ func TestAtMostFiveErrors(t *testing.T) {
 	}
 }
 
-// A new rule of gqlparser may put literals into its message. Whoever upgrades reads the rule, and
+// A new rule of gqlparser may put literals into its message. Read the rule when you upgrade, and
 // adds it here, or to namingRules if its messages hold only names.
 func TestEveryRuleIsKnown(t *testing.T) {
 	holdLiterals := []string{"OverlappingFieldsCanBeMerged", "ValuesOfCorrectType"}

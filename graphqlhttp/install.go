@@ -31,7 +31,7 @@ type Config struct {
 	Errors Errors
 
 	// Introspection is for a developer's machine: it serves the schema to everybody, and lets
-	// errors of validation name and suggest what is in it. Without it nobody reads the schema, not
+	// errors of validation name and suggest what is in it. Without it the schema can't be read, not
 	// even through an error: that says where a document is wrong, not that the type of a field is
 	// Person.
 	Introspection bool

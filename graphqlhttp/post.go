@@ -18,7 +18,7 @@ import (
 var byteOrderMark = []byte("\ufeff")
 
 // closeIfTooLarge gives up the connection of a request whose body may be over the bound. To use the
-// connection again, net/http would read 256 KiB of a body that nobody read, before it answers.
+// connection again, net/http would read 256 KiB of an unread body before it answers.
 func (t *httpTransport) closeIfTooLarge(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength < 0 || r.ContentLength > t.MaxBodyBytes {
 		w.Header().Set("Connection", "close")

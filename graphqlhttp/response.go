@@ -90,7 +90,7 @@ var null, newline = []byte("null"), []byte("\n")
 func encode(content any) []byte {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)                    // nobody reads this as HTML: see nosniff below
+	encoder.SetEscapeHTML(false)                    // not read as HTML: see nosniff below
 	if err := encoder.Encode(content); err != nil { // an extension of the server's that has no JSON
 		panic("graphqlhttp: a response can't be encoded: " + err.Error())
 	}
@@ -122,7 +122,7 @@ func (r response) write(w http.ResponseWriter, method string) {
 	}
 	for _, piece := range r.body {
 		if _, err := w.Write(piece); err != nil {
-			return // whoever asked has gone
+			return // the client has gone
 		}
 	}
 }

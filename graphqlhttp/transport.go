@@ -66,7 +66,7 @@ func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.
 
 	out.Status, out.Codes = response.status, codes(response.errs)
 	out.Duration = time.Since(start)
-	if errors.Is(r.Context().Err(), context.Canceled) { // nobody has read the answer
+	if errors.Is(r.Context().Err(), context.Canceled) { // the client has gone
 		out.Codes = []string{"CLIENT_GONE"}
 	}
 	if t.Observe != nil {

@@ -1,4 +1,4 @@
-// Package identity is what CloakQL says about callers, whoever issued their tokens.
+// Package identity describes callers, whichever server issued their tokens.
 //
 // It is the one package that every room of the server may import, and it imports nothing but the
 // standard library. Read it in this order: User is a caller whose access token was verified;

@@ -11,7 +11,7 @@ import (
 const redacted = "[redacted]"
 
 // A Secret is a password or a token that can't be printed, logged or encoded: every such attempt
-// gives "[redacted]". Reveal is the way out to whoever the secret is for, MarshalGQL the way out to
+// gives "[redacted]". Reveal is the way out to the secret's recipient, MarshalGQL the way out to
 // the client that is to have it. The zero value is the empty secret. A Secret is immutable and safe
 // for concurrent use.
 //

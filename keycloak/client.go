@@ -114,8 +114,8 @@ type Client struct {
 var errNoClient = &identity.Error{Reason: identity.ErrProviderMisconfigured,
 	Detail: "the zero Client has no realm: make it with keycloak.NewClient"}
 
-// NewClient checks config and returns a client for it. It calls nobody: a wrong secret shows at the
-// first Login.
+// NewClient checks config and returns a client for it. It sends no request: a wrong secret shows at
+// the first Login.
 func NewClient(config ClientConfig) (*Client, error) {
 	if config.Realm == (Realm{}) || config.ClientID == "" || config.ClientSecret.Reveal() == "" {
 		return nil, errors.New("keycloak: a client needs a realm, a client id and its secret")
@@ -166,7 +166,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 //
 // ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account
 // without a password sooner than others, and time must not tell which accounts those are. Until
-// then it counts to its network's share of MaxLogins, and to nobody else's.
+// then it counts to its network's share of MaxLogins, and to no other.
 func (c *Client) Login(ctx context.Context,
 	credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	if c.http == nil {
@@ -337,7 +337,7 @@ func await[T any](ctx context.Context, c *Client,
 		value T
 		err   error
 	}
-	ended := make(chan outcome, 1) // nobody may be there to take it
+	ended := make(chan outcome, 1) // there may be no receiver any more
 	c.calls.Go(func() {            // ends with work, which bounds its time by call
 		value, err := work(context.WithoutCancel(ctx))
 		ended <- outcome{value, err}

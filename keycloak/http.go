@@ -24,7 +24,7 @@ const maxAnswerBytes = 1 << 20
 // Client and KeySet use one of these each when they are given none; give both the same one to share
 // connections, or one with a TLSClientConfig of your own.
 //
-// net/http writes the beginning of an answer that nobody asked for to the standard logger. A
+// net/http writes the beginning of an unsolicited response to the standard logger. A
 // program that calls Keycloak should send that logger's lines (log.SetOutput) where nobody reads
 // tokens, or through a writer that drops what they quote.
 func NewTransport() *http.Transport {

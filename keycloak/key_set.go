@@ -199,7 +199,7 @@ func elapsed(then, now time.Time) time.Duration {
 // interval is how old the set gets before it is fetched anew.
 func (k *KeySet) interval() time.Duration { return min(refreshInterval, k.maxAge/2) }
 
-// refreshIfDue starts a fetch that nobody waits for, if one is due and none is in flight. It is
+// refreshIfDue starts a fetch that no caller waits for, if one is due and none is in flight. It is
 // called with mu held.
 func (k *KeySet) refreshIfDue() {
 	now := time.Now()
@@ -251,7 +251,7 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 		return Key(key), nil
 	}
 	// Format the error outside the lock.
-	// an outage must sign nobody out
+	// an outage must not sign users out
 	refused := &identity.Error{Reason: identity.ErrKeysUnavailable}
 	switch {
 	case failure != nil:

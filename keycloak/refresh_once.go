@@ -52,7 +52,7 @@ type exchanges struct {
 	inFlight   int                  // exchanges under way
 	remembered int                  // exchanges in cache that have ended
 	bytes      int                  // of the answers in cache
-	// closed once inFlight is zero; nil while nobody waits for that
+	// closed once inFlight is zero; nil while no call waits for that
 	idle chan struct{}
 }
 

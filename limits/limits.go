@@ -73,7 +73,7 @@ const (
 // and all fragment definitions (used or not), because validation visits all of them. Limits of text
 // count it as it is written.
 //
-// A Limits is safe for concurrent use, as long as nobody changes it.
+// A Limits is safe for concurrent use, as long as it doesn't change.
 type Limits struct {
 	// The text, decided token by token.
 

@@ -58,7 +58,7 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 }
 
 // stopAtErrors ends a walk as far as it can be ended from inside: what is left of the set of
-// selections it is in, and of those around, is still passed, but nobody looks at it, and no
+// selections it is in, and of those around, is still passed, but isn't looked at, and no
 // fragment is entered any more.
 func stopAtErrors(observers *core.Events, found *int) {
 	check := func(walker *core.Walker) {

@@ -49,7 +49,7 @@ type Limiter interface {
 }
 
 // A Service signs people in and out. Make one with New: a nil Service and the zero Service fail
-// every call, and ask nobody. It is safe for concurrent use.
+// every call, and send no request. It is safe for concurrent use.
 type Service struct {
 	realm   Realm
 	limiter Limiter

@@ -11,7 +11,7 @@ import (
 type Key [16]byte
 
 // A Bucket is a token bucket. It holds up to Burst tokens, and one is added each Every until it is
-// full. A bucket that nobody has used yet is full.
+// full. A bucket that wasn't used yet is full.
 type Bucket struct {
 	Key   Key
 	Burst int           // at least 1
@@ -38,7 +38,7 @@ type Decision struct {
 	Allowed bool
 
 	// RetryAfter is zero if Allowed. Otherwise it is how long it takes until the first empty
-	// bucket, in the order of the call, has a token, provided that nobody else takes it.
+	// bucket, in the order of the call, has a token, unless another call takes it first.
 	RetryAfter time.Duration
 }
 

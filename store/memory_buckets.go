@@ -30,7 +30,7 @@ type MemoryBuckets struct {
 
 	mu    sync.Mutex   // guards the fields below
 	begin time.Time    // the times below count from here
-	seed  maphash.Seed // secret, so that nobody can choose keys that share a bucket
+	seed  maphash.Seed // secret: keys that share a bucket can't be chosen
 
 	// full has the level of each bucket as the time when it will be full. This is the "theoretical
 	// arrival time" of the generic cell rate algorithm (ITU-T I.371): a token taken moves it on by

@@ -54,8 +54,8 @@ type Config struct {
 	Attempts Rate
 
 	// Store keeps the counts. If nil, they are kept in the memory of this process. While a Store
-	// fails, this process counts in its own memory, starting from nothing. So an outage refuses
-	// nobody, and lets nobody try without limit.
+	// fails, this process counts in its own memory, starting from nothing. So an outage neither
+	// refuses attempts nor lifts the limits.
 	Store store.Buckets
 
 	Log *slog.Logger // slog.Default() if nil; at most one line a minute while Store fails
@@ -200,8 +200,8 @@ func (c charge) bucket() store.Bucket {
 
 func always(error) bool { return true }
 
-// isGuess reports whether an attempt with this outcome counts as a guess: the realm said no, or
-// nobody can tell.
+// isGuess reports whether an attempt with this outcome counts as a guess: the realm refused it, or
+// its answer is unknown.
 func isGuess(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, identity.ErrAccountDisabled),

@@ -146,7 +146,7 @@ func (rule HostRule) Handler(next http.Handler) http.Handler {
 		header.Set("Content-Type", "application/json; charset=utf-8")
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Connection", "close") // the body, which nobody reads
+		header.Set("Connection", "close") // the body is not read
 		w.WriteHeader(http.StatusForbidden)
 		fmt.Fprintf(w, `{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n",
 			message)

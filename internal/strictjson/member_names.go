@@ -3,7 +3,7 @@ package strictjson
 import "hash/maphash"
 
 // A nameSet holds the names of the members of all objects of a text, in a hash table with a random
-// seed, so that nobody can write names that collide.
+// seed, so that colliding names can't be chosen.
 type nameSet struct {
 	seed  maphash.Seed
 	slots []nameSlot // a power of two, and more than half of them are free

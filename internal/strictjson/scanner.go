@@ -23,7 +23,7 @@ type scanner struct {
 
 	lenient bool // accept what only the grammar allows
 	build   bool // make Go values; otherwise value returns nil
-	// of all objects, to find duplicates; nil where build finds them, or nobody looks
+	// of all objects, to find duplicates; nil where build finds them, or none are looked for
 	names *nameSet
 	// by their text: to convert some numbers takes longer than anything else here
 	boundNumbers bool
@@ -43,7 +43,7 @@ func (s *scanner) begin(first byte, kind string) error {
 	if s.peek() == first {
 		return nil
 	}
-	// What it is instead matters to nobody, but whether it is JSON helps to find the mistake.
+	// What it is instead doesn't matter, but whether it is JSON helps to find the mistake.
 	if _, err := s.value(); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (s *scanner) object(visit func(name []byte, value Value)) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		name := inner // of a nested object that nobody looks at, escaped or not
+		name := inner // of a nested object that isn't looked at, escaped or not
 		if escaped && (checked || s.depth == 1) {
 			name = unescape(inner)
 		}

@@ -89,7 +89,7 @@ func (s *site) checkFetches(fewest, most int) []time.Time {
 }
 
 // checkRecovery adds rows about the time after Keycloak is back: the keys are soon fetched, though
-// nobody asks for them, and these tokens pass.
+// no request asks for them, and these tokens pass.
 func (s *site) checkRecovery(within time.Duration, tokens ...string) {
 	took, ok := until(within+s.lag, func() bool { return s.status(true, false) })
 	s.checkTime(ok, fmt.Sprintf("found to be back within %v", within), "%v",

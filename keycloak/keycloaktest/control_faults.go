@@ -128,8 +128,8 @@ func cutShort(w http.ResponseWriter, out answer) {
 }
 
 // Down makes the server as if it weren't there: connections are dropped as soon as they are made,
-// those that are open too. Up ends that. The port stays the server's, so that nobody else gets it
-// meanwhile.
+// those that are open too. Up ends that. The port stays the server's, so that no other program gets
+// it meanwhile.
 func (s *Server) Down() { s.listener.setDown(true) }
 
 // Up ends Down.

@@ -134,7 +134,7 @@ func (s *Server) tell(n notice) {
 	request, err := http.NewRequestWithContext(s.gone, http.MethodPost, n.url,
 		strings.NewReader(form.Encode()))
 	if err != nil {
-		return // no URL: nobody to tell
+		return // no URL
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if response, err := s.calls.Do(request); err == nil {

@@ -29,7 +29,7 @@ var keycloakParameters = []string{
 }
 
 // endpointParameters says what an endpoint does with the parameters and headers that Keycloak
-// knows. What isn't in it is refused, so that nobody forgets one. An exchange of the contract sends
+// knows. What isn't in it is refused, so that none is forgotten. An exchange of the contract sends
 // each of ignored to Keycloak.
 type endpointParameters struct {
 	read    []string // by the stand-in

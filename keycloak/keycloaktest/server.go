@@ -303,7 +303,7 @@ func (s *Server) realmNames() string {
 	return strings.Join(names, ", ")
 }
 
-// explain tells whoever wrote a test what Keycloak's answer doesn't say.
+// explain tells the author of a test what Keycloak's answer doesn't say.
 func (s *Server) explain(format string, args ...any) {
 	s.logMu.Lock()
 	defer s.logMu.Unlock()

@@ -18,7 +18,7 @@ type session struct {
 	offline  bool
 	started  time.Time
 	used     time.Time // when it was refreshed last
-	authTime time.Time // zero for a password grant: nobody saw a login page
+	authTime time.Time // zero for a password grant: no login page was shown
 	clients  map[string]*clientSession
 	notes    map[string]string
 	shortenedSession

@@ -128,7 +128,7 @@ func (ring *keyRing) set() jwkset.JWKSMarshal {
 	return out
 }
 
-// ed448JWK lists a key of Ed448, which Go doesn't have: it is a point that nobody has a key to.
+// ed448JWK lists a key of Ed448, which Go doesn't have: it is a point without a known private key.
 func ed448JWK(k *key) jwkset.JWKMarshal {
 	point := sha512.Sum512([]byte(k.kid))
 	return jwkset.JWKMarshal{
@@ -208,7 +208,7 @@ func (s *Server) rsaKey(realm, n int) *rsa.PrivateKey {
 	return rsaKeys.nth(realm, n)
 }
 
-// encryptionKey is the one that every realm of this process lists: nobody encrypts to it.
+// encryptionKey is the one that every realm of this process lists; it is never used.
 var encryptionKey = sync.OnceValue(rsaKeys.fresh)
 
 // nth is a key that is shared by the realms in place n of their servers: the first, the second ...
@@ -227,7 +227,7 @@ func (m *rsaMaker) nth(n, which int) *rsa.PrivateKey {
 	return made()
 }
 
-// fresh is a key that nobody else has.
+// fresh returns a new key, which no other call returns.
 func (*rsaMaker) fresh() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) }
 
 // must is for what only a broken random source or a bug of ours can make fail.

@@ -51,8 +51,8 @@ func (c *client) hasNoSecret() bool {
 		c.ClientAuthenticatorType != "client-secret"
 }
 
-// knownSecret refuses a client whose secret an export has masked: nobody could say whether the one
-// of a request is right.
+// knownSecret refuses a client whose secret an export has masked: there is no telling whether the
+// one of a request is right.
 func (c *client) knownSecret() *refusal {
 	if !c.secretIsUnknown || c.PublicClient {
 		return nil

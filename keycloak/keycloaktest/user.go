@@ -268,7 +268,7 @@ func (r *Realm) emailTaken(email, id string) bool {
 }
 
 // byName finds the user who signs in as name: a username, or an e-mail address where the realm
-// allows it and it is one user's only. Nobody signs in as a service account.
+// allows it and it is one user's only. A service account can't sign in.
 func (r *Realm) byName(name string) *user {
 	name = strings.ToLower(name)
 	if u := r.names[name]; u != nil && u.ServiceAccountOf == "" {
