@@ -7,13 +7,11 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-func (r *mutationResolver) Login(ctx context.Context, username string, password string,
-	otp *string) (*identity.OpenIDToken, error) {
+func (r *mutationResolver) Login(ctx context.Context, username string, password string, otp *string) (*identity.OpenIDToken, error) {
 	return r.SignIn.Login(ctx, username, password, otp)
 }
 
-func (r *mutationResolver) Refresh(ctx context.Context,
-	refreshToken string) (*identity.OpenIDToken, error) {
+func (r *mutationResolver) Refresh(ctx context.Context, refreshToken string) (*identity.OpenIDToken, error) {
 	return r.SignIn.Refresh(ctx, refreshToken)
 }
 
