@@ -149,8 +149,8 @@ func (l Limits) Validate(graphql.ExecutableSchema) error {
 		l.DirectivesPerNode, l.Arguments, l.Variables, l.Values, l.ValueDepth, l.ValueBytes,
 		l.Introspection, l.IntrospectionRoots, l.VariableBytes, l.VariableItems, l.VariableDepth,
 		l.Coercions)
-	for _, most := range l.RootFieldMax {
-		lowest = min(lowest, most)
+	for _, allowed := range l.RootFieldMax {
+		lowest = min(lowest, allowed)
 	}
 	if lowest < 0 {
 		return errors.New("limits: a limit below zero")

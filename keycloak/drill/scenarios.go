@@ -79,11 +79,11 @@ func (s *site) checkValid(t *tally) {
 }
 
 // checkFetches adds a row about the intervals between fetches, and returns when these began.
-func (s *site) checkFetches(fewest, most int) []time.Time {
+func (s *site) checkFetches(minFetches, maxFetches int) []time.Time {
 	times := s.fetches.times()
 	shortest := shortestInterval(times)
-	s.checkTime(shortest >= floor-s.lag/5 && len(times) >= fewest && len(times) <= most,
-		fmt.Sprintf("%d to %d fetches, %v apart at least", fewest, most, floor),
+	s.checkTime(shortest >= floor-s.lag/5 && len(times) >= minFetches && len(times) <= maxFetches,
+		fmt.Sprintf("%d to %d fetches, %v apart at least", minFetches, maxFetches, floor),
 		"%d fetches, %v apart at least", len(times), shortest.Round(time.Millisecond))
 	return times
 }

@@ -379,7 +379,7 @@ func (t *tally) percentile(part float64) time.Duration {
 
 // mostAtOnce returns how many of these waited at the same time.
 func mostAtOnce(waits []answer) int {
-	most := 0
+	highest := 0
 	for _, a := range waits {
 		n := 0
 		for _, b := range waits {
@@ -387,9 +387,9 @@ func mostAtOnce(waits []answer) int {
 				n++
 			}
 		}
-		most = max(most, n)
+		highest = max(highest, n)
 	}
-	return most
+	return highest
 }
 
 // logLines are lines of a log, debugging excepted.

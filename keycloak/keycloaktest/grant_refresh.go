@@ -102,7 +102,8 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 
 // spend counts a use of a single-use refresh token and refuses one too many. Times are whole
 // seconds: within the same one, a token that is two generations old passes for the newest.
-func (s *session) spend(by *client, part *clientSession, line, id string, issuedAt int64, most int,
+func (s *session) spend(by *client, part *clientSession, line, id string, issuedAt int64,
+	maxUses int,
 	now int64) *refusal {
 	if line == "" {
 		line = uuid.NewString()
@@ -122,7 +123,7 @@ func (s *session) spend(by *client, part *clientSession, line, id string, issued
 	if known.id != id {
 		known.id, known.uses, known.at = id, 0, now
 	}
-	if known.uses > most {
+	if known.uses > maxUses {
 		delete(s.clients, by.ClientID)
 		return invalidGrant("Maximum allowed refresh token reuse exceeded")
 	}

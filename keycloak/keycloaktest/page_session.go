@@ -160,12 +160,12 @@ func (v *pageRequest) enter() *login {
 
 // forgetOld makes room in a map that is full: what has expired goes, and when that is nothing, the
 // older half.
-func forgetOld[T any](kept map[string]T, most int, age func(T) time.Time, expired func(T) bool) {
-	if len(kept) < most {
+func forgetOld[T any](kept map[string]T, max int, age func(T) time.Time, expired func(T) bool) {
+	if len(kept) < max {
 		return
 	}
 	maps.DeleteFunc(kept, func(_ string, item T) bool { return expired(item) })
-	if len(kept) < most {
+	if len(kept) < max {
 		return
 	}
 	oldest := slices.SortedFunc(maps.Keys(kept), func(a, b string) int {
@@ -229,15 +229,16 @@ func hashOf(id string) string {
 // identify gives the browser single sign-on by a session.
 func (v *pageRequest) identify(s *session) {
 	r := v.realm
-	_, most := r.lifespans(false)
+	_, maxLifespan := r.lifespans(false)
 	identity := claims{
-		"exp": v.now.Add(most).Unix(), "iat": v.now.Unix(), "jti": uuid.NewString(),
+		"exp": v.now.Add(maxLifespan).Unix(), "iat": v.now.Unix(), "jti": uuid.NewString(),
 		"iss": r.Issuer(), "sub": s.user.ID,
 		"typ": "Serialized-ID", "sid": s.id,
 	}
 	v.set(http.Cookie{Name: identityCookie,
 		Value: unsigned{"JWT", identity, r.keys.signing("HS512")}.sign(), HttpOnly: true})
-	v.set(http.Cookie{Name: sessionCookie, Value: hashOf(s.id), MaxAge: int(most / time.Second)})
+	v.set(http.Cookie{Name: sessionCookie, Value: hashOf(s.id),
+		MaxAge: int(maxLifespan / time.Second)})
 }
 
 // identity is the session of single sign-on, if it goes on.

@@ -133,10 +133,10 @@ func (r *Realm) alive(s *session, now time.Time) bool {
 
 // ends is when a session ends by the settings of now, unless it is used before.
 func (r *Realm) ends(s *session) time.Time {
-	idle, most := r.lifespans(s.offline)
+	idle, maxLifespan := r.lifespans(s.offline)
 	end := s.used.Add(idle)
-	if most > 0 {
-		end = earlier(end, s.started.Add(most))
+	if maxLifespan > 0 {
+		end = earlier(end, s.started.Add(maxLifespan))
 	}
 	return end
 }
@@ -149,13 +149,13 @@ func (r *Realm) clientAlive(cs *clientSession, s *session, now time.Time) bool {
 
 // clientEnds is ends for a client's part; zero when it has no end of its own.
 func (r *Realm) clientEnds(cs *clientSession, s *session) time.Time {
-	idle, most := r.clientLifespans(cs.client, s.offline)
+	idle, maxLifespan := r.clientLifespans(cs.client, s.offline)
 	var end time.Time
 	if idle > 0 {
 		end = cs.used.Add(idle)
 	}
-	if most > 0 && (end.IsZero() || cs.started.Add(most).Before(end)) {
-		end = cs.started.Add(most)
+	if maxLifespan > 0 && (end.IsZero() || cs.started.Add(maxLifespan).Before(end)) {
+		end = cs.started.Add(maxLifespan)
 	}
 	return end
 }
@@ -178,16 +178,16 @@ func (r *Realm) settingsChange(now time.Time) {
 }
 
 // lifespans are the idle timeout and the longest life of sessions; no longest life is 0.
-func (r *Realm) lifespans(offline bool) (idle, most time.Duration) {
+func (r *Realm) lifespans(offline bool) (idle, maxLifespan time.Duration) {
 	set := r.settings
 	if !offline {
 		return lifespan(set.SSOSessionIdleTimeout, 1800), lifespan(set.SSOSessionMaxLifespan, 36000)
 	}
 	idle = lifespan(set.OfflineSessionIdleTimeout, 2592000)
 	if set.OfflineMaxLifespanEnabled {
-		most = lifespan(set.OfflineSessionMaxLifespan, 5184000)
+		maxLifespan = lifespan(set.OfflineSessionMaxLifespan, 5184000)
 	}
-	return idle, most
+	return idle, maxLifespan
 }
 
 // lifespan is that of a session: 0 means Keycloak's default.
@@ -199,7 +199,7 @@ func lifespan(set *int, absent int) time.Duration {
 }
 
 // clientLifespans are those of a client's part; 0 means that of the session.
-func (r *Realm) clientLifespans(c *client, offline bool) (idle, most time.Duration) {
+func (r *Realm) clientLifespans(c *client, offline bool) (idle, maxLifespan time.Duration) {
 	if offline {
 		return seconds(realmfile.Number(c.Attributes, "client.offline.session.idle.timeout",
 				r.settings.ClientOfflineIdleTimeout)),
@@ -227,15 +227,15 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 	if s != nil {
 		started, clientStarted, offline = s.started, cs.started, s.offline
 	}
-	_, most := r.lifespans(offline)
+	_, maxLifespan := r.lifespans(offline)
 	_, clientMost := r.clientLifespans(c, offline)
 	if offline && !r.settings.OfflineMaxLifespanEnabled {
 		// the realm's doesn't count
 		clientMost = seconds(realmfile.Number(c.Attributes, "client.offline.session.max.lifespan",
 			0))
 	}
-	if most > 0 {
-		expiry = earlier(expiry, started.Add(most))
+	if maxLifespan > 0 {
+		expiry = earlier(expiry, started.Add(maxLifespan))
 	}
 	if clientMost > 0 {
 		expiry = earlier(expiry, clientStarted.Add(clientMost))
@@ -245,7 +245,7 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 
 // refreshExpiry is when a refresh token that is issued now expires; zero for never.
 func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
-	idle, most := r.lifespans(s.offline)
+	idle, maxLifespan := r.lifespans(s.offline)
 	clientIdle, clientMost := r.clientLifespans(c, s.offline)
 	if s.offline && !r.settings.OfflineMaxLifespanEnabled { // only the session ends
 		return time.Time{}
@@ -254,8 +254,8 @@ func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time
 		idle = clientIdle
 	}
 	expiry := now.Add(idle)
-	if most > 0 {
-		expiry = earlier(expiry, s.started.Add(most))
+	if maxLifespan > 0 {
+		expiry = earlier(expiry, s.started.Add(maxLifespan))
 	}
 	if clientMost > 0 {
 		expiry = earlier(expiry, cs.started.Add(clientMost))

@@ -430,17 +430,18 @@ func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 
 // checkClientSessions refuses clients whose part of a session would last longer than the session.
 func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
-	idle, most := or(realm.SSOSessionIdleTimeout, 1800), or(realm.SSOSessionMaxLifespan, 36000)
+	idle, longest := or(realm.SSOSessionIdleTimeout, 1800), or(realm.SSOSessionMaxLifespan, 36000)
 	if realm.RememberMe {
-		idle, most = max(idle, realm.RememberMeIdleTimeout), max(most, realm.RememberMeMaxLifespan)
+		idle, longest = max(idle, realm.RememberMeIdleTimeout),
+			max(longest, realm.RememberMeMaxLifespan)
 	}
 	if n := Number(c.Attributes, "client.session.idle.timeout", 0); n > idle {
 		r.problem(at.field("attributes").key("client.session.idle.timeout"),
 			"%d is more than the realm's idle timeout of %d", n, idle)
 	}
-	if n := Number(c.Attributes, "client.session.max.lifespan", 0); n > most {
+	if n := Number(c.Attributes, "client.session.max.lifespan", 0); n > longest {
 		r.problem(at.field("attributes").key("client.session.max.lifespan"),
-			"%d is more than the realm's longest session of %d", n, most)
+			"%d is more than the realm's longest session of %d", n, longest)
 	}
 }
 

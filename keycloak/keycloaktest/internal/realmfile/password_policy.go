@@ -50,7 +50,7 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 		return n, nil
 	}
 	counted := func(what string, of func(rune) bool) (PasswordRule, error) {
-		least, err := number(1)
+		count, err := number(1)
 		return func(_ User, password string) string {
 			n := 0
 			for _, c := range password {
@@ -58,19 +58,21 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 					n++
 				}
 			}
-			return unless(n >= least, fmt.Sprintf("must contain at least %d %s.", least, what))
+			return unless(n >= count, fmt.Sprintf("must contain at least %d %s.", count, what))
 		}, err
 	}
 	switch name {
 	case "length":
-		least, err := number(8)
+		minLength, err := number(8)
 		return func(_ User, password string) string {
-			return unless(units(password) >= least, fmt.Sprintf("minimum length %d.", least))
+			return unless(units(password) >= minLength,
+				fmt.Sprintf("minimum length %d.", minLength))
 		}, err
 	case "maxLength":
-		most, err := number(64)
+		maxLength, err := number(64)
 		return func(_ User, password string) string {
-			return unless(units(password) <= most, fmt.Sprintf("maximum length %d.", most))
+			return unless(units(password) <= maxLength,
+				fmt.Sprintf("maximum length %d.", maxLength))
 		}, err
 	case "digits":
 		return counted("numerical digits", unicode.IsDigit)

@@ -108,8 +108,8 @@ func decodeInt(value any, bits int) (any, bool) {
 		}
 		f, err := value.Float64()
 		f = math.Trunc(f)
-		most := math.Ldexp(1, bits-1)
-		return int64(f), err == nil && f >= -most && f < most
+		limit := math.Ldexp(1, bits-1)
+		return int64(f), err == nil && f >= -limit && f < limit
 	}
 	return nil, false
 }

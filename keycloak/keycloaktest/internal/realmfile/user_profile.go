@@ -299,7 +299,7 @@ func newValidator(name string, config map[string]any) (validator, error) {
 			return nil, fmt.Errorf("%s: %v: a number is expected", limit, value)
 		}
 	}
-	least, most := bound(config, "min", math.Inf(-1)), bound(config, "max", math.Inf(1))
+	minimum, maximum := bound(config, "min", math.Inf(-1)), bound(config, "max", math.Inf(1))
 	switch name {
 	case "length":
 		return func(value string) bool {
@@ -307,18 +307,18 @@ func newValidator(name string, config map[string]any) (validator, error) {
 				value = strings.TrimSpace(value)
 			}
 			n := float64(units(value))
-			return n >= least && n <= most
+			return n >= minimum && n <= maximum
 		}, nil
 	case "integer":
 		return func(value string) bool {
 			n, err := strconv.ParseInt(value, 10, 64)
-			return err == nil && wholeNumber.MatchString(value) && float64(n) >= least &&
-				float64(n) <= most
+			return err == nil && wholeNumber.MatchString(value) && float64(n) >= minimum &&
+				float64(n) <= maximum
 		}, nil
 	case "double":
 		return func(value string) bool {
 			n, err := strconv.ParseFloat(value, 64)
-			return err == nil && n >= least && n <= most
+			return err == nil && n >= minimum && n <= maximum
 		}, nil
 	case "options":
 		options, _ := config["options"].([]any)
