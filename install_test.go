@@ -59,7 +59,8 @@ func TestInstall_anyOrder(t *testing.T) {
 			if bodies[0] != bodies[1] || !strings.Contains(bodies[0], `"code":"`+code+`"`) ||
 				reason != "" && !strings.Contains(bodies[0], `"reason":"`+reason+`"`) {
 				t.Errorf(
-					"introspection %t, %.80s:\nlimits first %.300s\nHTTP first   %.300s\nwant both with %s",
+					"introspection %t, %.80s:\nlimits first %.300s\nHTTP first   %.300s\nwant "+
+						"both with %s",
 					introspection, query, bodies[0], bodies[1], want)
 			}
 		}

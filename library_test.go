@@ -228,7 +228,7 @@ func TestNew_refuses(t *testing.T) {
 		"half a client": {func(c *cloakql.Config) {
 			c.Client.ClientSecret = identity.Secret{}
 		}, "a client id and its secret"},
-		"nobody's tokens": {func(c *cloakql.Config) {
+		"tokens of no audience": {func(c *cloakql.Config) {
 			c.Client = keycloak.ClientConfig{}
 		}, "Config.Tokens needs an Audience"},
 		"an open field": {func(c *cloakql.Config) {

@@ -88,7 +88,8 @@ func TestREADMEErrors(t *testing.T) {
 	eachCapitalized(t, "apierror", func(word string) {
 		if constants[word] = true; !words[word] {
 			t.Errorf(
-				"apierror has the code or reason %s, which the README's table of errors doesn't have", word)
+				"apierror has the code or reason %s, which the README's table of errors "+
+					"doesn't have", word)
 		}
 	})
 	for word := range words {

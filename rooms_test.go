@@ -90,7 +90,8 @@ func TestDoors(t *testing.T) {
 		allowed, known := doors[room]
 		if !known {
 			t.Errorf(
-				"%s: %s is no room of the house: put the file into one, or give the room its doors here", file, room)
+				"%s: %s is no room of the house: put the file into one, or give the room its "+
+					"doors here", file, room)
 		}
 		for _, imported := range imports {
 			target, ours := strings.CutPrefix(imported+"/", module+"/")

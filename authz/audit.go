@@ -103,6 +103,7 @@ func auditField(field *ast.FieldDefinition, guards []string) string {
 	}
 	return fmt.Sprintf("has no access rule: it carries @%s, and the registered guards are @%s; "+
 		"register a directive that guards by its name, "+
-		"as in authz.Audit(schema, %q) or cloakql.Config.Guards, or give the field @public, or a guard such as @auth",
+		"as in authz.Audit(schema, %q) or cloakql.Config.Guards, or give the field @public, or a "+
+		"guard such as @auth",
 		strings.Join(others, " and @"), strings.Join(guards, ", @"), others[0])
 }

@@ -97,7 +97,8 @@ func TestAuditExceptsWhatGraphQLOwns(t *testing.T) {
 	schema := load(t, `type Query { a: Int @public }`)
 	if schema.Query.Fields.ForName("__schema") == nil {
 		t.Fatal(
-			"gqlparser no longer puts __schema into the query root: see what the exception is for now")
+			"gqlparser no longer puts __schema into the query root: see what the exception is " +
+				"for now")
 	}
 	if err := authz.Audit(schema); err != nil {
 		t.Errorf("Audit() = %v", err)

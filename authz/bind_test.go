@@ -78,7 +78,8 @@ func TestBind_keeps_what_is_bound(t *testing.T) {
 func TestBind_fails(t *testing.T) {
 	larger, err := authz.Bind(largerRoot{})
 	expect(t, err,
-		"authz: directive Staff is bound to no function\nauthz: directive Tenant is bound to no function")
+		"authz: directive Staff is bound to no function\nauthz: directive Tenant is bound to no "+
+			"function")
 	if larger.Public != nil || larger.Auth != nil {
 		t.Error("Bind() that fails returns bound directives")
 	}
@@ -88,8 +89,8 @@ func TestBind_fails(t *testing.T) {
 			"of authz.Schema, and no skip_runtime for them in gqlgen.yml")
 	_, err = authz.Bind(foreignRoot{})
 	expect(t, err,
-		"authz: the schema's directive Auth isn't that of authz.Schema: bound functions have the type "+
-			"func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
+		"authz: the schema's directive Auth isn't that of authz.Schema: bound functions have "+
+			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
 	_, err = authz.Bind(&ownRoot{})
 	expect(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.ownRoot")
 }

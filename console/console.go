@@ -37,8 +37,8 @@ var dist embed.FS
 const (
 	pageName = "index.html"
 	nonceTag = "__NONCE__" // where vite.config.ts has the page's nonce
-	policy   = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; font-src 'self'; img-src 'self' data:; " +
-		"style-src 'self' 'nonce-" + nonceTag +
+	policy   = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; " +
+		"font-src 'self'; img-src 'self' data:; style-src 'self' 'nonce-" + nonceTag +
 		"'; style-src-attr 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 

@@ -12,7 +12,7 @@ const audits = 61
 
 // Each fails without what it asks over or for: 5A70, D6D5 and 6A70 send a query over GET; D6D5,
 // 6A70 and 28B9 want an answer to __type. (BF61 and 2EA1 send __type too, and look at the status
-// alone; 9C48 wants a mutation over GET to be refused.)
+// only; 9C48 wants a mutation over GET to be refused.)
 var (
 	needGET           = []string{"5A70", "6A70", "D6D5"}
 	needIntrospection = []string{"28B9", "6A70", "D6D5"}

@@ -148,7 +148,7 @@ func TestNeverReading(t *testing.T) {
 	}
 }
 
-// holds says whether the server has the other end of a connection, which is then established in
+// holds reports whether the server has the other end of a connection, which is then established in
 // proc(5)'s net/tcp.
 func (s *server) holds(t *testing.T, connection net.Conn) bool {
 	t.Helper()

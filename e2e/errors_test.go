@@ -163,7 +163,9 @@ func TestOurFaults(t *testing.T) {
 		client := "KEYCLOAK_REALM_NAME=" + others.name + "\nKEYCLOAK_CLIENT_ID="
 		rows = append(rows,
 			row{"secret in a header only", client + "basic", user, misconfigured,
-				`"Invalid method used to get client secret. Client requires method 'client_secret_basic' to obtain client secret from the request"`, "Allowed authentication method"},
+				`"Invalid method used to get client secret. Client requires method ` +
+					`'client_secret_basic' to obtain client secret from the request"`,
+				"Allowed authentication method"},
 			row{"signed JWT", client + "signed", user, misconfigured,
 				`"Parameter client_assertion_type is missing"`, "Client Authenticator"},
 			row{"JWT signed by the secret", client + "signed-by-secret", user, misconfigured,

@@ -98,7 +98,7 @@ type keycloak struct {
 	resume   func()
 }
 
-// real says whether the tests run against a real Keycloak.
+// real reports whether the tests run against a real Keycloak.
 func real() bool { return os.Getenv("TEST_KEYCLOAK_URL") != "" }
 
 // newKeycloak picks free ports for a Keycloak, and starts nothing yet. A stand-in's port is held

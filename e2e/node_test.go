@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// withNode says whether the tests that need Node.js run: other people's clients and audits come
+// withNode reports whether the tests that need Node.js run: other people's clients and audits come
 // from there. They do where TEST_NODE=1 asks for them, as .ci/run does, and then nothing that they
 // need may be missing. A machine without Node.js runs the rest, and reads here that this wasn't
 // all.

@@ -28,7 +28,7 @@ func TestOutage(t *testing.T) {
 		t.Errorf("readyz before Keycloak is %d %s", status, text)
 	}
 	if status, _ := s.get(t, "/healthz"); status != http.StatusOK {
-		t.Errorf("healthz before Keycloak is %d; want 200, since a restart would help nobody",
+		t.Errorf("healthz before Keycloak is %d; want 200, since a restart would not help",
 			status)
 	}
 

@@ -96,10 +96,11 @@ func TestSoak(t *testing.T) {
 		t.Logf("tenth %2d: live heap %6.2f MiB in the median of %d, %.2f to %.2f", i+1,
 			mebi(medians[i]), len(tenth), mebi(tenth[0]), mebi(tenth[len(tenth)-1]))
 	}
-	// a failed sign-in alone is remembered for longer than a tenth of that
+	// even one failed sign-in is remembered for longer than a tenth of that
 	if length < 5*time.Minute {
 		t.Log(
-			"too short to compare: what is remembered for a while isn't all there in the second tenth")
+			"too short to compare: what is remembered for a while isn't all there in the " +
+				"second tenth")
 	} else if second, last := medians[1], medians[9]; float64(last) > 1.1*float64(second) {
 		t.Errorf("live heap grew from %.2f MiB to %.2f", mebi(second), mebi(last))
 	}

@@ -32,7 +32,8 @@ func TestSchema_contract(t *testing.T) {
 	}
 	if text.String() != string(want) {
 		t.Errorf(
-			"the schema isn't that of %s, from line %d on: if clients should see the change, run go test ./graph -update",
+			"the schema isn't that of %s, from line %d on: if clients should see the change, run "+
+				"go test ./graph -update",
 			name, firstDifference(text.String(), string(want)))
 	}
 }

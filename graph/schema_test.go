@@ -158,7 +158,8 @@ func TestNewSchema_incompleteResolver(t *testing.T) {
 // What gqlgen writes goes with the schema: a field that is only in the schema would be missing in
 // the server, silently.
 func TestGeneratedCodeIsOfThisSchema(t *testing.T) {
-	const remedy = "run go generate ./... and fill in the stubs that it adds to graph/*.resolvers.go"
+	const remedy = "run go generate ./... and fill in the stubs that it adds to " +
+		"graph/*.resolvers.go"
 	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeBudget{}))
 	if err != nil {
 		t.Fatal(err)

@@ -1,12 +1,10 @@
 package graphqlhttp
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -374,96 +372,4 @@ func TestDeferIsRefused(t *testing.T) {
 			t.Errorf("%s: %s, want it refused: %t", query, a.Body, refused)
 		}
 	}
-}
-
-func TestOptionsAndHeadOverAConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true},
-		resolvers()))
-	defer server.Close()
-	for _, request := range []string{
-		"OPTIONS / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
-		"OPTIONS / HTTP/1.1\r\nHost: x\r\nOrigin: https://elsewhere.example\r\nAccess-Control-Request-Method: POST\r\n\r\n",
-	} {
-		response, body := overConnection(t, server, request)
-		if response.StatusCode != 204 ||
-			response.Header.Get("Allow") != "GET, HEAD, OPTIONS, POST" || len(body) != 0 ||
-			response.Header.Get("Content-Type") != "" ||
-			response.Header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("%q: %d %v %q", request, response.StatusCode, response.Header, body)
-		}
-	}
-	get, body := overConnection(t, server, "GET /?query={leaf} HTTP/1.1\r\nHost: x\r\n\r\n")
-	head, none := overConnection(t, server, "HEAD /?query={leaf} HTTP/1.1\r\nHost: x\r\n\r\n")
-	if string(body) != gotLeaf || len(none) != 0 {
-		t.Errorf("GET %q, HEAD %q", body, none)
-	}
-	for _, header := range []string{"Content-Type", "Content-Length", "Cache-Control"} {
-		if get.Header.Get(header) == "" || get.Header.Get(header) != head.Header.Get(header) {
-			t.Errorf("%s: GET has %q, HEAD %q", header, get.Header.Get(header),
-				head.Header.Get(header))
-		}
-	}
-}
-
-// What isn't read isn't waited for either, also where net/http would like to use the connection
-// again.
-func TestUnreadBodiesCloseTheConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true},
-		resolvers()))
-	defer server.Close()
-	const json, chunked = "Content-Type: application/json\r\n", "Transfer-Encoding: chunked\r\n"
-	for _, tt := range []struct {
-		head   string
-		status int
-	}{
-		{"POST / HTTP/1.1\r\n" + json + "Content-Length: 65537\r\n", 413},
-		{"POST / HTTP/1.1\r\n" + json + "Content-Length: 100000\r\n", 413},
-		{"POST / HTTP/1.1\r\n" + json + "Content-Length: 1000000000000\r\n", 413},
-		{"POST / HTTP/1.1\r\nContent-Length: 100000\r\n", 415},
-		{"POST / HTTP/1.1\r\n" + json + "Content-Encoding: gzip\r\n" + chunked, 415},
-		{"POST / HTTP/1.1\r\n" + json + "Accept: text/html\r\n" + chunked, 406},
-		{"PUT / HTTP/1.1\r\n" + json + chunked, 405},
-		{"GET /?query={leaf} HTTP/1.1\r\nContent-Length: 100000\r\n", 200},
-		{"OPTIONS / HTTP/1.1\r\n" + chunked, 204},
-	} {
-		// and no body ever comes
-		response, _ := overConnection(t, server, tt.head+"Host: x\r\n\r\n")
-		if response.StatusCode != tt.status || !response.Close {
-			t.Errorf("%q: %d, closed: %t; want %d, closed", tt.head, response.StatusCode,
-				response.Close, tt.status)
-		}
-	}
-	const body = `{"query":"{ leaf }"}`
-	for _, request := range []string{
-		"POST / HTTP/1.1\r\nHost: x\r\n" + json + "Content-Length: 20\r\n\r\n" + body,
-		"POST / HTTP/1.1\r\nHost: x\r\n" + json + chunked + "\r\n14\r\n" + body + "\r\n0\r\n\r\n",
-		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" + body,
-	} {
-		if response, _ := overConnection(t, server, request); response.Close {
-			t.Errorf("%q: %d, and the connection is closed", request, response.StatusCode)
-		}
-	}
-}
-
-func overConnection(t *testing.T, server *httptest.Server,
-	request string) (*http.Response, []byte) {
-	t.Helper()
-	conn, err := net.Dial("tcp", server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	method, _, _ := strings.Cut(request, " ")
-	if _, err := io.WriteString(conn, request); err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response, body
 }

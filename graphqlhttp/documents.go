@@ -139,7 +139,8 @@ func readPersistedQuery(extension any) (id, words string) {
 	}
 	id, _ = members["sha256Hash"].(string)
 	if id == "" || len(id) > maxOperationIDBytes {
-		return "", "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long"
+		return "", "extensions.persistedQuery.sha256Hash must be a string that is neither empty " +
+			"nor too long"
 	}
 	return id, ""
 }

@@ -10,7 +10,8 @@ import (
 // What clairvoyance reads a schema out of: suggestions, and messages that name what the client
 // didn't write.
 var recovered = regexp.MustCompile(
-	`Did you mean|Cannot query field|of type|on type|must (not )?have a selection|argument "|is required|Unknown (type|argument)|expecting type|can never be`)
+	`Did you mean|Cannot query field|of type|on type|must (not )?have a selection|argument "|is ` +
+		`required|Unknown (type|argument)|expecting type|can never be`)
 
 // Probes as such tools send them, and what of the schema an error to each must not say.
 var probes = map[string][]string{

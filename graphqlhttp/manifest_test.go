@@ -63,7 +63,8 @@ func TestReadManifestRefuses(t *testing.T) {
 			strings.Join(operations, ",") + `]}`
 	}
 	good := one("1", "Leaf", "query", leaf)
-	const incomplete = "it must have the members id, name, type and body, all strings that aren't empty"
+	const incomplete = "it must have the members id, name, type and body, all strings that " +
+		"aren't empty"
 	for _, tt := range []struct{ name, text, want string }{
 		{"nothing", ``, "can't be read: it is not JSON"},
 		{"not JSON", `{"format":`, "can't be read: it is not JSON"},

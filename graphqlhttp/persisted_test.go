@@ -83,15 +83,19 @@ func TestPersistedQueryRefused(t *testing.T) {
 		`{"sha256Hash":"` + hashOf(query) + `"}`: "extensions.persistedQuery.version must be 1",
 		`{"version":2,"sha256Hash":"` + hashOf(query) + `"}`:   "extensions.persistedQuery.version must be 1",
 		`{"version":"1","sha256Hash":"` + hashOf(query) + `"}`: "extensions.persistedQuery.version must be 1",
-		`{"version":1}`:                 "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long",
-		`{"version":1,"sha256Hash":""}`: "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long",
-		`{"version":1,"sha256Hash":5}`:  "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long",
-		`{"version":1,"sha256Hash":"` + strings.Repeat("0", 257) + `"}`:        "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long",
-		`{"version":1,"sha256Hash":"00"}`:                                      "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
-		`{"version":1,"sha256Hash":"` + strings.ToUpper(hashOf(query)) + `"}`:  "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
-		`{"version":1,"sha256Hash":"` + strings.Repeat("canary_x", 8) + `"}`:   "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
-		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:               wrongHash,
-		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions name a member twice in one object",
+		`{"version":1}`: "extensions.persistedQuery.sha256Hash must be a string " +
+			"that is neither empty nor too long",
+		`{"version":1,"sha256Hash":""}`: "extensions.persistedQuery.sha256Hash must be a string " +
+			"that is neither empty nor too long",
+		`{"version":1,"sha256Hash":5}`: "extensions.persistedQuery.sha256Hash must be a string " +
+			"that is neither empty nor too long",
+		`{"version":1,"sha256Hash":"` + strings.Repeat("0", 257) + `"}`:       "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long",
+		`{"version":1,"sha256Hash":"00"}`:                                     "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
+		`{"version":1,"sha256Hash":"` + strings.ToUpper(hashOf(query)) + `"}`: "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
+		`{"version":1,"sha256Hash":"` + strings.Repeat("canary_x", 8) + `"}`:  "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
+		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:              wrongHash,
+		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions name " +
+			"a member twice in one object",
 	} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
 			PersistedQueryBytes: 4 << 20})

@@ -129,7 +129,8 @@ func TestRequest_whatCanOnlyMeanOneThing(t *testing.T) {
 		{name: "extensions []", body: `{"query":"{ leaf }","extensions":[]}`, reason: "the same"},
 		{name: "variables [1]", body: `{"query":"{ leaf }","variables":[1]}`, status: 400, words: "variables must be an object", reason: "names are missing"},
 		{name: "variables as a string", body: `{"query":"{ leaf }","variables":"{}"}`, status: 400, words: "variables must be an object",
-			reason: "the specification wants a map, and what is in the string would escape the bounds of the body's JSON"},
+			reason: "the specification wants a map, and what is in the string would escape the " +
+				"bounds of the body's JSON"},
 		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`, status: 400, words: "variables must be an object", reason: "the same"},
 		{name: "variables null", body: `{"query":"{ leaf }","variables":null}`, reason: "null is absent"},
 		{name: "operationName null", body: `{"query":"query A { leaf }","operationName":null}`, reason: "null is absent"},

@@ -15,7 +15,7 @@ import (
 // canary is a secret whose text must turn up nowhere.
 const canary = "c4nary-p4ssw0rd"
 
-// leaks tells whether text holds the canary, plainly or as %x and %d would write its bytes.
+// leaks reports whether text holds the canary, plainly or as %x and %d would write its bytes.
 func leaks(text string) bool {
 	for _, form := range []string{
 		canary,

@@ -53,7 +53,7 @@ func issuerAttacks(f *forge) []attack {
 			f.token(f.evil, nil, object{"iss": f.canary.URL}), refused, f.canary.URL),
 		row("iss with a line of a log", "RFC 8725, section 3.10", with("x\nlevel=ERROR msg=forged"),
 			refused, "forged"),
-		row("iss in the header alone", "RFC 7519, section 5.3",
+		row("iss only in the header", "RFC 7519, section 5.3",
 			f.token(f.ed, object{"iss": localIssuer}, object{"iss": gone}), refused,
 			"iss is missing"),
 	}
@@ -158,7 +158,7 @@ func kindAttacks(f *forge) []attack {
 		row("typ of both kinds", "RFC 8725, section 3.12", typ("Bearer ID"), refused, "Bearer ID"),
 		row("typ Bearer and a blank", "RFC 8725, section 3.12", typ("Bearer "), refused,
 			`"Bearer "`),
-		row("typ Bearer in the header alone", "RFC 8725, section 3.12",
+		row("typ Bearer only in the header", "RFC 8725, section 3.12",
 			f.token(f.ed, object{"typ": "Bearer"}, object{"typ": gone}), refused,
 			"typ in the header"),
 		row("TYP for typ", "RFC 7519, section 7.3",
@@ -190,7 +190,8 @@ func kindAttacks(f *forge) []attack {
 			`"DPoP"`).on("bound"),
 
 		row("sub missing",
-			"Keycloak 26.7.4: sub comes with the client scope basic, and lightweight tokens have none", f.token(f.ed, nil, object{"sub": gone}), refused, "sub is missing"),
+			"Keycloak 26.7.4: sub comes with the client scope basic, and lightweight tokens "+
+				"have none", f.token(f.ed, nil, object{"sub": gone}), refused, "sub is missing"),
 		row("sub null", "RFC 7519, section 4.1.2", f.token(f.ed, nil, object{"sub": nil}), refused,
 			"sub"),
 		row("sub empty", "RFC 9068, section 2.2", f.token(f.ed, nil, object{"sub": ""}), refused,
@@ -207,7 +208,7 @@ func audienceAttacks(f *forge) []attack {
 	party := func(aud, azp any) string { return f.token(f.ed, nil, object{"aud": aud, "azp": azp}) }
 	refused := identity.ErrTokenNotAccepted
 	return []attack{
-		row("account alone, of our client, where that is wanted",
+		row("only account, of our client, where that is wanted",
 			"Keycloak 26.7.4: aud is account where the client has no audience mapper",
 			party("account", "local-api"), nil).on("party"),
 		row("aud missing", "RFC 9068, section 4", with(gone), refused, "aud is missing"),
@@ -218,7 +219,7 @@ func audienceAttacks(f *forge) []attack {
 		row("aud of another API", "RFC 8725, section 3.9", with("billing"), refused, `"billing"`),
 		row("aud a list without ours", "RFC 8725, section 3.9",
 			with([]string{"billing", "account"}), refused, "billing"),
-		row("aud account alone", "Keycloak 26.7.4: every user's token has account in aud",
+		row("aud only account", "Keycloak 26.7.4: every user's token has account in aud",
 			with("account"), refused, `"account"`),
 		row("aud in another case", "RFC 7519, section 4.1.3", with("LOCAL-API"), refused,
 			"LOCAL-API"),
@@ -281,7 +282,7 @@ func audienceAttacks(f *forge) []attack {
 			"Keycloak 26.7.4: aud has each client in which the user has a role",
 			party([]string{"account", localAudience}, "other-web"), refused,
 			`azp is "other-web"`).on("parties"),
-		row("of another client, where nobody narrows that", "RFC 9068, section 4",
+		row("of another client, without AuthorizedParties", "RFC 9068, section 4",
 			party([]string{"account", localAudience}, "other-web"), nil),
 		row("of another client's service account",
 			"Keycloak 26.7.4: a service account's azp is its client",
@@ -290,7 +291,7 @@ func audienceAttacks(f *forge) []attack {
 			refused, `azp is "robot"`).on("parties"),
 		row("of a client that may, for another API", "RFC 9068, section 4", party("billing", "web"),
 			refused, "billing").on("parties"),
-		row("of a client that may, for nobody", "RFC 9068, section 4", party(gone, "local-api"),
+		row("of a client that may, without aud", "RFC 9068, section 4", party(gone, "local-api"),
 			refused, "aud is missing").on("parties"),
 		row("of no client", "RFC 9068, section 2.2", party(localAudience, gone), refused,
 			"azp is missing").on("parties"),

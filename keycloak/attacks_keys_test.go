@@ -269,7 +269,7 @@ func realmAttacks(f *forge) []attack {
 
 		row("a set of more keys than a realm has", "RFC 7517, section 5",
 			f.as(f.ed, "ed-1").token(alice(f.t)), unavailable).on("crowded"),
-		row("a set with a key for encryption alone", "RFC 7517, section 4.2",
+		row("a set with only a key for encryption", "RFC 7517, section 4.2",
 			f.as(f.rsa, "enc-1").token(alice(f.t)), unavailable).on("bare"),
 		row("a set that is elsewhere", "RFC 9110, section 15.4", f.evil.token(alice(f.t)),
 			unavailable, "redirect").on("moved"),

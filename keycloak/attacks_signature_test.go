@@ -45,7 +45,7 @@ func swapAttacks(f *forge) []attack {
 			f.as(f.evil, "ed-1").token(alice(f.t)), refused, "signature"),
 		row("another's RSA signature under the realm's name", source,
 			signer{"rsa-1", "RS256", evilRSAKey()}.token(alice(f.t)), refused, "signature"),
-		row("a signature of the payload alone", source, f.spend(header+"."+payload, sign(payload)),
+		row("a signature of only the payload", source, f.spend(header+"."+payload, sign(payload)),
 			refused, "signature"),
 		row("a signature of the texts, not of their base64", source,
 			f.spend(header+"."+payload, sign(f.ed.header()+"."+alice(f.t))), refused, "signature"),

@@ -26,7 +26,8 @@ func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport h
 		if issuer, ok := discoverIssuer(ctx, realm, client); ok {
 			if !slices.Contains(accepted, issuer) {
 				log.Warn(
-					"the realm's tokens will be refused: set Issuer.Names to the issuer that it names",
+					"the realm's tokens will be refused: set Issuer.Names to the issuer that "+
+						"it names",
 					"issuer", truncate(issuer), "accepted", accepted)
 			}
 			return

@@ -113,7 +113,8 @@ func send(client *http.Client, request *http.Request) (response, error) {
 			maxAnswerBytes)
 	case got.StatusCode >= 300 && got.StatusCode < 400:
 		return response{}, fmt.Errorf(
-			"answer %d is a redirect: NewRealm's serverURL must be where Keycloak itself answers", got.StatusCode)
+			"answer %d is a redirect: NewRealm's serverURL must be where Keycloak itself answers",
+			got.StatusCode)
 	}
 	return response{status: got.StatusCode, body: body, note: proxyNote(client, request)}, nil
 }
@@ -163,7 +164,8 @@ func faultText(err error) string {
 		return proxy.Error()
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "the other side doesn't speak TLS: is NewRealm's serverURL an https URL of a port for http?"
+		return "the other side doesn't speak TLS: is NewRealm's serverURL an https URL of a port " +
+			"for http?"
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), err == io.EOF,

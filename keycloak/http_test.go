@@ -347,8 +347,10 @@ func TestSend_says_that_a_proxy_answered(t *testing.T) {
 	client := newHTTPClient(nil)
 	client.Transport.(*http.Transport).Proxy = http.ProxyURL(address)
 	for server, want := range map[string]string{
-		"http://sso.example.com":  "answer 403 is not one of Keycloak's (through a proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",
-		"https://sso.example.com": "the proxy answered 403 instead of connecting (through a proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",
+		"http://sso.example.com": "answer 403 is not one of Keycloak's (through a proxy: see " +
+			"HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",
+		"https://sso.example.com": "the proxy answered 403 instead of connecting (through a " +
+			"proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",
 	} {
 		realm, err := NewRealm(server, "shop")
 		if err != nil {

@@ -364,7 +364,7 @@ func latest(a, b time.Time) time.Time {
 // download gets the set. An answer without a single key that we can use is a failure: it must not
 // take the place of a good set.
 func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
-	// a stranger's bytes went through a library; nobody above this goroutine could recover
+	// another server's bytes went through a library; no caller of this goroutine could recover
 	defer func() {
 		if recover() != nil {
 			keys, err = jose.KeySet{}, errors.New("reading the key set panicked")

@@ -477,7 +477,7 @@ func TestKeySet_without_Run_outlives_an_outage(t *testing.T) {
 					t.Errorf("the first token waited %v", waited)
 				}
 				time.Sleep(fetchTimeout)
-				// the outage is known now: nobody waits, and fetches are as rare as with Run
+				// the outage is known now: no caller waits, and fetches are as rare as with Run
 				for range 60 {
 					begin = time.Now()
 					k.verify(edDSA(), nil)

@@ -245,7 +245,8 @@ func TestTurns_namesOfOneAccount(t *testing.T) {
 		if asked["alice"] != 0 || asked["alice@example.com"] != DefaultRefusalPause ||
 			asked["alice@example.com\u00a0"] != 0 {
 			t.Errorf(
-				"Keycloak was asked at %v, want the second of one account after the pause, and no other", asked)
+				"Keycloak was asked at %v, want the second of one account after the pause, and "+
+					"no other", asked)
 		}
 	})
 }

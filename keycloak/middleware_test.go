@@ -41,7 +41,7 @@ func callerOf(t *testing.T, log *logBook, verifier *Verifier,
 	server.Close() // the handler has returned
 	if !ran || response.StatusCode != http.StatusTeapot ||
 		response.Header.Get("WWW-Authenticate") != "" {
-		t.Errorf("the handler ran: %v; the answer is %d %v, and must be the handler's alone", ran,
+		t.Errorf("the handler ran: %v; the answer is %d %v, and must be the handler's only", ran,
 			response.StatusCode, response.Header)
 	}
 	return user, err

@@ -161,7 +161,8 @@ func TestClient_Login_refusalsShowInNothingElse(t *testing.T) {
 		}
 		if second[0] != second[1] || free[0] != free[1] {
 			t.Errorf(
-				"with a pause of %v the second refusal comes after %v, the next place after %v; want each twice the same", pause, second, free)
+				"with a pause of %v the second refusal comes after %v, the next place after %v; "+
+					"want each twice the same", pause, second, free)
 		}
 	}
 }

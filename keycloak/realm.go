@@ -26,7 +26,8 @@ func NewRealm(serverURL, name string) (Realm, error) {
 	if err != nil { // url.Error repeats the URL, which may hold a password
 		return Realm{}, errors.Join(append(faults,
 			errors.New(
-				"keycloak: the server URL can't be parsed: expected one such as https://sso.example.com"))...)
+				"keycloak: the server URL can't be parsed: expected one such as "+
+					"https://sso.example.com"))...)
 	}
 	if parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
 		faults = append(faults,

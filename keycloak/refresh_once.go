@@ -131,7 +131,8 @@ func (x *exchanges) do(ctx context.Context,
 			sessionAttr(e.session), slog.String("network", networkText(network)))
 	case before != nil:
 		x.log.LogAttrs(ctx, slog.LevelWarn,
-			"a refresh token was presented again and its answer isn't repeated: Keycloak is asked, and may end the session",
+			"a refresh token was presented again and its answer isn't repeated: Keycloak is "+
+				"asked, and may end the session",
 			slog.String("reason", refusal), sessionAttr(before.session),
 			slog.String("network", networkText(network)),
 			slog.String("firstNetwork", networkText(before.network)))

@@ -496,7 +496,8 @@ func TestExchanges_repeatWithinOneNetwork(t *testing.T) {
 				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.remembered != 0 ||
 					len(x.successors) != 0 {
 					t.Errorf(
-						"after the grace %d answers, %d bytes, %d remembered and %d successors are left", answers, bytes, x.remembered, len(x.successors))
+						"after the grace %d answers, %d bytes, %d remembered and %d successors "+
+							"are left", answers, bytes, x.remembered, len(x.successors))
 				}
 			})
 		})
@@ -541,7 +542,8 @@ func TestExchanges_repeatUntilTheSuccessorIsPresented(t *testing.T) {
 				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.remembered != 0 ||
 					len(x.successors) != 0 {
 					t.Errorf(
-						"after the grace %d answers, %d bytes, %d remembered and %d successors are left", answers, bytes, x.remembered, len(x.successors))
+						"after the grace %d answers, %d bytes, %d remembered and %d successors "+
+							"are left", answers, bytes, x.remembered, len(x.successors))
 				}
 			})
 		})
@@ -610,8 +612,10 @@ func TestExchanges_log(t *testing.T) {
 		logs("")
 		checkFrom(t, x, "192.0.2.9", token, 1)
 		logs(
-			`level=INFO msg="a refresh token was presented again from its network: its answer is repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
-		const refused = `level=WARN msg="a refresh token was presented again and its answer isn't repeated: Keycloak is asked, and may end the session" reason=`
+			`level=INFO msg="a refresh token was presented again from its network: its answer is ` +
+				`repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
+		const refused = `level=WARN msg="a refresh token was presented again and its answer ` +
+			`isn't repeated: Keycloak is asked, and may end the session" reason=`
 		checkFrom(t, x, "2001:db8::1", token, 2)
 		logs(refused +
 			`"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` + "\n")
@@ -626,6 +630,7 @@ func TestExchanges_log(t *testing.T) {
 		check(t, x, forged, 5)
 		check(t, x, forged, 5)
 		logs(
-			`level=INFO msg="a refresh token was presented again from its network: its answer is repeated" session="" network=unknown` + "\n")
+			`level=INFO msg="a refresh token was presented again from its network: its answer is ` +
+				`repeated" session="" network=unknown` + "\n")
 	})
 }

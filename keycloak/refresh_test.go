@@ -72,7 +72,8 @@ func TestAForgedTokenHurtsNobody(t *testing.T) {
 	refresh(victim, nil)
 	if n := realm.refreshes.Load(); n != 2 {
 		t.Errorf(
-			"Keycloak was asked %d times, want once for each token: the victim's answer was forgotten", n)
+			"Keycloak was asked %d times, want once for each token: the victim's answer was "+
+				"forgotten", n)
 	}
 	// By contrast, the session's own token.
 	if err := client.Logout(t.Context(), ofSession("s1", "2")); err != nil {

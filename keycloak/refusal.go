@@ -66,7 +66,8 @@ var loginRefusals = []refusalRule{
 	{0, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 	{0, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
 	{0, "invalid_grant", "resource owner password credentials grant is prohibited", identity.ErrLoginNotAllowed,
-		"a client policy of the realm forbids it for this client (executor reject-ropc-grant): see Realm settings, Client policies"},
+		"a client policy of the realm forbids it for this client (executor reject-ropc-grant): " +
+			"see Realm settings, Client policies"},
 	{400, "invalid_grant", "", identity.ErrBadCredentials, ""},
 	{401, "invalid_grant", "", identity.ErrBadCredentials, ""},
 	{400, "unauthorized_client", "", identity.ErrLoginNotAllowed, "switch Direct access grants on in the client's Capability config"},
@@ -92,7 +93,8 @@ var refreshRefusals = []refusalRule{
 // The hints of several rows.
 const (
 	sendsSecret      = "this server sends the client's secret in the form: "
-	needsCertificate = "the client wants a certificate, and this server has none: switch OAuth 2.0 Mutual TLS Certificate Bound Access Tokens off in the " +
+	needsCertificate = "the client wants a certificate, and this server has none: switch OAuth " +
+		"2.0 Mutual TLS Certificate Bound Access Tokens off in the " +
 		"client's Advanced settings, and look for a client policy (executor holder-of-key-enforcer)"
 	noRealmHere = "there is no Keycloak at this path: check the path prefix in NewRealm's serverURL"
 	checkClient = "check the client's settings in Keycloak's admin console"
@@ -103,11 +105,14 @@ const (
 var clientErrors = []refusalRule{
 	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
 		sendsSecret +
-			"set Allowed authentication method on the client's Credentials tab to client_secret_post, or leave it empty"},
+			"set Allowed authentication method on the client's Credentials tab to " +
+			"client_secret_post, or leave it empty"},
 	{401, "unauthorized_client", "", identity.ErrProviderMisconfigured,
-		"the client secret is wrong, or it has expired: set ClientConfig.ClientSecret to the one on the client's Credentials tab"},
+		"the client secret is wrong, or it has expired: set ClientConfig.ClientSecret to the one " +
+			"on the client's Credentials tab"},
 	{401, "invalid_client", "", identity.ErrProviderMisconfigured, "the realm has no enabled client of this id, or one that doesn't sign in with a secret: " +
-		"check ClientConfig.ClientID, that the client is enabled, and that its Client Authenticator is Client Id and Secret"},
+		"check ClientConfig.ClientID, that the client is enabled, and that its Client " +
+		"Authenticator is Client Id and Secret"},
 	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrProviderMisconfigured,
 		sendsSecret +
 			"set Client Authenticator on the client's Credentials tab to Client Id and Secret"},
@@ -116,9 +121,11 @@ var clientErrors = []refusalRule{
 	{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured, "switch Consent required off in the client's Login settings"},
 	{400, "invalid_request", "Configured client authentication method not allowed", identity.ErrProviderMisconfigured,
 		sendsSecret +
-			"a client policy of the realm wants another way (executor secure-client-authenticator): see Realm settings, Client policies"},
+			"a client policy of the realm wants another way (executor " +
+			"secure-client-authenticator): see Realm settings, Client policies"},
 	{400, "invalid_request", "DPoP proof is missing", identity.ErrProviderMisconfigured,
-		"the client wants DPoP, and this server gives bearer tokens: switch Require DPoP bound tokens off in the client's Capability config"},
+		"the client wants DPoP, and this server gives bearer tokens: switch Require DPoP bound " +
+			"tokens off in the client's Capability config"},
 	{400, "invalid_request", "Client Certification missing", identity.ErrProviderMisconfigured, needsCertificate},
 	{0, "not_allowed", "Client certificate missing", identity.ErrProviderMisconfigured, needsCertificate},
 	{0, "invalid_scope", "", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope names a scope that the client doesn't have: check the client's Client scopes tab"},
@@ -217,8 +224,10 @@ var knownTexts = []string{
 	"DPoP proof is missing",
 	"HTTPS required",
 	"Invalid client or Invalid client credentials",
-	"Invalid method used to get client secret. Client requires method 'client_secret_basic' to obtain client secret from the request",
-	"Invalid method used to get client secret. Client requires method 'client_secret_post' to obtain client secret from the request",
+	"Invalid method used to get client secret. Client requires method 'client_secret_basic' to " +
+		"obtain client secret from the request",
+	"Invalid method used to get client secret. Client requires method 'client_secret_post' to " +
+		"obtain client secret from the request",
 	"Invalid refresh token",
 	"Invalid refresh token. Client attestation must be used with this refresh token",
 	"Invalid refresh token. Token client and authorized client don't match",

@@ -196,11 +196,16 @@ func TestKnownText(t *testing.T) {
 		"Invalid user credentials":       "Invalid user credentials",
 		"Invalid user credentials.":      "[an unknown description of 25 bytes]",
 		"Invalid scopes: openid hunter2": "Invalid scopes: [14 bytes]",
-		"Invalid token issuer. Expected 'https://sso.example.com/realms/local'": "Invalid token issuer. Expected '[37 bytes]",
-		"Request path contains invalid character ';'":                           "Request path contains invalid character [3 bytes]",
-		"you sent hunter2, I believe":                                           "[an unknown description of 27 bytes]",
-		"hunter2":                                                               "[an unknown description of 7 bytes]",
-		"ü":                                                                     "[an unknown description of 2 bytes]",
+		"Invalid token issuer. Expected 'https://sso.example.com/realms/local'": "Invalid token " +
+			"issuer. Expected '[37 bytes]",
+		"Request path contains invalid character ';'": "Request path " +
+			"contains invalid character [3 bytes]",
+		"you sent hunter2, I believe": "[an unknown " +
+			"description of 27 bytes]",
+		"hunter2": "[an unknown " +
+			"description of 7 bytes]",
+		"ü": "[an unknown " +
+			"description of 2 bytes]",
 	} {
 		if got := knownText(text, "description"); got != want {
 			t.Errorf("knownText(%q) = %q, want %q", text, got, want)
@@ -250,7 +255,8 @@ func TestWhyNot(t *testing.T) {
 		{404, `{"error":"Unable to find matching target resource method"}`, "answer 404; expected 200: " + noRealmHere},
 		{405, `{"error":"HTTP 405 Method Not Allowed"}`, "answer 405; expected 200: " + noRealmHere},
 		{403, `{"error":"invalid_request","error_description":"HTTPS required"}`,
-			"answer 403; expected 200: set NewRealm's serverURL to an https URL, or change Require SSL in the realm's settings"},
+			"answer 403; expected 200: set NewRealm's serverURL to an https URL, or change " +
+				"Require SSL in the realm's settings"},
 		{403, `{"error":"access_denied","error_description":"Realm not enabled"}`, "answer 403; expected 200: enable the realm in its settings"},
 		// No client has asked for anything, and a proxy's page is nobody's advice.
 		{400, `{"error":"unknown"}`, "answer 400; expected 200"},

@@ -31,7 +31,8 @@ func parse(text string, accepted []string) (*accessToken, error) {
 	switch failed.Reason {
 	case jose.Algorithm:
 		return nil, wrongSignature(
-			"%v (VerifierConfig.Algorithms; the client's Access token signature algorithm in Keycloak)", err)
+			"%v (VerifierConfig.Algorithms; the client's Access token signature algorithm in "+
+				"Keycloak)", err)
 	case jose.Type:
 		return nil, notAccepted("%v", err)
 	}

@@ -118,7 +118,8 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	case len(config.AuthorizedParties) > 0 && config.AuthorizedParty != "" &&
 		!slices.Contains(config.AuthorizedParties, config.AuthorizedParty):
 		return nil, fmt.Errorf(
-			"keycloak: AuthorizedParty %q is none of AuthorizedParties: none of its tokens would pass", config.AuthorizedParty)
+			"keycloak: AuthorizedParty %q is none of AuthorizedParties: none of its tokens "+
+				"would pass", config.AuthorizedParty)
 	}
 	for _, name := range config.Algorithms {
 		if !slices.Contains(jose.Algorithms(), name) {
@@ -128,7 +129,8 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	}
 	if config.MaxBytes < 0 || config.Leeway < 0 || config.Leeway > maxLeeway {
 		return nil, fmt.Errorf(
-			"keycloak: the size of a token can't be negative, and the leeway is at most %v", maxLeeway)
+			"keycloak: the size of a token can't be negative, and the leeway is at most %v",
+			maxLeeway)
 	}
 	if len(config.Algorithms) == 0 {
 		v.config.Algorithms = jose.Algorithms()
@@ -204,14 +206,16 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 	}
 	if c.cnf != nil && !v.config.AllowBound {
 		return time.Time{}, notAccepted(
-			"cnf is %s: the token is bound to a key of its client's, and a bearer proves nothing about that", c.cnf.Quoted())
+			"cnf is %s: the token is bound to a key of its client's, and a bearer proves nothing "+
+				"about that", c.cnf.Quoted())
 	}
 	if err := v.checkAudience(c); err != nil {
 		return time.Time{}, err
 	}
 	if sub, _ := c.sub.String(); sub == "" {
 		return time.Time{}, notAccepted(
-			"sub is %s: the client lacks the client scope basic, or gives lightweight access tokens", c.sub.Quoted())
+			"sub is %s: the client lacks the client scope basic, or gives lightweight access "+
+				"tokens", c.sub.Quoted())
 	}
 	now := v.config.Now()
 	for _, date := range []struct {
@@ -248,7 +252,7 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 func (v *Verifier) checkAudience(c *claims) error {
 	audience, ok := []string(nil), true
 	if c.aud != nil {
-		// RFC 7519, section 4.1.3: one audience may stand alone
+		// RFC 7519, section 4.1.3: one audience may be a string instead of a list
 		if audience, ok = c.aud.Strings(); !ok {
 			var one string
 			one, ok = c.aud.String()
@@ -267,7 +271,8 @@ func (v *Verifier) checkAudience(c *claims) error {
 	}
 	if !meant {
 		return notAccepted(
-			"aud is %s, azp is %s; accepted in aud: %s (VerifierConfig.Audience): add a mapper of type Audience to the client that asks for the token",
+			"aud is %s, azp is %s; accepted in aud: %s (VerifierConfig.Audience): add a mapper "+
+				"of type Audience to the client that asks for the token",
 			c.aud.Quoted(), c.azp.Quoted(), quoteAll(v.config.Audience))
 	}
 	if parties := v.config.AuthorizedParties; len(parties) > 0 && !slices.Contains(parties, azp) {

@@ -147,7 +147,7 @@ func TestACachedDocumentIsNotMeasuredAgain(t *testing.T) {
 	send(newServer(bounds, false, func(*ast.QueryDocument) {}), query, nil)
 	if done, reason := work(map[string]any{"v": make([]any, 900)}); done !=
 		(limits.Work{Items: 901}) || reason != "" {
-		t.Errorf("a known one: %+v, refused for %q; want that its variables alone are measured",
+		t.Errorf("a known one: %+v, refused for %q; want that only its variables are measured",
 			done, reason)
 	}
 	if _, reason := work(map[string]any{"v": make([]any, 1000)}); reason != "VARIABLES" {

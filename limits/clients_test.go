@@ -116,7 +116,8 @@ func TestIntrospectionHasNoDepth(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		`{ __type(name: "A") ` + typeRef(31) + `}`: "NESTING at least 33 brackets are open at one time, allowed are 32",
+		`{ __type(name: "A") ` + typeRef(31) + `}`: "NESTING at least 33 brackets are open at " +
+			"one time, allowed are 32",
 		`{ a { leaf } }`: "DEPTH its fields nest to depth 2, allowed is 1",
 		`{ __schema { types { name } } a { leaf } }`:                              "DEPTH its fields nest to depth 2, allowed is 1",
 		`{ ...F } fragment F on Query { a { leaf } __schema { types { name } } }`: "DEPTH its fields nest to depth 2, allowed is 1",

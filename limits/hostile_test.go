@@ -201,7 +201,8 @@ func BenchmarkHostile(b *testing.B) {
 					b.Fatal("there is nothing to compare with: run all of BenchmarkHostile")
 				}
 				b.Logf(
-					"%8d bytes: %9.1f us, %5.1f times; %7.0f allocations, %5.1f times; %9.0f bytes, %5.1f times; refused by %s %s",
+					"%8d bytes: %9.1f us, %5.1f times; %7.0f allocations, %5.1f times; %9.0f "+
+						"bytes, %5.1f times; refused by %s %s",
 					size, float64(is.cpu)/1e3, float64(is.cpu)/float64(good[size].cpu), is.allocs,
 					is.allocs/good[size].allocs, is.bytes, is.bytes/good[size].bytes, by, reason)
 			}

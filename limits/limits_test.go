@@ -65,16 +65,20 @@ func TestEachLimit(t *testing.T) {
 			return "{" + list(10, "u#{...F}") + "rest{" + list(n-10*82-80-1, "w# ") +
 				"}}fragment F on A{" + list(80, "v# ") + "}"
 		}, "FIELDS",
-			"The document is too large: with its fragments written out it has %d fields and fragments, allowed are %d"},
+			"The document is too large: with its fragments written out it has %d fields and " +
+				"fragments, allowed are %d"},
 		{"root fields", limits.RootFields, func(n int) string { return "{" + strings.Repeat("leaf ", n) + "}" }, "ROOT_FIELDS",
-			"The document is too large: an operation has %d root fields with its fragments written out, allowed are %d"},
+			"The document is too large: an operation has %d root fields with its fragments " +
+				"written out, allowed are %d"},
 		{"root fields through fragments", limits.RootFields, func(n int) string {
 			return "{...F ...{...F}" + strings.Repeat("leaf ", n-40) + "}fragment F on Query{" +
 				strings.Repeat("leaf ", 20) + "}"
 		}, "ROOT_FIELDS",
-			"The document is too large: an operation has %d root fields with its fragments written out, allowed are %d"},
+			"The document is too large: an operation has %d root fields with its fragments " +
+				"written out, allowed are %d"},
 		{"aliases", limits.Aliases, func(n int) string { return "{a{" + list(n, "x#:leaf ") + "}}" }, "ALIASES",
-			"The document is too large: with its fragments written out it has %d aliases, allowed are %d"},
+			"The document is too large: with its fragments written out it has %d aliases, " +
+				"allowed are %d"},
 		{"operations", limits.Operations, func(n int) string { return list(n, "query Q#{leaf}") }, "OPERATIONS",
 			"The document is too large: it has at least %d operations, allowed are %d"},
 		{"fragments", limits.Fragments, func(n int) string { return "{leaf}" + list(n, "fragment F# on A{leaf}") }, "FRAGMENTS",
@@ -84,19 +88,23 @@ func TestEachLimit(t *testing.T) {
 		}, "FRAGMENTS",
 			"The document is too large: it spreads fragments at least %d times, allowed are %d"},
 		{"directives", limits.Directives, func(n int) string { return "{a{" + list(n, "...@d{leaf}") + "}}" }, "DIRECTIVES",
-			"The document is too large: with its fragments written out it has %d directives, allowed are %d"},
+			"The document is too large: with its fragments written out it has %d directives, " +
+				"allowed are %d"},
 		{"directives in one place", limits.DirectivesPerNode, func(n int) string { return "{leaf" + strings.Repeat("@d", n) + "}" }, "DIRECTIVES",
 			"The document is too large: it has at least %d directives in one place, allowed are %d"},
 		{"directives of a fragment", limits.DirectivesPerNode, func(n int) string { return "{leaf}fragment F on A" + strings.Repeat("@d", n) + "{leaf}" }, "DIRECTIVES",
 			"The document is too large: it has at least %d directives in one place, allowed are %d"},
 		{"arguments", limits.Arguments, func(n int) string { return "{a(" + list(n, "x#:1 ") + "){leaf}}" }, "ARGUMENTS",
-			"The document is too large: it has at least %d arguments or members in one place, allowed are %d"},
+			"The document is too large: it has at least %d arguments or members in one place, " +
+				"allowed are %d"},
 		{"members", limits.Arguments, func(n int) string { return "{a(x:{" + list(n, "x#:1 ") + "}){leaf}}" }, "ARGUMENTS",
-			"The document is too large: it has at least %d arguments or members in one place, allowed are %d"},
+			"The document is too large: it has at least %d arguments or members in one place, " +
+				"allowed are %d"},
 		{"variables", limits.Variables, func(n int) string { return "query(" + list(n, "$v#:Int ") + "){leaf}" }, "VARIABLES",
 			"The document is too large: an operation defines at least %d variables, allowed are %d"},
 		{"values", limits.Values, func(n int) string { return "{a(x:[" + strings.Repeat("1 ", n-1) + "]){leaf}}" }, "VALUES",
-			"The document is too large: with its fragments written out it has %d values, allowed are %d"},
+			"The document is too large: with its fragments written out it has %d values, allowed " +
+				"are %d"},
 		{"nested lists", limits.ValueDepth, func(n int) string { return "{a(x:" + around(n, "[", "1", "]") + "){leaf}}" }, "DEPTH",
 			"The document is too deep: its values nest to depth %d, allowed is %d"},
 		{"nested objects", limits.ValueDepth, func(n int) string { return "{a(x:" + around(n-1, "{i:", "{}", "}") + "){leaf}}" }, "DEPTH",
@@ -108,7 +116,8 @@ func TestEachLimit(t *testing.T) {
 			return `{a(x:["` + s + `" "` + s + `" "` + strings.Repeat("s", n-2*len(s)) +
 				`"]){leaf}}`
 		}, "VALUES",
-			"The document is too large: with its fragments written out its values have %d bytes, allowed are %d"},
+			"The document is too large: with its fragments written out its values have %d bytes, " +
+				"allowed are %d"},
 		{"introspection", limits.Introspection, func(n int) string {
 			return "{__schema{types{" + around(n, "fields{type{", "name", "}}") + "}}}"
 		}, "INTROSPECTION",

@@ -47,7 +47,8 @@ func (l Limits) compare(query string, m *measured) *gqlerror.Error {
 	for name, found := range m.named {
 		if found > l.RootFieldMax[name] { // the name is the server's, not the document's
 			return tooLarge(apierror.ReasonRootFields,
-				"The document is too large: an operation has the root field %q %d times with its fragments written out, allowed are %d", name, found, l.RootFieldMax[name])
+				"The document is too large: an operation has the root field %q %d times with its "+
+					"fragments written out, allowed are %d", name, found, l.RootFieldMax[name])
 		}
 	}
 	return nil

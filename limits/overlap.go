@@ -84,7 +84,8 @@ func (m *overlap) report(field *ast.Field, conflict string) {
 	m.reported[field] = true
 	m.addError(
 		core.Message(
-			`Fields "%s" conflict because %s. Use different aliases on the fields to fetch both if this was intentional.`, field.Alias, conflict),
+			`Fields "%s" conflict because %s. Use different aliases on the fields to fetch both `+
+				`if this was intentional.`, field.Alias, conflict),
 		core.At(field.Position),
 	)
 }

@@ -84,7 +84,8 @@ func (t *tokens) next() {
 		case lexer.BraceL, lexer.BracketL, lexer.ParenL:
 			if t.open++; t.open > t.limits.Nesting {
 				t.stop(apierror.ReasonNesting,
-					"The document is too deep: at least %d brackets are open at one time, allowed are %d", t.open, t.limits.Nesting)
+					"The document is too deep: at least %d brackets are open at one time, "+
+						"allowed are %d", t.open, t.limits.Nesting)
 			}
 		case lexer.BraceR, lexer.BracketR, lexer.ParenR:
 			t.open = max(t.open-1, 0)

@@ -29,7 +29,8 @@ func (l Limits) variables(values map[string]any,
 	}
 	if coercions > l.Coercions {
 		return m.items, tooLarge(apierror.ReasonCoercions,
-			"The variables are used too often: with their items they stand for %d values, allowed are %d", coercions, l.Coercions)
+			"The variables are used too often: with their items they stand for %d values, "+
+				"allowed are %d", coercions, l.Coercions)
 	}
 	return m.items, nil
 }

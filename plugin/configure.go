@@ -158,14 +158,16 @@ func checkResolvers(cfg *config.Config) error {
 	switch {
 	case !resolver.IsDefined():
 		return errors.New(
-			"gqlgen.yml has no section resolver: expected one, for the file with CloakQL's resolvers")
+			"gqlgen.yml has no section resolver: expected one, for the file with CloakQL's " +
+				"resolvers")
 	case resolver.Layout == config.LayoutFollowSchema:
 		return nil
 	}
 	if _, err := os.Stat(resolver.Filename); err != nil || !resolver.PreserveResolver {
 		return errors.New(
 			"gqlgen.yml has resolver: layout: single-file, with which gqlgen replaces the type " +
-				"Resolver and its fields: expected follow-schema, or preserve_resolver: true for a file that exists")
+				"Resolver and its fields: expected follow-schema, or preserve_resolver: true for " +
+				"a file that exists")
 	}
 	return nil
 }

@@ -202,12 +202,13 @@ func TestGenerate_fails(t *testing.T) {
 		{"a guard that is left to others", nil, nil, func(cfg *config.Config) { delete(cfg.Directives, "auth") },
 			"cloakql: the directive auth isn't bound to CloakQL's function"},
 		{"no field SignIn", map[string]string{"api/resolve/root.go": "package resolve\n\ntype Resolver struct{ Stock int }\n"}, nil, nil,
-			"cloakql: the type Resolver in root.go has no field SignIn: add `SignIn *signin.Service`, from github.com/cloakql/cloakql/signin"},
+			"cloakql: the type Resolver in root.go has no field SignIn: add `SignIn " +
+				"*signin.Service`, from github.com/cloakql/cloakql/signin"},
 		{"text of the product's", map[string]string{
 			"gqlgen.yml":         configText + "models: {String: {model: example.com/shop/catalog.Text}}",
 			"catalog/catalog.go": "package catalog\n\nimport \"io\"\n\ntype Text string\n\nfunc (Text) MarshalGQL(io.Writer) {}\nfunc (*Text) UnmarshalGQL(any) error { return nil }\n"}, nil, nil,
-			"cloakql: the argument username of login is of type example.com/shop/catalog.Text instead of string: " +
-				"models: String is [example.com/shop/catalog.Text github.com/99designs/gqlgen/graphql.String github.com/cloakql/cloakql/identity.Secret]"},
+			"cloakql: the argument username of login is of type example.com/shop/catalog.Text " +
+				"instead of string: models: String is [example.com/shop/catalog.Text github.com/99designs/gqlgen/graphql.String github.com/cloakql/cloakql/identity.Secret]"},
 		{"a file for the directives", map[string]string{"api/gen/cloakql_directives.generated.go": "package gen\n"}, nil, nil,
 			"cloakql: DIR/api/gen/cloakql_directives.generated.go exists and isn't generated: move it away"},
 		{"a file for the types", map[string]string{"api/gen/cloakql_types.generated.go": "package gen\n"}, nil, nil,

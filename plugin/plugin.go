@@ -157,7 +157,8 @@ func (p *injector) MutateSchema(schema *ast.Schema) error {
 	for _, field := range p.own.kept() {
 		if rootOf(schema, field.operation).Fields.ForName(field.Name) == nil {
 			return fmt.Errorf(
-				"the schema has no %s field %s: expected a schema definition with a query type, or none",
+				"the schema has no %s field %s: expected a schema definition with a query type, "+
+					"or none",
 				field.operation, field.Name)
 		}
 	}

@@ -173,8 +173,8 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 			for _, field := range extension.Fields {
 				if root.Fields.ForName(field.Name) != nil {
 					return nil, fmt.Errorf(
-						"%s has a field %s of its own: give CloakQL's another name (Rename, -rename), "+
-							"or leave it out (Without, -without)", root.Name, field.Name)
+						"%s has a field %s of its own: give CloakQL's another name (Rename, "+
+							"-rename), or leave it out (Without, -without)", root.Name, field.Name)
 				}
 			}
 		} else { // Mutation: gqlgen sees to it that there is a query type
@@ -182,7 +182,8 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 			if schema.Types[extension.Name] != nil {
 				return nil, errors.New(
 					"the schema has a type Mutation that isn't its mutation type: " +
-						"add mutation to the schema definition, or leave login, refresh and logout out")
+						"add mutation to the schema definition, or leave login, refresh and " +
+						"logout out")
 			}
 			printed.SchemaExtension = append(printed.SchemaExtension, &ast.SchemaDefinition{
 				OperationTypes: ast.OperationTypeDefinitionList{{Operation: operation,

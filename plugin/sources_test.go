@@ -89,8 +89,9 @@ func fieldNames(def *ast.Definition) string {
 }
 
 func TestUse_fails(t *testing.T) {
-	const root = "gqlgen.yml has resolver: layout: single-file, with which gqlgen replaces the type Resolver and its fields: " +
-		"expected follow-schema, or preserve_resolver: true for a file that exists"
+	const root = "gqlgen.yml has resolver: layout: single-file, with which gqlgen replaces the " +
+		"type Resolver and its fields: expected follow-schema, or preserve_resolver: true for a " +
+		"file that exists"
 	singleFile := strings.Replace(configText, "layout: follow-schema, dir: api/resolve",
 		"filename: resolver_that_is_new.go", 1)
 	for _, tt := range []struct {
@@ -99,17 +100,21 @@ func TestUse_fails(t *testing.T) {
 		want                 string
 	}{
 		{"a mutation type that is none", configText, `schema { query: Root } type Root { a: Int } type Mutation { b: Int }`, nil,
-			"the schema has a type Mutation that isn't its mutation type: add mutation to the schema definition, or leave login, refresh and logout out"},
+			"the schema has a type Mutation that isn't its mutation type: add mutation to the " +
+				"schema definition, or leave login, refresh and logout out"},
 		{"no query type", configText, `schema { mutation: Change } type Change { a: Int }`, nil,
-			"the schema has no query field me: expected a schema definition with a query type, or none"},
+			"the schema has no query field me: expected a schema definition with a query type, " +
+				"or none"},
 
 		{"own type", configText, `type User { id: ID! }`, nil, "the schema has a type User of its own: give CloakQL's another name (RenameType, -rename-type)"},
 		{"own type Time", configText, `type Time { hour: Int }`, nil, "the schema has a type Time of its own: give CloakQL's another name (RenameType, -rename-type)"},
 		{"own field", configText, `type Query { me: String }`, nil, "Query has a field me of its own: give CloakQL's another name (Rename, -rename), or leave it out (Without, -without)"},
 		{"own type by the new name", configText, `type Caller { id: ID! }`, []plugin.Option{plugin.RenameType("User", "Caller")},
-			"the schema has a type Caller of its own: give CloakQL's another name (RenameType, -rename-type)"},
+			"the schema has a type Caller of its own: give CloakQL's another name (RenameType, " +
+				"-rename-type)"},
 		{"own field by the new name", configText, `schema { query: Root } type Root { viewer: String }`, []plugin.Option{plugin.Rename("me", "viewer")},
-			"Root has a field viewer of its own: give CloakQL's another name (Rename, -rename), or leave it out (Without, -without)"},
+			"Root has a field viewer of its own: give CloakQL's another name (Rename, -rename), " +
+				"or leave it out (Without, -without)"},
 		{"syntax", configText, `type User {`, nil, "shop.graphqls:1:12: Expected Name, found <EOF>"},
 		{"own directive", configText, `directive @auth on OBJECT`, nil, "the schema has a directive auth of its own: remove it, or give it another name"},
 
@@ -120,14 +125,18 @@ func TestUse_fails(t *testing.T) {
 			"gqlgen.yml configures the directive public: remove its entry, since CloakQL binds it"},
 
 		{"models", configText + "models: {User: {model: example.com/shop.User}}", "", nil,
-			`gqlgen.yml configures the type User (models: User): remove its entry, or give CloakQL's type another name (RenameType, -rename-type)`},
+			`gqlgen.yml configures the type User (models: User): remove its entry, or give ` +
+				`CloakQL's type another name (RenameType, -rename-type)`},
 		{"models of a renamed type", configText + "models: {Caller: {forceGenerate: true}}", "", []plugin.Option{plugin.RenameType("User", "Caller")},
-			`gqlgen.yml configures the type Caller (models: Caller): remove its entry, or give CloakQL's type another name (RenameType, -rename-type)`},
+			`gqlgen.yml configures the type Caller (models: Caller): remove its entry, or give ` +
+				`CloakQL's type another name (RenameType, -rename-type)`},
 		{"models of a field", configText + "models: {Session: {fields: {id: {resolver: true}}}}", "", nil,
-			`gqlgen.yml configures the type Session (models: Session): remove its entry, or give CloakQL's type another name (RenameType, -rename-type)`},
+			`gqlgen.yml configures the type Session (models: Session): remove its entry, or give ` +
+				`CloakQL's type another name (RenameType, -rename-type)`},
 
 		{"no resolvers", strings.Replace(configText, "resolver:", "# resolver:", 1), "", nil,
-			"gqlgen.yml has no section resolver: expected one, for the file with CloakQL's resolvers"},
+			"gqlgen.yml has no section resolver: expected one, for the file with CloakQL's " +
+				"resolvers"},
 		{"single-file resolvers", singleFile, "", nil, root},
 		{"single-file resolvers, preserved, but not there", strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), "", nil, root},
 
@@ -136,15 +145,18 @@ func TestUse_fails(t *testing.T) {
 		{"Rename to no name", configText, "", []plugin.Option{plugin.Rename("me", "1st")},
 			`plugin.Rename: "1st" is no name: expected a letter, then letters, digits and _`},
 		{"RenameType of no type", configText, "", []plugin.Option{plugin.RenameType("Users", "Caller")},
-			`plugin.RenameType: CloakQL has no type "Users": expected one of Time, Claims, OpenIdToken, User, ClientRoles, TokenInfo, Session`},
+			`plugin.RenameType: CloakQL has no type "Users": expected one of Time, Claims, ` +
+				`OpenIdToken, User, ClientRoles, TokenInfo, Session`},
 		{"RenameType to no name", configText, "", []plugin.Option{plugin.RenameType("User", "__User")},
 			`plugin.RenameType: "__User" is no name: expected a letter, then letters, digits and _`},
 		{"Without no field", configText, "", []plugin.Option{plugin.Without("me", "logoff")},
-			`plugin.Without: CloakQL has no field "logoff": expected one of login, refresh, logout, me`},
+			`plugin.Without: CloakQL has no field "logoff": expected one of login, refresh, ` +
+				`logout, me`},
 		{"several faults", configText + "directives: {auth: {skip_runtime: true}}", "", []plugin.Option{plugin.Without("a"), plugin.Without("b")},
 			`plugin.Without: CloakQL has no field "a": expected one of login, refresh, logout, me` +
 				"\n" +
-				`plugin.Without: CloakQL has no field "b": expected one of login, refresh, logout, me` + "\n" +
+				`plugin.Without: CloakQL has no field "b": expected one of login, refresh, ` +
+				`logout, me` + "\n" +
 				"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -151,7 +151,8 @@ func (d *draft) finishRealm(p *problems) {
 	if u, err := url.Parse(d.serverURL); err == nil && u.Scheme == "http" &&
 		!isLoopback(u.Hostname()) && !d.Server.Local {
 		d.Warnings = append(d.Warnings,
-			"KEYCLOAK_SERVER_URL is plain http to another machine: passwords cross the network in the clear")
+			"KEYCLOAK_SERVER_URL is plain http to another machine: passwords cross the network "+
+				"in the clear")
 	}
 }
 
@@ -210,8 +211,9 @@ func (d *draft) finishAttempts(p *problems) {
 	if client.RefusalPause >= client.Timeout && !p.any("LOGIN_REFUSAL_PAUSE", "KEYCLOAK_TIMEOUT") {
 		d.Warnings = append(d.Warnings,
 			fmt.Sprintf(
-				"LOGIN_REFUSAL_PAUSE is %s, and a sign-in waits for its turn for KEYCLOAK_TIMEOUT, %s: "+
-					"after one wrong password the next sign-in of the account is BUSY, its owner's too. Make the pause shorter, "+
+				"LOGIN_REFUSAL_PAUSE is %s, and a sign-in waits for its turn for "+
+					"KEYCLOAK_TIMEOUT, %s: after one wrong password the next sign-in of the "+
+					"account is BUSY, its owner's too. Make the pause shorter, "+
 					"or the timeout longer", format(client.RefusalPause), format(client.Timeout)))
 	}
 	if client.RefreshGrace == 0 {

@@ -3,10 +3,11 @@ package settings
 import "strings"
 
 // intro is how the reference begins.
-const intro = "Settings come from the environment and from a file in the working directory: `.local.env` " +
-	"while `RUNTIME_ENV` is `local` or unset, `.env` otherwise. The environment wins over the file. The " +
-	"server reports all problems of all settings at once and doesn't start with one. It warns of names that " +
-	"look like a setting and aren't. Its first log line (`serving`) says what is open, and to whom."
+const intro = "Settings come from the environment and from a file in the working directory: " +
+	"`.local.env` while `RUNTIME_ENV` is `local` or unset, `.env` otherwise. The environment " +
+	"wins over the file. The server reports all problems of all settings at once and doesn't " +
+	"start with one. It warns of names that look like a setting and aren't. Its first log line " +
+	"(`serving`) says what is open, and to whom."
 
 // columns is the width of the reference.
 const columns = 100

@@ -27,27 +27,28 @@ func (d *draft) groups() []group {
 	return []group{
 		{
 			title: "Server and Keycloak",
-			doc: "A certificate authority of your own for Keycloak's URL goes where Go looks for it: " +
-				"`SSL_CERT_FILE`.",
+			doc: "A certificate authority of your own for Keycloak's URL goes where Go looks " +
+				"for it: `SSL_CERT_FILE`.",
 			rows: []row{{
 				name: "RUNTIME_ENV", defaultValue: "local", to: to(&d.runtimeEnv),
 				library: "Config.Local",
-				doc: "Where the server runs. `local` is a developer's machine: the server listens on a " +
-					"loopback address, answers introspection, and explains errors to clients. Every other " +
-					"value is production, even an empty one. `RUNTIME_ENV` also chooses the settings file, " +
-					"so it has no effect in one.",
+				doc: "Where the server runs. `local` is a developer's machine: the server " +
+					"listens on a loopback address, answers introspection, and explains errors " +
+					"to clients. Every other value is production, even an empty one. " +
+					"`RUNTIME_ENV` also " +
+					"chooses the settings file, so it has no effect in one.",
 			}, {
 				name: "ADDR", to: to(&d.Addr),
 				defaultText: "`127.0.0.1:8000`; in production `:8000`",
-				doc: "The address to listen on, as `host:port`. While `RUNTIME_ENV` is `local`, it has to be " +
-					"a loopback address.",
+				doc: "The address to listen on, as `host:port`. While `RUNTIME_ENV` is `local`, " +
+					"it has to be a loopback address.",
 			}, {
 				name: "KEYCLOAK_SERVER_URL", to: checked(&d.serverURL, checkServerURL),
 				library: "NewRealm's serverURL",
-				required: "the address of Keycloak, such as http://localhost:8080 (on a developer's machine, " +
-					"go run ./cmd/cloakql-dev needs no Keycloak)",
-				doc: "The URL at which this server reaches Keycloak, with the path prefix if there is one: " +
-					"`http://localhost:8080/auth`.",
+				required: "the address of Keycloak, such as http://localhost:8080 (on a " +
+					"developer's machine, go run ./cmd/cloakql-dev needs no Keycloak)",
+				doc: "The URL at which this server reaches Keycloak, with the path prefix if " +
+					"there is one: `http://localhost:8080/auth`.",
 			}, {
 				name: "KEYCLOAK_REALM_NAME", to: checked(&d.realmName, checkRealmName),
 				library:  "NewRealm's name",
@@ -57,7 +58,8 @@ func (d *draft) groups() []group {
 				name: "KEYCLOAK_CLIENT_ID", to: to(&client.ClientID),
 				library:  "ClientConfig.ClientID",
 				required: "the client id, as in Keycloak's admin console",
-				doc:      "The id of a confidential client of the realm that has direct access grants.",
+				doc: "The id of a confidential client of the realm that has direct access " +
+					"grants.",
 			}, {
 				name: secretName, to: to(&client.ClientSecret),
 				library: "ClientConfig.ClientSecret",
@@ -65,8 +67,8 @@ func (d *draft) groups() []group {
 					"_FILE with the path " +
 					"of a file that holds it",
 				unless: secretName + "_FILE",
-				doc: "The client's secret, from the client's Credentials tab. In a settings file, put a " +
-					"secret that holds a `$` in single quotes.",
+				doc: "The client's secret, from the client's Credentials tab. In a settings " +
+					"file, put a secret that holds a `$` in single quotes.",
 			}, {
 				name: secretName + "_FILE", to: to(&d.secretFile), defaultText: "none",
 				doc: "The path of a file that holds the client's secret, instead of `" +
@@ -74,17 +76,18 @@ func (d *draft) groups() []group {
 			}, {
 				name: "KEYCLOAK_ISSUER", to: listOf(&d.issuers, "issuers"), library: "Issuer.Names",
 				defaultText: "`<KEYCLOAK_SERVER_URL>/realms/<KEYCLOAK_REALM_NAME>`",
-				doc: "The accepted issuers (`iss`) of access tokens, separated by commas. Set it if " +
-					"Keycloak's public URL isn't `KEYCLOAK_SERVER_URL`: at the start, the log names the " +
-					"issuer of the realm.",
+				doc: "The accepted issuers (`iss`) of access tokens, separated by commas. Set " +
+					"it if Keycloak's public URL isn't `KEYCLOAK_SERVER_URL`: at the start, " +
+					"the log names the issuer of the realm.",
 			}, {
 				name: "KEYCLOAK_AUDIENCE", to: listOf(&tokens.Audience, "audiences"),
 				library:     "VerifierConfig.Audience",
 				defaultText: "`KEYCLOAK_CLIENT_ID`",
-				doc: "The accepted audiences (`aud`) of access tokens, separated by commas. While it is " +
-					"unset, a token that was issued to `KEYCLOAK_CLIENT_ID` is accepted too, whatever its " +
-					"audience. Set it if the realm has an audience mapper for this API: docs/operating.md, " +
-					"Whose tokens are accepted.",
+				doc: "The accepted audiences (`aud`) of access tokens, separated by commas. " +
+					"While it is unset, a token that was issued to `KEYCLOAK_CLIENT_ID` is " +
+					"accepted too, whatever its audience. Set it if the realm has an audience " +
+					"mapper for " +
+					"this API: docs/operating.md, Whose tokens are accepted.",
 			}, {
 				name:    "KEYCLOAK_AUTHORIZED_PARTIES",
 				to:      listOf(&tokens.AuthorizedParties, "client ids"),
@@ -104,16 +107,16 @@ func (d *draft) groups() []group {
 			}, {
 				name: "REFRESH_GRACE", defaultValue: format(keycloak.DefaultRefreshGrace),
 				to: zeroOr(&client.RefreshGrace, time.Second, time.Minute),
-				doc: "How long a refresh token that was used gets the same answer again, so that two browser " +
-					"tabs can refresh at the same moment. It ends early when the new refresh token is used. " +
-					"0 turns it off.",
+				doc: "How long a refresh token that was used gets the same answer again, so that " +
+					"two browser tabs can refresh at the same moment. It ends early when the new " +
+					"refresh token is used. 0 turns it off.",
 			}, {
 				name: "REFRESH_GRACE_NETWORK", defaultValue: "same",
 				to:      oneOf(&d.refreshGraceNetwork, "same", "any"),
 				library: "ClientConfig.RefreshGraceAnyNetwork",
-				doc: "Who gets that answer: `same` is callers in the network that used the token (IPv4 /24, " +
-					"IPv6 /48), `any` is everybody, a thief elsewhere included. Use `any` if people's " +
-					"addresses change within `REFRESH_GRACE`.",
+				doc: "Who gets that answer: `same` is callers in the network that used the token " +
+					"(IPv4 /24, IPv6 /48), `any` is everybody, a thief elsewhere included. Use " +
+					"`any` if people's addresses change within `REFRESH_GRACE`.",
 			}, {
 				name: "TOKEN_MAX_BYTES", defaultValue: strconv.Itoa(keycloak.DefaultTokenMaxBytes),
 				to:      within(&tokens.MaxBytes, 4096, 65536),
@@ -122,7 +125,8 @@ func (d *draft) groups() []group {
 			}, {
 				name: "TOKEN_ALGORITHMS", to: each(&tokens.Algorithms, readAlgorithm),
 				library: "VerifierConfig.Algorithms", defaultText: "all of them",
-				doc: "The accepted signature algorithms of access tokens, separated by commas: some of `" +
+				doc: "The accepted signature algorithms of access tokens, separated by commas: " +
+					"some of `" +
 					strings.Join(keycloak.Algorithms(), "`, `") +
 					"`. Whatever is listed, a token has to be " +
 					"signed with the algorithm of its key.",
@@ -137,63 +141,66 @@ func (d *draft) groups() []group {
 			}, {
 				name: "CORS_ORIGINS", to: each(&server.HTTP.CORSOrigins, readOrigin),
 				defaultText: "none; on a developer's machine, every page of this machine",
-				doc: "The origins whose pages may call this server from a browser, separated by commas. An " +
-					"entry may have one wildcard: only `*`, the whole first label " +
-					"(`https://*.example.com`), or the port (`http://localhost:*`). Allowed pages may send " +
-					"any header. Cookies aren't involved: tokens travel in a header.",
+				doc: "The origins whose pages may call this server from a browser, separated by " +
+					"commas. An entry may have one wildcard: only `*`, the whole first label " +
+					"(`https://*.example.com`), or the port (`http://localhost:*`). Allowed " +
+					"pages may send any header. Cookies aren't involved: tokens travel in a header.",
 			}, {
 				name: "ALLOWED_HOSTS", to: each(&server.HTTP.AllowedHosts, readHost),
 				library:     "HTTPConfig.AllowedHosts",
 				defaultText: "any name; on a developer's machine, the names of this machine",
 				doc: "The host names that requests may use for this server, separated by commas: " +
-					"`api.example.com,*.example.org`. A request for another name is answered 403; in " +
-					"production, probes may use any name. While `RUNTIME_ENV` is `local`, `localhost`, " +
-					"`*.localhost`, `127.0.0.0/8` and `[::1]` are always allowed, and a request with a " +
-					"forwarding header (`X-Forwarded-*`, `Forwarded`) is refused unless it comes from one " +
-					"of the `TRUSTED_PROXIES`.",
+					"`api.example.com,*.example.org`. A request for another name is answered " +
+					"403; in production, probes may use any name. While `RUNTIME_ENV` is `local`, " +
+					"`localhost`, `*.localhost`, `127.0.0.0/8` and `[::1]` are always allowed, " +
+					"and a request with a forwarding header (`X-Forwarded-*`, `Forwarded`) is " +
+					"refused unless " +
+					"it comes from one of the `TRUSTED_PROXIES`.",
 			}, {
 				name: "CONSOLE", defaultValue: "auto", to: oneOf(&d.console, "auto", "on", "off"),
-				doc: "Whether the console, a GraphQL IDE with a sign-in, is served at `/`: `on`, `off`, or " +
-					"`auto`, which is `on` while `RUNTIME_ENV` is `local`.",
+				doc: "Whether the console, a GraphQL IDE with a sign-in, is served at `/`: `on`, " +
+					"`off`, or `auto`, which is `on` while `RUNTIME_ENV` is `local`.",
 			}},
 		},
 		{
 			title: "Attempts",
-			doc: "A budget is `burst/interval`: `10/1m` allows ten attempts at once and adds one per minute. " +
-				"The burst is 1 to 2000, the interval 5ms to 24h. Failed attempts use a budget up. Successful " +
-				"ones, and those that Keycloak didn't judge, are given back. While a budget is empty, the " +
-				"answer is `RATE_LIMITED`, and Keycloak isn't asked. Budgets are kept in the memory of one " +
-				"process. How they go together with Keycloak's brute-force protection: docs/operating.md, " +
-				"Attempts.",
+			doc: "A budget is `burst/interval`: `10/1m` allows ten attempts at once and adds one " +
+				"per minute. The burst is 1 to 2000, the interval 5ms to 24h. Failed attempts " +
+				"use a budget up. Successful ones, and those that Keycloak didn't judge, are " +
+				"given back. " +
+				"While a budget is empty, the answer is `RATE_LIMITED`, and Keycloak isn't " +
+				"asked. Budgets are kept in the memory of one " +
+				"process. How they go together with Keycloak's brute-force protection: " +
+				"docs/operating.md, Attempts.",
 			rows: []row{{
 				name: "TRUSTED_PROXIES", to: to(&server.HTTP.Proxies),
 				library: "HTTPConfig.Proxies, AddressConfig.Trusted", defaultText: "none",
 				doc: "The addresses and networks of your reverse proxies, separated by commas: " +
-					"`10.0.0.0/8,192.0.2.1`. Their `X-Forwarded-For` names the client; that of others is " +
-					"ignored. Name the proxies, not networks with clients in them.",
+					"`10.0.0.0/8,192.0.2.1`. Their `X-Forwarded-For` names the client; that of " +
+					"others is ignored. Name the proxies, not networks with clients in them.",
 			}, {
 				name: "KEYCLOAK_FORWARD_ADDRESS", defaultValue: "false",
 				to: to(&client.ForwardAddress),
-				doc: "Whether to tell Keycloak the client's address in `X-Forwarded-For`, for its events and " +
-					"its brute-force protection: `true` or `false`. Keycloak has to trust this server " +
-					"(`proxy-headers=xforwarded`, `proxy-trusted-addresses`).",
+				doc: "Whether to tell Keycloak the client's address in `X-Forwarded-For`, for " +
+					"its events and its brute-force protection: `true` or `false`. Keycloak has " +
+					"to trust this server (`proxy-headers=xforwarded`, `proxy-trusted-addresses`).",
 			}, {
 				name: "LOGIN_ACCOUNT_LIMIT", defaultValue: formatRate(attemptDefaults.Account),
 				to: rate(&attempts.Account),
-				doc: "The budget of failed sign-ins with one username from one network (IPv4 /24, IPv6 /48). " +
-					"All networks together have five times as much.",
+				doc: "The budget of failed sign-ins with one username from one network (IPv4 " +
+					"/24, IPv6 /48). All networks together have five times as much.",
 			}, {
 				name:         "LOGIN_ACCOUNT_SLOW_LIMIT",
 				defaultValue: formatRate(attemptDefaults.AccountSlow),
 				to:           rate(&attempts.AccountSlow),
-				doc: "A second budget of the same, for slow guessing. With the default, a username has 116 " +
-					"guesses a day from one network.",
+				doc: "A second budget of the same, for slow guessing. With the default, a " +
+					"username has 116 guesses a day from one network.",
 			}, {
 				name: "LOGIN_ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Address),
 				to: rate(&attempts.Address),
-				doc: "The budget of failed sign-ins from one address (IPv4, or IPv6 /64), whatever the " +
-					"usernames. Its network (IPv4 /24, IPv6 /48) has five times as much. The burst has to be " +
-					"at least `MAX_LOGINS`.",
+				doc: "The budget of failed sign-ins from one address (IPv4, or IPv6 /64), " +
+					"whatever the usernames. Its network (IPv4 /24, IPv6 /48) has five times as " +
+					"much. The burst has to be at least `MAX_LOGINS`.",
 			}, {
 				name: "REFRESH_TOKEN_LIMIT", defaultValue: formatRate(attemptDefaults.Token),
 				to:  rate(&attempts.Token),
@@ -202,18 +209,19 @@ func (d *draft) groups() []group {
 				name:         "REFRESH_ADDRESS_LIMIT",
 				defaultValue: formatRate(attemptDefaults.TokenAddress),
 				to:           rate(&attempts.TokenAddress),
-				doc:          "The budget of refresh tokens from one address that the realm never issued.",
+				doc: "The budget of refresh tokens from one address that the realm " +
+					"never issued.",
 			}, {
 				name: "ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Attempts),
 				to: rate(&attempts.Attempts),
-				doc: "The budget of all attempts from one address, successful or not. Sign-ins, refreshes and " +
-					"sign-outs have one each. Raise it if a server of yours calls on behalf of its clients " +
-					"and sends no `X-Forwarded-For`.",
+				doc: "The budget of all attempts from one address, successful or not. Sign-ins, " +
+					"refreshes and sign-outs have one each. Raise it if a server of yours calls " +
+					"on behalf of its clients and sends no `X-Forwarded-For`.",
 			}, {
 				name: "LOGIN_REFUSAL_PAUSE", defaultValue: format(keycloak.DefaultRefusalPause),
 				to: within(&client.RefusalPause, 0, 10*time.Second),
-				doc: "How long the next sign-in of an account waits after a refused one. It should be longer " +
-					"than Keycloak's Quick login check. 0 is no pause.",
+				doc: "How long the next sign-in of an account waits after a refused one. It " +
+					"should be longer than Keycloak's Quick login check. 0 is no pause.",
 			}, {
 				name: "MAX_LOGINS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
 				to:  within(&client.MaxLogins, 1, 2000),
@@ -233,25 +241,26 @@ func (d *draft) groups() []group {
 			rows: []row{{
 				name: "GET_QUERIES", to: to(&d.getQueries),
 				defaultText: "`false`; on a developer's machine `true`",
-				doc: "Whether queries are answered by GET too, which caches in front of the server can use: " +
-					"`true` or `false`. Without it, GET is answered 405. Mutations never run by GET.",
+				doc: "Whether queries are answered by GET too, which caches in front of the " +
+					"server can use: `true` or `false`. Without it, GET is answered 405. " +
+					"Mutations never run by GET.",
 			}, {
 				name: "PERSISTED_QUERIES_BYTES", defaultValue: "1048576",
 				to: within(&graphQL.PersistedQueryBytes, 0, 1<<30),
-				doc: "The memory for Apollo's automatic persisted queries, in bytes. Only valid documents are " +
-					"kept, and no mutation with a string or a number written into it. 0 turns persisted " +
-					"queries off.",
+				doc: "The memory for Apollo's automatic persisted queries, in bytes. Only valid " +
+					"documents are kept, and no mutation with a string or a number written into " +
+					"it. 0 turns persisted queries off.",
 			}, {
 				name: "TRUSTED_DOCUMENTS", to: to(&d.trustedDocuments),
 				defaultText: "none: every document may run",
-				doc: "The path of a file with the operations that may run. It has the format of Apollo's " +
-					"`generate-persisted-query-manifest`, Relay's compiler, GraphQL Code Generator " +
+				doc: "The path of a file with the operations that may run. It has the format of " +
+					"Apollo's `generate-persisted-query-manifest`, Relay's compiler, GraphQL Code Generator " +
 					"(`persisted-documents.json`), gql.tada, or any other that maps ids to texts.",
 			}, {
 				name: "TRUSTED_DOCUMENTS_MODE", defaultValue: "enforce",
 				to: oneOf(&d.trustedDocumentsMode, "enforce", "log"),
-				doc: "What happens to an operation that isn't in that file: `enforce` refuses it, `log` runs " +
-					"it and marks it `untrusted` in the log.",
+				doc: "What happens to an operation that isn't in that file: `enforce` refuses " +
+					"it, `log` runs it and marks it `untrusted` in the log.",
 			}, {
 				name: "DOCUMENT_CACHE_BYTES", defaultValue: strconv.Itoa(limits.CacheBytes),
 				to:  within(&limit.CacheBytes, 0, 1<<30),
@@ -259,8 +268,8 @@ func (d *draft) groups() []group {
 			}, {
 				name: "MAX_BODY_BYTES", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxBodyBytes),
 				to: within(&graphQL.MaxBodyBytes, 1024, 1<<20),
-				doc: "The maximum size of a request's body, and of its document, in bytes. The URL of a GET " +
-					"has 32 KiB together with its headers.",
+				doc: "The maximum size of a request's body, and of its document, in bytes. The " +
+					"URL of a GET has 32 KiB together with its headers.",
 			}, {
 				name: "MAX_BODY_DEPTH", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxNesting),
 				to:  within(&graphQL.MaxNesting, 8, 1000),
@@ -278,31 +287,32 @@ func (d *draft) groups() []group {
 		},
 		{
 			title: "What one request may cost",
-			doc: "A request over one of these limits is answered `OPERATION_TOO_LARGE` before validation; the " +
-				"reason is in brackets. *Expanded* means that each spread of a fragment counts as if the " +
-				"fragment were written in its place.\n\n" +
-				"These are the limits that the documents of a growing front end reach first. The others " +
-				"protect the parser, far above what clients generate: a server of your own sets them in " +
-				"`limits.Limits`.",
+			doc: "A request over one of these limits is answered `OPERATION_TOO_LARGE` before " +
+				"validation; the reason is in brackets. *Expanded* means that each spread of a " +
+				"fragment counts as if the fragment were written in its place.\n\n" +
+				"These are the limits that the documents of a growing front end reach first. The " +
+				"others protect the parser, far above what clients generate: a server of your " +
+				"own sets them in `limits.Limits`.",
 			rows: []row{{
 				name: "LIMIT_TOKENS", defaultValue: strconv.Itoa(limits.Tokens),
 				to: within(&limit.Tokens, 100, 10000),
-				doc: "The maximum number of names, numbers, strings, brackets and comments in a document " +
-					"(`TOKENS`).",
+				doc: "The maximum number of names, numbers, strings, brackets and comments in a " +
+					"document (`TOKENS`).",
 			}, {
 				name: "LIMIT_DEPTH", defaultValue: strconv.Itoa(limits.Depth),
 				to: within(&limit.Depth, 2, 50),
-				doc: "The maximum nesting of fields, expanded (`DEPTH`). Fields below `__schema` and `__type` " +
-					"don't count.",
+				doc: "The maximum nesting of fields, expanded (`DEPTH`). Fields below `__schema` " +
+					"and `__type` don't count.",
 			}, {
 				name: "LIMIT_FIELDS", defaultValue: strconv.Itoa(limits.Fields),
-				to:  within(&limit.Fields, 10, 10000),
-				doc: "The maximum number of fields, spreads and inline fragments, expanded (`FIELDS`).",
+				to: within(&limit.Fields, 10, 10000),
+				doc: "The maximum number of fields, spreads and inline fragments, expanded " +
+					"(`FIELDS`).",
 			}, {
 				name: "LIMIT_ROOT_FIELDS", defaultValue: strconv.Itoa(limits.RootFields),
 				to: within(&limit.RootFields, 1, 1000),
-				doc: "The maximum number of root fields in one operation, expanded (`ROOT_FIELDS`). `login`, " +
-					"`refresh` and `logout` are allowed once each.",
+				doc: "The maximum number of root fields in one operation, expanded " +
+					"(`ROOT_FIELDS`). `login`, `refresh` and `logout` are allowed once each.",
 			}, {
 				name: "LIMIT_ALIASES", defaultValue: strconv.Itoa(limits.Aliases),
 				to:  within(&limit.Aliases, 1, 1000),
@@ -310,18 +320,18 @@ func (d *draft) groups() []group {
 			}, {
 				name: "LIMIT_FRAGMENTS", defaultValue: strconv.Itoa(limits.Fragments),
 				to: within(&limit.Fragments, 1, 500),
-				doc: "The maximum number of fragments defined in a document (`FRAGMENTS`). Clients that keep a " +
-					"fragment beside each component send many.",
+				doc: "The maximum number of fragments defined in a document (`FRAGMENTS`). " +
+					"Clients that keep a fragment beside each component send many.",
 			}, {
 				name: "LIMIT_VARIABLE_BYTES", defaultValue: strconv.Itoa(limits.VariableBytes),
 				to: within(&limit.VariableBytes, 1024, 1<<20),
-				doc: "The maximum size of all variables' values, in bytes (`BYTES`). `MAX_BODY_BYTES` has to " +
-					"allow for it.",
+				doc: "The maximum size of all variables' values, in bytes (`BYTES`). " +
+					"`MAX_BODY_BYTES` has to allow for it.",
 			}, {
 				name: "LIMIT_VARIABLE_ITEMS", defaultValue: strconv.Itoa(limits.VariableItems),
 				to: within(&limit.VariableItems, 10, 100000),
-				doc: "The maximum number of variables, and of items and members in their values (`VARIABLES`). " +
-					"`MAX_BODY_VALUES` has to allow for it.",
+				doc: "The maximum number of variables, and of items and members in their values " +
+					"(`VARIABLES`). `MAX_BODY_VALUES` has to allow for it.",
 			}},
 		},
 	}

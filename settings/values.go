@@ -104,8 +104,9 @@ func (v *Values) clean(process map[string]string, cut []string, p *problems) {
 		case inProcess && quoted && name == secretName:
 			v.doubtful = append(v.doubtful,
 				secretName+
-					" has quotes around it in the environment, which are sent to Keycloak as part of it: "+
-					"unless the secret has them, leave them out (docker run --env-file and Kubernetes keep them)")
+					" has quotes around it in the environment, which are sent to Keycloak as "+
+					"part of it: unless the secret has them, leave them out (docker run "+
+					"--env-file and Kubernetes keep them)")
 		case inProcess && quoted:
 			p.add(name, "has quotes around its value in the environment: leave them out "+
 				"(docker run --env-file and Kubernetes keep them)")

@@ -56,7 +56,8 @@ type Service struct {
 }
 
 var errNotMade = errors.New(
-	"signin: the Service has no realm: make it with signin.New, or hand on the one that cloakql.Config.Schema gets")
+	"signin: the Service has no realm: make it with signin.New, or hand on the one that " +
+		"cloakql.Config.Schema gets")
 
 // New returns a Service. It fails if realm or limiter is nil, or a nil pointer: without a limiter,
 // anybody could guess passwords as fast as the realm answers.

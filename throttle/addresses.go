@@ -65,8 +65,8 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 			case len(forwarded) > 0 && isPrivate(peer):
 				once.Do(func() {
 					log.WarnContext(r.Context(), "X-Forwarded-For is not read: it comes from an "+
-						"address that isn't in AddressConfig.Trusted. If that is your proxy, name it "+
-						"there; until then all its clients count as one address",
+						"address that isn't in AddressConfig.Trusted. If that is your proxy, "+
+						"name it there; until then all its clients count as one address",
 						"address", peer.String())
 				})
 			}

@@ -144,7 +144,8 @@ func TestAddresses_forgottenProxy(t *testing.T) {
 		!strings.Contains(got, "AddressConfig.Trusted") || !strings.Contains(got, "10.0.0.2") ||
 		strings.Contains(got, victim) {
 		t.Errorf(
-			"logged %q, want one line with the field and the first proxy's address, and nothing that it sent", got)
+			"logged %q, want one line with the field and the first proxy's address, and nothing "+
+				"that it sent", got)
 	}
 	for _, peer := range []string{"127.0.0.1:1", "[::1]:1", "[fd00::1]:1", "[fe80::1%eth0]:1",
 		"100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
@@ -171,14 +172,15 @@ func TestParseProxies(t *testing.T) {
 		t.Errorf("got %v, %v, want none", got, err)
 	}
 	for text, words := range map[string]string{
-		"":                    "such as 10.0.0.0/8",
-		"proxy.internal":      "such as 10.0.0.0/8",
-		"10.0.0.0/33":         "such as 10.0.0.0/8",
-		"10.0.0.0/8/8":        "such as 10.0.0.0/8",
-		"10.0.0.1:80":         "such as 10.0.0.0/8",
-		"*":                   "such as 10.0.0.0/8",
-		"fe80::1%eth0":        "such as 10.0.0.0/8",
-		"10.0.0.5/8":          "expected 10.0.0.0/8 for the network, or 10.0.0.5 for the one address",
+		"":               "such as 10.0.0.0/8",
+		"proxy.internal": "such as 10.0.0.0/8",
+		"10.0.0.0/33":    "such as 10.0.0.0/8",
+		"10.0.0.0/8/8":   "such as 10.0.0.0/8",
+		"10.0.0.1:80":    "such as 10.0.0.0/8",
+		"*":              "such as 10.0.0.0/8",
+		"fe80::1%eth0":   "such as 10.0.0.0/8",
+		"10.0.0.5/8": "expected 10.0.0.0/8 for the network, or 10.0.0.5 for the one " +
+			"address",
 		"0.0.0.0/0":           "trusts everyone",
 		"::/0":                "trusts everyone",
 		"::ffff:0.0.0.0/96":   "trusts everyone",

@@ -76,7 +76,8 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 					" (in a browser: sign in there, and run operations)",
 				"GraphQL   " + url + " (Keycloak is a stand-in in this process, at " + standIn.URL +
 					")",
-				"Sign in   alice, with the password alice-password (deploy/keycloak/local-realm.json has more users)",
+				"Sign in   alice, with the password alice-password " +
+					"(deploy/keycloak/local-realm.json has more users)",
 				"Try       curl -s " + url + " -H 'Content-Type: application/json' -d '" + login +
 					"'",
 			}, "\n")+"\n")

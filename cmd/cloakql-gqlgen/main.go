@@ -55,7 +55,8 @@ func run(args []string, stderr io.Writer) error {
 		return nil
 	})
 	flags.Func("schema",
-		"write the whole schema to `file` instead of schema.generated.graphql beside the generated code",
+		"write the whole schema to `file` instead of schema.generated.graphql beside the "+
+			"generated code",
 		func(file string) error {
 			options = append(options, plugin.SchemaFile(file))
 			return nil
@@ -88,7 +89,8 @@ func load(filename string) (*config.Config, error) {
 	cfg, err := config.LoadConfigFromDefaultLocations()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New(
-			"there is no gqlgen.yml here or in a directory above: expected one, as in docs/plugin.md")
+			"there is no gqlgen.yml here or in a directory above: expected one, as in " +
+				"docs/plugin.md")
 	}
 	return cfg, err
 }

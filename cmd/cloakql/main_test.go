@@ -69,7 +69,8 @@ func TestRun(t *testing.T) {
 
 		"check": {args: []string{"check"}, environ: environ("RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=https://sso.example.com"),
 			stdout: []string{
-				"settings are valid, from the environment only, since there is no .env here\naddr=:8000 local=false realm=https://sso.example.com/realms/shop client=shop-api ",
+				"settings are valid, from the environment only, since there is no .env " +
+					"here\naddr=:8000 local=false realm=https://sso.example.com/realms/shop client=shop-api ",
 				" console=false introspection=false getQueries=false corsOrigins=[] "}},
 		"check, with a warning": {args: []string{"check"}, environ: environ("LIMIT_PAIRS=1"),
 			stdout: []string{"settings are valid"},

@@ -97,14 +97,14 @@ func (rule HostRule) refuses(r *http.Request) string {
 		slices.ContainsFunc(rule.Allowed, func(p Host) bool { return p.admits(host) }))
 	switch {
 	case !known && rule.Local:
-		return "This server is a developer's (Config.Local): it answers to the names of its own machine, " +
-			"such as localhost, and to those in HTTPConfig.AllowedHosts"
+		return "This server is a developer's (Config.Local): it answers to the names of its own " +
+			"machine, such as localhost, and to those in HTTPConfig.AllowedHosts"
 	case !known:
 		return "This server answers only to the names in HTTPConfig.AllowedHosts"
 	case rule.Local && isForwarded(r.Header) && !trusts(rule.Proxies, r.RemoteAddr):
-		return "This server is a developer's (Config.Local): it answers no request that a proxy or a " +
-			"tunnel forwarded. Put the proxy's address into HTTPConfig.Proxies, and the name that " +
-			"clients call it by into HTTPConfig.AllowedHosts"
+		return "This server is a developer's (Config.Local): it answers no request that a " +
+			"proxy or a tunnel forwarded. Put the proxy's address into HTTPConfig.Proxies, and " +
+			"the name that clients call it by into HTTPConfig.AllowedHosts"
 	}
 	return ""
 }

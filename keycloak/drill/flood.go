@@ -197,7 +197,7 @@ func floodWhileHanging(s *site, length time.Duration) error {
 	limit := crowd * int(deadline/patience) * len(fetches)
 	s.checkTime(len(unknown.waits) <= limit, fmt.Sprintf("%d wait at most", limit), "%d",
 		len(unknown.waits))
-	s.checkTime(unknown.longest <= patience+s.lag, "nobody waits longer than 1 s", "%v",
+	s.checkTime(unknown.longest <= patience+s.lag, "no request waits longer than 1 s", "%v",
 		unknown.longest)
 	s.checkStatus(true, true, 1)
 	heal()

@@ -6,7 +6,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What a stand-in costs whoever tests with it. The figures are for people; budget_test.go has what
+// What a stand-in costs a test. The figures are for people; budget_test.go has what
 // must hold.
 
 // perSecond reports how many of something were done in a second.

@@ -163,8 +163,8 @@ func (r *Realm) Sessions() []Session {
 var (
 	errRemoved = errors.New("keycloaktest: the realm was removed")
 	errNoRealm = errors.New(
-		"keycloaktest: this *Realm is nil or empty: get one from Server.Realm, which returns nil for a name that " +
-			"the server doesn't have, or from Server.Import")
+		"keycloaktest: this *Realm is nil or empty: get one from Server.Realm, which returns nil " +
+			"for a name that the server doesn't have, or from Server.Import")
 )
 
 // present fails once the realm was removed, and for a handle of none.

@@ -83,6 +83,7 @@ func mustBeEndpoint(name string) {
 	if strings.HasPrefix(name, oidc) || !known(name) && !known(oidc+name) {
 		panic(
 			fmt.Sprintf(
-				"keycloaktest: %q is no endpoint of the stand-in; they are named as in Request: \"/token\", \"/certs\"", name))
+				"keycloaktest: %q is no endpoint of the stand-in; they are named as in Request: "+
+					"\"/token\", \"/certs\"", name))
 	}
 }

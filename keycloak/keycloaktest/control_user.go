@@ -14,8 +14,8 @@ import (
 var (
 	errGone   = errors.New("keycloaktest: the user was deleted")
 	errNoUser = errors.New(
-		"keycloaktest: this *User is nil or empty: get one from Realm.User or Realm.UserByID, which return nil where " +
-			"the realm has no such user, or from Realm.AddUser")
+		"keycloaktest: this *User is nil or empty: get one from Realm.User or Realm.UserByID, " +
+			"which return nil where the realm has no such user, or from Realm.AddUser")
 )
 
 // A User is a handle of a realm's user. Its methods fail once the user was deleted.
@@ -84,7 +84,7 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	if !slices.Contains(representation.RealmRoles, r.defaultRole()) {
 		representation.RealmRoles = append(representation.RealmRoles, r.defaultRole())
 	}
-	// an import leaves them alone
+	// an import doesn't change them
 	representation.Groups = slices.Concat(representation.Groups, r.settings.DefaultGroups)
 	for _, credential := range representation.Credentials {
 		if credential.Temporary { // an import takes no notice of it, the admin API does

@@ -93,8 +93,9 @@ func TestAddUserRefuses(t *testing.T) {
 	_, realm := staff(t)
 	alice := user(t, realm, "alice")
 	for document, want := range map[string]string{
-		`{"username": "ALICE"}`:                           "another user has this name",
-		`{"username": "x", "email": "Alice@example.com"}`: "another user has the e-mail address alice@example.com",
+		`{"username": "ALICE"}`: "another user has this name",
+		`{"username": "x", "email": "Alice@example.com"}`: "another user has the e-mail address " +
+			"alice@example.com",
 		`{"username": "x", "id": "` + alice.ID() + `"}`: "another user has the id " +
 			alice.ID(),
 		`{"email": "x@example.com"}`:                          "username is missing",

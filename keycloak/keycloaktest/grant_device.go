@@ -117,7 +117,8 @@ func (v *pageRequest) startDevice() answer {
 	if !by.attribute("oauth2.device.authorization.grant.enabled") {
 		v.echo = false
 		return refuse(400, "unauthorized_client",
-			"Client is not allowed to initiate OAuth 2.0 Device Authorization Grant. The flow is disabled for the client.").plain()
+			"Client is not allowed to initiate OAuth 2.0 Device Authorization Grant. The flow is "+
+				"disabled for the client.").plain()
 	}
 	if repeats(v.form) {
 		return invalidGrant("duplicated parameter").plain()

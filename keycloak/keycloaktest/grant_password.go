@@ -103,8 +103,9 @@ func (r *Realm) explainUnready(u *user) {
 	if lacking := r.profile.Lacking(&u.User, &r.settings); u.ServiceAccountOf == "" &&
 		len(lacking) > 0 {
 		r.server.explain(
-			"%s can't sign in with a password, as in Keycloak: the realm's user profile wants a valid %s; give the user what "+
-				"is missing (members of the user in the realm file, AddUser or Update)", u.Username,
+			"%s can't sign in with a password, as in Keycloak: the realm's user profile wants a "+
+				"valid %s; give the user what is missing (members of the user in the realm file, "+
+				"AddUser or Update)", u.Username,
 			strings.Join(lacking, ", "))
 	}
 	if len(u.RequiredActions) > 0 {

@@ -24,7 +24,7 @@ func (r *mistaken) Logf(format string, args ...any) {
 	r.lines = append(r.lines, fmt.Sprintf(format, args...))
 }
 
-// A name that nobody has is a mistake of the test, and fails it in words.
+// An unknown name is a mistake of the test, and fails it in words.
 func TestServer_Realm_of_an_unknown_name(t *testing.T) {
 	test := &mistaken{T: t}
 	kc := keycloaktest.New(test, keycloaktest.Plan{Name: "shop"}.File(),
@@ -61,7 +61,7 @@ func TestServer_Realm_of_an_unknown_name_without_a_test(t *testing.T) {
 	if typo != nil {
 		t.Fatal("there is a realm typo")
 	}
-	nobody := kc.Realm("shop").User("nobody")
+	missing := kc.Realm("shop").User("nobody")
 	const noRealm, noUser = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm",
 		"keycloaktest: this *User is nil or empty: get one from Realm.User"
 	for name, tt := range map[string]struct {
@@ -86,12 +86,12 @@ func TestServer_Realm_of_an_unknown_name_without_a_test(t *testing.T) {
 		"User":         {noRealm, func() error { typo.User("ann"); return nil }},
 		"Sessions":     {noRealm, func() error { typo.Sessions(); return nil }},
 		"SigningKey":   {noRealm, func() error { typo.SigningKey("RS256"); return nil }},
-		"Lock":         {noUser, func() error { return nobody.Lock(1) }},
+		"Lock":         {noUser, func() error { return missing.Lock(1) }},
 		"Grant": {noUser, func() error {
-			return nobody.Grant(keycloaktest.Role{Name: "a"})
+			return missing.Grant(keycloaktest.Role{Name: "a"})
 		}},
-		"Logout": {noUser, func() error { return nobody.Logout() }},
-		"ID":     {noUser, func() error { nobody.ID(); return nil }},
+		"Logout": {noUser, func() error { return missing.Logout() }},
+		"ID":     {noUser, func() error { missing.ID(); return nil }},
 	} {
 		said := func() (said string) {
 			defer func() {
@@ -114,14 +114,14 @@ func TestUnknownNamesAreErrors(t *testing.T) {
 	realm := keycloaktest.New(t, plan.File()).Realm("shop")
 	ann := realm.User("ann")
 	_, signIn := realm.SignIn("shop-ap", "ann")
-	_, nobody := realm.SignIn("shop-api", "an")
+	_, unknownUser := realm.SignIn("shop-api", "an")
 	_, started := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{plan.File()},
 		ClientSecrets: map[string]string{"shop-ap": "x"}})
 	_, imported := keycloaktest.New(t).Import(plan.File(),
 		keycloaktest.WithClientSecrets(map[string]string{"shop-ap": "x"}))
 	for want, err := range map[string]error{
 		`realm shop has no client "shop-ap"`: signIn,
-		`realm shop has no user "an"`:        nobody,
+		`realm shop has no user "an"`:        unknownUser,
 		`the realm has no client "shop-ap"`: realm.UpdateClient(
 			"shop-ap", []byte("{}")),
 		`the realm has no client "web"`: ann.RevokeConsent("web"),

@@ -90,7 +90,8 @@ func (v *pageRequest) requiredAction() answer {
 		return v.failure(500, "Failed to send email, please try again later.")
 	}
 	return errorPage(501,
-		"This is keycloaktest, a stand-in for Keycloak in tests, and it has no page for the required action "+t.step+".")
+		"This is keycloaktest, a stand-in for Keycloak in tests, and it has no page for the "+
+			"required action "+t.step+".")
 }
 
 // acted ends an action, and goes on.

@@ -183,8 +183,9 @@ func (v *pageRequest) restart(query url.Values) answer {
 		return v.signedInAlready(query)
 	}
 	return v.failure(400,
-		"Restart login cookie not found. It may have expired; it may have been deleted or cookies are disabled in your browser."+
-			" If cookies are disabled then enable them. Click Back to Application to login again.")
+		"Restart login cookie not found. It may have expired; it may have been deleted or "+
+			"cookies are disabled in your browser. If cookies are disabled then enable them. "+
+			"Click Back to Application to login again.")
 }
 
 // readAgain is a request out of a cookie.

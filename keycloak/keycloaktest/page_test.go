@@ -171,7 +171,8 @@ func TestSecondTabIsOfTheSamePerson(t *testing.T) {
 	b.post(b.form(), "username", "ann", "password", "a")
 	b.post(second, "username", "bob", "password", "b")
 	b.wantPage(
-		"You are already authenticated as different user 'ann' in this session. Please sign out first.")
+		"You are already authenticated as different user 'ann' in this session. Please sign out " +
+			"first.")
 }
 
 func TestClientAsksForAnAction(t *testing.T) {

@@ -221,7 +221,8 @@ func (c cors) answer(origin string) answer {
 		"true").
 		with("Access-Control-Max-Age", "3600").with("Access-Control-Allow-Methods", c.preflight).
 		with("Access-Control-Allow-Headers",
-			"Origin, Accept, X-Requested-With, Access-Control-Request-Method, Access-Control-Request-Headers, DPoP, Content-Type, Authorization")
+			"Origin, Accept, X-Requested-With, Access-Control-Request-Method, "+
+				"Access-Control-Request-Headers, DPoP, Content-Type, Authorization")
 }
 
 // failure is an answer of Keycloak's framework, for an unknown path or a wrong method: a page,

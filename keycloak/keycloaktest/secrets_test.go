@@ -64,7 +64,7 @@ func TestPrivateKeysAreNotKept(t *testing.T) {
 	}
 }
 
-// holds says whether a text is anywhere in a value.
+// holds reports whether a text is anywhere in a value.
 func holds(v reflect.Value, text string, seen map[uintptr]bool) bool {
 	switch v.Kind() {
 	case reflect.String:

@@ -92,7 +92,8 @@ func Start(config Config) (*Server, error) {
 	if at, tcp := listener.Addr().(*net.TCPAddr); tcp && !at.IP.IsLoopback() {
 		listener.Close()
 		return nil, fmt.Errorf(
-			"keycloaktest: the listener is on %s, which isn't loopback: a stand-in is for the machine it runs on", at)
+			"keycloaktest: the listener is on %s, which isn't loopback: a stand-in is for the "+
+				"machine it runs on", at)
 	}
 	prefix := strings.Trim(config.PathPrefix, "/")
 	if prefix != "" {
@@ -313,7 +314,8 @@ func (s *Server) explain(format string, args ...any) {
 }
 
 var errNoServer = errors.New(
-	"keycloaktest: the zero Server doesn't listen: make one with keycloaktest.New or keycloaktest.Start")
+	"keycloaktest: the zero Server doesn't listen: make one with keycloaktest.New or " +
+		"keycloaktest.Start")
 
 // Remove deletes a realm and reports whether there was one. Methods of the realm and of its users
 // that return an error fail from then on.

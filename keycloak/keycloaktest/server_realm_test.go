@@ -60,7 +60,8 @@ func TestClientSecrets(t *testing.T) {
 	for _, secret := range []string{"shop-api-secret", "**********", ""} {
 		login(t, closed, "alice", "alice-password", "client_secret", secret).
 			wantRefused(t, 501,
-				"client shop-api: its secret is masked in the realm file: give it with WithClientSecrets")
+				"client shop-api: its secret is masked in the realm file: give it with "+
+					"WithClientSecrets")
 	}
 	succeed(t, closed.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
 	login(t, closed, "alice", "alice-password").wantOK(t)

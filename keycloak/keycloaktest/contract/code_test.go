@@ -259,7 +259,7 @@ func (x *exchange) showCodeClaims(r *realm, redirect answer, names ...string) an
 	return tokens
 }
 
-// codeSameAuthTime says whether the tokens of two answers tell of the same login.
+// codeSameAuthTime reports whether the tokens of two answers tell of the same login.
 func codeSameAuthTime(a, b answer) bool {
 	return seconds(a.claims("access_token")["auth_time"]) ==
 		seconds(b.claims("access_token")["auth_time"]) &&

@@ -148,7 +148,7 @@ func TestRealmInfo(t *testing.T) {
 	})
 }
 
-// infoHas says whether realm info shows the key with this id.
+// infoHas reports whether realm info shows the key with this id.
 func infoHas(x *exchange, r *realm, kid string) bool {
 	der, err := base64.StdEncoding.DecodeString(x.get(r.url("")).field("public_key"))
 	x.must(err)

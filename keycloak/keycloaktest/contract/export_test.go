@@ -82,10 +82,11 @@ func signInFromExport(t *testing.T, export []byte) {
 	if claims.Username != "alice" || len(claims.Groups) != 1 || claims.Groups[0] != "/staff" ||
 		len(claims.RealmAccess.Roles) != 4 || len(claims.Audience) != 2 {
 		t.Errorf(
-			"alice's token says %+v; want her name, her group, four realm roles, and the audience of two clients", claims)
+			"alice's token says %+v; want her name, her group, four realm roles, and the "+
+				"audience of two clients", claims)
 	}
 
-	// Without the option, nobody could say whether a secret is right: the client is refused by
+	// Without the option, a secret can't be checked: the client is refused by
 	// name.
 	masked := keycloaktest.New(t, export)
 	answer, err = http.PostForm(masked.Realm("local").EndpointURL("/token"), url.Values{

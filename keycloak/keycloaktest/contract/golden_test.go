@@ -43,7 +43,7 @@ func readRecord(t *testing.T, group string) *record {
 	return r
 }
 
-// check compares what an exchange showed with the record, and says whether it held.
+// check compares what an exchange showed with the record, and reports whether it held.
 func (r *record) check(t *testing.T, exchange, got string) bool {
 	t.Helper()
 	want, recorded := r.recorded[exchange]
@@ -64,7 +64,8 @@ func (r *record) check(t *testing.T, exchange, got string) bool {
 			exchange)
 	case !same:
 		t.Errorf(
-			"not what Keycloak answered (%s; - recorded, + got; if the stand-in differs, it is the one that is wrong):\n%s",
+			"not what Keycloak answered (%s; - recorded, + got; if the stand-in differs, it is "+
+				"the one that is wrong):\n%s",
 			r.file, difference(want, got))
 	}
 	return same
@@ -88,7 +89,7 @@ func (r *record) write(t *testing.T, plays []play) {
 	}
 }
 
-// partial says whether -run may have left out exchanges.
+// partial reports whether -run may have left out exchanges.
 func (r *record) partial() bool {
 	return strings.Contains(flag.Lookup("test.run").Value.String(), "/")
 }

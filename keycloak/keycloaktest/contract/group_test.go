@@ -174,7 +174,7 @@ func (g *group) attempt(t *testing.T, p play) (shown string, slow any) {
 	shown = strings.TrimSpace(x.out.String()) + "\n\n"
 	for i := 0; i < len(x.names); i += 2 {
 		if strings.Contains(shown, x.names[i]) {
-			t.Errorf("shows %s, which is of this run alone, instead of %s:\n%s", x.names[i],
+			t.Errorf("shows %s, which is of this run only, instead of %s:\n%s", x.names[i],
 				x.names[i+1], shown)
 		}
 	}

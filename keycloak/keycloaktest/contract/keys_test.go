@@ -195,7 +195,7 @@ func algorithmOf(tokens answer, name string) string {
 	return opened.alg
 }
 
-// signatureOf says whether a published key signed a token of an answer.
+// signatureOf reports whether a published key signed a token of an answer.
 func (x *exchange) signatureOf(tokens answer, name string) string {
 	opened, _ := openToken(tokens.field(name))
 	return x.signature(tokens.field(name), opened)

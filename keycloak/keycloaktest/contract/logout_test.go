@@ -235,7 +235,7 @@ func logoutByBrowser(g *group, r *realm) {
 	})
 }
 
-// logoutConfirmed are those that need a person's word: nobody showed a token of the browser's
+// logoutConfirmed are those that need a person's word: no token of the browser's was shown
 // session.
 func logoutConfirmed(g *group, r *realm) {
 	g.exchange("nothing but cookies", func(x *exchange) {

@@ -17,7 +17,8 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	if *update && os.Getenv("TEST_KEYCLOAK_URL") == "" {
 		fmt.Fprintln(os.Stderr,
-			"contract: -update records what a real Keycloak answers: TEST_KEYCLOAK_URL must name one")
+			"contract: -update records what a real Keycloak answers: TEST_KEYCLOAK_URL must "+
+				"name one")
 		os.Exit(2)
 	}
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {

@@ -12,14 +12,18 @@ import (
 // CIBA.
 var parameters = strings.Fields(
 	`access_token acr_values actor_token actor_token_type assertion audience auth_req_id
-	authorization_details binding_message claim_token claim_token_format claims claims_locales client_assertion client_assertion_type
-	client_id client_notification_token client_secret client_session_host client_session_state code code_challenge
-	code_challenge_method code_verifier device_code device_user_code display dpop_jkt id_token_hint initiating_idp kc_action
-	kc_action_parameter kc_idp_hint kc_locale login_hint login_hint_token logout_hint max_age nonce otp password permission
-	permission_resource_format permission_resource_matching_uri post_logout_redirect_uri prompt redirect_uri refresh_token registration
-	request request_uri requested_expiry requested_issuer requested_subject requested_token_type resource
-	response_include_resource_name response_mode response_permissions_limit response_type rpt scope state subject_issuer subject_token
-	subject_token_type submit_request ticket token token_type_hint totp ui_locales user_code username`)
+	authorization_details binding_message claim_token claim_token_format claims claims_locales
+	client_assertion client_assertion_type client_id client_notification_token client_secret
+	client_session_host client_session_state code code_challenge code_challenge_method
+	code_verifier device_code device_user_code display dpop_jkt id_token_hint initiating_idp
+	kc_action kc_action_parameter kc_idp_hint kc_locale login_hint login_hint_token logout_hint
+	max_age nonce otp password permission permission_resource_format
+	permission_resource_matching_uri post_logout_redirect_uri prompt redirect_uri refresh_token
+	registration request request_uri requested_expiry requested_issuer requested_subject
+	requested_token_type resource response_include_resource_name response_mode
+	response_permissions_limit response_type rpt scope state subject_issuer subject_token
+	subject_token_type submit_request ticket token token_type_hint totp ui_locales user_code
+	username`)
 
 // What Keycloak reads of a request, and what it ignores: each parameter in turn, with a text that
 // means nothing.

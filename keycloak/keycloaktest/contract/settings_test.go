@@ -60,7 +60,7 @@ func TestSettings(t *testing.T) {
 		})
 		open("kc_idp_hint of nobody", "", r, "kc_idp_hint", "nobody")
 		open("kc_idp_hint, and there is none", "", usual, "kc_idp_hint", "elsewhere")
-		open("kc_idp_hint, and nobody is signed in", "", r, "kc_idp_hint", "elsewhere", "prompt",
+		open("kc_idp_hint, without a session", "", r, "kc_idp_hint", "elsewhere", "prompt",
 			"none")
 		g.exchange("kc_idp_hint of somebody who is signed in", func(x *exchange) {
 			b := x.browser()

@@ -15,7 +15,7 @@ type side interface {
 	name() string // for the summary, and for the names of subtests
 	base() string // "http://localhost:8080"
 
-	// concurrent says whether exchanges may be played at the same time. They may not where pass
+	// concurrent reports whether exchanges may be played at the same time. They may not where pass
 	// moves a clock that they would share.
 	concurrent() bool
 	now() time.Time

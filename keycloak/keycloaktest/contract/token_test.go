@@ -73,7 +73,7 @@ func (x *exchange) opened(name, token string, w window) string {
 		x.render("", opened.claims, normal{window: w}, ""))
 }
 
-// signature says whether a key that the issuer publishes signed the token.
+// signature reports whether a key that the issuer publishes signed the token.
 func (x *exchange) signature(token string, opened openedToken) string {
 	if strings.HasPrefix(opened.alg, "HS") {
 		return "(key not published)"

@@ -323,11 +323,13 @@ func (r *reader) checkPairwise(at *path, c *Client) {
 		switch len(hosts) {
 		case 0:
 			r.problem(at,
-				"the client has no redirect URI with a host, and the mapper has no sectorIdentifierUri")
+				"the client has no redirect URI with a host, and the mapper has no "+
+					"sectorIdentifierUri")
 		case 1:
 		default:
 			r.problem(at,
-				"the client has redirect URIs of several hosts, and the mapper has no sectorIdentifierUri")
+				"the client has redirect URIs of several hosts, and the mapper has no "+
+					"sectorIdentifierUri")
 		}
 	}
 }
@@ -473,7 +475,8 @@ func (r *reader) checkSettings(file *Realm) {
 	}
 	if file.Attributes["shortVerificationUri"] != "" {
 		add(UseDevice,
-			"the attribute shortVerificationUri is not supported: people find the page at its usual address here")
+			"the attribute shortVerificationUri is not supported: people find the page at its "+
+				"usual address here")
 	}
 	if file.OrganizationsEnabled {
 		add(UseLogin,
@@ -481,7 +484,8 @@ func (r *reader) checkSettings(file *Realm) {
 	}
 	if file.BruteForceProtected && file.MaxSecondaryFailures > 0 {
 		add(UseOTP,
-			"maxSecondaryAuthFailures is not supported: failures with a second factor aren't counted apart")
+			"maxSecondaryAuthFailures is not supported: failures with a second factor aren't "+
+				"counted apart")
 	}
 	if file.federated {
 		add(UseStranger,

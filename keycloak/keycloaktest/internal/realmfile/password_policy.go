@@ -129,7 +129,8 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 	case "passwordBlacklist":
 		if given {
 			return nil, fmt.Errorf(
-				"%s is not supported: the list is a file of the server, which Keycloak's import looks for", name)
+				"%s is not supported: the list is a file of the server, which Keycloak's import "+
+					"looks for", name)
 		}
 		return nil, nil // no list is named
 	}

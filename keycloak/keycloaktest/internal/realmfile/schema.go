@@ -131,7 +131,8 @@ func (r *reader) checkPlaceholder(at *path, value any) {
 	if text, ok := value.(string); ok && strings.Contains(text, "${") {
 		if found := placeholder.FindString(text); found != "" {
 			r.problem(at,
-				"%s is a placeholder, which Keycloak fills in from its environment and a stand-in doesn't: put the value there", found)
+				"%s is a placeholder, which Keycloak fills in from its environment and a "+
+					"stand-in doesn't: put the value there", found)
 		}
 	}
 }
@@ -194,7 +195,8 @@ func realmRecord(client, user, role, group *record) *record {
 		decodes(listOf(of(mapperRecord())), "protocolMappers"),
 		ignores(stringType, "id description"),
 		ignores(boolType, `fullScopeAllowed bearerOnly consentRequired standardFlowEnabled
-			implicitFlowEnabled directAccessGrantsEnabled serviceAccountsEnabled publicClient frontchannelLogout`))
+			implicitFlowEnabled directAccessGrantsEnabled serviceAccountsEnabled publicClient
+			frontchannelLogout`))
 	component := &record{name: "ComponentExportRepresentation"}
 	component.with(
 		decodes(stringType, "id name providerId"), decodes(stringLists, "config"),
@@ -218,26 +220,33 @@ func realmRecord(client, user, role, group *record) *record {
 		decodes(boolType, "enabled"), decodes(stringMap, "config"),
 		ignores(stringType, "displayName internalId updateProfileFirstLoginMode organizationId"),
 		ignores(boolType,
-			"trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin updateProfileFirstLogin"),
+			"trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin "+
+				"updateProfileFirstLogin"),
 		ignores(stringList, "types"))
 	providerMapper := (&record{name: "IdentityProviderMapperRepresentation"}).with(
 		ignores(stringType, "id name identityProviderAlias identityProviderMapper"),
 		ignores(stringMap, "config"))
 	return (&record{name: "RealmRepresentation"}).with(
 		decodes(stringType,
-			`id realm sslRequired defaultSignatureAlgorithm otpPolicyType otpPolicyAlgorithm keycloakVersion passwordPolicy
-			browserFlow directGrantFlow clientAuthenticationFlow registrationFlow resetCredentialsFlow dockerAuthenticationFlow firstBrokerLoginFlow`),
+			`id realm sslRequired defaultSignatureAlgorithm otpPolicyType otpPolicyAlgorithm
+			keycloakVersion passwordPolicy browserFlow directGrantFlow clientAuthenticationFlow
+			registrationFlow resetCredentialsFlow dockerAuthenticationFlow firstBrokerLoginFlow`),
 		decodes(int32Type,
-			`notBefore refreshTokenMaxReuse accessTokenLifespan ssoSessionIdleTimeout ssoSessionMaxLifespan offlineSessionIdleTimeout
-			offlineSessionMaxLifespan clientSessionIdleTimeout clientSessionMaxLifespan clientOfflineSessionIdleTimeout
-			clientOfflineSessionMaxLifespan accessCodeLifespan accessCodeLifespanLogin oauth2DeviceCodeLifespan
-			oauth2DevicePollingInterval maxTemporaryLockouts maxFailureWaitSeconds minimumQuickLoginWaitSeconds waitIncrementSeconds
-			maxDeltaTimeSeconds failureFactor otpPolicyDigits otpPolicyPeriod otpPolicyLookAheadWindow`),
+			`notBefore refreshTokenMaxReuse accessTokenLifespan ssoSessionIdleTimeout
+			ssoSessionMaxLifespan offlineSessionIdleTimeout offlineSessionMaxLifespan
+			clientSessionIdleTimeout clientSessionMaxLifespan clientOfflineSessionIdleTimeout
+			clientOfflineSessionMaxLifespan accessCodeLifespan accessCodeLifespanLogin
+			oauth2DeviceCodeLifespan oauth2DevicePollingInterval maxTemporaryLockouts
+			maxFailureWaitSeconds minimumQuickLoginWaitSeconds waitIncrementSeconds
+			maxDeltaTimeSeconds failureFactor otpPolicyDigits otpPolicyPeriod
+			otpPolicyLookAheadWindow`),
 		decodes(int32Type,
-			"maxSecondaryAuthFailures ssoSessionIdleTimeoutRememberMe ssoSessionMaxLifespanRememberMe"), decodes(int64Type, "quickLoginCheckMilliSeconds"),
+			"maxSecondaryAuthFailures ssoSessionIdleTimeoutRememberMe ssoSessionMaxLifespanRememberMe"),
+		decodes(int64Type, "quickLoginCheckMilliSeconds"),
 		decodes(boolType,
-			`enabled revokeRefreshToken offlineSessionMaxLifespanEnabled loginWithEmailAllowed duplicateEmailsAllowed
-			registrationEmailAsUsername verifyEmail editUsernameAllowed bruteForceProtected permanentLockout otpPolicyCodeReusable
+			`enabled revokeRefreshToken offlineSessionMaxLifespanEnabled loginWithEmailAllowed
+			duplicateEmailsAllowed registrationEmailAsUsername verifyEmail editUsernameAllowed
+			bruteForceProtected permanentLockout otpPolicyCodeReusable
 			internationalizationEnabled organizationsEnabled rememberMe registrationAllowed`),
 		decodes(stringType, "defaultLocale"), decodes(stringList, "supportedLocales"),
 		decodes(listOf(of(provider)), "identityProviders"),
@@ -263,13 +272,17 @@ func realmRecord(client, user, role, group *record) *record {
 		decodes(mapOf(listOf(of(scopeMapping))), "applicationScopeMappings"),
 
 		ignores(stringType,
-			`displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme privateKey publicKey certificate codeSecret`),
+			`displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme privateKey
+			publicKey certificate codeSecret`),
 		ignores(int32Type,
-			`accessTokenLifespanForImplicitFlow accessCodeLifespanUserAction actionTokenGeneratedByAdminLifespan actionTokenGeneratedByUserLifespan otpPolicyInitialCounter`),
+			`accessTokenLifespanForImplicitFlow accessCodeLifespanUserAction
+			actionTokenGeneratedByAdminLifespan actionTokenGeneratedByUserLifespan
+			otpPolicyInitialCounter`),
 		ignores(int64Type, "eventsExpiration"),
 		ignores(boolType,
 			`resetPasswordAllowed eventsEnabled adminEventsEnabled adminEventsDetailsEnabled
-			userManagedAccessAllowed verifiableCredentialsEnabled adminPermissionsEnabled scimApiEnabled`),
+			userManagedAccessAllowed verifiableCredentialsEnabled adminPermissionsEnabled
+			scimApiEnabled`),
 		ignores(stringList,
 			"requiredCredentials otpSupportedApplications eventsListeners enabledEventTypes"),
 		decodes(stringMap, "smtpServer"), ignores(stringMap, "browserSecurityHeaders"),
@@ -277,17 +290,20 @@ func realmRecord(client, user, role, group *record) *record {
 		ignores(listOf(of(providerMapper)), "identityProviderMappers"),
 		ignores(listOf(of(mapperRecord())), "protocolMappers"),
 		ignores(of(client), "adminPermissionsClient"), ignores(anyType,
-			`passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin socialProviders
-			identityFederationEnabled attributesOrEmpty parsedClientProfiles parsedClientPolicies`),
+			`passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin
+			socialProviders identityFederationEnabled attributesOrEmpty parsedClientProfiles
+			parsedClientPolicies`),
 		webAuthn("webAuthnPolicy"), webAuthn("webAuthnPolicyPasswordless"),
 		ignores(int32Type, "webAuthnPolicyCreateTimeout webAuthnPolicyPasswordlessCreateTimeout"),
 		ignores(boolType,
-			`webAuthnPolicyAvoidSameAuthenticatorRegister webAuthnPolicyPasswordlessAvoidSameAuthenticatorRegister
+			`webAuthnPolicyAvoidSameAuthenticatorRegister
+			webAuthnPolicyPasswordlessAvoidSameAuthenticatorRegister
 			webAuthnPolicyPasswordlessPasskeysEnabled`),
 		ignores(stringType, "webAuthnPolicyPasswordlessMediation"),
 		ignores(stringList,
-			`webAuthnPolicySignatureAlgorithms webAuthnPolicyAcceptableAaguids webAuthnPolicyExtraOrigins
-			webAuthnPolicyPasswordlessSignatureAlgorithms webAuthnPolicyPasswordlessAcceptableAaguids webAuthnPolicyPasswordlessExtraOrigins`),
+			`webAuthnPolicySignatureAlgorithms webAuthnPolicyAcceptableAaguids
+			webAuthnPolicyExtraOrigins webAuthnPolicyPasswordlessSignatureAlgorithms
+			webAuthnPolicyPasswordlessAcceptableAaguids webAuthnPolicyPasswordlessExtraOrigins`),
 	)
 }
 
@@ -355,8 +371,10 @@ func clientRecord() *record {
 	return (&record{name: "ClientRepresentation"}).with(
 		decodes(nameType, "clientId"),
 		decodes(stringType,
-			"id name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl clientTemplate"), decodes(boolType, `enabled publicClient bearerOnly consentRequired standardFlowEnabled implicitFlowEnabled directAccessGrantsEnabled
-			serviceAccountsEnabled authorizationServicesEnabled frontchannelLogout fullScopeAllowed`),
+			"id name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl clientTemplate"),
+		decodes(boolType, `enabled publicClient bearerOnly consentRequired standardFlowEnabled
+				implicitFlowEnabled directAccessGrantsEnabled serviceAccountsEnabled
+				authorizationServicesEnabled frontchannelLogout fullScopeAllowed`),
 		decodes(int32Type, "notBefore"),
 		decodes(stringList,
 			"redirectUris webOrigins defaultClientScopes optionalClientScopes defaultRoles"),
@@ -365,7 +383,8 @@ func clientRecord() *record {
 		decodes(boolType, "directGrantsOnly"),
 		ignores(stringType, "description type registrationAccessToken origin"),
 		ignores(int32Type, "nodeReRegistrationTimeout"), ignores(boolType,
-			"surrogateAuthRequired alwaysDisplayInConsole useTemplateConfig useTemplateScope useTemplateMappers"),
+			"surrogateAuthRequired alwaysDisplayInConsole useTemplateConfig useTemplateScope "+
+				"useTemplateMappers"),
 		ignores(mapOf(int32Type), "registeredNodes"), ignores(mapOf(boolType), "access"),
 		decodes(anyType, "authorizationSettings"))
 }

@@ -139,7 +139,8 @@ func UnsupportedIn(c Client) []Unsupported {
 	for _, name := range sortedNames(c.FlowOverrides) {
 		if c.FlowOverrides[name] != "" {
 			add(flowUses[name],
-				"authenticationFlowBindingOverrides: %s is not supported: a client uses the realm's flow", name)
+				"authenticationFlowBindingOverrides: %s is not supported: a client uses the "+
+					"realm's flow", name)
 		}
 	}
 	for _, name := range sortedNames(unsupportedAttributes) {

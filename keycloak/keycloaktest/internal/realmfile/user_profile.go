@@ -105,7 +105,8 @@ func readProfile(document string) (*Profile, error) {
 			len(a.Selector.Scopes) > 0 && (a.Required != nil || len(a.valid) > 0) {
 			p.Unsupported = append(p.Unsupported, Unsupported{
 				"the user profile's attribute " + a.Name +
-					": scopes are not supported: whether it must be there would depend on the request",
+					": scopes are not supported: whether it must be there would depend on the " +
+					"request",
 				UsePassword | UseLogin,
 			})
 		}
@@ -365,7 +366,8 @@ func newValidator(name string, config map[string]any) (validator, error) {
 		return func(string) bool { return true }, nil
 	}
 	return nil, errors.New(
-		"the stand-in has double, email, integer, length, multivalued, options, pattern and Keycloak's own of names")
+		"the stand-in has double, email, integer, length, multivalued, options, pattern and " +
+			"Keycloak's own of names")
 }
 
 // wrongInJava reports whether a pattern that Go can't read isn't one of Java's either, whose
