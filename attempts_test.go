@@ -86,10 +86,11 @@ func TestAttemptsByAliases(t *testing.T) {
 	}
 	limited := 0
 	for range 40 {
-		if _, body := s.do(t,
+		_, body := s.do(t,
 			exchange{
 				query: `mutation { logout(refreshToken: "AAAA.AAAA.AAAA") }`,
-			}); strings.Contains(body, "RATE_LIMITED") {
+			})
+		if strings.Contains(body, "RATE_LIMITED") {
 			limited++
 		}
 	}

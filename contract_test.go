@@ -50,9 +50,10 @@ func TestErrorTable(t *testing.T) {
 	persisted := `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` +
 		strings.Repeat("ab", 32) + `"}}}`
 	manifest := filepath.Join(t.TempDir(), "manifest.json")
-	if err := os.WriteFile(manifest,
+	err := os.WriteFile(manifest,
 		[]byte(
-			`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"me","name":"Me","type":"query","body":"query Me { me { id } }"}]}`), 0o600); err != nil {
+			`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"me","name":"Me","type":"query","body":"query Me { me { id } }"}]}`), 0o600)
+	if err != nil {
 		t.Fatal(err)
 	}
 	strict := newSite(t, goodConfig(t, at(kc), "TRUSTED_DOCUMENTS="+manifest), nil)

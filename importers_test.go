@@ -220,8 +220,8 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 				`,"path":\["[a-z]+"\],"locations":\[\{"line":1,"column":\d+\}\]`).ReplaceAllString(
 				got.Body.String(), "")
 			body = strings.Replace(body, `"data":{"me":null}`, `"data":null`, 1)
-			if want := fmt.Sprintf(`{"errors":[{"message":%q}],"data":null}`,
-				tt.want); body != want {
+			want := fmt.Sprintf(`{"errors":[{"message":%q}],"data":null}`, tt.want)
+			if body != want {
 				t.Errorf("a client reads\n%s, want\n%s", got.Body, want)
 			}
 		})

@@ -333,8 +333,8 @@ func TestConfig_middleware(t *testing.T) {
 		})
 	}
 	h := newServer(t, config).Handler()
-	if got := post(h, signIn(t, kc).AccessToken,
-		`{ me { username } }`); got != `{"data":{"me":{"username":"alice"}}}` {
+	got := post(h, signIn(t, kc).AccessToken, `{ me { username } }`)
+	if got != `{"data":{"me":{"username":"alice"}}}` {
 		t.Errorf("me is %s", got)
 	}
 	if got := post(h, "", `{ me { username } }`); got != "later" {

@@ -344,9 +344,10 @@ func BenchmarkMe(b *testing.B) {
 	s.do(b, exchange{query: `{ me { id username } }`, authorization: token})
 	b.ResetTimer()
 	for b.Loop() {
-		if _, body := s.do(b,
+		_, body := s.do(b,
 			exchange{query: `{ me { id username } }`,
-				authorization: token}); !strings.Contains(body, "alice") {
+				authorization: token})
+		if !strings.Contains(body, "alice") {
 			b.Fatal(body)
 		}
 	}

@@ -120,8 +120,8 @@ func TestOneAddressStarvesNobody(t *testing.T) {
 			var connections sync.WaitGroup
 			for n := range 100 {
 				connections.Go(func() {
-					if _, body := s.do(t, exchange{query: tt.attack(n),
-						from: attacker}); strings.Contains(body, `"RATE_LIMITED","retryAfter":1`) {
+					_, body := s.do(t, exchange{query: tt.attack(n), from: attacker})
+					if strings.Contains(body, `"RATE_LIMITED","retryAfter":1`) {
 						limited.Add(1)
 					}
 				})

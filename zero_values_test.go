@@ -236,8 +236,8 @@ func TestZeroValues_as_parts(t *testing.T) {
 	}
 	for range 11 {
 		var settle func(error)
-		if settle, err = limiter.Login(t.Context(),
-			identity.Credentials{Username: "ann"}); err == nil {
+		settle, err = limiter.Login(t.Context(), identity.Credentials{Username: "ann"})
+		if err == nil {
 			settle(identity.ErrBadCredentials)
 		}
 	}
@@ -283,9 +283,10 @@ func TestZeroValues_as_parts(t *testing.T) {
 		t.Error("Audit(nil) succeeds")
 	}
 	for name, keys := range map[string]*keycloak.KeySet{"no": nil, "zero": {}} {
-		if _, err := keycloak.NewVerifier(
+		_, err := keycloak.NewVerifier(
 			keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Keys: keys}},
-				Audience: []string{"a"}}); err == nil ||
+				Audience: []string{"a"}})
+		if err == nil ||
 			!strings.Contains(err.Error(), "NewKeySet") {
 			t.Errorf("NewVerifier with %s keys: %v, want that it names NewKeySet", name, err)
 		}

@@ -224,8 +224,8 @@ func TestPresenter_Present_outsideAField(t *testing.T) {
 func TestPresenter_Present_fieldContextWithoutField(t *testing.T) {
 	e, _ := newPresenter(false)
 	ctx := graphql.WithFieldContext(t.Context(), &graphql.FieldContext{})
-	if got := e.Present(ctx,
-		identity.ErrTokenMissing); got.Extensions["reason"] != "TOKEN_MISSING" {
+	got := e.Present(ctx, identity.ErrTokenMissing)
+	if got.Extensions["reason"] != "TOKEN_MISSING" {
 		t.Errorf("%v", got.Extensions)
 	}
 }

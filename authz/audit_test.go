@@ -136,8 +136,9 @@ extend type Change { _service: _Service! }`
 			"\nauthz: Change._service"+noRule; got != want {
 		t.Errorf("Audit() of fields in the schema's own files = %s\nwant %s", got, want)
 	}
-	if got, want := audit(true, `extend type Root { _secrets: Int }`),
-		"authz: Root._secrets"+noRule; got != want {
+	got, want := audit(true, `extend type Root { _secrets: Int }`),
+		"authz: Root._secrets"+noRule
+	if got != want {
 		t.Errorf("Audit() = %s\nwant %s", got, want)
 	}
 }

@@ -112,8 +112,9 @@ func TestFilesOfThePage(t *testing.T) {
 // Users are offered where they are given, and nowhere else; whatever they are called, they don't
 // break the page.
 func TestUsersAreOffered(t *testing.T) {
-	if text := fmt.Sprintf("%v %+v %#v %s", User{"alice", "hush"}, []User{{"alice", "hush"}},
-		User{"alice", "hush"}, &User{"alice", "hush"}); strings.Contains(text, "hush") {
+	text := fmt.Sprintf("%v %+v %#v %s", User{"alice", "hush"}, []User{{"alice", "hush"}},
+		User{"alice", "hush"}, &User{"alice", "hush"})
+	if strings.Contains(text, "hush") {
 		t.Errorf("a user is printed with the password: %s", text)
 	}
 	offered := regexp.MustCompile(`<meta name="users" content="([^"<>]*)">`)
@@ -200,8 +201,8 @@ func TestCompression(t *testing.T) {
 			t.Errorf("%s isn't served as it is", name)
 		}
 		fixed := name == "console/licenses.md" || name == "console/notices.txt"
-		if got := get(t, handler, http.MethodGet, "/"+name,
-			"").Header.Get("Cache-Control"); (got == "no-cache") != fixed {
+		got := get(t, handler, http.MethodGet, "/"+name, "").Header.Get("Cache-Control")
+		if (got == "no-cache") != fixed {
 			t.Errorf(
 				"%s has Cache-Control %q; what changes with its name may be kept, and nothing else",
 				name, got)

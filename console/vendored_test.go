@@ -171,8 +171,8 @@ func TestFindCopies(t *testing.T) {
 		"x=`2.4.0`":                                                 "",
 		"a 1.2.3 of prose, `1.2`, `1.2.3.4`, and a date of `2026-01-02`, in the midst of things": "",
 	} {
-		if got := strings.Join(findCopies(text, locked, map[string]bool{"2.4.0": true}),
-			", "); got != want {
+		got := strings.Join(findCopies(text, locked, map[string]bool{"2.4.0": true}), ", ")
+		if got != want {
 			t.Errorf("%s: found %q, want %q", text, got, want)
 		}
 	}

@@ -179,8 +179,8 @@ func comparePictures(t *testing.T, taken, prefix string) {
 			t.Fatal(err)
 		}
 		for _, name := range named(taken) {
-			if err := os.WriteFile(pictures+"/"+name, must(os.ReadFile(taken+"/"+name)),
-				0o644); err != nil {
+			err := os.WriteFile(pictures+"/"+name, must(os.ReadFile(taken+"/"+name)), 0o644)
+			if err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -142,8 +142,8 @@ func TestNeverReading(t *testing.T) {
 			"the server doesn't hold the connection: it isn't stuck, and this test tests nothing")
 	}
 	eventually(t, "the server ends the connection", func() bool { return !s.holds(t, connection) })
-	if response := s.query(t, "", usernameQuery,
-		nil); response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
+	response := s.query(t, "", usernameQuery, nil)
+	if response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
 		t.Errorf("then me is %s", response.body)
 	}
 }

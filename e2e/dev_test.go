@@ -187,8 +187,8 @@ func TestProgram_hasNoStandIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, binary := range []string{cloakql, dev} {
-		if found := bytes.Contains(must(os.ReadFile(binary)),
-			[]byte("alice-password")); found != (binary == dev) {
+		found := bytes.Contains(must(os.ReadFile(binary)), []byte("alice-password"))
+		if found != (binary == dev) {
 			t.Errorf("%s holds alice-password: %v, want that only the binary with the stand-in "+
 				"does", filepath.Base(binary), found)
 		}

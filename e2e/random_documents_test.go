@@ -230,8 +230,8 @@ func (w *writer) value(name string, constant bool) {
 			w.string()
 		} else if name == "in" {
 			for range w.IntN(3) {
-				if member := w.one("s", "i", "f", "b", "id", "color", "list", "in",
-					"preset"); !seen[member] || w.rarely() {
+				member := w.one("s", "i", "f", "b", "id", "color", "list", "in", "preset")
+				if !seen[member] || w.rarely() {
 					seen[member] = true
 					w.put(member, ":")
 					if member == "preset" {

@@ -175,8 +175,9 @@ func TestGraphQLCop(t *testing.T) {
 			s := serve(t, shared, tt.settings...)
 			for _, check := range graphqlCop {
 				got := check.ask(t, s)
-				if finds, want := check.finds(got),
-					slices.Contains(tt.finds, check.name); finds != want {
+				finds, want := check.finds(got),
+					slices.Contains(tt.finds, check.name)
+				if finds != want {
 					t.Errorf("%s: found is %t, want %t, in\n%d %.500s", check.name, finds, want,
 						got.status, got.body)
 				}

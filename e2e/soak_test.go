@@ -104,8 +104,8 @@ func TestSoak(t *testing.T) {
 	} else if second, last := medians[1], medians[9]; float64(last) > 1.1*float64(second) {
 		t.Errorf("live heap grew from %.2f MiB to %.2f", mebi(second), mebi(last))
 	}
-	if response := s.query(t, "", usernameQuery,
-		nil); response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
+	response := s.query(t, "", usernameQuery, nil)
+	if response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
 		t.Errorf("then me is %s", response.body)
 	}
 }

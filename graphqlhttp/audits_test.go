@@ -179,8 +179,8 @@ func TestAudits(t *testing.T) {
 			t.Errorf("audit %s is there twice", a.id)
 		}
 		seen[a.id] = true
-		if failure := a.failure(t, Config{AllowGET: true, Introspection: true},
-			introspective()); failure != "" {
+		failure := a.failure(t, Config{AllowGET: true, Introspection: true}, introspective())
+		if failure != "" {
 			t.Errorf("%s: %s", a.id, failure)
 		}
 	}

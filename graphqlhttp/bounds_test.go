@@ -43,8 +43,8 @@ func TestWhatTheHeadersRefuseIsNotRead(t *testing.T) {
 		r := postText("")
 		r.Body, r.ContentLength = io.NopCloser(untouched{t}), tt.length
 		r.Header.Set(tt.header, tt.value)
-		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
-			r); a.Code != tt.status || codeOf(t, a) != "BAD_REQUEST" {
+		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
+		if a.Code != tt.status || codeOf(t, a) != "BAD_REQUEST" {
 			t.Errorf("%s: %d %s, want %d", name, a.Code, a.Body, tt.status)
 		}
 	}
@@ -66,8 +66,8 @@ func TestNoMoreIsReadThanTheBound(t *testing.T) {
 	body := &counting{Reader: strings.NewReader(strings.Repeat(" ", 2<<20))}
 	r := postText("")
 	r.Body, r.ContentLength = io.NopCloser(body), -1
-	if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
-		r); a.Code != http.StatusRequestEntityTooLarge {
+	a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
+	if a.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d %s", a.Code, a.Body)
 	}
 	if body.read > 64<<10+1 {
@@ -103,9 +103,10 @@ func TestWhatIsRefusedMakesNothing(t *testing.T) {
 		limits := newTransport(Config{AllowGET: true}).jsonLimits()
 		// A few for the error, and whatever other goroutines allocate meanwhile; none for each
 		// value.
-		if allocations := testing.AllocsPerRun(10, func() {
+		allocations := testing.AllocsPerRun(10, func() {
 			strictjson.Decode([]byte(text), limits)
-		}); allocations > 50 {
+		})
+		if allocations > 50 {
 			t.Errorf("%s: %g allocations", name, allocations)
 		}
 	}
@@ -117,8 +118,9 @@ func TestWhatIsRefusedMakesNothing(t *testing.T) {
 	}
 	for most, status := range map[int]int{0: 200, 2000: 200, 1999: 400} {
 		body := `{"query":"{ leaf }","variables":{"v":[` + strings.Repeat("0,", 1995) + `0]}}`
-		if a := askWith(t, Config{AllowGET: true, Introspection: true, MaxValues: most},
-			resolvers(), postText(body)); a.Code != status {
+		a := askWith(t, Config{AllowGET: true, Introspection: true, MaxValues: most},
+			resolvers(), postText(body))
+		if a.Code != status {
 			t.Errorf("2000 values, MaxValues %d: %d %s, want %d", most, a.Code, a.Body, status)
 		}
 	}
@@ -151,8 +153,8 @@ func TestNestingIsBounded(t *testing.T) {
 			t.Errorf("MaxNesting %d, %d levels in a variable: %d %s, want %d", tt.most, tt.levels,
 				a.Code, a.Body, tt.status)
 		}
-		if want := fmt.Sprintf("variables nest deeper than %d levels",
-			min(max(tt.most, 5), 1000)); tt.most != 0 && tt.status == 400 &&
+		want := fmt.Sprintf("variables nest deeper than %d levels", min(max(tt.most, 5), 1000))
+		if tt.most != 0 && tt.status == 400 &&
 			!strings.Contains(a.Body.String(), want) {
 			t.Errorf("MaxNesting %d: %s, want %s", tt.most, a.Body, want)
 		}
@@ -167,8 +169,8 @@ func TestNestingIsBounded(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.URL.RawQuery = strings.TrimPrefix(target, "/?")
-		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
-			r); a.Code/100 != 4 || !strings.Contains(a.Body.String(), `"`+want+`"`) {
+		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
+		if a.Code/100 != 4 || !strings.Contains(a.Body.String(), `"`+want+`"`) {
 			t.Errorf("%.60s: %d %s, want %s", target, a.Code, a.Body, want)
 		}
 	}
@@ -227,8 +229,9 @@ func TestAResponsesExtensionsAreBounded(t *testing.T) {
 			newTransport(Config{AllowGET: true, Introspection: true, MaxResponseBytes: 1000}))
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, postQuery("{ leaf }"))
-		if got := strings.HasPrefix(recorder.Body.String(),
-			`{"data":{"leaf":1},"extensions":{"e":"xxx`); got != fits {
+		got := strings.HasPrefix(recorder.Body.String(),
+			`{"data":{"leaf":1},"extensions":{"e":"xxx`)
+		if got != fits {
 			t.Errorf("%d bytes of extensions: %s", size, recorder.Body)
 		}
 	}
@@ -282,8 +285,9 @@ func TestFieldErrorsAreShort(t *testing.T) {
 	e := resolvers()
 	e["leaf"] = func(context.Context, map[string]any) (any, error) { return nil, long }
 	var content struct{ Errors []*gqlerror.Error }
-	if err := json.Unmarshal(askWith(t, Config{AllowGET: true, Introspection: true}, e,
-		postQuery("{ leaf }")).Body.Bytes(), &content); err != nil {
+	err := json.Unmarshal(askWith(t, Config{AllowGET: true, Introspection: true}, e,
+		postQuery("{ leaf }")).Body.Bytes(), &content)
+	if err != nil {
 		t.Fatal(err)
 	}
 	got := content.Errors[0]

@@ -74,8 +74,8 @@ func pieces(t *testing.T, query string) []piece {
 }
 
 func TestTheMutationIsValid(t *testing.T) {
-	if a := ask(t,
-		post(map[string]any{"query": signIn, "variables": map[string]any{"p": "x"}})); len(
+	a := ask(t, post(map[string]any{"query": signIn, "variables": map[string]any{"p": "x"}}))
+	if len(
 		a.outcome.Codes) != 0 {
 		t.Fatalf("%s: then the tests below would test one error alone", a.Body)
 	}
@@ -304,8 +304,9 @@ func TestNamesAreCut(t *testing.T) {
 		}
 	}
 	a := ask(t, postQuery("{ "+strings.Repeat("n", 65)+" }"))
-	if want := `Cannot query field \"` + strings.Repeat("n", 61) +
-		`...\" on type \"Query\".`; !strings.Contains(a.Body.String(), want) {
+	want := `Cannot query field \"` + strings.Repeat("n", 61) +
+		`...\" on type \"Query\".`
+	if !strings.Contains(a.Body.String(), want) {
 		t.Errorf("%s, want %s in it", a.Body, want)
 	}
 }
@@ -378,8 +379,8 @@ func TestAtMostFiveErrors(t *testing.T) {
 			fmt.Fprintf(&query, " f%d", i)
 		}
 		var content struct{ Errors []json.RawMessage }
-		if err := json.Unmarshal(ask(t, postQuery("{"+query.String()+" }")).Body.Bytes(),
-			&content); err != nil || len(content.Errors) != want {
+		err := json.Unmarshal(ask(t, postQuery("{"+query.String()+" }")).Body.Bytes(), &content)
+		if err != nil || len(content.Errors) != want {
 			t.Errorf("%d faults: %d errors, %v; want %d", n, len(content.Errors), err, want)
 		}
 	}

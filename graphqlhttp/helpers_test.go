@@ -251,8 +251,8 @@ func checkBody(t testing.TB, body []byte, out Outcome) {
 	if content.Data == nil && len(content.Errors) == 0 {
 		t.Errorf("neither data nor errors: %s", body)
 	}
-	if most := map[bool]int{true: maxRequestErrors,
-		false: maxFieldErrors + 1}[content.Data == nil]; len(content.Errors) > most {
+	most := map[bool]int{true: maxRequestErrors, false: maxFieldErrors + 1}[content.Data == nil]
+	if len(content.Errors) > most {
 		t.Errorf("%d errors", len(content.Errors))
 	}
 	var codes []string

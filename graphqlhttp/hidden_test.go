@@ -72,8 +72,8 @@ func TestTheSchemaStaysHidden(t *testing.T) {
 		"{ need(s: $s) }":                   `Variable \"$s\" is not defined.`,
 		"query A { leaf } query A { leaf }": `There can be only one operation named \"A\".`,
 	} {
-		if a := askWith(t, Config{AllowGET: true}, resolvers(),
-			postQuery(query)); !strings.Contains(a.Body.String(), want) {
+		a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery(query))
+		if !strings.Contains(a.Body.String(), want) {
 			t.Errorf("%s: %s, want %s", query, a.Body, want)
 		}
 	}
@@ -113,8 +113,8 @@ func TestNothingChangesAcrossSites(t *testing.T) {
 	}
 	for _, r := range requests {
 		r.Header.Set("Origin", "https://elsewhere.example")
-		if a := askWith(t, Config{AllowGET: true, Introspection: true}, e,
-			r); a.Code != http.StatusUnsupportedMediaType && a.Code != http.StatusMethodNotAllowed {
+		a := askWith(t, Config{AllowGET: true, Introspection: true}, e, r)
+		if a.Code != http.StatusUnsupportedMediaType && a.Code != http.StatusMethodNotAllowed {
 			t.Errorf("%s %s, Content-Type %q: %d %s", r.Method, r.URL, r.Header.Get("Content-Type"),
 				a.Code, a.Body)
 		}

@@ -63,8 +63,8 @@ func TestInstall_partsAgree(t *testing.T) {
 			return nil, errors.New(canary)
 		}
 		server := handler.New(e)
-		if err := Install(server,
-			Config{Errors: hidingErrors{}, Introspection: shown}); err != nil {
+		err := Install(server, Config{Errors: hidingErrors{}, Introspection: shown})
+		if err != nil {
 			t.Fatal(err)
 		}
 		ask := func(query string) string {

@@ -76,8 +76,9 @@ func TestBodyIsBoundedByDefault(t *testing.T) {
 	body := `{"query":"{ leaf }"}`
 	for size, status := range map[int]int{64 << 10: http.StatusOK,
 		64<<10 + 1: http.StatusRequestEntityTooLarge} {
-		if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
-			postText(body+strings.Repeat(" ", size-len(body)))); a.Code != status {
+		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+			postText(body+strings.Repeat(" ", size-len(body))))
+		if a.Code != status {
 			t.Errorf("%d bytes: status %d, want %d", size, a.Code, status)
 		}
 	}
@@ -512,8 +513,8 @@ func TestDataPassesUnchanged(t *testing.T) {
 	e["leaf"] = func(context.Context, map[string]any) (any, error) {
 		return json.RawMessage(raw), nil
 	}
-	if a := askWith(t, Config{AllowGET: true, Introspection: true}, e,
-		postQuery("{ leaf }")); a.Body.String() != `{"data":{"leaf":`+raw+"}}\n" {
+	a := askWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf }"))
+	if a.Body.String() != `{"data":{"leaf":`+raw+"}}\n" {
 		t.Errorf("%s", a.Body)
 	}
 }
@@ -526,8 +527,8 @@ func TestHeadersReachTheOperation(t *testing.T) {
 		e["leaf"] = func(ctx context.Context, _ map[string]any) (any, error) {
 			return graphql.GetOperationContext(ctx).Headers.Get("X-Mine"), nil
 		}
-		if a := askWith(t, Config{AllowGET: true, Introspection: true}, e,
-			r); a.Body.String() != `{"data":{"leaf":"yes"}}`+"\n" {
+		a := askWith(t, Config{AllowGET: true, Introspection: true}, e, r)
+		if a.Body.String() != `{"data":{"leaf":"yes"}}`+"\n" {
 			t.Errorf("%s: %s", r.Method, a.Body)
 		}
 	}

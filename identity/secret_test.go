@@ -168,8 +168,9 @@ func TestZeroSecretIsEmptyAndPrintsLikeAnyOther(t *testing.T) {
 		t.Errorf("Reveal() = %q, want nothing", zero.Reveal())
 	}
 	// Whether there is a secret is nobody's business either.
-	if a, b := fmt.Sprintf("%v %#v", zero, zero),
-		fmt.Sprintf("%v %#v", NewSecret(canary), NewSecret(canary)); a != b {
+	a, b := fmt.Sprintf("%v %#v", zero, zero),
+		fmt.Sprintf("%v %#v", NewSecret(canary), NewSecret(canary))
+	if a != b {
 		t.Errorf("an empty secret prints %s, another %s", a, b)
 	}
 	var out bytes.Buffer
@@ -177,8 +178,8 @@ func TestZeroSecretIsEmptyAndPrintsLikeAnyOther(t *testing.T) {
 	if out.String() != `""` {
 		t.Errorf("MarshalGQL wrote %s, want an empty string", out.String())
 	}
-	if text := fmt.Sprintf("%v %+v %s", (*Secret)(nil), (*Secret)(nil),
-		(*Secret)(nil)); text != "<nil> <nil> <nil>" {
+	text := fmt.Sprintf("%v %+v %s", (*Secret)(nil), (*Secret)(nil), (*Secret)(nil))
+	if text != "<nil> <nil> <nil>" {
 		t.Errorf("a nil pointer prints %s", text)
 	}
 }

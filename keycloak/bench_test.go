@@ -53,9 +53,10 @@ func TestVerifyAllocates(t *testing.T) {
 	} {
 		verifier := newVerifier(t, newKeys(t, certsOf(tt.signer)), VerifierConfig{})
 		token := tt.signer.token(with(t, alice(t), tt.change))
-		if n := testing.AllocsPerRun(100, func() {
+		n := testing.AllocsPerRun(100, func() {
 			verifier.Verify(t.Context(), token)
-		}); n > tt.most {
+		})
+		if n > tt.most {
 			t.Errorf("%s: %v allocations, want at most %v", tt.name, n, tt.most)
 		}
 	}

@@ -133,11 +133,12 @@ func clientRoles(access strictjson.Value) []identity.ClientRoles {
 // roles reads {"roles": ["a", "b"]}.
 func roles(access strictjson.Value) (names []string) {
 	names = []string{}
-	if err := strictjson.ScanMembers(access, func(name []byte, value strictjson.Value) {
+	err := strictjson.ScanMembers(access, func(name []byte, value strictjson.Value) {
 		if string(name) == "roles" {
 			names = list(value)
 		}
-	}); err != nil { // it is no object
+	})
+	if err != nil { // it is no object
 		return []string{}
 	}
 	return names

@@ -311,10 +311,11 @@ func TestNothingBeginsAfterItsCaller(t *testing.T) {
 
 // A realm that says that the session had ended has done what was asked for.
 func TestLogoutOfAnEndedSession(t *testing.T) {
-	if err := newClient(t,
+	err := newClient(t,
 		answers(400,
 			`{"error":"invalid_grant","error_description":"Session not active"}`)).Logout(
-		t.Context(), refreshToken()); err != nil {
+		t.Context(), refreshToken())
+	if err != nil {
 		t.Errorf("Logout() = %v, want nil", err)
 	}
 }

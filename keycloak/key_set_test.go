@@ -143,8 +143,8 @@ func TestARefusedTokenCausesNoFetch(t *testing.T) {
 	k := newKeyTest(t, holding(edDSA()))
 	for _, change := range []object{{"iss": "x"}, {"typ": "ID"}, {"aud": "x"}, {"sub": gone},
 		{"iat": at(time.Hour)}, {"exp": at(-time.Hour)}} {
-		if _, err := k.verifier.Verify(t.Context(),
-			stranger(0).token(with(t, alice(t), change))); err == nil {
+		_, err := k.verifier.Verify(t.Context(), stranger(0).token(with(t, alice(t), change)))
+		if err == nil {
 			t.Errorf("%v is accepted", change)
 		}
 	}

@@ -121,8 +121,8 @@ func TestVerifier_Verify_checks_any_Keys(t *testing.T) {
 // Only a KeySet knows its realm, so other keys need a name.
 func TestNewVerifier_needs_names_of_static_keys(t *testing.T) {
 	keys := must(StaticKeys(keyOf(edDSA())))
-	if _, err := NewVerifier(VerifierConfig{Issuers: []Issuer{{Keys: keys}},
-		Audience: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "needs names") {
+	_, err := NewVerifier(VerifierConfig{Issuers: []Issuer{{Keys: keys}}, Audience: []string{"a"}})
+	if err == nil || !strings.Contains(err.Error(), "needs names") {
 		t.Errorf("NewVerifier() = %v, want that the issuer needs names", err)
 	}
 }

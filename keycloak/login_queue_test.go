@@ -114,9 +114,10 @@ func TestSignInsOfOneAccountComeOneAfterAnother(t *testing.T) {
 			t.Errorf("%d of one account at once, %d of all, %v in all; want 1, 2 and 5s",
 				realm.worst, realm.most, time.Since(begin))
 		}
-		if asked := slices.DeleteFunc(realm.asked, func(name string) bool {
+		asked := slices.DeleteFunc(realm.asked, func(name string) bool {
 			return name == "bob"
-		}); !slices.Equal(asked, names) {
+		})
+		if !slices.Equal(asked, names) {
 			t.Errorf("asked in the order %q, want that in which they came, %q", asked, names)
 		}
 		checkQueuesEmpty(t, client)
@@ -335,8 +336,8 @@ func TestTurns_pauseAfterARefusal(t *testing.T) {
 					t.Errorf("sign-in %d: %v", i, err)
 				}
 			}
-			if wanted := []time.Duration{0, want, 2 * want, 2 * want,
-				2 * want}; !slices.Equal(asked, wanted) {
+			wanted := []time.Duration{0, want, 2 * want, 2 * want, 2 * want}
+			if !slices.Equal(asked, wanted) {
 				t.Errorf("with a pause of %v Keycloak was asked at %v, want %v", pause, asked,
 					wanted)
 			}
@@ -422,8 +423,8 @@ func TestAPanicEndsNoProcess(t *testing.T) {
 			identity.ErrProviderUnavailable) {
 			t.Errorf("a sign-in: %v, want %v", err, identity.ErrProviderUnavailable)
 		}
-		if _, err := client.Refresh(t.Context(),
-			identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err,
+		_, err := client.Refresh(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA"))
+		if !errors.Is(err,
 			identity.ErrProviderUnavailable) {
 			t.Errorf("a refresh: %v, want %v", err, identity.ErrProviderUnavailable)
 		}
@@ -573,9 +574,10 @@ func TestTheStandInSeesOneAtATime(t *testing.T) {
 	var callers sync.WaitGroup
 	for _, name := range []string{"alice", "Alice", "ALICE", "aLICE"} {
 		callers.Go(func() {
-			if _, err := client.Login(t.Context(),
+			_, err := client.Login(t.Context(),
 				identity.Credentials{Username: name,
-					Password: identity.NewSecret("alice-password")}); err != nil {
+					Password: identity.NewSecret("alice-password")})
+			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		})

@@ -110,8 +110,9 @@ func TestProtect(t *testing.T) {
 				if ran != (tt.status == 200) {
 					t.Errorf("the handler ran: %v", ran)
 				}
-				if shown := regexp.MustCompile(`local|evil|billing|internal|accepted`).FindString(
-					string(body) + response.Header.Get("WWW-Authenticate")); shown != "" {
+				shown := regexp.MustCompile(`local|evil|billing|internal|accepted`).FindString(
+					string(body) + response.Header.Get("WWW-Authenticate"))
+				if shown != "" {
 					t.Errorf("a client reads %q", shown)
 				}
 			})

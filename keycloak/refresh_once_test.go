@@ -404,8 +404,8 @@ func TestAForgedTokenStopsNoExchange(t *testing.T) {
 		victim := ofSession("s1", "1")
 		var forger sync.WaitGroup
 		forger.Go(func() {
-			if _, err := x.do(t.Context(),
-				identity.NewSecret(victim.Reveal()+"isforged")); !errors.Is(err,
+			_, err := x.do(t.Context(), identity.NewSecret(victim.Reveal()+"isforged"))
+			if !errors.Is(err,
 				identity.ErrRefreshInvalid) {
 				t.Errorf("the forged token got %v, want %v", err, identity.ErrRefreshInvalid)
 			}

@@ -246,8 +246,9 @@ func TestNoCacheIsEmpty(t *testing.T) {
 		if kept := cache.Has(`{ leaf }`); kept {
 			t.Error("a cache of no bytes keeps a document")
 		}
-		if fault := (limits.Limits{}).WithCache(cache).MutateOperationParameters(t.Context(),
-			&graphql.RawParams{Query: `{ leaf }`}); fault != nil {
+		fault := (limits.Limits{}).WithCache(cache).MutateOperationParameters(t.Context(),
+			&graphql.RawParams{Query: `{ leaf }`})
+		if fault != nil {
 			t.Error(fault)
 		}
 	}
@@ -277,8 +278,8 @@ func TestADocumentIsSharedByRequests(t *testing.T) {
 				query := fmt.Sprintf(
 					`query($v: [Int] = [1 2], $w: I = {n: 1}, $yes: Boolean = true) { ...F f(l: $v, x: $w) { leaf @include(if: $yes) } ... { a { x%d: leaf ...G @skip(if: $yes) } } }
 					fragment F on Query { f(l: $v, x: $w) { leaf name } } fragment G on A { b { leaf } }`, j%3)
-				if body := send(server, query,
-					map[string]any{"v": i, "yes": j%2 == 0}); !strings.Contains(body,
+				body := send(server, query, map[string]any{"v": i, "yes": j%2 == 0})
+				if !strings.Contains(body,
 					`"ran":true`) {
 					t.Errorf("%s", body)
 				}

@@ -106,8 +106,9 @@ func TestIntrospectionHasNoDepth(t *testing.T) {
 	for _, query := range []string{graphiql, deeper, split, unwrapped(7), unwrapped(9),
 		unwrapped(10), unwrapped(14), `{ __type(name: "A") ` + typeRef(25) + ` leaf }`} {
 		for _, depth := range []int{0, 1, 2} {
-			if fault := (limits.Limits{Depth: depth}).MutateOperationParameters(t.Context(),
-				&graphql.RawParams{Query: query}); fault != nil {
+			fault := (limits.Limits{Depth: depth}).MutateOperationParameters(t.Context(),
+				&graphql.RawParams{Query: query})
+			if fault != nil {
 				t.Errorf("with a depth of %d: %v\n%s", depth, fault, query)
 			}
 		}
@@ -158,8 +159,8 @@ func TestIntrospectionIsAskedForAFewTimes(t *testing.T) {
 func checkFault(t *testing.T, bounds limits.Limits, query, want string) {
 	t.Helper()
 	got, reason := "", ""
-	if fault := bounds.MutateOperationParameters(t.Context(),
-		&graphql.RawParams{Query: query}); fault != nil {
+	fault := bounds.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query})
+	if fault != nil {
 		reason, _ = fault.Extensions["reason"].(string)
 		_, got, _ = strings.Cut(fault.Message, ": ")
 		got = reason + " " + got

@@ -63,8 +63,8 @@ func TestRefusalsAreAnswers(t *testing.T) {
 		{"{leaf}\n fragment F on A { a { ...F } }",
 			`{"errors":[{"message":"Cannot spread a fragment within itself, directly or through others.","locations":[{"line":2,"column":2}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}],"data":null}`},
 	} {
-		if ran, body := run(limits.Limits{RootFieldMax: map[string]int{"login": 1}},
-			tt.query); ran || body != tt.want {
+		ran, body := run(limits.Limits{RootFieldMax: map[string]int{"login": 1}}, tt.query)
+		if ran || body != tt.want {
 			t.Errorf("%s\nran: %t\n got %s\nwant %s", tt.query, ran, body, tt.want)
 		}
 	}

@@ -43,8 +43,8 @@ func ruleSet() *rules.Rules {
 // answer is the way of a document through limits, gqlparser's parser and its validation, as in
 // gqlgen.
 func answer(d limits.Limits, query string) (by string, faults gqlerror.List) {
-	if fault := d.MutateOperationParameters(context.Background(),
-		&graphql.RawParams{Query: query}); fault != nil {
+	fault := d.MutateOperationParameters(context.Background(), &graphql.RawParams{Query: query})
+	if fault != nil {
 		return "limits", gqlerror.List{fault}
 	}
 	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: query}, limits.Tokens)

@@ -251,8 +251,9 @@ func TestNothingIsQuoted(t *testing.T) {
 	for _, shape := range shapes {
 		query := strings.NewReplacer("leaf", "canary", "login", "canary", "F0",
 			"canary").Replace(shape.of(8 << 10))
-		if fault := (limits.Limits{}).MutateOperationParameters(t.Context(),
-			&graphql.RawParams{Query: query}); fault != nil &&
+		fault := (limits.Limits{}).MutateOperationParameters(t.Context(),
+			&graphql.RawParams{Query: query})
+		if fault != nil &&
 			strings.Contains(fault.Error(), "canary") {
 			t.Errorf("%s: %v", shape.name, fault)
 		}

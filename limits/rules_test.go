@@ -188,8 +188,9 @@ func TestOverlappingFieldsLikeTheSpecification(t *testing.T) {
 		if len(query) > 150 {
 			continue // of some of these, gqlparser's rule makes minutes
 		}
-		if theirs := validator.ValidateWithRules(hostile, parse(t, query),
-			rules.NewRules(rules.OverlappingFieldsCanBeMergedRule)); want && len(theirs) > 0 {
+		theirs := validator.ValidateWithRules(hostile, parse(t, query),
+			rules.NewRules(rules.OverlappingFieldsCanBeMergedRule))
+		if want && len(theirs) > 0 {
 			t.Fatalf("%s: gqlparser finds conflicts: %v", query, theirs)
 		}
 	}
@@ -248,8 +249,8 @@ func TestOverlappingFieldsEnds(t *testing.T) {
 		if steps > limits.MaxSteps+1 {
 			t.Errorf("%s: %d steps", name, steps)
 		}
-		if cycle := strings.Contains(name,
-			"cycle"); cycle != (len(conflicts) == 1 &&
+		cycle := strings.Contains(name, "cycle")
+		if cycle != (len(conflicts) == 1 &&
 			strings.HasPrefix(conflicts[0].Message, "The document merges too many fields")) {
 			t.Errorf("%s: %v", name, conflicts)
 		}

@@ -33,8 +33,8 @@ func TestDocumentedProduct(t *testing.T) {
 			t.Errorf("the product's main.go doesn't have this excerpt of the page:\n%s", text)
 		}
 	}
-	if want := []string{"go get -tool " + tool, "go generate ./...",
-		"go mod tidy"}; !slices.Equal(commands, want) {
+	want := []string{"go get -tool " + tool, "go generate ./...", "go mod tidy"}
+	if !slices.Equal(commands, want) {
 		t.Errorf("the page has the commands %q, want %q", commands, want)
 	}
 	run(t, "go", "vet", "./...")

@@ -106,9 +106,10 @@ func TestReference_example(t *testing.T) {
 		if err != nil || len(s.Warnings) != 0 {
 			t.Errorf("%s: %v, warned of %q", name, err, s.Warnings)
 		}
-		if got, want := s.Server.LogValue().String(),
+		got, want := s.Server.LogValue().String(),
 			goodConfig(t, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api").
-				Server.LogValue().String(); got != want {
+				Server.LogValue().String()
+		if got != want {
 			t.Errorf("%s: read\n%s, want\n%s", name, got, want)
 		}
 	}

@@ -129,8 +129,8 @@ func TestRead_limits(t *testing.T) {
 // DOCUMENT_CACHE_BYTES is 0 for none, and in Limits that is a number below zero.
 func TestRead_documentCache(t *testing.T) {
 	for bytes, want := range map[string]int{"0": -1, "1024": 1024} {
-		if got := goodConfig(t,
-			"DOCUMENT_CACHE_BYTES="+bytes).Server.Limits.CacheBytes; got != want {
+		got := goodConfig(t, "DOCUMENT_CACHE_BYTES="+bytes).Server.Limits.CacheBytes
+		if got != want {
 			t.Errorf("%s gives %d, want %d", bytes, got, want)
 		}
 	}
@@ -140,8 +140,8 @@ func TestRead_documentCache(t *testing.T) {
 func TestRead_audience(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_AUDIENCE=shop, web ",
 		"KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
-	if fewer := goodConfig(t,
-		"TOKEN_ALGORITHMS=ES256, PS256"); !slices.Equal(fewer.Server.Tokens.Algorithms,
+	fewer := goodConfig(t, "TOKEN_ALGORITHMS=ES256, PS256")
+	if !slices.Equal(fewer.Server.Tokens.Algorithms,
 		[]string{"ES256", "PS256"}) {
 		t.Errorf("algorithms %q", fewer.Server.Tokens.Algorithms)
 	}
@@ -156,9 +156,10 @@ func TestRead_audience(t *testing.T) {
 func TestRead_authorizedParties(t *testing.T) {
 	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"},
 		"shop-api, web,web": {"shop-api", "web"}} {
-		if c := goodConfig(t,
+		c := goodConfig(t,
 			"KEYCLOAK_AUTHORIZED_PARTIES="+
-				setting); !slices.Equal(c.Server.Tokens.AuthorizedParties,
+				setting)
+		if !slices.Equal(c.Server.Tokens.AuthorizedParties,
 			want) {
 			t.Errorf("%q gives %q, want %q", setting, c.Server.Tokens.AuthorizedParties, want)
 		}
@@ -354,8 +355,9 @@ func TestRead_blanksAroundValues(t *testing.T) {
 	got := fmt.Sprint(c.Server.Realm.Issuer(), c.Server.Client.ClientID,
 		c.Server.Client.ClientSecret.Reveal(), c.Server.Client.Timeout, c.Server.Client.MaxLogins,
 		c.Addr, c.Warnings)
-	if want := fmt.Sprint("http://localhost:8080/realms/shop", "shop-api", "hush", 7*time.Second, 9,
-		"127.0.0.1:8001", []string(nil)); got != want {
+	want := fmt.Sprint("http://localhost:8080/realms/shop", "shop-api", "hush", 7*time.Second, 9,
+		"127.0.0.1:8001", []string(nil))
+	if got != want {
 		t.Errorf("the settings are %s, want %s", got, want)
 	}
 	// A secret can hold anything, so it stays as it is.
@@ -477,8 +479,8 @@ func TestRead_warnsOfWideProxies(t *testing.T) {
 			wide = append(wide, strings.TrimSuffix(network, ","))
 		}
 	}
-	if want := []string{"128.0.0.0/1", "8.0.0.0/7", "fc00::/7", "2000::/15",
-		"172.0.0.0/6"}; !slices.Equal(wide, want) {
+	want := []string{"128.0.0.0/1", "8.0.0.0/7", "fc00::/7", "2000::/15", "172.0.0.0/6"}
+	if !slices.Equal(wide, want) {
 		t.Errorf("warned of %q, want %q", wide, want)
 	}
 }

@@ -87,8 +87,8 @@ func TestAddresses(t *testing.T) {
 		}, "10.1.2.3"},
 	} {
 		quiet := slog.New(slog.DiscardHandler)
-		if got := addressSeen(AddressConfig{Trusted: trusted, Log: quiet}, tt.peer,
-			tt.header); got != tt.want {
+		got := addressSeen(AddressConfig{Trusted: trusted, Log: quiet}, tt.peer, tt.header)
+		if got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 	}
@@ -98,8 +98,9 @@ func TestAddresses(t *testing.T) {
 func TestAddresses_zeroConfig(t *testing.T) {
 	for _, peer := range []string{attacker, "127.0.0.1", "10.0.0.1", "[::1]", "[fe80::1]"} {
 		want := strings.Trim(peer, "[]")
-		if got := addressSeen(AddressConfig{Log: slog.New(slog.DiscardHandler)}, peer+":1",
-			forwardedFor(victim)); got != want {
+		got := addressSeen(AddressConfig{Log: slog.New(slog.DiscardHandler)}, peer+":1",
+			forwardedFor(victim))
+		if got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}

@@ -171,8 +171,8 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 func TestLimiter_Login_onlyFailuresOfAnAddress(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 800 {
-			if allowed, _ := try(t, l, from(t, home), login, fmt.Sprint("colleague ", i), nil,
-				1); allowed != 1 {
+			allowed, _ := try(t, l, from(t, home), login, fmt.Sprint("colleague ", i), nil, 1)
+			if allowed != 1 {
 				t.Fatalf("colleague %d is refused", i)
 			}
 		}
@@ -274,8 +274,9 @@ func TestLimiter_Refresh_separateTokens(t *testing.T) {
 			"of the same token, signing out": {home, "a.b.c", logout},
 			"of a name that looks like one":  {home, "a.b.c", login},
 		} {
-			if allowed, wait := try(t, l, from(t, tt.address), tt.reserve, tt.token,
-				identity.ErrRefreshExpired, 5); allowed != 5 {
+			allowed, wait := try(t, l, from(t, tt.address), tt.reserve, tt.token,
+				identity.ErrRefreshExpired, 5)
+			if allowed != 5 {
 				t.Errorf("%s: %d attempts, wait %v; want a limit of its own", name, allowed, wait)
 			}
 		}

@@ -25,8 +25,8 @@ func TestNewDevServer_saysThatItIsNotTheStandIn(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		if tt.file != "" {
-			if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(tt.file),
-				0o600); err != nil {
+			err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(tt.file), 0o600)
+			if err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -37,8 +37,9 @@ func TestRun_refuses_wrong_usage(t *testing.T) {
 func TestRun_without_configuration(t *testing.T) {
 	t.Chdir(t.TempDir())
 	err := run(nil, &bytes.Buffer{})
-	if want := "there is no gqlgen.yml here or in a directory above: expected one, as in " +
-		"docs/plugin.md"; err == nil || err.Error() != want {
+	want := "there is no gqlgen.yml here or in a directory above: expected one, as in " +
+		"docs/plugin.md"
+	if err == nil || err.Error() != want {
 		t.Errorf("run() = %v, want %s", err, want)
 	}
 }

@@ -121,8 +121,9 @@ func TestRun(t *testing.T) {
 // check reads the file that serve would read.
 func TestRun_check_file(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, ".env"),
-		[]byte(strings.Join(needed, "\n")+"\nADDR=127.0.0.1:9\n"), 0o600); err != nil {
+	err := os.WriteFile(filepath.Join(dir, ".env"),
+		[]byte(strings.Join(needed, "\n")+"\nADDR=127.0.0.1:9\n"), 0o600)
+	if err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr lockedBuffer

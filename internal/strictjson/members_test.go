@@ -149,9 +149,10 @@ func TestReader_Members_again(t *testing.T) {
 	var r Reader
 	for range 3 {
 		var names []string
-		if err := r.Members([]byte(`{"b":1,"a":{"b":[{"a":2}]}}`), func(name []byte, value Value) {
+		err := r.Members([]byte(`{"b":1,"a":{"b":[{"a":2}]}}`), func(name []byte, value Value) {
 			names = append(names, string(name)+string(value))
-		}); err != nil {
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		if want := []string{"b1", `a{"b":[{"a":2}]}`}; !slices.Equal(names, want) {

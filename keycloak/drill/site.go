@@ -101,8 +101,8 @@ func (s *site) open(connected bool) error {
 			"config": map[string]any{"priority": []string{"100"}},
 		}},
 	}}}.File()
-	if s.kc, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file},
-		Listener: listener}); err != nil {
+	s.kc, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, Listener: listener})
+	if err != nil {
 		return err
 	}
 	s.realm = s.kc.Realm("shop")

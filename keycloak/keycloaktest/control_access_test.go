@@ -246,8 +246,9 @@ func TestRevokeConsent(t *testing.T) {
 	signIn := func() (page, to string) { // with a new browser each time: nobody is signed in
 		v := newVisitor(t)
 		page, _ = v.visit(address, nil)
-		if page, to = v.submit(realm, page,
-			url.Values{"username": {"alice"}, "password": {"alice-password"}}); strings.Contains(page, asks) {
+		page, to = v.submit(realm, page,
+			url.Values{"username": {"alice"}, "password": {"alice-password"}})
+		if strings.Contains(page, asks) {
 			_, to = v.submit(realm, page, url.Values{"accept": {"Yes"}})
 		}
 		if !strings.HasPrefix(to, "http://app.test/cb?") || !strings.Contains(to, "code=") {

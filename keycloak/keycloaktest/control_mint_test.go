@@ -121,8 +121,9 @@ func TestMintZeroValue(t *testing.T) {
 	if off := kc.Now().Unix() - int64(claims["iat"].(float64)); off < 0 || off > 60 {
 		t.Errorf("iat is %d s ago", off)
 	}
-	if got, want := headerOf(t, text),
-		(object{"alg": "RS256", "typ": "JWT", "kid": realm.SigningKey("RS256")}); fmt.Sprint(got) !=
+	got, want := headerOf(t, text),
+		(object{"alg": "RS256", "typ": "JWT", "kid": realm.SigningKey("RS256")})
+	if fmt.Sprint(got) !=
 		fmt.Sprint(want) {
 		t.Errorf("the header is %v, want %v", got, want)
 	}
@@ -146,8 +147,9 @@ func TestMintClaimsAndHeaderWin(t *testing.T) {
 		fmt.Sprint(claims["nested"]) != "map[x:1]" {
 		t.Errorf("the claims are %v, want those given", claims)
 	}
-	if got, want := headerOf(t, text),
-		(object{"alg": "RS256", "typ": "at+jwt", "crit": []string{"x"}}); fmt.Sprint(got) !=
+	got, want := headerOf(t, text),
+		(object{"alg": "RS256", "typ": "at+jwt", "crit": []string{"x"}})
+	if fmt.Sprint(got) !=
 		fmt.Sprint(want) {
 		t.Errorf("the header is %v, want %v", got, want)
 	}
@@ -167,8 +169,8 @@ func TestMintLifetime(t *testing.T) {
 		}
 	}
 	kc.Advance(-24 * time.Hour)
-	if iat := seconds(unverified(t, mint(t, realm, minted{})),
-		"iat"); iat > time.Duration(noon.Unix())*time.Second-23*time.Hour {
+	iat := seconds(unverified(t, mint(t, realm, minted{})), "iat")
+	if iat > time.Duration(noon.Unix())*time.Second-23*time.Hour {
 		t.Error("iat doesn't follow the server's clock")
 	}
 }
@@ -249,9 +251,10 @@ func TestMintWithAForeignKey(t *testing.T) {
 		if signer, ok := key.(crypto.Signer); ok {
 			public = signer.Public()
 		}
-		if _, err := jwt.Parse(text, func(*jwt.Token) (any, error) {
+		_, err := jwt.Parse(text, func(*jwt.Token) (any, error) {
 			return public, nil
-		}); err != nil {
+		})
+		if err != nil {
 			t.Errorf("with the key that was given, %s doesn't verify: %v", algorithm, err)
 		}
 	}

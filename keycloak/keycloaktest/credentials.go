@@ -58,8 +58,9 @@ func (u *user) addCredential(document realmfile.Credential, settings realmfile.R
 		key := []byte(secret.Value) // Keycloak's key is the text's own bytes
 		if data.Encoding == "BASE32" {
 			var err error
-			if key, err = base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(
-				strings.TrimRight(secret.Value, "=")); err != nil {
+			key, err = base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(
+				strings.TrimRight(secret.Value, "="))
+			if err != nil {
 				return fmt.Errorf("credential: secretData: %w", err)
 			}
 		}

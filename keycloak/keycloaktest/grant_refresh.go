@@ -72,8 +72,9 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	}
 	line := text(held, "reuse_id")
 	if r.settings.RevokeRefreshToken {
-		if refused := s.spend(by, part, line, text(held, "jti"), issuedAt,
-			r.settings.RefreshTokenMaxReuse, c.now.Unix()); refused != nil {
+		refused := s.spend(by, part, line, text(held, "jti"), issuedAt,
+			r.settings.RefreshTokenMaxReuse, c.now.Unix())
+		if refused != nil {
 			return nil, refused
 		}
 	}

@@ -111,8 +111,9 @@ func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, answer) 
 	}
 	openID := slices.Contains(strings.Fields(q.value("scope")), "openid")
 	var ok bool
-	if q.redirect, ok = v.realm.redirectURI(by, by.RedirectURIs, q.value("redirect_uri"),
-		parameters.Has("redirect_uri"), openID); !ok {
+	q.redirect, ok = v.realm.redirectURI(by, by.RedirectURIs, q.value("redirect_uri"),
+		parameters.Has("redirect_uri"), openID)
+	if !ok {
 		return nil, v.failure(400, "Invalid parameter: redirect_uri")
 	}
 	if refused := q.checkType(); refused != nil {
@@ -126,8 +127,8 @@ func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, answer) 
 	case repeats(parameters):
 		bad = refuse(302, "invalid_request", "duplicated parameter")
 	default:
-		if q.scope, bad = v.realm.scopesFor(by, q.value("scope"),
-			parameters.Has("scope")); bad == nil && problem != "" {
+		q.scope, bad = v.realm.scopesFor(by, q.value("scope"), parameters.Has("scope"))
+		if bad == nil && problem != "" {
 			bad = refuse(302, "invalid_request", problem)
 		}
 	}

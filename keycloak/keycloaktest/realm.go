@@ -427,8 +427,8 @@ func (r *Realm) buildGroups(importOptions) error {
 				g.path = parent.path + g.path
 			}
 			var err error
-			if g.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles,
-				true); err != nil {
+			g.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true)
+			if err != nil {
 				return fmt.Errorf("group %s: %w", g.path, err)
 			}
 			if r.groups[g.path] == nil { // a slash in a name makes two groups of one path

@@ -89,8 +89,8 @@ func TestOfflineSessionOutlivesOnlineOfItsID(t *testing.T) {
 	if status, body := posted(t, r.URL()+oidc+"/userinfo", "access_token", access); status != 200 {
 		t.Errorf("userinfo says %d %v, want 200", status, body)
 	}
-	if _, body := posted(t, r.URL()+oidc+"/revoke", "client_id", "app", "token",
-		access); body["error"] != nil {
+	_, body := posted(t, r.URL()+oidc+"/revoke", "client_id", "app", "token", access)
+	if body["error"] != nil {
 		t.Errorf("revocation says %v", body)
 	}
 	sessions := r.Sessions()
@@ -160,8 +160,9 @@ func TestNoticesGoNowhereElse(t *testing.T) {
 	client := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
 	defer client.Close()
 	r := New(t, []byte(regressionRealm)).Realm("r")
-	if err := r.UpdateClient("app",
-		[]byte(`{"attributes": {"backchannel.logout.url": "`+client.URL+`"}}`)); err != nil {
+	err := r.UpdateClient("app",
+		[]byte(`{"attributes": {"backchannel.logout.url": "`+client.URL+`"}}`))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if !r.EndSession(Session{ID: signedIn(t, r).SessionID}) || elsewhere.Load() != 0 {
@@ -236,8 +237,9 @@ func TestFaultOutlastsReading(t *testing.T) {
 	defer front.Close()
 	s.Fail(Fault{Endpoint: "/token", Delay: 300 * time.Millisecond})
 	start := time.Now()
-	if status, body := posted(t, front.URL+"/realms/r"+oidc+"/token", "client_id", "app",
-		"grant_type", "password", "username", "ann", "password", "a"); status != 200 {
+	status, body := posted(t, front.URL+"/realms/r"+oidc+"/token", "client_id", "app",
+		"grant_type", "password", "username", "ann", "password", "a")
+	if status != 200 {
 		t.Errorf("after the delay it answers %d %v, want 200", status, body)
 	}
 	if took := time.Since(start); took < 300*time.Millisecond {
@@ -361,8 +363,9 @@ func TestUserIsAddedWholeOrNot(t *testing.T) {
 // A query string that can't be read spoiled the form.
 func TestQueryIsNoForm(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
-	if status, body := posted(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type",
-		"password", "username", "ann", "password", "a"); status != 200 {
+	status, body := posted(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type",
+		"password", "username", "ann", "password", "a")
+	if status != 200 {
 		t.Errorf("with a query it answers %d %v, want 200", status, body)
 	}
 }
@@ -380,8 +383,8 @@ func TestSettingsChangeTwice(t *testing.T) {
 	}
 	before := r.sessions[tokens.SessionID].clients["app"].at
 	s.Advance(time.Second)
-	if err := r.UpdateClient("app",
-		[]byte(`{"attributes": {"client.session.idle.timeout": "40"}}`)); err != nil {
+	err := r.UpdateClient("app", []byte(`{"attributes": {"client.session.idle.timeout": "40"}}`))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if after := r.sessions[tokens.SessionID].clients["app"].at; !after.After(before) {

@@ -260,9 +260,10 @@ func TestPathPrefix(t *testing.T) {
 				t.Errorf("the realm is at %s and its issuer is %s, want %s", realm.URL(),
 					realm.Issuer(), want)
 			}
-			if issuer := get(t,
+			issuer := get(t,
 				want+
-					"/.well-known/openid-configuration").wantOK(t).member("issuer"); issuer !=
+					"/.well-known/openid-configuration").wantOK(t).member("issuer")
+			if issuer !=
 				want {
 				t.Errorf("discovery names the issuer %s, want %s", issuer, want)
 			}

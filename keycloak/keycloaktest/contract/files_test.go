@@ -125,8 +125,9 @@ func (x *exchange) asRecorded(step string) {
 		if strings.TrimSpace(line) == "" {
 			break
 		}
-		if top := !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "}") &&
-			!strings.Contains(line, "_token "); top {
+		top := !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "}") &&
+			!strings.Contains(line, "_token ")
+		if top {
 			inStep = strings.HasPrefix(line, step+": ")
 		}
 		if inStep {

@@ -305,8 +305,9 @@ func (r *realm) load(file object) error {
 			return
 		}
 		clear(named)
-		if r.failed = json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{realm}", r.name)),
-			&named); r.failed != nil {
+		r.failed = json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{realm}", r.name)),
+			&named)
+		if r.failed != nil {
 			return
 		}
 		for range r.tries {

@@ -115,8 +115,8 @@ func (k *realSide) patchRealm(realm string, patch object) error {
 
 func (k *realSide) patchClient(at clientRef, patch object) error {
 	var found []object
-	if err := k.get("/"+at.realm+"/clients?clientId="+url.QueryEscape(at.clientID),
-		&found); err != nil {
+	err := k.get("/"+at.realm+"/clients?clientId="+url.QueryEscape(at.clientID), &found)
+	if err != nil {
 		return err
 	}
 	if len(found) != 1 {
@@ -206,8 +206,8 @@ func (k *realSide) attack(at userRef, reached func(lockStatus) bool) error {
 	var status lockStatus
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(
 		50 * time.Millisecond) {
-		if err := k.get("/"+at.realm+"/attack-detection/brute-force/users/"+at.id,
-			&status); err != nil {
+		err := k.get("/"+at.realm+"/attack-detection/brute-force/users/"+at.id, &status)
+		if err != nil {
 			return err
 		}
 		if reached(status) {

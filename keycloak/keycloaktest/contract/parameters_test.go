@@ -165,9 +165,10 @@ func (x *exchange) refusedByName(step, named string, a answer) {
 			x.Errorf("%s is refused by %s, want the name %q", step, a.body, named)
 		}
 		recorded := strings.Split(x.group.record.recorded[x.play], "\n")
-		if i := slices.IndexFunc(recorded, func(line string) bool {
+		i := slices.IndexFunc(recorded, func(line string) bool {
 			return strings.HasPrefix(line, "# "+step+" (or refused")
-		}); i >= 0 {
+		})
+		if i >= 0 {
 			line = strings.TrimPrefix(recorded[i], "# ")
 		}
 	}

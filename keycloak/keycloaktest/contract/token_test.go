@@ -96,9 +96,10 @@ func (x *exchange) signature(token string, opened openedToken) string {
 		return "(no key published)"
 	}
 	parser := jwt.NewParser(jwt.WithoutClaimsValidation())
-	if _, err := parser.Parse(token, func(*jwt.Token) (any, error) {
+	_, err := parser.Parse(token, func(*jwt.Token) (any, error) {
 		return key, nil
-	}); err != nil {
+	})
+	if err != nil {
 		return "(" + err.Error() + ")"
 	}
 	return "(verified)"

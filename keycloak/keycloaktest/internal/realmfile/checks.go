@@ -454,8 +454,8 @@ func (r *reader) checkSettings(file *Realm) {
 	add := func(at Use, format string, args ...any) {
 		file.Unsupported = append(file.Unsupported, Unsupported{fmt.Sprintf(format, args...), at})
 	}
-	if ssl := or(file.SSLRequired,
-		"external"); !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
+	ssl := or(file.SSLRequired, "external")
+	if !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
 		r.problem(top.field("sslRequired"), "%s: all, external or none is expected", ssl)
 	}
 	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" &&

@@ -239,8 +239,8 @@ func unsupportedMapper(m Mapper) string {
 		if property == "" {
 			break
 		}
-		if name := strings.ToLower(property[:1]) +
-			property[1:]; slices.Contains(otherProperties, name) ||
+		name := strings.ToLower(property[:1]) + property[1:]
+		if slices.Contains(otherProperties, name) ||
 			name != property && slices.Contains(userProperties, name) {
 			return fmt.Sprintf("user.attribute %q is not supported: %s are", property,
 				strings.Join(userProperties, ", "))
