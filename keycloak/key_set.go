@@ -250,8 +250,7 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	case known && usable:
 		return Key(key), nil
 	}
-	// Format the error outside the lock.
-	// an outage must not sign users out
+	// Format the error outside the lock. An outage must not sign users out.
 	refused := &identity.Error{Reason: identity.ErrKeysUnavailable}
 	switch {
 	case failure != nil:
