@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -74,7 +75,9 @@ func testPlan(t *testing.T, realm string) {
 			client, "client_secret", secret, "username", name, "password", name+"-password")
 	}
 
+	begin := time.Now()
 	r := in("api", "api-secret", "ann").wantOK(t)
+	took := time.Since(begin)
 	claims := unverified(t, r.member("access_token"))
 	if iss := claims["iss"]; iss != realm {
 		t.Errorf("the issuer is %v, want %s", iss, realm)
@@ -99,9 +102,11 @@ func testPlan(t *testing.T, realm string) {
 			t.Errorf("ann's groups are %v", got)
 		}
 	}
+	// Keycloak takes the time that it needed from the 77 s of the plan.
+	lives, _ := r.body["expires_in"].(float64)
 	if claims["email"] != "ann@example.com" || claims["email_verified"] != true ||
-		claims["name"] != "ann Test" || r.body["expires_in"] != 77.0 {
-		t.Errorf("the claims are %v, and tokens live for %v s", claims, r.body["expires_in"])
+		claims["name"] != "ann Test" || lives > 77 || lives < 76-took.Seconds() {
+		t.Errorf("the claims are %v, and tokens live for %v s, given after %v", claims, lives, took)
 	}
 
 	// Settings: refresh tokens are good once.
