@@ -66,7 +66,7 @@ func TestPresenter_Present_firstRow(t *testing.T) {
 	}
 }
 
-// Each fault is reported by Validate; where nobody calls it, the error is hidden and logged, or has
+// Each fault is reported by Validate; where it isn't called, the error is hidden and logged, or has
 // CloakQL's row.
 func TestPresenter_Validate(t *testing.T) {
 	const hidden = `{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`

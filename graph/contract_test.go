@@ -11,7 +11,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/contract.graphqls")
 
-// The schema is a contract with clients. Whoever changes it runs this test with -update, and sees
+// The schema is a contract with clients. To change it, run this test with -update: it shows
 // in the diff what clients will see.
 func TestSchema_contract(t *testing.T) {
 	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeBudget{}))

@@ -12,7 +12,7 @@ import (
 // operators need beyond that is a field, Detail, and Detail the function finds it in a chain of
 // errors.
 
-// Why a request speaks for nobody. Each is one reason in the
+// Why a request has no caller. Each is one reason in the
 // table of errors that clients see.
 var (
 	ErrTokenMissing     = errors.New("no bearer token")

@@ -40,7 +40,7 @@ type ClientConfig struct {
 	RefreshGraceAnyNetwork bool
 
 	// How many calls of each kind may be under way at once; DefaultMaxCalls if zero. Each kind has
-	// its own, so that a storm of sign-ins keeps nobody from refreshing or signing out. One call
+	// its own, so that a storm of sign-ins doesn't hold up refreshes and sign-outs. One call
 	// more fails at once. A network holds a quarter of them at most, where the caller's address is
 	// known (identity.Address).
 	MaxLogins, MaxRefreshes, MaxLogouts int

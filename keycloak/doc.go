@@ -29,8 +29,8 @@
 //	err = server.ListenAndServe()
 //
 // The handler finds the user with identity.Require(r.Context()). Where some requests need no
-// caller, use Middleware instead of Protect: it refuses nobody, so whatever needs a caller must ask
-// for one:
+// caller, use Middleware instead of Protect: it refuses no request, so whatever needs a caller must
+// ask for one:
 //
 //	user, err := identity.Require(r.Context())
 //	if err != nil {

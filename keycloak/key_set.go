@@ -46,18 +46,18 @@ const DefaultKeysMaxAge = 24 * time.Hour
 // 7517), keeps the last good one through an outage, and fetches anew when a token names a key that
 // it doesn't know. Make it with NewKeySet. It is safe for concurrent use.
 //
-// It stays fresh whether or not anybody calls Run. Each use, by a token or by Status, begins a
+// It stays fresh whether or not Run is called. Each use, by a token or by Status, begins a
 // fetch in the background once the set is about 5 minutes old, and is answered from the set that is
 // there. So a key that the realm withdrew verifies no longer than that, and one fetch. A set that
-// nobody used for longer than 10 minutes is fetched anew before it verifies again, within a second;
+// wasn't used for longer than 10 minutes is fetched anew before it verifies again, within a second;
 // without an answer in that time its keys are good up to MaxAge. Run only does the same without
 // traffic, so that no token waits.
 //
-// Anyone can make up a key id. So fetches begin at most once a second, whoever they are for; a few
-// callers wait for one, each for a second at most and no longer than its context, and everyone else
-// is answered at once. A fetch has a deadline, and so has its body a bound. After one that failed,
-// further ones come after a pause that grows to 5 s; a set without a single usable key is a failure
-// too, and replaces nothing.
+// Anyone can make up a key id. So fetches begin at most once a second, for all callers together; a
+// few callers wait for one, each for a second at most and no longer than its context, and everyone
+// else is answered at once. A fetch has a deadline, and so has its body a bound. After one that
+// failed, further ones come after a pause that grows to 5 s; a set without a single usable key is a
+// failure too, and replaces nothing.
 type KeySet struct {
 	realm    Realm
 	url      string

@@ -16,7 +16,7 @@
 //	}
 //
 // The plugin writes three files: cloakql_directives.generated.go beside gqlgen's generated code,
-// which binds @public and @auth, so that nobody can forget them; cloakql_resolvers.generated.go
+// which binds @public and @auth, so that they can't be forgotten; cloakql_resolvers.generated.go
 // beside the product's resolvers; and the whole schema in one file, for editors and client
 // generators (see SchemaFile). It also writes a file for the type Resolver where there is none. It
 // overwrites no file that it or gqlgen didn't write.

@@ -60,7 +60,7 @@ var errNotMade = errors.New(
 		"cloakql.Config.Schema gets")
 
 // New returns a Service. It fails if realm or limiter is nil, or a nil pointer: without a limiter,
-// anybody could guess passwords as fast as the realm answers.
+// passwords could be guessed as fast as the realm answers.
 func New(realm Realm, limiter Limiter) (*Service, error) {
 	switch {
 	case isNil(realm):

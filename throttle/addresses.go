@@ -33,7 +33,7 @@ type AddressConfig struct {
 //
 // The client's address is the one that the connection comes from, unless that is a trusted proxy.
 // Then it is the last entry of X-Forwarded-For that isn't a trusted proxy: a trusted proxy wrote
-// that entry, and anybody may have written those before it. If all entries are trusted proxies, it
+// that entry, and those before it may be forged. If all entries are trusted proxies, it
 // is the first. The search ends at an entry that isn't an address, and after 32 entries; the
 // client's address is then the last one that was read.
 //

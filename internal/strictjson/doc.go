@@ -1,7 +1,7 @@
 // Package strictjson reads JSON that strangers wrote: the headers and claims of tokens, key sets,
 // and GraphQL requests.
 //
-// Two readers may see different things in one text, and whoever writes it may count on that. So
+// Two readers may see different things in one text, and its author may count on that. So
 // what JSON leaves open is refused, at every depth:
 //
 //   - text that isn't JSON by the grammar of RFC 8259, to the last byte: one value, and nothing

@@ -217,7 +217,7 @@ func alter(token string) string {
 }
 
 // tenThousandAtOnce has ten thousand goroutines verify without a connection between, so that they
-// meet in the key set, while keys rotate. Each gets its own right answer, and nobody another's.
+// meet in the key set, while keys rotate. Each gets its own right answer, and none gets another's.
 func tenThousandAtOnce(s *site, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err

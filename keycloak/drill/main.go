@@ -80,7 +80,7 @@ func playAll(length time.Duration) (rows []row, err error) {
 		}
 		switch {
 		case sc.real == 0:
-		case sc.alone:
+		case sc.exclusive:
 			play()
 		default:
 			running.Go(play)

@@ -78,8 +78,8 @@ var badStarts = []badStart{
 	}},
 }
 
-// play starts the key set while Keycloak fails. Nobody is refused for good or waits for long, and
-// the key set recovers by itself.
+// play starts the key set while Keycloak fails. No request is refused for good or waits for long,
+// and the key set recovers by itself.
 func (b badStart) play(s *site, length time.Duration) error {
 	heal := b.fail(s.kc)
 	s.run()
@@ -91,7 +91,8 @@ func (b badStart) play(s *site, length time.Duration) error {
 	stop()
 	for _, t := range []*tally{&good, &unknown} {
 		s.checkAnswers("all are told that keys are unavailable", t)
-		s.checkTime(t.longest <= patience+s.lag, "nobody waits longer than 1 s", "%v", t.longest)
+		s.checkTime(t.longest <= patience+s.lag, "no request waits longer than 1 s", "%v",
+			t.longest)
 	}
 	atOnce := mostAtOnce(append(unknown.waits, good.waits...))
 	s.checkTime(atOnce <= crowd, "16 wait at once, at most", "%d", atOnce)

@@ -41,7 +41,7 @@ func rotateAndKeep(s *site, length time.Duration) error {
 			slowest = backAt
 		}
 		s.remove(previous)
-		a := s.ask(before) // nobody has come with an unknown key, so that nobody has noticed yet
+		a := s.ask(before) // no token of an unknown key has come, so the set is not fetched yet
 		old.add(a, a.Said == alice)
 	}
 	s.checkValid(&old) // of the old key
@@ -102,7 +102,7 @@ func rotateAndRemove(s *site, length time.Duration) error {
 	return nil
 }
 
-// rotateUnnoticed removes keys while nobody comes with a new one, so that only the refresher can
+// rotateUnnoticed removes keys while no token of a new one comes, so that only the refresher can
 // notice.
 func rotateUnnoticed(s *site, _ time.Duration) error {
 	if err := s.start(); err != nil {

@@ -11,9 +11,9 @@ type scenario struct {
 	name string
 	fake time.Duration // how long the test plays it, by the fake clock
 	// real is the part of its time for which the program plays it; 0 leaves it to the test.
-	real  float64
-	alone bool // needs the machine for itself
-	play  func(s *site, length time.Duration) error
+	real      float64
+	exclusive bool // needs the machine for itself
+	play      func(s *site, length time.Duration) error
 }
 
 func scenarios() []scenario {
@@ -23,7 +23,7 @@ func scenarios() []scenario {
 		{"rotation, the old key listed", 22 * time.Second, 0.3, false, rotateAndKeep},
 		{"rotation, the old key removed", 22 * time.Second, 0.3, false, rotateAndRemove},
 		{"Keycloak down", maxAge - time.Minute, 0.2, false, outage},
-		{"rotation, nobody uses the new key", 0, 0, false, rotateUnnoticed},
+		{"rotation, the new key is not used", 0, 0, false, rotateUnnoticed},
 		{"unknown keys, slow fetches", 10 * time.Minute, 0, false, slowFetches},
 		{"flood while Keycloak hangs", 8 * time.Second, 0, false, floodWhileHanging},
 	}

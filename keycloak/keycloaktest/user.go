@@ -262,7 +262,7 @@ func (r *Realm) unindex(u *user) {
 	}
 }
 
-// emailTaken reports whether anybody else than the user of an id has an e-mail address.
+// emailTaken reports whether a user other than the one of this id has an e-mail address.
 func (r *Realm) emailTaken(email, id string) bool {
 	return slices.ContainsFunc(r.emails[email], func(other *user) bool { return other.ID != id })
 }

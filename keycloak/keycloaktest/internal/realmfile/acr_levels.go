@@ -34,7 +34,7 @@ func unquoteNumbers(document string) []byte {
 	return out
 }
 
-// checkWantedLevels refuses levels of authentication that nobody has given a number.
+// checkWantedLevels refuses levels of authentication that have no number.
 func (r *reader) checkWantedLevels(at *path, c *Client, realm *Realm) {
 	levels := Levels(c.Attributes)
 	if len(levels) == 0 {

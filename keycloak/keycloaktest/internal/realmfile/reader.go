@@ -62,7 +62,7 @@ type nameRule int
 const (
 	nameOptional    nameRule = iota // it may have another, or the reader looks at it later
 	nameRequired                    // it refuses it
-	namelessIgnored                 // it takes it, and nobody can refer to it: ignored and listed
+	namelessIgnored                 // it takes it, and nothing can refer to it: ignored and listed
 )
 
 // A disposition is what becomes of a member.
