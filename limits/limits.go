@@ -73,12 +73,17 @@ const (
 // and all fragment definitions (used or not), because validation visits all of them. Limits of text
 // count it as it is written.
 //
+// A reason in capitals is the one (apierror.Reason) of the error that reports the limit. Where a
+// LIMIT_* setting sets a field, the setting's documentation is generated from the field's comment.
+//
 // A Limits is safe for concurrent use, as long as it doesn't change.
 type Limits struct {
 	// The text, decided token by token.
 
-	Bytes       int // of the document
-	Tokens      int // and comments
+	Bytes int // of the document
+	// Tokens is the maximum number of names, numbers, strings, brackets and comments in a document
+	// (TOKENS).
+	Tokens      int
 	Nesting     int // brackets of all kinds that are open at one time
 	NameBytes   int // of one name, and of the request's operationName
 	StringBytes int // of one string or block string, as written between its quotes
@@ -86,14 +91,19 @@ type Limits struct {
 
 	// The tree.
 
-	// Depth bounds how deep fields nest, expanded: a root field is at depth 1, and leaves
-	// count. Fields below __schema and __type don't.
-	Depth      int
-	Fields     int // and spreads and inline fragments, expanded
-	RootFields int // of one operation, expanded, whatever @skip and @include say
-	Aliases    int // expanded
+	// Depth is the maximum nesting of fields, expanded (DEPTH). A root field has depth 1. Fields
+	// below __schema and __type don't count.
+	Depth int
+	// Fields is the maximum number of fields, spreads and inline fragments, expanded (FIELDS).
+	Fields int
+	// RootFields is the maximum number of root fields in one operation, expanded (ROOT_FIELDS).
+	// Fields that @skip or @include leaves out count.
+	RootFields int
+	// Aliases is the maximum number of aliases, expanded (ALIASES).
+	Aliases    int
 	Operations int
-	Fragments  int // definitions, used or not
+	// Fragments is the maximum number of fragments defined in a document, used or not (FRAGMENTS).
+	Fragments  int
 	Spreads    int // of fragments, as written
 	Directives int // expanded
 	// DirectivesPerNode bounds the directives of one place: a field, a spread, an operation ...
@@ -115,8 +125,12 @@ type Limits struct {
 
 	// The variables, as decoded.
 
-	VariableBytes int // of all strings, numbers and names of members
-	VariableItems int // the variables themselves, members of objects and items of lists
+	// VariableBytes is the maximum size of all variables' values, in bytes (BYTES). Strings,
+	// numbers and names of members count.
+	VariableBytes int
+	// VariableItems is the maximum number of variables, and of items and members in their values
+	// (VARIABLES).
+	VariableItems int
 	VariableDepth int // how deep objects and lists nest in one variable
 	// Coercions bounds what variables become where they are used: each use counts one, and one for
 	// each item and member of its value or, without one, of its default.

@@ -10,25 +10,28 @@ import (
 	"unicode/utf8"
 )
 
-var update = flag.Bool("update", false, "write docs/settings.md and .local.env.example")
+var update = flag.Bool("update", false, "write the generated files")
 
 // The pages that are made from the rows are up to date.
 func TestReference_files(t *testing.T) {
-	for name, want := range map[string]string{"../docs/settings.md": markdown(),
-		"../.local.env.example": example()} {
-		if *update {
-			if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		got, err := os.ReadFile(name)
-		if err != nil {
+	checkGenerated(t, "../docs/settings.md", markdown())
+	checkGenerated(t, "../.local.env.example", example())
+}
+
+// checkGenerated checks that a generated file holds want. With -update, it writes the file.
+func checkGenerated(t *testing.T, name, want string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if string(got) != want {
-			t.Errorf("%s isn't what the rows in settings/rows.go say: run go generate ./settings",
-				name)
-		}
+	}
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is out of date: run go generate ./settings", name)
 	}
 }
 

@@ -295,43 +295,36 @@ func (d *draft) groups() []group {
 				"own sets them in `limits.Limits`.",
 			rows: []row{{
 				name: "LIMIT_TOKENS", defaultValue: strconv.Itoa(limits.Tokens),
-				to: within(&limit.Tokens, 100, 10000),
-				doc: "The maximum number of names, numbers, strings, brackets and comments in a " +
-					"document (`TOKENS`).",
+				to: within(&limit.Tokens, 100, 10000), doc: limitDocs["Tokens"],
 			}, {
 				name: "LIMIT_DEPTH", defaultValue: strconv.Itoa(limits.Depth),
-				to: within(&limit.Depth, 2, 50),
-				doc: "The maximum nesting of fields, expanded (`DEPTH`). Fields below `__schema` " +
-					"and `__type` don't count.",
+				to: within(&limit.Depth, 2, 50), doc: limitDocs["Depth"],
 			}, {
 				name: "LIMIT_FIELDS", defaultValue: strconv.Itoa(limits.Fields),
-				to: within(&limit.Fields, 10, 10000),
-				doc: "The maximum number of fields, spreads and inline fragments, expanded " +
-					"(`FIELDS`).",
+				to: within(&limit.Fields, 10, 10000), doc: limitDocs["Fields"],
 			}, {
 				name: "LIMIT_ROOT_FIELDS", defaultValue: strconv.Itoa(limits.RootFields),
 				to: within(&limit.RootFields, 1, 1000),
-				doc: "The maximum number of root fields in one operation, expanded " +
-					"(`ROOT_FIELDS`). `login`, `refresh` and `logout` are allowed once each.",
+				doc: limitDocs["RootFields"] +
+					" `login`, `refresh` and `logout` are allowed once each.",
 			}, {
 				name: "LIMIT_ALIASES", defaultValue: strconv.Itoa(limits.Aliases),
-				to:  within(&limit.Aliases, 1, 1000),
-				doc: "The maximum number of aliases, expanded (`ALIASES`).",
+				to: within(&limit.Aliases, 1, 1000), doc: limitDocs["Aliases"],
 			}, {
 				name: "LIMIT_FRAGMENTS", defaultValue: strconv.Itoa(limits.Fragments),
 				to: within(&limit.Fragments, 1, 500),
-				doc: "The maximum number of fragments defined in a document (`FRAGMENTS`). " +
-					"Clients that keep a fragment beside each component send many.",
+				doc: limitDocs["Fragments"] +
+					" Clients that keep a fragment with each component send many.",
 			}, {
 				name: "LIMIT_VARIABLE_BYTES", defaultValue: strconv.Itoa(limits.VariableBytes),
 				to: within(&limit.VariableBytes, 1024, 1<<20),
-				doc: "The maximum size of all variables' values, in bytes (`BYTES`). " +
-					"`MAX_BODY_BYTES` has to allow for it.",
+				doc: limitDocs["VariableBytes"] +
+					" `MAX_BODY_BYTES` has to be at least as large.",
 			}, {
 				name: "LIMIT_VARIABLE_ITEMS", defaultValue: strconv.Itoa(limits.VariableItems),
 				to: within(&limit.VariableItems, 10, 100000),
-				doc: "The maximum number of variables, and of items and members in their values " +
-					"(`VARIABLES`). `MAX_BODY_VALUES` has to allow for it.",
+				doc: limitDocs["VariableItems"] +
+					" `MAX_BODY_VALUES` has to be at least as large.",
 			}},
 		},
 	}

@@ -5,6 +5,7 @@
 // from the rows.
 package settings
 
+//go:generate go test -run TestLimitDocs -update .
 //go:generate go test -run TestReference_files -update .
 
 import (
