@@ -16,8 +16,8 @@ func TestLimitDocs(t *testing.T) {
 	checkGenerated(t, "limit_docs.go", limitDocsFile(t))
 }
 
-// limitDocsFile returns the source of limit_docs.go. A field's comment gets there if it has the form
-// of an operator's documentation: "Depth is the maximum ... (DEPTH)."
+// limitDocsFile returns the source of limit_docs.go. It includes the comments that read like
+// documentation for operators: "Depth is the maximum ... (DEPTH)."
 func limitDocsFile(t *testing.T) string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../limits/limits.go", nil,
