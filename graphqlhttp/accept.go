@@ -11,14 +11,14 @@ const (
 	mediaJSON     mediaType = "application/json"
 	mediaResponse mediaType = "application/graphql-response+json"
 
-	maxRanges = 64 // of an Accept header that are looked at; browsers send fewer than ten
+	maxRanges = 64 // that are read of the Accept headers; browsers send fewer than ten
 )
 
-// A mediaType is one of the two that a response can have.
+// A mediaType is a media type of a response.
 type mediaType string
 
-// requestErrorStatus is the status of a request that was refused before it ran, GraphQL over HTTP
-// section 6.4: older clients read a JSON body at 200 alone.
+// requestErrorStatus returns the status of a request whose document or variables are at fault
+// (GraphQL over HTTP, section 6.4). Older clients read a JSON body only at 200.
 func (m mediaType) requestErrorStatus() int {
 	if m == mediaResponse {
 		return http.StatusBadRequest
@@ -26,12 +26,12 @@ func (m mediaType) requestErrorStatus() int {
 	return http.StatusOK
 }
 
-// negotiate picks the media type of the response, RFC 9110 section 12.5.1. A client that doesn't
-// say gets application/json, which everyone reads; so does one whose header has no range that can
-// be read, which section 12.4.1 lets a server disregard. When it accepts neither, ok is false and
-// the error goes out as application/json.
+// negotiate picks the media type of the response (RFC 9110, section 12.5.1). Without an Accept
+// header it is application/json, which every client reads. A header without a single valid range
+// is ignored, as section 12.4.1 allows. If the client accepts neither type, ok is false and the
+// error is sent as application/json.
 func negotiate(accept []string) (media mediaType, ok bool) {
-	plain, response, said := preference{rank: -1}, preference{rank: -1}, false
+	plain, response, found := preference{rank: -1}, preference{rank: -1}, false
 	left := maxRanges
 	for _, header := range accept {
 		for header != "" && left > 0 {
@@ -44,13 +44,13 @@ func negotiate(accept []string) (media mediaType, ok bool) {
 			if !ok {
 				continue
 			}
-			said = true
+			found = true
 			plain.consider(r, mediaJSON)
 			response.consider(r, mediaResponse)
 		}
 	}
 	switch {
-	case !said:
+	case !found:
 		return mediaJSON, true
 	case plain.weight == 0 && response.weight == 0:
 		return mediaJSON, false
@@ -64,14 +64,14 @@ func negotiate(accept []string) (media mediaType, ok bool) {
 // A mediaRange is one element of an Accept header.
 type mediaRange struct {
 	name    string // in lower case
-	charset bool   // that there is one, which is utf-8
+	charset bool   // whether it has the parameter charset=utf-8
 	weight  int    // 0 to 1000
 }
 
-// A preference is what the most specific range so far says of a media type.
+// A preference holds the rank and the weight of the most specific range that matches a media type.
 type preference struct{ rank, weight int }
 
-// Ranks of ranges, from the least specific on.
+// The ranks of media ranges, from least to most specific.
 const (
 	rankAny = iota
 	rankApplication
@@ -99,11 +99,11 @@ func (p *preference) consider(r mediaRange, media mediaType) {
 	}
 }
 
-// parseRange reads a media range. It isn't ok when its type can't be read. A weight that can't be
-// read counts as none, as do all parameters where package mime can't read one. Other parameters are
-// passed over: no representation here has any, and refusing doesn't help. So is a charset that
-// isn't UTF-8, since JSON has no other (RFC 8259, sections 8.1 and 11). Java up to version 18 sends
-// "*; q=.2, */*; q=.2" where a program sets no Accept.
+// parseRange parses a media range. It returns false if the type is malformed, as in the default
+// header of Java before version 19: "*; q=.2, */*; q=.2". A malformed weight is ignored, and so
+// are all parameters if package mime can't parse one of them. Other parameters are ignored because
+// no representation here has any, and rejecting the request wouldn't help. So is a charset other
+// than UTF-8, since JSON has no other (RFC 8259, sections 8.1 and 11).
 func parseRange(element string) (r mediaRange, ok bool) {
 	name, parameters, err := mime.ParseMediaType(element)
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) ||
@@ -117,7 +117,7 @@ func parseRange(element string) (r mediaRange, ok bool) {
 	return r, true
 }
 
-// isUTF8 reports whether a charset is UTF-8 or a part of it, under the names that clients write.
+// isUTF8 reports whether a charset is UTF-8 or ASCII, under any name that clients use.
 func isUTF8(charset string) bool {
 	switch strings.ToLower(charset) {
 	case "utf-8", "utf8", "us-ascii", "ascii":
@@ -126,7 +126,7 @@ func isUTF8(charset string) bool {
 	return false
 }
 
-// parseWeight reads a qvalue, RFC 9110 section 12.4.2, in thousandths.
+// parseWeight parses a qvalue (RFC 9110, section 12.4.2). The weight is in thousandths.
 func parseWeight(text string) (weight int, ok bool) {
 	whole, decimals, _ := strings.Cut(text, ".")
 	if whole != "0" && whole != "1" || len(decimals) > 3 {
@@ -142,10 +142,10 @@ func parseWeight(text string) (weight int, ok bool) {
 	return weight, weight <= 1000
 }
 
-// cutOutsideQuotes cuts text at the first separator that isn't inside a quoted string. A quote
-// that is never closed opens none.
+// cutOutsideQuotes cuts text at the first separator outside of quoted strings. A quote that is
+// never closed doesn't start a quoted string.
 func cutOutsideQuotes(text string, separator byte) (before, after string) {
-	first := -1 // the first separator in an open quote
+	first := -1 // index of the first separator since the open quote
 	quoted := false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {

@@ -1,49 +1,49 @@
-// Package graphqlhttp is GraphQL over HTTP for a gqlgen server: a request in, a response out, as
-// https://graphql.github.io/graphql-over-http/draft/ has it. It knows no schema.
+// Package graphqlhttp serves GraphQL over HTTP for a gqlgen server, as specified in
+// https://graphql.github.io/graphql-over-http/draft/. It works with any schema.
 //
 //	server := handler.New(schema)
 //	err := graphqlhttp.Install(server, graphqlhttp.Config{
 //		Errors: &apierror.Presenter{RequestID: graphqlhttp.RequestID},
 //	})
 //
-// That is all that a server needs, beside limits.Install for what a document may cost. Its
-// transport takes the place of gqlgen's own POST, GET and OPTIONS, which repeat the request's body
-// in their errors, passwords included. Start with install.go and transport.go; then, in the order
-// of a request:
+// A server needs nothing else from here; limits.Install bounds what a document may cost. The
+// transport replaces gqlgen's POST, GET and OPTIONS, whose errors repeat the request's body,
+// passwords included. To read the source, start with install.go and transport.go, then follow a
+// request:
 //
-//	accept.go          which of the two media types answers
-//	request.go         what a client sent: post.go, get.go, and what they share
-//	documents.go       which documents may run: trusted ones (manifest.go), and those that a request
-//	                   names by their hash, as Apollo's automatic persisted queries do (persisted.go)
-//	operation.go       the document parsed and validated, for any transport
-//	input_coercion.go  values that GraphQL's input coercion refuses
-//	errors.go          what the error of a rejected request may say
-//	response.go        status, headers and body
+//	accept.go          chooses the media type of the response
+//	request.go         reads the request, with post.go and get.go
+//	documents.go       decides which documents may run (manifest.go), and finds those that a
+//	                   request names by hash: Apollo's automatic persisted queries (persisted.go)
+//	operation.go       parses and validates the document
+//	input_coercion.go  checks values against GraphQL's input coercion
+//	errors.go          limits what errors say
+//	response.go        writes status, headers and body
 //
 // # Statuses
 //
-// A request whose execution began is answered 200, whatever its errors. One that was rejected
-// before has no data entry, not even null. An error of the document or of its variables is 200
-// under application/json, since older clients read such a body at 200 only, and 400 under
-// application/graphql-response+json. A body that isn't a GraphQL request is 400 under either media
-// type; so are 405, 406, 413 and 415.
+// Once execution has started, the status is 200, whether or not fields fail. A request that is
+// rejected earlier gets a response without a data entry, not even null. If its document or
+// variables are at fault, the status is 400 under application/graphql-response+json, and 200 under
+// application/json, because older clients read a JSON body only at 200. The other statuses are the
+// same under both media types: 400 for a body that isn't a GraphQL request, 405, 406, 413 and 415.
 //
-// An error whose extensions have a whole number retryAfter, of seconds, also sets the header
-// Retry-After, whatever the status.
+// An error with the extension retryAfter, a whole number of seconds, also sets the Retry-After
+// header, at any status.
 //
 // # Documents
 //
-// Documents are read as GraphQL of September 2025 has them: what gqlparser would refuse or misread
-// is rewritten to a document that means the same, and gqlparser's locations are corrected.
+// Documents follow the September 2025 edition of GraphQL. Syntax that gqlparser would refuse or
+// misread is rewritten to an equivalent that it reads correctly, and its error locations are
+// mapped back to the client's text.
 //
-// # Other sites
+// # Cross-site requests
 //
-// A page of another site can make a browser send requests, but here they carry no authority:
-// no cookie is read or set, and a bearer token is a header that the page would have to know. So a
-// GET needs no header of Apollo's (apollo-require-preflight, x-apollo-operation-name): with it, a
-// page could at most have run a query as a stranger, which it can do from anywhere, and never sees
-// the answer unless CORS lets it. A server that adds cookies in front of this package must also
-// demand such a header of each GET. What changes something needs POST with the media type
-// application/json, which no form and no image can send, and a script only after a preflight; GET
-// runs only queries.
+// A page of another site can make a browser send requests, but they carry no authority: no cookie
+// is read or set, and the page would have to know the bearer token. A GET therefore doesn't need
+// one of Apollo's CSRF headers (apollo-require-preflight, x-apollo-operation-name). Without them a
+// page can run a query anonymously, which it could do from anywhere, and it can't read the response
+// unless CORS allows that. A server that adds cookies in front of this package must require such a
+// header on each GET. GET runs only queries. Mutations need a POST of application/json, which no
+// form or image can send, and which a script can send only after a preflight.
 package graphqlhttp

@@ -18,11 +18,11 @@ const (
 	missingQuery = "query is missing"
 )
 
-// A documentPolicy decides which documents may run, and finds those that a request names by a hash
-// or an id. It is safe for concurrent use.
+// A documentPolicy decides which documents may run, and finds those that a request names by hash or
+// id. It is safe for concurrent use.
 type documentPolicy struct {
 	manifest  *Manifest       // nil if every document may run
-	logOnly   bool            // documents that the manifest lacks run too
+	logOnly   bool            // documents that aren't in the manifest run too
 	persisted *persistedStore // nil if automatic persisted queries are off
 }
 
@@ -33,14 +33,14 @@ func newDocumentPolicy(config Config) documentPolicy {
 	}
 }
 
-// A foundDocument tells how the text of a request's document was found.
+// A foundDocument is the result of documentPolicy.lookup.
 type foundDocument struct {
-	remember  *digest // of a text to keep once it proved valid
-	untrusted bool    // the manifest lacks it
+	remember  *digest // under which to store the document if it is valid, or nil
+	untrusted bool    // the document isn't in the manifest
 }
 
-// lookup puts the document's text into params where the request names it by its hash or id, and
-// holds it to the manifest.
+// lookup sets params.Query if the request names its document by hash or id. It rejects the request
+// if the manifest doesn't allow its document.
 func (p documentPolicy) lookup(params *graphql.RawParams) (found foundDocument, _ *rejection) {
 	extension, named := params.Extensions["persistedQuery"]
 	if p.persisted == nil && p.manifest == nil {
@@ -48,8 +48,8 @@ func (p documentPolicy) lookup(params *graphql.RawParams) (found foundDocument, 
 		case params.Query != "":
 			return found, nil
 		case named:
-			// The exact message is what Apollo Client waits for before it sends the whole query.
-			return found, coded(apierror.CodePersistedQueryNotSupported,
+			// Apollo Client looks for this message, and then sends the whole query.
+			return found, rejectedWith(apierror.CodePersistedQueryNotSupported,
 				"PersistedQueryNotSupported")
 		}
 		return found, rejected(http.StatusBadRequest, missingQuery)
@@ -69,7 +69,7 @@ func (p documentPolicy) lookup(params *graphql.RawParams) (found foundDocument, 
 		case trusted:
 			return found, nil
 		case !p.logOnly:
-			return found, coded(apierror.CodeOperationNotAllowed,
+			return found, rejectedWith(apierror.CodeOperationNotAllowed,
 				"This server runs only the operations that it was told of beforehand")
 		}
 		found.untrusted = true
@@ -78,13 +78,13 @@ func (p documentPolicy) lookup(params *graphql.RawParams) (found foundDocument, 
 	return found, refusal
 }
 
-// automatic is Apollo's protocol of automatic persisted queries, for an id that may be empty.
+// automatic implements Apollo's automatic persisted queries. The id may be empty.
 func (p documentPolicy) automatic(found *foundDocument, id string,
 	params *graphql.RawParams) *rejection {
 	switch {
 	case id == "":
 		return nil
-	case p.persisted == nil && params.Query != "": // the manifest's log: its ids may be anything
+	case p.persisted == nil && params.Query != "": // logOnly: the id needn't be a hash
 		return nil
 	case p.persisted == nil:
 		return persistedQueryNotFound()
@@ -107,26 +107,27 @@ func (p documentPolicy) automatic(found *foundDocument, id string,
 	return nil
 }
 
-// remember keeps the document of a valid operation for requests that name it by its hash.
+// remember stores the document of a valid operation for requests that name it by hash.
 func (p documentPolicy) remember(operation *operation) {
 	if sum := operation.found.remember; sum != nil && !holdsValues(operation.Doc) {
 		p.persisted.put(*sum, operation.document)
 	}
 }
 
-func coded(code apierror.Code, message string) *rejection {
+// rejectedWith returns a rejection with the given code and the status of a document error.
+func rejectedWith(code apierror.Code, message string) *rejection {
 	return &rejection{errs: gqlerror.List{apierror.New(code, "", message)}}
 }
 
-// persistedQueryNotFound makes a client send the whole document: Apollo Client waits for this
-// message or this code.
+// persistedQueryNotFound returns the rejection that makes a client send the whole document. Apollo
+// Client looks for this message or this code.
 func persistedQueryNotFound() *rejection {
-	return coded(apierror.CodePersistedQueryNotFound, "PersistedQueryNotFound")
+	return rejectedWith(apierror.CodePersistedQueryNotFound, "PersistedQueryNotFound")
 }
 
-// readPersistedQuery reads the extension persistedQuery. The id is empty when it is absent or null;
-// words say what is wrong with it.
-func readPersistedQuery(extension any) (id, words string) {
+// readPersistedQuery returns the id in the extension persistedQuery, or "" if the extension is
+// absent or null. If the extension is malformed, message says how.
+func readPersistedQuery(extension any) (id, message string) {
 	if extension == nil {
 		return "", ""
 	}
@@ -145,7 +146,7 @@ func readPersistedQuery(extension any) (id, words string) {
 	return id, ""
 }
 
-// parseDigest reads a SHA-256 as clients write it: 64 hexadecimal digits in lower case.
+// parseDigest parses a SHA-256 of 64 hexadecimal digits in lower case.
 func parseDigest(text string) (sum digest, ok bool) {
 	if len(text) != hex.EncodedLen(len(sum)) {
 		return sum, false
@@ -159,11 +160,11 @@ func parseDigest(text string) (sum digest, ok bool) {
 	return sum, err == nil
 }
 
-// holdsValues reports whether a document has a mutation or a subscription, and a string or a number
-// anywhere in it, be it the default of a variable.
+// holdsValues reports whether a document has a mutation or subscription, and also a string or
+// number anywhere in it.
 func holdsValues(doc *ast.QueryDocument) bool {
-	changes := func(o *ast.OperationDefinition) bool { return o.Operation != ast.Query }
-	if !slices.ContainsFunc(doc.Operations, changes) {
+	notQuery := func(o *ast.OperationDefinition) bool { return o.Operation != ast.Query }
+	if !slices.ContainsFunc(doc.Operations, notQuery) {
 		return false
 	}
 	found := false
@@ -181,8 +182,8 @@ func holdsValues(doc *ast.QueryDocument) bool {
 		v.directives(operation.Directives)
 		v.selections(operation.SelectionSet)
 	}
-	for _, fragment := range doc.Fragments { // whose selections were visited where they are spread
-		v.directives(fragment.Directives)
+	for _, fragment := range doc.Fragments {
+		v.directives(fragment.Directives) // the selections were visited at the spreads
 	}
 	return found
 }

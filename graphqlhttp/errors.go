@@ -16,12 +16,12 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// What bounds the errors of a response.
+// Limits of the errors in a response.
 const (
-	maxRequestErrors   = 5   // of a request that was refused
-	maxFieldErrors     = 100 // of an operation that ran; one more says how many were left out
-	maxRequestMessage  = 300 // bytes of a message, where the request was refused
-	maxFieldMessage    = 1000
+	maxRequestErrors   = 5    // for a rejected request
+	maxFieldErrors     = 100  // for an operation that ran; one more says how many were left out
+	maxRequestMessage  = 300  // bytes of a message, for a rejected request
+	maxFieldMessage    = 1000 // bytes of a message, for an operation that ran
 	maxLocations       = 5
 	maxPathElements    = 32
 	maxNameBytes       = 64
@@ -35,7 +35,7 @@ func badRequest(message string) *gqlerror.Error {
 	return apierror.New(apierror.CodeBadRequest, "", message)
 }
 
-// withPosition adds to an error where in the document it is, if that is known.
+// withPosition sets the location of err and returns it. The position may be nil.
 func withPosition(position *ast.Position, err *gqlerror.Error) *gqlerror.Error {
 	if position != nil {
 		err.Locations = []gqlerror.Location{{Line: position.Line, Column: position.Column}}
@@ -43,6 +43,7 @@ func withPosition(position *ast.Position, err *gqlerror.Error) *gqlerror.Error {
 	return err
 }
 
+// codes returns the distinct codes of errs, each as CODE or CODE/REASON.
 func codes(errs gqlerror.List) []string {
 	var codes []string
 	for _, err := range errs {
@@ -57,17 +58,17 @@ func codes(errs gqlerror.List) []string {
 	return codes
 }
 
-// fieldErrors bounds the errors of an operation that ran. Their words are the server's, their paths
-// hold the client's aliases, and a list can have an error for each of its items.
+// fieldErrors bounds the number and the messages of the errors of an operation that ran. A list can
+// have an error for each item.
 func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 	shown := make(gqlerror.List, 0, min(len(errs), maxFieldErrors+1))
 	for _, err := range errs {
 		if len(shown) == maxFieldErrors {
-			left := fmt.Sprintf("Errors beyond the first %d are left out: %d more", maxFieldErrors,
-				len(errs)-maxFieldErrors)
-			return append(shown, apierror.New(apierror.CodeErrorsLeftOut, "", left))
+			message := fmt.Sprintf("Errors beyond the first %d are left out: %d more",
+				maxFieldErrors, len(errs)-maxFieldErrors)
+			return append(shown, apierror.New(apierror.CodeErrorsLeftOut, "", message))
 		}
-		if err == nil { // a presenter of the server's that said nothing
+		if err == nil { // the server's presenter returned nil
 			err = apierror.New(apierror.CodeInternalServerError, "", messageInternal)
 		}
 		if len(err.Message) > maxFieldMessage || len(err.Locations) > 0 {
@@ -81,33 +82,33 @@ func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 	return shown
 }
 
-// requestErrors turns what gqlgen says of a document into what a client may read: a code for each
-// stage that failed, at maxBytes five errors, and no text out of the document but names.
+// requestErrors turns gqlgen's errors for a document into those that a client sees: at most five,
+// each with the code of the stage that failed, and quoting nothing of the document except names.
 func (t *httpTransport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List,
 	locator *language.Locator) gqlerror.List {
 	errs = errs[:min(len(errs), maxRequestErrors)]
 	shown := make(gqlerror.List, len(errs))
 	for i, err := range errs {
-		one := t.requestError(operation, err)
-		if len(one.Locations) == 0 {
-			one.Locations, one.Rule, one.Err = err.Locations, err.Rule, err.Err
+		bounded := t.requestError(operation, err)
+		if len(bounded.Locations) == 0 {
+			bounded.Locations, bounded.Rule, bounded.Err = err.Locations, err.Rule, err.Err
 		}
-		one.Locations = locations(one, locator)
-		one.Message = truncate(one.Message, maxRequestMessage)
-		one.Path = truncatePath(one.Path)
-		shown[i] = one
+		bounded.Locations = locations(bounded, locator)
+		bounded.Message = truncate(bounded.Message, maxRequestMessage)
+		bounded.Path = truncatePath(bounded.Path)
+		shown[i] = bounded
 	}
 	return shown
 }
 
-// locations bounds the locations of an error, and corrects those that come from gqlparser.
+// locations returns the first few locations of an error, correcting those from gqlparser.
 func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Location {
 	bounded := err.Locations[:min(len(err.Locations), maxLocations)]
 	if language.IsLocated(err) {
 		return bounded
 	}
 	correct := locator.Element
-	// of which the name is the fault
+	// These are about one token, not about the element that it belongs to.
 	if err.Extensions["code"] == string(apierror.CodeParseFailed) ||
 		err.Rule == "KnownFragmentNames" {
 		correct = locator.Token
@@ -119,13 +120,14 @@ func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Locati
 	return corrected
 }
 
+// requestError returns a copy of one of gqlgen's errors with a code and message for clients.
 func (t *httpTransport) requestError(operation *graphql.OperationContext,
 	err *gqlerror.Error) *gqlerror.Error {
 	text, _ := err.Extensions["code"].(string)
 	code := apierror.Code(text)
 	switch {
 	case code == apierror.CodeParseFailed && language.IsLocated(err):
-		return apierror.New(code, "", err.Message) // which quotes nothing
+		return apierror.New(code, "", err.Message) // quotes nothing of the document
 	case code == apierror.CodeParseFailed && strings.HasPrefix(err.Message, "exceeded token limit"):
 		return apierror.New(apierror.CodeOperationTooLarge, apierror.ReasonTokens,
 			"The document has too many tokens: "+err.Message)
@@ -141,13 +143,14 @@ func (t *httpTransport) requestError(operation *graphql.OperationContext,
 		return apierror.New(apierror.CodeOperationResolutionFailure, "",
 			"The document has no operation with that operationName")
 	case code == apierror.CodeValidationFailed:
-		// The path says which variable; the message could say what it holds.
+		// Only the path is used: the message may quote the variable's value.
 		return badVariable(operation.Operation, variableName(err))
 	}
-	bounded := *err // one of the server's own extensions, which choose their words
+	bounded := *err // from an extension of the server, which chooses its own message
 	return &bounded
 }
 
+// badVariable returns the error for a variable whose value doesn't fit its type.
 func badVariable(operation *ast.OperationDefinition, name string) *gqlerror.Error {
 	err := apierror.New(apierror.CodeBadUserInput, "",
 		"Request malformed! The variable $"+truncateName(name)+" doesn't fit its type")
@@ -157,8 +160,8 @@ func badVariable(operation *ast.OperationDefinition, name string) *gqlerror.Erro
 	return err
 }
 
-// variableName is the variable that gqlparser's error is about; its path is variable.NAME and,
-// inside an input object, further members.
+// variableName returns the name of the variable in the path of gqlparser's error, which is
+// variable.NAME, followed by members of input objects and indexes.
 func variableName(err *gqlerror.Error) string {
 	name := strings.TrimPrefix(err.Path.String(), "variable.")
 	name, _, _ = strings.Cut(name, ".")
@@ -166,8 +169,8 @@ func variableName(err *gqlerror.Error) string {
 	return name
 }
 
-// Token kinds as gqlparser writes them. What follows a kind in its messages is text of the
-// document: it could be the password of someone who forgot a quote.
+// syntaxKinds matches gqlparser's message up to the kind of token. The rest quotes the document: a
+// client that forgot a quote may have a password there.
 var syntaxKinds = regexp.MustCompile(
 	`^(?:Unexpected|Expected ("[a-z]+"|[^",]+), found) (<EOF>|<Invalid>|Name|Int|Float|String|BlockString|[!$&():=@\[\]{}|]|\.\.\.)`)
 
@@ -178,15 +181,16 @@ func syntaxMessage(message string) string {
 	return "Syntax error"
 }
 
-// A naming says whose names the message of a validation rule holds, beside no literals.
+// A naming says which names a validation rule's messages contain. They contain no literals.
 type naming int
 
 const (
-	documentNames naming = iota + 1 // names that the client itself wrote
+	documentNames naming = iota + 1 // names that the client wrote
 	schemaNames
 )
 
-// Messages of the rules that aren't here may hold literals.
+// namingRules has the rules whose messages contain names only. Messages of other rules may quote
+// literals.
 var namingRules = map[string]naming{
 	"FieldsOnCorrectType":                   schemaNames,
 	"FieldsOnCorrectTypeWithoutSuggestions": schemaNames,
@@ -219,6 +223,8 @@ var namingRules = map[string]naming{
 	"VariablesInAllowedPosition":            schemaNames,
 }
 
+// validationMessage returns a message without literals, and without names of the schema if
+// hideSchema is set.
 func validationMessage(err *gqlerror.Error, hideSchema bool) string {
 	names := namingRules[err.Rule]
 	switch {
@@ -241,7 +247,7 @@ var longNames = regexp.MustCompile(`[0-9A-Za-z_]{` + strconv.Itoa(maxNameBytes+1
 // truncateName bounds a name to 64 bytes.
 func truncateName(name string) string { return truncate(name, maxNameBytes) }
 
-// truncate bounds a text to so many bytes, in the middle of no character.
+// truncate cuts text to maxBytes, at a character boundary.
 func truncate(text string, maxBytes int) string {
 	if len(text) <= maxBytes {
 		return text

@@ -13,9 +13,9 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-const maxQueryParameters = 32 // of a GET; four have a meaning
+const maxQueryParameters = 32 // in a GET; only four are used
 
-// readGet reads the parameters of an operation from the query string of a GET.
+// readGet reads the parameters of a request from the query string of a GET.
 func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection) {
 	if int64(len(r.URL.RawQuery)) > t.MaxBodyBytes {
 		return nil, rejected(http.StatusRequestEntityTooLarge,
@@ -39,7 +39,7 @@ func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection
 		}
 	}
 	params := &graphql.RawParams{
-		// A copy: what keeps the query, in a cache, must not keep the whole line of the request.
+		// A copy, so that a cache that stores the query doesn't retain the whole request line.
 		Query:         strings.Clone(values.Get("query")),
 		OperationName: values.Get("operationName"), Headers: r.Header,
 	}
@@ -48,6 +48,7 @@ func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection
 		t.objectParameter(values, "extensions", &params.Extensions)))
 }
 
+// objectParameter decodes the JSON object in a query parameter into v.
 func (t *httpTransport) objectParameter(values url.Values, name string, v *map[string]any) error {
 	text := values.Get(name)
 	if text == "" {

@@ -13,8 +13,8 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// inputCoercion is a gqlgen handler extension that holds values to GraphQL's input coercion, where
-// gqlparser v2.5.37 is too generous: see Config.DisableInputCoercion.
+// inputCoercion is a gqlgen extension that rejects values which GraphQL's input coercion forbids
+// and gqlparser v2.5.37 lets through: see Config.DisableInputCoercion.
 type inputCoercion struct{ schema *ast.Schema }
 
 var _ interface {
@@ -22,17 +22,18 @@ var _ interface {
 	graphql.OperationContextMutator
 } = &inputCoercion{}
 
-// ExtensionName returns the name that gqlgen knows the extension by.
+// ExtensionName returns the extension's name for gqlgen.
 func (*inputCoercion) ExtensionName() string { return "InputCoercion" }
 
-// Validate takes the schema. gqlgen calls it once, in Use.
-func (i *inputCoercion) Validate(schema graphql.ExecutableSchema) error {
-	i.schema = schema.Schema()
+// Validate stores the schema. gqlgen calls it once, in Use.
+func (c *inputCoercion) Validate(schema graphql.ExecutableSchema) error {
+	c.schema = schema.Schema()
 	return nil
 }
 
-// MutateOperationContext changes nothing. It fails with the code BAD_USER_INPUT.
-func (i *inputCoercion) MutateOperationContext(_ context.Context,
+// MutateOperationContext checks the operation's values without changing anything. Its errors have
+// the code BAD_USER_INPUT.
+func (c *inputCoercion) MutateOperationContext(_ context.Context,
 	request *graphql.OperationContext) *gqlerror.Error {
 	var err *gqlerror.Error
 	inspect(request.Operation, visitor{value: func(value *ast.Value) {
@@ -50,26 +51,26 @@ func (i *inputCoercion) MutateOperationContext(_ context.Context,
 		return err
 	}
 	for _, variable := range request.Operation.VariableDefinitions {
-		value, given := request.Variables[variable.Variable]
-		if given && !i.fits(variable.Type, reflect.ValueOf(value)) {
+		value, found := request.Variables[variable.Variable]
+		if found && !c.fits(variable.Type, reflect.ValueOf(value)) {
 			return badVariable(request.Operation, variable.Variable)
 		}
 	}
 	return nil
 }
 
-// isNull reports whether a value is a variable that is null, where null may not be. The validation
-// lets it in when it has a default, section 5.8.5.
+// isNull reports whether a value is a null variable in a non-null position. Validation allows such
+// a variable in this position if it has a default (section 5.8.5).
 func isNull(value *ast.Value, variables map[string]any) bool {
 	if value.Kind != ast.Variable || value.ExpectedType == nil || !value.ExpectedType.NonNull {
 		return false
 	}
-	content, given := variables[value.Raw]
-	return given && content == nil
+	content, found := variables[value.Raw]
+	return found && content == nil
 }
 
-// literalFits reports whether gqlparser can turn a literal into a value, of the kind that its type
-// wants.
+// literalFits reports whether a literal is in the range of its type, and whether an object literal
+// is where an object is allowed.
 func literalFits(value *ast.Value) bool {
 	switch value.Kind {
 	case ast.IntValue:
@@ -78,23 +79,23 @@ func literalFits(value *ast.Value) bool {
 			bits = 32
 		}
 		n, err := strconv.ParseInt(value.Raw, 10, bits)
-		// -0 as an ID
+		// gqlparser would turn an ID of -0 into 0.
 		return err == nil && (value.Definition == nil || value.Definition.Name != "ID" ||
 			strconv.FormatInt(n, 10) == value.Raw)
 	case ast.FloatValue:
 		_, err := strconv.ParseFloat(value.Raw, 64)
 		return err == nil
 	case ast.ObjectValue:
-		kind := value.Definition
-		return kind == nil || kind.Kind == ast.InputObject ||
-			kind.Kind == ast.Scalar && !kind.BuiltIn
+		def := value.Definition
+		return def == nil || def.Kind == ast.InputObject ||
+			def.Kind == ast.Scalar && !def.BuiltIn
 	}
 	return true
 }
 
-// fits walks a variable's value beside its type. gqlparser has seen that the two have the same
-// form.
-func (i *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
+// fits reports whether a variable's value fits its type. gqlparser has already checked its
+// structure.
+func (c *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 	for value.IsValid() && (value.Kind() == reflect.Interface || value.Kind() == reflect.Pointer) {
 		value = value.Elem()
 	}
@@ -102,11 +103,11 @@ func (i *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 		return true
 	}
 	if want.Elem != nil {
-		if value.Kind() != reflect.Slice { // one item, for a list of it
-			return i.fits(want.Elem, value)
+		if value.Kind() != reflect.Slice { // an item stands for a list of one
+			return c.fits(want.Elem, value)
 		}
-		for at := range value.Len() {
-			if !i.fits(want.Elem, value.Index(at)) {
+		for i := range value.Len() {
+			if !c.fits(want.Elem, value.Index(i)) {
 				return false
 			}
 		}
@@ -118,7 +119,7 @@ func (i *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 	case "Float":
 		return fitsFloat(value)
 	}
-	definition := i.schema.Types[want.NamedType]
+	definition := c.schema.Types[want.NamedType]
 	if definition != nil && definition.Kind == ast.Enum {
 		return value.Kind() == reflect.String &&
 			definition.EnumValues.ForName(value.String()) != nil
@@ -131,7 +132,7 @@ func (i *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 	}
 	for _, field := range definition.Fields {
 		if member := value.MapIndex(reflect.ValueOf(field.Name)); member.IsValid() &&
-			!i.fits(field.Type, member) {
+			!c.fits(field.Type, member) {
 			return false
 		}
 	}

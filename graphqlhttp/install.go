@@ -20,89 +20,87 @@ const (
 	DefaultTimeout          = 15 * time.Second
 )
 
-const maxNesting = 1_000 // the reader is recursive
+const maxNesting = 1_000 // the JSON decoder is recursive
 
-// A Config says how a server speaks GraphQL over HTTP. Its zero value is strict, and lacks Errors
-// only. A limit that is zero is the default of its name.
+// A Config configures Install. Only Errors is required; the other zero values are the strict
+// choice, and a limit of zero stands for the default of the same name.
 type Config struct {
-	// Errors presents errors of fields and recovers from panics: an *apierror.Presenter, or a type
-	// of the server's own. It is required: gqlgen's own presenter shows clients the text of every
-	// error.
+	// Errors presents field errors and recovers from panics. Use an *apierror.Presenter or your own
+	// type. It is required because gqlgen's own presenter shows clients the text of every error.
 	Errors Errors
 
-	// Introspection is for a developer's machine: it serves the schema to everybody, and lets
-	// errors of validation name and suggest what is in it. Without it the schema can't be read, not
-	// even through an error: that says where a document is wrong, not that the type of a field is
-	// Person.
+	// Introspection serves the schema to everyone, and lets validation errors name and suggest
+	// parts of it. It is meant for development. Without it, even errors reveal nothing of the
+	// schema: they say where a document is wrong, but not that a field's type is Person.
 	Introspection bool
 
-	// AllowGET serves queries by GET too. Without it, GET and HEAD are answered 405.
+	// AllowGET serves queries by GET too. Without it, GET and HEAD fail with status 405.
 	AllowGET bool
 
-	// MaxBodyBytes bounds the body of a POST, and the query string of a GET; a longer one is
-	// answered 413, and not read where its Content-Length tells.
+	// MaxBodyBytes bounds the body of a POST and the query string of a GET. A longer one fails with
+	// status 413; if its Content-Length is too large, it isn't read.
 	MaxBodyBytes int64
 
-	// MaxNesting bounds how many lists and objects are open at once in the JSON of a request, its
-	// own braces included. The maximum is 1,000, since the reader is recursive.
+	// MaxNesting bounds how deep lists and objects nest in the JSON of a request, counting the
+	// outermost object. It may be at most 1,000, since the decoder is recursive.
 	MaxNesting int
 
-	// MaxValues bounds how many values the JSON of a request has, nested ones and what holds them
-	// counted too: each costs many times its text.
+	// MaxValues bounds the number of values in the JSON of a request, counting lists and objects as
+	// well as their contents. A decoded value takes many times the memory of its text.
 	MaxValues int
 
-	// MaxResponseBytes bounds the body of a response: a longer one is left out, and the request
-	// fails with the code RESPONSE_TOO_LARGE, at 200 since it ran. gqlgen has the data whole in
-	// memory by then, once; it isn't copied.
+	// MaxResponseBytes bounds the body of a response. A larger one is replaced by the error
+	// RESPONSE_TOO_LARGE, at status 200 because the operation ran. By then gqlgen holds the whole
+	// result in memory; it isn't copied.
 	MaxResponseBytes int64
 
-	// Timeout bounds the execution of one request: when it has passed, the context of the resolvers
-	// ends, and what hasn't begun fails with the code TIMEOUT. A resolver that ignores its context
-	// is waited for, and its result is returned. Slow senders and readers are for the http.Server
-	// to cut off.
+	// Timeout bounds the execution of a request. After it, the resolvers' context is done, and
+	// fields that haven't started fail with the code TIMEOUT. A resolver that ignores its context
+	// is waited for, and its result is returned. Timeouts for slow clients belong to the
+	// http.Server.
 	Timeout time.Duration
 
-	// PersistedQueryBytes is how much memory Apollo's automatic persisted queries may take: a
-	// client sends the SHA-256 of a query instead of its text, and the text when the answer is
-	// PERSISTED_QUERY_NOT_FOUND. The queries that are used most stay. Zero turns them off: the
-	// answer is PERSISTED_QUERY_NOT_SUPPORTED, after which Apollo Client doesn't ask again.
+	// PersistedQueryBytes bounds the memory for Apollo's automatic persisted queries. A client
+	// sends the SHA-256 of a query instead of its text, and sends the text after the error
+	// PERSISTED_QUERY_NOT_FOUND. The most used queries are kept. Zero turns them off: the error is
+	// then PERSISTED_QUERY_NOT_SUPPORTED, after which Apollo Client stops sending hashes.
 	PersistedQueryBytes int64
 
-	// Manifest, if set, is what may run: an operation must be named by an id of the manifest in
-	// extensions.persistedQuery.sha256Hash, or its text be one of the manifest's, byte for byte.
-	// All else fails with the code OPERATION_NOT_ALLOWED, unparsed.
+	// Manifest, if set, lists the operations that may run. A request names one by its id, in
+	// extensions.persistedQuery.sha256Hash, or sends its exact text. Any other document fails with
+	// the code OPERATION_NOT_ALLOWED and isn't parsed.
 	Manifest *Manifest
 
-	// ManifestLogOnly runs the others too, and tells Observe: for the time until every client is in
-	// the manifest.
+	// ManifestLogOnly also runs documents that aren't in the manifest, and reports them to Observe.
+	// Use it until the manifest has every client's operations.
 	ManifestLogOnly bool
 
 	// DisableInputCoercion leaves values as gqlparser takes them, for a schema whose Int is a Go
-	// int64 on purpose. Without it, values are held to GraphQL's input coercion (September 2025,
-	// section 3.5) before anything runs, and fail with the code BAD_USER_INPUT, which never says
-	// the value: gqlgen's generated code would refuse them when the field runs, as an internal
-	// error, or panic. An Int has 32 bits and no fraction, a Float is finite, neither is a string,
-	// an enum value is spelt as in the schema, an input object has no member __typename, an object
-	// isn't a value of a scalar, and a variable that is null isn't a value where none may be.
-	// Custom scalars take what they like.
+	// int64 on purpose. Otherwise values must pass GraphQL's input coercion (September 2025,
+	// section 3.5) before execution starts, or the request fails with the code BAD_USER_INPUT and a
+	// message that doesn't quote the value. gqlgen's generated code would reject them only when the
+	// field runs, with an internal error or a panic. The rules: an Int has 32 bits and no
+	// fraction; a Float is finite; neither may be a string; an enum value is spelled as in the
+	// schema; an input object has no member __typename; an object isn't a scalar; a non-null
+	// position doesn't accept a null variable. Custom scalars check their own values.
 	DisableInputCoercion bool
 
-	// Observe, if set, is called once for each request after it was answered. It must not block.
+	// Observe, if set, is called once per request, after the response. It must not block.
 	Observe func(context.Context, Outcome)
 }
 
-// Errors are gqlgen's two hooks for what goes wrong in a field. They are safe for concurrent use.
+// Errors are gqlgen's error hooks. They must be safe for concurrent use.
 type Errors interface {
-	// Present returns what a client sees of an error. ctx is that of the field.
+	// Present returns the error that a client sees for err. ctx is the field's.
 	Present(ctx context.Context, err error) *gqlerror.Error
-	// Recover returns the error of a field that panicked, for Present.
+	// Recover turns the value of a field's panic into an error, which is then passed to Present.
 	Recover(ctx context.Context, value any) error
 }
 
-// Install makes a new gqlgen server speak GraphQL over HTTP: it adds the transport and input
-// coercion, and sets the error hooks, introspection and suggestions, which must agree with each
-// other. It fails, naming the field, where config is no use, and leaves the server as it was then.
-// Call it once for a server, before or after limits.Install; neither needs another call.
+// Install makes a new gqlgen server speak GraphQL over HTTP. It adds the transport and input
+// coercion, and sets the error hooks, introspection and suggestions consistently. If config is
+// invalid, it returns an error that names each bad field, and leaves the server unchanged. Call it
+// once per server, before or after limits.Install.
 func Install(server *handler.Server, config Config) error {
 	if server == nil {
 		return errors.New("graphqlhttp: Install has no server: make one with gqlgen's handler.New")
@@ -127,15 +125,15 @@ func (t *httpTransport) install(server *handler.Server) {
 	server.AddTransport(t)
 }
 
-// validate reports every fault of a Config.
+// validate returns all mistakes in c, joined.
 func (c Config) validate() error {
-	var faults []error
+	var errs []error
 	if c.Errors == nil {
-		faults = append(faults,
+		errs = append(errs,
 			errors.New("graphqlhttp: Config.Errors is missing: expected an *apierror.Presenter"))
-	} else if checked, ok := c.Errors.(interface{ Validate() error }); ok {
-		if err := checked.Validate(); err != nil {
-			faults = append(faults, fmt.Errorf("graphqlhttp: Config.Errors: %w", err))
+	} else if validator, ok := c.Errors.(interface{ Validate() error }); ok {
+		if err := validator.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("graphqlhttp: Config.Errors: %w", err))
 		}
 	}
 	for _, limit := range []struct {
@@ -147,13 +145,12 @@ func (c Config) validate() error {
 		{"Timeout", int64(c.Timeout)}, {"PersistedQueryBytes", c.PersistedQueryBytes},
 	} {
 		if limit.value < 0 {
-			faults = append(faults, fmt.Errorf("graphqlhttp: Config.%s is below zero", limit.name))
+			errs = append(errs, fmt.Errorf("graphqlhttp: Config.%s is below zero", limit.name))
 		}
 	}
 	if c.MaxNesting > maxNesting {
-		faults = append(faults,
-			fmt.Errorf("graphqlhttp: Config.MaxNesting is %d: expected at most %d", c.MaxNesting,
-				maxNesting))
+		errs = append(errs, fmt.Errorf("graphqlhttp: Config.MaxNesting is %d: expected at most %d",
+			c.MaxNesting, maxNesting))
 	}
-	return errors.Join(faults...)
+	return errors.Join(errs...)
 }

@@ -21,30 +21,30 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// What bounds a manifest.
+// Limits of a manifest.
 const (
 	maxManifestBytes      = 16 << 20
 	maxManifestOperations = 10_000
 	maxOperationIDBytes   = 256
 	maxOperationTokens    = 20_000 // the parser is recursive
-	manifestLevels        = 64     // a generator's own members included
-	manifestValues        = 100 * maxManifestOperations
+	maxManifestNesting    = 64     // including members that a generator adds
+	maxManifestValues     = 100 * maxManifestOperations
 	manifestFormat        = "apollo-persisted-query-manifest"
 )
 
-// A Manifest holds the operations that a server trusts: those of its own clients, written when they
-// were built. It doesn't change, and is safe for concurrent use.
+// A Manifest is a list of trusted operations, written by the builds of a server's clients. It is
+// immutable and safe for concurrent use.
 type Manifest struct {
-	byID   map[string]string // to the body
+	byID   map[string]string // the body for each id
 	bodies map[string]bool
 }
 
-// Operations tells how many operations the manifest has.
+// Operations returns the number of operations.
 func (m *Manifest) Operations() int { return len(m.byID) }
 
-// find reports whether the manifest has the operation of a request, by its id or, word by word, by
-// its text, and puts the text in. It is a contradiction when the request has an id and another text
-// than that of the id.
+// find reports whether the manifest has a request's operation, by its id or its exact text, and
+// sets params.Query. It reports a contradiction if the request has a known id and a text other than
+// that operation's.
 func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradiction bool) {
 	if body, ok := m.byID[id]; ok {
 		if params.Query != "" && params.Query != body {
@@ -56,7 +56,7 @@ func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradi
 	return m.bodies[params.Query], false
 }
 
-// ReadManifest reads the file that a build of the clients wrote, in one of these forms:
+// ReadManifest reads a manifest in one of these formats:
 //
 //	{"format": "apollo-persisted-query-manifest", "version": 1,
 //	 "operations": [{"id": "…", "name": "Me", "type": "query", "body": "query Me { … }"}]}
@@ -65,19 +65,19 @@ func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradi
 //
 //	{"<id>": {"name": "Me", "source": "query Me { … }"}}
 //
-// The first is Apollo's, as @apollo/generate-persisted-query-manifest 1.4.0, Apollo Kotlin and
-// Apollo iOS write it; its operations may also be an object from ids to the rest. The second is
-// that of Relay's compiler, the client preset of GraphQL Code Generator
-// (persisted-documents.json), gql.tada, and whatever takes these, as Hive and Rover do. The third
-// is the older one of Apollo Kotlin and iOS. Members that aren't named here are ignored, and so is
-// a byte order mark.
+// The first is Apollo's, written by @apollo/generate-persisted-query-manifest 1.4.0, Apollo Kotlin
+// and Apollo iOS. Its operations may also be an object with the ids as keys. The second is written
+// by Relay's compiler, the client preset of GraphQL Code Generator (persisted-documents.json) and
+// gql.tada, and read by Hive and Rover. The third is the older format of Apollo Kotlin and Apollo
+// iOS. Other members are ignored, and so is a byte order mark.
 //
-// What slips in here is trusted, so the rest is read strictly: no member twice, no id for two
-// bodies, a body that parses and has an operation, in Apollo's form just the one that name and
-// type say; and an id that is 64 hexadecimal digits, after "sha256:" or not, must be the SHA-256
-// of its body. At most 16 MiB, 10,000 operations of 20,000 tokens, and ids of 256 bytes. Whether
-// the operations fit the schema shows when they are asked for. An error says which operation is at
-// fault, by its place or id and its name.
+// Because its operations are trusted, the file is checked strictly. No object may have a duplicate
+// member, and no id may stand for two bodies. Each body must parse and have an operation; in
+// Apollo's format, exactly one, with the entry's name and type. An id of 64 hexadecimal digits,
+// with or without the prefix "sha256:", must be the SHA-256 of its body. The file may have 16 MiB
+// and 10,000 operations, an operation 20,000 tokens, and an id 256 bytes. Operations are validated
+// against the schema only when a client requests them. An error names the operation at fault, by
+// its position or id, and by its name.
 func ReadManifest(r io.Reader) (*Manifest, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
 	if err != nil {
@@ -88,7 +88,7 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 			maxManifestBytes)
 	}
 	value, err := strictjson.Decode(bytes.TrimPrefix(text, byteOrderMark),
-		strictjson.Limits{Depth: manifestLevels, Values: manifestValues})
+		strictjson.Limits{Depth: maxManifestNesting, Values: maxManifestValues})
 	file, isObject := value.(map[string]any)
 	switch {
 	case err != nil:
@@ -117,25 +117,26 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	return m, nil
 }
 
-// A manifestOperation is one entry of a manifest. What it lacks is empty.
+// A manifestOperation is one entry of a manifest. Missing members are empty.
 type manifestOperation struct {
-	place      string // in the file, for errors
+	place      string // position or quoted id, for errors
 	id, body   string
-	named      bool // by name and kind, as Apollo's are
+	named      bool // whether name and kind are required, as in Apollo's format
 	name, kind string
-	wants      string // what an entry of its form must have
+	expected   string // the error message if something is missing
 }
 
-// manifestOperations returns the entries of a file in any of the forms that ReadManifest knows.
+// manifestOperations returns the entries of a file in any of ReadManifest's formats.
 func manifestOperations(file map[string]any) ([]manifestOperation, error) {
-	const wants = "it must have the members id, name, type and body, all strings that aren't empty"
+	const expected = "it must have the members id, name, type and body, " +
+		"all strings that aren't empty"
 	list := []manifestOperation{}
 	_, hasFormat := file["format"]
 	operations, hasOperations := file["operations"]
 	if !hasFormat && !hasOperations {
 		for _, id := range slices.Sorted(maps.Keys(file)) {
 			entry := manifestOperation{place: fmt.Sprintf("%q", truncateName(id)), id: id,
-				wants: "it must have an id, and the text of its document"}
+				expected: "it must have an id, and the text of its document"}
 			switch value := file[id].(type) {
 			case string:
 				entry.body = value
@@ -156,7 +157,7 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 	}
 	add := func(place, id string, operation any) {
 		members, _ := operation.(map[string]any)
-		entry := manifestOperation{place: place, id: id, named: true, wants: wants}
+		entry := manifestOperation{place: place, id: id, named: true, expected: expected}
 		if id == "" {
 			entry.id, _ = members["id"].(string)
 		}
@@ -183,10 +184,10 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 func (m *Manifest) add(o manifestOperation) error {
 	switch {
 	case o.id == "" || o.body == "" || o.named && (o.name == "" || o.kind == ""):
-		return errors.New(o.wants)
+		return errors.New(o.expected)
 	case len(o.id) > maxOperationIDBytes:
 		return fmt.Errorf("its id has %d bytes, allowed are %d", len(o.id), maxOperationIDBytes)
-	case m.byID[o.id] == o.body: // once for each client that has it
+	case m.byID[o.id] == o.body: // a duplicate, if several clients have the operation
 		return nil
 	case m.byID[o.id] != "":
 		return errors.New("its id is there twice, with another body")
@@ -205,8 +206,8 @@ func (m *Manifest) add(o manifestOperation) error {
 	return nil
 }
 
-// checkOperation wants a document with an operation; where the entry has a name and a type, with
-// just the one.
+// checkOperation returns an error unless the body parses and has an operation. If o is named, it
+// must be the only operation and have that name and kind.
 func checkOperation(o manifestOperation) error {
 	locator := language.Locator{Document: o.body, Parsed: language.Rewrite(o.body)}
 	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: locator.Parsed},
@@ -214,8 +215,8 @@ func checkOperation(o manifestOperation) error {
 	if err != nil {
 		where := ""
 		if found, ok := errors.AsType[*gqlerror.Error](err); ok && len(found.Locations) > 0 {
-			at := locator.Token(found.Locations[0])
-			where = fmt.Sprintf(" at line %d, column %d", at.Line, at.Column)
+			location := locator.Token(found.Locations[0])
+			where = fmt.Sprintf(" at line %d, column %d", location.Line, location.Column)
 		}
 		return fmt.Errorf("its body can't be parsed%s", where)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// An operation is ready to be executed: its document was allowed, parsed and validated.
+// An operation is ready to run: its document is allowed, parsed and valid.
 type operation struct {
 	*graphql.OperationContext
 	document string // as the client sent it; an extension may have rewritten RawQuery
@@ -19,8 +19,7 @@ type operation struct {
 	locator  language.Locator
 }
 
-// prepare finds the document of a request and makes its operation, whatever the transport. It notes
-// in out which operation it was.
+// prepare finds, parses and validates the document of a request. It records the operation in out.
 func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 	params *graphql.RawParams, out *Outcome) (*operation, *rejection) {
 	found, refusal := t.documents.lookup(params)
@@ -39,7 +38,7 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 	if len(errs) > 0 {
 		return nil, &rejection{errs: t.requestErrors(parsed, errs, &o.locator)}
 	}
-	// Half of a surrogate pair, in a server without limits.
+	// Without package limits, a lone surrogate gets this far.
 	if err := language.Misread(params.Query); err != nil {
 		return nil, &rejection{errs: gqlerror.List{err}}
 	}
@@ -50,9 +49,9 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 	return o, nil
 }
 
-// parse has gqlgen parse and validate a document. Where gqlparser would refuse or misread a
-// document that is valid GraphQL, it is rewritten, unless an extension has done so: limits must
-// count what the client sent, whether they were installed before this transport or after it.
+// parse has gqlgen parse and validate a document. If gqlparser would refuse or misread valid
+// GraphQL, parse rewrites the document and tries again. The first try is with the client's text,
+// because package limits must measure that; it then rewrites the document itself.
 func parse(ctx context.Context, exec graphql.GraphExecutor,
 	params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
 	operation, errs := exec.CreateOperationContext(ctx, params)
@@ -67,14 +66,14 @@ func parse(ctx context.Context, exec graphql.GraphExecutor,
 	return operation, errs
 }
 
-// unsupported returns why a valid operation can't be answered with one response.
+// unsupported returns an error if a valid operation needs more than one response.
 func unsupported(operation *graphql.OperationContext) *gqlerror.Error {
 	if operation.Operation.Operation == ast.Subscription {
 		return badRequest("Subscriptions are not served over this transport")
 	}
 	var err *gqlerror.Error
 	inspect(operation.Operation, visitor{directive: func(directive *ast.Directive) {
-		// gqlgen gives what is deferred in further responses, and of a mutation never.
+		// gqlgen sends deferred fields in later responses, and never for a mutation.
 		if directive.Name == "defer" && err == nil &&
 			directive.ArgumentMap(operation.Variables)["if"] != false {
 			err = withPosition(directive.Position,

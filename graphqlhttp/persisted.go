@@ -11,23 +11,23 @@ import (
 // A digest is the SHA-256 of a document's text.
 type digest [sha256.Size]byte
 
-const entryBytes = 256 // what an entry costs beside its text, about
+const entryBytes = 256 // estimated overhead of an entry
 
-// A persistedStore keeps the texts of documents by their hash, for automatic persisted queries:
-// those that are used most, within a number of bytes. It is safe for concurrent use.
+// A persistedStore stores document texts by hash, for automatic persisted queries. It is bounded in
+// bytes and keeps the most used documents. It is safe for concurrent use.
 //
-// Only a document that was valid gets in. A mutation that has a string or a number written into it
-// stays out: a client that guesses its text, a password in it, would learn from the answer to its
-// hash that somebody sent it. Clients send such values as variables. Documents that a stranger
-// sends once don't drive out those in use. While the store is full, a new document may have to be
-// sent several times before it stays, which costs its client a round trip each.
+// Only valid documents are stored, and no mutation that contains a string or a number: a client
+// could guess such a text, with a password in it, and learn from the response to its hash whether
+// another client has sent it. Clients should send such values as variables. Documents that are sent
+// once don't evict those in use. While the store is full, a new document may have to be sent
+// several times before it is stored, each time with an extra round trip.
 type persistedStore struct {
 	max   int64
 	texts *otter.Cache[digest, string]
 }
 
-// newPersistedStore returns an empty store of at most so many bytes, its own bookkeeping included,
-// or nil if they are none.
+// newPersistedStore returns an empty store that takes at most bytes of memory, including its
+// overhead, or nil if bytes isn't positive.
 func newPersistedStore(bytes int64) *persistedStore {
 	if bytes <= 0 {
 		return nil
@@ -35,7 +35,7 @@ func newPersistedStore(bytes int64) *persistedStore {
 	return &persistedStore{bytes, otter.Must(&otter.Options[digest, string]{
 		MaximumWeight: uint64(bytes),
 		Weigher:       func(_ digest, text string) uint32 { return uint32(len(text) + entryBytes) },
-		Executor:      func(evict func()) { evict() }, // in put: no goroutine of our own
+		Executor:      func(evict func()) { evict() }, // in put, not in a goroutine
 	})}
 }
 
@@ -43,8 +43,8 @@ func (s *persistedStore) get(sum digest) (text string, ok bool) {
 	return s.texts.GetIfPresent(sum)
 }
 
-// put keeps a document if there is room, or if it is used more than others. When put returns, the
-// store is within its bytes.
+// put stores a document if there is room, or if it is used more than others. The store is within
+// its bound when put returns.
 func (s *persistedStore) put(sum digest, text string) {
 	if int64(len(text))+entryBytes > min(s.max, math.MaxUint32) {
 		return
@@ -52,8 +52,7 @@ func (s *persistedStore) put(sum digest, text string) {
 	if _, known := s.texts.GetIfPresent(sum); known { // which counts as a use
 		return
 	}
-	s.texts.Set(sum, strings.Clone(text)) // the text only, not what it was cut from
-	// Another request may be evicting at this moment, and otter would leave this entry to the next
-	// one.
+	s.texts.Set(sum, strings.Clone(text)) // a copy, not a part of the request body
+	// If another request is evicting, otter defers the eviction for this entry.
 	s.texts.CleanUp()
 }

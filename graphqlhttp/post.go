@@ -17,8 +17,8 @@ import (
 
 var byteOrderMark = []byte("\ufeff")
 
-// closeIfTooLarge gives up the connection of a request whose body may be over the bound. To use the
-// connection again, net/http would read 256 KiB of an unread body before it answers.
+// closeIfTooLarge closes the connection after the response if the body may be too large. To keep
+// the connection open, net/http would read up to 256 KiB of the unread body before responding.
 func (t *httpTransport) closeIfTooLarge(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength < 0 || r.ContentLength > t.MaxBodyBytes {
 		w.Header().Set("Connection", "close")
@@ -33,12 +33,12 @@ func (t *httpTransport) readPost(w http.ResponseWriter,
 	}
 	tooLarge := rejected(http.StatusRequestEntityTooLarge,
 		fmt.Sprintf("The body is larger than %d bytes", t.MaxBodyBytes))
-	if r.ContentLength > t.MaxBodyBytes { // not a byte of it is read
+	if r.ContentLength > t.MaxBodyBytes { // the body isn't read at all
 		return nil, tooLarge
 	}
 	w.Header().Del("Connection") // set by closeIfTooLarge
 	body, err := readBody(http.MaxBytesReader(w, r.Body, t.MaxBodyBytes), r.ContentLength)
-	if _, long := errors.AsType[*http.MaxBytesError](err); long {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge
 	}
 	if err != nil {
@@ -56,13 +56,12 @@ func (t *httpTransport) readPost(w http.ResponseWriter,
 		objectMember(members, "extensions", &params.Extensions)))
 }
 
-// decodeBody returns the members of a body, or what is wrong with it.
+// decodeBody returns the members of a body, or a message that says what is wrong with it.
 func (t *httpTransport) decodeBody(body []byte) (members map[string]any, message string) {
 	if !utf8.Valid(body) {
 		return nil, "The body is not UTF-8"
 	}
-	// A byte order mark is no part of the text (RFC 8259, section 8.1); some .NET clients write
-	// one.
+	// Some .NET clients send a byte order mark, which may be ignored (RFC 8259, section 8.1).
 	body = bytes.TrimLeft(bytes.TrimPrefix(body, byteOrderMark), " \t\r\n")
 	if len(body) == 0 {
 		return nil, "The body is empty: it must be a JSON object"
@@ -74,7 +73,7 @@ func (t *httpTransport) decodeBody(body []byte) (members map[string]any, message
 	if failed, ok := errors.AsType[*strictjson.Error](err); ok {
 		name := failed.Member
 		if name != "variables" && name != "extensions" {
-			name = "" // the client's own names don't come back
+			name = "" // don't quote other names that the client chose
 		}
 		return nil, t.jsonMessage(name, failed.Reason)
 	}
@@ -85,14 +84,12 @@ func (t *httpTransport) decodeBody(body []byte) (members map[string]any, message
 	return members, ""
 }
 
-// contentError returns why a body isn't read, from what its headers claim it to be, or nothing.
-// Another site's form or image can't send this media type, so it can't change anything here: see
-// the package's comment.
+// contentError returns a message if the headers announce a body that isn't supported. Requiring
+// application/json is the protection against cross-site requests: see the package documentation.
 func contentError(header http.Header) string {
 	for _, line := range header["Content-Encoding"] {
 		for coding := range strings.SplitSeq(line, ",") {
-			// identity says that there is none, and is reserved for saying so (RFC 9110, section
-			// 8.4.1).
+			// Some clients send identity, which means no encoding (RFC 9110, section 8.4.1).
 			if coding = strings.Trim(coding, " \t"); coding != "" &&
 				!strings.EqualFold(coding, "identity") {
 				return "Content-Encoding is not supported: send the body as it is"
@@ -100,7 +97,7 @@ func contentError(header http.Header) string {
 		}
 	}
 	types := header["Content-Type"]
-	if len(types) == 1 && types[0] == string(mediaJSON) { // what nearly everyone sends
+	if len(types) == 1 && types[0] == string(mediaJSON) { // the common case
 		return ""
 	}
 	if len(types) != 1 {
@@ -112,19 +109,19 @@ func contentError(header http.Header) string {
 	}
 	_, parameters, err := mime.ParseMediaType(types[0])
 	charset, found := parameters["charset"]
-	twice := err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) // with two values
-	if twice || found && !isUTF8(charset) {
+	duplicate := err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)
+	if duplicate || found && !isUTF8(charset) {
 		return "charset must be utf-8"
 	}
 	return ""
 }
 
-// readBody reads to the end. It doesn't believe what a client says of the length before the bytes
-// are here: a client that opens many connections and sends nothing shall not hold as many buffers.
+// readBody reads body to the end. It doesn't trust the Content-Length: a client that opens many
+// connections and sends no body must not make the server allocate large buffers.
 func readBody(body io.Reader, length int64) ([]byte, error) {
-	const begin = 4 << 10
-	// one more, to see the end without growing
-	text := make([]byte, 0, min(max(length+1, 512), begin))
+	const maxInitial = 4 << 10
+	// One extra byte, to reach EOF without growing the buffer.
+	text := make([]byte, 0, min(max(length+1, 512), maxInitial))
 	for {
 		n, err := body.Read(text[len(text):cap(text)])
 		text = text[:len(text)+n]

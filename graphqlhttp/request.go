@@ -12,18 +12,19 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// A rejection is why a request isn't executed.
+// A rejection says why a request isn't executed.
 type rejection struct {
-	status int    // zero is that of an error of the document: see requestErrorStatus
+	status int    // 0 if the document or variables are at fault: see requestErrorStatus
 	allow  string // the Allow header, with 405
 	errs   gqlerror.List
 }
 
+// rejected returns a rejection with the code BAD_REQUEST.
 func rejected(status int, message string) *rejection {
 	return &rejection{status: status, errs: gqlerror.List{badRequest(message)}}
 }
 
-// allow returns the Allow header: the methods that are served at all.
+// allow returns the Allow header: the methods that the server supports.
 func (t *httpTransport) allow() string {
 	if !t.AllowGET {
 		return "OPTIONS, POST"
@@ -31,8 +32,8 @@ func (t *httpTransport) allow() string {
 	return "GET, HEAD, OPTIONS, POST"
 }
 
-// read returns the parameters of an operation, which may lack the query still. No error repeats
-// anything of the body.
+// read returns the parameters of a request. Query is empty if the client sent only its hash. Errors
+// don't quote the body.
 func (t *httpTransport) read(w http.ResponseWriter,
 	r *http.Request) (*graphql.RawParams, *rejection) {
 	message := "Method not allowed: use POST, or GET for queries"
@@ -49,8 +50,8 @@ func (t *httpTransport) read(w http.ResponseWriter,
 	return nil, refusal
 }
 
-// methodAllows rejects what isn't a query unless it was sent with POST.
-func (*httpTransport) methodAllows(method string, operation *operation) *rejection {
+// checkMethod rejects mutations and subscriptions that weren't sent with POST.
+func (*httpTransport) checkMethod(method string, operation *operation) *rejection {
 	kind := operation.Operation.Operation
 	if method == http.MethodPost || kind == ast.Query {
 		return nil
@@ -65,8 +66,8 @@ func (t *httpTransport) jsonLimits() strictjson.Limits {
 	return strictjson.Limits{Depth: t.MaxNesting, Values: t.MaxValues}
 }
 
-// jsonMessage returns what is wrong with the JSON of the variables, of the extensions, or of the
-// whole body, whose name is "".
+// jsonMessage returns the message for invalid JSON in the member name, which is "variables" or
+// "extensions", or "" for the body.
 func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) string {
 	subject, verb := name, " "
 	if name == "" {
@@ -90,7 +91,7 @@ func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) strin
 	return name + " must be an object"
 }
 
-// checked returns the parameters, or the errors of their members.
+// checked returns params, or a rejection if err isn't nil.
 func checked(params *graphql.RawParams, err error) (*graphql.RawParams, *rejection) {
 	if err != nil {
 		return nil, rejected(http.StatusBadRequest, err.Error())
@@ -98,8 +99,7 @@ func checked(params *graphql.RawParams, err error) (*graphql.RawParams, *rejecti
 	return params, nil
 }
 
-// member stores a member in v unless it is absent or null. Its error names the member, not its
-// value.
+// member stores members[name] in v unless it is absent or null. The error doesn't quote the value.
 func member[T any](members map[string]any, name, want string, v *T) error {
 	value := members[name]
 	if value == nil {
@@ -112,7 +112,8 @@ func member[T any](members map[string]any, name, want string, v *T) error {
 	return nil
 }
 
-// objectMember is member for an object. An empty list is one without members: PHP writes [] for it.
+// objectMember is member for an object. It treats an empty list as an empty object, because that is
+// how PHP encodes one.
 func objectMember(members map[string]any, name string, v *map[string]any) error {
 	if list, ok := members[name].([]any); ok && len(list) == 0 {
 		return nil

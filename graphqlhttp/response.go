@@ -16,17 +16,16 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// A response is what goes out: the result of an operation, or the errors of a request that was
-// refused.
+// A response is the HTTP response: the result of an operation, or the errors of a rejected request.
 type response struct {
-	media  mediaType // empty when there is no body
+	media  mediaType // empty if there is no body
 	status int
 	allow  string // the Allow header, with 405, and with 204 for OPTIONS
 	errs   gqlerror.List
-	body   [][]byte // its pieces: data isn't copied
+	body   [][]byte // in pieces, so that data isn't copied
 }
 
-// reject makes a response without a data entry, not even null: nothing ran.
+// reject returns the response to a rejected request. It has no data entry, since nothing ran.
 func (m mediaType) reject(refusal *rejection) response {
 	content := struct {
 		Errors gqlerror.List `json:"errors"`
@@ -35,9 +34,9 @@ func (m mediaType) reject(refusal *rejection) response {
 		allow: refusal.allow, errs: refusal.errs, body: [][]byte{encode(content), newline}}
 }
 
-// succeeded makes the response of an operation that ran: 200, whatever became of it. A result of
-// more than maxBytes is left out, and its data is null.
-func succeeded(media mediaType, result *graphql.Response, locator *language.Locator,
+// executed returns the response for an operation that ran. Its status is 200 even if fields failed.
+// A result larger than maxBytes is replaced by an error.
+func executed(media mediaType, result *graphql.Response, locator *language.Locator,
 	maxBytes int64) response {
 	errs := fieldErrors(result.Errors, locator)
 	body, size := [][]byte{[]byte("{")}, int64(len("{}\n"))
@@ -56,7 +55,7 @@ func succeeded(media mediaType, result *graphql.Response, locator *language.Loca
 		if data == nil {
 			data = null
 		}
-		if !json.Valid(data) { // a scalar wrote something that isn't JSON
+		if !json.Valid(data) { // a custom scalar wrote invalid JSON
 			panic("graphqlhttp: the data of a response isn't JSON")
 		}
 		size -= int64(len(result.Data)) // counted above
@@ -74,7 +73,7 @@ func succeeded(media mediaType, result *graphql.Response, locator *language.Loca
 		body: append(body, []byte("}\n"))}
 }
 
-// noData makes the response of an operation that ran, and whose data can't be shown.
+// noData returns the response for an operation that ran but has no usable result.
 func noData(media mediaType, err *gqlerror.Error) response {
 	errs := gqlerror.List{err}
 	content := struct {
@@ -90,14 +89,15 @@ var null, newline = []byte("null"), []byte("\n")
 func encode(content any) []byte {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)                    // not read as HTML: see nosniff below
-	if err := encoder.Encode(content); err != nil { // an extension of the server's that has no JSON
+	encoder.SetEscapeHTML(false) // nosniff, below, keeps browsers from treating it as HTML
+	if err := encoder.Encode(content); err != nil {
+		// The server set an extension that has no JSON form.
 		panic("graphqlhttp: a response can't be encoded: " + err.Error())
 	}
 	return bytes.TrimSuffix(body.Bytes(), newline)
 }
 
-// write sends the response to a request, without its body to HEAD.
+// write sends the response. A HEAD request gets no body.
 func (r response) write(w http.ResponseWriter, method string) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -122,14 +122,14 @@ func (r response) write(w http.ResponseWriter, method string) {
 	}
 	for _, piece := range r.body {
 		if _, err := w.Write(piece); err != nil {
-			return // the client has gone
+			return // the client disconnected
 		}
 	}
 }
 
-// retryAfter returns the longest extensions.retryAfter among errors, in seconds, and 0 where there
-// is none. As the header Retry-After it reaches those who read no body; RFC 9110, section 10.2.3,
-// has it for any response.
+// retryAfter returns the longest extensions.retryAfter of errs, in seconds, or 0 if there is none.
+// It also goes into the Retry-After header, for clients and proxies that don't read the body. RFC
+// 9110, section 10.2.3, allows that header in any response.
 func retryAfter(errs gqlerror.List) (seconds int) {
 	for _, err := range errs {
 		if err == nil {

@@ -14,10 +14,10 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// An httpTransport serves POST, and GET for queries only, in JSON, in the place of gqlgen's own.
-// It is safe for concurrent use.
+// An httpTransport serves POST, and GET for queries, in place of gqlgen's transports. It is safe
+// for concurrent use.
 type httpTransport struct {
-	Config    // with its defaults
+	Config    // with defaults filled in
 	documents documentPolicy
 }
 
@@ -30,29 +30,31 @@ func newTransport(config Config) *httpTransport {
 	return &httpTransport{Config: config, documents: newDocumentPolicy(config)}
 }
 
-// An Outcome is what a log or a metric may say of a request: no variables, no headers, no query.
+// An Outcome describes a finished request for logs and metrics. It has no variables, headers or
+// query text.
 type Outcome struct {
 	RequestID string
-	// Operation is "query", "mutation", "subscription", or empty if the document wasn't read so
-	// far.
+	// Operation is "query", "mutation" or "subscription", or empty if the request failed before
+	// that was known.
 	Operation string
-	// Name is the operation's name, at most 64 bytes; it is empty for an anonymous one.
+	// Name is the operation's name, cut to 64 bytes, or empty if it has none.
 	Name   string
 	Status int
-	// Codes are CODE or CODE/REASON of each error, without repetition; CLIENT_GONE if the client
-	// hung up.
+	// Codes has the distinct error codes, each as CODE or CODE/REASON. It is just CLIENT_GONE if
+	// the client disconnected.
 	Codes []string
-	// Untrusted reports whether the manifest lacks the operation, and ManifestLogOnly let it pass.
+	// Untrusted is true if the operation isn't in the manifest and ran because of
+	// ManifestLogOnly.
 	Untrusted bool
 	Duration  time.Duration
 }
 
 var _ graphql.Transport = (*httpTransport)(nil)
 
-// Supports returns true: what isn't GraphQL over HTTP gets an error that says so.
+// Supports returns true for every request: Do explains to the client what is wrong with it.
 func (*httpTransport) Supports(*http.Request) bool { return true }
 
-// Do answers one request.
+// Do serves one request.
 func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	start := time.Now()
 	out := Outcome{RequestID: rand.Text()}
@@ -60,13 +62,13 @@ func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 
-	response := t.answer(w, r.WithContext(ctx), exec, &out)
+	response := t.respond(w, r.WithContext(ctx), exec, &out)
 	w.Header().Set("X-Request-Id", out.RequestID)
 	response.write(w, r.Method)
 
 	out.Status, out.Codes = response.status, codes(response.errs)
 	out.Duration = time.Since(start)
-	if errors.Is(r.Context().Err(), context.Canceled) { // the client has gone
+	if errors.Is(r.Context().Err(), context.Canceled) { // the client disconnected
 		out.Codes = []string{"CLIENT_GONE"}
 	}
 	if t.Observe != nil {
@@ -74,12 +76,12 @@ func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.
 	}
 }
 
-// answer decides on the response: it reads the request, prepares its operation and executes that.
-// It notes in out which operation it was.
-func (t *httpTransport) answer(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor,
-	out *Outcome) (answered response) {
+// respond reads the request, prepares its operation and executes it. It records the operation in
+// out.
+func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor,
+	out *Outcome) (resp response) {
 	t.closeIfTooLarge(w, r)
-	if r.Method == http.MethodOptions { // a preflight that CORS didn't answer, or a question
+	if r.Method == http.MethodOptions { // not a preflight that CORS has handled
 		return response{status: http.StatusNoContent, allow: t.allow()}
 	}
 	media, ok := negotiate(r.Header["Accept"])
@@ -93,9 +95,9 @@ func (t *httpTransport) answer(w http.ResponseWriter, r *http.Request, exec grap
 		switch {
 		case value == nil:
 		case started:
-			answered = noData(media, panicked(ctx, exec, value))
+			resp = noData(media, panicked(ctx, exec, value))
 		default:
-			answered = media.reject(&rejection{status: http.StatusInternalServerError,
+			resp = media.reject(&rejection{status: http.StatusInternalServerError,
 				errs: gqlerror.List{panicked(ctx, exec, value)}})
 		}
 	}()
@@ -107,23 +109,23 @@ func (t *httpTransport) answer(w http.ResponseWriter, r *http.Request, exec grap
 	if refusal != nil {
 		return media.reject(refusal)
 	}
-	if refusal := t.methodAllows(r.Method, operation); refusal != nil {
+	if refusal := t.checkMethod(r.Method, operation); refusal != nil {
 		return media.reject(refusal)
 	}
 	t.documents.remember(operation)
 	started = true
 	next, ctx := exec.DispatchOperation(ctx, operation.OperationContext)
 	if result := next(ctx); result != nil {
-		return succeeded(media, result, &operation.locator, t.MaxResponseBytes)
+		return executed(media, result, &operation.locator, t.MaxResponseBytes)
 	}
-	// gqlgen gives no response at all once the context has ended.
+	// gqlgen returns no response once the context is done.
 	return media.reject(&rejection{
 		errs: gqlerror.List{apierror.New(apierror.CodeTimeout, "", messageOutOfTime)}})
 }
 
-// panicked returns what a client sees of a panic outside a field; inside one, gqlgen recovers by
-// itself. The server's own hooks log and word it. gqlgen's handler would call them too, but without
-// the request's id, and its answer has no media type.
+// panicked returns the error for a panic outside of a field; gqlgen itself recovers from those in
+// fields. It calls the server's hooks. gqlgen's handler would call them too, but without the
+// request's id, and its response has no media type.
 func panicked(ctx context.Context, exec graphql.GraphExecutor, value any) *gqlerror.Error {
 	presenter, ok := exec.(interface {
 		PresentRecoveredError(context.Context, any) error
@@ -139,8 +141,8 @@ func panicked(ctx context.Context, exec graphql.GraphExecutor, value any) *gqler
 
 type requestIDKey struct{}
 
-// RequestID returns the id of the request that ctx belongs to: 26 characters that a client finds in
-// the response header X-Request-Id and an operator in the log.
+// RequestID returns the id of the request that ctx belongs to, or "" if there is none. The id has
+// 26 characters, and is sent in the response header X-Request-Id.
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id

@@ -2,16 +2,16 @@ package graphqlhttp
 
 import "github.com/vektah/gqlparser/v2/ast"
 
-// A visitor is called for parts of an operation; a nil function isn't.
+// A visitor has functions that inspect calls for parts of an operation. Each may be nil.
 type visitor struct {
 	directive func(*ast.Directive)
 	value     func(*ast.Value)
 
-	fragments map[*ast.FragmentDefinition]bool // that were visited
+	visited map[*ast.FragmentDefinition]bool
 }
 
-// inspect visits what is going to run of an operation that was validated, its variables' defaults
-// and directives too, with each fragment that it reaches, once.
+// inspect visits a validated operation, including its variables' defaults and directives, and each
+// fragment that it uses once.
 func inspect(operation *ast.OperationDefinition, v visitor) {
 	for _, variable := range operation.VariableDefinitions {
 		v.values(variable.DefaultValue)
@@ -34,13 +34,13 @@ func (v *visitor) selections(set ast.SelectionSet) {
 		case *ast.FragmentSpread:
 			v.directives(selection.Directives)
 			fragment := selection.Definition
-			if fragment == nil || v.fragments[fragment] {
+			if fragment == nil || v.visited[fragment] {
 				continue
 			}
-			if v.fragments == nil {
-				v.fragments = map[*ast.FragmentDefinition]bool{}
+			if v.visited == nil {
+				v.visited = map[*ast.FragmentDefinition]bool{}
 			}
-			v.fragments[fragment] = true
+			v.visited[fragment] = true
 			v.selections(fragment.SelectionSet)
 		}
 	}
