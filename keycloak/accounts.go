@@ -9,33 +9,32 @@ import (
 	"github.com/cloakql/cloakql/internal/jose"
 )
 
-// maxNames bounds the names that accounts remembers: some 2 MB.
+// maxNames bounds the names that accounts remembers, to about 2 MB.
 const maxNames = 20_000
 
-// accounts knows which names are one account's, its e-mail address among them, as far as a sign-in
-// has shown it. Guesses at two names of one account are two guesses at it, and Keycloak's quick
-// login check takes them so.
+// accounts maps the names that people sign in with to accounts, as far as successful sign-ins have
+// revealed them. An account's username and its e-mail address must share a queue: Keycloak's quick
+// login check counts guesses at either name against the account.
 //
-// What a token says of its user's names may be what the user likes to be called: where a realm
-// doesn't sign people in by e-mail address, one person's address may be another's username. So the
-// name that somebody signed in with is its account's whatever other tokens say, and nobody takes it
-// by calling themselves so.
+// Users may choose the names in their tokens: where a realm doesn't sign people in by e-mail
+// address, one user's address may be another's username. So a name that somebody has signed in with
+// belongs to that account whatever other tokens claim, and no user can take it over.
 type accounts struct {
 	mu    sync.Mutex // guards names
-	names map[digest]knownName
+	names map[digest]knownAccount
 }
 
-// A knownName is a name's account.
-type knownName struct {
+// A knownAccount is the account that a name belongs to.
+type knownAccount struct {
 	id     digest
-	proven bool // somebody signed in with it; otherwise a token claims it
+	proven bool // somebody signed in with the name; otherwise a token claims it
 }
 
-func newAccounts() *accounts { return &accounts{names: map[digest]knownName{}} }
+func newAccounts() *accounts { return &accounts{names: map[digest]knownAccount{}} }
 
-// of returns what stands for the account of a name: the account's id, or the name itself where no
-// sign-in has shown it.
-func (a *accounts) of(credentials identity.Credentials) digest {
+// lookup returns a key for the account with this name: the account's ID, or the name itself if no
+// sign-in has revealed its account.
+func (a *accounts) lookup(credentials identity.Credentials) digest {
 	name := nameDigest(credentials.Username)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -45,8 +44,8 @@ func (a *accounts) of(credentials identity.Credentials) digest {
 	return name
 }
 
-// learn remembers the names of the account that signed in with credentials. The token comes from
-// Keycloak itself, in the answer to our own request, so its claims need no signature here.
+// learn remembers the names of the account that signed in with credentials. The token comes
+// straight from Keycloak's response, so its signature need not be verified.
 func (a *accounts) learn(credentials identity.Credentials, token *identity.OpenIDToken) {
 	parts, err := jose.DecodeCompact(token.AccessToken.Reveal())
 	if err != nil {
@@ -63,13 +62,13 @@ func (a *accounts) learn(credentials identity.Credentials, token *identity.OpenI
 	id := digest(sha256.Sum256([]byte("id\x00" + claims.Subject)))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.remember(credentials.Username, knownName{id, true})
-	a.remember(claims.Username, knownName{id, false})
-	a.remember(claims.Email, knownName{id, false})
+	a.remember(credentials.Username, knownAccount{id, true})
+	a.remember(claims.Username, knownAccount{id, false})
+	a.remember(claims.Email, knownAccount{id, false})
 }
 
-// remember notes a name's account. A claim never replaces what is known. The caller holds mu.
-func (a *accounts) remember(name string, account knownName) {
+// remember stores a name's account. A claim never replaces an existing entry. The caller holds mu.
+func (a *accounts) remember(name string, account knownAccount) {
 	if name == "" {
 		return
 	}
@@ -79,7 +78,7 @@ func (a *accounts) remember(name string, account knownName) {
 		return
 	}
 	if !known && len(a.names) >= maxNames {
-		for other := range a.names { // any: a name that is forgotten stands for itself again
+		for other := range a.names { // evict any: lookup then returns the name itself again
 			delete(a.names, other)
 			break
 		}

@@ -81,9 +81,9 @@ const (
 	// stop then, so the call keeps its places in the pool and the queue until Keycloak has
 	// answered, or until this bound.
 	maxTimeouts = 3
-	// maxHeldQueue bounds how long a refusal that is held back blocks its account's queue, before
+	// maxQueueHold bounds how long a refusal that is held back blocks its account's queue, before
 	// the pause. The owner waits behind it.
-	maxHeldQueue = 1500 * time.Millisecond
+	maxQueueHold = 1500 * time.Millisecond
 )
 
 // A Client signs people in and out of a realm, on behalf of one client of it. Make it with
@@ -103,11 +103,11 @@ type Client struct {
 	config    ClientConfig
 	http      *http.Client
 	calls     *sync.WaitGroup // sign-ins and sign-outs under way, their callers there or not
-	logins    *pool
+	logins    *semaphore
 	accounts  *accounts
 	queue     *loginQueue
-	pace      *pace
-	logouts   *pool
+	timing    *loginTiming
+	logouts   *semaphore
 	exchanges *exchanges
 }
 
@@ -139,11 +139,12 @@ func NewClient(config ClientConfig) (*Client, error) {
 	}
 	c := &Client{
 		config: config, http: newHTTPClient(config.Transport),
-		logins: newPool(config.MaxLogins), accounts: newAccounts(), queue: newLoginQueue(),
-		pace: new(pace), calls: new(sync.WaitGroup), logouts: newPool(config.MaxLogouts),
+		logins: newSemaphore(config.MaxLogins), accounts: newAccounts(), queue: newLoginQueue(),
+		timing: new(loginTiming), calls: new(sync.WaitGroup),
+		logouts: newSemaphore(config.MaxLogouts),
 	}
 	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
-	c.exchanges.pool, c.exchanges.anyNetwork = newPool(config.MaxRefreshes),
+	c.exchanges.semaphore, c.exchanges.anyNetwork = newSemaphore(config.MaxRefreshes),
 		config.RefreshGraceAnyNetwork
 	if config.Log != nil {
 		c.exchanges.log = config.Log
@@ -183,7 +184,7 @@ func (c *Client) login(ctx context.Context,
 	credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	waiting, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	leaveQueue, err := c.queue.enter(waiting, c.accounts.of(credentials))
+	leaveQueue, err := c.queue.enter(waiting, c.accounts.lookup(credentials))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -192,7 +193,7 @@ func (c *Client) login(ctx context.Context,
 			Detail: "others of this account are under way"}
 	}
 	// Waiting sign-ins hold no place: five of one account would take those of five accounts.
-	place, err := c.logins.acquire(ctx)
+	slot, err := c.logins.acquire(ctx)
 	if err != nil {
 		leaveQueue(0)
 		return nil, err
@@ -208,12 +209,12 @@ func (c *Client) login(ctx context.Context,
 	}
 	begin := time.Now()
 	return await(ctx, c, func(ctx context.Context) (*identity.OpenIDToken, error) {
-		defer place.release()
+		defer slot.release()
 		token, err := c.tokens(ctx, form, loginRefusals)
-		place.free()
+		slot.free()
 		refused := errors.Is(err, identity.ErrBadCredentials)
 		if judged(err) {
-			c.pace.observe(networkOf(ctx), time.Since(begin), refused)
+			c.timing.observe(networkOf(ctx), time.Since(begin), refused)
 		}
 		switch {
 		case err == nil:
@@ -222,8 +223,8 @@ func (c *Client) login(ctx context.Context,
 		case refused:
 			// What the caller could see besides the answer has the same pace: when the account's
 			// next sign-in begins, and when the network's next place is free.
-			held := min(c.pace.target(), c.config.Timeout/2)
-			leaveQueue(time.Until(begin.Add(min(held, maxHeldQueue))) +
+			held := min(c.timing.target(), c.config.Timeout/2)
+			leaveQueue(time.Until(begin.Add(min(held, maxQueueHold))) +
 				max(0, c.config.RefusalPause))
 			time.Sleep(time.Until(begin.Add(held)))
 		case identity.TimedOut(err): // Keycloak may count it as a failure
@@ -301,15 +302,15 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	place, err := c.logouts.acquire(ctx)
+	slot, err := c.logouts.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	_, err = await(context.WithoutCancel(ctx), c,
 		func(ctx context.Context) (_ struct{}, err error) {
-			defer place.release()
+			defer slot.release()
 			defer recovered(&err)
-			c.exchanges.presented(refreshToken)
+			c.exchanges.markUsed(refreshToken)
 			form := url.Values{"refresh_token": {refreshToken.Reveal()}}
 			got, err := c.call(ctx, c.config.Realm.logoutURL(), form)
 			if err != nil {
@@ -322,7 +323,7 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 					return struct{}{}, err
 				}
 			}
-			c.exchanges.end(refreshToken)
+			c.exchanges.endSession(refreshToken)
 			return struct{}{}, nil
 		})
 	return err

@@ -16,8 +16,8 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// maxAnswerBytes bounds a body of Keycloak's: many times the largest token answer or key set.
-const maxAnswerBytes = 1 << 20
+// maxResponseBytes bounds a body of Keycloak's: many times the largest token answer or key set.
+const maxResponseBytes = 1 << 20
 
 // NewTransport returns an HTTP transport tuned for calls to one Keycloak: connections are pooled
 // and kept shorter than common proxies keep theirs, and each step of setting one up is bounded.
@@ -101,16 +101,17 @@ func send(client *http.Client, request *http.Request) (response, error) {
 	case err != nil && strings.Contains(err.Error(), "Location header"): // net/http quotes it
 		return response{}, errors.New("the answer is a redirect to something that is no URL")
 	case err != nil:
-		return response{}, quiet(err, proxyNote(client, request))
+		return response{}, redact(err, proxyNote(client, request))
 	}
 	defer got.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(got.Body, maxAnswerBytes+1))
+	body, err := io.ReadAll(io.LimitReader(got.Body, maxResponseBytes+1))
 	switch {
 	case err != nil:
-		return response{}, fmt.Errorf("answer %d was cut short: %w", got.StatusCode, quiet(err, ""))
-	case len(body) > maxAnswerBytes:
+		return response{}, fmt.Errorf("answer %d was cut short: %w", got.StatusCode,
+			redact(err, ""))
+	case len(body) > maxResponseBytes:
 		return response{}, fmt.Errorf("answer %d is larger than %d bytes", got.StatusCode,
-			maxAnswerBytes)
+			maxResponseBytes)
 	case got.StatusCode >= 300 && got.StatusCode < 400:
 		return response{}, fmt.Errorf(
 			"answer %d is a redirect: NewRealm's serverURL must be where Keycloak itself answers",
@@ -119,33 +120,33 @@ func send(client *http.Client, request *http.Request) (response, error) {
 	return response{status: got.StatusCode, body: body, note: proxyNote(client, request)}, nil
 }
 
-// A quietError is an error with a text that repeats nothing of an answer.
-type quietError struct {
+// A redactedError is an error with a text that repeats nothing of an answer.
+type redactedError struct {
 	text string
 	err  error
 }
 
-func (e *quietError) Error() string { return e.text }
-func (e *quietError) Unwrap() error { return e.err }
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.err }
 
 // quiet replaces the text of an error of net/http, which repeats what it can't read of an answer:
 // tokens may be in it, and what answers may have put in what it was asked. The note is put behind
 // it.
-func quiet(err error, note string) error {
+func redact(err error, note string) error {
 	begin, cause := "", err
 	if failed, ok := errors.AsType[*url.Error](err); ok { // its address is ours
 		begin, cause = fmt.Sprintf("%s %q: ", failed.Op, failed.URL), failed.Err
 	}
-	return &quietError{begin + faultText(cause) + note, err}
+	return &redactedError{begin + safeText(cause) + note, err}
 }
 
-// faultText returns the text of an error if it is of a kind whose text comes from this machine, the
+// safeText returns the text of an error if it is of a kind whose text comes from this machine, the
 // name's resolution, or the other side's certificate. Of any other it tells how long the text is.
-func faultText(err error) string {
+func safeText(err error) string {
 	var timeout interface{ Timeout() bool }
 	if call, ok := errors.AsType[*net.OpError](err); ok {
 		if call.Op == "proxyconnect" { // it may have the proxy's words
-			return "the way to the proxy: " + faultText(call.Err)
+			return "the way to the proxy: " + safeText(call.Err)
 		}
 		return call.Error()
 	}
@@ -178,7 +179,7 @@ func faultText(err error) string {
 		return "the connection ended"
 	}
 	text := strings.TrimPrefix(err.Error(), "net/http: HTTP/1.x transport connection broken: ")
-	for _, beginning := range unreadable {
+	for _, beginning := range malformedPrefixes {
 		if strings.HasPrefix(text, beginning) {
 			return beginning
 		}
@@ -186,8 +187,8 @@ func faultText(err error) string {
 	return fmt.Sprintf("an unknown fault of %d bytes (%T)", len(text), err)
 }
 
-// unreadable begin the texts of net/http that go on with what can't be read of an answer.
-var unreadable = []string{
+// malformedPrefixes begin the texts of net/http that go on with what can't be read of an answer.
+var malformedPrefixes = []string{
 	"malformed HTTP response", "malformed HTTP status code", "malformed HTTP version",
 	"malformed MIME header", "malformed chunked encoding",
 	"bad Content-Length", "unsupported transfer encoding", "http: server closed idle connection",

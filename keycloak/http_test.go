@@ -113,7 +113,7 @@ func TestBadAnswers(t *testing.T) {
 		{"a connection that is closed", anyCall, hijack(""), ""},
 		{"another protocol", anyCall, hijack("SSH-2.0-OpenSSH_9.9\r\n"), ""},
 		{"a status that is none", anyCall, hijack("HTTP/1.1 9999 " + canary + "\r\n\r\n"), ""},
-		{"larger than a megabyte", anyCall, answers(200, with(t, tokens, object{"x": strings.Repeat("x", maxAnswerBytes)})), "larger than 1048576 bytes"},
+		{"larger than a megabyte", anyCall, answers(200, with(t, tokens, object{"x": strings.Repeat("x", maxResponseBytes)})), "larger than 1048576 bytes"},
 		{"larger once unpacked", anyCall, gzipped, "larger than 1048576 bytes"},
 		{"gzip that is none", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), ""},
 		{"a header without end", anyCall, hijack("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), ""},
@@ -183,7 +183,7 @@ func TestEchoesAreWithheld(t *testing.T) {
 }
 
 func TestAnswerOfExactlyTheBound(t *testing.T) {
-	padding := maxAnswerBytes - len(with(t, tokens, object{"x": ""}))
+	padding := maxResponseBytes - len(with(t, tokens, object{"x": ""}))
 	client := newClient(t, answers(200, with(t, tokens, object{"x": strings.Repeat("x", padding)})))
 	if _, err := client.Login(t.Context(), aliceSignsIn()); err != nil {
 		t.Error(err)
@@ -327,7 +327,7 @@ func TestFaultText(t *testing.T) {
 		{errors.New("net/http: HTTP/1.x transport connection broken: malformed HTTP status code " + canary), "malformed HTTP status code"},
 		{errors.New(canary), "an unknown fault of 11 bytes (*errors.errorString)"},
 	} {
-		if got := quiet(tt.err, "").Error(); got != tt.want {
+		if got := redact(tt.err, "").Error(); got != tt.want {
 			t.Errorf("%q is shown as %q, want %q", tt.err, got, tt.want)
 		}
 	}
@@ -365,7 +365,7 @@ func TestSend_says_that_a_proxy_answered(t *testing.T) {
 			t.Errorf("%s: %s; want it to say %q, and nothing of the proxy's", server, text, want)
 		}
 	}
-	if got := whyNot(response{status: 403, note: " (note)"}); got !=
+	if got := statusDetail(response{status: 403, note: " (note)"}); got !=
 		"answer 403; expected 200 (note)" {
 		t.Errorf("of keys: %q", got)
 	}

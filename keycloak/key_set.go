@@ -378,7 +378,7 @@ func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
 		return jose.KeySet{}, truncatedError{err}
 	}
 	if got.status != http.StatusOK {
-		return jose.KeySet{}, errors.New(whyNot(got))
+		return jose.KeySet{}, errors.New(statusDetail(got))
 	}
 	return jose.ReadKeySet(got.body)
 }

@@ -112,7 +112,7 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 				stop()
 				time.Sleep(fetchTimeout) // the last fetch ends by itself
 				synctest.Wait()
-				if tries := len(k.endpoint.times()); body.taken > tries*(maxAnswerBytes+1) {
+				if tries := len(k.endpoint.times()); body.taken > tries*(maxResponseBytes+1) {
 					t.Errorf("%d bytes were read in %d tries of a body without end", body.taken,
 						tries)
 				}

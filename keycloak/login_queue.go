@@ -13,10 +13,10 @@ const (
 	// maxQueued bounds how many sign-ins of one account wait for the running one. A person has a
 	// few tabs; a program that signs in as one account all the time should keep its tokens.
 	maxQueued = 4
-	// maxOfNetwork bounds how many of an account's sign-ins, the running one included, come from
+	// maxPerNetwork bounds how many of an account's sign-ins, the running one included, come from
 	// one network: somebody who knows a username must not be able to keep its owner out of the
 	// queue.
-	maxOfNetwork = 2
+	maxPerNetwork = 2
 )
 
 // A loginQueue lets the sign-ins of one account run one after another, first come, first served.
@@ -48,7 +48,7 @@ func (q *loginQueue) enter(ctx context.Context,
 		queue.free <- struct{}{}
 		q.accounts[account] = queue
 	}
-	if queue.size > maxQueued || network.IsValid() && queue.networks[network] >= maxOfNetwork {
+	if queue.size > maxQueued || network.IsValid() && queue.networks[network] >= maxPerNetwork {
 		q.mu.Unlock()
 		return nil, identity.ErrBusy
 	}

@@ -301,8 +301,8 @@ func TestAccounts_aClaimTakesNobodysName(t *testing.T) {
 	} {
 		a := newAccounts()
 		signIns(a)
-		if a.of(identity.Credentials{Username: "dave@example.com"}) ==
-			a.of(identity.Credentials{Username: "mallory"}) {
+		if a.lookup(identity.Credentials{Username: "dave@example.com"}) ==
+			a.lookup(identity.Credentials{Username: "mallory"}) {
 			t.Errorf("%s: the stranger's queue is the owner's", name)
 		}
 	}
@@ -329,7 +329,7 @@ func TestTurns_pauseAfterARefusal(t *testing.T) {
 						`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 				}),
 			}))
-			client.pace.observe(netip.Prefix{}, 0, false) // refusals aren't held back
+			client.timing.observe(netip.Prefix{}, 0, false) // refusals aren't held back
 			for i := range 5 {
 				if err := signIn(t.Context(), client, "alice"); errors.Is(err,
 					identity.ErrBadCredentials) != (i < 2) {
@@ -433,7 +433,7 @@ func TestAPanicEndsNoProcess(t *testing.T) {
 			t.Errorf("a sign-out: %v, want %v", err, identity.ErrProviderUnavailable)
 		}
 	}
-	if client.logins.taken+client.logouts.taken+client.exchanges.pool.taken != 0 {
+	if client.logins.inUse+client.logouts.inUse+client.exchanges.semaphore.inUse != 0 {
 		t.Error("a panic kept its place")
 	}
 	if err := client.Close(t.Context()); err != nil {

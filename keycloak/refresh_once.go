@@ -19,8 +19,8 @@ import (
 // and a second tab that comes late signs in anew; exchanges under way are shared whatever is
 // remembered.
 const (
-	maxRemembered      = 10_000
-	maxRememberedBytes = 64 << 20
+	maxCached      = 10_000
+	maxCachedBytes = 64 << 20
 )
 
 // exchanges trade refresh tokens for new ones, each token once for one network.
@@ -41,7 +41,7 @@ type exchanges struct {
 	exchange   func(context.Context, identity.Secret) (*identity.OpenIDToken, error)
 	grace      time.Duration
 	anyNetwork bool // a caller's network makes no difference to whose an answer is
-	pool       *pool
+	semaphore  *semaphore
 	log        *slog.Logger
 
 	mu sync.Mutex // guards the fields below
@@ -50,7 +50,7 @@ type exchanges struct {
 	successors map[digest]*exchange // those that ended within the grace; by the new refresh token
 	sessions   map[sessionFrom]bool // of the exchanges under way
 	inFlight   int                  // exchanges under way
-	remembered int                  // exchanges in cache that have ended
+	cached     int                  // exchanges in cache that have ended
 	bytes      int                  // of the answers in cache
 	// closed once inFlight is zero; nil while no call waits for that
 	idle chan struct{}
@@ -89,7 +89,7 @@ type exchange struct {
 func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToken, error),
 	grace time.Duration) *exchanges {
 	return &exchanges{
-		exchange: f, grace: grace, pool: newPool(DefaultMaxCalls), log: slog.Default(),
+		exchange: f, grace: grace, semaphore: newSemaphore(DefaultMaxCalls), log: slog.Default(),
 		cache: map[digest][]*exchange{}, successors: map[digest]*exchange{},
 		sessions: map[sessionFrom]bool{},
 	}
@@ -178,7 +178,7 @@ func (x *exchanges) supersede(key digest) {
 }
 
 // presented tells that a refresh token is used for something else than an exchange.
-func (x *exchanges) presented(refreshToken identity.Secret) {
+func (x *exchanges) markUsed(refreshToken identity.Secret) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.supersede(digestOf(refreshToken))
@@ -192,16 +192,16 @@ func (x *exchanges) admit(ctx context.Context, session string) (release func(), 
 	if x.sessions[from] {
 		return nil, &identity.RateLimitError{RetryAfter: shareRetry}
 	}
-	place, err := x.pool.acquire(ctx)
+	slot, err := x.semaphore.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if session == "" || !from.network.IsValid() {
-		return place.release, nil
+		return slot.release, nil
 	}
 	x.sessions[from] = true
 	return func() {
-		place.release()
+		slot.release()
 		delete(x.sessions, from)
 	}, nil
 }
@@ -223,12 +223,12 @@ func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.
 	e.token, e.err, e.at = token, err, time.Now()
 	e.size = sizeOf(token)
 	close(e.done)
-	if err != nil || x.grace <= 0 || x.remembered >= maxRemembered ||
-		x.bytes+e.size > maxRememberedBytes {
+	if err != nil || x.grace <= 0 || x.cached >= maxCached ||
+		x.bytes+e.size > maxCachedBytes {
 		x.remove(e)
 		return
 	}
-	x.remembered++
+	x.cached++
 	x.bytes += e.size
 	// Where tokens aren't single-use, a realm may hand the presented one back: presenting it again
 	// is no news then.
@@ -247,7 +247,7 @@ func (x *exchanges) forget(e *exchange) {
 	if !x.remove(e) { // it was dropped before
 		return
 	}
-	x.remembered--
+	x.cached--
 	x.bytes -= e.size
 	if e.token.RefreshToken == nil {
 		return
@@ -274,7 +274,7 @@ func (x *exchanges) remove(e *exchange) bool {
 // end forgets the answers of the session that refreshToken belongs to, and makes the exchanges of
 // it that are under way fail with ErrSessionEnded. Call it after Keycloak ended that session: only
 // then is what the token says of itself known to be true.
-func (x *exchanges) end(refreshToken identity.Secret) {
+func (x *exchanges) endSession(refreshToken identity.Secret) {
 	key, session := digestOf(refreshToken), sessionOf(refreshToken)
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -226,7 +226,7 @@ func TestLogoutForgetsItsSession(t *testing.T) {
 				check(t, x, ofSession("s1", "1"), 1)
 				check(t, x, ofSession("s2", "1"), 2)
 				check(t, x, identity.NewSecret("opaque"), 3)
-				x.end(with)
+				x.endSession(with)
 				check(t, x, ofSession("s2", "1"), 2)
 				check(t, x, identity.NewSecret("opaque"), 3)
 				check(t, x, ofSession("s1", "1"), 4)
@@ -256,7 +256,7 @@ func TestLogoutByATokenThatCannotBeRead(t *testing.T) {
 		for i, token := range opaque {
 			check(t, x, token, i+1)
 		}
-		x.end(opaque[4])
+		x.endSession(opaque[4])
 		for i, token := range opaque[:4] {
 			check(t, x, token, i+1)
 		}
@@ -282,7 +282,7 @@ func TestLogoutWinsOverTheExchangeUnderWay(t *testing.T) {
 			}
 		})
 		time.Sleep(time.Second)
-		x.end(ofSession("s1", "2"))
+		x.endSession(ofSession("s1", "2"))
 		callers.Wait()
 		synctest.Wait()
 		if answers, _ := held(x); answers != 1 {
@@ -303,7 +303,7 @@ func TestRememberedAnswersAreBounded(t *testing.T) {
 			if _, err := x.do(t.Context(), identity.NewSecret(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
-			if answers, bytes := held(x); answers > maxRemembered+1 || bytes > maxRememberedBytes {
+			if answers, bytes := held(x); answers > maxCached+1 || bytes > maxCachedBytes {
 				t.Fatalf("%d answers and %d bytes are held", answers, bytes)
 			}
 		}
@@ -318,10 +318,10 @@ func TestRememberedAnswersAreBounded(t *testing.T) {
 	t.Run("by count", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			x := newExchanges(quick(&identity.OpenIDToken{}), grace)
-			fill(t, x, maxRemembered+5)
+			fill(t, x, maxCached+5)
 			synctest.Wait()
-			if answers, _ := held(x); answers != maxRemembered {
-				t.Errorf("%d answers are remembered, want %d", answers, maxRemembered)
+			if answers, _ := held(x); answers != maxCached {
+				t.Errorf("%d answers are remembered, want %d", answers, maxCached)
 			}
 			afterwards(t, x)
 		})
@@ -334,9 +334,9 @@ func TestRememberedAnswersAreBounded(t *testing.T) {
 					IDToken: &large}), grace)
 			fill(t, x, 30)
 			synctest.Wait()
-			if answers, _ := held(x); answers != maxRememberedBytes/(3<<20) {
+			if answers, _ := held(x); answers != maxCachedBytes/(3<<20) {
 				t.Errorf("%d answers of 3 MiB are remembered, want %d", answers,
-					maxRememberedBytes/(3<<20))
+					maxCachedBytes/(3<<20))
 			}
 			afterwards(t, x)
 		})
@@ -493,11 +493,11 @@ func TestExchanges_repeatWithinOneNetwork(t *testing.T) {
 				checkFrom(t, x, tt.first, refreshToken(), 1) // whatever others did
 				time.Sleep(grace)
 				synctest.Wait()
-				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.remembered != 0 ||
+				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.cached != 0 ||
 					len(x.successors) != 0 {
 					t.Errorf(
 						"after the grace %d answers, %d bytes, %d remembered and %d successors "+
-							"are left", answers, bytes, x.remembered, len(x.successors))
+							"are left", answers, bytes, x.cached, len(x.successors))
 				}
 			})
 		})
@@ -524,7 +524,7 @@ func TestExchanges_repeatUntilTheSuccessorIsPresented(t *testing.T) {
 			checkFrom(t, x, "198.51.100.1", next, 2)
 		},
 		"for a sign-out": func(t *testing.T, x *exchanges, next identity.Secret) {
-			x.presented(next)
+			x.markUsed(next)
 			x.exchange(t.Context(), next) // keeps count with the others
 		},
 	}
@@ -539,11 +539,11 @@ func TestExchanges_repeatUntilTheSuccessorIsPresented(t *testing.T) {
 				checkFrom(t, x, "192.0.2.1", refreshToken(), 3)
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.remembered != 0 ||
+				if answers, bytes := held(x); answers != 0 || bytes != 0 || x.cached != 0 ||
 					len(x.successors) != 0 {
 					t.Errorf(
 						"after the grace %d answers, %d bytes, %d remembered and %d successors "+
-							"are left", answers, bytes, x.remembered, len(x.successors))
+							"are left", answers, bytes, x.cached, len(x.successors))
 				}
 			})
 		})
@@ -559,7 +559,7 @@ func TestExchanges_theSuccessorTakesNoAnswerFromThoseWhoWait(t *testing.T) {
 		for range 8 {
 			callers.Go(func() {
 				checkFrom(t, x, "192.0.2.1", refreshToken(), 1)
-				x.presented(identity.NewSecret("next 1"))
+				x.markUsed(identity.NewSecret("next 1"))
 			})
 		}
 		callers.Wait()

@@ -165,9 +165,9 @@ func refusal(got response, refusals []refusalRule) error {
 	panic("keycloak: the last row of clientErrors fits every answer")
 }
 
-// whyNot returns what an answer other than 200 to a request without credentials says to operators,
-// and what to change where Keycloak gives it away.
-func whyNot(got response) string {
+// statusDetail returns the detail for operators of a response to a request without credentials that
+// should have been 200: the status, and what to change if Keycloak's error tells.
+func statusDetail(got response) string {
 	text := fmt.Sprintf("answer %d; expected 200", got.status)
 	if refused, ok := errors.AsType[*Refusal](refusal(got, nil)); ok &&
 		refused.Hint != checkClient {
@@ -189,7 +189,7 @@ func knownText(text, kind string) string {
 	if text == "" || slices.Contains(knownTexts, text) {
 		return text
 	}
-	for _, beginning := range knownBeginnings {
+	for _, beginning := range knownPrefixes {
 		if rest, ok := strings.CutPrefix(text, beginning); ok {
 			return fmt.Sprintf("%s[%d bytes]", beginning, len(rest))
 		}
@@ -197,9 +197,9 @@ func knownText(text, kind string) string {
 	return fmt.Sprintf("[an unknown %s of %d bytes]", kind, len(text))
 }
 
-// knownBeginnings begin texts of Keycloak's that end with something out of the request or the
+// knownPrefixes begin texts of Keycloak's that end with something out of the request or the
 // settings.
-var knownBeginnings = []string{"Invalid scopes: ", "Invalid token issuer. Expected '",
+var knownPrefixes = []string{"Invalid scopes: ", "Invalid token issuer. Expected '",
 	"Request path contains invalid character "}
 
 // knownTexts are the errors and descriptions that Keycloak 26.7.4 has at the token and logout

@@ -219,7 +219,7 @@ func TestKnownText_ofTheRows(t *testing.T) {
 		for _, text := range []string{row.code, row.text} {
 			begins := func(known string) bool { return strings.HasPrefix(known, text) }
 			if text != "" && !slices.ContainsFunc(knownTexts, begins) &&
-				!slices.ContainsFunc(knownBeginnings, begins) {
+				!slices.ContainsFunc(knownPrefixes, begins) {
 				t.Errorf("%q is no known text", text)
 			}
 		}
@@ -263,8 +263,8 @@ func TestWhyNot(t *testing.T) {
 		{404, `<html>canary</html>`, "answer 404; expected 200"},
 		{502, `{"error":"canary"}`, "answer 502; expected 200"},
 	} {
-		if got := whyNot(response{status: tt.status, body: []byte(tt.body)}); got != tt.want {
-			t.Errorf("whyNot(%d %s) = %q, want %q", tt.status, tt.body, got, tt.want)
+		if got := statusDetail(response{status: tt.status, body: []byte(tt.body)}); got != tt.want {
+			t.Errorf("statusDetail(%d %s) = %q, want %q", tt.status, tt.body, got, tt.want)
 		}
 	}
 }

@@ -45,7 +45,7 @@ var kinds = map[string]func(ctx context.Context, c *Client, n int) error{
 
 // A network has a quarter of the places, from however many of its addresses; the others have the
 // rest.
-func TestPool_networkShare(t *testing.T) {
+func TestSemaphore_networkShare(t *testing.T) {
 	for name, call := range kinds {
 		synctest.Test(t, func(t *testing.T) {
 			realm, client := newRealmByClock(time.Second, func(c *ClientConfig) {
@@ -84,8 +84,8 @@ func TestPool_networkShare(t *testing.T) {
 }
 
 // Without addresses there are no networks, and all the places are anybody's.
-func TestPool_withoutAddresses(t *testing.T) {
-	p := newPool(8)
+func TestSemaphore_withoutAddresses(t *testing.T) {
+	p := newSemaphore(8)
 	for range 8 {
 		if _, err := p.acquire(t.Context()); err != nil {
 			t.Error(err)
@@ -97,23 +97,23 @@ func TestPool_withoutAddresses(t *testing.T) {
 }
 
 // However small a pool is, a network has one place.
-func TestPool_small(t *testing.T) {
-	p := newPool(1)
-	place, err := p.acquire(from(t, hereAddress))
+func TestSemaphore_small(t *testing.T) {
+	p := newSemaphore(1)
+	slot, err := p.acquire(from(t, hereAddress))
 	if err != nil {
 		t.Fatal(err)
 	}
-	place.release()
-	place.release() // which counts once
-	if len(p.networks) != 0 || p.taken != 0 {
-		t.Errorf("%d taken, %d networks; want none", p.taken, len(p.networks))
+	slot.release()
+	slot.release() // which counts once
+	if len(p.networks) != 0 || p.inUse != 0 {
+		t.Errorf("%d taken, %d networks; want none", p.inUse, len(p.networks))
 	}
 }
 
 // The caller of a slow Keycloak is answered in time. The place stays taken until Keycloak has
 // answered, or until the bound: Keycloak works on, and whoever comes again at once must not double
 // its work.
-func TestPool_heldUntilKeycloakAnswers(t *testing.T) {
+func TestSemaphore_heldUntilKeycloakAnswers(t *testing.T) {
 	for _, tt := range []struct{ takes, held time.Duration }{
 		{20 * time.Second, 20 * time.Second},
 		{time.Hour, 24 * time.Second},

@@ -77,14 +77,14 @@ func TestClient_Login_heldRefusalsHoldNoPlace(t *testing.T) {
 		callers.Go(func() { refusedAfter(t, from(t, hereAddress), client, "social") })
 		time.Sleep(unhashed)
 		synctest.Wait()
-		place, err := client.logins.acquire(from(t, otherAddress))
+		slot, err := client.logins.acquire(from(t, otherAddress))
 		if err != nil {
 			t.Fatalf("a refusal that is held back holds a place: %v", err)
 		}
-		place.release()
+		slot.release()
 		callers.Wait()
-		if len(client.logins.networks) != 0 || client.logins.taken != 0 {
-			t.Errorf("%d taken, %d networks; want none", client.logins.taken,
+		if len(client.logins.networks) != 0 || client.logins.inUse != 0 {
+			t.Errorf("%d taken, %d networks; want none", client.logins.inUse,
 				len(client.logins.networks))
 		}
 
@@ -107,10 +107,10 @@ func TestClient_Login_heldRefusalsHoldNoPlace(t *testing.T) {
 func TestClient_Login_heldRefusalsHaveABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := refusing(t, timeout(8*time.Second))
-		client.pace.observe(netip.Prefix{}, time.Hour, false)
+		client.timing.observe(netip.Prefix{}, time.Hour, false)
 		begin := time.Now()
 		var callers sync.WaitGroup
-		for _, want := range []time.Duration{4 * time.Second, maxHeldQueue + 4*time.Second} {
+		for _, want := range []time.Duration{4 * time.Second, maxQueueHold + 4*time.Second} {
 			callers.Go(func() {
 				if refusedAfter(t, t.Context(), client, "alice"); time.Since(begin) != want {
 					t.Errorf("refused after %v, want %v", time.Since(begin), want)
@@ -135,7 +135,7 @@ func TestClient_Login_refusalsShowInNothingElse(t *testing.T) {
 				refusedAfter(t, t.Context(), client, "nobody")
 				begin := time.Now()
 				var callers sync.WaitGroup
-				for i := range maxOfNetwork {
+				for i := range maxPerNetwork {
 					callers.Go(func() {
 						took := refusedAfter(t, t.Context(), client, name)
 						if i > 0 {
@@ -174,10 +174,10 @@ func TestClient_Login_theFirstRefusals(t *testing.T) {
 		client := refusing(t)
 		for range 3 {
 			for _, name := range []string{"social", "social", "alice"} {
-				client.pace.samples = nil
-				if took := refusedAfter(t, from(t, hereAddress), client, name); took != firstPace &&
-					name == "social" || took < hashed {
-					t.Errorf("%s is refused after %v, want %v", name, took, firstPace)
+				client.timing.samples = nil
+				took := refusedAfter(t, from(t, hereAddress), client, name)
+				if took != initialDelay && name == "social" || took < hashed {
+					t.Errorf("%s is refused after %v, want %v", name, took, initialDelay)
 				}
 			}
 		}
@@ -203,16 +203,16 @@ func TestClient_Login_onlyJudgedRefusalsAreHeld(t *testing.T) {
 			t.Errorf("%v after %v, want %v at once", err, time.Since(begin),
 				identity.ErrProviderUnavailable)
 		}
-		if n := len(client.pace.samples); n != 1 {
+		if n := len(client.timing.samples); n != 1 {
 			t.Errorf("%d samples, want 1", n)
 		}
 	})
 }
 
 // One network doesn't move the pace down, and no number of quick refusals moves it down.
-func TestPace_oneNetworkMovesLittle(t *testing.T) {
+func TestLoginTiming_oneNetworkMovesLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p pace
+		var p loginTiming
 		network := func(i int) netip.Prefix {
 			return identity.NetworkOf(netip.MustParseAddr(fmt.Sprintf("198.51.%d.7", i)))
 		}
@@ -245,9 +245,9 @@ func TestPace_oneNetworkMovesLittle(t *testing.T) {
 
 // The time of a storm isn't kept for good where few networks sign in, nor is it forgotten for want
 // of sign-ins.
-func TestPace_forgetsAStorm(t *testing.T) {
+func TestLoginTiming_forgetsAStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p pace
+		var p loginTiming
 		storm, own := netip.MustParsePrefix("198.51.100.0/24"),
 			netip.MustParsePrefix("192.0.2.0/24")
 		for range 100 {
