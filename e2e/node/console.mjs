@@ -460,7 +460,7 @@ async function hostileSchema() {
     await context.route('**/graphql', async (route) => {
       if (operationOf(route.request()) !== 'IntrospectionQuery') return route.fallback();
       const response = await route.fetch();
-      await route.fulfill({ response, body: (await response.text()).replace('What can be asked.', '[go](http://127.0.0.1:9/elsewhere)') });
+      await route.fulfill({ response, body: (await response.text()).replace('The root of all queries.', '[go](http://127.0.0.1:9/elsewhere)') });
     });
     const page = await open(context);
     await page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Docs' }).click();

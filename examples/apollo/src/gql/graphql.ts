@@ -16,42 +16,43 @@ export type Scalars = {
   Float: { input: number; output: number; }
   /** The claims of a token: a JSON object, exactly as it was signed. */
   Claims: { input: Record<string, unknown>; output: Record<string, unknown>; }
-  /** A moment, as RFC 3339 writes it: `2026-01-02T15:04:05Z`. */
+  /** A point in time, in the format of RFC 3339: `2026-01-02T15:04:05Z`. */
   Time: { input: string; output: string; }
 };
 
 /** The roles that a user has in one client. */
 export type ClientRoles = {
   __typename?: 'ClientRoles';
-  /** The client id. */
+  /** The client ID. */
   client: Scalars['String']['output'];
   /** The names of the roles. */
   roles: Array<Scalars['String']['output']>;
 };
 
-/** What changes a session: signing in, staying signed in, signing out. */
+/** Changes to a session: sign in, refresh tokens, sign out. */
 export type Mutation = {
   __typename?: 'Mutation';
   /**
-   * Signs a person in with a password and gives tokens. A wrong password, an unknown user and a locked
-   * account are one and the same error, INVALID_CREDENTIALS: nobody can find out here which names exist.
+   * Signs a user in with a password and returns tokens. A wrong password, an unknown user and a locked
+   * account all fail with the same code, INVALID_CREDENTIALS, so nobody can find out which usernames exist.
    */
   login: OpenIdToken;
   /**
-   * Ends the session of a refresh token, in every client that shares it. True also when it had ended
-   * before. An access token stays valid until it expires: it is checked without asking the realm. Forget it too.
+   * Ends the session of a refresh token, in every client that shares it. Returns true even if the session
+   * had already ended. Discard the access token too: it is verified without a call to the realm, so it
+   * stays valid until it expires.
    */
   logout: Scalars['Boolean']['output'];
   /**
-   * Trades a refresh token for new tokens. Keep the new refresh token and forget the old one: the realm
-   * may accept each just once. Two tabs may present the same token at the same time: both get the same answer.
-   * INVALID_REFRESH_TOKEN means that the person has to sign in again.
+   * Exchanges a refresh token for new tokens. Store the new refresh token and discard the old one: the
+   * realm may accept each only once. If two tabs send the same token at the same time, both get the same
+   * response. INVALID_REFRESH_TOKEN means that the user has to sign in again.
    */
   refresh: OpenIdToken;
 };
 
 
-/** What changes a session: signing in, staying signed in, signing out. */
+/** Changes to a session: sign in, refresh tokens, sign out. */
 export type MutationLoginArgs = {
   otp?: InputMaybe<Scalars['String']['input']>;
   password: Scalars['String']['input'];
@@ -59,75 +60,75 @@ export type MutationLoginArgs = {
 };
 
 
-/** What changes a session: signing in, staying signed in, signing out. */
+/** Changes to a session: sign in, refresh tokens, sign out. */
 export type MutationLogoutArgs = {
   refreshToken: Scalars['String']['input'];
 };
 
 
-/** What changes a session: signing in, staying signed in, signing out. */
+/** Changes to a session: sign in, refresh tokens, sign out. */
 export type MutationRefreshArgs = {
   refreshToken: Scalars['String']['input'];
 };
 
-/** What a sign-in gives: OpenID Connect's token response. */
+/** The tokens of a sign-in: OpenID Connect's token response. */
 export type OpenIdToken = {
   __typename?: 'OpenIdToken';
-  /** Send this with each request: `Authorization: Bearer <accessToken>`. It is opaque to clients. */
+  /** Send this with each request: `Authorization: Bearer <accessToken>`. Treat it as opaque. */
   accessToken: Scalars['String']['output'];
-  /** How long the access token is valid from now, in seconds. */
+  /** Seconds until the access token expires. */
   expiresIn: Scalars['Int']['output'];
-  /** The ID token: who signed in, for the client to read. It is not accepted as an access token. */
+  /** The ID token, which tells the client who signed in. It is not accepted as an access token. */
   idToken?: Maybe<Scalars['String']['output']>;
-  /** How long the refresh token is valid from now, in seconds. Null without one, or with one that has no end. */
+  /** Seconds until the refresh token expires. Null if there is none, or if it doesn't expire. */
   refreshExpiresIn?: Maybe<Scalars['Int']['output']>;
-  /** Give this to `refresh` when the access token has expired, or to `logout`. Null where the realm gives none. */
+  /** Pass this to `refresh` when the access token has expired, or to `logout`. Null if the realm issues none. */
   refreshToken?: Maybe<Scalars['String']['output']>;
-  /** The scopes that were granted. */
+  /** The granted scopes. */
   scope: Array<Scalars['String']['output']>;
-  /** How to present the access token: always `Bearer`, whose case may vary. */
+  /** How to present the access token: always `Bearer`, in upper or lower case. */
   tokenType: Scalars['String']['output'];
 };
 
-/** What can be asked. */
+/** The root of all queries. */
 export type Query = {
   __typename?: 'Query';
-  /** The caller: what the access token of this request says of its user. */
+  /** The caller: the user of this request's access token. */
   me?: Maybe<User>;
 };
 
-/** One sign-in, shared by every client that the user reached with it. */
+/** One sign-in, shared by all clients that the user opened with it. */
 export type Session = {
   __typename?: 'Session';
-  /** When the person signed in. Known for sign-ins through a browser alone. */
+  /** When the user signed in. Known only for sign-ins through a browser. */
   authenticatedAt?: Maybe<Scalars['Time']['output']>;
-  /** The session's id. It is opaque. */
+  /** The session ID. Treat it as opaque. */
   id: Scalars['ID']['output'];
 };
 
-/** An access token that was verified. */
+/** A verified access token. */
 export type TokenInfo = {
   __typename?: 'TokenInfo';
   /** How strong the sign-in was: OpenID Connect's authentication context class reference. */
   acr?: Maybe<Scalars['String']['output']>;
   /** The whole payload of the token. */
   claims: Scalars['Claims']['output'];
-  /** When the token stops being valid. */
+  /** When the token expires. */
   expiresAt: Scalars['Time']['output'];
-  /** The scopes that were granted. */
+  /** The granted scopes. */
   scope: Array<Scalars['String']['output']>;
   /** The session that the token belongs to. Null for a service account, which has none. */
   session?: Maybe<Session>;
 };
 
-/** A person, or a service account, as an access token describes it. A field is null where the token doesn't say. */
+/** A person or a service account, as an access token describes it. A field is null if the token lacks it. */
 export type User = {
   __typename?: 'User';
-  /** The roles in single clients, ordered by client. */
+  /** The client roles of the user, ordered by client. */
   clientRoles: Array<ClientRoles>;
   /** The e-mail address. */
   email?: Maybe<Scalars['String']['output']>;
-  /** Whether the realm has checked that the address is the user's. */
+  /** Whether the realm has verified that the address is the user's. */
   emailVerified?: Maybe<Scalars['Boolean']['output']>;
   /** The family name or names. */
   familyName?: Maybe<Scalars['String']['output']>;
@@ -139,9 +140,9 @@ export type User = {
   id: Scalars['ID']['output'];
   /** The full name, for display. */
   name?: Maybe<Scalars['String']['output']>;
-  /** The roles in the realm. */
+  /** The realm roles of the user. */
   realmRoles: Array<Scalars['String']['output']>;
-  /** The token that this request came with. Null for anyone but the caller. */
+  /** The access token of this request. Null for every user except the caller. */
   token?: Maybe<TokenInfo>;
   /** The name to sign in with. */
   username?: Maybe<Scalars['String']['output']>;

@@ -449,16 +449,16 @@ type Note {
 `, BuiltIn: false},
 	{Name: "../../../cloakql/cloakql_types.graphqls", Input: `"""
 Anyone may call this field, with or without a token. Every field of Query, Mutation and Subscription
-carries either this directive or one that guards it; the server refuses to start otherwise.
+has either this directive or one that guards it; otherwise the server refuses to start.
 """
 directive @public on FIELD_DEFINITION
 """
 Only a request with a valid access token may call this field: ` + "`" + `Authorization: Bearer <access token>` + "`" + `.
-Without one the field fails with the code UNAUTHENTICATED, and ` + "`" + `extensions.reason` + "`" + ` says why.
+Without one, the field fails with the code UNAUTHENTICATED, and ` + "`" + `extensions.reason` + "`" + ` says why.
 """
 directive @auth on FIELD_DEFINITION
 """
-A moment, as RFC 3339 writes it: ` + "`" + `2026-01-02T15:04:05Z` + "`" + `.
+A point in time, in the format of RFC 3339: ` + "`" + `2026-01-02T15:04:05Z` + "`" + `.
 """
 scalar Time @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
 """
@@ -466,40 +466,40 @@ The claims of a token: a JSON object, exactly as it was signed.
 """
 scalar Claims @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc7519#section-4")
 """
-What a sign-in gives: OpenID Connect's token response.
+The tokens of a sign-in: OpenID Connect's token response.
 """
 type OpenIdToken {
   """
-  How to present the access token: always ` + "`" + `Bearer` + "`" + `, whose case may vary.
+  How to present the access token: always ` + "`" + `Bearer` + "`" + `, in upper or lower case.
   """
   tokenType: String!
   """
-  Send this with each request: ` + "`" + `Authorization: Bearer <accessToken>` + "`" + `. It is opaque to clients.
+  Send this with each request: ` + "`" + `Authorization: Bearer <accessToken>` + "`" + `. Treat it as opaque.
   """
   accessToken: String!
   """
-  How long the access token is valid from now, in seconds.
+  Seconds until the access token expires.
   """
   expiresIn: Int!
   """
-  Give this to ` + "`" + `refresh` + "`" + ` when the access token has expired, or to ` + "`" + `logout` + "`" + `. Null where the realm gives none.
+  Pass this to ` + "`" + `refresh` + "`" + ` when the access token has expired, or to ` + "`" + `logout` + "`" + `. Null if the realm issues none.
   """
   refreshToken: String
   """
-  How long the refresh token is valid from now, in seconds. Null without one, or with one that has no end.
+  Seconds until the refresh token expires. Null if there is none, or if it doesn't expire.
   """
   refreshExpiresIn: Int
   """
-  The ID token: who signed in, for the client to read. It is not accepted as an access token.
+  The ID token, which tells the client who signed in. It is not accepted as an access token.
   """
   idToken: String
   """
-  The scopes that were granted.
+  The granted scopes.
   """
   scope: [String!]!
 }
 """
-A person, or a service account, as an access token describes it. A field is null where the token doesn't say.
+A person or a service account, as an access token describes it. A field is null if the token lacks it.
 """
 type User {
   """
@@ -515,7 +515,7 @@ type User {
   """
   email: String
   """
-  Whether the realm has checked that the address is the user's.
+  Whether the realm has verified that the address is the user's.
   """
   emailVerified: Boolean
   """
@@ -531,11 +531,11 @@ type User {
   """
   familyName: String
   """
-  The roles in the realm.
+  The realm roles of the user.
   """
   realmRoles: [String!]!
   """
-  The roles in single clients, ordered by client.
+  The client roles of the user, ordered by client.
   """
   clientRoles: [ClientRoles!]!
   """
@@ -543,7 +543,7 @@ type User {
   """
   groups: [String!]!
   """
-  The token that this request came with. Null for anyone but the caller.
+  The access token of this request. Null for every user except the caller.
   """
   token: TokenInfo
 }
@@ -552,7 +552,7 @@ The roles that a user has in one client.
 """
 type ClientRoles {
   """
-  The client id.
+  The client ID.
   """
   client: String!
   """
@@ -561,15 +561,15 @@ type ClientRoles {
   roles: [String!]!
 }
 """
-An access token that was verified.
+A verified access token.
 """
 type TokenInfo {
   """
-  The scopes that were granted.
+  The granted scopes.
   """
   scope: [String!]!
   """
-  When the token stops being valid.
+  When the token expires.
   """
   expiresAt: Time!
   """
@@ -586,33 +586,33 @@ type TokenInfo {
   claims: Claims!
 }
 """
-One sign-in, shared by every client that the user reached with it.
+One sign-in, shared by all clients that the user opened with it.
 """
 type Session {
   """
-  The session's id. It is opaque.
+  The session ID. Treat it as opaque.
   """
   id: ID!
   """
-  When the person signed in. Known for sign-ins through a browser alone.
+  When the user signed in. Known only for sign-ins through a browser.
   """
   authenticatedAt: Time
 }
 `, BuiltIn: false},
 	{Name: "../../../cloakql/cloakql_fields.graphqls", Input: `extend type Query {
   """
-  The caller: what the access token of this request says of its user.
+  The caller: the user of this request's access token.
   """
   me: User @auth
 }
 extend type Mutation {
   """
-  Signs a person in with a password and gives tokens. A wrong password, an unknown user and a locked
-  account are one and the same error, INVALID_CREDENTIALS: nobody can find out here which names exist.
+  Signs a user in with a password and returns tokens. A wrong password, an unknown user and a locked
+  account all fail with the same code, INVALID_CREDENTIALS, so nobody can find out which usernames exist.
   """
   login(
     """
-    The user name or the e-mail address. It is not trimmed; its case doesn't matter.
+    The username or the e-mail address. It is not trimmed; case is ignored.
     """
     username: String!
 
@@ -622,29 +622,30 @@ extend type Mutation {
     password: String!
 
     """
-    A one-time code, for people who set one up. A missing code fails like a wrong password, so ask for
-    it in the form.
+    A one-time code, for users who have set one up. A missing code fails like a wrong password, so ask
+    for it in the form.
     """
     otp: String
   ): OpenIdToken! @public
   """
-  Trades a refresh token for new tokens. Keep the new refresh token and forget the old one: the realm
-  may accept each just once. Two tabs may present the same token at the same time: both get the same answer.
-  INVALID_REFRESH_TOKEN means that the person has to sign in again.
+  Exchanges a refresh token for new tokens. Store the new refresh token and discard the old one: the
+  realm may accept each only once. If two tabs send the same token at the same time, both get the same
+  response. INVALID_REFRESH_TOKEN means that the user has to sign in again.
   """
   refresh(
     """
-    The refresh token that the last ` + "`" + `login` + "`" + ` or ` + "`" + `refresh` + "`" + ` gave.
+    The refresh token that the last ` + "`" + `login` + "`" + ` or ` + "`" + `refresh` + "`" + ` returned.
     """
     refreshToken: String!
   ): OpenIdToken! @public
   """
-  Ends the session of a refresh token, in every client that shares it. True also when it had ended
-  before. An access token stays valid until it expires: it is checked without asking the realm. Forget it too.
+  Ends the session of a refresh token, in every client that shares it. Returns true even if the session
+  had already ended. Discard the access token too: it is verified without a call to the realm, so it
+  stays valid until it expires.
   """
   logout(
     """
-    The newest refresh token of the session.
+    The session's latest refresh token.
     """
     refreshToken: String!
   ): Boolean! @public
