@@ -22,21 +22,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // A forge makes the tokens of the attacks.
 type forge struct {
 	t       *testing.T
-	canary  *httptest.Server // nobody may ever ask it
-	calls   atomic.Int32     // of the canary
-	secrets []string         // of strangers, for no log
+	canary  *httptest.Server // the attacker's server; it must never be called
+	calls   atomic.Int32     // to the canary
+	secrets []string         // must not appear in any log
 
-	rsa, ps, ec, ec384, ec521, ed signer // the realm's
-	evil                          signer // the attacker's, by a name of its own
+	rsa, ps, ec, ec384, ec521, ed signer // the realm's keys
+	evil                          signer // the attacker's key, with its own kid
 }
 
-// The attacker's RSA key is as good as the realm's.
+// evilRSAKey is the attacker's RSA key, as strong as the realm's.
 var evilRSAKey = sync.OnceValue(func() crypto.Signer {
 	return must(rsa.GenerateKey(rand.Reader, 2048))
 })
@@ -50,17 +49,17 @@ func newForge(t *testing.T) *forge {
 	}
 	f.canary = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		f.calls.Add(1)
-		io.WriteString(w, certsOf(f.evil, f.as(f.evil, "ed-1")))
+		io.WriteString(w, certsOf(f.evil, f.evil.withKID("ed-1")))
 	}))
 	t.Cleanup(f.canary.Close)
 	return f
 }
 
-// checkCanary holds that nobody called, and that a call would have been seen.
+// checkCanary checks that the canary was never called, and that it does count calls.
 func (f *forge) checkCanary(t *testing.T) {
 	t.Helper()
 	if calls := f.calls.Load(); calls != 0 {
-		t.Errorf("a URL out of a token was fetched %d times", calls)
+		t.Errorf("a URL from a token was fetched %d times", calls)
 	}
 	response, err := f.canary.Client().Get(f.canary.URL)
 	if err != nil {
@@ -68,14 +67,11 @@ func (f *forge) checkCanary(t *testing.T) {
 	}
 	response.Body.Close()
 	if f.calls.Load() == 0 {
-		t.Error("the canary counts no calls")
+		t.Error("the canary doesn't count calls")
 	}
 }
 
-// as is a signer's key under another name.
-func (f *forge) as(s signer, kid string) signer { s.kid = kid; return s }
-
-// secret makes a value that no log may hold.
+// secret returns a value that must not appear in any log.
 func (f *forge) secret() string {
 	secret := "s3cret-" + rand.Text()
 	f.secrets = append(f.secrets, secret)
@@ -86,34 +82,33 @@ func (f *forge) claims(changes object) string { return with(f.t, alice(f.t), cha
 
 func (f *forge) header(s signer, changes object) string { return with(f.t, s.header(), changes) }
 
-// token is alice's with changes in its header and its claims.
+// token returns alice's token with changes to its header and claims.
 func (f *forge) token(s signer, header, claims object) string {
 	return s.sign(f.header(s, header), f.claims(claims))
 }
 
-// input is what a signature covers.
+// input returns the JWS signing input.
 func (f *forge) input(header, payload string) string {
 	return base64url([]byte(header)) + "." + base64url([]byte(payload))
 }
 
-// good is the input of a good token, whose signature is still to be made.
-func (f *forge) good(s signer) string { return f.input(s.header(), alice(f.t)) }
+// goodInput returns the signing input of a good token.
+func (f *forge) goodInput(s signer) string { return f.input(s.header(), alice(f.t)) }
 
-// spend makes the token of an input and a signature.
-func (f *forge) spend(input string, signature []byte) string {
+// compact joins a signing input and a signature into a token.
+func (f *forge) compact(input string, signature []byte) string {
 	return input + "." + base64url(signature)
 }
 
-// mac signs alice's claims with a secret, in the name of the realm's RSA key unless kid says
-// otherwise.
+// mac returns a token with alice's claims and an HMAC as its signature.
 func (f *forge) mac(alg string, hash crypto.Hash, kid string, secret []byte) string {
 	input := f.input(toJSON(object{"alg": alg, "typ": "JWT", "kid": kid}), alice(f.t))
 	mac := hmac.New(hash.New, secret)
 	mac.Write([]byte(input))
-	return f.spend(input, mac.Sum(nil))
+	return f.compact(input, mac.Sum(nil))
 }
 
-// jwe encrypts a payload for the realm's encryption key, RFC 7516: anybody can.
+// jwe encrypts a payload with the realm's public encryption key, as anyone can (RFC 7516).
 func (f *forge) jwe(header object, payload string) string {
 	protected := base64url([]byte(toJSON(header)))
 	key, nonce := make([]byte, 32), make([]byte, 12)
@@ -128,33 +123,28 @@ func (f *forge) jwe(header object, payload string) string {
 	return strings.Join(parts, ".")
 }
 
-// padTo lengthens a JSON text with blanks until its length leaves that rest when divided by three.
-func padTo(rest int, text string) string {
-	for len(text)%3 != rest {
+// padTo appends spaces to a JSON text until its length modulo three is remainder.
+func padTo(remainder int, text string) string {
+	for len(text)%3 != remainder {
 		text += " "
 	}
 	return text
 }
 
-// looser spells the bytes of a base64url text with other unused bits.
-func looser(text string) string {
-	last := strings.IndexByte(base64Alphabet, text[len(text)-1])
-	return text[:len(text)-1] + base64Alphabet[last+1:last+2]
-}
-
-// sshString is a string of RFC 4251, section 5.
+// sshString encodes a string as in RFC 4251, section 5.
 func sshString(text []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)
 }
 
-// rsaRaw applies the realm's private RSA key to a block, without any opinion on what the block is.
+// rsaRaw applies the realm's private RSA key to a block, whatever the block contains.
 func (f *forge) rsaRaw(block []byte) []byte {
 	key := rsaKey().(*rsa.PrivateKey)
 	return new(big.Int).Exp(new(big.Int).SetBytes(block), key.D,
 		key.N).FillBytes(make([]byte, key.Size()))
 }
 
-// digestInfo of SHA-256, RFC 8017 section 9.2, and others that a careless reader takes for it.
+// DigestInfo prefixes (RFC 8017, section 9.2): that of SHA-256, and others that a careless verifier
+// takes for it.
 const (
 	infoSHA256     = "3031300d060960864801650304020105000420"
 	infoSHA512     = "3051300d060960864801650304020305000440"
@@ -167,11 +157,11 @@ const (
 
 func unhex(text string) []byte { return must(hex.DecodeString(text)) }
 
-// block is a block of PKCS#1 v1.5, RFC 8017 section 9.2: the filling stands left of the data, and
-// what is left of 256 bytes right of it is filled with the garbage.
-func block(kind byte, filling int, data []byte, garbage byte) []byte {
-	out := append([]byte{0, kind}, make([]byte, filling)...)
-	for i := range filling {
+// block returns a PKCS#1 v1.5 block (RFC 8017, section 9.2): padding bytes, then the data, then
+// garbage up to 256 bytes.
+func block(blockType byte, padding int, data []byte, garbage byte) []byte {
+	out := append([]byte{0, blockType}, make([]byte, padding)...)
+	for i := range padding {
 		out[2+i] = 0xff
 	}
 	out = append(append(out, 0), data...)
@@ -181,13 +171,13 @@ func block(kind byte, filling int, data []byte, garbage byte) []byte {
 	return out
 }
 
-// pkcs1 signs an input in a block whose filling is as long as it must be.
+// pkcs1 signs an input with a block that is padded correctly.
 func (f *forge) pkcs1(input, info string, digest []byte) string {
 	data := append(unhex(info), digest...)
-	return f.spend(input, f.rsaRaw(block(1, 256-3-len(data), data, 0)))
+	return f.compact(input, f.rsaRaw(block(1, 256-3-len(data), data, 0)))
 }
 
-// A pss is an encoding of RFC 8017, section 9.1.1, with its parameters.
+// A pss holds the parameters of an EMSA-PSS encoding (RFC 8017, section 9.1.1).
 type pss struct {
 	hash, mask crypto.Hash
 	salt       int
@@ -196,7 +186,7 @@ type pss struct {
 }
 
 func (f *forge) pss(p pss) string {
-	input := f.good(f.ps)
+	input := f.goodInput(f.ps)
 	sum := func(h crypto.Hash, data []byte) []byte {
 		hash := h.New()
 		hash.Write(data)
@@ -217,16 +207,16 @@ func (f *forge) pss(p pss) string {
 		db[i] ^= mask[i]
 	}
 	db[0] &= 0x7f
-	return f.spend(input, f.rsaRaw(append(append(db, digest...), p.trailer)))
+	return f.compact(input, f.rsaRaw(append(append(db, digest...), p.trailer)))
 }
 
-// rs are the two numbers of an ECDSA signature, RFC 7518 section 3.4.
+// rs encodes an ECDSA signature for a JWS (RFC 7518, section 3.4).
 func rs(size int, r, s *big.Int) []byte {
 	return append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
 }
 
-// ecdsaOf signs an input with the realm's P-256 key.
-func (f *forge) ecdsaOf(input string) (r, s *big.Int) {
+// ecdsaSign signs an input with the realm's P-256 key.
+func (f *forge) ecdsaSign(input string) (r, s *big.Int) {
 	digest := sha256.Sum256([]byte(input))
 	r, s, err := ecdsa.Sign(rand.Reader, p256Key().(*ecdsa.PrivateKey), digest[:])
 	if err != nil {
@@ -235,7 +225,7 @@ func (f *forge) ecdsaOf(input string) (r, s *big.Int) {
 	return r, s
 }
 
-// smallRSA is an RSA key with any odd exponent that has an inverse.
+// A smallRSA is an RSA key whose size and exponent crypto/rsa might refuse.
 type smallRSA struct{ n, e, d *big.Int }
 
 func newSmallRSA(bits int, exponent int64) smallRSA {
@@ -257,22 +247,22 @@ func rsaJWK(kid string, n, e *big.Int) object {
 		"e": base64url(e.Bytes())}
 }
 
-// token is a good signature of RS256 with that key.
+// token returns a token with a correct RS256 signature by that key.
 func (k smallRSA) token(f *forge, kid string) string {
-	input := f.good(signer{kid, "RS256", nil})
+	input := f.goodInput(signer{kid, "RS256", nil})
 	digest := sha256.Sum256([]byte(input))
 	size := (k.n.BitLen() + 7) / 8
 	data := append(unhex(infoSHA256), digest[:]...)
 	padded := new(big.Int).SetBytes(block(1, size-3-len(data), data, 0)[:size])
-	return f.spend(input, padded.Exp(padded, k.d, k.n).FillBytes(make([]byte, size)))
+	return f.compact(input, padded.Exp(padded, k.d, k.n).FillBytes(make([]byte, size)))
 }
 
-// curveOrder is that of the base point of Ed25519, RFC 8032 section 5.1.
+// curveOrder is the order of Ed25519's base point (RFC 8032, section 5.1).
 var curveOrder,
 	_ = new(big.Int).SetString(
 	"7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
 
-// littleEndian is a number as Ed25519 writes it.
+// littleEndian encodes a number as Ed25519 does.
 func littleEndian(n *big.Int) []byte {
 	out := n.FillBytes(make([]byte, 32))
 	for i, j := 0, 31; i < j; i, j = i+1, j-1 {
@@ -283,17 +273,17 @@ func littleEndian(n *big.Int) []byte {
 
 const home = "home" // the site of most rows
 
-// sites are all sites of the table.
+// sites returns the sites of the table by name.
 func (f *forge) sites() map[string]siteConfig {
-	enc := f.as(f.rsa, "enc-1").jwk() // a realm has one always
+	enc := f.rsa.withKID("enc-1").jwk() // every realm has one
 	enc["use"], enc["alg"] = "enc", "RSA-OAEP"
 	keys := certs(f.rsa.jwk(), f.ps.jwk(), f.ec.jwk(), f.ec384.jwk(), f.ec521.jwk(), f.ed.jwk(),
 		enc)
 	many := make([]any, 0, 101)
 	for i := range 101 {
-		many = append(many, f.as(f.ed, fmt.Sprint("ed-", i)).jwk())
+		many = append(many, f.ed.withKID(fmt.Sprint("ed-", i)).jwk())
 	}
-	answers := func(status int, body string) http.HandlerFunc {
+	serve := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", f.canary.URL)
 			w.WriteHeader(status)
@@ -307,17 +297,15 @@ func (f *forge) sites() map[string]siteConfig {
 			config: VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}},
 		"bound":      {local: keys, config: VerifierConfig{AllowBound: true}},
 		"narrow":     {local: keys, config: VerifierConfig{Algorithms: []string{"ES256"}}},
-		"odd":        {local: f.oddKeys()},
-		"neighbours": {local: certsOf(f.ed), other: certsOf(f.as(f.evil, "ed-1"), f.as(f.ec, "only-theirs"))},
+		"rejected":   {local: f.rejectedKeys()},
+		"two realms": {local: certsOf(f.ed), other: certsOf(f.evil.withKID("ed-1"), f.ec.withKID("only-theirs"))},
 		"crowded":    {local: certs(many...)},
 		"bare":       {local: certs(enc)},
-		"moved":      {answer: answers(http.StatusTemporaryRedirect, "")},
-		"down":       {answer: answers(http.StatusInternalServerError, certsOf(f.ed))},
-		"page":       {answer: answers(http.StatusOK, "<html>"+certsOf(f.ed)+"</html>")},
-		"flood":      {answer: answers(http.StatusOK, strings.Repeat(" ", 1<<20)+certsOf(f.ed))},
+		"redirect":   {serveLocal: serve(http.StatusTemporaryRedirect, "")},
+		"down":       {serveLocal: serve(http.StatusInternalServerError, certsOf(f.ed))},
+		"html":       {serveLocal: serve(http.StatusOK, "<html>"+certsOf(f.ed)+"</html>")},
+		"large":      {serveLocal: serve(http.StatusOK, strings.Repeat(" ", 1<<20)+certsOf(f.ed))},
 	}
 }
-
-func atNoon(offset time.Duration) int64 { return noon.Add(offset).Unix() }
 
 var p256 = elliptic.P256().Params()

@@ -20,51 +20,51 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// The table of attacks. Each row is a token, or a way to bring one, that has fooled a verifier
-// somewhere or that a specification forbids. It goes over a real connection through Middleware, and
-// the reason that a handler learns must be exactly the wanted one: a refusal for another reason
-// would hide the next hole. To read the table: go test -run TestAttacks -v ./keycloak
+// The table of attacks. Each row is a token, or a way to send one, that has fooled some verifier or
+// that a specification forbids. It is sent over a real connection through Middleware, and must be
+// rejected for exactly the expected reason: a rejection for another reason could hide the next
+// hole. To print the table: go test -run TestAttacks -v ./keycloak
 
-// leastAttacks keeps rows from getting lost.
-const leastAttacks = 500
+// minAttacks guards against rows that get lost.
+const minAttacks = 500
 
 // An attack is a row of the table.
 type attack struct {
 	name, source string
 	token        string
-	want         error  // nil for the rows which show that good tokens pass here
-	says         string // a word that the detail must have
-	at           string // the site that it goes to; home if empty
+	want         error  // nil in rows that show that a good token is accepted
+	detail       string // a part of the error's detail
+	site         string // home if empty
 
-	// via brings the token; nil is the one Authorization header of the scheme Bearer.
-	via func(r *http.Request, token string)
-	// wire are the header lines as they stand, for what no client of net/http would send.
+	// attach adds the token to the request; nil means a single Authorization: Bearer header.
+	attach func(r *http.Request, token string)
+	// wire holds raw header lines, for requests that a net/http client wouldn't send.
 	wire string
 }
 
-func row(name, source, token string, want error, says ...string) attack {
+func row(name, source, token string, want error, detail ...string) attack {
 	return attack{name: name, source: source, token: token, want: want,
-		says: strings.Join(says, " ")}
+		detail: strings.Join(detail, " ")}
 }
 
-func (a attack) on(site string) attack { a.at = site; return a }
+func (a attack) on(site string) attack { a.site = site; return a }
 
-func (a attack) by(via func(*http.Request, string)) attack { a.via = via; return a }
+func (a attack) by(attach func(*http.Request, string)) attack { a.attach = attach; return a }
 
-// headers brings Authorization headers as they stand.
+// headers sends the given Authorization headers instead of the usual one.
 func (a attack) headers(values ...string) attack {
 	return a.by(func(r *http.Request, _ string) { r.Header["Authorization"] = values })
 }
 
 func (a attack) raw(lines string) attack { a.wire = lines; return a }
 
-// mayFetch reports whether a row is about keys that aren't known.
+// mayFetch reports whether the row may cause a fetch of keys.
 func (a attack) mayFetch() bool {
 	return errors.Is(a.want, identity.ErrKeyUnknown) ||
 		errors.Is(a.want, identity.ErrKeysUnavailable)
 }
 
-// errNotHTTP is the reason of requests that net/http answers by itself, with 400.
+// errNotHTTP stands for requests that net/http itself rejects with 400.
 var errNotHTTP = errors.New("not HTTP")
 
 var attackReasons = []struct {
@@ -84,7 +84,7 @@ var attackReasons = []struct {
 	{"KEYS_UNAVAILABLE", identity.ErrKeysUnavailable},
 }
 
-// reasonName finds the one reason that an error is, if it is exactly one.
+// reasonName returns the names of all reasons that err matches, joined with plus signs.
 func reasonName(err error) string {
 	var names []string
 	for _, reason := range attackReasons {
@@ -95,24 +95,24 @@ func reasonName(err error) string {
 	return strings.Join(names, "+")
 }
 
-// A site is a server whose requests go through Middleware, and the realms whose keys it trusts.
+// A site is an API behind Middleware, together with a server for the key sets of its realms.
 type site struct {
 	api     *httptest.Server
 	log     *logBook
 	fetches *atomic.Int32 // of keys
 }
 
-// A siteConfig says what a site trusts. Both realms are there where both have keys.
+// A siteConfig configures a site. A realm without a key set isn't trusted.
 type siteConfig struct {
-	local, other string           // the key sets
-	answer       http.HandlerFunc // in place of the local realm's key set
+	local, other string           // the key sets of the two realms
+	serveLocal   http.HandlerFunc // serves the local realm's keys instead
 	config       VerifierConfig
 }
 
 const otherIssuer = "http://localhost:8080/realms/other"
 
-// A learned is what a site's handler learned of the caller.
-type learned struct{ Reason, Detail, User string }
+// A verdict is what a site's handler found out about its caller.
+type verdict struct{ Reason, Detail, User string }
 
 func newSite(t *testing.T, name string, c siteConfig) *site {
 	s := &site{log: &logBook{}, fetches: &atomic.Int32{}}
@@ -124,16 +124,16 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 	t.Cleanup(keycloak.Close)
 	c.config.Audience, c.config.Now = []string{localAudience}, func() time.Time { return noon }
 	for i, body := range []string{c.local, c.other} {
-		realmName, answer := []string{"local", "other"}[i],
+		realmName, handler := []string{"local", "other"}[i],
 			func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
 		switch {
-		case i == 0 && c.answer != nil:
-			answer = c.answer
+		case i == 0 && c.serveLocal != nil:
+			handler = c.serveLocal
 		case body == "":
 			continue
 		}
 		realm := must(NewRealm(keycloak.URL, realmName))
-		realms.HandleFunc(strings.TrimPrefix(realm.certsURL(), keycloak.URL), answer)
+		realms.HandleFunc(strings.TrimPrefix(realm.certsURL(), keycloak.URL), handler)
 		keys := NewKeySet(realm, KeySetConfig{Log: s.log.logger()})
 		c.config.Issuers = append(c.config.Issuers,
 			Issuer{Names: []string{"http://localhost:8080/realms/" + realmName}, Keys: keys})
@@ -144,35 +144,35 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 	}
 	s.api = httptest.NewServer(Middleware(verifier,
 		s.log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body) // what comes in a trailer comes now
+		io.Copy(io.Discard, r.Body) // trailers arrive with the end of the body
 		user, err := identity.Require(r.Context())
-		answer := learned{Reason: reasonName(err)}
+		got := verdict{Reason: reasonName(err)}
 		if user != nil {
-			answer.User = user.ID
+			got.User = user.ID
 		}
 		if refused, ok := errors.AsType[*identity.Error](err); ok {
-			answer.Detail = refused.Detail
+			got.Detail = refused.Detail
 		}
-		io.WriteString(w, toJSON(answer))
+		io.WriteString(w, toJSON(got))
 	})))
 	t.Cleanup(s.api.Close)
-	// Every key set is fetched once, for a key that nobody has.
+	// Fetch every key set once, by asking for an unknown key.
 	for _, issuer := range c.config.Issuers {
 		token := signer{"warm-up", "ES256",
 			p256Key()}.token(with(t, alice(t), object{"iss": issuer.Names[0]}))
-		s.ask(t, attack{token: token})
+		s.send(t, attack{token: token})
 	}
 	if got := int(s.fetches.Load()); got != len(c.config.Issuers) {
-		t.Fatalf("site %s fetched keys %d times, want one for each of its %d realms", name, got,
+		t.Fatalf("site %s fetched keys %d times, want once for each of its %d realms", name, got,
 			len(c.config.Issuers))
 	}
 	return s
 }
 
-// ask sends an attack and says what the handler learned.
-func (s *site) ask(t *testing.T, a attack) learned {
+// send sends an attack and returns the handler's verdict.
+func (s *site) send(t *testing.T, a attack) verdict {
 	t.Helper()
-	response, err := s.send(t, a)
+	response, err := s.do(t, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,16 +182,16 @@ func (s *site) ask(t *testing.T, a attack) learned {
 		t.Fatal(err)
 	}
 	if response.StatusCode == http.StatusBadRequest {
-		return learned{Reason: reasonName(errNotHTTP)}
+		return verdict{Reason: reasonName(errNotHTTP)}
 	}
-	var got learned
+	var got verdict
 	if err := json.Unmarshal(body, &got); err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("the answer is %d %q: %v", response.StatusCode, body, err)
+		t.Fatalf("got %d %q: %v", response.StatusCode, body, err)
 	}
 	return got
 }
 
-func (s *site) send(t *testing.T, a attack) (*http.Response, error) {
+func (s *site) do(t *testing.T, a attack) (*http.Response, error) {
 	if a.wire != "" {
 		return s.sendLines(t, a.wire)
 	}
@@ -200,10 +200,10 @@ func (s *site) send(t *testing.T, a attack) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.via == nil {
+	if a.attach == nil {
 		r.Header.Set("Authorization", "Bearer "+a.token)
 	} else {
-		a.via(r, a.token)
+		a.attach(r, a.token)
 	}
 	return s.api.Client().Do(r)
 }
@@ -242,22 +242,22 @@ func TestAttacks(t *testing.T) {
 	}
 	checkAttackTable(t, rows, sites)
 
-	// Within a second of a fetch nothing causes another one, so the rows that must not cause any
-	// come after that second.
+	// Nothing causes a fetch within a second of the last one. Let that second pass before running
+	// the rows that must not cause a fetch.
 	time.Sleep(time.Second + 100*time.Millisecond)
 	for _, row := range rows {
 		if !row.mayFetch() {
-			t.Run(row.name, func(t *testing.T) { runAttack(t, row, sites[row.at], 0) })
+			t.Run(row.name, func(t *testing.T) { runAttack(t, row, sites[row.site], 0) })
 		}
 	}
-	calm := sites[home].fetches.Load()
+	before := sites[home].fetches.Load()
 	for _, row := range rows {
 		if row.mayFetch() {
-			t.Run(row.name, func(t *testing.T) { runAttack(t, row, sites[row.at], 1) })
+			t.Run(row.name, func(t *testing.T) { runAttack(t, row, sites[row.site], 1) })
 		}
 	}
-	if sites[home].fetches.Load() == calm {
-		t.Error("no unknown key caused a fetch of keys: fetches aren't counted")
+	if sites[home].fetches.Load() == before {
+		t.Error("no unknown key caused a fetch; are fetches counted?")
 	}
 	f.checkCanary(t)
 	for name, s := range sites {
@@ -272,69 +272,68 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-func runAttack(t *testing.T, a attack, s *site, mostFetches int32) {
+func runAttack(t *testing.T, a attack, s *site, maxFetches int32) {
 	before := s.fetches.Load()
-	got := s.ask(t, a)
+	got := s.send(t, a)
 	if want := reasonName(a.want); got.Reason != want {
-		t.Errorf("%s: the handler learned %+v, want %s", a.source, got, want)
+		t.Errorf("%s: got %+v, want %s", a.source, got, want)
 	}
-	if !strings.Contains(got.Detail, a.says) {
-		t.Errorf("%s: the detail is %q; it doesn't name %q", a.source, got.Detail, a.says)
+	if !strings.Contains(got.Detail, a.detail) {
+		t.Errorf("%s: the detail %q doesn't contain %q", a.source, got.Detail, a.detail)
 	}
 	if want := map[bool]string{true: aliceID}[a.want == nil]; got.User != want {
 		t.Errorf("%s: the caller is %q, want %q", a.source, got.User, want)
 	}
-	if fetches := s.fetches.Load() - before; fetches > mostFetches {
-		t.Errorf("%s: it caused %d fetches of keys; at most %d may be", a.source, fetches,
-			mostFetches)
+	if fetches := s.fetches.Load() - before; fetches > maxFetches {
+		t.Errorf("%s: %d fetches of keys, want at most %d", a.source, fetches, maxFetches)
 	}
 }
 
 // aliceID is the sub of testdata/alice.json.
 const aliceID = "0b2a8b0f-6a0f-4f7b-9a53-2d4d5f1f5c11"
 
-// attackSource is what a row may name as its source, more than one with semicolons between them.
+// attackSource matches one source of a row. Several are separated by semicolons.
 var attackSource = regexp.MustCompile(
 	`^(RFC \d{4}, (section|appendix) [\dA-Z.]+\d?|CVE-\d{4}-\d{4,6}|Keycloak 26\.7\.4: .{10,}|OpenID Connect [A-Z][\w. -]+, section [\d.]*\d)$`)
 
 func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 	t.Helper()
-	if len(rows) < leastAttacks {
-		t.Errorf("the table has %d rows, want %d or more", len(rows), leastAttacks)
+	if len(rows) < minAttacks {
+		t.Errorf("the table has %d rows, want at least %d", len(rows), minAttacks)
 	}
 	names := map[string]bool{}
 	accepted := 0
 	for i := range rows {
 		row := &rows[i]
-		if row.at == "" {
-			row.at = home
+		if row.site == "" {
+			row.site = home
 		}
 		if names[row.name] || row.name == "" {
-			t.Errorf("the name %q is there twice, or empty", row.name)
+			t.Errorf("the name %q is empty or used twice", row.name)
 		}
 		names[row.name] = true
 		for _, source := range strings.Split(row.source, "; ") {
 			if !attackSource.MatchString(source) {
-				t.Errorf("%s: the source %q is none", row.name, source)
+				t.Errorf("%s: %q is not a source", row.name, source)
 			}
 		}
-		if sites[row.at] == nil {
-			t.Fatalf("%s: there is no site %q", row.name, row.at)
+		if sites[row.site] == nil {
+			t.Fatalf("%s: unknown site %q", row.name, row.site)
 		}
 		if name := reasonName(row.want); name == "" || strings.Contains(name, "+") {
-			t.Errorf("%s: the wanted reason %v is none of the table", row.name, row.want)
+			t.Errorf("%s: %v is not in attackReasons", row.name, row.want)
 		}
 		if row.want == nil {
 			accepted++
 		}
 	}
 	if accepted == 0 || accepted > len(rows)/6 {
-		t.Errorf("%d of %d rows are accepted: the table is one of attacks", accepted, len(rows))
+		t.Errorf("%d of %d rows are accepted; want some, but few", accepted, len(rows))
 	}
 }
 
-// tokenPieces are the parts of the rows' tokens, where they are long enough to be no coincidence.
-// Claims in clear text are none: a detail may quote one.
+// tokenPieces returns parts of the rows' tokens that are too long to occur in a log by chance.
+// Claims in clear text are left out: a detail may quote them.
 func tokenPieces(t *testing.T, rows []attack) (pieces []string) {
 	for _, row := range rows {
 		for _, piece := range strings.FieldsFunc(row.token, func(r rune) bool {
@@ -349,23 +348,21 @@ func tokenPieces(t *testing.T, rows []attack) (pieces []string) {
 	return slices.Compact(pieces)
 }
 
-const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-
-// checkAttackLog holds that a log has nothing of a token's parts or of a stranger's secrets, and
-// that every line of it is ours.
+// checkAttackLog checks that a log contains no secret and no part of a token, and that no token has
+// forged a line in it.
 func checkAttackLog(t *testing.T, site, log string, secrets []string) {
 	t.Helper()
 	if log == "" {
-		t.Errorf("the log of %s is empty: nothing was checked", site)
+		t.Errorf("the log of %s is empty", site)
 	}
 	for _, secret := range secrets {
 		if strings.Contains(log, secret) {
-			t.Errorf("the log of %s holds %q", site, secret)
+			t.Errorf("the log of %s contains %q", site, secret)
 		}
 	}
 	for line := range strings.Lines(log) {
 		if !strings.HasPrefix(line, "time=") {
-			t.Errorf("the log of %s has a line of a stranger: %s", site, line)
+			t.Errorf("the log of %s has a forged line: %s", site, line)
 		}
 	}
 }

@@ -44,7 +44,8 @@ func TestUserOfAPerson(t *testing.T) {
 }
 
 func TestUserWhoSignedInThroughABrowser(t *testing.T) {
-	session := verified(t, with(t, alice(t), object{"auth_time": at(-time.Hour)})).Token.Session
+	session := verified(t,
+		with(t, alice(t), object{"auth_time": noonPlus(-time.Hour)})).Token.Session
 	if session.AuthenticatedAt == nil || !session.AuthenticatedAt.Equal(noon.Add(-time.Hour)) {
 		t.Errorf("AuthenticatedAt = %v, want an hour before noon", session.AuthenticatedAt)
 	}
@@ -80,12 +81,12 @@ func TestLightweightTokenIsRefusedWithItsRemedy(t *testing.T) {
 // Mappers can write anything into a token. The user is one who doesn't have what can't be read.
 func TestUserOfOddClaims(t *testing.T) {
 	bare := object{
-		"preferred_username": gone, "email": gone, "email_verified": gone, "name": gone,
-		"given_name": gone, "family_name": gone,
-		"realm_access": gone, "resource_access": gone, "groups": gone, "scope": gone, "acr": gone,
-		"sid": gone, "jti": gone, "auth_time": gone,
+		"preferred_username": absent, "email": absent, "email_verified": absent, "name": absent,
+		"given_name": absent, "family_name": absent,
+		"realm_access": absent, "resource_access": absent, "groups": absent, "scope": absent, "acr": absent,
+		"sid": absent, "jti": absent, "auth_time": absent,
 	}
-	for _, odd := range []any{gone, nil, true, 5, "", []any{}, []any{1, nil}, object{},
+	for _, odd := range []any{absent, nil, true, 5, "", []any{}, []any{1, nil}, object{},
 		object{"roles": nil}, object{"roles": object{}}, object{"roles": []any{"a", 1}}} {
 		changes := object{}
 		for name := range bare {

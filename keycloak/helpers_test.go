@@ -29,14 +29,16 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// What the tokens in testdata name, and a moment within their life.
+// The issuer and audience of the tokens in testdata.
 const (
 	localIssuer   = "http://localhost:8080/realms/local"
 	localAudience = "local-api"
 )
 
+// noon is a time at which the tokens in testdata are valid.
 var noon = time.Date(2026, time.January, 1, 12, 0, 0, 0, time.UTC)
 
+// localRealm returns the realm that issues the tokens in testdata.
 func localRealm(t testing.TB) Realm {
 	t.Helper()
 	realm, err := NewRealm("http://localhost:8080", "local")
@@ -46,18 +48,18 @@ func localRealm(t testing.TB) Realm {
 	return realm
 }
 
-// A signer is one signing key of a realm.
+// A signer is a private signing key of a realm.
 type signer struct {
 	kid, alg string
 	key      crypto.Signer
 }
 
-// Keys are made once: an RSA key takes longer than most tests.
+// The keys are shared by all tests: generating an RSA key takes longer than most of them.
 var (
 	rsaKey = sync.OnceValue(func() crypto.Signer {
 		return must(rsa.GenerateKey(rand.Reader, 2048))
 	})
-	// Old realms have keys of this size.
+	// Some old realms still have keys of this size.
 	weakRSAKey = sync.OnceValue(func() crypto.Signer {
 		return must(rsa.GenerateKey(rand.Reader, 1024))
 	})
@@ -74,11 +76,13 @@ var (
 	otherEdKey = sync.OnceValue(newEdKey)
 )
 
+// newEdKey returns a new Ed25519 key.
 func newEdKey() crypto.Signer {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	return must(key, err)
 }
 
+// must returns value, and panics if err isn't nil.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -86,11 +90,12 @@ func must[T any](value T, err error) T {
 	return value
 }
 
+// The local realm's default signers.
 func rs256() signer { return signer{"rsa-1", "RS256", rsaKey()} }
 func es256() signer { return signer{"ec-1", "ES256", p256Key()} }
 func edDSA() signer { return signer{"ed-1", "EdDSA", edKey()} }
 
-// jwk is the key's entry in the realm's key set, as Keycloak writes it, without certificates.
+// jwk returns the key's entry in a key set as Keycloak writes it, without certificates.
 func (s signer) jwk() map[string]any {
 	jwk := map[string]any{"kid": s.kid, "use": "sig", "alg": s.alg}
 	switch key := s.key.Public().(type) {
@@ -107,30 +112,37 @@ func (s signer) jwk() map[string]any {
 	return jwk
 }
 
-// header is what Keycloak 26.7.4 writes, blanks included.
+// withKID returns s with another kid.
+func (s signer) withKID(kid string) signer { s.kid = kid; return s }
+
+// header returns a token header exactly as Keycloak 26.7.4 writes it, spaces included.
 func (s signer) header() string {
 	return `{"alg":"` + s.alg + `","typ" : "JWT","kid" : "` + s.kid + `"}`
 }
 
-// sign makes a compact JWS of texts that need not be what a header and a payload should be.
+// sign returns a compact JWS. The header and payload need not be valid.
 func (s signer) sign(header, payload string) string {
 	signed := base64url([]byte(header)) + "." + base64url([]byte(payload))
 	signature := must(jwt.GetSigningMethod(s.alg).Sign(signed, s.key))
 	return signed + "." + base64url(signature)
 }
 
+// token returns a token with the usual header.
 func (s signer) token(payload string) string { return s.sign(s.header(), payload) }
 
+// base64url encodes data in unpadded base64url, as JWS does.
 func base64url(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
 
+// strictBase64 is base64url without stray bits in the last character.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
+// An object is a JSON object.
 type object map[string]any
 
-// gone as a member's value takes the member away.
-var gone = new(int)
+// absent, as a member's value in the changes for with, removes the member.
+var absent = new(int)
 
-// with lays changes over the members of a JSON object.
+// with returns the JSON object text with changes applied to its members.
 func with(t testing.TB, text string, changes object) string {
 	t.Helper()
 	members := object{}
@@ -140,12 +152,14 @@ func with(t testing.TB, text string, changes object) string {
 		t.Fatal(err)
 	}
 	maps.Copy(members, changes)
-	maps.DeleteFunc(members, func(_ string, value any) bool { return value == gone })
+	maps.DeleteFunc(members, func(_ string, value any) bool { return value == absent })
 	return toJSON(members)
 }
 
+// toJSON marshals value.
 func toJSON(value any) string { return string(must(json.Marshal(value))) }
 
+// fromFile returns the contents of a file in testdata.
 func fromFile(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + name)
@@ -155,12 +169,13 @@ func fromFile(t testing.TB, name string) string {
 	return string(text)
 }
 
-// alice is the payload of an access token that a person got by a password grant.
+// alice returns the claims of a user's access token from a password grant.
 func alice(t testing.TB) string { return fromFile(t, "alice.json") }
 
-// certs is a key set as the realm's certs endpoint answers it.
+// certs returns a key set as the realm's certs endpoint does.
 func certs(keys ...any) string { return toJSON(map[string]any{"keys": append([]any{}, keys...)}) }
 
+// certsOf returns a key set with the signers' public keys.
 func certsOf(signers ...signer) string {
 	var keys []any
 	for _, s := range signers {
@@ -169,16 +184,18 @@ func certsOf(signers ...signer) string {
 	return certs(keys...)
 }
 
+// A roundTrip is an http.RoundTripper made of a function.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+// respond returns a response for a roundTrip.
 func respond(status int, body string) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{},
 		Body: io.NopCloser(strings.NewReader(body))}, nil
 }
 
-// newKeys returns a key set whose realm always answers with that body.
+// newKeys returns a KeySet whose certs endpoint always returns body.
 func newKeys(t testing.TB, body string) *KeySet {
 	t.Helper()
 	return NewKeySet(localRealm(t), KeySetConfig{
@@ -189,7 +206,8 @@ func newKeys(t testing.TB, body string) *KeySet {
 	})
 }
 
-// newVerifier returns a verifier of the local realm's tokens at noon. What config says wins.
+// newVerifier returns a Verifier for config. Its issuer, audience and clock default to the local
+// realm, localAudience and noon.
 func newVerifier(t testing.TB, keys *KeySet, config VerifierConfig) *Verifier {
 	t.Helper()
 	if config.Issuers == nil {
@@ -208,7 +226,7 @@ func newVerifier(t testing.TB, keys *KeySet, config VerifierConfig) *Verifier {
 	return verifier
 }
 
-// A logBook is a log that can be read while others write to it.
+// A logBook is a log that can be read while it is written to.
 type logBook struct {
 	mu   sync.Mutex // guards text
 	text bytes.Buffer
@@ -226,25 +244,26 @@ func (b *logBook) String() string {
 	return b.text.String()
 }
 
+// logger returns a logger that writes to b, at all levels.
 func (b *logBook) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// checkFitForClients holds that the text of an error is made only of identity's words: no address,
-// no setting, nothing that came from Keycloak.
-func checkFitForClients(t *testing.T, err error) {
+// checkClientSafe checks that the error's text contains only fixed messages of package identity: no
+// address, no setting and nothing from Keycloak.
+func checkClientSafe(t *testing.T, err error) {
 	t.Helper()
 	for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
 		if !regexp.MustCompile(`^(keycloak: (login|refresh|logout): )?[a-zA-Z' -]+$`).MatchString(
 			text) {
-			t.Errorf("the text %q isn't fit for clients", text)
+			t.Errorf("the error text %q isn't safe for clients", text)
 		}
 	}
 }
 
-// checkRefusal compares an error with the reason it must have, nil for none, and with the words
-// that an operator needs in its detail.
-func checkRefusal(t *testing.T, err, want error, says ...string) {
+// checkRefusal checks that err has the reason want (nil means no error), and that its detail
+// contains all of details.
+func checkRefusal(t *testing.T, err, want error, details ...string) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Fatalf("Verify() = %v, want %v", err, want)
@@ -254,20 +273,20 @@ func checkRefusal(t *testing.T, err, want error, says ...string) {
 	}
 	refused, ok := errors.AsType[*identity.Error](err)
 	if !ok {
-		t.Fatalf("Verify() failed with %#v, want an identity.Error", err)
+		t.Fatalf("Verify() = %#v, want an *identity.Error", err)
 	}
-	checkFitForClients(t, err)
-	for _, word := range says {
-		if !strings.Contains(refused.Detail, word) {
-			t.Errorf("the detail is %q; it doesn't name %q", refused.Detail, word)
+	checkClientSafe(t, err)
+	for _, detail := range details {
+		if !strings.Contains(refused.Detail, detail) {
+			t.Errorf("the detail %q doesn't contain %q", refused.Detail, detail)
 		}
 	}
 }
 
-// at is a moment as claims have it, by how far it is from noon.
-func at(offset time.Duration) int64 { return noon.Add(offset).Unix() }
+// noonPlus returns noon plus offset as a NumericDate, the form of times in claims.
+func noonPlus(offset time.Duration) int64 { return noon.Add(offset).Unix() }
 
-// spoilSignature changes one bit in the middle of the signature.
+// spoilSignature flips a bit in the middle of the token's signature.
 func spoilSignature(token string) string {
 	dot := strings.LastIndexByte(token, '.')
 	signature := must(strictBase64.DecodeString(token[dot+1:]))
@@ -275,7 +294,7 @@ func spoilSignature(token string) string {
 	return token[:dot+1] + base64url(signature)
 }
 
-// decodeJSON is what encoding/json makes of a text.
+// decodeJSON decodes text with encoding/json.
 func decodeJSON(t *testing.T, text []byte) (value any) {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -286,28 +305,29 @@ func decodeJSON(t *testing.T, text []byte) (value any) {
 	return value
 }
 
-// stranger is a signer whose key no realm has.
+// stranger returns a signer whose key is in no key set. Its kid contains n.
 func stranger(n int) signer { return signer{fmt.Sprint("stranger-", n), "EdDSA", otherEdKey()} }
 
-// splitToken returns the three parts of a token.
+// splitToken splits a token into its three parts.
 func splitToken(token string) (header, payload, signature string) {
 	parts := strings.Split(token, ".")
 	return parts[0], parts[1], parts[2]
 }
 
-// otherTrailingBits spells the same 64 bytes with another last character: four of its bits are
-// unused.
-func otherTrailingBits(signature string) string {
-	last := signature[len(signature)-1]
-	other := map[byte]byte{'A': 'B', 'Q': 'R', 'g': 'h', 'w': 'x'}[last]
-	out := signature[:len(signature)-1] + string(other)
-	if got := must(base64.RawURLEncoding.DecodeString(out)); base64url(got) != signature {
-		panic("these are other bytes")
+const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// withStrayBits sets unused bits in the last character of a base64url text. A lax decoder still
+// reads the same bytes.
+func withStrayBits(text string) string {
+	last := strings.IndexByte(base64Alphabet, text[len(text)-1])
+	out := text[:len(text)-1] + base64Alphabet[last+1:last+2]
+	if got := must(base64.RawURLEncoding.DecodeString(out)); base64url(got) != text {
+		panic("the last character has no unused bits")
 	}
 	return out
 }
 
-// standardAlphabet writes a signature with the + and / of the other base64.
+// standardAlphabet returns a signature in standard base64, with a + or a /.
 func standardAlphabet(key signer) string {
 	for i := range 1000 {
 		_, _, signature := splitToken(key.token(fmt.Sprintf(`{"n":%d}`, i)))
@@ -315,11 +335,11 @@ func standardAlphabet(key signer) string {
 			return strings.NewReplacer("-", "+", "_", "/").Replace(signature)
 		}
 	}
-	panic("no signature holds a 62 or a 63")
+	panic("no signature contains - or _")
 }
 
-// nested is a JSON list of lists, that many deep.
+// nested returns JSON arrays nested to this depth.
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 
-// keyOf is the public key of a signer.
+// keyOf returns the signer's public key as a Key.
 func keyOf(s signer) Key { return Key{ID: s.kid, Algorithm: s.alg, Public: s.key.Public()} }

@@ -99,7 +99,7 @@ func TestBadAnswers(t *testing.T) {
 		{"200 with an error", "login", answers(200, `{"error":"invalid_grant"}`), "no bearer token"},
 		{"200 with an empty token", "login", answers(200, with(t, tokens, object{"access_token": ""})), "no bearer token"},
 		{"200 with a token bound to a key", "login", answers(200, with(t, tokens, object{"token_type": "DPoP"})), "no bearer token"},
-		{"200 without token_type", "refresh", answers(200, with(t, tokens, object{"token_type": gone})), "no bearer token"},
+		{"200 without token_type", "refresh", answers(200, with(t, tokens, object{"token_type": absent})), "no bearer token"},
 		{"200 with a number for the token", "refresh", answers(200, with(t, tokens, object{"access_token": 5})), "not a JSON object"},
 		{"200 with text for a number", "login", answers(200, with(t, tokens, object{"expires_in": "canary"})), "not a JSON object"},
 		{"200 with a number past all numbers", "login", answers(200, strings.Replace(tokens, ":300,", ":1e999,", 1)), "not a JSON object"},
@@ -139,7 +139,7 @@ func checkUnavailable(t *testing.T, err error, says string) {
 	if !strings.Contains(identity.Detail(err), says) {
 		t.Errorf("the detail is %q; it doesn't say %q", identity.Detail(err), says)
 	}
-	checkFitForClients(t, err)
+	checkClientSafe(t, err)
 	checkNoLeak(t, err)
 }
 
@@ -175,7 +175,7 @@ func TestEchoesAreWithheld(t *testing.T) {
 					!strings.Contains(detail, "no URL") {
 					t.Errorf("got %v, %q; want how long it was", err, detail)
 				}
-				checkFitForClients(t, err)
+				checkClientSafe(t, err)
 				checkNoLeak(t, err)
 			})
 		}

@@ -106,7 +106,7 @@ func TestABadAnswerKeepsTheLastGoodSet(t *testing.T) {
 					t.Errorf("Status() = %v, %#v; want usable keys and a failure that says %q",
 						usable, failure, tt.says)
 				}
-				checkFitForClients(t, failure)
+				checkClientSafe(t, failure)
 				// Of a token that it can't decide about, the outage is to blame, not the token.
 				k.verify(stranger(0), identity.ErrKeysUnavailable)
 				stop()
@@ -135,7 +135,7 @@ func TestAMalformedKeyCostsNoOther(t *testing.T) {
 			jwk[name] = value
 		}
 		for name, value := range jwk {
-			if value == gone {
+			if value == absent {
 				delete(jwk, name)
 			}
 		}
@@ -150,17 +150,17 @@ func TestAMalformedKeyCostsNoOther(t *testing.T) {
 		{"a number", 5, identity.ErrKeyUnknown},
 		{"a list", []any{}, identity.ErrKeyUnknown},
 		{"nothing in it", object{}, identity.ErrKeyUnknown},
-		{"no kid", change(edDSA(), object{"kid": gone}), identity.ErrKeyUnknown},
+		{"no kid", change(edDSA(), object{"kid": absent}), identity.ErrKeyUnknown},
 		{"kid a number", change(edDSA(), object{"kid": 5}), identity.ErrKeyUnknown},
-		{"no use", change(edDSA(), object{"use": gone}), identity.ErrKeyUnknown},
+		{"no use", change(edDSA(), object{"use": absent}), identity.ErrKeyUnknown},
 		{"use enc", change(edDSA(), object{"use": "enc"}), identity.ErrKeyUnknown},
 		{"use SIG", change(edDSA(), object{"use": "SIG"}), identity.ErrKeyUnknown},
-		{"no kty", change(edDSA(), object{"kty": gone}), identity.ErrKeyUnknown},
+		{"no kty", change(edDSA(), object{"kty": absent}), identity.ErrKeyUnknown},
 		{"unknown kty", change(edDSA(), object{"kty": "AKP"}), identity.ErrKeyUnknown},
 		{"unknown curve", change(edDSA(), object{"crv": "Ed448"}), identity.ErrKeyUnknown},
 		{"a secret key", object{"kid": "bad", "kty": "oct", "use": "sig", "alg": "HS256", "k": "c2VjcmV0"}, identity.ErrKeyUnknown},
 		{"x too short", change(edDSA(), object{"x": "AAAA"}), identity.ErrKeyUnknown},
-		{"no n", change(rs256(), object{"n": gone}), identity.ErrKeyUnknown},
+		{"no n", change(rs256(), object{"n": absent}), identity.ErrKeyUnknown},
 		{"n not base64url", change(rs256(), object{"n": "!!"}), identity.ErrKeyUnknown},
 		{"n a number", change(rs256(), object{"n": 5}), identity.ErrKeyUnknown},
 		{"n with padding", change(rs256(), object{"n": rs256().jwk()["n"].(string) + "="}), identity.ErrKeyUnknown},
@@ -172,7 +172,7 @@ func TestAMalformedKeyCostsNoOther(t *testing.T) {
 		{"e even", change(rs256(), object{"e": "AQAC"}), identity.ErrKeyUnknown},
 		{"e whose low 64 bits are good", change(rs256(), object{"e": base64url([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})}), identity.ErrKeyUnknown},
 		{"a coordinate without its leading zero", change(es256(), object{"x": "AQ"}), identity.ErrKeyUnknown},
-		{"no alg, and more than one that fits", change(rs256(), object{"alg": gone}), identity.ErrKeyUnknown},
+		{"no alg, and more than one that fits", change(rs256(), object{"alg": absent}), identity.ErrKeyUnknown},
 		{"alg of another curve", change(es256(), object{"alg": "ES384"}), identity.ErrKeyUnknown},
 		{"alg of another kind of key", change(edDSA(), object{"alg": "ES256"}), identity.ErrKeyUnknown},
 		{"alg null", change(edDSA(), object{"alg": nil}), identity.ErrKeyUnknown},
@@ -195,7 +195,7 @@ func TestAMalformedKeyCostsNoOther(t *testing.T) {
 		{"nesting in it", change(edDSA(), object{"x-note": json.RawMessage(nested(40))}), identity.ErrKeyUnknown},
 		{"another kid before its own", json.RawMessage(`{"kid":"rsa-1","kid":"bad"}`), identity.ErrKeyUnknown},
 		{"the good key's kid, and for encryption", change(es256(), object{"kid": "rsa-1", "use": "enc"}), identity.ErrKeyUnknown},
-		{"no alg, and one alone that fits", change(edDSA(), object{"alg": gone}), nil},
+		{"no alg, and one alone that fits", change(edDSA(), object{"alg": absent}), nil},
 		{"key_ops with verify", change(edDSA(), object{"key_ops": []string{"sign", "verify"}}), nil},
 		{"members that nobody knows", change(edDSA(), object{"x-note": object{}}), nil},
 	} {

@@ -145,7 +145,7 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 		{"issuer", object{"iss": "https://public.example.com/realms/local"}, "WARN", []string{"https://public.example.com/realms/local", localIssuer, "Issuer.Names"}},
 		{"audience", object{"aud": "account"}, "WARN", []string{"account", localAudience, "VerifierConfig.Audience", "mapper of type Audience"}},
 		{"an ID token", object{"typ": "ID"}, "WARN", []string{"ID", "Bearer"}},
-		{"lightweight", object{"sub": gone}, "WARN", []string{"client scope basic"}},
+		{"lightweight", object{"sub": absent}, "WARN", []string{"client scope basic"}},
 		{"of another client", object{"azp": "other"}, "WARN", []string{"other", "VerifierConfig.AuthorizedParties"}},
 		{"not yet valid", object{"nbf": 9e9}, "WARN", []string{"nbf", "clocks"}},
 		{"issued later", object{"iat": 9e9}, "WARN", []string{"iat", "clocks"}},

@@ -40,7 +40,7 @@ func TestVerifyForm(t *testing.T) {
 		{"a blank before", " " + good, identity.ErrTokenMalformed, "part 1"},
 		{"a zero byte", good + "\x00", identity.ErrTokenMalformed, "part 3"},
 		// Two spellings of one token would pass for two where tokens are compared.
-		{"trailing bits", header + "." + payload + "." + otherTrailingBits(signature), identity.ErrTokenMalformed, "part 3"},
+		{"trailing bits", header + "." + payload + "." + withStrayBits(signature), identity.ErrTokenMalformed, "part 3"},
 
 		{"header not JSON", raw("x", alice(t)), identity.ErrTokenMalformed, "the header is not JSON"},
 		{"header a list", raw("[]", alice(t)), identity.ErrTokenMalformed, "not a JSON object"},
@@ -106,7 +106,7 @@ func TestVerifyHeader(t *testing.T) {
 		{"kid too long", object{"kid": strings.Repeat("k", 256+1)}, identity.ErrTokenMalformed, "1 to 256 bytes"},
 		{"kid that looks like a path", object{"kid": "../../../dev/null"}, identity.ErrKeyUnknown, "not in the key set"},
 
-		{"alg missing", object{"alg": gone}, identity.ErrTokenMalformed, "alg is missing"},
+		{"alg missing", object{"alg": absent}, identity.ErrTokenMalformed, "alg is missing"},
 		{"alg a number", object{"alg": 256}, identity.ErrTokenMalformed, "alg is 256"},
 		{"alg empty", object{"alg": ""}, identity.ErrTokenSignature, "accepted: RS256"},
 		{"alg None", object{"alg": "None"}, identity.ErrTokenSignature, "None"},
@@ -117,7 +117,7 @@ func TestVerifyHeader(t *testing.T) {
 
 		{"crit", object{"crit": []string{"exp"}}, identity.ErrTokenMalformed, "crit"},
 
-		{"typ missing", object{"typ": gone}, nil, ""},
+		{"typ missing", object{"typ": absent}, nil, ""},
 		{"typ jwt", object{"typ": "jwt"}, nil, ""},
 		{"typ AT+JWT", object{"typ": "AT+JWT"}, nil, ""},
 		{"typ application/at+jwt", object{"typ": "application/at+jwt"}, nil, ""},
