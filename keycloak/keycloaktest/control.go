@@ -110,7 +110,7 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 		or(changed.StandardFlowEnabled, true),
 		or(changed.FullScopeAllowed, !changed.ConsentRequired)
 	r.showServiceAccount(c) // an import that lists the account doesn't, a change of the client does
-	c.unsupported = realmfile.UnsupportedIn(changed)
+	c.unsupported = realmfile.UnsupportedSettings(changed)
 	if changed.Secret != maskedSecret {
 		c.secretIsUnknown = false
 	}

@@ -307,6 +307,6 @@ func (u *User) OneTimeCode() (code string, err error) {
 // dropAttributes drops what an administrator may not give a user.
 func (r *Realm) dropAttributes(attributes map[string][]string) {
 	maps.DeleteFunc(attributes, func(name string, _ []string) bool {
-		return !r.profile.Keeps(name, &r.settings)
+		return !r.profile.AdminCanSet(name, &r.settings)
 	})
 }

@@ -130,9 +130,9 @@ func (v *pageRequest) startDevice() answer {
 		return refuse(400, "invalid_request", problem).plain().with("Cache-Control", noBack)
 	}
 	settings := r.settings
-	lifespan := realmfile.Number(by.Attributes, "oauth2.device.code.lifespan",
+	lifespan := realmfile.IntAttribute(by.Attributes, "oauth2.device.code.lifespan",
 		or(settings.OAuth2DeviceCodeLifespan, 600))
-	interval := realmfile.Number(by.Attributes, "oauth2.device.polling.interval",
+	interval := realmfile.IntAttribute(by.Attributes, "oauth2.device.polling.interval",
 		or(settings.OAuth2DevicePollingInterval, 5))
 	d := &device{
 		code: opaque(43), userCode: r.freeUserCode(), client: by,

@@ -30,7 +30,7 @@ func (c *call) passwordGrant(by *client) (*issue, *refusal) {
 	}
 	u := c.realm.byName(name)
 	if u == nil {
-		if refused := c.realm.supports(by, realmfile.UseStranger); refused != nil {
+		if refused := c.realm.supports(by, realmfile.UseUnknownUser); refused != nil {
 			return nil, refused
 		}
 		return nil, badCredentials
@@ -72,7 +72,7 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal 
 		r.failed(u, now)
 		return badCredentials
 	}
-	if what := r.profile.Unread(&u.User); what != "" {
+	if what := r.profile.UncheckedAttribute(&u.User); what != "" {
 		return refuse(501, notInStandIn,
 			"user "+u.Username+": attribute "+what+": it is not supported")
 	}
@@ -100,7 +100,7 @@ func (r *Realm) ready(u *user) *refusal {
 
 // explainUnready says what Keycloak's answer leaves out.
 func (r *Realm) explainUnready(u *user) {
-	if lacking := r.profile.Lacking(&u.User, &r.settings); u.ServiceAccountOf == "" &&
+	if lacking := r.profile.InvalidAttributes(&u.User, &r.settings); u.ServiceAccountOf == "" &&
 		len(lacking) > 0 {
 		r.server.explain(
 			"%s can't sign in with a password, as in Keycloak: the realm's user profile wants a "+

@@ -281,7 +281,7 @@ func (v *pageRequest) checkLogin(t *authSession) answer {
 	u := t.user
 	if u == nil {
 		if u = v.realm.byName(strings.TrimSpace(v.value("username"))); u == nil {
-			if refused := v.realm.supports(t.client, realmfile.UseStranger); refused != nil {
+			if refused := v.realm.supports(t.client, realmfile.UseUnknownUser); refused != nil {
 				return refused.answer()
 			}
 		}

@@ -206,7 +206,7 @@ func (r *Realm) buildClients(options importOptions) error {
 				c.defaultScopes = append(c.defaultScopes, name)
 			}
 		}
-		c.unsupported = realmfile.UnsupportedIn(document)
+		c.unsupported = realmfile.UnsupportedSettings(document)
 		if !c.ofFile {
 			c.addBuiltinRoles()
 		}

@@ -201,14 +201,14 @@ func lifespan(set *int, absent int) time.Duration {
 // clientLifespans are those of a client's part; 0 means that of the session.
 func (r *Realm) clientLifespans(c *client, offline bool) (idle, maxLifespan time.Duration) {
 	if offline {
-		return seconds(realmfile.Number(c.Attributes, "client.offline.session.idle.timeout",
+		return seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.idle.timeout",
 				r.settings.ClientOfflineIdleTimeout)),
-			seconds(realmfile.Number(c.Attributes, "client.offline.session.max.lifespan",
+			seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.max.lifespan",
 				r.settings.ClientOfflineMaxLifespan))
 	}
-	return seconds(realmfile.Number(c.Attributes, "client.session.idle.timeout",
+	return seconds(realmfile.IntAttribute(c.Attributes, "client.session.idle.timeout",
 			r.settings.ClientSessionIdleTimeout)),
-		seconds(realmfile.Number(c.Attributes, "client.session.max.lifespan",
+		seconds(realmfile.IntAttribute(c.Attributes, "client.session.max.lifespan",
 			r.settings.ClientSessionMaxLifespan))
 }
 
@@ -231,7 +231,7 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 	_, clientMost := r.clientLifespans(c, offline)
 	if offline && !r.settings.OfflineMaxLifespanEnabled {
 		// the realm's doesn't count
-		clientMost = seconds(realmfile.Number(c.Attributes, "client.offline.session.max.lifespan",
+		clientMost = seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.max.lifespan",
 			0))
 	}
 	if maxLifespan > 0 {

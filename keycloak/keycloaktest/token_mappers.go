@@ -60,9 +60,9 @@ func (g *grant) mapInto(into claims, target realmfile.Target) {
 			if m.ProtocolMapper != t.id {
 				continue
 			}
-			takes := target.Takes(m.Config)
+			takes := target.Includes(m.Config)
 			if t.accessOnly {
-				takes = target.TakesAccess(m.Config)
+				takes = target.IncludesAccessOnly(m.Config)
 			}
 			if changesRoles(t.id) || takes {
 				t.run(x, m.Config)

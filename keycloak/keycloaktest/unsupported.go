@@ -9,10 +9,10 @@ import (
 
 // supports refuses, by name, a use by a client that would be answered wrongly.
 func (r *Realm) supports(c *client, u realmfile.Use) *refusal {
-	if what := u.Among(slices.Concat(r.settings.Unsupported, r.profile.Unsupported)); what != "" {
+	if what := u.Reasons(slices.Concat(r.settings.Unsupported, r.profile.Unsupported)); what != "" {
 		return refuse(501, notInStandIn, "realm "+r.name+": "+what)
 	}
-	if what := u.Among(c.unsupported); what != "" {
+	if what := u.Reasons(c.unsupported); what != "" {
 		return refuse(501, notInStandIn, "client "+c.ClientID+": "+what)
 	}
 	signed := []string{}
@@ -36,7 +36,7 @@ func (r *Realm) supports(c *client, u realmfile.Use) *refusal {
 func (r *Realm) supportsScopes(names []string, u realmfile.Use) *refusal {
 	for _, name := range names {
 		if s := r.scopes[name]; s != nil {
-			if what := u.Among(s.unsupported); what != "" {
+			if what := u.Reasons(s.unsupported); what != "" {
 				return refuse(501, notInStandIn, "client scope "+name+": "+what)
 			}
 		}

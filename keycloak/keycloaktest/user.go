@@ -122,7 +122,7 @@ func (r *Realm) addServiceAccount(c *client) error {
 		return fmt.Errorf("service account of %s: %w", c.ClientID, err)
 	}
 	c.accountIsMade = true
-	if !r.settings.NoteScopeIsLate {
+	if !r.settings.LateServiceAccountScope {
 		r.showServiceAccount(c)
 	}
 	if c.AuthorizationEnabled {

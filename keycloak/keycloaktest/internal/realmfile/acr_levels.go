@@ -35,7 +35,7 @@ func unquoteNumbers(document string) []byte {
 }
 
 // checkWantedLevels refuses levels of authentication that have no number.
-func (r *reader) checkWantedLevels(at *path, c *Client, realm *Realm) {
+func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
 	levels := Levels(c.Attributes)
 	if len(levels) == 0 {
 		levels = Levels(realm.Attributes)
@@ -53,7 +53,7 @@ func (r *reader) checkWantedLevels(at *path, c *Client, realm *Realm) {
 
 // checkLevels checks the map of names to levels of authentication: acr_values of a request would be
 // read by it.
-func (r *reader) checkLevels(at *path, attributes map[string]string) {
+func (r *reader) checkLevelMap(at *path, attributes map[string]string) {
 	document := attributes["acr.loa.map"]
 	if document == "" {
 		return

@@ -61,11 +61,11 @@ func (file *Realm) hasFlow(named func(Flow) bool) bool {
 // checkBoundFlows refuses a realm that binds a flow that it hasn't. Some flows are for what isn't
 // done here.
 func (r *reader) checkBoundFlows(file *Realm) {
-	var top *path
+	var root *path
 	check := func(name, alias string) {
 		if alias != "" && !slices.Contains(builtinFlows, alias) &&
 			!file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
-			r.problem(top.field(name), "the file has no authentication flow %q", alias)
+			r.problem(root.field(name), "the file has no authentication flow %q", alias)
 		}
 	}
 	for _, own := range ownFlows {
@@ -86,8 +86,8 @@ func (r *reader) checkBoundFlows(file *Realm) {
 
 // checkFlowParts refuses flows that name what the file hasn't.
 func (r *reader) checkFlowParts(file *Realm) {
-	var top *path
-	all := top.field("authenticationFlows")
+	var root *path
+	all := root.field("authenticationFlows")
 	for i, flow := range file.AuthenticationFlows {
 		if flow.Executions == nil {
 			r.problem(all.item(i).field("authenticationExecutions"), "missing")
@@ -111,7 +111,7 @@ func (r *reader) checkFlowParts(file *Realm) {
 	}
 	for i, c := range file.AuthenticatorConfig {
 		if c.Alias == "" {
-			r.problem(top.field("authenticatorConfig").item(i).field("alias"), "missing")
+			r.problem(root.field("authenticatorConfig").item(i).field("alias"), "missing")
 		}
 	}
 }

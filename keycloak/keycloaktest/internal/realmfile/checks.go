@@ -17,17 +17,17 @@ import (
 
 // checkRealm checks what a realm is built of, and drops what must not be kept.
 func (r *reader) checkRealm(file *Realm) {
-	var top *path
+	var root *path
 	switch at := strings.IndexAny(file.Realm, `:/?#@!$&()*+,;=[]\`); {
 	case file.Realm == "":
-		r.problem(top.field("realm"), "missing")
+		r.problem(root.field("realm"), "missing")
 	case at >= 0:
-		r.problem(top.field("realm"), "%q isn't allowed in a name", file.Realm[at])
+		r.problem(root.field("realm"), "%q isn't allowed in a name", file.Realm[at])
 	}
-	once := r.once(top.field("clients"), "clientId")
-	ids := r.once(top.field("clients"), "id")
+	requiredUnique := r.requiredUnique(root.field("clients"), "clientId")
+	ids := r.requiredUnique(root.field("clients"), "id")
 	for i := range file.Clients {
-		c, at := &file.Clients[i], top.field("clients").item(i)
+		c, at := &file.Clients[i], root.field("clients").item(i)
 		if c.ClientID == "" { // an import gives such a client its id, or makes one
 			if c.ID == "" {
 				c.ID = uuid.NewString()
@@ -38,13 +38,13 @@ func (r *reader) checkRealm(file *Realm) {
 			c.StandardFlowEnabled = cmp.Or(c.StandardFlowEnabled, new(!*c.DirectGrantsOnly))
 			c.DirectAccessGrantsEnabled = c.DirectAccessGrantsEnabled || *c.DirectGrantsOnly
 		}
-		once(i, c.ClientID)
+		requiredUnique(i, c.ClientID)
 		if c.ID != "" {
 			ids(i, c.ID)
 		}
 		r.checkClient(at, c)
 		r.checkClientSessions(at, c, file)
-		r.checkWantedLevels(at, c, file)
+		r.checkRequiredLevels(at, c, file)
 		r.checkClientFlows(at, c, file)
 		r.checkAuthorization(at, c, file)
 		if len(c.Authorization) > 0 {
@@ -52,28 +52,28 @@ func (r *reader) checkRealm(file *Realm) {
 		}
 		c.Authorization = nil
 	}
-	r.checkScopes(top.field("clientScopes"), file.ClientScopes)
-	r.checkScopes(top.field("clientTemplates"), file.templates)
+	r.checkScopes(root.field("clientScopes"), file.ClientScopes)
+	r.checkScopes(root.field("clientTemplates"), file.templates)
 	for i, t := range file.templates {
 		named := func(s Scope) bool { return s.Name == t.Name }
 		if slices.ContainsFunc(BuiltinScopes(), named) || slices.Contains(samlScopes, t.Name) {
-			r.problem(top.field("clientTemplates").item(i).field("name"),
+			r.problem(root.field("clientTemplates").item(i).field("name"),
 				"%s is the name of a client scope of Keycloak's own", t.Name)
 		}
 	}
-	r.checkRoles(top.field("roles").field("realm"), file.Roles.Realm)
+	r.checkRoles(root.field("roles").field("realm"), file.Roles.Realm)
 	for id, roles := range file.Roles.Client {
-		r.checkRoles(top.field("roles").field("client").key(id), roles)
+		r.checkRoles(root.field("roles").field("client").key(id), roles)
 	}
-	r.checkGroups(top.field("groups"), file.Groups)
-	r.checkUsers(top.field("users"), file.Users)
-	once = r.once(top.field("requiredActions"), "alias")
+	r.checkGroups(root.field("groups"), file.Groups)
+	r.checkUsers(root.field("users"), file.Users)
+	requiredUnique = r.requiredUnique(root.field("requiredActions"), "alias")
 	for i, action := range file.RequiredActions {
-		once(i, action.Alias)
+		requiredUnique(i, action.Alias)
 	}
-	r.checkScopeMappings(top.field("scopeMappings"), file, file.ScopeMappings)
+	r.checkScopeMappings(root.field("scopeMappings"), file, file.ScopeMappings)
 	for id, mappings := range file.ClientScopeMappings {
-		r.checkScopeMappings(top.field("clientScopeMappings").key(id), file, mappings)
+		r.checkScopeMappings(root.field("clientScopeMappings").key(id), file, mappings)
 	}
 	r.checkFlowParts(file)
 	r.checkIdentityProviders(file)
@@ -85,17 +85,17 @@ func (r *reader) checkRealm(file *Realm) {
 	}
 	for i, path := range file.DefaultGroups {
 		if !file.hasGroup(path) {
-			r.problem(top.field("defaultGroups").item(i), "the realm has no group %q", path)
+			r.problem(root.field("defaultGroups").item(i), "the realm has no group %q", path)
 		}
 	}
-	r.checkComponents(top.field("components"), file)
+	r.checkComponents(root.field("components"), file)
 	file.federated = file.federated || len(file.UserFederationProviders) > 0
 	file.HasOrganizations = len(file.Organizations) > 0
 	file.UserFederationProviders, file.Organizations = nil, nil
 }
 
 // once returns a function that finds names that are missing or were there before.
-func (r *reader) once(at *path, member string) func(i int, name string) {
+func (r *reader) requiredUnique(at *path, member string) func(i int, name string) {
 	unique := r.unique(at, member)
 	return func(i int, name string) {
 		if name == "" {
@@ -152,7 +152,7 @@ func (r *reader) checkGroups(at *path, groups []Group) {
 
 // checkOrganizations refuses organizations whose members the file hasn't.
 func (r *reader) checkOrganizations(file *Realm) {
-	var top *path
+	var root *path
 	for i, document := range file.Organizations {
 		var o struct {
 			Members []struct {
@@ -160,13 +160,13 @@ func (r *reader) checkOrganizations(file *Realm) {
 			} `json:"members"`
 		}
 		if err := json.Unmarshal(document, &o); err != nil {
-			r.problem(top.field("organizations").item(i), "%v", err)
+			r.problem(root.field("organizations").item(i), "%v", err)
 		}
 		for _, m := range o.Members {
 			if !slices.ContainsFunc(file.Users, func(u User) bool {
 				return strings.EqualFold(u.Username, m.Username)
 			}) {
-				r.problem(top.field("organizations").item(i).field("members"),
+				r.problem(root.field("organizations").item(i).field("members"),
 					"the realm has no user %q", m.Username)
 			}
 		}
@@ -211,11 +211,11 @@ func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMappi
 var samlScopes = []string{"role_list", "saml_organization", "AuthnContextClassRef"}
 
 func (r *reader) checkUsers(at *path, users []User) {
-	once := r.once(at, "id")
+	requiredUnique := r.requiredUnique(at, "id")
 	for i := range users {
 		u := &users[i]
 		if u.ID != "" {
-			once(i, u.ID)
+			requiredUnique(i, u.ID)
 		}
 		for j, c := range u.Credentials {
 			switch at := at.item(i).field("credentials").item(j); {
@@ -261,7 +261,7 @@ func (r *reader) checkClient(at *path, c *Client) {
 			c.Attributes["post.logout.redirect.uris"], "##"),
 	} {
 		for _, url := range urls {
-			if wrong := wrongURL(url); wrong != "" {
+			if wrong := urlProblem(url); wrong != "" {
 				r.problem(at.field(name), "%s: %s", url, wrong)
 			} else if name == "rootUrl" && strings.HasPrefix(url, "/") {
 				r.problem(at.field(name), "%s: an absolute URL is expected", url)
@@ -271,7 +271,7 @@ func (r *reader) checkClient(at *path, c *Client) {
 	for _, name := range addressAttributes {
 		for _, url := range strings.Split(c.Attributes[name], "##") {
 			address, _, _ := strings.Cut(url, "#") // it may have a fragment
-			if wrong := wrongURL(address); wrong != "" {
+			if wrong := urlProblem(address); wrong != "" {
 				r.problem(at.field("attributes").key(name), "%s: %s", url, wrong)
 			}
 		}
@@ -281,7 +281,7 @@ func (r *reader) checkClient(at *path, c *Client) {
 		r.problem(at.field("attributes").key("ciba.backchannel.token.delivery.mode"),
 			"%s: poll or ping is expected", mode)
 	}
-	r.checkLevels(at, c.Attributes)
+	r.checkLevelMap(at, c.Attributes)
 	for name := range c.Attributes {
 		if isPrivate(name) {
 			r.ignore(fmt.Sprintf("clients[%s].attributes[%s]", c.ClientID, name))
@@ -336,7 +336,7 @@ func (r *reader) checkPairwise(at *path, c *Client) {
 
 // javaHost is the host of an address by Java's URI, which has none where the authority is odd.
 func javaHost(address string) (host string, ok bool) {
-	if wrongURL(address) != "" || strings.HasPrefix(address, "${") {
+	if urlProblem(address) != "" || strings.HasPrefix(address, "${") {
 		return "", false
 	}
 	_, rest, found := strings.Cut(address, "://")
@@ -387,7 +387,7 @@ func isPrivate(name string) bool {
 
 // wrongURL says what Keycloak has against a URL of a client. A star stands for anything, and + for
 // other settings.
-func wrongURL(url string) string {
+func urlProblem(url string) string {
 	scheme, _, _ := strings.Cut(strings.ToLower(url), ":")
 	switch {
 	case strings.HasPrefix(url, "${"):
@@ -422,7 +422,7 @@ func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 		case m.ProtocolMapper == "":
 			r.problem(at.item(i).field("protocolMapper"), "missing")
 		case m.Protocol != "openid-connect":
-			r.ignore(fmt.Sprintf("%s (protocol %s)", at.general(), m.Protocol))
+			r.ignore(fmt.Sprintf("%s (protocol %s)", at.pattern(), m.Protocol))
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(mappers), func(m Mapper) bool {
@@ -432,16 +432,16 @@ func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 
 // checkClientSessions refuses clients whose part of a session would last longer than the session.
 func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
-	idle, longest := or(realm.SSOSessionIdleTimeout, 1800), or(realm.SSOSessionMaxLifespan, 36000)
+	idle, longest := valueOr(realm.SSOSessionIdleTimeout, 1800), valueOr(realm.SSOSessionMaxLifespan, 36000)
 	if realm.RememberMe {
 		idle, longest = max(idle, realm.RememberMeIdleTimeout),
 			max(longest, realm.RememberMeMaxLifespan)
 	}
-	if n := Number(c.Attributes, "client.session.idle.timeout", 0); n > idle {
+	if n := IntAttribute(c.Attributes, "client.session.idle.timeout", 0); n > idle {
 		r.problem(at.field("attributes").key("client.session.idle.timeout"),
 			"%d is more than the realm's idle timeout of %d", n, idle)
 	}
-	if n := Number(c.Attributes, "client.session.max.lifespan", 0); n > longest {
+	if n := IntAttribute(c.Attributes, "client.session.max.lifespan", 0); n > longest {
 		r.problem(at.field("attributes").key("client.session.max.lifespan"),
 			"%d is more than the realm's longest session of %d", n, longest)
 	}
@@ -449,14 +449,14 @@ func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
 
 // checkSettings checks the realm's own settings, for Update as well.
 func (r *reader) checkSettings(file *Realm) {
-	var top *path
+	var root *path
 	file.Unsupported = nil
 	add := func(at Use, format string, args ...any) {
 		file.Unsupported = append(file.Unsupported, Unsupported{fmt.Sprintf(format, args...), at})
 	}
-	ssl := or(file.SSLRequired, "external")
+	ssl := valueOr(file.SSLRequired, "external")
 	if !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
-		r.problem(top.field("sslRequired"), "%s: all, external or none is expected", ssl)
+		r.problem(root.field("sslRequired"), "%s: all, external or none is expected", ssl)
 	}
 	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" &&
 		!slices.Contains(SignatureAlgorithms, algorithm) {
@@ -469,8 +469,8 @@ func (r *reader) checkSettings(file *Realm) {
 		"maxDeltaTimeSeconds":          file.MaxDeltaTimeSeconds,
 		"minimumQuickLoginWaitSeconds": file.MinimumQuickLoginWait,
 	} {
-		if or(n, 0) < 0 {
-			r.problem(top.field(name), "less than 0")
+		if valueOr(n, 0) < 0 {
+			r.problem(root.field(name), "less than 0")
 		}
 	}
 	if file.Attributes["shortVerificationUri"] != "" {
@@ -488,13 +488,13 @@ func (r *reader) checkSettings(file *Realm) {
 				"counted apart")
 	}
 	if file.federated {
-		add(UseStranger,
+		add(UseUnknownUser,
 			"user federation is not supported: users of another store can't sign in here")
 	}
 	if _, err := PasswordRules(file.PasswordPolicy); err != nil {
-		r.problem(top.field("passwordPolicy"), "%v", err)
+		r.problem(root.field("passwordPolicy"), "%v", err)
 	}
-	r.checkMail(top.field("smtpServer"), file.SMTPServer)
+	r.checkMail(root.field("smtpServer"), file.SMTPServer)
 	file.SMTPServer = nil // there is a password in it
 	r.checkBoundFlows(file)
 	file.Unsupported = append(file.Unsupported, r.unsupportedPolicies(file)...)

@@ -69,7 +69,7 @@ var (
 
 // strictly reads a part of a realm file that Keycloak leaves aside as a whole, with a warning, if
 // it has a member that it doesn't know or one of another type.
-func strictly[T any](document json.RawMessage) (out T) {
+func decodeStrict[T any](document json.RawMessage) (out T) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&out); err != nil {
@@ -82,10 +82,10 @@ func strictly[T any](document json.RawMessage) (out T) {
 // checkPolicies refuses the client policies that an import refuses, and returns the names of those
 // that are switched on.
 func (r *reader) checkPolicies(file *Realm) (enabled []string) {
-	var top *path
+	var root *path
 	profiles := slices.Clone(globalProfiles)
-	for i, profile := range strictly[clientProfiles](file.ClientProfiles).Profiles {
-		at := top.field("clientProfiles").field("profiles").item(i)
+	for i, profile := range decodeStrict[clientProfiles](file.ClientProfiles).Profiles {
+		at := root.field("clientProfiles").field("profiles").item(i)
 		if slices.Contains(profiles, profile.Name) {
 			r.problem(at.field("name"), "there is a client profile %s already", profile.Name)
 		}
@@ -98,8 +98,8 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 		}
 	}
 	var names []string
-	for i, policy := range strictly[clientPolicies](file.ClientPolicies).Policies {
-		at := top.field("clientPolicies").field("policies").item(i)
+	for i, policy := range decodeStrict[clientPolicies](file.ClientPolicies).Policies {
+		at := root.field("clientPolicies").field("policies").item(i)
 		if slices.Contains(names, policy.Name) {
 			r.problem(at.field("name"), "there is a client policy %s already", policy.Name)
 		}

@@ -115,17 +115,17 @@ func first(values []string) string {
 }
 
 func (r *reader) checkIdentityProviders(file *Realm) {
-	var top *path
+	var root *path
 	var aliases []string
 	for i, p := range file.IdentityProviders {
-		at := top.field("identityProviders").item(i)
+		at := root.field("identityProviders").item(i)
 		for member, said := range map[string]bool{
 			"providerId": p.ProviderID != "", "config": len(p.Config) > 0,
 			"firstBrokerLoginFlowAlias": p.FirstLoginFlow != "",
 			"postBrokerLoginFlowAlias":  p.AfterLoginFlow != "",
 		} {
 			if said {
-				r.ignore(at.field(member).general())
+				r.ignore(at.field(member).pattern())
 			}
 		}
 		if !slices.Contains(identityProviders, p.ProviderID) {

@@ -88,7 +88,7 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 				if file.Keys == nil {
 					file.Keys = []Key{} // from now on, only those of the file exist
 				}
-				if plan, wanted := r.keyPlan(at, at.item(i), c); wanted {
+				if plan, wanted := r.readKey(at, at.item(i), c); wanted {
 					file.Keys = append(file.Keys, plan)
 				}
 			}
@@ -148,20 +148,20 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 }
 
 // Key reads a key provider. One that is switched off, or whose key is never seen, wants no key.
-func (r *reader) keyPlan(all, at *path, c Component) (plan Key, wanted bool) {
+func (r *reader) readKey(all, at *path, c Component) (plan Key, wanted bool) {
 	provider, known := keyProviders[c.ProviderID]
 	if !known {
 		r.problem(at, "key provider %s is not supported", c.ProviderID)
 		return plan, false
 	}
 	name := cmp.Or(c.Name, c.ProviderID)
-	setting := func(name, absent string) string {
+	setting := func(name, fallback string) string {
 		values := c.Config[name]
 		if len(values) > 1 {
 			r.problem(at.field("config").key(name), "a single value is expected")
 		}
 		if len(values) == 0 {
-			return absent
+			return fallback
 		}
 		return values[0]
 	}
@@ -212,10 +212,10 @@ func (r *reader) keyPlan(all, at *path, c Component) (plan Key, wanted bool) {
 }
 
 // flag reads a setting of a component that is true or false.
-func (r *reader) flag(at *path, c Component, name string, absent bool) bool {
+func (r *reader) flag(at *path, c Component, name string, fallback bool) bool {
 	values := c.Config[name]
 	if len(values) == 0 {
-		return absent
+		return fallback
 	}
 	if values[0] != "true" && values[0] != "false" || len(values) > 1 {
 		r.problem(at.field("config").key(name), "true or false is expected")

@@ -13,7 +13,7 @@ const (
 
 // Takes reports whether a mapper's claim goes to a target. Missing switches mean what Keycloak's
 // OIDCAttributeMapperHelper says: userinfo follows the ID token, introspection the access token.
-func (t Target) Takes(config map[string]string) bool {
+func (t Target) Includes(config map[string]string) bool {
 	on := func(name, fallback string) bool {
 		value, set := config[name]
 		if !set && fallback != "" {
@@ -37,7 +37,7 @@ func (t Target) Takes(config map[string]string) bool {
 
 // TakesAccess is takes for a mapper that is for access tokens only: it writes nothing else, and a
 // missing switch is on.
-func (t Target) TakesAccess(config map[string]string) bool {
+func (t Target) IncludesAccessOnly(config map[string]string) bool {
 	switch value, set := config["introspection.token.claim"]; {
 	case t == ForLightweight:
 		return config["lightweight.claim"] == "true"

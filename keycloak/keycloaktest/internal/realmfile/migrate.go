@@ -130,7 +130,7 @@ func (file *Realm) addNewScopes(version release) {
 		all := BuiltinScopes()
 		file.ClientScopes = append(file.ClientScopes, all[slices.IndexFunc(all, named)])
 		if scope.name == "service_account" {
-			file.NoteScopeIsLate = true
+			file.LateServiceAccountScope = true
 		}
 		if scope.realm {
 			file.DefaultDefaultClientScopes = append(file.DefaultDefaultClientScopes, scope.name)

@@ -39,9 +39,9 @@ func PasswordRules(policy string) ([]PasswordRule, error) {
 }
 
 func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
-	number := func(absent int) (int, error) {
+	number := func(fallback int) (int, error) {
 		if !given {
-			return absent, nil
+			return fallback, nil
 		}
 		n, err := strconv.Atoi(value)
 		if err != nil {
@@ -58,20 +58,20 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 					n++
 				}
 			}
-			return unless(n >= count, fmt.Sprintf("must contain at least %d %s.", count, what))
+			return violation(n >= count, fmt.Sprintf("must contain at least %d %s.", count, what))
 		}, err
 	}
 	switch name {
 	case "length":
 		minLength, err := number(8)
 		return func(_ User, password string) string {
-			return unless(units(password) >= minLength,
+			return violation(javaLength(password) >= minLength,
 				fmt.Sprintf("minimum length %d.", minLength))
 		}, err
 	case "maxLength":
 		maxLength, err := number(64)
 		return func(_ User, password string) string {
-			return unless(units(password) <= maxLength,
+			return violation(javaLength(password) <= maxLength,
 				fmt.Sprintf("maximum length %d.", maxLength))
 		}, err
 	case "digits":
@@ -86,22 +86,22 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 		})
 	case "notUsername":
 		return func(u User, password string) string {
-			return unless(!strings.EqualFold(u.Username, password),
+			return violation(!strings.EqualFold(u.Username, password),
 				"must not be equal to the username.")
 		}, nil
 	case "notEmail":
 		return func(u User, password string) string {
-			return unless(u.Email == "" || !strings.EqualFold(u.Email, password),
+			return violation(u.Email == "" || !strings.EqualFold(u.Email, password),
 				"must not be equal to the email.")
 		}, nil
 	case "notContainsUsername":
 		return func(u User, password string) string {
-			return unless(!strings.Contains(strings.ToLower(password), strings.ToLower(u.Username)),
+			return violation(!strings.Contains(strings.ToLower(password), strings.ToLower(u.Username)),
 				"Can not contain the username.")
 		}, nil
 	case "regexPattern":
 		pattern, err := regexp.Compile(`\A(?:` + value + `)\z`)
-		if err != nil && wrongInJava(err) {
+		if err != nil && invalidInJava(err) {
 			return nil, fmt.Errorf("regexPattern(%s): %w", value, err)
 		} else if err != nil {
 			return func(User, string) string {
@@ -111,7 +111,7 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 			}, nil
 		}
 		return func(_ User, password string) string {
-			return unless(pattern.MatchString(password), "fails to match regex pattern(s).")
+			return violation(pattern.MatchString(password), "fails to match regex pattern(s).")
 		}, nil
 	case "hashAlgorithm":
 		if given &&
@@ -137,7 +137,7 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 	return nil, fmt.Errorf("%s is no password policy of Keycloak's", name)
 }
 
-func unless(right bool, complaint string) string {
+func violation(right bool, complaint string) string {
 	if right {
 		return ""
 	}
@@ -161,4 +161,4 @@ func MaxPasswordAge(policy string) time.Duration {
 }
 
 // units is the length of a text as Java counts it.
-func units(text string) int { return len(utf16.Encode([]rune(text))) }
+func javaLength(text string) int { return len(utf16.Encode([]rune(text))) }

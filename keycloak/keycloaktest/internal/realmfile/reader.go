@@ -82,26 +82,26 @@ type field struct {
 
 // A path is where in a document a value is.
 type path struct {
-	above *path
-	name  string // of a member, with its dot; of an item, its brackets
-	index int    // of an item, if name is empty
+	parent *path
+	name   string // of a member, with its dot; of an item, its brackets
+	index  int    // of an item, if name is empty
 }
 
-func (p *path) field(name string) *path { return &path{above: p, name: "." + name} }
-func (p *path) key(name string) *path   { return &path{above: p, name: "[" + name + "]"} }
-func (p *path) item(index int) *path    { return &path{above: p, index: index} }
+func (p *path) field(name string) *path { return &path{parent: p, name: "." + name} }
+func (p *path) key(name string) *path   { return &path{parent: p, name: "[" + name + "]"} }
+func (p *path) item(index int) *path    { return &path{parent: p, index: index} }
 
 // String is the path for errors, such as clients[2].redirectUris.
 func (p *path) String() string { return p.format(false) }
 
 // general is the path for what is listed, the same for all items of a list or a map.
-func (p *path) general() string { return p.format(true) }
+func (p *path) pattern() string { return p.format(true) }
 
-func (p *path) format(general bool) string {
+func (p *path) format(pattern bool) string {
 	var parts []string
-	for ; p != nil; p = p.above {
+	for ; p != nil; p = p.parent {
 		switch {
-		case general && !strings.HasPrefix(p.name, "."):
+		case pattern && !strings.HasPrefix(p.name, "."):
 			parts = append(parts, "[]")
 		case p.name == "":
 			parts = append(parts, "["+strconv.Itoa(p.index)+"]")
@@ -164,14 +164,14 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	}
 	switch {
 	case s.scalar != nil:
-		taken, ok := s.scalar(value)
+		decoded, ok := s.scalar(value)
 		if !ok {
 			r.problem(at, "%s is expected", s.expected)
 		}
 		if ok && !r.typesOnly {
-			r.checkPlaceholder(at, taken)
+			r.checkPlaceholder(at, decoded)
 		}
-		return taken, ok && taken != nil
+		return decoded, ok && decoded != nil
 	case s.items != nil:
 		list, ok := value.([]any)
 		if !ok {
@@ -182,9 +182,9 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 		for i, item := range list {
 			if item == nil {
 				r.problem(at.item(i), "null in a list")
-			} else if taken, said := r.decode(at.item(i), s.items, item); said &&
-				r.named(at.item(i), s.items.record, taken) {
-				out = append(out, taken)
+			} else if decoded, said := r.decode(at.item(i), s.items, item); said &&
+				r.named(at.item(i), s.items.record, decoded) {
+				out = append(out, decoded)
 			}
 		}
 		return out, true
@@ -197,13 +197,13 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	out := make(map[string]any, len(object))
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if s.values != nil {
-			if taken, said := r.decode(at.key(name), s.values, object[name]); said {
-				out[name] = taken
+			if decoded, said := r.decode(at.key(name), s.values, object[name]); said {
+				out[name] = decoded
 			}
 			continue
 		}
-		if taken, said := r.decodeField(at.field(name), s.record, name, object[name]); said {
-			out[name] = taken
+		if decoded, said := r.decodeField(at.field(name), s.record, name, object[name]); said {
+			out[name] = decoded
 		}
 	}
 	return out, true
@@ -221,7 +221,7 @@ func (r *reader) named(at *path, of *record, item any) bool {
 	case of.nameRule == nameRequired:
 		r.problem(at.field(name), "missing")
 	default:
-		r.ignore(at.general() + " (without a name)")
+		r.ignore(at.pattern() + " (without a name)")
 	}
 	return named
 }
@@ -246,7 +246,7 @@ func (r *reader) decodeField(at *path, of *record, name string, value any) (any,
 	if f.disposition == dispositionRefuse {
 		r.problem(at, "not supported: %s", f.why)
 	} else {
-		r.ignore(at.general())
+		r.ignore(at.pattern())
 	}
 	return nil, false
 }
@@ -292,11 +292,11 @@ func (r *reader) normalize(document []byte, of *record) ([]byte, error) {
 	} else if of == schemas().realm {
 		applyAttributeOverrides(object)
 	}
-	taken, _ := r.decode(nil, &schema{record: of}, value)
+	decoded, _ := r.decode(nil, &schema{record: of}, value)
 	if err := r.err(); err != nil {
 		return nil, err
 	}
-	return json.Marshal(taken)
+	return json.Marshal(decoded)
 }
 
 // attributeOverrides are the attributes of a realm that are members by another way: where a file
@@ -388,7 +388,7 @@ var immutableFields = []string{
 // merge returns a representation with the members of a patch in place of its own. What was there
 // isn't touched, so that a patch that fails changes nothing. fixed are the members that can't be
 // changed.
-func merge[T any](old T, patch []byte, of *record, fixed ...string) (changed T, err error) {
+func merge[T any](old T, patch []byte, of *record, immutable ...string) (changed T, err error) {
 	var members, changes map[string]json.RawMessage
 	if patch, err = new(reader).normalize(patch, of); err != nil {
 		return changed, err
@@ -397,20 +397,20 @@ func merge[T any](old T, patch []byte, of *record, fixed ...string) (changed T, 
 		return changed, err
 	}
 	for name := range changes {
-		if slices.Contains(fixed, name) {
+		if slices.Contains(immutable, name) {
 			return changed, fmt.Errorf("%s can't be changed with Update", name)
 		}
 	}
-	if err := json.Unmarshal(encoded(old), &members); err != nil {
+	if err := json.Unmarshal(mustMarshal(old), &members); err != nil {
 		return changed, err
 	}
 	maps.Copy(members, changes)
-	err = json.Unmarshal(encoded(members), &changed)
+	err = json.Unmarshal(mustMarshal(members), &changed)
 	return changed, err
 }
 
 // encoded is a value of ours as JSON; all of them can be written.
-func encoded(value any) []byte {
+func mustMarshal(value any) []byte {
 	text, err := json.Marshal(value)
 	if err != nil {
 		panic(err)

@@ -118,7 +118,7 @@ type found struct {
 	unmanaged           bool // an older release's users may have any attribute
 	// NoteScopeIsLate says that the scope service_account came after the service accounts of an
 	// older release's file.
-	NoteScopeIsLate bool
+	LateServiceAccountScope bool
 }
 
 type RequiredAction struct {
@@ -261,18 +261,18 @@ type Component struct {
 }
 
 // or is the value behind p, or the default for an absent member.
-func or[T any](p *T, absent T) T {
+func valueOr[T any](p *T, fallback T) T {
 	if p == nil {
-		return absent
+		return fallback
 	}
 	return *p
 }
 
 // Number reads a number out of a client's or a realm's attributes, which are all texts.
-func Number(attributes map[string]string, name string, absent int) int {
+func IntAttribute(attributes map[string]string, name string, fallback int) int {
 	n, err := strconv.Atoi(attributes[name])
 	if err != nil || n <= 0 {
-		return absent
+		return fallback
 	}
 	return n
 }

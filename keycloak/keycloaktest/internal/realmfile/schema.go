@@ -69,8 +69,8 @@ func decodeStringOrList(value any) (any, bool) {
 		}
 		return out, true
 	}
-	taken, ok := decodeString(value)
-	return []any{taken}, ok
+	decoded, ok := decodeString(value)
+	return []any{decoded}, ok
 }
 
 func decodeBool(value any) (any, bool) {
@@ -293,7 +293,7 @@ func realmRecord(client, user, role, group *record) *record {
 			`passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin
 			socialProviders identityFederationEnabled attributesOrEmpty parsedClientProfiles
 			parsedClientPolicies`),
-		webAuthn("webAuthnPolicy"), webAuthn("webAuthnPolicyPasswordless"),
+		webAuthnStrings("webAuthnPolicy"), webAuthnStrings("webAuthnPolicyPasswordless"),
 		ignores(int32Type, "webAuthnPolicyCreateTimeout webAuthnPolicyPasswordlessCreateTimeout"),
 		ignores(boolType,
 			`webAuthnPolicyAvoidSameAuthenticatorRegister
@@ -308,7 +308,7 @@ func realmRecord(client, user, role, group *record) *record {
 }
 
 // webAuthn are the texts of one of the two policies for security keys.
-func webAuthn(prefix string) fieldGroup {
+func webAuthnStrings(prefix string) fieldGroup {
 	names := []string{"RpEntityName", "RpId", "AttestationConveyancePreference",
 		"AuthenticatorAttachment", "RequireResidentKey", "ResidentKey",
 		"UserVerificationRequirement"}

@@ -9,7 +9,7 @@ import (
 )
 
 // recordOf are the records of the tables by their names.
-func recordOf(t *testing.T) map[string]*record {
+func recordsByName(t *testing.T) map[string]*record {
 	t.Helper()
 	found := map[string]*record{}
 	var visit func(s *schema)
@@ -37,7 +37,7 @@ func TestTablesHaveKeycloaksMembers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	records := recordOf(t)
+	records := recordsByName(t)
 	for _, line := range strings.Split(strings.TrimSpace(string(file)), "\n") {
 		name, members, _ := strings.Cut(line, ": ")
 		if records[name] == nil {

@@ -24,7 +24,7 @@ const (
 	UseIntrospection                 // introspection, by the client or of its tokens
 	UseLogout                        // logout, by browser or back channel
 	UseOTP                           // a sign-in with a second factor
-	UseStranger                      // a sign-in under a name that the realm doesn't know
+	UseUnknownUser                   // a sign-in under a name that the realm doesn't know
 
 	UseAnything Use = -1
 )
@@ -37,7 +37,7 @@ type Unsupported struct {
 }
 
 // Among says what of the list would change a use, for an error; "" when that is nothing.
-func (u Use) Among(list []Unsupported) string {
+func (u Use) Reasons(list []Unsupported) string {
 	var all []string
 	for _, one := range list {
 		if one.at&u != 0 {
@@ -125,7 +125,7 @@ var SigningAttributes = map[string]Use{
 var flowUses = map[string]Use{"browser": UseLogin, "direct_grant": UsePassword}
 
 // UnsupportedIn is what a client wants of the stand-in that it can't do.
-func UnsupportedIn(c Client) []Unsupported {
+func UnsupportedSettings(c Client) []Unsupported {
 	var all []Unsupported
 	add := func(at Use, format string, args ...any) {
 		all = append(all, Unsupported{fmt.Sprintf(format, args...), at})
@@ -195,7 +195,7 @@ func (m Mapper) uses() Use {
 	}
 	var at Use
 	for target, u := range mapperUses {
-		if target.Takes(m.Config) {
+		if target.Includes(m.Config) {
 			at |= u
 		}
 	}

@@ -50,15 +50,15 @@ type profileAttribute struct {
 	Group        string          `json:"group"`
 	DefaultValue string          `json:"defaultValue"`
 
-	valid  []validator
-	unread string // a validator that isn't done here
+	valid     []validator
+	unchecked string // a validator that isn't done here
 }
 
 // A validator reports whether a value passes.
 type validator func(value string) bool
 
 // ownProfile is Keycloak's, where a realm file has none.
-const ownProfile = `{"attributes": [
+const defaultProfile = `{"attributes": [
 	{"name": "username", "validations": {"length": {"min": 3, "max": 255}, "username-prohibited-characters": {}, "up-username-not-idn-homograph": {}},
 		"permissions": {"view": ["admin", "user"], "edit": ["admin", "user"]}},
 	{"name": "email", "validations": {"email": {}, "length": {"max": 255}}, "required": {"roles": ["user"]},
@@ -71,7 +71,7 @@ const ownProfile = `{"attributes": [
 // readProfile reads the configuration of a realm's user profile; "" is Keycloak's own.
 func readProfile(document string) (*Profile, error) {
 	if document == "" {
-		document = ownProfile
+		document = defaultProfile
 	}
 	var p Profile
 	decoder := json.NewDecoder(bytes.NewReader([]byte(document)))
@@ -98,7 +98,7 @@ func readProfile(document string) (*Profile, error) {
 			if v != nil {
 				a.valid = append(a.valid, v)
 			} else {
-				a.unread = name
+				a.unchecked = name
 			}
 		}
 		if a.Required != nil && len(a.Required.Scopes) > 0 ||
@@ -175,7 +175,7 @@ func (p *Profile) attribute(name string) *profileAttribute {
 
 // Keeps reports whether an administrator may give users an attribute: others are dropped without a
 // word. An import keeps all.
-func (p *Profile) Keeps(name string, settings *Realm) bool {
+func (p *Profile) AdminCanSet(name string, settings *Realm) bool {
 	if name == "locale" { // Keycloak declares it by itself
 		return settings.InternationalizationEnabled
 	}
@@ -187,12 +187,12 @@ func (p *Profile) Keeps(name string, settings *Realm) bool {
 
 // Complete reports whether a user's profile is.
 func (p *Profile) Complete(u *User, settings *Realm) bool {
-	return len(p.Lacking(u, settings)) == 0
+	return len(p.InvalidAttributes(u, settings)) == 0
 }
 
 // Lacking are the attributes of a user that aren't as the profile wants them. What the user may not
 // change isn't looked at.
-func (p *Profile) Lacking(u *User, settings *Realm) (names []string) {
+func (p *Profile) InvalidAttributes(u *User, settings *Realm) (names []string) {
 	for i := range p.Attributes {
 		a := &p.Attributes[i]
 		values := u.Attributes[a.Name]
@@ -243,17 +243,17 @@ func (a *profileAttribute) requiredOfUsers() bool {
 
 // Unread is an attribute of a user that a validator would look at that isn't done here, with the
 // validator; "" is none.
-func (p *Profile) Unread(u *User) string {
+func (p *Profile) UncheckedAttribute(u *User) string {
 	for _, a := range p.Attributes {
-		if a.unread != "" && len(u.Attributes[a.Name]) > 0 {
-			return a.Name + ", validator " + a.unread
+		if a.unchecked != "" && len(u.Attributes[a.Name]) > 0 {
+			return a.Name + ", validator " + a.unchecked
 		}
 	}
 	return ""
 }
 
 // bound is a number of a validator's configuration, which may be a text.
-func bound(config map[string]any, name string, absent float64) float64 {
+func bound(config map[string]any, name string, fallback float64) float64 {
 	switch value := config[name].(type) {
 	case float64:
 		return value
@@ -262,7 +262,7 @@ func bound(config map[string]any, name string, absent float64) float64 {
 			return n
 		}
 	}
-	return absent
+	return fallback
 }
 
 var (
@@ -276,7 +276,7 @@ var (
 		`{|}~\x{80}-\x{ffff}-]+|"[^"]+"))*\z`)
 	emailDomain = regexp.MustCompile(`(?i)\A(?:` + domainLabel + `(?:\.` + domainLabel +
 		`)*|\[[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\]|\[IPv6:[0-9a-f:.]+\])\z`)
-	emailLongest = 64 // of what is before the @
+	maxEmailLocal = 64 // of what is before the @
 )
 
 const domainLabel = `(?:[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" +
@@ -285,7 +285,7 @@ const domainLabel = `(?:[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" +
 // validEmail is Keycloak's idea of an e-mail address.
 func validEmail(address string) bool {
 	at := strings.LastIndex(address, "@")
-	if at < 0 || units(address[:at]) > emailLongest {
+	if at < 0 || javaLength(address[:at]) > maxEmailLocal {
 		return false
 	}
 	domain := address[at+1:]
@@ -307,7 +307,7 @@ func newValidator(name string, config map[string]any) (validator, error) {
 			if config["trim-disabled"] != true && config["trim-disabled"] != "true" {
 				value = strings.TrimSpace(value)
 			}
-			n := float64(units(value))
+			n := float64(javaLength(value))
 			return n >= minimum && n <= maximum
 		}, nil
 	case "integer":
@@ -330,7 +330,7 @@ func newValidator(name string, config map[string]any) (validator, error) {
 			return nil, errors.New("pattern is missing")
 		}
 		pattern, err := regexp.Compile(`\A(?:` + text + `)\z`)
-		if err != nil && wrongInJava(err) {
+		if err != nil && invalidInJava(err) {
 			return nil, err
 		} else if err != nil {
 			return nil, nil
@@ -372,7 +372,7 @@ func newValidator(name string, config map[string]any) (validator, error) {
 
 // wrongInJava reports whether a pattern that Go can't read isn't one of Java's either, whose
 // patterns have more.
-func wrongInJava(err error) bool {
+func invalidInJava(err error) bool {
 	var wrong *syntax.Error
 	return errors.As(err, &wrong) && slices.Contains([]syntax.ErrorCode{
 		syntax.ErrMissingParen, syntax.ErrUnexpectedParen, syntax.ErrMissingBracket,
