@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Levels is the map of names to levels of authentication in the attributes of a client or a
-// realm. What can't be read is no map: Keycloak logs a warning.
+// Levels returns the levels of authentication in the attributes of a client or a realm, by name.
+// An invalid map counts as none: Keycloak only logs a warning.
 func Levels(attributes map[string]string) map[string]json.Number {
 	var names map[string]json.Number
 	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &names) != nil {
@@ -16,7 +16,7 @@ func Levels(attributes map[string]string) map[string]json.Number {
 	return names
 }
 
-// unquoteNumbers makes {"gold":"2"} what {"gold":2} is: Keycloak takes both.
+// unquoteNumbers converts {"gold":"2"} to {"gold":2}: Keycloak accepts both.
 func unquoteNumbers(document string) []byte {
 	var values map[string]any
 	if json.Unmarshal([]byte(document), &values) != nil {
@@ -34,7 +34,7 @@ func unquoteNumbers(document string) []byte {
 	return out
 }
 
-// checkWantedLevels refuses levels of authentication that have no number.
+// checkRequiredLevels finds levels that a client requires and that aren't defined.
 func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
 	levels := Levels(c.Attributes)
 	if len(levels) == 0 {
@@ -51,8 +51,8 @@ func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
 	}
 }
 
-// checkLevels checks the map of names to levels of authentication: acr_values of a request would be
-// read by it.
+// checkLevelMap checks the map of names to levels of authentication, which acr_values of a request
+// refer to.
 func (r *reader) checkLevelMap(at *path, attributes map[string]string) {
 	document := attributes["acr.loa.map"]
 	if document == "" {

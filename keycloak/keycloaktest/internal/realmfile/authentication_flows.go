@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The stand-in signs people in as Keycloak's own flows do. A realm file may hold them, under any
-// name; another flow is refused where it would be used, because it would ask for something else.
+// The stand-in implements Keycloak's built-in flows. A realm file may contain them under any name;
+// requests that would use a different flow get a 501.
 
 type Flow struct {
 	ID         string      `json:"id"`
@@ -29,13 +29,15 @@ type AuthenticatorConfig struct {
 	Config map[string]string `json:"config"`
 }
 
-// ownFlows are the flows that a realm binds, by Keycloak's names, and what they come down to,
-// one-time codes written in either way.
-var ownFlows = []struct {
-	member, alias string
-	bound         func(*Realm) string
-	at            Use
-	does          []string
+// flowBindings are the flows that the stand-in implements, and the members of a realm that choose
+// them. supported are the flows as describe writes them; there are two, because the one-time code
+// can be written in two ways.
+var flowBindings = []struct {
+	member       string
+	defaultAlias string
+	alias        func(*Realm) string
+	use          Use
+	supported    []string
 }{
 	{"browserFlow", "browser", func(f *Realm) string { return f.BrowserFlow }, UseLogin, []string{
 		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL (REQUIRED conditional-user-configured, ALTERNATIVE auth-otp-form))",
@@ -50,16 +52,16 @@ var ownFlows = []struct {
 	}},
 }
 
-// builtinFlows are the flows that Keycloak makes where a file hasn't them.
+// builtinFlows are the flows that Keycloak adds if a file doesn't have them.
 var builtinFlows = []string{"browser", "direct grant", "registration", "reset credentials",
 	"clients", "first broker login", "docker auth", "forms", "registration form"}
 
-func (file *Realm) hasFlow(named func(Flow) bool) bool {
-	return slices.ContainsFunc(file.AuthenticationFlows, named)
+func (file *Realm) hasFlow(match func(Flow) bool) bool {
+	return slices.ContainsFunc(file.AuthenticationFlows, match)
 }
 
-// checkBoundFlows refuses a realm that binds a flow that it hasn't. Some flows are for what isn't
-// done here.
+// checkBoundFlows finds realm settings that refer to a flow that doesn't exist. Flows that the
+// stand-in has no use for are listed as ignored.
 func (r *reader) checkBoundFlows(file *Realm) {
 	var root *path
 	check := func(name, alias string) {
@@ -68,8 +70,8 @@ func (r *reader) checkBoundFlows(file *Realm) {
 			r.problem(root.field(name), "the file has no authentication flow %q", alias)
 		}
 	}
-	for _, own := range ownFlows {
-		check(own.member, own.bound(file))
+	for _, binding := range flowBindings {
+		check(binding.member, binding.alias(file))
 	}
 	for name, alias := range map[string]string{
 		"registrationFlow":         file.RegistrationFlow,
@@ -84,16 +86,17 @@ func (r *reader) checkBoundFlows(file *Realm) {
 	}
 }
 
-// checkFlowParts refuses flows that name what the file hasn't.
+// checkFlowParts finds incomplete executions, and those that refer to a flow or a config that
+// doesn't exist.
 func (r *reader) checkFlowParts(file *Realm) {
 	var root *path
-	all := root.field("authenticationFlows")
+	flows := root.field("authenticationFlows")
 	for i, flow := range file.AuthenticationFlows {
 		if flow.Executions == nil {
-			r.problem(all.item(i).field("authenticationExecutions"), "missing")
+			r.problem(flows.item(i).field("authenticationExecutions"), "missing")
 		}
 		for j, e := range flow.Executions {
-			at := all.item(i).field("authenticationExecutions").item(j)
+			at := flows.item(i).field("authenticationExecutions").item(j)
 			if e.Requirement == "" {
 				r.problem(at.field("requirement"), "missing")
 			}
@@ -116,7 +119,7 @@ func (r *reader) checkFlowParts(file *Realm) {
 	}
 }
 
-// checkClientFlows refuses a client that has a flow of its own that the file hasn't.
+// checkClientFlows finds flow overrides of a client that refer to a flow that doesn't exist.
 func (r *reader) checkClientFlows(at *path, c *Client, file *Realm) {
 	for name, id := range c.FlowOverrides {
 		if id != "" && !file.hasFlow(func(f Flow) bool { return f.ID == id }) {
@@ -126,79 +129,76 @@ func (r *reader) checkClientFlows(at *path, c *Client, file *Realm) {
 	}
 }
 
-// unsupportedFlows are the flows that the realm binds and the stand-in can't do.
+// unsupportedFlows returns the flows that the realm chose and the stand-in doesn't support.
 func unsupportedFlows(file *Realm) []Unsupported {
 	var all []Unsupported
-	for _, own := range ownFlows {
+	for _, binding := range flowBindings {
 		add := func(format string, args ...any) {
-			all = append(all, Unsupported{own.member + ": " + fmt.Sprintf(format, args...), own.at})
+			all = append(all,
+				Unsupported{binding.member + ": " + fmt.Sprintf(format, args...), binding.use})
 		}
-		alias := own.bound(file)
-		if alias == "" {
-			alias = own.alias
-		}
-		f := flows{file: file}
-		if !slices.ContainsFunc(file.AuthenticationFlows, func(f Flow) bool {
-			return f.Alias == alias
-		}) {
-			if alias != own.alias { // Keycloak makes its own where a file hasn't them
-				add("%s is not supported: the stand-in does %q", alias, own.does[0])
+		alias := cmp.Or(binding.alias(file), binding.defaultAlias)
+		d := flowDescriber{file: file}
+		if !file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
+			if alias != binding.defaultAlias { // Keycloak adds the default flow itself
+				add("%s is not supported: the stand-in does %q", alias, binding.supported[0])
 			}
 			continue
 		}
-		does := f.describe(alias)
+		description := d.describe(alias)
 		switch {
-		case f.endless:
+		case d.endless:
 			add("the authentication flow %s goes on for ever", alias)
-		case !slices.Contains(own.does, does):
-			add("%s is not supported: it does %q, and the stand-in does %q", alias, does,
-				own.does[0])
+		case !slices.Contains(binding.supported, description):
+			add("%s is not supported: it does %q, and the stand-in does %q", alias, description,
+				binding.supported[0])
 		}
 	}
 	return all
 }
 
-// flows describes what flows come down to.
-type flows struct {
+// A flowDescriber writes flows as text, to compare them.
+type flowDescriber struct {
 	file    *Realm
-	within  []string // aliases of flows that are being described
-	steps   int
+	parents []string // aliases of the flows that contain the current one
+	flows   int
 	endless bool
 }
 
-// maxSteps bounds a flow: a subflow may be there many times.
-const maxSteps = 1000
+// maxFlows limits how many subflows are described: each may contain the next one several times.
+const maxFlows = 1000
 
-// describe leaves out what is switched off, and what doesn't matter here: organizations, other
-// identity providers and security keys, which no realm of a stand-in has.
-func (f *flows) describe(alias string) string {
-	i := slices.IndexFunc(f.file.AuthenticationFlows, func(flow Flow) bool {
+// describe returns a flow's enabled executions, subflows in parentheses. It leaves out what makes
+// no difference here: organizations, other identity providers and security keys, which the
+// stand-in doesn't have.
+func (d *flowDescriber) describe(alias string) string {
+	i := slices.IndexFunc(d.file.AuthenticationFlows, func(flow Flow) bool {
 		return flow.Alias == alias
 	})
-	if f.steps++; i < 0 || slices.Contains(f.within, alias) || f.steps > maxSteps {
-		f.endless = true
+	if d.flows++; i < 0 || slices.Contains(d.parents, alias) || d.flows > maxFlows {
+		d.endless = true
 		return ""
 	}
-	f.within = append(f.within, alias)
-	defer func() { f.within = f.within[:len(f.within)-1] }()
-	executions := slices.Clone(f.file.AuthenticationFlows[i].Executions)
+	d.parents = append(d.parents, alias)
+	defer func() { d.parents = d.parents[:len(d.parents)-1] }()
+	executions := slices.Clone(d.file.AuthenticationFlows[i].Executions)
 	slices.SortStableFunc(executions, func(a, b Execution) int {
 		return cmp.Compare(a.Priority, b.Priority)
 	})
 	var steps []string
 	for _, e := range executions {
-		if e.Requirement == "DISABLED" || f.harmless(e) {
+		if e.Requirement == "DISABLED" || d.irrelevant(e) {
 			continue
 		}
 		step := e.Authenticator
 		if e.FlowAlias != "" {
-			inner := f.describe(e.FlowAlias)
-			if onlyConditions(inner) {
+			subflow := d.describe(e.FlowAlias)
+			if onlyConditions(subflow) {
 				continue
 			}
-			step = "(" + inner + ")"
+			step = "(" + subflow + ")"
 		}
-		if e.Requirement == "OPTIONAL" { // of releases before 8: whoever has it uses it
+		if e.Requirement == "OPTIONAL" { // before release 8: for users who have configured it
 			e.Requirement, step = "CONDITIONAL",
 				"(REQUIRED conditional-user-configured, REQUIRED "+step+")"
 		}
@@ -207,11 +207,11 @@ func (f *flows) describe(alias string) string {
 	return strings.Join(steps, ", ")
 }
 
-// harmless reports whether an execution changes nothing for people who have a password and perhaps
-// one-time codes.
-func (f *flows) harmless(e Execution) bool {
-	set := func(name string) string {
-		for _, c := range f.file.AuthenticatorConfig {
+// irrelevant reports whether an execution makes no difference for users who have only a password
+// and perhaps one-time codes.
+func (d *flowDescriber) irrelevant(e Execution) bool {
+	setting := func(name string) string {
+		for _, c := range d.file.AuthenticatorConfig {
 			if c.Alias == e.Config && e.Config != "" {
 				return c.Config[name]
 			}
@@ -222,9 +222,9 @@ func (f *flows) harmless(e Execution) bool {
 	case "organization":
 		return true
 	case "identity-provider-redirector":
-		return e.Requirement == "ALTERNATIVE" && set("defaultProvider") == ""
+		return e.Requirement == "ALTERNATIVE" && setting("defaultProvider") == ""
 	case "conditional-credential":
-		return set("credentials") == "webauthn-passwordless" && set("included") != "true"
+		return setting("credentials") == "webauthn-passwordless" && setting("included") != "true"
 	case "webauthn-authenticator", "webauthn-authenticator-passwordless",
 		"auth-recovery-authn-code-form",
 		"client-jwt", "client-secret-jwt", "client-x509", "federated-jwt":
@@ -233,7 +233,7 @@ func (f *flows) harmless(e Execution) bool {
 	return false
 }
 
-// onlyConditions reports whether a flow does nothing but ask whether it applies.
-func onlyConditions(does string) bool {
-	return does == "" || does == "REQUIRED conditional-user-configured"
+// onlyConditions reports whether the described flow has nothing to execute.
+func onlyConditions(description string) bool {
+	return description == "" || description == "REQUIRED conditional-user-configured"
 }

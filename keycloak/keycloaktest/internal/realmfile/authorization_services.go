@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Authorization services aren't done here: the grant for them is refused by name. A file's settings
-// for them are looked at for what an import refuses.
+// The stand-in doesn't support authorization services: it rejects their grant by name. Their
+// settings are only checked for what Keycloak's import rejects.
 
 type authorizationSettings struct {
 	Resources []struct{ Name string }
@@ -22,14 +22,14 @@ type authorizationPolicy struct {
 }
 
 var (
-	// policyTypes are those that Keycloak 26.7.4 has (GET /admin/serverinfo). It had js until 18.
+	// policyTypes are Keycloak 26.7.4's (GET /admin/serverinfo). Until release 18, js was one, too.
 	policyTypes = []string{"aggregate", "client", "client-scope", "group", "regex", "resource",
 		"role", "scope", "time", "uma", "user"}
 	enforcementModes = []string{"", "ENFORCING", "PERMISSIVE", "DISABLED"}
 )
 
-// checkAuthorization refuses settings of a client's authorization services that an import refuses,
-// whether these are on or not.
+// checkAuthorization checks the settings of a client's authorization services, even if these are
+// off.
 func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 	if len(c.Authorization) == 0 {
 		return
@@ -89,12 +89,12 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 		} {
 			var names []string
 			if json.Unmarshal([]byte(policy.Config[name]), &names) != nil {
-				continue // the roles and groups of a policy are objects, and may be missing
+				continue // a policy's roles and groups are objects, and need not exist
 			}
-			for _, wanted := range names {
-				if !has(wanted) {
+			for _, ref := range names {
+				if !has(ref) {
 					r.problem(at.field("config").key(name),
-						"policy %s: there is none of the name %q", policy.Name, wanted)
+						"policy %s: there is none of the name %q", policy.Name, ref)
 				}
 			}
 		}

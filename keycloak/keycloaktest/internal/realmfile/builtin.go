@@ -1,11 +1,11 @@
 package realmfile
 
-// What every realm has without being asked: Keycloak makes it when a realm file doesn't say
-// otherwise (26.7.4, as its admin API exports it).
+// What Keycloak adds to every realm unless the realm file has its own (26.7.4, as its admin API
+// exports it).
 
-// m is a protocol mapper of a built-in scope, whose claim goes into all tokens; config adds to
-// that.
-func m(name, provider string, config ...string) Mapper {
+// mapper returns a protocol mapper of a built-in scope, whose claim is in all tokens unless config,
+// a list of names and values, says otherwise.
+func mapper(name, provider string, config ...string) Mapper {
 	settings := map[string]string{"access.token.claim": "true", "id.token.claim": "true",
 		"introspection.token.claim": "true"}
 	for i := 0; i < len(config); i += 2 {
@@ -15,18 +15,19 @@ func m(name, provider string, config ...string) Mapper {
 		Config: settings}
 }
 
-// attribute is a mapper of a user's attribute.
-func attribute(name, attribute, claim, label string) Mapper {
-	return m(name, "oidc-usermodel-attribute-mapper", "userinfo.token.claim", "true",
-		"user.attribute", attribute, "claim.name", claim, "jsonType.label", label)
+// attribute returns a mapper of a user attribute.
+func attribute(name, attribute, claim, jsonType string) Mapper {
+	return mapper(name, "oidc-usermodel-attribute-mapper", "userinfo.token.claim", "true",
+		"user.attribute", attribute, "claim.name", claim, "jsonType.label", jsonType)
 }
 
-// note is a mapper of a note of the user's session.
-func note(name, note, claim, label string) Mapper {
-	return m(name, "oidc-usersessionmodel-note-mapper", "user.session.note", note, "claim.name",
-		claim, "jsonType.label", label)
+// note returns a mapper of a note of the user's session.
+func note(name, note, claim, jsonType string) Mapper {
+	return mapper(name, "oidc-usersessionmodel-note-mapper", "user.session.note", note, "claim.name",
+		claim, "jsonType.label", jsonType)
 }
 
+// BuiltinScopes returns the client scopes of a realm whose file has none.
 func BuiltinScopes() []Scope {
 	scope := func(name, inToken, consent string, mappers ...Mapper) Scope {
 		attributes := map[string]string{"display.on.consent.screen": "false"}
@@ -43,9 +44,9 @@ func BuiltinScopes() []Scope {
 	return []Scope{
 		scope("basic", "false", "",
 			note("auth_time", "AUTH_TIME", "auth_time", "long"),
-			m("sub", "oidc-sub-mapper", "id.token.claim", "false")),
+			mapper("sub", "oidc-sub-mapper", "id.token.claim", "false")),
 		scope("profile", "true", "${profileScopeConsentText}",
-			m("full name", "oidc-full-name-mapper", "userinfo.token.claim", "true"),
+			mapper("full name", "oidc-full-name-mapper", "userinfo.token.claim", "true"),
 			attribute("username", "username", "preferred_username", "String"),
 			attribute("given name", "firstName", "given_name", "String"),
 			attribute("family name", "lastName", "family_name", "String"),
@@ -61,22 +62,23 @@ func BuiltinScopes() []Scope {
 			attribute("updated at", "updatedAt", "updated_at", "long")),
 		scope("email", "true", "${emailScopeConsentText}",
 			attribute("email", "email", "email", "String"),
-			m("email verified", "oidc-usermodel-property-mapper", "userinfo.token.claim", "true",
-				"user.attribute", "emailVerified", "claim.name", "email_verified", "jsonType.label",
+			mapper("email verified", "oidc-usermodel-property-mapper",
+				"userinfo.token.claim", "true", "user.attribute", "emailVerified", "claim.name", "email_verified", "jsonType.label",
 				"boolean")),
 		scope("roles", "false", "${rolesScopeConsentText}",
-			m("realm roles", "oidc-usermodel-realm-role-mapper", "id.token.claim", "false",
+			mapper("realm roles", "oidc-usermodel-realm-role-mapper", "id.token.claim", "false",
 				"claim.name", "realm_access.roles", "jsonType.label", "String", "multivalued",
 				"true"),
-			m("client roles", "oidc-usermodel-client-role-mapper", "id.token.claim", "false",
+			mapper("client roles", "oidc-usermodel-client-role-mapper", "id.token.claim", "false",
 				"claim.name", "resource_access.${client_id}.roles", "jsonType.label", "String",
 				"multivalued", "true"),
-			m("audience resolve", "oidc-audience-resolve-mapper", "id.token.claim", "false")),
+			mapper("audience resolve", "oidc-audience-resolve-mapper", "id.token.claim", "false")),
 		scope("web-origins", "false", "",
-			m("allowed web origins", "oidc-allowed-origins-mapper", "id.token.claim", "false")),
-		scope("acr", "false", "", m("acr loa level", "oidc-acr-mapper")),
+			mapper("allowed web origins", "oidc-allowed-origins-mapper",
+				"id.token.claim", "false")),
+		scope("acr", "false", "", mapper("acr loa level", "oidc-acr-mapper")),
 		scope("address", "true", "${addressScopeConsentText}",
-			m("address", "oidc-address-mapper", "userinfo.token.claim", "true",
+			mapper("address", "oidc-address-mapper", "userinfo.token.claim", "true",
 				"user.attribute.formatted", "formatted", "user.attribute.street", "street",
 				"user.attribute.locality", "locality", "user.attribute.region", "region",
 				"user.attribute.postal_code", "postal_code", "user.attribute.country", "country")),
@@ -86,11 +88,11 @@ func BuiltinScopes() []Scope {
 				"boolean")),
 		scope("microprofile-jwt", "true", "",
 			attribute("upn", "username", "upn", "String"),
-			m("groups", "oidc-usermodel-realm-role-mapper", "claim.name", "groups",
+			mapper("groups", "oidc-usermodel-realm-role-mapper", "claim.name", "groups",
 				"jsonType.label", "String", "multivalued", "true")),
 		scope("offline_access", "", "${offlineAccessScopeConsentText}"),
 		scope("organization", "true", "${organizationScopeConsentText}",
-			m("organization", "oidc-organization-membership-mapper", "claim.name", "organization",
+			mapper("organization", "oidc-organization-membership-mapper", "claim.name", "organization",
 				"jsonType.label", "String", "multivalued", "true")),
 		scope("service_account", "false", "",
 			note("Client ID", "client_id", "client_id", "String"),
@@ -105,7 +107,7 @@ var (
 		"organization"}
 )
 
-// BuiltinClientRoles are the roles of the clients that every realm has.
+// BuiltinClientRoles are the roles of the built-in clients.
 var BuiltinClientRoles = map[string][]string{
 	"account": {"manage-account", "manage-account-links", "view-profile", "view-groups", "view-applications", "view-consent", "manage-consent", "delete-account"},
 	"broker":  {"read-token"},
@@ -118,8 +120,8 @@ var BuiltinClientRoles = map[string][]string{
 	},
 }
 
-// BuiltinComposites are the roles of the built-in clients that hold others of the same client.
-// realm-admin holds all of its client's.
+// BuiltinComposites are the composite roles of the built-in clients, and the roles of the same
+// client that they contain.
 var BuiltinComposites = map[string]map[string][]string{
 	"account": {"manage-account": {"manage-account-links"}, "manage-consent": {"view-consent"}},
 	"realm-management": {
@@ -128,7 +130,7 @@ var BuiltinComposites = map[string]map[string][]string{
 	},
 }
 
-// BuiltinClients are the clients that every realm has, for a realm of this name.
+// BuiltinClients returns the clients that Keycloak adds to a realm of this name.
 func BuiltinClients(realm string) []Client {
 	account, console := "/realms/"+realm+"/account/", "/admin/"+realm+"/console/"
 	pkce := map[string]string{"post.logout.redirect.uris": "+",

@@ -12,10 +12,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// What a realm file says is checked here beyond its types: names that are missing or there twice,
-// values that Keycloak's import refuses, and what the stand-in can't do for a whole realm.
+// The checks here find missing and duplicate names, values that Keycloak's import rejects, and
+// realm settings that the stand-in doesn't support.
 
-// checkRealm checks what a realm is built of, and drops what must not be kept.
+// checkRealm checks the parts that a realm is built of, and drops secrets.
 func (r *reader) checkRealm(file *Realm) {
 	var root *path
 	switch at := strings.IndexAny(file.Realm, `:/?#@!$&()*+,;=[]\`); {
@@ -24,11 +24,11 @@ func (r *reader) checkRealm(file *Realm) {
 	case at >= 0:
 		r.problem(root.field("realm"), "%q isn't allowed in a name", file.Realm[at])
 	}
-	requiredUnique := r.requiredUnique(root.field("clients"), "clientId")
-	ids := r.requiredUnique(root.field("clients"), "id")
+	checkClientID := r.requiredUnique(root.field("clients"), "clientId")
+	checkID := r.requiredUnique(root.field("clients"), "id")
 	for i := range file.Clients {
 		c, at := &file.Clients[i], root.field("clients").item(i)
-		if c.ClientID == "" { // an import gives such a client its id, or makes one
+		if c.ClientID == "" { // the import uses the id, or generates one
 			if c.ID == "" {
 				c.ID = uuid.NewString()
 			}
@@ -38,9 +38,9 @@ func (r *reader) checkRealm(file *Realm) {
 			c.StandardFlowEnabled = cmp.Or(c.StandardFlowEnabled, new(!*c.DirectGrantsOnly))
 			c.DirectAccessGrantsEnabled = c.DirectAccessGrantsEnabled || *c.DirectGrantsOnly
 		}
-		requiredUnique(i, c.ClientID)
+		checkClientID(i, c.ClientID)
 		if c.ID != "" {
-			ids(i, c.ID)
+			checkID(i, c.ID)
 		}
 		r.checkClient(at, c)
 		r.checkClientSessions(at, c, file)
@@ -67,9 +67,9 @@ func (r *reader) checkRealm(file *Realm) {
 	}
 	r.checkGroups(root.field("groups"), file.Groups)
 	r.checkUsers(root.field("users"), file.Users)
-	requiredUnique = r.requiredUnique(root.field("requiredActions"), "alias")
+	checkAlias := r.requiredUnique(root.field("requiredActions"), "alias")
 	for i, action := range file.RequiredActions {
-		requiredUnique(i, action.Alias)
+		checkAlias(i, action.Alias)
 	}
 	r.checkScopeMappings(root.field("scopeMappings"), file, file.ScopeMappings)
 	for id, mappings := range file.ClientScopeMappings {
@@ -81,7 +81,7 @@ func (r *reader) checkRealm(file *Realm) {
 		r.checkOrganizations(file)
 	}
 	if file.Groups == nil {
-		file.DefaultGroups = nil // Keycloak looks at them with the groups
+		file.DefaultGroups = nil // Keycloak ignores them if a file has no groups
 	}
 	for i, path := range file.DefaultGroups {
 		if !file.hasGroup(path) {
@@ -94,7 +94,7 @@ func (r *reader) checkRealm(file *Realm) {
 	file.UserFederationProviders, file.Organizations = nil, nil
 }
 
-// once returns a function that finds names that are missing or were there before.
+// requiredUnique returns a function that reports missing and duplicate names.
 func (r *reader) requiredUnique(at *path, member string) func(i int, name string) {
 	unique := r.unique(at, member)
 	return func(i int, name string) {
@@ -106,13 +106,13 @@ func (r *reader) requiredUnique(at *path, member string) func(i int, name string
 	}
 }
 
-// unique returns a function that finds names that were there before.
+// unique returns a function that reports duplicate names.
 func (r *reader) unique(at *path, member string) func(i int, name string) {
 	seen := map[string]int{}
 	return func(i int, name string) {
-		if before, there := seen[name]; there {
+		if first, found := seen[name]; found {
 			r.problem(at.item(i).field(member), "%s is the name of %s already", name,
-				at.item(before))
+				at.item(first))
 			return
 		}
 		seen[name] = i
@@ -150,7 +150,7 @@ func (r *reader) checkGroups(at *path, groups []Group) {
 	}
 }
 
-// checkOrganizations refuses organizations whose members the file hasn't.
+// checkOrganizations finds members of organizations that aren't users of the realm.
 func (r *reader) checkOrganizations(file *Realm) {
 	var root *path
 	for i, document := range file.Organizations {
@@ -173,21 +173,21 @@ func (r *reader) checkOrganizations(file *Realm) {
 	}
 }
 
-// hasGroup reports whether the file has a group of this path.
+// hasGroup reports whether the file has a group with this path.
 func (file *Realm) hasGroup(path string) bool {
 	path = strings.Trim(path, "/")
-	var among func(groups []Group, path string) bool
-	among = func(groups []Group, path string) bool {
+	var contains func(groups []Group, path string) bool
+	contains = func(groups []Group, path string) bool {
 		return slices.ContainsFunc(groups, func(g Group) bool {
 			rest, below := strings.CutPrefix(path, g.Name+"/")
-			return path == g.Name || below && among(g.SubGroups, rest)
+			return path == g.Name || below && contains(g.SubGroups, rest)
 		})
 	}
-	return among(file.Groups, path)
+	return contains(file.Groups, path)
 }
 
-// checkScopeMappings finds mappings to nothing. Those to a client are looked at when the realm is
-// built.
+// checkScopeMappings finds mappings without roles and those of client scopes that don't exist.
+// Clients are checked when the realm is built.
 func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMapping) {
 	scopes := file.Scopes()
 	for i, m := range mappings {
@@ -207,15 +207,15 @@ func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMappi
 	}
 }
 
-// samlScopes are the built-in client scopes that are for SAML.
+// samlScopes are the built-in client scopes of SAML.
 var samlScopes = []string{"role_list", "saml_organization", "AuthnContextClassRef"}
 
 func (r *reader) checkUsers(at *path, users []User) {
-	requiredUnique := r.requiredUnique(at, "id")
+	checkID := r.unique(at, "id")
 	for i := range users {
 		u := &users[i]
 		if u.ID != "" {
-			requiredUnique(i, u.ID)
+			checkID(i, u.ID)
 		}
 		for j, c := range u.Credentials {
 			switch at := at.item(i).field("credentials").item(j); {
@@ -241,7 +241,7 @@ func (r *reader) checkUsers(at *path, users []User) {
 	}
 }
 
-// checkClient checks a client, for UpdateClient as well.
+// checkClient checks what a patch can change in a client.
 func (r *reader) checkClient(at *path, c *Client) {
 	switch c.Protocol {
 	case "", "openid-connect":
@@ -270,7 +270,7 @@ func (r *reader) checkClient(at *path, c *Client) {
 	}
 	for _, name := range addressAttributes {
 		for _, url := range strings.Split(c.Attributes[name], "##") {
-			address, _, _ := strings.Cut(url, "#") // it may have a fragment
+			address, _, _ := strings.Cut(url, "#") // a fragment is allowed here
 			if wrong := urlProblem(address); wrong != "" {
 				r.problem(at.field("attributes").key(name), "%s: %s", url, wrong)
 			}
@@ -290,9 +290,9 @@ func (r *reader) checkClient(at *path, c *Client) {
 	}
 }
 
-// checkPairwise refuses subjects by pair for clients that don't say which pair: redirect URIs of
-// several hosts, or of none, and no sector identifier URI. An import fetches that URI, and a
-// stand-in doesn't.
+// checkPairwise finds pairwise subject mappers whose sector is unknown: without a sector identifier
+// URI, the client's redirect URIs must have exactly one host. Keycloak's import fetches a sector
+// identifier URI; the stand-in doesn't.
 func (r *reader) checkPairwise(at *path, c *Client) {
 	for i, m := range c.ProtocolMappers {
 		if !strings.HasSuffix(m.ProtocolMapper, "pairwise-sub-mapper") {
@@ -334,7 +334,8 @@ func (r *reader) checkPairwise(at *path, c *Client) {
 	}
 }
 
-// javaHost is the host of an address by Java's URI, which has none where the authority is odd.
+// javaHost returns the host of an address according to java.net.URI, which returns none for an
+// invalid authority.
 func javaHost(address string) (host string, ok bool) {
 	if urlProblem(address) != "" || strings.HasPrefix(address, "${") {
 		return "", false
@@ -351,7 +352,7 @@ func javaHost(address string) (host string, ok bool) {
 	return parsed.Hostname(), true
 }
 
-// checkMail refuses a mail server without a sender: an import takes none, or a whole one.
+// checkMail checks the sender and the reply-to address, if there is a mail server.
 func (r *reader) checkMail(at *path, config map[string]string) {
 	if len(config) == 0 {
 		return
@@ -370,7 +371,7 @@ func (r *reader) checkMail(at *path, config map[string]string) {
 	r.ignore(at.String())
 }
 
-// addressAttributes are attributes of a client that hold a URL.
+// addressAttributes are the client attributes that hold URLs.
 var addressAttributes = []string{
 	"backchannel.logout.url", "frontchannel.logout.url", "jwks.url", "logoUri", "policyUri",
 	"tosUri", "request.uris", "saml_assertion_consumer_url_post",
@@ -378,15 +379,15 @@ var addressAttributes = []string{
 	"saml_single_logout_service_url_post", "saml_single_logout_service_url_redirect",
 }
 
-// isPrivate reports whether an attribute of a client, or a setting of a key provider, holds a
-// private key.
+// isPrivate reports whether a client attribute or a key provider's setting of this name holds a
+// private key or a secret.
 func isPrivate(name string) bool {
 	name = strings.ToLower(strings.ReplaceAll(name, ".", ""))
 	return strings.HasSuffix(name, "privatekey") || name == "secret"
 }
 
-// wrongURL says what Keycloak has against a URL of a client. A star stands for anything, and + for
-// other settings.
+// urlProblem returns why Keycloak rejects a URL of a client, or "" if it accepts it. A URL may be +
+// or contain *.
 func urlProblem(url string) string {
 	scheme, _, _ := strings.Cut(strings.ToLower(url), ":")
 	switch {
@@ -411,11 +412,11 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// checkMappers checks protocol mappers, and returns those of OpenID Connect.
+// checkMappers checks protocol mappers and returns those of OpenID Connect.
 func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 	unique := r.unique(at, "name")
 	for i, m := range mappers {
-		unique(i, m.Protocol+" "+m.Name) // a name of one protocol may be there in another
+		unique(i, m.Protocol+" "+m.Name) // names need only be unique within a protocol
 		switch {
 		case m.Protocol == "":
 			r.problem(at.item(i).field("protocol"), "missing")
@@ -430,29 +431,30 @@ func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 	})
 }
 
-// checkClientSessions refuses clients whose part of a session would last longer than the session.
+// checkClientSessions finds client sessions that would outlast the user's session.
 func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
-	idle, longest := valueOr(realm.SSOSessionIdleTimeout, 1800), valueOr(realm.SSOSessionMaxLifespan, 36000)
+	idle := valueOr(realm.SSOSessionIdleTimeout, 1800)
+	lifespan := valueOr(realm.SSOSessionMaxLifespan, 36000)
 	if realm.RememberMe {
-		idle, longest = max(idle, realm.RememberMeIdleTimeout),
-			max(longest, realm.RememberMeMaxLifespan)
+		idle = max(idle, realm.RememberMeIdleTimeout)
+		lifespan = max(lifespan, realm.RememberMeMaxLifespan)
 	}
 	if n := IntAttribute(c.Attributes, "client.session.idle.timeout", 0); n > idle {
 		r.problem(at.field("attributes").key("client.session.idle.timeout"),
 			"%d is more than the realm's idle timeout of %d", n, idle)
 	}
-	if n := IntAttribute(c.Attributes, "client.session.max.lifespan", 0); n > longest {
+	if n := IntAttribute(c.Attributes, "client.session.max.lifespan", 0); n > lifespan {
 		r.problem(at.field("attributes").key("client.session.max.lifespan"),
-			"%d is more than the realm's longest session of %d", n, longest)
+			"%d is more than the realm's longest session of %d", n, lifespan)
 	}
 }
 
-// checkSettings checks the realm's own settings, for Update as well.
+// checkSettings checks the realm settings that a patch can change.
 func (r *reader) checkSettings(file *Realm) {
 	var root *path
 	file.Unsupported = nil
-	add := func(at Use, format string, args ...any) {
-		file.Unsupported = append(file.Unsupported, Unsupported{fmt.Sprintf(format, args...), at})
+	add := func(uses Use, format string, args ...any) {
+		file.Unsupported = append(file.Unsupported, Unsupported{fmt.Sprintf(format, args...), uses})
 	}
 	ssl := valueOr(file.SSLRequired, "external")
 	if !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Client policies aren't applied here, so that a realm with one that is switched on is refused at
-// every use. Which of them an import takes is read as Keycloak reads it.
+// The stand-in doesn't apply client policies: all requests to a realm with an enabled one get a
+// 501. Policies are checked as Keycloak's import checks them.
 
 type clientPolicies struct {
 	Policies []struct {
@@ -67,20 +67,19 @@ var (
 	}
 )
 
-// strictly reads a part of a realm file that Keycloak leaves aside as a whole, with a warning, if
-// it has a member that it doesn't know or one of another type.
+// decodeStrict decodes a document. If it has an unknown member or one of a wrong type, decodeStrict
+// returns the zero value, because Keycloak ignores the whole document with a warning.
 func decodeStrict[T any](document json.RawMessage) (out T) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&out); err != nil {
-		var none T
-		return none
+		var zero T
+		return zero
 	}
 	return out
 }
 
-// checkPolicies refuses the client policies that an import refuses, and returns the names of those
-// that are switched on.
+// checkPolicies checks the client policies, and returns the names of the enabled ones.
 func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 	var root *path
 	profiles := slices.Clone(globalProfiles)
@@ -122,16 +121,13 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 	return enabled
 }
 
-// unsupportedPolicies are the client policies that are switched on.
+// unsupportedPolicies checks the client policies, and returns the enabled ones.
 func (r *reader) unsupportedPolicies(file *Realm) []Unsupported {
 	var all []Unsupported
 	for _, name := range r.checkPolicies(file) {
-		all = append(all,
-			Unsupported{
-				fmt.Sprintf(
-					"the client policy %s is not supported: client policies aren't applied here",
-					name), UseAnything,
-			})
+		reason := fmt.Sprintf(
+			"the client policy %s is not supported: client policies aren't applied here", name)
+		all = append(all, Unsupported{reason, UseAnything})
 	}
 	return all
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Identity providers and other stores change nothing here that isn't refused by name. Their part of
-// a file is looked at for what an import refuses.
+// The stand-in doesn't support identity providers and user stores: requests that depend on them get
+// a 501. Their settings are only checked for what Keycloak's import rejects.
 
 type IdentityProvider struct {
 	Alias          string            `json:"alias"`
@@ -41,7 +41,7 @@ var (
 	providerURLs = []string{"authorizationUrl", "tokenUrl", "logoutUrl", "userInfoUrl", "jwksUrl"}
 )
 
-// checkLDAP refuses the settings of a user store that an import refuses.
+// checkLDAP checks the settings of an LDAP user store.
 func (r *reader) checkLDAP(at *path, c Component) {
 	at = at.field("config")
 	mode := first(c.Config["editMode"])
@@ -60,7 +60,7 @@ func (r *reader) checkLDAP(at *path, c Component) {
 	}
 }
 
-// checkRegistrationPolicy refuses the policies of client registration that an import refuses.
+// checkRegistrationPolicy checks a policy of client registration.
 func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 	if !slices.Contains(registrationPolicies, c.ProviderID) {
 		r.problem(at, "Keycloak has no such policy %q", c.ProviderID)
@@ -91,7 +91,7 @@ func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 	}
 }
 
-// checkComponentIDs finds ids that two components of a realm have.
+// checkComponentIDs finds IDs that two components of a realm share.
 func (r *reader) checkComponentIDs(at *path, components map[string][]Component) {
 	seen := map[string]bool{}
 	for _, kind := range sortedNames(components) {
@@ -106,7 +106,7 @@ func (r *reader) checkComponentIDs(at *path, components map[string][]Component) 
 	}
 }
 
-// first is the value of a component's setting; "" where it has none.
+// first returns the first value of a component's setting, or "" if it isn't set.
 func first(values []string) string {
 	if len(values) == 0 {
 		return ""
@@ -119,12 +119,12 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 	var aliases []string
 	for i, p := range file.IdentityProviders {
 		at := root.field("identityProviders").item(i)
-		for member, said := range map[string]bool{
+		for member, set := range map[string]bool{
 			"providerId": p.ProviderID != "", "config": len(p.Config) > 0,
 			"firstBrokerLoginFlowAlias": p.FirstLoginFlow != "",
 			"postBrokerLoginFlowAlias":  p.AfterLoginFlow != "",
 		} {
-			if said {
+			if set {
 				r.ignore(at.field(member).pattern())
 			}
 		}
@@ -152,7 +152,7 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 	}
 }
 
-// hasScheme reports whether Java's URL reads an address.
+// hasScheme reports whether java.net.URL accepts an address.
 func hasScheme(address string) bool {
 	parsed, err := url.Parse(address)
 	return err == nil &&

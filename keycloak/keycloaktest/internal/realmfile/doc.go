@@ -1,11 +1,12 @@
-// Package realmfile reads Keycloak's realm files, in the sense of Keycloak 26.7.4's import: what it
-// takes is taken, what it refuses is refused, and files of older releases are migrated.
+// Package realmfile reads Keycloak's realm files as Keycloak 26.7.4's import does: it accepts and
+// rejects the same files, and migrates those of older releases.
 //
-// Read decodes a file by the tables of schema.go, migrates it (migrate.go), and checks it beyond
-// its types (checks.go and the files named after what they check). The result is a Realm: the
-// members that can change an answer of OpenID Connect, and what of them the stand-in can't do, by
-// the use that it would change (unsupported.go). Private keys and hashed passwords aren't kept.
+// Read decodes a file by the tables in schema.go, migrates it (migrate.go) and validates it
+// (checks.go and the files named after their subject). The result is a Realm: the members that can
+// affect an OpenID Connect response, and a list of the settings that the stand-in doesn't support,
+// each with the uses it would affect (unsupported.go). Private keys and hashed passwords are
+// dropped.
 //
-// Documents splits what kc.sh export writes into realms, and PatchRealm, PatchClient and PatchUser
-// apply pieces of realm files, as the admin API does.
+// Documents splits an export of kc.sh into realms. PatchRealm, PatchClient and PatchUser apply
+// fragments of a realm file, as the admin API does.
 package realmfile

@@ -8,17 +8,18 @@ import (
 	"slices"
 )
 
-// Keycloak's export writes a realm in several files, and a file may hold several realms: kc.sh
-// import --dir and --import-realm take X-realm.json beside X-users-0.json, and a list of realms.
+// Keycloak's export may split a realm into several files, and a file may hold several realms:
+// kc.sh import --dir and --import-realm read X-realm.json along with X-users-0.json, and lists of
+// realms.
 
-// A Document is one realm of a file, or users of a realm.
+// A Document is one realm of a file, or only users of a realm.
 type Document struct {
-	Realm     string // of the realm; empty where the document says none
-	UsersOnly bool   // it has users and nothing else
+	Realm     string // the realm's name; empty if the document has none
+	UsersOnly bool   // the document has users and no other settings
 	Text      json.RawMessage
 }
 
-// Documents are the realms of a file.
+// Documents splits a file into its realms.
 func Documents(file []byte) ([]Document, error) {
 	if len(file) > maxRealmFile {
 		return nil, fmt.Errorf("longer than %d bytes", maxRealmFile)
@@ -36,7 +37,7 @@ func Documents(file []byte) ([]Document, error) {
 	for _, text := range texts {
 		document := Document{Text: text}
 		var members map[string]json.RawMessage
-		if json.Unmarshal(text, &members) == nil { // Read says what is wrong with it
+		if json.Unmarshal(text, &members) == nil { // otherwise, Read reports the error
 			json.Unmarshal(members["realm"], &document.Realm)
 			document.UsersOnly = members["users"] != nil
 			for name := range members {
@@ -49,7 +50,7 @@ func Documents(file []byte) ([]Document, error) {
 	return all, nil
 }
 
-// Join puts the users of files that have nothing else into the realms of the others.
+// Join merges documents that have only users into their realms' documents.
 func Join(documents []Document) ([]Document, error) {
 	realms := slices.DeleteFunc(slices.Clone(documents), func(d Document) bool {
 		return d.UsersOnly
@@ -58,30 +59,30 @@ func Join(documents []Document) ([]Document, error) {
 		if !d.UsersOnly {
 			continue
 		}
-		at := slices.IndexFunc(realms, func(realm Document) bool {
+		i := slices.IndexFunc(realms, func(realm Document) bool {
 			return realm.Realm == d.Realm && !realm.UsersOnly
 		})
-		if at < 0 {
+		if i < 0 {
 			realms = append(realms, d)
 			continue
 		}
-		whole, err := realms[at].with(d)
+		merged, err := realms[i].withUsers(d)
 		if err != nil {
 			return nil, err
 		}
-		realms[at].Text = whole
+		realms[i].Text = merged
 	}
 	return realms, nil
 }
 
-// with is the realm's document with the users of another added.
-func (d Document) with(more Document) (json.RawMessage, error) {
+// withUsers returns the realm's document with the users of another added.
+func (d Document) withUsers(other Document) (json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	var users, added struct {
 		Users []json.RawMessage `json:"users"`
 	}
-	for text, into := range map[*json.RawMessage]any{&d.Text: &members, &more.Text: &added} {
-		if err := json.Unmarshal(*text, into); err != nil {
+	for text, dst := range map[*json.RawMessage]any{&d.Text: &members, &other.Text: &added} {
+		if err := json.Unmarshal(*text, dst); err != nil {
 			return nil, err
 		}
 	}
@@ -96,5 +97,5 @@ func (d Document) with(more Document) (json.RawMessage, error) {
 	return json.Marshal(members)
 }
 
-// maxRealmFile is the longest realm file that is read, in bytes.
+// maxRealmFile is the maximum size of a realm file, in bytes.
 const maxRealmFile = 16 << 20

@@ -11,19 +11,18 @@ import (
 	"strings"
 )
 
-// A Key is a key that a realm file wants: what it says of a key provider, without the key. A
-// stand-in makes its own.
+// A Key describes the key of a key provider in a realm file. The stand-in generates the key itself.
 type Key struct {
-	Provider  string // its name, for errors
+	Provider  string // the provider's name, for errors
 	Material  string // RSA, HMAC, or a curve
-	Algorithm string // of JWA; Keycloak takes one that doesn't go with the material
-	Use       string
-	ID        string // empty: that of the key that is made
+	Algorithm string // of JWA; Keycloak accepts one that doesn't match the material
+	Use       string // sig or enc
+	ID        string // empty: derived from the generated key
 	Priority  int
 	Passive   bool
 }
 
-// maxKeyProviders is how many a realm file may have: a key costs time.
+// maxKeyProviders limits the providers of a realm file: generating a key takes time.
 const maxKeyProviders = 20
 
 var (
@@ -31,7 +30,7 @@ var (
 	hmacAlgorithms = []string{"HS256", "HS384", "HS512"}
 )
 
-// MaterialOf is what a key of a signature algorithm is made of.
+// MaterialOf returns the Material of a key for a signature algorithm.
 func MaterialOf(algorithm string) string {
 	switch {
 	case slices.Contains(rsaAlgorithms, algorithm):
@@ -43,14 +42,15 @@ func MaterialOf(algorithm string) string {
 		"EdDSA": "Ed25519"}[algorithm]
 }
 
-// keyProviders are Keycloak 26.7.4's, without java-keystore: its keys are in a file of the server.
+// keyProviders are the key providers of Keycloak 26.7.4, except java-keystore, whose keys are in a
+// file on the server.
 var keyProviders = map[string]struct {
-	use       string
-	algorithm string // where the file names none; empty: it goes with the curve
-	material  string // empty: it is the choice
-	choice    string // a setting, and what it may be; the first is the default
-	choices   []string
-	private   bool // the file has the key
+	use       string   // empty: for Keycloak's own cookies and the like
+	algorithm string   // the default; empty: determined by the curve
+	material  string   // empty: the value of choice
+	choice    string   // the setting that selects a size or a curve
+	choices   []string // its values; the first is the default
+	private   bool     // the file contains the private key
 }{
 	"rsa-generated": {use: "sig", algorithm: "RS256", material: "RSA", choice: "keySize",
 		choices: rsaKeySizes},
@@ -71,10 +71,9 @@ var (
 	curves      = []string{"P-256", "P-384", "P-521"}
 )
 
-// checkComponents reads the components of a realm file, and drops them: there are secrets among
-// them.
+// checkComponents reads the components of a realm file and drops them, because they hold secrets.
 func (r *reader) checkComponents(at *path, file *Realm) {
-	profileOf := ""
+	profile := ""
 	r.checkComponentIDs(at, file.Components)
 	for _, kind := range sortedNames(file.Components) {
 		components, at := file.Components[kind], at.key(kind)
@@ -86,10 +85,10 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 			}
 			for i, c := range components {
 				if file.Keys == nil {
-					file.Keys = []Key{} // from now on, only those of the file exist
+					file.Keys = []Key{} // not nil: replaces Keycloak's default keys
 				}
-				if plan, wanted := r.readKey(at, at.item(i), c); wanted {
-					file.Keys = append(file.Keys, plan)
+				if key, ok := r.readKey(at, at.item(i), c); ok {
+					file.Keys = append(file.Keys, key)
 				}
 			}
 		case "org.keycloak.userprofile.UserProfileProvider":
@@ -99,7 +98,7 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 						c.ProviderID)
 				}
 				if values := c.Config["kc.user.profile.config"]; len(values) > 0 {
-					profileOf = values[0]
+					profile = values[0]
 				}
 			}
 		case "org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy":
@@ -133,7 +132,7 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 			r.problem(at, "not supported: the stand-in has no such components")
 		}
 	}
-	p, err := readProfile(profileOf)
+	p, err := readProfile(profile)
 	if err == nil {
 		err = p.check(file.ClientScopes)
 	}
@@ -147,12 +146,13 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 	file.Profile, file.Components = p, nil
 }
 
-// Key reads a key provider. One that is switched off, or whose key is never seen, wants no key.
-func (r *reader) readKey(all, at *path, c Component) (plan Key, wanted bool) {
+// readKey reads a key provider. It returns false if the provider is disabled or has a key that
+// clients never see.
+func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 	provider, known := keyProviders[c.ProviderID]
 	if !known {
 		r.problem(at, "key provider %s is not supported", c.ProviderID)
-		return plan, false
+		return key, false
 	}
 	name := cmp.Or(c.Name, c.ProviderID)
 	setting := func(name, fallback string) string {
@@ -168,7 +168,7 @@ func (r *reader) readKey(all, at *path, c Component) (plan Key, wanted bool) {
 	for _, secret := range sortedNames(c.Config) {
 		if isPrivate(secret) || secret == "certificate" ||
 			secret == "keySize" && setting(secret, "") != "2048" {
-			r.ignore(fmt.Sprintf("%s.%s", all.key(name), secret))
+			r.ignore(fmt.Sprintf("%s.%s", providers.key(name), secret))
 		}
 	}
 	active, enabled := r.flag(at, c, "active", true), r.flag(at, c, "enabled", true)
@@ -188,30 +188,30 @@ func (r *reader) readKey(all, at *path, c Component) (plan Key, wanted bool) {
 		r.problem(at.field("config").key("privateKey"), "a private key is expected")
 	}
 	if provider.use == "" {
-		return plan, false // for what the server keeps in cookies
+		return key, false
 	}
-	plan = Key{
+	key = Key{
 		Provider: name, Use: provider.use, ID: setting("kid", ""), Priority: int(priority),
 		Passive:  !active,
 		Material: cmp.Or(provider.material, choice), Algorithm: provider.algorithm,
 	}
-	if plan.Material == "RSA" && setting("keyUse", "") == "ENC" {
-		plan.Use, plan.Algorithm = "enc", "RSA-OAEP"
+	if key.Material == "RSA" && setting("keyUse", "") == "ENC" {
+		key.Use, key.Algorithm = "enc", "RSA-OAEP"
 	}
 	switch c.ProviderID {
-	case "ecdsa-generated", "eddsa-generated": // whatever algorithm the file names
-		plan.Algorithm = map[string]string{"P-256": "ES256", "P-384": "ES384",
+	case "ecdsa-generated", "eddsa-generated": // the algorithm in the file is ignored
+		key.Algorithm = map[string]string{"P-256": "ES256", "P-384": "ES384",
 			"P-521": "ES512"}[choice]
-		plan.Algorithm = cmp.Or(plan.Algorithm, "EdDSA")
+		key.Algorithm = cmp.Or(key.Algorithm, "EdDSA")
 	case "ecdh-generated":
-		plan.Algorithm = setting("ecdhAlgorithm", plan.Algorithm)
+		key.Algorithm = setting("ecdhAlgorithm", key.Algorithm)
 	default:
-		plan.Algorithm = setting("algorithm", plan.Algorithm)
+		key.Algorithm = setting("algorithm", key.Algorithm)
 	}
-	return plan, enabled
+	return key, enabled
 }
 
-// flag reads a setting of a component that is true or false.
+// flag returns a Boolean setting of a component.
 func (r *reader) flag(at *path, c Component, name string, fallback bool) bool {
 	values := c.Config[name]
 	if len(values) == 0 {
@@ -223,7 +223,7 @@ func (r *reader) flag(at *path, c Component, name string, fallback bool) bool {
 	return values[0] == "true"
 }
 
-// isPrivateKey reports whether a text is a private key, in PEM or only in base64.
+// isPrivateKey reports whether text is a private key, in PEM or in base64.
 func isPrivateKey(text string) bool {
 	der, err := base64.StdEncoding.DecodeString(
 		strings.Join(strings.Fields(pemLine.ReplaceAllString(text, "")), ""))
@@ -238,7 +238,7 @@ func isPrivateKey(text string) bool {
 
 var pemLine = regexp.MustCompile(`-----[A-Z ]+-----`)
 
-// SignatureAlgorithms are what a realm or a client may name for its tokens.
+// SignatureAlgorithms are the algorithms that a realm or a client may choose for its tokens.
 var SignatureAlgorithms = []string{
 	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 	"HS256", "HS384", "HS512",

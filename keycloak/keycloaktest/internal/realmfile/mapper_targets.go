@@ -1,6 +1,6 @@
 package realmfile
 
-// A target is where claims go: which of a mapper's switches decides.
+// A Target is where a mapper's claims can go. The mapper has a switch for each target.
 type Target int
 
 const (
@@ -11,8 +11,9 @@ const (
 	ForIntrospection
 )
 
-// Takes reports whether a mapper's claim goes to a target. Missing switches mean what Keycloak's
-// OIDCAttributeMapperHelper says: userinfo follows the ID token, introspection the access token.
+// Includes reports whether a mapper with this configuration writes to the target. Defaults are
+// those of Keycloak's OIDCAttributeMapperHelper: userinfo follows the ID token, introspection the
+// access token.
 func (t Target) Includes(config map[string]string) bool {
 	on := func(name, fallback string) bool {
 		value, set := config[name]
@@ -35,8 +36,8 @@ func (t Target) Includes(config map[string]string) bool {
 	}
 }
 
-// TakesAccess is takes for a mapper that is for access tokens only: it writes nothing else, and a
-// missing switch is on.
+// IncludesAccessOnly is Includes for a mapper that only writes to access tokens and introspection
+// responses; there, a missing switch means on.
 func (t Target) IncludesAccessOnly(config map[string]string) bool {
 	switch value, set := config["introspection.token.claim"]; {
 	case t == ForLightweight:

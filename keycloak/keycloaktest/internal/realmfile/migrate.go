@@ -6,25 +6,24 @@ import (
 	"strings"
 )
 
-// Keycloak's import brings a file of an older release up to date, if keycloakVersion says that it
-// is one.
+// Keycloak's import migrates a file if its keycloakVersion is an older release.
 
 // A release is a major and a minor version.
 type release [2]int
 
-// newScopes are the built-in client scopes that came with a release. Such a file gets them, where
-// it names its scopes.
+// newScopes are the built-in client scopes that a later release added. If an older file has client
+// scopes, migration adds these.
 var newScopes = []struct {
 	since   release
 	name    string
-	clients bool // all clients get it
-	realm   bool // so do clients that name no scopes
+	clients bool // assigned to clients that list their scopes
+	realm   bool // a default scope of the realm
 }{
 	{release{4, 6}, "roles", true, true}, {release{4, 6}, "web-origins", true, true},
 	{release{18, 0}, "acr", true, true}, {release{25, 0}, "basic", true, true}, {release{26, 1}, "service_account", false, false},
 }
 
-// migrate does to a file what Keycloak's migrations do.
+// migrate applies Keycloak's migrations to a file.
 func (file *Realm) migrate() {
 	file.renameOldMembers()
 	file.readTemplates()
@@ -54,7 +53,7 @@ func (file *Realm) migrate() {
 	}
 }
 
-// renameOldMembers reads members by the names that they had while clients were applications.
+// renameOldMembers moves members from the names they had when clients were called applications.
 func (file *Realm) renameOldMembers() {
 	if file.ClientScopeMappings == nil {
 		file.ClientScopeMappings = file.ApplicationScopeMappings
@@ -80,8 +79,8 @@ func (file *Realm) renameOldMembers() {
 	}
 }
 
-// readTemplates reads client templates as client scopes, as Keycloak's import does: instead of
-// those of the file, or beside its own.
+// readTemplates converts client templates to client scopes, as Keycloak's import does: they replace
+// the file's client scopes, or are added to Keycloak's default scopes.
 func (file *Realm) readTemplates() {
 	scopes := []Scope{}
 	for _, t := range file.ClientTemplates {
@@ -110,10 +109,11 @@ func (file *Realm) readTemplates() {
 	}
 }
 
-// scopeName is the name that an import gives a client scope or a template.
+// scopeName returns the name that the import gives a client scope or a template.
 func scopeName(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
-// Scopes are the realm's client scopes: the file's, or Keycloak's own beside the templates.
+// Scopes returns the realm's client scopes: the file's, or Keycloak's default scopes and the
+// templates.
 func (file *Realm) Scopes() []Scope {
 	if file.ClientScopes == nil {
 		return append(BuiltinScopes(), file.templates...)
@@ -147,7 +147,7 @@ func (file *Realm) addNewScopes(version release) {
 	}
 }
 
-// setAttribute sets an attribute of the clients of these ids that the file has.
+// setAttribute sets an attribute of the clients with these client IDs.
 func (file *Realm) setAttribute(name, value string, ids ...string) {
 	for i := range file.Clients {
 		c := &file.Clients[i]
@@ -163,8 +163,8 @@ func (file *Realm) setAttribute(name, value string, ids ...string) {
 
 func (r release) before(other release) bool { return slices.Compare(r[:], other[:]) < 0 }
 
-// releaseOf reads a version such as 26.7.4 or 26.0.0.redhat-1. What can't be read is older than all
-// others.
+// releaseOf parses a version such as 26.7.4 or 26.0.0.redhat-1. An invalid version is older than
+// all others.
 func releaseOf(version string) (out release) {
 	for i, part := range strings.SplitN(version, ".", 3)[:min(2, strings.Count(version, ".")+1)] {
 		n, err := strconv.Atoi(part)

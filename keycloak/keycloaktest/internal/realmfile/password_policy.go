@@ -11,13 +11,12 @@ import (
 	"unicode/utf16"
 )
 
-// A passwordRule is one rule of a realm's password policy. It returns what Keycloak says against a
-// password; nothing is "".
+// A PasswordRule is one rule of a realm's password policy. It returns Keycloak's error message, or
+// "" for an acceptable password.
 type PasswordRule func(u User, password string) string
 
-// PasswordRules reads a password policy, such as "length(8) and notUsername". Rules about the past
-// of passwords and about how they are stored mean nothing here: a stand-in has no past, and stores
-// them as they are.
+// PasswordRules parses a password policy, such as "length(8) and notUsername". Rules about password
+// history and hashing have no effect: the stand-in has no history, and doesn't hash.
 func PasswordRules(policy string) ([]PasswordRule, error) {
 	var rules []PasswordRule
 	for _, text := range strings.Split(policy, " and ") {
@@ -49,16 +48,16 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 		}
 		return n, nil
 	}
-	counted := func(what string, of func(rune) bool) (PasswordRule, error) {
+	atLeast := func(class string, contains func(rune) bool) (PasswordRule, error) {
 		count, err := number(1)
 		return func(_ User, password string) string {
 			n := 0
 			for _, c := range password {
-				if of(c) {
+				if contains(c) {
 					n++
 				}
 			}
-			return violation(n >= count, fmt.Sprintf("must contain at least %d %s.", count, what))
+			return violation(n >= count, fmt.Sprintf("must contain at least %d %s.", count, class))
 		}, err
 	}
 	switch name {
@@ -75,13 +74,13 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 				fmt.Sprintf("maximum length %d.", maxLength))
 		}, err
 	case "digits":
-		return counted("numerical digits", unicode.IsDigit)
+		return atLeast("numerical digits", unicode.IsDigit)
 	case "lowerCase":
-		return counted("lower case characters", unicode.IsLower)
+		return atLeast("lower case characters", unicode.IsLower)
 	case "upperCase":
-		return counted("upper case characters", unicode.IsUpper)
+		return atLeast("upper case characters", unicode.IsUpper)
 	case "specialChars":
-		return counted("special characters", func(c rune) bool {
+		return atLeast("special characters", func(c rune) bool {
 			return !unicode.IsLetter(c) && !unicode.IsDigit(c)
 		})
 	case "notUsername":
@@ -96,8 +95,8 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 		}, nil
 	case "notContainsUsername":
 		return func(u User, password string) string {
-			return violation(!strings.Contains(strings.ToLower(password), strings.ToLower(u.Username)),
-				"Can not contain the username.")
+			password, username := strings.ToLower(password), strings.ToLower(u.Username)
+			return violation(!strings.Contains(password, username), "Can not contain the username.")
 		}, nil
 	case "regexPattern":
 		pattern, err := regexp.Compile(`\A(?:` + value + `)\z`)
@@ -132,19 +131,21 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 				"%s is not supported: the list is a file of the server, which Keycloak's import "+
 					"looks for", name)
 		}
-		return nil, nil // no list is named
+		return nil, nil // without a list, the rule has no effect
 	}
 	return nil, fmt.Errorf("%s is no password policy of Keycloak's", name)
 }
 
-func violation(right bool, complaint string) string {
-	if right {
+// violation returns "" if ok, and otherwise Keycloak's message.
+func violation(ok bool, msg string) string {
+	if ok {
 		return ""
 	}
-	return "Invalid password: " + complaint
+	return "Invalid password: " + msg
 }
 
-// MaxPasswordAge is when passwords expire, by forceExpiredPasswordChange of a policy; 0 is never.
+// MaxPasswordAge returns after how long passwords expire, by the rule forceExpiredPasswordChange of
+// a policy; 0 means never.
 func MaxPasswordAge(policy string) time.Duration {
 	for _, text := range strings.Split(policy, " and ") {
 		name, value, given := strings.Cut(strings.TrimSpace(text), "(")
@@ -160,5 +161,5 @@ func MaxPasswordAge(policy string) time.Duration {
 	return 0
 }
 
-// units is the length of a text as Java counts it.
+// javaLength returns the length of a string in UTF-16 code units, as in Java.
 func javaLength(text string) int { return len(utf16.Encode([]rune(text))) }

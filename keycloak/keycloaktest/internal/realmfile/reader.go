@@ -13,33 +13,32 @@ import (
 	"strings"
 )
 
-// What becomes of what a realm file says. Keycloak 26.7.4 is the measure: this reader takes what
-// its import takes, and refuses what it refuses.
+// How a realm file is read:
 //
-//   - A member that can change an answer of OpenID Connect is read: representation.go has a field
-//     for it.
-//   - A member that can't is ignored, and keycloaktest's Realm.Ignored lists it: themes, events,
+//   - A member that can affect an OpenID Connect response is decoded: representation.go has a
+//     field for it.
+//   - Other members are ignored, and keycloaktest's Realm.Ignored lists them: themes, events,
 //     mail, SAML, display texts.
-//   - A member that Keycloak doesn't know is an error, and so is one of another type. Types are
-//     Jackson's: a number or a flag passes for a text, "30" for a number, "true" for a flag.
-//   - What changes answers and isn't done here loads, and is refused with 501 where it is used
-//     (unsupported.go): organizations at the login page, another store's users at their sign-in, a
-//     flow at the grant that it is for, a mapper where its claim would be. No test of the rest of
-//     the realm meets it.
-//   - What Keycloak's import refuses is an error: names that are there twice, references to what
-//     isn't there, providers and values that Keycloak hasn't.
-//   - Private keys and hashed passwords are ignored and listed: keys are made anew, and a user
-//     whose password is hashed can't sign in with it until SetPassword.
-//   - A placeholder such as ${SECRET:dev} is an error: Keycloak's --import-realm fills it in from
-//     its environment, which a stand-in doesn't read, and the text as it is would be a wrong
+//   - An unknown member or a wrong type is an error. Types are Jackson's: a number or a boolean
+//     passes for a string, "30" for a number, "true" for a boolean.
+//   - A setting that would affect responses and isn't supported loads; requests that depend on it
+//     get a 501 (unsupported.go): organizations at the login page, federated users at their
+//     sign-in, a flow at its grant, a mapper where its claim would be. Tests that don't use the
+//     setting don't notice it.
+//   - What Keycloak's import rejects is an error: duplicate names, dangling references, providers
+//     and values that Keycloak doesn't have.
+//   - Private keys and hashed passwords are ignored and listed: the stand-in generates its own
+//     keys, and a user with a hashed password can't sign in with it until SetPassword.
+//   - A placeholder such as ${SECRET:dev} is an error: Keycloak's --import-realm replaces it from
+//     the environment, which the stand-in doesn't read; taken literally, it would be a wrong
 //     secret.
 //
 // The tables of members are in schema.go.
 
-// A schema is what a member may hold.
+// A schema describes the values of a member: a scalar, a list, a map, or a record.
 type schema struct {
 	expected string                      // for errors: "a text"
-	scalar   func(value any) (any, bool) // reports whether a value, which isn't null, passes
+	scalar   func(value any) (any, bool) // decodes a value other than null; false if invalid
 	items    *schema                     // of a list
 	values   *schema                     // of a map
 	record   *record
@@ -49,52 +48,53 @@ type schema struct {
 type record struct {
 	name    string
 	fields  map[string]field
-	lenient bool // unknown members pass, as Keycloak lets them
+	lenient bool // unknown members are allowed, as in Keycloak
 
-	// What becomes of one in a list that has no name, not even an empty one.
+	// for list items without a name; an empty name counts as a name
 	nameRule  nameRule
-	nameField string // empty: name
+	nameField string // the member that is the name; empty: "name"
 }
 
-// A nameRule is what an import does with something that has no name.
+// A nameRule says how the import treats an item without a name.
 type nameRule int
 
 const (
-	nameOptional    nameRule = iota // it may have another, or the reader looks at it later
-	nameRequired                    // it refuses it
-	namelessIgnored                 // it takes it, and nothing can refer to it: ignored and listed
+	nameOptional    nameRule = iota // the item is known by another member, or is checked later
+	nameRequired                    // the import rejects it
+	namelessIgnored                 // nothing can refer to it: ignored and listed
 )
 
-// A disposition is what becomes of a member.
+// A disposition says how the reader treats a member.
 type disposition int
 
 const (
 	dispositionDecode disposition = iota
-	dispositionIgnore             // ignored and listed, if it says anything
-	dispositionRefuse             // an error, if it says anything
+	dispositionIgnore             // ignored, and listed unless empty
+	dispositionRefuse             // an error unless empty
 )
 
 type field struct {
 	schema      *schema
 	disposition disposition
-	why         string // a refused one's
+	why         string // the error's reason, for dispositionRefuse
 }
 
-// A path is where in a document a value is.
+// A path is the position of a value in a document; nil is the root.
 type path struct {
 	parent *path
-	name   string // of a member, with its dot; of an item, its brackets
-	index  int    // of an item, if name is empty
+	name   string // ".member" or "[key]"; empty for an item of a list
+	index  int    // of the item
 }
 
 func (p *path) field(name string) *path { return &path{parent: p, name: "." + name} }
 func (p *path) key(name string) *path   { return &path{parent: p, name: "[" + name + "]"} }
 func (p *path) item(index int) *path    { return &path{parent: p, index: index} }
 
-// String is the path for errors, such as clients[2].redirectUris.
+// String returns the path for errors, such as clients[2].redirectUris.
 func (p *path) String() string { return p.format(false) }
 
-// general is the path for what is listed, the same for all items of a list or a map.
+// pattern returns the path without indices and keys, such as clients[].redirectUris, for the list
+// of ignored members.
 func (p *path) pattern() string { return p.format(true) }
 
 func (p *path) format(pattern bool) string {
@@ -113,16 +113,16 @@ func (p *path) format(pattern bool) string {
 	return strings.TrimPrefix(strings.Join(parts, ""), ".")
 }
 
-// A reader goes through one document.
+// A reader decodes and checks one document.
 type reader struct {
 	ignored   map[string]bool
 	problems  []error
-	typesOnly bool // nothing of this is read: only types matter
+	typesOnly bool // the value is ignored: only report wrong types
 }
 
 const (
-	maxProblems = 20  // that are reported of one document
-	maxIgnored  = 200 // that are listed of one realm
+	maxProblems = 20  // reported for one document
+	maxIgnored  = 200 // listed for one realm
 )
 
 func (r *reader) problem(at *path, format string, args ...any) {
@@ -133,14 +133,14 @@ func (r *reader) problem(at *path, format string, args ...any) {
 	r.problems = append(r.problems, errors.New(text))
 }
 
-func (r *reader) ignore(what string) {
+func (r *reader) ignore(path string) {
 	if r.ignored == nil {
 		r.ignored = map[string]bool{}
 	}
-	r.ignored[what] = true
+	r.ignored[path] = true
 }
 
-// ignoredPaths are those of what was ignored, sorted and bounded.
+// ignoredPaths returns the sorted paths of ignored members, at most maxIgnored of them.
 func (r *reader) ignoredPaths() []string {
 	all := slices.Sorted(maps.Keys(r.ignored))
 	if more := len(all) - maxIgnored; more > 0 {
@@ -156,8 +156,8 @@ func (r *reader) err() error {
 	return errors.Join(r.problems...)
 }
 
-// decode returns a value as its schema reads it. What isn't read is dropped, null too, which
-// Keycloak takes for nothing said.
+// decode converts a value to its schema's type, and reports whether there is a value. Ignored
+// members are dropped, and so is null, which means absent in Keycloak.
 func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	if value == nil || len(r.problems) > maxProblems {
 		return nil, false
@@ -182,8 +182,8 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 		for i, item := range list {
 			if item == nil {
 				r.problem(at.item(i), "null in a list")
-			} else if decoded, said := r.decode(at.item(i), s.items, item); said &&
-				r.named(at.item(i), s.items.record, decoded) {
+			} else if decoded, ok := r.decode(at.item(i), s.items, item); ok &&
+				r.checkName(at.item(i), s.items.record, decoded) {
 				out = append(out, decoded)
 			}
 		}
@@ -197,28 +197,28 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	out := make(map[string]any, len(object))
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if s.values != nil {
-			if decoded, said := r.decode(at.key(name), s.values, object[name]); said {
+			if decoded, ok := r.decode(at.key(name), s.values, object[name]); ok {
 				out[name] = decoded
 			}
 			continue
 		}
-		if decoded, said := r.decodeField(at.field(name), s.record, name, object[name]); said {
+		if decoded, ok := r.decodeField(at.field(name), s.record, name, object[name]); ok {
 			out[name] = decoded
 		}
 	}
 	return out, true
 }
 
-// named reports whether an item of a list is kept: it may have to have a name.
-func (r *reader) named(at *path, of *record, item any) bool {
-	if of == nil || of.nameRule == nameOptional || r.typesOnly {
+// checkName applies a record's nameRule to a list item, and reports whether to keep the item.
+func (r *reader) checkName(at *path, rec *record, item any) bool {
+	if rec == nil || rec.nameRule == nameOptional || r.typesOnly {
 		return true
 	}
-	name := cmp.Or(of.nameField, "name")
+	name := cmp.Or(rec.nameField, "name")
 	_, named := item.(map[string]any)[name]
 	switch {
 	case named:
-	case of.nameRule == nameRequired:
+	case rec.nameRule == nameRequired:
 		r.problem(at.field(name), "missing")
 	default:
 		r.ignore(at.pattern() + " (without a name)")
@@ -226,20 +226,20 @@ func (r *reader) named(at *path, of *record, item any) bool {
 	return named
 }
 
-func (r *reader) decodeField(at *path, of *record, name string, value any) (any, bool) {
-	f, known := of.fields[name]
+func (r *reader) decodeField(at *path, rec *record, name string, value any) (any, bool) {
+	f, known := rec.fields[name]
 	if !known {
-		if !of.lenient {
-			r.problem(at, "no member of Keycloak's %s", of.name)
+		if !rec.lenient {
+			r.problem(at, "no member of Keycloak's %s", rec.name)
 		}
 		return nil, false
 	}
 	if f.disposition == dispositionDecode {
 		return r.decode(at, f.schema, value)
 	}
-	within := &reader{typesOnly: true}
-	within.decode(at, f.schema, value)
-	r.problems = append(r.problems, within.problems...)
+	types := &reader{typesOnly: true}
+	types.decode(at, f.schema, value)
+	r.problems = append(r.problems, types.problems...)
 	if isEmpty(value) || r.typesOnly {
 		return nil, false
 	}
@@ -251,7 +251,7 @@ func (r *reader) decodeField(at *path, of *record, name string, value any) (any,
 	return nil, false
 }
 
-// isEmpty reports whether a value says nothing that leaving it out wouldn't say.
+// isEmpty reports whether a value means the same as an absent one.
 func isEmpty(value any) bool {
 	switch value := value.(type) {
 	case nil:
@@ -275,9 +275,8 @@ func isEmpty(value any) bool {
 	return false
 }
 
-// normalize returns a document as its record reads it: the members that are read, each in its own
-// type.
-func (r *reader) normalize(document []byte, of *record) ([]byte, error) {
+// normalize returns the decoded members of a document, each in its schema's type.
+func (r *reader) normalize(document []byte, rec *record) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.UseNumber()
 	var value any
@@ -287,20 +286,20 @@ func (r *reader) normalize(document []byte, of *record) ([]byte, error) {
 	if _, err := decoder.Token(); err != io.EOF {
 		return nil, errors.New("something follows the JSON document")
 	}
-	if object, is := value.(map[string]any); !is {
+	if object, ok := value.(map[string]any); !ok {
 		return nil, errors.New("a JSON object is expected")
-	} else if of == schemas().realm {
+	} else if rec == schemas().realm {
 		applyAttributeOverrides(object)
 	}
-	decoded, _ := r.decode(nil, &schema{record: of}, value)
+	decoded, _ := r.decode(nil, &schema{record: rec}, value)
 	if err := r.err(); err != nil {
 		return nil, err
 	}
 	return json.Marshal(decoded)
 }
 
-// attributeOverrides are the attributes of a realm that are members by another way: where a file
-// has both, the attribute wins.
+// attributeOverrides are the realm attributes that set the member of the same name. If a file has
+// both, the attribute wins.
 var attributeOverrides = []string{
 	"bruteForceProtected", "bruteForceStrategy", "permanentLockout", "maxTemporaryLockouts",
 	"maxFailureWaitSeconds", "minimumQuickLoginWaitSeconds", "waitIncrementSeconds",
@@ -320,7 +319,7 @@ func applyAttributeOverrides(realm map[string]any) {
 	}
 }
 
-// ReadUser reads a member of users.
+// ReadUser reads one user of a realm file.
 func ReadUser(document []byte) (u User, err error) {
 	normal, err := new(reader).normalize(document, schemas().user)
 	if err == nil {
@@ -329,7 +328,7 @@ func ReadUser(document []byte) (u User, err error) {
 	return u, err
 }
 
-// PatchRealm returns a realm with the members of a piece of a realm file in place of its own.
+// PatchRealm returns the realm with the members of patch, a fragment of a realm file, replaced.
 func PatchRealm(old Realm, patch []byte) (Realm, error) {
 	changed, err := merge(old, patch, schemas().realm, immutableFields...)
 	if err != nil {
@@ -341,7 +340,7 @@ func PatchRealm(old Realm, patch []byte) (Realm, error) {
 	return changed, check.err()
 }
 
-// PatchClient is PatchRealm for a client.
+// PatchClient returns the client with the members of patch replaced.
 func PatchClient(old Client, patch []byte) (Client, error) {
 	changed, err := merge(old, patch, schemas().client)
 	if err != nil {
@@ -352,13 +351,13 @@ func PatchClient(old Client, patch []byte) (Client, error) {
 	return changed, check.err()
 }
 
-// PatchUser is PatchRealm for a user.
+// PatchUser returns the user with the members of patch replaced.
 func PatchUser(old User, patch []byte) (User, error) {
 	return merge(old, patch, schemas().user, "id", "realmRoles", "clientRoles", "groups",
 		"credentials", "serviceAccountClientId")
 }
 
-// Read reads a realm file, and lists what it leaves aside.
+// Read reads a realm file. It also returns the paths of the members that it ignores.
 func Read(file []byte) (Realm, []string, error) {
 	var out Realm
 	r := &reader{}
@@ -378,19 +377,18 @@ func Read(file []byte) (Realm, []string, error) {
 	return out, r.ignoredPaths(), nil
 }
 
-// immutableFields are the members of a realm file that a realm is built of, once.
+// immutableFields are the members of a realm file that are used only when the realm is built.
 var immutableFields = []string{
 	"id", "realm", "clients", "clientScopes", "users", "roles", "groups", "defaultRole",
 	"defaultRoles", "defaultGroups", "components", "scopeMappings", "clientScopeMappings",
 	"defaultDefaultClientScopes", "defaultOptionalClientScopes",
 }
 
-// merge returns a representation with the members of a patch in place of its own. What was there
-// isn't touched, so that a patch that fails changes nothing. fixed are the members that can't be
-// changed.
-func merge[T any](old T, patch []byte, of *record, immutable ...string) (changed T, err error) {
+// merge returns a copy of a representation with the members of patch replaced. It returns an error
+// if the patch has an immutable member.
+func merge[T any](old T, patch []byte, rec *record, immutable ...string) (changed T, err error) {
 	var members, changes map[string]json.RawMessage
-	if patch, err = new(reader).normalize(patch, of); err != nil {
+	if patch, err = new(reader).normalize(patch, rec); err != nil {
 		return changed, err
 	}
 	if err := json.Unmarshal(patch, &changes); err != nil {
@@ -409,7 +407,7 @@ func merge[T any](old T, patch []byte, of *record, immutable ...string) (changed
 	return changed, err
 }
 
-// encoded is a value of ours as JSON; all of them can be written.
+// mustMarshal returns a representation as JSON, which can't fail.
 func mustMarshal(value any) []byte {
 	text, err := json.Marshal(value)
 	if err != nil {

@@ -5,9 +5,9 @@ import (
 	"strconv"
 )
 
-// The representations below are the members of a realm file that can change an answer of an OpenID
-// Connect endpoint. Their names are Keycloak's (RealmRepresentation and its parts, 26.7.4). What a
-// realm file may hold besides is listed in schema.go.
+// The structs below hold the members of a realm file that can affect an OpenID Connect response.
+// The member names are Keycloak's (RealmRepresentation and its parts, 26.7.4); schema.go lists the
+// other members.
 
 type Realm struct {
 	ID    string `json:"id"`
@@ -97,7 +97,7 @@ type Realm struct {
 	Attributes                  map[string]string      `json:"attributes"`
 	RequiredActions             []RequiredAction       `json:"requiredActions"`
 
-	// Of old releases: see migrate.go.
+	// Of older releases: see migrate.go.
 	ClientTemplates          []Template                `json:"clientTemplates"`
 	ApplicationScopeMappings map[string][]ScopeMapping `json:"applicationScopeMappings"`
 
@@ -105,19 +105,19 @@ type Realm struct {
 	Unsupported []Unsupported `json:"-"`
 }
 
-// found is what the parts of a file say that aren't kept: there are secrets in them.
+// found is what was read from parts of a file that aren't kept because they hold secrets.
 type found struct {
-	Keys    []Key // nil: Keycloak's own
+	Keys    []Key // nil: Keycloak's default keys
 	Profile *Profile
 
-	templates []Scope // beside Keycloak's own scopes
+	templates []Scope // in addition to Keycloak's default scopes
 
-	federated           bool // users of another store sign in, too
+	federated           bool // users of another store can sign in, too
 	HasOrganizations    bool
-	NeedsAccountConsole bool // an older release's file lacks this client, and gets it
-	unmanaged           bool // an older release's users may have any attribute
-	// NoteScopeIsLate says that the scope service_account came after the service accounts of an
-	// older release's file.
+	NeedsAccountConsole bool // migration adds this client to an older file
+	unmanaged           bool // users of an older file may have any attribute
+	// LateServiceAccountScope says that migration added the scope service_account to an older
+	// file, after its service accounts were made: their clients don't have the scope.
 	LateServiceAccountScope bool
 }
 
@@ -131,7 +131,7 @@ type Roles struct {
 	Realm  []Role            `json:"realm"`
 	Client map[string][]Role `json:"client"`
 
-	Application map[string][]Role `json:"application"` // of old releases
+	Application map[string][]Role `json:"application"` // in older releases
 }
 
 type Role struct {
@@ -139,7 +139,7 @@ type Role struct {
 	Composites struct {
 		Realm       []string            `json:"realm"`
 		Client      map[string][]string `json:"client"`
-		Application map[string][]string `json:"application"` // of old releases
+		Application map[string][]string `json:"application"` // in older releases
 	} `json:"composites"`
 }
 
@@ -165,7 +165,7 @@ type User struct {
 	RequiredActions  []string            `json:"requiredActions"`
 	RealmRoles       []string            `json:"realmRoles"`
 	ClientRoles      map[string][]string `json:"clientRoles"`
-	ApplicationRoles map[string][]string `json:"applicationRoles"` // of old releases
+	ApplicationRoles map[string][]string `json:"applicationRoles"` // in older releases
 	Groups           []string            `json:"groups"`
 	ServiceAccountOf string              `json:"serviceAccountClientId"`
 	Consents         []Consent           `json:"clientConsents"`
@@ -181,7 +181,7 @@ type Credential struct {
 	Type           string `json:"type"`
 	Value          string `json:"value"`
 	SecretData     string `json:"secretData"`
-	SaltedHash     string `json:"hashedSaltedValue"` // of releases before 8
+	SaltedHash     string `json:"hashedSaltedValue"` // before release 8
 	CredentialData string `json:"credentialData"`
 	Temporary      bool   `json:"temporary"`
 }
@@ -206,7 +206,7 @@ type Client struct {
 	StandardFlowEnabled       *bool    `json:"standardFlowEnabled"`
 	ImplicitFlowEnabled       bool     `json:"implicitFlowEnabled"`
 	DirectAccessGrantsEnabled bool     `json:"directAccessGrantsEnabled"`
-	// of old: one switch for the next two
+	// in older releases: sets StandardFlowEnabled and DirectAccessGrantsEnabled
 	DirectGrantsOnly       *bool             `json:"directGrantsOnly"`
 	ServiceAccountsEnabled bool              `json:"serviceAccountsEnabled"`
 	AuthorizationEnabled   bool              `json:"authorizationServicesEnabled"`
@@ -215,11 +215,11 @@ type Client struct {
 	ProtocolMappers        []Mapper          `json:"protocolMappers"`
 	DefaultClientScopes    []string          `json:"defaultClientScopes"`
 	OptionalClientScopes   []string          `json:"optionalClientScopes"`
-	DefaultRoles           []string          `json:"defaultRoles"` // of releases before 13
+	DefaultRoles           []string          `json:"defaultRoles"` // before release 13
 	Attributes             map[string]string `json:"attributes"`
 	Authorization          json.RawMessage   `json:"authorizationSettings"`
 	FlowOverrides          map[string]string `json:"authenticationFlowBindingOverrides"`
-	ClientTemplate         string            `json:"clientTemplate"` // of releases before 4
+	ClientTemplate         string            `json:"clientTemplate"` // before release 4
 }
 
 type Scope struct {
@@ -229,7 +229,7 @@ type Scope struct {
 	ProtocolMappers []Mapper          `json:"protocolMappers"`
 }
 
-// A templateRepresentation is what client scopes were before release 4.
+// A Template is what client scopes were before release 4.
 type Template struct {
 	Name            string            `json:"name"`
 	Protocol        string            `json:"protocol"`
@@ -247,7 +247,7 @@ type Mapper struct {
 type ScopeMapping struct {
 	Client      string   `json:"client"`
 	ClientScope string   `json:"clientScope"`
-	Template    string   `json:"clientTemplate"` // of releases before 4
+	Template    string   `json:"clientTemplate"` // before release 4
 	Roles       []string `json:"roles"`
 }
 
@@ -260,7 +260,7 @@ type Component struct {
 	SubComponents map[string][]Component `json:"subComponents"`
 }
 
-// or is the value behind p, or the default for an absent member.
+// valueOr returns *p, or the fallback if p is nil.
 func valueOr[T any](p *T, fallback T) T {
 	if p == nil {
 		return fallback
@@ -268,7 +268,8 @@ func valueOr[T any](p *T, fallback T) T {
 	return *p
 }
 
-// Number reads a number out of a client's or a realm's attributes, which are all texts.
+// IntAttribute returns the positive number in an attribute of a client or a realm, or the fallback
+// if there is none.
 func IntAttribute(attributes map[string]string, name string, fallback int) int {
 	n, err := strconv.Atoi(attributes[name])
 	if err != nil || n <= 0 {
@@ -277,14 +278,14 @@ func IntAttribute(attributes map[string]string, name string, fallback int) int {
 	return n
 }
 
-// Hashed reports whether a credential is a password that can't be checked here.
+// Hashed reports whether a credential is a hashed password, which the stand-in can't check.
 func (c Credential) Hashed() bool {
 	return (c.Type == "password" || c.Type == "") && c.Value == "" &&
 		(c.SecretData != "" || c.SaltedHash != "")
 }
 
-// Known reports whether the stand-in has credentials of this type; Keycloak has others, for
-// security keys.
+// Known reports whether the stand-in supports credentials of this type. It doesn't support
+// Keycloak's security keys.
 func (c Credential) Known() bool {
 	return c.Type == "password" || c.Type == "" || c.Type == "otp" || c.Type == "totp"
 }

@@ -10,17 +10,18 @@ import (
 	"sync"
 )
 
-// The members of Keycloak 26.7.4's representations, each with its disposition (reader.go). They are
-// those that its JSON reader knows, old names included.
+// The members of Keycloak 26.7.4's representations, each with its disposition (reader.go): all
+// that Keycloak's JSON reader knows, old names included.
 
-// scalar returns a schema without parts.
-func scalar(expected string, take func(any) (any, bool)) *schema {
-	return &schema{expected: expected, scalar: take}
+// scalar returns the schema of a scalar that decode converts; decode returns false for an invalid
+// value.
+func scalar(expected string, decode func(any) (any, bool)) *schema {
+	return &schema{expected: expected, scalar: decode}
 }
 
 func listOf(items *schema) *schema { return &schema{items: items} }
 func mapOf(values *schema) *schema { return &schema{values: values} }
-func of(r *record) *schema         { return &schema{record: r} }
+func object(r *record) *schema     { return &schema{record: r} }
 
 var (
 	stringType = scalar("a text", decodeString)
@@ -32,12 +33,10 @@ var (
 	int64Type = scalar("a whole number", func(value any) (any, bool) {
 		return decodeInt(value, 64)
 	})
-	// anyValue isn't looked into.
 	anyType    = scalar("", func(value any) (any, bool) { return value, true })
 	stringList = listOf(stringType)
 	stringMap  = mapOf(stringType)
-	// stringLists are attributes of groups, userAttributes those of users: there, Keycloak takes a
-	// text for a list of one.
+	// In a user's attributes, unlike a group's, Keycloak accepts a string as a list of one.
 	stringLists    = mapOf(stringList)
 	userAttributes = mapOf(scalar("a list of texts", decodeStringOrList))
 )
@@ -93,7 +92,7 @@ func decodeBool(value any) (any, bool) {
 	return nil, false
 }
 
-// takeWhole cuts a fraction off, as Keycloak does, but not out of a text.
+// decodeInt truncates a fraction, as Keycloak does, unless the number is in a string.
 func decodeInt(value any, bits int) (any, bool) {
 	switch value := value.(type) {
 	case string:
@@ -114,17 +113,17 @@ func decodeInt(value any, bits int) (any, bool) {
 	return nil, false
 }
 
-// oneOf returns the schema of a text out of a few.
-func oneOf(words ...string) *schema {
-	return scalar("one of "+strings.Join(words, ", "), func(value any) (any, bool) {
+// oneOf returns the schema of an enumeration.
+func oneOf(names ...string) *schema {
+	return scalar("one of "+strings.Join(names, ", "), func(value any) (any, bool) {
 		text, ok := value.(string)
-		return text, ok && slices.Contains(words, text)
+		return text, ok && slices.Contains(names, text)
 	})
 }
 
-// placeholder is what Keycloak's import fills in from its environment: ${NAME:default}, and ${NAME}
-// if it has one. Of the second kind, only names that look like variables are taken for one:
-// texts such as ${client_id} are Keycloak's own.
+// placeholder matches what Keycloak's import replaces from its environment: ${NAME:default}, and
+// ${NAME} if that variable is set. ${NAME} matches only in upper case: Keycloak itself uses
+// strings such as ${client_id}.
 var placeholder = regexp.MustCompile(`\$\{[\w.]+:[^}]*\}|\$\{[A-Z][A-Z0-9_]*\}`)
 
 func (r *reader) checkPlaceholder(at *path, value any) {
@@ -137,9 +136,9 @@ func (r *reader) checkPlaceholder(at *path, value any) {
 	}
 }
 
-// A fieldGroup is fields of one schema and disposition.
+// A fieldGroup is a group of fields with the same schema and disposition.
 type fieldGroup struct {
-	names string // with blanks between them
+	names string // separated by white space
 	field
 }
 
@@ -163,7 +162,7 @@ func (r *record) with(groups ...fieldGroup) *record {
 	return r
 }
 
-// A schemaSet is the records that a document can be read as.
+// A schemaSet holds the records of the documents that can be read.
 type schemaSet struct{ realm, client, user *record }
 
 var schemas = sync.OnceValue(func() schemaSet {
@@ -175,24 +174,23 @@ var schemas = sync.OnceValue(func() schemaSet {
 	return schemaSet{realmRecord(client, user, role, group), client, user}
 })
 
-const (
-	oldRelease = "it is from an old release of Keycloak, and the import of 26 breaks off at it"
-)
+const oldRelease = "it is from an old release of Keycloak, and the import of 26 breaks off at it"
 
 func realmRecord(client, user, role, group *record) *record {
 	roles := (&record{name: "RolesRepresentation"}).with(
-		decodes(listOf(of(role)), "realm"), decodes(mapOf(listOf(of(role))), "client application"))
+		decodes(listOf(object(role)), "realm"),
+		decodes(mapOf(listOf(object(role))), "client application"))
 	scopeMapping := (&record{name: "ScopeMappingRepresentation"}).with(
 		decodes(stringType, "client clientScope clientTemplate"), decodes(stringList, "roles"),
 		ignores(stringType, "self"))
 	scope := (&record{name: "ClientScopeRepresentation", lenient: true,
 		nameRule: nameRequired}).with(
 		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"),
-		decodes(listOf(of(mapperRecord())), "protocolMappers"),
+		decodes(listOf(object(mapperRecord())), "protocolMappers"),
 		ignores(stringType, "id description"))
 	template := (&record{name: "ClientTemplateRepresentation", nameRule: nameRequired}).with(
 		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"),
-		decodes(listOf(of(mapperRecord())), "protocolMappers"),
+		decodes(listOf(object(mapperRecord())), "protocolMappers"),
 		ignores(stringType, "id description"),
 		ignores(boolType, `fullScopeAllowed bearerOnly consentRequired standardFlowEnabled
 			implicitFlowEnabled directAccessGrantsEnabled serviceAccountsEnabled publicClient
@@ -200,14 +198,15 @@ func realmRecord(client, user, role, group *record) *record {
 	component := &record{name: "ComponentExportRepresentation"}
 	component.with(
 		decodes(stringType, "id name providerId"), decodes(stringLists, "config"),
-		decodes(mapOf(listOf(of(component))), "subComponents"), ignores(stringType, "subType"))
+		decodes(mapOf(listOf(object(component))), "subComponents"), ignores(stringType, "subType"))
 	execution := (&record{name: "AuthenticationExecutionExportRepresentation"}).with(
 		decodes(stringType, "authenticatorConfig authenticator flowAlias"),
 		decodes(oneOf("REQUIRED", "CONDITIONAL", "ALTERNATIVE", "DISABLED", "OPTIONAL"),
 			"requirement"), decodes(int32Type, "priority"),
 		ignores(boolType, "authenticatorFlow autheticatorFlow userSetupAllowed"))
 	flow := (&record{name: "AuthenticationFlowRepresentation"}).with(
-		decodes(stringType, "id alias"), decodes(listOf(of(execution)), "authenticationExecutions"),
+		decodes(stringType, "id alias"),
+		decodes(listOf(object(execution)), "authenticationExecutions"),
 		ignores(stringType, "description providerId"), ignores(boolType, "topLevel builtIn"))
 	authenticatorConfig := (&record{name: "AuthenticatorConfigRepresentation"}).with(
 		decodes(stringType, "alias"), decodes(stringMap, "config"), ignores(stringType, "id"))
@@ -249,27 +248,27 @@ func realmRecord(client, user, role, group *record) *record {
 			bruteForceProtected permanentLockout otpPolicyCodeReusable
 			internationalizationEnabled organizationsEnabled rememberMe registrationAllowed`),
 		decodes(stringType, "defaultLocale"), decodes(stringList, "supportedLocales"),
-		decodes(listOf(of(provider)), "identityProviders"),
+		decodes(listOf(object(provider)), "identityProviders"),
 		decodes(listOf(anyType), "userFederationProviders"),
-		decodes(oneOf("LINEAR", "MULTIPLE"), "bruteForceStrategy"), decodes(of(roles), "roles"),
-		decodes(of(role), "defaultRole"), decodes(stringList, "defaultRoles defaultGroups"),
-		decodes(listOf(of(group)), "groups"), decodes(listOf(of(user)), "users"),
-		decodes(listOf(of(client)), "clients"), decodes(listOf(of(scope)), "clientScopes"),
+		decodes(oneOf("LINEAR", "MULTIPLE"), "bruteForceStrategy"), decodes(object(roles), "roles"),
+		decodes(object(role), "defaultRole"), decodes(stringList, "defaultRoles defaultGroups"),
+		decodes(listOf(object(group)), "groups"), decodes(listOf(object(user)), "users"),
+		decodes(listOf(object(client)), "clients"), decodes(listOf(object(scope)), "clientScopes"),
 		decodes(stringList, "defaultDefaultClientScopes defaultOptionalClientScopes"),
-		decodes(listOf(of(scopeMapping)), "scopeMappings"),
-		decodes(mapOf(listOf(of(scopeMapping))), "clientScopeMappings"),
-		decodes(mapOf(listOf(of(component))), "components"), decodes(stringMap, "attributes"),
-		decodes(listOf(of(action)), "requiredActions"),
-		decodes(listOf(of(flow)), "authenticationFlows"),
-		decodes(listOf(of(authenticatorConfig)), "authenticatorConfig"),
+		decodes(listOf(object(scopeMapping)), "scopeMappings"),
+		decodes(mapOf(listOf(object(scopeMapping))), "clientScopeMappings"),
+		decodes(mapOf(listOf(object(component))), "components"), decodes(stringMap, "attributes"),
+		decodes(listOf(object(action)), "requiredActions"),
+		decodes(listOf(object(flow)), "authenticationFlows"),
+		decodes(listOf(object(authenticatorConfig)), "authenticatorConfig"),
 		decodes(anyType, "clientPolicies clientProfiles"),
 
 		decodes(listOf(anyType), "organizations"),
 		ignores(listOf(anyType), "userFederationMappers"),
-		ignores(listOf(of(user)), "federatedUsers"),
+		ignores(listOf(object(user)), "federatedUsers"),
 		refuses(oldRelease, listOf(anyType), "applications oauthClients"),
-		decodes(listOf(of(template)), "clientTemplates"),
-		decodes(mapOf(listOf(of(scopeMapping))), "applicationScopeMappings"),
+		decodes(listOf(object(template)), "clientTemplates"),
+		decodes(mapOf(listOf(object(scopeMapping))), "applicationScopeMappings"),
 
 		ignores(stringType,
 			`displayName displayNameHtml loginTheme accountTheme adminTheme emailTheme privateKey
@@ -287,9 +286,9 @@ func realmRecord(client, user, role, group *record) *record {
 			"requiredCredentials otpSupportedApplications eventsListeners enabledEventTypes"),
 		decodes(stringMap, "smtpServer"), ignores(stringMap, "browserSecurityHeaders"),
 		ignores(mapOf(stringMap), "localizationTexts"),
-		ignores(listOf(of(providerMapper)), "identityProviderMappers"),
-		ignores(listOf(of(mapperRecord())), "protocolMappers"),
-		ignores(of(client), "adminPermissionsClient"), ignores(anyType,
+		ignores(listOf(object(providerMapper)), "identityProviderMappers"),
+		ignores(listOf(object(mapperRecord())), "protocolMappers"),
+		ignores(object(client), "adminPermissionsClient"), ignores(anyType,
 			`passwordCredentialGrantAllowed social updateProfileOnInitialSocialLogin
 			socialProviders identityFederationEnabled attributesOrEmpty parsedClientProfiles
 			parsedClientPolicies`),
@@ -307,7 +306,7 @@ func realmRecord(client, user, role, group *record) *record {
 	)
 }
 
-// webAuthn are the texts of one of the two policies for security keys.
+// webAuthnStrings returns the string members of one of the two WebAuthn policies.
 func webAuthnStrings(prefix string) fieldGroup {
 	names := []string{"RpEntityName", "RpId", "AttestationConveyancePreference",
 		"AuthenticatorAttachment", "RequireResidentKey", "ResidentKey",
@@ -322,7 +321,7 @@ func roleRecord() *record {
 	composites := (&record{name: "Composites"}).with(
 		decodes(stringList, "realm"), decodes(stringLists, "client application"))
 	return (&record{name: "RoleRepresentation", nameRule: namelessIgnored}).with(
-		decodes(stringType, "name"), decodes(of(composites), "composites"),
+		decodes(stringType, "name"), decodes(object(composites), "composites"),
 		ignores(stringType, "id description containerId"),
 		ignores(boolType, "composite clientRole"), ignores(stringLists, "attributes"),
 		ignores(anyType, "scopeParamRequired"))
@@ -332,7 +331,7 @@ func groupRecord() *record {
 	group := &record{name: "GroupRepresentation", nameRule: namelessIgnored}
 	return group.with(
 		decodes(stringType, "name"), decodes(stringLists, "attributes clientRoles"),
-		decodes(stringList, "realmRoles"), decodes(listOf(of(group)), "subGroups"),
+		decodes(stringList, "realmRoles"), decodes(listOf(object(group)), "subGroups"),
 		ignores(stringType, "id description path parentId"), ignores(int64Type, "subGroupCount"),
 		ignores(mapOf(boolType), "access"))
 }
@@ -357,12 +356,12 @@ func userRecord() *record {
 		decodes(userAttributes, "attributes"),
 		decodes(stringList, "requiredActions realmRoles groups"),
 		decodes(stringLists, "clientRoles applicationRoles"),
-		decodes(listOf(of(credential)), "credentials"),
-		decodes(listOf(of(consent)), "clientConsents"), decodes(stringType, "federationLink"),
+		decodes(listOf(object(credential)), "credentials"),
+		decodes(listOf(object(consent)), "clientConsents"), decodes(stringType, "federationLink"),
 		ignores(stringType, "self origin"), ignores(int64Type, "createdTimestamp"),
 		ignores(boolType, "totp"), ignores(stringList, "disableableCredentialTypes"),
-		ignores(listOf(of(federated)), "federatedIdentities"),
-		ignores(listOf(of(social)), "socialLinks"), ignores(mapOf(boolType), "access"),
+		ignores(listOf(object(federated)), "federatedIdentities"),
+		ignores(listOf(object(social)), "socialLinks"), ignores(mapOf(boolType), "access"),
 		ignores(listOf(anyType), "verifiableCredentials issuedVerifiableCredentials"),
 		ignores(anyType, "userProfileMetadata rawAttributes"))
 }
@@ -379,7 +378,7 @@ func clientRecord() *record {
 		decodes(stringList,
 			"redirectUris webOrigins defaultClientScopes optionalClientScopes defaultRoles"),
 		decodes(stringMap, "attributes authenticationFlowBindingOverrides"),
-		decodes(listOf(of(mapperRecord())), "protocolMappers"),
+		decodes(listOf(object(mapperRecord())), "protocolMappers"),
 		decodes(boolType, "directGrantsOnly"),
 		ignores(stringType, "description type registrationAccessToken origin"),
 		ignores(int32Type, "nodeReRegistrationTimeout"), ignores(boolType,

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// recordOf are the records of the tables by their names.
+// recordsByName returns all records of the tables.
 func recordsByName(t *testing.T) map[string]*record {
 	t.Helper()
 	found := map[string]*record{}
@@ -30,9 +30,9 @@ func recordsByName(t *testing.T) map[string]*record {
 	return found
 }
 
-// testdata/members.txt is what Jackson finds in the representations of keycloak-core 26.7.4,
-// ignored names included: whatever Keycloak takes has a disposition here, and nothing else does.
-func TestTablesHaveKeycloaksMembers(t *testing.T) {
+// The tables have exactly the members that Keycloak accepts. testdata/members.txt lists what
+// Jackson finds in the representations of keycloak-core 26.7.4, ignored names included.
+func TestSchemas_keycloaksMembers(t *testing.T) {
 	file, err := os.ReadFile("testdata/members.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -58,9 +58,9 @@ func TestTablesHaveKeycloaksMembers(t *testing.T) {
 	}
 }
 
-// A member that is read must have a field, or it would be lost without a word; and a field that
-// nothing is read into is always empty.
-func TestTablesMatchRepresentations(t *testing.T) {
+// Every decoded member has a struct field, or it would be lost silently; and every struct field
+// has a decoded member, or it would always be empty.
+func TestSchemas_structFields(t *testing.T) {
 	var compare func(path string, s *schema, kind reflect.Type)
 	seen := map[reflect.Type]bool{}
 	compare = func(path string, s *schema, kind reflect.Type) {
@@ -84,21 +84,21 @@ func TestTablesMatchRepresentations(t *testing.T) {
 				}
 			}
 			for name, member := range s.record.fields {
-				switch field, there := fields[name]; {
-				case member.disposition == dispositionDecode && !there:
-					t.Errorf("%s.%s is read, and has no field", path, name)
-				case member.disposition != dispositionDecode && there:
-					t.Errorf("%s.%s has a field, and isn't read", path, name)
-				case there:
+				switch field, found := fields[name]; {
+				case member.disposition == dispositionDecode && !found:
+					t.Errorf("%s.%s is decoded but has no struct field", path, name)
+				case member.disposition != dispositionDecode && found:
+					t.Errorf("%s.%s has a struct field but isn't decoded", path, name)
+				case found:
 					compare(path+"."+name, member.schema, field)
 				}
 				delete(fields, name)
 			}
 			for name := range fields {
-				t.Errorf("%s.%s has a field, and no disposition", path, name)
+				t.Errorf("%s.%s has a struct field but isn't in the table", path, name)
 			}
 		case s.scalar == nil || kind.Kind() == reflect.Struct:
-			t.Errorf("%s is a %s, and of another schema in the table", path, kind)
+			t.Errorf("%s is a %s, and its schema isn't", path, kind)
 		}
 	}
 	compare("realm", &schema{record: schemas().realm}, reflect.TypeFor[Realm]())

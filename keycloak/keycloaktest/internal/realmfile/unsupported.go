@@ -7,54 +7,54 @@ import (
 	"strings"
 )
 
-// What a realm file wants and the stand-in can't do is refused where it would change an answer:
-// with status 501, and by its name. A realm may hold such a thing that no test asks for.
+// A realm file may have settings that the stand-in doesn't support. Requests that such a setting
+// would affect get a 501 that names it; other requests work.
 
-// A use is something that a realm is used for. Several of them are one value.
+// A Use is a set of ways to use a realm.
 type Use int
 
 const (
-	UseTokens        Use = 1 << iota // an exchange at the token endpoint
+	UseTokens        Use = 1 << iota // a request to the token endpoint
 	UsePassword                      // the password grant
 	UseLogin                         // the authorization endpoint, and the pages behind it
 	UseDevice                        // device authorization
 	UseSecret                        // authentication of a client that has a secret
-	UseIDToken                       // an ID token in an answer
+	UseIDToken                       // an ID token in a response
 	UseUserinfo                      // the UserInfo endpoint
 	UseIntrospection                 // introspection, by the client or of its tokens
 	UseLogout                        // logout, by browser or back channel
 	UseOTP                           // a sign-in with a second factor
-	UseUnknownUser                   // a sign-in under a name that the realm doesn't know
+	UseUnknownUser                   // a sign-in with a username that the realm doesn't have
 
 	UseAnything Use = -1
 )
 
-// An unsupported thing is what a realm, a client or a client scope wants, and the uses that it
-// would change.
+// An Unsupported is a setting of a realm, a client or a client scope that the stand-in doesn't
+// support, and the uses that it would affect.
 type Unsupported struct {
-	what string
-	at   Use
+	reason string
+	uses   Use
 }
 
-// Among says what of the list would change a use, for an error; "" when that is nothing.
+// Reasons returns an error message with the settings in list that affect u, or "" if none does.
 func (u Use) Reasons(list []Unsupported) string {
-	var all []string
-	for _, one := range list {
-		if one.at&u != 0 {
-			all = append(all, one.what)
+	var reasons []string
+	for _, setting := range list {
+		if setting.uses&u != 0 {
+			reasons = append(reasons, setting.reason)
 		}
 	}
-	return strings.Join(all, "; ")
+	return strings.Join(reasons, "; ")
 }
 
-// keycloakMappers are the protocol mappers of OpenID Connect that Keycloak 26.7.4 has (GET
+// keycloakMappers are the OpenID Connect protocol mappers of Keycloak 26.7.4 (GET
 // /admin/serverinfo).
 var keycloakMappers = append(slices.Clone(MapperIDs), "oidc-claims-param-token-mapper",
 	"oidc-claims-param-value-idtoken-mapper", "oidc-organization-group-membership-mapper",
 	"oidc-nonce-backwards-compatible-mapper", "oidc-sha256-pairwise-sub-mapper", "oidc-amr-mapper",
 	"oidc-session-state-mapper")
 
-// MapperIDs are the protocol mappers that the stand-in has, in the order in which they run.
+// MapperIDs are the protocol mappers that the stand-in supports, in the order in which they run.
 var MapperIDs = []string{
 	"oidc-hardcoded-role-mapper", "oidc-role-name-mapper", "oidc-audience-resolve-mapper",
 	"oidc-audience-mapper", "oidc-sub-mapper", "oidc-usermodel-realm-role-mapper",
@@ -64,12 +64,11 @@ var MapperIDs = []string{
 	"oidc-acr-mapper", "oidc-allowed-origins-mapper", "oidc-organization-membership-mapper",
 }
 
-// unsupportedAttributes are attributes of a client that change its answers, with what is said of
-// them, the uses that they change, and the values that change nothing.
+// unsupportedAttributes are the client attributes that the stand-in doesn't support.
 var unsupportedAttributes = map[string]struct {
 	why     string
-	at      Use
-	neutral []string
+	uses    Use      // the uses that the attribute affects
+	neutral []string // the values that affect nothing
 }{
 	"user.info.response.signature.alg": {"userinfo isn't signed here",
 		UseUserinfo, nil},
@@ -114,27 +113,27 @@ var unsupportedAttributes = map[string]struct {
 	},
 }
 
-// SigningAttributes name the algorithm of a client's tokens.
+// SigningAttributes are the client attributes that set the signature algorithm of tokens.
 var SigningAttributes = map[string]Use{
 	"access.token.signed.response.alg": UseTokens, "id.token.signed.response.alg": UseIDToken,
 	"logout.token.signed.response.alg": UseLogout,
 }
 
-// flowUses are the uses that a client's own flow changes, by the names of
+// flowUses are the uses that a client's own flow affects, by its key in
 // authenticationFlowBindingOverrides.
 var flowUses = map[string]Use{"browser": UseLogin, "direct_grant": UsePassword}
 
-// UnsupportedIn is what a client wants of the stand-in that it can't do.
+// UnsupportedSettings returns the client's settings that the stand-in doesn't support.
 func UnsupportedSettings(c Client) []Unsupported {
 	var all []Unsupported
-	add := func(at Use, format string, args ...any) {
-		all = append(all, Unsupported{fmt.Sprintf(format, args...), at})
+	add := func(uses Use, format string, args ...any) {
+		all = append(all, Unsupported{fmt.Sprintf(format, args...), uses})
 	}
 	if c.Protocol != "" && c.Protocol != "openid-connect" {
 		add(UseAnything, "protocol %q is not supported: openid-connect is", c.Protocol)
 	}
-	if kind := c.ClientAuthenticatorType; !c.PublicClient && kind != "" && kind != "client-secret" {
-		add(UseSecret, "clientAuthenticatorType %q is not supported: client-secret is", kind)
+	if name := c.ClientAuthenticatorType; !c.PublicClient && name != "" && name != "client-secret" {
+		add(UseSecret, "clientAuthenticatorType %q is not supported: client-secret is", name)
 	}
 	for _, name := range sortedNames(c.FlowOverrides) {
 		if c.FlowOverrides[name] != "" {
@@ -146,7 +145,7 @@ func UnsupportedSettings(c Client) []Unsupported {
 	for _, name := range sortedNames(unsupportedAttributes) {
 		value := c.Attributes[name]
 		if u := unsupportedAttributes[name]; value != "" && !slices.Contains(u.neutral, value) {
-			add(u.at, "the attribute %s: %q is not supported: %s", name, value, u.why)
+			add(u.uses, "the attribute %s: %q is not supported: %s", name, value, u.why)
 		}
 	}
 	if lifespan := c.Attributes["access.token.lifespan"]; lifespan != "" {
@@ -167,6 +166,7 @@ func UnsupportedSettings(c Client) []Unsupported {
 	return append(all, UnsupportedMappers(c.ProtocolMappers)...)
 }
 
+// UnsupportedMappers returns the mappers that the stand-in doesn't support.
 func UnsupportedMappers(mappers []Mapper) []Unsupported {
 	var all []Unsupported
 	for _, m := range mappers {
@@ -178,34 +178,34 @@ func UnsupportedMappers(mappers []Mapper) []Unsupported {
 	return all
 }
 
-// mapperUses are the uses that a mapper with these switches may change.
-var mapperUses = map[Target]Use{
+// targetUses are the uses that show the claims of a target.
+var targetUses = map[Target]Use{
 	ForAccess: UseTokens, ForLightweight: UseTokens, ForID: UseIDToken, ForUserinfo: UseUserinfo,
 	ForIntrospection: UseIntrospection,
 }
 
-// uses are the answers that a mapper may write to.
+// uses returns the uses that a mapper may affect.
 func (m Mapper) uses() Use {
 	switch m.ProtocolMapper {
 	case "oidc-claims-param-token-mapper", "oidc-claims-param-value-idtoken-mapper",
 		"oidc-nonce-backwards-compatible-mapper":
-		return UseLogin // for parameters that only its requests have
+		return UseLogin // they map parameters of authorization requests
 	case "oidc-sha256-pairwise-sub-mapper", "oidc-hardcoded-role-mapper":
-		return UseAnything // they have no switches
+		return UseAnything // they can't be limited to some targets
 	}
-	var at Use
-	for target, u := range mapperUses {
+	var uses Use
+	for target, u := range targetUses {
 		if target.Includes(m.Config) {
-			at |= u
+			uses |= u
 		}
 	}
 	if m.Config["access.tokenResponse.claim"] == "true" {
-		at |= UseTokens
+		uses |= UseTokens
 	}
-	return at
+	return uses
 }
 
-// unsupportedMapper says what a mapper does in Keycloak and not here; "" when that is nothing.
+// unsupportedMapper returns why the stand-in doesn't support a mapper, or "" if it does.
 func unsupportedMapper(m Mapper) string {
 	if !slices.Contains(keycloakMappers, m.ProtocolMapper) {
 		return fmt.Sprintf("protocolMapper %s is not supported: it isn't of Keycloak itself",
@@ -250,13 +250,14 @@ func unsupportedMapper(m Mapper) string {
 }
 
 var (
-	// reservedClaims are claims that Keycloak reads back out of an access token, as something other
-	// than a text.
+	// reservedClaims are the claims that Keycloak reads from its access tokens and expects not to
+	// be strings.
 	reservedClaims = []string{"nbf", "cnf", "authorization", "trusted-certs", "allowed-origins",
 		"realm_access", "resource_access"}
 	userProperties = []string{"username", "email", "firstName", "lastName", "emailVerified",
 		"enabled", "id"}
-	// otherProperties are what Keycloak's users have besides; what they haven't either is no claim.
+	// otherProperties are the other properties of Keycloak's users. A mapper of an unknown property
+	// adds no claim.
 	otherProperties = []string{
 		"attributes", "createdTimestamp", "federated", "groupsCount", "groupsStream",
 		"lastModifiedTimestamp", "realmRoleMappingsStream", "requiredActionsStream",

@@ -17,9 +17,9 @@ import (
 	"unicode"
 )
 
-// A profile says what attributes users have, and when theirs are complete: who has an incomplete
-// profile must complete it at the next sign-in, and can't use the password grant before. It is
-// Keycloak's UPConfig.
+// A Profile is Keycloak's UPConfig: it defines the attributes of users and validates them. A user
+// with an invalid profile must correct it at the next sign-in, and can't use the password grant
+// until then.
 type Profile struct {
 	Attributes []profileAttribute `json:"attributes"`
 	Groups     json.RawMessage    `json:"groups"`
@@ -44,20 +44,20 @@ type profileAttribute struct {
 	} `json:"selector"`
 	Multivalued bool `json:"multivalued"`
 
-	// These are for pages that the stand-in hasn't.
+	// for pages that the stand-in doesn't have
 	DisplayName  string          `json:"displayName"`
 	Annotations  json.RawMessage `json:"annotations"`
 	Group        string          `json:"group"`
 	DefaultValue string          `json:"defaultValue"`
 
-	valid     []validator
-	unchecked string // a validator that isn't done here
+	validators []validator
+	unchecked  string // the name of a validator that the stand-in doesn't have
 }
 
-// A validator reports whether a value passes.
+// A validator reports whether a value is valid.
 type validator func(value string) bool
 
-// ownProfile is Keycloak's, where a realm file has none.
+// defaultProfile is the profile of a realm whose file has none.
 const defaultProfile = `{"attributes": [
 	{"name": "username", "validations": {"length": {"min": 3, "max": 255}, "username-prohibited-characters": {}, "up-username-not-idn-homograph": {}},
 		"permissions": {"view": ["admin", "user"], "edit": ["admin", "user"]}},
@@ -68,7 +68,7 @@ const defaultProfile = `{"attributes": [
 	{"name": "lastName", "validations": {"length": {"max": 255}, "person-name-prohibited-characters": {}}, "required": {"roles": ["user"]},
 		"permissions": {"view": ["admin", "user"], "edit": ["admin", "user"]}}]}`
 
-// readProfile reads the configuration of a realm's user profile; "" is Keycloak's own.
+// readProfile reads the configuration of a realm's user profile; "" means the default profile.
 func readProfile(document string) (*Profile, error) {
 	if document == "" {
 		document = defaultProfile
@@ -96,13 +96,13 @@ func readProfile(document string) (*Profile, error) {
 					name, err)
 			}
 			if v != nil {
-				a.valid = append(a.valid, v)
+				a.validators = append(a.validators, v)
 			} else {
 				a.unchecked = name
 			}
 		}
 		if a.Required != nil && len(a.Required.Scopes) > 0 ||
-			len(a.Selector.Scopes) > 0 && (a.Required != nil || len(a.valid) > 0) {
+			len(a.Selector.Scopes) > 0 && (a.Required != nil || len(a.validators) > 0) {
 			p.Unsupported = append(p.Unsupported, Unsupported{
 				"the user profile's attribute " + a.Name +
 					": scopes are not supported: whether it must be there would depend on the " +
@@ -121,7 +121,8 @@ func readProfile(document string) (*Profile, error) {
 
 var profileName = regexp.MustCompile(`\A[A-Za-z0-9_.-]+\z`)
 
-// check finds what Keycloak's import has against a profile. No scopes are Keycloak's own.
+// check returns an error if Keycloak's import rejects the profile. scopes are the realm's client
+// scopes; nil means Keycloak's default ones.
 func (p *Profile) check(scopes []Scope) error {
 	if scopes == nil {
 		scopes = BuiltinScopes()
@@ -173,10 +174,10 @@ func (p *Profile) attribute(name string) *profileAttribute {
 	return nil
 }
 
-// Keeps reports whether an administrator may give users an attribute: others are dropped without a
-// word. An import keeps all.
+// AdminCanSet reports whether administrators may set an attribute of a user; Keycloak silently
+// drops other attributes. Its import allows all attributes.
 func (p *Profile) AdminCanSet(name string, settings *Realm) bool {
-	if name == "locale" { // Keycloak declares it by itself
+	if name == "locale" { // Keycloak adds this attribute to every profile
 		return settings.InternationalizationEnabled
 	}
 	if a := p.attribute(name); a != nil {
@@ -185,13 +186,13 @@ func (p *Profile) AdminCanSet(name string, settings *Realm) bool {
 	return p.Unmanaged == "ENABLED" || p.Unmanaged == "ADMIN_EDIT"
 }
 
-// Complete reports whether a user's profile is.
+// Complete reports whether all attributes of a user are valid.
 func (p *Profile) Complete(u *User, settings *Realm) bool {
 	return len(p.InvalidAttributes(u, settings)) == 0
 }
 
-// Lacking are the attributes of a user that aren't as the profile wants them. What the user may not
-// change isn't looked at.
+// InvalidAttributes returns the names of a user's missing and invalid attributes. Attributes that
+// the user may not edit aren't checked.
 func (p *Profile) InvalidAttributes(u *User, settings *Realm) (names []string) {
 	for i := range p.Attributes {
 		a := &p.Attributes[i]
@@ -208,14 +209,14 @@ func (p *Profile) InvalidAttributes(u *User, settings *Realm) (names []string) {
 		case "lastName":
 			values = []string{u.LastName}
 		}
-		if editable && !a.passes(values) {
+		if editable && !a.isValid(values) {
 			names = append(names, a.Name)
 		}
 	}
 	return names
 }
 
-func (a *profileAttribute) passes(values []string) bool {
+func (a *profileAttribute) isValid(values []string) bool {
 	if a.requiredOfUsers() &&
 		!slices.ContainsFunc(values, func(value string) bool {
 			return strings.TrimSpace(value) != ""
@@ -227,7 +228,7 @@ func (a *profileAttribute) passes(values []string) bool {
 		return false
 	}
 	for _, value := range values {
-		for _, valid := range a.valid {
+		for _, valid := range a.validators {
 			if value != "" && !valid(value) {
 				return false
 			}
@@ -241,8 +242,8 @@ func (a *profileAttribute) requiredOfUsers() bool {
 		(len(a.Required.Roles) == 0 || slices.Contains(a.Required.Roles, "user"))
 }
 
-// Unread is an attribute of a user that a validator would look at that isn't done here, with the
-// validator; "" is none.
+// UncheckedAttribute names an attribute of the user that has a validator which the stand-in doesn't
+// have, and that validator; it returns "" if there is none.
 func (p *Profile) UncheckedAttribute(u *User) string {
 	for _, a := range p.Attributes {
 		if a.unchecked != "" && len(u.Attributes[a.Name]) > 0 {
@@ -252,7 +253,7 @@ func (p *Profile) UncheckedAttribute(u *User) string {
 	return ""
 }
 
-// bound is a number of a validator's configuration, which may be a text.
+// bound returns a number in a validator's configuration, where it may be a string.
 func bound(config map[string]any, name string, fallback float64) float64 {
 	switch value := config[name].(type) {
 	case float64:
@@ -276,13 +277,14 @@ var (
 		`{|}~\x{80}-\x{ffff}-]+|"[^"]+"))*\z`)
 	emailDomain = regexp.MustCompile(`(?i)\A(?:` + domainLabel + `(?:\.` + domainLabel +
 		`)*|\[[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\]|\[IPv6:[0-9a-f:.]+\])\z`)
-	maxEmailLocal = 64 // of what is before the @
 )
+
+const maxEmailLocal = 64 // the maximum length of the part before the @
 
 const domainLabel = `(?:[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" +
 	`{|}~]-*)*[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" + `{|}~]`
 
-// validEmail is Keycloak's idea of an e-mail address.
+// validEmail reports whether Keycloak accepts an e-mail address.
 func validEmail(address string) bool {
 	at := strings.LastIndex(address, "@")
 	if at < 0 || javaLength(address[:at]) > maxEmailLocal {
@@ -294,6 +296,7 @@ func validEmail(address string) bool {
 		len(domain) <= 255 && !slices.ContainsFunc(strings.Split(domain, "."), longLabel)
 }
 
+// newValidator returns a validator, or nil if the stand-in can't check its values.
 func newValidator(name string, config map[string]any) (validator, error) {
 	for _, limit := range []string{"min", "max"} {
 		if value, set := config[limit]; set && math.IsNaN(bound(config, limit, math.NaN())) {
@@ -360,9 +363,8 @@ func newValidator(name string, config map[string]any) (validator, error) {
 	case "not-empty":
 		return func(value string) bool { return value != "" }, nil
 	case "local-date":
-		return nil, nil // a date in the form of the user's language
-	case "multivalued":
-		// their number is looked at, not what they are
+		return nil, nil // the format depends on the user's language
+	case "multivalued": // isValid checks the number of values
 		return func(string) bool { return true }, nil
 	}
 	return nil, errors.New(
@@ -370,8 +372,8 @@ func newValidator(name string, config map[string]any) (validator, error) {
 			"Keycloak's own of names")
 }
 
-// wrongInJava reports whether a pattern that Go can't read isn't one of Java's either, whose
-// patterns have more.
+// invalidInJava reports whether a pattern that Go rejects with err is invalid in Java, too, whose
+// syntax has more features.
 func invalidInJava(err error) bool {
 	var wrong *syntax.Error
 	return errors.As(err, &wrong) && slices.Contains([]syntax.ErrorCode{
@@ -380,11 +382,12 @@ func invalidInJava(err error) bool {
 	}, wrong.Code)
 }
 
-// validURI is Keycloak's idea of an address: one of the web, with a host.
+// validURI reports whether Keycloak accepts a URI in a profile: it must be http or https, with a
+// host.
 func validURI(value string) bool {
 	parsed, err := url.Parse(value)
 	return err == nil && (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Host != ""
 }
 
-// sortedNames are the names of a map.
+// sortedNames returns the sorted keys of a map.
 func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
