@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// Lines of Go code end at 100 columns, a tab being four. A line may be longer where a long string
-// makes it so, in a row of a table, and in an example, which the documentation shows as it is. The
-// signatures of resolvers are gqlgen's.
+// Go code is at most 100 columns wide, with tabs of 4. Exempt are lines with a long string, table
+// rows, examples (the documentation shows them as they are) and resolvers (gqlgen writes their
+// signatures).
 func TestColumns(t *testing.T) {
 	for name, want := range map[string]int{
 		"\tx := f(" + strings.Repeat("a, ", 29) + "a)":          0, // 100 columns
@@ -35,7 +35,7 @@ func TestColumns(t *testing.T) {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "example_test.go") ||
-			strings.HasSuffix(name, ".resolvers.go") { // gqlgen writes their signatures
+			strings.HasSuffix(name, ".resolvers.go") {
 			return err
 		}
 		source := readSource(t, name)
@@ -72,7 +72,7 @@ func wideLines(source []byte) (wide []int) {
 				exempt[first+i] = true
 			}
 		}
-		if kind == token.COMMENT && unbroken(text) {
+		if kind == token.COMMENT && isCode(text) {
 			exempt[file.Line(pos)] = true
 		}
 	}
@@ -85,13 +85,12 @@ func wideLines(source []byte) (wide []int) {
 	return wide
 }
 
-// unbroken reports whether a comment is a command, a URL or a table, which no line break may part:
-// it is indented as code is, or a directive.
-func unbroken(comment string) bool {
+// isCode reports whether a comment can't be wrapped: it is indented, like code, or a directive.
+func isCode(comment string) bool {
 	return strings.HasPrefix(comment, "//\t") || !strings.HasPrefix(comment, "// ")
 }
 
-// isRow reports whether a line of code is a row of a table.
+// isRow reports whether a line of code looks like a table row.
 func isRow(line string) bool {
 	line = strings.TrimSpace(line)
 	before, _, keyed := strings.Cut(line, ": {")

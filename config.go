@@ -23,87 +23,88 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// A Config says what a Server is made of. Realm and Client are required; every other zero value is
-// a safe default. The nested configurations belong to the packages that they come from.
+// A Config configures a Server. Realm and Client are required; every other zero value is a safe
+// default. The nested types are documented in their own packages.
 type Config struct {
-	// Local is for a developer's machine: introspection is on, errors explain themselves to clients
-	// (extensions.detail), pages of this machine may call, and the server answers only to this
-	// machine's names.
+	// Local is for a developer's machine: it turns on introspection, explains errors to clients
+	// (extensions.detail), lets pages of this machine call the API, and accepts only this machine's
+	// host names.
 	Local bool
 
 	Realm keycloak.Realm
 
-	// Client is this server's client in the realm. Its Realm, Transport and Log may be left out; a
-	// Realm must be the one above.
-	// It may be empty where Schema is set and has no login; Tokens.Audience is required then.
+	// Client is this server's client in the realm. Its Realm, Transport and Log are optional; its
+	// Realm, if set, must be the one above. Client may be empty if Schema is set and has no login;
+	// Tokens.Audience is then required.
 	Client keycloak.ClientConfig
 
-	// Keys is about the realm's signing keys. Without a Transport it has the client's.
+	// Keys configures how the realm's signing keys are fetched. Its Transport defaults to the
+	// client's.
 	Keys keycloak.KeySetConfig
 
-	// Tokens says whose access tokens are accepted. Without Issuers they are the realm's; an Issuer
-	// without Keys has the realm's keys, and without Names the realm's. If Audience is empty, it
-	// becomes the client's id, and so does AuthorizedParty unless it is set: a token for this API
-	// passes, and any token that was issued to the client.
-	// Set Audience to end the latter, once the realm has an audience mapper for this API.
+	// Tokens says which access tokens are accepted. Issuers defaults to the realm. An Issuer's Keys
+	// default to the realm's keys, and its Names to the issuer of the realm that its Keys belong
+	// to. If Audience is empty, it becomes the client ID, and so does AuthorizedParty unless it is
+	// set: tokens for this API are accepted, and so is any token issued to the client. Once the
+	// realm has an audience mapper for this API, set Audience to stop accepting the latter.
 	Tokens keycloak.VerifierConfig
 
-	// Attempts bounds how often an account, a token and an address may try.
+	// Attempts limits attempts per account, per token and per address.
 	Attempts throttle.Config
 
 	HTTP HTTPConfig
 
-	// GraphQL is GraphQL over HTTP. Its Errors must be nil: the server has its own, to which the
-	// field Errors below adds rows. A local server has introspection on, whatever it says. Its
-	// Observe is called after the request's line was logged.
+	// GraphQL configures GraphQL over HTTP. Its Errors must be nil: the server sets its own, and
+	// the field Errors below adds rows to it. On a local server introspection is always on. Observe
+	// is called after the request has been logged.
 	GraphQL graphqlhttp.Config
 
-	// Limits bounds documents and variables. Without RootFieldMax, a request may contain
-	// each of login, refresh and logout once.
+	// Limits bounds documents and variables. If RootFieldMax is nil, a request may contain each of
+	// login, refresh and logout once.
 	Limits limits.Limits
 
-	// Schema makes the schema, if it isn't CloakQL's own. It is called once, by New, with what
-	// login, refresh and logout need: hand it to the resolvers. Every call of it fails if Client is
-	// empty. Package plugin generates such a schema; without the plugin, its directives are bound
-	// by authz.Bind. Each root field must carry @public or a guard.
+	// Schema, if set, returns the schema to serve instead of CloakQL's own. New calls it once, with
+	// the service behind login, refresh and logout for the resolvers to use. If Client is empty,
+	// every call of that service fails. Package plugin generates such a schema; without the plugin,
+	// bind its directives with authz.Bind. Each root field must carry @public or a guard.
 	Schema func(*signin.Service) (graphql.ExecutableSchema, error)
 
-	// Guards are the names of the directives of Schema, without the @, that refuse unknown callers,
-	// beside auth. Naming one is a promise: New can't see what it does, nor whether gqlgen has a
-	// function for it. A field whose directive has none fails at request time.
+	// Guards names the directives of Schema, without the @, that refuse unauthenticated callers, in
+	// addition to auth. New trusts this list: it can't see what a directive does, or whether gqlgen
+	// has a function for it. A field whose directive has no function fails at request time.
 	Guards []string
 
-	// Errors are the product's own rows of the error table, beside CloakQL's.
+	// Errors adds the product's own rows to CloakQL's error table.
 	Errors []apierror.Row
 
-	// RewriteDetail, if set, rewrites extensions.detail, which only a local server shows, and why a
-	// request for another host is refused. The commands replace the names of fields by those of
-	// their settings.
+	// RewriteDetail, if set, rewrites extensions.detail, which only a local server shows, and the
+	// explanation of a refused host name. The commands use it to replace the names of fields with
+	// those of settings.
 	RewriteDetail func(string) string
 
 	Log *slog.Logger // slog.Default() if nil
 }
 
-// An HTTPConfig says who may call a Server, and what it serves beside GraphQL.
+// An HTTPConfig says who may call a Server, and what it serves apart from GraphQL.
 type HTTPConfig struct {
-	// CORSOrigins are the origins whose pages may call: https://app.example.com, or with one
-	// wildcard: only *, https://*.example.com, or http://localhost:*. If empty, no page may call;
-	// if the server is local, every page of this machine.
+	// CORSOrigins are the origins whose pages may call the API: https://app.example.com, or with
+	// one wildcard: * by itself, https://*.example.com, or http://localhost:*. If empty, no page
+	// may call; on a local server, every page of this machine may.
 	CORSOrigins []string
 
-	// AllowedHosts are the host names that requests may use for this server, without a port:
-	// api.example.com or *.example.com. If empty, they may use any name. A local server also has
-	// the names of this machine, and no others if this is empty.
+	// AllowedHosts are the host names that requests may use, without a port: api.example.com or
+	// *.example.com. If empty, any name is accepted. A local server always accepts the names of
+	// this machine, and accepts no others if AllowedHosts is empty.
 	AllowedHosts []string
 
-	// Proxies are the reverse proxies whose X-Forwarded-For is believed (throttle.AddressConfig).
+	// Proxies are the reverse proxies whose X-Forwarded-For is trusted (throttle.AddressConfig).
 	Proxies []netip.Prefix
 
 	// Console serves the GraphQL console at /.
 	Console bool
 
-	// ConsoleUsers are offered in the console's form, with their passwords, to everybody who opens
-	// the page. Only a local server may have them.
+	// ConsoleUsers are suggested in the console's sign-in form, with their passwords, to everyone
+	// who opens the page. Only a local server may have them.
 	ConsoleUsers []console.User
 
 	// Middleware, if set, wraps the handler of /graphql. The caller (identity.Require) and the
@@ -112,7 +113,7 @@ type HTTPConfig struct {
 	Middleware func(http.Handler) http.Handler
 }
 
-// withDefaults fills in what follows from other fields.
+// withDefaults checks c and fills in defaults.
 func (c Config) withDefaults() (Config, error) {
 	if c.Realm == (keycloak.Realm{}) {
 		return c, errors.New("cloakql: Config.Realm is missing: make it with keycloak.NewRealm")
@@ -175,8 +176,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// hasClient reports whether people can sign in. A Client with only one of both is a mistake, which
-// keycloak.NewClient explains.
+// hasClient reports whether a Client is configured. A Client with only an ID or only a secret
+// counts: keycloak.NewClient explains what is missing.
 func (c Config) hasClient() bool {
 	return c.Client.ClientID != "" || c.Client.ClientSecret.Reveal() != ""
 }
@@ -195,7 +196,7 @@ func (c Config) rewriteDetail(detail string) string {
 	return c.RewriteDetail(detail)
 }
 
-// issuers are the names in iss whose tokens are accepted.
+// issuers returns the accepted values of the iss claim.
 func (c Config) issuers() []string {
 	var names []string
 	for _, issuer := range c.Tokens.Issuers {
@@ -204,10 +205,10 @@ func (c Config) issuers() []string {
 	return names
 }
 
-// LogValue shows what an operator may see of a Config at the start: no secret.
+// LogValue returns the configuration for the log at startup, without secrets.
 func (c Config) LogValue() slog.Value {
-	c, _ = c.withDefaults() // what is missing is logged as missing
-	attempts := throttle.Defaults()
+	c, _ = c.withDefaults() // an incomplete Config is logged as it is
+	defaults := throttle.Defaults()
 	origins := append([]string{}, c.HTTP.CORSOrigins...)
 	if c.Local && len(origins) == 0 {
 		origins = append(origins, middleware.Loopback.String())
@@ -215,37 +216,36 @@ func (c Config) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()),
 		slog.String("client", c.Client.ClientID),
-		// Whose tokens are good.
+		// Accepted tokens.
 		slog.Any("issuers", c.issuers()), slog.Any("audience", c.Tokens.Audience),
 		slog.String("authorizedParty", c.Tokens.AuthorizedParty),
-		// none named is all that are safe
+		// empty means every safe algorithm
 		slog.Any("tokenAlgorithms", append([]string{}, c.Tokens.Algorithms...)),
 		slog.Any("authorizedParties", c.Tokens.AuthorizedParties),
 		slog.Duration("refreshGrace", c.Client.RefreshGrace),
 		slog.Bool("refreshGraceAnyNetwork", c.Client.RefreshGraceAnyNetwork),
-		// Who can reach what.
+		// Exposure.
 		slog.Bool("console", c.HTTP.Console), slog.Bool("introspection", c.GraphQL.Introspection),
 		slog.Bool("getQueries", c.GraphQL.AllowGET),
 		slog.Any("corsOrigins", origins),
 		slog.Any("allowedHosts", append([]string{}, c.HTTP.AllowedHosts...)),
 		slog.Bool("persistedQueries", c.GraphQL.PersistedQueryBytes > 0),
 		slog.String("trustedDocuments", c.trustedDocuments()),
-		// Whose address an attempt counts for, and how many there may be.
-		slog.Any("trustedProxies", texts(c.HTTP.Proxies)),
+		// Rate limits, and the addresses they count by.
+		slog.Any("trustedProxies", toStrings(c.HTTP.Proxies)),
 		slog.Bool("forwardAddress", c.Client.ForwardAddress),
-		slog.String("loginAccountLimit", limitText(cmp.Or(c.Attempts.Account, attempts.Account))),
-		slog.String("loginAddressLimit", limitText(cmp.Or(c.Attempts.Address, attempts.Address))),
+		slog.String("loginAccountLimit", formatRate(cmp.Or(c.Attempts.Account, defaults.Account))),
+		slog.String("loginAddressLimit", formatRate(cmp.Or(c.Attempts.Address, defaults.Address))),
 		slog.String("loginAccountSlowLimit",
-			limitText(cmp.Or(c.Attempts.AccountSlow, attempts.AccountSlow))),
+			formatRate(cmp.Or(c.Attempts.AccountSlow, defaults.AccountSlow))),
 		slog.Duration("loginRefusalPause", c.Client.RefusalPause),
-		slog.String("addressLimit", limitText(cmp.Or(c.Attempts.Attempts, attempts.Attempts))),
-		slog.String("refreshTokenLimit", limitText(cmp.Or(c.Attempts.Token, attempts.Token))),
+		slog.String("addressLimit", formatRate(cmp.Or(c.Attempts.Attempts, defaults.Attempts))),
+		slog.String("refreshTokenLimit", formatRate(cmp.Or(c.Attempts.Token, defaults.Token))),
 		slog.String("refreshAddressLimit",
-			limitText(cmp.Or(c.Attempts.TokenAddress, attempts.TokenAddress))))
+			formatRate(cmp.Or(c.Attempts.TokenAddress, defaults.TokenAddress))))
 }
 
-// trustedDocuments is whether this server runs only the documents of its manifest: off, log or
-// enforce.
+// trustedDocuments returns how the manifest is applied: off, log or enforce.
 func (c Config) trustedDocuments() string {
 	switch {
 	case c.GraphQL.Manifest == nil:
@@ -256,14 +256,14 @@ func (c Config) trustedDocuments() string {
 	return "enforce"
 }
 
-// texts are a list as it is written, and [] for none.
-func texts[T fmt.Stringer](list []T) []string {
-	texts := []string{}
-	for _, one := range list {
-		texts = append(texts, one.String())
+// toStrings returns the String of each item. It never returns nil, which would be logged as null.
+func toStrings[T fmt.Stringer](items []T) []string {
+	list := []string{}
+	for _, item := range items {
+		list = append(list, item.String())
 	}
-	return texts
+	return list
 }
 
-// limitText is a limit as a setting has it.
-func limitText(r throttle.Rate) string { return fmt.Sprintf("%d/%v", r.Burst, r.Every) }
+// formatRate writes a rate the way a setting does: 10/1m0s.
+func formatRate(r throttle.Rate) string { return fmt.Sprintf("%d/%v", r.Burst, r.Every) }

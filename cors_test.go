@@ -1,7 +1,6 @@
 package cloakql_test
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,9 +9,10 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// A preflight is what a browser asks before a page of an origin sends these headers.
+// A preflight is the request that a browser sends before a cross-origin call with these headers.
 type preflight struct{ origin, method, path, headers string }
 
+// preflight sends p and returns the header of the response.
 func (s *site) preflight(t testing.TB, p preflight) http.Header {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodOptions, s.url+p.path, nil)
@@ -33,13 +33,7 @@ func (s *site) preflight(t testing.TB, p preflight) http.Header {
 	return response.Header
 }
 
-func newIdleSite(t testing.TB, settings ...string) *site {
-	t.Helper()
-	return newSite(t, goodConfig(t, settings...),
-		realmFunc(func(context.Context) error { return nil }))
-}
-
-// A page of an allowed origin may send any header: its libraries add what they like.
+// A page of an allowed origin may send any header: client libraries add their own.
 func TestCORS_requestHeaders(t *testing.T) {
 	s := newIdleSite(t, "CORS_ORIGINS=http://localhost:5173,https://*.example.com,app://shop")
 	for _, headers := range []string{
@@ -64,12 +58,12 @@ func TestCORS_requestHeaders(t *testing.T) {
 			}
 			if vary := header.Get("Vary"); !strings.Contains(vary, "Origin") ||
 				!strings.Contains(vary, "Access-Control-Request-Headers") {
-				t.Errorf("a cache could show this preflight to another page: Vary is %q", vary)
+				t.Errorf("a cache could serve this preflight to another page: Vary is %q", vary)
 			}
 		}
 		if header := s.preflight(t, preflight{"https://example.com", "POST", "/graphql",
 			headers}); header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("an origin that nobody named may send %q", headers)
+			t.Errorf("an origin that isn't in CORS_ORIGINS may send %q", headers)
 		}
 	}
 	if header := s.preflight(t, preflight{"http://localhost:5173", "DELETE", "/graphql",
@@ -78,7 +72,8 @@ func TestCORS_requestHeaders(t *testing.T) {
 	}
 }
 
-// A page reads every answer, refusals and wrong paths too, with the headers that are ours.
+// A page can read every response, even to a refused request or a wrong path, and the headers that
+// CloakQL sets.
 func TestCORS_responses(t *testing.T) {
 	s := newIdleSite(t, "CORS_ORIGINS=https://shop.example.com", "GET_QUERIES=false")
 	for _, tt := range []struct {
@@ -127,8 +122,8 @@ func TestCORS_responses(t *testing.T) {
 	}
 }
 
-// On a developer's machine, every page of it may call, and no other.
-func TestCORS_pagesOfThisMachine(t *testing.T) {
+// On a local server, pages of this machine may call, and no others.
+func TestCORS_localPages(t *testing.T) {
 	s := newIdleSite(t)
 	for origin, allowed := range map[string]bool{
 		"http://localhost:5173": true, "https://localhost:5173": true, "http://localhost": true,
@@ -160,12 +155,11 @@ func TestCORS_pagesOfThisMachine(t *testing.T) {
 	}
 }
 
-// An origin in the settings matches what a browser writes, or the server says at its start that it
-// can't.
-func TestCORSOrigins(t *testing.T) {
+// An origin in the settings either matches the way browsers write it, or is reported at startup.
+func TestCORS_settings(t *testing.T) {
 	for _, tt := range []struct {
 		setting string
-		origin  string // that a browser sends
+		origin  string // sent by the browser
 		matches bool
 	}{
 		{"https://shop.example", "https://shop.example", true},
@@ -258,13 +252,14 @@ func TestCORSOrigins(t *testing.T) {
 		"https://shop.example:80:*":     "one port",
 		"https://a.example,,":           "a scheme first",
 	} {
-		_, err := settings.Read(append(slices.Clone(needed), "CORS_ORIGINS="+setting), t.TempDir())
+		_, err := settings.Read(append(slices.Clone(requiredSettings), "CORS_ORIGINS="+setting),
+			t.TempDir())
 		if err == nil || !strings.Contains(err.Error(), "\nCORS_ORIGINS: ") ||
 			!strings.Contains(err.Error(), expected) {
-			t.Errorf("CORS_ORIGINS=%s: %v; want that it names the setting, and expects %s", setting,
+			t.Errorf("CORS_ORIGINS=%s: got %v, want an error about CORS_ORIGINS with %q", setting,
 				err, expected)
 		} else if strings.Contains(err.Error(), "canary") {
-			t.Errorf("the report shows a password: %v", err)
+			t.Errorf("the error shows a password: %v", err)
 		}
 	}
 }

@@ -89,8 +89,7 @@ func newGraphQL(
 	return findAddress(findCaller(server)), nil
 }
 
-// A gqlgen server that is put together from the parts, as docs/library.md shows it. New does the
-// same and more.
+// A gqlgen server assembled from the parts, as docs/library.md shows it. New does this and more.
 func Example_parts() {
 	kc := must(keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{keycloaktest.Plan{
 		Name:    "shop",

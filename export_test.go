@@ -7,8 +7,8 @@ import (
 	"github.com/cloakql/cloakql/signin"
 )
 
-// NewHandler returns the handler of New's server with another realm behind login, refresh and
-// logout, for what a stand-in can't do: panics, and errors of no known kind.
+// NewHandler returns the handler of a Server with realm behind login, refresh and logout, for
+// results that keycloaktest can't produce, such as panics and unknown errors.
 func NewHandler(config Config, realm signin.Realm) (http.Handler, error) {
 	s, err := New(config)
 	if err != nil {
@@ -20,5 +20,5 @@ func NewHandler(config Config, realm signin.Realm) (http.Handler, error) {
 // HTTPServer returns the http.Server that Run makes.
 func HTTPServer(s *Server) *http.Server { return s.newHTTPServer() }
 
-// RunKeys keeps the keys fresh as Run does.
+// RunKeys refreshes the keys as Run does.
 func RunKeys(ctx context.Context, s *Server) error { return s.keys.Run(ctx) }

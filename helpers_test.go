@@ -1,18 +1,26 @@
 package cloakql_test
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -28,23 +36,24 @@ import (
 	"github.com/cloakql/cloakql/signin"
 )
 
-// needed are the settings without which nothing works.
-var needed = []string{
+// requiredSettings are the settings that have no default.
+var requiredSettings = []string{
 	"KEYCLOAK_SERVER_URL=http://localhost:8080/", "KEYCLOAK_REALM_NAME=shop",
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush",
 }
 
-// goodConfig returns the configuration of needed and of more settings, which win.
-func goodConfig(t testing.TB, more ...string) cloakql.Config {
+// goodConfig returns the configuration read from requiredSettings and extra, which takes
+// precedence.
+func goodConfig(t testing.TB, extra ...string) cloakql.Config {
 	t.Helper()
-	s, err := settings.Read(slices.Concat(needed, more), t.TempDir())
+	s, err := settings.Read(slices.Concat(requiredSettings, extra), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s.Server
 }
 
-// run serves with settings, as the command does.
+// run starts a server from an environment and a directory, as the command does.
 func run(ctx context.Context, environ []string, dir string, out io.Writer) error {
 	config, err := settings.Read(environ, dir)
 	if err != nil {
@@ -53,9 +62,9 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	return program.Serve(ctx, config, out, nil)
 }
 
-// newShop starts a stand-in for Keycloak with the realm shop. It has a user for each way in which a
-// sign-in ends, and one secret: the clients', and the right password of those whom it lets in, or
-// would.
+// newShop starts a stand-in for Keycloak with the realm shop. It has a user for each outcome of a
+// sign-in. The clients' secret and the users' password are secret, except that the password of
+// wrong and disabled-wrong is another.
 func newShop(t testing.TB, secret string) *keycloaktest.Server {
 	t.Helper()
 	disabled := map[string]any{"enabled": false}
@@ -81,10 +90,10 @@ func newShop(t testing.TB, secret string) *keycloaktest.Server {
 	return kc
 }
 
-// at is the setting that names kc.
+// at returns the setting that points a server at kc.
 func at(kc *keycloaktest.Server) string { return "KEYCLOAK_SERVER_URL=" + kc.URL }
 
-// signIn begins a session of alice's.
+// signIn starts a session of alice.
 func signIn(t testing.TB, kc *keycloaktest.Server) keycloaktest.Tokens {
 	t.Helper()
 	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice")
@@ -94,7 +103,7 @@ func signIn(t testing.TB, kc *keycloaktest.Server) keycloaktest.Tokens {
 	return tokens
 }
 
-// bearer is a header with an access token for shop-api, as m changes it.
+// bearer returns an Authorization header with an access token for shop-api, modified by m.
 func bearer(t testing.TB, kc *keycloaktest.Server, m keycloaktest.Mint) string {
 	t.Helper()
 	claims := map[string]any{"aud": "shop-api", "sub": "5d35c4eb"}
@@ -107,12 +116,12 @@ func bearer(t testing.TB, kc *keycloaktest.Server, m keycloaktest.Mint) string {
 	return "Bearer " + token
 }
 
-// refusedTokens are refresh tokens that kc refuses, by what has become of them.
+// refusedTokens returns refresh tokens that kc refuses, by the reason.
 func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config) map[string]string {
 	t.Helper()
-	config.Client.RefreshGrace = -1 // each exchange is Keycloak's own
+	config.Client.RefreshGrace = -1 // never repeat a response
 	client := newClient(t, config)
-	spend := func(token string) (*identity.OpenIDToken, error) {
+	refresh := func(token string) (*identity.OpenIDToken, error) {
 		return client.Refresh(t.Context(), identity.NewSecret(token))
 	}
 	kc.Advance(-time.Hour)
@@ -120,30 +129,31 @@ func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config)
 	kc.Advance(time.Hour)
 	ended, reused, stolen := signIn(t, kc), signIn(t, kc), signIn(t, kc)
 	kc.Realm("shop").EndSession(keycloaktest.Session{ID: ended.SessionID})
-	_, once := spend(reused.RefreshToken)
-	detached, first := spend(stolen.RefreshToken)
-	// costs the client its part of the session, and detached with it
-	_, second := spend(stolen.RefreshToken)
-	if once != nil || first != nil || !errors.Is(second, identity.ErrRefreshReused) {
-		t.Fatalf("the exchanges end with %v, %v and %v", once, first, second)
+	_, err := refresh(reused.RefreshToken)
+	detached, firstErr := refresh(stolen.RefreshToken)
+	// the reuse detaches the client from the session, which also revokes the token in detached
+	_, secondErr := refresh(stolen.RefreshToken)
+	if err != nil || firstErr != nil || !errors.Is(secondErr, identity.ErrRefreshReused) {
+		t.Fatalf("Refresh() = %v, %v and %v; want the third to be ErrRefreshReused", err, firstErr,
+			secondErr)
 	}
 	return map[string]string{"expired": expired.RefreshToken, "ended": ended.RefreshToken,
 		"reused": reused.RefreshToken, "detached": detached.RefreshToken.Reveal()}
 }
 
-// newGate is an address before kc whose answers wait while the gate holds a value. Fail can delay
-// an answer or keep it for ever, not until a test says so.
+// newGate starts a proxy in front of kc that holds responses back while the channel gate is full.
+// (Server.Fail can delay a response or withhold it, but not until a test says so.)
 func newGate(t testing.TB, kc *keycloaktest.Server) (address string, gate chan struct{}) {
 	t.Helper()
 	gate = make(chan struct{}, 1)
 	target, _ := url.Parse(kc.URL)
 	server := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		ModifyResponse: func(answer *http.Response) error {
+		ModifyResponse: func(response *http.Response) error {
 			select {
 			case gate <- struct{}{}:
 				<-gate
-			case <-answer.Request.Context().Done():
+			case <-response.Request.Context().Done():
 			}
 			return nil
 		},
@@ -152,18 +162,18 @@ func newGate(t testing.TB, kc *keycloaktest.Server) (address string, gate chan s
 	return server.URL, gate
 }
 
-// A site is a server under test, with its log.
+// A site is a running server and its log.
 type site struct {
 	url string
 	log *lockedBuffer
 }
 
-// newSite serves config. A nil realm is the real client. Where config has the usual time-outs, it
-// gets the longest instead: a slow machine is no fault.
+// newSite serves config. A nil realm means the real client. Default timeouts are raised, so that
+// tests pass on a slow machine.
 func newSite(t testing.TB, config cloakql.Config, realm signin.Realm) *site {
 	t.Helper()
-	if usual := goodConfig(t); config.Client.Timeout == usual.Client.Timeout &&
-		config.GraphQL.Timeout == usual.GraphQL.Timeout {
+	if defaults := goodConfig(t); config.Client.Timeout == defaults.Client.Timeout &&
+		config.GraphQL.Timeout == defaults.GraphQL.Timeout {
 		config.Client.Timeout, config.GraphQL.Timeout = time.Minute, 2*time.Minute
 	}
 	s := &site{log: &lockedBuffer{}}
@@ -174,7 +184,7 @@ func newSite(t testing.TB, config cloakql.Config, realm signin.Realm) *site {
 	return s
 }
 
-// newClient returns the client that a server with config has.
+// newClient returns a Keycloak client like that of a server with config.
 func newClient(t testing.TB, config cloakql.Config) *keycloak.Client {
 	t.Helper()
 	config.Client.Realm = config.Realm
@@ -185,7 +195,7 @@ func newClient(t testing.TB, config cloakql.Config) *keycloak.Client {
 	return client
 }
 
-// testHandler returns the handler of a server with config. A nil realm is the real client.
+// testHandler returns the handler of a server with config. A nil realm means the real client.
 func testHandler(t testing.TB, config cloakql.Config, realm signin.Realm,
 	log *slog.Logger) http.Handler {
 	t.Helper()
@@ -210,6 +220,7 @@ func newServer(t testing.TB, config cloakql.Config) *cloakql.Server {
 	return server
 }
 
+// A lockedBuffer is a bytes.Buffer that is safe for concurrent use.
 type lockedBuffer struct {
 	mu  sync.Mutex // guards buf
 	buf bytes.Buffer
@@ -227,16 +238,16 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// An exchange is one HTTP request; its zero value is a POST of an empty body to /graphql.
+// An exchange describes a request to /graphql. The zero value is a POST of an empty query.
 type exchange struct {
 	method, contentType, accept, authorization, query, body string
-	// the address, for a site that trusts the proxy 127.0.0.1
+	// the client's address, for a site that trusts the proxy 127.0.0.1
 	from      string
 	variables map[string]any
-	raw       bool // send body as it is
+	raw       bool // send body instead of query and variables
 }
 
-// do sends e and returns the response with its body.
+// do sends e, and returns the response and its body.
 func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 	t.Helper()
 	body := e.body
@@ -262,7 +273,7 @@ func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 	if e.authorization != "" {
 		request.Header.Set("Authorization", e.authorization)
 	}
-	client := http.Client{Timeout: patience} // of the test, should nobody answer
+	client := http.Client{Timeout: patience}
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -275,8 +286,8 @@ func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 	return response, string(content)
 }
 
-// realmFunc is a Realm whose every method is one function, for what a stand-in can't bring about:
-// panics, errors of no known kind, and a client that is busy or waits for its caller.
+// A realmFunc is a signin.Realm whose methods all call one function. It is for results that
+// keycloaktest can't produce: panics, unknown errors, ErrBusy, and waiting for the caller.
 type realmFunc func(context.Context) error
 
 func (f realmFunc) Login(ctx context.Context,
@@ -288,7 +299,7 @@ func (f realmFunc) Refresh(ctx context.Context, _ identity.Secret) (*identity.Op
 }
 func (f realmFunc) Logout(ctx context.Context, _ identity.Secret) error { return f(ctx) }
 
-// get returns the status and the body of a path.
+// get requests a path and returns the status and the body.
 func (s *site) get(t testing.TB, path string) (int, string) {
 	t.Helper()
 	response, err := http.Get(s.url + path)
@@ -300,16 +311,157 @@ func (s *site) get(t testing.TB, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// patience is how long a test waits for what has to happen. It says nothing of how quick a machine
-// is: only a fault takes so long.
+// patience is how long a test waits for something that must happen. Even a slow machine never needs
+// that long: only a bug does.
 const patience = 4 * time.Minute
 
-// waitFor waits until f reports true, and fails the test after patience.
-func waitFor(t testing.TB, what string, f func() bool) {
+// waitFor waits until f returns true, and fails the test after patience.
+func waitFor(t testing.TB, event string, f func() bool) {
 	t.Helper()
-	for begin := time.Now(); !f(); time.Sleep(time.Millisecond) {
-		if time.Since(begin) > patience {
-			t.Fatal("this doesn't come about: " + what)
+	for start := time.Now(); !f(); time.Sleep(time.Millisecond) {
+		if time.Since(start) > patience {
+			t.Fatal("timed out waiting for: " + event)
 		}
+	}
+}
+
+// numbered concatenates n copies of format, whose %d counts from 0.
+func numbered(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// newIdleSite serves without a Keycloak: login, refresh and logout do nothing.
+func newIdleSite(t testing.TB, settings ...string) *site {
+	t.Helper()
+	return newSite(t, goodConfig(t, settings...),
+		realmFunc(func(context.Context) error { return nil }))
+}
+
+// raw sends a request as it is, and returns the response and its body.
+func (s *site) raw(t testing.TB, request string) (*http.Response, string) {
+	t.Helper()
+	connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	if _, err := io.WriteString(connection, request); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+// must returns value, and panics if err isn't nil.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// importable lists the directories of the packages that other projects import.
+var importable = []string{".", "identity", "apierror", "keycloak", "authz", "graph", "graphqlhttp",
+	"limits", "signin", "throttle", "store", "store/storetest", "console",
+	"keycloak/keycloaktest"}
+
+// eachDeclaration visits the top-level declarations of the package in dir, except for its tests.
+func eachDeclaration(t *testing.T, dir string, visit func(*ast.File, ast.Decl)) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%s has no Go files: %v", dir, err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, declaration := range file.Decls {
+			visit(file, declaration)
+		}
+	}
+}
+
+// glob returns the files that match a pattern, with slashes. At least one must match.
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no file matches %s: %v", pattern, err)
+	}
+	for i, name := range names {
+		names[i] = filepath.ToSlash(name)
+	}
+	return names
+}
+
+// readSource returns the text of a file with Unix line endings, which the repository has.
+func readSource(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), "\r\n", "\n")
+}
+
+// A transportFunc is an http.RoundTripper.
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A pipeListener is a listener in memory, for testing/synctest, where waiting on a real socket
+// would stop the clock.
+type pipeListener struct {
+	dialed chan net.Conn
+	closed chan struct{}
+	close  func()
+}
+
+// newPipeListener returns a listener that accepts the connections made with its dial.
+func newPipeListener() *pipeListener {
+	l := &pipeListener{dialed: make(chan net.Conn), closed: make(chan struct{})}
+	l.close = sync.OnceFunc(func() { close(l.closed) })
+	return l
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.dialed:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error { l.close(); return nil }
+
+func (l *pipeListener) Addr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
+}
+
+func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case l.dialed <- server:
+		return client, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
 	}
 }

@@ -1,47 +1,19 @@
 package cloakql_test
 
 import (
-	"bufio"
 	"encoding/json"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/cloakql/cloakql/settings"
-
 	"github.com/cloakql/cloakql"
+	"github.com/cloakql/cloakql/settings"
 )
 
-// raw sends the bytes of one request and returns the response with its body.
-func (s *site) raw(t testing.TB, request string) (*http.Response, string) {
-	t.Helper()
-	connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	if _, err := io.WriteString(connection, request); err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response, string(body)
-}
-
-// A developer's machine answers under its own names and those in ALLOWED_HOSTS, whatever the path
-// and the way of asking. In production any name will do, until ALLOWED_HOSTS is set.
+// A local server accepts this machine's names and those in ALLOWED_HOSTS, on every path. A server
+// in production accepts any name unless ALLOWED_HOSTS is set.
 func TestHosts(t *testing.T) {
 	const named = "ALLOWED_HOSTS=API.example.com, *.example.org,[2001:DB8:0::1],2001:db8::2,192.0.2.1,devbox."
 	sites := []*site{
@@ -51,8 +23,8 @@ func TestHosts(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		host string
-		// a letter for each of the four that answers: local, local with names, production,
-		// production with names
+		// the sites that accept host: l is local, L local with ALLOWED_HOSTS, p production, P
+		// production with ALLOWED_HOSTS
 		want string
 	}{
 		{"localhost", "lLp"}, {"localhost:8000", "lLp"}, {"LocalHost.:1", "lLp"}, {"app.localhost:8000", "lLp"}, {"a.b.LOCALHOST", "lLp"},
@@ -72,20 +44,20 @@ func TestHosts(t *testing.T) {
 				false: "403"}[strings.Contains(tt.want, letter)], `{"query":"{__typename}"}`
 			for _, path := range []string{"/graphql", "/", "/healthz"} {
 				if path == "/healthz" && letter == "P" {
-					want = "200" // orchestrators ask by address
+					want = "200" // orchestrators probe by address
 				}
 				request := "GET " + path + " HTTP/1.1\r\nHost: " + tt.host + "\r\n\r\n"
 				if path == "/graphql" {
 					request = "POST " + path +
 						" HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: " + tt.host + "\r\n\r\n" + body
 				}
-				response, answer := s.raw(t, request)
+				response, responseBody := s.raw(t, request)
 				if !strings.HasPrefix(response.Status, want) {
-					t.Errorf("%s: %s of the host %q is %s, want %s", letter, path, tt.host,
+					t.Errorf("%s: %s with host %q is %s, want %s", letter, path, tt.host,
 						response.Status, want)
 				}
 				if want == "403" {
-					checkHostRefusal(t, answer, letter == "l" || letter == "L")
+					wantHostRefusal(t, responseBody, letter == "l" || letter == "L")
 				}
 			}
 		}
@@ -93,33 +65,35 @@ func TestHosts(t *testing.T) {
 	for _, s := range sites[:2] {
 		if lines := strings.Count(s.log.String(), "under another host"); lines != 1 ||
 			strings.Contains(s.log.String(), "evil") {
-			t.Errorf("the log has %d lines of refused hosts, want 1 without the host:\n%s", lines,
-				s.log)
+			t.Errorf("the log has %d lines about refused hosts, want 1, which doesn't name the "+
+				"host:\n%s", lines, s.log)
 		}
 	}
 }
 
-func checkHostRefusal(t *testing.T, body string, local bool) {
+// wantHostRefusal checks that body is a GraphQL error that names the settings to change.
+func wantHostRefusal(t *testing.T, body string, local bool) {
 	t.Helper()
-	var answer struct {
+	var response struct {
 		Errors []struct {
 			Message    string
 			Extensions map[string]string
 		}
 	}
-	if err := json.Unmarshal([]byte(body), &answer); err != nil || len(answer.Errors) != 1 ||
-		answer.Errors[0].Extensions["code"] != "BAD_REQUEST" {
-		t.Fatalf("a refusal isn't one GraphQL error: %s", body)
+	if err := json.Unmarshal([]byte(body), &response); err != nil || len(response.Errors) != 1 ||
+		response.Errors[0].Extensions["code"] != "BAD_REQUEST" {
+		t.Fatalf("got %s, want one GraphQL error", body)
 	}
-	message := answer.Errors[0].Message
+	message := response.Errors[0].Message
 	if !strings.Contains(message, "ALLOWED_HOSTS") ||
 		strings.Contains(message, "RUNTIME_ENV") != local {
-		t.Errorf("a refusal says %q", message)
+		t.Errorf("the message is %q, want it to name ALLOWED_HOSTS, and RUNTIME_ENV if local (%t)",
+			message, local)
 	}
 }
 
-// Whatever a request line and headers can do to the host: the one that counts is checked.
-func TestHosts_wayOfAsking(t *testing.T) {
+// The host that counts is checked, whether it comes from the request line or the Host header.
+func TestHosts_requestForms(t *testing.T) {
 	config := goodConfig(t)
 	config.Log = slog.New(slog.DiscardHandler)
 	server := httptest.NewUnstartedServer(nil)
@@ -149,7 +123,8 @@ func TestHosts_wayOfAsking(t *testing.T) {
 	}
 }
 
-// A tunnel or a proxy in front of a developer's server shows by the headers that it adds.
+// A local server refuses requests through a tunnel or an untrusted proxy, which it recognizes by
+// the headers that these add.
 func TestHosts_forwarded(t *testing.T) {
 	local, trusting, other := newIdleSite(t), newIdleSite(t,
 		"TRUSTED_PROXIES=127.0.0.1"), newIdleSite(t, "TRUSTED_PROXIES=10.0.0.0/8")
@@ -167,18 +142,19 @@ func TestHosts_forwarded(t *testing.T) {
 			response, body := tt.s.raw(t,
 				"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n\r\n")
 			if response.StatusCode != tt.want {
-				t.Errorf("with %s it is %d, want %d", header, response.StatusCode, tt.want)
+				t.Errorf("with %s the status is %d, want %d", header, response.StatusCode, tt.want)
 			}
 			if tt.want == 403 && !strings.Contains(body, "TRUSTED_PROXIES") {
-				t.Errorf("the refusal of %s doesn't say what to set: %s", header, body)
+				t.Errorf("the error about %s doesn't name TRUSTED_PROXIES: %s", header, body)
 			}
 			if tt.want == 403 {
-				checkHostRefusal(t, body, true)
+				wantHostRefusal(t, body, true)
 			}
 		}
 	}
 }
 
+// A malformed item of ALLOWED_HOSTS is reported at startup.
 func TestHosts_settings(t *testing.T) {
 	for setting, expected := range map[string]string{
 		"https://api.example.com": "without a scheme",
@@ -193,18 +169,19 @@ func TestHosts_settings(t *testing.T) {
 		"a.example,,":             "a host name",
 		"[::1%lo]":                "without a zone",
 	} {
-		_, err := settings.Read(append(slices.Clone(needed), "ALLOWED_HOSTS="+setting), t.TempDir())
+		_, err := settings.Read(append(slices.Clone(requiredSettings), "ALLOWED_HOSTS="+setting),
+			t.TempDir())
 		if err == nil || !strings.Contains(err.Error(), "\nALLOWED_HOSTS: ") ||
 			!strings.Contains(err.Error(), expected) {
-			t.Errorf("ALLOWED_HOSTS=%s: %v; want that it names the setting, and expects %s",
+			t.Errorf("ALLOWED_HOSTS=%s: got %v, want an error about ALLOWED_HOSTS with %q",
 				setting, err, expected)
 		}
 	}
 }
 
-// No response of any path is kept by a cache or taken for another type; only the console's files
-// may be kept.
-func TestHeadersOfAllPaths(t *testing.T) {
+// No response may be cached or sniffed for another content type. Only the console's files may be
+// cached.
+func TestResponseHeaders(t *testing.T) {
 	s := newIdleSite(t, "CONSOLE=on")
 	for _, request := range []string{
 		"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: localhost\r\n\r\n" + `{"query":"{__typename}"}`,

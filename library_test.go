@@ -28,7 +28,7 @@ import (
 	"github.com/cloakql/cloakql/signin"
 )
 
-// A product is somebody else's resolvers: me answers with what the product's own code says.
+// A product is the resolvers of a product that imports CloakQL; me calls the product's own code.
 type product struct {
 	service *signin.Service
 	me      func(context.Context) (*identity.User, error)
@@ -49,7 +49,7 @@ func (p product) Login(ctx context.Context, username, password string,
 	return p.service.Login(ctx, username, password, otp)
 }
 
-// schema is the Config.Schema of the product.
+// schema is the product's Config.Schema.
 func (p product) schema(service *signin.Service) (graphql.ExecutableSchema, error) {
 	p.service = service
 	return generated.NewExecutableSchema(generated.Config{
@@ -60,7 +60,7 @@ func (p product) schema(service *signin.Service) (graphql.ExecutableSchema, erro
 
 var errOutOfStock = errors.New("warehouse 7 at 10.0.0.7 has none left")
 
-// importerConfig is the least that an importer with an own schema writes.
+// importerConfig returns the smallest Config of a product with its own schema.
 func importerConfig(t testing.TB, kc *keycloaktest.Server, p product) cloakql.Config {
 	t.Helper()
 	return cloakql.Config{
@@ -74,7 +74,8 @@ func importerConfig(t testing.TB, kc *keycloaktest.Server, p product) cloakql.Co
 	}
 }
 
-// post sends one operation to a server's handler, with a bearer token unless it is empty.
+// post sends an operation to h, with a bearer token unless token is empty, and returns the body of
+// the response.
 func post(h http.Handler, token, query string) string {
 	r := httptest.NewRequest(http.MethodPost, "/graphql",
 		strings.NewReader(fmt.Sprintf(`{"query":%q}`, query)))
@@ -87,8 +88,8 @@ func post(h http.Handler, token, query string) string {
 	return strings.TrimSuffix(w.Body.String(), "\n")
 }
 
-// A server with another schema has the guards, the codes and the sign-in of ours, and its own
-// error.
+// A server with the product's schema has CloakQL's guards, error codes and sign-in, and the
+// product's own error.
 func TestNew_ownSchema(t *testing.T) {
 	kc := newShop(t, "hush")
 	config := importerConfig(t, kc, product{me: func(ctx context.Context) (*identity.User, error) {
@@ -106,28 +107,28 @@ func TestNew_ownSchema(t *testing.T) {
 		keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}}), "Bearer ")
 	for _, tt := range []struct{ name, token, query, want string }{
 		{"guarded", "", me, `{"errors":[{"message":"Not authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":{"me":null}}`},
-		{"a foreign token", foreign, me, `{"errors":[{"message":"Token is not meant for this API","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":{"me":null}}`},
-		{"its own error", alice, me, `{"errors":[{"message":"This is sold out","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"OUT_OF_STOCK"}}],"data":{"me":null}}`},
+		{"another audience", foreign, me, `{"errors":[{"message":"Token is not meant for this API","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":{"me":null}}`},
+		{"own error", alice, me, `{"errors":[{"message":"This is sold out","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"OUT_OF_STOCK"}}],"data":{"me":null}}`},
 		{"sign-in", "", `mutation { login(username: "alice", password: "hush") { tokenType } }`, `{"data":{"login":{"tokenType":"Bearer"}}}`},
-		{"the schema is hidden", alice, `{ __schema { types { name } } }`, `{"errors":[{"message":"Introspection is off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__schema":null}}`},
+		{"introspection", alice, `{ __schema { types { name } } }`, `{"errors":[{"message":"Introspection is off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__schema":null}}`},
 		{"limits", "", `mutation { a: login(username: "a", password: "b") { scope } b: login(username: "a", password: "c") { scope } }`, ``},
 	} {
 		got := post(h, tt.token, tt.query)
 		if tt.want == "" {
 			if !strings.Contains(got, `"code":"OPERATION_TOO_LARGE"`) {
-				t.Errorf("%s: %s, want it to be refused", tt.name, got)
+				t.Errorf("%s: %s, want OPERATION_TOO_LARGE", tt.name, got)
 			}
 		} else if got != tt.want {
 			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
 		}
 		if strings.Contains(got, kc.URL) || strings.Contains(got, "10.0.0.7") {
-			t.Errorf("%s: the answer holds detail for operators: %s", tt.name, got)
+			t.Errorf("%s: the response contains internal detail: %s", tt.name, got)
 		}
 	}
 }
 
-// A realm's key that was withdrawn verifies for six minutes at most, though nobody called Run.
-func TestHandler_withdrawnKeyWithoutRun(t *testing.T) {
+// A key that the realm removed is accepted for at most six minutes, even if Run is never called.
+func TestHandler_removedKeyWithoutRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := newPipeListener()
 		kc, err := keycloaktest.Start(keycloaktest.Config{Listener: listener,
@@ -160,56 +161,54 @@ func TestHandler_withdrawnKeyWithoutRun(t *testing.T) {
 		if err := shop.RemoveKey(old); err != nil {
 			t.Fatal(err)
 		}
-		withdrawn := time.Now()
-		var last time.Duration // after which it verified
-		for time.Since(withdrawn) < time.Hour {
+		removed := time.Now()
+		var accepted time.Duration // how long after the removal
+		for time.Since(removed) < time.Hour {
 			time.Sleep(15 * time.Second)
 			if got := post(h, token, me); strings.Contains(got, `"alice"`) {
-				last = time.Since(withdrawn)
+				accepted = time.Since(removed)
 			} else if !strings.Contains(got, `"KEY_UNKNOWN"`) {
-				t.Fatalf("after %v: %s", time.Since(withdrawn), got)
+				t.Fatalf("after %v: %s", time.Since(removed), got)
 			}
 		}
-		if last > 6*time.Minute || last == 0 {
-			t.Errorf("the withdrawn key verified for %v", last)
+		if accepted > 6*time.Minute || accepted == 0 {
+			t.Errorf("the removed key was accepted for %v, want at most 6m", accepted)
 		}
 	})
 }
 
-// What an importer leaves out is as in the program in production, but for what only the program
-// needs.
-func TestConfig_zeroValueIsTheProgramsDefault(t *testing.T) {
+// Zero fields of a Config have the defaults of the command in production.
+func TestConfig_defaults(t *testing.T) {
 	kc := newShop(t, "hush")
-	least := cloakql.Config{
+	minimal := cloakql.Config{
 		Realm: must(keycloak.NewRealm(kc.URL, "shop")),
 		Client: keycloak.ClientConfig{ClientID: "shop-api",
 			ClientSecret: identity.NewSecret("hush")},
 	}
-	theirs, ours := attributes(least), attributes(goodConfig(t, at(kc), "RUNTIME_ENV=prod"))
-	if len(ours) < 20 {
-		t.Fatalf("only %d attributes are logged", len(ours))
+	got, want := attributes(minimal), attributes(goodConfig(t, at(kc), "RUNTIME_ENV=prod"))
+	if len(want) < 20 {
+		t.Fatalf("only %d attributes are logged", len(want))
 	}
-	for name, value := range ours {
-		switch got := theirs[name]; {
-		case name == "persistedQueries" && got == "false": // costs memory
-		case got != value:
-			t.Errorf("%s is %s in a Config that leaves it out, and %s in the program", name, got,
-				value)
+	for name, value := range want {
+		switch {
+		case name == "persistedQueries" && got[name] == "false": // off by default: they take memory
+		case got[name] != value:
+			t.Errorf("%s is %s in a minimal Config, and %s in the command's", name, got[name], value)
 		}
 	}
 }
 
-// attributes are what is logged of a Config.
+// attributes returns what is logged of a Config.
 func attributes(config cloakql.Config) map[string]string {
-	found := map[string]string{}
+	attributes := map[string]string{}
 	for _, attribute := range config.LogValue().Group() {
-		found[attribute.Key] = fmt.Sprint(attribute.Value.Any())
+		attributes[attribute.Key] = fmt.Sprint(attribute.Value.Any())
 	}
-	return found
+	return attributes
 }
 
-// New names what is missing, and refuses what would be open.
-func TestNew_refuses(t *testing.T) {
+// New names what is missing or contradictory, and refuses unguarded fields.
+func TestNew_invalidConfig(t *testing.T) {
 	kc := newShop(t, "hush")
 	unguarded := func(service *signin.Service) (graphql.ExecutableSchema, error) {
 		schema, err := product{}.schema(service)
@@ -219,23 +218,23 @@ func TestNew_refuses(t *testing.T) {
 		change func(*cloakql.Config)
 		want   string
 	}{
-		"nothing": {func(c *cloakql.Config) {
+		"empty": {func(c *cloakql.Config) {
 			*c = cloakql.Config{}
 		}, "Config.Realm is missing"},
 		"no client": {func(c *cloakql.Config) {
 			c.Schema, c.Client = nil, keycloak.ClientConfig{}
 		}, "Config.Client needs a ClientID"},
-		"half a client": {func(c *cloakql.Config) {
+		"client without secret": {func(c *cloakql.Config) {
 			c.Client.ClientSecret = identity.Secret{}
 		}, "a client id and its secret"},
-		"tokens of no audience": {func(c *cloakql.Config) {
+		"no client and no audience": {func(c *cloakql.Config) {
 			c.Client = keycloak.ClientConfig{}
 		}, "Config.Tokens needs an Audience"},
-		"an open field": {func(c *cloakql.Config) {
+		"unguarded field": {func(c *cloakql.Config) {
 			c.Schema = unguarded
 		}, "authz: Query.me has no access rule"},
-		"an unknown guard": {func(c *cloakql.Config) { c.Guards = []string{"staff"} }, `authz: the guard "staff" is no directive`},
-		"a failing schema": {func(c *cloakql.Config) {
+		"unknown guard": {func(c *cloakql.Config) { c.Guards = []string{"staff"} }, `authz: the guard "staff" is no directive`},
+		"failing schema": {func(c *cloakql.Config) {
 			c.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) {
 				return nil, errOutOfStock
 			}
@@ -243,21 +242,21 @@ func TestNew_refuses(t *testing.T) {
 		"no schema": {func(c *cloakql.Config) {
 			c.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) { return nil, nil }
 		}, "Config.Schema returned no schema"},
-		"a row without err": {func(c *cloakql.Config) { c.Errors = []apierror.Row{{Code: "X", Message: "x"}} }, "Err"},
-		"an origin": {func(c *cloakql.Config) {
+		"error row without Err": {func(c *cloakql.Config) { c.Errors = []apierror.Row{{Code: "X", Message: "x"}} }, "Err"},
+		"malformed origin": {func(c *cloakql.Config) {
 			c.HTTP.CORSOrigins = []string{"app.example.com"}
 		}, `Config.HTTP.CORSOrigins holds "app.example.com": expected a scheme first`},
-		"a host": {func(c *cloakql.Config) {
+		"malformed host": {func(c *cloakql.Config) {
 			c.HTTP.AllowedHosts = []string{"https://a"}
 		}, "Config.HTTP.AllowedHosts"},
-		"attempts": {func(c *cloakql.Config) { c.Attempts.Account.Burst = -1 }, "Account"},
-		"a secret without an id": {func(c *cloakql.Config) {
+		"negative rate": {func(c *cloakql.Config) { c.Attempts.Account.Burst = -1 }, "Account"},
+		"secret without client ID": {func(c *cloakql.Config) {
 			c.Schema, c.Client.ClientID, c.Tokens.Audience = nil, "", []string{"shop-api"}
 		}, "a client id and its secret"},
-		"a client of another realm": {func(c *cloakql.Config) {
+		"client of another realm": {func(c *cloakql.Config) {
 			c.Client.Realm = must(keycloak.NewRealm(kc.URL, "other"))
 		}, "Config.Client.Realm isn't Config.Realm"},
-		"passwords for everybody": {func(c *cloakql.Config) {
+		"console users in production": {func(c *cloakql.Config) {
 			c.HTTP.ConsoleUsers = []console.User{{Username: "alice", Password: "hush"}}
 		}, "Config.HTTP.ConsoleUsers shows passwords"},
 		"no handler": {func(c *cloakql.Config) {
@@ -268,12 +267,12 @@ func TestNew_refuses(t *testing.T) {
 		tt.change(&config)
 		if server, err := cloakql.New(config); server != nil || err == nil ||
 			!strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: New() = %v, want an error with %q", name, err, tt.want)
+			t.Errorf("%s: New() = %v, want an error that contains %q", name, err, tt.want)
 		}
 	}
 }
 
-// withoutDirectives is a schema whose author forgot the access rules.
+// withoutDirectives is a schema whose queries lack access rules.
 type withoutDirectives struct{ graphql.ExecutableSchema }
 
 func (s withoutDirectives) Schema() *ast.Schema {
@@ -289,7 +288,7 @@ func (s withoutDirectives) Schema() *ast.Schema {
 	return &schema
 }
 
-// A server without a client verifies tokens and signs nobody in.
+// A server without a client verifies tokens, and login fails.
 func TestNew_withoutClient(t *testing.T) {
 	kc := newShop(t, "hush")
 	config := importerConfig(t, kc, product{me: identity.Require})
@@ -314,7 +313,7 @@ func TestNew_withoutClient(t *testing.T) {
 	}
 }
 
-// Middleware of an importer knows the caller, and can answer by itself.
+// Config.HTTP.Middleware can see the caller and respond by itself.
 func TestConfig_middleware(t *testing.T) {
 	kc := newShop(t, "hush")
 	config := importerConfig(t, kc, product{me: identity.Require})
@@ -338,7 +337,7 @@ func TestConfig_middleware(t *testing.T) {
 		t.Errorf("me is %s", got)
 	}
 	if got := post(h, "", `{ me { username } }`); got != "later" {
-		t.Errorf("without a token it is %s", got)
+		t.Errorf("me without a token is %s", got)
 	}
 	want := []string{"alice", "no bearer token from 192.0.2.1"}
 	if fmt.Sprint(callers) != fmt.Sprint(want) {
@@ -346,7 +345,7 @@ func TestConfig_middleware(t *testing.T) {
 	}
 }
 
-// A Server keeps nothing of its Config that the importer may change afterwards.
+// Changing a Config after New doesn't affect the Server.
 func TestNew_copiesConfig(t *testing.T) {
 	kc := newShop(t, "hush")
 	config := importerConfig(t, kc, product{me: func(context.Context) (*identity.User, error) {
@@ -364,7 +363,7 @@ func TestNew_copiesConfig(t *testing.T) {
 	}
 }
 
-// What is left out of an Issuer is the realm's, in the log and for the warning of Run, too.
+// The log, and the warning of Run, also use the defaults of Issuers.
 func TestConfig_LogValue_issuers(t *testing.T) {
 	realm := must(keycloak.NewRealm("https://sso.example.com", "shop"))
 	other := must(keycloak.NewRealm("https://sso.example.com", "other"))
@@ -385,12 +384,12 @@ func TestConfig_LogValue_issuers(t *testing.T) {
 		}
 	}
 	if config.Tokens.Issuers[0].Names != nil {
-		t.Errorf("the importer's issuers became %v", config.Tokens.Issuers)
+		t.Errorf("LogValue changed the Config's issuers to %v", config.Tokens.Issuers)
 	}
 }
 
-// Who is refused for a host reads the names of an importer's fields, not those of settings.
-func TestConfig_AllowedHosts_names_fields(t *testing.T) {
+// In a product's server, the error about a host names fields of Config instead of settings.
+func TestConfig_AllowedHosts_error(t *testing.T) {
 	kc := newShop(t, "hush")
 	for _, local := range []bool{true, false} {
 		config := importerConfig(t, kc, product{})
@@ -406,7 +405,7 @@ func TestConfig_AllowedHosts_names_fields(t *testing.T) {
 	}
 }
 
-// A listener that fails ends Run, but not before the requests in flight are answered.
+// If the listener fails, Run returns after it has finished the requests in flight.
 func TestServer_Run_failingListener(t *testing.T) {
 	kc := newShop(t, "hush")
 	called, release := make(chan struct{}), make(chan struct{})
@@ -418,13 +417,13 @@ func TestServer_Run_failingListener(t *testing.T) {
 	log := &lockedBuffer{}
 	config.Log = slog.New(slog.NewTextHandler(log, nil))
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))
-	ended := make(chan error, 1)
-	go func() { ended <- newServer(t, config).Run(t.Context(), listener) }()
-	s, answered := &site{url: "http://" + listener.Addr().String()}, make(chan string, 1)
+	returned := make(chan error, 1)
+	go func() { returned <- newServer(t, config).Run(t.Context(), listener) }()
+	s, response := &site{url: "http://" + listener.Addr().String()}, make(chan string, 1)
 	token := signIn(t, kc).AccessToken
 	go func() {
 		_, body := s.do(t, exchange{query: `{ me { username } }`, authorization: "Bearer " + token})
-		answered <- body
+		response <- body
 	}()
 	<-called
 	listener.Close()
@@ -432,20 +431,20 @@ func TestServer_Run_failingListener(t *testing.T) {
 		return strings.Contains(log.String(), "stopping")
 	})
 	select {
-	case err := <-ended:
-		t.Fatalf("Run() = %v with a request in flight", err)
+	case err := <-returned:
+		t.Fatalf("Run() = %v while a request is in flight", err)
 	default:
 	}
 	close(release)
-	if body := <-answered; !strings.Contains(body, `"alice"`) {
+	if body := <-response; !strings.Contains(body, `"alice"`) {
 		t.Errorf("me is %s", body)
 	}
-	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+	if err := <-returned; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Run() = %v, want the listener's error", err)
 	}
 }
 
-// A Server runs once, and not after Close. Either way the listener is closed when Run returns.
+// Run fails the second time and after Close. It always closes the listener.
 func TestServer_Run_once(t *testing.T) {
 	kc := newShop(t, "hush")
 	run := func(server *cloakql.Server) error {
@@ -453,8 +452,8 @@ func TestServer_Run_once(t *testing.T) {
 		cancel()
 		listener := must(net.Listen("tcp", "127.0.0.1:0"))
 		err := server.Run(ctx, listener)
-		if _, accepted := listener.Accept(); !errors.Is(accepted, net.ErrClosed) {
-			t.Errorf("the listener answers %v, want that it is closed", accepted)
+		if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Accept() after Run = %v, want net.ErrClosed", err)
 		}
 		return err
 	}
@@ -468,18 +467,18 @@ func TestServer_Run_once(t *testing.T) {
 	}
 	for name, s := range map[string]*cloakql.Server{"twice": server, "after Close": closed} {
 		if err := run(s); err == nil || !strings.Contains(err.Error(), "cloakql.New") {
-			t.Errorf("Run %s = %v, want that it names cloakql.New", name, err)
+			t.Errorf("Run %s = %v, want an error that names cloakql.New", name, err)
 		}
 	}
 }
 
-// The zero Server answers and fails; it doesn't panic.
+// The zero Server returns errors; it doesn't panic.
 func TestServer_zeroValue(t *testing.T) {
 	var server cloakql.Server
 	w := httptest.NewRecorder()
 	server.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/graphql", nil))
 	if w.Code != http.StatusServiceUnavailable {
-		t.Errorf("Handler answers %d", w.Code)
+		t.Errorf("Handler responds %d, want 503", w.Code)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 
 const libraryCanary = "canary-9d1e"
 
-// What Keycloak, or a server in its place, sends unasked isn't in the log.
+// A response that Keycloak, or another server in its place, sends unasked doesn't appear in the
+// log.
 func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,7 +37,7 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 				if _, err := http.ReadRequest(bufio.NewReader(connection)); err != nil {
 					return
 				}
-				// One response that was asked for, and another in the same write.
+				// The response to the request, and another one in the same write.
 				const keys, tokens = `{"keys":[]}`, `{"access_token":"` + libraryCanary + `"}`
 				fmt.Fprintf(connection, "HTTP/1.1 200 OK\r\nContent-Length: "+
 					"%d\r\n\r\n%sHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s",
@@ -47,30 +48,30 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 	}()
 	writer, flags := log.Writer(), log.Flags()
 	t.Cleanup(func() { log.SetOutput(writer); log.SetFlags(flags) })
-	written := &lockedBuffer{}
+	output := &lockedBuffer{}
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
+	returned := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, append(slices.Clone(needed), "ADDR=127.0.0.1:0",
-			"KEYCLOAK_SERVER_URL=http://"+listener.Addr().String()), t.TempDir(), written)
+		returned <- run(ctx, append(slices.Clone(requiredSettings), "ADDR=127.0.0.1:0",
+			"KEYCLOAK_SERVER_URL=http://"+listener.Addr().String()), t.TempDir(), output)
 	}()
-	waitFor(t, "net/http tells of the response", func() bool {
-		return strings.Contains(written.String(), "Unsolicited response received")
+	waitFor(t, "net/http logs the unsolicited response", func() bool {
+		return strings.Contains(output.String(), "Unsolicited response received")
 	})
 	stop()
-	if err := <-ended; err != nil {
+	if err := <-returned; err != nil {
 		t.Error(err)
 	}
-	if strings.Contains(written.String(), libraryCanary) {
-		t.Errorf("the log repeats an unsolicited response:\n%s", written)
+	if strings.Contains(output.String(), libraryCanary) {
+		t.Errorf("the log repeats an unsolicited response:\n%s", output)
 	}
 }
 
-// The value of a panic isn't in the log; where it happened is.
+// The log has a panic's stack trace, but not its value.
 func TestLibraryLog_panic(t *testing.T) {
-	written := &lockedBuffer{}
+	output := &lockedBuffer{}
 	config := goodConfig(t)
-	config.Log = slog.New(slog.NewTextHandler(written, nil))
+	config.Log = slog.New(slog.NewTextHandler(output, nil))
 	server := cloakql.HTTPServer(newServer(t, config))
 	server.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		panic("cannot use " + libraryCanary + "\ngoroutine 1 [running]:\n" + libraryCanary)
@@ -82,13 +83,13 @@ func TestLibraryLog_panic(t *testing.T) {
 	go server.Serve(listener)
 	defer server.Close()
 	if _, err := http.Get("http://" + listener.Addr().String()); err == nil {
-		t.Error("a panic is answered")
+		t.Error("the request succeeds, though its handler panics")
 	}
 	waitFor(t, "the panic is logged", func() bool {
-		return strings.Contains(written.String(), "http: panic serving")
+		return strings.Contains(output.String(), "http: panic serving")
 	})
-	if text := written.String(); strings.Contains(text, libraryCanary) ||
+	if text := output.String(); strings.Contains(text, libraryCanary) ||
 		!strings.Contains(text, "TestLibraryLog_panic") {
-		t.Errorf("the log has the value of a panic, or not its place:\n%s", text)
+		t.Errorf("want a log with the panic's stack trace and without its value, got:\n%s", text)
 	}
 }

@@ -3,7 +3,6 @@ package cloakql_test
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -17,47 +16,8 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// A pipeListener is a network of one listener inside a bubble of testing/synctest, where real
-// sockets would stop the clock.
-type pipeListener struct {
-	calls chan net.Conn
-	gone  chan struct{}
-	close func()
-}
-
-func newPipeListener() *pipeListener {
-	l := &pipeListener{calls: make(chan net.Conn), gone: make(chan struct{})}
-	l.close = sync.OnceFunc(func() { close(l.gone) })
-	return l
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.calls:
-		return conn, nil
-	case <-l.gone:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error { l.close(); return nil }
-
-func (l *pipeListener) Addr() net.Addr {
-	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
-}
-
-func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	select {
-	case l.calls <- theirs:
-		return ours, nil
-	case <-l.gone:
-		return nil, net.ErrClosed
-	}
-}
-
-// A lockout is the sign-ins of a server with the default settings, beside a realm with Keycloak's
-// own numbers for brute force, by a fake clock.
+// A lockout simulates sign-ins to a server with default settings and a realm with Keycloak's
+// default brute-force detection, on a fake clock.
 type lockout struct {
 	t       *testing.T
 	limiter *throttle.Limiter
@@ -65,7 +25,7 @@ type lockout struct {
 	user    *keycloaktest.User
 }
 
-// withLockout runs a test in a bubble.
+// withLockout calls f in a synctest bubble.
 func withLockout(t *testing.T, f func(l *lockout)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := goodConfig(t)
@@ -93,22 +53,22 @@ func withLockout(t *testing.T, f func(l *lockout)) {
 	})
 }
 
-// signIn is what the resolver of login does, for a client at an address.
+// signIn does what the login resolver does, for a client at an address.
 func (l *lockout) signIn(ctx context.Context, address, name, password string) error {
 	ctx = identity.WithAddress(ctx, netip.MustParseAddr(address))
 	credentials := identity.Credentials{Username: name, Password: identity.NewSecret(password)}
-	settle, err := l.limiter.Login(ctx, credentials)
+	done, err := l.limiter.Login(ctx, credentials)
 	if err != nil {
 		return err
 	}
 	_, err = l.client.Login(ctx, credentials)
-	settle(err)
+	done(err)
 	return err
 }
 
-// guess guesses on several connections as fast as the budgets allow, until ctx ends, and returns
-// how many guesses Keycloak judged.
-func (l *lockout) guess(ctx context.Context) (judged int) {
+// guess tries wrong passwords on several connections as fast as the rate limits allow, until ctx is
+// done. It returns how many guesses Keycloak checked.
+func (l *lockout) guess(ctx context.Context) (checked int) {
 	var mu sync.Mutex
 	var connections sync.WaitGroup
 	for range 5 {
@@ -121,7 +81,7 @@ func (l *lockout) guess(ctx context.Context) (judged int) {
 				}
 				if errors.Is(err, identity.ErrBadCredentials) {
 					mu.Lock()
-					judged++
+					checked++
 					mu.Unlock()
 				}
 				select {
@@ -132,13 +92,13 @@ func (l *lockout) guess(ctx context.Context) (judged int) {
 		})
 	}
 	connections.Wait()
-	return judged
+	return checked
 }
 
-// Somebody guesses at a name for two days, as fast as the budgets of one network allow: its owner,
-// who signs in each hour, gets in each time. Two failures within a second, or thirty in a row,
-// would lock the account.
-func TestLockout_ownerSignsInEachHour(t *testing.T) {
+// An attacker guesses one user's password for two days, as fast as the rate limits allow a single
+// network. The user, who signs in every hour, succeeds every time. (Keycloak would lock the account
+// after two failures within a second, or thirty in a row.)
+func TestLockout_hourlySignIn(t *testing.T) {
 	withLockout(t, func(l *lockout) {
 		ctx, stop := context.WithTimeout(l.t.Context(), 48*time.Hour)
 		defer stop()
@@ -151,27 +111,27 @@ func TestLockout_ownerSignsInEachHour(t *testing.T) {
 			}
 		}
 		if n := <-guesses; n < 150 || n > 20+192 {
-			t.Errorf("%d guesses in two days, want 20 and one each quarter of an hour", n)
+			t.Errorf("%d guesses in two days, want 20 and one every 15 minutes", n)
 		}
 	})
 }
 
-// Pairs of guesses at one moment, two minutes apart, at one name or at the name and the e-mail
-// address of the account: a realm of Keycloak's numbers locks it for a minute for two failures
-// within a second, which we keep from it.
-func TestLockout_pairsOfGuesses(t *testing.T) {
+// Every two minutes, two guesses arrive at once: under one name, or under the username and the
+// e-mail address of the same account. By default, Keycloak locks an account for a minute after two
+// failures within a second; the server keeps that from happening.
+func TestLockout_simultaneousGuesses(t *testing.T) {
 	for _, names := range [][2]string{{"alice", "alice"}, {"alice", "alice@example.com"}} {
-		lockoutByPairs(t, names)
+		testSimultaneousGuesses(t, names)
 	}
 }
 
-func lockoutByPairs(t *testing.T, names [2]string) {
+func testSimultaneousGuesses(t *testing.T, names [2]string) {
 	withLockout(t, func(l *lockout) {
-		// so that the names are known for one account's
+		// teaches the client that both names belong to one account
 		if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", "hush"); err != nil {
 			t.Fatal(err)
 		}
-		judged := 0
+		checked := 0
 		for pair := range 20 {
 			var mu sync.Mutex
 			var guesses sync.WaitGroup
@@ -181,7 +141,7 @@ func lockoutByPairs(t *testing.T, names [2]string) {
 						identity.ErrBadCredentials) {
 						mu.Lock()
 						defer mu.Unlock()
-						judged++
+						checked++
 					}
 				})
 			}
@@ -192,15 +152,15 @@ func lockoutByPairs(t *testing.T, names [2]string) {
 			guesses.Wait()
 			time.Sleep(2 * time.Minute)
 		}
-		if judged < 20 {
-			t.Errorf("%d guesses were judged, want the budget of 20", judged)
+		if checked < 20 {
+			t.Errorf("Keycloak checked %d guesses, want the budget of 20", checked)
 		}
 	})
 }
 
-// With nobody signing in for a day the failures add up, and each locks the account for a few
-// minutes: the owner gets in between two of them.
-func TestLockout_ownerSignsInOnceADay(t *testing.T) {
+// If the user doesn't sign in for a day, the failures add up until each locks the account for a few
+// minutes. The user can still sign in between two lockouts.
+func TestLockout_dailySignIn(t *testing.T) {
 	withLockout(t, func(l *lockout) {
 		ctx, stop := context.WithTimeout(l.t.Context(), 25*time.Hour)
 		defer stop()
@@ -209,16 +169,16 @@ func TestLockout_ownerSignsInOnceADay(t *testing.T) {
 		locked := 0
 		for minute := range 24 * 60 {
 			time.Sleep(time.Minute)
-			if is, err := l.user.Locked(); err != nil {
+			if isLocked, err := l.user.Locked(); err != nil {
 				t.Fatal(err)
-			} else if is && minute < 120 {
-				t.Fatalf("locked after %d minutes, want two hours at least", minute)
-			} else if is {
+			} else if isLocked && minute < 120 {
+				t.Fatalf("locked after %d minutes, want at least two hours", minute)
+			} else if isLocked {
 				locked++
 			}
 		}
 		if locked == 0 || locked > 24*60/5 {
-			t.Errorf("locked for %d of 1440 minutes, want some, and a fifth at most", locked)
+			t.Errorf("locked for %d of 1440 minutes, want some, and at most a fifth", locked)
 		}
 		tries := 0
 		for ; tries < 5; tries++ {
@@ -228,10 +188,10 @@ func TestLockout_ownerSignsInOnceADay(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		if tries == 5 {
-			t.Error("the owner doesn't get in within five minutes")
+			t.Error("the user couldn't sign in within five minutes")
 		}
-		if is, err := l.user.Locked(); err != nil || is {
-			t.Errorf("locked: %t, %v", is, err)
+		if isLocked, err := l.user.Locked(); err != nil || isLocked {
+			t.Errorf("Locked() = %t, %v; want false", isLocked, err)
 		}
 		<-guesses
 	})

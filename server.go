@@ -1,5 +1,5 @@
-// Package cloakql is the GraphQL face of a Keycloak realm: a server with login, refresh, logout and
-// me, or with a gqlgen schema of your own behind the same protections.
+// Package cloakql puts a GraphQL API in front of a Keycloak realm: a server with login, refresh,
+// logout and me, or with a gqlgen schema of your own behind the same protections.
 //
 //	server, err := cloakql.New(cloakql.Config{
 //		Realm:  realm, // keycloak.NewRealm("https://sso.example.com", "shop")
@@ -8,11 +8,11 @@
 //	...
 //	err = server.Run(ctx, listener)
 //
-// A request passes CORS, the rule for host names, the client's address, the verifier of bearer
-// tokens, GraphQL over HTTP, the limits on documents, and the schema: New connects them, in this
-// order, and decides nothing else. The commands in cmd take the Config from the environment, as
-// package settings reads it. docs/extending.md makes a server with fields of its own, from an empty
-// folder; docs/library.md says which package is for what.
+// A request passes CORS, the host name check, client address detection, bearer token verification,
+// GraphQL over HTTP and the document limits before it reaches the schema. New connects these parts
+// in this order and decides nothing else. The commands in cmd read the Config from the environment,
+// with package settings. docs/extending.md builds a server with fields of its own, starting from an
+// empty folder; docs/library.md says which package does what.
 package cloakql
 
 import (
@@ -55,21 +55,21 @@ const (
 	readyPath  = "/readyz"
 )
 
-// A Server is a handler for HTTP with what it needs in the background. Make one with New. It is
-// safe for concurrent use.
+// A Server is an HTTP handler and its background tasks. Create one with New. It is safe for
+// concurrent use.
 type Server struct {
 	config   Config
 	keys     *keycloak.KeySet
 	client   *keycloak.Client // nil if Config.Client is empty
 	handler  http.Handler
-	running  atomic.Bool // from the call of Run on
-	draining atomic.Bool
+	running  atomic.Bool // Run was called
+	draining atomic.Bool // Run is stopping, or Close was called
 }
 
-var errNotMade = errors.New("cloakql: this Server has nothing to serve: make it with cloakql.New")
+var errZeroServer = errors.New("cloakql: this Server has nothing to serve: make it with cloakql.New")
 
-// New returns a Server. It sends no request: Keycloak may be down. It fails if config is incomplete
-// or contradicts itself, and if a root field of the schema carries no access rule.
+// New returns a Server. It sends no requests, so Keycloak may be down. It returns an error if
+// config is incomplete or contradictory, or if a root field of the schema has no access rule.
 func New(config Config) (*Server, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", operations)
-	// clients and proxies add a slash, and a redirect would lose the body
+	// some clients and proxies add a slash, and a redirect would lose the body
 	mux.Handle("/graphql/{$}", operations)
 	if c.HTTP.Console {
 		page := console.Handler(c.HTTP.ConsoleUsers...)
@@ -144,26 +144,26 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 		Local: c.Local, Allowed: hosts, Proxies: c.HTTP.Proxies,
 		Probes: []string{healthPath, readyPath}, Rewrite: c.RewriteDetail, Log: c.Log,
 	}
-	// CORS is around all of it, so that a page can read what is refused: a wrong path, or a wrong
-	// host.
+	// CORS wraps everything, so that a page can also read errors about a wrong path or host.
 	pages := middleware.CORS(origins, rule.Handler(mux))
 	return middleware.WriteDeadline(c.requestTimeout()+readTimeout+5*time.Second, pages), nil
 }
 
+// parseAll parses each item of list, the value of the named field of Config.HTTP.
 func parseAll[T any](field string, list []string, parse func(string) (T, error)) ([]T, error) {
 	var parsed []T
 	for _, text := range list {
-		one, err := parse(text)
+		value, err := parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("cloakql: Config.HTTP.%s holds %q: expected %w", field, text,
 				err)
 		}
-		parsed = append(parsed, one)
+		parsed = append(parsed, value)
 	}
 	return parsed, nil
 }
 
-// newSchema makes the schema with what it signs people in by, and audits its access rules.
+// newSchema returns the schema, with sign-in through realm, after auditing its access rules.
 func (s *Server) newSchema(realm signin.Realm) (graphql.ExecutableSchema, error) {
 	var service *signin.Service
 	if s.config.hasClient() {
@@ -204,44 +204,44 @@ func (s *Server) newGraphQL(schema graphql.ExecutableSchema) (http.Handler, erro
 	return server, nil
 }
 
-// A presenter is apierror's with details as Config.RewriteDetail has them.
+// A presenter is an apierror.Presenter that applies Config.RewriteDetail.
 type presenter struct {
 	apierror.Presenter
 	config Config
 }
 
 func (p *presenter) Present(ctx context.Context, err error) *gqlerror.Error {
-	shown := p.Presenter.Present(ctx, err)
-	if detail, ok := shown.Extensions["detail"].(string); ok {
-		shown.Extensions["detail"] = p.config.rewriteDetail(detail)
+	presented := p.Presenter.Present(ctx, err)
+	if detail, ok := presented.Extensions["detail"].(string); ok {
+		presented.Extensions["detail"] = p.config.rewriteDetail(detail)
 	}
-	return shown
+	return presented
 }
 
-// Handler returns the handler of all paths: /graphql, /healthz, /readyz, and the console where it
-// is on. Serve it with Run, or with an http.Server of your own, whose time-outs are yours to set;
-// then call Close when it has stopped.
+// Handler returns the handler for /graphql, /healthz, /readyz and, if it is on, the console. Serve
+// it with Run, or with an http.Server of your own: set timeouts on it, and call Close after it has
+// stopped.
 func (s *Server) Handler() http.Handler {
 	if s.handler == nil {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, errNotMade.Error(), http.StatusServiceUnavailable)
+			http.Error(w, errZeroServer.Error(), http.StatusServiceUnavailable)
 		})
 	}
 	return s.handler
 }
 
-// Run serves connections of listener until ctx is done, then answers the requests in flight and
-// returns nil. Meanwhile it keeps the realm's keys fresh without traffic, and logs a warning if
-// Keycloak's issuer isn't among the accepted ones. If listener fails, it stops in the same way and
-// returns that error. It closes listener. A Server runs once: later calls fail, and so do those
-// after Close.
+// Run serves connections from listener until ctx is done, then finishes the requests in flight and
+// returns nil. Meanwhile it refreshes the realm's keys even without traffic, and logs a warning if
+// Keycloak's issuer isn't among the accepted ones. If listener fails, Run stops in the same way and
+// returns that error. It always closes listener. A Server runs only once: Run returns an error if
+// it was called before, or after Close.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	switch {
 	case listener == nil:
 		return errors.New("cloakql: Run needs a listener")
 	case s.handler == nil:
 		listener.Close()
-		return errNotMade
+		return errZeroServer
 	case s.draining.Load(), !s.running.CompareAndSwap(false, true):
 		listener.Close()
 		return errors.New(
@@ -261,30 +261,30 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 
-	var failure error // of the listener
+	var serveErr error
 	select {
-	case failure = <-served:
+	case serveErr = <-served:
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
 	s.config.Log.Info("stopping")
-	// Requests first: they start exchanges with Keycloak.
+	// Shutdown comes before Close: requests in flight may still call Keycloak.
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drainTimeout())
 	defer cancel()
 	err := errors.Join(server.Shutdown(drain), s.Close(drain))
-	server.Close() // what is still open was given its time
-	if failure == nil {
-		<-served // the listener is closed
+	server.Close() // cut connections that are still open
+	if serveErr == nil {
+		<-served // until the listener is closed
 	}
 	if err != nil {
 		err = fmt.Errorf("stopped before every request was answered: %w", err)
 	}
-	return errors.Join(failure, err)
+	return errors.Join(serveErr, err)
 }
 
-// Close waits until the exchanges with Keycloak that were begun have ended, whether or not their
-// requests were answered: stopping in the middle of one can cost a session. From now on /readyz
-// answers 503. It returns ctx's error if ctx is done first. Run calls it.
+// Close waits for calls to Keycloak in flight, even if their requests were already answered:
+// interrupting a refresh can cost the user's session. From then on /readyz responds 503. Close
+// returns ctx's error if ctx is done first. Run calls it.
 func (s *Server) Close(ctx context.Context) error {
 	s.draining.Store(true)
 	if s.client == nil {
@@ -293,8 +293,8 @@ func (s *Server) Close(ctx context.Context) error {
 	return s.client.Close(ctx)
 }
 
-// newHTTPServer states every limit that a connection has; middleware.WriteDeadline adds the one for
-// slow readers.
+// newHTTPServer sets every limit on a connection except the one for slow readers, which is
+// middleware.WriteDeadline.
 func (s *Server) newHTTPServer() *http.Server {
 	maxToken := s.config.Tokens.MaxBytes
 	if maxToken == 0 {
@@ -305,42 +305,42 @@ func (s *Server) newHTTPServer() *http.Server {
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
-		// a token that is too large gets an answer that says so
+		// room for an oversized token, so that the error can say that it is too large
 		MaxHeaderBytes: maxToken + 32<<10,
 		ErrorLog:       librarylog.New(s.config.Log),
 
-		DisableGeneralOptionsHandler: true, // OPTIONS * goes the way of all requests
+		DisableGeneralOptionsHandler: true, // OPTIONS * goes through Handler too
 	}
 }
 
-// drainTimeout is longer than a request and its exchange with Keycloak can take.
+// drainTimeout returns a time longer than any request and its call to Keycloak.
 func (s *Server) drainTimeout() time.Duration {
-	exchange := s.config.Client.Timeout
-	if exchange <= 0 {
-		exchange = keycloak.DefaultTimeout
+	clientTimeout := s.config.Client.Timeout
+	if clientTimeout <= 0 {
+		clientTimeout = keycloak.DefaultTimeout
 	}
-	return readTimeout + s.config.requestTimeout() + exchange + 5*time.Second
+	return readTimeout + s.config.requestTimeout() + clientTimeout + 5*time.Second
 }
 
-// ready answers 200 while tokens can be verified, naming what is wrong, and 503 otherwise.
+// ready responds 200 while tokens can be verified, and 503 otherwise. The body names any problem.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	usable, failure := s.keys.Status()
+	usable, fetchErr := s.keys.Status()
 	status, text := http.StatusOK, "ready"
 	switch {
 	case s.draining.Load():
 		status, text = http.StatusServiceUnavailable, "not ready: stopping"
 	case !usable:
 		status, text = http.StatusServiceUnavailable, "not ready: no keys to verify tokens with"
-	case failure != nil:
-		text = "ready: the keys held are good, but can't be fetched anew"
+	case fetchErr != nil:
+		text = "ready: the cached keys are still valid, but can't be refreshed"
 	}
-	if detail := identity.Detail(failure); s.config.Local && detail != "" {
+	if detail := identity.Detail(fetchErr); s.config.Local && detail != "" {
 		text += ": " + s.config.rewriteDetail(detail)
 	}
 	writeProbe(w, status, text)
 }
 
-// writeProbe answers an orchestrator, now and not from a cache.
+// writeProbe writes the response to a probe, which no cache may store.
 func writeProbe(w http.ResponseWriter, status int, text string) {
 	header := w.Header()
 	header.Set("Content-Type", "text/plain; charset=utf-8")
@@ -350,6 +350,7 @@ func writeProbe(w http.ResponseWriter, status int, text string) {
 	io.WriteString(w, text+"\n")
 }
 
+// logRequest returns an observer that logs each request and then calls next, if it isn't nil.
 func logRequest(log *slog.Logger,
 	next func(context.Context, graphqlhttp.Outcome)) func(context.Context, graphqlhttp.Outcome) {
 	return func(ctx context.Context, o graphqlhttp.Outcome) {

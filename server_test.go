@@ -25,45 +25,46 @@ import (
 	"github.com/cloakql/cloakql/keycloak"
 )
 
-// The 65th sign-in at once is told to try again, at once; the 64 are answered. They are of four
-// networks, since one has a quarter of the places.
-func TestBusy(t *testing.T) {
+// With 64 sign-ins in flight, another one fails with BUSY at once, and the 64 are unaffected. They
+// come from four networks, since one network may have only a quarter of them.
+func TestLogin_busy(t *testing.T) {
 	kc := newShop(t, "hush")
 	address, gate := newGate(t, kc)
 	s := newSite(t, goodConfig(t, "KEYCLOAK_SERVER_URL="+address, "TRUSTED_PROXIES=127.0.0.1",
 		"KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m"), nil)
-	// one account's sign-ins come one after another
+	// for a different user each, since sign-ins to one account run one after another
 	login := func(name string, network int) exchange {
 		return exchange{query: `mutation { login(username: "` + name +
 			`", password: "hush") { tokenType } }`, from: fmt.Sprintf("192.0.%d.7", network)}
 	}
 	gate <- struct{}{}
-	var others sync.WaitGroup
+	var logins sync.WaitGroup
 	for i := range 64 {
-		others.Go(func() {
+		logins.Go(func() {
 			if _, body := s.do(t, login(fmt.Sprint("nobody-", i), i%4)); !strings.Contains(body,
 				"INVALID_CREDENTIALS") {
-				t.Errorf("one of the 64: %s", body)
+				t.Errorf("one of the 64 sign-ins: %s", body)
 			}
 		})
 	}
 	waitFor(t, "64 sign-ins wait for Keycloak", func() bool { return kc.Count("/token") == 64 })
 	if _, body := s.do(t, login("alice", 1)); !strings.Contains(body,
 		`"code":"RATE_LIMITED","retryAfter":1`) {
-		t.Errorf("one more of a network that has 16: %s", body)
+		t.Errorf("the 17th sign-in of a network: %s", body)
 	}
 	if _, body := s.do(t, login("alice", 4)); !strings.Contains(body, `"reason":"BUSY"`) {
-		t.Errorf("the 65th: %s", body)
+		t.Errorf("the 65th sign-in: %s", body)
 	}
 	<-gate
-	others.Wait()
+	logins.Wait()
 	if _, body := s.do(t, login("alice", 4)); !strings.Contains(body, `"tokenType":"Bearer"`) {
-		t.Errorf("after the storm: %s", body)
+		t.Errorf("a sign-in after the others finished: %s", body)
 	}
 }
 
-// A closed tab is no failure of the server's; and what a client chooses doesn't fill the log.
-func TestLogOfOddRequests(t *testing.T) {
+// A client that disconnects isn't logged as a failure, and clients can't fill the log with long
+// aliases.
+func TestRequestLog(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := newSite(t, goodConfig(t),
 		realmFunc(func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() }))
@@ -74,14 +75,14 @@ func TestLogOfOddRequests(t *testing.T) {
 	}
 	request.Header.Set("Content-Type", "application/json")
 	if _, err := http.DefaultClient.Do(request); !errors.Is(err, context.Canceled) {
-		t.Fatalf("got %v, want that the client gave up", err)
+		t.Fatalf("Do() = %v, want context.Canceled", err)
 	}
 	waitFor(t, "the request is logged", func() bool {
 		return strings.Contains(s.log.String(), `"codes":["CLIENT_GONE"]`)
 	})
 	if log := s.log.String(); strings.Contains(log, "INTERNAL_SERVER_ERROR") ||
 		strings.Contains(log, "field failed") {
-		t.Errorf("a client that gave up is logged as a failure:\n%s", log)
+		t.Errorf("a canceled request is logged as a failure:\n%s", log)
 	}
 
 	s = newSite(t, goodConfig(t),
@@ -90,20 +91,20 @@ func TestLogOfOddRequests(t *testing.T) {
 		exchange{query: `mutation { ` + strings.Repeat("a", 128) + `: logout(refreshToken: "a") }`})
 	if log := s.log.String(); !strings.Contains(log, "field failed") ||
 		strings.Contains(log, strings.Repeat("a", 129)) {
-		t.Errorf("a long alias is logged whole, or nothing is: %s", log)
+		t.Errorf("want a log of the failure with a shortened alias, got: %s", log)
 	}
 }
 
-// run, from the settings to an orderly stop.
+// A server from its settings to its graceful shutdown.
 func TestRun(t *testing.T) {
 	kc := newShop(t, "hush")
 	address, gate := newGate(t, kc)
 	log := &lockedBuffer{}
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
+	returned := make(chan error, 1)
 	go func() {
-		ended <- run(ctx,
-			append(slices.Clone(needed), "ADDR=127.0.0.1:0", "RUNTIME_ENV=prod",
+		returned <- run(ctx,
+			append(slices.Clone(requiredSettings), "ADDR=127.0.0.1:0", "RUNTIME_ENV=prod",
 				"KEYCLOAK_SERVER_URL="+address,
 				"KEYCLOAK_ISSUER="+kc.Realm("shop").Issuer(),
 				"CORS_ORIGINS=https://shop.example.com", "GET_QUERIES=true"), t.TempDir(), log)
@@ -152,20 +153,20 @@ func TestRun(t *testing.T) {
 		}
 	}
 
-	// The request that is under way is answered, and new ones aren't taken.
+	// The request in flight is finished, and new ones aren't accepted.
 	gate <- struct{}{}
-	answered := make(chan string, 1)
+	response := make(chan string, 1)
 	go func() {
-		defer close(answered)
+		defer close(response)
 		_, body := s.do(t,
 			exchange{
 				query: `mutation { login(username: "alice", password: "hush") { tokenType } }`,
 			})
-		answered <- body
+		response <- body
 	}()
 	waitFor(t, "a sign-in waits for Keycloak", func() bool { return kc.Count("/token") == 1 })
 	stop()
-	waitFor(t, "the server takes no more connections", func() bool {
+	waitFor(t, "the server accepts no more connections", func() bool {
 		connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 		if err == nil {
 			connection.Close()
@@ -173,44 +174,44 @@ func TestRun(t *testing.T) {
 		return err != nil
 	})
 	<-gate
-	if body := <-answered; !strings.Contains(body, `"tokenType":"Bearer"`) {
-		t.Errorf("the sign-in under way got %s", body)
+	if body := <-response; !strings.Contains(body, `"tokenType":"Bearer"`) {
+		t.Errorf("the sign-in in flight got %s", body)
 	}
-	if err := <-ended; err != nil {
-		t.Errorf("run ended with %v", err)
+	if err := <-returned; err != nil {
+		t.Errorf("run() = %v", err)
 	}
 }
 
-// run says what is wrong, all of it, and listens to nobody.
-func TestRunRefusesToStart(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+// A server with missing settings, or whose port is taken, doesn't start, and says why.
+func TestRun_failsToStart(t *testing.T) {
+	occupied, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer occupied.Close()
 	for name, tt := range map[string]struct {
 		environ []string
 		want    string
 	}{
-		"half of the settings": {[]string{"KEYCLOAK_REALM_NAME=shop"}, "KEYCLOAK_SERVER_URL"}, // with the tag dev, none would do
-		"port is used": {append(slices.Clone(needed), "ADDR="+taken.Addr().String()),
+		"missing settings": {[]string{"KEYCLOAK_REALM_NAME=shop"}, "KEYCLOAK_SERVER_URL"},
+		"port in use": {append(slices.Clone(requiredSettings), "ADDR="+occupied.Addr().String()),
 			"already: end it, or set ADDR to another address, such as ADDR=127.0.0.1:"},
 	} {
 		if err := run(t.Context(), tt.environ, t.TempDir(), io.Discard); err == nil ||
 			!strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: %v, want %s", name, err, tt.want)
+			t.Errorf("%s: run() = %v, want an error that contains %q", name, err, tt.want)
 		}
 	}
 }
 
-// Readiness says no more than needed outside of local, and tells of trouble while keys are still
-// held.
+// The readiness probe reports failing key fetches even while the cached keys still work. Only a
+// local server says why they fail.
 func TestReadiness(t *testing.T) {
 	const good = `{"keys":[{"kid":"k","kty":"OKP","alg":"EdDSA","use":"sig","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
 	for _, tt := range []struct {
 		name            string
 		local, draining bool
-		answers         []int // of Keycloak, one after the other; the last one stays
+		statuses        []int // of Keycloak's responses; the last one repeats
 		after           time.Duration
 		status          int
 		want            string
@@ -219,12 +220,12 @@ func TestReadiness(t *testing.T) {
 		{"stopping", false, true, []int{200}, time.Minute, 503, "not ready: stopping\n"},
 		{"no keys", false, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with\n"},
 		{"no keys, local", true, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with: answer 500; expected 200\n"},
-		{"keys, not fetched anew", false, false, []int{200, 500}, 10 * time.Minute, 200, "ready: the keys held are good, but can't be fetched anew\n"},
-		{"keys, too old", false, false, []int{200, 500}, 25 * time.Hour, 503, "not ready: no keys to verify tokens with\n"},
-		{"back again", false, false, []int{500, 500, 200}, time.Minute, 200, "ready\n"},
+		{"keys, refresh fails", false, false, []int{200, 500}, 10 * time.Minute, 200, "ready: the cached keys are still valid, but can't be refreshed\n"},
+		{"keys too old", false, false, []int{200, 500}, 25 * time.Hour, 503, "not ready: no keys to verify tokens with\n"},
+		{"recovered", false, false, []int{500, 500, 200}, time.Minute, 200, "ready\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			// a bubble waits for no network, so a transport stands for Keycloak
+			// a synctest bubble can't use the network, so a transport stands in for Keycloak
 			synctest.Test(t, func(t *testing.T) {
 				realm, err := keycloak.NewRealm("http://keycloak", "shop")
 				if err != nil {
@@ -237,7 +238,7 @@ func TestReadiness(t *testing.T) {
 						ClientSecret: identity.NewSecret("hush")},
 					Keys: keycloak.KeySetConfig{
 						Transport: transportFunc(func(*http.Request) (*http.Response, error) {
-							status := tt.answers[min(calls, len(tt.answers)-1)]
+							status := tt.statuses[min(calls, len(tt.statuses)-1)]
 							calls++
 							return &http.Response{StatusCode: status,
 								Body: io.NopCloser(strings.NewReader(good))}, nil
@@ -260,13 +261,8 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
-type transportFunc func(*http.Request) (*http.Response, error)
-
-func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// A connection that doesn't go on is closed: in the head of a request, in its body, and between
-// two.
-func TestSlowClients(t *testing.T) {
+// A connection that stalls is closed: in a request's header, in its body, and between requests.
+func TestTimeouts_slowClients(t *testing.T) {
 	config := goodConfig(t)
 	config.Log = slog.New(slog.DiscardHandler)
 	server := cloakql.HTTPServer(newServer(t, config))
@@ -285,9 +281,9 @@ func TestSlowClients(t *testing.T) {
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 	for name, sent := range map[string]string{
-		"head": "POST /graphql HTTP/1.1\r\nHost: localhost\r\n",
-		"body": "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
-		"idle": "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"header": "POST /graphql HTTP/1.1\r\nHost: localhost\r\n",
+		"body":   "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+		"idle":   "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			connection, err := net.Dial("tcp", listener.Addr().String())
@@ -299,22 +295,22 @@ func TestSlowClients(t *testing.T) {
 				t.Fatal(err)
 			}
 			connection.SetReadDeadline(time.Now().Add(patience))
-			if _, err := io.ReadAll(connection); err != nil { // to the end: the server closed it
+			if _, err := io.ReadAll(connection); err != nil { // nil once the server closes it
 				t.Errorf("the connection is still open: %v", err)
 			}
 		})
 	}
 }
 
-// A client that doesn't read its answers is cut off.
-func TestSlowReader(t *testing.T) {
+// A client that doesn't read its response is cut off.
+func TestTimeouts_slowReader(t *testing.T) {
 	large := bytes.Repeat([]byte("x"), 1<<20)
-	ended := make(chan error, 1)
+	writeErr := make(chan error, 1)
 	server := httptest.NewServer(middleware.WriteDeadline(50*time.Millisecond,
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			for {
 				if _, err := w.Write(large); err != nil {
-					ended <- err
+					writeErr <- err
 					return
 				}
 			}
@@ -327,16 +323,16 @@ func TestSlowReader(t *testing.T) {
 	defer connection.Close()
 	io.WriteString(connection, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	select {
-	case err := <-ended:
+	case err := <-writeErr:
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("writing ended with %v, want a deadline", err)
+			t.Errorf("Write() = %v, want os.ErrDeadlineExceeded", err)
 		}
 	case <-time.After(patience):
-		t.Error("the server goes on writing to nobody")
+		t.Error("the server is still writing to a client that doesn't read")
 	}
 }
 
-// A whole request, through every layer but Keycloak.
+// A whole request, through every layer except Keycloak.
 func BenchmarkMe(b *testing.B) {
 	kc := newShop(b, "hush")
 	s := newSite(b, goodConfig(b, at(kc), "RUNTIME_ENV=prod"), nil)
@@ -353,8 +349,8 @@ func BenchmarkMe(b *testing.B) {
 	}
 }
 
-// The console is at /, with its files, where it is on; and nothing is, where it isn't.
-func TestConsoleIsServed(t *testing.T) {
+// The console and its files are served only if CONSOLE is on.
+func TestConsole(t *testing.T) {
 	for setting, want := range map[string]int{"CONSOLE=on": http.StatusOK,
 		"CONSOLE=off": http.StatusNotFound} {
 		s := newSite(t, goodConfig(t, "RUNTIME_ENV=prod", setting),

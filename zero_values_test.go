@@ -36,8 +36,8 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// zeroValues has a zero value of each exported type. A method of it works, or fails with an error
-// that names the constructor; it never panics. TestZeroValues says which type is missing here.
+// zeroValues has the zero value of each exported type; TestZeroValues reports missing ones. Their
+// methods work, or return an error that names the constructor. They never panic.
 var zeroValues = map[string]any{
 	"identity.Claims": new(identity.Claims), "identity.ClientRoles": new(identity.ClientRoles),
 	"identity.Credentials":    new(identity.Credentials),
@@ -95,9 +95,8 @@ var zeroValues = map[string]any{
 	"keycloaktest.User":          new(keycloaktest.User),
 }
 
-// needConstructors are the types whose methods fail on a zero value where they can fail, and the
-// constructor that the error names.
-var needConstructors = map[string]string{
+// constructors maps the types that need a constructor to the name that their errors must contain.
+var constructors = map[string]string{
 	"keycloak.Client": "keycloak.NewClient", "keycloak.KeySet": "keycloak.NewKeySet",
 	"keycloak.Verifier":   "keycloak.NewVerifier",
 	"throttle.Limiter":    "throttle.New",
@@ -106,9 +105,10 @@ var needConstructors = map[string]string{
 	"keycloaktest.User": "Realm.User",
 }
 
+// Calls each method of each exported type on a zero value.
 func TestZeroValues(t *testing.T) {
-	for _, room := range importable {
-		eachDeclaration(t, room, func(file *ast.File, declaration ast.Decl) {
+	for _, dir := range importable {
+		eachDeclaration(t, dir, func(file *ast.File, declaration ast.Decl) {
 			types, ok := declaration.(*ast.GenDecl)
 			if !ok {
 				return
@@ -118,7 +118,7 @@ func TestZeroValues(t *testing.T) {
 				if !ok || !named.Name.IsExported() {
 					continue
 				}
-				if _, abstract := named.Type.(*ast.InterfaceType); abstract {
+				if _, isInterface := named.Type.(*ast.InterfaceType); isInterface {
 					continue
 				}
 				if name := file.Name.Name + "." + named.Name.Name; zeroValues[name] == nil {
@@ -128,13 +128,13 @@ func TestZeroValues(t *testing.T) {
 			}
 		})
 	}
-	spoken := slog.Default() // where apierror.Presenter logs without a Log of its own
+	defaultLog := slog.Default() // used by the zero apierror.Presenter
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	t.Cleanup(func() { slog.SetDefault(spoken) })
+	t.Cleanup(func() { slog.SetDefault(defaultLog) })
 	for name, zero := range zeroValues {
 		value := reflect.ValueOf(zero)
 		if got := value.Elem().Type().String(); got != name {
-			t.Errorf("%s is a %s", name, got)
+			t.Errorf("zeroValues[%q] is a %s", name, got)
 		}
 		for method := range value.Type().Methods() {
 			t.Run(name+"."+method.Name, func(t *testing.T) {
@@ -144,13 +144,13 @@ func TestZeroValues(t *testing.T) {
 	}
 }
 
-// callZero calls a method with arguments that are as good as any. Where it can fail, and the type
-// needs its constructor, it must fail with a text that names it.
+// callZero calls a method with plausible arguments. If the type needs its constructor and the
+// method returns an error, the error must name the constructor.
 func callZero(t *testing.T, name string, receiver reflect.Value, method string) {
 	t.Helper()
 	defer func() {
 		if value := recover(); value != nil {
-			t.Errorf("it panics: %v", value)
+			t.Errorf("panic: %v", value)
 		}
 	}()
 	function := receiver.MethodByName(method)
@@ -169,29 +169,29 @@ func callZero(t *testing.T, name string, receiver reflect.Value, method string) 
 			canFail = true
 			err, _ = result.Interface().(error)
 		}
-		if settle, ok := result.Interface().(func(error)); ok && settle != nil {
-			settle(nil)
+		if done, ok := result.Interface().(func(error)); ok && done != nil {
+			done(nil)
 		}
 	}
-	constructor := needConstructors[name]
+	constructor := constructors[name]
 	if constructor == "" || !canFail || method == "Close" || method == "Err" {
 		return
 	}
 	if err == nil || !strings.Contains(err.Error()+identity.Detail(err), constructor) {
-		t.Errorf("it fails with %v, want an error that names %s", err, constructor)
+		t.Errorf("got error %v, want one that names %s", err, constructor)
 	}
 }
 
-// argument makes a value for a parameter.
+// argument returns a plausible value for a parameter.
 func argument(t *testing.T, name, method string, parameter reflect.Type) reflect.Value {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodPost, "/",
 		strings.NewReader(`{"query":"{ me { username } }"}`))
 	request.Header.Set("Content-Type", "application/json")
-	// as gqlgen's handler does
+	// gqlgen's handler does this
 	request = request.WithContext(graphql.StartOperationTrace(request.Context()))
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: plainServer{}})
-	for _, one := range []any{
+	for _, value := range []any{
 		t.Context(), io.Writer(&bytes.Buffer{}), http.ResponseWriter(httptest.NewRecorder()),
 		request, schema, executor.New(schema),
 		&graphql.RawParams{Query: "{ me { username } }"}, &gqlast.QueryDocument{}, fmt.State(nil),
@@ -201,14 +201,14 @@ func argument(t *testing.T, name, method string, parameter reflect.Type) reflect
 				Type: gqlast.NamedType("String", nil)}},
 		}, Variables: map[string]any{"a": "b"}},
 	} {
-		if one != nil && reflect.TypeOf(one).AssignableTo(parameter) &&
+		if value != nil && reflect.TypeOf(value).AssignableTo(parameter) &&
 			parameter != reflect.TypeFor[any]() {
-			return reflect.ValueOf(one)
+			return reflect.ValueOf(value)
 		}
 	}
 	switch {
 	case parameter == reflect.TypeFor[fmt.State]():
-		return reflect.ValueOf(noState{&bytes.Buffer{}})
+		return reflect.ValueOf(fakeState{&bytes.Buffer{}})
 	case parameter == reflect.TypeFor[string]() && method == "EndpointURL",
 		parameter == reflect.TypeFor[string]() && method == "Count":
 		return reflect.ValueOf("/token")
@@ -222,27 +222,28 @@ func argument(t *testing.T, name, method string, parameter reflect.Type) reflect
 	return reflect.Zero(parameter)
 }
 
-type noState struct{ io.Writer }
+// A fakeState is a fmt.State without flags.
+type fakeState struct{ io.Writer }
 
-func (noState) Width() (int, bool)     { return 0, false }
-func (noState) Precision() (int, bool) { return 0, false }
-func (noState) Flag(int) bool          { return false }
+func (fakeState) Width() (int, bool)     { return 0, false }
+func (fakeState) Precision() (int, bool) { return 0, false }
+func (fakeState) Flag(int) bool          { return false }
 
-// Zero values, and none at all, as parts of something else.
-func TestZeroValues_as_parts(t *testing.T) {
+// Zero values, and nil, as parts of other values.
+func TestZeroValues_nested(t *testing.T) {
 	limiter, err := throttle.New(throttle.Config{Store: &store.MemoryBuckets{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 11 {
-		var settle func(error)
-		settle, err = limiter.Login(t.Context(), identity.Credentials{Username: "ann"})
+		var done func(error)
+		done, err = limiter.Login(t.Context(), identity.Credentials{Username: "ann"})
 		if err == nil {
-			settle(identity.ErrBadCredentials)
+			done(identity.ErrBadCredentials)
 		}
 	}
 	if !errors.Is(err, identity.ErrRateLimited) {
-		t.Errorf("the eleventh attempt of a name: %v, want that it is one too many", err)
+		t.Errorf("the eleventh attempt: %v, want ErrRateLimited", err)
 	}
 
 	server := handler.New(generated.NewExecutableSchema(generated.Config{
@@ -288,7 +289,7 @@ func TestZeroValues_as_parts(t *testing.T) {
 				Audience: []string{"a"}})
 		if err == nil ||
 			!strings.Contains(err.Error(), "NewKeySet") {
-			t.Errorf("NewVerifier with %s keys: %v, want that it names NewKeySet", name, err)
+			t.Errorf("NewVerifier with %s keys: %v, want an error that names NewKeySet", name, err)
 		}
 	}
 	nowhere := keycloak.NewKeySet(keycloak.Realm{},
@@ -299,31 +300,30 @@ func TestZeroValues_as_parts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kc := plainRealm(t)
+	kc := newPlainKeycloak(t)
 	_, err = verifier.Verify(t.Context(),
 		must(kc.Realm("shop").Mint(keycloaktest.Mint{Claims: map[string]any{"iss": "a", "aud": "a",
 			"sub": "s"}})))
 	if !errors.Is(err, identity.ErrKeysUnavailable) ||
 		!strings.Contains(identity.Detail(err), "keycloak.NewRealm") {
-		t.Errorf("keys of a zero Realm: %v, %s, want that the detail names NewRealm", err,
+		t.Errorf("keys of a zero Realm: %v, %s, want a detail that names NewRealm", err,
 			identity.Detail(err))
 	}
 	var log strings.Builder
-	// and returns
 	keycloak.WarnIssuer(t.Context(), keycloak.Realm{}, nil, nil,
 		slog.New(slog.NewTextHandler(&log, nil)))
 	if !strings.Contains(log.String(), "keycloak.NewRealm") {
-		t.Errorf("WarnIssuer of a zero Realm logs %q, want that it names NewRealm", log.String())
+		t.Errorf("WarnIssuer of a zero Realm logs %q, want it to name NewRealm", log.String())
 	}
 	if _, err := keycloak.NewClient(keycloak.ClientConfig{}); err == nil {
-		t.Error("NewClient of nothing succeeds")
+		t.Error("NewClient(ClientConfig{}) succeeds")
 	}
 	var realm *keycloaktest.Realm
 	if err := realm.Update(nil); err == nil || !strings.Contains(err.Error(), "Server.Realm") {
-		t.Errorf("Update of no realm: %v", err)
+		t.Errorf("Update of a nil Realm: %v", err)
 	}
 	var user *keycloaktest.User
 	if err := user.Delete(); err == nil || !strings.Contains(err.Error(), "Realm.User") {
-		t.Errorf("Delete of no user: %v", err)
+		t.Errorf("Delete of a nil User: %v", err)
 	}
 }

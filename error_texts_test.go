@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
-	"go/parser"
-	"go/token"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,8 +26,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A plainServer is what somebody builds who reads our package docs: gqlgen's handler with its own
-// error presenter, our middleware, and resolvers that return our errors as they are.
+// A plainServer is what a reader of our package docs might build: gqlgen's handler with its default
+// error presenter, our middleware, and resolvers that return our errors unchanged.
 type plainServer struct{ client *keycloak.Client }
 
 func (s plainServer) Query() generated.QueryResolver       { return s }
@@ -65,7 +62,7 @@ func (s plainServer) Logout(ctx context.Context, token string) (bool, error) {
 	return true, s.client.Logout(ctx, secret)
 }
 
-// handler is the whole server, with the middleware that its verifier needs.
+// handler returns the server behind the middleware for verifier.
 func (s plainServer) handler(verifier *keycloak.Verifier) http.Handler {
 	server := handler.New(generated.NewExecutableSchema(generated.Config{
 		Resolvers:  s,
@@ -78,15 +75,16 @@ func (s plainServer) handler(verifier *keycloak.Verifier) http.Handler {
 const (
 	plainSecret   = "client-s3cret-of-the-plain-server"
 	plainPassword = "pa55word-of-ann"
-	plainPlanned  = "shop-api"
+	plainClientID = "shop-api"
 )
 
-func plainRealm(t *testing.T) *keycloaktest.Server {
+// newPlainKeycloak starts a Keycloak for plainServer.
+func newPlainKeycloak(t *testing.T) *keycloaktest.Server {
 	t.Helper()
 	return keycloaktest.New(t, keycloaktest.Plan{
 		Name: "shop",
 		Clients: []keycloaktest.PlannedClient{
-			{ID: plainPlanned, Secret: plainSecret},
+			{ID: plainClientID, Secret: plainSecret},
 			{ID: "no-passwords", Secret: plainSecret, Settings: map[string]any{"directAccessGrantsEnabled": false}},
 			{ID: "asks-consent", Secret: plainSecret, Settings: map[string]any{"consentRequired": true}},
 		},
@@ -97,29 +95,30 @@ func plainRealm(t *testing.T) *keycloaktest.Server {
 	}.File())
 }
 
-// Whatever goes wrong between a plain server and Keycloak, gqlgen's own presenter shows a client no
-// address, no issuer, no setting, nothing that Keycloak said, and nothing that the client sent.
-func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
-	kc := plainRealm(t)
+// When something fails between a plain server and Keycloak, gqlgen's default presenter shows
+// clients no address, issuer or setting, nothing from Keycloak's response, and nothing from the
+// request.
+func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
+	kc := newPlainKeycloak(t)
 	realm := must(keycloak.NewRealm(kc.URL, "shop"))
-	// nobody listens there
+	// nothing listens on this port
 	nowhere := must(keycloak.NewRealm("http://127.0.0.1:1/internal", "shop"))
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "<title>a page of proxy-7.internal</title>")
 	}))
-	t.Cleanup(elsewhere.Close)
-	page := must(keycloak.NewRealm(elsewhere.URL, "shop"))
-	signedIn, err := kc.Realm("shop").SignIn(plainPlanned, "ann")
+	t.Cleanup(proxy.Close)
+	htmlPage := must(keycloak.NewRealm(proxy.URL, "shop"))
+	signedIn, err := kc.Realm("shop").SignIn(plainClientID, "ann")
 	if err != nil {
 		t.Fatal(err)
 	}
 	mint := func(m keycloaktest.Mint) string {
 		t.Helper()
-		minted, err := kc.Realm("shop").Mint(m)
+		token, err := kc.Realm("shop").Mint(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return minted
+		return token
 	}
 	const (
 		login = `mutation { login(username: "ann", password: "` + plainPassword +
@@ -138,31 +137,31 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 		name     string
 		query    string
 		token    string
-		client   clientConfig   // what it changes of a good one
-		verifier verifierConfig // likewise
+		client   clientConfig   // merged with a valid one
+		verifier verifierConfig // merged with a valid one
 		want     string
 	}{
 		{"no token", me, "", clientConfig{}, verifierConfig{}, "no bearer token"},
 		{"not a token", me, "n0t-a-token", clientConfig{}, verifierConfig{}, "token is malformed"},
-		{"a large token", me, signedIn.AccessToken, clientConfig{}, verifierConfig{MaxBytes: 100}, "token is too large"},
+		{"large token", me, signedIn.AccessToken, clientConfig{}, verifierConfig{MaxBytes: 100}, "token is too large"},
 		{"wrong issuer", me, signedIn.AccessToken, clientConfig{},
 			verifierConfig{
 				Issuers: []keycloak.Issuer{{Names: []string{"https://sso.internal/realms/shop"}}},
 			}, "token is not meant for this API"},
 		{"wrong audience", me, signedIn.AccessToken, clientConfig{}, verifierConfig{Audience: []string{"b1lling"}}, "token is not meant for this API"},
-		{"expired", me, mint(keycloaktest.Mint{Claims: map[string]any{"aud": plainPlanned, "sub": "s"}, Lifetime: -time.Hour}),
+		{"expired", me, mint(keycloaktest.Mint{Claims: map[string]any{"aud": plainClientID, "sub": "s"}, Lifetime: -time.Hour}),
 			clientConfig{}, verifierConfig{}, "token has expired"},
-		{"not yet valid", me, mint(keycloaktest.Mint{Claims: map[string]any{"aud": plainPlanned, "sub": "s", "nbf": time.Now().Add(time.Hour)}}),
+		{"not yet valid", me, mint(keycloaktest.Mint{Claims: map[string]any{"aud": plainClientID, "sub": "s", "nbf": time.Now().Add(time.Hour)}}),
 			clientConfig{}, verifierConfig{}, "token is not valid yet"},
-		{"unknown key", me, mint(keycloaktest.Mint{Claims: map[string]any{"aud": plainPlanned, "sub": "s"}, Header: map[string]any{"kid": "n0-such-key"}}),
+		{"unknown key", me, mint(keycloaktest.Mint{Claims: map[string]any{"aud": plainClientID, "sub": "s"}, Header: map[string]any{"kid": "n0-such-key"}}),
 			clientConfig{}, verifierConfig{}, "token is signed with an unknown key"},
 		{"wrong signature", me, signedIn.AccessToken[:len(signedIn.AccessToken)-8] + "AAAAAAAA", clientConfig{}, verifierConfig{}, "token signature is wrong"},
 		{"keys, Keycloak down", me, signedIn.AccessToken, clientConfig{},
 			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
 				Keys: keysOf(nowhere)}}}, "the keys to verify tokens can't be had"},
-		{"keys, a page", me, signedIn.AccessToken, clientConfig{},
+		{"keys, an HTML page", me, signedIn.AccessToken, clientConfig{},
 			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
-				Keys: keysOf(page)}}}, "the keys to verify tokens can't be had"},
+				Keys: keysOf(htmlPage)}}}, "the keys to verify tokens can't be had"},
 
 		{"empty name", empty, "", clientConfig{}, verifierConfig{}, "bad input: username is empty"},
 		{"login, wrong password", wrong, "", clientConfig{}, verifierConfig{}, "keycloak: login: bad credentials"},
@@ -174,15 +173,15 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 		{"login, consent", login, "", clientConfig{ClientID: "asks-consent"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
 		{"login, grant off", login, "", clientConfig{ClientID: "no-passwords"}, verifierConfig{}, "keycloak: login: password sign-in is off"},
 		{"login, Keycloak down", login, "", clientConfig{Realm: nowhere}, verifierConfig{}, "keycloak: login: realm is unavailable"},
-		{"login, a page", login, "", clientConfig{Realm: page}, verifierConfig{}, "keycloak: login: realm is unavailable"},
+		{"login, an HTML page", login, "", clientConfig{Realm: htmlPage}, verifierConfig{}, "keycloak: login: realm is unavailable"},
 		{"refresh, not a token", refresh, "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
-		{"refresh, in another spelling", strings.ReplaceAll(refresh, "dG9rZW4", "dG9rZW5="), "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
+		{"refresh, not canonical base64url", strings.ReplaceAll(refresh, "dG9rZW4", "dG9rZW5="), "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
 		{"refresh, wrong secret", refresh, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: refresh: realm refuses this server"},
 		{"refresh, Keycloak down", refresh, "", clientConfig{Realm: nowhere}, verifierConfig{}, "keycloak: refresh: realm is unavailable"},
 		{"logout, not a token", logout, "", clientConfig{}, verifierConfig{}, "keycloak: logout: refresh token is not valid"},
 		{"logout, wrong secret", logout, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: logout: realm refuses this server"},
 		{"logout, Keycloak down", logout, "", clientConfig{Realm: nowhere}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
-		{"logout, a page", logout, "", clientConfig{Realm: page}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
+		{"logout, an HTML page", logout, "", clientConfig{Realm: htmlPage}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client := tt.client
@@ -190,7 +189,7 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 				client.Realm = realm
 			}
 			if client.ClientID == "" {
-				client.ClientID = plainPlanned
+				client.ClientID = plainClientID
 			}
 			if client.ClientSecret.Reveal() == "" {
 				client.ClientSecret = identity.NewSecret(plainSecret)
@@ -203,7 +202,7 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 				verifier.Issuers[0].Keys = keysOf(realm)
 			}
 			if len(verifier.Audience) == 0 {
-				verifier.Audience = []string{plainPlanned}
+				verifier.Audience = []string{plainClientID}
 			}
 			server := plainServer{
 				must(keycloak.NewClient(client)),
@@ -222,25 +221,18 @@ func TestDefaultErrorPresenter_shows_no_operator_detail(t *testing.T) {
 			body = strings.Replace(body, `"data":{"me":null}`, `"data":null`, 1)
 			want := fmt.Sprintf(`{"errors":[{"message":%q}],"data":null}`, tt.want)
 			if body != want {
-				t.Errorf("a client reads\n%s, want\n%s", got.Body, want)
+				t.Errorf("got  %s\nwant %s", got.Body, want)
 			}
 		})
 	}
 }
 
+// keysOf returns a key set of realm that logs nothing.
 func keysOf(realm keycloak.Realm) *keycloak.KeySet {
 	return keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: slog.New(slog.DiscardHandler)})
 }
 
-func must[T any](value T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return value
-}
-
-// typedErrors are the errors with fields that importers get, each with a detail that clients must
-// not read.
+// typedErrors has a value of each exported error type, with a detail that clients must not see.
 var typedErrors = map[string]error{
 	"identity.Error": &identity.Error{Reason: identity.ErrProviderMisconfigured,
 		Detail: operatorDetail},
@@ -251,94 +243,69 @@ var typedErrors = map[string]error{
 
 const operatorDetail = `iss is "https://sso.internal/realms/shop" (KEYCLOAK_ISSUER)`
 
-// Each error of ours has a text that is fit for clients, and its detail, if it has one, in a log.
-func TestEveryError_is_fit_for_clients(t *testing.T) {
-	fit := regexp.MustCompile(`^[A-Za-z' -]+(: try again in 1m0s)?$`)
+// The text of each exported error may be shown to clients. Its detail, if any, appears in logs.
+func TestErrors_safeForClients(t *testing.T) {
+	safe := regexp.MustCompile(`^[A-Za-z' -]+(: try again in 1m0s)?$`)
 	for name, err := range typedErrors {
 		wrapped := fmt.Errorf("ask: %w", err)
-		for how, text := range map[string]string{
+		for format, text := range map[string]string{
 			"presented": graphql.DefaultErrorPresenter(t.Context(), err).Message,
 			"%+v":       fmt.Sprintf("%+v", err), "%s": fmt.Sprintf("%s", err),
 		} {
-			if !fit.MatchString(text) {
-				t.Errorf("%s, %s: %q isn't fit for clients", name, how, text)
+			if !safe.MatchString(text) {
+				t.Errorf("%s, %s: %q isn't safe for clients", name, format, text)
 			}
 		}
-		if name == "identity.RateLimitError" { // it has no detail
+		if name == "identity.RateLimitError" { // has no detail
 			continue
 		}
 		if !strings.Contains(identity.Detail(wrapped), "KEYCLOAK_ISSUER") {
-			t.Errorf("%s: Detail() is %q, want what operators need", name, identity.Detail(wrapped))
+			t.Errorf("%s: Detail() = %q, want it to contain %q", name, identity.Detail(wrapped),
+				operatorDetail)
 		}
 		var log strings.Builder
 		slog.New(slog.NewTextHandler(&log, nil)).Error("failed", "error", err)
 		if !strings.Contains(log.String(), "KEYCLOAK_ISSUER") {
-			t.Errorf("%s: the log has no detail: %s", name, log.String())
+			t.Errorf("%s: the log lacks the detail: %s", name, log.String())
 		}
 	}
 	found := 0
-	for _, room := range importable {
-		eachDeclaration(t, room, func(file *ast.File, declaration ast.Decl) {
+	for _, dir := range importable {
+		eachDeclaration(t, dir, func(file *ast.File, declaration ast.Decl) {
 			switch d := declaration.(type) {
 			case *ast.FuncDecl:
 				if name := receiverOf(d); d.Name.Name == "Error" && len(d.Type.Params.List) == 0 &&
 					ast.IsExported(name) {
 					found++
 					if typedErrors[file.Name.Name+"."+name] == nil {
-						t.Errorf("%s.%s is an error: add it to typedErrors, so that its text is "+
-							"looked at", file.Name.Name, name)
+						t.Errorf("%s.%s is an error type: add it to typedErrors, so that its text "+
+							"is checked", file.Name.Name, name)
 					}
 				}
 			case *ast.GenDecl:
 				for _, text := range sentinelTexts(d) {
 					found++
-					if !fit.MatchString(text) {
-						t.Errorf("%s: the text of the error %q isn't fit for clients", room, text)
+					if !safe.MatchString(text) {
+						t.Errorf("%s: the error %q isn't safe for clients", dir, text)
 					}
 				}
 			}
 		})
 	}
 	if found < 25 {
-		t.Errorf("%d errors were looked at; the package identity by itself has more", found)
+		t.Errorf("found %d errors; package identity has more than that", found)
 	}
 	if err := (identity.Claims(`{"a":"s3cret"}`)).Decode(&struct{ A int }{}); err == nil ||
-		!fit.MatchString(err.Error()) || !strings.Contains(identity.Detail(err), "int") {
-		t.Errorf("Decode() = %v with the detail %q, want a text for clients, and json's as the "+
-			"detail", err, identity.Detail(err))
+		!safe.MatchString(err.Error()) || !strings.Contains(identity.Detail(err), "int") {
+		t.Errorf("Decode() = %v with detail %q, want a safe text, and json's error as the detail",
+			err, identity.Detail(err))
 	}
 	if identity.Detail(nil) != "" || identity.Detail(errors.New("x")) != "" {
-		t.Error("Detail() of an error without one isn't empty")
+		t.Error("Detail() of an error without detail isn't empty")
 	}
 }
 
-// importable are the packages that other projects build on.
-var importable = []string{".", "identity", "apierror", "keycloak", "authz", "graph", "graphqlhttp",
-	"limits", "signin", "throttle", "store", "store/storetest", "console",
-	"keycloak/keycloaktest"}
-
-// eachDeclaration visits the top-level declarations of a room, without its tests.
-func eachDeclaration(t *testing.T, room string, visit func(*ast.File, ast.Decl)) {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(room, "*.go"))
-	if err != nil || len(names) == 0 {
-		t.Fatalf("%s has no Go files: %v", room, err)
-	}
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, declaration := range file.Decls {
-			visit(file, declaration)
-		}
-	}
-}
-
-// receiverOf is the name of the type that a method belongs to, or "".
+// receiverOf returns the name of a method's receiver type, or "" for a function.
 func receiverOf(f *ast.FuncDecl) string {
 	if f.Recv == nil {
 		return ""
@@ -354,7 +321,8 @@ func receiverOf(f *ast.FuncDecl) string {
 	return name.Name
 }
 
-// sentinelTexts are the texts of the exported errors that a declaration makes with errors.New.
+// sentinelTexts returns the texts of the exported errors that a declaration creates with
+// errors.New.
 func sentinelTexts(d *ast.GenDecl) (texts []string) {
 	for _, spec := range d.Specs {
 		value, ok := spec.(*ast.ValueSpec)
@@ -362,8 +330,8 @@ func sentinelTexts(d *ast.GenDecl) (texts []string) {
 			!slices.ContainsFunc(value.Names, func(n *ast.Ident) bool { return n.IsExported() }) {
 			continue
 		}
-		for _, made := range value.Values {
-			call, ok := made.(*ast.CallExpr)
+		for _, expression := range value.Values {
+			call, ok := expression.(*ast.CallExpr)
 			if !ok || len(call.Args) != 1 {
 				continue
 			}

@@ -18,17 +18,18 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Every row of the error table, from the client's side: code, reason, message, path, status, and
-// whether there is a data entry. The README documents just these.
+// Each row of the error table as a client sees it: code, reason, message, path, status, and whether
+// there is a data entry. The README documents exactly these errors.
 func TestErrorTable(t *testing.T) {
-	kc, ill, hung := newShop(t, "hush"), newShop(t, "hush"), newShop(t, "hush")
-	ill.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
-	ill.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 502, Body: "<html>Bad Gateway</html>"})
+	kc, broken, hung := newShop(t, "hush"), newShop(t, "hush"), newShop(t, "hush")
+	broken.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
+	broken.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 502,
+		Body: "<html>Bad Gateway</html>"})
 	hung.Fail(keycloaktest.Fault{Hang: true})
-	local, prod, hurried := goodConfig(t, at(kc)), goodConfig(t, at(kc), "RUNTIME_ENV=prod"),
+	local, prod, impatient := goodConfig(t, at(kc)), goodConfig(t, at(kc), "RUNTIME_ENV=prod"),
 		goodConfig(t, at(hung), "RUNTIME_ENV=prod")
-	hurried.GraphQL.Timeout = 20 * time.Millisecond
-	s, besideIll := newSite(t, local, nil), newSite(t, goodConfig(t, at(ill)), nil)
+	impatient.GraphQL.Timeout = 20 * time.Millisecond
+	s, withBroken := newSite(t, local, nil), newSite(t, goodConfig(t, at(broken)), nil)
 
 	login := func(username string) exchange {
 		return exchange{
@@ -44,7 +45,7 @@ func TestErrorTable(t *testing.T) {
 		return exchange{query: `{ me { id } }`, authorization: authorization}
 	}
 	good, refused := bearer(t, kc, keycloaktest.Mint{}), refusedTokens(t, kc, local)
-	// as long as the signature was
+	// of the same length as the real signature
 	forged := good[:strings.LastIndex(good, ".")+1] + strings.Repeat("A", 342)
 
 	persisted := `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` +
@@ -57,8 +58,8 @@ func TestErrorTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	strict := newSite(t, goodConfig(t, at(kc), "TRUSTED_DOCUMENTS="+manifest), nil)
-	guessed := newSite(t, goodConfig(t, at(kc), "LOGIN_ACCOUNT_LIMIT=1/1h"), nil)
-	guessed.do(t,
+	limited := newSite(t, goodConfig(t, at(kc), "LOGIN_ACCOUNT_LIMIT=1/1h"), nil)
+	limited.do(t,
 		exchange{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } }`})
 
 	documented, provoked := documentedErrors(t), map[string]bool{}
@@ -80,7 +81,7 @@ func TestErrorTable(t *testing.T) {
 		{s, me(bearer(t, kc, keycloaktest.Mint{Lifetime: -time.Minute})), 200, "UNAUTHENTICATED/TOKEN_EXPIRED", "Token has expired", "me"},
 		{s, me(bearer(t, kc, keycloaktest.Mint{Header: map[string]any{"kid": "unknown"}})), 200, "UNAUTHENTICATED/KEY_UNKNOWN", "Token signature couldn't be verified", "me"},
 		{s, me(forged), 200, "UNAUTHENTICATED/TOKEN_SIGNATURE", "Token signature couldn't be verified", "me"},
-		{besideIll, me(bearer(t, ill, keycloaktest.Mint{})), 200, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
+		{withBroken, me(bearer(t, broken, keycloaktest.Mint{})), 200, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
 
 		{s, login(""), 200, "BAD_USER_INPUT", "Request malformed!", "login"},
 		{s, refresh("tab\there"), 200, "BAD_USER_INPUT", "Request malformed!", "refresh"},
@@ -95,7 +96,7 @@ func TestErrorTable(t *testing.T) {
 		{s, refresh("rubbish"), 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "refresh"},
 		{s, exchange{query: `mutation { logout(refreshToken: "rubbish") }`}, 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "logout"},
 		{newSite(t, goodConfig(t, at(kc), "KEYCLOAK_CLIENT_SECRET_KEY=wrong"), nil), login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "login"},
-		{besideIll, login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "login"},
+		{withBroken, login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "login"},
 		{newSite(t, prod, realmFunc(func(context.Context) error { return identity.ErrBusy })), login("alice"), 200, "SERVICE_UNAVAILABLE/BUSY", "Try again", "login"},
 
 		{s, exchange{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200, "OPERATION_TOO_LARGE/TOKENS", "The document is too large: it has at least 1001 tokens, allowed are 1000", none},
@@ -119,7 +120,7 @@ func TestErrorTable(t *testing.T) {
 		{newSite(t, goodConfig(t, at(kc), "MAX_RESPONSE_BYTES=1024"), nil), exchange{query: `{ ` + numbered(9, "a%d: me { token { claims } } ") + `}`, authorization: good}, 200, "RESPONSE_TOO_LARGE", "The response is larger than 1024 bytes: ask for less at once", none},
 		{newSite(t, goodConfig(t, at(kc), "LIMIT_ROOT_FIELDS=200", "LIMIT_ALIASES=200"), nil), exchange{query: `{ ` + numbered(103, "a%d: me { id } ") + `}`}, 200, "ERRORS_LEFT_OUT", "Errors beyond the first 100 are left out: 3 more", none},
 		{strict, exchange{query: `{ me { name } }`}, 200, "OPERATION_NOT_ALLOWED", "This server runs only the operations that it was told of beforehand", none},
-		{guessed, login("alice"), 200, "RATE_LIMITED", "Too many attempts", "login"},
+		{limited, login("alice"), 200, "RATE_LIMITED", "Too many attempts", "login"},
 		{s, exchange{query: `{ me { `}, 200, "GRAPHQL_PARSE_FAILED", "Syntax error: Expected Name, found <EOF>", none},
 		{s, exchange{query: `{ me { zzz } }`}, 200, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
 		{s, exchange{query: `{ me { zzz } }`, accept: "application/graphql-response+json"}, 400, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
@@ -128,7 +129,7 @@ func TestErrorTable(t *testing.T) {
 		{s, exchange{raw: true, body: persisted}, 200, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound", none},
 		{newSite(t, goodConfig(t, at(kc), "PERSISTED_QUERIES_BYTES=0"), nil), exchange{raw: true, body: persisted}, 200, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported", none},
 		{newSite(t, prod, nil), exchange{query: `{ __schema { types { name } } }`}, 200, "INTROSPECTION_DISABLED", "Introspection is off", "__schema"},
-		{newSite(t, hurried, nil), login("alice"), 200, "TIMEOUT", "The request took too long", "login"},
+		{newSite(t, impatient, nil), login("alice"), 200, "TIMEOUT", "The request took too long", "login"},
 		{s, exchange{raw: true, body: `{"query"`}, 400, "BAD_REQUEST", "The body must be a JSON object", none},
 		{s, exchange{method: "DELETE"}, 405, "BAD_REQUEST", "Method not allowed: use POST, or GET for queries", none},
 		{s, exchange{query: "{ me { id } }", accept: "text/html"}, 406, "BAD_REQUEST", "Accept must admit application/graphql-response+json or application/json", none},
@@ -140,7 +141,7 @@ func TestErrorTable(t *testing.T) {
 		t.Run(tt.code, func(t *testing.T) {
 			if tt.code == "UNAUTHENTICATED/KEY_UNKNOWN" ||
 				tt.code == "UNAUTHENTICATED/TOKEN_SIGNATURE" {
-				tt.site.do(t, me(good)) // so that the keys are held
+				tt.site.do(t, me(good)) // caches the keys
 			}
 			response, body := tt.site.do(t, tt.request)
 			var got struct {
@@ -155,7 +156,7 @@ func TestErrorTable(t *testing.T) {
 				t.Fatalf("%v: %s", err, body)
 			}
 			e := got.Errors[0]
-			if tt.code == "ERRORS_LEFT_OUT" { // it stands in the place of those that aren't there
+			if tt.code == "ERRORS_LEFT_OUT" { // the last error, in place of the omitted ones
 				e = got.Errors[len(got.Errors)-1]
 			}
 			code := strings.TrimSuffix(fmt.Sprintf("%v/%v", e.Extensions["code"],
@@ -171,11 +172,11 @@ func TestErrorTable(t *testing.T) {
 			if !reflect.DeepEqual(e.Path, path) {
 				t.Errorf("path is %v, want %v", e.Path, path)
 			}
-			// which are about no field
-			began := tt.path != none || tt.code == "RESPONSE_TOO_LARGE" ||
+			// These two have no path, though fields ran.
+			wantData := tt.path != none || tt.code == "RESPONSE_TOO_LARGE" ||
 				tt.code == "ERRORS_LEFT_OUT"
-			if ran := strings.Contains(body, `"data":`); ran != began {
-				t.Errorf("a data entry is there: %v; whether a field ran: %v\n%s", ran, began, body)
+			if hasData := strings.Contains(body, `"data":`); hasData != wantData {
+				t.Errorf("response has data: %t, want %t\n%s", hasData, wantData, body)
 			}
 			if id := e.Extensions["requestId"]; id != nil &&
 				id != response.Header.Get("X-Request-Id") ||
@@ -187,7 +188,7 @@ func TestErrorTable(t *testing.T) {
 			if !slices.ContainsFunc(documented[tt.code], func(text string) bool {
 				return text == tt.message || text[:1] == strings.ToLower(text[:1])
 			}) {
-				t.Errorf("the README says %q of %s, not %q", documented[tt.code], tt.code,
+				t.Errorf("the README documents %s as %q, want %q", tt.code, documented[tt.code],
 					tt.message)
 			}
 			provoked[tt.code] = true
@@ -195,27 +196,18 @@ func TestErrorTable(t *testing.T) {
 	}
 	for code := range documented {
 		if !provoked[code] {
-			t.Errorf("the README documents %s, which no case here provokes", code)
+			t.Errorf("the README documents %s, but no test case provokes it", code)
 		}
 	}
 	for _, code := range tableErrors() {
-		if !provoked[code] && documented[code] == nil { // else it has been named
-			t.Errorf("apierror/table.go has %s, which no case here provokes", code)
+		if !provoked[code] && documented[code] == nil { // documented ones were reported above
+			t.Errorf("apierror/table.go has %s, but no test case provokes it", code)
 		}
 	}
 }
 
-// numbered repeats a text with the numbers from 0 on in the place of its %d.
-func numbered(n int, format string) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, format, i)
-	}
-	return b.String()
-}
-
-// What a stranger must not tell apart is the same to the byte.
-func TestSealedAnswers(t *testing.T) {
+// The failures of login that an attacker must not be able to tell apart are byte-identical.
+func TestLogin_identicalFailures(t *testing.T) {
 	s := newSite(t, goodConfig(t, at(newShop(t, "hush"))), nil)
 	var first string
 	for _, name := range []string{"wrong", "unknown", "locked", "disabled-wrong"} {
@@ -225,13 +217,13 @@ func TestSealedAnswers(t *testing.T) {
 			})
 		if first = cmp.Or(first, body); body != first ||
 			!strings.Contains(body, "INVALID_CREDENTIALS") {
-			t.Errorf("%s is answered\n%s, unlike the others:\n%s", name, body, first)
+			t.Errorf("%s gets\n%swant the same as the others:\n%s", name, body, first)
 		}
 	}
 }
 
-// A bad token is an error of guarded fields, and no hindrance to public ones.
-func TestPublicBesideBadToken(t *testing.T) {
+// A bad token fails guarded fields, but not public ones.
+func TestPublicFields_badToken(t *testing.T) {
 	kc := newShop(t, "hush")
 	s := newSite(t, goodConfig(t, at(kc)), nil)
 	expired := bearer(t, kc, keycloaktest.Mint{Lifetime: -time.Minute})
@@ -239,11 +231,11 @@ func TestPublicBesideBadToken(t *testing.T) {
 		exchange{query: `mutation { login(username: "alice", password: "hush") { tokenType } }`,
 			authorization: expired})
 	if want := `{"data":{"login":{"tokenType":"Bearer"}}}` + "\n"; body != want {
-		t.Errorf("login beside an expired token: %s, want %s", body, want)
+		t.Errorf("login with an expired token: %s, want %s", body, want)
 	}
 	_, body = s.do(t, exchange{query: `{ __typename }`, authorization: expired})
 	if want := `{"data":{"__typename":"Query"}}` + "\n"; body != want {
-		t.Errorf("__typename beside an expired token: %s, want %s", body, want)
+		t.Errorf("__typename with an expired token: %s, want %s", body, want)
 	}
 	_, body = s.do(t, exchange{query: `{ a: me { id } b: me { id } }`, authorization: expired})
 	if strings.Count(body, "TOKEN_EXPIRED") != 2 ||
@@ -252,21 +244,21 @@ func TestPublicBesideBadToken(t *testing.T) {
 	}
 }
 
-// A canary goes in as a password, a code, a token and a client secret, by every way in; no answer
-// and no log line holds it.
-func TestNoSecretGetsOut(t *testing.T) {
-	// Two names with a dash between them, for documents whose quotes are missing; neither can be by
-	// chance in a stack's addresses or in a request id.
+// A canary is sent as a password, a one-time code, a token and a client secret, in every way that a
+// request allows. It never appears in a response or in the log.
+func TestSecrets_neverLeak(t *testing.T) {
+	// Without quotes, GraphQL reads this as two names and a dash. Neither name can occur by chance
+	// in the addresses of a stack trace or in a request ID.
 	const canary = "hunter2canary-9q8w7x6r"
-	leaks := func(text string) bool { // eyJ begins every token
+	leaks := func(text string) bool { // every token starts with eyJ
 		return strings.Contains(text, "hunter2canary") || strings.Contains(text, "9q8w7x6r") ||
 			strings.Contains(text, "eyJ")
 	}
 	kc := newShop(t, canary)
 	config := goodConfig(t, at(kc), "KEYCLOAK_CLIENT_SECRET_KEY="+canary)
-	barred, refused := config, config
-	barred.Client.ClientID, refused.Client.ClientSecret = "no-direct-grants",
-		identity.NewSecret(canary+" is wrong")
+	noGrant, wrongSecret := config, config
+	noGrant.Client.ClientID = "no-direct-grants"
+	wrongSecret.Client.ClientSecret = identity.NewSecret(canary + " is wrong")
 	panicking := realmFunc(func(context.Context) error { panic(errors.New(canary)) })
 	requests := []exchange{}
 	for _, name := range []string{"alice", "wrong", "unknown", "locked", "disabled",
@@ -324,18 +316,18 @@ func TestNoSecretGetsOut(t *testing.T) {
 		exchange{query: `{ me { id } }`, authorization: "Bearer " + canary + " " + canary},
 		exchange{query: `{ me { id } }`, authorization: canary},
 	)
-	for _, s := range []*site{newSite(t, config, nil), newSite(t, barred, nil),
-		newSite(t, refused, nil), newSite(t, config, panicking)} {
+	for _, s := range []*site{newSite(t, config, nil), newSite(t, noGrant, nil),
+		newSite(t, wrongSecret, nil), newSite(t, config, panicking)} {
 		for _, fault := range []keycloaktest.Fault{{}, {Status: 500},
 			{Status: 502, Body: "<html>Bad Gateway</html>"}, {Disconnect: true}} {
-			heal := kc.Fail(fault)
+			repair := kc.Fail(fault)
 			for _, request := range requests {
 				if response, body := s.do(t, request); leaks(body) ||
 					leaks(fmt.Sprint(response.Header)) {
-					t.Errorf("%+v\nis answered\n%s", request, body)
+					t.Errorf("%+v\ngets\n%s", request, body)
 				}
 			}
-			heal()
+			repair()
 		}
 		for line := range strings.Lines(s.log.String()) {
 			if leaks(line) {
@@ -343,15 +335,15 @@ func TestNoSecretGetsOut(t *testing.T) {
 			}
 		}
 		if s.log.String() == "" {
-			t.Error("nothing was logged at all")
+			t.Error("the log is empty")
 		}
 	}
 }
 
-// Small documents that gqlparser's validation doesn't survive, or not soon, or only with much
-// memory: a cycle that makes its stack overflow, fragments that double its time, and conflicts that
-// fill hundreds of megabytes. None may reach it; the process of this test would end with the first.
-func TestSmallDocumentsDoNoHarm(t *testing.T) {
+// Small documents that gqlparser can't validate safely: a cycle that overflows its stack, fragments
+// that each double its time, and conflicts that take hundreds of megabytes. None may reach it; the
+// first would crash this test's process.
+func TestLimits_smallExpensiveDocuments(t *testing.T) {
 	s := newSite(t, goodConfig(t, "RUNTIME_ENV=prod"), nil)
 	doubling := `{ __type(name: "User") { ...F0 } }`
 	for i := range 40 {
@@ -392,13 +384,13 @@ func TestSmallDocumentsDoNoHarm(t *testing.T) {
 	}
 }
 
-// On a developer's machine the answer itself says which setting to look at.
-func TestErrors_name_settings_locally(t *testing.T) {
+// A local server's response says which setting to look at.
+func TestErrorDetail_namesSettings(t *testing.T) {
 	kc := newShop(t, "alice-password")
 	s := newSite(t, goodConfig(t, at(kc)), nil)
 	_, body := s.do(t, exchange{query: "{ me { id } }",
 		authorization: bearer(t, kc, keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}})})
 	if !strings.Contains(body, "(KEYCLOAK_AUDIENCE)") || strings.Contains(body, "VerifierConfig") {
-		t.Errorf("the answer is %s, want it to name KEYCLOAK_AUDIENCE", body)
+		t.Errorf("got %s, want a response that names KEYCLOAK_AUDIENCE", body)
 	}
 }

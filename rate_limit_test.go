@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// seconds are of the real clock here: package throttle's tests have them exactly.
-var seconds = regexp.MustCompile(`"retryAfter":[1-9][0-9]?\b`)
+// retryAfter matches seconds of the real clock; package throttle's tests check the exact number.
+var retryAfter = regexp.MustCompile(`"retryAfter":[1-9][0-9]?\b`)
 
-// guess is a sign-in under a name.
+// guess returns a sign-in request.
 func guess(name, password string) exchange {
 	return exchange{
 		query:     `mutation($u: String!, $p: String!) { login(username: $u, password: $p) { tokenType } }`,
@@ -21,48 +21,49 @@ func guess(name, password string) exchange {
 	}
 }
 
-// Guess after guess, a name that exists is answered as one that doesn't, byte for byte: before the
-// budget is used up, and then, when the right password isn't tried any more either.
-func TestGuessesUnderKnownAndUnknownNames(t *testing.T) {
+// Existing and unknown usernames get byte-identical responses, both before the budget is used up
+// and after, when even the right password is refused.
+func TestRateLimit_knownAndUnknownNames(t *testing.T) {
 	kc := newShop(t, "hush")
 	s := newSite(t, goodConfig(t, at(kc), "LOGIN_REFUSAL_PAUSE=0"), nil)
 	names := []string{"alice", "nobody", "locked", "disabled"}
-	answers := make([][]string, len(names))
+	responses := make([][]string, len(names))
 	t.Run("guess", func(t *testing.T) {
 		for n, name := range names {
 			t.Run(name, func(t *testing.T) {
-				t.Parallel() // an account's guesses wait for each other only
+				t.Parallel() // guesses only wait for guesses at the same account
 				for i := range 12 {
 					_, body := s.do(t, guess([]string{name, strings.ToUpper(name)}[i%2], "wrong"))
-					answers[n] = append(answers[n],
-						seconds.ReplaceAllString(body, `"retryAfter":N`))
+					responses[n] = append(responses[n],
+						retryAfter.ReplaceAllString(body, `"retryAfter":N`))
 				}
 				_, body := s.do(t, guess(name, "hush"))
-				answers[n] = append(answers[n], seconds.ReplaceAllString(body, `"retryAfter":N`))
+				responses[n] = append(responses[n],
+					retryAfter.ReplaceAllString(body, `"retryAfter":N`))
 			})
 		}
 	})
 	for n, name := range names {
-		if !slices.Equal(answers[n], answers[0]) {
-			t.Errorf("%s is answered\n%s\nand alice\n%s", name, answers[n], answers[0])
+		if !slices.Equal(responses[n], responses[0]) {
+			t.Errorf("%s gets\n%s\nand alice\n%s", name, responses[n], responses[0])
 		}
 	}
-	for i, body := range answers[0] {
+	for i, body := range responses[0] {
 		want := `{"errors":[{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":38}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}`
 		if i >= 10 {
 			want = `{"errors":[{"message":"Too many attempts","path":["login"],"locations":[{"line":1,"column":38}],"extensions":{"code":"RATE_LIMITED","retryAfter":N}}],"data":null}`
 		}
 		if strings.TrimSpace(body) != want {
-			t.Errorf("answer %d\n got %s\nwant %s", i, body, want)
+			t.Errorf("response %d\n got %s\nwant %s", i, body, want)
 		}
 	}
 	if n := kc.Count("/token"); n != 10*len(names) {
-		t.Errorf("Keycloak was asked %d times, want 10 for each name", n)
+		t.Errorf("Keycloak received %d logins, want 10 for each name", n)
 	}
 }
 
-// One request with many of them is refused whole, whatever it is written as.
-func TestAttemptsByAliases(t *testing.T) {
+// A request with several attempts is refused as a whole, however it is written.
+func TestRateLimit_aliases(t *testing.T) {
 	kc := newShop(t, "hush")
 	s := newSite(t, goodConfig(t, at(kc)), nil)
 	for _, query := range []string{
@@ -76,13 +77,13 @@ func TestAttemptsByAliases(t *testing.T) {
 	} {
 		if _, body := s.do(t, exchange{query: query}); !strings.Contains(body, "ROOT_FIELDS") ||
 			kc.Count("/token") != 0 {
-			t.Errorf("Keycloak was asked %d times: %s", kc.Count("/token"), body)
+			t.Errorf("Keycloak received %d requests: %s", kc.Count("/token"), body)
 		}
 	}
 	if _, body := s.do(t,
 		exchange{query: "mutation { " + numbered(2, "x%d: logout(refreshToken: \"a\") ") +
 			"}"}); !strings.Contains(body, "ROOT_FIELDS") || kc.Count("/logout") != 0 {
-		t.Errorf("Keycloak was asked %d times: %s", kc.Count("/logout"), body)
+		t.Errorf("Keycloak received %d requests: %s", kc.Count("/logout"), body)
 	}
 	limited := 0
 	for range 40 {
@@ -94,14 +95,13 @@ func TestAttemptsByAliases(t *testing.T) {
 			limited++
 		}
 	}
-	if asked := kc.Count("/logout"); asked != 30 || limited != 10 {
-		t.Errorf("Keycloak was asked %d times, want 30, and %d were told to wait", asked, limited)
+	if n := kc.Count("/logout"); n != 30 || limited != 10 {
+		t.Errorf("%d logouts reached Keycloak and %d were rate limited, want 30 and 10", n, limited)
 	}
 }
 
-// Behind a proxy that is trusted, each client has a budget of its own; without one, whatever a
-// client says of itself is nothing.
-func TestClientsBehindAProxy(t *testing.T) {
+// Behind a trusted proxy, each client has its own budget. Without one, X-Forwarded-For is ignored.
+func TestRateLimit_clientsBehindProxy(t *testing.T) {
 	refused := func(t *testing.T, setting ...string) (refused int) {
 		kc := newShop(t, "hush")
 		s := newSite(t, goodConfig(t, append(setting, at(kc), "RUNTIME_ENV=prod",
@@ -124,7 +124,7 @@ func TestClientsBehindAProxy(t *testing.T) {
 			if strings.Contains(string(body), "RATE_LIMITED") {
 				refused++
 				if response.Header.Get("Retry-After") == "" {
-					t.Error("RATE_LIMITED comes without Retry-After")
+					t.Error("RATE_LIMITED without Retry-After")
 				}
 			}
 		}
@@ -135,10 +135,9 @@ func TestClientsBehindAProxy(t *testing.T) {
 		return refused
 	}
 	if n := refused(t, "TRUSTED_PROXIES=10.0.0.0/8, 127.0.0.1"); n != 0 {
-		t.Errorf("behind a proxy %d of 6 clients were refused, want none", n)
+		t.Errorf("behind a trusted proxy, %d of 6 clients were refused, want none", n)
 	}
 	if n := refused(t); n != 3 {
-		t.Errorf(
-			"without one %d of 6 were refused, want the 3 past the budget of the one address", n)
+		t.Errorf("without one, %d of 6 were refused, want the 3 beyond the address's budget", n)
 	}
 }

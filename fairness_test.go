@@ -18,15 +18,14 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// attackToken is a refresh token in the form of Keycloak's, of a session whose name begins with
-// attack.
+// attackToken returns a made-up refresh token for the session attack-n.
 func attackToken(n int) string {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	return part(`{"alg":"HS512"}`) + "." + part(fmt.Sprintf(`{"sid":"attack-%d"}`, n)) + "." +
 		part("signature")
 }
 
-// isAttack reports whether a form that Keycloak is sent comes from the attacker of these tests.
+// isAttack reports whether the attacker of these tests caused a form to be sent to Keycloak.
 func isAttack(form url.Values) bool {
 	_, rest, _ := strings.Cut(form.Get("refresh_token"), ".")
 	claims, _, _ := strings.Cut(rest, ".")
@@ -35,8 +34,8 @@ func isAttack(form url.Values) bool {
 		strings.Contains(string(text), `"sid":"attack`)
 }
 
-// newSlowKeycloak is an address before kc that keeps the attacker's requests until release is
-// called, and passes on all others. held counts those that it keeps.
+// newSlowKeycloak starts a proxy in front of kc. It holds the attacker's requests, which held
+// counts, until release is called, and forwards all others.
 func newSlowKeycloak(t *testing.T,
 	kc *keycloaktest.Server) (address string, held *atomic.Int32, release func()) {
 	t.Helper()
@@ -65,17 +64,17 @@ func newSlowKeycloak(t *testing.T,
 	return server.URL, held, release
 }
 
-// One address opens 100 connections for each of the three calls while Keycloak is slow with it:
-// another address gets through, 100 of 100 times.
-func TestOneAddressStarvesNobody(t *testing.T) {
-	const attacker, owner = "192.0.2.7", "198.51.100.7"
+// An attacker's address sends 100 requests at once, to which Keycloak is slow to respond. All of
+// another address's 100 requests succeed meanwhile, for login, refresh and logout.
+func TestFairness_oneAddressFloods(t *testing.T) {
+	const attacker, user = "192.0.2.7", "198.51.100.7"
 	login := `mutation { login(username: %q, password: "hush") { tokenType } }`
 	refresh := `mutation { refresh(refreshToken: %q) { refreshToken } }`
 	logout := `mutation { logout(refreshToken: %q) }`
 	for name, tt := range map[string]struct {
-		attack func(n int) string
-		owners func(t *testing.T, kc *keycloaktest.Server) func(answer string) string
-		want   string
+		attack  func(n int) string
+		newUser func(t *testing.T, kc *keycloaktest.Server) func(lastResponse string) string
+		want    string
 	}{
 		"login": {
 			func(n int) string { return fmt.Sprintf(login, fmt.Sprint("attack ", n)) },
@@ -88,11 +87,12 @@ func TestOneAddressStarvesNobody(t *testing.T) {
 			func(n int) string { return fmt.Sprintf(refresh, attackToken(n)) },
 			func(t *testing.T, kc *keycloaktest.Server) func(string) string {
 				token := signIn(t, kc).RefreshToken
-				return func(answer string) string {
+				return func(lastResponse string) string {
 					var got struct {
 						Data struct{ Refresh struct{ RefreshToken string } }
 					}
-					if json.Unmarshal([]byte(answer), &got); got.Data.Refresh.RefreshToken != "" {
+					json.Unmarshal([]byte(lastResponse), &got)
+					if got.Data.Refresh.RefreshToken != "" {
 						token = got.Data.Refresh.RefreshToken
 					}
 					return fmt.Sprintf(refresh, token)
@@ -126,24 +126,24 @@ func TestOneAddressStarvesNobody(t *testing.T) {
 					}
 				})
 			}
-			waitFor(t, "16 of the attacker's calls are under way, and 84 are refused", func() bool {
+			waitFor(t, "16 of the attacker's requests in flight and 84 refused", func() bool {
 				return held.Load() == 16 && limited.Load() == 84
 			})
-			through, answer := 0, ""
-			next := tt.owners(t, kc)
+			succeeded, response := 0, ""
+			nextQuery := tt.newUser(t, kc)
 			for range 100 {
-				_, answer = s.do(t, exchange{query: next(answer), from: owner})
-				if strings.Contains(answer, tt.want) {
-					through++
+				_, response = s.do(t, exchange{query: nextQuery(response), from: user})
+				if strings.Contains(response, tt.want) {
+					succeeded++
 				}
 			}
-			if through != 100 {
-				t.Errorf("%d of 100 got through, the last with %s", through, answer)
+			if succeeded != 100 {
+				t.Errorf("%d of 100 requests succeeded, the last got %s", succeeded, response)
 			}
 			release()
 			connections.Wait()
 			if held.Load() != 16 {
-				t.Errorf("%d of the attacker's calls reached Keycloak, want 16", held.Load())
+				t.Errorf("%d of the attacker's requests reached Keycloak, want 16", held.Load())
 			}
 		})
 	}

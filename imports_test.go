@@ -20,22 +20,21 @@ const (
 	standIn = module + "/keycloak/keycloaktest"
 )
 
-// doors lists, for each room, the rooms that it may import. What isn't listed is forbidden, for
-// tests too, but that every room's tests may have the stand-in. The map of the house is
-// CONTRIBUTING.md; a new room gets a line here and there.
-var doors = map[string][]string{
+// allowedImports lists, for each package of this module, the others that it and its tests may
+// import. In addition, all tests may import keycloaktest. A new package gets a line here and in
+// CONTRIBUTING.md, which says what each package is for.
+var allowedImports = map[string][]string{
 	"identity":    {},
 	"apierror":    {"identity"},
 	"graphqlhttp": {"apierror", "internal/language", "internal/strictjson"},
 	"limits":      {"apierror", "internal/language"},
 	"throttle":    {"identity", "store"},
 	"console":     {},
-	// Drives the built server from the outside, and compares the language of documents with
-	// graphql-js's.
+	// Tests the built server from outside, and compares its GraphQL parsing with graphql-js.
 	"e2e": {"keycloak/keycloaktest", "apierror", "graphqlhttp", "limits"},
 
 	"store":           {"store/storetest"}, // in tests
-	"store/storetest": {"store"},           // implementations of a store use it
+	"store/storetest": {"store"},           // for any implementation of store's interfaces
 
 	"internal/language":   {},
 	"internal/librarylog": {},
@@ -49,11 +48,11 @@ var doors = map[string][]string{
 	"deploy/keycloak":     {},
 	"internal/strictjson": {},
 	"internal/jose":       {"internal/strictjson"},
-	// other people's projects use it
+	// for other projects too, so it imports nothing else of CloakQL
 	"keycloak/keycloaktest":                    {"keycloak/keycloaktest/internal/realmfile"},
 	"keycloak/keycloaktest/internal/realmfile": {},
 	"keycloak/keycloaktest/contract":           {"keycloak/keycloaktest"},
-	"schema":                                   {}, // the files, for those who embed them
+	"schema":                                   {}, // embeds the schema files
 	"authz":                                    {"identity", "schema"},
 	"plugin":                                   {"schema"},
 	"cmd/cloakql-gqlgen":                       {"plugin"},
@@ -61,51 +60,48 @@ var doors = map[string][]string{
 		"internal/strictjson"},
 	"keycloak/drill":  {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated": {"identity"},
-	// apierror in tests
-	"graph":  {"graph/generated", "authz", "identity", "signin", "apierror"},
-	"signin": {"identity"},
+	"graph":           {"graph/generated", "authz", "identity", "signin", "apierror"}, // apierror in tests
+	"signin":          {"identity"},
 }
 
-// Rooms meet in identity and in package cloakql (here ""), and nowhere else.
-func TestDoors(t *testing.T) {
+// Packages share types only through identity, and only package cloakql (here "") connects them.
+func TestImports(t *testing.T) {
 	for file, imports := range importsOf(t) {
-		room, test := path.Dir(file), strings.HasSuffix(file, "_test.go")
+		dir, test := path.Dir(file), strings.HasSuffix(file, "_test.go")
 		if slices.Contains(imports, standIn) && !test &&
-			!slices.Contains([]string{"cmd/cloakql-dev", "e2e", "keycloak/drill"}, room) {
-			t.Errorf("%s imports the stand-in; only cmd/cloakql-dev may", file)
+			!slices.Contains([]string{"cmd/cloakql-dev", "e2e", "keycloak/drill"}, dir) {
+			t.Errorf("%s imports keycloaktest; apart from tests, only cmd/cloakql-dev may", file)
 		}
-		if room == "." { // it connects the rooms
+		if dir == "." { // connects the packages
 			for _, imported := range imports {
 				target, _ := strings.CutPrefix(imported, module+"/")
 				if !test &&
 					(target == "settings" || target == "internal/program" ||
 						strings.HasPrefix(target, "cmd/")) {
-					t.Errorf(
-						"%s imports %s, which imports this package's configuration from outside",
-						file, target)
+					t.Errorf("%s imports %s, which configures this package from outside", file,
+						target)
 				}
 			}
 			continue
 		}
-		allowed, known := doors[room]
+		allowed, known := allowedImports[dir]
 		if !known {
-			t.Errorf(
-				"%s: %s is no room of the house: put the file into one, or give the room its "+
-					"doors here", file, room)
+			t.Errorf("%s: allowedImports lacks the package %s: add it, or move the file", file, dir)
 		}
 		for _, imported := range imports {
 			target, ours := strings.CutPrefix(imported+"/", module+"/")
 			target = strings.TrimSuffix(target, "/")
-			if ours && target != room && !slices.Contains(allowed, target) &&
+			if ours && target != dir && !slices.Contains(allowed, target) &&
 				!(test && imported == standIn) {
-				t.Errorf("%s imports %s; %s may import %v", file, target, room, allowed)
+				t.Errorf("%s imports %s; %s may import only %v", file, target, dir, allowed)
 			}
 		}
 	}
 }
 
-// The domain is the standard library's alone: every room imports it, so what it imports, all do.
-func TestDomainIsPure(t *testing.T) {
+// Package identity imports only the standard library: nearly every package depends on it, and so
+// would depend on its imports too.
+func TestImports_identity(t *testing.T) {
 	for file, imports := range importsOf(t) {
 		if path.Dir(file) != "identity" {
 			continue
@@ -119,22 +115,22 @@ func TestDomainIsPure(t *testing.T) {
 	}
 }
 
-// Rooms that answer requests before any field runs take from apierror its codes, in the shape that
-// clients see, and nothing else: the table and the presenter are for errors of fields.
-func TestDoors_apierror_codesOnly(t *testing.T) {
+// Packages that refuse requests before any field runs use only apierror's codes and New: the table
+// and the presenter are for the errors of fields.
+func TestImports_apierrorCodesOnly(t *testing.T) {
 	allowed := regexp.MustCompile(`^(Code|Reason)|^New$`)
 	found := 0
-	for _, room := range []string{"graphqlhttp", "limits"} {
-		eachDeclaration(t, room, func(_ *ast.File, declaration ast.Decl) {
+	for _, dir := range []string{"graphqlhttp", "limits"} {
+		eachDeclaration(t, dir, func(_ *ast.File, declaration ast.Decl) {
 			ast.Inspect(declaration, func(n ast.Node) bool {
 				selector, ok := n.(*ast.SelectorExpr)
 				if !ok {
 					return true
 				}
-				if from, ok := selector.X.(*ast.Ident); ok && from.Name == "apierror" {
+				if pkg, ok := selector.X.(*ast.Ident); ok && pkg.Name == "apierror" {
 					found++
 					if !allowed.MatchString(selector.Sel.Name) {
-						t.Errorf("%s uses apierror.%s; it may use codes, reasons and New", room,
+						t.Errorf("%s uses apierror.%s; it may use only codes, reasons and New", dir,
 							selector.Sel.Name)
 					}
 				}
@@ -143,14 +139,14 @@ func TestDoors_apierror_codesOnly(t *testing.T) {
 		})
 	}
 	if found < 20 {
-		t.Errorf("%d uses of apierror found, want more", found)
+		t.Errorf("found %d uses of apierror, want at least 20", found)
 	}
 }
 
-// importsOf reads the imports of every Go file of this module, whatever its build tags.
+// importsOf returns the imports of every Go file of this module, ignoring build tags.
 func importsOf(t *testing.T) map[string][]string {
 	t.Helper()
-	found := map[string][]string{}
+	imports := map[string][]string{}
 	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -172,21 +168,21 @@ func importsOf(t *testing.T) map[string][]string {
 			return err
 		}
 		name = filepath.ToSlash(name)
-		found[name] = nil
+		imports[name] = nil
 		for _, spec := range file.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
 				return err
 			}
-			found[name] = append(found[name], imported)
+			imports[name] = append(imports[name], imported)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(found) < 20 {
-		t.Fatalf("only %d Go files found", len(found))
+	if len(imports) < 20 {
+		t.Fatalf("found only %d Go files", len(imports))
 	}
-	return found
+	return imports
 }

@@ -20,8 +20,9 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// The two calls that make a gqlgen server safe may come in any order: limits count and locate what
-// the client sent, rules and suggestions are the same, and values are read right.
+// limits.Install and graphqlhttp.Install may be called in either order: limits apply to the
+// document that the client sent, validation rules and suggestions are the same, and values are read
+// correctly.
 func TestInstall_anyOrder(t *testing.T) {
 	const key = `\uD83D\uDD11` // a surrogate pair, which gqlparser misreads
 	long := strings.Repeat("x", limits.StringBytes)
@@ -38,7 +39,7 @@ func TestInstall_anyOrder(t *testing.T) {
 		`mutation { logout(refreshToken: {a: "` + key + `"}) }`:               "GRAPHQL_VALIDATION_FAILED",
 		`mutation { logout(refreshToken: "` + key + `") ! }`:                  "GRAPHQL_PARSE_FAILED",
 		`mutation { logout(refreshToken: "\uD83D") }`:                         "GRAPHQL_PARSE_FAILED",
-		// What the client wrote has a byte too many; rewritten it would fit.
+		// One byte too long as the client wrote it, though it would fit once rewritten.
 		`mutation { logout(refreshToken: "` + key + long[11:] + `") }`: "OPERATION_TOO_LARGE/STRINGS",
 
 		"{" + strings.Repeat(" a: me { id }", limits.RootFields+1) + "}": "OPERATION_TOO_LARGE/ROOT_FIELDS",
@@ -60,25 +61,25 @@ func TestInstall_anyOrder(t *testing.T) {
 				reason != "" && !strings.Contains(bodies[0], `"reason":"`+reason+`"`) {
 				t.Errorf(
 					"introspection %t, %.80s:\nlimits first %.300s\nHTTP first   %.300s\nwant "+
-						"both with %s",
+						"%s from both",
 					introspection, query, bodies[0], bodies[1], want)
 			}
 		}
-		// gqlparser's own rules see no difference between the two lists.
+		// gqlparser's own rules accept these two lists as equal.
 		schema := gqlparser.MustLoadSchema(&gqlast.Source{Input: "type Query { f(l: [Int]): Int }"})
 		servers = installInAnyOrder(t, introspection,
 			&graphql.ExecutableSchemaMock{SchemaFunc: func() *gqlast.Schema { return schema }})
 		for _, server := range servers {
 			if got := postTo(server, "{ f(l: [1]) f(l: [2]) }"); !strings.Contains(got,
 				"GRAPHQL_VALIDATION_FAILED") {
-				t.Errorf("the rules of limits aren't in the server: %s", got)
+				t.Errorf("the server lacks the validation rules of limits: %s", got)
 			}
 		}
 	}
 }
 
-// installInAnyOrder returns a server with limits that were installed first, and one with limits
-// that were installed last.
+// installInAnyOrder returns a server on which limits were installed first, and one on which they
+// were installed last.
 func installInAnyOrder(t *testing.T, introspection bool,
 	schema graphql.ExecutableSchema) [2]*handler.Server {
 	t.Helper()
