@@ -9,10 +9,9 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// claims are the members of a payload that we act on or show, as Keycloak 26.7.4 names them; nil
-// where there is none.
+// claims are the claims that the package uses, by Keycloak 26.7.4's names; nil if absent.
 type claims struct {
-	iss, typ, cnf, aud, azp, sub, nbf, iat, exp strictjson.Value // what the verifier checks
+	iss, typ, cnf, aud, azp, sub, nbf, iat, exp strictjson.Value // checked by the verifier
 
 	username, email, emailVerified, name, givenName, familyName strictjson.Value
 	realmAccess, resourceAccess, groups                         strictjson.Value
@@ -68,9 +67,8 @@ func (c *claims) setMember(name []byte, value strictjson.Value) {
 	}
 }
 
-// newUser reads the claims of a verified access token, whose members parse has found unique at
-// every depth. A claim that is absent, or of another type than Keycloak gives it, is one that the
-// user doesn't have.
+// newUser returns the user of a verified access token. A claim of a type that Keycloak doesn't use
+// for it counts as absent. parse has checked that member names are unique at every depth.
 func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	user := &identity.User{
 		Username:    optional(c.username),
@@ -95,9 +93,9 @@ func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	if scope, ok := c.scope.String(); ok {
 		user.Token.Scope = strings.Fields(scope)
 	}
-	if sid, ok := c.sid.String(); ok && sid != "" { // service accounts have none
+	if sid, ok := c.sid.String(); ok && sid != "" { // service accounts have no session
 		user.Token.Session = &identity.Session{ID: sid}
-		// Only a sign-in through a browser says when it was.
+		// Only sign-ins through a browser have an auth_time.
 		if c.authTime != nil {
 			if at, err := numericDate("auth_time", c.authTime); err == nil {
 				user.Token.Session.AuthenticatedAt = &at
@@ -121,7 +119,7 @@ func clientRoles(access strictjson.Value) []identity.ClientRoles {
 	err := strictjson.ScanMembers(access, func(name []byte, value strictjson.Value) {
 		clients = append(clients, identity.ClientRoles{Client: string(name), Roles: roles(value)})
 	})
-	if err != nil { // it is no object
+	if err != nil { // not an object
 		return []identity.ClientRoles{}
 	}
 	slices.SortFunc(clients, func(a, b identity.ClientRoles) int {
@@ -138,14 +136,14 @@ func roles(access strictjson.Value) (names []string) {
 			names = list(value)
 		}
 	})
-	if err != nil { // it is no object
+	if err != nil { // not an object
 		return []string{}
 	}
 	return names
 }
 
-// list reads a list of strings; never nil. One string is not a list of one: a mapper's slip gives
-// no role.
+// list reads an array of strings. It never returns nil. A single string doesn't count as an array
+// of one: a misconfigured mapper must not grant a role.
 func list(v strictjson.Value) []string {
 	if texts, ok := v.Strings(); ok {
 		return texts

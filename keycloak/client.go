@@ -16,45 +16,46 @@ import (
 )
 
 // A ClientConfig describes a confidential client of a realm. Realm, ClientID and ClientSecret are
-// needed.
+// required.
 type ClientConfig struct {
 	Realm        Realm
 	ClientID     string
 	ClientSecret identity.Secret
-	LoginScope   string        // what Login asks for; DefaultLoginScope if empty
-	Timeout      time.Duration // of one call to Keycloak, for its caller; DefaultTimeout if zero
+	LoginScope   string // the scope that Login requests; DefaultLoginScope if empty
+	// Timeout is how long a caller waits for one call to Keycloak; DefaultTimeout if zero.
+	Timeout time.Duration
 	// Transport makes the HTTP calls; NewTransport() if nil. Redirects are never followed, and
 	// callers wait no longer than Timeout, whatever the transport does.
 	Transport http.RoundTripper
-	// slog.Default() if nil; a line for each refresh token that is presented again
+	// Log gets a line for each refresh token that is presented again; slog.Default() if nil.
 	Log *slog.Logger
 
-	// RefreshGrace is for how long the answer of a refresh is handed out again to whoever presents
-	// the same token from the same network: identity.Address in an IPv4 /24 or an IPv6 /48. It ends
-	// sooner when the new refresh token is presented. Callers without an address count as one
-	// network. It is DefaultRefreshGrace if zero, and not at all if negative.
+	// RefreshGrace is how long the tokens of a refresh are returned again to callers that present
+	// the same refresh token from the same network (identity.Address in an IPv4 /24 or an IPv6
+	// /48). It ends early when the new refresh token is presented. Callers without a known address
+	// count as one network. It is DefaultRefreshGrace if zero; a negative value turns it off.
 	RefreshGrace time.Duration
 
-	// RefreshGraceAnyNetwork hands it out whatever the network, for people whose address changes
-	// within the grace, and so to a thief elsewhere as well.
+	// RefreshGraceAnyNetwork makes RefreshGrace apply on any network, for users whose address
+	// changes within the grace period. A thief on another network can then get the tokens, too.
 	RefreshGraceAnyNetwork bool
 
-	// How many calls of each kind may be under way at once; DefaultMaxCalls if zero. Each kind has
-	// its own, so that a storm of sign-ins doesn't hold up refreshes and sign-outs. One call
-	// more fails at once. A network holds a quarter of them at most, where the caller's address is
-	// known (identity.Address).
+	// MaxLogins, MaxRefreshes and MaxLogouts bound the calls of each kind that are in flight;
+	// DefaultMaxCalls if zero. The bounds are separate so that a flood of sign-ins doesn't hold up
+	// refreshes and sign-outs. A call beyond its bound fails at once. If callers' addresses are
+	// known (identity.Address), one network holds at most a quarter of each.
 	MaxLogins, MaxRefreshes, MaxLogouts int
 
-	// RefusalPause is how long after a refused sign-in the next one of that account waits;
+	// RefusalPause is how long an account's next sign-in waits after a refused one;
 	// DefaultRefusalPause if zero, none if negative. It should be longer than the realm's quick
 	// login check (quickLoginCheckMilliSeconds, 1 s by default): two failures of an account within
-	// that lock the account for a minute.
+	// that time lock the account for a minute.
 	RefusalPause time.Duration
 
-	// ForwardAddress tells Keycloak the address of whoever signs in (identity.Address), for its
-	// events and its rules, in X-Forwarded-For. Keycloak must be told to read it
-	// (proxy-headers=xforwarded), and from this server alone (proxy-trusted-addresses); it ignores
-	// it otherwise.
+	// ForwardAddress sends the address of the user who signs in (identity.Address) to Keycloak in
+	// X-Forwarded-For, for its events and rules. Keycloak ignores the header unless it is
+	// configured to read it (proxy-headers=xforwarded); it should trust this server only
+	// (proxy-trusted-addresses).
 	ForwardAddress bool
 }
 
@@ -67,42 +68,40 @@ const (
 	DefaultRefreshGrace = 10 * time.Second
 
 	// DefaultMaxCalls is the default of MaxLogins, MaxRefreshes and MaxLogouts. Keycloak hashes
-	// passwords with argon2id, some ten milliseconds of a core each; more at once wait there, not
-	// here.
+	// passwords with argon2id, some ten milliseconds of a core each; more calls at once would only
+	// wait in Keycloak.
 	DefaultMaxCalls = 64
 
-	// DefaultRefusalPause is Keycloak's quick login check, which is a second by default, and half
-	// of one: Keycloak counts a failure a moment after its answer.
+	// DefaultRefusalPause is half a second longer than Keycloak's default quick login check, since
+	// Keycloak records a failure shortly after its response.
 	DefaultRefusalPause = 1500 * time.Millisecond
 )
 
 const (
-	// maxTimeouts bounds a call, in timeouts. Its caller is answered after one; Keycloak doesn't
-	// stop then, so the call keeps its places in the pool and the queue until Keycloak has
-	// answered, or until this bound.
+	// maxTimeouts bounds a call to Keycloak, in multiples of Timeout. The caller gets an error
+	// after one Timeout, but Keycloak keeps working, so the call keeps its slot and its place in
+	// the queue until Keycloak responds or this bound is reached.
 	maxTimeouts = 3
-	// maxQueueHold bounds how long a refusal that is held back blocks its account's queue, before
-	// the pause. The owner waits behind it.
+	// maxQueueHold bounds how long a delayed refusal blocks its account's queue, before the pause:
+	// the account's owner may be next in the queue.
 	maxQueueHold = 1500 * time.Millisecond
 )
 
-// A Client signs people in and out of a realm, on behalf of one client of it. Make it with
-// NewClient; it is safe for concurrent use. Its methods fail with the errors of package identity:
+// A Client signs people in and out of a realm, using one of the realm's clients. Make it with
+// NewClient. It is safe for concurrent use. Its methods fail with the errors of package identity:
 //
-//   - ErrProviderUnavailable when Keycloak is down, slow (identity.TimedOut), or answers with
-//     something that isn't its own
-//   - ErrProviderMisconfigured when a setting here, or a switch in the realm, is wrong;
-//     identity.Detail names it
-//   - ErrBusy when as many calls of the kind are under way as ClientConfig allows
-//   - a RateLimitError when the caller's network has its share of those
+//   - ErrProviderUnavailable if Keycloak is down or slow (identity.TimedOut), or if the response
+//     isn't one of Keycloak's
+//   - ErrProviderMisconfigured if a setting here or in the realm is wrong; identity.Detail names it
+//   - ErrBusy if as many calls of the kind are in flight as ClientConfig allows
+//   - a RateLimitError if the caller's network holds its share of those
 //
-// and with the refusals that each method names. No error holds a password or a token. What Keycloak
-// said, and where it was asked, isn't in the text of an error, which a client may read, but in its
-// identity.Detail.
+// and with the errors that each method names. No error holds a password or a token. The text of an
+// error is safe to show to clients; Keycloak's response and URL are only in its identity.Detail.
 type Client struct {
 	config    ClientConfig
 	http      *http.Client
-	calls     *sync.WaitGroup // sign-ins and sign-outs under way, their callers there or not
+	calls     *sync.WaitGroup // sign-ins and sign-outs in flight, even if their callers have left
 	logins    *semaphore
 	accounts  *accounts
 	queue     *loginQueue
@@ -114,8 +113,8 @@ type Client struct {
 var errNoClient = &identity.Error{Reason: identity.ErrProviderMisconfigured,
 	Detail: "the zero Client has no realm: make it with keycloak.NewClient"}
 
-// NewClient checks config and returns a client for it. It sends no request: a wrong secret shows at
-// the first Login.
+// NewClient checks config and returns a Client. It sends no request, so a wrong secret shows only
+// at the first Login.
 func NewClient(config ClientConfig) (*Client, error) {
 	if config.Realm == (Realm{}) || config.ClientID == "" || config.ClientSecret.Reveal() == "" {
 		return nil, errors.New("keycloak: a client needs a realm, a client id and its secret")
@@ -152,22 +151,22 @@ func NewClient(config ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-// Login trades a person's credentials for tokens by the resource owner password credentials grant,
-// RFC 6749 section 4.3. It fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady, or
-// ErrLoginNotAllowed when direct access grants are off for the client.
+// Login exchanges a user's credentials for tokens with the resource owner password credentials
+// grant, RFC 6749 section 4.3. It fails with ErrBadCredentials, ErrAccountDisabled,
+// ErrAccountNotReady, or ErrLoginNotAllowed if direct access grants are off for the client.
 //
-// Sign-ins of one account are exchanged one after another, in the order in which they came: with
-// brute-force protection on, Keycloak 26.7.4 refuses all but one of those that it has at the same
-// moment, right passwords too, with the words for a wrong one. The next one comes RefusalPause
-// after a refusal. At most four sign-ins of one account queue behind the running one, and at most
-// two of them come from one network. Each waits for at most Timeout; the call to Keycloak then gets
-// its own Timeout. A fifth, or one that waited too long, fails with ErrBusy. A caller who leaves is
-// let go, and the exchange goes on: Keycloak doesn't stop either, and the next one must not meet
-// it.
+// Sign-ins of one account run one after another, first come, first served: with brute-force
+// protection on, Keycloak 26.7.4 refuses all but one of several concurrent sign-ins of an account,
+// even with the right password, and with the error for a wrong one. After a refusal, the next
+// sign-in starts RefusalPause later. At most four sign-ins of one account queue behind the running
+// one, and at most two of these five come from one network. Each waits for at most Timeout; the
+// call to Keycloak then gets its own Timeout. A sixth sign-in, or one that waited too long, fails
+// with ErrBusy. When ctx ends, Login returns but the call continues: Keycloak wouldn't stop either,
+// and the account's next sign-in must not run at the same time.
 //
-// ErrBadCredentials comes no sooner than other judged sign-ins take: Keycloak refuses an account
-// without a password sooner than others, and time must not tell which accounts those are. Until
-// then it counts to its network's share of MaxLogins, and to no other.
+// ErrBadCredentials is delayed until the call has taken as long as other sign-ins do: Keycloak
+// refuses accounts without a password faster, and timing must not tell which accounts those are.
+// During the delay the call counts only toward its network's share of MaxLogins.
 func (c *Client) Login(ctx context.Context,
 	credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	if c.http == nil {
@@ -182,17 +181,17 @@ func (c *Client) Login(ctx context.Context,
 
 func (c *Client) login(ctx context.Context,
 	credentials identity.Credentials) (*identity.OpenIDToken, error) {
-	waiting, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	queueCtx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	leaveQueue, err := c.queue.enter(waiting, c.accounts.lookup(credentials))
+	leaveQueue, err := c.queue.enter(queueCtx, c.accounts.lookup(credentials))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
-	case err != nil: // Keycloak wasn't asked, so it did nothing wrong
+	case err != nil: // not ErrProviderUnavailable: Keycloak wasn't called
 		return nil, &identity.Error{Reason: identity.ErrBusy,
-			Detail: "others of this account are under way"}
+			Detail: "other sign-ins of this account are in flight"}
 	}
-	// Waiting sign-ins hold no place: five of one account would take those of five accounts.
+	// Queued sign-ins hold no slot: those of one account would keep other accounts out.
 	slot, err := c.logins.acquire(ctx)
 	if err != nil {
 		leaveQueue(0)
@@ -207,26 +206,26 @@ func (c *Client) login(ctx context.Context,
 	if otp := credentials.OTP.Reveal(); otp != "" {
 		form.Set("otp", otp)
 	}
-	begin := time.Now()
+	start := time.Now()
 	return await(ctx, c, func(ctx context.Context) (*identity.OpenIDToken, error) {
 		defer slot.release()
-		token, err := c.tokens(ctx, form, loginRefusals)
+		token, err := c.requestTokens(ctx, form, loginRefusals)
 		slot.free()
 		refused := errors.Is(err, identity.ErrBadCredentials)
-		if judged(err) {
-			c.timing.observe(networkOf(ctx), time.Since(begin), refused)
+		if decided(err) {
+			c.timing.observe(networkOf(ctx), time.Since(start), refused)
 		}
 		switch {
 		case err == nil:
 			c.accounts.learn(credentials, token)
 			leaveQueue(0)
 		case refused:
-			// What the caller could see besides the answer has the same pace: when the account's
-			// next sign-in begins, and when the network's next place is free.
-			held := min(c.timing.target(), c.config.Timeout/2)
-			leaveQueue(time.Until(begin.Add(min(held, maxQueueHold))) +
+			// The time must not show in other calls, either: when the account's next sign-in
+			// starts, and when the caller's network may make another call.
+			target := min(c.timing.target(), c.config.Timeout/2)
+			leaveQueue(time.Until(start.Add(min(target, maxQueueHold))) +
 				max(0, c.config.RefusalPause))
-			time.Sleep(time.Until(begin.Add(held)))
+			time.Sleep(time.Until(start.Add(target)))
 		case identity.TimedOut(err): // Keycloak may count it as a failure
 			leaveQueue(c.config.RefusalPause)
 		default:
@@ -236,16 +235,16 @@ func (c *Client) login(ctx context.Context,
 	})
 }
 
-// judged reports whether Keycloak judged a sign-in that ended so.
-func judged(err error) bool {
+// decided reports whether err is Keycloak's decision about a sign-in, rather than a failure.
+func decided(err error) bool {
 	return err == nil || errors.Is(err, identity.ErrBadCredentials) ||
 		errors.Is(err, identity.ErrAccountDisabled) ||
 		errors.Is(err, identity.ErrAccountNotReady)
 }
 
-// Refresh trades a refresh token for new tokens, RFC 6749 section 6. Calls with one and the same
-// token from one network share one exchange, which goes on when a caller leaves; its answer is
-// handed out again within RefreshGrace, until the new refresh token is presented. It fails with
+// Refresh exchanges a refresh token for new tokens, RFC 6749 section 6. Calls with the same token
+// from one network share one exchange, which continues when a caller leaves. Its tokens are
+// returned again within RefreshGrace, until the new refresh token is presented. Refresh fails with
 // ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid.
 func (c *Client) Refresh(ctx context.Context,
 	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
@@ -255,10 +254,10 @@ func (c *Client) Refresh(ctx context.Context,
 	if err := checkRefreshToken(refreshToken); err != nil {
 		return nil, fmt.Errorf("keycloak: refresh: %w", err)
 	}
-	waiting, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	waitCtx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	token, err := c.exchanges.do(waiting, refreshToken)
-	if err != nil && ctx.Err() == nil && waiting.Err() != nil {
+	token, err := c.exchanges.do(waitCtx, refreshToken)
+	if err != nil && ctx.Err() == nil && waitCtx.Err() != nil {
 		err = c.timedOut()
 	}
 	if err != nil {
@@ -267,9 +266,9 @@ func (c *Client) Refresh(ctx context.Context,
 	return token, nil
 }
 
-// Logout ends the session of a refresh token, for every client of the realm that shares it. That
-// the session had ended before is no error. It fails with ErrRefreshInvalid when Keycloak doesn't
-// know the token. It goes on when ctx ends: whoever signs out often closes the tab next.
+// Logout ends the session of a refresh token, for every client of the realm that shares it. It
+// succeeds if the session has already ended, and fails with ErrRefreshInvalid if Keycloak doesn't
+// know the token. It continues when ctx ends: people who sign out often close the tab next.
 func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error {
 	if c.http == nil {
 		return fmt.Errorf("keycloak: logout: %w", errNoClient)
@@ -283,22 +282,22 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 	return nil
 }
 
-// checkRefreshToken refuses, before Keycloak is asked, what isn't in the one spelling that Keycloak
-// gives its refresh tokens: a JWS of three parts. Keycloak 26.7.4 reads a token with padding, with
-// + and / or stray bits in its signature, and with control characters anywhere, so that one token
-// has any number of spellings. Whatever goes by the text of a token, as the shared exchange and the
-// budgets do, takes each for another token.
+// checkRefreshToken refuses, without a call to Keycloak, tokens that aren't spelled as Keycloak
+// issues them: a JWS of three parts. Keycloak 26.7.4 also accepts a token with padding, with + and
+// / or stray bits in its signature, and with control characters anywhere, so one token has any
+// number of spellings. The shared exchange and the rate limits compare tokens by their text, and
+// would treat each spelling as a different token.
 func checkRefreshToken(refreshToken identity.Secret) error {
 	parts, err := jose.DecodeCompact(refreshToken.Reveal())
 	if err != nil || len(parts[0]) == 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
 		return &identity.Error{Reason: identity.ErrRefreshInvalid,
-			Detail: "it is not three parts of base64url in their one spelling, as Keycloak's are"}
+			Detail: "it is not three parts of base64url without padding, as Keycloak's are"}
 	}
 	return nil
 }
 
 func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error {
-	// it outlives its caller, and isn't begun for one who has gone
+	// The call outlives its caller, so it isn't made for a caller who has left already.
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -309,7 +308,7 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 	_, err = await(context.WithoutCancel(ctx), c,
 		func(ctx context.Context) (_ struct{}, err error) {
 			defer slot.release()
-			defer recovered(&err)
+			defer recoverPanic(&err)
 			c.exchanges.markUsed(refreshToken)
 			form := url.Values{"refresh_token": {refreshToken.Reveal()}}
 			got, err := c.call(ctx, c.config.Realm.logoutURL(), form)
@@ -317,8 +316,8 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 				return struct{}{}, err
 			}
 			if got.status != http.StatusNoContent {
-				// 26.7.4 says 204 of an ended session too; should another release refuse, it is no
-				// error here.
+				// Keycloak 26.7.4 returns 204 for an ended session, too. A release that refuses
+				// instead gets the same result.
 				if err := refusal(got, refreshRefusals); !errors.Is(err, identity.ErrSessionEnded) {
 					return struct{}{}, err
 				}
@@ -329,36 +328,35 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 	return err
 }
 
-// await runs work, which Client.Close waits for, and returns what it returns. A caller who leaves
-// is let go, and one who has waited for Timeout is told that Keycloak timed out; work goes on in
-// both cases.
+// await runs work on a goroutine and returns its result. It returns early when ctx ends, and with
+// timedOut after Timeout. Work continues in both cases, and Client.Close waits for it.
 func await[T any](ctx context.Context, c *Client,
 	work func(context.Context) (T, error)) (T, error) {
-	type outcome struct {
+	type result struct {
 		value T
 		err   error
 	}
-	ended := make(chan outcome, 1) // there may be no receiver any more
-	c.calls.Go(func() {            // ends with work, which bounds its time by call
+	done := make(chan result, 1) // the receiver may be gone
+	c.calls.Go(func() {          // ends with work, whose duration Client.call bounds
 		value, err := work(context.WithoutCancel(ctx))
-		ended <- outcome{value, err}
+		done <- result{value, err}
 	})
 	timer := time.NewTimer(c.config.Timeout)
 	defer timer.Stop()
-	var none T
+	var zero T
 	select {
-	case out := <-ended:
-		return out.value, out.err
+	case r := <-done:
+		return r.value, r.err
 	case <-ctx.Done():
-		return none, ctx.Err()
+		return zero, ctx.Err()
 	case <-timer.C:
-		return none, c.timedOut()
+		return zero, c.timedOut()
 	}
 }
 
-// recovered turns a panic into an error. Calls run on goroutines that outlive their callers, where
-// one panic would end the process.
-func recovered(err *error) {
+// recoverPanic turns a panic into an error. Calls run on goroutines that outlive their callers,
+// where a panic would end the process.
+func recoverPanic(err *error) {
 	if recover() != nil {
 		*err = unavailable("asking Keycloak panicked")
 	}
@@ -371,19 +369,20 @@ func (c *Client) timedOut() error {
 	}
 }
 
-// Close waits until the exchanges that callers have left are done, or ctx ends. Call it when no
-// more requests come in: an exchange cut off in the middle may cost a person the session.
+// Close waits until all calls in flight are done, including those whose callers have left, or until
+// ctx ends. Call it when no more requests come in: a refresh that is cut off halfway may cost a
+// user the session.
 func (c *Client) Close(ctx context.Context) error {
 	if c.http == nil {
 		return nil
 	}
-	ended := make(chan struct{})
-	go func() { // ends with the last call, each of which has a deadline
+	done := make(chan struct{})
+	go func() { // ends with the last call; each has a deadline
 		c.calls.Wait()
-		close(ended)
+		close(done)
 	}()
 	select {
-	case <-ended:
+	case <-done:
 		return c.exchanges.wait(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
@@ -392,16 +391,16 @@ func (c *Client) Close(ctx context.Context) error {
 
 func (c *Client) exchange(ctx context.Context,
 	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
-	return c.tokens(ctx, url.Values{
+	return c.requestTokens(ctx, url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {refreshToken.Reveal()},
 	}, refreshRefusals)
 }
 
-// tokens asks the token endpoint.
-func (c *Client) tokens(ctx context.Context, form url.Values,
+// requestTokens calls the token endpoint.
+func (c *Client) requestTokens(ctx context.Context, form url.Values,
 	refusals []refusalRule) (token *identity.OpenIDToken, err error) {
-	defer recovered(&err)
+	defer recoverPanic(&err)
 	got, err := c.call(ctx, c.config.Realm.tokenURL(), form)
 	if err != nil {
 		return nil, err
@@ -409,18 +408,18 @@ func (c *Client) tokens(ctx context.Context, form url.Values,
 	return readToken(got, refusals)
 }
 
-// call posts a form with the client's own credentials, as form values: Keycloak prefers those to
-// Basic, which would need the double encoding of RFC 6749 section 2.3.1. A client that takes a
-// secret in a header only gets a hint for the log (clientErrors): trying both ways would double the
-// calls of every wrong secret. It takes no longer than maxTimeouts.
+// call posts a form with the client's credentials in it. Keycloak prefers form values to HTTP
+// Basic, which would need the double encoding of RFC 6749 section 2.3.1. For a client that accepts
+// its secret only in a header, the error's detail says what to change (clientErrors): trying both
+// ways would double the calls with a wrong secret. A call takes at most maxTimeouts.
 func (c *Client) call(ctx context.Context, url string, form url.Values) (response, error) {
-	bounded, cancel := context.WithTimeout(ctx, maxTimeouts*c.config.Timeout)
+	callCtx, cancel := context.WithTimeout(ctx, maxTimeouts*c.config.Timeout)
 	defer cancel()
 	form.Set("client_id", c.config.ClientID)
 	form.Set("client_secret", c.config.ClientSecret.Reveal())
-	got, err := c.post(bounded, url, form)
+	got, err := c.post(callCtx, url, form)
 	switch {
-	case err != nil && bounded.Err() != nil:
+	case err != nil && callCtx.Err() != nil:
 		return response{}, c.timedOut()
 	case err != nil:
 		return response{}, unavailable("%s", err.Error())
@@ -428,8 +427,8 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (respons
 	return got, nil
 }
 
-// post sends a form. Of the request that it is sent for, the client's address alone goes along, and
-// only if told to.
+// post sends a form. Nothing of the incoming request is passed on except the client's address, if
+// ForwardAddress says so.
 func (c *Client) post(ctx context.Context, url string, form url.Values) (response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url,
 		strings.NewReader(form.Encode()))

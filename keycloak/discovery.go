@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// WarnIssuer asks the realm once for the issuer that it names in its tokens, and logs a warning
-// when that isn't one of accepted. It tries until it has an answer, or ctx ends. Nothing else of
-// the answer is used. A nil transport is NewTransport(), a nil log slog.Default().
+// WarnIssuer fetches the issuer that the realm puts into its tokens, and logs a warning if it isn't
+// one of accepted. It retries until it has a response, or ctx ends. Nothing else in the response is
+// used. A nil transport is NewTransport(), a nil log slog.Default().
 func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport http.RoundTripper,
 	log *slog.Logger) {
 	client := newHTTPClient(transport)

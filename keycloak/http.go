@@ -16,17 +16,17 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// maxResponseBytes bounds a body of Keycloak's: many times the largest token answer or key set.
+// maxResponseBytes bounds a response body: many times the largest token response or key set.
 const maxResponseBytes = 1 << 20
 
-// NewTransport returns an HTTP transport tuned for calls to one Keycloak: connections are pooled
-// and kept shorter than common proxies keep theirs, and each step of setting one up is bounded.
-// Client and KeySet use one of these each when they are given none; give both the same one to share
-// connections, or one with a TLSClientConfig of your own.
+// NewTransport returns an HTTP transport tuned for calls to one Keycloak. Its connections are
+// pooled and closed before common proxies close idle ones, and each step of connecting has a
+// timeout. By default, each Client and each KeySet has a transport of its own; pass both the same
+// one to share connections, or one with your own TLSClientConfig.
 //
-// net/http writes the beginning of an unsolicited response to the standard logger. A
-// program that calls Keycloak should send that logger's lines (log.SetOutput) where nobody reads
-// tokens, or through a writer that drops what they quote.
+// net/http logs the start of an unsolicited response to the standard logger. A program that calls
+// Keycloak should send that logger's output (log.SetOutput) to a place that may hold tokens, or
+// through a writer that drops quoted text.
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
@@ -35,16 +35,16 @@ func NewTransport() *http.Transport {
 		TLSHandshakeTimeout:    3 * time.Second,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           64,
-		MaxIdleConnsPerHost:    64, // Go's default of 2 would dial anew for each login of a burst
+		MaxIdleConnsPerHost:    64, // with Go's default of 2, each login of a burst would dial
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-		OnProxyConnectResponse: refusedByProxy,
+		OnProxyConnectResponse: checkProxyResponse,
 	}
 }
 
-// newHTTPClient returns a client that follows no redirect and has no cookies, whatever transport
-// makes its calls: a 307 would carry a password and the client's secret to a place that nobody
-// configured. A nil transport is NewTransport(). Each call brings a context with a deadline.
+// newHTTPClient returns a client without cookies that follows no redirects: a 307 would send a
+// password and the client's secret to a host that isn't configured. A nil transport is
+// NewTransport(). The client has no timeout: each request's context has a deadline.
 func newHTTPClient(transport http.RoundTripper) *http.Client {
 	if transport == nil {
 		transport = NewTransport()
@@ -55,9 +55,10 @@ func newHTTPClient(transport http.RoundTripper) *http.Client {
 		}}
 }
 
-// refusedByProxy replaces net/http's error for a proxy that lets nobody through to Keycloak, which
-// has the proxy's words.
-func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
+// checkProxyResponse returns an error if a proxy refuses to connect. It replaces net/http's error,
+// which repeats text from the proxy.
+func checkProxyResponse(_ context.Context, _ *url.URL, _ *http.Request,
+	response *http.Response) error {
 	if response.StatusCode == http.StatusOK {
 		return nil
 	}
@@ -70,8 +71,8 @@ func (e *proxyError) Error() string {
 	return fmt.Sprintf("the proxy answered %d instead of connecting", e.status)
 }
 
-// proxyNote says that a request goes through a proxy, for the error of one that Keycloak may never
-// have seen.
+// proxyNote returns a note for errors if the request goes through a proxy: it may never have
+// reached Keycloak.
 func proxyNote(client *http.Client, request *http.Request) string {
 	transport, ok := client.Transport.(*http.Transport)
 	if !ok || transport.Proxy == nil {
@@ -83,18 +84,18 @@ func proxyNote(client *http.Client, request *http.Request) string {
 	return " (through a proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)"
 }
 
-// A response is Keycloak's, read to its end.
+// A response is a response from Keycloak, with its whole body.
 type response struct {
 	status int
 	body   []byte
 	note   string // proxyNote
 }
 
-// send makes a request and reads the answer to its end. It fails when there is no answer, when it
-// is cut short or too large, and when it is a redirect.
+// send sends a request and reads the whole response. It fails if there is no response, or if the
+// response is cut short, too large, or a redirect.
 func send(client *http.Client, request *http.Request) (response, error) {
-	// Keycloak turns some errors into HTML for anything that looks like a browser, and refuses an
-	// Origin outside the client's web origins; so this header, and never that one.
+	// Keycloak sends some errors as HTML to a client that looks like a browser. Never set Origin:
+	// Keycloak refuses those outside the client's web origins.
 	request.Header.Set("Accept", "application/json")
 	got, err := client.Do(request)
 	switch {
@@ -120,7 +121,7 @@ func send(client *http.Client, request *http.Request) (response, error) {
 	return response{status: got.StatusCode, body: body, note: proxyNote(client, request)}, nil
 }
 
-// A redactedError is an error with a text that repeats nothing of an answer.
+// A redactedError is an error whose text repeats nothing from a response.
 type redactedError struct {
 	text string
 	err  error
@@ -129,23 +130,22 @@ type redactedError struct {
 func (e *redactedError) Error() string { return e.text }
 func (e *redactedError) Unwrap() error { return e.err }
 
-// quiet replaces the text of an error of net/http, which repeats what it can't read of an answer:
-// tokens may be in it, and what answers may have put in what it was asked. The note is put behind
-// it.
+// redact replaces the text of an error from net/http, and appends note. net/http quotes the parts
+// of a response that it can't parse: these may hold tokens, or repeat the request.
 func redact(err error, note string) error {
-	begin, cause := "", err
-	if failed, ok := errors.AsType[*url.Error](err); ok { // its address is ours
-		begin, cause = fmt.Sprintf("%s %q: ", failed.Op, failed.URL), failed.Err
+	prefix, cause := "", err
+	if failed, ok := errors.AsType[*url.Error](err); ok { // its URL is from the configuration
+		prefix, cause = fmt.Sprintf("%s %q: ", failed.Op, failed.URL), failed.Err
 	}
-	return &redactedError{begin + safeText(cause) + note, err}
+	return &redactedError{prefix + safeText(cause) + note, err}
 }
 
-// safeText returns the text of an error if it is of a kind whose text comes from this machine, the
-// name's resolution, or the other side's certificate. Of any other it tells how long the text is.
+// safeText returns the text of an error if it can only come from this machine, from DNS, or from
+// the server's certificate. For any other error it returns the type and the length of the text.
 func safeText(err error) string {
 	var timeout interface{ Timeout() bool }
 	if call, ok := errors.AsType[*net.OpError](err); ok {
-		if call.Op == "proxyconnect" { // it may have the proxy's words
+		if call.Op == "proxyconnect" { // it may quote the proxy
 			return "the way to the proxy: " + safeText(call.Err)
 		}
 		return call.Error()
@@ -154,7 +154,7 @@ func safeText(err error) string {
 		return name.Error()
 	}
 	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		// which has names out of the certificate
+		// the text holds names from the certificate
 		text := strictjson.Escape(200, certificate.Error())
 		if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
 			text += ": SSL_CERT_FILE names the file of the authorities that this process trusts"
@@ -179,15 +179,15 @@ func safeText(err error) string {
 		return "the connection ended"
 	}
 	text := strings.TrimPrefix(err.Error(), "net/http: HTTP/1.x transport connection broken: ")
-	for _, beginning := range malformedPrefixes {
-		if strings.HasPrefix(text, beginning) {
-			return beginning
+	for _, prefix := range malformedPrefixes {
+		if strings.HasPrefix(text, prefix) {
+			return prefix
 		}
 	}
 	return fmt.Sprintf("an unknown fault of %d bytes (%T)", len(text), err)
 }
 
-// malformedPrefixes begin the texts of net/http that go on with what can't be read of an answer.
+// malformedPrefixes are the starts of net/http's errors that go on to quote a malformed response.
 var malformedPrefixes = []string{
 	"malformed HTTP response", "malformed HTTP status code", "malformed HTTP version",
 	"malformed MIME header", "malformed chunked encoding",

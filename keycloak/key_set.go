@@ -16,65 +16,65 @@ import (
 )
 
 const (
-	// at most, whatever Keycloak's cache headers say: they say no-cache
+	// refreshInterval ignores Keycloak's cache headers, which say no-cache.
 	refreshInterval  = 5 * time.Minute
 	minFetchInterval = time.Second // between the starts of two fetches
 	fetchTimeout     = 3 * time.Second
 	firstRetry       = 1250 * time.Millisecond
 	maxRetry         = 5 * time.Second // between a failed fetch and the next
-	maxWaiters       = 16              // for one fetch; everyone else is answered at once
-	maxWait          = time.Second     // of one token for a fetch
-	maxLoggedKeys    = 100             // that can't be used
+	maxWaiters       = 16              // per fetch; other callers don't wait
+	maxWait          = time.Second     // of one caller for a fetch
+	maxLoggedKeys    = 100             // rejected keys
 )
 
-// A KeySetConfig tunes a KeySet. Its zero value is good.
+// A KeySetConfig configures a KeySet. The zero value has the defaults.
 type KeySetConfig struct {
-	// how long keys stay in use that can't be fetched; DefaultKeysMaxAge if zero
+	// MaxAge is how long keys stay in use while they can't be refreshed; DefaultKeysMaxAge if zero.
 	MaxAge time.Duration
-	// Transport makes the HTTP calls; it is NewTransport() if nil. It must heed the deadline of a
-	// request's context, as net/http's does: no other fetch begins before one has ended.
+	// Transport makes the HTTP calls; NewTransport() if nil. It must respect the deadline of a
+	// request's context, as net/http's does: the next fetch starts only after the last one ended.
 	Transport http.RoundTripper
-	// Log is told once when fetching begins to fail, once when it works again, and once of each key
-	// that can't be used, of a hundred keys at most; slog.Default() if nil.
+	// Log gets a line when fetches start to fail, one when they succeed again, and one for each key
+	// that can't be used, up to a hundred keys; slog.Default() if nil.
 	Log *slog.Logger
 }
 
 // DefaultKeysMaxAge is the default of KeySetConfig.MaxAge.
 const DefaultKeysMaxAge = 24 * time.Hour
 
-// A KeySet holds the keys that a realm signs with: it fetches the realm's JSON Web Key Set (RFC
-// 7517), keeps the last good one through an outage, and fetches anew when a token names a key that
-// it doesn't know. Make it with NewKeySet. It is safe for concurrent use.
+// A KeySet holds the public keys that a realm signs with. It fetches the realm's JSON Web Key Set
+// (RFC 7517), keeps the last good one through an outage, and fetches it again when a token names an
+// unknown key. Make it with NewKeySet. It is safe for concurrent use.
 //
-// It stays fresh whether or not Run is called. Each use, by a token or by Status, begins a
-// fetch in the background once the set is about 5 minutes old, and is answered from the set that is
-// there. So a key that the realm withdrew verifies no longer than that, and one fetch. A set that
-// wasn't used for longer than 10 minutes is fetched anew before it verifies again, within a second;
-// without an answer in that time its keys are good up to MaxAge. Run only does the same without
-// traffic, so that no token waits.
+// A KeySet stays fresh whether or not Run is called. Once the keys are about 5 minutes old, the
+// next use, by a token or by Status, starts a fetch in the background and uses the cached keys. So
+// a key that the realm removed stays valid for that long, plus one fetch. If the set hasn't been
+// used for more than 10 minutes, the next token waits up to a second for a fetch; if that takes
+// longer or fails, the cached keys stay valid up to MaxAge. Run refreshes the keys without traffic
+// too, so that no token waits.
 //
-// Anyone can make up a key id. So fetches begin at most once a second, for all callers together; a
-// few callers wait for one, each for a second at most and no longer than its context, and everyone
-// else is answered at once. A fetch has a deadline, and so has its body a bound. After one that
-// failed, further ones come after a pause that grows to 5 s; a set without a single usable key is a
-// failure too, and replaces nothing.
+// Anyone can make up a key ID. So fetches start at most once a second, for all callers together. A
+// few callers wait for a fetch, each for at most a second and while its context lasts; the others
+// don't wait. A fetch has a timeout and a maximum size. After failures, the pause before the next
+// fetch grows to 5 s. A response without a single usable key counts as a failure, and the cached
+// keys stay.
 type KeySet struct {
 	realm    Realm
 	url      string
 	maxAge   time.Duration
 	http     *http.Client // nil in the zero KeySet
 	log      *slog.Logger
-	finished chan struct{} // tells Run that a fetch which it didn't start has ended
+	finished chan struct{} // wakes Run after a fetch that it didn't start
 
 	mu          sync.Mutex // guards the fields below
 	keys        jose.KeySet
-	fetched     time.Time // when keys came; zero before the first time
-	tried       time.Time // when the last fetch ended, good or not
-	failure     error     // of the last fetch; nil after a good one
+	fetched     time.Time // when keys were fetched; zero before the first time
+	tried       time.Time // when the last fetch ended, successful or not
+	failure     error     // of the last fetch; nil after a successful one
 	failures    int       // in a row
 	fetch       *keyFetch // in flight, or nil
-	notBefore   time.Time // the earliest start of the next fetch
-	nextRefresh time.Time // when Run, or the next use, starts one
+	notBefore   time.Time // earliest start of the next fetch
+	nextRefresh time.Time // when Run, or the next use after it, starts a fetch
 	logged      map[jose.RejectedKey]bool
 }
 
@@ -85,7 +85,7 @@ type keyFetch struct {
 	waiters int
 }
 
-// NewKeySet returns an empty set. It fetches nothing before Run, or its first use.
+// NewKeySet returns an empty set. Run or its first use starts the first fetch.
 func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	k := &KeySet{
 		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge,
@@ -104,7 +104,7 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 var errNoKeySet = errors.New(
 	"keycloak: the zero KeySet has no realm: make it with keycloak.NewKeySet")
 
-// Realm returns the realm whose keys these are: the zero Realm for the zero KeySet.
+// Realm returns the realm whose keys these are, or the zero Realm for the zero KeySet.
 func (k *KeySet) Realm() Realm {
 	if k.isZero() {
 		return Realm{}
@@ -115,9 +115,9 @@ func (k *KeySet) Realm() Realm {
 // isZero reports whether the set wasn't made by NewKeySet.
 func (k *KeySet) isZero() bool { return k == nil || k.http == nil }
 
-// Run refreshes the keys until ctx is done, and returns ctx.Err(). It fetches them at once; without
-// it, the first token waits for the first fetch. A fetch that is in flight when ctx ends has a
-// deadline of its own, a few seconds later.
+// Run refreshes the keys until ctx is done, and returns ctx.Err(). It starts the first fetch at
+// once; without Run, the first token waits for it. A fetch that is in flight when ctx ends has its
+// own deadline, a few seconds later.
 func (k *KeySet) Run(ctx context.Context) error {
 	if k.isZero() {
 		return errNoKeySet
@@ -143,7 +143,7 @@ func (k *KeySet) Run(ctx context.Context) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-k.finished: // and so nextRefresh is another time
+		case <-k.finished: // nextRefresh has changed
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
@@ -152,9 +152,9 @@ func (k *KeySet) Run(ctx context.Context) error {
 	}
 }
 
-// Status reports whether tokens can be verified. Usable is false before the first good fetch, and
-// once the keys are older than MaxAge. Failure is that of the last fetch, nil after a good one: it
-// is identity.ErrKeysUnavailable, and its identity.Detail says why.
+// Status reports whether tokens can be verified. usable is false before the first successful fetch,
+// and once the keys are older than MaxAge. failure is nil after a successful fetch; otherwise it is
+// identity.ErrKeysUnavailable, and its identity.Detail says why the last fetch failed.
 func (k *KeySet) Status() (usable bool, failure error) {
 	if k.isZero() {
 		return false, errNoKeySet
@@ -168,7 +168,7 @@ func (k *KeySet) Status() (usable bool, failure error) {
 	return k.usable(), failure
 }
 
-// current returns the keys that are there now.
+// current returns the cached keys, without a fetch.
 func (k *KeySet) current() []Key {
 	if k.isZero() {
 		return nil
@@ -185,22 +185,22 @@ func (k *KeySet) current() []Key {
 	return keys
 }
 
-// usable is called with mu held.
+// usable reports whether there are keys younger than maxAge. The caller holds mu.
 func (k *KeySet) usable() bool {
 	return len(k.keys.Keys) > 0 && elapsed(k.fetched, time.Now()) <= k.maxAge
 }
 
-// elapsed is the time from then to now. The monotonic clock stands still while a machine sleeps,
-// and the other one can be set.
+// elapsed returns the time from then to now, by the clock that shows more: the monotonic clock
+// stops while the machine sleeps, and the wall clock can be set back.
 func elapsed(then, now time.Time) time.Duration {
 	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }
 
-// interval is how old the set gets before it is fetched anew.
+// interval returns how old the keys get before they are refreshed.
 func (k *KeySet) interval() time.Duration { return min(refreshInterval, k.maxAge/2) }
 
-// refreshIfDue starts a fetch that no caller waits for, if one is due and none is in flight. It is
-// called with mu held.
+// refreshIfDue starts a fetch in the background, if one is due and none is in flight. The caller
+// holds mu.
 func (k *KeySet) refreshIfDue() {
 	now := time.Now()
 	due := !now.Before(k.nextRefresh) || elapsed(k.fetched, now) > k.interval()
@@ -209,12 +209,12 @@ func (k *KeySet) refreshIfDue() {
 	}
 }
 
-// neglected reports whether neither Run nor any use has fetched the set for long, or tried to. It
-// is called with mu held.
-func (k *KeySet) neglected() bool { return elapsed(k.tried, time.Now()) > 2*k.interval() }
+// stale reports whether the last fetch, successful or not, is so long ago that a token should wait
+// for another one. The caller holds mu.
+func (k *KeySet) stale() bool { return elapsed(k.tried, time.Now()) > 2*k.interval() }
 
-// Key returns the key of that id, after a fetch where the id is unknown and a fetch is allowed. See
-// Keys for what it fails with.
+// Key returns the key with this ID, after a fetch if the ID is unknown and a fetch is allowed. It
+// returns the errors that Keys documents.
 func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	if k.isZero() {
 		return Key{}, &identity.Error{Reason: identity.ErrKeysUnavailable,
@@ -222,20 +222,20 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	}
 	k.mu.Lock()
 	key, known := k.keys.Keys[id]
-	if known && k.usable() && !k.neglected() {
+	if known && k.usable() && !k.stale() {
 		k.refreshIfDue()
 		k.mu.Unlock()
 		return Key(key), nil
 	}
-	if err := ctx.Err(); err != nil { // nothing is started for one who has gone
+	if err := ctx.Err(); err != nil { // don't start a fetch for a caller who has left
 		k.mu.Unlock()
 		return Key{}, err
 	}
 	fetch := k.join()
 	k.mu.Unlock()
-	var ended error // the context, while waiting
+	var waitErr error
 	if fetch != nil {
-		ended = fetch.wait(ctx)
+		waitErr = fetch.wait(ctx)
 	}
 	k.mu.Lock()
 	if fetch != nil {
@@ -245,27 +245,28 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	usable, keys, failure, inFlight := k.usable(), k.keys, k.failure, k.fetch != nil
 	k.mu.Unlock()
 	switch {
-	case ended != nil:
-		return Key{}, ended
+	case waitErr != nil:
+		return Key{}, waitErr
 	case known && usable:
 		return Key(key), nil
 	}
-	// Format the error outside the lock. An outage must not sign users out.
+	// Format the error outside the lock. During an outage it must not be ErrKeyUnknown, which would
+	// sign users out.
 	refused := &identity.Error{Reason: identity.ErrKeysUnavailable}
 	switch {
 	case failure != nil:
 		refused.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, failure)
-	case inFlight, !usable: // the key may be in it
+	case inFlight, !usable: // the fetch may bring the key
 		refused.Detail = "the key set is still being fetched from " + k.url
 	default:
 		refused = &identity.Error{Reason: identity.ErrKeyUnknown,
-			Detail: keys.Why(id) + " (" + k.url + ")"}
+			Detail: keys.WhyMissing(id) + " (" + k.url + ")"}
 	}
 	return Key{}, refused
 }
 
-// join adds a waiter to the fetch in flight, or starts one. It returns nil when the fetch has all
-// its waiters, and when it is too early for another fetch. It is called with mu held.
+// join adds a waiter to the fetch in flight, or starts a fetch. It returns nil if the fetch has
+// maxWaiters already, or if it is too early for another fetch. The caller holds mu.
 func (k *KeySet) join() *keyFetch {
 	fetch := k.fetch
 	if fetch == nil {
@@ -281,8 +282,7 @@ func (k *KeySet) join() *keyFetch {
 	return fetch
 }
 
-// wait waits for the end of a fetch, and fails only when ctx ends before. It returns earlier when
-// the fetch takes too long.
+// wait waits until the fetch ends, but at most maxWait. It returns an error only if ctx ends first.
 func (f *keyFetch) wait(ctx context.Context) error {
 	timeout := time.NewTimer(maxWait)
 	defer timeout.Stop()
@@ -295,8 +295,8 @@ func (f *keyFetch) wait(ctx context.Context) error {
 	return nil
 }
 
-// startFetch starts a fetch. It takes nothing from its caller: it outlives them, up to a
-// deadline of its own, and what their context holds is theirs. It is called with mu held.
+// startFetch starts a fetch. It doesn't use a caller's context: the fetch serves all callers and
+// has a deadline of its own. The caller holds mu.
 func (k *KeySet) startFetch() *keyFetch {
 	fetch := &keyFetch{started: time.Now(), done: make(chan struct{})}
 	k.fetch = fetch
@@ -308,7 +308,7 @@ func (k *KeySet) startFetch() *keyFetch {
 	return fetch
 }
 
-// finish takes the result of a fetch, and logs it when it differs from the last one's.
+// finish stores the result of a fetch, and logs it if the last one's was different.
 func (k *KeySet) finish(keys jose.KeySet, err error) {
 	k.mu.Lock()
 	now, first := time.Now(), k.failures == 0 && k.fetched.IsZero()
@@ -317,9 +317,9 @@ func (k *KeySet) finish(keys jose.KeySet, err error) {
 	k.notBefore = k.fetch.started.Add(minFetchInterval)
 	if err == nil {
 		k.keys, k.fetched, k.failures = keys, now, 0
-		k.nextRefresh = latest(k.notBefore, now.Add(jittered(k.interval())))
+		k.nextRefresh = latest(k.notBefore, now.Add(jitter(k.interval())))
 	} else {
-		k.notBefore = now.Add(jittered(min(firstRetry<<min(k.failures, 8), maxRetry)))
+		k.notBefore = now.Add(jitter(min(firstRetry<<min(k.failures, 8), maxRetry)))
 		k.failures++
 		k.nextRefresh = k.notBefore
 	}
@@ -330,28 +330,28 @@ func (k *KeySet) finish(keys jose.KeySet, err error) {
 			newlyRejected = append(newlyRejected, key)
 		}
 	}
-	held := len(k.keys.Keys)
+	count := len(k.keys.Keys)
 	close(k.fetch.done)
 	k.fetch = nil
 	k.mu.Unlock()
 	select {
 	case k.finished <- struct{}{}:
-	default: // Run has yet to hear of an earlier one
+	default: // an earlier wake-up is still pending
 	}
-	// A slow log must not hold up those who verify.
+	// Log outside the lock: a slow log must not hold up verification.
 	switch {
 	case changed && err != nil:
-		k.log.Warn("keys can't be fetched", "url", k.url, "error", err, "held", held)
+		k.log.Warn("keys can't be fetched", "url", k.url, "error", err, "held", count)
 	case changed:
-		k.log.Info("keys fetched", "url", k.url, "held", held)
+		k.log.Info("keys fetched", "url", k.url, "held", count)
 	}
 	for _, key := range newlyRejected {
 		k.log.Warn("key passed over", "url", k.url, "kid", key.ID, "why", key.Why)
 	}
 }
 
-// jittered is d or up to a fifth less, so that a fleet doesn't come back all at once.
-func jittered(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
+// jitter returns d or up to a fifth less, so that a fleet of servers doesn't fetch all at once.
+func jitter(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {
@@ -360,10 +360,10 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// download gets the set. An answer without a single key that we can use is a failure: it must not
-// take the place of a good set.
+// download fetches the key set. It fails if no key in it is usable: such a response must not
+// replace a good set.
 func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
-	// another server's bytes went through a library; no caller of this goroutine could recover
+	// A library parses the response, and no caller could recover a panic on this goroutine.
 	defer func() {
 		if recover() != nil {
 			keys, err = jose.KeySet{}, errors.New("reading the key set panicked")
@@ -374,7 +374,7 @@ func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
 			"the zero Realm has no address: make it with keycloak.NewRealm")
 	}
 	got, err := get(ctx, k.http, k.url)
-	if err != nil { // net/http may quote what the other side has sent
+	if err != nil { // it may quote names from the server's certificate
 		return jose.KeySet{}, truncatedError{err}
 	}
 	if got.status != http.StatusOK {
@@ -383,9 +383,8 @@ func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
 	return jose.ReadKeySet(got.body)
 }
 
-// A truncatedError is an error with a short text.
+// A truncatedError is an error with its text cut to a length that fits a URL, a cause and a hint.
 type truncatedError struct{ error }
 
-// an address, what failed, and what to do
 func (e truncatedError) Error() string { return strictjson.Escape(600, e.error.Error()) }
 func (e truncatedError) Unwrap() error { return e.error }

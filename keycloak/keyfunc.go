@@ -10,19 +10,18 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Keyfunc returns a function that finds the key of a token, for programs that parse tokens with
-// golang-jwt already:
+// Keyfunc returns a function that finds a token's key, for programs that already parse tokens with
+// golang-jwt:
 //
 //	token, err := jwt.ParseWithClaims(text, claims, keys.Keyfunc(ctx), jwt.WithExpirationRequired())
 //
-// A token without a kid, or whose alg isn't its key's, gets no key. That is all that is checked
-// here: issuer, audience, and that it is an access token at all, are then for the caller to check.
-// A Verifier checks them all, and is what to use otherwise. Where ctx ends, so does the wait for a
-// key.
+// The function returns an error for a token without a kid, or whose alg isn't its key's. It checks
+// nothing else: the caller must check the issuer, the audience, and that the token is an access
+// token. A Verifier checks all of these; prefer it. The wait for a key ends when ctx does.
 func (k *KeySet) Keyfunc(ctx context.Context) jwt.Keyfunc {
 	keys, err := keyfunc.New(keyfunc.Options{Storage: storage{k},
 		UseWhitelist: []jwkset.USE{jwkset.UseSig}})
-	if err != nil { // it fails only without a storage
+	if err != nil { // New fails only without a Storage
 		panic(err)
 	}
 	find := keys.KeyfuncCtx(ctx)
@@ -34,14 +33,14 @@ func (k *KeySet) Keyfunc(ctx context.Context) jwt.Keyfunc {
 	}
 }
 
-// A storage is a KeySet as jwkset's users read it. Only Keycloak writes to it.
+// A storage adapts a KeySet to jwkset.Storage, read-only.
 type storage struct{ set *KeySet }
 
 var _ jwkset.Storage = storage{}
 
 var errReadOnly = errors.New("keycloak: a KeySet is read-only")
 
-// KeyRead returns a key, after a fetch where its id is unknown and a fetch is allowed.
+// KeyRead returns a key, after a fetch if its ID is unknown and a fetch is allowed.
 func (s storage) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 	key, err := s.set.Key(ctx, id)
 	if err != nil {
@@ -50,7 +49,7 @@ func (s storage) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 	return key.jwk()
 }
 
-// snapshot returns the keys that are there now.
+// snapshot returns the cached keys.
 func (s storage) snapshot(ctx context.Context) (*jwkset.MemoryJWKSet, error) {
 	memory := jwkset.NewMemoryStorage()
 	for _, key := range s.set.current() {
@@ -101,7 +100,7 @@ func (s storage) JSONWithOptions(ctx context.Context, marshal jwkset.JWKMarshalO
 	return json.Marshal(set)
 }
 
-// There are public keys only, so all three are one.
+// The set holds only public keys, so JSONPrivate returns the same.
 func (s storage) JSON(ctx context.Context) (json.RawMessage, error) {
 	return s.JSONWithOptions(ctx, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 }

@@ -11,31 +11,31 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// Keys finds the public keys of one issuer. A KeySet fetches them from Keycloak; StaticKeys and
-// ParseKeys hold some that never change, as for a unit test.
+// Keys provides the public keys of one issuer. A KeySet fetches them from Keycloak; StaticKeys and
+// ParseKeys return fixed keys, for unit tests and the like.
 //
-// Key returns the key of that id. It fails with an identity.Error whose Reason is ErrKeyUnknown if
-// there is no such key, and ErrKeysUnavailable if that can't be known now; and with the error of
-// ctx when ctx ends first. A Verifier takes any other error for ErrKeysUnavailable. Key is called
-// with ids that strangers made up, and must be safe for concurrent use.
+// Key returns the key with this ID. It fails with an identity.Error whose Reason is ErrKeyUnknown
+// if there is no such key, and ErrKeysUnavailable if it can't tell at the moment. If ctx ends
+// first, it returns ctx.Err(). A Verifier treats any other error as ErrKeysUnavailable. IDs may be
+// made up by an attacker. Key must be safe for concurrent use.
 //
-// A Verifier checks what Key returns, in every implementation: a key that is too weak, or whose
-// algorithm isn't that of the token, verifies nothing.
+// A Verifier checks the key itself: a key that is too weak, or whose algorithm isn't the token's,
+// verifies nothing.
 type Keys interface {
 	Key(ctx context.Context, id string) (Key, error)
 }
 
-// A Key is a public key for signatures.
+// A Key is a public key that verifies signatures.
 type Key struct {
-	ID        string           // the kid that tokens name it by: 1 to 256 bytes
-	Algorithm string           // the one that it is for, one of Algorithms
+	ID        string           // the kid in token headers, 1 to 256 bytes
+	Algorithm string           // the only algorithm the key may be used with, one of Algorithms
 	Public    crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
 type staticKeys map[string]Key
 
-// StaticKeys returns Keys that hold these and never change. It fails when a key can't be used, or
-// two have one id.
+// StaticKeys returns Keys that never change. It returns an error if a key can't be used, or if two
+// keys share an ID.
 func StaticKeys(keys ...Key) (Keys, error) {
 	static := staticKeys{}
 	for _, key := range keys {
@@ -54,9 +54,9 @@ func StaticKeys(keys ...Key) (Keys, error) {
 	return static, nil
 }
 
-// ParseKeys returns Keys that hold those of a JSON Web Key Set (RFC 7517), and never change. It
-// reads the set as a KeySet does: keys that aren't for signatures, or that can't be used, are
-// passed over, and it fails when none is left.
+// ParseKeys returns the keys of a JSON Web Key Set (RFC 7517) as Keys that never change. Like
+// KeySet, it skips keys that aren't for signatures or can't be used. It returns an error if none is
+// left.
 func ParseKeys(set []byte) (Keys, error) {
 	keys, err := jose.ReadKeySet(set)
 	if err != nil {
@@ -78,9 +78,9 @@ func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 	return key, nil
 }
 
-// verifyWith checks a token's signature with the key that its header names. It fails with
-// ErrKeyUnknown, ErrKeysUnavailable or ErrTokenSignature, or as ctx does.
-func verifyWith(ctx context.Context, keys Keys, token *accessToken) error {
+// verifySignature verifies a token's signature with the key that its header names. It fails with
+// ErrKeyUnknown, ErrKeysUnavailable, ErrTokenSignature or ctx.Err().
+func verifySignature(ctx context.Context, keys Keys, token *accessToken) error {
 	key, err := keys.Key(ctx, token.KeyID)
 	switch {
 	case err != nil:
@@ -95,7 +95,7 @@ func verifyWith(ctx context.Context, keys Keys, token *accessToken) error {
 	return nil
 }
 
-// keyError returns an error of Keys as one that Verify may fail with.
+// keyError turns an error from Keys into one that Verify documents.
 func keyError(ctx context.Context, err error) error {
 	failed, ok := errors.AsType[*identity.Error](err)
 	switch {

@@ -13,14 +13,13 @@ const (
 	// maxQueued bounds how many sign-ins of one account wait for the running one. A person has a
 	// few tabs; a program that signs in as one account all the time should keep its tokens.
 	maxQueued = 4
-	// maxPerNetwork bounds how many of an account's sign-ins, the running one included, come from
-	// one network: somebody who knows a username must not be able to keep its owner out of the
-	// queue.
+	// maxPerNetwork bounds how many of an account's sign-ins, including the running one, come from
+	// one network: an attacker who knows a username must not keep its owner out of the queue.
 	maxPerNetwork = 2
 )
 
-// A loginQueue lets the sign-ins of one account run one after another, first come, first served.
-// Accounts don't wait for each other, and an account without sign-ins takes no memory.
+// A loginQueue runs the sign-ins of each account one after another, first come, first served.
+// Accounts don't wait for each other, and an account without sign-ins in flight takes no memory.
 type loginQueue struct {
 	mu       sync.Mutex // guards accounts, and the counts of each accountQueue
 	accounts map[digest]*accountQueue
@@ -29,15 +28,15 @@ type loginQueue struct {
 // An accountQueue is the queue of one account.
 type accountQueue struct {
 	size     int                  // sign-ins that run or wait
-	networks map[netip.Prefix]int // how many of them come from each network
+	networks map[netip.Prefix]int // the same, by network
 	free     chan struct{}        // holds one token while no sign-in runs
 }
 
 func newLoginQueue() *loginQueue { return &loginQueue{accounts: map[digest]*accountQueue{}} }
 
 // enter waits until no other sign-in of the account runs, and returns a function that lets the next
-// one run, now or after a pause. It fails with ErrBusy at once when the queue is full for this
-// account or for the caller's network, and with ctx's error when ctx ends first.
+// one run, after a pause. It fails with ErrBusy at once if the account's queue, or the caller's
+// network's share of it, is full, and with ctx.Err() if ctx ends first.
 func (q *loginQueue) enter(ctx context.Context,
 	account digest) (leave func(pause time.Duration), err error) {
 	network := networkOf(ctx)
@@ -67,7 +66,7 @@ func (q *loginQueue) enter(ctx context.Context,
 		}
 	}
 	done := func() {
-		queue.free <- struct{}{} // never blocks: the running sign-in took the token out
+		queue.free <- struct{}{} // never blocks: the running sign-in took the token
 		remove()
 	}
 	leave = func(pause time.Duration) {
@@ -78,12 +77,12 @@ func (q *loginQueue) enter(ctx context.Context,
 		time.AfterFunc(pause, done)
 	}
 	select {
-	case <-queue.free: // the runtime wakes up waiters in their order
+	case <-queue.free: // the runtime wakes waiting goroutines in order
 	case <-ctx.Done():
 		remove()
 		return nil, ctx.Err()
 	}
-	if err := ctx.Err(); err != nil { // select chooses at random where both are true
+	if err := ctx.Err(); err != nil { // if both were ready, select has chosen at random
 		done()
 		return nil, err
 	}

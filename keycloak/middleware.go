@@ -11,19 +11,20 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Middleware returns a wrapper of handlers that verifies the bearer token of each request (RFC
-// 6750, section 2.1) and puts what the verifier said into the request's context, for
+// Middleware returns HTTP middleware that verifies the bearer token of each request (RFC 6750,
+// section 2.1) and stores the user, or the verifier's error, in the request's context for
 // identity.Require.
 //
-// It protects nothing: every request reaches the handler, which must ask identity.Require where a
-// caller is needed, as a GraphQL server does field by field. For a handler that needs a caller on
-// each request, use Protect instead. A request without a token, or with another authentication
-// scheme, has no caller; one with a bad token has the reason why.
+// It protects nothing: every request reaches the handler, which must call identity.Require wherever
+// it needs a user, as a GraphQL server does for each field. If every request needs a user, use
+// Protect instead. A request without a token, or with another authentication scheme, has no user;
+// for one with a bad token, identity.Require returns the reason.
 //
-// A refused token that points at a wrong setting, here or in the realm (issuer, audience,
-// algorithm, size), or at clocks that differ, is logged as a warning with what would have been
-// accepted; no token is. Since anyone can send such tokens, a warning about one cause comes once a
-// second at most, with the number of those that were suppressed. A nil log is slog.Default().
+// Middleware logs a warning when a token is refused for a reason that suggests a wrong setting,
+// here or in the realm (issuer, audience, algorithm, size), or clocks that differ. The warning says
+// what would have been accepted; it never holds the token. Since anyone can send such tokens, there
+// is at most one warning a second for each cause, with the number of suppressed ones. A nil log is
+// slog.Default().
 func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	if log == nil {
 		log = slog.Default()
@@ -45,7 +46,7 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 			refused, ok := errors.AsType[*identity.Error](err)
 			if ok && refused.Reason != identity.ErrTokenMissing {
 				level, suppressed := slog.LevelDebug, 0
-				// a flood of one kind must not hide another
+				// One limiter per cause: a flood of one kind must not hide another.
 				if w := warnings[causeOf(refused)]; w != nil {
 					var now bool
 					if suppressed, now = w.allow(time.Now()); now {
@@ -60,18 +61,18 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	}
 }
 
-// whitespace is what may surround the parts of an Authorization header.
+// whitespace may surround the parts of an Authorization header.
 const whitespace = " \t"
 
-// errNotBearer is what speaks for nobody here, most often a token without the word Bearer before
-// it.
+// errNotBearer is for an Authorization header of another scheme. Usually it is a token without the
+// word Bearer.
 var errNotBearer = &identity.Error{Reason: identity.ErrTokenMissing,
 	Detail: "the Authorization header is of another scheme: expected Bearer, a blank, and the token"}
 
 const causeSize = "size"
 
-// causeOf returns what in a refused token points at a setting or at clocks that differ, and "" for
-// what happens all day: tokens that have expired, and those of nobody.
+// causeOf returns the claim or property that suggests a wrong setting or clocks that differ, and ""
+// for everyday refusals, such as expired tokens.
 func causeOf(refused *identity.Error) string {
 	switch refused.Reason {
 	case identity.ErrTokenTooLarge:
@@ -83,28 +84,29 @@ func causeOf(refused *identity.Error) string {
 	return ""
 }
 
-// A logLimiter lets one line a second pass. It is safe for concurrent use.
+// A logLimiter allows one line a second. It is safe for concurrent use.
 type logLimiter struct {
 	mu         sync.Mutex // guards the fields below
 	last       time.Time
-	suppressed int // lines since then
+	suppressed int // lines since last
 }
 
 // allow reports whether a line may be written now, and how many were suppressed since the last one.
-func (a *logLimiter) allow(now time.Time) (suppressed int, ok bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.last.IsZero() && now.Sub(a.last) < time.Second {
-		a.suppressed++
+func (l *logLimiter) allow(now time.Time) (suppressed int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.last.IsZero() && now.Sub(l.last) < time.Second {
+		l.suppressed++
 		return 0, false
 	}
-	suppressed = a.suppressed
-	a.last, a.suppressed = now, 0
+	suppressed = l.suppressed
+	l.last, l.suppressed = now, 0
 	return suppressed, true
 }
 
-// bearer finds the bearer token in the Authorization headers of a request. An empty token is none;
-// it fails with ErrTokenMalformed where there should be one token and isn't.
+// bearer returns the bearer token from the Authorization headers of a request, or "" if there is
+// none. It fails with ErrTokenMalformed if Bearer isn't followed by exactly one token, or if there
+// are several headers.
 func bearer(headers []string) (token string, err error) {
 	switch len(headers) {
 	case 0:
@@ -113,14 +115,14 @@ func bearer(headers []string) (token string, err error) {
 	default:
 		return "", malformed("the request has %d Authorization headers", len(headers))
 	}
-	// RFC 9110, sections 5.6.3 and 11.4: no other character is whitespace here. What the header
-	// holds beyond that isn't looked at: a stranger chooses its length.
+	// RFC 9110, sections 5.6.3 and 11.4: no other character is whitespace here. Don't split the
+	// whole header: a client may make it very long.
 	header := strings.Trim(headers[0], whitespace)
 	scheme, token := header, ""
 	if end := strings.IndexAny(header, whitespace); end >= 0 {
 		scheme, token = header[:end], strings.Trim(header[end:], whitespace)
 	}
-	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110, section 11.1: in any case
+	if !strings.EqualFold(scheme, "Bearer") { // case-insensitive: RFC 9110, section 11.1
 		return "", nil
 	}
 	if token == "" || strings.ContainsAny(token, whitespace) {

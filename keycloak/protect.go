@@ -9,18 +9,17 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Protect returns a wrapper of handlers that lets only requests with a good bearer token pass. It
-// does what Middleware does, so that the handler finds the user with identity.Require, and answers
-// all other requests itself, with a short text and no operator detail (RFC 6750, section 3):
+// Protect returns HTTP middleware that lets only requests with a valid bearer token pass. Like
+// Middleware, it stores the user for identity.Require. It responds to all other requests itself,
+// with a short text and no operator detail (RFC 6750, section 3):
 //
-//   - 401 and a WWW-Authenticate header without an error for a request that sent no token, or that
-//     uses another authentication scheme
-//   - 401 and error="invalid_token" for a token that is bad in any way; error_description says why
-//   - 503 and Retry-After while the keys to verify tokens can't be fetched: the token may be good
+//   - 401 and a WWW-Authenticate header without an error for a request without a token, or with
+//     another authentication scheme
+//   - 401 and error="invalid_token" for an invalid token; error_description says why
+//   - 503 and Retry-After if the keys can't be fetched: the token may be valid
 //
-// All methods are protected alike. HEAD is answered like GET, without the text. OPTIONS needs a
-// token, too: browsers send none with a CORS preflight, so a handler for CORS goes around Protect,
-// not into it.
+// All methods need a token, OPTIONS included. Browsers send none with a CORS preflight, so CORS
+// middleware must wrap Protect, not the other way round.
 //
 // A nil log is slog.Default(). A nil Verifier accepts no token.
 func Protect(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
@@ -36,9 +35,10 @@ func Protect(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	}
 }
 
-// refuse answers a request that has no verified user. Of err only the text of its reason is shown.
+// refuse responds to a request without a verified user. It sends only err's text, not its detail.
 func refuse(w http.ResponseWriter, err error) {
-	// The scheme must be followed by a parameter, and there may be no error: RFC 6750, section 3.
+	// RFC 6750, section 3: at least one parameter must follow the scheme, and without a token there
+	// should be no error.
 	const challenge = `Bearer realm="api"`
 	header, status, text := w.Header(), http.StatusUnauthorized, err.Error()
 	header.Set("Cache-Control", "no-store")

@@ -8,53 +8,53 @@ import (
 	"strings"
 )
 
-// A Realm names one realm of one Keycloak server. It is immutable; make it with NewRealm.
+// A Realm identifies a realm on a Keycloak server. It is immutable; make it with NewRealm.
 type Realm struct {
-	url string // without a trailing slash: <server url>/realms/<name>
+	url string // <server url>/realms/<name>, without a trailing slash
 }
 
-// NewRealm returns the realm of that name at serverURL, the address at which this process reaches
-// Keycloak: an http or https URL, with the path prefix if there is one
-// (http://localhost:8080/auth). A trailing slash doesn't matter. The name is as in Keycloak's admin
-// console; its case matters.
+// NewRealm returns the realm called name at serverURL, the URL at which this process reaches
+// Keycloak. It is an http or https URL, with a path prefix if Keycloak has one
+// (http://localhost:8080/auth); a trailing slash is ignored. The name is the one in Keycloak's
+// admin console, and case-sensitive.
 func NewRealm(serverURL, name string) (Realm, error) {
-	var faults []error
+	var errs []error
 	if name == "" || strings.ContainsAny(name, "/;") {
-		faults = append(faults, fmt.Errorf("keycloak: %q can't be the name of a realm", name))
+		errs = append(errs, fmt.Errorf("keycloak: %q can't be the name of a realm", name))
 	}
 	parsed, err := url.Parse(serverURL)
 	if err != nil { // url.Error repeats the URL, which may hold a password
-		return Realm{}, errors.Join(append(faults,
+		return Realm{}, errors.Join(append(errs,
 			errors.New(
 				"keycloak: the server URL can't be parsed: expected one such as "+
 					"https://sso.example.com"))...)
 	}
 	if parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
-		faults = append(faults,
+		errs = append(errs,
 			errors.New(
 				"keycloak: the server URL must begin with http:// or https:// and name a host"))
 	}
 	if parsed.User != nil {
-		faults = append(faults,
+		errs = append(errs,
 			errors.New("keycloak: the server URL must not hold a user name or a password"))
 	}
 	if parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "" {
-		faults = append(faults,
+		errs = append(errs,
 			errors.New("keycloak: the server URL must not hold a query or a fragment"))
 	}
 	if slices.Contains(strings.Split(parsed.Path, "/"), "realms") {
-		faults = append(faults,
+		errs = append(errs,
 			errors.New(
 				"keycloak: the server URL must end before /realms: the realm is named by itself"))
 	}
-	if len(faults) > 0 {
-		return Realm{}, errors.Join(faults...)
+	if len(errs) > 0 {
+		return Realm{}, errors.Join(errs...)
 	}
 	return Realm{strings.TrimRight(parsed.String(), "/") + "/realms/" + url.PathEscape(name)}, nil
 }
 
-// Issuer returns the issuer that the realm's tokens name while Keycloak's public address is the
-// server URL: <server url>/realms/<name>.
+// Issuer returns the issuer in the realm's tokens, if Keycloak's public URL is the server URL:
+// <server url>/realms/<name>.
 func (r Realm) Issuer() string { return r.url }
 
 func (r Realm) tokenURL() string     { return r.url + "/protocol/openid-connect/token" }

@@ -15,71 +15,68 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Bounds of what exchanges remember within the grace. Past them an answer is not handed out again,
-// and a second tab that comes late signs in anew; exchanges under way are shared whatever is
-// remembered.
+// Bounds of the responses that exchanges caches for the grace period. Past them a response isn't
+// cached, and a second tab that comes late must sign in again; exchanges in flight are still
+// shared.
 const (
 	maxCached      = 10_000
 	maxCachedBytes = 64 << 20
 )
 
-// exchanges trade refresh tokens for new ones, each token once for one network.
+// exchanges exchanges refresh tokens for new ones, each token only once per network.
 //
-// Where refresh tokens are single-use, Keycloak answers a second exchange of one by detaching the
-// client from the session, and with it the fresh tokens of the first exchange (26.7.4, 6 of 6). Two
-// tabs that wake up together are enough. So all who present one token from one network share one
-// exchange, which runs on its own context: a closed tab must not cut it off halfway. For the grace
-// after it, its answer is handed to whoever presents the same token again from there, until the new
-// refresh token of that answer is presented: from then on its owner has it, and who still comes
-// with the old one is somebody else.
+// If refresh tokens are single-use, Keycloak responds to a second exchange of the same token by
+// detaching the client from the session, which also invalidates the tokens of the first exchange
+// (26.7.4, 6 of 6). Two browser tabs that wake up together are enough. So all callers that present
+// the same token from one network share one exchange, which runs on its own context: a closed tab
+// must not cut it off halfway. During the grace period its response is returned again to callers
+// that present the same token from that network, until the new refresh token is presented. That
+// shows that its owner has it, so whoever still presents the old one is somebody else.
 //
-// Whoever presents a token that was exchanged and isn't handed the answer gets what Keycloak says
-// of it: it recognises a token that was used twice, and ends the session for the thief and for the
-// owner.
+// All other callers that present an exchanged token get Keycloak's response. Keycloak recognizes a
+// reused token, and ends the session for both the thief and the owner.
 type exchanges struct {
-	// bounds its own time
+	// exchange has a timeout of its own.
 	exchange   func(context.Context, identity.Secret) (*identity.OpenIDToken, error)
 	grace      time.Duration
-	anyNetwork bool // a caller's network makes no difference to whose an answer is
+	anyNetwork bool // ignore the caller's network
 	semaphore  *semaphore
 	log        *slog.Logger
 
-	mu sync.Mutex // guards the fields below
-	// under way, or ended within the grace; by the token that was presented
-	cache      map[digest][]*exchange
-	successors map[digest]*exchange // those that ended within the grace; by the new refresh token
-	sessions   map[sessionFrom]bool // of the exchanges under way
-	inFlight   int                  // exchanges under way
-	cached     int                  // exchanges in cache that have ended
-	bytes      int                  // of the answers in cache
-	// closed once inFlight is zero; nil while no call waits for that
-	idle chan struct{}
+	mu         sync.Mutex              // guards the fields below
+	cache      map[digest][]*exchange  // in flight or within the grace period, by presented token
+	successors map[digest]*exchange    // within the grace period, by new refresh token
+	sessions   map[networkSession]bool // of the exchanges in flight
+	inFlight   int                     // exchanges in flight
+	cached     int                     // exchanges in cache that are done
+	bytes      int                     // of the responses in cache
+	idle       chan struct{}           // closed once inFlight is zero; nil if no call waits for it
 }
 
-// digest stands for a refresh token: tokens themselves are not kept as keys.
+// A digest is the map key of a refresh token or an account, so that maps hold no tokens.
 type digest [sha256.Size]byte
 
 func digestOf(token identity.Secret) digest { return sha256.Sum256([]byte(token.Reveal())) }
 
-// A sessionFrom is a session as a refresh token names it and the network that presents the token.
-// Whoever makes up a token can name any session, and keeps nobody from it who is elsewhere.
-type sessionFrom struct {
+// A networkSession is the session that a refresh token names, and the network that presented the
+// token. A forged token can name any session; the network keeps it from blocking callers elsewhere.
+type networkSession struct {
 	session string
 	network netip.Prefix
 }
 
-// An exchange is under way until done is closed; the last fields are written before that.
+// An exchange is in flight until done is closed.
 type exchange struct {
-	presented digest       // the token
-	network   netip.Prefix // that it was presented from; zero where that makes no difference
-	session   string       // as the token names it; acted upon only once Keycloak took the token
-	release   func()       // gives back its place; the caller holds exchanges.mu
+	presented digest       // the refresh token
+	network   netip.Prefix // of the first caller; zero with anyNetwork
+	session   string       // the token's sid; not trusted until Keycloak has accepted the token
+	release   func()       // releases the slot and the session; the caller holds exchanges.mu
 	done      chan struct{}
 
-	// the session was signed out while the exchange was under way; guarded by exchanges.mu
-	ended      bool
+	signedOut  bool // the session ended while in flight; guarded by exchanges.mu
 	superseded bool // the new refresh token was presented; guarded by exchanges.mu
 
+	// The result, written before done is closed.
 	token *identity.OpenIDToken
 	err   error
 	at    time.Time
@@ -91,26 +88,26 @@ func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToke
 	return &exchanges{
 		exchange: f, grace: grace, semaphore: newSemaphore(DefaultMaxCalls), log: slog.Default(),
 		cache: map[digest][]*exchange{}, successors: map[digest]*exchange{},
-		sessions: map[sessionFrom]bool{},
+		sessions: map[networkSession]bool{},
 	}
 }
 
-// do exchanges a token, joins the exchange of it that is under way, or repeats the answer of one
-// that ended within the grace. When ctx ends it returns at once; the exchange goes on.
+// do exchanges a token, joins the exchange in flight of the same token, or returns the response
+// that is cached for the grace period. It returns when ctx ends, but the exchange continues.
 func (x *exchanges) do(ctx context.Context,
 	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
-	// an exchange outlives its caller, and isn't begun for one who has gone
+	// An exchange outlives its caller, so it isn't made for a caller who has left already.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	key, network := digestOf(refreshToken), x.networkOf(ctx)
 	x.mu.Lock()
 	x.supersede(key)
-	e, before, refusal := x.find(key, network)
-	repeat := e != nil
-	if !repeat {
+	e, earlier, reason := x.find(key, network)
+	shared := e != nil
+	if !shared {
 		session := sessionOf(refreshToken)
-		release, err := x.admit(ctx, session)
+		release, err := x.acquire(ctx, session)
 		if err != nil {
 			x.mu.Unlock()
 			return nil, err
@@ -119,23 +116,23 @@ func (x *exchanges) do(ctx context.Context,
 			done: make(chan struct{})}
 		x.cache[key] = append(x.cache[key], e)
 		x.inFlight++
-		// ends with the exchange, which bounds its time
+		// ends with the exchange, which has a timeout
 		go x.run(context.WithoutCancel(ctx), e, refreshToken)
 	}
 	x.mu.Unlock()
 
 	switch {
-	case repeat:
+	case shared:
 		x.log.LogAttrs(ctx, slog.LevelInfo,
 			"a refresh token was presented again from its network: its answer is repeated",
 			sessionAttr(e.session), slog.String("network", networkText(network)))
-	case before != nil:
+	case earlier != nil:
 		x.log.LogAttrs(ctx, slog.LevelWarn,
 			"a refresh token was presented again and its answer isn't repeated: Keycloak is "+
 				"asked, and may end the session",
-			slog.String("reason", refusal), sessionAttr(before.session),
+			slog.String("reason", reason), sessionAttr(earlier.session),
 			slog.String("network", networkText(network)),
-			slog.String("firstNetwork", networkText(before.network)))
+			slog.String("firstNetwork", networkText(earlier.network)))
 	}
 	select {
 	case <-e.done:
@@ -148,10 +145,10 @@ func (x *exchanges) do(ctx context.Context,
 	return withAge(e.token, time.Since(e.at)), nil
 }
 
-// find returns the exchange of a token whose answer a caller from network may have. If there is
-// none, it returns the first exchange of that token, if any, and why its answer isn't for this
-// caller. The caller holds mu.
-func (x *exchanges) find(key digest, network netip.Prefix) (e, before *exchange, refusal string) {
+// find returns the exchange of a token whose response may be returned to network. If there is none,
+// it returns an earlier exchange of the token, if any, and why its response isn't returned. The
+// caller holds mu.
+func (x *exchanges) find(key digest, network netip.Prefix) (e, earlier *exchange, reason string) {
 	for _, e := range x.cache[key] {
 		if e.network == network && !e.superseded {
 			return e, nil, ""
@@ -168,41 +165,40 @@ func (x *exchanges) find(key digest, network netip.Prefix) (e, before *exchange,
 	return nil, nil, ""
 }
 
-// supersede ends the repeating of the answer whose new refresh token is presented. The caller holds
-// mu.
+// supersede stops returning the response that holds this new refresh token. The caller holds mu.
 func (x *exchanges) supersede(key digest) {
 	if e := x.successors[key]; e != nil {
-		e.superseded = true // its bytes stay until the grace is over: others may be reading them
+		e.superseded = true // cached until the grace period ends: callers may be reading it
 		delete(x.successors, key)
 	}
 }
 
-// presented tells that a refresh token is used for something else than an exchange.
+// markUsed notes that a refresh token was presented for something other than an exchange.
 func (x *exchanges) markUsed(refreshToken identity.Secret) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.supersede(digestOf(refreshToken))
 }
 
-// admit takes a place for one more exchange, and returns what gives it back. A session has one
-// exchange under way from each network: two tokens of one session at a time are one that was used
-// and its successor, and no client has both to spend. The caller of both holds mu.
-func (x *exchanges) admit(ctx context.Context, session string) (release func(), err error) {
-	from := sessionFrom{session, networkOf(ctx)}
-	if x.sessions[from] {
+// acquire takes a slot for an exchange, and returns a function that releases it. Each session may
+// have one exchange in flight per network: of two tokens of one session, one has been used to get
+// the other, so no client needs both. The caller holds mu, during release too.
+func (x *exchanges) acquire(ctx context.Context, session string) (release func(), err error) {
+	key := networkSession{session, networkOf(ctx)}
+	if x.sessions[key] {
 		return nil, &identity.RateLimitError{RetryAfter: shareRetry}
 	}
 	slot, err := x.semaphore.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if session == "" || !from.network.IsValid() {
+	if session == "" || !key.network.IsValid() {
 		return slot.release, nil
 	}
-	x.sessions[from] = true
+	x.sessions[key] = true
 	return func() {
 		slot.release()
-		delete(x.sessions, from)
+		delete(x.sessions, key)
 	}, nil
 }
 
@@ -217,7 +213,7 @@ func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.
 		close(x.idle)
 		x.idle = nil
 	}
-	if e.ended && err == nil {
+	if e.signedOut && err == nil {
 		token, err = nil, identity.ErrSessionEnded
 	}
 	e.token, e.err, e.at = token, err, time.Now()
@@ -230,8 +226,8 @@ func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.
 	}
 	x.cached++
 	x.bytes += e.size
-	// Where tokens aren't single-use, a realm may hand the presented one back: presenting it again
-	// is no news then.
+	// A realm without single-use tokens may return the same refresh token, so presenting it again
+	// doesn't supersede anything.
 	if token.RefreshToken != nil && digestOf(*token.RefreshToken) != e.presented {
 		x.successors[digestOf(*token.RefreshToken)] = e
 	}
@@ -242,9 +238,9 @@ func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.
 	})
 }
 
-// forget drops an answer. The caller holds mu.
+// forget drops a response from the cache. The caller holds mu.
 func (x *exchanges) forget(e *exchange) {
-	if !x.remove(e) { // it was dropped before
+	if !x.remove(e) { // already dropped
 		return
 	}
 	x.cached--
@@ -257,7 +253,7 @@ func (x *exchanges) forget(e *exchange) {
 	}
 }
 
-// remove takes an exchange out of cache, and reports whether it was there. The caller holds mu.
+// remove deletes an exchange from the cache, and reports whether it was there. The caller holds mu.
 func (x *exchanges) remove(e *exchange) bool {
 	i := slices.Index(x.cache[e.presented], e)
 	if i < 0 {
@@ -271,9 +267,9 @@ func (x *exchanges) remove(e *exchange) bool {
 	return true
 }
 
-// end forgets the answers of the session that refreshToken belongs to, and makes the exchanges of
-// it that are under way fail with ErrSessionEnded. Call it after Keycloak ended that session: only
-// then is what the token says of itself known to be true.
+// endSession drops the cached responses of refreshToken's session, and makes its exchanges in
+// flight fail with ErrSessionEnded. Call it after Keycloak has ended the session: until then, the
+// session that the token names can't be trusted.
 func (x *exchanges) endSession(refreshToken identity.Secret) {
 	key, session := digestOf(refreshToken), sessionOf(refreshToken)
 	x.mu.Lock()
@@ -287,14 +283,13 @@ func (x *exchanges) endSession(refreshToken identity.Secret) {
 			case <-e.done:
 				x.forget(e)
 			default:
-				e.ended = true
+				e.signedOut = true
 			}
 		}
 	}
 }
 
-// networkOf returns the network that a call comes from. Callers whose address isn't known count as
-// one network.
+// networkOf returns the caller's network. Callers without a known address count as one network.
 func (x *exchanges) networkOf(ctx context.Context) netip.Prefix {
 	if x.anyNetwork {
 		return netip.Prefix{}
@@ -309,9 +304,9 @@ func networkText(network netip.Prefix) string {
 	return network.String()
 }
 
-// sessionAttr is a session's id for a log: no secret, and what an administrator finds the session
-// by. A token that is being exchanged may be anybody's, so what doesn't look like an id of
-// Keycloak's isn't shown.
+// sessionAttr returns a session's ID for the log. The ID isn't secret, and lets an administrator
+// find the session. The token may be forged, so an ID that doesn't look like one of Keycloak's is
+// left out.
 func sessionAttr(session string) slog.Attr {
 	if len(session) > 64 ||
 		strings.ContainsFunc(session, func(r rune) bool {
@@ -326,7 +321,7 @@ func isAlphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
-// wait returns when no exchange is under way, or ctx has ended.
+// wait waits until no exchange is in flight, or until ctx ends.
 func (x *exchanges) wait(ctx context.Context) error {
 	x.mu.Lock()
 	if x.inFlight == 0 {
@@ -346,8 +341,8 @@ func (x *exchanges) wait(ctx context.Context) error {
 	}
 }
 
-// sessionOf reads the session id out of a refresh token, unverified: a refresh token is signed with
-// a key that only Keycloak has. Empty when there is none to be read.
+// sessionOf returns the session ID in a refresh token, or "" if there is none. It is unverified:
+// only Keycloak has the key that refresh tokens are signed with.
 func sessionOf(refreshToken identity.Secret) string {
 	parts := strings.Split(refreshToken.Reveal(), ".")
 	if len(parts) != 3 {
@@ -366,7 +361,7 @@ func sessionOf(refreshToken identity.Secret) string {
 	return claims.Session
 }
 
-// withAge returns a copy of a token answer whose lifetimes are counted from now.
+// withAge returns a copy of a token response of that age, with lifetimes that count from now.
 func withAge(token *identity.OpenIDToken, age time.Duration) *identity.OpenIDToken {
 	out := *token
 	passed := int(age / time.Second)
@@ -378,7 +373,7 @@ func withAge(token *identity.OpenIDToken, age time.Duration) *identity.OpenIDTok
 	return &out
 }
 
-// sizeOf is about how many bytes an answer takes.
+// sizeOf returns the approximate memory size of a token response.
 func sizeOf(token *identity.OpenIDToken) int {
 	if token == nil {
 		return 0

@@ -12,18 +12,19 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A Refusal is an error answer of Keycloak's, RFC 6749 section 5.2. It unwraps to what it means,
-// which is its text too. The fields are for operators: identity.Detail returns them in a sentence.
+// A Refusal is an error response from Keycloak, RFC 6749 section 5.2. It wraps the error that it
+// means, and has the same text. The fields are for operators: identity.Detail returns them in a
+// sentence.
 type Refusal struct {
 	Status int
-	Code   string // the member error, if Keycloak is known for it, else how long it is
-	// the member error_description likewise: what else is in there may be out of a request
-	Description string
-	Hint        string // which setting or switch to change, where the fault is ours
-	meaning     error
+	// Code and Description are the response's error and error_description if Keycloak is known to
+	// send these texts, and otherwise only say how long they are: they may repeat a request.
+	Code, Description string
+	Hint              string // what to change, if a setting is wrong
+	meaning           error
 }
 
-// Error returns the text of what the refusal means, without anything that Keycloak said.
+// Error returns the text of the error that the refusal means, without any text from Keycloak.
 func (r *Refusal) Error() string {
 	if r.meaning == nil {
 		return "Keycloak refused"
@@ -31,12 +32,12 @@ func (r *Refusal) Error() string {
 	return r.meaning.Error()
 }
 
-// LogValue returns the text with the detail: a log is for operators.
+// LogValue returns the text and the detail: logs are for operators.
 func (r *Refusal) LogValue() slog.Value {
 	return slog.StringValue(r.Error() + ": " + r.OperatorDetail())
 }
 
-// OperatorDetail returns what Keycloak answered, and what to change where the fault is ours.
+// OperatorDetail returns Keycloak's response, and what to change if a setting is wrong.
 func (r *Refusal) OperatorDetail() string {
 	text := fmt.Sprintf("Keycloak answered %d %q %q", r.Status, r.Code, r.Description)
 	if r.Hint != "" {
@@ -48,20 +49,20 @@ func (r *Refusal) OperatorDetail() string {
 // Unwrap returns one of identity's errors.
 func (r *Refusal) Unwrap() error { return r.meaning }
 
-// A refusalRule is one row of what Keycloak's refusals mean. Rows are tried in order. A zero
-// status, an empty code and an empty text fit every answer; a text is compared as the beginning of
-// the description.
+// A refusalRule maps error responses from Keycloak to an error. The first rule that matches
+// applies. A zero status, an empty code and an empty description match every response; description
+// matches as a prefix.
 type refusalRule struct {
-	status     int
-	code, text string
-	err        error
-	hint       string
+	status            int
+	code, description string
+	err               error
+	hint              string
 }
 
-// A wrong password, an unknown user, an empty name, a lock and a bad one-time code are one text,
-// "Invalid user credentials". The first two below come only after the password proved right; the
-// third, of a client policy, before Keycloak looks at the name. Releases before 26.6 answer
-// invalid_grant with 401.
+// loginRefusals are for sign-ins. A wrong password, an unknown user, an empty username, a locked
+// account and a wrong one-time code all have the description "Invalid user credentials". Keycloak
+// sends the first two of the list only if the password was right, and the third, from a client
+// policy, before it looks at the username. Releases before 26.6 send invalid_grant with 401.
 var loginRefusals = []refusalRule{
 	{0, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 	{0, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
@@ -73,7 +74,7 @@ var loginRefusals = []refusalRule{
 	{400, "unauthorized_client", "", identity.ErrLoginNotAllowed, "switch Direct access grants on in the client's Capability config"},
 }
 
-// Of refresh tokens, at the token and at the logout endpoint.
+// refreshRefusals are for refresh tokens, at the token endpoint and at the logout endpoint.
 var refreshRefusals = []refusalRule{
 	{0, "invalid_grant", "Token is not active", identity.ErrRefreshExpired, ""},
 	{0, "invalid_grant", "Maximum allowed refresh token reuse exceeded", identity.ErrRefreshReused, ""},
@@ -81,7 +82,7 @@ var refreshRefusals = []refusalRule{
 	{0, "invalid_grant", "Client session not active", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Session doesn't have required client", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Offline user session not found", identity.ErrSessionEnded, ""},
-	{0, "invalid_grant", "Offline session", identity.ErrSessionEnded, ""}, // not active, or offline access was taken back
+	{0, "invalid_grant", "Offline session", identity.ErrSessionEnded, ""}, // not active, or offline access was revoked
 	{0, "invalid_grant", "User disabled", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Stale token", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Client certificate missing", identity.ErrProviderMisconfigured, needsCertificate},
@@ -100,8 +101,8 @@ const (
 	checkClient = "check the client's settings in Keycloak's admin console"
 )
 
-// clientErrors say what is wrong with this client, whatever it asked for. Rows go by Keycloak's
-// text where it says more than the status and the code. The last row takes the rest.
+// clientErrors are errors in the client's configuration, whatever the request was. A rule has a
+// description where status and code don't tell enough. The last rule matches everything.
 var clientErrors = []refusalRule{
 	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
 		sendsSecret +
@@ -140,8 +141,9 @@ var clientErrors = []refusalRule{
 	{0, "", "", identity.ErrProviderMisconfigured, checkClient},
 }
 
-// refusal says what an error answer means. An answer that isn't Keycloak's (5xx, a proxy's 408 or
-// 429, or no JSON object with an error) is ErrProviderUnavailable.
+// refusal returns the error that an error response means: ErrProviderUnavailable if it isn't
+// Keycloak's own (5xx, a proxy's 408 or 429, or not a JSON object with an error), and otherwise a
+// *Refusal.
 func refusal(got response, refusals []refusalRule) error {
 	var body struct {
 		Error       string `json:"error"`
@@ -152,13 +154,13 @@ func refusal(got response, refusals []refusalRule) error {
 	if notKeycloak || json.Unmarshal(got.body, &body) != nil || body.Error == "" {
 		return unavailable("answer %d is not one of Keycloak's%s", got.status, got.note)
 	}
-	for _, rows := range [][]refusalRule{refusals, clientErrors} {
-		for _, row := range rows {
-			if (row.status == 0 || row.status == got.status) &&
-				(row.code == "" || row.code == body.Error) &&
-				strings.HasPrefix(body.Description, row.text) {
+	for _, rules := range [][]refusalRule{refusals, clientErrors} {
+		for _, rule := range rules {
+			if (rule.status == 0 || rule.status == got.status) &&
+				(rule.code == "" || rule.code == body.Error) &&
+				strings.HasPrefix(body.Description, rule.description) {
 				return &Refusal{got.status, knownText(body.Error, "error"),
-					knownText(body.Description, "description"), row.hint, row.err}
+					knownText(body.Description, "description"), rule.hint, rule.err}
 			}
 		}
 	}
@@ -176,34 +178,34 @@ func statusDetail(got response) string {
 	return text + got.note
 }
 
-// unavailable is identity.ErrProviderUnavailable with a detail for operators.
+// unavailable returns identity.ErrProviderUnavailable with a detail for operators.
 func unavailable(format string, args ...any) error {
 	return &identity.Error{Reason: identity.ErrProviderUnavailable,
 		Detail: fmt.Sprintf(format, args...)}
 }
 
-// knownText returns a text of an answer for the log if Keycloak is known for it, and else how long
-// it is: Keycloak's own texts hold no secret, but some repeat a request, as what stands between
-// Keycloak and us may too.
+// knownText returns text if Keycloak is known to send it, and otherwise only how long it is.
+// Keycloak's fixed texts hold no secrets, but other texts may repeat the request, and so may those
+// of a proxy.
 func knownText(text, kind string) string {
 	if text == "" || slices.Contains(knownTexts, text) {
 		return text
 	}
-	for _, beginning := range knownPrefixes {
-		if rest, ok := strings.CutPrefix(text, beginning); ok {
-			return fmt.Sprintf("%s[%d bytes]", beginning, len(rest))
+	for _, prefix := range knownPrefixes {
+		if rest, ok := strings.CutPrefix(text, prefix); ok {
+			return fmt.Sprintf("%s[%d bytes]", prefix, len(rest))
 		}
 	}
 	return fmt.Sprintf("[an unknown %s of %d bytes]", kind, len(text))
 }
 
-// knownPrefixes begin texts of Keycloak's that end with something out of the request or the
-// settings.
+// knownPrefixes are the starts of Keycloak's texts that end with a part of the request or the
+// realm's settings.
 var knownPrefixes = []string{"Invalid scopes: ", "Invalid token issuer. Expected '",
 	"Request path contains invalid character "}
 
-// knownTexts are the errors and descriptions that Keycloak 26.7.4 has at the token and logout
-// endpoints, as it answers what this package asks.
+// knownTexts are the errors and descriptions that Keycloak 26.7.4 sends in response to this
+// package's requests to the token and logout endpoints.
 var knownTexts = []string{
 	"access_denied", "invalidCharacter", "invalid_client", "invalid_grant", "invalid_request",
 	"invalid_scope", "invalid_token", "missingNormalization", "not_allowed", "server_error",
@@ -255,7 +257,7 @@ var knownTexts = []string{
 	"resource owner password credentials grant is prohibited.",
 }
 
-// truncate bounds a stranger's text for a log.
+// truncate bounds untrusted text for a log.
 func truncate(text string) string {
 	const max = 200
 	if len(text) > max {

@@ -216,7 +216,7 @@ func TestKnownText(t *testing.T) {
 // Every row's text is known, so that an operator reads why a hint is given.
 func TestKnownText_ofTheRows(t *testing.T) {
 	for _, row := range slices.Concat(loginRefusals, refreshRefusals, clientErrors) {
-		for _, text := range []string{row.code, row.text} {
+		for _, text := range []string{row.code, row.description} {
 			begins := func(known string) bool { return strings.HasPrefix(known, text) }
 			if text != "" && !slices.ContainsFunc(knownTexts, begins) &&
 				!slices.ContainsFunc(knownPrefixes, begins) {

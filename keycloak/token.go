@@ -8,19 +8,19 @@ import (
 	"github.com/cloakql/cloakql/internal/jose"
 )
 
-// Algorithms returns the names of the signatures that a Verifier can accept, RFC 7518 section 3.1
-// and RFC 8037: only asymmetric ones.
+// Algorithms returns the names of the signature algorithms that a Verifier can accept, RFC 7518
+// section 3.1 and RFC 8037. All are asymmetric.
 func Algorithms() []string { return jose.Algorithms() }
 
-// An accessToken is a token that was read, and not yet verified.
+// An accessToken is a parsed token that hasn't been verified.
 type accessToken struct {
 	*jose.JWS
 	claims claims
 }
 
 // parse reads a token without trusting any of it, and checks its header. It fails with
-// ErrTokenMalformed, ErrTokenSignature for an algorithm that is not among those accepted, and
-// ErrTokenNotAccepted for a header of another type.
+// ErrTokenMalformed, with ErrTokenSignature if the algorithm isn't one of accepted, and with
+// ErrTokenNotAccepted if the header's typ is that of another kind of token.
 func parse(text string, accepted []string) (*accessToken, error) {
 	token := &accessToken{}
 	var err error

@@ -9,7 +9,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// readToken reads a token answer, RFC 6749 section 5.1, or the refusal of one.
+// readToken reads a token response, RFC 6749 section 5.1, or an error response.
 func readToken(got response, refusals []refusalRule) (*identity.OpenIDToken, error) {
 	if got.status != http.StatusOK {
 		return nil, refusal(got, refusals)
@@ -23,7 +23,7 @@ func readToken(got response, refusals []refusalRule) (*identity.OpenIDToken, err
 		IDToken          string  `json:"id_token"`
 		Scope            string  `json:"scope"`
 	}
-	// The decoder's error is dropped: it could quote the answer.
+	// Drop the decoder's error: it could quote the response.
 	if json.Unmarshal(got.body, &token) != nil {
 		return nil, unavailable("answer 200 is not a JSON object of the token endpoint")
 	}
@@ -38,14 +38,15 @@ func readToken(got response, refusals []refusalRule) (*identity.OpenIDToken, err
 		IDToken:      optionalSecret(token.IDToken),
 		Scope:        strings.Fields(token.Scope),
 	}
-	// Keycloak says 0 without a refresh token, and with an offline one, which has no end.
+	// Keycloak sends 0 if there is no refresh token, or if it is an offline token, which doesn't
+	// expire.
 	if left := seconds(token.RefreshExpiresIn); left > 0 {
 		out.RefreshExpiresIn = &left
 	}
 	return out, nil
 }
 
-// seconds fits a lifetime into GraphQL's Int, which has 32 bits.
+// seconds clamps a lifetime to GraphQL's Int, which has 32 bits.
 func seconds(s float64) int { return int(min(max(s, 0), math.MaxInt32)) }
 
 func optionalSecret(text string) *identity.Secret {

@@ -13,51 +13,50 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// An Issuer is a realm whose tokens are accepted: the names that its tokens may carry in iss,
-// compared exactly, and the keys that they must be signed with. A key of one Issuer never verifies
-// a token of another.
+// An Issuer is a realm whose tokens are accepted. A token's iss must be one of Names, compared
+// exactly, and the token must be signed with one of Keys. A key of one Issuer never verifies a
+// token of another.
 type Issuer struct {
-	Names []string // needed, unless Keys is a KeySet; the realm's own issuer if empty
+	Names []string // required, unless Keys is a *KeySet: then it defaults to the realm's issuer
 	Keys  Keys     // a *KeySet, or StaticKeys
 }
 
 const maxLeeway = 5 * time.Minute
 
-// A VerifierConfig says which access tokens are good. Issuers and Audience are needed. What is zero
-// of the others is safe: some fields loosen a check, and say so; others narrow one.
+// A VerifierConfig says which access tokens are valid. Issuers and Audience are required. The zero
+// value of every other field is safe: some fields relax a check, and say so; others restrict it.
 type VerifierConfig struct {
 	Issuers []Issuer
 
-	// Audience is the API that tokens must be meant for: one of these must be in a token's aud.
-	// "account" can't be one: Keycloak puts it into every user's tokens.
+	// Audience names this API: a token's aud must hold one of these. It can't hold "account", which
+	// Keycloak puts into every user's tokens.
 	Audience []string
 
-	// AuthorizedParty, if set, loosens that: a token that was issued to this client (azp) also
-	// passes, whatever APIs its aud names. Keycloak names no API there without an audience mapper,
-	// but each client in which the user has a role. What such a token was meant for is unknown
-	// then: another API that it is sent to can send it on. Leave this empty as soon as the realm
-	// has an audience mapper for this API.
+	// AuthorizedParty, if set, relaxes that: a token issued to this client (azp) passes whatever
+	// its aud. Without an audience mapper, Keycloak doesn't put APIs into aud, only the clients in
+	// which the user has a role. Then a token doesn't say which API it was meant for, and another
+	// API that receives it can use it here. Leave this empty once the realm has an audience mapper
+	// for this API.
 	AuthorizedParty string
 
-	// AuthorizedParties, if any, narrow it: a token must have been issued to one of these clients
-	// (azp), besides all else. Keycloak puts this API into the aud of any client's token once the
-	// user has one of this API's client roles. It is the realm's administrators who decide what azp
-	// says: a mapper can write it.
+	// AuthorizedParties, if any, restricts the clients: a token must also have been issued to one
+	// of these (azp). Keycloak puts this API into the aud of every client's tokens once the user
+	// has one of this API's client roles. The realm's administrators control azp: a mapper can set
+	// it.
 	AuthorizedParties []string
 
-	// AllowBound, if set, lets tokens pass that are bound to a key of their client's (cnf: RFC
-	// 8705, RFC 9449). They are worth nothing without a proof that the client holds the key, which
-	// a Verifier doesn't see: set it where something in front of this process has checked the
-	// proof.
+	// AllowBound accepts tokens that are bound to a key of their client (cnf: RFC 8705, RFC 9449).
+	// A bound token needs proof that the client holds the key, and a Verifier never sees that
+	// proof. Set AllowBound only if something in front of this process checks it.
 	AllowBound bool
 
-	// Algorithms narrows which signatures are accepted: some of RS256, RS384, RS512, PS256, PS384,
-	// PS512, ES256, ES384, ES512 and EdDSA (with Ed25519). All of them if empty; a token's must be
-	// its key's anyway.
+	// Algorithms restricts the signature algorithms: some of RS256, RS384, RS512, PS256, PS384,
+	// PS512, ES256, ES384, ES512 and EdDSA (with Ed25519). All are accepted if it is empty. In any
+	// case, a token's algorithm must be its key's.
 	Algorithms []string
 
 	MaxBytes int // of a token; DefaultTokenMaxBytes if zero
-	// on exp, nbf and iat, for clocks that differ; 30 s if zero, at most 5 min
+	// Leeway is the tolerance for exp, nbf and iat if clocks differ: 30 s if zero, at most 5 min.
 	Leeway time.Duration
 	Now    func() time.Time // time.Now if nil
 }
@@ -65,17 +64,16 @@ type VerifierConfig struct {
 // DefaultTokenMaxBytes is the default of VerifierConfig.MaxBytes.
 const DefaultTokenMaxBytes = 16 << 10
 
-// A Verifier decides whether an access token of Keycloak's is good. Make it with NewVerifier; it is
-// safe for concurrent use. It remembers no verdict: a key that the realm withdrew verifies nothing
-// from the next fetch of the key set on.
+// A Verifier verifies Keycloak's access tokens. Make it with NewVerifier. It is safe for concurrent
+// use. It caches no results: once the key set has been fetched without a key, that key verifies
+// nothing.
 type Verifier struct {
 	config   VerifierConfig
 	keys     map[string]Keys // by issuer
-	accepted string          // the issuers, for people
+	accepted string          // the issuers, for error details
 }
 
-// NewVerifier checks config and returns a verifier for it. It changes nothing of config, and copies
-// its lists.
+// NewVerifier checks config and returns a Verifier. It copies config's lists and changes nothing.
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	config.Audience, config.Algorithms = slices.Clone(config.Audience),
 		slices.Clone(config.Algorithms)
@@ -147,15 +145,15 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	return v, nil
 }
 
-// Verify checks an access token in the compact form of RFC 7515 and returns the user it speaks for.
-// It fails with an identity.Error, whose reason is that of the first check that fails, in this
-// order: size, form, header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature. A
-// token of the wrong kind is told so even when it has expired too: a client that hears "expired"
-// would refresh for ever.
+// Verify verifies an access token in the compact form of RFC 7515 and returns its user. It fails
+// with an identity.Error whose Reason is that of the first check that fails, in this order: size,
+// form, header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature. The kind of a
+// token is checked before its expiry: a client told that the wrong kind of token has "expired"
+// would refresh forever.
 //
-// Claims are checked before the key, so that a stale or a foreign token can't cause a fetch of
-// keys; nothing of a token is used for anything else before its signature is verified. When ctx
-// ends while keys are being fetched, the error is that of ctx.
+// Claims are checked before the signature, so that an expired or foreign token can't cause a fetch
+// of keys. They aren't used for anything else until the signature is verified. If ctx ends while
+// keys are being fetched, Verify returns ctx.Err().
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.User, error) {
 	if v == nil || v.keys == nil {
 		return nil, &identity.Error{Reason: identity.ErrKeysUnavailable,
@@ -178,13 +176,13 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 	if err != nil {
 		return nil, err
 	}
-	if err := verifyWith(ctx, keys, token); err != nil {
+	if err := verifySignature(ctx, keys, token); err != nil {
 		return nil, err
 	}
 	return newUser(&token.claims, token.Payload, expires), nil
 }
 
-// checkIssuer returns the keys of the realm that says it issued the token.
+// checkIssuer returns the keys of the issuer that the token names.
 func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 	issuer, _ := c.iss.String()
 	keys := v.keys[issuer]
@@ -195,11 +193,11 @@ func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 	return keys, nil
 }
 
-// checkClaims checks what RFC 9068, section 4, and Keycloak's own typ ask of an access token. It
-// returns when the token expires.
+// checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim. It returns the
+// token's expiry time.
 func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
-	// ID, refresh and logout tokens come from the same issuer, ID tokens with the same keys: typ
-	// and aud are what sets an access token apart.
+	// ID, refresh and logout tokens have the same issuer, and ID tokens are signed with the same
+	// keys. Only typ and aud distinguish an access token.
 	if typ, _ := c.typ.String(); !strings.EqualFold(typ, "Bearer") {
 		return time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have",
 			c.typ.Quoted())
@@ -252,24 +250,25 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 func (v *Verifier) checkAudience(c *claims) error {
 	audience, ok := []string(nil), true
 	if c.aud != nil {
-		// RFC 7519, section 4.1.3: one audience may be a string instead of a list
+		// RFC 7519, section 4.1.3: a single audience may be a string instead of an array
 		if audience, ok = c.aud.Strings(); !ok {
 			var one string
 			one, ok = c.aud.String()
 			audience = []string{one}
 		}
 	}
-	meant := ok &&
+	accepted := ok &&
 		slices.ContainsFunc(audience, func(a string) bool {
 			return slices.Contains(v.config.Audience, a)
 		})
 	azp, _ := c.azp.String()
-	if !meant {
-		// Of our own client, whatever Keycloak put into aud; it writes no list without a name.
-		written := c.aud == nil || ok && len(audience) > 0 && !slices.Contains(audience, "")
-		meant = written && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
+	if !accepted {
+		// AuthorizedParty's tokens pass with any aud that Keycloak writes: none, or one without an
+		// empty name.
+		valid := c.aud == nil || ok && len(audience) > 0 && !slices.Contains(audience, "")
+		accepted = valid && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
 	}
-	if !meant {
+	if !accepted {
 		return notAccepted(
 			"aud is %s, azp is %s; accepted in aud: %s (VerifierConfig.Audience): add a mapper "+
 				"of type Audience to the client that asks for the token",
@@ -282,9 +281,10 @@ func (v *Verifier) checkAudience(c *claims) error {
 	return nil
 }
 
-const year10000 = 253402300800 // RFC 3339 has no dates from there on
+const year10000 = 253402300800 // in Unix time; RFC 3339 ends before it
 
-// numericDate reads a date of RFC 7519, section 2: seconds since 1970, not necessarily whole.
+// numericDate reads a NumericDate of RFC 7519, section 2: seconds since 1970, maybe with a
+// fraction.
 func numericDate(name string, value strictjson.Value) (time.Time, error) {
 	seconds, ok := value.Float()
 	if !ok || !(seconds >= 0 && seconds < year10000) {

@@ -46,8 +46,8 @@ type RejectedKey struct {
 	signs    bool   // it says that it is for signatures, and has a kid
 }
 
-// Why returns why a key isn't there, for the tokens that name it.
-func (s KeySet) Why(kid string) string {
+// WhyMissing returns, for operators, why the set has no key with this ID.
+func (s KeySet) WhyMissing(kid string) string {
 	for _, key := range s.Rejected {
 		if key.ID == kid {
 			return "the key " + strictjson.Quote(kid) + " was passed over: " + key.Why

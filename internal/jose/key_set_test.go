@@ -68,8 +68,8 @@ func TestReadKeySet(t *testing.T) {
 	}
 	for kid, want := range map[string]string{"private": "for everyone to read",
 		"other": `kid "other" is not in the key set`} {
-		if got := set.Why(kid); !strings.Contains(got, want) {
-			t.Errorf("Why(%q) = %q, want %q", kid, got, want)
+		if got := set.WhyMissing(kid); !strings.Contains(got, want) {
+			t.Errorf("WhyMissing(%q) = %q, want %q", kid, got, want)
 		}
 	}
 	if set, err := ReadKeySet([]byte(setOf(good, good))); err == nil ||
