@@ -8,6 +8,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// verified returns the user of a good token with this payload.
 func verified(t *testing.T, payload string) *identity.User {
 	t.Helper()
 	key := edDSA()
@@ -19,14 +20,14 @@ func verified(t *testing.T, payload string) *identity.User {
 	return user
 }
 
-func TestUserOfAPerson(t *testing.T) {
+func TestUser_person(t *testing.T) {
 	payload := alice(t)
 	want := &identity.User{
 		ID: "0b2a8b0f-6a0f-4f7b-9a53-2d4d5f1f5c11", Username: new("alice"),
 		Email: new("alice@example.com"), EmailVerified: new(true),
 		Name: new("Alice Archer"), GivenName: new("Alice"), FamilyName: new("Archer"),
 		RealmRoles: []string{"default-roles-local", "user"},
-		ClientRoles: []identity.ClientRoles{ // sorted, since Keycloak's order is not a contract
+		ClientRoles: []identity.ClientRoles{ // sorted, because Keycloak guarantees no order
 			{Client: "account", Roles: []string{"manage-account", "view-profile"}},
 			{Client: "local-api", Roles: []string{"reader"}},
 		},
@@ -43,7 +44,8 @@ func TestUserOfAPerson(t *testing.T) {
 	}
 }
 
-func TestUserWhoSignedInThroughABrowser(t *testing.T) {
+// auth_time, which tokens from a sign-in with a browser have, is when the user signed in.
+func TestUser_authTime(t *testing.T) {
 	session := verified(t,
 		with(t, alice(t), object{"auth_time": noonPlus(-time.Hour)})).Token.Session
 	if session.AuthenticatedAt == nil || !session.AuthenticatedAt.Equal(noon.Add(-time.Hour)) {
@@ -51,26 +53,27 @@ func TestUserWhoSignedInThroughABrowser(t *testing.T) {
 	}
 }
 
-func TestUserOfAServiceAccount(t *testing.T) {
+func TestUser_serviceAccount(t *testing.T) {
 	user := verified(t, fromFile(t, "service-account.json"))
 	if user.Token.Session != nil {
 		t.Errorf("Session = %+v, want none", user.Token.Session)
 	}
 	if user.Username == nil || *user.Username != "service-account-local-api" || user.Email != nil ||
 		user.Name != nil {
-		t.Errorf("got %+v", user)
+		t.Errorf("got %+v, want only the username of a service account", user)
 	}
 	if user.EmailVerified == nil || *user.EmailVerified {
-		t.Error("EmailVerified is not false")
+		t.Errorf("EmailVerified = %v, want false", user.EmailVerified)
 	}
 	if user.Groups == nil || len(user.Groups) != 0 {
 		t.Errorf("Groups = %#v, want an empty list", user.Groups)
 	}
 }
 
-func TestLightweightTokenIsRefusedWithItsRemedy(t *testing.T) {
+// The error for a lightweight access token tells the operator how to fix it.
+func TestVerify_lightweightToken(t *testing.T) {
 	key := edDSA()
-	// Without aud, such a token passes by its azp alone, and then has nobody it speaks for.
+	// Such a token has no aud. It passes the audience check by its azp, but it has no sub either.
 	verifier := newVerifier(t, newKeys(t, certsOf(key)),
 		VerifierConfig{AuthorizedParty: "local-api"})
 	_, err := verifier.Verify(t.Context(), key.token(fromFile(t, "lightweight.json")))
@@ -78,50 +81,50 @@ func TestLightweightTokenIsRefusedWithItsRemedy(t *testing.T) {
 		"lightweight")
 }
 
-// Mappers can write anything into a token. The user is one who doesn't have what can't be read.
-func TestUserOfOddClaims(t *testing.T) {
-	bare := object{
+// Mappers can write anything into a token. A claim of the wrong type counts as missing.
+func TestUser_claimsOfWrongType(t *testing.T) {
+	optional := object{
 		"preferred_username": absent, "email": absent, "email_verified": absent, "name": absent,
 		"given_name": absent, "family_name": absent,
 		"realm_access": absent, "resource_access": absent, "groups": absent, "scope": absent, "acr": absent,
 		"sid": absent, "jti": absent, "auth_time": absent,
 	}
-	for _, odd := range []any{absent, nil, true, 5, "", []any{}, []any{1, nil}, object{},
+	for _, value := range []any{absent, nil, true, 5, "", []any{}, []any{1, nil}, object{},
 		object{"roles": nil}, object{"roles": object{}}, object{"roles": []any{"a", 1}}} {
 		changes := object{}
-		for name := range bare {
-			changes[name] = odd
+		for name := range optional {
+			changes[name] = value
 		}
 		payload := with(t, alice(t), changes)
 		t.Run(payload, func(t *testing.T) {
 			user := verified(t, payload)
 			if len(user.RealmRoles)+len(user.Groups)+len(user.Token.Scope) != 0 ||
 				user.Token.Session != nil {
-				t.Errorf("got %+v %+v", user, user.Token)
+				t.Errorf("got %+v %+v, want no roles, groups, scopes or session", user, user.Token)
 			}
 			for _, roles := range user.ClientRoles {
 				if len(roles.Roles) != 0 {
-					t.Errorf("got the roles %+v", roles)
+					t.Errorf("got the roles %+v, want none", roles)
 				}
 			}
 			if user.RealmRoles == nil || user.ClientRoles == nil || user.Groups == nil ||
 				user.Token.Scope == nil {
-				t.Errorf("a list is nil: %+v", user)
+				t.Errorf("got %+v, want empty lists instead of nil", user)
 			}
-			if _, ok := odd.(string); !ok &&
+			if _, ok := value.(string); !ok &&
 				(user.Username != nil || user.Email != nil || user.Name != nil ||
 					user.GivenName != nil || user.FamilyName != nil || user.Token.ACR != nil) {
-				t.Errorf("a text is there: %+v", user)
+				t.Errorf("got %+v, want no strings", user)
 			}
-			if _, ok := odd.(bool); !ok && user.EmailVerified != nil {
-				t.Errorf("EmailVerified = %v", *user.EmailVerified)
+			if _, ok := value.(bool); !ok && user.EmailVerified != nil {
+				t.Errorf("EmailVerified = %v, want nil", *user.EmailVerified)
 			}
 		})
 	}
 }
 
-// A text where a list belongs is not a list of one: nobody gains a role by a mapper's slip.
-func TestUserOfATextForAList(t *testing.T) {
+// A string is not a list with one element: a wrong mapper must not grant a role.
+func TestUser_stringForList(t *testing.T) {
 	user := verified(t, with(t, alice(t), object{
 		"realm_access":    object{"roles": "admin"},
 		"resource_access": object{"local-api": object{"roles": "admin"}}, "groups": "/staff",
@@ -133,17 +136,17 @@ func TestUserOfATextForAList(t *testing.T) {
 	}
 }
 
-func TestAuthTimeThatIsNoDate(t *testing.T) {
-	for _, odd := range []any{nil, "1767268740", -1, object{}} {
-		session := verified(t, with(t, alice(t), object{"auth_time": odd})).Token.Session
+func TestUser_invalidAuthTime(t *testing.T) {
+	for _, value := range []any{nil, "1767268740", -1, object{}} {
+		session := verified(t, with(t, alice(t), object{"auth_time": value})).Token.Session
 		if session == nil || session.AuthenticatedAt != nil {
-			t.Errorf("auth_time %v gives %+v; want a session without a date", odd, session)
+			t.Errorf("auth_time %v: session %+v, want one without a time", value, session)
 		}
 	}
 }
 
-func TestClaimsAreWhatWasSigned(t *testing.T) {
-	// Blanks, order, number spellings and escapes are all kept.
+// Claims is the payload as it was signed: white space, order, numbers and escapes stay as they are.
+func TestUser_claimsVerbatim(t *testing.T) {
 	payload := " {\"z\" : 1.50e1, \"a\":\"\\u0041\" ,\"n\":12345678901234567890123," +
 		alice(t)[1:] + "\n"
 	if got := string(verified(t, payload).Token.Claims); got != payload {

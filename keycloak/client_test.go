@@ -19,11 +19,11 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Every secret that a test hands over holds this word, and nothing that is printed may.
+// canary is part of every secret in these tests, and must not be printed.
 const canary = "canary"
 
-// aliceSignsIn has a password that breaks whoever forgets to encode it.
-func aliceSignsIn() identity.Credentials {
+// aliceCredentials returns credentials that must be encoded in a form.
+func aliceCredentials() identity.Credentials {
 	return identity.Credentials{
 		Username: "älice+1@example.com",
 		Password: identity.NewSecret(canary + ` & + % " \ = ; ü 🔑`),
@@ -31,9 +31,10 @@ func aliceSignsIn() identity.Credentials {
 	}
 }
 
+// refreshToken returns a well-formed refresh token that names no session.
 func refreshToken() identity.Secret { return identity.NewSecret(canary + "AA.refreshA.tokenAAA") }
 
-// newClient returns a client of a realm that handler answers for.
+// newClient returns a client of a realm that handler serves.
 func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientConfig)) *Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -47,12 +48,13 @@ func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientCo
 	return must(NewClient(config))
 }
 
+// timeout sets the client's Timeout.
 func timeout(d time.Duration) func(*ClientConfig) { return func(c *ClientConfig) { c.Timeout = d } }
 
-// calls are the three things that a client asks Keycloak for.
+// calls are the three calls that a client makes to Keycloak.
 var calls = map[string]func(context.Context, *Client) error{
 	"login": func(ctx context.Context, c *Client) error {
-		_, err := c.Login(ctx, aliceSignsIn())
+		_, err := c.Login(ctx, aliceCredentials())
 		return err
 	},
 	"refresh": func(ctx context.Context, c *Client) error {
@@ -62,7 +64,8 @@ var calls = map[string]func(context.Context, *Client) error{
 	"logout": func(ctx context.Context, c *Client) error { return c.Logout(ctx, refreshToken()) },
 }
 
-// checkNoLeak prints values, and all that errors among them wrap, in every way that a log might.
+// checkNoLeak checks that no secret appears when values, and the errors that they wrap, are printed
+// in any way that a log might print them.
 func checkNoLeak(t *testing.T, values ...any) {
 	t.Helper()
 	for _, value := range values {
@@ -86,12 +89,12 @@ func checkNoLeak(t *testing.T, values ...any) {
 	}
 }
 
-// tokens is a token answer as Keycloak 26.7.4 gives it.
+// tokens is a token response of Keycloak 26.7.4.
 const tokens = `{"access_token":"canary-a","expires_in":300,"refresh_expires_in":1800,"refresh_token":"canary-r","token_type":"Bearer",` +
 	`"id_token":"canary-i","not-before-policy":0,"session_state":"q1c9HhvZ3rXxkUe7a0uWZJ2b","scope":"openid profile email"}`
 
-// answers returns a handler that always answers so.
-func answers(status int, body string) http.HandlerFunc {
+// jsonHandler returns a handler that always sends this response.
+func jsonHandler(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
@@ -99,16 +102,17 @@ func answers(status int, body string) http.HandlerFunc {
 	}
 }
 
-// signedOut is the answer to a logout, and tokens to all else.
-func signedOut(w http.ResponseWriter, r *http.Request) {
+// succeed answers a logout with 204, and anything else with tokens.
+func succeed(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/logout") {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	answers(200, tokens)(w, r)
+	jsonHandler(200, tokens)(w, r)
 }
 
-func TestWhatKeycloakIsAsked(t *testing.T) {
+// Each call sends exactly the method, path, headers and form that Keycloak expects.
+func TestClient_requests(t *testing.T) {
 	login := url.Values{
 		"client_id": {"local-api"}, "client_secret": {canary + "-secret"},
 		"grant_type": {"password"}, "username": {"älice+1@example.com"},
@@ -131,13 +135,13 @@ func TestWhatKeycloakIsAsked(t *testing.T) {
 		{"logout", oidc + "/logout", logout},
 	} {
 		t.Run(tt.call, func(t *testing.T) {
-			asked := make(chan *http.Request, 1)
+			received := make(chan *http.Request, 1)
 			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 				if err := r.ParseForm(); err != nil {
 					t.Error(err)
 				}
-				asked <- r
-				signedOut(w, r)
+				received <- r
+				succeed(w, r)
 			}, func(c *ClientConfig) {
 				prefixed := strings.TrimSuffix(c.Realm.Issuer(), "/realms/local") + "/auth/"
 				c.Realm = must(NewRealm(prefixed, "My Shop"))
@@ -145,9 +149,9 @@ func TestWhatKeycloakIsAsked(t *testing.T) {
 			if err := calls[tt.call](t.Context(), client); err != nil {
 				t.Fatal(err)
 			}
-			r := <-asked
+			r := <-received
 			if r.Method != "POST" || r.RequestURI != tt.path {
-				t.Errorf("asked %s %s, want POST %s", r.Method, r.RequestURI, tt.path)
+				t.Errorf("got %s %s, want POST %s", r.Method, r.RequestURI, tt.path)
 			}
 			if !reflect.DeepEqual(r.PostForm, tt.form) {
 				t.Errorf("sent  %q\nwant %q", r.PostForm, tt.form)
@@ -164,30 +168,31 @@ func TestWhatKeycloakIsAsked(t *testing.T) {
 	}
 }
 
-func TestLoginAsksForWhatItIsTold(t *testing.T) {
+// Login sends the configured scope, and otp only if there is one.
+func TestLogin_scopeAndOTP(t *testing.T) {
 	var form url.Values
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		r.ParseForm()
 		form = r.PostForm
-		signedOut(w, r)
+		succeed(w, r)
 	}, func(c *ClientConfig) { c.LoginScope = "openid offline_access" })
-	credentials := aliceSignsIn()
+	credentials := aliceCredentials()
 	credentials.OTP = identity.Secret{}
 	if _, err := client.Login(t.Context(), credentials); err != nil {
 		t.Fatal(err)
 	}
 	if form.Has("otp") {
-		t.Error("an otp was sent that nobody gave")
+		t.Error("an otp was sent without one in the credentials")
 	}
 	if got := form.Get("scope"); got != "openid offline_access" {
-		t.Errorf("asked for the scope %q", got)
+		t.Errorf("sent the scope %q, want %q", got, "openid offline_access")
 	}
 }
 
-func TestTokenAnswers(t *testing.T) {
-	answer := func(change object) string { return with(t, tokens, change) }
+func TestLogin_tokenResponses(t *testing.T) {
+	changed := func(changes object) string { return with(t, tokens, changes) }
 	type want struct {
-		kind               string
+		tokenType          string
 		expires            int
 		refreshExpires     *int
 		refresh, id, scope string
@@ -197,30 +202,31 @@ func TestTokenAnswers(t *testing.T) {
 		name, body string
 		change     func(*want)
 	}{
-		{"as Keycloak gives it", tokens, func(*want) {}},
-		{"members that nobody knows", answer(object{"upgraded": false, "x": []int{1}}), func(*want) {}},
-		{"an offline token, which has no end", answer(object{"refresh_expires_in": 0}), func(w *want) { w.refreshExpires = nil }},
-		{"no refresh token", answer(object{"refresh_token": absent, "refresh_expires_in": 0}), func(w *want) { w.refresh, w.refreshExpires = "", nil }},
-		{"no refresh_expires_in", answer(object{"refresh_expires_in": absent}), func(w *want) { w.refreshExpires = nil }},
-		{"no id_token, without the scope openid", answer(object{"id_token": absent, "scope": "profile email"}), func(w *want) { w.id, w.scope = "", "profile email" }},
-		{"bearer, as a client may be set to", answer(object{"token_type": "bearer"}), func(w *want) { w.kind = "bearer" }},
-		{"no scope", answer(object{"scope": absent}), func(w *want) { w.scope = "" }},
-		{"blanks in the scope", answer(object{"scope": "  openid   email "}), func(w *want) { w.scope = "openid email" }},
-		{"lives past 32 bits", answer(object{"expires_in": 1e300, "refresh_expires_in": 4294967296}), func(w *want) { w.expires, w.refreshExpires = math.MaxInt32, new(math.MaxInt32) }},
-		{"negative lives", answer(object{"expires_in": -5, "refresh_expires_in": -1}), func(w *want) { w.expires, w.refreshExpires = 0, nil }},
-		{"lives with fractions", answer(object{"expires_in": 299.9, "refresh_expires_in": 0.5}), func(w *want) { w.expires, w.refreshExpires = 299, nil }},
+		{"from Keycloak", tokens, func(*want) {}},
+		{"unknown members", changed(object{"upgraded": false, "x": []int{1}}), func(*want) {}},
+		{"an offline token, which doesn't expire", changed(object{"refresh_expires_in": 0}), func(w *want) { w.refreshExpires = nil }},
+		{"no refresh token", changed(object{"refresh_token": absent, "refresh_expires_in": 0}), func(w *want) { w.refresh, w.refreshExpires = "", nil }},
+		{"no refresh_expires_in", changed(object{"refresh_expires_in": absent}), func(w *want) { w.refreshExpires = nil }},
+		{"no id_token, without the scope openid", changed(object{"id_token": absent, "scope": "profile email"}), func(w *want) { w.id, w.scope = "", "profile email" }},
+		{"bearer in lowercase, a client setting", changed(object{"token_type": "bearer"}), func(w *want) { w.tokenType = "bearer" }},
+		{"no scope", changed(object{"scope": absent}), func(w *want) { w.scope = "" }},
+		{"extra spaces in the scope", changed(object{"scope": "  openid   email "}), func(w *want) { w.scope = "openid email" }},
+		{"lifetimes beyond 32 bits", changed(object{"expires_in": 1e300, "refresh_expires_in": 4294967296}), func(w *want) { w.expires, w.refreshExpires = math.MaxInt32, new(math.MaxInt32) }},
+		{"negative lifetimes", changed(object{"expires_in": -5, "refresh_expires_in": -1}), func(w *want) { w.expires, w.refreshExpires = 0, nil }},
+		{"lifetimes with fractions", changed(object{"expires_in": 299.9, "refresh_expires_in": 0.5}), func(w *want) { w.expires, w.refreshExpires = 299, nil }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			want := full
 			tt.change(&want)
-			token, err := newClient(t, answers(200, tt.body)).Login(t.Context(), aliceSignsIn())
+			token, err := newClient(t, jsonHandler(200, tt.body)).Login(t.Context(),
+				aliceCredentials())
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := token.AccessToken.Reveal(); got != canary+"-a" {
 				t.Errorf("AccessToken = %q", got)
 			}
-			if token.TokenType != want.kind || token.ExpiresIn != want.expires ||
+			if token.TokenType != want.tokenType || token.ExpiresIn != want.expires ||
 				!reflect.DeepEqual(token.RefreshExpiresIn, want.refreshExpires) {
 				t.Errorf("got %+v, want %+v", token, want)
 			}
@@ -241,9 +247,10 @@ func TestTokenAnswers(t *testing.T) {
 	}
 }
 
-func TestNothingOfAClientCanBePrinted(t *testing.T) {
-	client := newClient(t, signedOut, func(c *ClientConfig) { c.RefreshGrace = time.Hour })
-	// so that there is something to be found in it
+// Printing a client never shows a secret, even when its caches are full.
+func TestClient_printsNoSecrets(t *testing.T) {
+	client := newClient(t, succeed, func(c *ClientConfig) { c.RefreshGrace = time.Hour })
+	// Fill the caches.
 	for _, name := range []string{"login", "logout", "refresh"} {
 		if err := calls[name](t.Context(), client); err != nil {
 			t.Fatal(err)
@@ -252,12 +259,12 @@ func TestNothingOfAClientCanBePrinted(t *testing.T) {
 	if err := client.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	checkNoLeak(t, client, *client, client.config, &client.config, client.exchanges, aliceSignsIn(),
-		refreshToken())
+	checkNoLeak(t, client, *client, client.config, &client.config, client.exchanges,
+		aliceCredentials(), refreshToken())
 }
 
-// A caller who leaves is no fault of Keycloak's, and must not be reported as one.
-func TestCallerWhoLeaves(t *testing.T) {
+// If the caller cancels, the error must not say that Keycloak is unavailable.
+func TestClient_callerCancels(t *testing.T) {
 	for _, name := range []string{"login", "refresh"} {
 		t.Run(name, func(t *testing.T) {
 			arrived, release := make(chan bool), make(chan bool)
@@ -274,29 +281,30 @@ func TestCallerWhoLeaves(t *testing.T) {
 			close(release)
 			if !errors.Is(err, context.Canceled) ||
 				errors.Is(err, identity.ErrProviderUnavailable) {
-				t.Errorf("got %v, want %v alone", err, context.Canceled)
+				t.Errorf("got %v, want only %v", err, context.Canceled)
 			}
 			checkNoLeak(t, err)
 		})
 	}
 }
 
-func TestLogoutGoesOnWithoutItsCaller(t *testing.T) {
+// A logout continues if its caller cancels.
+func TestLogout_callerCancels(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		cancel()
-		signedOut(w, r)
+		succeed(w, r)
 	})
 	if err := client.Logout(ctx, refreshToken()); err != nil {
 		t.Errorf("Logout() = %v, want nil: the session must end", err)
 	}
 }
 
-// What outlives its caller isn't begun for one who has gone: a request of a hundred fields would go
-// on for minutes after its deadline.
-func TestNothingBeginsAfterItsCaller(t *testing.T) {
-	var asked atomic.Int32
-	client := newClient(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
+// No call starts once its context is done. A call outlives its caller, so without this rule a
+// GraphQL request with a hundred fields would go on for minutes after its deadline.
+func TestClient_contextAlreadyDone(t *testing.T) {
+	var requests atomic.Int32
+	client := newClient(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, call := range calls {
@@ -304,15 +312,15 @@ func TestNothingBeginsAfterItsCaller(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, context.Canceled)
 		}
 	}
-	if n := asked.Load(); n != 0 {
-		t.Errorf("Keycloak was asked %d times", n)
+	if n := requests.Load(); n != 0 {
+		t.Errorf("Keycloak got %d requests, want none", n)
 	}
 }
 
-// A realm that says that the session had ended has done what was asked for.
-func TestLogoutOfAnEndedSession(t *testing.T) {
+// Logout succeeds if Keycloak reports that the session had already ended.
+func TestLogout_sessionAlreadyEnded(t *testing.T) {
 	err := newClient(t,
-		answers(400,
+		jsonHandler(400,
 			`{"error":"invalid_grant","error_description":"Session not active"}`)).Logout(
 		t.Context(), refreshToken())
 	if err != nil {
@@ -320,7 +328,7 @@ func TestLogoutOfAnEndedSession(t *testing.T) {
 	}
 }
 
-func TestClientsThatCanNotWork(t *testing.T) {
+func TestNewClient_invalid(t *testing.T) {
 	good := ClientConfig{Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 		ClientSecret: identity.NewSecret(canary)}
 	if _, err := NewClient(good); err != nil {
@@ -334,41 +342,41 @@ func TestClientsThatCanNotWork(t *testing.T) {
 		bad := good
 		change(&bad)
 		if _, err := NewClient(bad); err == nil {
-			t.Errorf("a client without a %s is accepted", name)
+			t.Errorf("NewClient() without a %s succeeded", name)
 		}
 	}
 }
 
-// The 65th call is told at once; the others are not hurt by it.
-func TestTooManyCalls(t *testing.T) {
+// With DefaultMaxCalls calls in flight, one more fails at once and the others succeed.
+func TestClient_tooManyCalls(t *testing.T) {
 	for name := range calls {
 		t.Run(name, func(t *testing.T) {
 			arrived, release := make(chan bool, DefaultMaxCalls), make(chan bool)
 			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 				arrived <- true
 				<-release
-				signedOut(w, r)
+				succeed(w, r)
 			}, timeout(time.Minute))
-			var held sync.WaitGroup
+			var callers sync.WaitGroup
 			for i := range DefaultMaxCalls {
-				held.Go(func() {
+				callers.Go(func() {
 					call := calls[name]
 					switch name {
-					case "refresh": // one token would share one exchange
+					case "refresh": // calls with the same token would share an exchange
 						call = func(ctx context.Context, c *Client) error {
 							_, err := c.Refresh(ctx, ofSession("s", fmt.Sprint(i)))
 							return err
 						}
-					case "login": // those of one account wait for each other
+					case "login": // sign-ins of the same account would queue
 						call = func(ctx context.Context, c *Client) error {
-							credentials := aliceSignsIn()
+							credentials := aliceCredentials()
 							credentials.Username = fmt.Sprint("user ", i)
 							_, err := c.Login(ctx, credentials)
 							return err
 						}
 					}
 					if err := call(t.Context(), client); err != nil {
-						t.Errorf("a call within the bound failed: %v", err)
+						t.Errorf("a call within the limit failed: %v", err)
 					}
 				})
 			}
@@ -377,11 +385,11 @@ func TestTooManyCalls(t *testing.T) {
 			}
 			err := calls[name](t.Context(), client)
 			if !errors.Is(err, identity.ErrBusy) {
-				t.Errorf("one call more = %v, want %v", err, identity.ErrBusy)
+				t.Errorf("one call too many: got %v, want %v", err, identity.ErrBusy)
 			}
 			checkNoLeak(t, err)
 			close(release)
-			held.Wait()
+			callers.Wait()
 			if err := calls[name](t.Context(), client); err != nil {
 				t.Errorf("after the burst: %v", err)
 			}

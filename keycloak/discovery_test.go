@@ -10,28 +10,29 @@ import (
 	"time"
 )
 
-// discoveries answers with each of answers in turn, and with the last one from then on.
-func discoveries(t *testing.T, calls *int,
-	answers ...func() (*http.Response, error)) http.RoundTripper {
+// discoveryEndpoint returns each response in turn, and repeats the last. It counts calls.
+func discoveryEndpoint(t *testing.T, calls *int,
+	responses ...func() (*http.Response, error)) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		if want := localIssuer + "/.well-known/openid-configuration"; r.URL.String() != want {
-			t.Errorf("asked %s, want %s", r.URL, want)
+			t.Errorf("got a request for %s, want %s", r.URL, want)
 		}
 		*calls++
-		return answers[min(*calls, len(answers))-1]()
+		return responses[min(*calls, len(responses))-1]()
 	})
 }
 
-func say(status int, body string) func() (*http.Response, error) {
+// reply returns a response for discoveryEndpoint.
+func reply(status int, body string) func() (*http.Response, error) {
 	return func() (*http.Response, error) { return respond(status, body) }
 }
 
 func TestWarnIssuer(t *testing.T) {
-	const named = `{"issuer":"https://sso.example.com/realms/local","jwks_uri":"https://sso.example.com/never/called"}`
+	const document = `{"issuer":"https://sso.example.com/realms/local","jwks_uri":"https://sso.example.com/never/called"}`
 	for _, tt := range []struct {
 		name     string
 		accepted []string
-		warns    bool
+		warning  bool
 	}{
 		{"another issuer", []string{localIssuer}, true},
 		{"the issuer", []string{"https://sso.example.com/realms/local"}, false},
@@ -40,71 +41,70 @@ func TestWarnIssuer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var calls int
-			var book logBook
+			var log logBook
 			WarnIssuer(t.Context(), localRealm(t), tt.accepted,
-				discoveries(t, &calls, say(200, named)), book.logger())
-			text := book.String()
-			if !tt.warns && text != "" {
-				t.Errorf("logged %q, want silence", text)
+				discoveryEndpoint(t, &calls, reply(200, document)), log.logger())
+			text := log.String()
+			if !tt.warning && text != "" {
+				t.Errorf("logged %q, want nothing", text)
 			}
-			if tt.warns &&
+			if tt.warning &&
 				(strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN")) {
 				t.Errorf("logged %q, want one warning", text)
 			}
 			for _, word := range []string{"Issuer.Names",
 				"issuer=https://sso.example.com/realms/local", tt.accepted[0]} {
-				if tt.warns && !strings.Contains(text, word) {
-					t.Errorf("logged %q, which doesn't name %q", text, word)
+				if tt.warning && !strings.Contains(text, word) {
+					t.Errorf("logged %q, want it to contain %q", text, word)
 				}
 			}
 			if calls != 1 {
-				t.Errorf("asked %d times, want once", calls)
+				t.Errorf("%d requests, want 1", calls)
 			}
 		})
 	}
 }
 
-func TestWarnIssuerTriesUntilItHasAnAnswer(t *testing.T) {
+func TestWarnIssuer_retries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
-		var book logBook
-		begin := time.Now()
-		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, discoveries(t, &calls,
+		var log logBook
+		start := time.Now()
+		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, discoveryEndpoint(t, &calls,
 			func() (*http.Response, error) { return nil, errors.New("connection refused") },
-			say(404, `{"error":"Realm does not exist"}`),
-			say(503, ""),
-			say(200, "<html>"),
-			say(200, `{"issuer":""}`),
-			say(200, `[]`),
-			say(200, `{"issuer":"https://sso.example.com/realms/local"}`),
-		), book.logger())
-		if calls != 7 || strings.Count(book.String(), "Issuer.Names") != 1 {
-			t.Errorf("asked %d times and logged %q; want 7 times and one warning", calls,
-				book.String())
+			reply(404, `{"error":"Realm does not exist"}`),
+			reply(503, ""),
+			reply(200, "<html>"),
+			reply(200, `{"issuer":""}`),
+			reply(200, `[]`),
+			reply(200, `{"issuer":"https://sso.example.com/realms/local"}`),
+		), log.logger())
+		if calls != 7 || strings.Count(log.String(), "Issuer.Names") != 1 {
+			t.Errorf("%d requests, logged %q; want 7 requests and one warning", calls, log.String())
 		}
-		if took := time.Since(begin); took != 6*maxRetry {
-			t.Errorf("took %v, want %v between two tries", took, maxRetry)
+		if took := time.Since(start); took != 6*maxRetry {
+			t.Errorf("took %v, want %v between tries", took, maxRetry)
 		}
 	})
 }
 
-func TestWarnIssuerEndsWithItsContext(t *testing.T) {
+func TestWarnIssuer_contextDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
-		var book logBook
+		var log logBook
 		ctx, cancel := context.WithTimeout(t.Context(), 58*time.Second)
 		defer cancel()
-		WarnIssuer(ctx, localRealm(t), []string{localIssuer}, discoveries(t, &calls, say(503, "")),
-			book.logger())
-		if ctx.Err() == nil || calls != 12 || book.String() != "" {
-			t.Errorf(
-				"returned after %d calls with %v, logged %q; want 12 calls in a minute, and silence", calls, ctx.Err(), book.String())
+		WarnIssuer(ctx, localRealm(t), []string{localIssuer},
+			discoveryEndpoint(t, &calls, reply(503, "")), log.logger())
+		if ctx.Err() == nil || calls != 12 || log.String() != "" {
+			t.Errorf("%d requests, %v, logged %q; want 12 requests, the deadline and no log", calls,
+				ctx.Err(), log.String())
 		}
 	})
 }
 
-// A server that never answers must not hold the question for ever.
-func TestWarnIssuerBoundsEachTry(t *testing.T) {
+// Each try has a timeout, so a server that never responds doesn't block the next try.
+func TestWarnIssuer_timeoutPerTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
 		hangs := roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -114,10 +114,10 @@ func TestWarnIssuerBoundsEachTry(t *testing.T) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		})
-		begin := time.Now()
+		start := time.Now()
 		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, hangs, (&logBook{}).logger())
-		if took := time.Since(begin); tries != 2 || took != fetchTimeout+maxRetry {
-			t.Errorf("took %v and %d tries", took, tries)
+		if took := time.Since(start); tries != 2 || took != fetchTimeout+maxRetry {
+			t.Errorf("%d tries in %v, want 2 in %v", tries, took, fetchTimeout+maxRetry)
 		}
 	})
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// hijack answers with raw bytes and hangs up.
+// hijack returns a handler that writes raw bytes to the connection and closes it.
 func hijack(raw string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -36,17 +36,17 @@ func hijack(raw string) http.HandlerFunc {
 	}
 }
 
+// html returns a handler that sends an HTML page with the request's form values.
 func html(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.ParseForm()
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(status)
-		// Careless pages show what they were sent.
 		fmt.Fprintf(w, "<html><body>Oops! %v</body></html>", r.Form)
 	}
 }
 
-// bomb is some megabytes in some kilobytes.
+// bomb is a few megabytes compressed to a few kilobytes.
 var bomb = sync.OnceValue(func() string {
 	var packed strings.Builder
 	writer := gzip.NewWriter(&packed)
@@ -55,96 +55,99 @@ var bomb = sync.OnceValue(func() string {
 	return packed.String()
 })
 
+// gzipped sends bomb.
 func gzipped(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Encoding", "gzip")
 	io.WriteString(w, bomb())
 }
 
-// Whatever is not Keycloak's own answer is the realm's failure, never a caller's, and shows nothing
-// of what it was sent.
-func TestBadAnswers(t *testing.T) {
+// A response that isn't one of Keycloak's means that the realm is unavailable. The caller isn't
+// blamed for it, and the error doesn't contain anything from the request or the response.
+func TestClient_badResponses(t *testing.T) {
 	const anyCall = ""
 	for _, tt := range []struct {
-		name, call string // anyCall: each of them
+		name, call string
 		handler    http.HandlerFunc
-		says       string
+		detail     string
 	}{
-		{"a page", anyCall, html(200), "answer 200"},
-		{"a page with 400", anyCall, html(400), "answer 400 is not one of Keycloak's"},
-		{"a page with 401", anyCall, html(401), "answer 401"},
-		{"a page with 404", anyCall, html(404), "answer 404"},
-		{"502 of a proxy", anyCall, html(502), "answer 502"},
-		{"503 without a body", anyCall, answers(503, ""), "answer 503"},
-		{"500 with Keycloak's words", anyCall, answers(500, `{"error":"unknown_error","error_description":"For more on this error consult the server log."}`), "answer 500"},
-		{"500 that claims invalid_grant", anyCall, answers(500, `{"error":"invalid_grant","error_description":"Account disabled"}`), "answer 500"},
-		{"429", anyCall, answers(429, `{"error":"invalid_grant"}`), "answer 429"},
-		{"408", anyCall, answers(408, `{"error":"invalid_grant"}`), "answer 408"},
-		{"201", anyCall, answers(201, tokens), "answer 201"},
-		{"201 that claims invalid_grant", anyCall, answers(201, `{"error":"invalid_grant","error_description":"Account disabled"}`), "answer 201"},
-		{"200 without a body", anyCall, answers(200, ""), "answer 200"},
-		{"400 without a body", anyCall, answers(400, ""), "answer 400"},
-		{"400 null", anyCall, answers(400, "null"), "answer 400"},
-		{"400 with a list", anyCall, answers(400, `[{"error":"invalid_grant"}]`), "answer 400"},
-		{"400 with an empty error", anyCall, answers(400, `{"error":""}`), "answer 400"},
-		{"400 with a number", anyCall, answers(400, `{"error":5}`), "answer 400"},
-		{"400 of another server", anyCall, answers(400, `{"message":"canary","code":17}`), "answer 400"},
-		{"400 cut in the middle of JSON", anyCall, answers(400, `{"error":"invalid_grant","error_desc`), "answer 400"},
+		{"HTML with 200", anyCall, html(200), "answer 200"},
+		{"HTML with 400", anyCall, html(400), "answer 400 is not one of Keycloak's"},
+		{"HTML with 401", anyCall, html(401), "answer 401"},
+		{"HTML with 404", anyCall, html(404), "answer 404"},
+		{"502 from a proxy", anyCall, html(502), "answer 502"},
+		{"503 without a body", anyCall, jsonHandler(503, ""), "answer 503"},
+		{"500 from Keycloak", anyCall, jsonHandler(500, `{"error":"unknown_error","error_description":"For more on this error consult the server log."}`), "answer 500"},
+		{"500 with invalid_grant", anyCall, jsonHandler(500, `{"error":"invalid_grant","error_description":"Account disabled"}`), "answer 500"},
+		{"429", anyCall, jsonHandler(429, `{"error":"invalid_grant"}`), "answer 429"},
+		{"408", anyCall, jsonHandler(408, `{"error":"invalid_grant"}`), "answer 408"},
+		{"201", anyCall, jsonHandler(201, tokens), "answer 201"},
+		{"201 with invalid_grant", anyCall, jsonHandler(201, `{"error":"invalid_grant","error_description":"Account disabled"}`), "answer 201"},
+		{"200 without a body", anyCall, jsonHandler(200, ""), "answer 200"},
+		{"400 without a body", anyCall, jsonHandler(400, ""), "answer 400"},
+		{"400 with null", anyCall, jsonHandler(400, "null"), "answer 400"},
+		{"400 with a list", anyCall, jsonHandler(400, `[{"error":"invalid_grant"}]`), "answer 400"},
+		{"400 with an empty error", anyCall, jsonHandler(400, `{"error":""}`), "answer 400"},
+		{"400 with a number for error", anyCall, jsonHandler(400, `{"error":5}`), "answer 400"},
+		{"400 from another server", anyCall, jsonHandler(400, `{"message":"canary","code":17}`), "answer 400"},
+		{"400 with truncated JSON", anyCall, jsonHandler(400, `{"error":"invalid_grant","error_desc`), "answer 400"},
 
-		{"204 for tokens", "login", answers(204, ""), "answer 204"},
-		{"204 for a refresh", "refresh", answers(204, ""), "answer 204"},
-		{"200 null", "login", answers(200, "null"), "no bearer token"},
-		{"200 with a list", "login", answers(200, "["+tokens+"]"), "not a JSON object"},
-		{"200 with text", "login", answers(200, `"`+canary+`"`), "not a JSON object"},
-		{"200 of another shape", "login", answers(200, `{"token":"canary"}`), "no bearer token"},
-		{"200 with an error", "login", answers(200, `{"error":"invalid_grant"}`), "no bearer token"},
-		{"200 with an empty token", "login", answers(200, with(t, tokens, object{"access_token": ""})), "no bearer token"},
-		{"200 with a token bound to a key", "login", answers(200, with(t, tokens, object{"token_type": "DPoP"})), "no bearer token"},
-		{"200 without token_type", "refresh", answers(200, with(t, tokens, object{"token_type": absent})), "no bearer token"},
-		{"200 with a number for the token", "refresh", answers(200, with(t, tokens, object{"access_token": 5})), "not a JSON object"},
-		{"200 with text for a number", "login", answers(200, with(t, tokens, object{"expires_in": "canary"})), "not a JSON object"},
-		{"200 with a number past all numbers", "login", answers(200, strings.Replace(tokens, ":300,", ":1e999,", 1)), "not a JSON object"},
-		{"200 cut in the middle of JSON", "login", answers(200, tokens[:60]), "not a JSON object"},
-		// Without its refresh_token form value Keycloak asks for confirmation, with a page.
+		{"204 for a login", "login", jsonHandler(204, ""), "answer 204"},
+		{"204 for a refresh", "refresh", jsonHandler(204, ""), "answer 204"},
+		{"200 with null", "login", jsonHandler(200, "null"), "no bearer token"},
+		{"200 with a list", "login", jsonHandler(200, "["+tokens+"]"), "not a JSON object"},
+		{"200 with a string", "login", jsonHandler(200, `"`+canary+`"`), "not a JSON object"},
+		{"200 with other members", "login", jsonHandler(200, `{"token":"canary"}`), "no bearer token"},
+		{"200 with an error", "login", jsonHandler(200, `{"error":"invalid_grant"}`), "no bearer token"},
+		{"200 with an empty token", "login", jsonHandler(200, with(t, tokens, object{"access_token": ""})), "no bearer token"},
+		{"200 with a token bound to a key", "login", jsonHandler(200, with(t, tokens, object{"token_type": "DPoP"})), "no bearer token"},
+		{"200 without token_type", "refresh", jsonHandler(200, with(t, tokens, object{"token_type": absent})), "no bearer token"},
+		{"200 with a number for the token", "refresh", jsonHandler(200, with(t, tokens, object{"access_token": 5})), "not a JSON object"},
+		{"200 with a string for a number", "login", jsonHandler(200, with(t, tokens, object{"expires_in": "canary"})), "not a JSON object"},
+		{"200 with a number that is too large", "login", jsonHandler(200, strings.Replace(tokens, ":300,", ":1e999,", 1)), "not a JSON object"},
+		{"200 with truncated JSON", "login", jsonHandler(200, tokens[:60]), "not a JSON object"},
+		// Keycloak shows a confirmation page if the form has no refresh_token.
 		{"200 for a logout", "logout", html(200), "answer 200"},
 
-		{"a length that is too long", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + tokens), "cut short"},
+		{"a body shorter than Content-Length", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + tokens), "cut short"},
 		{"chunks that end early", anyCall, hijack("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + tokens[:60]), "cut short"},
-		{"a header that is cut off", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Le"), ""},
-		{"a connection that is closed", anyCall, hijack(""), ""},
+		{"a truncated header", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Le"), ""},
+		{"a closed connection", anyCall, hijack(""), ""},
 		{"another protocol", anyCall, hijack("SSH-2.0-OpenSSH_9.9\r\n"), ""},
-		{"a status that is none", anyCall, hijack("HTTP/1.1 9999 " + canary + "\r\n\r\n"), ""},
-		{"larger than a megabyte", anyCall, answers(200, with(t, tokens, object{"x": strings.Repeat("x", maxResponseBytes)})), "larger than 1048576 bytes"},
-		{"larger once unpacked", anyCall, gzipped, "larger than 1048576 bytes"},
-		{"gzip that is none", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), ""},
-		{"a header without end", anyCall, hijack("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), ""},
+		{"an invalid status", anyCall, hijack("HTTP/1.1 9999 " + canary + "\r\n\r\n"), ""},
+		{"larger than a megabyte", anyCall, jsonHandler(200, with(t, tokens, object{"x": strings.Repeat("x", maxResponseBytes)})), "larger than 1048576 bytes"},
+		{"larger than a megabyte once decompressed", anyCall, gzipped, "larger than 1048576 bytes"},
+		{"invalid gzip", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), ""},
+		{"an endless header", anyCall, hijack("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), ""},
 	} {
-		for call, do := range calls {
-			if tt.call != anyCall && tt.call != call {
+		for name, call := range calls {
+			if tt.call != anyCall && tt.call != name {
 				continue
 			}
-			t.Run(call+": "+tt.name, func(t *testing.T) {
-				err := do(t.Context(), newClient(t, tt.handler))
-				checkUnavailable(t, err, tt.says)
+			t.Run(name+": "+tt.name, func(t *testing.T) {
+				err := call(t.Context(), newClient(t, tt.handler))
+				checkUnavailable(t, err, tt.detail)
 			})
 		}
 	}
 }
 
-func checkUnavailable(t *testing.T, err error, says string) {
+// checkUnavailable checks that err means that Keycloak is unavailable, that its detail contains
+// detail, and that it leaks nothing.
+func checkUnavailable(t *testing.T, err error, detail string) {
 	t.Helper()
 	if !errors.Is(err, identity.ErrProviderUnavailable) {
 		t.Fatalf("got %v, want %v", err, identity.ErrProviderUnavailable)
 	}
 	checkOneMeaning(t, err)
-	if !strings.Contains(identity.Detail(err), says) {
-		t.Errorf("the detail is %q; it doesn't say %q", identity.Detail(err), says)
+	if !strings.Contains(identity.Detail(err), detail) {
+		t.Errorf("the detail %q doesn't contain %q", identity.Detail(err), detail)
 	}
 	checkClientSafe(t, err)
 	checkNoLeak(t, err)
 }
 
-// Something between us and Keycloak may quote what it dislikes; a log must not have it from there.
-func TestEchoesAreWithheld(t *testing.T) {
+// A proxy in front of Keycloak may quote a request that it rejects. The log must not contain that.
+func TestClient_echoesWithheld(t *testing.T) {
 	for name, echo := range map[string]http.HandlerFunc{
 		"description": func(w http.ResponseWriter, r *http.Request) {
 			r.ParseForm()
@@ -152,7 +155,7 @@ func TestEchoesAreWithheld(t *testing.T) {
 			json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request",
 				"error_description": fmt.Sprint("what is this: ", r.PostForm)})
 		},
-		"description, encoded and at its bound": func(w http.ResponseWriter, r *http.Request) {
+		"description, encoded and near the length limit": func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			w.WriteHeader(http.StatusForbidden)
 			json.NewEncoder(w).Encode(map[string]string{"error": "denied",
@@ -168,12 +171,12 @@ func TestEchoesAreWithheld(t *testing.T) {
 			w.WriteHeader(http.StatusFound)
 		},
 	} {
-		for call, do := range calls {
-			t.Run(call+": "+name, func(t *testing.T) {
-				err := do(t.Context(), newClient(t, echo))
+		for callName, call := range calls {
+			t.Run(callName+": "+name, func(t *testing.T) {
+				err := call(t.Context(), newClient(t, echo))
 				if detail := identity.Detail(err); !strings.Contains(detail, "[an unknown ") &&
 					!strings.Contains(detail, "no URL") {
-					t.Errorf("got %v, %q; want how long it was", err, detail)
+					t.Errorf("got %v, %q; want only the length of the text", err, detail)
 				}
 				checkClientSafe(t, err)
 				checkNoLeak(t, err)
@@ -182,16 +185,17 @@ func TestEchoesAreWithheld(t *testing.T) {
 	}
 }
 
-func TestAnswerOfExactlyTheBound(t *testing.T) {
+func TestClient_largestResponse(t *testing.T) {
 	padding := maxResponseBytes - len(with(t, tokens, object{"x": ""}))
-	client := newClient(t, answers(200, with(t, tokens, object{"x": strings.Repeat("x", padding)})))
-	if _, err := client.Login(t.Context(), aliceSignsIn()); err != nil {
+	client := newClient(t, jsonHandler(200, with(t, tokens,
+		object{"x": strings.Repeat("x", padding)})))
+	if _, err := client.Login(t.Context(), aliceCredentials()); err != nil {
 		t.Error(err)
 	}
 }
 
-// To follow a redirect would carry a password to a place that nobody configured.
-func TestRedirectsAreNotFollowed(t *testing.T) {
+// Redirects aren't followed: they would send a password to a host that isn't configured.
+func TestClient_redirects(t *testing.T) {
 	var reached atomic.Int32
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		reached.Add(1)
@@ -200,81 +204,80 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for _, target := range []string{elsewhere.URL, "/here",
 			"//" + strings.TrimPrefix(elsewhere.URL, "http://"), ""} {
-			for call, do := range calls {
-				t.Run(fmt.Sprintf("%s %d to %q", call, status, target), func(t *testing.T) {
-					var asked atomic.Int32
-					// A client of the caller's own follows redirects, like http.DefaultClient.
-					err := do(t.Context(),
+			for name, call := range calls {
+				t.Run(fmt.Sprintf("%s %d to %q", name, status, target), func(t *testing.T) {
+					var requests atomic.Int32
+					err := call(t.Context(),
 						newClient(t, func(w http.ResponseWriter, r *http.Request) {
-							asked.Add(1)
+							requests.Add(1)
 							if target != "" {
 								w.Header().Set("Location", target)
 							}
 							w.WriteHeader(status)
 						}, func(c *ClientConfig) { c.Transport = http.DefaultTransport }))
 					checkUnavailable(t, err, "NewRealm's serverURL")
-					if asked.Load() != 1 {
-						t.Errorf("asked %d times, want once", asked.Load())
+					if requests.Load() != 1 {
+						t.Errorf("%d requests, want 1", requests.Load())
 					}
 				})
 			}
 		}
 	}
 	if n := reached.Load(); n != 0 {
-		t.Errorf("the target was called %d times", n)
+		t.Errorf("the target got %d requests, want none", n)
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestClient_connectionRefused(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	for call, do := range calls {
-		t.Run(call, func(t *testing.T) {
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
 			client := must(NewClient(ClientConfig{
 				Realm: must(NewRealm("http://"+address, "local")), ClientID: "local-api",
 				ClientSecret: identity.NewSecret(canary),
 			}))
-			checkUnavailable(t, do(t.Context(), client), address)
+			checkUnavailable(t, call(t.Context(), client), address)
 		})
 	}
 }
 
-func TestServersThatHang(t *testing.T) {
-	for name, begin := range map[string]func(http.ResponseWriter){
-		"before the answer": func(http.ResponseWriter) {},
+func TestClient_timeout(t *testing.T) {
+	for name, start := range map[string]func(http.ResponseWriter){
+		"before the response": func(http.ResponseWriter) {},
 		"in the middle of the body": func(w http.ResponseWriter) {
 			io.WriteString(w, tokens[:60])
 			http.NewResponseController(w).Flush()
 		},
 	} {
-		for call, do := range calls {
-			t.Run(call+" "+name, func(t *testing.T) {
+		for callName, call := range calls {
+			t.Run(callName+" "+name, func(t *testing.T) {
 				done := make(chan bool)
 				client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
-					begin(w)
+					start(w)
 					<-done
 				}, timeout(20*time.Millisecond))
 				defer close(done)
-				checkUnavailable(t, do(t.Context(), client), "ClientConfig.Timeout")
+				checkUnavailable(t, call(t.Context(), client), "ClientConfig.Timeout")
 			})
 		}
 	}
 }
 
-// What can't be read of an answer is in no error: it may be a token.
-func TestSend_errorsRepeatNothing(t *testing.T) {
+// An error about a malformed response doesn't quote it: it may contain a token.
+func TestSend_malformedResponse(t *testing.T) {
 	const canary = "canary-77aa"
-	for name, bytes := range map[string]string{
-		"no HTTP at all":           canary + "\r\n\r\n",
+	for name, response := range map[string]string{
+		"no HTTP":                  canary + "\r\n\r\n",
 		"no status":                "HTTP/1.1 " + canary + "\r\n\r\n",
 		"no version":               "HTTP/" + canary + " 200 OK\r\n\r\n",
 		"a header without a colon": "HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n",
-		"a header that goes on":    "HTTP/1.1 200 OK\r\n " + canary + ": x\r\n\r\n",
-		"a length that is none":    "HTTP/1.1 200 OK\r\nContent-Length: " + canary + "\r\n\r\n",
+		"a folded first header":    "HTTP/1.1 200 OK\r\n " + canary + ": x\r\n\r\n",
+		"an invalid length":        "HTTP/1.1 200 OK\r\nContent-Length: " + canary + "\r\n\r\n",
 		"two lengths": "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: " +
 			canary + "\r\n\r\n",
 		"an unknown encoding": "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + canary + "\r\n\r\n",
@@ -282,26 +285,26 @@ func TestSend_errorsRepeatNothing(t *testing.T) {
 			canary + "\r\n",
 		"a bad trailer": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" +
 			canary + "\r\n\r\n",
-		"a redirect to nowhere": "HTTP/1.1 302 Found\r\nLocation: http://[" + canary +
+		"a redirect to an invalid URL": "HTTP/1.1 302 Found\r\nLocation: http://[" + canary +
 			"\r\nContent-Length: 0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := httptest.NewServer(hijack(bytes))
+			server := httptest.NewServer(hijack(response))
 			defer server.Close()
 			_, err := get(t.Context(), newHTTPClient(nil), server.URL+"/certs")
 			if err == nil {
-				t.Fatal("the answer was read")
+				t.Fatal("get() succeeded")
 			}
 			if strings.Contains(fmt.Sprintf("%v %+v %q", err, err, err), canary) {
-				t.Errorf("the error repeats the answer: %v", err)
+				t.Errorf("the error quotes the response: %v", err)
 			}
 		})
 	}
 }
 
-// An error's text is shown if it can't come from the other side. Whatever is shown of another is a
-// beginning that we know.
-func TestFaultText(t *testing.T) {
+// The text of an error is shown only if none of it can come from the server. Of other errors, only
+// a known prefix is shown.
+func TestRedact(t *testing.T) {
 	const canary = "canary-77aa"
 	refused := &net.OpError{Op: "dial", Net: "tcp",
 		Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443},
@@ -328,13 +331,14 @@ func TestFaultText(t *testing.T) {
 		{errors.New(canary), "an unknown fault of 11 bytes (*errors.errorString)"},
 	} {
 		if got := redact(tt.err, "").Error(); got != tt.want {
-			t.Errorf("%q is shown as %q, want %q", tt.err, got, tt.want)
+			t.Errorf("redact(%q) = %q, want %q", tt.err, got, tt.want)
 		}
 	}
 }
 
-// A proxy of the environment that nobody thought of stands between many a server and its Keycloak.
-func TestSend_says_that_a_proxy_answered(t *testing.T) {
+// If a proxy from the environment responds instead of Keycloak, the error says so. People often
+// forget that HTTP_PROXY is set.
+func TestSend_proxyResponds(t *testing.T) {
 	const canary = "canary-77aa"
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, canary, http.StatusForbidden)
@@ -362,11 +366,11 @@ func TestSend_says_that_a_proxy_answered(t *testing.T) {
 		}
 		text := err.Error() + ": " + identity.Detail(err)
 		if !strings.Contains(text, want) || strings.Contains(text, canary) {
-			t.Errorf("%s: %s; want it to say %q, and nothing of the proxy's", server, text, want)
+			t.Errorf("%s: got %s, want %q and nothing of the proxy's response", server, text, want)
 		}
 	}
 	if got := statusDetail(response{status: 403, note: " (note)"}); got !=
 		"answer 403; expected 200 (note)" {
-		t.Errorf("of keys: %q", got)
+		t.Errorf("statusDetail() = %q", got)
 	}
 }

@@ -610,7 +610,7 @@ func TestTheAddressReachesKeycloakIfToldTo(t *testing.T) {
 			var got http.Header
 			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 				got = r.Header
-				signedOut(w, r)
+				succeed(w, r)
 			}, func(c *ClientConfig) { c.ForwardAddress = tt.forward })
 			ctx := t.Context()
 			if tt.address != "" {

@@ -23,10 +23,10 @@ func (c *countingRealm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.refreshes.Add(1)
 	}
 	if strings.HasSuffix(r.PostFormValue("refresh_token"), "forged") {
-		answers(400, `{"error":"invalid_grant","error_description":"Invalid refresh token"}`)(w, r)
+		jsonHandler(400, `{"error":"invalid_grant","error_description":"Invalid refresh token"}`)(w, r)
 		return
 	}
-	signedOut(w, r)
+	succeed(w, r)
 }
 
 // Two browser tabs that wake up together are enough to lose a session.

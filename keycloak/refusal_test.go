@@ -103,7 +103,8 @@ func TestRefusals(t *testing.T) {
 					if tt.description != "" {
 						body["error_description"] = tt.description
 					}
-					err := calls[call](t.Context(), newClient(t, answers(tt.status, toJSON(body))))
+					err := calls[call](t.Context(),
+						newClient(t, jsonHandler(tt.status, toJSON(body))))
 					if !errors.Is(err, tt.want) {
 						t.Fatalf("got %v, want %v", err, tt.want)
 					}
@@ -161,7 +162,7 @@ func TestRefusalBoundsAStrangersText(t *testing.T) {
 	long := strings.Repeat("ü", 10_000)
 	err := calls["login"](t.Context(),
 		newClient(t,
-			answers(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
+			jsonHandler(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
 	if !errors.Is(err, identity.ErrProviderMisconfigured) || len(identity.Detail(err)) > 1000 ||
 		strings.Contains(identity.Detail(err), "\n") {
 		t.Errorf("got %d bytes: %v", len(identity.Detail(err)), identity.Detail(err))
@@ -233,7 +234,7 @@ func TestKnownText_ofTheRows(t *testing.T) {
 // A secret of a letter or two is in every text, and takes no word of Keycloak's from the log.
 func TestRefusal_withShortSecrets(t *testing.T) {
 	client := newClient(t,
-		answers(401,
+		jsonHandler(401,
 			`{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}`), func(c *ClientConfig) { c.ClientSecret = identity.NewSecret("i") })
 	_, err := client.Login(t.Context(),
 		identity.Credentials{Username: "alice", Password: identity.NewSecret("e"),
