@@ -25,7 +25,7 @@ import (
 // correctly.
 func TestInstall_anyOrder(t *testing.T) {
 	const key = `\uD83D\uDD11` // a surrogate pair, which gqlparser misreads
-	long := strings.Repeat("x", limits.StringBytes)
+	long := strings.Repeat("x", limits.DefaultStringBytes)
 	queries := map[string]string{
 		"{ me { id } }": "UNAUTHENTICATED/TOKEN_MISSING",
 		"{ __typename ": "GRAPHQL_PARSE_FAILED",
@@ -42,11 +42,11 @@ func TestInstall_anyOrder(t *testing.T) {
 		// One byte too long as the client wrote it, though it would fit once rewritten.
 		`mutation { logout(refreshToken: "` + key + long[11:] + `") }`: "OPERATION_TOO_LARGE/STRINGS",
 
-		"{" + strings.Repeat(" a: me { id }", limits.RootFields+1) + "}": "OPERATION_TOO_LARGE/ROOT_FIELDS",
-		strings.Repeat("{", 5000):                                                 "GRAPHQL_PARSE_FAILED",
-		"{ me" + strings.Repeat("\n#", limits.Tokens) + "\n{ id } }":              "OPERATION_TOO_LARGE/TOKENS",
-		"{" + strings.Repeat(" me { nowhere }", limits.RootFields) + "}":          "GRAPHQL_VALIDATION_FAILED",
-		"{" + strings.Repeat(" me { nowhere }", limits.RootFields) + `} "\uD83D"`: "GRAPHQL_PARSE_FAILED",
+		"{" + strings.Repeat(" a: me { id }", limits.DefaultRootFields+1) + "}": "OPERATION_TOO_LARGE/ROOT_FIELDS",
+		strings.Repeat("{", 5000): "GRAPHQL_PARSE_FAILED",
+		"{ me" + strings.Repeat("\n#", limits.DefaultTokens) + "\n{ id } }":              "OPERATION_TOO_LARGE/TOKENS",
+		"{" + strings.Repeat(" me { nowhere }", limits.DefaultRootFields) + "}":          "GRAPHQL_VALIDATION_FAILED",
+		"{" + strings.Repeat(" me { nowhere }", limits.DefaultRootFields) + `} "\uD83D"`: "GRAPHQL_PARSE_FAILED",
 	}
 	for _, introspection := range []bool{false, true} {
 		servers := installInAnyOrder(t, introspection,

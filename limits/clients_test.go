@@ -66,7 +66,7 @@ func TestClientsPass(t *testing.T) {
 		}
 		if found, ok := limits.FoundIn(query, nil); !ok {
 			t.Errorf("%s is no document", name)
-		} else if found.Fields > limits.Fields/2 || found.Values > limits.Values/2 {
+		} else if found.Fields > limits.DefaultFields/2 || found.Values > limits.DefaultValues/2 {
 			t.Errorf("%s keeps the limits by a narrow margin: %+v", name, found)
 		}
 	}

@@ -32,7 +32,7 @@ func visits(doc *ast.QueryDocument) (selections, values, directives int) {
 func check(t *testing.T, query string) {
 	t.Helper()
 	done, fault := limits.WorkOf(limits.Limits{}, &graphql.RawParams{Query: query})
-	if done.Tokens > min(len(query), limits.Tokens+1) || done.Nodes > done.Tokens {
+	if done.Tokens > min(len(query), limits.DefaultTokens+1) || done.Nodes > done.Tokens {
 		t.Errorf("%q: %d tokens read, %d nodes visited", query, done.Tokens, done.Nodes)
 	}
 	if fault != nil {
@@ -48,7 +48,7 @@ func check(t *testing.T, query string) {
 			break
 		}
 		if (token.Kind == lexer.String || token.Kind == lexer.BlockString) &&
-			len(scanner.Value(token)) > limits.StringBytes {
+			len(scanner.Value(token)) > limits.DefaultStringBytes {
 			t.Errorf("a string of %d bytes passes", len(scanner.Value(token)))
 		}
 	}
@@ -59,16 +59,17 @@ func check(t *testing.T, query string) {
 	if err != nil {
 		t.Fatalf("gqlparser refuses %q, which was %q: %v", request.Query, query, err)
 	}
-	if selections, values, directives := visits(doc); selections > limits.Fields ||
-		values > limits.Values || directives > limits.Directives {
+	if selections, values, directives := visits(doc); selections > limits.DefaultFields ||
+		values > limits.DefaultValues || directives > limits.DefaultDirectives {
 		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives", query,
 			selections, values, directives)
 	}
 	if steps, _ := limits.Overlapping(hostile, doc); steps > limits.MaxSteps+1 {
 		t.Errorf("%q: %d steps to see whether fields overlap", query, steps)
 	}
-	if faults := validator.ValidateWithRules(hostile, doc, ruleSet()); len(faults) > limits.Errors {
-		t.Errorf("%q: %d errors", query, len(faults))
+	errs := validator.ValidateWithRules(hostile, doc, ruleSet())
+	if len(errs) > limits.MaxErrors {
+		t.Errorf("%q: %d errors", query, len(errs))
 	}
 }
 

@@ -28,7 +28,7 @@ func newServer(bounds limits.Limits, suggest bool, ran func(*ast.QueryDocument))
 		},
 	})
 	server.AddTransport(transport.POST{})
-	server.SetParserTokenLimit(limits.Tokens)
+	server.SetParserTokenLimit(limits.DefaultTokens)
 	server.SetDisableSuggestion(!suggest)
 	server.SetValidationRulesFn(limits.Rules(nil))
 	if bounds.Cache() != nil {

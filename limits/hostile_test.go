@@ -47,7 +47,7 @@ func answer(d limits.Limits, query string) (by string, faults gqlerror.List) {
 	if fault != nil {
 		return "limits", gqlerror.List{fault}
 	}
-	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: query}, limits.Tokens)
+	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: query}, limits.DefaultTokens)
 	if err != nil {
 		return "parser", gqlerror.List{gqlerror.Wrap(err)}
 	}
@@ -67,7 +67,7 @@ func padded(bytes int) string {
 
 // upTo is the bound for documents of so many bytes: the default, or what a setting may make of it.
 func upTo(bytes int) limits.Limits {
-	return limits.Limits{Bytes: max(bytes, limits.Bytes),
+	return limits.Limits{Bytes: max(bytes, limits.DefaultBytes),
 		RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
 }
 
@@ -87,14 +87,15 @@ func TestHostile(t *testing.T) {
 						t.Errorf("%s, %d bytes: %v %v", shape.name, size, fault, fault.Extensions)
 					}
 				}
-				if len(faults) > limits.Errors {
+				if len(faults) > limits.MaxErrors {
 					t.Errorf("%s, %d bytes: %d errors", shape.name, size, len(faults))
 				}
-				if by == "" && size > limits.Bytes && bounds.Bytes == 0 {
+				if by == "" && size > limits.DefaultBytes && bounds.Bytes == 0 {
 					t.Errorf("%s, %d bytes: accepted", shape.name, size)
 				}
 				done, _ := limits.WorkOf(bounds, &graphql.RawParams{Query: query})
-				if done.Tokens > min(len(query), limits.Tokens+1) || done.Nodes > done.Tokens {
+				if done.Tokens > min(len(query), limits.DefaultTokens+1) ||
+					done.Nodes > done.Tokens {
 					t.Errorf("%s, %d bytes: %d tokens read, %d nodes visited", shape.name, size,
 						done.Tokens, done.Nodes)
 				}

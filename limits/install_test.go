@@ -40,7 +40,7 @@ func TestInstall_tokenLimitIsTheParsers(t *testing.T) {
 			t.Fatal(err)
 		}
 		if allowed == 0 {
-			allowed = limits.Tokens
+			allowed = limits.DefaultTokens
 		}
 		for n, want := range map[int]string{allowed - 3: `{"data":{}}`,
 			allowed - 2: `"reason":"TOKENS"`} {
@@ -60,8 +60,8 @@ func TestInstall_rules(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := send(server, "{"+strings.Repeat(" me { nowhere }", 50)+"}", nil)
-	if n := strings.Count(got, `"message"`); n != limits.Errors {
-		t.Errorf("%d errors, want %d: %s", n, limits.Errors, got)
+	if n := strings.Count(got, `"message"`); n != limits.MaxErrors {
+		t.Errorf("%d errors, want %d: %s", n, limits.MaxErrors, got)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestInstall_faults(t *testing.T) {
 		!strings.Contains(err.Error(), "below zero") {
 		t.Errorf("a limit below zero: %v", err)
 	}
-	deep := strings.Repeat("{ a ", limits.Depth) + "{ leaf }" + strings.Repeat("}", limits.Depth)
+	deep := around(limits.DefaultDepth, "{ a ", "{ leaf }", "}")
 	if got := send(server, deep, nil); got != `{"data":{}}` {
 		t.Errorf("a server without limits: %s", got)
 	}

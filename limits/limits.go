@@ -36,33 +36,33 @@ import (
 // (its lists nest to 1, and it has some 400 tokens and 400 fields),
 // and so does what clients send.
 const (
-	Bytes              = 64 << 10
-	Tokens             = 1_000
-	Nesting            = 32
-	NameBytes          = 128
-	StringBytes        = 16 << 10
-	NumberBytes        = 64
-	Depth              = 15
-	Fields             = 1_000
-	RootFields         = 50
-	Aliases            = 100
-	Operations         = 20
-	Fragments          = 50
-	Spreads            = 200
-	Directives         = 100
-	DirectivesPerNode  = 5
-	Arguments          = 50
-	Variables          = 50
-	Values             = 250
-	ValueDepth         = 10
-	ValueBytes         = 32 << 10
-	Introspection      = 2
-	IntrospectionRoots = 10
-	VariableBytes      = 64 << 10
-	VariableItems      = 1_000
-	VariableDepth      = 10
-	Coercions          = 5_000
-	CacheBytes         = 8 << 20
+	DefaultBytes              = 64 << 10
+	DefaultTokens             = 1_000
+	DefaultNesting            = 32
+	DefaultNameBytes          = 128
+	DefaultStringBytes        = 16 << 10
+	DefaultNumberBytes        = 64
+	DefaultDepth              = 15
+	DefaultFields             = 1_000
+	DefaultRootFields         = 50
+	DefaultAliases            = 100
+	DefaultOperations         = 20
+	DefaultFragments          = 50
+	DefaultSpreads            = 200
+	DefaultDirectives         = 100
+	DefaultDirectivesPerNode  = 5
+	DefaultArguments          = 50
+	DefaultVariables          = 50
+	DefaultValues             = 250
+	DefaultValueDepth         = 10
+	DefaultValueBytes         = 32 << 10
+	DefaultIntrospection      = 2
+	DefaultIntrospectionRoots = 10
+	DefaultVariableBytes      = 64 << 10
+	DefaultVariableItems      = 1_000
+	DefaultVariableDepth      = 10
+	DefaultCoercions          = 5_000
+	DefaultCacheBytes         = 8 << 20
 )
 
 // Limits is a gqlgen handler extension that refuses documents by their shape, before they are
@@ -172,21 +172,41 @@ func (l Limits) Validate(graphql.ExecutableSchema) error {
 	return nil
 }
 
-// withDefaults puts the default in the place of each limit that is zero.
+// withDefaults replaces each limit that is zero by its default.
 func (l Limits) withDefaults() Limits {
 	for _, limit := range [...]struct {
-		of       *int
-		fallback int
+		value        *int
+		defaultValue int
 	}{
-		{&l.Bytes, Bytes}, {&l.Tokens, Tokens}, {&l.Nesting, Nesting}, {&l.NameBytes, NameBytes},
-		{&l.StringBytes, StringBytes}, {&l.NumberBytes, NumberBytes}, {&l.Depth, Depth}, {&l.Fields, Fields},
-		{&l.RootFields, RootFields}, {&l.Aliases, Aliases}, {&l.Operations, Operations}, {&l.Fragments, Fragments},
-		{&l.Spreads, Spreads}, {&l.Directives, Directives}, {&l.DirectivesPerNode, DirectivesPerNode}, {&l.Arguments, Arguments}, {&l.Variables, Variables},
-		{&l.Values, Values}, {&l.ValueDepth, ValueDepth}, {&l.ValueBytes, ValueBytes}, {&l.Introspection, Introspection},
-		{&l.IntrospectionRoots, IntrospectionRoots}, {&l.VariableBytes, VariableBytes}, {&l.VariableItems, VariableItems},
-		{&l.VariableDepth, VariableDepth}, {&l.Coercions, Coercions}, {&l.CacheBytes, CacheBytes},
+		{&l.Bytes, DefaultBytes},
+		{&l.Tokens, DefaultTokens},
+		{&l.Nesting, DefaultNesting},
+		{&l.NameBytes, DefaultNameBytes},
+		{&l.StringBytes, DefaultStringBytes},
+		{&l.NumberBytes, DefaultNumberBytes},
+		{&l.Depth, DefaultDepth},
+		{&l.Fields, DefaultFields},
+		{&l.RootFields, DefaultRootFields},
+		{&l.Aliases, DefaultAliases},
+		{&l.Operations, DefaultOperations},
+		{&l.Fragments, DefaultFragments},
+		{&l.Spreads, DefaultSpreads},
+		{&l.Directives, DefaultDirectives},
+		{&l.DirectivesPerNode, DefaultDirectivesPerNode},
+		{&l.Arguments, DefaultArguments},
+		{&l.Variables, DefaultVariables},
+		{&l.Values, DefaultValues},
+		{&l.ValueDepth, DefaultValueDepth},
+		{&l.ValueBytes, DefaultValueBytes},
+		{&l.Introspection, DefaultIntrospection},
+		{&l.IntrospectionRoots, DefaultIntrospectionRoots},
+		{&l.VariableBytes, DefaultVariableBytes},
+		{&l.VariableItems, DefaultVariableItems},
+		{&l.VariableDepth, DefaultVariableDepth},
+		{&l.Coercions, DefaultCoercions},
+		{&l.CacheBytes, DefaultCacheBytes},
 	} {
-		*limit.of = cmp.Or(*limit.of, limit.fallback)
+		*limit.value = cmp.Or(*limit.value, limit.defaultValue)
 	}
 	return l
 }

@@ -34,95 +34,95 @@ func TestEachLimit(t *testing.T) {
 		reason string
 		says   string // of the one over; %d for n+1 and n
 	}{
-		{"bytes", limits.Bytes, func(n int) string { return "{leaf}" + strings.Repeat(",", n-6) }, "BYTES",
+		{"bytes", limits.DefaultBytes, func(n int) string { return "{leaf}" + strings.Repeat(",", n-6) }, "BYTES",
 			"The document is too large: it has %d bytes, allowed are %d"},
-		{"tokens", limits.Tokens, func(n int) string { return "{leaf}" + strings.Repeat("#\n", n-3) }, "TOKENS",
+		{"tokens", limits.DefaultTokens, func(n int) string { return "{leaf}" + strings.Repeat("#\n", n-3) }, "TOKENS",
 			"The document is too large: it has at least %d tokens, allowed are %d"},
-		{"nesting", limits.Nesting, func(n int) string { return "{" + around(n-1, "...{", "leaf", "}") + "}" }, "NESTING",
+		{"nesting", limits.DefaultNesting, func(n int) string { return "{" + around(n-1, "...{", "leaf", "}") + "}" }, "NESTING",
 			"The document is too deep: at least %d brackets are open at one time, allowed are %d"},
-		{"nesting after what was closed", limits.Nesting, func(n int) string {
+		{"nesting after what was closed", limits.DefaultNesting, func(n int) string {
 			return "{" + list(9, "x#:f(l:[]){leaf}") + around(n-1, "...{", "leaf", "}") + "}"
 		}, "NESTING",
 			"The document is too deep: at least %d brackets are open at one time, allowed are %d"},
-		{"a field's name", limits.NameBytes, func(n int) string { return "{" + strings.Repeat("n", n) + "}" }, "NAMES",
+		{"a field's name", limits.DefaultNameBytes, func(n int) string { return "{" + strings.Repeat("n", n) + "}" }, "NAMES",
 			"A name in the document is too long: it has %d bytes, allowed are %d"},
-		{"a type's name", limits.NameBytes, func(n int) string { return "{...on " + strings.Repeat("n", n) + "{leaf}}" }, "NAMES",
+		{"a type's name", limits.DefaultNameBytes, func(n int) string { return "{...on " + strings.Repeat("n", n) + "{leaf}}" }, "NAMES",
 			"A name in the document is too long: it has %d bytes, allowed are %d"},
-		{"a string", limits.StringBytes, func(n int) string { return `{a(x:"` + strings.Repeat("s", n) + `"){leaf}}` }, "STRINGS",
+		{"a string", limits.DefaultStringBytes, func(n int) string { return `{a(x:"` + strings.Repeat("s", n) + `"){leaf}}` }, "STRINGS",
 			"A string in the document is too long: it has at least %d bytes, allowed are %d"},
-		{"a block string", limits.StringBytes, func(n int) string { return `{a(x:"""` + strings.Repeat("\n", n) + `"""){leaf}}` }, "STRINGS",
+		{"a block string", limits.DefaultStringBytes, func(n int) string { return `{a(x:"""` + strings.Repeat("\n", n) + `"""){leaf}}` }, "STRINGS",
 			"A string in the document is too long: it has at least %d bytes, allowed are %d"},
-		{"a number", limits.NumberBytes, func(n int) string { return "{a(x:" + strings.Repeat("9", n) + "){leaf}}" }, "NUMBERS",
+		{"a number", limits.DefaultNumberBytes, func(n int) string { return "{a(x:" + strings.Repeat("9", n) + "){leaf}}" }, "NUMBERS",
 			"A number in the document is too long: it has %d bytes, allowed are %d"},
-		{"a fraction", limits.NumberBytes, func(n int) string { return "{a(x:1." + strings.Repeat("9", n-2) + "){leaf}}" }, "NUMBERS",
+		{"a fraction", limits.DefaultNumberBytes, func(n int) string { return "{a(x:1." + strings.Repeat("9", n-2) + "){leaf}}" }, "NUMBERS",
 			"A number in the document is too long: it has %d bytes, allowed are %d"},
-		{"depth", limits.Depth, func(n int) string { return "{" + around(n-1, "a{", "leaf", "}") + "}" }, "DEPTH",
+		{"depth", limits.DefaultDepth, func(n int) string { return "{" + around(n-1, "a{", "leaf", "}") + "}" }, "DEPTH",
 			"The document is too deep: its fields nest to depth %d, allowed is %d"},
-		{"depth through fragments", limits.Depth, func(n int) string {
+		{"depth through fragments", limits.DefaultDepth, func(n int) string {
 			return "{a{...F}}fragment F on A{" + around(n-2, "a{", "leaf", "}") + "}"
 		}, "DEPTH", "The document is too deep: its fields nest to depth %d, allowed is %d"},
-		{"fields", limits.Fields, func(n int) string { // 10 times a field, a spread and 80 fields; the 80 themselves; the rest
+		{"fields", limits.DefaultFields, func(n int) string { // 10 times a field, a spread and 80 fields; the 80 themselves; the rest
 			return "{" + list(10, "u#{...F}") + "rest{" + list(n-10*82-80-1, "w# ") +
 				"}}fragment F on A{" + list(80, "v# ") + "}"
 		}, "FIELDS",
 			"The document is too large: with its fragments written out it has %d fields and " +
 				"fragments, allowed are %d"},
-		{"root fields", limits.RootFields, func(n int) string { return "{" + strings.Repeat("leaf ", n) + "}" }, "ROOT_FIELDS",
+		{"root fields", limits.DefaultRootFields, func(n int) string { return "{" + strings.Repeat("leaf ", n) + "}" }, "ROOT_FIELDS",
 			"The document is too large: an operation has %d root fields with its fragments " +
 				"written out, allowed are %d"},
-		{"root fields through fragments", limits.RootFields, func(n int) string {
+		{"root fields through fragments", limits.DefaultRootFields, func(n int) string {
 			return "{...F ...{...F}" + strings.Repeat("leaf ", n-40) + "}fragment F on Query{" +
 				strings.Repeat("leaf ", 20) + "}"
 		}, "ROOT_FIELDS",
 			"The document is too large: an operation has %d root fields with its fragments " +
 				"written out, allowed are %d"},
-		{"aliases", limits.Aliases, func(n int) string { return "{a{" + list(n, "x#:leaf ") + "}}" }, "ALIASES",
+		{"aliases", limits.DefaultAliases, func(n int) string { return "{a{" + list(n, "x#:leaf ") + "}}" }, "ALIASES",
 			"The document is too large: with its fragments written out it has %d aliases, " +
 				"allowed are %d"},
-		{"operations", limits.Operations, func(n int) string { return list(n, "query Q#{leaf}") }, "OPERATIONS",
+		{"operations", limits.DefaultOperations, func(n int) string { return list(n, "query Q#{leaf}") }, "OPERATIONS",
 			"The document is too large: it has at least %d operations, allowed are %d"},
-		{"fragments", limits.Fragments, func(n int) string { return "{leaf}" + list(n, "fragment F# on A{leaf}") }, "FRAGMENTS",
+		{"fragments", limits.DefaultFragments, func(n int) string { return "{leaf}" + list(n, "fragment F# on A{leaf}") }, "FRAGMENTS",
 			"The document is too large: it defines at least %d fragments, allowed are %d"},
-		{"spreads", limits.Spreads, func(n int) string {
+		{"spreads", limits.DefaultSpreads, func(n int) string {
 			return "{" + list(n, "...F#") + "}"
 		}, "FRAGMENTS",
 			"The document is too large: it spreads fragments at least %d times, allowed are %d"},
-		{"directives", limits.Directives, func(n int) string { return "{a{" + list(n, "...@d{leaf}") + "}}" }, "DIRECTIVES",
+		{"directives", limits.DefaultDirectives, func(n int) string { return "{a{" + list(n, "...@d{leaf}") + "}}" }, "DIRECTIVES",
 			"The document is too large: with its fragments written out it has %d directives, " +
 				"allowed are %d"},
-		{"directives in one place", limits.DirectivesPerNode, func(n int) string { return "{leaf" + strings.Repeat("@d", n) + "}" }, "DIRECTIVES",
+		{"directives in one place", limits.DefaultDirectivesPerNode, func(n int) string { return "{leaf" + strings.Repeat("@d", n) + "}" }, "DIRECTIVES",
 			"The document is too large: it has at least %d directives in one place, allowed are %d"},
-		{"directives of a fragment", limits.DirectivesPerNode, func(n int) string { return "{leaf}fragment F on A" + strings.Repeat("@d", n) + "{leaf}" }, "DIRECTIVES",
+		{"directives of a fragment", limits.DefaultDirectivesPerNode, func(n int) string { return "{leaf}fragment F on A" + strings.Repeat("@d", n) + "{leaf}" }, "DIRECTIVES",
 			"The document is too large: it has at least %d directives in one place, allowed are %d"},
-		{"arguments", limits.Arguments, func(n int) string { return "{a(" + list(n, "x#:1 ") + "){leaf}}" }, "ARGUMENTS",
+		{"arguments", limits.DefaultArguments, func(n int) string { return "{a(" + list(n, "x#:1 ") + "){leaf}}" }, "ARGUMENTS",
 			"The document is too large: it has at least %d arguments or members in one place, " +
 				"allowed are %d"},
-		{"members", limits.Arguments, func(n int) string { return "{a(x:{" + list(n, "x#:1 ") + "}){leaf}}" }, "ARGUMENTS",
+		{"members", limits.DefaultArguments, func(n int) string { return "{a(x:{" + list(n, "x#:1 ") + "}){leaf}}" }, "ARGUMENTS",
 			"The document is too large: it has at least %d arguments or members in one place, " +
 				"allowed are %d"},
-		{"variables", limits.Variables, func(n int) string { return "query(" + list(n, "$v#:Int ") + "){leaf}" }, "VARIABLES",
+		{"variables", limits.DefaultVariables, func(n int) string { return "query(" + list(n, "$v#:Int ") + "){leaf}" }, "VARIABLES",
 			"The document is too large: an operation defines at least %d variables, allowed are %d"},
-		{"values", limits.Values, func(n int) string { return "{a(x:[" + strings.Repeat("1 ", n-1) + "]){leaf}}" }, "VALUES",
+		{"values", limits.DefaultValues, func(n int) string { return "{a(x:[" + strings.Repeat("1 ", n-1) + "]){leaf}}" }, "VALUES",
 			"The document is too large: with its fragments written out it has %d values, allowed " +
 				"are %d"},
-		{"nested lists", limits.ValueDepth, func(n int) string { return "{a(x:" + around(n, "[", "1", "]") + "){leaf}}" }, "DEPTH",
+		{"nested lists", limits.DefaultValueDepth, func(n int) string { return "{a(x:" + around(n, "[", "1", "]") + "){leaf}}" }, "DEPTH",
 			"The document is too deep: its values nest to depth %d, allowed is %d"},
-		{"nested objects", limits.ValueDepth, func(n int) string { return "{a(x:" + around(n-1, "{i:", "{}", "}") + "){leaf}}" }, "DEPTH",
+		{"nested objects", limits.DefaultValueDepth, func(n int) string { return "{a(x:" + around(n-1, "{i:", "{}", "}") + "){leaf}}" }, "DEPTH",
 			"The document is too deep: its values nest to depth %d, allowed is %d"},
-		{"nested list types", limits.ValueDepth, func(n int) string { return "query($v:" + around(n, "[", "Int", "]") + "){leaf}" }, "DEPTH",
+		{"nested list types", limits.DefaultValueDepth, func(n int) string { return "query($v:" + around(n, "[", "Int", "]") + "){leaf}" }, "DEPTH",
 			"The document is too deep: its values nest to depth %d, allowed is %d"},
-		{"bytes of values", limits.ValueBytes, func(n int) string {
+		{"bytes of values", limits.DefaultValueBytes, func(n int) string {
 			s := strings.Repeat("s", 16<<10-1)
 			return `{a(x:["` + s + `" "` + s + `" "` + strings.Repeat("s", n-2*len(s)) +
 				`"]){leaf}}`
 		}, "VALUES",
 			"The document is too large: with its fragments written out its values have %d bytes, " +
 				"allowed are %d"},
-		{"introspection", limits.Introspection, func(n int) string {
+		{"introspection", limits.DefaultIntrospection, func(n int) string {
 			return "{__schema{types{" + around(n, "fields{type{", "name", "}}") + "}}}"
 		}, "INTROSPECTION",
 			"The document is too deep: lists of the introspection nest to depth %d, allowed is %d"},
-		{"introspection through fragments", limits.Introspection, func(n int) string {
+		{"introspection through fragments", limits.DefaultIntrospection, func(n int) string {
 			return `{__type(name:"A"){fields{type{...F}}}}fragment F on __Type{` +
 				around(n-1, "interfaces{", "name", "}") + "}"
 		}, "INTROSPECTION",
@@ -204,13 +204,13 @@ func TestVariablesLimits(t *testing.T) {
 		reason      string
 		says        string // nothing: it passes
 	}{
-		{"bytes", `{leaf}`, map[string]any{"v": strings.Repeat("x", limits.VariableBytes-1)}, "", ""},
-		{"bytes", `{leaf}`, map[string]any{"v": strings.Repeat("x", limits.VariableBytes)}, "BYTES", "The variables are too large: they have at least 65537 bytes, allowed are 65536"},
-		{"bytes of a name", `{leaf}`, map[string]any{strings.Repeat("x", limits.VariableBytes+1): 1}, "BYTES", "The variables are too large: they have at least 65537 bytes, allowed are 65536"},
-		{"bytes of a number", `{leaf}`, map[string]any{"v": json.Number(strings.Repeat("9", limits.VariableBytes))}, "BYTES", "The variables are too large: they have at least 65537 bytes, allowed are 65536"},
-		{"bytes of members", `{leaf}`, map[string]any{"v": map[string]any{strings.Repeat("x", limits.VariableBytes): "x"}}, "BYTES", "The variables are too large: they have at least 65538 bytes, allowed are 65536"},
-		{"items", `{leaf}`, map[string]any{"v": items(limits.VariableItems - 1)}, "", ""},
-		{"items", `{leaf}`, map[string]any{"v": items(limits.VariableItems)}, "VARIABLES", "The variables are too large: they have at least 1001 items and members, allowed are 1000"},
+		{"bytes", `{leaf}`, map[string]any{"v": strings.Repeat("x", limits.DefaultVariableBytes-1)}, "", ""},
+		{"bytes", `{leaf}`, map[string]any{"v": strings.Repeat("x", limits.DefaultVariableBytes)}, "BYTES", "The variables are too large: they have at least 65537 bytes, allowed are 65536"},
+		{"bytes of a name", `{leaf}`, map[string]any{strings.Repeat("x", limits.DefaultVariableBytes+1): 1}, "BYTES", "The variables are too large: they have at least 65537 bytes, allowed are 65536"},
+		{"bytes of a number", `{leaf}`, map[string]any{"v": json.Number(strings.Repeat("9", limits.DefaultVariableBytes))}, "BYTES", "The variables are too large: they have at least 65537 bytes, allowed are 65536"},
+		{"bytes of members", `{leaf}`, map[string]any{"v": map[string]any{strings.Repeat("x", limits.DefaultVariableBytes): "x"}}, "BYTES", "The variables are too large: they have at least 65538 bytes, allowed are 65536"},
+		{"items", `{leaf}`, map[string]any{"v": items(limits.DefaultVariableItems - 1)}, "", ""},
+		{"items", `{leaf}`, map[string]any{"v": items(limits.DefaultVariableItems)}, "VARIABLES", "The variables are too large: they have at least 1001 items and members, allowed are 1000"},
 		{"depth", `{leaf}`, map[string]any{"v": nested(5)}, "", ""},
 		{"depth", `{leaf}`, map[string]any{"v": []any{nested(5)}}, "DEPTH", "The variables are too deep: they nest to depth 11 or deeper, allowed is 10"},
 		{"a nesting that no stack holds", `{leaf}`, map[string]any{"v": nested(1 << 20)}, "DEPTH", "The variables are too deep: they nest to depth 11 or deeper, allowed is 10"},
@@ -234,8 +234,8 @@ func TestVariablesLimits(t *testing.T) {
 }
 
 func TestTheOperationsName(t *testing.T) {
-	for n, want := range map[int]string{limits.NameBytes: "",
-		limits.NameBytes + 1: "The operation's name has 129 bytes, allowed are 128"} {
+	for n, want := range map[int]string{limits.DefaultNameBytes: "",
+		limits.DefaultNameBytes + 1: "The operation's name has 129 bytes, allowed are 128"} {
 		fault := limits.Limits{}.MutateOperationParameters(t.Context(),
 			&graphql.RawParams{Query: `{leaf}`, OperationName: strings.Repeat("n", n)})
 		if want == "" && fault != nil ||

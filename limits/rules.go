@@ -6,24 +6,24 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
-// Errors is how many errors validation finds in one document before it ends.
-const Errors = 5
+// MaxErrors is the number of errors after which validation stops.
+const MaxErrors = 5
 
-// Rules makes validation linear, for handler.Server.SetValidationRulesFn. It takes a function that
-// makes a set of rules, nil for gqlparser's own, and returns one that makes the same set, except
-// that
+// Rules returns a function for handler.Server.SetValidationRulesFn whose rules validate in linear
+// time. The rules are those of base, or gqlparser's own if base is nil, with these changes:
 //
-//   - after Errors errors the rest of the document isn't looked at: gqlparser's walk (v2.5.37) has
-//     no end, and makes an error of each wrong field, each with a text of its own;
-//   - fields of one name are compared in groups instead of pair by pair: the verdict is that of the
-//     specification (section 5.3.2), which differs from gqlparser's in lists and objects as
-//     arguments, of which that sees no difference;
-//   - the depth of an introspection is left to Limits.Introspection: gqlparser's own rule walks a
-//     fragment again for each spread;
-//   - a literal of the wrong type isn't compared with the names of an enum to suggest one of them.
+//   - Validation stops after MaxErrors errors. gqlparser (v2.5.37) always walks the whole document,
+//     and formats an error for each wrong field.
+//   - Fields with the same response name are compared in groups, not in pairs. The result is the
+//     specification's (section 5.3.2); gqlparser overlooks differences between lists and between
+//     objects in arguments.
+//   - The rule for the depth of introspection is removed: Limits.Introspection replaces it.
+//     gqlparser's rule walks a fragment again for each spread.
+//   - For a literal of the wrong type, no enum value with a similar name is suggested.
 //
-// gqlgen (v0.17.95) puts two rules into every set by itself, with or without suggestions. Both
-// forms are in the set, so that it takes them from there; only it can use the set for that reason.
+// gqlgen (v0.17.95) adds two rules to every set, with or without suggestions. The set has both
+// variants, so that gqlgen uses those with the limit on errors. For that reason only gqlgen can use
+// the set.
 func Rules(base func() *rules.Rules) func() *rules.Rules {
 	if base == nil {
 		base = rules.NewDefaultRules
@@ -44,7 +44,7 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 		for name, rule := range set.GetInner() {
 			set.ReplaceRule(name, func(observers *core.Events, addError core.AddErrFunc) {
 				rule(observers, func(options ...core.ErrorOption) {
-					if found++; found <= Errors {
+					if found++; found <= MaxErrors {
 						addError(options...)
 					}
 				})
@@ -57,12 +57,11 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 	}
 }
 
-// stopAtErrors ends a walk as far as it can be ended from inside: what is left of the set of
-// selections it is in, and of those around, is still passed, but isn't looked at, and no
-// fragment is entered any more.
+// stopAtErrors stops the walk as far as a rule can. The walk still passes over the rest of the
+// current selection set and of those around it, but no rule sees them and no fragment is entered.
 func stopAtErrors(observers *core.Events, found *int) {
 	check := func(walker *core.Walker) {
-		if *found >= Errors {
+		if *found >= MaxErrors {
 			walker.Observers = &core.Events{}
 			walker.Document = &ast.QueryDocument{}
 			walker.Schema = &ast.Schema{}

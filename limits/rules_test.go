@@ -279,14 +279,14 @@ func TestValidationEndsAfterSomeErrors(t *testing.T) {
 			continue
 		}
 		ours := validator.ValidateWithRules(hostile, doc, ruleSet())
-		if len(ours) > limits.Errors {
+		if len(ours) > limits.MaxErrors {
 			t.Errorf("%s: %d errors", shape.name, len(ours))
 		}
 	}
 	for _, suggest := range []bool{true, false} { // gqlgen puts two of its rules in by itself
 		server := newServer(limits.Limits{}, suggest, func(*ast.QueryDocument) {})
 		body := send(server, "{a{"+list(100, "canary# ")+"}}", nil)
-		if n := strings.Count(body, `"message":`); n != limits.Errors ||
+		if n := strings.Count(body, `"message":`); n != limits.MaxErrors ||
 			strings.Contains(body, "canary5") || !strings.Contains(body, "canary4") {
 			t.Errorf("suggestions %t: %d errors in %s", suggest, n, body)
 		}
@@ -300,7 +300,7 @@ func TestValidationEndsAfterSomeErrors(t *testing.T) {
 
 // What comes after the last error that is told isn't looked at, and no fragment is entered.
 func TestValidationEndsInTheMiddle(t *testing.T) {
-	for errors, entered := range map[int]bool{limits.Errors - 1: true, limits.Errors: false} {
+	for errors, entered := range map[int]bool{limits.MaxErrors - 1: true, limits.MaxErrors: false} {
 		doc := parse(t, "{"+list(errors, "u# ")+"leaf ...F} fragment F on Query{name}")
 		faults := validator.ValidateWithRules(hostile, doc, ruleSet())
 		inside := doc.Operations[0].SelectionSet[errors+1].(*ast.FragmentSpread).Definition != nil

@@ -262,7 +262,7 @@ func (d *draft) groups() []group {
 				doc: "What happens to an operation that isn't in that file: `enforce` refuses " +
 					"it, `log` runs it and marks it `untrusted` in the log.",
 			}, {
-				name: "DOCUMENT_CACHE_BYTES", defaultValue: strconv.Itoa(limits.CacheBytes),
+				name: "DOCUMENT_CACHE_BYTES", defaultValue: strconv.Itoa(limits.DefaultCacheBytes),
 				to:  within(&limit.CacheBytes, 0, 1<<30),
 				doc: "The memory for documents that were parsed and validated, in bytes.",
 			}, {
@@ -294,35 +294,37 @@ func (d *draft) groups() []group {
 				"others protect the parser, far above what clients generate: a server of your " +
 				"own sets them in `limits.Limits`.",
 			rows: []row{{
-				name: "LIMIT_TOKENS", defaultValue: strconv.Itoa(limits.Tokens),
+				name: "LIMIT_TOKENS", defaultValue: strconv.Itoa(limits.DefaultTokens),
 				to: within(&limit.Tokens, 100, 10000), doc: limitDocs["Tokens"],
 			}, {
-				name: "LIMIT_DEPTH", defaultValue: strconv.Itoa(limits.Depth),
+				name: "LIMIT_DEPTH", defaultValue: strconv.Itoa(limits.DefaultDepth),
 				to: within(&limit.Depth, 2, 50), doc: limitDocs["Depth"],
 			}, {
-				name: "LIMIT_FIELDS", defaultValue: strconv.Itoa(limits.Fields),
+				name: "LIMIT_FIELDS", defaultValue: strconv.Itoa(limits.DefaultFields),
 				to: within(&limit.Fields, 10, 10000), doc: limitDocs["Fields"],
 			}, {
-				name: "LIMIT_ROOT_FIELDS", defaultValue: strconv.Itoa(limits.RootFields),
+				name: "LIMIT_ROOT_FIELDS", defaultValue: strconv.Itoa(limits.DefaultRootFields),
 				to: within(&limit.RootFields, 1, 1000),
 				doc: limitDocs["RootFields"] +
 					" `login`, `refresh` and `logout` are allowed once each.",
 			}, {
-				name: "LIMIT_ALIASES", defaultValue: strconv.Itoa(limits.Aliases),
+				name: "LIMIT_ALIASES", defaultValue: strconv.Itoa(limits.DefaultAliases),
 				to: within(&limit.Aliases, 1, 1000), doc: limitDocs["Aliases"],
 			}, {
-				name: "LIMIT_FRAGMENTS", defaultValue: strconv.Itoa(limits.Fragments),
+				name: "LIMIT_FRAGMENTS", defaultValue: strconv.Itoa(limits.DefaultFragments),
 				to: within(&limit.Fragments, 1, 500),
 				doc: limitDocs["Fragments"] +
 					" Clients that keep a fragment with each component send many.",
 			}, {
-				name: "LIMIT_VARIABLE_BYTES", defaultValue: strconv.Itoa(limits.VariableBytes),
-				to: within(&limit.VariableBytes, 1024, 1<<20),
+				name:         "LIMIT_VARIABLE_BYTES",
+				defaultValue: strconv.Itoa(limits.DefaultVariableBytes),
+				to:           within(&limit.VariableBytes, 1024, 1<<20),
 				doc: limitDocs["VariableBytes"] +
 					" `MAX_BODY_BYTES` has to be at least as large.",
 			}, {
-				name: "LIMIT_VARIABLE_ITEMS", defaultValue: strconv.Itoa(limits.VariableItems),
-				to: within(&limit.VariableItems, 10, 100000),
+				name:         "LIMIT_VARIABLE_ITEMS",
+				defaultValue: strconv.Itoa(limits.DefaultVariableItems),
+				to:           within(&limit.VariableItems, 10, 100000),
 				doc: limitDocs["VariableItems"] +
 					" `MAX_BODY_VALUES` has to be at least as large.",
 			}},
