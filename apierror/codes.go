@@ -2,12 +2,12 @@ package apierror
 
 import "github.com/vektah/gqlparser/v2/gqlerror"
 
-// A Code is extensions.code of an error: what a client branches on. Codes are a contract.
+// A Code is the extensions.code of an error. Clients branch on it, so codes are a contract.
 type Code string
 
-// The codes of CloakQL. Where Apollo Server has a name for a case, it is Apollo's.
+// CloakQL's codes. They are Apollo Server's where it has one for the case.
 const (
-	// Of fields.
+	// Errors of fields.
 
 	CodeUnauthenticated       Code = "UNAUTHENTICATED"
 	CodeBadUserInput          Code = "BAD_USER_INPUT"
@@ -22,7 +22,7 @@ const (
 	CodeIntrospectionDisabled Code = "INTROSPECTION_DISABLED"
 	CodeInternalServerError   Code = "INTERNAL_SERVER_ERROR"
 
-	// Of requests that are rejected before any field runs.
+	// Requests that are rejected before any field runs.
 
 	CodeBadRequest                 Code = "BAD_REQUEST"
 	CodeParseFailed                Code = "GRAPHQL_PARSE_FAILED"
@@ -33,13 +33,13 @@ const (
 	CodePersistedQueryNotFound     Code = "PERSISTED_QUERY_NOT_FOUND"
 	CodePersistedQueryNotSupported Code = "PERSISTED_QUERY_NOT_SUPPORTED"
 
-	// Of responses that are too large.
+	// Responses that are too large.
 
 	CodeErrorsLeftOut    Code = "ERRORS_LEFT_OUT"
 	CodeResponseTooLarge Code = "RESPONSE_TOO_LARGE"
 )
 
-// A Reason is extensions.reason of an error: which case of its Code. Reasons are a contract.
+// A Reason is the extensions.reason of an error: which case of its Code. Reasons are a contract.
 type Reason string
 
 // The reasons of CodeUnauthenticated, and with ReasonKeysUnavailable one of CodeServiceUnavailable.
@@ -67,7 +67,7 @@ const (
 	ReasonBusy                  Reason = "BUSY"
 )
 
-// The reasons of CodeOperationTooLarge: which limit.
+// The reasons of CodeOperationTooLarge: the limit that was exceeded.
 const (
 	ReasonBytes         Reason = "BYTES"
 	ReasonTokens        Reason = "TOKENS"
@@ -90,8 +90,8 @@ const (
 )
 
 // New returns an error in the shape that clients see: a message, extensions.code, and
-// extensions.reason unless reason is empty. The caller answers for the message: it must be fit for
-// clients.
+// extensions.reason unless reason is empty. The caller must make sure that clients may read
+// message.
 func New(code Code, reason Reason, message string) *gqlerror.Error {
 	extensions := map[string]any{"code": string(code)}
 	if reason != "" {

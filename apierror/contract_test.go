@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Codes, reasons and messages are a contract with clients: testdata/contract.txt has them as they
-// were when each was introduced. New rows are added there by hand.
+// Codes, reasons and messages are a contract with clients: testdata/contract.txt has each as it was
+// introduced. Add new rows there by hand.
 func TestTable_contract(t *testing.T) {
 	text, err := os.ReadFile("testdata/contract.txt")
 	if err != nil {

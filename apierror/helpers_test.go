@@ -8,10 +8,11 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
+// A resolver resolves a field of newShop's schema to null, or fails.
 type resolver = func(context.Context) error
 
-// newShop stands for the schema that gqlgen generates. Each of its fields fails as its resolver
-// does.
+// newShop returns a schema like those that gqlgen generates. Each field fails with its resolver's
+// error.
 func newShop(resolvers map[string]resolver) graphql.ExecutableSchema {
 	schema := gqlparser.MustLoadSchema(
 		&ast.Source{Input: `type Query { buy: Int me: Int ship: Int }`})

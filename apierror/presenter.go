@@ -16,41 +16,43 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A Presenter turns errors of fields into what clients see. Its methods are gqlgen's hooks:
+// A Presenter turns the errors of fields into the errors that clients see. Its methods are hooks
+// for gqlgen:
 //
 //	server.SetErrorPresenter(presenter.Present)
 //	server.SetRecoverFunc(presenter.Recover)
 //
-// The zero value works, as does nil: it has CloakQL's rows, logs to slog.Default(), and shows no
+// The zero value and nil work too: they have CloakQL's rows, log to slog.Default(), and show no
 // detail. A Presenter is safe for concurrent use, as long as its fields don't change.
 type Presenter struct {
-	// Rows are the product's own, looked at in this order, before CloakQL's: where an error wraps
-	// one of each, the product's is the more specific. A row can't replace one of CloakQL's. One
-	// that Validate refuses isn't used: its error is logged and hidden, like any error that has no
-	// row.
+	// Rows are the product's own rows. They are tried in this order, before CloakQL's: if an error
+	// wraps both a product's error and one of CloakQL's, the product's is more specific. A row
+	// can't replace one of CloakQL's. A row that Validate rejects isn't used: its error is logged
+	// and hidden, like any error without a row.
 	Rows []Row
 
 	Log *slog.Logger // slog.Default() if nil
 
-	// Detail adds extensions.detail: why a token was refused, claim by claim, which argument of
+	// Detail adds extensions.detail: why a token was rejected, claim by claim, which argument of
 	// login, refresh or logout is malformed, and what is wrong with a document. It is for a
 	// developer's machine: it names issuers, audiences and types, and repeats what the client sent.
 	Detail bool
 
-	// RequestID returns the id of the request in the log. Internal errors show it as
-	// extensions.requestId, so that people can quote it. No id if nil.
+	// RequestID returns the ID that the log has for the request. Internal errors show it as
+	// extensions.requestId, so that people can quote it. If nil, there is no ID.
 	RequestID func(context.Context) string
 }
 
-// Validate reports every fault of Rows, in one error. Call it where the server is built.
+// Validate returns an error that lists everything wrong with Rows. Call it when you build the
+// server.
 func (p *Presenter) Validate() error { return validate(p.orZero().Rows) }
 
-// Present is an error presenter for gqlgen. ctx is that of the field that failed, or, with gqlgen's
-// own transports, of a request that was rejected.
+// Present is an error presenter for gqlgen. ctx is the context of the field that failed or, with
+// gqlgen's own transports, of the request that was rejected.
 func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	p = p.orZero()
 	shown := &gqlerror.Error{Path: graphql.GetPath(ctx)}
-	// gqlgen wraps what a resolver returned, to note where in the document it happened.
+	// gqlgen wraps a resolver's error, to add its location in the document.
 	rejected, ok := errors.AsType[*gqlerror.Error](err)
 	if located := rejected; ok {
 		shown.Locations = located.Locations
@@ -64,9 +66,9 @@ func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	switch {
 	case introspectionFailed(ctx):
 		err = errIntrospection
-	case argumentsFailed(ctx): // the text of the generated code repeats the value
+	case argumentsFailed(ctx): // the generated code's message repeats the value
 		err = identity.ErrBadInput
-		shown.Path = graphql.GetFieldContext(ctx).Path() // arguments have no place in a response
+		shown.Path = graphql.GetFieldContext(ctx).Path() // the path of the field
 	}
 	row, ok := p.rowOf(ctx, err)
 	if !ok && isRequestError(ctx, rejected) {
@@ -91,16 +93,16 @@ func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	return shown
 }
 
-// isRequestError reports whether err was made for clients before any field ran, by gqlgen, its
-// transports or an extension: there is no field, and no error of another kind inside.
+// isRequestError reports whether gqlgen, one of its transports or an extension made err before any
+// field ran: ctx has no field, and err wraps nothing, or has a code.
 func isRequestError(ctx context.Context, err *gqlerror.Error) bool {
 	return err != nil && graphql.GetFieldContext(ctx) == nil &&
 		(err.Err == nil || err.Extensions["code"] != nil)
 }
 
-// requestError is what a client sees of a request that was rejected before any field ran. Only
-// gqlgen's own transports ask a presenter for it. What gqlgen and gqlparser say of a body, a
-// document or a variable repeats it, passwords included, so it is replaced, and isn't logged.
+// requestError returns what a client sees of a request that was rejected before any field ran. Only
+// gqlgen's own transports present such errors. The messages of gqlgen and gqlparser repeat parts of
+// the body, the document or the variables, passwords included, so they are replaced and not logged.
 // Extensions such as package limits choose their own code and message, which stay.
 func (p *Presenter) requestError(err *gqlerror.Error) *gqlerror.Error {
 	text, _ := err.Extensions["code"].(string)
@@ -142,13 +144,13 @@ func (p *Presenter) internal(ctx context.Context, err error,
 	return shown
 }
 
-// rowOf returns the row of an error: the product's, else CloakQL's.
+// rowOf returns the row of err: a row of the product if one matches, otherwise one of CloakQL's.
 func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
 	for i, row := range p.Rows {
 		if !errors.Is(err, row.Err) {
 			continue
 		}
-		if fault := row.fault(); fault != nil { // Validate wasn't called
+		if fault := row.check(); fault != nil { // Validate wasn't called
 			p.log().ErrorContext(ctx, "error row isn't used", "row", i, "error", row.Err, "fault",
 				fault)
 			continue
@@ -165,19 +167,20 @@ func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
 
 var errPanic = errors.New("panic")
 
-// Recover is a panic handler for gqlgen. It logs where the panic happened and the kind of its
-// value, not the value itself: the code that panicked may have put an argument into it.
+// Recover is a panic handler for gqlgen. It logs where the panic happened and the type of its
+// value, but not the value: the code that panicked may have put an argument into it.
 func (p *Presenter) Recover(ctx context.Context, value any) error {
 	p = p.orZero()
-	kind := fmt.Sprintf("%T", value)
-	if err, ok := value.(runtime.Error); ok { // an index, a nil: the runtime's own text
-		kind = err.Error()
+	cause := fmt.Sprintf("%T", value)
+	if err, ok := value.(runtime.Error); ok { // the runtime's own message, without arguments
+		cause = err.Error()
 	}
 	p.log().ErrorContext(ctx, "panic", "path", pathOf(&gqlerror.Error{Path: graphql.GetPath(ctx)}),
-		"panic", kind, "stack", string(debug.Stack()), "requestId", p.requestID(ctx))
+		"panic", cause, "stack", string(debug.Stack()), "requestId", p.requestID(ctx))
 	return errPanic
 }
 
+// orZero returns p, or the zero Presenter if p is nil.
 func (p *Presenter) orZero() *Presenter {
 	if p == nil {
 		return &Presenter{}
@@ -199,16 +202,16 @@ func (p *Presenter) requestID(ctx context.Context) string {
 	return p.RequestID(ctx)
 }
 
-// detailOf is what err says to operators beyond its text, for the log: nothing if there is none.
+// detailOf returns err's detail for operators as a log attribute, which is empty if there is none.
 func detailOf(err error) slog.Attr {
 	if detail := identity.Detail(err); detail != "" {
 		return slog.String("detail", detail)
 	}
-	return slog.Attr{} // handlers leave it out
+	return slog.Attr{} // handlers omit it
 }
 
-// publicDetail is what a client may read of an error on a developer's machine. What the realm said
-// of a sign-in is for the log only: it tells which accounts exist.
+// publicDetail returns the detail that a client may read on a developer's machine. The realm's
+// detail about a sign-in is for the log only, because it reveals which accounts exist.
 func publicDetail(row Row, err error) string {
 	switch row.Err {
 	case identity.ErrBadInput: // which argument, never its value
@@ -225,18 +228,19 @@ func publicDetail(row Row, err error) string {
 	return ""
 }
 
-// pathOf is a path for the log: a client chooses the aliases in it, and how long they are.
+// pathOf returns the path for the log. It is truncated, since clients choose the aliases in it.
 func pathOf(shown *gqlerror.Error) string {
 	const max = 200
 	path := shown.Path.String()
 	return path[:min(len(path), max)]
 }
 
-// ceilSeconds rounds up, to one at least: a caller that waits so long comes at the right time.
+// ceilSeconds returns d in seconds, rounded up so that a client that waits isn't too early, and at
+// least 1.
 func ceilSeconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
 
-// introspectionFailed reports whether the field that failed is one that gqlgen refuses where
-// introspection is off: it is the only way in which these two can fail.
+// introspectionFailed reports whether the field that failed is __schema or __type. They fail only
+// if introspection is off.
 func introspectionFailed(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil || field.Field.Field == nil {
@@ -245,8 +249,8 @@ func introspectionFailed(ctx context.Context) bool {
 	return field.Field.Name == "__schema" || field.Field.Name == "__type"
 }
 
-// argumentsFailed reports whether the arguments of a field couldn't be read: gqlgen's generated
-// code keeps them in the field's context before it asks the resolver, and leaves none where one of
+// argumentsFailed reports whether the arguments of a field couldn't be decoded. gqlgen's generated
+// code stores them in the field's context before it calls the resolver, and stores none if one of
 // them doesn't fit its type.
 func argumentsFailed(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)

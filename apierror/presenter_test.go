@@ -29,7 +29,7 @@ const (
 
 var errDatabase = errors.New("dial tcp 10.0.0.7: connection refused")
 
-// newPresenter returns a presenter with these rows of a product's, and what it logs.
+// newPresenter returns a presenter with a product's rows, and its log.
 func newPresenter(detail bool, rows ...Row) (*Presenter, *bytes.Buffer) {
 	var log bytes.Buffer
 	return &Presenter{
@@ -38,6 +38,7 @@ func newPresenter(detail bool, rows ...Row) (*Presenter, *bytes.Buffer) {
 	}, &log
 }
 
+// check compares two texts.
 func check(t testing.TB, got, want string) {
 	t.Helper()
 	if got != want {
@@ -45,17 +46,17 @@ func check(t testing.TB, got, want string) {
 	}
 }
 
-// shown is an error as a client reads it.
+// shown returns err as a client reads it.
 func shown(t testing.TB, err *gqlerror.Error) string {
 	t.Helper()
-	text, fault := json.Marshal(err)
-	if fault != nil {
-		t.Fatal(fault)
+	text, marshalErr := json.Marshal(err)
+	if marshalErr != nil {
+		t.Fatal(marshalErr)
 	}
 	return string(text)
 }
 
-// The contract, written down a second time: a change here is a change for every client.
+// contract is a second copy of the table. A change here is a change for every client.
 var contract = []contracted{
 	{identity.ErrTokenMissing, "UNAUTHENTICATED", "TOKEN_MISSING", "Not authenticated", ""},
 	{identity.ErrTokenMalformed, "UNAUTHENTICATED", "TOKEN_MALFORMED", "Token is malformed", ""},
@@ -91,13 +92,13 @@ type contracted struct {
 func TestPresenter_Present_everyRow(t *testing.T) {
 	for _, tt := range contract {
 		for how, err := range map[string]error{
-			"itself": tt.err,
-			"wrapped": fmt.Errorf("ask the realm: %w",
+			"unwrapped": tt.err,
+			"wrapped": fmt.Errorf("sign in: %w",
 				fmt.Errorf("token endpoint: %w", tt.err)),
-			"joined":         errors.Join(errors.New("first"), tt.err),
-			"located":        &gqlerror.Error{Message: tt.err.Error(), Err: tt.err},
-			"located, later": gqlerror.WrapPath(nil, fmt.Errorf("ask: %w", tt.err)),
-			"in a refusal":   &identity.Error{Reason: tt.err, Detail: canary},
+			"joined":           errors.Join(errors.New("first"), tt.err),
+			"located":          &gqlerror.Error{Message: tt.err.Error(), Err: tt.err},
+			"located, wrapped": gqlerror.WrapPath(nil, fmt.Errorf("ask: %w", tt.err)),
+			"in an Error":      &identity.Error{Reason: tt.err, Detail: canary},
 		} {
 			e, log := newPresenter(false)
 			got := e.Present(t.Context(), err)
@@ -110,7 +111,7 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 					tt.message, want)
 			}
 			if logged := log.String(); tt.loggedAt == "" && logged != "" {
-				t.Errorf("%s, %s: logged %s, want nothing: it is the client's business", tt.err,
+				t.Errorf("%s, %s: logged %s, want nothing: it is the client's error", tt.err,
 					how, logged)
 			} else if tt.loggedAt != "" &&
 				(strings.Count(logged, "\n") != 1 ||
@@ -124,8 +125,8 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 	}
 	for _, row := range table {
 		if !slices.ContainsFunc(contract, func(tt contracted) bool { return tt.err == row.Err }) {
-			t.Errorf("the row %s of apierror/table.go (%q) is missing in contract, of this test: "+
-				"add it there", strings.TrimSuffix(string(row.Code)+"/"+string(row.Reason), "/"),
+			t.Errorf("the row %s of apierror/table.go (%q) is missing in this test's contract: "+
+				"add it", strings.TrimSuffix(string(row.Code)+"/"+string(row.Reason), "/"),
 				row.Err)
 		}
 	}
@@ -137,8 +138,8 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 	}
 }
 
-// Each case can be told from the others by code and reason: that is what they are for.
-func TestRows_differ(t *testing.T) {
+// Code and reason together are unique, so that clients can tell all cases apart.
+func TestRows_unique(t *testing.T) {
 	seen := map[[2]string]error{}
 	for _, row := range table {
 		key := [2]string{string(row.Code), string(row.Reason)}
@@ -152,7 +153,7 @@ func TestRows_differ(t *testing.T) {
 	}
 }
 
-// An error of the domain that has no row would look like a fault of ours.
+// An error of package identity without a row would become INTERNAL_SERVER_ERROR.
 func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
 	text, err := os.ReadFile("table.go")
 	if err != nil {
@@ -181,7 +182,7 @@ func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
 	}
 }
 
-// An outage that ended in a timeout is an outage.
+// An outage that ended in a timeout counts as an outage.
 func TestPresenter_Present_outageBeforeDeadline(t *testing.T) {
 	e, _ := newPresenter(false)
 	got := e.Present(t.Context(),
@@ -192,16 +193,16 @@ func TestPresenter_Present_outageBeforeDeadline(t *testing.T) {
 }
 
 func TestPresenter_Detail(t *testing.T) {
-	refusal := fmt.Errorf("verify: %w",
+	rejected := fmt.Errorf("verify: %w",
 		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
 	for local, want := range map[bool]string{
 		false: `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}`,
 		true:  `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","detail":"iss is X; accepted: Y","reason":"TOKEN_NOT_ACCEPTED"}}`,
 	} {
 		e, _ := newPresenter(local)
-		check(t, shown(t, e.Present(t.Context(), refusal)), want)
+		check(t, shown(t, e.Present(t.Context(), rejected)), want)
 	}
-	// The rest is for nobody, on a developer's machine either.
+	// Other details aren't shown, not even on a developer's machine.
 	e, _ := newPresenter(true)
 	check(t,
 		shown(t,
@@ -214,13 +215,13 @@ func TestPresenter_Detail(t *testing.T) {
 		`{"message":"Not authenticated","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`)
 }
 
-func TestPresenter_Present_outsideAField(t *testing.T) {
+func TestPresenter_Present_outsideField(t *testing.T) {
 	e, _ := newPresenter(false)
 	check(t, shown(t, e.Present(t.Context(), e.Recover(t.Context(), canary))),
 		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
 }
 
-// gqlgen may be given a field context without a field, in tests and by extensions.
+// Tests and extensions may make a field context without a field.
 func TestPresenter_Present_fieldContextWithoutField(t *testing.T) {
 	e, _ := newPresenter(false)
 	ctx := graphql.WithFieldContext(t.Context(), &graphql.FieldContext{})
@@ -230,7 +231,7 @@ func TestPresenter_Present_fieldContextWithoutField(t *testing.T) {
 	}
 }
 
-// retryAfter is whole seconds, and never so few that the next attempt comes too early.
+// retryAfter is in whole seconds, rounded up so that the next attempt doesn't come too early.
 func TestPresenter_Present_retryAfter(t *testing.T) {
 	for wait, want := range map[time.Duration]int{
 		0: 1, -time.Second: 1, 1: 1, time.Second: 1, time.Second + 1: 2,
@@ -243,7 +244,7 @@ func TestPresenter_Present_retryAfter(t *testing.T) {
 			t.Errorf("%v: %v, want %d", wait, got.Extensions, want)
 		}
 	}
-	e, _ := newPresenter(false) // of another error's row it is no part
+	e, _ := newPresenter(false) // other rows don't show it
 	if got := e.Present(t.Context(),
 		errors.Join(identity.ErrBadCredentials,
 			&identity.RateLimitError{RetryAfter: 1})); len(got.Extensions) != 1 {

@@ -17,8 +17,8 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// gqlgen's own transport repeats the body in its errors, and gqlparser repeats literals: neither
-// reaches a client or the log, and no request of a stranger's is an error of the server.
+// gqlgen's own transport repeats the body in its errors, and gqlparser repeats literals. Neither
+// reaches a client or the log, and a bad request is never logged as an error of the server.
 func TestPresenter_Present_rejectedRequests(t *testing.T) {
 	const canary = "c4nary_p4ssw0rd"
 	for body, want := range map[string]string{
@@ -34,7 +34,7 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 				Log: slog.New(slog.NewTextHandler(&log, nil))}
 			server := handler.New(
 				newShop(map[string]resolver{"buy": func(context.Context) error {
-					panic("it ran")
+					panic("the resolver ran")
 				}}))
 			server.AddTransport(transport.POST{})
 			server.Use(slow{})

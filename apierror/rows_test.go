@@ -19,28 +19,28 @@ var (
 	outOfStock    = Row{Err: errOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
 )
 
-// A row of a product answers for its error wherever it is found, with its own message.
-func TestPresenter_Present_rowOfAProduct(t *testing.T) {
+// A product's row applies wherever its error is in the chain.
+func TestPresenter_Present_productRow(t *testing.T) {
 	const want = `{"message":"This is sold out","extensions":{"code":"OUT_OF_STOCK"}}`
 	for name, err := range map[string]error{
-		"itself":                  errOutOfStock,
+		"unwrapped":               errOutOfStock,
 		"wrapped":                 fmt.Errorf("buy: %w", errReserved),
 		"located":                 &gqlerror.Error{Message: canary, Err: errOutOfStock},
-		"beside another":          errors.Join(errDatabase, errOutOfStock),
+		"joined":                  errors.Join(errDatabase, errOutOfStock),
 		"around one of CloakQL's": fmt.Errorf("%w: %w", errOutOfStock, context.DeadlineExceeded),
 		"inside one of CloakQL's": fmt.Errorf("%w: %w", identity.ErrProviderUnavailable,
 			errOutOfStock),
-		"with an operator's words": errors.Join(errOutOfStock, &identity.Error{Detail: canary}),
+		"with a detail": errors.Join(errOutOfStock, &identity.Error{Detail: canary}),
 	} {
 		p, log := newPresenter(true, Row{Err: errDatabase, Code: "X", Message: "x"}, outOfStock)
-		p.Rows[0].Err = errors.New("another")
+		p.Rows[0].Err = errors.New("another") // doesn't match
 		if got := shown(t, p.Present(t.Context(), err)); got != want || log.Len() != 0 {
 			t.Errorf("%s: %s, logged %q, want %s and nothing logged", name, got, log, want)
 		}
 	}
 }
 
-// A row with a reason and a level has both.
+// A row's reason is shown, and its level is used for the log.
 func TestPresenter_Present_reasonAndLevel(t *testing.T) {
 	p, log := newPresenter(false,
 		Row{errOutOfStock, CodeServiceUnavailable, "WAREHOUSE", "Later", slog.LevelWarn})
@@ -52,7 +52,7 @@ func TestPresenter_Present_reasonAndLevel(t *testing.T) {
 	}
 }
 
-// The first row of a product that fits is the one that counts.
+// The product's first matching row is used.
 func TestPresenter_Present_firstRow(t *testing.T) {
 	p, _ := newPresenter(false,
 		Row{Err: errReserved, Code: "RESERVED", Message: "Somebody was faster"}, outOfStock)
@@ -66,31 +66,31 @@ func TestPresenter_Present_firstRow(t *testing.T) {
 	}
 }
 
-// Each fault is reported by Validate; where it isn't called, the error is hidden and logged, or has
-// CloakQL's row.
+// Validate reports each invalid row. If it isn't called, the row's error is hidden and logged, or
+// CloakQL's row is used.
 func TestPresenter_Validate(t *testing.T) {
 	const hidden = `{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`
 	for name, tt := range map[string]struct {
 		row         Row
-		says, shown string
+		want, shown string // Validate's error; what a client sees, or "" for CloakQL's row
 	}{
-		"nothing":  {Row{}, "row 0 (<nil>) has no Err", hidden},
-		"no error": {Row{Code: "X", Message: "x"}, "row 0 (<nil>) has no Err", hidden},
-		"no code":  {Row{Err: errOutOfStock, Message: "x"}, `has the Code ""`, hidden},
+		"zero value": {Row{}, "row 0 (<nil>) has no Err", hidden},
+		"no error":   {Row{Code: "X", Message: "x"}, "row 0 (<nil>) has no Err", hidden},
+		"no code":    {Row{Err: errOutOfStock, Message: "x"}, `has the Code ""`, hidden},
 		"lower case": {Row{Err: errOutOfStock, Code: "outOfStock", Message: "x"},
 			`has the Code "outOfStock"`, hidden},
-		"a long code": {Row{Err: errOutOfStock, Code: Code(strings.Repeat("A", 65)),
+		"code too long": {Row{Err: errOutOfStock, Code: Code(strings.Repeat("A", 65)),
 			Message: "x"}, "at most 64 capitals", hidden},
-		"a bad reason": {Row{Err: errOutOfStock, Code: "X", Reason: "sold out", Message: "x"},
+		"bad reason": {Row{Err: errOutOfStock, Code: "X", Reason: "sold out", Message: "x"},
 			`has the Reason "sold out"`, hidden},
 		"no message": {Row{Err: errOutOfStock, Code: "X"}, "has no Message", hidden},
-		"one of ours": {Row{Err: identity.ErrBadCredentials, Code: "X", Message: canary},
+		"CloakQL's error": {Row{Err: identity.ErrBadCredentials, Code: "X", Message: canary},
 			"replaces a row of CloakQL's", ""},
-		"an ended time": {Row{Err: context.DeadlineExceeded, Code: "X", Message: canary}, "replaces a row of CloakQL's", ""},
+		"deadline": {Row{Err: context.DeadlineExceeded, Code: "X", Message: canary}, "replaces a row of CloakQL's", ""},
 	} {
 		p, log := newPresenter(true, tt.row)
-		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), tt.says) {
-			t.Errorf("%s: Validate() = %v, want %q in it", name, err, tt.says)
+		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: Validate() = %v, want %q in it", name, err, tt.want)
 		}
 		failure := tt.row.Err
 		if failure == nil {
@@ -98,19 +98,19 @@ func TestPresenter_Validate(t *testing.T) {
 		}
 		want := tt.shown
 		if want == "" {
-			ours, _ := newPresenter(true)
-			want = shown(t, ours.Present(t.Context(), failure))
+			own, _ := newPresenter(true)
+			want = shown(t, own.Present(t.Context(), failure))
 		}
 		got := shown(t, p.Present(t.Context(), failure))
 		check(t, got, want)
 		if tt.row.Err != nil && !strings.Contains(log.String(), "error row isn't used") {
-			t.Errorf("%s: logged %q, want what is wrong with the row", name, log)
+			t.Errorf("%s: logged %q, want that the row isn't used", name, log)
 		}
 	}
 }
 
-// All faults are told at once, each with the number of its row.
-func TestPresenter_Validate_everyFault(t *testing.T) {
+// Validate reports all invalid rows at once, each with its number.
+func TestPresenter_Validate_severalRows(t *testing.T) {
 	p, _ := newPresenter(false, outOfStock, Row{}, Row{Err: errReserved, Code: "X", Message: "x"},
 		outOfStock)
 	err := p.Validate()
@@ -121,11 +121,11 @@ func TestPresenter_Validate_everyFault(t *testing.T) {
 		}
 	}
 	if strings.Contains(fmt.Sprint(err), "row 0") {
-		t.Errorf("Validate() = %v, want nothing of row 0, which is good", err)
+		t.Errorf("Validate() = %v, want nothing about row 0, which is valid", err)
 	}
 }
 
-// An error type of a product that can't be compared is no reason to panic.
+// A product's error type that can't be compared doesn't cause a panic.
 func TestPresenter_Validate_uncomparable(t *testing.T) {
 	p, _ := newPresenter(false,
 		Row{Err: list{"a"}, Code: "X", Message: "x"}, Row{Err: list{"a"}, Code: "X", Message: "x"})
@@ -141,7 +141,7 @@ type list []string
 
 func (l list) Error() string { return strings.Join(l, " ") }
 
-// The zero Presenter and none at all show nothing beyond CloakQL's rows, and log by slog.Default.
+// The zero Presenter and nil have CloakQL's rows only, and log to slog.Default().
 func TestPresenter_zero(t *testing.T) {
 	log := slog.Default()
 	t.Cleanup(func() { slog.SetDefault(log) })
@@ -167,10 +167,10 @@ func TestPresenter_zero(t *testing.T) {
 	}
 }
 
-// What Rows returns is the caller's to change.
-func TestRows_areACopy(t *testing.T) {
+// A caller of Rows can't change the table.
+func TestRows_copy(t *testing.T) {
 	Rows()[0].Message = canary
 	if table[0].Message == canary {
-		t.Error("a caller of Rows changes the table")
+		t.Error("changing the result of Rows changed the table")
 	}
 }

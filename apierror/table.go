@@ -11,32 +11,32 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// errIntrospection is what a field of the introspection schema fails with where introspection is
-// off. gqlgen's own error for it has no type.
+// errIntrospection is the error of __schema and __type if introspection is off. gqlgen's own error
+// for this has no type.
 var errIntrospection = errors.New("introspection is off")
 
-// A Row says what clients see of an error. A product adds a row for each error that its clients
+// A Row defines what clients see of an error. A product adds a row for each error that its clients
 // should tell apart:
 //
 //	apierror.Row{Err: ErrOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
 //
 // The text of the error itself never reaches a client.
 type Row struct {
-	// Err is a variable that errors.Is finds in what a resolver returns. An error type is found by
-	// what its method Unwrap returns.
+	// Err is matched with errors.Is against the error that a resolver returns. For an error type,
+	// use a variable that its method Unwrap returns.
 	Err error
-	// Code is capitals, digits and underscores, as is Reason, which is optional: it says which case
-	// of the code this is. One of CloakQL's codes is fine.
+	// Code consists of capitals, digits and underscores, and may be one of CloakQL's codes. So does
+	// Reason, which is optional and says which case of the code this is.
 	Code   Code
 	Reason Reason
-	// Message is for people, and the same for all failures of this kind.
+	// Message is for people. It is the same each time that this error occurs.
 	Message string
-	// Level is the level at which the failure is logged, with its text and its operator detail.
+	// Level is the level at which the error is logged, with its text and its detail for operators.
 	// Zero, which is slog.LevelInfo, means that it isn't logged.
 	Level slog.Level
 }
 
-// table is every error that a field of CloakQL may fail with.
+// table has every error that CloakQL's fields may return.
 var table = []Row{
 	{identity.ErrTokenMissing, CodeUnauthenticated, ReasonTokenMissing, "Not authenticated", 0},
 	{identity.ErrTokenMalformed, CodeUnauthenticated, ReasonTokenMalformed, "Token is malformed", 0},
@@ -68,7 +68,7 @@ var table = []Row{
 		"Sign-in is not available", slog.LevelError},
 	{identity.ErrProviderUnavailable, CodeServiceUnavailable, ReasonProviderUnavailable,
 		"Sign-in is not available", slog.LevelWarn},
-	// These two aren't logged here: an attacker could cause them at will, and the line of the
+	// These two aren't logged here: an attacker could cause them at will, and the log line of the
 	// request has the code.
 	{identity.ErrBusy, CodeServiceUnavailable, ReasonBusy, "Try again", 0},
 	{identity.ErrRateLimited, CodeRateLimited, "", "Too many attempts", 0},
@@ -77,24 +77,24 @@ var table = []Row{
 	{context.DeadlineExceeded, CodeTimeout, "", "The request took too long", slog.LevelWarn},
 }
 
-// Rows returns CloakQL's own rows: the errors of package identity, introspection that is off, and
-// context.DeadlineExceeded. The slice is the caller's.
+// Rows returns a copy of CloakQL's own rows: the errors of package identity, introspection that is
+// off, and context.DeadlineExceeded.
 func Rows() []Row { return slices.Clone(table) }
 
-var codeShape = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+var codeFormat = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
 
-// fault returns what is wrong with a row of a product, and nil if nothing is.
-func (r Row) fault() error {
+// check returns an error if a row of a product is invalid.
+func (r Row) check() error {
 	switch {
 	case r.Err == nil:
 		return errors.New("has no Err: expected a variable of the product, such as ErrOutOfStock")
-	case slices.ContainsFunc(table, func(ours Row) bool { return errors.Is(ours.Err, r.Err) }):
+	case slices.ContainsFunc(table, func(own Row) bool { return errors.Is(own.Err, r.Err) }):
 		return errors.New("replaces a row of CloakQL's, which clients rely on: " +
 			"expected an error of the product, which may wrap this one")
-	case !codeShape.MatchString(string(r.Code)):
+	case !codeFormat.MatchString(string(r.Code)):
 		return fmt.Errorf("has the Code %q: expected at most 64 capitals, digits and underscores, "+
 			"such as OUT_OF_STOCK", r.Code)
-	case r.Reason != "" && !codeShape.MatchString(string(r.Reason)):
+	case r.Reason != "" && !codeFormat.MatchString(string(r.Reason)):
 		return fmt.Errorf(
 			"has the Reason %q: expected at most 64 capitals, digits and underscores, "+
 				"or none", r.Reason)
@@ -104,19 +104,19 @@ func (r Row) fault() error {
 	return nil
 }
 
-// validate returns every fault of a product's rows.
+// validate returns an error that lists everything wrong with a product's rows.
 func validate(rows []Row) error {
-	var faults []error
+	var errs []error
 	for i, row := range rows {
-		fault := row.fault()
-		if fault == nil &&
+		err := row.check()
+		if err == nil &&
 			slices.ContainsFunc(rows[:i], func(r Row) bool { return errors.Is(row.Err, r.Err) }) {
-			fault = errors.New(
+			err = errors.New(
 				"is never used: a row before it has the same Err, or one that this Err wraps")
 		}
-		if fault != nil {
-			faults = append(faults, fmt.Errorf("apierror: row %d (%v) %w", i, row.Err, fault))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("apierror: row %d (%v) %w", i, row.Err, err))
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(errs...)
 }

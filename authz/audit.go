@@ -9,33 +9,33 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Audit checks that every field of Query, Mutation and Subscription carries only @public, or one
-// or more guards, and fails naming each field that doesn't: a field without a guard is a
-// mistake, not a public field. Fields whose names begin with __ belong to GraphQL itself and are
-// excepted.
+// Audit checks that every field of Query, Mutation and Subscription carries either @public or one
+// or more guards. It returns an error that names each field that doesn't: a field without a guard
+// is a mistake, not a public field. Fields whose names begin with __ belong to GraphQL itself and
+// are exempt.
 //
-// So are _entities and _service of the query type where gqlgen's federation plugin added them:
-// those can't carry a directive. A field of the same name in the schema's own files needs a
-// rule. Through _entities, anyone reaches the fields of every type with @key, whatever guards the
-// root fields that return it: guard the fields of these types themselves, since Audit doesn't look
-// at them.
+// The query type's _entities and _service are exempt too if gqlgen's federation plugin added them,
+// since they can't carry a directive. A field of the same name in the schema's own files needs a
+// rule. Through _entities, anyone can reach the fields of every type with @key, no matter what
+// guards the root fields that return it: guard the fields of these types themselves, since Audit
+// doesn't check them.
 //
-// The guards are @auth and the directives whose names, without the @, are given: those of the
-// caller's own schema that refuse unknown callers.
+// The guards are @auth and the named directives of the caller's own schema, which must reject
+// unauthenticated callers. Names are given without the @.
 //
 //	authz.Audit(schema, "hasRealmRole")
 //
-// Naming a guard is a promise: Audit can't see what a directive does. It refuses names that the
-// schema has no directive of, that directive can't be on fields, and those that are no guards, such
-// as deprecated.
+// Naming a guard is a promise: Audit can't see what a directive does. It rejects a name that isn't
+// a directive of the schema, a directive that can't be on fields, and known directives that guard
+// nothing, such as deprecated.
 func Audit(schema *ast.Schema, guards ...string) error {
 	if schema == nil {
 		return errors.New("authz: there is no schema to audit")
 	}
-	var faults []error
+	var errs []error
 	for _, guard := range guards {
-		if fault := auditGuard(schema, guard); fault != "" {
-			faults = append(faults, fmt.Errorf("authz: the guard %q %s", guard, fault))
+		if problem := auditGuard(schema, guard); problem != "" {
+			errs = append(errs, fmt.Errorf("authz: the guard %q %s", guard, problem))
 		}
 	}
 	guards = append([]string{"auth"}, guards...)
@@ -44,25 +44,26 @@ func Audit(schema *ast.Schema, guards ...string) error {
 			continue
 		}
 		for _, field := range root.Fields {
-			if strings.HasPrefix(field.Name, "__") || root == schema.Query && isFederations(field) {
+			if strings.HasPrefix(field.Name, "__") ||
+				root == schema.Query && addedByFederation(field) {
 				continue
 			}
-			if fault := auditField(field, guards); fault != "" {
-				faults = append(faults, fmt.Errorf("authz: %s.%s %s", root.Name, field.Name, fault))
+			if problem := auditField(field, guards); problem != "" {
+				errs = append(errs, fmt.Errorf("authz: %s.%s %s", root.Name, field.Name, problem))
 			}
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(errs...)
 }
 
-// isFederations reports whether gqlgen's federation plugin added a field. What the plugin adds is
-// marked as built in; the schema's own files never are.
-func isFederations(field *ast.FieldDefinition) bool {
+// addedByFederation reports whether gqlgen's federation plugin added a field. The plugin's sources
+// are marked as built in; the schema's own files never are.
+func addedByFederation(field *ast.FieldDefinition) bool {
 	return (field.Name == "_entities" || field.Name == "_service") &&
 		field.Position != nil && field.Position.Src != nil && field.Position.Src.BuiltIn
 }
 
-// auditGuard says why a name can't be that of a guard, or "".
+// auditGuard returns why name isn't the name of a guard, or "" if it may be one.
 func auditGuard(schema *ast.Schema, name string) string {
 	definition := schema.Directives[name]
 	switch {
@@ -81,12 +82,13 @@ func auditGuard(schema *ast.Schema, name string) string {
 	return ""
 }
 
+// auditField returns what is wrong with the rules of a root field, or "" if nothing is.
 func auditField(field *ast.FieldDefinition, guards []string) string {
 	guarded := 0
 	for _, guard := range guards {
 		guarded += len(field.Directives.ForNames(guard))
 	}
-	open := len(field.Directives.ForNames("public"))
+	public := len(field.Directives.ForNames("public"))
 	var others []string
 	for _, directive := range field.Directives {
 		if directive.Name != "deprecated" {
@@ -94,9 +96,9 @@ func auditField(field *ast.FieldDefinition, guards []string) string {
 		}
 	}
 	switch {
-	case open > 0 && guarded > 0:
+	case public > 0 && guarded > 0:
 		return "is @public and guarded at once: keep one of the two"
-	case open > 0 || guarded > 0:
+	case public > 0 || guarded > 0:
 		return ""
 	case len(others) == 0:
 		return "has no access rule: give it @public, or a guard such as @auth"

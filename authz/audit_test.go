@@ -22,14 +22,15 @@ const (
 	bothRules = " is @public and guarded at once: keep one of the two"
 )
 
-// carries is the fault of a field with directives that nobody registered.
-func carries(directives, first string) string {
+// unregistered returns Audit's message for a field with directives that aren't registered guards.
+func unregistered(directives, first string) string {
 	return " has no access rule: it carries " + directives +
 		", and the registered guards are @auth; register a directive that guards by its name, " +
 		`as in authz.Audit(schema, "` + first +
 		`") or cloakql.Config.Guards, or give the field @public, or a guard such as @auth`
 }
 
+// load returns the schema with the directives of rules and these definitions.
 func load(t *testing.T, text string) *ast.Schema {
 	t.Helper()
 	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema.graphqls", Input: rules + text})
@@ -42,34 +43,34 @@ func load(t *testing.T, text string) *ast.Schema {
 func TestAudit(t *testing.T) {
 	for _, tt := range []struct {
 		name, schema string
-		want         []string // the faults, in the order of the schema
+		want         []string // the errors, in the order of the schema
 	}{
 		{"public", `type Query { a: Int @public }`, nil},
 		{"guarded", `type Query { a: Int @auth }`, nil},
 		{"no rule", `type Query { a: Int }`, []string{"Query.a" + noRule}},
 		{"both", `type Query { a: Int @public @auth }`, []string{"Query.a" + bothRules}},
-		{"both, the other way round", `type Query { a: Int @auth @public }`, []string{"Query.a" + bothRules}},
-		{"a directive that is no rule", `type Query { a: Int @authenticated }`, []string{"Query.a" + carries("@authenticated", "authenticated")}},
-		{"directives that are no rules", `directive @cost(of: Int) on FIELD_DEFINITION type Query { a: Int @deprecated @cost(of: 2) @authenticated }`,
-			[]string{"Query.a" + carries("@cost and @authenticated", "cost")}},
+		{"both, reversed", `type Query { a: Int @auth @public }`, []string{"Query.a" + bothRules}},
+		{"unknown directive", `type Query { a: Int @authenticated }`, []string{"Query.a" + unregistered("@authenticated", "authenticated")}},
+		{"unknown directives", `directive @cost(of: Int) on FIELD_DEFINITION type Query { a: Int @deprecated @cost(of: 2) @authenticated }`,
+			[]string{"Query.a" + unregistered("@cost and @authenticated", "cost")}},
 		{"deprecated without a rule", `type Query { a: Int @deprecated b: Int @public }`, []string{"Query.a" + noRule}},
 		{"deprecated with a rule", `type Query { a: Int @deprecated @public }`, nil},
-		{"arguments carry no rule", `type Query { a(b: Int = 1): Int }`, []string{"Query.a" + noRule}},
-		// The rule of a type isn't that of its fields: nothing enforces it there.
-		{"a rule on the type", `type Query @auth { a: Int }`, []string{"Query.a" + noRule}},
-		{"a rule on the interface's field", `interface I { a: Int @auth } type Query implements I { a: Int }`, []string{"Query.a" + noRule}},
+		{"argument", `type Query { a(b: Int = 1): Int }`, []string{"Query.a" + noRule}},
+		// gqlgen doesn't enforce a type's directives on its fields.
+		{"rule on the type", `type Query @auth { a: Int }`, []string{"Query.a" + noRule}},
+		{"rule on the interface's field", `interface I { a: Int @auth } type Query implements I { a: Int }`, []string{"Query.a" + noRule}},
 		{"mutation", `type Query { a: Int @public } type Mutation { b: Int }`, []string{"Mutation.b" + noRule}},
 		{"subscription", `type Query { a: Int @public } type Subscription { b: Int c: Int @auth }`, []string{"Subscription.b" + noRule}},
-		{"another type needs none", `type Query { a: A @public } type A { b: Int c: A }`, nil},
-		// Names don't make roots; the schema does.
+		{"other types need no rule", `type Query { a: A @public } type A { b: Int c: A }`, nil},
+		// The schema definition names the root types.
 		{"custom roots", `schema { query: Q mutation: M subscription: S } type Q { a: Int } type M { b: Int } type S { c: Int }`,
 			[]string{"Q.a" + noRule, "M.b" + noRule, "S.c" + noRule}},
-		{"custom roots, all ruled", `schema { query: Q mutation: M } type Q { a: Int @public } type M { b: Int @auth }`, nil},
-		{"a type that is called Query and isn't", `schema { query: Q } type Q { a: Query @public } type Query { b: Int }`, nil},
-		{"a type that is called Mutation and isn't", `schema { query: Q } type Q { a: Mutation @public } type Mutation { b: Int }`, nil},
+		{"custom roots with rules", `schema { query: Q mutation: M } type Q { a: Int @public } type M { b: Int @auth }`, nil},
+		{"type Query isn't a root", `schema { query: Q } type Q { a: Query @public } type Query { b: Int }`, nil},
+		{"type Mutation isn't a root", `schema { query: Q } type Q { a: Mutation @public } type Mutation { b: Int }`, nil},
 		{"extended roots", `type Query { a: Int @public } extend type Query { b: Int }`, []string{"Query.b" + noRule}},
-		{"one type, two roots", `schema { query: R mutation: R } type R { a: Int }`, []string{"R.a" + noRule, "R.a" + noRule}},
-		{"every fault is named", `
+		{"one type for two roots", `schema { query: R mutation: R } type R { a: Int }`, []string{"R.a" + noRule, "R.a" + noRule}},
+		{"several errors", `
 			type Query { a: Int b: Int @public c: Int @public @auth d: Int @auth e: Int }
 			type Mutation { f: Int g: Int @auth }
 			type Subscription { h: Int @auth @public }`,
@@ -78,8 +79,8 @@ func TestAudit(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var want []string
-			for _, fault := range tt.want {
-				want = append(want, "authz: "+fault)
+			for _, message := range tt.want {
+				want = append(want, "authz: "+message)
 			}
 			got := ""
 			if err := authz.Audit(load(t, tt.schema)); err != nil {
@@ -92,25 +93,25 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// gqlparser adds __schema and __type to the query root, and __typename to none: they need no rule.
-func TestAuditExceptsWhatGraphQLOwns(t *testing.T) {
+// __schema and __type, which gqlparser adds to the query root, need no rule.
+func TestAudit_introspection(t *testing.T) {
 	schema := load(t, `type Query { a: Int @public }`)
 	if schema.Query.Fields.ForName("__schema") == nil {
 		t.Fatal(
-			"gqlparser no longer puts __schema into the query root: see what the exception is " +
-				"for now")
+			"gqlparser no longer adds __schema to the query root: check what Audit's exemption " +
+				"is for now")
 	}
 	if err := authz.Audit(schema); err != nil {
 		t.Errorf("Audit() = %v", err)
 	}
 	schema.Query.Fields = append(schema.Query.Fields, &ast.FieldDefinition{Name: "_entities"})
 	if err := authz.Audit(schema); err == nil || err.Error() != "authz: Query._entities"+noRule {
-		t.Errorf("Audit() = %v; one underscore is a name like any other", err)
+		t.Errorf("Audit() with one underscore = %v, want an error", err)
 	}
 }
 
-// What gqlgen's federation plugin adds has a source that is marked as built in. Fields of these
-// names anywhere else are fields like any other.
+// The sources of gqlgen's federation plugin are marked as built in. Fields with these names in
+// other sources need a rule.
 func TestAudit_federation(t *testing.T) {
 	const added = `
 scalar _Any
@@ -143,43 +144,42 @@ extend type Change { _service: _Service! }`
 	}
 }
 
-// A rule given twice is a fault of the schema already.
-func TestARuleTwiceIsNotGraphQL(t *testing.T) {
+// A duplicate rule isn't valid GraphQL, so Audit needn't check for it.
+func TestAudit_duplicateRule(t *testing.T) {
 	_, err := gqlparser.LoadSchema(&ast.Source{Input: rules +
 		`type Query { a: Int @public @public }`})
 	if err == nil || !strings.Contains(err.Error(), "public") {
-		t.Errorf("LoadSchema() = %v, want a complaint about @public", err)
+		t.Errorf("LoadSchema() = %v, want an error about @public", err)
 	}
 }
 
-func TestAuditOfAnEmptySchema(t *testing.T) {
+func TestAudit_emptySchema(t *testing.T) {
 	if err := authz.Audit(&ast.Schema{}); err != nil {
 		t.Errorf("Audit() = %v", err)
 	}
 }
 
-// A server with directives of its own names them; without their names they guard nothing.
-func TestAuditKnowsTheCallersGuards(t *testing.T) {
+// A server's own directives count as guards only if their names are given.
+func TestAudit_guards(t *testing.T) {
 	schema := load(t,
 		`directive @hasTenant on FIELD_DEFINITION type Query { a: Int @hasTenant b: Int @auth @hasTenant }`)
 	if err := authz.Audit(schema, "hasTenant"); err != nil {
 		t.Errorf("Audit() = %v", err)
 	}
 	if err := authz.Audit(schema); err == nil ||
-		err.Error() != "authz: Query.a"+carries("@hasTenant", "hasTenant") {
-		t.Errorf("Audit() without its name = %v", err)
+		err.Error() != "authz: Query.a"+unregistered("@hasTenant", "hasTenant") {
+		t.Errorf("Audit() without the guard's name = %v", err)
 	}
-	open := load(t,
+	public := load(t,
 		`directive @hasTenant on FIELD_DEFINITION type Query { a: Int @public @hasTenant }`)
-	if err := authz.Audit(open, "hasTenant"); err == nil ||
+	if err := authz.Audit(public, "hasTenant"); err == nil ||
 		!strings.Contains(err.Error(), "Query.a is @public and guarded at once") {
-		t.Errorf("Audit() of an open and guarded field = %v", err)
+		t.Errorf("Audit() of a public and guarded field = %v", err)
 	}
 }
 
-// The registration is a promise about a directive, so it must be of one, and of one that can guard
-// a field.
-func TestAudit_refuses_names_of_no_guard(t *testing.T) {
+// A registered guard must be a directive of the schema that can be on a field.
+func TestAudit_invalidGuards(t *testing.T) {
 	schema := load(t,
 		`directive @onArguments on ARGUMENT_DEFINITION directive @hasRealmRole(name: String) on FIELD_DEFINITION type Query { a: Int @hasRealmRole(name: "x") }`)
 	if err := authz.Audit(schema, "hasRealmRole", "auth"); err != nil {

@@ -1,20 +1,17 @@
-// Package authz says who may call a field. The rules stand in the schema, as directives; here is
-// what each of them does (directives in this file) and the audit that no root field goes without
-// one.
-//
-// A gqlgen server of your own has the directives of Schema in its schema, binds the functions in
-// its generated DirectiveRoot with Bind, and calls Audit once, before it listens:
+// Package authz enforces who may call a field. The rules are directives in the schema. This package
+// implements them (this file), and checks that every root field has one (audit.go). To use it in a
+// gqlgen server of your own, add the directives of Schema to the schema, bind their functions in
+// the generated DirectiveRoot with Bind, and call Audit once, before the server listens:
 //
 //	directives, err := authz.Bind(generated.DirectiveRoot{})
 //	err = authz.Audit(schema.Schema())
 //
-// A directive of your own that guards fields is registered by its name, authz.Audit(schema,
-// "hasTenant"). If you forget it, Audit fails for each field that has no other rule, and says which
-// directives the field carries.
+// Register a guard of your own by its name: authz.Audit(schema, "hasTenant"). If you forget it,
+// Audit fails for each field that has no other rule, and says which directives the field carries.
 //
-// The caller is the one that keycloak.Middleware puts into the context (identity.Require). A denied
-// field fails with an error of package identity; package apierror turns it into the code and the
-// reason that clients branch on, and its example is a whole server.
+// keycloak.Middleware puts the caller into the context (identity.Require). A denied field fails
+// with an error of package identity. Package apierror turns it into the code and the reason that
+// clients branch on; its example is a whole server.
 package authz
 
 import (
@@ -25,13 +22,13 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Public enforces @public: it lets everyone pass, the bearer of a bad token included.
+// Public implements @public: it lets everyone pass, even with an invalid token.
 func Public(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
 	return next(ctx)
 }
 
-// Auth enforces @auth: it lets a verified caller pass, and fails with the reason of
-// identity.Require for everyone else. A denied field is an error, never a bare null.
+// Auth implements @auth: it lets verified callers pass. For everyone else, the field fails with the
+// error of identity.Require. A denied field is an error, never just null.
 func Auth(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
 	if _, err := identity.Require(ctx); err != nil {
 		return nil, err

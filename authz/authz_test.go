@@ -13,14 +13,14 @@ import (
 
 type rule func(context.Context, any, graphql.Resolver) (any, error)
 
-// callers are the three kinds of request that a rule meets.
+// callers returns a context for each kind of caller.
 func callers() map[string]context.Context {
 	return map[string]context.Context{
 		"verified":  identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil),
 		"anonymous": identity.NewContext(context.Background(), nil, nil),
 		"bad token": identity.NewContext(context.Background(), nil,
 			&identity.Error{Reason: identity.ErrTokenExpired}),
-		"unbound": context.Background(), // no middleware ran
+		"no middleware": context.Background(),
 	}
 }
 
@@ -33,12 +33,13 @@ func TestRules(t *testing.T) {
 	}{
 		{"Public", authz.Public, "verified", nil},
 		{"Public", authz.Public, "anonymous", nil},
-		{"Public", authz.Public, "bad token", nil}, // login works while an expired header is still attached
-		{"Public", authz.Public, "unbound", nil},
+		// login works even if an expired token is still sent
+		{"Public", authz.Public, "bad token", nil},
+		{"Public", authz.Public, "no middleware", nil},
 		{"Auth", authz.Auth, "verified", nil},
 		{"Auth", authz.Auth, "anonymous", identity.ErrTokenMissing},
 		{"Auth", authz.Auth, "bad token", identity.ErrTokenExpired},
-		{"Auth", authz.Auth, "unbound", identity.ErrTokenMissing},
+		{"Auth", authz.Auth, "no middleware", identity.ErrTokenMissing},
 	} {
 		ran := false
 		value, err := tt.rule(callers()[tt.caller], nil, func(context.Context) (any, error) {
@@ -57,18 +58,18 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A rule adds nothing to what the field itself says, and hands its context on.
-func TestRulesHandTheFieldsErrorOn(t *testing.T) {
-	fault := errors.New("the field's own")
+// A rule returns the field's own error unchanged, and passes its context on.
+func TestRules_fieldError(t *testing.T) {
+	fieldErr := errors.New("the field's own error")
 	for name, rule := range map[string]rule{"Public": authz.Public, "Auth": authz.Auth} {
 		ctx := callers()["verified"]
 		_, err := rule(ctx, nil, func(inner context.Context) (any, error) {
 			if user, err := identity.Require(inner); err != nil || user.ID != "alice" {
 				t.Errorf("%s: the field's context has %v, %v", name, user, err)
 			}
-			return nil, fault
+			return nil, fieldErr
 		})
-		if !errors.Is(err, fault) {
+		if !errors.Is(err, fieldErr) {
 			t.Errorf("%s: error %v, want the field's", name, err)
 		}
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// The roots below have the shapes of those that gqlgen generates.
+// DirectiveRoots as gqlgen generates them.
 type (
-	ownRoot struct {
+	minimalRoot struct {
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 		Auth   func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	}
@@ -27,7 +27,7 @@ type (
 			err error)
 		Tenant func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	}
-	skippedRoot struct {
+	incompleteRoot struct {
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	}
 	foreignRoot struct {
@@ -39,10 +39,11 @@ type (
 
 var errStaff = errors.New("for staff only")
 
+// staff implements a product's own directive.
 func staff(context.Context, any, graphql.Resolver, string) (any, error) { return nil, errStaff }
 
 func TestBind(t *testing.T) {
-	root, err := authz.Bind(ownRoot{})
+	root, err := authz.Bind(minimalRoot{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +61,8 @@ func TestBind(t *testing.T) {
 	}
 }
 
-// What the caller bound stays: a product may wrap a rule.
-func TestBind_keeps_what_is_bound(t *testing.T) {
+// Bind keeps functions that are already set: a product may wrap a rule.
+func TestBind_alreadyBound(t *testing.T) {
 	denied := func(context.Context, any, graphql.Resolver) (any, error) { return nil, errStaff }
 	root, err := authz.Bind(largerRoot{Auth: denied, Staff: staff, Tenant: authz.Auth})
 	if err != nil {
@@ -81,20 +82,21 @@ func TestBind_fails(t *testing.T) {
 		"authz: directive Staff is bound to no function\nauthz: directive Tenant is bound to no "+
 			"function")
 	if larger.Public != nil || larger.Auth != nil {
-		t.Error("Bind() that fails returns bound directives")
+		t.Error("Bind() returned directives along with an error")
 	}
-	_, err = authz.Bind(skippedRoot{})
+	_, err = authz.Bind(incompleteRoot{})
 	expect(t, err,
-		"authz: authz_test.skippedRoot has no field Auth: expected a schema with the directives "+
+		"authz: authz_test.incompleteRoot has no field Auth: expected a schema with the directives "+
 			"of authz.Schema, and no skip_runtime for them in gqlgen.yml")
 	_, err = authz.Bind(foreignRoot{})
 	expect(t, err,
 		"authz: the schema's directive Auth isn't that of authz.Schema: bound functions have "+
 			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
-	_, err = authz.Bind(&ownRoot{})
-	expect(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.ownRoot")
+	_, err = authz.Bind(&minimalRoot{})
+	expect(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.minimalRoot")
 }
 
+// expect checks the text of an error.
 func expect(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || err.Error() != want {
@@ -102,7 +104,7 @@ func expect(t *testing.T, err error, want string) {
 	}
 }
 
-// A schema of somebody else's has what Audit asks for.
+// A product's schema with the directives of Schema passes the audit.
 func TestSchema(t *testing.T) {
 	schema, err := gqlparser.LoadSchema(
 		&ast.Source{Name: "../authz.graphqls", Input: authz.Schema()},
@@ -115,6 +117,6 @@ func TestSchema(t *testing.T) {
 		t.Error(err)
 	}
 	if strings.Contains(authz.Schema(), "type ") {
-		t.Errorf("it has more than directives:\n%s", authz.Schema())
+		t.Errorf("Schema() has more than directives:\n%s", authz.Schema())
 	}
 }
