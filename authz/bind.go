@@ -12,7 +12,7 @@ import (
 )
 
 // Schema returns the definitions of @public and @auth in GraphQL's schema language, for servers
-// with their builtIn schema. Write them to one of gqlgen's schema files, or add them in the program
+// with their own schema. Write them to one of gqlgen's schema files, or add them in the program
 // that runs gqlgen. gqlgen doesn't try to embed a source whose name begins with "../":
 //
 //	cfg.Sources = append(cfg.Sources, &ast.Source{Name: "../authz.graphqls", Input: authz.Schema()})

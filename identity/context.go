@@ -12,15 +12,15 @@ type caller struct {
 	err  error
 }
 
-// NewContext returns a context that carries what the token verifier said of a request: the verified
-// user, or the reason why its token was refused. Only the verifier's middleware
-// and tests of resolvers call it.
+// NewContext returns a context that carries the result of verifying a request's token: the user, or
+// the error with which the token was rejected. Only the verifier's middleware and tests of
+// resolvers call it.
 func NewContext(ctx context.Context, user *User, err error) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller{user, err})
 }
 
-// Require returns the user that the request speaks for. It fails with ErrTokenMissing when the
-// request brought no bearer token, and with the verifier's reason when it brought a bad one.
+// Require returns the user who sent the request. It returns ErrTokenMissing if the request had no
+// bearer token, and the verifier's error if the token was rejected.
 func Require(ctx context.Context) (*User, error) {
 	c, _ := ctx.Value(callerKey{}).(caller)
 	switch {
@@ -35,21 +35,21 @@ func Require(ctx context.Context) (*User, error) {
 type addressKey struct{}
 
 // WithAddress returns a context that carries the network address of the client that sent a request.
-// Only the middleware that knows which proxies to believe calls it.
+// Only the middleware that knows the trusted proxies calls it.
 func WithAddress(ctx context.Context, address netip.Addr) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
 }
 
 // Address returns the network address of the client that sent the request, or the zero Addr, which
-// isn't valid, when it isn't known. It says where a request came from, never who sent it.
+// isn't valid, if it is unknown. It says where a request came from, never who sent it.
 func Address(ctx context.Context) netip.Addr {
 	address, _ := ctx.Value(addressKey{}).(netip.Addr)
 	return address
 }
 
-// NetworkOf returns the network of an address that counts as one place: an IPv4 /24 or an IPv6 /48,
-// which is what people are given for little or nothing. It returns the zero Prefix, which isn't
-// valid, for an address that isn't.
+// NetworkOf returns the network that limits count an address under: its IPv4 /24 or IPv6 /48, since
+// anyone can get that many addresses for little money. It returns the zero Prefix, which isn't
+// valid, for an address that isn't valid.
 func NetworkOf(address netip.Addr) netip.Prefix {
 	address, bits := address.Unmap().WithZone(""), 48
 	if address.Is4() {

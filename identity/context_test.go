@@ -11,21 +11,21 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-func TestRequireOutsideARequestFailsAsWithoutAToken(t *testing.T) {
+func TestRequire_noContext(t *testing.T) {
 	user, err := identity.Require(context.Background())
 	if user != nil || !errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, %v, want ErrTokenMissing", user, err)
 	}
 }
 
-func TestRequireOfAnAnonymousRequest(t *testing.T) {
+func TestRequire_anonymous(t *testing.T) {
 	user, err := identity.Require(identity.NewContext(context.Background(), nil, nil))
 	if user != nil || !errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, %v, want ErrTokenMissing", user, err)
 	}
 }
 
-func TestRequireGivesTheVerifiedUser(t *testing.T) {
+func TestRequire_verified(t *testing.T) {
 	alice := &identity.User{ID: "alice"}
 	user, err := identity.Require(identity.NewContext(context.Background(), alice, nil))
 	if err != nil || user != alice {
@@ -33,22 +33,22 @@ func TestRequireGivesTheVerifiedUser(t *testing.T) {
 	}
 }
 
-// A bad token is never an anonymous request: the reason comes out as it went in.
-func TestRequireGivesTheReasonOfARefusal(t *testing.T) {
+// A request with a bad token isn't anonymous: Require returns the verifier's error unchanged.
+func TestRequire_badToken(t *testing.T) {
 	reason := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp is yesterday"}
 	user, err := identity.Require(identity.NewContext(context.Background(), nil, reason))
 	if user != nil || !errors.Is(err, identity.ErrTokenExpired) ||
 		errors.Is(err, identity.ErrTokenMissing) {
-		t.Errorf("Require() = %v, %v, want ErrTokenExpired alone", user, err)
+		t.Errorf("Require() = %v, %v, want only ErrTokenExpired", user, err)
 	}
-	if refused, ok := errors.AsType[*identity.Error](err); !ok ||
-		refused.Detail != "exp is yesterday" {
+	if rejected, ok := errors.AsType[*identity.Error](err); !ok ||
+		rejected.Detail != "exp is yesterday" {
 		t.Errorf("Require() lost the detail: %v", err)
 	}
 }
 
-// A verifier that gives a user and a reason has refused.
-func TestRequireTakesTheReasonBeforeTheUser(t *testing.T) {
+// If a verifier returns a user and an error, the token counts as rejected.
+func TestRequire_userAndError(t *testing.T) {
 	ctx := identity.NewContext(context.Background(), &identity.User{ID: "alice"},
 		identity.ErrTokenSignature)
 	if user, err := identity.Require(ctx); user != nil ||
@@ -57,9 +57,8 @@ func TestRequireTakesTheReasonBeforeTheUser(t *testing.T) {
 	}
 }
 
-// The key has a type of its own that nobody else can name, so a key of the same look is another
-// key.
-func TestAnotherPackagesKeyDoesNotReplaceTheCaller(t *testing.T) {
+// The context key has an unexported type, so no other package can replace the caller.
+func TestRequire_foreignKeys(t *testing.T) {
 	type callerKey struct{}
 	ctx := identity.NewContext(context.Background(), nil, identity.ErrTokenExpired)
 	for _, key := range []any{callerKey{}, struct{}{}, "caller", "user", 0} {
@@ -71,7 +70,7 @@ func TestAnotherPackagesKeyDoesNotReplaceTheCaller(t *testing.T) {
 	}
 }
 
-func TestInnerContextWins(t *testing.T) {
+func TestRequire_innerContext(t *testing.T) {
 	outer := identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil)
 	if _, err := identity.Require(identity.NewContext(outer, nil, nil)); !errors.Is(err,
 		identity.ErrTokenMissing) {
@@ -83,7 +82,7 @@ func TestError(t *testing.T) {
 	err := fmt.Errorf("verify: %w",
 		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
 	if !errors.Is(err, identity.ErrTokenNotAccepted) {
-		t.Errorf("%v is not its reason", err)
+		t.Errorf("%v isn't its Reason", err)
 	}
 	if want := "verify: token is not meant for this API"; err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
@@ -99,7 +98,7 @@ func TestClaims(t *testing.T) {
 	if err := claims.Decode(&got); err != nil || len(got.Nested.A) != 2 {
 		t.Errorf("Decode = %v, %v", got, err)
 	}
-	// Nobody but the verifier makes claims.
+	// Only the verifier makes claims.
 	for _, v := range []any{nil, "{}", map[string]any{}} {
 		c := identity.Claims("before")
 		if err := c.UnmarshalGQL(v); err == nil ||
@@ -109,15 +108,15 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-func TestTheAddressOfARequest(t *testing.T) {
+func TestAddress(t *testing.T) {
 	if got := identity.Address(context.Background()); got.IsValid() {
-		t.Errorf("Address() = %v, want none: nobody said", got)
+		t.Errorf("Address() of an empty context = %v, want none", got)
 	}
 	want := netip.MustParseAddr("192.0.2.7")
 	if got := identity.Address(identity.WithAddress(context.Background(), want)); got != want {
 		t.Errorf("Address() = %v, want %v", got, want)
 	}
-	// It says nothing of who calls.
+	// An address doesn't identify a caller.
 	if user, err := identity.Require(identity.WithAddress(context.Background(), want)); user !=
 		nil || !errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, %v, want ErrTokenMissing", user, err)
@@ -138,10 +137,10 @@ func TestNetworkOf(t *testing.T) {
 		"2001:db8:1:2::1": "2001:db8:1::/48", "fe80::1%eth0": "fe80::/48",
 	} {
 		if got := identity.NetworkOf(netip.MustParseAddr(address)); got.String() != want {
-			t.Errorf("%s is in %v, want %s", address, got, want)
+			t.Errorf("NetworkOf(%s) = %v, want %s", address, got, want)
 		}
 	}
 	if got := identity.NetworkOf(netip.Addr{}); got.IsValid() {
-		t.Errorf("no address is in %v", got)
+		t.Errorf("NetworkOf of the zero Addr = %v, want the zero Prefix", got)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds on what a sign-in may carry, in bytes. Keycloak keeps user names in 255 characters.
+// Limits on the arguments of a sign-in, in bytes. Keycloak's usernames have up to 255 characters.
 const (
 	MaxUsernameBytes     = 1020
 	MaxPasswordBytes     = 4096
@@ -15,16 +15,16 @@ const (
 	MaxRefreshTokenBytes = 32 << 10
 )
 
-// Credentials are what a person signs in with. Make them with NewCredentials.
+// Credentials are what a user signs in with. Make them with NewCredentials.
 type Credentials struct {
-	Username string // or e-mail address, as typed: Keycloak doesn't trim it, and ignores its case
+	Username string // or e-mail address, as typed: Keycloak doesn't trim it, and ignores case
 	Password Secret
-	OTP      Secret // a one-time code; empty when the person gave none
+	OTP      Secret // a one-time code; empty if the user gave none
 }
 
-// NewCredentials wraps what a client sent. It fails with ErrBadInput when a value is empty, longer
-// than its bound, not UTF-8, or holds a control character: no realm is asked about those. A nil otp
-// is no one-time code.
+// NewCredentials returns the credentials that a client sent. It fails with ErrBadInput if a value
+// is empty, too long, not UTF-8, or has a control character: those are never sent to the realm. If
+// otp is nil, there is no one-time code.
 func NewCredentials(username, password string, otp *string) (Credentials, error) {
 	credentials := Credentials{Username: username, Password: NewSecret(password)}
 	if err := check("username", username, MaxUsernameBytes); err != nil {
@@ -42,25 +42,25 @@ func NewCredentials(username, password string, otp *string) (Credentials, error)
 	return credentials, nil
 }
 
-// Account returns the username as a key for counting: the lookup name, trimmed and case-folded.
-// Names that Keycloak takes for one name share a key, whether they are looked up in its database or
-// in a directory that doesn't mind blanks around a name; different names may share one too. A user
-// who can also sign in by e-mail has two keys.
-func (c Credentials) Account() string {
+// AccountKey returns a key for counting attempts: LookupName, trimmed and case-folded. Names that
+// Keycloak considers equal share a key, whether it looks them up in its database or in a directory
+// that ignores blanks around a name. Different names may share a key too. A user who can also sign
+// in by e-mail has two keys.
+func (c Credentials) AccountKey() string {
 	return strings.Map(foldRune, strings.TrimSpace(c.LookupName()))
 }
 
-// foldRune maps the letters that differ only in case to one of them: s and ſ to s. Lowering
-// wouldn't do: Unicode has lower case letters that are the same in upper case.
+// foldRune maps letters that differ only in case to the same letter, such as s and ſ to s. Lower
+// case wouldn't be enough: Unicode has different lower-case letters with the same upper case.
 func foldRune(r rune) rune {
-	least := r
+	smallest := r
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
-		least = min(least, next)
+		smallest = min(smallest, next)
 	}
-	return unicode.ToLower(least) // an ASCII letter in the round is its upper case
+	return unicode.ToLower(smallest) // the smallest ASCII letter is in upper case
 }
 
-// NewRefreshToken wraps a refresh token that a client sent, with the checks of NewCredentials.
+// NewRefreshToken returns the refresh token that a client sent, after the checks of NewCredentials.
 func NewRefreshToken(token string) (Secret, error) {
 	if err := check("refreshToken", token, MaxRefreshTokenBytes); err != nil {
 		return Secret{}, err
@@ -68,7 +68,7 @@ func NewRefreshToken(token string) (Secret, error) {
 	return NewSecret(token), nil
 }
 
-// check names the argument and what is wrong with it, never its value.
+// check returns an error that says which argument is wrong and why, but never its value.
 func check(name, value string, maxBytes int) error {
 	switch {
 	case value == "":

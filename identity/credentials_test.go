@@ -7,13 +7,14 @@ import (
 	"unicode"
 )
 
-// An argument is one way into the domain. Each obeys the same rules.
+// An argument is a value from a client. The same checks apply to all.
 type argument struct {
 	name     string
 	maxBytes int
-	make     func(value string) (got string, err error)
+	parse    func(value string) (got string, err error)
 }
 
+// arguments returns all arguments of the package's constructors.
 func arguments() []argument {
 	return []argument{
 		{"username", 1020, func(v string) (string, error) {
@@ -35,31 +36,32 @@ func arguments() []argument {
 	}
 }
 
-func TestFaultyArgumentsAreRefusedByNameAndNeverByValue(t *testing.T) {
+// Errors name the argument, never its value.
+func TestArguments_invalid(t *testing.T) {
 	for _, arg := range arguments() {
-		for _, fault := range []struct{ name, value, want string }{
+		for _, tt := range []struct{ name, value, want string }{
 			{"empty", "", "is empty"},
 			{"NUL", canary + "\x00", "holds a control character"},
-			{"NUL alone", "\x00", "holds a control character"},
+			{"only NUL", "\x00", "holds a control character"},
 			{"tab", "\t" + canary, "holds a control character"},
 			{"line feed", canary + "\n", "holds a control character"},
 			{"carriage return", canary + "\r" + canary, "holds a control character"},
 			{"escape", "\x1b[31m" + canary, "holds a control character"},
 			{"unit separator", canary + "\x1f", "holds a control character"},
 			{"delete", canary + "\x7f", "holds a control character"},
-			{"next line, of C1", canary + "\u0085", "holds a control character"},
+			{"next line (C1)", canary + "\u0085", "holds a control character"},
 			{"not UTF-8", canary + "\xff", "is not UTF-8"},
 			{"half a rune", canary + "\xc3", "is not UTF-8"},
 			{"a surrogate", canary + "\xed\xa0\x80", "is not UTF-8"},
 		} {
-			got, err := arg.make(fault.value)
-			checkRefused(t, arg.name+": "+fault.name, got, err, arg.name+" "+fault.want)
+			got, err := arg.parse(tt.value)
+			wantBadInput(t, arg.name+": "+tt.name, got, err, arg.name+" "+tt.want)
 		}
 	}
 }
 
-// checkRefused wants ErrBadInput, the exact words, and nothing of the value in any of them.
-func checkRefused(t *testing.T, name, got string, err error, want string) {
+// wantBadInput checks that err is ErrBadInput with this message, and that no value was returned.
+func wantBadInput(t *testing.T, name, got string, err error, want string) {
 	t.Helper()
 	if !errors.Is(err, ErrBadInput) {
 		t.Fatalf("%s: error %v, want ErrBadInput", name, err)
@@ -68,37 +70,37 @@ func checkRefused(t *testing.T, name, got string, err error, want string) {
 		t.Errorf("%s: error %q, want %q", name, text, "bad input: "+want)
 	}
 	if got != "" {
-		t.Errorf("%s: a refused value came back", name)
+		t.Errorf("%s: an invalid value was returned", name)
 	}
 }
 
-func TestBoundsAreExact(t *testing.T) {
-	bounds := map[string]string{
+func TestArguments_maxBytes(t *testing.T) {
+	messages := map[string]string{
 		"username": "is longer than 1020 bytes", "password": "is longer than 4096 bytes",
 		"otp": "is longer than 64 bytes", "refreshToken": "is longer than 32768 bytes",
 	}
 	for _, arg := range arguments() {
 		longest := strings.Repeat("x", arg.maxBytes)
-		if got, err := arg.make(longest); err != nil || got != longest {
-			t.Errorf("%s of %d bytes: %v, want it to pass", arg.name, arg.maxBytes, err)
+		if got, err := arg.parse(longest); err != nil || got != longest {
+			t.Errorf("%s of %d bytes: %v, want no error", arg.name, arg.maxBytes, err)
 		}
-		got, err := arg.make(longest + "x")
-		checkRefused(t, arg.name, got, err, arg.name+" "+bounds[arg.name])
+		got, err := arg.parse(longest + "x")
+		wantBadInput(t, arg.name, got, err, arg.name+" "+messages[arg.name])
 
-		// Bytes count, not runes: the bound is there for the sake of memory.
+		// The limit is in bytes, not runes, since it bounds memory.
 		wide := strings.Repeat("ü", arg.maxBytes/2)
-		if got, err := arg.make(wide); err != nil || got != wide {
-			t.Errorf("%s of %d bytes in wide runes: %v, want it to pass", arg.name, arg.maxBytes,
+		if got, err := arg.parse(wide); err != nil || got != wide {
+			t.Errorf("%s of %d bytes in wide runes: %v, want no error", arg.name, arg.maxBytes,
 				err)
 		}
-		got, err = arg.make(wide + "ü")
-		checkRefused(t, arg.name+" in wide runes", got, err, arg.name+" "+bounds[arg.name])
+		got, err = arg.parse(wide + "ü")
+		wantBadInput(t, arg.name+" in wide runes", got, err, arg.name+" "+messages[arg.name])
 	}
 }
 
-// Blanks may be part of a password, and the realm decides what a user name is: nothing is trimmed,
-// folded or encoded on the way.
-func TestEveryOtherTextPassesUnchanged(t *testing.T) {
+// Blanks may be part of a password, and the realm decides what a username is: nothing is trimmed,
+// folded or encoded.
+func TestArguments_unchanged(t *testing.T) {
 	for _, arg := range arguments() {
 		for _, value := range []string{
 			"a", " ", "  alice  ", "\u00a0alice", "Alice", "ALICE@Example.ORG",
@@ -106,14 +108,14 @@ func TestEveryOtherTextPassesUnchanged(t *testing.T) {
 			"[redacted]", "jürgen", "пароль", "密码", "🔑🔑", "e\u0301", "\u200f", "a\u2028b", "\ufeff",
 			"\ufffd",
 		} {
-			if got, err := arg.make(value); err != nil || got != value {
+			if got, err := arg.parse(value); err != nil || got != value {
 				t.Errorf("%s %q: got %q, %v", arg.name, value, got, err)
 			}
 		}
 	}
 }
 
-func TestAbsentOTPIsNone(t *testing.T) {
+func TestNewCredentials_otp(t *testing.T) {
 	credentials, err := NewCredentials("alice", canary, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -125,17 +127,17 @@ func TestAbsentOTPIsNone(t *testing.T) {
 	credentials, err = NewCredentials("alice", canary, &otp)
 	if err != nil || credentials.OTP.Reveal() != "123456" ||
 		credentials.Password.Reveal() != canary || credentials.Username != "alice" {
-		t.Errorf("credentials came back mixed up, or %v", err)
+		t.Errorf("NewCredentials() mixed up its arguments, or failed: %v", err)
 	}
 }
 
-// One fault of several is told: the first, in the order of the arguments.
-func TestFirstFaultIsNamed(t *testing.T) {
+// Of several invalid arguments, the error names the first.
+func TestNewCredentials_firstError(t *testing.T) {
 	otp := ""
 	_, err := NewCredentials("", "", &otp)
-	checkRefused(t, "all empty", "", err, "username is empty")
+	wantBadInput(t, "all empty", "", err, "username is empty")
 	_, err = NewCredentials("alice", "", &otp)
-	checkRefused(t, "password and otp empty", "", err, "password is empty")
+	wantBadInput(t, "password and otp empty", "", err, "password is empty")
 }
 
 func FuzzNewCredentials(f *testing.F) {
@@ -148,25 +150,25 @@ func FuzzNewCredentials(f *testing.F) {
 				t.Fatalf("error %v, want ErrBadInput", err)
 			}
 			if credentials != (Credentials{}) {
-				t.Fatal("refused, and credentials all the same")
+				t.Fatal("NewCredentials() returned credentials along with an error")
 			}
 			return
 		}
 		if credentials.Username != username || credentials.Password.Reveal() != password ||
 			credentials.OTP.Reveal() != otp {
-			t.Fatal("a value changed on its way")
+			t.Fatal("NewCredentials() changed a value")
 		}
 	})
 }
 
-// Whatever Keycloak takes for one account is counted as one: a spelling of its own would be a fresh
-// budget.
-func TestSpellingsOfOneAccount(t *testing.T) {
+// Names that Keycloak considers equal share a key: otherwise another spelling would get a new
+// limit.
+func TestCredentials_AccountKey_spellings(t *testing.T) {
 	for _, names := range [][]string{
 		{"alice", "Alice", "ALICE", " alice ", "alice\u00a0", "\u2003aLiCe"},
 		{"kim", "KIM", "\u212aim"}, // the Kelvin sign
 		{"ärger", "ÄRGER"},
-		{"σας", "ΣΑΣ", "Σασ", "ςας"}, // Java lowers Σ by its place in the word
+		{"σας", "ΣΑΣ", "Σασ", "ςας"}, // Java lowers Σ depending on its position in the word
 		{"i\u0307d", "İD", "İd"},
 		{"straße", "STRAẞE"},
 		{"ſam", "SAM", "sam"},
@@ -174,28 +176,27 @@ func TestSpellingsOfOneAccount(t *testing.T) {
 		{"ϐ", "β", "Β"},
 		{"𐐨", "𐐀"},
 	} {
-		want := Credentials{Username: names[0]}.Account()
+		want := Credentials{Username: names[0]}.AccountKey()
 		for _, name := range names {
-			if got := (Credentials{Username: name}).Account(); got != want {
-				t.Errorf("Account() of %q is %q, of %q %q: want the same", name, got, names[0],
-					want)
+			if got := (Credentials{Username: name}).AccountKey(); got != want {
+				t.Errorf("AccountKey() of %q = %q, want %q as of %q", name, got, want, names[0])
 			}
 		}
 	}
 	seen := map[string]string{}
 	for _, name := range []string{"alice", "alíce", "al ice", "alice1", "alice@example.org", "іd",
 		"id", "ıd", "i\u0307d"} {
-		account := Credentials{Username: name}.Account()
-		if other, twice := seen[account]; twice {
-			t.Errorf("%q and %q are one account", name, other)
+		key := Credentials{Username: name}.AccountKey()
+		if other, ok := seen[key]; ok {
+			t.Errorf("%q and %q share the key %q", name, other, key)
 		}
-		seen[account] = name
+		seen[key] = name
 	}
 }
 
-// What lowering takes for equal, Account does too: every letter there is, and İ as Java lowers it.
-func TestNoLetterEscapesTheFolding(t *testing.T) {
-	account := func(name string) string { return Credentials{Username: name}.Account() }
+// Every letter has the same key as its lower case, including İ, which Java lowers to two letters.
+func TestCredentials_AccountKey_everyLetter(t *testing.T) {
+	key := func(name string) string { return Credentials{Username: name}.AccountKey() }
 	letters := 0
 	for r := rune(0); r <= unicode.MaxRune; r++ {
 		lower := string(unicode.ToLower(r))
@@ -205,14 +206,14 @@ func TestNoLetterEscapesTheFolding(t *testing.T) {
 		if lower != string(r) {
 			letters++
 		}
-		if a, b := account(string(r)), account(lower); a != b {
-			t.Errorf("Account() of %q is %q, of %q %q", string(r), a, lower, b)
+		if a, b := key(string(r)), key(lower); a != b {
+			t.Errorf("AccountKey() of %q = %q, of %q = %q", string(r), a, lower, b)
 		}
-		if once := account(string(r)); account(once) != once {
-			t.Errorf("Account() of %q isn't settled: %q, %q", string(r), once, account(once))
+		if once := key(string(r)); key(once) != once {
+			t.Errorf("AccountKey() of %q = %q, and of that %q, want the same", string(r), once, key(once))
 		}
 	}
 	if letters < 1000 {
-		t.Errorf("%d letters have a lower case, want more", letters)
+		t.Errorf("%d letters have a lower case, want at least 1000", letters)
 	}
 }

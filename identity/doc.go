@@ -1,11 +1,12 @@
-// Package identity describes callers, whichever server issued their tokens.
+// Package identity defines users, credentials, tokens and their errors, independent of the server
+// that issues the tokens.
 //
-// It is the one package that every room of the server may import, and it imports nothing but the
-// standard library. Read it in this order: User is a caller whose access token was verified;
-// NewContext and Require carry that caller, or the reason why there is none, through a request;
-// Credentials and OpenIDToken are what goes into a sign-in and what comes out; Secret keeps
-// passwords and tokens out of every log; errors.go names everything that can go wrong.
+// Every other package may import it, and it imports only the standard library. Read it in this
+// order: User is a caller whose access token was verified. NewContext and Require carry the caller,
+// or the reason why there is none, through a request. Credentials are the input of a sign-in, and
+// OpenIDToken is its result. Secret keeps passwords and tokens out of every log. errors.go lists
+// everything that can go wrong.
 //
-// gqlgen binds the types of the GraphQL schema to the types here by name (gqlgen.yml, autobind), so
-// an exported type in this package that shares a name with a schema type is that schema type.
+// gqlgen binds the types of the GraphQL schema to the types of this package by name (gqlgen.yml,
+// autobind). So an exported type with the name of a schema type is the Go type of that schema type.
 package identity

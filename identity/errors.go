@@ -7,13 +7,12 @@ import (
 	"time"
 )
 
-// The text of every error here is fit for clients, in every server that presents it: it names no
-// address, no issuer, no setting, and repeats nothing that a client or the realm sent. What
-// operators need beyond that is a field, Detail, and Detail the function finds it in a chain of
-// errors.
+// Clients may read the text of every error in this file: it names no address, issuer or setting,
+// and repeats nothing that a client or the realm sent. Details for operators are in Error.Detail;
+// the function Detail finds them in a chain of errors.
 
-// Why a request has no caller. Each is one reason in the
-// table of errors that clients see.
+// Reasons why a request has no caller. Each is a reason in the table of errors that clients see
+// (package apierror).
 var (
 	ErrTokenMissing     = errors.New("no bearer token")
 	ErrTokenMalformed   = errors.New("token is malformed")
@@ -26,43 +25,45 @@ var (
 	ErrKeysUnavailable  = errors.New("the keys to verify tokens can't be had")
 )
 
-// Why a sign-in, a refresh or a sign-out failed.
+// Reasons why a sign-in, a refresh or a sign-out failed.
 var (
 	ErrRefreshExpired = errors.New("refresh token has expired")
 	ErrSessionEnded   = errors.New("session has ended")
 	ErrRefreshInvalid = errors.New("refresh token is not valid")
 
-	// Refused before the realm was asked.
+	// Rejected without a call to the realm.
 	ErrBadInput = errors.New("bad input")
-	// Unknown user, wrong password or code, locked account: never told apart.
+	// Unknown user, wrong password or code, or locked account: one error, so that clients can't
+	// find out which.
 	ErrBadCredentials = errors.New("bad credentials")
-	// The password was right.
+	// The password was right in both of these cases.
 	ErrAccountDisabled = errors.New("account is disabled")
 	ErrAccountNotReady = errors.New("account is not fully set up")
-	// For this client, in the realm.
+	// The realm doesn't allow it for this client.
 	ErrLoginNotAllowed = errors.New("password sign-in is off")
-	// The realm may end the session for it.
+	// The realm may have ended the session because of it.
 	ErrRefreshReused = errors.New("refresh token was used twice")
-	// The realm is down, slow, or its response makes no sense.
+	// The realm is down or slow, or its response is invalid.
 	ErrProviderUnavailable = errors.New("realm is unavailable")
-	// A setting here or a switch in the realm is wrong.
+	// A setting of this server or of the realm is wrong.
 	ErrProviderMisconfigured = errors.New("realm refuses this server")
-	// A bound of our own.
+	// A limit of this server.
 	ErrBusy = errors.New("too many calls at once")
 	// A RateLimitError says when to try again.
 	ErrRateLimited = errors.New("too many attempts")
 )
 
-// An Error is one of the errors above with what operators need to know beside it. It says why an
-// access token was refused, why the realm couldn't be asked, or what was wrong with its response.
-// Its text is that of its Reason, and fit for clients.
+// An Error is one of the errors above with a detail for operators: why an access token was
+// rejected, why the realm couldn't be called, or what was wrong with its response. Its text is that
+// of its Reason, so clients may read it.
 type Error struct {
 	Reason error // one of the errors above, for errors.Is
-	// Detail is for operators: "iss is X; accepted: Y", addresses, settings, what came back. It
-	// never holds a password or a token.
+	// Detail is for operators: "iss is X; accepted: Y", addresses, settings, the response. It never
+	// contains a password or a token.
 	Detail string
 
-	// TimedOut means that the realm was asked and didn't respond in time. It may still be at work.
+	// TimedOut means that the realm was called and didn't respond in time. It may still be
+	// processing the request.
 	TimedOut bool
 }
 
@@ -86,12 +87,12 @@ func (e *Error) Unwrap() error { return e.Reason }
 // OperatorDetail returns Detail.
 func (e *Error) OperatorDetail() string { return e.Detail }
 
-// LogValue returns the text with the detail: a log is for operators.
+// LogValue returns the text and the detail, since operators read the log.
 func (e *Error) LogValue() slog.Value { return logValue(e) }
 
-// Detail returns what err says to operators beyond its text, and "" if there is nothing. It is for
-// logs, and must not reach a client in production. It asks the first error in err's tree that has a
-// method OperatorDetail() string, as Error and keycloak.Refusal have.
+// Detail returns err's detail for operators, or "" if it has none. It is for logs, and must not
+// reach a client in production. It calls OperatorDetail of the first error in err's tree that has a
+// method OperatorDetail() string, such as Error and keycloak.Refusal.
 func Detail(err error) string {
 	if detailed, ok := errors.AsType[operatorError](err); ok {
 		return detailed.OperatorDetail()
@@ -111,10 +112,10 @@ func logValue(err operatorError) slog.Value {
 	return slog.StringValue(err.Error())
 }
 
-// A RateLimitError means that someone tried too often. It is the same for existing and unknown
+// A RateLimitError means that there were too many attempts. It is the same for existing and unknown
 // usernames.
 type RateLimitError struct {
-	RetryAfter time.Duration // from now; an earlier attempt is refused, too
+	RetryAfter time.Duration // from now; earlier attempts fail too
 }
 
 func (e *RateLimitError) Error() string {

@@ -5,16 +5,16 @@ import (
 	"unicode"
 )
 
-// LookupName returns the username in the spelling in which Keycloak looks it up, as a username and
-// as an e-mail address: lowered as Java does, and not trimmed. Spellings of one account have one
-// lookup name. Accounts share one only where their names differ in σ and ς, which Java chooses by
-// their place in a word.
+// LookupName returns the username as Keycloak looks it up, both as a username and as an e-mail
+// address: in Java's lower case, and not trimmed. All spellings of a name that Keycloak considers
+// equal have the same lookup name. So do names that differ only in σ and ς, because Java lowers Σ
+// depending on its position in the word.
 func (c Credentials) LookupName() string {
 	var lowered strings.Builder
 	lowered.Grow(len(c.Username))
 	for _, r := range c.Username {
 		switch {
-		case r == 'İ': // the one letter that Java lowers to two
+		case r == 'İ': // the only letter that Java lowers to two
 			lowered.WriteString("i\u0307")
 		case r == 'ς':
 			lowered.WriteRune('σ')
@@ -25,8 +25,8 @@ func (c Credentials) LookupName() string {
 	return lowered.String()
 }
 
-// lowerRune lowers as Java 25 does, by Unicode 16. Go 1.26 and Java 21 have Unicode 15, without the
-// letters that are named here.
+// lowerRune returns r's lower case in Java 25, which has Unicode 16. Go 1.26 and Java 21 have
+// Unicode 15, which lacks the letters handled here.
 func lowerRune(r rune) rune {
 	switch {
 	case r >= 0x10d50 && r <= 0x10d65: // Garay

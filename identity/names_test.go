@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// javaLower is what Java 25 makes of texts, as testdata/Lower.java printed it.
+// javaLower returns the lower case of texts in Java 25, as testdata/Lower.java printed it.
 func javaLower(t *testing.T) map[string]string {
 	t.Helper()
 	file, err := os.ReadFile("testdata/java-lower.txt")
@@ -24,7 +24,7 @@ func javaLower(t *testing.T) map[string]string {
 	return lowered
 }
 
-// decode reads code points in hexadecimal digits with blanks between them.
+// decode returns the text of these hexadecimal code points, which are separated by blanks.
 func decode(t *testing.T, points string) string {
 	t.Helper()
 	var text strings.Builder
@@ -38,7 +38,7 @@ func decode(t *testing.T, points string) string {
 	return text.String()
 }
 
-// mergeSigmas is the one thing in which a lookup name is coarser than Java's lower case.
+// mergeSigmas replaces ς with σ: the one way in which LookupName differs from Java's lower case.
 func mergeSigmas(text string) string { return strings.ReplaceAll(text, "ς", "σ") }
 
 func TestCredentials_LookupName_everyCodePoint(t *testing.T) {
@@ -52,7 +52,7 @@ func TestCredentials_LookupName_everyCodePoint(t *testing.T) {
 			want = string(r)
 		}
 		if got := (Credentials{Username: string(r)}).LookupName(); got != mergeSigmas(want) {
-			t.Errorf("%U is %+q, want %+q", r, got, want)
+			t.Errorf("LookupName() of %U = %+q, want %+q", r, got, want)
 		}
 	}
 }
@@ -61,23 +61,23 @@ func TestCredentials_LookupName_words(t *testing.T) {
 	words := 0
 	for word, want := range javaLower(t) {
 		if got := (Credentials{Username: word}).LookupName(); got != mergeSigmas(want) {
-			t.Errorf("%+q is %+q, want %+q", word, got, want)
+			t.Errorf("LookupName() of %+q = %+q, want %+q", word, got, want)
 		}
 		if strings.ContainsRune(word, 'Σ') && strings.ContainsRune(want, 'ς') {
 			words++
 		}
 	}
 	if words < 50 {
-		t.Errorf("%d words have a final sigma: the table doesn't test them", words)
+		t.Errorf("%d words have a final sigma, want at least 50", words)
 	}
 }
 
-// A neighbour of a name is another account, and has another lookup name.
-func TestCredentials_LookupName_neighbours(t *testing.T) {
+// Similar names are different accounts, and have different lookup names.
+func TestCredentials_LookupName_similar(t *testing.T) {
 	for _, name := range []string{"dave@example.com\u00a0", " dave@example.com",
 		"dave@example.com\u2003", "d\u0430ve@example.com", "dave@ex\u00e4mple.com"} {
 		if got := (Credentials{Username: name}).LookupName(); got != name {
-			t.Errorf("%+q is %+q, want it unchanged", name, got)
+			t.Errorf("LookupName() of %+q = %+q, want it unchanged", name, got)
 		}
 	}
 	for _, pair := range [][2]string{{"ſ", "s"}, {"\u0131", "i"}, {"i\u0307", "i"}, {"ß", "ss"},
@@ -85,19 +85,20 @@ func TestCredentials_LookupName_neighbours(t *testing.T) {
 		one, other := Credentials{Username: pair[0]}.LookupName(),
 			Credentials{Username: pair[1]}.LookupName()
 		if one == other {
-			t.Errorf("%+q and %+q are both %+q", pair[0], pair[1], one)
+			t.Errorf("LookupName() of %+q and %+q = %+q", pair[0], pair[1], one)
 		}
 	}
 }
 
-// Whatever Keycloak takes for one name is one for counting too: a spelling is no fresh budget.
-func TestCredentials_Account_isCoarser(t *testing.T) {
+// Names that Keycloak considers equal share a key: otherwise another spelling would get a new
+// limit.
+func TestCredentials_AccountKey_java(t *testing.T) {
 	for word, lowered := range javaLower(t) {
-		one, other := Credentials{Username: word}.Account(),
-			Credentials{Username: lowered}.Account()
+		one, other := Credentials{Username: word}.AccountKey(),
+			Credentials{Username: lowered}.AccountKey()
 		if one != other {
-			t.Errorf("%+q counts as %+q, and %+q, the same for Keycloak, as %+q", word, one,
-				lowered, other)
+			t.Errorf("AccountKey() of %+q = %+q, of its lower case %+q = %+q", word, one, lowered,
+				other)
 		}
 	}
 }

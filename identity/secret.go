@@ -10,19 +10,19 @@ import (
 
 const redacted = "[redacted]"
 
-// A Secret is a password or a token that can't be printed, logged or encoded: every such attempt
-// gives "[redacted]". Reveal is the way out to the secret's recipient, MarshalGQL the way out to
-// the client that is to have it. The zero value is the empty secret. A Secret is immutable and safe
-// for concurrent use.
+// A Secret is a password or a token that can't be printed, logged or encoded by accident: the
+// result is always "[redacted]". Only Reveal and MarshalGQL return the text: Reveal to send it to
+// the realm, and MarshalGQL to send it to the client it is for. The zero value is the empty secret.
+// A Secret is immutable and safe for concurrent use.
 //
-// The text sits behind a pointer because fmt doesn't call methods on unexported fields: printing a
-// struct that holds a Secret in one shows an address, never the text.
+// The text is behind a pointer because fmt doesn't call methods of unexported fields: printing a
+// struct with a Secret in such a field shows an address, never the text.
 type Secret struct{ text *string }
 
-// NewSecret wraps text.
+// NewSecret returns text as a Secret.
 func NewSecret(text string) Secret { return Secret{&text} }
 
-// Reveal returns the text. Call it where the text leaves for its destination, and nowhere else.
+// Reveal returns the text. Call it only where the text is sent to its recipient.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
@@ -45,7 +45,7 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText returns "[redacted]"; encoding/json and encoding/xml use it.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// MarshalGQL writes the text as a GraphQL string: the field is the client's to read.
+// MarshalGQL writes the text as a GraphQL string, for the client that the secret belongs to.
 func (s Secret) MarshalGQL(w io.Writer) {
 	text, err := json.Marshal(s.Reveal())
 	if err != nil { // a string always encodes
@@ -54,7 +54,7 @@ func (s Secret) MarshalGQL(w io.Writer) {
 	w.Write(text)
 }
 
-// UnmarshalGQL reads a GraphQL string. Its error doesn't repeat the value.
+// UnmarshalGQL sets the text from a GraphQL string. Its error doesn't repeat the value.
 func (s *Secret) UnmarshalGQL(v any) error {
 	text, ok := v.(string)
 	if !ok {

@@ -12,10 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// canary is a secret whose text must turn up nowhere.
+// canary is a secret that must not appear in any output.
 const canary = "c4nary-p4ssw0rd"
 
-// leaks reports whether text holds the canary, plainly or as %x and %d would write its bytes.
+// leaks reports whether text contains the canary, as text or as bytes formatted with %x or %d.
 func leaks(text string) bool {
 	for _, form := range []string{
 		canary,
@@ -29,7 +29,7 @@ func leaks(text string) bool {
 	return false
 }
 
-func TestLeaksFindsEveryForm(t *testing.T) {
+func TestLeaks(t *testing.T) {
 	for _, format := range []string{"%v", "%q", "%x", "%X", "%#v", "%d"} {
 		var value any = canary
 		if format == "%d" {
@@ -41,7 +41,7 @@ func TestLeaksFindsEveryForm(t *testing.T) {
 	}
 }
 
-// holders are the places where a secret lies when someone prints the thing around it.
+// holders returns values that contain the canary as a Secret.
 func holders() map[string]any {
 	type exported struct{ Password Secret }
 	type pointer struct{ Password *Secret }
@@ -53,31 +53,31 @@ func holders() map[string]any {
 	deep := nested{}
 	deep.inner.list = []Secret{secret}
 	return map[string]any{
-		"itself":                         secret,
-		"a pointer":                      &secret,
-		"an exported field":              exported{secret},
-		"an exported pointer":            pointer{&secret},
-		"an unexported field":            unexported{secret},
-		"an unexported pointer":          unexportedPointer{&secret},
-		"a pointer to an unexported one": &unexported{secret},
-		"an embedded field":              embedded{secret},
-		"a list in an unexported field":  deep,
-		"a slice":                        []Secret{secret},
-		"a slice of pointers":            []*Secret{&secret},
-		"an array":                       [1]Secret{secret},
-		"a map's values":                 map[string]Secret{"password": secret},
-		"a map's keys":                   map[Secret]int{secret: 1},
-		"an any":                         []any{secret},
-		"an error's text":                fmt.Errorf("sign in with %v", secret),
-		"an error that wraps its text":   fmt.Errorf("sign in: %w", fmt.Errorf("%s", secret)),
-		"credentials":                    Credentials{Username: "u", Password: secret, OTP: secret},
-		"a token answer": &OpenIDToken{AccessToken: secret, RefreshToken: &secret,
+		"Secret":                          secret,
+		"*Secret":                         &secret,
+		"exported field":                  exported{secret},
+		"exported field with a pointer":   pointer{&secret},
+		"unexported field":                unexported{secret},
+		"unexported field with a pointer": unexportedPointer{&secret},
+		"pointer to a struct":             &unexported{secret},
+		"embedded field":                  embedded{secret},
+		"slice in an unexported field":    deep,
+		"slice":                           []Secret{secret},
+		"slice of pointers":               []*Secret{&secret},
+		"array":                           [1]Secret{secret},
+		"map value":                       map[string]Secret{"password": secret},
+		"map key":                         map[Secret]int{secret: 1},
+		"slice of any":                    []any{secret},
+		"error":                           fmt.Errorf("sign in with %v", secret),
+		"wrapped error":                   fmt.Errorf("sign in: %w", fmt.Errorf("%s", secret)),
+		"Credentials":                     Credentials{Username: "u", Password: secret, OTP: secret},
+		"OpenIDToken": &OpenIDToken{AccessToken: secret, RefreshToken: &secret,
 			IDToken: &secret},
-		"an any in an unexported field": struct{ v any }{secret},
+		"any in an unexported field": struct{ v any }{secret},
 	}
 }
 
-func TestSecretIsNeverPrinted(t *testing.T) {
+func TestSecret_fmt(t *testing.T) {
 	for name, holder := range holders() {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x",
 			"%d", "%t", "%c", "%U", "%e", "%T", "%100v", "%-5.3s"} {
@@ -91,7 +91,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 	}
 }
 
-func TestSecretPrintsThatItIsRedacted(t *testing.T) {
+func TestSecret_redacted(t *testing.T) {
 	secret := NewSecret(canary)
 	for verb, want := range map[string]string{
 		"%v": "[redacted]", "%+v": "[redacted]", "%#v": "[redacted]", "%s": "[redacted]",
@@ -113,7 +113,7 @@ func TestSecretPrintsThatItIsRedacted(t *testing.T) {
 	}
 }
 
-func TestSecretIsNeverLogged(t *testing.T) {
+func TestSecret_slog(t *testing.T) {
 	var out bytes.Buffer
 	handlers := map[string]slog.Handler{
 		"text": slog.NewTextHandler(&out, &slog.HandlerOptions{AddSource: true}),
@@ -137,7 +137,7 @@ func TestSecretIsNeverLogged(t *testing.T) {
 	}
 }
 
-func TestSecretIsNeverEncoded(t *testing.T) {
+func TestSecret_encoding(t *testing.T) {
 	for name, holder := range holders() {
 		if text, err := json.Marshal(holder); leaks(string(text)) ||
 			err != nil && leaks(err.Error()) {
@@ -162,16 +162,16 @@ func TestSecretIsNeverEncoded(t *testing.T) {
 	}
 }
 
-func TestZeroSecretIsEmptyAndPrintsLikeAnyOther(t *testing.T) {
+func TestSecret_zero(t *testing.T) {
 	var zero Secret
 	if zero.Reveal() != "" {
-		t.Errorf("Reveal() = %q, want nothing", zero.Reveal())
+		t.Errorf("Reveal() = %q, want \"\"", zero.Reveal())
 	}
-	// Whether there is a secret is nobody's business either.
+	// The output must not show whether there is a secret.
 	a, b := fmt.Sprintf("%v %#v", zero, zero),
 		fmt.Sprintf("%v %#v", NewSecret(canary), NewSecret(canary))
 	if a != b {
-		t.Errorf("an empty secret prints %s, another %s", a, b)
+		t.Errorf("an empty secret prints %s, another prints %s", a, b)
 	}
 	var out bytes.Buffer
 	zero.MarshalGQL(&out)
@@ -184,15 +184,15 @@ func TestZeroSecretIsEmptyAndPrintsLikeAnyOther(t *testing.T) {
 	}
 }
 
-func TestSecretReveal(t *testing.T) {
+func TestSecret_Reveal(t *testing.T) {
 	secret := NewSecret(canary)
 	copied := secret
 	if copied.Reveal() != canary {
-		t.Errorf("Reveal() = %q, want the text", copied.Reveal())
+		t.Errorf("Reveal() of a copy = %q, want %q", copied.Reveal(), canary)
 	}
 }
 
-func TestSecretMarshalGQLWritesAJSONString(t *testing.T) {
+func TestSecret_MarshalGQL(t *testing.T) {
 	for name, text := range map[string]string{
 		"plain":              canary,
 		"empty":              "",
@@ -201,9 +201,9 @@ func TestSecretMarshalGQLWritesAJSONString(t *testing.T) {
 		"HTML":               "<script>&amp;</script>",
 		"line separators":    "a\u2028b\u2029c",
 		"beyond the BMP":     "\U0001f511\U0010fffd",
-		"a lone surrogate":   "\xed\xa0\x80",
+		"lone surrogate":     "\xed\xa0\x80",
 		"invalid UTF-8":      "a\xff\xc3b\x80",
-		"a JWT":              "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl-_",
+		"JWT":                "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl-_",
 	} {
 		var out bytes.Buffer
 		NewSecret(text).MarshalGQL(&out)
@@ -212,9 +212,9 @@ func TestSecretMarshalGQLWritesAJSONString(t *testing.T) {
 			t.Errorf("%s: %s is not JSON: %v", name, out.Bytes(), err)
 			continue
 		}
-		// Invalid UTF-8 can't be written as JSON; it becomes U+FFFD, a rune for each byte.
+		// JSON can't represent invalid UTF-8: each byte of it becomes U+FFFD.
 		if want := strings.ToValidUTF8(text, "\ufffd"); utf8.ValidString(text) && got != want {
-			t.Errorf("%s: %s reads %q, want %q", name, out.Bytes(), got, want)
+			t.Errorf("%s: %s decodes to %q, want %q", name, out.Bytes(), got, want)
 		}
 		if !utf8.Valid(out.Bytes()) {
 			t.Errorf("%s: %q is not UTF-8", name, out.Bytes())
@@ -222,10 +222,10 @@ func TestSecretMarshalGQLWritesAJSONString(t *testing.T) {
 	}
 }
 
-func TestSecretUnmarshalGQL(t *testing.T) {
+func TestSecret_UnmarshalGQL(t *testing.T) {
 	var secret Secret
 	if err := secret.UnmarshalGQL(canary); err != nil || secret.Reveal() != canary {
-		t.Errorf("a string: %q, %v", secret.Reveal(), err)
+		t.Errorf("UnmarshalGQL(string) = %v, secret %q", err, secret.Reveal())
 	}
 	for _, value := range []any{nil, 5, int64(5), 1.5, true, []byte(canary), []any{canary},
 		map[string]any{canary: canary}, json.Number("5"), errors.New(canary)} {
@@ -240,13 +240,14 @@ func TestSecretUnmarshalGQL(t *testing.T) {
 	}
 }
 
-// A struct of gqlgen's models or of a test may be compared as a whole.
-func TestSecretsCompareByAddress(t *testing.T) {
+// Structs with a Secret are comparable. Secrets with the same text differ: otherwise, code could
+// find the text by comparing guesses.
+func TestSecret_compare(t *testing.T) {
 	a := NewSecret(canary)
 	if b := a; a != b {
-		t.Error("a copy differs from its original")
+		t.Error("a copy isn't equal to the original")
 	}
 	if NewSecret(canary) == a {
-		t.Error("two secrets of one text are ==: then a map of guesses would tell the text")
+		t.Error("two secrets with the same text are equal")
 	}
 }

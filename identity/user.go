@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A User is a person or a service account that an access token speaks for. The fields are what the
-// verified token says; a pointer is nil where the token doesn't say. Treat a User as read-only: one
-// request's resolvers share it.
+// A User is a person or a service account, as described by an access token. The fields come from
+// the verified token; a pointer is nil if the token lacks the claim. Treat a User as read-only: all
+// resolvers of a request share it.
 type User struct {
 	ID            string // the subject: stable, unique within the issuer
 	Username      *string
@@ -23,61 +23,62 @@ type User struct {
 	RealmRoles    []string      // never nil
 	ClientRoles   []ClientRoles // ordered by client, never nil
 	Groups        []string      // never nil
-	Token         *TokenInfo    // the caller's own token; nil for every other user
+	Token         *TokenInfo    // the token of this request; nil for every user except the caller
 }
 
-// HasRealmRole reports whether the token lists role among the roles in the realm (realm_access).
-// Names are compared exactly. Roles that a composite role includes are listed by Keycloak itself.
-// It is false for a nil User, as are all of these methods.
+// HasRealmRole reports whether the token lists role among the realm roles (realm_access). Names are
+// compared exactly. Keycloak expands composite roles when it issues the token. Like all of these
+// methods, it returns false for a nil User.
 func (u *User) HasRealmRole(role string) bool {
 	return u != nil && slices.Contains(u.RealmRoles, role)
 }
 
-// HasClientRole reports whether the token lists role among the roles in the client of that client
-// id (resource_access). Names are compared exactly. A realm role of the same name doesn't count.
+// HasClientRole reports whether the token lists role among the roles of the client with this client
+// ID (resource_access). Names are compared exactly. A realm role of the same name doesn't count.
 func (u *User) HasClientRole(client, role string) bool {
 	return u != nil && slices.ContainsFunc(u.ClientRoles, func(c ClientRoles) bool {
 		return c.Client == client && slices.Contains(c.Roles, role)
 	})
 }
 
-// InGroup reports whether the token lists the group (groups), which needs a mapper of type Group
-// Membership in the realm. The path is compared exactly, as the mapper writes it: "/staff/admins"
-// with Full group path on, as by default, else "admins". Being in a subgroup doesn't count.
+// InGroup reports whether the token lists the group (groups). The realm needs a mapper of type
+// Group Membership for this claim. The path is compared exactly, as the mapper writes it:
+// "/staff/admins" if Full group path is on, which is the default, otherwise "admins". Being in a
+// subgroup doesn't count.
 func (u *User) InGroup(path string) bool { return u != nil && slices.Contains(u.Groups, path) }
 
-// HasScope reports whether scope was granted to the token that the request came with (scope).
-// Names are compared exactly. It is false for a user who isn't the caller.
+// HasScope reports whether the token of the request has this scope (scope). Names are compared
+// exactly. It returns false for a user who isn't the caller.
 func (u *User) HasScope(scope string) bool {
 	return u != nil && u.Token != nil && slices.Contains(u.Token.Scope, scope)
 }
 
 // ClientRoles are the roles that a user has in one client.
 type ClientRoles struct {
-	Client string // the client id
+	Client string // the client ID
 	Roles  []string
 }
 
-// TokenInfo describes the access token that a request came with.
+// TokenInfo describes the access token of a request.
 type TokenInfo struct {
 	Scope     []string // never nil
 	ExpiresAt time.Time
-	ACR       *string  // authentication context class reference: how strong the sign-in was
+	ACR       *string  // authentication context class reference: the strength of the sign-in
 	Session   *Session // nil for a service account
 	Claims    Claims
 }
 
-// A Session is one sign-in of a user, in every client that shares it.
+// A Session is one sign-in of a user, shared by all clients that the user opened with it.
 type Session struct {
 	ID              string
 	AuthenticatedAt *time.Time // known only for sign-ins through a browser
 }
 
-// Claims are the whole payload of a verified token, a JSON object, exactly as it was signed.
+// Claims is the whole payload of a verified token: a JSON object, exactly as it was signed.
 type Claims json.RawMessage
 
-// Decode stores the claims in v, as json.Unmarshal does. Its error unwraps to that of
-// json.Unmarshal, whose text names Go types and repeats values, and isn't for clients.
+// Decode stores the claims in v, as json.Unmarshal does. Its error wraps that of json.Unmarshal,
+// but doesn't show its text: that names Go types and repeats values, so it isn't for clients.
 func (c Claims) Decode(v any) error {
 	if err := json.Unmarshal(c, v); err != nil {
 		return &decodeError{err}
@@ -95,16 +96,17 @@ func (e *decodeError) LogValue() slog.Value   { return logValue(e) }
 // MarshalGQL writes the JSON object.
 func (c Claims) MarshalGQL(w io.Writer) { w.Write(c) }
 
-// UnmarshalGQL always fails: claims come out of a verified token and from nowhere else.
+// UnmarshalGQL always fails: claims come only from verified tokens.
 func (c *Claims) UnmarshalGQL(any) error { return errors.New("claims can't be given, only read") }
 
-// An OpenIDToken is what a sign-in or a refresh gives: OpenID Connect Core 1.0, section 3.1.3.3.
+// An OpenIDToken is the token response of a sign-in or a refresh (OpenID Connect Core 1.0, section
+// 3.1.3.3).
 type OpenIDToken struct {
 	TokenType        string
 	AccessToken      Secret
 	ExpiresIn        int // seconds
 	RefreshToken     *Secret
-	RefreshExpiresIn *int // seconds; nil without a refresh token, or with one that has no end
+	RefreshExpiresIn *int // seconds; nil without a refresh token, or if it doesn't expire
 	IDToken          *Secret
 	Scope            []string // never nil
 }

@@ -10,7 +10,7 @@ func TestUser_has(t *testing.T) {
 		Groups: []string{"/staff/admins"},
 		Token:  &TokenInfo{Scope: []string{"openid", "orders:read"}},
 	}
-	zero, nobody := &User{}, (*User)(nil)
+	zero, none := &User{}, (*User)(nil)
 	for _, tt := range []struct {
 		name string
 		has  func(*User) bool
@@ -18,24 +18,24 @@ func TestUser_has(t *testing.T) {
 	}{
 		{"realm role", func(u *User) bool { return u.HasRealmRole("customer") }, true},
 		{"realm role in another case", func(u *User) bool { return u.HasRealmRole("admin") }, false},
-		{"realm role, a client's", func(u *User) bool { return u.HasRealmRole("buyer") }, false},
-		{"no realm role", func(u *User) bool { return u.HasRealmRole("") }, false},
+		{"client role as realm role", func(u *User) bool { return u.HasRealmRole("buyer") }, false},
+		{"empty realm role", func(u *User) bool { return u.HasRealmRole("") }, false},
 		{"client role", func(u *User) bool { return u.HasClientRole("shop-api", "buyer") }, true},
 		{"client role of another client", func(u *User) bool { return u.HasClientRole("shop-api", "viewer") }, false},
-		{"client role, the realm's", func(u *User) bool { return u.HasClientRole("shop-api", "customer") }, false},
-		{"client role of no client", func(u *User) bool { return u.HasClientRole("", "buyer") }, false},
+		{"realm role as client role", func(u *User) bool { return u.HasClientRole("shop-api", "customer") }, false},
+		{"client role of an empty client", func(u *User) bool { return u.HasClientRole("", "buyer") }, false},
 		{"group", func(u *User) bool { return u.InGroup("/staff/admins") }, true},
-		{"group above", func(u *User) bool { return u.InGroup("/staff") }, false},
-		{"group without its path", func(u *User) bool { return u.InGroup("admins") }, false},
+		{"parent group", func(u *User) bool { return u.InGroup("/staff") }, false},
+		{"group without path", func(u *User) bool { return u.InGroup("admins") }, false},
 		{"scope", func(u *User) bool { return u.HasScope("orders:read") }, true},
 		{"part of a scope", func(u *User) bool { return u.HasScope("orders") }, false},
-		{"two scopes", func(u *User) bool { return u.HasScope("openid orders:read") }, false},
+		{"two scopes in one", func(u *User) bool { return u.HasScope("openid orders:read") }, false},
 	} {
 		if got := tt.has(alice); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
-		if tt.has(zero) || tt.has(nobody) {
-			t.Errorf("%s: true for the zero User, or for none", tt.name)
+		if tt.has(zero) || tt.has(none) {
+			t.Errorf("%s: true for the zero User or nil", tt.name)
 		}
 	}
 }

@@ -1,9 +1,9 @@
-// Package signin holds the use cases of an account: login, refresh and logout. Each checks its
-// input, reserves an attempt at the Limiter, asks the Realm, and reports the outcome to the
-// Limiter.
+// Package signin implements login, refresh and logout. Each checks its input, reserves an attempt
+// with the Limiter, calls the Realm, and reports the outcome to the Limiter.
 //
-// The package owns the two interfaces that it needs: keycloak.Client is a Realm, and throttle's
-// limiter is a Limiter. A Service knows no GraphQL and no HTTP; a resolver is one call:
+// The package defines the two interfaces that it needs: keycloak.Client is a Realm, and
+// throttle.Limiter is a Limiter. A Service doesn't depend on GraphQL or HTTP; a resolver is one
+// call:
 //
 //	func (r *mutationResolver) Login(ctx context.Context, username, password string, otp *string) (*identity.OpenIDToken, error) {
 //		return r.SignIn.Login(ctx, username, password, otp)
@@ -18,16 +18,16 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A Realm signs people in and out. Its methods fail with identity's errors, wrapped or not, and are
-// safe for concurrent use. They give up when ctx ends, except where stopping in the middle would
-// cost a session.
+// A Realm signs users in and out. Its methods return the errors of package identity, possibly
+// wrapped, and are safe for concurrent use. They stop when ctx is done, unless stopping midway
+// would lose a session.
 type Realm interface {
 	// Login fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady or
-	// ErrLoginNotAllowed when the realm refuses.
+	// ErrLoginNotAllowed if the realm refuses.
 	Login(ctx context.Context, credentials identity.Credentials) (*identity.OpenIDToken, error)
 
 	// Refresh fails with ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid
-	// when the realm refuses.
+	// if the realm refuses.
 	Refresh(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error)
 
 	// Logout ends the session. It succeeds if the session had already ended, and fails with
@@ -35,21 +35,21 @@ type Realm interface {
 	Logout(ctx context.Context, refreshToken identity.Secret) error
 }
 
-// A Limiter counts attempts at the realm by account and by address. Each method reserves one
-// attempt, or fails with an *identity.RateLimitError that says when to try again. It treats
-// existing and unknown accounts the same way.
+// A Limiter limits attempts by account and by address. Each method reserves one attempt, or fails
+// with an *identity.RateLimitError that says when to try again. Existing and unknown accounts are
+// treated the same way.
 //
-// If it reserves one, settle must be called once with what the realm answered: its error, or nil.
-// An attempt that is never settled stays counted. The methods and settle are safe for concurrent
-// use. The methods return when ctx is done; settle works after that too.
+// After a reservation, call settle once with the realm's result: its error, or nil. An attempt that
+// is never settled stays counted. The methods and settle are safe for concurrent use. The methods
+// return when ctx is done; settle works after that too.
 type Limiter interface {
 	Login(ctx context.Context, credentials identity.Credentials) (settle func(error), err error)
 	Refresh(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error)
 	Logout(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error)
 }
 
-// A Service signs people in and out. Make one with New: a nil Service and the zero Service fail
-// every call, and send no request. It is safe for concurrent use.
+// A Service signs users in and out. Make one with New: a nil Service and the zero Service fail
+// every call without sending a request. It is safe for concurrent use.
 type Service struct {
 	realm   Realm
 	limiter Limiter
@@ -59,8 +59,8 @@ var errNotMade = errors.New(
 	"signin: the Service has no realm: make it with signin.New, or hand on the one that " +
 		"cloakql.Config.Schema gets")
 
-// New returns a Service. It fails if realm or limiter is nil, or a nil pointer: without a limiter,
-// passwords could be guessed as fast as the realm answers.
+// New returns a Service. It fails if realm or limiter is nil or a nil pointer: without a limiter,
+// passwords could be guessed as fast as the realm responds.
 func New(realm Realm, limiter Limiter) (*Service, error) {
 	switch {
 	case isNil(realm):
@@ -71,14 +71,15 @@ func New(realm Realm, limiter Limiter) (*Service, error) {
 	return &Service{realm: realm, limiter: limiter}, nil
 }
 
+// isNil reports whether v is nil or a nil pointer.
 func isNil(v any) bool {
 	value := reflect.ValueOf(v)
 	return !value.IsValid() || value.Kind() == reflect.Pointer && value.IsNil()
 }
 
 // Login signs in with a username or an e-mail address, a password and, unless otp is nil, a
-// one-time code. Values that no account can have fail with ErrBadInput; neither the limiter nor the
-// realm sees them.
+// one-time code. Values that no account can have fail with ErrBadInput, and reach neither the
+// limiter nor the realm.
 func (s *Service) Login(ctx context.Context, username, password string,
 	otp *string) (*identity.OpenIDToken, error) {
 	if s == nil || s.realm == nil {
@@ -103,8 +104,8 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (*identity.O
 	return attempt(ctx, token, s.limiter.Refresh, s.realm.Refresh)
 }
 
-// Logout ends the session of a refresh token. It returns true, the schema's answer, unless it
-// fails.
+// Logout ends the session of a refresh token. It returns true, as the schema's field does, unless
+// it fails.
 func (s *Service) Logout(ctx context.Context, refreshToken string) (bool, error) {
 	if s == nil || s.realm == nil {
 		return false, errNotMade
@@ -123,7 +124,7 @@ func (s *Service) logout(ctx context.Context, token identity.Secret) (bool, erro
 	return true, nil
 }
 
-// attempt calls the realm within the limits. Each call is one attempt, so a GraphQL field that runs
+// attempt reserves an attempt, calls the realm and settles the attempt. A GraphQL field that runs
 // several times (aliases, fragments, batches) counts each time.
 func attempt[In, Out any](
 	ctx context.Context, input In,

@@ -11,12 +11,12 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A recorder is a Realm and a Limiter in one. It notes each call with its arguments.
+// A recorder is both a Realm and a Limiter. It records each call with its arguments.
 type recorder struct {
 	calls    []string
-	limit    error // what the limiter answers
-	response error // what the realm answers
-	crash    bool  // the realm panics
+	limitErr error // returned by the limiter
+	realmErr error // returned by the realm
+	panics   bool  // the realm panics
 }
 
 func (r *recorder) realm() Realm     { return recordedRealm{r} }
@@ -26,11 +26,11 @@ type recordedRealm struct{ *recorder }
 
 func (r recordedRealm) call(text string) (*identity.OpenIDToken, error) {
 	r.calls = append(r.calls, "realm "+text)
-	if r.crash {
-		panic("crash")
+	if r.panics {
+		panic("realm")
 	}
-	if r.response != nil {
-		return nil, r.response
+	if r.realmErr != nil {
+		return nil, r.realmErr
 	}
 	return &identity.OpenIDToken{TokenType: "Bearer"}, nil
 }
@@ -54,8 +54,8 @@ type recordedLimiter struct{ *recorder }
 
 func (l recordedLimiter) reserve(text string) (func(error), error) {
 	l.calls = append(l.calls, "reserve "+text)
-	if l.limit != nil {
-		return nil, l.limit
+	if l.limitErr != nil {
+		return nil, l.limitErr
 	}
 	return func(err error) { l.calls = append(l.calls, fmt.Sprintf("settle %v", err)) }, nil
 }
@@ -72,8 +72,8 @@ func (l recordedLimiter) Logout(_ context.Context, token identity.Secret) (func(
 	return l.reserve("logout " + token.Reveal())
 }
 
-// uses are the three use cases with good arguments, and the calls that each makes.
-var uses = map[string]struct {
+// useCases has the three use cases with valid arguments, and the calls that each makes.
+var useCases = map[string]struct {
 	run   func(context.Context, *Service) (bool, error) // reports whether there is a result
 	calls []string
 }{
@@ -90,6 +90,7 @@ var uses = map[string]struct {
 		[]string{"reserve logout r", "realm logout r"}},
 }
 
+// newService returns a Service with the realm and the limiter of r.
 func newService(t testing.TB, r *recorder) *Service {
 	t.Helper()
 	service, err := New(r.realm(), r.limiter())
@@ -99,15 +100,16 @@ func newService(t testing.TB, r *recorder) *Service {
 	return service
 }
 
+// Each use case reserves an attempt, calls the realm and settles with its result.
 func TestService_order(t *testing.T) {
-	for name, use := range uses {
-		for _, response := range []error{nil, fmt.Errorf("wrapped: %w", identity.ErrSessionEnded)} {
-			r := &recorder{response: response}
+	for name, use := range useCases {
+		for _, realmErr := range []error{nil, fmt.Errorf("wrapped: %w", identity.ErrSessionEnded)} {
+			r := &recorder{realmErr: realmErr}
 			ok, err := use.run(t.Context(), newService(t, r))
-			if ok != (response == nil) || !errors.Is(err, response) {
-				t.Errorf("%s, realm answers %v: %t, %v", name, response, ok, err)
+			if ok != (realmErr == nil) || !errors.Is(err, realmErr) {
+				t.Errorf("%s, realm returns %v: got %t, %v", name, realmErr, ok, err)
 			}
-			want := append(slices.Clone(use.calls), fmt.Sprintf("settle %v", response))
+			want := append(slices.Clone(use.calls), fmt.Sprintf("settle %v", realmErr))
 			if !slices.Equal(r.calls, want) {
 				t.Errorf("%s: calls %q, want %q", name, r.calls, want)
 			}
@@ -116,25 +118,25 @@ func TestService_order(t *testing.T) {
 }
 
 func TestService_limited(t *testing.T) {
-	for name, use := range uses {
-		r := &recorder{limit: errors.New("later")}
-		if ok, err := use.run(t.Context(), newService(t, r)); ok || err != r.limit {
-			t.Errorf("%s: %t, %v", name, ok, err)
+	for name, use := range useCases {
+		r := &recorder{limitErr: errors.New("later")}
+		if ok, err := use.run(t.Context(), newService(t, r)); ok || err != r.limitErr {
+			t.Errorf("%s: got %t, %v, want %v", name, ok, err, r.limitErr)
 		}
 		if !slices.Equal(r.calls, use.calls[:1]) {
-			t.Errorf("%s: calls %q; the realm must not be asked", name, r.calls)
+			t.Errorf("%s: calls %q, want no call to the realm", name, r.calls)
 		}
 	}
 }
 
-// Nobody knows what the realm was about to answer, so the attempt stays counted.
+// After a panic the result is unknown, so the attempt stays counted.
 func TestService_panic(t *testing.T) {
-	for name, use := range uses {
-		r := &recorder{crash: true}
+	for name, use := range useCases {
+		r := &recorder{panics: true}
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%s: the panic was swallowed", name)
+					t.Errorf("%s: no panic, want the realm's", name)
 				}
 			}()
 			use.run(t.Context(), newService(t, r))
@@ -169,28 +171,28 @@ func TestService_badInput(t *testing.T) {
 		r := &recorder{}
 		if err := run(newService(t, r)); !errors.Is(err, identity.ErrBadInput) ||
 			len(r.calls) != 0 {
-			t.Errorf("%s: %v after %q", name, err, r.calls)
+			t.Errorf("%s: error %v, calls %q; want ErrBadInput and no calls", name, err, r.calls)
 		}
 	}
 }
 
 func TestNew_missingParts(t *testing.T) {
 	r := &recorder{}
-	for want, make := range map[string]func() (*Service, error){
+	for want, newService := range map[string]func() (*Service, error){
 		"needs a realm":   func() (*Service, error) { return New(nil, r.limiter()) },
 		"needs a limiter": func() (*Service, error) { return New(r.realm(), nil) },
 		"a realm":         func() (*Service, error) { return New((*nilRealm)(nil), r.limiter()) },
 	} {
-		if service, err := make(); service != nil || err == nil ||
+		if service, err := newService(); service != nil || err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("New() = %v, %v, want an error with %q", service, err, want)
 		}
 	}
-	for name, use := range uses {
+	for name, use := range useCases {
 		for _, s := range []*Service{nil, {}} {
 			if ok, err := use.run(t.Context(), s); ok || err == nil ||
 				!strings.Contains(err.Error(), "signin.New") {
-				t.Errorf("%s of %v: %t, %v", name, s, ok, err)
+				t.Errorf("%s of %v: got %t, %v, want an error with signin.New", name, s, ok, err)
 			}
 		}
 	}

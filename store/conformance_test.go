@@ -11,13 +11,13 @@ import (
 )
 
 func TestMemoryBuckets(t *testing.T) {
-	// The clock stands still between calls of Advance, or runs.
+	// open returns a store whose clock moves only with Advance or, if running, also by itself.
 	open := func(maxKeys int, running bool) func(t *testing.T) storetest.Buckets {
 		return func(*testing.T) storetest.Buckets {
 			var offset atomic.Int64
-			begin := time.Now()
+			start := time.Now()
 			m := &store.MemoryBuckets{MaxKeys: maxKeys, Now: func() time.Time {
-				now := begin
+				now := start
 				if running {
 					now = time.Now()
 				}
@@ -27,11 +27,11 @@ func TestMemoryBuckets(t *testing.T) {
 				Advance: func(d time.Duration) { offset.Add(int64(d)) }}
 		}
 	}
-	t.Run("clock stands", func(t *testing.T) { storetest.RunBuckets(t, open(0, false)) })
-	t.Run("clock runs", func(t *testing.T) { storetest.RunBuckets(t, open(0, true)) })
-	// An overflow bucket keeps the contract too. In one of 65,536 runs two keys of a test share
-	// one, and the test fails.
-	t.Run("no room", func(t *testing.T) {
+	t.Run("stopped clock", func(t *testing.T) { storetest.RunBuckets(t, open(0, false)) })
+	t.Run("running clock", func(t *testing.T) { storetest.RunBuckets(t, open(0, true)) })
+	// Overflow buckets keep the contract too. In one of 65,536 runs, two keys of a test share a
+	// bucket, and the test fails.
+	t.Run("overflow", func(t *testing.T) {
 		storetest.RunBuckets(t, func(t *testing.T) storetest.Buckets {
 			b := open(1, false)(t)
 			other := store.Bucket{Key: store.Key{0xff}, Burst: 1, Every: 10 * 365 * 24 * time.Hour}

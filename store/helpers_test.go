@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// bucketN returns a bucket with a key of its own for each n.
+// bucketN returns a bucket with a different key for each n.
 func bucketN(n int, burst int, every time.Duration) Bucket {
 	b := Bucket{Burst: burst, Every: every}
 	for i := range 8 {
@@ -24,8 +24,8 @@ func reserve(t testing.TB, m *MemoryBuckets, buckets ...Bucket) Decision {
 	return decision
 }
 
-// drain makes reservations, at most max, until one is refused. It returns how many were allowed,
-// and for how long the last one was refused.
+// drain makes up to max reservations until one is refused. It returns how many were allowed, and
+// the RetryAfter of the refused one.
 func drain(
 	t testing.TB, m *MemoryBuckets, bucket Bucket, max int,
 ) (allowed int, wait time.Duration) {
@@ -38,7 +38,7 @@ func drain(
 	return allowed, 0
 }
 
-// hasOwn reports whether a key has a bucket of its own.
+// hasOwn reports whether a bucket is not one of the overflow buckets.
 func hasOwn(m *MemoryBuckets, bucket Bucket) bool {
 	_, own := m.full[bucket.Key]
 	return own

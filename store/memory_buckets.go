@@ -16,34 +16,33 @@ const (
 	minSweepPause   = time.Second
 )
 
-// MemoryBuckets is a Buckets in the memory of one process. Its zero value is ready for use. Set
-// fields before the first call only.
+// MemoryBuckets implements Buckets in the memory of one process. Its zero value is ready for use.
+// Set fields only before the first call.
 //
-// It holds at most MaxKeys keys. When it is full, it drops the keys whose buckets are full, and no
-// others. If there is still no room, a new key shares one of 65,536 overflow buckets, chosen by a
-// keyed hash. So a flood of keys takes nothing from the levels that are held; during the flood,
-// though, a new key may find its bucket emptied by others. A key that leaves the overflow for a
-// bucket of its own keeps the level, and later refunds go to that bucket.
+// It stores at most MaxKeys keys. When it reaches that number, it drops the keys whose buckets are
+// full, and no others. If there is still no room, a new key shares one of 65,536 overflow buckets,
+// chosen by a keyed hash. So a flood of new keys doesn't change the levels of the stored keys, but
+// during the flood, others may have emptied the bucket of a new key. A key that moves from an
+// overflow bucket to a bucket of its own keeps the level, and later refunds go to its own bucket.
 type MemoryBuckets struct {
 	MaxKeys int              // DefaultMaxKeys if it isn't positive
 	Now     func() time.Time // the clock, which must not go back; time.Now if nil
 
 	mu    sync.Mutex   // guards the fields below
-	begin time.Time    // the times below count from here
-	seed  maphash.Seed // secret: keys that share a bucket can't be chosen
+	start time.Time    // the times below are relative to it
+	seed  maphash.Seed // secret, so that an attacker can't choose keys that share a bucket
 
-	// full has the level of each bucket as the time when it will be full. This is the "theoretical
-	// arrival time" of the generic cell rate algorithm (ITU-T I.371): a token taken moves it on by
-	// Bucket.Every, and a token that would move it further than Bucket.refillTime from now is
-	// refused.
+	// full has the level of each bucket, as the time when the bucket will be full. This is the
+	// "theoretical arrival time" of the generic cell rate algorithm (ITU-T I.371): taking a token
+	// adds Bucket.Every, and is refused if the result is more than Bucket.refillTime from now.
 	full map[Key]time.Duration
-	// overflow has the same times for keys without room, by Bucket.Every. A table is made when the
-	// first key needs it.
+	// overflow has the same times for the overflow buckets, by Bucket.Every. A table is allocated
+	// when the first key needs it.
 	overflow  map[time.Duration][]time.Duration
 	lastSweep time.Duration
 }
 
-// init prepares a zero value, and returns the time since begin. The caller holds mu.
+// init prepares a zero value, and returns the time since start. The caller holds mu.
 func (m *MemoryBuckets) init() (now time.Duration) {
 	clock := m.Now
 	if clock == nil {
@@ -53,11 +52,11 @@ func (m *MemoryBuckets) init() (now time.Duration) {
 		if m.MaxKeys <= 0 {
 			m.MaxKeys = DefaultMaxKeys
 		}
-		// As if swept a while ago, so that the first sweep need not wait.
-		m.begin = clock().Add(-minSweepPause)
+		// Early enough that the first sweep needn't wait.
+		m.start = clock().Add(-minSweepPause)
 		m.seed, m.full = maphash.MakeSeed(), map[Key]time.Duration{}
 	}
-	return clock().Sub(m.begin)
+	return clock().Sub(m.start)
 }
 
 // Reserve implements Buckets.
@@ -147,7 +146,7 @@ func (m *MemoryBuckets) putBack(bucket Bucket, now time.Duration) {
 	}
 }
 
-// shared returns the overflow bucket of a key, or nil if no key needed one with this Every yet. The
+// shared returns the overflow bucket of a key, or nil if there is no table for its Every yet. The
 // caller holds mu.
 func (m *MemoryBuckets) shared(bucket Bucket) *time.Duration {
 	table := m.overflow[bucket.Every]
@@ -157,9 +156,9 @@ func (m *MemoryBuckets) shared(bucket Bucket) *time.Duration {
 	return &table[maphash.Bytes(m.seed, bucket.Key[:])%overflowBuckets]
 }
 
-// hasRoom reports whether there is room for one more key, after dropping those whose buckets are
-// full if necessary. It looks for them at most once a second, so that a flood doesn't make every
-// call go through all keys. The caller holds mu.
+// hasRoom reports whether there is room for another key. If necessary, it first drops the keys
+// whose buckets are full. It does that at most once a second, so that a flood doesn't make every
+// call scan all keys. The caller holds mu.
 func (m *MemoryBuckets) hasRoom(now time.Duration) bool {
 	if len(m.full) < m.MaxKeys {
 		return true
@@ -168,7 +167,7 @@ func (m *MemoryBuckets) hasRoom(now time.Duration) bool {
 		return false
 	}
 	m.lastSweep = now
-	// Into a new map: one whose keys come and go keeps growing.
+	// A new map, because a map whose keys come and go keeps growing.
 	kept := make(map[Key]time.Duration, m.MaxKeys)
 	for key, full := range m.full {
 		if full > now {

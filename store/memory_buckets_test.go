@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// The zero value goes by the real clock, to the nanosecond.
+// The zero value uses the real clock, with a precision of a nanosecond.
 func TestMemoryBuckets_zeroValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, bucket := &MemoryBuckets{}, bucketN(1, 10, 30*time.Second)
 		drain(t, m, bucket, 10)
 		time.Sleep(30*time.Second - 1)
 		if allowed, wait := drain(t, m, bucket, 100); allowed != 0 || wait != 1 {
-			t.Errorf("a nanosecond early: %d allowed, wait %v; want 0 and 1ns", allowed, wait)
+			t.Errorf("one nanosecond early: %d allowed, wait %v; want 0 and 1ns", allowed, wait)
 		}
 		time.Sleep(time.Nanosecond)
 		if allowed, wait := drain(t, m, bucket, 100); allowed != 1 || wait != 30*time.Second {
@@ -25,7 +25,7 @@ func TestMemoryBuckets_zeroValue(t *testing.T) {
 	})
 }
 
-// An attacker wants to flood the store until the level of a victim's bucket is forgotten.
+// A flood of new keys doesn't make the store forget the level of a bucket.
 func TestMemoryBuckets_flood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxKeys = 1000
@@ -33,18 +33,18 @@ func TestMemoryBuckets_flood(t *testing.T) {
 		before, during := bucketN(-1, 10, time.Minute), bucketN(-2, 10, time.Minute)
 		drain(t, m, before, 10)
 		for n := range 20 * maxKeys {
-			if n == 10*maxKeys { // a bucket first used in the flood holds no more than others
+			if n == 10*maxKeys { // a bucket first used during the flood has the usual size
 				if allowed, _ := drain(t, m, during, 100); allowed > 10 {
 					t.Fatalf("%d allowed, want at most 10", allowed)
 				}
 			}
 			reserve(t, m, bucketN(n, 10, time.Minute))
 			if m.Len() > maxKeys {
-				t.Fatalf("%d keys are held, want at most %d", m.Len(), maxKeys)
+				t.Fatalf("%d keys are stored, want at most %d", m.Len(), maxKeys)
 			}
 		}
 		for name, bucket := range map[string]Bucket{
-			"used before the flood": before, "used in the flood": during,
+			"used before the flood": before, "used during the flood": during,
 		} {
 			if allowed, wait := drain(t, m, bucket, 100); allowed != 0 || wait > time.Minute {
 				t.Errorf("%s: %d allowed, wait %v; want none within a minute", name, allowed, wait)
@@ -59,12 +59,12 @@ func TestMemoryBuckets_flood(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		if allowed, _ := drain(t, m, before, 100); allowed != 1 {
-			t.Errorf("after a minute: %d allowed, want 1, flood or not", allowed)
+			t.Errorf("after a minute: %d allowed, want 1", allowed)
 		}
 	})
 }
 
-// A sweep makes room from full buckets, and only from those.
+// A sweep drops full buckets, and only those.
 func TestMemoryBuckets_sweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxKeys = 100
@@ -73,7 +73,7 @@ func TestMemoryBuckets_sweep(t *testing.T) {
 			drain(t, m, bucketN(n, 10, time.Minute), 1) // full again in a minute
 		}
 		for n := range maxKeys / 2 {
-			drain(t, m, bucketN(1000+n, 10, time.Minute), 2) // in two
+			drain(t, m, bucketN(1000+n, 10, time.Minute), 2) // full again in two minutes
 		}
 		time.Sleep(90 * time.Second)
 		for n := range maxKeys / 2 {
@@ -84,10 +84,10 @@ func TestMemoryBuckets_sweep(t *testing.T) {
 		}
 		bucket := bucketN(3000, 10, time.Minute)
 		if reserve(t, m, bucket); hasOwn(m, bucket) {
-			t.Error("there was room for one more: a bucket that wasn't full was dropped")
+			t.Error("there was room for another key: a bucket that wasn't full was dropped")
 		}
 		if m.Len() != maxKeys {
-			t.Errorf("%d keys are held, want %d", m.Len(), maxKeys)
+			t.Errorf("%d keys are stored, want %d", m.Len(), maxKeys)
 		}
 		for n := range maxKeys / 2 {
 			if allowed, _ := drain(t, m, bucketN(1000+n, 10, time.Minute), 100); allowed != 9 {
@@ -114,40 +114,40 @@ func TestMemoryBuckets_Len(t *testing.T) {
 		}
 	}
 	if m.Len() != 1 {
-		t.Errorf("%d keys are held, want the one of the empty bucket", m.Len())
+		t.Errorf("%d keys are stored, want only that of the empty bucket", m.Len())
 	}
 }
 
-// A key that had to share keeps the level when there is room for it: else a flood would be worth a
-// full bucket.
-func TestMemoryBuckets_overflow_leave(t *testing.T) {
+// A key that moves from an overflow bucket to its own keeps the level. Otherwise a flood would
+// refill its bucket.
+func TestMemoryBuckets_overflow_moveOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &MemoryBuckets{MaxKeys: 1}
 		short, long := bucketN(1, 1, time.Second), bucketN(2, 10, time.Hour)
 		drain(t, m, short, 1)
 		drain(t, m, long, 5)
 		if hasOwn(m, long) {
-			t.Fatal("there was room")
+			t.Fatal("the key has its own bucket, want an overflow bucket")
 		}
 		time.Sleep(2 * time.Second)
 		if reserve(t, m, long); !hasOwn(m, long) {
-			t.Fatal("there was no room")
+			t.Fatal("the key has an overflow bucket, want its own")
 		}
 		if allowed, _ := drain(t, m, long, 100); allowed != 4 {
-			t.Errorf("%d allowed, want the 4 that are left of 10", allowed)
+			t.Errorf("%d allowed, want the remaining 4 of 10", allowed)
 		}
-		m.Refund(t.Context(), []Bucket{long}) // one of those from the overflow
+		m.Refund(t.Context(), []Bucket{long}) // a token taken from the overflow bucket
 		if allowed, _ := drain(t, m, long, 100); allowed != 1 {
 			t.Errorf("%d allowed, want the one that was refunded", allowed)
 		}
 	})
 }
 
-// Keys that share a bucket are limited together, by no more than what was taken.
+// Keys that share a bucket have one limit together. A refused reservation takes nothing from it.
 func TestMemoryBuckets_overflow_shared(t *testing.T) {
 	m := &MemoryBuckets{MaxKeys: 1}
 	drain(t, m, bucketN(0, 10, time.Minute), 1)
-	drain(t, m, bucketN(1, 10, time.Minute), 1) // makes the overflow
+	drain(t, m, bucketN(1, 10, time.Minute), 1) // allocates the overflow buckets
 	one := bucketN(2, 10, time.Minute)
 	other := one
 	for n := 3; other == one || m.shared(other) != m.shared(one); n++ {
@@ -157,10 +157,10 @@ func TestMemoryBuckets_overflow_shared(t *testing.T) {
 		t.Errorf("%d allowed, want 6", allowed)
 	}
 	if reserve(t, m, one, other, one, other, one).Allowed {
-		t.Error("allowed, want it refused: there are 4 left")
+		t.Error("5 tokens were allowed, want them refused: 4 are left")
 	}
 	if allowed, wait := drain(t, m, other, 100); allowed != 4 || wait == 0 || wait > time.Minute {
-		t.Errorf("the other: %d allowed, wait %v; want the 4 that are left, and a minute",
+		t.Errorf("the other: %d allowed, wait %v; want the remaining 4, and at most a minute",
 			allowed, wait)
 	}
 	m.Refund(t.Context(), []Bucket{other})
@@ -169,9 +169,9 @@ func TestMemoryBuckets_overflow_shared(t *testing.T) {
 	}
 }
 
-// No order of calls gets more out of a bucket than its documentation says, whether or not there is
-// room for its key, or now and then.
-func TestMemoryBuckets_anyOrder(t *testing.T) {
+// No sequence of calls takes more from a bucket than the documentation of Buckets allows, whether
+// its key has room always, sometimes or never.
+func TestMemoryBuckets_random(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(300) {
 			random := rand.New(rand.NewPCG(seed, 1))
@@ -180,7 +180,7 @@ func TestMemoryBuckets_anyOrder(t *testing.T) {
 			if seed%3 == 2 { // no room at all
 				reserve(t, m, bucketN(0, 1, 24*time.Hour))
 			}
-			var open, kept []time.Time // reservations without an end, and those not refunded
+			var open, kept []time.Time // reservations that are open, and those not refunded
 			var longest time.Duration
 			for range 300 {
 				switch random.IntN(5) {
@@ -200,7 +200,7 @@ func TestMemoryBuckets_anyOrder(t *testing.T) {
 						open = append(open[:i], open[i+1:]...)
 					}
 				case 3:
-					if seed%3 == 1 { // somebody else takes the room, if it is free
+					if seed%3 == 1 { // another key takes the room if it is free
 						every := time.Duration(1+random.IntN(3)) * time.Second
 						reserve(t, m, bucketN(2+random.IntN(5), 1, every))
 					}
@@ -231,8 +231,8 @@ func TestMemoryBuckets_anyOrder(t *testing.T) {
 	})
 }
 
-// A table of overflow buckets that refunds go to never wraps around, however many there are.
-func TestMemoryBuckets_Refund_overflowIsBounded(t *testing.T) {
+// Any number of refunds to an overflow bucket never raises it above its burst.
+func TestMemoryBuckets_Refund_overflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, bucket := &MemoryBuckets{MaxKeys: 1}, bucketN(1, 10_000, 24*time.Hour)
 		drain(t, m, bucketN(0, 1, time.Hour), 1)
@@ -246,7 +246,7 @@ func TestMemoryBuckets_Refund_overflowIsBounded(t *testing.T) {
 	})
 }
 
-// A server with changing settings doesn't collect tables.
+// A server whose settings change doesn't accumulate overflow tables.
 func TestMemoryBuckets_overflow_manySettings(t *testing.T) {
 	m := &MemoryBuckets{MaxKeys: 1}
 	drain(t, m, bucketN(0, 1, time.Hour), 1)
@@ -276,7 +276,7 @@ func BenchmarkMemoryBuckets_millionKeys(b *testing.B) {
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		if m.Len() != DefaultMaxKeys {
-			b.Fatalf("%d keys are held, want %d", m.Len(), DefaultMaxKeys)
+			b.Fatalf("%d keys are stored, want %d", m.Len(), DefaultMaxKeys)
 		}
 		b.ReportMetric(float64(m.Len()), "keys")
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc), "bytes")
@@ -284,7 +284,7 @@ func BenchmarkMemoryBuckets_millionKeys(b *testing.B) {
 	}
 }
 
-// The most expensive call: no bucket is full, and a new key finds no room.
+// The most expensive call: no bucket is full, and a new key has no room.
 func BenchmarkMemoryBuckets_sweep(b *testing.B) {
 	m := &MemoryBuckets{}
 	for n := range DefaultMaxKeys {
@@ -296,7 +296,7 @@ func BenchmarkMemoryBuckets_sweep(b *testing.B) {
 	}
 }
 
-// One attempt at a sign-in that succeeds: seven buckets, six of them refunded.
+// A successful sign-in: seven buckets.
 func BenchmarkMemoryBuckets_reserveAndRefund(b *testing.B) {
 	m := &MemoryBuckets{}
 	buckets := make([]Bucket, 7)

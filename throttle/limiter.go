@@ -139,11 +139,11 @@ func New(config Config) (*Limiter, error) {
 	return l, nil
 }
 
-// Login reserves a sign-in. It counts by Credentials.Account.
+// Login reserves a sign-in. It counts by Credentials.AccountKey.
 func (l *Limiter) Login(
 	ctx context.Context, credentials identity.Credentials,
 ) (settle func(error), err error) {
-	account, address := credentials.Account(), addressOf(identity.Address(ctx))
+	account, address := credentials.AccountKey(), addressOf(identity.Address(ctx))
 	network, all := identity.NetworkOf(identity.Address(ctx)), netip.Prefix{}
 	c := l.config
 	// The order decides whose RetryAfter the client sees if several buckets are empty. The

@@ -19,8 +19,8 @@ type Buckets struct {
 	// Advance moves the store's clock forward.
 	Advance func(time.Duration)
 
-	// Running says that the clock also runs by itself, as a server's does. RetryAfter may then be
-	// shorter than expected by the time that the test has taken, which must be less than an hour.
+	// Running means that the clock also runs by itself, like a server's. RetryAfter may then be
+	// shorter by the time that the test has taken, which must be less than an hour.
 	Running bool
 }
 
@@ -49,24 +49,24 @@ func RunBuckets(t *testing.T, open func(t *testing.T) Buckets) {
 		{"Refund/no bucket", (*buckets).refundNone},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.run(&buckets{Buckets: open(t), T: t, begin: time.Now()})
+			tt.run(&buckets{Buckets: open(t), T: t, start: time.Now()})
 		})
 	}
 }
 
-// buckets is one test on a store of its own.
+// buckets is a test with a store of its own.
 type buckets struct {
 	Buckets
 	*testing.T
-	begin time.Time
+	start time.Time
 }
 
-// bucket returns a bucket that holds 10 tokens, or another with the same settings for each n.
+// bucket returns a bucket of 10 tokens with a different key for each n.
 func bucket(n byte) store.Bucket {
 	return store.Bucket{Key: store.Key{n}, Burst: 10, Every: time.Hour}
 }
 
-// sized returns a bucket that differs from others in size and speed.
+// sized returns a bucket with this key, size and rate.
 func sized(n byte, burst int, every time.Duration) store.Bucket {
 	return store.Bucket{Key: store.Key{n}, Burst: burst, Every: every}
 }
@@ -79,7 +79,7 @@ func (b *buckets) reserve(list ...store.Bucket) store.Decision {
 		b.Fatal(err)
 	}
 	if decision.Allowed != (decision.RetryAfter == 0) || decision.RetryAfter < 0 {
-		b.Fatalf("%+v: want a wait where it isn't allowed, and only there", decision)
+		b.Fatalf("%+v, want a positive RetryAfter if it isn't allowed, and 0 if it is", decision)
 	}
 	return decision
 }
@@ -92,7 +92,7 @@ func (b *buckets) refund(list ...store.Bucket) {
 	}
 }
 
-// take makes count reservations, which must be allowed.
+// take makes count reservations, which must all be allowed.
 func (b *buckets) take(count int, list ...store.Bucket) {
 	b.Helper()
 	for n := range count {
@@ -102,17 +102,17 @@ func (b *buckets) take(count int, list ...store.Bucket) {
 	}
 }
 
-// refused makes a reservation that must be refused, with a time to wait.
+// refused makes a reservation that must be refused with wait as its RetryAfter.
 func (b *buckets) refused(wait time.Duration, list ...store.Bucket) {
 	b.Helper()
 	decision := b.reserve(list...)
 	shortest := wait
 	if b.Running {
-		shortest -= time.Since(b.begin) + time.Microsecond
+		shortest -= time.Since(b.start) + time.Microsecond
 	}
 	longest := wait + time.Microsecond
 	if got := decision.RetryAfter; decision.Allowed || got < shortest || got > longest {
-		b.Errorf("%+v, want it refused for %v", decision, wait)
+		b.Errorf("%+v, want it refused with RetryAfter %v", decision, wait)
 	}
 }
 
@@ -158,13 +158,13 @@ func (b *buckets) concurrent() {
 	}
 }
 
-// allowed makes concurrent reservations and counts those that are allowed.
-func (b *buckets) allowed(count int, of func(n int) []store.Bucket) int32 {
+// allowed makes count concurrent reservations, and returns how many were allowed.
+func (b *buckets) allowed(count int, bucketsOf func(n int) []store.Bucket) int32 {
 	var allowed atomic.Int32
 	var callers sync.WaitGroup
 	for n := range count {
 		callers.Go(func() {
-			decision, err := b.Store.Reserve(b.Context(), of(n))
+			decision, err := b.Store.Reserve(b.Context(), bucketsOf(n))
 			if err != nil {
 				b.Error(err)
 			}
@@ -179,7 +179,7 @@ func (b *buckets) allowed(count int, of func(n int) []store.Bucket) int32 {
 
 func (b *buckets) changedSettings() {
 	b.take(10, bucket(1))
-	b.take(10, sized(1, 20, time.Hour)) // what is taken stays taken
+	b.take(10, sized(1, 20, time.Hour)) // taken tokens stay taken
 	b.refused(11*time.Hour, bucket(1))
 }
 
