@@ -13,25 +13,25 @@ const maxKeyID = 256 // bytes
 
 var base64url = base64.RawURLEncoding.Strict()
 
-// A JWS is a token that was read, and not yet verified.
+// A JWS is a parsed token that hasn't been verified.
 type JWS struct {
 	Algorithm string // the header's alg, one of those accepted
 	KeyID     string // the header's kid
-	Payload   []byte // as it stands
-	Signed    string // what the signature covers
+	Payload   []byte // decoded JSON
+	Signed    string // the part of the token that the signature covers
 	Signature []byte
 }
 
-// A Reason is why a token isn't read.
+// A Reason is why Parse refuses a token.
 type Reason int
 
 const (
 	Malformed Reason = iota + 1
-	Algorithm        // alg isn't among those accepted
+	Algorithm        // alg isn't one of those accepted
 	Type             // the header's typ is that of another kind of token
 )
 
-// An Error says why a token isn't read, for operators.
+// An Error says why a token is refused, for operators.
 type Error struct {
 	Reason Reason
 	text   string
@@ -39,16 +39,16 @@ type Error struct {
 
 func (e *Error) Error() string { return e.text }
 
-func refused(reason Reason, format string, args ...any) error {
+func newError(reason Reason, format string, args ...any) error {
 	return &Error{reason, fmt.Sprintf(format, args...)}
 }
 
-func malformed(format string, args ...any) error { return refused(Malformed, format, args...) }
+func malformed(format string, args ...any) error { return newError(Malformed, format, args...) }
 
-// Parse reads a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims,
-// without trusting any of it. It checks the header: no crit, no cty, a kid, an alg of those
-// accepted, and a typ, if any, of an access token. It calls visit with each claim, as
-// strictjson.Members does. It fails with an Error.
+// Parse parses a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims. It
+// checks the header but not the signature: there must be a kid, an alg that is one of accepted, no
+// crit, no cty, and a typ, if any, of an access token. Parse calls visit with each claim, as
+// strictjson.Members does. It fails with an *Error.
 func Parse(token string, accepted []string,
 	visit func(name []byte, value strictjson.Value)) (*JWS, error) {
 	decoded, err := DecodeCompact(token)
@@ -70,34 +70,33 @@ func Parse(token string, accepted []string,
 	return &JWS{alg, kid, decoded[1], token[:strings.LastIndexByte(token, '.')], decoded[2]}, nil
 }
 
-// DecodeCompact splits a compact JWS, RFC 7515 section 3.1, and decodes its three parts. A part is
-// base64url without padding, without line breaks, and without stray bits at its end, so each token
-// has one spelling. It fails with an Error that is Malformed.
+// DecodeCompact splits a compact JWS, RFC 7515 section 3.1, and decodes its three parts. The parts
+// must be base64url without padding, line breaks, or stray bits at the end, so that each token has
+// only one spelling. It fails with an *Error whose Reason is Malformed.
 func DecodeCompact(token string) (decoded [3][]byte, err error) {
-	// Counted before anything is made of them: a token of only dots has thousands
-	// (CVE-2025-30204).
+	// Count before splitting: a token of dots has thousands of parts (CVE-2025-30204).
 	if parts := strings.Count(token, ".") + 1; parts != 3 {
 		return decoded, malformed("parts between dots: %d; expected 3", parts)
 	}
 	first, last := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
-	space := make([]byte, 0, len(token))
+	buf := make([]byte, 0, len(token))
 	for i, part := range [3]string{token[:first], token[first+1 : last], token[last+1:]} {
-		from := len(space)
-		// Go's decoder skips line ends, wherever they are.
-		if space, err = base64url.AppendDecode(space, []byte(part)); err != nil ||
+		start := len(buf)
+		// Go's decoder skips line breaks anywhere.
+		if buf, err = base64url.AppendDecode(buf, []byte(part)); err != nil ||
 			strings.ContainsAny(part, "\r\n") {
 			return decoded, malformed("part %d is not base64url without padding", i+1)
 		}
-		decoded[i] = space[from:len(space):len(space)]
+		decoded[i] = buf[start:len(buf):len(buf)]
 	}
 	return decoded, nil
 }
 
-// A header is the JOSE header's members that we act on, RFC 7515 section 4.1; nil where there is
-// none.
+// A header holds the parameters of a JOSE header that Parse checks, RFC 7515 section 4.1; nil if
+// absent.
 //
-// jku, x5u, jwk and x5c are not among them, and never looked at: they would let a token bring its
-// own key, or make us fetch one from anywhere.
+// jku, x5u, jwk and x5c are deliberately ignored: they would let a token bring its own key, or make
+// us fetch one from anywhere.
 type header struct {
 	crit, cty, kid, alg, typ strictjson.Value
 }
@@ -135,17 +134,17 @@ func (h *header) check(accepted []string) (alg, kid string, err error) {
 		return "", "", malformed("alg is %s; expected a string", h.alg.Quoted())
 	}
 	if !slices.Contains(accepted, alg) {
-		return "", "", refused(Algorithm, "alg is %s; accepted: %s", h.alg.Quoted(),
+		return "", "", newError(Algorithm, "alg is %s; accepted: %s", h.alg.Quoted(),
 			strings.Join(accepted, ", "))
 	}
 	if h.typ == nil {
 		return alg, kid, nil
 	}
-	// RFC 9068, section 4, and RFC 8725, section 3.11. Media types match in any case.
+	// RFC 9068, section 4, and RFC 8725, section 3.11. Media types are case-insensitive.
 	switch typ, _ := h.typ.String(); {
 	case strings.EqualFold(typ, "JWT"), strings.EqualFold(typ, "at+jwt"),
 		strings.EqualFold(typ, "application/jwt"), strings.EqualFold(typ, "application/at+jwt"):
 		return alg, kid, nil
 	}
-	return "", "", refused(Type, "typ in the header is %s; accepted: JWT, at+jwt", h.typ.Quoted())
+	return "", "", newError(Type, "typ in the header is %s; accepted: JWT, at+jwt", h.typ.Quoted())
 }

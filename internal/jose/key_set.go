@@ -12,16 +12,16 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-const maxKeys = 100 // of one set; realms have two to ten
+const maxKeys = 100 // per set; realms have two to ten
 
-// A Key is a public key for signatures, and the one algorithm that it is for.
+// A Key is a public key that verifies signatures.
 type Key struct {
 	ID        string
-	Algorithm string
+	Algorithm string // the only algorithm the key may be used with
 	Public    crypto.PublicKey
 }
 
-// Check returns an error that says why a key can't be used, or nil.
+// Check returns an error if the key can't be used.
 func (k Key) Check() error {
 	switch {
 	case k.ID == "" || len(k.ID) > maxKeyID:
@@ -32,18 +32,18 @@ func (k Key) Check() error {
 	return nil
 }
 
-// A KeySet is a JSON Web Key Set as far as it can verify signatures.
+// A KeySet holds the keys of a JSON Web Key Set that can verify signatures.
 type KeySet struct {
 	Keys     map[string]Key // by kid
 	Rejected []RejectedKey  // the others
 }
 
-// A RejectedKey is a key that was passed over.
+// A RejectedKey is a key that can't be used.
 type RejectedKey struct {
-	ID       string // empty if it has none that can be read
+	ID       string // empty if it can't be read
 	Why      string // "its use is \"enc\""
-	Expected bool   // nothing is amiss: key sets have keys for encryption, too
-	signs    bool   // it says that it is for signatures, and has a kid
+	Expected bool   // not a mistake: key sets also hold encryption keys
+	signs    bool   // it has a kid, and its use is signatures
 }
 
 // WhyMissing returns, for operators, why the set has no key with this ID.
@@ -56,7 +56,7 @@ func (s KeySet) WhyMissing(kid string) string {
 	return "kid " + strictjson.Quote(kid) + " is not in the key set"
 }
 
-// reasons are those of the first few keys.
+// reasons returns why the first few rejected keys can't be used.
 func (s KeySet) reasons() string {
 	text := ""
 	for _, key := range s.Rejected[:min(len(s.Rejected), 3)] {
@@ -65,11 +65,11 @@ func (s KeySet) reasons() string {
 	return text
 }
 
-// ReadKeySet reads a JSON Web Key Set, RFC 7517 section 5. Keys that are malformed, of an unknown
-// kind, weak, or for anything but signatures are passed over: one of them must not cost the others.
-// It fails when none is left. Of two keys for signatures with one kid neither is kept, since
-// nothing says which one is meant; one for encryption may have the kid of one for signatures, as
-// when a realm has imported one pair for both.
+// ReadKeySet reads a JSON Web Key Set, RFC 7517 section 5. It rejects keys that are malformed, of
+// an unknown type, weak, or not for signatures, and keeps the others. It returns an error if none
+// is left. If several signing keys share a kid, all of them are rejected, since a token doesn't
+// tell which one it means. An encryption key may share the kid of a signing key, as when a realm
+// has imported one key pair for both.
 func ReadKeySet(body []byte) (KeySet, error) {
 	var list strictjson.Value
 	lists := 0
@@ -124,11 +124,12 @@ func ReadKeySet(body []byte) (KeySet, error) {
 	return set, nil
 }
 
-// A jwk is a JSON Web Key's members that we act on, RFC 7517 section 4. Its certificates (x5c, x5u,
-// x5t) are not looked at: the key itself, from the realm's own endpoint, is what is trusted.
+// A jwk holds the parameters of a JSON Web Key that the package uses, RFC 7517 section 4.
+// Certificates (x5c, x5u, x5t) are ignored: trust is in the realm's own endpoint, which the key
+// comes from.
 type jwk struct {
 	kty, use, ops, alg, kid, crv, n, e, x, y strictjson.Value
-	private                                  bool // it has members of a private or a secret key
+	private                                  bool // it has parameters of a private or secret key
 }
 
 func (k *jwk) setMember(name []byte, value strictjson.Value) {
@@ -158,11 +159,11 @@ func (k *jwk) setMember(name []byte, value strictjson.Value) {
 	}
 }
 
-// readKey reads one key of a set, and says why when it can't be used.
+// readKey reads one key of a set. If the key can't be used, the RejectedKey says why.
 func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	var k jwk
 	err := strictjson.Members(item, k.setMember)
-	if err != nil { // what was read so far counts for nothing
+	if err != nil { // ignore the members that were visited before the error
 		return Key{}, &RejectedKey{Why: "it " + err.Error()}
 	}
 	kid, ok := k.kid.String()
@@ -177,10 +178,10 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	if kid == "" {
 		return reject("its kid is %s; expected a string of 1 to %d bytes", k.kid.Quoted(), maxKeyID)
 	}
-	if use != "sig" { // section 4.2; Keycloak gives one to each key
+	if use != "sig" { // section 4.2; all of Keycloak's keys have a use
 		return reject("its use is %s; expected \"sig\"", k.use.Quoted())
 	}
-	if k.private { // everybody who can read the set can sign with it
+	if k.private { // anyone who can read the set can sign with it
 		return reject("it is a private key, for everyone to read")
 	}
 	if k.ops != nil { // section 4.3
@@ -193,7 +194,7 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	case ok:
 	case k.alg != nil:
 		return reject("its alg is %s; expected a string", k.alg.Quoted())
-	// section 4.4 lets it be absent; RFC 8725, section 3.1, demands one algorithm for each key
+	// alg is optional by section 4.4, but RFC 8725, section 3.1, demands one algorithm per key.
 	default:
 		alg = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512",
 			"Ed25519": "EdDSA"}[crv]
@@ -201,11 +202,11 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	if !slices.Contains(algorithms, alg) {
 		return reject("its alg is %s, which no token may have", k.alg.Quoted())
 	}
-	// RFC 8037; Keycloak makes Ed448 too
+	// RFC 8037. Keycloak also has Ed448 keys.
 	if crv, _ := k.crv.String(); alg == "EdDSA" && crv != "Ed25519" {
 		return reject("its crv is %s; expected \"Ed25519\"", k.crv.Quoted())
 	}
-	public, err := k.read(kid, alg)
+	public, err := k.publicKey(kid, alg)
 	switch {
 	case err != nil:
 		return reject("%v", err)
@@ -215,9 +216,10 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	return Key{kid, alg, public}, nil
 }
 
-// read makes the key. jwkset is given what RFC 7518, section 6, allows: its own decoder takes
-// padding and line ends, coordinates of any length, and the low 64 bits of a longer exponent.
-func (k *jwk) read(kid, alg string) (crypto.PublicKey, error) {
+// publicKey returns the public key. It checks the encoding of the numbers by RFC 7518, section 6,
+// before it calls jwkset, which accepts padding, line breaks, coordinates of any length, and the
+// low 64 bits of a longer exponent.
+func (k *jwk) publicKey(kid, alg string) (crypto.PublicKey, error) {
 	text := func(v strictjson.Value) string { s, _ := v.String(); return s }
 	members := jwkset.JWKMarshal{
 		KTY: jwkset.KTY(text(k.kty)), KID: kid, USE: jwkset.UseSig, ALG: jwkset.ALG(alg),
@@ -226,10 +228,10 @@ func (k *jwk) read(kid, alg string) (crypto.PublicKey, error) {
 	for _, number := range []struct {
 		name  string
 		value strictjson.Value
-		sizes [2]int // bytes, at least and at most
+		sizes [2]int // minimum and maximum bytes
 	}{{"n", k.n, rsaBytes}, {"e", k.e, exponentBytes}, {"x", k.x, coordinateBytes[alg]},
 		{"y", k.y, coordinateBytes[alg]}} {
-		// NewJWKFromMarshal misses those that are needed
+		// NewJWKFromMarshal reports missing numbers
 		if number.value == nil || number.sizes[1] == 0 {
 			continue
 		}
@@ -251,11 +253,12 @@ func (k *jwk) read(kid, alg string) (crypto.PublicKey, error) {
 }
 
 var (
-	// UsableWith says what is too weak; some libraries put a zero before it
+	// Sizes in bytes, minimum and maximum. UsableWith checks an RSA key's strength; the extra byte
+	// is for libraries that add a leading zero.
 	rsaBytes      = [2]int{1, maxRSABits/8 + 1}
 	exponentBytes = [2]int{1, 4}
-	// Coordinates have all the bytes that the curve's field has, leading zeros too: RFC 7518,
-	// section 6.2.1.2.
+	// Coordinates have the full size of the curve's field, with leading zeros: RFC 7518, section
+	// 6.2.1.2.
 	coordinateBytes = map[string][2]int{
 		"ES256": {32, 32}, "ES384": {48, 48}, "ES512": {66, 66}, "EdDSA": {32, 32},
 	}

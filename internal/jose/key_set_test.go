@@ -1,46 +1,15 @@
 package jose
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/MicahParks/jwkset"
 )
-
-// jwkOf writes a public key as jwkset does.
-func jwkOf(tb testing.TB, kid, alg string, key crypto.Signer) string {
-	tb.Helper()
-	jwk, err := jwkset.NewJWKFromKey(key.Public(),
-		jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{ALG: jwkset.ALG(alg), KID: kid,
-			USE: jwkset.UseSig}})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	text, err := json.Marshal(jwk.Marshal())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return string(text)
-}
-
-func setOf(jwks ...string) string { return `{"keys":[` + strings.Join(jwks, ",") + `]}` }
-
-func edKey(tb testing.TB) ed25519.PrivateKey {
-	tb.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return key
-}
 
 func TestReadKeySet(t *testing.T) {
 	good := jwkOf(t, "ed", "EdDSA", edKey(t))
@@ -52,19 +21,19 @@ func TestReadKeySet(t *testing.T) {
 	}
 	if key, ok := set.Keys["ed"]; !ok || len(set.Keys) != 1 || key.Check() != nil ||
 		key.Algorithm != "EdDSA" {
-		t.Errorf("the keys are %v, want one", set.Keys)
+		t.Errorf("keys = %v, want only ed", set.Keys)
 	}
 	var rejected []string
 	for _, key := range set.Rejected {
 		rejected = append(rejected, key.ID+": "+key.Why)
 		if key.Expected != (key.ID == "enc") {
-			t.Errorf("%s: expected is %v", key.ID, key.Expected)
+			t.Errorf("%s: Expected = %v", key.ID, key.Expected)
 		}
 	}
 	want := []string{`enc: its use is "enc"; expected "sig"`,
 		"private: it is a private key, for everyone to read", ": it is not a JSON object"}
 	if !slices.Equal(rejected, want) {
-		t.Errorf("rejected are %q, want %q", rejected, want)
+		t.Errorf("rejected keys = %q, want %q", rejected, want)
 	}
 	for kid, want := range map[string]string{"private": "for everyone to read",
 		"other": `kid "other" is not in the key set`} {
@@ -74,12 +43,11 @@ func TestReadKeySet(t *testing.T) {
 	}
 	if set, err := ReadKeySet([]byte(setOf(good, good))); err == nil ||
 		!strings.Contains(err.Error(), "more than one key for signatures of this kid") {
-		t.Errorf("two keys of one kid: %v, %v", set, err)
+		t.Errorf("two keys with one kid: %v, %v, want an error", set, err)
 	}
 }
 
-// Whatever a key set says, no key of ours is a private, a secret or a weak one, and none makes us
-// panic.
+// ReadKeySet never panics, and never returns a private, secret or weak key.
 func FuzzReadKeySet(f *testing.F) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -116,7 +84,7 @@ func FuzzReadKeySet(f *testing.F) {
 			return
 		}
 		if len(set.Keys) == 0 {
-			t.Error("the set is good, and not one key in it")
+			t.Error("no error, but no keys either")
 		}
 		for kid, key := range set.Keys {
 			switch key.Public.(type) {
@@ -125,15 +93,15 @@ func FuzzReadKeySet(f *testing.F) {
 				t.Errorf("key %q is a %T", kid, key.Public)
 			}
 			if key.ID != kid || key.Check() != nil {
-				t.Errorf("key %q has the id %q, and %v", kid, key.ID, key.Check())
+				t.Errorf("key %q has the ID %q, and Check() = %v", kid, key.ID, key.Check())
 			}
 			if Verify(key.Algorithm, key.Public, "x", make([]byte, 64)) {
-				t.Errorf("key %q verifies zeros", kid)
+				t.Errorf("key %q verifies a signature of zeros", kid)
 			}
 			if slices.ContainsFunc(set.Rejected, func(r RejectedKey) bool {
 				return r.ID == kid && r.signs
 			}) {
-				t.Errorf("key %q is kept and passed over", kid)
+				t.Errorf("key %q is both in Keys and in Rejected", kid)
 			}
 		}
 	})

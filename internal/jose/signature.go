@@ -15,24 +15,23 @@ import (
 
 const (
 	minRSABits = 2048 // RFC 7518, section 3.3
-	maxRSABits = 8192 // a signature's cost grows with the square (CVE-2023-29409)
-	// Forgeries were made with smaller ones (CVE-2006-4339); FIPS 186-5, appendix A.1.1, allows
-	// none either.
+	maxRSABits = 8192 // verification time grows with the square (CVE-2023-29409)
+	// Smaller exponents made forgeries possible (CVE-2006-4339), and FIPS 186-5, appendix A.1.1,
+	// forbids them.
 	minRSAExponent = 65537
-	maxRSAExponent = math.MaxInt32 // what crypto/rsa can do
+	maxRSAExponent = math.MaxInt32 // crypto/rsa's maximum
 )
 
-// algorithms are the signatures that can be accepted: only asymmetric ones. RFC 8725, sections 3.1
-// and 3.2.
+// algorithms are all asymmetric: RFC 8725, sections 3.1 and 3.2.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
 	"ES512", "EdDSA"}
 
-// Algorithms returns the names of the signatures that can be accepted, RFC 7518 section 3.1 and
-// RFC 8037.
+// Algorithms returns the names of the supported signature algorithms, RFC 7518 section 3.1 and RFC
+// 8037.
 func Algorithms() []string { return slices.Clone(algorithms) }
 
-// signingMethods are golang-jwt's, except that it takes any length of a PSS salt, and RFC 7518,
-// section 3.5, demands that of the hash.
+// signingMethods are golang-jwt's methods, except that golang-jwt accepts a PSS salt of any length;
+// RFC 7518, section 3.5, demands the length of the hash.
 var signingMethods = map[string]jwt.SigningMethod{
 	"RS256": jwt.SigningMethodRS256, "RS384": jwt.SigningMethodRS384,
 	"RS512": jwt.SigningMethodRS512,
@@ -50,15 +49,15 @@ func saltLikeHash(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
 	}
 }
 
-// Verify reports whether signature is that of signed, by an algorithm of Algorithms and a key that
-// is usable with it.
+// Verify reports whether signature is a valid signature of signed. It is false if the algorithm
+// isn't one of Algorithms, or if the key isn't usable with it.
 func Verify(alg string, key crypto.PublicKey, signed string, signature []byte) bool {
 	method := signingMethods[alg]
 	return method != nil && UsableWith(alg, key) && method.Verify(signed, signature, key) == nil
 }
 
-// UsableWith reports whether a key may be used with an algorithm: one of its kind, neither too weak
-// nor too large.
+// UsableWith reports whether a key may be used with an algorithm: whether it has the right type,
+// and is neither too weak nor too large.
 func UsableWith(alg string, key crypto.PublicKey) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -78,9 +77,9 @@ func UsableWith(alg string, key crypto.PublicKey) bool {
 	return false
 }
 
-// smallOrder are the encodings, without the sign, of the points of edwards25519 whose order divides
-// 8, and of the two that aren't in lowest terms: with such a key, signatures can be made that are
-// good for many texts.
+// smallOrder holds the encodings, without the sign bit, of the points of edwards25519 whose order
+// divides 8, including two non-canonical encodings. With such a key, one signature can be valid for
+// many messages.
 var smallOrder = []string{
 	"0000000000000000000000000000000000000000000000000000000000000000",
 	"0100000000000000000000000000000000000000000000000000000000000000",
@@ -93,6 +92,6 @@ var smallOrder = []string{
 
 func isSmallOrder(key ed25519.PublicKey) bool {
 	y := slices.Clone(key)
-	y[31] &= 0x7f // the sign of x
+	y[31] &= 0x7f // clear the sign bit
 	return slices.Contains(smallOrder, hex.EncodeToString(y))
 }
