@@ -78,11 +78,11 @@ func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) strin
 		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, verb, t.MaxNesting)
 	case strictjson.TooManyValues:
 		return fmt.Sprintf("%s hold%smore than %d values", subject, verb, t.MaxValues)
-	case strictjson.HalfSurrogate:
+	case strictjson.LoneSurrogate:
 		return subject + " hold" + verb + "half of a surrogate pair, which is no character"
 	case strictjson.NumberTooLarge:
 		return subject + " hold" + verb + "a number that is out of range"
-	case strictjson.MemberTwice:
+	case strictjson.DuplicateMember:
 		return subject + " name" + verb + "a member twice in one object"
 	}
 	if name == "" {

@@ -1,27 +1,28 @@
-// Package strictjson reads JSON that strangers wrote: the headers and claims of tokens, key sets,
-// and GraphQL requests.
+// Package strictjson parses untrusted JSON: the headers and claims of tokens, key sets, and GraphQL
+// requests.
 //
-// Two readers may see different things in one text, and its author may count on that. So
-// what JSON leaves open is refused, at every depth:
+// Two parsers may understand the same text differently, and an attacker may exploit that. So
+// everything that the JSON specifications leave open is refused, at every depth:
 //
-//   - text that isn't JSON by the grammar of RFC 8259, to the last byte: one value, and nothing
-//     behind it
-//   - bytes that aren't UTF-8 (RFC 8259, section 8.1), a byte order mark included
-//   - two members of one name in an object, however the name is escaped (RFC 7515, section 4;
-//     RFC 7519, section 4)
-//   - an escape that is half of a surrogate pair, and so no character (RFC 8259, section 8.2)
-//   - a number that a float64 can't hold (RFC 8259, section 6)
-//   - nesting beyond a bound: 32 levels for Members, the caller's for Decode
-//   - for Members, numbers of more than 64 characters, or of 10^308 and more: to convert some
-//     numbers takes longer than all the rest; for Decode, more values than the caller's bound
+//   - text that doesn't match the grammar of RFC 8259 to the last byte: one value and nothing after
+//     it
+//   - bytes that aren't UTF-8 (RFC 8259, section 8.1), and a byte order mark
+//   - duplicate member names in an object, even if escaped differently (RFC 7515, section 4; RFC
+//     7519, section 4)
+//   - escapes of a lone surrogate, which isn't a character (RFC 8259, section 8.2)
+//   - numbers that don't fit a float64 (RFC 8259, section 6)
+//   - nesting deeper than a limit: 32 levels for Members, the caller's limit for Decode
+//   - for Members, numbers of more than 64 characters or of at least 10^308, since converting some
+//     numbers takes longer than everything else; for Decode, more values than the caller's limit
 //
-// Decode makes nothing of a text before its grammar and its size are known. How many bytes a text
-// may have is for its caller to say.
+// Decode builds no values until it has checked the grammar and the limits of the whole text. The
+// caller must bound the number of bytes.
 //
-// What it reads, encoding/json reads alike; fuzz tests hold it to that. What reading costs is
-// linear in the text, whatever is in it.
+// Whatever this package accepts, encoding/json understands in the same way; fuzz tests check this.
+// Parsing takes linear time for any text.
 //
-// Members hands the members of an object to a function, as text, and makes nothing of them: for
-// tokens, of which few members matter. Decode makes Go values of a whole text: for requests.
-// ScanMembers and ScanItems read what was read before, or what is read with more care part by part.
+// Members passes the members of an object to a function as text and builds no values: for tokens,
+// of which only a few members matter. Decode builds Go values from a whole text: for requests.
+// ScanMembers and ScanItems are for text that was checked before, or whose parts are checked one by
+// one afterwards.
 package strictjson

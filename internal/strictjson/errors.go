@@ -1,36 +1,36 @@
 package strictjson
 
-// A Reason is why a text isn't read.
+// A Reason is why a text is refused.
 type Reason string
 
 const (
-	NotJSON        Reason = "not JSON"
-	NotUTF8        Reason = "not UTF-8"
-	Trailing       Reason = "more than one value"
-	WrongType      Reason = "not of the type that was asked for"
-	MemberTwice    Reason = "a member twice"
-	HalfSurrogate  Reason = "half of a surrogate pair"
-	TooDeep        Reason = "too deep"
-	TooManyValues  Reason = "too many values"
-	NumberTooLong  Reason = "a number of too many characters"
-	NumberTooLarge Reason = "a number out of range"
+	NotJSON         Reason = "not JSON"
+	NotUTF8         Reason = "not UTF-8"
+	TrailingData    Reason = "more than one value"
+	WrongType       Reason = "wrong type"
+	DuplicateMember Reason = "duplicate member"
+	LoneSurrogate   Reason = "lone surrogate"
+	TooDeep         Reason = "too deep"
+	TooManyValues   Reason = "too many values"
+	NumberTooLong   Reason = "number too long"
+	NumberTooLarge  Reason = "number too large"
 )
 
-// An Error says why a text isn't read.
+// An Error says why a text is refused.
 type Error struct {
 	Reason Reason
-	Member string // for Decode, the member of the outermost object that the fault is in, or ""
+	Member string // from Decode: the member of the outermost object with the error, or ""
 	text   string
 }
 
-// Error returns a text that begins with a verb, for a sentence about the JSON: "is not JSON". It
-// may show a name or a number out of the JSON, quoted and bounded: it is for operators.
+// Error returns a predicate for a sentence about the text, such as "is not JSON". It is for
+// operators: it may hold a name or a number from the JSON, quoted and with bounded length.
 func (e *Error) Error() string { return e.text }
 
 var (
 	errNotJSON       = &Error{Reason: NotJSON, text: "is not JSON"}
 	errNotUTF8       = &Error{Reason: NotUTF8, text: "is not UTF-8"}
-	errTrailing      = &Error{Reason: Trailing, text: "is followed by more"}
-	errHalfSurrogate = &Error{Reason: HalfSurrogate,
+	errTrailingData  = &Error{Reason: TrailingData, text: "is followed by more"}
+	errLoneSurrogate = &Error{Reason: LoneSurrogate,
 		text: "has an escape that stands for no character"}
 )

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"reflect"
 	"slices"
@@ -12,8 +11,8 @@ import (
 	"testing"
 )
 
-// What our strict reader accepts, encoding/json accepts too and sees the same in it. What it
-// refuses, and encoding/json doesn't, is refused for one of the reasons that the reader names.
+// Members and encoding/json read the same members. If Members refuses a text that encoding/json
+// accepts, it is for one of the documented reasons.
 func FuzzMembers(f *testing.F) {
 	for _, text := range []string{
 		`{}`, ` { "a" : [ 1 , {"b":null} ] , "c" : -1.5e3 } `, `{"\u0064":"\ud83d\ude00"}`,
@@ -28,124 +27,75 @@ func FuzzMembers(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		kept := bytes.Clone(text)
-		ours := map[string]any{}
+		before := bytes.Clone(text)
+		got := map[string]any{}
 		err := Members(text, func(name []byte, value Value) {
-			if _, twice := ours[string(name)]; twice {
+			if _, twice := got[string(name)]; twice {
 				t.Errorf("%q is visited twice", name)
 			}
-			ours[string(name)] = decodeJSON(t, value)
-			checkValue(t, value, ours[string(name)])
+			got[string(name)] = decodeValue(t, value)
+			checkValue(t, value, got[string(name)])
 		})
-		if !bytes.Equal(kept, text) {
-			t.Error("the text was changed")
+		if !bytes.Equal(before, text) {
+			t.Error("Members changed the text")
 		}
-		var theirs map[string]any
+		var want map[string]any
 		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.UseNumber()
-		theirErr := decoder.Decode(&theirs)
-		if _, end := decoder.Token(); theirErr == nil && end != io.EOF {
-			theirErr = errors.New("more follows")
+		stdErr := decoder.Decode(&want)
+		if _, end := decoder.Token(); stdErr == nil && end != io.EOF {
+			stdErr = errors.New("trailing data")
 		}
 		switch {
-		case err == nil && (theirErr != nil || !reflect.DeepEqual(ours, theirs)):
-			t.Errorf("%q: we read %v, encoding/json %v and %v", text, ours, theirs, theirErr)
-		case err != nil && theirErr == nil && theirs != nil &&
+		case err == nil && (stdErr != nil || !reflect.DeepEqual(got, want)):
+			t.Errorf("Members(%q) visits %v; encoding/json returns %v, %v", text, got, want, stdErr)
+		case err != nil && stdErr == nil && want != nil &&
 			!slices.ContainsFunc([]string{"twice", "UTF-8", "deeper than", "no character",
 				"too large", "characters"},
 				func(word string) bool { return strings.Contains(err.Error(), word) }):
-			t.Errorf("%q: encoding/json reads %v, we fail with %v", text, theirs, err)
+			t.Errorf("Members(%q): %v; encoding/json returns %v", text, err, want)
 		}
-		if lenient := ScanMembers(text, func([]byte, Value) {}); err == nil && lenient != nil {
-			t.Errorf("%q: ScanMembers fails with %v", text, lenient)
+		if scanErr := ScanMembers(text, func([]byte, Value) {}); err == nil && scanErr != nil {
+			t.Errorf("ScanMembers(%q): %v, but Members accepts it", text, scanErr)
 		}
 	})
 }
 
-func decodeJSON(t *testing.T, text []byte) (value any) {
-	t.Helper()
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(&value); err != nil {
-		t.Errorf("%q: %v", text, err)
-	}
-	return value
-}
-
-// checkValue compares what a Value says of itself with what encoding/json made of it.
-func checkValue(t *testing.T, v Value, value any) {
-	t.Helper()
-	text, isText := v.String()
-	if want, ok := value.(string); ok != isText || text != want {
-		t.Errorf("%q is the text %q, %v; want %q", v, text, isText, want)
-	}
-	number, isNumber := v.Float()
-	if want, ok := value.(json.Number); ok && len(v) <= maxFloatBytes != isNumber ||
-		isNumber && !sameFloat(number, want) {
-		t.Errorf("%q is the number %v, %v; want %v", v, number, isNumber, want)
-	}
-	list, isList := v.Strings()
-	items, ok := value.([]any)
-	ok = ok &&
-		!slices.ContainsFunc(items, func(item any) bool { _, text := item.(string); return !text })
-	if ok != isList || ok && fmt.Sprint(items) != fmt.Sprint(list) {
-		t.Errorf("%q is the list %q, %v; want %q", v, list, isList, items)
-	}
-	if shown := v.Quoted(); len(shown) > 2300 ||
-		strings.ContainsFunc(shown, func(r rune) bool { return r < ' ' || r > '~' }) {
-		t.Errorf("%q is shown as %q", v, shown)
-	}
-}
-
-func manyMembers(n int) string {
-	var members []string
-	for i := range n {
-		members = append(members, fmt.Sprintf(`"m%d":%d`, i, i))
-	}
-	return "{" + strings.Join(members, ",") + "}"
-}
-
-func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
-
-func sameFloat(got float64, want json.Number) bool {
-	f, err := want.Float64()
-	return err == nil && got == f
-}
-
-// Every fault has a reason for the program, and a text for people.
-func TestMembers_refuses(t *testing.T) {
+// Every error has a Reason for programs and a text for operators.
+func TestMembers_errors(t *testing.T) {
 	for _, tt := range []struct {
 		text   string
 		reason Reason
-		says   string
+		want   string
 	}{
 		{`{"a":1`, NotJSON, "is not JSON"},
 		{"{\"a\":\"\xff\"}", NotUTF8, "is not UTF-8"},
 		{"\ufeff{}", NotJSON, "is not JSON"},
-		{`{} {}`, Trailing, "is followed by more"},
+		{`{} {}`, TrailingData, "is followed by more"},
 		{`[]`, WrongType, "is not a JSON object"},
-		{`{"a":{"b":1,"\u0062":2}}`, MemberTwice, `has the member "b" twice`},
-		{`{"a":"\ud800"}`, HalfSurrogate, "has an escape that stands for no character"},
+		{`{"a":{"b":1,"\u0062":2}}`, DuplicateMember, `has the member "b" twice`},
+		{`{"a":"\ud800"}`, LoneSurrogate, "has an escape that stands for no character"},
 		{`{"a":` + nested(maxDepth) + `}`, TooDeep, "nests deeper than 32"},
 		{`{"a":1e308}`, NumberTooLarge, "has the number 1e308, which is too large"},
 		{`{"a":` + strings.Repeat("1", 65) + `}`, NumberTooLong, "has a number of 65 characters; accepted: 64"},
 	} {
 		err := Members([]byte(tt.text), func([]byte, Value) {})
 		if failed, ok := errors.AsType[*Error](err); !ok || failed.Reason != tt.reason ||
-			failed.Error() != tt.says {
-			t.Errorf("%s: %#v, want %q for the reason %q", tt.text, err, tt.says, tt.reason)
+			failed.Error() != tt.want {
+			t.Errorf("Members(%s) = %#v, want %q with the reason %q", tt.text, err, tt.want,
+				tt.reason)
 		}
 	}
 	for _, text := range []string{`{"a":` + nested(maxDepth-1) + `}`, `{"a":1e307}`,
 		`{"a":` + strings.Repeat("1", 64) + `}`, `{"a":{"b":1},"b":1}`} {
 		if err := Members([]byte(text), func([]byte, Value) {}); err != nil {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("Members(%s): %v", text, err)
 		}
 	}
 }
 
-// One reader reads text after text, and mixes none of them up.
-func TestReader_Members_again(t *testing.T) {
+// A Reader can read several texts, one after another.
+func TestReader_Members_reuse(t *testing.T) {
 	var r Reader
 	for range 3 {
 		var names []string
@@ -161,7 +111,7 @@ func TestReader_Members_again(t *testing.T) {
 	}
 }
 
-// A stranger's text in the log is bounded, and can't turn the line around or end it.
+// Untrusted text in the log has a bounded length, and can't reverse or end the line.
 func TestQuote(t *testing.T) {
 	for _, tt := range []struct{ value, want string }{
 		{"ID", `"ID"`},
@@ -183,7 +133,7 @@ func TestQuote(t *testing.T) {
 		{Value("[" + strings.Repeat("1", 300)), "[" + strings.Repeat("1", 199) + "..."},
 	} {
 		if got := tt.value.Quoted(); got != tt.want {
-			t.Errorf("%q is shown as %s, want %s", tt.value, got, tt.want)
+			t.Errorf("Value(%q).Quoted() = %s, want %s", tt.value, got, tt.want)
 		}
 	}
 }

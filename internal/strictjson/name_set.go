@@ -2,17 +2,17 @@ package strictjson
 
 import "hash/maphash"
 
-// A nameSet holds the names of the members of all objects of a text, in a hash table with a random
-// seed, so that colliding names can't be chosen.
+// A nameSet holds the member names of all objects in a text. It is a hash table with a random seed,
+// so that an attacker can't choose colliding names.
 type nameSet struct {
 	seed  maphash.Seed
-	slots []nameSlot // a power of two, and more than half of them are free
+	slots []nameSlot // the length is a power of two, and at least half of the slots are free
 	names [][]byte
 }
 
-// A nameSlot is where one name is; object is 0 in a free one.
+// A nameSlot holds one name. In a free slot, object is 0.
 type nameSlot struct {
-	object, name int32 // which object has the name, and where it is among names
+	object, name int32 // the object's number, and the index in names
 	hash         uint64
 }
 
@@ -21,12 +21,12 @@ func (s *nameSet) clear() {
 	s.names = s.names[:0]
 }
 
-// add adds a name to an object's, and reports whether it was there already.
+// add adds a member name of an object, and reports whether the object already has it.
 func (s *nameSet) add(object int32, name []byte) bool {
 	if 2*(len(s.names)+1) > len(s.slots) {
 		s.grow()
 	}
-	// the same name in another object goes elsewhere
+	// Spread the same name in different objects over the table.
 	hash := maphash.Bytes(s.seed, name) + uint64(object)*0x9e3779b97f4a7c15
 	slot := s.probe(hash, func(other nameSlot) bool {
 		return other.object == object && other.hash == hash &&
@@ -40,14 +40,14 @@ func (s *nameSet) add(object int32, name []byte) bool {
 	return false
 }
 
-// probe returns the free slot for a hash, or nil if it comes past a slot that is found.
-func (s *nameSet) probe(hash uint64, found func(nameSlot) bool) *nameSlot {
+// probe returns the first free slot for a hash, or nil if a slot before it matches.
+func (s *nameSet) probe(hash uint64, match func(nameSlot) bool) *nameSlot {
 	for i := hash; ; i++ {
 		slot := &s.slots[i&uint64(len(s.slots)-1)]
 		switch {
 		case slot.object == 0:
 			return slot
-		case found(*slot):
+		case match(*slot):
 			return nil
 		}
 	}

@@ -5,36 +5,36 @@ import (
 	"unicode/utf8"
 )
 
-// A Reader reads objects, one after the other. Its zero value is ready to use; reusing one saves
-// the table of names. It isn't safe for concurrent use.
+// A Reader reads objects one after another, and reuses its table of member names. The zero value is
+// ready to use. It isn't safe for concurrent use.
 type Reader struct{ names nameSet }
 
-// Members reads a JSON object and calls visit with each of its members, in their order: the name
-// without its escapes, and the text of the value.
+// Members reads a JSON object and calls visit with each member in order: the unescaped name, and
+// the text of the value.
 //
-// visit is called while the text is being read: what it was given counts for nothing when Members
-// fails. Neither argument may be changed, and name is valid until visit returns.
+// visit is called before the whole text is checked: if Members fails, ignore the members that were
+// visited. visit must not change its arguments; name is valid only until visit returns.
 func (r *Reader) Members(text []byte, visit func(name []byte, value Value)) error {
 	r.names.clear()
 	return members(&scanner{text: text, names: &r.names, boundNumbers: true, maxDepth: maxDepth},
 		visit)
 }
 
-// Members is Reader.Members, for a single text.
+// Members is Reader.Members for a single text.
 func Members(text []byte, visit func(name []byte, value Value)) error {
 	var r Reader
 	return r.Members(text, visit)
 }
 
-// ScanMembers is Members without its strictness: the text must be JSON by its grammar, and nest no
-// deeper than 1,000. It is for objects that were read before, and for those whose members are read
-// with more care one by one, so that a bad one costs no other.
+// ScanMembers is a lenient Members: it checks only the grammar, and that nesting isn't deeper than
+// 1,000. It is for objects that were checked before, and for those whose members are checked one by
+// one afterwards, so that a bad member doesn't affect the others.
 func ScanMembers(text []byte, visit func(name []byte, value Value)) error {
 	return members(&scanner{text: text, lenient: true, maxDepth: maxLenientDepth}, visit)
 }
 
 func members(s *scanner, visit func(name []byte, value Value)) error {
-	if err := s.begin('{', "object"); err != nil {
+	if err := s.start('{', "object"); err != nil {
 		return err
 	}
 	if _, err := s.object(visit); err != nil {
@@ -46,7 +46,7 @@ func members(s *scanner, visit func(name []byte, value Value)) error {
 // ScanItems reads a JSON array as ScanMembers reads an object.
 func ScanItems(text []byte, visit func(item Value)) error {
 	s := &scanner{text: text, lenient: true, maxDepth: maxLenientDepth}
-	if err := s.begin('[', "array"); err != nil {
+	if err := s.start('[', "array"); err != nil {
 		return err
 	}
 	if _, err := s.array(visit); err != nil {
@@ -55,22 +55,23 @@ func ScanItems(text []byte, visit func(item Value)) error {
 	return s.end()
 }
 
-// Limits bound a text for Decode. Both are needed.
+// Limits bound a text for Decode. Both are required.
 type Limits struct {
-	Depth  int // of lists and objects within each other
-	Values int // in all: the text itself, and each value in a list or an object, counted one by one
+	Depth  int // of nested arrays and objects
+	Values int // in total: the outermost value, and each array item and member value
 }
 
-// Decode reads a JSON text and makes Go values of it: map[string]any, []any, string, bool, nil; and
-// of a number an int64 if it is an integer that fits, else the nearest float64, as in JavaScript.
-// There is no json.Number, since gqlgen and gqlparser would take one for the string that it is. It
-// fails with an Error.
+// Decode parses a JSON text into Go values: map[string]any, []any, string, bool and nil. A number
+// becomes an int64 if it is an integer that fits, and otherwise the nearest float64, as in
+// JavaScript. It never becomes a json.Number, which gqlgen and gqlparser would treat as the string
+// that it is. Decode fails with an *Error.
 func Decode(text []byte, limits Limits) (value any, err error) {
 	if !utf8.Valid(text) {
 		return nil, errNotUTF8
 	}
 	s := scanner{text: text, maxDepth: limits.Depth, maxValues: limits.Values}
-	// Scanned first: a list costs many times its text, and what is refused must cost little.
+	// Scan first, without building values: an array takes many times the memory of its text, and a
+	// refused text must be cheap.
 	if _, err = s.document(); err == nil {
 		s = scanner{text: text, build: true, maxDepth: limits.Depth, maxValues: limits.Values}
 		value, err = s.document()

@@ -10,49 +10,50 @@ import (
 )
 
 const (
-	maxDepth        = 32   // for Members: of lists and objects within each other
-	maxLenientDepth = 1000 // for ScanMembers and ScanItems
-	maxNumberBytes  = 64   // for Members: of one number's text
-	maxMagnitude    = 308  // for Members: a number is less than ten to the power of that
+	maxDepth        = 32   // of nested arrays and objects, for Members
+	maxLenientDepth = 1000 // the same, for ScanMembers and ScanItems
+	maxNumberBytes  = 64   // of one number, for Members
+	maxMagnitude    = 308  // numbers must be less than ten to this power, for Members
 )
 
-// A scanner reads one JSON text, RFC 8259, from its beginning to its end.
+// A scanner scans one JSON text, RFC 8259, from start to end.
 type scanner struct {
 	text []byte
-	pos  int // of the next byte to read
+	pos  int // of the next byte
 
-	lenient bool // accept what only the grammar allows
-	build   bool // make Go values; otherwise value returns nil
-	// of all objects, to find duplicates; nil where build finds them, or none are looked for
+	lenient bool // check only the grammar and maxDepth
+	build   bool // build Go values; otherwise value returns nil
+	// names finds duplicates. It is nil if build finds them, or if duplicates are allowed.
 	names *nameSet
-	// by their text: to convert some numbers takes longer than anything else here
+	// boundNumbers limits numbers by their text, since converting some takes very long.
 	boundNumbers bool
 
-	maxDepth, maxValues int // 0 values is any number
+	maxDepth, maxValues int // maxValues 0 is unlimited
 	depth, values       int
-	objects             int32  // that have begun so far
-	member              []byte // of the outermost object, that is being read
+	objects             int32  // scanned so far, including unfinished ones
+	member              []byte // the current member of the outermost object
 }
 
-// begin goes to the first byte of the value. It fails unless that is first, and the text is UTF-8.
-func (s *scanner) begin(first byte, kind string) error {
+// start moves to the first byte of the value. It fails unless that byte is first, and the text is
+// UTF-8.
+func (s *scanner) start(first byte, kind string) error {
 	if !s.lenient && !utf8.Valid(s.text) {
 		return errNotUTF8
 	}
-	s.whitespace()
+	s.skipWhitespace()
 	if s.peek() == first {
 		return nil
 	}
-	// What it is instead doesn't matter, but whether it is JSON helps to find the mistake.
+	// Scan the value anyway: whether it is JSON helps to find the mistake.
 	if _, err := s.value(); err != nil {
 		return err
 	}
 	return &Error{Reason: WrongType, text: "is not a JSON " + kind}
 }
 
-// document reads the whole text.
+// document scans the whole text.
 func (s *scanner) document() (any, error) {
-	s.whitespace()
+	s.skipWhitespace()
 	value, err := s.value()
 	if err != nil {
 		return nil, err
@@ -62,14 +63,14 @@ func (s *scanner) document() (any, error) {
 
 // end fails unless only whitespace is left.
 func (s *scanner) end() error {
-	s.whitespace()
+	s.skipWhitespace()
 	if s.pos < len(s.text) {
-		return errTrailing
+		return errTrailingData
 	}
 	return nil
 }
 
-// peek returns the next byte, or 0 at the end: no JSON text has that outside of a string.
+// peek returns the next byte, or 0 at the end. A zero byte is never valid JSON.
 func (s *scanner) peek() byte {
 	if s.pos < len(s.text) {
 		return s.text[s.pos]
@@ -77,7 +78,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-func (s *scanner) whitespace() {
+func (s *scanner) skipWhitespace() {
 	for s.pos < len(s.text) && s.text[s.pos] <= ' ' {
 		switch s.text[s.pos] {
 		case ' ', '\t', '\n', '\r':
@@ -88,7 +89,7 @@ func (s *scanner) whitespace() {
 	}
 }
 
-// skip passes over the next byte if it is c.
+// skip skips the next byte if it is c, and reports whether it was.
 func (s *scanner) skip(c byte) bool {
 	if s.peek() != c {
 		return false
@@ -97,7 +98,7 @@ func (s *scanner) skip(c byte) bool {
 	return true
 }
 
-// value reads a value, which begins at the next byte.
+// value scans a value, which starts at the next byte.
 func (s *scanner) value() (any, error) {
 	if s.values++; s.maxValues > 0 && s.values > s.maxValues {
 		return nil, &Error{Reason: TooManyValues,
@@ -118,42 +119,42 @@ func (s *scanner) value() (any, error) {
 	case '[':
 		return s.array(nil)
 	case 't':
-		return s.word("true", true)
+		return s.literal("true", true)
 	case 'f':
-		return s.word("false", false)
+		return s.literal("false", false)
 	case 'n':
-		return s.word("null", nil)
+		return s.literal("null", nil)
 	}
 	return s.number()
 }
 
-func (s *scanner) word(word string, value any) (any, error) {
-	if end := s.pos + len(word); end > len(s.text) || string(s.text[s.pos:end]) != word {
+func (s *scanner) literal(name string, value any) (any, error) {
+	if end := s.pos + len(name); end > len(s.text) || string(s.text[s.pos:end]) != name {
 		return nil, errNotJSON
 	}
-	s.pos += len(word)
+	s.pos += len(name)
 	return value, nil
 }
 
-// open passes over the bracket that begins a list or an object.
+// open skips the opening bracket of an array or object.
 func (s *scanner) open() error {
 	if s.depth == s.maxDepth {
 		return &Error{Reason: TooDeep, text: fmt.Sprintf("nests deeper than %d", s.maxDepth)}
 	}
 	s.depth++
 	s.pos++
-	s.whitespace()
+	s.skipWhitespace()
 	return nil
 }
 
-// next passes over the comma before another item or member. It reports false at the bracket that
-// ends the list or object, and passes over that.
+// next skips the comma before another item or member, or the closing bracket, and reports whether
+// it was a comma.
 func (s *scanner) next(end byte) (more bool, err error) {
-	s.whitespace()
+	s.skipWhitespace()
 	switch s.peek() {
 	case ',':
 		s.pos++
-		s.whitespace()
+		s.skipWhitespace()
 		return true, nil
 	case end:
 		s.pos++
@@ -163,7 +164,7 @@ func (s *scanner) next(end byte) (more bool, err error) {
 	return false, errNotJSON
 }
 
-// object reads an object, whose brace is the next byte. visit may be nil.
+// object scans an object, whose brace is the next byte. visit may be nil.
 func (s *scanner) object(visit func(name []byte, value Value)) (any, error) {
 	if err := s.open(); err != nil {
 		return nil, err
@@ -184,22 +185,22 @@ func (s *scanner) object(visit func(name []byte, value Value)) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		name := inner // of a nested object that isn't looked at, escaped or not
+		name := inner // stays escaped if it isn't used
 		if escaped && (checked || s.depth == 1) {
 			name = unescape(inner)
 		}
 		if s.names != nil && s.names.add(object, name) {
-			return nil, memberTwice(name)
+			return nil, duplicateMember(name)
 		}
 		if s.build {
 			if _, twice := members[string(name)]; twice {
-				return nil, memberTwice(name)
+				return nil, duplicateMember(name)
 			}
 		}
-		if s.whitespace(); !s.skip(':') {
+		if s.skipWhitespace(); !s.skip(':') {
 			return nil, errNotJSON
 		}
-		s.whitespace()
+		s.skipWhitespace()
 		if s.depth == 1 {
 			s.member = name
 		}
@@ -224,12 +225,12 @@ func (s *scanner) object(visit func(name []byte, value Value)) (any, error) {
 	return members, nil
 }
 
-func memberTwice(name []byte) error {
-	return &Error{Reason: MemberTwice,
+func duplicateMember(name []byte) error {
+	return &Error{Reason: DuplicateMember,
 		text: fmt.Sprintf("has the member %s twice", Quote(string(name)))}
 }
 
-// array reads an array, whose bracket is the next byte. visit may be nil.
+// array scans an array, whose bracket is the next byte. visit may be nil.
 func (s *scanner) array(visit func(item Value)) (any, error) {
 	if err := s.open(); err != nil {
 		return nil, err
@@ -261,7 +262,7 @@ func (s *scanner) array(visit func(item Value)) (any, error) {
 	return items, nil
 }
 
-// string reads a string and returns what is between its quotes, and whether escapes are in it.
+// string scans a string. It returns the text between the quotes, and whether that has escapes.
 func (s *scanner) string() (inner []byte, escaped bool, err error) {
 	if !s.skip('"') {
 		return nil, false, errNotJSON
@@ -288,8 +289,8 @@ func (s *scanner) string() (inner []byte, escaped bool, err error) {
 	return nil, false, errNotJSON
 }
 
-// escape reads the escape that text begins with, a pair of surrogates as one, and returns its
-// length.
+// escape scans the escape at the start of text and returns its length. The two escapes of a
+// surrogate pair count as one.
 func (s *scanner) escape(text []byte) (length int, err error) {
 	if len(text) < 2 {
 		return 0, errNotJSON
@@ -317,7 +318,7 @@ func (s *scanner) escape(text []byte) (length int, err error) {
 			return 12, nil
 		}
 	}
-	return 0, errHalfSurrogate
+	return 0, errLoneSurrogate
 }
 
 func hex4(text []byte) (unit rune, ok bool) {
@@ -340,7 +341,7 @@ func hex4(text []byte) (unit rune, ok bool) {
 	return unit, true
 }
 
-// unescape returns the text of a string that was read and has escapes.
+// unescape returns a scanned string without its escapes.
 func unescape(inner []byte) []byte {
 	text := make([]byte, 0, len(inner))
 	for i := 0; i < len(inner); {
@@ -367,7 +368,7 @@ func unescape(inner []byte) []byte {
 			unit, _ := hex4(inner[i:])
 			i += 4
 			if utf16.IsSurrogate(unit) {
-				// half a pair, which only a lenient scanner lets pass, becomes U+FFFD
+				// A lone surrogate becomes U+FFFD. Only a lenient scanner lets one pass.
 				low := rune(0)
 				if len(inner) >= i+6 && inner[i] == '\\' && inner[i+1] == 'u' {
 					low, _ = hex4(inner[i+2:])
@@ -384,7 +385,7 @@ func unescape(inner []byte) []byte {
 	return text
 }
 
-// number reads a number, RFC 8259 section 6.
+// number scans a number, RFC 8259 section 6.
 func (s *scanner) number() (any, error) {
 	text, i := s.text, s.pos
 	if i < len(text) && text[i] == '-' {
@@ -392,7 +393,7 @@ func (s *scanner) number() (any, error) {
 	}
 	whole := i
 	if i < len(text) && text[i] == '0' {
-		i++ // and no other digit after it
+		i++ // no digit may follow
 	} else if i = afterDigits(text, i); i == whole {
 		return nil, errNotJSON
 	}
@@ -441,7 +442,7 @@ func (s *scanner) number() (any, error) {
 		}
 	}
 	f, err := strconv.ParseFloat(string(text), 64)
-	if err != nil { // not even a float64 holds it
+	if err != nil { // it doesn't fit a float64
 		return nil, numberTooLarge(text)
 	}
 	return f, nil
@@ -452,7 +453,7 @@ func numberTooLarge(text []byte) error {
 		text: fmt.Sprintf("has the number %s, which is too large", Escape(200, string(text)))}
 }
 
-// afterDigits returns where the digits that begin at i end.
+// afterDigits returns the index after the digits that start at i.
 func afterDigits(text []byte, i int) int {
 	for i < len(text) && text[i] >= '0' && text[i] <= '9' {
 		i++

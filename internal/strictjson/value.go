@@ -10,11 +10,10 @@ import (
 
 const maxFloatBytes = 20 // 1767269040.123456789
 
-// A Value is the text of one JSON value, which was read to its end; nil where there is none.
+// A Value is the text of one scanned JSON value; nil if there is none.
 type Value []byte
 
-// String returns what a string stands for, without quotes and escapes. It isn't ok for other
-// values.
+// String returns a string without quotes and escapes. ok is false for other values.
 func (v Value) String() (text string, ok bool) {
 	if len(v) < 2 || v[0] != '"' {
 		return "", false
@@ -26,8 +25,8 @@ func (v Value) String() (text string, ok bool) {
 	return string(inner), true
 }
 
-// Strings returns the items of an array of strings. It isn't ok for other values, and for an array
-// with anything else in it.
+// Strings returns the items of an array of strings. ok is false for other values, including arrays
+// with other items.
 func (v Value) Strings() (list []string, ok bool) {
 	if len(v) == 0 || v[0] != '[' {
 		return nil, false
@@ -40,7 +39,7 @@ func (v Value) Strings() (list []string, ok bool) {
 	return list, ok && err == nil
 }
 
-// Float returns a number of at most 20 characters, enough for a date with nanoseconds. It isn't ok
+// Float returns a number of at most 20 characters, enough for a date with nanoseconds. ok is false
 // for other values.
 func (v Value) Float() (value float64, ok bool) {
 	if len(v) == 0 || len(v) > maxFloatBytes || v[0] != '-' && (v[0] < '0' || v[0] > '9') {
@@ -53,8 +52,8 @@ func (v Value) Float() (value float64, ok bool) {
 // Equal reports whether the value has exactly this text, such as true or null.
 func (v Value) Equal(text string) bool { return string(v) == text }
 
-// Quoted shows the value to operators: bounded, and in ASCII, so that it can't forge lines of a
-// log.
+// Quoted returns the value for operators, in printable ASCII and with bounded length, so that it
+// can't forge log lines.
 func (v Value) Quoted() string {
 	if v == nil {
 		return "missing"
@@ -62,7 +61,7 @@ func (v Value) Quoted() string {
 	return Escape(200, string(v))
 }
 
-// Quote shows a text as Value.Quoted shows a string.
+// Quote returns text as a JSON string, escaped and bounded like Value.Quoted.
 func Quote(text string) string {
 	quoted, err := json.Marshal(text)
 	if err != nil {
@@ -71,7 +70,7 @@ func Quote(text string) string {
 	return Escape(200, string(quoted))
 }
 
-// Escape returns a text in printable ASCII, cut off after maxBytes bytes of it.
+// Escape returns text in printable ASCII, cut off after its first maxBytes bytes.
 func Escape(maxBytes int, text string) string {
 	var b strings.Builder
 	b.Grow(min(len(text), maxBytes+3))
