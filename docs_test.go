@@ -4,12 +4,13 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// The Go code of the README and of docs/library.md is taken from code that is compiled and tested.
-// Only its indentation may differ.
+// Go code in the README and in docs is an excerpt of code that is compiled and tested. Only its
+// indentation may differ. The code of two pages has tests of its own, which follow the page.
 func TestDocumentedGo(t *testing.T) {
 	indentation := regexp.MustCompile(`(?m)^[\t ]+`)
 	var code []string
@@ -29,7 +30,11 @@ func TestDocumentedGo(t *testing.T) {
 	}
 	all, found := strings.Join(code, "\n"), 0
 	block := regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
-	for _, page := range []string{"README.md", "docs/library.md"} {
+	followed := []string{"docs/extending.md", "docs/plugin.md"}
+	for _, page := range slices.Concat([]string{"README.md"}, glob(t, "docs/*.md")) {
+		if slices.Contains(followed, page) {
+			continue
+		}
 		for _, match := range block.FindAllStringSubmatch(readSource(t, page), -1) {
 			found++
 			if !strings.Contains(all, indentation.ReplaceAllString(match[1], "")) {
@@ -39,5 +44,27 @@ func TestDocumentedGo(t *testing.T) {
 	}
 	if found < 7 {
 		t.Errorf("%d blocks of Go were found, want more", found)
+	}
+}
+
+// Nothing that npm fetches runs by being installed, in any file that says how to: people copy these
+// lines.
+func TestNothingInstalledRuns(t *testing.T) {
+	installs := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
+	found := 0
+	for _, name := range slices.Concat(glob(t, "*.md"), glob(t, "docs/*.md"),
+		glob(t, "examples/*.md"),
+		glob(t, "clients/*/*.md"), glob(t, "examples/*/*.mjs"), glob(t, "*_test.go"),
+		glob(t, "e2e/*.go"),
+		glob(t, "console/vite.config.ts"), glob(t, "Makefile"), glob(t, ".ci/run")) {
+		for _, command := range installs.FindAllString(readSource(t, name), -1) {
+			found++
+			if name != "docs_test.go" && !strings.Contains(command, "--ignore-scripts") {
+				t.Errorf("%s says %q, without --ignore-scripts", name, command)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("found %d commands that install, want more", found)
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // Each row of the error table as a client sees it: code, reason, message, path, status, and whether
-// there is a data entry. The README documents exactly these errors.
+// there is a data entry. docs/errors.md documents exactly these errors.
 func TestErrorTable(t *testing.T) {
 	kc, broken, hung := newShop(t, "hush"), newShop(t, "hush"), newShop(t, "hush")
 	broken.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
@@ -184,11 +184,11 @@ func TestErrorTable(t *testing.T) {
 				t.Errorf("requestId is %v, the header says %s", id,
 					response.Header.Get("X-Request-Id"))
 			}
-			// The README quotes a message, or describes it in lower case.
+			// docs/errors.md quotes a message, or describes it in lower case.
 			if !slices.ContainsFunc(documented[tt.code], func(text string) bool {
 				return text == tt.message || text[:1] == strings.ToLower(text[:1])
 			}) {
-				t.Errorf("the README documents %s as %q, want %q", tt.code, documented[tt.code],
+				t.Errorf("docs/errors.md documents %s as %q, want %q", tt.code, documented[tt.code],
 					tt.message)
 			}
 			provoked[tt.code] = true
@@ -196,7 +196,7 @@ func TestErrorTable(t *testing.T) {
 	}
 	for code := range documented {
 		if !provoked[code] {
-			t.Errorf("the README documents %s, but no test case provokes it", code)
+			t.Errorf("docs/errors.md documents %s, but no test case provokes it", code)
 		}
 	}
 	for _, code := range tableErrors() {

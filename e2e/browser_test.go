@@ -136,7 +136,7 @@ func must[T any](value T, err error) T {
 
 // browse runs a script that drives Chromium, which is heavy: no other test runs beside it that
 // drives one, and so none that calls it is parallel. It wants its cases to end like that: a line of
-// NAME: RESULT for each. The pictures that it takes are those that the README shows and
+// NAME: RESULT for each. The pictures that it takes are those that the pages of docs show and
 // docs/pictures has, whose name begins with prefix.
 func browse(t *testing.T, script string, settings object, prefix, want string) {
 	t.Helper()
@@ -189,16 +189,19 @@ func comparePictures(t *testing.T, taken, prefix string) {
 		t.Errorf("the test takes the pictures %q, docs/pictures has %q: run it with -update", got,
 			want)
 	}
-	readme := string(must(os.ReadFile(sources + "/README.md")))
-	for _, match := range regexp.MustCompile(`docs/pictures/(`+prefix+
-		`[a-z-]+\.png)`).FindAllStringSubmatch(readme, -1) {
+	pages := ""
+	for _, page := range must(filepath.Glob(sources + "/docs/*.md")) {
+		pages += string(must(os.ReadFile(page)))
+	}
+	for _, match := range regexp.MustCompile(`\(pictures/(`+prefix+
+		`[a-z-]+\.png)`).FindAllStringSubmatch(pages, -1) {
 		if !slices.Contains(named(taken), match[1]) {
-			t.Errorf("the README shows %s, which no test takes", match[1])
+			t.Errorf("a page of docs shows %s, which no test takes", match[1])
 		}
 	}
 	for _, name := range named(taken) {
-		if !strings.Contains(readme, "docs/pictures/"+name) {
-			t.Errorf("the README doesn't show docs/pictures/%s", name)
+		if !strings.Contains(pages, "(pictures/"+name) {
+			t.Errorf("no page of docs shows docs/pictures/%s", name)
 		}
 	}
 }

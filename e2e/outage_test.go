@@ -105,8 +105,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// What docs/figures.md says of the server's size. That it holds at most 30 MB is asserted; how soon
-// it listens is measured, and printed, since a busy machine says nothing about it.
+// The figures of the process in docs/performance.md. Memory is asserted (at most 30 MB). The time
+// until it listens is only printed, because it depends on what else the machine does.
 func TestFootprint(t *testing.T) {
 	s := serve(t, shared)
 	for i := range 5 {

@@ -39,7 +39,7 @@ func Example() {
 	// Output: 200 OK 1
 }
 
-// What the README shows.
+// What docs/testing.md shows.
 func TestExcerpt(t *testing.T) {
 	kc := keycloaktest.New(t, shop.File())                      // of a Plan, or the file that your Keycloak imports
 	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice") // or over HTTP, with her password

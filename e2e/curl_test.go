@@ -9,29 +9,37 @@ import (
 	"testing"
 )
 
-// The curl examples of the README, word for word but for the port, one after the other in one
-// shell; each answer has the shape of the one that is printed below it.
+// The curl examples of the README and of docs/getting-started.md, with only the port changed. Those
+// of one page run one after the other in one shell. Each response has the shape of the one that the
+// page prints below the command.
 //
 // Not parallel: the examples sign alice in.
-func TestREADME(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
+func TestCurlExamples(t *testing.T) {
+	for _, page := range []struct {
+		name     string
+		examples int
+	}{
+		{"README.md", 3},               // login, me, me without a token
+		{"docs/getting-started.md", 5}, // login, me, refresh, logout, a wrong password
+	} {
+		t.Run(page.name, func(t *testing.T) {
+			text := string(must(os.ReadFile(sources + "/" + page.name)))
+			examples := regexp.MustCompile(
+				"(?s)```sh\n([^`]*?curl .*?)```\n```json\n(.*?)```").FindAllStringSubmatch(text, -1)
+			if len(examples) != page.examples {
+				t.Fatalf("%d examples with a response, want %d", len(examples), page.examples)
+			}
+			runExamples(t, examples)
+		})
 	}
-	_, section, found := strings.Cut(string(text), "\n## With curl\n")
-	section, _, ended := strings.Cut(section, "\n## ")
-	if !found || !ended {
-		t.Fatal("the README has no section With curl")
-	}
-	examples := regexp.MustCompile("(?s)```sh\n(.*?)```\n```json\n(.*?)```").FindAllStringSubmatch(
-		section, -1)
-	if len(examples) != 5 {
-		t.Fatalf("%d examples with an answer; want login, me, refresh, logout and a wrong password",
-			len(examples))
-	}
+}
+
+// runExamples runs examples and compares their responses. Each is a match of a command and the JSON
+// that is expected.
+func runExamples(t *testing.T, examples [][]string) {
+	t.Helper()
 	s := serve(t, shared)
-	// Each example's output ends with a mark on a line of its own.
-	const mark = "=== next ==="
+	const mark = "=== next ===" // on a line by itself after the output of each example
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\n")
 	for _, example := range examples {
@@ -43,24 +51,24 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	answers := strings.Split(string(out), mark)
+	responses := strings.Split(string(out), mark)
 	for i, example := range examples {
 		var got, want any
-		if err := json.Unmarshal([]byte(answers[i]), &got); err != nil {
-			t.Errorf("example %d answers no JSON: %s", i+1, answers[i])
+		if err := json.Unmarshal([]byte(responses[i]), &got); err != nil {
+			t.Errorf("the response of example %d isn't JSON: %s", i+1, responses[i])
 			continue
 		}
 		if err := json.Unmarshal([]byte(example[2]), &want); err != nil {
-			t.Fatalf("the README's answer %d is no JSON: %v", i+1, err)
+			t.Fatalf("the documented response of example %d isn't JSON: %v", i+1, err)
 		}
 		if where := differs(got, want, ""); where != "" {
-			t.Errorf("example %d differs from the README at %s:\n got %s\nwant %s", i+1, where,
-				answers[i], example[2])
+			t.Errorf("the response of example %d differs at %s:\n got %s\nwant %s", i+1, where,
+				responses[i], example[2])
 		}
 	}
 }
 
-// differs says where got hasn't the shape of want, or nothing. "…" stands for any text, {"…": "…"}
+// differs returns where got hasn't the shape of want, or "". "…" stands for any text, {"…": "…"}
 // for any object, and ["…"] for any list; numbers may differ, since lifetimes are counted down.
 func differs(got, want any, at string) string {
 	switch want := want.(type) {

@@ -4,57 +4,32 @@ import (
 	"go/ast"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// table is the rows of the README's table below a heading, their cells without backticks.
-func readmeTable(t *testing.T, heading string) [][]string {
-	t.Helper()
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, found := strings.Cut(string(text), "\n"+heading+"\n")
-	if !found {
-		t.Fatalf("the README has no %s", heading)
-	}
-	if i := strings.Index(section, "\n## "); i >= 0 {
-		section = section[:i]
-	}
-	var rows [][]string
-	for line := range strings.Lines(section) {
-		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "|") {
-			continue
-		}
-		cells := strings.Split(strings.Trim(line, "|"), "|")
-		for i := range cells {
-			cells[i] = strings.TrimSpace(strings.ReplaceAll(cells[i], "`", ""))
-		}
-		if strings.HasPrefix(cells[0], "---") { // what came before was the head
-			rows = rows[:len(rows)-1]
-			continue
-		}
-		rows = append(rows, cells)
-	}
-	if len(rows) == 0 {
-		t.Fatalf("the README's %s has no table", heading)
-	}
-	return rows
-}
-
-// documentedErrors are the README's rows as CODE or CODE/REASON, each with its message.
+// documentedErrors returns the rows of the tables in docs/errors.md as CODE or CODE/REASON, each
+// with its messages.
 func documentedErrors(t *testing.T) map[string][]string {
 	t.Helper()
 	documented := map[string][]string{}
-	for _, row := range readmeTable(t, "## Errors") {
-		for reason := range strings.SplitSeq(row[2], ", ") {
-			key := strings.TrimSuffix(row[1]+"/"+reason, "/")
-			documented[key] = append(documented[key], row[3])
+	for line := range strings.Lines(readSource(t, "docs/errors.md")) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 4 || !strings.HasPrefix(cells[0], " `") {
+			continue
 		}
+		for i := range cells {
+			cells[i] = strings.TrimSpace(strings.ReplaceAll(cells[i], "`", ""))
+		}
+		for reason := range strings.SplitSeq(cells[1], ", ") {
+			key := strings.TrimSuffix(cells[0]+"/"+reason, "/")
+			documented[key] = append(documented[key], cells[3])
+		}
+	}
+	if len(documented) < 40 {
+		t.Fatalf("docs/errors.md documents %d errors, want more", len(documented))
 	}
 	return documented
 }
@@ -67,9 +42,9 @@ func tableErrors() (keys []string) {
 	return keys
 }
 
-// Every error that a client can meet is in the README's table: the rows of apierror's, and each
-// code and reason that apierror has a constant for. No other package writes one by itself.
-func TestREADMEErrors(t *testing.T) {
+// docs/errors.md documents every error: the rows of apierror's table, and each code and reason that
+// apierror has a constant for. No other package writes a code as a literal.
+func TestErrorsPage(t *testing.T) {
 	documented := documentedErrors(t)
 	words := map[string]bool{}
 	for key := range documented {
@@ -80,7 +55,7 @@ func TestREADMEErrors(t *testing.T) {
 	for _, key := range tableErrors() {
 		if documented[key] == nil {
 			t.Errorf(
-				"%s is a row of apierror/table.go, and has no line in the README's table of errors",
+				"%s is a row of apierror/table.go, and isn't in docs/errors.md",
 				key)
 		}
 	}
@@ -88,14 +63,12 @@ func TestREADMEErrors(t *testing.T) {
 	eachCapitalized(t, "apierror", func(word string) {
 		if constants[word] = true; !words[word] {
 			t.Errorf(
-				"apierror has the code or reason %s, which the README's table of errors "+
-					"doesn't have", word)
+				"apierror has the code or reason %s, which isn't in docs/errors.md", word)
 		}
 	})
 	for word := range words {
 		if !constants[word] {
-			t.Errorf("the README's table of errors has %s, for which apierror has no constant",
-				word)
+			t.Errorf("docs/errors.md has %s, for which apierror has no constant", word)
 		}
 	}
 	others := map[string]bool{ // words in capitals that aren't of errors
@@ -150,28 +123,7 @@ func TestConsoleExplainsErrors(t *testing.T) {
 	}
 	for key := range explained {
 		if documented[key] == nil {
-			t.Errorf("console/src/explain.ts has words for %s, which the README doesn't have", key)
+			t.Errorf("console/src/explain.ts has words for %s, which docs/errors.md doesn't have", key)
 		}
-	}
-}
-
-// Nothing that npm fetches runs by being installed, in any file that says how to: people copy these
-// lines.
-func TestNothingInstalledRuns(t *testing.T) {
-	installs := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
-	found := 0
-	for _, name := range slices.Concat(glob(t, "*.md"), glob(t, "examples/*.md"),
-		glob(t, "clients/*/*.md"), glob(t, "examples/*/*.mjs"), glob(t, "*_test.go"),
-		glob(t, "e2e/*.go"),
-		glob(t, "console/vite.config.ts"), glob(t, "Makefile"), glob(t, ".ci/run")) {
-		for _, command := range installs.FindAllString(readSource(t, name), -1) {
-			found++
-			if name != "readme_test.go" && !strings.Contains(command, "--ignore-scripts") {
-				t.Errorf("%s says %q, without --ignore-scripts", name, command)
-			}
-		}
-	}
-	if found < 10 {
-		t.Errorf("found %d commands that install, want more", found)
 	}
 }
