@@ -10,31 +10,30 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// A cache keeps parsed and validated documents, for gqlgen's SetQueryCache, bounded by the bytes
-// they take. It works with the Limits that have it: they find the document of a request, or measure
-// it, and hand what they know over in the request's graphql.OperationContext, so that gqlgen
-// (v0.17.95) parses only what they measured, and nothing twice. gqlgen adds a document after it
-// validated it, and only reads it from then on, so that all requests share it.
+// A cache stores parsed and validated documents for gqlgen's SetQueryCache, bounded in bytes. It
+// works together with Limits, which looks up or measures the document of a request and passes the
+// entry on in the request's graphql.OperationContext. So gqlgen (v0.17.95) parses only documents
+// that were measured, and none twice. gqlgen adds a document after validation and doesn't change it
+// afterwards, so requests can share it.
 //
-// Which documents stay is decided by how often they are asked for: a spray of documents that are
-// sent once doesn't drive out those that clients send all the time. A mutation that has a string or
-// a number written into it isn't kept: how soon it is refused a second time would tell a client
-// that guesses its text, a password in it, that somebody sent it. It is safe for concurrent use. A
-// nil cache is empty and stays so.
+// The most used documents are kept: many documents that are sent once don't evict those that
+// clients send all the time. A mutation that contains a string or a number isn't cached: a client
+// could guess such a text, with a password in it, and learn from the response time whether another
+// client has sent it. A cache is safe for concurrent use. A nil cache is always empty.
 type cache struct{ entries *otter.Cache[string, *entry] }
 
-// An entry is what Limits know of a document.
+// An entry is a document with its measurements.
 type entry struct {
-	query, parsed string             // as the client sent it, and as gqlparser gets it
-	doc           *ast.QueryDocument // nil until it is kept
+	query, parsed string             // as the client sent it, and as gqlparser parses it
+	doc           *ast.QueryDocument // nil until it is cached
 	uses          map[string]variableUse
-	bytes         uint32 // that it takes in the cache, or 0 if it isn't to be kept
+	bytes         uint32 // estimated memory, or 0 if the document must not be cached
 }
 
 var _ graphql.Cache[*ast.QueryDocument] = (*cache)(nil)
 
-// newCache returns a cache whose documents, with their text, take at most so many bytes of memory,
-// by an estimate that is rather high. A larger document isn't kept. With less than 1 it keeps none.
+// newCache returns a cache whose documents take at most bytes of memory, by a generous estimate. If
+// bytes isn't positive, it returns nil.
 func newCache(bytes int) *cache {
 	if bytes < 1 {
 		return nil
@@ -42,48 +41,49 @@ func newCache(bytes int) *cache {
 	return &cache{otter.Must(&otter.Options[string, *entry]{
 		MaximumWeight: uint64(bytes),
 		Weigher:       func(_ string, e *entry) uint32 { return e.bytes },
-		// by the request that adds: no goroutine of our own, none over the bound
+		// Evict in Add, not in a goroutine, so that the cache is never over its bound.
 		Executor: func(evict func()) { evict() },
 	})}
 }
 
-// Get returns the document of a request, if it was kept when the request's Limits asked for it.
+// Get returns the document of a request, if Limits found it in the cache.
 func (*cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) {
-	e := handedOver(ctx)
+	e := entryFrom(ctx)
 	if e == nil || e.doc == nil || e.parsed != query {
 		return nil, false
 	}
 	return e.doc, true
 }
 
-// Add keeps a document that was validated, if there is room, and if the request's Limits measured
-// this text: an extension after them may have replaced it.
+// Add caches a valid document if there is room and if query is the text that Limits measured: a
+// later extension may have replaced it.
 func (c *cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
-	e := handedOver(ctx)
+	e := entryFrom(ctx)
 	if c == nil || e == nil || e.bytes == 0 || e.parsed != query {
 		return
 	}
-	kept := *e // which others may hold
-	kept.doc = doc
-	c.entries.Set(e.query, &kept)
+	cached := *e // a copy, since other requests may have e
+	cached.doc = doc
+	c.entries.Set(e.query, &cached)
 }
 
-func (c *cache) find(query string) (found *entry, known bool) {
+// find returns the entry of the document that a client sent.
+func (c *cache) find(query string) (e *entry, ok bool) {
 	if c == nil {
 		return nil, false
 	}
 	return c.entries.GetIfPresent(query)
 }
 
-// handOver puts what is known of a document where the cache finds it: in gqlgen's context of the
-// operation.
-func (e *entry) handOver(ctx context.Context) {
+// store puts e into gqlgen's operation context, where entryFrom finds it.
+func (e *entry) store(ctx context.Context) {
 	if graphql.HasOperationContext(ctx) {
 		graphql.GetOperationContext(ctx).Stats.SetExtension(Limits{}.ExtensionName(), e)
 	}
 }
 
-func handedOver(ctx context.Context) (e *entry) {
+// entryFrom returns the entry that store has put into ctx, or nil.
+func entryFrom(ctx context.Context) (e *entry) {
 	if graphql.HasOperationContext(ctx) {
 		stats := graphql.GetOperationContext(ctx).Stats
 		e, _ = stats.GetExtension(Limits{}.ExtensionName()).(*entry)
@@ -91,7 +91,7 @@ func handedOver(ctx context.Context) (e *entry) {
 	return e
 }
 
-// newEntry returns what is known of a document once it was measured.
+// newEntry returns the entry of a document that was measured.
 func newEntry(query, parsed string, m *measured) *entry {
 	e := &entry{query: query, parsed: parsed, uses: m.uses}
 	if !m.holdsValues {
@@ -100,9 +100,9 @@ func newEntry(query, parsed string, m *measured) *entry {
 	return e
 }
 
-// estimate returns what a document takes in memory, rather more than less: its text twice, as text
-// and as decoded strings, or thrice where it was rewritten; the largest node there is for each
-// node, with its position and its place in a list.
+// estimate returns a generous estimate of a document's memory. It counts the text twice, for the
+// text itself and for decoded strings, and once more if it was rewritten. For each node it counts
+// the largest kind of node, with its position and its slot in a slice.
 func (e *entry) estimate(m *measured) int {
 	const perNode, perComment, perDefinition, perUse, perEntry = 448, 128, 512, 96, 1024
 	text := 2 * len(e.query)

@@ -42,12 +42,12 @@ func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 		Fields: m.all.fields, Aliases: m.all.aliases, Directives: m.all.directives,
 		Values: m.all.values, Bytes: m.all.bytes,
 		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.introspectionDepth,
-		Asked: m.introspectionRoots, Roots: m.roots,
-		Named: m.named, Uses: map[string]int{}, Defaults: map[string]int{},
+		Asked: m.introspectionRoots, Roots: m.rootFields,
+		Named: m.rootFieldCounts, Uses: map[string]int{}, Defaults: map[string]int{},
 	}
 	for name, use := range m.uses {
 		if use.times > 0 {
-			found.Uses[name], found.Defaults[name] = use.times, use.fallback
+			found.Uses[name], found.Defaults[name] = use.times, use.defaultItems
 		}
 	}
 	return found, true
@@ -86,7 +86,7 @@ const MaxSteps = maxSteps
 func (c *Cache) Keep(query string, doc *ast.QueryDocument) bool {
 	t := tokens{limits: unlimited(query)}
 	ctx := graphql.WithOperationContext(context.Background(), &graphql.OperationContext{})
-	newEntry(query, query, t.parse(query)).handOver(ctx)
+	newEntry(query, query, t.parse(query)).store(ctx)
 	c.Add(ctx, query, doc)
 	return c.Has(query)
 }

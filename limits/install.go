@@ -8,13 +8,12 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
-// Install bounds what documents may cost in a new gqlgen server: it sets the parser's token limit,
-// the query cache and the validation rules, and adds limits as an extension, which all must agree
-// with each other. It fails, naming the fault, where limits are no use, and leaves the server as it
-// was then. Call it once for a server, before or after graphqlhttp.Install.
+// Install adds limits to a new gqlgen server. It also sets the parser's token limit, the query
+// cache and the validation rules to match. If limits are invalid, it returns an error and leaves
+// the server unchanged. Call it once per server, before or after graphqlhttp.Install.
 //
-// Names of the schema are suggested in errors unless the server's SetDisableSuggestion says
-// otherwise, before or after.
+// Validation errors suggest names of the schema unless the server's SetDisableSuggestion, called
+// before or after Install, turns that off.
 func Install(server *handler.Server, limits Limits) error {
 	if server == nil {
 		return errors.New("limits: Install has no server: make one with gqlgen's handler.New")
@@ -31,9 +30,9 @@ func Install(server *handler.Server, limits Limits) error {
 	return nil
 }
 
-// suggestingRules returns gqlparser's rules, where those that know names of the schema suggest some
-// only if gqlgen lets them: its SetDisableSuggestion replaces two rules of the set by itself,
-// before they run.
+// suggestingRules returns gqlparser's rules, changed so that all of them obey SetDisableSuggestion.
+// gqlgen implements it by replacing two rules of the set before validation; the others check for
+// one of these.
 func suggestingRules() *rules.Rules {
 	set := rules.NewDefaultRules()
 	for _, rule := range []struct{ suggesting, silent core.Rule }{
@@ -42,7 +41,8 @@ func suggestingRules() *rules.Rules {
 	} {
 		set.ReplaceRule(rule.suggesting.Name,
 			func(observers *core.Events, addError core.AddErrFunc) {
-				if _, suggests := set.GetInner()[rules.FieldsOnCorrectTypeRule.Name]; suggests {
+				_, enabled := set.GetInner()[rules.FieldsOnCorrectTypeRule.Name]
+				if enabled {
 					rule.suggesting.RuleFunc(observers, addError)
 				} else {
 					rule.silent.RuleFunc(observers, addError)

@@ -1,22 +1,24 @@
-// Package limits bounds what one GraphQL document, and the variables beside it, may cost. It knows
-// no schema.
+// Package limits bounds the cost of a GraphQL request: of its document and its variables. It works
+// with any schema.
 //
 //	server := handler.New(schema)
 //	err := limits.Install(server, limits.Limits{RootFieldMax: map[string]int{"login": 1}})
 //
-// Why so early: gqlparser's parser (v2.5.37) recurses on every bracket, and a stack overflow ends
-// the process. Its validation is where a small document does its harm: of a cycle of fragments, 62
-// bytes, it makes a stack overflow; with fragments that spread each other twice, each one doubles
-// the time; each error is a text of its own. So the document is decided in two passes before either
-// sees it. The first reads tokens by the grammar of the specification, and stops at the first that
-// is over a limit or is wrong; what it keeps is a thirtieth of gqlparser's tree. The second counts
-// what that stands for with its fragments written out, and walks each of them once. Both take time
-// linear in the bytes they read and in what the limits allow.
+// The limits are checked before gqlparser (v2.5.37) sees the document. Its parser recurses on every
+// bracket, and a stack overflow ends the process. In its validation even small documents do harm: a
+// cycle of fragments, 62 bytes long, overflows the stack; each fragment that spreads the next one
+// twice doubles the time; and every error is formatted.
 //
-// Two more parts go with it. Rules (rules.go) make validation itself linear, and end it after a few
-// errors: gqlparser's own rule for fields of one name is exponential in what no simple limit
-// bounds. A cache (cache.go) keeps documents that were validated, by bytes, and what was measured
-// of them, so that a document is read and parsed once; variables are measured each time.
+// Two passes check a document. The first (parser.go) reads its tokens by the grammar of the
+// specification, and stops at a syntax error or when a limit is exceeded. Its result takes a
+// thirtieth of the memory of gqlparser's tree. The second (measure.go) counts fields, values and so
+// on as if fragments were inlined, but visits each fragment once. Both take time linear in the
+// bytes they read and in the limits.
+//
+// Two more parts support this. Rules (rules.go) makes validation linear and stops it after a few
+// errors; gqlparser's own rule for overlapping fields takes exponential time, which no simple limit
+// prevents. A cache (cache.go) stores valid documents with their measurements, bounded in bytes, so
+// that a document is read and parsed once. Variables are measured on each request.
 package limits
 
 import (
@@ -32,9 +34,9 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// The defaults: what a limit of zero stands for. GraphiQL's full introspection query keeps them
-// (its lists nest to 1, and it has some 400 tokens and 400 fields),
-// and so does what clients send.
+// The defaults of Limits. The operations of common clients are within them, and so is GraphiQL's
+// full introspection query, which has some 400 tokens and 400 fields, and an introspection depth
+// of 1.
 const (
 	DefaultBytes              = 64 << 10
 	DefaultTokens             = 1_000
@@ -65,31 +67,29 @@ const (
 	DefaultCacheBytes         = 8 << 20
 )
 
-// Limits is a gqlgen handler extension that refuses documents by their shape, before they are
-// validated, and variables by their size. A limit that is zero is the default of its name; there is
-// no way to have none.
+// Limits is a gqlgen extension that rejects documents and variables that are too large or too deep,
+// before validation. A limit of zero stands for its default; no limit can be turned off.
 //
-// Limits that are marked expanded count fragment spreads as if inlined, summed over all operations
-// and all fragment definitions (used or not), because validation visits all of them. Limits of text
-// count it as it is written.
+// Limits marked *expanded* count fragment spreads as if inlined, summed over all operations and all
+// fragment definitions (used or not), because validation visits all of them.
 //
-// A reason in capitals is the one (apierror.Reason) of the error that reports the limit. Where a
-// LIMIT_* setting sets a field, the setting's documentation is generated from the field's comment.
+// A name in capitals is the reason (apierror.Reason) in the error for the limit. If a LIMIT_*
+// setting sets a field, the setting's documentation is generated from the field's comment.
 //
-// A Limits is safe for concurrent use, as long as it doesn't change.
+// A Limits must not be changed after Install. It is then safe for concurrent use.
 type Limits struct {
-	// The text, decided token by token.
+	// Limits of the text, checked token by token.
 
-	Bytes int // of the document
+	Bytes int // maximum size of the document
 	// Tokens is the maximum number of names, numbers, strings, brackets and comments in a document
 	// (TOKENS).
 	Tokens      int
-	Nesting     int // brackets of all kinds that are open at one time
-	NameBytes   int // of one name, and of the request's operationName
-	StringBytes int // of one string or block string, as written between its quotes
-	NumberBytes int // of one number
+	Nesting     int // maximum number of brackets that are open at once
+	NameBytes   int // maximum length of a name, and of the request's operationName
+	StringBytes int // maximum length of a string or block string, as written, without its quotes
+	NumberBytes int // maximum length of a number
 
-	// The tree.
+	// Limits of the structure.
 
 	// Depth is the maximum nesting of fields, expanded (DEPTH). A root field has depth 1. Fields
 	// below __schema and __type don't count.
@@ -101,29 +101,35 @@ type Limits struct {
 	RootFields int
 	// Aliases is the maximum number of aliases, expanded (ALIASES).
 	Aliases    int
-	Operations int
+	Operations int // maximum number of operations
 	// Fragments is the maximum number of fragments defined in a document, used or not (FRAGMENTS).
 	Fragments  int
-	Spreads    int // of fragments, as written
-	Directives int // expanded
-	// DirectivesPerNode bounds the directives of one place: a field, a spread, an operation ...
+	Spreads    int // maximum number of fragment spreads, not expanded
+	Directives int // maximum number of directives, expanded
+	// DirectivesPerNode is the maximum number of directives on one field, fragment spread,
+	// operation or the like.
 	DirectivesPerNode int
-	Arguments         int // of one field or directive, and members of one object
-	Variables         int // definitions of one operation
-	Values            int // arguments, items of lists and members of objects, expanded
-	// how deep lists and objects nest in one value, and lists in the type of a variable
+	// Arguments is the maximum number of arguments of one field or directive, and of members of one
+	// object.
+	Arguments int
+	Variables int // maximum number of variables that one operation defines
+	// Values is the maximum number of arguments, items of lists and members of objects, expanded.
+	Values int
+	// ValueDepth is the maximum nesting of lists and objects in a value, and of lists in the type
+	// of a variable.
 	ValueDepth int
-	ValueBytes int // of the literals of all values and of the names of members, expanded
-	// Introspection bounds how many of the lists fields, inputFields, interfaces and possibleTypes
-	// are inside each other, below __schema or __type: each level multiplies the response. Other
-	// fields may nest there as deep as Fields and Nesting allow, since Depth doesn't count them.
+	// ValueBytes is the maximum size of all literals and names of members, expanded.
+	ValueBytes int
+	// Introspection is the maximum nesting of the lists fields, inputFields, interfaces and
+	// possibleTypes below __schema or __type: each level multiplies the response. Other fields
+	// there are bounded by Fields and Nesting, since Depth doesn't count them.
 	Introspection int
-	// IntrospectionRoots bounds how often one operation asks for the schema, expanded: __type
-	// counts one, __schema five, and each alias below either one. Without aliases, fields of one
-	// name are one in the response.
+	// IntrospectionRoots bounds how often one operation selects the schema, expanded. __type counts
+	// 1, __schema 5, and each alias below them 1. Fields without an alias appear once in the
+	// response, however often they are selected.
 	IntrospectionRoots int
 
-	// The variables, as decoded.
+	// Limits of the decoded variables.
 
 	// VariableBytes is the maximum size of all variables' values, in bytes (BYTES). Strings,
 	// numbers and names of members count.
@@ -131,21 +137,21 @@ type Limits struct {
 	// VariableItems is the maximum number of variables, and of items and members in their values
 	// (VARIABLES).
 	VariableItems int
-	VariableDepth int // how deep objects and lists nest in one variable
-	// Coercions bounds what variables become where they are used: each use counts one, and one for
-	// each item and member of its value or, without one, of its default.
+	VariableDepth int // maximum nesting of lists and objects in a variable
+	// Coercions bounds the work of coercing variables. Each use of a variable counts 1, and 1 for
+	// each item and member of its value, or of its default if it has no value.
 	Coercions int
 
-	// RootFieldMax bounds root fields by their name (not by their alias): of one operation,
-	// expanded, whatever @skip and @include say. Each operation of the document has to keep it,
-	// whichever is chosen, so that what is decided of a document doesn't depend on the request.
+	// RootFieldMax bounds how often one operation may select each of these root fields, expanded.
+	// Names count, not aliases, and @skip and @include are ignored. Every operation of the document
+	// must comply, not only the one that runs, so that the result depends only on the document.
 	RootFieldMax map[string]int
 
-	// CacheBytes is how much memory documents may take that were validated: of a document that is
-	// kept, only the variables are measured. Below zero none is kept.
+	// CacheBytes bounds the memory for valid documents. For a cached document, only the variables
+	// are measured. If it is negative, nothing is cached.
 	CacheBytes int
 
-	cache *cache // the server's own; nil where Limits is used without Install
+	cache *cache // belongs to one server; nil without Install
 }
 
 var _ interface {
@@ -153,10 +159,10 @@ var _ interface {
 	graphql.OperationParameterMutator
 } = Limits{}
 
-// ExtensionName returns the name that gqlgen knows the limits by.
+// ExtensionName returns the extension's name for gqlgen.
 func (Limits) ExtensionName() string { return "DocumentLimits" }
 
-// Validate refuses limits below zero.
+// Validate returns an error if a limit is negative.
 func (l Limits) Validate(graphql.ExecutableSchema) error {
 	lowest := min(l.Bytes, l.Tokens, l.Nesting, l.NameBytes, l.StringBytes, l.NumberBytes, l.Depth,
 		l.Fields, l.RootFields, l.Aliases, l.Operations, l.Fragments, l.Spreads, l.Directives,
@@ -211,19 +217,18 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// MutateOperationParameters fails with the code OPERATION_TOO_LARGE, a reason in one word, and a
-// message that names the limit, what was found and what is allowed, and quotes nothing, if the
-// request is over a limit. A document that the specification (September 2025) doesn't know fails
-// with GRAPHQL_PARSE_FAILED, and a cycle of fragments with GRAPHQL_VALIDATION_FAILED. Of what
-// passes it changes only the spelling: a document that gqlparser wouldn't understand, or would read
-// another value out of, is rewritten to one that means the same.
+// MutateOperationParameters returns an error if the request exceeds a limit. It has the code
+// OPERATION_TOO_LARGE and a reason, and its message has the limit and the actual number, but quotes
+// nothing from the request. A document with a syntax error by the specification (September 2025)
+// fails with GRAPHQL_PARSE_FAILED, and a cycle of fragments with GRAPHQL_VALIDATION_FAILED. A valid
+// document that gqlparser would refuse or misread is rewritten to an equivalent one.
 func (l Limits) MutateOperationParameters(ctx context.Context,
 	request *graphql.RawParams) *gqlerror.Error {
 	_, err := l.check(ctx, request)
 	return err
 }
 
-// work counts what the passes did, for tests that hold it to be linear.
+// work counts what the passes have visited, so that tests can check that it is linear.
 type work struct{ tokens, nodes, items int }
 
 func (l Limits) check(ctx context.Context,
@@ -234,11 +239,11 @@ func (l Limits) check(ctx context.Context,
 			"The operation's name has %d bytes, allowed are %d", len(request.OperationName),
 			l.NameBytes)
 	}
-	document, known := l.cache.find(request.Query)
-	if !known {
+	document, cached := l.cache.find(request.Query)
+	if !cached {
 		t := tokens{limits: l}
 		m := t.parse(request.Query)
-		done.tokens = t.read
+		done.tokens = t.count
 		if m == nil {
 			return done, t.err
 		}
@@ -253,24 +258,25 @@ func (l Limits) check(ctx context.Context,
 		document = newEntry(request.Query, parsed, m)
 	}
 	request.Query = document.parsed
-	document.handOver(ctx)
+	document.store(ctx)
 	done.items, err = l.variables(request.Variables, document.uses)
 	return done, err
 }
 
-// parse reads a document and measures it, unless it has a syntax error or its text is over a
-// limit.
+// parse reads a document and measures it. It returns nil and sets t.err if the document has a
+// syntax error or its text exceeds a limit.
 func (t *tokens) parse(query string) *measured {
 	if t.start(query); t.err != nil {
 		return nil
 	}
-	o := parser{tokens: t}
-	if o.read(); t.err != nil {
+	p := parser{tokens: t}
+	if p.read(); t.err != nil {
 		return nil
 	}
-	return o.measure()
+	return p.measure()
 }
 
+// tooLarge returns an error with the code OPERATION_TOO_LARGE.
 func tooLarge(reason apierror.Reason, message string, args ...any) *gqlerror.Error {
 	return apierror.New(apierror.CodeOperationTooLarge, reason, fmt.Sprintf(message, args...))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// compare is the second pass: it compares what was measured with the limits.
+// compare returns an error if m exceeds a limit or has a cycle of fragments.
 func (l Limits) compare(query string, m *measured) *gqlerror.Error {
 	if m.cycle != nil {
 		cycle := apierror.New(apierror.CodeValidationFailed, "",
@@ -29,7 +29,7 @@ func (l Limits) compare(query string, m *measured) *gqlerror.Error {
 		{all.introspectionDepth, l.Introspection, apierror.ReasonIntrospection, "lists of the introspection nest to depth %d, allowed is %d"},
 		{m.introspectionRoots, l.IntrospectionRoots, apierror.ReasonIntrospection, "an operation asks for the schema %d times with its fragments written out, allowed are %d, of which __schema counts for five"},
 		{all.fields, l.Fields, apierror.ReasonFields, "with its fragments written out it has %d fields and fragments, allowed are %d"},
-		{m.roots, l.RootFields, apierror.ReasonRootFields, "an operation has %d root fields with its fragments written out, allowed are %d"},
+		{m.rootFields, l.RootFields, apierror.ReasonRootFields, "an operation has %d root fields with its fragments written out, allowed are %d"},
 		{all.aliases, l.Aliases, apierror.ReasonAliases, "with its fragments written out it has %d aliases, allowed are %d"},
 		{all.directives, l.Directives, apierror.ReasonDirectives, "with its fragments written out it has %d directives, allowed are %d"},
 		{all.values, l.Values, apierror.ReasonValues, "with its fragments written out it has %d values, allowed are %d"},
@@ -44,8 +44,8 @@ func (l Limits) compare(query string, m *measured) *gqlerror.Error {
 				bound.found, bound.allowed)
 		}
 	}
-	for name, found := range m.named {
-		if found > l.RootFieldMax[name] { // the name is the server's, not the document's
+	for name, found := range m.rootFieldCounts {
+		if found > l.RootFieldMax[name] { // safe to quote: the name comes from the server
 			return tooLarge(apierror.ReasonRootFields,
 				"The document is too large: an operation has the root field %q %d times with its "+
 					"fragments written out, allowed are %d", name, found, l.RootFieldMax[name])
@@ -54,85 +54,86 @@ func (l Limits) compare(query string, m *measured) *gqlerror.Error {
 	return nil
 }
 
-// measured is what a whole document adds up to. With a cycle, it says nothing else of use.
+// A measured holds the counts of a document, expanded. If cycle is set, the others are meaningless.
 type measured struct {
-	all                   counts // of all operations and all fragments
+	all                   counts // sum of all operations and all fragments
 	operations, fragments int
-	roots                 int // of the operation that has most
-	introspectionRoots    int // roots of the introspection and aliases below, likewise
-	named                 map[string]int
-	nodes                 int  // how many nodes of the tree were visited
-	cycle                 *int // where a fragment begins that spreads itself
+	rootFields            int            // maximum of the operations
+	introspectionRoots    int            // maximum of the operations: see Limits.IntrospectionRoots
+	rootFieldCounts       map[string]int // maximum of the operations, for the names in RootFieldMax
+	nodes                 int            // number of nodes visited
+	cycle                 *int           // offset of a fragment that spreads itself
 	uses                  map[string]variableUse
-	holdsValues           bool // a mutation or subscription beside a string or a number
+	holdsValues           bool // a mutation or subscription, and also a string or number
 }
 
-// Counts are what a piece of a document adds up to, its fragments written out.
+// counts holds the counts of a part of a document.
 type counts struct {
-	// These add up.
+	// These are summed.
 	fields, aliases, directives, values, bytes int
-	// roots of the introspection: __type counts one, __schema fiveTypes
-	introspectionRoots int
-	aliasesBelow       int // below __schema or __type
+	introspectionRoots                         int // __type counts 1, __schema schemaWeight
+	aliasesBelow                               int // below __schema or __type
 
-	// Of these the largest counts.
-	depth, valueDepth int // of fields outside of the introspection, of values
-	// lists of the introspection inside each other: anywhere, below __schema or __type
-	lists, introspectionDepth int
+	// Of these, the maximum is taken.
+	depth              int // of fields outside of introspection
+	valueDepth         int
+	lists              int // nesting of introspection lists anywhere
+	introspectionDepth int // nesting of introspection lists below __schema or __type
 }
 
-// fiveTypes is what __schema counts for: it leads to all types, and __type to one.
-const fiveTypes = 5
+// schemaWeight is how much __schema counts: it leads to all types, __type to only one.
+const schemaWeight = 5
 
-func (s *counts) add(other *counts) {
-	s.fields = sum(s.fields, other.fields)
-	s.aliases = sum(s.aliases, other.aliases)
-	s.directives = sum(s.directives, other.directives)
-	s.values = sum(s.values, other.values)
-	s.bytes = sum(s.bytes, other.bytes)
-	s.introspectionRoots = sum(s.introspectionRoots, other.introspectionRoots)
-	s.aliasesBelow = sum(s.aliasesBelow, other.aliasesBelow)
-	s.depth = max(s.depth, other.depth)
-	s.valueDepth = max(s.valueDepth, other.valueDepth)
-	s.lists = max(s.lists, other.lists)
-	s.introspectionDepth = max(s.introspectionDepth, other.introspectionDepth)
+// add adds other to c.
+func (c *counts) add(other *counts) {
+	c.fields = sum(c.fields, other.fields)
+	c.aliases = sum(c.aliases, other.aliases)
+	c.directives = sum(c.directives, other.directives)
+	c.values = sum(c.values, other.values)
+	c.bytes = sum(c.bytes, other.bytes)
+	c.introspectionRoots = sum(c.introspectionRoots, other.introspectionRoots)
+	c.aliasesBelow = sum(c.aliasesBelow, other.aliasesBelow)
+	c.depth = max(c.depth, other.depth)
+	c.valueDepth = max(c.valueDepth, other.valueDepth)
+	c.lists = max(c.lists, other.lists)
+	c.introspectionDepth = max(c.introspectionDepth, other.introspectionDepth)
 }
 
-const saturated = 1 << 30 // where counts stop, since doubling fragments would overflow
+// maxCount is where counts saturate. Without it, fragments that double would overflow them.
+const maxCount = 1 << 30
 
-func sum(a, b int) int { return min(a+b, saturated) }
+func sum(a, b int) int { return min(a+b, maxCount) }
 
-func product(a, b int) int { // of two counts, each at most saturated
-	return int(min(int64(a)*int64(b), saturated))
-}
+func product(a, b int) int { return int(min(int64(a)*int64(b), maxCount)) }
 
-// A definition is an operation or a fragment: what is written in it, and what it spreads.
+// A definition is an operation or a fragment. The parser sets the counts for its own text; expand
+// adds the fragments that it spreads.
 type definition struct {
-	name     string // of a fragment
-	at       int    // its offset
-	fragment bool
-	own      counts         // first of what is written in it, then with its fragments written out
-	roots    int            // fields at its top, likewise
-	named    map[string]int // those of Limits.RootFieldMax, likewise
-	uses     map[string]int // of variables, as written
-	spreads  []spread
-	times    int // how often operations spread it, written out
-	state    int8
+	name            string // of a fragment
+	offset          int
+	fragment        bool
+	counts          counts
+	rootFields      int            // number of top-level fields
+	rootFieldCounts map[string]int // the same, for the names in Limits.RootFieldMax
+	uses            map[string]int // of variables, not expanded
+	spreads         []spread
+	expansions      int // how often operations spread it, directly or through fragments
+	state           int8
 }
 
+// A spread is a fragment spread in a definition.
 type spread struct {
 	name     string
 	location location
 }
 
-// A location is where in its definition a selection is.
+// A location is the position of a selection in its definition.
 type location struct {
-	depth int // of the fields around it
-	lists int // of the introspection around it, in this definition
-	// those of them below the outermost __schema or __type of this definition; unknown outside of
-	// any
+	depth int // of the enclosing fields
+	lists int // introspection lists around it in this definition
+	// Those of them below the outermost __schema or __type, if inIntrospection.
 	introspectionDepth int
-	// below __schema or __type, or in a fragment on one of the introspection's own types
+	// Below __schema or __type, or in a fragment on an introspection type.
 	inIntrospection bool
 	root            bool
 }
@@ -143,51 +144,52 @@ const (
 	done
 )
 
-// measure adds up a document in time linear in its size: each operation and each fragment was read
-// once, and is added for each spread. It recurses as deep as fragments spread each other.
+// measure adds up the counts of a document in time linear in its size: a fragment's counts are
+// added at each spread. It recurses as deep as fragments spread each other.
 func (p *parser) measure() *measured {
 	m := &measured{operations: len(p.operations), fragments: len(p.fragments), nodes: p.nodes,
-		holdsValues: p.changes && p.literals}
+		holdsValues: p.hasNonQuery && p.hasLiteral}
 	e := expander{m: m}
 	if len(p.fragments) > 0 {
-		e.byName = make(map[string]*definition, len(p.fragments))
+		e.fragments = make(map[string]*definition, len(p.fragments))
 	}
 	for _, def := range p.fragments {
-		if _, twice := e.byName[def.name]; !twice { // of two, gqlparser takes the first
-			e.byName[def.name] = def
+		if _, duplicate := e.fragments[def.name]; !duplicate { // gqlparser takes the first
+			e.fragments[def.name] = def
 		}
 	}
-	for _, parts := range [][]*definition{p.fragments, p.operations} {
-		for _, def := range parts {
+	for _, definitions := range [][]*definition{p.fragments, p.operations} {
+		for _, def := range definitions {
 			e.expand(def)
-			m.all.add(&def.own)
+			m.all.add(&def.counts)
 		}
 	}
 	if m.cycle != nil {
 		return m
 	}
 	for _, def := range p.operations {
-		m.roots = max(m.roots, def.roots)
+		m.rootFields = max(m.rootFields, def.rootFields)
 		m.introspectionRoots = max(m.introspectionRoots,
-			sum(def.own.introspectionRoots, def.own.aliasesBelow))
-		for name, found := range def.named {
-			if m.named == nil {
-				m.named = map[string]int{}
+			sum(def.counts.introspectionRoots, def.counts.aliasesBelow))
+		for name, found := range def.rootFieldCounts {
+			if m.rootFieldCounts == nil {
+				m.rootFieldCounts = map[string]int{}
 			}
-			m.named[name] = max(m.named[name], found)
+			m.rootFieldCounts[name] = max(m.rootFieldCounts[name], found)
 		}
 	}
 	e.uses(p)
 	return m
 }
 
+// An expander adds the counts of fragments to the definitions that spread them.
 type expander struct {
-	m      *measured
-	byName map[string]*definition
-	sorted []*definition // fragments, each after those it spreads
+	m         *measured
+	fragments map[string]*definition // by name
+	sorted    []*definition          // fragments, each after those it spreads
 }
 
-// expand adds to a definition what it spreads. A definition that reaches itself is a cycle.
+// expand adds the fragments that def spreads to its counts, or sets e.m.cycle.
 func (e *expander) expand(def *definition) {
 	if def.state != unmeasured || e.m.cycle != nil {
 		return
@@ -195,31 +197,31 @@ func (e *expander) expand(def *definition) {
 	def.state = measuring
 	for _, spread := range def.spreads {
 		e.m.nodes++
-		of := e.byName[spread.name]
-		if of == nil {
+		fragment := e.fragments[spread.name]
+		if fragment == nil {
 			continue
 		}
-		if of.state == measuring {
-			e.m.cycle = &of.at
+		if fragment.state == measuring {
+			e.m.cycle = &fragment.offset
 			return
 		}
-		e.expand(of)
-		in, at := of.own, spread.location
+		e.expand(fragment)
+		c, at := fragment.counts, spread.location
 		if at.inIntrospection {
-			in.introspectionDepth = max(in.introspectionDepth, at.introspectionDepth+in.lists)
-			in.depth, in.aliasesBelow = 0, in.aliases
+			c.introspectionDepth = max(c.introspectionDepth, at.introspectionDepth+c.lists)
+			c.depth, c.aliasesBelow = 0, c.aliases
 		} else {
-			in.depth += at.depth
+			c.depth += at.depth
 		}
-		in.lists += at.lists
-		def.own.add(&in)
+		c.lists += at.lists
+		def.counts.add(&c)
 		if at.root {
-			def.roots = sum(def.roots, of.roots)
-			for name, found := range of.named {
-				if def.named == nil {
-					def.named = map[string]int{}
+			def.rootFields = sum(def.rootFields, fragment.rootFields)
+			for name, found := range fragment.rootFieldCounts {
+				if def.rootFieldCounts == nil {
+					def.rootFieldCounts = map[string]int{}
 				}
-				def.named[name] = sum(def.named[name], found)
+				def.rootFieldCounts[name] = sum(def.rootFieldCounts[name], found)
 			}
 		}
 	}
@@ -229,34 +231,34 @@ func (e *expander) expand(def *definition) {
 	}
 }
 
-// A use is what a document does with a variable.
+// A variableUse counts the uses of a variable in a document.
 type variableUse struct {
-	times    int // places that use it, in all operations together, with their fragments written out
-	fallback int // items and members of its default
+	times        int // in all operations together, expanded
+	defaultItems int // items and members of its default
 }
 
 // uses counts the uses of each variable.
 func (e *expander) uses(p *parser) {
-	if !p.variables {
+	if !p.hasVariables {
 		return
 	}
 	e.m.uses = map[string]variableUse{}
-	from := func(def *definition) {
+	addUses := func(def *definition) {
 		for _, spread := range def.spreads {
-			if of := e.byName[spread.name]; of != nil {
-				of.times = sum(of.times, def.times)
+			if fragment := e.fragments[spread.name]; fragment != nil {
+				fragment.expansions = sum(fragment.expansions, def.expansions)
 			}
 		}
 		for name, n := range def.uses {
-			times := sum(e.m.uses[name].times, product(n, def.times))
+			times := sum(e.m.uses[name].times, product(n, def.expansions))
 			e.m.uses[name] = variableUse{times, p.defaults[name]}
 		}
 	}
 	for _, def := range p.operations {
-		def.times = 1
-		from(def)
+		def.expansions = 1
+		addUses(def)
 	}
 	for _, def := range slices.Backward(e.sorted) { // each before those it spreads
-		from(def)
+		addUses(def)
 	}
 }

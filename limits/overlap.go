@@ -7,15 +7,15 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/core"
 )
 
-// maxSteps bounds the one case in which groups aren't linear: fields of interfaces or unions that
-// are merged with those of several of their types, again for each type, and level by level.
+// maxSteps bounds the case in which groups aren't linear: a field of an interface or union is
+// compared again for each object type that is selected next to it, on every level.
 const maxSteps = 50_000
 
 // overlappingFieldsCanBeMerged is the rule of that name (GraphQL specification, October 2021,
-// section 5.3.2) in groups: all fields of one response name in one place must have one shape, so it
-// is enough to compare each with the first; those that can meet in one object must be the same
-// field with the same arguments, and what is below them is one place again. The idea is Simon
-// Adameit's.
+// section 5.3.2). It groups the fields of merged selection sets by response name. All fields of a
+// group must have the same shape, so each is compared with the first. Fields that can apply to the
+// same object must also have the same name and arguments; their selection sets are merged in turn.
+// The idea is Simon Adameit's.
 func overlappingFieldsCanBeMerged(observers *core.Events, addError core.AddErrFunc) {
 	m := overlap{addError: addError, visited: map[*ast.FragmentDefinition]bool{},
 		reported: map[*ast.Field]bool{}}
@@ -25,28 +25,29 @@ func overlappingFieldsCanBeMerged(observers *core.Events, addError core.AddErrFu
 func (m *overlap) observe(observers *core.Events) {
 	observers.OnOperation(func(walker *core.Walker, operation *ast.OperationDefinition) {
 		m.schema = walker.Schema
-		m.place([]ast.SelectionSet{operation.SelectionSet}, false)
+		m.merge([]ast.SelectionSet{operation.SelectionSet}, false)
 	})
 	observers.OnFragment(func(walker *core.Walker, fragment *ast.FragmentDefinition) {
-		// else an operation has seen it, in a place where it is merged with more
+		// A visited fragment was checked where it is spread, merged with other fields.
 		if !m.visited[fragment] {
 			m.schema = walker.Schema
-			m.place([]ast.SelectionSet{fragment.SelectionSet}, false)
+			m.merge([]ast.SelectionSet{fragment.SelectionSet}, false)
 		}
 	})
 }
 
+// An overlap is the state of the rule for one document.
 type overlap struct {
 	schema   *ast.Schema
 	addError core.AddErrFunc
 	visited  map[*ast.FragmentDefinition]bool
-	reported map[*ast.Field]bool // a conflict is reported once
+	reported map[*ast.Field]bool // each field is reported once
 	steps    int
 }
 
-// place checks all that is selected in one place of the response. With shapeOnly, the fields are
-// known never to meet in one object.
-func (m *overlap) place(sets []ast.SelectionSet, shapeOnly bool) {
+// merge reports the conflicts between selection sets that are merged in the response. With
+// shapeOnly, no two fields can apply to the same object.
+func (m *overlap) merge(sets []ast.SelectionSet, shapeOnly bool) {
 	if len(sets) == 0 {
 		return
 	}
@@ -59,24 +60,25 @@ func (m *overlap) place(sets []ast.SelectionSet, shapeOnly bool) {
 			return
 		}
 		if shapeOnly {
-			m.sameShape(fields)
-			m.place(children(fields), true)
+			m.checkShape(fields)
+			m.merge(children(fields), true)
 			continue
 		}
 		parts := m.byConcreteType(fields)
 		for _, part := range parts {
-			m.sameField(part) // first, since it says more
+			m.checkSameField(part) // first, since its errors say more
 		}
-		m.sameShape(fields)
+		m.checkShape(fields)
 		if len(parts) > 1 {
-			m.place(children(fields), true)
+			m.merge(children(fields), true)
 		}
 		for _, part := range parts {
-			m.place(children(part), false)
+			m.merge(children(part), false)
 		}
 	}
 }
 
+// report adds an error for a field, unless it has one.
 func (m *overlap) report(field *ast.Field, conflict string) {
 	if m.reported[field] {
 		return
@@ -90,26 +92,29 @@ func (m *overlap) report(field *ast.Field, conflict string) {
 	)
 }
 
-// step counts some steps at a selection, and reports whether there are any left.
-func (m *overlap) step(n int, at ast.Selection) bool {
+// step counts n steps and reports whether the number of steps is still within maxSteps. If they run
+// out, it adds an error at the selection.
+func (m *overlap) step(n int, selection ast.Selection) bool {
 	if m.steps > maxSteps {
 		return false
 	}
 	if m.steps += n; m.steps > maxSteps {
 		m.addError(core.Message("The document merges too many fields of interfaces or unions."),
-			core.At(at.GetPosition()))
+			core.At(selection.GetPosition()))
 		return false
 	}
 	return true
 }
 
+// A collector groups fields by response name.
 type collector struct {
 	overlap *overlap
-	groups  [][]*ast.Field // of one response name each, in the order of the document
-	index   map[string]int // where in groups
+	groups  [][]*ast.Field // in document order
+	index   map[string]int // in groups, by response name
 	seen    map[*ast.FragmentDefinition]bool
 }
 
+// collect adds the fields of a selection set, including those in fragments.
 func (c *collector) collect(set ast.SelectionSet) {
 	for _, selection := range set {
 		if !c.overlap.step(1, selection) {
@@ -118,18 +123,18 @@ func (c *collector) collect(set ast.SelectionSet) {
 		switch selection := selection.(type) {
 		case *ast.Field:
 			if selection.ObjectDefinition == nil {
-				continue // of an unknown type, which is an error already
+				continue // of an unknown type, which another rule reports
 			}
-			at, found := c.index[selection.Alias]
+			i, found := c.index[selection.Alias]
 			if !found {
 				if c.index == nil {
 					c.index = make(map[string]int, len(set))
 				}
-				at = len(c.groups)
-				c.index[selection.Alias] = at
+				i = len(c.groups)
+				c.index[selection.Alias] = i
 				c.groups = append(c.groups, nil)
 			}
-			c.groups[at] = append(c.groups[at], selection)
+			c.groups[i] = append(c.groups[i], selection)
 		case *ast.InlineFragment:
 			c.collect(selection.SelectionSet)
 		case *ast.FragmentSpread:
@@ -147,6 +152,7 @@ func (c *collector) collect(set ast.SelectionSet) {
 	}
 }
 
+// children returns the selection sets of fields, except for empty ones.
 func children(fields []*ast.Field) []ast.SelectionSet {
 	sets := make([]ast.SelectionSet, 0, len(fields))
 	for _, field := range fields {
@@ -157,14 +163,15 @@ func children(fields []*ast.Field) []ast.SelectionSet {
 	return sets
 }
 
-// byConcreteType splits fields into those that can meet in one object: those of one object type,
-// each time with those of interfaces and unions. It returns nothing when the steps run out.
+// byConcreteType splits fields into parts that can apply to the same object: the fields of each
+// object type, together with those of interfaces and unions. It returns nil if the steps run out.
 func (m *overlap) byConcreteType(fields []*ast.Field) [][]*ast.Field {
 	var concrete []string
 	for _, field := range fields {
-		of := field.ObjectDefinition
-		if of.Kind == ast.Object && (len(concrete) == 0 || concrete[len(concrete)-1] != of.Name) {
-			concrete = append(concrete, of.Name)
+		parent := field.ObjectDefinition
+		if parent.Kind == ast.Object &&
+			(len(concrete) == 0 || concrete[len(concrete)-1] != parent.Name) {
+			concrete = append(concrete, parent.Name)
 		}
 	}
 	if len(concrete) < 2 {
@@ -179,8 +186,9 @@ func (m *overlap) byConcreteType(fields []*ast.Field) [][]*ast.Field {
 		}
 	}
 	for _, field := range fields {
-		if of := field.ObjectDefinition; of.Kind == ast.Object {
-			parts[index[of.Name]] = append(parts[index[of.Name]], field)
+		if parent := field.ObjectDefinition; parent.Kind == ast.Object {
+			i := index[parent.Name]
+			parts[i] = append(parts[i], field)
 			continue
 		}
 		if !m.step(len(parts), field) {
@@ -193,8 +201,8 @@ func (m *overlap) byConcreteType(fields []*ast.Field) [][]*ast.Field {
 	return parts
 }
 
-// sameField wants one field with one set of arguments.
-func (m *overlap) sameField(fields []*ast.Field) {
+// checkSameField reports fields whose name or arguments differ from those of the first.
+func (m *overlap) checkSameField(fields []*ast.Field) {
 	first := fields[0]
 	var arguments map[string]*ast.Value
 	for _, field := range fields[1:] {
@@ -209,17 +217,19 @@ func (m *overlap) sameField(fields []*ast.Field) {
 				arguments[argument.Name] = argument.Value
 			}
 		}
-		alike := len(field.Arguments) == len(first.Arguments)
+		equal := len(field.Arguments) == len(first.Arguments)
 		for _, argument := range field.Arguments {
-			alike = alike && m.values(arguments[argument.Name], argument.Value)
+			equal = equal && equalValues(arguments[argument.Name], argument.Value)
 		}
-		if !alike {
+		if !equal {
 			m.report(field, "they have differing arguments")
 		}
 	}
 }
 
-func (m *overlap) values(a, b *ast.Value) bool {
+// equalValues reports whether two values are equal. The order of an object's members doesn't
+// matter.
+func equalValues(a, b *ast.Value) bool {
 	if a == nil || b == nil || a.Kind != b.Kind || a.Raw != b.Raw ||
 		len(a.Children) != len(b.Children) {
 		return false
@@ -228,7 +238,7 @@ func (m *overlap) values(a, b *ast.Value) bool {
 	for i, child := range b.Children {
 		other := a.Children[i]
 		if other.Name == child.Name { // items have no name
-			if !m.values(other.Value, child.Value) {
+			if !equalValues(other.Value, child.Value) {
 				return false
 			}
 			continue
@@ -239,15 +249,15 @@ func (m *overlap) values(a, b *ast.Value) bool {
 				members[member.Name] = member.Value
 			}
 		}
-		if !m.values(members[child.Name], child.Value) {
+		if !equalValues(members[child.Name], child.Value) {
 			return false
 		}
 	}
 	return true
 }
 
-// sameShape wants types that can be in one place.
-func (m *overlap) sameShape(fields []*ast.Field) {
+// checkShape reports fields whose types conflict with that of the first.
+func (m *overlap) checkShape(fields []*ast.Field) {
 	first := fields[0]
 	for _, field := range fields[1:] {
 		if conflict := m.conflict(first, field); conflict != "" {
@@ -256,7 +266,7 @@ func (m *overlap) sameShape(fields []*ast.Field) {
 	}
 }
 
-// conflict says how the types of two fields can't be in one place, or nothing.
+// conflict returns why the types of two fields conflict, or "" if they don't.
 func (m *overlap) conflict(a, b *ast.Field) string {
 	if a.Definition == nil || b.Definition == nil || a.Definition == b.Definition {
 		return ""

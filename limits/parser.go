@@ -8,205 +8,210 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// A parser keeps what must be known of a document to measure it: what gqlparser's parser makes of
-// it, without what a tree takes in memory, which is a hundred times the text. It is read by the
-// grammar of the specification (September 2025, executable documents), which decides what a
-// document is: gqlparser (v2.5.37) takes more in some places and less in others, and sees only what
-// was accepted here, rewritten where it must be.
+// A parser reads a document and counts what is needed to measure it, without building a tree, which
+// would take a hundred times the memory of the text. It follows the grammar of the specification
+// for executable documents (September 2025). gqlparser (v2.5.37) accepts more in some places and
+// less in others; it only gets documents that were accepted here, rewritten if necessary.
 type parser struct {
 	operations, fragments []*definition
 	spreads, nodes        int
-	variables             bool           // whether there are any
-	defaults              map[string]int // of each variable, the items and members of its default
-	changes, literals     bool           // an operation that isn't a query; a string or a number
+	hasVariables          bool
+	hasNonQuery           bool           // a mutation or subscription
+	hasLiteral            bool           // a string or number
+	defaults              map[string]int // number of items and members in each variable's default
 
-	tokens *tokens
-	into   *definition // what is read now
+	tokens  *tokens
+	current *definition // the one that is being read
 }
 
-// read reads the whole document. Check tokens.err before using what it found. It recurses as deep
-// as brackets nest, which the tokens bound.
+// read reads the whole document. Check tokens.err before using the counts. It recurses as deep as
+// brackets nest, which Limits.Nesting bounds.
 func (p *parser) read() {
 	limits := &p.tokens.limits
 	for p.tokens.next(); p.tokens.more(); {
-		start, at := p.tokens.now, location{root: true}
-		def := &definition{at: start.Start}
-		p.into = def
+		start, at := p.tokens.current.Start, location{root: true}
+		def := &definition{offset: start}
+		p.current = def
 		described := p.tokens.description()
 		switch {
 		case p.tokens.is(lexer.BraceL) && !described:
 			p.operation(def)
-		case p.tokens.name("query", "mutation", "subscription"):
+		case p.tokens.isName("query", "mutation", "subscription"):
 			p.operation(def)
-			p.changes = p.changes || !p.tokens.name("query")
+			p.hasNonQuery = p.hasNonQuery || !p.tokens.isName("query")
 			p.tokens.next()
 			if p.tokens.is(lexer.Name) {
 				p.tokens.next()
 			}
-			p.definitions()
+			p.variableDefinitions()
 			p.directives(false)
-		case p.tokens.name("fragment"):
+		case p.tokens.isName("fragment"):
 			def.fragment = true
 			p.fragments = append(p.fragments, def)
 			p.checkMax(len(p.fragments), limits.Fragments, apierror.ReasonFragments,
 				"it defines at least %d fragments, allowed are %d")
 			p.tokens.next()
-			if p.tokens.name("on") {
+			if p.tokens.isName("on") {
 				p.tokens.unexpected()
 			}
-			def.name = p.tokens.take(lexer.Name)
+			def.name = p.tokens.expect(lexer.Name)
 			p.tokens.keyword("on")
-			// names that only the introspection has
-			at.inIntrospection = strings.HasPrefix(p.tokens.take(lexer.Name), "__")
+			// Only introspection types have such names.
+			at.inIntrospection = strings.HasPrefix(p.tokens.expect(lexer.Name), "__")
 			p.directives(false)
 		case described && (p.tokens.is(lexer.BraceL) || p.tokens.is(lexer.Name)):
-			p.tokens.refuse(start.Start,
+			p.tokens.syntaxError(start,
 				"Unexpected description: only query, mutation, subscription and fragment have one")
 		default:
 			p.tokens.unexpected()
 		}
-		p.set(at)
+		p.selectionSet(at)
 	}
 }
 
+// operation counts an operation.
 func (p *parser) operation(def *definition) {
 	p.operations = append(p.operations, def)
 	p.checkMax(len(p.operations), p.tokens.limits.Operations, apierror.ReasonOperations,
 		"it has at least %d operations, allowed are %d")
 }
 
-// checkMax stops at what is written too often. What counts as written out is looked at later.
+// checkMax stops if found exceeds a limit that isn't expanded. Those that are expanded are checked
+// in compare.
 func (p *parser) checkMax(found, allowed int, reason apierror.Reason, message string) {
 	if found > allowed {
-		p.tokens.stop(reason, "The document is too large: "+message, found, allowed)
+		p.tokens.exceeded(reason, "The document is too large: "+message, found, allowed)
 	}
 }
 
-// set reads a set of selections, which must be there.
-func (p *parser) set(at location) {
-	p.tokens.take(lexer.BraceL)
+// selectionSet reads a selection set, which must be there.
+func (p *parser) selectionSet(at location) {
+	p.tokens.expect(lexer.BraceL)
 	p.tokens.some(lexer.BraceR, func(int) {
 		p.nodes++
-		p.into.own.fields++
+		p.current.counts.fields++
 		if p.tokens.skip(lexer.Spread) {
-			p.fragment(at)
+			p.spreadOrInline(at)
 		} else {
 			p.field(at)
 		}
 	})
 }
 
-func (p *parser) fragment(at location) {
-	if p.tokens.is(lexer.Name) && !p.tokens.name("on") {
-		name := p.tokens.take(lexer.Name)
+// spreadOrInline reads a fragment spread or an inline fragment, after its dots.
+func (p *parser) spreadOrInline(at location) {
+	if p.tokens.is(lexer.Name) && !p.tokens.isName("on") {
+		name := p.tokens.expect(lexer.Name)
 		p.spreads++
 		p.checkMax(p.spreads, p.tokens.limits.Spreads, apierror.ReasonFragments,
 			"it spreads fragments at least %d times, allowed are %d")
-		p.into.spreads = append(p.into.spreads, spread{name, at})
+		p.current.spreads = append(p.current.spreads, spread{name, at})
 		p.directives(false)
 		return
 	}
-	if p.tokens.name("on") {
+	if p.tokens.isName("on") {
 		p.tokens.next()
-		p.tokens.take(lexer.Name)
+		p.tokens.expect(lexer.Name)
 	}
 	p.directives(false)
-	p.set(at)
+	p.selectionSet(at)
 }
 
+// field reads a field. The location is that of the field itself.
 func (p *parser) field(at location) {
-	own := &p.into.own
-	alias := p.tokens.take(lexer.Name)
+	c := &p.current.counts
+	alias := p.tokens.expect(lexer.Name)
 	name := alias
 	if p.tokens.skip(lexer.Colon) {
-		name = p.tokens.take(lexer.Name)
+		name = p.tokens.expect(lexer.Name)
 	}
 	if alias != name {
-		own.aliases++
+		c.aliases++
 		if at.inIntrospection {
-			own.aliasesBelow++
+			c.aliasesBelow++
 		}
 	}
 	if at.root {
-		p.root(name)
+		p.rootField(name)
 	}
 	p.arguments(false)
 	p.directives(false)
-	in := at
-	in.root = false
-	in.depth++
+	inner := at
+	inner.root = false
+	inner.depth++
 	if !at.inIntrospection {
-		own.depth = max(own.depth, in.depth)
+		c.depth = max(c.depth, inner.depth)
 	}
 	switch name {
 	case "__schema":
-		own.introspectionRoots += fiveTypes
-		in.inIntrospection = true
+		c.introspectionRoots += schemaWeight
+		inner.inIntrospection = true
 	case "__type":
-		own.introspectionRoots++
-		in.inIntrospection = true
+		c.introspectionRoots++
+		inner.inIntrospection = true
 	case "fields", "inputFields", "interfaces", "possibleTypes":
-		in.lists++
-		own.lists = max(own.lists, in.lists)
-		if in.inIntrospection {
-			in.introspectionDepth++
-			own.introspectionDepth = max(own.introspectionDepth, in.introspectionDepth)
+		inner.lists++
+		c.lists = max(c.lists, inner.lists)
+		if inner.inIntrospection {
+			inner.introspectionDepth++
+			c.introspectionDepth = max(c.introspectionDepth, inner.introspectionDepth)
 		}
 	}
 	if p.tokens.is(lexer.BraceL) {
-		p.set(in)
+		p.selectionSet(inner)
 	}
 }
 
-func (p *parser) root(name string) {
-	p.into.roots++
+// rootField counts a root field.
+func (p *parser) rootField(name string) {
+	p.current.rootFields++
 	if _, bounded := p.tokens.limits.RootFieldMax[name]; bounded {
-		if p.into.named == nil {
-			p.into.named = map[string]int{}
+		if p.current.rootFieldCounts == nil {
+			p.current.rootFieldCounts = map[string]int{}
 		}
-		p.into.named[name]++
+		p.current.rootFieldCounts[name]++
 	}
 }
 
-// definitions are those of variables.
-func (p *parser) definitions() {
-	own := &p.into.own
+// variableDefinitions reads the definitions of variables, if there are any.
+func (p *parser) variableDefinitions() {
+	c := &p.current.counts
 	if !p.tokens.skip(lexer.ParenL) {
 		return
 	}
 	p.tokens.some(lexer.ParenR, func(n int) {
 		p.nodes++
-		p.variables = true
+		p.hasVariables = true
 		p.checkMax(n, p.tokens.limits.Variables, apierror.ReasonVariables,
 			"an operation defines at least %d variables, allowed are %d")
 		p.tokens.description()
-		p.tokens.take(lexer.Dollar)
-		name := p.tokens.take(lexer.Name)
-		p.tokens.take(lexer.Colon)
+		p.tokens.expect(lexer.Dollar)
+		name := p.tokens.expect(lexer.Name)
+		p.tokens.expect(lexer.Colon)
 		depth := 0
 		for p.tokens.skip(lexer.BracketL) {
 			depth++
 		}
-		own.valueDepth = max(own.valueDepth, depth)
-		p.tokens.take(lexer.Name)
+		c.valueDepth = max(c.valueDepth, depth)
+		p.tokens.expect(lexer.Name)
 		p.tokens.skip(lexer.Bang)
 		for range depth {
-			p.tokens.take(lexer.BracketR)
+			p.tokens.expect(lexer.BracketR)
 			p.tokens.skip(lexer.Bang)
 		}
 		if p.tokens.skip(lexer.Equals) {
-			before := own.values
+			before := c.values
 			p.value(0, true)
 			if p.defaults == nil {
 				p.defaults = map[string]int{}
 			}
-			p.defaults[name] = max(p.defaults[name], own.values-before-1)
+			p.defaults[name] = max(p.defaults[name], c.values-before-1)
 		}
 		p.directives(true)
 	})
 }
 
-// directives and arguments and values are constant where no variable may stand.
+// directives reads directives. If constant is set, here and below, variables aren't allowed.
 func (p *parser) directives(constant bool) {
 	n := 0
 	for p.tokens.skip(lexer.At) {
@@ -214,66 +219,68 @@ func (p *parser) directives(constant bool) {
 		p.nodes++
 		p.checkMax(n, p.tokens.limits.DirectivesPerNode, apierror.ReasonDirectives,
 			"it has at least %d directives in one place, allowed are %d")
-		p.tokens.take(lexer.Name)
+		p.tokens.expect(lexer.Name)
 		p.arguments(constant)
 	}
-	p.into.own.directives += n
+	p.current.counts.directives += n
 }
 
+// arguments reads arguments, if there are any.
 func (p *parser) arguments(constant bool) {
 	if !p.tokens.skip(lexer.ParenL) {
 		return
 	}
 	p.tokens.some(lexer.ParenR, func(n int) {
 		p.member(n)
-		p.tokens.take(lexer.Colon)
+		p.tokens.expect(lexer.Colon)
 		p.value(0, constant)
 	})
 }
 
-// member passes the name of the nth argument or member of one place, and returns its bytes.
+// member reads the name of the nth argument or member, and returns its length.
 func (p *parser) member(n int) int {
 	p.checkMax(n, p.tokens.limits.Arguments, apierror.ReasonArguments,
 		"it has at least %d arguments or members in one place, allowed are %d")
-	return len(p.tokens.take(lexer.Name))
+	return len(p.tokens.expect(lexer.Name))
 }
 
+// value reads a value. The depth is that of the enclosing lists and objects.
 func (p *parser) value(depth int, constant bool) {
-	own := &p.into.own
+	c := &p.current.counts
 	p.nodes++
-	own.values++
-	switch p.tokens.now.Kind {
+	c.values++
+	switch p.tokens.current.Kind {
 	case lexer.BracketL:
-		own.valueDepth = max(own.valueDepth, depth+1)
+		c.valueDepth = max(c.valueDepth, depth+1)
 		p.tokens.next()
 		for p.tokens.within(lexer.BracketR) {
 			p.value(depth+1, constant)
 		}
 	case lexer.BraceL:
-		own.valueDepth = max(own.valueDepth, depth+1)
+		c.valueDepth = max(c.valueDepth, depth+1)
 		p.tokens.next()
 		for n := 1; p.tokens.within(lexer.BraceR); n++ {
-			own.bytes += p.member(n)
-			p.tokens.take(lexer.Colon)
+			c.bytes += p.member(n)
+			p.tokens.expect(lexer.Colon)
 			p.value(depth+1, constant)
 		}
 	case lexer.Dollar:
-		dollar := p.tokens.now
-		p.tokens.next() // which may be the first fault
+		dollar := p.tokens.current
+		p.tokens.next() // an error in the next token takes precedence
 		if constant {
-			p.tokens.refuse(dollar.Start, "Unexpected "+dollar.Kind.String())
+			p.tokens.syntaxError(dollar.Start, "Unexpected "+dollar.Kind.String())
 			return
 		}
-		name := p.tokens.take(lexer.Name)
-		own.bytes += len(name)
-		p.variables = true
-		if p.into.uses == nil {
-			p.into.uses = map[string]int{}
+		name := p.tokens.expect(lexer.Name)
+		c.bytes += len(name)
+		p.hasVariables = true
+		if p.current.uses == nil {
+			p.current.uses = map[string]int{}
 		}
-		p.into.uses[name]++
+		p.current.uses[name]++
 	case lexer.Int, lexer.Float, lexer.String, lexer.BlockString, lexer.Name:
-		p.literals = p.literals || !p.tokens.is(lexer.Name)
-		own.bytes += len(p.tokens.text())
+		p.hasLiteral = p.hasLiteral || !p.tokens.is(lexer.Name)
+		c.bytes += len(p.tokens.text())
 		p.tokens.next()
 	default:
 		p.tokens.unexpected()

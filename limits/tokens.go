@@ -10,52 +10,57 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// tokens are those of a document, one after the other, until one is over a limit or no token at
-// all.
+// tokens reads the tokens of a document for the parser, until a limit is exceeded or there is a
+// syntax error. It keeps the first error, and then the current token is EOF.
 //
-// Recursion is bounded by the number of open brackets: this reader stops at the first one that
-// doesn't match, and gqlparser never sees such a document.
+// The parser recurses no deeper than brackets are open: it stops at the first one that doesn't
+// match, and gqlparser never sees such a document.
 type tokens struct {
-	limits     Limits // with its defaults
-	scanner    language.Scanner
-	now        language.Token // EOF at the end, and after a fault
-	read, open int
-	rewrite    bool // gqlparser can't read the document as it is
-	err        *gqlerror.Error
+	limits  Limits // with defaults filled in
+	scanner language.Scanner
+	current language.Token // EOF at the end, and after an error
+	count   int            // tokens read
+	open    int            // brackets open
+	rewrite bool           // gqlparser can't read the document as it is
+	err     *gqlerror.Error
 }
 
-// start checks what needs no token.
+// start checks the size of the document.
 func (t *tokens) start(query string) {
 	t.scanner = language.Scanner{Text: query}
 	if n := len(query); n > t.limits.Bytes {
-		t.stop(apierror.ReasonBytes, "The document is too large: it has %d bytes, allowed are %d",
-			n, t.limits.Bytes)
+		t.exceeded(apierror.ReasonBytes,
+			"The document is too large: it has %d bytes, allowed are %d", n, t.limits.Bytes)
 	}
 }
 
-func (t *tokens) stop(reason apierror.Reason, message string, found, allowed int) {
+// exceeded stops with the error that a limit is exceeded.
+func (t *tokens) exceeded(reason apierror.Reason, message string, found, allowed int) {
 	if t.err == nil {
 		t.err = tooLarge(reason, message, found, allowed)
 	}
-	t.now = language.Token{Kind: lexer.EOF}
+	t.current = language.Token{Kind: lexer.EOF}
 }
 
-// refuse ends a document with a syntax error at an offset.
-func (t *tokens) refuse(at int, message string) {
+// syntaxError stops with a syntax error at an offset.
+func (t *tokens) syntaxError(offset int, message string) {
 	if t.err == nil {
-		t.err = language.SyntaxError(t.scanner.Text, at, message)
+		t.err = language.SyntaxError(t.scanner.Text, offset, message)
 	}
-	t.now = language.Token{Kind: lexer.EOF}
+	t.current = language.Token{Kind: lexer.EOF}
 }
 
-// unexpected refuses the current token, and expected says what it should have been.
-func (t *tokens) unexpected() { t.refuse(t.now.Start, "Unexpected "+t.now.Kind.String()) }
-
-func (t *tokens) expected(what string) {
-	t.refuse(t.now.Start, "Expected "+what+", found "+t.now.Kind.String())
+// unexpected stops with a syntax error at the current token.
+func (t *tokens) unexpected() {
+	t.syntaxError(t.current.Start, "Unexpected "+t.current.Kind.String())
 }
 
-// next goes on to the next token that isn't a comment.
+// missing stops with a syntax error that says what the current token should be.
+func (t *tokens) missing(want string) {
+	t.syntaxError(t.current.Start, "Expected "+want+", found "+t.current.Kind.String())
+}
+
+// next moves to the next token that isn't a comment.
 func (t *tokens) next() {
 	for t.err == nil {
 		token, err := t.scanner.Next()
@@ -64,16 +69,16 @@ func (t *tokens) next() {
 				err.At-token.Start > t.limits.StringBytes {
 				t.longString()
 			}
-			t.refuse(err.At, err.Message)
+			t.syntaxError(err.At, err.Message)
 			return
 		}
-		t.now = token
+		t.current = token
 		if token.Kind == lexer.EOF {
 			return
 		}
-		if t.read++; t.read > t.limits.Tokens {
-			t.stop(apierror.ReasonTokens,
-				"The document is too large: it has at least %d tokens, allowed are %d", t.read,
+		if t.count++; t.count > t.limits.Tokens {
+			t.exceeded(apierror.ReasonTokens,
+				"The document is too large: it has at least %d tokens, allowed are %d", t.count,
 				t.limits.Tokens)
 			return
 		}
@@ -83,7 +88,7 @@ func (t *tokens) next() {
 			continue
 		case lexer.BraceL, lexer.BracketL, lexer.ParenL:
 			if t.open++; t.open > t.limits.Nesting {
-				t.stop(apierror.ReasonNesting,
+				t.exceeded(apierror.ReasonNesting,
 					"The document is too deep: at least %d brackets are open at one time, "+
 						"allowed are %d", t.open, t.limits.Nesting)
 			}
@@ -91,13 +96,13 @@ func (t *tokens) next() {
 			t.open = max(t.open-1, 0)
 		case lexer.Name:
 			if n := token.End - token.Start; n > t.limits.NameBytes {
-				t.stop(apierror.ReasonNames,
+				t.exceeded(apierror.ReasonNames,
 					"A name in the document is too long: it has %d bytes, allowed are %d", n,
 					t.limits.NameBytes)
 			}
 		case lexer.Int, lexer.Float:
 			if n := token.End - token.Start; n > t.limits.NumberBytes {
-				t.stop(apierror.ReasonNumbers,
+				t.exceeded(apierror.ReasonNumbers,
 					"A number in the document is too long: it has %d bytes, allowed are %d", n,
 					t.limits.NumberBytes)
 			}
@@ -110,37 +115,41 @@ func (t *tokens) next() {
 	}
 }
 
+// longString stops because of a string that is too long.
 func (t *tokens) longString() {
 	maxBytes := t.limits.StringBytes
-	t.stop(apierror.ReasonStrings,
+	t.exceeded(apierror.ReasonStrings,
 		"A string in the document is too long: it has at least %d bytes, allowed "+
 			"are %d", maxBytes+1, maxBytes)
 }
 
-func (t *tokens) more() bool { return t.now.Kind != lexer.EOF && t.err == nil }
+// more reports whether there is a current token.
+func (t *tokens) more() bool { return t.current.Kind != lexer.EOF && t.err == nil }
 
-func (t *tokens) is(kind lexer.Type) bool { return t.now.Kind == kind }
+// is reports whether the current token is of the kind.
+func (t *tokens) is(kind lexer.Type) bool { return t.current.Kind == kind }
 
-func (t *tokens) text() string { return t.scanner.Value(t.now) }
+// text returns the current token's text, or a string's value.
+func (t *tokens) text() string { return t.scanner.Value(t.current) }
 
-// name reports whether the token is one of these names.
-func (t *tokens) name(names ...string) bool {
-	return t.now.Kind == lexer.Name && slices.Contains(names, t.text())
+// isName reports whether the current token is one of these names.
+func (t *tokens) isName(names ...string) bool {
+	return t.current.Kind == lexer.Name && slices.Contains(names, t.text())
 }
 
-// skip passes a token of the kind, if there is one.
+// skip moves past the current token if it is of the kind, and reports whether it was.
 func (t *tokens) skip(kind lexer.Type) bool {
-	if t.now.Kind != kind {
+	if t.current.Kind != kind {
 		return false
 	}
 	t.next()
 	return true
 }
 
-// take passes a token of the kind, which must be there, and returns its text.
-func (t *tokens) take(kind lexer.Type) string {
-	if t.now.Kind != kind {
-		t.expected(kind.String())
+// expect moves past the current token, which must be of the kind, and returns its text.
+func (t *tokens) expect(kind lexer.Type) string {
+	if t.current.Kind != kind {
+		t.missing(kind.String())
 		return ""
 	}
 	text := t.text()
@@ -148,17 +157,17 @@ func (t *tokens) take(kind lexer.Type) string {
 	return text
 }
 
-// keyword passes a name that must be there.
+// keyword moves past the current token, which must be the name.
 func (t *tokens) keyword(name string) {
-	if !t.name(name) {
-		t.expected(`"` + name + `"`)
+	if !t.isName(name) {
+		t.missing(`"` + name + `"`)
 		return
 	}
 	t.next()
 }
 
-// description passes a description, if there is one, and reports whether there was. It means
-// nothing to a server.
+// description moves past a description, if there is one, and reports whether there was. Rewrite
+// removes it, since it has no effect.
 func (t *tokens) description() bool {
 	if !t.is(lexer.String) && !t.is(lexer.BlockString) {
 		return false
@@ -168,8 +177,8 @@ func (t *tokens) description() bool {
 	return true
 }
 
-// some calls read for each of one or more elements, up to the closing bracket, which it passes,
-// after the opening bracket was. The elements are counted from 1.
+// some reads one or more elements and the closing bracket. It calls read for each element, with its
+// number, starting from 1.
 func (t *tokens) some(closing lexer.Type, read func(n int)) {
 	for n := 1; t.err == nil; n++ {
 		if read(n); t.err != nil || t.skip(closing) {
@@ -178,5 +187,6 @@ func (t *tokens) some(closing lexer.Type, read func(n int)) {
 	}
 }
 
-// within reports whether there is another element before a closing bracket, and passes the bracket.
+// within reports whether there is another element before the closing bracket. If not, it moves past
+// the bracket.
 func (t *tokens) within(closing lexer.Type) bool { return t.err == nil && !t.skip(closing) }

@@ -8,9 +8,8 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// variables measures the variables of one request, and what they become in the places of the
-// document that use them. It stops at the first limit that is passed, and returns how many items it
-// saw.
+// variables returns an error if the variables of a request, or their uses in the document, exceed a
+// limit. It stops at the first error, and returns the number of items that it visited.
 func (l Limits) variables(values map[string]any,
 	uses map[string]variableUse) (items int, err *gqlerror.Error) {
 	m := variableMeter{limits: l}
@@ -24,7 +23,7 @@ func (l Limits) variables(values map[string]any,
 	}
 	for name, use := range uses {
 		if _, found := values[name]; !found {
-			coercions = sum(coercions, product(use.times, 1+use.fallback))
+			coercions = sum(coercions, product(use.times, 1+use.defaultItems))
 		}
 	}
 	if coercions > l.Coercions {
@@ -35,16 +34,19 @@ func (l Limits) variables(values map[string]any,
 	return m.items, nil
 }
 
+// A variableMeter counts the items and bytes of variables.
 type variableMeter struct {
-	limits       Limits // with its defaults
+	limits       Limits // with defaults filled in
 	items, bytes int
 }
 
+// member counts a variable or a member of an object, with its name.
 func (m *variableMeter) member(name string, value any, depth int) *gqlerror.Error {
 	m.bytes += len(name)
 	return m.item(value, depth)
 }
 
+// item counts a value and what is in it. The depth is that of the enclosing lists and objects.
 func (m *variableMeter) item(value any, depth int) *gqlerror.Error {
 	m.items++
 	switch value := value.(type) {
