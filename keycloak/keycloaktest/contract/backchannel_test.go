@@ -14,34 +14,34 @@ import (
 	"time"
 )
 
-// Logout tokens: what clients are told when a session ends (OpenID Connect Back-Channel Logout
-// 1.0).
-func TestBackchannel(t *testing.T) {
+// The logout tokens that clients get when a session ends (OpenID Connect Back-Channel Logout 1.0).
+func TestLogout_backchannel(t *testing.T) {
 	run(t, "backchannel", func(g *group) {
-		l := newListener(g)
-		told := func(id, path string, attributes object) object {
+		l := newLogoutListener(g)
+		listening := func(id, path string, attributes object) object {
 			return clientFile(id,
 				object{"attributes": merge(object{"backchannel.logout.url": path}, attributes)})
 		}
 		r := g.realm(realmFile(nil,
-			told("told", l.url+"/told", object{"backchannel.logout.session.required": "true"}),
-			told("sidless", l.url+"/sidless",
+			listening("told", l.url+"/told",
+				object{"backchannel.logout.session.required": "true"}),
+			listening("sidless", l.url+"/sidless",
 				object{"backchannel.logout.session.required": "false"}),
-			told("plain", l.url+"/plain", nil),
-			told("offline", l.url+"/offline",
+			listening("plain", l.url+"/plain", nil),
+			listening("offline", l.url+"/offline",
 				object{"backchannel.logout.session.required": "true",
 					"backchannel.logout.revoke.offline.tokens": "true"}),
-			merge(told("relative", "/relative", nil), object{"rootUrl": l.url}),
-			merge(told("front", l.url+"/front", nil), object{"frontchannelLogout": true}),
-			told("failing", l.url+"/failing", nil),
-			told("absent", "http://127.0.0.1:1/", nil),
+			merge(listening("relative", "/relative", nil), object{"rootUrl": l.url}),
+			merge(listening("front", l.url+"/front", nil), object{"frontchannelLogout": true}),
+			listening("failing", l.url+"/failing", nil),
+			listening("absent", "http://127.0.0.1:1/", nil),
 			clientFile("untold", nil),
 		))
-		login := func(x *exchange, u *user, client string, pairs ...string) answer {
+		login := func(x *exchange, u *user, client string, pairs ...string) response {
 			return x.login(u,
 				append(pairs, "client_id", client, "client_secret", client+"-secret")...)
 		}
-		logout := func(x *exchange, client string, login answer) answer {
+		logout := func(x *exchange, client string, login response) response {
 			return x.logout(r, login.field("refresh_token"), "client_id", client, "client_secret",
 				client+"-secret")
 		}
@@ -67,9 +67,9 @@ func TestBackchannel(t *testing.T) {
 			u := x.user(r, nil)
 			tokens := login(x, u, "told")
 			logout(x, "told", tokens)
-			for _, n := range l.take(x, u) {
-				opened, _ := openToken(n.form.Get("logout_token"))
-				x.note("%s: %t", n.path, opened.claims["sid"] == tokens.field("session_state"))
+			for _, n := range l.receive(x, u) {
+				decoded, _ := decodeToken(n.form.Get("logout_token"))
+				x.note("%s: %t", n.path, decoded.claims["sid"] == tokens.field("session_state"))
 			}
 		})
 		g.exchange("logout in a browser", func(x *exchange) {
@@ -86,7 +86,7 @@ func TestBackchannel(t *testing.T) {
 			tokens := x.token(r,
 				codeGrant(redirect.redirected().Get("code"), "client_id", "untold", "client_secret",
 					"untold-secret")).ok()
-			for _, client := range []string{"told", "sidless"} { // whose codes nobody exchanges
+			for _, client := range []string{"told", "sidless"} { // they don't exchange their codes
 				b.open(r.authURL("client_id", client))
 			}
 			x.outcome("logout", logout(x, "untold", tokens))
@@ -96,7 +96,7 @@ func TestBackchannel(t *testing.T) {
 			u := x.user(r, nil)
 			tokens := login(x, u, "told")
 			login(x, u, "plain")
-			x.must(x.side.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
+			x.must(x.kc.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
 			l.paths(x, u)
 		})
 		g.exchange("user logged out by an administrator", func(x *exchange) {
@@ -104,7 +104,7 @@ func TestBackchannel(t *testing.T) {
 			for _, client := range []string{"told", "told", "sidless"} {
 				login(x, u, client)
 			}
-			x.must(x.side.logoutUser(u.userRef))
+			x.must(x.kc.logoutUser(u.userRef))
 			l.paths(x, u)
 		})
 		g.exchange("offline session", func(x *exchange) {
@@ -113,55 +113,55 @@ func TestBackchannel(t *testing.T) {
 				logout(x, "offline", login(x, u, "offline", "scope", "openid offline_access")))
 			l.show(x, u)
 		})
-		silent := func(name string, end func(x *exchange, u *user, tokens answer)) {
+		notTold := func(name string, end func(x *exchange, u *user, tokens response)) {
 			g.exchange("not told: "+name, func(x *exchange) {
 				u := x.user(r, nil)
 				end(x, u, login(x, u, "told"))
 				l.paths(x, u)
 			})
 		}
-		silent("revoked", func(x *exchange, u *user, tokens answer) {
+		notTold("revoked", func(x *exchange, u *user, tokens response) {
 			x.outcome("revoke",
 				x.post(r.oidc("/revoke"),
 					with(secretOf("told"), "token", tokens.field("refresh_token"))))
 		})
-		silent("user disabled", func(x *exchange, u *user, tokens answer) {
-			x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
+		notTold("user disabled", func(x *exchange, u *user, tokens response) {
+			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 		})
-		silent("user deleted", func(x *exchange, u *user, tokens answer) {
-			x.must(x.side.deleteUser(u.userRef))
+		notTold("user deleted", func(x *exchange, u *user, tokens response) {
+			x.must(x.kc.deleteUser(u.userRef))
 		})
-		silent("password reset", func(x *exchange, u *user, tokens answer) {
-			x.must(x.side.resetPassword(u.userRef, "another"))
+		notTold("password reset", func(x *exchange, u *user, tokens response) {
+			x.must(x.kc.resetPassword(u.userRef, "another"))
 		})
 	})
 }
 
-// A listener stands for the clients of a group: it hears their logout tokens.
-type listener struct {
+// A logoutListener receives the logout tokens of a group's clients.
+type logoutListener struct {
 	url string
 
-	mu    sync.Mutex // guards the field below
-	heard map[string][]notice
+	mu       sync.Mutex // guards the field below
+	received map[string][]logoutRequest
 }
 
-// A notice is what one client was told.
-type notice struct {
+// A logoutRequest is a request to a client's back-channel logout URL.
+type logoutRequest struct {
 	method, path, contentType string
 	form                      url.Values
 }
 
-func newListener(g *group) *listener {
-	l := &listener{heard: map[string][]notice{}}
+func newLogoutListener(g *group) *logoutListener {
+	l := &logoutListener{received: map[string][]logoutRequest{}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		values, _ := url.ParseQuery(string(body))
-		opened, _ := openToken(values.Get("logout_token"))
+		decoded, _ := decodeToken(values.Get("logout_token"))
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		subject := fmt.Sprint(opened.claims["sub"])
-		l.heard[subject] = append(l.heard[subject],
-			notice{r.Method, r.URL.Path, r.Header.Get("Content-Type"), values})
+		subject := fmt.Sprint(decoded.claims["sub"])
+		l.received[subject] = append(l.received[subject],
+			logoutRequest{r.Method, r.URL.Path, r.Header.Get("Content-Type"), values})
 		if r.URL.Path == "/failing" {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
@@ -171,42 +171,43 @@ func newListener(g *group) *listener {
 	return l
 }
 
-// take returns what was told of a user since the last time, after a moment for what might come
-// late.
-func (l *listener) take(x *exchange, u *user) []notice {
-	x.pass(200 * time.Millisecond)
+// receive waits a moment, and returns the requests about a user since the last call.
+func (l *logoutListener) receive(x *exchange, u *user) []logoutRequest {
+	x.wait(200 * time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	heard := l.heard[u.id]
-	delete(l.heard, u.id)
-	slices.SortFunc(heard, func(a, b notice) int { return strings.Compare(a.path, b.path) })
-	return heard
+	received := l.received[u.id]
+	delete(l.received, u.id)
+	slices.SortFunc(received, func(a, b logoutRequest) int {
+		return strings.Compare(a.path, b.path)
+	})
+	return received
 }
 
-// show records what was told.
-func (l *listener) show(x *exchange, u *user) {
+// show records the requests about a user and their tokens.
+func (l *logoutListener) show(x *exchange, u *user) {
 	x.Helper()
-	w := x.sinceBegin()
-	heard := l.take(x, u)
-	w.received = x.side.now()
-	if len(heard) == 0 {
+	w := x.sinceStart()
+	received := l.receive(x, u)
+	w.received = x.kc.now()
+	if len(received) == 0 {
 		x.note("nobody is told")
 	}
-	for _, n := range heard {
+	for _, n := range received {
 		x.note("told: %s %s %s, with %s", n.method, n.path, n.contentType,
 			strings.Join(slices.Sorted(maps.Keys(n.form)), ", "))
-		x.out.WriteString(x.opened("logout_token", n.form.Get("logout_token"), w))
+		x.out.WriteString(x.decoded("logout_token", n.form.Get("logout_token"), w))
 	}
 }
 
-// paths records who was told.
-func (l *listener) paths(x *exchange, u *user) {
+// paths records the paths of the requests about a user.
+func (l *logoutListener) paths(x *exchange, u *user) {
 	x.Helper()
-	heard := l.take(x, u)
-	if len(heard) == 0 {
+	received := l.receive(x, u)
+	if len(received) == 0 {
 		x.note("nobody is told")
 	}
-	for _, n := range heard {
+	for _, n := range received {
 		x.note("told: %s", n.path)
 	}
 }

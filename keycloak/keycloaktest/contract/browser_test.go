@@ -7,13 +7,12 @@ import (
 	"strings"
 )
 
-// A browser is a person's browser: it keeps cookies and follows the server's own redirects, but
-// stops at one that leaves for the client. Nothing listens there: the redirect's address is what
-// the client would get.
+// A browser stores cookies and follows redirects within the server, but not a redirect to a client,
+// which isn't running: the redirect is the response.
 type browser struct {
 	x      *exchange
 	client *http.Client
-	follow bool // off: every redirect is an answer
+	follow bool // if false, every redirect is a response
 }
 
 func (x *exchange) browser() *browser {
@@ -22,7 +21,7 @@ func (x *exchange) browser() *browser {
 	b := &browser{x: x, follow: true}
 	b.client = &http.Client{Jar: jar, Transport: direct.Transport, Timeout: patience,
 		CheckRedirect: func(next *http.Request, _ []*http.Request) error {
-			if b.follow && strings.HasPrefix(next.URL.String(), x.side.base()+"/") {
+			if b.follow && strings.HasPrefix(next.URL.String(), x.kc.base()+"/") {
 				return nil
 			}
 			return http.ErrUseLastResponse
@@ -30,22 +29,22 @@ func (x *exchange) browser() *browser {
 	return b
 }
 
-// Keycloak shows pages to browsers, and JSON to others.
+// browserAccept is the Accept header of a browser, which makes Keycloak respond with HTML.
 const browserAccept = "text/html,application/xhtml+xml,*/*;q=0.8"
 
-func (b *browser) open(address string) answer {
+func (b *browser) open(address string) response {
 	b.x.Helper()
 	return b.x.sendBy(b.client, http.MethodGet, address, "", "Accept", browserAccept)
 }
 
-// submit fills in the page's first form and sends it: hidden fields as they are, fields over them.
-func (b *browser) submit(page answer, fields ...string) answer {
+// submit sends the page's first form with its hidden fields and these fields.
+func (b *browser) submit(page response, fields ...string) response {
 	b.x.Helper()
 	return b.submitForm(page, "", fields...)
 }
 
-// submitForm is submit for the form with an id.
-func (b *browser) submitForm(page answer, id string, fields ...string) answer {
+// submitForm is submit for the form with this ID.
+func (b *browser) submitForm(page response, id string, fields ...string) response {
 	b.x.Helper()
 	for _, f := range page.forms() {
 		if id != "" && f.id != id {
@@ -66,14 +65,14 @@ func (b *browser) submitForm(page answer, id string, fields ...string) answer {
 			"application/x-www-form-urlencoded")
 	}
 	b.x.Fatalf("no form %q at %s: %d %s", id, page.url, page.status, page.body)
-	return answer{}
+	return response{}
 }
 
-// callback is where the tests' clients are sent back to.
+// callback is the redirect URI of the tests' clients.
 const callback = "http://localhost:8000/callback"
 
-// authURL asks for a code for the client "api", with the scope openid. Pairs override; an empty
-// value removes.
+// authURL returns the URL of an authorization request of the client "api" with the scope openid.
+// Pairs override its parameters, and an empty value removes one.
 func (r *realm) authURL(pairs ...string) string {
 	values := with(form("client_id", "api", "response_type", "code", "redirect_uri", callback,
 		"scope", "openid", "state", "st"), pairs...)
@@ -85,23 +84,23 @@ func (r *realm) authURL(pairs ...string) string {
 	return r.oidc("/auth?" + values.Encode())
 }
 
-// login opens the login page and signs the user in; the answer is the redirect back to the client,
-// or the next page.
-func (b *browser) login(u *user, pairs ...string) answer {
+// login opens the login page and signs the user in. The response is the redirect to the client, or
+// the next page.
+func (b *browser) login(u *user, pairs ...string) response {
 	b.x.Helper()
-	page := b.open(u.in.authURL(pairs...))
+	page := b.open(u.realm.authURL(pairs...))
 	if page.status != http.StatusOK {
 		return page // single sign-on
 	}
 	return b.submit(page, "username", u.username, "password", "secret")
 }
 
-// redirected are the parameters of a redirect back to the client, in the query or the fragment.
-func (a answer) redirected() url.Values {
+// redirected returns the parameters of a redirect to the client, from the query or the fragment.
+func (a response) redirected() url.Values {
 	a.x.Helper()
 	location, err := url.Parse(a.header.Get("Location"))
 	if err != nil || a.status != http.StatusFound {
-		a.x.Fatalf("no redirect: %d %s", a.status, a.body)
+		a.x.Fatalf("got %d %s, want a redirect", a.status, a.body)
 	}
 	if location.Fragment != "" {
 		values, _ := url.ParseQuery(location.Fragment)

@@ -17,36 +17,36 @@ func TestBruteForce(t *testing.T) {
 			for i := range n {
 				if i > 0 {
 					// two within the quick login check, a second by default, lock at once
-					x.pass(sec(2))
+					x.wait(sec(2))
 				}
-				a := x.token(u.in,
+				a := x.token(u.realm,
 					passwordGrant(u, append([]string{"password", "wrong"}, pairs...)...))
 				x.outcome("wrong", a)
-				x.must(x.side.failures(u.userRef, i+1))
+				x.must(x.kc.failures(u.userRef, i+1))
 			}
 		}
 		// succeed logs in, and waits until that counts: behind the answer's back, too.
-		succeed := func(x *exchange, u *user) answer {
-			x.token(u.in, passwordGrant(u, "password", "wrong"))
-			x.must(x.side.failures(u.userRef, 1))
+		succeed := func(x *exchange, u *user) response {
+			x.token(u.realm, passwordGrant(u, "password", "wrong"))
+			x.must(x.kc.failures(u.userRef, 1))
 			login := x.login(u)
-			x.must(x.side.failures(u.userRef, 0))
+			x.must(x.kc.failures(u.userRef, 0))
 			return login
 		}
 		g.exchange("locked", func(x *exchange) {
 			u := x.user(r, nil)
 			fail(x, u, 3)
-			x.must(x.side.locked(u.userRef))
+			x.must(x.kc.locked(u.userRef))
 			x.show(x.token(r, passwordGrant(u)))
 			x.outcome("wrong", x.token(r, passwordGrant(u, "password", "wrong")))
-			x.must(x.side.unlock(u.userRef))
+			x.must(x.kc.unlock(u.userRef))
 			x.outcome("right, unlocked", x.token(r, passwordGrant(u)))
 		})
 		g.exchange("sessions go on", func(x *exchange) {
 			u := x.user(r, nil)
 			login := succeed(x, u)
 			fail(x, u, 3)
-			x.must(x.side.locked(u.userRef))
+			x.must(x.kc.locked(u.userRef))
 			x.outcome("right", x.token(r, passwordGrant(u)))
 			x.outcome("refresh", x.refresh(r, login))
 			x.outcome("userinfo",
@@ -55,7 +55,7 @@ func TestBruteForce(t *testing.T) {
 		g.exchange("in the browser", func(x *exchange) {
 			u := x.user(r, nil)
 			fail(x, u, 3)
-			x.must(x.side.locked(u.userRef))
+			x.must(x.kc.locked(u.userRef))
 			x.show(x.browser().login(u))
 		})
 		g.exchange("success sets the count to zero", func(x *exchange) {
@@ -63,8 +63,8 @@ func TestBruteForce(t *testing.T) {
 			for range 2 {
 				fail(x, u, 2)
 				x.outcome("right", x.token(r, passwordGrant(u)))
-				x.must(x.side.failures(u.userRef, 0))
-				x.pass(sec(1))
+				x.must(x.kc.failures(u.userRef, 0))
+				x.wait(sec(1))
 			}
 		})
 		g.exchange("a disabled user", func(x *exchange) {
@@ -73,7 +73,7 @@ func TestBruteForce(t *testing.T) {
 				x.outcome("wrong", x.token(r, passwordGrant(u, "password", "wrong")))
 			}
 			x.outcome("right", x.token(r, passwordGrant(u)))
-			x.must(x.side.failures(u.userRef, 0))
+			x.must(x.kc.failures(u.userRef, 0))
 		})
 		g.exchange("an unknown user", func(x *exchange) {
 			for range 4 {
@@ -86,13 +86,13 @@ func TestBruteForce(t *testing.T) {
 		g.exchange("wrong codes count", func(x *exchange) {
 			u := x.user(r, object{"credentials": usualTOTP.credentials()})
 			fail(x, u, 3, "password", "secret", "otp", "none")
-			x.must(x.side.locked(u.userRef))
+			x.must(x.kc.locked(u.userRef))
 			x.outcome("right code", x.token(r, passwordGrant(u, "otp", usualTOTP.code(x, 0))))
 		})
 		g.exchange("by e-mail it is the same user", func(x *exchange) {
 			u := x.user(r, nil)
 			fail(x, u, 3, "username", u.username+"@example.com")
-			x.must(x.side.locked(u.userRef))
+			x.must(x.kc.locked(u.userRef))
 			x.outcome("right", x.token(r, passwordGrant(u)))
 		})
 		short := protected(object{"waitIncrementSeconds": 15})
@@ -100,21 +100,21 @@ func TestBruteForce(t *testing.T) {
 			u := x.user(short, nil)
 			locked := x.within(sec(14))
 			fail(x, u, 3)
-			x.must(x.side.locked(u.userRef))
+			x.must(x.kc.locked(u.userRef))
 			x.outcome("right", x.token(short, passwordGrant(u)))
 			locked()
-			x.pass(sec(17))
+			x.wait(sec(17))
 			x.outcome("right, later", x.token(short, passwordGrant(u)))
-			x.must(x.side.failures(u.userRef, 0))
+			x.must(x.kc.failures(u.userRef, 0))
 		})
 		quick := protected(object{"failureFactor": 30, "quickLoginCheckMilliSeconds": 600000,
 			"minimumQuickLoginWaitSeconds": 600})
 		g.exchange("two quick failures lock", func(x *exchange) {
 			u := x.user(quick, nil)
 			x.outcome("wrong", x.token(quick, passwordGrant(u, "password", "wrong")))
-			x.must(x.side.failures(u.userRef, 1))
+			x.must(x.kc.failures(u.userRef, 1))
 			x.outcome("wrong", x.token(quick, passwordGrant(u, "password", "wrong")))
-			x.must(x.side.locked(u.userRef))
+			x.must(x.kc.locked(u.userRef))
 			x.outcome("right", x.token(quick, passwordGrant(u)))
 		})
 		forever := protected(object{"permanentLockout": true, "failureFactor": 2})
@@ -122,12 +122,12 @@ func TestBruteForce(t *testing.T) {
 			u := x.user(forever, nil)
 			login := succeed(x, u)
 			fail(x, u, 2)
-			x.must(x.side.locked(u.userRef))
+			x.must(x.kc.locked(u.userRef))
 			x.outcome("right", x.token(forever, passwordGrant(u)))
 			x.outcome("refresh", x.refresh(forever, login))
-			x.must(x.side.unlock(u.userRef))
+			x.must(x.kc.unlock(u.userRef))
 			x.outcome("right, unlocked", x.token(forever, passwordGrant(u)))
-			x.must(x.side.patchUser(u.userRef, object{"enabled": true}))
+			x.must(x.kc.patchUser(u.userRef, object{"enabled": true}))
 			x.outcome("right, enabled again", x.token(forever, passwordGrant(u)))
 		})
 	})

@@ -46,7 +46,7 @@ func TestClaims(t *testing.T) {
 				"stepped-secret")
 			again := x.refresh(r, login, "client_id", "stepped", "client_secret",
 				"stepped-secret").ok()
-			for _, a := range []answer{login, again} {
+			for _, a := range []response{login, again} {
 				x.showClaims(a, "access_token", "acr")
 				x.showClaims(a, "id_token", "acr")
 			}
@@ -131,12 +131,12 @@ func TestAudience(t *testing.T) {
 		grant := func(roles ...roleRef) func(*exchange, *user) {
 			return func(x *exchange, u *user) {
 				for _, role := range roles {
-					x.must(x.side.grantRole(u.userRef, role))
+					x.must(x.kc.grantRole(u.userRef, role))
 				}
 			}
 		}
 		withoutDefaults := func(x *exchange, u *user) {
-			x.must(x.side.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
+			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 		}
 		by("default roles", "api", nil)
 		by("no roles", "api", withoutDefaults)
@@ -196,9 +196,9 @@ func TestRoles(t *testing.T) {
 		by := func(name, client string, groups []string, pairs []string, roles ...roleRef) {
 			g.exchange(name, func(x *exchange) {
 				u := x.user(r, object{"groups": groups})
-				x.must(x.side.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
+				x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 				for _, role := range roles {
-					x.must(x.side.grantRole(u.userRef, role))
+					x.must(x.kc.grantRole(u.userRef, role))
 				}
 				a := x.login(u,
 					append([]string{"client_id", client, "client_secret", client + "-secret"},

@@ -16,9 +16,9 @@ func codeChallenge(verifier string) string {
 }
 
 // codeProofs are the exchanges whose authorization carried a challenge (RFC 7636).
-func codeProofs(g *group, r *realm) {
+func codePKCE(g *group, r *realm) {
 	s256 := []string{"code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256"}
-	proof := func(name string, challenge []string, verifier string) {
+	pkce := func(name string, challenge []string, verifier string) {
 		g.exchange(name, func(x *exchange) {
 			code := x.code(x.user(r, nil), challenge...)
 			first := x.token(r, codeGrant(code, "code_verifier", verifier))
@@ -29,23 +29,23 @@ func codeProofs(g *group, r *realm) {
 				x.token(r, codeGrant(code, "code_verifier", codeVerifier)))
 		})
 	}
-	proof("S256: right verifier", s256, codeVerifier)
-	proof("S256: wrong verifier", s256, strings.Repeat("w", 43))
-	proof("S256: the challenge as verifier", s256, codeChallenge(codeVerifier))
-	proof("S256: 42 characters", s256, strings.Repeat("w", 42))
-	proof("S256: 129 characters", s256, strings.Repeat("w", 129))
-	proof("S256: empty verifier", s256, "")
-	proof("S256: bad characters", s256, strings.Repeat("!", 43))
+	pkce("S256: right verifier", s256, codeVerifier)
+	pkce("S256: wrong verifier", s256, strings.Repeat("w", 43))
+	pkce("S256: the challenge as verifier", s256, codeChallenge(codeVerifier))
+	pkce("S256: 42 characters", s256, strings.Repeat("w", 42))
+	pkce("S256: 129 characters", s256, strings.Repeat("w", 129))
+	pkce("S256: empty verifier", s256, "")
+	pkce("S256: bad characters", s256, strings.Repeat("!", 43))
 	g.exchange("S256: no verifier", func(x *exchange) {
 		code := x.code(x.user(r, nil), s256...)
 		x.show(x.token(r, codeGrant(code)))
 		x.outcome("right request after it",
 			x.token(r, codeGrant(code, "code_verifier", codeVerifier)))
 	})
-	proof("plain: right verifier",
+	pkce("plain: right verifier",
 		[]string{"code_challenge", codeVerifier, "code_challenge_method", "plain"}, codeVerifier)
-	proof("no method is plain", []string{"code_challenge", codeVerifier}, codeVerifier)
-	proof("plain: wrong verifier",
+	pkce("no method is plain", []string{"code_challenge", codeVerifier}, codeVerifier)
+	pkce("plain: wrong verifier",
 		[]string{"code_challenge", codeVerifier, "code_challenge_method", "plain"},
 		strings.Repeat("w", 43))
 }
@@ -92,8 +92,8 @@ func TestCodeChallenge(t *testing.T) {
 
 // showEnd shows in short how a request for a code ended: at the login page, at another page, or at
 // a redirect.
-func (x *exchange) showEnd(a answer) {
-	x.out.WriteString(a.question())
+func (x *exchange) showEnd(a response) {
+	x.out.WriteString(a.requestText())
 	switch location := a.header.Get("Location"); {
 	case location != "":
 		x.note("%d %s", a.status, x.address(location))

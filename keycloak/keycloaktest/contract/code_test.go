@@ -60,7 +60,7 @@ func codePages(g *group, r *realm) {
 		b := x.browser()
 		p := b.submit(b.open(r.authURL()), "username", u.username, "password", "wrong")
 		x.show(p)
-		x.note("the username stands in the form: %t", codeField(p, "username") == u.username)
+		x.note("the username stands in the form: %t", fieldValue(p, "username") == u.username)
 		x.show(b.submit(p, "username", u.username, "password", "secret"))
 	})
 	g.exchange("unknown user", func(x *exchange) {
@@ -89,7 +89,7 @@ func codePages(g *group, r *realm) {
 		x.show(p)
 		p = b.submit(p, "otp", "000000")
 		x.show(p)
-		x.show(b.submit(p, "otp", codeOneTime("a-shared-secret-0001", x.side.now())))
+		x.show(b.submit(p, "otp", oneTimeCode("a-shared-secret-0001", x.kc.now())))
 	})
 	g.exchange("required action: update password", func(x *exchange) {
 		u := x.user(r, object{"requiredActions": []string{"UPDATE_PASSWORD"}})
@@ -120,7 +120,7 @@ func codePages(g *group, r *realm) {
 	g.exchange("login hint", func(x *exchange) {
 		p := x.browser().open(r.authURL("login_hint", "somebody"))
 		x.show(p)
-		x.note("username in the form: %s", codeField(p, "username"))
+		x.note("username in the form: %s", fieldValue(p, "username"))
 	})
 }
 
@@ -132,12 +132,12 @@ func codeLocked(g *group, r *realm) {
 		for n := 1; n <= 3; n++ {
 			if n > 1 {
 				// two within the quick login check, a second by default, lock at once
-				x.pass(sec(2))
+				x.wait(sec(2))
 			}
 			p = b.submit(p, "username", u.username, "password", "wrong")
-			x.must(x.side.failures(u.userRef, n))
+			x.must(x.kc.failures(u.userRef, n))
 		}
-		x.must(x.side.locked(u.userRef))
+		x.must(x.kc.locked(u.userRef))
 		x.show(b.submit(p, "username", u.username, "password", "secret"))
 	})
 }
@@ -169,13 +169,13 @@ func codeSingleSignOn(g *group, r *realm) {
 		b := x.browser()
 		first := b.login(x.user(r, nil))
 		tokens := x.showCodeClaims(r, first, "acr")
-		x.pass(2 * time.Second)
+		x.wait(2 * time.Second)
 		second := b.open(r.authURL())
 		x.show(second)
 		x.note("same session: %t",
 			first.redirected().Get("session_state") == second.redirected().Get("session_state"))
 		x.note("auth_time is that of the login: %t",
-			codeSameAuthTime(tokens, x.showCodeClaims(r, second, "acr")))
+			sameAuthTime(tokens, x.showCodeClaims(r, second, "acr")))
 	})
 	g.exchange("second login for another client", func(x *exchange) {
 		b := x.browser()
@@ -195,7 +195,7 @@ func codeSingleSignOn(g *group, r *realm) {
 		b := x.browser()
 		first := b.login(u)
 		tokens := x.showCodeClaims(r, first, "acr")
-		x.pass(2 * time.Second)
+		x.wait(2 * time.Second)
 		p := b.open(r.authURL("prompt", "login"))
 		x.show(p)
 		p = b.submit(p, "username", u.username, "password", "secret")
@@ -203,13 +203,13 @@ func codeSingleSignOn(g *group, r *realm) {
 		x.note("same session: %t",
 			first.redirected().Get("session_state") == p.redirected().Get("session_state"))
 		x.note("auth_time is that of the first login: %t",
-			codeSameAuthTime(tokens, x.showCodeClaims(r, p, "acr")))
+			sameAuthTime(tokens, x.showCodeClaims(r, p, "acr")))
 	})
 	g.exchange("max_age=0 after a login", func(x *exchange) {
 		u := x.user(r, nil)
 		b := x.browser()
 		b.login(u)
-		x.pass(2 * time.Second) // within the second of the login, it counts as fresh
+		x.wait(2 * time.Second) // within the second of the login, it counts as fresh
 		p := b.open(r.authURL("max_age", "0"))
 		x.show(p)
 		x.show(b.submit(p, "username", u.username, "password", "secret"))
@@ -217,7 +217,7 @@ func codeSingleSignOn(g *group, r *realm) {
 	g.exchange("max_age passed, and not", func(x *exchange) {
 		b := x.browser()
 		b.login(x.user(r, nil))
-		x.pass(2500 * time.Millisecond)
+		x.wait(2500 * time.Millisecond)
 		x.show(b.open(r.authURL("max_age", "100")))
 		x.show(b.open(r.authURL("max_age", "1")))
 	})
@@ -233,7 +233,7 @@ func codeSingleSignOn(g *group, r *realm) {
 		b := x.browser()
 		first := b.login(x.user(r, nil))
 		x.must(
-			x.side.endSession(sessionRef{realm: r.name,
+			x.kc.endSession(sessionRef{realm: r.name,
 				sid: first.redirected().Get("session_state")}))
 		x.show(b.open(r.authURL("prompt", "none")))
 	})
@@ -251,7 +251,7 @@ func codeSingleSignOn(g *group, r *realm) {
 }
 
 // showCodeClaims exchanges the code of a redirect and shows claims of both tokens.
-func (x *exchange) showCodeClaims(r *realm, redirect answer, names ...string) answer {
+func (x *exchange) showCodeClaims(r *realm, redirect response, names ...string) response {
 	x.Helper()
 	tokens := x.token(r, codeGrant(redirect.redirected().Get("code"))).ok()
 	x.showClaims(tokens, "access_token", names...)
@@ -260,14 +260,14 @@ func (x *exchange) showCodeClaims(r *realm, redirect answer, names ...string) an
 }
 
 // codeSameAuthTime reports whether the tokens of two answers tell of the same login.
-func codeSameAuthTime(a, b answer) bool {
+func sameAuthTime(a, b response) bool {
 	return seconds(a.claims("access_token")["auth_time"]) ==
 		seconds(b.claims("access_token")["auth_time"]) &&
 		seconds(b.claims("access_token")["auth_time"]) == seconds(b.claims("id_token")["auth_time"])
 }
 
 // codeField is what a page's form already holds.
-func codeField(page answer, name string) string {
+func fieldValue(page response, name string) string {
 	for _, form := range page.forms() {
 		for _, field := range form.fields {
 			if field.name == name {
@@ -284,7 +284,7 @@ var (
 )
 
 // showFormPost shows where a form_post page sends what.
-func (x *exchange) showFormPost(page answer) {
+func (x *exchange) showFormPost(page response) {
 	x.Helper()
 	action := formPostAction.FindStringSubmatch(page.body)
 	if action == nil {
@@ -300,7 +300,7 @@ func (x *exchange) showFormPost(page answer) {
 
 // codeOneTime is the one-time code of RFC 6238 with six digits. Keycloak's key is the secret's text
 // as it stands.
-func codeOneTime(secret string, at time.Time) string {
+func oneTimeCode(secret string, at time.Time) string {
 	mac := hmac.New(sha1.New, []byte(secret))
 	binary.Write(mac, binary.BigEndian, at.Unix()/30)
 	sum := mac.Sum(nil)
@@ -315,7 +315,7 @@ func TestCodeExchange(t *testing.T) {
 		hasty := g.realm(realmFile(object{"accessCodeLifespan": 1}))
 		codeSuccess(g, r)
 		codeFailures(g, r, hasty)
-		codeProofs(g, r)
+		codePKCE(g, r)
 	})
 }
 
@@ -351,11 +351,11 @@ func codeSuccess(g *group, r *realm) {
 	})
 	g.exchange("then refreshed", func(x *exchange) {
 		tokens := x.token(r, codeGrant(x.code(x.user(r, nil), "nonce", "a-nonce"))).ok()
-		x.pass(2100 * time.Millisecond)
+		x.wait(2100 * time.Millisecond)
 		again := x.refresh(r, tokens).ok()
 		x.showClaims(again, "access_token", "acr", "jti")
 		x.showClaims(again, "id_token", "acr", "nonce")
-		x.note("auth_time is that of the login: %t", codeSameAuthTime(tokens, again))
+		x.note("auth_time is that of the login: %t", sameAuthTime(tokens, again))
 	})
 }
 
@@ -397,7 +397,7 @@ func codeFailures(g *group, r, hasty *realm) {
 	})
 	g.exchange("code expired", func(x *exchange) {
 		code := x.code(x.user(hasty, nil))
-		x.pass(2500 * time.Millisecond)
+		x.wait(2500 * time.Millisecond)
 		x.show(x.token(hasty, codeGrant(code)))
 	})
 	g.exchange("code used twice", func(x *exchange) {
@@ -415,20 +415,20 @@ func codeFailures(g *group, r, hasty *realm) {
 	g.exchange("session ended before the exchange", func(x *exchange) {
 		redirect := x.browser().login(x.user(r, nil))
 		x.must(
-			x.side.endSession(sessionRef{realm: r.name,
+			x.kc.endSession(sessionRef{realm: r.name,
 				sid: redirect.redirected().Get("session_state")}))
 		x.show(x.token(r, codeGrant(redirect.redirected().Get("code"))))
 	})
 	g.exchange("user disabled before the exchange", func(x *exchange) {
 		u := x.user(r, nil)
 		code := x.code(u)
-		x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
+		x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 		x.show(x.token(r, codeGrant(code)))
 	})
 }
 
 // userinfo asks userinfo with the access token of an answer.
-func (x *exchange) userinfo(r *realm, last answer) answer {
+func (x *exchange) userinfo(r *realm, last response) response {
 	x.Helper()
 	return x.send(http.MethodGet, r.oidc("/userinfo"), "", "Authorization",
 		"Bearer "+last.field("access_token"))

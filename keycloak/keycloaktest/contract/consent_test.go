@@ -8,7 +8,7 @@ func TestConsent(t *testing.T) {
 		r := g.realm(realmFile(nil, clientFile("asking", object{"consentRequired": true}),
 			clientFile("named", object{"consentRequired": true, "name": "The Client"})))
 		asking := []string{"client_id", "asking"}
-		grant := func(redirect answer) []string {
+		grant := func(redirect response) []string {
 			return []string{"client_id", "asking", "client_secret", "asking-secret", "code",
 				redirect.redirected().Get("code")}
 		}
@@ -66,7 +66,7 @@ func TestConsent(t *testing.T) {
 			b := x.browser()
 			p := b.submit(b.login(u, asking...), "accept", "Yes")
 			tokens := x.token(r, codeGrant("", grant(p)...)).ok()
-			x.must(x.side.revokeConsent(u.userRef, "asking"))
+			x.must(x.kc.revokeConsent(u.userRef, "asking"))
 			x.outcome("refresh",
 				x.refresh(r, tokens, "client_id", "asking", "client_secret", "asking-secret"))
 			x.outcome("userinfo", x.userinfo(r, tokens))

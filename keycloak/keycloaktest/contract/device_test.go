@@ -32,25 +32,25 @@ func TestDevice(t *testing.T) {
 		deviceStarts(g, r, disabled)
 		devicePages(g, r)
 		devicePolls(g, r)
-		deviceProofs(g, r)
+		devicePKCE(g, r)
 	})
 }
 
 // startDevice starts the grant. Pairs override.
-func (x *exchange) startDevice(r *realm, client string, pairs ...string) answer {
+func (x *exchange) startDevice(r *realm, client string, pairs ...string) response {
 	x.Helper()
 	a := x.post(r.oidc("/auth/device"), with(secretOf(client), pairs...))
 	if code, ok := a.member("user_code").(string); ok {
 		if !userCodeText.MatchString(code) {
 			x.Errorf("the user code is %q", code)
 		}
-		x.called("{user code}", code)
+		x.placeholder("{user code}", code)
 	}
 	return a
 }
 
 // poll asks for the tokens of a started grant.
-func (x *exchange) poll(r *realm, client string, start answer, pairs ...string) answer {
+func (x *exchange) poll(r *realm, client string, start response, pairs ...string) response {
 	x.Helper()
 	return x.token(r, deviceGrant(client, start.field("device_code"), pairs...))
 }
@@ -62,7 +62,7 @@ func deviceGrant(client, code string, pairs ...string) url.Values {
 
 // decideDevice signs the user in at the address that holds the user code, and presses a button of
 // the consent page.
-func (b *browser) decideDevice(u *user, start answer, button string) answer {
+func (b *browser) submitDevice(u *user, start response, button string) response {
 	b.x.Helper()
 	p := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username,
 		"password", "secret")
@@ -88,7 +88,7 @@ func deviceStarts(g *group, r, disabled *realm) {
 		u := x.user(r, nil)
 		start := x.startDevice(r, "tv", "scope", "openid bogus")
 		x.outcome("start", start)
-		x.showEnd(x.browser().decideDevice(u, start, "accept"))
+		x.showEnd(x.browser().submitDevice(u, start, "accept"))
 		x.show(x.poll(r, "tv", start))
 	})
 	g.exchange("start refused: not enabled", func(x *exchange) { x.show(x.startDevice(r, "api")) })
@@ -180,14 +180,14 @@ func devicePages(g *group, r *realm) {
 		x.show(p)
 		x.show(b.open(p.header.Get("Location")))
 		x.show(x.poll(r, "quick", start))
-		x.pass(2 * time.Second)
+		x.wait(2 * time.Second)
 		x.outcome("again", x.poll(r, "quick", start))
 		x.showEnd(x.browser().open(start.field("verification_uri_complete")))
 	})
 	g.exchange("asked every time", func(x *exchange) {
 		u := x.user(r, nil)
 		b := x.browser()
-		x.showEnd(b.decideDevice(u, x.startDevice(r, "tv"), "accept"))
+		x.showEnd(b.submitDevice(u, x.startDevice(r, "tv"), "accept"))
 		x.showEnd(b.open(x.startDevice(r, "tv").field("verification_uri_complete")))
 	})
 }
@@ -203,19 +203,19 @@ func devicePolls(g *group, r *realm) {
 		x.outcome("at once", x.poll(r, "patient", start))
 		x.outcome("too fast", x.poll(r, "patient", start))
 		done()
-		x.pass(9 * time.Second)
+		x.wait(9 * time.Second)
 		x.outcome("after the interval", x.poll(r, "patient", start))
 	})
 	g.exchange("too fast even when agreed", func(x *exchange) {
 		u := x.user(r, nil)
 		start := x.startDevice(r, "slow")
 		x.outcome("before", x.poll(r, "slow", start))
-		x.browser().decideDevice(u, start, "accept")
+		x.browser().submitDevice(u, start, "accept")
 		x.outcome("right after", x.poll(r, "slow", start))
 	})
 	g.exchange("expired", func(x *exchange) {
 		start := x.startDevice(r, "brief")
-		x.pass(2500 * time.Millisecond)
+		x.wait(2500 * time.Millisecond)
 		x.show(x.poll(r, "brief", start))
 		b := x.browser()
 		x.showEnd(b.submit(b.open(r.url("/device")), "device_user_code", start.field("user_code")))
@@ -228,9 +228,9 @@ func devicePolls(g *group, r *realm) {
 	g.exchange("another client's code", func(x *exchange) {
 		u := x.user(r, nil)
 		start := x.startDevice(r, "quick")
-		x.browser().decideDevice(u, start, "accept")
+		x.browser().submitDevice(u, start, "accept")
 		x.show(x.poll(r, "tv", start))
-		x.pass(2 * time.Second)
+		x.wait(2 * time.Second)
 		x.outcome("the client's own poll", x.poll(r, "quick", start))
 	})
 	g.exchange("poll refused: not enabled", func(x *exchange) {
@@ -244,31 +244,31 @@ func devicePolls(g *group, r *realm) {
 	g.exchange("user disabled before the poll", func(x *exchange) {
 		u := x.user(r, nil)
 		start := x.startDevice(r, "tv")
-		x.browser().decideDevice(u, start, "accept")
-		x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
+		x.browser().submitDevice(u, start, "accept")
+		x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 		x.outcome("poll", x.poll(r, "tv", start))
 	})
 }
 
-func deviceProofs(g *group, r *realm) {
+func devicePKCE(g *group, r *realm) {
 	s256 := []string{"code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256"}
 	g.exchange("PKCE: a wrong verifier leaves the code usable", func(x *exchange) {
 		u := x.user(r, nil)
 		start := x.startDevice(r, "proving", s256...)
-		x.browser().decideDevice(u, start, "accept")
+		x.browser().submitDevice(u, start, "accept")
 		x.show(x.poll(r, "proving", start))
-		x.pass(2 * time.Second)
+		x.wait(2 * time.Second)
 		x.outcome("wrong verifier",
 			x.poll(r, "proving", start, "code_verifier", strings.Repeat("w", 43)))
-		x.pass(2 * time.Second)
+		x.wait(2 * time.Second)
 		x.outcome("bad verifier", x.poll(r, "proving", start, "code_verifier", "short"))
-		x.pass(2 * time.Second)
+		x.wait(2 * time.Second)
 		x.outcome("right verifier", x.poll(r, "proving", start, "code_verifier", codeVerifier))
 	})
 	g.exchange("PKCE: verifier without a challenge", func(x *exchange) {
 		u := x.user(r, nil)
 		start := x.startDevice(r, "tv")
-		x.browser().decideDevice(u, start, "accept")
+		x.browser().submitDevice(u, start, "accept")
 		x.outcome("poll", x.poll(r, "tv", start, "code_verifier", codeVerifier))
 	})
 	g.exchange("PKCE: starts", func(x *exchange) {
@@ -286,7 +286,7 @@ func deviceProofs(g *group, r *realm) {
 }
 
 // pageIDOf is the id of a page.
-func pageIDOf(a answer) string {
+func pageIDOf(a response) string {
 	if id := pageID.FindStringSubmatch(a.body); id != nil {
 		return id[1]
 	}

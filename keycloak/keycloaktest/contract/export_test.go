@@ -53,20 +53,20 @@ func signInFromExport(t *testing.T, export []byte) {
 	if _, err := r.AddUser(file.Users[0]); err != nil { // alice
 		t.Fatal(err)
 	}
-	answer, err := http.PostForm(r.EndpointURL("/token"), url.Values{
+	resp, err := http.PostForm(r.EndpointURL("/token"), url.Values{
 		"grant_type": {"password"}, "client_id": {"local-api"}, "client_secret": {"local-api-secret"},
 		"username": {"alice"}, "password": {"alice-password"}, "scope": {"openid"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
+	defer resp.Body.Close()
 	var tokens struct {
 		AccessToken string `json:"access_token"`
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&tokens); err != nil ||
-		answer.StatusCode != http.StatusOK {
-		t.Fatalf("alice gets %s (%v), want tokens", answer.Status, err)
+	if err := json.NewDecoder(resp.Body).Decode(&tokens); err != nil ||
+		resp.StatusCode != http.StatusOK {
+		t.Fatalf("alice gets %s (%v), want tokens", resp.Status, err)
 	}
 	var claims struct {
 		jwt.RegisteredClaims
@@ -89,14 +89,14 @@ func signInFromExport(t *testing.T, export []byte) {
 	// Without the option, a secret can't be checked: the client is refused by
 	// name.
 	masked := keycloaktest.New(t, export)
-	answer, err = http.PostForm(masked.Realm("local").EndpointURL("/token"), url.Values{
+	resp, err = http.PostForm(masked.Realm("local").EndpointURL("/token"), url.Values{
 		"grant_type": {"password"}, "client_id": {"local-api"}, "client_secret": {"local-api-secret"}, "username": {"alice"}, "password": {"alice-password"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusNotImplemented {
-		t.Errorf("with a masked secret the client gets %s, want 501", answer.Status)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusNotImplemented {
+		t.Errorf("with a masked secret the client gets %s, want 501", resp.Status)
 	}
 }

@@ -15,99 +15,102 @@ import (
 	"time"
 )
 
-// A group is the exchanges of one subject. They share the group's realms, and each has users of its
-// own: Keycloak counts failed logins, and refuses parallel logins of one user while it does.
+// A group has the exchanges of one subject, which share the group's realms. Each exchange has its
+// own users, because Keycloak counts failed logins per user, and meanwhile rejects the user's
+// concurrent logins.
 type group struct {
-	t       *testing.T
-	side    side
-	name    string
-	record  *record
-	imports map[*realm]object
-	plays   []play
-	known   map[string]bool // every exchange declared, also those of the other side
-	keys    sync.Map        // what signed the tokens shown: key id to public key
+	t         *testing.T
+	kc        server
+	name      string
+	record    *record
+	imports   map[*realm]object
+	exchanges []declared
+	known     map[string]bool // all exchanges, including those that don't run on this server
+	keys      sync.Map        // the public keys of recorded tokens, by issuer and key ID
 }
 
-type play struct {
+// A declared exchange is one that hasn't run yet.
+type declared struct {
 	name string
-	play func(*exchange)
+	run  func(*exchange)
 }
 
-// An exchange is one exchange while it is played. It is a testing.T, and it collects what is
-// compared.
+// An exchange is a running exchange. It is a testing.T that also collects the record.
 type exchange struct {
 	*testing.T
-	group *group
-	side  side
-	play  string   // its name
-	names []string // what differs from run to run, and the words for it, in turn
-	users int
-	out   strings.Builder
+	group        *group
+	kc           server
+	name         string
+	placeholders []string // pairs: a value that differs from run to run, and its placeholder
+	users        int
+	out          strings.Builder
 
 	// See clock_test.go.
-	began    time.Time // by the side's clock
-	passed   time.Duration
-	issuedBy map[string]window // the windows of the requests that issued tokens, by jti
+	started  time.Time // by the server's clock
+	waited   time.Duration
+	issuedBy map[string]window // by jti: the window of the request that issued a token
 	limits   []*limit
 }
 
-// run plays a group on every side.
+// run runs a group on every server.
 func run(t *testing.T, name string, declare func(*group)) {
 	t.Parallel()
 	record := readRecord(t, name)
-	for _, s := range sides(t) {
+	for _, s := range servers(t) {
 		t.Run(s.name(), func(t *testing.T) {
 			t.Parallel()
-			g := &group{t: t, side: s, name: name, record: record, imports: map[*realm]object{},
+			g := &group{t: t, kc: s, name: name, record: record, imports: map[*realm]object{},
 				known: map[string]bool{}}
 			declare(g)
-			g.play()
+			g.run()
 		})
 	}
 }
 
-// realm declares a realm for all exchanges of the group; none of them changes it. The text {realm}
-// in its file becomes its name. On a real Keycloak, groups that want the same file at the same time
-// share the realm: a realm costs it half a second.
+// realm declares a realm for all exchanges of the group, which must not change it. {realm} in the
+// file stands for the realm's name. On a real Keycloak, where a realm takes half a second, groups
+// that run at the same time share realms with the same file.
 func (g *group) realm(file object) *realm {
-	k, ok := g.side.(*realSide)
+	k, ok := g.kc.(*realServer)
 	if !ok {
-		r := newRealm(g.side)
+		r := newRealm(g.kc)
 		g.imports[r] = file
-		g.t.Cleanup(func() { g.side.removeRealm(r.name) })
+		g.t.Cleanup(func() { g.kc.removeRealm(r.name) })
 		return r
 	}
-	r := k.lend(file)
+	r := k.acquireRealm(file)
 	g.imports[r] = file
-	g.t.Cleanup(func() { k.giveBack(file) })
+	g.t.Cleanup(func() { k.releaseRealm(file) })
 	return r
 }
 
-// exchange declares an exchange. Its name is unique in the group and heads a section of the record.
+// exchange declares an exchange. Its name must be unique in the group: it is the name of the
+// section in the record.
 func (g *group) exchange(name string, f func(*exchange)) {
 	if g.known[name] {
 		g.t.Fatalf("two exchanges %q", name)
 	}
 	g.known[name] = true
-	g.plays = append(g.plays, play{name, f})
+	g.exchanges = append(g.exchanges, declared{name, f})
 }
 
-// only declares an exchange that one side alone can play; the summary names it.
-func (g *group) only(side, name string, f func(*exchange)) {
-	oneSideOnly.add(g.name + ": " + name + " (" + side + ")")
-	if g.side.name() == side {
+// only declares an exchange that runs on one server only; the summary lists it.
+func (g *group) only(server, name string, f func(*exchange)) {
+	oneServerOnly.add(g.name + ": " + name + " (" + server + ")")
+	if g.kc.name() == server {
 		g.exchange(name, f)
 	}
 	g.known[name] = true
 }
 
-func (g *group) play() {
+// run imports the realms, runs the exchanges, and writes the record with -update.
+func (g *group) run() {
 	var jobs []func()
 	var failed sync.Map
 	for r, file := range g.imports {
 		jobs = append(jobs, func() {
-			g.enter()
-			defer g.leave()
+			g.acquireSlot()
+			defer g.releaseSlot()
 			if err := r.load(file); err != nil {
 				failed.Store(r.name, err)
 			}
@@ -122,44 +125,45 @@ func (g *group) play() {
 		return
 	}
 	jobs = nil
-	for _, p := range g.plays {
-		jobs = append(jobs, func() { g.t.Run(p.name, func(t *testing.T) { g.playOne(t, p) }) })
+	for _, d := range g.exchanges {
+		jobs = append(jobs, func() { g.t.Run(d.name, func(t *testing.T) { g.runOne(t, d) }) })
 	}
 	g.each(jobs)
 	if *update {
-		g.record.write(g.t, g.plays)
+		g.record.write(g.t, g.exchanges)
 		return
 	}
-	g.record.wantNoOthers(g.t, g.known)
+	g.record.checkSections(g.t, g.known)
 }
 
-func (g *group) playOne(t *testing.T, p play) {
-	g.enter()
-	defer g.leave()
-	held := false
-	defer func() { played.count(g.side, g.name+"/"+p.name, held) }() // also when a Fatal ends it
+// runOne runs an exchange, again if it was too slow, and checks its record.
+func (g *group) runOne(t *testing.T, d declared) {
+	g.acquireSlot()
+	defer g.releaseSlot()
+	passed := false
+	defer func() { results.add(g.kc, g.name+"/"+d.name, passed) }() // also after Fatal
 	for attempt := 1; ; attempt++ {
-		shown, slow := g.attempt(t, p)
+		got, slow := g.attempt(t, d)
 		if slow == nil {
-			held = !t.Failed() && g.record.check(t, p.name, shown)
+			passed = !t.Failed() && g.record.check(t, d.name, got)
 			return
 		}
 		if attempt == maxAttempts {
 			t.Fatalf("%v (%d attempts)", slow, attempt)
 		}
-		t.Logf("once more: %v", slow)
+		t.Logf("retrying: %v", slow)
 	}
 }
 
-// maxAttempts bounds how often an exchange is played on a machine that is too slow for it.
+// maxAttempts limits how often a slow machine tries an exchange.
 const maxAttempts = 6
 
-// attempt plays an exchange, and returns what it showed, or that it was too slow.
-func (g *group) attempt(t *testing.T, p play) (shown string, slow any) {
-	x := &exchange{T: t, group: g, side: g.side, play: p.name, began: g.side.now(),
+// attempt runs an exchange, and returns its record, or a tooSlow.
+func (g *group) attempt(t *testing.T, d declared) (got string, slow any) {
+	x := &exchange{T: t, group: g, kc: g.kc, name: d.name, started: g.kc.now(),
 		issuedBy: map[string]window{}}
 	for r := range g.imports {
-		x.called("{realm}", r.name)
+		x.placeholder("{realm}", r.name)
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -169,23 +173,23 @@ func (g *group) attempt(t *testing.T, p play) (shown string, slow any) {
 			slow = r
 		}
 	}()
-	p.play(x)
-	x.wantInTime()
-	shown = strings.TrimSpace(x.out.String()) + "\n\n"
-	for i := 0; i < len(x.names); i += 2 {
-		if strings.Contains(shown, x.names[i]) {
-			t.Errorf("shows %s, which is of this run only, instead of %s:\n%s", x.names[i],
-				x.names[i+1], shown)
+	d.run(x)
+	x.checkLimits()
+	got = strings.TrimSpace(x.out.String()) + "\n\n"
+	for i := 0; i < len(x.placeholders); i += 2 {
+		if strings.Contains(got, x.placeholders[i]) {
+			t.Errorf("the record has %s, which differs from run to run, instead of %s:\n%s",
+				x.placeholders[i], x.placeholders[i+1], got)
 		}
 	}
-	return shown, nil
+	return got, nil
 }
 
-// each does the jobs: at the same time, if the side allows.
+// each runs the jobs, concurrently if the server allows it.
 func (g *group) each(jobs []func()) {
 	var done sync.WaitGroup
 	for _, job := range jobs {
-		if g.side.concurrent() {
+		if g.kc.concurrent() {
 			done.Go(job)
 		} else {
 			job()
@@ -194,85 +198,86 @@ func (g *group) each(jobs []func()) {
 	done.Wait()
 }
 
-// asking bounds how many exchanges of all groups ask at the same time: more would only make each
-// other slow.
-var asking = bound{most: 6}
+// requestSlots limits how many exchanges of all groups run at the same time on a real Keycloak:
+// more would only slow each other down.
+var requestSlots = semaphore{max: 6}
 
-// A bound lets so many in at a time.
-type bound struct {
-	most int
+// A semaphore limits how many callers hold it at the same time.
+type semaphore struct {
+	max  int
 	mu   sync.Mutex // guards the fields below
-	in   int
+	held int
 	free *sync.Cond
 }
 
-func (b *bound) enter() {
+func (b *semaphore) acquire() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.free == nil {
 		b.free = sync.NewCond(&b.mu)
 	}
-	for b.in >= b.most {
+	for b.held >= b.max {
 		b.free.Wait()
 	}
-	b.in++
+	b.held++
 }
 
-// comeBack lets in at once who has been in before: behind the queue, time would go by that nobody
-// asked for.
-func (b *bound) comeBack() {
+// reacquire acquires the semaphore without waiting, even beyond max: after x.wait, an exchange must
+// continue on time.
+func (b *semaphore) reacquire() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.in++
+	b.held++
 }
 
-func (b *bound) leave() {
+func (b *semaphore) release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.in--
-	if b.in < b.most {
+	b.held--
+	if b.held < b.max {
 		b.free.Signal()
 	}
 }
 
-func (g *group) enter() {
-	if g.side.concurrent() {
-		asking.enter()
+func (g *group) acquireSlot() {
+	if g.kc.concurrent() {
+		requestSlots.acquire()
 	}
 }
 
-func (g *group) leave() {
-	if g.side.concurrent() {
-		asking.leave()
+func (g *group) releaseSlot() {
+	if g.kc.concurrent() {
+		requestSlots.release()
 	}
 }
 
-// pass lets time go by, and lets others ask meanwhile.
-func (x *exchange) pass(d time.Duration) {
-	defer func() { x.passed += d }()
-	if !x.side.concurrent() {
-		x.side.pass(d)
+// wait lets time pass, and meanwhile lets other exchanges run.
+func (x *exchange) wait(d time.Duration) {
+	defer func() { x.waited += d }()
+	if !x.kc.concurrent() {
+		x.kc.wait(d)
 		return
 	}
-	asking.leave()
-	defer asking.comeBack()
-	x.side.pass(d)
+	requestSlots.release()
+	defer requestSlots.reacquire()
+	x.kc.wait(d)
 }
 
-// called gives a word to what differs from run to run.
-func (x *exchange) called(word, literal string) {
-	x.names = append(x.names, literal, word)
-	if upper := strings.ToUpper(literal); upper != literal {
-		x.names = append(x.names, upper, strings.ToUpper(word))
+// placeholder sets what the record has in place of a value that differs from run to run.
+func (x *exchange) placeholder(name, value string) {
+	x.placeholders = append(x.placeholders, value, name)
+	if upper := strings.ToUpper(value); upper != value {
+		x.placeholders = append(x.placeholders, upper, strings.ToUpper(name))
 	}
 }
 
-// note records a line of text: what a single answer doesn't show, such as that two of them agree.
+// note records a line of text, for what a single response doesn't show, such as that two responses
+// agree.
 func (x *exchange) note(format string, args ...any) {
 	fmt.Fprintf(&x.out, "# "+format+"\n", args...)
 }
 
-// must fails the exchange when its setup failed.
+// must ends the exchange if err isn't nil.
 func (x *exchange) must(err error) {
 	x.Helper()
 	if err != nil {
@@ -280,18 +285,19 @@ func (x *exchange) must(err error) {
 	}
 }
 
-// A realm is a realm on one side.
+// A realm is a realm on one server.
 type realm struct {
-	side side
+	kc   server
 	name string
-	// of an import that is answered with 500: it may be a refusal, or the race that call knows
+	// how often to try an import that gets a 500, which Keycloak sends for a bad file, but also
+	// because of a race: see realServer.call
 	tries int
 
-	once   sync.Once // guards the field below
-	failed error
+	once sync.Once // guards the field below
+	err  error
 }
 
-func newRealm(s side) *realm { return &realm{side: s, name: "c-" + random(), tries: 3} }
+func newRealm(s server) *realm { return &realm{kc: s, name: "c-" + random(), tries: 3} }
 
 func random() string { return strings.ToLower(rand.Text()[:10]) }
 
@@ -301,27 +307,26 @@ func (r *realm) load(file object) error {
 		named := merge(file, object{"realm": r.name})
 		text, err := json.Marshal(named)
 		if err != nil {
-			r.failed = err
+			r.err = err
 			return
 		}
 		clear(named)
-		r.failed = json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{realm}", r.name)),
-			&named)
-		if r.failed != nil {
+		text = []byte(strings.ReplaceAll(string(text), "{realm}", r.name))
+		if r.err = json.Unmarshal(text, &named); r.err != nil {
 			return
 		}
 		for range r.tries {
-			r.failed = r.side.importRealm(named)
-			var refused *refusal
-			if !errors.As(r.failed, &refused) || refused.status != http.StatusInternalServerError {
+			r.err = r.kc.importRealm(named)
+			var rejected *importError
+			if !errors.As(r.err, &rejected) || rejected.status != http.StatusInternalServerError {
 				return
 			}
 		}
 	})
-	return r.failed
+	return r.err
 }
 
-// realm imports a realm for this exchange alone: for one that changes it.
+// realm imports a realm for this exchange only, which may change it.
 func (x *exchange) realm(file object) *realm {
 	x.Helper()
 	r, err := x.tryRealm(file)
@@ -329,49 +334,50 @@ func (x *exchange) realm(file object) *realm {
 	return r
 }
 
-// tryRealm is realm for an import that may be refused, with a *refusal.
+// tryRealm is like realm for a file that the server may reject with an *importError.
 func (x *exchange) tryRealm(file object) (*realm, error) {
-	r := newRealm(x.side)
-	x.called("{realm}", r.name)
-	if recorded := x.group.record.recorded[x.play]; !*update &&
+	r := newRealm(x.kc)
+	x.placeholder("{realm}", r.name)
+	if recorded := x.group.record.recorded[x.name]; !*update &&
 		(strings.HasPrefix(recorded, "# refused\n") ||
 			strings.HasPrefix(recorded, "# refused: true")) {
 		r.tries = 1
 	}
 	err := r.load(file)
 	if err == nil {
-		x.Cleanup(func() { x.side.removeRealm(r.name) })
+		x.Cleanup(func() { x.kc.removeRealm(r.name) })
 	}
 	return r, err
 }
 
-// url is an address in the realm: "" is that of realm info, and the issuer.
-func (r *realm) url(path string) string { return r.side.base() + "/realms/" + r.name + path }
+// url returns a URL in the realm; for the path "", it is the issuer, which serves the realm info.
+func (r *realm) url(path string) string { return r.kc.base() + "/realms/" + r.name + path }
 
-// oidc is an address below the OpenID Connect endpoints, such as "/token".
+// oidc returns the URL of an OpenID Connect endpoint, such as "/token".
 func (r *realm) oidc(path string) string { return r.url("/protocol/openid-connect" + path) }
 
 // patch changes the realm.
 func (r *realm) patch(x *exchange, patch object) {
 	x.Helper()
-	x.must(r.side.patchRealm(r.name, patch))
+	x.must(r.kc.patchRealm(r.name, patch))
 }
 
 // patchClient changes a client.
 func (r *realm) patchClient(x *exchange, clientID string, patch object) {
 	x.Helper()
-	x.must(r.side.patchClient(clientRef{r.name, clientID}, patch))
+	x.must(r.kc.patchClient(clientRef{r.name, clientID}, patch))
 }
 
-// A user is a user of one exchange, whose password is "secret".
+// A user is a user of one exchange. The password is "secret".
 type user struct {
 	userRef
-	in       *realm
+	realm    *realm
 	username string
 }
 
-// user adds a user: enabled, with e-mail and names, so that nothing is due at login. Settings
-// override; the text {user} in them becomes the username. A setting that is nil is left out.
+// user adds an enabled user with an e-mail address and names, so that login has no required
+// actions. Settings override these members, and nil removes one; {user} in a setting stands for the
+// username.
 func (x *exchange) user(r *realm, settings object) *user {
 	x.Helper()
 	u := &user{userRef{realm: r.name}, r, "u" + random()}
@@ -385,19 +391,19 @@ func (x *exchange) user(r *realm, settings object) *user {
 	x.must(err)
 	clear(file)
 	x.must(json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{user}", u.username)), &file))
-	u.id, err = x.side.addUser(r.name, file)
+	u.id, err = x.kc.addUser(r.name, file)
 	x.must(err)
 	x.users++
-	word := "user"
+	name := "user"
 	if x.users > 1 {
-		word = fmt.Sprint("user", x.users)
+		name = fmt.Sprint("user", x.users)
 	}
-	x.called("{"+word+"}", u.username)
-	x.called("{"+word+" id}", u.id)
+	x.placeholder("{"+name+"}", u.username)
+	x.placeholder("{"+name+" id}", u.id)
 	return u
 }
 
-// form makes a form of names and values in turn. A name may come twice.
+// form returns a form with these pairs of a name and a value. A name may occur twice.
 func form(pairs ...string) url.Values {
 	values := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -406,7 +412,7 @@ func form(pairs ...string) url.Values {
 	return values
 }
 
-// with is the form with these names set.
+// with returns a copy of a form with these pairs set.
 func with(values url.Values, pairs ...string) url.Values {
 	values = maps.Clone(values)
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -415,7 +421,7 @@ func with(values url.Values, pairs ...string) url.Values {
 	return values
 }
 
-// without is the form without these names.
+// without returns a copy of a form without these names.
 func without(values url.Values, names ...string) url.Values {
 	values = maps.Clone(values)
 	for _, name := range names {
@@ -426,7 +432,7 @@ func without(values url.Values, names ...string) url.Values {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// text is a member that is a text, or "".
+// text returns value if it is a string, and "" otherwise.
 func text(value any) string {
 	s, _ := value.(string)
 	return s

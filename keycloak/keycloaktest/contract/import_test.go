@@ -42,7 +42,7 @@ func TestImport(t *testing.T) {
 			}
 			return r
 		}
-		id := "6f0e5a52-0000-4c1b-9f62-" + hexadecimal(12) // unique in the whole server
+		id := "6f0e5a52-0000-4c1b-9f62-" + randomHex(12) // unique in the whole server
 		people := logins("user: ", nil,
 			person("usual", nil), person("In-Upper-Case", nil), person("ab", nil),
 			person("without-enabled", object{"enabled": nil}),
@@ -92,7 +92,7 @@ func TestImport(t *testing.T) {
 					passwordGrant(in(people, "without-roles"), "scope", "offline_access")))
 		})
 		g.exchange("ids are kept", func(x *exchange) {
-			x.called("{given id}", id)
+			x.placeholder("{given id}", id)
 			x.showClaims(x.login(in(people, "with-an-id")), "access_token", "sub")
 		})
 		g.exchange("client without flags", func(x *exchange) {
@@ -148,7 +148,7 @@ func TestImport(t *testing.T) {
 		imported := func(name string, file object) {
 			g.exchange(name, func(x *exchange) {
 				_, err := x.tryRealm(realmFile(file))
-				if err != nil && !errors.As(err, new(*refusal)) {
+				if err != nil && !errors.As(err, new(*importError)) {
 					x.Fatal(err)
 				}
 				x.note("refused: %t", err != nil)
@@ -176,7 +176,7 @@ func TestImport(t *testing.T) {
 }
 
 // hexadecimal is random digits.
-func hexadecimal(n int) string {
+func randomHex(n int) string {
 	digits := make([]byte, n)
 	rand.Read(digits)
 	return fmt.Sprintf("%x", digits)[:n]

@@ -51,16 +51,16 @@ func introspectTokens(g *group, r *realm, by []string) {
 	})
 	g.exchange("access token of a code", func(x *exchange) {
 		code := x.code(x.user(r, nil), "client_id", "seeing")
-		answer := x.introspect(r, "seeing",
+		response := x.introspect(r, "seeing",
 			x.token(r, codeGrant(code, by...)).ok().field("access_token"))
-		x.note("active %t, auth_time there: %t, acr %v", answer.member("active"),
-			answer.member("auth_time") != nil, answer.member("acr"))
+		x.note("active %t, auth_time there: %t, acr %v", response.member("active"),
+			response.member("auth_time") != nil, response.member("acr"))
 	})
 	g.exchange("access token without openid", func(x *exchange) {
 		tokens := x.token(r, passwordGrant(x.user(r, nil), by...)).ok()
-		answer := x.introspect(r, "seeing", tokens.field("access_token"))
-		x.note("active %t, scope %s", answer.member("active"),
-			x.value("scope", answer.field("scope")))
+		response := x.introspect(r, "seeing", tokens.field("access_token"))
+		x.note("active %t, scope %s", response.member("active"),
+			x.value("scope", response.field("scope")))
 	})
 	g.exchange("access token of another client", func(x *exchange) {
 		tokens := x.login(x.user(r, nil))
@@ -117,16 +117,16 @@ func introspectTokens(g *group, r *realm, by []string) {
 	g.exchange("role given after the token", func(x *exchange) {
 		u := x.user(r, nil)
 		tokens := x.login(u, by...)
-		x.must(x.side.grantRole(u.userRef, roleRef{name: "clerk"}))
-		answer := x.introspect(r, "seeing", tokens.field("access_token"))
-		x.note("realm_access now %s", x.render("", answer.member("realm_access"), normal{}, ""))
+		x.must(x.kc.grantRole(u.userRef, roleRef{name: "clerk"}))
+		response := x.introspect(r, "seeing", tokens.field("access_token"))
+		x.note("realm_access now %s", x.render("", response.member("realm_access"), timing{}, ""))
 	})
 	g.exchange("user changed after the token", func(x *exchange) {
 		u := x.user(r, nil)
 		tokens := x.login(u, by...)
-		x.must(x.side.patchUser(u.userRef, object{"firstName": "New"}))
-		answer := x.introspect(r, "seeing", tokens.field("access_token"))
-		x.note("given_name now %v", answer.member("given_name"))
+		x.must(x.kc.patchUser(u.userRef, object{"firstName": "New"}))
+		response := x.introspect(r, "seeing", tokens.field("access_token"))
+		x.note("given_name now %v", response.member("given_name"))
 	})
 	g.exchange("service account", func(x *exchange) {
 		tokens := x.token(r, with(secretOf("robot"), "grant_type", "client_credentials")).ok()
@@ -141,7 +141,7 @@ func introspectTokens(g *group, r *realm, by []string) {
 }
 
 func introspectInactive(g *group, r *realm, by []string) {
-	inactive := func(name string, end func(x *exchange, u *user, tokens answer)) {
+	inactive := func(name string, end func(x *exchange, u *user, tokens response)) {
 		g.exchange(name, func(x *exchange) {
 			u := x.user(r, nil)
 			tokens := x.login(u, by...)
@@ -162,70 +162,70 @@ func introspectInactive(g *group, r *realm, by []string) {
 		tokens := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
 		x.outcomeActive("at once", x.introspect(r, "brief", tokens.field("access_token")))
 		done()
-		x.pass(sec(12))
+		x.wait(sec(12))
 		x.show(x.introspect(r, "brief", tokens.field("access_token")))
 	})
-	inactive("logged out", func(x *exchange, u *user, tokens answer) {
+	inactive("logged out", func(x *exchange, u *user, tokens response) {
 		x.logout(r, tokens.field("refresh_token"), by...)
 	})
-	inactive("access token revoked", func(x *exchange, u *user, tokens answer) {
+	inactive("access token revoked", func(x *exchange, u *user, tokens response) {
 		x.revoke(r, tokens.field("access_token"), by...)
 	})
-	inactive("refresh token revoked", func(x *exchange, u *user, tokens answer) {
+	inactive("refresh token revoked", func(x *exchange, u *user, tokens response) {
 		x.revoke(r, tokens.field("refresh_token"), by...)
 	})
-	inactive("session ended", func(x *exchange, u *user, tokens answer) {
-		x.must(x.side.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
+	inactive("session ended", func(x *exchange, u *user, tokens response) {
+		x.must(x.kc.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
 	})
-	inactive("user disabled", func(x *exchange, u *user, tokens answer) {
-		x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
+	inactive("user disabled", func(x *exchange, u *user, tokens response) {
+		x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 	})
-	inactive("user deleted", func(x *exchange, u *user, tokens answer) {
-		x.must(x.side.deleteUser(u.userRef))
+	inactive("user deleted", func(x *exchange, u *user, tokens response) {
+		x.must(x.kc.deleteUser(u.userRef))
 	})
 }
 
 func introspectRefused(g *group, r *realm, by []string) {
-	refused := func(name string, ask func(x *exchange, token string) answer) {
+	refused := func(name string, ask func(x *exchange, token string) response) {
 		g.exchange("refused: "+name, func(x *exchange) {
 			x.show(ask(x, x.login(x.user(r, nil), by...).field("access_token")))
 		})
 	}
-	refused("wrong secret", func(x *exchange, token string) answer {
+	refused("wrong secret", func(x *exchange, token string) response {
 		return x.introspect(r, "seeing", token, "client_secret", "wrong")
 	})
-	refused("no secret", func(x *exchange, token string) answer {
+	refused("no secret", func(x *exchange, token string) response {
 		return x.post(r.oidc("/token/introspect"), form("client_id", "seeing", "token", token))
 	})
-	refused("wrong secret, basic authentication", func(x *exchange, token string) answer {
+	refused("wrong secret, basic authentication", func(x *exchange, token string) response {
 		return x.post(r.oidc("/token/introspect"), form("token", token), "Authorization",
 			basic("seeing", "wrong"))
 	})
-	refused("unknown client", func(x *exchange, token string) answer {
+	refused("unknown client", func(x *exchange, token string) response {
 		return x.introspect(r, "nope", token)
 	})
-	refused("no client", func(x *exchange, token string) answer {
+	refused("no client", func(x *exchange, token string) response {
 		return x.post(r.oidc("/token/introspect"), form("token", token))
 	})
-	refused("bearer instead of a client", func(x *exchange, token string) answer {
+	refused("bearer instead of a client", func(x *exchange, token string) response {
 		return x.post(r.oidc("/token/introspect"), form("token", token), "Authorization",
 			"Bearer "+token)
 	})
-	refused("public client", func(x *exchange, token string) answer {
+	refused("public client", func(x *exchange, token string) response {
 		return x.post(r.oidc("/token/introspect"), form("client_id", "spa", "token", token))
 	})
-	refused("not: bearer-only client", func(x *exchange, token string) answer {
+	refused("not: bearer-only client", func(x *exchange, token string) response {
 		return x.introspect(r, "bearer", token)
 	})
-	refused("no token", func(x *exchange, token string) answer {
+	refused("no token", func(x *exchange, token string) response {
 		return x.post(r.oidc("/token/introspect"), secretOf("seeing"))
 	})
-	refused("token twice", func(x *exchange, token string) answer {
+	refused("token twice", func(x *exchange, token string) response {
 		twice := with(secretOf("seeing"), "token", token)
 		twice.Add("token", token)
 		return x.post(r.oidc("/token/introspect"), twice)
 	})
-	refused("GET", func(x *exchange, token string) answer {
+	refused("GET", func(x *exchange, token string) response {
 		return x.send(http.MethodGet, r.oidc("/token/introspect"), "")
 	})
 }

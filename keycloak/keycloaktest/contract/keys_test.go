@@ -14,7 +14,7 @@ func TestKeys(t *testing.T) {
 		newer := keyProvider{name: "newer", provider: "rsa-generated",
 			config: map[string]string{"priority": "200"}}
 		// after shows what tokens are still good for, and who signs the next ones.
-		after := func(x *exchange, r *realm, tokens answer) {
+		after := func(x *exchange, r *realm, tokens response) {
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcomeActive("introspection",
 				x.introspect(r, "seeing", tokens.field("access_token")))
@@ -46,7 +46,7 @@ func TestKeys(t *testing.T) {
 			x.showKeys(r)
 			after(x, r, tokens)
 		})
-		fate := func(name string, end func(x *exchange, r *realm, old keyProvider)) {
+		replaceKey := func(name string, end func(x *exchange, r *realm, old keyProvider)) {
 			g.exchange(name, func(x *exchange) {
 				r := x.realm(file)
 				tokens := x.login(x.user(r, nil), by...)
@@ -57,21 +57,21 @@ func TestKeys(t *testing.T) {
 				after(x, r, tokens)
 			})
 		}
-		fate("old key is passive", func(x *exchange, r *realm, old keyProvider) {
+		replaceKey("old key is passive", func(x *exchange, r *realm, old keyProvider) {
 			old.config = map[string]string{"active": "false"}
-			x.must(x.side.patchKeyProvider(r.name, old))
+			x.must(x.kc.patchKeyProvider(r.name, old))
 		})
-		fate("old key is disabled", func(x *exchange, r *realm, old keyProvider) {
+		replaceKey("old key is disabled", func(x *exchange, r *realm, old keyProvider) {
 			old.config = map[string]string{"enabled": "false"}
-			x.must(x.side.patchKeyProvider(r.name, old))
+			x.must(x.kc.patchKeyProvider(r.name, old))
 		})
-		fate("old key is removed", func(x *exchange, r *realm, old keyProvider) {
-			x.must(x.side.removeKeyProvider(r.name, old.id))
+		replaceKey("old key is removed", func(x *exchange, r *realm, old keyProvider) {
+			x.must(x.kc.removeKeyProvider(r.name, old.id))
 		})
 		g.exchange("no key is left", func(x *exchange) {
 			r := x.realm(file)
 			tokens := x.login(x.user(r, nil), by...)
-			x.must(x.side.removeKeyProvider(r.name, x.keyProvider(r, "given").id))
+			x.must(x.kc.removeKeyProvider(r.name, x.keyProvider(r, "given").id))
 			after(x, r, tokens)
 			x.showKeys(r)
 		})
@@ -79,7 +79,7 @@ func TestKeys(t *testing.T) {
 			r := x.realm(file)
 			tokens := x.login(x.user(r, nil), by...)
 			x.addKey(r, newer)
-			x.must(x.side.removeKeyProvider(r.name, x.keyProvider(r, "given").id))
+			x.must(x.kc.removeKeyProvider(r.name, x.keyProvider(r, "given").id))
 			x.showEnd(x.browser().open(r.logoutURL("id_token_hint", tokens.field("id_token"))))
 		})
 		g.exchange("HMAC key is removed", func(x *exchange) {
@@ -88,7 +88,7 @@ func TestKeys(t *testing.T) {
 			b := x.browser()
 			tokens := x.token(r,
 				codeGrant(b.login(u, "client_id", "seeing").redirected().Get("code"), by...)).ok()
-			x.must(x.side.removeKeyProvider(r.name, x.keyProvider(r, "hmac-generated-hs512").id))
+			x.must(x.kc.removeKeyProvider(r.name, x.keyProvider(r, "hmac-generated-hs512").id))
 			x.show(x.refresh(r, tokens, by...))
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcome("logout", x.logout(r, tokens.field("refresh_token"), by...))
@@ -143,14 +143,14 @@ func TestKeys(t *testing.T) {
 
 func (x *exchange) addKey(r *realm, p keyProvider) {
 	x.Helper()
-	_, err := x.side.addKeyProvider(r.name, p)
+	_, err := x.kc.addKeyProvider(r.name, p)
 	x.must(err)
 }
 
 // keyProvider is the provider with a name.
 func (x *exchange) keyProvider(r *realm, name string) keyProvider {
 	x.Helper()
-	providers, err := x.side.keyProviders(r.name)
+	providers, err := x.kc.keyProviders(r.name)
 	x.must(err)
 	i := slices.IndexFunc(providers, func(p keyProvider) bool { return p.name == name })
 	if i < 0 {
@@ -162,7 +162,7 @@ func (x *exchange) keyProvider(r *realm, name string) keyProvider {
 // showProviders records the names of the realm's key providers.
 func (x *exchange) showProviders(r *realm) {
 	x.Helper()
-	providers, err := x.side.keyProviders(r.name)
+	providers, err := x.kc.keyProviders(r.name)
 	x.must(err)
 	var names []string
 	for _, p := range providers {
@@ -182,21 +182,21 @@ func (x *exchange) showKeys(r *realm) {
 	x.note("published: %q", keys)
 }
 
-func keyOf(tokens answer) string { return keyOfToken(tokens, "access_token") }
+func keyOf(tokens response) string { return keyOfToken(tokens, "access_token") }
 
 // keyOfToken is the id of the key that signed a token of an answer.
-func keyOfToken(tokens answer, name string) string {
-	opened, _ := openToken(tokens.field(name))
-	return opened.kid
+func keyOfToken(tokens response, name string) string {
+	decoded, _ := decodeToken(tokens.field(name))
+	return decoded.kid
 }
 
-func algorithmOf(tokens answer, name string) string {
-	opened, _ := openToken(tokens.field(name))
-	return opened.alg
+func algorithmOf(tokens response, name string) string {
+	decoded, _ := decodeToken(tokens.field(name))
+	return decoded.alg
 }
 
 // signatureOf reports whether a published key signed a token of an answer.
-func (x *exchange) signatureOf(tokens answer, name string) string {
-	opened, _ := openToken(tokens.field(name))
-	return x.signature(tokens.field(name), opened)
+func (x *exchange) signatureOf(tokens response, name string) string {
+	decoded, _ := decodeToken(tokens.field(name))
+	return x.signature(tokens.field(name), decoded)
 }

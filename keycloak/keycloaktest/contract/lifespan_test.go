@@ -94,31 +94,31 @@ func lifespanRows(g *group, by []string) {
 				"client.offline.session.max.lifespan": "",
 			}, row.client)})
 			x.note("%s", row.name)
-			x.beginAnew()
+			x.resetStart()
 			x.showLifespans("  login", x.login(u, by...))
-			x.beginAnew()
+			x.resetStart()
 			x.showLifespans("  with offline_access",
 				x.login(u, append(by, "scope", "openid offline_access")...))
-			x.beginAnew()
+			x.resetStart()
 			service := x.token(r, with(secretOf("own"), "grant_type", "client_credentials")).ok()
 			x.note("  service account: expires_in %s",
-				x.render("expires_in", service.member("expires_in"), normal{window: service.window},
+				x.render("expires_in", service.member("expires_in"), timing{window: service.window},
 					""))
 		}
 	})
 }
 
 // showLifespans records how long the tokens of an answer live, by the answer and by their claims.
-func (x *exchange) showLifespans(step string, tokens answer) {
+func (x *exchange) showLifespans(step string, tokens response) {
 	x.Helper()
 	lives := func(name string) any {
 		claims := tokens.claims(name)
 		if claims["exp"] == nil {
 			return "for ever"
 		}
-		return clockText("~", x.distance(seconds(claims["exp"]), tokens.window))
+		return clockText("~", x.offset(seconds(claims["exp"]), tokens.window))
 	}
-	n := normal{window: tokens.window}
+	n := timing{window: tokens.window}
 	x.note(
 		"%s: expires_in %s, access token %v, ID token %v; refresh_expires_in %s, refresh token %v",
 		step,
@@ -136,13 +136,13 @@ func lifespanEnds(g *group, by []string) {
 	last := g.realm(realmFile(object{"ssoSessionMaxLifespan": 14}, clientFile("own", nil)))
 	client := g.realm(realmFile(nil,
 		clientFile("own", object{"attributes": object{"client.session.idle.timeout": "14"}})))
-	ended := func(x *exchange, r *realm, b *browser, tokens answer) {
+	ended := func(x *exchange, r *realm, b *browser, tokens response) {
 		x.outcome("userinfo", x.userinfo(r, tokens))
 		x.outcome("refresh", x.refresh(r, tokens, by...))
 		x.outcome("logout", x.logout(r, tokens.field("refresh_token"), by...))
 		x.showEnd(b.open(r.authURL("prompt", "none")))
 	}
-	begin := func(x *exchange, r *realm) (*browser, answer) {
+	begin := func(x *exchange, r *realm) (*browser, response) {
 		b := x.browser()
 		return b, x.token(r,
 			codeGrant(b.login(x.user(r, nil), "client_id", "own").redirected().Get("code"),
@@ -171,13 +171,13 @@ func lifespanEnds(g *group, by []string) {
 			tokens := x.login(u, append(by, "scope", "openid offline_access")...)
 			x.outcome("at once", x.refresh(r, tokens, by...))
 			done()
-			x.pass(over)
+			x.wait(over)
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcome("refresh", x.refresh(r, tokens, by...))
 		})
 	}
 	// atSecond asks in the last second of something, and in the next.
-	atSecond := func(name string, r *realm, ask func(x *exchange, tokens answer, step string)) {
+	atSecond := func(name string, r *realm, ask func(x *exchange, tokens response, step string)) {
 		g.exchange(name, func(x *exchange) {
 			tokens := x.login(x.user(r, nil), by...)
 			end := x.secondOf(tokens.claims("access_token")["iat"]).Add(lifespan)
@@ -186,8 +186,8 @@ func lifespanEnds(g *group, by []string) {
 				at   time.Time
 			}{{"the second before", end.Add(-time.Second)}, {"at the second", end},
 				{"the second after", end.Add(time.Second)}} {
-				x.passTo(step.at.Add(100 * time.Millisecond))
-				done := x.within(step.at.Add(900 * time.Millisecond).Sub(x.side.now()))
+				x.waitUntil(step.at.Add(100 * time.Millisecond))
+				done := x.within(step.at.Add(900 * time.Millisecond).Sub(x.kc.now()))
 				ask(x, tokens, step.name)
 				done()
 			}
@@ -195,19 +195,19 @@ func lifespanEnds(g *group, by []string) {
 	}
 	brief := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("own", nil)))
 	atSecond("the second in which an access token ends", brief,
-		func(x *exchange, tokens answer, step string) {
+		func(x *exchange, tokens response, step string) {
 			x.outcome(step, x.userinfo(brief, tokens))
 		})
 	atSecond("the second in which a session has idled too long", idle,
-		func(x *exchange, tokens answer, step string) {
+		func(x *exchange, tokens response, step string) {
 			x.outcome(step, x.userinfo(idle, tokens))
 		})
 	atSecond("the second in which a session has lasted too long", last,
-		func(x *exchange, tokens answer, step string) {
+		func(x *exchange, tokens response, step string) {
 			x.outcome(step, x.userinfo(last, tokens))
 		})
 	atSecond("the second in which a session's refresh token ends", last,
-		func(x *exchange, tokens answer, step string) {
+		func(x *exchange, tokens response, step string) {
 			if step != "the second before" { // it would begin to idle anew
 				x.outcome(step, x.refresh(last, tokens, by...))
 			}
@@ -218,14 +218,14 @@ func lifespanEnds(g *group, by []string) {
 		done := alive(x)
 		b, tokens := begin(x, idle)
 		done()
-		x.pass(over)
+		x.wait(over)
 		ended(x, idle, b, tokens)
 	})
 	g.exchange("session is kept by refreshes", func(x *exchange) {
 		done := alive(x)
 		_, tokens := begin(x, idle)
 		for range 2 {
-			x.pass(8 * time.Second)
+			x.wait(8 * time.Second)
 			next := alive(x)
 			tokens = x.refresh(idle, tokens, by...).ok()
 			done()
@@ -233,35 +233,35 @@ func lifespanEnds(g *group, by []string) {
 		}
 		x.outcome("userinfo", x.userinfo(idle, tokens))
 		done()
-		x.pass(over)
+		x.wait(over)
 		x.outcome("refresh after a pause", x.refresh(idle, tokens, by...))
 	})
 	g.exchange("session isn't kept by userinfo", func(x *exchange) {
 		done := alive(x)
 		_, tokens := begin(x, idle)
-		x.pass(8 * time.Second)
+		x.wait(8 * time.Second)
 		x.outcome("userinfo", x.userinfo(idle, tokens))
 		done()
-		x.pass(over - 8*time.Second)
+		x.wait(over - 8*time.Second)
 		x.outcome("userinfo again", x.userinfo(idle, tokens))
 	})
 	g.exchange("session lasts too long", func(x *exchange) {
 		done := alive(x)
 		b, tokens := begin(x, last)
-		x.pass(8 * time.Second)
+		x.wait(8 * time.Second)
 		tokens = x.refresh(last, tokens, by...).ok()
 		done()
 		x.note("shorter after a refresh: %t",
 			seconds(tokens.member("expires_in")) <= 6 &&
 				seconds(tokens.member("refresh_expires_in")) <= 6)
-		x.pass(over - 8*time.Second)
+		x.wait(over - 8*time.Second)
 		ended(x, last, b, tokens)
 	})
 	g.exchange("client session idles too long", func(x *exchange) {
 		done := alive(x)
 		b, tokens := begin(x, client)
 		done()
-		x.pass(over)
+		x.wait(over)
 		x.outcome("userinfo", x.userinfo(client, tokens))
 		x.outcome("refresh", x.refresh(client, tokens, by...))
 		x.outcome("userinfo after it", x.userinfo(client, tokens))
@@ -285,7 +285,7 @@ func lifespanChanges(g *group, by []string) {
 			tokens := x.token(r,
 				codeGrant(b.login(u, "client_id", "own").redirected().Get("code"), by...)).ok()
 			r.patch(x, object{row.setting: 1})
-			x.pass(2500 * time.Millisecond)
+			x.wait(2500 * time.Millisecond)
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.show(x.refresh(r, tokens, by...))
 			x.outcome("userinfo after it", x.userinfo(r, tokens))

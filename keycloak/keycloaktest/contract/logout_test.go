@@ -32,7 +32,7 @@ func logoutClient(id string, attributes object) object {
 }
 
 // logout is the logout by a client that shows a refresh token. Pairs override.
-func (x *exchange) logout(r *realm, refreshToken string, pairs ...string) answer {
+func (x *exchange) logout(r *realm, refreshToken string, pairs ...string) response {
 	x.Helper()
 	return x.post(r.oidc("/logout"),
 		with(with(secretOf("api"), "refresh_token", refreshToken), pairs...))
@@ -54,7 +54,7 @@ func logoutByToken(g *group, r *realm) {
 	})
 	g.exchange("refresh token that has expired", func(x *exchange) {
 		login := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
-		x.pass(2500 * time.Millisecond)
+		x.wait(2500 * time.Millisecond)
 		x.show(x.logout(r, login.field("refresh_token"), "client_id", "brief", "client_secret",
 			"brief-secret"))
 	})
@@ -95,37 +95,37 @@ func logoutByToken(g *group, r *realm) {
 		x.outcome("userinfo of the other client", x.userinfo(r, theirs))
 		x.showEnd(b.open(r.authURL("prompt", "none")))
 	})
-	refused := func(name string, ask func(x *exchange, login answer) answer) {
+	refused := func(name string, ask func(x *exchange, login response) response) {
 		g.exchange(name, func(x *exchange) {
 			login := x.login(x.user(r, nil))
 			x.show(ask(x, login))
 			x.outcome("refresh after it", x.refresh(r, login))
 		})
 	}
-	refused("refused: garbage", func(x *exchange, _ answer) answer {
+	refused("refused: garbage", func(x *exchange, _ response) response {
 		return x.logout(r, "garbage")
 	})
-	refused("refused: empty", func(x *exchange, _ answer) answer { return x.logout(r, "") })
-	refused("refused: access token", func(x *exchange, a answer) answer {
+	refused("refused: empty", func(x *exchange, _ response) response { return x.logout(r, "") })
+	refused("refused: access token", func(x *exchange, a response) response {
 		return x.logout(r, a.field("access_token"))
 	})
-	refused("refused: ID token", func(x *exchange, a answer) answer {
+	refused("refused: ID token", func(x *exchange, a response) response {
 		return x.logout(r, a.field("id_token"))
 	})
-	refused("refused: another client's token", func(x *exchange, a answer) answer {
+	refused("refused: another client's token", func(x *exchange, a response) response {
 		return x.logout(r, a.field("refresh_token"), "client_id", "other", "client_secret",
 			"other-secret")
 	})
-	refused("refused: wrong secret", func(x *exchange, a answer) answer {
+	refused("refused: wrong secret", func(x *exchange, a response) response {
 		return x.logout(r, a.field("refresh_token"), "client_secret", "wrong")
 	})
-	refused("refused: unknown client", func(x *exchange, a answer) answer {
+	refused("refused: unknown client", func(x *exchange, a response) response {
 		return x.logout(r, a.field("refresh_token"), "client_id", "nope")
 	})
-	refused("refused: no client", func(x *exchange, a answer) answer {
+	refused("refused: no client", func(x *exchange, a response) response {
 		return x.post(r.oidc("/logout"), form("refresh_token", a.field("refresh_token")))
 	})
-	refused("no token: a page asks", func(x *exchange, _ answer) answer {
+	refused("no token: a page asks", func(x *exchange, _ response) response {
 		return x.post(r.oidc("/logout"), secretOf("api"), "Accept", "application/json")
 	})
 }
@@ -196,7 +196,7 @@ func logoutByBrowser(g *group, r *realm) {
 		u := x.user(r, nil)
 		brief := []string{"client_id", "brief", "client_secret", "brief-secret"}
 		login, other := x.login(u, brief...), x.login(u, brief...)
-		x.pass(2500 * time.Millisecond)
+		x.wait(2500 * time.Millisecond)
 		x.show(x.browser().open(r.logoutURL("id_token_hint", login.field("id_token"))))
 		x.showEnd(
 			x.browser().open(r.logoutURL("id_token_hint", other.field("id_token"),

@@ -11,43 +11,42 @@ import (
 )
 
 var update = flag.Bool("update", false,
-	"record the answers of the Keycloak at TEST_KEYCLOAK_URL in testdata")
+	"record the responses of the Keycloak at TEST_KEYCLOAK_URL in testdata")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if *update && os.Getenv("TEST_KEYCLOAK_URL") == "" {
 		fmt.Fprintln(os.Stderr,
-			"contract: -update records what a real Keycloak answers: TEST_KEYCLOAK_URL must "+
-				"name one")
+			"contract: -update records the responses of a real Keycloak: set TEST_KEYCLOAK_URL")
 		os.Exit(2)
 	}
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		// Groups mostly wait; asking bounds what they ask. More of them would keep more realms
-		// alive: see few.
+		// Groups mostly wait, and requestSlots limits their requests. With more groups at once,
+		// there would be more realms, which make Keycloak slow: see realmSlots.
 		f.Value.Set("8")
 	}
 	status := m.Run()
-	played.report()
+	results.report()
 	os.Exit(status)
 }
 
-// realKeycloak is the Keycloak of all groups, or nil.
-var realKeycloak = sync.OnceValue(func() *realSide {
+// realKeycloak is the real Keycloak that all groups share, or nil.
+var realKeycloak = sync.OnceValue(func() *realServer {
 	if url := os.Getenv("TEST_KEYCLOAK_URL"); url != "" {
-		return newRealSide(url)
+		return newRealServer(url)
 	}
 	return nil
 })
 
-// sides are the sides to play a group on. The stand-in is started for each group: its clock is the
-// group's.
-func sides(t *testing.T) []side {
-	var s []side
+// servers returns the servers to run a group on. Each group has its own stand-in, whose clock it
+// may advance.
+func servers(t *testing.T) []server {
+	var s []server
 	if k := realKeycloak(); k != nil {
 		s = append(s, k)
 	}
 	if *update {
-		return s // what the stand-in says is no truth to record
+		return s // only a real Keycloak is recorded
 	}
 	standIn, err := newStandIn()
 	if err != nil {
@@ -57,46 +56,47 @@ func sides(t *testing.T) []side {
 	return append(s, standIn)
 }
 
-// played and oneSideOnly are the suite's account of itself, for the line at its end.
+// results and oneServerOnly are for the summary.
 var (
-	played      tally
-	oneSideOnly list
+	results       tally
+	oneServerOnly nameSet
 )
 
-// A tally says which exchanges held on which side.
+// A tally has the results of exchanges, by server and exchange.
 type tally struct {
-	mu    sync.Mutex // guards the field below
-	sides map[string]map[string]bool
+	mu       sync.Mutex // guards the field below
+	byServer map[string]map[string]bool
 }
 
-func (c *tally) count(s side, exchange string, held bool) {
+func (c *tally) add(s server, exchange string, passed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sides == nil {
-		c.sides = map[string]map[string]bool{}
+	if c.byServer == nil {
+		c.byServer = map[string]map[string]bool{}
 	}
-	if c.sides[s.name()] == nil {
-		c.sides[s.name()] = map[string]bool{}
+	if c.byServer[s.name()] == nil {
+		c.byServer[s.name()] = map[string]bool{}
 	}
-	c.sides[s.name()][exchange] = held
+	c.byServer[s.name()][exchange] = passed
 }
 
-// held returns what was played on a side, and how much of it held.
-func (c *tally) held(side string) (played map[string]bool, held int) {
-	played = c.sides[side]
-	for _, ok := range played {
+// of returns the results on a server, and how many exchanges passed.
+func (c *tally) of(server string) (results map[string]bool, passed int) {
+	results = c.byServer[server]
+	for _, ok := range results {
 		if ok {
-			held++
+			passed++
 		}
 	}
-	return played, held
+	return results, passed
 }
 
+// report prints the summary.
 func (c *tally) report() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	standIn, heldStandIn := c.held("stand-in")
-	keycloak, heldKeycloak := c.held("keycloak")
+	standIn, passedStandIn := c.of("stand-in")
+	keycloak, passedKeycloak := c.of("keycloak")
 	all, same := map[string]bool{}, 0
 	for exchange := range standIn {
 		all[exchange] = true
@@ -107,24 +107,23 @@ func (c *tally) report() {
 	for exchange := range keycloak {
 		all[exchange] = true
 	}
-	line := fmt.Sprintf("contract: %d exchanges; %d held on the stand-in", len(all), heldStandIn)
+	line := fmt.Sprintf("contract: %d exchanges; %d passed on the stand-in", len(all), passedStandIn)
 	if k := realKeycloak(); k != nil {
-		line += fmt.Sprintf(", %d on Keycloak at %s, %d the same on both", heldKeycloak, k.url,
-			same)
+		line += fmt.Sprintf(", %d on Keycloak at %s, %d on both", passedKeycloak, k.url, same)
 	}
-	if names := oneSideOnly.sorted(); len(names) > 0 {
-		line += "; one side only: " + strings.Join(names, ", ")
+	if names := oneServerOnly.sorted(); len(names) > 0 {
+		line += "; on one server only: " + strings.Join(names, ", ")
 	}
 	fmt.Println(line)
 }
 
-// A list collects names, each once.
-type list struct {
+// A nameSet is a set of names.
+type nameSet struct {
 	mu    sync.Mutex // guards the field below
 	names []string
 }
 
-func (l *list) add(name string) {
+func (l *nameSet) add(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !slices.Contains(l.names, name) {
@@ -132,7 +131,7 @@ func (l *list) add(name string) {
 	}
 }
 
-func (l *list) sorted() []string {
+func (l *nameSet) sorted() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Sorted(slices.Values(l.names))

@@ -147,7 +147,7 @@ func TestMappers(t *testing.T) {
 			[]object{mapperFile("c1", "oidc-no-such-mapper", everywhere),
 				attribute("c2", "text", "String", nil)}, nil}
 		// the stand-in refuses such a file, which Keycloak reads past
-		if g.side.name() == "keycloak" {
+		if g.kc.name() == "keycloak" {
 			kinds = append(kinds, unknown)
 		} else {
 			g.only("keycloak", unknown.client, nil)
@@ -181,8 +181,8 @@ func TestMappers(t *testing.T) {
 			}
 			g.exchange(k.client, func(x *exchange) {
 				u := x.user(r, settings)
-				x.must(x.side.grantRole(u.userRef, roleRef{name: "worker"}))
-				x.must(x.side.grantRole(u.userRef, roleRef{"spa", "writer"}))
+				x.must(x.kc.grantRole(u.userRef, roleRef{name: "worker"}))
+				x.must(x.kc.grantRole(u.userRef, roleRef{"spa", "writer"}))
 				a := x.login(u, "client_id", k.client, "client_secret", k.client+"-secret")
 				if k.client == "session-notes" { // a password grant has none
 					x.showClaims(a, "access_token", names...)

@@ -12,7 +12,7 @@ func TestNotBefore(t *testing.T) {
 			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}))
 		r := g.realm(file)
 		by := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
-		after := func(x *exchange, r *realm, tokens answer) {
+		after := func(x *exchange, r *realm, tokens response) {
 			x.show(x.userinfo(r, tokens))
 			x.outcomeActive("introspection",
 				x.introspect(r, "seeing", tokens.field("access_token")))
@@ -29,9 +29,9 @@ func TestNotBefore(t *testing.T) {
 			b := x.browser()
 			tokens := x.token(r,
 				codeGrant(b.login(u, "client_id", "seeing").redirected().Get("code"), by...)).ok()
-			x.noteNotBefore("login", tokens, x.side.now())
-			x.pass(pause)
-			since := x.side.now()
+			x.noteNotBefore("login", tokens, x.kc.now())
+			x.wait(pause)
+			since := x.kc.now()
 			r.patch(x, object{"notBefore": since.Unix()})
 			after(x, r, tokens)
 			x.showEnd(b.open(r.authURL("prompt", "none")))
@@ -48,8 +48,8 @@ func TestNotBefore(t *testing.T) {
 				with(secretOf("service"), "grant_type", "client_credentials", "scope",
 					"openid")).ok()
 			x.outcome("userinfo", x.userinfo(r, token))
-			x.pass(pause)
-			since := x.side.now()
+			x.wait(pause)
+			since := x.kc.now()
 			r.patch(x, object{"notBefore": since.Unix()})
 			x.outcome("userinfo after it", x.userinfo(r, token))
 			next := x.token(r, with(secretOf("service"), "grant_type", "client_credentials")).ok()
@@ -59,8 +59,8 @@ func TestNotBefore(t *testing.T) {
 			r := x.realm(file)
 			u := x.user(r, nil)
 			tokens, others := x.login(u, by...), x.login(u)
-			x.pass(pause)
-			since := x.side.now()
+			x.wait(pause)
+			since := x.kc.now()
 			r.patchClient(x, "seeing", object{"notBefore": since.Unix()})
 			after(x, r, tokens)
 			x.outcome("userinfo of another client", x.userinfo(r, others))
@@ -72,9 +72,9 @@ func TestNotBefore(t *testing.T) {
 			b := x.browser()
 			b.login(u)
 			tokens := x.login(u, by...)
-			x.pass(pause)
-			since := x.side.now()
-			x.must(x.side.logoutUser(u.userRef))
+			x.wait(pause)
+			since := x.kc.now()
+			x.must(x.kc.logoutUser(u.userRef))
 			after(x, r, tokens)
 			x.showEnd(b.open(r.authURL("prompt", "none")))
 			next := x.login(u, by...)
@@ -86,8 +86,8 @@ func TestNotBefore(t *testing.T) {
 		g.exchange("user is logged out: an offline session", func(x *exchange) {
 			u := x.user(r, nil)
 			tokens := x.login(u, append(by, "scope", "openid offline_access")...)
-			x.pass(pause)
-			x.must(x.side.logoutUser(u.userRef))
+			x.wait(pause)
+			x.must(x.kc.logoutUser(u.userRef))
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcome("refresh", x.refresh(r, tokens, by...))
 		})
@@ -96,11 +96,11 @@ func TestNotBefore(t *testing.T) {
 			b := x.browser()
 			b.login(u)
 			tokens := x.login(u, by...)
-			x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
+			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcome("refresh", x.refresh(r, tokens, by...))
 			x.showEnd(b.open(r.authURL("prompt", "none")))
-			x.must(x.side.patchUser(u.userRef, object{"enabled": true}))
+			x.must(x.kc.patchUser(u.userRef, object{"enabled": true}))
 			x.outcome("userinfo when enabled again", x.userinfo(r, tokens))
 			x.outcome("refresh when enabled again", x.refresh(r, tokens, by...))
 		})
@@ -109,21 +109,21 @@ func TestNotBefore(t *testing.T) {
 			b := x.browser()
 			b.login(u)
 			tokens := x.login(u, by...)
-			x.must(x.side.deleteUser(u.userRef))
+			x.must(x.kc.deleteUser(u.userRef))
 			after(x, r, tokens)
 			x.showEnd(b.open(r.authURL("prompt", "none")))
 		})
 		g.exchange("password is reset", func(x *exchange) {
 			u := x.user(r, nil)
 			tokens := x.login(u, by...)
-			x.must(x.side.resetPassword(u.userRef, "another"))
+			x.must(x.kc.resetPassword(u.userRef, "another"))
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcome("refresh", x.refresh(r, tokens, by...))
 		})
 		g.exchange("session is deleted", func(x *exchange) {
 			u := x.user(r, nil)
 			tokens, others := x.login(u, by...), x.login(u, by...)
-			x.must(x.side.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
+			x.must(x.kc.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcome("refresh", x.refresh(r, tokens, by...))
 			x.outcome("another session", x.refresh(r, others, by...))
@@ -131,7 +131,7 @@ func TestNotBefore(t *testing.T) {
 		g.exchange("offline session is deleted", func(x *exchange) {
 			tokens := x.login(x.user(r, nil), append(by, "scope", "openid offline_access")...)
 			x.must(
-				x.side.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state"),
+				x.kc.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state"),
 					offline: true}))
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcome("refresh", x.refresh(r, tokens, by...))
@@ -161,12 +161,12 @@ func TestNotBefore(t *testing.T) {
 }
 
 // noteNotBefore records what an answer says about older tokens: nothing, or the moment of a change.
-func (x *exchange) noteNotBefore(step string, tokens answer, since time.Time) {
+func (x *exchange) noteNotBefore(step string, tokens response, since time.Time) {
 	x.Helper()
 	switch policy := seconds(tokens.member("not-before-policy")); {
 	case policy == 0:
 		x.note("not-before-policy of the %s: 0", step)
-	case policy >= since.Unix() && policy <= x.side.now().Unix():
+	case policy >= since.Unix() && policy <= x.kc.now().Unix():
 		x.note("not-before-policy of the %s: the moment of the change", step)
 	default:
 		x.note("not-before-policy of the %s: %d seconds from the change", step, policy-since.Unix())

@@ -39,14 +39,14 @@ func (o totp) credentials() []object {
 // is played again; the first code waits for the next step when this one ends soon.
 func (o totp) code(x *exchange, steps int64) string {
 	if len(x.limits) == 0 {
-		rest := o.period - x.side.now().Unix()%o.period
+		rest := o.period - x.kc.now().Unix()%o.period
 		if rest < o.period/2 {
-			x.pass(sec(int(rest)))
+			x.wait(sec(int(rest)))
 			rest = o.period
 		}
 		x.within(sec(int(rest) - 1))
 	}
-	return o.at(x.side.now().Unix()/o.period + steps)
+	return o.at(x.kc.now().Unix()/o.period + steps)
 }
 
 // at is the code of a step. See https://www.rfc-editor.org/rfc/rfc4226#section-5.3.

@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Keycloak's pages are no contract as HTML. What a test's browser needs is: which page it is, what
-// it says, and the forms with the names of their fields.
+// Of a page of Keycloak's, its ID, its messages, and its forms with the names of their fields are
+// recorded, but not the HTML.
 var (
 	pageID    = regexp.MustCompile(`data-page-id="([^"]*)"`)
 	pageTitle = regexp.MustCompile(`(?s)id="kc-page-title"[^>]*>(.*?)</h1>`)
-	// Errors of a field, of the page, and its text.
+	// errors of a field or of the page, and instructions
 	pageMessages = regexp.MustCompile(
 		`(?s)<(?:span|p|div|h4)[^>]*(?:id="input-error[^"]*"|class="(?:[^"]* )?(?:kc-feedback-text|instruction|pf-v5-c-alert__title)(?: [^"]*)?")[^>]*>(.*?)</(?:span|p|div|h4)>`)
 	formBlock = regexp.MustCompile(`(?s)<form\b([^>]*)>(.*?)</form>`)
@@ -23,7 +23,7 @@ var (
 	tag       = regexp.MustCompile(`(?s)<[^>]*>|<!--.*?-->`)
 )
 
-// A htmlForm is a form of a page.
+// An htmlForm is a form of a page.
 type htmlForm struct {
 	id, method, action string
 	fields             []htmlField
@@ -31,12 +31,12 @@ type htmlForm struct {
 
 type htmlField struct{ name, kind, value string }
 
-func (a answer) isPage() bool {
+func (a response) isPage() bool {
 	return strings.HasPrefix(a.header.Get("Content-Type"), "text/html")
 }
 
-// forms are the page's forms that have a field with a name, or an action.
-func (a answer) forms() []htmlForm {
+// forms returns the page's forms, with the fields that have a name.
+func (a response) forms() []htmlForm {
 	var forms []htmlForm
 	for _, block := range formBlock.FindAllStringSubmatch(a.body, -1) {
 		attributes := attributesOf(block[1])
@@ -60,8 +60,8 @@ func attributesOf(tag string) map[string]string {
 	return attributes
 }
 
-// page shows a page: its id, its texts, its forms.
-func (x *exchange) page(a answer) string {
+// page formats a page: its ID, its messages, its forms.
+func (x *exchange) page(a response) string {
 	var lines strings.Builder
 	id, title := "(none)", ""
 	if m := pageID.FindStringSubmatch(a.body); m != nil {
@@ -87,7 +87,7 @@ func (x *exchange) page(a answer) string {
 	return lines.String()
 }
 
-// action shows where a form goes: whether absolute, and the names of its parameters.
+// action formats the address of a form, with the names of its parameters.
 func (x *exchange) action(action string) string {
 	u, err := url.Parse(action)
 	if err != nil {
@@ -102,6 +102,7 @@ func (x *exchange) action(action string) string {
 	return x.text(u.String()) + "?" + strings.Join(names, "&")
 }
 
+// plain returns the text of an HTML fragment.
 func plain(fragment string) string {
 	return strings.Join(strings.Fields(html.UnescapeString(tag.ReplaceAllString(fragment, " "))),
 		" ")

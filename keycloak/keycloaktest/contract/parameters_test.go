@@ -36,7 +36,7 @@ func TestParameters(t *testing.T) {
 		))
 		// each asks with one parameter after the other besides those of the form.
 		each := func(endpoint string, values func(*exchange) url.Values,
-			ask func(*exchange, url.Values) answer) {
+			ask func(*exchange, url.Values) response) {
 			g.exchange(endpoint, func(x *exchange) {
 				asked := values(x)
 				usual := ask(x, asked)
@@ -59,8 +59,8 @@ func TestParameters(t *testing.T) {
 				x.note("ignored: %s", strings.Join(ignored, " "))
 			})
 		}
-		post := func(path string) func(*exchange, url.Values) answer {
-			return func(x *exchange, values url.Values) answer {
+		post := func(path string) func(*exchange, url.Values) response {
+			return func(x *exchange, values url.Values) response {
 				return x.post(r.oidc(path), values)
 			}
 		}
@@ -96,13 +96,13 @@ func TestParameters(t *testing.T) {
 		}, post("/logout"))
 		each("logout by browser", func(*exchange) url.Values {
 			return form("state", "st")
-		}, func(x *exchange, values url.Values) answer {
+		}, func(x *exchange, values url.Values) response {
 			return x.get(r.oidc("/logout?"+values.Encode()), "Accept", browserAccept)
 		})
 		each("authorization", func(*exchange) url.Values {
 			return form("client_id", "api", "response_type", "code", "redirect_uri", callback,
 				"scope", "openid", "state", "st")
-		}, func(x *exchange, values url.Values) answer {
+		}, func(x *exchange, values url.Values) response {
 			return x.get(r.oidc("/auth?"+values.Encode()), "Accept", browserAccept)
 		})
 	})
@@ -137,7 +137,7 @@ func TestControlCharacters(t *testing.T) {
 }
 
 // end is how a request ended, in short: two that ended alike were answered alike.
-func (a answer) end() string {
+func (a response) end() string {
 	if location := a.header.Get("Location"); location != "" {
 		return a.x.address(location)
 	}
@@ -153,18 +153,18 @@ func (a answer) end() string {
 
 // refusedByName records how Keycloak answers a step that the stand-in may have to refuse by its
 // name: it answers the same, or refuses and says what.
-func (x *exchange) refusedByName(step, named string, a answer) {
+func (x *exchange) refusedByName(step, named string, a response) {
 	x.Helper()
 	line := step + " (or refused by name): " + http.StatusText(a.status) + " "
 	if a.end() != "" {
 		line += a.end()
 	}
-	if x.side.name() != "keycloak" && a.status == http.StatusNotImplemented {
+	if x.kc.name() != "keycloak" && a.status == http.StatusNotImplemented {
 		if a.member("error") != "not_in_keycloaktest" || named == "" ||
 			!strings.Contains(text(a.member("error_description")), named) {
 			x.Errorf("%s is refused by %s, want the name %q", step, a.body, named)
 		}
-		recorded := strings.Split(x.group.record.recorded[x.play], "\n")
+		recorded := strings.Split(x.group.record.recorded[x.name], "\n")
 		i := slices.IndexFunc(recorded, func(line string) bool {
 			return strings.HasPrefix(line, "# "+step+" (or refused")
 		})
@@ -186,37 +186,37 @@ func TestNotInStandIn(t *testing.T) {
 		uma := func(pairs ...string) url.Values {
 			return with(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"), pairs...)
 		}
-		step := func(name, named string, ask func(*exchange) answer) {
+		step := func(name, named string, ask func(*exchange) response) {
 			g.exchange(name, func(x *exchange) { x.refusedByName("answer", named, ask(x)) })
 		}
 		bearer := func(x *exchange) string {
 			return "Bearer " + x.login(x.user(r, nil)).field("access_token")
 		}
-		step("UMA by a bearer token", "uma-ticket", func(x *exchange) answer {
+		step("UMA by a bearer token", "uma-ticket", func(x *exchange) response {
 			return x.token(r, uma("audience", "api"), "Authorization", bearer(x))
 		})
-		step("UMA by a bearer token, no audience", "uma-ticket", func(x *exchange) answer {
+		step("UMA by a bearer token, no audience", "uma-ticket", func(x *exchange) response {
 			return x.token(r, uma(), "Authorization", bearer(x))
 		})
-		step("UMA by garbage", "uma-ticket", func(x *exchange) answer {
+		step("UMA by garbage", "uma-ticket", func(x *exchange) response {
 			return x.token(r, uma("audience", "api"), "Authorization", "Bearer x")
 		})
-		step("UMA by nobody", "", func(x *exchange) answer { return x.token(r, uma()) })
-		step("UMA by a wrong secret", "", func(x *exchange) answer {
+		step("UMA by nobody", "", func(x *exchange) response { return x.token(r, uma()) })
+		step("UMA by a wrong secret", "", func(x *exchange) response {
 			return x.token(r, uma("client_id", "api", "client_secret", "wrong"))
 		})
-		step("UMA by a client", "uma-ticket", func(x *exchange) answer {
+		step("UMA by a client", "uma-ticket", func(x *exchange) response {
 			return x.token(r, uma("client_id", "api", "client_secret", "api-secret"))
 		})
 		for _, name := range []string{"audience", "permission", "resource"} {
-			step("UMA: "+name+" twice", "uma-ticket", func(x *exchange) answer {
+			step("UMA: "+name+" twice", "uma-ticket", func(x *exchange) response {
 				values := uma("client_id", "api", "client_secret", "api-secret")
 				values[name] = []string{"a", "b"}
 				return x.token(r, values)
 			})
 		}
 		for _, name := range []string{"audience", "resource", "scope"} {
-			step("token exchange: "+name+" twice", "token-exchange", func(x *exchange) answer {
+			step("token exchange: "+name+" twice", "token-exchange", func(x *exchange) response {
 				values := with(secretOf("api"), "grant_type",
 					"urn:ietf:params:oauth:grant-type:token-exchange")
 				values[name] = []string{"a", "b"}
@@ -246,54 +246,54 @@ func TestNotInStandIn(t *testing.T) {
 			return form(append([]string{"grant_type", "client_credentials"}, pairs...)...)
 		}
 		for _, client := range []string{"signing", "sharing", "tls", "api", "spa", "nobody"} {
-			step("assertion of "+client, "clientAuthenticatorType", func(x *exchange) answer {
+			step("assertion of "+client, "clientAuthenticatorType", func(x *exchange) response {
 				return x.token(r,
 					grant("client_assertion", assertion(client), "client_assertion_type",
 						jwtBearer))
 			})
 		}
-		step("assertion and client id", "clientAuthenticatorType", func(x *exchange) answer {
+		step("assertion and client id", "clientAuthenticatorType", func(x *exchange) response {
 			return x.token(r,
 				grant("client_id", "signing", "client_assertion", assertion("signing"),
 					"client_assertion_type", jwtBearer))
 		})
-		step("assertion without its type", "", func(x *exchange) answer {
+		step("assertion without its type", "", func(x *exchange) response {
 			return x.token(r, grant("client_assertion", assertion("signing")))
 		})
-		step("assertion that is none", "", func(x *exchange) answer {
+		step("assertion that is none", "", func(x *exchange) response {
 			return x.token(r,
 				grant("client_assertion", "garbage", "client_assertion_type", jwtBearer))
 		})
 		step("certificate for a client with a secret", "clientAuthenticatorType",
-			func(x *exchange) answer { return x.token(r, grant("client_id", "tls")) })
+			func(x *exchange) response { return x.token(r, grant("client_id", "tls")) })
 
-		bound := func(name string, values func(*exchange) url.Values) {
-			step("DPoP: "+name, "header DPoP", func(x *exchange) answer {
+		dpop := func(name string, values func(*exchange) url.Values) {
+			step("DPoP: "+name, "header DPoP", func(x *exchange) response {
 				return x.post(r.oidc("/token"), values(x), "DPoP", "garbage")
 			})
 		}
-		bound("password grant", func(x *exchange) url.Values {
+		dpop("password grant", func(x *exchange) url.Values {
 			return passwordGrant(x.user(r, nil))
 		})
-		bound("client credentials", func(*exchange) url.Values {
+		dpop("client credentials", func(*exchange) url.Values {
 			return with(secretOf("service"), "grant_type", "client_credentials")
 		})
-		bound("code", func(*exchange) url.Values { return codeGrant("garbage") })
-		bound("refresh", func(x *exchange) url.Values {
+		dpop("code", func(*exchange) url.Values { return codeGrant("garbage") })
+		dpop("refresh", func(x *exchange) url.Values {
 			return refreshGrant(x.login(x.user(r, nil)).field("refresh_token"))
 		})
-		step("DPoP: wrong secret", "", func(x *exchange) answer {
+		step("DPoP: wrong secret", "", func(x *exchange) response {
 			return x.post(r.oidc("/token"), with(codeGrant("garbage"), "client_secret", "wrong"),
 				"DPoP", "garbage")
 		})
-		step("DPoP: userinfo by bearer", "", func(x *exchange) answer {
+		step("DPoP: userinfo by bearer", "", func(x *exchange) response {
 			return x.get(r.oidc("/userinfo"), "Authorization", bearer(x), "DPoP", "garbage")
 		})
-		step("DPoP: userinfo", "scheme DPoP", func(x *exchange) answer {
+		step("DPoP: userinfo", "scheme DPoP", func(x *exchange) response {
 			return x.get(r.oidc("/userinfo"), "Authorization",
 				strings.Replace(bearer(x), "Bearer", "DPoP", 1), "DPoP", "garbage")
 		})
-		step("DPoP: code that is bound", "parameter dpop_jkt", func(x *exchange) answer {
+		step("DPoP: code that is bound", "parameter dpop_jkt", func(x *exchange) response {
 			return x.browser().open(r.authURL("dpop_jkt", strings.Repeat("k", 43)))
 		})
 	})

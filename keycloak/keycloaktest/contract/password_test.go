@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// The password grant: tokens, usernames, and refusals.
 func TestPasswordGrant(t *testing.T) {
 	run(t, "password", func(g *group) {
 		attribute := func(id, name, value string) object {
@@ -37,15 +38,15 @@ func TestPasswordGrant(t *testing.T) {
 		by("no refresh tokens", "no-refresh", "scope", "openid")
 		for _, client := range []string{"short", "idle", "lower", "typed"} {
 			g.exchange("client "+client, func(x *exchange) {
-				x.showLives(x.login(x.user(r, nil), "client_id", client, "client_secret",
+				x.showLifetimes(x.login(x.user(r, nil), "client_id", client, "client_secret",
 					client+"-secret"))
 			})
 		}
 
-		username := func(name string, settings object, of func(*user) string) {
+		username := func(name string, settings object, usernameFor func(*user) string) {
 			g.exchange(name, func(x *exchange) {
 				u := x.user(r, settings)
-				a := x.token(r, passwordGrant(u, "username", of(u)))
+				a := x.token(r, passwordGrant(u, "username", usernameFor(u)))
 				x.outcome("login", a)
 				if a.status == 200 {
 					x.showClaims(a, "access_token", "preferred_username", "email")
@@ -99,7 +100,7 @@ func TestPasswordGrant(t *testing.T) {
 		by("offline access is not the client's", "no-offline", "scope", "offline_access")
 		g.exchange("offline access is not the user's", func(x *exchange) {
 			u := x.user(r, nil)
-			x.must(x.side.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
+			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 			x.show(x.token(r, passwordGrant(u, "scope", "openid offline_access")))
 		})
 		g.exchange("every login is a session", func(x *exchange) {
@@ -116,27 +117,27 @@ func TestPasswordGrant(t *testing.T) {
 		})
 		g.exchange("a new password", func(x *exchange) {
 			u := x.user(r, nil)
-			x.must(x.side.resetPassword(u.userRef, "changed"))
+			x.must(x.kc.resetPassword(u.userRef, "changed"))
 			x.outcome("old", x.token(r, passwordGrant(u)))
 			x.outcome("new", x.token(r, passwordGrant(u, "password", "changed")))
 		})
 		g.exchange("disabled and enabled", func(x *exchange) {
 			u := x.user(r, nil)
-			x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
+			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 			x.outcome("disabled", x.token(r, passwordGrant(u)))
-			x.must(x.side.patchUser(u.userRef, object{"enabled": true}))
+			x.must(x.kc.patchUser(u.userRef, object{"enabled": true}))
 			x.outcome("enabled", x.token(r, passwordGrant(u)))
 		})
 		g.exchange("deleted", func(x *exchange) {
 			u := x.user(r, nil)
-			x.must(x.side.deleteUser(u.userRef))
+			x.must(x.kc.deleteUser(u.userRef))
 			x.outcome("login", x.token(r, passwordGrant(u)))
 		})
 		g.exchange("after a logout by the administrator", func(x *exchange) {
 			u := x.user(r, nil)
 			x.login(u)
-			x.must(x.side.logoutUser(u.userRef))
-			x.pass(sec(1))
+			x.must(x.kc.logoutUser(u.userRef))
+			x.wait(sec(1))
 			a := x.token(r, passwordGrant(u))
 			x.outcome("login", a)
 			x.note("not-before-policy: %t", a.member("not-before-policy") != 0.0)
@@ -144,20 +145,20 @@ func TestPasswordGrant(t *testing.T) {
 	})
 }
 
-// showLives records how long the tokens of an answer live, and their types.
-func (x *exchange) showLives(a answer) {
+// showLifetimes records the lifetimes and the types of the tokens of a response.
+func (x *exchange) showLifetimes(a response) {
 	x.showMembers(a, "expires_in", "refresh_expires_in", "token_type", "scope", "not-before-policy")
 	for _, name := range []string{"access_token", "id_token", "refresh_token"} {
 		if token := text(a.member(name)); token != "" {
-			opened, _ := openToken(token)
-			x.note("%s: %s", name, opened.shownHeader())
+			decoded, _ := decodeToken(token)
+			x.note("%s: %s", name, decoded.recordedHeader())
 			x.showClaims(a, name, "exp", "iat", "typ", "jti", "acr", "reuse_id")
 		}
 	}
 }
 
-// What the realm's settings change in a login; how long its tokens live is in lifespan_test.go.
-func TestPasswordRealms(t *testing.T) {
+// Realm settings that affect the password grant. Lifetimes are in lifespan_test.go.
+func TestPasswordGrant_realms(t *testing.T) {
 	run(t, "password-realms", func(g *group) {
 		lax := g.realm(laxRealm())
 		g.exchange("e-mail is no username", func(x *exchange) {
@@ -174,27 +175,29 @@ func TestPasswordRealms(t *testing.T) {
 					passwordGrant(x.user(lax,
 						object{"requiredActions": []string{"UPDATE_PASSWORD"}}))))
 		})
-		stepped := g.realm(steppedRealm())
-		g.exchange("acr by name", func(x *exchange) { x.showLives(x.login(x.user(stepped, nil))) })
+		stepped := g.realm(acrRealm())
+		g.exchange("acr by name", func(x *exchange) {
+			x.showLifetimes(x.login(x.user(stepped, nil)))
+		})
 		elliptic := g.realm(realmFile(object{"defaultSignatureAlgorithm": "ES256"}))
 		g.exchange("ES256 is the realm's", func(x *exchange) {
-			x.showLives(x.login(x.user(elliptic, nil)))
+			x.showLifetimes(x.login(x.user(elliptic, nil)))
 		})
 	})
 }
 
-// laxRealm asks nobody for a whole profile, and doesn't take an e-mail for a username.
+// laxRealm returns a realm without required actions, where an e-mail address isn't a username.
 func laxRealm() object {
 	return realmFile(object{"requiredActions": []object{}, "loginWithEmailAllowed": false})
 }
 
-// steppedRealm has names for levels of authentication.
-func steppedRealm() object {
+// acrRealm returns a realm with names for levels of authentication.
+func acrRealm() object {
 	return realmFile(object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}},
 		clientFile("stepped", object{"attributes": object{"acr.loa.map": `{"bronze":"1"}`}}))
 }
 
-// The algorithm of a client's tokens.
+// Clients that choose the signature algorithm of their tokens.
 func TestSigning(t *testing.T) {
 	run(t, "signing", func(g *group) {
 		var clients []object
@@ -214,10 +217,10 @@ func TestSigning(t *testing.T) {
 					u := x.user(r, nil)
 					a := x.login(u, "client_id", client, "client_secret", client+"-secret")
 					for _, name := range []string{"access_token", "id_token", "refresh_token"} {
-						opened, _ := openToken(a.field(name))
-						x.note("%s %s: %s %s", client, name, opened.shownHeader(),
-							x.signature(a.field(name), opened))
-						if hash, ok := opened.claims["at_hash"].(string); ok {
+						decoded, _ := decodeToken(a.field(name))
+						x.note("%s %s: %s %s", client, name, decoded.recordedHeader(),
+							x.signature(a.field(name), decoded))
+						if hash, ok := decoded.claims["at_hash"].(string); ok {
 							x.note("at_hash: %s", shape(hash))
 						}
 					}

@@ -14,7 +14,7 @@ func TestRefreshRotation(t *testing.T) {
 			x.note("same reuse_id: %t",
 				again.claims("refresh_token")["reuse_id"] ==
 					login.claims("refresh_token")["reuse_id"])
-			x.pass(sec(2))
+			x.wait(sec(2))
 			x.outcome("the new one", x.refresh(once, again))
 		})
 		g.exchange("used twice", func(x *exchange) {
@@ -30,11 +30,11 @@ func TestRefreshRotation(t *testing.T) {
 		})
 		g.exchange("two generations old", func(x *exchange) {
 			first := x.login(x.user(once, nil))
-			x.pass(sec(2))
+			x.wait(sec(2))
 			second := x.refresh(once, first).ok()
-			x.pass(sec(2))
+			x.wait(sec(2))
 			third := x.refresh(once, second).ok()
-			x.pass(sec(2))
+			x.wait(sec(2))
 			x.outcome("the first", x.refresh(once, first))
 			x.outcome("the third", x.refresh(once, third))
 		})
@@ -56,9 +56,9 @@ func TestRefreshRotation(t *testing.T) {
 			login := x.login(u)
 			x.outcome("bad scope", x.refresh(once, login, "scope", "bogus"))
 			x.outcome("wrong secret", x.refresh(once, login, "client_secret", "wrong"))
-			x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
+			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 			x.outcome("user disabled", x.refresh(once, login))
-			x.must(x.side.patchUser(u.userRef, object{"enabled": true}))
+			x.must(x.kc.patchUser(u.userRef, object{"enabled": true}))
 			x.outcome("then right", x.refresh(once, login))
 		})
 		g.exchange("logout with a used token", func(x *exchange) {

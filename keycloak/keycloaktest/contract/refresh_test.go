@@ -45,7 +45,7 @@ func TestRefresh(t *testing.T) {
 		g.exchange("of a code", func(x *exchange) {
 			login := x.token(r, codeGrant(x.code(x.user(r, nil), "nonce", "n-1"))).ok()
 			x.showToken(login, "id_token")
-			x.pass(sec(2))
+			x.wait(sec(2))
 			again := x.refresh(r, login).ok()
 			x.showToken(again, "id_token")
 			x.showToken(again, "access_token")
@@ -62,7 +62,7 @@ func TestRefresh(t *testing.T) {
 				if narrowed.status != 200 {
 					return
 				}
-				for _, a := range []answer{narrowed, x.refresh(r, narrowed).ok()} {
+				for _, a := range []response{narrowed, x.refresh(r, narrowed).ok()} {
 					x.showMembers(a, "scope")
 					x.showClaims(a, "refresh_token", "scope")
 					x.note("ID token: %t, phone in the access token: %v",
@@ -86,30 +86,30 @@ func TestRefresh(t *testing.T) {
 		g.exchange("what changed shows", func(x *exchange) {
 			u := x.user(r, nil)
 			login := x.login(u)
-			x.must(x.side.grantRole(u.userRef, roleRef{name: "late"}))
-			x.must(x.side.patchUser(u.userRef, object{"firstName": "Changed"}))
+			x.must(x.kc.grantRole(u.userRef, roleRef{name: "late"}))
+			x.must(x.kc.patchUser(u.userRef, object{"firstName": "Changed"}))
 			again := x.refresh(r, login).ok()
 			x.showClaims(again, "access_token", "realm_access", "given_name", "name")
-			x.must(x.side.revokeRole(u.userRef, roleRef{name: "late"}))
+			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "late"}))
 			x.showClaims(x.refresh(r, again).ok(), "access_token", "realm_access")
 		})
 		g.exchange("what does not stop it", func(x *exchange) {
 			u := x.user(r, nil)
 			login := x.login(u)
-			x.must(x.side.patchUser(u.userRef,
+			x.must(x.kc.patchUser(u.userRef,
 				object{"requiredActions": []string{"UPDATE_PASSWORD"}}))
 			x.outcome("a required action", x.refresh(r, login))
-			x.must(x.side.resetPassword(u.userRef, "changed"))
+			x.must(x.kc.resetPassword(u.userRef, "changed"))
 			x.outcome("a new password", x.refresh(r, login))
-			x.must(x.side.patchUser(u.userRef, object{"email": ""}))
+			x.must(x.kc.patchUser(u.userRef, object{"email": ""}))
 			x.outcome("no e-mail", x.refresh(r, login))
 		})
 		g.exchange("a user disabled", func(x *exchange) {
 			u := x.user(r, nil)
 			login := x.login(u)
-			x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
+			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 			x.show(x.refresh(r, login))
-			x.must(x.side.patchUser(u.userRef, object{"enabled": true}))
+			x.must(x.kc.patchUser(u.userRef, object{"enabled": true}))
 			x.outcome("enabled again", x.refresh(r, login))
 		})
 		g.exchange("a client disabled", func(x *exchange) {
@@ -131,7 +131,7 @@ func TestRefreshRefused(t *testing.T) {
 	run(t, "refresh-refused", func(g *group) {
 		r := g.realm(realmFile(nil, clientFile("other", nil)))
 		elsewhere := g.realm(realmFile(nil))
-		given := func(name string, token func(*exchange, answer) string) {
+		refused := func(name string, token func(*exchange, response) string) {
 			g.exchange(name, func(x *exchange) {
 				x.outcome("refresh", x.token(r, refreshGrant(token(x, x.login(x.user(r, nil))))))
 			})
@@ -141,32 +141,32 @@ func TestRefreshRefused(t *testing.T) {
 		})
 		g.exchange("empty", func(x *exchange) { x.show(x.token(r, refreshGrant(""))) })
 		g.exchange("garbage", func(x *exchange) { x.show(x.token(r, refreshGrant("garbage"))) })
-		given("an access token", func(_ *exchange, a answer) string {
+		refused("an access token", func(_ *exchange, a response) string {
 			return a.field("access_token")
 		})
-		given("an ID token", func(_ *exchange, a answer) string { return a.field("id_token") })
-		given("a bad signature", func(_ *exchange, a answer) string {
+		refused("an ID token", func(_ *exchange, a response) string { return a.field("id_token") })
+		refused("a bad signature", func(_ *exchange, a response) string {
 			parts := strings.Split(a.field("refresh_token"), ".")
 			return parts[0] + "." + parts[1] + "." +
 				base64.RawURLEncoding.EncodeToString(make([]byte, 64))
 		})
-		given("an unknown key", func(_ *exchange, a answer) string {
+		refused("an unknown key", func(_ *exchange, a response) string {
 			return signed(object{"alg": "HS512", "typ": "JWT",
 				"kid": "9f0b7f0e-1d3c-4b5a-8d47-0d3b7c9f2c11"}, a.claims("refresh_token"))
 		})
-		given("another key with the right id", func(_ *exchange, a answer) string {
+		refused("another key with the right id", func(_ *exchange, a response) string {
 			return signed(object{"alg": "HS512", "typ": "JWT",
 				"kid": kidOf(a.field("refresh_token"))}, a.claims("refresh_token"))
 		})
-		given("not signed", func(_ *exchange, a answer) string {
+		refused("not signed", func(_ *exchange, a response) string {
 			token := signed(object{"alg": "none", "typ": "JWT",
 				"kid": kidOf(a.field("refresh_token"))}, a.claims("refresh_token"))
 			return token[:strings.LastIndex(token, ".")+1]
 		})
-		given("of another realm", func(x *exchange, _ answer) string {
+		refused("of another realm", func(x *exchange, _ response) string {
 			return x.login(x.user(elsewhere, nil)).field("refresh_token")
 		})
-		given("with a space", func(_ *exchange, a answer) string {
+		refused("with a space", func(_ *exchange, a response) string {
 			return " " + a.field("refresh_token")
 		})
 		// One token, in other words: what Keycloak reads leniently, whoever keeps tokens by their
@@ -220,7 +220,7 @@ func TestRefreshRefused(t *testing.T) {
 			x.outcome("then right", x.refresh(r, login))
 		})
 
-		after := func(name string, change func(*exchange, *user, answer)) {
+		after := func(name string, change func(*exchange, *user, response)) {
 			g.exchange(name, func(x *exchange) {
 				u := x.user(r, nil)
 				login := x.login(u)
@@ -228,25 +228,25 @@ func TestRefreshRefused(t *testing.T) {
 				x.outcome("refresh", x.refresh(r, login))
 			})
 		}
-		after("after logout", func(x *exchange, _ *user, a answer) {
+		after("after logout", func(x *exchange, _ *user, a response) {
 			x.outcome("logout",
 				x.post(r.oidc("/logout"),
 					with(secretOf("api"), "refresh_token", a.field("refresh_token"))))
 		})
-		after("after revocation", func(x *exchange, _ *user, a answer) {
+		after("after revocation", func(x *exchange, _ *user, a response) {
 			x.outcome("revoke",
 				x.post(r.oidc("/revoke"), with(secretOf("api"), "token", a.field("refresh_token"))))
 		})
-		after("after a logout by the administrator", func(x *exchange, u *user, _ answer) {
-			x.must(x.side.logoutUser(u.userRef))
+		after("after a logout by the administrator", func(x *exchange, u *user, _ response) {
+			x.must(x.kc.logoutUser(u.userRef))
 		})
-		after("after the session's end", func(x *exchange, u *user, a answer) {
-			x.must(x.side.endSession(sessionRef{realm: r.name, sid: a.field("session_state")}))
+		after("after the session's end", func(x *exchange, u *user, a response) {
+			x.must(x.kc.endSession(sessionRef{realm: r.name, sid: a.field("session_state")}))
 		})
-		after("after the user's", func(x *exchange, u *user, _ answer) {
-			x.must(x.side.deleteUser(u.userRef))
+		after("after the user's", func(x *exchange, u *user, _ response) {
+			x.must(x.kc.deleteUser(u.userRef))
 		})
-		after("code used twice", func(x *exchange, u *user, _ answer) {
+		after("code used twice", func(x *exchange, u *user, _ response) {
 			code := x.code(u)
 			first := x.token(r, codeGrant(code)).ok()
 			x.outcome("second use", x.token(r, codeGrant(code)))
@@ -271,7 +271,7 @@ func TestRefreshRefused(t *testing.T) {
 		g.exchange("the issuer has another address", func(x *exchange) {
 			r := x.realm(realmFile(nil))
 			login := x.login(x.user(r, nil))
-			r.patch(x, object{"notBefore": x.side.now().Unix() - 100})
+			r.patch(x, object{"notBefore": x.kc.now().Unix() - 100})
 			x.outcome("not before, but earlier", x.refresh(r, login))
 			r.patch(x, object{"attributes": object{"frontendUrl": "https://id.example"}})
 			x.outcome("refresh", x.refresh(r, login))
@@ -281,7 +281,7 @@ func TestRefreshRefused(t *testing.T) {
 				"token_endpoint", "jwks_uri")
 		})
 
-		offline := func(name string, end func(*exchange, *user, answer)) {
+		offline := func(name string, end func(*exchange, *user, response)) {
 			g.exchange("offline: "+name, func(x *exchange) {
 				u := x.user(r, nil)
 				login := x.login(u, "scope", "openid offline_access")
@@ -289,30 +289,30 @@ func TestRefreshRefused(t *testing.T) {
 				x.outcome("refresh", x.refresh(r, login))
 			})
 		}
-		offline("after logout", func(x *exchange, _ *user, a answer) {
+		offline("after logout", func(x *exchange, _ *user, a response) {
 			x.outcome("logout",
 				x.post(r.oidc("/logout"),
 					with(secretOf("api"), "refresh_token", a.field("refresh_token"))))
 		})
-		offline("after revocation", func(x *exchange, _ *user, a answer) {
+		offline("after revocation", func(x *exchange, _ *user, a response) {
 			x.outcome("revoke",
 				x.post(r.oidc("/revoke"), with(secretOf("api"), "token", a.field("refresh_token"))))
 		})
-		offline("after consent was revoked", func(x *exchange, u *user, _ answer) {
-			x.must(x.side.revokeConsent(u.userRef, "api"))
+		offline("after consent was revoked", func(x *exchange, u *user, _ response) {
+			x.must(x.kc.revokeConsent(u.userRef, "api"))
 		})
-		offline("after the session's end", func(x *exchange, u *user, a answer) {
+		offline("after the session's end", func(x *exchange, u *user, a response) {
 			x.must(
-				x.side.endSession(sessionRef{realm: r.name, sid: a.field("session_state"),
+				x.kc.endSession(sessionRef{realm: r.name, sid: a.field("session_state"),
 					offline: true}))
 		})
-		offline("after a logout by the administrator", func(x *exchange, u *user, a answer) {
+		offline("after a logout by the administrator", func(x *exchange, u *user, a response) {
 			// the logout sets the user's notBefore: a token of the same second would survive
-			x.pass(sec(2))
-			x.must(x.side.logoutUser(u.userRef))
+			x.wait(sec(2))
+			x.must(x.kc.logoutUser(u.userRef))
 		})
-		offline("after the role was taken", func(x *exchange, u *user, _ answer) {
-			x.must(x.side.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
+		offline("after the role was taken", func(x *exchange, u *user, _ response) {
+			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 		})
 	})
 }

@@ -13,7 +13,7 @@ func TestRevoke(t *testing.T) {
 		seeing := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
 		other := []string{"client_id", "other", "client_secret", "other-secret"}
 		// after shows what the tokens of a login with the client "seeing" are still good for.
-		after := func(x *exchange, tokens answer) {
+		after := func(x *exchange, tokens response) {
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcomeActive("introspection",
 				x.introspect(r, "seeing", tokens.field("access_token")))
@@ -85,7 +85,7 @@ func TestRevoke(t *testing.T) {
 			x.outcome("revoke", x.revoke(r, tokens.field("refresh_token")))
 			x.showEnd(b.open(r.authURL("prompt", "none")))
 		})
-		kept := func(name string, ask func(x *exchange, tokens answer) answer) {
+		kept := func(name string, ask func(x *exchange, tokens response) response) {
 			g.exchange(name, func(x *exchange) {
 				tokens := x.login(x.user(r, nil), seeing...)
 				x.show(ask(x, tokens))
@@ -93,33 +93,33 @@ func TestRevoke(t *testing.T) {
 				x.outcome("refresh", x.refresh(r, tokens, seeing...))
 			})
 		}
-		kept("garbage", func(x *exchange, _ answer) answer {
+		kept("garbage", func(x *exchange, _ response) response {
 			return x.revoke(r, "garbage", seeing...)
 		})
-		kept("empty", func(x *exchange, _ answer) answer { return x.revoke(r, "", seeing...) })
-		kept("absent", func(x *exchange, _ answer) answer {
+		kept("empty", func(x *exchange, _ response) response { return x.revoke(r, "", seeing...) })
+		kept("absent", func(x *exchange, _ response) response {
 			return x.post(r.oidc("/revoke"), secretOf("seeing"))
 		})
-		kept("ID token", func(x *exchange, a answer) answer {
+		kept("ID token", func(x *exchange, a response) response {
 			return x.revoke(r, a.field("id_token"), seeing...)
 		})
-		kept("another client's refresh token", func(x *exchange, a answer) answer {
+		kept("another client's refresh token", func(x *exchange, a response) response {
 			return x.revoke(r, a.field("refresh_token"), other...)
 		})
-		kept("another client's access token", func(x *exchange, a answer) answer {
+		kept("another client's access token", func(x *exchange, a response) response {
 			return x.revoke(r, a.field("access_token"), other...)
 		})
-		kept("wrong secret", func(x *exchange, a answer) answer {
+		kept("wrong secret", func(x *exchange, a response) response {
 			return x.revoke(r, a.field("refresh_token"), "client_id", "seeing", "client_secret",
 				"wrong")
 		})
-		kept("unknown client", func(x *exchange, a answer) answer {
+		kept("unknown client", func(x *exchange, a response) response {
 			return x.revoke(r, a.field("refresh_token"), "client_id", "nope")
 		})
-		kept("no client", func(x *exchange, a answer) answer {
+		kept("no client", func(x *exchange, a response) response {
 			return x.post(r.oidc("/revoke"), form("token", a.field("refresh_token")))
 		})
-		kept("token twice", func(x *exchange, a answer) answer {
+		kept("token twice", func(x *exchange, a response) response {
 			twice := with(secretOf("seeing"), "token", a.field("refresh_token"))
 			twice.Add("token", "garbage")
 			return x.post(r.oidc("/revoke"), twice)
@@ -144,20 +144,20 @@ func TestRevoke(t *testing.T) {
 }
 
 // revoke asks to revoke a token. Pairs override.
-func (x *exchange) revoke(r *realm, token string, pairs ...string) answer {
+func (x *exchange) revoke(r *realm, token string, pairs ...string) response {
 	x.Helper()
 	return x.post(r.oidc("/revoke"), with(with(secretOf("api"), "token", token), pairs...))
 }
 
 // introspect asks about a token. Pairs override.
-func (x *exchange) introspect(r *realm, client, token string, pairs ...string) answer {
+func (x *exchange) introspect(r *realm, client, token string, pairs ...string) response {
 	x.Helper()
 	return x.post(r.oidc("/token/introspect"),
 		with(with(secretOf(client), "token", token), pairs...))
 }
 
 // outcomeActive records what introspection says in a word.
-func (x *exchange) outcomeActive(step string, a answer) {
+func (x *exchange) outcomeActive(step string, a response) {
 	if active, ok := a.member("active").(bool); ok {
 		x.note("%s: %d, active %t", step, a.status, active)
 		return

@@ -11,7 +11,7 @@ func TestRouting(t *testing.T) {
 		r := g.realm(realmFile(nil))
 		ask := func(name, method, path string, headers ...string) {
 			g.exchange(name, func(x *exchange) {
-				x.show(x.send(method, x.side.base()+path, "", headers...))
+				x.show(x.send(method, x.kc.base()+path, "", headers...))
 			})
 		}
 		here, oidc := "/realms/"+r.name, "/realms/"+r.name+"/protocol/openid-connect"
@@ -21,12 +21,12 @@ func TestRouting(t *testing.T) {
 			"/realms/no-such-realm/.well-known/openid-configuration")
 		ask("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
 		g.exchange("unknown realm: token", func(x *exchange) {
-			x.show(x.post(x.side.base()+"/realms/no-such-realm/protocol/openid-connect/token",
+			x.show(x.post(x.kc.base()+"/realms/no-such-realm/protocol/openid-connect/token",
 				secretOf("api")))
 		})
 		ask("unknown realm: unknown path", "GET", "/realms/no-such-realm/no-such-path")
 		g.exchange("realm names have case", func(x *exchange) {
-			x.show(x.get(x.side.base() + "/realms/" + strings.ToUpper(r.name) +
+			x.show(x.get(x.kc.base() + "/realms/" + strings.ToUpper(r.name) +
 				"/protocol/openid-connect/certs"))
 		})
 
@@ -205,13 +205,13 @@ func TestRoutingOfAccept(t *testing.T) {
 			})
 		}
 		g.exchange("unknown realm, text/html", func(x *exchange) {
-			x.show(x.get(x.side.base()+"/realms/no-such-realm", "Accept", "text/html"))
+			x.show(x.get(x.kc.base()+"/realms/no-such-realm", "Accept", "text/html"))
 		})
 		g.exchange("wrong method, text/html", func(x *exchange) {
 			x.show(x.get(r.oidc("/token"), "Accept", "text/html"))
 		})
 		g.exchange("outside, text/html", func(x *exchange) {
-			x.show(x.get(x.side.base()+"/no-such-path", "Accept", "text/html"))
+			x.show(x.get(x.kc.base()+"/no-such-path", "Accept", "text/html"))
 		})
 		g.exchange("OAuth error, text/html", func(x *exchange) {
 			x.show(x.token(r, form("grant_type", "bogus"), "Accept", "text/html"))

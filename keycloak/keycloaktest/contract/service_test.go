@@ -55,8 +55,8 @@ func TestServiceAccount(t *testing.T) {
 		g.exchange("roles", func(x *exchange) {
 			self := userRef{r.name,
 				text(x.token(r, grant("roles")).ok().claims("access_token")["sub"])}
-			x.must(x.side.grantRole(self, roleRef{name: "worker"}))
-			x.must(x.side.grantRole(self, roleRef{client: "api", name: "reader"}))
+			x.must(x.kc.grantRole(self, roleRef{name: "worker"}))
+			x.must(x.kc.grantRole(self, roleRef{client: "api", name: "reader"}))
 			x.showClaims(x.token(r, grant("roles")).ok(), "access_token", "aud", "realm_access",
 				"resource_access")
 		})
@@ -85,7 +85,7 @@ func TestServiceAccount(t *testing.T) {
 		g.exchange("the account is disabled", func(x *exchange) {
 			self := userRef{r.name,
 				text(x.token(r, grant("retired")).ok().claims("access_token")["sub"])}
-			x.must(x.side.patchUser(self, object{"enabled": false}))
+			x.must(x.kc.patchUser(self, object{"enabled": false}))
 			x.outcome("disabled", x.token(r, grant("retired")))
 		})
 		g.exchange("every token has the same subject", func(x *exchange) {

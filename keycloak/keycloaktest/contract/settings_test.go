@@ -53,8 +53,8 @@ func TestSettings(t *testing.T) {
 			a := x.browser().open(r.authURL("kc_idp_hint", "elsewhere"))
 			if to, err := url.Parse(a.header.Get("Location")); err == nil &&
 				to.Host == "id.example" {
-				x.called("{nonce}", to.Query().Get("nonce"))
-				x.called("{broker's state}", to.Query().Get("state"))
+				x.placeholder("{nonce}", to.Query().Get("nonce"))
+				x.placeholder("{broker's state}", to.Query().Get("state"))
 			}
 			x.refusedByName("answer", "kc_idp_hint names elsewhere", a)
 		})
@@ -105,7 +105,7 @@ func TestActions(t *testing.T) {
 	run(t, "actions", func(g *group) {
 		r := g.realm(realmFile(nil))
 		// ends shows where a sign-in leads to.
-		ends := func(x *exchange, b *browser, a answer) {
+		ends := func(x *exchange, b *browser, a response) {
 			b.x = x
 			if a.status == 302 {
 				x.note("redirected: %s", x.pairs(a.redirected()))

@@ -14,79 +14,79 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// An openedToken is a JWT that was read, not verified.
-type openedToken struct {
-	header string // as it stands: Keycloak's has spaces
+// A decodedToken is a JWT that was decoded but not verified.
+type decodedToken struct {
+	header string // the JSON text, including Keycloak's white space
 	kid    string
 	alg    string
 	claims object
 }
 
-func openToken(text string) (openedToken, bool) {
-	var opened openedToken
+func decodeToken(text string) (decodedToken, bool) {
+	var decoded decodedToken
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
-		return opened, false
+		return decoded, false
 	}
 	header, err := base64.RawURLEncoding.DecodeString(parts[0])
 	if err != nil {
-		return opened, false
+		return decoded, false
 	}
 	var members struct{ Kid, Alg string }
 	if json.Unmarshal(header, &members) != nil {
-		return opened, false
+		return decoded, false
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return opened, false
+		return decoded, false
 	}
 	decoder := json.NewDecoder(strings.NewReader(string(payload)))
 	decoder.UseNumber()
-	if decoder.Decode(&opened.claims) != nil {
-		return opened, false
+	if decoder.Decode(&decoded.claims) != nil {
+		return decoded, false
 	}
-	opened.header, opened.kid, opened.alg = string(header), members.Kid, members.Alg
-	return opened, true
+	decoded.header, decoded.kid, decoded.alg = string(header), members.Kid, members.Alg
+	return decoded, true
 }
 
-// kidOf is the id of the key that signed a token.
+// kidOf returns the ID of the key that signed a token.
 func kidOf(token string) string {
-	opened, _ := openToken(token)
-	return opened.kid
+	decoded, _ := decodeToken(token)
+	return decoded.kid
 }
 
-// shownHeader is the header byte for byte, but for the key's id.
-func (o openedToken) shownHeader() string {
+// recordedHeader returns the header byte for byte, except for the key ID.
+func (o decodedToken) recordedHeader() string {
 	if o.kid == "" {
 		return o.header
 	}
 	return strings.Replace(o.header, o.kid, shape(o.kid), 1)
 }
 
-// opened shows a token: its header byte for byte, who signed it, and its claims.
-func (x *exchange) opened(name, token string, w window) string {
-	opened, ok := openToken(token)
+// decoded formats a token: its header byte for byte, whether its signature is valid, its claims.
+func (x *exchange) decoded(name, token string, w window) string {
+	decoded, ok := decodeToken(token)
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf("%s: %s %s\n%s\n", name, opened.shownHeader(), x.signature(token, opened),
-		x.render("", opened.claims, normal{window: w}, ""))
+	return fmt.Sprintf("%s: %s %s\n%s\n", name, decoded.recordedHeader(),
+		x.signature(token, decoded), x.render("", decoded.claims, timing{window: w}, ""))
 }
 
-// signature reports whether a key that the issuer publishes signed the token.
-func (x *exchange) signature(token string, opened openedToken) string {
-	if strings.HasPrefix(opened.alg, "HS") {
+// signature says whether a key that the issuer publishes signed the token.
+func (x *exchange) signature(token string, decoded decodedToken) string {
+	if strings.HasPrefix(decoded.alg, "HS") {
 		return "(key not published)"
 	}
-	issuer, _ := opened.claims["iss"].(string)
-	if !strings.HasPrefix(issuer, x.side.base()) {
+	issuer, _ := decoded.claims["iss"].(string)
+	if !strings.HasPrefix(issuer, x.kc.base()) {
 		return "(issuer elsewhere)"
 	}
-	id := issuer + " " + opened.kid
+	id := issuer + " " + decoded.kid
 	key, known := x.group.keys.Load(id)
 	if !known {
 		for _, k := range x.published(issuer) {
-			if k.Kid == opened.kid && k.Use == "sig" && k.Alg == opened.alg {
+			if k.Kid == decoded.kid && k.Use == "sig" && k.Alg == decoded.alg {
 				key = k.public()
 				x.group.keys.Store(id, key)
 			}
@@ -120,7 +120,7 @@ func (x *exchange) published(issuer string) []jwk {
 	return set.Keys
 }
 
-// public is the key as crypto knows it, or nil.
+// public returns the public key, or nil if it is invalid.
 func (k jwk) public() any {
 	bytes := func(text string) []byte {
 		b, _ := base64.RawURLEncoding.DecodeString(text)

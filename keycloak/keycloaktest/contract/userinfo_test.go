@@ -72,14 +72,14 @@ func userinfoClaims(g *group, r *realm) {
 	})
 	g.exchange("mappers", func(x *exchange) {
 		u := x.user(r, object{"groups": []string{"/staff"}})
-		x.must(x.side.grantRole(u.userRef, roleRef{name: "clerk"}))
+		x.must(x.kc.grantRole(u.userRef, roleRef{name: "clerk"}))
 		x.showBody(x.userinfo(r,
 			x.login(u, "client_id", "mapping", "client_secret", "mapping-secret")))
 	})
 	g.exchange("the user as it is now", func(x *exchange) {
 		u := x.user(r, nil)
 		tokens := x.login(u)
-		x.must(x.side.patchUser(u.userRef, object{"firstName": "New", "emailVerified": true}))
+		x.must(x.kc.patchUser(u.userRef, object{"firstName": "New", "emailVerified": true}))
 		x.showBody(x.userinfo(r, tokens))
 	})
 	g.exchange("offline session", func(x *exchange) {
@@ -89,54 +89,54 @@ func userinfoClaims(g *group, r *realm) {
 }
 
 func userinfoRefused(g *group, r, other *realm) {
-	refused := func(name string, ask func(x *exchange, token string) answer) {
+	refused := func(name string, ask func(x *exchange, token string) response) {
 		g.exchange("refused: "+name, func(x *exchange) {
 			x.show(ask(x, x.login(x.user(r, nil)).field("access_token")))
 		})
 	}
-	refused("no token", func(x *exchange, _ string) answer { return x.get(r.oidc("/userinfo")) })
-	refused("no token by POST", func(x *exchange, _ string) answer {
+	refused("no token", func(x *exchange, _ string) response { return x.get(r.oidc("/userinfo")) })
+	refused("no token by POST", func(x *exchange, _ string) response {
 		return x.post(r.oidc("/userinfo"), form())
 	})
-	refused("basic", func(x *exchange, _ string) answer {
+	refused("basic", func(x *exchange, _ string) response {
 		return x.get(r.oidc("/userinfo"), "Authorization", basic("api", "api-secret"))
 	})
-	refused("empty bearer", func(x *exchange, _ string) answer {
+	refused("empty bearer", func(x *exchange, _ string) response {
 		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer ")
 	})
-	refused("token in the query", func(x *exchange, token string) answer {
+	refused("token in the query", func(x *exchange, token string) response {
 		return x.get(r.oidc("/userinfo?access_token=" + token))
 	})
-	refused("garbage", func(x *exchange, _ string) answer {
+	refused("garbage", func(x *exchange, _ string) response {
 		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage")
 	})
-	refused("unsigned", func(x *exchange, _ string) answer {
+	refused("unsigned", func(x *exchange, _ string) response {
 		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+unsignedToken(r.url("")))
 	})
-	refused("bad signature", func(x *exchange, token string) answer {
+	refused("bad signature", func(x *exchange, token string) response {
 		parts := strings.Split(token, ".")
 		claims, _ := base64.RawURLEncoding.DecodeString(parts[1])
 		parts[1] = base64.RawURLEncoding.EncodeToString(
 			[]byte(strings.Replace(string(claims), `"scope":"`, `"scope":"admin `, 1)))
 		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+strings.Join(parts, "."))
 	})
-	refused("token in header and form", func(x *exchange, token string) answer {
+	refused("token in header and form", func(x *exchange, token string) response {
 		return x.post(r.oidc("/userinfo"), form("access_token", token), "Authorization",
 			"Bearer "+token)
 	})
-	refused("other realm", func(x *exchange, token string) answer {
+	refused("other realm", func(x *exchange, token string) response {
 		return x.get(other.oidc("/userinfo"), "Authorization", "Bearer "+token)
 	})
-	refused("PUT", func(x *exchange, token string) answer {
+	refused("PUT", func(x *exchange, token string) response {
 		return x.send(http.MethodPut, r.oidc("/userinfo"), "", "Authorization", "Bearer "+token)
 	})
-	read := func(name string, ask func(x *exchange, token string) answer) {
+	read := func(name string, ask func(x *exchange, token string) response) {
 		g.exchange("how the token is read: "+name, func(x *exchange) {
 			x.outcome("userinfo", ask(x, x.login(x.user(r, nil)).field("access_token")))
 		})
 	}
 	header := func(name string, headers func(token string) []string) {
-		read(name, func(x *exchange, token string) answer {
+		read(name, func(x *exchange, token string) response {
 			return x.get(r.oidc("/userinfo"), headers(token)...)
 		})
 	}
@@ -161,7 +161,7 @@ func userinfoRefused(g *group, r, other *realm) {
 		return []string{"Authorization", "Basic eDp5", "Authorization", "Bearer " + token}
 	})
 	inForm := func(name, kind string, body func(token string) string, headers ...string) {
-		read(name, func(x *exchange, token string) answer {
+		read(name, func(x *exchange, token string) response {
 			return x.send(http.MethodPost, r.oidc("/userinfo"), body(token),
 				append([]string{"Content-Type", kind}, headers...)...)
 		})
@@ -204,7 +204,7 @@ func userinfoRefused(g *group, r, other *realm) {
 		tokens := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
 		x.outcome("at once", x.userinfo(r, tokens))
 		done()
-		x.pass(sec(12))
+		x.wait(sec(12))
 		x.show(x.userinfo(r, tokens))
 	})
 	g.exchange("refused: without the scope openid", func(x *exchange) {
@@ -223,7 +223,7 @@ func userinfoRefused(g *group, r, other *realm) {
 		x.show(x.userinfo(r,
 			x.login(x.user(r, nil), "client_id", "light", "client_secret", "light-secret")))
 	})
-	ended := func(name string, end func(x *exchange, u *user, tokens answer)) {
+	ended := func(name string, end func(x *exchange, u *user, tokens response)) {
 		g.exchange("refused: "+name, func(x *exchange) {
 			u := x.user(r, nil)
 			tokens := x.login(u)
@@ -231,20 +231,20 @@ func userinfoRefused(g *group, r, other *realm) {
 			x.show(x.userinfo(r, tokens))
 		})
 	}
-	ended("logged out", func(x *exchange, u *user, tokens answer) {
+	ended("logged out", func(x *exchange, u *user, tokens response) {
 		x.logout(r, tokens.field("refresh_token"))
 	})
-	ended("revoked", func(x *exchange, u *user, tokens answer) {
+	ended("revoked", func(x *exchange, u *user, tokens response) {
 		x.revoke(r, tokens.field("access_token"))
 	})
-	ended("user disabled", func(x *exchange, u *user, tokens answer) {
-		x.must(x.side.patchUser(u.userRef, object{"enabled": false}))
+	ended("user disabled", func(x *exchange, u *user, tokens response) {
+		x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 	})
-	ended("user deleted", func(x *exchange, u *user, tokens answer) {
-		x.must(x.side.deleteUser(u.userRef))
+	ended("user deleted", func(x *exchange, u *user, tokens response) {
+		x.must(x.kc.deleteUser(u.userRef))
 	})
-	ended("user logged out by an administrator", func(x *exchange, u *user, tokens answer) {
-		x.must(x.side.logoutUser(u.userRef))
+	ended("user logged out by an administrator", func(x *exchange, u *user, tokens response) {
+		x.must(x.kc.logoutUser(u.userRef))
 	})
 }
 

@@ -12,73 +12,73 @@ import (
 	"strings"
 )
 
-// An answer is an HTTP answer, with what was asked.
-type answer struct {
-	x       *exchange
-	method  string
-	url     string
-	asked   http.Header
-	content string // the request's body
-	status  int
-	header  http.Header
-	body    string
-	window  window
+// A response is an HTTP response, with its request.
+type response struct {
+	x             *exchange
+	method        string
+	url           string
+	requestHeader http.Header
+	requestBody   string
+	status        int
+	header        http.Header
+	body          string
+	window        window
 }
 
-// direct neither follows redirects nor keeps cookies, and asks for no compression.
+// direct doesn't follow redirects, store cookies, or request compression.
 var direct = &http.Client{
 	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16},
 	Timeout:       patience,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// send asks. Headers are names and values in turn; nothing is added to them but Go's User-Agent.
-func (x *exchange) send(method, address, content string, headers ...string) answer {
+// send sends a request. Headers are pairs of a name and a value; Go adds only its User-Agent.
+func (x *exchange) send(method, address, body string, headers ...string) response {
 	x.Helper()
-	return x.sendBy(direct, method, address, content, headers...)
+	return x.sendBy(direct, method, address, body, headers...)
 }
 
-func (x *exchange) sendBy(client *http.Client, method, address, content string,
-	headers ...string) answer {
+func (x *exchange) sendBy(client *http.Client, method, address, requestBody string,
+	headers ...string) response {
 	x.Helper()
-	request, err := http.NewRequest(method, address, strings.NewReader(content))
+	request, err := http.NewRequest(method, address, strings.NewReader(requestBody))
 	x.must(err)
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Add(headers[i], headers[i+1])
 	}
-	asked := request.Header.Clone()
-	sent := x.side.now()
-	response, err := client.Do(request)
+	requestHeader := request.Header.Clone()
+	sent := x.kc.now()
+	resp, err := client.Do(request)
 	x.must(err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
 	x.must(err)
-	w := window{sent, x.side.now(), x.passed}
+	w := window{sent, x.kc.now(), x.waited}
 	x.noteTokens(string(body), w)
-	return answer{x, method, address, asked, content, response.StatusCode, response.Header,
+	return response{x, method, address, requestHeader, requestBody, resp.StatusCode, resp.Header,
 		string(body), w}
 }
 
-func (x *exchange) get(address string, headers ...string) answer {
+func (x *exchange) get(address string, headers ...string) response {
 	x.Helper()
 	return x.send(http.MethodGet, address, "", headers...)
 }
 
-func (x *exchange) post(address string, values url.Values, headers ...string) answer {
+func (x *exchange) post(address string, values url.Values, headers ...string) response {
 	x.Helper()
 	headers = append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)
 	return x.send(http.MethodPost, address, values.Encode(), headers...)
 }
 
-// member is a member of a JSON answer, or nil.
-func (a answer) member(name string) any {
+// member returns a member of a JSON response, or nil.
+func (a response) member(name string) any {
 	var members object
 	json.Unmarshal([]byte(a.body), &members)
 	return members[name]
 }
 
-// field is a text member of a JSON answer, which must be there.
-func (a answer) field(name string) string {
+// field returns a member of a JSON response, which must be a string.
+func (a response) field(name string) string {
 	a.x.Helper()
 	text, ok := a.member(name).(string)
 	if !ok {
@@ -87,18 +87,18 @@ func (a answer) field(name string) string {
 	return text
 }
 
-// claims are those of a token in a JSON answer.
-func (a answer) claims(name string) object {
+// claims returns the claims of a token in a JSON response.
+func (a response) claims(name string) object {
 	a.x.Helper()
-	opened, ok := openToken(a.field(name))
+	decoded, ok := decodeToken(a.field(name))
 	if !ok {
-		a.x.Fatalf("%s is no token: %s", name, a.body)
+		a.x.Fatalf("%s is not a token: %s", name, a.body)
 	}
-	return opened.claims
+	return decoded.claims
 }
 
-// ok wants a 200: for answers that an exchange goes on from.
-func (a answer) ok() answer {
+// ok returns the response if it is a 200, and ends the exchange otherwise.
+func (a response) ok() response {
 	a.x.Helper()
 	if a.status != http.StatusOK {
 		a.x.Fatalf("%s %s: %d %s %s", a.method, a.url, a.status, a.header.Get("WWW-Authenticate"),
@@ -107,10 +107,10 @@ func (a answer) ok() answer {
 	return a
 }
 
-// show records answers as a whole.
-func (x *exchange) show(answers ...answer) {
-	for _, a := range answers {
-		x.out.WriteString(a.question())
+// show records responses completely.
+func (x *exchange) show(responses ...response) {
+	for _, a := range responses {
+		x.out.WriteString(a.requestText())
 		fmt.Fprintln(&x.out, a.status)
 		x.out.WriteString(a.headers())
 		if a.isPage() {
@@ -122,24 +122,25 @@ func (x *exchange) show(answers ...answer) {
 	}
 }
 
-// showHead records the status and the headers alone: for bodies that are shown elsewhere.
-func (x *exchange) showHead(answers ...answer) {
-	for _, a := range answers {
-		fmt.Fprintf(&x.out, "%s%d\n%s\n", a.question(), a.status, a.headers())
+// showHead records only the status and the headers.
+func (x *exchange) showHead(responses ...response) {
+	for _, a := range responses {
+		fmt.Fprintf(&x.out, "%s%d\n%s\n", a.requestText(), a.status, a.headers())
 	}
 }
 
-// showAtMost records lines of which the stand-in may have fewer: it doesn't say that it has what it
-// hasn't. It has the members that the group's other exchanges show, though.
-func (x *exchange) showAtMost(lines []string) {
-	if x.side.name() != "keycloak" {
+// showAllowed records the lines "member: type" and "member: has element" of a document that lists
+// features. The stand-in may lack some lines, except for members that other exchanges of the group
+// show, but it may not have other lines.
+func (x *exchange) showAllowed(lines []string) {
+	if x.kc.name() != "keycloak" {
 		var others strings.Builder
 		for name, text := range x.group.record.recorded {
-			if name != x.play {
+			if name != x.name {
 				others.WriteString(text)
 			}
 		}
-		recorded := strings.Split(strings.TrimSpace(x.group.record.recorded[x.play]), "\n")
+		recorded := strings.Split(strings.TrimSpace(x.group.record.recorded[x.name]), "\n")
 		recorded = slices.DeleteFunc(recorded, func(line string) bool {
 			member, what, _ := strings.Cut(line, ": ")
 			shown := strings.Contains(others.String(), `"`+member+`": `) ||
@@ -156,15 +157,15 @@ func (x *exchange) showAtMost(lines []string) {
 	fmt.Fprintln(&x.out, strings.Join(lines, "\n"))
 }
 
-// showBody records the status and the body alone: for steps whose headers are shown elsewhere.
-func (x *exchange) showBody(answers ...answer) {
-	for _, a := range answers {
-		fmt.Fprintf(&x.out, "%s%d\n%s\n", a.question(), a.status, x.json(a.body, a.window))
+// showBody records only the status and the body.
+func (x *exchange) showBody(responses ...response) {
+	for _, a := range responses {
+		fmt.Fprintf(&x.out, "%s%d\n%s\n", a.requestText(), a.status, x.json(a.body, a.window))
 	}
 }
 
-// outcome records how a step ended, in a line: "first use: 200".
-func (x *exchange) outcome(step string, a answer) {
+// outcome records the status and the error of a step in one line, such as "first use: 200".
+func (x *exchange) outcome(step string, a response) {
 	line := fmt.Sprint(step, ": ", a.status)
 	for _, text := range []any{a.member("error"), a.member("error_description"),
 		a.header.Get("WWW-Authenticate")} {
@@ -175,23 +176,23 @@ func (x *exchange) outcome(step string, a answer) {
 	fmt.Fprintln(&x.out, line)
 }
 
-// showToken records one token of an answer, opened.
-func (x *exchange) showToken(a answer, name string) {
+// showToken records a decoded token of a response.
+func (x *exchange) showToken(a response, name string) {
 	x.Helper()
-	x.out.WriteString(x.opened(name, a.field(name), a.window))
+	x.out.WriteString(x.decoded(name, a.field(name), a.window))
 }
 
-// showMembers records some members of a JSON answer.
-func (x *exchange) showMembers(a answer, names ...string) {
+// showMembers records some members of a JSON response.
+func (x *exchange) showMembers(a response, names ...string) {
 	var members object
 	decoder := json.NewDecoder(strings.NewReader(a.body))
 	decoder.UseNumber()
 	decoder.Decode(&members)
-	fmt.Fprintln(&x.out, x.render("", some(members, names), normal{window: a.window}, ""))
+	fmt.Fprintln(&x.out, x.render("", subset(members, names), timing{window: a.window}, ""))
 }
 
-// some is the part of an object with these names.
-func some(members object, names []string) object {
+// subset returns the members of an object with these names.
+func subset(members object, names []string) object {
 	part := object{}
 	for _, name := range names {
 		if value, ok := members[name]; ok {
@@ -201,37 +202,37 @@ func some(members object, names []string) object {
 	return part
 }
 
-// showClaims records some claims of a token of an answer: those that the exchange is about.
-func (x *exchange) showClaims(a answer, token string, names ...string) {
+// showClaims records some claims of a token of a response.
+func (x *exchange) showClaims(a response, token string, names ...string) {
 	x.Helper()
 	fmt.Fprintf(&x.out, "%s %s\n", token,
-		x.render("", some(a.claims(token), names), normal{window: a.window}, ""))
+		x.render("", subset(a.claims(token), names), timing{window: a.window}, ""))
 }
 
-// question is what was asked, so that a record can be read by itself.
-func (a answer) question() string {
+// requestText formats the request, so that the record is complete.
+func (a response) requestText() string {
 	var lines strings.Builder
 	fmt.Fprintf(&lines, "> %s %s\n", a.method, a.x.address(a.url))
-	for _, name := range slices.Sorted(maps.Keys(a.asked)) {
-		for _, value := range a.asked[name] {
+	for _, name := range slices.Sorted(maps.Keys(a.requestHeader)) {
+		for _, value := range a.requestHeader[name] {
 			if value != "application/x-www-form-urlencoded" && value != browserAccept {
-				fmt.Fprintf(&lines, "> %s: %s\n", name, a.x.askedHeader(value))
+				fmt.Fprintf(&lines, "> %s: %s\n", name, a.x.headerValue(value))
 			}
 		}
 	}
-	if a.asked.Get("Content-Type") != "application/x-www-form-urlencoded" {
-		if a.content != "" {
-			fmt.Fprintf(&lines, "> %s\n", a.x.text(a.content))
+	if a.requestHeader.Get("Content-Type") != "application/x-www-form-urlencoded" {
+		if a.requestBody != "" {
+			fmt.Fprintf(&lines, "> %s\n", a.x.text(a.requestBody))
 		}
 		return lines.String()
 	}
-	if values, err := url.ParseQuery(a.content); err == nil && a.content != "" {
+	if values, err := url.ParseQuery(a.requestBody); err == nil && a.requestBody != "" {
 		fmt.Fprintf(&lines, "> %s\n", a.x.pairs(values))
 	}
 	return lines.String()
 }
 
-// The headers that are contract, in the order of the record.
+// headerNames are the recorded headers, in the order of the record.
 var headerNames = []string{
 	"Location", "Www-Authenticate", "Cache-Control", "Pragma", "Content-Type", "Allow", "Vary",
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials",
@@ -239,7 +240,7 @@ var headerNames = []string{
 	"Access-Control-Max-Age",
 }
 
-// Keycloak sends these everywhere, or nearly: one word for all of them keeps the record readable.
+// securityHeaders are sent with nearly every response: the record has one line for all of them.
 var securityHeaders = http.Header{
 	"Referrer-Policy":           {"no-referrer"},
 	"Strict-Transport-Security": {"max-age=31536000; includeSubDomains"},
@@ -248,7 +249,7 @@ var securityHeaders = http.Header{
 	"X-Robots-Tag":              {"none"},
 }
 
-func (a answer) headers() string {
+func (a response) headers() string {
 	var lines strings.Builder
 	for _, name := range headerNames {
 		for _, value := range a.header[name] {
@@ -277,7 +278,7 @@ func (a answer) headers() string {
 	return lines.String()
 }
 
-func (a answer) securityHeaders() string {
+func (a response) securityHeaders() string {
 	var missing, other []string
 	for _, name := range slices.Sorted(maps.Keys(securityHeaders)) {
 		switch values := a.header[name]; {
@@ -297,7 +298,7 @@ func (a answer) securityHeaders() string {
 	return "(security headers)\n" + strings.Join(other, "")
 }
 
-// json normalises a JSON body, and opens the tokens in it. Any other text stays as it is.
+// json normalises a JSON body and decodes its tokens. Other bodies only get placeholders.
 func (x *exchange) json(body string, w window) string {
 	if body == "" {
 		return ""
@@ -308,11 +309,11 @@ func (x *exchange) json(body string, w window) string {
 	if err := decoder.Decode(&value); err != nil || decoder.More() {
 		return x.text(body) + "\n"
 	}
-	text := x.render("", value, normal{window: w}, "") + "\n"
+	text := x.render("", value, timing{window: w}, "") + "\n"
 	if members, ok := value.(object); ok {
 		for _, name := range slices.Sorted(maps.Keys(members)) {
 			if token, ok := members[name].(string); ok {
-				text += x.opened(name, token, w)
+				text += x.decoded(name, token, w)
 			}
 		}
 	}

@@ -13,47 +13,47 @@ import (
 	"time"
 )
 
-// realSide is a Keycloak server, set up through its Admin API.
-type realSide struct {
+// A realServer is a Keycloak, set up through its Admin API.
+type realServer struct {
 	url string
 
-	mu     sync.Mutex            // guards the fields below
-	tokens map[string]adminToken // by their realm
-	realms map[string]*lent      // by their file
+	mu     sync.Mutex              // guards the fields below
+	tokens map[string]adminToken   // by realm
+	realms map[string]*sharedRealm // by file
 }
 
-func newRealSide(url string) *realSide {
-	return &realSide{url: strings.TrimSuffix(url, "/"), tokens: map[string]adminToken{},
-		realms: map[string]*lent{}}
+func newRealServer(url string) *realServer {
+	return &realServer{url: strings.TrimSuffix(url, "/"), tokens: map[string]adminToken{},
+		realms: map[string]*sharedRealm{}}
 }
 
-// A lent realm is one that several groups may use at the same time.
-type lent struct {
+// A sharedRealm is a realm that several groups may use at the same time.
+type sharedRealm struct {
 	realm *realm
-	users int
+	refs  int
 }
 
-// lend is a realm with this file, which another group may be using as well.
-func (k *realSide) lend(file object) *realm {
+// acquireRealm returns a realm with this file, which other groups may be using, too.
+func (k *realServer) acquireRealm(file object) *realm {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	key := fileKey(file)
 	if k.realms[key] == nil {
-		k.realms[key] = &lent{realm: newRealm(k)}
+		k.realms[key] = &sharedRealm{realm: newRealm(k)}
 	}
-	k.realms[key].users++
+	k.realms[key].refs++
 	return k.realms[key].realm
 }
 
-// giveBack removes the realm after its last user.
-func (k *realSide) giveBack(file object) error {
+// releaseRealm removes the realm after its last use.
+func (k *realServer) releaseRealm(file object) error {
 	k.mu.Lock()
 	key := fileKey(file)
 	l := k.realms[key]
-	if l.users--; l.users == 0 {
+	if l.refs--; l.refs == 0 {
 		delete(k.realms, key)
 	}
-	last := l.users == 0
+	last := l.refs == 0
 	k.mu.Unlock()
 	if !last {
 		return nil
@@ -69,14 +69,14 @@ func fileKey(file object) string {
 	return string(text)
 }
 
-func (k *realSide) name() string         { return "keycloak" }
-func (k *realSide) base() string         { return k.url }
-func (k *realSide) concurrent() bool     { return true }
-func (k *realSide) now() time.Time       { return time.Now() }
-func (k *realSide) pass(d time.Duration) { time.Sleep(d) }
+func (k *realServer) name() string         { return "keycloak" }
+func (k *realServer) base() string         { return k.url }
+func (k *realServer) concurrent() bool     { return true }
+func (k *realServer) now() time.Time       { return time.Now() }
+func (k *realServer) wait(d time.Duration) { time.Sleep(d) }
 
-// importRealm adds a client to the realm that may administrate it: see bearer.
-func (k *realSide) importRealm(realm object) error {
+// importRealm imports a realm, and adds a client that may administrate it: see bearer.
+func (k *realServer) importRealm(realm object) error {
 	clients, _ := realm["clients"].([]any)
 	users, _ := realm["users"].([]any)
 	realm = merge(realm, object{
@@ -90,30 +90,30 @@ func (k *realSide) importRealm(realm object) error {
 			"clientRoles":            object{"realm-management": []string{"realm-admin"}},
 		}),
 	})
-	few.enter()
-	defer few.leave()
-	status, body, _, err := k.callOnce(http.MethodPost, "", realm) // realm.load asks again
+	realmSlots.acquire()
+	defer realmSlots.release()
+	status, body, _, err := k.callOnce(http.MethodPost, "", realm) // realm.load retries
 	if err == nil && status >= 300 {
-		return &refusal{status, body}
+		return &importError{status, body}
 	}
 	return err
 }
 
-// few bounds how many realms come or go at a time: for either, Keycloak works through the roles of
-// all realms.
-var few = bound{most: 2}
+// realmSlots limits how many realms are imported or removed at the same time: either makes Keycloak
+// go through the roles of all realms.
+var realmSlots = semaphore{max: 2}
 
-func (k *realSide) removeRealm(realm string) error {
-	few.enter()
-	defer few.leave()
+func (k *realServer) removeRealm(realm string) error {
+	realmSlots.acquire()
+	defer realmSlots.release()
 	return k.do(http.MethodDelete, "/"+realm, nil)
 }
 
-func (k *realSide) patchRealm(realm string, patch object) error {
+func (k *realServer) patchRealm(realm string, patch object) error {
 	return k.do(http.MethodPut, "/"+realm, patch)
 }
 
-func (k *realSide) patchClient(at clientRef, patch object) error {
+func (k *realServer) patchClient(at clientRef, patch object) error {
 	var found []object
 	err := k.get("/"+at.realm+"/clients?clientId="+url.QueryEscape(at.clientID), &found)
 	if err != nil {
@@ -126,12 +126,12 @@ func (k *realSide) patchClient(at clientRef, patch object) error {
 		merge(found[0], patch))
 }
 
-func (k *realSide) addUser(realm string, user object) (string, error) {
+func (k *realServer) addUser(realm string, user object) (string, error) {
 	return k.create("/"+realm+"/users", user)
 }
 
-// patchUser reads first: a PUT with one attribute drops the others.
-func (k *realSide) patchUser(at userRef, patch object) error {
+// patchUser gets the user first, because a PUT with one attribute drops the others.
+func (k *realServer) patchUser(at userRef, patch object) error {
 	var user object
 	if err := k.get(at.path(), &user); err != nil {
 		return err
@@ -139,26 +139,26 @@ func (k *realSide) patchUser(at userRef, patch object) error {
 	return k.do(http.MethodPut, at.path(), merge(user, patch))
 }
 
-func (k *realSide) deleteUser(at userRef) error { return k.do(http.MethodDelete, at.path(), nil) }
+func (k *realServer) deleteUser(at userRef) error { return k.do(http.MethodDelete, at.path(), nil) }
 
-func (k *realSide) logoutUser(at userRef) error {
+func (k *realServer) logoutUser(at userRef) error {
 	return k.do(http.MethodPost, at.path()+"/logout", nil)
 }
 
-func (k *realSide) resetPassword(at userRef, password string) error {
+func (k *realServer) resetPassword(at userRef, password string) error {
 	return k.do(http.MethodPut, at.path()+"/reset-password",
 		object{"type": "password", "value": password, "temporary": false})
 }
 
-func (k *realSide) grantRole(at userRef, role roleRef) error {
+func (k *realServer) grantRole(at userRef, role roleRef) error {
 	return k.mapRole(http.MethodPost, at, role)
 }
 
-func (k *realSide) revokeRole(at userRef, role roleRef) error {
+func (k *realServer) revokeRole(at userRef, role roleRef) error {
 	return k.mapRole(http.MethodDelete, at, role)
 }
 
-func (k *realSide) mapRole(method string, at userRef, role roleRef) error {
+func (k *realServer) mapRole(method string, at userRef, role roleRef) error {
 	definition, mapping := "/"+at.realm+"/roles/"+role.name, at.path()+"/role-mappings/realm"
 	if role.client != "" {
 		id, err := k.clientUUID(clientRef{at.realm, role.client})
@@ -175,24 +175,24 @@ func (k *realSide) mapRole(method string, at userRef, role roleRef) error {
 	return k.do(method, mapping, []object{found})
 }
 
-func (k *realSide) revokeConsent(at userRef, client string) error {
+func (k *realServer) revokeConsent(at userRef, client string) error {
 	return k.do(http.MethodDelete, at.path()+"/consents/"+client, nil)
 }
 
-func (k *realSide) endSession(at sessionRef) error {
+func (k *realServer) endSession(at sessionRef) error {
 	return k.do(http.MethodDelete,
 		fmt.Sprintf("/%s/sessions/%s?isOffline=%t", at.realm, at.sid, at.offline), nil)
 }
 
-func (k *realSide) failures(at userRef, n int) error {
+func (k *realServer) failures(at userRef, n int) error {
 	return k.attack(at, func(s lockStatus) bool { return s.NumFailures == n })
 }
 
-func (k *realSide) locked(at userRef) error {
+func (k *realServer) locked(at userRef) error {
 	return k.attack(at, func(s lockStatus) bool { return s.Disabled })
 }
 
-func (k *realSide) unlock(at userRef) error {
+func (k *realServer) unlock(at userRef) error {
 	return k.do(http.MethodDelete, "/"+at.realm+"/attack-detection/brute-force/users/"+at.id, nil)
 }
 
@@ -201,8 +201,8 @@ type lockStatus struct {
 	Disabled    bool
 }
 
-// attack waits for a status of brute-force protection.
-func (k *realSide) attack(at userRef, reached func(lockStatus) bool) error {
+// attack waits until brute-force protection has reached a status.
+func (k *realServer) attack(at userRef, reached func(lockStatus) bool) error {
 	var status lockStatus
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(
 		50 * time.Millisecond) {
@@ -214,12 +214,12 @@ func (k *realSide) attack(at userRef, reached func(lockStatus) bool) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("brute-force protection stays at %+v", status)
+	return fmt.Errorf("brute-force protection: got %+v after %v", status, patience)
 }
 
 const keyProviderType = "org.keycloak.keys.KeyProvider"
 
-func (k *realSide) keyProviders(realm string) ([]keyProvider, error) {
+func (k *realServer) keyProviders(realm string) ([]keyProvider, error) {
 	var found []struct {
 		ID, Name, ProviderID string
 		Config               map[string][]string
@@ -236,7 +236,7 @@ func (k *realSide) keyProviders(realm string) ([]keyProvider, error) {
 	return providers, err
 }
 
-func (k *realSide) addKeyProvider(realm string, p keyProvider) (string, error) {
+func (k *realServer) addKeyProvider(realm string, p keyProvider) (string, error) {
 	var found struct{ ID string }
 	if err := k.get("/"+realm, &found); err != nil {
 		return "", err
@@ -251,7 +251,7 @@ func (k *realSide) addKeyProvider(realm string, p keyProvider) (string, error) {
 	})
 }
 
-func (k *realSide) patchKeyProvider(realm string, p keyProvider) error {
+func (k *realServer) patchKeyProvider(realm string, p keyProvider) error {
 	var component object
 	path := "/" + realm + "/components/" + p.id
 	if err := k.get(path, &component); err != nil {
@@ -264,13 +264,13 @@ func (k *realSide) patchKeyProvider(realm string, p keyProvider) error {
 	return k.do(http.MethodPut, path, component)
 }
 
-func (k *realSide) removeKeyProvider(realm, id string) error {
+func (k *realServer) removeKeyProvider(realm, id string) error {
 	return k.do(http.MethodDelete, "/"+realm+"/components/"+id, nil)
 }
 
 func (at userRef) path() string { return "/" + at.realm + "/users/" + at.id }
 
-func (k *realSide) clientUUID(at clientRef) (string, error) {
+func (k *realServer) clientUUID(at clientRef) (string, error) {
 	var found []struct{ ID string }
 	err := k.get("/"+at.realm+"/clients?clientId="+url.QueryEscape(at.clientID), &found)
 	if err == nil && len(found) != 1 {
@@ -282,7 +282,7 @@ func (k *realSide) clientUUID(at clientRef) (string, error) {
 	return found[0].ID, nil
 }
 
-func (k *realSide) get(path string, to any) error {
+func (k *realServer) get(path string, to any) error {
 	status, body, _, err := k.call(http.MethodGet, path, nil)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("GET %s: %d %s", path, status, body)
@@ -290,7 +290,7 @@ func (k *realSide) get(path string, to any) error {
 	return errors.Join(err, json.Unmarshal([]byte(body), to))
 }
 
-func (k *realSide) do(method, path string, content any) error {
+func (k *realServer) do(method, path string, content any) error {
 	status, body, _, err := k.call(method, path, content)
 	if err == nil && status >= 300 {
 		err = fmt.Errorf("%s %s: %d %s", method, path, status, body)
@@ -298,7 +298,7 @@ func (k *realSide) do(method, path string, content any) error {
 	return err
 }
 
-func (k *realSide) create(path string, content any) (id string, err error) {
+func (k *realServer) create(path string, content any) (id string, err error) {
 	status, body, location, err := k.call(http.MethodPost, path, content)
 	if err == nil && status != http.StatusCreated {
 		err = fmt.Errorf("POST %s: %d %s", path, status, body)
@@ -306,9 +306,8 @@ func (k *realSide) create(path string, content any) (id string, err error) {
 	return location[strings.LastIndex(location, "/")+1:], err
 }
 
-// call asks again when it gets 500: Keycloak's cache of roles has a race that the Admin API loses
-// at times.
-func (k *realSide) call(method, path string,
+// call calls the Admin API. It retries after a 500, because Keycloak's role cache has a race.
+func (k *realServer) call(method, path string,
 	content any) (status int, body, location string, err error) {
 	for range 3 {
 		status, body, location, err = k.callOnce(method, path, content)
@@ -319,7 +318,7 @@ func (k *realSide) call(method, path string,
 	return status, body, location, err
 }
 
-func (k *realSide) callOnce(method, path string,
+func (k *realServer) callOnce(method, path string,
 	content any) (status int, body, location string, err error) {
 	var text []byte
 	if content != nil {
@@ -344,28 +343,27 @@ func (k *realSide) callOnce(method, path string,
 			request.Header.Set("Content-Type", "application/json")
 		}
 		request.Header.Set("Authorization", "Bearer "+bearer)
-		response, err := direct.Do(request)
+		resp, err := direct.Do(request)
 		if err != nil {
 			return 0, "", "", err
 		}
-		answer, err := io.ReadAll(response.Body)
-		response.Body.Close()
-		if response.StatusCode == http.StatusUnauthorized && realm != "master" {
-			// the realm's tokens are worth nothing any more: that is what the exchange is about
-			realm = "master"
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusUnauthorized && realm != "master" {
+			realm = "master" // the exchange has invalidated the realm's own tokens
 			continue
 		}
-		return response.StatusCode, string(answer), response.Header.Get("Location"), err
+		return resp.StatusCode, string(body), resp.Header.Get("Location"), err
 	}
 }
 
-// adminClient is a client in every realm of the suite, on the real side alone.
+// adminClient is a client that importRealm adds to every realm.
 const adminClient = "suite-administrator"
 
-// bearer is a token to administrate a realm with. The realm's own is much cheaper than the
-// administrator's: for that one, Keycloak looks through the roles of all realms, and forgets what
-// it found whenever a realm comes or goes.
-func (k *realSide) bearer(realm string) (string, error) {
+// bearer returns an access token to administrate a realm. The realm's own is much cheaper than the
+// administrator's: for that one, Keycloak goes through the roles of all realms, again after each
+// realm that is imported or removed.
+func (k *realServer) bearer(realm string) (string, error) {
 	k.mu.Lock()
 	known := k.tokens[realm]
 	k.mu.Unlock()
@@ -378,27 +376,27 @@ func (k *realSide) bearer(realm string) (string, error) {
 		grant = form("grant_type", "password", "client_id", "admin-cli", "username", "admin",
 			"password", "admin")
 	}
-	response, err := direct.PostForm(k.url+"/realms/"+realm+"/protocol/openid-connect/token", grant)
+	resp, err := direct.PostForm(k.url+"/realms/"+realm+"/protocol/openid-connect/token", grant)
 	if err != nil {
 		return "", err
 	}
-	defer response.Body.Close()
-	var answer struct {
+	defer resp.Body.Close()
+	var body struct {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int    `json:"expires_in"`
 	}
-	json.NewDecoder(response.Body).Decode(&answer)
-	if answer.AccessToken == "" && realm != "master" {
-		return k.bearer("master") // the realm is disabled, or not of the suite
+	json.NewDecoder(resp.Body).Decode(&body)
+	if body.AccessToken == "" && realm != "master" {
+		return k.bearer("master") // the realm is disabled, or not the suite's
 	}
-	if answer.AccessToken == "" {
+	if body.AccessToken == "" {
 		return "", fmt.Errorf("the administrator admin/admin can't sign in at %s: %d", k.url,
-			response.StatusCode)
+			resp.StatusCode)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.tokens[realm] = adminToken{answer.AccessToken, time.Now().Add(sec(answer.ExpiresIn / 2))}
-	return answer.AccessToken, nil
+	k.tokens[realm] = adminToken{body.AccessToken, time.Now().Add(sec(body.ExpiresIn / 2))}
+	return body.AccessToken, nil
 }
 
 type adminToken struct {
@@ -406,10 +404,11 @@ type adminToken struct {
 	until time.Time
 }
 
-// merge lays a patch over an object; objects within are merged, too.
-func merge(to, patch object) object {
+// merge returns an object with the members of a patch added or replaced. It merges nested objects,
+// too.
+func merge(o, patch object) object {
 	merged := object{}
-	for name, value := range to {
+	for name, value := range o {
 		merged[name] = value
 	}
 	for name, value := range patch {

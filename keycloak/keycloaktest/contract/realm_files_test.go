@@ -10,32 +10,31 @@ import (
 	"testing"
 )
 
-// A fileRow is a row of testdata/realm-files.json: a small realm file, and what is asked of the
-// realm that it makes. The record says whether Keycloak takes the file, and what it answers.
+// A fileRow is a row of testdata/realm-files.json: a small realm file, and requests to its realm.
+// The record says whether Keycloak accepts the file, and how it responds.
 //
-// A file gets the realm's name, the client app and the user robin, unless it has them: it says only
-// what the row is about. A member of app or of robin that the file has wins. It also gets the
-// signing key and the quick hash of realmFile, where it says nothing of keys or of a password
-// policy: two RSA keys are nearly half of what an import costs Keycloak.
+// The file has only what the row is about. The test adds the realm's name, the client app and the
+// user robin; if the file has app or robin, only members that are missing. It also adds the signing
+// key of realmFile and its fast password hash, unless the file has keys or a password policy:
+// generating two RSA keys would take nearly half of Keycloak's time for an import.
 type fileRow struct {
-	Row      string       `json:"row"`
-	Realm    object       `json:"realm"`
-	Requests []fileAsking `json:"requests"` // none: robin signs in
-	Bare     bool         `json:"bare"`     // without the usual key and hash
+	Row      string        `json:"row"`
+	Realm    object        `json:"realm"`
+	Requests []fileRequest `json:"requests"` // none: robin signs in
+	Bare     bool          `json:"bare"`     // without the usual key and hash
 }
 
-// A fileAsking is one request. Its form is completed: app's credentials where no client is named,
-// and robin's at the grant password, which is the one where none is named.
-type fileAsking struct {
-	// "token" where it is empty, "userinfo", "introspect", "authorize", "discovery", "certs"
+// A fileRequest is a request to the realm. The test adds the password grant if there is no grant,
+// app's credentials if there is no client, and robin's to a password grant.
+type fileRequest struct {
+	// empty: the token endpoint; or "userinfo", "introspect", "authorize", "discovery", "certs"
 	To   string            `json:"to"`
 	Form map[string]string `json:"form"`
-	// RefusedHere says that the stand-in refuses by name what Keycloak answers.
-	RefusedHere bool `json:"refusedHere"`
+	// NotSupported says that the stand-in responds with 501 instead.
+	NotSupported bool `json:"refusedHere"`
 }
 
-// TestRealmFiles holds the reader of realm files to Keycloak's import: the same file makes the same
-// realm.
+// The stand-in accepts the same realm files as Keycloak, and makes the same realms of them.
 func TestRealmFiles(t *testing.T) {
 	text, err := os.ReadFile("testdata/realm-files.json")
 	if err != nil {
@@ -55,7 +54,7 @@ func TestRealmFiles(t *testing.T) {
 func (x *exchange) playFile(row fileRow) {
 	r, err := x.tryRealm(row.file())
 	switch {
-	case errors.As(err, new(*refusal)):
+	case errors.As(err, new(*importError)):
 		x.note("refused")
 		return
 	case err != nil:
@@ -63,12 +62,12 @@ func (x *exchange) playFile(row fileRow) {
 	}
 	requests := row.Requests
 	if requests == nil {
-		requests = []fileAsking{{}}
+		requests = []fileRequest{{}}
 	}
-	var tokens answer
-	for _, asking := range requests {
-		step, a := asking.send(x, r, tokens)
-		if asking.RefusedHere && x.side.name() != "keycloak" {
+	var tokens response
+	for _, request := range requests {
+		step, a := request.send(x, r, tokens)
+		if request.NotSupported && x.kc.name() != "keycloak" {
 			if code := a.member("error"); a.status != 501 || code != "not_in_keycloaktest" {
 				x.Errorf("%s: %d %v, want 501 not_in_keycloaktest", step, a.status, code)
 			}
@@ -85,18 +84,18 @@ func (x *exchange) playFile(row fileRow) {
 		}
 		switch {
 		case a.status != 200:
-		case asking.To == "":
+		case request.To == "":
 			tokens = a
-			about := a.claims("access_token")
-			// claims_test.go is about these
-			for _, usual := range []string{"iss", "iat", "exp", "jti", "sid", "typ", "azp"} {
-				delete(about, usual)
+			claims := a.claims("access_token")
+			// claims_test.go tests these claims
+			for _, name := range []string{"iss", "iat", "exp", "jti", "sid", "typ", "azp"} {
+				delete(claims, name)
 			}
 			fmt.Fprintf(&x.out, "access_token %s\n",
-				x.render("", about, normal{window: a.window}, ""))
-		case asking.To == "discovery":
+				x.render("", claims, timing{window: a.window}, ""))
+		case request.To == "discovery":
 			x.showMembers(a, "acr_values_supported", "scopes_supported")
-		case asking.To == "certs":
+		case request.To == "certs":
 			x.listKeys(a)
 		case !a.isPage():
 			x.out.WriteString(x.json(a.body, a.window))
@@ -104,8 +103,8 @@ func (x *exchange) playFile(row fileRow) {
 	}
 }
 
-// listKeys shows a key set without what differs from run to run, in an order that doesn't either.
-func (x *exchange) listKeys(a answer) {
+// listKeys records a key set, sorted and without what differs from run to run.
+func (x *exchange) listKeys(a response) {
 	var lines []string
 	keys, _ := a.member("keys").([]any)
 	for _, k := range keys {
@@ -118,10 +117,10 @@ func (x *exchange) listKeys(a answer) {
 	x.out.WriteString(strings.Join(lines, ""))
 }
 
-// asRecorded repeats what the record says of a step: the stand-in has refused it by name.
+// asRecorded copies a step from the record, for a request that the stand-in doesn't support.
 func (x *exchange) asRecorded(step string) {
 	inStep := false
-	for line := range strings.Lines(x.group.record.recorded[x.play]) {
+	for line := range strings.Lines(x.group.record.recorded[x.name]) {
 		if strings.TrimSpace(line) == "" {
 			break
 		}
@@ -136,30 +135,30 @@ func (x *exchange) asRecorded(step string) {
 	}
 }
 
-// file is the row's realm file, completed.
+// file returns the row's realm file with the usual additions.
 func (row fileRow) file() object {
 	file := merge(object{"enabled": true}, row.Realm)
-	complete := func(list, key string, own object) {
+	complete := func(list, key string, usual object) {
 		entries, _ := file[list].([]any)
-		at := slices.IndexFunc(entries, func(entry any) bool {
-			e, is := entry.(object)
-			return is && e[key] == own[key]
+		i := slices.IndexFunc(entries, func(entry any) bool {
+			e, ok := entry.(object)
+			return ok && e[key] == usual[key]
 		})
 		entries = slices.Clone(entries)
-		if at < 0 {
-			entries = append(entries, own)
+		if i < 0 {
+			entries = append(entries, usual)
 		} else {
-			entries[at] = merge(own, entries[at].(object))
+			entries[i] = merge(usual, entries[i].(object))
 		}
 		file[list] = entries
 	}
 	if !row.Bare {
 		usual := realmFile(nil)
-		if _, has := file["passwordPolicy"]; !has {
+		if _, ok := file["passwordPolicy"]; !ok {
 			file["passwordPolicy"] = usual["passwordPolicy"]
 		}
 		components, _ := file["components"].(object)
-		if _, has := components[keyProviderType]; !has {
+		if _, ok := components[keyProviderType]; !ok {
 			file["components"] = merge(components, usual["components"].(object))
 		}
 	}
@@ -174,35 +173,35 @@ func (row fileRow) file() object {
 	return file
 }
 
-// send asks, and names the step for the record. tokens is the last answer of the token endpoint
-// with tokens.
-func (a fileAsking) send(x *exchange, r *realm, tokens answer) (step string, out answer) {
+// send sends the request, and names the step for the record. tokens is the last response with
+// tokens.
+func (f fileRequest) send(x *exchange, r *realm, tokens response) (step string, out response) {
 	values := form()
-	for name, value := range a.Form {
+	for name, value := range f.Form {
 		values.Set(name, value)
 	}
-	absent := func(name, value string) {
+	setDefault := func(name, value string) {
 		if !values.Has(name) {
 			values.Set(name, value)
 		}
 	}
-	asked := x.pairs(values)
-	if a.To == "" {
-		absent("grant_type", "password")
+	pairs := x.pairs(values)
+	if f.To == "" {
+		setDefault("grant_type", "password")
 		if values.Get("grant_type") == "password" {
-			absent("username", "robin")
-			absent("password", "secret")
-			absent("scope", "openid")
+			setDefault("username", "robin")
+			setDefault("password", "secret")
+			setDefault("scope", "openid")
 		}
 	}
 	if !values.Has("client_id") {
 		values.Set("client_id", "app")
-		absent("client_secret", "app-secret")
+		setDefault("client_secret", "app-secret")
 	}
-	step = strings.TrimSpace(a.To + " " + asked)
-	switch a.To {
+	step = strings.TrimSpace(f.To + " " + pairs)
+	switch f.To {
 	case "":
-		step = strings.TrimSpace("token " + asked)
+		step = strings.TrimSpace("token " + pairs)
 		return step, x.post(r.oidc("/token"), values)
 	case "userinfo":
 		return step, x.get(r.oidc("/userinfo"), "Authorization",
@@ -212,15 +211,15 @@ func (a fileAsking) send(x *exchange, r *realm, tokens answer) (step string, out
 		return step, x.post(r.oidc("/token/introspect"), values)
 	case "authorize":
 		values.Del("client_secret")
-		absent("response_type", "code")
-		absent("redirect_uri", callback)
-		absent("scope", "openid")
+		setDefault("response_type", "code")
+		setDefault("redirect_uri", callback)
+		setDefault("scope", "openid")
 		return step, x.browser().open(r.oidc("/auth?" + values.Encode()))
 	case "certs":
 		return step, x.get(r.oidc("/certs"))
 	case "discovery":
 		return step, x.get(r.url("/.well-known/openid-configuration"))
 	}
-	x.Fatalf("unknown request %q", a.To)
-	return "", answer{}
+	x.Fatalf("unknown request %q", f.To)
+	return "", response{}
 }

@@ -15,20 +15,20 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// A record is what Keycloak answered to the exchanges of a group.
+// A record is the recording of a group: what Keycloak responded in each exchange.
 type record struct {
 	file     string
-	recorded map[string]string
+	recorded map[string]string // by exchange
 	comment  []byte
 
-	mu   sync.Mutex // guards the fields below
-	anew map[string]string
+	mu      sync.Mutex // guards the field below
+	updated map[string]string
 }
 
 func readRecord(t *testing.T, group string) *record {
 	t.Helper()
 	r := &record{file: filepath.Join("testdata", group+".txtar"), recorded: map[string]string{},
-		anew: map[string]string{}}
+		updated: map[string]string{}}
 	archive, err := txtar.ParseFile(r.file)
 	if errors.Is(err, fs.ErrNotExist) && *update {
 		return r
@@ -43,19 +43,20 @@ func readRecord(t *testing.T, group string) *record {
 	return r
 }
 
-// check compares what an exchange showed with the record, and reports whether it held.
+// check compares an exchange with the record, and reports whether they agree. With -update, it
+// stores the exchange instead.
 func (r *record) check(t *testing.T, exchange, got string) bool {
 	t.Helper()
 	want, recorded := r.recorded[exchange]
 	same := recorded && sameText(want, got)
 	if *update {
-		// other times of those that are possible: no reason for a new record
-		if got = settled(got); same {
+		// The recorded times are possible, too: keep them.
+		if got = roundClocks(got); same {
 			got = want
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.anew[exchange] = got
+		r.updated[exchange] = got
 		return true
 	}
 	switch {
@@ -64,24 +65,24 @@ func (r *record) check(t *testing.T, exchange, got string) bool {
 			exchange)
 	case !same:
 		t.Errorf(
-			"not what Keycloak answered (%s; - recorded, + got; if the stand-in differs, it is "+
-				"the one that is wrong):\n%s",
-			r.file, difference(want, got))
+			"not what Keycloak responded (%s; - recorded, + got; if this is the stand-in, the "+
+				"stand-in is wrong):\n%s",
+			r.file, diff(want, got))
 	}
 	return same
 }
 
-// write rewrites the record, in the order of the exchanges; those that weren't played keep their
-// section while -run names some only.
-func (r *record) write(t *testing.T, plays []play) {
+// write writes the record, in the order of the exchanges. If -run selects some exchanges, the
+// sections of the others stay.
+func (r *record) write(t *testing.T, exchanges []declared) {
 	archive := &txtar.Archive{Comment: r.comment}
-	for _, p := range plays {
-		text, ok := r.anew[p.name]
+	for _, d := range exchanges {
+		text, ok := r.updated[d.name]
 		if !ok && r.partial() {
-			text, ok = r.recorded[p.name]
+			text, ok = r.recorded[d.name]
 		}
 		if ok {
-			archive.Files = append(archive.Files, txtar.File{Name: p.name, Data: []byte(text)})
+			archive.Files = append(archive.Files, txtar.File{Name: d.name, Data: []byte(text)})
 		}
 	}
 	if err := os.WriteFile(r.file, txtar.Format(archive), 0o644); err != nil {
@@ -89,13 +90,13 @@ func (r *record) write(t *testing.T, plays []play) {
 	}
 }
 
-// partial reports whether -run may have left out exchanges.
+// partial reports whether -run may select only some exchanges.
 func (r *record) partial() bool {
 	return strings.Contains(flag.Lookup("test.run").Value.String(), "/")
 }
 
-// wantNoOthers wants every section to have its exchange.
-func (r *record) wantNoOthers(t *testing.T, known map[string]bool) {
+// checkSections checks that every section belongs to an exchange.
+func (r *record) checkSections(t *testing.T, known map[string]bool) {
 	for _, name := range slices.Sorted(maps.Keys(r.recorded)) {
 		if !known[name] {
 			t.Errorf("%s: section %q has no exchange", r.file, name)
@@ -103,8 +104,8 @@ func (r *record) wantNoOthers(t *testing.T, known map[string]bool) {
 	}
 }
 
-// difference shows lines that differ, with the lines around them.
-func difference(want, got string) string {
+// diff returns both texts, lines that differ marked with - and +.
+func diff(want, got string) string {
 	a, b := strings.Split(strings.TrimSuffix(want, "\n"), "\n"),
 		strings.Split(strings.TrimSuffix(got, "\n"), "\n")
 	// common[i][j] is the length of the longest common subsequence of a[i:] and b[j:].

@@ -15,29 +15,30 @@ import (
 	"strings"
 )
 
-// normal is the place of a value that is normalised.
-type normal struct {
-	window window // of the request whose answer holds it
+// A timing says when the value that is being normalised was made.
+type timing struct {
+	window window // of the request whose response has the value
 	issued window // of the request that issued the object around the value, or zero
 }
 
-// What these members and parameters hold is opaque: only the shape is contract.
+// opaque are members and parameters with opaque values: only their shape is recorded.
 var opaque = set("kid", "sid", "session_state", "jti", "at_hash", "c_hash", "s_hash", "x5t",
 	"x5t#S256", "n", "x", "y", "code", "device_code", "user_code", "reuse_id", "jkt", "otp", "totp",
 	"ath")
 
-// These are between Keycloak's pages and its login: not even the shape is contract.
-var private = set("session_code", "tab_id", "client_data", "execution")
+// internalParams are parameters that only Keycloak's own pages use: not even their shape is
+// recorded.
+var internalParams = set("session_code", "tab_id", "client_data", "execution")
 
-// These hold a time.
-var times = set("exp", "iat", "nbf", "auth_time", "updated_at", "tokens-not-before",
+// timeMembers hold a time in seconds.
+var timeMembers = set("exp", "iat", "nbf", "auth_time", "updated_at", "tokens-not-before",
 	"not-before-policy")
 
-// These hold milliseconds.
-var instants = set("start", "lastAccess", "createdTimestamp", "createdDate", "time")
+// milliMembers hold a time in milliseconds.
+var milliMembers = set("start", "lastAccess", "createdTimestamp", "createdDate", "time")
 
-// These hold seconds that are left, sometimes one less than configured.
-var left = set("expires_in", "refresh_expires_in")
+// remaining are members that hold a number of seconds, sometimes one less than configured.
+var remaining = set("expires_in", "refresh_expires_in")
 
 func set(names ...string) map[string]bool {
 	s := map[string]bool{}
@@ -47,8 +48,8 @@ func set(names ...string) map[string]bool {
 	return s
 }
 
-// render writes a JSON value: members sorted, arrays as sets, short objects in a line.
-func (x *exchange) render(key string, value any, n normal, indent string) string {
+// render formats a JSON value, with members and array items sorted, and short objects on one line.
+func (x *exchange) render(key string, value any, n timing, indent string) string {
 	switch value := value.(type) {
 	case object:
 		return x.renderObject(value, n, indent)
@@ -74,7 +75,7 @@ func (x *exchange) render(key string, value any, n normal, indent string) string
 	return string(text)
 }
 
-func (x *exchange) renderObject(value object, n normal, indent string) string {
+func (x *exchange) renderObject(value object, n timing, indent string) string {
 	n.issued = x.issued(value, n.window)
 	var members []string
 	for _, name := range slices.Sorted(maps.Keys(value)) {
@@ -95,20 +96,20 @@ func quote(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// number writes a time as its distance, because no two runs have the same.
-func (x *exchange) number(key string, value any, n normal) string {
+// number formats a number. A time becomes an offset, because it differs from run to run.
+func (x *exchange) number(key string, value any, n timing) string {
 	s := seconds(value)
 	switch {
-	case left[key] && (s != 0 || key == "expires_in"): // 0 of the others is for ever
-		return clockText("~", x.left(s, n.window))
-	case times[key] && s > 1e9 && key == "iat":
-		return clockText("now", n.issued.distance(s, n.window))
-	case times[key] && s > 1e9 && !n.issued.zero():
-		return clockText("iat", x.distance(s, n.issued))
-	case times[key] && s > 1e9:
-		return clockText("now", x.distance(s, n.window))
-	case instants[key] && s > 1e12:
-		return clockText("now", x.distance(s/1000, n.window)) + " ms"
+	case remaining[key] && (s != 0 || key == "expires_in"): // refresh_expires_in 0 means for ever
+		return clockText("~", x.remaining(s, n.window))
+	case timeMembers[key] && s > 1e9 && key == "iat":
+		return clockText("now", n.issued.offset(s, n.window))
+	case timeMembers[key] && s > 1e9 && !n.issued.zero():
+		return clockText("iat", x.offset(s, n.issued))
+	case timeMembers[key] && s > 1e9:
+		return clockText("now", x.offset(s, n.window))
+	case milliMembers[key] && s > 1e12:
+		return clockText("now", x.offset(s/1000, n.window)) + " ms"
 	}
 	text, _ := json.Marshal(value)
 	return string(text)
@@ -125,7 +126,7 @@ func seconds(value any) int64 {
 	return 0
 }
 
-// value is a text, by the member or parameter that holds it.
+// value normalises a string, depending on the member or parameter that holds it.
 func (x *exchange) value(key, text string) string {
 	switch {
 	case key == "scope":
@@ -136,13 +137,13 @@ func (x *exchange) value(key, text string) string {
 		net.ParseIP(text) != nil:
 		return "<ip>"
 	}
-	if _, ok := openToken(text); ok {
+	if _, ok := decodeToken(text); ok {
 		return "<jwt>"
 	}
 	switch {
-	case private[key]:
+	case internalParams[key]:
 		return "<...>"
-	case opaque[key] && strings.NewReplacer(x.names...).Replace(text) == text:
+	case opaque[key] && strings.NewReplacer(x.placeholders...).Replace(text) == text:
 		return shape(text)
 	}
 	return x.text(text)
@@ -150,23 +151,23 @@ func (x *exchange) value(key, text string) string {
 
 var (
 	uuidText = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	// A code is <uuid>.<session>.<uuid>, a user code has two times four letters.
+	// A code is <uuid>.<session>.<uuid>; a user code is ABCD-EFGH.
 	codeText     = regexp.MustCompile(`^<uuid>\.[\w-]{24}\.<uuid>$`)
 	userCodeText = regexp.MustCompile(`^[A-Z]{4}-[A-Z]{4}$`)
 	urlSafeText  = regexp.MustCompile(`^[\w-]+$`)
 	resourcePath = regexp.MustCompile(`/resources/\w+/`)
 )
 
-// text replaces what differs from run to run, wherever it stands.
+// text replaces the parts of a string that differ from run to run.
 func (x *exchange) text(text string) string {
-	text = strings.NewReplacer(x.names...).Replace(text)
-	text = strings.ReplaceAll(text, x.side.base(), "{base}")
-	text = strings.ReplaceAll(text, strings.TrimPrefix(x.side.base(), "http://"), "{host}")
+	text = strings.NewReplacer(x.placeholders...).Replace(text)
+	text = strings.ReplaceAll(text, x.kc.base(), "{base}")
+	text = strings.ReplaceAll(text, strings.TrimPrefix(x.kc.base(), "http://"), "{host}")
 	text = resourcePath.ReplaceAllString(text, "/resources/<version>/")
 	return uuidText.ReplaceAllString(text, "<uuid>")
 }
 
-// shape is all that is contract of an opaque value.
+// shape describes an opaque value.
 func shape(text string) string {
 	text = uuidText.ReplaceAllString(text, "<uuid>")
 	switch {
@@ -183,7 +184,7 @@ func shape(text string) string {
 	return fmt.Sprintf("<%d chars, not all URL-safe>", len(text))
 }
 
-// address is a URL, its parameters sorted and readable.
+// address formats a URL, with sorted and decoded parameters.
 func (x *exchange) address(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -203,7 +204,7 @@ func (x *exchange) address(address string) string {
 	return text
 }
 
-// pairs are form values, sorted and readable.
+// pairs formats form values, sorted and decoded.
 func (x *exchange) pairs(values url.Values) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -214,17 +215,17 @@ func (x *exchange) pairs(values url.Values) string {
 	return strings.Join(parts, "&")
 }
 
-// askedHeader is a header's value in a question: credentials readable, tokens not.
-func (x *exchange) askedHeader(value string) string {
+// headerValue formats the value of a request header: decoded credentials, and no tokens.
+func (x *exchange) headerValue(value string) string {
 	scheme, rest, _ := strings.Cut(value, " ")
 	if plain, err := base64.StdEncoding.DecodeString(rest); strings.EqualFold(scheme, "basic") &&
 		err == nil && rest != "" {
 		return scheme + " base64(" + x.text(string(plain)) + ")"
 	}
-	if _, ok := openToken(rest); ok {
+	if _, ok := decodeToken(rest); ok {
 		return scheme + " <jwt>"
 	}
-	if _, ok := openToken(value); ok {
+	if _, ok := decodeToken(value); ok {
 		return "<jwt>"
 	}
 	return x.text(value)

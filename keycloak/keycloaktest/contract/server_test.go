@@ -2,26 +2,25 @@ package contract
 
 import "time"
 
-// object is a piece of a realm file, or any JSON object.
+// An object is a JSON object, such as a part of a realm file.
 type object = map[string]any
 
-// A side is a Keycloak that the suite is played on: the real one, or the stand-in. The exchanges
-// talk to it over HTTP; these methods are only for what no client can do: an administrator's work,
-// and time.
+// A server is a Keycloak to run the suite on: a real one, or the stand-in. Exchanges talk to it
+// over HTTP. The methods are for what a client can't do: administrate realms, and let time pass.
 //
-// Its methods may be called concurrently. Objects are representations of the Admin API, as they
-// stand in a realm file as well; a patch names only what changes, and attributes are merged.
-type side interface {
-	name() string // for the summary, and for the names of subtests
+// The methods are safe for concurrent use. Objects are representations of the Admin API, which
+// realm files have, too. A patch has only what changes; attributes are merged.
+type server interface {
+	name() string // for the summary and the names of subtests
 	base() string // "http://localhost:8080"
 
-	// concurrent reports whether exchanges may be played at the same time. They may not where pass
-	// moves a clock that they would share.
+	// concurrent reports whether exchanges may run at the same time. They may not if wait moves a
+	// clock that they share.
 	concurrent() bool
 	now() time.Time
-	pass(time.Duration)
+	wait(time.Duration)
 
-	importRealm(object) error // a *refusal when the import is refused
+	importRealm(object) error // an *importError if the server rejects the file
 	removeRealm(realm string) error
 	patchRealm(realm string, patch object) error
 	patchClient(at clientRef, patch object) error
@@ -37,30 +36,30 @@ type side interface {
 	endSession(sessionRef) error
 
 	// failures waits until n failed logins are counted, and locked until the user is locked:
-	// Keycloak counts behind the answer's back.
+	// Keycloak counts asynchronously, after the response.
 	failures(at userRef, n int) error
 	locked(userRef) error
 	unlock(userRef) error
 
 	keyProviders(realm string) ([]keyProvider, error)
 	addKeyProvider(realm string, p keyProvider) (id string, err error)
-	patchKeyProvider(realm string, p keyProvider) error // the one with p.id
+	patchKeyProvider(realm string, p keyProvider) error // the provider with p.id
 	removeKeyProvider(realm, id string) error
 }
 
-// A refusal is an import that the side refused.
-type refusal struct {
+// An importError is the server's error response to an import.
+type importError struct {
 	status int
 	body   string
 }
 
-func (r *refusal) Error() string { return r.body }
+func (r *importError) Error() string { return r.body }
 
 type userRef struct{ realm, id string }
 
 type clientRef struct{ realm, clientID string }
 
-// A roleRef is a realm role when client is empty.
+// A roleRef refers to a role of a client, or to a realm role if client is empty.
 type roleRef struct{ client, name string }
 
 type sessionRef struct {
@@ -68,8 +67,8 @@ type sessionRef struct {
 	offline    bool
 }
 
-// A keyProvider is a component of type org.keycloak.keys.KeyProvider; config has single values,
-// such as "priority", "active", "enabled", "algorithm", "keySize", "ecdsaEllipticCurveKey".
+// A keyProvider is a component of type org.keycloak.keys.KeyProvider. Settings in config are
+// "priority", "active", "enabled", "algorithm", "keySize", "ecdsaEllipticCurveKey" and the like.
 type keyProvider struct {
 	id, name string
 	// rsa-generated, rsa-enc-generated, ecdsa-generated, eddsa-generated, hmac-generated,
