@@ -11,7 +11,7 @@ import (
 )
 
 // What gqlparser v2.5.37 reads otherwise than the specification, and what is done about it. See
-// docs/decisions/0014-the-document-language.md; with a gqlparser that knows September 2025 this
+// docs/decisions/0014-september-2025.md; with a gqlparser that knows September 2025 this
 // file goes.
 //
 //	descriptions of operations, variables and fragments    Rewrite blanks them
