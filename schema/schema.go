@@ -7,6 +7,8 @@ import (
 	"io/fs"
 )
 
+//go:generate go test -run TestReference -update .
+
 //go:embed *.graphqls
 var files embed.FS
 

@@ -1,0 +1,162 @@
+package schema
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+var update = flag.Bool("update", false, "write docs/schema.md")
+
+// docs/schema.md is up to date.
+func TestReference(t *testing.T) {
+	const name = "../docs/schema.md"
+	want := reference(load(t))
+	if *update {
+		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is out of date: run go generate ./schema", name)
+	}
+}
+
+// Every type, field, argument and directive is described.
+func TestDescriptions(t *testing.T) {
+	schema, described := load(t), 0
+	check := func(name, description string) {
+		if described++; strings.TrimSpace(description) == "" {
+			t.Errorf("%s has no description", name)
+		}
+	}
+	for _, definition := range ownTypes(schema) {
+		check(definition.Name, definition.Description)
+		for _, field := range definition.Fields {
+			if strings.HasPrefix(field.Name, "__") { // introspection
+				continue
+			}
+			check(definition.Name+"."+field.Name, field.Description)
+			for _, argument := range field.Arguments {
+				check(definition.Name+"."+field.Name+"."+argument.Name, argument.Description)
+			}
+		}
+	}
+	for _, directive := range ownDirectives(schema) {
+		check("@"+directive.Name, directive.Description)
+	}
+	if described < 40 {
+		t.Errorf("%d descriptions were checked, want more", described)
+	}
+}
+
+// load returns the schema of all files.
+func load(t *testing.T) *ast.Schema {
+	t.Helper()
+	var sources []*ast.Source
+	names, err := fs.Glob(Files(), "*.graphqls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := fs.ReadFile(Files(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, &ast.Source{Name: name, Input: string(text)})
+	}
+	schema, err := gqlparser.LoadSchema(sources...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// ownTypes returns the types that the files define: the root types, then the others by name.
+func ownTypes(schema *ast.Schema) (types []*ast.Definition) {
+	for _, definition := range schema.Types {
+		if !definition.BuiltIn {
+			types = append(types, definition)
+		}
+	}
+	rank := func(d *ast.Definition) string {
+		return map[*ast.Definition]string{schema.Query: "1", schema.Mutation: "2"}[d] + d.Name
+	}
+	slices.SortFunc(types, func(a, b *ast.Definition) int {
+		return strings.Compare(rank(a), rank(b))
+	})
+	return types
+}
+
+// ownDirectives returns the directives that the files define, by name.
+func ownDirectives(schema *ast.Schema) (directives []*ast.DirectiveDefinition) {
+	for _, directive := range schema.Directives {
+		if directive.Position != nil && !directive.Position.Src.BuiltIn {
+			directives = append(directives, directive)
+		}
+	}
+	slices.SortFunc(directives, func(a, b *ast.DirectiveDefinition) int {
+		return strings.Compare(a.Name, b.Name)
+	})
+	return directives
+}
+
+// reference returns docs/schema.md.
+func reference(schema *ast.Schema) string {
+	var b strings.Builder
+	b.WriteString("<!-- Generated from schema/*.graphqls by go generate ./schema. Don't edit. " +
+		"-->\n\n# Schema\n\nThe fields and types of CloakQL's API. [schema/](../schema/) has the same in " +
+		"SDL, and\n[Error codes](errors.md) the codes.\n")
+	for _, definition := range ownTypes(schema) {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", definition.Name, markdown(definition.Description, "\n"))
+		if len(definition.Fields) == 0 {
+			continue
+		}
+		b.WriteString("\n| field | type | |\n|---|---|---|\n")
+		for _, field := range definition.Fields {
+			if strings.HasPrefix(field.Name, "__") {
+				continue
+			}
+			name, text := "`"+field.Name+"`", markdown(field.Description, " ")
+			for _, directive := range field.Directives {
+				name += " `@" + directive.Name + "`"
+			}
+			for _, a := range field.Arguments {
+				text += fmt.Sprintf("<br>`%s: %s` – %s", a.Name, a.Type, markdown(a.Description, " "))
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, linked(schema, field.Type), text)
+		}
+	}
+	b.WriteString("\n## Directives\n\n| directive | |\n|---|---|\n")
+	for _, directive := range ownDirectives(schema) {
+		fmt.Fprintf(&b, "| `@%s` | %s |\n", directive.Name, markdown(directive.Description, " "))
+	}
+	return b.String()
+}
+
+// linked returns a type as Markdown, with a link if the page describes it.
+func linked(schema *ast.Schema, t *ast.Type) string {
+	if schema.Types[t.Name()].BuiltIn {
+		return "`" + t.String() + "`"
+	}
+	return fmt.Sprintf("[`%s`](#%s)", t, strings.ToLower(t.Name()))
+}
+
+// markdown returns a description with its error codes as code, and lines joined by separator.
+func markdown(description, separator string) string {
+	code := regexp.MustCompile(`\b[A-Z]{3,}(_[A-Z]+)+\b|\bUNAUTHENTICATED\b`)
+	text := strings.Join(strings.Split(strings.TrimSpace(description), "\n"), separator)
+	return code.ReplaceAllString(text, "`$0`")
+}
