@@ -134,7 +134,8 @@ func reference(schema *ast.Schema) string {
 				name += " `@" + directive.Name + "`"
 			}
 			for _, a := range field.Arguments {
-				text += fmt.Sprintf("<br>`%s: %s` – %s", a.Name, a.Type, markdown(a.Description, " "))
+				text += fmt.Sprintf("<br>`%s: %s` – %s", a.Name, a.Type,
+					markdown(a.Description, " "))
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, linked(schema, field.Type), text)
 		}
