@@ -15,55 +15,58 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A certsEndpoint is a realm's certs endpoint, whose answer may change.
+// A certsEndpoint is a realm's certs endpoint. A test can change its response.
 type certsEndpoint struct {
-	mu     sync.Mutex // guards the fields below
-	asked  []time.Time
-	answer roundTrip
+	mu       sync.Mutex // guards the fields below
+	requests []time.Time
+	respond  roundTrip
 }
 
 func (e *certsEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	e.mu.Lock()
-	e.asked = append(e.asked, time.Now())
-	answer := e.answer
+	e.requests = append(e.requests, time.Now())
+	respond := e.respond
 	e.mu.Unlock()
-	return answer(r)
+	return respond(r)
 }
 
-func (e *certsEndpoint) set(answer roundTrip) {
+func (e *certsEndpoint) set(respond roundTrip) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.answer = answer
+	e.respond = respond
 }
 
+// times returns the times of all requests.
 func (e *certsEndpoint) times() []time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return append([]time.Time{}, e.asked...)
+	return append([]time.Time{}, e.requests...)
 }
 
-func holding(signers ...signer) roundTrip {
+// serving responds with the signers' key set.
+func serving(signers ...signer) roundTrip {
 	body := certsOf(signers...)
 	return func(*http.Request) (*http.Response, error) { return respond(200, body) }
 }
 
+// down refuses the connection.
 func down(*http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 }
 
-// slow gives an answer after d, and respects the deadline of the caller.
-func slow(d time.Duration, answer roundTrip) roundTrip {
+// slow responds after d, unless the request's context ends first.
+func slow(d time.Duration, respond roundTrip) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		select {
 		case <-time.After(d):
-			return answer(r)
+			return respond(r)
 		case <-r.Context().Done():
 			return nil, r.Context().Err()
 		}
 	}
 }
 
-// A keyTest is a verifier of the local realm, whose certs endpoint answers as the test says.
+// A keyTest verifies tokens of the local realm with the keys of a certsEndpoint.
 type keyTest struct {
 	*testing.T
 	endpoint *certsEndpoint
@@ -72,30 +75,31 @@ type keyTest struct {
 	log      *logBook
 }
 
-func newKeyTest(t *testing.T, answer roundTrip) *keyTest {
-	endpoint, log := &certsEndpoint{answer: answer}, &logBook{}
+func newKeyTest(t *testing.T, respond roundTrip) *keyTest {
+	endpoint, log := &certsEndpoint{respond: respond}, &logBook{}
 	keys := NewKeySet(localRealm(t),
 		KeySetConfig{Transport: roundTrip(endpoint.RoundTrip), Log: log.logger()})
 	return &keyTest{t, endpoint, keys, newVerifier(t, keys, VerifierConfig{}), log}
 }
 
-// verify presents a token and compares why it is refused.
+// verify verifies a token and checks the error.
 func (t *keyTest) verify(s signer, want error) {
 	t.Helper()
 	if _, err := t.verifier.Verify(t.Context(), s.token(alice(t))); !errors.Is(err, want) {
-		t.Errorf("a token of %s: %v, want %v", s.kid, err, want)
+		t.Errorf("a token signed with %s: got %v, want %v", s.kid, err, want)
 	}
 }
 
-func (t *keyTest) fetched(want int) {
+// wantFetches checks how often the keys were fetched.
+func (t *keyTest) wantFetches(want int) {
 	t.Helper()
 	if got := len(t.endpoint.times()); got != want {
-		t.Errorf("keys were fetched %d times, want %d", got, want)
+		t.Errorf("%d fetches of keys, want %d", got, want)
 	}
 }
 
-// status compares what readiness would say.
-func (t *keyTest) status(usable, failing bool) {
+// wantStatus checks the result of Status.
+func (t *keyTest) wantStatus(usable, failing bool) {
 	t.Helper()
 	if gotUsable, failure := t.keys.Status(); gotUsable != usable || (failure != nil) != failing {
 		t.Errorf("Status() = %v, %v; want usable %v and failing %v", gotUsable, failure, usable,
@@ -103,44 +107,45 @@ func (t *keyTest) status(usable, failing bool) {
 	}
 }
 
-func TestAnUnknownKeyIsFetchedOnceASecond(t *testing.T) {
+// Unknown keys cause at most one fetch per second.
+func TestKeySet_unknownKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, holding(edDSA()))
-		k.status(false, false)
-		begin := time.Now()
+		k := newKeyTest(t, serving(edDSA()))
+		k.wantStatus(false, false)
+		start := time.Now()
 		k.verify(edDSA(), nil)
-		k.fetched(1)
-		for i := range 20 { // within the floor
+		k.wantFetches(1)
+		for i := range 20 { // within minFetchInterval
 			k.verify(stranger(i), identity.ErrKeyUnknown)
 		}
-		k.fetched(1)
+		k.wantFetches(1)
 		time.Sleep(minFetchInterval)
 		k.verify(stranger(0), identity.ErrKeyUnknown)
 		k.verify(stranger(0), identity.ErrKeyUnknown)
 		k.verify(edDSA(), nil)
-		k.fetched(2)
-		if took := time.Since(begin); took != minFetchInterval {
-			t.Errorf("somebody waited %v", took-minFetchInterval)
+		k.wantFetches(2)
+		if took := time.Since(start); took != minFetchInterval {
+			t.Errorf("Verify() waited for %v", took-minFetchInterval)
 		}
 	})
 }
 
-// Keycloak signs with a new key at once; nobody may need to restart for it.
-func TestANewKeyIsFoundByItsFirstToken(t *testing.T) {
+// Keycloak uses a new key as soon as it has one. The first token signed with it is accepted.
+func TestKeySet_newKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, holding(edDSA()))
+		k := newKeyTest(t, serving(edDSA()))
 		k.verify(edDSA(), nil)
-		k.endpoint.set(holding(edDSA(), es256()))
+		k.endpoint.set(serving(edDSA(), es256()))
 		time.Sleep(minFetchInterval)
 		k.verify(es256(), nil)
 		k.verify(edDSA(), nil)
-		k.fetched(2)
+		k.wantFetches(2)
 	})
 }
 
-// Key ids are free to make up; what is refused without a key must not cause a fetch.
-func TestARefusedTokenCausesNoFetch(t *testing.T) {
-	k := newKeyTest(t, holding(edDSA()))
+// Anyone can make up key IDs. A token that is rejected for its claims must not cause a fetch.
+func TestKeySet_noFetchForRejectedToken(t *testing.T) {
+	k := newKeyTest(t, serving(edDSA()))
 	for _, change := range []object{{"iss": "x"}, {"typ": "ID"}, {"aud": "x"}, {"sub": absent},
 		{"iat": noonPlus(time.Hour)}, {"exp": noonPlus(-time.Hour)}} {
 		_, err := k.verifier.Verify(t.Context(), stranger(0).token(with(t, alice(t), change)))
@@ -148,16 +153,17 @@ func TestARefusedTokenCausesNoFetch(t *testing.T) {
 			t.Errorf("%v is accepted", change)
 		}
 	}
-	k.fetched(0)
+	k.wantFetches(0)
 }
 
-func TestAThousandStrangers(t *testing.T) {
+// Of many tokens with unknown keys, maxWaiters wait for the fetch. The others fail at once.
+func TestKeySet_manyUnknownKeys(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		held  bool          // keys are, before the strangers come
-		slow  time.Duration // the fetch that they cause
-		after time.Duration // that the waiters are answered
-		want  error         // for the waiters; an outage, or a crowd, must sign nobody out
+		name   string
+		cached bool          // keys have been fetched before
+		fetch  time.Duration // how long the fetch takes
+		wait   time.Duration // how long the waiters wait
+		want   error         // the waiters' error; users must not be signed out for a slow fetch
 	}{
 		{"with keys", true, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
 		{"before the first fetch", false, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
@@ -165,29 +171,29 @@ func TestAThousandStrangers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k := newKeyTest(t, holding(edDSA()))
+				k := newKeyTest(t, serving(edDSA()))
 				fetches := 1
-				if tt.held {
+				if tt.cached {
 					k.verify(edDSA(), nil)
 					fetches = 2
 				}
-				k.endpoint.set(slow(tt.slow, holding(edDSA())))
+				k.endpoint.set(slow(tt.fetch, serving(edDSA())))
 				time.Sleep(minFetchInterval)
 				payload := alice(t)
 				var mu sync.Mutex
-				answered := map[time.Duration]int{}
-				begin := time.Now()
-				var strangers sync.WaitGroup
+				waits := map[time.Duration]int{} // how many calls took so long
+				start := time.Now()
+				var callers sync.WaitGroup
 				for i := range 1000 {
-					strangers.Go(func() {
+					callers.Go(func() {
 						_, err := k.verifier.Verify(t.Context(), stranger(i).token(payload))
 						mu.Lock()
 						defer mu.Unlock()
-						took := time.Since(begin)
-						answered[took]++
+						took := time.Since(start)
+						waits[took]++
 						want := tt.want
 						if took == 0 {
-							// the key may be in what is being fetched
+							// The fetch in flight may bring the key.
 							want = identity.ErrKeysUnavailable
 						}
 						if !errors.Is(err, want) {
@@ -196,77 +202,79 @@ func TestAThousandStrangers(t *testing.T) {
 					})
 				}
 				synctest.Wait()
-				if tt.held { // nobody else is hindered meanwhile
+				if tt.cached { // known keys work meanwhile
 					k.verify(edDSA(), nil)
 				}
-				strangers.Wait()
-				if answered[0] != 1000-maxWaiters || answered[tt.after] != maxWaiters {
-					t.Errorf("answered %v; want all but %d at once", answered, maxWaiters)
+				callers.Wait()
+				if waits[0] != 1000-maxWaiters || waits[tt.wait] != maxWaiters {
+					t.Errorf("waited %v; want all but %d calls to return at once", waits, maxWaiters)
 				}
 				time.Sleep(time.Second)
-				k.fetched(fetches)
+				k.wantFetches(fetches)
 			})
 		})
 	}
 }
 
-func TestAWaiterLeavesWithItsContext(t *testing.T) {
+// A caller waits for a fetch until its context is done. The fetch continues.
+func TestKeySet_waiterCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, slow(1200*time.Millisecond, holding(edDSA())))
+		k := newKeyTest(t, slow(1200*time.Millisecond, serving(edDSA())))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
 		var others sync.WaitGroup
-		begin := time.Now()
+		start := time.Now()
 		_, err := k.verifier.Verify(ctx, edDSA().token(alice(t)))
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second/2 {
-			t.Errorf("got %v after %v, want %v after half a second", err, time.Since(begin),
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second/2 {
+			t.Errorf("got %v after %v, want %v after half a second", err, time.Since(start),
 				context.DeadlineExceeded)
 		}
 		if refused, ok := errors.AsType[*identity.Error](err); ok {
-			t.Errorf("the token is blamed: %v", refused)
+			t.Errorf("got %v, want no identity.Error", refused)
 		}
-		// It had begun the fetch, which others wait for.
+		// Others wait for the fetch that it started.
 		others.Go(func() { k.verify(edDSA(), nil) })
 		others.Wait()
-		if took := time.Since(begin); took != 1200*time.Millisecond {
+		if took := time.Since(start); took != 1200*time.Millisecond {
 			t.Errorf("the fetch took %v, want 1.2 s", took)
 		}
-		k.fetched(1)
+		k.wantFetches(1)
 	})
 }
 
-// A caller that leaves gives its place on the fetch back: strangers who hang up at once must not
-// hold them all.
-func TestPlacesAreGivenBack(t *testing.T) {
+// A waiter whose context is done makes room for another one. Clients that hang up at once must not
+// keep all the places.
+func TestKeySet_cancelFreesWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, holding(edDSA()))
+		k := newKeyTest(t, serving(edDSA()))
 		k.verify(edDSA(), nil)
-		k.endpoint.set(slow(time.Second/2, holding(edDSA(), es256())))
+		k.endpoint.set(slow(time.Second/2, serving(edDSA(), es256())))
 		time.Sleep(minFetchInterval)
 		hangUp, cancel := context.WithCancel(t.Context())
-		var strangers sync.WaitGroup
+		var waiters sync.WaitGroup
 		payload := alice(t)
 		for i := range maxWaiters {
-			strangers.Go(func() { k.verifier.Verify(hangUp, stranger(i).token(payload)) })
+			waiters.Go(func() { k.verifier.Verify(hangUp, stranger(i).token(payload)) })
 		}
 		synctest.Wait()
 		k.verify(es256(), identity.ErrKeysUnavailable)
 		cancel()
-		strangers.Wait()
+		waiters.Wait()
 		k.verify(es256(), nil)
-		k.fetched(2)
+		k.wantFetches(2)
 	})
 }
 
-// A fetch is everybody's: what the context of the one who caused it holds is not for the others.
-func TestAFetchTakesNothingFromItsCaller(t *testing.T) {
+// All callers share a fetch, so it uses neither the values nor the cancellation of its caller's
+// context.
+func TestKeySet_fetchIgnoresCallerContext(t *testing.T) {
 	type secret struct{}
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, func(r *http.Request) (*http.Response, error) {
 			if r.Context().Value(secret{}) != nil {
 				t.Error("the fetch has the context of a caller")
 			}
-			return holding(edDSA())(r)
+			return serving(edDSA())(r)
 		})
 		_, err := k.verifier.Verify(context.WithValue(t.Context(), secret{}, "a caller's"),
 			edDSA().token(alice(t)))
@@ -277,54 +285,54 @@ func TestAFetchTakesNothingFromItsCaller(t *testing.T) {
 		if err := k.keys.Run(ended); !errors.Is(err, context.Canceled) {
 			t.Errorf("Run() = %v, want %v", err, context.Canceled)
 		}
-		k.fetched(1)
+		k.wantFetches(1)
 	})
 }
 
-func TestAnOutageSignsNobodyOut(t *testing.T) {
+// During an outage, cached keys stay valid for MaxAge.
+func TestKeySet_outage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, holding(edDSA()))
+		k := newKeyTest(t, serving(edDSA()))
 		go k.keys.Run(t.Context())
 		synctest.Wait()
-		k.status(true, false)
+		k.wantStatus(true, false)
 		k.endpoint.set(down)
 		time.Sleep(refreshInterval + time.Second)
-		k.status(true, true)
+		k.wantStatus(true, true)
 		k.verify(edDSA(), nil)
 		k.verify(stranger(0), identity.ErrKeysUnavailable)
 
 		time.Sleep(24*time.Hour - refreshInterval - 2*time.Second)
 		k.verify(edDSA(), nil)
 		time.Sleep(2 * time.Second)
-		k.status(false, true)
+		k.wantStatus(false, true)
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
 		k.verify(stranger(0), identity.ErrKeysUnavailable)
 
-		k.endpoint.set(holding(edDSA()))
+		k.endpoint.set(serving(edDSA()))
 		time.Sleep(10 * time.Second)
-		k.status(true, false)
+		k.wantStatus(true, false)
 		k.verify(edDSA(), nil)
 		k.verify(stranger(0), identity.ErrKeyUnknown)
 	})
 }
 
-// Even a Keycloak that hangs, so that each try takes its whole time, is found to be back within 10
-// s.
-func TestRecoveryFromAKeycloakThatHung(t *testing.T) {
+// After a Keycloak that hung, so that each try timed out, keys are fetched within ten seconds.
+func TestKeySet_recoveryAfterHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, slow(time.Hour, holding(edDSA())))
+		k := newKeyTest(t, slow(time.Hour, serving(edDSA())))
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
-		k.status(false, true)
-		k.endpoint.set(holding(edDSA()))
+		k.wantStatus(false, true)
+		k.endpoint.set(serving(edDSA()))
 		time.Sleep(10 * time.Second)
-		k.status(true, false)
+		k.wantStatus(true, false)
 	})
 }
 
-func TestKeysAreFetchedAnewInTheBackground(t *testing.T) {
+func TestKeySet_Run_refreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, holding(edDSA()))
+		k := newKeyTest(t, serving(edDSA()))
 		ended := make(chan error)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { ended <- k.keys.Run(ctx) }()
@@ -336,105 +344,109 @@ func TestKeysAreFetchedAnewInTheBackground(t *testing.T) {
 		}
 		count := len(k.endpoint.times())
 		time.Sleep(time.Hour)
-		k.fetched(count)
+		k.wantFetches(count)
 	})
 }
 
-func TestBackoffIsCapped(t *testing.T) {
+func TestKeySet_Run_backoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, down)
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
 		times := k.endpoint.times()
-		for i, most := range []time.Duration{firstRetry, 2 * firstRetry} {
-			checkGaps(t, times[i:i+2], most*4/5, most)
+		for i, retry := range []time.Duration{firstRetry, 2 * firstRetry} {
+			checkGaps(t, times[i:i+2], retry*4/5, retry)
 		}
 		checkGaps(t, times[2:], maxRetry*4/5, maxRetry)
 	})
 }
 
-func checkGaps(t *testing.T, times []time.Time, least, most time.Duration) {
+// checkGaps checks that the times are minGap to maxGap apart.
+func checkGaps(t *testing.T, times []time.Time, minGap, maxGap time.Duration) {
 	t.Helper()
 	if len(times) < 2 {
-		t.Fatalf("fetched %d times", len(times))
+		t.Fatalf("%d fetches, want at least 2", len(times))
 	}
 	for i := range times[1:] {
-		if gap := times[i+1].Sub(times[i]); gap < least || gap > most {
-			t.Errorf("fetch %d came %v after the one before; want %v to %v", i+1, gap, least, most)
+		if gap := times[i+1].Sub(times[i]); gap < minGap || gap > maxGap {
+			t.Errorf("fetch %d came %v after the previous one, want %v to %v", i+1, gap, minGap,
+				maxGap)
 		}
 	}
 }
 
-func TestAVanishedKeyStopsVerifying(t *testing.T) {
+// A key that Keycloak no longer publishes is dropped with the next refresh.
+func TestKeySet_removedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, holding(edDSA(), es256()))
+		k := newKeyTest(t, serving(edDSA(), es256()))
 		go k.keys.Run(t.Context())
 		synctest.Wait()
 		k.verify(edDSA(), nil)
-		k.endpoint.set(holding(es256()))
+		k.endpoint.set(serving(es256()))
 		time.Sleep(refreshInterval + time.Second)
 		k.verify(edDSA(), identity.ErrKeyUnknown)
 		k.verify(es256(), nil)
 	})
 }
 
-func TestOneLogLineForEachChange(t *testing.T) {
+// Fetches are logged when they start to fail and when they succeed again, not every time.
+func TestKeySet_logsChangesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, down)
 		go k.keys.Run(t.Context())
 		var want []string
-		expect := func(level, says string) {
+		expect := func(level, msg string) {
 			t.Helper()
-			want = append(want, says)
+			want = append(want, msg)
 			lines := strings.Split(strings.TrimSpace(k.log.String()), "\n")
 			if len(lines) != len(want) {
 				t.Fatalf("logged %d lines, want %d:\n%s", len(lines), len(want), k.log)
 			}
 			if last := lines[len(lines)-1]; !strings.Contains(last, level) ||
-				!strings.Contains(last, says) || !strings.Contains(last, "/certs") {
-				t.Errorf("logged %q, want %s %q and the URL", last, level, says)
+				!strings.Contains(last, msg) || !strings.Contains(last, "/certs") {
+				t.Errorf("logged %q, want %s, %q and the URL", last, level, msg)
 			}
 		}
 		time.Sleep(time.Hour)
 		expect("level=WARN", "connection refused")
-		k.endpoint.set(holding(edDSA()))
+		k.endpoint.set(serving(edDSA()))
 		time.Sleep(time.Hour)
 		expect("level=INFO", "keys fetched")
 		k.endpoint.set(func(*http.Request) (*http.Response, error) { return respond(503, "") })
 		time.Sleep(time.Hour)
 		expect("level=WARN", "answer 503")
-		k.endpoint.set(holding(edDSA()))
+		k.endpoint.set(serving(edDSA()))
 		time.Sleep(time.Hour)
 		expect("level=INFO", "held=1")
 	})
 }
 
-// Traffic keeps the set fresh where nobody called Run: a withdrawn key verifies until the set is
-// old, and one fetch longer. Nobody waits for that fetch, and a hundred requests at once cause one.
-func TestKeySet_without_Run_drops_a_withdrawn_key(t *testing.T) {
+// Without Run, the first request after the refresh interval refreshes the keys. Until that fetch is
+// done, a removed key still verifies. No request waits for it, and many requests share one fetch.
+func TestKeySet_withoutRun_removedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, holding(edDSA(), es256()))
+		k := newKeyTest(t, serving(edDSA(), es256()))
 		k.verify(es256(), nil)
-		k.endpoint.set(slow(2*time.Second, holding(edDSA())))
-		time.Sleep(refreshInterval*4/5 - time.Second) // it is fresh as yet
+		k.endpoint.set(slow(2*time.Second, serving(edDSA())))
+		time.Sleep(refreshInterval*4/5 - time.Second) // still fresh
 		k.verify(es256(), nil)
 		synctest.Wait()
-		k.fetched(1)
+		k.wantFetches(1)
 		time.Sleep(refreshInterval/5 + time.Second)
-		k.verify(es256(), nil) // and begins the fetch
+		k.verify(es256(), nil) // starts the fetch
 		synctest.Wait()
-		k.fetched(2)
-		asked := time.Now()
-		var all sync.WaitGroup
+		k.wantFetches(2)
+		start := time.Now()
+		var callers sync.WaitGroup
 		for range 100 {
-			all.Go(func() { k.verify(edDSA(), nil) })
+			callers.Go(func() { k.verify(edDSA(), nil) })
 		}
-		all.Wait()
-		if waited := time.Since(asked); waited != 0 {
-			t.Errorf("requests with a good key waited %v for the refresh", waited)
+		callers.Wait()
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("requests with a known key waited %v for the refresh", waited)
 		}
-		k.fetched(2)
-		k.endpoint.set(holding(edDSA()))
+		k.wantFetches(2)
+		k.endpoint.set(serving(edDSA()))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		k.verify(es256(), identity.ErrKeyUnknown)
@@ -442,65 +454,65 @@ func TestKeySet_without_Run_drops_a_withdrawn_key(t *testing.T) {
 	})
 }
 
-// After a long silence the first token waits for fresh keys: a withdrawn one doesn't pass even
-// once.
-func TestKeySet_without_Run_is_fetched_anew_after_silence(t *testing.T) {
-	for _, silence := range []time.Duration{11 * time.Minute, 23 * time.Hour, 25 * time.Hour,
+// Without Run, the first token after a long idle time waits for fresh keys, so that a removed key
+// isn't accepted even once.
+func TestKeySet_withoutRun_idle(t *testing.T) {
+	for _, idle := range []time.Duration{11 * time.Minute, 23 * time.Hour, 25 * time.Hour,
 		1000 * time.Hour} {
-		t.Run(silence.String(), func(t *testing.T) {
+		t.Run(idle.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k := newKeyTest(t, holding(edDSA(), es256()))
+				k := newKeyTest(t, serving(edDSA(), es256()))
 				k.verify(es256(), nil)
-				k.endpoint.set(slow(500*time.Millisecond, holding(edDSA())))
-				time.Sleep(silence)
+				k.endpoint.set(slow(500*time.Millisecond, serving(edDSA())))
+				time.Sleep(idle)
 				k.verify(es256(), identity.ErrKeyUnknown)
 				k.verify(edDSA(), nil)
-				k.fetched(2)
+				k.wantFetches(2)
 			})
 		})
 	}
 }
 
-// Where no answer comes after a silence, keys are good for as long as Run would keep them, and few
-// wait for it.
-func TestKeySet_without_Run_outlives_an_outage(t *testing.T) {
+// Without Run, keys stay valid during an outage for as long as with it. Once the outage is known,
+// no caller waits.
+func TestKeySet_withoutRun_outage(t *testing.T) {
 	for name, outage := range map[string]roundTrip{"down": down, "hangs": slow(time.Hour, down)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k := newKeyTest(t, holding(edDSA()))
+				k := newKeyTest(t, serving(edDSA()))
 				k.verify(edDSA(), nil)
 				k.endpoint.set(outage)
 				time.Sleep(23 * time.Hour)
-				begin := time.Now()
+				start := time.Now()
 				k.verify(edDSA(), nil)
-				if waited := time.Since(begin); waited > maxWait {
-					t.Errorf("the first token waited %v", waited)
+				if waited := time.Since(start); waited > maxWait {
+					t.Errorf("the first token waited for %v", waited)
 				}
 				time.Sleep(fetchTimeout)
-				// the outage is known now: no caller waits, and fetches are as rare as with Run
+				// The outage is known now: no caller waits, and fetches are as rare as with Run.
 				for range 60 {
-					begin = time.Now()
+					start = time.Now()
 					k.verify(edDSA(), nil)
-					if waited := time.Since(begin); waited != 0 {
-						t.Errorf("a token waited %v in a known outage", waited)
+					if waited := time.Since(start); waited != 0 {
+						t.Errorf("a token waited for %v in a known outage", waited)
 					}
 					time.Sleep(time.Second)
 				}
 				if tries := len(k.endpoint.times()); tries > 30 {
-					t.Errorf("%d fetches in a minute of outage", tries)
+					t.Errorf("%d fetches in a minute of outage, want at most 30", tries)
 				}
-				k.endpoint.set(holding(es256()))
+				k.endpoint.set(serving(es256()))
 				time.Sleep(2 * maxRetry)
-				k.verify(edDSA(), nil) // begins the fetch that drops it
+				k.verify(edDSA(), nil) // starts the fetch that drops it
 				synctest.Wait()
 				k.verify(edDSA(), identity.ErrKeyUnknown)
-				// A failure isn't an excuse for ever.
+				// A past failure doesn't exempt a later token from waiting for fresh keys.
 				k.endpoint.set(down)
 				time.Sleep(refreshInterval)
 				k.verify(es256(), nil)
 				synctest.Wait()
-				k.status(true, true)
-				k.endpoint.set(holding(edDSA()))
+				k.wantStatus(true, true)
+				k.endpoint.set(serving(edDSA()))
 				time.Sleep(time.Hour)
 				k.verify(es256(), identity.ErrKeyUnknown)
 			})
@@ -508,17 +520,17 @@ func TestKeySet_without_Run_outlives_an_outage(t *testing.T) {
 	}
 }
 
-// A readiness probe is a use: a server that gets no traffic before it is ready would never become
-// ready.
-func TestKeySet_Status_keeps_the_set_fresh(t *testing.T) {
+// Status fetches keys too. Otherwise a server that gets no traffic until it is ready would never
+// become ready.
+func TestKeySet_Status_refreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, holding(edDSA()))
-		k.status(false, false)
+		k := newKeyTest(t, serving(edDSA()))
+		k.wantStatus(false, false)
 		synctest.Wait()
-		k.status(true, false)
+		k.wantStatus(true, false)
 		for range 48 * 60 {
 			time.Sleep(time.Minute)
-			k.status(true, false)
+			k.wantStatus(true, false)
 		}
 		if times := k.endpoint.times(); len(times) < 48*60/6 || len(times) > 48*60/4 {
 			t.Errorf("%d fetches in 48 hours, want one in about five minutes", len(times))
@@ -526,10 +538,10 @@ func TestKeySet_Status_keeps_the_set_fresh(t *testing.T) {
 	})
 }
 
-// With Run and traffic there are as many fetches as with Run.
-func TestKeySet_with_Run_and_traffic_fetches_no_more(t *testing.T) {
+// With Run, traffic causes no additional fetches.
+func TestKeySet_Run_withTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, holding(edDSA()))
+		k := newKeyTest(t, serving(edDSA()))
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- k.keys.Run(ctx) }()
