@@ -120,7 +120,7 @@ func reference(schema *ast.Schema) string {
 		"-->\n\n# Schema\n\nThe fields and types of CloakQL's API. [schema/](../schema/) has the same in " +
 		"SDL, and\n[Error codes](errors.md) the codes.\n")
 	for _, definition := range ownTypes(schema) {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n", definition.Name, markdown(definition.Description, "\n"))
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", definition.Name, wrap(markdown(definition.Description)))
 		if len(definition.Fields) == 0 {
 			continue
 		}
@@ -129,20 +129,20 @@ func reference(schema *ast.Schema) string {
 			if strings.HasPrefix(field.Name, "__") {
 				continue
 			}
-			name, text := "`"+field.Name+"`", markdown(field.Description, " ")
+			name, text := "`"+field.Name+"`", markdown(field.Description)
 			for _, directive := range field.Directives {
 				name += " `@" + directive.Name + "`"
 			}
 			for _, a := range field.Arguments {
 				text += fmt.Sprintf("<br>`%s: %s` – %s", a.Name, a.Type,
-					markdown(a.Description, " "))
+					markdown(a.Description))
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, linked(schema, field.Type), text)
 		}
 	}
 	b.WriteString("\n## Directives\n\n| directive | |\n|---|---|\n")
 	for _, directive := range ownDirectives(schema) {
-		fmt.Fprintf(&b, "| `@%s` | %s |\n", directive.Name, markdown(directive.Description, " "))
+		fmt.Fprintf(&b, "| `@%s` | %s |\n", directive.Name, markdown(directive.Description))
 	}
 	return b.String()
 }
@@ -155,9 +155,28 @@ func linked(schema *ast.Schema, t *ast.Type) string {
 	return fmt.Sprintf("[`%s`](#%s)", t, strings.ToLower(t.Name()))
 }
 
-// markdown returns a description with its error codes as code, and lines joined by separator.
-func markdown(description, separator string) string {
+// markdown returns a description on one line, with its error codes as code.
+func markdown(description string) string {
 	code := regexp.MustCompile(`\b[A-Z]{3,}(_[A-Z]+)+\b|\bUNAUTHENTICATED\b`)
-	text := strings.Join(strings.Split(strings.TrimSpace(description), "\n"), separator)
-	return code.ReplaceAllString(text, "`$0`")
+	return code.ReplaceAllString(strings.Join(strings.Fields(description), " "), "`$0`")
+}
+
+// wrap returns text in lines of at most 100 columns.
+func wrap(text string) string {
+	var b strings.Builder
+	column := 0
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case column == 0:
+		case column+1+len(word) > 100:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
 }
