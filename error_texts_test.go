@@ -81,14 +81,14 @@ const (
 // newPlainKeycloak starts a Keycloak for plainServer.
 func newPlainKeycloak(t *testing.T) *keycloaktest.Server {
 	t.Helper()
-	return keycloaktest.New(t, keycloaktest.Plan{
+	return keycloaktest.New(t, keycloaktest.RealmSpec{
 		Name: "shop",
-		Clients: []keycloaktest.PlannedClient{
+		Clients: []keycloaktest.ClientSpec{
 			{ID: plainClientID, Secret: plainSecret},
 			{ID: "no-passwords", Secret: plainSecret, Settings: map[string]any{"directAccessGrantsEnabled": false}},
 			{ID: "asks-consent", Secret: plainSecret, Settings: map[string]any{"consentRequired": true}},
 		},
-		Users: []keycloaktest.PlannedUser{
+		Users: []keycloaktest.UserSpec{
 			{Name: "ann", Password: plainPassword},
 			{Name: "off", Password: plainPassword, Settings: map[string]any{"enabled": false}},
 		},
@@ -112,7 +112,7 @@ func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mint := func(m keycloaktest.Mint) string {
+	mint := func(m keycloaktest.TokenSpec) string {
 		t.Helper()
 		token, err := kc.Realm("shop").Mint(m)
 		if err != nil {
@@ -149,11 +149,11 @@ func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 				Issuers: []keycloak.Issuer{{Names: []string{"https://sso.internal/realms/shop"}}},
 			}, "token is not meant for this API"},
 		{"wrong audience", me, signedIn.AccessToken, clientConfig{}, verifierConfig{Audience: []string{"b1lling"}}, "token is not meant for this API"},
-		{"expired", me, mint(keycloaktest.Mint{Claims: map[string]any{"aud": plainClientID, "sub": "s"}, Lifetime: -time.Hour}),
+		{"expired", me, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": plainClientID, "sub": "s"}, Lifetime: -time.Hour}),
 			clientConfig{}, verifierConfig{}, "token has expired"},
-		{"not yet valid", me, mint(keycloaktest.Mint{Claims: map[string]any{"aud": plainClientID, "sub": "s", "nbf": time.Now().Add(time.Hour)}}),
+		{"not yet valid", me, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": plainClientID, "sub": "s", "nbf": time.Now().Add(time.Hour)}}),
 			clientConfig{}, verifierConfig{}, "token is not valid yet"},
-		{"unknown key", me, mint(keycloaktest.Mint{Claims: map[string]any{"aud": plainClientID, "sub": "s"}, Header: map[string]any{"kid": "n0-such-key"}}),
+		{"unknown key", me, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": plainClientID, "sub": "s"}, Header: map[string]any{"kid": "n0-such-key"}}),
 			clientConfig{}, verifierConfig{}, "token is signed with an unknown key"},
 		{"wrong signature", me, signedIn.AccessToken[:len(signedIn.AccessToken)-8] + "AAAAAAAA", clientConfig{}, verifierConfig{}, "token signature is wrong"},
 		{"keys, Keycloak down", me, signedIn.AccessToken, clientConfig{},

@@ -44,7 +44,7 @@ func TestErrorTable(t *testing.T) {
 	me := func(authorization string) exchange {
 		return exchange{query: `{ me { id } }`, authorization: authorization}
 	}
-	good, refused := bearer(t, kc, keycloaktest.Mint{}), refusedTokens(t, kc, local)
+	good, refused := bearer(t, kc, keycloaktest.TokenSpec{}), refusedTokens(t, kc, local)
 	// of the same length as the real signature
 	forged := good[:strings.LastIndex(good, ".")+1] + strings.Repeat("A", 342)
 
@@ -76,12 +76,12 @@ func TestErrorTable(t *testing.T) {
 		{s, me("Basic YTpi"), 200, "UNAUTHENTICATED/TOKEN_MISSING", "Not authenticated", "me"},
 		{s, me("Bearer null"), 200, "UNAUTHENTICATED/TOKEN_MALFORMED", "Token is malformed", "me"},
 		{s, me("Bearer " + strings.Repeat("a", 16<<10+1)), 200, "UNAUTHENTICATED/TOKEN_TOO_LARGE", "Token is too large", "me"},
-		{s, me(bearer(t, kc, keycloaktest.Mint{Claims: map[string]any{"iss": "https://elsewhere"}})), 200, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Token is not meant for this API", "me"},
-		{s, me(bearer(t, kc, keycloaktest.Mint{Claims: map[string]any{"nbf": time.Now().Unix() + 600}})), 200, "UNAUTHENTICATED/TOKEN_NOT_YET_VALID", "Token isn't valid yet", "me"},
-		{s, me(bearer(t, kc, keycloaktest.Mint{Lifetime: -time.Minute})), 200, "UNAUTHENTICATED/TOKEN_EXPIRED", "Token has expired", "me"},
-		{s, me(bearer(t, kc, keycloaktest.Mint{Header: map[string]any{"kid": "unknown"}})), 200, "UNAUTHENTICATED/KEY_UNKNOWN", "Token signature couldn't be verified", "me"},
+		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Claims: map[string]any{"iss": "https://elsewhere"}})), 200, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Token is not meant for this API", "me"},
+		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Claims: map[string]any{"nbf": time.Now().Unix() + 600}})), 200, "UNAUTHENTICATED/TOKEN_NOT_YET_VALID", "Token isn't valid yet", "me"},
+		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})), 200, "UNAUTHENTICATED/TOKEN_EXPIRED", "Token has expired", "me"},
+		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Header: map[string]any{"kid": "unknown"}})), 200, "UNAUTHENTICATED/KEY_UNKNOWN", "Token signature couldn't be verified", "me"},
 		{s, me(forged), 200, "UNAUTHENTICATED/TOKEN_SIGNATURE", "Token signature couldn't be verified", "me"},
-		{withBroken, me(bearer(t, broken, keycloaktest.Mint{})), 200, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
+		{withBroken, me(bearer(t, broken, keycloaktest.TokenSpec{})), 200, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
 
 		{s, login(""), 200, "BAD_USER_INPUT", "Request malformed!", "login"},
 		{s, refresh("tab\there"), 200, "BAD_USER_INPUT", "Request malformed!", "refresh"},
@@ -226,7 +226,7 @@ func TestLogin_identicalFailures(t *testing.T) {
 func TestPublicFields_badToken(t *testing.T) {
 	kc := newShop(t, "hush")
 	s := newSite(t, goodConfig(t, at(kc)), nil)
-	expired := bearer(t, kc, keycloaktest.Mint{Lifetime: -time.Minute})
+	expired := bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})
 	_, body := s.do(t,
 		exchange{query: `mutation { login(username: "alice", password: "hush") { tokenType } }`,
 			authorization: expired})
@@ -389,7 +389,8 @@ func TestErrorDetail_namesSettings(t *testing.T) {
 	kc := newShop(t, "alice-password")
 	s := newSite(t, goodConfig(t, at(kc)), nil)
 	_, body := s.do(t, exchange{query: "{ me { id } }",
-		authorization: bearer(t, kc, keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}})})
+		authorization: bearer(t, kc,
+			keycloaktest.TokenSpec{Claims: map[string]any{"aud": "billing"}})})
 	if !strings.Contains(body, "(KEYCLOAK_AUDIENCE)") || strings.Contains(body, "VerifierConfig") {
 		t.Errorf("got %s, want a response that names KEYCLOAK_AUDIENCE", body)
 	}

@@ -91,10 +91,10 @@ func newGraphQL(
 
 // A gqlgen server assembled from the parts, as docs/library.md shows it. New does this and more.
 func Example_parts() {
-	kc := must(keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{keycloaktest.Plan{
+	kc := must(keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{keycloaktest.RealmSpec{
 		Name:    "shop",
-		Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "hush"}},
-		Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "hush"}, {Name: "bob"}},
+		Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "hush"}},
+		Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "hush"}, {Name: "bob"}},
 	}.File()}}))
 	defer kc.Close()
 	resolvers := product{
@@ -116,7 +116,7 @@ func Example_parts() {
 	fmt.Println(post(h, must(shop.SignIn("shop-api", "alice")).AccessToken, me))
 	fmt.Println(post(h, must(shop.SignIn("shop-api", "bob")).AccessToken, me))
 	fmt.Println(post(h,
-		must(shop.Mint(keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}})), me))
+		must(shop.Mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": "billing"}})), me))
 
 	// Output:
 	// {"data":{"login":{"tokenType":"Bearer"}}}
@@ -142,12 +142,12 @@ func newOrders(verifier *keycloak.Verifier, log *slog.Logger) http.Handler {
 func Example_verifier() {
 	kc := must(
 		keycloaktest.Start(
-			keycloaktest.Config{Realms: [][]byte{keycloaktest.Plan{Name: "shop"}.File()}}))
+			keycloaktest.Config{Realms: [][]byte{keycloaktest.RealmSpec{Name: "shop"}.File()}}))
 	defer kc.Close()
 	h := newOrders(must(newVerifier(kc.URL, quiet)), quiet)
 	for _, audience := range []string{"billing", "shop-api"} {
 		r := httptest.NewRequest(http.MethodGet, "/orders", nil)
-		r.Header.Set("Authorization", "Bearer "+must(kc.Realm("shop").Mint(keycloaktest.Mint{
+		r.Header.Set("Authorization", "Bearer "+must(kc.Realm("shop").Mint(keycloaktest.TokenSpec{
 			Claims: map[string]any{"sub": "4711", "aud": audience}})))
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

@@ -68,14 +68,14 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 func newShop(t testing.TB, secret string) *keycloaktest.Server {
 	t.Helper()
 	disabled := map[string]any{"enabled": false}
-	kc := keycloaktest.New(t, keycloaktest.Plan{
+	kc := keycloaktest.New(t, keycloaktest.RealmSpec{
 		Name:     "shop",
 		Settings: map[string]any{"bruteForceProtected": true, "revokeRefreshToken": true},
-		Clients: []keycloaktest.PlannedClient{
+		Clients: []keycloaktest.ClientSpec{
 			{ID: "shop-api", Secret: secret},
 			{ID: "no-direct-grants", Secret: secret, Settings: map[string]any{"directAccessGrantsEnabled": false}},
 		},
-		Users: []keycloaktest.PlannedUser{
+		Users: []keycloaktest.UserSpec{
 			{Name: "alice", Password: secret},
 			{Name: "wrong", Password: "another"},
 			{Name: "locked", Password: secret},
@@ -104,7 +104,7 @@ func signIn(t testing.TB, kc *keycloaktest.Server) keycloaktest.Tokens {
 }
 
 // bearer returns an Authorization header with an access token for shop-api, modified by m.
-func bearer(t testing.TB, kc *keycloaktest.Server, m keycloaktest.Mint) string {
+func bearer(t testing.TB, kc *keycloaktest.Server, m keycloaktest.TokenSpec) string {
 	t.Helper()
 	claims := map[string]any{"aud": "shop-api", "sub": "5d35c4eb"}
 	maps.Copy(claims, m.Claims)

@@ -104,7 +104,7 @@ func TestNew_ownSchema(t *testing.T) {
 	const me = `{ me { username } }`
 	alice := signIn(t, kc).AccessToken
 	foreign, _ := strings.CutPrefix(bearer(t, kc,
-		keycloaktest.Mint{Claims: map[string]any{"aud": "billing"}}), "Bearer ")
+		keycloaktest.TokenSpec{Claims: map[string]any{"aud": "billing"}}), "Bearer ")
 	for _, tt := range []struct{ name, token, query, want string }{
 		{"guarded", "", me, `{"errors":[{"message":"Not authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":{"me":null}}`},
 		{"another audience", foreign, me, `{"errors":[{"message":"Token is not meant for this API","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":{"me":null}}`},
@@ -132,10 +132,10 @@ func TestHandler_removedKeyWithoutRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := newPipeListener()
 		kc, err := keycloaktest.Start(keycloaktest.Config{Listener: listener,
-			Realms: [][]byte{keycloaktest.Plan{
+			Realms: [][]byte{keycloaktest.RealmSpec{
 				Name:    "shop",
-				Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "hush"}},
-				Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "hush"}},
+				Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "hush"}},
+				Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "hush"}},
 			}.File()}})
 		if err != nil {
 			t.Fatal(err)
@@ -146,7 +146,7 @@ func TestHandler_removedKeyWithoutRun(t *testing.T) {
 		config := importerConfig(t, kc, product{me: identity.Require})
 		config.Client.Transport = transport
 		h := newServer(t, config).Handler()
-		token, _ := strings.CutPrefix(bearer(t, kc, keycloaktest.Mint{Claims: map[string]any{
+		token, _ := strings.CutPrefix(bearer(t, kc, keycloaktest.TokenSpec{Claims: map[string]any{
 			"exp": time.Now().Add(24 * time.Hour).Unix(), "preferred_username": "alice"}}),
 			"Bearer ")
 		const me = `{ me { username } }`
@@ -297,7 +297,7 @@ func TestNew_withoutClient(t *testing.T) {
 	var log lockedBuffer
 	config.Log = slog.New(slog.NewTextHandler(&log, nil))
 	server := newServer(t, config)
-	token, _ := strings.CutPrefix(bearer(t, kc, keycloaktest.Mint{}), "Bearer ")
+	token, _ := strings.CutPrefix(bearer(t, kc, keycloaktest.TokenSpec{}), "Bearer ")
 	if got := post(server.Handler(), token,
 		`{ me { id } }`); got != `{"data":{"me":{"id":"5d35c4eb"}}}` {
 		t.Errorf("me is %s", got)

@@ -31,10 +31,10 @@ func withLockout(t *testing.T, f func(l *lockout)) {
 		config := goodConfig(t)
 		listener := newPipeListener()
 		kc, err := keycloaktest.Start(keycloaktest.Config{Listener: listener,
-			Realms: [][]byte{keycloaktest.Plan{
+			Realms: [][]byte{keycloaktest.RealmSpec{
 				Name: "shop", Settings: map[string]any{"bruteForceProtected": true},
-				Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "hush"}},
-				Users: []keycloaktest.PlannedUser{{Name: "alice", Password: "hush",
+				Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "hush"}},
+				Users: []keycloaktest.UserSpec{{Name: "alice", Password: "hush",
 					Settings: map[string]any{"email": "alice@example.com"}}},
 			}.File()}})
 		if err != nil {

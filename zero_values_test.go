@@ -82,17 +82,17 @@ var zeroValues = map[string]any{
 
 	"keycloaktest.Config": new(keycloaktest.Config), "keycloaktest.Fault": new(keycloaktest.Fault),
 	"keycloaktest.ImportOption": new(keycloaktest.ImportOption),
-	"keycloaktest.Key":          new(keycloaktest.Key), "keycloaktest.Mint": new(keycloaktest.Mint),
-	"keycloaktest.Plan":          new(keycloaktest.Plan),
-	"keycloaktest.PlannedClient": new(keycloaktest.PlannedClient),
-	"keycloaktest.PlannedUser":   new(keycloaktest.PlannedUser),
-	"keycloaktest.Realm":         new(keycloaktest.Realm),
-	"keycloaktest.Request":       new(keycloaktest.Request),
-	"keycloaktest.Role":          new(keycloaktest.Role),
-	"keycloaktest.Server":        new(keycloaktest.Server),
-	"keycloaktest.Session":       new(keycloaktest.Session),
-	"keycloaktest.Tokens":        new(keycloaktest.Tokens),
-	"keycloaktest.User":          new(keycloaktest.User),
+	"keycloaktest.Key":          new(keycloaktest.Key), "keycloaktest.TokenSpec": new(keycloaktest.TokenSpec),
+	"keycloaktest.RealmSpec":  new(keycloaktest.RealmSpec),
+	"keycloaktest.ClientSpec": new(keycloaktest.ClientSpec),
+	"keycloaktest.UserSpec":   new(keycloaktest.UserSpec),
+	"keycloaktest.Realm":      new(keycloaktest.Realm),
+	"keycloaktest.Request":    new(keycloaktest.Request),
+	"keycloaktest.Role":       new(keycloaktest.Role),
+	"keycloaktest.Server":     new(keycloaktest.Server),
+	"keycloaktest.Session":    new(keycloaktest.Session),
+	"keycloaktest.Tokens":     new(keycloaktest.Tokens),
+	"keycloaktest.User":       new(keycloaktest.User),
 }
 
 // constructors maps the types that need a constructor to the name that their errors must contain.
@@ -302,8 +302,8 @@ func TestZeroValues_nested(t *testing.T) {
 	}
 	kc := newPlainKeycloak(t)
 	_, err = verifier.Verify(t.Context(),
-		must(kc.Realm("shop").Mint(keycloaktest.Mint{Claims: map[string]any{"iss": "a", "aud": "a",
-			"sub": "s"}})))
+		must(kc.Realm("shop").Mint(keycloaktest.TokenSpec{
+			Claims: map[string]any{"iss": "a", "aud": "a", "sub": "s"}})))
 	if !errors.Is(err, identity.ErrKeysUnavailable) ||
 		!strings.Contains(identity.Detail(err), "keycloak.NewRealm") {
 		t.Errorf("keys of a zero Realm: %v, %s, want a detail that names NewRealm", err,

@@ -170,7 +170,7 @@ func (r realm) locked(t *testing.T, id string) (locked bool) {
 func (r realm) withdrawRole(t *testing.T, id, name string) {
 	t.Helper()
 	if r.change(t, id, func(u *keycloaktest.User) error {
-		return u.Withdraw(keycloaktest.Role{Name: name})
+		return u.RevokeRole(keycloaktest.Role{Name: name})
 	}) {
 		return
 	}

@@ -199,7 +199,7 @@ func ExampleVerifier_Verify() {
 		for name, value := range claims {
 			base[name] = value
 		}
-		token, err := kc.Realm("shop").Mint(keycloaktest.Mint{Claims: base})
+		token, err := kc.Realm("shop").Mint(keycloaktest.TokenSpec{Claims: base})
 		if err != nil {
 			panic(err)
 		}
@@ -292,10 +292,10 @@ func ExampleKeySet_Status() {
 
 // startKeycloak starts a stand-in for Keycloak with the realm "shop".
 func startKeycloak() *keycloaktest.Server {
-	plan := keycloaktest.Plan{
+	plan := keycloaktest.RealmSpec{
 		Name:    "shop",
-		Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "shop-api-secret"}},
-		Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "alice-password"}},
+		Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "shop-api-secret"}},
+		Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "alice-password"}},
 	}
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{plan.File()}})
 	if err != nil {

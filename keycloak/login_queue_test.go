@@ -560,10 +560,10 @@ func TestEachKindHasItsBound(t *testing.T) {
 // the one before it was answered comes later by the delay at least.
 func TestTheStandInSeesOneAtATime(t *testing.T) {
 	const delay = 30 * time.Millisecond
-	plan := keycloaktest.Plan{
+	plan := keycloaktest.RealmSpec{
 		Name:    "shop",
-		Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "shop-api-secret"}},
-		Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "alice-password"}},
+		Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "shop-api-secret"}},
+		Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "alice-password"}},
 	}
 	kc := keycloaktest.New(t, plan.File())
 	kc.Fail(keycloaktest.Fault{Endpoint: "/token", Delay: delay})

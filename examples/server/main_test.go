@@ -18,10 +18,10 @@ import (
 )
 
 func TestServer(t *testing.T) {
-	kc := keycloaktest.New(t, keycloaktest.Plan{ // a Keycloak in this process, for this test
+	kc := keycloaktest.New(t, keycloaktest.RealmSpec{ // a Keycloak in this process, for this test
 		Name:    "notes",
-		Clients: []keycloaktest.PlannedClient{{ID: "notes-api", Secret: "s3cret"}},
-		Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "pa55word"}, {Name: "bob"}},
+		Clients: []keycloaktest.ClientSpec{{ID: "notes-api", Secret: "s3cret"}},
+		Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "pa55word"}, {Name: "bob"}},
 	}.File())
 	store := must(notes.Open(filepath.Join(t.TempDir(), "notes.db")))
 	defer store.Close()
@@ -34,7 +34,7 @@ func TestServer(t *testing.T) {
 	}, store))
 	alice := must(kc.Realm("notes").SignIn("notes-api", "alice")).AccessToken
 	bob := must(kc.Realm("notes").SignIn("notes-api", "bob")).AccessToken
-	foreign := must(kc.Realm("notes").Mint(keycloaktest.Mint{
+	foreign := must(kc.Realm("notes").Mint(keycloaktest.TokenSpec{
 		Claims: map[string]any{"aud": "billing"},
 	}))
 

@@ -227,7 +227,7 @@ func tenThousandAtOnce(s *site, length time.Duration) error {
 	signed := func(lifetime time.Duration) (tokens []string) {
 		for n := range people {
 			tokens = append(tokens,
-				s.token(keycloaktest.Mint{Lifetime: lifetime,
+				s.token(keycloaktest.TokenSpec{Lifetime: lifetime,
 					Claims: map[string]any{"sub": user(n)}}))
 		}
 		return tokens

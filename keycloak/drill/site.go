@@ -95,12 +95,13 @@ func (s *site) open(connected bool) error {
 	if err != nil {
 		return err
 	}
-	file := keycloaktest.Plan{Name: "shop", Settings: map[string]any{"components": map[string]any{
-		"org.keycloak.keys.KeyProvider": []any{map[string]any{
-			"name": "first", "providerId": "ecdsa-generated",
-			"config": map[string]any{"priority": []string{"100"}},
-		}},
-	}}}.File()
+	firstKey := map[string]any{
+		"name": "first", "providerId": "ecdsa-generated",
+		"config": map[string]any{"priority": []string{"100"}},
+	}
+	file := keycloaktest.RealmSpec{Name: "shop", Settings: map[string]any{
+		"components": map[string]any{"org.keycloak.keys.KeyProvider": []any{firstKey}},
+	}}.File()
 	s.kc, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, Listener: listener})
 	if err != nil {
 		return err
@@ -250,7 +251,7 @@ func (s *site) ask(token string) (a answer) {
 }
 
 // token returns a token of alice, except for what m says, signed with the current key.
-func (s *site) token(m keycloaktest.Mint) string {
+func (s *site) token(m keycloaktest.TokenSpec) string {
 	claims := map[string]any{"aud": "shop-api", "sub": alice}
 	maps.Copy(claims, m.Claims)
 	m.Claims, m.Algorithm = claims, "ES256"
@@ -260,7 +261,7 @@ func (s *site) token(m keycloaktest.Mint) string {
 }
 
 // good returns a token that outlives any scenario.
-func (s *site) good() string { return s.token(keycloaktest.Mint{Lifetime: 2 * maxAge}) }
+func (s *site) good() string { return s.token(keycloaktest.TokenSpec{Lifetime: 2 * maxAge}) }
 
 // unknownKey returns a token that names a key which doesn't exist; nothing else is wrong with it.
 func (s *site) unknownKey(n int) string {

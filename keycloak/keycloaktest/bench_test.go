@@ -6,12 +6,11 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What a stand-in costs a test. The figures are for people; budget_test.go has what
-// must hold.
+// What a stand-in costs a test. The figures are for people; budget_test.go has what must hold.
 
 // perSecond reports how many of something were done in a second.
-func perSecond(b *testing.B, what string) {
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), what+"/s")
+func perSecond(b *testing.B, unit string) {
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), unit+"/s")
 }
 
 func BenchmarkStart(b *testing.B) {
@@ -39,7 +38,7 @@ func BenchmarkRefresh(b *testing.B) {
 	refreshToken := signIn(b, realm).RefreshToken
 	b.ReportAllocs()
 	for b.Loop() {
-		refreshToken = refresh(b, realm, refreshToken).wantOK(b).member("refresh_token")
+		refreshToken = refresh(b, realm, refreshToken).wantOK(b).field("refresh_token")
 	}
 	perSecond(b, "refreshes")
 }
@@ -67,7 +66,7 @@ func BenchmarkMint(b *testing.B) {
 	_, realm := start(b)
 	for _, algorithm := range []string{"RS256", "ES256"} {
 		b.Run(algorithm, func(b *testing.B) {
-			mint := keycloaktest.Mint{Algorithm: algorithm,
+			mint := keycloaktest.TokenSpec{Algorithm: algorithm,
 				Claims: object{"aud": "shop-api", "sub": "alice"}}
 			if _, err := realm.Mint(mint); err != nil { // which makes the key
 				b.Fatal(err)

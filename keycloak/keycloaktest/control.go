@@ -11,43 +11,42 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// The methods below change a realm from the outside, as an administrator would with Keycloak's
-// admin API.
+// These methods take the place of Keycloak's admin API.
 
-// Name is the realm's name.
-func (r *Realm) Name() string { return r.handle().name }
+// Name returns the realm's name.
+func (r *Realm) Name() string { return r.mustExist().name }
 
 func (r *Realm) escapedName() string { return url.PathEscape(r.name) }
 
-// URL is where the realm answers: the server's URL and /realms/{realm}. It differs from the Issuer
-// where the server has a PublicURL.
+// URL returns the realm's base URL: the server's URL followed by /realms/{realm}. It differs from
+// Issuer if the server has a PublicURL.
 func (r *Realm) URL() string {
-	if r.handle().server == nil {
+	if r.mustExist().server == nil {
 		return ""
 	}
 	return r.server.URL + "/realms/" + r.escapedName()
 }
 
-// EndpointURL is where an endpoint of the realm is, by the name that Count and Fault have for it:
-// "/token", "/certs", "/userinfo". It panics for one that the stand-in doesn't have.
+// EndpointURL returns the URL of an endpoint, named as in Request: "/token", "/certs", "/userinfo".
+// It panics if the stand-in has no such endpoint.
 func (r *Realm) EndpointURL(endpoint string) string {
 	for _, path := range []string{oidc + endpoint, endpoint} {
-		if _, there := endpoints()[path]; there {
+		if _, ok := endpoints()[path]; ok {
 			return r.URL() + path
 		}
 	}
 	panic("keycloaktest: there is no endpoint " + endpoint)
 }
 
-// Ignored lists the parts of the realm file that were left aside because they can't change an
-// answer of OpenID Connect.
-func (r *Realm) Ignored() []string { return slices.Clone(r.handle().ignored) }
+// Ignored lists the parts of the realm file that were ignored because they don't affect OpenID
+// Connect responses.
+func (r *Realm) Ignored() []string { return slices.Clone(r.mustExist().ignored) }
 
-// Update changes realm settings as a PUT to the admin API does: the members of the patch, a piece
-// of a realm file, replace those of the realm. Users, clients, roles, groups, scopes and keys can't
-// be changed with it.
+// Update changes realm settings as a PUT to the admin API does: the fields in patch, a JSON object
+// as in a realm file, replace those of the realm. It can't change users, clients, roles, groups,
+// client scopes or keys.
 func (r *Realm) Update(patch []byte) error {
-	if err := r.present(); err != nil {
+	if err := r.check(); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -56,27 +55,26 @@ func (r *Realm) Update(patch []byte) error {
 	if err != nil {
 		return fmt.Errorf("keycloaktest: realm: %w", err)
 	}
-	r.settingsChange(r.server.Now())
+	r.recordLifespans(r.server.Now())
 	r.settings = changed
-	r.readFrontend()
+	r.loadFrontendURL()
 	return nil
 }
 
-// SetNotBefore makes the realm refuse the tokens that were issued before a moment; zero takes it
-// back.
-func (r *Realm) SetNotBefore(moment time.Time) {
-	r.handle().mu.Lock()
+// SetNotBefore revokes all tokens issued before t; the zero time undoes that.
+func (r *Realm) SetNotBefore(t time.Time) {
+	r.mustExist().mu.Lock()
 	defer r.mu.Unlock()
 	r.settings.NotBefore = 0
-	if !moment.IsZero() {
-		r.settings.NotBefore = moment.Unix()
+	if !t.IsZero() {
+		r.settings.NotBefore = t.Unix()
 	}
 }
 
-// UpdateClient changes a client, as Update does a realm: its switches, its attributes one by one,
-// its secret, its mappers.
+// UpdateClient changes a client's settings, secret and protocol mappers as Update changes a realm's
+// settings. Attributes that aren't in patch stay; an empty value deletes an attribute.
 func (r *Realm) UpdateClient(clientID string, patch []byte) error {
-	if err := r.present(); err != nil {
+	if err := r.check(); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -100,36 +98,37 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	}
 	changed.Attributes = attributes
 	before := *c
-	r.settingsChange(r.server.Now())
+	r.recordLifespans(r.server.Now())
 	c.Client = changed
 	if err := r.addServiceAccount(c); err != nil {
 		*c = before
 		return fmt.Errorf("keycloaktest: client: %w", err)
 	}
-	c.enabled, c.standardFlow, c.fullScope = or(changed.Enabled, true),
-		or(changed.StandardFlowEnabled, true),
-		or(changed.FullScopeAllowed, !changed.ConsentRequired)
-	r.showServiceAccount(c) // an import that lists the account doesn't, a change of the client does
+	c.enabled, c.standardFlow, c.fullScope = valueOr(changed.Enabled, true),
+		valueOr(changed.StandardFlowEnabled, true),
+		valueOr(changed.FullScopeAllowed, !changed.ConsentRequired)
+	// A change of the client adds this scope; an import of a file that lists the account doesn't.
+	r.addServiceAccountScope(c)
 	c.unsupported = realmfile.UnsupportedSettings(changed)
 	if changed.Secret != maskedSecret {
-		c.secretIsUnknown = false
+		c.secretUnknown = false
 	}
 	return nil
 }
 
-// A Session is a user's session, as Sessions lists it. An offline session may have the id of the
-// session that it came of.
+// A Session is a user's session as Sessions returns it. An offline session may have the same ID as
+// the session that it was created from.
 type Session struct {
 	ID, UserID string
 	Offline    bool
-	Clients    []string // the ids of the clients that take part in it, in order
+	Clients    []string // the client IDs of the session's clients, sorted
 }
 
-// EndSession ends the session of this ID, the offline one where Offline is set, and tells the
-// clients that want it. The other members don't matter. It reports whether there was one.
-func (r *Realm) EndSession(which Session) bool {
-	r.handle().mu.Lock()
-	s := r.sessionOf(which.ID, which.Offline)
+// EndSession ends the session with this ID and Offline flag and sends the back-channel logouts; it
+// ignores the other fields. It reports whether there was such a session.
+func (r *Realm) EndSession(session Session) bool {
+	r.mustExist().mu.Lock()
+	s := r.sessionByID(session.ID, session.Offline)
 	if s == nil {
 		r.mu.Unlock()
 		return false
@@ -140,17 +139,17 @@ func (r *Realm) EndSession(which Session) bool {
 	return true
 }
 
-// Sessions are the sessions that live, offline sessions among them, in no order.
+// Sessions returns the active sessions, including offline sessions, in no particular order.
 func (r *Realm) Sessions() []Session {
-	if r.handle().server == nil {
+	if r.mustExist().server == nil {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.server.Now()
 	var all []Session
-	for _, kept := range []map[string]*session{r.sessions, r.offline} {
-		for _, s := range kept {
+	for _, sessions := range []map[string]*session{r.sessions, r.offline} {
+		for _, s := range sessions {
 			if r.alive(s, now) {
 				all = append(all,
 					Session{s.id, s.user.ID, s.offline, slices.Sorted(maps.Keys(s.clients))})
@@ -167,8 +166,8 @@ var (
 			"for a name that the server doesn't have, or from Server.Import")
 )
 
-// present fails once the realm was removed, and for a handle of none.
-func (r *Realm) present() error {
+// present returns an error if the realm was removed or r is nil or empty.
+func (r *Realm) check() error {
 	if r == nil || r.server == nil {
 		return errNoRealm
 	}
@@ -178,8 +177,8 @@ func (r *Realm) present() error {
 	return nil
 }
 
-// handle returns r, for methods that can't fail: with nil they panic, in words.
-func (r *Realm) handle() *Realm {
+// handle returns r. If r is nil it panics with a helpful message, for methods that return no error.
+func (r *Realm) mustExist() *Realm {
 	if r == nil {
 		panic(errNoRealm.Error())
 	}

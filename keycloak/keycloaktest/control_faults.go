@@ -2,6 +2,7 @@ package keycloaktest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,35 +12,37 @@ import (
 	"time"
 )
 
-// A Fault is a way of being ill. The first member that is set decides; Delay goes with any.
+// A Fault makes requests fail. Set one of Hang, Disconnect, Status and Truncate; if several are
+// set, the first in this order applies. Delay can be combined with any of them, or used without.
 type Fault struct {
-	// Endpoint is where, as in Request: "/token", "/certs"; empty means everywhere.
+	// Endpoint is the endpoint that fails, named as in Request: "/token", "/certs". Empty means
+	// all.
 	Endpoint string
-	// Times is how many requests meet the fault; 0 means every one, until it is taken back.
+	// Times is the number of requests that fail; 0 means all until the fault is removed.
 	Times int
 
-	// Delay is waited before anything else.
+	// Delay delays the response.
 	Delay time.Duration
-	// Hang doesn't answer: the request waits until the fault is taken back, and is answered then,
-	// or until its client gives up or the server is closed.
+	// Hang blocks requests until the fault is removed, the client gives up or the server is closed.
+	// When the fault is removed, the blocked requests are served normally.
 	Hang bool
-	// Disconnect closes the connection without a word.
+	// Disconnect closes the connection without a response.
 	Disconnect bool
-	// Status is answered with Body, of type ContentType (text/html when empty).
+	// Status is the status of a response with Body and ContentType, by default text/html.
 	Status      int
 	Body        string
 	ContentType string
-	// Truncate announces the whole of the right answer and sends half of it.
+	// Truncate sends the first half of the normal response, with the Content-Length of all of it.
 	Truncate bool
 
-	healed chan struct{} // closed when the fault is taken back
+	removed chan struct{} // closed when the fault is removed
 }
 
-// Fail makes requests meet a fault, and returns what takes it back, which may be called again. The
-// fault that was asked for last wins. One that does nothing is none. Fail panics for an Endpoint
-// that the stand-in doesn't have, and for a Status that no answer can have: nothing would ever meet
-// such a fault.
-func (s *Server) Fail(f Fault) (heal func()) {
+// Fail injects a fault and returns a function that removes it; calling that function again does
+// nothing. If several faults match a request, the last one injected applies. A fault with no effect
+// is ignored. Fail panics if the stand-in has no such Endpoint or Status isn't a valid status code,
+// because the fault would never happen.
+func (s *Server) Fail(f Fault) (remove func()) {
 	mustBeEndpoint(f.Endpoint)
 	if f.Status != 0 && (f.Status < 100 || f.Status > 999) {
 		panic(fmt.Sprintf("keycloaktest: no answer has the status %d", f.Status))
@@ -50,37 +53,39 @@ func (s *Server) Fail(f Fault) (heal func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fault := &f
-	fault.healed = make(chan struct{})
+	fault.removed = make(chan struct{})
 	s.faults = append(s.faults, fault)
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.faults = slices.DeleteFunc(s.faults, func(other *Fault) bool { return other == fault })
-		close(fault.healed)
+		close(fault.removed)
 	})
 }
 
-// fault is what a request to an endpoint meets. The caller holds the lock.
-func (s *Server) fault(endpoint string) *Fault {
+// nextFault returns a copy of the fault that applies to a request to endpoint, or nil, and counts
+// down its Times. The caller holds s.mu.
+func (s *Server) nextFault(endpoint string) *Fault {
 	for i, f := range slices.Backward(s.faults) {
 		if f.Endpoint != "" && f.Endpoint != endpoint {
 			continue
 		}
-		meets := *f
+		match := *f
 		if f.Times > 0 {
 			if f.Times--; f.Times == 0 {
 				s.faults = slices.Delete(s.faults, i, i+1)
 			}
 		}
-		return &meets
+		return &match
 	}
 	return nil
 }
 
-// before does what a fault does instead of an answer, and reports whether it did.
-func (f *Fault) before(s *Server, w http.ResponseWriter, request *http.Request) bool {
+// apply delays, aborts or answers a request as the fault says. It reports whether it sent the
+// response.
+func (f *Fault) apply(s *Server, w http.ResponseWriter, request *http.Request) bool {
 	if f.Delay > 0 || f.Hang {
-		// net/http looks whether a client has gone only once it has read all of its request.
+		// net/http notices that the client went away only after the body has been read.
 		body, _ := io.ReadAll(io.LimitReader(request.Body, maxForm+1))
 		request.Body = io.NopCloser(bytes.NewReader(body))
 	}
@@ -90,34 +95,31 @@ func (f *Fault) before(s *Server, w http.ResponseWriter, request *http.Request) 
 		select {
 		case <-timer.C:
 		case <-request.Context().Done():
-		case <-s.gone.Done():
+		case <-s.closed.Done():
 			panic(http.ErrAbortHandler)
 		}
 	}
 	switch {
 	case f.Hang:
 		select {
-		case <-f.healed:
+		case <-f.removed:
 			return false
 		case <-request.Context().Done():
-		case <-s.gone.Done():
+		case <-s.closed.Done():
 		}
 		panic(http.ErrAbortHandler)
 	case f.Disconnect:
 		panic(http.ErrAbortHandler)
 	case f.Status != 0:
-		kind := f.ContentType
-		if kind == "" {
-			kind = "text/html;charset=UTF-8"
-		}
-		answer{status: f.Status, body: []byte(f.Body)}.with("Content-Type", kind).write(w)
+		contentType := cmp.Or(f.ContentType, "text/html;charset=UTF-8")
+		response{status: f.Status, body: []byte(f.Body)}.with("Content-Type", contentType).write(w)
 		return true
 	}
 	return false
 }
 
-// cutShort sends half of an answer and drops the connection.
-func cutShort(w http.ResponseWriter, out answer) {
+// writeTruncated sends half of a response and closes the connection.
+func writeTruncated(w http.ResponseWriter, out response) {
 	out = out.with("Content-Length", strconv.Itoa(len(out.body)))
 	out.body = out.body[:len(out.body)/2]
 	out.write(w)
@@ -127,10 +129,9 @@ func cutShort(w http.ResponseWriter, out answer) {
 	panic(http.ErrAbortHandler)
 }
 
-// Down makes the server as if it weren't there: connections are dropped as soon as they are made,
-// those that are open too. Up ends that. The port stays the server's, so that no other program gets
-// it meanwhile.
+// Down makes the server unreachable until Up: it closes all open connections, and new ones as soon
+// as they are accepted. The port stays open, so that no other program can take it.
 func (s *Server) Down() { s.listener.setDown(true) }
 
-// Up ends Down.
+// Up makes the server reachable again after Down.
 func (s *Server) Up() { s.listener.setDown(false) }

@@ -7,35 +7,36 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// firstKeys gives a new realm its keys: an RSA key to sign with, one to encrypt with, as real
-// realms have, and one for HMAC, which isn't published. place is which realm of its server it is.
-func (r *Realm) firstKeys(place int) {
+// createKeys creates the keys of a new realm: those of its realm file or, as in Keycloak, an RSA
+// signing key, an RSA encryption key and an HMAC key, which isn't published. index is the realm's
+// index in its server.
+func (r *Realm) createKeys(index int) {
 	if r.settings.Keys != nil {
-		r.makeKeys(place)
+		r.createFileKeys(index)
 		return
 	}
-	go encryptionKey() // the first start of a process makes two RSA keys: both at once
-	signing := rsaKey(r.server.rsaKey(place, 0), "RS256", r.name)
+	go encryptionKey() // the process's first realm needs two RSA keys: generate both at once
+	signing := rsaKey(r.server.rsaKey(index, 0), "RS256", r.name)
 	signing.priority = 100
 	encryption := rsaKey(encryptionKey(), "RSA-OAEP", r.name)
 	refresh := newKey("HMAC", "HS512", r.name)
 	refresh.priority = 100
-	r.keys = keyRing{r.name, []*key{signing, encryption, refresh}}
+	r.keys = keySet{r.name, []*key{signing, encryption, refresh}}
 }
 
-// A Key is one of a realm's keys, without what is secret of it.
+// A Key describes a realm key, without the key itself.
 type Key struct {
 	ID        string // kid
 	Algorithm string // RS256, HS512, RSA-OAEP ...
 	Use       string // sig or enc
-	// of the active keys of an algorithm, the one with the highest signs, of equals the newer
+	// The active key with the highest priority signs; among equals, the newest.
 	Priority int
-	Passive  bool // listed and verifying, but signs no more
+	Passive  bool // published and used to verify, but not to sign
 }
 
-// Keys are the realm's keys, those that aren't published among them.
+// Keys returns the realm's keys, including unpublished ones.
 func (r *Realm) Keys() []Key {
-	r.handle().mu.Lock()
+	r.mustExist().mu.Lock()
 	defer r.mu.Unlock()
 	var out []Key
 	for _, k := range r.keys.keys {
@@ -44,10 +45,10 @@ func (r *Realm) Keys() []Key {
 	return out
 }
 
-// AddKey makes a new key to sign with and returns its kid. Algorithm, Priority and Passive are
-// taken from k.
+// AddKey generates a signing key with the Algorithm, Priority and Passive of k, and returns its
+// kid.
 func (r *Realm) AddKey(k Key) (kid string, err error) {
-	if err := r.present(); err != nil {
+	if err := r.check(); err != nil {
 		return "", err
 	}
 	if !slices.Contains(realmfile.SignatureAlgorithms, k.Algorithm) {
@@ -58,7 +59,7 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 	fresh.priority, fresh.passive = k.Priority, k.Passive
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.present(); err != nil {
+	if err := r.check(); err != nil {
 		return "", err
 	}
 	if len(r.keys.keys) >= maxKeys {
@@ -68,13 +69,13 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 	return fresh.kid, nil
 }
 
-// maxKeys is how many keys a realm may have.
+// maxKeys is the maximum number of keys of a realm.
 const maxKeys = 100
 
-// RotateKeys makes a new key for an algorithm, which signs from now on, and returns its kid. The
-// old ones stay listed, and verify.
+// RotateKeys generates a new signing key for algorithm and returns its kid. The old keys stay
+// published and their signatures valid.
 func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
-	if err := r.present(); err != nil {
+	if err := r.check(); err != nil {
 		return "", err
 	}
 	priority := 100
@@ -86,10 +87,10 @@ func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
 	return r.AddKey(Key{Algorithm: algorithm, Priority: priority})
 }
 
-// SetKeyPassive makes a key passive, so that it stays listed and verifies but signs no more, or
-// active again.
+// SetKeyPassive makes a key passive or active. A passive key stays published and its signatures
+// valid, but it no longer signs.
 func (r *Realm) SetKeyPassive(kid string, passive bool) error {
-	if err := r.present(); err != nil {
+	if err := r.check(); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -103,9 +104,9 @@ func (r *Realm) SetKeyPassive(kid string, passive bool) error {
 	return fmt.Errorf("keycloaktest: the realm has no key %q", kid)
 }
 
-// RemoveKey deletes a key: what it signed is refused from now on.
+// RemoveKey deletes a key. Tokens that it signed are no longer valid.
 func (r *Realm) RemoveKey(kid string) error {
-	if err := r.present(); err != nil {
+	if err := r.check(); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -116,14 +117,14 @@ func (r *Realm) RemoveKey(kid string) error {
 	return nil
 }
 
-// SigningKey is the kid of the key that signs tokens of an algorithm now: "RS256" for access and ID
-// tokens of most realms, "HS512" for refresh tokens. As at a key's first use, one is made where
-// there is none. It is empty for what is no signature algorithm of Keycloak's.
+// SigningKey returns the kid of the key that currently signs with algorithm. Most realms use
+// "RS256" for access and ID tokens; refresh tokens use "HS512". If there is no key yet, SigningKey
+// generates it, as its first use would. It returns "" if Keycloak has no such signature algorithm.
 func (r *Realm) SigningKey(algorithm string) string {
-	if r.handle().server == nil || !slices.Contains(realmfile.SignatureAlgorithms, algorithm) {
+	if r.mustExist().server == nil || !slices.Contains(realmfile.SignatureAlgorithms, algorithm) {
 		return ""
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.keys.signing(algorithm).kid
+	return r.keys.signingKey(algorithm).kid
 }

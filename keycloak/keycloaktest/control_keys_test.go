@@ -15,7 +15,7 @@ import (
 func published(t *testing.T, realm *keycloaktest.Realm) []string {
 	t.Helper()
 	var set jwkset.JWKSMarshal
-	succeed(t, json.Unmarshal([]byte(get(t, at(realm, "/certs")).wantOK(t).text), &set))
+	must(t, json.Unmarshal([]byte(get(t, oidcURL(realm, "/certs")).wantOK(t).text), &set))
 	var kids []string
 	for _, key := range set.Keys {
 		if key.D != "" || key.K != "" {
@@ -26,12 +26,7 @@ func published(t *testing.T, realm *keycloaktest.Realm) []string {
 	return kids
 }
 
-func kidOf(t *testing.T, realm *keycloaktest.Realm) any {
-	t.Helper()
-	return headerOf(t, signIn(t, realm).AccessToken)["kid"]
-}
-
-func TestKeys(t *testing.T) {
+func TestRealm_Keys(t *testing.T) {
 	_, realm := start(t)
 	keys := realm.Keys()
 	find := func(algorithm, use string) keycloaktest.Key {
@@ -63,7 +58,7 @@ func TestKeys(t *testing.T) {
 }
 
 // Asking must not change a realm that has a key, and must not make keys that no realm can have.
-func TestSigningKey(t *testing.T) {
+func TestRealm_SigningKey(t *testing.T) {
 	_, realm := start(t)
 	before := len(realm.Keys())
 	for _, algorithm := range []string{"RS256", "HS512", "none", "RSA-OAEP", ""} {
@@ -80,12 +75,12 @@ func TestSigningKey(t *testing.T) {
 	}
 }
 
-func TestRotateKeys(t *testing.T) {
+func TestRealm_RotateKeys(t *testing.T) {
 	kc, realm := start(t)
 	before := realm.SigningKey("RS256")
 	old := signIn(t, realm)
 	after, err := realm.RotateKeys("RS256")
-	succeed(t, err)
+	must(t, err)
 	if after == before || realm.SigningKey("RS256") != after || kidOf(t, realm) != after {
 		t.Errorf("%s signs, want the new key %s", kidOf(t, realm), after)
 	}
@@ -101,16 +96,16 @@ func TestRotateKeys(t *testing.T) {
 	}
 	// Refresh tokens have a key of their own.
 	_, err = realm.RotateKeys("HS512")
-	succeed(t, err)
+	must(t, err)
 	refresh(t, realm, old.RefreshToken).wantOK(t)
 	if kid := headerOf(t, signIn(t, realm).RefreshToken)["kid"]; kid != realm.SigningKey("HS512") {
 		t.Errorf("a refresh token is signed with %v, want %s", kid, realm.SigningKey("HS512"))
 	}
 	_, err = realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 500})
-	succeed(t, err)
+	must(t, err)
 	for range 3 { // again and again, the newest signs, whatever priority the others have
 		again, err := realm.RotateKeys("RS256")
-		succeed(t, err)
+		must(t, err)
 		if realm.SigningKey("RS256") != again {
 			t.Errorf("%s signs, want the newest, %s", realm.SigningKey("RS256"), again)
 		}
@@ -118,7 +113,7 @@ func TestRotateKeys(t *testing.T) {
 }
 
 // The keys that servers share must stop being shared once one of them rotates.
-func TestRotatedKeysAreTheRealmsOwn(t *testing.T) {
+func TestRealm_RotateKeys_notShared(t *testing.T) {
 	_, one := start(t)
 	_, two := start(t)
 	if one.SigningKey("RS256") != two.SigningKey("RS256") {
@@ -126,35 +121,35 @@ func TestRotatedKeysAreTheRealmsOwn(t *testing.T) {
 			"servers don't share their first key: each takes as long as an RSA key takes to make")
 	}
 	mine, err := one.RotateKeys("RS256")
-	succeed(t, err)
+	must(t, err)
 	yours, err := two.RotateKeys("RS256")
-	succeed(t, err)
+	must(t, err)
 	if mine == yours {
 		t.Error("two realms rotated to one key")
 	}
 	// Making one passive here must not make it passive there.
 	first := two.Keys()[0].ID
-	succeed(t, one.SetKeyPassive(first, true))
+	must(t, one.SetKeyPassive(first, true))
 	if two.Keys()[0].Passive {
 		t.Error("a key became passive in another server's realm")
 	}
 }
 
-func TestAddKey(t *testing.T) {
+func TestRealm_AddKey(t *testing.T) {
 	kc, realm := start(t)
 	first := realm.SigningKey("RS256")
 	low, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 50})
-	succeed(t, err)
+	must(t, err)
 	if realm.SigningKey("RS256") != first {
 		t.Error("a key of lower priority signs")
 	}
 	same, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 100})
-	succeed(t, err)
+	must(t, err)
 	if realm.SigningKey("RS256") != same {
 		t.Error("of keys with one priority, the newer doesn't sign")
 	}
 	passive, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 200, Passive: true})
-	succeed(t, err)
+	must(t, err)
 	if realm.SigningKey("RS256") != same {
 		t.Error("a passive key signs")
 	}
@@ -171,33 +166,33 @@ func TestAddKey(t *testing.T) {
 	}
 	for _, algorithm := range []string{"", "none", "RSA-OAEP", "rs256"} {
 		_, err := realm.AddKey(keycloaktest.Key{Algorithm: algorithm})
-		wantFailure(t, err, "is no signature algorithm of Keycloak's")
+		wantError(t, err, "is no signature algorithm of Keycloak's")
 		_, err = realm.RotateKeys(algorithm)
-		wantFailure(t, err, "is no signature algorithm of Keycloak's")
+		wantError(t, err, "is no signature algorithm of Keycloak's")
 	}
 }
 
 // A test that rotates in a loop must hear of it, not run out of memory.
-func TestKeysAreBounded(t *testing.T) {
+func TestRealm_AddKey_limit(t *testing.T) {
 	_, realm := start(t)
 	var err error
 	n := 0
 	for ; err == nil && n <= 200; n++ {
 		_, err = realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})
 	}
-	wantFailure(t, err, "a realm has at most 100 keys")
+	wantError(t, err, "a realm has at most 100 keys")
 	if len(realm.Keys()) != 100 {
 		t.Errorf("there are %d keys, want 100", len(realm.Keys()))
 	}
 }
 
-func TestSetKeyPassive(t *testing.T) {
+func TestRealm_SetKeyPassive(t *testing.T) {
 	kc, realm := start(t)
 	first := realm.SigningKey("RS256")
 	old := signIn(t, realm)
 	second, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256"})
-	succeed(t, err)
-	succeed(t, realm.SetKeyPassive(first, true))
+	must(t, err)
+	must(t, realm.SetKeyPassive(first, true))
 	if kidOf(t, realm) != second {
 		t.Error("a passive key signs")
 	}
@@ -205,18 +200,18 @@ func TestSetKeyPassive(t *testing.T) {
 		t.Errorf("what a key signed before it became passive doesn't verify: %v", err)
 	}
 	wantUserinfo(t, realm, old.AccessToken, "")
-	succeed(t, realm.SetKeyPassive(first, false))
+	must(t, realm.SetKeyPassive(first, false))
 	if kidOf(t, realm) != first {
 		t.Error("a key that is active again doesn't sign")
 	}
-	wantFailure(t, realm.SetKeyPassive("no-such-key", true), `the realm has no key "no-such-key"`)
+	wantError(t, realm.SetKeyPassive("no-such-key", true), `the realm has no key "no-such-key"`)
 }
 
-func TestRemoveKey(t *testing.T) {
+func TestRealm_RemoveKey(t *testing.T) {
 	kc, realm := start(t)
 	first := realm.SigningKey("RS256")
 	old := signIn(t, realm)
-	succeed(t, realm.RemoveKey(first))
+	must(t, realm.RemoveKey(first))
 	if slices.Contains(published(t, realm), first) {
 		t.Error("a key that was removed is published")
 	}
@@ -225,12 +220,33 @@ func TestRemoveKey(t *testing.T) {
 	}
 	wantUserinfo(t, realm, old.AccessToken, "Token verification failed")
 	refresh(t, realm, old.RefreshToken).wantOK(t) // of another key
-	wantFailure(t, realm.RemoveKey(first), "the realm has no key")
+	wantError(t, realm.RemoveKey(first), "the realm has no key")
 	// The realm makes a key where it has none.
 	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil ||
 		kidOf(t, realm) == first {
 		t.Errorf("a new token is signed with %v (%v), want a new key", kidOf(t, realm), err)
 	}
-	succeed(t, realm.RemoveKey(realm.SigningKey("HS512")))
+	must(t, realm.RemoveKey(realm.SigningKey("HS512")))
 	refresh(t, realm, old.RefreshToken).wantRefused(t, 400, "Invalid refresh token")
+}
+
+// Realms of two servers begin with the same key, unless one wants its own.
+func TestConfig_OwnKeys(t *testing.T) {
+	t.Parallel()
+	file := keycloaktest.RealmSpec{Name: "shop"}.File()
+	key := func(own bool) string {
+		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, OwnKeys: own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer kc.Close()
+		return kc.Realm("shop").SigningKey("RS256")
+	}
+	shared := key(false)
+	if again := key(false); again != shared {
+		t.Errorf("the second server's key is %s, want the first's, %s", again, shared)
+	}
+	if own := key(true); own == shared {
+		t.Error("a server that wants keys of its own has the shared one")
+	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// Tokens are what a sign-in gives, as the token endpoint writes it.
+// Tokens is the result of SignIn: the fields of a token response.
 type Tokens struct {
 	AccessToken, RefreshToken, IDToken string
 	SessionID                          string
@@ -21,12 +21,12 @@ type Tokens struct {
 	Scope                              []string
 }
 
-// SignIn begins a session of a user at a client as a password grant does, without the password and
-// without HTTP: it needs neither the client's secret nor its leave for that grant, and asks for no
-// one-time code, consent or required action. It fails where the realm, the client or the user is
-// disabled. The scopes are those of a scope parameter; without any, it is openid.
+// SignIn creates a session and its tokens as a password grant does, but without HTTP. It needs no
+// password and no client secret, and skips one-time codes, consent and required actions; the client
+// need not have the password grant enabled. It returns an error if the realm, the client or the
+// user is disabled. The default scope is openid.
 func (r *Realm) SignIn(clientID, username string, scopes ...string) (Tokens, error) {
-	if err := r.present(); err != nil {
+	if err := r.check(); err != nil {
 		return Tokens{}, err
 	}
 	if len(scopes) == 0 {
@@ -45,10 +45,10 @@ func (r *Realm) SignIn(clientID, username string, scopes ...string) (Tokens, err
 	}, nil
 }
 
-func (r *Realm) signIn(clientID, username, scope string) (*issue, error) {
+func (r *Realm) signIn(clientID, username, scope string) (*unsignedResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c, u := r.clients[clientID], r.byName(username)
+	c, u := r.clients[clientID], r.userByLogin(username)
 	switch {
 	case !r.settings.Enabled:
 		return nil, fmt.Errorf("keycloaktest: realm %s is disabled", r.name)
@@ -61,43 +61,43 @@ func (r *Realm) signIn(clientID, username, scope string) (*issue, error) {
 	case !u.Enabled:
 		return nil, fmt.Errorf("keycloaktest: user %s is disabled", username)
 	}
-	granted, refused := r.scopesFor(c, scope, true)
+	granted, refused := r.resolveScopes(c, scope, true)
 	if refused != nil {
 		return nil, errors.New("keycloaktest: " + refused.description)
 	}
-	g := &grant{realm: r, client: c, user: u, scope: granted, kind: "ro", now: r.server.Now()}
-	if refused := r.begin(g); refused != nil {
+	g := &grant{realm: r, client: c, user: u, scope: granted, shortcut: "ro", now: r.server.Now()}
+	if refused := r.startSession(g); refused != nil {
 		return nil, errors.New("keycloaktest: " + refused.description)
 	}
 	return g.issue(!c.isFalse("use.refresh.tokens")), nil
 }
 
-// A Mint describes a token to make by hand, right or wrong. The zero value is a JWT that has the
-// realm's issuer, is signed with its RS256 key, and expires in five minutes.
-type Mint struct {
-	// Claims are the payload; they win over those that Mint writes by itself: iss, iat, exp, jti,
-	// typ (Bearer). A nil value leaves the claim out, and a time.Time becomes a NumericDate.
+// A TokenSpec describes a token for Mint, valid or not. The zero value describes a JWT that has the
+// realm's issuer, is signed with its RS256 key and expires in five minutes.
+type TokenSpec struct {
+	// Claims override Mint's default claims, which are iss, iat, exp, jti and typ (Bearer). A nil
+	// value omits a claim; a time.Time becomes a NumericDate.
 	Claims map[string]any
-	// Lifetime is from now on; 0 means five minutes, and less than 0 a token that has expired.
+	// Lifetime is the time until the token expires; 0 means five minutes. It is negative for an
+	// expired token.
 	Lifetime time.Duration
-	// Header are members of the header; they win over alg, typ and kid. A nil value leaves the
-	// member out.
+	// Header overrides header parameters, by default alg, typ and kid. A nil value omits one.
 	Header map[string]any
-	// Algorithm is the one to sign with: any that a realm may have; empty means RS256.
+	// Algorithm is a signature algorithm that Keycloak supports; empty means RS256.
 	Algorithm string
-	// Key signs instead of the realm's: *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or
-	// []byte for HMAC.
+	// Key, if set, signs the token instead of the realm's key. It is a *rsa.PrivateKey,
+	// *ecdsa.PrivateKey or ed25519.PrivateKey, or a []byte for HMAC.
 	Key any
 }
 
-// Mint makes a token. It begins no session. Userinfo and introspection judge it as any token: they
-// know it by the client that azp names, and by the session that sid names or, without sid, as one
-// of that client's service account.
-func (r *Realm) Mint(m Mint) (string, error) {
-	if err := r.present(); err != nil {
+// Mint creates a token without creating a session. Userinfo and introspection accept it if azp
+// names a client and sid a session of that client. Without sid, the token counts as one of the
+// client's service account.
+func (r *Realm) Mint(spec TokenSpec) (string, error) {
+	if err := r.check(); err != nil {
 		return "", err
 	}
-	algorithm := m.Algorithm
+	algorithm := spec.Algorithm
 	if algorithm == "" {
 		algorithm = "RS256"
 	}
@@ -105,23 +105,24 @@ func (r *Realm) Mint(m Mint) (string, error) {
 		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's", algorithm)
 	}
 	r.mu.Lock()
-	unable, k, now := r.keys.unable(algorithm), *r.keys.signing(algorithm), r.server.Now()
+	problem, k := r.keys.signingProblem(algorithm), *r.keys.signingKey(algorithm)
+	now := r.server.Now()
 	r.mu.Unlock()
-	if unable != "" && m.Key == nil {
-		return "", errors.New("keycloaktest: " + unable)
+	if problem != "" && spec.Key == nil {
+		return "", errors.New("keycloaktest: " + problem)
 	}
-	if m.Key != nil {
-		k.private = m.Key
+	if spec.Key != nil {
+		k.private = spec.Key
 	}
-	lifetime := m.Lifetime
+	lifetime := spec.Lifetime
 	if lifetime == 0 {
 		lifetime = 5 * time.Minute
 	}
 	payload := claims{"iss": r.Issuer(), "iat": now.Unix(), "exp": now.Add(lifetime).Unix(),
 		"jti": uuid.NewString(), "typ": "Bearer"}
-	overlay(payload, m.Claims)
+	override(payload, spec.Claims)
 	header := claims{"alg": algorithm, "typ": "JWT", "kid": k.kid}
-	overlay(header, m.Header)
+	override(header, spec.Header)
 	headerText, err := json.Marshal(header)
 	if err != nil {
 		return "", fmt.Errorf("keycloaktest: header: %w", err)
@@ -133,15 +134,16 @@ func (r *Realm) Mint(m Mint) (string, error) {
 	return sign(string(headerText), payloadText, &k)
 }
 
-func overlay(onto, members map[string]any) {
-	for name, value := range members {
+// override sets, or for nil deletes, entries of m.
+func override(m, entries map[string]any) {
+	for name, value := range entries {
 		switch value := value.(type) {
 		case nil:
-			delete(onto, name)
+			delete(m, name)
 		case time.Time:
-			onto[name] = value.Unix() // a NumericDate (RFC 7519 2)
+			m[name] = value.Unix() // a NumericDate (RFC 7519 2)
 		default:
-			onto[name] = value
+			m[name] = value
 		}
 	}
 }

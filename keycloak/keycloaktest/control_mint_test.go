@@ -21,19 +21,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-type (
-	object = map[string]any
-	minted = keycloaktest.Mint
-)
-
-func mint(t testing.TB, realm *keycloaktest.Realm, m keycloaktest.Mint) string {
-	t.Helper()
-	token, err := realm.Mint(m)
-	succeed(t, err)
-	return token
-}
-
-func TestSignIn(t *testing.T) {
+func TestRealm_SignIn(t *testing.T) {
 	kc, realm := start(t)
 	tokens := signIn(t, realm)
 	if n := kc.Count(""); n != 0 {
@@ -65,7 +53,7 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-func TestSignInScopes(t *testing.T) {
+func TestRealm_SignIn_scopes(t *testing.T) {
 	_, realm := start(t)
 	for _, scopes := range [][]string{{"openid", "phone"}, {"openid phone"}} {
 		if tokens := signIn(t, realm, scopes...); !slices.Contains(tokens.Scope, "phone") ||
@@ -78,19 +66,19 @@ func TestSignInScopes(t *testing.T) {
 		t.Errorf("without openid there is an ID token, or the scope %q", tokens.Scope)
 	}
 	offline := signIn(t, realm, "openid", "offline_access")
-	if typ := unverified(t, offline.RefreshToken)["typ"]; typ != "Offline" ||
+	if typ := parseClaims(t, offline.RefreshToken)["typ"]; typ != "Offline" ||
 		offline.RefreshExpiresIn != 0 {
 		t.Errorf("the refresh token is of type %v and lives for %v, want Offline and no end", typ,
 			offline.RefreshExpiresIn)
 	}
-	succeed(t,
+	must(t,
 		realm.UpdateClient("shop-api", []byte(`{"attributes": {"use.refresh.tokens": "false"}}`)))
 	if tokens := signIn(t, realm); tokens.RefreshToken != "" || tokens.RefreshExpiresIn != 0 {
 		t.Error("a client without refresh tokens got one")
 	}
 }
 
-func TestSignInRefuses(t *testing.T) {
+func TestRealm_SignIn_errors(t *testing.T) {
 	_, realm := start(t)
 	for _, tt := range []struct{ client, user, scope, want string }{
 		{"shop", "alice", "openid", `keycloaktest: realm shop has no client "shop"`},
@@ -100,20 +88,20 @@ func TestSignInRefuses(t *testing.T) {
 		{"shop-api", "alice", "", "keycloaktest: Invalid scopes: "},
 	} {
 		tokens, err := realm.SignIn(tt.client, tt.user, tt.scope)
-		wantFailure(t, err, tt.want)
+		wantError(t, err, tt.want)
 		if tokens.AccessToken != "" || len(realm.Sessions()) != 0 {
 			t.Errorf("%v is refused, and there are tokens or a session", tt)
 		}
 	}
-	succeed(t, user(t, realm, "alice").Withdraw(keycloaktest.Role{Name: "default-roles-shop"}))
+	must(t, user(t, realm, "alice").RevokeRole(keycloaktest.Role{Name: "default-roles-shop"}))
 	_, err := realm.SignIn("shop-api", "alice", "openid", "offline_access")
-	wantFailure(t, err, "keycloaktest: Offline tokens not allowed for the user or client")
+	wantError(t, err, "keycloaktest: Offline tokens not allowed for the user or client")
 }
 
-func TestMintZeroValue(t *testing.T) {
+func TestRealm_Mint_zeroValue(t *testing.T) {
 	kc, realm := start(t)
-	text := mint(t, realm, minted{})
-	claims := unverified(t, text)
+	text := mint(t, realm, tokenSpec{})
+	claims := parseClaims(t, text)
 	if len(claims) != 5 || claims["iss"] != realm.Issuer() || claims["typ"] != "Bearer" ||
 		claims["jti"] == "" || claims["exp"].(float64)-claims["iat"].(float64) != 300 {
 		t.Errorf("the claims are %v, want iss, iat, exp in five minutes, jti and typ", claims)
@@ -127,68 +115,62 @@ func TestMintZeroValue(t *testing.T) {
 		fmt.Sprint(want) {
 		t.Errorf("the header is %v, want %v", got, want)
 	}
-	if again := unverified(t, mint(t, realm, minted{})); again["jti"] == claims["jti"] {
+	if again := parseClaims(t, mint(t, realm, tokenSpec{})); again["jti"] == claims["jti"] {
 		t.Error("two tokens have one jti")
 	}
 	wantUserinfo(t, realm, text, "Token verification failed") // no session's
 }
 
-func TestMintClaimsAndHeaderWin(t *testing.T) {
+func TestRealm_Mint_overrides(t *testing.T) {
 	_, realm := start(t)
-	given := object{"iss": "https://evil.example", "typ": nil, "aud": []string{"a", "b"},
+	claims := object{"iss": "https://evil.example", "typ": nil, "aud": []string{"a", "b"},
 		"nested": object{"x": 1}, "exp": 12, "sub": nil}
-	text := mint(t, realm,
-		minted{Claims: given, Header: object{"kid": nil, "typ": "at+jwt", "crit": []string{"x"}}})
-	claims := unverified(t, text)
-	_, hasTyp := claims["typ"]
-	_, hasSub := claims["sub"]
-	if claims["iss"] != "https://evil.example" || hasTyp || hasSub ||
-		!slices.Equal(audience(claims), []string{"a", "b"}) || claims["exp"] != 12.0 ||
-		fmt.Sprint(claims["nested"]) != "map[x:1]" {
-		t.Errorf("the claims are %v, want those given", claims)
+	token := mint(t, realm, tokenSpec{Claims: claims,
+		Header: object{"kid": nil, "typ": "at+jwt", "crit": []string{"x"}}})
+	got := parseClaims(t, token)
+	_, hasTyp := got["typ"]
+	_, hasSub := got["sub"]
+	if got["iss"] != "https://evil.example" || hasTyp || hasSub ||
+		!slices.Equal(audience(got), []string{"a", "b"}) || got["exp"] != 12.0 ||
+		fmt.Sprint(got["nested"]) != "map[x:1]" {
+		t.Errorf("claims are %v, want the overrides %v", got, claims)
 	}
-	got, want := headerOf(t, text),
+	header, want := headerOf(t, token),
 		(object{"alg": "RS256", "typ": "at+jwt", "crit": []string{"x"}})
-	if fmt.Sprint(got) !=
-		fmt.Sprint(want) {
-		t.Errorf("the header is %v, want %v", got, want)
+	if fmt.Sprint(header) != fmt.Sprint(want) {
+		t.Errorf("header is %v, want %v", header, want)
 	}
-	if len(given) != 6 || given["typ"] != nil {
-		t.Error("Mint changed the map it was given")
+	if len(claims) != 6 || claims["typ"] != nil {
+		t.Error("Mint modified its argument")
 	}
 }
 
-func TestMintLifetime(t *testing.T) {
+func TestRealm_Mint_lifetime(t *testing.T) {
 	kc, realm := start(t)
 	noon := kc.Now()
 	for lifetime, want := range map[time.Duration]time.Duration{0: 5 * time.Minute,
 		time.Hour: time.Hour, -time.Minute: -time.Minute} {
-		claims := unverified(t, mint(t, realm, minted{Lifetime: lifetime}))
+		claims := parseClaims(t, mint(t, realm, tokenSpec{Lifetime: lifetime}))
 		if lives := seconds(claims, "exp") - seconds(claims, "iat"); lives != want {
 			t.Errorf("with a lifetime of %v a token lives for %v, want %v", lifetime, lives, want)
 		}
 	}
 	kc.Advance(-24 * time.Hour)
-	iat := seconds(unverified(t, mint(t, realm, minted{})), "iat")
+	iat := seconds(parseClaims(t, mint(t, realm, tokenSpec{})), "iat")
 	if iat > time.Duration(noon.Unix())*time.Second-23*time.Hour {
 		t.Error("iat doesn't follow the server's clock")
 	}
-}
-
-func seconds(claims jwt.MapClaims, name string) time.Duration {
-	n, _ := claims[name].(float64)
-	return time.Duration(n) * time.Second
 }
 
 // algorithms are all that a realm may sign with.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
 	"ES512", "EdDSA", "HS256", "HS384", "HS512"}
 
-func TestMintAlgorithms(t *testing.T) {
+func TestRealm_Mint_algorithms(t *testing.T) {
 	kc, realm := start(t)
 	for _, algorithm := range algorithms {
 		text := mint(t, realm,
-			minted{Algorithm: algorithm, Claims: object{"aud": "shop-api", "sub": "alice"}})
+			tokenSpec{Algorithm: algorithm, Claims: object{"aud": "shop-api", "sub": "alice"}})
 		if header := headerOf(t, text); header["alg"] != algorithm ||
 			header["kid"] != realm.SigningKey(algorithm) {
 			t.Errorf("the header is %v, want %s and its key %s", header, algorithm,
@@ -206,36 +188,36 @@ func TestMintAlgorithms(t *testing.T) {
 	}
 	// The realm signs with each by itself as well.
 	for _, algorithm := range algorithms {
-		succeed(t, realm.Update([]byte(`{"defaultSignatureAlgorithm": "`+algorithm+`"}`)))
+		must(t, realm.Update([]byte(`{"defaultSignatureAlgorithm": "`+algorithm+`"}`)))
 		wantUserinfo(t, realm, signIn(t, realm).AccessToken, "")
 	}
 }
 
 // strangers are keys that no realm has, by algorithm.
-func strangers(t *testing.T) map[string]any {
+func foreignKeys(t *testing.T) map[string]any {
 	t.Helper()
 	keys := map[string]any{}
 	for algorithm, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(),
 		"ES384": elliptic.P384(), "ES512": elliptic.P521()} {
 		key, err := ecdsa.GenerateKey(curve, rand.Reader)
-		succeed(t, err)
+		must(t, err)
 		keys[algorithm] = key
 	}
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
-	succeed(t, err)
+	must(t, err)
 	keys["EdDSA"] = ed
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-	succeed(t, err)
+	must(t, err)
 	keys["RS256"], keys["PS512"] = rsaKey, rsaKey
 	keys["HS256"] = []byte("a secret of thirty-two characters")
 	return keys
 }
 
-func TestMintWithAForeignKey(t *testing.T) {
+func TestRealm_Mint_foreignKey(t *testing.T) {
 	kc, realm := start(t)
-	for algorithm, key := range strangers(t) {
+	for algorithm, key := range foreignKeys(t) {
 		text := mint(t, realm,
-			minted{Algorithm: algorithm, Key: key,
+			tokenSpec{Algorithm: algorithm, Key: key,
 				Claims: object{"aud": "shop-api", "sub": "alice"}})
 		if kid := headerOf(t, text)["kid"]; kid != realm.SigningKey(algorithm) {
 			t.Errorf("the kid is %v, want that of the realm's key: a forger names it", kid)
@@ -260,30 +242,49 @@ func TestMintWithAForeignKey(t *testing.T) {
 	}
 }
 
-func TestMintRefuses(t *testing.T) {
+func TestRealm_Mint_errors(t *testing.T) {
 	_, realm := start(t)
-	keys := strangers(t)
+	keys := foreignKeys(t)
 	for _, tt := range []struct {
-		mint minted
+		mint tokenSpec
 		want string
 	}{
-		{minted{Algorithm: "none"}, `keycloaktest: "none" is no signature algorithm of Keycloak's`},
-		{minted{Algorithm: "rs256"}, `"rs256" is no signature algorithm`},
-		{minted{Algorithm: "RSA-OAEP"}, `"RSA-OAEP" is no signature algorithm`},
-		{minted{Claims: object{"x": math.NaN()}}, "keycloaktest: claims: json: unsupported value: NaN"},
-		{minted{Claims: object{"x": func() {}}}, "keycloaktest: claims: json: unsupported type: func()"},
-		{minted{Header: object{"x": make(chan int)}}, "keycloaktest: header: json: unsupported type: chan int"},
-		{minted{Key: keys["ES256"]}, "keycloaktest: sign with RS256: "},
-		{minted{Algorithm: "ES256", Key: keys["RS256"]}, "keycloaktest: sign with ES256: "},
-		{minted{Algorithm: "ES256", Key: keys["ES384"]}, "keycloaktest: sign with ES256: "},
-		{minted{Algorithm: "EdDSA", Key: keys["ES256"]}, "keycloaktest: sign with EdDSA: "},
-		{minted{Algorithm: "HS256", Key: "a text"}, "keycloaktest: sign with HS256: "},
-		{minted{Key: keys["RS256"].(*rsa.PrivateKey).Public()}, "keycloaktest: sign with RS256: "},
+		{tokenSpec{Algorithm: "none"}, `keycloaktest: "none" is no signature algorithm of Keycloak's`},
+		{tokenSpec{Algorithm: "rs256"}, `"rs256" is no signature algorithm`},
+		{tokenSpec{Algorithm: "RSA-OAEP"}, `"RSA-OAEP" is no signature algorithm`},
+		{tokenSpec{Claims: object{"x": math.NaN()}}, "keycloaktest: claims: json: unsupported value: NaN"},
+		{tokenSpec{Claims: object{"x": func() {}}}, "keycloaktest: claims: json: unsupported type: func()"},
+		{tokenSpec{Header: object{"x": make(chan int)}}, "keycloaktest: header: json: unsupported type: chan int"},
+		{tokenSpec{Key: keys["ES256"]}, "keycloaktest: sign with RS256: "},
+		{tokenSpec{Algorithm: "ES256", Key: keys["RS256"]}, "keycloaktest: sign with ES256: "},
+		{tokenSpec{Algorithm: "ES256", Key: keys["ES384"]}, "keycloaktest: sign with ES256: "},
+		{tokenSpec{Algorithm: "EdDSA", Key: keys["ES256"]}, "keycloaktest: sign with EdDSA: "},
+		{tokenSpec{Algorithm: "HS256", Key: "a text"}, "keycloaktest: sign with HS256: "},
+		{tokenSpec{Key: keys["RS256"].(*rsa.PrivateKey).Public()}, "keycloaktest: sign with RS256: "},
 	} {
 		token, err := realm.Mint(tt.mint)
-		wantFailure(t, err, tt.want)
+		wantError(t, err, tt.want)
 		if token != "" {
 			t.Errorf("%v is refused, and there is a token", tt.mint)
 		}
+	}
+}
+
+// A time in Mint's claims is a NumericDate in the token.
+func TestRealm_Mint_timeClaim(t *testing.T) {
+	t.Parallel()
+	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "shop"}.File())
+	later := time.Now().Add(time.Hour)
+	token, err := kc.Realm("shop").Mint(
+		keycloaktest.TokenSpec{Claims: map[string]any{"nbf": later}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if nbf, err := parsed.Claims.GetNotBefore(); err != nil || nbf.Unix() != later.Unix() {
+		t.Errorf("nbf is %v (%v), want %d", nbf, err, later.Unix())
 	}
 }

@@ -8,79 +8,79 @@ import (
 	"time"
 )
 
-// A Request is one that the server got. Nothing of its body or its headers is kept: passwords and
-// tokens pass here.
+// A Request records a request that the server received. It has no body and no headers, because
+// these contain passwords and tokens.
 type Request struct {
 	Time   time.Time // by the server's clock
 	Method string
-	Path   string // as it came, escapes included, with its prefix, without its query
-	// Endpoint is the endpoint's path below /realms/{realm}, without /protocol/openid-connect:
-	// "/token", "/certs", "/.well-known/openid-configuration"; empty for the realm itself, and for
-	// a path that is no endpoint of the stand-in.
+	Path   string // still escaped, with the path prefix, without the query
+	// Endpoint is the path below /realms/{realm}, without /protocol/openid-connect: "/token",
+	// "/certs", "/.well-known/openid-configuration". It is empty for the realm itself and for
+	// unknown paths.
 	Endpoint string
 }
 
-// maxRequests is how many requests a server remembers; Count goes on counting.
+// maxRequests is the number of requests that Requests returns at most. Count isn't limited.
 const maxRequests = 1_000
 
-// Requests are the last 1,000 requests, oldest first.
+// Requests returns the last 1,000 requests, oldest first.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.log[max(0, len(s.log)-maxRequests):])
 }
 
-// Count is how many requests came to an endpoint since the start or the last ForgetRequests, those
-// that met a fault included. "" counts all requests, not only those whose Endpoint is empty. It
-// panics for the name of an endpoint that the stand-in doesn't have: nothing would ever be counted
-// for it.
+// Count returns the number of requests to an endpoint since the start or the last ResetRequests,
+// including those that a fault answered. Count("") returns the number of all requests, including
+// those to unknown paths. Count panics if the stand-in has no such endpoint, because the count
+// would always be 0.
 func (s *Server) Count(endpoint string) int {
 	mustBeEndpoint(endpoint)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if endpoint != "" {
-		return s.counted[endpoint]
+		return s.counts[endpoint]
 	}
 	all := 0
-	for _, n := range s.counted {
+	for _, n := range s.counts {
 		all += n
 	}
 	return all
 }
 
-// ForgetRequests begins to count anew.
-func (s *Server) ForgetRequests() {
+// ResetRequests clears what Requests and Count return.
+func (s *Server) ResetRequests() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.log = nil
-	clear(s.counted)
+	clear(s.counts)
 }
 
-// record remembers a request and says which fault it meets.
+// record records a request and returns the fault that applies to it, or nil.
 func (s *Server) record(request *http.Request) *Fault {
-	now := s.clock() // without the lock: it is the caller's own
+	now := s.clock() // user code, so called without the lock
 	endpoint := ""
-	if _, rest, inside := s.locate(request.URL); inside && known(rest) {
+	if _, rest, inside := s.locate(request.URL); inside && isEndpoint(rest) {
 		endpoint = strings.TrimPrefix(rest, oidc)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counted[endpoint]++ // strangers' paths count together, or each would cost memory
-	// half of them go at once, so that they needn't move with every request
+	s.counts[endpoint]++ // "" for all unknown paths, so that the map can't grow
+	// Drop half of the log at once: dropping the oldest of a full log would move it each time.
 	if len(s.log) >= 2*maxRequests {
 		s.log = slices.Delete(s.log, 0, maxRequests)
 	}
 	s.log = append(s.log,
 		Request{now.Add(s.offset), request.Method, request.URL.EscapedPath(), endpoint})
-	return s.fault(endpoint)
+	return s.nextFault(endpoint)
 }
 
-// known reports whether the stand-in has an endpoint at a path below a realm.
-func known(path string) bool { _, has := endpoints()[path]; return has }
+// isEndpoint reports whether a path below /realms/{realm} is an endpoint.
+func isEndpoint(path string) bool { _, ok := endpoints()[path]; return ok }
 
-// mustBeEndpoint panics for what is no name of an endpoint, as Request has it.
+// mustBeEndpoint panics if name isn't an endpoint's name as in Request.
 func mustBeEndpoint(name string) {
-	if strings.HasPrefix(name, oidc) || !known(name) && !known(oidc+name) {
+	if strings.HasPrefix(name, oidc) || !isEndpoint(name) && !isEndpoint(oidc+name) {
 		panic(
 			fmt.Sprintf(
 				"keycloaktest: %q is no endpoint of the stand-in; they are named as in Request: "+

@@ -10,7 +10,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-func TestCount(t *testing.T) {
+func TestServer_Count(t *testing.T) {
 	kc, realm := start(t)
 	tokens := signIn(t, realm)
 	client := []string{"client_id", "shop-api", "client_secret", "shop-api-secret"}
@@ -21,22 +21,24 @@ func TestCount(t *testing.T) {
 		"/.well-known/oauth-authorization-server": func() {
 			get(t, realm.URL()+"/.well-known/oauth-authorization-server")
 		},
-		"/certs":    func() { get(t, at(realm, "/certs")) },
+		"/certs":    func() { get(t, oidcURL(realm, "/certs")) },
 		"/token":    func() { login(t, realm, "alice", "alice-password") },
 		"/userinfo": func() { userinfo(t, realm, tokens.AccessToken) },
 		"/token/introspect": func() {
-			post(t, at(realm, "/token/introspect"), append(client, "token", tokens.AccessToken)...)
+			post(t, oidcURL(realm, "/token/introspect"),
+				append(client, "token", tokens.AccessToken)...)
 		},
 		"/revoke": func() {
-			post(t, at(realm, "/revoke"), append(client, "token", tokens.AccessToken)...)
+			post(t, oidcURL(realm, "/revoke"), append(client, "token", tokens.AccessToken)...)
 		},
 		"/logout": func() {
-			post(t, at(realm, "/logout"), append(client, "refresh_token", tokens.RefreshToken)...)
+			post(t, oidcURL(realm, "/logout"),
+				append(client, "refresh_token", tokens.RefreshToken)...)
 		},
-		"/auth":        func() { get(t, at(realm, "/auth")) },
-		"/auth/device": func() { post(t, at(realm, "/auth/device"), client...) },
+		"/auth":        func() { get(t, oidcURL(realm, "/auth")) },
+		"/auth/device": func() { post(t, oidcURL(realm, "/auth/device"), client...) },
 	} {
-		kc.ForgetRequests()
+		kc.ResetRequests()
 		for n := 1; n <= 3; n++ {
 			visit()
 			if kc.Count(endpoint) != n || kc.Count("") != n {
@@ -45,7 +47,7 @@ func TestCount(t *testing.T) {
 			}
 		}
 	}
-	kc.ForgetRequests()
+	kc.ResetRequests()
 	get(t, realm.URL())
 	if kc.Count("") != 1 {
 		t.Error("a request to the realm itself isn't counted")
@@ -53,10 +55,10 @@ func TestCount(t *testing.T) {
 }
 
 // What is refused, and what meets a fault, is a request like any other.
-func TestCountOfWhatFails(t *testing.T) {
+func TestServer_Count_failures(t *testing.T) {
 	kc, realm := start(t)
 	login(t, realm, "alice", "wrong")
-	ask(t, newRequest(t, http.MethodPut, at(realm, "/token"), ""))
+	send(t, newRequest(t, http.MethodPut, oidcURL(realm, "/token"), ""))
 	kc.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 503, Times: 1})
 	login(t, realm, "alice", "alice-password")
 	if kc.Count("/token") != 3 {
@@ -64,17 +66,17 @@ func TestCountOfWhatFails(t *testing.T) {
 	}
 }
 
-func TestRequests(t *testing.T) {
+func TestServer_Requests(t *testing.T) {
 	noon := time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
 		PathPrefix: "/sso", Now: func() time.Time { return noon }})
-	succeed(t, err)
+	must(t, err)
 	defer kc.Close()
 	realm := kc.Realm("shop")
 	if got := kc.Requests(); len(got) != 0 {
 		t.Errorf("before the first there are %v", got)
 	}
-	get(t, at(realm, "/certs")+"?a=b")
+	get(t, oidcURL(realm, "/certs")+"?a=b")
 	kc.Advance(time.Minute)
 	login(t, realm, "alice", "alice-password")
 	get(t, realm.URL()+"/")
@@ -105,14 +107,14 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-func TestForgetRequests(t *testing.T) {
+func TestServer_ResetRequests(t *testing.T) {
 	kc, realm := start(t)
-	get(t, at(realm, "/certs"))
-	kc.ForgetRequests()
+	get(t, oidcURL(realm, "/certs"))
+	kc.ResetRequests()
 	if n := kc.Count("") + kc.Count("/certs") + len(kc.Requests()); n != 0 {
 		t.Error("something is remembered")
 	}
-	get(t, at(realm, "/certs"))
+	get(t, oidcURL(realm, "/certs"))
 	if kc.Count("/certs") != 1 || len(kc.Requests()) != 1 {
 		t.Errorf("%d requests are counted and %d remembered, want 1", kc.Count("/certs"),
 			len(kc.Requests()))
@@ -120,7 +122,7 @@ func TestForgetRequests(t *testing.T) {
 }
 
 // A long run must not fill the memory, and the newest requests are those that a test asks about.
-func TestRequestsAreBounded(t *testing.T) {
+func TestServer_Requests_limit(t *testing.T) {
 	kc, realm := start(t)
 	const most = 1000
 	for n := 1; n <= 2*most+5; n++ {
@@ -144,19 +146,19 @@ func TestRequestsAreBounded(t *testing.T) {
 }
 
 // Whoever prints the requests of a failed test must not print passwords.
-func TestRequestsHoldNoSecrets(t *testing.T) {
+func TestServer_Requests_noSecrets(t *testing.T) {
 	kc, realm := start(t)
 	const canary = "canary-7f3a"
 	login(t, realm, "alice", canary)
 	refresh(t, realm, canary)
 	userinfo(t, realm, canary)
-	post(t, at(realm, "/token"), "client_id", "shop-api", "client_secret", canary)
-	post(t, at(realm, "/revoke")+"?token="+canary, "token", canary)
-	get(t, at(realm, "/auth")+"?state="+canary)
-	request := newRequest(t, http.MethodGet, at(realm, "/certs"), "")
+	post(t, oidcURL(realm, "/token"), "client_id", "shop-api", "client_secret", canary)
+	post(t, oidcURL(realm, "/revoke")+"?token="+canary, "token", canary)
+	get(t, oidcURL(realm, "/auth")+"?state="+canary)
+	request := newRequest(t, http.MethodGet, oidcURL(realm, "/certs"), "")
 	request.SetBasicAuth("shop-api", canary)
 	request.Header.Set("Cookie", "KEYCLOAK_IDENTITY="+canary)
-	ask(t, request)
+	send(t, request)
 	requests := kc.Requests()
 	if text := fmt.Sprintf("%+v %#v", requests, requests); len(requests) != 7 ||
 		strings.Contains(text, canary) {

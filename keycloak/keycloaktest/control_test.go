@@ -9,40 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// startWith is start with settings of the realm, of its client, or of alice.
-func startWith(t *testing.T, realm, client,
-	alice map[string]any) (*keycloaktest.Server, *keycloaktest.Realm) {
-	t.Helper()
-	plan := shop
-	plan.Settings = realm
-	plan.Clients = slices.Clone(plan.Clients)
-	plan.Clients[0].Settings = client
-	plan.Users = slices.Clone(plan.Users)
-	plan.Users[0].Settings = alice
-	kc := keycloaktest.New(t, plan.File())
-	return kc, kc.Realm("shop")
-}
-
-// claimsOf are the claims of a new access token of alice's.
-func claimsOf(t testing.TB, realm *keycloaktest.Realm) jwt.MapClaims {
-	t.Helper()
-	return unverified(t, signIn(t, realm).AccessToken)
-}
-
-func headerOf(t testing.TB, token string) map[string]any {
-	t.Helper()
-	parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
-	succeed(t, err)
-	return parsed.Header
-}
-
-func TestRealmNames(t *testing.T) {
-	kc := keycloaktest.New(t, named("my shop"))
+func TestRealm_nameWithSpace(t *testing.T) {
+	kc := keycloaktest.New(t, shopNamed("my shop"))
 	realm := kc.Realm("my shop")
 	if want := kc.URL + "/realms/my%20shop"; realm.Name() != "my shop" || realm.URL() != want ||
 		realm.Issuer() != want {
@@ -51,11 +22,11 @@ func TestRealmNames(t *testing.T) {
 	}
 	login(t, realm, "alice", "alice-password").wantOK(t)
 	if ignored := realm.Ignored(); len(ignored) != 0 {
-		t.Errorf("of a plan's file, %v is left aside", ignored)
+		t.Errorf("ignored in a spec: %v", ignored)
 	}
 }
 
-func TestEndpointURL(t *testing.T) {
+func TestRealm_EndpointURL(t *testing.T) {
 	_, realm := start(t)
 	discovery := get(t, realm.EndpointURL("/.well-known/openid-configuration")).wantOK(t)
 	for endpoint, name := range map[string]string{
@@ -64,7 +35,7 @@ func TestEndpointURL(t *testing.T) {
 		"/userinfo": "userinfo_endpoint", "/logout": "end_session_endpoint",
 		"/auth": "authorization_endpoint", "/auth/device": "device_authorization_endpoint",
 	} {
-		if got, want := realm.EndpointURL(endpoint), discovery.member(name); got != want {
+		if got, want := realm.EndpointURL(endpoint), discovery.field(name); got != want {
 			t.Errorf("%s is at %s, want %s", endpoint, got, want)
 		}
 	}
@@ -72,16 +43,16 @@ func TestEndpointURL(t *testing.T) {
 		t.Errorf("/device is at %s, want %s", got, want)
 	}
 	defer func() {
-		if said := fmt.Sprint(recover()); said != "keycloaktest: there is no endpoint /cert" {
-			t.Errorf("of an endpoint that isn't there it says %q", said)
+		if got := fmt.Sprint(recover()); got != "keycloaktest: there is no endpoint /cert" {
+			t.Errorf("of an endpoint that isn't there it says %q", got)
 		}
 	}()
 	realm.EndpointURL("/cert")
 }
 
-func TestUpdateRealm(t *testing.T) {
+func TestRealm_Update(t *testing.T) {
 	kc, realm := start(t)
-	update := func(patch string) { t.Helper(); succeed(t, realm.Update([]byte(patch))) }
+	update := func(patch string) { t.Helper(); must(t, realm.Update([]byte(patch))) }
 
 	update(`{"accessTokenLifespan": 60}`)
 	if d := signIn(t, realm).ExpiresIn; d != time.Minute {
@@ -116,7 +87,7 @@ func TestUpdateRealm(t *testing.T) {
 	}
 }
 
-func TestUpdateRealmRefuses(t *testing.T) {
+func TestRealm_Update_invalid(t *testing.T) {
 	_, realm := startWith(t,
 		map[string]any{"accessTokenLifespan": 100,
 			"attributes": map[string]any{"frontendUrl": "https://id.example.com"}}, nil, nil)
@@ -128,7 +99,7 @@ func TestUpdateRealmRefuses(t *testing.T) {
 		`{"clients": []}`:    "clients can't be changed",
 		`{"accessTokenLifespan": 1, "failureFactor": -1}`: "less than 0",
 	} {
-		wantFailure(t, realm.Update([]byte(patch)), want)
+		wantError(t, realm.Update([]byte(patch)), want)
 		if tokens := signIn(t, realm); tokens.ExpiresIn != 100*time.Second ||
 			realm.Issuer() != "https://id.example.com/realms/shop" {
 			t.Errorf("after %s, which fails, a token lives for %v and the issuer is %s", patch,
@@ -137,7 +108,7 @@ func TestUpdateRealmRefuses(t *testing.T) {
 	}
 }
 
-func TestSetNotBefore(t *testing.T) {
+func TestRealm_SetNotBefore(t *testing.T) {
 	kc, realm := start(t)
 	old := signIn(t, realm)
 	kc.Advance(time.Minute)
@@ -152,11 +123,11 @@ func TestSetNotBefore(t *testing.T) {
 	refresh(t, realm, old.RefreshToken).wantOK(t)
 }
 
-func TestUpdateClient(t *testing.T) {
+func TestRealm_UpdateClient(t *testing.T) {
 	_, realm := start(t)
 	update := func(patch string) {
 		t.Helper()
-		succeed(t, realm.UpdateClient("shop-api", []byte(patch)))
+		must(t, realm.UpdateClient("shop-api", []byte(patch)))
 	}
 	signInWith := func(secret string) reply {
 		return login(t, realm, "alice", "alice-password", "client_secret", secret)
@@ -196,13 +167,13 @@ func TestUpdateClient(t *testing.T) {
 	}
 }
 
-func TestUpdateClientGivesAServiceAccount(t *testing.T) {
+func TestRealm_UpdateClient_serviceAccount(t *testing.T) {
 	_, realm := startWith(t, nil, map[string]any{"serviceAccountsEnabled": false}, nil)
 	ask := func() reply { return token(t, realm, "grant_type", "client_credentials") }
 	ask().wantRefused(t, 401, "Client not enabled to retrieve service account")
 	for range 2 {
-		succeed(t, realm.UpdateClient("shop-api", []byte(`{"serviceAccountsEnabled": true}`)))
-		claims := unverified(t, ask().wantOK(t).member("access_token"))
+		must(t, realm.UpdateClient("shop-api", []byte(`{"serviceAccountsEnabled": true}`)))
+		claims := parseClaims(t, ask().wantOK(t).field("access_token"))
 		if claims["preferred_username"] != "service-account-shop-api" ||
 			claims["client_id"] != "shop-api" {
 			t.Errorf("the claims are %v, want a service account's", claims)
@@ -210,7 +181,7 @@ func TestUpdateClientGivesAServiceAccount(t *testing.T) {
 	}
 }
 
-func TestUpdateClientRefuses(t *testing.T) {
+func TestRealm_UpdateClient_invalid(t *testing.T) {
 	_, realm := startWith(t, nil,
 		map[string]any{"enabled": true,
 			"attributes": map[string]any{"access.token.lifespan": "100"}}, nil)
@@ -221,25 +192,20 @@ func TestUpdateClientRefuses(t *testing.T) {
 		`{"publicClient": "perhaps", ` + changes + `}`: "publicClient",
 		`{"clientId": "b", ` + changes + `}`:           "a client's id can't be changed",
 	} {
-		wantFailure(t, realm.UpdateClient("shop-api", []byte(patch)), want)
+		wantError(t, realm.UpdateClient("shop-api", []byte(patch)), want)
 	}
-	wantFailure(t, realm.UpdateClient("shop", []byte(`{}`)), `the realm has no client "shop"`)
+	wantError(t, realm.UpdateClient("shop", []byte(`{}`)), `the realm has no client "shop"`)
 	// Nothing of all that may show, not even once something else is changed.
-	succeed(t, realm.UpdateClient("shop-api", []byte(`{"name": "Shop"}`)))
+	must(t, realm.UpdateClient("shop-api", []byte(`{"name": "Shop"}`)))
 	r := login(t, realm, "alice", "alice-password").wantOK(t)
-	if claims := unverified(t, r.member("access_token")); r.body["expires_in"] != 100.0 ||
+	if claims := parseClaims(t, r.field("access_token")); r.body["expires_in"] != 100.0 ||
 		!slices.Contains(audience(claims), "shop-api") {
 		t.Errorf("a token lives for %v s and has the claims %v, want those of before",
 			r.body["expires_in"], claims)
 	}
 }
 
-func audience(claims jwt.MapClaims) []string {
-	aud, _ := claims.GetAudience()
-	return aud
-}
-
-func TestSessions(t *testing.T) {
+func TestRealm_Sessions(t *testing.T) {
 	kc, realm := start(t)
 	if ids := realm.Sessions(); len(ids) != 0 {
 		t.Errorf("there are sessions before the first: %v", ids)
@@ -247,7 +213,7 @@ func TestSessions(t *testing.T) {
 	one, two, offline := signIn(t, realm), signIn(t, realm),
 		signIn(t, realm, "openid", "offline_access")
 	wantSessions(t, realm, one.SessionID, two.SessionID, offline.SessionID)
-	if sid := unverified(t, one.AccessToken)["sid"]; sid != one.SessionID {
+	if sid := parseClaims(t, one.AccessToken)["sid"]; sid != one.SessionID {
 		t.Errorf("sid is %v, want %s", sid, one.SessionID)
 	}
 	for _, s := range realm.Sessions() {
@@ -257,25 +223,14 @@ func TestSessions(t *testing.T) {
 			t.Errorf("there is a session %v, want %v", s, want)
 		}
 	}
-	post(t, at(realm, "/logout"), "client_id", "shop-api", "client_secret", "shop-api-secret",
+	post(t, oidcURL(realm, "/logout"), "client_id", "shop-api", "client_secret", "shop-api-secret",
 		"refresh_token", two.RefreshToken)
 	wantSessions(t, realm, one.SessionID, offline.SessionID)
 	kc.Advance(one.RefreshExpiresIn)
 	wantSessions(t, realm, offline.SessionID)
 }
 
-func wantSessions(t *testing.T, realm *keycloaktest.Realm, want ...string) {
-	t.Helper()
-	var got []string
-	for _, s := range realm.Sessions() {
-		got = append(got, s.ID)
-	}
-	if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
-		t.Errorf("the sessions are %v, want %v", got, want)
-	}
-}
-
-func TestEndSession(t *testing.T) {
+func TestRealm_EndSession(t *testing.T) {
 	_, realm := start(t)
 	tokens, offline, other := signIn(t, realm), signIn(t, realm, "openid", "offline_access"),
 		signIn(t, realm)
@@ -296,10 +251,10 @@ func TestEndSession(t *testing.T) {
 }
 
 // Whoever ends a session, the clients that want to know are told before the method returns.
-func TestEndTellsClients(t *testing.T) {
-	told := make(chan string, 10)
+func TestLogout_backchannel(t *testing.T) {
+	notices := make(chan string, 10)
 	client := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		told <- r.PostFormValue("logout_token")
+		notices <- r.PostFormValue("logout_token")
 	}))
 	defer client.Close()
 	kc, realm := startWith(t, nil, map[string]any{"attributes": map[string]any{
@@ -317,11 +272,11 @@ func TestEndTellsClients(t *testing.T) {
 		"Logout": func(keycloaktest.Tokens) error { return alice.Logout() },
 	} {
 		tokens := signIn(t, realm)
-		succeed(t, end(tokens))
-		if len(told) != 1 {
-			t.Fatalf("%s tells %d clients, want 1", name, len(told))
+		must(t, end(tokens))
+		if len(notices) != 1 {
+			t.Fatalf("%s tells %d clients, want 1", name, len(notices))
 		}
-		claims, err := verify(t, kc, realm, <-told)
+		claims, err := verify(t, kc, realm, <-notices)
 		if err != nil || claims["sid"] != tokens.SessionID || claims["sub"] != alice.ID() ||
 			!strings.Contains(fmt.Sprint(claims["events"]), "backchannel-logout") {
 			t.Errorf("%s sends %v (%v), want a logout token of session %s", name, claims, err,

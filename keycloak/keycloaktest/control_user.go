@@ -18,13 +18,13 @@ var (
 			"which return nil where the realm has no such user, or from Realm.AddUser")
 )
 
-// A User is a handle of a realm's user. Its methods fail once the user was deleted.
+// A User is a handle to a user of a realm. Methods return an error after the user was deleted.
 type User struct {
 	realm *Realm
 	id    string
 }
 
-// ID is the user's id: the sub of tokens.
+// ID returns the user's ID, the sub claim of tokens.
 func (u *User) ID() string {
 	if u == nil {
 		panic(errNoUser.Error())
@@ -32,10 +32,10 @@ func (u *User) ID() string {
 	return u.id
 }
 
-// User is the user who signs in by this name or e-mail address, or nil. A client's service account
-// is found by its name, too: service-account-<client id>.
+// User returns the user who signs in with this username or email address, or nil. It also finds a
+// client's service account by its username, service-account-<client id>.
 func (r *Realm) User(name string) *User {
-	if r.handle().server == nil {
+	if r.mustExist().server == nil {
 		return nil
 	}
 	r.mu.Lock()
@@ -43,15 +43,15 @@ func (r *Realm) User(name string) *User {
 	if account := r.names[strings.ToLower(name)]; account != nil && account.ServiceAccountOf != "" {
 		return &User{r, account.ID}
 	}
-	if found := r.byName(name); found != nil {
+	if found := r.userByLogin(name); found != nil {
 		return &User{r, found.ID}
 	}
 	return nil
 }
 
-// UserByID is the user of an id, the sub of tokens, or nil.
+// UserByID returns the user with this ID (the sub claim of tokens), or nil.
 func (r *Realm) UserByID(id string) *User {
-	r.handle().mu.Lock()
+	r.mustExist().mu.Lock()
 	defer r.mu.Unlock()
 	if r.users[id] == nil {
 		return nil
@@ -59,63 +59,62 @@ func (r *Realm) UserByID(id string) *User {
 	return &User{r, id}
 }
 
-// AddUser adds a user, from a piece of a realm file: a member of users. It gets the realm's default
-// role, as a user has whom an administrator adds, and the realm's default groups and required
-// actions. Attributes that the realm's user profile doesn't declare are dropped, unless it lets
-// unmanaged attributes in: so does Keycloak's admin API, other than an import.
+// AddUser adds a user, given as in the users list of a realm file. Like Keycloak's admin API, and
+// unlike an import, it adds the realm's default role, groups and required actions, and drops
+// attributes that the realm's user profile doesn't declare, unless the profile allows unmanaged
+// attributes.
 //
-// The profile of a Keycloak realm asks for an e-mail address, a first and a last name. Without them
-// the user is there, and can't use the password grant, which answers "Account is not fully set up",
-// before completing the profile in the browser. The log of the test says so then, and which fields
-// are missing. A user who can sign in at once:
+// A realm's user profile normally requires an email address, a first and a last name. Without them
+// the password grant returns "Account is not fully set up" until the user completes the profile in
+// a browser; the log of the test then names the missing fields. This user can sign in immediately:
 //
 //	{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "Ann", "lastName": "Lee",
 //	 "credentials": [{"type": "password", "value": "ann-password"}]}
 func (r *Realm) AddUser(document []byte) (*User, error) {
-	if err := r.present(); err != nil {
+	if err := r.check(); err != nil {
 		return nil, err
 	}
-	representation, err := realmfile.ReadUser(document)
+	rep, err := realmfile.ReadUser(document)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: user: %w", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !slices.Contains(representation.RealmRoles, r.defaultRole()) {
-		representation.RealmRoles = append(representation.RealmRoles, r.defaultRole())
+	if !slices.Contains(rep.RealmRoles, r.defaultRole()) {
+		rep.RealmRoles = append(rep.RealmRoles, r.defaultRole())
 	}
-	// an import doesn't change them
-	representation.Groups = slices.Concat(representation.Groups, r.settings.DefaultGroups)
-	for _, credential := range representation.Credentials {
-		if credential.Temporary { // an import takes no notice of it, the admin API does
-			representation.RequiredActions = append(representation.RequiredActions,
+	// An import does none of the following.
+	rep.Groups = slices.Concat(rep.Groups, r.settings.DefaultGroups)
+	for _, credential := range rep.Credentials {
+		if credential.Temporary {
+			rep.RequiredActions = append(rep.RequiredActions,
 				"UPDATE_PASSWORD")
 		}
 	}
 	for _, action := range r.settings.RequiredActions {
 		if action.Enabled && action.Default &&
-			!slices.Contains(representation.RequiredActions, action.Alias) {
-			representation.RequiredActions = append(representation.RequiredActions, action.Alias)
+			!slices.Contains(rep.RequiredActions, action.Alias) {
+			rep.RequiredActions = append(rep.RequiredActions, action.Alias)
 		}
 	}
-	r.dropAttributes(representation.Attributes)
-	r.nameByEmail(&representation)
-	if representation.Username == "" {
+	r.dropAttributes(rep.Attributes)
+	r.useEmailAsUsername(&rep)
+	if rep.Username == "" {
 		return nil, errors.New("keycloaktest: user: username is missing")
 	}
-	u, err := r.addUser(representation)
+	u, err := r.addUser(rep)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: user: %w", err)
 	}
 	return &User{r, u.ID}, nil
 }
 
-// change runs f with the user, under the realm's lock.
+// change calls f with the user, holding the realm's lock.
 func (u *User) change(f func(*user) error) error {
 	if u == nil || u.realm == nil {
 		return errNoUser
 	}
-	if err := u.realm.present(); err != nil {
+	if err := u.realm.check(); err != nil {
 		return err
 	}
 	u.realm.mu.Lock()
@@ -127,19 +126,19 @@ func (u *User) change(f func(*user) error) error {
 	return f(found)
 }
 
-// Update changes the user as a PUT to the admin API does: the members of the patch, a piece of a
-// realm file, replace those of the user. Roles, groups and credentials can't be changed with it.
+// Update changes the user as a PUT to the admin API does: the fields in patch, a JSON object as in
+// a realm file, replace those of the user. It can't change roles, groups or credentials.
 func (u *User) Update(patch []byte) error {
 	return u.change(func(found *user) error {
 		changed, err := realmfile.PatchUser(found.User, patch)
 		if err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
-		u.realm.nameByEmail(&changed)
+		u.realm.useEmailAsUsername(&changed)
 		if changed.Username == "" {
 			return errors.New("keycloaktest: user: username is missing")
 		}
-		if err := u.realm.nameUser(&changed); err != nil {
+		if err := u.realm.normalizeNames(&changed); err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
 		u.realm.dropAttributes(changed.Attributes)
@@ -147,25 +146,25 @@ func (u *User) Update(patch []byte) error {
 		found.User = changed
 		u.realm.index(found)
 		if changed.Enabled {
-			found.permanently = false
+			found.lockedPermanently = false
 		}
 		return nil
 	})
 }
 
-// Delete deletes the user. Its sessions end without a word to their clients.
+// Delete deletes the user. Their sessions end without back-channel logout.
 func (u *User) Delete() error {
 	return u.change(func(found *user) error {
 		u.realm.unindex(found)
-		for _, kept := range []map[string]*session{u.realm.sessions, u.realm.offline} {
-			maps.DeleteFunc(kept, func(_ string, s *session) bool { return s.user == found })
+		for _, sessions := range []map[string]*session{u.realm.sessions, u.realm.offline} {
+			maps.DeleteFunc(sessions, func(_ string, s *session) bool { return s.user == found })
 		}
 		return nil
 	})
 }
 
-// Logout ends the user's sessions, as an administrator does: tokens that were issued before now are
-// refused, and clients that want it are told. Offline sessions go on.
+// Logout ends the user's sessions as an administrator does: it revokes the tokens issued so far and
+// sends the back-channel logouts. Offline sessions continue.
 func (u *User) Logout() error {
 	var notices []notice
 	err := u.change(func(found *user) error {
@@ -184,7 +183,7 @@ func (u *User) Logout() error {
 	return err
 }
 
-// RevokeConsent takes back what the user allowed a client, and the client's part of the user's
+// RevokeConsent revokes the user's consent for a client and removes the client from the user's
 // sessions.
 func (u *User) RevokeConsent(clientID string) error {
 	return u.change(func(found *user) error {
@@ -192,13 +191,13 @@ func (u *User) RevokeConsent(clientID string) error {
 			return fmt.Errorf("keycloaktest: the realm has no client %q", clientID)
 		}
 		delete(found.consents, clientID)
-		for _, kept := range []map[string]*session{u.realm.sessions, u.realm.offline} {
-			for _, s := range kept {
+		for _, sessions := range []map[string]*session{u.realm.sessions, u.realm.offline} {
+			for _, s := range sessions {
 				if s.user != found {
 					continue
 				}
 				if delete(s.clients, clientID); s.offline && len(s.clients) == 0 {
-					u.realm.endSession(s)
+					u.realm.deleteSession(s)
 				}
 			}
 		}
@@ -206,33 +205,44 @@ func (u *User) RevokeConsent(clientID string) error {
 	})
 }
 
-// SetPassword sets the user's password. It fails where the realm's password policy has something
-// against it. Sessions go on.
+// SetPassword sets the user's password. It returns an error if the password violates the realm's
+// password policy. Sessions continue.
 func (u *User) SetPassword(password string) error {
 	return u.change(func(found *user) error {
-		if complaint := u.realm.badPassword(found.User, password); complaint != "" {
-			return errors.New("keycloaktest: " + complaint)
+		if problem := u.realm.passwordProblem(found.User, password); problem != "" {
+			return errors.New("keycloaktest: " + problem)
 		}
 		found.setPassword(password, u.realm.server.Now())
 		return nil
 	})
 }
 
-// A Role is a realm's, or a client's where Client is set.
+// A Role names a realm role or, if Client is set, a client role.
 type Role struct {
-	Client string // the client id
+	Client string // the client ID
 	Name   string
 }
 
-// Grant gives the user a role. It is made if there is none of this name; a client that isn't there
-// is an error.
-func (u *User) Grant(granted Role) error {
+// realmRoles and clientRoles return r as the arguments of Realm.rolesOf.
+func (r Role) realmRoles() []string {
+	if r.Client != "" {
+		return nil
+	}
+	return []string{r.Name}
+}
+
+func (r Role) clientRoles() map[string][]string {
+	if r.Client == "" {
+		return nil
+	}
+	return map[string][]string{r.Client: {r.Name}}
+}
+
+// GrantRole assigns a role to the user, creating the role if necessary. It returns an error if the
+// realm has no such client.
+func (u *User) GrantRole(r Role) error {
 	return u.change(func(found *user) error {
-		realm, ofClients := []string{granted.Name}, map[string][]string(nil)
-		if granted.Client != "" {
-			realm, ofClients = nil, map[string][]string{granted.Client: {granted.Name}}
-		}
-		roles, err := u.realm.rolesOf(realm, ofClients, true)
+		roles, err := u.realm.rolesOf(r.realmRoles(), r.clientRoles(), true)
 		if err != nil {
 			return fmt.Errorf("keycloaktest: %w", err)
 		}
@@ -241,49 +251,45 @@ func (u *User) Grant(granted Role) error {
 	})
 }
 
-// Withdraw takes a role from the user, if it was the user's own; roles of groups stay. A role that
-// isn't there is an error.
-func (u *User) Withdraw(withdrawn Role) error {
+// RevokeRole removes a role assigned to the user; the roles of the user's groups stay. It returns
+// an error if the realm has no such role.
+func (u *User) RevokeRole(r Role) error {
 	return u.change(func(found *user) error {
-		realm, ofClients := []string{withdrawn.Name}, map[string][]string(nil)
-		if withdrawn.Client != "" {
-			realm, ofClients = nil, map[string][]string{withdrawn.Client: {withdrawn.Name}}
-		}
-		if _, err := u.realm.rolesOf(realm, ofClients, false); err != nil {
+		if _, err := u.realm.rolesOf(r.realmRoles(), r.clientRoles(), false); err != nil {
 			return fmt.Errorf("keycloaktest: %w", err)
 		}
-		found.roles = slices.DeleteFunc(found.roles, func(r *role) bool {
-			return r.client == withdrawn.Client && r.name == withdrawn.Name
+		found.roles = slices.DeleteFunc(found.roles, func(assigned *role) bool {
+			return assigned.client == r.Client && assigned.name == r.Name
 		})
 		return nil
 	})
 }
 
-// Lock locks the user, as brute-force protection does; Unlock takes it back, and forgets the
-// failures. The realm must have brute-force protection on.
+// Lock locks the user for d, as brute-force protection does. It returns an error if the realm has
+// brute-force protection off.
 func (u *User) Lock(d time.Duration) error {
 	return u.change(func(found *user) error {
 		if !u.realm.settings.BruteForceProtected {
 			return errors.New(
 				"keycloaktest: the realm has no brute-force protection: nothing would be locked")
 		}
-		found.until = u.realm.server.Now().Add(d)
+		found.lockedUntil = u.realm.server.Now().Add(d)
 		return nil
 	})
 }
 
-// Unlock ends a lock.
+// Unlock ends a lock and resets the count of failed sign-ins.
 func (u *User) Unlock() error {
-	return u.change(func(found *user) error { u.realm.succeeded(found); return nil })
+	return u.change(func(found *user) error { u.realm.resetFailures(found); return nil })
 }
 
-// Failures is how many failed sign-ins brute-force protection has counted.
+// Failures returns the number of failed sign-ins that brute-force protection has counted.
 func (u *User) Failures() (count int, err error) {
-	err = u.change(func(found *user) error { count = found.count; return nil })
+	err = u.change(func(found *user) error { count = found.failureCount; return nil })
 	return count, err
 }
 
-// Locked reports whether brute-force protection keeps the user out.
+// Locked reports whether brute-force protection has locked the user.
 func (u *User) Locked() (locked bool, err error) {
 	err = u.change(func(found *user) error {
 		locked = u.realm.locked(found, u.realm.server.Now())
@@ -292,7 +298,7 @@ func (u *User) Locked() (locked bool, err error) {
 	return locked, err
 }
 
-// OneTimeCode is the user's one-time code of this moment.
+// OneTimeCode returns the user's current one-time code.
 func (u *User) OneTimeCode() (code string, err error) {
 	err = u.change(func(found *user) error {
 		if found.otp == nil {
@@ -304,7 +310,7 @@ func (u *User) OneTimeCode() (code string, err error) {
 	return code, err
 }
 
-// dropAttributes drops what an administrator may not give a user.
+// dropAttributes removes attributes that an administrator may not set.
 func (r *Realm) dropAttributes(attributes map[string][]string) {
 	maps.DeleteFunc(attributes, func(name string, _ []string) bool {
 		return !r.profile.AdminCanSet(name, &r.settings)

@@ -2,6 +2,8 @@ package keycloaktest_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +21,7 @@ const carol = `{"username": "Carol", "email": "Carol@Example.com", "firstName": 
 const anyAttribute = `{"attributes": [{"name": "username"}, {"name": "email"}, {"name": "firstName"}, {"name": "lastName"}], "unmanagedAttributePolicy": "ENABLED"}`
 
 // staff is the realm shop with a group and a mapper of the attribute shoe.
-func staff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
+func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
 	kc, realm := startWith(t, object{
 		"groups": []object{{"name": "staff"}},
@@ -27,7 +29,7 @@ func staff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 			{"providerId": "declarative-user-profile", "config": object{"kc.user.profile.config": []string{anyAttribute}}},
 		}},
 	}, nil, nil)
-	succeed(t, realm.UpdateClient("shop-api", []byte(`{"protocolMappers": [
+	must(t, realm.UpdateClient("shop-api", []byte(`{"protocolMappers": [
 		{"name": "shoe", "protocol": "openid-connect", "protocolMapper": "oidc-usermodel-attribute-mapper", "config":
 			{"user.attribute": "shoe", "claim.name": "shoe", "jsonType.label": "String", "access.token.claim": "true"}},
 		{"name": "groups", "protocol": "openid-connect", "protocolMapper": "oidc-group-membership-mapper", "config":
@@ -35,32 +37,17 @@ func staff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 	return kc, realm
 }
 
-// rolesIn are the roles in a token, of the realm where client is empty.
-func rolesIn(claims jwt.MapClaims, client string) []string {
-	access, _ := claims["realm_access"].(map[string]any)
-	if client != "" {
-		all, _ := claims["resource_access"].(map[string]any)
-		access, _ = all[client].(map[string]any)
-	}
-	var names []string
-	roles, _ := access["roles"].([]any)
-	for _, name := range roles {
-		names = append(names, fmt.Sprint(name))
-	}
-	return names
-}
-
-func TestAddUser(t *testing.T) {
-	_, realm := staff(t)
+func TestRealm_AddUser(t *testing.T) {
+	_, realm := startStaff(t)
 	added, err := realm.AddUser([]byte(carol))
-	succeed(t, err)
+	must(t, err)
 	for _, name := range []string{"carol", "CAROL", "carol@example.com"} {
 		found := realm.User(name)
 		if found == nil || found.ID() != added.ID() {
 			t.Errorf("%s isn't found", name)
 		}
-		claims := unverified(t,
-			login(t, realm, name, "carol-password").wantOK(t).member("access_token"))
+		claims := parseClaims(t,
+			login(t, realm, name, "carol-password").wantOK(t).field("access_token"))
 		if claims["sub"] != added.ID() || claims["preferred_username"] != "carol" ||
 			claims["email"] != "carol@example.com" {
 			t.Errorf("the claims are %v, want carol's", claims)
@@ -80,17 +67,17 @@ func TestAddUser(t *testing.T) {
 	}
 }
 
-func TestAddUserWithTemporaryPassword(t *testing.T) {
-	_, realm := staff(t)
+func TestRealm_AddUser_temporaryPassword(t *testing.T) {
+	_, realm := startStaff(t)
 	_, err := realm.AddUser(
 		[]byte(strings.Replace(carol, `"carol-password"`, `"carol-password", "temporary": true`,
 			1)))
-	succeed(t, err)
+	must(t, err)
 	login(t, realm, "carol", "carol-password").wantRefused(t, 400, "Account is not fully set up")
 }
 
-func TestAddUserRefuses(t *testing.T) {
-	_, realm := staff(t)
+func TestRealm_AddUser_invalid(t *testing.T) {
+	_, realm := startStaff(t)
 	alice := user(t, realm, "alice")
 	for document, want := range map[string]string{
 		`{"username": "ALICE"}`: "another user has this name",
@@ -106,7 +93,7 @@ func TestAddUserRefuses(t *testing.T) {
 		`alice`:                                               "invalid character",
 	} {
 		added, err := realm.AddUser([]byte(document))
-		wantFailure(t, err, want)
+		wantError(t, err, want)
 		if added != nil || realm.User("x") != nil {
 			t.Errorf("%s is refused, and there is a user", document)
 		}
@@ -114,17 +101,17 @@ func TestAddUserRefuses(t *testing.T) {
 	login(t, realm, "alice", "alice-password").wantOK(t)
 }
 
-func TestUpdateUser(t *testing.T) {
-	_, realm := staff(t)
+func TestUser_Update(t *testing.T) {
+	_, realm := startStaff(t)
 	added, err := realm.AddUser([]byte(carol))
-	succeed(t, err)
-	update := func(patch string) { t.Helper(); succeed(t, added.Update([]byte(patch))) }
+	must(t, err)
+	update := func(patch string) { t.Helper(); must(t, added.Update([]byte(patch))) }
 	tokens, err := realm.SignIn("shop-api", "carol")
-	succeed(t, err)
+	must(t, err)
 	renewed := func() jwt.MapClaims {
 		t.Helper()
-		return unverified(t,
-			refresh(t, realm, tokens.RefreshToken).wantOK(t).member("access_token"))
+		return parseClaims(t,
+			refresh(t, realm, tokens.RefreshToken).wantOK(t).field("access_token"))
 	}
 
 	update(
@@ -154,11 +141,11 @@ func TestUpdateUser(t *testing.T) {
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 }
 
-func TestUpdateUserRefuses(t *testing.T) {
-	_, realm := staff(t)
+func TestUser_Update_invalid(t *testing.T) {
+	_, realm := startStaff(t)
 	added, err := realm.AddUser(
 		[]byte(strings.Replace(carol, `"enabled"`, `"attributes": {"shoe": ["38"]}, "enabled"`, 1)))
-	succeed(t, err)
+	must(t, err)
 	const changes = `"firstName": "X", "attributes": {"shoe": ["1"]}, "enabled": false`
 	for patch, want := range map[string]string{
 		`null`: "a JSON object is expected",
@@ -171,23 +158,23 @@ func TestUpdateUserRefuses(t *testing.T) {
 		`{"credentials": [], ` + changes + `}`:            "credentials can't be changed",
 		`{"id": "1", ` + changes + `}`:                    "id can't be changed",
 	} {
-		wantFailure(t, added.Update([]byte(patch)), want)
-		claims := unverified(t,
-			login(t, realm, "carol", "carol-password").wantOK(t).member("access_token"))
+		wantError(t, added.Update([]byte(patch)), want)
+		claims := parseClaims(t,
+			login(t, realm, "carol", "carol-password").wantOK(t).field("access_token"))
 		if claims["name"] != "Carol C" || claims["shoe"] != "38" || claims["sub"] != added.ID() {
 			t.Errorf("after %s, which fails, the claims are %v", patch, claims)
 		}
 	}
 	// Her own name and address aren't somebody else's.
-	succeed(t, added.Update([]byte(`{"username": "carol", "email": "carol@example.com"}`)))
+	must(t, added.Update([]byte(`{"username": "carol", "email": "carol@example.com"}`)))
 }
 
-func TestDeleteUser(t *testing.T) {
+func TestUser_Delete(t *testing.T) {
 	_, realm := start(t)
 	tokens, offline := signIn(t, realm), signIn(t, realm, "openid", "offline_access")
 	alice := user(t, realm, "alice")
 	again := user(t, realm, "alice") // another handle of hers
-	succeed(t, alice.Delete())
+	must(t, alice.Delete())
 	if realm.User("alice") != nil || realm.UserByID(alice.ID()) != nil {
 		t.Error("she is found still")
 	}
@@ -197,7 +184,7 @@ func TestDeleteUser(t *testing.T) {
 	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
 	refresh(t, realm, offline.RefreshToken).wantRefused(t, 400, "Offline user session not found")
 	_, err := realm.SignIn("shop-api", "alice")
-	wantFailure(t, err, `no user "alice"`)
+	wantError(t, err, `no user "alice"`)
 
 	for name, method := range map[string]func(*keycloaktest.User) error{
 		"Update":        func(u *keycloaktest.User) error { return u.Update([]byte(`{}`)) },
@@ -206,10 +193,10 @@ func TestDeleteUser(t *testing.T) {
 		"RevokeConsent": func(u *keycloaktest.User) error { return u.RevokeConsent("shop-api") },
 		"SetPassword":   func(u *keycloaktest.User) error { return u.SetPassword("x") },
 		"Grant": func(u *keycloaktest.User) error {
-			return u.Grant(keycloaktest.Role{Name: "x"})
+			return u.GrantRole(keycloaktest.Role{Name: "x"})
 		},
 		"Withdraw": func(u *keycloaktest.User) error {
-			return u.Withdraw(keycloaktest.Role{Name: "x"})
+			return u.RevokeRole(keycloaktest.Role{Name: "x"})
 		},
 		"Lock":        func(u *keycloaktest.User) error { return u.Lock(1) },
 		"Unlock":      (*keycloaktest.User).Unlock,
@@ -230,12 +217,40 @@ func TestDeleteUser(t *testing.T) {
 		[]byte(
 			`{"username": "alice", "enabled": true, "email": "alice@example.com", "firstName": "A", "lastName": "A",
 		"credentials": [{"type": "password", "value": "alice-password"}]}`))
-	succeed(t, err)
-	claims := unverified(t,
-		login(t, realm, "alice", "alice-password").wantOK(t).member("access_token"))
+	must(t, err)
+	claims := parseClaims(t,
+		login(t, realm, "alice", "alice-password").wantOK(t).field("access_token"))
 	if claims["sub"] != other.ID() || other.ID() == alice.ID() ||
 		slices.Contains(rolesIn(claims, "shop-api"), "reader") {
 		t.Errorf("the claims are %v, want those of another", claims)
 	}
 	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
+}
+
+// An administrator reaches a service account by its name, and what it gets shows in its tokens.
+func TestRealm_User_serviceAccount(t *testing.T) {
+	t.Parallel()
+	kc := keycloaktest.New(t,
+		keycloaktest.RealmSpec{Name: "shop",
+			Clients: []keycloaktest.ClientSpec{{ID: "robot", Secret: "robot-secret"}}}.File())
+	account := kc.Realm("shop").User("service-account-robot")
+	if account == nil {
+		t.Fatal("the service account isn't found by its name")
+	}
+	if err := account.GrantRole(keycloaktest.Role{Name: "sweeper"}); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.PostForm(kc.Realm("shop").EndpointURL("/token"), url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {"robot"}, "client_secret": {"robot-secret"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("the service account gets %s, want 200", resp.Status)
+	}
+	if _, err := kc.Realm("shop").SignIn("robot", "service-account-robot"); err == nil {
+		t.Error("somebody signs in as a service account")
+	}
 }

@@ -15,25 +15,25 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// An otpCredential makes and checks one-time codes (TOTP, RFC 6238).
+// An otpCredential generates and checks one-time codes (TOTP, RFC 6238).
 type otpCredential struct {
-	secret  string // base32 of the key
+	secret  string // in base32
 	options hotp.ValidateOpts
 	period  int64
-	used    []int64 // time steps whose code was accepted, newest last
+	used    []int64 // time steps of accepted codes, newest last
 }
 
-// addCredential takes a password or a one-time-code secret of a realm file.
-func (u *user) addCredential(document realmfile.Credential, settings realmfile.Realm) error {
+// addCredential sets the password or one-time code secret of a realm file.
+func (u *user) addCredential(rep realmfile.Credential, settings realmfile.Realm) error {
 	switch {
-	case document.Hashed() || !document.Known(): // as without it; it is listed as ignored
+	case rep.Hashed() || !rep.Known(): // not supported; Ignored lists it
 		return nil
-	case document.SecretData == "" && document.Type != "password" && document.Type != "":
+	case rep.SecretData == "" && rep.Type != "password" && rep.Type != "":
 		return errors.New("credential: secretData is missing")
 	}
-	switch document.Type {
+	switch rep.Type {
 	case "password", "":
-		u.password = document.Value
+		u.password = rep.Value
 	case "otp", "totp":
 		var secret struct {
 			Value string `json:"value"`
@@ -45,17 +45,17 @@ func (u *user) addCredential(document realmfile.Credential, settings realmfile.R
 			Algorithm string `json:"algorithm"`
 			Encoding  string `json:"secretEncoding"`
 		}
-		if err := json.Unmarshal([]byte(document.SecretData), &secret); err != nil {
+		if err := json.Unmarshal([]byte(rep.SecretData), &secret); err != nil {
 			return fmt.Errorf("credential: secretData: %w", err)
 		}
-		if err := json.Unmarshal([]byte(document.CredentialData), &data); err != nil {
+		if err := json.Unmarshal([]byte(rep.CredentialData), &data); err != nil {
 			return fmt.Errorf("credential: credentialData: %w", err)
 		}
 		if data.SubType != "" && data.SubType != "totp" {
 			return fmt.Errorf("credential: one-time codes of type %q are not supported: totp is",
 				data.SubType)
 		}
-		key := []byte(secret.Value) // Keycloak's key is the text's own bytes
+		key := []byte(secret.Value) // not encoded by default
 		if data.Encoding == "BASE32" {
 			var err error
 			key, err = base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(
@@ -88,21 +88,22 @@ func (u *user) addCredential(document realmfile.Credential, settings realmfile.R
 			options: hotp.ValidateOpts{Digits: otp.Digits(digits), Algorithm: algorithm},
 		}
 	default:
-		return fmt.Errorf("credential type %q is not supported", document.Type)
+		return fmt.Errorf("credential type %q is not supported", rep.Type)
 	}
 	return nil
 }
 
-// code is the one-time code of a moment.
+// code returns the one-time code of a time step.
 func (o *otpCredential) code(step int64) string {
 	return must(hotp.GenerateCodeCustom(o.secret, uint64(step), o.options))
 }
 
-// accepts takes the codes of the look-ahead window around now, each once.
+// accepts reports whether a code belongs to a time step in the look-ahead window around now. Unless
+// the realm allows reuse, it accepts a code once.
 func (o *otpCredential) accepts(code string, now time.Time, settings realmfile.Realm) bool {
 	window, reusable := int64(1), false
-	if settings.OTPPolicyType != "" { // without a type, an import takes nothing of the policy
-		window = int64(or(settings.OTPPolicyLookAheadWindow, 1))
+	if settings.OTPPolicyType != "" { // otherwise, an import ignores the policy
+		window = int64(valueOr(settings.OTPPolicyLookAheadWindow, 1))
 		reusable = settings.OTPPolicyCodeReusable ||
 			settings.Attributes["realmReusableOtpCode"] == "true"
 	}
@@ -124,115 +125,118 @@ func (o *otpCredential) accepts(code string, now time.Time, settings realmfile.R
 	return false
 }
 
-// failures is what brute-force protection knows of a user.
+// failures is a user's brute-force protection state.
 type failures struct {
-	count       int
-	last        time.Time
-	until       time.Time // locked until then
-	lockouts    int
-	permanently bool
+	failureCount      int
+	lastFailure       time.Time
+	lockedUntil       time.Time
+	lockouts          int
+	lockedPermanently bool
 }
 
-// failed counts a wrong password or code, and locks (DefaultBruteForceProtector, Keycloak 26.7.4).
-// Unlike there, the lock holds at once: Keycloak counts in another thread, and a right password in
-// that moment gets in.
-func (r *Realm) failed(u *user, now time.Time) {
-	set := r.settings
-	if !set.BruteForceProtected || !u.Enabled {
+// recordFailure counts a wrong password or code and may lock the user (DefaultBruteForceProtector,
+// Keycloak 26.7.4). The lock takes effect immediately. Keycloak counts in another thread, so that a
+// right password still gets through for a moment.
+func (r *Realm) recordFailure(u *user, now time.Time) {
+	settings := r.settings
+	if !settings.BruteForceProtected || !u.Enabled {
 		return
 	}
 	f := &u.failures
-	sinceLast := now.Sub(f.last)
-	if !f.last.IsZero() && sinceLast > seconds(or(set.MaxDeltaTimeSeconds, 43200)) {
-		f.count = 0
+	sinceLast := now.Sub(f.lastFailure)
+	maxDelta := seconds(valueOr(settings.MaxDeltaTimeSeconds, 43200))
+	if !f.lastFailure.IsZero() && sinceLast > maxDelta {
+		f.failureCount = 0
 	}
-	first := f.last.IsZero()
-	f.count++
-	f.last = now
-	factor := max(1, or(set.FailureFactor, 30))
+	first := f.lastFailure.IsZero()
+	f.failureCount++
+	f.lastFailure = now
+	factor := max(1, valueOr(settings.FailureFactor, 30))
 	wait := time.Duration(0)
-	if f.count >= factor {
-		times := f.count / factor
-		if set.BruteForceStrategy == "LINEAR" {
-			times = 1 + f.count - factor
+	if f.failureCount >= factor {
+		times := f.failureCount / factor
+		if settings.BruteForceStrategy == "LINEAR" {
+			times = 1 + f.failureCount - factor
 		}
-		wait = seconds(or(set.WaitIncrementSeconds, 60)) * time.Duration(times)
+		wait = seconds(valueOr(settings.WaitIncrementSeconds, 60)) * time.Duration(times)
 	}
-	quick := time.Duration(or(set.QuickLoginCheckMilliSeconds, 1000)) * time.Millisecond
-	// Keycloak hashes a password for longer than quickest, so that no two failures of its are that
-	// close.
+	quick := time.Duration(valueOr(settings.QuickLoginCheckMilliSeconds, 1000)) * time.Millisecond
+	// Keycloak takes longer than this to hash a password, so its failures are never this close.
 	const quickest = 10 * time.Millisecond
 	if wait == 0 && !first && sinceLast < quick && quick > quickest {
-		wait = seconds(or(set.MinimumQuickLoginWait, 60))
+		wait = seconds(valueOr(settings.MinimumQuickLoginWait, 60))
 	}
 	if wait == 0 {
 		return
 	}
-	if set.PermanentLockout && f.count >= factor {
-		if f.lockouts >= set.MaxTemporaryLockouts {
-			f.permanently = true
+	if settings.PermanentLockout && f.failureCount >= factor {
+		if f.lockouts >= settings.MaxTemporaryLockouts {
+			f.lockedPermanently = true
 			u.Enabled = false
 			return
 		}
 		f.lockouts++
 	}
-	f.until = now.Add(min(wait, seconds(or(set.MaxFailureWaitSeconds, 900))))
+	f.lockedUntil = now.Add(min(wait, seconds(valueOr(settings.MaxFailureWaitSeconds, 900))))
 }
 
-func (r *Realm) succeeded(u *user) { u.failures = failures{permanently: u.permanently} }
+func (r *Realm) resetFailures(u *user) {
+	u.failures = failures{lockedPermanently: u.lockedPermanently}
+}
 
 func (r *Realm) locked(u *user, now time.Time) bool {
-	return r.settings.BruteForceProtected && now.Before(u.until) || u.permanently
+	return r.settings.BruteForceProtected && now.Before(u.lockedUntil) || u.lockedPermanently
 }
 
-// profileAction is what Keycloak asks of who has an incomplete profile.
-const profileAction = "VERIFY_PROFILE"
+// verifyProfile is the required action of users whose profile is incomplete.
+const verifyProfile = "VERIFY_PROFILE"
 
-// incomplete reports whether a person's profile lacks what it must have.
-func (r *Realm) incomplete(u *user) bool {
+// profileIncomplete reports whether a user's profile lacks required attributes.
+func (r *Realm) profileIncomplete(u *user) bool {
 	return u.ServiceAccountOf == "" && !r.profile.Complete(&u.User, &r.settings)
 }
 
-// pendingActions are the required actions of a user that the realm hasn't switched off, and the one
-// of an incomplete profile.
+// pendingActions returns the required actions that a user must complete: those assigned to the user
+// and those that follow from the realm's settings, unless the realm has disabled them.
 func (r *Realm) pendingActions(u *user) []string {
-	off := func(alias string) bool {
+	disabled := func(alias string) bool {
 		if r.settings.RequiredActions == nil {
-			return false // not said: Keycloak's own are on
+			return false // the file has no list: Keycloak's defaults are enabled
 		}
 		for _, action := range r.settings.RequiredActions {
 			if action.Alias == alias {
 				return !action.Enabled
 			}
 		}
-		return true // the realm has it not
+		return true // not in the realm's list
 	}
 	pending := slices.DeleteFunc(slices.Clone(u.RequiredActions), func(alias string) bool {
-		return alias == profileAction || off(alias)
+		return alias == verifyProfile || disabled(alias)
 	})
-	if r.incomplete(u) && !off(profileAction) {
-		pending = append(pending, profileAction)
+	if r.profileIncomplete(u) && !disabled(verifyProfile) {
+		pending = append(pending, verifyProfile)
 	}
-	const verify = "VERIFY_EMAIL"
-	if r.settings.VerifyEmail && !u.EmailVerified && u.ServiceAccountOf == "" && !off(verify) &&
-		!slices.Contains(pending, verify) {
-		pending = append(pending, verify)
+	const verifyEmail = "VERIFY_EMAIL"
+	if r.settings.VerifyEmail && !u.EmailVerified && u.ServiceAccountOf == "" &&
+		!disabled(verifyEmail) && !slices.Contains(pending, verifyEmail) {
+		pending = append(pending, verifyEmail)
 	}
-	const update = "UPDATE_PASSWORD"
+	const updatePassword = "UPDATE_PASSWORD"
 	if age := realmfile.MaxPasswordAge(r.settings.PasswordPolicy); age > 0 && u.password != "" &&
-		r.server.Now().Sub(u.since) > age && !off(update) && !slices.Contains(pending, update) {
-		pending = append(pending, update)
+		r.server.Now().Sub(u.passwordSet) > age && !disabled(updatePassword) &&
+		!slices.Contains(pending, updatePassword) {
+		pending = append(pending, updatePassword)
 	}
 	return pending
 }
 
-// badPassword says what the realm's policy has against a user's new password; nothing is "".
-func (r *Realm) badPassword(u realmfile.User, password string) string {
-	// it was checked when it was read
+// passwordProblem returns why a password violates the realm's password policy, or "".
+func (r *Realm) passwordProblem(u realmfile.User, password string) string {
+	// The policy was validated when the realm file was read.
 	rules, _ := realmfile.PasswordRules(r.settings.PasswordPolicy)
 	for _, rule := range rules {
-		if complaint := rule(u, password); complaint != "" {
-			return complaint
+		if problem := rule(u, password); problem != "" {
+			return problem
 		}
 	}
 	return ""

@@ -10,34 +10,34 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// Issuer is the realm's issuer: the iss of its tokens.
+// Issuer returns the realm's issuer, the iss claim of its tokens.
 func (r *Realm) Issuer() string {
-	if r.handle().server == nil {
+	if r.mustExist().server == nil {
 		return ""
 	}
 	base := r.server.publicURL
-	if address := r.frontend.Load(); address != nil && *address != "" {
+	if address := r.frontendURL.Load(); address != nil && *address != "" {
 		base = strings.TrimSuffix(*address, "/")
 	}
 	return base + "/realms/" + r.escapedName()
 }
 
-// readFrontend takes over the realm's own public address, an attribute. The caller holds the lock,
-// or nobody else has the realm yet.
-func (r *Realm) readFrontend() {
+// loadFrontendURL sets r.frontendURL from the attribute. The caller holds the lock, unless the
+// realm is new.
+func (r *Realm) loadFrontendURL() {
 	address := r.settings.Attributes["frontendUrl"]
-	r.frontend.Store(&address)
+	r.frontendURL.Store(&address)
 }
 
-// info is GET /realms/{realm}.
-func (r *Realm) info(*call) answer {
+// info serves /realms/{realm}.
+func (r *Realm) info(*call) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if what := r.keys.unable("RS256"); what != "" {
-		return refuse(501, notInStandIn, "realm "+r.name+": "+what).answer()
+	if problem := r.keys.signingProblem("RS256"); problem != "" {
+		return refuse(501, notInStandIn, "realm "+r.name+": "+problem).response()
 	}
-	der := must(x509.MarshalPKIXPublicKey(r.keys.signing("RS256").public()))
-	return document(200, noCache, map[string]any{
+	der := must(x509.MarshalPKIXPublicKey(r.keys.signingKey("RS256").public()))
+	return jsonResponse(200, noCache, map[string]any{
 		"realm": r.name, "public_key": base64.StdEncoding.EncodeToString(der),
 		"token-service": r.Issuer() + oidc, "account-service": r.Issuer() + "/account",
 		"tokens-not-before": r.settings.NotBefore,
@@ -47,14 +47,14 @@ func (r *Realm) info(*call) answer {
 // keySetType is the media type of a key set (RFC 7517 8.5.2).
 const keySetType = "application/jwk-set+json"
 
-// certs is the realm's key set.
-func (r *Realm) certs(c *call) answer {
+// certs serves the realm's key set.
+func (r *Realm) certs(c *call) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.insecure(c); refused != nil {
+	if refused := r.checkTLS(c); refused != nil {
 		return refused.plain()
 	}
-	out := document(200, noCache, r.keys.set())
+	out := jsonResponse(200, noCache, r.keys.jwks())
 	if strings.Contains(c.Header.Get("Accept"), keySetType) &&
 		!strings.Contains(c.Header.Get("Accept"), "application/json") {
 		out = out.with("Content-Type", keySetType)
@@ -62,11 +62,12 @@ func (r *Realm) certs(c *call) answer {
 	return out
 }
 
-// discovery names what the stand-in has, and nothing else (OpenID Connect Discovery 1.0, RFC 8414).
-func (r *Realm) discovery(c *call) answer {
+// discovery serves the realm's metadata (OpenID Connect Discovery 1.0, RFC 8414), without the
+// features that the stand-in lacks.
+func (r *Realm) discovery(c *call) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.insecure(c); refused != nil {
+	if refused := r.checkTLS(c); refused != nil {
 		return refused.plain()
 	}
 	base := r.Issuer() + oidc
@@ -76,7 +77,7 @@ func (r *Realm) discovery(c *call) answer {
 		scopes = append([]string{"openid"}, scopes...)
 	}
 	grants := slices.Sorted(maps.Keys(grantTypes()))
-	return document(200, "no-cache, must-revalidate, no-transform, no-store", map[string]any{
+	return jsonResponse(200, "no-cache, must-revalidate, no-transform, no-store", map[string]any{
 		"issuer":                                r.Issuer(),
 		"authorization_endpoint":                base + "/auth",
 		"token_endpoint":                        base + "/token",
@@ -108,7 +109,7 @@ func (r *Realm) discovery(c *call) answer {
 	})
 }
 
-// levels are the authentication levels that the realm has names for, and those of every realm.
+// levels returns the names of the authentication levels of this realm and of all realms.
 func (r *Realm) levels() []string {
 	return append([]string{"0", "1"},
 		slices.Sorted(maps.Keys(realmfile.Levels(r.settings.Attributes)))...)

@@ -1,48 +1,53 @@
-// Package keycloaktest is a stand-in for Keycloak in tests: an HTTP server in the test's own
-// process that answers as Keycloak 26.7.4 does at the endpoints of OpenID Connect, from the same
-// realm file that Keycloak imports. It needs no Java, no container and no network, and starts in a
-// few milliseconds; the first of a process makes two RSA keys, which takes some 0.1 to 0.3 seconds.
+// Package keycloaktest is a stand-in for Keycloak in tests: an in-process fake Keycloak that reads
+// the realm files Keycloak imports and answers OpenID Connect requests as Keycloak 26.7.4 does. It
+// needs no Java, no container and no network. It starts in a few milliseconds, except for the first
+// server of a process, which generates two RSA keys (0.1 to 0.3 seconds).
 //
 //	realm, _ := os.ReadFile("testdata/shop-realm.json")
 //	kc := keycloaktest.New(t, realm)              // closed when the test ends
 //	verifier := newVerifier(kc.Realm("shop").Issuer())
 //	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice", "openid")
 //
-// # What it answers
+// # What it implements
 //
-// Discovery and certs; the token endpoint with the grants password (one-time codes too),
-// refresh_token, authorization_code with PKCE behind a plain login page, client_credentials and
-// device_code; device authorization; logout by refresh token and by browser, with back-channel
-// logout to the clients that ask for it; revocation, introspection and userinfo. Sessions and their
-// lifespans, single-use refresh tokens and what a second use costs, required actions, brute-force
-// locks, client scopes and protocol mappers work as they do in Keycloak, down to the texts of
-// errors. One suite of exchanges, in the directory contract, holds it to what a real Keycloak
-// answered.
+// The stand-in has the endpoints for discovery and keys, authorization (with PKCE, behind a plain
+// login page), tokens, device authorization, userinfo, introspection, revocation, and logout by
+// refresh token and by browser. The token endpoint supports the grants password (with one-time
+// codes), refresh_token, authorization_code, client_credentials and device_code. Clients that
+// configure back-channel logout get it.
 //
-// The same realm file makes the same realm. What the stand-in doesn't have it refuses by name,
-// where it is used: the requests that it would answer wrongly get status 501 and the code
-// not_in_keycloaktest, and all others are answered. So are Keycloak's other endpoints refused, the
-// admin API first of all: the methods of [Server], [Realm] and [User] take its place. A file that
-// Keycloak's import refuses doesn't load here either, and the error says why. Private keys in a
-// realm file are ignored: a stand-in makes its own.
+// Sessions and their lifespans, single-use refresh tokens and the penalty for reusing one, required
+// actions, brute-force protection, client scopes and protocol mappers work as in Keycloak, down to
+// the error messages. The test suite in the directory contract runs the same requests against the
+// stand-in and a real Keycloak.
 //
-// # What leaves the process
+// # What it doesn't implement
 //
-// Back-channel logout calls the URLs that the clients of the realm file name for it, without a
-// proxy and without following redirects. Nothing else leaves the process.
+// The stand-in loads realm files that use features it lacks. A request that depends on such a
+// feature gets status 501 and the error code not_in_keycloaktest, with a description that names the
+// feature; other requests work. Keycloak's other endpoints, such as the admin API, get 501 too: use
+// the methods of [Server], [Realm] and [User] instead. A file that Keycloak's import rejects is
+// rejected here as well, with the reason. Private keys in a realm file are ignored; each realm
+// generates its own.
+//
+// # Outgoing requests
+//
+// Back-channel logout calls the logout URLs of the realm file's clients, without a proxy and
+// without following redirects. The stand-in makes no other requests.
 //
 // # Time
 //
-// Everything that has a lifespan follows the server's clock. [Server.Advance] moves it, so that a
-// test needn't sleep for a token to expire; what verifies the tokens must follow the same clock,
-// [Server.Now], or its own tests will wait.
+// Lifespans follow the server's clock, which [Server.Advance] moves: a test needn't sleep until a
+// token expires. The code that verifies the tokens must use the same clock, [Server.Now].
 //
-// # What it isn't
+// # Differences from Keycloak
 //
-// It isn't for production: it speaks plain HTTP, compares passwords in the clear, and forgets
-// everything at its end. Two differences from Keycloak are deliberate. Parallel sign-ins of one
-// user all succeed, where Keycloak's brute-force protection refuses all but one; and a lock holds
-// from the failure that caused it, where Keycloak needs a moment. The signing keys of a realm are
-// shared with other servers of the same process, until it rotates them, because making one takes
-// longer than most tests: OwnKeys of [Config] and [Realm.RotateKeys] make keys of a test's own.
+// The stand-in isn't for production: it speaks plain HTTP, compares passwords in the clear, and
+// keeps all its state in memory. It differs from Keycloak on purpose in two ways. Parallel sign-ins
+// of one user all succeed, while Keycloak's brute-force protection rejects all but one. And a
+// brute-force lock takes effect immediately, while Keycloak needs a moment.
+//
+// Generating an RSA key takes longer than most tests, so the servers of a process share their
+// realms' initial keys. Set OwnKeys in [Config], or call [Realm.RotateKeys], for keys that no other
+// server has.
 package keycloaktest

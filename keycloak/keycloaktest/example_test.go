@@ -11,10 +11,10 @@ import (
 )
 
 // shop is a realm without a file: one client that signs people in, and alice.
-var shop = keycloaktest.Plan{
+var shop = keycloaktest.RealmSpec{
 	Name:    "shop",
-	Clients: []keycloaktest.PlannedClient{{ID: "shop-api", Secret: "shop-api-secret", Roles: []string{"reader"}}},
-	Users:   []keycloaktest.PlannedUser{{Name: "alice", Password: "alice-password", Roles: []string{"member", "shop-api/reader"}}},
+	Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "shop-api-secret", Roles: []string{"reader"}}},
+	Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "alice-password", Roles: []string{"member", "shop-api/reader"}}},
 }
 
 // In a test, New(t, file) starts a stand-in and closes it; Start is for everything else.
@@ -26,7 +26,7 @@ func Example() {
 	}
 	defer kc.Close()
 
-	answer, err := http.PostForm(kc.Realm("shop").EndpointURL("/token"), url.Values{
+	resp, err := http.PostForm(kc.Realm("shop").EndpointURL("/token"), url.Values{
 		"grant_type": {"password"}, "client_id": {"shop-api"}, "client_secret": {"shop-api-secret"},
 		"username": {"alice"}, "password": {"alice-password"},
 	})
@@ -34,18 +34,18 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer answer.Body.Close()
-	fmt.Println(answer.Status, kc.Count("/token"))
+	defer resp.Body.Close()
+	fmt.Println(resp.Status, kc.Count("/token"))
 	// Output: 200 OK 1
 }
 
 // What docs/testing.md shows.
 func TestExcerpt(t *testing.T) {
-	kc := keycloaktest.New(t, shop.File())                      // of a Plan, or the file that your Keycloak imports
+	kc := keycloaktest.New(t, shop.File())                      // a RealmSpec, or your Keycloak's realm file
 	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice") // or over HTTP, with her password
-	kc.Realm("shop").RotateKeys("RS256")                        // will your verifier notice?
-	kc.Advance(tokens.ExpiresIn)                                // expired, for what takes the time from kc.Now
-	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true}) // Keycloak is ill
+	kc.Realm("shop").RotateKeys("RS256")                        // does your verifier notice?
+	kc.Advance(tokens.ExpiresIn)                                // expired, if your verifier's clock is kc.Now
+	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true}) // Keycloak hangs
 	if err != nil || tokens.ExpiresIn == 0 {
 		t.Errorf("SignIn() = %v, %v", tokens, err)
 	}
@@ -67,7 +67,7 @@ func ExampleRealm_Mint() {
 	defer kc.Close()
 	realm := kc.Realm("shop")
 
-	for _, wrong := range []keycloaktest.Mint{
+	for _, wrong := range []keycloaktest.TokenSpec{
 		{Claims: map[string]any{"aud": "shop-api", "sub": "alice"}, Lifetime: -time.Minute}, // expired
 		{Claims: map[string]any{"aud": "another-api", "sub": "alice"}},                      // for somebody else
 		{Claims: map[string]any{"aud": "shop-api", "sub": "alice", "exp": nil}},             // never expires
@@ -106,15 +106,15 @@ func ExampleServer_Fail() {
 	defer kc.Close()
 	certs := kc.Realm("shop").EndpointURL("/certs")
 
-	heal := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 503, Body: "<h1>Service Unavailable</h1>"})
-	answer, _ := http.Get(certs)
-	answer.Body.Close()
-	fmt.Println(answer.Status)
+	remove := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 503, Body: "<h1>Service Unavailable</h1>"})
+	resp, _ := http.Get(certs)
+	resp.Body.Close()
+	fmt.Println(resp.Status)
 
-	heal()
-	answer, _ = http.Get(certs)
-	answer.Body.Close()
-	fmt.Println(answer.Status)
+	remove()
+	resp, _ = http.Get(certs)
+	resp.Body.Close()
+	fmt.Println(resp.Status)
 
 	kc.Down()
 	_, err := http.Get(certs)
@@ -131,14 +131,14 @@ func ExampleServer_Advance() {
 	defer kc.Close()
 	tokens, _ := kc.Realm("shop").SignIn("shop-api", "alice")
 	refresh := func() string {
-		answer, err := http.PostForm(kc.Realm("shop").EndpointURL("/token"), url.Values{
+		resp, err := http.PostForm(kc.Realm("shop").EndpointURL("/token"), url.Values{
 			"grant_type": {"refresh_token"}, "client_id": {"shop-api"}, "client_secret": {"shop-api-secret"}, "refresh_token": {tokens.RefreshToken},
 		})
 		if err != nil {
 			return err.Error()
 		}
-		defer answer.Body.Close()
-		return answer.Status
+		defer resp.Body.Close()
+		return resp.Status
 	}
 	fmt.Println(refresh())
 	kc.Advance(tokens.RefreshExpiresIn)

@@ -1,18 +1,10 @@
 package keycloaktest
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-
-	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
 // Whatever a realm file holds: the reader says what is wrong, or the realm signs people in. No
@@ -26,9 +18,9 @@ func FuzzReadRealm(f *testing.F) {
 		}
 		f.Add(file)
 	}
-	f.Add(Plan{Name: "shop",
-		Clients: []PlannedClient{{ID: "shop", Secret: "s", Roles: []string{"reader"}}},
-		Users: []PlannedUser{{Name: "ann", Password: "p", Roles: []string{"shop/reader"},
+	f.Add(RealmSpec{Name: "shop",
+		Clients: []ClientSpec{{ID: "shop", Secret: "s", Roles: []string{"reader"}}},
+		Users: []UserSpec{{Name: "ann", Password: "p", Roles: []string{"shop/reader"},
 			Groups: []string{"/staff/night"}}}}.File())
 	f.Add(
 		[]byte(
@@ -38,8 +30,8 @@ func FuzzReadRealm(f *testing.F) {
 		[]byte(
 			`{"realm":"r","roles":{"realm":[{"name":"a","composites":{"realm":["b"]}},{"name":"b","composites":{"realm":["a"]}}]}}`))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		s := newSilent()
-		r, err := s.imported(file)
+		s := newClosedServer()
+		r, err := s.importWithWeakKeys(file)
 		if err != nil {
 			if len(err.Error()) > 64<<10 {
 				t.Errorf("an error of %d bytes", len(err.Error()))
@@ -62,69 +54,12 @@ func FuzzReadRealm(f *testing.F) {
 			}
 		}
 		for _, path := range []string{"", "/.well-known/openid-configuration", oidc + "/certs"} {
-			status, _ := s.try(http.MethodGet, "/realms/"+r.escapedName()+path, "", "")
+			status, _ := s.do(http.MethodGet, "/realms/"+r.escapedName()+path, "", "")
 			if status != 200 && status != 403 {
 				t.Errorf("GET %s: %d", path, status)
 			}
 		}
 	})
-}
-
-// weakKey is for fuzzing alone: making and using a key of full length takes seconds in an
-// instrumented process.
-var weakKey = sync.OnceValue(func() *rsa.PrivateKey {
-	return must(rsa.GenerateKey(rand.Reader, 1024))
-})
-
-// imported is Import but for the keys: those that the file wants, unless they are of RSA, and weak
-// ones.
-func (s *Server) imported(file []byte) (*Realm, error) {
-	document, ignored, err := realmfile.Read(file)
-	if err != nil {
-		return nil, err
-	}
-	r, err := newRealm(s, document, importOptions{})
-	if err != nil {
-		return nil, err
-	}
-	r.ignored, r.keys.realm = ignored, r.name
-	if !slices.ContainsFunc(document.Keys, func(k realmfile.Key) bool {
-		return k.Material == "RSA"
-	}) {
-		r.makeKeys(0)
-	}
-	for _, algorithm := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
-		r.keys.keys = append(r.keys.keys,
-			&key{kid: algorithm, algorithm: algorithm, use: "sig", material: "RSA",
-				private: weakKey()})
-	}
-	s.realms[r.name] = r
-	return r, nil
-}
-
-// newSilent is a server that doesn't listen.
-func newSilent() *Server {
-	s, err := Start(Config{})
-	if err != nil {
-		panic(err)
-	}
-	s.Close()
-	return s
-}
-
-// try asks the server past the network.
-func (s *Server) try(method, path, authorization, form string) (status int, body string) {
-	request := httptest.NewRequest(method, "http://keycloak.test/", strings.NewReader(form))
-	escaped, query, _ := strings.Cut(path, "?")
-	request.URL.RawPath, request.URL.RawQuery = escaped, query
-	request.URL.Path, _ = url.PathUnescape(escaped) // of our own escaping
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if authorization != "" {
-		request.Header.Set("Authorization", authorization)
-	}
-	w := httptest.NewRecorder()
-	s.answer(w, request).write(w)
-	return w.Code, w.Body.String()
 }
 
 // Whatever comes to an endpoint as a form, a query or an Authorization header: an answer, and no
@@ -149,19 +84,19 @@ func FuzzForms(f *testing.F) {
 		f.Add(form, "session_code=x&execution=y&client_id=shop&tab_id=z&client_data=e30",
 			"Bearer a.b.c")
 	}
-	file := Plan{Name: "shop",
-		Clients: []PlannedClient{{ID: "shop", Secret: "s",
+	file := RealmSpec{Name: "shop",
+		Clients: []ClientSpec{{ID: "shop", Secret: "s",
 			RedirectURIs: []string{"http://localhost/*"}}},
-		Users: []PlannedUser{{Name: "ann", Password: "p"}}}.File()
+		Users: []UserSpec{{Name: "ann", Password: "p"}}}.File()
 	f.Fuzz(func(t *testing.T, form, query, authorization string) {
-		s := newSilent()
-		if _, err := s.imported(file); err != nil {
+		s := newClosedServer()
+		if _, err := s.importWithWeakKeys(file); err != nil {
 			t.Fatal(err)
 		}
 		_, unreadable := parseForm(form) // Keycloak's own answer to that is 500
 		for path, endpoint := range endpoints() {
 			for _, method := range endpoint.methods {
-				status, body := s.try(method, "/realms/shop"+path+"?"+query, authorization, form)
+				status, body := s.do(method, "/realms/shop"+path+"?"+query, authorization, form)
 				if status < 200 || status > 501 ||
 					status == 500 && (unreadable == nil || method != "POST") {
 					t.Errorf("%s %s: %d %s", method, path, status, body)

@@ -12,42 +12,43 @@ import (
 	"github.com/google/uuid"
 )
 
-// An authorization is a code that a client may exchange, once.
-type authorization struct {
-	asked   *authRequest
-	session string
-	expires time.Time
+// An authCode is an authorization code, which a client may exchange once.
+type authCode struct {
+	request   *authRequest
+	sessionID string
+	expires   time.Time
 }
 
-// maxCodes is how many codes a realm keeps.
+// maxCodes is the maximum number of codes of a realm.
 const maxCodes = 5_000
 
-// newCode gives a request its code: a random id, the session's and the client's.
-func (r *Realm) newCode(asked *authRequest, s *session, now time.Time) string {
-	forgetOld(r.codes, maxCodes, func(a *authorization) time.Time {
+// newCode creates an authorization code. It consists of a random ID, the session's ID and the
+// client's.
+func (r *Realm) newCode(request *authRequest, s *session, now time.Time) string {
+	evict(r.codes, maxCodes, func(a *authCode) time.Time {
 		return a.expires
-	}, func(a *authorization) bool { return !now.Before(a.expires) })
+	}, func(a *authCode) bool { return !now.Before(a.expires) })
 	id := uuid.NewString()
-	r.codes[id] = &authorization{asked, s.id,
-		now.Add(seconds(or(r.settings.AccessCodeLifespan, 60)))}
-	return id + "." + s.id + "." + asked.client.ID
+	r.codes[id] = &authCode{request, s.id,
+		now.Add(seconds(valueOr(r.settings.AccessCodeLifespan, 60)))}
+	return id + "." + s.id + "." + request.client.ID
 }
 
-// join makes a request's client take part in a session. A part that is there already stays, and
-// with it the refresh tokens that were given out.
-func (r *Realm) join(s *session, asked *authRequest, now time.Time) *clientSession {
-	part := s.clients[asked.client.ClientID]
-	if part == nil || !r.clientAlive(part, s, now) {
-		return s.attach(asked.client, asked.scope, now)
+// join adds a request's client to a session. If the client is already part of it, its refresh
+// tokens stay valid.
+func (r *Realm) join(s *session, request *authRequest, now time.Time) *clientSession {
+	cs := s.clients[request.client.ClientID]
+	if cs == nil || !r.clientAlive(cs, s, now) {
+		return s.attach(request.client, request.scope, now)
 	}
-	part.scope, part.used = asked.scope, now
-	return part
+	cs.scope, cs.lastUsed = request.scope, now
+	return cs
 }
 
-// codeGrant exchanges a code (RFC 6749 4.1.3). Whatever goes wrong after the code was found costs
-// the code; a code that isn't there costs the client its part of the session that the code names,
-// because it may have been used already (OAuth2CodeParser, Keycloak 26.7.4).
-func (c *call) codeGrant(by *client) (*issue, *refusal) {
+// codeGrant exchanges a code (RFC 6749 4.1.3). A code can't be used again after an error. An
+// unknown code may have been used before, so it removes the client from the session that the code
+// names (OAuth2CodeParser, Keycloak 26.7.4).
+func (c *call) codeGrant(caller *client) (*unsignedResponse, *refusal) {
 	r := c.realm
 	code, sent := c.param("code")
 	if !sent {
@@ -62,49 +63,51 @@ func (c *call) codeGrant(by *client) (*issue, *refusal) {
 	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil {
 		return nil, invalid
 	}
-	var part *clientSession
-	for _, of := range s.clients {
-		if of.client.ID == parts[2] {
-			part = of
+	var cs *clientSession
+	for _, other := range s.clients {
+		if other.client.ID == parts[2] {
+			cs = other
 		}
 	}
 	a := r.codes[parts[0]]
 	delete(r.codes, parts[0])
-	if a == nil || a.session != s.id || part == nil || !c.now.Before(a.expires) {
-		if part != nil {
-			delete(s.clients, part.client.ClientID)
+	if a == nil || a.sessionID != s.id || cs == nil || !c.now.Before(a.expires) {
+		if cs != nil {
+			delete(s.clients, cs.client.ClientID)
 		}
 		return nil, invalid
 	}
-	if refused := c.checkExchange(by, a, s); refused != nil {
+	if refused := c.checkCode(caller, a, s); refused != nil {
 		return nil, refused
 	}
-	g := &grant{realm: r, client: by, user: s.user, session: s, part: part, scope: a.asked.scope,
-		kind: "ac", nonce: a.asked.value("nonce"), now: c.now}
+	g := &grant{
+		realm: r, client: caller, user: s.user, session: s, clientSession: cs,
+		scope: a.request.scope, shortcut: "ac", nonce: a.request.value("nonce"), now: c.now,
+	}
 	return g.issueOnline()
 }
 
-// checkExchange refuses a code for what it was asked with.
-func (c *call) checkExchange(by *client, a *authorization, s *session) *refusal {
-	redirect, given := c.param("redirect_uri")
-	verifier, proved := c.param("code_verifier")
+// checkCode refuses a token request that doesn't match the code's authorization request.
+func (c *call) checkCode(caller *client, a *authCode, s *session) *refusal {
+	redirect, sent := c.param("redirect_uri")
+	verifier, hasVerifier := c.param("code_verifier")
 	switch {
 	case !s.user.Enabled:
 		return invalidGrant("User disabled")
-	case a.asked.parameters.Has("redirect_uri") &&
-		(!given || redirect != a.asked.value("redirect_uri")):
+	case a.request.parameters.Has("redirect_uri") &&
+		(!sent || redirect != a.request.value("redirect_uri")):
 		return invalidGrant("Incorrect redirect_uri")
-	case a.asked.client != by:
+	case a.request.client != caller:
 		return invalidGrant("Auth error: Found different client_id in clientSession")
-	case !by.standardFlow:
+	case !caller.standardFlow:
 		return invalidGrant("Client not allowed to exchange code")
 	}
-	if refused := a.asked.checkVerifier(verifier, proved); refused != nil {
+	if refused := a.request.checkVerifier(verifier, hasVerifier); refused != nil {
 		return refused
 	}
-	consented := s.user.consents[by.ClientID]
-	if by.ConsentRequired &&
-		slices.ContainsFunc(c.realm.shownScopes(a.asked.scope), func(name string) bool {
+	consented := s.user.consents[caller.ClientID]
+	if caller.ConsentRequired &&
+		slices.ContainsFunc(c.realm.shownScopes(a.request.scope), func(name string) bool {
 			return !slices.Contains(consented, name)
 		}) {
 		return refuse(400, "invalid_scope", "Client no longer has requested consent from user")
@@ -112,8 +115,8 @@ func (c *call) checkExchange(by *client, a *authorization, s *session) *refusal 
 	return nil
 }
 
-// checkVerifier compares a verifier with the request's challenge (RFC 7636 4.6).
-func (q *authRequest) checkVerifier(verifier string, given bool) *refusal {
+// checkVerifier checks a code verifier against the request's challenge (RFC 7636 4.6).
+func (q *authRequest) checkVerifier(verifier string, sent bool) *refusal {
 	challenge := q.value("code_challenge")
 	proof := verifier
 	if q.value("code_challenge_method") == "S256" {
@@ -121,14 +124,14 @@ func (q *authRequest) checkVerifier(verifier string, given bool) *refusal {
 		proof = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
 	switch {
-	case challenge == "" && given:
+	case challenge == "" && sent:
 		return invalidGrant(
 			"PKCE code verifier specified but challenge not present in authorization")
 	case challenge == "":
 		return nil
-	case !given:
+	case !sent:
 		return invalidGrant("PKCE code verifier not specified")
-	case !unreserved.MatchString(verifier):
+	case !pkceSyntax.MatchString(verifier):
 		return invalidGrant("PKCE verification failed: Invalid code verifier")
 	case subtle.ConstantTimeCompare([]byte(proof), []byte(challenge)) != 1:
 		return invalidGrant("PKCE verification failed: Code mismatch")
@@ -136,36 +139,37 @@ func (q *authRequest) checkVerifier(verifier string, given bool) *refusal {
 	return nil
 }
 
-// issueOnline makes the tokens of a grant with a browser's session, or, for offline access, with an
-// offline session of the same id.
-func (g *grant) issueOnline() (*issue, *refusal) {
-	g.session.used, g.part.used = g.now, g.now
+// issueOnline issues the tokens of a grant with a browser session. For offline access, the tokens
+// belong to an offline session with the same ID.
+func (g *grant) issueOnline() (*unsignedResponse, *refusal) {
+	g.session.lastUsed, g.clientSession.lastUsed = g.now, g.now
 	if g.has("offline_access") {
-		if !g.mayGoOffline() {
+		if !g.offlineAllowed() {
 			return nil, refuse(400, "not_allowed",
 				"Offline tokens not allowed for the user or client")
 		}
-		g.goOffline()
+		g.switchToOffline()
 	}
 	return g.issue(!g.client.isFalse("use.refresh.tokens")), nil
 }
 
-// goOffline gives the client an offline session. The browser's ends when it began for nothing else,
-// and nothing has used it since.
-func (g *grant) goOffline() {
-	online, part := g.session, g.part
+// switchToOffline moves the grant to an offline session. It ends the browser session if that was
+// created for this grant.
+func (g *grant) switchToOffline() {
+	online, cs := g.session, g.clientSession
 	offline := g.realm.offline[online.id]
 	if offline == nil || offline.user != online.user || !g.realm.alive(offline, g.now) {
-		offline = g.realm.keepSession(&session{id: online.id, user: online.user, offline: true,
+		offline = g.realm.addSession(&session{id: online.id, user: online.user, offline: true,
 			authTime: online.authTime}, g.now)
 		maps.Copy(offline.notes, online.notes)
 	}
-	if g.part = offline.clients[g.client.ClientID]; g.part == nil {
-		g.part = offline.attach(g.client, g.scope, g.now)
+	if g.clientSession = offline.clients[g.client.ClientID]; g.clientSession == nil {
+		g.clientSession = offline.attach(g.client, g.scope, g.now)
 	}
-	offline.used, g.session = g.now, offline
-	g.part.scope, g.part.level, g.part.used = g.scope, part.level, g.now
-	if part.first {
-		g.realm.endSession(online)
+	offline.lastUsed, g.session = g.now, offline
+	g.clientSession.scope, g.clientSession.level = g.scope, cs.level
+	g.clientSession.lastUsed = g.now
+	if cs.startedSession {
+		g.realm.deleteSession(online)
 	}
 }

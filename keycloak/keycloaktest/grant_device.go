@@ -13,46 +13,46 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A device waits for a person's word (RFC 8628).
+// A device is a device authorization that waits for a user's approval (RFC 8628).
 type device struct {
-	code     string
-	userCode string // eight letters, without the dash
-	asked    url.Values
-	client   *client
-	scope    []string
-	expires  time.Time
-	interval time.Duration
-	pollable time.Time // an earlier poll is too fast
-	state    deviceState
-	session  string // that the device gets into, once somebody agreed
+	code       string
+	userCode   string // eight letters, without the dash
+	parameters url.Values
+	client     *client
+	scope      []string
+	expires    time.Time
+	interval   time.Duration
+	nextPoll   time.Time // earlier polls get slow_down
+	state      deviceState
+	sessionID  string // of the user who approved it
 }
 
 type deviceState int
 
 const (
 	devicePending deviceState = iota
-	deviceAgreed
+	deviceApproved
 	deviceDenied
 )
 
-// maxDevices is how many a realm keeps.
+// maxDevices is the maximum number of device authorizations of a realm.
 const maxDevices = 1_000
 
-// forgotten reports whether nothing is known of a device any more; for a while after its end, it is
-// said to have expired.
-func (d *device) forgotten(now time.Time) bool {
+// isForgotten reports whether the realm no longer knows a device. For a while after it has expired,
+// a device is known to be expired.
+func (d *device) isForgotten(now time.Time) bool {
 	return !now.Before(d.expires.Add(d.interval + 10*time.Second))
 }
 
-// request is what the device asks a person for.
+// request returns the device's authorization request.
 func (d *device) request() *authRequest {
-	asked := maps.Clone(d.asked)
+	asked := maps.Clone(d.parameters)
 	asked.Set("client_id", d.client.ClientID)
 	asked.Set("device_user_code", d.userCode)
 	return &authRequest{parameters: asked, client: d.client, scope: d.scope, device: d}
 }
 
-// deviceByUserCode finds the device that shows a code, as a person types it.
+// deviceByUserCode returns the device with this user code, as typed by the user.
 func (r *Realm) deviceByUserCode(typed string) *device {
 	typed = strings.ToUpper(strings.ReplaceAll(typed, "-", ""))
 	for _, d := range r.devices {
@@ -63,32 +63,32 @@ func (r *Realm) deviceByUserCode(typed string) *device {
 	return nil
 }
 
-// deviceAuthorization is the device authorization endpoint, and devicePage the address that devices
-// show. In Keycloak they are one: a browser gets the page for the code at either, and anybody else
-// starts the grant.
-func (r *Realm) deviceAuthorization(c *call) answer { return r.devicePage(c) }
+// deviceAuthorization is the device authorization endpoint, and devicePage the page whose URL
+// devices show. Both do the same, as in Keycloak: browsers get the page, other clients start the
+// grant.
+func (r *Realm) deviceAuthorization(c *call) response { return r.devicePage(c) }
 
-func (r *Realm) devicePage(c *call) answer {
+func (r *Realm) devicePage(c *call) response {
 	if c.Method == http.MethodPost && !prefersPage(c.Header.Get("Accept")) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		v := &pageRequest{call: c}
 		return v.startDevice()
 	}
-	return r.browse(c, (*pageRequest).userCode)
+	return r.servePage(c, (*pageRequest).userCode)
 }
 
-// prefersPage reports whether an Accept header prefers a page to JSON, which nothing and */* don't.
+// prefersPage reports whether an Accept header prefers HTML to JSON. An empty header and */* don't.
 func prefersPage(accept string) bool {
-	best := func(kinds ...string) float64 {
+	best := func(types ...string) float64 {
 		highest := 0.0
 		for _, entry := range strings.Split(accept, ",") {
-			kind, parameters, _ := strings.Cut(strings.TrimSpace(entry), ";")
+			mediaType, parameters, _ := strings.Cut(strings.TrimSpace(entry), ";")
 			quality := 1.0
 			if _, q, found := strings.Cut(parameters, "q="); found {
 				quality, _ = strconv.ParseFloat(strings.TrimSpace(q), 64)
 			}
-			if slices.Contains(kinds, strings.TrimSpace(kind)) {
+			if slices.Contains(types, strings.TrimSpace(mediaType)) {
 				highest = max(highest, quality)
 			}
 		}
@@ -98,62 +98,63 @@ func prefersPage(accept string) bool {
 	return accept != "" && (json == 0 || json < best("text/html", "text/*", "*/*"))
 }
 
-// startDevice gives a device its codes (RFC 8628 3.2). A scope that can't be had is left out.
-func (v *pageRequest) startDevice() answer {
+// startDevice issues the codes of a device (RFC 8628 3.2). It ignores scopes that aren't allowed.
+func (v *pageRequest) startDevice() response {
 	r := v.realm
-	if refused, closed := v.shut(); closed {
+	if refused, closed := v.checkAvailable(); closed {
 		return refused
 	}
-	by, refused := v.authenticated()
+	caller, refused := v.authenticateClient()
 	if refused != nil {
 		return refused.plain()
 	}
-	if refused := v.allowed(by); refused != nil {
+	if refused := v.checkOrigin(caller); refused != nil {
 		return refused.plain()
 	}
-	if refused := r.supports(by, realmfile.UseDevice|realmfile.UseLogin); refused != nil {
+	if refused := r.checkSupported(caller, realmfile.UseDevice|realmfile.UseLogin); refused != nil {
 		return refused.plain()
 	}
-	if !by.attribute("oauth2.device.authorization.grant.enabled") {
-		v.echo = false
+	if !caller.isTrue("oauth2.device.authorization.grant.enabled") {
+		v.corsAllowed = false
 		return refuse(400, "unauthorized_client",
 			"Client is not allowed to initiate OAuth 2.0 Device Authorization Grant. The flow is "+
 				"disabled for the client.").plain()
 	}
-	if repeats(v.form) {
+	if hasRepeated(v.form) {
 		return invalidGrant("duplicated parameter").plain()
 	}
-	if refused, bad := v.unreadable(v.form); bad {
+	if refused, bad := v.checkParameters(v.form); bad {
 		return refused
 	}
-	if problem := by.checkChallenge(v.form); problem != "" {
-		return refuse(400, "invalid_request", problem).plain().with("Cache-Control", noBack)
+	if problem := caller.checkChallenge(v.form); problem != "" {
+		return refuse(400, "invalid_request", problem).plain().with("Cache-Control", neverCache)
 	}
 	settings := r.settings
-	lifespan := realmfile.IntAttribute(by.Attributes, "oauth2.device.code.lifespan",
-		or(settings.OAuth2DeviceCodeLifespan, 600))
-	interval := realmfile.IntAttribute(by.Attributes, "oauth2.device.polling.interval",
-		or(settings.OAuth2DevicePollingInterval, 5))
+	lifespan := realmfile.IntAttribute(caller.Attributes, "oauth2.device.code.lifespan",
+		valueOr(settings.OAuth2DeviceCodeLifespan, 600))
+	interval := realmfile.IntAttribute(caller.Attributes, "oauth2.device.polling.interval",
+		valueOr(settings.OAuth2DevicePollingInterval, 5))
 	d := &device{
-		code: opaque(43), userCode: r.freeUserCode(), client: by,
-		scope:   r.scopeAtMost(by, v.value("scope")),
-		asked:   only(v.form, []string{"nonce", "code_challenge", "code_challenge_method"}),
+		code: opaque(43), userCode: r.newUserCode(), client: caller,
+		scope: r.allowedScopes(caller, v.value("scope")),
+		parameters: selectParameters(v.form,
+			[]string{"nonce", "code_challenge", "code_challenge_method"}),
 		expires: v.now.Add(seconds(lifespan)), interval: seconds(interval),
 	}
-	forgetOld(r.devices, maxDevices, func(d *device) time.Time {
+	evict(r.devices, maxDevices, func(d *device) time.Time {
 		return d.expires
-	}, func(d *device) bool { return d.forgotten(v.now) })
+	}, func(d *device) bool { return d.isForgotten(v.now) })
 	r.devices[d.code] = d
 	shown := d.userCode[:4] + "-" + d.userCode[4:]
-	return document(200, noBack, map[string]any{
+	return jsonResponse(200, neverCache, map[string]any{
 		"device_code": d.code, "user_code": shown, "verification_uri": r.Issuer() + "/device",
 		"verification_uri_complete": r.Issuer() + "/device?user_code=" + shown,
 		"expires_in":                lifespan, "interval": interval,
 	})
 }
 
-// freeUserCode is a user code that no device shows.
-func (r *Realm) freeUserCode() string {
+// newUserCode returns a user code that no other device has.
+func (r *Realm) newUserCode() string {
 	for {
 		letters := make([]byte, 8)
 		rand.Read(letters) // never fails (crypto/rand)
@@ -166,19 +167,19 @@ func (r *Realm) freeUserCode() string {
 	}
 }
 
-// scopeAtMost is scopesFor without the names that the client can't ask for.
-func (r *Realm) scopeAtMost(c *client, parameter string) []string {
-	words := slices.DeleteFunc(strings.Fields(parameter), func(word string) bool {
-		_, refused := r.scopesFor(c, word, true)
+// allowedScopes is resolveScopes without the scopes that the client may not request.
+func (r *Realm) allowedScopes(c *client, parameter string) []string {
+	names := slices.DeleteFunc(strings.Fields(parameter), func(name string) bool {
+		_, refused := r.resolveScopes(c, name, true)
 		return refused != nil
 	})
-	scope, _ := r.scopesFor(c, strings.Join(words, " "), len(words) > 0)
+	scope, _ := r.resolveScopes(c, strings.Join(names, " "), len(names) > 0)
 	return scope
 }
 
-// userCode is the page for the code that a device shows, and what is typed there.
-func (v *pageRequest) userCode() answer {
-	if refused, closed := v.shut(); closed {
+// userCode serves the page where users type the code that a device shows, and handles its form.
+func (v *pageRequest) userCode() response {
+	if refused, closed := v.checkAvailable(); closed {
 		return refused
 	}
 	typed := v.URL.Query().Get("user_code")
@@ -190,18 +191,18 @@ func (v *pageRequest) userCode() answer {
 	}
 	d := v.realm.deviceByUserCode(typed)
 	switch {
-	case d == nil || d.state != devicePending || d.forgotten(v.now):
+	case d == nil || d.state != devicePending || d.isForgotten(v.now):
 		return v.userCodePage("Invalid code, please try again.")
 	case !v.now.Before(d.expires):
 		return v.userCodePage(
 			"The code has expired. Please go back to your device and try connecting again.")
 	}
-	t := v.open(d.request())
-	v.remember(t)
+	t := v.newAuthSession(d.request())
+	v.setRestartCookie(t)
 	return v.redirect(t.address(v.realm))
 }
 
-func (v *pageRequest) userCodePage(problem string) answer {
+func (v *pageRequest) userCodePage(problem string) response {
 	p := page{ID: "login-login-oauth2-device-verify-user-code", Title: "Device Login", Form: &form{
 		ID: "kc-user-verify-device-user-code-form", Action: v.realm.basePath() + "/device",
 		Submit: "Submit",
@@ -211,13 +212,13 @@ func (v *pageRequest) userCodePage(problem string) answer {
 	if problem != "" {
 		p.Errors = []string{problem}
 	}
-	return p.answer(200, noBack)
+	return p.response(200, neverCache)
 }
 
-// deviceStatus tells the person how it went.
-func (r *Realm) deviceStatus(c *call) answer {
+// deviceStatus serves the page that tells the user the result.
+func (r *Realm) deviceStatus(c *call) response {
 	if c.Method == http.MethodPost {
-		return failure(c.Request, 404, "HTTP 404 Not Found")
+		return frameworkError(c.Request, 404, "HTTP 404 Not Found")
 	}
 	const closing = "You may close this browser window and go back to your device"
 	p := page{ID: "login-info", Title: "Device Login Failed"}
@@ -231,13 +232,14 @@ func (r *Realm) deviceStatus(c *call) answer {
 	default:
 		p.Text = closing + " and try connecting again."
 	}
-	return p.answer(200, "")
+	return p.response(200, "")
 }
 
-// deviceGrant is what a device polls (RFC 8628 3.4). A wrong verifier leaves the code usable.
-func (c *call) deviceGrant(by *client) (*issue, *refusal) {
+// deviceGrant is the grant that a device polls (RFC 8628 3.4). The code stays usable after a wrong
+// verifier.
+func (c *call) deviceGrant(caller *client) (*unsignedResponse, *refusal) {
 	r := c.realm
-	if !by.attribute("oauth2.device.authorization.grant.enabled") {
+	if !caller.isTrue("oauth2.device.authorization.grant.enabled") {
 		return nil, invalidGrant("Client not allowed OAuth 2.0 Device Authorization Grant")
 	}
 	code, sent := c.param("device_code")
@@ -246,16 +248,16 @@ func (c *call) deviceGrant(by *client) (*issue, *refusal) {
 	}
 	d := r.devices[code]
 	switch {
-	case d == nil || d.forgotten(c.now):
+	case d == nil || d.isForgotten(c.now):
 		return nil, invalidGrant("Device code not valid")
-	case d.client != by:
+	case d.client != caller:
 		return nil, invalidGrant("unauthorized client")
 	case !c.now.Before(d.expires):
 		return nil, refuse(400, "expired_token", "Device code is expired")
-	case c.now.Before(d.pollable):
+	case c.now.Before(d.nextPoll):
 		return nil, refuse(400, "slow_down", "Slow down")
 	}
-	d.pollable = c.now.Add(d.interval)
+	d.nextPoll = c.now.Add(d.interval)
 	switch d.state {
 	case devicePending:
 		return nil, refuse(400, "authorization_pending",
@@ -264,13 +266,13 @@ func (c *call) deviceGrant(by *client) (*issue, *refusal) {
 		return nil, refuse(400, "access_denied", "The end user denied the authorization request")
 	}
 	q := d.request()
-	verifier, given := c.param("code_verifier")
-	if refused := q.checkVerifier(verifier, given); refused != nil {
+	verifier, sent := c.param("code_verifier")
+	if refused := q.checkVerifier(verifier, sent); refused != nil {
 		return nil, refused
 	}
-	s := r.sessions[d.session]
+	s := r.sessions[d.sessionID]
 	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil ||
-		s.clients[by.ClientID] == nil {
+		s.clients[caller.ClientID] == nil {
 		return nil, refuse(400, "authorization_pending",
 			"The authorization request is verified but can not lookup the user session yet")
 	}
@@ -279,8 +281,9 @@ func (c *call) deviceGrant(by *client) (*issue, *refusal) {
 		return nil, invalidGrant("User disabled")
 	}
 	g := &grant{
-		realm: r, client: by, user: s.user, session: s, part: s.clients[by.ClientID],
-		scope: d.scope, kind: "dg", nonce: q.value("nonce"), now: c.now,
+		realm: r, client: caller, user: s.user,
+		session: s, clientSession: s.clients[caller.ClientID],
+		scope: d.scope, shortcut: "dg", nonce: q.value("nonce"), now: c.now,
 	}
 	return g.issueOnline()
 }

@@ -9,18 +9,18 @@ import (
 )
 
 // passwordGrant is the resource owner password credentials grant (RFC 6749 4.3).
-func (c *call) passwordGrant(by *client) (*issue, *refusal) {
-	if !by.DirectAccessGrantsEnabled {
+func (c *call) passwordGrant(caller *client) (*unsignedResponse, *refusal) {
+	if !caller.DirectAccessGrantsEnabled {
 		return nil, refuse(400, "unauthorized_client",
 			"Client not allowed for direct access grants")
 	}
-	if by.ConsentRequired {
+	if caller.ConsentRequired {
 		return nil, refuse(400, "invalid_client", "Client requires user consent")
 	}
-	if refused := c.realm.supports(by, realmfile.UsePassword); refused != nil {
+	if refused := c.realm.checkSupported(caller, realmfile.UsePassword); refused != nil {
 		return nil, refused
 	}
-	scope, refused := c.requestedScope(by)
+	scope, refused := c.requestedScope(caller)
 	if refused != nil {
 		return nil, refused
 	}
@@ -28,38 +28,38 @@ func (c *call) passwordGrant(by *client) (*issue, *refusal) {
 	if !sent {
 		return nil, refuse(401, "invalid_request", "Missing parameter: username")
 	}
-	u := c.realm.byName(name)
+	u := c.realm.userByLogin(name)
 	if u == nil {
-		if refused := c.realm.supports(by, realmfile.UseUnknownUser); refused != nil {
+		if refused := c.realm.checkSupported(caller, realmfile.UseUnknownUser); refused != nil {
 			return nil, refused
 		}
 		return nil, badCredentials
 	}
 	if u.otp != nil {
-		if refused := c.realm.supports(by, realmfile.UseOTP); refused != nil {
+		if refused := c.realm.checkSupported(caller, realmfile.UseOTP); refused != nil {
 			return nil, refused
 		}
 	}
-	code, given := c.param("otp")
+	otp, given := c.param("otp")
 	if !given {
-		code, given = c.param("totp")
+		otp, given = c.param("totp")
 	}
 	if refused := c.realm.checkPassword(u, c.value("password"), c.now); refused != nil {
 		return nil, refused
 	}
-	if u.otp != nil && (!given || !u.otp.accepts(code, c.now, c.realm.settings)) {
-		c.realm.failed(u, c.now)
+	if u.otp != nil && (!given || !u.otp.accepts(otp, c.now, c.realm.settings)) {
+		c.realm.recordFailure(u, c.now)
 		return nil, badCredentials
 	}
-	c.realm.succeeded(u)
-	if refused := c.realm.ready(u); refused != nil {
+	c.realm.resetFailures(u)
+	if refused := c.realm.checkSetUp(u); refused != nil {
 		return nil, refused
 	}
-	return c.signedIn(by, u, scope)
+	return c.passwordSession(caller, u, scope)
 }
 
-// checkPassword reports whether a password is right, counts when it isn't, and refuses who is
-// locked or disabled.
+// checkPassword refuses a user whose password is wrong or who is locked or disabled. It counts
+// wrong passwords.
 func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal {
 	if u.FederationLink != "" {
 		return refuse(501, notInStandIn,
@@ -69,15 +69,15 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal 
 		return badCredentials
 	}
 	if u.password == "" || password != u.password {
-		r.failed(u, now)
+		r.recordFailure(u, now)
 		return badCredentials
 	}
-	if what := r.profile.UncheckedAttribute(&u.User); what != "" {
+	if problem := r.profile.UncheckedAttribute(&u.User); problem != "" {
 		return refuse(501, notInStandIn,
-			"user "+u.Username+": attribute "+what+": it is not supported")
+			"user "+u.Username+": attribute "+problem+": it is not supported")
 	}
 	if !u.Enabled {
-		if u.permanently {
+		if u.lockedPermanently {
 			return badCredentials
 		}
 		return refuse(400, "invalid_grant", "Account disabled")
@@ -85,21 +85,21 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal 
 	return nil
 }
 
-// ready refuses a user who has something to do in the browser first.
-func (r *Realm) ready(u *user) *refusal {
-	// Those that the realm has switched off count, too; a profile is looked at itself.
-	asked := slices.ContainsFunc(u.RequiredActions, func(alias string) bool {
-		return alias != profileAction
+// checkSetUp refuses a user who has required actions, which need a browser.
+func (r *Realm) checkSetUp(u *user) *refusal {
+	// Actions of the user count even if the realm disabled them. pendingActions checks the profile.
+	assigned := slices.ContainsFunc(u.RequiredActions, func(alias string) bool {
+		return alias != verifyProfile
 	})
-	if asked || len(r.pendingActions(u)) > 0 {
-		r.explainUnready(u)
+	if assigned || len(r.pendingActions(u)) > 0 {
+		r.explainNotSetUp(u)
 		return refuse(400, "invalid_grant", "Account is not fully set up")
 	}
 	return nil
 }
 
-// explainUnready says what Keycloak's answer leaves out.
-func (r *Realm) explainUnready(u *user) {
+// explainNotSetUp logs why the user can't sign in, which Keycloak's response doesn't say.
+func (r *Realm) explainNotSetUp(u *user) {
 	if lacking := r.profile.InvalidAttributes(&u.User, &r.settings); u.ServiceAccountOf == "" &&
 		len(lacking) > 0 {
 		r.server.explain(

@@ -12,10 +12,9 @@ import (
 
 func invalidGrant(description string) *refusal { return refuse(400, "invalid_grant", description) }
 
-// refreshGrant exchanges a refresh token (RFC 6749 6). Where the realm makes refresh tokens
-// single-use, a second use costs the client its part of the session (TokenManager, Keycloak
-// 26.7.4).
-func (c *call) refreshGrant(by *client) (*issue, *refusal) {
+// refreshGrant exchanges a refresh token (RFC 6749 6). If refresh tokens are single-use, reusing
+// one removes the client from the session (TokenManager, Keycloak 26.7.4).
+func (c *call) refreshGrant(caller *client) (*unsignedResponse, *refusal) {
 	r := c.realm
 	token, sent := c.param("refresh_token")
 	if !sent {
@@ -23,30 +22,30 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	}
 	parameter, narrowed := c.param("scope")
 	if narrowed {
-		if _, refused := r.scopesFor(by, parameter, true); refused != nil {
+		if _, refused := r.resolveScopes(caller, parameter, true); refused != nil {
 			return nil, refused
 		}
 	}
-	held, refused := r.readRefresh(token, by)
+	payload, refused := r.readRefresh(token, caller)
 	if refused != nil {
 		return nil, refused
 	}
-	if expired(held, c.now) {
+	if expired(payload, c.now) {
 		return nil, invalidGrant("Token is not active")
 	}
-	issuedAt := unix(held, "iat")
+	issuedAt := timeClaim(payload, "iat")
 	if issuedAt < r.settings.NotBefore {
 		return nil, invalidGrant("Stale token")
 	}
-	if text(held, "azp") != by.ClientID {
+	if stringClaim(payload, "azp") != caller.ClientID {
 		return nil, invalidGrant(
 			"Invalid refresh token. Token client and authorized client don't match")
 	}
-	offline := text(held, "typ") == "Offline"
-	s := r.sessionOf(text(held, "sid"), offline)
+	offline := stringClaim(payload, "typ") == "Offline"
+	s := r.sessionByID(stringClaim(payload, "sid"), offline)
 	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil {
 		if s != nil {
-			r.endSession(s)
+			r.deleteSession(s)
 		}
 		if offline {
 			return nil, invalidGrant("Offline user session not found")
@@ -56,98 +55,100 @@ func (c *call) refreshGrant(by *client) (*issue, *refusal) {
 	if !s.user.Enabled {
 		return nil, invalidGrant("User disabled")
 	}
-	part := s.clients[by.ClientID]
-	if part == nil {
+	cs := s.clients[caller.ClientID]
+	if cs == nil {
 		return nil, invalidGrant("Session doesn't have required client")
 	}
-	if !r.clientAlive(part, s, c.now) {
-		delete(s.clients, by.ClientID)
+	if !r.clientAlive(cs, s, c.now) {
+		delete(s.clients, caller.ClientID)
 		if offline {
 			return nil, invalidGrant("Session doesn't have required client")
 		}
 		return nil, invalidGrant("Client session not active")
 	}
-	if issuedAt < by.NotBefore || issuedAt < s.user.NotBefore {
+	if issuedAt < caller.NotBefore || issuedAt < s.user.NotBefore {
 		return nil, invalidGrant("Stale token")
 	}
-	line := text(held, "reuse_id")
+	familyID := stringClaim(payload, "reuse_id")
 	if r.settings.RevokeRefreshToken {
-		refused := s.spend(by, part, line, text(held, "jti"), issuedAt,
+		refused := s.redeem(caller, cs, familyID, stringClaim(payload, "jti"), issuedAt,
 			r.settings.RefreshTokenMaxReuse, c.now.Unix())
 		if refused != nil {
 			return nil, refused
 		}
 	}
-	// A name that wasn't granted at first is ignored; an optional one that isn't named now is left
-	// out, this time.
-	g := &grant{realm: r, client: by, user: s.user, session: s, part: part, kind: "rt", now: c.now,
-		reuseID: line}
-	g.granted = slices.DeleteFunc(strings.Fields(text(held, "scope")), func(name string) bool {
-		return name != "openid" && r.scopes[name] == nil
-	})
-	if refused := r.supportsGranted(by, g.granted); refused != nil {
+	// The scope parameter can omit optional scopes for this time. It can't add scopes; names that
+	// weren't granted originally are ignored.
+	g := &grant{
+		realm: r, client: caller, user: s.user, session: s, clientSession: cs,
+		shortcut: "rt", now: c.now, familyID: familyID,
+	}
+	g.granted = slices.DeleteFunc(strings.Fields(stringClaim(payload, "scope")),
+		func(name string) bool { return name != "openid" && r.scopes[name] == nil })
+	if refused := r.checkGrantSupported(caller, g.granted); refused != nil {
 		return nil, refused
 	}
-	if offline && !g.mayGoOffline() {
+	if offline && !g.offlineAllowed() {
 		return nil, invalidGrant(
 			"Offline session invalid because offline access not granted anymore")
 	}
-	g.shown = offline // the answer of an offline session names all that was granted
+	g.scopeIsGranted = offline // Keycloak returns all granted scopes for offline sessions
 	g.scope = slices.DeleteFunc(slices.Clone(g.granted), func(name string) bool {
-		return narrowed && !slices.Contains(by.defaultScopes, name) &&
+		return narrowed && !slices.Contains(caller.defaultScopes, name) &&
 			!slices.Contains(strings.Fields(parameter), name)
 	})
-	s.used, part.used = c.now, c.now
-	return g.issue(!by.isFalse("use.refresh.tokens")), nil
+	s.lastUsed, cs.lastUsed = c.now, c.now
+	return g.issue(!caller.isFalse("use.refresh.tokens")), nil
 }
 
-// spend counts a use of a single-use refresh token and refuses one too many. Times are whole
-// seconds: within the same one, a token that is two generations old passes for the newest.
-func (s *session) spend(by *client, part *clientSession, line, id string, issuedAt int64,
-	maxUses int,
-	now int64) *refusal {
-	if line == "" {
-		line = uuid.NewString()
+// redeem counts a use of a single-use refresh token and refuses it if the token was used too often
+// or is superseded. Times have a resolution of seconds, as in Keycloak: a token superseded within
+// the same second passes as the newest.
+func (s *session) redeem(caller *client, cs *clientSession, familyID, id string, issuedAt int64,
+	maxUses int, now int64) *refusal {
+	if familyID == "" {
+		familyID = uuid.NewString()
 	}
-	known := part.reuses[line]
-	if known == nil {
-		forgetOld(part.reuses, maxReuseLines, func(r *reuse) time.Time {
-			return time.Unix(r.at, 0)
-		}, func(*reuse) bool { return false })
-		known = &reuse{}
-		part.reuses[line] = known
+	family := cs.families[familyID]
+	if family == nil {
+		evict(cs.families, maxTokenFamilies, func(f *tokenFamily) time.Time {
+			return time.Unix(f.since, 0)
+		}, func(*tokenFamily) bool { return false })
+		family = &tokenFamily{}
+		cs.families[familyID] = family
 	}
-	if known.id != "" && known.id != id && issuedAt < known.at {
-		delete(s.clients, by.ClientID)
+	if family.lastID != "" && family.lastID != id && issuedAt < family.since {
+		delete(s.clients, caller.ClientID)
 		return invalidGrant("Stale token")
 	}
-	if known.id != id {
-		known.id, known.uses, known.at = id, 0, now
+	if family.lastID != id {
+		family.lastID, family.uses, family.since = id, 0, now
 	}
-	if known.uses > maxUses {
-		delete(s.clients, by.ClientID)
+	if family.uses > maxUses {
+		delete(s.clients, caller.ClientID)
 		return invalidGrant("Maximum allowed refresh token reuse exceeded")
 	}
-	known.uses++
+	family.uses++
 	return nil
 }
 
-// maxReuseLines bounds what one client's part of a session remembers of refresh tokens.
-const maxReuseLines = 100
+// maxTokenFamilies is the maximum number of token families in a client's part of a session.
+const maxTokenFamilies = 100
 
-// readRefresh reads a refresh token of this realm, whatever its age and client.
-func (r *Realm) readRefresh(token string, by *client) (claims, *refusal) {
-	held, err := r.verified(token)
-	if err != nil || text(held, "typ") != "Refresh" && text(held, "typ") != "Offline" {
+// readRefresh verifies a refresh token's signature, type and issuer, but not its expiry or client.
+func (r *Realm) readRefresh(token string, caller *client) (claims, *refusal) {
+	payload, err := r.verified(token)
+	typ := stringClaim(payload, "typ")
+	if err != nil || typ != "Refresh" && typ != "Offline" {
 		return nil, invalidGrant("Invalid refresh token")
 	}
-	if iss := text(held, "iss"); iss != r.Issuer() {
+	if iss := stringClaim(payload, "iss"); iss != r.Issuer() {
 		return nil, invalidGrant("Invalid token issuer. Expected '" + r.Issuer() + "'")
 	}
-	return held, nil
+	return payload, nil
 }
 
-// withoutControls drops control characters, as the token endpoint does before it looks at a token.
+// withoutControls is a strings.Map function that drops control characters.
 func withoutControls(r rune) rune {
 	if unicode.IsControl(r) {
 		return -1
@@ -155,9 +156,9 @@ func withoutControls(r rune) rune {
 	return r
 }
 
-// canonical returns the one spelling of a token for all those that Keycloak takes: with dots at the
-// end, and in the signature with padding, the other alphabet, or bits that stand for nothing. It is
-// empty for what is no such token.
+// canonical returns the canonical encoding of a token. Keycloak also accepts trailing dots and, in
+// the signature, padding, the standard base64 alphabet and non-zero trailing bits. canonical
+// returns "" if the signature can't be decoded.
 func canonical(token string) string {
 	token = strings.TrimRight(token, ".")
 	last := strings.LastIndexByte(token, '.') + 1

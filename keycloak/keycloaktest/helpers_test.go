@@ -1,12 +1,16 @@
 package keycloaktest_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +42,7 @@ type reply struct {
 func (r reply) String() string { return fmt.Sprintf("%d %s", r.status, r.text) }
 
 // member is a member of the body; a missing one is empty.
-func (r reply) member(name string) string { s, _ := r.body[name].(string); return s }
+func (r reply) field(name string) string { s, _ := r.body[name].(string); return s }
 
 // wantOK holds a reply to success.
 func (r reply) wantOK(t testing.TB) reply {
@@ -52,7 +56,7 @@ func (r reply) wantOK(t testing.TB) reply {
 // wantRefused holds a reply to a refusal in Keycloak's words.
 func (r reply) wantRefused(t testing.TB, status int, description string) {
 	t.Helper()
-	if r.status != status || r.member("error_description") != description {
+	if r.status != status || r.field("error_description") != description {
 		t.Errorf("the answer is %v, want %d %q", r, status, description)
 	}
 }
@@ -76,7 +80,7 @@ func do(request *http.Request) (reply, error) {
 }
 
 // ask sends a request and reads the answer.
-func ask(t testing.TB, request *http.Request) reply {
+func send(t testing.TB, request *http.Request) reply {
 	t.Helper()
 	r, err := do(request.WithContext(t.Context()))
 	if err != nil {
@@ -88,7 +92,7 @@ func ask(t testing.TB, request *http.Request) reply {
 // get sends a GET.
 func get(t testing.TB, address string) reply {
 	t.Helper()
-	return ask(t, newRequest(t, http.MethodGet, address, ""))
+	return send(t, newRequest(t, http.MethodGet, address, ""))
 }
 
 // newRequest returns a request with body, which may be empty.
@@ -103,7 +107,7 @@ func newRequest(t testing.TB, method, address, body string) *http.Request {
 }
 
 // at is an endpoint of OpenID Connect: "/token".
-func at(realm *keycloaktest.Realm, endpoint string) string {
+func oidcURL(realm *keycloaktest.Realm, endpoint string) string {
 	return realm.URL() + "/protocol/openid-connect" + endpoint
 }
 
@@ -116,13 +120,13 @@ func post(t testing.TB, address string, form ...string) reply {
 	}
 	request := newRequest(t, http.MethodPost, address, values.Encode())
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return ask(t, request)
+	return send(t, request)
 }
 
 // token asks the token endpoint as the client shop-api.
 func token(t testing.TB, realm *keycloaktest.Realm, form ...string) reply {
 	t.Helper()
-	return post(t, at(realm, "/token"),
+	return post(t, oidcURL(realm, "/token"),
 		append([]string{"client_id", "shop-api", "client_secret", "shop-api-secret"}, form...)...)
 }
 
@@ -143,9 +147,9 @@ func refresh(t testing.TB, realm *keycloaktest.Realm, refreshToken string) reply
 // userinfo asks the realm who the bearer is.
 func userinfo(t testing.TB, realm *keycloaktest.Realm, accessToken string) reply {
 	t.Helper()
-	request := newRequest(t, http.MethodGet, at(realm, "/userinfo"), "")
+	request := newRequest(t, http.MethodGet, oidcURL(realm, "/userinfo"), "")
 	request.Header.Set("Authorization", "Bearer "+accessToken)
-	return ask(t, request)
+	return send(t, request)
 }
 
 // wantUserinfo holds what userinfo says of a token to success, or to a reason why not.
@@ -181,7 +185,7 @@ func user(t testing.TB, realm *keycloaktest.Realm, name string) *keycloaktest.Us
 }
 
 // succeed is for what a test needs before it begins.
-func succeed(t testing.TB, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -189,15 +193,15 @@ func succeed(t testing.TB, err error) {
 }
 
 // wantFailure holds an error to what it must say.
-func wantFailure(t testing.TB, err error, says string) {
+func wantError(t testing.TB, err error, want string) {
 	t.Helper()
-	if err == nil || !strings.Contains(err.Error(), says) {
-		t.Errorf("the error is %v, want one that says %q", err, says)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the error is %v, want one that says %q", err, want)
 	}
 }
 
 // unverified is the payload of a token that the test got from the stand-in itself.
-func unverified(t testing.TB, token string) jwt.MapClaims {
+func parseClaims(t testing.TB, token string) jwt.MapClaims {
 	t.Helper()
 	claims := jwt.MapClaims{}
 	if _, _, err := jwt.NewParser().ParseUnverified(token, claims); err != nil {
@@ -213,7 +217,7 @@ var errAlgorithm = errors.New("the algorithm isn't the key's")
 func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 	token string) (jwt.MapClaims, error) {
 	t.Helper()
-	keys, err := jwkset.NewDefaultHTTPClientCtx(t.Context(), []string{at(realm, "/certs")})
+	keys, err := jwkset.NewDefaultHTTPClientCtx(t.Context(), []string{oidcURL(realm, "/certs")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,14 +238,162 @@ func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 }
 
 // patience is for what must happen, on a machine that is slow or busy too.
-const patience = 4 * time.Minute
+const waitTimeout = 4 * time.Minute
 
 // eventually waits for what another goroutine brings about and can't say.
-func eventually(t testing.TB, what string, so func() bool) {
+func waitFor(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(waitTimeout); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("still not so after %v: %s", patience, what)
+			t.Fatalf("still not so after %v: %s", waitTimeout, what)
 		}
+	}
+}
+
+// startWith is start with settings of the realm, of its client, or of alice.
+func startWith(t *testing.T, realm, client,
+	alice map[string]any) (*keycloaktest.Server, *keycloaktest.Realm) {
+	t.Helper()
+	spec := shop
+	spec.Settings = realm
+	spec.Clients = slices.Clone(spec.Clients)
+	spec.Clients[0].Settings = client
+	spec.Users = slices.Clone(spec.Users)
+	spec.Users[0].Settings = alice
+	kc := keycloaktest.New(t, spec.File())
+	return kc, kc.Realm("shop")
+}
+
+// claimsOf are the claims of a new access token of alice's.
+func claimsOf(t testing.TB, realm *keycloaktest.Realm) jwt.MapClaims {
+	t.Helper()
+	return parseClaims(t, signIn(t, realm).AccessToken)
+}
+
+func headerOf(t testing.TB, token string) map[string]any {
+	t.Helper()
+	parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
+	must(t, err)
+	return parsed.Header
+}
+
+func audience(claims jwt.MapClaims) []string {
+	aud, _ := claims.GetAudience()
+	return aud
+}
+
+func wantSessions(t *testing.T, realm *keycloaktest.Realm, want ...string) {
+	t.Helper()
+	var got []string
+	for _, s := range realm.Sessions() {
+		got = append(got, s.ID)
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+		t.Errorf("the sessions are %v, want %v", got, want)
+	}
+}
+
+// rolesIn are the roles in a token, of the realm where client is empty.
+func rolesIn(claims jwt.MapClaims, client string) []string {
+	access, _ := claims["realm_access"].(map[string]any)
+	if client != "" {
+		all, _ := claims["resource_access"].(map[string]any)
+		access, _ = all[client].(map[string]any)
+	}
+	var names []string
+	roles, _ := access["roles"].([]any)
+	for _, name := range roles {
+		names = append(names, fmt.Sprint(name))
+	}
+	return names
+}
+
+type (
+	object    = map[string]any
+	tokenSpec = keycloaktest.TokenSpec
+)
+
+func mint(t testing.TB, realm *keycloaktest.Realm, m keycloaktest.TokenSpec) string {
+	t.Helper()
+	token, err := realm.Mint(m)
+	must(t, err)
+	return token
+}
+
+func seconds(claims jwt.MapClaims, name string) time.Duration {
+	n, _ := claims[name].(float64)
+	return time.Duration(n) * time.Second
+}
+
+// named is the realm shop under another name.
+func shopNamed(name string) []byte {
+	spec := shop
+	spec.Name = name
+	return spec.File()
+}
+
+func kidOf(t *testing.T, realm *keycloaktest.Realm) any {
+	t.Helper()
+	return headerOf(t, signIn(t, realm).AccessToken)["kid"]
+}
+
+// localRealm is the realm file that this repository gives to a real Keycloak.
+func localRealm(t testing.TB) []byte {
+	t.Helper()
+	file, err := os.ReadFile("../../deploy/keycloak/local-realm.json")
+	must(t, err)
+	return file
+}
+
+func startLocal(t testing.TB, file []byte) *keycloaktest.Server {
+	t.Helper()
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
+	must(t, err)
+	return kc
+}
+
+// wantGone wants nobody to listen where a server was.
+func wantNotListening(t *testing.T, kc *keycloaktest.Server) {
+	t.Helper()
+	if conn, err := net.Dial("tcp", strings.TrimPrefix(kc.URL, "http://")); err == nil {
+		conn.Close()
+		t.Error("somebody listens at the port still")
+	}
+}
+
+// wantStatus asks an address and wants an answer of this status.
+func wantStatus(t *testing.T, address string, status int) {
+	t.Helper()
+	if r := get(t, address); r.status != status {
+		t.Errorf("%s answers %v, want %d", address, r, status)
+	}
+}
+
+// wantNoAnswer asks an address and wants the connection to end without a word.
+func wantDisconnect(t *testing.T, address string) {
+	t.Helper()
+	var failed *net.OpError
+	if r, err := do(newRequest(t, http.MethodGet, address, "")); !errors.Is(err, io.EOF) &&
+		!errors.As(err, &failed) {
+		t.Errorf("%s answers %v (%v), want the connection to end", address, r, err)
+	}
+}
+
+// giveUp sends a request and gives up as soon as it has come.
+func sendAndCancel(t *testing.T, kc *keycloaktest.Server, request *http.Request) {
+	t.Helper()
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	before := kc.Count("")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	answered := make(chan error)
+	go func() {
+		_, err := do(request.WithContext(ctx))
+		answered <- err
+	}()
+	waitFor(t, "the request has come", func() bool { return kc.Count("") > before })
+	cancel()
+	if err := <-answered; !errors.Is(err, context.Canceled) {
+		t.Errorf("the request ended with %v, want that it was given up", err)
 	}
 }

@@ -6,8 +6,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// addFileUsers adds the users of a file to a realm that is there, as its import would have: names,
-// groups and roles as the file has them. Either all are added, or none.
+// addFileUsers adds the users of a users file to the realm, as an import does. It adds all or none.
 func (r *Realm) addFileUsers(text []byte) error {
 	file, _, err := realmfile.Read(text)
 	if err != nil {
@@ -16,33 +15,33 @@ func (r *Realm) addFileUsers(text []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var added []*user
-	for _, document := range file.Users {
-		if c := r.clients[document.ServiceAccountOf]; c != nil && c.accountIsMade {
-			r.withdrawServiceAccount(c) // the file has the one that the client is to act as
+	for _, rep := range file.Users {
+		if c := r.clients[rep.ServiceAccountOf]; c != nil && c.accountGenerated {
+			r.removeServiceAccount(c) // the file's account replaces it
 		}
-		u, err := r.addUser(document)
+		u, err := r.addUser(rep)
 		if err != nil {
 			for _, u := range added {
 				r.unindex(u)
 			}
-			return fmt.Errorf("user %s: %w", document.Username, err)
+			return fmt.Errorf("user %s: %w", rep.Username, err)
 		}
 		added = append(added, u)
 	}
 	return nil
 }
 
-// importFiles adds the realms of files, all of them or none. It returns the realms that the files
-// are about, and those of them that are new. Users may come before their realm.
+// importFiles imports all of the files or none. It returns the realms that the files name, and
+// those of them that are new. A users file may precede the file of its realm.
 func (s *Server) importFiles(files [][]byte,
 	options importOptions) (realms, added []*Realm, err error) {
 	var documents []realmfile.Document
 	for _, file := range files {
-		of, err := realmfile.Documents(file)
+		parsed, err := realmfile.Documents(file)
 		if err != nil {
 			return nil, nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 		}
-		documents = append(documents, of...)
+		documents = append(documents, parsed...)
 	}
 	if documents, err = realmfile.Join(documents); err != nil {
 		return nil, nil, fmt.Errorf("keycloaktest: realm file: %w", err)
@@ -57,7 +56,7 @@ func (s *Server) importFiles(files [][]byte,
 			added = append(added, r)
 		}
 		if err != nil {
-			s.withdraw(added)
+			s.removeAll(added)
 			return nil, nil, err
 		}
 		realms = append(realms, r)
@@ -65,9 +64,9 @@ func (s *Server) importFiles(files [][]byte,
 	return realms, added, nil
 }
 
-// withdraw removes realms of files that were refused, as if they had never been there.
-func (s *Server) withdraw(added []*Realm) {
-	for _, r := range added {
+// removeAll removes realms after a failed import.
+func (s *Server) removeAll(realms []*Realm) {
+	for _, r := range realms {
 		s.Remove(r.name)
 	}
 }

@@ -65,17 +65,17 @@ func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
 		{"grant_type": {"password"}, "client_id": {"app"}, "client_secret": {"s"}, "username": {"robin"}, "password": {"pw"}},
 		{"grant_type": {"client_credentials"}, "client_id": {"job"}, "client_secret": {"s"}},
 	} {
-		answer, err := http.PostForm(r.EndpointURL("/token"), form)
+		resp, err := http.PostForm(r.EndpointURL("/token"), form)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer answer.Body.Close()
+		defer resp.Body.Close()
 		var tokens struct {
 			AccessToken string `json:"access_token"`
 		}
-		if err := json.NewDecoder(answer.Body).Decode(&tokens); err != nil ||
-			answer.StatusCode != http.StatusOK {
-			t.Errorf("%s: %s gets %s (%v)", name, form.Get("grant_type"), answer.Status, err)
+		if err := json.NewDecoder(resp.Body).Decode(&tokens); err != nil ||
+			resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s gets %s (%v)", name, form.Get("grant_type"), resp.Status, err)
 			continue
 		}
 		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(tokens.AccessToken,

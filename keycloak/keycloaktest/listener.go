@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// A pausableListener can drop the connections that come.
+// A pausableListener can close its connections and refuse new ones.
 type pausableListener struct {
 	net.Listener
 
@@ -15,7 +15,7 @@ type pausableListener struct {
 }
 
 func (l *pausableListener) setDown(down bool) {
-	if l == nil { // of a zero Server
+	if l == nil { // zero Server
 		return
 	}
 	l.mu.Lock()
@@ -45,21 +45,21 @@ func (l *pausableListener) Accept() (net.Conn, error) {
 		}
 		l.mu.Unlock()
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetLinger(0) // reset: as close to "connection refused" as an open port gets
+			tcp.SetLinger(0) // reset the connection, the closest to "connection refused"
 		}
 		conn.Close()
 	}
 }
 
-// A trackedConn leaves the list when it is closed.
+// A trackedConn removes itself from its listener when it is closed.
 type trackedConn struct {
 	net.Conn
-	from *pausableListener
+	listener *pausableListener
 }
 
 func (c *trackedConn) Close() error {
-	c.from.mu.Lock()
-	delete(c.from.open, c.Conn)
-	c.from.mu.Unlock()
+	c.listener.mu.Lock()
+	delete(c.listener.open, c.Conn)
+	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }

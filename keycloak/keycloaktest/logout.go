@@ -10,9 +10,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// logout is the end session endpoint: with a refresh token it is Keycloak's own call for clients,
-// without one it is RP-initiated logout, for browsers (rplogout.go).
-func (r *Realm) logout(c *call) answer {
+// logout is the end session endpoint. With a refresh token it is Keycloak's logout call for
+// clients; without one it is RP-initiated logout for browsers (page_logout.go).
+func (r *Realm) logout(c *call) response {
 	token, sent := c.param("refresh_token")
 	if c.Method != http.MethodPost || !sent {
 		return r.browserLogout(c)
@@ -22,66 +22,66 @@ func (r *Realm) logout(c *call) answer {
 	return out
 }
 
-func (r *Realm) clientLogout(c *call, token string) ([]notice, answer) {
+func (r *Realm) clientLogout(c *call, token string) ([]notice, response) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.insecure(c); refused != nil {
+	if refused := r.checkTLS(c); refused != nil {
 		return nil, refused.plain()
 	}
-	by, refused := c.authenticated()
+	caller, refused := c.authenticateClient()
 	if refused != nil {
 		return nil, refused.plain()
 	}
-	if by.BearerOnly {
+	if caller.BearerOnly {
 		return nil, refuse(400, "invalid_client", "Bearer-only not allowed").plain()
 	}
-	if refused := c.allowed(by); refused != nil {
+	if refused := c.checkOrigin(caller); refused != nil {
 		return nil, refused.plain()
 	}
-	held, refused := r.readRefresh(token, by)
+	payload, refused := r.readRefresh(token, caller)
 	if refused != nil {
 		return nil, refused.plain()
 	}
-	if text(held, "azp") != by.ClientID {
+	if stringClaim(payload, "azp") != caller.ClientID {
 		return nil, invalidGrant(
 			"Invalid refresh token. Token client and authorized client don't match").plain()
 	}
-	done := secured(answer{status: 204}).with("Cache-Control", noCache)
-	s := r.sessionOf(text(held, "sid"), text(held, "typ") == "Offline")
+	done := secured(response{status: 204}).with("Cache-Control", noCache)
+	s := r.sessionByID(stringClaim(payload, "sid"), stringClaim(payload, "typ") == "Offline")
 	if s == nil {
 		return nil, done
 	}
 	return r.end(s, c.now), done
 }
 
-// end ends a session for all its clients, and returns whom to tell. The caller holds the lock;
-// notify is called without it.
+// end ends a session and returns the back-channel logouts to send. The caller holds the lock, and
+// must release it before calling notify.
 func (r *Realm) end(s *session, now time.Time) []notice {
 	var notices []notice
-	for _, part := range s.clients {
-		if n, wanted := r.notice(part.client, s, now); wanted {
+	for _, cs := range s.clients {
+		if n, ok := r.notice(cs.client, s, now); ok {
 			notices = append(notices, n)
 		}
 	}
-	r.endSession(s)
+	r.deleteSession(s)
 	return notices
 }
 
-// A notice is a back-channel logout (OpenID Connect Back-Channel Logout 1.0) that a client gets.
+// A notice is a back-channel logout request (OpenID Connect Back-Channel Logout 1.0).
 type notice struct {
 	url   string
-	token unsigned
+	token unsignedToken
 }
 
 const (
-	// backchannelTimeout is how long a client has to take its notice: logout waits for it.
+	// backchannelTimeout is the timeout for sending a notice. The logout waits for the notices.
 	backchannelTimeout = 5 * time.Second
-	maxNotices         = 16 // under way at once, for one logout
+	maxNotices         = 16 // in flight at once per logout
 )
 
-// newCaller makes what posts notices: nothing but the URLs of the realm file is called, neither a
-// proxy of the environment nor an address that a client sends it on to.
-func newCaller() *http.Client {
+// newNoticeClient returns the HTTP client for notices. It uses no proxy and follows no redirects,
+// so that it connects only to URLs of the realm file.
+func newNoticeClient() *http.Client {
 	return &http.Client{
 		Timeout: backchannelTimeout, Transport: &http.Transport{},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -90,16 +90,18 @@ func newCaller() *http.Client {
 	}
 }
 
-func (r *Realm) notice(c *client, s *session, now time.Time) (notice, bool) {
-	to := c.Attributes["backchannel.logout.url"]
-	if to == "" || c.FrontchannelLogout {
+// notice returns the notice of a session's end for a client. ok is false if the client has no
+// back-channel logout.
+func (r *Realm) notice(c *client, s *session, now time.Time) (n notice, ok bool) {
+	address := c.Attributes["backchannel.logout.url"]
+	if address == "" || c.FrontchannelLogout {
 		return notice{}, false
 	}
-	if strings.HasPrefix(to, "/") {
-		to = strings.TrimSuffix(c.RootURL, "/") + to
+	if strings.HasPrefix(address, "/") {
+		address = strings.TrimSuffix(c.RootURL, "/") + address
 	}
 	events := claims{"http://schemas.openid.net/event/backchannel-logout": claims{}}
-	if c.attribute("backchannel.logout.revoke.offline.tokens") {
+	if c.isTrue("backchannel.logout.revoke.offline.tokens") {
 		events["revoke_offline_access"] = true
 	}
 	payload := claims{
@@ -111,33 +113,34 @@ func (r *Realm) notice(c *client, s *session, now time.Time) (notice, bool) {
 		payload["sid"] = s.id
 	}
 	g := &grant{realm: r, client: c, user: s.user, now: now}
-	return notice{to, g.unsigned(payload, "logout.token.signed.response.alg", "logout+jwt")}, true
+	token := g.newUnsigned(payload, "logout.token.signed.response.alg", "logout+jwt")
+	return notice{address, token}, true
 }
 
-// notify tells the clients, several at once, and waits for them, or for the server's end. What they
-// answer changes nothing.
+// notify sends notices concurrently and waits until they are sent or the server is closed. It
+// ignores the responses.
 func (r *Realm) notify(notices []notice) {
-	var told sync.WaitGroup
-	free := make(chan struct{}, maxNotices)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, maxNotices)
 	for _, n := range notices {
-		free <- struct{}{}
-		told.Go(func() {
-			defer func() { <-free }()
-			r.server.tell(n)
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			r.server.sendNotice(n)
 		})
 	}
-	told.Wait()
+	wg.Wait()
 }
 
-func (s *Server) tell(n notice) {
+func (s *Server) sendNotice(n notice) {
 	form := url.Values{"logout_token": {n.token.sign()}}
-	request, err := http.NewRequestWithContext(s.gone, http.MethodPost, n.url,
+	request, err := http.NewRequestWithContext(s.closed, http.MethodPost, n.url,
 		strings.NewReader(form.Encode()))
 	if err != nil {
-		return // no URL
+		return // invalid URL
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if response, err := s.calls.Do(request); err == nil {
+	if response, err := s.noticeClient.Do(request); err == nil {
 		response.Body.Close()
 	}
 }

@@ -6,41 +6,41 @@ import (
 	"strings"
 )
 
-// actionOrder are Keycloak's required actions in the order in which a person meets them. Those that
-// a realm has to switch on first are at the end.
+// actionOrder lists Keycloak's required actions in the order in which users meet them. Those from
+// TERMS_AND_CONDITIONS on are disabled by default.
 var actionOrder = []string{
 	"UPDATE_PROFILE", "VERIFY_EMAIL", "CONFIGURE_TOTP", "UPDATE_PASSWORD", "webauthn-register",
-	"webauthn-register-passwordless", profileAction, "delete_credential", "idp_link",
+	"webauthn-register-passwordless", verifyProfile, "delete_credential", "idp_link",
 	"CONFIGURE_RECOVERY_AUTHN_CODES", "update_user_locale", "TERMS_AND_CONDITIONS",
 	"delete_account", "UPDATE_EMAIL",
 }
 
-// hasAction reports whether the realm lets people do an action.
+// hasAction reports whether the realm has an action enabled.
 func (r *Realm) hasAction(alias string) bool {
 	for _, action := range r.settings.RequiredActions {
 		if action.Alias == alias {
 			return action.Enabled
 		}
 	}
-	place := slices.Index(actionOrder, alias)
-	return r.settings.RequiredActions == nil && place >= 0 &&
-		place < slices.Index(actionOrder, "TERMS_AND_CONDITIONS")
+	i := slices.Index(actionOrder, alias)
+	return r.settings.RequiredActions == nil && i >= 0 &&
+		i < slices.Index(actionOrder, "TERMS_AND_CONDITIONS")
 }
 
-// due is the next thing that a person must do before the client gets its answer; nothing is "".
-func (v *pageRequest) due(t *authSession) string {
+// nextStep returns the next step that the user must complete before the response, or "".
+func (v *pageRequest) nextStep(t *authSession) string {
 	pending := v.realm.pendingActions(t.user)
 	for _, alias := range actionOrder {
 		if slices.Contains(pending, alias) && v.realm.hasAction(alias) {
 			return alias
 		}
 	}
-	if asked := t.wish(); asked != "" && t.action == "" {
-		// A complete profile leaves nothing to verify.
-		if v.realm.hasAction(asked) && asked != profileAction {
-			return asked
+	if requested := t.requestedAction(); requested != "" && t.actionStatus == "" {
+		// If the profile were incomplete, VERIFY_PROFILE would be pending.
+		if v.realm.hasAction(requested) && requested != verifyProfile {
+			return requested
 		}
-		t.action = "error"
+		t.actionStatus = "error"
 	}
 	if v.consentDue(t) {
 		return stepConsent
@@ -48,44 +48,47 @@ func (v *pageRequest) due(t *authSession) string {
 	return ""
 }
 
-// wish is the action that the client asked for: its name, in front of a parameter.
-func (t *authSession) wish() string {
-	name, _, _ := strings.Cut(t.asked.value("kc_action"), ":")
+// requestedAction returns the action that the client requests with kc_action, without its
+// parameter.
+func (t *authSession) requestedAction() string {
+	name, _, _ := strings.Cut(t.request.value("kc_action"), ":")
 	return name
 }
 
-// askedFor reports whether the tab's action is one that the client asked for: the person may
-// decline it.
-func (t *authSession) askedFor() bool {
-	return t.wish() == t.step && !slices.Contains(t.user.RequiredActions, t.step)
+// isRequestedAction reports whether the current step is the requested action and not also required
+// of the user, who may then cancel it.
+func (t *authSession) isRequestedAction() bool {
+	return t.requestedAction() == t.step && !slices.Contains(t.user.RequiredActions, t.step)
 }
 
-// requiredAction is the pages of required actions, and of consent.
-func (r *Realm) requiredAction(c *call) answer { return r.browse(c, (*pageRequest).requiredAction) }
+// requiredAction serves the pages for required actions and for consent.
+func (r *Realm) requiredAction(c *call) response {
+	return r.servePage(c, (*pageRequest).requiredAction)
+}
 
-func (v *pageRequest) requiredAction() answer {
+func (v *pageRequest) requiredAction() response {
 	t, submitted, out := v.enterAuthSession(requiredActionPath)
 	if t == nil {
 		return out
 	}
-	if submitted && t.askedFor() && v.form.Has("cancel-aia") {
-		t.action = "cancelled"
+	if submitted && t.isRequestedAction() && v.form.Has("cancel-aia") {
+		t.actionStatus = "cancelled"
 		return v.proceed(t)
 	}
-	t.seen = t.seen || t.step == t.wish() && t.step != "VERIFY_EMAIL"
+	t.actionShown = t.actionShown || t.step == t.requestedAction() && t.step != "VERIFY_EMAIL"
 	switch t.step {
 	case stepConsent:
 		return v.consentPage(t)
 	case "UPDATE_PASSWORD":
 		return v.updatePassword(t, submitted)
-	case "UPDATE_PROFILE", profileAction:
+	case "UPDATE_PROFILE", verifyProfile:
 		return v.updateProfile(t, submitted)
-	case "VERIFY_EMAIL": // as without a mail server
+	case "VERIFY_EMAIL": // as in a realm without a mail server
 		if t.user.EmailVerified {
-			return v.acted(t)
+			return v.completeAction(t)
 		}
-		if t.askedFor() {
-			break // it asks before it sends
+		if t.isRequestedAction() {
+			break // Keycloak asks first whether to send the email
 		}
 		return v.failure(500, "Failed to send email, please try again later.")
 	}
@@ -94,34 +97,34 @@ func (v *pageRequest) requiredAction() answer {
 			"required action "+t.step+".")
 }
 
-// acted ends an action, and goes on.
-func (v *pageRequest) acted(t *authSession) answer {
-	if t.wish() == t.step {
-		t.action = "success"
+// completeAction marks the current required action as done and continues.
+func (v *pageRequest) completeAction(t *authSession) response {
+	if t.requestedAction() == t.step {
+		t.actionStatus = "success"
 	}
 	t.user.RequiredActions = slices.DeleteFunc(slices.Clone(t.user.RequiredActions),
 		func(alias string) bool { return alias == t.step })
 	return v.proceed(t)
 }
 
-func (v *pageRequest) updatePassword(t *authSession, submitted bool) answer {
+func (v *pageRequest) updatePassword(t *authSession, submitted bool) response {
 	p := page{ID: "login-login-update-password", Title: "Update password"}
-	switch fresh := v.value("password-new"); {
-	case !submitted && !t.askedFor():
+	switch password := v.value("password-new"); {
+	case !submitted && !t.isRequestedAction():
 		p.Note = "You need to change your password to activate your account."
 	case !submitted:
-	case fresh == "":
+	case password == "":
 		p.Errors = []string{"Please specify password."}
-	case fresh != v.value("password-confirm"):
+	case password != v.value("password-confirm"):
 		p.Errors = []string{"Passwords don't match."}
-	case v.realm.badPassword(t.user.User, fresh) != "":
-		p.Errors = []string{v.realm.badPassword(t.user.User, fresh)}
+	case v.realm.passwordProblem(t.user.User, password) != "":
+		p.Errors = []string{v.realm.passwordProblem(t.user.User, password)}
 	default:
-		t.user.setPassword(fresh, v.now)
+		t.user.setPassword(password, v.now)
 		if v.value("logout-sessions") == "on" {
-			v.endOthers(t)
+			v.endOtherSessions(t)
 		}
-		return v.acted(t)
+		return v.completeAction(t)
 	}
 	fields := []field{
 		{Name: "password-new", Kind: "password", Label: "New Password"},
@@ -130,41 +133,41 @@ func (v *pageRequest) updatePassword(t *authSession, submitted bool) answer {
 		{Name: "login", Kind: "submit", Label: "Submit"},
 	}
 	p.Form = &form{ID: "kc-passwd-update-form", Action: t.formAction(v.realm),
-		Fields: t.declinable(fields)}
-	return p.answer(200, noBack)
+		Fields: t.withCancelButton(fields)}
+	return p.response(200, neverCache)
 }
 
-// declinable adds the button that declines an action.
-func (t *authSession) declinable(fields []field) []field {
-	if t.askedFor() {
+// withCancelButton adds a button to cancel the action if the user may.
+func (t *authSession) withCancelButton(fields []field) []field {
+	if t.isRequestedAction() {
 		fields = append(fields,
 			field{Name: "cancel-aia", Kind: "submit", Label: "Cancel", Value: "true"})
 	}
 	return fields
 }
 
-// endOthers ends the sessions that the user has in other browsers.
-func (v *pageRequest) endOthers(t *authSession) {
-	for _, kept := range []map[string]*session{v.realm.sessions, v.realm.offline} {
-		for _, s := range kept {
-			if s.user == t.user && s != t.by && s.id != t.login.id {
+// endOtherSessions ends the user's sessions in other browsers.
+func (v *pageRequest) endOtherSessions(t *authSession) {
+	for _, sessions := range []map[string]*session{v.realm.sessions, v.realm.offline} {
+		for _, s := range sessions {
+			if s.user == t.user && s != t.sso && s.id != t.root.id {
 				v.notices = append(v.notices, v.realm.end(s, v.now)...)
 			}
 		}
 	}
 }
 
-func (v *pageRequest) updateProfile(t *authSession, submitted bool) answer {
+func (v *pageRequest) updateProfile(t *authSession, submitted bool) response {
 	u := t.user
 	email, first, last := u.Email, u.FirstName, u.LastName
 	p := page{ID: "login-login-update-profile", Title: "Update Account Information"}
 	if submitted {
 		email, first, last = strings.TrimSpace(v.value("email")), v.value("firstName"),
 			v.value("lastName")
-	} else if t.step != profileAction && !t.askedFor() {
+	} else if t.step != verifyProfile && !t.isRequestedAction() {
 		p.Note = "You need to update your user profile to activate your account."
 	}
-	if submitted || t.step == profileAction {
+	if submitted || t.step == verifyProfile {
 		p.Errors = v.profileErrors(u, email, first, last)
 	}
 	if submitted && len(p.Errors) == 0 {
@@ -174,18 +177,18 @@ func (v *pageRequest) updateProfile(t *authSession, submitted bool) answer {
 		v.realm.unindex(u)
 		u.Email, u.FirstName, u.LastName = email, first, last
 		v.realm.index(u)
-		return v.acted(t)
+		return v.completeAction(t)
 	}
 	p.Form = &form{ID: "kc-update-profile-form", Action: t.formAction(v.realm), Submit: "Submit",
-		Fields: t.declinable([]field{
+		Fields: t.withCancelButton([]field{
 			{Name: "email", Kind: "text", Label: "Email", Value: email},
 			{Name: "firstName", Kind: "text", Label: "First name", Value: first},
 			{Name: "lastName", Kind: "text", Label: "Last name", Value: last},
 		})}
-	return p.answer(200, noBack)
+	return p.response(200, neverCache)
 }
 
-// profileErrors says what is wrong with a profile, field by field.
+// profileErrors returns the problems of a profile, in the order of its fields.
 func (v *pageRequest) profileErrors(u *user, email, first, last string) []string {
 	const missing = "Please specify this field."
 	var problems []string

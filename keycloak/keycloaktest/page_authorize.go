@@ -12,44 +12,44 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// An authRequest is what a client asks for in a browser: a code (OpenID Connect Core 3.1.2.1), or,
-// for a device, a person's word.
+// An authRequest is a client's authorization request (OpenID Connect Core 3.1.2.1), or the request
+// of a device for the user's approval.
 type authRequest struct {
-	parameters url.Values // as they came: those that matter
+	parameters url.Values // see requestParameters
 	client     *client
-	redirect   string // where the answer goes
-	mode       string // of the answer: query, fragment, form_post
+	redirect   string // where the response goes
+	mode       string // response mode: query, fragment, form_post
 	scope      []string
 	maxAge     *int64
-	level      bool    // a level of authentication is asked for, which single sign-on doesn't prove
-	device     *device // that asks; nil for a code
+	level      bool    // an authentication level is requested; single sign-on doesn't suffice
+	device     *device // for a device, else nil
 }
 
 func (q *authRequest) value(name string) string { return q.parameters.Get(name) }
 
-func (q *authRequest) prompts(word string) bool {
+func (q *authRequest) hasPrompt(word string) bool {
 	return slices.Contains(strings.Fields(q.value("prompt")), word)
 }
 
-// authorize is the authorization endpoint.
-func (r *Realm) authorize(c *call) answer { return r.browse(c, (*pageRequest).authorize) }
+// authorize serves the authorization endpoint.
+func (r *Realm) authorize(c *call) response { return r.servePage(c, (*pageRequest).authorize) }
 
-func (v *pageRequest) authorize() answer {
-	if v.Method == http.MethodGet && !printable(v.URL.Query()) {
+func (v *pageRequest) authorize() response {
+	if v.Method == http.MethodGet && !isPrintable(v.URL.Query()) {
 		return v.failure(400, "An internal server error has occurred")
 	}
 	q, refused := v.readRequest(v.parameters())
 	if q == nil {
 		return refused
 	}
-	t := v.open(q)
-	v.remember(t)
-	return v.begin(t)
+	t := v.newAuthSession(q)
+	v.setRestartCookie(t)
+	return v.start(t)
 }
 
-// printable reports whether the values of a query are free of control characters, but for tabs and
-// line breaks: Keycloak doesn't read an address with others.
-func printable(query url.Values) bool {
+// isPrintable reports whether a query has no control characters except tabs and line breaks.
+// Keycloak rejects URLs with others.
+func isPrintable(query url.Values) bool {
 	for _, values := range query {
 		if strings.ContainsFunc(strings.Join(values, ""), func(r rune) bool {
 			return r < ' ' && r != '\t' && r != '\r' && r != '\n'
@@ -60,32 +60,33 @@ func printable(query url.Values) bool {
 	return true
 }
 
-// requestParameters are what is kept of a request while it is under way.
+// requestParameters are the parameters stored while a request is in progress.
 var requestParameters = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"prompt", "max_age", "login_hint", "acr_values", "claims", "code_challenge",
 	"code_challenge_method", "kc_action", "kc_idp_hint", "ui_locales",
 }
 
-// only are the parameters of these names.
-func only(parameters url.Values, names []string) url.Values {
-	kept := url.Values{}
+// selectParameters returns the parameters with these names.
+func selectParameters(parameters url.Values, names []string) url.Values {
+	selected := url.Values{}
 	for _, name := range names {
 		if parameters.Has(name) {
-			kept.Set(name, parameters.Get(name))
+			selected.Set(name, parameters.Get(name))
 		}
 	}
-	return kept
+	return selected
 }
 
-// maxParameter is the longest value of state and nonce. Longer ones are dropped without a word.
+// maxParameter is the maximum length of state and nonce. Keycloak silently ignores longer values.
 const maxParameter = 4_000
 
-// readRequest checks a request in Keycloak's order (AuthorizationEndpoint, 26.7.4). Until the
-// redirect URI is known to be the client's, a refusal is a page; afterwards the client gets it.
-func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, answer) {
-	by, refused := v.knownClient(parameters)
-	if by == nil {
+// readRequest validates a request in the same order as Keycloak (AuthorizationEndpoint, 26.7.4).
+// Errors are shown on a page until the redirect URI has been validated, and are sent to the client
+// afterwards.
+func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, response) {
+	caller, refused := v.knownClient(parameters)
+	if caller == nil {
 		return nil, refused
 	}
 	if refused := v.unsupportedParameters(authParameters); refused != nil {
@@ -99,19 +100,19 @@ func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, answer) 
 			}
 		}
 	}
-	q := &authRequest{parameters: parameters, client: by, mode: "query"}
+	q := &authRequest{parameters: parameters, client: caller, mode: "query"}
 	q.maxAge, _ = maxAge(parameters)
 	for _, name := range []string{"state", "nonce"} {
 		if len(q.value(name)) > maxParameter {
 			parameters.Del(name)
 		}
 	}
-	if refused, bad := v.unreadable(parameters); bad {
+	if refused, bad := v.checkParameters(parameters); bad {
 		return nil, refused
 	}
 	openID := slices.Contains(strings.Fields(q.value("scope")), "openid")
 	var ok bool
-	q.redirect, ok = v.realm.redirectURI(by, by.RedirectURIs, q.value("redirect_uri"),
+	q.redirect, ok = v.realm.redirectURI(caller, caller.RedirectURIs, q.value("redirect_uri"),
 		parameters.Has("redirect_uri"), openID)
 	if !ok {
 		return nil, v.failure(400, "Invalid parameter: redirect_uri")
@@ -123,11 +124,11 @@ func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, answer) 
 		return nil, v.refuseRequest(q, refused)
 	}
 	var bad *refusal
-	switch problem := by.checkChallenge(parameters); {
-	case repeats(parameters):
+	switch problem := caller.checkChallenge(parameters); {
+	case hasRepeated(parameters):
 		bad = refuse(302, "invalid_request", "duplicated parameter")
 	default:
-		q.scope, bad = v.realm.scopesFor(by, q.value("scope"), parameters.Has("scope"))
+		q.scope, bad = v.realm.resolveScopes(caller, q.value("scope"), parameters.Has("scope"))
 		if bad == nil && problem != "" {
 			bad = refuse(302, "invalid_request", problem)
 		}
@@ -138,19 +139,18 @@ func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, answer) 
 	if !q.readLevel(v.realm) {
 		return nil, v.failure(400, "Invalid parameter: claims")
 	}
-	if q.prompts("create") && v.realm.settings.RegistrationAllowed {
+	if q.hasPrompt("create") && v.realm.settings.RegistrationAllowed {
 		return nil, notImplemented("page to register at")
 	}
-	if q.prompts("create") {
+	if q.hasPrompt("create") {
 		return nil, v.failure(400, "Registration not allowed")
 	}
-	q.parameters = only(parameters, requestParameters)
-	return q, answer{}
+	q.parameters = selectParameters(parameters, requestParameters)
+	return q, response{}
 }
 
-// unreadable answers for parameters that can't be read, and for those that the stand-in doesn't
-// know.
-func (v *pageRequest) unreadable(parameters url.Values) (answer, bool) {
+// checkParameters returns the error response for malformed and unsupported parameters.
+func (v *pageRequest) checkParameters(parameters url.Values) (response, bool) {
 	_, badAge := maxAge(parameters)
 	switch {
 	case badAge != nil:
@@ -160,10 +160,10 @@ func (v *pageRequest) unreadable(parameters url.Values) (answer, bool) {
 	case parameters.Has("request"), parameters.Has("request_uri"):
 		return v.failure(400, "Invalid Request"), true
 	}
-	return answer{}, false
+	return response{}, false
 }
 
-// maxAge reads max_age, in seconds; nil where there is none.
+// maxAge parses max_age, in seconds. It returns nil if there is none.
 func maxAge(parameters url.Values) (*int64, error) {
 	if !parameters.Has("max_age") {
 		return nil, nil
@@ -172,43 +172,43 @@ func maxAge(parameters url.Values) (*int64, error) {
 	return &n, err
 }
 
-// knownClient is the client that a request names, if it may send browsers here.
-func (v *pageRequest) knownClient(parameters url.Values) (*client, answer) {
+// knownClient returns the client that a request names, if it may use browser flows.
+func (v *pageRequest) knownClient(parameters url.Values) (*client, response) {
 	if len(parameters["client_id"]) != 1 {
 		return nil, v.failure(400, "Invalid Request")
 	}
-	if refused, closed := v.shut(); closed {
+	if refused, closed := v.checkAvailable(); closed {
 		return nil, refused
 	}
-	by := v.realm.clients[parameters.Get("client_id")]
+	caller := v.realm.clients[parameters.Get("client_id")]
 	switch {
-	case by == nil:
+	case caller == nil:
 		return nil, v.failure(400, "Client not found.")
-	case !by.enabled:
+	case !caller.enabled:
 		return nil, v.failure(400, "Client disabled.")
-	case by.BearerOnly:
+	case caller.BearerOnly:
 		return nil, v.failure(403,
 			"Bearer-only applications are not allowed to initiate browser login")
 	}
-	if refused := v.realm.supports(by, realmfile.UseLogin); refused != nil {
-		return nil, refused.answer()
+	if refused := v.realm.checkSupported(caller, realmfile.UseLogin); refused != nil {
+		return nil, refused.response()
 	}
-	return by, answer{}
+	return caller, response{}
 }
 
-// shut answers for a realm that is disabled or wants TLS.
-func (v *pageRequest) shut() (answer, bool) {
-	if refused := v.realm.insecure(v.call); refused != nil {
+// checkAvailable returns the error page if the realm is disabled or requires TLS.
+func (v *pageRequest) checkAvailable() (response, bool) {
+	if refused := v.realm.checkTLS(v.call); refused != nil {
 		return v.failure(400, refused.description), true
 	}
 	if !v.realm.settings.Enabled {
 		return v.failure(400, "Realm not enabled"), true
 	}
-	return answer{}, false
+	return response{}, false
 }
 
-// refuseRequest tells the client what is wrong with its request.
-func (v *pageRequest) refuseRequest(q *authRequest, refused *refusal) answer {
+// refuseRequest sends the client an error response.
+func (v *pageRequest) refuseRequest(q *authRequest, refused *refusal) response {
 	pairs := []string{"error", refused.code}
 	if refused.description != "" {
 		pairs = append(pairs, "error_description", refused.description)
@@ -218,17 +218,17 @@ func (v *pageRequest) refuseRequest(q *authRequest, refused *refusal) answer {
 
 const wrongFlow = "Client is not allowed to initiate browser login with given response_type. "
 
-// checkType reads response_type and response_mode.
+// checkType validates response_type and response_mode.
 func (q *authRequest) checkType() *refusal {
 	words := strings.Fields(q.value("response_type"))
-	// the answer is tokens: implicit or hybrid
-	front := slices.Contains(words, "token") || slices.Contains(words, "id_token")
-	mode, given := q.value("response_mode"), q.parameters.Has("response_mode")
-	known := !given || slices.Contains([]string{"query", "fragment", "form_post"}, mode)
+	// implicit or hybrid flow: the response has tokens
+	implicit := slices.Contains(words, "token") || slices.Contains(words, "id_token")
+	mode, sent := q.value("response_mode"), q.parameters.Has("response_mode")
+	known := !sent || slices.Contains([]string{"query", "fragment", "form_post"}, mode)
 	switch {
-	case given && known:
+	case sent && known:
 		q.mode = mode
-	case front && !given:
+	case implicit && !sent:
 		q.mode = "fragment"
 	}
 	unknown := slices.ContainsFunc(words, func(word string) bool {
@@ -243,50 +243,50 @@ func (q *authRequest) checkType() *refusal {
 		return refuse(http.StatusNotImplemented, "not_in_keycloaktest", "response_mode "+mode)
 	case !known:
 		return refuse(302, "invalid_request", "Invalid parameter: response_mode")
-	case front && q.mode == "query":
+	case implicit && q.mode == "query":
 		return refuse(302, "invalid_request",
 			"Response_mode 'query' not allowed for implicit or hybrid flow")
 	case (slices.Contains(words, "code") || slices.Contains(words, "none")) &&
 		!q.client.standardFlow:
 		return refuse(302, "unauthorized_client",
 			wrongFlow+"Standard flow is disabled for the client.")
-	case front && !q.client.ImplicitFlowEnabled:
+	case implicit && !q.client.ImplicitFlowEnabled:
 		return refuse(302, "unauthorized_client",
 			wrongFlow+"Implicit flow is disabled for the client.")
-	case front:
+	case implicit:
 		return refuse(http.StatusNotImplemented, "not_in_keycloaktest",
 			"response_type "+q.value("response_type"))
 	}
 	return nil
 }
 
-// unreserved is what a challenge and a verifier are made of (RFC 7636 4.1).
-var unreserved = regexp.MustCompile(`^[0-9A-Za-z._~-]{43,128}$`)
+// pkceSyntax is the syntax of code verifiers and challenges (RFC 7636 4.1).
+var pkceSyntax = regexp.MustCompile(`^[0-9A-Za-z._~-]{43,128}$`)
 
-// checkChallenge says what is wrong with the proof key that a request announces (RFC 7636 4.3).
+// checkChallenge returns what is wrong with a request's code challenge (RFC 7636 4.3), or "".
 func (c *client) checkChallenge(parameters url.Values) string {
 	challenge, method := parameters.Get("code_challenge"), parameters.Get("code_challenge_method")
-	forced := c.Attributes["pkce.code.challenge.method"]
+	required := c.Attributes["pkce.code.challenge.method"]
 	switch {
-	case forced != "" && !parameters.Has("code_challenge_method"):
+	case required != "" && !parameters.Has("code_challenge_method"):
 		return "Missing parameter: code_challenge_method"
-	case forced != "" && method != forced:
+	case required != "" && method != required:
 		return "Invalid parameter: code challenge method is not matching the configured one"
 	case !parameters.Has("code_challenge") &&
-		(forced != "" || parameters.Has("code_challenge_method")):
+		(required != "" || parameters.Has("code_challenge_method")):
 		return "Missing parameter: code_challenge"
 	case !parameters.Has("code_challenge"):
 		return ""
 	case parameters.Has("code_challenge_method") && method != "S256" && method != "plain":
 		return "Invalid parameter: code_challenge_method"
-	case !unreserved.MatchString(challenge):
+	case !pkceSyntax.MatchString(challenge):
 		return "Invalid parameter: code_challenge"
 	}
 	return ""
 }
 
-// repeats reports whether a parameter was sent twice, other than those that may be.
-func repeats(parameters url.Values, repeatable ...string) bool {
+// hasRepeated reports whether any parameter, except those in repeatable, was sent more than once.
+func hasRepeated(parameters url.Values, repeatable ...string) bool {
 	for name, values := range parameters {
 		if len(values) > 1 && !slices.Contains(repeatable, name) {
 			return true
@@ -295,9 +295,8 @@ func repeats(parameters url.Values, repeatable ...string) bool {
 	return false
 }
 
-// readLevel reads which level of authentication is asked for. The flow here has one level only, so
-// that it comes to nothing but a password; but a level that must be reached and that nobody knows
-// is refused.
+// readLevel reads the requested authentication level. The login flow has only one level, so any
+// level just requires a password. readLevel returns false if an essential level is unknown.
 func (q *authRequest) readLevel(r *Realm) bool {
 	var asked struct {
 		IDToken struct {
@@ -308,7 +307,7 @@ func (q *authRequest) readLevel(r *Realm) bool {
 			} `json:"acr"`
 		} `json:"id_token"`
 	}
-	json.Unmarshal([]byte(q.value("claims")), &asked) // what can't be read is ignored
+	json.Unmarshal([]byte(q.value("claims")), &asked) // invalid claims are ignored
 	acr := asked.IDToken.ACR
 	levels := acr.Values
 	if acr.Value != "" {

@@ -5,27 +5,27 @@ import (
 	"slices"
 )
 
-// consentDue reports whether the person must be asked: at a client that wants it, for scopes that
-// weren't agreed to, and for a device every time.
+// consentDue reports whether the user must be asked for consent: always for a device, and for a
+// client that requires consent if the user hasn't consented to all scopes.
 func (v *pageRequest) consentDue(t *authSession) bool {
 	switch {
-	case t.agreed:
+	case t.consented:
 		return false
-	case t.asked.device != nil:
+	case t.request.device != nil:
 		return true
 	case !t.client.ConsentRequired:
 		return false
 	}
 	before := t.user.consents[t.client.ClientID]
-	if t.asked.prompts("consent") {
+	if t.request.hasPrompt("consent") {
 		before = nil
 	}
-	return slices.ContainsFunc(v.realm.shownScopes(t.asked.scope), func(name string) bool {
+	return slices.ContainsFunc(v.realm.shownScopes(t.request.scope), func(name string) bool {
 		return !slices.Contains(before, name)
 	})
 }
 
-// shownScopes are the scopes that a person is asked about.
+// shownScopes returns the scopes shown on the consent page.
 func (r *Realm) shownScopes(scope []string) []string {
 	var shown []string
 	for _, name := range scope {
@@ -36,33 +36,33 @@ func (r *Realm) shownScopes(scope []string) []string {
 	return shown
 }
 
-func (v *pageRequest) consentPage(t *authSession) answer {
+func (v *pageRequest) consentPage(t *authSession) response {
 	name := t.client.Name
 	if name == "" {
 		name = t.client.ClientID
 	}
-	// The address has neither host nor session_code: so has Keycloak's.
-	action := withPairs(v.realm.basePath()+consentPath, false, t.pairs())
+	// As in Keycloak, the URL has neither a host nor a session_code.
+	action := withParameters(v.realm.basePath()+consentPath, false, t.parameters())
 	t.code = opaque(43)
 	return page{ID: "login-login-oauth-grant", Title: "Grant Access to " + name,
-		List: v.realm.shownScopes(t.asked.scope), Form: &form{
+		List: v.realm.shownScopes(t.request.scope), Form: &form{
 			Action: action, Fields: []field{
 				{Name: "code", Kind: "hidden", Value: t.code},
 				{Name: "accept", Kind: "submit", Label: "Yes"},
 				{Name: "cancel", Kind: "submit", Label: "No"},
 			},
-		}}.answer(200, noBack)
+		}}.response(200, neverCache)
 }
 
-// consent takes the person's word. Like Keycloak's, it doesn't look at the form's code.
-func (r *Realm) consent(c *call) answer {
+// consent handles the form of the consent page. Like Keycloak it doesn't check the form's code.
+func (r *Realm) consent(c *call) response {
 	if c.Method != http.MethodPost {
-		return failure(c.Request, 404, "HTTP 404 Not Found")
+		return frameworkError(c.Request, 404, "HTTP 404 Not Found")
 	}
-	return r.browse(c, (*pageRequest).consent)
+	return r.servePage(c, (*pageRequest).consent)
 }
 
-func (v *pageRequest) consent() answer {
+func (v *pageRequest) consent() response {
 	t, _, out := v.enterAuthSession(requiredActionPath)
 	switch {
 	case t == nil:
@@ -72,10 +72,10 @@ func (v *pageRequest) consent() answer {
 	case v.form.Has("cancel"):
 		return v.refuse(t, "access_denied")
 	}
-	t.agreed = true
+	t.consented = true
 	if t.client.ConsentRequired {
 		consents := t.user.consents
-		for _, name := range v.realm.shownScopes(t.asked.scope) {
+		for _, name := range v.realm.shownScopes(t.request.scope) {
 			if !slices.Contains(consents[t.client.ClientID], name) {
 				consents[t.client.ClientID] = append(consents[t.client.ClientID], name)
 			}

@@ -13,32 +13,32 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// What a person is to do next. Other steps are required actions, by their alias.
+// Steps of a sign-in or sign-out. The other steps are required actions, named by their aliases.
 const (
-	stepBegin    = "" // nothing shown yet: single sign-on may do
+	stepStart    = "" // nothing shown yet; single sign-on is possible
 	stepPassword = "auth-username-password-form"
 	stepOTP      = "auth-otp-form"
 	stepConsent  = "OAUTH_GRANT"
 	stepLogout   = "LOGOUT"
 )
 
-// The paths of the pages that people go through.
+// Paths of the pages.
 const (
 	authenticatePath   = "/login-actions/authenticate"
 	requiredActionPath = "/login-actions/required-action"
 	consentPath        = "/login-actions/consent"
 )
 
-// path is where the tab's step is.
+// path returns the path of the current step's page.
 func (t *authSession) path() string {
 	switch t.step {
-	case stepBegin, stepPassword, stepOTP:
+	case stepStart, stepPassword, stepOTP:
 		return authenticatePath
 	}
 	return requiredActionPath
 }
 
-// execution is Keycloak's name of the tab's step in addresses: an id, or the alias of a required
+// execution returns Keycloak's name for the current step in URLs: an ID, or the alias of a required
 // action.
 func (t *authSession) execution(r *Realm) string {
 	if t.path() == authenticatePath {
@@ -47,87 +47,87 @@ func (t *authSession) execution(r *Realm) string {
 	return t.step
 }
 
-// address is where the tab goes on: the page of its step.
+// address returns the URL of the current step's page.
 func (t *authSession) address(r *Realm) string {
 	var pairs []string
-	if t.step != stepBegin {
+	if t.step != stepStart {
 		pairs = append(pairs, "execution", t.execution(r))
 	}
-	return withPairs(r.Issuer()+t.path(), false, append(pairs, t.pairs()...))
+	return withParameters(r.Issuer()+t.path(), false, append(pairs, t.parameters()...))
 }
 
-func (t *authSession) pairs() []string {
+func (t *authSession) parameters() []string {
 	return []string{"client_id", t.client.ClientID, "tab_id", t.id, "client_data", t.clientData()}
 }
 
-// formAction is where the form of the tab's step goes, with a new code: an older page's form counts
-// no more.
+// formAction returns the URL for the current step's form. It has a new session_code, which
+// invalidates the forms of earlier pages.
 func (t *authSession) formAction(r *Realm) string {
 	t.code = opaque(43)
-	return withPairs(r.Issuer()+t.path(), false,
-		append([]string{"session_code", t.code, "execution", t.execution(r)}, t.pairs()...))
+	return withParameters(r.Issuer()+t.path(), false,
+		append([]string{"session_code", t.code, "execution", t.execution(r)}, t.parameters()...))
 }
 
-// begin lets single sign-on do, or asks for a password.
-func (v *pageRequest) begin(t *authSession) answer {
+// start uses single sign-on if possible, or shows the login page.
+func (v *pageRequest) start(t *authSession) response {
 	t.step = stepPassword
-	if s := v.identity(); s != nil {
-		again := t.asked.prompts("login") ||
-			t.asked.maxAge != nil && !s.authTime.IsZero() &&
-				s.authTime.Unix()+*t.asked.maxAge < v.now.Unix()
-		if !again && !t.asked.level {
-			s.used = v.now
-			t.by, t.user = s, s.user
+	if s := v.ssoSession(); s != nil {
+		again := t.request.hasPrompt("login") ||
+			t.request.maxAge != nil && !s.authTime.IsZero() &&
+				s.authTime.Unix()+*t.request.maxAge < v.now.Unix()
+		if !again && !t.request.level {
+			s.lastUsed = v.now
+			t.sso, t.user = s, s.user
 			return v.proceed(t)
 		}
 		t.user = s.user
 		if again {
-			t.note = "Please re-authenticate to continue"
+			t.message = "Please re-authenticate to continue"
 		}
 	}
-	if t.asked.prompts("none") {
+	if t.request.hasPrompt("none") {
 		return v.refuse(t, "login_required")
 	}
-	if alias := t.asked.value("kc_idp_hint"); v.realm.hasProvider(alias) {
+	if alias := t.request.value("kc_idp_hint"); v.realm.hasProvider(alias) {
 		return notImplemented("identity providers, and kc_idp_hint names " + alias)
 	}
 	return v.passwordPage(t)
 }
 
-// hasProvider reports whether people may sign in elsewhere, under this name.
+// hasProvider reports whether the realm has an enabled identity provider with this alias.
 func (r *Realm) hasProvider(alias string) bool {
 	return slices.ContainsFunc(r.settings.IdentityProviders,
 		func(p realmfile.IdentityProvider) bool {
-			return p.Alias == alias && or(p.Enabled, true)
+			return p.Alias == alias && valueOr(p.Enabled, true)
 		})
 }
 
-// locale is the language of the pages: the first of those that the client, the browser and the
-// realm wish for that the realm has.
+// locale returns the language for pages: the first supported one among the client's ui_locales, the
+// browser's Accept-Language and the realm's default.
 func (v *pageRequest) locale(t *authSession) string {
 	settings := v.realm.settings
 	if !settings.InternationalizationEnabled {
 		return "en"
 	}
-	wishes := strings.Fields(t.asked.value("ui_locales"))
+	preferred := strings.Fields(t.request.value("ui_locales"))
 	for _, entry := range strings.Split(v.Header.Get("Accept-Language"), ",") {
 		language, _, _ := strings.Cut(entry, ";")
-		wishes = append(wishes, strings.TrimSpace(language))
+		preferred = append(preferred, strings.TrimSpace(language))
 	}
-	for _, wish := range append(wishes, settings.DefaultLocale) {
-		for ; wish != ""; wish = wish[:max(0, strings.LastIndex(wish, "-"))] {
-			if slices.Contains(settings.SupportedLocales, wish) {
-				return wish
+	for _, tag := range append(preferred, settings.DefaultLocale) {
+		for ; tag != ""; tag = tag[:max(0, strings.LastIndex(tag, "-"))] {
+			if slices.Contains(settings.SupportedLocales, tag) {
+				return tag
 			}
 		}
 	}
 	return "en"
 }
 
-// enterAuthSession is the authSession that a request goes on with, and whether the request brings a
-// form. Without a tab, the answer is what there is to say.
-func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted bool, out answer) {
-	if refused, shut := v.shut(); shut {
+// enterAuthSession returns the authSession that a request continues, and whether the request
+// submits a form. If there is no such authSession, t is nil and out is the response.
+func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted bool, out response) {
+	if refused, shut := v.checkAvailable(); shut {
 		return nil, false, refused
 	}
 	query := v.URL.Query()
@@ -140,7 +140,7 @@ func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted b
 	if t == nil || t.step == stepLogout {
 		return nil, false, v.restart(query)
 	}
-	if refused, ended := v.unusable(t); ended {
+	if refused, ended := v.checkUsable(t); ended {
 		return nil, false, refused
 	}
 	code, execution := query.Get("session_code"), query.Get("execution")
@@ -148,39 +148,38 @@ func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted b
 		return nil, false, v.expiredPage(t)
 	}
 	if code != "" && code != t.code {
-		t.note = "Action expired. Please continue with login now."
+		t.message = "Action expired. Please continue with login now."
 		return nil, false, v.redirect(t.address(v.realm))
 	}
-	return t, code != "", answer{}
+	return t, code != "", response{}
 }
 
-// unusable answers for an authSession whose client was disabled meanwhile, or whose user was
-// deleted.
-func (v *pageRequest) unusable(t *authSession) (answer, bool) {
+// checkUsable returns the error page if the client was disabled or the user deleted meanwhile.
+func (v *pageRequest) checkUsable(t *authSession) (response, bool) {
 	switch {
 	case !t.client.enabled:
-		v.close(t)
+		v.closeAuthSession(t)
 		return v.failure(400, "Login requester not enabled"), true
 	case t.user != nil && v.realm.users[t.user.ID] != t.user:
 		return v.failure(500, "An internal server error has occurred"), true
 	}
-	return answer{}, false
+	return response{}, false
 }
 
-// restart begins again what was forgotten, with what the browser still knows of it.
-func (v *pageRequest) restart(query url.Values) answer {
+// restart restarts an expired sign-in from the restart cookie.
+func (v *pageRequest) restart(query url.Values) response {
 	decoded, err := base64.RawURLEncoding.DecodeString(v.cookie(restartCookie))
 	parameters, badQuery := url.ParseQuery(string(decoded))
 	if err == nil && badQuery == nil && parameters.Get("client_id") == query.Get("client_id") {
-		if q := v.readAgain(parameters); q != nil {
-			t := v.open(q)
-			v.remember(t)
-			t.note = "Your login attempt timed out. Login will start from the beginning."
+		if q := v.restoredRequest(parameters); q != nil {
+			t := v.newAuthSession(q)
+			v.setRestartCookie(t)
+			t.message = "Your login attempt timed out. Login will start from the beginning."
 			return v.redirect(t.address(v.realm))
 		}
 	}
-	if v.identity() != nil { // the sign-in is done, in another tab
-		return v.signedInAlready(query)
+	if v.ssoSession() != nil { // signed in already, in another tab
+		return v.alreadySignedIn(query)
 	}
 	return v.failure(400,
 		"Restart login cookie not found. It may have expired; it may have been deleted or "+
@@ -188,8 +187,8 @@ func (v *pageRequest) restart(query url.Values) answer {
 			"Click Back to Application to login again.")
 }
 
-// readAgain is a request out of a cookie.
-func (v *pageRequest) readAgain(parameters url.Values) *authRequest {
+// restoredRequest returns the request in the restart cookie, or nil.
+func (v *pageRequest) restoredRequest(parameters url.Values) *authRequest {
 	if code := parameters.Get("device_user_code"); code != "" {
 		d := v.realm.deviceByUserCode(code)
 		if d == nil {
@@ -201,17 +200,19 @@ func (v *pageRequest) readAgain(parameters url.Values) *authRequest {
 	return q
 }
 
-// signedInAlready sends a browser back that posts a form which was done with.
-func (v *pageRequest) signedInAlready(query url.Values) answer {
-	by := v.realm.clients[query.Get("client_id")]
-	if by == nil {
-		by = &client{}
+// alreadySignedIn responds to the form of a sign-in that is already complete. It redirects to the
+// client if possible.
+func (v *pageRequest) alreadySignedIn(query url.Values) response {
+	caller := v.realm.clients[query.Get("client_id")]
+	if caller == nil {
+		caller = &client{}
 	}
 	decoded, err := base64.RawURLEncoding.DecodeString(query.Get("client_data"))
 	var data clientData
 	if err == nil && json.Unmarshal(decoded, &data) == nil {
-		if redirect, ok := v.realm.redirectURI(by, by.RedirectURIs, data.Redirect, true, true); ok {
-			q := &authRequest{client: by, redirect: redirect, mode: data.ResponseMode,
+		redirect, ok := v.realm.redirectURI(caller, caller.RedirectURIs, data.Redirect, true, true)
+		if ok {
+			q := &authRequest{client: caller, redirect: redirect, mode: data.ResponseMode,
 				parameters: url.Values{}}
 			if data.State != "" {
 				q.parameters.Set("state", data.State)
@@ -221,19 +222,19 @@ func (v *pageRequest) signedInAlready(query url.Values) answer {
 		}
 	}
 	return page{ID: "login-info", Title: "You are already logged in.",
-		Text: "You are already logged in."}.answer(200, noBack)
+		Text: "You are already logged in."}.response(200, neverCache)
 }
 
-// startOver forgets who was signing in.
-func (t *authSession) startOver() {
-	t.step, t.user, t.by, t.agreed, t.action, t.seen, t.note = stepBegin, nil, nil, false, "",
-		false, ""
+// reset returns to the first step.
+func (t *authSession) reset() {
+	t.step, t.user, t.sso, t.consented = stepStart, nil, nil, false
+	t.actionStatus, t.actionShown, t.message = "", false, ""
 }
 
-// restartLogin is what the link of an expired page leads to.
-func (r *Realm) restartLogin(c *call) answer {
-	return r.browse(c, func(v *pageRequest) answer {
-		if refused, shut := v.shut(); shut {
+// restartLogin handles the restart link on the page for an expired form.
+func (r *Realm) restartLogin(c *call) response {
+	return r.servePage(c, func(v *pageRequest) response {
+		if refused, shut := v.checkAvailable(); shut {
 			return refused
 		}
 		query := v.URL.Query()
@@ -241,24 +242,26 @@ func (r *Realm) restartLogin(c *call) answer {
 		if t == nil || t.step == stepLogout {
 			return v.restart(query)
 		}
-		t.startOver()
-		if refused, ended := v.unusable(t); ended {
+		t.reset()
+		if refused, ended := v.checkUsable(t); ended {
 			return refused
 		}
 		return v.redirect(t.address(r))
 	})
 }
 
-// authenticate is the login page, and what is posted there.
-func (r *Realm) authenticate(c *call) answer { return r.browse(c, (*pageRequest).authenticate) }
+// authenticate serves the login page and handles its form.
+func (r *Realm) authenticate(c *call) response {
+	return r.servePage(c, (*pageRequest).authenticate)
+}
 
-func (v *pageRequest) authenticate() answer {
+func (v *pageRequest) authenticate() response {
 	t, submitted, out := v.enterAuthSession(authenticatePath)
 	switch {
 	case t == nil:
 		return out
-	case t.step == stepBegin:
-		return v.begin(t)
+	case t.step == stepStart:
+		return v.start(t)
 	case submitted && v.form.Has("cancel"):
 		return v.refuse(t, "access_denied")
 	case submitted && t.step == stepPassword:
@@ -273,164 +276,164 @@ func (v *pageRequest) authenticate() answer {
 
 const wrongLogin = "Invalid username or password."
 
-// checkLogin reads the form of the login page.
-func (v *pageRequest) checkLogin(t *authSession) answer {
+// checkLogin handles the form of the login page.
+func (v *pageRequest) checkLogin(t *authSession) response {
 	if v.realm.settings.RememberMe && v.value("rememberMe") == "on" {
 		return notImplemented("sessions that are remembered: rememberMe")
 	}
 	u := t.user
 	if u == nil {
-		if u = v.realm.byName(strings.TrimSpace(v.value("username"))); u == nil {
-			if refused := v.realm.supports(t.client, realmfile.UseUnknownUser); refused != nil {
-				return refused.answer()
-			}
-		}
+		u = v.realm.userByLogin(strings.TrimSpace(v.value("username")))
 	}
 	if u == nil {
-		t.note = wrongLogin
+		refused := v.realm.checkSupported(t.client, realmfile.UseUnknownUser)
+		if refused != nil {
+			return refused.response()
+		}
+		t.message = wrongLogin
 		return v.passwordPage(t)
 	}
 	if refused := v.realm.checkPassword(u, v.value("password"), v.now); refused != nil {
 		if refused.status == 501 {
-			return refused.answer()
+			return refused.response()
 		}
-		t.note = wrongLogin
+		t.message = wrongLogin
 		if refused.description == "Account disabled" {
-			t.note = "Account is disabled, contact your administrator."
+			t.message = "Account is disabled, contact your administrator."
 		}
 		return v.passwordPage(t)
 	}
 	t.user = u
 	if u.otp != nil {
-		if refused := v.realm.supports(t.client, realmfile.UseOTP); refused != nil {
-			return refused.answer()
+		if refused := v.realm.checkSupported(t.client, realmfile.UseOTP); refused != nil {
+			return refused.response()
 		}
 		t.step = stepOTP
 		return v.otpPage(t)
 	}
-	v.realm.succeeded(u)
+	v.realm.resetFailures(u)
 	return v.proceed(t)
 }
 
-// checkOTP reads the form of the one-time code's page.
-func (v *pageRequest) checkOTP(t *authSession) answer {
-	code, sent := v.param("otp")
+// checkOTP handles the form of the one-time code page.
+func (v *pageRequest) checkOTP(t *authSession) response {
+	otp, sent := v.param("otp")
 	r, u := v.realm, t.user
 	if !sent {
 		return v.otpPage(t)
 	}
-	if r.locked(u, v.now) || u.otp == nil || !u.otp.accepts(code, v.now, r.settings) {
+	if r.locked(u, v.now) || u.otp == nil || !u.otp.accepts(otp, v.now, r.settings) {
 		if !r.locked(u, v.now) {
-			r.failed(u, v.now)
+			r.recordFailure(u, v.now)
 		}
-		t.note = "Invalid authenticator code."
+		t.message = "Invalid authenticator code."
 		return v.otpPage(t)
 	}
-	r.succeeded(u)
+	r.resetFailures(u)
 	return v.proceed(t)
 }
 
-// proceed goes on once it is known who is there: with what is due, or to the end.
-func (v *pageRequest) proceed(t *authSession) answer {
-	if due := v.due(t); due != "" {
-		if t.asked.prompts("none") {
+// proceed goes to the next step of an authenticated user, or finishes the sign-in.
+func (v *pageRequest) proceed(t *authSession) response {
+	if step := v.nextStep(t); step != "" {
+		if t.request.hasPrompt("none") {
 			return v.refuse(t, "interaction_required")
 		}
-		t.step = due
+		t.step = step
 		return v.redirect(t.address(v.realm))
 	}
 	return v.finish(t)
 }
 
-// finish gives the client what it asked for.
-func (v *pageRequest) finish(t *authSession) answer {
-	if t.by != nil && (v.realm.sessions[t.by.id] != t.by || !v.realm.alive(t.by, v.now)) {
-		t.startOver() // the session ended meanwhile
-		return v.begin(t)
+// finish creates or joins the session and responds to the client.
+func (v *pageRequest) finish(t *authSession) response {
+	if t.sso != nil && (v.realm.sessions[t.sso.id] != t.sso || !v.realm.alive(t.sso, v.now)) {
+		t.reset() // the session ended meanwhile
+		return v.start(t)
 	}
-	if d := t.asked.device; d != nil && d.state != devicePending {
+	if d := t.request.device; d != nil && d.state != devicePending {
 		return v.refuse(t, "expired_token")
 	}
-	s, first := v.sessionFor(t)
+	s, isNew := v.sessionFor(t)
 	if s == nil {
 		return v.failure(400,
 			"You are already authenticated as different user '"+
-				v.realm.sessions[t.login.id].user.Username+
+				v.realm.sessions[t.root.id].user.Username+
 				"' in this session. Please sign out first.")
 	}
-	part := v.realm.join(s, t.asked, v.now)
-	part.first = first && slices.Contains(t.asked.scope, "offline_access")
-	part.level = "1"
-	if t.by != nil {
-		part.level = "0"
+	cs := v.realm.join(s, t.request, v.now)
+	cs.startedSession = isNew && slices.Contains(t.request.scope, "offline_access")
+	cs.level = "1"
+	if t.sso != nil {
+		cs.level = "0"
 	}
-	v.close(t)
-	v.identify(s)
-	if d := t.asked.device; d != nil {
-		d.state, d.session = deviceAgreed, s.id
+	v.closeAuthSession(t)
+	v.setIdentityCookies(s)
+	if d := t.request.device; d != nil {
+		d.state, d.sessionID = deviceApproved, s.id
 		return v.redirect(v.realm.Issuer() + "/device/status")
 	}
 	pairs := []string{"session_state", s.id}
-	if t.action != "" {
-		name := t.wish()
-		if !t.seen { // Keycloak names the step that it is at, which is still the sign-in
+	if t.actionStatus != "" {
+		name := t.requestedAction()
+		if !t.actionShown { // Keycloak names the current step, which is still the sign-in
 			name = (&authSession{step: stepPassword}).execution(v.realm)
 		}
-		pairs = append(pairs, "kc_action", name, "kc_action_status", t.action)
+		pairs = append(pairs, "kc_action", name, "kc_action_status", t.actionStatus)
 	}
-	if t.asked.value("response_type") != "none" {
-		pairs = append(pairs, "code", v.realm.newCode(t.asked, s, v.now))
+	if t.request.value("response_type") != "none" {
+		pairs = append(pairs, "code", v.realm.newCode(t.request, s, v.now))
 	}
-	return v.respond(t.asked, pairs...)
+	return v.respond(t.request, pairs...)
 }
 
-// sessionFor is the session that a sign-in leads to, and whether it is new: the one of single
-// sign-on, or the browser's. It is nil where the browser's is somebody else's.
-func (v *pageRequest) sessionFor(t *authSession) (s *session, first bool) {
-	if t.by != nil {
-		return t.by, false
+// sessionFor returns the session for a sign-in and whether it is new. It is the session of single
+// sign-on or else the browser's. It is nil if the browser has a session of another user.
+func (v *pageRequest) sessionFor(t *authSession) (s *session, isNew bool) {
+	if t.sso != nil {
+		return t.sso, false
 	}
-	s = v.realm.sessions[t.login.id]
+	s = v.realm.sessions[t.root.id]
 	switch {
 	case s == nil || !v.realm.alive(s, v.now):
-		s, first = v.realm.keepSession(&session{id: t.login.id, user: t.user}, v.now), true
+		s, isNew = v.realm.addSession(&session{id: t.root.id, user: t.user}, v.now), true
 	case s.user != t.user:
 		return nil, false
 	}
-	s.authTime, s.used = v.now, v.now
-	return s, first
+	s.authTime, s.lastUsed = v.now, v.now
+	return s, isNew
 }
 
-// refuse ends a tab with an error for the client.
-func (v *pageRequest) refuse(t *authSession, code string) answer {
-	if d := t.asked.device; d != nil {
-		// The tab stays, as in Keycloak; nothing can come of it any more.
+// refuse ends an authSession with an error response to the client.
+func (v *pageRequest) refuse(t *authSession, code string) response {
+	if d := t.request.device; d != nil {
+		// As in Keycloak the authSession remains, but it can't be completed any more.
 		if code == "access_denied" && d.state == devicePending {
 			d.state = deviceDenied
 		}
-		return v.redirect(withPairs(v.realm.Issuer()+"/device/status", false,
+		return v.redirect(withParameters(v.realm.Issuer()+"/device/status", false,
 			[]string{"error", code}))
 	}
-	v.close(t)
-	return v.respond(t.asked, "error", code)
+	v.closeAuthSession(t)
+	return v.respond(t.request, "error", code)
 }
 
-// failure is an error page, or the same in JSON for who wants that.
-func (v *pageRequest) failure(status int, message string) answer {
+// failure returns an error page, or the error as JSON if the request accepts JSON.
+func (v *pageRequest) failure(status int, message string) response {
 	if strings.Contains(v.Header.Get("Accept"), "application/json") {
-		return document(status, "", oauthError{Error: message})
+		return jsonResponse(status, "", oauthError{Error: message})
 	}
 	return errorPage(status, message)
 }
 
-func (v *pageRequest) passwordPage(t *authSession) answer {
+func (v *pageRequest) passwordPage(t *authSession) response {
 	if locale := v.locale(t); locale != "en" {
 		return notImplemented("pages in the language " + locale)
 	}
-	p := page{ID: "login-login", Title: "Sign in to your account", Note: t.take()}
+	p := page{ID: "login-login", Title: "Sign in to your account", Note: t.takeMessage()}
 	f := form{ID: "kc-form-login", Action: t.formAction(v.realm)}
 	if t.user == nil {
-		name := t.asked.value("login_hint")
+		name := t.request.value("login_hint")
 		if typed, sent := v.param("username"); sent && v.Method == http.MethodPost {
 			name = typed
 		}
@@ -443,31 +446,31 @@ func (v *pageRequest) passwordPage(t *authSession) answer {
 		field{Name: "credentialId", Kind: "hidden"},
 		field{Name: "login", Kind: "submit", Label: "Sign In"})
 	p.Form = &f
-	return p.answer(200, noBack)
+	return p.response(200, neverCache)
 }
 
-func (v *pageRequest) otpPage(t *authSession) answer {
+func (v *pageRequest) otpPage(t *authSession) response {
 	credential := uuid.NewSHA1(uuid.NameSpaceURL, []byte(t.user.ID+"/otp")).String()
-	return page{ID: "login-login-otp", Title: "Sign In", Note: t.take(), Form: &form{
+	return page{ID: "login-login-otp", Title: "Sign In", Note: t.takeMessage(), Form: &form{
 		ID: "kc-otp-login-form", Action: t.formAction(v.realm), Fields: []field{
 			{Name: "selectedCredentialId", Kind: "hidden", Value: credential},
 			{Name: "otp", Kind: "text", Label: "One-time code"},
 			{Name: "login", Kind: "submit", Label: "Sign In"},
 		},
-	}}.answer(200, noBack)
+	}}.response(200, neverCache)
 }
 
-// expiredPage is for a form that doesn't belong to the tab's step.
-func (v *pageRequest) expiredPage(t *authSession) answer {
+// expiredPage is the response to a form that doesn't belong to the current step.
+func (v *pageRequest) expiredPage(t *authSession) response {
 	return page{ID: "login-login-page-expired", Title: "Page has expired", Links: []link{
-		{"To restart the login process", withPairs(v.realm.Issuer()+"/login-actions/restart", false, t.pairs())},
+		{"To restart the login process", withParameters(v.realm.Issuer()+"/login-actions/restart", false, t.parameters())},
 		{"To continue the login process", t.address(v.realm)},
-	}}.answer(200, noBack)
+	}}.response(200, neverCache)
 }
 
-// take is the tab's note, once.
-func (t *authSession) take() string {
-	note := t.note
-	t.note = ""
+// takeMessage returns the message for the next page and clears it.
+func (t *authSession) takeMessage() string {
+	note := t.message
+	t.message = ""
 	return note
 }

@@ -7,28 +7,28 @@ import (
 	"strings"
 )
 
-// redirectURI is where an answer may go: the URI that was asked for, if the client's patterns allow
-// it. A client with one URI needn't name it in a request that isn't OpenID Connect (RedirectUtils,
+// redirectURI returns the URI for the response: the requested one if the client's patterns allow
+// it. If the request isn't OpenID Connect, a client with a single URI may omit it (RedirectUtils,
 // Keycloak 26.7.4).
-func (r *Realm) redirectURI(c *client, patterns []string, asked string, given,
+func (r *Realm) redirectURI(c *client, patterns []string, uri string, sent,
 	openID bool) (string, bool) {
-	if !given {
+	if !sent {
 		if openID || len(patterns) != 1 {
 			return "", false
 		}
-		asked, _, _ = strings.Cut(patterns[0], "/*")
+		uri, _, _ = strings.Cut(patterns[0], "/*")
 	}
-	parsed, err := url.Parse(asked)
+	parsed, err := url.Parse(uri)
 	if err != nil || parsed.Opaque+parsed.Host+parsed.Path == "" ||
-		strings.ContainsAny(asked, " \"<>\\^`{|}") || strings.Count(asked, "#") > 1 ||
-		strings.ContainsFunc(asked, func(c rune) bool { return c < ' ' || c == 0x7f }) ||
-		climbs(parsed.Path) {
+		strings.ContainsAny(uri, " \"<>\\^`{|}") || strings.Count(uri, "#") > 1 ||
+		strings.ContainsFunc(uri, func(c rune) bool { return c < ' ' || c == 0x7f }) ||
+		hasDotDot(parsed.Path) {
 		return "", false
 	}
 	patterns = r.redirectURIs(c, patterns)
-	matched, ok := matchRedirect(patterns, parsed, asked)
-	if !ok && loopback(parsed) {
-		// A native app doesn't know its port beforehand (RFC 8252 7.3).
+	matched, ok := matchRedirect(patterns, parsed, uri)
+	if !ok && isLoopback(parsed) {
+		// A native app doesn't know its port in advance (RFC 8252 7.3).
 		portless := *parsed
 		portless.Host = strings.TrimSuffix(parsed.Host, ":"+parsed.Port())
 		matched, ok = matchRedirect(patterns, &portless, portless.String())
@@ -37,44 +37,44 @@ func (r *Realm) redirectURI(c *client, patterns []string, asked string, given,
 	if !ok || !web && !strings.HasPrefix(matched, parsed.Scheme+":") {
 		return "", false
 	}
-	if strings.HasPrefix(asked, "/") {
-		asked = r.redirectURIs(c, []string{asked})[0]
+	if strings.HasPrefix(uri, "/") {
+		uri = r.redirectURIs(c, []string{uri})[0]
 	} else if parsed.Scheme == "" {
-		asked = r.server.publicURL + "/" + asked
+		uri = r.server.publicURL + "/" + uri
 	}
-	return asked, true
+	return uri, true
 }
 
-// climbs reports whether a path leads upwards, however often it was escaped.
-func climbs(path string) bool {
+// hasDotDot reports whether a path has a ".." segment, even if escaped several times.
+func hasDotDot(path string) bool {
 	for range 5 {
 		if slices.Contains(strings.Split(path, "/"), "..") {
 			return true
 		}
-		plain, err := url.PathUnescape(path)
-		if err != nil || plain == path {
+		unescaped, err := url.PathUnescape(path)
+		if err != nil || unescaped == path {
 			return false
 		}
-		path = plain
+		path = unescaped
 	}
 	return false
 }
 
-func loopback(uri *url.URL) bool {
+func isLoopback(uri *url.URL) bool {
 	return uri.Scheme == "http" &&
 		slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, uri.Hostname()) &&
 		uri.Port() != ""
 }
 
-// matchRedirect finds the pattern that allows a URI. A star at a pattern's end stands for anything
-// but another host or a user's name; the query and the fragment are free then.
-func matchRedirect(patterns []string, uri *url.URL, asked string) (string, bool) {
-	path, _, _ := strings.Cut(asked, "#")
+// matchRedirect returns the pattern that allows a URI. A "*" at the end of a pattern matches any
+// rest of the path, query and fragment. It doesn't match URIs with user information.
+func matchRedirect(patterns []string, uri *url.URL, full string) (string, bool) {
+	path, _, _ := strings.Cut(full, "#")
 	path, _, _ = strings.Cut(path, "?")
 	for _, pattern := range patterns {
 		start, wild := strings.CutSuffix(pattern, "*")
 		switch {
-		case pattern == "*", pattern == asked:
+		case pattern == "*", pattern == full:
 			return pattern, true
 		case !wild || strings.Contains(pattern, "?") || uri.User != nil:
 		case strings.HasPrefix(path, start), path == strings.TrimSuffix(start, "/"):
@@ -84,23 +84,23 @@ func matchRedirect(patterns []string, uri *url.URL, asked string) (string, bool)
 	return "", false
 }
 
-// noBack is for what a browser's back button mustn't bring again.
-const noBack = "no-store, must-revalidate, max-age=0"
+// neverCache prevents browsers from showing a page again when the user goes back.
+const neverCache = "no-store, must-revalidate, max-age=0"
 
-// redirect sends the browser on.
-func (v *pageRequest) redirect(address string) answer {
-	out := secured(answer{status: http.StatusFound}).with("Location", address).with("Cache-Control",
-		noBack)
+// redirect redirects the browser.
+func (v *pageRequest) redirect(address string) response {
+	out := secured(response{status: http.StatusFound}).
+		with("Location", address).with("Cache-Control", neverCache)
 	if v.Method != http.MethodPost {
-		// Keycloak sets it where there is a media type, of the request at least
+		// Keycloak sets it only if the response or the request has a media type.
 		return out.without("X-Frame-Options")
 	}
 	return out
 }
 
-// respond sends the browser back to the client, with names and values in turn, in the way that the
-// client asked for (OAuth 2.0 Multiple Response Types 2.1, Form Post Response Mode).
-func (v *pageRequest) respond(q *authRequest, pairs ...string) answer {
+// respond sends a response to the client in the request's response mode (OAuth 2.0 Multiple
+// Response Types 2.1, Form Post Response Mode). pairs are alternating names and values.
+func (v *pageRequest) respond(q *authRequest, pairs ...string) response {
 	if state := q.value("state"); state != "" || q.parameters.Has("state") {
 		pairs = append(pairs, "state", state)
 	}
@@ -108,19 +108,19 @@ func (v *pageRequest) respond(q *authRequest, pairs ...string) answer {
 	if q.mode == "form_post" {
 		return formPost(q.redirect, pairs)
 	}
-	return v.redirect(withPairs(q.redirect, q.mode == "fragment", pairs))
+	return v.redirect(withParameters(q.redirect, q.mode == "fragment", pairs))
 }
 
-// withPairs adds parameters to an address, which may have some.
-func withPairs(address string, inFragment bool, pairs []string) string {
-	var words []string
+// withParameters adds parameters to the query or fragment of a URL.
+func withParameters(address string, inFragment bool, pairs []string) string {
+	var encoded []string
 	for i := 0; i+1 < len(pairs); i += 2 {
-		words = append(words, url.QueryEscape(pairs[i])+"="+url.QueryEscape(pairs[i+1]))
+		encoded = append(encoded, url.QueryEscape(pairs[i])+"="+url.QueryEscape(pairs[i+1]))
 	}
-	if len(words) == 0 {
+	if len(encoded) == 0 {
 		return address
 	}
-	added := strings.Join(words, "&")
+	added := strings.Join(encoded, "&")
 	address, fragment, split := strings.Cut(address, "#")
 	if inFragment {
 		return address + "#" + added

@@ -14,31 +14,31 @@ import (
 	"github.com/google/uuid"
 )
 
-// A pageRequest is one request of a person's browser: a call, with the cookies that its answer sets
-// and the clients that are told of sessions it ended. It is answered under the realm's lock.
+// A pageRequest is a call from a user's browser. It is served under the realm's lock, and collects
+// the cookies to set and the back-channel logouts to send.
 type pageRequest struct {
 	*call
 	cookies []*http.Cookie
 	notices []notice
-	entered bool // the browser had no login before
+	newRoot bool // the root authentication session was created by this request
 }
 
-// browse answers a browser under the realm's lock, and tells the clients without it.
-func (r *Realm) browse(c *call, serve func(*pageRequest) answer) answer {
+// servePage calls serve under the realm's lock, and then sends the notices without it.
+func (r *Realm) servePage(c *call, serve func(*pageRequest) response) response {
 	v := &pageRequest{call: c}
-	out := v.locked(serve)
+	out := v.serveLocked(serve)
 	r.notify(v.notices)
-	out.cookie = v.cookies
+	out.cookies = v.cookies
 	return out
 }
 
-func (v *pageRequest) locked(serve func(*pageRequest) answer) answer {
+func (v *pageRequest) serveLocked(serve func(*pageRequest) response) response {
 	v.realm.mu.Lock()
 	defer v.realm.mu.Unlock()
 	return serve(v)
 }
 
-// parameters are those of the query, or of the form that was posted.
+// parameters returns the parameters of the form if it is a POST request, or else of the query.
 func (v *pageRequest) parameters() url.Values {
 	if v.Method == http.MethodPost {
 		return v.form
@@ -46,24 +46,24 @@ func (v *pageRequest) parameters() url.Values {
 	return v.URL.Query()
 }
 
-// Keycloak's cookies. They are Secure even over plain HTTP, which browsers let pass on loopback.
+// Keycloak's cookies. They are Secure even over plain HTTP, which browsers accept on loopback.
 const (
-	loginCookie = "AUTH_SESSION_ID"      // the sign-in under way, or the session that came of it
-	hashCookie  = "KC_AUTH_SESSION_HASH" // for scripts of Keycloak's pages
-	// the request, to begin again with when the sign-in is forgotten
+	loginCookie = "AUTH_SESSION_ID"      // the sign-in in progress, or its session
+	hashCookie  = "KC_AUTH_SESSION_HASH" // for scripts on Keycloak's pages
+	// the request, to restart the sign-in after it expired
 	restartCookie  = "KC_RESTART"
 	identityCookie = "KEYCLOAK_IDENTITY" // single sign-on: a signed token
 	sessionCookie  = "KEYCLOAK_SESSION"  // for scripts that watch the session
 )
 
-func (v *pageRequest) set(cookie http.Cookie) {
+func (v *pageRequest) setCookie(cookie http.Cookie) {
 	cookie.Path, cookie.Secure, cookie.SameSite = v.realm.basePath()+"/", true,
 		http.SameSiteNoneMode
 	v.cookies = append(v.cookies, &cookie)
 }
 
-// drop removes cookies that the browser has.
-func (v *pageRequest) drop(names ...string) {
+// deleteCookies deletes those cookies that the browser sent.
+func (v *pageRequest) deleteCookies(names ...string) {
 	for _, name := range names {
 		if _, err := v.Cookie(name); err == nil {
 			v.cookies = append(v.cookies,
@@ -80,7 +80,7 @@ func (v *pageRequest) cookie(name string) string {
 	return cookie.Value
 }
 
-// basePath is the path of the realm's public address.
+// basePath returns the path of the realm's issuer URL.
 func (r *Realm) basePath() string {
 	address, err := url.Parse(r.Issuer())
 	if err != nil {
@@ -89,58 +89,59 @@ func (r *Realm) basePath() string {
 	return address.EscapedPath()
 }
 
-// A login is a browser in which somebody signs in or out: Keycloak's root authentication session.
-// Its id becomes that of the session, so that a browser has one.
-type login struct {
+// A rootAuthSession is a browser's sign-in or sign-out in progress: Keycloak's root authentication
+// session. The session that results has the same ID, so that a browser has only one.
+type rootAuthSession struct {
 	id           string
-	used         time.Time // when a tab was opened last
+	lastUsed     time.Time // when the last tab was opened
 	authSessions map[string]*authSession
 }
 
-// An authSession is one request of a client, on its way from the login page to the answer.
+// An authSession is an authorization request in progress in a browser tab: Keycloak's
+// authentication session.
 type authSession struct {
-	id     string
-	code   string // that the next form must bring: session_code
-	login  *login
-	client *client
-	asked  *authRequest
-	step   string // what the person is to do next
-	note   string // what the next page says first
+	id      string
+	code    string // the session_code that the next form must have
+	root    *rootAuthSession
+	client  *client
+	request *authRequest
+	step    string // the user's next step
+	message string // shown on the next page
 
-	user   *user    // who signs in; at the password's step only where it can't be anybody else
-	by     *session // of single sign-on; nil after a password
-	agreed bool     // to what the client asks for
-	action string   // how the action that the client asked for ended: success, cancelled, error
-	seen   bool     // the page of that action was
-	state  string   // of a logout
-	hint   string   // the session that a logout's ID token names
+	user          *user    // at the password step, nil unless it must be this user
+	sso           *session // used for single sign-on; nil after a password
+	consented     bool     // to the requested scopes
+	actionStatus  string   // result of the action in kc_action: success, cancelled, error
+	actionShown   bool     // that action's page was shown
+	state         string   // state parameter of a logout
+	hintedSession string   // session ID in the id_token_hint of a logout
 }
 
 const (
-	maxLogins       = 2_000
-	maxAuthSessions = 50
+	maxRootAuthSessions = 2_000
+	maxAuthSessions     = 50
 )
 
-// loginLifespan is how long a sign-in may take.
+// loginLifespan returns the maximum duration of a sign-in.
 func (r *Realm) loginLifespan() time.Duration {
-	return seconds(or(r.settings.AccessCodeLifespanLogin, 1800))
+	return seconds(valueOr(r.settings.AccessCodeLifespanLogin, 1800))
 }
 
-func (r *Realm) loginOf(id string, now time.Time) *login {
-	l := r.logins[id]
-	if l == nil || !now.Before(l.used.Add(r.loginLifespan())) {
+func (r *Realm) liveRootAuthSession(id string, now time.Time) *rootAuthSession {
+	root := r.rootAuthSessions[id]
+	if root == nil || !now.Before(root.lastUsed.Add(r.loginLifespan())) {
 		return nil
 	}
-	return l
+	return root
 }
 
-// enter is the login of the browser, a new one where it has none, which the browser learns. A
-// browser with a session goes on with its id.
-func (v *pageRequest) enter() *login {
+// rootAuthSession returns the browser's root authentication session. If there is none, it creates
+// one and sets the cookie; the new one has the ID of the browser's session if that is alive.
+func (v *pageRequest) rootAuthSession() *rootAuthSession {
 	r, id := v.realm, v.cookie(loginCookie)
-	if l := r.loginOf(id, v.now); l != nil {
-		l.used = v.now
-		return l
+	if root := r.liveRootAuthSession(id, v.now); root != nil {
+		root.lastUsed = v.now
+		return root
 	}
 	if s := r.sessions[id]; s == nil || !r.alive(s, v.now) {
 		id = opaque(24)
@@ -148,75 +149,75 @@ func (v *pageRequest) enter() *login {
 		v.notices = append(v.notices, r.end(s, v.now)...)
 		id = opaque(24)
 	}
-	forgetOld(r.logins, maxLogins, func(l *login) time.Time { return l.used }, func(l *login) bool {
-		return r.loginOf(l.id, v.now) == nil
-	})
-	l := &login{id: id, used: v.now, authSessions: map[string]*authSession{}}
-	r.logins[id] = l
-	v.entered = true
-	v.set(http.Cookie{Name: loginCookie, Value: id, HttpOnly: true})
-	return l
+	evict(r.rootAuthSessions, maxRootAuthSessions, func(root *rootAuthSession) time.Time {
+		return root.lastUsed
+	}, func(root *rootAuthSession) bool { return r.liveRootAuthSession(root.id, v.now) == nil })
+	root := &rootAuthSession{id: id, lastUsed: v.now, authSessions: map[string]*authSession{}}
+	r.rootAuthSessions[id] = root
+	v.newRoot = true
+	v.setCookie(http.Cookie{Name: loginCookie, Value: id, HttpOnly: true})
+	return root
 }
 
-// forgetOld makes room in a map that is full: what has expired goes, and when that is nothing, the
-// older half.
-func forgetOld[T any](kept map[string]T, max int, age func(T) time.Time, expired func(T) bool) {
-	if len(kept) < max {
+// evict makes room in a map with limit items: it deletes the expired items and, if there are none,
+// the older half.
+func evict[T any](items map[string]T, limit int, age func(T) time.Time, expired func(T) bool) {
+	if len(items) < limit {
 		return
 	}
-	maps.DeleteFunc(kept, func(_ string, item T) bool { return expired(item) })
-	if len(kept) < max {
+	maps.DeleteFunc(items, func(_ string, item T) bool { return expired(item) })
+	if len(items) < limit {
 		return
 	}
-	oldest := slices.SortedFunc(maps.Keys(kept), func(a, b string) int {
-		return cmp.Or(age(kept[a]).Compare(age(kept[b])), cmp.Compare(a, b))
+	oldest := slices.SortedFunc(maps.Keys(items), func(a, b string) int {
+		return cmp.Or(age(items[a]).Compare(age(items[b])), cmp.Compare(a, b))
 	})
 	for _, key := range oldest[:len(oldest)/2] {
-		delete(kept, key)
+		delete(items, key)
 	}
 }
 
-// open begins a tab in the browser's login.
-func (v *pageRequest) open(asked *authRequest) *authSession {
-	l := v.enter()
-	if len(l.authSessions) >= maxAuthSessions {
-		clear(l.authSessions)
+// newAuthSession starts an authSession in the browser.
+func (v *pageRequest) newAuthSession(request *authRequest) *authSession {
+	root := v.rootAuthSession()
+	if len(root.authSessions) >= maxAuthSessions {
+		clear(root.authSessions)
 	}
-	t := &authSession{id: opaque(11), login: l, client: asked.client, asked: asked}
-	l.authSessions[t.id] = t
+	t := &authSession{id: opaque(11), root: root, client: request.client, request: request}
+	root.authSessions[t.id] = t
 	return t
 }
 
-// close ends a tab, and with the last one the login.
-func (v *pageRequest) close(t *authSession) {
-	delete(t.login.authSessions, t.id)
-	if len(t.login.authSessions) == 0 {
-		delete(v.realm.logins, t.login.id)
-		v.drop(restartCookie)
+// closeAuthSession ends an authSession. The last one also ends the rootAuthSession.
+func (v *pageRequest) closeAuthSession(t *authSession) {
+	delete(t.root.authSessions, t.id)
+	if len(t.root.authSessions) == 0 {
+		delete(v.realm.rootAuthSessions, t.root.id)
+		v.deleteCookies(restartCookie)
 	}
 }
 
-// authSessionOf is the authSession that a request names, if its browser has it.
+// authSessionOf returns the authSession that a query names, or nil if the browser doesn't have it.
 func (v *pageRequest) authSessionOf(query url.Values) *authSession {
-	l := v.realm.loginOf(v.cookie(loginCookie), v.now)
-	if l == nil {
+	root := v.realm.liveRootAuthSession(v.cookie(loginCookie), v.now)
+	if root == nil {
 		return nil
 	}
-	t := l.authSessions[query.Get("tab_id")]
+	t := root.authSessions[query.Get("tab_id")]
 	if t == nil || t.client.ClientID != query.Get("client_id") {
 		return nil
 	}
 	return t
 }
 
-// remember gives the browser what it needs to begin again.
-func (v *pageRequest) remember(t *authSession) {
-	if v.entered {
-		v.set(http.Cookie{Name: hashCookie, Value: hashOf(t.login.id), MaxAge: 60})
+// setRestartCookie sets the cookies to restart the sign-in after it expired.
+func (v *pageRequest) setRestartCookie(t *authSession) {
+	if v.newRoot {
+		v.setCookie(http.Cookie{Name: hashCookie, Value: hashOf(t.root.id), MaxAge: 60})
 	}
-	if !t.asked.prompts("none") {
-		v.set(http.Cookie{Name: restartCookie,
-			Value:    base64.RawURLEncoding.EncodeToString([]byte(t.asked.parameters.Encode())),
+	if !t.request.hasPrompt("none") {
+		v.setCookie(http.Cookie{Name: restartCookie,
+			Value:    base64.RawURLEncoding.EncodeToString([]byte(t.request.parameters.Encode())),
 			HttpOnly: true})
 	}
 }
@@ -226,8 +227,8 @@ func hashOf(id string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// identify gives the browser single sign-on by a session.
-func (v *pageRequest) identify(s *session) {
+// setIdentityCookies sets the cookies for single sign-on with a session.
+func (v *pageRequest) setIdentityCookies(s *session) {
 	r := v.realm
 	_, maxLifespan := r.lifespans(false)
 	identity := claims{
@@ -235,30 +236,31 @@ func (v *pageRequest) identify(s *session) {
 		"iss": r.Issuer(), "sub": s.user.ID,
 		"typ": "Serialized-ID", "sid": s.id,
 	}
-	v.set(http.Cookie{Name: identityCookie,
-		Value: unsigned{"JWT", identity, r.keys.signing("HS512")}.sign(), HttpOnly: true})
-	v.set(http.Cookie{Name: sessionCookie, Value: hashOf(s.id),
+	v.setCookie(http.Cookie{Name: identityCookie,
+		Value: unsignedToken{"JWT", identity, r.keys.signingKey("HS512")}.sign(), HttpOnly: true})
+	v.setCookie(http.Cookie{Name: sessionCookie, Value: hashOf(s.id),
 		MaxAge: int(maxLifespan / time.Second)})
 }
 
-// identity is the session of single sign-on, if it goes on.
-func (v *pageRequest) identity() *session {
+// ssoSession returns the browser's session for single sign-on, or nil if it is missing or has
+// ended.
+func (v *pageRequest) ssoSession() *session {
 	r := v.realm
-	held, err := r.verified(v.cookie(identityCookie))
-	if err == nil && text(held, "typ") == "Serialized-ID" && text(held, "iss") == r.Issuer() &&
-		v.now.Unix() < unix(held, "exp") {
-		s, issuedAt := r.sessions[text(held, "sid")], unix(held, "iat")
+	payload, err := r.verified(v.cookie(identityCookie))
+	if err == nil && stringClaim(payload, "typ") == "Serialized-ID" &&
+		stringClaim(payload, "iss") == r.Issuer() && v.now.Unix() < timeClaim(payload, "exp") {
+		s, issuedAt := r.sessions[stringClaim(payload, "sid")], timeClaim(payload, "iat")
 		if s != nil && r.alive(s, v.now) && s.user.Enabled && issuedAt >= s.user.NotBefore &&
 			issuedAt >= r.settings.NotBefore {
 			return s
 		}
 	}
-	v.drop(identityCookie, sessionCookie)
+	v.deleteCookies(identityCookie, sessionCookie)
 	return nil
 }
 
-// clientData is what Keycloak's addresses carry, so that a forgotten sign-in can still lead back to
-// the client.
+// clientData is the content of the client_data parameter, with which an expired sign-in can still
+// redirect to the client.
 type clientData struct {
 	Redirect     string `json:"ru,omitempty"`
 	ResponseType string `json:"rt,omitempty"`
@@ -267,7 +269,7 @@ type clientData struct {
 }
 
 func (t *authSession) clientData() string {
-	q := t.asked
+	q := t.request
 	return base64.RawURLEncoding.EncodeToString(
 		must(
 			json.Marshal(clientData{q.redirect, q.value("response_type"), q.value("response_mode"),

@@ -5,32 +5,32 @@ import (
 	"html/template"
 )
 
-// A page is what a person sees. Pages are plain; what programs look at is as in Keycloak's: the
-// page's id and its words, the ids of forms, and the names of their fields.
+// A page is an HTML page. Pages have no styling. What programs look for is as in Keycloak: page
+// IDs, texts, form IDs and field names.
 type page struct {
 	ID     string // data-page-id
 	Title  string
-	Who    string // who is signing in, where it can't be anybody else
-	Note   string // on top
+	Who    string // the username, if it can't be changed
+	Note   string // a message at the top
 	Errors []string
 	Text   string
 	Links  []link
 	List   []string
 	Frames []frame
-	Next   template.URL // where to go on; checked against the client's patterns
+	Next   template.URL // the URL of the Continue link, validated against the client's patterns
 	Form   *form
 }
 
 type link struct{ Text, To string }
 
-// A frame tells a client of a logout.
+// A frame is an iframe for front-channel logout.
 type frame struct{ Client, Source string }
 
 type form struct {
 	ID     string
 	Action string
 	Fields []field
-	Submit string // of a button without a name
+	Submit string // label of a button without a name
 }
 
 type field struct{ Name, Kind, Label, Value string }
@@ -59,28 +59,29 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 </html>
 `))
 
-func (p page) answer(status int, cache string) answer {
-	return written(pageTemplate, p, status, cache).with("Content-Type", "text/html;charset=utf-8")
+func (p page) response(status int, cache string) response {
+	return render(pageTemplate, p, status, cache).with("Content-Type", "text/html;charset=utf-8")
 }
 
-func written(t *template.Template, content any, status int, cache string) answer {
+func render(t *template.Template, content any, status int, cache string) response {
 	var body bytes.Buffer
 	if err := t.Execute(&body, content); err != nil {
-		panic("keycloaktest: a page of our own can't be written: " + err.Error())
+		panic("keycloaktest: a page can't be rendered: " + err.Error())
 	}
-	out := secured(answer{status: status, body: body.Bytes()})
+	out := secured(response{status: status, body: body.Bytes()})
 	if cache != "" {
 		out = out.with("Cache-Control", cache)
 	}
 	return out
 }
 
-// errorPage is where people end up whom nobody can be sent back to.
-func errorPage(status int, message string) answer {
-	return page{ID: "login-error", Title: "We are sorry...", Text: message}.answer(status, "")
+// errorPage shows an error that can't be sent to the client.
+func errorPage(status int, message string) response {
+	return page{ID: "login-error", Title: "We are sorry...", Text: message}.response(status, "")
 }
 
-// The page that sends an answer on to the client. The tags are in capitals like Keycloak's.
+// formPostTemplate is the page that posts a response to the client. Keycloak's has upper-case tags
+// too.
 var formPostTemplate = template.Must(template.New("form_post").Parse(`<HTML>
 <HEAD><TITLE>OIDC Form_Post Response</TITLE></HEAD>
 <BODY Onload="document.forms[0].submit()">
@@ -92,13 +93,13 @@ var formPostTemplate = template.Must(template.New("form_post").Parse(`<HTML>
 </HTML>
 `))
 
-func formPost(to string, pairs []string) answer {
+func formPost(action string, pairs []string) response {
 	f := struct {
-		Action template.URL // checked like page.Next
+		Action template.URL // validated, like page.Next
 		Fields []field
-	}{Action: template.URL(to)}
+	}{Action: template.URL(action)}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		f.Fields = append(f.Fields, field{Name: pairs[i], Value: pairs[i+1]})
 	}
-	return written(formPostTemplate, f, 200, noBack).with("Content-Type", "text/html")
+	return render(formPostTemplate, f, 200, neverCache).with("Content-Type", "text/html")
 }

@@ -2,10 +2,6 @@ package keycloaktest
 
 import (
 	"fmt"
-	"html"
-	"io"
-	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"regexp"
 	"strings"
@@ -26,108 +22,14 @@ const browserRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"username": "bob", "enabled": true, "email": "bob@x.test", "firstName": "B", "lastName": "O", "credentials": [{"type": "password", "value": "b"}]}
 ]}`
 
-// A testBrowser follows the server's redirects and stops at the client's.
-type testBrowser struct {
-	*testing.T
-	server *Server
-	client http.Client
-	status int
-	body   string
-	to     *url.URL // of the redirect to the client, or nil
-}
-
-func newBrowser(t *testing.T, s *Server) *testBrowser {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &testBrowser{T: t, server: s,
-		client: http.Client{Jar: jar,
-			CheckRedirect: func(next *http.Request, _ []*http.Request) error {
-				if strings.HasPrefix(next.URL.String(), s.URL+"/") {
-					return nil
-				}
-				return http.ErrUseLastResponse
-			}}}
-}
-
-func (b *testBrowser) took(response *http.Response, err error) {
-	b.Helper()
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.status, b.body, b.to = response.StatusCode, string(body), nil
-	if to := response.Header.Get("Location"); to != "" {
-		if b.to, err = url.Parse(to); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// ask begins a request for a code. Pairs come on top.
-func (b *testBrowser) ask(pairs ...string) {
-	b.Helper()
-	query := url.Values{
-		"client_id": {"app"}, "redirect_uri": {"http://app.test/a/cb"}, "response_type": {"code"},
-		"scope": {"openid"},
-	}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		query.Set(pairs[i], pairs[i+1])
-	}
-	b.took(b.client.Get(b.server.URL + "/realms/r/protocol/openid-connect/auth?" + query.Encode()))
-}
-
-var actionAttribute = regexp.MustCompile(`action="([^"]*)"`)
-
-// form is where the page's form goes.
-func (b *testBrowser) form() string {
-	b.Helper()
-	found := actionAttribute.FindStringSubmatch(b.body)
-	if found == nil {
-		b.Fatalf("no form: %s", b.body)
-	}
-	return html.UnescapeString(found[1])
-}
-
-func (b *testBrowser) post(form string, pairs ...string) {
-	b.Helper()
-	values := url.Values{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		values.Set(pairs[i], pairs[i+1])
-	}
-	b.took(b.client.PostForm(form, values))
-}
-
-func (b *testBrowser) wantPage(words string) {
-	b.Helper()
-	if !strings.Contains(html.UnescapeString(b.body), words) {
-		b.Errorf("the page doesn't say %q: %s (%v)", words, b.body, b.to)
-	}
-}
-
-func (b *testBrowser) wantParameter(name, value string) {
-	b.Helper()
-	if b.to == nil {
-		b.Fatalf("no redirect: %s", b.body)
-	}
-	if got := b.to.Query().Get(name); got != value {
-		b.Errorf("%s is %q, want %q: %s", name, got, value, b.to)
-	}
-}
-
-func TestLoginTimesOut(t *testing.T) {
+func TestLogin_timeout(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)
-	b.ask("state", "st")
+	b.authorize("state", "st")
 	s.Advance(31 * time.Minute)
-	b.post(b.form(), "username", "ann", "password", "a")
+	b.post(b.formAction(), "username", "ann", "password", "a")
 	b.wantPage("Your login attempt timed out. Login will start from the beginning.")
-	b.post(b.form(), "username", "ann", "password", "a")
+	b.post(b.formAction(), "username", "ann", "password", "a")
 	b.wantParameter("state", "st")
 }
 
@@ -137,8 +39,8 @@ func TestLogin_rememberMe(t *testing.T) {
 		New(t,
 			[]byte(strings.Replace(browserRealm, `"enabled": true,`,
 				`"enabled": true, "rememberMe": true,`, 1))))
-	b.ask("state", "st")
-	form := b.form()
+	b.authorize("state", "st")
+	form := b.formAction()
 	b.post(form, "username", "ann", "password", "a", "rememberMe", "on")
 	if b.status != 501 || !strings.Contains(b.body, `"not_in_keycloaktest"`) ||
 		!strings.Contains(b.body, "rememberMe") {
@@ -149,90 +51,90 @@ func TestLogin_rememberMe(t *testing.T) {
 	b.wantParameter("state", "st")
 }
 
-func TestFormIsGoodOnce(t *testing.T) {
+func TestLogin_formReuse(t *testing.T) {
 	b := newBrowser(t, New(t, []byte(browserRealm)))
-	b.ask("state", "st")
-	form := b.form()
+	b.authorize("state", "st")
+	form := b.formAction()
 	b.post(form, "username", "ann", "password", "wrong")
 	b.post(form, "username", "ann", "password", "a")
 	b.wantPage("Action expired. Please continue with login now.")
-	form = b.form()
+	form = b.formAction()
 	b.post(form, "username", "ann", "password", "a")
 	b.post(form, "username", "ann", "password", "a")
 	b.wantParameter("error_description", "authentication_expired")
 	b.wantParameter("state", "st")
 }
 
-func TestSecondTabIsOfTheSamePerson(t *testing.T) {
+func TestLogin_otherUserInSecondTab(t *testing.T) {
 	b := newBrowser(t, New(t, []byte(browserRealm)))
-	b.ask()
-	second := b.form()
-	b.ask()
-	b.post(b.form(), "username", "ann", "password", "a")
+	b.authorize()
+	second := b.formAction()
+	b.authorize()
+	b.post(b.formAction(), "username", "ann", "password", "a")
 	b.post(second, "username", "bob", "password", "b")
 	b.wantPage(
 		"You are already authenticated as different user 'ann' in this session. Please sign out " +
 			"first.")
 }
 
-func TestClientAsksForAnAction(t *testing.T) {
+func TestLogin_requestedAction(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)
-	b.ask("kc_action", "UPDATE_PASSWORD")
-	b.post(b.form(), "username", "ann", "password", "a")
-	b.post(b.form(), "password-new", "c", "password-confirm", "c")
+	b.authorize("kc_action", "UPDATE_PASSWORD")
+	b.post(b.formAction(), "username", "ann", "password", "a")
+	b.post(b.formAction(), "password-new", "c", "password-confirm", "c")
 	b.wantParameter("kc_action", "UPDATE_PASSWORD")
 	b.wantParameter("kc_action_status", "success")
-	b.ask("kc_action", "UPDATE_PASSWORD")
-	b.post(b.form(), "cancel-aia", "true")
+	b.authorize("kc_action", "UPDATE_PASSWORD")
+	b.post(b.formAction(), "cancel-aia", "true")
 	b.wantParameter("kc_action_status", "cancelled")
-	b.ask("kc_action", "bogus")
+	b.authorize("kc_action", "bogus")
 	b.wantParameter("kc_action_status", "error")
 	b = newBrowser(t, s)
-	b.ask()
-	b.post(b.form(), "username", "ann", "password", "c")
+	b.authorize()
+	b.post(b.formAction(), "username", "ann", "password", "c")
 	b.wantParameter("iss", s.Realm("r").Issuer())
 }
 
-func TestLogoutByFrames(t *testing.T) {
+func TestLogout_frontchannel(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)
-	b.ask("client_id", "framed", "redirect_uri", "http://framed.test/cb")
-	b.post(b.form(), "username", "ann", "password", "a")
-	sid := b.to.Query().Get("session_state")
-	b.took(b.client.Get(s.URL +
+	b.authorize("client_id", "framed", "redirect_uri", "http://framed.test/cb")
+	b.post(b.formAction(), "username", "ann", "password", "a")
+	sid := b.redirect.Query().Get("session_state")
+	b.read(b.client.Get(s.URL +
 		"/realms/r/protocol/openid-connect/logout?client_id=framed&post_logout_redirect_uri=http://framed.test/cb"))
 	code := regexp.MustCompile(`name="session_code" value="([^"]*)"`).FindStringSubmatch(b.body)
 	if code == nil {
 		t.Fatalf("nothing to confirm: %s", b.body)
 	}
-	b.post(s.URL+b.form(), "session_code", code[1], "confirmLogout", "Logout")
+	b.post(s.URL+b.formAction(), "session_code", code[1], "confirmLogout", "Logout")
 	b.wantPage(`src="http://framed.test/bye?sid=` + sid)
 	b.wantPage(`href="http://framed.test/cb"`)
 }
 
-func TestBrowsersAreBounded(t *testing.T) {
+func TestLogin_limits(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	r := s.Realm("r")
-	for range maxLogins + 10 {
-		newBrowser(t, s).ask()
+	for range maxRootAuthSessions + 10 {
+		newBrowser(t, s).authorize()
 	}
 	b := newBrowser(t, s)
 	for range maxAuthSessions + 10 {
-		b.ask()
+		b.authorize()
 	}
 	for range maxDevices + 10 {
 		b.post(s.URL+"/realms/r/protocol/openid-connect/auth/device", "client_id", "tv")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.logins) > maxLogins || len(r.devices) > maxDevices {
-		t.Errorf("%d logins and %d devices are kept, want %d and %d at most", len(r.logins),
-			len(r.devices), maxLogins, maxDevices)
+	if len(r.rootAuthSessions) > maxRootAuthSessions || len(r.devices) > maxDevices {
+		t.Errorf("%d logins and %d devices are kept, want %d and %d at most", len(r.rootAuthSessions),
+			len(r.devices), maxRootAuthSessions, maxDevices)
 	}
-	for _, l := range r.logins {
-		if len(l.authSessions) > maxAuthSessions {
-			t.Errorf("%d tabs are kept, want %d at most", len(l.authSessions), maxAuthSessions)
+	for _, root := range r.rootAuthSessions {
+		if len(root.authSessions) > maxAuthSessions {
+			t.Errorf("%d tabs are kept, want %d at most", len(root.authSessions), maxAuthSessions)
 		}
 	}
 }
@@ -253,19 +155,20 @@ func FuzzRedirectURI(f *testing.F) {
 	}
 	f.Cleanup(s.Close)
 	r := s.Realm("r")
-	f.Fuzz(func(t *testing.T, asked string) {
-		to, ok := r.redirectURI(r.clients["app"], r.clients["app"].RedirectURIs, asked, true, true)
+	f.Fuzz(func(t *testing.T, uri string) {
+		app := r.clients["app"]
+		redirect, ok := r.redirectURI(app, app.RedirectURIs, uri, true, true)
 		if !ok {
 			return
 		}
-		parsed, err := url.Parse(to)
+		parsed, err := url.Parse(redirect)
 		if err != nil || parsed.Scheme != "http" || parsed.Host != "app.test" ||
 			parsed.User != nil || !strings.HasPrefix(parsed.Path+"/", "/a/") {
-			t.Errorf("%q leads to %q (%v)", asked, to, err)
+			t.Errorf("%q leads to %q (%v)", uri, redirect, err)
 		}
 		if at := fmt.Sprint(parsed.ResolveReference(&url.URL{})); !strings.HasPrefix(at,
 			"http://app.test/a") {
-			t.Errorf("%q leads to %q", asked, at)
+			t.Errorf("%q leads to %q", uri, at)
 		}
 	})
 }

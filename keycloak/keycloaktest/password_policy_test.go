@@ -20,14 +20,14 @@ func TestPasswordPolicy_expiry(t *testing.T) {
 	r := kc.Realm("r")
 	want := func(when, password string, status int) {
 		t.Helper()
-		answer, err := http.PostForm(r.EndpointURL("/token"),
+		resp, err := http.PostForm(r.EndpointURL("/token"),
 			url.Values{"grant_type": {"password"}, "client_id": {"app"}, "username": {"ann"}, "password": {password}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer answer.Body.Close()
-		if answer.StatusCode != status {
-			t.Errorf("%s, the password gets %d, want %d", when, answer.StatusCode, status)
+		defer resp.Body.Close()
+		if resp.StatusCode != status {
+			t.Errorf("%s, the password gets %d, want %d", when, resp.StatusCode, status)
 		}
 	}
 	const day = 24 * time.Hour

@@ -15,48 +15,48 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A Realm is one realm of a stand-in. Its methods may be called by several goroutines at once, and
-// while requests are answered.
+// A Realm is a realm of a Server. Its methods are safe for concurrent use, including while the
+// server handles requests.
 type Realm struct {
 	server  *Server
 	name    string
 	ignored []string
 
-	frontend atomic.Pointer[string] // the realm's own public address; Issuer needs no lock for it
+	frontendURL atomic.Pointer[string] // the realm's frontendUrl attribute; atomic for Issuer
 
 	removed atomic.Bool // by Server.Remove
 
-	mu       sync.Mutex // guards everything below, what it points to included
+	mu       sync.Mutex // guards the fields below and what they point to
 	settings realmfile.Realm
 	profile  *realmfile.Profile
-	keys     keyRing
+	keys     keySet
 	roles    map[string]*role
 	groups   map[string]*group // by path
 	scopes   map[string]*scope
-	clients  map[string]*client // by client id
-	users    map[string]*user   // by id
-	names    map[string]*user   // by username, for index and unindex
-	emails   map[string][]*user // by e-mail address, like names
+	clients  map[string]*client // by client ID
+	users    map[string]*user   // by ID
+	names    map[string]*user   // by username; index and unindex maintain it
+	emails   map[string][]*user // by email address; as for names
 
-	sessions map[string]*session // by session id, offline sessions beside them
-	offline  map[string]*session
-	codes    map[string]*authorization
-	devices  map[string]*device
-	logins   map[string]*login    // sign-ins under way at the login page
-	revoked  map[string]time.Time // the ids of revoked access tokens, and until when they matter
+	sessions         map[string]*session // by ID, without offline sessions
+	offline          map[string]*session
+	codes            map[string]*authCode
+	devices          map[string]*device
+	rootAuthSessions map[string]*rootAuthSession // by ID: sign-ins in progress
+	revoked          map[string]time.Time        // revoked access tokens: their expiry by jti
 }
 
-// A role is a realm's or a client's.
+// A role is a realm role or a client role.
 type role struct {
 	name       string
-	client     string // the client id; empty for a realm role
+	client     string // the client ID; empty for a realm role
 	composites []*role
 }
 
-// A group holds roles and attributes for its members.
+// A group gives its roles and attributes to its members.
 type group struct {
 	name       string
-	path       string // a slash in a name is a slash in it
+	path       string // slashes in names aren't escaped
 	parent     *group
 	roles      []*role
 	attributes map[string][]string
@@ -65,7 +65,7 @@ type group struct {
 // A scope is a client scope.
 type scope struct {
 	realmfile.Scope
-	roles       []*role // nil: no role is needed to ask for it
+	roles       []*role // users need one of these to get the scope; nil means no restriction
 	unsupported []realmfile.Unsupported
 }
 
@@ -75,29 +75,29 @@ func (s *scope) hasMapper(id string) bool {
 	})
 }
 
-// shown reports whether a scope's name is in scope claims.
+// shown reports whether scope claims include the scope's name.
 func (s *scope) shown() bool { return s.Attributes["include.in.token.scope"] != "false" }
 
-// A client is a client with what the realm file says of it, resolved.
+// A client is a client of the realm file with its roles and scopes resolved.
 type client struct {
 	realmfile.Client
-	roles           map[string]*role
-	defaultScopes   []string
-	optionalScopes  []string
-	scopeMappings   []*role
-	serviceAccount  *user
-	unsupported     []realmfile.Unsupported
-	standardFlow    bool
-	enabled         bool
-	ofFile          bool // not made by itself
-	accountIsMade   bool // the service account is, by itself
-	fullScope       bool
-	secretIsUnknown bool // masked in an export, and no option gave it
+	roles            map[string]*role
+	defaultScopes    []string
+	optionalScopes   []string
+	scopeMappings    []*role
+	serviceAccount   *user
+	unsupported      []realmfile.Unsupported
+	standardFlow     bool
+	enabled          bool
+	fromFile         bool // not one of Keycloak's built-in clients
+	accountGenerated bool // the service account isn't from the file
+	fullScope        bool
+	secretUnknown    bool // masked by an export and not given as an option
 }
 
-func (c *client) attribute(name string) bool { return c.Attributes[name] == "true" }
+func (c *client) isTrue(name string) bool { return c.Attributes[name] == "true" }
 
-// newRealm builds a realm from what its file says.
+// newRealm builds a realm from its realm file.
 func newRealm(server *Server, file realmfile.Realm, options importOptions) (*Realm, error) {
 	r := &Realm{
 		server: server, name: file.Realm, settings: file, profile: file.Profile,
@@ -105,13 +105,14 @@ func newRealm(server *Server, file realmfile.Realm, options importOptions) (*Rea
 		clients: map[string]*client{}, users: map[string]*user{}, names: map[string]*user{},
 		emails:   map[string][]*user{},
 		sessions: map[string]*session{}, offline: map[string]*session{},
-		codes:   map[string]*authorization{},
-		devices: map[string]*device{}, logins: map[string]*login{}, revoked: map[string]time.Time{},
+		codes:   map[string]*authCode{},
+		devices: map[string]*device{}, rootAuthSessions: map[string]*rootAuthSession{},
+		revoked: map[string]time.Time{},
 	}
-	r.readFrontend()
+	r.loadFrontendURL()
 	for _, build := range []func(importOptions) error{
 		r.buildScopes, r.buildClients, r.buildRoles, r.buildScopeMappings, r.buildGroups,
-		r.buildUsers, r.buildLastRoles,
+		r.buildUsers, r.buildFinalRoles,
 	} {
 		if err := build(options); err != nil {
 			return nil, err
@@ -121,56 +122,56 @@ func newRealm(server *Server, file realmfile.Realm, options importOptions) (*Rea
 }
 
 func (r *Realm) buildScopes(importOptions) error {
-	documents := r.settings.Scopes()
+	reps := r.settings.Scopes()
 	if r.settings.ClientScopes == nil {
 		r.settings.DefaultDefaultClientScopes = realmfile.BuiltinDefaultScopes
 		r.settings.DefaultOptionalClientScopes = realmfile.BuiltinOptionalScopes
-	} else if !slices.ContainsFunc(documents, func(s realmfile.Scope) bool {
+	} else if !slices.ContainsFunc(reps, func(s realmfile.Scope) bool {
 		return s.Name == "offline_access"
 	}) {
-		// Keycloak adds this one to whatever scopes a file has.
+		// Keycloak adds this scope if the file lacks it.
 		for _, s := range realmfile.BuiltinScopes() {
 			if s.Name == "offline_access" {
-				documents = append(slices.Clone(documents), s)
+				reps = append(slices.Clone(reps), s)
 			}
 		}
 		r.settings.DefaultOptionalClientScopes = append(
 			slices.Clone(r.settings.DefaultOptionalClientScopes), "offline_access")
 	}
-	for _, document := range documents {
-		if document.Protocol != "" && document.Protocol != "openid-connect" {
-			continue // SAML's can't change an answer of OpenID Connect; it is listed as ignored
+	for _, rep := range reps {
+		if rep.Protocol != "" && rep.Protocol != "openid-connect" {
+			continue // a SAML scope, which Ignored lists
 		}
-		r.scopes[document.Name] = &scope{Scope: document,
-			unsupported: realmfile.UnsupportedMappers(document.ProtocolMappers)}
+		r.scopes[rep.Name] = &scope{Scope: rep,
+			unsupported: realmfile.UnsupportedMappers(rep.ProtocolMappers)}
 	}
 	return nil
 }
 
 func (r *Realm) buildClients(options importOptions) error {
-	documents := slices.Clone(r.settings.Clients)
+	reps := slices.Clone(r.settings.Clients)
 	ofFile := func(id string) bool {
 		return slices.ContainsFunc(r.settings.Clients, func(c realmfile.Client) bool {
 			return c.ClientID == id
 		})
 	}
 	for _, builtin := range realmfile.BuiltinClients(r.name) {
-		// Keycloak makes the account console beside the client account, or not at all.
+		// Keycloak creates the account console only along with the client account.
 		if !ofFile(builtin.ClientID) &&
 			(builtin.ClientID != "account-console" || !ofFile("account") ||
 				r.settings.NeedsAccountConsole) {
-			documents = append(documents, builtin)
+			reps = append(reps, builtin)
 		}
 	}
-	for i, document := range documents {
-		if document.FullScopeAllowed == nil {
-			document.FullScopeAllowed = new(!document.ConsentRequired)
+	for i, rep := range reps {
+		if rep.FullScopeAllowed == nil {
+			rep.FullScopeAllowed = new(!rep.ConsentRequired)
 		}
 		c := &client{
-			Client: document, roles: map[string]*role{}, enabled: or(document.Enabled, true),
-			ofFile:       i < len(r.settings.Clients),
-			standardFlow: or(document.StandardFlowEnabled, true),
-			fullScope:    or(document.FullScopeAllowed, !document.ConsentRequired),
+			Client: rep, roles: map[string]*role{}, enabled: valueOr(rep.Enabled, true),
+			fromFile:     i < len(r.settings.Clients),
+			standardFlow: valueOr(rep.StandardFlowEnabled, true),
+			fullScope:    valueOr(rep.FullScopeAllowed, !rep.ConsentRequired),
 		}
 		if c.ID == "" {
 			c.ID = uuid.NewString()
@@ -181,33 +182,33 @@ func (r *Realm) buildClients(options importOptions) error {
 		if _, set := c.Attributes["post.logout.redirect.uris"]; !set {
 			c.Attributes["post.logout.redirect.uris"] = "+"
 		}
-		if secret, given := options.secrets[c.ClientID]; given {
+		if secret, ok := options.secrets[c.ClientID]; ok {
 			c.Secret = secret
 		} else if c.Secret == maskedSecret {
-			c.secretIsUnknown = true
+			c.secretUnknown = true
 		}
-		if c.Secret == "" && !c.PublicClient && !(c.BearerOnly && c.ofFile) {
+		if c.Secret == "" && !c.PublicClient && !(c.BearerOnly && c.fromFile) {
 			c.Secret = rand.Text() + rand.Text()
 		}
-		if c.WebOrigins == nil { // an import makes them of the redirect URIs
+		if c.WebOrigins == nil { // an import derives them from the redirect URIs
 			for _, uri := range c.RedirectURIs {
 				if origin := originOf(uri); origin != "" && !slices.Contains(c.WebOrigins, origin) {
 					c.WebOrigins = append(c.WebOrigins, origin)
 				}
 			}
 		}
-		c.defaultScopes, c.optionalScopes = r.known(c.DefaultClientScopes),
-			r.known(c.OptionalClientScopes)
+		c.defaultScopes, c.optionalScopes = r.existingScopes(c.DefaultClientScopes),
+			r.existingScopes(c.OptionalClientScopes)
 		if c.DefaultClientScopes == nil && c.OptionalClientScopes == nil {
-			c.defaultScopes, c.optionalScopes = r.ofProtocol(r.settings.DefaultDefaultClientScopes),
-				r.ofProtocol(r.settings.DefaultOptionalClientScopes)
+			c.defaultScopes, c.optionalScopes = r.oidcScopes(r.settings.DefaultDefaultClientScopes),
+				r.oidcScopes(r.settings.DefaultOptionalClientScopes)
 			if name := c.ClientTemplate; r.scopes[name] != nil &&
 				!slices.Contains(c.defaultScopes, name) {
 				c.defaultScopes = append(c.defaultScopes, name)
 			}
 		}
-		c.unsupported = realmfile.UnsupportedSettings(document)
-		if !c.ofFile {
+		c.unsupported = realmfile.UnsupportedSettings(rep)
+		if !c.fromFile {
 			c.addBuiltinRoles()
 		}
 		r.clients[c.ClientID] = c
@@ -215,7 +216,7 @@ func (r *Realm) buildClients(options importOptions) error {
 	return nil
 }
 
-// addBuiltinRoles gives a client that every realm has its roles.
+// addBuiltinRoles adds the roles of a built-in client.
 func (c *client) addBuiltinRoles() {
 	for _, name := range realmfile.BuiltinClientRoles[c.ClientID] {
 		if c.roles[name] == nil {
@@ -229,70 +230,71 @@ func (c *client) addBuiltinRoles() {
 	}
 }
 
-// maskedSecret is what Keycloak's export writes instead of a client's secret.
+// maskedSecret is what Keycloak's export writes in place of a client secret.
 const maskedSecret = "**********"
 
-// known drops the names of scopes that the realm doesn't have, as Keycloak's import does, silently.
-func (r *Realm) known(names []string) []string {
+// existingScopes returns the names of scopes that exist. Keycloak's import, too, silently drops the
+// others.
+func (r *Realm) existingScopes(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return r.scopes[name] == nil
 	})
 }
 
-// ofProtocol is known for what clients get that name no scopes: not those that say no protocol.
-func (r *Realm) ofProtocol(names []string) []string {
-	return slices.DeleteFunc(r.known(names), func(name string) bool {
+// oidcScopes is existingScopes without scopes that name no protocol. It is for clients whose file
+// entry lists no scopes.
+func (r *Realm) oidcScopes(names []string) []string {
+	return slices.DeleteFunc(r.existingScopes(names), func(name string) bool {
 		return r.scopes[name].Protocol == ""
 	})
 }
 
-// buildRoles makes the realm's roles, and what its default role holds: what Keycloak makes by
-// itself, and what the file says. What the file brings by itself isn't made, and so isn't a default
-// either.
+// buildRoles creates the file's roles and Keycloak's built-in ones, and composes the default role.
+// A built-in role becomes part of the default role only if the file doesn't define it.
 func (r *Realm) buildRoles(importOptions) error {
-	documents := r.settings.Roles
-	all := &role{name: r.defaultRole()}
-	r.roles[all.name] = all
-	if !r.bringsOfflineAccess() {
+	roles := r.settings.Roles
+	defaultRole := &role{name: r.defaultRole()}
+	r.roles[defaultRole.name] = defaultRole
+	if !r.definesOfflineAccess() {
 		r.roles["offline_access"] = &role{name: "offline_access"}
-		all.composites = append(all.composites, r.roles["offline_access"])
+		defaultRole.composites = append(defaultRole.composites, r.roles["offline_access"])
 	}
-	if account := r.clients["account"]; !account.ofFile {
-		all.composites = append(all.composites, account.roles["manage-account"],
+	if account := r.clients["account"]; !account.fromFile {
+		defaultRole.composites = append(defaultRole.composites, account.roles["manage-account"],
 			account.roles["view-profile"])
 	}
-	for _, document := range documents.Realm {
-		if r.roles[document.Name] == nil {
-			r.roles[document.Name] = &role{name: document.Name}
+	for _, rep := range roles.Realm {
+		if r.roles[rep.Name] == nil {
+			r.roles[rep.Name] = &role{name: rep.Name}
 		}
 	}
-	for id, roles := range documents.Client {
+	for id, roles := range roles.Client {
 		c := r.clients[id]
 		if c == nil {
 			return fmt.Errorf("roles.client.%s: the realm has no client of this name", id)
 		}
-		for _, document := range roles {
-			if c.roles[document.Name] == nil {
-				c.roles[document.Name] = &role{name: document.Name, client: id}
+		for _, rep := range roles {
+			if c.roles[rep.Name] == nil {
+				c.roles[rep.Name] = &role{name: rep.Name, client: id}
 			}
 		}
 	}
-	compose := func(target *role, document realmfile.Role) error {
-		parts, err := r.rolesOf(document.Composites.Realm, document.Composites.Client, false)
+	compose := func(target *role, rep realmfile.Role) error {
+		parts, err := r.rolesOf(rep.Composites.Realm, rep.Composites.Client, false)
 		if err != nil {
-			return fmt.Errorf("role %s: %w", document.Name, err)
+			return fmt.Errorf("role %s: %w", rep.Name, err)
 		}
 		target.composites = union(target.composites, parts)
 		return nil
 	}
-	for _, document := range documents.Realm {
-		if err := compose(r.roles[document.Name], document); err != nil {
+	for _, rep := range roles.Realm {
+		if err := compose(r.roles[rep.Name], rep); err != nil {
 			return err
 		}
 	}
-	for id, roles := range documents.Client {
-		for _, document := range roles {
-			if err := compose(r.clients[id].roles[document.Name], document); err != nil {
+	for id, roles := range roles.Client {
+		for _, rep := range roles {
+			if err := compose(r.clients[id].roles[rep.Name], rep); err != nil {
 				return err
 			}
 		}
@@ -300,30 +302,29 @@ func (r *Realm) buildRoles(importOptions) error {
 	return r.addDefaultRoles()
 }
 
-// addDefaultRoles adds what files before 13 name as default roles. A file that has a default role
-// names none besides.
+// addDefaultRoles adds the default roles that files of Keycloak before 13 list. Newer files have a
+// default role instead.
 func (r *Realm) addDefaultRoles() error {
 	if r.settings.DefaultRole != nil {
 		return nil
 	}
-	ofClients := map[string][]string{}
+	clientRoles := map[string][]string{}
 	for _, c := range r.settings.Clients {
 		if len(c.DefaultRoles) > 0 {
-			ofClients[c.ClientID] = c.DefaultRoles
+			clientRoles[c.ClientID] = c.DefaultRoles
 		}
 	}
-	more, err := r.rolesOf(r.settings.DefaultRoles, ofClients, true)
-	all := r.roles[r.defaultRole()]
-	all.composites = union(all.composites, more)
+	more, err := r.rolesOf(r.settings.DefaultRoles, clientRoles, true)
+	defaultRole := r.roles[r.defaultRole()]
+	defaultRole.composites = union(defaultRole.composites, more)
 	return err
 }
 
-// buildLastRoles makes the roles that Keycloak makes last, unless something of the file has made
-// them.
-func (r *Realm) buildLastRoles(importOptions) error {
-	if management := r.clients["realm-management"]; management.ofFile {
+// buildFinalRoles creates the roles that Keycloak creates last, unless they already exist.
+func (r *Realm) buildFinalRoles(importOptions) error {
+	if management := r.clients["realm-management"]; management.fromFile {
 		const all = "realm-admin"
-		ofFile := func(document realmfile.Role) bool { return document.Name == all }
+		ofFile := func(rep realmfile.Role) bool { return rep.Name == all }
 		if management.roles[all] != nil &&
 			!slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], ofFile) {
 			return fmt.Errorf(
@@ -341,9 +342,9 @@ func (r *Realm) buildLastRoles(importOptions) error {
 	return nil
 }
 
-// bringsOfflineAccess reports whether the file has both, the role offline_access and the client
-// scope. If it lacks one, Keycloak makes what is missing and gives the role to everybody.
-func (r *Realm) bringsOfflineAccess() bool {
+// definesOfflineAccess reports whether the file has both the role offline_access and the client
+// scope of that name. If either is missing, Keycloak adds it and gives the role to all users.
+func (r *Realm) definesOfflineAccess() bool {
 	const name = "offline_access"
 	return r.hasRole(name) &&
 		slices.ContainsFunc(r.settings.ClientScopes, func(s realmfile.Scope) bool {
@@ -351,33 +352,33 @@ func (r *Realm) bringsOfflineAccess() bool {
 		})
 }
 
-// hasRole reports whether the file has a realm role of a name.
+// hasRole reports whether the file has a realm role with this name.
 func (r *Realm) hasRole(name string) bool {
-	return slices.ContainsFunc(r.settings.Roles.Realm, func(document realmfile.Role) bool {
-		return document.Name == name
+	return slices.ContainsFunc(r.settings.Roles.Realm, func(rep realmfile.Role) bool {
+		return rep.Name == name
 	})
 }
 
-// defaultRole is the name of the role that everybody gets: the file's, or one of Keycloak's that
-// the file has no role of.
+// defaultRole returns the name of the role that all users get: the one in the file, or Keycloak's
+// default name, numbered if the file has a role of that name.
 func (r *Realm) defaultRole() string {
 	if r.settings.DefaultRole != nil {
 		return r.settings.DefaultRole.Name
 	}
 	name := "default-roles-" + strings.ToLower(r.name)
-	free := name
-	for n := 1; r.hasRole(free); n++ {
-		free = fmt.Sprintf("%s-%d", name, n)
+	unique := name
+	for n := 1; r.hasRole(unique); n++ {
+		unique = fmt.Sprintf("%s-%d", name, n)
 	}
-	return free
+	return unique
 }
 
-// rolesOf resolves names of roles. Keycloak creates the ones that a user names and the realm lacks,
-// silently.
-func (r *Realm) rolesOf(realm []string, ofClients map[string][]string,
+// rolesOf returns the roles with these names. If create is set it creates missing roles, as
+// Keycloak does for the roles of users.
+func (r *Realm) rolesOf(realmRoles []string, clientRoles map[string][]string,
 	create bool) ([]*role, error) {
 	var found []*role
-	for _, name := range realm {
+	for _, name := range realmRoles {
 		name = strings.TrimSpace(name)
 		if r.roles[name] == nil {
 			if !create {
@@ -387,12 +388,12 @@ func (r *Realm) rolesOf(realm []string, ofClients map[string][]string,
 		}
 		found = append(found, r.roles[name])
 	}
-	for _, id := range slices.Sorted(maps.Keys(ofClients)) {
+	for _, id := range slices.Sorted(maps.Keys(clientRoles)) {
 		c := r.clients[id]
 		if c == nil {
 			return nil, fmt.Errorf("the realm has no client %q", id)
 		}
-		for _, name := range ofClients[id] {
+		for _, name := range clientRoles[id] {
 			name = strings.TrimSpace(name)
 			if c.roles[name] == nil {
 				if !create {
@@ -406,35 +407,36 @@ func (r *Realm) rolesOf(realm []string, ofClients map[string][]string,
 	return found, nil
 }
 
-func union(some, more []*role) []*role {
+// union appends the roles of more that aren't in roles.
+func union(roles, more []*role) []*role {
 	for _, r := range more {
-		if !slices.Contains(some, r) {
-			some = append(some, r)
+		if !slices.Contains(roles, r) {
+			roles = append(roles, r)
 		}
 	}
-	return some
+	return roles
 }
 
 func (r *Realm) buildGroups(importOptions) error {
-	var add func(parent *group, documents []realmfile.Group) error
-	add = func(parent *group, documents []realmfile.Group) error {
-		for _, document := range documents {
+	var add func(parent *group, reps []realmfile.Group) error
+	add = func(parent *group, reps []realmfile.Group) error {
+		for _, rep := range reps {
 			g := &group{
-				name: document.Name, path: "/" + document.Name, parent: parent,
-				attributes: document.Attributes,
+				name: rep.Name, path: "/" + rep.Name, parent: parent,
+				attributes: rep.Attributes,
 			}
 			if parent != nil {
 				g.path = parent.path + g.path
 			}
 			var err error
-			g.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true)
+			g.roles, err = r.rolesOf(rep.RealmRoles, rep.ClientRoles, true)
 			if err != nil {
 				return fmt.Errorf("group %s: %w", g.path, err)
 			}
-			if r.groups[g.path] == nil { // a slash in a name makes two groups of one path
+			if r.groups[g.path] == nil { // names with slashes can lead to equal paths
 				r.groups[g.path] = g
 			}
-			if err := add(g, document.SubGroups); err != nil {
+			if err := add(g, rep.SubGroups); err != nil {
 				return err
 			}
 		}
@@ -483,7 +485,7 @@ func (r *Realm) buildScopeMappings(importOptions) error {
 			}
 		}
 	}
-	if console := r.clients["account-console"]; console != nil && !console.ofFile {
+	if console := r.clients["account-console"]; console != nil && !console.fromFile {
 		account := r.clients["account"]
 		for _, name := range []string{"manage-account", "view-groups"} {
 			if account.roles[name] != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // madePrivateKey is a private key as a realm file has it.
-var madePrivateKey = sync.OnceValue(func() string {
+var privateKeyBase64 = sync.OnceValue(func() string {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -36,7 +36,7 @@ func shopWith(members string) []byte {
 
 // Keycloak refuses most of these with a 400 or a 500 that doesn't say what is wrong; the others it
 // would answer otherwise.
-func TestReaderRefuses(t *testing.T) {
+func TestImport_invalid(t *testing.T) {
 	t.Parallel()
 	profile := func(attributes string) string {
 		return fmt.Sprintf(
@@ -141,7 +141,7 @@ func wantRefusedFile(t *testing.T, file []byte, want string) {
 }
 
 // Keycloak reads these, and so does the stand-in.
-func TestReaderTakesWhatKeycloakTakes(t *testing.T) {
+func TestImport_lenient(t *testing.T) {
 	t.Parallel()
 	for _, members := range []string{
 		`"displayName": 5, "accessTokenLifespan": "300", "failureFactor": 7.9, "ssoSessionIdleTimeout": " 8 ", "refreshTokenMaxReuse": ""`,
@@ -164,7 +164,7 @@ func TestReaderTakesWhatKeycloakTakes(t *testing.T) {
 	}
 }
 
-func TestReaderLeavesAside(t *testing.T) {
+func TestRealm_Ignored(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		members string
@@ -187,7 +187,7 @@ func TestReaderLeavesAside(t *testing.T) {
 			[]string{"browserSecurityHeaders", "identityProviders[].providerId",
 				"localizationTexts"}},
 		{`"components": {"org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy": [{"providerId": "scope"}],
-			"org.keycloak.keys.KeyProvider": [{"name": "rsa", "providerId": "rsa", "config": {"privateKey": ["` + madePrivateKey() + `"], "keySize": ["4096"]}}]}`,
+			"org.keycloak.keys.KeyProvider": [{"name": "rsa", "providerId": "rsa", "config": {"privateKey": ["` + privateKeyBase64() + `"], "keySize": ["4096"]}}]}`,
 			[]string{"components[org.keycloak.keys.KeyProvider][rsa].keySize",
 				"components[org.keycloak.keys.KeyProvider][rsa].privateKey",
 				"components[org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy]"}},
@@ -210,10 +210,10 @@ func TestReaderLeavesAside(t *testing.T) {
 }
 
 // An export of a whole realm says much, and hardly any of it is lost.
-func TestReaderLeavesAsideOfAnExport(t *testing.T) {
+func TestRealm_Ignored_export(t *testing.T) {
 	t.Parallel()
 	export, err := os.ReadFile("contract/testdata/export.json")
-	succeed(t, err)
+	must(t, err)
 	ignored := keycloaktest.New(t, export).Realm("local").Ignored()
 	for _, want := range []string{
 		"browserSecurityHeaders", "clientScopes[AuthnContextClassRef] (protocol saml)",

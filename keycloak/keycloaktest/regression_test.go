@@ -1,12 +1,10 @@
 package keycloaktest
 
 import (
-	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -23,73 +21,31 @@ const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"username": "ann", "enabled": true, "email": "ann@x.test", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "a"}]}
 ]}`
 
-// posted is the status of a form's answer, and its body.
-func posted(t *testing.T, address string, pairs ...string) (int, map[string]any) {
-	t.Helper()
-	form := url.Values{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		form.Set(pairs[i], pairs[i+1])
-	}
-	response, err := http.PostForm(address, form)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body := map[string]any{}
-	json.NewDecoder(response.Body).Decode(&body) // an empty body is no object
-	return response.StatusCode, body
-}
-
-func signedIn(t *testing.T, r *Realm, scopes ...string) Tokens {
-	t.Helper()
-	tokens, err := r.SignIn("app", "ann", scopes...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tokens
-}
-
-func wantPanic(t *testing.T, says string, f func()) {
-	t.Helper()
-	defer func() {
-		if text, _ := recover().(string); !strings.Contains(text, says) {
-			t.Errorf("it panics with %q, want %q", text, says)
-		}
-	}()
-	f()
-}
-
-func wantSays(t *testing.T, err error, says string) {
-	t.Helper()
-	if err == nil || !strings.Contains(err.Error(), says) {
-		t.Errorf("it fails with %v, want %q", err, says)
-	}
-}
-
 // An online session that has ended hid the offline one of its id from userinfo and revocation.
-func TestOfflineSessionOutlivesOnlineOfItsID(t *testing.T) {
+func TestOfflineSession_sameIDAsEnded(t *testing.T) {
 	s := New(t,
 		[]byte(strings.Replace(browserRealm, `"username": "ann"`,
 			`"username": "ann", "realmRoles": ["offline_access"]`, 1)))
 	r, b := s.Realm("r"), newBrowser(t, s)
-	b.ask() // a session of another request, so that the offline one doesn't take its place
-	b.post(b.form(), "username", "ann", "password", "a")
-	b.ask("scope", "openid offline_access")
-	_, tokens := posted(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id",
-		"app", "code", b.to.Query().Get("code"),
+	b.authorize() // a session of another request, so that the offline one doesn't take its place
+	b.post(b.formAction(), "username", "ann", "password", "a")
+	b.authorize("scope", "openid offline_access")
+	_, tokens := postForm(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id",
+		"app", "code", b.redirect.Query().Get("code"),
 		"redirect_uri", "http://app.test/a/cb")
 	if len(r.sessions) != 1 || len(r.offline) != 1 {
 		t.Fatalf("there are %d sessions and %d offline ones, want one of each: %v", len(r.sessions),
 			len(r.offline), tokens)
 	}
 	s.Advance(time.Hour)
-	_, tokens = posted(t, r.URL()+oidc+"/token", "grant_type", "refresh_token", "client_id", "app",
-		"refresh_token", tokens["refresh_token"].(string))
+	_, tokens = postForm(t, r.URL()+oidc+"/token", "grant_type", "refresh_token",
+		"client_id", "app", "refresh_token", tokens["refresh_token"].(string))
 	access, _ := tokens["access_token"].(string)
-	if status, body := posted(t, r.URL()+oidc+"/userinfo", "access_token", access); status != 200 {
-		t.Errorf("userinfo says %d %v, want 200", status, body)
+	status, body := postForm(t, r.URL()+oidc+"/userinfo", "access_token", access)
+	if status != 200 {
+		t.Errorf("userinfo returns %d %v, want 200", status, body)
 	}
-	_, body := posted(t, r.URL()+oidc+"/revoke", "client_id", "app", "token", access)
+	_, body = postForm(t, r.URL()+oidc+"/revoke", "client_id", "app", "token", access)
 	if body["error"] != nil {
 		t.Errorf("revocation says %v", body)
 	}
@@ -101,7 +57,7 @@ func TestOfflineSessionOutlivesOnlineOfItsID(t *testing.T) {
 }
 
 // A claim exp.x replaced exp by an object, and the server panicked.
-func TestMapperBelowProtectedClaim(t *testing.T) {
+func TestMapper_nestedInReservedClaim(t *testing.T) {
 	for _, name := range []string{"exp.x", "typ.x", "auth_time.x", "email_verified.x"} {
 		r := New(t,
 			[]byte(
@@ -109,19 +65,19 @@ func TestMapperBelowProtectedClaim(t *testing.T) {
 			{"name": "m", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper",
 				"config": {"claim.name": "`+name+`", "claim.value": "v", "access.token.claim": "true", "id.token.claim": "true"}}]}],
 			"users": [{"username": "ann", "enabled": true}]}`)).Realm("r")
-		tokens := signedIn(t, r)
+		tokens := mustSignIn(t, r)
 		r.mu.Lock()
-		held, err := r.verified(tokens.AccessToken)
+		payload, err := r.verified(tokens.AccessToken)
 		r.mu.Unlock()
 		claim, _, _ := strings.Cut(name, ".")
-		if _, object := held[claim].(map[string]any); err != nil || object {
-			t.Errorf("%s makes an object of %s: %v", name, claim, held)
+		if _, object := payload[claim].(map[string]any); err != nil || object {
+			t.Errorf("%s makes an object of %s: %v", name, claim, payload)
 		}
 	}
 }
 
 // Who was deleted at the login page got a code; realms and clients that were disabled went on.
-func TestLoginActionsCheckAnew(t *testing.T) {
+func TestLogin_disabledMeanwhile(t *testing.T) {
 	for want, change := range map[string]func(*Realm) error{
 		"An internal server error has occurred": func(r *Realm) error {
 			return r.User("ann").Delete()
@@ -140,18 +96,18 @@ func TestLoginActionsCheckAnew(t *testing.T) {
 			[]byte(strings.Replace(browserRealm, `"username": "ann"`,
 				`"username": "ann", "requiredActions": ["UPDATE_PASSWORD"]`, 1)))
 		b := newBrowser(t, s)
-		b.ask()
-		b.post(b.form(), "username", "ann", "password", "a")
+		b.authorize()
+		b.post(b.formAction(), "username", "ann", "password", "a")
 		if err := change(s.Realm("r")); err != nil {
 			t.Fatal(err)
 		}
-		b.post(b.form(), "password-new", "n", "password-confirm", "n")
+		b.post(b.formAction(), "password-new", "n", "password-confirm", "n")
 		b.wantPage(want)
 	}
 }
 
 // Notices of logout followed redirects, and a closing server waited for them.
-func TestNoticesGoNowhereElse(t *testing.T) {
+func TestLogout_backchannelRedirect(t *testing.T) {
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		elsewhere.Add(1)
@@ -165,13 +121,13 @@ func TestNoticesGoNowhereElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.EndSession(Session{ID: signedIn(t, r).SessionID}) || elsewhere.Load() != 0 {
+	if !r.EndSession(Session{ID: mustSignIn(t, r).SessionID}) || elsewhere.Load() != 0 {
 		t.Errorf("%d requests went where the client sent them", elsewhere.Load())
 	}
 }
 
 // The clock was called with the server locked.
-func TestClockMayUseTheServer(t *testing.T) {
+func TestServer_Now_withoutLock(t *testing.T) {
 	var s *Server
 	s, err := Start(Config{Now: func() time.Time {
 		if s != nil {
@@ -203,7 +159,7 @@ var errBroken = errors.New("broken")
 func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
 
 // A listener that failed ended the test's process.
-func TestListenerFails(t *testing.T) {
+func TestServer_Err_brokenListener(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -212,24 +168,24 @@ func TestListenerFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-s.ended
+	<-s.serveDone
 	if err := s.Err(); !errors.Is(err, errBroken) {
 		t.Errorf("Err is %v, want %v", err, errBroken)
 	}
 	s.Close()
 }
 
-func TestListenerOnLoopbackOnly(t *testing.T) {
+func TestStart_notLoopback(t *testing.T) {
 	listener, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = Start(Config{Listener: listener})
-	wantSays(t, err, "isn't loopback")
+	wantError(t, err, "isn't loopback")
 }
 
 // The limit for reading a request must not end faults that last longer.
-func TestFaultOutlastsReading(t *testing.T) {
+func TestFault_delay_readTimeout(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	front := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	front.Config.ReadTimeout = 50 * time.Millisecond
@@ -237,7 +193,7 @@ func TestFaultOutlastsReading(t *testing.T) {
 	defer front.Close()
 	s.Fail(Fault{Endpoint: "/token", Delay: 300 * time.Millisecond})
 	start := time.Now()
-	status, body := posted(t, front.URL+"/realms/r"+oidc+"/token", "client_id", "app",
+	status, body := postForm(t, front.URL+"/realms/r"+oidc+"/token", "client_id", "app",
 		"grant_type", "password", "username", "ann", "password", "a")
 	if status != 200 {
 		t.Errorf("after the delay it answers %d %v, want 200", status, body)
@@ -248,7 +204,7 @@ func TestFaultOutlastsReading(t *testing.T) {
 }
 
 // /realms/r/certs, where nothing is, was taken for the key set; a wrong name counted nothing, ever.
-func TestEndpointsByName(t *testing.T) {
+func TestEndpointNames(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	s.Fail(Fault{Endpoint: "/certs", Status: 503})
 	s.Fail(Fault{})
@@ -273,7 +229,7 @@ func TestEndpointsByName(t *testing.T) {
 }
 
 // SignIn signed in whom Keycloak refuses.
-func TestSignInRefusesDisabled(t *testing.T) {
+func TestRealm_SignIn_disabled(t *testing.T) {
 	for says, change := range map[string]func(*Realm) error{
 		"user ann is disabled": func(r *Realm) error {
 			return r.User("ann").Update([]byte(`{"enabled": false}`))
@@ -290,42 +246,43 @@ func TestSignInRefusesDisabled(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := r.SignIn("app", "ann")
-		wantSays(t, err, says)
+		wantError(t, err, says)
 	}
 }
 
 // A token for anybody passed for the service account of its client.
-func TestMintedTokenOfAnother(t *testing.T) {
+func TestUserinfo_otherSubject(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	for sub, want := range map[string]int{"somebody": 401,
 		r.clients["robot"].serviceAccount.ID: 200} {
 		token, err := r.Mint(
-			Mint{Claims: map[string]any{"azp": "robot", "sub": sub, "scope": "openid"}})
+			TokenSpec{Claims: map[string]any{"azp": "robot", "sub": sub, "scope": "openid"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status, _ := posted(t, r.URL()+oidc+"/userinfo", "access_token", token); status != want {
+		status, _ := postForm(t, r.URL()+oidc+"/userinfo", "access_token", token)
+		if status != want {
 			t.Errorf("userinfo of sub %s answers %d, want %d", sub, status, want)
 		}
 	}
 }
 
-func TestRemovedRealm(t *testing.T) {
+func TestRealm_removed(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	r := s.Realm("r")
 	ann := r.User("ann")
 	s.Remove("r")
 	_, signIn := r.SignIn("app", "ann")
-	_, mint := r.Mint(Mint{})
+	_, mint := r.Mint(TokenSpec{})
 	_, add := r.AddUser([]byte(`{"username": "u"}`))
 	for _, err := range []error{signIn, mint, add, r.Update([]byte("{}")),
 		r.UpdateClient("app", []byte("{}")), ann.SetPassword("x"), ann.Logout()} {
-		wantSays(t, err, "the realm was removed")
+		wantError(t, err, "the realm was removed")
 	}
 }
 
 // Names and addresses are looked up in maps, which must follow every change.
-func TestUsersByName(t *testing.T) {
+func TestRealm_User_afterChanges(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	ann := r.User("ANN@x.test")
 	if ann == nil || ann.Update([]byte(`{"username": "Anna", "email": "Anna@x.test"}`)) != nil {
@@ -338,7 +295,7 @@ func TestUsersByName(t *testing.T) {
 		}
 	}
 	_, err := r.AddUser([]byte(`{"username": "b", "email": "anna@x.test"}`))
-	wantSays(t, err, "another user has the e-mail address")
+	wantError(t, err, "another user has the e-mail address")
 	if r.Update([]byte(`{"duplicateEmailsAllowed": true}`)) != nil || r.User("anna@x.test") != nil {
 		t.Error("an address is a name where several may have it")
 	}
@@ -349,21 +306,21 @@ func TestUsersByName(t *testing.T) {
 
 // A user who couldn't be added left its roles behind, and a second service account took the first
 // one's place.
-func TestUserIsAddedWholeOrNot(t *testing.T) {
+func TestRealm_AddUser_atomic(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	_, err := r.AddUser([]byte(`{"username": "u", "realmRoles": ["new"], "groups": ["/none"]}`))
-	wantSays(t, err, "no group")
+	wantError(t, err, "no group")
 	if r.roles["new"] != nil {
 		t.Error("the role of a user who wasn't added is there")
 	}
 	_, err = r.AddUser([]byte(`{"username": "u", "serviceAccountClientId": "robot"}`))
-	wantSays(t, err, "has an account already")
+	wantError(t, err, "has an account already")
 }
 
 // A query string that can't be read spoiled the form.
-func TestQueryIsNoForm(t *testing.T) {
+func TestToken_malformedQuery(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
-	status, body := posted(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type",
+	status, body := postForm(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type",
 		"password", "username", "ann", "password", "a")
 	if status != 200 {
 		t.Errorf("with a query it answers %d %v, want 200", status, body)
@@ -371,30 +328,30 @@ func TestQueryIsNoForm(t *testing.T) {
 }
 
 // A second change of settings forgot how long a session would have lived before the first.
-func TestSettingsChangeTwice(t *testing.T) {
+func TestRealm_Update_twice(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	r := s.Realm("r")
-	tokens := signedIn(t, r)
+	tokens := mustSignIn(t, r)
 	for _, patch := range []string{`{"ssoSessionIdleTimeout": 60}`,
 		`{"ssoSessionIdleTimeout": 50}`} {
 		if err := r.Update([]byte(patch)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	before := r.sessions[tokens.SessionID].clients["app"].at
+	before := r.sessions[tokens.SessionID].clients["app"].changed
 	s.Advance(time.Second)
 	err := r.UpdateClient("app", []byte(`{"attributes": {"client.session.idle.timeout": "40"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after := r.sessions[tokens.SessionID].clients["app"].at; !after.After(before) {
+	if after := r.sessions[tokens.SessionID].clients["app"].changed; !after.After(before) {
 		t.Error("the session isn't told of the client's change")
 	}
 	s.Advance(2 * time.Minute)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	held, _ := r.verified(tokens.AccessToken)
-	if _, reason := r.grantOf(held, s.Now()); reason != "session_expired" {
+	payload, _ := r.verified(tokens.AccessToken)
+	if _, reason := r.grantOf(payload, s.Now()); reason != "session_expired" {
 		t.Errorf("the session is %q, want session_expired", reason)
 	}
 }

@@ -17,38 +17,37 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A call is one request to an endpoint of a realm.
+// A call is a request to an endpoint of a realm.
 type call struct {
 	*http.Request
 	realm *Realm
-	form  url.Values // of a POST body; empty for another content type, as for Keycloak
+	form  url.Values // the POST parameters; empty for other content types, as in Keycloak
 	now   time.Time
 
-	// The token endpoint drops control characters from what it reads, and what is too long, but for
-	// what says who asks.
-	cleans bool
+	// sanitize drops control characters from parameters, and ignores parameters that are too long,
+	// except for credentials. The token endpoint does this.
+	sanitize bool
 
-	// What a page of another origin may see of the answer: nothing, unless echo is set. Keycloak
-	// lets every origin see a refusal until the client is known, and then those of the client.
-	echo    bool
-	exposed string
+	// corsAllowed lets pages of other origins read the response. Keycloak allows all origins until
+	// the client is known, and afterwards the origins of the client.
+	corsAllowed    bool
+	exposedHeaders string
 }
 
-// maxForm is the longest body that is read, in bytes.
+// maxForm is the maximum length of a form, in bytes.
 const maxForm = 256 << 10
 
-// newCall reads a request's form.
+// newCall parses the form of a request.
 func newCall(w http.ResponseWriter, request *http.Request, r *Realm,
 	now time.Time) (*call, *refusal) {
 	c := &call{Request: request, realm: r, form: url.Values{}, now: now,
-		exposed: "Access-Control-Allow-Methods"}
-	kind, _, _ := strings.Cut(request.Header.Get("Content-Type"), ";")
-	// in this case only
+		exposedHeaders: "Access-Control-Allow-Methods"}
+	contentType, _, _ := strings.Cut(request.Header.Get("Content-Type"), ";")
 	if request.Method != http.MethodPost ||
-		strings.TrimSpace(kind) != "application/x-www-form-urlencoded" {
+		strings.TrimSpace(contentType) != "application/x-www-form-urlencoded" {
 		return c, nil
 	}
-	// The query string is no part of the form: http.Request.ParseForm would read it too.
+	// http.Request.ParseForm would read the query parameters too.
 	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxForm))
 	if err != nil {
 		return nil, refuse(400, "invalid_request", "the form can't be read")
@@ -59,8 +58,8 @@ func newCall(w http.ResponseWriter, request *http.Request, r *Realm,
 	return c, nil
 }
 
-// parseForm reads a form as Keycloak does: a semicolon is a character like others, and where
-// nothing stands between two ampersands, there is a parameter without a name.
+// parseForm parses a form as Keycloak does: a semicolon has no special meaning, and "&&" contains a
+// parameter with an empty name.
 func parseForm(body string) (url.Values, error) {
 	form := url.Values{}
 	if body == "" {
@@ -80,29 +79,29 @@ func parseForm(body string) (url.Values, error) {
 	return form, nil
 }
 
-// param is a parameter of the form, and whether it was sent at all.
+// param returns a parameter of the form and whether it was sent.
 func (c *call) param(name string) (string, bool) {
 	values := c.form[name]
 	if len(values) == 0 {
 		return "", false
 	}
-	if c.cleans && !slices.Contains(credentialParameters, name) {
+	if c.sanitize && !slices.Contains(credentialParameters, name) {
 		value := strings.Map(withoutControls, values[0])
 		if utf8.RuneCountInString(value) > maxParameter && name != "grant_type" {
-			return "", false // as if it weren't there
+			return "", false
 		}
 		return value, true
 	}
 	return values[0], true
 }
 
-// decodeBasic reads credentials in either alphabet of base64, with padding or without.
+// decodeBasic decodes credentials in base64 or base64url, with or without padding.
 func decodeBasic(encoded string) ([]byte, error) {
 	encoded = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(encoded, "="))
 	return base64.RawStdEncoding.DecodeString(encoded)
 }
 
-// credentialParameters are read as they are, by what authenticates clients and users.
+// credentialParameters are the parameters that the token endpoint doesn't sanitize.
 var credentialParameters = []string{"client_id", "client_secret", "client_assertion", "username",
 	"password", "otp", "totp"}
 
@@ -110,10 +109,10 @@ func (c *call) value(name string) string { return c.form.Get(name) }
 
 const badClient = "Invalid client or Invalid client credentials"
 
-// authenticated is the client that a request comes from: by the form, which wins, or by basic
-// authentication (RFC 6749 2.3.1). The caller holds the realm's lock.
-func (c *call) authenticated() (*client, *refusal) {
-	c.echo = true
+// authenticateClient returns the client that the request authenticates as, by the form or else by
+// basic authentication (RFC 6749 2.3.1). The caller holds the realm's lock.
+func (c *call) authenticateClient() (*client, *refusal) {
+	c.corsAllowed = true
 	id, inForm := c.param("client_id")
 	secret, withSecret := c.param("client_secret")
 	if header := c.Header.Get("Authorization"); header != "" {
@@ -141,19 +140,19 @@ func (c *call) authenticated() (*client, *refusal) {
 		}
 	}
 	if !inForm {
-		id, inForm = c.asserted()
+		id, inForm = c.clientFromAssertion()
 	}
 	found := c.realm.clients[id]
 	if !inForm || found == nil || !found.enabled {
 		return nil, refuse(401, "invalid_client", badClient)
 	}
 	if !found.PublicClient {
-		// it may have another way to say who it is
-		if refused := c.realm.supports(found, realmfile.UseSecret); refused != nil {
+		// The client may be configured to authenticate in another way.
+		if refused := c.realm.checkSupported(found, realmfile.UseSecret); refused != nil {
 			return nil, refused
 		}
 	}
-	if refused := found.knownSecret(); refused != nil {
+	if refused := found.checkSecretKnown(); refused != nil {
 		return nil, refused
 	}
 	if !found.PublicClient && !found.BearerOnly || found.BearerOnly && found.Secret != "" {
@@ -167,18 +166,18 @@ func (c *call) authenticated() (*client, *refusal) {
 	return found, nil
 }
 
-// secretExpired reports whether a client's secret was good until a time that is over.
+// secretExpired reports whether the client's secret has expired.
 func (c *client) secretExpired(now time.Time) bool {
 	until, err := strconv.ParseInt(c.Attributes["client.secret.expiration.time"], 10, 64)
 	return err == nil && until > 0 && until <= now.Unix() && !c.PublicClient && !c.BearerOnly
 }
 
-// asserted is the client that a signed assertion names (RFC 7523 3), if that client has no secret:
-// one that has isn't known by an assertion.
-func (c *call) asserted() (id string, ok bool) {
+// clientFromAssertion returns the client ID in a signed assertion (RFC 7523 3). ok is false if
+// there is no assertion or the client authenticates by its secret.
+func (c *call) clientFromAssertion() (id string, ok bool) {
 	assertion, _ := c.param("client_assertion")
-	if kind, _ := c.param("client_assertion_type"); kind !=
-		"urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+	assertionType, _ := c.param("client_assertion_type")
+	if assertionType != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
 		return "", false
 	}
 	var claims jwt.RegisteredClaims
@@ -189,17 +188,17 @@ func (c *call) asserted() (id string, ok bool) {
 	return claims.Subject, found != nil && found.hasNoSecret()
 }
 
-// allowed checks the Origin of a request that a known client made.
-func (c *call) allowed(by *client) *refusal {
+// checkOrigin checks the request's Origin header against the web origins of the client.
+func (c *call) checkOrigin(caller *client) *refusal {
 	origin := c.Header.Get("Origin")
-	c.echo = origin == "" || c.realm.allowsOrigin(by, origin)
-	if c.echo {
+	c.corsAllowed = origin == "" || c.realm.allowsOrigin(caller, origin)
+	if c.corsAllowed {
 		return nil
 	}
 	return refuse(403, "Invalid origin", "")
 }
 
-// webOrigins are the origins of a client; "+" stands for those of its redirect URIs.
+// webOrigins returns the allowed origins of a client. "+" stands for those of its redirect URIs.
 func (r *Realm) webOrigins(c *client) []string {
 	var out []string
 	add := func(origin string) {
@@ -219,8 +218,8 @@ func (r *Realm) webOrigins(c *client) []string {
 	return out
 }
 
-// originOf is the origin of a redirect URI, or nothing. Keycloak cuts the text behind its
-// authority, whatever that is: a redirect URI may have a star in it.
+// originOf returns the origin of a redirect URI, or "". Like Keycloak it doesn't parse the
+// authority, which may contain a "*".
 func originOf(uri string) string {
 	scheme, rest, _ := strings.Cut(uri, "://")
 	if scheme != "http" && scheme != "https" {
@@ -235,7 +234,7 @@ func (r *Realm) allowsOrigin(c *client, origin string) bool {
 	return slices.Contains(origins, origin) || slices.Contains(origins, "*")
 }
 
-// redirectURIs are a client's, with relative ones resolved against its root URL.
+// redirectURIs resolves relative patterns against the client's root URL.
 func (r *Realm) redirectURIs(c *client, patterns []string) []string {
 	root := c.RootURL
 	if root == "" || root == "${authBaseUrl}" || root == "${authAdminUrl}" {

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// What Keycloak reads of a request and the stand-in doesn't is refused by its name, and never
-// ignored in silence. What Keycloak ignores is ignored.
+// The stand-in returns an error for parameters that Keycloak uses and it doesn't. It never ignores
+// a parameter silently unless Keycloak ignores it too.
 
-// keycloakParameters are the request parameters that Keycloak 26.7.4 knows at its endpoints of
-// OpenID Connect, UMA and CIBA. Whatever else a request has, Keycloak ignores.
+// keycloakParameters are the request parameters that Keycloak 26.7.4 knows at its OpenID Connect,
+// UMA and CIBA endpoints. Keycloak ignores all others.
 var keycloakParameters = []string{
 	"access_token", "acr_values", "actor_token", "actor_token_type", "assertion", "audience",
 	"auth_req_id", "authorization_details", "binding_message", "claim_token", "claim_token_format",
@@ -28,13 +28,13 @@ var keycloakParameters = []string{
 	"ui_locales", "user_code", "username",
 }
 
-// endpointParameters says what an endpoint does with the parameters and headers that Keycloak
-// knows. What isn't in it is refused, so that none is forgotten. An exchange of the contract sends
-// each of ignored to Keycloak.
+// endpointParameters lists how an endpoint handles the parameters that Keycloak knows. Those in
+// neither list are refused, so that none is forgotten. A test in the contract suite sends each
+// ignored parameter to Keycloak.
 type endpointParameters struct {
-	read    []string // by the stand-in
-	ignored []string // by Keycloak, too
-	headers []string // that are refused, whatever they say
+	read    []string // used by the stand-in
+	ignored []string // ignored by the stand-in and by Keycloak
+	headers []string // refused headers
 }
 
 var tokenParameters = endpointParameters{
@@ -43,7 +43,7 @@ var tokenParameters = endpointParameters{
 		"code", "code_verifier", "device_code", "grant_type", "otp", "password", "redirect_uri",
 		"refresh_token", "scope", "totp", "username",
 	},
-	// Some of them are of grants that are refused as a whole.
+	// Some belong to grants that are refused anyway.
 	ignored: []string{
 		"access_token", "acr_values", "actor_token", "actor_token_type", "audience", "auth_req_id",
 		"authorization_details", "binding_message", "claim_token", "claim_token_format", "claims",
@@ -61,8 +61,8 @@ var tokenParameters = endpointParameters{
 	headers: []string{"DPoP"},
 }
 
-// authParameters are of the authorization endpoint. A parameter that a realm's settings give a
-// meaning is judged with them: see readRequest.
+// authParameters are those of the authorization endpoint. Whether some of those it reads are
+// supported depends on the realm's settings: see readRequest.
 var authParameters = endpointParameters{
 	read: []string{
 		"acr_values", "claims", "client_id", "code_challenge", "code_challenge_method", "kc_action",
@@ -86,27 +86,25 @@ var authParameters = endpointParameters{
 	},
 }
 
-// refusedParameters are of the endpoint that the request came to: those that Keycloak knows and the
-// table doesn't.
+// refused returns the sent parameters that Keycloak knows and t doesn't list.
 func (t endpointParameters) refused(sent url.Values) []string {
 	return slices.DeleteFunc(slices.Clone(keycloakParameters), func(name string) bool {
 		return !sent.Has(name) || slices.Contains(t.read, name) || slices.Contains(t.ignored, name)
 	})
 }
 
-// unsupportedParameters refuses, by name, the first parameter or header that would be answered
-// wrongly.
+// unsupportedParameters refuses the request if it has an unsupported parameter or header.
 func (c *call) unsupportedParameters(t endpointParameters) *refusal {
 	sent := c.form
 	if c.Method == "GET" {
 		sent = c.URL.Query()
 	}
 	for _, name := range t.refused(sent) {
-		return lacks("parameter " + name)
+		return unsupported("parameter " + name)
 	}
 	for _, name := range t.headers {
 		if len(c.Header.Values(name)) > 0 {
-			return lacks("header " + name)
+			return unsupported("header " + name)
 		}
 	}
 	return nil

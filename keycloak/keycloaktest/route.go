@@ -10,24 +10,24 @@ import (
 	"sync"
 )
 
-// oidc is where a realm's endpoints of OpenID Connect are.
+// oidc is the path of OpenID Connect endpoints below a realm.
 const oidc = "/protocol/openid-connect"
 
-// An endpoint is one path of a realm.
+// An endpoint is an endpoint of a realm.
 type endpoint struct {
 	methods []string
-	serve   func(*Realm, *call) answer
+	serve   func(*Realm, *call) response
 	cors    cors
 }
 
-// cors is how an endpoint treats pages of other origins.
+// cors configures cross-origin requests to an endpoint.
 type cors struct {
-	preflight string // the methods that a preflight is told; empty for an endpoint without CORS
-	public    bool   // everybody may read the answer
-	allow     string // the Allow header of OPTIONS instead
+	preflight string // the methods in preflight responses; empty for an endpoint without CORS
+	public    bool   // all origins may read the response
+	allow     string // the Allow header of OPTIONS responses, instead of preflight
 }
 
-// endpoints are what the stand-in has, by the path below /realms/{realm}.
+// endpoints are the implemented endpoints by path below /realms/{realm}.
 var endpoints = sync.OnceValue(func() map[string]endpoint {
 	const get, post = http.MethodGet, http.MethodPost
 	public, posted, got := cors{preflight: "GET", public: true}, cors{preflight: "POST, OPTIONS"},
@@ -59,9 +59,8 @@ var endpoints = sync.OnceValue(func() map[string]endpoint {
 	}
 })
 
-// keycloakOnly are paths, or beginnings of paths, that a Keycloak has below a realm and the
-// stand-in hasn't. They are answered with 501: a 404 would say something of Keycloak that isn't
-// true.
+// keycloakOnly are paths and path prefixes below a realm that Keycloak has and the stand-in
+// doesn't. They return 501: 404 would be wrong, since Keycloak has them.
 var keycloakOnly = []string{
 	"/account", "/broker", "/authz", "/clients-registrations", "/clients-managements",
 	"/login-actions", "/.well-known/uma2-configuration", "/clients",
@@ -71,35 +70,37 @@ var keycloakOnly = []string{
 	"/.well-known/webfinger",
 }
 
-// notImplemented answers for an endpoint that Keycloak has and the stand-in doesn't.
-func notImplemented(what string) answer {
-	return lacks(what).plain()
+// notImplemented is unsupported for endpoints that return a response.
+func notImplemented(feature string) response {
+	return unsupported(feature).plain()
 }
 
-// lacks refuses what Keycloak has and the stand-in doesn't.
-func lacks(what string) *refusal {
+// unsupported refuses a request that needs a feature of Keycloak that the stand-in lacks.
+func unsupported(feature string) *refusal {
 	return refuse(http.StatusNotImplemented, notInStandIn,
-		"this is keycloaktest, a stand-in for Keycloak in tests, and it has no "+what)
+		"this is keycloaktest, a stand-in for Keycloak in tests, and it has no "+feature)
 }
 
-// escapesLetters finds what a path needn't escape.
-var escapesLetters = regexp.MustCompile(
+// needlessEscape matches an escaped character that needs no escaping in a path.
+var needlessEscape = regexp.MustCompile(
 	`(?i)%(2d|2e|3\d|4[1-9a-f]|5[0-9a]|5f|6[1-9a-f]|7[0-9a]|7e)`)
 
-func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
+// route dispatches a request to its realm, or returns Keycloak's response to a path that is in
+// none.
+func (s *Server) route(w http.ResponseWriter, request *http.Request) response {
 	full := request.URL.EscapedPath()
 	if strings.Contains(full, ";") {
 		return badPath("invalidCharacter", "Request path contains invalid character ';'")
 	}
 	segments := strings.Split(request.URL.Path, "/")
-	if escapesLetters.MatchString(full) || strings.Contains(full, "//") ||
+	if needlessEscape.MatchString(full) || strings.Contains(full, "//") ||
 		slices.Contains(segments, "..") || slices.Contains(segments, ".") {
 		return badPath("missingNormalization", "Request path not normalized")
 	}
 	if full == "/" || full == s.prefix+"/" {
 		return notImplemented("page at /")
 	}
-	outside := failure(request, 404, "Unable to find matching target resource method").bare()
+	outside := frameworkError(request, 404, "Unable to find matching target resource method").bare()
 	below, ok := strings.CutPrefix(full, s.prefix)
 	if !ok || !strings.HasPrefix(below, "/") {
 		return outside
@@ -110,7 +111,7 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 			" endpoints; its Go methods change a realm")
 	}
 	if strings.HasPrefix(below, "/.well-known/") && !strings.HasPrefix(below, rootMetadata) {
-		return failure(request, 404, "HTTP 404 Not Found")
+		return frameworkError(request, 404, "HTTP 404 Not Found")
 	}
 	name, rest, inside := s.locate(request.URL)
 	if !inside || below == "/realms/" {
@@ -118,22 +119,23 @@ func (s *Server) answer(w http.ResponseWriter, request *http.Request) answer {
 	}
 	r := s.find(name)
 	if r == nil {
-		return failure(request, 404, "Realm does not exist")
+		return frameworkError(request, 404, "Realm does not exist")
 	}
-	out := r.answer(w, request, rest)
+	out := r.route(w, request, rest)
 	if rest == loginActions || strings.HasPrefix(rest, loginActions+"/") {
-		out = out.with("Cache-Control", noBack) // whatever it says
+		out = out.with("Cache-Control", neverCache)
 	}
 	return out
 }
 
-// loginActions is what the login page and its forms are below.
+// loginActions is the path of the login page and its forms.
 const loginActions = "/login-actions"
 
-// rootMetadata is where a realm's metadata is besides (RFC 8414 3.1).
+// rootMetadata is the second path of a realm's metadata (RFC 8414 3.1).
 const rootMetadata = "/.well-known/oauth-authorization-server/realms/"
 
-// locate is the realm that an address names, if it names one, and the path below it.
+// locate splits a URL into a realm's name and the path below the realm. inside is false if the URL
+// isn't below /realms/.
 func (s *Server) locate(address *url.URL) (realm, rest string, inside bool) {
 	below, ok := strings.CutPrefix(address.EscapedPath(), s.prefix)
 	if name, found := strings.CutPrefix(below, rootMetadata); found {
@@ -146,23 +148,25 @@ func (s *Server) locate(address *url.URL) (realm, rest string, inside bool) {
 	}
 	realm, err := url.PathUnescape(escaped)
 	if err != nil {
-		realm = "" // no realm's name
+		realm = "" // no realm has this name
 	}
 	return realm, strings.TrimSuffix(rest, "/"), ok && inside
 }
 
-// badPath refuses a path before it is looked up.
-func badPath(code, description string) answer {
-	return document(400, "", oauthError{code, description}).with("Content-Type",
+// badPath returns Keycloak's response to a malformed path.
+func badPath(code, description string) response {
+	return jsonResponse(400, "", oauthError{code, description}).with("Content-Type",
 		"application/json; charset=UTF-8").bare()
 }
 
-// bare drops the headers that Keycloak sets only on answers of a realm.
-func (a answer) bare() answer {
-	return answer{status: a.status, body: a.body}.with("Content-Type", a.header.Get("Content-Type"))
+// bare returns a without the headers that Keycloak sets only on responses of a realm.
+func (a response) bare() response {
+	bare := response{status: a.status, body: a.body}
+	return bare.with("Content-Type", a.header.Get("Content-Type"))
 }
 
-func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string) answer {
+// route dispatches a request to the endpoint at path rest and adds the CORS headers.
+func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string) response {
 	found, ok := endpoints()[rest]
 	if !ok {
 		for _, prefix := range keycloakOnly {
@@ -172,21 +176,21 @@ func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string
 		}
 		if strings.HasPrefix(rest, "/protocol/") && !strings.HasPrefix(rest, oidc+"/") &&
 			rest != oidc {
-			return failure(request, 404, "Protocol not found")
+			return frameworkError(request, 404, "Protocol not found")
 		}
-		return failure(request, 404, "HTTP 404 Not Found")
+		return frameworkError(request, 404, "HTTP 404 Not Found")
 	}
 	origin := request.Header.Get("Origin")
 	if request.Method == http.MethodOptions &&
 		(found.cors.preflight != "" || found.cors.allow != "") {
-		return found.cors.answer(origin)
+		return found.cors.preflightResponse(origin)
 	}
 	if !slices.Contains(found.methods, request.Method) &&
 		!(request.Method == http.MethodHead && slices.Contains(found.methods, http.MethodGet)) {
 		if strings.HasPrefix(rest, "/.well-known/") {
-			return failure(request, 404, "HTTP 404 Not Found")
+			return frameworkError(request, 404, "HTTP 404 Not Found")
 		}
-		return failure(request, 405, "HTTP 405 Method Not Allowed")
+		return frameworkError(request, 405, "HTTP 405 Method Not Allowed")
 	}
 	if found.cors.public && !strings.HasPrefix(rest, oidc) && !acceptsJSON(request, rest) {
 		return notAcceptable(request, rest)
@@ -196,21 +200,21 @@ func (r *Realm) answer(w http.ResponseWriter, request *http.Request, rest string
 		return refused.plain()
 	}
 	out := found.serve(r, c)
-	if origin == "" || !c.echo && !found.cors.public {
+	if origin == "" || !c.corsAllowed && !found.cors.public {
 		return out
 	}
 	out = out.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
 		"true")
 	if !found.cors.public {
-		out = out.with("Access-Control-Expose-Headers", c.exposed)
+		out = out.with("Access-Control-Expose-Headers", c.exposedHeaders)
 	}
 	return out
 }
 
-// answer tells a browser what it may ask from a page of another origin: Keycloak lets every origin
-// in, and refuses the request itself.
-func (c cors) answer(origin string) answer {
-	out := secured(answer{status: 200}).without("X-Frame-Options")
+// preflightResponse answers a preflight request. Keycloak allows all origins here and checks the
+// origin of the actual request.
+func (c cors) preflightResponse(origin string) response {
+	out := secured(response{status: 200}).without("X-Frame-Options")
 	if c.allow != "" {
 		return out.with("Allow", c.allow)
 	}
@@ -225,11 +229,11 @@ func (c cors) answer(origin string) answer {
 				"Access-Control-Request-Headers, DPoP, Content-Type, Authorization")
 }
 
-// failure is an answer of Keycloak's framework, for an unknown path or a wrong method: a page,
-// where a browser asks.
-func failure(request *http.Request, status int, text string) answer {
+// frameworkError is the response of Keycloak's web framework to an unknown path or wrong method. It
+// is a page if the client prefers HTML.
+func frameworkError(request *http.Request, status int, text string) response {
 	if !wantsPage(request) {
-		return document(status, "", oauthError{Error: text})
+		return jsonResponse(status, "", oauthError{Error: text})
 	}
 	message := "An internal server error has occurred"
 	if status == http.StatusNotFound {
@@ -238,33 +242,33 @@ func failure(request *http.Request, status int, text string) answer {
 	return errorPage(status, message)
 }
 
-// wantsPage reports whether a request prefers HTML to JSON.
+// wantsPage reports whether the request accepts HTML and not JSON.
 func wantsPage(request *http.Request) bool {
 	accept := request.Header.Get("Accept")
 	return (strings.Contains(accept, "text/html") || strings.Contains(accept, "text/*")) &&
 		!strings.Contains(accept, "application/json")
 }
 
-// acceptsJSON reports whether JSON is an answer to a request. Where metadata is asked for, Keycloak
-// knows more names for it.
+// acceptsJSON reports whether the request accepts JSON. For metadata, Keycloak recognizes more
+// media types as JSON.
 func acceptsJSON(request *http.Request, rest string) bool {
 	accept := strings.ToLower(request.Header.Get("Accept"))
-	kinds := []string{"application/json", "*/*", "application/*"}
+	types := []string{"application/json", "*/*", "application/*"}
 	if strings.HasPrefix(rest, "/.well-known/") {
-		kinds = append(kinds, "application/jwt", "*/json")
+		types = append(types, "application/jwt", "*/json")
 	}
 	return accept == "" || slices.ContainsFunc(strings.Split(accept, ","), func(entry string) bool {
-		kind, _, _ := strings.Cut(entry, ";")
-		kind = strings.TrimSpace(kind)
-		return slices.Contains(kinds, kind) || kind == "*" && len(kinds) > 3
+		mediaType, _, _ := strings.Cut(entry, ";")
+		mediaType = strings.TrimSpace(mediaType)
+		return slices.Contains(types, mediaType) || mediaType == "*" && len(types) > 3
 	})
 }
 
-// notAcceptable refuses to give metadata in another form than JSON.
-func notAcceptable(request *http.Request, rest string) answer {
+// notAcceptable is the response to a request that doesn't accept JSON.
+func notAcceptable(request *http.Request, rest string) response {
 	if strings.HasPrefix(rest, "/.well-known/") {
-		return failure(request, http.StatusNotAcceptable,
+		return frameworkError(request, http.StatusNotAcceptable,
 			"The accept header value did not match the value in @Produces").bare()
 	}
-	return failure(request, http.StatusNotAcceptable, "HTTP 406 Not Acceptable")
+	return frameworkError(request, http.StatusNotAcceptable, "HTTP 406 Not Acceptable")
 }

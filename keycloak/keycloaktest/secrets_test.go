@@ -13,7 +13,7 @@ import (
 )
 
 // What is read of a file, a realm keeps for as long as it lives, and prints if somebody prints it.
-func TestPrivateKeysAreNotKept(t *testing.T) {
+func TestImport_dropsSecrets(t *testing.T) {
 	der, err := x509.MarshalPKCS8PrivateKey(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))
 	if err != nil {
 		t.Fatal(err)
@@ -59,13 +59,13 @@ func TestPrivateKeysAreNotKept(t *testing.T) {
 	}
 	// it is at work, and keeps nothing of a file itself
 	server := map[uintptr]bool{reflect.ValueOf(kc).Pointer(): true}
-	if holds(reflect.ValueOf(realm), secret, server) {
+	if contains(reflect.ValueOf(realm), secret, server) {
 		t.Error("the realm keeps what must not be kept")
 	}
 }
 
 // holds reports whether a text is anywhere in a value.
-func holds(v reflect.Value, text string, seen map[uintptr]bool) bool {
+func contains(v reflect.Value, text string, seen map[uintptr]bool) bool {
 	switch v.Kind() {
 	case reflect.String:
 		return strings.Contains(v.String(), text)
@@ -75,24 +75,24 @@ func holds(v reflect.Value, text string, seen map[uintptr]bool) bool {
 		}
 		seen[v.Pointer()] = true
 		if v.Kind() == reflect.Pointer {
-			return holds(v.Elem(), text, seen)
+			return contains(v.Elem(), text, seen)
 		}
 		for _, key := range v.MapKeys() {
-			if holds(key, text, seen) || holds(v.MapIndex(key), text, seen) {
+			if contains(key, text, seen) || contains(v.MapIndex(key), text, seen) {
 				return true
 			}
 		}
 	case reflect.Interface:
-		return !v.IsNil() && holds(v.Elem(), text, seen)
+		return !v.IsNil() && contains(v.Elem(), text, seen)
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
-			if holds(v.Index(i), text, seen) {
+			if contains(v.Index(i), text, seen) {
 				return true
 			}
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if holds(v.Field(i), text, seen) {
+			if contains(v.Field(i), text, seen) {
 				return true
 			}
 		}

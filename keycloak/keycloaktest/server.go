@@ -17,70 +17,69 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A Config says how to start a Server. The zero value listens on a free port of 127.0.0.1 and has
-// no realm.
+// A Config configures a Server. The zero value listens on a free port of 127.0.0.1 and has no
+// realms.
 type Config struct {
-	// Realms are realm files, as Keycloak's --import-realm takes them: one with a list of realms is
-	// several, and the users of a file of their own are added to their realm.
+	// Realms are the contents of realm files, as for Keycloak's --import-realm. A file may hold
+	// several realms, or only users to add to a realm of another file.
 	Realms [][]byte
-	// ClientSecrets are the secrets of clients by client id, for realm files that were exported: an
-	// export masks them. They apply to every realm of the list.
+	// ClientSecrets are client secrets by client ID, for all realms of Realms. Files that Keycloak
+	// exported need them, because an export masks the secrets.
 	ClientSecrets map[string]string
-	// Listener is where to listen, and the server's from then on; nil means a free port of
-	// 127.0.0.1. A TCP address that isn't of loopback is refused: passwords pass here in the clear.
+	// Listener accepts the connections; nil means a free port of 127.0.0.1. Close closes it. A TCP
+	// listener must be on a loopback address, because passwords are sent in the clear.
 	Listener net.Listener
-	// PathPrefix comes before /realms: "/auth", as with Keycloak's --http-relative-path.
+	// PathPrefix precedes /realms in paths, like Keycloak's --http-relative-path: "/auth".
 	PathPrefix string
-	// PublicURL is the base of the issuer and of every URL that discovery names, as with Keycloak's
-	// --hostname; the default is URL.
+	// PublicURL is the base of the issuer and of the URLs in discovery documents, like Keycloak's
+	// --hostname. The default is the server's URL.
 	PublicURL string
-	// OwnKeys makes keys for this server's realms alone. Without it, the RSA keys that realms begin
-	// with are shared with the other servers of the process, since making one takes longer than
-	// most tests.
+	// OwnKeys generates RSA keys for this server only. Otherwise its realms start with keys shared
+	// by all servers of the process, because generating one takes longer than most tests.
 	OwnKeys bool
-	// Now is the clock; nil means time.Now. Advance is added to it. It may be called while a realm
-	// is locked, so that it must not call the server or its realms.
+	// Now is the clock, to which Advance adds; nil means time.Now. It must not call methods of the
+	// server or its realms, because it may be called while a realm is locked.
 	Now func() time.Time
-	// Logf, if set, is told why a person can't sign in where Keycloak's answer doesn't say: which
-	// fields an account lacks. New sets it to the Logf of its test.
+	// Logf, if set, logs why a user can't sign in where the response doesn't say, such as which
+	// profile fields are missing. New sets it to the test's Logf.
 	Logf func(format string, args ...any)
 }
 
-// A Server is a stand-in that listens. Make it with New or Start. Its methods may be called by
-// several goroutines at once.
+// A Server is a running stand-in. Create it with New or Start. Its methods are safe for concurrent
+// use.
 type Server struct {
-	// URL is the base of all endpoints, path prefix included, without a slash at its end.
+	// URL is the base URL of all endpoints: it includes the path prefix and has no trailing slash.
 	URL string
 
-	publicURL string
-	prefix    string
-	clock     func() time.Time
-	ownKeys   bool
-	listening *http.Server
-	ended     chan struct{} // closed when Serve has returned
-	failure   error         // why it returned, if it wasn't closed; read it once ended is closed
-	listener  *pausableListener
-	gone      context.Context // done once the server is closed; it ends what waits
-	close     context.CancelFunc
-	calls     *http.Client // for back-channel logout
+	publicURL    string
+	prefix       string
+	clock        func() time.Time
+	ownKeys      bool
+	httpServer   *http.Server
+	serveDone    chan struct{} // closed when Serve returns
+	serveErr     error         // Serve's error; valid once serveDone is closed
+	listener     *pausableListener
+	closed       context.Context // done when the server is closed
+	cancel       context.CancelFunc
+	noticeClient *http.Client // sends back-channel logouts
 
-	logMu sync.Mutex // guards logf, and is held while it is called
+	logMu sync.Mutex // guards logf, also during its calls
 	logf  func(format string, args ...any)
 
-	test TB // of New; nil for a server made by Start
+	test TB // passed to New; nil for a server created by Start
 
-	mu      sync.Mutex // guards the fields below
-	realms  map[string]*Realm
-	removed map[string]bool // the names of realms that were removed
-	made    int             // realms that were made, for their keys
-	offset  time.Duration
-	faults  []*Fault
-	log     []Request
-	counted map[string]int
+	mu         sync.Mutex // guards the fields below
+	realms     map[string]*Realm
+	removed    map[string]bool // names of removed realms
+	realmCount int             // including removed realms; see createKeys
+	offset     time.Duration
+	faults     []*Fault
+	log        []Request
+	counts     map[string]int
 }
 
-// Start starts a server. It fails when a realm file can't be read or asks for what the stand-in
-// doesn't have, and says what. Close stops it.
+// Start starts a server, which Close stops. It returns an error that gives the reason if a realm
+// file can't be imported.
 func Start(config Config) (*Server, error) {
 	listener := config.Listener
 	if listener == nil {
@@ -101,9 +100,9 @@ func Start(config Config) (*Server, error) {
 	}
 	s := &Server{
 		URL: "http://" + listener.Addr().String() + prefix, prefix: prefix, clock: config.Now,
-		ended: make(chan struct{}), listener: &pausableListener{Listener: listener},
-		realms: map[string]*Realm{}, removed: map[string]bool{}, counted: map[string]int{},
-		calls: newCaller(), ownKeys: config.OwnKeys, logf: config.Logf,
+		serveDone: make(chan struct{}), listener: &pausableListener{Listener: listener},
+		realms: map[string]*Realm{}, removed: map[string]bool{}, counts: map[string]int{},
+		noticeClient: newNoticeClient(), ownKeys: config.OwnKeys, logf: config.Logf,
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -121,54 +120,55 @@ func Start(config Config) (*Server, error) {
 		listener.Close()
 		return nil, err
 	}
-	s.gone, s.close = context.WithCancel(context.Background())
-	s.listening = &http.Server{
+	s.closed, s.cancel = context.WithCancel(context.Background())
+	s.httpServer = &http.Server{
 		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes: 64 << 10,
 		ReadTimeout:    30 * time.Second, IdleTimeout: 2 * time.Minute,
 	}
 	go func() {
-		defer close(s.ended)
-		if err := s.listening.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			s.failure = fmt.Errorf("keycloaktest: %w", err)
+		defer close(s.serveDone)
+		if err := s.httpServer.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			s.serveErr = fmt.Errorf("keycloaktest: %w", err)
 		}
 	}()
 	return s, nil
 }
 
-// Close stops the server and ends what is under way. It may be called again.
+// Close stops the server and aborts requests in flight. Calling it again does nothing.
 func (s *Server) Close() {
 	if s.listener == nil {
 		return
 	}
-	s.close()
+	s.cancel()
 	s.logMu.Lock()
-	s.logf = nil // a test that has ended mustn't be told anything
+	s.logf = nil // logging to a test that has ended panics
 	s.logMu.Unlock()
-	s.listening.Close()
-	<-s.ended
-	s.calls.CloseIdleConnections()
+	s.httpServer.Close()
+	<-s.serveDone
+	s.noticeClient.CloseIdleConnections()
 }
 
-// Err is what its Listener failed with, which ended the server: somebody else closed it, perhaps.
-// It is nil while the server answers, and when Close ended it.
+// Err returns the listener's error if that stopped the server, for example because the listener was
+// closed by other code. It returns nil while the server runs and after Close.
 func (s *Server) Err() error {
 	select {
-	case <-s.ended:
-		return s.failure
+	case <-s.serveDone:
+		return s.serveErr
 	default:
 		return nil
 	}
 }
 
-// TB is the part of testing.TB that New needs.
+// TB is the part of testing.TB that New uses.
 type TB interface {
 	Helper()
 	Fatalf(format string, args ...any)
 	Cleanup(func())
 }
 
-// New starts a server with these realm files for one test, and closes it when the test ends.
+// New starts a server with these realm files and closes it when the test ends. It fails the test if
+// a file can't be imported.
 func New(t TB, realms ...[]byte) *Server {
 	t.Helper()
 	config := Config{Realms: realms}
@@ -184,22 +184,24 @@ func New(t TB, realms ...[]byte) *Server {
 	return s
 }
 
-// An ImportOption changes how a realm file is read.
+// An ImportOption is an option of Server.Import.
 type ImportOption func(*importOptions)
 
 type importOptions struct {
 	secrets map[string]string
 }
 
-// WithClientSecrets gives the secrets of clients by client id: an exported realm masks them.
+// WithClientSecrets sets client secrets by client ID: the files that Keycloak exports mask them.
 func WithClientSecrets(secrets map[string]string) ImportOption {
 	return func(o *importOptions) { o.secrets = secrets }
 }
 
-// Import adds a realm from its file. It fails when the file can't be read, when Keycloak's import
-// would refuse it, and when the server has a realm of this name. A file with a list of realms adds
-// all of them, or none, and the first is returned. A file with nothing but the users of a realm
-// that is there, such as kc.sh export writes beside the realm's own, adds them to it.
+// Import adds the realm of a realm file. It returns an error if the file can't be parsed,
+// Keycloak's import would reject it, or the server already has a realm of this name.
+//
+// If the file has a list of realms, Import adds all of them or none, and returns the first. If the
+// file has only users, as kc.sh export writes them to separate files, Import adds them to their
+// realm, which must exist.
 func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
 	if s.listener == nil {
 		return nil, errNoServer
@@ -213,14 +215,13 @@ func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
 		return nil, err
 	}
 	if err := unusedSecrets(settings.secrets, realms...); err != nil {
-		s.withdraw(added)
+		s.removeAll(added)
 		return nil, err
 	}
 	return realms[0], nil
 }
 
-// unusedSecrets fails for a secret that is given for no client of the realms: its name is a
-// mistake.
+// unusedSecrets returns an error if none of the realms has a client that secrets names.
 func unusedSecrets(secrets map[string]string, realms ...*Realm) error {
 	for id := range secrets {
 		if !slices.ContainsFunc(realms, func(r *Realm) bool {
@@ -240,9 +241,9 @@ func (s *Server) importRealm(file []byte, settings importOptions) (*Realm, error
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 	}
-	taken := fmt.Errorf("keycloaktest: there is a realm %s already", document.Realm)
+	errExists := fmt.Errorf("keycloaktest: there is a realm %s already", document.Realm)
 	if s.find(document.Realm) != nil {
-		return nil, taken // before a key is made for nothing
+		return nil, errExists // without generating keys
 	}
 	r, err := newRealm(s, document, settings)
 	if err != nil {
@@ -250,22 +251,22 @@ func (s *Server) importRealm(file []byte, settings importOptions) (*Realm, error
 	}
 	r.ignored = ignored
 	s.mu.Lock()
-	place := s.made
-	s.made++
+	index := s.realmCount
+	s.realmCount++
 	s.mu.Unlock()
-	r.firstKeys(place) // which may take a while
+	r.createKeys(index) // takes a while, so without the lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.realms[r.name] != nil {
-		return nil, taken
+		return nil, errExists
 	}
 	s.realms[r.name] = r
 	return r, nil
 }
 
-// Realm returns the realm of a name. Where the server has none, and never had, it fails the test
-// that New was called with, and names the realms that there are. A server made by Start has no test
-// to fail: there, and for a realm that was removed, it returns nil, whose methods say so.
+// Realm returns the realm with this name. If the server never had such a realm, Realm fails the
+// test passed to New and lists the names of the realms. If the realm was removed, or the server was
+// created by Start and has no test to fail, Realm returns nil.
 func (s *Server) Realm(name string) *Realm {
 	if s.test != nil {
 		s.test.Helper()
@@ -289,7 +290,7 @@ func (s *Server) wasRemoved(name string) bool {
 	return s.removed[name]
 }
 
-// realmNames are the names of the realms that there are, for people.
+// realmNames lists the names of the server's realms for an error message.
 func (s *Server) realmNames() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -304,7 +305,7 @@ func (s *Server) realmNames() string {
 	return strings.Join(names, ", ")
 }
 
-// explain tells the author of a test what Keycloak's answer doesn't say.
+// explain logs details that Keycloak's response omits.
 func (s *Server) explain(format string, args ...any) {
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
@@ -317,23 +318,23 @@ var errNoServer = errors.New(
 	"keycloaktest: the zero Server doesn't listen: make one with keycloaktest.New or " +
 		"keycloaktest.Start")
 
-// Remove deletes a realm and reports whether there was one. Methods of the realm and of its users
-// that return an error fail from then on.
+// Remove deletes a realm and reports whether it existed. Afterwards, methods of the Realm and of
+// its Users return an error if their signature has one.
 func (s *Server) Remove(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, there := s.realms[name]
-	if there {
+	r, ok := s.realms[name]
+	if ok {
 		r.removed.Store(true)
 		s.removed[name] = true
 		delete(s.realms, name)
 	}
-	return there
+	return ok
 }
 
-// Now is the server's time.
+// Now returns the server's time.
 func (s *Server) Now() time.Time {
-	clock := s.clock // called without the lock: it is the caller's own
+	clock := s.clock // user code, so called without the lock
 	if clock == nil {
 		clock = time.Now
 	}
@@ -343,30 +344,30 @@ func (s *Server) Now() time.Time {
 	return now.Add(s.offset)
 }
 
-// Advance moves the server's clock, back when d is negative.
+// Advance moves the server's clock forward by d, or back if d is negative.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.offset += d
 }
 
-// serve is the way of every request: it is counted, may meet a fault, and is answered.
+// serve handles a request: it records the request, applies a fault if there is one, and responds.
 func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	defer recoverPanic(w)
 	fault := s.record(request)
-	if fault != nil && fault.before(s, w, request) {
+	if fault != nil && fault.apply(s, w, request) {
 		return
 	}
-	out := s.answer(w, request)
+	out := s.route(w, request)
 	if fault != nil && fault.Truncate {
-		cutShort(w, out)
+		writeTruncated(w, out)
 		return
 	}
 	out.write(w)
 }
 
-// recoverPanic logs a bug of the stand-in's own and answers for it; net/http would drop the
-// connection, as a fault does that was asked for.
+// recoverPanic logs a panic and responds with status 500. Without it, net/http would close the
+// connection, which looks like a Fault.
 func recoverPanic(w http.ResponseWriter) {
 	switch bug := recover(); bug {
 	case nil:
@@ -374,7 +375,7 @@ func recoverPanic(w http.ResponseWriter) {
 		panic(bug)
 	default:
 		log.Printf("keycloaktest: panic: %v\n%s", bug, debug.Stack())
-		document(http.StatusInternalServerError, "",
+		jsonResponse(http.StatusInternalServerError, "",
 			oauthError{notInStandIn, fmt.Sprintf("a bug of keycloaktest: panic: %v", bug)}).write(w)
 	}
 }

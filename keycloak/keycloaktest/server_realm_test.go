@@ -8,16 +8,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// named is the realm shop under another name.
-func named(name string) []byte {
-	plan := shop
-	plan.Name = name
-	return plan.File()
-}
-
 // A token of one realm must be worthless in another, or what mixes realms up is never found out.
-func TestRealmsOfOneServerHaveDifferentKeys(t *testing.T) {
-	kc := keycloaktest.New(t, named("one"), named("two"), named("three"))
+func TestServer_realmsHaveDifferentKeys(t *testing.T) {
+	kc := keycloaktest.New(t, shopNamed("one"), shopNamed("two"), shopNamed("three"))
 	owner := map[string]string{}
 	for _, name := range []string{"one", "two", "three"} {
 		for _, algorithm := range []string{"RS256", "HS512"} {
@@ -37,58 +30,58 @@ func TestRealmsOfOneServerHaveDifferentKeys(t *testing.T) {
 }
 
 // masked is the realm shop as an export writes it: without its clients' secrets.
-func masked(name string) []byte {
-	return []byte(strings.Replace(string(named(name)), `"shop-api-secret"`, `"**********"`, 1))
+func shopMasked(name string) []byte {
+	return []byte(strings.Replace(string(shopNamed(name)), `"shop-api-secret"`, `"**********"`, 1))
 }
 
-func TestClientSecrets(t *testing.T) {
+func TestConfig_ClientSecrets(t *testing.T) {
 	secrets := map[string]string{"shop-api": "shop-api-secret"}
-	kc, err := keycloaktest.Start(
-		keycloaktest.Config{Realms: [][]byte{masked("one"), masked("two")}, ClientSecrets: secrets})
-	succeed(t, err)
+	kc, err := keycloaktest.Start(keycloaktest.Config{
+		Realms: [][]byte{shopMasked("one"), shopMasked("two")}, ClientSecrets: secrets})
+	must(t, err)
 	defer kc.Close()
 	for _, name := range []string{"one", "two"} {
 		login(t, kc.Realm(name), "alice", "alice-password").wantOK(t)
 	}
-	imported, err := kc.Import(masked("three"), keycloaktest.WithClientSecrets(secrets))
-	succeed(t, err)
+	imported, err := kc.Import(shopMasked("three"), keycloaktest.WithClientSecrets(secrets))
+	must(t, err)
 	login(t, imported, "alice", "alice-password").wantOK(t)
 
 	// A secret that nobody gave is no secret: not even its mask opens the client.
-	closed, err := kc.Import(masked("four"))
-	succeed(t, err)
+	closed, err := kc.Import(shopMasked("four"))
+	must(t, err)
 	for _, secret := range []string{"shop-api-secret", "**********", ""} {
 		login(t, closed, "alice", "alice-password", "client_secret", secret).
 			wantRefused(t, 501,
 				"client shop-api: its secret is masked in the realm file: give it with "+
 					"WithClientSecrets")
 	}
-	succeed(t, closed.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
+	must(t, closed.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
 	login(t, closed, "alice", "alice-password").wantOK(t)
 }
 
-func TestImportAndRemove(t *testing.T) {
+func TestServer_Remove(t *testing.T) {
 	kc := keycloaktest.New(t)
 	realm, err := kc.Import(shop.File())
-	succeed(t, err)
+	must(t, err)
 	if kc.Realm("shop") != realm || realm.Name() != "shop" {
 		t.Error("the realm isn't the one that Realm gives")
 	}
 	kid := realm.SigningKey("RS256")
 	tokens := signIn(t, realm)
 	_, err = kc.Import(shop.File())
-	wantFailure(t, err, "there is a realm shop already")
+	wantError(t, err, "there is a realm shop already")
 	// The attempt must leave the realm alone, its sessions and keys too.
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 
 	if !kc.Remove("shop") || kc.Remove("shop") || kc.Realm("shop") != nil {
 		t.Error("the realm isn't removed, or twice")
 	}
-	if r := get(t, at(realm, "/certs")); r.status != http.StatusNotFound {
+	if r := get(t, oidcURL(realm, "/certs")); r.status != http.StatusNotFound {
 		t.Errorf("a realm that was removed answers %v", r)
 	}
 	again, err := kc.Import(shop.File())
-	succeed(t, err)
+	must(t, err)
 	if again.SigningKey("RS256") == kid {
 		t.Error("a realm made anew has the keys of the old one, whose tokens would be taken")
 	}

@@ -18,9 +18,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-func TestStartWithNothing(t *testing.T) {
+func TestStart_zeroConfig(t *testing.T) {
 	kc, err := keycloaktest.Start(keycloaktest.Config{})
-	succeed(t, err)
+	must(t, err)
 	defer kc.Close()
 	if !strings.HasPrefix(kc.URL, "http://127.0.0.1:") {
 		t.Errorf("URL is %s, want a port of 127.0.0.1", kc.URL)
@@ -29,13 +29,13 @@ func TestStartWithNothing(t *testing.T) {
 		t.Error("there is a realm that nobody asked for")
 	}
 	if r := get(t, kc.URL+"/realms/shop"); r.status != http.StatusNotFound ||
-		r.member("error") != "Realm does not exist" {
+		r.field("error") != "Realm does not exist" {
 		t.Errorf("a realm that isn't there answers %v", r)
 	}
 }
 
 // A start that fails must leave nothing behind, and say which of many files is wrong.
-func TestStartRefuses(t *testing.T) {
+func TestStart_errors(t *testing.T) {
 	for _, tt := range []struct {
 		name, file, want string
 	}{
@@ -47,7 +47,7 @@ func TestStartRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
-			succeed(t, err)
+			must(t, err)
 			defer listener.Close()
 			kc, err := keycloaktest.Start(
 				keycloaktest.Config{Realms: [][]byte{shop.File(), []byte(tt.file)},
@@ -55,7 +55,7 @@ func TestStartRefuses(t *testing.T) {
 			if err == nil {
 				kc.Close()
 			}
-			wantFailure(t, err, tt.want)
+			wantError(t, err, tt.want)
 			// so that Accept fails for another reason where it is open
 			listener.(*net.TCPListener).SetDeadline(time.Now())
 			if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
@@ -66,86 +66,77 @@ func TestStartRefuses(t *testing.T) {
 }
 
 // A recorder is a test that New may fail.
-type recorder struct {
+type fakeTB struct {
 	fatal   string
 	cleanup []func()
 }
 
-func (*recorder) Helper()            {}
-func (r *recorder) Cleanup(f func()) { r.cleanup = append(r.cleanup, f) }
-func (r *recorder) Fatalf(format string, args ...any) {
+func (*fakeTB) Helper()            {}
+func (r *fakeTB) Cleanup(f func()) { r.cleanup = append(r.cleanup, f) }
+func (r *fakeTB) Fatalf(format string, args ...any) {
 	r.fatal = fmt.Sprintf(format, args...)
 	runtime.Goexit()
 }
 
-func TestNewFailsItsTest(t *testing.T) {
-	var r recorder
-	var ended sync.WaitGroup
-	ended.Go(func() {
+func TestNew_error(t *testing.T) {
+	var r fakeTB
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		keycloaktest.New(&r, shop.File(), []byte("{}"))
 		t.Error("New went on")
 	})
-	ended.Wait()
+	wg.Wait()
 	if want := "keycloaktest: realm file: realm: missing"; r.fatal != want {
 		t.Errorf("the test failed with %q, want %q", r.fatal, want)
 	}
 }
 
-func TestNewClosesAtTheEndOfItsTest(t *testing.T) {
-	var r recorder
+func TestNew_cleanup(t *testing.T) {
+	var r fakeTB
 	kc := keycloaktest.New(&r, shop.File())
 	get(t, kc.Realm("shop").URL()).wantOK(t)
 	for _, f := range r.cleanup {
 		f()
 	}
-	wantGone(t, kc)
+	wantNotListening(t, kc)
 }
 
-// wantGone wants nobody to listen where a server was.
-func wantGone(t *testing.T, kc *keycloaktest.Server) {
-	t.Helper()
-	if conn, err := net.Dial("tcp", strings.TrimPrefix(kc.URL, "http://")); err == nil {
-		conn.Close()
-		t.Error("somebody listens at the port still")
-	}
-}
-
-func TestCloseTwice(t *testing.T) {
+func TestClose_twice(t *testing.T) {
 	kc, _ := start(t) // which closes it a third time
 	kc.Close()
-	var both sync.WaitGroup
+	var wg sync.WaitGroup
 	for range 2 {
-		both.Go(kc.Close)
+		wg.Go(kc.Close)
 	}
-	both.Wait()
-	wantGone(t, kc)
+	wg.Wait()
+	wantNotListening(t, kc)
 }
 
 // What hangs, and what waits for a slow answer, must not outlive the server: a test would wait for
 // it.
-func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+func TestClose_requestsInFlight(t *testing.T) {
 	faults := map[string]keycloaktest.Fault{"hanging": {Hang: true}, "slow": {Delay: time.Hour}}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			kc, realm := start(t)
 			kc.Fail(fault)
 			const n = 30
-			answers := make(chan error)
+			errs := make(chan error)
 			for range n {
 				go func() {
-					_, err := do(newRequest(t, http.MethodGet, at(realm, "/certs"), ""))
-					answers <- err
+					_, err := do(newRequest(t, http.MethodGet, oidcURL(realm, "/certs"), ""))
+					errs <- err
 				}()
 			}
-			eventually(t, "all requests have come", func() bool { return kc.Count("/certs") == n })
+			waitFor(t, "all requests have come", func() bool { return kc.Count("/certs") == n })
 			kc.Close()
 			for range n {
 				select {
-				case err := <-answers:
+				case err := <-errs:
 					if err == nil {
 						t.Error("a request was answered by a server that had closed")
 					}
-				case <-time.After(patience):
+				case <-time.After(waitTimeout):
 					t.Fatal("a request hangs on")
 				}
 			}
@@ -155,15 +146,15 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 
 // Tests run side by side, each with its own: what one does must not be seen by another. The race
 // detector looks on.
-func TestServersInParallel(t *testing.T) {
+func TestServers_parallel(t *testing.T) {
 	for i := range 6 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			kc, realm := start(t)
 			kid, err := realm.RotateKeys("ES256")
-			succeed(t, err)
+			must(t, err)
 			kc.Advance(time.Duration(i) * time.Hour)
-			succeed(t, user(t, realm, "alice").SetPassword(fmt.Sprint("password-", i)))
+			must(t, user(t, realm, "alice").SetPassword(fmt.Sprint("password-", i)))
 			for range 3 {
 				login(t, realm, "alice", fmt.Sprint("password-", i)).wantOK(t)
 			}
@@ -183,18 +174,18 @@ func TestServersInParallel(t *testing.T) {
 }
 
 // Everything may be called at once. Only the race detector can see whether that is so.
-func TestOneServerManyCallers(t *testing.T) {
+func TestServer_concurrentUse(t *testing.T) {
 	kc, realm := start(t)
 	alice := user(t, realm, "alice")
-	var all sync.WaitGroup
+	var wg sync.WaitGroup
 	var enough atomic.Bool
 	for _, call := range []func(){
 		func() { login(t, realm, "alice", "alice-password") },
 		func() { userinfo(t, realm, signIn(t, realm).AccessToken) },
-		func() { get(t, at(realm, "/certs")) },
+		func() { get(t, oidcURL(realm, "/certs")) },
 		func() { kc.Advance(time.Second); kc.Now(); kc.Advance(-time.Second) },
 		func() { kc.Fail(keycloaktest.Fault{Endpoint: "/revoke", Times: 1, Status: 500})() },
-		func() { kc.Requests(); kc.Count("/token"); kc.ForgetRequests() },
+		func() { kc.Requests(); kc.Count("/token"); kc.ResetRequests() },
 		func() {
 			realm.Keys()
 			realm.Sessions()
@@ -212,15 +203,15 @@ func TestOneServerManyCallers(t *testing.T) {
 		func() { realm.UpdateClient("shop-api", []byte(`{"attributes": {"a": "b"}}`)) },
 		func() {
 			alice.Update([]byte(`{"attributes": {"a": ["b"]}}`))
-			alice.Grant(keycloaktest.Role{Name: "r"})
+			alice.GrantRole(keycloaktest.Role{Name: "r"})
 		},
 		func() {
-			alice.Withdraw(keycloaktest.Role{Name: "r"})
+			alice.RevokeRole(keycloaktest.Role{Name: "r"})
 			alice.SetPassword("alice-password")
 		},
 		func() { // which takes the longest, for the keys that it makes
 			for n := 0; n < 3 && !enough.Load(); n++ {
-				if _, err := kc.Import(keycloaktest.Plan{Name: "other"}.File()); err != nil ||
+				if _, err := kc.Import(keycloaktest.RealmSpec{Name: "other"}.File()); err != nil ||
 					!kc.Remove("other") {
 					t.Errorf("a realm can't be added and removed: %v", err)
 				}
@@ -228,26 +219,26 @@ func TestOneServerManyCallers(t *testing.T) {
 			enough.Store(true)
 		},
 		func() {
-			realm.Mint(keycloaktest.Mint{})
+			realm.Mint(keycloaktest.TokenSpec{})
 			realm.SetNotBefore(time.Time{})
 			realm.UserByID(alice.ID())
 		},
 	} {
-		all.Go(func() {
+		wg.Go(func() {
 			for n := 0; n < 20 || !enough.Load(); n++ {
 				call()
 			}
 		})
 	}
-	all.Wait()
+	wg.Wait()
 }
 
-func TestPathPrefix(t *testing.T) {
+func TestConfig_PathPrefix(t *testing.T) {
 	for _, prefix := range []string{"/auth", "/auth/", "auth", "/"} {
 		t.Run(prefix, func(t *testing.T) {
 			kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
 				PathPrefix: prefix})
-			succeed(t, err)
+			must(t, err)
 			defer kc.Close()
 			path := strings.TrimSuffix("/"+strings.Trim(prefix, "/"), "/")
 			host, _ := strings.CutSuffix(strings.TrimPrefix(kc.URL, "http://"), path)
@@ -262,7 +253,7 @@ func TestPathPrefix(t *testing.T) {
 			}
 			issuer := get(t,
 				want+
-					"/.well-known/openid-configuration").wantOK(t).member("issuer")
+					"/.well-known/openid-configuration").wantOK(t).field("issuer")
 			if issuer !=
 				want {
 				t.Errorf("discovery names the issuer %s, want %s", issuer, want)
@@ -281,10 +272,10 @@ func TestPathPrefix(t *testing.T) {
 }
 
 // Behind a proxy, a Keycloak answers at one address and names another.
-func TestPublicURL(t *testing.T) {
+func TestConfig_PublicURL(t *testing.T) {
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
 		PublicURL: "https://id.example.com/sso/"})
-	succeed(t, err)
+	must(t, err)
 	defer kc.Close()
 	realm := kc.Realm("shop")
 	const public = "https://id.example.com/sso/realms/shop"
@@ -297,12 +288,12 @@ func TestPublicURL(t *testing.T) {
 		"issuer": public, "token_endpoint": public + "/protocol/openid-connect/token",
 		"jwks_uri": public + "/protocol/openid-connect/certs",
 	} {
-		if got := discovery.member(name); got != want {
+		if got := discovery.field(name); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
 	}
 	for _, text := range []string{signIn(t, realm).AccessToken,
-		login(t, realm, "alice", "alice-password").wantOK(t).member("access_token")} {
+		login(t, realm, "alice", "alice-password").wantOK(t).field("access_token")} {
 		if claims, err := verify(t, kc, realm, text); err != nil || claims["iss"] != public ||
 			realm.Issuer() != public {
 			t.Errorf("iss is %v (%v) and the realm's issuer %s, want %s", claims["iss"], err,
@@ -311,12 +302,12 @@ func TestPublicURL(t *testing.T) {
 	}
 }
 
-func TestListener(t *testing.T) {
+func TestConfig_Listener(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	succeed(t, err)
+	must(t, err)
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
 		Listener: listener})
-	succeed(t, err)
+	must(t, err)
 	defer kc.Close()
 	if want := "http://" + listener.Addr().String(); kc.URL != want {
 		t.Errorf("URL is %s, want %s", kc.URL, want)
@@ -326,23 +317,23 @@ func TestListener(t *testing.T) {
 		t.Errorf("while it answers, Err is %v", err)
 	}
 	// Its owner may close it first: no reason to bring the whole test binary down.
-	succeed(t, listener.Close())
-	eventually(t, "Err says why it ended", func() bool {
+	must(t, listener.Close())
+	waitFor(t, "Err says why it ended", func() bool {
 		return errors.Is(kc.Err(), net.ErrClosed)
 	})
-	wantGone(t, kc)
+	wantNotListening(t, kc)
 	kc.Close()
 }
 
-func TestClock(t *testing.T) {
+func TestConfig_Now(t *testing.T) {
 	noon := time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
 		Now: func() time.Time { return noon }})
-	succeed(t, err)
+	must(t, err)
 	defer kc.Close()
 	realm := kc.Realm("shop")
 	tokens := signIn(t, realm)
-	if iat := unverified(t, tokens.AccessToken)["iat"]; iat != float64(noon.Unix()) ||
+	if iat := parseClaims(t, tokens.AccessToken)["iat"]; iat != float64(noon.Unix()) ||
 		!kc.Now().Equal(noon) {
 		t.Errorf("iat is %v at %v, want %d", iat, kc.Now(), noon.Unix())
 	}
@@ -372,9 +363,9 @@ func TestClock(t *testing.T) {
 }
 
 // A mistake of the stand-in's own must be seen, and not look like a fault that was asked for.
-func TestPanicsAreLogged(t *testing.T) {
-	var said bytes.Buffer
-	log.SetOutput(&said)
+func TestServer_panic(t *testing.T) {
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
 	defer log.SetOutput(os.Stderr)
 	var broken atomic.Bool
 	kc, err := keycloaktest.Start(keycloaktest.Config{Now: func() time.Time {
@@ -383,28 +374,28 @@ func TestPanicsAreLogged(t *testing.T) {
 		}
 		return time.Now()
 	}})
-	succeed(t, err)
+	must(t, err)
 	// which were asked for, and are no news
 	for _, fault := range []keycloaktest.Fault{{Disconnect: true}, {Truncate: true}} {
-		heal := kc.Fail(fault)
+		remove := kc.Fail(fault)
 		if _, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err == nil {
 			t.Error("the fault isn't met")
 		}
-		heal()
+		remove()
 	}
-	if said.Len() > 0 {
-		t.Errorf("a fault that was asked for is logged: %s", said.String())
+	if logged.Len() > 0 {
+		t.Errorf("a fault that was asked for is logged: %s", logged.String())
 	}
 	broken.Store(true)
 	if r, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err != nil || r.status != 500 ||
-		r.member("error") != "not_in_keycloaktest" ||
-		!strings.Contains(r.member("error_description"), "a broken clock") {
+		r.field("error") != "not_in_keycloaktest" ||
+		!strings.Contains(r.field("error_description"), "a broken clock") {
 		t.Errorf("a server whose clock panics answers %v (%v), want 500 and the panic's text", r,
 			err)
 	}
 	kc.Close()
-	if !strings.Contains(said.String(), "a broken clock") ||
-		!strings.Contains(said.String(), "server_test.go") {
-		t.Errorf("the log says %q, want where it broke", said.String())
+	if !strings.Contains(logged.String(), "a broken clock") ||
+		!strings.Contains(logged.String(), "server_test.go") {
+		t.Errorf("the log says %q, want where it broke", logged.String())
 	}
 }

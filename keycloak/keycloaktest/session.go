@@ -10,102 +10,104 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A session is a user's single sign-on session, with the clients that take part in it. Its realm's
+// A session is a user's single sign-on session and the clients that take part in it. The realm's
 // lock guards it.
 type session struct {
 	id       string // sid, 24 characters
 	user     *user
 	offline  bool
 	started  time.Time
-	used     time.Time // when it was refreshed last
-	authTime time.Time // zero for a password grant: no login page was shown
+	lastUsed time.Time // by a refresh or a sign-in
+	authTime time.Time // zero after a password grant, which shows no login page
 	clients  map[string]*clientSession
 	notes    map[string]string
 	shortenedSession
 }
 
-// A clientSession is what one client has of a session.
+// A clientSession is a client's part of a session.
 type clientSession struct {
-	client  *client
-	started time.Time
-	used    time.Time
-	// as granted: names of client scopes, with openid when it was asked for
+	client   *client
+	started  time.Time
+	lastUsed time.Time
+	// granted client scopes, and openid if requested
 	scope []string
-	// of authentication, as Keycloak counts: 1 at a login page, 0 by single sign-on
-	level  string
-	first  bool              // its session began with it, for offline access
-	reuses map[string]*reuse // by reuse_id
+	// authentication level: "1" after the login page, "0" after single sign-on
+	level          string
+	startedSession bool                    // the session exists only for its offline access
+	families       map[string]*tokenFamily // by reuse_id
 	shortenedSession
 }
 
-// A shortenedSession was begun when it could last longer: the realm's settings were changed since
-// its last use. Keycloak has it still then, and says so.
+// A shortenedSession tells whether a session ended early because the realm's settings changed after
+// its last use. Keycloak still has such a session, and returns a different error for it.
 type shortenedSession struct {
-	at    time.Time // when the settings were changed
-	until time.Time // when it would have ended by the old ones
+	changed time.Time // when the settings changed
+	oldEnd  time.Time // the session's end under the old settings
 }
 
-// onlyShortened reports whether only the change of settings ended a session of that last use.
-func (s shortenedSession) onlyShortened(used, now time.Time) bool {
-	return !s.at.IsZero() && !s.at.Before(used) && now.Before(s.until)
+// isShortened reports whether a session would still be alive under the old settings. used is its
+// last use.
+func (s shortenedSession) isShortened(used, now time.Time) bool {
+	return !s.changed.IsZero() && !s.changed.Before(used) && now.Before(s.oldEnd)
 }
 
-// shortenAgain is what is remembered at another change, of a session that would end at until now.
-func (s shortenedSession) shortenAgain(used, now, until time.Time) shortenedSession {
-	if !s.at.IsZero() && !s.at.Before(used) && s.until.After(until) {
-		until = s.until
+// updated returns the state after another change of settings. used is the session's last use and
+// end its end under the settings before this change.
+func (s shortenedSession) updated(used, now, end time.Time) shortenedSession {
+	if !s.changed.IsZero() && !s.changed.Before(used) && s.oldEnd.After(end) {
+		end = s.oldEnd
 	}
-	return shortenedSession{now, until}
+	return shortenedSession{now, end}
 }
 
-// A reuse follows one line of single-use refresh tokens.
-type reuse struct {
-	id   string // of the token that was presented last
-	uses int
-	at   int64 // when a token was presented last that wasn't the one before, in seconds
+// A tokenFamily tracks the use of single-use refresh tokens that descend from one sign-in.
+type tokenFamily struct {
+	lastID string // the jti of the last token used
+	uses   int
+	since  int64 // when lastID was first used, in Unix seconds
 }
 
-// maxSessions is how many sessions a realm keeps; beyond that, the ones that were used longest ago
-// go.
+// maxSessions is the maximum number of sessions of a realm. Beyond it, the least recently used ones
+// are evicted.
 const maxSessions = 20_000
 
 func (r *Realm) newSession(u *user, offline bool, now time.Time) *session {
-	return r.keepSession(&session{id: opaque(24), user: u, offline: offline}, now)
+	return r.addSession(&session{id: opaque(24), user: u, offline: offline}, now)
 }
 
-// keepSession begins a session.
-func (r *Realm) keepSession(s *session, now time.Time) *session {
-	s.started, s.used, s.clients, s.notes = now, now, map[string]*clientSession{},
+// addSession starts a session.
+func (r *Realm) addSession(s *session, now time.Time) *session {
+	s.started, s.lastUsed, s.clients, s.notes = now, now, map[string]*clientSession{},
 		map[string]string{}
-	kept := r.sessions
+	sessions := r.sessions
 	if s.offline {
-		kept = r.offline
+		sessions = r.offline
 	}
-	forgetOld(kept, maxSessions, func(s *session) time.Time {
-		return s.used
+	evict(sessions, maxSessions, func(s *session) time.Time {
+		return s.lastUsed
 	}, func(s *session) bool { return !r.alive(s, now) })
-	kept[s.id] = s
+	sessions[s.id] = s
 	return s
 }
 
-// attach makes a client take part in a session, anew if it did before.
+// attach adds a client to the session, replacing the client's earlier part if there is one.
 func (s *session) attach(c *client, scope []string, now time.Time) *clientSession {
-	cs := &clientSession{client: c, started: now, used: now, scope: scope, level: "1",
-		reuses: map[string]*reuse{}}
+	cs := &clientSession{client: c, started: now, lastUsed: now, scope: scope, level: "1",
+		families: map[string]*tokenFamily{}}
 	s.clients[c.ClientID] = cs
 	return cs
 }
 
-func (r *Realm) sessionOf(id string, offline bool) *session {
+func (r *Realm) sessionByID(id string, offline bool) *session {
 	if offline {
 		return r.offline[id]
 	}
 	return r.sessions[id]
 }
 
-// liveSession is the session of an access or ID token of a client, which doesn't say whether it was
-// an offline one: the online session where it goes on with the client, or else the offline one of
-// its id. Where neither goes on, it is one of those that are left.
+// liveSession returns the session of a client's access or ID token, which doesn't tell whether the
+// session is offline: the online session if it is alive and has the client, or else the offline
+// session with this ID. If neither is alive, it returns either, or nil if there is none.
 func (r *Realm) liveSession(id, clientID string, now time.Time) *session {
 	online, offline := r.sessions[id], r.offline[id]
 	switch {
@@ -118,7 +120,7 @@ func (r *Realm) liveSession(id, clientID string, now time.Time) *session {
 	return offline
 }
 
-func (r *Realm) endSession(s *session) {
+func (r *Realm) deleteSession(s *session) {
 	if s.offline {
 		delete(r.offline, s.id)
 	} else {
@@ -126,33 +128,34 @@ func (r *Realm) endSession(s *session) {
 	}
 }
 
-// alive reports whether neither the idle timeout nor the longest life of a session has passed.
+// alive reports whether a session has exceeded neither its idle timeout nor its maximum lifespan.
 func (r *Realm) alive(s *session, now time.Time) bool {
-	return now.Unix() < r.ends(s).Unix() // Keycloak counts in seconds
+	return now.Unix() < r.sessionEnd(s).Unix() // Keycloak counts in seconds
 }
 
-// ends is when a session ends by the settings of now, unless it is used before.
-func (r *Realm) ends(s *session) time.Time {
+// sessionEnd returns when a session ends unless it is used again.
+func (r *Realm) sessionEnd(s *session) time.Time {
 	idle, maxLifespan := r.lifespans(s.offline)
-	end := s.used.Add(idle)
+	end := s.lastUsed.Add(idle)
 	if maxLifespan > 0 {
 		end = earlier(end, s.started.Add(maxLifespan))
 	}
 	return end
 }
 
-// clientAlive is alive for a client's part.
+// clientAlive is alive for a client's part of a session.
 func (r *Realm) clientAlive(cs *clientSession, s *session, now time.Time) bool {
-	end := r.clientEnds(cs, s)
+	end := r.clientSessionEnd(cs, s)
 	return end.IsZero() || now.Unix() < end.Unix()
 }
 
-// clientEnds is ends for a client's part; zero when it has no end of its own.
-func (r *Realm) clientEnds(cs *clientSession, s *session) time.Time {
+// clientSessionEnd is sessionEnd for a client's part of a session. It returns zero if that has no
+// end of its own.
+func (r *Realm) clientSessionEnd(cs *clientSession, s *session) time.Time {
 	idle, maxLifespan := r.clientLifespans(cs.client, s.offline)
 	var end time.Time
 	if idle > 0 {
-		end = cs.used.Add(idle)
+		end = cs.lastUsed.Add(idle)
 	}
 	if maxLifespan > 0 && (end.IsZero() || cs.started.Add(maxLifespan).Before(end)) {
 		end = cs.started.Add(maxLifespan)
@@ -160,45 +163,45 @@ func (r *Realm) clientEnds(cs *clientSession, s *session) time.Time {
 	return end
 }
 
-// settingsChange is told before the lifespans may change: sessions remember how long they would
-// have lasted.
-func (r *Realm) settingsChange(now time.Time) {
-	for _, kept := range []map[string]*session{r.sessions, r.offline} {
-		for _, s := range kept {
-			s.shortenedSession = s.shortenAgain(s.used, now, r.ends(s))
-			for _, part := range s.clients {
-				until := r.clientEnds(part, s)
-				if until.IsZero() {
-					until = r.ends(s)
+// recordLifespans records when the sessions end. It must be called before a change of settings.
+func (r *Realm) recordLifespans(now time.Time) {
+	for _, sessions := range []map[string]*session{r.sessions, r.offline} {
+		for _, s := range sessions {
+			s.shortenedSession = s.updated(s.lastUsed, now, r.sessionEnd(s))
+			for _, cs := range s.clients {
+				end := r.clientSessionEnd(cs, s)
+				if end.IsZero() {
+					end = r.sessionEnd(s)
 				}
-				part.shortenedSession = part.shortenAgain(part.used, now, until)
+				cs.shortenedSession = cs.updated(cs.lastUsed, now, end)
 			}
 		}
 	}
 }
 
-// lifespans are the idle timeout and the longest life of sessions; no longest life is 0.
+// lifespans returns the idle timeout and maximum lifespan of sessions; 0 means no maximum.
 func (r *Realm) lifespans(offline bool) (idle, maxLifespan time.Duration) {
-	set := r.settings
+	settings := r.settings
 	if !offline {
-		return lifespan(set.SSOSessionIdleTimeout, 1800), lifespan(set.SSOSessionMaxLifespan, 36000)
+		return lifespan(settings.SSOSessionIdleTimeout, 1800),
+			lifespan(settings.SSOSessionMaxLifespan, 36000)
 	}
-	idle = lifespan(set.OfflineSessionIdleTimeout, 2592000)
-	if set.OfflineMaxLifespanEnabled {
-		maxLifespan = lifespan(set.OfflineSessionMaxLifespan, 5184000)
+	idle = lifespan(settings.OfflineSessionIdleTimeout, 2592000)
+	if settings.OfflineMaxLifespanEnabled {
+		maxLifespan = lifespan(settings.OfflineSessionMaxLifespan, 5184000)
 	}
 	return idle, maxLifespan
 }
 
-// lifespan is that of a session: 0 means Keycloak's default.
-func lifespan(set *int, absent int) time.Duration {
-	if n := or(set, 0); n > 0 {
+// lifespan returns a session lifespan: the value, or fallback if the value is missing or 0.
+func lifespan(value *int, fallback int) time.Duration {
+	if n := valueOr(value, 0); n > 0 {
 		return seconds(n)
 	}
-	return seconds(absent)
+	return seconds(fallback)
 }
 
-// clientLifespans are those of a client's part; 0 means that of the session.
+// clientLifespans returns the lifespans of a client's part of a session; 0 means the session's.
 func (r *Realm) clientLifespans(c *client, offline bool) (idle, maxLifespan time.Duration) {
 	if offline {
 		return seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.idle.timeout",
@@ -212,53 +215,53 @@ func (r *Realm) clientLifespans(c *client, offline bool) (idle, maxLifespan time
 			r.settings.ClientSessionMaxLifespan))
 }
 
-// accessExpiry is when an access token that is issued now expires: never after the session.
+// accessExpiry returns when a new access token expires, which is never after its session.
 func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
-	lifespan := or(r.settings.AccessTokenLifespan, 300)
-	if own, err := strconv.Atoi(c.Attributes["access.token.lifespan"]); err == nil {
-		lifespan = own
+	lifespan := valueOr(r.settings.AccessTokenLifespan, 300)
+	if n, err := strconv.Atoi(c.Attributes["access.token.lifespan"]); err == nil {
+		lifespan = n
 	}
 	if lifespan == -1 { // as long as a session
-		lifespan = or(r.settings.SSOSessionMaxLifespan, 36000)
+		lifespan = valueOr(r.settings.SSOSessionMaxLifespan, 36000)
 	}
 	expiry := now.Add(seconds(lifespan))
-	// of a service account's, which has no session
+	// without a session, for service accounts
 	started, clientStarted, offline := now, now, false
 	if s != nil {
 		started, clientStarted, offline = s.started, cs.started, s.offline
 	}
 	_, maxLifespan := r.lifespans(offline)
-	_, clientMost := r.clientLifespans(c, offline)
+	_, clientMax := r.clientLifespans(c, offline)
 	if offline && !r.settings.OfflineMaxLifespanEnabled {
-		// the realm's doesn't count
-		clientMost = seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.max.lifespan",
+		// ignore the realm's maximum
+		clientMax = seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.max.lifespan",
 			0))
 	}
 	if maxLifespan > 0 {
 		expiry = earlier(expiry, started.Add(maxLifespan))
 	}
-	if clientMost > 0 {
-		expiry = earlier(expiry, clientStarted.Add(clientMost))
+	if clientMax > 0 {
+		expiry = earlier(expiry, clientStarted.Add(clientMax))
 	}
 	return expiry
 }
 
-// refreshExpiry is when a refresh token that is issued now expires; zero for never.
+// refreshExpiry returns when a new refresh token expires; zero means never.
 func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
 	idle, maxLifespan := r.lifespans(s.offline)
-	clientIdle, clientMost := r.clientLifespans(c, s.offline)
-	if s.offline && !r.settings.OfflineMaxLifespanEnabled { // only the session ends
+	clientIdle, clientMax := r.clientLifespans(c, s.offline)
+	if s.offline && !r.settings.OfflineMaxLifespanEnabled { // expires only with its session
 		return time.Time{}
 	}
-	if clientIdle > 0 { // even where it is longer
+	if clientIdle > 0 { // even if it is longer
 		idle = clientIdle
 	}
 	expiry := now.Add(idle)
 	if maxLifespan > 0 {
 		expiry = earlier(expiry, s.started.Add(maxLifespan))
 	}
-	if clientMost > 0 {
-		expiry = earlier(expiry, cs.started.Add(clientMost))
+	if clientMax > 0 {
+		expiry = earlier(expiry, cs.started.Add(clientMax))
 	}
 	return expiry
 }
@@ -270,52 +273,51 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// scopesFor resolves a scope parameter: the client's default scopes, the optional ones that it
-// names, and openid. It fails where the parameter names anything else.
-func (r *Realm) scopesFor(c *client, parameter string, given bool) ([]string, *refusal) {
+// resolveScopes returns the scopes granted for a scope parameter: the client's default scopes, and
+// openid and optional scopes if the parameter names them. It refuses any other name.
+func (r *Realm) resolveScopes(c *client, parameter string, given bool) ([]string, *refusal) {
 	granted := slices.Clone(c.defaultScopes)
 	if !given {
-		return granted, r.supportsGranted(c, granted)
+		return granted, r.checkGrantSupported(c, granted)
 	}
-	words := strings.Split(parameter, " ") // one blank between names, or it is refused
-	for parameter != "" && len(words) > 0 && words[len(words)-1] == "" {
-		words = words[:len(words)-1] // blanks at the end are nothing
+	names := strings.Split(parameter, " ") // Keycloak refuses two spaces in a row
+	for parameter != "" && len(names) > 0 && names[len(names)-1] == "" {
+		names = names[:len(names)-1] // trailing spaces are allowed
 	}
-	refused := len(words) == 0 && parameter == ""
-	for _, word := range words {
-		one := strings.HasPrefix(word, organization+":")
-		if (one || word == organization) && c.knowsOrganizations() {
+	refused := len(names) == 0 && parameter == ""
+	for _, name := range names {
+		single := strings.HasPrefix(name, organization+":")
+		if (single || name == organization) && c.knowsOrganizations() {
 			if !r.settings.OrganizationsEnabled {
-				continue // nobody is in one
+				continue // no user is in an organization
 			}
-			if one {
-				return nil, lacks("scope " + word)
+			if single {
+				return nil, unsupported("scope " + name)
 			}
 		}
-		known := word == "openid" || slices.Contains(c.defaultScopes, word) ||
-			slices.Contains(c.optionalScopes, word)
+		known := name == "openid" || slices.Contains(c.defaultScopes, name) ||
+			slices.Contains(c.optionalScopes, name)
 		if !known {
 			refused = true
 			break
 		}
-		if !slices.Contains(granted, word) {
-			granted = append(granted, word)
+		if !slices.Contains(granted, name) {
+			granted = append(granted, name)
 		}
 	}
 	if refused {
 		return nil, refuse(400, "invalid_scope", "Invalid scopes: "+parameter)
 	}
-	return granted, r.supportsGranted(c, granted)
+	return granted, r.checkGrantSupported(c, granted)
 }
 
-// supportsGranted refuses, by name, what the tokens of these scopes would have and the stand-in
-// can't do.
-func (r *Realm) supportsGranted(c *client, granted []string) *refusal {
-	wanted := realmfile.UseTokens
+// checkGrantSupported refuses scopes if their tokens would depend on an unsupported feature.
+func (r *Realm) checkGrantSupported(c *client, granted []string) *refusal {
+	use := realmfile.UseTokens
 	if slices.Contains(granted, "openid") {
-		wanted |= realmfile.UseIDToken
+		use |= realmfile.UseIDToken
 	}
-	if refused := r.supports(c, wanted); refused != nil {
+	if refused := r.checkSupported(c, use); refused != nil {
 		return refused
 	}
 	if r.settings.OrganizationsEnabled && r.settings.HasOrganizations {
@@ -326,11 +328,11 @@ func (r *Realm) supportsGranted(c *client, granted []string) *refusal {
 			}
 		}
 	}
-	return r.supportsScopes(granted, wanted)
+	return r.checkScopesSupported(granted, use)
 }
 
-// organization is the scope of the organizations that a user is in, all of them or, behind a colon,
-// one. A realm without organizations takes it, and grants nothing.
+// organization is the scope for a user's organizations; organization:name is the scope for one.
+// Realms without organizations accept both and grant nothing.
 const organization = "organization"
 
 func (c *client) knowsOrganizations() bool {
@@ -338,7 +340,7 @@ func (c *client) knowsOrganizations() bool {
 		slices.Contains(c.optionalScopes, organization)
 }
 
-// opaque is a random text of n characters, of the letters and digits that Keycloak uses.
+// opaque returns a random string of n characters of Keycloak's alphabet.
 func opaque(n int) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	out := make([]byte, n)

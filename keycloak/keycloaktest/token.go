@@ -23,26 +23,26 @@ import (
 // claims is the payload of a token.
 type claims = map[string]any
 
-// A grant is everything that tokens are made of. It is put together under the realm's lock.
+// A grant has everything needed to issue tokens. The realm's lock must be held to use it.
 type grant struct {
-	realm   *Realm
-	client  *client
-	user    *user
-	session *session       // nil for a service account without one
-	part    *clientSession // of the session; nil like it
-	scope   []string
-	kind    string // of the grant, two letters of the access token's id: ro, ac, rt, cc, dg
-	notes   map[string]string
-	nonce   string // of the request for a code; a refresh has none
-	now     time.Time
-	reuseID string // of the line of refresh tokens that goes on
-	// what the refresh token keeps, where a refresh asked for less than scope; else nil
-	granted []string
-	shown   bool // whether the answer's scope is granted, too
+	realm         *Realm
+	client        *client
+	user          *user
+	session       *session       // nil for a service account without a session
+	clientSession *clientSession // in session; nil if session is nil
+	scope         []string
+	shortcut      string // the grant type in the jti of access tokens: ro, ac, rt, cc or dg
+	notes         map[string]string
+	nonce         string // of the authorization request
+	now           time.Time
+	familyID      string // reuse_id of the refresh token; empty for a new family
+	// the scope of the refresh token if this refresh requested less; else nil
+	granted        []string
+	scopeIsGranted bool // whether the response's scope is granted instead of scope
 }
 
-// kept is the scope that refresh tokens carry on.
-func (g *grant) kept() []string {
+// refreshScope returns the scope of refresh tokens.
+func (g *grant) refreshScope() []string {
 	if g.granted != nil {
 		return g.granted
 	}
@@ -51,8 +51,8 @@ func (g *grant) kept() []string {
 
 func (g *grant) has(scope string) bool { return slices.Contains(g.scope, scope) }
 
-// mappers are those of the client and of the granted scopes; for userinfo, which goes by the
-// token's scope claim, of those that it shows.
+// mappers returns the protocol mappers of the client and the granted scopes. For userinfo, which
+// uses the token's scope claim, it omits scopes that aren't in the claim.
 func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	all := slices.Clone(g.client.ProtocolMappers)
 	for _, name := range g.scope {
@@ -66,18 +66,19 @@ func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	})
 }
 
-// permitted reports whether the user may have a scope: one with roles wants one of them.
+// permitted reports whether the user may have a scope. If the scope has roles, the user needs one
+// of them.
 func (g *grant) permitted(s *scope) bool {
 	if len(s.roles) == 0 {
 		return true
 	}
-	has := g.user.effectiveRoles()
+	roles := g.user.effectiveRoles()
 	return slices.ContainsFunc(expand(s.roles), func(r *role) bool {
-		return slices.Contains(has, r)
+		return slices.Contains(roles, r)
 	})
 }
 
-// scopeText is what the scope member of an answer and of an access token says.
+// scopeText returns the scope claim of access tokens.
 func (g *grant) scopeText() string {
 	var shown []string
 	if g.has("openid") {
@@ -92,22 +93,22 @@ func (g *grant) scopeText() string {
 	return strings.Join(shown, " ")
 }
 
-// answerScope is the scope member of the token endpoint's answer.
-func (g *grant) answerScope() string {
-	if !g.shown {
+// responseScope returns the scope in the token endpoint's response.
+func (g *grant) responseScope() string {
+	if !g.scopeIsGranted {
 		return g.scopeText()
 	}
 	all := *g
-	all.scope = g.kept()
+	all.scope = g.refreshScope()
 	return all.scopeText()
 }
 
 func (g *grant) lightweight() bool {
-	return g.client.attribute("client.use.lightweight.access.token.enabled")
+	return g.client.isTrue("client.use.lightweight.access.token.enabled")
 }
 
-// base are the claims that every token of a grant has.
-func (g *grant) base(typ, id string, expiry time.Time) claims {
+// baseClaims returns the claims that all tokens of a grant have.
+func (g *grant) baseClaims(typ, id string, expiry time.Time) claims {
 	out := claims{"iat": g.now.Unix(), "jti": id, "iss": g.realm.Issuer(), "typ": typ,
 		"azp": g.client.ClientID}
 	if !expiry.IsZero() {
@@ -129,46 +130,48 @@ func (g *grant) accessID() string {
 	if g.lightweight() {
 		token = "lt"
 	}
-	return session + token + g.kind + ":" + uuid.NewString()
+	return session + token + g.shortcut + ":" + uuid.NewString()
 }
 
-func (g *grant) access() claims {
+func (g *grant) accessClaims() claims {
 	typ := "Bearer"
-	if g.client.attribute("token.response.type.bearer.lower-case") {
+	if g.client.isTrue("token.response.type.bearer.lower-case") {
 		typ = "bearer"
 	}
-	out := g.base(typ, g.accessID(), g.realm.accessExpiry(g.client, g.session, g.part, g.now))
+	expiry := g.realm.accessExpiry(g.client, g.session, g.clientSession, g.now)
+	out := g.baseClaims(typ, g.accessID(), expiry)
 	out["scope"] = g.scopeText()
-	if g.session == nil { // who a service account is can't be looked up by a session
+	if g.session == nil { // a service account can't be looked up by its session
 		out["sub"] = g.user.ID
 	}
 	if g.lightweight() {
-		g.mapInto(out, realmfile.ForLightweight)
+		g.applyMappers(out, realmfile.ForLightweight)
 	} else {
-		g.mapInto(out, realmfile.ForAccess)
+		g.applyMappers(out, realmfile.ForAccess)
 	}
 	return out
 }
 
-func (g *grant) id(access claims) claims {
-	out := g.base("ID", uuid.NewString(), time.Unix(access["exp"].(int64), 0))
+func (g *grant) idClaims(access claims) claims {
+	out := g.baseClaims("ID", uuid.NewString(), time.Unix(access["exp"].(int64), 0))
 	out["aud"] = g.client.ClientID
 	out["sub"] = g.user.ID
 	if g.nonce != "" {
 		out["nonce"] = g.nonce
 	}
-	g.mapInto(out, realmfile.ForID)
+	g.applyMappers(out, realmfile.ForID)
 	return out
 }
 
-func (g *grant) refresh(access claims) claims {
+func (g *grant) refreshClaims(access claims) claims {
 	typ := "Refresh"
 	if g.session.offline {
 		typ = "Offline"
 	}
-	out := g.base(typ, uuid.NewString(), g.realm.refreshExpiry(g.client, g.session, g.part, g.now))
+	expiry := g.realm.refreshExpiry(g.client, g.session, g.clientSession, g.now)
+	out := g.baseClaims(typ, uuid.NewString(), expiry)
 	out["aud"] = g.realm.Issuer()
-	out["scope"] = strings.Join(g.kept(), " ")
+	out["scope"] = strings.Join(g.refreshScope(), " ")
 	out["prov"] = "default"
 	if audience, has := access["aud"]; has {
 		out["aud_x"] = audience
@@ -177,44 +180,45 @@ func (g *grant) refresh(access claims) claims {
 		out["sub"] = subject
 	}
 	if g.realm.settings.RevokeRefreshToken {
-		out["reuse_id"] = g.reuseID
-		if g.reuseID == "" {
+		out["reuse_id"] = g.familyID
+		if g.familyID == "" {
 			out["reuse_id"] = uuid.NewString()
 		}
 	}
 	return out
 }
 
-// An unsigned is a token that waits for its signature, which needs no lock and takes the time.
-type unsigned struct {
+// An unsignedToken is a token to be signed later. Signing is slow, so it happens without the lock.
+type unsignedToken struct {
 	typ    string // of the header
 	claims claims
 	key    *key
 }
 
-func (g *grant) unsigned(what claims, attribute, typ string) unsigned {
-	return unsigned{typ, what, g.realm.keys.signing(g.realm.algorithm(g.client, attribute))}
+func (g *grant) newUnsigned(what claims, attribute, typ string) unsignedToken {
+	return unsignedToken{typ, what, g.realm.keys.signingKey(g.realm.algorithm(g.client, attribute))}
 }
 
-// algorithm is what signs a client's tokens, by the attribute for their kind.
+// algorithm returns the signature algorithm of a client's tokens. attribute is the client attribute
+// for this kind of token.
 func (r *Realm) algorithm(c *client, attribute string) string {
 	return cmp.Or(c.Attributes[attribute], r.settings.DefaultSignatureAlgorithm, "RS256")
 }
 
-// sign writes a token as Keycloak does: the blanks in its header are Keycloak's.
-func (u unsigned) sign() string {
+// sign returns the signed token. The spaces in the header are as in Keycloak's tokens.
+func (u unsignedToken) sign() string {
 	header := `{"alg":` + quoted(u.key.algorithm) + `,"typ" : ` + quoted(u.typ) + `,"kid" : ` +
 		quoted(u.key.kid) + `}`
 	payload, err := json.Marshal(u.claims)
 	if err != nil {
-		// they were made here, of JSON
+		// impossible: all claims come from JSON or this package
 		panic("keycloaktest: claims that can't be written as JSON: " + err.Error())
 	}
 	return must(sign(header, payload, u.key))
 }
 
-// sign is a compact JWS (RFC 7515) of a header and a payload as they are. It fails when the key
-// isn't of the algorithm.
+// sign returns the compact JWS (RFC 7515) of a header and payload. It returns an error if the key
+// doesn't fit its algorithm.
 func sign(header string, payload []byte, k *key) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
 	input := encode([]byte(header)) + "." + encode(payload)
@@ -227,7 +231,7 @@ func sign(header string, payload []byte, k *key) (string, error) {
 
 func quoted(text string) string { return string(must(json.Marshal(text))) }
 
-// tokenResponse is the body of the token endpoint's success.
+// tokenResponse is the body of a successful response of the token endpoint.
 type tokenResponse struct {
 	AccessToken      string `json:"access_token"`
 	ExpiresIn        int64  `json:"expires_in"`
@@ -240,34 +244,34 @@ type tokenResponse struct {
 	Scope            string `json:"scope"`
 }
 
-// An issue is an answer of the token endpoint whose tokens still wait for their signatures.
-type issue struct {
+// An unsignedResponse is a response of the token endpoint with tokens that aren't signed yet.
+type unsignedResponse struct {
 	response            tokenResponse
-	access, id, refresh *unsigned
+	access, id, refresh *unsignedToken
 }
 
-// issue makes the tokens of a grant. The caller holds the realm's lock.
-func (g *grant) issue(withRefresh bool) *issue {
-	access := g.access()
+// issue creates the tokens of a grant. The caller holds the realm's lock.
+func (g *grant) issue(withRefresh bool) *unsignedResponse {
+	access := g.accessClaims()
 	typ := "JWT"
-	if g.client.attribute("access.token.header.type.rfc9068") {
+	if g.client.isTrue("access.token.header.type.rfc9068") {
 		typ = "at+jwt"
 	}
-	signedAccess := g.unsigned(access, "access.token.signed.response.alg", typ)
-	out := &issue{access: &signedAccess, response: tokenResponse{
+	signedAccess := g.newUnsigned(access, "access.token.signed.response.alg", typ)
+	out := &unsignedResponse{access: &signedAccess, response: tokenResponse{
 		ExpiresIn: access["exp"].(int64) - g.now.Unix(), TokenType: access["typ"].(string),
-		Scope:           g.answerScope(),
+		Scope:           g.responseScope(),
 		NotBeforePolicy: max(g.realm.settings.NotBefore, g.user.NotBefore, g.client.NotBefore),
 	}}
 	if g.session != nil {
 		out.response.SessionState = g.session.id
 	}
-	if slices.Contains(g.kept(), "openid") {
-		id := g.unsigned(g.id(access), "id.token.signed.response.alg", "JWT")
+	if slices.Contains(g.refreshScope(), "openid") {
+		id := g.newUnsigned(g.idClaims(access), "id.token.signed.response.alg", "JWT")
 		out.id = &id
 	}
 	if withRefresh {
-		refresh := unsigned{"JWT", g.refresh(access), g.realm.keys.signing("HS512")}
+		refresh := unsignedToken{"JWT", g.refreshClaims(access), g.realm.keys.signingKey("HS512")}
 		out.refresh = &refresh
 		if expiry, has := refresh.claims["exp"]; has {
 			out.response.RefreshExpiresIn = expiry.(int64) - g.now.Unix()
@@ -276,22 +280,22 @@ func (g *grant) issue(withRefresh bool) *issue {
 	return out
 }
 
-// sign makes the answer. It is called without the realm's lock.
-func (i *issue) sign() tokenResponse {
-	out := i.response
-	out.AccessToken = i.access.sign()
-	if i.id != nil {
-		i.id.claims["at_hash"] = accessHash(i.id.key.algorithm, out.AccessToken)
-		out.IDToken = i.id.sign()
+// sign signs the tokens and returns the response. Call it without the realm's lock.
+func (u *unsignedResponse) sign() tokenResponse {
+	out := u.response
+	out.AccessToken = u.access.sign()
+	if u.id != nil {
+		u.id.claims["at_hash"] = accessHash(u.id.key.algorithm, out.AccessToken)
+		out.IDToken = u.id.sign()
 	}
-	if i.refresh != nil {
-		out.RefreshToken = i.refresh.sign()
+	if u.refresh != nil {
+		out.RefreshToken = u.refresh.sign()
 	}
 	return out
 }
 
-// accessHash is the at_hash claim (OpenID Connect Core 3.1.3.6): half of the hash of the ID token's
-// algorithm.
+// accessHash returns the at_hash claim (OpenID Connect Core 3.1.3.6): the first half of the access
+// token's hash, with the hash function of the ID token's algorithm.
 func accessHash(algorithm, accessToken string) string {
 	hash := crypto.SHA256
 	switch {
@@ -308,15 +312,15 @@ func accessHash(algorithm, accessToken string) string {
 
 var errToken = errors.New("not a token of this realm")
 
-// verified reads a token that this realm signed, whatever its lifetime. The caller holds the
-// realm's lock.
+// verified checks a token's signature and returns its claims, without checking its expiry. The
+// caller holds the realm's lock.
 func (r *Realm) verified(token string) (claims, error) {
 	parser := jwt.NewParser(jwt.WithoutClaimsValidation(),
 		jwt.WithValidMethods(realmfile.SignatureAlgorithms), jwt.WithStrictDecoding())
 	parsed, err := parser.ParseWithClaims(canonical(token), jwt.MapClaims{},
 		func(t *jwt.Token) (any, error) {
 			kid, _ := t.Header["kid"].(string)
-			k := r.keys.verifying(kid)
+			k := r.keys.verificationKey(kid)
 			if k == nil || k.algorithm != t.Method.Alg() {
 				return nil, errToken
 			}
@@ -328,14 +332,14 @@ func (r *Realm) verified(token string) (claims, error) {
 	return parsed.Claims.(jwt.MapClaims), nil
 }
 
-// expired reports whether a token's time is over: it is good until the second of exp has passed.
-func expired(held claims, now time.Time) bool {
-	exp := unix(held, "exp")
+// expired reports whether a token has expired. It is valid up to and including the second of exp.
+func expired(payload claims, now time.Time) bool {
+	exp := timeClaim(payload, "exp")
 	return exp != 0 && now.Unix() > exp
 }
 
-// text is a claim that is a text; a missing one is empty.
-func text(c claims, name string) string { s, _ := c[name].(string); return s }
+// stringClaim returns a string claim, or "" if it is missing.
+func stringClaim(c claims, name string) string { s, _ := c[name].(string); return s }
 
-// unix is a claim that is a time in seconds; a missing one is 0.
-func unix(c claims, name string) int64 { n, _ := c[name].(float64); return int64(n) }
+// timeClaim returns a time claim in Unix seconds, or 0 if it is missing.
+func timeClaim(c claims, name string) int64 { n, _ := c[name].(float64); return int64(n) }

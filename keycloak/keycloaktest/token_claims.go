@@ -13,46 +13,47 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// How a mapper's values become a claim, as Keycloak's OIDCAttributeMapperHelper does it.
+// This file turns a mapper's values into a claim, like Keycloak's OIDCAttributeMapperHelper.
 
-// putOne writes one value. It is never a list, whatever the mapper says.
-func (x *mapping) putOne(config map[string]string, value string) {
+// putOne sets the claim to a single value, even if the mapper is multivalued.
+func (x *mapperRun) putOne(config map[string]string, value string) {
 	x.put(cloneWith(config, "multivalued", "false"), []any{value})
 }
 
-// put writes values that aren't empty, as putAll does.
-func (x *mapping) put(config map[string]string, values []any) {
+// put is putAll without empty values.
+func (x *mapperRun) put(config map[string]string, values []any) {
 	x.putAll(config,
 		slices.DeleteFunc(slices.Clone(values), func(value any) bool { return value == "" }))
 }
 
-// putAll writes values under the claim's name, in the type that the mapper names: all of them if it
-// says so, or the first. A value that isn't of that type is null in a list, and nothing by itself.
-func (x *mapping) putAll(config map[string]string, values []any) {
+// putAll sets the mapper's claim to values, converted to the mapper's type: to all of them if the
+// mapper is multivalued, or else to the first. A value that can't be converted is null in a list,
+// and a single one is omitted.
+func (x *mapperRun) putAll(config map[string]string, values []any) {
 	path := splitClaim(config["claim.name"])
 	if len(values) == 0 || len(path) == 0 {
 		return
 	}
-	many := config["multivalued"] == "true"
-	if !many {
+	multivalued := config["multivalued"] == "true"
+	if !multivalued {
 		values = values[:1]
 	}
 	var typed []any
 	for _, value := range values {
 		converted, ok := convert(value, config["jsonType.label"])
-		if !ok && !many {
+		if !ok && !multivalued {
 			return
 		}
 		typed = append(typed, converted)
 	}
-	written := typed[0]
-	if len(path) > 1 { // exp.x would make an object of exp
-		written = claims{}
+	topLevel := typed[0]
+	if len(path) > 1 { // a claim exp.x would replace exp by an object
+		topLevel = claims{}
 	}
-	if !mayWrite(path[0], written) || path[0] == "acr" && x.target == realmfile.ForUserinfo {
+	if !mayWrite(path[0], topLevel) || path[0] == "acr" && x.target == realmfile.ForUserinfo {
 		return
 	}
-	into := x.into
+	into := x.claims
 	for _, step := range path[:len(path)-1] {
 		inner, ok := into[step].(claims)
 		if !ok {
@@ -65,16 +66,16 @@ func (x *mapping) putAll(config map[string]string, values []any) {
 	switch {
 	case len(path) == 1 && last == "acr":
 		into[last] = fmt.Sprint(typed[0])
-	case !many:
+	case !multivalued:
 		into[last] = typed[0]
 	default:
-		// Two mappers of one claim add to one list: microprofile-jwt and a group mapper share
-		// "groups".
-		before, _ := into[last].([]any)
-		all := slices.Clone(before)
+		// Mappers with the same claim add to the same list: the scope microprofile-jwt and a group
+		// mapper both write "groups".
+		existing, _ := into[last].([]any)
+		all := slices.Clone(existing)
 		for _, value := range typed {
-			if !slices.ContainsFunc(before, func(p any) bool {
-				return reflect.DeepEqual(p, value)
+			if !slices.ContainsFunc(existing, func(e any) bool {
+				return reflect.DeepEqual(e, value)
 			}) {
 				all = append(all, value)
 			}
@@ -83,8 +84,8 @@ func (x *mapping) putAll(config map[string]string, values []any) {
 	}
 }
 
-// mayWrite reports whether a mapper may write a claim: some are only the server's, some of one type
-// (observed, Keycloak 26.7.4).
+// mayWrite reports whether a mapper may set a claim to value: some claims are reserved, and some
+// must have a certain type (observed with Keycloak 26.7.4).
 func mayWrite(claim string, value any) bool {
 	switch claim {
 	case "iss", "exp", "iat", "jti", "typ", "nonce", "session_state", "scope":
@@ -102,8 +103,8 @@ func mayWrite(claim string, value any) bool {
 	return true
 }
 
-// splitClaim splits a.b.c. A dot of a name is written as \., and one at the beginning of a name is
-// part of it, too.
+// splitClaim splits a claim name a.b.c at its dots, except for escaped dots (\.) and, as in
+// Keycloak, a dot at the start of a part, which ends the splitting.
 func splitClaim(name string) []string {
 	var parts []string
 	part := ""
@@ -114,7 +115,7 @@ func splitClaim(name string) []string {
 			part += name[i : i+1]
 		case c != '.':
 			part += name[i : i+1]
-		case part == "": // what begins with a dot isn't split any further
+		case part == "": // starts with a dot
 			return append(parts, strings.ReplaceAll(name[i:], `\.`, "."))
 		default:
 			parts, part = append(parts, part), ""
@@ -126,7 +127,7 @@ func splitClaim(name string) []string {
 	return parts
 }
 
-// convert is a value in a mapper's type.
+// convert converts a value to a mapper's type.
 func convert(value any, label string) (any, bool) {
 	text, ok := value.(string)
 	if !ok {
@@ -143,7 +144,7 @@ func convert(value any, label string) (any, bool) {
 		return strings.EqualFold(text, "true"), true
 	case "JSON":
 		decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
-		decoder.UseNumber() // a number stays as it is written
+		decoder.UseNumber() // to keep numbers as written
 		var document any
 		err := decoder.Decode(&document)
 		if err == nil {
@@ -156,7 +157,7 @@ func convert(value any, label string) (any, bool) {
 	return text, true
 }
 
-// orNull is nothing where there is an error.
+// orNull returns (value, true), or (nil, false) if there is an error.
 func orNull(value any, err error) (any, bool) {
 	if err != nil {
 		return nil, false

@@ -7,35 +7,35 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// introspect answers servers: no page of another origin may see what it says.
-func (r *Realm) introspect(c *call) answer {
+// introspect serves introspection. It is for servers, so CORS is off.
+func (r *Realm) introspect(c *call) response {
 	out := r.introspection(c)
-	c.echo = false
+	c.corsAllowed = false
 	return out
 }
 
 // introspection is token introspection (RFC 7662). A token is active only for a client in its
 // audience.
-func (r *Realm) introspection(c *call) answer {
+func (r *Realm) introspection(c *call) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.closed(c); refused != nil {
+	if refused := r.checkAvailable(c); refused != nil {
 		return refused.plain()
 	}
-	by, refused := c.authenticated()
+	caller, refused := c.authenticateClient()
 	if refused != nil {
 		if refused.code == "unauthorized_client" {
 			refused = refuse(401, "invalid_client", "Client authentication failed.")
 		}
 		return refused.plain()
 	}
-	if by.PublicClient {
+	if caller.PublicClient {
 		return refuse(403, "invalid_request", "Client not allowed.").plain()
 	}
-	if refused := r.supports(by, realmfile.UseIntrospection); refused != nil {
+	if refused := r.checkSupported(caller, realmfile.UseIntrospection); refused != nil {
 		return refused.plain()
 	}
-	if repeats(c.form) {
+	if hasRepeated(c.form) {
 		return refuse(400, "invalid_request", "duplicated parameter").plain()
 	}
 	token, sent := c.param("token")
@@ -44,52 +44,53 @@ func (r *Realm) introspection(c *call) answer {
 	}
 	switch hint, hinted := c.param("token_type_hint"); {
 	case !hinted, hint == "access_token", hint == "refresh_token":
-		out, refused := r.introspected(by, token, hint == "refresh_token", c.now)
+		out, refused := r.introspected(caller, token, hint == "refresh_token", c.now)
 		if refused != nil {
 			return refused.plain()
 		}
-		return document(200, noCache, out)
+		return jsonResponse(200, noCache, out)
 	case hint == "requesting_party_token":
 		return notImplemented("introspection of requesting party tokens")
 	}
 	return refuse(400, "invalid_request", "Unsupported token type.").plain()
 }
 
-// introspected is what introspection says of a token: its claims anew, as an access token of this
-// moment would have them, of a lightweight token and an ID token too.
-func (r *Realm) introspected(by *client, token string, refresh bool,
+// introspected returns the claims that introspection returns for a token. As in Keycloak the
+// mappers run again, even for lightweight and ID tokens, so the claims reflect the user's current
+// state.
+func (r *Realm) introspected(caller *client, token string, refresh bool,
 	now time.Time) (claims, *refusal) {
 	inactive := claims{"active": false}
-	held, err := r.verified(token)
-	typ := text(held, "typ")
+	payload, err := r.verified(token)
+	typ := stringClaim(payload, "typ")
 	if err != nil || typ == "Logout" || refresh != (typ == "Refresh" || typ == "Offline") {
 		return inactive, nil
 	}
-	g, _ := r.grantOf(held, now)
+	g, _ := r.grantOf(payload, now)
 	if g == nil {
 		return inactive, nil
 	}
-	if refused := r.supports(g.client, realmfile.UseIntrospection); refused != nil {
+	if refused := r.checkSupported(g.client, realmfile.UseIntrospection); refused != nil {
 		return nil, refused
 	}
-	if refused := r.supportsScopes(g.scope, realmfile.UseIntrospection); refused != nil {
+	if refused := r.checkScopesSupported(g.scope, realmfile.UseIntrospection); refused != nil {
 		return nil, refused
 	}
-	if refresh && (g.client != by || g.superseded(held)) {
+	if refresh && (g.client != caller || g.alreadyUsed(payload)) {
 		return inactive, nil
 	}
 	out := claims{}
 	for _, name := range []string{"exp", "iat", "jti", "iss", "typ", "azp", "sid", "scope",
 		"nonce"} {
-		if value, has := held[name]; has {
+		if value, has := payload[name]; has {
 			out[name] = value
 		}
 	}
-	g.mapInto(out, realmfile.ForIntrospection)
+	g.applyMappers(out, realmfile.ForIntrospection)
 	if refresh {
-		(&mapping{into: out}).addAudience(r.Issuer())
+		(&mapperRun{claims: out}).addAudience(r.Issuer())
 	}
-	if !hasAudience(out["aud"], by.ClientID) && !refresh {
+	if !hasAudience(out["aud"], caller.ClientID) && !refresh {
 		return inactive, nil
 	}
 	out["client_id"], out["username"], out["token_type"], out["active"] = g.client.ClientID,
@@ -97,29 +98,29 @@ func (r *Realm) introspected(by *client, token string, refresh bool,
 	return out, nil
 }
 
-// superseded reports whether a single-use refresh token would be refused for having been used.
-func (g *grant) superseded(held claims) bool {
-	if !g.realm.settings.RevokeRefreshToken || g.part == nil {
+// alreadyUsed reports whether a single-use refresh token can't be used any more.
+func (g *grant) alreadyUsed(payload claims) bool {
+	if !g.realm.settings.RevokeRefreshToken || g.clientSession == nil {
 		return false
 	}
-	known := g.part.reuses[text(held, "reuse_id")]
-	if known == nil {
+	family := g.clientSession.families[stringClaim(payload, "reuse_id")]
+	if family == nil {
 		return false
 	}
-	if known.id == text(held, "jti") {
-		return known.uses > g.realm.settings.RefreshTokenMaxReuse
+	if family.lastID == stringClaim(payload, "jti") {
+		return family.uses > g.realm.settings.RefreshTokenMaxReuse
 	}
-	return unix(held, "iat") < known.at
+	return timeClaim(payload, "iat") < family.since
 }
 
-func hasAudience(aud any, wanted string) bool {
+func hasAudience(aud any, want string) bool {
 	switch aud := aud.(type) {
 	case string:
-		return aud == wanted
+		return aud == want
 	case []string:
-		return slices.Contains(aud, wanted)
+		return slices.Contains(aud, want)
 	case []any:
-		return slices.Contains(aud, any(wanted))
+		return slices.Contains(aud, any(want))
 	}
 	return false
 }

@@ -25,18 +25,18 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A key is one key of a realm, with what its provider says of it.
+// A key is a realm key with the settings of its key provider.
 type key struct {
 	kid       string
-	algorithm string // of JWA: RS256, HS512, RSA-OAEP ...
+	algorithm string // JWA algorithm: RS256, HS512, RSA-OAEP ...
 	use       string // sig or enc
 	material  string // RSA, HMAC, or a curve
 	// *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or []byte for HMAC; nil for Ed448
 	private     any
-	provider    string // its name in the realm file; empty: no provider of a file wants it
+	provider    string // name in the realm file, or empty
 	certificate *x509.Certificate
 	priority    int
-	passive     bool // still listed and verifying, but signs no more
+	passive     bool // published and used to verify, but not to sign
 }
 
 func (k *key) public() any {
@@ -46,17 +46,17 @@ func (k *key) public() any {
 	return k.private
 }
 
-// A keyRing is what a realm signs and verifies with. Its realm's lock guards it.
-type keyRing struct {
+// A keySet holds a realm's keys. The realm's lock guards it.
+type keySet struct {
 	realm string
 	keys  []*key
 }
 
-// active is the active key of an algorithm that has the highest priority; a newer one wins a tie.
-// It is nil where the realm has none.
-func (ring *keyRing) active(algorithm string) *key {
+// activeKey returns the active signing key of an algorithm with the highest priority, among equals
+// the newest, or nil.
+func (set *keySet) activeKey(algorithm string) *key {
 	var best *key
-	for _, k := range ring.keys {
+	for _, k := range set.keys {
 		if k.algorithm == algorithm && k.use == "sig" && !k.passive &&
 			(best == nil || k.priority >= best.priority) {
 			best = k
@@ -65,31 +65,31 @@ func (ring *keyRing) active(algorithm string) *key {
 	return best
 }
 
-// signing is the active key of an algorithm. Like Keycloak, a realm makes the key of an algorithm
-// that it has none of at the first use.
-func (ring *keyRing) signing(algorithm string) *key {
-	k := ring.active(algorithm)
+// signingKey returns the key that signs with an algorithm. Like Keycloak it generates a key if the
+// realm has none for the algorithm.
+func (set *keySet) signingKey(algorithm string) *key {
+	k := set.activeKey(algorithm)
 	if k == nil {
-		k = newKey(realmfile.MaterialOf(algorithm), algorithm, ring.realm)
+		k = newKey(realmfile.MaterialOf(algorithm), algorithm, set.realm)
 		k.priority = -100
-		ring.keys = append(ring.keys, k)
+		set.keys = append(set.keys, k)
 	}
 	return k
 }
 
-// unable says why nothing can be signed with an algorithm: a realm file may give it a key of
-// another kind, which Keycloak fails to sign with. It is "" where all is well.
-func (ring *keyRing) unable(algorithm string) string {
-	if k := ring.active(algorithm); k != nil && k.material != realmfile.MaterialOf(algorithm) {
+// signingProblem returns why the realm can't sign with an algorithm, or "". A realm file can
+// configure a key of the wrong type for an algorithm; Keycloak then fails to sign.
+func (set *keySet) signingProblem(algorithm string) string {
+	if k := set.activeKey(algorithm); k != nil && k.material != realmfile.MaterialOf(algorithm) {
 		return fmt.Sprintf("key provider %s: the algorithm %s with a key of %s is not supported",
 			k.provider, algorithm, k.material)
 	}
 	return ""
 }
 
-// verifying is the key of a kid, for verification; nil when the realm has none.
-func (ring *keyRing) verifying(kid string) *key {
-	for _, k := range ring.keys {
+// verificationKey returns the signing key with this kid, or nil.
+func (set *keySet) verificationKey(kid string) *key {
+	for _, k := range set.keys {
 		if k.kid == kid && k.use == "sig" {
 			return k
 		}
@@ -97,16 +97,16 @@ func (ring *keyRing) verifying(kid string) *key {
 	return nil
 }
 
-func (ring *keyRing) remove(kid string) bool {
-	before := len(ring.keys)
-	ring.keys = slices.DeleteFunc(ring.keys, func(k *key) bool { return k.kid == kid })
-	return len(ring.keys) < before
+func (set *keySet) remove(kid string) bool {
+	before := len(set.keys)
+	set.keys = slices.DeleteFunc(set.keys, func(k *key) bool { return k.kid == kid })
+	return len(set.keys) < before
 }
 
-// set is the realm's JSON Web Key Set (RFC 7517), as its certs endpoint publishes it: no HMAC keys.
-func (ring *keyRing) set() jwkset.JWKSMarshal {
+// jwks returns the realm's JSON Web Key Set (RFC 7517), which doesn't include HMAC keys.
+func (set *keySet) jwks() jwkset.JWKSMarshal {
 	out := jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{}}
-	for _, k := range ring.keys {
+	for _, k := range set.keys {
 		if k.material == "HMAC" {
 			continue
 		}
@@ -121,14 +121,15 @@ func (ring *keyRing) set() jwkset.JWKSMarshal {
 		}
 		jwk, err := jwkset.NewJWKFromKey(k.public(), options)
 		if err != nil {
-			panic(fmt.Sprintf("keycloaktest: a key of our own can't be written as a JWK: %v", err))
+			panic(fmt.Sprintf("keycloaktest: a generated key can't be written as a JWK: %v", err))
 		}
 		out.Keys = append(out.Keys, jwk.Marshal())
 	}
 	return out
 }
 
-// ed448JWK lists a key of Ed448, which Go doesn't have: it is a point without a known private key.
+// ed448JWK returns a JWK for an Ed448 key. Go lacks Ed448, so the public key is made up and nothing
+// can be signed with it.
 func ed448JWK(k *key) jwkset.JWKMarshal {
 	point := sha512.Sum512([]byte(k.kid))
 	return jwkset.JWKMarshal{
@@ -138,12 +139,12 @@ func ed448JWK(k *key) jwkset.JWKMarshal {
 	}
 }
 
-// newKey makes a key of RSA, HMAC or a curve, for a realm of this name.
+// newKey generates a key. material is RSA, HMAC or a curve; realm is the realm's name.
 func newKey(material, algorithm, realm string) *key {
 	k := &key{kid: uuid.NewString(), algorithm: algorithm, use: "sig", material: material}
 	switch material {
 	case "RSA":
-		return rsaKey(rsaKeys.fresh(), algorithm, realm)
+		return rsaKey(rsaKeys.newKey(), algorithm, realm)
 	case "HMAC":
 		secret := make([]byte, 128)
 		rand.Read(secret) // never fails (crypto/rand)
@@ -163,8 +164,8 @@ func newKey(material, algorithm, realm string) *key {
 	return k
 }
 
-// keyID is Keycloak's kid of a public key: the SHA-256 of its SubjectPublicKeyInfo, in base64url.
-// It isn't the thumbprint of RFC 7638.
+// keyID returns Keycloak's kid of a public key: the SHA-256 of its SubjectPublicKeyInfo in
+// base64url. It isn't the thumbprint of RFC 7638.
 func keyID(public any) string {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -174,7 +175,7 @@ func keyID(public any) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// rsaKey is a key of RSA, with the self-signed certificate that Keycloak publishes beside it.
+// rsaKey returns an RSA key with a self-signed certificate, which Keycloak publishes with the key.
 func rsaKey(private *rsa.PrivateKey, algorithm, realm string) *key {
 	use := "sig"
 	if strings.HasPrefix(algorithm, "RSA-") {
@@ -189,48 +190,48 @@ func rsaKey(private *rsa.PrivateKey, algorithm, realm string) *key {
 		private: private, certificate: must(x509.ParseCertificate(der))}
 }
 
-// rsaKeys makes the RSA keys of this process. An RSA key costs a tenth of a second and more, and a
-// test that doesn't rotate keys doesn't care which it gets; so the first realm of every server has
-// the same key, the second another, and so on: two realms of one server never share one.
-var rsaKeys rsaMaker
+// rsaKeys generates the RSA keys of this process. Generating one takes 0.1 seconds or more, and
+// most tests don't care which key a realm has. So the first realms of all servers share a key, the
+// second realms another, and so on: realms of the same server never share a key.
+var rsaKeys rsaKeyPool
 
-type rsaMaker struct {
+type rsaKeyPool struct {
 	mu     sync.Mutex // guards the field below
 	shared map[[2]int]func() *rsa.PrivateKey
 }
 
-// rsaKey is the key in place n of a realm that is in place realm of its server: shared, unless the
-// server wants its own.
+// rsaKey returns RSA key number n of realm number realm of the server. It is shared with other
+// servers unless Config.OwnKeys is set.
 func (s *Server) rsaKey(realm, n int) *rsa.PrivateKey {
 	if s.ownKeys {
-		return rsaKeys.fresh()
+		return rsaKeys.newKey()
 	}
-	return rsaKeys.nth(realm, n)
+	return rsaKeys.sharedKey(realm, n)
 }
 
-// encryptionKey is the one that every realm of this process lists; it is never used.
-var encryptionKey = sync.OnceValue(rsaKeys.fresh)
+// encryptionKey returns the encryption key of all realms of this process. Nothing uses it.
+var encryptionKey = sync.OnceValue(rsaKeys.newKey)
 
-// nth is a key that is shared by the realms in place n of their servers: the first, the second ...
-// of each.
-func (m *rsaMaker) nth(n, which int) *rsa.PrivateKey {
+// sharedKey returns RSA key number n that realm number realm of each server shares.
+func (m *rsaKeyPool) sharedKey(realm, n int) *rsa.PrivateKey {
 	m.mu.Lock()
-	made := m.shared[[2]int{n, which}]
-	if made == nil {
+	key := m.shared[[2]int{realm, n}]
+	if key == nil {
 		if m.shared == nil {
 			m.shared = map[[2]int]func() *rsa.PrivateKey{}
 		}
-		made = sync.OnceValue(m.fresh)
-		m.shared[[2]int{n, which}] = made
+		key = sync.OnceValue(m.newKey)
+		m.shared[[2]int{realm, n}] = key
 	}
 	m.mu.Unlock()
-	return made()
+	return key()
 }
 
-// fresh returns a new key, which no other call returns.
-func (*rsaMaker) fresh() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) }
+// newKey generates a key that isn't shared.
+func (*rsaKeyPool) newKey() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) }
 
-// must is for what only a broken random source or a bug of ours can make fail.
+// must returns value, or panics if err is set. It is for errors that only a broken random source or
+// a bug in this package can cause.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -238,26 +239,27 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// makeKeys makes the keys that the realm file wants. place is which realm of its server it is.
-func (r *Realm) makeKeys(place int) {
-	r.keys = keyRing{realm: r.name}
-	pairs, encrypting := 0, 0
-	for _, plan := range r.settings.Keys {
+// createFileKeys creates the keys that the realm file configures. index is the realm's index in its
+// server.
+func (r *Realm) createFileKeys(index int) {
+	r.keys = keySet{realm: r.name}
+	rsaCount, encryptionKeys := 0, 0
+	for _, spec := range r.settings.Keys {
 		var k *key
 		switch {
-		case plan.Material != "RSA":
-			k = newKey(plan.Material, plan.Algorithm, r.name)
-		case plan.Use == "enc" && encrypting == 0:
-			k = rsaKey(encryptionKey(), plan.Algorithm, r.name)
-			encrypting++
+		case spec.Material != "RSA":
+			k = newKey(spec.Material, spec.Algorithm, r.name)
+		case spec.Use == "enc" && encryptionKeys == 0:
+			k = rsaKey(encryptionKey(), spec.Algorithm, r.name)
+			encryptionKeys++
 		default:
-			k = rsaKey(r.server.rsaKey(place, pairs), plan.Algorithm, r.name)
-			pairs++
+			k = rsaKey(r.server.rsaKey(index, rsaCount), spec.Algorithm, r.name)
+			rsaCount++
 		}
-		k.use, k.priority, k.passive, k.provider = plan.Use, plan.Priority, plan.Passive,
-			plan.Provider
-		if plan.ID != "" {
-			k.kid = plan.ID
+		k.use, k.priority, k.passive, k.provider = spec.Use, spec.Priority, spec.Passive,
+			spec.Provider
+		if spec.ID != "" {
+			k.kid = spec.ID
 		}
 		r.keys.keys = append(r.keys.keys, k)
 	}

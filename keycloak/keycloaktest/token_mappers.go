@@ -7,50 +7,50 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A mapping is one run of a grant's mappers.
-type mapping struct {
+// A mapperRun is a run of a grant's protocol mappers.
+type mapperRun struct {
 	*grant
-	into   claims
+	claims claims
 	target realmfile.Target
-	roles  []*role // that the token may show
+	roles  []*role // that the token may contain
 }
 
-// mapperTypes are the protocol mappers that the stand-in has, by Keycloak's provider ids, in the
-// order in which they run: those that change roles come before those that show them. A grant reads
-// no other table, so a mapper that isn't here can't be answered wrongly.
+// mapperTypes are the supported protocol mappers by Keycloak's provider ID, in the order in which
+// they run: mappers that change roles run before mappers that write them to claims.
 var mapperTypes = []struct {
 	id         string
-	run        func(x *mapping, config map[string]string)
-	tokensOnly bool // says nothing at the userinfo endpoint, whatever its switches
-	accessOnly bool // is for access tokens alone, and on where it has no switch
+	run        func(x *mapperRun, config map[string]string)
+	tokensOnly bool // has no effect on userinfo, even if enabled for it
+	accessOnly bool // only for access tokens, and enabled by default
 }{
-	{"oidc-hardcoded-role-mapper", hardcodedRole, false, false},
+	{"oidc-hardcoded-role-mapper", addHardcodedRole, false, false},
 	{"oidc-role-name-mapper", renameRole, false, false},
-	{"oidc-audience-resolve-mapper", resolveAudience, true, true},
-	{"oidc-audience-mapper", hardcodedAudience, true, false},
-	{"oidc-sub-mapper", func(x *mapping, _ map[string]string) { x.into["sub"] = x.user.ID }, true, false},
-	{"oidc-usermodel-realm-role-mapper", realmRoles, false, false},
-	{"oidc-usermodel-client-role-mapper", clientRoles, false, false},
-	{"oidc-group-membership-mapper", groupMembership, false, false},
-	{"oidc-usermodel-attribute-mapper", userAttribute, false, false},
-	{"oidc-usermodel-property-mapper", userProperty, false, false},
-	{"oidc-full-name-mapper", fullName, false, false},
-	{"oidc-address-mapper", address, false, false},
-	{"oidc-hardcoded-claim-mapper", hardcodedClaim, false, false},
-	{"oidc-usersessionmodel-note-mapper", sessionNote, true, false},
-	{"oidc-acr-mapper", acr, true, false},
-	{"oidc-allowed-origins-mapper", allowedOrigins, true, true},
-	{"oidc-organization-membership-mapper", func(*mapping, map[string]string) {}, false, false}, // realms here have no organizations: organizationsEnabled is refused
+	{"oidc-audience-resolve-mapper", mapResolvedAudience, true, true},
+	{"oidc-audience-mapper", mapAudience, true, false},
+	{"oidc-sub-mapper", func(x *mapperRun, _ map[string]string) { x.claims["sub"] = x.user.ID }, true, false},
+	{"oidc-usermodel-realm-role-mapper", mapRealmRoles, false, false},
+	{"oidc-usermodel-client-role-mapper", mapClientRoles, false, false},
+	{"oidc-group-membership-mapper", mapGroups, false, false},
+	{"oidc-usermodel-attribute-mapper", mapUserAttribute, false, false},
+	{"oidc-usermodel-property-mapper", mapUserProperty, false, false},
+	{"oidc-full-name-mapper", mapFullName, false, false},
+	{"oidc-address-mapper", mapAddress, false, false},
+	{"oidc-hardcoded-claim-mapper", mapHardcodedClaim, false, false},
+	{"oidc-usersessionmodel-note-mapper", mapSessionNote, true, false},
+	{"oidc-acr-mapper", mapACR, true, false},
+	{"oidc-allowed-origins-mapper", mapAllowedOrigins, true, true},
+	{"oidc-organization-membership-mapper", func(*mapperRun, map[string]string) {}, false, false}, // no effect: organizations are unsupported
 }
 
-// changesRoles reports whether a mapper changes the roles that the others show: it has no switches.
+// changesRoles reports whether a mapper changes the roles that other mappers see. Such mappers
+// apply to all tokens.
 func changesRoles(id string) bool {
 	return id == "oidc-hardcoded-role-mapper" || id == "oidc-role-name-mapper"
 }
 
-// mapInto lets the grant's mappers write their claims.
-func (g *grant) mapInto(into claims, target realmfile.Target) {
-	x := &mapping{grant: g, into: into, target: target, roles: g.shownRoles()}
+// applyMappers adds the claims of the grant's protocol mappers.
+func (g *grant) applyMappers(into claims, target realmfile.Target) {
+	x := &mapperRun{grant: g, claims: into, target: target, roles: g.shownRoles()}
 	mappers := g.mappers(target)
 	for _, t := range mapperTypes {
 		if t.tokensOnly && target == realmfile.ForUserinfo {
@@ -60,18 +60,18 @@ func (g *grant) mapInto(into claims, target realmfile.Target) {
 			if m.ProtocolMapper != t.id {
 				continue
 			}
-			takes := target.Includes(m.Config)
+			applies := target.Includes(m.Config)
 			if t.accessOnly {
-				takes = target.IncludesAccessOnly(m.Config)
+				applies = target.IncludesAccessOnly(m.Config)
 			}
-			if changesRoles(t.id) || takes {
+			if changesRoles(t.id) || applies {
 				t.run(x, m.Config)
 			}
 		}
 	}
 }
 
-func groupMembership(x *mapping, config map[string]string) {
+func mapGroups(x *mapperRun, config map[string]string) {
 	var paths []any
 	for _, g := range x.user.groups {
 		path := g.path
@@ -83,7 +83,7 @@ func groupMembership(x *mapping, config map[string]string) {
 	x.put(cloneWith(config, "multivalued", "true"), paths)
 }
 
-func userAttribute(x *mapping, config map[string]string) {
+func mapUserAttribute(x *mapperRun, config map[string]string) {
 	var values []any
 	for _, value := range x.user.attribute(config["user.attribute"],
 		config["aggregate.attrs"] == "true") {
@@ -92,7 +92,7 @@ func userAttribute(x *mapping, config map[string]string) {
 	x.put(config, values)
 }
 
-func userProperty(x *mapping, config map[string]string) {
+func mapUserProperty(x *mapperRun, config map[string]string) {
 	switch name := config["user.attribute"]; name {
 	case "emailVerified":
 		x.putOne(config, strconv.FormatBool(x.user.EmailVerified))
@@ -101,11 +101,11 @@ func userProperty(x *mapping, config map[string]string) {
 	case "id":
 		x.putOne(config, x.user.ID)
 	case "username", "email", "firstName", "lastName":
-		userAttribute(x, cloneWith(config, "multivalued", "false"))
+		mapUserAttribute(x, cloneWith(config, "multivalued", "false"))
 	}
 }
 
-func fullName(x *mapping, _ map[string]string) {
+func mapFullName(x *mapperRun, _ map[string]string) {
 	var names []string
 	for _, name := range []string{x.user.FirstName, x.user.LastName} {
 		if name != "" {
@@ -113,11 +113,11 @@ func fullName(x *mapping, _ map[string]string) {
 		}
 	}
 	if len(names) > 0 {
-		x.into["name"] = strings.Join(names, " ")
+		x.claims["name"] = strings.Join(names, " ")
 	}
 }
 
-func address(x *mapping, config map[string]string) {
+func mapAddress(x *mapperRun, config map[string]string) {
 	out := claims{}
 	for claim, fallback := range map[string]string{
 		"formatted": "formatted", "street": "street", "locality": "locality", "region": "region",
@@ -135,17 +135,17 @@ func address(x *mapping, config map[string]string) {
 		}
 	}
 	if len(out) > 0 {
-		x.into["address"] = out
+		x.claims["address"] = out
 	}
 }
 
-func hardcodedClaim(x *mapping, config map[string]string) {
+func mapHardcodedClaim(x *mapperRun, config map[string]string) {
 	if value, set := config["claim.value"]; set {
 		x.putOne(config, value)
 	}
 }
 
-func sessionNote(x *mapping, config map[string]string) {
+func mapSessionNote(x *mapperRun, config map[string]string) {
 	name := config["user.session.note"]
 	value := x.notes[name]
 	if value == "" && x.session != nil {
@@ -159,18 +159,18 @@ func sessionNote(x *mapping, config map[string]string) {
 	}
 }
 
-// acr is the level of authentication, or the name that the client or the realm maps to it.
-func acr(x *mapping, _ map[string]string) {
+// mapACR writes the authentication level, or its name if the client or the realm configures one.
+func mapACR(x *mapperRun, _ map[string]string) {
 	level := "1"
-	if x.part != nil {
-		level = x.part.level
+	if x.clientSession != nil {
+		level = x.clientSession.level
 	}
 	for _, attributes := range []map[string]string{x.client.Attributes,
 		x.realm.settings.Attributes} {
 		names := realmfile.Levels(attributes)
 		for name, value := range names {
 			if value.String() == level {
-				x.into["acr"] = name
+				x.claims["acr"] = name
 				return
 			}
 		}
@@ -178,11 +178,11 @@ func acr(x *mapping, _ map[string]string) {
 			break
 		}
 	}
-	x.into["acr"] = level
+	x.claims["acr"] = level
 }
 
-func allowedOrigins(x *mapping, _ map[string]string) {
+func mapAllowedOrigins(x *mapperRun, _ map[string]string) {
 	if origins := x.realm.webOrigins(x.client); len(origins) > 0 {
-		x.into["allowed-origins"] = origins
+		x.claims["allowed-origins"] = origins
 	}
 }

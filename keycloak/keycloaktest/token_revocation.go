@@ -5,70 +5,70 @@ import (
 	"time"
 )
 
-// revoke is token revocation (RFC 7009): a refresh token's takes the client out of the session, an
-// access token's is for that token only.
-func (r *Realm) revoke(c *call) answer {
+// revoke serves token revocation (RFC 7009). Revoking a refresh token removes the client from the
+// session; revoking an access token affects only that token.
+func (r *Realm) revoke(c *call) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.closed(c); refused != nil {
+	if refused := r.checkAvailable(c); refused != nil {
 		return refused.plain()
 	}
-	by, refused := c.authenticated()
+	caller, refused := c.authenticateClient()
 	if refused != nil {
 		return refused.plain()
 	}
-	if by.BearerOnly {
+	if caller.BearerOnly {
 		return refuse(400, "invalid_client", "Bearer-only not allowed").plain()
 	}
-	if repeats(c.form) {
+	if hasRepeated(c.form) {
 		return refuse(400, "invalid_request", "duplicated parameter").plain()
 	}
-	if refused := c.allowed(by); refused != nil {
+	if refused := c.checkOrigin(caller); refused != nil {
 		return refused.plain()
 	}
 	token, sent := c.param("token")
 	if !sent {
 		return refuse(400, "invalid_request", "Token not provided").plain()
 	}
-	invalid := document(200, "", oauthError{"invalid_token", "Invalid token"})
-	held, err := r.verified(token)
-	if err != nil || text(held, "iss") != r.Issuer() {
+	invalid := jsonResponse(200, "", oauthError{"invalid_token", "Invalid token"})
+	payload, err := r.verified(token)
+	if err != nil || stringClaim(payload, "iss") != r.Issuer() {
 		return invalid
 	}
-	typ := text(held, "typ")
+	typ := stringClaim(payload, "typ")
 	if typ != "Refresh" && typ != "Offline" && !strings.EqualFold(typ, "Bearer") {
 		return refuse(400, "unsupported_token_type", "Unsupported token type").plain()
 	}
-	if text(held, "azp") != by.ClientID {
+	if stringClaim(payload, "azp") != caller.ClientID {
 		return refuse(400, "invalid_request", "Unmatching clients").plain()
 	}
-	if expired(held, c.now) {
+	if expired(payload, c.now) {
 		return invalid
 	}
-	done := secured(answer{status: 200})
-	id := text(held, "sid")
+	done := secured(response{status: 200})
+	id := stringClaim(payload, "sid")
 	if strings.EqualFold(typ, "Bearer") {
-		s := r.liveSession(id, by.ClientID, c.now)
+		s := r.liveSession(id, caller.ClientID, c.now)
 		if id != "" && (s == nil || !r.alive(s, c.now)) {
 			return invalid
 		}
-		r.revokeAccess(text(held, "jti"), time.Unix(unix(held, "exp"), 0), c.now)
+		r.revokeAccess(stringClaim(payload, "jti"), time.Unix(timeClaim(payload, "exp"), 0), c.now)
 		return done
 	}
-	s := r.sessionOf(id, typ == "Offline")
-	if s == nil || !r.alive(s, c.now) || s.clients[by.ClientID] == nil {
+	s := r.sessionByID(id, typ == "Offline")
+	if s == nil || !r.alive(s, c.now) || s.clients[caller.ClientID] == nil {
 		return invalid
 	}
-	delete(s.clients, by.ClientID)
+	delete(s.clients, caller.ClientID)
 	if len(s.clients) == 0 {
-		r.endSession(s)
+		r.deleteSession(s)
 	}
 	return done
 }
 
-// revokeAccess remembers a revoked access token until it would have expired.
+// revokeAccess records a revoked access token until it expires.
 func (r *Realm) revokeAccess(id string, until, now time.Time) {
-	forgetOld(r.revoked, maxSessions, func(until time.Time) time.Time {
+	evict(r.revoked, maxSessions, func(until time.Time) time.Time {
 		return until
 	}, func(until time.Time) bool { return !now.Before(until) })
 	r.revoked[id] = until

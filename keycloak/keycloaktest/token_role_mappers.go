@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// shownRoles are the user's roles that the client's scope lets through: all of them, or its own and
-// those that are mapped to it and to the granted scopes.
+// shownRoles returns the user's roles that the client's scope includes: all of them if the client
+// has full scope, or else the client's own roles and those mapped to the client or a granted scope.
 func (g *grant) shownRoles() []*role {
-	has := g.user.effectiveRoles()
+	roles := g.user.effectiveRoles()
 	if g.client.fullScope {
-		return has
+		return roles
 	}
 	allowed := slices.Clone(g.client.scopeMappings)
 	for _, r := range g.client.roles {
@@ -22,21 +22,23 @@ func (g *grant) shownRoles() []*role {
 		}
 	}
 	allowed = expand(allowed)
-	return slices.DeleteFunc(has, func(r *role) bool { return !slices.Contains(allowed, r) })
+	return slices.DeleteFunc(roles, func(r *role) bool { return !slices.Contains(allowed, r) })
 }
 
-// roleNamed is a role as mappers name it: its name, or client.name.
-func (r *Realm) roleNamed(text string) *role {
-	if dot := strings.LastIndex(text, "."); dot >= 0 {
-		if c := r.clients[text[:dot]]; c != nil && c.roles[text[dot+1:]] != nil {
-			return c.roles[text[dot+1:]]
+// roleNamed returns the role with this name in a mapper's configuration, which is client.role for a
+// client role.
+func (r *Realm) roleNamed(name string) *role {
+	if dot := strings.LastIndex(name, "."); dot >= 0 {
+		if c := r.clients[name[:dot]]; c != nil && c.roles[name[dot+1:]] != nil {
+			return c.roles[name[dot+1:]]
 		}
 	}
-	return r.roles[text]
+	return r.roles[name]
 }
 
-// hardcodedRole adds a role, even one that isn't there: what is before the last dot is the client.
-func hardcodedRole(x *mapping, config map[string]string) {
+// addHardcodedRole adds a role, even if it doesn't exist. The part before the last dot is the
+// client.
+func addHardcodedRole(x *mapperRun, config map[string]string) {
 	added := x.realm.roleNamed(config["role"])
 	if added == nil {
 		added = &role{name: config["role"]}
@@ -49,10 +51,10 @@ func hardcodedRole(x *mapping, config map[string]string) {
 	}
 }
 
-// renameRole shows a role under another name, or as another's: client.name.
-func renameRole(x *mapping, config map[string]string) {
-	at := slices.Index(x.roles, x.realm.roleNamed(config["role"]))
-	if at < 0 {
+// renameRole renames a role in the token. The new name may be that of a client role: client.role.
+func renameRole(x *mapperRun, config map[string]string) {
+	i := slices.Index(x.roles, x.realm.roleNamed(config["role"]))
+	if i < 0 {
 		return
 	}
 	renamed := &role{name: config["new.role.name"]}
@@ -60,27 +62,27 @@ func renameRole(x *mapping, config map[string]string) {
 		renamed = &role{name: name, client: client}
 	}
 	x.roles = slices.Clone(x.roles)
-	x.roles[at] = renamed
+	x.roles[i] = renamed
 }
 
-// addAudience keeps Keycloak's form of aud: a text for one, a list for several.
-func (x *mapping) addAudience(audience string) {
-	switch present := x.into["aud"].(type) {
+// addAudience adds an audience to the aud claim, a string for one audience and a list for several.
+func (x *mapperRun) addAudience(audience string) {
+	switch present := x.claims["aud"].(type) {
 	case nil:
-		x.into["aud"] = audience
+		x.claims["aud"] = audience
 	case string:
 		if present != audience {
-			x.into["aud"] = []string{present, audience}
+			x.claims["aud"] = []string{present, audience}
 		}
 	case []string:
 		if !slices.Contains(present, audience) {
-			x.into["aud"] = append(present, audience)
+			x.claims["aud"] = append(present, audience)
 		}
 	}
 }
 
-// resolveAudience adds the clients of which the user has a role, but for the one that asks.
-func resolveAudience(x *mapping, _ map[string]string) {
+// mapResolvedAudience adds the other clients in which the user has a role.
+func mapResolvedAudience(x *mapperRun, _ map[string]string) {
 	for _, r := range x.roles {
 		if r.client != "" && r.client != x.client.ClientID {
 			x.addAudience(r.client)
@@ -88,7 +90,7 @@ func resolveAudience(x *mapping, _ map[string]string) {
 	}
 }
 
-func hardcodedAudience(x *mapping, config map[string]string) {
+func mapAudience(x *mapperRun, config map[string]string) {
 	if audience := config["included.client.audience"]; audience != "" {
 		x.addAudience(audience)
 	} else if audience := config["included.custom.audience"]; audience != "" {
@@ -96,7 +98,7 @@ func hardcodedAudience(x *mapping, config map[string]string) {
 	}
 }
 
-func realmRoles(x *mapping, config map[string]string) {
+func mapRealmRoles(x *mapperRun, config map[string]string) {
 	var names []any
 	for _, r := range x.roles {
 		if r.client == "" {
@@ -106,15 +108,15 @@ func realmRoles(x *mapping, config map[string]string) {
 	x.putAll(config, names)
 }
 
-func clientRoles(x *mapping, config map[string]string) {
-	of := map[string][]any{}
+func mapClientRoles(x *mapperRun, config map[string]string) {
+	byClient := map[string][]any{}
 	var order []string
 	for _, r := range x.roles {
 		if r.client != "" {
-			if of[r.client] == nil {
+			if byClient[r.client] == nil {
 				order = append(order, r.client)
 			}
-			of[r.client] = append(of[r.client],
+			byClient[r.client] = append(byClient[r.client],
 				config["usermodel.clientRoleMapping.rolePrefix"]+r.name)
 		}
 	}
@@ -125,7 +127,7 @@ func clientRoles(x *mapping, config map[string]string) {
 		config := cloneWith(config, "claim.name",
 			strings.ReplaceAll(config["claim.name"], "${client_id}",
 				strings.ReplaceAll(id, ".", `\.`)))
-		x.putAll(config, of[id])
+		x.putAll(config, byClient[id])
 	}
 }
 

@@ -10,32 +10,32 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// grantOf puts together again what an access or ID token of this realm was made of: the session
-// must live, the user and the client too. The caller holds the realm's lock. The reason is what
-// userinfo says.
-func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
+// grantOf returns the grant of an access or ID token if its session, client and user are still
+// active. Otherwise it returns nil and userinfo's error description. The caller holds the realm's
+// lock.
+func (r *Realm) grantOf(payload claims, now time.Time) (g *grant, reason string) {
 	const failed = "Token verification failed"
-	issuedAt := unix(held, "iat")
-	c := r.clients[text(held, "azp")]
+	issuedAt := timeClaim(payload, "iat")
+	c := r.clients[stringClaim(payload, "azp")]
 	switch {
-	case text(held, "iss") != r.Issuer(), expired(held, now), issuedAt < r.settings.NotBefore,
-		c == nil,
-		now.Before(r.revoked[text(held, "jti")]):
+	case stringClaim(payload, "iss") != r.Issuer(), expired(payload, now),
+		issuedAt < r.settings.NotBefore, c == nil,
+		now.Before(r.revoked[stringClaim(payload, "jti")]):
 		return nil, failed
 	case !c.enabled:
 		return nil, "Client disabled"
 	case issuedAt < c.NotBefore:
 		return nil, failed
 	}
-	g = &grant{realm: r, client: c, scope: strings.Fields(text(held, "scope")), now: now}
-	id := text(held, "sid")
-	if id == "" { // a service account's, without a session
-		if sub, named := held["sub"]; c.serviceAccount == nil ||
+	g = &grant{realm: r, client: c, scope: strings.Fields(stringClaim(payload, "scope")), now: now}
+	id := stringClaim(payload, "sid")
+	if id == "" { // a service account's token without a session
+		if sub, named := payload["sub"]; c.serviceAccount == nil ||
 			named && sub != c.serviceAccount.ID {
 			return nil, "user_session_not_found"
 		}
 		g.user = c.serviceAccount
-		for _, name := range c.defaultScopes { // the token names only those that are shown
+		for _, name := range c.defaultScopes { // the scope claim may omit some
 			if !g.has(name) {
 				g.scope = append(g.scope, name)
 			}
@@ -46,19 +46,20 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 			return nil, "user_session_not_found"
 		}
 		if !r.alive(s, now) {
-			if s.onlyShortened(s.used, now) {
+			if s.isShortened(s.lastUsed, now) {
 				return nil, "session_expired"
 			}
 			return nil, "user_session_not_found"
 		}
-		g.session, g.user, g.part = s, s.user, s.clients[c.ClientID]
-		if g.part == nil {
+		g.session, g.user, g.clientSession = s, s.user, s.clients[c.ClientID]
+		if g.clientSession == nil {
 			return nil, "user_session_not_found"
 		}
-		if !r.clientAlive(g.part, s, now) && !g.part.onlyShortened(g.part.used, now) {
+		cs := g.clientSession
+		if !r.clientAlive(cs, s, now) && !cs.isShortened(cs.lastUsed, now) {
 			return nil, "user_session_not_found"
 		}
-		g.scope = g.part.scope
+		g.scope = g.clientSession.scope
 	}
 	if !g.user.Enabled {
 		return nil, "User disabled"
@@ -69,18 +70,18 @@ func (r *Realm) grantOf(held claims, now time.Time) (g *grant, reason string) {
 	return g, ""
 }
 
-// userinfo is the UserInfo endpoint (OpenID Connect Core 5.3). Its errors have no body (RFC 6750
-// 3).
-func (r *Realm) userinfo(c *call) answer {
+// userinfo serves the UserInfo endpoint (OpenID Connect Core 5.3). Its error responses have no body
+// (RFC 6750 3).
+func (r *Realm) userinfo(c *call) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	challenge := func(status int, code, description string) answer {
+	challenge := func(status int, code, description string) response {
 		header := `Bearer realm="` + r.name + `"`
-		c.exposed = "Access-Control-Allow-Methods, WWW-Authenticate"
+		c.exposedHeaders = "Access-Control-Allow-Methods, WWW-Authenticate"
 		if code != "" {
 			header += fmt.Sprintf(`, error=%q, error_description=%q`, code, description)
 		}
-		out := secured(answer{status: status}).with("WWW-Authenticate",
+		out := secured(response{status: status}).with("WWW-Authenticate",
 			header).with("Cache-Control", noStore).
 			with("Pragma", noCache).with("Content-Type", "text/plain;charset=utf-8")
 		if c.Method == http.MethodGet {
@@ -89,10 +90,10 @@ func (r *Realm) userinfo(c *call) answer {
 		return out
 	}
 	if len(c.Header.Values("Authorization")) > 1 {
-		return document(401, noStore, oauthError{Error: "HTTP 401 Unauthorized"})
+		return jsonResponse(401, noStore, oauthError{Error: "HTTP 401 Unauthorized"})
 	}
 	scheme, token, _ := strings.Cut(strings.TrimSpace(c.Header.Get("Authorization")), " ")
-	if strings.Contains(token, " ") { // another blank, or another word
+	if strings.Contains(token, " ") { // malformed
 		token = ""
 	}
 	if strings.EqualFold(scheme, "DPoP") {
@@ -111,35 +112,35 @@ func (r *Realm) userinfo(c *call) answer {
 	case sent:
 		token = inForm
 	}
-	c.echo = true
+	c.corsAllowed = true
 	if token == "" && !sent {
 		return challenge(401, "", "")
 	}
-	held, err := r.verified(token)
-	if err != nil || !strings.EqualFold(text(held, "typ"), "Bearer") {
+	payload, err := r.verified(token)
+	if err != nil || !strings.EqualFold(stringClaim(payload, "typ"), "Bearer") {
 		return challenge(401, "invalid_token", "Token verification failed")
 	}
-	g, reason := r.grantOf(held, c.now)
+	g, reason := r.grantOf(payload, c.now)
 	if g == nil {
 		return challenge(401, "invalid_token", reason)
 	}
-	if refused := c.allowed(g.client); refused != nil {
-		return refused.answer()
+	if refused := c.checkOrigin(g.client); refused != nil {
+		return refused.response()
 	}
-	if refused := r.supports(g.client, realmfile.UseUserinfo); refused != nil {
-		return refused.answer()
+	if refused := r.checkSupported(g.client, realmfile.UseUserinfo); refused != nil {
+		return refused.response()
 	}
-	if refused := r.supportsScopes(g.scope, realmfile.UseUserinfo); refused != nil {
-		return refused.answer()
+	if refused := r.checkScopesSupported(g.scope, realmfile.UseUserinfo); refused != nil {
+		return refused.response()
 	}
-	if !slices.Contains(strings.Fields(text(held, "scope")), "openid") {
+	if !slices.Contains(strings.Fields(stringClaim(payload, "scope")), "openid") {
 		return challenge(403, "insufficient_scope", "Missing openid scope")
 	}
-	if strings.Contains(strings.SplitN(text(held, "jti"), ":", 2)[0], "lt") {
+	if strings.Contains(strings.SplitN(stringClaim(payload, "jti"), ":", 2)[0], "lt") {
 		return challenge(401, "invalid_token",
 			"Lightweight access token not allowed for userinfo endpoint")
 	}
 	out := claims{"sub": g.user.ID}
-	g.mapInto(out, realmfile.ForUserinfo)
-	return document(200, noStore, out).and("Cache-Control", noCache)
+	g.applyMappers(out, realmfile.ForUserinfo)
+	return jsonResponse(200, noStore, out).withAdded("Cache-Control", noCache)
 }

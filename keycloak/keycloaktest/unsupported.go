@@ -7,54 +7,56 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// supports refuses, by name, a use by a client that would be answered wrongly.
-func (r *Realm) supports(c *client, u realmfile.Use) *refusal {
-	if what := u.Reasons(slices.Concat(r.settings.Unsupported, r.profile.Unsupported)); what != "" {
-		return refuse(501, notInStandIn, "realm "+r.name+": "+what)
+// checkSupported refuses a request by a client if it would need an unsupported feature, such as a
+// realm setting, a client setting or a key.
+func (r *Realm) checkSupported(c *client, u realmfile.Use) *refusal {
+	ofRealm := slices.Concat(r.settings.Unsupported, r.profile.Unsupported)
+	if problem := u.Reasons(ofRealm); problem != "" {
+		return refuse(501, notInStandIn, "realm "+r.name+": "+problem)
 	}
-	if what := u.Reasons(c.unsupported); what != "" {
-		return refuse(501, notInStandIn, "client "+c.ClientID+": "+what)
+	if problem := u.Reasons(c.unsupported); problem != "" {
+		return refuse(501, notInStandIn, "client "+c.ClientID+": "+problem)
 	}
-	signed := []string{}
+	algorithms := []string{}
 	for _, attribute := range slices.Sorted(maps.Keys(realmfile.SigningAttributes)) {
 		if realmfile.SigningAttributes[attribute]&u != 0 {
-			signed = append(signed, r.algorithm(c, attribute))
+			algorithms = append(algorithms, r.algorithm(c, attribute))
 		}
 	}
 	if u&(realmfile.UseTokens|realmfile.UseLogin) != 0 {
-		signed = append(signed, "HS512") // refresh tokens, and cookies
+		algorithms = append(algorithms, "HS512") // refresh tokens and cookies
 	}
-	for _, algorithm := range signed {
-		if what := r.keys.unable(algorithm); what != "" {
-			return refuse(501, notInStandIn, "realm "+r.name+": "+what)
+	for _, algorithm := range algorithms {
+		if problem := r.keys.signingProblem(algorithm); problem != "" {
+			return refuse(501, notInStandIn, "realm "+r.name+": "+problem)
 		}
 	}
 	return nil
 }
 
-// supportsScopes refuses, by name, scopes that would be answered wrongly.
-func (r *Realm) supportsScopes(names []string, u realmfile.Use) *refusal {
+// checkScopesSupported refuses scopes with unsupported protocol mappers.
+func (r *Realm) checkScopesSupported(names []string, u realmfile.Use) *refusal {
 	for _, name := range names {
 		if s := r.scopes[name]; s != nil {
-			if what := u.Reasons(s.unsupported); what != "" {
-				return refuse(501, notInStandIn, "client scope "+name+": "+what)
+			if problem := u.Reasons(s.unsupported); problem != "" {
+				return refuse(501, notInStandIn, "client scope "+name+": "+problem)
 			}
 		}
 	}
 	return nil
 }
 
-// hasNoSecret reports whether a client proves who it is in another way, such as by assertions that
-// it signs.
+// hasNoSecret reports whether a client authenticates without a secret, for example by signed
+// assertions.
 func (c *client) hasNoSecret() bool {
 	return !c.PublicClient && c.ClientAuthenticatorType != "" &&
 		c.ClientAuthenticatorType != "client-secret"
 }
 
-// knownSecret refuses a client whose secret an export has masked: there is no telling whether the
-// one of a request is right.
-func (c *client) knownSecret() *refusal {
-	if !c.secretIsUnknown || c.PublicClient {
+// checkSecretKnown refuses a client whose secret was masked by an export, because its secret can't
+// be checked.
+func (c *client) checkSecretKnown() *refusal {
+	if !c.secretUnknown || c.PublicClient {
 		return nil
 	}
 	return refuse(501, notInStandIn,

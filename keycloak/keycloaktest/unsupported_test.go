@@ -118,7 +118,7 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 // app is a client that may do everything.
 const app = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true, "serviceAccountsEnabled": true, "redirectUris": ["http://localhost:8000/*"]`
 
-var unfollowed = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+var noRedirectClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
 	return http.ErrUseLastResponse
 }}
 
@@ -128,23 +128,23 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	t.Helper()
 	refused := map[string]string{}
 	use := func(name string, send func() (*http.Response, error)) string {
-		answer, err := send()
+		resp, err := send()
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := url.QueryUnescape(answer.Header.Get("Location"))
+		back, err := url.QueryUnescape(resp.Header.Get("Location"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if strings.Contains(back, "error=not_in_keycloaktest") {
 			refused[name] = back
 		}
-		defer answer.Body.Close()
-		body, err := io.ReadAll(answer.Body)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if answer.StatusCode == http.StatusNotImplemented &&
+		if resp.StatusCode == http.StatusNotImplemented &&
 			strings.Contains(string(body), "not_in_keycloaktest") {
 			refused[name] = strings.ReplaceAll(string(body), `\"`, `"`)
 		}
@@ -173,7 +173,7 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	use("client_credentials", post("/token", "grant_type", "client_credentials"))
 	use("device", post("/auth/device"))
 	use("authorize", func() (*http.Response, error) {
-		return unfollowed.Get(r.EndpointURL("/auth") +
+		return noRedirectClient.Get(r.EndpointURL("/auth") +
 			"?client_id=app&response_type=code&scope=openid&redirect_uri=" +
 			url.QueryEscape("http://localhost:8000/x"))
 	})

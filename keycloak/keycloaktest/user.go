@@ -12,23 +12,25 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A user is a user with roles and groups resolved.
+// A user is a user of the realm file with roles and groups resolved.
 type user struct {
 	realmfile.User
-	password string
-	since    time.Time // when the password was set
-	otp      *otpCredential
-	roles    []*role
-	groups   []*group
+	password    string
+	passwordSet time.Time // when the password was set
+	otp         *otpCredential
+	roles       []*role
+	groups      []*group
 
-	consents map[string][]string // by client id: the scopes consented to
+	consents map[string][]string // the scopes consented to, by client ID
 	failures
 }
 
-func (u *user) setPassword(password string, now time.Time) { u.password, u.since = password, now }
+func (u *user) setPassword(password string, now time.Time) {
+	u.password, u.passwordSet = password, now
+}
 
-// attribute is the values of a user's property or attribute: its own, or those of the first group
-// that has some; with aggregate, all of them together.
+// attribute returns the values of a user's property or attribute, or else those of the first group
+// that has the attribute. If aggregate is set, it returns the values of the user and all groups.
 func (u *user) attribute(name string, aggregate bool) []string {
 	switch name {
 	case "username":
@@ -63,7 +65,7 @@ func nonEmpty(text string) []string {
 	return []string{text}
 }
 
-// effectiveRoles are a user's roles, those of its groups, and what they are composed of.
+// effectiveRoles returns the roles of the user and their groups, with composites expanded.
 func (u *user) effectiveRoles() []*role {
 	all := slices.Clone(u.roles)
 	for _, g := range u.groups {
@@ -74,7 +76,7 @@ func (u *user) effectiveRoles() []*role {
 	return expand(all)
 }
 
-// expand adds what roles are composed of. Composites may form a ring.
+// expand adds the roles that composite roles contain. Composites may form cycles.
 func expand(roles []*role) []*role {
 	var all []*role
 	seen := map[*role]bool{}
@@ -93,9 +95,9 @@ func expand(roles []*role) []*role {
 }
 
 func (r *Realm) buildUsers(importOptions) error {
-	for _, document := range r.settings.Users {
-		if _, err := r.addUser(document); err != nil {
-			return fmt.Errorf("user %s: %w", document.Username, err)
+	for _, rep := range r.settings.Users {
+		if _, err := r.addUser(rep); err != nil {
+			return fmt.Errorf("user %s: %w", rep.Username, err)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.clients)) {
@@ -106,9 +108,8 @@ func (r *Realm) buildUsers(importOptions) error {
 	return nil
 }
 
-// addServiceAccount gives a client that may have one the account that it acts as, unless it has
-// one. Left to Keycloak, the account has the default roles, and its client the scope that shows
-// what it is.
+// addServiceAccount creates the service account of a client that should have one and doesn't. As in
+// Keycloak, the account gets the default role and the client the scope service_account.
 func (r *Realm) addServiceAccount(c *client) error {
 	if !c.ServiceAccountsEnabled || c.serviceAccount != nil {
 		return nil
@@ -121,9 +122,9 @@ func (r *Realm) addServiceAccount(c *client) error {
 	if err != nil {
 		return fmt.Errorf("service account of %s: %w", c.ClientID, err)
 	}
-	c.accountIsMade = true
+	c.accountGenerated = true
 	if !r.settings.LateServiceAccountScope {
-		r.showServiceAccount(c)
+		r.addServiceAccountScope(c)
 	}
 	if c.AuthorizationEnabled {
 		c.roles["uma_protection"] = &role{name: "uma_protection", client: c.ClientID}
@@ -132,11 +133,10 @@ func (r *Realm) addServiceAccount(c *client) error {
 	return nil
 }
 
-// withdrawServiceAccount takes back what addServiceAccount did, for a file of users that lists the
-// account.
-func (r *Realm) withdrawServiceAccount(c *client) {
+// removeServiceAccount undoes addServiceAccount, when a users file contains the account.
+func (r *Realm) removeServiceAccount(c *client) {
 	r.unindex(c.serviceAccount)
-	c.serviceAccount, c.accountIsMade = nil, false
+	c.serviceAccount, c.accountGenerated = nil, false
 	if !slices.Contains(c.DefaultClientScopes, "service_account") {
 		c.defaultScopes = slices.DeleteFunc(c.defaultScopes, func(name string) bool {
 			return name == "service_account"
@@ -144,28 +144,28 @@ func (r *Realm) withdrawServiceAccount(c *client) {
 	}
 }
 
-// showServiceAccount gives a client the scope that shows what its service account is, if the realm
-// has it.
-func (r *Realm) showServiceAccount(c *client) {
+// addServiceAccountScope adds the scope service_account to a client with a service account, if the
+// realm has that scope.
+func (r *Realm) addServiceAccountScope(c *client) {
 	if c.ServiceAccountsEnabled && r.scopes["service_account"] != nil &&
 		!slices.Contains(c.defaultScopes, "service_account") {
 		c.defaultScopes = append(c.defaultScopes, "service_account")
 	}
 }
 
-// addUser resolves what a user's representation names.
-func (r *Realm) addUser(document realmfile.User) (*user, error) {
-	if document.ID == "" {
-		document.ID = uuid.NewString()
+// addUser adds a user, resolving the roles, groups and clients that rep names.
+func (r *Realm) addUser(rep realmfile.User) (*user, error) {
+	if rep.ID == "" {
+		rep.ID = uuid.NewString()
 	}
-	if r.users[document.ID] != nil {
-		return nil, fmt.Errorf("another user has the id %s", document.ID)
+	if r.users[rep.ID] != nil {
+		return nil, fmt.Errorf("another user has the id %s", rep.ID)
 	}
-	if err := r.nameUser(&document); err != nil {
+	if err := r.normalizeNames(&rep); err != nil {
 		return nil, err
 	}
-	u := &user{User: document, consents: map[string][]string{}}
-	for _, path := range document.Groups {
+	u := &user{User: rep, consents: map[string][]string{}}
+	for _, path := range rep.Groups {
 		g := r.groups["/"+strings.TrimPrefix(path, "/")]
 		if g == nil {
 			return nil, fmt.Errorf("the realm has no group %q", path)
@@ -174,16 +174,16 @@ func (r *Realm) addUser(document realmfile.User) (*user, error) {
 			u.groups = append(u.groups, g)
 		}
 	}
-	for _, credential := range document.Credentials {
+	for _, credential := range rep.Credentials {
 		if err := u.addCredential(credential, r.settings); err != nil {
 			return nil, err
 		}
 	}
-	u.since = r.server.Now()
-	if complaint := r.badPassword(u.User, u.password); complaint != "" && u.password != "" {
-		return nil, fmt.Errorf("credentials: %s", complaint)
+	u.passwordSet = r.server.Now()
+	if problem := r.passwordProblem(u.User, u.password); problem != "" && u.password != "" {
+		return nil, fmt.Errorf("credentials: %s", problem)
 	}
-	for _, consent := range document.Consents {
+	for _, consent := range rep.Consents {
 		if r.clients[consent.ClientID] == nil {
 			return nil, fmt.Errorf("clientConsents: the realm has no client %q", consent.ClientID)
 		}
@@ -194,58 +194,58 @@ func (r *Realm) addUser(document realmfile.User) (*user, error) {
 		}
 		u.consents[consent.ClientID] = consent.Scopes
 	}
-	of := r.clients[document.ServiceAccountOf]
+	owner := r.clients[rep.ServiceAccountOf]
 	switch {
-	case document.ServiceAccountOf == "":
-	case of == nil:
+	case rep.ServiceAccountOf == "":
+	case owner == nil:
 		return nil, fmt.Errorf("serviceAccountClientId: the realm has no client %q",
-			document.ServiceAccountOf)
-	case of.serviceAccount != nil:
+			rep.ServiceAccountOf)
+	case owner.serviceAccount != nil:
 		return nil, fmt.Errorf("serviceAccountClientId: the client %q has an account already",
-			document.ServiceAccountOf)
+			rep.ServiceAccountOf)
 	}
-	var err error // roles are last: those that aren't there are made
-	if u.roles, err = r.rolesOf(document.RealmRoles, document.ClientRoles, true); err != nil {
+	var err error // resolve roles last, because that creates missing ones
+	if u.roles, err = r.rolesOf(rep.RealmRoles, rep.ClientRoles, true); err != nil {
 		return nil, err
 	}
-	if of != nil {
-		of.serviceAccount = u
+	if owner != nil {
+		owner.serviceAccount = u
 	}
 	r.index(u)
 	return u, nil
 }
 
-// nameByEmail makes the e-mail address the username where the realm says so: Keycloak does it where
-// a user is added or changed, and an import leaves the names of its file alone.
-func (r *Realm) nameByEmail(document *realmfile.User) {
-	if r.settings.RegistrationEmailAsUsername && document.Email != "" &&
-		document.ServiceAccountOf == "" {
-		document.Username = document.Email
+// useEmailAsUsername sets the username to the email address if the realm is configured to. Keycloak
+// does this when a user is added or changed, but not on import.
+func (r *Realm) useEmailAsUsername(rep *realmfile.User) {
+	if r.settings.RegistrationEmailAsUsername && rep.Email != "" &&
+		rep.ServiceAccountOf == "" {
+		rep.Username = rep.Email
 	}
 }
 
-// nameUser writes a user's name and e-mail address as Keycloak does, and fails where another user
-// has them.
-func (r *Realm) nameUser(document *realmfile.User) error {
-	document.Username = strings.ToLower(document.Username)
-	document.Email = strings.ToLower(document.Email)
-	if len(document.Username) > maxNameLength {
+// normalizeNames lower-cases the username and email address, as Keycloak does. It returns an error
+// if another user has them.
+func (r *Realm) normalizeNames(rep *realmfile.User) error {
+	rep.Username = strings.ToLower(rep.Username)
+	rep.Email = strings.ToLower(rep.Email)
+	if len(rep.Username) > maxNameLength {
 		return fmt.Errorf("username is longer than %d bytes", maxNameLength)
 	}
-	if other := r.names[document.Username]; other != nil && other.ID != document.ID {
+	if other := r.names[rep.Username]; other != nil && other.ID != rep.ID {
 		return fmt.Errorf("another user has this name")
 	}
-	if !r.settings.DuplicateEmailsAllowed && r.emailTaken(document.Email, document.ID) {
-		return fmt.Errorf("another user has the e-mail address %s", document.Email)
+	if !r.settings.DuplicateEmailsAllowed && r.emailTaken(rep.Email, rep.ID) {
+		return fmt.Errorf("another user has the e-mail address %s", rep.Email)
 	}
 	return nil
 }
 
-// maxNameLength is the longest name that a user may have, in bytes.
+// maxNameLength is the maximum length of a username, in bytes.
 const maxNameLength = 255
 
-// index makes a user known by id, name and e-mail address; unindex takes that back. Who changes one
-// of them unindexes the user before, and indexes it again.
+// index adds a user to the maps by ID, username and email address, and unindex removes the user. To
+// change one of these, call unindex before and index after the change.
 func (r *Realm) index(u *user) {
 	r.users[u.ID], r.names[u.Username] = u, u
 	if u.Email != "" {
@@ -262,19 +262,19 @@ func (r *Realm) unindex(u *user) {
 	}
 }
 
-// emailTaken reports whether a user other than the one of this id has an e-mail address.
+// emailTaken reports whether a user with another ID has this email address.
 func (r *Realm) emailTaken(email, id string) bool {
 	return slices.ContainsFunc(r.emails[email], func(other *user) bool { return other.ID != id })
 }
 
-// byName finds the user who signs in as name: a username, or an e-mail address where the realm
-// allows it and it is one user's only. A service account can't sign in.
-func (r *Realm) byName(name string) *user {
+// userByLogin returns the user who signs in as name, which is a username or, if the realm allows
+// it, a unique email address. It returns nil for a service account, which can't sign in.
+func (r *Realm) userByLogin(name string) *user {
 	name = strings.ToLower(name)
 	if u := r.names[name]; u != nil && u.ServiceAccountOf == "" {
 		return u
 	}
-	if !or(r.settings.LoginWithEmailAllowed, true) || r.settings.DuplicateEmailsAllowed {
+	if !valueOr(r.settings.LoginWithEmailAllowed, true) || r.settings.DuplicateEmailsAllowed {
 		return nil
 	}
 	for _, u := range r.emails[name] {

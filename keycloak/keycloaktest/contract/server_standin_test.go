@@ -113,13 +113,13 @@ func (s *standInServer) resetPassword(at userRef, password string) error {
 
 func (s *standInServer) grantRole(at userRef, role roleRef) error {
 	return s.change(at, func(u *keycloaktest.User) error {
-		return u.Grant(keycloaktest.Role{Client: role.client, Name: role.name})
+		return u.GrantRole(keycloaktest.Role{Client: role.client, Name: role.name})
 	})
 }
 
 func (s *standInServer) revokeRole(at userRef, role roleRef) error {
 	return s.change(at, func(u *keycloaktest.User) error {
-		return u.Withdraw(keycloaktest.Role{Client: role.client, Name: role.name})
+		return u.RevokeRole(keycloaktest.Role{Client: role.client, Name: role.name})
 	})
 }
 

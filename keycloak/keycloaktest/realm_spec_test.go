@@ -19,13 +19,13 @@ import (
 )
 
 // planned uses everything that a plan has.
-var planned = keycloaktest.Plan{
-	Clients: []keycloaktest.PlannedClient{
+var fullSpec = keycloaktest.RealmSpec{
+	Clients: []keycloaktest.ClientSpec{
 		{ID: "api", Secret: "api-secret", Roles: []string{"reader", "writer"}, RedirectURIs: []string{"http://app.test/*"}},
 		{ID: "app", Settings: map[string]any{"name": "The App", "directAccessGrantsEnabled": true}},
 		{ID: "closed", Secret: "closed-secret", Settings: map[string]any{"directAccessGrantsEnabled": false, "serviceAccountsEnabled": false}},
 	},
-	Users: []keycloaktest.PlannedUser{
+	Users: []keycloaktest.UserSpec{
 		{Name: "ann", Password: "ann-password", Roles: []string{"member", "api/reader", "api/extra", "account/view-groups"}, Groups: []string{"/staff", "/staff/night", "guests"}},
 		{Name: "ben", Password: "ben-password", Settings: map[string]any{"email": "ben@corp.test", "lastName": "Planned"}},
 		{Name: "cid", Password: "cid-password", Settings: map[string]any{"enabled": false}},
@@ -34,21 +34,21 @@ var planned = keycloaktest.Plan{
 }
 
 // A plan must mean the same here and to a real Keycloak, or tests hold for the stand-in alone.
-func TestPlan(t *testing.T) {
-	plan := planned
-	plan.Name = "Plan-" + rand.Text()[:10]
+func TestRealmSpec(t *testing.T) {
+	spec := fullSpec
+	spec.Name = "Plan-" + rand.Text()[:10]
 	t.Run("stand-in", func(t *testing.T) {
-		kc := keycloaktest.New(t, plan.File())
-		if ignored := kc.Realm(plan.Name).Ignored(); len(ignored) != 0 {
+		kc := keycloaktest.New(t, spec.File())
+		if ignored := kc.Realm(spec.Name).Ignored(); len(ignored) != 0 {
 			t.Errorf("%v of the plan is left aside", ignored)
 		}
-		testPlan(t, kc.URL+"/realms/"+plan.Name)
+		testRealmSpec(t, kc.URL+"/realms/"+spec.Name)
 	})
 	if url := strings.TrimSuffix(os.Getenv("TEST_KEYCLOAK_URL"), "/"); url != "" {
 		t.Run("Keycloak", func(t *testing.T) {
-			admin(t, url, http.MethodPost, "", plan.File())
-			defer admin(t, url, http.MethodDelete, "/"+plan.Name, nil)
-			testPlan(t, url+"/realms/"+plan.Name)
+			admin(t, url, http.MethodPost, "", spec.File())
+			defer admin(t, url, http.MethodDelete, "/"+spec.Name, nil)
+			testRealmSpec(t, url+"/realms/"+spec.Name)
 		})
 	}
 }
@@ -60,25 +60,25 @@ func admin(t *testing.T, url, method, path string, content []byte) {
 		"password", "client_id", "admin-cli", "username", "admin", "password", "admin").wantOK(t)
 	request := newRequest(t, method, url+"/admin/realms"+path, string(content))
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+signedIn.member("access_token"))
-	if r := ask(t, request); r.status >= 300 {
+	request.Header.Set("Authorization", "Bearer "+signedIn.field("access_token"))
+	if r := send(t, request); r.status >= 300 {
 		t.Fatalf("%s %s answers %v", method, path, r)
 	}
 }
 
 // testPlan holds a realm at an address to what planned says.
-func testPlan(t *testing.T, realm string) {
+func testRealmSpec(t *testing.T, realm string) {
 	endpoint := realm + "/protocol/openid-connect"
-	in := func(client, secret, name string) reply {
+	login := func(client, secret, name string) reply {
 		t.Helper()
 		return post(t, endpoint+"/token", "grant_type", "password", "scope", "openid", "client_id",
 			client, "client_secret", secret, "username", name, "password", name+"-password")
 	}
 
 	begin := time.Now()
-	r := in("api", "api-secret", "ann").wantOK(t)
+	r := login("api", "api-secret", "ann").wantOK(t)
 	took := time.Since(begin)
-	claims := unverified(t, r.member("access_token"))
+	claims := parseClaims(t, r.field("access_token"))
 	if iss := claims["iss"]; iss != realm {
 		t.Errorf("the issuer is %v, want %s", iss, realm)
 	}
@@ -96,8 +96,8 @@ func testPlan(t *testing.T, realm string) {
 	if aud := audience(claims); !slices.Contains(aud, "api") || slices.Contains(aud, "app") {
 		t.Errorf("the audience is %v, want api in it", aud)
 	}
-	for _, token := range []string{r.member("access_token"), r.member("id_token")} {
-		if got := groups(unverified(t, token)); !slices.Equal(got,
+	for _, token := range []string{r.field("access_token"), r.field("id_token")} {
+		if got := groups(parseClaims(t, token)); !slices.Equal(got,
 			[]string{"/guests", "/staff", "/staff/night"}) {
 			t.Errorf("ann's groups are %v", got)
 		}
@@ -110,26 +110,26 @@ func testPlan(t *testing.T, realm string) {
 	}
 
 	// Settings: refresh tokens are good once.
-	spend := func() reply {
+	redeem := func() reply {
 		return post(t, endpoint+"/token", "grant_type", "refresh_token", "client_id", "api",
-			"client_secret", "api-secret", "refresh_token", r.member("refresh_token"))
+			"client_secret", "api-secret", "refresh_token", r.field("refresh_token"))
 	}
-	spend().wantOK(t)
-	spend().wantRefused(t, 400, "Maximum allowed refresh token reuse exceeded")
+	redeem().wantOK(t)
+	redeem().wantRefused(t, 400, "Maximum allowed refresh token reuse exceeded")
 
 	// Who has nothing but a name.
-	ben := unverified(t, in("app", "", "ben").wantOK(t).member("access_token"))
+	ben := parseClaims(t, login("app", "", "ben").wantOK(t).field("access_token"))
 	if aud := audience(ben); !slices.Contains(aud, "app") || len(groups(ben)) != 0 ||
 		len(rolesIn(ben, "api")) != 0 || ben["email"] != "ben@corp.test" ||
 		ben["name"] != "ben Planned" {
 		t.Errorf("ben's claims are %v", ben)
 	}
-	in("api", "api-secret", "cid").wantRefused(t, 400, "Account disabled")
+	login("api", "api-secret", "cid").wantRefused(t, 400, "Account disabled")
 
 	// Every grant that a client's kind allows.
-	service := unverified(t,
+	service := parseClaims(t,
 		post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "api",
-			"client_secret", "api-secret").wantOK(t).member("access_token"))
+			"client_secret", "api-secret").wantOK(t).field("access_token"))
 	if service["client_id"] != "api" || !slices.Contains(audience(service), "api") {
 		t.Errorf("the claims of the service account are %v", service)
 	}
@@ -144,7 +144,7 @@ func testPlan(t *testing.T, realm string) {
 		wantRefused(t, 401, "Public client not allowed to retrieve service account")
 
 	// What a client's settings say wins.
-	in("closed", "closed-secret", "ann").wantRefused(t, 400,
+	login("closed", "closed-secret", "ann").wantRefused(t, 400,
 		"Client not allowed for direct access grants")
 	post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "closed",
 		"client_secret", "closed-secret").
@@ -161,46 +161,46 @@ func groups(claims jwt.MapClaims) []string {
 }
 
 // A plan is data: writing it changes nothing in it, and gives the same file each time.
-func TestPlanFile(t *testing.T) {
-	plan := planned
-	plan.Name = "same"
-	before := fmt.Sprintf("%+v", plan)
-	first := plan.File()
-	if !bytes.Equal(first, plan.File()) || !json.Valid(first) ||
-		fmt.Sprintf("%+v", plan) != before {
+func TestRealmSpec_File(t *testing.T) {
+	spec := fullSpec
+	spec.Name = "same"
+	before := fmt.Sprintf("%+v", spec)
+	first := spec.File()
+	if !bytes.Equal(first, spec.File()) || !json.Valid(first) ||
+		fmt.Sprintf("%+v", spec) != before {
 		t.Error("the plan, or its file, isn't what it was the first time")
 	}
-	kc := keycloaktest.New(t, keycloaktest.Plan{Name: "empty"}.File())
+	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "empty"}.File())
 	if _, err := kc.Realm("empty").AddUser([]byte(`{"username": "x", "enabled": true}`)); err !=
 		nil {
 		t.Errorf("a realm without anything takes no user: %v", err)
 	}
 }
 
-func TestPlanThatCantBeWritten(t *testing.T) {
+func TestRealmSpec_File_panic(t *testing.T) {
 	defer func() {
-		if said := fmt.Sprint(recover()); !strings.HasPrefix(said,
-			"keycloaktest: a plan's settings can't be written as JSON: ") {
-			t.Errorf("File says %q", said)
+		if got := fmt.Sprint(recover()); !strings.HasPrefix(got,
+			"keycloaktest: a RealmSpec's settings can't be written as JSON: ") {
+			t.Errorf("File says %q", got)
 		}
 	}()
-	keycloaktest.Plan{Name: "x",
+	keycloaktest.RealmSpec{Name: "x",
 		Settings: map[string]any{"accessTokenLifespan": math.Inf(1)}}.File()
 }
 
 // A mistake in a plan is a mistake in its file, and told as one.
-func TestPlanWithMistakes(t *testing.T) {
+func TestRealmSpec_invalid(t *testing.T) {
 	for _, tt := range []struct {
-		plan keycloaktest.Plan
+		plan keycloaktest.RealmSpec
 		want string
 	}{
-		{keycloaktest.Plan{}, "realm: missing"},
-		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Name: "u", Roles: []string{"nowhere/reader"}}}}, `nowhere`},
-		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Name: "u"}, {Name: "U"}}}, "another user has this name"},
-		{keycloaktest.Plan{Name: "x", Users: []keycloaktest.PlannedUser{{Password: "p"}}}, "users[0].username: missing"},
+		{keycloaktest.RealmSpec{}, "realm: missing"},
+		{keycloaktest.RealmSpec{Name: "x", Users: []keycloaktest.UserSpec{{Name: "u", Roles: []string{"nowhere/reader"}}}}, `nowhere`},
+		{keycloaktest.RealmSpec{Name: "x", Users: []keycloaktest.UserSpec{{Name: "u"}, {Name: "U"}}}, "another user has this name"},
+		{keycloaktest.RealmSpec{Name: "x", Users: []keycloaktest.UserSpec{{Password: "p"}}}, "users[0].username: missing"},
 	} {
 		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{tt.plan.File()}})
-		wantFailure(t, err, tt.want)
+		wantError(t, err, tt.want)
 		if err == nil {
 			kc.Close()
 		}

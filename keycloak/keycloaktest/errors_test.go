@@ -11,24 +11,24 @@ import (
 )
 
 // A mistaken is a test that is told of a failure, and goes on.
-type mistaken struct {
+type recordingTB struct {
 	*testing.T
 	failures, lines []string
 }
 
-func (r *mistaken) Fatalf(format string, args ...any) {
+func (r *recordingTB) Fatalf(format string, args ...any) {
 	r.failures = append(r.failures, fmt.Sprintf(format, args...))
 }
 
-func (r *mistaken) Logf(format string, args ...any) {
+func (r *recordingTB) Logf(format string, args ...any) {
 	r.lines = append(r.lines, fmt.Sprintf(format, args...))
 }
 
 // An unknown name is a mistake of the test, and fails it in words.
-func TestServer_Realm_of_an_unknown_name(t *testing.T) {
-	test := &mistaken{T: t}
-	kc := keycloaktest.New(test, keycloaktest.Plan{Name: "shop"}.File(),
-		keycloaktest.Plan{Name: "billing"}.File())
+func TestServer_Realm_unknown(t *testing.T) {
+	test := &recordingTB{T: t}
+	kc := keycloaktest.New(test, keycloaktest.RealmSpec{Name: "shop"}.File(),
+		keycloaktest.RealmSpec{Name: "billing"}.File())
 	if kc.Realm("shop") == nil || len(test.failures) != 0 {
 		t.Fatalf("the realm that is there: %q", test.failures)
 	}
@@ -44,7 +44,7 @@ func TestServer_Realm_of_an_unknown_name(t *testing.T) {
 	}
 	// A request for a realm that isn't there is answered as Keycloak does, and fails no test.
 	response, err := http.Get(kc.URL + "/realms/typo")
-	succeed(t, err)
+	must(t, err)
 	response.Body.Close()
 	if response.StatusCode != http.StatusNotFound || len(test.failures) != 0 {
 		t.Errorf("a request for an unknown realm: %d, %q", response.StatusCode, test.failures)
@@ -52,10 +52,10 @@ func TestServer_Realm_of_an_unknown_name(t *testing.T) {
 }
 
 // A server without a test gives nil, whose methods say what it is.
-func TestServer_Realm_of_an_unknown_name_without_a_test(t *testing.T) {
+func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 	kc, err := keycloaktest.Start(
-		keycloaktest.Config{Realms: [][]byte{keycloaktest.Plan{Name: "shop"}.File()}})
-	succeed(t, err)
+		keycloaktest.Config{Realms: [][]byte{keycloaktest.RealmSpec{Name: "shop"}.File()}})
+	must(t, err)
 	defer kc.Close()
 	typo := kc.Realm("typo")
 	if typo != nil {
@@ -73,7 +73,7 @@ func TestServer_Realm_of_an_unknown_name_without_a_test(t *testing.T) {
 			return err
 		}},
 		"Mint": {noRealm, func() error {
-			_, err := typo.Mint(keycloaktest.Mint{})
+			_, err := typo.Mint(keycloaktest.TokenSpec{})
 			return err
 		}},
 		"AddUser": {noRealm, func() error {
@@ -88,36 +88,39 @@ func TestServer_Realm_of_an_unknown_name_without_a_test(t *testing.T) {
 		"SigningKey":   {noRealm, func() error { typo.SigningKey("RS256"); return nil }},
 		"Lock":         {noUser, func() error { return missing.Lock(1) }},
 		"Grant": {noUser, func() error {
-			return missing.Grant(keycloaktest.Role{Name: "a"})
+			return missing.GrantRole(keycloaktest.Role{Name: "a"})
 		}},
 		"Logout": {noUser, func() error { return missing.Logout() }},
 		"ID":     {noUser, func() error { missing.ID(); return nil }},
 	} {
-		said := func() (said string) {
+		got := func() (got string) {
 			defer func() {
 				if value := recover(); value != nil {
-					said = fmt.Sprint(value)
+					got = fmt.Sprint(value)
 				}
 			}()
 			return fmt.Sprint(tt.call())
 		}()
-		if !strings.HasPrefix(said, tt.want) {
-			t.Errorf("%s says %q, want %q", name, said, tt.want)
+		if !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%s says %q, want %q", name, got, tt.want)
 		}
 	}
 }
 
 // Names of clients and roles that a realm doesn't have are mistakes, too.
-func TestUnknownNamesAreErrors(t *testing.T) {
-	plan := keycloaktest.Plan{Name: "shop", Clients: []keycloaktest.PlannedClient{{ID: "shop-api"}},
-		Users: []keycloaktest.PlannedUser{{Name: "ann", Password: "a"}}}
-	realm := keycloaktest.New(t, plan.File()).Realm("shop")
+func TestUnknownNames(t *testing.T) {
+	shop := keycloaktest.RealmSpec{
+		Name:    "shop",
+		Clients: []keycloaktest.ClientSpec{{ID: "shop-api"}},
+		Users:   []keycloaktest.UserSpec{{Name: "ann", Password: "a"}},
+	}
+	realm := keycloaktest.New(t, shop.File()).Realm("shop")
 	ann := realm.User("ann")
 	_, signIn := realm.SignIn("shop-ap", "ann")
 	_, unknownUser := realm.SignIn("shop-api", "an")
-	_, started := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{plan.File()},
+	_, started := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
 		ClientSecrets: map[string]string{"shop-ap": "x"}})
-	_, imported := keycloaktest.New(t).Import(plan.File(),
+	_, imported := keycloaktest.New(t).Import(shop.File(),
 		keycloaktest.WithClientSecrets(map[string]string{"shop-ap": "x"}))
 	for want, err := range map[string]error{
 		`realm shop has no client "shop-ap"`: signIn,
@@ -125,9 +128,9 @@ func TestUnknownNamesAreErrors(t *testing.T) {
 		`the realm has no client "shop-ap"`: realm.UpdateClient(
 			"shop-ap", []byte("{}")),
 		`the realm has no client "web"`: ann.RevokeConsent("web"),
-		`the realm has no role "reader"`: ann.Withdraw(
+		`the realm has no role "reader"`: ann.RevokeRole(
 			keycloaktest.Role{Name: "reader"}),
-		`the client "shop-api" has no role "reader"`: ann.Withdraw(
+		`the client "shop-api" has no role "reader"`: ann.RevokeRole(
 			keycloaktest.Role{Client: "shop-api", Name: "reader"}),
 		`a secret is given for the client "shop-ap", which no realm has`:  started,
 		`a secret is given for the client "shop-ap", which no realm has `: imported,
@@ -140,10 +143,10 @@ func TestUnknownNamesAreErrors(t *testing.T) {
 }
 
 // Keycloak's answer doesn't say what an account lacks; the log of the test does.
-func TestAddUser_without_a_profile_is_explained(t *testing.T) {
-	test := &mistaken{T: t}
-	kc := keycloaktest.New(test,
-		keycloaktest.Plan{Name: "shop", Clients: []keycloaktest.PlannedClient{{ID: "web"}}}.File())
+func TestLogin_incompleteProfile(t *testing.T) {
+	test := &recordingTB{T: t}
+	shop := keycloaktest.RealmSpec{Name: "shop", Clients: []keycloaktest.ClientSpec{{ID: "web"}}}
+	kc := keycloaktest.New(test, shop.File())
 	realm := kc.Realm("shop")
 	for _, tt := range []struct{ user, want string }{
 		{`{"username": "ann", "enabled": true, "credentials": [{"type": "password", "value": "secret"}]}`, "ann can't sign in with a password, as in Keycloak: the realm's user profile wants a valid email, firstName, lastName"},
@@ -154,17 +157,17 @@ func TestAddUser_without_a_profile_is_explained(t *testing.T) {
 	} {
 		test.lines = nil
 		_, err := realm.AddUser([]byte(tt.user))
-		succeed(t, err)
+		must(t, err)
 		name, _, _ := strings.Cut(strings.TrimPrefix(tt.user, `{"username": "`), `"`)
 		response, err := http.PostForm(realm.EndpointURL("/token"),
 			url.Values{"grant_type": {"password"}, "client_id": {"web"}, "username": {name}, "password": {"secret"}})
-		succeed(t, err)
+		must(t, err)
 		response.Body.Close()
-		said := strings.Join(test.lines, "\n")
+		logged := strings.Join(test.lines, "\n")
 		if ok := tt.want == ""; ok != (response.StatusCode == http.StatusOK) ||
-			ok != (said == "") || !strings.Contains(said, tt.want) {
+			ok != (logged == "") || !strings.Contains(logged, tt.want) {
 			t.Errorf("%s: %d, and the log of the test says %q, want %q", name, response.StatusCode,
-				said, tt.want)
+				logged, tt.want)
 		}
 	}
 }

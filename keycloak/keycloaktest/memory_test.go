@@ -1,7 +1,6 @@
 package keycloaktest_test
 
 import (
-	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -15,34 +14,19 @@ const (
 	maxLiveBytes  = 5 << 20 // held by a server that runs
 )
 
-// localRealm is the realm file that this repository gives to a real Keycloak.
-func localRealm(t testing.TB) []byte {
-	t.Helper()
-	file, err := os.ReadFile("../../deploy/keycloak/local-realm.json")
-	succeed(t, err)
-	return file
-}
-
-func startLocal(t testing.TB, file []byte) *keycloaktest.Server {
-	t.Helper()
-	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
-	succeed(t, err)
-	return kc
-}
-
 // Bytes are the same on every machine; times aren't, and are for the benchmarks.
-func TestStartIsCheap(t *testing.T) {
+func TestStart_memory(t *testing.T) {
 	file := localRealm(t)
 	startLocal(t, file).Close() // makes the keys that servers share
 	const n = 20
 	var before, after, live runtime.MemStats
 	servers := make([]*keycloaktest.Server, n)
-	settle(&before)
+	readMemStats(&before)
 	for i := range servers {
 		servers[i] = startLocal(t, file)
 	}
 	runtime.ReadMemStats(&after)
-	settle(&live)
+	readMemStats(&live)
 	allocated := (after.TotalAlloc - before.TotalAlloc) / n
 	held := (int64(live.HeapAlloc) - int64(before.HeapAlloc)) / n
 	for _, kc := range servers {
@@ -58,32 +42,32 @@ func TestStartIsCheap(t *testing.T) {
 }
 
 // settle reads the memory's state after everything that is unused is gone.
-func settle(stats *runtime.MemStats) {
+func readMemStats(stats *runtime.MemStats) {
 	runtime.GC()
 	runtime.GC() // what had a finalizer
 	runtime.ReadMemStats(stats)
 }
 
 // A package may start thousands: nothing of a server that was closed may stay.
-func TestCloseLeavesNothingBehind(t *testing.T) {
+func TestClose_leaks(t *testing.T) {
 	file := localRealm(t)
 	// used starts a server, leaves all kinds of requests and connections at it, and closes it.
 	used := func() {
 		kc := startLocal(t, file)
 		realm := kc.Realm("local")
 		tokens, err := realm.SignIn("local-api", "alice")
-		succeed(t, err)
+		must(t, err)
 		wantUserinfo(t, realm, tokens.AccessToken, "")
 		kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true})
 		kc.Fail(keycloaktest.Fault{Endpoint: "/token", Delay: time.Hour})
 		ended := make(chan error)
 		for _, endpoint := range []string{"/certs", "/token"} {
 			go func() {
-				_, err := do(newRequest(t, "POST", at(realm, endpoint), "grant_type=password"))
+				_, err := do(newRequest(t, "POST", oidcURL(realm, endpoint), "grant_type=password"))
 				ended <- err
 			}()
 		}
-		eventually(t, "both have come", func() bool {
+		waitFor(t, "both have come", func() bool {
 			return kc.Count("/certs") == 1 && kc.Count("/token") == 1
 		})
 		kc.Close()
@@ -95,7 +79,7 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 	}
 	used()
 	var before, after runtime.MemStats
-	settle(&before)
+	readMemStats(&before)
 	goroutines := runtime.NumGoroutine()
 	const n = 30
 	for range n {
@@ -103,10 +87,10 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 	}
 	// Some of the test's own may come and go; of 30 servers, not one may have left a goroutine
 	// each.
-	eventually(t, "the goroutines are gone", func() bool {
+	waitFor(t, "the goroutines are gone", func() bool {
 		return runtime.NumGoroutine() < goroutines+n/2
 	})
-	settle(&after)
+	readMemStats(&after)
 	if left := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n; left > 50<<10 {
 		t.Errorf("each server that was closed leaves %d bytes", left)
 	}

@@ -1,0 +1,214 @@
+package keycloaktest
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"html"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
+)
+
+// A testBrowser follows the server's redirects and stops at the client's.
+type testBrowser struct {
+	*testing.T
+	server   *Server
+	client   http.Client
+	status   int
+	body     string
+	redirect *url.URL // of the redirect to the client, or nil
+}
+
+func newBrowser(t *testing.T, s *Server) *testBrowser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &testBrowser{T: t, server: s,
+		client: http.Client{Jar: jar,
+			CheckRedirect: func(next *http.Request, _ []*http.Request) error {
+				if strings.HasPrefix(next.URL.String(), s.URL+"/") {
+					return nil
+				}
+				return http.ErrUseLastResponse
+			}}}
+}
+
+func (b *testBrowser) read(response *http.Response, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.status, b.body, b.redirect = response.StatusCode, string(body), nil
+	if to := response.Header.Get("Location"); to != "" {
+		if b.redirect, err = url.Parse(to); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// ask begins a request for a code. Pairs come on top.
+func (b *testBrowser) authorize(pairs ...string) {
+	b.Helper()
+	query := url.Values{
+		"client_id": {"app"}, "redirect_uri": {"http://app.test/a/cb"}, "response_type": {"code"},
+		"scope": {"openid"},
+	}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		query.Set(pairs[i], pairs[i+1])
+	}
+	b.read(b.client.Get(b.server.URL + "/realms/r/protocol/openid-connect/auth?" + query.Encode()))
+}
+
+var actionAttribute = regexp.MustCompile(`action="([^"]*)"`)
+
+// form is where the page's form goes.
+func (b *testBrowser) formAction() string {
+	b.Helper()
+	found := actionAttribute.FindStringSubmatch(b.body)
+	if found == nil {
+		b.Fatalf("no form: %s", b.body)
+	}
+	return html.UnescapeString(found[1])
+}
+
+func (b *testBrowser) post(form string, pairs ...string) {
+	b.Helper()
+	values := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		values.Set(pairs[i], pairs[i+1])
+	}
+	b.read(b.client.PostForm(form, values))
+}
+
+func (b *testBrowser) wantPage(text string) {
+	b.Helper()
+	if !strings.Contains(html.UnescapeString(b.body), text) {
+		b.Errorf("the page doesn't say %q: %s (%v)", text, b.body, b.redirect)
+	}
+}
+
+func (b *testBrowser) wantParameter(name, value string) {
+	b.Helper()
+	if b.redirect == nil {
+		b.Fatalf("no redirect: %s", b.body)
+	}
+	if got := b.redirect.Query().Get(name); got != value {
+		b.Errorf("%s is %q, want %q: %s", name, got, value, b.redirect)
+	}
+}
+
+// posted is the status of a form's answer, and its body.
+func postForm(t *testing.T, address string, pairs ...string) (int, map[string]any) {
+	t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	response, err := http.PostForm(address, form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body := map[string]any{}
+	json.NewDecoder(response.Body).Decode(&body) // an empty body is no object
+	return response.StatusCode, body
+}
+
+func mustSignIn(t *testing.T, r *Realm, scopes ...string) Tokens {
+	t.Helper()
+	tokens, err := r.SignIn("app", "ann", scopes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+func wantPanic(t *testing.T, want string, f func()) {
+	t.Helper()
+	defer func() {
+		if text, _ := recover().(string); !strings.Contains(text, want) {
+			t.Errorf("it panics with %q, want %q", text, want)
+		}
+	}()
+	f()
+}
+
+func wantError(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("it fails with %v, want %q", err, want)
+	}
+}
+
+// weakKey is for fuzzing alone: making and using a key of full length takes seconds in an
+// instrumented process.
+var weakKey = sync.OnceValue(func() *rsa.PrivateKey {
+	return must(rsa.GenerateKey(rand.Reader, 1024))
+})
+
+// imported is Import but for the keys: those that the file wants, unless they are of RSA, and weak
+// ones.
+func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
+	document, ignored, err := realmfile.Read(file)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRealm(s, document, importOptions{})
+	if err != nil {
+		return nil, err
+	}
+	r.ignored, r.keys.realm = ignored, r.name
+	if !slices.ContainsFunc(document.Keys, func(k realmfile.Key) bool {
+		return k.Material == "RSA"
+	}) {
+		r.createFileKeys(0)
+	}
+	for _, algorithm := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
+		r.keys.keys = append(r.keys.keys,
+			&key{kid: algorithm, algorithm: algorithm, use: "sig", material: "RSA",
+				private: weakKey()})
+	}
+	s.realms[r.name] = r
+	return r, nil
+}
+
+// newSilent is a server that doesn't listen.
+func newClosedServer() *Server {
+	s, err := Start(Config{})
+	if err != nil {
+		panic(err)
+	}
+	s.Close()
+	return s
+}
+
+// try asks the server past the network.
+func (s *Server) do(method, path, authorization, form string) (status int, body string) {
+	request := httptest.NewRequest(method, "http://keycloak.test/", strings.NewReader(form))
+	escaped, query, _ := strings.Cut(path, "?")
+	request.URL.RawPath, request.URL.RawQuery = escaped, query
+	request.URL.Path, _ = url.PathUnescape(escaped) // of our own escaping
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if authorization != "" {
+		request.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	s.route(w, request).write(w)
+	return w.Code, w.Body.String()
+}
