@@ -15,10 +15,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak"
 )
 
-// The checks of one setting by itself.
-
-// checkServerURL and checkRealmName check the parts of a realm each by itself, so that neither
-// hides what is wrong with the other.
+// checkServerURL and checkRealmName check the two parts of a realm separately, so that both can be
+// reported at once.
 func checkServerURL(serverURL string) error {
 	_, err := keycloak.NewRealm(serverURL, "any")
 	return err
@@ -64,7 +62,7 @@ func readHost(text string) (string, error) {
 	return host.String(), nil
 }
 
-// finish makes what needs more than one setting, or more than a value.
+// finish derives the parts of the configuration that depend on several settings or on files.
 func (d *draft) finish(p *problems) {
 	server := &d.Server
 	server.Local = d.runtimeEnv == "local"
@@ -77,7 +75,7 @@ func (d *draft) finish(p *problems) {
 	}
 	server.Limits.Bytes = int(server.GraphQL.MaxBodyBytes)
 	if server.Limits.CacheBytes == 0 {
-		server.Limits.CacheBytes = -1 // none, where zero is limits' default
+		server.Limits.CacheBytes = -1 // off; 0 would mean the default
 	}
 	d.finishAddr(p)
 	d.finishSecret(p)
@@ -115,18 +113,18 @@ func (d *draft) finishAddr(p *problems) {
 	}
 }
 
-// finishSecret takes the client secret from the file, unless it was set.
+// finishSecret reads the client secret from its file, if there is one.
 func (d *draft) finishSecret(p *problems) {
-	set := d.Server.Client.ClientSecret.Reveal() != ""
+	hasSecret := d.Server.Client.ClientSecret.Reveal() != ""
 	switch {
-	case set && d.secretFile != "":
+	case hasSecret && d.secretFile != "":
 		p.add(secretName, "is set, and so is %s_FILE: keep one of the two", secretName)
 		return
-	case set || d.secretFile == "":
+	case hasSecret || d.secretFile == "":
 		return
 	}
 	content, err := readText(d.secretFile)
-	secret := strings.TrimRight(string(content), "\r\n") // most editors end a file with one
+	secret := strings.TrimRight(string(content), "\r\n") // most editors add a newline
 	switch {
 	case errors.Is(err, errUTF16), errors.Is(err, errNotUTF8):
 		p.add(secretName+"_FILE", "names a file that %v", err)
@@ -140,7 +138,7 @@ func (d *draft) finishSecret(p *problems) {
 
 func (d *draft) finishRealm(p *problems) {
 	realm, err := keycloak.NewRealm(d.serverURL, d.realmName)
-	if err != nil { // which was reported
+	if err != nil { // already reported
 		return
 	}
 	d.Server.Realm = realm
@@ -194,33 +192,34 @@ func (d *draft) finishDocuments(p *problems) {
 
 func (d *draft) finishAttempts(p *problems) {
 	client := &d.Server.Client
-	// Sign-ins in flight count too: a smaller budget would refuse what MAX_LOGINS lets in.
+	// Sign-ins in flight use the budget too: a smaller burst would refuse some that MAX_LOGINS
+	// allows.
 	if burst := d.Server.Attempts.Address.Burst; burst < client.MaxLogins &&
 		!p.any("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {
 		p.add("LOGIN_ADDRESS_LIMIT",
-			"is %d attempts at once: expected MAX_LOGINS, which is %d, or more", burst,
+			"has a burst of %d: expected at least MAX_LOGINS, which is %d", burst,
 			client.MaxLogins)
 	}
 	for _, proxy := range d.Server.HTTP.Proxies {
 		if proxy.Addr().Is4() && proxy.Bits() < 8 || proxy.Addr().Is6() && proxy.Bits() < 16 {
-			d.Warnings = append(d.Warnings, fmt.Sprintf("TRUSTED_PROXIES holds %v, where many "+
-				"clients may be: each of them can claim any address, and so has no budget. "+
-				"Name your proxies, not networks with clients in them", proxy))
+			d.Warnings = append(d.Warnings, fmt.Sprintf("TRUSTED_PROXIES holds %v, a network "+
+				"that may contain clients: these can claim any address, and so evade the rate "+
+				"limits. Name your proxies, not networks with clients in them", proxy))
 		}
 	}
 	if client.RefusalPause >= client.Timeout && !p.any("LOGIN_REFUSAL_PAUSE", "KEYCLOAK_TIMEOUT") {
 		d.Warnings = append(d.Warnings,
 			fmt.Sprintf(
-				"LOGIN_REFUSAL_PAUSE is %s, and a sign-in waits for its turn for "+
-					"KEYCLOAK_TIMEOUT, %s: after one wrong password the next sign-in of the "+
-					"account is BUSY, its owner's too. Make the pause shorter, "+
-					"or the timeout longer", format(client.RefusalPause), format(client.Timeout)))
+				"LOGIN_REFUSAL_PAUSE is %s, but sign-ins to the same account wait for each other "+
+					"no longer than KEYCLOAK_TIMEOUT, %s: after a wrong password, the "+
+					"account's next sign-in fails with BUSY. Shorten the pause, or lengthen the "+
+					"timeout", format(client.RefusalPause), format(client.Timeout)))
 	}
 	if client.RefreshGrace == 0 {
-		client.RefreshGrace = -1 // none, where zero is keycloak's default
+		client.RefreshGrace = -1 // off; 0 would mean the default
 	}
 	if client.RefusalPause == 0 {
-		client.RefusalPause = -1 // none, where zero is keycloak's default
+		client.RefusalPause = -1 // off; 0 would mean the default
 	}
 }
 

@@ -16,15 +16,15 @@ import (
 	"github.com/joho/godotenv"
 )
 
-// What can be wrong with a text file, for operators.
+// Errors about text files, for operators.
 var (
 	errUTF16 = errors.New("is UTF-16, as > and Out-File of PowerShell 5 write it: expected " +
 		"UTF-8, such as Out-File -Encoding utf8 writes")
 	errNotUTF8 = errors.New("is not UTF-8: expected a text file in UTF-8")
 )
 
-// readText reads a text file without the byte order mark that editors and shells of Windows put
-// before it.
+// readText reads a UTF-8 text file, without the byte order mark that editors and shells on Windows
+// add.
 func readText(name string) ([]byte, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -40,8 +40,8 @@ func readText(name string) ([]byte, error) {
 	return bytes.TrimPrefix(text, []byte("\ufeff")), nil
 }
 
-// openText opens a text file in UTF-8, for a reader that has bounds of its own and skips a byte
-// order mark.
+// openText opens a UTF-8 text file. The caller limits how much it reads, and skips a byte order
+// mark.
 func openText(name string) (io.ReadCloser, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -58,8 +58,8 @@ func openText(name string) (io.ReadCloser, error) {
 	}{reader, file}, nil
 }
 
-// readSettingsFile reads the settings of the file name in dir, and the names of those whose value
-// lost a part because of a $ in it. What it fails with shows nothing that stands in the file.
+// readSettingsFile reads the settings in the file name in dir. It also returns the names of
+// settings whose value lost a part to a $. Its errors quote nothing from the file.
 func readSettingsFile(dir, name string) (settings map[string]string, cut []string, err error) {
 	text, err := readText(filepath.Join(dir, name))
 	switch {
@@ -78,17 +78,17 @@ func readSettingsFile(dir, name string) (settings map[string]string, cut []strin
 	}
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 	settings, err = parseSettings(text)
-	if err != nil { // the parser's own words quote the file
+	if err != nil { // the parser's error quotes the file
 		return nil, nil, errors.New("can't be read: expected lines NAME=value, with quotes " +
 			"around a value that holds a space, a # or a quote")
 	}
 	return settings, cutAtDollar(text, settings), nil
 }
 
-// parseSettings is godotenv's parser, which loses a quote at the end of a value in quotes: "ab\""
-// was ab\ for it.
+// parseSettings parses a file with godotenv. It works around a bug in godotenv, which drops an
+// escaped quote at the end of a quoted value: it reads "ab\"" as ab\.
 func parseSettings(text []byte) (map[string]string, error) {
-	const end = "\x00E" // readText has found no NUL
+	const end = "\x00E" // can't be in text: readText refuses NUL
 	settings, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte(`\""`),
 		[]byte(`\"`+end+`"`)))
 	for name, value := range settings {
@@ -97,15 +97,15 @@ func parseSettings(text []byte) (map[string]string, error) {
 	return settings, err
 }
 
-// cutAtDollar returns the names of the settings in whose value godotenv put nothing, or a part of
-// the value only, where a $ stands: it takes $1 and $WORD for another setting, above it in the
-// file. A secret such as pa$1word would lose its middle without a word. What a value was written
-// like is found by reading the text again with a mark for each $.
+// cutAtDollar returns the names of the settings whose value lost a part to a $. Godotenv replaces
+// $1 and $WORD with the value of the setting of that name above it in the file, or with nothing: a
+// secret such as pa$1word would silently lose its middle. To see how a value was written,
+// cutAtDollar parses the text again with a mark in place of each $.
 func cutAtDollar(text []byte, settings map[string]string) []string {
-	const mark = "\x00D" // readText has found no NUL
-	marked, err := parseSettings(dollar.ReplaceAllFunc(text, func(found []byte) []byte {
-		if len(found) > 1 { // escaped
-			return found
+	const mark = "\x00D" // can't be in text: readText refuses NUL
+	marked, err := parseSettings(dollar.ReplaceAllFunc(text, func(match []byte) []byte {
+		if len(match) > 1 { // escaped
+			return match
 		}
 		return []byte(mark)
 	}))
@@ -115,17 +115,17 @@ func cutAtDollar(text []byte, settings map[string]string) []string {
 	var cut []string
 	for name, value := range settings {
 		written := marked[name]
-		// it is in single quotes, or refers to nothing
+		// nothing was replaced: the value is in single quotes, or has no reference
 		if strings.ReplaceAll(written, mark, "$") == value {
 			continue
 		}
-		lost := false
-		replaced := reference.ReplaceAllStringFunc(written, func(part string) string {
-			other := settings[reference.FindStringSubmatch(part)[1]]
-			lost = lost || other == ""
-			return other
+		missing := false
+		replaced := reference.ReplaceAllStringFunc(written, func(match string) string {
+			referenced := settings[reference.FindStringSubmatch(match)[1]]
+			missing = missing || referenced == ""
+			return referenced
 		})
-		if lost || strings.ReplaceAll(replaced, mark, "$") != value {
+		if missing || strings.ReplaceAll(replaced, mark, "$") != value {
 			cut = append(cut, name)
 		}
 	}

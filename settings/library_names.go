@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// settingNames replaces the names that CloakQL's packages have for what is configured, in texts for
-// operators, by those of the settings.
+// settingNames replaces the names of fields of CloakQL's packages, in messages for operators, with
+// those of settings.
 var settingNames = func() *strings.Replacer {
 	var pairs []string
 	for _, r := range new(draft).rows() {
@@ -19,11 +19,11 @@ var settingNames = func() *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }()
 
-// NameIn replaces the names of fields of CloakQL's packages in a text by those of the settings
-// behind them.
+// NameIn replaces the names of fields of CloakQL's packages in text with those of the settings that
+// set them.
 func NameIn(text string) string { return settingNames.Replace(text) }
 
-// NameInLog is a slog.HandlerOptions.ReplaceAttr that does the same for what the packages log.
+// NameInLog is a slog.HandlerOptions.ReplaceAttr that does the same in what CloakQL's packages log.
 func NameInLog(_ []string, attr slog.Attr) slog.Attr {
 	switch attr.Key {
 	case slog.MessageKey, "detail", "error", "reason":

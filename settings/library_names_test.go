@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// Package keycloak names its own fields and no setting of this server, and whatever it names, this
-// server's log names as a setting.
-func TestNameIn_knowsEveryNameOfTheLibrary(t *testing.T) {
+// The messages of package keycloak name only its own fields, never settings; and NameIn replaces
+// each of these fields with a setting.
+func TestNameIn_keycloakFields(t *testing.T) {
 	fields := regexp.MustCompile(
 		`(VerifierConfig|ClientConfig|KeySetConfig|Issuer)\.[A-Z]\w+|NewRealm's \w+`)
 	settingName := regexp.MustCompile(`(KEYCLOAK|TOKEN|KEYS|LOGIN|REFRESH)_[A-Z_]+`)
@@ -40,19 +40,19 @@ func TestNameIn_knowsEveryNameOfTheLibrary(t *testing.T) {
 				t.Fatal(err)
 			}
 			if setting := settingName.FindString(text); setting != "" {
-				t.Errorf("%s: %q names the setting %s, which importers don't have", name, text,
-					setting)
+				t.Errorf("%s: %q names the setting %s, which other programs don't have", name,
+					text, setting)
 			}
 			for _, field := range fields.FindAllString(text, -1) {
 				found[field] = true
 				if replaced := settingNames.Replace(field); !settingName.MatchString(replaced) {
-					t.Errorf("%s: no setting is named for %s", name, field)
+					t.Errorf("%s: NameIn has no setting for %s", name, field)
 				}
 			}
 			return true
 		})
 	}
 	if len(found) < 10 {
-		t.Errorf("only %v were found", found)
+		t.Errorf("found only %v", found)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Listen listens on Addr. Its error says what to set where the address can't be had.
+// Listen listens on Addr. If it can't, the error says how to change ADDR.
 func (c Settings) Listen() (net.Listener, error) {
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
@@ -19,9 +19,9 @@ func (c Settings) Listen() (net.Listener, error) {
 
 func listenError(addr string, err error) error {
 	host, port, _ := net.SplitHostPort(addr)
-	switch number, _ := strconv.Atoi(port); {
+	switch portNumber, _ := strconv.Atoi(port); {
 	case errors.Is(err, syscall.EADDRINUSE):
-		other := net.JoinHostPort(host, strconv.Itoa(max(1024, number%65535+1)))
+		other := net.JoinHostPort(host, strconv.Itoa(max(1024, portNumber%65535+1)))
 		return fmt.Errorf("ADDR: another program listens on %s already: end it, or set ADDR to "+
 			"another address, such as ADDR=%s", addr, other)
 	case errors.Is(err, syscall.EACCES):
@@ -29,7 +29,7 @@ func listenError(addr string, err error) error {
 		return fmt.Errorf("ADDR: this user may not listen on %s: set ADDR to a port from 1024 "+
 			"on, such as ADDR=%s", addr, other)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		other := net.JoinHostPort("", port) // all of them
+		other := net.JoinHostPort("", port) // every address
 		if isLoopback(host) {
 			other = net.JoinHostPort("127.0.0.1", port)
 		}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// An address that can't be had is a setting to change.
+// Errors of net.Listen say how to change ADDR.
 func TestListenError(t *testing.T) {
 	for _, tt := range []struct {
 		addr string
@@ -28,7 +28,7 @@ func TestListenError(t *testing.T) {
 			Err: os.NewSyscallError("bind", tt.err)})
 		if !strings.HasPrefix(err.Error(), "ADDR: ") ||
 			!strings.Contains(err.Error(), strings.TrimPrefix(tt.want, "ADDR: ")) {
-			t.Errorf("%s, %v: %v, want %s", tt.addr, tt.err, err, tt.want)
+			t.Errorf("listenError(%s, %v) = %v, want %s", tt.addr, tt.err, err, tt.want)
 		}
 	}
 }

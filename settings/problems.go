@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// problems collects what is wrong with the settings.
+// problems collects errors about settings.
 type problems struct {
 	list []problem
-	// settings whose further problems would follow from one already reported
+	// settings whose further problems would only follow from one already reported
 	suppressed map[string]bool
 }
 
-// A problem has the name of its setting, or none if it is the settings file's.
+// A problem is an error about the named setting, or about the settings file if name is empty.
 type problem struct{ name, text string }
 
 func (p *problems) add(name, format string, args ...any) {
@@ -35,8 +35,8 @@ func (p *problems) addEach(name string, err error) {
 	p.add(name, "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
 }
 
-// suppress drops further problems of these settings: they would only follow from one that was
-// reported.
+// suppress makes add ignore further problems of these settings: they would only follow from one
+// already reported.
 func (p *problems) suppress(names ...string) {
 	if p.suppressed == nil {
 		p.suppressed = map[string]bool{}
@@ -46,15 +46,16 @@ func (p *problems) suppress(names ...string) {
 	}
 }
 
-// any reports whether one of the settings has a problem, so that they can't be compared.
+// any reports whether one of the settings has a problem, so that comparing them makes no sense.
 func (p *problems) any(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool {
 		return p.suppressed[name] ||
-			slices.ContainsFunc(p.list, func(one problem) bool { return one.name == name })
+			slices.ContainsFunc(p.list, func(q problem) bool { return q.name == name })
 	})
 }
 
-// err joins the problems, in the order of the settings, and notes; nil if there is no problem.
+// err joins the problems, in the order of the settings, and then notes. It returns nil if there are
+// no problems.
 func (p *problems) err(notes ...string) error {
 	if len(p.list) == 0 {
 		return nil
@@ -63,10 +64,10 @@ func (p *problems) err(notes ...string) error {
 		return cmp.Compare(slices.Index(names, a.name), slices.Index(names, b.name))
 	})
 	var errs []error
-	for _, one := range p.list {
-		text := one.text
-		if one.name != "" {
-			text = one.name + ": " + text
+	for _, q := range p.list {
+		text := q.text
+		if q.name != "" {
+			text = q.name + ": " + text
 		}
 		errs = append(errs, errors.New(text))
 	}

@@ -2,12 +2,12 @@ package settings
 
 import "strings"
 
-// intro is how the reference begins.
+// intro is the first paragraph of the reference.
 const intro = "Settings come from the environment and from a file in the working directory: " +
 	"`.local.env` while `RUNTIME_ENV` is `local` or unset, `.env` otherwise. The environment " +
-	"wins over the file. The server reports all problems of all settings at once and doesn't " +
-	"start with one. It warns of names that look like a setting and aren't. Its first log line " +
-	"(`serving`) says what is open, and to whom."
+	"wins over the file. If there are problems, the server reports all of them and doesn't start. " +
+	"It warns about names that look like settings but aren't. Its first log line (`serving`) " +
+	"says what is exposed, and to whom."
 
 // columns is the width of the reference.
 const columns = 100
@@ -34,7 +34,7 @@ func Reference() string {
 	return b.String()
 }
 
-// facts returns what is short to say of a setting: its default and the accepted values.
+// facts returns sentences about a setting's default and accepted values.
 func (r row) facts() string {
 	text := "Required."
 	switch {
@@ -55,7 +55,7 @@ func plain(markdown string) string {
 	return strings.NewReplacer("`", "", "*Expanded*", "Expanded").Replace(markdown)
 }
 
-// wrap returns text in lines that begin with indent.
+// wrap breaks text into lines that begin with indent.
 func wrap(text, indent string) string {
 	var b strings.Builder
 	length := 0

@@ -12,7 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "write the generated files")
 
-// The pages that are made from the rows are up to date.
+// The files generated from the rows are up to date.
 func TestReference_files(t *testing.T) {
 	checkGenerated(t, "../docs/settings.md", markdown())
 	checkGenerated(t, "../.local.env.example", example())
@@ -66,20 +66,21 @@ func example() string {
 	var b strings.Builder
 	b.WriteString(`# Made from settings/rows.go by go generate ./settings.
 #
-# Settings for your own machine. Copy to .local.env (which git and docker ignore) and change what
-# differs. The process environment wins over this file. docs/settings.md says more of each setting.
+# Settings for your own machine. Copy this file to .local.env (which git and docker ignore) and
+# change what differs. The process environment wins over this file. docs/settings.md says more about
+# each setting.
 #
-# Quote a value that holds a #, a quote or a space; put a value with a $ in SINGLE quotes, or what
-# follows the $ is replaced by another setting of this file:
+# Quote a value that contains a #, a quote or a space. Put a value with a $ in SINGLE quotes;
+# otherwise the $ refers to another setting in this file:
 #   KEYCLOAK_CLIENT_SECRET_KEY='pa$$word'
 
-# These fit the realm that ` + "`make keycloak`" + ` starts.
+# These match the realm that ` + "`make keycloak`" + ` imports.
 KEYCLOAK_SERVER_URL=http://localhost:8080
 KEYCLOAK_REALM_NAME=local
 KEYCLOAK_CLIENT_ID=local-api
 KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret
 
-# The others, with their defaults.
+# The other settings, with their defaults.
 `)
 	for _, r := range new(draft).rows() {
 		if r.required != "" || r.name == "RUNTIME_ENV" { // no effect in a file
@@ -95,7 +96,7 @@ KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret
 	return b.String()
 }
 
-// The example is a good settings file as it is, and with every default spelled out.
+// The example is a valid settings file, both as it is and with the defaults uncommented.
 func TestReference_example(t *testing.T) {
 	for name, text := range map[string]string{
 		"as it is": example(),
@@ -107,7 +108,7 @@ func TestReference_example(t *testing.T) {
 		}
 		s, err := Read(nil, dir)
 		if err != nil || len(s.Warnings) != 0 {
-			t.Errorf("%s: %v, warned of %q", name, err, s.Warnings)
+			t.Errorf("%s: %v, warnings %q", name, err, s.Warnings)
 		}
 		got, want := s.Server.LogValue().String(),
 			goodConfig(t, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api").
@@ -118,36 +119,36 @@ func TestReference_example(t *testing.T) {
 	}
 }
 
-// The plain text fits a terminal, and holds every setting with its default.
+// Reference fits a terminal, and has every setting with its default.
 func TestReference(t *testing.T) {
 	text := Reference()
 	for line := range strings.Lines(text) {
 		if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > columns {
-			t.Errorf("a line of more than %d columns: %s", columns, line)
+			t.Errorf("a line is wider than %d columns: %s", columns, line)
 		}
 	}
 	if strings.ContainsAny(text, "`") {
-		t.Error("it holds Markdown")
+		t.Error("Reference() contains Markdown")
 	}
 	for _, r := range new(draft).rows() {
 		if !strings.Contains(text, "\n"+r.name+"\n    "+plain(r.facts())[:len("Default")]) ||
 			!strings.Contains(text, r.defaultValue) {
-			t.Errorf("%s isn't there with its default", r.name)
+			t.Errorf("Reference() lacks %s, or its default", r.name)
 		}
 	}
 }
 
-// Every row is complete, and has a destination of its own.
+// Each row is complete and has its own destination.
 func TestRows(t *testing.T) {
 	rows := new(draft).rows()
 	if len(rows) < 40 {
-		t.Fatalf("%d rows", len(rows))
+		t.Fatalf("%d rows, want at least 40", len(rows))
 	}
 	names, pointers := map[string]bool{}, map[any]string{}
 	sentences := regexp.MustCompile(`^[A-Z].*\.$`)
 	for _, r := range rows {
 		if !settingName.MatchString(r.name) || names[r.name] {
-			t.Errorf("the name %s is none, or there twice", r.name)
+			t.Errorf("the name %q is malformed, or two rows have it", r.name)
 		}
 		names[r.name] = true
 		if other := pointers[r.to.pointer]; other != "" {
@@ -155,37 +156,37 @@ func TestRows(t *testing.T) {
 		}
 		pointers[r.to.pointer] = r.name
 		if !sentences.MatchString(r.doc) {
-			t.Errorf("%s: the text %q isn't made of sentences", r.name, r.doc)
+			t.Errorf("%s: doc isn't made of sentences: %q", r.name, r.doc)
 		}
 		if strings.Count(r.doc, "`")%2 != 0 {
-			t.Errorf("%s: a backtick is left over", r.name)
+			t.Errorf("%s: doc has an unpaired backtick", r.name)
 		}
-		given := 0
+		nonEmpty := 0
 		for _, text := range []string{r.defaultValue, r.defaultText, r.required} {
 			if text != "" {
-				given++
+				nonEmpty++
 			}
 		}
-		if given != 1 {
-			t.Errorf("%s: expected one of a default, a text in its place, and what is required",
-				r.name)
+		if nonEmpty != 1 {
+			t.Errorf("%s: want exactly one of defaultValue, defaultText and required", r.name)
 		}
 		for _, word := range regexp.MustCompile(`[A-Z]+(_[A-Z]+)+`).FindAllString(r.doc, -1) {
-			if !known[word] && !contains(rows, word) {
-				t.Errorf("%s: the text names %s, which is no setting", r.name, word)
+			if !otherWords[word] && !contains(rows, word) {
+				t.Errorf("%s: doc names %s, which isn't a setting", r.name, word)
 			}
 		}
 	}
 	for _, name := range removed {
 		if names[name] {
-			t.Errorf("%s is a setting and was removed", name)
+			t.Errorf("removed has %s, which is a setting", name)
 		}
 	}
 }
 
-// known are words of the texts that look like settings.
-var known = map[string]bool{"ROOT_FIELDS": true}
+// otherWords are words in the documentation that look like settings.
+var otherWords = map[string]bool{"ROOT_FIELDS": true}
 
+// contains reports whether one of the rows has the name.
 func contains(rows []row, name string) bool {
 	for _, r := range rows {
 		if r.name == name {
@@ -195,8 +196,7 @@ func contains(rows []row, name string) bool {
 	return false
 }
 
-// A default that is written in the row passes its own check, and a value just outside of a range
-// doesn't: within bounds what it documents.
+// The ends of each documented range are accepted, and a value above it isn't.
 func TestRows_ranges(t *testing.T) {
 	bounded := regexp.MustCompile(`^(?:0, or )?(\w+) to (\w+)$`)
 	found := 0
@@ -208,7 +208,8 @@ func TestRows_ranges(t *testing.T) {
 		found++
 		for _, value := range match[1:] {
 			if problems := problemsOf(r.name, value); len(problems) != 0 {
-				t.Errorf("%s=%s, which is documented as accepted: %v", r.name, value, problems)
+				t.Errorf("%s=%s, which is documented as accepted: %v", r.name, value,
+					problems)
 			}
 		}
 		outside := match[2] + "0"
@@ -217,16 +218,16 @@ func TestRows_ranges(t *testing.T) {
 		}
 		if problems := problemsOf(r.name, outside); len(problems) != 1 ||
 			!strings.Contains(problems[0].text, r.to.values) {
-			t.Errorf("%s=%s: %v, want one problem that names the range %s", r.name, outside,
-				problems, r.to.values)
+			t.Errorf("%s=%s: got %v, want one problem that names the range %s", r.name,
+				outside, problems, r.to.values)
 		}
 	}
 	if found < 20 {
-		t.Errorf("%d ranges found", found)
+		t.Errorf("found %d ranges, want at least 20", found)
 	}
 }
 
-// problemsOf returns what is wrong with a value of a setting by itself.
+// problemsOf parses a single setting and returns its problems.
 func problemsOf(name, value string) []problem {
 	var p problems
 	for _, r := range new(draft).rows() {
@@ -237,15 +238,14 @@ func problemsOf(name, value string) []problem {
 	return p.list
 }
 
-// Each value gets to its own field: no two rows write to one, and a changed value changes the
-// configuration.
+// Each row writes to a field of the draft.
 func TestRows_destinations(t *testing.T) {
 	for i := range names {
 		var d draft
 		r := d.rows()[i]
 		before := reflect.ValueOf(r.to.pointer).Elem()
 		if !before.IsZero() {
-			t.Fatalf("%s: a new draft has a value already", r.name)
+			t.Fatalf("%s: the field isn't empty in a new draft", r.name)
 		}
 		value := r.defaultValue
 		if value == "" {

@@ -16,35 +16,34 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// A row is one setting. All that is said of a setting, in the reference and in errors, comes from
-// its row.
+// A row describes one setting: how it is parsed and checked, and what the reference says about it.
 type row struct {
 	name string
 
-	// defaultValue is used if the setting isn't set; "" is none. defaultText is what the reference
-	// says in its place, where there is more to say than a value.
+	// defaultValue is used if the setting is unset; "" means that there is none. The reference
+	// shows defaultText instead if it isn't empty.
 	defaultValue, defaultText string
 
-	// required is what is expected of a setting that has to be set: "the client id". The setting
-	// unless may be set instead.
+	// required says what is expected of a setting without a default: "the client id". The setting
+	// named unless may be set instead.
 	required, unless string
 
 	to destination
 
-	// doc is for operators, in full sentences, with names and values in backticks. The first
-	// sentence stands by itself.
+	// doc is the documentation for operators, in full sentences, with names and values in
+	// backticks. The first sentence must make sense by itself: .local.env.example shows only that.
 	doc string
 
-	// library is the name that CloakQL's packages have for the setting in errors and log lines, or
-	// several with ", " between them.
+	// library is what CloakQL's packages call the setting in errors and in the log. Several names
+	// are separated by ", ".
 	library string
 }
 
-// A destination is where a setting's value goes, and what has to be true of it there.
+// A destination is where a setting's value is stored, and which values are accepted.
 type destination struct {
 	pointer any          // to a field of a draft
-	values  string       // the accepted values, for people; "" is any of the type
-	check   func() error // returns what is wrong with the value
+	values  string       // the accepted values, for the reference; "" if any value of the type is
+	check   func() error // returns an error if the stored value isn't accepted
 }
 
 // to accepts any value of the type.
@@ -68,7 +67,7 @@ func within[T int | int64 | time.Duration](pointer *T, min, max T) destination {
 	}}
 }
 
-// zeroOr accepts zero besides.
+// zeroOr accepts zero, and the values from min to max.
 func zeroOr[T int | int64 | time.Duration](pointer *T, min, max T) destination {
 	values := "0, or " + format(min) + " to " + format(max)
 	return destination{pointer, values, func() error {
@@ -79,7 +78,7 @@ func zeroOr[T int | int64 | time.Duration](pointer *T, min, max T) destination {
 	}}
 }
 
-// oneOf accepts the words of a list.
+// oneOf accepts each of the words.
 func oneOf(pointer *string, words ...string) destination {
 	last := len(words) - 1
 	values := strings.Join(words[:last], ", ") + " or " + words[last]
@@ -91,7 +90,7 @@ func oneOf(pointer *string, words ...string) destination {
 	}}
 }
 
-// listOf accepts lists without an empty item.
+// listOf accepts lists without empty items. In errors, items is the word for them.
 func listOf(pointer *[]string, items string) destination {
 	return destination{pointer: pointer, check: func() error {
 		if slices.Contains(*pointer, "") {
@@ -101,7 +100,7 @@ func listOf(pointer *[]string, items string) destination {
 	}}
 }
 
-// each accepts lists of what read accepts, and keeps what it returns.
+// each accepts lists whose items read accepts, and stores what read returns.
 func each(pointer *[]string, read func(item string) (string, error)) destination {
 	return destination{pointer: pointer, check: func() error {
 		var errs []error
@@ -114,21 +113,22 @@ func each(pointer *[]string, read func(item string) (string, error)) destination
 	}}
 }
 
-// rate accepts budgets of attempts. An address or an account shares five times its budget, which
-// throttle bounds.
+// rate accepts rate limits. The maximum burst is a fifth of throttle's, which multiplies some
+// limits by five.
 func rate(pointer *throttle.Rate) destination {
 	return destination{pointer: pointer, check: func() error {
 		if r := *pointer; r.Burst < 1 || r.Burst > 2_000 || r.Every < 5*time.Millisecond ||
 			r.Every > 24*time.Hour {
-			return errors.New("expected " + rateForm + ": 1 to 2000, and 5ms to 24h")
+			return errors.New("expected " + rateForm +
+				": a burst of 1 to 2000, and an interval of 5ms to 24h")
 		}
 		return nil
 	}}
 }
 
-const rateForm = "attempts and how long it takes until there is one more, such as 10/1m"
+const rateForm = "burst/interval, such as 10/1m"
 
-// format returns a number or a duration as a setting has it: 1m, not 1m0s.
+// format writes a number or a duration the way settings do: 1m, not 1m0s.
 func format[T int | int64 | time.Duration](value T) string {
 	text := fmt.Sprint(value)
 	if _, ok := any(value).(time.Duration); ok {
@@ -145,14 +145,14 @@ func format[T int | int64 | time.Duration](value T) string {
 	return text
 }
 
-// formatRate returns a budget as a setting has it.
+// formatRate writes a rate the way settings do.
 func formatRate(r throttle.Rate) string { return strconv.Itoa(r.Burst) + "/" + format(r.Every) }
 
-// A shownError is an error whose text may be shown: it holds no value of a setting that could be
+// A safeError is a parse error whose text may be shown, because it contains no value that could be
 // secret.
-type shownError struct{ error }
+type safeError struct{ error }
 
-// parsers read the types that env doesn't know.
+// parsers parse the types that package env doesn't support.
 var parsers = map[reflect.Type]env.ParserFunc{
 	reflect.TypeFor[identity.Secret](): func(text string) (any, error) {
 		return identity.NewSecret(text), nil
@@ -163,7 +163,7 @@ var parsers = map[reflect.Type]env.ParserFunc{
 	reflect.TypeFor[[]netip.Prefix](): func(text string) (any, error) {
 		proxies, err := throttle.ParseProxies(splitList(text))
 		if err != nil {
-			return nil, shownError{err}
+			return nil, safeError{err}
 		}
 		return proxies, nil
 	},
@@ -175,7 +175,7 @@ var parsers = map[reflect.Type]env.ParserFunc{
 	},
 }
 
-// form says how the values of a type are written.
+// form describes how values of a type are written.
 func form(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
@@ -188,7 +188,7 @@ func form(t reflect.Type) string {
 	return "a whole number"
 }
 
-// splitList returns the items between commas without the blanks around them, each once.
+// splitList splits text at commas, trims the items and drops duplicates.
 func splitList(text string) (list []string) {
 	for item := range strings.SplitSeq(text, ",") {
 		if item = strings.TrimSpace(item); !slices.Contains(list, item) {
@@ -198,41 +198,41 @@ func splitList(text string) (list []string) {
 	return list
 }
 
-// parse writes the values to the rows' destinations and checks each by itself. The reader is env:
-// it is given a struct with a field for each row.
+// parse stores the values in the rows' destinations and checks each of them. Package env does the
+// parsing, into a struct with a field for each row.
 func parse(rows []row, values map[string]string, p *problems) {
 	fields := make([]reflect.StructField, len(rows))
-	ours := map[string]string{}
+	environment := map[string]string{}
 	for i, r := range rows {
 		fields[i] = reflect.StructField{
-			Name: r.name, // which is an exported identifier too
+			Name: r.name, // all capitals, so the field is exported
 			Type: reflect.TypeOf(r.to.pointer).Elem(),
 			Tag:  reflect.StructTag(fmt.Sprintf("env:%q envDefault:%q", r.name, r.defaultValue)),
 		}
 		if value, ok := values[r.name]; ok {
-			ours[r.name] = value
+			environment[r.name] = value
 		}
 	}
 	parsed := reflect.New(reflect.StructOf(fields))
 	failed := map[string]error{}
 	err := env.ParseWithOptions(parsed.Interface(),
-		env.Options{Environment: ours, FuncMap: parsers})
+		env.Options{Environment: environment, FuncMap: parsers})
 	all, _ := errors.AsType[env.AggregateError](err)
 	for _, err := range all.Errors {
 		parseError, ok := errors.AsType[env.ParseError](err)
 		if !ok {
-			panic("settings: " + err.Error()) // a row of a type that nothing reads
+			panic("settings: " + err.Error()) // a row's type has no parser
 		}
 		failed[parseError.Name] = parseError.Err
 	}
 	for i, r := range rows {
 		reflect.ValueOf(r.to.pointer).Elem().Set(parsed.Elem().Field(i))
 		err := failed[r.name]
-		shown, ok := errors.AsType[shownError](err)
+		safe, ok := errors.AsType[safeError](err)
 		switch {
 		case ok:
-			p.addEach(r.name, shown.error)
-		case err != nil: // env's own text shows the value
+			p.addEach(r.name, safe.error)
+		case err != nil: // env's own error shows the value
 			expected := form(fields[i].Type)
 			if r.to.values != "" {
 				expected += ": " + r.to.values
@@ -246,6 +246,6 @@ func parse(rows []row, values map[string]string, p *problems) {
 			}
 			continue
 		}
-		p.suppress(r.name) // its value is zero, which may be wrong in other ways
+		p.suppress(r.name) // the zero value may cause further errors
 	}
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// A group is a part of the reference.
+// A group is a section of the reference.
 type group struct {
 	title string
-	doc   string // paragraphs, with an empty line between them
+	doc   string // paragraphs, separated by an empty line
 	rows  []row
 }
 
-// groups returns all settings with their destinations in d. It is the one place that names them.
+// groups returns all settings, with their destinations in d. All of them are defined here.
 func (d *draft) groups() []group {
 	server := &d.Server
 	client, tokens, graphQL, limit := &server.Client, &server.Tokens, &server.GraphQL,
@@ -27,8 +27,8 @@ func (d *draft) groups() []group {
 	return []group{
 		{
 			title: "Server and Keycloak",
-			doc: "A certificate authority of your own for Keycloak's URL goes where Go looks " +
-				"for it: `SSL_CERT_FILE`.",
+			doc: "If Keycloak's certificate comes from an authority of your own, name that " +
+				"authority's file in `SSL_CERT_FILE`, as for any Go program.",
 			rows: []row{{
 				name: "RUNTIME_ENV", defaultValue: "local", to: to(&d.runtimeEnv),
 				library: "Config.Local",
@@ -86,8 +86,7 @@ func (d *draft) groups() []group {
 				doc: "The accepted audiences (`aud`) of access tokens, separated by commas. " +
 					"While it is unset, a token that was issued to `KEYCLOAK_CLIENT_ID` is " +
 					"accepted too, whatever its audience. Set it if the realm has an audience " +
-					"mapper for " +
-					"this API: docs/operating.md, Whose tokens are accepted.",
+					"mapper for this API: docs/operating.md, Whose tokens are accepted.",
 			}, {
 				name:    "KEYCLOAK_AUTHORIZED_PARTIES",
 				to:      listOf(&tokens.AuthorizedParties, "client ids"),
@@ -107,16 +106,17 @@ func (d *draft) groups() []group {
 			}, {
 				name: "REFRESH_GRACE", defaultValue: format(keycloak.DefaultRefreshGrace),
 				to: zeroOr(&client.RefreshGrace, time.Second, time.Minute),
-				doc: "How long a refresh token that was used gets the same answer again, so that " +
-					"two browser tabs can refresh at the same moment. It ends early when the new " +
+				doc: "How long a used refresh token gets the same response again, so that two " +
+					"browser tabs can refresh at the same time. It ends early when the new " +
 					"refresh token is used. 0 turns it off.",
 			}, {
 				name: "REFRESH_GRACE_NETWORK", defaultValue: "same",
 				to:      oneOf(&d.refreshGraceNetwork, "same", "any"),
 				library: "ClientConfig.RefreshGraceAnyNetwork",
-				doc: "Who gets that answer: `same` is callers in the network that used the token " +
-					"(IPv4 /24, IPv6 /48), `any` is everybody, a thief elsewhere included. Use " +
-					"`any` if people's addresses change within `REFRESH_GRACE`.",
+				doc: "Who may use a refresh token again within `REFRESH_GRACE`: `same` is callers " +
+					"in the network that used it first (IPv4 /24, IPv6 /48), `any` is everyone, " +
+					"including a thief in another network. Use `any` if people's addresses " +
+					"change that quickly.",
 			}, {
 				name: "TOKEN_MAX_BYTES", defaultValue: strconv.Itoa(keycloak.DefaultTokenMaxBytes),
 				to:      within(&tokens.MaxBytes, 4096, 65536),
@@ -128,8 +128,7 @@ func (d *draft) groups() []group {
 				doc: "The accepted signature algorithms of access tokens, separated by commas: " +
 					"some of `" +
 					strings.Join(keycloak.Algorithms(), "`, `") +
-					"`. Whatever is listed, a token has to be " +
-					"signed with the algorithm of its key.",
+					"`. In any case, a token has to be signed with the algorithm of its key.",
 			}, {
 				name: "KEYS_MAX_AGE", defaultValue: format(keycloak.DefaultKeysMaxAge),
 				to:  within(&server.Keys.MaxAge, time.Minute, 7*24*time.Hour),
@@ -142,7 +141,7 @@ func (d *draft) groups() []group {
 				name: "CORS_ORIGINS", to: each(&server.HTTP.CORSOrigins, readOrigin),
 				defaultText: "none; on a developer's machine, every page of this machine",
 				doc: "The origins whose pages may call this server from a browser, separated by " +
-					"commas. An entry may have one wildcard: only `*`, the whole first label " +
+					"commas. An origin may have one wildcard: `*` by itself, the whole first label " +
 					"(`https://*.example.com`), or the port (`http://localhost:*`). Allowed " +
 					"pages may send any header. Cookies aren't involved: tokens travel in a header.",
 			}, {
@@ -150,12 +149,11 @@ func (d *draft) groups() []group {
 				library:     "HTTPConfig.AllowedHosts",
 				defaultText: "any name; on a developer's machine, the names of this machine",
 				doc: "The host names that requests may use for this server, separated by commas: " +
-					"`api.example.com,*.example.org`. A request for another name is answered " +
-					"403; in production, probes may use any name. While `RUNTIME_ENV` is `local`, " +
+					"`api.example.com,*.example.org`. A request for another name gets 403; in " +
+					"production, probes may use any name. While `RUNTIME_ENV` is `local`, " +
 					"`localhost`, `*.localhost`, `127.0.0.0/8` and `[::1]` are always allowed, " +
 					"and a request with a forwarding header (`X-Forwarded-*`, `Forwarded`) is " +
-					"refused unless " +
-					"it comes from one of the `TRUSTED_PROXIES`.",
+					"refused unless it comes from one of the `TRUSTED_PROXIES`.",
 			}, {
 				name: "CONSOLE", defaultValue: "auto", to: oneOf(&d.console, "auto", "on", "off"),
 				doc: "Whether the console, a GraphQL IDE with a sign-in, is served at `/`: `on`, " +
@@ -166,12 +164,10 @@ func (d *draft) groups() []group {
 			title: "Attempts",
 			doc: "A budget is `burst/interval`: `10/1m` allows ten attempts at once and adds one " +
 				"per minute. The burst is 1 to 2000, the interval 5ms to 24h. Failed attempts " +
-				"use a budget up. Successful ones, and those that Keycloak didn't judge, are " +
-				"given back. " +
-				"While a budget is empty, the answer is `RATE_LIMITED`, and Keycloak isn't " +
-				"asked. Budgets are kept in the memory of one " +
-				"process. How they go together with Keycloak's brute-force protection: " +
-				"docs/operating.md, Attempts.",
+				"use a budget up. Attempts that succeed, or that Keycloak didn't check, are given " +
+				"back. While a budget is empty, requests get `RATE_LIMITED` without a call to " +
+				"Keycloak. Each process keeps its own budgets, in memory. How they work together " +
+				"with Keycloak's brute-force protection: docs/operating.md, Attempts.",
 			rows: []row{{
 				name: "TRUSTED_PROXIES", to: to(&server.HTTP.Proxies),
 				library: "HTTPConfig.Proxies, AddressConfig.Trusted", defaultText: "none",
@@ -193,24 +189,24 @@ func (d *draft) groups() []group {
 				name:         "LOGIN_ACCOUNT_SLOW_LIMIT",
 				defaultValue: formatRate(attemptDefaults.AccountSlow),
 				to:           rate(&attempts.AccountSlow),
-				doc: "A second budget of the same, for slow guessing. With the default, a " +
-					"username has 116 guesses a day from one network.",
+				doc: "A second budget of failed sign-ins with one username from one network, " +
+					"against slow guessing. The default allows 116 guesses a day.",
 			}, {
 				name: "LOGIN_ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Address),
 				to: rate(&attempts.Address),
-				doc: "The budget of failed sign-ins from one address (IPv4, or IPv6 /64), " +
-					"whatever the usernames. Its network (IPv4 /24, IPv6 /48) has five times as " +
+				doc: "The budget of failed sign-ins from one address (IPv4, or IPv6 /64), for " +
+					"all usernames together. Its network (IPv4 /24, IPv6 /48) has five times as " +
 					"much. The burst has to be at least `MAX_LOGINS`.",
 			}, {
 				name: "REFRESH_TOKEN_LIMIT", defaultValue: formatRate(attemptDefaults.Token),
 				to:  rate(&attempts.Token),
-				doc: "The budget of refusals of one refresh token from one address.",
+				doc: "The budget of failed uses of one refresh token from one address.",
 			}, {
 				name:         "REFRESH_ADDRESS_LIMIT",
 				defaultValue: formatRate(attemptDefaults.TokenAddress),
 				to:           rate(&attempts.TokenAddress),
-				doc: "The budget of refresh tokens from one address that the realm " +
-					"never issued.",
+				doc: "The budget of made-up refresh tokens from one address: tokens that the " +
+					"realm never issued.",
 			}, {
 				name: "ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Attempts),
 				to: rate(&attempts.Attempts),
@@ -225,7 +221,7 @@ func (d *draft) groups() []group {
 			}, {
 				name: "MAX_LOGINS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
 				to:  within(&client.MaxLogins, 1, 2000),
-				doc: "The maximum number of sign-ins in flight. One more is answered `BUSY`.",
+				doc: "The maximum number of sign-ins in flight. Further ones get `BUSY`.",
 			}, {
 				name: "MAX_REFRESHES", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
 				to:  within(&client.MaxRefreshes, 1, 10000),
@@ -241,21 +237,21 @@ func (d *draft) groups() []group {
 			rows: []row{{
 				name: "GET_QUERIES", to: to(&d.getQueries),
 				defaultText: "`false`; on a developer's machine `true`",
-				doc: "Whether queries are answered by GET too, which caches in front of the " +
-					"server can use: `true` or `false`. Without it, GET is answered 405. " +
+				doc: "Whether queries may be sent by GET too, whose responses caches in front of " +
+					"the server can store: `true` or `false`. If `false`, a GET gets 405. " +
 					"Mutations never run by GET.",
 			}, {
 				name: "PERSISTED_QUERIES_BYTES", defaultValue: "1048576",
 				to: within(&graphQL.PersistedQueryBytes, 0, 1<<30),
 				doc: "The memory for Apollo's automatic persisted queries, in bytes. Only valid " +
-					"documents are kept, and no mutation with a string or a number written into " +
-					"it. 0 turns persisted queries off.",
+					"documents are stored, and no mutations that contain a string or number " +
+					"literal. 0 turns persisted queries off.",
 			}, {
 				name: "TRUSTED_DOCUMENTS", to: to(&d.trustedDocuments),
 				defaultText: "none: every document may run",
 				doc: "The path of a file with the operations that may run. It has the format of " +
 					"Apollo's `generate-persisted-query-manifest`, Relay's compiler, GraphQL Code Generator " +
-					"(`persisted-documents.json`), gql.tada, or any other that maps ids to texts.",
+					"(`persisted-documents.json`), gql.tada, or any other tool that maps ids to documents.",
 			}, {
 				name: "TRUSTED_DOCUMENTS_MODE", defaultValue: "enforce",
 				to: oneOf(&d.trustedDocumentsMode, "enforce", "log"),
@@ -263,13 +259,14 @@ func (d *draft) groups() []group {
 					"it, `log` runs it and marks it `untrusted` in the log.",
 			}, {
 				name: "DOCUMENT_CACHE_BYTES", defaultValue: strconv.Itoa(limits.DefaultCacheBytes),
-				to:  within(&limit.CacheBytes, 0, 1<<30),
-				doc: "The memory for documents that were parsed and validated, in bytes.",
+				to: within(&limit.CacheBytes, 0, 1<<30),
+				doc: "The memory for caching parsed and validated documents, in bytes. 0 turns " +
+					"the cache off.",
 			}, {
 				name: "MAX_BODY_BYTES", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxBodyBytes),
 				to: within(&graphQL.MaxBodyBytes, 1024, 1<<20),
-				doc: "The maximum size of a request's body, and of its document, in bytes. The " +
-					"URL of a GET has 32 KiB together with its headers.",
+				doc: "The maximum size of a request's body, and of its document, in bytes. A " +
+					"GET's URL and headers may have 32 KiB together.",
 			}, {
 				name: "MAX_BODY_DEPTH", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxNesting),
 				to:  within(&graphQL.MaxNesting, 8, 1000),
@@ -277,7 +274,7 @@ func (d *draft) groups() []group {
 			}, {
 				name: "MAX_BODY_VALUES", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxValues),
 				to:  within(&graphQL.MaxValues, 100, 100000),
-				doc: "The maximum number of values in a request's JSON, nested ones included.",
+				doc: "The maximum number of values in a request's JSON, including nested ones.",
 			}, {
 				name:         "MAX_RESPONSE_BYTES",
 				defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxResponseBytes),
@@ -287,12 +284,12 @@ func (d *draft) groups() []group {
 		},
 		{
 			title: "What one request may cost",
-			doc: "A request over one of these limits is answered `OPERATION_TOO_LARGE` before " +
+			doc: "A request over one of these limits fails with `OPERATION_TOO_LARGE` before " +
 				"validation; the reason is in brackets. *Expanded* means that each spread of a " +
 				"fragment counts as if the fragment were written in its place.\n\n" +
-				"These are the limits that the documents of a growing front end reach first. The " +
-				"others protect the parser, far above what clients generate: a server of your " +
-				"own sets them in `limits.Limits`.",
+				"The documents of a growing front end reach these limits first. Further limits " +
+				"protect the parser, and are far above what clients generate; a server of your " +
+				"own can set them in `limits.Limits`.",
 			rows: []row{{
 				name: "LIMIT_TOKENS", defaultValue: strconv.Itoa(limits.DefaultTokens),
 				to: within(&limit.Tokens, 100, 10000), doc: limitDocs["Tokens"],
@@ -314,7 +311,7 @@ func (d *draft) groups() []group {
 				name: "LIMIT_FRAGMENTS", defaultValue: strconv.Itoa(limits.DefaultFragments),
 				to: within(&limit.Fragments, 1, 500),
 				doc: limitDocs["Fragments"] +
-					" Clients that keep a fragment with each component send many.",
+					" Clients with a fragment for each component send many.",
 			}, {
 				name:         "LIMIT_VARIABLE_BYTES",
 				defaultValue: strconv.Itoa(limits.DefaultVariableBytes),
@@ -332,7 +329,7 @@ func (d *draft) groups() []group {
 	}
 }
 
-// removed are names that were settings once, and still may be set somewhere.
+// removed lists former settings, which may still be set somewhere.
 var removed = []string{
 	"LIMIT_ARGUMENTS", "LIMIT_COERCIONS", "LIMIT_DIRECTIVES", "LIMIT_DIRECTIVES_AT",
 	"LIMIT_INTROSPECTION", "LIMIT_INTROSPECTION_DEPTH", "LIMIT_INTROSPECTION_ROOTS",
@@ -349,7 +346,7 @@ func (d *draft) rows() (rows []row) {
 	return rows
 }
 
-// names are the names of the settings in their order.
+// names lists the names of the settings in their order.
 var names = func() (names []string) {
 	for _, r := range new(draft).rows() {
 		names = append(names, r.name)

@@ -1,8 +1,8 @@
 // Package settings reads the server's settings from the environment and a file.
 //
-// Each setting is a row of rows.go: its name, default, range, documentation, and where it goes in a
-// cloakql.Config. docs/settings.md, .local.env.example and the command cloakql settings are made
-// from the rows.
+// Each setting is a row in rows.go: its name, default, range and documentation, and the field of
+// cloakql.Config that it sets. docs/settings.md, .local.env.example and the output of cloakql
+// settings are generated from the rows.
 package settings
 
 //go:generate go test -run TestLimitDocs -update .
@@ -15,15 +15,16 @@ import (
 	"github.com/cloakql/cloakql"
 )
 
-// Settings are the settings, checked. Make them with Read.
+// Settings are parsed and checked settings. Read returns them.
 type Settings struct {
 	Server   cloakql.Config
-	Addr     string   // where the program listens, as net.Listen takes it
-	Source   string   // where the settings come from, for people
+	Addr     string   // the address to listen on
+	Source   string   // says where the settings come from
 	Warnings []string // for the log
 }
 
-// A draft is what the rows write to: the settings, and what needs more than an assignment.
+// A draft is what the rows write to. Settings that need more than an assignment have fields of
+// their own here, which finish turns into fields of Settings.
 type draft struct {
 	Settings
 
@@ -49,7 +50,7 @@ func Read(environ []string, dir string) (Settings, error) {
 	values := readValues(environ, dir, &p)
 	parse(d.rows(), values.all, &p)
 	d.finish(&p)
-	// A setting that is missing may be there under another name.
+	// A setting that seems to be missing may be misspelt.
 	if err := p.err(values.unknown...); err != nil {
 		return Settings{}, fmt.Errorf(
 			"CloakQL can't start with these settings, from %s (docs/settings.md):\n%w",

@@ -13,22 +13,23 @@ import (
 	"unicode/utf16"
 )
 
-// needed are the settings without which nothing works.
-var needed = []string{
+// required are the settings that have no default.
+var required = []string{
 	"KEYCLOAK_SERVER_URL=http://localhost:8080/", "KEYCLOAK_REALM_NAME=shop",
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush",
 }
 
-// goodConfig is what Read makes of them and of settings, which win.
-func goodConfig(t testing.TB, settings ...string) Settings {
+// goodConfig reads the required settings and extra, which takes precedence.
+func goodConfig(t testing.TB, extra ...string) Settings {
 	t.Helper()
-	c, err := Read(slices.Concat(needed, settings), t.TempDir())
+	c, err := Read(slices.Concat(required, extra), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
+// The defaults, with only the required settings.
 func TestRead_defaults(t *testing.T) {
 	c := goodConfig(t)
 	for _, tt := range []struct {
@@ -60,6 +61,7 @@ func TestRead_defaults(t *testing.T) {
 	}
 }
 
+// Only an unset RUNTIME_ENV, or exactly local, is local.
 func TestRead_production(t *testing.T) {
 	for _, runtime := range []string{"prod", "production", "Local", " local", ""} {
 		c := goodConfig(t, "RUNTIME_ENV="+runtime)
@@ -70,11 +72,11 @@ func TestRead_production(t *testing.T) {
 	}
 	if c := goodConfig(t, "RUNTIME_ENV=prod",
 		"KEYCLOAK_SERVER_URL=http://keycloak:8080"); len(c.Warnings) != 1 {
-		t.Errorf("plain http to another machine: %v; want one warning", c.Warnings)
+		t.Errorf("plain http to another machine: warnings %v, want one", c.Warnings)
 	}
 }
 
-// The console is for a developer's machine, unless somebody says otherwise.
+// By default, the console is served only on a local server.
 func TestRead_console(t *testing.T) {
 	for _, tt := range []struct {
 		environ []string
@@ -89,13 +91,12 @@ func TestRead_console(t *testing.T) {
 		{[]string{"RUNTIME_ENV=prod", "CONSOLE=on"}, true},
 	} {
 		if got := goodConfig(t, tt.environ...).Server.HTTP.Console; got != tt.want {
-			t.Errorf("%q: the console is %v, want %v", tt.environ, got, tt.want)
+			t.Errorf("%q: Console = %v, want %v", tt.environ, got, tt.want)
 		}
 	}
 }
 
-// Each LIMIT_ setting gets to the field of its name; the limits without a setting keep their
-// defaults.
+// Each LIMIT_ setting sets the field of its name. Limits without a setting keep their defaults.
 func TestRead_limits(t *testing.T) {
 	environ, want := []string{}, map[string]int64{"Bytes": 1 << 16, "CacheBytes": 8 << 20}
 	for _, name := range names {
@@ -122,29 +123,24 @@ func TestRead_limits(t *testing.T) {
 		delete(want, field.Name)
 	}
 	if len(want) != 0 {
-		t.Errorf("no fields of limits.Limits: %v", want)
+		t.Errorf("limits.Limits lacks the fields %v", want)
 	}
 }
 
-// DOCUMENT_CACHE_BYTES is 0 for none, and in Limits that is a number below zero.
+// DOCUMENT_CACHE_BYTES=0 turns the cache off, which in Limits is a negative number.
 func TestRead_documentCache(t *testing.T) {
 	for bytes, want := range map[string]int{"0": -1, "1024": 1024} {
 		got := goodConfig(t, "DOCUMENT_CACHE_BYTES="+bytes).Server.Limits.CacheBytes
 		if got != want {
-			t.Errorf("%s gives %d, want %d", bytes, got, want)
+			t.Errorf("DOCUMENT_CACHE_BYTES=%s: CacheBytes = %d, want %d", bytes, got, want)
 		}
 	}
 }
 
-// An audience that is set is the only one: azp no longer counts.
+// If KEYCLOAK_AUDIENCE is set, only the audience counts, and azp doesn't.
 func TestRead_audience(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_AUDIENCE=shop, web ",
 		"KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
-	fewer := goodConfig(t, "TOKEN_ALGORITHMS=ES256, PS256")
-	if !slices.Equal(fewer.Server.Tokens.Algorithms,
-		[]string{"ES256", "PS256"}) {
-		t.Errorf("algorithms %q", fewer.Server.Tokens.Algorithms)
-	}
 	if !slices.Equal(c.Server.Tokens.Audience, []string{"shop", "web"}) ||
 		c.Server.Tokens.AuthorizedParty != "" || len(c.Server.Tokens.Issuers[0].Names) != 2 {
 		t.Errorf("audience %q, authorized party %q, issuers %q", c.Server.Tokens.Audience,
@@ -152,21 +148,26 @@ func TestRead_audience(t *testing.T) {
 	}
 }
 
-// Our client is always among those whose tokens are accepted: login gives its tokens.
+// TOKEN_ALGORITHMS is a list.
+func TestRead_algorithms(t *testing.T) {
+	got := goodConfig(t, "TOKEN_ALGORITHMS=ES256, PS256").Server.Tokens.Algorithms
+	if !slices.Equal(got, []string{"ES256", "PS256"}) {
+		t.Errorf("algorithms %q", got)
+	}
+}
+
+// The server's own client is always an accepted party, because login returns its tokens.
 func TestRead_authorizedParties(t *testing.T) {
 	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"},
 		"shop-api, web,web": {"shop-api", "web"}} {
-		c := goodConfig(t,
-			"KEYCLOAK_AUTHORIZED_PARTIES="+
-				setting)
-		if !slices.Equal(c.Server.Tokens.AuthorizedParties,
-			want) {
-			t.Errorf("%q gives %q, want %q", setting, c.Server.Tokens.AuthorizedParties, want)
+		c := goodConfig(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting)
+		if got := c.Server.Tokens.AuthorizedParties; !slices.Equal(got, want) {
+			t.Errorf("KEYCLOAK_AUTHORIZED_PARTIES=%s: got %q, want %q", setting, got, want)
 		}
 	}
 }
 
-// One report has every problem, with the name of the setting and what is expected, and no secret.
+// The error has every problem, with the name of the setting and what is expected, and no secret.
 func TestRead_problems(t *testing.T) {
 	const canary = "canary-5f0c"
 	for _, tt := range []struct {
@@ -174,77 +175,77 @@ func TestRead_problems(t *testing.T) {
 		environ []string
 		want    []string // the names of the settings with problems, in any order
 	}{
-		{"nothing is set", nil,
+		{"nothing set", nil,
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
 				"KEYCLOAK_CLIENT_SECRET_KEY"}},
-		{"empty is absent", []string{"KEYCLOAK_SERVER_URL=", "KEYCLOAK_REALM_NAME=", "KEYCLOAK_CLIENT_ID=", "KEYCLOAK_CLIENT_SECRET_KEY="},
+		{"empty values", []string{"KEYCLOAK_SERVER_URL=", "KEYCLOAK_REALM_NAME=", "KEYCLOAK_CLIENT_ID=", "KEYCLOAK_CLIENT_SECRET_KEY="},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
 				"KEYCLOAK_CLIENT_SECRET_KEY"}},
-		{"parties", append(slices.Clone(needed), "KEYCLOAK_AUTHORIZED_PARTIES=web,,app"), []string{"KEYCLOAK_AUTHORIZED_PARTIES"}},
-		{"refresh grace", append(slices.Clone(needed), "REFRESH_GRACE_NETWORK=Any"), []string{"REFRESH_GRACE_NETWORK"}},
-		{"numbers and durations", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
+		{"parties", append(slices.Clone(required), "KEYCLOAK_AUTHORIZED_PARTIES=web,,app"), []string{"KEYCLOAK_AUTHORIZED_PARTIES"}},
+		{"refresh grace", append(slices.Clone(required), "REFRESH_GRACE_NETWORK=Any"), []string{"REFRESH_GRACE_NETWORK"}},
+		{"numbers and durations", append(slices.Clone(required), "KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE",
 				"REQUEST_TIMEOUT"}},
-		{"ranges", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
+		{"ranges", append(slices.Clone(required), "KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE",
 				"REQUEST_TIMEOUT"}},
-		{"algorithms that nobody may sign with", append(slices.Clone(needed), "TOKEN_ALGORITHMS=RS256,HS256"), []string{"TOKEN_ALGORITHMS"}},
-		{"no algorithm", append(slices.Clone(needed), "TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
-		{"proxies", append(slices.Clone(needed), "TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
-		{"the whole internet as a proxy", append(slices.Clone(needed), "TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
-		{"budgets", append(slices.Clone(needed), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
+		{"unsafe algorithm", append(slices.Clone(required), "TOKEN_ALGORITHMS=RS256,HS256"), []string{"TOKEN_ALGORITHMS"}},
+		{"empty algorithm", append(slices.Clone(required), "TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
+		{"proxies", append(slices.Clone(required), "TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
+		{"every address a proxy", append(slices.Clone(required), "TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
+		{"budgets", append(slices.Clone(required), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
 			"LOGIN_ACCOUNT_SLOW_LIMIT=20/25h", "ADDRESS_LIMIT=2001/1s"),
 			[]string{"LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "REFRESH_TOKEN_LIMIT",
 				"REFRESH_ADDRESS_LIMIT", "LOGIN_ACCOUNT_SLOW_LIMIT", "ADDRESS_LIMIT"}},
-		{"a pause", append(slices.Clone(needed), "LOGIN_REFUSAL_PAUSE=11s"), []string{"LOGIN_REFUSAL_PAUSE"}},
-		{"ranges of numbers", append(slices.Clone(needed), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=51", "PERSISTED_QUERIES_BYTES=-1"),
+		{"pause", append(slices.Clone(required), "LOGIN_REFUSAL_PAUSE=11s"), []string{"LOGIN_REFUSAL_PAUSE"}},
+		{"ranges of numbers", append(slices.Clone(required), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=51", "PERSISTED_QUERIES_BYTES=-1"),
 			[]string{"MAX_LOGINS", "MAX_BODY_BYTES", "LIMIT_TOKENS", "LIMIT_DEPTH",
 				"PERSISTED_QUERIES_BYTES"}},
-		{"switches", append(slices.Clone(needed), "GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
-		{"a limit that is no number", append(slices.Clone(needed), "LIMIT_FIELDS=many"), []string{"LIMIT_FIELDS"}},
-		{"no manifest", append(slices.Clone(needed), "TRUSTED_DOCUMENTS=/nowhere"), []string{"TRUSTED_DOCUMENTS"}},
-		{"no manifest in the file", append(slices.Clone(needed), "TRUSTED_DOCUMENTS=/dev/null"), []string{"TRUSTED_DOCUMENTS"}},
-		{"an unknown mode", append(slices.Clone(needed), "TRUSTED_DOCUMENTS_MODE=off"), []string{"TRUSTED_DOCUMENTS_MODE"}},
-		{"a request shorter than a call", append(slices.Clone(needed), "KEYCLOAK_TIMEOUT=10s", "REQUEST_TIMEOUT=10s"), []string{"REQUEST_TIMEOUT"}},
-		{"address of other machines in local", append(slices.Clone(needed), "ADDR=:8000"), []string{"ADDR"}},
-		{"address without a port", append(slices.Clone(needed), "ADDR=localhost"), []string{"ADDR"}},
-		{"address with a name for a port", append(slices.Clone(needed), "ADDR=127.0.0.1:http-alt"), []string{"ADDR"}},
-		{"a realm that is a path", append(slices.Clone(needed), "KEYCLOAK_REALM_NAME=realms/shop"), []string{"KEYCLOAK_REALM_NAME"}},
-		{"two secrets", append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY"}},
-		{"secret file missing", append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/nowhere"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
-		{"secret file empty", append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
-		{"account as audience", append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=shop,account"), []string{"KEYCLOAK_AUDIENCE"}},
-		{"the client named account", append(slices.Clone(needed), "KEYCLOAK_CLIENT_ID=account"), []string{"KEYCLOAK_AUDIENCE"}},
-		{"an empty audience", append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=shop,,web"), []string{"KEYCLOAK_AUDIENCE"}},
-		{"an empty issuer", append(slices.Clone(needed), "KEYCLOAK_ISSUER=https://a,"), []string{"KEYCLOAK_ISSUER"}},
-		{"a console that isn't a word", append(slices.Clone(needed), "CONSOLE=true"), []string{"CONSOLE"}},
-		{"an origin with a path", append(slices.Clone(needed), "CORS_ORIGINS=https://app.example.com/"), []string{"CORS_ORIGINS"}},
-		{"an origin without a scheme", append(slices.Clone(needed), "CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
-		{"blank scope", append(slices.Clone(needed), "LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},
-		{"the realm's URL for the server's", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://localhost:8080/realms/shop"), []string{"KEYCLOAK_SERVER_URL"}},
-		{"quotes that docker run --env-file keeps", append(slices.Clone(needed), `KEYCLOAK_SERVER_URL="http://localhost:8080"`, `KEYCLOAK_REALM_NAME="shop"`,
+		{"switches", append(slices.Clone(required), "GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
+		{"limit not a number", append(slices.Clone(required), "LIMIT_FIELDS=many"), []string{"LIMIT_FIELDS"}},
+		{"manifest missing", append(slices.Clone(required), "TRUSTED_DOCUMENTS=/nowhere"), []string{"TRUSTED_DOCUMENTS"}},
+		{"manifest empty", append(slices.Clone(required), "TRUSTED_DOCUMENTS=/dev/null"), []string{"TRUSTED_DOCUMENTS"}},
+		{"unknown mode", append(slices.Clone(required), "TRUSTED_DOCUMENTS_MODE=off"), []string{"TRUSTED_DOCUMENTS_MODE"}},
+		{"request timeout not longer than Keycloak's", append(slices.Clone(required), "KEYCLOAK_TIMEOUT=10s", "REQUEST_TIMEOUT=10s"), []string{"REQUEST_TIMEOUT"}},
+		{"local server on a public address", append(slices.Clone(required), "ADDR=:8000"), []string{"ADDR"}},
+		{"address without port", append(slices.Clone(required), "ADDR=localhost"), []string{"ADDR"}},
+		{"address with a named port", append(slices.Clone(required), "ADDR=127.0.0.1:http-alt"), []string{"ADDR"}},
+		{"realm name is a path", append(slices.Clone(required), "KEYCLOAK_REALM_NAME=realms/shop"), []string{"KEYCLOAK_REALM_NAME"}},
+		{"secret and secret file", append(slices.Clone(required), "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY"}},
+		{"secret file missing", append(slices.Clone(required), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/nowhere"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
+		{"secret file empty", append(slices.Clone(required), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
+		{"audience account", append(slices.Clone(required), "KEYCLOAK_AUDIENCE=shop,account"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"client account", append(slices.Clone(required), "KEYCLOAK_CLIENT_ID=account"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"empty audience", append(slices.Clone(required), "KEYCLOAK_AUDIENCE=shop,,web"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"empty issuer", append(slices.Clone(required), "KEYCLOAK_ISSUER=https://a,"), []string{"KEYCLOAK_ISSUER"}},
+		{"console not a mode", append(slices.Clone(required), "CONSOLE=true"), []string{"CONSOLE"}},
+		{"origin with a path", append(slices.Clone(required), "CORS_ORIGINS=https://app.example.com/"), []string{"CORS_ORIGINS"}},
+		{"origin without scheme", append(slices.Clone(required), "CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
+		{"blank scope", append(slices.Clone(required), "LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},
+		{"realm URL as server URL", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=http://localhost:8080/realms/shop"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"quotes kept by docker run --env-file", append(slices.Clone(required), `KEYCLOAK_SERVER_URL="http://localhost:8080"`, `KEYCLOAK_REALM_NAME="shop"`,
 			"KEYCLOAK_CLIENT_ID='shop-api'", `MAX_LOGINS="64"`, `CORS_ORIGINS="https://a.example"`),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
 				"MAX_LOGINS", "CORS_ORIGINS"}},
-		{"no URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
-		// A problem hides no other problem, of another setting or of the same.
-		{"a missing realm name and a bad server URL", []string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
+		{"server URL without scheme", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
+		// A problem doesn't hide others, whether of another setting or of the same.
+		{"missing realm name and bad server URL", []string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
-		{"a missing server URL and a bad realm name", []string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
+		{"missing server URL and bad realm name", []string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
-		{"a bad server URL and a bad realm name", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_REALM_NAME=a/b"),
+		{"bad server URL and bad realm name", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_REALM_NAME=a/b"),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
-		{"a server URL with everything", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=ftp://me:"+canary+"@host?x"),
+		{"server URL with three problems", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=ftp://me:"+canary+"@host?x"),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_SERVER_URL", "KEYCLOAK_SERVER_URL"}},
-		{"two bad algorithms", append(slices.Clone(needed), "TOKEN_ALGORITHMS=HS256,none"), []string{"TOKEN_ALGORITHMS", "TOKEN_ALGORITHMS"}},
-		{"the whole internet in two halves", append(slices.Clone(needed), "TRUSTED_PROXIES=0.0.0.0/1,128.0.0.0/1"), []string{"TRUSTED_PROXIES"}},
-		{"two bad origins", append(slices.Clone(needed), "CORS_ORIGINS=https://a.example/,null,https://b.example"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
-		{"two bad hosts", append(slices.Clone(needed), "ALLOWED_HOSTS=a.example:80,https://b.example,c.example"), []string{"ALLOWED_HOSTS", "ALLOWED_HOSTS"}},
-		{"two bad proxies", append(slices.Clone(needed), "TRUSTED_PROXIES=everybody,0.0.0.0/0,10.0.0.1"), []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES"}},
-		{"two bad origins", append(slices.Clone(needed), "CORS_ORIGINS=app.example.com,https://a/b"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
-		{"an audience that is empty and account", append(slices.Clone(needed), "KEYCLOAK_AUDIENCE=account,,a"), []string{"KEYCLOAK_AUDIENCE", "KEYCLOAK_AUDIENCE"}},
-		{"an address that is bad twice", append(slices.Clone(needed), "ADDR=0.0.0.0:http"), []string{"ADDR", "ADDR"}},
-		{"all at once", []string{"KEYCLOAK_SERVER_URL=x", "KEYCLOAK_TIMEOUT=soon", "LIMIT_FIELDS=many", "MAX_LOGINS=0", "REFRESH_GRACE=2m", "TRUSTED_PROXIES=x", "CONSOLE=yes",
+		{"two bad algorithms", append(slices.Clone(required), "TOKEN_ALGORITHMS=HS256,none"), []string{"TOKEN_ALGORITHMS", "TOKEN_ALGORITHMS"}},
+		{"every address a proxy, in two halves", append(slices.Clone(required), "TRUSTED_PROXIES=0.0.0.0/1,128.0.0.0/1"), []string{"TRUSTED_PROXIES"}},
+		{"two bad origins", append(slices.Clone(required), "CORS_ORIGINS=https://a.example/,null,https://b.example"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
+		{"two bad hosts", append(slices.Clone(required), "ALLOWED_HOSTS=a.example:80,https://b.example,c.example"), []string{"ALLOWED_HOSTS", "ALLOWED_HOSTS"}},
+		{"two bad proxies", append(slices.Clone(required), "TRUSTED_PROXIES=everybody,0.0.0.0/0,10.0.0.1"), []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES"}},
+		{"two bad origins", append(slices.Clone(required), "CORS_ORIGINS=app.example.com,https://a/b"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
+		{"audiences account and empty", append(slices.Clone(required), "KEYCLOAK_AUDIENCE=account,,a"), []string{"KEYCLOAK_AUDIENCE", "KEYCLOAK_AUDIENCE"}},
+		{"address with two problems", append(slices.Clone(required), "ADDR=0.0.0.0:http"), []string{"ADDR", "ADDR"}},
+		{"many settings", []string{"KEYCLOAK_SERVER_URL=x", "KEYCLOAK_TIMEOUT=soon", "LIMIT_FIELDS=many", "MAX_LOGINS=0", "REFRESH_GRACE=2m", "TRUSTED_PROXIES=x", "CONSOLE=yes",
 			"TRUSTED_DOCUMENTS=/nowhere", "TRUSTED_DOCUMENTS_MODE=x", "LOGIN_SCOPE= ", "ADDR=x",
 			"KEYCLOAK_ISSUER=a,", "GET_QUERIES=x", "LOGIN_ACCOUNT_LIMIT=x"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
@@ -252,8 +253,8 @@ func TestRead_problems(t *testing.T) {
 				"REFRESH_GRACE", "TRUSTED_PROXIES", "CONSOLE", "TRUSTED_DOCUMENTS",
 				"TRUSTED_DOCUMENTS_MODE", "LOGIN_SCOPE", "ADDR", "KEYCLOAK_ISSUER", "GET_QUERIES",
 				"LOGIN_ACCOUNT_LIMIT"}},
-		{"a password in the URL", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
-		{"a password in a URL that can't be parsed", append(slices.Clone(needed), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"password in the URL", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"password in a malformed URL", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -263,13 +264,13 @@ func TestRead_problems(t *testing.T) {
 			}
 			_, err := Read(tt.environ, dir)
 			if err == nil {
-				t.Fatal("the settings were accepted")
+				t.Fatal("Read() succeeds")
 			}
 			var got []string
 			head, list, _ := strings.Cut(err.Error(), "\n")
 			if !strings.Contains(head,
 				"since there is no .local.env here (cp .local.env.example .local.env)") {
-				t.Errorf("the report doesn't say where it looked: %s", head)
+				t.Errorf("the error doesn't say where Read looked: %s", head)
 			}
 			for line := range strings.SplitSeq(list, "\n") {
 				name, _, _ := strings.Cut(line, ": ")
@@ -278,24 +279,25 @@ func TestRead_problems(t *testing.T) {
 			slices.Sort(got)
 			slices.Sort(tt.want)
 			if !slices.Equal(got, tt.want) {
-				t.Errorf("problems of %q, want of %q; the report:\n%v", got, tt.want, err)
+				t.Errorf("problems with %q, want %q; the error:\n%v", got, tt.want, err)
 			}
 			if strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "hush") {
-				t.Errorf("the report shows a secret:\n%v", err)
+				t.Errorf("the error shows a secret:\n%v", err)
 			}
 		})
 	}
 }
 
-// A server of another team has no example to copy.
+// Without a .local.env.example, as in a product's repository, the error doesn't suggest copying it.
 func TestRead_noExample(t *testing.T) {
 	_, err := Read(nil, t.TempDir())
 	want := "since there is no .local.env here (docs/settings.md):"
 	if head, _, _ := strings.Cut(fmt.Sprint(err), "\n"); !strings.HasSuffix(head, want) {
-		t.Errorf("the report begins with %q, want it to end with %q", head, want)
+		t.Errorf("the error begins with the line %q, want it to end with %q", head, want)
 	}
 }
 
+// RUNTIME_ENV selects the file, and the environment takes precedence over it.
 func TestRead_files(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -315,7 +317,7 @@ func TestRead_files(t *testing.T) {
 	}
 	if local.Server.Client.ClientID != "from-local" ||
 		local.Server.Client.ClientSecret.Reveal() != `pa$$wo"rd#1` {
-		t.Errorf("client %q with secret %q; want those of .local.env", local.Server.Client.ClientID,
+		t.Errorf("client %q with secret %q, want those in .local.env", local.Server.Client.ClientID,
 			local.Server.Client.ClientSecret.Reveal())
 	}
 	if !local.Server.Local {
@@ -326,18 +328,19 @@ func TestRead_files(t *testing.T) {
 		t.Fatal(err)
 	}
 	if prod.Server.Client.ClientID != "from-env" {
-		t.Errorf("client %q, want that of .env", prod.Server.Client.ClientID)
+		t.Errorf("client %q, want the one in .env", prod.Server.Client.ClientID)
 	}
-	won, err := Read([]string{"KEYCLOAK_CLIENT_ID=from-process"}, dir)
+	overridden, err := Read([]string{"KEYCLOAK_CLIENT_ID=from-process"}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if won.Server.Client.ClientID != "from-process" {
-		t.Errorf("client %q; the environment must win over the file", won.Server.Client.ClientID)
+	if overridden.Server.Client.ClientID != "from-process" {
+		t.Errorf("client %q, want the one in the environment",
+			overridden.Server.Client.ClientID)
 	}
 
 	write(".local.env", "KEYCLOAK_CLIENT_SECRET_KEY=\"canary-5f0c\nan unfinished quote")
-	// What may stand in a file that can't be read is not called missing.
+	// Settings that may be in an unreadable file aren't reported as missing.
 	if _, err = Read(nil, dir); err == nil ||
 		!strings.Contains(err.Error(), "\n.local.env: can't be read") ||
 		strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "missing") {
@@ -345,9 +348,9 @@ func TestRead_files(t *testing.T) {
 	}
 }
 
-// What surrounds a value by mistake is removed, or a warning. RUNTIME_ENV isn't touched:
-// TestRead_production.
-func TestRead_blanksAroundValues(t *testing.T) {
+// Spaces and newlines around values are removed. TestRead_production shows that RUNTIME_ENV keeps
+// them.
+func TestRead_trimsValues(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n",
 		"KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
 		"KEYCLOAK_CLIENT_SECRET_KEY=hush\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9",
@@ -360,24 +363,26 @@ func TestRead_blanksAroundValues(t *testing.T) {
 	if got != want {
 		t.Errorf("the settings are %s, want %s", got, want)
 	}
-	// A secret can hold anything, so it stays as it is.
-	for secret, says := range map[string]string{" hush": "blank", "hush\t\n": "blank",
+	// Only newlines are removed from a secret, which may contain anything else. The rest is a
+	// warning.
+	for secret, wantWarning := range map[string]string{" hush": "blank", "hush\t\n": "blank",
 		`"hush"`: "quotes", "'hush'": "quotes", `hu"sh"`: "", `"`: ""} {
 		c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
 		warnings := strings.Join(c.Warnings, "\n")
 		if c.Server.Client.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") ||
 			strings.Contains(warnings, "hush") ||
-			says == "" && warnings != "" || !strings.Contains(warnings, says) {
-			t.Errorf("the secret %q is %q, warnings %q; want it unchanged, and words of %q", secret,
-				c.Server.Client.ClientSecret.Reveal(), warnings, says)
+			wantWarning == "" && warnings != "" || !strings.Contains(warnings, wantWarning) {
+			t.Errorf("the secret %q is read as %q with warnings %q; want it unchanged, and a "+
+				"warning about %q", secret, c.Server.Client.ClientSecret.Reveal(), warnings,
+				wantWarning)
 		}
 	}
 }
 
-// In a settings file, $1 and $WORD stand for another setting. A secret that would lose a part that
-// way is never sent.
-func TestRead_dollarsInTheFile(t *testing.T) {
-	for _, tt := range []struct{ line, secret string }{ // no secret for a problem
+// In a settings file, $1 and $WORD refer to another setting. A value that would lose a part that
+// way is an error.
+func TestRead_dollarInFile(t *testing.T) {
+	for _, tt := range []struct{ line, secret string }{ // an empty secret means an error
 		{"pa$1word", ""},
 		{"pa$WORD", ""},
 		{"$PA", ""},
@@ -385,7 +390,7 @@ func TestRead_dollarsInTheFile(t *testing.T) {
 		{"$2y$10$fbdLV2U3Y98Lr", ""},
 		{"pa$(WORD)x", ""},
 		{"pa$$WORD", ""},
-		{"pa$KEYCLOAK_AUDIENCE", ""}, // which comes below
+		{"pa$KEYCLOAK_AUDIENCE", ""}, // defined further down
 		{"$KEYCLOAK_REALM_NAME$WORD", ""},
 		{"'pa$1word'", "pa$1word"},
 		{"'$2y$10$fbdLV2U3Y98Lr'", "$2y$10$fbdLV2U3Y98Lr"},
@@ -398,7 +403,7 @@ func TestRead_dollarsInTheFile(t *testing.T) {
 		{"of-$KEYCLOAK_REALM_NAME", "of-shop"},
 		{`"of-$KEYCLOAK_REALM_NAME\""`, `of-shop"`},
 		{`"pa$WORD\""`, ""},
-		// A quote at the end of a value in quotes is part of it.
+		// An escaped quote at the end of a quoted value is part of it.
 		{`"ab\""`, `ab"`},
 		{`"\"ab\"" # in quotes`, `"ab"`},
 		{`"a\"b"`, `a"b`},
@@ -414,29 +419,30 @@ func TestRead_dollarsInTheFile(t *testing.T) {
 		c, err := Read(nil, dir)
 		switch {
 		case tt.secret != "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
-			t.Errorf("%s is %q, %v; want %q", tt.line, c.Server.Client.ClientSecret.Reveal(), err,
-				tt.secret)
+			t.Errorf("%s is read as %q, %v; want %q", tt.line,
+				c.Server.Client.ClientSecret.Reveal(), err, tt.secret)
 		case tt.secret == "" && (err == nil ||
 			!strings.Contains(err.Error(), "\nKEYCLOAK_CLIENT_SECRET_KEY: holds a $") ||
 			strings.Contains(err.Error(), "WORD")):
-			t.Errorf("%s: %v; want a problem that names the setting, and nothing of its value",
-				tt.line, err)
+			t.Errorf("%s: got %v, want an error that names the setting and doesn't quote its "+
+				"value", tt.line, err)
 		}
 		if _, err := Read([]string{"KEYCLOAK_CLIENT_SECRET_KEY=pa$WORD"}, dir); err != nil {
-			t.Errorf("%s: the environment has another secret: %v", tt.line, err)
+			t.Errorf("%s, overridden in the environment: %v", tt.line, err)
 		}
 	}
 }
 
-// A misspelt setting would have no effect, silently.
-func TestRead_warnsOfUnknownNames(t *testing.T) {
+// Unknown names are a warning: all of those in the file, and those in the environment that look
+// like settings.
+func TestRead_unknownNames(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".local.env"),
 		[]byte(
 			"LOGIN_SCOPES=openid\nKEYCLOAK_AUDIENCE=shop\nKEYCLOAK_AUDIENC=shop\nc2Vjb25kIGxpbmU=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Read(append(slices.Clone(needed), "KEYCLOAK_AUDIENC=shop", "PATH=/bin",
+	c, err := Read(append(slices.Clone(required), "KEYCLOAK_AUDIENC=shop", "PATH=/bin",
 		"KEYCLOAK_SERVICE_HOST=10.0.0.1", "KEYCLOAK_HTTP_PORT_8080_TCP=x"), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -446,14 +452,14 @@ func TestRead_warnsOfUnknownNames(t *testing.T) {
 		name, _, _ := strings.Cut(warning, " ")
 		names = append(names, name)
 	}
-	// The fourth line of the file may be the rest of a secret: it isn't quoted.
+	// The fourth line of the file could be the rest of a secret, so the warning doesn't quote it.
 	if !slices.Equal(names, []string{"A", "KEYCLOAK_AUDIENC", "LOGIN_SCOPES"}) {
-		t.Errorf("warned of %q", c.Warnings)
+		t.Errorf("warnings: %q", c.Warnings)
 	}
 }
 
-// A sign-in that waits for its turn must not give up before the pause is over.
-func TestRead_warnsOfALongPause(t *testing.T) {
+// A pause that outlasts the wait of a queued sign-in is a warning.
+func TestRead_longPause(t *testing.T) {
 	for settings, want := range map[string]int{
 		"KEYCLOAK_TIMEOUT=2s LOGIN_REFUSAL_PAUSE=2s":    1,
 		"KEYCLOAK_TIMEOUT=2s LOGIN_REFUSAL_PAUSE=1.9s":  0,
@@ -464,40 +470,40 @@ func TestRead_warnsOfALongPause(t *testing.T) {
 		"KEYCLOAK_TIMEOUT=10s LOGIN_REFUSAL_PAUSE=9.9s": 0,
 	} {
 		if got := goodConfig(t, strings.Fields(settings)...).Warnings; len(got) != want {
-			t.Errorf("%s: warned of %q, want %d warnings", settings, got, want)
+			t.Errorf("%s: warnings %q, want %d", settings, got, want)
 		}
 	}
 }
 
-// A network with clients in it is hardly a proxy's.
-func TestRead_warnsOfWideProxies(t *testing.T) {
+// A large network in TRUSTED_PROXIES is a warning, because it probably contains clients.
+func TestRead_wideProxies(t *testing.T) {
 	const list = "128.0.0.0/1,8.0.0.0/7,10.0.0.0/8,192.0.2.1,fc00::/7,2000::/15,2002::/16,::ffff:172.0.0.0/102,::1"
 	var wide []string
 	for _, warning := range goodConfig(t, "TRUSTED_PROXIES="+list).Warnings {
 		var network string
-		if n, _ := fmt.Sscanf(warning, "TRUSTED_PROXIES holds %s where", &network); n == 1 {
+		if n, _ := fmt.Sscanf(warning, "TRUSTED_PROXIES holds %s a network", &network); n == 1 {
 			wide = append(wide, strings.TrimSuffix(network, ","))
 		}
 	}
 	want := []string{"128.0.0.0/1", "8.0.0.0/7", "fc00::/7", "2000::/15", "172.0.0.0/6"}
 	if !slices.Equal(wide, want) {
-		t.Errorf("warned of %q, want %q", wide, want)
+		t.Errorf("warnings about %q, want %q", wide, want)
 	}
 }
 
-// A Config goes to the log when the server starts.
-func TestRead_logHasNoSecret(t *testing.T) {
+// Settings can be printed and logged without showing the secret.
+func TestRead_hidesSecret(t *testing.T) {
 	c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c")
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c),
 		c.Server.LogValue().String()} {
 		if strings.Contains(text, "canary") {
-			t.Errorf("the secret shows in %s", text)
+			t.Errorf("the secret is visible in %s", text)
 		}
 	}
 }
 
-// Files as editors and shells of other systems write them.
-func TestRead_filesOfOtherSystems(t *testing.T) {
+// Files in the encodings that editors and shells of other systems write.
+func TestRead_encodings(t *testing.T) {
 	const text = "# settings\nKEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nKEYCLOAK_CLIENT_ID=shop-api\nKEYCLOAK_CLIENT_SECRET_KEY='pä$$'\n"
 	windows := strings.ReplaceAll(text, "\n", "\r\n")
 	utf16le := func(text string) string {
@@ -530,11 +536,11 @@ func TestRead_filesOfOtherSystems(t *testing.T) {
 			case tt.problem != "" &&
 				(err == nil || !strings.Contains(err.Error(), "\n"+tt.problem) ||
 					strings.Contains(err.Error(), "missing")):
-				t.Errorf("got %v, want a problem that says %q", err, tt.problem)
+				t.Errorf("got %v, want an error with %q", err, tt.problem)
 			case tt.problem == "" &&
 				(err != nil || c.Server.Client.ClientSecret.Reveal() != "pä$$" ||
 					len(c.Warnings) != 0):
-				t.Errorf("read %q, warned of %q (%v)", c.Server.Client.ClientSecret.Reveal(),
+				t.Errorf("read the secret %q with warnings %q (%v)", c.Server.Client.ClientSecret.Reveal(),
 					c.Warnings, err)
 			}
 		})
@@ -555,16 +561,16 @@ func TestRead_filesOfOtherSystems(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c, err := Read(append(slices.Clone(needed), "KEYCLOAK_CLIENT_SECRET_KEY=",
+			c, err := Read(append(slices.Clone(required), "KEYCLOAK_CLIENT_SECRET_KEY=",
 				"KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file), t.TempDir())
 			switch {
 			case tt.problem != "" &&
 				(err == nil || !strings.Contains(err.Error(), "\n"+tt.problem)):
-				t.Errorf("got %v, want a problem that says %q", err, tt.problem)
+				t.Errorf("got %v, want an error with %q", err, tt.problem)
 			case tt.problem == "" &&
 				(err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
-				t.Errorf("read %q (%v), want %q", c.Server.Client.ClientSecret.Reveal(), err,
-					tt.secret)
+				t.Errorf("read the secret %q (%v), want %q",
+					c.Server.Client.ClientSecret.Reveal(), err, tt.secret)
 			}
 		})
 	}
@@ -575,18 +581,18 @@ func TestRead_filesOfOtherSystems(t *testing.T) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := Read(append(slices.Clone(needed), "TRUSTED_DOCUMENTS="+file), t.TempDir())
+		c, err := Read(append(slices.Clone(required), "TRUSTED_DOCUMENTS="+file), t.TempDir())
 		if bad := name == "UTF-16"; bad != (err != nil) ||
 			!bad && c.Server.GraphQL.Manifest == nil ||
 			bad && !strings.Contains(err.Error(),
 				"TRUSTED_DOCUMENTS: names a file that is UTF-16") {
-			t.Errorf("a manifest, %s: %v", name, err)
+			t.Errorf("manifest, %s: %v", name, err)
 		}
 	}
 }
 
-// Who may do what stands in the line that the server logs when it starts.
-func TestRead_logSaysWhatIsOpen(t *testing.T) {
+// The line that the server logs at startup says what is exposed, and to whom.
+func TestRead_loggedConfig(t *testing.T) {
 	line := func(settings ...string) string {
 		var log strings.Builder
 		slog.New(slog.NewTextHandler(&log, nil)).Info("serving", "config",

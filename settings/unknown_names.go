@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// unknownNames are warnings about names that no setting has: each of the file, and of the
-// environment those that begin like ours or look like one of ours misspelt. A misspelt
-// KEYCLOAK_AUDIENCE would otherwise be a wider audience than anybody meant.
+// unknownNames returns warnings about names that aren't settings: all such names in the file, but
+// in the environment only those that begin with KEYCLOAK_, were settings once, or look like
+// misspelt settings. Without a warning, a misspelt KEYCLOAK_AUDIENCE would silently widen the
+// audience.
 func unknownNames(process, file map[string]string) []string {
 	var unknown []string
 	for name := range file {
@@ -16,7 +17,7 @@ func unknownNames(process, file map[string]string) []string {
 		case slices.Contains(names, name):
 		case settingName.MatchString(name):
 			unknown = append(unknown, name)
-		default: // it may be the second line of a secret
+		default: // may be the second line of a secret
 			unknown = append(unknown, "A line of the settings file")
 		}
 	}
@@ -50,46 +51,47 @@ var (
 	serviceName = regexp.MustCompile(`_SERVICE_(HOST|PORT)|_PORT(_|$)`)
 )
 
-// misspelt returns the setting that a name looks like, or "". It must be sure enough for a warning
-// about any name of an environment, where most names are other programs': a name of one word, such
-// as ADDR or CONSOLE, is never guessed from the beginning of a longer one.
+// misspelt returns the setting that a name was probably meant to be, or "". It has to be quite
+// sure, because most names in an environment belong to other programs. So a setting of one word,
+// such as ADDR or CONSOLE, is never guessed from the beginning of a longer name.
 func misspelt(name string) string {
 	upper := strings.ReplaceAll(strings.ToUpper(name), "-", "_")
 	upper = strings.TrimPrefix(upper, "CLOAKQL_")
 	best, meant := 3, ""
-	for _, ours := range names {
-		if ours == name {
+	for _, setting := range names {
+		if setting == name {
 			return ""
 		}
-		distance := editDistance(upper, ours)
+		distance := editDistance(upper, setting)
 		switch {
-		case upper == ours && name != upper, // login_scope, CLOAKQL_ADDR
-			plainWords(upper) == plainWords(ours) && strings.Contains(ours, "_"),
+		case upper == setting && name != upper, // login_scope, CLOAKQL_ADDR
+			baseWords(upper) == baseWords(setting) && strings.Contains(setting, "_"),
 			// RUNTIME_ENVIRONMENT, REQUEST_TIMEOUT_SECONDS
-			strings.Contains(ours, "_") && strings.HasPrefix(upper, ours),
-			strings.HasPrefix(ours, "KEYCLOAK_") && strings.HasPrefix(ours, upper+"_") &&
+			strings.Contains(setting, "_") && strings.HasPrefix(upper, setting),
+			strings.HasPrefix(setting, "KEYCLOAK_") && strings.HasPrefix(setting, upper+"_") &&
 				upper != "KEYCLOAK",
-			strings.Count(upper, "_") > 0 && ours == upper+"_BYTES":
+			strings.Count(upper, "_") > 0 && setting == upper+"_BYTES":
 			distance = 0
-		case len(ours) < 7, len(ours) < 12 && distance > 1:
+		case len(setting) < 7, len(setting) < 12 && distance > 1:
 			continue
 		}
 		if distance < best {
-			best, meant = distance, ours
+			best, meant = distance, setting
 		}
 	}
 	return meant
 }
 
-// plainWords are the words of a name in the singular, whatever their order and what is between
-// them: TRUSTED_PROXY for TRUSTED_PROXIES, KEYSMAXAGE for KEYS_MAX_AGE.
-func plainWords(name string) string {
+// baseWords returns the words of a name, sorted and in the singular, so that names can be compared
+// regardless of both: TRUSTED_PROXY matches TRUSTED_PROXIES, and LOGIN_LIMIT_ACCOUNT matches
+// LOGIN_ACCOUNT_LIMIT.
+func baseWords(name string) string {
 	words := strings.Split(name, "_")
 	for i, word := range words {
 		switch {
 		case strings.HasSuffix(word, "IES"):
 			words[i] = strings.TrimSuffix(word, "IES") + "Y"
-		case word == "SIZE": // of what is counted in bytes
+		case word == "SIZE": // MAX_BODY_SIZE for MAX_BODY_BYTES
 			words[i] = "BYTE"
 		default:
 			words[i] = strings.TrimSuffix(word, "S")
@@ -99,27 +101,27 @@ func plainWords(name string) string {
 	return strings.Join(words, "_")
 }
 
-// editDistance is how many letters must be put in, left out, changed, or swapped with the next one,
-// to make a into b.
+// editDistance returns how many letters have to be inserted, deleted, changed, or swapped with the
+// next letter to turn a into b.
 func editDistance(a, b string) int {
 	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
-	before, last, this := rows[0], rows[1], rows[2]
-	for j := range last {
-		last[j] = j
+	beforePrevious, previous, current := rows[0], rows[1], rows[2]
+	for j := range previous {
+		previous[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		this[0] = i
+		current[0] = i
 		for j := 1; j <= len(b); j++ {
-			change := 1
+			cost := 1
 			if a[i-1] == b[j-1] {
-				change = 0
+				cost = 0
 			}
-			this[j] = min(last[j]+1, this[j-1]+1, last[j-1]+change)
+			current[j] = min(previous[j]+1, current[j-1]+1, previous[j-1]+cost)
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				this[j] = min(this[j], before[j-2]+1)
+				current[j] = min(current[j], beforePrevious[j-2]+1)
 			}
 		}
-		before, last, this = last, this, before
+		beforePrevious, previous, current = previous, current, beforePrevious
 	}
-	return last[len(b)]
+	return previous[len(b)]
 }

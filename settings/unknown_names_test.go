@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// usualNames are names that environments have for other reasons: of shells, of CI services, of
-// Kubernetes, of clouds, of other programs.
+// usualNames are common environment variables of shells, CI services, Kubernetes, cloud providers
+// and other programs.
 const usualNames = `ADDRESS ALLOWED_ORIGINS ALLOWED_IPS ANSIBLE_HOST_KEY_CHECKING API_KEY
 	API_TIMEOUT APP_ENV APP_NAME APPDATA AUDIENCE AUTH_TOKEN AWS_ACCESS_KEY_ID AWS_DEFAULT_REGION
 	AWS_EXECUTION_ENV AWS_LAMBDA_FUNCTION_NAME AWS_PROFILE AWS_REGION AWS_ROLE_ARN
@@ -61,6 +61,7 @@ const usualNames = `ADDRESS ALLOWED_ORIGINS ALLOWED_IPS ANSIBLE_HOST_KEY_CHECKIN
 	CLOAKQL_SERVICE_HOST CLOAKQL_SERVICE_PORT CLOAKQL_VERSION CLOAKQL_IMAGE KEYCLOAK_SERVICE_HOST
 	KEYCLOAK_PORT_8080_TCP_ADDR`
 
+// There are no warnings about the usual names.
 func TestUnknownNames_usualNames(t *testing.T) {
 	names := strings.Fields(usualNames)
 	if len(names) < 300 {
@@ -71,10 +72,11 @@ func TestUnknownNames_usualNames(t *testing.T) {
 		process[name] = "x"
 	}
 	if warnings := unknownNames(process, nil); len(warnings) != 0 {
-		t.Errorf("false alarms:\n%s", strings.Join(warnings, "\n"))
+		t.Errorf("unexpected warnings:\n%s", strings.Join(warnings, "\n"))
 	}
 }
 
+// Common mistakes and single typos are recognized, and settings aren't mistaken for each other.
 func TestMisspelt(t *testing.T) {
 	for name, want := range map[string]string{
 		"TRUSTED_DOCUMENT": "TRUSTED_DOCUMENTS", "LOGIN_ACOUNT_LIMIT": "LOGIN_ACCOUNT_LIMIT",
@@ -99,14 +101,14 @@ func TestMisspelt(t *testing.T) {
 		"KEYCLOAK_ADMIN_PASSWORD": "",
 	} {
 		if got := misspelt(name); got != want {
-			t.Errorf("%s is taken for %q, want %q", name, got, want)
+			t.Errorf("misspelt(%s) = %q, want %q", name, got, want)
 		}
 	}
 	for _, name := range names {
 		if got := misspelt(name); got != "" {
-			t.Errorf("%s is a setting, and taken for %s", name, got)
+			t.Errorf("misspelt(%s) = %s, though it is a setting", name, got)
 		}
-		// any letter left out, doubled, or swapped, of a name that isn't too short to tell
+		// each letter omitted or doubled, in names that are long enough
 		for i := range name {
 			if len(name) < 8 {
 				continue
@@ -114,22 +116,22 @@ func TestMisspelt(t *testing.T) {
 			for _, typo := range []string{name[:i] + name[i+1:],
 				name[:i+1] + name[i:]} {
 				if misspelt(typo) == "" && !slices.Contains(names, typo) {
-					t.Errorf("%s isn't taken for %s", typo, name)
+					t.Errorf("misspelt(%s) finds nothing, want %s", typo, name)
 				}
 			}
 		}
 	}
 }
 
-// A misspelt setting would have no effect, silently: in the file or in the environment, with other
-// problems or without.
-func TestRead_warnsOfMisspeltSettings(t *testing.T) {
+// Misspelt settings in the file and in the environment are reported, as warnings or, if there are
+// problems, in the error.
+func TestRead_misspeltSettings(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("REFRESH_GRACES=0\n"),
 		0o600); err != nil {
 		t.Fatal(err)
 	}
-	environ := slices.Concat(needed, []string{"TRUSTED_DOCUMENT=x.json", "PATH=/bin"})
+	environ := slices.Concat(required, []string{"TRUSTED_DOCUMENT=x.json", "PATH=/bin"})
 	want := []string{
 		"REFRESH_GRACES is no setting of this server and has no effect: did you mean " +
 			"REFRESH_GRACE? (docs/settings.md)",
@@ -141,26 +143,26 @@ func TestRead_warnsOfMisspeltSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.Equal(c.Warnings, want) {
-		t.Errorf("warned of %q, want %q", c.Warnings, want)
+		t.Errorf("warnings %q, want %q", c.Warnings, want)
 	}
 	_, err = Read(append(environ, "REFRESH_GRACE=1h", "KEYCLOAK_REALM=shop",
 		"KEYCLOAK_REALM_NAME="), dir)
 	if err == nil {
-		t.Fatal("the settings were accepted")
+		t.Fatal("Read() succeeds")
 	}
 	for _, line := range append(want, "KEYCLOAK_REALM_NAME: is missing", "REFRESH_GRACE: is 1h",
 		"KEYCLOAK_REALM is no setting of this server and has no effect: did you mean "+
 			"KEYCLOAK_REALM_NAME?") {
 		if !strings.Contains(err.Error(), "\n"+line) {
-			t.Errorf("the report lacks the line %q:\n%v", line, err)
+			t.Errorf("the error lacks the line %q:\n%v", line, err)
 		}
 	}
 }
 
-// A setting that was removed is named as such, in the environment and in the file.
-func TestRead_warnsOfRemovedSettings(t *testing.T) {
+// A removed setting in the environment or in the file is a warning that says so.
+func TestRead_removedSettings(t *testing.T) {
 	var file strings.Builder
-	environ := slices.Clone(needed)
+	environ := slices.Clone(required)
 	for i, name := range removed {
 		if i%2 == 0 {
 			environ = append(environ, name+"=1")
@@ -183,7 +185,7 @@ func TestRead_warnsOfRemovedSettings(t *testing.T) {
 	for i, warning := range c.Warnings {
 		if !strings.HasPrefix(warning,
 			removed[i]+" is no longer a setting of this server and has no effect (") {
-			t.Errorf("%s: warned of %q", removed[i], warning)
+			t.Errorf("%s: warning %q", removed[i], warning)
 		}
 	}
 }

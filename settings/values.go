@@ -11,18 +11,18 @@ import (
 
 const secretName = "KEYCLOAK_CLIENT_SECRET_KEY"
 
-// Values are the settings as text, for programs that look at them before Read does.
+// Values are settings as text, for programs that need some of them before they call Read.
 type Values struct {
-	Source string // where they were looked for, for people
-	File   string // the name of the settings file, whether there is one or not
+	Source string // says where settings were looked for
+	File   string // the name of the settings file, even if there is none
 
 	all    map[string]string
-	inFile map[string]bool // the settings that come from the file
-	// Warnings about names that look like ours and aren't, and about values.
+	inFile map[string]bool // settings whose value comes from the file
+	// Warnings about names that aren't settings, and about suspicious values.
 	unknown, doubtful []string
 }
 
-// Lookup returns the settings as text. It fails if they can't be read.
+// Lookup returns the settings as text. It returns an error if they can't be read.
 func Lookup(environ []string, dir string) (Values, error) {
 	var p problems
 	v := readValues(environ, dir, &p)
@@ -57,13 +57,13 @@ func readValues(environ []string, dir string, p *problems) Values {
 		}
 	case err != nil:
 		p.add("", "%s: %v", name, err)
-		// They may be in there.
+		// These may be in the file.
 		p.suppress("KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", secretName)
 	}
 	v.unknown = unknownNames(process, file)
 	v.all = map[string]string{}
 	maps.Copy(v.all, file)
-	delete(v.all, "RUNTIME_ENV") // it has chosen the file
+	delete(v.all, "RUNTIME_ENV") // counts only in the environment, which chose the file
 	maps.Copy(v.all, process)
 	for name := range file {
 		_, overridden := process[name]
@@ -71,15 +71,15 @@ func readValues(environ []string, dir string, p *problems) Values {
 	}
 	maps.DeleteFunc(v.all, func(_, value string) bool { return value == "" })
 	v.clean(process, cut, p)
-	if set && runtime == "" { // empty isn't local
+	if set && runtime == "" { // set but empty isn't local
 		v.all["RUNTIME_ENV"] = "production"
 	}
 	return v
 }
 
-// clean removes what surrounds a value by mistake and can mean nothing: blanks, and the line end of
-// a Kubernetes secret made with echo. What may change the meaning is a problem: quotes that docker
-// run --env-file and Kubernetes keep, and a $ in the file that took a part of the value with it.
+// clean trims the values where that can't change their meaning: it removes spaces, and the newline
+// of a Kubernetes secret made with echo. It reports values that may not be what was meant: with
+// quotes that docker run --env-file and Kubernetes keep, or with a $ that cost a part of the value.
 func (v *Values) clean(process map[string]string, cut []string, p *problems) {
 	for _, name := range names {
 		value, set := v.all[name]
@@ -90,9 +90,9 @@ func (v *Values) clean(process map[string]string, cut []string, p *problems) {
 				"file, and there is none of that name: put the value in single quotes", v.File)
 			p.suppress(name)
 			continue
-		case !set || name == "RUNTIME_ENV": // of which only one spelling is local
+		case !set || name == "RUNTIME_ENV": // only the exact text local means local
 			continue
-		case name == secretName: // a blank may be part of it
+		case name == secretName: // spaces may be part of it
 			value = strings.TrimRight(value, "\r\n")
 		case strings.TrimSpace(value) != "":
 			value = strings.TrimSpace(value)
