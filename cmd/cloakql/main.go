@@ -1,6 +1,6 @@
 // Command cloakql serves the GraphQL face of a Keycloak realm, with settings from the environment.
 //
-//	cloakql [serve | check | settings | version]
+//	cloakql [serve | check [--live | --ready] | settings | version]
 package main
 
 import (
@@ -22,10 +22,15 @@ const usage = `Usage: cloakql [command]
 cloakql serves the GraphQL face of a Keycloak realm.
 
 Commands:
-  serve      serve until SIGINT or SIGTERM; this is the default
-  check      check the settings, without the network; exit with 1 if they aren't valid
-  settings   print the documentation of all settings
-  version    print the version
+  serve           serve until SIGINT or SIGTERM; this is the default
+  check           check the settings, without the network
+  check --live    ask the server that runs with these settings whether it is alive (/healthz)
+  check --ready   ask it whether it can verify tokens (/readyz)
+  settings        print the documentation of all settings
+  version         print the version, with the commit and its date
+
+check exits with 0 if all is well and with 1 otherwise. With --live and --ready, it waits for the
+response for 3 seconds at most.
 
 Settings come from the environment, and from .local.env or .env in the working directory.
 `
@@ -38,7 +43,8 @@ func main() {
 
 // run does what args say and returns the exit status: 0, 1 for a failure, or 2 for wrong usage.
 func run(ctx context.Context, args, environ []string, dir string, stdout, stderr io.Writer) int {
-	command, err := program.Command(args, "serve", "check", "settings", "version")
+	command, err := program.Command(args, "serve", "check", "check --live", "check --ready", "settings",
+		"version")
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
@@ -68,8 +74,13 @@ func withSettings(ctx context.Context, command string, environ []string, dir str
 	if err != nil {
 		return err
 	}
-	if command == "check" {
+	switch command {
+	case "check":
 		return program.Check(config, stdout, stderr)
+	case "check --live":
+		return program.CheckLive(ctx, config, stdout)
+	case "check --ready":
+		return program.CheckReady(ctx, config, stdout)
 	}
 	return program.Serve(ctx, config, stderr, nil)
 }

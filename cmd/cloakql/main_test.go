@@ -51,7 +51,7 @@ func TestRun(t *testing.T) {
 		stdout, stderr []string // what each holds; an empty list is no output at all
 	}{
 		"help": {args: []string{"--help"},
-			stdout: []string{"Usage: cloakql [command]\n", "\n  check "}},
+			stdout: []string{"Usage: cloakql [command]\n", "\n  check ", "\n  check --live "}},
 		"-h":           {args: []string{"-h"}, stdout: []string{"Usage: cloakql [command]\n"}},
 		"help, a word": {args: []string{"help"}, stdout: []string{"Usage: cloakql [command]\n"}},
 		"help of serve": {args: []string{"serve", "--help"},
@@ -63,6 +63,15 @@ func TestRun(t *testing.T) {
 		"no flag": {args: []string{"--port=1"}, status: 2,
 			stderr: []string{"cloakql: flag provided but not defined: -port\n\nUsage: "}},
 		"no flag, later": {args: []string{"check", "-v"}, status: 2, stderr: []string{"cloakql: flag provided but not defined: -v\n"}},
+
+		"two flags": {args: []string{"check", "--live", "--ready"}, status: 2,
+			stderr: []string{`cloakql: "check --live --ready": expected one flag`}},
+		"a flag of another command": {args: []string{"serve", "--live"}, status: 2,
+			stderr: []string{"cloakql: flag provided but not defined: -live\n\nUsage: "}},
+		"a flag first": {args: []string{"--live", "check"}, status: 2,
+			stderr: []string{"cloakql: flag provided but not defined: -live\n"}},
+		"a flag and an argument": {args: []string{"check", "--live", "now"}, status: 2,
+			stderr: []string{`cloakql: "now" is an argument too many`}},
 
 		"settings": {args: []string{"settings"}, stdout: []string{"\nKEYCLOAK_TIMEOUT\n    Default: 8s. Accepted: 1s to 1m.\n"}},
 		"version":  {args: []string{"version"}, stdout: []string{"cloakql ", " go1."}},
@@ -78,6 +87,11 @@ func TestRun(t *testing.T) {
 		"check, with problems": {args: []string{"check"}, environ: environ("ADDR=x", "KEYCLOAK_TIMEOUT=soon"), status: 1,
 			stderr: []string{"\nADDR: is \"x\": expected",
 				"\nKEYCLOAK_TIMEOUT: expected a duration"}},
+		"check --live, with problems": {args: []string{"check", "--live"}, status: 1,
+			stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
+		"check --live, without a port": {args: []string{"check", "--live"},
+			environ: environ("ADDR=127.0.0.1:0"), status: 1,
+			stderr: []string{"ADDR: is 127.0.0.1:0: expected the server's port"}},
 		"check, with nothing": {args: []string{"check"}, status: 1, stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
 
 		"serve, with problems": {status: 1,

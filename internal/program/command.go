@@ -1,43 +1,62 @@
 package program
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime"
-	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/cloakql/cloakql"
 	"github.com/cloakql/cloakql/settings"
 )
 
-// Command returns the one of commands that args name; without args it is the first. It fails with
-// flag.ErrHelp if args ask for help, and with another error if they make no sense.
+// Command returns the one of commands that args name; without args it is the first. A command may
+// have one flag after its name, as in "check --live". Command returns flag.ErrHelp if args ask for
+// help, and another error if they make no sense.
 func Command(args []string, commands ...string) (string, error) {
-	flags := flag.NewFlagSet("", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // the caller prints the error
+	flags := newFlags()
 	if err := flags.Parse(args); err != nil {
 		return "", err
 	}
 	if flags.NArg() == 0 {
 		return commands[0], nil
 	}
-	command := flags.Arg(0)
-	if err := flags.Parse(flags.Args()[1:]); err != nil {
+	name := flags.Arg(0)
+	known := slices.Contains(commands, name)
+	options := newFlags()
+	for _, command := range commands {
+		if option, found := strings.CutPrefix(command, name+" --"); found {
+			options.Bool(option, false, "")
+		}
+	}
+	if err := options.Parse(flags.Args()[1:]); err != nil {
 		return "", err
 	}
+	command := name
+	options.Visit(func(f *flag.Flag) {
+		if f.Value.String() == "true" {
+			command += " --" + f.Name
+		}
+	})
 	switch {
-	case command == "help":
+	case name == "help":
 		return "", flag.ErrHelp
+	case !known:
+		return "", fmt.Errorf("%q is not a command", name)
+	case options.NArg() > 0:
+		return "", fmt.Errorf("%q is an argument too many", options.Arg(0))
 	case !slices.Contains(commands, command):
-		return "", fmt.Errorf("%q is not a command", command)
-	case flags.NArg() > 0:
-		return "", fmt.Errorf("%q is an argument too many", flags.Arg(0))
+		return "", fmt.Errorf("%q: expected one flag", command)
 	}
 	return command, nil
+}
+
+func newFlags() *flag.FlagSet {
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // the caller prints the error
+	return flags
 }
 
 // Check makes the server of config without starting it, and prints to stdout that config is valid
@@ -62,14 +81,4 @@ func Check(config settings.Settings, stdout, stderr io.Writer) error {
 	}))
 	attributes.Info("", "addr", config.Addr, slog.Any("", config.Server))
 	return nil
-}
-
-// Version returns a program's name with the version of its module, and of Go.
-func Version(name string) string {
-	version := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-	}
-	return fmt.Sprintf("%s %s %s %s/%s", name, cmp.Or(version, "(devel)"), runtime.Version(),
-		runtime.GOOS, runtime.GOARCH)
 }

@@ -30,7 +30,7 @@ func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 		return err
 	}
 	url := "http://" + listener.Addr().String() + "/graphql"
-	log.Info("serving", "url", url, "config", config.Server)
+	log.Info("serving", "url", url, "version", thisBuild(), "config", config.Server)
 	if listening != nil {
 		listening(url)
 	}

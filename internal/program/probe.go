@@ -1,0 +1,121 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/cloakql/cloakql/settings"
+)
+
+const (
+	probeTimeout = 3 * time.Second
+	maxProbeText = 1 << 10
+)
+
+// CheckLive asks the server that runs with the same config whether it is alive, and prints its
+// response to stdout. It returns an error if the response isn't 200 or takes longer than 3 seconds.
+// It uses no proxy and follows no redirect.
+func CheckLive(ctx context.Context, config settings.Settings, stdout io.Writer) error {
+	return printProbe(ctx, config, "/healthz", stdout)
+}
+
+// CheckReady is like CheckLive, and asks whether the server is ready.
+func CheckReady(ctx context.Context, config settings.Settings, stdout io.Writer) error {
+	return printProbe(ctx, config, "/readyz", stdout)
+}
+
+func printProbe(ctx context.Context, config settings.Settings, path string,
+	stdout io.Writer) error {
+	text, err := probe(ctx, config.Addr, path, probeTimeout)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(stdout, text)
+	return err
+}
+
+// probe returns the text with which the server that listens on addr answers a probe.
+func probe(ctx context.Context, addr, path string, timeout time.Duration) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	if port == "0" {
+		return "", fmt.Errorf("ADDR: is %s: expected the server's port, which 0 doesn't tell", addr)
+	}
+	addr = net.JoinHostPort(reachable(host), port)
+	text, err := get(ctx, addr, path, timeout)
+	if err != nil {
+		return "", fmt.Errorf("http://%s%s: %w", addr, path, err)
+	}
+	return text, nil
+}
+
+// reachable returns an address at which a server that listens on host can be reached from the same
+// machine: loopback if host stands for all addresses.
+func reachable(host string) string {
+	address, err := netip.ParseAddr(host)
+	if host == "" || err == nil && address.Unmap().IsUnspecified() {
+		return "127.0.0.1"
+	}
+	return host
+}
+
+func get(ctx context.Context, addr, path string, timeout time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
+		fmt.Errorf("no response within %s", timeout))
+	defer cancel()
+	// In development a server answers only to names of its own machine, and localhost is one.
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	if err != nil {
+		return "", err
+	}
+	client := &http.Client{
+		Transport: &http.Transport{ // without Proxy
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			},
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: 16 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", probeError(ctx, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxProbeText))
+	if err != nil {
+		return "", probeError(ctx, err)
+	}
+	text, _, _ := strings.Cut(string(body), "\n")
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("status %d, %q", response.StatusCode, text)
+	}
+	if !strings.HasPrefix(text, "alive") && !strings.HasPrefix(text, "ready") {
+		return "", fmt.Errorf("the response isn't CloakQL's: %q", text)
+	}
+	return text, nil
+}
+
+// probeError returns what is worth reading of err: the cause without the URL of the request.
+func probeError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if urlError, ok := errors.AsType[*url.Error](err); ok {
+		return urlError.Err
+	}
+	return err
+}

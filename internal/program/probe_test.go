@@ -1,0 +1,164 @@
+package program
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/settings"
+)
+
+// needed are the settings without which nothing works.
+var needed = []string{
+	"KEYCLOAK_SERVER_URL=https://sso.invalid", "KEYCLOAK_REALM_NAME=shop",
+	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c",
+}
+
+// A server that runs answers the checks, whatever addresses it listens on and whichever names
+// clients may use for it. Without Keycloak it is alive and not ready.
+func TestCheckLive_servers(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
+	for name, environ := range map[string][]string{
+		"local":               {"RUNTIME_ENV=local", "ADDR=127.0.0.1:0"},
+		"all addresses":       {"RUNTIME_ENV=prod", "ADDR=:0"},
+		"all IPv4 addresses":  {"RUNTIME_ENV=prod", "ADDR=0.0.0.0:0"},
+		"all IPv6 addresses":  {"RUNTIME_ENV=prod", "ADDR=[::]:0"},
+		"a name":              {"RUNTIME_ENV=prod", "ADDR=localhost:0"},
+		"other allowed names": {"RUNTIME_ENV=prod", "ADDR=:0", "ALLOWED_HOSTS=api.example.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, err := settings.Read(append(environ, needed...), t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			addr, stopped := make(chan string, 1), make(chan error, 1)
+			go func() {
+				stopped <- Serve(ctx, config, io.Discard, func(u string) {
+					parsed, _ := url.Parse(u)
+					addr <- parsed.Host
+				})
+			}()
+			select {
+			case err := <-stopped:
+				t.Fatalf("Serve() = %v", err)
+			case running := <-addr:
+				_, port, _ := net.SplitHostPort(running)
+				host, _, _ := net.SplitHostPort(config.Addr)
+				config.Addr = net.JoinHostPort(host, port)
+			}
+			var out strings.Builder
+			if err := CheckLive(ctx, config, &out); err != nil || out.String() != "alive\n" {
+				t.Errorf("CheckLive() = %v, and prints %q; want alive", err, out.String())
+			}
+			err = CheckReady(ctx, config, io.Discard)
+			want := `/readyz: status 503, "not ready: no keys to verify tokens with`
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("CheckReady() = %v, want %s", err, want)
+			}
+			stop()
+			if err := <-stopped; err != nil {
+				t.Errorf("Serve() = %v", err)
+			}
+			if err := CheckLive(t.Context(), config, io.Discard); err == nil {
+				t.Error("CheckLive() = nil after the server stopped")
+			}
+		})
+	}
+}
+
+func TestProbe_failures(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	for name, tt := range map[string]struct {
+		handler http.HandlerFunc
+		want    string
+	}{
+		"hangs": {func(http.ResponseWriter, *http.Request) { <-hang },
+			"/healthz: no response within 100ms"},
+		"hangs in its response": {func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "alive")
+			http.NewResponseController(w).Flush()
+			<-hang
+		}, "/healthz: no response within 100ms"},
+		"503": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "not ready: stopping", http.StatusServiceUnavailable)
+		}, `/healthz: status 503, "not ready: stopping"`},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/" {
+				io.WriteString(w, "alive")
+				return
+			}
+			http.Redirect(w, r, "/", http.StatusFound)
+		}, "/healthz: status 302, "},
+		"another program": {func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "<!doctype html>\n")
+		}, `/healthz: the response isn't CloakQL's: "<!doctype html>"`},
+		"an endless response": {func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				io.WriteString(w, "endless ")
+			}
+		}, `/healthz: the response isn't CloakQL's: "endless `},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(tt.handler)
+			addr := server.Listener.Addr().String()
+			timeout := 100 * time.Millisecond
+			if !strings.Contains(tt.want, "100ms") {
+				timeout = time.Minute
+			}
+			_, err := probe(t.Context(), addr, "/healthz", timeout)
+			if err == nil || !strings.HasPrefix(err.Error(), "http://"+addr+tt.want) ||
+				len(err.Error()) > 1200 {
+				t.Errorf("probe() = %v, want http://%s%s", err, addr, tt.want)
+			}
+			go server.Close() // handlers that hang are released at the end
+		})
+	}
+}
+
+// Nothing listens, or what listens doesn't speak HTTP.
+func TestProbe_noServer(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(conn, "220 mail.example.com\r\n")
+			conn.Close()
+		}
+	}()
+	if text, err := probe(t.Context(), addr, "/healthz", time.Minute); err == nil {
+		t.Errorf("probe() = %q of a server that isn't one for HTTP", text)
+	}
+	listener.Close()
+	_, err = probe(t.Context(), addr, "/healthz", time.Minute)
+	want := "http://" + addr + "/healthz: dial tcp " + addr + ": "
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("probe() = %v, want %s", err, want)
+	}
+}
+
+func TestReachable(t *testing.T) {
+	for host, want := range map[string]string{
+		"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "::ffff:0.0.0.0": "127.0.0.1",
+		"::1": "::1", "127.0.0.2": "127.0.0.2", "10.1.2.3": "10.1.2.3", "fe80::1%lo": "fe80::1%lo",
+		"localhost": "localhost", "api.example.com": "api.example.com",
+	} {
+		if got := reachable(host); got != want {
+			t.Errorf("reachable(%q) = %q, want %q", host, got, want)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package program
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// The linker sets these where Go can't read them from a Git repository, as in the Dockerfile:
+//
+//	-ldflags="-X github.com/cloakql/cloakql/internal/program.version=v0.1.0"
+var (
+	version string
+	commit  string
+	date    string // of the commit, in RFC 3339
+)
+
+// A build says what a program was built from. All but its version may be empty.
+type build struct {
+	version, commit, date string
+}
+
+// thisBuild returns what the linker set or else what Go recorded: the version with go install, and
+// the commit and its date too in a clone.
+func thisBuild() build {
+	b := build{version: version, commit: commit, date: date}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		b = b.or(info)
+	}
+	b.version = cmp.Or(b.version, "(devel)")
+	return b
+}
+
+// or fills in what b lacks from info. Details of another version would mislead: info counts only if
+// b has no version.
+func (b build) or(info *debug.BuildInfo) build {
+	if b.version != "" {
+		return b
+	}
+	b.version = info.Main.Version
+	for _, setting := range info.Settings {
+		switch setting.Key {
+		case "vcs.revision":
+			b.commit = setting.Value
+		case "vcs.time":
+			b.date = setting.Value
+		}
+	}
+	return b
+}
+
+// LogValue returns the version and, if it is known, the commit.
+func (b build) LogValue() slog.Value {
+	if b.commit == "" {
+		return slog.StringValue(b.version)
+	}
+	return slog.StringValue(b.version + " (commit " + b.commit + ")")
+}
+
+// Version returns a line with a program's name, its version, the commit and its date as far as they
+// are known, and the version of Go.
+func Version(name string) string {
+	return thisBuild().line(name)
+}
+
+func (b build) line(name string) string {
+	var details []string
+	if b.commit != "" {
+		details = append(details, "commit "+b.commit)
+	}
+	if b.date != "" {
+		details = append(details, b.date)
+	}
+	source := ""
+	if len(details) > 0 {
+		source = " (" + strings.Join(details, ", ") + ")"
+	}
+	return fmt.Sprintf("%s %s%s %s %s/%s", name, b.version, source, runtime.Version(),
+		runtime.GOOS, runtime.GOARCH)
+}
