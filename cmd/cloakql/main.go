@@ -43,8 +43,8 @@ func main() {
 
 // run does what args say and returns the exit status: 0, 1 for a failure, or 2 for wrong usage.
 func run(ctx context.Context, args, environ []string, dir string, stdout, stderr io.Writer) int {
-	command, err := program.Command(args, "serve", "check", "check --live", "check --ready", "settings",
-		"version")
+	command, err := program.Command(args,
+		"serve", "check", "check --live", "check --ready", "settings", "version")
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
