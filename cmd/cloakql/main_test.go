@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -147,5 +149,38 @@ func TestRun_check_file(t *testing.T) {
 	if want := "settings are valid, from the environment and .env\naddr=127.0.0.1:9 "; status !=
 		0 || !strings.HasPrefix(stdout.String(), want) {
 		t.Errorf("status %d, stdout %q; want 0, %q", status, stdout.String(), want)
+	}
+}
+
+// The health checks of the containers are commands that this program has. Docker takes 0 and 1.
+func TestRun_healthChecks(t *testing.T) {
+	for file, command := range map[string]*regexp.Regexp{
+		"../../Dockerfile":          regexp.MustCompile(`(?m)^HEALTHCHECK .*CMD (\[.*\])$`),
+		"../../deploy/compose.yaml": regexp.MustCompile(`(?m)^ +test: (\["CMD", "/cloakql".*\])$`),
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		match := command.FindSubmatch(text)
+		if match == nil {
+			t.Errorf("%s has no health check", file)
+			continue
+		}
+		var args []string
+		if err := json.Unmarshal(match[1], &args); err != nil {
+			t.Fatalf("%s: %s: %v", file, match[1], err)
+		}
+		if args[0] == "CMD" {
+			args = args[1:]
+		}
+		var stdout, stderr lockedBuffer
+		environ := append([]string{"ADDR=127.0.0.1:1"}, needed...)
+		status := run(t.Context(), args[1:], environ, t.TempDir(), &stdout, &stderr)
+		if args[0] != "/cloakql" || status != 1 ||
+			!strings.HasPrefix(stderr.String(), "http://127.0.0.1:1/") {
+			t.Errorf("%s: %q exits with %d, %s; want 1 where no server is", file, args, status,
+				stderr.String())
+		}
 	}
 }
