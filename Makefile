@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev run keycloak keycloak-stop check test e2e drill soak console generate govulncheck
+.PHONY: help dev run keycloak keycloak-stop check test e2e drill soak console generate govulncheck image release-dry-run
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## start the server with a stand-in for Keycloak in its process
 	go run ./cmd/cloakql-dev
@@ -41,3 +41,12 @@ generate: ## regenerate the GraphQL code from schema/*.graphqls
 
 govulncheck: ## known vulnerabilities in what we call (fetches the tool and the Go vulnerability database)
 	go run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+image: ## build the container image from the last commit, as cloakql:VERSION (needs Docker; PLATFORM=linux/arm64 for another one)
+	git archive HEAD | docker buildx build --load $(if $(PLATFORM),--platform=$(PLATFORM)) \
+		--build-arg VERSION=$$(git describe --tags --always) --build-arg COMMIT=$$(git rev-parse HEAD) \
+		--build-arg DATE=$$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ) \
+		--tag cloakql:$$(git describe --tags --always) -
+
+release-dry-run: ## build a release of the last commit twice, compare and check it; nothing is published (15 minutes)
+	@scripts/release dry-run

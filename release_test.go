@@ -1,0 +1,208 @@
+package cloakql_test
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+)
+
+// readYAML reads a file into v, which is a pointer.
+func readYAML(t *testing.T, name string, v any) {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(readSource(t, name)), v); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+// A release has a static binary for six platforms, built with the command that SECURITY.md tells
+// people to verify it with, and archives whose files exist. goreleaser check, in scripts/release,
+// knows whether GoReleaser understands the rest.
+func TestRelease_config(t *testing.T) {
+	type file struct{ Src string }
+	var config struct {
+		Version int
+		Builds  []struct {
+			Main                 string
+			GOOS, GOARCH         []string
+			Env, Flags, LDFlags  []string
+			ModTimestamp         string `yaml:"mod_timestamp"`
+			Hooks, Tags, GCFlags any
+		}
+		Archives []struct{ Files []file }
+		SBOMs    []struct{ Args []string }
+		Checksum struct{ Algorithm string }
+	}
+	readYAML(t, ".goreleaser.yaml", &config)
+	if config.Version != 2 || len(config.Builds) != 1 || len(config.Archives) != 1 ||
+		len(config.SBOMs) != 1 || config.Checksum.Algorithm != "sha256" {
+		t.Fatalf("got %+v, want version 2, one build, archive and SBOM, and sha256", config)
+	}
+	build := config.Builds[0]
+	if !slices.Equal(build.GOOS, []string{"linux", "darwin", "windows"}) ||
+		!slices.Equal(build.GOARCH, []string{"amd64", "arm64"}) ||
+		build.ModTimestamp != "{{ .CommitTimestamp }}" ||
+		build.Hooks != nil || build.Tags != nil || build.GCFlags != nil {
+		t.Errorf("got %+v, want six platforms, the commit's time, and nothing else", build)
+	}
+	command := strings.Join(build.Env, " ") + " GOOS=linux GOARCH=amd64 go build " +
+		strings.Join(build.Flags, " ") + ` -ldflags="` + strings.Join(build.LDFlags, " ") + `" ` +
+		build.Main
+	if !strings.Contains(readSource(t, "SECURITY.md"), "\n"+command+"\n") {
+		t.Errorf("SECURITY.md lacks the command of .goreleaser.yaml: %s", command)
+	}
+	for _, file := range config.Archives[0].Files {
+		made := strings.HasPrefix(file.Src, ".ci/release/") // by scripts/notices
+		if found, err := filepath.Glob(file.Src); err != nil || len(found) == 0 && !made {
+			t.Errorf("%s is to be in the archives: no such file (%v)", file.Src, err)
+		}
+	}
+	for _, flag := range []string{"-noserial", "-notimestamp"} {
+		if !slices.Contains(config.SBOMs[0].Args, flag) {
+			t.Errorf("the SBOMs lack %s, so that two builds differ", flag)
+		}
+	}
+}
+
+// The image runs as a numeric user that isn't root, is built for the platform that is asked for,
+// and carries its version.
+func TestDockerfile(t *testing.T) {
+	build, image, _ := strings.Cut(readSource(t, "Dockerfile"), "\nFROM scratch\n")
+	for _, want := range []string{
+		"FROM --platform=$BUILDPLATFORM golang:", "\nARG TARGETOS\nARG TARGETARCH\n",
+		" GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath ",
+		".version=$VERSION ", ".commit=$COMMIT ", `.date=$DATE"`,
+	} {
+		if !strings.Contains(build, want) {
+			t.Errorf("the build lacks %q", want)
+		}
+	}
+	if !regexp.MustCompile(`\nUSER [1-9]\d*:[1-9]\d*\n`).MatchString(image) {
+		t.Error("the image has no numeric user and group")
+	}
+	for label, want := range map[string]string{
+		"title": "CloakQL", "description": "", "source": "https://github.com/cloakql/cloakql",
+		"url": "", "documentation": "", "licenses": "Apache-2.0", "version": "$VERSION",
+		"revision": "$COMMIT", "created": "$DATE",
+	} {
+		value := regexp.MustCompile(`org\.opencontainers\.image\.` + label + `="([^"]+)"`)
+		match := value.FindStringSubmatch(image)
+		if match == nil || want != "" && match[1] != want {
+			t.Errorf("label %s: %q, want %q", label, match, want)
+		}
+	}
+	for _, arg := range []string{"VERSION", "COMMIT", "DATE"} {
+		// an ARG ends with its stage
+		if !strings.Contains(build, "\nARG "+arg+"\n") ||
+			!strings.Contains("\n"+image, "\nARG "+arg+"\n") {
+			t.Errorf("ARG %s isn't in both stages", arg)
+		}
+	}
+	// COPY of the build's context: what .dockerignore leaves out isn't there.
+	if strings.Contains(readSource(t, ".dockerignore"), "scripts") {
+		t.Error(".dockerignore leaves out scripts/notices, which the build runs")
+	}
+}
+
+// Workflows run pinned actions with few permissions and end in time, and what they run exists.
+func TestWorkflows(t *testing.T) {
+	pinned := regexp.MustCompile(`(?m)^ +- uses: actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	script := regexp.MustCompile(`(?:scripts|\.ci)/[a-z]+`)
+	workflows := glob(t, ".github/workflows/*.yml")
+	if len(workflows) != 2 {
+		t.Errorf("got %q, want two workflows", workflows)
+	}
+	for _, name := range workflows {
+		var workflow struct {
+			Name        string
+			On          map[string]any
+			Permissions map[string]string
+			Jobs        map[string]struct {
+				Timeout int `yaml:"timeout-minutes"`
+				Steps   []struct{ Uses, Run string }
+			}
+		}
+		readYAML(t, name, &workflow)
+		if len(workflow.Permissions) != 1 || workflow.Permissions["contents"] != "read" {
+			t.Errorf("%s: permissions %v, want contents: read", name, workflow.Permissions)
+		}
+		if len(workflow.On) == 0 || workflow.On["pull_request_target"] != nil {
+			t.Errorf("%s: on %v, want something without secrets for others", name, workflow.On)
+		}
+		actions := 0
+		for id, job := range workflow.Jobs {
+			if job.Timeout == 0 || job.Timeout > 90 || len(job.Steps) == 0 {
+				t.Errorf("%s: %s has no steps or may take %d minutes", name, id, job.Timeout)
+			}
+			for _, step := range job.Steps {
+				if step.Uses != "" {
+					actions++
+				}
+				if strings.Contains(step.Run, "${{") {
+					t.Errorf("%s: %s puts an expression into a script: %q", name, id, step.Run)
+				}
+				for _, file := range script.FindAllString(step.Run, -1) {
+					if _, err := os.Stat(file); err != nil {
+						t.Errorf("%s: %s runs %s: %v", name, id, file, err)
+					}
+				}
+			}
+		}
+		if got := len(pinned.FindAllString(readSource(t, name), -1)); got != actions {
+			t.Errorf("%s: %d of %d actions are pinned to a commit with its tag", name, got, actions)
+		}
+	}
+}
+
+// GitHub rejects an issue form that breaks its rules, and shows none then.
+func TestIssueForms(t *testing.T) {
+	names := glob(t, ".github/ISSUE_TEMPLATE/*.yml")
+	if len(names) != 3 {
+		t.Errorf("got %q, want two forms and config.yml", names)
+	}
+	for _, name := range names {
+		if path.Base(name) == "config.yml" {
+			var config struct {
+				BlankIssuesEnabled *bool `yaml:"blank_issues_enabled"`
+				ContactLinks       []struct {
+					Name, URL, About string
+				} `yaml:"contact_links"`
+			}
+			readYAML(t, name, &config)
+			if len(config.ContactLinks) == 0 || config.BlankIssuesEnabled == nil ||
+				!strings.HasSuffix(config.ContactLinks[0].URL, "/security/advisories/new") {
+				t.Errorf("%s: %+v, want the private report of vulnerabilities first", name, config)
+			}
+			continue
+		}
+		var form struct {
+			Name, Description string
+			Labels            []string
+			Body              []struct {
+				Type, ID   string
+				Attributes struct{ Label, Value string }
+			}
+		}
+		readYAML(t, name, &form)
+		if form.Name == "" || form.Description == "" || len(form.Body) == 0 {
+			t.Errorf("%s lacks a name, a description or a body", name)
+		}
+		ids := map[string]bool{}
+		for _, field := range form.Body {
+			if field.Type == "markdown" && field.Attributes.Value != "" {
+				continue
+			}
+			if !slices.Contains([]string{"input", "textarea"}, field.Type) || field.ID == "" ||
+				ids[field.ID] || field.Attributes.Label == "" {
+				t.Errorf("%s: %+v, want an input or a textarea with its own id and a label", name,
+					field)
+			}
+			ids[field.ID] = true
+		}
+	}
+}
