@@ -364,7 +364,7 @@ func TestClient_tooManyCalls(t *testing.T) {
 					switch name {
 					case "refresh": // calls with the same token would share an exchange
 						call = func(ctx context.Context, c *Client) error {
-							_, err := c.Refresh(ctx, ofSession("s", fmt.Sprint(i)))
+							_, err := c.Refresh(ctx, refreshTokenOf("s", fmt.Sprint(i)))
 							return err
 						}
 					case "login": // sign-ins of the same account would queue

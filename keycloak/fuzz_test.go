@@ -10,6 +10,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// bearer returns a token only from a single header with the scheme Bearer, and only without spaces.
 func FuzzBearer(f *testing.F) {
 	for _, header := range []string{"", "Bearer a.b.c", "bearer  x", "BEARER", "Basic eDp5",
 		"Bearer a b", "Bearer\ta", "Bearer a,b", "\u00a0Bearer\u2003x", "Bearer \xff"} {
@@ -23,9 +24,9 @@ func FuzzBearer(f *testing.F) {
 		case err != nil && !errors.Is(err, identity.ErrTokenMalformed):
 			t.Errorf("bearer(%q) = %v", headers, err)
 		case err != nil && token != "":
-			t.Errorf("bearer(%q) gives %q and %v", headers, token, err)
+			t.Errorf("bearer(%q) = %q and %v", headers, token, err)
 		case len(headers) == 2 && err == nil:
-			t.Errorf("bearer(%q) chose one of two", headers)
+			t.Errorf("bearer(%q) succeeded with two headers", headers)
 		case token == "":
 			return
 		}
@@ -38,7 +39,7 @@ func FuzzBearer(f *testing.F) {
 	})
 }
 
-// Whatever a realm answers is one error of identity's, or tokens.
+// Every response becomes either tokens or exactly one error of package identity.
 func FuzzRefusal(f *testing.F) {
 	for _, status := range []int{200, 204, 302, 400, 401, 403, 404, 408, 429, 500, 0, -1} {
 		for _, body := range []string{tokens,
@@ -49,45 +50,46 @@ func FuzzRefusal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		for _, rows := range [][]refusalRule{loginRefusals, refreshRefusals} {
-			checkOneMeaning(t, refusal(response{status: status, body: body}, rows))
+			checkOneReason(t, refusal(response{status: status, body: body}, rows))
 			token, err := readToken(response{status: status, body: body}, rows)
 			switch {
 			case err != nil:
-				checkOneMeaning(t, err)
+				checkOneReason(t, err)
 				if token != nil {
-					t.Error("tokens and an error")
+					t.Errorf("got tokens with the error %v", err)
 				}
 			case status != 200 || token.AccessToken.Reveal() == "" || token.Scope == nil ||
 				token.ExpiresIn < 0:
-				t.Errorf("%d %q gives %+v", status, body, token)
+				t.Errorf("%d %q became %+v", status, body, token)
 			}
 		}
 	})
 }
 
-// A refresh token that passes has no second spelling: what its parts say, written down again, is
-// the same text.
+// checkRefreshToken accepts only the canonical encoding of a refresh token: decoding and encoding
+// its parts returns the same token.
 func FuzzRefreshToken(f *testing.F) {
-	for _, token := range []string{ofSession("s1", "1").Reveal(), "AA.AA.AA", "AB.AA.AA", "AA.AA.",
+	for _, token := range []string{refreshTokenOf("s1", "1").Reveal(), "AA.AA.AA", "AB.AA.AA",
+		"AA.AA.",
 		"a.b.c", "AAAA.AAAA.AA-_", "AAAA.AAAA.AA+/", "AAAA.AAAA.AAAA\n", "A A.AA.AA", "..", ""} {
 		f.Add(token)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
 		err := checkRefreshToken(identity.NewSecret(token))
-		var again []string
+		var parts []string
 		for _, part := range strings.Split(token, ".") {
 			content, _ := base64.RawURLEncoding.DecodeString(part)
-			again = append(again, base64.RawURLEncoding.EncodeToString(content))
+			parts = append(parts, base64.RawURLEncoding.EncodeToString(content))
 		}
-		canonical := len(again) == 3 && !slices.Contains(again, "") &&
-			strings.Join(again, ".") == token
+		canonical := len(parts) == 3 && !slices.Contains(parts, "") &&
+			strings.Join(parts, ".") == token
 		switch {
 		case canonical != (err == nil):
-			t.Errorf("checkRefreshToken(%q) = %v; canonical: %v", token, err, canonical)
+			t.Errorf("checkRefreshToken(%q) = %v, but canonical is %v", token, err, canonical)
 		case err != nil && !errors.Is(err, identity.ErrRefreshInvalid):
 			t.Errorf("checkRefreshToken(%q) = %v, want %v", token, err, identity.ErrRefreshInvalid)
 		case err != nil && len(token) > 3 && strings.Contains(err.Error(), token):
-			t.Errorf("the error repeats %q", token)
+			t.Errorf("the error quotes the token %q", token)
 		}
 	})
 }

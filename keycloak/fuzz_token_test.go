@@ -15,8 +15,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// What our parser accepts, golang-jwt's accepts as well, and sees the same in it: where two readers
-// of one token differ, one of them can be fooled.
+// Every token that our parser accepts is also accepted by golang-jwt, with the same content. If two
+// parsers read a token differently, an attacker can fool one of them.
 func FuzzParse(f *testing.F) {
 	key := edDSA()
 	for _, payload := range []string{
@@ -40,7 +40,7 @@ func FuzzParse(f *testing.F) {
 		theirs, _, err := jwt.NewParser(jwt.WithStrictDecoding(),
 			jwt.WithJSONNumber()).ParseUnverified(raw, claims)
 		if err != nil {
-			t.Fatalf("golang-jwt refuses %q: %v", raw, err)
+			t.Fatalf("golang-jwt rejects %q: %v", raw, err)
 		}
 		if theirs.Header["alg"] != token.Algorithm || theirs.Header["kid"] != token.KeyID ||
 			!bytes.Equal(theirs.Signature, token.Signature) || string(token.Payload) != payload {
@@ -52,27 +52,28 @@ func FuzzParse(f *testing.F) {
 			"nbf": c.nbf, "iat": c.iat, "exp": c.exp, "realm_access": c.realmAccess,
 		} {
 			if value == nil {
-				if _, there := claims[name]; there {
-					t.Errorf("golang-jwt sees %s, and we don't", name)
+				if _, ok := claims[name]; ok {
+					t.Errorf("only golang-jwt reads %s", name)
 				}
 			} else if got := decodeJSON(t, value); !reflect.DeepEqual(got, claims[name]) {
-				t.Errorf("golang-jwt reads %s as %v, we as %v", name, claims[name], got)
+				t.Errorf("golang-jwt reads %s as %v, we read it as %v", name, claims[name], got)
 			}
 		}
 	})
 }
 
+// checkIsError checks that err is an identity.Error with a reason and a detail.
 func checkIsError(t *testing.T, raw string, err error) {
 	t.Helper()
 	if refused, ok := errors.AsType[*identity.Error](err); !ok || refused.Reason == nil ||
 		refused.Detail == "" {
-		t.Errorf("%q fails with %#v", raw, err)
+		t.Errorf("%q: got %#v, want an *identity.Error with a reason and a detail", raw, err)
 	}
 }
 
-// Whatever we accept, golang-jwt accepts with everything strict that it has. Header and payload are
-// the fuzzer's, changed members of good ones or texts of its own; the signature is right, but for a
-// bit at times.
+// Every token that we accept is also accepted by golang-jwt with its strictest options. The fuzzer
+// changes members of a good header and payload, or replaces them. The signature is correct, except
+// that the fuzzer may flip one bit of the token.
 func FuzzVerifyLikeGolangJWT(f *testing.F) {
 	for _, text := range []string{`{}`, `{"exp":1767269040.9}`, `{"exp":"1767269040"}`,
 		`{"nbf":1767268830,"iat":0}`, `{"nbf":1e300}`, `{"aud":["a","local-api"]}`,
@@ -95,8 +96,8 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 		jwt.WithLeeway(30*time.Second), jwt.WithTimeFunc(func() time.Time { return noon }))
 	f.Fuzz(func(t *testing.T, header, payload string, which uint8, flip uint16, change bool) {
 		s := signers[int(which)%len(signers)]
-		if change { // a text of the fuzzer's alone is seldom a token
-			header, payload = changed(s.header(), header), changed(alice(t), payload)
+		if change { // the fuzzer alone rarely makes a valid token
+			header, payload = merged(s.header(), header), merged(alice(t), payload)
 		}
 		token := s.sign(header, payload)
 		if i := int(flip) / 8; flip > 0 && i < len(token) {
@@ -117,16 +118,17 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 			}
 			return signers[i].key.Public(), nil
 		}); err != nil {
-			t.Fatalf("golang-jwt refuses what we accept: %v\n%s\n%s", err, header, payload)
+			t.Fatalf("golang-jwt rejects a token that we accept: %v\n%s\n%s", err, header, payload)
 		}
 		if claims["sub"] != user.ID || user.ID == "" || claims["typ"] == nil {
-			t.Errorf("golang-jwt reads %v, we %+v", claims, user)
+			t.Errorf("golang-jwt reads %v, we read %+v", claims, user)
 		}
 	})
 }
 
-// changed lays the members of one JSON object over those of another, where both are that.
-func changed(text, changes string) string {
+// merged returns the JSON object text with the members of changes. If either isn't an object, it
+// returns changes.
+func merged(text, changes string) string {
 	var members, more map[string]json.RawMessage
 	if json.Unmarshal([]byte(text), &members) != nil ||
 		json.Unmarshal([]byte(changes), &more) != nil {

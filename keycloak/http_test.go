@@ -138,7 +138,7 @@ func checkUnavailable(t *testing.T, err error, detail string) {
 	if !errors.Is(err, identity.ErrProviderUnavailable) {
 		t.Fatalf("got %v, want %v", err, identity.ErrProviderUnavailable)
 	}
-	checkOneMeaning(t, err)
+	checkOneReason(t, err)
 	if !strings.Contains(identity.Detail(err), detail) {
 		t.Errorf("the detail %q doesn't contain %q", identity.Detail(err), detail)
 	}

@@ -21,38 +21,39 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A realmByClock answers every request with tokens, after a while by the fake clock, and notes who
-// was let in together.
-type realmByClock struct {
-	takes time.Duration
+// A slowRealm responds to every request with tokens after a delay, and counts the requests that are
+// in flight. It needs a fake clock.
+type slowRealm struct {
+	delay time.Duration
 
-	mu      sync.Mutex // guards the fields below
-	present map[string]int
-	all     int
-	asked   []string
-	worst   int // of one account at one moment
-	most    int // of all accounts at one moment
+	mu            sync.Mutex     // guards the fields below
+	inFlight      map[string]int // by lowercase username
+	total         int            // in flight
+	usernames     []string       // of all requests, in order
+	maxPerAccount int            // in flight at once, of one account
+	maxTotal      int            // in flight at once, of all accounts
 }
 
-func (r *realmByClock) answer(request *http.Request) (*http.Response, error) {
+func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
 	body, _ := io.ReadAll(request.Body)
 	form, _ := url.ParseQuery(string(body))
 	account := strings.ToLower(form.Get("username"))
 	r.mu.Lock()
-	r.present[account]++
-	r.all++
-	r.asked = append(r.asked, form.Get("username"))
-	r.worst, r.most = max(r.worst, r.present[account]), max(r.most, r.all)
+	r.inFlight[account]++
+	r.total++
+	r.usernames = append(r.usernames, form.Get("username"))
+	r.maxPerAccount = max(r.maxPerAccount, r.inFlight[account])
+	r.maxTotal = max(r.maxTotal, r.total)
 	r.mu.Unlock()
 	var err error
 	select {
-	case <-time.After(r.takes):
+	case <-time.After(r.delay):
 	case <-request.Context().Done():
 		err = request.Context().Err()
 	}
 	r.mu.Lock()
-	r.present[account]--
-	r.all--
+	r.inFlight[account]--
+	r.total--
 	r.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -60,12 +61,13 @@ func (r *realmByClock) answer(request *http.Request) (*http.Response, error) {
 	return respond(200, tokens)
 }
 
-func newRealmByClock(takes time.Duration, changes ...func(*ClientConfig)) (*realmByClock, *Client) {
-	realm := &realmByClock{takes: takes, present: map[string]int{}}
+// newSlowRealm returns a slowRealm and a client for it.
+func newSlowRealm(delay time.Duration, changes ...func(*ClientConfig)) (*slowRealm, *Client) {
+	realm := &slowRealm{delay: delay, inFlight: map[string]int{}}
 	config := ClientConfig{
 		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 		ClientSecret: identity.NewSecret(canary),
-		Transport:    roundTrip(realm.answer),
+		Transport:    roundTrip(realm.respond),
 	}
 	for _, change := range changes {
 		change(&config)
@@ -73,25 +75,27 @@ func newRealmByClock(takes time.Duration, changes ...func(*ClientConfig)) (*real
 	return realm, must(NewClient(config))
 }
 
+// signIn signs in with this username.
 func signIn(ctx context.Context, c *Client, name string) error {
 	_, err := c.Login(ctx,
 		identity.Credentials{Username: name, Password: identity.NewSecret(canary)})
 	return err
 }
 
-// checkQueuesEmpty fails unless no queue is remembered.
+// checkQueuesEmpty checks that the client keeps no queue.
 func checkQueuesEmpty(t *testing.T, c *Client) {
 	t.Helper()
 	c.queue.mu.Lock()
 	defer c.queue.mu.Unlock()
 	if n := len(c.queue.accounts); n != 0 {
-		t.Errorf("%d queues are remembered, want none", n)
+		t.Errorf("%d queues are left, want none", n)
 	}
 }
 
-func TestSignInsOfOneAccountComeOneAfterAnother(t *testing.T) {
+// Sign-ins of one account run one after another, in order. Other accounts don't wait.
+func TestLogin_oneAtATimePerAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		realm, client := newRealmByClock(time.Second)
+		realm, client := newSlowRealm(time.Second)
 		var callers sync.WaitGroup
 		names := []string{"alice", "ALICE", "Alice", "aLice", "alicE"}
 		for _, name := range names {
@@ -100,43 +104,44 @@ func TestSignInsOfOneAccountComeOneAfterAnother(t *testing.T) {
 					t.Errorf("%s: %v", name, err)
 				}
 			})
-			synctest.Wait() // so that they come in this order
+			synctest.Wait() // so that they arrive in this order
 		}
-		begin := time.Now()
-		callers.Go(func() { // another account waits for nobody
+		start := time.Now()
+		callers.Go(func() { // another account doesn't wait
 			if err := signIn(t.Context(), client, "bob"); err != nil ||
-				time.Since(begin) != time.Second {
-				t.Errorf("bob: %v after %v, want nil after a second", err, time.Since(begin))
+				time.Since(start) != time.Second {
+				t.Errorf("bob: %v after %v, want nil after a second", err, time.Since(start))
 			}
 		})
 		callers.Wait()
-		if realm.worst != 1 || realm.most != 2 || time.Since(begin) != 5*time.Second {
-			t.Errorf("%d of one account at once, %d of all, %v in all; want 1, 2 and 5s",
-				realm.worst, realm.most, time.Since(begin))
+		if realm.maxPerAccount != 1 || realm.maxTotal != 2 || time.Since(start) != 5*time.Second {
+			t.Errorf("%d at once of one account, %d of all, in %v; want 1, 2 and 5s",
+				realm.maxPerAccount, realm.maxTotal, time.Since(start))
 		}
-		asked := slices.DeleteFunc(realm.asked, func(name string) bool {
+		got := slices.DeleteFunc(realm.usernames, func(name string) bool {
 			return name == "bob"
 		})
-		if !slices.Equal(asked, names) {
-			t.Errorf("asked in the order %q, want that in which they came, %q", asked, names)
+		if !slices.Equal(got, names) {
+			t.Errorf("ran in the order %q, want %q", got, names)
 		}
 		checkQueuesEmpty(t, client)
 	})
 }
 
-func TestTooManyWaitForOneAccount(t *testing.T) {
+// If an account's queue is full, one more sign-in fails at once.
+func TestLogin_queueFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		realm, client := newRealmByClock(time.Second)
+		realm, client := newSlowRealm(time.Second)
 		var busy atomic.Int32
 		var callers sync.WaitGroup
-		begin := time.Now()
+		start := time.Now()
 		for range 100 {
 			callers.Go(func() {
 				err := signIn(t.Context(), client, "alice")
 				if errors.Is(err, identity.ErrBusy) {
 					busy.Add(1)
-					if time.Since(begin) != 0 {
-						t.Error("one more was not told at once")
+					if time.Since(start) != 0 {
+						t.Errorf("ErrBusy came after %v, want it at once", time.Since(start))
 					}
 				} else if err != nil {
 					t.Error(err)
@@ -145,9 +150,9 @@ func TestTooManyWaitForOneAccount(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if want := int32(100 - 1 - maxQueued); busy.Load() != want || realm.worst != 1 {
-			t.Errorf("%d were refused, %d asked at once; want %d and 1", busy.Load(), realm.worst,
-				want)
+		if want := int32(100 - 1 - maxQueued); busy.Load() != want || realm.maxPerAccount != 1 {
+			t.Errorf("%d sign-ins failed, %d ran at once; want %d and 1", busy.Load(),
+				realm.maxPerAccount, want)
 		}
 		checkQueuesEmpty(t, client)
 		if err := signIn(t.Context(), client, "alice"); err != nil {
@@ -156,16 +161,17 @@ func TestTooManyWaitForOneAccount(t *testing.T) {
 	})
 }
 
-// Of the places of a name's queue one network has two at most, so that nobody alone keeps its owner
-// out of it.
-func TestTurns_twoOfANetwork(t *testing.T) {
+// A network may have two sign-ins in an account's queue, so that an attacker can't keep the owner
+// out.
+func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, client := newRealmByClock(time.Second)
+		_, client := newSlowRealm(time.Second)
 		var busy, done atomic.Int32
 		var callers sync.WaitGroup
 		for i := range 100 {
 			callers.Go(func() {
-				switch err := signIn(from(t, fmt.Sprintf("192.0.2.%d", i)), client, "alice"); {
+				switch err := signIn(fromAddress(t, fmt.Sprintf("192.0.2.%d", i)), client,
+					"alice"); {
 				case errors.Is(err, identity.ErrBusy):
 					busy.Add(1)
 				case err == nil:
@@ -174,33 +180,33 @@ func TestTurns_twoOfANetwork(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		begin := time.Now()
-		if err := signIn(from(t, otherAddress), client, "alice"); err != nil ||
-			time.Since(begin) != 3*time.Second {
-			t.Errorf("the owner, elsewhere: %v after %v, want a success after 3s", err,
-				time.Since(begin))
+		start := time.Now()
+		if err := signIn(fromAddress(t, addressB), client, "alice"); err != nil ||
+			time.Since(start) != 3*time.Second {
+			t.Errorf("the owner, from another network: %v after %v, want nil after 3s", err,
+				time.Since(start))
 		}
 		callers.Wait()
 		if busy.Load() != 98 || done.Load() != 2 {
-			t.Errorf("%d were refused and %d let in, want 98 and 2", busy.Load(), done.Load())
+			t.Errorf("%d sign-ins failed and %d succeeded, want 98 and 2", busy.Load(), done.Load())
 		}
 		checkQueuesEmpty(t, client)
 	})
 }
 
-// A neighbour of a name has a queue of its own.
-func TestTurns_neighbours(t *testing.T) {
+// Similar usernames that may be different accounts have separate queues.
+func TestLogin_similarNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, client := newRealmByClock(time.Second)
+		_, client := newSlowRealm(time.Second)
 		var callers sync.WaitGroup
-		begin := time.Now()
+		start := time.Now()
 		for _, name := range []string{"dave@example.com", "dave@example.com\u00a0",
 			" dave@example.com", "\u0130rem", "irem", "\u0131rem", "o\u017fkar", "oskar"} {
 			callers.Go(func() {
 				if err := signIn(t.Context(), client, name); err != nil ||
-					time.Since(begin) != time.Second {
-					t.Errorf("%+q: %v after %v, want a success after 1s", name, err,
-						time.Since(begin))
+					time.Since(start) != time.Second {
+					t.Errorf("%+q: %v after %v, want nil after 1s", name, err,
+						time.Since(start))
 				}
 			})
 		}
@@ -208,28 +214,28 @@ func TestTurns_neighbours(t *testing.T) {
 	})
 }
 
-// The names of an account, as a sign-in shows them, have one turn: guesses at two of them are
-// guesses at one account.
-func TestTurns_namesOfOneAccount(t *testing.T) {
+// A sign-in shows which names an account has. These share a queue from then on, because guesses at
+// either are guesses at one account.
+func TestLogin_namesOfOneAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		part := func(text string) string {
 			return base64.RawURLEncoding.EncodeToString([]byte(text))
 		}
-		answer := fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer","expires_in":300}`,
+		response := fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer","expires_in":300}`,
 			part(`{}`)+"."+
 				part(`{"sub":"5d35c4eb","preferred_username":"alice","email":"Alice@Example.com"}`)+
 				"."+part("signature"))
-		begin := time.Now()
-		asked := map[string]time.Duration{}
+		start := time.Now()
+		times := map[string]time.Duration{} // of the requests, by username
 		client := must(NewClient(ClientConfig{
 			Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 			ClientSecret: identity.NewSecret(canary),
 			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-				if len(asked) == 0 {
-					asked["the owner"] = 0
-					return respond(200, answer)
+				if len(times) == 0 {
+					times["the owner"] = 0
+					return respond(200, response)
 				}
-				asked[r.FormValue("username")] = time.Since(begin)
+				times[r.FormValue("username")] = time.Since(start)
 				return respond(400,
 					`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 			}),
@@ -243,16 +249,14 @@ func TestTurns_namesOfOneAccount(t *testing.T) {
 			synctest.Wait()
 		}
 		callers.Wait()
-		if asked["alice"] != 0 || asked["alice@example.com"] != DefaultRefusalPause ||
-			asked["alice@example.com\u00a0"] != 0 {
-			t.Errorf(
-				"Keycloak was asked at %v, want the second of one account after the pause, and "+
-					"no other", asked)
+		if times["alice"] != 0 || times["alice@example.com"] != DefaultRefusalPause ||
+			times["alice@example.com\u00a0"] != 0 {
+			t.Errorf("requests at %v, want only alice@example.com to wait for the pause", times)
 		}
 	})
 }
 
-// However many people sign in, few names are remembered.
+// The number of remembered names is bounded.
 func TestAccounts_bound(t *testing.T) {
 	a := newAccounts()
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
@@ -267,79 +271,77 @@ func TestAccounts_bound(t *testing.T) {
 	}
 }
 
-// Nobody gets into the queue of another account by calling themselves as its owner signs in.
-func TestAccounts_aClaimTakesNobodysName(t *testing.T) {
+// An attacker whose username or email is the name of another account doesn't get into its queue.
+func TestAccounts_claimedName(t *testing.T) {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-	signsIn := func(a *accounts, with, subject, username, email string) {
+	learn := func(a *accounts, name, subject, username, email string) {
 		claims := part(fmt.Sprintf(`{"sub":%q,"preferred_username":%q,"email":%q}`, subject,
 			username, email))
-		a.learn(identity.Credentials{Username: with},
+		a.learn(identity.Credentials{Username: name},
 			&identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
 	}
-	owner := func(a *accounts) { signsIn(a, "dave@example.com", "1", "dave@example.com", "") }
-	stranger := func(a *accounts, username, email string) {
-		signsIn(a, "mallory", "2", username, email)
+	owner := func(a *accounts) { learn(a, "dave@example.com", "1", "dave@example.com", "") }
+	attacker := func(a *accounts, username, email string) {
+		learn(a, "mallory", "2", username, email)
 	}
 	for name, signIns := range map[string]func(*accounts){
-		"an e-mail address, after the owner": func(a *accounts) {
+		"an email address, after the owner": func(a *accounts) {
 			owner(a)
-			stranger(a, "mallory", "Dave@example.com")
+			attacker(a, "mallory", "Dave@example.com")
 		},
-		"an e-mail address, before the owner": func(a *accounts) {
-			stranger(a, "mallory", "dave@example.com")
+		"an email address, before the owner": func(a *accounts) {
+			attacker(a, "mallory", "dave@example.com")
 			owner(a)
 		},
 		"a username, after the owner": func(a *accounts) {
 			owner(a)
-			stranger(a, "DAVE@example.com", "")
+			attacker(a, "DAVE@example.com", "")
 		},
 		"both, before and after": func(a *accounts) {
-			stranger(a, "dave@example.com", "dave@example.com")
+			attacker(a, "dave@example.com", "dave@example.com")
 			owner(a)
-			stranger(a, "dave@example.com", "dave@example.com")
+			attacker(a, "dave@example.com", "dave@example.com")
 		},
 	} {
 		a := newAccounts()
 		signIns(a)
 		if a.lookup(identity.Credentials{Username: "dave@example.com"}) ==
 			a.lookup(identity.Credentials{Username: "mallory"}) {
-			t.Errorf("%s: the stranger's queue is the owner's", name)
+			t.Errorf("%s: the attacker shares the owner's queue", name)
 		}
 	}
 }
 
-// After a refusal the name's turn stays taken for the time of Keycloak's quick login check, which
-// locks an account for two failures within it. A success ends the turn at once, and other names
-// don't wait.
-func TestTurns_pauseAfterARefusal(t *testing.T) {
+// After a refusal the account's next sign-in waits for RefusalPause: Keycloak's quick login check
+// locks an account for two failures in a short time. After a success it doesn't wait.
+func TestLogin_pauseAfterRefusal(t *testing.T) {
 	for pause, want := range map[time.Duration]time.Duration{0: DefaultRefusalPause,
 		3 * time.Second: 3 * time.Second, -1: 0} {
 		synctest.Test(t, func(t *testing.T) {
-			var asked []time.Duration
-			begin := time.Now()
+			var times []time.Duration // of the requests
+			start := time.Now()
 			client := must(NewClient(ClientConfig{
 				Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 				ClientSecret: identity.NewSecret(canary), RefusalPause: pause,
 				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-					asked = append(asked, time.Since(begin))
-					if len(asked) > 2 {
+					times = append(times, time.Since(start))
+					if len(times) > 2 {
 						return respond(200, tokens)
 					}
 					return respond(400,
 						`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 				}),
 			}))
-			client.timing.observe(netip.Prefix{}, 0, false) // refusals aren't held back
+			client.timing.observe(netip.Prefix{}, 0, false) // refusals aren't delayed
 			for i := range 5 {
 				if err := signIn(t.Context(), client, "alice"); errors.Is(err,
 					identity.ErrBadCredentials) != (i < 2) {
 					t.Errorf("sign-in %d: %v", i, err)
 				}
 			}
-			wanted := []time.Duration{0, want, 2 * want, 2 * want, 2 * want}
-			if !slices.Equal(asked, wanted) {
-				t.Errorf("with a pause of %v Keycloak was asked at %v, want %v", pause, asked,
-					wanted)
+			wantTimes := []time.Duration{0, want, 2 * want, 2 * want, 2 * want}
+			if !slices.Equal(times, wantTimes) {
+				t.Errorf("with a pause of %v: requests at %v, want %v", pause, times, wantTimes)
 			}
 			synctest.Wait()
 			checkQueuesEmpty(t, client)
@@ -347,71 +349,72 @@ func TestTurns_pauseAfterARefusal(t *testing.T) {
 	}
 }
 
-// The wait has a bound, and a call that waited has its whole time: cut off in the middle, Keycloak
-// would be blamed for nothing, and go on with a sign-in that nobody waits for.
-func TestTheTimeoutIsForTheWaitToo(t *testing.T) {
+// A sign-in waits in the queue for at most Timeout. The request to Keycloak then gets its own
+// Timeout: otherwise a long wait would look like a slow Keycloak, and leave it with a sign-in whose
+// result is not used.
+func TestLogin_queueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		realm, client := newRealmByClock(time.Second, timeout(8*time.Second))
-		// a sign-in that doesn't end
+		realm, client := newSlowRealm(time.Second, timeout(8*time.Second))
+		// A sign-in that doesn't end.
 		done, err := client.queue.enter(t.Context(), nameDigest("alice"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		begin := time.Now()
+		start := time.Now()
 		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrBusy) ||
-			time.Since(begin) != 8*time.Second {
-			t.Errorf("%v after %v, want %v after 8s", err, time.Since(begin), identity.ErrBusy)
+			time.Since(start) != 8*time.Second {
+			t.Errorf("%v after %v, want %v after 8s", err, time.Since(start), identity.ErrBusy)
 		}
-		if len(realm.asked) != 0 {
-			t.Errorf("Keycloak was asked %d times, want never: the time was up", len(realm.asked))
+		if n := len(realm.usernames); n != 0 {
+			t.Errorf("Keycloak got %d requests, want none", n)
 		}
 		done(0)
 		checkQueuesEmpty(t, client)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		realm, client := newRealmByClock(5*time.Second, timeout(8*time.Second))
-		begin := time.Now()
+		realm, client := newSlowRealm(5*time.Second, timeout(8*time.Second))
+		start := time.Now()
 		var callers sync.WaitGroup
 		callers.Go(func() { signIn(t.Context(), client, "alice") })
 		synctest.Wait()
 		if err := signIn(t.Context(), client, "alice"); err != nil ||
-			time.Since(begin) != 10*time.Second {
-			t.Errorf("%v after %v, want a success after 10s", err, time.Since(begin))
+			time.Since(start) != 10*time.Second {
+			t.Errorf("%v after %v, want nil after 10s", err, time.Since(start))
 		}
 		callers.Wait()
-		if len(realm.asked) != 2 {
-			t.Errorf("Keycloak was asked %d times, want twice", len(realm.asked))
+		if n := len(realm.usernames); n != 2 {
+			t.Errorf("Keycloak got %d requests, want 2", n)
 		}
 	})
 }
 
-// Keycloak doesn't stop when a caller leaves, and would refuse the next one, right password and
-// all.
-func TestOneWhoLeavesKeepsTheTurn(t *testing.T) {
+// If a caller cancels, its sign-in still runs to its end before the next one starts. Keycloak
+// doesn't stop, and would refuse a second sign-in at the same time even with the right password.
+func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		realm, client := newRealmByClock(2 * time.Second)
-		begin := time.Now()
-		leaving, leave := context.WithTimeout(t.Context(), time.Second)
-		defer leave()
-		if err := signIn(leaving, client, "alice"); !errors.Is(err, context.DeadlineExceeded) ||
-			time.Since(begin) != time.Second {
-			t.Errorf("who left was told %v after %v, want %v after 1s", err, time.Since(begin),
+		realm, client := newSlowRealm(2 * time.Second)
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := signIn(ctx, client, "alice"); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(start) != time.Second {
+			t.Errorf("the canceled call: %v after %v, want %v after 1s", err, time.Since(start),
 				context.DeadlineExceeded)
 		}
 		if err := signIn(t.Context(), client, "alice"); err != nil ||
-			time.Since(begin) != 4*time.Second {
-			t.Errorf("the next: %v after %v, want a success after 4s", err, time.Since(begin))
+			time.Since(start) != 4*time.Second {
+			t.Errorf("the next call: %v after %v, want nil after 4s", err, time.Since(start))
 		}
-		if realm.worst != 1 {
-			t.Errorf("%d at once, want 1", realm.worst)
+		if realm.maxPerAccount != 1 {
+			t.Errorf("%d at once, want 1", realm.maxPerAccount)
 		}
 		checkQueuesEmpty(t, client)
 	})
 }
 
-// Sign-ins and refreshes run on goroutines of their own: a panic there would end the process, and
-// hold the turn.
-func TestAPanicEndsNoProcess(t *testing.T) {
+// A panic in the transport is an error. Calls run in their own goroutines, so it would otherwise
+// end the process. It also frees the slot and the queue.
+func TestClient_panicInTransport(t *testing.T) {
 	client := must(NewClient(ClientConfig{
 		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
 		Transport: roundTrip(func(*http.Request) (*http.Response, error) {
@@ -421,20 +424,20 @@ func TestAPanicEndsNoProcess(t *testing.T) {
 	for range 2 {
 		if err := signIn(t.Context(), client, "alice"); !errors.Is(err,
 			identity.ErrProviderUnavailable) {
-			t.Errorf("a sign-in: %v, want %v", err, identity.ErrProviderUnavailable)
+			t.Errorf("Login() = %v, want %v", err, identity.ErrProviderUnavailable)
 		}
 		_, err := client.Refresh(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA"))
 		if !errors.Is(err,
 			identity.ErrProviderUnavailable) {
-			t.Errorf("a refresh: %v, want %v", err, identity.ErrProviderUnavailable)
+			t.Errorf("Refresh() = %v, want %v", err, identity.ErrProviderUnavailable)
 		}
 		if err := client.Logout(t.Context(), identity.NewSecret("AAAA.AAAA.AAAA")); !errors.Is(err,
 			identity.ErrProviderUnavailable) {
-			t.Errorf("a sign-out: %v, want %v", err, identity.ErrProviderUnavailable)
+			t.Errorf("Logout() = %v, want %v", err, identity.ErrProviderUnavailable)
 		}
 	}
 	if client.logins.inUse+client.logouts.inUse+client.exchanges.semaphore.inUse != 0 {
-		t.Error("a panic kept its place")
+		t.Error("a slot is still in use")
 	}
 	if err := client.Close(t.Context()); err != nil {
 		t.Error(err)
@@ -442,29 +445,30 @@ func TestAPanicEndsNoProcess(t *testing.T) {
 	checkQueuesEmpty(t, client)
 }
 
-func TestOneWhoLeavesTheQueue(t *testing.T) {
+// A caller that cancels while it is queued makes room for another one.
+func TestLogin_callerCancelsInQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		realm, client := newRealmByClock(time.Second)
+		realm, client := newSlowRealm(time.Second)
 		var callers sync.WaitGroup
 		callers.Go(func() { signIn(t.Context(), client, "alice") })
 		synctest.Wait()
-		impatient, leave := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
 		callers.Go(func() {
-			err := signIn(impatient, client, "alice")
+			err := signIn(ctx, client, "alice")
 			if !errors.Is(err, context.Canceled) || errors.Is(err, identity.ErrBusy) {
-				t.Errorf("got %v, want %v alone", err, context.Canceled)
+				t.Errorf("got %v, want only %v", err, context.Canceled)
 			}
 		})
 		synctest.Wait()
-		begin := time.Now()
-		callers.Go(func() { // who came after it isn't held up by it
+		start := time.Now()
+		callers.Go(func() { // the next in the queue doesn't wait for it
 			if err := signIn(t.Context(), client, "alice"); err != nil ||
-				time.Since(begin) != 2*time.Second {
-				t.Errorf("%v after %v, want nil after 2s", err, time.Since(begin))
+				time.Since(start) != 2*time.Second {
+				t.Errorf("%v after %v, want nil after 2s", err, time.Since(start))
 			}
 		})
 		synctest.Wait()
-		leave()
+		cancel()
 		synctest.Wait()
 		for range maxQueued - 1 { // its place in the queue is free
 			callers.Go(func() {
@@ -474,17 +478,17 @@ func TestOneWhoLeavesTheQueue(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if realm.worst != 1 {
-			t.Errorf("%d at once, want 1", realm.worst)
+		if realm.maxPerAccount != 1 {
+			t.Errorf("%d at once, want 1", realm.maxPerAccount)
 		}
 		checkQueuesEmpty(t, client)
 	})
 }
 
-// Those who wait for an account hold no slot: sign-ins of one person can't keep others out.
-func TestWaitingHoldsNoSlot(t *testing.T) {
+// A queued sign-in holds no slot, so sign-ins of one account can't keep others out.
+func TestLogin_queuedHoldNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		realm, client := newRealmByClock(time.Second, func(c *ClientConfig) { c.MaxLogins = 2 })
+		realm, client := newSlowRealm(time.Second, func(c *ClientConfig) { c.MaxLogins = 2 })
 		var callers sync.WaitGroup
 		for range 1 + maxQueued {
 			callers.Go(func() {
@@ -504,50 +508,50 @@ func TestWaitingHoldsNoSlot(t *testing.T) {
 			t.Errorf("carol: %v, want %v", err, identity.ErrBusy)
 		}
 		callers.Wait()
-		if realm.most != 2 {
-			t.Errorf("%d at once, want 2", realm.most)
+		if realm.maxTotal != 2 {
+			t.Errorf("%d at once, want 2", realm.maxTotal)
 		}
 		checkQueuesEmpty(t, client)
 	})
 }
 
-// Each kind has a bound of its own: a storm of sign-ins keeps nobody from refreshing or signing
-// out.
-func TestEachKindHasItsBound(t *testing.T) {
+// Logins, refreshes and logouts have separate limits: many sign-ins don't keep anyone from
+// refreshing or signing out.
+func TestClient_separateLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, client := newRealmByClock(time.Second, func(c *ClientConfig) {
+		_, client := newSlowRealm(time.Second, func(c *ClientConfig) {
 			c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 1, 2, 3
 		})
-		kinds := map[string]struct {
+		limits := map[string]struct {
 			call func(i int) error
-			most int
+			max  int
 		}{
 			"login": {func(i int) error { return signIn(t.Context(), client, fmt.Sprint("user ", i)) }, 1},
 			"refresh": {func(i int) error {
-				_, err := client.Refresh(t.Context(), ofSession("s", fmt.Sprint(i)))
+				_, err := client.Refresh(t.Context(), refreshTokenOf("s", fmt.Sprint(i)))
 				return err
 			}, 2},
-			// Answered with 200, which is no logout, after the second: it was under way all the
-			// same.
-			"logout": {func(i int) error { return client.Logout(t.Context(), ofSession("s", fmt.Sprint(i))) }, 3},
+			// These fail: a slowRealm responds with 200 instead of 204. They are in flight all
+			// the same.
+			"logout": {func(i int) error { return client.Logout(t.Context(), refreshTokenOf("s", fmt.Sprint(i))) }, 3},
 		}
 		busy := map[string]*atomic.Int32{}
 		var callers sync.WaitGroup
-		for name, kind := range kinds {
+		for name, limit := range limits {
 			count := new(atomic.Int32)
 			busy[name] = count
 			for i := range 10 {
 				callers.Go(func() {
-					if errors.Is(kind.call(i), identity.ErrBusy) {
+					if errors.Is(limit.call(i), identity.ErrBusy) {
 						count.Add(1)
 					}
 				})
 			}
 		}
 		callers.Wait()
-		for name, kind := range kinds {
-			if got, want := busy[name].Load(), int32(10-kind.most); got != want {
-				t.Errorf("%s: %d of 10 were refused, want %d", name, got, want)
+		for name, limit := range limits {
+			if got, want := busy[name].Load(), int32(10-limit.max); got != want {
+				t.Errorf("%s: %d of 10 calls failed with ErrBusy, want %d", name, got, want)
 			}
 		}
 		if err := client.Close(t.Context()); err != nil {
@@ -556,9 +560,9 @@ func TestEachKindHasItsBound(t *testing.T) {
 	})
 }
 
-// The stand-in lets parallel sign-ins succeed, so its log has to tell: a request that begins after
-// the one before it was answered comes later by the delay at least.
-func TestTheStandInSeesOneAtATime(t *testing.T) {
+// The test server lets concurrent sign-ins succeed, so its request log must show that there are
+// none: each request takes delay, so the next one comes at least that much later.
+func TestLogin_oneAtATimeAtServer(t *testing.T) {
 	const delay = 30 * time.Millisecond
 	plan := keycloaktest.RealmSpec{
 		Name:    "shop",
@@ -589,13 +593,13 @@ func TestTheStandInSeesOneAtATime(t *testing.T) {
 	}
 	for i, request := range requests[1:] {
 		if gap := request.Time.Sub(requests[i].Time); gap < delay {
-			t.Errorf("request %d came while the one before it was under way", i+1)
+			t.Errorf("request %d came while the previous one was in flight", i+1)
 		}
 	}
 }
 
-// Of what a client sends, its address alone reaches Keycloak, and only if the settings say so.
-func TestTheAddressReachesKeycloakIfToldTo(t *testing.T) {
+// Of the client's request only its address is forwarded to Keycloak, and only with ForwardAddress.
+func TestClient_forwardAddress(t *testing.T) {
 	for _, tt := range []struct {
 		address string
 		forward bool
@@ -627,7 +631,7 @@ func TestTheAddressReachesKeycloakIfToldTo(t *testing.T) {
 			for header := range got {
 				if !slices.Contains([]string{"Accept", "Accept-Encoding", "Content-Length",
 					"Content-Type", "User-Agent", "X-Forwarded-For"}, header) {
-					t.Errorf("%s: Keycloak is sent %s", name, header)
+					t.Errorf("%s: the header %s was sent to Keycloak", name, header)
 				}
 			}
 		}

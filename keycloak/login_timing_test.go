@@ -15,21 +15,22 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// How long Keycloak takes to refuse a sign-in, with and without hashing a password.
 const hashed, unhashed = 290 * time.Millisecond, 8 * time.Millisecond
 
-// refusing refuses every sign-in: those under the name "social" without hashing a password, as
-// Keycloak does for an account that has none.
-func refusing(t *testing.T, changes ...func(*ClientConfig)) *Client {
+// newRefusedClient returns a client whose sign-ins are all refused. Names that start with "social"
+// stand for accounts without a password, for which Keycloak hashes none.
+func newRefusedClient(t *testing.T, changes ...func(*ClientConfig)) *Client {
 	t.Helper()
 	config := ClientConfig{
 		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 		ClientSecret: identity.NewSecret(canary), RefusalPause: -1,
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			took := hashed
+			delay := hashed
 			if strings.HasPrefix(r.FormValue("username"), "social") {
-				took = unhashed
+				delay = unhashed
 			}
-			time.Sleep(took)
+			time.Sleep(delay)
 			return respond(400,
 				`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 		}),
@@ -40,80 +41,80 @@ func refusing(t *testing.T, changes ...func(*ClientConfig)) *Client {
 	return must(NewClient(config))
 }
 
-// refusedAfter is how long a refusal takes.
-func refusedAfter(t *testing.T, ctx context.Context, c *Client, name string) time.Duration {
+// refusalTime returns how long a refusal takes.
+func refusalTime(t *testing.T, ctx context.Context, c *Client, name string) time.Duration {
 	t.Helper()
-	begin := time.Now()
+	start := time.Now()
 	if err := signIn(ctx, c, name); !errors.Is(err, identity.ErrBadCredentials) {
 		t.Errorf("%s: %v, want %v", name, err, identity.ErrBadCredentials)
 	}
-	return time.Since(begin)
+	return time.Since(start)
 }
 
-// An account without a password is refused as late as one with one, however often somebody guesses
-// at it.
-func TestClient_Login_refusalsTakeAlike(t *testing.T) {
+// Refusals take the same time for accounts with and without a password, even after many guesses at
+// one without.
+func TestLogin_refusalsTakeEqualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := refusing(t)
-		refusedAfter(t, from(t, hereAddress), client, "alice")
-		for i := range 1000 { // a hundred in a row at one without
+		client := newRefusedClient(t)
+		refusalTime(t, fromAddress(t, addressA), client, "alice")
+		for i := range 1000 { // in rows of a hundred without a password
 			name := "social"
 			if i%100 == 0 {
 				name = []string{"alice", "nobody"}[i/100%2]
 			}
-			if took := refusedAfter(t, from(t, hereAddress), client, name); took != hashed {
-				t.Fatalf("refusal %d, of %s, came after %v, want %v", i, name, took, hashed)
+			if took := refusalTime(t, fromAddress(t, addressA), client, name); took != hashed {
+				t.Fatalf("refusal %d of %s came after %v, want %v", i, name, took, hashed)
 			}
 		}
 	})
 }
 
-// What waits holds no place that others could have, and leaves with its caller.
-func TestClient_Login_heldRefusalsHoldNoPlace(t *testing.T) {
+// A delayed refusal holds no slot, and ends with its caller's context.
+func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := refusing(t, func(c *ClientConfig) { c.MaxLogins = 1 })
-		refusedAfter(t, from(t, hereAddress), client, "alice")
+		client := newRefusedClient(t, func(c *ClientConfig) { c.MaxLogins = 1 })
+		refusalTime(t, fromAddress(t, addressA), client, "alice")
 		var callers sync.WaitGroup
-		callers.Go(func() { refusedAfter(t, from(t, hereAddress), client, "social") })
+		callers.Go(func() { refusalTime(t, fromAddress(t, addressA), client, "social") })
 		time.Sleep(unhashed)
 		synctest.Wait()
-		slot, err := client.logins.acquire(from(t, otherAddress))
+		slot, err := client.logins.acquire(fromAddress(t, addressB))
 		if err != nil {
-			t.Fatalf("a refusal that is held back holds a place: %v", err)
+			t.Fatalf("a delayed refusal holds a slot: %v", err)
 		}
 		slot.release()
 		callers.Wait()
 		if len(client.logins.networks) != 0 || client.logins.inUse != 0 {
-			t.Errorf("%d taken, %d networks; want none", client.logins.inUse,
+			t.Errorf("%d slots in use, %d networks; want none", client.logins.inUse,
 				len(client.logins.networks))
 		}
 
-		begin := time.Now()
-		leaving, leave := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer leave()
-		if err := signIn(leaving, client, "social"); !errors.Is(err, context.DeadlineExceeded) ||
-			time.Since(begin) != 100*time.Millisecond {
-			t.Errorf("%v after %v, want %v after 100ms", err, time.Since(begin),
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := signIn(ctx, client, "social"); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(start) != 100*time.Millisecond {
+			t.Errorf("%v after %v, want %v after 100ms", err, time.Since(start),
 				context.DeadlineExceeded)
 		}
-		if err := client.Close(t.Context()); err != nil || time.Since(begin) != hashed {
-			t.Errorf("closed after %v with %v, want %v and nil", time.Since(begin), err, hashed)
+		if err := client.Close(t.Context()); err != nil || time.Since(start) != hashed {
+			t.Errorf("Close() = %v after %v, want nil after %v", err, time.Since(start), hashed)
 		}
 	})
 }
 
-// However slow Keycloak was, a refusal waits for half of the timeout at most, and the owner of the
-// account for less.
-func TestClient_Login_heldRefusalsHaveABound(t *testing.T) {
+// A refusal is delayed for at most half of the timeout, even if Keycloak was slower before. The
+// next sign-in of the account waits for less.
+func TestLogin_refusalDelayBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := refusing(t, timeout(8*time.Second))
+		client := newRefusedClient(t, timeout(8*time.Second))
 		client.timing.observe(netip.Prefix{}, time.Hour, false)
-		begin := time.Now()
+		start := time.Now()
 		var callers sync.WaitGroup
 		for _, want := range []time.Duration{4 * time.Second, maxQueueHold + 4*time.Second} {
 			callers.Go(func() {
-				if refusedAfter(t, t.Context(), client, "alice"); time.Since(begin) != want {
-					t.Errorf("refused after %v, want %v", time.Since(begin), want)
+				if refusalTime(t, t.Context(), client, "alice"); time.Since(start) != want {
+					t.Errorf("refused after %v, want %v", time.Since(start), want)
 				}
 			})
 			synctest.Wait()
@@ -122,22 +123,22 @@ func TestClient_Login_heldRefusalsHaveABound(t *testing.T) {
 	})
 }
 
-// Nor do other sign-ins tell sooner than the answer: the next one of the account, or one more of
-// the network when its share of the places is taken.
-func TestClient_Login_refusalsShowInNothingElse(t *testing.T) {
+// Other sign-ins don't reveal sooner than the refusal itself whether an account has a password:
+// neither the next sign-in of the account, nor one that waits for its network's share of the slots.
+func TestLogin_refusalTimingSideChannels(t *testing.T) {
 	for _, pause := range []time.Duration{-1, 0} {
-		var second, free []time.Duration // of an account with a password, and of one without
+		var second, slotFree []time.Duration // with a password, and without
 		for _, name := range []string{"alice", "social"} {
 			synctest.Test(t, func(t *testing.T) {
-				client := refusing(t, func(c *ClientConfig) {
+				client := newRefusedClient(t, func(c *ClientConfig) {
 					c.MaxLogins, c.RefusalPause = networkShare, pause
 				})
-				refusedAfter(t, t.Context(), client, "nobody")
-				begin := time.Now()
+				refusalTime(t, t.Context(), client, "nobody")
+				start := time.Now()
 				var callers sync.WaitGroup
 				for i := range maxPerNetwork {
 					callers.Go(func() {
-						took := refusedAfter(t, t.Context(), client, name)
+						took := refusalTime(t, t.Context(), client, name)
 						if i > 0 {
 							second = append(second, took)
 						}
@@ -146,48 +147,46 @@ func TestClient_Login_refusalsShowInNothingElse(t *testing.T) {
 				}
 				callers.Wait()
 
-				begin = time.Now()
-				callers.Go(func() { refusedAfter(t, from(t, hereAddress), client, name+" ") })
+				start = time.Now()
+				callers.Go(func() { refusalTime(t, fromAddress(t, addressA), client, name+" ") })
 				synctest.Wait()
 				callers.Go(func() {
-					for isLimit(signIn(from(t, hereAddress), client, "another")) {
-						// which ends at no moment at which a place is freed
+					for isRateLimit(signIn(fromAddress(t, addressA), client, "another")) {
+						// Never at the same time as a slot becomes free.
 						time.Sleep(hashed / 100 * 3)
 					}
-					free = append(free, time.Since(begin))
+					slotFree = append(slotFree, time.Since(start))
 				})
 				callers.Wait()
 			})
 		}
-		if second[0] != second[1] || free[0] != free[1] {
-			t.Errorf(
-				"with a pause of %v the second refusal comes after %v, the next place after %v; "+
-					"want each twice the same", pause, second, free)
+		if second[0] != second[1] || slotFree[0] != slotFree[1] {
+			t.Errorf("with a pause of %v: second refusals after %v, free slots after %v; want two "+
+				"equal times each", pause, second, slotFree)
 		}
 	}
 }
 
-// Before anything is known, a refusal takes as long as one that hashes a password, and a quick one
-// teaches nothing.
-func TestClient_Login_theFirstRefusals(t *testing.T) {
+// Without samples, a refusal takes longer than hashing a password, and no quick sample is learned.
+func TestLogin_firstRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := refusing(t)
+		client := newRefusedClient(t)
 		for range 3 {
 			for _, name := range []string{"social", "social", "alice"} {
 				client.timing.samples = nil
-				took := refusedAfter(t, from(t, hereAddress), client, name)
+				took := refusalTime(t, fromAddress(t, addressA), client, name)
 				if took != initialDelay && name == "social" || took < hashed {
-					t.Errorf("%s is refused after %v, want %v", name, took, initialDelay)
+					t.Errorf("%s: refused after %v, want %v", name, took, initialDelay)
 				}
 			}
 		}
 	})
 }
 
-// What Keycloak didn't judge isn't held back, and no time is learned from it.
-func TestClient_Login_onlyJudgedRefusalsAreHeld(t *testing.T) {
+// An error other than Keycloak's refusal isn't delayed, and isn't a sample.
+func TestLogin_otherErrorsNotDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := refusing(t, func(c *ClientConfig) {
+		client := newRefusedClient(t, func(c *ClientConfig) {
 			inner := c.Transport
 			c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 				if r.FormValue("username") == "down" {
@@ -196,11 +195,11 @@ func TestClient_Login_onlyJudgedRefusalsAreHeld(t *testing.T) {
 				return inner.RoundTrip(r)
 			})
 		})
-		refusedAfter(t, t.Context(), client, "alice")
-		begin := time.Now()
+		refusalTime(t, t.Context(), client, "alice")
+		start := time.Now()
 		if err := signIn(t.Context(), client, "down"); !errors.Is(err,
-			identity.ErrProviderUnavailable) || time.Since(begin) != 0 {
-			t.Errorf("%v after %v, want %v at once", err, time.Since(begin),
+			identity.ErrProviderUnavailable) || time.Since(start) != 0 {
+			t.Errorf("%v after %v, want %v at once", err, time.Since(start),
 				identity.ErrProviderUnavailable)
 		}
 		if n := len(client.timing.samples); n != 1 {
@@ -209,62 +208,61 @@ func TestClient_Login_onlyJudgedRefusalsAreHeld(t *testing.T) {
 	})
 }
 
-// One network doesn't move the pace down, and no number of quick refusals moves it down.
-func TestLoginTiming_oneNetworkMovesLittle(t *testing.T) {
+// Neither one network nor any number of quick refusals shortens the delay.
+func TestLoginTiming_oneNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p loginTiming
+		var timing loginTiming
 		network := func(i int) netip.Prefix {
 			return identity.NetworkOf(netip.MustParseAddr(fmt.Sprintf("198.51.%d.7", i)))
 		}
-		wants := func(want time.Duration) {
+		wantTarget := func(want time.Duration) {
 			t.Helper()
-			if got := p.target(); got != want {
-				t.Fatalf("the pace is %v, want %v", got, want)
+			if got := timing.target(); got != want {
+				t.Fatalf("target() = %v, want %v", got, want)
 			}
 		}
-		p.observe(network(0), unhashed, true) // the first of all, before anything is known
+		timing.observe(network(0), unhashed, true) // the first sample
 		for i := range 200 {
-			p.observe(network(i), hashed, true)
-			wants(hashed)
+			timing.observe(network(i), hashed, true)
+			wantTarget(hashed)
 		}
 		for i := range 1000 {
-			p.observe(network(i%250), unhashed, true)
-			// of one network only: somebody's account whose hash is cheap
-			p.observe(network(250), unhashed, false)
-			wants(hashed)
+			timing.observe(network(i%250), unhashed, true)
+			// An account whose hash is cheap, from one network.
+			timing.observe(network(250), unhashed, false)
+			wantTarget(hashed)
 		}
-		if len(p.samples) != maxSamples {
-			t.Errorf("%d samples are kept, want %d", len(p.samples), maxSamples)
+		if len(timing.samples) != maxSamples {
+			t.Errorf("%d samples, want %d", len(timing.samples), maxSamples)
 		}
-		for i := range maxSamples { // a faster Keycloak is noticed by the sign-ins of many
-			p.observe(network(i), unhashed, false)
+		for i := range maxSamples { // sign-ins from many networks show that Keycloak is faster
+			timing.observe(network(i), unhashed, false)
 		}
-		wants(unhashed)
+		wantTarget(unhashed)
 	})
 }
 
-// The time of a storm isn't kept for good where few networks sign in, nor is it forgotten for want
-// of sign-ins.
-func TestLoginTiming_forgetsAStorm(t *testing.T) {
+// Slow samples of a burst expire even if few networks sign in, but not before there is a new one.
+func TestLoginTiming_forgetsBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p loginTiming
-		storm, own := netip.MustParsePrefix("198.51.100.0/24"),
+		var timing loginTiming
+		burst, own := netip.MustParsePrefix("198.51.100.0/24"),
 			netip.MustParsePrefix("192.0.2.0/24")
 		for range 100 {
-			p.observe(storm, time.Minute, true)
+			timing.observe(burst, time.Minute, true)
 		}
-		wants := func(want time.Duration) {
+		wantTarget := func(want time.Duration) {
 			t.Helper()
-			if got := p.target(); got != want {
-				t.Errorf("the pace is %v, want %v", got, want)
+			if got := timing.target(); got != want {
+				t.Errorf("target() = %v, want %v", got, want)
 			}
 		}
-		p.observe(own, hashed, false)
-		wants(time.Minute)
+		timing.observe(own, hashed, false)
+		wantTarget(time.Minute)
 		time.Sleep(sampleAge + 1)
-		p.observe(own, unhashed, true)
-		wants(time.Minute)
-		p.observe(own, hashed, false)
-		wants(hashed)
+		timing.observe(own, unhashed, true)
+		wantTarget(time.Minute)
+		timing.observe(own, hashed, false)
+		wantTarget(hashed)
 	})
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// callerOf sends a request through the middleware and returns what the handler learns of its
-// caller.
+// callerOf sends a request through Middleware and returns what identity.Require returns in the
+// handler.
 func callerOf(t *testing.T, log *logBook, verifier *Verifier,
 	authorization ...string) (user *identity.User, err error) {
 	t.Helper()
@@ -41,13 +41,13 @@ func callerOf(t *testing.T, log *logBook, verifier *Verifier,
 	server.Close() // the handler has returned
 	if !ran || response.StatusCode != http.StatusTeapot ||
 		response.Header.Get("WWW-Authenticate") != "" {
-		t.Errorf("the handler ran: %v; the answer is %d %v, and must be the handler's only", ran,
+		t.Errorf("handler ran: %v, got %d %v; want only the handler's response", ran,
 			response.StatusCode, response.Header)
 	}
 	return user, err
 }
 
-func TestAuthorizationHeaders(t *testing.T) {
+func TestMiddleware_authorization(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	token := key.token(alice(t))
@@ -58,36 +58,35 @@ func TestAuthorizationHeaders(t *testing.T) {
 		want          error
 	}{
 		{"a good token", []string{"Bearer " + token}, nil},
-		{"bearer", []string{"bearer " + token}, nil},
-		{"BEARER", []string{"BEARER " + token}, nil},
-		{"more blanks", []string{"Bearer    " + token}, nil},
+		{"bearer in lowercase", []string{"bearer " + token}, nil},
+		{"bearer in capitals", []string{"BEARER " + token}, nil},
+		{"several spaces", []string{"Bearer    " + token}, nil},
 		{"a tab", []string{"Bearer\t" + token}, nil},
-		{"blanks around", []string{"  Bearer " + token + " "}, nil},
+		{"spaces around it", []string{"  Bearer " + token + " "}, nil},
 
-		// Absent is not invalid.
-		{"none", nil, identity.ErrTokenMissing},
-		{"empty", []string{""}, identity.ErrTokenMissing},
-		{"blanks", []string{"   "}, identity.ErrTokenMissing},
+		// A missing token is not an invalid one.
+		{"no header", nil, identity.ErrTokenMissing},
+		{"an empty header", []string{""}, identity.ErrTokenMissing},
+		{"only spaces", []string{"   "}, identity.ErrTokenMissing},
 		{"Basic", []string{"Basic YWxpY2U6YWxpY2U="}, identity.ErrTokenMissing},
 		{"DPoP", []string{"DPoP " + token}, identity.ErrTokenMissing},
 		{"a token without a scheme", []string{token}, identity.ErrTokenMissing},
-		{"a scheme that begins like ours", []string{"Bearers " + token}, identity.ErrTokenMissing},
-		{"no blank after the scheme", []string{"Bearer" + token}, identity.ErrTokenMissing},
-		{"a comma for the blank", []string{"Bearer," + token}, identity.ErrTokenMissing},
+		{"a longer scheme", []string{"Bearers " + token}, identity.ErrTokenMissing},
+		{"no space after the scheme", []string{"Bearer" + token}, identity.ErrTokenMissing},
+		{"a comma instead of the space", []string{"Bearer," + token}, identity.ErrTokenMissing},
 		{"a quoted scheme", []string{`"Bearer" ` + token}, identity.ErrTokenMissing},
-		// A list is one header of the scheme that it begins with; the token in it makes nobody a
-		// caller.
-		{"a list that begins with Basic", []string{"Basic YWxpY2U6YWxpY2U=, Bearer " + token}, identity.ErrTokenMissing},
+		// A list counts as one header with the first scheme. The token in it is ignored.
+		{"a list that starts with Basic", []string{"Basic YWxpY2U6YWxpY2U=, Bearer " + token}, identity.ErrTokenMissing},
 
-		// Invalid is not absent.
-		{"Bearer alone", []string{"Bearer"}, identity.ErrTokenMalformed},
-		{"Bearer and a blank", []string{"Bearer "}, identity.ErrTokenMalformed},
-		{"null, as careless clients send", []string{"Bearer null"}, identity.ErrTokenMalformed},
+		// An invalid token is not a missing one.
+		{"only Bearer", []string{"Bearer"}, identity.ErrTokenMalformed},
+		{"Bearer and a space", []string{"Bearer "}, identity.ErrTokenMalformed},
+		{"null, from a careless client", []string{"Bearer null"}, identity.ErrTokenMalformed},
 		{"undefined", []string{"Bearer undefined"}, identity.ErrTokenMalformed},
 		{"two tokens", []string{"Bearer " + token + " " + token}, identity.ErrTokenMalformed},
 		{"Bearer twice", []string{"Bearer Bearer " + token}, identity.ErrTokenMalformed},
-		{"a list of two", []string{"Bearer " + token + ", Bearer " + token}, identity.ErrTokenMalformed},
-		{"a list without a blank", []string{"Bearer " + token + "," + token}, identity.ErrTokenMalformed},
+		{"a list of two tokens", []string{"Bearer " + token + ", Bearer " + token}, identity.ErrTokenMalformed},
+		{"a list without a space", []string{"Bearer " + token + "," + token}, identity.ErrTokenMalformed},
 		{"a list that ends with Basic", []string{"Bearer " + token + ", Basic YWxpY2U6YWxpY2U="}, identity.ErrTokenMalformed},
 		{"a quoted token", []string{`Bearer "` + token + `"`}, identity.ErrTokenMalformed},
 		{"two headers", []string{"Bearer " + token, "Bearer " + token}, identity.ErrTokenMalformed},
@@ -97,7 +96,7 @@ func TestAuthorizationHeaders(t *testing.T) {
 		{"two headers without a token", []string{"Basic YWxpY2U6YWxpY2U=", "Digest x"}, identity.ErrTokenMalformed},
 		{"an expired token", []string{"Bearer " + expired}, identity.ErrTokenExpired},
 		{"a token too large", []string{"Bearer " + strings.Repeat("x", 17<<10)}, identity.ErrTokenTooLarge},
-		{"a spoilt signature", []string{"Bearer " + spoilSignature(token)}, identity.ErrTokenSignature},
+		{"a wrong signature", []string{"Bearer " + spoilSignature(token)}, identity.ErrTokenSignature},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log logBook
@@ -107,11 +106,11 @@ func TestAuthorizationHeaders(t *testing.T) {
 			}
 			if tt.want == nil && (user == nil || *user.Username != "alice") ||
 				tt.want != nil && user != nil {
-				t.Errorf("the caller is %+v", user)
+				t.Errorf("got the caller %+v with the error %v", user, err)
 			}
 			if tt.want == nil || errors.Is(tt.want, identity.ErrTokenMissing) {
 				if text := log.String(); text != "" {
-					t.Errorf("logged %q about nothing", text)
+					t.Errorf("logged %q, want nothing", text)
 				}
 			}
 			checkNoToken(t, log.String(), token, expired)
@@ -119,20 +118,19 @@ func TestAuthorizationHeaders(t *testing.T) {
 	}
 }
 
-// checkNoToken holds that a log has neither a token's payload nor its signature.
+// checkNoToken checks that the log contains neither the payload nor the signature of a token.
 func checkNoToken(t *testing.T, log string, tokens ...string) {
 	t.Helper()
 	for _, token := range tokens {
 		_, payload, signature := splitToken(token)
 		if strings.Contains(log, payload[:40]) || strings.Contains(log, signature[:40]) {
-			t.Errorf("a token is in the log: %s", log)
+			t.Errorf("the log contains a token: %s", log)
 		}
 	}
 }
 
-// A token for somebody else is most often a wrong setting: whoever runs the server must be told
-// which.
-func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
+// A good token that isn't accepted usually means a wrong setting. The log names the setting.
+func TestMiddleware_logsRejectedToken(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)),
 		VerifierConfig{AuthorizedParties: []string{localAudience}})
@@ -140,17 +138,17 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 		name   string
 		change object
 		level  string
-		says   []string
+		words  []string
 	}{
 		{"issuer", object{"iss": "https://public.example.com/realms/local"}, "WARN", []string{"https://public.example.com/realms/local", localIssuer, "Issuer.Names"}},
 		{"audience", object{"aud": "account"}, "WARN", []string{"account", localAudience, "VerifierConfig.Audience", "mapper of type Audience"}},
 		{"an ID token", object{"typ": "ID"}, "WARN", []string{"ID", "Bearer"}},
 		{"lightweight", object{"sub": absent}, "WARN", []string{"client scope basic"}},
-		{"of another client", object{"azp": "other"}, "WARN", []string{"other", "VerifierConfig.AuthorizedParties"}},
+		{"another client", object{"azp": "other"}, "WARN", []string{"other", "VerifierConfig.AuthorizedParties"}},
 		{"not yet valid", object{"nbf": 9e9}, "WARN", []string{"nbf", "clocks"}},
 		{"issued later", object{"iat": 9e9}, "WARN", []string{"iat", "clocks"}},
-		{"of many roles", object{"groups": strings.Repeat("x", 17<<10)}, "WARN", []string{"VerifierConfig.MaxBytes"}},
-		// These happen all day, and point at no setting.
+		{"too many roles", object{"groups": strings.Repeat("x", 17<<10)}, "WARN", []string{"VerifierConfig.MaxBytes"}},
+		// Expiry is normal, and no setting is wrong.
 		{"expired", object{"exp": 0}, "DEBUG", []string{"token has expired"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -161,9 +159,9 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 			if strings.Count(text, "\n") != 1 {
 				t.Errorf("logged %q, want one line", text)
 			}
-			for _, word := range append(tt.says, "level="+tt.level) {
+			for _, word := range append(tt.words, "level="+tt.level) {
 				if !strings.Contains(text, word) {
-					t.Errorf("logged %q, which doesn't say %q", text, word)
+					t.Errorf("logged %q, want it to contain %q", text, word)
 				}
 			}
 			checkNoToken(t, text, token)
@@ -171,9 +169,8 @@ func TestATokenThatIsNotAcceptedIsLogged(t *testing.T) {
 	}
 }
 
-// A realm can sign with an algorithm that nobody may verify with here, or that
-// VerifierConfig.Algorithms leaves out.
-func TestMiddleware_warns_of_the_algorithm(t *testing.T) {
+// The log warns if a token's algorithm isn't in VerifierConfig.Algorithms.
+func TestMiddleware_logsAlgorithm(t *testing.T) {
 	key := edDSA()
 	var log logBook
 	_, err := callerOf(t, &log,
@@ -183,14 +180,15 @@ func TestMiddleware_warns_of_the_algorithm(t *testing.T) {
 		"VerifierConfig.Algorithms"} {
 		if text := log.String(); !strings.Contains(text, word) ||
 			!errors.Is(err, identity.ErrTokenSignature) {
-			t.Errorf("%v; logged %q, want %q in it", err, text, word)
+			t.Errorf("got %v, logged %q; want %v, and %q in the log", err, text,
+				identity.ErrTokenSignature, word)
 		}
 	}
 }
 
-// Clients send tokens as they are, or after JWT or Token, since other servers take them so. That is
-// no token for us, and the developer learns why.
-func TestMiddleware_says_that_the_scheme_is_not_Bearer(t *testing.T) {
+// Some clients send tokens without a scheme, or with the scheme JWT or Token, which other servers
+// accept. To us the token is missing, and the error's detail tells the developer why.
+func TestMiddleware_schemeNotBearer(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	token := key.token(alice(t))
@@ -202,20 +200,20 @@ func TestMiddleware_says_that_the_scheme_is_not_Bearer(t *testing.T) {
 		var log logBook
 		_, err := callerOf(t, &log, verifier, header)
 		if got := strings.Contains(identity.Detail(err), "expected Bearer"); got != want {
-			t.Errorf("Authorization: %.12s: %v with the detail %q; want it to name Bearer: %v",
+			t.Errorf("Authorization: %.12s: %v with the detail %q; want Bearer in it: %v",
 				header, err, identity.Detail(err), want)
 		}
 		if want &&
 			(!errors.Is(err, identity.ErrTokenMissing) || log.String() != "" ||
 				strings.Contains(identity.Detail(err), token)) {
-			t.Errorf("Authorization: %.12s: %v, logged %q; want ErrTokenMissing and no line",
+			t.Errorf("Authorization: %.12s: %v, logged %q; want ErrTokenMissing and no log",
 				header, err, log.String())
 		}
 	}
 }
 
-// What a stranger writes into a token must neither fill the log nor make lines of its own.
-func TestAStrangersTextInTheLog(t *testing.T) {
+// The claims of a token can neither fill the log nor forge a line in it.
+func TestMiddleware_logsLongClaims(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	var log logBook
@@ -223,33 +221,33 @@ func TestAStrangersTextInTheLog(t *testing.T) {
 	callerOf(t, &log, verifier,
 		"Bearer "+key.token(with(t, alice(t), object{"aud": long, "azp": long})))
 	if text := log.String(); strings.Count(text, "\n") != 1 || len(text) > 1500 {
-		t.Errorf("logged %d lines, %d bytes: %s", strings.Count(text, "\n"), len(text), text)
+		t.Errorf("logged %d lines, %d bytes, want one short line: %s", strings.Count(text, "\n"), len(text), text)
 	}
 }
 
-// Anyone can send tokens of a made-up issuer, a thousand a second; the log must not grow with them.
-func TestWarningsAreFew(t *testing.T) {
+// Anyone can send a thousand bad tokens per second. There is one warning per second and cause.
+func TestMiddleware_logRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := edDSA()
 		verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 		var log logBook
 		handler := Middleware(verifier,
 			slog.New(slog.NewTextHandler(&log, nil)))(http.NotFoundHandler())
-		foreign := key.token(with(t, alice(t), object{"iss": "https://evil.example"}))
+		token := key.token(with(t, alice(t), object{"iss": "https://evil.example"}))
 		for range 3000 { // in three seconds
 			request := httptest.NewRequest("GET", "/", nil)
-			request.Header.Set("Authorization", "Bearer "+foreign)
+			request.Header.Set("Authorization", "Bearer "+token)
 			handler.ServeHTTP(httptest.NewRecorder(), request)
 			time.Sleep(time.Millisecond)
 		}
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-		// A flood about one claim must not hide a mistake in another.
+		// Many warnings about one claim must not suppress those about another.
 		request := httptest.NewRequest("GET", "/", nil)
 		request.Header.Set("Authorization",
 			"Bearer "+key.token(with(t, alice(t), object{"aud": "account"})))
 		handler.ServeHTTP(httptest.NewRecorder(), request)
 		if !strings.Contains(log.String(), "VerifierConfig.Audience") {
-			t.Errorf("the log doesn't warn of the audience: %s", log.String())
+			t.Errorf("logged %s, want a warning about the audience", log.String())
 		}
 		if len(lines) != 3 || !strings.Contains(lines[0], "suppressed=0") ||
 			!strings.Contains(lines[2], "suppressed=999") {
@@ -258,8 +256,8 @@ func TestWarningsAreFew(t *testing.T) {
 	})
 }
 
-// The middleware is one for all requests; callers must not see each other.
-func TestMiddlewareKeepsRequestsApart(t *testing.T) {
+// Concurrent requests don't get each other's callers.
+func TestMiddleware_concurrent(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	handler := Middleware(verifier,

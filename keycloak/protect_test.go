@@ -13,7 +13,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// failingKeys are Keys that fail.
+// failingKeys implements Keys and always fails.
 type failingKeys struct{ err error }
 
 func (k failingKeys) Key(context.Context, string) (Key, error) { return Key{}, k.err }
@@ -43,7 +43,7 @@ func TestProtect(t *testing.T) {
 		body          string
 	}{
 		{"a good token", good, token(nil), 200, "", "alice"},
-		{"none", good, "", 401, missing, "no bearer token"},
+		{"no token", good, "", 401, missing, "no bearer token"},
 		{"another scheme", good, "Basic YTpi", 401, missing, "no bearer token"},
 		{"no scheme", good, strings.TrimPrefix(token(nil), "Bearer "), 401, missing, "no bearer token"},
 		{"malformed", good, `Bearer a"b`, 401, invalid("token is malformed"), "token is malformed"},
@@ -55,7 +55,7 @@ func TestProtect(t *testing.T) {
 		{"unknown key", good, "Bearer " + stranger(0).token(alice(t)), 401, invalid("token is signed with an unknown key"), "token is signed with an unknown key"},
 		{"wrong signature", good, "Bearer " + spoilSignature(key.token(alice(t))), 401, invalid("token signature is wrong"), "token signature is wrong"},
 		{"no keys", noKeys, token(nil), 503, "", "the keys to verify tokens can't be had"},
-		{"keys fail in their own way", failing, token(nil), 503, "", "the keys to verify tokens can't be had"},
+		{"keys that return another error", failing, token(nil), 503, "", "the keys to verify tokens can't be had"},
 		{"no verifier", nil, token(nil), 503, "", "the keys to verify tokens can't be had"},
 	} {
 		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS", "PROPFIND"} {
@@ -94,43 +94,44 @@ func TestProtect(t *testing.T) {
 					want = ""
 				}
 				if response.StatusCode != tt.status || strings.TrimSpace(string(body)) != want {
-					t.Errorf("%d %q, want %d %q", response.StatusCode, body, tt.status, want)
+					t.Errorf("got %d %q, want %d %q", response.StatusCode, body, tt.status, want)
 				}
 				if got := response.Header.Get("WWW-Authenticate"); got != tt.challenge {
-					t.Errorf("WWW-Authenticate: %s, want %s", got, tt.challenge)
+					t.Errorf("WWW-Authenticate is %s, want %s", got, tt.challenge)
 				}
 				if got := response.Header.Get("Retry-After"); (got == "5") != (tt.status == 503) {
-					t.Errorf("Retry-After: %q with the status %d", got, tt.status)
+					t.Errorf("Retry-After is %q with status %d", got, tt.status)
 				}
 				if got := response.Header.Get("Cache-Control"); (got == "no-store") !=
 					(tt.status != 200) {
-					t.Errorf("Cache-Control: %q with the status %d", got, tt.status)
+					t.Errorf("Cache-Control is %q with status %d", got, tt.status)
 				}
 				server.Close() // the handler has returned
 				if ran != (tt.status == 200) {
-					t.Errorf("the handler ran: %v", ran)
+					t.Errorf("handler ran: %v, want %v", ran, !ran)
 				}
 				shown := regexp.MustCompile(`local|evil|billing|internal|accepted`).FindString(
 					string(body) + response.Header.Get("WWW-Authenticate"))
 				if shown != "" {
-					t.Errorf("a client reads %q", shown)
+					t.Errorf("the response contains %q", shown)
 				}
 			})
 		}
 	}
 }
 
-// A caller who left while the keys were being fetched, or ran out of time, is no bad token.
-func TestProtect_context_ended(t *testing.T) {
+// If the request's context ends while the keys are fetched, the response is 503: the token may be
+// good.
+func TestProtect_contextDone(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	request := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
 	request.Header.Set("Authorization", "Bearer "+key.token(alice(t)))
-	answer := httptest.NewRecorder()
-	Protect(verifier, (&logBook{}).logger())(http.NotFoundHandler()).ServeHTTP(answer, request)
-	if answer.Code != 503 || answer.Header().Get("WWW-Authenticate") != "" {
-		t.Errorf("%d %v %s, want 503", answer.Code, answer.Header(), answer.Body)
+	response := httptest.NewRecorder()
+	Protect(verifier, (&logBook{}).logger())(http.NotFoundHandler()).ServeHTTP(response, request)
+	if response.Code != 503 || response.Header().Get("WWW-Authenticate") != "" {
+		t.Errorf("got %d %v %s, want 503", response.Code, response.Header(), response.Body)
 	}
 }

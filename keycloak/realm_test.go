@@ -25,8 +25,8 @@ func TestNewRealm(t *testing.T) {
 	}
 }
 
-func TestNewRealmRefuses(t *testing.T) {
-	for _, tt := range []struct{ server, name, says string }{
+func TestNewRealm_invalid(t *testing.T) {
+	for _, tt := range []struct{ server, name, wantErr string }{
 		{"", "local", "http:// or https://"},
 		{"localhost:8080", "local", "http:// or https://"},
 		{"ftp://localhost", "local", "http:// or https://"},
@@ -36,9 +36,9 @@ func TestNewRealmRefuses(t *testing.T) {
 		{"http://admin:canary@localhost", "local", "user name or a password"},
 		{"http://admin:canary@local host", "local", "can't be parsed"},
 		{"http://localhost?x=1", "local", "query"},
-		{"http://localhost?", "local", "query"}, // what follows the question mark would be a query
+		{"http://localhost?", "local", "query"}, // the realm's path would become the query
 		{"http://localhost#x", "local", "fragment"},
-		// Copied from the issuer, or from the endpoints that the admin console links to.
+		// Copied from the issuer, or from a link in the admin console.
 		{"http://localhost/realms/local", "local", "end before /realms"},
 		{"http://localhost/realms/local/", "local", "end before /realms"},
 		{"https://sso.example.com/auth/realms", "local", "end before /realms"},
@@ -46,13 +46,13 @@ func TestNewRealmRefuses(t *testing.T) {
 		{"http://localhost/admin/realms/local", "local", "end before /realms"},
 		{"http://localhost", "", "name of a realm"},
 		{"http://localhost", "a/b", "name of a realm"},
-		{"http://localhost", "a;b", "name of a realm"}, // Keycloak refuses such paths
+		{"http://localhost", "a;b", "name of a realm"}, // Keycloak rejects such paths
 	} {
 		_, err := NewRealm(tt.server, tt.name)
-		if err == nil || !strings.Contains(err.Error(), tt.says) ||
+		if err == nil || !strings.Contains(err.Error(), tt.wantErr) ||
 			strings.Contains(err.Error(), "canary") {
-			t.Errorf("NewRealm(%q, %q) = %v, want an error that says %q and no password", tt.server,
-				tt.name, err, tt.says)
+			t.Errorf("NewRealm(%q, %q) = %v, want an error with %q and without the password",
+				tt.server, tt.name, err, tt.wantErr)
 		}
 	}
 }

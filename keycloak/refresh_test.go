@@ -13,7 +13,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A countingRealm takes every refresh token but forged ones.
+// A countingRealm counts requests, and accepts all refresh tokens except those that end in
+// "forged".
 type countingRealm struct{ refreshes, logouts atomic.Int32 }
 
 func (c *countingRealm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -29,14 +30,15 @@ func (c *countingRealm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	succeed(w, r)
 }
 
-// Two browser tabs that wake up together are enough to lose a session.
-func TestRefreshAsksKeycloakOnce(t *testing.T) {
+// Concurrent refreshes with one token cause one request. Otherwise two browser tabs that wake up at
+// the same time would lose the session.
+func TestRefresh_concurrent(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
 	var tabs sync.WaitGroup
 	for range 8 {
 		tabs.Go(func() {
-			token, err := client.Refresh(t.Context(), ofSession("s1", "1"))
+			token, err := client.Refresh(t.Context(), refreshTokenOf("s1", "1"))
 			if err != nil || token.AccessToken.Reveal() != canary+"-a" {
 				t.Errorf("Refresh() = %v, %v", token, err)
 			}
@@ -44,76 +46,73 @@ func TestRefreshAsksKeycloakOnce(t *testing.T) {
 	}
 	tabs.Wait()
 	if n := realm.refreshes.Load(); n != 1 {
-		t.Errorf("Keycloak was asked %d times, want once", n)
+		t.Errorf("Keycloak got %d requests, want 1", n)
 	}
 	if err := client.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-// Whoever learnt a session id can write it into a token of their own. It must not reach the
-// session.
-func TestAForgedTokenHurtsNobody(t *testing.T) {
+// An attacker who knows a session ID can forge a token with it. It must not affect the session.
+func TestRefresh_forgedToken(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
-	victim := ofSession("s1", "1")
-	forged := identity.NewSecret(victim.Reveal() + "isforged")
+	good := refreshTokenOf("s1", "1")
+	forged := identity.NewSecret(good.Reveal() + "isforged")
 	refresh := func(token identity.Secret, want error) {
 		t.Helper()
 		if _, err := client.Refresh(t.Context(), token); !errors.Is(err, want) {
 			t.Errorf("Refresh() = %v, want %v", err, want)
 		}
 	}
-	refresh(victim, nil)
+	refresh(good, nil)
 	refresh(forged, identity.ErrRefreshInvalid)
 	if err := client.Logout(t.Context(), forged); !errors.Is(err, identity.ErrRefreshInvalid) {
 		t.Errorf("Logout() = %v, want %v", err, identity.ErrRefreshInvalid)
 	}
-	refresh(victim, nil)
+	refresh(good, nil)
 	if n := realm.refreshes.Load(); n != 2 {
-		t.Errorf(
-			"Keycloak was asked %d times, want once for each token: the victim's answer was "+
-				"forgotten", n)
+		t.Errorf("Keycloak got %d requests, want one for each token", n)
 	}
-	// By contrast, the session's own token.
-	if err := client.Logout(t.Context(), ofSession("s1", "2")); err != nil {
+	// A logout with the session's own token does affect it.
+	if err := client.Logout(t.Context(), refreshTokenOf("s1", "2")); err != nil {
 		t.Fatal(err)
 	}
-	refresh(victim, nil)
+	refresh(good, nil)
 	if n := realm.refreshes.Load(); n != 3 {
-		t.Errorf("Keycloak was asked %d times, want 3: the answer outlived its session", n)
+		t.Errorf("Keycloak got %d requests, want 3: the logout must clear the cache", n)
 	}
 }
 
-// The grace is a setting; that a token is spent once at a time is not.
-func TestRefreshWithoutGrace(t *testing.T) {
+// Without a grace period, the same token is exchanged again.
+func TestRefresh_withoutGrace(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP)
 	for range 2 {
-		if _, err := client.Refresh(t.Context(), ofSession("s1", "1")); err != nil {
+		if _, err := client.Refresh(t.Context(), refreshTokenOf("s1", "1")); err != nil {
 			t.Fatal(err)
 		}
-		if err := client.Close(t.Context()); err != nil { // until nothing of the exchange is left
+		if err := client.Close(t.Context()); err != nil { // wait for the exchange to end
 			t.Fatal(err)
 		}
 	}
 	if n := realm.refreshes.Load(); n != 2 {
-		t.Errorf("Keycloak was asked %d times, want twice", n)
+		t.Errorf("Keycloak got %d requests, want 2", n)
 	}
 }
 
-// A tab that closes while Keycloak works must not take the session along.
-func TestRefreshOutlivesATabThatCloses(t *testing.T) {
+// If a browser tab closes during a refresh, the session must not be lost.
+func TestRefresh_callerCancels(t *testing.T) {
 	realm := &countingRealm{}
 	arrived, release := make(chan bool, 2), make(chan bool)
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
-		r.ParseForm() // only then does a server notice that its client has gone
+		r.ParseForm() // a server notices a canceled request only after reading the body
 		arrived <- true
 		select {
 		case <-release:
 			realm.ServeHTTP(w, r)
 		case <-r.Context().Done():
-			t.Error("the exchange was cut off with its caller")
+			t.Error("the exchange was canceled with its caller")
 		}
 	}, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -132,22 +131,23 @@ func TestRefreshOutlivesATabThatCloses(t *testing.T) {
 		t.Errorf("the other tab got %v", err)
 	}
 	if n := realm.refreshes.Load(); n != 1 {
-		t.Errorf("Keycloak was asked %d times, want once", n)
+		t.Errorf("Keycloak got %d requests, want 1", n)
 	}
 }
 
-// Keycloak reads one token in hundreds of spellings. Each would have an exchange and a budget of
-// its own, so that a token could be spent twice, or guessed at without end.
-func TestClient_Refresh_oneSpelling(t *testing.T) {
+// Keycloak accepts hundreds of encodings of the same refresh token. If we did too, each would have
+// its own exchange and its own rate limit: a token could be used twice, or guessed at without
+// limit.
+func TestRefresh_oneEncoding(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
-	// one byte, and four bits that stand for nothing
-	parts := append(strings.Split(ofSession("s1", "1").Reveal(), ".")[:2], "AQ")
+	// A signature of one byte, so that the last character has four unused bits.
+	parts := append(strings.Split(refreshTokenOf("s1", "1").Reveal(), ".")[:2], "AQ")
 	token := strings.Join(parts, ".")
-	for name, spelling := range map[string]string{
+	for name, encoding := range map[string]string{
 		"stray bits":                  parts[0] + "." + parts[1] + ".AR",
 		"padding":                     token + "=",
-		"padding of the header":       parts[0] + "==." + parts[1] + "." + parts[2],
+		"padding after the header":    parts[0] + "==." + parts[1] + "." + parts[2],
 		"the other alphabet, +":       parts[0] + "." + parts[1] + ".ab+d",
 		"the other alphabet, /":       parts[0] + "." + parts[1] + ".ab/d",
 		"a line feed":                 token + "\n",
@@ -165,25 +165,25 @@ func TestClient_Refresh_oneSpelling(t *testing.T) {
 		"no header":                   "." + parts[1] + "." + parts[2],
 		"two parts":                   parts[0] + "." + parts[1],
 		"five parts, as if encrypted": token + ".AAAA.AAAA",
-		"dots alone":                  strings.Repeat(".", 30_000),
-		"no token at all":             "rubbish",
+		"only dots":                   strings.Repeat(".", 30_000),
+		"not a token":                 "rubbish",
 		"empty":                       "",
 	} {
-		if spelling == token {
-			t.Fatalf("%s: the spelling is the token's own", name)
+		if encoding == token {
+			t.Fatalf("%s: this is the token itself", name)
 		}
-		if _, err := client.Refresh(t.Context(), identity.NewSecret(spelling)); !errors.Is(err,
+		if _, err := client.Refresh(t.Context(), identity.NewSecret(encoding)); !errors.Is(err,
 			identity.ErrRefreshInvalid) {
 			t.Errorf("%s: Refresh() = %v, want %v", name, err, identity.ErrRefreshInvalid)
 		}
-		if err := client.Logout(t.Context(), identity.NewSecret(spelling)); !errors.Is(err,
+		if err := client.Logout(t.Context(), identity.NewSecret(encoding)); !errors.Is(err,
 			identity.ErrRefreshInvalid) {
 			t.Errorf("%s: Logout() = %v, want %v", name, err, identity.ErrRefreshInvalid)
 		}
 	}
 	if refreshes, logouts := realm.refreshes.Load(), realm.logouts.Load(); refreshes != 0 ||
 		logouts != 0 {
-		t.Errorf("Keycloak was asked for %d refreshes and %d sign-outs, want none", refreshes,
+		t.Errorf("Keycloak got %d refreshes and %d logouts, want none", refreshes,
 			logouts)
 	}
 	if _, err := client.Refresh(t.Context(), identity.NewSecret(token)); err != nil {

@@ -10,15 +10,15 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A refused is an answer of Keycloak 26.7.4 that was observed, and what it must become.
+// A refused is an error response seen from Keycloak 26.7.4, and the error it must become.
 type refused struct {
 	status            int
 	code, description string
 	want              error
-	says              string // the setting or the switch to change, where the fault is ours
+	detail            string // part of the error's detail: the setting to change, if one is wrong
 }
 
-// atEveryEndpoint may come whatever was asked.
+// atEveryEndpoint are responses that may come from any endpoint.
 var atEveryEndpoint = []refused{
 	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "NewRealm's name"},
 	{404, "HTTP 404 Not Found", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL"},
@@ -58,7 +58,7 @@ var refusedAt = map[string][]refused{
 		{400, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 		{401, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""}, // before 26.6
 		{400, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
-		{400, "invalid_grant", "Session not active", identity.ErrBadCredentials, ""}, // a text of refreshes means nothing here
+		{400, "invalid_grant", "Session not active", identity.ErrBadCredentials, ""}, // the text of a refresh has no meaning here
 		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrLoginNotAllowed, "Direct access grants"},
 		{400, "invalid_grant", "resource owner password credentials grant is prohibited.", identity.ErrLoginNotAllowed, "executor reject-ropc-grant"},
 		{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured, "Consent required"},
@@ -83,7 +83,7 @@ var refusedAt = map[string][]refused{
 		{400, "invalid_grant", "Offline session invalid because offline access not granted anymore", identity.ErrSessionEnded, ""},
 		{400, "invalid_grant", "Client certificate missing, or its thumbprint and one in the token did NOT match", identity.ErrProviderMisconfigured, "Mutual TLS"},
 		{400, "invalid_grant", "Maximum allowed refresh token reuse exceeded", identity.ErrRefreshReused, ""},
-		{400, "invalid_grant", "Account disabled", identity.ErrRefreshInvalid, ""}, // a text of logins means nothing here
+		{400, "invalid_grant", "Account disabled", identity.ErrRefreshInvalid, ""}, // the text of a login has no meaning here
 		{400, "invalid_scope", "Invalid scopes: nope", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope"},
 		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrProviderMisconfigured, ""},
 	},
@@ -108,7 +108,7 @@ func TestRefusals(t *testing.T) {
 					if !errors.Is(err, tt.want) {
 						t.Fatalf("got %v, want %v", err, tt.want)
 					}
-					checkOneMeaning(t, err)
+					checkOneReason(t, err)
 					refusal, ok := errors.AsType[*Refusal](err)
 					if !ok {
 						t.Fatalf("got %#v, want a Refusal", err)
@@ -123,9 +123,9 @@ func TestRefusals(t *testing.T) {
 					}
 					for _, word := range []string{fmt.Sprint(tt.status),
 						fmt.Sprintf("%q", description),
-						tt.says} {
+						tt.detail} {
 						if !strings.Contains(identity.Detail(err), word) {
-							t.Errorf("the detail is %q; it doesn't say %q", identity.Detail(err),
+							t.Errorf("the detail %q doesn't contain %q", identity.Detail(err),
 								word)
 						}
 					}
@@ -135,42 +135,43 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// meanings are all that an answer of Keycloak's can become.
-var meanings = []error{
+// refusalReasons are all errors that a response of Keycloak can become.
+var refusalReasons = []error{
 	identity.ErrBadCredentials, identity.ErrAccountDisabled, identity.ErrAccountNotReady,
 	identity.ErrLoginNotAllowed, identity.ErrRefreshExpired, identity.ErrSessionEnded,
 	identity.ErrRefreshReused, identity.ErrRefreshInvalid, identity.ErrProviderUnavailable,
 	identity.ErrProviderMisconfigured,
 }
 
-// checkOneMeaning holds that no row of a table of errors can take an error that is for another.
-func checkOneMeaning(t *testing.T, err error) {
+// checkOneReason checks that err is exactly one of refusalReasons, so that a table of errors by
+// reason is never ambiguous.
+func checkOneReason(t *testing.T, err error) {
 	t.Helper()
 	var found []error
-	for _, meaning := range meanings {
-		if errors.Is(err, meaning) {
-			found = append(found, meaning)
+	for _, reason := range refusalReasons {
+		if errors.Is(err, reason) {
+			found = append(found, reason)
 		}
 	}
 	if len(found) != 1 {
-		t.Errorf("%v means %v, want one thing", err, found)
+		t.Errorf("%v is %v, want exactly one reason", err, found)
 	}
 }
 
-// A stranger's text is for a log, and must not fill it, nor break its lines.
-func TestRefusalBoundsAStrangersText(t *testing.T) {
+// A long text from the server neither fills the log nor forges a line in it.
+func TestRefusal_longText(t *testing.T) {
 	long := strings.Repeat("ü", 10_000)
 	err := calls["login"](t.Context(),
 		newClient(t,
 			jsonHandler(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
 	if !errors.Is(err, identity.ErrProviderMisconfigured) || len(identity.Detail(err)) > 1000 ||
 		strings.Contains(identity.Detail(err), "\n") {
-		t.Errorf("got %d bytes: %v", len(identity.Detail(err)), identity.Detail(err))
+		t.Errorf("got %d bytes, want one short line: %v", len(identity.Detail(err)), identity.Detail(err))
 	}
 }
 
-// Faults of the URL's path, as Keycloak words them, name the setting.
-func TestPathFaultsNameTheSetting(t *testing.T) {
+// Keycloak's errors about the path of the URL become errors that name the setting.
+func TestRefusal_pathErrors(t *testing.T) {
 	for _, body := range []string{
 		`{"error":"missingNormalization","error_description":"Request path not normalized"}`,
 		`{"error":"invalidCharacter","error_description":"Request path contains invalid character ';'"}`,
@@ -183,13 +184,12 @@ func TestPathFaultsNameTheSetting(t *testing.T) {
 		err := refusal(response{status: status, body: []byte(body)}, loginRefusals)
 		if !errors.Is(err, identity.ErrProviderMisconfigured) ||
 			!strings.Contains(identity.Detail(err), "NewRealm's serverURL") {
-			t.Errorf("%s: %v", body, err)
+			t.Errorf("%s: got %v, want one that names serverURL", body, err)
 		}
 	}
 }
 
-// What Keycloak says may repeat a request, in whole or, for a client whose secret is short, by
-// chance.
+// Only known texts of Keycloak's are shown. Others may quote the request.
 func TestKnownText(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "",
@@ -214,25 +214,25 @@ func TestKnownText(t *testing.T) {
 	}
 }
 
-// Every row's text is known, so that an operator reads why a hint is given.
-func TestKnownText_ofTheRows(t *testing.T) {
+// The texts of all rules are known, so that the operator sees why a hint is given.
+func TestKnownText_allRules(t *testing.T) {
 	for _, row := range slices.Concat(loginRefusals, refreshRefusals, clientErrors) {
 		for _, text := range []string{row.code, row.description} {
-			begins := func(known string) bool { return strings.HasPrefix(known, text) }
-			if text != "" && !slices.ContainsFunc(knownTexts, begins) &&
-				!slices.ContainsFunc(knownPrefixes, begins) {
-				t.Errorf("%q is no known text", text)
+			hasPrefix := func(known string) bool { return strings.HasPrefix(known, text) }
+			if text != "" && !slices.ContainsFunc(knownTexts, hasPrefix) &&
+				!slices.ContainsFunc(knownPrefixes, hasPrefix) {
+				t.Errorf("%q is not a known text", text)
 			}
 		}
 	}
 	if known := slices.Sorted(slices.Values(knownTexts)); len(slices.Compact(known)) !=
 		len(knownTexts) {
-		t.Error("a known text is there twice")
+		t.Error("a text is in knownTexts twice")
 	}
 }
 
-// A secret of a letter or two is in every text, and takes no word of Keycloak's from the log.
-func TestRefusal_withShortSecrets(t *testing.T) {
+// Secrets of one letter occur in every text. They don't hide Keycloak's texts.
+func TestRefusal_shortSecrets(t *testing.T) {
 	client := newClient(t,
 		jsonHandler(401,
 			`{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}`), func(c *ClientConfig) { c.ClientSecret = identity.NewSecret("i") })
@@ -241,12 +241,12 @@ func TestRefusal_withShortSecrets(t *testing.T) {
 			OTP: identity.NewSecret("n")})
 	if detail := identity.Detail(err); !strings.Contains(detail,
 		`"Invalid client or Invalid client credentials": the client secret is wrong`) {
-		t.Errorf("the detail is %q", detail)
+		t.Errorf("the detail is %q, want Keycloak's description in it", detail)
 	}
 }
 
-// The keys are what a server asks for first, so its first line about them tells what to change.
-func TestWhyNot(t *testing.T) {
+// A server's first request is for the keys, so an error there says which setting to change.
+func TestStatusDetail(t *testing.T) {
 	for _, tt := range []struct {
 		status int
 		body   string
@@ -259,7 +259,7 @@ func TestWhyNot(t *testing.T) {
 			"answer 403; expected 200: set NewRealm's serverURL to an https URL, or change " +
 				"Require SSL in the realm's settings"},
 		{403, `{"error":"access_denied","error_description":"Realm not enabled"}`, "answer 403; expected 200: enable the realm in its settings"},
-		// No client has asked for anything, and a proxy's page is nobody's advice.
+		// Errors about a client don't apply, and a proxy's page contains no advice.
 		{400, `{"error":"unknown"}`, "answer 400; expected 200"},
 		{404, `<html>canary</html>`, "answer 404; expected 200"},
 		{502, `{"error":"canary"}`, "answer 502; expected 200"},

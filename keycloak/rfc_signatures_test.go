@@ -17,6 +17,8 @@ import (
 	"github.com/cloakql/cloakql/internal/jose"
 )
 
+// The signatures in the RFCs verify, and no longer do after any change to the algorithm, the key,
+// the signing input or the signature.
 func TestRFCSignatures(t *testing.T) {
 	all := readRFC(t)
 	keys := map[string]crypto.PublicKey{}
@@ -36,28 +38,28 @@ func TestRFCSignatures(t *testing.T) {
 			if !jose.Verify(alg, key, signed, signature) {
 				t.Fatalf("jose.Verify(%s) = false", alg)
 			}
-			refused := func(what, alg string, key crypto.PublicKey, signed string,
+			wantInvalid := func(name, alg string, key crypto.PublicKey, signed string,
 				signature []byte) {
 				t.Helper()
 				if jose.Verify(alg, key, signed, signature) {
-					t.Errorf("%s: jose.Verify(%s) = true", what, alg)
+					t.Errorf("%s: jose.Verify(%s) = true", name, alg)
 				}
 			}
 			for _, other := range Algorithms() {
 				if other != alg {
-					refused("another algorithm", other, key, signed, signature)
+					wantInvalid("another algorithm", other, key, signed, signature)
 				}
 			}
 			for name, other := range keys {
 				if name != e.Key {
-					refused("the key "+name, alg, other, signed, signature)
+					wantInvalid("the key "+name, alg, other, signed, signature)
 				}
 			}
-			for what, broken := range brokenSignatures(t, key, signature) {
-				refused(what, alg, key, signed, broken)
+			for name, broken := range brokenSignatures(t, key, signature) {
+				wantInvalid(name, alg, key, signed, broken)
 			}
-			for what, broken := range brokenTexts(signed) {
-				refused(what, alg, key, broken, signature)
+			for name, broken := range brokenInputs(signed) {
+				wantInvalid(name, alg, key, broken, signature)
 			}
 			slow := isP521(key)
 			for i := range len(signed) {
@@ -66,101 +68,101 @@ func TestRFCSignatures(t *testing.T) {
 				}
 				broken := []byte(signed)
 				broken[i] ^= 1
-				refused(fmt.Sprint("byte ", i, " of the text"), alg, key, string(broken), signature)
+				wantInvalid(fmt.Sprint("byte ", i, " of the input"), alg, key, string(broken),
+					signature)
 			}
 			for i := range 8 * len(signature) {
-				if slow && !isTelling(i, len(signature)) {
+				if slow && !isSample(i, len(signature)) {
 					continue
 				}
 				broken := bytes.Clone(signature)
 				broken[i/8] ^= 0x80 >> (i % 8)
-				refused(fmt.Sprint("bit ", i), alg, key, signed, broken)
+				wantInvalid(fmt.Sprint("bit ", i, " of the signature"), alg, key, signed, broken)
 			}
 		})
 	}
 }
 
-// isP521 reports whether one check takes a millisecond, and ten of them with the race detector:
-// then a part of all that can be broken has to do.
+// isP521 reports whether the key is on P-521. Checking one of its signatures takes a millisecond,
+// or ten with the race detector, so not every change is tested.
 func isP521(key crypto.PublicKey) bool {
 	ec, ok := key.(*ecdsa.PublicKey)
 	return ok && ec.Curve == elliptic.P521()
 }
 
-// isTelling picks one bit of each byte of a signature of two numbers, another one from byte to
-// byte, and all where a number begins or ends.
-func isTelling(bit, size int) bool {
-	at := bit / 8 % (size / 2)
-	return at <= 1 || at == size/2-1 || bit%8 == at%8
+// isSample selects the bits to flip in a signature of two numbers: one of each byte, at a changing
+// position, and all at the start and the end of either number.
+func isSample(bit, size int) bool {
+	index := bit / 8 % (size / 2)
+	return index <= 1 || index == size/2-1 || bit%8 == index%8
 }
 
-// brokenSignatures are the signatures that a careless verifier takes for the good one, or for any.
+// brokenSignatures returns signatures that a careless verifier might accept.
 func brokenSignatures(t *testing.T, key crypto.PublicKey, good []byte) map[string][]byte {
 	t.Helper()
 	half, size := len(good)/2, len(good)
 	broken := map[string][]byte{
-		"none":              nil,
-		"empty":             {},
-		"one byte":          good[:1],
-		"half":              good[:half],
-		"a byte less":       good[:size-1],
-		"no first byte":     good[1:],
-		"a zero before":     append([]byte{0}, good...),
-		"a zero after":      append(bytes.Clone(good), 0),
-		"zeros alone":       make([]byte, size),
-		"ones alone":        bytes.Repeat([]byte{0xff}, size),
-		"the halves turned": slices.Concat(good[half:], good[:half]),
-		"twice":             slices.Concat(good, good),
-		"in base64url":      []byte(base64url(good)),
+		"none":            nil,
+		"empty":           {},
+		"one byte":        good[:1],
+		"half":            good[:half],
+		"no last byte":    good[:size-1],
+		"no first byte":   good[1:],
+		"a leading zero":  append([]byte{0}, good...),
+		"a trailing zero": append(bytes.Clone(good), 0),
+		"only zeros":      make([]byte, size),
+		"all bits set":    bytes.Repeat([]byte{0xff}, size),
+		"halves swapped":  slices.Concat(good[half:], good[:half]),
+		"twice":           slices.Concat(good, good),
+		"in base64url":    []byte(base64url(good)),
 	}
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		broken["the modulus"] = key.N.FillBytes(make([]byte, size))
 		broken["one"] = big.NewInt(1).FillBytes(make([]byte, size))
-		// The same number to the modulus: RFC 8017, sections 8.1.2 and 8.2.2, wants the least one.
+		// Congruent to the signature, but not less than the modulus (RFC 8017, 8.1.2 and 8.2.2).
 		sum := new(big.Int).Add(new(big.Int).SetBytes(good), key.N)
-		broken["the modulus more"] = sum.FillBytes(make([]byte, (sum.BitLen()+7)/8))
+		broken["plus the modulus"] = sum.FillBytes(make([]byte, (sum.BitLen()+7)/8))
 	case *ecdsa.PublicKey:
 		r, s := new(big.Int).SetBytes(good[:half]), new(big.Int).SetBytes(good[half:])
-		broken["in DER, as most libraries write it"] = must(asn1.Marshal(struct {
+		broken["in DER"] = must(asn1.Marshal(struct {
 			R, S *big.Int
 		}{r, s}))
-		broken["r alone zero"] = append(make([]byte, half), good[half:]...)
-		broken["s alone zero"] = append(bytes.Clone(good[:half]), make([]byte, half)...)
+		broken["r is zero"] = append(make([]byte, half), good[half:]...)
+		broken["s is zero"] = append(bytes.Clone(good[:half]), make([]byte, half)...)
 		order := key.Params().N.FillBytes(make([]byte, half))
-		broken["r and s the order"] = slices.Concat(order, order)
+		broken["r and s are the order"] = slices.Concat(order, order)
 		if sum := new(big.Int).Add(r, key.Params().N); sum.BitLen() <= 8*half {
-			broken["r the order more"] = append(sum.FillBytes(make([]byte, half)), good[half:]...)
+			broken["r plus the order"] = append(sum.FillBytes(make([]byte, half)), good[half:]...)
 		}
 		if sum := new(big.Int).Add(s, key.Params().N); sum.BitLen() <= 8*half {
-			broken["s the order more"] = append(bytes.Clone(good[:half]),
+			broken["s plus the order"] = append(bytes.Clone(good[:half]),
 				sum.FillBytes(make([]byte, half))...)
 		}
 	case ed25519.PublicKey:
-		// RFC 8032, section 5.1.7: s is below the order, or each signature would have many faces.
-		order, _ := new(big.Int).SetString(
-			"7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+		// s must be less than the order, or each signature would have several encodings (RFC 8032,
+		// section 5.1.7).
 		s := bytes.Clone(good[half:])
 		slices.Reverse(s)
-		more := new(big.Int).Add(new(big.Int).SetBytes(s), order).FillBytes(make([]byte, half))
-		slices.Reverse(more)
-		broken["s the order more"] = append(bytes.Clone(good[:half]), more...)
+		sum := littleEndian(new(big.Int).Add(new(big.Int).SetBytes(s), curveOrder))
+		broken["s plus the order"] = append(bytes.Clone(good[:half]), sum...)
 	}
 	return broken
 }
 
-func brokenTexts(signed string) map[string]string {
+// brokenInputs returns variants of a signing input.
+func brokenInputs(signed string) map[string]string {
 	header, payload, _ := strings.Cut(signed, ".")
 	return map[string]string{
-		"no text":            "",
-		"a dot alone":        ".",
+		"empty":              "",
+		"only a dot":         ".",
 		"no payload":         header + ".",
-		"the header away":    payload,
-		"the dot away":       header + payload,
-		"a byte less":        signed[:len(signed)-1],
-		"a line end more":    signed + "\n",
-		"a padding more":     signed + "=",
-		"the parts turned":   payload + "." + header,
-		"the text and a dot": signed + ".",
+		"no header":          payload,
+		"no dot":             header + payload,
+		"no last byte":       signed[:len(signed)-1],
+		"a trailing newline": signed + "\n",
+		"trailing padding":   signed + "=",
+		"parts swapped":      payload + "." + header,
+		"a trailing dot":     signed + ".",
 	}
 }

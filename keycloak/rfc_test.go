@@ -18,35 +18,35 @@ import (
 	"github.com/cloakql/cloakql/internal/jose"
 )
 
-// What RFC 7515, 7519, 7520 and 8037 show is in testdata/rfc.json: headers and signatures as they
-// stand there, line ends included, and of each key what a verifier may know. An HMAC has no such
-// half, so its key is there whole.
+// The examples of RFC 7515, 7519, 7520 and 8037 are in testdata/rfc.json: headers and signatures
+// exactly as in the RFCs, line breaks included, and the public half of each key. The keys of the
+// HMACs are there whole.
 
-// An rfcExample is one signature, or one encrypted token.
+// An rfcExample is a signature or an encrypted token.
 type rfcExample struct {
 	Name      string
 	Source    []string
-	Allowed   bool   // its algorithm is one that we accept
+	Allowed   bool   // whether we accept its algorithm
 	Key       string // the name of its key
-	Protected string // the header that is signed, as text
-	Header    object // the header that isn't
-	Payload   string // in base64url, as is the signature
+	Protected string // the protected header, as JSON
+	Header    object // the unprotected header
+	Payload   string // in base64url, like the signature
 	Signature string
 	Compact   string
-	JSON      []string // the other serialisations that the RFC shows
-	Detached  bool     // the payload isn't sent
+	JSON      []string // the JSON serializations that the RFC shows
+	Detached  bool     // whether the payload isn't sent
 }
 
 func (e rfcExample) String() string { return strings.Join(e.Source, " and ") + ": " + e.Name }
 
-// signed is what the signature covers, RFC 7515 section 5.1.
+// signed returns the JWS signing input (RFC 7515, section 5.1).
 func (e rfcExample) signed() string { return base64url([]byte(e.Protected)) + "." + e.Payload }
 
 func (e rfcExample) signature() []byte {
 	return must(strictBase64.DecodeString(e.Signature))
 }
 
-// member is a header's member, whether it is in the header that is signed, or in the other one.
+// member returns a string member of the protected or unprotected header.
 func (e rfcExample) member(t *testing.T, name string) string {
 	t.Helper()
 	header := object{}
@@ -60,8 +60,8 @@ func (e rfcExample) member(t *testing.T, name string) string {
 	return value
 }
 
-// inJSON writes the example in a serialisation of RFC 7515, section 7.2, with the others that
-// belong to it.
+// inJSON returns the example in a JSON serialization (RFC 7515, section 7.2), together with the
+// other signatures of the same message.
 func (e rfcExample) inJSON(form string, all []rfcExample) string {
 	message, signatures := object{}, []object{}
 	if !e.Detached {
@@ -87,6 +87,7 @@ func (e rfcExample) inJSON(form string, all []rfcExample) string {
 	return toJSON(message)
 }
 
+// rfcExamples is the content of testdata/rfc.json.
 type rfcExamples struct {
 	Keys     map[string]object
 	Examples []rfcExample
@@ -103,7 +104,8 @@ func readRFC(t *testing.T) rfcExamples {
 	return all
 }
 
-// jwk is the example's key as a realm would publish it: the RFCs leave out what they don't need.
+// jwk returns the example's key as a realm would publish it: with the kid, use and alg that some
+// RFCs leave out.
 func (all rfcExamples) jwk(t *testing.T, e rfcExample) object {
 	t.Helper()
 	jwk := object{"kid": "the RFC's"}
@@ -112,7 +114,7 @@ func (all rfcExamples) jwk(t *testing.T, e rfcExample) object {
 	return jwk
 }
 
-func TestRFCExamplesAreAllThere(t *testing.T) {
+func TestRFCExamples_complete(t *testing.T) {
 	all := readRFC(t)
 	got := map[string]int{}
 	names := map[string]bool{}
@@ -121,7 +123,7 @@ func TestRFCExamplesAreAllThere(t *testing.T) {
 			got[source]++
 		}
 		if names[e.Name] {
-			t.Errorf("two examples have the name %q", e.Name)
+			t.Errorf("two examples are named %q", e.Name)
 		}
 		names[e.Name] = true
 	}
@@ -136,52 +138,52 @@ func TestRFCExamplesAreAllThere(t *testing.T) {
 		"RFC 8037, A.4": 1,
 	}
 	if !maps.Equal(got, want) {
-		t.Errorf("the sections are %v, want %v", got, want)
+		t.Errorf("examples by section: %v, want %v", got, want)
 	}
 	if len(all.Examples) != 24 || len(all.Keys) != 9 {
-		t.Errorf("there are %d examples and %d keys, want 24 and 9", len(all.Examples),
+		t.Errorf("%d examples and %d keys, want 24 and 9", len(all.Examples),
 			len(all.Keys))
 	}
 }
 
-// A refusal says nothing when what was refused isn't the RFC's example. Those of accepted
-// algorithms are checked by their signatures.
-func TestRFCExamplesAreWhole(t *testing.T) {
+// The parts of each example fit together. Otherwise a rejection of it would prove nothing. Examples
+// with an accepted algorithm are checked by TestRFCSignatures.
+func TestRFCExamples_consistent(t *testing.T) {
 	all := readRFC(t)
 	for _, e := range all.Examples {
 		alg := e.member(t, "alg")
 		if e.Allowed != slices.Contains(Algorithms(), alg) {
-			t.Errorf("%v: allowed is %v, and its algorithm %s", e, e.Allowed, alg)
+			t.Errorf("%v: Allowed is %v with the algorithm %s", e, e.Allowed, alg)
 		}
 		if e.Allowed && (all.Keys[e.Key] == nil || e.Signature == "") {
-			t.Errorf("%v has no key, or no signature", e)
+			t.Errorf("%v: no key or no signature", e)
 		}
 		header, rest, _ := strings.Cut(e.Compact, ".")
 		payload, signature, _ := strings.Cut(rest, ".")
 		switch sent := e.Payload; {
 		case e.Compact == "":
 			if len(e.JSON) == 0 {
-				t.Errorf("%v is in no serialisation", e)
+				t.Errorf("%v: no serialization", e)
 			}
 		case header != base64url([]byte(e.Protected)):
-			t.Errorf("%v: the header is not that of the compact form", e)
-		case strings.Count(e.Compact, ".") == 4: // encrypted: what it holds is not in the file
+			t.Errorf("%v: the header differs from the compact serialization", e)
+		case strings.Count(e.Compact, ".") == 4: // encrypted; its content is not in the file
 			if e.Payload != "" || e.Signature != "" {
-				t.Errorf("%v is encrypted and has a payload", e)
+				t.Errorf("%v: encrypted, but with a payload", e)
 			}
 		default:
 			if e.Detached {
 				sent = ""
 			}
 			if payload != sent || signature != e.Signature {
-				t.Errorf("%v: the parts are not those of the compact form", e)
+				t.Errorf("%v: the parts differ from the compact serialization", e)
 			}
 		}
 		if secret, ok := all.Keys[e.Key]["k"].(string); ok {
 			mac := hmac.New(sha256.New, must(strictBase64.DecodeString(secret)))
 			mac.Write([]byte(e.signed()))
 			if alg != "HS256" || !hmac.Equal(mac.Sum(nil), e.signature()) {
-				t.Errorf("%v: the %s is not right", e, alg)
+				t.Errorf("%v: wrong %s", e, alg)
 			}
 		}
 	}
@@ -189,13 +191,13 @@ func TestRFCExamplesAreWhole(t *testing.T) {
 		for member := range jwk {
 			if !slices.Contains([]string{"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y",
 				"k"}, member) {
-				t.Errorf("the key %s has a member %s that no verifier needs", name, member)
+				t.Errorf("the key %s has the unexpected member %s", name, member)
 			}
 		}
 	}
 }
 
-// rfcKey reads a key set of one key with our reader.
+// rfcKey parses the key as a key set with our parser.
 func rfcKey(t *testing.T, jwk object) crypto.PublicKey {
 	t.Helper()
 	keys, err := jose.ReadKeySet([]byte(certs(jwk)))
@@ -238,12 +240,11 @@ func TestRFCKeys(t *testing.T) {
 	}
 }
 
-// Of the RFCs' keys just as they stand one alone could be a realm's: the others don't say what they
-// are called, or what they are for, or which of the algorithms of RSA they sign with, or aren't for
-// everyone.
-func TestRFCKeysAsTheyStand(t *testing.T) {
+// Only one of the RFCs' keys can be used exactly as it is in the RFC. The others lack a kid, a use
+// or the alg of an RSA key, or are secret.
+func TestRFCKeys_verbatim(t *testing.T) {
 	keys := readRFC(t).Keys
-	says := map[string]string{
+	wantErrs := map[string]string{
 		"7515-a1":     "its kid is missing",
 		"7515-a2":     "its use is missing",
 		"7515-a3":     "its use is missing",
@@ -256,31 +257,31 @@ func TestRFCKeysAsTheyStand(t *testing.T) {
 	}
 	for name, jwk := range keys {
 		switch keys, err := jose.ReadKeySet([]byte(certs(jwk))); {
-		case says[name] == "":
+		case wantErrs[name] == "":
 			if err != nil || keys.Keys["bilbo.baggins@hobbiton.example"].Public == nil {
-				t.Errorf("%s: jose.ReadKeySet() = %v, %v, want the key", name, keys, err)
+				t.Errorf("%s: jose.ReadKeySet() = %v, %v; want the key", name, keys, err)
 			}
-		case err == nil || !strings.Contains(err.Error(), says[name]):
-			t.Errorf("%s: jose.ReadKeySet() = %v, want an error that says %q", name, err,
-				says[name])
+		case err == nil || !strings.Contains(err.Error(), wantErrs[name]):
+			t.Errorf("%s: jose.ReadKeySet() = %v, want an error with %q", name, err,
+				wantErrs[name])
 		}
 	}
 	for name := range keys {
-		if _, listed := says[name]; !listed {
-			t.Errorf("%s isn't listed here", name)
+		if _, ok := wantErrs[name]; !ok {
+			t.Errorf("%s isn't in wantErrs", name)
 		}
 	}
-	for name := range says {
+	for name := range wantErrs {
 		if keys[name] == nil {
-			t.Errorf("%s is listed, and isn't there", name)
+			t.Errorf("%s is only in wantErrs", name)
 		}
 	}
 }
 
-// An rfcRefusal is a reason, and words that the detail of it has.
+// An rfcRefusal is the reason for rejecting an example, and a part of the error's detail.
 type rfcRefusal struct {
 	reason error
-	says   string
+	detail string
 }
 
 var (
@@ -297,13 +298,12 @@ var (
 	wrongClaims = rfcRefusal{identity.ErrTokenSignature, "the signature doesn't match the key"}
 )
 
-// No example is an access token of Keycloak's, so none may pass, although the realm has its key.
-// What each is refused for at first, its form or its payload, isn't what it teaches: so each comes
-// a second time, as an attacker would send it, with its header and signature around the claims of a
-// good token, and with the key id that the RFC left out.
-func TestMiddlewareRefusesRFCExamples(t *testing.T) {
+// No example is a Keycloak access token, so all must be rejected although the realm has their keys.
+// Most are rejected for their form or payload, which isn't what the example is about. So each is
+// sent a second time with the claims of a good token and the kid that the RFC left out.
+func TestMiddleware_rfcExamples(t *testing.T) {
 	all := readRFC(t)
-	first := map[string]rfcRefusal{ // of the compact form, where there is one
+	first := map[string]rfcRefusal{ // for the compact serialization, if there is one
 		"an HMAC":                           noKeyID,
 		"RSA":                               noKeyID,
 		"the curve P-256":                   noKeyID,
@@ -354,17 +354,17 @@ func TestMiddlewareRefusesRFCExamples(t *testing.T) {
 			jwk := all.jwk(t, e)
 			verifier := newVerifier(t, newKeys(t, certs(ours.jwk(), jwk)), VerifierConfig{})
 			if _, err := callerOf(t, new(logBook), verifier, "Bearer "+good); err != nil {
-				t.Fatalf("a good token is refused: %v", err)
+				t.Fatalf("a good token: %v", err)
 			}
 			check := func(token string, want rfcRefusal) {
 				t.Helper()
 				if want.reason == nil {
-					t.Fatal("no refusal is listed")
+					t.Fatal("no expected refusal for this example")
 				}
 				user, err := callerOf(t, new(logBook), verifier, "Bearer "+token)
-				checkRefusal(t, err, want.reason, want.says)
+				checkRefusal(t, err, want.reason, want.detail)
 				if user != nil {
-					t.Errorf("the caller is %+v", user)
+					t.Errorf("got the caller %+v, want none", user)
 				}
 			}
 			if e.Compact != "" {

@@ -12,70 +12,70 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-func TestVerifyForm(t *testing.T) {
+func TestVerify_form(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	good := key.token(alice(t))
 	header, payload, signature := splitToken(good)
 	raw := func(header, payload string) string { return key.sign(header, payload) }
-	// body puts more members before alice's.
+	// body returns alice's claims with members added before them.
 	body := func(members string) string { return "{" + members + "," + alice(t)[1:] }
 	for _, tt := range []struct {
 		name, token string
 		want        error
-		says        string
+		detail      string
 	}{
-		{"as Keycloak makes it", good, nil, ""},
-		{"nothing", "", identity.ErrTokenMalformed, "dots: 1; expected 3"},
+		{"from Keycloak", good, nil, ""},
+		{"empty", "", identity.ErrTokenMalformed, "dots: 1; expected 3"},
 		{"one part", "null", identity.ErrTokenMalformed, "dots: 1; expected 3"},
 		{"two parts", header + "." + payload, identity.ErrTokenMalformed, "dots: 2; expected 3"},
 		{"four parts", good + ".x", identity.ErrTokenMalformed, "dots: 4; expected 3"},
-		{"five parts, as an encrypted one has", good + ".x.y", identity.ErrTokenMalformed, "dots: 5; expected 3"},
+		{"five parts, like an encrypted token", good + ".x.y", identity.ErrTokenMalformed, "dots: 5; expected 3"},
 		{"empty signature", header + "." + payload + ".", identity.ErrTokenSignature, "doesn't match"},
 
-		{"padding", header + "=." + payload + "." + signature, identity.ErrTokenMalformed, "part 1"},
-		{"padding of the signature", good + "==", identity.ErrTokenMalformed, "part 3"},
-		{"a line end at the end", good + "\n", identity.ErrTokenMalformed, "part 3"},
-		{"a line end within", header[:4] + "\r\n" + header[4:] + "." + payload + "." + signature, identity.ErrTokenMalformed, "part 1"},
-		{"a blank before", " " + good, identity.ErrTokenMalformed, "part 1"},
-		{"a zero byte", good + "\x00", identity.ErrTokenMalformed, "part 3"},
-		// Two spellings of one token would pass for two where tokens are compared.
-		{"trailing bits", header + "." + payload + "." + withStrayBits(signature), identity.ErrTokenMalformed, "part 3"},
+		{"padding after the header", header + "=." + payload + "." + signature, identity.ErrTokenMalformed, "part 1"},
+		{"padding after the signature", good + "==", identity.ErrTokenMalformed, "part 3"},
+		{"a trailing newline", good + "\n", identity.ErrTokenMalformed, "part 3"},
+		{"a line break in the header", header[:4] + "\r\n" + header[4:] + "." + payload + "." + signature, identity.ErrTokenMalformed, "part 1"},
+		{"a leading space", " " + good, identity.ErrTokenMalformed, "part 1"},
+		{"a trailing NUL byte", good + "\x00", identity.ErrTokenMalformed, "part 3"},
+		// A second encoding of a token would count as another token where tokens are compared.
+		{"stray bits in the signature", header + "." + payload + "." + withStrayBits(signature), identity.ErrTokenMalformed, "part 3"},
 
 		{"header not JSON", raw("x", alice(t)), identity.ErrTokenMalformed, "the header is not JSON"},
 		{"header a list", raw("[]", alice(t)), identity.ErrTokenMalformed, "not a JSON object"},
-		{"payload text", raw(key.header(), `"x"`), identity.ErrTokenMalformed, "not a JSON object"},
-		{"payload cut short", raw(key.header(), alice(t)[:100]), identity.ErrTokenMalformed, "not JSON"},
+		{"payload a string", raw(key.header(), `"x"`), identity.ErrTokenMalformed, "not a JSON object"},
+		{"payload truncated", raw(key.header(), alice(t)[:100]), identity.ErrTokenMalformed, "not JSON"},
 		{"a second value", raw(key.header(), alice(t)+"{}"), identity.ErrTokenMalformed, "followed by more"},
-		{"text behind the header", raw(key.header()+"x", alice(t)), identity.ErrTokenMalformed, "the header is followed by more"},
-		{"a closing brace more", raw(key.header(), alice(t)+"}"), identity.ErrTokenMalformed, "followed by more"},
-		{"blanks around", raw(" "+key.header()+"\n", "\t"+alice(t)+" \n"), nil, ""},
+		{"text after the header", raw(key.header()+"x", alice(t)), identity.ErrTokenMalformed, "the header is followed by more"},
+		{"an extra closing brace", raw(key.header(), alice(t)+"}"), identity.ErrTokenMalformed, "followed by more"},
+		{"white space around both", raw(" "+key.header()+"\n", "\t"+alice(t)+" \n"), nil, ""},
 		{"UTF-16", raw(key.header(), "{\x00\"\x00}\x00"), identity.ErrTokenMalformed, "not JSON"},
-		{"a control character in a text", raw(key.header(), body("\"x\":\"a\nb\"")), identity.ErrTokenMalformed, "not JSON"},
+		{"a control character in a string", raw(key.header(), body("\"x\":\"a\nb\"")), identity.ErrTokenMalformed, "not JSON"},
 		{"a name without quotes", raw(key.header(), body("x:1")), identity.ErrTokenMalformed, "not JSON"},
 		{"a number as a name", raw(key.header(), body("1:1")), identity.ErrTokenMalformed, "not JSON"},
 		{"NaN", raw(key.header(), body(`"x":NaN`)), identity.ErrTokenMalformed, "not JSON"},
 		{"a comment", raw(key.header(), body(`"x":1 /* */`)), identity.ErrTokenMalformed, "not JSON"},
 
-		{"a member twice in the header", raw(`{"alg":"EdDSA",`+key.header()[1:], alice(t)), identity.ErrTokenMalformed, `the header has the member "alg" twice`},
-		{"a member twice, once as an escape", raw(key.header(), body(`"s\u0075b":"mallory"`)), identity.ErrTokenMalformed, `"sub" twice`},
-		{"a member twice, first null", raw(key.header(), body(`"sub":null`)), identity.ErrTokenMalformed, `"sub" twice`},
-		{"a member twice, nested", raw(key.header(), body(`"x":{"y":[{"roles":1,"roles":2}]}`)), identity.ErrTokenMalformed, `"roles" twice`},
+		{"a duplicate member in the header", raw(`{"alg":"EdDSA",`+key.header()[1:], alice(t)), identity.ErrTokenMalformed, `the header has the member "alg" twice`},
+		{"a duplicate member, once escaped", raw(key.header(), body(`"s\u0075b":"mallory"`)), identity.ErrTokenMalformed, `"sub" twice`},
+		{"a duplicate member, first null", raw(key.header(), body(`"sub":null`)), identity.ErrTokenMalformed, `"sub" twice`},
+		{"a duplicate member, nested", raw(key.header(), body(`"x":{"y":[{"roles":1,"roles":2}]}`)), identity.ErrTokenMalformed, `"roles" twice`},
 		{"one name at two depths", raw(key.header(), body(`"x":{"sub":"nested"}`)), nil, ""},
 
-		{"lists as deep as may be", raw(key.header(), body(`"x":`+nested(32-1))), nil, ""},
-		{"lists one deeper", raw(key.header(), body(`"x":`+nested(32+1))), identity.ErrTokenMalformed, "nests deeper than 32"},
-		{"lists that would use up a stack", raw(key.header(), strings.Repeat("[", 8000)), identity.ErrTokenMalformed, "nests deeper"},
-		{"a header that would", raw(strings.Repeat("[", 8000), alice(t)), identity.ErrTokenMalformed, "nests deeper"},
+		{"the deepest nesting", raw(key.header(), body(`"x":`+nested(32-1))), nil, ""},
+		{"nesting too deep", raw(key.header(), body(`"x":`+nested(32+1))), identity.ErrTokenMalformed, "nests deeper than 32"},
+		{"nesting that would overflow a stack", raw(key.header(), strings.Repeat("[", 8000)), identity.ErrTokenMalformed, "nests deeper"},
+		{"such nesting in the header", raw(strings.Repeat("[", 8000), alice(t)), identity.ErrTokenMalformed, "nests deeper"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(), tt.token)
-			checkRefusal(t, err, tt.want, tt.says)
+			checkRefusal(t, err, tt.want, tt.detail)
 		})
 	}
 }
 
-func TestVerifyBoundsTheSize(t *testing.T) {
+func TestVerify_size(t *testing.T) {
 	key := edDSA()
 	token := key.token(alice(t))
 	keys := newKeys(t, certsOf(key))
@@ -92,19 +92,19 @@ func TestVerifyBoundsTheSize(t *testing.T) {
 	checkRefusal(t, err, identity.ErrTokenTooLarge)
 }
 
-func TestVerifyHeader(t *testing.T) {
+func TestVerify_header(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	for _, tt := range []struct {
 		name   string
 		change object
 		want   error
-		says   string
+		detail string
 	}{
-		{"as Keycloak writes it", object{}, nil, ""},
-		{"kid as long as may be", object{"kid": strings.Repeat("k", 256)}, identity.ErrKeyUnknown, "kkk"},
+		{"from Keycloak", object{}, nil, ""},
+		{"the longest kid", object{"kid": strings.Repeat("k", 256)}, identity.ErrKeyUnknown, "kkk"},
 		{"kid too long", object{"kid": strings.Repeat("k", 256+1)}, identity.ErrTokenMalformed, "1 to 256 bytes"},
-		{"kid that looks like a path", object{"kid": "../../../dev/null"}, identity.ErrKeyUnknown, "not in the key set"},
+		{"kid a path", object{"kid": "../../../dev/null"}, identity.ErrKeyUnknown, "not in the key set"},
 
 		{"alg missing", object{"alg": absent}, identity.ErrTokenMalformed, "alg is missing"},
 		{"alg a number", object{"alg": 256}, identity.ErrTokenMalformed, "alg is 256"},
@@ -113,7 +113,7 @@ func TestVerifyHeader(t *testing.T) {
 		{"alg nOnE", object{"alg": "nOnE"}, identity.ErrTokenSignature, "nOnE"},
 		{"alg HS256", object{"alg": "HS256"}, identity.ErrTokenSignature, "HS256"},
 		{"alg HS512, of refresh tokens", object{"alg": "HS512"}, identity.ErrTokenSignature, "HS512"},
-		{"alg of another kind of key", object{"alg": "RS256"}, identity.ErrTokenSignature, "RS256"},
+		{"alg for another key type", object{"alg": "RS256"}, identity.ErrTokenSignature, "RS256"},
 
 		{"crit", object{"crit": []string{"exp"}}, identity.ErrTokenMalformed, "crit"},
 
@@ -126,12 +126,12 @@ func TestVerifyHeader(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(),
 				key.sign(with(t, key.header(), tt.change), alice(t)))
-			checkRefusal(t, err, tt.want, tt.says)
+			checkRefusal(t, err, tt.want, tt.detail)
 		})
 	}
 }
 
-func TestVerifyEveryAlgorithm(t *testing.T) {
+func TestVerify_algorithms(t *testing.T) {
 	signers := map[string]signer{
 		"RS256": {"rs256", "RS256", rsaKey()}, "RS384": {"rs384", "RS384", rsaKey()}, "RS512": {"rs512", "RS512", rsaKey()},
 		"PS256": {"ps256", "PS256", rsaKey()}, "PS384": {"ps384", "PS384", rsaKey()}, "PS512": {"ps512", "PS512", rsaKey()},
@@ -161,7 +161,8 @@ func TestVerifyEveryAlgorithm(t *testing.T) {
 	}
 }
 
-func TestVerifyHoldsKeyAndAlgorithmTogether(t *testing.T) {
+// A key verifies only signatures of its own algorithm, in the encoding of a JWS.
+func TestVerify_keyAlgorithm(t *testing.T) {
 	rsaSigner, ec := rs256(), es256()
 	withoutAlg := func(s signer) map[string]any {
 		jwk := s.jwk()
@@ -177,8 +178,8 @@ func TestVerifyHoldsKeyAndAlgorithmTogether(t *testing.T) {
 		newKeys(t, certs(rsaSigner.jwk(), withoutAlg(ec), withoutAlg(p384), encJWK, weak.jwk())),
 		VerifierConfig{})
 
-	// es256Of signs with any ECDSA key and calls it ES256: 64 bytes of r and s.
-	es256Of := func(key *ecdsa.PrivateKey, kid string) string {
+	// signES256 signs with any ECDSA key, and sets alg to ES256.
+	signES256 := func(key *ecdsa.PrivateKey, kid string) string {
 		signed := base64url([]byte(`{"alg":"ES256","kid":"`+kid+`"}`)) + "." +
 			base64url([]byte(alice(t)))
 		digest := sha256.Sum256([]byte(signed))
@@ -197,25 +198,26 @@ func TestVerifyHoldsKeyAndAlgorithmTogether(t *testing.T) {
 	for _, tt := range []struct {
 		name, token string
 		want        error
-		says        string
+		detail      string
 	}{
 		{"the key's algorithm", rsaSigner.token(alice(t)), nil, ""},
-		{"a key that doesn't name its algorithm", ec.token(alice(t)), nil, ""},
-		{"another curve", es256Of(p384Key().(*ecdsa.PrivateKey), "p384"), identity.ErrTokenSignature, `is for "ES384"`},
-		{"the right curve, by hand", es256Of(p256Key().(*ecdsa.PrivateKey), "ec-1"), nil, ""},
+		{"a key without alg", ec.token(alice(t)), nil, ""},
+		{"another curve", signES256(p384Key().(*ecdsa.PrivateKey), "p384"), identity.ErrTokenSignature, `is for "ES384"`},
+		{"the right curve", signES256(p256Key().(*ecdsa.PrivateKey), "ec-1"), nil, ""},
 		{"a key for encryption", enc.token(alice(t)), identity.ErrKeyUnknown, `passed over: its use is "enc"`},
-		{"RSA of 1024 bits", weak.token(alice(t)), identity.ErrKeyUnknown, "passed over: it is too weak"},
+		{"RSA with 1024 bits", weak.token(alice(t)), identity.ErrKeyUnknown, "passed over: it is too weak"},
 		{"an ECDSA signature in DER", signed + "." + base64url(asDER), identity.ErrTokenSignature, "doesn't match"},
 		{"an ECDSA signature of zeros", signed + "." + base64url(make([]byte, 64)), identity.ErrTokenSignature, "doesn't match"},
 		{"an RSA signature of zeros", zeroSignature(rsaSigner, alice(t)), identity.ErrTokenSignature, "doesn't match"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(), tt.token)
-			checkRefusal(t, err, tt.want, tt.says)
+			checkRefusal(t, err, tt.want, tt.detail)
 		})
 	}
 }
 
+// zeroSignature returns a token whose RSA signature is all zeros.
 func zeroSignature(s signer, payload string) string {
 	token := s.token(payload)
 	return token[:strings.LastIndexByte(token, '.')+1] +
