@@ -66,10 +66,10 @@ func (t *tokens) next() {
 		token, err := t.scanner.Next()
 		if err != nil {
 			if t.scanner.Text[token.Start:][:1] == `"` &&
-				err.At-token.Start > t.limits.StringBytes {
+				err.Offset-token.Start > t.limits.StringBytes {
 				t.longString()
 			}
-			t.syntaxError(err.At, err.Message)
+			t.syntaxError(err.Offset, err.Message)
 			return
 		}
 		t.current = token
@@ -82,7 +82,7 @@ func (t *tokens) next() {
 				t.limits.Tokens)
 			return
 		}
-		t.rewrite = t.rewrite || token.New
+		t.rewrite = t.rewrite || token.Unsupported
 		switch token.Kind {
 		case lexer.Comment:
 			continue
@@ -107,7 +107,7 @@ func (t *tokens) next() {
 					t.limits.NumberBytes)
 			}
 		case lexer.String, lexer.BlockString:
-			if token.Written() > t.limits.StringBytes {
+			if token.ContentSize() > t.limits.StringBytes {
 				t.longString()
 			}
 		}

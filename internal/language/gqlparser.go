@@ -10,26 +10,26 @@ import (
 	"github.com/vektah/gqlparser/v2/lexer"
 )
 
-// What gqlparser v2.5.37 reads otherwise than the specification, and what is done about it. See
-// docs/decisions/0014-september-2025.md; with a gqlparser that knows September 2025 this
-// file goes.
+// The differences between gqlparser v2.5.37 and the specification, and how they are handled. See
+// docs/decisions/0014-september-2025.md. A gqlparser that supports September 2025 will make
+// this file unnecessary.
 //
 //	descriptions of operations, variables and fragments    Rewrite blanks them
-//	\u{...}, surrogate pairs, control characters           Rewrite writes the character, or an escape it knows
-//	block strings: indentation of the first line, quotes   Rewrite writes a string with the right value
-//	locations after block strings and CRLF, of strings     Locator corrects them
+//	\u{...}, surrogate pairs, control characters           Rewrite writes the character or \u0000
+//	block strings: indentation of the first line, quotes   Rewrite writes a plain string
+//	locations of strings, and after block strings or CRLF  Locator corrects them
 
-// Rewrite returns a document that is the same for gqlparser as the given one is by the
-// specification. Of a document with a syntax error it returns the document as it is. Tokens stay on
-// their lines, and mostly in their columns.
+// Rewrite returns a document that gqlparser reads as the specification reads the given one. It
+// returns a document with a syntax error unchanged. Tokens stay on their lines, and mostly in their
+// columns.
 func Rewrite(document string) string {
 	var (
 		s             = Scanner{Text: document}
 		out           strings.Builder
 		copied, depth int
 		previous      lexer.Type
-		definitions   bool // inside the parentheses of variable definitions
-		// after a directive of an operation or a fragment, where there are no definitions any more
+		definitions   bool // in the parentheses of variable definitions
+		// After a directive of an operation or fragment, where parentheses are its arguments.
 		directives bool
 	)
 	replace := func(token Token, text string) {
@@ -50,15 +50,15 @@ func Rewrite(document string) string {
 			out.WriteString(document[copied:])
 			return out.String()
 		case lexer.Comment:
-			if token.New {
+			if token.Unsupported {
 				replace(token, blankControls(s.Value(token)))
 			}
 			continue
 		case lexer.String, lexer.BlockString:
 			if depth == 0 || definitions && depth == 1 && previous != lexer.Equals {
 				replace(token, blank(document[token.Start:token.End]))
-			} else if token.New {
-				replace(token, like(document[token.Start:token.End], quote(s.Value(token))))
+			} else if token.Unsupported {
+				replace(token, pad(quote(s.Value(token)), document[token.Start:token.End]))
 			}
 		case lexer.At:
 			directives = directives || depth == 0
@@ -75,26 +75,24 @@ func Rewrite(document string) string {
 	}
 }
 
-// Misread returns a syntax error if gqlparser, which took a document, reads another value out of it
-// than the specification does, and nil if it doesn't. What Rewrite returns is read right, unless it
-// is no document by the specification.
+// Misread returns a syntax error if gqlparser reads a string of a document differently than the
+// specification. The document must be one that gqlparser accepts. After Rewrite, only a document
+// with a syntax error by the specification can be misread.
 func Misread(document string) *gqlerror.Error {
 	const message = "a string that this server can't read as it is meant: " +
 		"send its value as a variable"
-	s, firstNew := Scanner{Text: document}, -1
+	s, unsupported := Scanner{Text: document}, false
 	for {
 		token, err := s.Next()
 		if err != nil {
-			return SyntaxError(document, err.At, err.Message)
+			return SyntaxError(document, err.Offset, err.Message)
 		}
 		if token.Kind == lexer.EOF {
 			break
 		}
-		if token.New && firstNew < 0 {
-			firstNew = token.Start
-		}
+		unsupported = unsupported || token.Unsupported
 	}
-	if firstNew < 0 {
+	if !unsupported {
 		return nil
 	}
 	s = Scanner{Text: document}
@@ -111,7 +109,7 @@ func Misread(document string) *gqlerror.Error {
 	}
 }
 
-// quote writes a string as every edition of GraphQL reads it.
+// quote returns a string literal that is valid in every edition of GraphQL.
 func quote(value string) string {
 	out := make([]byte, 0, len(value)+2)
 	out = append(out, '"')
@@ -132,13 +130,13 @@ func quote(value string) string {
 	return string(append(out, '"'))
 }
 
-// blank puts spaces in the place of a string, and keeps its lines. It begins with a space, lest a
-// line end of the string becomes one with a carriage return before it.
-func blank(text string) string { return like(text, " ") }
+// blank returns spaces and line breaks that replace a string. It starts with a space, so that its
+// first line feed doesn't join with a carriage return before it.
+func blank(text string) string { return pad(" ", text) }
 
-// like adds to a replacement what ends in the same line and column as the text that it replaces, if
-// it is shorter.
-func like(text, replacement string) string {
+// pad adds line breaks and spaces to a replacement, so that it ends in the same line and column as
+// the text that it replaces. A longer replacement ends in a later column.
+func pad(replacement, text string) string {
 	lines := strings.Split(lineEnds.Replace(text), "\n")
 	replacement += strings.Repeat("\n", len(lines)-1)
 	width := utf8.RuneCountInString(lines[len(lines)-1])
@@ -148,6 +146,7 @@ func like(text, replacement string) string {
 	return replacement + strings.Repeat(" ", max(width, 0))
 }
 
+// blankControls replaces control characters by spaces.
 func blankControls(text string) string {
 	return strings.Map(func(char rune) rune {
 		if char < ' ' && isControl(byte(char)) {
@@ -157,20 +156,19 @@ func blankControls(text string) string {
 	}, text)
 }
 
-// A Locator corrects locations that gqlparser gave for Parsed, which is Document or what Rewrite
-// made of it. It reads both at the first use.
+// A Locator maps gqlparser's locations in Parsed to the right ones in Document. Parsed is Document
+// or its result of Rewrite. The Locator reads both at the first use.
 type Locator struct {
 	Document, Parsed string
 
 	places map[gqlerror.Location]place // by gqlparser's location
 }
 
-// A place is where in the document a token is, and where what it belongs to begins: a description,
-// the @ of a directive, the dots of a fragment.
+// A place has the location of a token, and of the element that the token stands for. The element
+// starts at its description, at the @ of a directive or at the dots of a fragment.
 type place struct{ token, element gqlerror.Location }
 
-// Token returns the location in Document of the token that gqlparser has at a location, for errors
-// of syntax. One that gqlparser can't have given it returns as it is.
+// Token maps the location of a token, for syntax errors. It returns an unknown location unchanged.
 func (l *Locator) Token(location gqlerror.Location) gqlerror.Location {
 	if found, ok := l.find(location); ok {
 		return found.token
@@ -178,8 +176,7 @@ func (l *Locator) Token(location gqlerror.Location) gqlerror.Location {
 	return location
 }
 
-// Element is like Token, but returns where the element of the document begins, for all other
-// errors.
+// Element maps the location of a token to the start of its element, for all other errors.
 func (l *Locator) Element(location gqlerror.Location) gqlerror.Location {
 	if found, ok := l.find(location); ok {
 		return found.element
@@ -196,31 +193,32 @@ func (l *Locator) find(location gqlerror.Location) (place, bool) {
 	return found, ok
 }
 
+// read scans both texts in parallel and records the place of each token.
 func (l *Locator) read() {
-	document, at := Scanner{Text: l.Document}, newCursor(l.Document)
+	document, cursor := Scanner{Text: l.Document}, newCursor(l.Document)
 	parsed := lexer.New(&ast.Source{Input: l.Parsed})
-	// of the token before, and where its element would begin
-	previous, element := lexer.Invalid, at.location
+	// The kind of the previous token, and where an element that includes it starts.
+	previous, element := lexer.Invalid, cursor.location
 	described := false
 	for {
 		theirs, parseErr := parsed.ReadToken()
 		ours, err := document.Next()
-		// a description
+		// Only Document has descriptions.
 		for err == nil && isString(ours.Kind) && parseErr == nil && !isString(theirs.Kind) {
-			element, described = at.move(ours.Start), true
+			element, described = cursor.move(ours.Start), true
 			ours, err = document.Next()
 		}
 		offset := ours.Start
 		if err != nil {
-			offset = err.At
+			offset = err.Offset
 		}
-		token := at.move(offset)
-		here := place{token, token}
+		token := cursor.move(offset)
+		p := place{token, token}
 		if described || previous == lexer.Spread ||
 			previous == lexer.At && ours.Kind == lexer.Name {
-			here.element = element
+			p.element = element
 		}
-		l.places[gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}] = here
+		l.places[gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}] = p
 		if parseErr != nil || err != nil || theirs.Kind == lexer.EOF || ours.Kind == lexer.EOF {
 			return
 		}

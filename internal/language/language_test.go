@@ -10,8 +10,8 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// tokensOf reads what gqlparser's lexer makes of a text.
-func tokensOf(t *testing.T, text string) (tokens []lexer.Token) {
+// gqlparserTokens returns gqlparser's tokens of a text, without comments.
+func gqlparserTokens(t *testing.T, text string) (tokens []lexer.Token) {
 	t.Helper()
 	parsed := lexer.New(&ast.Source{Input: text})
 	for {
@@ -28,10 +28,10 @@ func tokensOf(t *testing.T, text string) (tokens []lexer.Token) {
 	}
 }
 
-// checkRewritten holds a text that the scanner accepts to what Rewrite and Locator promise:
-// gqlparser sees the same tokens and values, but for descriptions, and each location that it has of
-// one leads to the right place.
-func checkRewritten(t *testing.T, text string) {
+// checkRewrite checks that gqlparser reads the same tokens and values from a rewritten document as
+// the scanner from the original, except for descriptions, and that Locator maps their locations. A
+// document with a syntax error must be returned unchanged.
+func checkRewrite(t *testing.T, text string) {
 	t.Helper()
 	scanner := language.Scanner{Text: text}
 	var all []language.Token
@@ -61,7 +61,7 @@ func checkRewritten(t *testing.T, text string) {
 		t.Errorf("%q became %q, which is misread: %v", text, rewritten, err)
 	}
 	locator := language.Locator{Document: text, Parsed: rewritten}
-	for _, theirs := range tokensOf(t, rewritten) {
+	for _, theirs := range gqlparserTokens(t, rewritten) {
 		for theirs.Kind != lexer.String && len(all) > 1 &&
 			(all[0].Kind == lexer.String || all[0].Kind == lexer.BlockString) {
 			all = all[1:] // a description
@@ -74,21 +74,24 @@ func checkRewritten(t *testing.T, text string) {
 		}
 		punctuator := theirs.Value == "" && theirs.Kind != lexer.String
 		if theirs.Kind != kind || !punctuator && theirs.Value != scanner.Value(ours) {
-			t.Fatalf("%q became %q: %v %q is %v %q", text, rewritten, ours.Kind,
-				scanner.Value(ours), theirs.Kind, theirs.Value)
+			t.Fatalf("%q became %q, where gqlparser reads %v %q, want %v %q", text, rewritten,
+				theirs.Kind, theirs.Value, ours.Kind, scanner.Value(ours))
 		}
-		at := gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}
-		if got, want := locator.Token(at), language.Position(text, ours.Start); got != want {
-			t.Fatalf("%q: %v at %v is located at %v, want %v", text, theirs.Kind, at, got, want)
+		location := gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}
+		got, want := locator.Token(location), language.Position(text, ours.Start)
+		if got != want {
+			t.Fatalf("%q: Token(%v), a %v, = %v, want %v", text, location, theirs.Kind, got, want)
 		}
 	}
 	if len(all) > 0 {
-		t.Errorf("%q became %q, and lost tokens", text, rewritten)
+		t.Errorf("%q became %q: tokens are missing: %v", text, rewritten, all)
 	}
 }
 
+// lines returns the number of lines of a text.
 func lines(text string) int { return language.Position(text, len(text)).Line }
 
+// texts are documents for checkRewrite, some of them with syntax errors.
 var texts = []string{
 	"", "{a}", "\ufeff{ \ufeff a }", "{a(x:\"\")}",
 	`{a(x:"\u0041\u{1F511}\uD83D\uDD11\/\b\f\n\r\t\"\\")}`, "{a(x:\"\x00\x01\x7f\")}#\x01\r\n#\x02",
@@ -99,7 +102,7 @@ var texts = []string{
 
 func TestRewrite(t *testing.T) {
 	for _, text := range texts {
-		checkRewritten(t, text)
+		checkRewrite(t, text)
 	}
 	for text, want := range map[string]string{
 		`{a(x:"p\uD83D\uDD11" y:1)}`:                   `{a(x:"p🔑"            y:1)}`,
@@ -108,7 +111,7 @@ func TestRewrite(t *testing.T) {
 		`{a(x:"\u0041")}`:                              `{a(x:"\u0041")}`,
 	} {
 		if got := language.Rewrite(text); got != want {
-			t.Errorf("%q became %q, want %q", text, got, want)
+			t.Errorf("Rewrite(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
@@ -123,15 +126,16 @@ func TestMisread(t *testing.T) {
 		"{a(x:\"\"\"  b\n    c\"\"\")}": true, "{a(y:[{z:\"\"\"  b\n    c\"\"\"}])}": true,
 	} {
 		if err := language.Misread(text); (err != nil) != misread {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("Misread(%q) = %v, want an error: %t", text, err, misread)
 		}
 	}
 }
 
-func TestElements(t *testing.T) {
+// TestLocator_Element checks the start of elements that have a description, an @ or dots.
+func TestLocator_Element(t *testing.T) {
 	const document = "{a @b ...@c{d} ... # x\n on E{f}...F}\"g\" #h\nfragment F on Q{i}"
 	locator := language.Locator{Document: document, Parsed: language.Rewrite(document)}
-	for _, token := range tokensOf(t, locator.Parsed) {
+	for _, token := range gqlparserTokens(t, locator.Parsed) {
 		want := language.Position(document, token.Pos.Start)
 		switch token.Value {
 		case "b":
@@ -152,14 +156,15 @@ func TestElements(t *testing.T) {
 		if token.Kind == lexer.At && token.Pos.Column == 10 {
 			want.Column = 7
 		}
-		at := gqlerror.Location{Line: token.Pos.Line, Column: token.Pos.Column}
-		if got := locator.Element(at); got != want {
-			t.Errorf("what begins with %v %q is at %v, want %v", token.Kind, token.Value, got, want)
+		location := gqlerror.Location{Line: token.Pos.Line, Column: token.Pos.Column}
+		if got := locator.Element(location); got != want {
+			t.Errorf("Element(%v), a %v %q, = %v, want %v", location, token.Kind, token.Value, got,
+				want)
 		}
 	}
 	for _, unknown := range []gqlerror.Location{{}, {Line: 99, Column: 99}} {
 		if got := locator.Token(unknown); got != unknown {
-			t.Errorf("%v became %v", unknown, got)
+			t.Errorf("Token(%v) = %v, want it unchanged", unknown, got)
 		}
 	}
 }
@@ -168,5 +173,5 @@ func FuzzRewrite(f *testing.F) {
 	for _, text := range texts {
 		f.Add(text)
 	}
-	f.Fuzz(func(t *testing.T, text string) { checkRewritten(t, text) })
+	f.Fuzz(func(t *testing.T, text string) { checkRewrite(t, text) })
 }

@@ -1,7 +1,6 @@
-// Package language reads the text of executable GraphQL documents as the specification of September
-// 2025 has it: its tokens, the values of its strings, and lines and columns. It builds no tree.
-// What gqlparser doesn't know of that edition, or reads otherwise, is made up for in gqlparser.go,
-// and nowhere else.
+// Package language reads the text of executable GraphQL documents by the September 2025 edition of
+// the specification: tokens, the values of strings, and lines and columns. It builds no tree. All
+// differences between gqlparser and that edition are handled in gqlparser.go.
 //
 // Specification:
 // https://spec.graphql.org/September2025/#sec-Appendix-Grammar-Summary.Lexical-Tokens
@@ -18,26 +17,25 @@ import (
 	"github.com/vektah/gqlparser/v2/lexer"
 )
 
-// A Token is one token of a document, with gqlparser's name for its kind. Start and End are offsets
-// in bytes; those of a string include its quotes.
+// A Token is a token of a document, with gqlparser's name for its kind. Start and End are byte
+// offsets; those of a string include its quotes.
 type Token struct {
 	Kind       lexer.Type
 	Start, End int
 
-	// New reports that gqlparser refuses this token, or may read another value out of it.
-	New bool
+	// Unsupported is true if gqlparser refuses the token or may misread its value.
+	Unsupported bool
 }
 
-// A Scanner reads the tokens of Text, one after the other. It takes time linear in the text, and
-// allocates nothing.
+// A Scanner reads the tokens of Text in linear time. It doesn't allocate memory.
 type Scanner struct {
 	Text string
 	pos  int
 }
 
-// An Error is a fault of a document's text. Its message quotes nothing of the text.
+// An Error is a syntax error. Its message doesn't quote the document.
 type Error struct {
-	At      int // the offset in bytes
+	Offset  int // in bytes
 	Message string
 }
 
@@ -50,7 +48,7 @@ var punctuators = [...]lexer.Type{
 
 const byteOrderMark = "\uFEFF"
 
-// Next returns the next token. Comments are tokens; the last token is EOF.
+// Next returns the next token. Comments are tokens. At the end it returns EOF.
 func (s *Scanner) Next() (Token, *Error) {
 	for s.pos < len(s.Text) {
 		c := s.Text[s.pos]
@@ -84,17 +82,19 @@ func (s *Scanner) Next() (Token, *Error) {
 	return s.token(lexer.EOF, s.pos), nil
 }
 
+// token returns the token that ends at an offset, and moves there.
 func (s *Scanner) token(kind lexer.Type, end int) Token {
 	token := Token{Kind: kind, Start: s.pos, End: end}
 	s.pos = end
 	return token
 }
 
-func (s *Scanner) fail(at int, message string) (Token, *Error) {
-	return Token{Kind: lexer.Invalid, Start: s.pos, End: at}, &Error{at, message}
+// fail returns a syntax error at an offset, and the token up to there.
+func (s *Scanner) fail(offset int, message string) (Token, *Error) {
+	return Token{Kind: lexer.Invalid, Start: s.pos, End: offset}, &Error{offset, message}
 }
 
-// at returns the byte at an offset, and 0 beyond the end.
+// at returns the byte at an offset, or 0 beyond the end.
 func (s *Scanner) at(i int) byte {
 	if i < len(s.Text) {
 		return s.Text[i]
@@ -107,8 +107,8 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 func isNameStart(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }
 
 func (s *Scanner) number() (Token, *Error) {
-	const notDigit, kind = "a number that lacks a digit", lexer.Int
-	token, end := Token{Kind: kind}, s.pos
+	const notDigit = "a number that lacks a digit"
+	kind, end := lexer.Int, s.pos
 	digits := func() bool {
 		start := end
 		for isDigit(s.at(end)) {
@@ -127,13 +127,13 @@ func (s *Scanner) number() (Token, *Error) {
 		return s.fail(end, notDigit)
 	}
 	if s.at(end) == '.' {
-		token.Kind = lexer.Float
+		kind = lexer.Float
 		if end++; !digits() {
 			return s.fail(end, notDigit)
 		}
 	}
 	if s.at(end)|0x20 == 'e' {
-		token.Kind = lexer.Float
+		kind = lexer.Float
 		if end++; s.at(end) == '+' || s.at(end) == '-' {
 			end++
 		}
@@ -144,28 +144,28 @@ func (s *Scanner) number() (Token, *Error) {
 	if c := s.at(end); c == '.' || isNameStart(c) {
 		return s.fail(end, "a number that doesn't end where it should")
 	}
-	return s.token(token.Kind, end), nil
+	return s.token(kind, end), nil
 }
 
 func (s *Scanner) comment() (Token, *Error) {
-	end, old := s.pos+1, true
+	end, supported := s.pos+1, true
 	for end < len(s.Text) && s.Text[end] != '\n' && s.Text[end] != '\r' {
 		size, ok := s.character(end)
 		if !ok {
 			return s.fail(end, notUTF8)
 		}
-		old = old && !isControl(s.Text[end])
+		supported = supported && !isControl(s.Text[end])
 		end += size
 	}
 	token := s.token(lexer.Comment, end)
-	token.New = !old
+	token.Unsupported = !supported
 	return token, nil
 }
 
 const notUTF8 = "text that isn't UTF-8"
 
-// character returns how many bytes the character at an offset has, which may be any that Unicode
-// has.
+// character returns the number of bytes of the character at an offset. It may be any Unicode
+// character.
 func (s *Scanner) character(i int) (size int, ok bool) {
 	if s.Text[i] < utf8.RuneSelf {
 		return 1, true
@@ -174,16 +174,17 @@ func (s *Scanner) character(i int) (size int, ok bool) {
 	return size, char != utf8.RuneError || size > 1
 }
 
-// isControl reports whether gqlparser refuses a character wherever it stands.
+// isControl reports whether c is a control character, which gqlparser refuses even in strings and
+// comments.
 func isControl(c byte) bool { return c < ' ' && c != '\t' && c != '\n' && c != '\r' }
 
 func (s *Scanner) string() (Token, *Error) {
-	end, old := s.pos+1, true
+	end, supported := s.pos+1, true
 	for end < len(s.Text) {
 		switch c := s.Text[end]; c {
 		case '"':
 			token := s.token(lexer.String, end+1)
-			token.New = !old
+			token.Unsupported = !supported
 			return token, nil
 		case '\n', '\r':
 			return s.fail(end, notClosed)
@@ -192,14 +193,14 @@ func (s *Scanner) string() (Token, *Error) {
 			if message != "" {
 				return s.fail(end, message)
 			}
-			old = old && size <= len(`\u0000`) && s.at(end+2) != '{' && char <= 0xFFFF
+			supported = supported && size <= len(`\u0000`) && s.at(end+2) != '{' && char <= 0xFFFF
 			end += size
 		default:
 			size, ok := s.character(end)
 			if !ok {
 				return s.fail(end, notUTF8)
 			}
-			old = old && !isControl(c)
+			supported = supported && !isControl(c)
 			end += size
 		}
 	}
@@ -211,8 +212,8 @@ const (
 	notEscape   = "an escape sequence that GraphQL doesn't have"
 	notAPair    = "half of a surrogate pair: both halves, or \\u{...}, make a character"
 	notAPoint   = "an escape sequence that is no character of Unicode"
-	shortest    = len(`\u{0}`)
-	longest     = len(`\u{00000000}`) // as graphql-js bounds it
+	minBraced   = len(`\u{0}`)
+	maxBraced   = len(`\u{00000000}`) // the same limit as graphql-js
 	fixedDigits = 4
 )
 
@@ -220,7 +221,8 @@ var escapes = [...]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
-// escape reads the escape sequence that text begins with. A message says what is wrong with it.
+// escape reads the escape sequence at the start of text, and returns its size in bytes. If it is
+// invalid, message says why.
 func escape(text string) (char rune, size int, message string) {
 	if len(text) < 2 {
 		return 0, 0, notClosed
@@ -251,11 +253,12 @@ func escape(text string) (char rune, size int, message string) {
 	return 0, 0, notAPair
 }
 
+// escapeInBraces is escape for \u{...}.
 func escapeInBraces(text string) (char rune, size int, message string) {
-	for i := len(`\u{`); i < min(len(text), longest); i++ {
+	for i := len(`\u{`); i < min(len(text), maxBraced); i++ {
 		if text[i] == '}' {
 			switch {
-			case i+1 < shortest:
+			case i+1 < minBraced:
 				return 0, 0, notEscape
 			case utf16.IsSurrogate(char):
 				return 0, 0, notAPair
@@ -273,7 +276,7 @@ func escapeInBraces(text string) (char rune, size int, message string) {
 	return 0, 0, notEscape
 }
 
-// hexadecimal reads four digits at an offset.
+// hexadecimal reads four hexadecimal digits at an offset.
 func hexadecimal(text string, i int) (char rune, ok bool) {
 	if i+fixedDigits > len(text) {
 		return 0, false
@@ -307,7 +310,7 @@ func (s *Scanner) blockString() (Token, *Error) {
 		switch {
 		case strings.HasPrefix(rest, quotes):
 			token := s.token(lexer.BlockString, end+len(quotes))
-			token.New = true
+			token.Unsupported = true
 			return token, nil
 		case strings.HasPrefix(rest, `\`+quotes):
 			end += len(`\` + quotes)
@@ -334,8 +337,8 @@ func (s *Scanner) Value(token Token) string {
 	return text
 }
 
-// Written returns how many bytes a string has between its quotes.
-func (t Token) Written() int {
+// ContentSize returns the number of bytes between the quotes of a string.
+func (t Token) ContentSize() int {
 	if t.Kind == lexer.BlockString {
 		return t.End - t.Start - 2*len(quotes)
 	}
@@ -350,7 +353,7 @@ func stringValue(raw string) string {
 	value := make([]byte, 0, len(raw))
 	for next >= 0 {
 		value = append(value, raw[:next]...)
-		char, size, _ := escape(raw[next:]) // the scanner has seen that it is right
+		char, size, _ := escape(raw[next:]) // checked by the scanner
 		value = utf8.AppendRune(value, char)
 		raw = raw[next+size:]
 		next = strings.IndexByte(raw, '\\')
@@ -360,8 +363,8 @@ func stringValue(raw string) string {
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// blockValue is BlockStringValue of the specification: the indentation that all lines but the first
-// have in common goes, and so do blank lines at both ends.
+// blockValue is BlockStringValue of the specification. It removes the common indentation of all
+// lines except for the first, and blank lines at the start and the end.
 func blockValue(raw string) string {
 	raw = strings.ReplaceAll(raw, `\`+quotes, quotes)
 	lines := strings.Split(lineEnds.Replace(raw), "\n")
@@ -385,12 +388,11 @@ func blockValue(raw string) string {
 
 func indentation(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }
 
-// Position returns the line and the column of an offset, both counted from 1, and columns in UTF-16
-// code units, as graphql-js and the language server protocol count them: for JavaScript, a column
-// is an index.
+// Position returns the line and column of an offset, starting from 1. Columns are in UTF-16 code
+// units, as in graphql-js and the Language Server Protocol.
 func Position(text string, offset int) gqlerror.Location { return newCursor(text).move(offset) }
 
-// A cursor goes through a text once, to places that come one after the other.
+// A cursor tracks the location while moving forward in a text.
 type cursor struct {
 	text     string
 	offset   int
@@ -401,7 +403,7 @@ func newCursor(text string) *cursor {
 	return &cursor{text: text, location: gqlerror.Location{Line: 1, Column: 1}}
 }
 
-// move goes on to an offset, and returns its location.
+// move moves forward to an offset and returns its location.
 func (c *cursor) move(offset int) gqlerror.Location {
 	for c.offset < min(offset, len(c.text)) {
 		char, size := utf8.DecodeRuneInString(c.text[c.offset:])
@@ -418,19 +420,20 @@ func (c *cursor) move(offset int) gqlerror.Location {
 
 var errLocated = errors.New("the location is that of the document")
 
-// SyntaxError is a fault of a document at an offset, as clients see it. Its location is right.
+// SyntaxError returns the error that clients see for a syntax error at an offset.
 func SyntaxError(text string, offset int, message string) *gqlerror.Error {
 	err := Located(text, offset, &gqlerror.Error{Message: "Syntax error: " + message})
 	err.Extensions = map[string]any{"code": errcode.ParseFailed}
 	return err
 }
 
-// Located puts the location of an offset into an error, which no Locator corrects then.
+// Located sets the location of err to an offset of the client's text, and returns err. IsLocated is
+// then true, so that the location isn't corrected with a Locator.
 func Located(text string, offset int, err *gqlerror.Error) *gqlerror.Error {
 	err.Locations = []gqlerror.Location{Position(text, offset)}
 	err.Err = errLocated
 	return err
 }
 
-// IsLocated reports whether the locations of an error come from Located.
+// IsLocated reports whether the locations of err were set by Located.
 func IsLocated(err *gqlerror.Error) bool { return errors.Is(err.Err, errLocated) }

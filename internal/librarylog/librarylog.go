@@ -1,4 +1,4 @@
-// Package librarylog passes on the lines that libraries log by themselves, without what they quote.
+// Package librarylog redacts the lines that libraries write to the standard logger.
 package librarylog
 
 import (
@@ -8,23 +8,23 @@ import (
 	"strings"
 )
 
-// A writer takes the lines that libraries write by themselves, net/http above all, and logs of
-// each what it is, and nothing of what it quotes: an unsolicited response can be somebody's
-// tokens, and the value of a panic a password.
+// A writer logs the lines of libraries, mostly of net/http, without the data that they quote. An
+// unsolicited response may contain a user's tokens, and the value of a panic may be a password.
 type writer struct{ log *slog.Logger }
 
-// New returns a logger for the ErrorLog of an http.Server.
-func New(to *slog.Logger) *log.Logger { return log.New(writer{to}, "", 0) }
+// New returns a logger, for the ErrorLog of an http.Server, that writes redacted lines to dst.
+func New(dst *slog.Logger) *log.Logger { return log.New(writer{dst}, "", 0) }
 
-// RedirectStandard sends the standard logger's lines through New's, until the process ends: an
-// http.Transport has no log of its own.
-func RedirectStandard(to *slog.Logger) {
-	log.SetOutput(writer{to})
+// RedirectStandard redirects the standard logger of the process to dst, with redacted lines. It is
+// needed for http.Transport, which always uses the standard logger.
+func RedirectStandard(dst *slog.Logger) {
+	log.SetOutput(writer{dst})
 	log.SetFlags(0)
 	log.SetPrefix("")
 }
 
-// knownLines are the beginnings of lines by net/http (Go 1.26) that say enough by themselves.
+// knownLines are prefixes of net/http's lines (Go 1.26). They are logged without the rest of the
+// line.
 var knownLines = []string{
 	"Unsolicited response received on idle HTTP channel",
 	"RoundTripper returned a response & error; ignoring response",
@@ -60,9 +60,9 @@ var knownLines = []string{
 	"keycloaktest: panic",
 }
 
-// ownLines are the beginnings of lines that hold the names of our own functions, or what the
-// operating system says, and nothing of a peer's.
-var ownLines = []string{
+// safeLines are prefixes of lines that are logged whole: they contain names of our own functions or
+// errors of the operating system, but no data of a peer.
+var safeLines = []string{
 	"http: superfluous response.WriteHeader call from ",
 	"http: response.WriteHeader on hijacked connection from ",
 	"http: response.Write on hijacked connection from ",
@@ -70,30 +70,31 @@ var ownLines = []string{
 }
 
 // Write logs one line.
-func (l writer) Write(line []byte) (int, error) {
-	message, stack := libraryMessage(strings.TrimSuffix(string(line), "\n"))
+func (w writer) Write(line []byte) (int, error) {
+	message, stack := redact(strings.TrimSuffix(string(line), "\n"))
 	if stack != "" {
-		l.log.Error(message, "stack", stack)
+		w.log.Error(message, "stack", stack)
 	} else {
-		l.log.Warn(message)
+		w.log.Warn(message)
 	}
 	return len(line), nil
 }
 
-// libraryMessage returns what may be said of a line. The stack is that of a panic, whose arguments
-// are addresses; the value of the panic, which stands before it, is left out.
-func libraryMessage(line string) (message, stack string) {
-	for _, begin := range ownLines {
-		if strings.HasPrefix(line, begin) && !strings.Contains(line, "\n") {
+// redact returns the part of a line that may be logged, and the stack if it reports a panic. The
+// panic's value, which comes before the stack, is removed. The stack is safe, since it has only
+// addresses of arguments.
+func redact(line string) (message, stack string) {
+	for _, prefix := range safeLines {
+		if strings.HasPrefix(line, prefix) && !strings.Contains(line, "\n") {
 			return line, ""
 		}
 	}
 	if i := strings.LastIndex(line, "\ngoroutine "); i >= 0 {
 		stack = line[i+1:]
 	}
-	for _, begin := range knownLines {
-		if strings.HasPrefix(line, begin) {
-			return begin, stack
+	for _, prefix := range knownLines {
+		if strings.HasPrefix(line, prefix) {
+			return prefix, stack
 		}
 	}
 	return fmt.Sprintf("a library wrote a line of %d bytes, which isn't repeated", len(line)), stack

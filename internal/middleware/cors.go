@@ -1,5 +1,5 @@
-// Package middleware has the HTTP middleware of the server: which pages may call it (CORS), under
-// which host names, and how long a client may take to read a response.
+// Package middleware provides the HTTP middleware of the server: CORS, a check of the Host header,
+// and a deadline for writing responses.
 package middleware
 
 import (
@@ -14,12 +14,12 @@ import (
 	"github.com/rs/cors"
 )
 
-// exposedHeaders are what a page of an allowed origin may read of a response, beside its body and
-// the headers that browsers show in any case.
+// exposedHeaders are the response headers that pages of allowed origins may read, in addition to
+// those that CORS always allows.
 var exposedHeaders = []string{"Allow", "Retry-After", "X-Request-Id"}
 
-// CORS lets pages of the allowed origins call. The origin decides, and a page of it may send
-// any request header: there are no cookies here, so a header gives a page nothing more.
+// CORS lets pages of the allowed origins call next. They may send any request header: there are no
+// cookies, so a header gives them no additional access.
 func CORS(allowed []Origin, next http.Handler) http.Handler {
 	if len(allowed) == 0 {
 		return next
@@ -30,7 +30,7 @@ func CORS(allowed []Origin, next http.Handler) http.Handler {
 		AllowedHeaders:  []string{"*"},
 		ExposedHeaders:  exposedHeaders,
 		MaxAge:          600,
-		// Chromium asks before a page of the internet calls a private address.
+		// Chromium requires this before a public page may call a private address.
 		AllowPrivateNetwork: true,
 	}
 	if slices.Contains(allowed, anyOrigin) {
@@ -39,12 +39,12 @@ func CORS(allowed []Origin, next http.Handler) http.Handler {
 	return cors.New(options).Handler(next)
 }
 
-// An Origin is what browsers write into the header Origin (RFC 6454, section 7), or a pattern for
-// some of them. It is comparable.
+// An Origin is the value of an Origin header (RFC 6454, section 7), or a pattern that matches
+// several. It is comparable.
 type Origin struct {
 	scheme string
 	host   string // in lower case; an IPv6 address in brackets
-	port   string // empty for the scheme's own, which browsers leave out
+	port   string // empty for the scheme's default, which browsers omit
 
 	anyLabel bool // any first label before host
 	anyPort  bool
@@ -54,22 +54,23 @@ type Origin struct {
 var (
 	anyOrigin = Origin{host: "*"}
 
-	// Loopback is every page of this machine.
+	// Loopback matches every page of this machine.
 	Loopback = Origin{loopback: true}
 )
 
-// matcher returns a function that reports whether the origin of a page is allowed.
+// matcher returns a function that reports whether an Origin header is allowed.
 func matcher(allowed []Origin) func(header string) bool {
 	return func(header string) bool {
 		page, err := parsePlainOrigin(header)
-		if err != nil || page.String() != header { // browsers write it in this one way
+		if err != nil || page.String() != header { // browsers use only the canonical form
 			return false
 		}
-		return slices.ContainsFunc(allowed, func(o Origin) bool { return o.admits(page) })
+		return slices.ContainsFunc(allowed, func(o Origin) bool { return o.matches(page) })
 	}
 }
 
-func (o Origin) admits(page Origin) bool {
+// matches reports whether o, which may be a pattern, matches the origin of a page.
+func (o Origin) matches(page Origin) bool {
 	if o == anyOrigin {
 		return true
 	}
@@ -105,8 +106,9 @@ func (o Origin) String() string {
 	return text
 }
 
-// ParseOrigin reads one entry of HTTPConfig.CORSOrigins: an origin, or one with a wildcard: only
-// a *, *. for any first label, or :* for any port. It refuses what no browser sends.
+// ParseOrigin parses an entry of HTTPConfig.CORSOrigins: an origin or a pattern. A pattern is *, or
+// has *. for any first label or :* for any port. Origins that no browser sends are errors. The
+// error says what was expected.
 func ParseOrigin(text string) (Origin, error) {
 	if text == "*" {
 		return anyOrigin, nil
@@ -141,8 +143,8 @@ func ParseOrigin(text string) (Origin, error) {
 	return parsed, nil
 }
 
-// parsePlainOrigin reads scheme://host or scheme://host:port. The result is in the form that
-// browsers use: lower case, no port that the scheme implies, addresses in their one spelling. Its
+// parsePlainOrigin parses scheme://host or scheme://host:port. The result is in browsers' canonical
+// form: in lower case, without the scheme's default port, and with canonical IP addresses. The
 // error says what was expected.
 func parsePlainOrigin(text string) (Origin, error) {
 	scheme, rest, found := strings.Cut(text, "://")
@@ -170,7 +172,7 @@ func parsePlainOrigin(text string) (Origin, error) {
 	if scheme == "http" && port == "80" || scheme == "https" && port == "443" {
 		port = ""
 	}
-	if scheme != "http" && scheme != "https" { // a web view's: browsers keep its host as it is
+	if scheme != "http" && scheme != "https" { // of a web view, which doesn't normalize the host
 		const known = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + letters + "0123456789-._"
 		if host == "" || strings.Trim(host, known) != "" {
 			return Origin{}, errors.New("a host")
@@ -183,7 +185,7 @@ func parsePlainOrigin(text string) (Origin, error) {
 	return Origin{scheme: scheme, host: host, port: port}, nil
 }
 
-// schemesWithoutPages are those of URLs whose documents have no origin, or the origin null.
+// schemesWithoutPages are schemes whose documents have no origin, or the origin null.
 var schemesWithoutPages = []string{
 	"ws", "wss", "ftp", "file", "data", "blob", "about", "javascript",
 }
@@ -193,8 +195,7 @@ func isScheme(text string) bool {
 		strings.Trim(text, letters+"0123456789+-.") == ""
 }
 
-// cutPort separates a port from a host. The port is empty where there is none, and has no leading
-// zeros.
+// cutPort splits host:port. The port is empty if there is none, and has no leading zeros.
 func cutPort(text string) (host, port string, err error) {
 	host = text
 	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {

@@ -11,38 +11,40 @@ import (
 	"sync"
 )
 
-// A HostRule says which names and addresses a request may use for this server. A page of another
-// site can point a name of its own at 127.0.0.1 (DNS rebinding), and is of the same origin as the
-// server then; a tunnel shows a developer's server to the internet. The zero value admits all.
+// A HostRule decides under which host names and addresses the server may be called. It protects
+// against DNS rebinding, where another site points its own name at 127.0.0.1 and so gets the same
+// origin as the server, and against tunnels that expose a developer's server to the internet. The
+// zero value allows all requests.
 type HostRule struct {
-	// Local admits the names of this machine besides, and forwarded requests only from a trusted
-	// proxy.
+	// Local allows the names of this machine in addition to Allowed. It rejects forwarded requests
+	// unless they come from Proxies.
 	Local   bool
 	Allowed []Host
-	Proxies []netip.Prefix // trusted
-	// Probes are the paths that orchestrators ask by address, whatever is allowed.
+	Proxies []netip.Prefix
+	// Probes are the paths that orchestrators call by IP address. They are always allowed unless
+	// Local is set.
 	Probes []string
-	// Rewrite, if set, replaces the names of fields in what is answered.
+	// Rewrite, if set, replaces the names of fields in the error message.
 	Rewrite func(string) string
 	Log     *slog.Logger
 }
 
-// A Host is a host name or address as parseHost returns it, or, with anyLabel, what comes after any
-// first label.
+// A Host is a host name or address, in the form that parseHost returns. With anyLabel, it matches
+// any name with one more label in front.
 type Host struct {
 	host     string
 	anyLabel bool
 }
 
-// String returns the pattern as in a setting.
-func (p Host) String() string {
-	if p.anyLabel {
-		return "*." + p.host
+// String returns h as in a setting.
+func (h Host) String() string {
+	if h.anyLabel {
+		return "*." + h.host
 	}
-	return p.host
+	return h.host
 }
 
-// ParseHost reads one entry of HTTPConfig.AllowedHosts. Its error says what was expected.
+// ParseHost parses an entry of HTTPConfig.AllowedHosts. The error says what was expected.
 func ParseHost(text string) (Host, error) {
 	rest, anyLabel := strings.CutPrefix(text, "*.")
 	if strings.Contains(rest, "*") {
@@ -66,20 +68,21 @@ func ParseHost(text string) (Host, error) {
 	return Host{host: strings.TrimSuffix(host, "."), anyLabel: anyLabel}, nil
 }
 
-func (p Host) admits(host string) bool {
-	if p.anyLabel {
+// matches reports whether h matches the host of a request.
+func (h Host) matches(host string) bool {
+	if h.anyLabel {
 		_, host, _ = strings.Cut(host, ".")
 	}
-	return host == p.host
+	return host == h.host
 }
 
-// forwardingHeaders are what proxies and tunnels add, beside X-Forwarded-*.
+// forwardingHeaders are the headers that proxies and tunnels add, apart from X-Forwarded-*.
 var forwardingHeaders = []string{
 	"Forwarded", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Via",
 }
 
-// refuses says why a request isn't answered; it is empty where it is.
-func (rule HostRule) refuses(r *http.Request) string {
+// check returns why a request is rejected, or "" if it is allowed.
+func (rule HostRule) check(r *http.Request) string {
 	switch {
 	case rule.Local:
 	case len(rule.Allowed) == 0:
@@ -87,21 +90,21 @@ func (rule HostRule) refuses(r *http.Request) string {
 	case slices.Contains(rule.Probes, r.URL.Path):
 		return ""
 	}
-	// Of an absolute request target, where there is one (RFC 9112, section 3.2.2).
+	// For an absolute request target, r.Host is its host (RFC 9112, section 3.2.2).
 	host, _, err := cutPort(r.Host)
 	if err == nil {
 		host, err = parseHost(host)
 	}
 	host = strings.TrimSuffix(host, ".")
 	known := err == nil && (rule.Local && isLoopbackHost(host) ||
-		slices.ContainsFunc(rule.Allowed, func(p Host) bool { return p.admits(host) }))
+		slices.ContainsFunc(rule.Allowed, func(h Host) bool { return h.matches(host) }))
 	switch {
 	case !known && rule.Local:
 		return "This server is a developer's (Config.Local): it answers to the names of its own " +
 			"machine, such as localhost, and to those in HTTPConfig.AllowedHosts"
 	case !known:
 		return "This server answers only to the names in HTTPConfig.AllowedHosts"
-	case rule.Local && isForwarded(r.Header) && !trusts(rule.Proxies, r.RemoteAddr):
+	case rule.Local && isForwarded(r.Header) && !isProxy(rule.Proxies, r.RemoteAddr):
 		return "This server is a developer's (Config.Local): it answers no request that a " +
 			"proxy or a tunnel forwarded. Put the proxy's address into HTTPConfig.Proxies, and " +
 			"the name that clients call it by into HTTPConfig.AllowedHosts"
@@ -109,6 +112,7 @@ func (rule HostRule) refuses(r *http.Request) string {
 	return ""
 }
 
+// isForwarded reports whether a request has a header that proxies and tunnels add.
 func isForwarded(header http.Header) bool {
 	for name := range header {
 		if strings.HasPrefix(name, "X-Forwarded-") || slices.Contains(forwardingHeaders, name) {
@@ -118,19 +122,20 @@ func isForwarded(header http.Header) bool {
 	return false
 }
 
-func trusts(proxies []netip.Prefix, remoteAddr string) bool {
+// isProxy reports whether a remote address belongs to one of the proxies.
+func isProxy(proxies []netip.Prefix, remoteAddr string) bool {
 	peer, err := netip.ParseAddrPort(remoteAddr)
 	return err == nil && slices.ContainsFunc(proxies, func(proxy netip.Prefix) bool {
 		return proxy.Contains(peer.Addr().Unmap())
 	})
 }
 
-// Handler answers what the rule refuses with 403 and an error that says why, and passes on the
-// rest. The log has one line for all that is refused, with nothing of the request.
+// Handler passes allowed requests on to next, and answers others with 403 and an error that says
+// why. It logs only the first rejection, without data of the request.
 func (rule HostRule) Handler(next http.Handler) http.Handler {
 	var once sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		message := rule.refuses(r)
+		message := rule.check(r)
 		if message == "" {
 			next.ServeHTTP(w, r)
 			return
@@ -146,15 +151,15 @@ func (rule HostRule) Handler(next http.Handler) http.Handler {
 		header.Set("Content-Type", "application/json; charset=utf-8")
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Connection", "close") // the body is not read
+		header.Set("Connection", "close") // the body isn't read
 		w.WriteHeader(http.StatusForbidden)
 		fmt.Fprintf(w, `{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n",
 			message)
 	})
 }
 
-// parseHost reads a name, an IPv4 address or an IPv6 address in brackets, and returns it as
-// browsers write it.
+// parseHost parses a name, an IPv4 address or an IPv6 address in brackets, and returns it in the
+// canonical form of browsers. The error says what was expected.
 func parseHost(text string) (string, error) {
 	host := asciiLower(text)
 	if inner, ok := strings.CutPrefix(host, "["); ok {
@@ -163,7 +168,7 @@ func parseHost(text string) (string, error) {
 		if !ok || err != nil || !address.Is6() || address.Zone() != "" {
 			return "", errors.New("an IPv6 address in the brackets, without a zone")
 		}
-		if address.Is4In6() { // netip writes its end with dots
+		if address.Is4In6() { // netip would write the IPv4 part with dots
 			b := address.As16()
 			return fmt.Sprintf("[::ffff:%x:%x]", int(b[12])<<8|int(b[13]),
 				int(b[14])<<8|int(b[15])), nil
@@ -181,7 +186,7 @@ func parseHost(text string) (string, error) {
 	if strings.Trim(name, letters+"0123456789-._") != "" || slices.Contains(labels, "") {
 		return "", errors.New("a host name such as app.example.com, or an address")
 	}
-	// A name whose last label is a number is an IPv4 address for browsers, or an error.
+	// Browsers parse a name whose last label is a number as an IPv4 address.
 	last := labels[len(labels)-1]
 	hex, isHex := strings.CutPrefix(last, "0x")
 	if strings.Trim(last, "0123456789") == "" ||
