@@ -1,7 +1,9 @@
 // Package authz enforces who may call a field. The rules are directives in the schema. This package
-// implements them (this file), and checks that every root field has one (audit.go). To use it in a
-// gqlgen server of your own, add the directives of Schema to the schema, bind their functions in
-// the generated DirectiveRoot with Bind, and call Audit once, before the server listens:
+// implements them (this file), and checks that every root field has one (audit.go).
+//
+// To use it in a gqlgen server of your own, add the directives of Schema to the schema, bind their
+// functions in the generated DirectiveRoot with Bind, and call Audit once, before the server
+// listens:
 //
 //	directives, err := authz.Bind(generated.DirectiveRoot{})
 //	err = authz.Audit(schema.Schema())

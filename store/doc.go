@@ -4,6 +4,7 @@
 //   - Buckets keeps token buckets, which limit how often something may happen (buckets.go).
 //     MemoryBuckets is the implementation for a single process (memory_buckets.go).
 //
-// Package storetest has the tests that every implementation must pass. The package imports nothing
-// from this module, and doesn't know what its users store.
+// Package storetest has the tests that every implementation must pass.
+//
+// The package imports nothing from this module, and doesn't know what its users store.
 package store

@@ -13,37 +13,36 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Bounds of what is read of X-Forwarded-For. Clients can write anything at its beginning.
+// Limits on how much of X-Forwarded-For is read. Clients can write anything at its beginning.
 const (
 	maxHops       = 32 // proxies between a client and us
 	maxEntryBytes = 64 // an IPv6 address with its port has 47
 )
 
-// An AddressConfig lists the proxies that Addresses trusts. The zero value trusts none.
+// An AddressConfig configures Addresses. The zero value trusts no proxy.
 type AddressConfig struct {
-	// Trusted has the addresses of the reverse proxies in front of this server. Each proxy must
+	// Trusted lists the addresses of the reverse proxies in front of this server. Each proxy must
 	// append the address that a request came from to X-Forwarded-For, or replace the header.
-	// ParseProxies reads such a list.
+	// ParseProxies parses such a list.
 	Trusted []netip.Prefix
 	Log     *slog.Logger // slog.Default() if nil
 }
 
-// Addresses returns a middleware that puts the client's address into the context of each request,
-// for identity.Address.
+// Addresses returns a middleware that puts the client's address into the context of each request.
+// identity.Address returns it.
 //
 // The client's address is the one that the connection comes from, unless that is a trusted proxy.
 // Then it is the last entry of X-Forwarded-For that isn't a trusted proxy: a trusted proxy wrote
-// that entry, and those before it may be forged. If all entries are trusted proxies, it
-// is the first. The search ends at an entry that isn't an address, and after 32 entries; the
-// client's address is then the last one that was read.
+// that entry, and those before it may be forged. If all entries are trusted proxies, it is the
+// first. The search stops at an entry that isn't an address, and after 32 entries; the client's
+// address is then the last one read.
 //
-// Entries may have a port. Several headers count as one, in their order. Forwarded (RFC 7239),
-// X-Real-IP and others are never read. IPv4 addresses inside IPv6 become IPv4, and zones are
-// dropped.
+// Entries may have a port. Several headers count as one, in their order. Other headers, such as
+// Forwarded (RFC 7239) and X-Real-IP, are never read. IPv4-mapped IPv6 addresses become IPv4, and
+// zones are dropped.
 //
 // The first request with X-Forwarded-For from a private address that isn't trusted is logged as a
-// warning. Most likely that is a proxy which the configuration lacks, and all its clients count as
-// one address.
+// warning: probably a proxy is missing in Trusted, and all its clients count as one address.
 func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 	trusted := make([]netip.Prefix, 0, len(config.Trusted))
 	for _, prefix := range config.Trusted {
@@ -78,11 +77,10 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 	}
 }
 
-// ParseProxies reads addresses and networks in CIDR notation ("10.0.0.0/8", "192.0.2.1",
+// ParseProxies parses addresses and networks in CIDR notation ("10.0.0.0/8", "192.0.2.1",
 // "2001:db8::/32"). It fails for anything else, and for a network whose address has bits outside
-// the prefix. It also fails for a list that covers the whole internet, in one network or in
-// several: then every client could claim any address. The error joins one error for each invalid
-// text.
+// the prefix. It also fails if the list covers the whole internet, in one network or in several:
+// then every client could claim any address. The error joins one error for each invalid entry.
 func ParseProxies(list []string) ([]netip.Prefix, error) {
 	prefixes := make([]netip.Prefix, 0, len(list))
 	var errs []error
@@ -124,7 +122,7 @@ func covers(list []netip.Prefix, network netip.Prefix) bool {
 			if prefix.Bits() <= network.Bits() {
 				return true
 			}
-			overlaps = true // it contains a part of network
+			overlaps = true // prefix is a part of network
 		}
 	}
 	if !overlaps {
@@ -138,7 +136,7 @@ func covers(list []netip.Prefix, network netip.Prefix) bool {
 		covers(list, netip.PrefixFrom(upper, bits))
 }
 
-// parseProxy reads one address or network.
+// parseProxy parses one address or network.
 func parseProxy(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
@@ -170,8 +168,8 @@ func unmapPrefix(prefix netip.Prefix) netip.Prefix {
 	return prefix
 }
 
-// peerOf returns the address that a connection comes from, or the zero Addr if it has none, as on a
-// Unix socket.
+// peerOf returns the address that the connection comes from, or the zero Addr if it has none, as on
+// a Unix socket.
 func peerOf(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -183,8 +181,8 @@ func peerOf(r *http.Request) netip.Addr {
 // unmap returns the IPv4 address of an IPv4-mapped IPv6 address, and drops zones.
 func unmap(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
 
-// clientAddr walks the entries of the headers from the end to the first address that isn't a
-// trusted proxy, and returns it. Every address on the way was written by a trusted proxy.
+// clientAddr returns the last address in the headers that isn't a trusted proxy, as documented at
+// Addresses. Trusted proxies wrote all entries that it reads.
 func clientAddr(peer netip.Addr, headers []string, trusted []netip.Prefix) netip.Addr {
 	client := peer
 	hops := 0
@@ -213,8 +211,8 @@ func clientAddr(peer netip.Addr, headers []string, trusted []netip.Prefix) netip
 	return client
 }
 
-// parseEntry reads one entry of X-Forwarded-For, and reports whether it is an address. The header
-// has no standard: proxies write an address, some with a port, and some put IPv6 into brackets.
+// parseEntry parses one entry of X-Forwarded-For, and reports whether it is an address. The header
+// has no standard: some proxies add a port, and some put IPv6 addresses in brackets.
 func parseEntry(entry string) (netip.Addr, bool) {
 	entry = strings.Trim(entry, " \t")
 	if len(entry) > maxEntryBytes {
@@ -223,8 +221,8 @@ func parseEntry(entry string) (netip.Addr, bool) {
 	if address, err := netip.ParseAddr(entry); err == nil {
 		return unmap(address), true
 	}
-	if both, err := netip.ParseAddrPort(entry); err == nil {
-		return unmap(both.Addr()), true
+	if addrPort, err := netip.ParseAddrPort(entry); err == nil {
+		return unmap(addrPort.Addr()), true
 	}
 	if inner, ok := strings.CutPrefix(entry, "["); ok {
 		inner, ok = strings.CutSuffix(inner, "]")
@@ -248,7 +246,7 @@ func contains(prefixes []netip.Prefix, address netip.Addr) bool {
 // cgnat is the shared address space of carrier-grade NAT (RFC 6598).
 var cgnat = netip.MustParsePrefix("100.64.0.0/10")
 
-// isPrivate reports whether an address isn't a public one: most likely it is a proxy's in the same
+// isPrivate reports whether an address isn't public. It is probably that of a proxy in the same
 // network.
 func isPrivate(address netip.Addr) bool {
 	return address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() ||

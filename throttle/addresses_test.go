@@ -25,61 +25,61 @@ func TestAddresses(t *testing.T) {
 		{"no proxy", attacker + ":1", nil, attacker},
 		{"no proxy, IPv6", "[2001:db8:9::1]:1", nil, "2001:db8:9::1"},
 		{"IPv4 in IPv6", "[::ffff:" + attacker + "]:1", nil, attacker},
-		{"a zone", "[fe80::1%eth0]:1", nil, "fe80::1"},
-		{"a Unix socket", "@", nil, "none"},
-		{"nothing", "", nil, "none"},
-		{"a Unix socket that says more", "@", forwardedFor(victim), "none"},
+		{"zone", "[fe80::1%eth0]:1", nil, "fe80::1"},
+		{"Unix socket", "@", nil, "none"},
+		{"no peer address", "", nil, "none"},
+		{"Unix socket with header", "@", forwardedFor(victim), "none"},
 
 		{"one proxy", proxy, forwardedFor(victim), victim},
 		{"two proxies", proxy, forwardedFor(victim + ", 192.0.2.1"), victim},
-		{"two proxies, a header each", proxy, forwardedFor(victim, "192.0.2.1"), victim},
-		{"a proxy that connects by IPv6", "[2001:db8:1::5]:1", forwardedFor(victim), victim},
-		{"a proxy in IPv4 in IPv6", "[::ffff:10.1.2.3]:1", forwardedFor(victim), victim},
-		{"a proxy that was named in IPv6", "172.16.0.5:1", forwardedFor(victim), victim},
-		{"a proxy that adds the port", proxy, forwardedFor(victim + ":51234"), victim},
+		{"two proxies, two headers", proxy, forwardedFor(victim, "192.0.2.1"), victim},
+		{"IPv6 proxy", "[2001:db8:1::5]:1", forwardedFor(victim), victim},
+		{"proxy with IPv4 in IPv6", "[::ffff:10.1.2.3]:1", forwardedFor(victim), victim},
+		{"proxy configured as IPv4 in IPv6", "172.16.0.5:1", forwardedFor(victim), victim},
+		{"port", proxy, forwardedFor(victim + ":51234"), victim},
 		{"IPv6", proxy, forwardedFor("2001:db8:9::1"), "2001:db8:9::1"},
 		{"IPv6 in brackets", proxy, forwardedFor("[2001:db8:9::1]"), "2001:db8:9::1"},
 		{"IPv6 with a port", proxy, forwardedFor("[2001:db8:9::1]:51234"), "2001:db8:9::1"},
-		{"IPv4 in IPv6 behind a proxy", proxy, forwardedFor("::ffff:" + victim), victim},
-		{"a proxy's entry in IPv4 in IPv6", proxy, forwardedFor(victim + ",::ffff:10.0.0.7"), victim},
+		{"client with IPv4 in IPv6", proxy, forwardedFor("::ffff:" + victim), victim},
+		{"proxy's entry with IPv4 in IPv6", proxy, forwardedFor(victim + ",::ffff:10.0.0.7"), victim},
 		{"blanks", proxy, forwardedFor("  " + victim + "\t,  192.0.2.1 "), victim},
 		{"no blanks", proxy, forwardedFor(victim + ",192.0.2.1"), victim},
-		{"a client inside", proxy, forwardedFor("10.9.9.9"), "10.9.9.9"},
-		{"proxies alone", proxy, forwardedFor("10.9.9.9, 192.0.2.1, 10.0.0.1"), "10.9.9.9"},
-		{"a proxy that adds nothing", proxy, nil, "10.1.2.3"},
+		{"client in a trusted network", proxy, forwardedFor("10.9.9.9"), "10.9.9.9"},
+		{"only proxies", proxy, forwardedFor("10.9.9.9, 192.0.2.1, 10.0.0.1"), "10.9.9.9"},
+		{"proxy without header", proxy, nil, "10.1.2.3"},
 
 		{"spoofed, no proxy", attacker + ":1", forwardedFor(victim), attacker},
-		{"spoofed, no proxy, as if by one", attacker + ":1", forwardedFor(victim + ", 10.1.2.3"), attacker},
+		{"spoofed with a proxy, no proxy", attacker + ":1", forwardedFor(victim + ", 10.1.2.3"), attacker},
 		{"spoofed before the proxy", proxy, forwardedFor(victim + ", " + attacker), attacker},
 		{"spoofed proxies before the proxy", proxy, forwardedFor(victim + ", 10.0.0.1, 192.0.2.1, " + attacker), attacker},
-		{"spoofed in a header before", proxy, forwardedFor(victim, attacker), attacker},
+		{"spoofed in another header", proxy, forwardedFor(victim, attacker), attacker},
 		{"spoofed in many headers", proxy, forwardedFor(victim, victim+", 10.0.0.1", attacker+", 10.0.0.1"), attacker},
-		{"a name", proxy, forwardedFor(victim + ", localhost"), "10.1.2.3"},
+		{"name", proxy, forwardedFor(victim + ", localhost"), "10.1.2.3"},
 		{"unknown", proxy, forwardedFor(victim + ", unknown"), "10.1.2.3"},
-		{"an obfuscated name", proxy, forwardedFor(victim + ", _hidden"), "10.1.2.3"},
-		{"behind a proxy that is known", proxy, forwardedFor(victim + ", unknown, 192.0.2.1"), "192.0.2.1"},
-		{"an empty header", proxy, forwardedFor(""), "10.1.2.3"},
-		{"an empty header at the end", proxy, forwardedFor(victim, ""), "10.1.2.3"},
-		{"a comma at the end", proxy, forwardedFor(victim + ","), "10.1.2.3"},
+		{"obfuscated name", proxy, forwardedFor(victim + ", _hidden"), "10.1.2.3"},
+		{"unknown before a proxy", proxy, forwardedFor(victim + ", unknown, 192.0.2.1"), "192.0.2.1"},
+		{"empty header", proxy, forwardedFor(""), "10.1.2.3"},
+		{"empty header at the end", proxy, forwardedFor(victim, ""), "10.1.2.3"},
+		{"comma at the end", proxy, forwardedFor(victim + ","), "10.1.2.3"},
 		{"commas", proxy, forwardedFor(strings.Repeat(",", 5000)), "10.1.2.3"},
-		{"a space for a comma", proxy, forwardedFor(victim + " " + attacker), "10.1.2.3"},
-		{"a semicolon for a comma", proxy, forwardedFor(victim + ";" + attacker), "10.1.2.3"},
+		{"space instead of comma", proxy, forwardedFor(victim + " " + attacker), "10.1.2.3"},
+		{"semicolon instead of comma", proxy, forwardedFor(victim + ";" + attacker), "10.1.2.3"},
 		{"quotes", proxy, forwardedFor(`"` + victim + `"`), "10.1.2.3"},
-		{"zeros before", proxy, forwardedFor("198.051.100.009"), "10.1.2.3"},
-		{"a number", proxy, forwardedFor("3325256713"), "10.1.2.3"},
+		{"leading zeros", proxy, forwardedFor("198.051.100.009"), "10.1.2.3"},
+		{"number", proxy, forwardedFor("3325256713"), "10.1.2.3"},
 		{"hexadecimal", proxy, forwardedFor("0xc6336409"), "10.1.2.3"},
 		{"too few parts", proxy, forwardedFor("198.51.100"), "10.1.2.3"},
-		{"a network", proxy, forwardedFor(victim + "/32"), "10.1.2.3"},
+		{"network", proxy, forwardedFor(victim + "/32"), "10.1.2.3"},
 		{"IPv4 in brackets", proxy, forwardedFor("[" + victim + "]"), "10.1.2.3"},
-		{"an open bracket", proxy, forwardedFor("[2001:db8:9::1"), "10.1.2.3"},
-		{"a port that is none", proxy, forwardedFor(victim + ":99999"), "10.1.2.3"},
-		{"digits of another script", proxy, forwardedFor("١٩٨.51.100.9"), "10.1.2.3"},
-		{"a line feed", proxy, forwardedFor(victim + "\n"), "10.1.2.3"},
-		{"a zone that is long", proxy, forwardedFor("fe80::1%" + strings.Repeat("x", 100)), "10.1.2.3"},
-		{"a zone in a trusted network", proxy, forwardedFor(victim + ", 2001:db8:1::9%x"), victim},
-		{"a chain up to the bound", proxy, forwardedFor(victim + strings.Repeat(", 10.0.0.1", maxHops-1)), victim},
-		{"a chain past the bound", proxy, forwardedFor(victim + strings.Repeat(", 10.0.0.1", maxHops)), "10.0.0.1"},
-		{"headers past the bound", proxy, forwardedFor(append([]string{victim}, slices.Repeat([]string{"10.0.0.1"}, 5000)...)...), "10.0.0.1"},
+		{"unclosed bracket", proxy, forwardedFor("[2001:db8:9::1"), "10.1.2.3"},
+		{"invalid port", proxy, forwardedFor(victim + ":99999"), "10.1.2.3"},
+		{"Arabic digits", proxy, forwardedFor("١٩٨.51.100.9"), "10.1.2.3"},
+		{"line feed", proxy, forwardedFor(victim + "\n"), "10.1.2.3"},
+		{"long zone", proxy, forwardedFor("fe80::1%" + strings.Repeat("x", 100)), "10.1.2.3"},
+		{"zone in a trusted network", proxy, forwardedFor(victim + ", 2001:db8:1::9%x"), victim},
+		{"longest chain", proxy, forwardedFor(victim + strings.Repeat(", 10.0.0.1", maxHops-1)), victim},
+		{"chain too long", proxy, forwardedFor(victim + strings.Repeat(", 10.0.0.1", maxHops)), "10.0.0.1"},
+		{"too many headers", proxy, forwardedFor(append([]string{victim}, slices.Repeat([]string{"10.0.0.1"}, 5000)...)...), "10.0.0.1"},
 
 		{"other headers", proxy, http.Header{
 			"Forwarded": {"for=" + victim}, "X-Real-Ip": {victim}, "True-Client-Ip": {victim}, "Cf-Connecting-Ip": {victim},
@@ -94,7 +94,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// The zero AddressConfig trusts nobody, not even this machine.
+// The zero AddressConfig trusts no address, not even this machine's.
 func TestAddresses_zeroConfig(t *testing.T) {
 	for _, peer := range []string{attacker, "127.0.0.1", "10.0.0.1", "[::1]", "[fe80::1]"} {
 		want := strings.Trim(peer, "[]")
@@ -106,7 +106,8 @@ func TestAddresses_zeroConfig(t *testing.T) {
 	}
 }
 
-// A list needn't come from ParseProxies: IPv4-mapped IPv6 networks mean their IPv4 networks.
+// IPv4-mapped IPv6 networks mean their IPv4 networks, even if Trusted doesn't come from
+// ParseProxies.
 func TestAddresses_mappedProxies(t *testing.T) {
 	config := AddressConfig{Trusted: []netip.Prefix{netip.MustParsePrefix("::ffff:172.16.0.0/108")}}
 	for _, peer := range []string{"172.16.0.5:1", "[::ffff:172.16.0.5]:1"} {
@@ -116,44 +117,45 @@ func TestAddresses_mappedProxies(t *testing.T) {
 	}
 }
 
-func TestAddresses_forgottenProxy(t *testing.T) {
+// A proxy that is missing in Trusted is logged once.
+func TestAddresses_missingProxy(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, nil))
 	middleware := Addresses(AddressConfig{Trusted: must(ParseProxies([]string{"10.0.0.1"})),
 		Log: log})
-	ask := func(peer string, header http.Header) {
+	send := func(peer string, header http.Header) {
 		r := httptest.NewRequest(http.MethodPost, "/graphql", nil)
 		r.RemoteAddr, r.Header = peer, header
 		for range 3 {
-			// Two handlers of one middleware are one server.
+			// Several handlers of one middleware log one line together.
 			middleware(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
 		}
 	}
-	ask("10.0.0.1:1", forwardedFor(victim))      // a proxy that is known
-	ask("10.0.0.2:1", http.Header{})             // a neighbour that claims nothing
-	ask(attacker+":1", forwardedFor(victim))     // an attacker mustn't write lines
-	ask("@", forwardedFor(victim))               // nobody
-	ask("[2001:db8::5]:1", forwardedFor(victim)) // nor from elsewhere
+	send("10.0.0.1:1", forwardedFor(victim))      // a trusted proxy
+	send("10.0.0.2:1", http.Header{})             // no header
+	send(attacker+":1", forwardedFor(victim))     // public: an attacker can't write to the log
+	send("@", forwardedFor(victim))               // a Unix socket
+	send("[2001:db8::5]:1", forwardedFor(victim)) // public
 	if text.Len() != 0 {
-		t.Errorf("logged %s", text.String())
+		t.Errorf("logged %s, want nothing", text.String())
 	}
 	for _, peer := range []string{"10.0.0.2:1", "127.0.0.1:1", "[::1]:1", "[fd00::1]:1",
 		"[fe80::1%eth0]:1", "100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
-		ask(peer, forwardedFor(victim))
+		send(peer, forwardedFor(victim))
 	}
 	if got := text.String(); strings.Count(got, "\n") != 1 ||
 		!strings.Contains(got, "AddressConfig.Trusted") || !strings.Contains(got, "10.0.0.2") ||
 		strings.Contains(got, victim) {
 		t.Errorf(
-			"logged %q, want one line with the field and the first proxy's address, and nothing "+
-				"that it sent", got)
+			"logged %q, want one line with the field and the first proxy's address, and without "+
+				"the header", got)
 	}
 	for _, peer := range []string{"127.0.0.1:1", "[::1]:1", "[fd00::1]:1", "[fe80::1%eth0]:1",
 		"100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
 		text.Reset()
 		addressSeen(AddressConfig{Log: log}, peer, forwardedFor(victim))
 		if text.Len() == 0 {
-			t.Errorf("%s isn't private", peer)
+			t.Errorf("nothing was logged for %s, want a warning", peer)
 		}
 	}
 }
@@ -172,7 +174,7 @@ func TestParseProxies(t *testing.T) {
 	if got, err := ParseProxies(nil); len(got) != 0 || err != nil {
 		t.Errorf("got %v, %v, want none", got, err)
 	}
-	for text, words := range map[string]string{
+	for text, want := range map[string]string{
 		"":               "such as 10.0.0.0/8",
 		"proxy.internal": "such as 10.0.0.0/8",
 		"10.0.0.0/33":    "such as 10.0.0.0/8",
@@ -190,17 +192,17 @@ func TestParseProxies(t *testing.T) {
 		"::ffff:10.0.0.5/104": "expected 10.0.0.0/8",
 	} {
 		_, err := ParseProxies([]string{"192.0.2.1", text})
-		if words == "" && err == nil {
+		if want == "" && err == nil {
 			continue
 		}
-		if err == nil || !strings.Contains(err.Error(), words) {
-			t.Errorf("%q: %v, want %q", text, err, words)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseProxies(%q) = %v, want %q in the error", text, err, want)
 		}
 	}
 }
 
-// A list that covers the whole internet is refused, in however many networks. A list that covers a
-// part is allowed.
+// A list that covers the whole internet is rejected, whether in one network or in several. A list
+// that covers a part of it is allowed.
 func TestParseProxies_wholeInternet(t *testing.T) {
 	var eighths, allButOne []string
 	for i := range 224 {
@@ -211,12 +213,12 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		list    []string
-		refused bool
+		invalid bool
 	}{
 		{[]string{"0.0.0.0/1", "128.0.0.0/1"}, true},
 		{[]string{"128.0.0.0/1", "10.0.0.1", "0.0.0.0/1"}, true},
 		{[]string{"0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"}, true},
-		{[]string{"0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3"}, true}, // what is left is no unicast
+		{[]string{"0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3"}, true}, // the rest isn't unicast
 		{[]string{"::ffff:0.0.0.0/97", "::ffff:128.0.0.0/97"}, true},
 		{[]string{"0.0.0.0/1", "::ffff:128.0.0.0/97"}, true},
 		{eighths, true},
@@ -233,15 +235,15 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 		{[]string{"10.0.0.0/8", "fd00::/8"}, false},
 	} {
 		_, err := ParseProxies(tt.list)
-		if (err != nil) != tt.refused ||
+		if (err != nil) != tt.invalid ||
 			err != nil && !strings.Contains(err.Error(), "trusts everyone") {
-			t.Errorf("%.100q: %v, want it refused: %t", tt.list, err, tt.refused)
+			t.Errorf("ParseProxies(%.100q) = %v, want an error: %t", tt.list, err, tt.invalid)
 		}
 	}
 }
 
-// Whatever a client sends, the address is its own, or was written by a trusted proxy. What stands
-// before the last entry that isn't a trusted proxy has no effect.
+// For any header, the address is the client's own, or a trusted proxy wrote it. Entries before the
+// last one that isn't a trusted proxy have no effect.
 func FuzzAddresses(f *testing.F) {
 	for _, seed := range []string{"", victim, victim + ", 10.0.0.1", ",,,", "[::1]:80", "unknown",
 		"::ffff:10.0.0.1", "fe80::1%", "[", "]", "10.0.0.1,\x00"} {
@@ -251,21 +253,21 @@ func FuzzAddresses(f *testing.F) {
 	config := AddressConfig{Trusted: trusted, Log: slog.New(slog.DiscardHandler)}
 	f.Fuzz(func(t *testing.T, first, second string) {
 		if got := addressSeen(config, attacker+":1", forwardedFor(first, second)); got != attacker {
-			t.Errorf("nobody's proxy: %s", got)
+			t.Errorf("without a proxy: got %s, want %s", got, attacker)
 		}
-		// A proxy appends what it sees, in a header of its own or in the last one.
+		// A proxy appends the client's address, in a header of its own or in the last one.
 		for _, header := range []http.Header{forwardedFor(first, second, attacker),
 			forwardedFor(first, second+", "+attacker),
 			forwardedFor(first, second, attacker+",10.0.0.9")} {
 			if got := addressSeen(config, "10.0.0.1:1", header); got != attacker {
-				t.Errorf("%q: got %s, want what the proxy appended", header, got)
+				t.Errorf("%q: got %s, want %s, which the proxy appended", header, got, attacker)
 			}
 		}
-		// Without that, it is an address that stands there, or the peer's.
+		// If the proxy appends nothing, the result is an address from the header, or the peer's.
 		got := addressSeen(config, "10.0.0.1:1", forwardedFor(first, second))
 		address, err := netip.ParseAddr(got)
 		if err != nil || address.Zone() != "" || address.Is4In6() {
-			t.Errorf("%q, %q: %s is no plain address", first, second, got)
+			t.Errorf("%q, %q: got %s, want an address without zone and unmapped", first, second, got)
 		}
 	})
 }

@@ -14,7 +14,7 @@ func BenchmarkLimiter_Login(b *testing.B) {
 	address, n := netip.MustParseAddr(home), 0
 	ctx := from(b, home)
 	for b.Loop() {
-		if n++; n%1000 == 0 { // the address has used up its attempts
+		if n++; n%1000 == 0 { // the address is out of attempts
 			address = address.Next()
 			ctx = identity.WithAddress(b.Context(), address)
 		}

@@ -54,7 +54,7 @@ func logout(ctx context.Context, l *Limiter, token string) (func(error), error) 
 	return l.Logout(ctx, identity.NewSecret(token))
 }
 
-// try makes attempts with one outcome, at most max, until one is refused. It returns how many were
+// try makes up to max attempts with this outcome until one is refused. It returns how many were
 // allowed, and the RetryAfter of the refused one.
 func try(
 	t *testing.T, l *Limiter, ctx context.Context, reserve attempt, subject string, outcome error,
@@ -74,8 +74,8 @@ func try(
 	return allowed, 0
 }
 
-// guess tries wrong passwords under a name, at most max, until one is refused. It returns what try
-// does.
+// guess makes up to max sign-ins with wrong passwords until one is refused. It returns the results
+// of try.
 func guess(
 	t *testing.T, l *Limiter, address, name string, max int,
 ) (allowed int, wait time.Duration) {
@@ -83,26 +83,26 @@ func guess(
 	return try(t, l, from(t, address), login, name, identity.ErrBadCredentials, max)
 }
 
-// wants compares what try returned.
-func wants(
+// wantTry compares the results of try with the expected ones.
+func wantTry(
 	t *testing.T, name string, allowed int, wait time.Duration,
 	wantAllowed int, wantWait time.Duration,
 ) {
 	t.Helper()
 	if allowed != wantAllowed || wait != wantWait {
-		t.Errorf("%s: %d attempts and then a wait of %v; want %d and %v",
+		t.Errorf("%s: %d attempts allowed, then a wait of %v; want %d and %v",
 			name, allowed, wait, wantAllowed, wantWait)
 	}
 }
 
-// withLimiter runs a test of a Limiter with the defaults, under a fake clock.
+// withLimiter runs a test of a Limiter with default limits and a fake clock.
 func withLimiter(t *testing.T, f func(t *testing.T, l *Limiter)) {
 	synctest.Test(t, func(t *testing.T) { f(t, must(New(Config{}))) })
 }
 
 var errRefused = errors.New("connection refused")
 
-// A sharedStore is a store across a network. It counts calls, and fails or hangs when told to.
+// A sharedStore is a store across a network. It counts calls, and can fail or hang.
 type sharedStore struct {
 	store.MemoryBuckets
 	fails atomic.Bool
@@ -110,7 +110,7 @@ type sharedStore struct {
 	calls atomic.Int32
 }
 
-// call waits for the network.
+// call counts a call, and fails or hangs if it should.
 func (s *sharedStore) call(ctx context.Context) error {
 	s.calls.Add(1)
 	if err := ctx.Err(); err != nil {
@@ -142,7 +142,7 @@ func (s *sharedStore) Refund(ctx context.Context, buckets []store.Bucket) error 
 	return s.MemoryBuckets.Refund(ctx, buckets)
 }
 
-// withSharedStore runs a test of two processes that share a store, under a fake clock. Both log to
+// withSharedStore runs a test of two processes that share a store, with a fake clock. Both log to
 // log.
 func withSharedStore(
 	t *testing.T,
@@ -157,7 +157,7 @@ func withSharedStore(
 	})
 }
 
-// victim is the address that an attacker claims; attacker is the attacker's own.
+// victim is an address that an attacker claims to have; attacker is the attacker's own.
 const (
 	victim   = "198.51.100.9"
 	attacker = "203.0.113.66"
@@ -180,5 +180,5 @@ func addressSeen(config AddressConfig, peer string, header http.Header) string {
 	return seen
 }
 
-// forwardedFor returns a header with X-Forwarded-For, once for each value.
+// forwardedFor returns a header with one X-Forwarded-For for each value.
 func forwardedFor(values ...string) http.Header { return http.Header{"X-Forwarded-For": values} }

@@ -13,55 +13,55 @@ import (
 	"github.com/cloakql/cloakql/store"
 )
 
-// globalFactor is how many networks must use up their own limits of an account before the account
-// is refused everywhere.
+// globalFactor is how many networks must use up their limits for an account before the account is
+// refused in all networks.
 const globalFactor = 5
 
 const (
 	storeTimeout = 250 * time.Millisecond // for one call to a shared store
-	storePause   = time.Second            // without calls, after one that failed
-	storeWarning = time.Minute            // between two lines in the log about it
+	storePause   = time.Second            // without calls, after a failed call
+	storeWarning = time.Minute            // between log lines about failed calls
 )
 
-// A Config sets the limits. A zero Rate means that of Defaults.
+// A Config sets the limits. A zero Rate means the one from Defaults.
 type Config struct {
-	// Account limits failing sign-ins under one name from one network, an IPv4 /24 or an IPv6 /48.
-	// All networks together get five times the burst, five times as fast.
+	// Account limits failed sign-ins under one name from one network, an IPv4 /24 or an IPv6 /48.
+	// For all networks together, the burst and the rate are five times as high.
 	Account Rate
 
-	// AccountSlow limits the same attempts over a longer time, such as a day. Where the password is
-	// known, each of them is a guess at a one-time code.
+	// AccountSlow limits the same attempts over a longer time, such as a day. An attacker who knows
+	// the password can use each of them to guess a one-time code.
 	AccountSlow Rate
 
-	// Address limits failing sign-ins from one address, an IPv4 or an IPv6 /64, under any names. A
-	// network, an IPv4 /24 or an IPv6 /48, gets five times the burst, five times as fast. Sign-ins
-	// in flight count until they are settled, so Burst should be at least the number that may be in
-	// flight at once.
+	// Address limits failed sign-ins from one address, an IPv4 address or an IPv6 /64, under any
+	// names. For a network, an IPv4 /24 or an IPv6 /48, the burst and the rate are five times as
+	// high. Sign-ins in flight count until they are settled, so Burst should be at least the number
+	// that may be in flight at once.
 	Address Rate
 
-	// Token limits refusals of one refresh token from one address; Refresh and Logout have one
-	// limit each. Attempts in flight count until they are settled.
+	// Token limits failed attempts with one refresh token from one address; Refresh and Logout have
+	// one limit each. Attempts in flight count until they are settled.
 	Token Rate
 
-	// TokenAddress limits tokens from one address that the realm never issued; Refresh and Logout
-	// have one limit each. An expired token doesn't count: a whole office has some on a Monday
-	// morning.
+	// TokenAddress limits attempts from one address with tokens that the realm never issued;
+	// Refresh and Logout have one limit each. Expired tokens don't count: on a Monday morning, a
+	// whole office has expired tokens.
 	TokenAddress Rate
 
-	// Attempts limits all attempts from one address, whatever their outcome; Login, Refresh and
-	// Logout have one limit each. An office, or a server in front of this one, is one address, so
-	// the limit is generous.
+	// Attempts limits all attempts from one address, with any outcome; Login, Refresh and Logout
+	// have one limit each. A whole office, or a server in front of this one, may have one address,
+	// so the limit is generous.
 	Attempts Rate
 
-	// Store keeps the counts. If nil, they are kept in the memory of this process. While a Store
-	// fails, this process counts in its own memory, starting from nothing. So an outage neither
-	// refuses attempts nor lifts the limits.
+	// Store stores the counts. If nil, they are in the memory of this process. While Store fails,
+	// this process counts in its own memory, starting from zero. So during an outage, attempts are
+	// still allowed and still limited.
 	Store store.Buckets
 
 	Log *slog.Logger // slog.Default() if nil; at most one line a minute while Store fails
 }
 
-// Defaults returns a Config with the limits that are used where none are set.
+// Defaults returns a Config with the default limits.
 func Defaults() Config {
 	return Config{
 		Account:      Rate{10, time.Minute},
@@ -75,29 +75,30 @@ func Defaults() Config {
 
 // A Limiter limits attempts. Make one with New. It is safe for concurrent use.
 //
-// Login, Refresh and Logout reserve an attempt before the realm is asked. They take one token out
-// of every bucket that the attempt concerns. If one of these is empty, they take none and fail with
-// an *identity.RateLimitError; if ctx is done, with its error. The address comes from
-// identity.Address; all requests without an address count as one.
+// Login, Refresh and Logout reserve an attempt before the realm is called. They take one token from
+// every bucket that the attempt counts against. If one of these is empty, they take none and return
+// an *identity.RateLimitError. If ctx is done, they return its error. The address comes from
+// identity.Address; all requests without an address share the same limits.
 //
-// Call settle once with the outcome, the realm's error or nil; later calls do nothing. It refunds:
+// Call settle once with the outcome, which is the realm's error or nil; later calls do nothing. It
+// refunds:
 //
-//   - everything after a success, and after a refusal that shows the password was right: nothing
-//     was guessed
-//   - everything if the realm didn't judge: it is down, or refuses this server
-//   - the account's or the token's part if the realm was busy or timed out. The address's part
-//     stays, because the attempt kept a place that others could have used
-//   - nothing if the realm said no, if the caller left or the deadline passed before the realm
-//     answered, and for unknown errors
+//   - everything after a success, and after a failure that shows that the password was right:
+//     nothing was guessed
+//   - everything if the realm didn't decide: it is down, or it rejects this server
+//   - only the account's or the token's part if the realm was busy or timed out. The address's
+//     part stays counted, because the attempt took capacity that others could have used
+//   - nothing if the realm refused, if the request was canceled or its deadline passed before the
+//     realm responded, and for unknown errors
 //
 // Config.Attempts is never refunded. An attempt that is never settled stays counted.
 type Limiter struct {
 	config Config
-	shared store.Buckets // nil if local is all there is
+	shared store.Buckets // nil if there is only local
 	local  *store.MemoryBuckets
 
 	mu          sync.Mutex // guards the fields below
-	pausedUntil time.Time  // no calls to the shared store before
+	pausedUntil time.Time  // no calls to the shared store before this time
 	lastWarning time.Time
 }
 
@@ -146,8 +147,8 @@ func (l *Limiter) Login(
 	account, address := credentials.AccountKey(), addressOf(identity.Address(ctx))
 	network, all := identity.NetworkOf(identity.Address(ctx)), netip.Prefix{}
 	c := l.config
-	// The order decides whose RetryAfter the client sees if several buckets are empty. The
-	// address's come first, since they say nothing about the account.
+	// If several buckets are empty, the client sees the RetryAfter of the first. The address's
+	// buckets come first, since they reveal nothing about the account.
 	return l.reserve(ctx, []charge{
 		{keyOf("login attempts", address, ""), c.Attempts, always},
 		{keyOf("login network", network, ""), c.Address.times(globalFactor), guessOrSlow},
@@ -173,8 +174,8 @@ func (l *Limiter) Logout(
 	return l.token(ctx, "logout", refreshToken)
 }
 
-// token reserves an attempt with a refresh token. It counts by the whole token: its claims are
-// unverified.
+// token reserves an attempt with a refresh token. It counts by the whole token, since its claims
+// are unverified.
 func (l *Limiter) token(
 	ctx context.Context, field string, refreshToken identity.Secret,
 ) (settle func(error), err error) {
@@ -186,7 +187,7 @@ func (l *Limiter) token(
 	})
 }
 
-// A charge is one token out of one bucket.
+// A charge takes one token from one bucket.
 type charge struct {
 	key    store.Key
 	rate   Rate
@@ -198,10 +199,11 @@ func (c charge) bucket() store.Bucket {
 	return store.Bucket{Key: c.key, Burst: c.rate.Burst, Every: c.rate.Every}
 }
 
+// always is the counts of a charge that is never refunded.
 func always(error) bool { return true }
 
 // isGuess reports whether an attempt with this outcome counts as a guess: the realm refused it, or
-// its answer is unknown.
+// the result is unknown.
 func isGuess(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, identity.ErrAccountDisabled),
@@ -211,32 +213,33 @@ func isGuess(err error) bool {
 		errors.Is(err, identity.ErrProviderMisconfigured),
 		errors.Is(err, identity.ErrLoginNotAllowed), errors.Is(err, identity.ErrBusy),
 		errors.Is(err, identity.ErrRateLimited), errors.Is(err, identity.ErrBadInput):
-		return false // the realm judged nothing
+		return false // the realm didn't check the password
 	}
-	// context.Canceled and context.DeadlineExceeded too: the realm may have counted a failure.
-	// A client chooses when to leave, and by putting many fields into one request it chooses which
-	// of them the deadline cuts off.
+	// context.Canceled and context.DeadlineExceeded count too, because the realm may have counted a
+	// failure. Clients decide when to disconnect, and by putting many fields into one request they
+	// decide which of them the deadline cuts off.
 	return true
 }
 
-// isSlow reports whether an attempt with this outcome kept a place that others could have used, or
-// came when there was none.
+// isSlow reports whether an attempt with this outcome took capacity that others could have used, or
+// found none.
 func isSlow(err error) bool {
 	return identity.TimedOut(err) || errors.Is(err, identity.ErrBusy)
 }
 
+// guessOrSlow reports whether an attempt counts for an address that signs in.
 func guessOrSlow(err error) bool { return isGuess(err) || isSlow(err) }
 
-// forgedOrSlow reports whether the realm never issued the token, or isSlow. Keycloak checks the
-// signature first, so the errors below are about tokens that it signed.
+// forgedOrSlow reports whether the realm never issued the token, or the attempt was slow. Keycloak
+// checks the signature first, so it returns the errors below only for tokens that it signed.
 func forgedOrSlow(err error) bool {
 	issued := errors.Is(err, identity.ErrRefreshExpired) ||
 		errors.Is(err, identity.ErrSessionEnded) || errors.Is(err, identity.ErrRefreshReused)
 	return isSlow(err) || isGuess(err) && !issued
 }
 
-// reserve makes all charges, or none, in one call to the store. settle makes one more call, if
-// there is something to refund.
+// reserve makes all charges, or none, in one call to the store. settle makes another call if there
+// is something to refund.
 func (l *Limiter) reserve(ctx context.Context, charges []charge) (settle func(error), err error) {
 	if l.local == nil {
 		return nil, errZeroLimiter
@@ -268,8 +271,8 @@ func (l *Limiter) reserve(ctx context.Context, charges []charge) (settle func(er
 	}, nil
 }
 
-// decide asks the shared store, or the memory of this process if there is none that answers. It
-// returns which of the two it was.
+// decide reserves in the shared store, or in this process's memory if there is no shared store or
+// it fails. It also returns the store that it used.
 func (l *Limiter) decide(
 	ctx context.Context, buckets []store.Bucket,
 ) (decision store.Decision, from store.Buckets, err error) {
@@ -280,7 +283,7 @@ func (l *Limiter) decide(
 		switch {
 		case err == nil:
 			return decision, l.shared, nil
-		case ctx.Err() != nil: // the caller left; the store did nothing wrong
+		case ctx.Err() != nil: // the request ended; that isn't a failure of the store
 			return store.Decision{}, nil, ctx.Err()
 		}
 		l.sharedFailed(ctx, err)
@@ -289,7 +292,7 @@ func (l *Limiter) decide(
 	return decision, l.local, err
 }
 
-// refund puts tokens back where they were taken, even if the caller has left.
+// refund returns tokens to the store they were taken from, even if ctx is done.
 func (l *Limiter) refund(ctx context.Context, from store.Buckets, buckets []store.Bucket) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -298,15 +301,16 @@ func (l *Limiter) refund(ctx context.Context, from store.Buckets, buckets []stor
 	}
 }
 
-// sharedUsable reports whether the shared store may be asked. After a failure it isn't asked for a
-// while, so that a store that hangs doesn't hold up every request.
+// sharedUsable reports whether the shared store may be called. After a failure it isn't called for
+// storePause, so that a store that hangs doesn't delay every request.
 func (l *Limiter) sharedUsable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !time.Now().Before(l.pausedUntil)
 }
 
-// sharedFailed starts the pause, and logs the failure unless it did so a moment ago.
+// sharedFailed starts a pause of the shared store, and logs the failure at most once per
+// storeWarning.
 func (l *Limiter) sharedFailed(ctx context.Context, err error) {
 	l.mu.Lock()
 	now := time.Now()
@@ -322,8 +326,8 @@ func (l *Limiter) sharedFailed(ctx context.Context, err error) {
 	}
 }
 
-// keyOf returns a digest of what is counted. The parts can't be mistaken for one another: a kind is
-// followed by a zero byte, a prefix by its length, and only the last part varies in length.
+// keyOf returns a digest of its arguments. Its input is unambiguous: the kind ends with a zero
+// byte, the prefix has a fixed length, and the text is last.
 func keyOf(kind string, prefix netip.Prefix, text string) store.Key {
 	var buffer [256]byte
 	address := prefix.Addr().As16()
@@ -333,9 +337,9 @@ func keyOf(kind string, prefix netip.Prefix, text string) store.Key {
 	return store.Key(sum[:len(store.Key{})])
 }
 
-// addressOf returns what counts as one address: an IPv4 address, or an IPv6 /64, which is the
-// smallest network that is assigned, and whose owner may use any address in it. It returns the zero
-// Prefix for the zero Addr.
+// addressOf returns the prefix that counts as one address: an IPv4 address, or an IPv6 /64, which
+// is the smallest network that is assigned: its owner may use any address in it. It returns the
+// zero Prefix for the zero Addr.
 func addressOf(address netip.Addr) netip.Prefix {
 	address, bits := address.Unmap(), 64
 	if address.Is4() {

@@ -11,21 +11,22 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A shared store is a round trip away: an attempt is one call, and its outcome at most one more.
-func TestLimiter_callsOfTheStore(t *testing.T) {
+// Each call to a shared store is a round trip. An attempt needs one call, and settling it at most
+// one more.
+func TestLimiter_storeCalls(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reserve attempt
 		outcome error
 		settles int32
 	}{
-		"login that succeeds":     {login, nil, 1},
-		"login that fails":        {login, identity.ErrBadCredentials, 0},
+		"login":                   {login, nil, 1},
+		"login, wrong password":   {login, identity.ErrBadCredentials, 0},
 		"login, Keycloak is down": {login, identity.ErrProviderUnavailable, 1},
 		"login, Keycloak is busy": {login, identity.ErrBusy, 1},
-		"refresh that succeeds":   {refresh, nil, 1},
+		"refresh":                 {refresh, nil, 1},
 		"refresh, expired":        {refresh, identity.ErrRefreshExpired, 1},
 		"refresh, forged":         {refresh, identity.ErrRefreshInvalid, 0},
-		"logout that succeeds":    {logout, nil, 1},
+		"logout":                  {logout, nil, 1},
 	} {
 		withSharedStore(t,
 			func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
@@ -56,7 +57,7 @@ func TestLimiter_sharedStore(t *testing.T) {
 		func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
 			guess(t, one, home, "alice", 6)
 			allowed, wait := guess(t, two, home, "alice", 100)
-			wants(t, "the second process", allowed, wait, 4, time.Minute)
+			wantTry(t, "the second process", allowed, wait, 4, time.Minute)
 			try(t, two, from(t, home), login, "bob", nil, 100)
 			if one.local.Len()+two.local.Len() != 0 || shared.Len() != 7 || log.Len() != 0 {
 				t.Errorf("%d and %d keys in the processes, %d in the store, logged %q",
@@ -65,25 +66,25 @@ func TestLimiter_sharedStore(t *testing.T) {
 		})
 }
 
-// While the store is down, nobody is refused for it, and nobody may guess without limit.
+// While the store is down, attempts are still allowed and still limited.
 func TestLimiter_sharedStore_fails(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, log *bytes.Buffer) {
 		guess(t, one, home, "alice", 10)
 		shared.fails.Store(true)
 		before := shared.calls.Load()
 		allowed, wait := guess(t, one, home, "alice", 100)
-		wants(t, "while it is down", allowed, wait, 10, time.Minute)
+		wantTry(t, "during the outage", allowed, wait, 10, time.Minute)
 		if n := shared.calls.Load() - before; n != 1 {
 			t.Errorf("the store was called %d times within a second, want once", n)
 		}
 		shared.fails.Store(false)
 		time.Sleep(storePause)
 		allowed, wait = guess(t, one, home, "alice", 100)
-		wants(t, "when it is back", allowed, wait, 0, time.Minute-storePause)
+		wantTry(t, "after the outage", allowed, wait, 0, time.Minute-storePause)
 		text := log.String()
 		if strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") ||
 			!strings.Contains(text, "connection refused") || strings.Contains(text, "alice") {
-			t.Errorf("logged %q, want one line that says why", text)
+			t.Errorf("logged %q, want one warning with the error", text)
 		}
 	})
 }
@@ -92,12 +93,12 @@ func TestLimiter_sharedStore_hangs(t *testing.T) {
 	withSharedStore(t,
 		func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
 			shared.hangs.Store(true)
-			begin := time.Now()
+			start := time.Now()
 			try(t, one, from(t, home), login, "alice", nil, 100)
-			if passed := time.Since(begin); passed != storeTimeout {
-				t.Errorf("a hundred attempts took %v, want %v", passed, storeTimeout)
+			if elapsed := time.Since(start); elapsed != storeTimeout {
+				t.Errorf("100 attempts took %v, want %v", elapsed, storeTimeout)
 			}
-			// A caller who leaves meanwhile proves nothing about the store.
+			// A canceled request isn't a failure of the store.
 			log.Reset()
 			short, cancel := context.WithTimeout(from(t, home), time.Millisecond)
 			defer cancel()
@@ -108,7 +109,7 @@ func TestLimiter_sharedStore_hangs(t *testing.T) {
 		})
 }
 
-// What was reserved in one store isn't refunded in another.
+// An attempt that was reserved in one store isn't refunded in the other.
 func TestLimiter_sharedStore_failsBeforeSettle(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, two *Limiter, _ *bytes.Buffer) {
 		settle, err := one.Login(from(t, home), named("alice"))
@@ -120,7 +121,7 @@ func TestLimiter_sharedStore_failsBeforeSettle(t *testing.T) {
 		settle(nil)
 		shared.fails.Store(false)
 		allowed, _ := guess(t, two, home, "alice", 100)
-		if allowed != 9 { // one is lost, to the strict side
+		if allowed != 9 { // one refund is lost: too strict rather than too lax
 			t.Errorf("%d attempts in the store, want 9", allowed)
 		}
 		shared.fails.Store(true)
@@ -131,8 +132,8 @@ func TestLimiter_sharedStore_failsBeforeSettle(t *testing.T) {
 	})
 }
 
-// A refund often comes after the caller has left; the store hears of it all the same.
-func TestLimiter_settle_afterTheCallerLeft(t *testing.T) {
+// settle refunds even if the request was canceled in the meantime.
+func TestLimiter_settle_canceled(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
 		ctx, cancel := context.WithCancel(from(t, home))
 		settle, err := one.Login(ctx, named("alice"))
@@ -142,12 +143,12 @@ func TestLimiter_settle_afterTheCallerLeft(t *testing.T) {
 		cancel()
 		settle(nil)
 		if shared.Len() != 1 {
-			t.Errorf("%d keys are held in the store, want that of all attempts", shared.Len())
+			t.Errorf("%d keys in the store, want only that of Attempts", shared.Len())
 		}
 	})
 }
 
-// A deferred settle(nil) after the real one must not turn guesses into successes.
+// A second call, such as a deferred settle(nil), must not turn guesses into successes.
 func TestLimiter_settle_twice(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, _ *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
 		for range 10 {
@@ -159,6 +160,6 @@ func TestLimiter_settle_twice(t *testing.T) {
 			settle(nil)
 		}
 		allowed, wait := guess(t, one, home, "alice", 100)
-		wants(t, "after ten failures", allowed, wait, 0, time.Minute)
+		wantTry(t, "after ten failures", allowed, wait, 0, time.Minute)
 	})
 }

@@ -13,27 +13,27 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-func TestLimiter_Login_oneName(t *testing.T) {
+func TestLimiter_Login_account(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		allowed, wait := guess(t, l, home, "alice", 100)
-		wants(t, "at once", allowed, wait, 10, time.Minute)
+		wantTry(t, "at once", allowed, wait, 10, time.Minute)
 		allowed, wait = guess(t, l, home, "bob", 5)
-		wants(t, "another name", allowed, wait, 5, 0)
+		wantTry(t, "another name", allowed, wait, 5, 0)
 		time.Sleep(time.Minute - 1)
 		allowed, wait = guess(t, l, home, "alice", 100)
-		wants(t, "a moment early", allowed, wait, 0, 1)
+		wantTry(t, "a nanosecond early", allowed, wait, 0, 1)
 		time.Sleep(time.Nanosecond)
 		allowed, wait = guess(t, l, home, "alice", 100)
-		wants(t, "after a minute", allowed, wait, 1, time.Minute)
+		wantTry(t, "after a minute", allowed, wait, 1, time.Minute)
 		time.Sleep(time.Hour)
 		allowed, wait = guess(t, l, home, "alice", 100)
-		wants(t, "after an hour", allowed, wait, 10, time.Minute)
+		wantTry(t, "after an hour", allowed, wait, 10, time.Minute)
 	})
 }
 
-// An attacker who knows the password guesses at one-time codes. A day has few guesses, from one
-// network and from all.
-func TestLimiter_Login_guessesOfADay(t *testing.T) {
+// An attacker who knows the password gets few guesses at a one-time code in a day, from one network
+// or from many.
+func TestLimiter_Login_accountSlow(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		day := func(networks int) (allowed int) {
 			for range 24 * 60 {
@@ -47,19 +47,18 @@ func TestLimiter_Login_guessesOfADay(t *testing.T) {
 			return allowed
 		}
 		if allowed := day(1); allowed < 90 || allowed > 20+96 {
-			t.Errorf("one network made %d guesses in a day, want 20 and one each 15 minutes",
+			t.Errorf("one network made %d guesses in a day, want 20 and one per 15 minutes",
 				allowed)
 		}
 		if allowed := day(50); allowed > 100+480 {
-			t.Errorf("fifty networks made %d guesses in a day, want 100 and one each 3 minutes",
+			t.Errorf("fifty networks made %d guesses in a day, want 100 and one per 3 minutes",
 				allowed)
 		}
 	})
 }
 
-// All attempts from one address count, successes too, and none is refunded. Another address has a
-// limit of its own.
-func TestLimiter_attemptsOfAnAddress(t *testing.T) {
+// All attempts from one address count, even successful ones. Another address has its own limit.
+func TestLimiter_attempts(t *testing.T) {
 	for name, reserve := range map[string]attempt{"login": login, "refresh": refresh,
 		"logout": logout} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
@@ -69,9 +68,9 @@ func TestLimiter_attemptsOfAnAddress(t *testing.T) {
 				total += allowed
 			}
 			allowed, wait := try(t, l, from(t, home), reserve, "somebody", nil, 1)
-			wants(t, name+", one more", allowed, wait, 0, 200*time.Millisecond)
+			wantTry(t, name+", one more", allowed, wait, 0, 200*time.Millisecond)
 			allowed, wait = try(t, l, from(t, elsewhere), reserve, "somebody", nil, 1)
-			wants(t, name+", from elsewhere", allowed, wait, 1, 0)
+			wantTry(t, name+", from elsewhere", allowed, wait, 1, 0)
 			if total != 1000 {
 				t.Errorf("%s: %d attempts, want 1000", name, total)
 			}
@@ -79,7 +78,7 @@ func TestLimiter_attemptsOfAnAddress(t *testing.T) {
 	}
 }
 
-// Keycloak takes other spellings for the same account, so they share a limit.
+// All spellings of a name that Keycloak considers equal share a limit.
 func TestLimiter_Login_spellings(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 10 {
@@ -90,30 +89,30 @@ func TestLimiter_Login_spellings(t *testing.T) {
 		}
 		for _, name := range []string{"alice", "ALICE", "alicE", "alice\u00a0"} {
 			allowed, wait := guess(t, l, home, name, 1)
-			wants(t, name, allowed, wait, 0, time.Minute)
+			wantTry(t, name, allowed, wait, 0, time.Minute)
 		}
 	})
 }
 
-// Four networks can't lock out a person in a fifth. Five networks can, and any number of networks
-// together are limited by the account.
+// Attackers in four networks can't lock out a user in a fifth. In five networks they can. Any
+// number of networks together are limited by the account.
 func TestLimiter_Login_manyNetworks(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		for range 60 { // an attacker with four networks who doesn't give up for an hour
+		for range 60 { // an attacker in four networks, for an hour
 			for i := range globalFactor - 1 {
 				guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
 			}
 			time.Sleep(time.Minute)
 		}
 		allowed, wait := guess(t, l, elsewhere, "alice", 100)
-		wants(t, "elsewhere", allowed, wait, 10, time.Minute)
+		wantTry(t, "elsewhere", allowed, wait, 10, time.Minute)
 
 		total, last := 0, time.Duration(0)
-		for i := range 200 { // 200 networks at one moment
+		for i := range 200 { // 200 networks at once
 			allowed, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
 			total, last = total+allowed, wait
 		}
-		wants(t, "200 networks together", total, last, 50, 12*time.Second)
+		wantTry(t, "200 networks together", total, last, 50, 12*time.Second)
 		time.Sleep(time.Minute)
 		total = 0
 		for i := range 200 {
@@ -132,14 +131,14 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 		name, a, b               string
 		sameNetwork, sameAddress bool
 	}{
-		{"itself", "192.0.2.7", "192.0.2.7", true, true},
+		{"same address", "192.0.2.7", "192.0.2.7", true, true},
 		{"IPv4 in IPv6", "192.0.2.7", "::ffff:192.0.2.7", true, true},
-		{"a neighbour", "192.0.2.7", "192.0.2.8", true, false},
-		{"the next /24", "192.0.2.7", "192.0.3.7", false, false},
-		{"one /64", "2001:db8:1:2::1", "2001:db8:1:2:ffff::1", true, true},
-		{"a zone", "fe80::1%eth0", "fe80::2", true, true},
-		{"one /48", "2001:db8:1:2::1", "2001:db8:1:3::1", true, false},
-		{"the next /48", "2001:db8:1:2::1", "2001:db8:2:2::1", false, false},
+		{"same /24", "192.0.2.7", "192.0.2.8", true, false},
+		{"next /24", "192.0.2.7", "192.0.3.7", false, false},
+		{"same /64", "2001:db8:1:2::1", "2001:db8:1:2:ffff::1", true, true},
+		{"zone", "fe80::1%eth0", "fe80::2", true, true},
+		{"same /48", "2001:db8:1:2::1", "2001:db8:1:3::1", true, false},
+		{"next /48", "2001:db8:1:2::1", "2001:db8:2:2::1", false, false},
 	} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			guess(t, l, tt.a, "alice", 100)
@@ -158,22 +157,22 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 			}
 			allowed, wait := guess(t, l, tt.b, "one more", 1)
 			if tt.sameAddress {
-				wants(t, tt.name+", of the address", allowed, wait, 0, 6*time.Second)
+				wantTry(t, tt.name+", of the address", allowed, wait, 0, 6*time.Second)
 			} else {
-				wants(t, tt.name+", of the address", allowed, wait, 1, 0)
+				wantTry(t, tt.name+", of the address", allowed, wait, 1, 0)
 			}
 		})
 	}
 }
 
-// An address has one limit for failures under all names. Successes don't count, so an office behind
+// An address has one limit for failures under all names. Successes don't count, so an office with
 // one address isn't locked out.
-func TestLimiter_Login_onlyFailuresOfAnAddress(t *testing.T) {
+func TestLimiter_Login_address(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 800 {
 			allowed, _ := try(t, l, from(t, home), login, fmt.Sprint("colleague ", i), nil, 1)
 			if allowed != 1 {
-				t.Fatalf("colleague %d is refused", i)
+				t.Fatalf("colleague %d was refused", i)
 			}
 		}
 		total, last := 0, time.Duration(0)
@@ -181,24 +180,24 @@ func TestLimiter_Login_onlyFailuresOfAnAddress(t *testing.T) {
 			allowed, wait := guess(t, l, home, fmt.Sprint("guess ", i), 1)
 			total, last = total+allowed, wait
 		}
-		wants(t, "guesses", total, last, 100, 6*time.Second)
+		wantTry(t, "guesses", total, last, 100, 6*time.Second)
 		allowed, wait := try(t, l, from(t, home), login, "colleague 1", nil, 1)
-		wants(t, "a colleague, while it lasts", allowed, wait, 0, 6*time.Second)
+		wantTry(t, "a colleague, after the guesses", allowed, wait, 0, 6*time.Second)
 		allowed, wait = try(t, l, from(t, elsewhere), login, "colleague 1", nil, 1)
-		wants(t, "from elsewhere", allowed, wait, 1, 0)
-		if keys := l.local.Len(); keys > 4+4*100 { // the last colleague has an address of its own
-			t.Errorf("%d keys are held, want none of refused attempts", keys)
+		wantTry(t, "from elsewhere", allowed, wait, 1, 0)
+		if keys := l.local.Len(); keys > 4+4*100 { // the last colleague has another address
+			t.Errorf("%d keys are stored, want none for refused attempts", keys)
 		}
 	})
 }
 
-// Guesses count, and outcomes that may have been guesses.
+// Guesses count, and so do outcomes that may have been guesses.
 func TestLimiter_settle_outcomes(t *testing.T) {
 	for _, tt := range []struct {
 		outcome        error
 		login, refresh bool // counts for the name, or for the token
-		// address reports whether it counts for the address: of Refresh and Logout, and of Login
-		// even if it doesn't count for the name.
+		// address: whether it counts for the address in Refresh and Logout, and in Login even if it
+		// doesn't count for the name.
 		address bool
 	}{
 		{nil, false, false, false},
@@ -222,7 +221,7 @@ func TestLimiter_settle_outcomes(t *testing.T) {
 	} {
 		outcome := tt.outcome
 		if outcome != nil {
-			outcome = fmt.Errorf("ask the realm: %w", outcome)
+			outcome = fmt.Errorf("call the realm: %w", outcome)
 		}
 		count := func(reserve attempt, subject func(i int) string, max int) (allowed int) {
 			withLimiter(t, func(t *testing.T, l *Limiter) {
@@ -258,21 +257,21 @@ func TestLimiter_settle_outcomes(t *testing.T) {
 	}
 }
 
-// A stranger can't use up the limit of somebody's token: not with the token, because the address
-// counts too, and not with a token of the same session, because claims don't count.
+// An attacker can't use up the limit of someone else's token: not with the same token, because the
+// limit is per address, and not with another token of the session, because claims don't count.
 func TestLimiter_Refresh_separateTokens(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		allowed, wait := try(t, l, from(t, home), refresh, "a.b.c", identity.ErrRefreshExpired, 100)
-		wants(t, "one token", allowed, wait, 30, 10*time.Second)
+		wantTry(t, "one token", allowed, wait, 30, 10*time.Second)
 		for name, tt := range map[string]struct {
 			address, token string
 			reserve        attempt
 		}{
-			"from elsewhere":                 {elsewhere, "a.b.c", refresh},
-			"of the same claims":             {home, "a.b.d", refresh},
-			"in capitals":                    {home, "A.b.c", refresh},
-			"of the same token, signing out": {home, "a.b.c", logout},
-			"of a name that looks like one":  {home, "a.b.c", login},
+			"another address":                  {elsewhere, "a.b.c", refresh},
+			"same claims, other signature":     {home, "a.b.d", refresh},
+			"other case":                       {home, "A.b.c", refresh},
+			"logout with the same token":       {home, "a.b.c", logout},
+			"login with the token as the name": {home, "a.b.c", login},
 		} {
 			allowed, wait := try(t, l, from(t, tt.address), tt.reserve, tt.token,
 				identity.ErrRefreshExpired, 5)
@@ -283,7 +282,7 @@ func TestLimiter_Refresh_separateTokens(t *testing.T) {
 	})
 }
 
-// Concurrent attempts don't exceed the limit together: each is reserved before the realm is asked.
+// Concurrent attempts together don't exceed the limit: each is reserved before the realm is called.
 func TestLimiter_concurrent(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reserve attempt
@@ -295,7 +294,7 @@ func TestLimiter_concurrent(t *testing.T) {
 		"logout":  {logout, identity.ErrRefreshInvalid, 30},
 	} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
-			var asked atomic.Int32
+			var calls atomic.Int32
 			var callers sync.WaitGroup
 			for range 100 {
 				callers.Go(func() {
@@ -306,22 +305,22 @@ func TestLimiter_concurrent(t *testing.T) {
 						}
 						return
 					}
-					asked.Add(1)
-					time.Sleep(time.Second) // the realm takes its time
+					calls.Add(1)
+					time.Sleep(time.Second) // the realm is slow
 					settle(tt.outcome)
 				})
 			}
 			callers.Wait()
-			if asked.Load() != tt.want {
-				t.Errorf("%s: the realm was asked %d times, want %d", name, asked.Load(), tt.want)
+			if calls.Load() != tt.want {
+				t.Errorf("%s: the realm was called %d times, want %d", name, calls.Load(), tt.want)
 			}
 		})
 	}
 }
 
-// An IPv6 /48 has 65,536 addresses, and the attempts of five. Once it is refused, it uses up
-// nothing of the names' limits.
-func TestLimiter_Login_sprayFromOneNetwork(t *testing.T) {
+// An IPv6 /48 has 65,536 addresses, but only five times the attempts of one. Its refused attempts
+// don't count against the names.
+func TestLimiter_Login_network(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		total := 0
 		for i := range 1000 {
@@ -332,11 +331,12 @@ func TestLimiter_Login_sprayFromOneNetwork(t *testing.T) {
 			t.Errorf("%d attempts, want 500", total)
 		}
 		allowed, wait := guess(t, l, "2001:db8:2::1", "name 999", 1)
-		wants(t, "another network", allowed, wait, 1, 0)
+		wantTry(t, "another network", allowed, wait, 1, 0)
 	})
 }
 
-func TestLimiter_Login_refusedTakesNothing(t *testing.T) {
+// Refused attempts don't count against any limit.
+func TestLimiter_Login_refused(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		guess(t, l, home, "alice", 100)
 		for range 1000 {
@@ -350,14 +350,14 @@ func TestLimiter_Login_refusedTakesNothing(t *testing.T) {
 		if allowed != 1 {
 			t.Error("refused attempts were counted against the address")
 		}
-		for i := range 4 { // 10 of the 50 are home's
+		for i := range 4 { // home has used 10 of the 50
 			allowed, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
 			if allowed != 10 {
 				t.Errorf("network %d: %d attempts, wait %v; want 10", i, allowed, wait)
 			}
 		}
 		if before != 7 {
-			t.Errorf("%d keys were held, want 7", before)
+			t.Errorf("%d keys were stored, want 7", before)
 		}
 	})
 }
@@ -365,9 +365,9 @@ func TestLimiter_Login_refusedTakesNothing(t *testing.T) {
 func TestLimiter_Login_withoutAddress(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		allowed, wait := try(t, l, t.Context(), login, "alice", identity.ErrBadCredentials, 100)
-		wants(t, "nobody's address", allowed, wait, 10, time.Minute)
+		wantTry(t, "no address", allowed, wait, 10, time.Minute)
 		allowed, _ = guess(t, l, "::", "alice", 100)
-		wants(t, "the address of zeros", allowed, 0, 10, 0)
+		wantTry(t, "the zero IPv6 address", allowed, 0, 10, 0)
 	})
 }
 
@@ -379,9 +379,9 @@ func TestLimiter_Login_doneContext(t *testing.T) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
 		if keys := l.local.Len(); keys != 0 {
-			t.Errorf("%d keys are held, want none", keys)
+			t.Errorf("%d keys are stored, want none", keys)
 		}
-		// If the caller leaves later, a success is still refunded.
+		// A success is refunded even if ctx is canceled in the meantime.
 		ctx, cancel = context.WithCancel(from(t, home))
 		settle, err := l.Login(ctx, named("alice"))
 		cancel()
@@ -390,13 +390,13 @@ func TestLimiter_Login_doneContext(t *testing.T) {
 		}
 		settle(nil)
 		if keys := l.local.Len(); keys != 1 {
-			t.Errorf("%d keys are held, want that of all attempts", keys)
+			t.Errorf("%d keys are stored, want only that of Attempts", keys)
 		}
 	})
 }
 
-// A refusal tells nothing about the name.
-func TestLimiter_Login_refusalTellsNothing(t *testing.T) {
+// A refusal doesn't reveal whether the name exists.
+func TestLimiter_Login_sameRefusal(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		var texts []string
 		for _, name := range []string{"alice", "nobody"} {
@@ -405,7 +405,7 @@ func TestLimiter_Login_refusalTellsNothing(t *testing.T) {
 			texts = append(texts, fmt.Sprintf("%v %#v", err, *err.(*identity.RateLimitError)))
 		}
 		if texts[0] != texts[1] || strings.Contains(texts[0], "alice") {
-			t.Errorf("%q, want the same for both", texts)
+			t.Errorf("got %q, want the same error for both", texts)
 		}
 	})
 }
@@ -421,11 +421,11 @@ func TestNew_invalidRates(t *testing.T) {
 	} {
 		_, err := New(config)
 		if err == nil || !strings.HasPrefix(err.Error(), "throttle: "+name+" is ") {
-			t.Errorf("New() = %v, want that it names %s", err, name)
+			t.Errorf("New() = %v, want an error that names %s", err, name)
 		}
 	}
 	if _, err := New(Config{Account: Rate{10_000, 24 * time.Hour}}); err != nil {
-		t.Errorf("the largest: %v", err)
+		t.Errorf("New() with the largest rate = %v", err)
 	}
 }
 

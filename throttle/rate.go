@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Bounds of a Rate. With globalFactor too, they are within those of a store.Bucket.
+// Bounds of a Rate. Even multiplied by globalFactor, rates are within the bounds of a store.Bucket.
 const (
 	maxBurst = 10_000
 	maxEvery = 24 * time.Hour
 )
 
-// A Rate allows Burst attempts at once, and one more each Every. Over any time d, at most
-// Burst + d/Every attempts count, plus one for each Every that an attempt in flight at the start of
-// d had lasted.
+// A Rate allows Burst attempts at once, and one more per Every. In any interval of length d, at
+// most Burst + d/Every attempts count, plus one for each Every that an attempt had been in flight
+// at the start of the interval.
 type Rate struct {
 	Burst int           // 1 to 10,000
 	Every time.Duration // 1 ms to 24 h
@@ -28,5 +28,5 @@ func (r Rate) check(name string) error {
 	return nil
 }
 
-// times returns the rate for n who share a limit.
+// times returns n times the rate, for a limit that n addresses or networks share.
 func (r Rate) times(n int) Rate { return Rate{n * r.Burst, r.Every / time.Duration(n)} }
