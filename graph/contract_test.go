@@ -11,10 +11,10 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/contract.graphqls")
 
-// The schema is a contract with clients. To change it, run this test with -update: it shows
-// in the diff what clients will see.
+// The schema is a contract with clients. To change it, run this test with -update: the diff of
+// testdata/contract.graphqls shows what clients will see.
 func TestSchema_contract(t *testing.T) {
-	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeBudget{}))
+	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestSchema_contract(t *testing.T) {
 	}
 	if text.String() != string(want) {
 		t.Errorf(
-			"the schema isn't that of %s, from line %d on: if clients should see the change, run "+
+			"the schema differs from %s at line %d: if clients should see the change, run "+
 				"go test ./graph -update",
 			name, firstDifference(text.String(), string(want)))
 	}

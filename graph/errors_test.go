@@ -13,7 +13,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-func TestAnUnknownErrorIsLoggedAndHidden(t *testing.T) {
+func TestErrors_unknown(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{logout: func(identity.Secret) error {
 			return fmt.Errorf("read sessions: %w", errDatabase)
@@ -24,9 +24,8 @@ func TestAnUnknownErrorIsLoggedAndHidden(t *testing.T) {
 		`[map[error:read sessions: dial tcp 10.0.0.7: connection refused level:ERROR msg:field failed path:out requestId:REQUESTID]]`)
 }
 
-// Whoever writes a resolver can't put words of their own before a client by way of gqlgen's error
-// type.
-func TestAGraphQLErrorOfAResolverIsHiddenToo(t *testing.T) {
+// A resolver can't show clients a message of its own by returning gqlgen's error type.
+func TestErrors_gqlerror(t *testing.T) {
 	for name, err := range map[string]error{
 		"message": gqlerror.Errorf("%s", canary),
 		"extensions": &gqlerror.Error{Message: "m",
@@ -36,7 +35,7 @@ func TestAGraphQLErrorOfAResolverIsHiddenToo(t *testing.T) {
 		"rule and file": &gqlerror.Error{Message: "m", Rule: canary,
 			Extensions: map[string]any{"file": canary}},
 		"list":            gqlerror.List{gqlerror.Errorf("%s", canary)},
-		"a nil inside it": &gqlerror.Error{Message: canary, Err: nil},
+		"nil inner error": &gqlerror.Error{Message: canary, Err: nil},
 	} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return err }})
 		got := s.anonymous(`mutation { logout(refreshToken: "t") }`)
@@ -47,8 +46,8 @@ func TestAGraphQLErrorOfAResolverIsHiddenToo(t *testing.T) {
 	}
 }
 
-// The table's words stand even if the resolver put others beside its error.
-func TestAGraphQLErrorAroundAKnownOneHasTheTablesWords(t *testing.T) {
+// A gqlerror.Error that wraps an error of the table gets the table's message and code.
+func TestErrors_gqlerrorWrapsKnownError(t *testing.T) {
 	s := newServer(t, fakeRealm{logout: func(identity.Secret) error {
 		return &gqlerror.Error{Message: canary, Err: identity.ErrRefreshReused,
 			Extensions: map[string]any{"code": "MINE", "x": canary}}
@@ -57,9 +56,10 @@ func TestAGraphQLErrorAroundAKnownOneHasTheTablesWords(t *testing.T) {
 		`{"errors":[{"message":"Sign in again","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID_REFRESH_TOKEN","reason":"REUSED"}}],"data":null}`)
 }
 
-func TestAClientThatLeftIsNobodysFault(t *testing.T) {
+// A request that the client canceled isn't logged as an error.
+func TestErrors_canceled(t *testing.T) {
 	for _, err := range []error{context.Canceled,
-		fmt.Errorf("ask the realm: %w", context.Canceled)} {
+		fmt.Errorf("call the realm: %w", context.Canceled)} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return err }})
 		if got := s.anonymous(`mutation { logout(refreshToken: "t") }`); !strings.Contains(got,
 			"INTERNAL_SERVER_ERROR") {
@@ -71,10 +71,10 @@ func TestAClientThatLeftIsNobodysFault(t *testing.T) {
 	}
 }
 
-func TestADeadlineHasACode(t *testing.T) {
+func TestErrors_deadline(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{logout: func(identity.Secret) error {
-			return fmt.Errorf("ask the realm: %w", context.DeadlineExceeded)
+			return fmt.Errorf("call the realm: %w", context.DeadlineExceeded)
 		}})
 	check(t, s.anonymous(`mutation { logout(refreshToken: "t") }`),
 		`{"errors":[{"message":"The request took too long","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"TIMEOUT"}}],"data":null}`)
@@ -84,18 +84,19 @@ func TestADeadlineHasACode(t *testing.T) {
 	}
 }
 
-func TestDetailReachesMe(t *testing.T) {
+func TestErrors_detail(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	s.errors.Detail = true
 	s.SetErrorPresenter(s.errors.Present)
 	check(t,
-		s.ask(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"},
+		s.query(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"},
 			`{ me { id } }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
 }
 
-// A form that sends an empty text for a one-time code that nobody has looks right to its developer.
-func TestDetail_names_the_argument(t *testing.T) {
+// With Detail, the error names the argument: an empty string instead of null for a missing one-time
+// code is a mistake that is hard to see in a form.
+func TestErrors_detailOfArgument(t *testing.T) {
 	for local, want := range map[bool]string{
 		false: `{"errors":[{"message":"Request malformed!","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`,
 		true: `{"errors":[{"message":"Request malformed!","path":["login"],"locations":[{"line":1,"column":12}],` +
@@ -105,23 +106,24 @@ func TestDetail_names_the_argument(t *testing.T) {
 		s.errors.Detail = local
 		s.SetErrorPresenter(s.errors.Present)
 		check(t,
-			s.ask(nil, nil,
+			s.query(nil, nil,
 				`mutation { login(username: "alice", password: "secret", otp: "") { accessToken } }`, nil), want)
 	}
 }
 
-// A value with the canary in it, of a kind that fmt would print.
-type loaded struct{ password string }
+// A leakyError contains the canary, and fmt would print it.
+type leakyError struct{ password string }
 
-func (l *loaded) Error() string { return l.password }
+func (l *leakyError) Error() string { return l.password }
 
-func TestAPanicsValueIsNeverLogged(t *testing.T) {
-	for kind, value := range map[string]any{
+// The log has the type of a panic's value, but not the value.
+func TestPanic_value(t *testing.T) {
+	for typeName, value := range map[string]any{
 		"string":              canary,
 		"*errors.errorString": errors.New(canary),
 		"*fmt.wrapError":      fmt.Errorf("%s: %w", canary, errDatabase),
-		"graph.loaded":        loaded{canary},
-		"*graph.loaded":       &loaded{canary},
+		"graph.leakyError":    leakyError{canary},
+		"*graph.leakyError":   &leakyError{canary},
 		"[]string":            []string{canary},
 		"map[string]string":   map[string]string{canary: canary},
 		"*gqlerror.Error":     gqlerror.Errorf("%s", canary),
@@ -131,31 +133,31 @@ func TestAPanicsValueIsNeverLogged(t *testing.T) {
 		check(t, s.anonymous(`mutation { logout(refreshToken: "`+canary+`") }`),
 			`{"errors":[{"message":"Internal error","path":["logout"],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
 		if strings.Contains(s.log.String(), canary) {
-			t.Errorf("%s: logged %s", kind, s.log.String())
+			t.Errorf("%s: logged %s", typeName, s.log.String())
 		}
 		lines := s.logged(t)
 		if len(lines) != 1 {
-			t.Fatalf("%s: %d lines, want one: %v", kind, len(lines), lines)
+			t.Fatalf("%s: logged %d lines, want one: %v", typeName, len(lines), lines)
 		}
 		line := lines[0]
-		if line["msg"] != "panic" || line["level"] != "ERROR" || line["panic"] != kind ||
+		if line["msg"] != "panic" || line["level"] != "ERROR" || line["panic"] != typeName ||
 			line["path"] != "logout" || line["requestId"] != requestID {
-			t.Errorf("%s: logged %v", kind, line)
+			t.Errorf("%s: logged %v", typeName, line)
 		}
 		if stack, _ := line["stack"].(string); !strings.Contains(stack,
 			"graph.(*mutationResolver).Logout") {
-			t.Errorf("%s: the stack doesn't say where: %s", kind, stack)
+			t.Errorf("%s: the stack lacks the resolver: %s", typeName, stack)
 		}
 	}
 }
 
-// The runtime's own words hold indexes and types, and say what to mend.
-func TestARuntimeErrorShowsItsWords(t *testing.T) {
+// The messages of runtime errors have only indexes and types, so they are logged.
+func TestPanic_runtimeError(t *testing.T) {
 	var none *identity.User
 	var list []int
 	var nilMap map[string]int
 	var value any = canary
-	for want, broken := range map[string]func(){
+	for want, fail := range map[string]func(){
 		"runtime error: invalid memory address or nil pointer dereference": func() { _ = none.ID },
 		"runtime error: index out of range [5] with length 0":              func() { _ = list[5] },
 		"assignment to entry in nil map": func() {
@@ -165,7 +167,7 @@ func TestARuntimeErrorShowsItsWords(t *testing.T) {
 			_ = value.(int)
 		},
 	} {
-		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { broken(); return nil }})
+		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { fail(); return nil }})
 		s.anonymous(`mutation { logout(refreshToken: "t") }`)
 		if lines := s.logged(t); len(lines) != 1 || lines[0]["panic"] != want ||
 			strings.Contains(s.log.String(), canary) {
@@ -180,14 +182,14 @@ func TestIntrospectionOff(t *testing.T) {
 		`{ __schema { queryType { name } } }`: `{"errors":[{"message":"Introspection is off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__schema":null}}`,
 		`{ s: __schema { types { name } } }`:  `{"errors":[{"message":"Introspection is off","path":["s"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"s":null}}`,
 		`{ __type(name: "User") { name } }`:   `{"errors":[{"message":"Introspection is off","path":["__type"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__type":null}}`,
-		// Every client asks for this one, and it tells nothing.
+		// Every client selects __typename, and it reveals nothing.
 		`{ __typename }`:          `{"data":{"__typename":"Query"}}`,
 		`mutation { __typename }`: `{"data":{"__typename":"Mutation"}}`,
 	} {
 		check(t, s.anonymous(query), want)
 	}
 	if s.log.Len() != 0 {
-		t.Errorf("logged %s", s.log.String())
+		t.Errorf("logged %s, want nothing", s.log.String())
 	}
 }
 
@@ -198,8 +200,8 @@ func TestIntrospectionOn(t *testing.T) {
 		`{"data":{"__schema":{"queryType":{"name":"Query"}},"__type":{"kind":"OBJECT"}}}`)
 }
 
-// The words for introspection are for its two fields, not for whatever is asked beside them.
-func TestIntrospectionOffBesideAnotherError(t *testing.T) {
+// Other fields of the same document keep their own errors.
+func TestIntrospectionOff_otherError(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.anonymous(`{ me { id } __type(name: "User") { name } }`)
 	for _, want := range []string{
@@ -213,14 +215,14 @@ func TestIntrospectionOffBesideAnotherError(t *testing.T) {
 	}
 }
 
-// A value that the schema's type doesn't take, where no check before the execution has seen it: the
-// client's fault, and nobody's to read.
-func TestArgumentsThatDontFit(t *testing.T) {
+// An argument that doesn't fit its type, and that validation hasn't caught, is the client's error.
+// Its value is neither shown nor logged.
+func TestErrors_invalidArgument(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.anonymous(`mutation { login(username: {}, password: "` + canary + `") { tokenType } }`)
 	check(t, got,
 		`{"errors":[{"message":"Request malformed!","path":["login"],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`)
 	if s.log.Len() != 0 {
-		t.Errorf("logged %s, want nothing: it is the client's business", s.log.String())
+		t.Errorf("logged %s, want nothing: it is the client's error", s.log.String())
 	}
 }

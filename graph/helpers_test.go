@@ -24,8 +24,7 @@ const (
 	requestID = "REQUESTID"
 )
 
-// A fakeRealm does what a test says. A method that the test doesn't expect panics, and the test
-// sees it.
+// A fakeRealm calls the functions that a test sets. A call that the test doesn't expect panics.
 type fakeRealm struct {
 	login   func(identity.Credentials) (*identity.OpenIDToken, error)
 	refresh func(identity.Secret) (*identity.OpenIDToken, error)
@@ -43,38 +42,39 @@ func (r fakeRealm) Refresh(_ context.Context,
 
 func (r fakeRealm) Logout(_ context.Context, token identity.Secret) error { return r.logout(token) }
 
-// A fakeBudget notes what is taken and how it is settled. Its zero value allows everything.
-type fakeBudget struct {
-	take func(field, of string) (settle func(error), err error)
+// A fakeLimiter calls the function that a test sets. Its zero value allows everything.
+type fakeLimiter struct {
+	reserve func(field, subject string) (settle func(error), err error)
 }
 
-func (b fakeBudget) Login(_ context.Context, c identity.Credentials) (func(error), error) {
-	return b.taken("login", c.Username)
+func (l fakeLimiter) Login(_ context.Context, c identity.Credentials) (func(error), error) {
+	return l.attempt("login", c.Username)
 }
 
-func (b fakeBudget) Refresh(_ context.Context, token identity.Secret) (func(error), error) {
-	return b.taken("refresh", token.Reveal())
+func (l fakeLimiter) Refresh(_ context.Context, token identity.Secret) (func(error), error) {
+	return l.attempt("refresh", token.Reveal())
 }
 
-func (b fakeBudget) Logout(_ context.Context, token identity.Secret) (func(error), error) {
-	return b.taken("logout", token.Reveal())
+func (l fakeLimiter) Logout(_ context.Context, token identity.Secret) (func(error), error) {
+	return l.attempt("logout", token.Reveal())
 }
 
-func (b fakeBudget) taken(field, of string) (func(error), error) {
-	if b.take == nil {
+// attempt reserves an attempt.
+func (l fakeLimiter) attempt(field, subject string) (func(error), error) {
+	if l.reserve == nil {
 		return func(error) {}, nil
 	}
-	return b.take(field, of)
+	return l.reserve(field, subject)
 }
 
-// A server is the real schema behind gqlgen's own handler, and what it logs.
+// A server is the real schema with gqlgen's own handler, and its log.
 type server struct {
 	*handler.Server
 	log    bytes.Buffer
 	errors apierror.Presenter
 }
 
-// resolver returns what NewSchema needs.
+// resolver returns a Resolver with this realm and limiter.
 func resolver(t testing.TB, realm signin.Realm, limiter signin.Limiter) *Resolver {
 	t.Helper()
 	service, err := signin.New(realm, limiter)
@@ -87,13 +87,13 @@ func resolver(t testing.TB, realm signin.Realm, limiter signin.Limiter) *Resolve
 // newServer returns a server without limits on attempts.
 func newServer(t testing.TB, realm signin.Realm) *server {
 	t.Helper()
-	return newServerWithin(t, realm, fakeBudget{})
+	return newLimitedServer(t, realm, fakeLimiter{})
 }
 
-// newServerWithin returns a server whose attempts go through budget.
-func newServerWithin(t testing.TB, realm signin.Realm, budget signin.Limiter) *server {
+// newLimitedServer returns a server with this limiter.
+func newLimitedServer(t testing.TB, realm signin.Realm, limiter signin.Limiter) *server {
 	t.Helper()
-	schema, err := NewSchema(resolver(t, realm, budget))
+	schema, err := NewSchema(resolver(t, realm, limiter))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,8 +106,9 @@ func newServerWithin(t testing.TB, realm signin.Realm, budget signin.Limiter) *s
 	return s
 }
 
-// ask runs a query for a caller: what the verifier said of the request's token.
-func (s *server) ask(user *identity.User, reason error, query string,
+// query runs a query and returns the response. user and tokenErr are the result of verifying the
+// request's token.
+func (s *server) query(user *identity.User, tokenErr error, query string,
 	variables map[string]any) string {
 	text, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
@@ -116,14 +117,14 @@ func (s *server) ask(user *identity.User, reason error, query string,
 	r := httptest.NewRequest(http.MethodPost, "/graphql", bytes.NewReader(text))
 	r.Header.Set("Content-Type", "application/json")
 	recorder := httptest.NewRecorder()
-	s.ServeHTTP(recorder, r.WithContext(identity.NewContext(r.Context(), user, reason)))
+	s.ServeHTTP(recorder, r.WithContext(identity.NewContext(r.Context(), user, tokenErr)))
 	return recorder.Body.String()
 }
 
 // anonymous runs a query without a token.
-func (s *server) anonymous(query string) string { return s.ask(nil, nil, query, nil) }
+func (s *server) anonymous(query string) string { return s.query(nil, nil, query, nil) }
 
-// logged is the lines of the log, decoded.
+// logged returns the decoded lines of the log.
 func (s *server) logged(t testing.TB) []map[string]any {
 	t.Helper()
 	var lines []map[string]any
@@ -138,7 +139,7 @@ func (s *server) logged(t testing.TB) []map[string]any {
 	return lines
 }
 
-// check compares texts.
+// check compares two texts.
 func check(t testing.TB, got, want string) {
 	t.Helper()
 	if got != want {

@@ -11,8 +11,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-const allOfToken = `{ tokenType accessToken expiresIn refreshToken refreshExpiresIn idToken scope }`
+const tokenFields = `{ tokenType accessToken expiresIn refreshToken refreshExpiresIn idToken scope }`
 
+// tokens returns a token response with every field.
 func tokens() *identity.OpenIDToken {
 	return &identity.OpenIDToken{
 		TokenType: "Bearer", AccessToken: identity.NewSecret("access"), ExpiresIn: 300,
@@ -21,9 +22,9 @@ func tokens() *identity.OpenIDToken {
 	}
 }
 
-const allOfTokens = `{"tokenType":"Bearer","accessToken":"access","expiresIn":300,"refreshToken":"refresh","refreshExpiresIn":1800,"idToken":"id","scope":["openid","email"]}`
+const tokensJSON = `{"tokenType":"Bearer","accessToken":"access","expiresIn":300,"refreshToken":"refresh","refreshExpiresIn":1800,"idToken":"id","scope":["openid","email"]}`
 
-func TestLoginHandsTheArgumentsOn(t *testing.T) {
+func TestLogin_arguments(t *testing.T) {
 	const hostile = "a&b+c%20d\"e\\f ü🔑 "
 	for _, otp := range []any{nil, "123456"} {
 		var got identity.Credentials
@@ -33,10 +34,10 @@ func TestLoginHandsTheArgumentsOn(t *testing.T) {
 				return tokens(), nil
 			}})
 		check(t,
-			s.ask(nil, nil,
-				`mutation ($u: String!, $p: String!, $o: String) { login(username: $u, password: $p, otp: $o) `+allOfToken+` }`,
+			s.query(nil, nil,
+				`mutation ($u: String!, $p: String!, $o: String) { login(username: $u, password: $p, otp: $o) `+tokenFields+` }`,
 				map[string]any{"u": " Alice@Example.org", "p": hostile, "o": otp}),
-			`{"data":{"login":`+allOfTokens+`}}`)
+			`{"data":{"login":`+tokensJSON+`}}`)
 		want, _ := otp.(string)
 		if got.Username != " Alice@Example.org" || got.Password.Reveal() != hostile ||
 			got.OTP.Reveal() != want {
@@ -46,7 +47,7 @@ func TestLoginHandsTheArgumentsOn(t *testing.T) {
 	}
 }
 
-func TestLoginWithoutACodeAndWithLiterals(t *testing.T) {
+func TestLogin_literalsWithoutOTP(t *testing.T) {
 	s := newServer(t, fakeRealm{login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 		if c.Username != "alice" || c.Password.Reveal() != "p" || c.OTP.Reveal() != "" {
 			t.Errorf("the realm got %q, %q, %q", c.Username, c.Password.Reveal(), c.OTP.Reveal())
@@ -57,7 +58,7 @@ func TestLoginWithoutACodeAndWithLiterals(t *testing.T) {
 		`{"data":{"login":{"accessToken":"access"}}}`)
 }
 
-func TestRefreshAndLogoutHandTheTokenOn(t *testing.T) {
+func TestRefresh_Logout_token(t *testing.T) {
 	s := newServer(t, fakeRealm{
 		refresh: func(token identity.Secret) (*identity.OpenIDToken, error) {
 			if token.Reveal() != "old" {
@@ -72,20 +73,20 @@ func TestRefreshAndLogoutHandTheTokenOn(t *testing.T) {
 			return nil
 		},
 	})
-	check(t, s.anonymous(`mutation { refresh(refreshToken: "old") `+allOfToken+` }`),
-		`{"data":{"refresh":`+allOfTokens+`}}`)
+	check(t, s.anonymous(`mutation { refresh(refreshToken: "old") `+tokenFields+` }`),
+		`{"data":{"refresh":`+tokensJSON+`}}`)
 	check(t, s.anonymous(`mutation { logout(refreshToken: "newest") }`), `{"data":{"logout":true}}`)
 }
 
-// Where the realm gives no refresh token, or one without end, there is nothing to count down.
-func TestWhatTheRealmLeavesOutIsNull(t *testing.T) {
+// Without a refresh token, or with one that doesn't expire, refreshExpiresIn is null.
+func TestRefresh_missingValues(t *testing.T) {
 	bare := &identity.OpenIDToken{TokenType: "Bearer", AccessToken: identity.NewSecret("a"),
 		Scope: []string{}}
 	s := newServer(t,
 		fakeRealm{refresh: func(identity.Secret) (*identity.OpenIDToken, error) {
 			return bare, nil
 		}})
-	check(t, s.anonymous(`mutation { refresh(refreshToken: "t") `+allOfToken+` }`),
+	check(t, s.anonymous(`mutation { refresh(refreshToken: "t") `+tokenFields+` }`),
 		`{"data":{"refresh":{"tokenType":"Bearer","accessToken":"a","expiresIn":0,"refreshToken":null,"refreshExpiresIn":null,"idToken":null,"scope":[]}}}`)
 	bare.RefreshToken = ptr(identity.NewSecret("endless"))
 	check(t,
@@ -93,8 +94,8 @@ func TestWhatTheRealmLeavesOutIsNull(t *testing.T) {
 		`{"data":{"refresh":{"refreshToken":"endless","refreshExpiresIn":null}}}`)
 }
 
-// The realm's methods are nil: a call would panic, and show.
-func TestBadInputNeverReachesTheRealm(t *testing.T) {
+// Bad input doesn't reach the realm: its methods are nil, so a call would panic.
+func TestBadInput(t *testing.T) {
 	for _, query := range []string{
 		`mutation { login(username: "", password: "` + canary + `") { scope } }`,
 		`mutation { login(username: "alice", password: "") { scope } }`,
@@ -122,8 +123,8 @@ func TestBadInputNeverReachesTheRealm(t *testing.T) {
 	}
 }
 
-// Everything before the password proved right answers alike, byte for byte; the rest has its code.
-func TestTheRealmsRefusals(t *testing.T) {
+// The realm's refusals have their codes, and nothing of the realm's own message.
+func TestLogin_refused(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
 		want string
@@ -134,42 +135,41 @@ func TestTheRealmsRefusals(t *testing.T) {
 	} {
 		s := newServer(t,
 			fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
-				return nil, fmt.Errorf("log in: %w: realm says %s", tt.err, canary)
+				return nil, fmt.Errorf("log in: %w: realm responded %s", tt.err, canary)
 			}})
 		check(t, s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`),
 			`{"errors":[`+tt.want+`],"data":null}`)
 	}
 }
 
-// logout says true only when the session has ended.
-func TestLogoutIsNeverTrueAndAnError(t *testing.T) {
+// logout is true only if the session has ended.
+func TestLogout_failed(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{logout: func(identity.Secret) error { return identity.ErrProviderUnavailable }})
 	got := s.anonymous(`mutation { logout(refreshToken: "t") }`)
 	if strings.Contains(got, "true") || !strings.Contains(got, "IDENTITY_PROVIDER_UNAVAILABLE") {
-		t.Errorf("%s", got)
+		t.Errorf("got %s, want an error and no result", got)
 	}
 }
 
-// A password that someone put into a panic reaches nobody.
-func TestAPasswordInAPanicReachesNobody(t *testing.T) {
+// A password in a panic or an error is neither shown nor logged.
+func TestLogin_passwordInPanic(t *testing.T) {
 	for name, realm := range map[string]fakeRealm{
-		"revealed": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic("bad: " + c.Password.Reveal()) }},
-		"printed": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
+		"panic with the password": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic("bad: " + c.Password.Reveal()) }},
+		"panic with printed credentials": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 			panic(fmt.Sprintf("%+v", c))
 		}},
-		"as it is": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic(c) }},
-		"error": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
+		"panic with credentials": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic(c) }},
+		"panic with an error": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 			panic(errors.New(c.Password.Reveal()))
 		}},
-		// Nor one that was printed with care into an error.
-		"returned": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
+		"returned error": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 			return nil, fmt.Errorf("log in with %+v", c)
 		}},
 	} {
-		for how, ask := range map[string]func(*server) string{
+		for form, run := range map[string]func(*server) string{
 			"variable": func(s *server) string {
-				return s.ask(nil, nil,
+				return s.query(nil, nil,
 					`mutation ($p: String!) { login(username: "alice", password: $p, otp: "`+canary+
 						`") { scope } }`, map[string]any{"p": canary})
 			},
@@ -179,34 +179,34 @@ func TestAPasswordInAPanicReachesNobody(t *testing.T) {
 			},
 		} {
 			s := newServer(t, realm)
-			got := ask(s)
+			got := run(s)
 			if strings.Contains(got, canary) || !strings.Contains(got, "INTERNAL_SERVER_ERROR") {
-				t.Errorf("%s, %s: %s", name, how, got)
+				t.Errorf("%s, %s: got %s", name, form, got)
 			}
 			if s.log.Len() == 0 || strings.Contains(s.log.String(), canary) {
-				t.Errorf("%s, %s: logged %s", name, how, s.log.String())
+				t.Errorf("%s, %s: logged %s", name, form, s.log.String())
 			}
 		}
 	}
 }
 
-// Two fields of one name can't both be answered: the document is refused, and the realm not asked.
-// The words for it are graphqlhttp's, which isn't here.
-func TestAFieldConflictAsksNobody(t *testing.T) {
-	asked := false
+// Fields that conflict are rejected before the realm is called. The error's message comes from
+// package graphqlhttp, which this server doesn't use.
+func TestLogin_fieldConflict(t *testing.T) {
+	called := false
 	s := newServer(t, fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
-		asked = true
+		called = true
 		return tokens(), nil
 	}})
 	got := s.anonymous(
 		`mutation { login(username: "a", password: "p") { scope } login(username: "b", password: "p") { scope } }`)
-	if asked || !strings.Contains(got, `"errors"`) || !strings.Contains(got, `"data":null`) {
-		t.Errorf("asked: %t, %s", asked, got)
+	if called || !strings.Contains(got, `"errors"`) || !strings.Contains(got, `"data":null`) {
+		t.Errorf("realm called: %t, response %s; want an error and no call", called, got)
 	}
 }
 
-// Mutations run one after the other, in the order of the document.
-func TestTwoLoginsUnderTwoNames(t *testing.T) {
+// Mutations run one after another, in the order of the document.
+func TestLogin_order(t *testing.T) {
 	var order []string
 	s := newServer(t, fakeRealm{login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 		order = append(order, c.Username)
@@ -217,11 +217,11 @@ func TestTwoLoginsUnderTwoNames(t *testing.T) {
 			`mutation { x: login(username: "a", password: "p") { scope } y: login(username: "b", password: "p") { scope } }`),
 		`{"data":{"x":{"scope":["openid","email"]},"y":{"scope":["openid","email"]}}}`)
 	if fmt.Sprint(order) != "[a b]" {
-		t.Errorf("the realm was asked in the order %v", order)
+		t.Errorf("the realm was called in the order %v, want [a b]", order)
 	}
 }
 
-func TestMeWithoutATokenIsAnErrorForEachAlias(t *testing.T) {
+func TestMe_anonymous(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.anonymous(`{ a: me { id } b: me { id } }`)
 	for _, want := range []string{
@@ -230,13 +230,13 @@ func TestMeWithoutATokenIsAnErrorForEachAlias(t *testing.T) {
 		`"data":{"a":null,"b":null}`,
 	} {
 		if strings.Count(got, want) != 1 {
-			t.Errorf("%s\nwant once %s", got, want)
+			t.Errorf("got %s\nwant once %s", got, want)
 		}
 	}
 }
 
-// A denied me is an error even where the schema's guard is gone.
-func TestMeDeniesByItself(t *testing.T) {
+// Even without the directive, me fails for unauthenticated callers.
+func TestMe_withoutDirective(t *testing.T) {
 	for _, want := range []error{identity.ErrTokenMissing, identity.ErrTokenExpired} {
 		ctx := context.Background()
 		if want != identity.ErrTokenMissing {
@@ -248,23 +248,24 @@ func TestMeDeniesByItself(t *testing.T) {
 	}
 }
 
-// login works while an expired header is still attached; me doesn't, and says why.
-func TestABadTokenStopsGuardedFieldsAlone(t *testing.T) {
+// A bad token stops only guarded fields: login works even if an expired token is still sent, but me
+// fails and says why.
+func TestBadToken(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
 			return tokens(), nil
 		}})
 	expired := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}
-	check(t, s.ask(nil, expired, `mutation { login(username: "a", password: "p") { scope } }`, nil),
+	check(t, s.query(nil, expired, `mutation { login(username: "a", password: "p") { scope } }`, nil),
 		`{"data":{"login":{"scope":["openid","email"]}}}`)
-	check(t, s.ask(nil, expired, `{ me { id } __typename }`, nil),
+	check(t, s.query(nil, expired, `{ me { id } __typename }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}],"data":{"me":null,"__typename":"Query"}}`)
 }
 
-const allOfMe = `{ me { id username email emailVerified name givenName familyName realmRoles clientRoles { client roles } groups
+const meFields = `{ me { id username email emailVerified name givenName familyName realmRoles clientRoles { client roles } groups
   token { scope expiresAt acr session { id authenticatedAt } claims } } }`
 
-func TestMeShowsEveryField(t *testing.T) {
+func TestMe_everyField(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	alice := &identity.User{
 		ID: "0b7c", Username: ptr("alice"), Email: ptr("alice@example.org"),
@@ -281,14 +282,14 @@ func TestMeShowsEveryField(t *testing.T) {
 			Claims: identity.Claims(`{"sub":"0b7c"}`),
 		},
 	}
-	check(t, s.ask(alice, nil, allOfMe, nil),
+	check(t, s.query(alice, nil, meFields, nil),
 		`{"data":{"me":{"id":"0b7c","username":"alice","email":"alice@example.org","emailVerified":false,`+
 			`"name":"Alice Ü. 🔑","givenName":"Alice","familyName":"\u003cb\u003e\u0026","realmRoles":["user","admin"],`+
 			`"clientRoles":[{"client":"account","roles":["view"]},{"client":"api","roles":[]}],"groups":["/staff"],`+
 			`"token":{"scope":["openid"],"expiresAt":"2026-01-02T15:04:05Z","acr":"1","session":{"id":"s1","authenticatedAt":"2026-01-02T15:00:00Z"},"claims":{"sub":"0b7c"}}}}}`)
 }
 
-func TestMeOfAServiceAccountLeavesOutWhatTheTokenDoes(t *testing.T) {
+func TestMe_serviceAccount(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	robot := &identity.User{
 		ID: "robot", RealmRoles: []string{}, ClientRoles: []identity.ClientRoles{},
@@ -296,19 +297,21 @@ func TestMeOfAServiceAccountLeavesOutWhatTheTokenDoes(t *testing.T) {
 		Token: &identity.TokenInfo{Scope: []string{},
 			ExpiresAt: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Claims: identity.Claims(`{}`)},
 	}
-	check(t, s.ask(robot, nil, allOfMe, nil),
+	check(t, s.query(robot, nil, meFields, nil),
 		`{"data":{"me":{"id":"robot","username":null,"email":null,"emailVerified":null,"name":null,"givenName":null,"familyName":null,`+
 			`"realmRoles":[],"clientRoles":[],"groups":[],"token":{"scope":[],"expiresAt":"2026-01-02T15:04:05Z","acr":null,"session":null,"claims":{}}}}}`)
 	robot.Token = nil
-	check(t, s.ask(robot, nil, `{ me { token { scope } } }`, nil), `{"data":{"me":{"token":null}}}`)
+	check(t, s.query(robot, nil, `{ me { token { scope } } }`, nil),
+		`{"data":{"me":{"token":null}}}`)
 }
 
-// Claims come out as they were signed: no number is rounded, no member moved.
-func TestClaimsPassUnchanged(t *testing.T) {
+// Claims are returned exactly as they were signed: numbers aren't rounded, and members keep their
+// order.
+func TestMe_claims(t *testing.T) {
 	const claims = `{"z":1,"a":12345678901234567890123,"f":1.0,"e":1e400,"nested":{"list":[null,true,{"x":"ü\u0041"}]},"z2":""}`
 	s := newServer(t, fakeRealm{})
 	alice := &identity.User{ID: "alice",
 		Token: &identity.TokenInfo{Claims: identity.Claims(claims)}}
-	check(t, s.ask(alice, nil, `{ me { token { claims } } }`, nil),
+	check(t, s.query(alice, nil, `{ me { token { claims } } }`, nil),
 		`{"data":{"me":{"token":{"claims":`+claims+`}}}}`)
 }

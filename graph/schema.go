@@ -1,9 +1,9 @@
-// Package graph is our GraphQL schema at work: the resolvers, and the binding of its directives.
-// What clients see of the errors that resolvers return is in package apierror.
+// Package graph implements CloakQL's GraphQL schema: it has the resolvers, and binds the
+// directives. Package apierror turns the errors of resolvers into the errors that clients see.
 //
-// Start with NewSchema, then a resolver (session.resolvers.go). Resolvers translate and don't
-// think: each calls a use case of package signin or returns the caller. Nothing here knows Keycloak
-// or HTTP.
+// Start with NewSchema, then read a resolver (session.resolvers.go). Resolvers have no logic of
+// their own: each calls a use case of package signin, or returns the caller. The package doesn't
+// depend on Keycloak or HTTP.
 //
 // gqlgen writes graph/generated from schema/*.graphqls, and adds a stub to a *.resolvers.go file
 // for each new field. Keep helpers out of those files: gqlgen comments them out.
@@ -18,14 +18,14 @@ import (
 	"github.com/cloakql/cloakql/graph/generated"
 )
 
-// NewSchema returns the schema with its resolvers and its access rules. It fails, naming the field,
-// when a root field has no access rule, when a directive of the schema is bound to nothing, and
-// when the resolver is incomplete.
+// NewSchema returns the schema with its resolvers and access rules. It fails if a root field has no
+// access rule, if a directive of the schema is not bound, or if the resolver is incomplete. The
+// error names the field or the directive.
 func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	if r == nil || r.SignIn == nil {
 		return nil, errors.New("graph: Resolver.SignIn is missing: make it with signin.New")
 	}
-	// A directive of your own goes into this DirectiveRoot.
+	// Set directives of your own in this DirectiveRoot.
 	directives, err := authz.Bind(generated.DirectiveRoot{})
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	return schema, nil
 }
 
-// guards are the directives of NewSchema, without the @, that refuse unknown callers, beside auth.
-// A directive that isn't named here guards nothing in the eyes of the audit, and the server doesn't
-// start.
+// guards lists the directives, without the @, that reject unauthenticated callers, in addition to
+// auth. The audit doesn't count other directives as guards: a root field that has only those keeps
+// the server from starting.
 var guards []string

@@ -15,13 +15,12 @@ import (
 	gql "github.com/vektah/gqlparser/v2/ast"
 )
 
-func TestNewSchemaGuardsEveryRootField(t *testing.T) {
-	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeBudget{}))
+func TestNewSchema_rules(t *testing.T) {
+	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What may be called without a token is decided here a second time: a rule that changed in the
-	// schema by mistake fails this test.
+	// A second copy of the access rules, so that changing one by mistake fails this test.
 	want := map[string]string{"Query.me": "auth", "Mutation.login": "public",
 		"Mutation.refresh": "public", "Mutation.logout": "public"}
 	got := map[string]string{}
@@ -37,8 +36,7 @@ func TestNewSchemaGuardsEveryRootField(t *testing.T) {
 		maps.All(want)(func(name, _ string) bool { return yield(name, true) })
 	}) {
 		if got[field] != want[field] {
-			t.Errorf("%s carries the rules %q, and this test says %q", field, got[field],
-				want[field])
+			t.Errorf("%s has the rules %q, want %q", field, got[field], want[field])
 		}
 	}
 	if schema.Schema().Subscription != nil {
@@ -46,9 +44,9 @@ func TestNewSchemaGuardsEveryRootField(t *testing.T) {
 	}
 }
 
-// The schema is the public manual.
-func TestEverythingInTheSchemaIsDescribed(t *testing.T) {
-	executable, err := NewSchema(resolver(t, fakeRealm{}, fakeBudget{}))
+// The schema is the API's documentation, so everything in it has a description.
+func TestSchema_descriptions(t *testing.T) {
+	executable, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,19 +86,19 @@ func TestEverythingInTheSchemaIsDescribed(t *testing.T) {
 		arguments("@"+directive.Name, directive.Arguments)
 	}
 	if described < 30 {
-		t.Errorf("only %d things were looked at", described)
+		t.Errorf("%d descriptions were checked, want at least 30", described)
 	}
 }
 
-// A schema type without a home in package identity lands there.
-func TestNoModelsAreGenerated(t *testing.T) {
+// gqlgen would generate models for schema types that package identity lacks.
+func TestSchema_noModels(t *testing.T) {
 	if _, err := os.Stat("generated/models.generated.go"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("generated/models.generated.go: %v; give its types a home in identity", err)
+		t.Errorf("generated/models.generated.go: %v; define its types in package identity", err)
 	}
 }
 
-// Resolvers translate and don't think, and none is a stub that panics.
-func TestResolversAreShort(t *testing.T) {
+// Resolvers have no logic of their own, and none is a stub that panics.
+func TestResolvers_short(t *testing.T) {
 	files, err := filepath.Glob("*.resolvers.go")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no resolvers", err)
@@ -111,10 +109,11 @@ func TestResolversAreShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// gqlgen's stub for a new field is a panic; what it comments out stands below a warning.
+		// gqlgen's stub for a new field panics. Code that gqlgen commented out has a warning above
+		// it.
 		for _, stub := range []string{"panic(", "!!! WARNING !!!"} {
 			if strings.Contains(string(text), stub) {
-				t.Errorf("%s holds %q: write the resolver that gqlgen left a stub of", name, stub)
+				t.Errorf("%s contains %q: write the resolver that gqlgen left as a stub", name, stub)
 			}
 		}
 		positions := token.NewFileSet()
@@ -128,7 +127,7 @@ func TestResolversAreShort(t *testing.T) {
 				continue
 			}
 			if function.Recv == nil {
-				t.Errorf("%s: %s is no resolver: gqlgen will comment it out", name, function.Name)
+				t.Errorf("%s: %s isn't a resolver: gqlgen will comment it out", name, function.Name)
 				continue
 			}
 			resolvers++
@@ -141,11 +140,11 @@ func TestResolversAreShort(t *testing.T) {
 		}
 	}
 	if resolvers < 4 {
-		t.Errorf("%d resolvers, want more", resolvers)
+		t.Errorf("%d resolvers were checked, want at least 4", resolvers)
 	}
 }
 
-// The start is the time to say what is missing, not the first call.
+// A missing dependency is an error at startup, not at the first call.
 func TestNewSchema_incompleteResolver(t *testing.T) {
 	for _, resolver := range []*Resolver{nil, {}} {
 		if _, err := NewSchema(resolver); err == nil ||
@@ -155,12 +154,12 @@ func TestNewSchema_incompleteResolver(t *testing.T) {
 	}
 }
 
-// What gqlgen writes goes with the schema: a field that is only in the schema would be missing in
-// the server, silently.
-func TestGeneratedCodeIsOfThisSchema(t *testing.T) {
+// The generated code is up to date: otherwise a new field in the schema would silently be missing
+// in the server.
+func TestSchema_generated(t *testing.T) {
 	const remedy = "run go generate ./... and fill in the stubs that it adds to " +
 		"graph/*.resolvers.go"
-	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeBudget{}))
+	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +171,7 @@ func TestGeneratedCodeIsOfThisSchema(t *testing.T) {
 	}
 	for _, definition := range schema.Schema().Types {
 		add(definition.Position)
-		for _, field := range definition.Fields { // of an extension, in a file of its own
+		for _, field := range definition.Fields { // an extension's field has another file
 			add(field.Position)
 		}
 	}
@@ -189,26 +188,26 @@ func TestGeneratedCodeIsOfThisSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if there, ok := generated[name]; !ok {
-			t.Errorf("graph/generated has nothing of schema/%s: %s", name, remedy)
-		} else if there != string(text) {
-			t.Errorf("graph/generated is of another schema/%s, from line %d on: %s", name,
-				firstDifference(there, string(text)), remedy)
+		if source, ok := generated[name]; !ok {
+			t.Errorf("graph/generated lacks schema/%s: %s", name, remedy)
+		} else if source != string(text) {
+			t.Errorf("graph/generated differs from schema/%s at line %d: %s", name,
+				firstDifference(source, string(text)), remedy)
 		}
 		delete(generated, name)
 	}
 	for name := range generated {
-		t.Errorf("graph/generated has a schema/%s, which isn't there: %s", name, remedy)
+		t.Errorf("graph/generated has schema/%s, which doesn't exist: %s", name, remedy)
 	}
 }
 
-// firstDifference is the line in which two texts differ first.
+// firstDifference returns the number of the first line in which two texts differ.
 func firstDifference(a, b string) int {
-	theirs := strings.Split(b, "\n")
+	other := strings.Split(b, "\n")
 	for i, line := range strings.Split(a, "\n") {
-		if i >= len(theirs) || theirs[i] != line {
+		if i >= len(other) || other[i] != line {
 			return i + 1
 		}
 	}
-	return len(theirs)
+	return len(other)
 }

@@ -26,8 +26,8 @@ var goTypes = map[string]string{
 	"OpenIdToken": identityPackage + ".OpenIDToken",
 }
 
-// scalars are the Go types that the fields of those need for a scalar. required says that gqlgen's
-// defaults don't include them.
+// scalars are the Go types that the fields of CloakQL's types need for each scalar. required means
+// that gqlgen's defaults don't include them.
 var scalars = []struct {
 	name     string
 	models   []string
@@ -41,7 +41,7 @@ var scalars = []struct {
 	{"Time", []string{graphqlPackage + ".Time"}, true},
 }
 
-// configure applies the options and completes gqlgen's configuration, before gqlgen reads Go
+// configure applies the options and completes gqlgen's configuration, before gqlgen loads Go
 // packages or the schema.
 func (p *injector) configure(cfg *config.Config, options []Option) error {
 	var errs []error
@@ -55,15 +55,15 @@ func (p *injector) configure(cfg *config.Config, options []Option) error {
 	return errors.Join(errs...)
 }
 
-// dropSchemaFile keeps gqlgen from reading the file that has the whole schema.
+// dropSchemaFile keeps gqlgen from reading back the file with the whole schema.
 func dropSchemaFile(cfg *config.Config) {
 	cfg.Sources = slices.DeleteFunc(cfg.Sources, func(source *ast.Source) bool {
 		return strings.HasPrefix(source.Input, schemaHeader)
 	})
 }
 
-// compare looks for CloakQL's names in the product's schema. It leaves out the scalars that the
-// product declares itself, such as Time, and fails for other types and for directives.
+// compare looks for CloakQL's names in the product's schema. It omits scalars that the product
+// declares too, such as Time, and returns an error for other types and for directives.
 func (p *injector) compare(cfg *config.Config) error {
 	product, err := parser.ParseSchemas(cfg.Sources...)
 	if err != nil {
@@ -71,9 +71,9 @@ func (p *injector) compare(cfg *config.Config) error {
 	}
 	var errs []error
 	for _, def := range p.own.definitions {
-		switch theirs := product.Definitions.ForName(def.Name); {
-		case theirs == nil:
-		case theirs.Kind == ast.Scalar && def.Kind == ast.Scalar:
+		switch existing := product.Definitions.ForName(def.Name); {
+		case existing == nil:
+		case existing.Kind == ast.Scalar && def.Kind == ast.Scalar:
 			def.omitted = true
 		default:
 			errs = append(errs,
@@ -92,8 +92,8 @@ func (p *injector) compare(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// bindDirectives binds @public and @auth to functions that GenerateCode writes. gqlgen then neither
-// skips them nor leaves them to the author of the server.
+// bindDirectives binds @public and @auth to functions that GenerateCode writes. So gqlgen can't
+// skip them, and the product needn't bind them.
 func bindDirectives(cfg *config.Config) error {
 	var errs []error
 	for _, directive := range directives {
@@ -115,11 +115,11 @@ func (p *injector) bindTypes(cfg *config.Config) error {
 			continue
 		}
 		entry := cfg.Models[def.Name]
-		ours := len(entry.Model) > 0 || entry.ForceGenerate
+		conflict := len(entry.Model) > 0 || entry.ForceGenerate
 		for field := range entry.Fields { // fields that the product adds may have an entry
-			ours = ours || def.Fields.ForName(field) != nil
+			conflict = conflict || def.Fields.ForName(field) != nil
 		}
-		if ours {
+		if conflict {
 			errs = append(errs,
 				fmt.Errorf("gqlgen.yml configures the type %s (models: %[1]s): remove its entry, "+
 					"or give CloakQL's type another name (RenameType, -rename-type)", def.Name))
@@ -130,8 +130,8 @@ func (p *injector) bindTypes(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// bindScalars adds what the fields of CloakQL's types need to the scalars. What gqlgen.yml says
-// comes first, so nothing changes for the product's own fields.
+// bindScalars adds the Go types that CloakQL's fields need to the scalars' models. Those of
+// gqlgen.yml stay first, so nothing changes for the product's own fields.
 func (p *injector) bindScalars(cfg *config.Config) {
 	for _, scalar := range scalars {
 		name := scalar.name
@@ -151,8 +151,8 @@ func (p *injector) bindScalars(cfg *config.Config) {
 	}
 }
 
-// checkResolvers refuses configurations with which gqlgen replaces the type Resolver, and the field
-// SignIn with it.
+// checkResolvers rejects configurations with which gqlgen would replace the type Resolver and so
+// lose its field SignIn.
 func checkResolvers(cfg *config.Config) error {
 	resolver := cfg.Resolver
 	switch {

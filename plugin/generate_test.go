@@ -17,8 +17,8 @@ import (
 	"github.com/cloakql/cloakql/plugin"
 )
 
-// One product from its first generation on: what is written, that nothing changes without a reason,
-// and that gqlgen's leftovers don't break the build when its schema grows and shrinks.
+// Generates a product several times: the first run writes the golden files, a second run changes
+// nothing, and gqlgen's stale files don't break the build when the schema grows and shrinks.
 func TestGenerate(t *testing.T) {
 	golden := absolute(t, "testdata/generated.golden")
 	enterModule(t,
@@ -31,8 +31,8 @@ func TestGenerate(t *testing.T) {
 	mustGenerate(t, false)
 	checkSame(t, first, files(t))
 
-	// The type Mutation moves into another file. gqlgen leaves the old one behind, with a second
-	// MutationResolver: the compiler would find it.
+	// The type Mutation moves to another file. gqlgen doesn't remove the old one, whose second
+	// MutationResolver wouldn't compile.
 	writeFiles(t,
 		map[string]string{"api/schema/shop.graphqls": shopText +
 			`type Mutation { buy: Int! @auth }`,
@@ -45,7 +45,7 @@ func TestGenerate(t *testing.T) {
 		t.Errorf("gqlgen writes Mutation() now; so does the plugin:\n%s", text)
 	}
 
-	// A stub from a time without the plugin must not stand in the way of the resolver.
+	// A stub that gqlgen wrote before the plugin was used must not conflict with the resolver.
 	stub := "\nfunc (r *queryResolver) Me(ctx context.Context) (*identity.User, error) { panic(\"a stub\") }\n"
 	resolvers := readFile(t, "api/resolve/shop.resolvers.go") + stub
 	writeFiles(t, map[string]string{"api/resolve/shop.resolvers.go": resolvers})
@@ -54,10 +54,10 @@ func TestGenerate(t *testing.T) {
 	}
 	if declared := methods(t, "api/resolve/shop.resolvers.go"); slices.Contains(declared,
 		"queryResolver.Me") {
-		t.Errorf("the stub is still there, beside %v", declared)
+		t.Errorf("the stub wasn't removed: methods %v", declared)
 	}
 
-	// Back to the names of the start, and without what was the product's own mutation.
+	// Back to the first schema, without the product's own mutation.
 	for _, name := range []string{"api/resolve/shop.resolvers.go", "api/resolve/user.resolvers.go",
 		"api/schema/user.graphqls", "api/gen/user.generated.go"} {
 		if err := os.Remove(name); err != nil {
@@ -69,6 +69,7 @@ func TestGenerate(t *testing.T) {
 	checkSame(t, first, files(t))
 }
 
+// checkGolden compares these files with the golden file, or writes it with -update.
 func checkGolden(t *testing.T, golden string, got map[string]string, names ...string) {
 	t.Helper()
 	if *update {
@@ -89,6 +90,7 @@ func checkGolden(t *testing.T, golden string, got map[string]string, names ...st
 	}
 }
 
+// checkSame compares two sets of files.
 func checkSame(t *testing.T, want, got map[string]string) {
 	t.Helper()
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names,
@@ -120,9 +122,9 @@ func methods(t *testing.T, filename string) []string {
 	return found
 }
 
-// Nothing of CloakQL's types becomes somebody else's type, or a resolver that panics, however the
-// product binds its own. gqlgen would do either without an error.
-func TestGenerate_binds_its_own_types(t *testing.T) {
+// The product's own bindings never change the Go types of CloakQL's types, and never turn their
+// fields into resolvers that panic. gqlgen would do both without an error.
+func TestGenerate_boundTypes(t *testing.T) {
 	enterModule(t, map[string]string{
 		"gqlgen.yml": configText + `
 autobind: [example.com/shop/catalog]
@@ -154,7 +156,7 @@ func (*Instant) UnmarshalGQL(any) error { return nil }
 	if err != nil {
 		t.Fatal(err)
 	}
-	// gqlgen's line for a field that the product adds to User; it has a resolver.
+	// gqlgen logs this line for the field that the product adds to User, which has a resolver.
 	if lines := strings.Split(strings.TrimSpace(logged), "\n"); len(lines) != 1 ||
 		!strings.HasSuffix(lines[0], "adding resolver method for User.cart, nothing matched") {
 		t.Errorf("gqlgen logged:\n%s", logged)
@@ -162,18 +164,18 @@ func (*Instant) UnmarshalGQL(any) error { return nil }
 	want := []string{"queryResolver.Products", "userResolver.Cart", "Resolver.Query",
 		"Resolver.User"}
 	if got := methods(t, "api/resolve/shop.resolvers.go"); !slices.Equal(got, want) {
-		t.Errorf("resolvers to write: %v, want %v", got, want)
+		t.Errorf("resolver stubs: %v, want %v", got, want)
 	}
 	for name := range files(t) {
 		if strings.HasPrefix(name, "api/resolve/") && strings.Contains(name, "cloakql") &&
 			name != "api/resolve/cloakql_resolvers.generated.go" {
-			t.Errorf("%s was written", name)
+			t.Errorf("%s was written, want no such file", name)
 		}
 	}
 }
 
-// What binds a type after the plugin did fails the generation, before anything of the product's or
-// the plugin's is written.
+// If something is bound differently after the plugin has bound it, generation fails before it
+// writes any of the product's or the plugin's files.
 func TestGenerate_fails(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -182,40 +184,40 @@ func TestGenerate_fails(t *testing.T) {
 		mutate  func(*config.Config)
 		want    string
 	}{
-		{"another Go type", nil, nil, func(cfg *config.Config) {
+		{"other Go type", nil, nil, func(cfg *config.Config) {
 			cfg.Models["Session"] = config.TypeMapEntry{
 				Model: config.StringList{"github.com/cloakql/cloakql/identity.ClientRoles"},
 			}
 		},
 			"cloakql: TokenInfo.session isn't bound to a field of github.com/cloakql/cloakql/identity.TokenInfo: models: Session is [github.com/cloakql/cloakql/identity.ClientRoles]\n" +
 				"the type Session is bound to github.com/cloakql/cloakql/identity.ClientRoles instead of github.com/cloakql/cloakql/identity.Session"},
-		{"another scalar", nil, nil, func(cfg *config.Config) {
+		{"other scalar", nil, nil, func(cfg *config.Config) {
 			cfg.Models["Int"] = config.TypeMapEntry{
 				Model: config.StringList{"github.com/99designs/gqlgen/graphql.Int64"},
 			}
 		},
 			"cloakql: OpenIdToken.expiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]\n" +
 				"OpenIdToken.refreshExpiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]"},
-		{"a guard that isn't called", nil, nil, func(cfg *config.Config) {
+		{"skipped directive", nil, nil, func(cfg *config.Config) {
 			cfg.Directives["auth"] = config.DirectiveConfig{SkipRuntime: true}
 		}, "cloakql: the directive auth isn't bound to CloakQL's function"},
-		{"a guard that is left to others", nil, nil, func(cfg *config.Config) { delete(cfg.Directives, "auth") },
+		{"unbound directive", nil, nil, func(cfg *config.Config) { delete(cfg.Directives, "auth") },
 			"cloakql: the directive auth isn't bound to CloakQL's function"},
 		{"no field SignIn", map[string]string{"api/resolve/root.go": "package resolve\n\ntype Resolver struct{ Stock int }\n"}, nil, nil,
 			"cloakql: the type Resolver in root.go has no field SignIn: add `SignIn " +
 				"*signin.Service`, from github.com/cloakql/cloakql/signin"},
-		{"text of the product's", map[string]string{
+		{"other String", map[string]string{
 			"gqlgen.yml":         configText + "models: {String: {model: example.com/shop/catalog.Text}}",
 			"catalog/catalog.go": "package catalog\n\nimport \"io\"\n\ntype Text string\n\nfunc (Text) MarshalGQL(io.Writer) {}\nfunc (*Text) UnmarshalGQL(any) error { return nil }\n"}, nil, nil,
 			"cloakql: the argument username of login is of type example.com/shop/catalog.Text " +
 				"instead of string: models: String is [example.com/shop/catalog.Text github.com/99designs/gqlgen/graphql.String github.com/cloakql/cloakql/identity.Secret]"},
-		{"a file for the directives", map[string]string{"api/gen/cloakql_directives.generated.go": "package gen\n"}, nil, nil,
+		{"existing file for the directives", map[string]string{"api/gen/cloakql_directives.generated.go": "package gen\n"}, nil, nil,
 			"cloakql: DIR/api/gen/cloakql_directives.generated.go exists and isn't generated: move it away"},
-		{"a file for the types", map[string]string{"api/gen/cloakql_types.generated.go": "package gen\n"}, nil, nil,
+		{"existing file for the types", map[string]string{"api/gen/cloakql_types.generated.go": "package gen\n"}, nil, nil,
 			"cloakql: DIR/api/gen/cloakql_types.generated.go exists and isn't generated: move it away"},
-		{"a file for the resolvers", map[string]string{"api/resolve/cloakql_resolvers.generated.go": "package resolve\n"}, nil, nil,
+		{"existing file for the resolvers", map[string]string{"api/resolve/cloakql_resolvers.generated.go": "package resolve\n"}, nil, nil,
 			"cloakql: DIR/api/resolve/cloakql_resolvers.generated.go exists and isn't generated: move it away"},
-		{"a file for the schema", map[string]string{"api/whole.graphql": "type Query { me: String }\n"},
+		{"existing file for the schema", map[string]string{"api/whole.graphql": "type Query { me: String }\n"},
 			[]plugin.Option{plugin.SchemaFile("api/whole.graphql")}, nil,
 			"cloakql: api/whole.graphql exists and isn't generated: move it away"},
 	} {
@@ -238,7 +240,7 @@ func TestGenerate_fails(t *testing.T) {
 	}
 }
 
-// A mutator is somebody else's plugin, which changes the configuration after ours did.
+// A mutator is another plugin, which changes the configuration after CloakQL's did.
 type mutator struct{ mutate func(*config.Config) }
 
 func (mutator) Name() string { return "mutator" }

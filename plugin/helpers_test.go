@@ -35,8 +35,8 @@ skip_mod_tidy: true
 	shopText = `type Query { products: [String!]! @public } `
 )
 
-// inject runs the plugin's hooks up to the point where the schema is complete, in gqlgen's order.
-// It reads no Go packages.
+// inject runs the plugin's hooks in gqlgen's order, until the schema is complete. It loads no Go
+// packages.
 func inject(t *testing.T, configText, schema string,
 	options ...plugin.Option) (*config.Config, error) {
 	t.Helper()
@@ -84,9 +84,9 @@ func inject(t *testing.T, configText, schema string,
 // tool is the program that products install.
 const tool = "github.com/cloakql/cloakql/cmd/cloakql-gqlgen"
 
-// enterModule makes a module that uses this copy of CloakQL, with its tool, and makes it the
-// working directory. It depends on the modules that this repository depends on, in the same
-// versions. It returns the repository's root.
+// enterModule creates a module that uses this copy of CloakQL and its tool, and changes the working
+// directory to it. The module has the same dependencies as this repository, in the same versions.
+// enterModule returns the repository's root.
 func enterModule(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := absolute(t, "..")
@@ -104,6 +104,7 @@ func enterModule(t *testing.T, files map[string]string) string {
 	return root
 }
 
+// writeFiles writes files by name, and creates their directories.
 func writeFiles(t *testing.T, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
@@ -116,6 +117,7 @@ func writeFiles(t *testing.T, files map[string]string) {
 	}
 }
 
+// readFile returns the text of a file.
 func readFile(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -140,8 +142,8 @@ func files(t *testing.T) map[string]string {
 	return found
 }
 
-// generate runs gqlgen in the working directory, and returns what gqlgen logged. It compiles the
-// result only where compile says so: that takes longest.
+// generate runs gqlgen in the working directory, and returns gqlgen's log. It compiles the result
+// only if compile is true, since that takes long.
 func generate(t *testing.T, compile bool, options ...api.Option) (string, error) {
 	t.Helper()
 	cfg, err := config.LoadConfigFromDefaultLocations()
@@ -156,7 +158,7 @@ func generate(t *testing.T, compile bool, options ...api.Option) (string, error)
 	return logged.String(), err
 }
 
-// mustGenerate is generate for configurations that must work, and log nothing.
+// mustGenerate is like generate, and checks that there is no error and no log.
 func mustGenerate(t *testing.T, compile bool, options ...plugin.Option) {
 	t.Helper()
 	logged, err := generate(t, compile, plugin.Use(options...))
@@ -192,6 +194,7 @@ func archive(t *testing.T, name string) map[string]string {
 	return found
 }
 
+// expectError checks the text of an error.
 func expectError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || err.Error() != want {
@@ -199,6 +202,7 @@ func expectError(t *testing.T, err error, want string) {
 	}
 }
 
+// absolute returns the absolute path of a file.
 func absolute(t *testing.T, name string) string {
 	t.Helper()
 	path, err := filepath.Abs(name)

@@ -1,33 +1,33 @@
-// Package plugin adds CloakQL's API to somebody else's gqlgen schema: me, login, refresh and
-// logout, their types, and the directives @public and @auth, all with their resolvers. Nothing is
-// copied into the product's repository by hand, and the product's gqlgen.yml stays as it is.
+// Package plugin adds CloakQL's API to a product's gqlgen schema: me, login, refresh and logout,
+// their types, and the directives @public and @auth, with all resolvers. Nothing needs to be copied
+// into the product's repository, and the product's gqlgen.yml stays as it is.
 //
 //	cfg, err := config.LoadConfigFromDefaultLocations()
 //	...
 //	err = api.Generate(cfg, plugin.Use(plugin.Rename("me", "viewer")))
 //
-// Products that use no other plugin need no such program: cmd/cloakql-gqlgen is one. docs/plugin.md
-// shows the whole way.
+// Products without other plugins can use the program cmd/cloakql-gqlgen instead of writing their
+// own. docs/plugin.md is a complete guide.
 //
-// The product writes one field of its resolver type:
+// The product's resolver type needs one field:
 //
 //	type Resolver struct {
 //		SignIn *signin.Service
 //	}
 //
-// The plugin writes three files: cloakql_directives.generated.go beside gqlgen's generated code,
+// The plugin writes three files: cloakql_directives.generated.go next to gqlgen's generated code,
 // which binds @public and @auth, so that they can't be forgotten; cloakql_resolvers.generated.go
-// beside the product's resolvers; and the whole schema in one file, for editors and client
-// generators (see SchemaFile). It also writes a file for the type Resolver where there is none. It
-// overwrites no file that it or gqlgen didn't write.
+// next to the product's resolvers; and the whole schema in one file, for editors and client
+// generators (see SchemaFile). It also writes a file with the type Resolver if there is none. It
+// overwrites only files that it or gqlgen has written.
 //
-// Generation fails when gqlgen.yml would change what the plugin adds, such as skip_runtime for
-// @auth or another Go type for User, when a field would be left without its Go field or its guard,
-// and when gqlgen would lose or replace the resolvers.
+// Generation fails if gqlgen.yml would change the API, such as with skip_runtime for @auth or
+// another Go type for User, if a field would lack its Go field or its guard, and if gqlgen would
+// lose or replace the resolvers.
 //
 // To read the source, start with Use, then configure.go (before gqlgen reads anything), sources.go
-// (what is added to the schema) and generate.go. The package relies on parts of gqlgen that are
-// experimental; the tests generate whole products.
+// (the additions to the schema) and generate.go. The package relies on experimental parts of
+// gqlgen, so its tests generate whole products.
 package plugin
 
 import (
@@ -42,13 +42,13 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Use returns the option that adds CloakQL's API to what api.Generate generates. It works beside
-// other plugins; give it once. api.Generate fails when one of the options doesn't fit.
+// Use returns an option for api.Generate that adds CloakQL's API to the generated code. It works
+// with other plugins. Pass it once. api.Generate fails if one of the options is invalid.
 func Use(options ...Option) api.Option {
 	return func(cfg *config.Config, plugins *[]gqlgen.Plugin) {
 		p := &injector{own: load()}
 		p.err = p.configure(cfg, options)
-		// gqlgen's own resolver generator is in the middle.
+		// gqlgen's own resolver generator runs between the two.
 		*plugins = slices.Concat([]gqlgen.Plugin{p}, *plugins, []gqlgen.Plugin{finisher{p}})
 	}
 }
@@ -56,8 +56,8 @@ func Use(options ...Option) api.Option {
 // An Option changes what Use adds.
 type Option func(*injector) error
 
-// Rename gives one of the fields login, logout, me and refresh another name. Limits that know the
-// field by its name must be told, such as limits.Limits.RootFieldMax.
+// Rename gives one of the fields login, logout, me and refresh another name. Use the new name in
+// limits that refer to the field by name, such as limits.Limits.RootFieldMax.
 func Rename(field, name string) Option {
 	return func(p *injector) error {
 		f, err := p.own.field(field)
@@ -68,8 +68,8 @@ func Rename(field, name string) Option {
 	}
 }
 
-// RenameType gives one of CloakQL's types, such as User, another name: for schemas that have a type
-// of that name.
+// RenameType gives one of CloakQL's types, such as User, another name, for schemas that already
+// have a type of that name.
 func RenameType(typ, name string) Option {
 	return func(p *injector) error {
 		t, err := p.own.typeNamed(typ)
@@ -80,7 +80,7 @@ func RenameType(typ, name string) Option {
 	}
 }
 
-// Without leaves out some of the fields login, logout, me and refresh. The types stay: the
+// Without omits some of the fields login, logout, me and refresh. The types stay, since the
 // product's own fields may use them.
 func Without(fields ...string) Option {
 	return func(p *injector) error {
@@ -95,10 +95,10 @@ func Without(fields ...string) Option {
 	}
 }
 
-// SchemaFile names the file that gets the whole schema, the product's and CloakQL's together,
-// relative to the directory in which gqlgen runs. Without this option it is
-// schema.generated.graphql beside gqlgen's generated code. The plugin keeps gqlgen from reading it
-// back, even where it matches the schema patterns of gqlgen.yml.
+// SchemaFile sets the name of the file for the whole schema, both the product's and CloakQL's,
+// relative to the directory in which gqlgen runs. The default is schema.generated.graphql next to
+// gqlgen's generated code. The plugin keeps gqlgen from reading the file back, even if it matches
+// the schema patterns of gqlgen.yml.
 func SchemaFile(filename string) Option {
 	return func(p *injector) error {
 		p.schemaFile = filename
@@ -108,6 +108,7 @@ func SchemaFile(filename string) Option {
 
 var nameRE = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 
+// checked returns name, or an error if it isn't a valid GraphQL name for a type or a field.
 func checked(name string) (string, error) {
 	if !nameRE.MatchString(name) {
 		return "", fmt.Errorf("%q is no name: expected a letter, then letters, digits and _", name)
@@ -115,6 +116,7 @@ func checked(name string) (string, error) {
 	return name, nil
 }
 
+// wrap adds the option's name to err, unless err is nil.
 func wrap(option string, err error) error {
 	if err != nil {
 		return fmt.Errorf("plugin.%s: %w", option, err)
@@ -122,20 +124,20 @@ func wrap(option string, err error) error {
 	return nil
 }
 
-// An injector is the part of the plugin that runs before gqlgen's own plugins. Its hooks follow in
-// the order in which gqlgen calls them; the last, GenerateCode, is in generate.go.
+// An injector is the part of the plugin that runs before gqlgen's own plugins. Its hooks below are
+// in the order in which gqlgen calls them; the last, GenerateCode, is in generate.go.
 type injector struct {
 	own        *document
 	schemaFile string
-	err        error // of configure, since an api.Option can't fail
+	err        error // from configure, since an api.Option can't return an error
 
-	hidden []*codegen.Field // root fields that gqlgen's resolver generator must not see
+	hidden []*codegen.Field // root fields hidden from gqlgen's resolver generator
 }
 
 // Name returns the prefix of the plugin's errors.
 func (*injector) Name() string { return "cloakql" }
 
-// InjectSourcesEarly adds types and directives: the product's own schema may use them.
+// InjectSourcesEarly adds types and directives, since the product's own schema may use them.
 func (p *injector) InjectSourcesEarly() ([]*ast.Source, error) {
 	if p.err != nil {
 		return nil, p.err
@@ -143,7 +145,7 @@ func (p *injector) InjectSourcesEarly() ([]*ast.Source, error) {
 	return []*ast.Source{p.own.types()}, nil
 }
 
-// InjectSourcesLate adds the root fields: by now the names of the root types are known.
+// InjectSourcesLate adds the root fields, since the names of the root types are known by then.
 func (p *injector) InjectSourcesLate(schema *ast.Schema) ([]*ast.Source, error) {
 	source, err := p.own.rootFields(schema)
 	if source == nil {
@@ -152,7 +154,7 @@ func (p *injector) InjectSourcesLate(schema *ast.Schema) ([]*ast.Source, error) 
 	return []*ast.Source{source}, nil
 }
 
-// MutateSchema changes nothing. It fails when a root field got lost.
+// MutateSchema changes nothing. It returns an error if a root field is missing.
 func (p *injector) MutateSchema(schema *ast.Schema) error {
 	for _, field := range p.own.kept() {
 		if rootOf(schema, field.operation).Fields.ForName(field.Name) == nil {

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// The product of docs/plugin.md, made in an empty module with the commands and files of the page,
-// and run on the stand-in. The commands that need the network are left out: enterModule did what
-// they do.
+// Builds the product of docs/plugin.md in an empty module with the page's commands and files, and
+// runs it with the stand-in for Keycloak. It omits the commands that need the network: enterModule
+// replaces them.
 func TestDocumentedProduct(t *testing.T) {
 	page, product := readFile(t, "../docs/plugin.md"), archive(t, "testdata/shop.txtar")
 	root := enterModule(t, product)
@@ -30,7 +30,7 @@ func TestDocumentedProduct(t *testing.T) {
 		case name != "":
 			writeFiles(t, map[string]string{name: text})
 		case !strings.Contains(strings.ReplaceAll(product["main.go"], "\n\t", "\n"), text):
-			t.Errorf("the product's main.go doesn't have this excerpt of the page:\n%s", text)
+			t.Errorf("the product's main.go lacks this excerpt of the page:\n%s", text)
 		}
 	}
 	want := []string{"go get -tool " + tool, "go generate ./...", "go mod tidy"}
@@ -48,8 +48,8 @@ func TestDocumentedProduct(t *testing.T) {
 	}
 }
 
-// readSources reads the Go files in those of the directories that are CloakQL's: go test repeats a
-// result without running the test unless a file changed that the test itself read.
+// readSources reads the Go files in the directories that belong to CloakQL: go test caches the
+// result of a test unless a file changes that the test itself has read.
 func readSources(t *testing.T, root string, directories []string) {
 	t.Helper()
 	read := 0
@@ -67,18 +67,18 @@ func readSources(t *testing.T, root string, directories []string) {
 		}
 	}
 	if read < 20 {
-		t.Errorf("the product depends on %d files of CloakQL's", read)
+		t.Errorf("the product depends on %d files of CloakQL, want at least 20", read)
 	}
 }
 
-// gqlgen's other layouts and switches together, in a product that federates and has names of
-// CloakQL's: everything that changes the text of the resolvers.
+// A product with federation, with names that CloakQL has too, and with gqlgen's other layouts and
+// options: everything that changes the text of the resolvers.
 func TestUnusualProduct(t *testing.T) {
 	product := archive(t, "testdata/unusual.txtar")
 	enterModule(t, product)
 	run(t, "go", "tool", "cloakql-gqlgen", "-config", "unusual.yml", "-rename", "me=viewer",
 		"-rename-type", "User=Caller", "-without", "logout", "-schema", "whole.graphqls")
-	// Again, with the schema file among those that gqlgen reads.
+	// Again, now that the schema file is among the files that gqlgen reads.
 	before := files(t)
 	run(t, "go", "tool", "cloakql-gqlgen", "-config", "unusual.yml", "-rename", "me=viewer",
 		"-rename-type", "User=Caller", "-without", "logout", "-schema", "whole.graphqls")

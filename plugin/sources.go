@@ -14,8 +14,8 @@ import (
 	"github.com/cloakql/cloakql/schema"
 )
 
-// The sources' names give gqlgen's follow-schema layouts their file names. gqlgen embeds the
-// sources that are files below its generated code, which these aren't: hence "../".
+// gqlgen's follow-schema layouts derive file names from the sources' names. The names begin with
+// "../" because gqlgen embeds sources that are files below its generated code, which these aren't.
 const (
 	typesName  = "cloakql_types"
 	fieldsName = "cloakql_fields"
@@ -24,23 +24,23 @@ const (
 	sourceSuffix = ".graphqls"
 )
 
-// A document is CloakQL's schema as the product gets it.
+// A document is CloakQL's schema with the options applied.
 type document struct {
 	directives  ast.DirectiveDefinitionList
 	definitions []*definition
 	fields      []*rootField
 }
 
-// A definition is a type, whose name may have been changed.
+// A definition is a type, possibly renamed.
 type definition struct {
-	original string
-	omitted  bool // the product's schema declares this scalar
+	original string // CloakQL's name of the type
+	omitted  bool   // the product's schema declares this scalar
 	*ast.Definition
 }
 
-// A rootField is a field of Query or Mutation, whose name may have been changed.
+// A rootField is a field of Query or Mutation, possibly renamed.
 type rootField struct {
-	original  string
+	original  string // CloakQL's name of the field
 	omitted   bool
 	operation ast.Operation
 	*ast.FieldDefinition
@@ -50,13 +50,13 @@ type rootField struct {
 func load() *document {
 	names, err := fs.Glob(schema.Files(), "*.graphqls")
 	if err != nil {
-		panic(err) // only a bad pattern can fail
+		panic(err) // fails only for a bad pattern
 	}
 	var sources []*ast.Source
 	for _, name := range names {
 		text, err := fs.ReadFile(schema.Files(), name)
 		if err != nil {
-			panic(err) // it is part of the program
+			panic(err) // the files are embedded
 		}
 		sources = append(sources, &ast.Source{Name: name, Input: string(text)})
 	}
@@ -79,7 +79,7 @@ func load() *document {
 	return d
 }
 
-// field returns the root field that CloakQL calls by this name.
+// field returns the root field with this name in CloakQL's schema.
 func (d *document) field(name string) (*rootField, error) {
 	var names []string
 	for _, field := range d.fields {
@@ -92,7 +92,7 @@ func (d *document) field(name string) (*rootField, error) {
 		strings.Join(names, ", "))
 }
 
-// typeNamed returns the type that CloakQL calls by this name.
+// typeNamed returns the type with this name in CloakQL's schema.
 func (d *document) typeNamed(name string) (*definition, error) {
 	var names []string
 	for _, def := range d.definitions {
@@ -105,7 +105,7 @@ func (d *document) typeNamed(name string) (*definition, error) {
 		strings.Join(names, ", "))
 }
 
-// kept returns the root fields that the product gets.
+// kept returns the root fields that aren't omitted.
 func (d *document) kept() []*rootField {
 	var kept []*rootField
 	for _, field := range d.fields {
@@ -116,14 +116,14 @@ func (d *document) kept() []*rootField {
 	return kept
 }
 
-// signsIn reports whether the product gets a field that needs a signin.Service.
+// signsIn reports whether a root field that isn't omitted needs a signin.Service.
 func (d *document) signsIn() bool {
 	return slices.ContainsFunc(d.kept(), func(field *rootField) bool {
 		return field.operation == ast.Mutation
 	})
 }
 
-// renameReferences gives the types of all fields their new names.
+// renameReferences replaces the names of renamed types in all fields.
 func (d *document) renameReferences() {
 	names := map[string]string{}
 	var fields ast.FieldList
@@ -154,8 +154,8 @@ func (d *document) types() *ast.Source {
 	return source(typesName, printed)
 }
 
-// rootFields returns the source that adds the root fields to the root types of schema. It is nil
-// when the product left out all fields.
+// rootFields returns the source that adds the root fields to the root types of schema. It is nil if
+// all fields are omitted.
 func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 	printed := &ast.SchemaDocument{}
 	for _, operation := range []ast.Operation{ast.Query, ast.Mutation} {
@@ -177,7 +177,7 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 							"-rename), or leave it out (Without, -without)", root.Name, field.Name)
 				}
 			}
-		} else { // Mutation: gqlgen sees to it that there is a query type
+		} else { // Mutation, since gqlgen always makes a query type
 			extension.Name = "Mutation"
 			if schema.Types[extension.Name] != nil {
 				return nil, errors.New(
@@ -198,6 +198,7 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 	return source(fieldsName, printed), nil
 }
 
+// rootOf returns the root type of an operation, or nil if there is none.
 func rootOf(schema *ast.Schema, operation ast.Operation) *ast.Definition {
 	if operation == ast.Query {
 		return schema.Query
@@ -205,6 +206,7 @@ func rootOf(schema *ast.Schema, operation ast.Operation) *ast.Definition {
 	return schema.Mutation
 }
 
+// source returns document as a source for gqlgen.
 func source(name string, document *ast.SchemaDocument) *ast.Source {
 	var text strings.Builder
 	formatter.NewFormatter(&text, formatter.WithIndent("  ")).FormatSchemaDocument(document)

@@ -13,9 +13,9 @@ import (
 	"github.com/cloakql/cloakql/plugin"
 )
 
-// What the product gets is what CloakQL's own server has: not a word is lost in between, but for
-// the descriptions of Query and Mutation, which are the product's types.
-func TestUse_adds_the_whole_schema(t *testing.T) {
+// The product gets the same schema as CloakQL's own server, except for the descriptions of Query
+// and Mutation, which are the product's types.
+func TestUse_schema(t *testing.T) {
 	cfg, err := inject(t, configText, "")
 	if err != nil {
 		t.Fatal(err)
@@ -33,6 +33,7 @@ func TestUse_adds_the_whole_schema(t *testing.T) {
 	}
 }
 
+// printed returns the schema of sources as text, without the descriptions of Query and Mutation.
 func printed(t *testing.T, sources []*ast.Source) string {
 	t.Helper()
 	schema, err := gqlparser.LoadSchema(sources...)
@@ -45,18 +46,18 @@ func printed(t *testing.T, sources []*ast.Source) string {
 	return text.String()
 }
 
-// The root fields arrive in the root types, whatever those are called and wherever they are
-// declared. Added early, as types are, they would be in a type Query that nobody can ask.
-func TestUse_root_types(t *testing.T) {
+// The root fields are added to the root types, no matter what those are called and how they are
+// declared. If they were added early, like types, they could be in a type Query that isn't a root.
+func TestUse_rootTypes(t *testing.T) {
 	for _, tt := range []struct{ name, schema, query, mutation string }{
 		{"types", `type Query { a: Int @public } type Mutation { b: Int @public }`, "Query: a me", "Mutation: b login refresh logout"},
 		{"no mutation", `type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
 		{"extensions", `extend type Query { a: Int @public } extend type Mutation { b: Int @public }`, "Query: a me", "Mutation: b login refresh logout"},
-		{"nothing", ``, "Query: me", "Mutation: login refresh logout"},
+		{"empty", ``, "Query: me", "Mutation: login refresh logout"},
 		{"renamed", `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public }`, "Root: a me", "Change: b login refresh logout"},
-		// login would be lost: a schema definition must name each root type.
+		// The schema definition must name each root type, or login would be lost.
 		{"renamed, no mutation", `schema { query: Root } type Root { a: Int @public }`, "Root: a me", "Mutation: login refresh logout"},
-		{"renamed, a type Query that is no root", `schema { query: Root } type Root { a: Query @public } type Query { b: Int }`, "Root: a me", "Mutation: login refresh logout"},
+		{"renamed, type Query isn't a root", `schema { query: Root } type Root { a: Query @public } type Query { b: Int }`, "Root: a me", "Mutation: login refresh logout"},
 		{"schema extended", `extend schema @x directive @x on SCHEMA type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -99,7 +100,7 @@ func TestUse_fails(t *testing.T) {
 		options              []plugin.Option
 		want                 string
 	}{
-		{"a mutation type that is none", configText, `schema { query: Root } type Root { a: Int } type Mutation { b: Int }`, nil,
+		{"type Mutation isn't a root", configText, `schema { query: Root } type Root { a: Int } type Mutation { b: Int }`, nil,
 			"the schema has a type Mutation that isn't its mutation type: add mutation to the " +
 				"schema definition, or leave login, refresh and logout out"},
 		{"no query type", configText, `schema { mutation: Change } type Change { a: Int }`, nil,
@@ -109,16 +110,16 @@ func TestUse_fails(t *testing.T) {
 		{"own type", configText, `type User { id: ID! }`, nil, "the schema has a type User of its own: give CloakQL's another name (RenameType, -rename-type)"},
 		{"own type Time", configText, `type Time { hour: Int }`, nil, "the schema has a type Time of its own: give CloakQL's another name (RenameType, -rename-type)"},
 		{"own field", configText, `type Query { me: String }`, nil, "Query has a field me of its own: give CloakQL's another name (Rename, -rename), or leave it out (Without, -without)"},
-		{"own type by the new name", configText, `type Caller { id: ID! }`, []plugin.Option{plugin.RenameType("User", "Caller")},
+		{"own type with the new name", configText, `type Caller { id: ID! }`, []plugin.Option{plugin.RenameType("User", "Caller")},
 			"the schema has a type Caller of its own: give CloakQL's another name (RenameType, " +
 				"-rename-type)"},
-		{"own field by the new name", configText, `schema { query: Root } type Root { viewer: String }`, []plugin.Option{plugin.Rename("me", "viewer")},
+		{"own field with the new name", configText, `schema { query: Root } type Root { viewer: String }`, []plugin.Option{plugin.Rename("me", "viewer")},
 			"Root has a field viewer of its own: give CloakQL's another name (Rename, -rename), " +
 				"or leave it out (Without, -without)"},
 		{"syntax", configText, `type User {`, nil, "shop.graphqls:1:12: Expected Name, found <EOF>"},
 		{"own directive", configText, `directive @auth on OBJECT`, nil, "the schema has a directive auth of its own: remove it, or give it another name"},
 
-		// The guard would not be called, and the audit could not see it.
+		// The guard wouldn't be called, and the audit can't detect that.
 		{"skip_runtime", configText + "directives: {auth: {skip_runtime: true}}", "", nil,
 			"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
 		{"skip_runtime of public", configText + "directives: {public: {skip_runtime: true}}", "", nil,
@@ -138,21 +139,21 @@ func TestUse_fails(t *testing.T) {
 			"gqlgen.yml has no section resolver: expected one, for the file with CloakQL's " +
 				"resolvers"},
 		{"single-file resolvers", singleFile, "", nil, root},
-		{"single-file resolvers, preserved, but not there", strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), "", nil, root},
+		{"single-file resolvers, preserved, missing file", strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), "", nil, root},
 
-		{"Rename of no field", configText, "", []plugin.Option{plugin.Rename("mee", "viewer")},
+		{"Rename of an unknown field", configText, "", []plugin.Option{plugin.Rename("mee", "viewer")},
 			`plugin.Rename: CloakQL has no field "mee": expected one of login, refresh, logout, me`},
-		{"Rename to no name", configText, "", []plugin.Option{plugin.Rename("me", "1st")},
+		{"Rename to an invalid name", configText, "", []plugin.Option{plugin.Rename("me", "1st")},
 			`plugin.Rename: "1st" is no name: expected a letter, then letters, digits and _`},
-		{"RenameType of no type", configText, "", []plugin.Option{plugin.RenameType("Users", "Caller")},
+		{"RenameType of an unknown type", configText, "", []plugin.Option{plugin.RenameType("Users", "Caller")},
 			`plugin.RenameType: CloakQL has no type "Users": expected one of Time, Claims, ` +
 				`OpenIdToken, User, ClientRoles, TokenInfo, Session`},
-		{"RenameType to no name", configText, "", []plugin.Option{plugin.RenameType("User", "__User")},
+		{"RenameType to an invalid name", configText, "", []plugin.Option{plugin.RenameType("User", "__User")},
 			`plugin.RenameType: "__User" is no name: expected a letter, then letters, digits and _`},
-		{"Without no field", configText, "", []plugin.Option{plugin.Without("me", "logoff")},
+		{"Without an unknown field", configText, "", []plugin.Option{plugin.Without("me", "logoff")},
 			`plugin.Without: CloakQL has no field "logoff": expected one of login, refresh, ` +
 				`logout, me`},
-		{"several faults", configText + "directives: {auth: {skip_runtime: true}}", "", []plugin.Option{plugin.Without("a"), plugin.Without("b")},
+		{"several errors", configText + "directives: {auth: {skip_runtime: true}}", "", []plugin.Option{plugin.Without("a"), plugin.Without("b")},
 			`plugin.Without: CloakQL has no field "a": expected one of login, refresh, logout, me` +
 				"\n" +
 				`plugin.Without: CloakQL has no field "b": expected one of login, refresh, ` +
@@ -209,7 +210,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// Types may change places: each reference follows its own type.
+// Types may swap names: each reference still means the same type.
 func TestRenameType(t *testing.T) {
 	cfg, err := inject(t, configText, `type User { id: ID! @public } scalar Moment`,
 		plugin.RenameType("User", "Session"), plugin.RenameType("Session", "SignIn"),
@@ -237,7 +238,7 @@ func TestRenameType(t *testing.T) {
 	}
 }
 
-// What the product says about scalars comes first; what CloakQL's types need comes after it.
+// The product's Go types for scalars come first, followed by those that CloakQL's types need.
 func TestUse_scalars(t *testing.T) {
 	cfg, err := inject(t, configText+`
 models:
@@ -262,15 +263,15 @@ models:
 		}
 	}
 	if _, set := cfg.Models["Boolean"]; set {
-		t.Error("Boolean is bound, though gqlgen's default has what CloakQL needs")
+		t.Error("Boolean is bound, though gqlgen's default is enough for CloakQL")
 	}
 	if !cfg.Models["User"].Fields["orders"].Resolver {
-		t.Error("the entry of the product's own field of User is gone")
+		t.Error("the entry of the product's own field of User was removed")
 	}
 }
 
-// gqlgen must not read back the whole schema, wherever a product puts it.
-func TestUse_leaves_its_own_schema_file_out(t *testing.T) {
+// gqlgen must not read back the file with the whole schema, wherever the product puts it.
+func TestUse_schemaFile(t *testing.T) {
 	whole := "# Code generated by github.com/cloakql/cloakql/plugin, DO NOT EDIT.\n\ntype Query { me: String }"
 	cfg, err := inject(t, configText, whole)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package schema is CloakQL's GraphQL schema: one file per subject, in which every type and field
-// is described. Package plugin adds it to other people's schemas.
+// Package schema contains CloakQL's GraphQL schema: one file per subject, with a description of
+// every type and field. Package plugin adds it to the schemas of products.
 package schema
 
 import (

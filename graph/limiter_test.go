@@ -10,41 +10,42 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A ledger allows some attempts, and notes each with what came of it.
-type ledger struct {
+// A recorder allows some attempts, and records each with its outcome.
+type recorder struct {
 	allowed int
 	lines   []string
 }
 
-func (l *ledger) budget() fakeBudget {
-	return fakeBudget{take: func(field, of string) (func(error), error) {
-		if l.allowed--; l.allowed < 0 {
-			l.lines = append(l.lines, field+" "+of+": refused")
+// limiter returns a limiter that records to r.
+func (r *recorder) limiter() fakeLimiter {
+	return fakeLimiter{reserve: func(field, subject string) (func(error), error) {
+		if r.allowed--; r.allowed < 0 {
+			r.lines = append(r.lines, field+" "+subject+": refused")
 			return nil, &identity.RateLimitError{RetryAfter: 1500 * time.Millisecond}
 		}
 		return func(err error) {
-			l.lines = append(l.lines, fmt.Sprintf("%s %s: %v", field, of, err))
+			r.lines = append(r.lines, fmt.Sprintf("%s %s: %v", field, subject, err))
 		}, nil
 	}}
 }
 
-// refusing is a realm that says no to everyone, and counts how often it is asked.
-func refusing(asked *int) fakeRealm {
+// refusingRealm returns a realm that refuses every call, and counts the calls.
+func refusingRealm(calls *int) fakeRealm {
 	return fakeRealm{
 		login: func(identity.Credentials) (*identity.OpenIDToken, error) {
-			*asked++
+			*calls++
 			return nil, identity.ErrBadCredentials
 		},
 		refresh: func(identity.Secret) (*identity.OpenIDToken, error) {
-			*asked++
+			*calls++
 			return nil, identity.ErrRefreshInvalid
 		},
-		logout: func(identity.Secret) error { *asked++; return identity.ErrRefreshInvalid },
+		logout: func(identity.Secret) error { *calls++; return identity.ErrRefreshInvalid },
 	}
 }
 
-// However a field is written, it is an attempt each time that it runs.
-func TestEveryFieldThatRunsIsAnAttempt(t *testing.T) {
+// Each time that a field runs is an attempt, no matter how the document selects it.
+func TestLimiter_fields(t *testing.T) {
 	for name, tt := range map[string]struct {
 		query string
 		want  []string
@@ -55,42 +56,40 @@ func TestEveryFieldThatRunsIsAnAttempt(t *testing.T) {
 		"fragments": {`mutation { ...F ... on Mutation { y: login(username: "b", password: "2") { scope } } ...G }
 			fragment F on Mutation { x: login(username: "a", password: "1") { scope } ...G }
 			fragment G on Mutation { z: login(username: "c", password: "3") { scope } }`, []string{"login a", "login c", "login b"}},
-		"one field that is written twice runs once": {`mutation { login(username: "a", password: "p") { scope } login(username: "a", password: "p") { tokenType } }`, []string{"login a"}},
+		"merged fields": {`mutation { login(username: "a", password: "p") { scope } login(username: "a", password: "p") { tokenType } }`, []string{"login a"}},
 		"skipped": {
 			`mutation { login(username: "a", password: "p") @skip(if: true) { scope } x: login(username: "b", password: "p") @include(if: true) { scope } }`, []string{"login b"},
 		},
 		"other fields": {
 			`mutation { refresh(refreshToken: "r") { scope } x: refresh(refreshToken: "s") { scope } y: logout(refreshToken: "t") }`, []string{"refresh r", "refresh s", "logout t"},
 		},
-		"no attempt at all": {`mutation { login(username: "", password: "p") { scope } refresh(refreshToken: "") { scope } }`, nil},
+		"bad input": {`mutation { login(username: "", password: "p") { scope } refresh(refreshToken: "") { scope } }`, nil},
 	} {
-		asked, ledger := 0, &ledger{allowed: 100}
-		// login is never null, so one failure empties the whole answer; the others run all the
-		// same.
-		s := newServerWithin(t, refusing(&asked), ledger.budget())
+		calls, record := 0, &recorder{allowed: 100}
+		// login is non-null, so one failure makes data null; the other fields run nevertheless.
+		s := newLimitedServer(t, refusingRealm(&calls), record.limiter())
 		got := s.anonymous(tt.query)
-		var took []string
-		for _, line := range ledger.lines {
-			what, _, _ := strings.Cut(line, ":")
-			took = append(took, what)
+		var attempts []string
+		for _, line := range record.lines {
+			attempt, _, _ := strings.Cut(line, ":")
+			attempts = append(attempts, attempt)
 		}
-		if asked != len(tt.want) || !slices.Equal(took, tt.want) {
-			t.Errorf("%s: took %q, asked %d times, want %q\n%s", name, took, asked, tt.want, got)
+		if calls != len(tt.want) || !slices.Equal(attempts, tt.want) {
+			t.Errorf("%s: attempts %q, %d calls to the realm, want %q\n%s", name, attempts, calls,
+				tt.want, got)
 		}
 	}
 }
 
-// A refused attempt doesn't reach the realm, and the answer says when to come back, and nothing
-// else.
-func TestARefusedAttemptAsksNobody(t *testing.T) {
+// A refused attempt doesn't reach the realm. The error says when to retry, and nothing else.
+func TestLimiter_refused(t *testing.T) {
 	for _, query := range []string{
 		`mutation { login(username: "alice", password: "` + canary + `") { scope } }`,
 		`mutation { login(username: "nobody", password: "` + canary + `") { scope } }`,
 		`mutation { refresh(refreshToken: "` + canary + `") { scope } }`,
 		`mutation { logout(refreshToken: "` + canary + `") }`,
 	} {
-		ledger := &ledger{}
-		s := newServerWithin(t, fakeRealm{}, ledger.budget())
+		s := newLimitedServer(t, fakeRealm{}, (&recorder{}).limiter())
 		field, _, _ := strings.Cut(strings.TrimPrefix(query, "mutation { "), "(")
 		check(t, s.anonymous(query), fmt.Sprintf(
 			`{"errors":[{"message":"Too many attempts","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"RATE_LIMITED","retryAfter":2}}],"data":null}`, field))
@@ -100,31 +99,32 @@ func TestARefusedAttemptAsksNobody(t *testing.T) {
 	}
 }
 
-// The budget hears what the realm said, as it said it.
-func TestTheBudgetHearsWhatCameOfIt(t *testing.T) {
+// settle gets the realm's error unchanged.
+func TestLimiter_settle(t *testing.T) {
 	wrapped := fmt.Errorf("log in: %w", identity.ErrBadCredentials)
-	for want, answer := range map[string]error{"login alice: <nil>": nil,
+	for want, err := range map[string]error{"login alice: <nil>": nil,
 		"login alice: log in: bad credentials": wrapped} {
-		ledger := &ledger{allowed: 1}
-		s := newServerWithin(t,
+		record := &recorder{allowed: 1}
+		s := newLimitedServer(t,
 			fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
-				return tokens(), answer
-			}}, ledger.budget())
+				return tokens(), err
+			}}, record.limiter())
 		s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`)
-		if len(ledger.lines) != 1 || ledger.lines[0] != want {
-			t.Errorf("the budget heard %q, want %q", ledger.lines, want)
+		if len(record.lines) != 1 || record.lines[0] != want {
+			t.Errorf("the limiter recorded %q, want %q", record.lines, want)
 		}
 	}
 }
 
-// Nobody knows what a panic was about: what was taken for it isn't given back.
-func TestAPanicSettlesNothing(t *testing.T) {
-	ledger := &ledger{allowed: 1}
-	s := newServerWithin(t,
+// After a panic the result is unknown, so the attempt isn't settled and stays counted.
+func TestLimiter_panic(t *testing.T) {
+	record := &recorder{allowed: 1}
+	s := newLimitedServer(t,
 		fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) { panic("oh") }},
-		ledger.budget())
+		record.limiter())
 	s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`)
-	if len(ledger.lines) != 0 || ledger.allowed != 0 {
-		t.Errorf("the budget heard %q, and %d attempts are left", ledger.lines, ledger.allowed)
+	if len(record.lines) != 0 || record.allowed != 0 {
+		t.Errorf("the limiter recorded %q, and %d attempts are left; want nothing and 0",
+			record.lines, record.allowed)
 	}
 }
