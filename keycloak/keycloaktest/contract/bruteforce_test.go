@@ -2,8 +2,8 @@ package contract
 
 import "testing"
 
-// Brute-force protection is invisible in the answers: a locked user gets what a wrong password
-// gets. Its checks run behind the answer's back, so every exchange waits for the count.
+// Brute-force protection. Responses don't reveal it: a locked user gets the response to a wrong
+// password. Keycloak counts after it has responded, so each exchange waits for the count.
 func TestBruteForce(t *testing.T) {
 	run(t, "brute-force", func(g *group) {
 		protected := func(settings object) *realm {
@@ -12,11 +12,12 @@ func TestBruteForce(t *testing.T) {
 			}, settings)))
 		}
 		r := protected(nil)
-		// fail fails n times, and waits for the last one to count.
+		// fail fails n times, and waits until each failure is counted.
 		fail := func(x *exchange, u *user, n int, pairs ...string) {
 			for i := range n {
 				if i > 0 {
-					// two within the quick login check, a second by default, lock at once
+					// Two failures within the quick login check, one second by default, lock at
+					// once.
 					x.wait(sec(2))
 				}
 				a := x.token(u.realm,
@@ -25,7 +26,7 @@ func TestBruteForce(t *testing.T) {
 				x.must(x.kc.failures(u.userRef, i+1))
 			}
 		}
-		// succeed logs in, and waits until that counts: behind the answer's back, too.
+		// succeed logs in, and waits until Keycloak has reset the count.
 		succeed := func(x *exchange, u *user) response {
 			x.token(u.realm, passwordGrant(u, "password", "wrong"))
 			x.must(x.kc.failures(u.userRef, 1))
@@ -42,7 +43,7 @@ func TestBruteForce(t *testing.T) {
 			x.must(x.kc.unlock(u.userRef))
 			x.outcome("right, unlocked", x.token(r, passwordGrant(u)))
 		})
-		g.exchange("sessions go on", func(x *exchange) {
+		g.exchange("sessions of a locked user", func(x *exchange) {
 			u := x.user(r, nil)
 			login := succeed(x, u)
 			fail(x, u, 3)
@@ -58,7 +59,7 @@ func TestBruteForce(t *testing.T) {
 			x.must(x.kc.locked(u.userRef))
 			x.show(x.browser().login(u))
 		})
-		g.exchange("success sets the count to zero", func(x *exchange) {
+		g.exchange("success resets the count", func(x *exchange) {
 			u := x.user(r, nil)
 			for range 2 {
 				fail(x, u, 2)
@@ -68,7 +69,7 @@ func TestBruteForce(t *testing.T) {
 			}
 		})
 		g.exchange("a disabled user", func(x *exchange) {
-			u := x.user(r, object{"enabled": false}) // nothing counts
+			u := x.user(r, object{"enabled": false}) // failures aren't counted
 			for range 4 {
 				x.outcome("wrong", x.token(r, passwordGrant(u, "password", "wrong")))
 			}
@@ -89,14 +90,14 @@ func TestBruteForce(t *testing.T) {
 			x.must(x.kc.locked(u.userRef))
 			x.outcome("right code", x.token(r, passwordGrant(u, "otp", usualTOTP.code(x, 0))))
 		})
-		g.exchange("by e-mail it is the same user", func(x *exchange) {
+		g.exchange("e-mail and username share a count", func(x *exchange) {
 			u := x.user(r, nil)
 			fail(x, u, 3, "username", u.username+"@example.com")
 			x.must(x.kc.locked(u.userRef))
 			x.outcome("right", x.token(r, passwordGrant(u)))
 		})
 		short := protected(object{"waitIncrementSeconds": 15})
-		g.exchange("the lock ends", func(x *exchange) {
+		g.exchange("temporary lockout", func(x *exchange) {
 			u := x.user(short, nil)
 			locked := x.within(sec(14))
 			fail(x, u, 3)
@@ -118,7 +119,7 @@ func TestBruteForce(t *testing.T) {
 			x.outcome("right", x.token(quick, passwordGrant(u)))
 		})
 		forever := protected(object{"permanentLockout": true, "failureFactor": 2})
-		g.exchange("for ever", func(x *exchange) {
+		g.exchange("permanent lockout", func(x *exchange) {
 			u := x.user(forever, nil)
 			login := succeed(x, u)
 			fail(x, u, 2)

@@ -2,7 +2,7 @@ package contract
 
 import "testing"
 
-// Whole tokens: every claim of every kind of them.
+// All claims of all kinds of tokens.
 func TestClaims(t *testing.T) {
 	run(t, "claims", func(g *group) {
 		light := object{"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}
@@ -51,7 +51,7 @@ func TestClaims(t *testing.T) {
 				x.showClaims(a, "id_token", "acr")
 			}
 		})
-		g.exchange("acr under single sign-on", func(x *exchange) {
+		g.exchange("acr after single sign-on", func(x *exchange) {
 			u := x.user(r, nil)
 			b := x.browser()
 			first := x.token(r, codeGrant(b.login(u).redirected().Get("code"))).ok()
@@ -72,7 +72,7 @@ func TestClaims(t *testing.T) {
 			}
 		})
 		lax := g.realm(laxRealm())
-		g.exchange("without e-mail and names", func(x *exchange) {
+		g.exchange("missing e-mail and names", func(x *exchange) {
 			for _, settings := range []object{{"email": nil}, {"firstName": nil}, {"lastName": nil},
 				{"firstName": nil, "lastName": nil, "email": nil}} {
 				a := x.login(x.user(lax, settings))
@@ -83,7 +83,7 @@ func TestClaims(t *testing.T) {
 	})
 }
 
-// What is in the audience of an access token.
+// The audience of access tokens, from roles and mappers.
 func TestAudience(t *testing.T) {
 	run(t, "audience", func(g *group) {
 		custom := func(name string, config object) object {
@@ -116,7 +116,7 @@ func TestAudience(t *testing.T) {
 				custom("off",
 					object{"included.client.audience": "spa", "access.token.claim": "false"})),
 		))
-		by := func(name, client string, prepare func(*exchange, *user)) {
+		audience := func(name, client string, prepare func(*exchange, *user)) {
 			g.exchange(name, func(x *exchange) {
 				u := x.user(r, nil)
 				if prepare != nil {
@@ -138,23 +138,24 @@ func TestAudience(t *testing.T) {
 		withoutDefaults := func(x *exchange, u *user) {
 			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 		}
-		by("default roles", "api", nil)
-		by("no roles", "api", withoutDefaults)
-		by("no roles, but a mapper", "itself", withoutDefaults)
-		by("a role of another client", "api", grant(roleRef{"spa", "reader"}))
-		by("roles of two clients, one its own", "api",
+		audience("default roles", "api", nil)
+		audience("no roles", "api", withoutDefaults)
+		audience("no roles, with a mapper", "itself", withoutDefaults)
+		audience("a role of another client", "api", grant(roleRef{"spa", "reader"}))
+		audience("its own role and another client's", "api",
 			grant(roleRef{"spa", "reader"}, roleRef{"spa", "writer"}, roleRef{"api", "reader"}))
-		by("its own role", "api", grant(roleRef{"api", "reader"}))
+		audience("its own role", "api", grant(roleRef{"api", "reader"}))
 		for _, client := range []string{"itself", "another", "custom", "both-in-one", "two",
 			"missing", "in-id-token", "off"} {
-			by("mapper: "+client, client, nil)
+			audience("mapper: "+client, client, nil)
 		}
-		by("mapper and role name the same client", "another", grant(roleRef{"spa", "reader"}))
-		by("view-users brings others", "api", grant(roleRef{"realm-management", "view-users"}))
+		audience("mapper and role name the same client", "another", grant(roleRef{"spa", "reader"}))
+		audience("view-users, a composite role", "api",
+			grant(roleRef{"realm-management", "view-users"}))
 	})
 }
 
-// Roles: composites, groups, and what a client may see of them.
+// The roles in access tokens: composites, roles of groups, and the scope of the client.
 func TestRoles(t *testing.T) {
 	run(t, "roles", func(g *group) {
 		r := g.realm(realmFile(merge(scopesFile(object{
@@ -193,11 +194,11 @@ func TestRoles(t *testing.T) {
 				object{"fullScopeAllowed": false, "defaultClientScopes": builtinDefaults,
 					"optionalClientScopes": []string{"seeing"}}),
 		))
-		by := func(name, client string, groups []string, pairs []string, roles ...roleRef) {
+		roles := func(name, client string, groups []string, pairs []string, granted ...roleRef) {
 			g.exchange(name, func(x *exchange) {
 				u := x.user(r, object{"groups": groups})
 				x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
-				for _, role := range roles {
+				for _, role := range granted {
 					x.must(x.kc.grantRole(u.userRef, role))
 				}
 				a := x.login(u,
@@ -208,25 +209,25 @@ func TestRoles(t *testing.T) {
 		}
 		all := []roleRef{{"", "plain"}, {"", "seen"}, {"", "outer"}, {"spa", "reader"},
 			{"spa", "writer"}, {"narrow", "own"}, {"api", "reader"}}
-		by("a realm role", "api", nil, nil, roleRef{"", "plain"})
-		by("a realm role's name is free", "api", nil, nil, roleRef{"", "with spaces and ü"})
-		by("client roles", "api", nil, nil, roleRef{"api", "reader"}, roleRef{"spa", "writer"})
-		by("a composite of a composite", "api", nil, nil, roleRef{"", "outer"})
-		by("a client role with a realm role", "api", nil, nil, roleRef{"api", "lead"})
-		by("of a group", "api", []string{"/staff"}, nil)
-		by("of a group above", "api", []string{"/staff/leads"}, nil)
-		by("of a group, and the same again", "api", []string{"/staff", "/staff/leads"}, nil,
+		roles("a realm role", "api", nil, nil, roleRef{"", "plain"})
+		roles("special characters in a role name", "api", nil, nil, roleRef{"", "with spaces and ü"})
+		roles("client roles", "api", nil, nil, roleRef{"api", "reader"}, roleRef{"spa", "writer"})
+		roles("a composite of a composite", "api", nil, nil, roleRef{"", "outer"})
+		roles("a client role with a realm role", "api", nil, nil, roleRef{"api", "lead"})
+		roles("role of a group", "api", []string{"/staff"}, nil)
+		roles("role of a parent group", "api", []string{"/staff/leads"}, nil)
+		roles("roles of groups that the user has, too", "api", []string{"/staff", "/staff/leads"}, nil,
 			roleRef{"", "plain"}, roleRef{"", "inner"})
-		by("a narrow client", "narrow", nil, nil, all...)
-		by("a narrow client, a scope that sees more", "narrow", nil,
+		roles("client without full scope", "narrow", nil, nil, all...)
+		roles("client without full scope, with a client scope", "narrow", nil,
 			[]string{"scope", "openid seeing"}, all...)
-		by("a narrow client, none of what it sees", "narrow", nil, nil, roleRef{"", "plain"},
+		roles("client without full scope, no role in its scope", "narrow", nil, nil, roleRef{"", "plain"},
 			roleRef{"spa", "reader"})
-		by("a narrow client, part of a composite", "narrow", nil, nil, roleRef{"", "innermost"})
+		roles("client without full scope, part of a composite", "narrow", nil, nil, roleRef{"", "innermost"})
 	})
 }
 
-// Optional scopes, and scopes of the realm's own.
+// Optional client scopes, and client scopes of the realm's own.
 func TestClientScopes(t *testing.T) {
 	run(t, "client-scopes", func(g *group) {
 		tenant := mapperFile("tenant", "oidc-hardcoded-claim-mapper", object{
@@ -257,7 +258,7 @@ func TestClientScopes(t *testing.T) {
 		}}
 		names := []string{"scope", "tenant", "phone_number", "phone_number_verified", "address",
 			"upn", "groups", "nickname", "website", "email", "name"}
-		by := func(name, client, scope string) {
+		claims := func(name, client, scope string) {
 			g.exchange(name, func(x *exchange) {
 				u := x.user(r, attributes)
 				a := x.login(u, "client_id", client, "client_secret", client+"-secret", "scope",
@@ -270,23 +271,23 @@ func TestClientScopes(t *testing.T) {
 					"Bearer "+a.field("access_token")), names...)
 			})
 		}
-		by("none", "asked", "openid")
-		by("phone", "asked", "openid phone")
-		by("address", "asked", "openid address")
-		by("microprofile-jwt", "asked", "openid microprofile-jwt")
-		by("the realm's own", "asked", "openid tenant")
-		by("not in the scope", "asked", "openid quiet")
-		by("always there", "always", "openid")
+		claims("none", "asked", "openid")
+		claims("phone", "asked", "openid phone")
+		claims("address", "asked", "openid address")
+		claims("microprofile-jwt", "asked", "openid microprofile-jwt")
+		claims("custom scope", "asked", "openid tenant")
+		claims("not included in scope", "asked", "openid quiet")
+		claims("default scope", "always", "openid")
 		g.exchange("in discovery", func(x *exchange) {
 			x.showMembers(x.get(r.url("/.well-known/openid-configuration")), "scopes_supported")
 		})
-		g.exchange("optional scopes of a client without any", func(x *exchange) {
+		g.exchange("optional scope of another client", func(x *exchange) {
 			x.outcome("scope=phone",
 				x.token(r,
 					passwordGrant(x.user(r, nil), "client_id", "always", "client_secret",
 						"always-secret", "scope", "phone")))
 		})
-		g.exchange("address of a user without", func(x *exchange) {
+		g.exchange("address of a user without an address", func(x *exchange) {
 			a := x.login(x.user(r, nil), "client_id", "asked", "client_secret", "asked-secret",
 				"scope", "openid address phone")
 			x.showClaims(a, "access_token", names...)

@@ -2,8 +2,8 @@ package contract
 
 import "testing"
 
-// How a client proves itself at the token endpoint. 401 is always about the client; all but one
-// refusal look alike.
+// How a client authenticates at the token endpoint. A 401 always means that client authentication
+// failed, and nearly all have the same body.
 func TestClientAuthentication(t *testing.T) {
 	run(t, "client-authentication", func(g *group) {
 		r := g.realm(realmFile(nil,
@@ -14,7 +14,7 @@ func TestClientAuthentication(t *testing.T) {
 			clientFile("secretless", object{"secret": nil}),
 			clientFile("changing", nil),
 		))
-		// login is a password grant without a client.
+		// login returns a password grant without client authentication.
 		login := func(x *exchange) (values map[string][]string) {
 			return without(passwordGrant(x.user(r, nil)), "client_id", "client_secret")
 		}
@@ -39,7 +39,7 @@ func TestClientAuthentication(t *testing.T) {
 		accepted("form", "", "client_id", "api", "client_secret", "api-secret")
 		accepted("basic", basic("api", "api-secret"))
 		accepted("basic in lower case", "basic"+basic("api", "api-secret")[len("Basic"):])
-		accepted("both, alike", basic("api", "api-secret"), "client_id", "api", "client_secret",
+		accepted("both, identical", basic("api", "api-secret"), "client_id", "api", "client_secret",
 			"api-secret")
 		accepted("both, another client in the form", basic("api", "api-secret"), "client_id", "spa")
 		accepted("both, wrong secret in the form", basic("api", "api-secret"), "client_id", "api",
@@ -51,11 +51,12 @@ func TestClientAuthentication(t *testing.T) {
 		accepted("public with a secret", "", "client_id", "spa", "client_secret", "anything")
 		accepted("public, basic", basic("spa", ""))
 		accepted("public, basic with a secret", basic("spa", "anything"))
-		accepted("odd characters, form", "", "client_id", "odd id", "client_secret", "p@ss:w+rd%")
-		// Both parts of the header are form-encoded: a percent sign alone is an error, and a plus
+		accepted("special characters, form", "", "client_id", "odd id", "client_secret",
+			"p@ss:w+rd%")
+		// Both parts of the header are form-encoded: a single percent sign is an error, and a plus
 		// is a space.
-		accepted("odd characters, basic", basic("odd id", "p@ss:w+rd%"))
-		accepted("odd characters, basic, as RFC 6749 wants them",
+		accepted("special characters, basic", basic("odd id", "p@ss:w+rd%"))
+		accepted("special characters, basic, encoded as in RFC 6749",
 			basic("odd+id", "p%40ss%3Aw%2Brd%25"))
 
 		accepted("a plus, basic", basic("plus", "a+b"))
@@ -78,13 +79,13 @@ func TestClientAuthentication(t *testing.T) {
 		refused("basic without a colon", header("Basic YXBp"))
 		refused("basic is empty", header("Basic "))
 		refused("bearer", header("Bearer garbage"))
-		refused("bearer, and a form", header("Bearer garbage"), "client_id", "service",
+		refused("bearer and form", header("Bearer garbage"), "client_id", "service",
 			"client_secret", "wrong")
 		refused("disabled", nil, "client_id", "disabled", "client_secret", "disabled-secret")
 		refused("disabled, wrong secret", nil, "client_id", "disabled", "client_secret", "wrong")
 		refused("bearer-only", nil, "client_id", "bearer", "client_secret", "bearer-secret")
 		refused("bearer-only, wrong secret", nil, "client_id", "bearer", "client_secret", "wrong")
-		refused("a secret that Keycloak made", nil, "client_id", "secretless", "client_secret", "")
+		refused("generated secret", nil, "client_id", "secretless", "client_secret", "")
 		g.exchange("secret changed", func(x *exchange) {
 			u := x.user(r, nil)
 			old, changed := []string{"client_id", "changing", "client_secret", "changing-secret"},
@@ -98,43 +99,44 @@ func TestClientAuthentication(t *testing.T) {
 	})
 }
 
-// What is wrong with a request before its grant is looked at; and the order of the checks.
+// Errors of the token endpoint that don't depend on the grant, and their order.
 func TestTokenRequest(t *testing.T) {
 	run(t, "token-request", func(g *group) {
 		r := g.realm(realmFile(nil))
-		ask := func(name string, pairs ...string) {
+		request := func(name string, pairs ...string) {
 			g.exchange(name, func(x *exchange) { x.show(x.token(r, form(pairs...))) })
 		}
 		api := func(pairs ...string) []string {
 			return append([]string{"client_id", "api", "client_secret", "api-secret"}, pairs...)
 		}
-		ask("nothing")
-		ask("no grant type", api()...)
-		ask("no grant type, wrong secret", "client_id", "api", "client_secret", "wrong")
-		ask("empty grant type", api("grant_type", "")...)
-		ask("unknown grant type", api("grant_type", "bogus")...)
-		ask("unknown grant type, unknown client", "grant_type", "bogus", "client_id", "nobody")
-		ask("implicit", api("grant_type", "implicit")...)
-		ask("grant type in another case", api("grant_type", "PASSWORD")...)
-		ask("grant type twice", api("grant_type", "password", "grant_type", "password")...)
-		ask("two grant types", api("grant_type", "password", "grant_type", "refresh_token")...)
-		ask("a parameter twice", api("grant_type", "password", "username", "a", "username", "b")...)
-		ask("an unknown parameter twice",
+		request("empty")
+		request("no grant type", api()...)
+		request("no grant type, wrong secret", "client_id", "api", "client_secret", "wrong")
+		request("empty grant type", api("grant_type", "")...)
+		request("unknown grant type", api("grant_type", "bogus")...)
+		request("unknown grant type, unknown client", "grant_type", "bogus", "client_id", "nobody")
+		request("implicit", api("grant_type", "implicit")...)
+		request("grant type in another case", api("grant_type", "PASSWORD")...)
+		request("grant type twice", api("grant_type", "password", "grant_type", "password")...)
+		request("two grant types", api("grant_type", "password", "grant_type", "refresh_token")...)
+		request("a parameter twice",
+			api("grant_type", "password", "username", "a", "username", "b")...)
+		request("an unknown parameter twice",
 			api("grant_type", "password", "extra", "1", "extra", "2")...)
-		ask("a parameter twice, wrong secret", "client_id", "api", "client_secret", "wrong",
+		request("a parameter twice, wrong secret", "client_id", "api", "client_secret", "wrong",
 			"grant_type", "password", "extra", "1", "extra", "2")
-		ask("client id twice", api("client_id", "api", "grant_type", "password")...)
-		ask("jwt-bearer without an assertion",
+		request("client id twice", api("client_id", "api", "grant_type", "password")...)
+		request("jwt-bearer without an assertion",
 			api("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")...)
-		ask("jwt-bearer with garbage",
+		request("jwt-bearer with garbage",
 			api("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion",
 				"garbage")...)
-		ask("ciba",
+		request("ciba",
 			api("grant_type", "urn:openid:params:grant-type:ciba", "auth_req_id", "garbage")...)
-		ask("a control character in the grant type", api("grant_type", "refresh\x01_token")...)
-		ask("a control character in the client id", "client_id", "a\x01pi", "client_secret",
+		request("a control character in the grant type", api("grant_type", "refresh\x01_token")...)
+		request("a control character in the client id", "client_id", "a\x01pi", "client_secret",
 			"api-secret", "grant_type", "password")
-		ask("a control character in the secret", "client_id", "api", "client_secret",
+		request("a control character in the secret", "client_id", "api", "client_secret",
 			"api\x01-secret", "grant_type", "password")
 		g.exchange("parameters of other grants are ignored", func(x *exchange) {
 			x.outcome("password grant",
@@ -145,11 +147,11 @@ func TestTokenRequest(t *testing.T) {
 	})
 }
 
-// Which scopes may be asked for, and what is answered.
+// Which scopes a client may request, and which it gets.
 func TestScope(t *testing.T) {
 	run(t, "scope", func(g *group) {
 		r := g.realm(realmFile(nil))
-		ask := func(name, scope string) {
+		request := func(name, scope string) {
 			g.exchange(name, func(x *exchange) {
 				a := x.token(r, passwordGrant(x.user(r, nil), "scope", scope))
 				x.outcome("scope="+scope, a)
@@ -165,34 +167,34 @@ func TestScope(t *testing.T) {
 			x.showMembers(a, "scope")
 			x.note("ID token: %t", a.member("id_token") != nil)
 		})
-		ask("openid", "openid")
-		ask("default scopes by name", "basic roles email")
-		ask("optional scopes", "openid phone address")
-		ask("microprofile-jwt", "microprofile-jwt")
-		ask("twice the same", "openid openid")
-		ask("spaces around", " openid ")
-		ask("two spaces", "openid  phone")
-		ask("empty", "")
-		ask("unknown", "bogus")
-		ask("one of them unknown", "openid bogus")
-		ask("in another case", "OpenID")
-		ask("service_account is not for this client", "service_account")
-		ask("a role name", "offline_access uma_authorization")
-		ask("with a parameter", "openid:x")
-		ask("comma", "openid,phone")
-		ask("a space behind", "openid ")
-		ask("two spaces behind", "openid  ")
-		ask("a space before", " openid")
-		ask("a space alone", " ")
-		ask("two spaces alone", "  ")
-		ask("a tab behind", "openid\t")
-		ask("control characters", "\topen\x01id\x7f")
-		ask("a line break between", "openid\nemail")
-		ask("a no-break space behind", "openid\u00a0")
-		ask("organization", "openid organization")
-		ask("all organizations", "organization:*")
-		ask("an organization", "openid organization:acme")
-		ask("an organization without a name", "organization:")
-		ask("two kinds of organizations", "organization organization:*")
+		request("openid", "openid")
+		request("default scopes by name", "basic roles email")
+		request("optional scopes", "openid phone address")
+		request("microprofile-jwt", "microprofile-jwt")
+		request("duplicate", "openid openid")
+		request("surrounding spaces", " openid ")
+		request("two spaces", "openid  phone")
+		request("empty", "")
+		request("unknown", "bogus")
+		request("one of them unknown", "openid bogus")
+		request("in another case", "OpenID")
+		request("service_account of another client", "service_account")
+		request("a role name", "offline_access uma_authorization")
+		request("with a parameter", "openid:x")
+		request("comma", "openid,phone")
+		request("trailing space", "openid ")
+		request("two trailing spaces", "openid  ")
+		request("leading space", " openid")
+		request("only a space", " ")
+		request("only two spaces", "  ")
+		request("trailing tab", "openid\t")
+		request("control characters", "\topen\x01id\x7f")
+		request("line break", "openid\nemail")
+		request("trailing no-break space", "openid\u00a0")
+		request("organization", "openid organization")
+		request("all organizations", "organization:*")
+		request("an organization", "openid organization:acme")
+		request("an organization without a name", "organization:")
+		request("two kinds of organizations", "organization organization:*")
 	})
 }

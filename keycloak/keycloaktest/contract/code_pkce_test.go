@@ -9,13 +9,13 @@ import (
 
 var codeVerifier = strings.Repeat("verifier-", 5)
 
-// codeChallenge is the S256 challenge of RFC 7636.
+// codeChallenge returns the S256 challenge of RFC 7636.
 func codeChallenge(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// codeProofs are the exchanges whose authorization carried a challenge (RFC 7636).
+// codePKCE declares exchanges of codes whose authorization requests had a challenge (RFC 7636).
 func codePKCE(g *group, r *realm) {
 	s256 := []string{"code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256"}
 	pkce := func(name string, challenge []string, verifier string) {
@@ -44,14 +44,14 @@ func codePKCE(g *group, r *realm) {
 	})
 	pkce("plain: right verifier",
 		[]string{"code_challenge", codeVerifier, "code_challenge_method", "plain"}, codeVerifier)
-	pkce("no method is plain", []string{"code_challenge", codeVerifier}, codeVerifier)
+	pkce("plain by default", []string{"code_challenge", codeVerifier}, codeVerifier)
 	pkce("plain: wrong verifier",
 		[]string{"code_challenge", codeVerifier, "code_challenge_method", "plain"},
 		strings.Repeat("w", 43))
 }
 
-// What the authorization endpoint answers to a challenge.
-func TestCodeChallenge(t *testing.T) {
+// Authorization requests with a code challenge (RFC 7636).
+func TestCode_challenge(t *testing.T) {
 	run(t, "code-challenge", func(g *group) {
 		forced := func(id, method string) object {
 			return clientFile(id,
@@ -90,8 +90,7 @@ func TestCodeChallenge(t *testing.T) {
 	})
 }
 
-// showEnd shows in short how a request for a code ended: at the login page, at another page, or at
-// a redirect.
+// showEnd records in one line how an authorization request ended: at a page, or with a redirect.
 func (x *exchange) showEnd(a response) {
 	x.out.WriteString(a.requestText())
 	switch location := a.header.Get("Location"); {

@@ -2,8 +2,8 @@ package contract
 
 import "testing"
 
-// Requests for a code that are refused before anybody signs in.
-func TestCodeRefused(t *testing.T) {
+// Authorization requests that fail before the login page.
+func TestCode_refused(t *testing.T) {
 	run(t, "code-refused", func(g *group) {
 		r := g.realm(realmFile(nil,
 			clientFile("off", object{"enabled": false}),
@@ -14,7 +14,7 @@ func TestCodeRefused(t *testing.T) {
 		g.exchange("page for a browser", func(x *exchange) {
 			x.show(x.browser().open(r.authURL("client_id", "nope")))
 		})
-		g.exchange("JSON for others", func(x *exchange) {
+		g.exchange("JSON for other clients", func(x *exchange) {
 			x.show(x.get(r.authURL("client_id", "nope"), "Accept", "application/json"))
 		})
 		g.exchange("redirect", func(x *exchange) {
@@ -34,7 +34,7 @@ func TestCodeRefused(t *testing.T) {
 			{"client without the code flow", r.authURL("client_id", "no-code")},
 			{"redirect_uri absent", r.authURL("redirect_uri", "")},
 			{"redirect_uri empty", r.authURL("redirect_uri", "") + "&redirect_uri="},
-			{"redirect_uri of others", r.authURL("redirect_uri", "http://evil.test/")},
+			{"redirect_uri not allowed", r.authURL("redirect_uri", "http://evil.test/")},
 			{"response_type absent", r.authURL("response_type", "")},
 			{"response_type empty", r.authURL("response_type", "") + "&response_type="},
 			{"response_type unknown", r.authURL("response_type", "bogus")},
@@ -43,7 +43,7 @@ func TestCodeRefused(t *testing.T) {
 			{"response_mode unknown", r.authURL("response_mode", "bogus")},
 			{"scope empty", r.authURL("scope", "") + "&scope="},
 			{"scope not of the client", r.authURL("scope", "openid service_account")},
-			{"max_age no number", r.authURL("max_age", "x")},
+			{"max_age not a number", r.authURL("max_age", "x")},
 			{"prompt=none and login", r.authURL("prompt", "none login")},
 			{"request object garbage", r.authURL("request", "garbage")},
 			{"scope twice", r.authURL() + "&scope=openid"},
@@ -57,9 +57,9 @@ func TestCodeRefused(t *testing.T) {
 	})
 }
 
-// Which redirect URIs a client may ask for. With prompt=none Keycloak answers to an allowed one at
+// Which redirect URIs a client may use. With prompt=none, Keycloak redirects to an allowed one at
 // once.
-func TestCodeRedirects(t *testing.T) {
+func TestCode_redirects(t *testing.T) {
 	run(t, "code-redirects", func(g *group) {
 		allow := func(id string, uris ...string) object {
 			return clientFile(id, object{"redirectUris": uris})
@@ -77,7 +77,7 @@ func TestCodeRedirects(t *testing.T) {
 		))
 		for _, row := range []struct {
 			client string
-			uris   []string // empty text: no redirect_uri at all
+			uris   []string // "": no redirect_uri
 		}{
 			{"exact", []string{"http://app.test/cb", "http://app.test/other", "http://app.test/cb/", "http://app.test/cb?x=1",
 				"http://app.test/cb#f", "http://APP.test/cb", "http://app.test:80/cb",

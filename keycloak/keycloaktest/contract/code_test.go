@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// The authorization code flow, as a person and a browser see it.
+// The authorization code flow in a browser: pages, response modes, single sign-on.
 func TestCode(t *testing.T) {
 	run(t, "code", func(g *group) {
 		r := g.realm(realmFile(nil, clientFile("other", nil)))
@@ -30,7 +30,7 @@ func TestCode(t *testing.T) {
 
 func codePages(g *group, r *realm) {
 	g.exchange("login page", func(x *exchange) { x.show(x.browser().open(r.authURL())) })
-	g.exchange("login page asked by POST", func(x *exchange) {
+	g.exchange("login page by POST", func(x *exchange) {
 		address, _ := url.Parse(r.authURL())
 		x.show(x.post(r.oidc("/auth"), address.Query(), "Accept", browserAccept))
 	})
@@ -44,10 +44,10 @@ func codePages(g *group, r *realm) {
 	g.exchange("no state", func(x *exchange) {
 		x.show(x.browser().login(x.user(r, nil), "state", ""))
 	})
-	g.exchange("state that must be escaped", func(x *exchange) {
+	g.exchange("state with special characters", func(x *exchange) {
 		x.show(x.browser().login(x.user(r, nil), "state", "a b&c=d/é+%"))
 	})
-	g.exchange("state that is too long is dropped", func(x *exchange) {
+	g.exchange("state too long", func(x *exchange) {
 		for _, n := range []int{4000, 4001} {
 			redirect := x.browser().open(r.authURL("prompt", "none", "state",
 				strings.Repeat("s", n))).redirected()
@@ -131,7 +131,7 @@ func codeLocked(g *group, r *realm) {
 		p := b.open(r.authURL())
 		for n := 1; n <= 3; n++ {
 			if n > 1 {
-				// two within the quick login check, a second by default, lock at once
+				// Two failures within the quick login check, one second by default, lock at once.
 				x.wait(sec(2))
 			}
 			p = b.submit(p, "username", u.username, "password", "wrong")
@@ -209,12 +209,12 @@ func codeSingleSignOn(g *group, r *realm) {
 		u := x.user(r, nil)
 		b := x.browser()
 		b.login(u)
-		x.wait(2 * time.Second) // within the second of the login, it counts as fresh
+		x.wait(2 * time.Second) // within one second, the login would be recent enough
 		p := b.open(r.authURL("max_age", "0"))
 		x.show(p)
 		x.show(b.submit(p, "username", u.username, "password", "secret"))
 	})
-	g.exchange("max_age passed, and not", func(x *exchange) {
+	g.exchange("max_age exceeded or not", func(x *exchange) {
 		b := x.browser()
 		b.login(x.user(r, nil))
 		x.wait(2500 * time.Millisecond)
@@ -229,7 +229,7 @@ func codeSingleSignOn(g *group, r *realm) {
 		b.login(x.user(r, nil))
 		x.show(b.open(r.authURL("prompt", "none")))
 	})
-	g.exchange("prompt=none when the session has ended", func(x *exchange) {
+	g.exchange("prompt=none after the session ended", func(x *exchange) {
 		b := x.browser()
 		first := b.login(x.user(r, nil))
 		x.must(
@@ -237,7 +237,7 @@ func codeSingleSignOn(g *group, r *realm) {
 				sid: first.redirected().Get("session_state")}))
 		x.show(b.open(r.authURL("prompt", "none")))
 	})
-	g.exchange("other names at prompt are left alone", func(x *exchange) {
+	g.exchange("unknown prompt is ignored", func(x *exchange) {
 		b := x.browser()
 		b.login(x.user(r, nil))
 		x.show(b.open(r.authURL("prompt", "select_account")))
@@ -250,7 +250,7 @@ func codeSingleSignOn(g *group, r *realm) {
 	})
 }
 
-// showCodeClaims exchanges the code of a redirect and shows claims of both tokens.
+// showCodeClaims exchanges the code of a redirect, and records claims of both tokens.
 func (x *exchange) showCodeClaims(r *realm, redirect response, names ...string) response {
 	x.Helper()
 	tokens := x.token(r, codeGrant(redirect.redirected().Get("code"))).ok()
@@ -259,14 +259,14 @@ func (x *exchange) showCodeClaims(r *realm, redirect response, names ...string) 
 	return tokens
 }
 
-// codeSameAuthTime reports whether the tokens of two answers tell of the same login.
+// sameAuthTime reports whether the tokens of two responses have the same auth_time.
 func sameAuthTime(a, b response) bool {
 	return seconds(a.claims("access_token")["auth_time"]) ==
 		seconds(b.claims("access_token")["auth_time"]) &&
 		seconds(b.claims("access_token")["auth_time"]) == seconds(b.claims("id_token")["auth_time"])
 }
 
-// codeField is what a page's form already holds.
+// fieldValue returns the value of a field in a page's forms.
 func fieldValue(page response, name string) string {
 	for _, form := range page.forms() {
 		for _, field := range form.fields {
@@ -283,7 +283,7 @@ var (
 	formPostField  = regexp.MustCompile(`(?i)<input type="hidden" name="([^"]*)" value="([^"]*)"`)
 )
 
-// showFormPost shows where a form_post page sends what.
+// showFormPost records the action and the fields of a form_post page.
 func (x *exchange) showFormPost(page response) {
 	x.Helper()
 	action := formPostAction.FindStringSubmatch(page.body)
@@ -298,8 +298,8 @@ func (x *exchange) showFormPost(page response) {
 	fmt.Fprintf(&x.out, "sends itself to %s:\n%s\n", x.text(action[1]), strings.Join(fields, "\n"))
 }
 
-// codeOneTime is the one-time code of RFC 6238 with six digits. Keycloak's key is the secret's text
-// as it stands.
+// oneTimeCode returns the one-time code of RFC 6238 with six digits. Keycloak's key is the secret's
+// text, not decoded.
 func oneTimeCode(secret string, at time.Time) string {
 	mac := hmac.New(sha1.New, []byte(secret))
 	binary.Write(mac, binary.BigEndian, at.Unix()/30)
@@ -308,8 +308,8 @@ func oneTimeCode(secret string, at time.Time) string {
 	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[offset:])&0x7fffffff%1000000)
 }
 
-// The exchange of the code for tokens.
-func TestCodeExchange(t *testing.T) {
+// The exchange of a code for tokens.
+func TestCode_exchange(t *testing.T) {
 	run(t, "code-exchange", func(g *group) {
 		r := g.realm(realmFile(object{"revokeRefreshToken": true}, clientFile("other", nil)))
 		hasty := g.realm(realmFile(object{"accessCodeLifespan": 1}))
@@ -349,7 +349,7 @@ func codeSuccess(g *group, r *realm) {
 		tokens := x.token(r, codeGrant(x.code(x.user(r, nil)), "scope", "bogus")).ok()
 		x.note("scope %s", x.value("scope", tokens.field("scope")))
 	})
-	g.exchange("then refreshed", func(x *exchange) {
+	g.exchange("refresh afterwards", func(x *exchange) {
 		tokens := x.token(r, codeGrant(x.code(x.user(r, nil), "nonce", "a-nonce"))).ok()
 		x.wait(2100 * time.Millisecond)
 		again := x.refresh(r, tokens).ok()
@@ -360,34 +360,33 @@ func codeSuccess(g *group, r *realm) {
 }
 
 func codeFailures(g *group, r, hasty *realm) {
-	// Each failure after the client's authentication burns the code: the right request comes too
-	// late.
-	burnt := func(name string, wrong func(code string) url.Values) {
+	// A request that fails after client authentication invalidates the code.
+	failure := func(name string, wrong func(code string) url.Values) {
 		g.exchange(name, func(x *exchange) {
 			code := x.code(x.user(r, nil))
 			x.show(x.token(r, wrong(code)))
 			x.outcome("right request after it", x.token(r, codeGrant(code)))
 		})
 	}
-	burnt("redirect_uri differs", func(code string) url.Values {
+	failure("redirect_uri differs", func(code string) url.Values {
 		return codeGrant(code, "redirect_uri", callback+"/x")
 	})
-	burnt("redirect_uri absent", func(code string) url.Values {
+	failure("redirect_uri absent", func(code string) url.Values {
 		return without(codeGrant(code), "redirect_uri")
 	})
-	burnt("code of another client", func(code string) url.Values {
+	failure("code of another client", func(code string) url.Values {
 		return codeGrant(code, "client_id", "other", "client_secret", "other-secret")
 	})
-	burnt("verifier without a challenge", func(code string) url.Values {
+	failure("verifier without a challenge", func(code string) url.Values {
 		return codeGrant(code, "code_verifier", codeVerifier)
 	})
-	burnt("wrong secret burns nothing", func(code string) url.Values {
+	failure("wrong secret keeps the code valid", func(code string) url.Values {
 		return codeGrant(code, "client_secret", "wrong")
 	})
-	burnt("no code burns nothing", func(code string) url.Values {
+	failure("missing code keeps the code valid", func(code string) url.Values {
 		return without(codeGrant(code), "code")
 	})
-	g.exchange("no such code", func(x *exchange) {
+	g.exchange("unknown code", func(x *exchange) {
 		x.show(x.token(r, codeGrant("")))
 		x.outcome("garbage", x.token(r, codeGrant("garbage")))
 		x.outcome("well-formed",
@@ -427,7 +426,7 @@ func codeFailures(g *group, r, hasty *realm) {
 	})
 }
 
-// userinfo asks userinfo with the access token of an answer.
+// userinfo requests userinfo with the access token of a response.
 func (x *exchange) userinfo(r *realm, last response) response {
 	x.Helper()
 	return x.send(http.MethodGet, r.oidc("/userinfo"), "", "Authorization",

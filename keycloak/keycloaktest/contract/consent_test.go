@@ -2,7 +2,7 @@ package contract
 
 import "testing"
 
-// Clients that may act for a user only when the user agrees.
+// Clients that require the user's consent.
 func TestConsent(t *testing.T) {
 	run(t, "consent", func(g *group) {
 		r := g.realm(realmFile(nil, clientFile("asking", object{"consentRequired": true}),
@@ -12,7 +12,7 @@ func TestConsent(t *testing.T) {
 			return []string{"client_id", "asking", "client_secret", "asking-secret", "code",
 				redirect.redirected().Get("code")}
 		}
-		g.exchange("accepted, and not asked again", func(x *exchange) {
+		g.exchange("accepted once", func(x *exchange) {
 			u := x.user(r, nil)
 			b := x.browser()
 			p := b.open(r.authURL(asking...))
@@ -34,7 +34,7 @@ func TestConsent(t *testing.T) {
 			x.showEnd(b.open(r.authURL(asking...)))
 			x.showEnd(b.open(r.authURL("client_id", "asking", "prompt", "none")))
 		})
-		g.exchange("asked within a session", func(x *exchange) {
+		g.exchange("asked in an existing session", func(x *exchange) {
 			b := x.browser()
 			b.login(x.user(r, nil))
 			x.show(b.open(r.authURL("client_id", "named", "prompt", "none")))
@@ -61,7 +61,7 @@ func TestConsent(t *testing.T) {
 			x.note("scope %s", x.value("scope", tokens.field("scope")))
 			x.showEnd(b.open(r.authURL("client_id", "asking", "scope", "openid phone")))
 		})
-		g.exchange("taken back by an administrator", func(x *exchange) {
+		g.exchange("revoked by an administrator", func(x *exchange) {
 			u := x.user(r, nil)
 			b := x.browser()
 			p := b.submit(b.login(u, asking...), "accept", "Yes")

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// The device grant (RFC 8628): a device asks, a person agrees in a browser, the device polls.
+// The device grant (RFC 8628): a device starts it, a user agrees in a browser, the device polls.
 func TestDevice(t *testing.T) {
 	run(t, "device", func(g *group) {
-		may := func(id string, attributes object) object {
+		device := func(id string, attributes object) object {
 			return clientFile(id,
 				object{
 					"attributes": merge(object{"oauth2.device.authorization.grant.enabled": "true"},
@@ -18,17 +18,17 @@ func TestDevice(t *testing.T) {
 				})
 		}
 		r := g.realm(realmFile(nil,
-			may("tv", nil),
-			may("quick", object{"oauth2.device.polling.interval": "1"}),
-			may("patient", object{"oauth2.device.polling.interval": "8"}),
-			may("slow", object{"oauth2.device.polling.interval": "500"}),
-			may("brief", object{"oauth2.device.code.lifespan": "1"}),
-			may("proving",
+			device("tv", nil),
+			device("quick", object{"oauth2.device.polling.interval": "1"}),
+			device("patient", object{"oauth2.device.polling.interval": "8"}),
+			device("slow", object{"oauth2.device.polling.interval": "500"}),
+			device("brief", object{"oauth2.device.code.lifespan": "1"}),
+			device("proving",
 				object{"pkce.code.challenge.method": "S256",
 					"oauth2.device.polling.interval": "1"}),
-			merge(may("public", nil), object{"publicClient": true, "secret": nil}),
+			merge(device("public", nil), object{"publicClient": true, "secret": nil}),
 		))
-		disabled := g.realm(realmFile(object{"enabled": false}, may("tv", nil)))
+		disabled := g.realm(realmFile(object{"enabled": false}, device("tv", nil)))
 		deviceStarts(g, r, disabled)
 		devicePages(g, r)
 		devicePolls(g, r)
@@ -49,19 +49,20 @@ func (x *exchange) startDevice(r *realm, client string, pairs ...string) respons
 	return a
 }
 
-// poll asks for the tokens of a started grant.
+// poll requests the tokens of a started grant. Pairs override.
 func (x *exchange) poll(r *realm, client string, start response, pairs ...string) response {
 	x.Helper()
 	return x.token(r, deviceGrant(client, start.field("device_code"), pairs...))
 }
 
+// deviceGrant returns the form of a poll. Pairs override.
 func deviceGrant(client, code string, pairs ...string) url.Values {
 	return with(with(secretOf(client), "grant_type", "urn:ietf:params:oauth:grant-type:device_code",
 		"device_code", code), pairs...)
 }
 
-// decideDevice signs the user in at the address that holds the user code, and presses a button of
-// the consent page.
+// submitDevice signs the user in at the address with the user code, and presses a button of the
+// consent page.
 func (b *browser) submitDevice(u *user, start response, button string) response {
 	b.x.Helper()
 	p := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username,
@@ -123,7 +124,7 @@ func devicePages(g *group, r *realm) {
 		x.showEnd(b.submit(p, "device_user_code", ""))
 		x.showEnd(b.open(r.url("/device?user_code=ZZZZ-ZZZZ")))
 	})
-	g.exchange("the form is read as a start when the browser wants no HTML", func(x *exchange) {
+	g.exchange("POST of the form that doesn't accept HTML", func(x *exchange) {
 		x.show(x.post(r.url("/device"), form("device_user_code", "ZZZZ-ZZZZ"), "Accept",
 			"application/json"))
 	})
@@ -156,7 +157,7 @@ func devicePages(g *group, r *realm) {
 			x.note("%s", pageIDOf(b.submit(b.open(r.url("/device")), "device_user_code", typed)))
 		}
 	})
-	g.exchange("address with the code, within a session", func(x *exchange) {
+	g.exchange("address with the code, in an existing session", func(x *exchange) {
 		u := x.user(r, nil)
 		b := x.browser()
 		login := b.login(u)
@@ -184,7 +185,7 @@ func devicePages(g *group, r *realm) {
 		x.outcome("again", x.poll(r, "quick", start))
 		x.showEnd(x.browser().open(start.field("verification_uri_complete")))
 	})
-	g.exchange("asked every time", func(x *exchange) {
+	g.exchange("consent is asked every time", func(x *exchange) {
 		u := x.user(r, nil)
 		b := x.browser()
 		x.showEnd(b.submitDevice(u, x.startDevice(r, "tv"), "accept"))
@@ -206,7 +207,7 @@ func devicePolls(g *group, r *realm) {
 		x.wait(9 * time.Second)
 		x.outcome("after the interval", x.poll(r, "patient", start))
 	})
-	g.exchange("too fast even when agreed", func(x *exchange) {
+	g.exchange("too fast after consent", func(x *exchange) {
 		u := x.user(r, nil)
 		start := x.startDevice(r, "slow")
 		x.outcome("before", x.poll(r, "slow", start))
@@ -220,7 +221,7 @@ func devicePolls(g *group, r *realm) {
 		b := x.browser()
 		x.showEnd(b.submit(b.open(r.url("/device")), "device_user_code", start.field("user_code")))
 	})
-	g.exchange("no such code", func(x *exchange) {
+	g.exchange("unknown code", func(x *exchange) {
 		x.show(x.token(r, without(deviceGrant("tv", ""), "device_code")))
 		x.outcome("empty", x.token(r, deviceGrant("tv", "")))
 		x.outcome("garbage", x.token(r, deviceGrant("tv", "garbage")))
@@ -285,7 +286,7 @@ func devicePKCE(g *group, r *realm) {
 	})
 }
 
-// pageIDOf is the id of a page.
+// pageIDOf returns the ID of a page.
 func pageIDOf(a response) string {
 	if id := pageID.FindStringSubmatch(a.body); id != nil {
 		return id[1]

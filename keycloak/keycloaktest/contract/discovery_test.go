@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// What of the discovery document a client reads, and the stand-in has as Keycloak has it.
+// discovered are the members of the discovery document where the stand-in equals Keycloak.
 var discovered = []string{
 	"issuer", "authorization_endpoint", "token_endpoint", "introspection_endpoint",
 	"userinfo_endpoint", "end_session_endpoint", "jwks_uri", "revocation_endpoint",
@@ -23,7 +23,8 @@ var discovered = []string{
 	"backchannel_logout_session_supported",
 }
 
-// Of these lists the stand-in has a part, but this one at least.
+// discoveredPart are the members where the stand-in has a part of Keycloak's list, and at least
+// these values.
 var discoveredPart = map[string][]string{
 	"grant_types_supported": {"authorization_code", "client_credentials", "password", "refresh_token",
 		"urn:ietf:params:oauth:grant-type:device_code"},
@@ -37,6 +38,7 @@ var discoveredPart = map[string][]string{
 	"revocation_endpoint_auth_methods_supported":    {"client_secret_basic", "client_secret_post"},
 }
 
+// The discovery document, at all its addresses.
 func TestDiscovery(t *testing.T) {
 	run(t, "discovery", func(g *group) {
 		const path = "/.well-known/openid-configuration"
@@ -52,7 +54,7 @@ func TestDiscovery(t *testing.T) {
 				}
 			}
 		})
-		g.exchange("nothing that Keycloak lacks", func(x *exchange) {
+		g.exchange("nothing beyond Keycloak", func(x *exchange) {
 			var members object
 			x.must(json.Unmarshal([]byte(x.get(r.url(path)).body), &members))
 			var lines []string
@@ -91,10 +93,11 @@ func TestDiscovery(t *testing.T) {
 	})
 }
 
+// The published key set.
 func TestCerts(t *testing.T) {
 	run(t, "certs", func(g *group) {
 		r := g.realm(realmFile(nil))
-		g.exchange("no certs for a method of a key's own", func(x *exchange) {
+		g.exchange("certs of one key type", func(x *exchange) {
 			x.show(x.get(r.oidc("/certs/rsa")))
 		})
 		g.exchange("keys", func(x *exchange) {
@@ -138,6 +141,7 @@ func TestCerts(t *testing.T) {
 	})
 }
 
+// The realm info, with the public key of the realm.
 func TestRealmInfo(t *testing.T) {
 	run(t, "realm-info", func(g *group) {
 		r := g.realm(realmFile(nil))
@@ -148,7 +152,7 @@ func TestRealmInfo(t *testing.T) {
 	})
 }
 
-// infoHas reports whether realm info shows the key with this id.
+// infoHas reports whether the realm info has the key with this ID.
 func infoHas(x *exchange, r *realm, kid string) bool {
 	der, err := base64.StdEncoding.DecodeString(x.get(r.url("")).field("public_key"))
 	x.must(err)
@@ -156,7 +160,7 @@ func infoHas(x *exchange, r *realm, kid string) bool {
 	return base64.RawURLEncoding.EncodeToString(sum[:]) == kid
 }
 
-// certificateProblems recomputes what a JWK says of its certificate.
+// certificateProblems checks a JWK against its certificate.
 func certificateProblems(k jwk, realm string) string {
 	if len(k.X5C) != 1 {
 		return fmt.Sprintf("%d certificates", len(k.X5C))
@@ -170,20 +174,20 @@ func certificateProblems(k jwk, realm string) string {
 		return err.Error()
 	}
 	var problems []string
-	want := func(what string, ok bool) {
+	check := func(name string, ok bool) {
 		if !ok {
-			problems = append(problems, what)
+			problems = append(problems, name)
 		}
 	}
 	sha1sum, sha256sum, kid := sha1.Sum(der), sha256.Sum256(der),
 		sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-	want("x5t", k.X5T == base64.RawURLEncoding.EncodeToString(sha1sum[:]))
-	want("x5t#S256", k.X5TS256 == base64.RawURLEncoding.EncodeToString(sha256sum[:]))
-	want("kid", k.Kid == base64.RawURLEncoding.EncodeToString(kid[:]))
+	check("x5t", k.X5T == base64.RawURLEncoding.EncodeToString(sha1sum[:]))
+	check("x5t#S256", k.X5TS256 == base64.RawURLEncoding.EncodeToString(sha256sum[:]))
+	check("kid", k.Kid == base64.RawURLEncoding.EncodeToString(kid[:]))
 	key, ok := k.public().(interface{ Equal(crypto.PublicKey) bool })
-	want("key", ok && key.Equal(certificate.PublicKey))
-	want("subject "+certificate.Subject.String(), certificate.Subject.String() == "CN="+realm)
-	want("self-signed",
+	check("key", ok && key.Equal(certificate.PublicKey))
+	check("subject "+certificate.Subject.String(), certificate.Subject.String() == "CN="+realm)
+	check("self-signed",
 		certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate,
 			certificate.Signature) == nil)
 	if problems == nil {
@@ -192,6 +196,7 @@ func certificateProblems(k jwk, realm string) string {
 	return "wrong: " + strings.Join(problems, ", ")
 }
 
+// typeOf returns the JSON type of a value.
 func typeOf(value any) string {
 	switch value.(type) {
 	case string:

@@ -12,21 +12,22 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What Keycloak's admin API exports of our own realm loads, and alice signs in. An export has no
-// users, and masks the secrets of clients: they are given by an option. The recorded export is a
-// shorter one; where there is a real Keycloak, its own export of this moment is taken as well.
-func TestPartialExport(t *testing.T) {
+// The stand-in loads a partial export of the realm in deploy/keycloak, made by Keycloak's admin
+// API, and alice can sign in. An export has no users, and masks client secrets: the option
+// WithClientSecrets sets them. The recorded export is shortened; a real Keycloak's current export
+// is loaded, too.
+func TestImport_partialExport(t *testing.T) {
 	recorded, err := os.ReadFile("testdata/export.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Run("recorded", func(t *testing.T) { signInFromExport(t, recorded) })
 	if k := realKeycloak(); k != nil {
-		t.Run("of the real Keycloak", func(t *testing.T) {
+		t.Run("real Keycloak", func(t *testing.T) {
 			status, export, _, err := k.call(http.MethodPost,
 				"/local/partial-export?exportClients=true&exportGroupsAndRoles=true", nil)
 			if err != nil || status != http.StatusOK {
-				t.Fatalf("no export: %d %v\n%s", status, err, export)
+				t.Fatalf("partial-export: %d %v\n%s", status, err, export)
 			}
 			signInFromExport(t, []byte(export))
 		})
@@ -66,7 +67,7 @@ func signInFromExport(t *testing.T, export []byte) {
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&tokens); err != nil ||
 		resp.StatusCode != http.StatusOK {
-		t.Fatalf("alice gets %s (%v), want tokens", resp.Status, err)
+		t.Fatalf("login of alice: got %s (%v), want tokens", resp.Status, err)
 	}
 	var claims struct {
 		jwt.RegisteredClaims
@@ -82,12 +83,11 @@ func signInFromExport(t *testing.T, export []byte) {
 	if claims.Username != "alice" || len(claims.Groups) != 1 || claims.Groups[0] != "/staff" ||
 		len(claims.RealmAccess.Roles) != 4 || len(claims.Audience) != 2 {
 		t.Errorf(
-			"alice's token says %+v; want her name, her group, four realm roles, and the "+
-				"audience of two clients", claims)
+			"alice's claims: got %+v; want her name, her group, four realm roles, and two "+
+				"audiences", claims)
 	}
 
-	// Without the option, a secret can't be checked: the client is refused by
-	// name.
+	// Without the option, the client gets a 501, because its secret can't be checked.
 	masked := keycloaktest.New(t, export)
 	resp, err = http.PostForm(masked.Realm("local").EndpointURL("/token"), url.Values{
 		"grant_type": {"password"}, "client_id": {"local-api"}, "client_secret": {"local-api-secret"}, "username": {"alice"}, "password": {"alice-password"},
@@ -97,6 +97,6 @@ func signInFromExport(t *testing.T, export []byte) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusNotImplemented {
-		t.Errorf("with a masked secret the client gets %s, want 501", resp.Status)
+		t.Errorf("login with a masked secret: got %s, want 501", resp.Status)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What a realm file means where it says nothing, or less than one thinks.
+// Defaults of a realm file, and files that an import rejects.
 func TestImport(t *testing.T) {
 	run(t, "import", func(g *group) {
 		person := func(name string, settings object) object {
@@ -23,16 +23,19 @@ func TestImport(t *testing.T) {
 			return u
 		}
 		users := func(list ...object) object { return object{"users": list} }
-		in := func(r *realm, name string) *user { return &user{userRef{realm: r.name}, r, name} }
+		// imported returns a user of the file of a realm.
+		imported := func(r *realm, name string) *user {
+			return &user{userRef{realm: r.name}, r, name}
+		}
 		// logins declares a realm with users, and a login of each.
-		logins := func(realmOf string, file object, list ...object) *realm {
+		logins := func(prefix string, file object, list ...object) *realm {
 			r := g.realm(realmFile(merge(file, users(list...)),
 				object{"clientId": "bare", "secret": "bare-secret"},
 				object{"clientId": "barest", "redirectUris": []string{callback}}))
 			for _, u := range list {
 				name := u["username"].(string)
-				g.exchange(realmOf+name, func(x *exchange) {
-					a := x.token(r, passwordGrant(in(r, name), "scope", "openid"))
+				g.exchange(prefix+name, func(x *exchange) {
+					a := x.token(r, passwordGrant(imported(r, name), "scope", "openid"))
 					x.outcome("login", a)
 					if a.status == 200 {
 						x.showClaims(a, "access_token", "preferred_username", "aud", "realm_access",
@@ -89,11 +92,11 @@ func TestImport(t *testing.T) {
 		g.exchange("offline access without default roles", func(x *exchange) {
 			x.outcome("login",
 				x.token(people,
-					passwordGrant(in(people, "without-roles"), "scope", "offline_access")))
+					passwordGrant(imported(people, "without-roles"), "scope", "offline_access")))
 		})
-		g.exchange("ids are kept", func(x *exchange) {
+		g.exchange("user ID", func(x *exchange) {
 			x.placeholder("{given id}", id)
-			x.showClaims(x.login(in(people, "with-an-id")), "access_token", "sub")
+			x.showClaims(x.login(imported(people, "with-an-id")), "access_token", "sub")
 		})
 		g.exchange("client without flags", func(x *exchange) {
 			u := x.user(people, nil)
@@ -110,7 +113,7 @@ func TestImport(t *testing.T) {
 			r := x.realm(realmFile(object{"enabled": nil}))
 			x.outcome("token", x.token(r, secretOf("api")))
 		})
-		g.exchange("undeclared attributes", func(x *exchange) {
+		g.exchange("attributes not in the profile", func(x *exchange) {
 			attributes := object{"text": []string{"a text"}, "phoneNumber": []string{"+44"},
 				"locale": []string{"en"}}
 			mapper := mapperFile("text", "oidc-usermodel-attribute-mapper",
@@ -122,7 +125,7 @@ func TestImport(t *testing.T) {
 					realmFile(merge(allowed,
 						users(person("ann", object{"attributes": attributes}))),
 						clientFile("mapped", object{"protocolMappers": []object{mapper}})))
-				for _, u := range []*user{in(r, "ann"),
+				for _, u := range []*user{imported(r, "ann"),
 					x.user(r, object{"attributes": attributes})} {
 					x.showClaims(x.login(u, "client_id", "mapped", "client_secret", "mapped-secret",
 						"scope", "openid phone"), "access_token", "text", "phone_number", "locale")
@@ -145,7 +148,7 @@ func TestImport(t *testing.T) {
 			show()
 		})
 
-		imported := func(name string, file object) {
+		imports := func(name string, file object) {
 			g.exchange(name, func(x *exchange) {
 				_, err := x.tryRealm(realmFile(file))
 				if err != nil && !errors.As(err, new(*importError)) {
@@ -155,18 +158,18 @@ func TestImport(t *testing.T) {
 			})
 		}
 		clients := func(list ...object) object { return object{"clients": list} }
-		imported("unknown client in clientRoles",
+		imports("unknown client in clientRoles",
 			users(person("ann", object{"clientRoles": object{"nobody": []string{"reader"}}})))
-		imported("unknown group", users(person("ann", object{"groups": []string{"/nowhere"}})))
-		imported("password against the policy",
+		imports("unknown group", users(person("ann", object{"groups": []string{"/nowhere"}})))
+		imports("password violates the policy",
 			merge(users(person("ann", nil)), object{"passwordPolicy": "length(8)"}))
-		imported("unknown member", object{"colour": "blue"})
-		imported("two users with one e-mail",
+		imports("unknown member", object{"colour": "blue"})
+		imports("duplicate e-mail",
 			users(person("ann", nil), person("bob", object{"email": "ann@example.com"})))
-		imported("two clients with one id", clients(clientFile("api", nil), clientFile("api", nil)))
-		imported("bad redirect URI",
+		imports("duplicate client ID", clients(clientFile("api", nil), clientFile("api", nil)))
+		imports("bad redirect URI",
 			clients(clientFile("api", object{"redirectUris": []string{"not a uri"}})))
-		imported("default scope and role that are unknown, redirect URI of any host", merge(
+		imports("unknown default scope and role, redirect URI of any host", merge(
 			users(person("ann", object{"realmRoles": []string{"no-such-role"}})),
 			clients(
 				clientFile("scoped", object{"defaultClientScopes": []string{"no-such-scope"}}),
@@ -175,16 +178,16 @@ func TestImport(t *testing.T) {
 	})
 }
 
-// hexadecimal is random digits.
+// randomHex returns n random hexadecimal digits.
 func randomHex(n int) string {
 	digits := make([]byte, n)
 	rand.Read(digits)
 	return fmt.Sprintf("%x", digits)[:n]
 }
 
-// A file that names client scopes gets no others, and a client that names its default scopes gets
-// no others.
-func TestImportScopes(t *testing.T) {
+// A realm whose file lists client scopes gets no others, and neither does a client that lists its
+// default scopes.
+func TestImport_scopes(t *testing.T) {
 	run(t, "import-scopes", func(g *group) {
 		tenant := object{"name": "tenant", "protocol": "openid-connect",
 			"protocolMappers": []object{
@@ -193,7 +196,7 @@ func TestImportScopes(t *testing.T) {
 						object{"claim.name": "tenant", "claim.value": "acme",
 							"jsonType.label": "String"})),
 			}}
-		scopes := func(name string, file object, asked []string, client string) {
+		scopes := func(name string, file object, requested []string, client string) {
 			r := g.realm(file)
 			g.exchange(name, func(x *exchange) {
 				u := x.user(r, nil)
@@ -206,7 +209,7 @@ func TestImportScopes(t *testing.T) {
 				x.showClaims(a, "refresh_token", "scope")
 				x.showBody(x.get(r.oidc("/userinfo"), "Authorization",
 					"Bearer "+a.field("access_token")))
-				for _, scope := range asked {
+				for _, scope := range requested {
 					x.outcome("scope="+scope,
 						x.token(r,
 							passwordGrant(u, "client_id", client, "client_secret", client+"-secret",
@@ -222,7 +225,7 @@ func TestImportScopes(t *testing.T) {
 				x.note("scopes_supported: %v", supported)
 			})
 		}
-		asked := []string{"profile", "phone", "tenant", "billing", "offline_access"}
+		requested := []string{"profile", "phone", "tenant", "billing", "offline_access"}
 		one := map[string]object{
 			"one scope":                      {"clientScopes": []object{tenant}},
 			"one scope, of an older release": {"clientScopes": []object{tenant}, "keycloakVersion": "24.0.0"},
@@ -234,7 +237,7 @@ func TestImportScopes(t *testing.T) {
 			},
 		}
 		for _, name := range sortedKeys(one) {
-			scopes(name, realmFile(one[name]), asked, "api")
+			scopes(name, realmFile(one[name]), requested, "api")
 		}
 		named := realmFile(nil,
 			clientFile("default-scopes",
@@ -246,7 +249,7 @@ func TestImportScopes(t *testing.T) {
 		)
 		for _, client := range []string{"default-scopes", "default-scopes-one-unknown",
 			"optional-scopes", "no-default-scopes"} {
-			scopes("client's "+client, named, asked, client)
+			scopes("client's "+client, named, requested, client)
 		}
 	})
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What Keycloak tells a client about a token (RFC 7662).
+// Token introspection (RFC 7662).
 func TestIntrospect(t *testing.T) {
 	run(t, "introspect", func(g *group) {
 		groups := mapperFile("groups", "oidc-group-membership-mapper", object{
@@ -31,20 +31,20 @@ func TestIntrospect(t *testing.T) {
 					"protocolMappers": []object{audienceMapper("robot")}}),
 			clientFile("bearer", object{"bearerOnly": true}),
 		))
-		by := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
-		introspectTokens(g, r, by)
-		introspectInactive(g, r, by)
-		introspectRefused(g, r, by)
+		creds := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
+		introspectTokens(g, r, creds)
+		introspectInactive(g, r, creds)
+		introspectRefused(g, r, creds)
 	})
 }
 
-func introspectTokens(g *group, r *realm, by []string) {
+func introspectTokens(g *group, r *realm, creds []string) {
 	g.exchange("access token", func(x *exchange) {
 		u := x.user(r, object{"groups": []string{"/staff"}})
-		x.show(x.introspect(r, "seeing", x.login(u, by...).field("access_token")))
+		x.show(x.introspect(r, "seeing", x.login(u, creds...).field("access_token")))
 	})
 	g.exchange("access token, basic authentication", func(x *exchange) {
-		tokens := x.login(x.user(r, nil), by...)
+		tokens := x.login(x.user(r, nil), creds...)
 		x.outcomeActive("introspection",
 			x.post(r.oidc("/token/introspect"), form("token", tokens.field("access_token")),
 				"Authorization", basic("seeing", "seeing-secret")))
@@ -52,12 +52,12 @@ func introspectTokens(g *group, r *realm, by []string) {
 	g.exchange("access token of a code", func(x *exchange) {
 		code := x.code(x.user(r, nil), "client_id", "seeing")
 		response := x.introspect(r, "seeing",
-			x.token(r, codeGrant(code, by...)).ok().field("access_token"))
+			x.token(r, codeGrant(code, creds...)).ok().field("access_token"))
 		x.note("active %t, auth_time there: %t, acr %v", response.member("active"),
 			response.member("auth_time") != nil, response.member("acr"))
 	})
 	g.exchange("access token without openid", func(x *exchange) {
-		tokens := x.token(r, passwordGrant(x.user(r, nil), by...)).ok()
+		tokens := x.token(r, passwordGrant(x.user(r, nil), creds...)).ok()
 		response := x.introspect(r, "seeing", tokens.field("access_token"))
 		x.note("active %t, scope %s", response.member("active"),
 			x.value("scope", response.field("scope")))
@@ -66,21 +66,21 @@ func introspectTokens(g *group, r *realm, by []string) {
 		tokens := x.login(x.user(r, nil))
 		x.show(x.introspect(r, "seeing", tokens.field("access_token")))
 	})
-	g.exchange("own access token without being its audience", func(x *exchange) {
+	g.exchange("own access token, not in its audience", func(x *exchange) {
 		x.show(x.introspect(r, "api", x.login(x.user(r, nil)).field("access_token")))
 	})
 	g.exchange("ID token", func(x *exchange) {
-		x.show(x.introspect(r, "seeing", x.login(x.user(r, nil), by...).field("id_token")))
+		x.show(x.introspect(r, "seeing", x.login(x.user(r, nil), creds...).field("id_token")))
 	})
 	g.exchange("refresh token", func(x *exchange) {
-		tokens := x.login(x.user(r, nil), by...)
+		tokens := x.login(x.user(r, nil), creds...)
 		x.showBody(x.introspect(r, "seeing", tokens.field("refresh_token")))
 		x.show(x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
 			"refresh_token"))
 	})
-	g.exchange("refresh token that was used", func(x *exchange) {
-		tokens := x.login(x.user(r, nil), by...)
-		next := x.refresh(r, tokens, by...).ok()
+	g.exchange("used refresh token", func(x *exchange) {
+		tokens := x.login(x.user(r, nil), creds...)
+		next := x.refresh(r, tokens, creds...).ok()
 		x.outcomeActive("used",
 			x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
 				"refresh_token"))
@@ -97,7 +97,7 @@ func introspectTokens(g *group, r *realm, by []string) {
 				"refresh_token"))
 	})
 	g.exchange("hints", func(x *exchange) {
-		tokens := x.login(x.user(r, nil), by...)
+		tokens := x.login(x.user(r, nil), creds...)
 		x.outcomeActive("access_token",
 			x.introspect(r, "seeing", tokens.field("access_token"), "token_type_hint",
 				"access_token"))
@@ -116,14 +116,14 @@ func introspectTokens(g *group, r *realm, by []string) {
 	})
 	g.exchange("role given after the token", func(x *exchange) {
 		u := x.user(r, nil)
-		tokens := x.login(u, by...)
+		tokens := x.login(u, creds...)
 		x.must(x.kc.grantRole(u.userRef, roleRef{name: "clerk"}))
 		response := x.introspect(r, "seeing", tokens.field("access_token"))
 		x.note("realm_access now %s", x.render("", response.member("realm_access"), timing{}, ""))
 	})
 	g.exchange("user changed after the token", func(x *exchange) {
 		u := x.user(r, nil)
-		tokens := x.login(u, by...)
+		tokens := x.login(u, creds...)
 		x.must(x.kc.patchUser(u.userRef, object{"firstName": "New"}))
 		response := x.introspect(r, "seeing", tokens.field("access_token"))
 		x.note("given_name now %v", response.member("given_name"))
@@ -133,18 +133,18 @@ func introspectTokens(g *group, r *realm, by []string) {
 		x.show(x.introspect(r, "robot", tokens.field("access_token")))
 	})
 	g.exchange("offline token", func(x *exchange) {
-		tokens := x.login(x.user(r, nil), append(by, "scope", "openid offline_access")...)
+		tokens := x.login(x.user(r, nil), append(creds, "scope", "openid offline_access")...)
 		x.outcomeActive("access token", x.introspect(r, "seeing", tokens.field("access_token")))
 		x.showBody(x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
 			"refresh_token"))
 	})
 }
 
-func introspectInactive(g *group, r *realm, by []string) {
+func introspectInactive(g *group, r *realm, creds []string) {
 	inactive := func(name string, end func(x *exchange, u *user, tokens response)) {
 		g.exchange(name, func(x *exchange) {
 			u := x.user(r, nil)
-			tokens := x.login(u, by...)
+			tokens := x.login(u, creds...)
 			end(x, u, tokens)
 			x.outcomeActive("access token", x.introspect(r, "seeing", tokens.field("access_token")))
 			x.outcomeActive("refresh token",
@@ -152,7 +152,7 @@ func introspectInactive(g *group, r *realm, by []string) {
 					"refresh_token"))
 		})
 	}
-	g.exchange("no token of ours", func(x *exchange) {
+	g.exchange("invalid tokens", func(x *exchange) {
 		x.show(x.introspect(r, "seeing", "garbage"))
 		x.outcomeActive("empty", x.introspect(r, "seeing", ""))
 		x.outcomeActive("unsigned", x.introspect(r, "seeing", unsignedToken(r.url(""))))
@@ -166,13 +166,13 @@ func introspectInactive(g *group, r *realm, by []string) {
 		x.show(x.introspect(r, "brief", tokens.field("access_token")))
 	})
 	inactive("logged out", func(x *exchange, u *user, tokens response) {
-		x.logout(r, tokens.field("refresh_token"), by...)
+		x.logout(r, tokens.field("refresh_token"), creds...)
 	})
 	inactive("access token revoked", func(x *exchange, u *user, tokens response) {
-		x.revoke(r, tokens.field("access_token"), by...)
+		x.revoke(r, tokens.field("access_token"), creds...)
 	})
 	inactive("refresh token revoked", func(x *exchange, u *user, tokens response) {
-		x.revoke(r, tokens.field("refresh_token"), by...)
+		x.revoke(r, tokens.field("refresh_token"), creds...)
 	})
 	inactive("session ended", func(x *exchange, u *user, tokens response) {
 		x.must(x.kc.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
@@ -185,10 +185,10 @@ func introspectInactive(g *group, r *realm, by []string) {
 	})
 }
 
-func introspectRefused(g *group, r *realm, by []string) {
-	refused := func(name string, ask func(x *exchange, token string) response) {
+func introspectRefused(g *group, r *realm, creds []string) {
+	refused := func(name string, send func(x *exchange, token string) response) {
 		g.exchange("refused: "+name, func(x *exchange) {
-			x.show(ask(x, x.login(x.user(r, nil), by...).field("access_token")))
+			x.show(send(x, x.login(x.user(r, nil), creds...).field("access_token")))
 		})
 	}
 	refused("wrong secret", func(x *exchange, token string) response {

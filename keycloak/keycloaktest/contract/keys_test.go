@@ -5,20 +5,20 @@ import (
 	"testing"
 )
 
-// Keys that come and go, and what becomes of the tokens they signed.
+// Keys that are added, disabled and removed, and what the tokens that they signed are good for.
 func TestKeys(t *testing.T) {
 	run(t, "keys", func(g *group) {
 		file := realmFile(nil,
 			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}))
-		by := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
+		creds := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
 		newer := keyProvider{name: "newer", provider: "rsa-generated",
 			config: map[string]string{"priority": "200"}}
-		// after shows what tokens are still good for, and who signs the next ones.
+		// after records what tokens are still good for, and which key signs the next ones.
 		after := func(x *exchange, r *realm, tokens response) {
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcomeActive("introspection",
 				x.introspect(r, "seeing", tokens.field("access_token")))
-			next := x.refresh(r, tokens, by...)
+			next := x.refresh(r, tokens, creds...)
 			x.outcome("refresh", next)
 			if next.status == 200 {
 				x.note("signed by the same key: %t", keyOf(next) == keyOf(tokens))
@@ -29,7 +29,7 @@ func TestKeys(t *testing.T) {
 		}
 		g.exchange("newer key", func(x *exchange) {
 			r := x.realm(file)
-			tokens := x.login(x.user(r, nil), by...)
+			tokens := x.login(x.user(r, nil), creds...)
 			before := x.get(r.url("")).field("public_key")
 			x.addKey(r, newer)
 			x.show(x.get(r.oidc("/certs")))
@@ -39,7 +39,7 @@ func TestKeys(t *testing.T) {
 		})
 		g.exchange("key of lower priority", func(x *exchange) {
 			r := x.realm(file)
-			tokens := x.login(x.user(r, nil), by...)
+			tokens := x.login(x.user(r, nil), creds...)
 			x.addKey(r,
 				keyProvider{name: "older", provider: "rsa-generated",
 					config: map[string]string{"priority": "1"}})
@@ -49,7 +49,7 @@ func TestKeys(t *testing.T) {
 		replaceKey := func(name string, end func(x *exchange, r *realm, old keyProvider)) {
 			g.exchange(name, func(x *exchange) {
 				r := x.realm(file)
-				tokens := x.login(x.user(r, nil), by...)
+				tokens := x.login(x.user(r, nil), creds...)
 				old := x.keyProvider(r, "given")
 				x.addKey(r, newer)
 				end(x, r, old)
@@ -68,16 +68,16 @@ func TestKeys(t *testing.T) {
 		replaceKey("old key is removed", func(x *exchange, r *realm, old keyProvider) {
 			x.must(x.kc.removeKeyProvider(r.name, old.id))
 		})
-		g.exchange("no key is left", func(x *exchange) {
+		g.exchange("last key is removed", func(x *exchange) {
 			r := x.realm(file)
-			tokens := x.login(x.user(r, nil), by...)
+			tokens := x.login(x.user(r, nil), creds...)
 			x.must(x.kc.removeKeyProvider(r.name, x.keyProvider(r, "given").id))
 			after(x, r, tokens)
 			x.showKeys(r)
 		})
-		g.exchange("hint of a key that is gone", func(x *exchange) {
+		g.exchange("hint signed by a removed key", func(x *exchange) {
 			r := x.realm(file)
-			tokens := x.login(x.user(r, nil), by...)
+			tokens := x.login(x.user(r, nil), creds...)
 			x.addKey(r, newer)
 			x.must(x.kc.removeKeyProvider(r.name, x.keyProvider(r, "given").id))
 			x.showEnd(x.browser().open(r.logoutURL("id_token_hint", tokens.field("id_token"))))
@@ -86,23 +86,23 @@ func TestKeys(t *testing.T) {
 			r := x.realm(file)
 			u := x.user(r, nil)
 			b := x.browser()
-			tokens := x.token(r,
-				codeGrant(b.login(u, "client_id", "seeing").redirected().Get("code"), by...)).ok()
+			code := b.login(u, "client_id", "seeing").redirected().Get("code")
+			tokens := x.token(r, codeGrant(code, creds...)).ok()
 			x.must(x.kc.removeKeyProvider(r.name, x.keyProvider(r, "hmac-generated-hs512").id))
-			x.show(x.refresh(r, tokens, by...))
+			x.show(x.refresh(r, tokens, creds...))
 			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.outcome("logout", x.logout(r, tokens.field("refresh_token"), by...))
+			x.outcome("logout", x.logout(r, tokens.field("refresh_token"), creds...))
 			x.outcomeActive("introspection of the refresh token",
 				x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
 			x.showEnd(b.open(r.authURL("prompt", "none")))
-			next := x.login(u, by...)
-			x.outcome("refresh of a new login", x.refresh(r, next, by...))
+			next := x.login(u, creds...)
+			x.outcome("refresh of a new login", x.refresh(r, next, creds...))
 			x.showProviders(r)
 		})
 		g.exchange("newer HMAC key", func(x *exchange) {
 			r := x.realm(file)
-			tokens := x.login(x.user(r, nil), by...)
+			tokens := x.login(x.user(r, nil), creds...)
 			x.addKey(r,
 				keyProvider{name: "newer", provider: "hmac-generated",
 					config: map[string]string{"priority": "200", "algorithm": "HS512"}})
@@ -122,18 +122,18 @@ func TestKeys(t *testing.T) {
 				r.patchClient(x, "seeing",
 					object{"attributes": object{"access.token.signed.response.alg": curve.alg}})
 				x.show(x.get(r.oidc("/certs")))
-				tokens := x.login(u, by...)
+				tokens := x.login(u, creds...)
 				x.note("access token %s, ID token %s", algorithmOf(tokens, "access_token"),
 					algorithmOf(tokens, "id_token"))
 				x.note("access token %s", x.signatureOf(tokens, "access_token"))
 				after(x, r, tokens)
 			})
 		}
-		g.exchange("client that wants ES256, and no key for it", func(x *exchange) {
+		g.exchange("client that wants ES256, without a key for it", func(x *exchange) {
 			r := x.realm(file)
 			r.patchClient(x, "seeing",
 				object{"attributes": object{"access.token.signed.response.alg": "ES256"}})
-			tokens := x.login(x.user(r, nil), by...)
+			tokens := x.login(x.user(r, nil), creds...)
 			x.note("access token %s %s", algorithmOf(tokens, "access_token"),
 				x.signatureOf(tokens, "access_token"))
 			x.showProviders(r)
@@ -147,7 +147,7 @@ func (x *exchange) addKey(r *realm, p keyProvider) {
 	x.must(err)
 }
 
-// keyProvider is the provider with a name.
+// keyProvider returns the key provider with this name.
 func (x *exchange) keyProvider(r *realm, name string) keyProvider {
 	x.Helper()
 	providers, err := x.kc.keyProviders(r.name)
@@ -172,7 +172,7 @@ func (x *exchange) showProviders(r *realm) {
 	x.note("key providers: %q", names)
 }
 
-// showKeys records in short which keys the realm publishes.
+// showKeys records the use and the algorithm of the published keys.
 func (x *exchange) showKeys(r *realm) {
 	var keys []string
 	for _, k := range x.published(r.url("")) {
@@ -184,7 +184,7 @@ func (x *exchange) showKeys(r *realm) {
 
 func keyOf(tokens response) string { return keyOfToken(tokens, "access_token") }
 
-// keyOfToken is the id of the key that signed a token of an answer.
+// keyOfToken returns the ID of the key that signed a token of a response.
 func keyOfToken(tokens response, name string) string {
 	decoded, _ := decodeToken(tokens.field(name))
 	return decoded.kid
@@ -195,7 +195,7 @@ func algorithmOf(tokens response, name string) string {
 	return decoded.alg
 }
 
-// signatureOf reports whether a published key signed a token of an answer.
+// signatureOf says whether a published key signed a token of a response.
 func (x *exchange) signatureOf(tokens response, name string) string {
 	decoded, _ := decodeToken(tokens.field(name))
 	return x.signature(tokens.field(name), decoded)

@@ -5,28 +5,28 @@ import (
 	"time"
 )
 
-// How long tokens and sessions live.
+// The lifespans of tokens and sessions.
 func TestLifespans(t *testing.T) {
 	run(t, "lifespans", func(g *group) {
-		by := []string{"client_id", "own", "client_secret", "own-secret"}
-		lifespanRows(g, by)
-		// An administrator can't set these; a realm file can.
+		creds := []string{"client_id", "own", "client_secret", "own-secret"}
+		lifespanRows(g, creds)
+		// The Admin API rejects these settings, but an import accepts them.
 		for _, setting := range []string{"clientSessionIdleTimeout", "clientSessionMaxLifespan"} {
 			g.exchange(setting+" longer than the session's", func(x *exchange) {
 				r := x.realm(
 					realmFile(object{"ssoSessionIdleTimeout": 100, "ssoSessionMaxLifespan": 200,
 						setting: 9000}, clientFile("own", nil)))
-				x.showLifespans("login", x.login(x.user(r, nil), by...))
+				x.showLifespans("login", x.login(x.user(r, nil), creds...))
 			})
 		}
-		lifespanEnds(g, by)
-		lifespanChanges(g, by)
+		lifespanEnds(g, creds)
+		lifespanChanges(g, creds)
 	})
 }
 
-// lifespanRows shows what tokens get, one row of settings after the other: a realm for each would
-// cost seconds.
-func lifespanRows(g *group, by []string) {
+// lifespanRows records the lifespans of tokens by setting. All rows share one realm, because a
+// realm for each would take seconds.
+func lifespanRows(g *group, creds []string) {
 	g.exchange("settings and tokens", func(x *exchange) {
 		r := x.realm(realmFile(nil, clientFile("own", object{"serviceAccountsEnabled": true})))
 		u := x.user(r, nil)
@@ -95,10 +95,10 @@ func lifespanRows(g *group, by []string) {
 			}, row.client)})
 			x.note("%s", row.name)
 			x.resetStart()
-			x.showLifespans("  login", x.login(u, by...))
+			x.showLifespans("  login", x.login(u, creds...))
 			x.resetStart()
 			x.showLifespans("  with offline_access",
-				x.login(u, append(by, "scope", "openid offline_access")...))
+				x.login(u, append(creds, "scope", "openid offline_access")...))
 			x.resetStart()
 			service := x.token(r, with(secretOf("own"), "grant_type", "client_credentials")).ok()
 			x.note("  service account: expires_in %s",
@@ -108,7 +108,8 @@ func lifespanRows(g *group, by []string) {
 	})
 }
 
-// showLifespans records how long the tokens of an answer live, by the answer and by their claims.
+// showLifespans records the lifespans of the tokens of a response, from its members and from the
+// claims.
 func (x *exchange) showLifespans(step string, tokens response) {
 	x.Helper()
 	lives := func(name string) any {
@@ -128,25 +129,25 @@ func (x *exchange) showLifespans(step string, tokens response) {
 		lives("refresh_token"))
 }
 
-// What is over when its time has come.
-func lifespanEnds(g *group, by []string) {
+// lifespanEnds declares exchanges where a session or a token expires.
+func lifespanEnds(g *group, creds []string) {
 	const lifespan = 14 * time.Second
-	const over = lifespan + 1500*time.Millisecond // it is counted in whole seconds
+	const over = lifespan + 1500*time.Millisecond // Keycloak counts whole seconds
 	idle := g.realm(realmFile(object{"ssoSessionIdleTimeout": 14}, clientFile("own", nil)))
 	last := g.realm(realmFile(object{"ssoSessionMaxLifespan": 14}, clientFile("own", nil)))
 	client := g.realm(realmFile(nil,
 		clientFile("own", object{"attributes": object{"client.session.idle.timeout": "14"}})))
 	ended := func(x *exchange, r *realm, b *browser, tokens response) {
 		x.outcome("userinfo", x.userinfo(r, tokens))
-		x.outcome("refresh", x.refresh(r, tokens, by...))
-		x.outcome("logout", x.logout(r, tokens.field("refresh_token"), by...))
+		x.outcome("refresh", x.refresh(r, tokens, creds...))
+		x.outcome("logout", x.logout(r, tokens.field("refresh_token"), creds...))
 		x.showEnd(b.open(r.authURL("prompt", "none")))
 	}
 	begin := func(x *exchange, r *realm) (*browser, response) {
 		b := x.browser()
 		return b, x.token(r,
 			codeGrant(b.login(x.user(r, nil), "client_id", "own").redirected().Get("code"),
-				by...)).ok()
+				creds...)).ok()
 	}
 	offlineOf := func(setting object, attributes object) *realm {
 		return g.realm(realmFile(setting, clientFile("own", object{"attributes": attributes})))
@@ -159,27 +160,27 @@ func lifespanEnds(g *group, by []string) {
 		name string
 		in   *realm
 	}{
-		{"offline session idles too long", offlineIdle},
-		{"offline client session idles too long", offlineClientIdle},
-		{"offline client session lasts too long", offlineClientMax},
-		{"offline client session idles too long, by the realm's limit", offlineClientIdleOfRealm},
+		{"offline session idle timeout", offlineIdle},
+		{"offline client session idle timeout", offlineClientIdle},
+		{"offline client session max lifespan", offlineClientMax},
+		{"offline client session idle timeout of the realm", offlineClientIdleOfRealm},
 	} {
 		g.exchange(row.name, func(x *exchange) {
 			r := row.in
 			done := x.within(lifespan - time.Second)
 			u := x.user(r, nil)
-			tokens := x.login(u, append(by, "scope", "openid offline_access")...)
-			x.outcome("at once", x.refresh(r, tokens, by...))
+			tokens := x.login(u, append(creds, "scope", "openid offline_access")...)
+			x.outcome("at once", x.refresh(r, tokens, creds...))
 			done()
 			x.wait(over)
 			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.outcome("refresh", x.refresh(r, tokens, by...))
+			x.outcome("refresh", x.refresh(r, tokens, creds...))
 		})
 	}
-	// atSecond asks in the last second of something, and in the next.
-	atSecond := func(name string, r *realm, ask func(x *exchange, tokens response, step string)) {
+	// atSecond sends requests in the seconds before, at and after the end of the lifespan.
+	atSecond := func(name string, r *realm, send func(x *exchange, tokens response, step string)) {
 		g.exchange(name, func(x *exchange) {
-			tokens := x.login(x.user(r, nil), by...)
+			tokens := x.login(x.user(r, nil), creds...)
 			end := x.secondOf(tokens.claims("access_token")["iat"]).Add(lifespan)
 			for _, step := range []struct {
 				name string
@@ -188,55 +189,55 @@ func lifespanEnds(g *group, by []string) {
 				{"the second after", end.Add(time.Second)}} {
 				x.waitUntil(step.at.Add(100 * time.Millisecond))
 				done := x.within(step.at.Add(900 * time.Millisecond).Sub(x.kc.now()))
-				ask(x, tokens, step.name)
+				send(x, tokens, step.name)
 				done()
 			}
 		})
 	}
 	brief := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("own", nil)))
-	atSecond("the second in which an access token ends", brief,
+	atSecond("the second when an access token expires", brief,
 		func(x *exchange, tokens response, step string) {
 			x.outcome(step, x.userinfo(brief, tokens))
 		})
-	atSecond("the second in which a session has idled too long", idle,
+	atSecond("the second of a session's idle timeout", idle,
 		func(x *exchange, tokens response, step string) {
 			x.outcome(step, x.userinfo(idle, tokens))
 		})
-	atSecond("the second in which a session has lasted too long", last,
+	atSecond("the second of a session's max lifespan", last,
 		func(x *exchange, tokens response, step string) {
 			x.outcome(step, x.userinfo(last, tokens))
 		})
-	atSecond("the second in which a session's refresh token ends", last,
+	atSecond("the second when a refresh token expires", last,
 		func(x *exchange, tokens response, step string) {
-			if step != "the second before" { // it would begin to idle anew
-				x.outcome(step, x.refresh(last, tokens, by...))
+			if step != "the second before" { // a refresh would restart the idle timeout
+				x.outcome(step, x.refresh(last, tokens, creds...))
 			}
 		})
-	// alive begins what lasts as long as a session.
+	// alive limits the time of requests that need the session.
 	alive := func(x *exchange) (done func()) { return x.within(lifespan - time.Second) }
-	g.exchange("session idles too long", func(x *exchange) {
+	g.exchange("session idle timeout", func(x *exchange) {
 		done := alive(x)
 		b, tokens := begin(x, idle)
 		done()
 		x.wait(over)
 		ended(x, idle, b, tokens)
 	})
-	g.exchange("session is kept by refreshes", func(x *exchange) {
+	g.exchange("refreshes extend a session", func(x *exchange) {
 		done := alive(x)
 		_, tokens := begin(x, idle)
 		for range 2 {
 			x.wait(8 * time.Second)
 			next := alive(x)
-			tokens = x.refresh(idle, tokens, by...).ok()
+			tokens = x.refresh(idle, tokens, creds...).ok()
 			done()
 			done = next
 		}
 		x.outcome("userinfo", x.userinfo(idle, tokens))
 		done()
 		x.wait(over)
-		x.outcome("refresh after a pause", x.refresh(idle, tokens, by...))
+		x.outcome("refresh after a pause", x.refresh(idle, tokens, creds...))
 	})
-	g.exchange("session isn't kept by userinfo", func(x *exchange) {
+	g.exchange("userinfo doesn't extend a session", func(x *exchange) {
 		done := alive(x)
 		_, tokens := begin(x, idle)
 		x.wait(8 * time.Second)
@@ -245,11 +246,11 @@ func lifespanEnds(g *group, by []string) {
 		x.wait(over - 8*time.Second)
 		x.outcome("userinfo again", x.userinfo(idle, tokens))
 	})
-	g.exchange("session lasts too long", func(x *exchange) {
+	g.exchange("session max lifespan", func(x *exchange) {
 		done := alive(x)
 		b, tokens := begin(x, last)
 		x.wait(8 * time.Second)
-		tokens = x.refresh(last, tokens, by...).ok()
+		tokens = x.refresh(last, tokens, creds...).ok()
 		done()
 		x.note("shorter after a refresh: %t",
 			seconds(tokens.member("expires_in")) <= 6 &&
@@ -257,39 +258,39 @@ func lifespanEnds(g *group, by []string) {
 		x.wait(over - 8*time.Second)
 		ended(x, last, b, tokens)
 	})
-	g.exchange("client session idles too long", func(x *exchange) {
+	g.exchange("client session idle timeout", func(x *exchange) {
 		done := alive(x)
 		b, tokens := begin(x, client)
 		done()
 		x.wait(over)
 		x.outcome("userinfo", x.userinfo(client, tokens))
-		x.outcome("refresh", x.refresh(client, tokens, by...))
+		x.outcome("refresh", x.refresh(client, tokens, creds...))
 		x.outcome("userinfo after it", x.userinfo(client, tokens))
 		x.showEnd(b.open(client.authURL("prompt", "none")))
 	})
 }
 
-// What is over because less time is given than a token says.
-func lifespanChanges(g *group, by []string) {
+// lifespanChanges declares exchanges where a setting is reduced after the tokens were issued.
+func lifespanChanges(g *group, creds []string) {
 	file := realmFile(nil, clientFile("own", nil))
 	for _, row := range []struct{ name, setting string }{
-		{"session may idle less", "ssoSessionIdleTimeout"},
-		{"session may last less", "ssoSessionMaxLifespan"},
-		{"client session may idle less", "clientSessionIdleTimeout"},
-		{"client session may last less", "clientSessionMaxLifespan"},
+		{"idle timeout of the session reduced", "ssoSessionIdleTimeout"},
+		{"max lifespan of the session reduced", "ssoSessionMaxLifespan"},
+		{"idle timeout of the client session reduced", "clientSessionIdleTimeout"},
+		{"max lifespan of the client session reduced", "clientSessionMaxLifespan"},
 	} {
 		g.exchange(row.name, func(x *exchange) {
 			r := x.realm(file)
 			u := x.user(r, nil)
 			b := x.browser()
 			tokens := x.token(r,
-				codeGrant(b.login(u, "client_id", "own").redirected().Get("code"), by...)).ok()
+				codeGrant(b.login(u, "client_id", "own").redirected().Get("code"), creds...)).ok()
 			r.patch(x, object{row.setting: 1})
 			x.wait(2500 * time.Millisecond)
 			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.show(x.refresh(r, tokens, by...))
+			x.show(x.refresh(r, tokens, creds...))
 			x.outcome("userinfo after it", x.userinfo(r, tokens))
-			x.outcome("refresh again", x.refresh(r, tokens, by...))
+			x.outcome("refresh again", x.refresh(r, tokens, creds...))
 			x.showEnd(b.open(r.authURL("prompt", "none")))
 		})
 	}

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// How sessions end: by a client that holds a refresh token, or by a browser that is sent to
-// Keycloak.
+// Logout by a client with a refresh token, and by a browser at the end_session_endpoint.
 func TestLogout(t *testing.T) {
 	run(t, "logout", func(g *group) {
 		r := g.realm(realmFile(object{"revokeRefreshToken": true},
@@ -31,7 +30,7 @@ func logoutClient(id string, attributes object) object {
 	return clientFile(id, object{"attributes": attributes})
 }
 
-// logout is the logout by a client that shows a refresh token. Pairs override.
+// logout is the logout by a client with a refresh token. Pairs override.
 func (x *exchange) logout(r *realm, refreshToken string, pairs ...string) response {
 	x.Helper()
 	return x.post(r.oidc("/logout"),
@@ -46,13 +45,13 @@ func logoutByToken(g *group, r *realm) {
 		x.outcome("userinfo", x.userinfo(r, login))
 		x.outcome("logout again", x.logout(r, login.field("refresh_token")))
 	})
-	g.exchange("refresh token that was used already", func(x *exchange) {
+	g.exchange("used refresh token", func(x *exchange) {
 		login := x.login(x.user(r, nil))
 		next := x.refresh(r, login).ok()
 		x.outcome("logout", x.logout(r, login.field("refresh_token")))
 		x.outcome("refresh with the newer token", x.refresh(r, next))
 	})
-	g.exchange("refresh token that has expired", func(x *exchange) {
+	g.exchange("expired refresh token", func(x *exchange) {
 		login := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
 		x.wait(2500 * time.Millisecond)
 		x.show(x.logout(r, login.field("refresh_token"), "client_id", "brief", "client_secret",
@@ -78,13 +77,13 @@ func logoutByToken(g *group, r *realm) {
 			x.post(r.oidc("/logout"), form("refresh_token", login.field("refresh_token")),
 				"Authorization", basic("api", "api-secret")))
 	})
-	g.exchange("another session of the user goes on", func(x *exchange) {
+	g.exchange("other sessions of the user stay", func(x *exchange) {
 		u := x.user(r, nil)
 		one, two := x.login(u), x.login(u)
 		x.outcome("logout", x.logout(r, one.field("refresh_token")))
 		x.outcome("refresh of the other session", x.refresh(r, two))
 	})
-	g.exchange("all clients of the session, and the browser", func(x *exchange) {
+	g.exchange("all clients of the session and the browser", func(x *exchange) {
 		b := x.browser()
 		mine := x.token(r, codeGrant(b.login(x.user(r, nil)).redirected().Get("code"))).ok()
 		code := b.open(r.authURL("client_id", "other")).redirected().Get("code")
@@ -95,10 +94,10 @@ func logoutByToken(g *group, r *realm) {
 		x.outcome("userinfo of the other client", x.userinfo(r, theirs))
 		x.showEnd(b.open(r.authURL("prompt", "none")))
 	})
-	refused := func(name string, ask func(x *exchange, login response) response) {
+	refused := func(name string, send func(x *exchange, login response) response) {
 		g.exchange(name, func(x *exchange) {
 			login := x.login(x.user(r, nil))
-			x.show(ask(x, login))
+			x.show(send(x, login))
 			x.outcome("refresh after it", x.refresh(r, login))
 		})
 	}
@@ -125,20 +124,20 @@ func logoutByToken(g *group, r *realm) {
 	refused("refused: no client", func(x *exchange, a response) response {
 		return x.post(r.oidc("/logout"), form("refresh_token", a.field("refresh_token")))
 	})
-	refused("no token: a page asks", func(x *exchange, _ response) response {
+	refused("no token: confirmation page", func(x *exchange, _ response) response {
 		return x.post(r.oidc("/logout"), secretOf("api"), "Accept", "application/json")
 	})
 }
 
 const loggedOut = "http://app.test/out"
 
-// logoutURL sends a browser to log out.
+// logoutURL returns the URL that logs a browser out.
 func (r *realm) logoutURL(pairs ...string) string {
 	return r.oidc("/logout?" + form(pairs...).Encode())
 }
 
 func logoutByBrowser(g *group, r *realm) {
-	// Each is asked without any cookie: the hint alone says whose session it is.
+	// These requests have no cookies: only the hint identifies the session.
 	ended := func(name, client string, address func(idToken string) string) {
 		g.exchange(name, func(x *exchange) {
 			login := x.login(x.user(r, nil), "client_id", client, "client_secret", client+"-secret")
@@ -159,17 +158,17 @@ func logoutByBrowser(g *group, r *realm) {
 		return r.logoutURL("id_token_hint", id, "client_id", "listed", "post_logout_redirect_uri",
 			loggedOut, "state", "st")
 	})
-	ended("hint and a URI for codes", "plus", func(id string) string {
+	ended("hint and a redirect URI of logins", "plus", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
-	ended("hint and a URI for codes, nothing configured", "api", func(id string) string {
+	ended("hint and a redirect URI of logins, nothing configured", "api", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
-	ended("hint alone", "api", func(id string) string { return r.logoutURL("id_token_hint", id) })
-	ended("hint and a URI of others", "listed", func(id string) string {
+	ended("only a hint", "api", func(id string) string { return r.logoutURL("id_token_hint", id) })
+	ended("hint and a URI that isn't allowed", "listed", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", "http://evil.test/")
 	})
-	ended("hint and no URI is allowed", "minus", func(id string) string {
+	ended("hint, and no URI is allowed", "minus", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
 	ended("hint of another client", "api", func(id string) string {
@@ -202,7 +201,7 @@ func logoutByBrowser(g *group, r *realm) {
 			x.browser().open(r.logoutURL("id_token_hint", other.field("id_token"),
 				"post_logout_redirect_uri", callback)))
 	})
-	g.exchange("hints that are none", func(x *exchange) {
+	g.exchange("invalid hints", func(x *exchange) {
 		login := x.login(x.user(r, nil))
 		for _, hint := range []string{"garbage", login.field("access_token"),
 			login.field("refresh_token"), ""} {
@@ -235,10 +234,10 @@ func logoutByBrowser(g *group, r *realm) {
 	})
 }
 
-// logoutConfirmed are those that need a person's word: no token of the browser's was shown
-// session.
+// logoutConfirmed declares logouts by a browser with cookies. Without an ID token of its session,
+// the user must confirm the logout.
 func logoutConfirmed(g *group, r *realm) {
-	g.exchange("nothing but cookies", func(x *exchange) {
+	g.exchange("only cookies", func(x *exchange) {
 		b := x.browser()
 		b.login(x.user(r, nil))
 		p := b.open(r.logoutURL())
@@ -246,7 +245,7 @@ func logoutConfirmed(g *group, r *realm) {
 		x.show(b.submit(p, "confirmLogout", "Logout"))
 		x.showEnd(b.open(r.authURL("prompt", "none")))
 	})
-	g.exchange("client and URI within a session", func(x *exchange) {
+	g.exchange("client and URI in an existing session", func(x *exchange) {
 		b := x.browser()
 		b.login(x.user(r, nil))
 		p := b.open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri", loggedOut,
@@ -279,7 +278,7 @@ func logoutConfirmed(g *group, r *realm) {
 		p := b.open(r.logoutURL())
 		x.show(b.submit(p, "confirmLogout", "Logout"))
 	})
-	g.exchange("method that is none", func(x *exchange) {
+	g.exchange("unknown method", func(x *exchange) {
 		x.show(x.send(http.MethodPut, r.oidc("/logout"), url.Values{}.Encode()))
 	})
 }

@@ -10,11 +10,10 @@ var (
 	builtinOptionals = []string{"address", "phone", "offline_access", "microprofile-jwt"}
 )
 
-// attributesAllowed lets the Admin API add users with attributes that no user profile declares:
-// otherwise it drops them without a word, phoneNumber as well, though the built-in scope phone asks
-// for it. An import keeps them in any case. It is the component that the console's "Unmanaged
-// Attributes" writes. "locale" stays dropped: Keycloak declares it itself, and only for realms with
-// internationalization.
+// attributesAllowed returns the component that the console's setting "Unmanaged Attributes" writes.
+// Without it, the Admin API silently drops attributes that aren't in the user profile, such as
+// phoneNumber, which the built-in scope phone uses; an import doesn't. "locale" is dropped
+// nevertheless: only in realms with internationalization, Keycloak adds it to the profile.
 func attributesAllowed() object {
 	names := object{"view": []string{"admin", "user"}, "edit": []string{"admin", "user"}}
 	attribute := func(name string) object { return object{"name": name, "permissions": names} }
@@ -29,10 +28,11 @@ func attributesAllowed() object {
 	}}}}
 }
 
-// The claims that a mapper may write, by where it writes them.
+// everywhere makes a mapper write its claim to the access token, the ID token and userinfo.
 var everywhere = object{"access.token.claim": "true", "id.token.claim": "true",
 	"userinfo.token.claim": "true"}
 
+// Protocol mappers of all types, one client for each.
 func TestMappers(t *testing.T) {
 	run(t, "mappers", func(g *group) {
 		attribute := func(claim, attribute, kind string, more object) object {
@@ -84,16 +84,16 @@ func TestMappers(t *testing.T) {
 		kinds := []struct {
 			client  string
 			mappers []object
-			claims  []string // that the mappers write, if not their names
+			claims  []string // to record; nil: the names of the mappers
 		}{
-			{"attribute-kinds", []object{attribute("c1", "text", "String", nil), attribute("c2", "number", "long", nil), attribute("c3", "number", "int", nil),
+			{"attribute-types", []object{attribute("c1", "text", "String", nil), attribute("c2", "number", "long", nil), attribute("c3", "number", "int", nil),
 				attribute("c4", "flag", "boolean", nil), attribute("c5", "json", "JSON", nil),
 				attribute("c6", "number", "String", nil), attribute("c7", "large", "long", nil)},
 				nil},
-			{"attribute-misfits", []object{attribute("c1", "text", "boolean", nil), attribute("c2", "text", "JSON", nil), attribute("c3", "missing", "String", nil),
+			{"attribute-invalid-values", []object{attribute("c1", "text", "boolean", nil), attribute("c2", "text", "JSON", nil), attribute("c3", "missing", "String", nil),
 				attribute("c4", "empty", "String", nil), attribute("c5", "text", "", nil)}, nil},
 			{"attribute-no-number", []object{attribute("c1", "text", "long", nil), attribute("c2", "number", "String", nil)}, nil},
-			{"attribute-many", []object{attribute("c1", "many", "String", many), attribute("c2", "many", "String", nil), attribute("c3", "text", "String", many),
+			{"attribute-multivalued", []object{attribute("c1", "many", "String", many), attribute("c2", "many", "String", nil), attribute("c3", "text", "String", many),
 				attribute("c4", "numbers", "long", many),
 				attribute("c5", "missing", "String", many)}, nil},
 			{"attribute-nested", []object{attribute("nest.inner", "text", "String", nil), attribute("nest.deep.number", "number", "long", nil),
@@ -106,9 +106,9 @@ func TestMappers(t *testing.T) {
 				mapperFile("c5", "oidc-usermodel-attribute-mapper",
 					object{"claim.name": "c5", "user.attribute": "text",
 						"jsonType.label": "String"})}, nil},
-			// Of two mappers for one claim, either may win. A missing attribute writes nothing, and
-			// some claims are Keycloak's own.
-			{"attribute-over-claims", []object{attribute("typ", "text", "String", nil), attribute("iss", "text", "String", nil),
+			// A missing attribute writes no claim, and some of Keycloak's own claims can't be
+			// overwritten. Two mappers with a value for one claim aren't tested: either may win.
+			{"attribute-existing-claims", []object{attribute("typ", "text", "String", nil), attribute("iss", "text", "String", nil),
 				attribute("preferred_username", "missing", "String", nil)},
 				[]string{"typ", "iss", "preferred_username"}},
 			{"attribute-of-groups", []object{attribute("c1", "team", "String", nil), attribute("c2", "team", "String", object{"multivalued": "true", "aggregate.attrs": "true"}),
@@ -146,7 +146,7 @@ func TestMappers(t *testing.T) {
 		}{"unknown-mapper",
 			[]object{mapperFile("c1", "oidc-no-such-mapper", everywhere),
 				attribute("c2", "text", "String", nil)}, nil}
-		// the stand-in refuses such a file, which Keycloak reads past
+		// Keycloak ignores an unknown mapper. The stand-in rejects the file.
 		if g.kc.name() == "keycloak" {
 			kinds = append(kinds, unknown)
 		} else {
@@ -201,8 +201,8 @@ func TestMappers(t *testing.T) {
 	})
 }
 
-// scopesFile is the part of a realm file with client scopes of its own, besides Keycloak's: once a
-// file names scopes, only those exist, and clients that name none get those that the file says.
+// scopesFile returns the part of a realm file that adds client scopes. It lists Keycloak's built-in
+// scopes, too, and the default scopes of clients, because a file with client scopes replaces them.
 func scopesFile(more ...object) object {
 	return object{
 		"clientScopes":                append(builtinScopes(), more...),
@@ -211,8 +211,7 @@ func scopesFile(more ...object) object {
 	}
 }
 
-// builtinScopes are Keycloak's own client scopes as a realm file has them, in the parts that these
-// tests use.
+// builtinScopes returns the parts of Keycloak's built-in client scopes that these tests use.
 func builtinScopes() []object {
 	attribute := func(claim, name string) object {
 		return mapperFile(claim, "oidc-usermodel-attribute-mapper",

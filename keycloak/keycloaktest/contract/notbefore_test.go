@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// What an administrator takes back from everybody, from a client, or from a user.
+// What still works after an administrator has revoked tokens, or has disabled or deleted a user, a
+// session, a client or a realm.
 func TestNotBefore(t *testing.T) {
 	run(t, "not-before", func(g *group) {
 		file := realmFile(nil,
 			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}))
 		r := g.realm(file)
-		by := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
+		creds := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
 		after := func(x *exchange, r *realm, tokens response) {
 			x.show(x.userinfo(r, tokens))
 			x.outcomeActive("introspection",
@@ -19,24 +20,24 @@ func TestNotBefore(t *testing.T) {
 			x.outcomeActive("introspection of the refresh token",
 				x.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
-			x.show(x.refresh(r, tokens, by...))
+			x.show(x.refresh(r, tokens, creds...))
 		}
-		// A token of the same second survives, hence the pauses.
+		// A token issued in the same second stays valid, hence the pauses.
 		const pause = 2100 * time.Millisecond
 		g.exchange("realm", func(x *exchange) {
 			r := x.realm(file)
 			u := x.user(r, nil)
 			b := x.browser()
-			tokens := x.token(r,
-				codeGrant(b.login(u, "client_id", "seeing").redirected().Get("code"), by...)).ok()
+			code := b.login(u, "client_id", "seeing").redirected().Get("code")
+			tokens := x.token(r, codeGrant(code, creds...)).ok()
 			x.noteNotBefore("login", tokens, x.kc.now())
 			x.wait(pause)
 			since := x.kc.now()
 			r.patch(x, object{"notBefore": since.Unix()})
 			after(x, r, tokens)
 			x.showEnd(b.open(r.authURL("prompt", "none")))
-			x.outcome("logout", x.logout(r, tokens.field("refresh_token"), by...))
-			next := x.login(u, by...)
+			x.outcome("logout", x.logout(r, tokens.field("refresh_token"), creds...))
+			next := x.login(u, creds...)
 			x.noteNotBefore("next login", next, since)
 			x.outcome("userinfo", x.userinfo(r, next))
 			x.note("realm info says the same: %t",
@@ -58,109 +59,109 @@ func TestNotBefore(t *testing.T) {
 		g.exchange("client", func(x *exchange) {
 			r := x.realm(file)
 			u := x.user(r, nil)
-			tokens, others := x.login(u, by...), x.login(u)
+			tokens, others := x.login(u, creds...), x.login(u)
 			x.wait(pause)
 			since := x.kc.now()
 			r.patchClient(x, "seeing", object{"notBefore": since.Unix()})
 			after(x, r, tokens)
 			x.outcome("userinfo of another client", x.userinfo(r, others))
-			next := x.login(u, by...)
+			next := x.login(u, creds...)
 			x.noteNotBefore("next login", next, since)
 		})
 		g.exchange("user is logged out", func(x *exchange) {
 			u := x.user(r, nil)
 			b := x.browser()
 			b.login(u)
-			tokens := x.login(u, by...)
+			tokens := x.login(u, creds...)
 			x.wait(pause)
 			since := x.kc.now()
 			x.must(x.kc.logoutUser(u.userRef))
 			after(x, r, tokens)
 			x.showEnd(b.open(r.authURL("prompt", "none")))
-			next := x.login(u, by...)
+			next := x.login(u, creds...)
 			x.noteNotBefore("next login", next, since)
 			x.outcome("userinfo", x.userinfo(r, next))
-			again := x.refresh(r, next, by...).ok()
+			again := x.refresh(r, next, creds...).ok()
 			x.noteNotBefore("refresh after it", again, since)
 		})
 		g.exchange("user is logged out: an offline session", func(x *exchange) {
 			u := x.user(r, nil)
-			tokens := x.login(u, append(by, "scope", "openid offline_access")...)
+			tokens := x.login(u, append(creds, "scope", "openid offline_access")...)
 			x.wait(pause)
 			x.must(x.kc.logoutUser(u.userRef))
 			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.outcome("refresh", x.refresh(r, tokens, by...))
+			x.outcome("refresh", x.refresh(r, tokens, creds...))
 		})
-		g.exchange("user is disabled, and enabled again", func(x *exchange) {
+		g.exchange("user is disabled and enabled again", func(x *exchange) {
 			u := x.user(r, nil)
 			b := x.browser()
 			b.login(u)
-			tokens := x.login(u, by...)
+			tokens := x.login(u, creds...)
 			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.outcome("refresh", x.refresh(r, tokens, by...))
+			x.outcome("refresh", x.refresh(r, tokens, creds...))
 			x.showEnd(b.open(r.authURL("prompt", "none")))
 			x.must(x.kc.patchUser(u.userRef, object{"enabled": true}))
 			x.outcome("userinfo when enabled again", x.userinfo(r, tokens))
-			x.outcome("refresh when enabled again", x.refresh(r, tokens, by...))
+			x.outcome("refresh when enabled again", x.refresh(r, tokens, creds...))
 		})
 		g.exchange("user is deleted", func(x *exchange) {
 			u := x.user(r, nil)
 			b := x.browser()
 			b.login(u)
-			tokens := x.login(u, by...)
+			tokens := x.login(u, creds...)
 			x.must(x.kc.deleteUser(u.userRef))
 			after(x, r, tokens)
 			x.showEnd(b.open(r.authURL("prompt", "none")))
 		})
 		g.exchange("password is reset", func(x *exchange) {
 			u := x.user(r, nil)
-			tokens := x.login(u, by...)
+			tokens := x.login(u, creds...)
 			x.must(x.kc.resetPassword(u.userRef, "another"))
 			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.outcome("refresh", x.refresh(r, tokens, by...))
+			x.outcome("refresh", x.refresh(r, tokens, creds...))
 		})
 		g.exchange("session is deleted", func(x *exchange) {
 			u := x.user(r, nil)
-			tokens, others := x.login(u, by...), x.login(u, by...)
+			tokens, others := x.login(u, creds...), x.login(u, creds...)
 			x.must(x.kc.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
 			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.outcome("refresh", x.refresh(r, tokens, by...))
-			x.outcome("another session", x.refresh(r, others, by...))
+			x.outcome("refresh", x.refresh(r, tokens, creds...))
+			x.outcome("another session", x.refresh(r, others, creds...))
 		})
 		g.exchange("offline session is deleted", func(x *exchange) {
-			tokens := x.login(x.user(r, nil), append(by, "scope", "openid offline_access")...)
+			tokens := x.login(x.user(r, nil), append(creds, "scope", "openid offline_access")...)
 			x.must(
 				x.kc.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state"),
 					offline: true}))
 			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.outcome("refresh", x.refresh(r, tokens, by...))
+			x.outcome("refresh", x.refresh(r, tokens, creds...))
 		})
 		g.exchange("client is disabled", func(x *exchange) {
 			r := x.realm(file)
-			tokens := x.login(x.user(r, nil), by...)
+			tokens := x.login(x.user(r, nil), creds...)
 			r.patchClient(x, "seeing", object{"enabled": false})
 			x.show(x.userinfo(r, tokens))
-			x.outcome("refresh", x.refresh(r, tokens, by...))
+			x.outcome("refresh", x.refresh(r, tokens, creds...))
 			r.patchClient(x, "seeing", object{"enabled": true})
-			x.outcome("refresh when enabled again", x.refresh(r, tokens, by...))
+			x.outcome("refresh when enabled again", x.refresh(r, tokens, creds...))
 		})
 		g.exchange("realm is disabled", func(x *exchange) {
 			r := x.realm(file)
-			tokens := x.login(x.user(r, nil), by...)
+			tokens := x.login(x.user(r, nil), creds...)
 			r.patch(x, object{"enabled": false})
 			x.show(x.userinfo(r, tokens))
-			x.outcome("refresh", x.refresh(r, tokens, by...))
+			x.outcome("refresh", x.refresh(r, tokens, creds...))
 			x.outcome("introspection", x.introspect(r, "seeing", tokens.field("access_token")))
-			x.outcome("revoke", x.revoke(r, tokens.field("access_token"), by...))
-			x.show(x.logout(r, tokens.field("refresh_token"), by...))
+			x.outcome("revoke", x.revoke(r, tokens.field("access_token"), creds...))
+			x.show(x.logout(r, tokens.field("refresh_token"), creds...))
 			r.patch(x, object{"enabled": true})
-			x.outcome("refresh when enabled again", x.refresh(r, tokens, by...))
+			x.outcome("refresh when enabled again", x.refresh(r, tokens, creds...))
 		})
 	})
 }
 
-// noteNotBefore records what an answer says about older tokens: nothing, or the moment of a change.
+// noteNotBefore records the not-before-policy of a response: 0, or the time of a change.
 func (x *exchange) noteNotBefore(step string, tokens response, since time.Time) {
 	x.Helper()
 	switch policy := seconds(tokens.member("not-before-policy")); {

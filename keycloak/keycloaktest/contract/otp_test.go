@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A totp is a credential of RFC 6238. Keycloak's key is the raw bytes of the secret, not what
-// base32 makes of them.
+// A totp is a credential for one-time codes (RFC 6238). Keycloak's key is the text of the secret,
+// not decoded from base32.
 type totp struct {
 	secret    string
 	algorithm string
@@ -24,7 +24,7 @@ type totp struct {
 
 var usualTOTP = totp{"otp-secret-of-a-test", "HmacSHA1", 6, 30}
 
-// credentials are a password and the code generator.
+// credentials returns a password and the totp for a realm file.
 func (o totp) credentials() []object {
 	secret, _ := json.Marshal(object{"value": o.secret})
 	data, _ := json.Marshal(object{"subType": "totp", "algorithm": o.algorithm, "digits": o.digits,
@@ -35,21 +35,21 @@ func (o totp) credentials() []object {
 	}
 }
 
-// code is the code so many steps from now. The exchange must be over before this step ends, or it
-// is played again; the first code waits for the next step when this one ends soon.
+// code returns the code that is this many time steps from now. The first call waits for the next
+// step if this one is nearly over. If the exchange doesn't end within the step, it runs again.
 func (o totp) code(x *exchange, steps int64) string {
 	if len(x.limits) == 0 {
-		rest := o.period - x.kc.now().Unix()%o.period
-		if rest < o.period/2 {
-			x.wait(sec(int(rest)))
-			rest = o.period
+		left := o.period - x.kc.now().Unix()%o.period
+		if left < o.period/2 {
+			x.wait(sec(int(left)))
+			left = o.period
 		}
-		x.within(sec(int(rest) - 1))
+		x.within(sec(int(left) - 1))
 	}
 	return o.at(x.kc.now().Unix()/o.period + steps)
 }
 
-// at is the code of a step. See https://www.rfc-editor.org/rfc/rfc4226#section-5.3.
+// at returns the code of a time step. See https://www.rfc-editor.org/rfc/rfc4226#section-5.3.
 func (o totp) at(step int64) string {
 	newHash := map[string]func() hash.Hash{"HmacSHA1": sha1.New,
 		"HmacSHA256": sha256.New}[o.algorithm]
@@ -65,21 +65,22 @@ func (o totp) at(step int64) string {
 	return fmt.Sprintf("%0*d", o.digits, number%limit)
 }
 
+// The password grant with one-time codes.
 func TestOTP(t *testing.T) {
 	run(t, "otp", func(g *group) {
 		r := g.realm(realmFile(nil))
 		withOTP := object{"credentials": usualTOTP.credentials()}
 		o := usualTOTP
-		// step logs in with the code of a step.
+		// step logs in with the code of another time step.
 		step := func(name string, n int64) {
 			g.exchange(name, func(x *exchange) {
 				u := x.user(r, withOTP)
 				x.outcome("login", x.token(r, passwordGrant(u, "otp", o.code(x, n))))
 			})
 		}
-		step("this step", 0)
-		step("the step before", -1)
-		step("the next step", 1)
+		step("current step", 0)
+		step("previous step", -1)
+		step("next step", 1)
 		step("two steps ago", -2)
 		step("three steps ago", -3)
 		step("three steps ahead", 3)
@@ -88,13 +89,13 @@ func TestOTP(t *testing.T) {
 				x.outcome("login", x.token(r, passwordGrant(x.user(r, settings), pairs...)))
 			})
 		}
-		g.exchange("none", func(x *exchange) {
+		g.exchange("no code", func(x *exchange) {
 			x.show(x.token(r, passwordGrant(x.user(r, withOTP))))
 		})
-		login("empty", withOTP, "otp", "")
-		login("no digits", withOTP, "otp", "abcdef")
-		login("a user without", nil, "otp", "123456")
-		g.exchange("wrong", func(x *exchange) {
+		login("empty code", withOTP, "otp", "")
+		login("not digits", withOTP, "otp", "abcdef")
+		login("user without OTP", nil, "otp", "123456")
+		g.exchange("wrong code", func(x *exchange) {
 			u := x.user(r, withOTP)
 			wrong := "000000"
 			if o.code(x, 0) == wrong || o.code(x, 1) == wrong || o.code(x, -1) == wrong {
@@ -103,7 +104,7 @@ func TestOTP(t *testing.T) {
 			x.outcome("login", x.token(r, passwordGrant(u, "otp", wrong)))
 			x.outcome("then the right one", x.token(r, passwordGrant(u, "otp", o.code(x, 0))))
 		})
-		g.exchange("right, but a wrong password", func(x *exchange) {
+		g.exchange("right code, wrong password", func(x *exchange) {
 			u := x.user(r, withOTP)
 			code := o.code(x, 0)
 			x.outcome("login", x.token(r, passwordGrant(u, "otp", code, "password", "wrong")))
@@ -119,7 +120,7 @@ func TestOTP(t *testing.T) {
 			x.outcome("the code of the next step",
 				x.token(r, passwordGrant(u, "otp", o.code(x, 1))))
 		})
-		g.exchange("as totp", func(x *exchange) {
+		g.exchange("parameter totp", func(x *exchange) {
 			u := x.user(r, withOTP)
 			x.outcome("alone", x.token(r, passwordGrant(u, "totp", o.code(x, 0))))
 			x.outcome("otp wins",
@@ -141,7 +142,7 @@ func TestOTP(t *testing.T) {
 			x.outcome("right code", x.token(r, passwordGrant(u, "otp", o.code(x, 0))))
 			x.outcome("no code", x.token(r, passwordGrant(u)))
 		})
-		// A realm file's policy counts only with its type.
+		// An import ignores an OTP policy without a type.
 		policy := object{"otpPolicyCodeReusable": true, "otpPolicyLookAheadWindow": 0}
 		for _, p := range []object{policy, merge(policy, object{"otpPolicyType": "totp"})} {
 			reusable := g.realm(realmFile(p))
@@ -155,17 +156,17 @@ func TestOTP(t *testing.T) {
 						x.token(reusable, passwordGrant(u, "otp", o.code(x, -1))))
 				})
 		}
-		g.exchange("CONFIGURE_TOTP is due", func(x *exchange) {
+		g.exchange("CONFIGURE_TOTP required", func(x *exchange) {
 			u := x.user(r, object{"requiredActions": []string{"CONFIGURE_TOTP"}})
 			x.outcome("login", x.token(r, passwordGrant(u)))
 		})
 	})
 }
 
-// sec is a number of seconds.
+// sec returns n seconds.
 func sec(n int) time.Duration { return time.Duration(n) * time.Second }
 
-// halfHash is the at_hash of a token that is signed with a 256-bit algorithm.
+// halfHash returns the at_hash for an access token that is signed with a 256-bit algorithm.
 func halfHash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])

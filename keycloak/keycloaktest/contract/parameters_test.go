@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// parameters are the request parameters that Keycloak knows anywhere in OpenID Connect, UMA and
-// CIBA.
+// parameters are all request parameters of Keycloak's OpenID Connect, UMA and CIBA endpoints.
 var parameters = strings.Fields(
 	`access_token acr_values actor_token actor_token_type assertion audience auth_req_id
 	authorization_details binding_message claim_token claim_token_format claims claims_locales
@@ -25,8 +24,8 @@ var parameters = strings.Fields(
 	subject_token_type submit_request ticket token token_type_hint totp ui_locales user_code
 	username`)
 
-// What Keycloak reads of a request, and what it ignores: each parameter in turn, with a text that
-// means nothing.
+// Which parameters each endpoint ignores: requests with one additional parameter, whose value is
+// meaningless.
 func TestParameters(t *testing.T) {
 	run(t, "parameters", func(g *group) {
 		r := g.realm(realmFile(nil,
@@ -34,26 +33,26 @@ func TestParameters(t *testing.T) {
 			clientFile("device",
 				object{"attributes": object{"oauth2.device.authorization.grant.enabled": "true"}}),
 		))
-		// each asks with one parameter after the other besides those of the form.
-		each := func(endpoint string, values func(*exchange) url.Values,
-			ask func(*exchange, url.Values) response) {
+		// each sends the form, and then with each of the other parameters added.
+		each := func(endpoint string, newForm func(*exchange) url.Values,
+			send func(*exchange, url.Values) response) {
 			g.exchange(endpoint, func(x *exchange) {
-				asked := values(x)
-				usual := ask(x, asked)
+				values := newForm(x)
+				usual := send(x, values)
 				x.outcome("usual", usual)
 				var ignored []string
 				for _, name := range parameters {
-					// see TestNotInStandIn
-					if asked.Has(name) || name == "dpop_jkt" && endpoint == "authorization" {
+					// see TestUnsupported
+					if values.Has(name) || name == "dpop_jkt" && endpoint == "authorization" {
 						continue
 					}
-					switch a := ask(x, with(asked, name, "zz")); {
-					case a.end() == usual.end():
+					switch a := send(x, with(values, name, "zz")); {
+					case a.summary() == usual.summary():
 						ignored = append(ignored, name)
 					case a.status == http.StatusNotImplemented:
-						x.refusedByName(name, "parameter "+name, a)
+						x.showOrUnsupported(name, "parameter "+name, a)
 					default:
-						x.refusedByName(name, "", a)
+						x.showOrUnsupported(name, "", a)
 					}
 				}
 				x.note("ignored: %s", strings.Join(ignored, " "))
@@ -108,8 +107,8 @@ func TestParameters(t *testing.T) {
 	})
 }
 
-// Control characters, which Keycloak drops out of what clients ask for in a browser.
-func TestControlCharacters(t *testing.T) {
+// Control characters in authorization requests, which Keycloak removes.
+func TestParameters_controlCharacters(t *testing.T) {
 	run(t, "control-characters", func(g *group) {
 		r := g.realm(realmFile(nil))
 		values := form("client_id", "api", "response_type", "code", "redirect_uri", callback,
@@ -123,11 +122,11 @@ func TestControlCharacters(t *testing.T) {
 					value[:1] + "\x01" + value[1:]} {
 					a := x.get(r.oidc("/auth?"+with(values, name, changed).Encode()), "Accept",
 						browserAccept)
-					x.note("%q: %d %s", x.text(changed), a.status, a.end())
+					x.note("%q: %d %s", x.text(changed), a.status, a.summary())
 				}
 			})
 		}
-		g.exchange("what the client gets back", func(x *exchange) {
+		g.exchange("returned to the client", func(x *exchange) {
 			a := x.browser().login(x.user(r, nil), "state", "s\nt", "nonce", "n\t")
 			x.note("redirected: %s", x.pairs(a.redirected()))
 			tokens := x.token(r, codeGrant(a.redirected().Get("code"))).ok()
@@ -136,8 +135,9 @@ func TestControlCharacters(t *testing.T) {
 	})
 }
 
-// end is how a request ended, in short: two that ended alike were answered alike.
-func (a response) end() string {
+// summary returns what distinguishes the outcomes of a request: the redirect, the page, or the
+// status and the error.
+func (a response) summary() string {
 	if location := a.header.Get("Location"); location != "" {
 		return a.x.address(location)
 	}
@@ -151,18 +151,18 @@ func (a response) end() string {
 	return http.StatusText(a.status) + a.x.text(names)
 }
 
-// refusedByName records how Keycloak answers a step that the stand-in may have to refuse by its
-// name: it answers the same, or refuses and says what.
-func (x *exchange) refusedByName(step, named string, a response) {
+// showOrUnsupported records the outcome of a step. The stand-in may instead respond with a 501 that
+// contains the text unsupported, unless that is "".
+func (x *exchange) showOrUnsupported(step, unsupported string, a response) {
 	x.Helper()
 	line := step + " (or refused by name): " + http.StatusText(a.status) + " "
-	if a.end() != "" {
-		line += a.end()
+	if a.summary() != "" {
+		line += a.summary()
 	}
 	if x.kc.name() != "keycloak" && a.status == http.StatusNotImplemented {
-		if a.member("error") != "not_in_keycloaktest" || named == "" ||
-			!strings.Contains(text(a.member("error_description")), named) {
-			x.Errorf("%s is refused by %s, want the name %q", step, a.body, named)
+		if a.member("error") != "not_in_keycloaktest" || unsupported == "" ||
+			!strings.Contains(text(a.member("error_description")), unsupported) {
+			x.Errorf("%s: got 501 %s, want %q", step, a.body, unsupported)
 		}
 		recorded := strings.Split(x.group.record.recorded[x.name], "\n")
 		i := slices.IndexFunc(recorded, func(line string) bool {
@@ -175,8 +175,8 @@ func (x *exchange) refusedByName(step, named string, a response) {
 	x.note("%s", line)
 }
 
-// What Keycloak has and the stand-in hasn't.
-func TestNotInStandIn(t *testing.T) {
+// Features of Keycloak that the stand-in doesn't support.
+func TestUnsupported(t *testing.T) {
 	run(t, "not-in-stand-in", func(g *group) {
 		signing := func(id, authenticator string) object {
 			return clientFile(id, object{"clientAuthenticatorType": authenticator})
@@ -186,8 +186,10 @@ func TestNotInStandIn(t *testing.T) {
 		uma := func(pairs ...string) url.Values {
 			return with(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"), pairs...)
 		}
-		step := func(name, named string, ask func(*exchange) response) {
-			g.exchange(name, func(x *exchange) { x.refusedByName("answer", named, ask(x)) })
+		step := func(name, unsupported string, send func(*exchange) response) {
+			g.exchange(name, func(x *exchange) {
+				x.showOrUnsupported("answer", unsupported, send(x))
+			})
 		}
 		bearer := func(x *exchange) string {
 			return "Bearer " + x.login(x.user(r, nil)).field("access_token")
@@ -201,7 +203,7 @@ func TestNotInStandIn(t *testing.T) {
 		step("UMA by garbage", "uma-ticket", func(x *exchange) response {
 			return x.token(r, uma("audience", "api"), "Authorization", "Bearer x")
 		})
-		step("UMA by nobody", "", func(x *exchange) response { return x.token(r, uma()) })
+		step("UMA without a client", "", func(x *exchange) response { return x.token(r, uma()) })
 		step("UMA by a wrong secret", "", func(x *exchange) response {
 			return x.token(r, uma("client_id", "api", "client_secret", "wrong"))
 		})
@@ -229,7 +231,7 @@ func TestNotInStandIn(t *testing.T) {
 				if token != "" {
 					values.Set("token", token)
 				}
-				x.refusedByName(step, "requesting party token",
+				x.showOrUnsupported(step, "requesting party token",
 					x.post(r.oidc("/token/introspect"), values))
 			}
 			hint("hint", "requesting_party_token", "garbage")
@@ -260,7 +262,7 @@ func TestNotInStandIn(t *testing.T) {
 		step("assertion without its type", "", func(x *exchange) response {
 			return x.token(r, grant("client_assertion", assertion("signing")))
 		})
-		step("assertion that is none", "", func(x *exchange) response {
+		step("invalid assertion", "", func(x *exchange) response {
 			return x.token(r,
 				grant("client_assertion", "garbage", "client_assertion_type", jwtBearer))
 		})
@@ -293,7 +295,7 @@ func TestNotInStandIn(t *testing.T) {
 			return x.get(r.oidc("/userinfo"), "Authorization",
 				strings.Replace(bearer(x), "Bearer", "DPoP", 1), "DPoP", "garbage")
 		})
-		step("DPoP: code that is bound", "parameter dpop_jkt", func(x *exchange) response {
+		step("DPoP: bound code", "parameter dpop_jkt", func(x *exchange) response {
 			return x.browser().open(r.authURL("dpop_jkt", strings.Repeat("k", 43)))
 		})
 	})

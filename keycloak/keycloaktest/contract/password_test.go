@@ -93,17 +93,17 @@ func TestPasswordGrant(t *testing.T) {
 		login("no e-mail, wrong password", object{"email": nil}, "password", "wrong")
 		login("no first name", object{"firstName": nil})
 		login("no last name", object{"lastName": nil})
-		login("no e-mail, and disabled", object{"email": nil, "enabled": false})
+		login("no e-mail and disabled", object{"email": nil, "enabled": false})
 		by("direct grants off", "service")
 		by("consent required", "consenting")
 		login("bad scope, wrong password", nil, "scope", "bogus", "password", "wrong")
-		by("offline access is not the client's", "no-offline", "scope", "offline_access")
-		g.exchange("offline access is not the user's", func(x *exchange) {
+		by("client without offline access", "no-offline", "scope", "offline_access")
+		g.exchange("user without offline access", func(x *exchange) {
 			u := x.user(r, nil)
 			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 			x.show(x.token(r, passwordGrant(u, "scope", "openid offline_access")))
 		})
-		g.exchange("every login is a session", func(x *exchange) {
+		g.exchange("every login starts a session", func(x *exchange) {
 			u := x.user(r, nil)
 			first, second := x.login(u), x.login(u)
 			x.note("same session: %t",
@@ -161,7 +161,7 @@ func (x *exchange) showLifetimes(a response) {
 func TestPasswordGrant_realms(t *testing.T) {
 	run(t, "password-realms", func(g *group) {
 		lax := g.realm(laxRealm())
-		g.exchange("e-mail is no username", func(x *exchange) {
+		g.exchange("e-mail isn't a username", func(x *exchange) {
 			u := x.user(lax, nil)
 			x.outcome("by e-mail",
 				x.token(lax, passwordGrant(u, "username", u.username+"@example.com")))
@@ -180,7 +180,7 @@ func TestPasswordGrant_realms(t *testing.T) {
 			x.showLifetimes(x.login(x.user(stepped, nil)))
 		})
 		elliptic := g.realm(realmFile(object{"defaultSignatureAlgorithm": "ES256"}))
-		g.exchange("ES256 is the realm's", func(x *exchange) {
+		g.exchange("realm with ES256", func(x *exchange) {
 			x.showLifetimes(x.login(x.user(elliptic, nil)))
 		})
 	})

@@ -2,8 +2,9 @@ package contract
 
 import "testing"
 
-// Rotation: a refresh token is for one use, and a second use ends it for all.
-func TestRefreshRotation(t *testing.T) {
+// Refresh token rotation: a refresh token can be used once, and a second use ends the client's
+// session.
+func TestRefresh_rotation(t *testing.T) {
 	run(t, "refresh-rotation", func(g *group) {
 		once := g.realm(realmFile(object{"revokeRefreshToken": true, "refreshTokenMaxReuse": 0},
 			clientFile("other", nil)))
@@ -38,7 +39,7 @@ func TestRefreshRotation(t *testing.T) {
 			x.outcome("the first", x.refresh(once, first))
 			x.outcome("the third", x.refresh(once, third))
 		})
-		g.exchange("used twice, the other client goes on", func(x *exchange) {
+		g.exchange("used twice, another client of the session", func(x *exchange) {
 			u := x.user(once, nil)
 			b := x.browser()
 			first := x.token(once, codeGrant(b.login(u).redirected().Get("code"))).ok()
@@ -51,7 +52,7 @@ func TestRefreshRotation(t *testing.T) {
 				x.refresh(once, other, "client_id", "other", "client_secret", "other-secret"))
 			x.outcome("single sign-on", b.open(once.authURL("prompt", "none")))
 		})
-		g.exchange("a refused refresh uses nothing up", func(x *exchange) {
+		g.exchange("failed refreshes don't use up the token", func(x *exchange) {
 			u := x.user(once, nil)
 			login := x.login(u)
 			x.outcome("bad scope", x.refresh(once, login, "scope", "bogus"))
@@ -86,7 +87,7 @@ func TestRefreshRotation(t *testing.T) {
 			x.outcome("the newest", x.refresh(twice, again))
 		})
 		often := g.realm(realmFile(object{"revokeRefreshToken": false}))
-		g.exchange("any use allowed", func(x *exchange) {
+		g.exchange("any number of uses allowed", func(x *exchange) {
 			login := x.login(x.user(often, nil))
 			for _, step := range []string{"first", "second", "third"} {
 				a := x.refresh(often, login)

@@ -9,6 +9,7 @@ import (
 	"testing"
 )
 
+// The refresh grant, and changes between login and refresh.
 func TestRefresh(t *testing.T) {
 	run(t, "refresh", func(g *group) {
 		r := g.realm(realmFile(object{"roles": object{"realm": []object{{"name": "late"}}}},
@@ -53,7 +54,7 @@ func TestRefresh(t *testing.T) {
 				again.claims("id_token")["auth_time"] == login.claims("id_token")["auth_time"])
 		})
 
-		// scope refreshes with a scope, and again without.
+		// scope refreshes with a scope, and then without one.
 		scope := func(name, first, second string) {
 			g.exchange("scope: "+name, func(x *exchange) {
 				login := x.login(x.user(r, nil), "scope", first)
@@ -74,16 +75,16 @@ func TestRefresh(t *testing.T) {
 		scope("narrower", "openid phone address", "openid phone")
 		scope("without openid", "openid phone", "phone")
 		scope("wider", "phone", "openid phone address")
-		scope("a default one alone", "openid phone", "email")
+		scope("only a default scope", "openid phone", "email")
 		scope("empty", "openid", "")
 		scope("unknown", "openid", "openid bogus")
 		scope("spaces", "openid phone", "openid  phone")
 		scope("narrower, offline", "openid phone offline_access", "openid")
-		scope("offline_access alone", "openid phone offline_access", "offline_access")
-		scope("narrower, offline, by an unknown one", "openid offline_access", "openid bogus")
+		scope("only offline_access", "openid phone offline_access", "offline_access")
+		scope("unknown, offline", "openid offline_access", "openid bogus")
 		scope("offline_access later", "openid", "openid offline_access")
 
-		g.exchange("what changed shows", func(x *exchange) {
+		g.exchange("changes of the user are visible", func(x *exchange) {
 			u := x.user(r, nil)
 			login := x.login(u)
 			x.must(x.kc.grantRole(u.userRef, roleRef{name: "late"}))
@@ -93,7 +94,7 @@ func TestRefresh(t *testing.T) {
 			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "late"}))
 			x.showClaims(x.refresh(r, again).ok(), "access_token", "realm_access")
 		})
-		g.exchange("what does not stop it", func(x *exchange) {
+		g.exchange("changes of the user that don't matter", func(x *exchange) {
 			u := x.user(r, nil)
 			login := x.login(u)
 			x.must(x.kc.patchUser(u.userRef,
@@ -104,7 +105,7 @@ func TestRefresh(t *testing.T) {
 			x.must(x.kc.patchUser(u.userRef, object{"email": ""}))
 			x.outcome("no e-mail", x.refresh(r, login))
 		})
-		g.exchange("a user disabled", func(x *exchange) {
+		g.exchange("disabled user", func(x *exchange) {
 			u := x.user(r, nil)
 			login := x.login(u)
 			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
@@ -112,7 +113,7 @@ func TestRefresh(t *testing.T) {
 			x.must(x.kc.patchUser(u.userRef, object{"enabled": true}))
 			x.outcome("enabled again", x.refresh(r, login))
 		})
-		g.exchange("a client disabled", func(x *exchange) {
+		g.exchange("disabled client", func(x *exchange) {
 			closing := []string{"client_id", "closing", "client_secret", "closing-secret"}
 			login := x.login(x.user(r, nil), closing...)
 			r.patchClient(x, "closing", object{"directAccessGrantsEnabled": false})
@@ -125,9 +126,9 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// What an expired token, not-before and rotated keys do is in lifespan_test.go, notbefore_test.go
-// and keys_test.go.
-func TestRefreshRefused(t *testing.T) {
+// Refresh tokens that Keycloak rejects. Expired tokens, not-before and rotated keys are in
+// lifespan_test.go, notbefore_test.go and keys_test.go.
+func TestRefresh_refused(t *testing.T) {
 	run(t, "refresh-refused", func(g *group) {
 		r := g.realm(realmFile(nil, clientFile("other", nil)))
 		elsewhere := g.realm(realmFile(nil))
@@ -154,7 +155,7 @@ func TestRefreshRefused(t *testing.T) {
 			return signed(object{"alg": "HS512", "typ": "JWT",
 				"kid": "9f0b7f0e-1d3c-4b5a-8d47-0d3b7c9f2c11"}, a.claims("refresh_token"))
 		})
-		refused("another key with the right id", func(_ *exchange, a response) string {
+		refused("another key with the right ID", func(_ *exchange, a response) string {
 			return signed(object{"alg": "HS512", "typ": "JWT",
 				"kid": kidOf(a.field("refresh_token"))}, a.claims("refresh_token"))
 		})
@@ -169,8 +170,8 @@ func TestRefreshRefused(t *testing.T) {
 		refused("with a space", func(_ *exchange, a response) string {
 			return " " + a.field("refresh_token")
 		})
-		// One token, in other words: what Keycloak reads leniently, whoever keeps tokens by their
-		// text must refuse.
+		// Which spellings of a token Keycloak accepts: whoever identifies tokens by their text must
+		// reject these.
 		g.exchange("other spellings", func(x *exchange) {
 			token := x.login(x.user(r, nil)).field("refresh_token")
 			parts := strings.Split(token, ".")
@@ -240,10 +241,10 @@ func TestRefreshRefused(t *testing.T) {
 		after("after a logout by the administrator", func(x *exchange, u *user, _ response) {
 			x.must(x.kc.logoutUser(u.userRef))
 		})
-		after("after the session's end", func(x *exchange, u *user, a response) {
+		after("after the session was deleted", func(x *exchange, u *user, a response) {
 			x.must(x.kc.endSession(sessionRef{realm: r.name, sid: a.field("session_state")}))
 		})
-		after("after the user's", func(x *exchange, u *user, _ response) {
+		after("after the user was deleted", func(x *exchange, u *user, _ response) {
 			x.must(x.kc.deleteUser(u.userRef))
 		})
 		after("code used twice", func(x *exchange, u *user, _ response) {
@@ -268,7 +269,7 @@ func TestRefreshRefused(t *testing.T) {
 				x.refresh(r, other, "client_id", "other", "client_secret", "other-secret"))
 		})
 
-		g.exchange("the issuer has another address", func(x *exchange) {
+		g.exchange("changed issuer", func(x *exchange) {
 			r := x.realm(realmFile(nil))
 			login := x.login(x.user(r, nil))
 			r.patch(x, object{"notBefore": x.kc.now().Unix() - 100})
@@ -301,23 +302,23 @@ func TestRefreshRefused(t *testing.T) {
 		offline("after consent was revoked", func(x *exchange, u *user, _ response) {
 			x.must(x.kc.revokeConsent(u.userRef, "api"))
 		})
-		offline("after the session's end", func(x *exchange, u *user, a response) {
+		offline("after the session was deleted", func(x *exchange, u *user, a response) {
 			x.must(
 				x.kc.endSession(sessionRef{realm: r.name, sid: a.field("session_state"),
 					offline: true}))
 		})
 		offline("after a logout by the administrator", func(x *exchange, u *user, a response) {
-			// the logout sets the user's notBefore: a token of the same second would survive
+			// The logout sets the user's notBefore: a token of the same second would stay valid.
 			x.wait(sec(2))
 			x.must(x.kc.logoutUser(u.userRef))
 		})
-		offline("after the role was taken", func(x *exchange, u *user, _ response) {
+		offline("after the role was revoked", func(x *exchange, u *user, _ response) {
 			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 		})
 	})
 }
 
-// signed is a token with these members, signed with a key of our own.
+// signed returns a token with this header and these claims, signed with a key of the test's own.
 func signed(header, claims object) string {
 	encode := func(o object) string {
 		text, _ := json.Marshal(o)
@@ -329,8 +330,8 @@ func signed(header, claims object) string {
 	return content + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// strayBits is the character of base64url that differs from another in the last bit, which stands
-// for nothing at the end of a header, and of a signature of 64 bytes.
+// strayBits returns the base64url character that differs in the last bit, which is unused at the
+// end of the header and of a 64-byte signature.
 func strayBits(last byte) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return string(alphabet[strings.IndexByte(alphabet, last)^1])

@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// What a client can take back (RFC 7009), and what goes on afterwards.
+// Token revocation (RFC 7009), and what still works afterwards.
 func TestRevoke(t *testing.T) {
 	run(t, "revoke", func(g *group) {
 		r := g.realm(realmFile(nil,
@@ -12,7 +12,7 @@ func TestRevoke(t *testing.T) {
 			clientFile("other", nil)))
 		seeing := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
 		other := []string{"client_id", "other", "client_secret", "other-secret"}
-		// after shows what the tokens of a login with the client "seeing" are still good for.
+		// after records what the tokens of the client "seeing" are still good for.
 		after := func(x *exchange, tokens response) {
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcomeActive("introspection",
@@ -56,13 +56,13 @@ func TestRevoke(t *testing.T) {
 				x.post(r.oidc("/revoke"), form("token", tokens.field("refresh_token")),
 					"Authorization", basic("api", "api-secret")))
 		})
-		g.exchange("other sessions of the user go on", func(x *exchange) {
+		g.exchange("other sessions of the user stay", func(x *exchange) {
 			u := x.user(r, nil)
 			one, two := x.login(u, seeing...), x.login(u, seeing...)
 			x.outcome("revoke", x.revoke(r, one.field("refresh_token"), seeing...))
 			after(x, two)
 		})
-		g.exchange("other clients of the session go on, and the browser", func(x *exchange) {
+		g.exchange("other clients of the session and the browser stay", func(x *exchange) {
 			b := x.browser()
 			mine := x.token(r,
 				codeGrant(b.login(x.user(r, nil), "client_id", "seeing").redirected().Get("code"),
@@ -85,46 +85,48 @@ func TestRevoke(t *testing.T) {
 			x.outcome("revoke", x.revoke(r, tokens.field("refresh_token")))
 			x.showEnd(b.open(r.authURL("prompt", "none")))
 		})
-		kept := func(name string, ask func(x *exchange, tokens response) response) {
+		notRevoked := func(name string, send func(x *exchange, tokens response) response) {
 			g.exchange(name, func(x *exchange) {
 				tokens := x.login(x.user(r, nil), seeing...)
-				x.show(ask(x, tokens))
+				x.show(send(x, tokens))
 				x.outcome("userinfo", x.userinfo(r, tokens))
 				x.outcome("refresh", x.refresh(r, tokens, seeing...))
 			})
 		}
-		kept("garbage", func(x *exchange, _ response) response {
+		notRevoked("garbage", func(x *exchange, _ response) response {
 			return x.revoke(r, "garbage", seeing...)
 		})
-		kept("empty", func(x *exchange, _ response) response { return x.revoke(r, "", seeing...) })
-		kept("absent", func(x *exchange, _ response) response {
+		notRevoked("empty", func(x *exchange, _ response) response {
+			return x.revoke(r, "", seeing...)
+		})
+		notRevoked("absent", func(x *exchange, _ response) response {
 			return x.post(r.oidc("/revoke"), secretOf("seeing"))
 		})
-		kept("ID token", func(x *exchange, a response) response {
+		notRevoked("ID token", func(x *exchange, a response) response {
 			return x.revoke(r, a.field("id_token"), seeing...)
 		})
-		kept("another client's refresh token", func(x *exchange, a response) response {
+		notRevoked("another client's refresh token", func(x *exchange, a response) response {
 			return x.revoke(r, a.field("refresh_token"), other...)
 		})
-		kept("another client's access token", func(x *exchange, a response) response {
+		notRevoked("another client's access token", func(x *exchange, a response) response {
 			return x.revoke(r, a.field("access_token"), other...)
 		})
-		kept("wrong secret", func(x *exchange, a response) response {
+		notRevoked("wrong secret", func(x *exchange, a response) response {
 			return x.revoke(r, a.field("refresh_token"), "client_id", "seeing", "client_secret",
 				"wrong")
 		})
-		kept("unknown client", func(x *exchange, a response) response {
+		notRevoked("unknown client", func(x *exchange, a response) response {
 			return x.revoke(r, a.field("refresh_token"), "client_id", "nope")
 		})
-		kept("no client", func(x *exchange, a response) response {
+		notRevoked("no client", func(x *exchange, a response) response {
 			return x.post(r.oidc("/revoke"), form("token", a.field("refresh_token")))
 		})
-		kept("token twice", func(x *exchange, a response) response {
+		notRevoked("token twice", func(x *exchange, a response) response {
 			twice := with(secretOf("seeing"), "token", a.field("refresh_token"))
 			twice.Add("token", "garbage")
 			return x.post(r.oidc("/revoke"), twice)
 		})
-		g.exchange("a hint doesn't matter", func(x *exchange) {
+		g.exchange("hints are ignored", func(x *exchange) {
 			u := x.user(r, nil)
 			for _, hint := range []string{"access_token", "refresh_token", "bogus"} {
 				tokens := x.login(u, seeing...)
@@ -143,20 +145,20 @@ func TestRevoke(t *testing.T) {
 	})
 }
 
-// revoke asks to revoke a token. Pairs override.
+// revoke revokes a token. Pairs override.
 func (x *exchange) revoke(r *realm, token string, pairs ...string) response {
 	x.Helper()
 	return x.post(r.oidc("/revoke"), with(with(secretOf("api"), "token", token), pairs...))
 }
 
-// introspect asks about a token. Pairs override.
+// introspect introspects a token. Pairs override.
 func (x *exchange) introspect(r *realm, client, token string, pairs ...string) response {
 	x.Helper()
 	return x.post(r.oidc("/token/introspect"),
 		with(with(secretOf(client), "token", token), pairs...))
 }
 
-// outcomeActive records what introspection says in a word.
+// outcomeActive records whether introspection says that a token is active, or else the outcome.
 func (x *exchange) outcomeActive(step string, a response) {
 	if active, ok := a.member("active").(bool); ok {
 		x.note("%s: %d, active %t", step, a.status, active)

@@ -6,74 +6,76 @@ import (
 	"testing"
 )
 
+// Unknown paths, wrong methods, and unusual spellings of paths.
 func TestRouting(t *testing.T) {
 	run(t, "routing", func(g *group) {
 		r := g.realm(realmFile(nil))
-		ask := func(name, method, path string, headers ...string) {
+		request := func(name, method, path string, headers ...string) {
 			g.exchange(name, func(x *exchange) {
 				x.show(x.send(method, x.kc.base()+path, "", headers...))
 			})
 		}
-		here, oidc := "/realms/"+r.name, "/realms/"+r.name+"/protocol/openid-connect"
+		realm, oidc := "/realms/"+r.name, "/realms/"+r.name+"/protocol/openid-connect"
 
-		ask("unknown realm: realm info", "GET", "/realms/no-such-realm")
-		ask("unknown realm: discovery", "GET",
+		request("unknown realm: realm info", "GET", "/realms/no-such-realm")
+		request("unknown realm: discovery", "GET",
 			"/realms/no-such-realm/.well-known/openid-configuration")
-		ask("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
+		request("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
 		g.exchange("unknown realm: token", func(x *exchange) {
 			x.show(x.post(x.kc.base()+"/realms/no-such-realm/protocol/openid-connect/token",
 				secretOf("api")))
 		})
-		ask("unknown realm: unknown path", "GET", "/realms/no-such-realm/no-such-path")
-		g.exchange("realm names have case", func(x *exchange) {
+		request("unknown realm: unknown path", "GET", "/realms/no-such-realm/no-such-path")
+		g.exchange("realm in another case", func(x *exchange) {
 			x.show(x.get(x.kc.base() + "/realms/" + strings.ToUpper(r.name) +
 				"/protocol/openid-connect/certs"))
 		})
 
 		g.exchange("login-actions are never cached", func(x *exchange) {
-			for _, asked := range []string{
+			for _, request := range []string{
 				"GET /authenticate", "POST /authenticate", "PUT /authenticate",
 				"OPTIONS /authenticate", "GET /consent", "POST /consent", "GET /restart",
 				"POST /restart", "GET /required-action", "GET /no-such-action",
 			} {
-				method, path, _ := strings.Cut(asked, " ")
-				x.note("%s: %s", asked,
+				method, path, _ := strings.Cut(request, " ")
+				x.note("%s: %s", request,
 					x.send(method, r.url("/login-actions"+path), "").header.Get("Cache-Control"))
 			}
 		})
 
-		ask("unknown path in a realm", "GET", here+"/no-such-path")
-		ask("unknown path below openid-connect", "GET", oidc+"/no-such-path")
-		ask("unknown protocol", "GET", here+"/protocol/no-such-protocol/token")
-		ask("unknown well-known", "GET", here+"/.well-known/no-such-document")
-		ask("unknown path outside", "GET", "/no-such-path")
-		ask("the path of old releases", "GET", "/auth/realms/"+r.name)
-		ask("health is not on this port", "GET", "/health")
+		request("unknown path in a realm", "GET", realm+"/no-such-path")
+		request("unknown path below openid-connect", "GET", oidc+"/no-such-path")
+		request("unknown protocol", "GET", realm+"/protocol/no-such-protocol/token")
+		request("unknown well-known", "GET", realm+"/.well-known/no-such-document")
+		request("unknown path outside of realms", "GET", "/no-such-path")
+		request("path of old releases", "GET", "/auth/realms/"+r.name)
+		request("health is not on this port", "GET", "/health")
 
-		ask("wrong method: GET token", "GET", oidc+"/token")
-		ask("wrong method: PUT token", "PUT", oidc+"/token")
-		ask("wrong method: GET introspect", "GET", oidc+"/token/introspect")
-		ask("wrong method: GET revoke", "GET", oidc+"/revoke")
-		ask("wrong method: POST certs", "POST", oidc+"/certs")
-		ask("wrong method: DELETE userinfo", "DELETE", oidc+"/userinfo")
-		ask("wrong method: POST realm info", "POST", here)
-		ask("wrong method: POST discovery", "POST", here+"/.well-known/openid-configuration")
-		ask("HEAD certs", "HEAD", oidc+"/certs")
+		request("wrong method: GET token", "GET", oidc+"/token")
+		request("wrong method: PUT token", "PUT", oidc+"/token")
+		request("wrong method: GET introspect", "GET", oidc+"/token/introspect")
+		request("wrong method: GET revoke", "GET", oidc+"/revoke")
+		request("wrong method: POST certs", "POST", oidc+"/certs")
+		request("wrong method: DELETE userinfo", "DELETE", oidc+"/userinfo")
+		request("wrong method: POST realm info", "POST", realm)
+		request("wrong method: POST discovery", "POST", realm+"/.well-known/openid-configuration")
+		request("HEAD certs", "HEAD", oidc+"/certs")
 
-		ask("two slashes", "GET", "/realms//"+r.name)
-		ask("two slashes at the end", "GET", oidc+"//certs")
-		ask("parent directory", "GET", here+"/../"+r.name)
-		ask("this directory", "GET", here+"/./protocol/openid-connect/certs")
-		ask("semicolon", "GET", here+";a=b")
-		ask("escaped letter", "GET", here+"/prot%6Fcol/openid-connect/certs")
-		ask("escaped letter of a realm", "GET", "/realms/%63-realm")
-		ask("no realm", "GET", "/realms")
-		ask("no realm, with a slash", "GET", "/realms/")
-		ask("no protocol", "GET", here+"/protocol")
-		ask("no endpoint", "GET", oidc)
-		ask("preflight of realm info", "OPTIONS", here, "Origin", otherOrigin)
-		ask("preflight of an unknown path", "OPTIONS", here+"/no-such-path", "Origin", otherOrigin)
-		ask("trailing slash: realm info", "GET", here+"/")
+		request("two slashes", "GET", "/realms//"+r.name)
+		request("two slashes before the last segment", "GET", oidc+"//certs")
+		request("parent directory", "GET", realm+"/../"+r.name)
+		request("current directory", "GET", realm+"/./protocol/openid-connect/certs")
+		request("semicolon", "GET", realm+";a=b")
+		request("escaped letter", "GET", realm+"/prot%6Fcol/openid-connect/certs")
+		request("escaped letter of a realm", "GET", "/realms/%63-realm")
+		request("no realm", "GET", "/realms")
+		request("no realm, with a slash", "GET", "/realms/")
+		request("no protocol", "GET", realm+"/protocol")
+		request("no endpoint", "GET", oidc)
+		request("preflight of realm info", "OPTIONS", realm, "Origin", otherOrigin)
+		request("preflight of an unknown path", "OPTIONS", realm+"/no-such-path", "Origin",
+			otherOrigin)
+		request("trailing slash: realm info", "GET", realm+"/")
 		g.exchange("trailing slash: certs and discovery", func(x *exchange) {
 			x.showHead(x.get(r.oidc("/certs/")), x.get(r.url("/.well-known/openid-configuration/")))
 		})
@@ -83,8 +85,8 @@ func TestRouting(t *testing.T) {
 	})
 }
 
-// Bodies that are no form are read as an empty one.
-func TestRoutingOfBodies(t *testing.T) {
+// Bodies and credentials of the token endpoint: a body that isn't a form counts as an empty form.
+func TestRouting_bodies(t *testing.T) {
 	run(t, "routing-bodies", func(g *group) {
 		r := g.realm(realmFile(nil))
 		g.exchange("JSON", func(x *exchange) {
@@ -114,19 +116,18 @@ func TestRoutingOfBodies(t *testing.T) {
 				x.send("POST", r.oidc("/token"), values.Encode(), "Content-Type",
 					"application/x-www-form-urlencoded; charset=UTF-8"))
 		})
-		// body sends a password grant whose form changes as text.
+		// body sends a password grant after changing the text of the form.
 		body := func(name string, change func(form string) string, headers ...string) {
 			g.exchange(name, func(x *exchange) {
-				content := change(passwordGrant(x.user(r, nil)).Encode())
-				kind := []string{"Content-Type", "application/x-www-form-urlencoded"}
-				if len(headers) > 0 {
-					kind = headers
+				form := change(passwordGrant(x.user(r, nil)).Encode())
+				if len(headers) == 0 {
+					headers = []string{"Content-Type", "application/x-www-form-urlencoded"}
 				}
-				x.outcome("login", x.send("POST", r.oidc("/token"), content, kind...))
+				x.outcome("login", x.send("POST", r.oidc("/token"), form, headers...))
 			})
 		}
-		add := func(more string) func(string) string {
-			return func(form string) string { return form + more }
+		add := func(suffix string) func(string) string {
+			return func(form string) string { return form + suffix }
 		}
 		body("a semicolon in a value", add("&x=a;b"))
 		body("a semicolon in the scope", add("&scope=openid;email"))
@@ -134,21 +135,21 @@ func TestRoutingOfBodies(t *testing.T) {
 			"Application/X-WWW-Form-Urlencoded")
 		body("two ampersands", add("&&x=1"))
 		body("two ampersands, twice", add("&&x=1&&y=1"))
-		body("an ampersand behind", add("&"))
-		body("two ampersands behind", add("&&"))
-		body("three ampersands behind", add("&&&"))
-		body("an ampersand before", func(form string) string { return "&" + form })
-		body("a name alone", add("&x"))
-		body("the name scope alone", add("&scope"))
-		body("a value alone", add("&=x"))
-		body("a bad escape", add("&x=%zz"))
-		body("half an escape", add("&x=%2"))
-		body("no UTF-8", add("&x=%ff"))
+		body("trailing ampersand", add("&"))
+		body("two trailing ampersands", add("&&"))
+		body("three trailing ampersands", add("&&&"))
+		body("leading ampersand", func(form string) string { return "&" + form })
+		body("name without a value", add("&x"))
+		body("scope without a value", add("&scope"))
+		body("value without a name", add("&=x"))
+		body("invalid escape", add("&x=%zz"))
+		body("incomplete escape", add("&x=%2"))
+		body("invalid UTF-8", add("&x=%ff"))
 		body("a long parameter", add("&x="+strings.Repeat("a", 30000)))
 		body("a long scope", add("&scope="+strings.Repeat("a", 5000)))
 		body("a scope of 4,000", add("&scope="+strings.Repeat("a", 4000)))
 		body("a scope of 4,001", add("&scope="+strings.Repeat("a", 4001)))
-		g.exchange("long and strange parameters of a code", func(x *exchange) {
+		g.exchange("long parameters and control characters", func(x *exchange) {
 			x.outcome("a long code", x.token(r, codeGrant(strings.Repeat("a", 5000))))
 			x.outcome("a long grant type",
 				x.token(r, with(secretOf("api"), "grant_type", strings.Repeat("a", 5000))))
@@ -166,7 +167,7 @@ func TestRoutingOfBodies(t *testing.T) {
 							"Authorization", value))
 				})
 		}
-		g.exchange("names and values are decoded", func(x *exchange) {
+		g.exchange("form decoding", func(x *exchange) {
 			u := x.user(r,
 				object{
 					"credentials": []object{{"type": "password", "value": "pä ss+&=%",
@@ -178,8 +179,9 @@ func TestRoutingOfBodies(t *testing.T) {
 	})
 }
 
-// Errors of the framework become pages for browsers; errors of OAuth don't.
-func TestRoutingOfAccept(t *testing.T) {
+// Responses by Accept header: browsers get pages for errors of the framework, but not for OAuth
+// errors.
+func TestRouting_accept(t *testing.T) {
 	run(t, "routing-accept", func(g *group) {
 		r := g.realm(realmFile(nil))
 		for _, accept := range []string{"text/html", browserAccept, "*/*", "application/json",
@@ -195,7 +197,8 @@ func TestRoutingOfAccept(t *testing.T) {
 			"text/html, application/json;q=0.1",
 		} {
 			g.exchange("metadata, "+accept, func(x *exchange) {
-				x.get(r.url("/.well-known/openid-configuration")).ok() // see below
+				// A realm's very first response may be a 500 instead.
+				x.get(r.url("/.well-known/openid-configuration")).ok()
 				for _, address := range []string{r.oidc("/certs"),
 					r.url("/.well-known/openid-configuration"), r.url("")} {
 					a := x.get(address, "Accept", accept)
@@ -210,7 +213,7 @@ func TestRoutingOfAccept(t *testing.T) {
 		g.exchange("wrong method, text/html", func(x *exchange) {
 			x.show(x.get(r.oidc("/token"), "Accept", "text/html"))
 		})
-		g.exchange("outside, text/html", func(x *exchange) {
+		g.exchange("outside of realms, text/html", func(x *exchange) {
 			x.show(x.get(x.kc.base()+"/no-such-path", "Accept", "text/html"))
 		})
 		g.exchange("OAuth error, text/html", func(x *exchange) {
@@ -232,7 +235,7 @@ func TestRoutingOfAccept(t *testing.T) {
 			x.show(x.get(r.url(""), "Accept", "text/html"))
 		})
 		g.exchange("discovery, text/html", func(x *exchange) {
-			// the very first answer of a realm may be 500 instead
+			// A realm's very first response may be a 500 instead.
 			x.get(r.url("/.well-known/openid-configuration")).ok()
 			x.show(x.get(r.url("/.well-known/openid-configuration"), "Accept", "text/html"))
 		})
@@ -242,20 +245,21 @@ func TestRoutingOfAccept(t *testing.T) {
 	})
 }
 
-func TestRoutingOfClosedRealms(t *testing.T) {
+// Realms that are disabled or require HTTPS.
+func TestRouting_closedRealms(t *testing.T) {
 	run(t, "routing-closed-realms", func(g *group) {
 		closed := map[string]object{
 			"disabled": {"enabled": false}, "https only": {"sslRequired": "all"},
 		}
 		for _, name := range sortedKeys(closed) {
 			r := g.realm(realmFile(closed[name]))
-			get := func(what, address string) {
-				g.exchange(name+": "+what, func(x *exchange) { x.show(x.get(address)) })
+			get := func(endpoint, address string) {
+				g.exchange(name+": "+endpoint, func(x *exchange) { x.show(x.get(address)) })
 			}
 			g.exchange(name+": token", func(x *exchange) {
 				x.show(x.token(r, passwordGrant(x.user(r, nil))))
 			})
-			g.exchange(name+": token without anything", func(x *exchange) {
+			g.exchange(name+": empty token request", func(x *exchange) {
 				x.show(x.token(r, nil))
 			})
 			g.exchange(name+": token of an unknown client", func(x *exchange) {
@@ -293,8 +297,8 @@ const (
 	otherOrigin = "https://evil.example"
 )
 
-// CORS: a preflight says yes to everyone; the request itself does not.
-func TestRoutingOfOrigins(t *testing.T) {
+// CORS: preflight requests allow every origin, and other requests only the client's.
+func TestRouting_origins(t *testing.T) {
 	run(t, "routing-origins", func(g *group) {
 		r := g.realm(realmFile(nil,
 			clientFile("web", object{"webOrigins": []string{webOrigin}}),

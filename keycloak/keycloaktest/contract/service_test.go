@@ -2,7 +2,7 @@ package contract
 
 import "testing"
 
-// Service accounts: a client signs in as itself.
+// Service accounts: the client credentials grant.
 func TestServiceAccount(t *testing.T) {
 	run(t, "service-account", func(g *group) {
 		service := func(id string, settings object) object {
@@ -27,19 +27,19 @@ func TestServiceAccount(t *testing.T) {
 		grant := func(client string, pairs ...string) map[string][]string {
 			return with(with(secretOf(client), "grant_type", "client_credentials"), pairs...)
 		}
-		ask := func(name, client string, pairs ...string) {
+		request := func(name, client string, pairs ...string) {
 			g.exchange(name, func(x *exchange) { x.show(x.token(r, grant(client, pairs...))) })
 		}
-		ask("success", "service")
-		ask("openid", "service", "scope", "openid")
-		ask("offline access", "service", "scope", "offline_access")
-		ask("with a refresh token", "renewing", "scope", "openid")
-		ask("lightweight", "light")
-		ask("a public client", "public")
-		ask("not enabled", "api")
-		ask("not enabled, and public", "spa")
-		ask("wrong secret", "service", "client_secret", "wrong")
-		ask("bad scope", "service", "scope", "bogus")
+		request("success", "service")
+		request("openid", "service", "scope", "openid")
+		request("offline access", "service", "scope", "offline_access")
+		request("with a refresh token", "renewing", "scope", "openid")
+		request("lightweight", "light")
+		request("a public client", "public")
+		request("not enabled", "api")
+		request("not enabled, public", "spa")
+		request("wrong secret", "service", "client_secret", "wrong")
+		request("bad scope", "service", "scope", "bogus")
 		g.exchange("a user's parameters are ignored", func(x *exchange) {
 			a := x.token(r, grant("service", "username", "nobody", "password", "wrong"))
 			x.outcome("token", a)
@@ -60,7 +60,7 @@ func TestServiceAccount(t *testing.T) {
 			x.showClaims(x.token(r, grant("roles")).ok(), "access_token", "aud", "realm_access",
 				"resource_access")
 		})
-		g.exchange("the scope by name", func(x *exchange) {
+		g.exchange("scope service_account", func(x *exchange) {
 			a := x.token(r, grant("service", "scope", "service_account"))
 			x.outcome("scope=service_account", a)
 			x.showMembers(a, "scope")
@@ -76,7 +76,7 @@ func TestServiceAccount(t *testing.T) {
 					"Bearer "+a.field("access_token")))
 			}
 		})
-		g.exchange("the account is no user", func(x *exchange) {
+		g.exchange("the account can't sign in", func(x *exchange) {
 			x.outcome("password grant",
 				x.token(r,
 					with(secretOf("api"), "grant_type", "password", "username",

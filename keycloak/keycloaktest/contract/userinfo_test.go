@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What the bearer of an access token learns about its user.
+// The userinfo endpoint.
 func TestUserinfo(t *testing.T) {
 	run(t, "userinfo", func(g *group) {
 		r := g.realm(
@@ -76,7 +76,7 @@ func userinfoClaims(g *group, r *realm) {
 		x.showBody(x.userinfo(r,
 			x.login(u, "client_id", "mapping", "client_secret", "mapping-secret")))
 	})
-	g.exchange("the user as it is now", func(x *exchange) {
+	g.exchange("user changed after the token", func(x *exchange) {
 		u := x.user(r, nil)
 		tokens := x.login(u)
 		x.must(x.kc.patchUser(u.userRef, object{"firstName": "New", "emailVerified": true}))
@@ -89,9 +89,9 @@ func userinfoClaims(g *group, r *realm) {
 }
 
 func userinfoRefused(g *group, r, other *realm) {
-	refused := func(name string, ask func(x *exchange, token string) response) {
+	refused := func(name string, send func(x *exchange, token string) response) {
 		g.exchange("refused: "+name, func(x *exchange) {
-			x.show(ask(x, x.login(x.user(r, nil)).field("access_token")))
+			x.show(send(x, x.login(x.user(r, nil)).field("access_token")))
 		})
 	}
 	refused("no token", func(x *exchange, _ string) response { return x.get(r.oidc("/userinfo")) })
@@ -130,9 +130,9 @@ func userinfoRefused(g *group, r, other *realm) {
 	refused("PUT", func(x *exchange, token string) response {
 		return x.send(http.MethodPut, r.oidc("/userinfo"), "", "Authorization", "Bearer "+token)
 	})
-	read := func(name string, ask func(x *exchange, token string) response) {
-		g.exchange("how the token is read: "+name, func(x *exchange) {
-			x.outcome("userinfo", ask(x, x.login(x.user(r, nil)).field("access_token")))
+	read := func(name string, send func(x *exchange, token string) response) {
+		g.exchange("token syntax: "+name, func(x *exchange) {
+			x.outcome("userinfo", send(x, x.login(x.user(r, nil)).field("access_token")))
 		})
 	}
 	header := func(name string, headers func(token string) []string) {
@@ -151,7 +151,7 @@ func userinfoRefused(g *group, r, other *realm) {
 	})
 	header("no scheme", func(token string) []string { return []string{"Authorization", token} })
 	header("no token", func(string) []string { return []string{"Authorization", "Bearer"} })
-	header("in small letters", func(token string) []string {
+	header("lower-case scheme", func(token string) []string {
 		return []string{"Authorization", "bearer " + token}
 	})
 	header("two headers", func(token string) []string {
@@ -174,8 +174,10 @@ func userinfoRefused(g *group, r, other *realm) {
 	inForm("in the form, and another scheme", usual, func(token string) string {
 		return "access_token=" + token
 	}, "Authorization", "Basic eDp5")
-	inForm("in a text", "text/plain", func(token string) string { return "access_token=" + token })
-	inForm("in a form in capitals", strings.ToUpper(usual), func(token string) string {
+	inForm("in a text/plain body", "text/plain", func(token string) string {
+		return "access_token=" + token
+	})
+	inForm("in a form, upper-case content type", strings.ToUpper(usual), func(token string) string {
 		return "access_token=" + token
 	})
 	inForm("with padding", usual, func(token string) string {
@@ -190,7 +192,7 @@ func userinfoRefused(g *group, r, other *realm) {
 	inForm("with a control character", usual, func(token string) string {
 		return "access_token=" + token[:30] + "%01" + token[30:]
 	})
-	inForm("with a dot behind", usual, func(token string) string {
+	inForm("with a trailing dot", usual, func(token string) string {
 		return "access_token=" + token + "."
 	})
 	g.exchange("refused: ID token and refresh token", func(x *exchange) {
@@ -255,12 +257,12 @@ func userinfoOrigins(g *group, r *realm) {
 		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
 			"http://app.test"))
 	})
-	g.exchange("origin of others", func(x *exchange) {
+	g.exchange("origin that isn't allowed", func(x *exchange) {
 		token := x.login(x.user(r, nil), origins...).field("access_token")
 		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
 			"http://evil.test"))
 	})
-	g.exchange("origin without a good token", func(x *exchange) {
+	g.exchange("origin with an invalid token", func(x *exchange) {
 		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
 			"http://evil.test"))
 		x.show(x.get(r.oidc("/userinfo"), "Origin", "http://evil.test"))
@@ -272,7 +274,7 @@ func userinfoOrigins(g *group, r *realm) {
 	})
 }
 
-// unsignedToken is a token that nobody signed.
+// unsignedToken returns a token without a signature.
 func unsignedToken(issuer string) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." +
