@@ -11,8 +11,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A badResponse is what Keycloak, or a proxy before it, answers instead of its keys: a fault, or
-// what serve writes.
+// A badResponse is a response of Keycloak, or of a proxy in front of it, instead of the key set:
+// either a fault, or what serve writes.
 type badResponse struct {
 	name  string
 	fault keycloaktest.Fault
@@ -21,9 +21,9 @@ type badResponse struct {
 
 const jsonType = "application/json"
 
-// badResponses lists them. Where it makes sense, good keys are in the response, the new one too, so
-// that a key set which takes the response for a good one takes the new key. set is the realm's key
-// set and key one of its keys.
+// badResponses returns all bad responses. set is the realm's key set, and key one of its keys. If
+// possible, a response holds valid keys, including the new one, so that accepting the response by
+// mistake shows as accepting the new key.
 func badResponses(set, key string) []badResponse {
 	page := func(status int, contentType, body string) keycloaktest.Fault {
 		return keycloaktest.Fault{Status: status, ContentType: contentType, Body: body}
@@ -95,59 +95,61 @@ func writeSlowly(w http.ResponseWriter, text string) {
 	}
 }
 
-// answerBadly rotates the keys and lets Keycloak answer badly, and then well again. The keys that
-// were fetched before stay in use.
-func answerBadly(s *site, index int, length time.Duration) error {
+// respondBadly rotates the keys and makes Keycloak respond badly, and then normally again. The
+// cached keys must stay in use.
+func respondBadly(s *system, index int, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	held := s.good()
+	oldToken := s.validToken()
 	s.rotate()
-	fresh := s.good()
+	newToken := s.validToken()
 	set, key, err := s.keySet()
 	if err != nil {
 		return err
 	}
-	heal, err := s.fail(badResponses(set, key)[index], set)
+	restore, err := s.fail(badResponses(set, key)[index], set)
 	if err != nil {
 		return err
 	}
-	var good, unknown tally
-	stop := s.keepAsking(&good, 50*time.Millisecond, func() string { return held }, alice)
-	begin := time.Now()
-	a := s.ask(fresh) // which causes a fetch
-	unknown.add(a, a.Said == unavailable)
-	time.Sleep(time.Until(begin.Add(deadline + 10*time.Millisecond + 4*s.lag)))
+	var valid, unknown tally
+	stop := s.sendRepeatedly(&valid, 50*time.Millisecond, func() string { return oldToken }, alice)
+	start := time.Now()
+	o := s.send(newToken) // causes a fetch
+	unknown.add(o, o.Result == unavailable)
+	time.Sleep(time.Until(start.Add(fetchTimeout + 10*time.Millisecond + 4*s.tolerance)))
 	s.checkStatus(true, true, 1)
 	wrongStatus := 0
 	for n := 0; n < 60; n++ {
 		time.Sleep(length / 60)
-		a := s.ask(s.unknownKey(n))
-		unknown.add(a, a.Said == unavailable)
+		o := s.send(s.unknownKeyToken(n))
+		unknown.add(o, o.Result == unavailable)
 		if !s.status(true, true) {
 			wrongStatus++
 		}
 	}
 	stop()
 	took, bytes := s.fetches.cost()
-	s.checkValid(&good)
-	s.checkAnswers("unknown keys are blamed on Keycloak", &unknown)
-	s.checkTime(unknown.longest <= patience+s.lag, "and wait 1 s at most", "%v", unknown.longest)
-	s.checkTime(wrongStatus == 0, "keys usable, failing", "not so %d of 60 times", wrongStatus)
-	s.checkTime(took <= deadline+s.lag && bytes <= maxBody,
-		fmt.Sprintf("a fetch ends after %v and %d KiB", deadline, maxBody>>10), "%v, %d bytes",
+	s.checkValid(&valid)
+	s.checkOutcomes("unknown keys are reported as unavailable", &unknown)
+	s.checkTiming(unknown.longest <= maxWait+s.tolerance, "unknown keys wait at most 1 s", "%v",
+		unknown.longest)
+	s.checkTiming(wrongStatus == 0, "keys usable, failing", "not so %d of 60 times", wrongStatus)
+	s.checkTiming(took <= fetchTimeout+s.tolerance && bytes <= maxBody,
+		fmt.Sprintf("a fetch takes at most %v and %d KiB", fetchTimeout, maxBody>>10),
+		"%v, %d bytes",
 		took.Round(time.Millisecond), bytes)
 	s.checkFetches(max(1, int(length/(12*time.Second))), 5+int(length/(4*time.Second)))
 	s.checkStatus(true, true, 0)
-	heal()
-	s.checkRecovery(deadline+backAt, held, fresh)
+	restore()
+	s.checkRecovery(fetchTimeout+maxRecovery, oldToken, newToken)
 	open := s.fetches.open.Load()
-	s.checkTime(open == 0, "all response bodies are closed", "%d are open", open)
+	s.checkTiming(open == 0, "all response bodies are closed", "%d are open", open)
 	return nil
 }
 
-// fail makes Keycloak answer badly until heal is called.
-func (s *site) fail(bad badResponse, keys string) (heal func(), err error) {
+// fail makes Keycloak respond badly until restore is called.
+func (s *system) fail(bad badResponse, keys string) (restore func(), err error) {
 	if bad.serve == nil {
 		bad.fault.Endpoint = "/certs"
 		s.fetches.reset("")
@@ -162,7 +164,7 @@ func (s *site) fail(bad badResponse, keys string) (heal func(), err error) {
 			w.Header().Set("Content-Type", jsonType)
 			bad.serve(w, keys)
 		})}
-	go server.Serve(listener) // until heal
+	go server.Serve(listener) // until restore
 	s.fetches.reset(listener.Addr().String())
 	return func() {
 		s.fetches.reset("")

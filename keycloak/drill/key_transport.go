@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// A keyTransport is the key set's way to Keycloak. It records when keys are fetched and what that
-// costs, and can lead to another server.
+// A keyTransport is the key set's HTTP transport. It records when keys are fetched and what that
+// costs, and can redirect the fetches to another server.
 type keyTransport struct {
 	base *http.Transport
-	open atomic.Int64 // response bodies
+	open atomic.Int64 // unclosed response bodies
 
-	mu      sync.Mutex // guards the fields below
-	address string     // empty for Keycloak's
-	last    time.Time
-	begun   []time.Time
-	longest time.Duration // of a fetch
-	bytes   int
-	largest int // bytes of a fetch
+	mu      sync.Mutex    // guards the fields below
+	address string        // of the other server; empty for Keycloak
+	last    time.Time     // start of the last fetch
+	starts  []time.Time   // of the fetches since reset
+	longest time.Duration // of a fetch since reset
+	bytes   int           // read in the current fetch
+	largest int           // bytes of a fetch since reset
 }
 
 func newKeyTransport(base *http.Transport,
@@ -44,57 +44,59 @@ func newKeyTransport(base *http.Transport,
 	return t
 }
 
-// reset leads to this address, or back to Keycloak if it is empty, and forgets what was recorded.
+// reset redirects the fetches to this address, or to Keycloak if it is empty, and clears the
+// records.
 func (t *keyTransport) reset(address string) {
 	t.mu.Lock()
-	t.address, t.begun, t.longest, t.bytes, t.largest = address, nil, 0, 0, 0
+	t.address, t.starts, t.longest, t.bytes, t.largest = address, nil, 0, 0, 0
 	t.mu.Unlock()
 	t.base.CloseIdleConnections()
 }
 
 // RoundTrip is called for one fetch at a time.
 func (t *keyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	begin := time.Now()
+	start := time.Now()
 	t.mu.Lock()
-	t.begun, t.last, t.bytes = append(t.begun, begin), begin, 0
+	t.starts, t.last, t.bytes = append(t.starts, start), start, 0
 	t.mu.Unlock()
 	t.open.Add(1)
-	ended := sync.OnceFunc(func() {
+	done := sync.OnceFunc(func() {
 		t.open.Add(-1)
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.longest, t.largest = max(t.longest, time.Since(begin)), max(t.largest, t.bytes)
+		t.longest, t.largest = max(t.longest, time.Since(start)), max(t.largest, t.bytes)
 	})
 	response, err := t.base.RoundTrip(r)
 	if err != nil {
-		ended()
+		done()
 		return nil, err
 	}
-	response.Body = &recordedBody{response.Body, ended}
+	response.Body = &recordedBody{response.Body, done}
 	return response, nil
 }
 
-// times returns when the fetches since the last reset began.
+// times returns the starts of the fetches since the last reset.
 func (t *keyTransport) times() []time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Clone(t.begun)
+	return slices.Clone(t.starts)
 }
 
-// latest returns when the last fetch began.
+// latest returns the start of the last fetch.
 func (t *keyTransport) latest() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.last
 }
 
-// cost returns the longest time and the most bytes that a fetch took.
+// cost returns the longest time that a fetch took, and the most bytes that one read.
 func (t *keyTransport) cost() (longest time.Duration, largest int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.longest, t.largest
 }
 
+// A countedConn counts the bytes that are read from it.
 type countedConn struct {
 	net.Conn
 	transport *keyTransport
@@ -108,7 +110,7 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A recordedBody calls a function when it is closed.
+// A recordedBody calls closed when it is closed.
 type recordedBody struct {
 	io.ReadCloser
 	closed func()

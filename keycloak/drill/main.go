@@ -1,24 +1,24 @@
-// Command drill plays in real time what Keycloak or strangers may do to a verifier's keys:
+// Command drill shows, in real time, how a key set copes with outages, key rotations and attacks:
 //
 //	go run ./keycloak/drill
 //
-// A site (site.go) is a Keycloak of keycloaktest on a port of 127.0.0.1, and beside it a server of
-// a few lines with keycloak.Middleware on another; requests to them go over real connections. The
-// scenarios are listed in scenarios.go:
+// The system under test (system.go) is a keycloaktest server on 127.0.0.1 and a small HTTP server
+// with keycloak.Middleware, reached over real connections. The scenarios are listed in
+// scenarios.go:
 //
-//   - flood.go: a thousand unknown key ids a second over 64 connections while keys rotate; ten
-//     thousand goroutines that verify good and bad tokens at once;
-//   - rotation.go: new keys while the old ones stay listed, and while they don't;
-//   - outage.go: a Keycloak that is down, later or from the start;
-//   - bad_responses.go: a Keycloak that answers with anything but its keys, or takes its time.
+//   - flood.go: a thousand unknown key IDs a second over 64 connections while keys rotate; ten
+//     thousand goroutines that verify valid and invalid tokens concurrently
+//   - rotation.go: new keys while the old ones stay listed, and while they are removed
+//   - outage.go: a Keycloak that goes down, or that is down at the start
+//   - bad_responses.go: a Keycloak that responds slowly, or with something other than its keys
 //
-// The result is a table: what each scenario asks for, what was seen, and whether that is enough.
-// The exit status is 1 where it isn't. The tests of this package play the same scenarios, and some
-// longer ones, with a fake clock: they count to the last request, and find the same on a busy
-// machine. In real time a busy machine can be what fails.
+// The output is a table of what each scenario expects, what was observed, and whether that is OK.
+// If anything isn't, the exit status is 1. The package's tests run the same scenarios, and some
+// longer ones, with a fake clock: there every request can be counted, and a busy machine makes no
+// difference. In real time, a busy machine can make checks fail.
 //
-// Keys are of the curve P-256. The site makes them in this process while it is measured, and RSA
-// keys would cost more than all the rest.
+// Keys are on the curve P-256. They are generated in this process during the measurements, and RSA
+// keys would take more time than everything else.
 package main
 
 import (
@@ -44,65 +44,66 @@ var (
 	errUsage = errors.New("usage: drill [-seconds N], more than 0 and a day at most")
 )
 
-// run plays the scenarios and prints the table. It fails with errNotOK where a row says so, and
-// with errUsage before it begins.
+// run runs the scenarios and prints the table. It returns errNotOK if a row isn't OK, and errUsage
+// for bad arguments.
 func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("drill", flag.ContinueOnError)
 	seconds := flags.Float64("seconds", 60,
-		"how long all of it may take, more or less; some take 6 at least")
+		"approximate duration of all scenarios; some take at least 6")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if !(*seconds > 0 && *seconds <= 24*60*60) || flags.NArg() > 0 {
 		return errUsage
 	}
-	rows, err := playAll(time.Duration(*seconds * float64(time.Second)))
+	rows, err := runAll(time.Duration(*seconds * float64(time.Second)))
 	if err != nil {
 		return err
 	}
-	return show(stdout, rows)
+	return printTable(stdout, rows)
 }
 
-// playAll plays the scenarios in real time. Those that need the machine for themselves come first,
-// one after the other; the others mostly wait, and run together.
-func playAll(length time.Duration) (rows []row, err error) {
+// runAll runs the scenarios in real time. First come the exclusive scenarios, one after another.
+// The others spend most of their time waiting, and run concurrently.
+func runAll(length time.Duration) (rows []row, err error) {
 	all := scenarios()
 	results, failures := make([][]row, len(all)), make([]error, len(all))
 	var running sync.WaitGroup
 	for i, sc := range all {
-		play := func() {
-			var s *site
-			if s, failures[i] = newSite(sc.name, nil); failures[i] == nil {
+		runOne := func() {
+			var s *system
+			if s, failures[i] = newSystem(sc.name, nil); failures[i] == nil {
 				defer s.Close()
-				failures[i] = sc.play(s, time.Duration(float64(length)*sc.real))
+				failures[i] = sc.run(s, time.Duration(float64(length)*sc.realShare))
 				results[i] = s.rows
 			}
 		}
 		switch {
-		case sc.real == 0:
+		case sc.realShare == 0:
 		case sc.exclusive:
-			play()
+			runOne()
 		default:
-			running.Go(play)
+			running.Go(runOne)
 		}
 	}
 	running.Wait()
-	for _, more := range results {
-		rows = append(rows, more...)
+	for _, result := range results {
+		rows = append(rows, result...)
 	}
 	return rows, errors.Join(failures...)
 }
 
-func show(stdout io.Writer, rows []row) error {
+// printTable prints the rows, and returns errNotOK if one of them isn't OK.
+func printTable(stdout io.Writer, rows []row) error {
 	var failed error
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SCENARIO\tASKED\tSEEN\tVERDICT")
+	fmt.Fprintln(table, "SCENARIO\tEXPECTED\tOBSERVED\tVERDICT")
 	for _, r := range rows {
 		verdict := "ok"
 		if !r.ok {
 			verdict, failed = "NOT OK", errNotOK
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.scenario, r.asked, r.seen, verdict)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.scenario, r.expected, r.observed, verdict)
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -6,65 +6,67 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// outage takes Keycloak away while people come with good tokens and strangers with unknown keys.
-// Users who signed in before stay signed in, for a day.
-func outage(s *site, length time.Duration) error {
+// outage stops Keycloak while valid tokens and tokens with unknown keys are sent. Users who signed
+// in before must stay signed in, for a day.
+func outage(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	token := s.good()
+	token := s.validToken()
 	fetched := s.fetches.latest()
 	s.fetches.reset("")
 	s.kc.Down()
-	var good, unknown tally
+	var valid, unknown tally
 	wrongStatus := 0
-	begin := time.Now()
+	start := time.Now()
 	for n := 0; n == 0 || time.Since(fetched) < length; n++ {
-		a := s.ask(token)
-		good.add(a, a.Said == alice)
-		a = s.ask(s.unknownKey(n))
-		unknown.add(a, a.Said == unavailable)
+		o := s.send(token)
+		valid.add(o, o.Result == alice)
+		o = s.send(s.unknownKeyToken(n))
+		unknown.add(o, o.Result == unavailable)
 		if !s.status(true, true) {
 			wrongStatus++
 		}
 		time.Sleep(length / 2400)
 	}
-	s.checkValid(&good)
-	s.checkAnswers("unknown keys are blamed on the outage", &unknown)
-	s.checkTime(wrongStatus == 0, "keys usable, failing", "not so %d of %d times", wrongStatus,
-		good.total)
-	down := time.Since(begin)
-	tries := s.checkFetches(int(down/(backAt+s.lag)), 10+int(down/(4*time.Second)))
-	// Once Keycloak is known to be down, strangers don't cause more fetches than the refresher.
+	s.checkValid(&valid)
+	s.checkOutcomes("unknown keys are reported as unavailable", &unknown)
+	s.checkTiming(wrongStatus == 0, "keys usable, failing", "not so %d of %d times", wrongStatus,
+		valid.total)
+	down := time.Since(start)
+	tries := s.checkFetches(int(down/(maxRecovery+s.tolerance)), 10+int(down/(4*time.Second)))
+	// After a few failures, unknown keys don't cause more fetches than the refresher.
 	if len(tries) > 5 {
 		shortest := shortestInterval(tries[5:])
-		s.checkTime(shortest >= 4*time.Second-s.lag/5, "tried every 4 s at most",
-			"%v apart at least", shortest)
+		s.checkTiming(shortest >= 4*time.Second-s.tolerance/5, "fetches at least 4 s apart",
+			"at least %v apart", shortest)
 	}
 	longest := time.Duration(0)
 	for i := range len(tries) - 1 {
 		longest = max(longest, tries[i+1].Sub(tries[i]))
 	}
-	s.checkTime(longest <= backAt+s.lag, "tried every 5 s at least", "%v apart at most", longest)
+	s.checkTiming(longest <= maxRecovery+s.tolerance, "fetches at most 5 s apart",
+		"at most %v apart", longest)
 	if length > maxAge/2 {
 		time.Sleep(time.Until(fetched.Add(maxAge + time.Second)))
-		said := s.ask(token).Said
-		s.check(said == unavailable && s.status(false, true), "keys of yesterday aren't used",
-			"a token gets %s", said)
+		got := s.send(token).Result
+		s.check(got == unavailable && s.status(false, true), "keys older than a day aren't used",
+			"%s", got)
 		s.checkStatus(false, true, 1)
 	} else {
 		s.checkStatus(true, true, 1)
 	}
 	s.kc.Up()
-	s.checkRecovery(backAt, token)
-	said := s.ask(s.unknownKey(0)).Said
-	s.checkTime(said == unknownKey, "unknown keys are unknown again", "%s", said)
+	s.checkRecovery(maxRecovery, token)
+	got := s.send(s.unknownKeyToken(0)).Result
+	s.checkTiming(got == unknownKey, "unknown keys are reported as such again", "%s", got)
 	return nil
 }
 
+// A badStart is a failure of Keycloak while the key set starts.
 type badStart struct {
 	name string
-	fail func(*keycloaktest.Server) (heal func())
+	fail func(*keycloaktest.Server) (restore func())
 }
 
 var badStarts = []badStart{
@@ -78,27 +80,28 @@ var badStarts = []badStart{
 	}},
 }
 
-// play starts the key set while Keycloak fails. No request is refused for good or waits for long,
-// and the key set recovers by itself.
-func (b badStart) play(s *site, length time.Duration) error {
-	heal := b.fail(s.kc)
+// run starts the key set while Keycloak fails. No token may be reported as invalid, none may wait
+// long, and the key set must recover by itself.
+func (b badStart) run(s *system, length time.Duration) error {
+	restore := b.fail(s.kc)
 	s.run()
-	time.Sleep(s.lag)
-	var good, unknown tally
-	token := s.good()
-	stop := s.keepAsking(&good, 10*time.Millisecond, func() string { return token }, unavailable)
-	s.flood(length, func(a answer) { unknown.add(a, a.Said == unavailable) })
+	time.Sleep(s.tolerance)
+	var valid, unknown tally
+	token := s.validToken()
+	stop := s.sendRepeatedly(&valid, 10*time.Millisecond, func() string { return token },
+		unavailable)
+	s.sendUnknownKeys(length, func(o outcome) { unknown.add(o, o.Result == unavailable) })
 	stop()
-	for _, t := range []*tally{&good, &unknown} {
-		s.checkAnswers("all are told that keys are unavailable", t)
-		s.checkTime(t.longest <= patience+s.lag, "no request waits longer than 1 s", "%v",
+	for _, t := range []*tally{&valid, &unknown} {
+		s.checkOutcomes("all keys are reported as unavailable", t)
+		s.checkTiming(t.longest <= maxWait+s.tolerance, "no request waits longer than 1 s", "%v",
 			t.longest)
 	}
-	atOnce := mostAtOnce(append(unknown.waits, good.waits...))
-	s.checkTime(atOnce <= crowd, "16 wait at once, at most", "%d", atOnce)
-	s.checkFetches(1, 1+int(length/floor))
+	waiters := maxConcurrent(append(unknown.waits, valid.waits...))
+	s.checkTiming(waiters <= maxWaiters, "at most 16 wait at the same time", "%d", waiters)
+	s.checkFetches(1, 1+int(length/minFetchInterval))
 	s.checkStatus(false, true, 1)
-	heal()
-	s.checkRecovery(deadline+backAt, token)
+	restore()
+	s.checkRecovery(fetchTimeout+maxRecovery, token)
 	return nil
 }

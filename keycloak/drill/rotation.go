@@ -2,141 +2,140 @@ package main
 
 import "time"
 
-// pauseAfter returns the pause after the nth rotation: too short for another fetch, or long enough.
+// pauseAfter returns the pause after the nth rotation. Some are too short for another fetch.
 func pauseAfter(n int) time.Duration { return time.Duration(1+n%5) * 350 * time.Millisecond }
 
 // rotateAndKeep rotates keys as an administrator should: the old key stays listed until its last
-// token has expired. People come with a token of the key that signs now, and with one of the key
-// before.
-func rotateAndKeep(s *site, length time.Duration) error {
+// token has expired. Tokens of the current key and of the one before are sent.
+func rotateAndKeep(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
 	s.fetches.reset("")
-	var old, fresh tally
-	now := s.good()
+	var old, rotated tally // of tokens of the old key, and of the new one
+	newToken := s.validToken()
 	rotations, early, slowest := 0, 0, time.Duration(0)
-	for begin := time.Now(); rotations == 0 || time.Since(begin) < length; {
-		before, previous := now, s.rotate()
-		now = s.good()
+	for start := time.Now(); rotations == 0 || time.Since(start) < length; {
+		oldToken, oldKey := newToken, s.rotate()
+		newToken = s.validToken()
 		pause := pauseAfter(rotations)
 		rotations++
-		rotated, admitted := time.Now(), false
-		for (!admitted || time.Since(rotated) < pause) && time.Since(rotated) < backAt {
-			a := s.ask(before)
-			old.add(a, a.Said == alice)
-			a = s.ask(now)
-			tooEarly := a.Said == unknownKey && !admitted &&
-				a.Begin.Sub(s.fetches.latest()) < floor+s.lag
-			fresh.add(a, a.Said == alice || tooEarly)
+		rotatedAt, passed := time.Now(), false
+		for (!passed || time.Since(rotatedAt) < pause) && time.Since(rotatedAt) < maxRecovery {
+			o := s.send(oldToken)
+			old.add(o, o.Result == alice)
+			o = s.send(newToken)
+			tooEarly := o.Result == unknownKey && !passed &&
+				o.Start.Sub(s.fetches.latest()) < minFetchInterval+s.tolerance
+			rotated.add(o, o.Result == alice || tooEarly)
 			if tooEarly {
 				early++
 			}
-			if a.Said == alice && !admitted {
-				admitted, slowest = true, max(slowest, time.Since(rotated))
+			if o.Result == alice && !passed {
+				passed, slowest = true, max(slowest, time.Since(rotatedAt))
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if !admitted {
-			slowest = backAt
+		if !passed {
+			slowest = maxRecovery
 		}
-		s.remove(previous)
-		a := s.ask(before) // no token of an unknown key has come, so the set is not fetched yet
-		old.add(a, a.Said == alice)
+		s.remove(oldKey)
+		o := s.send(oldToken) // passes: no unknown key has caused a fetch since the removal
+		old.add(o, o.Result == alice)
 	}
-	s.checkValid(&old) // of the old key
-	s.checkTime(slowest <= floor+s.lag, "tokens of the new key pass within 1 s",
-		"%d rotations; %v at most", rotations, slowest.Round(time.Millisecond))
-	s.checkAnswers("and from then on", &fresh)
-	s.checkTime(fresh.longest <= 4*s.lag, "and wait only as long as Keycloak takes to answer",
-		"%v at most", fresh.longest)
-	s.checkTime(early > 0 || rotations < 10, "some come too early for another fetch", "%d", early)
+	s.checkValid(&old)
+	s.checkTiming(slowest <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
+		"%d rotations; at most %v", rotations, slowest.Round(time.Millisecond))
+	s.checkOutcomes("and from then on", &rotated)
+	s.checkTiming(rotated.longest <= 4*s.tolerance, "and wait only until Keycloak has responded",
+		"at most %v", rotated.longest)
+	s.checkTiming(early > 0 || rotations < 10, "some come too early for a fetch", "%d", early)
 	s.checkFetches(rotations, rotations)
 	return nil
 }
 
-// rotateAndRemove rotates keys as an administrator does whose key was stolen: tokens of the old key
-// are refused with the fetch that brings the new one.
-func rotateAndRemove(s *site, length time.Duration) error {
+// rotateAndRemove rotates keys as after the theft of a key: tokens of the old key are refused from
+// the fetch of the new one on.
+func rotateAndRemove(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
 	s.fetches.reset("")
-	var old, fresh tally
-	rotations, early, disagreed, slowest := 0, 0, 0, time.Duration(0)
-	for begin := time.Now(); rotations == 0 || time.Since(begin) < length; {
-		stolen, fetched := s.good(), s.fetches.latest()
+	var old, rotated tally // of tokens of the old key, and of the new one
+	rotations, early, mismatches, slowest := 0, 0, 0, time.Duration(0)
+	for start := time.Now(); rotations == 0 || time.Since(start) < length; {
+		oldToken, fetched := s.validToken(), s.fetches.latest()
 		s.remove(s.rotate())
 		pause := pauseAfter(rotations)
 		rotations++
-		removed, now, admitted := time.Now(), s.good(), false
-		for (!admitted || time.Since(removed) < pause) && time.Since(removed) < backAt {
-			a := s.ask(stolen)
-			old.add(a, !admitted && a.Said == alice || admitted && a.Said == unknownKey)
-			a = s.ask(now)
-			tooEarly := a.Said == unknownKey && !admitted && a.Begin.Sub(removed) < floor+s.lag
-			fresh.add(a, a.Said == alice || tooEarly)
+		rotatedAt, newToken, passed := time.Now(), s.validToken(), false
+		for (!passed || time.Since(rotatedAt) < pause) && time.Since(rotatedAt) < maxRecovery {
+			o := s.send(oldToken)
+			old.add(o, !passed && o.Result == alice || passed && o.Result == unknownKey)
+			o = s.send(newToken)
+			tooEarly := o.Result == unknownKey && !passed &&
+				o.Start.Sub(rotatedAt) < minFetchInterval+s.tolerance
+			rotated.add(o, o.Result == alice || tooEarly)
 			if tooEarly {
 				early++
 			}
-			if a.Said == alice && !admitted {
-				admitted, slowest = true, max(slowest, time.Since(removed))
+			if o.Result == alice && !passed {
+				passed, slowest = true, max(slowest, time.Since(rotatedAt))
 			}
-			if s.fetches.latest().After(fetched) != admitted {
-				disagreed++
+			if s.fetches.latest().After(fetched) != passed {
+				mismatches++
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if !admitted {
-			slowest = backAt
+		if !passed {
+			slowest = maxRecovery
 		}
 	}
-	s.checkTime(slowest <= floor+s.lag, "tokens of the new key pass within 1 s",
-		"%d rotations; %v at most", rotations, slowest.Round(time.Millisecond))
-	s.checkAnswers("and from then on", &fresh)
-	s.checkAnswers("tokens of the old key don't from then on", &old)
-	s.checkTime(disagreed == 0, "both with one fetch", "%d of %d times a fetch brought no key",
-		disagreed, fresh.total)
-	s.checkTime(early > 0 || rotations < 10, "some come too early for another fetch", "%d", early)
-	s.checkFetches(rotations, 2*rotations) // the removed key's tokens cause some
+	s.checkTiming(slowest <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
+		"%d rotations; at most %v", rotations, slowest.Round(time.Millisecond))
+	s.checkOutcomes("and from then on", &rotated)
+	s.checkOutcomes("tokens of the old key are refused from then on", &old)
+	s.checkTiming(mismatches == 0, "both with the same fetch", "%d of %d times a fetch had no key",
+		mismatches, rotated.total)
+	s.checkTiming(early > 0 || rotations < 10, "some come too early for a fetch", "%d", early)
+	s.checkFetches(rotations, 2*rotations) // tokens of the removed key cause some
 	return nil
 }
 
-// rotateUnnoticed removes keys while no token of a new one comes, so that only the refresher can
+// rotateUnnoticed removes keys while no token of a new key is sent, so that only the refresher can
 // notice.
-func rotateUnnoticed(s *site, _ time.Duration) error {
+func rotateUnnoticed(s *system, _ time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
 	s.rotate()
-	var good tally
-	ask := func(token string) (said string) {
-		a := s.ask(token)
-		good.add(a, a.Said == alice)
-		return a.Said
+	var valid tally
+	send := func(token string) {
+		o := s.send(token)
+		valid.add(o, o.Result == alice)
 	}
-	ask(s.good()) // both keys are known now
+	send(s.validToken()) // now both keys are cached
 	for range 3 {
-		token := s.good()
-		ask(token)
+		token := s.validToken()
+		send(token)
 		fetched := s.fetches.latest()
 		time.Sleep(17 * time.Second)
 		s.remove(s.rotate())
-		for s.fetches.latest().Equal(fetched) && time.Since(fetched) <= refresh {
-			// In the very moment of the fetch, the token may still pass or already be refused.
-			if a := s.ask(token); s.fetches.latest().Equal(fetched) {
-				good.add(a, a.Said == alice)
+		for s.fetches.latest().Equal(fetched) && time.Since(fetched) <= refreshInterval {
+			// Ignore the outcome if the fetch came meanwhile: it may be either.
+			if o := s.send(token); s.fetches.latest().Equal(fetched) {
+				valid.add(o, o.Result == alice)
 			}
 			time.Sleep(time.Second / 2)
 		}
-		took, said := s.fetches.latest().Sub(fetched), s.ask(token).Said
-		s.check(said == unknownKey, "a removed key's token is refused after the refresher's fetch",
-			"%s", said)
-		s.check(took >= refresh*4/5 && took <= refresh, "keys are fetched after 4 to 5 minutes",
-			"%v", took)
-		time.Sleep(floor)
-		ask(s.good()) // of the key that came
+		took, got := s.fetches.latest().Sub(fetched), s.send(token).Result
+		s.check(got == unknownKey, "a removed key's token is refused after the refresher's fetch",
+			"%s", got)
+		s.check(took >= refreshInterval*4/5 && took <= refreshInterval,
+			"keys are fetched after 4 to 5 minutes", "%v", took)
+		time.Sleep(minFetchInterval)
+		send(s.validToken()) // signed with the new key
 	}
-	s.checkValid(&good) // of the old key until then, of the new key after it
+	s.checkValid(&valid)
 	return nil
 }

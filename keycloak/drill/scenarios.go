@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// A scenario is something that Keycloak or strangers do to a verifier's keys, with what must hold
-// meanwhile. The program plays scenarios in real time, and scenarios_test.go with a fake clock.
+// A scenario does something to Keycloak or to the verifier, and checks what must hold meanwhile.
+// The program runs scenarios in real time; scenarios_test.go runs them with a fake clock.
 type scenario struct {
-	name string
-	fake time.Duration // how long the test plays it, by the fake clock
-	// real is the part of its time for which the program plays it; 0 leaves it to the test.
-	real      float64
-	exclusive bool // needs the machine for itself
-	play      func(s *site, length time.Duration) error
+	name       string
+	fakeLength time.Duration // how long it runs in the test, by the fake clock
+	// realShare is the share of the program's time for which it runs; if 0, only the test runs it.
+	realShare float64
+	exclusive bool // runs while no other scenario does
+	run       func(s *system, length time.Duration) error
 }
 
 func scenarios() []scenario {
@@ -29,78 +29,82 @@ func scenarios() []scenario {
 	}
 	for i, start := range badStarts {
 		all = append(all,
-			scenario{"start while " + start.name, 6 * time.Second, 0, false, badStarts[i].play})
+			scenario{"start while " + start.name, 6 * time.Second, 0, false, badStarts[i].run})
 	}
 	for i, response := range badResponses("", "") {
 		all = append(all,
-			scenario{"Keycloak answers with " + response.name, time.Minute, 0.1, false,
-				func(s *site, length time.Duration) error { return answerBadly(s, i, length) }})
+			scenario{"Keycloak responds with " + response.name, time.Minute, 0.1, false,
+				func(s *system, length time.Duration) error { return respondBadly(s, i, length) }})
 	}
 	return all
 }
 
-// A row says what one scenario asks for, and what was seen.
+// A row is the result of one check.
 type row struct {
-	scenario, asked, seen string
-	ok                    bool
-	clock                 bool // it is about real time, and a busy machine may be to blame
+	scenario, expected, observed string
+	ok                           bool
+	timing                       bool // in real time, a busy machine can make it fail
 }
 
-// check adds a row: whether it is ok, what is asked, and what was seen.
-func (s *site) check(ok bool, asked, format string, args ...any) {
-	s.rows = append(s.rows, row{s.name, asked, fmt.Sprintf(format, args...), ok, false})
+// check adds a row. format and args describe what was observed.
+func (s *system) check(ok bool, expected, format string, args ...any) {
+	s.rows = append(s.rows, row{s.name, expected, fmt.Sprintf(format, args...), ok, false})
 }
 
-// checkTime adds a row that may fail on a busy machine, in real time.
-func (s *site) checkTime(ok bool, asked, format string, args ...any) {
-	s.check(ok, asked, format, args...)
-	s.rows[len(s.rows)-1].clock = true
+// checkTiming adds a row that may fail in real time on a busy machine.
+func (s *system) checkTiming(ok bool, expected, format string, args ...any) {
+	s.check(ok, expected, format, args...)
+	s.rows[len(s.rows)-1].timing = true
 }
 
-// checkStatus adds a row about what readiness reports, and about the lines logged since the last
-// such check.
-func (s *site) checkStatus(usable, failing bool, lines int) {
-	logged := s.log.take()
-	s.checkTime(s.status(usable, failing) && len(logged) == lines,
-		fmt.Sprintf("keys usable %v, failing %v, said in %d lines", usable, failing, lines),
+// checkStatus adds a row about the key set's Status, and the number of lines logged since the last
+// checkStatus.
+func (s *system) checkStatus(usable, failing bool, lines int) {
+	logged := s.log.drain()
+	s.checkTiming(s.status(usable, failing) && len(logged) == lines,
+		fmt.Sprintf("keys usable %v, failing %v, logged in %d lines", usable, failing, lines),
 		"%d lines: %.200q", len(logged), logged)
 }
 
-// checkAnswers adds a row about answers which must all be right.
-func (s *site) checkAnswers(asked string, t *tally) {
-	s.checkTime(t.wrong == 0 && t.total > 0, asked, "%d of %d wrong%s", t.wrong, t.total, t.first)
+// checkOutcomes adds a row that fails if any outcome was wrong.
+func (s *system) checkOutcomes(expected string, t *tally) {
+	s.checkTiming(t.wrong == 0 && t.total > 0, expected, "%d of %d wrong%s", t.wrong, t.total,
+		t.first)
 }
 
-// checkValid adds rows about tokens whose keys are known: none is refused, and none waits.
-func (s *site) checkValid(t *tally) {
+// checkValid adds rows about valid tokens with known keys: none may be refused, and none may wait.
+func (s *system) checkValid(t *tally) {
 	s.check(t.wrong == 0 && t.total > 0, "no valid token refused", "%d of %d refused%s", t.wrong,
 		t.total, t.first)
-	s.checkTime(t.longest == 0, "and none of them waits", "the longest wait was %v", t.longest)
+	s.checkTiming(t.longest == 0, "no valid token waits", "the longest wait was %v", t.longest)
 }
 
-// checkFetches adds a row about the intervals between fetches, and returns when these began.
-func (s *site) checkFetches(minFetches, maxFetches int) []time.Time {
+// checkFetches adds a row about the number of fetches and their intervals, and returns when they
+// started.
+func (s *system) checkFetches(minFetches, maxFetches int) []time.Time {
 	times := s.fetches.times()
 	shortest := shortestInterval(times)
-	s.checkTime(shortest >= floor-s.lag/5 && len(times) >= minFetches && len(times) <= maxFetches,
-		fmt.Sprintf("%d to %d fetches, %v apart at least", minFetches, maxFetches, floor),
-		"%d fetches, %v apart at least", len(times), shortest.Round(time.Millisecond))
+	s.checkTiming(shortest >= minFetchInterval-s.tolerance/5 &&
+		len(times) >= minFetches && len(times) <= maxFetches,
+		fmt.Sprintf("%d to %d fetches, at least %v apart", minFetches, maxFetches,
+			minFetchInterval),
+		"%d fetches, at least %v apart", len(times), shortest.Round(time.Millisecond))
 	return times
 }
 
-// checkRecovery adds rows about the time after Keycloak is back: the keys are soon fetched, though
-// no request asks for them, and these tokens pass.
-func (s *site) checkRecovery(within time.Duration, tokens ...string) {
-	took, ok := until(within+s.lag, func() bool { return s.status(true, false) })
-	s.checkTime(ok, fmt.Sprintf("found to be back within %v", within), "%v",
+// checkRecovery adds rows about the time after Keycloak has recovered: the keys must be fetched
+// within this time although no token needs them, and these tokens must pass.
+func (s *system) checkRecovery(within time.Duration, tokens ...string) {
+	took, ok := waitUntil(within+s.tolerance, func() bool { return s.status(true, false) })
+	s.checkTiming(ok, fmt.Sprintf("keys fetched again within %v", within), "%v",
 		took.Round(time.Millisecond))
 	s.checkStatus(true, false, 1)
-	var good tally
+	var valid tally
 	for _, token := range tokens {
-		a := s.ask(token)
-		good.add(a, a.Said == alice)
+		o := s.send(token)
+		valid.add(o, o.Result == alice)
 	}
-	s.checkAnswers("all tokens pass again", &good)
+	s.checkOutcomes("all tokens pass again", &valid)
 }
 
 func shortestInterval(times []time.Time) time.Duration {

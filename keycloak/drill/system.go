@@ -1,0 +1,422 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/keycloak"
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// The documented limits of a KeySet.
+const (
+	minFetchInterval = time.Second     // between the starts of two fetches
+	maxWait          = time.Second     // of a request for a fetch
+	maxWaiters       = 16              // requests that wait for a fetch
+	fetchTimeout     = 3 * time.Second // of a fetch
+	refreshInterval  = 5 * time.Minute // maximum, between two fetches by the refresher
+	maxAge           = 24 * time.Hour  // of keys that can't be refreshed
+	maxBody          = 1<<20 + 64<<10  // bytes read of a response, including buffers
+	maxRecovery      = 5 * time.Second // until the next fetch after Keycloak has recovered
+)
+
+const (
+	connections = 64
+	keysDelay   = 400 * time.Millisecond // of Keycloak's key set, to make requests wait
+)
+
+// A system is the system under test: a Keycloak, and a server that verifies its tokens.
+type system struct {
+	name       string
+	network    network
+	kc         *keycloaktest.Server
+	realm      *keycloaktest.Realm
+	keys       *keycloak.KeySet
+	fetches    *keyTransport
+	middleware func(http.Handler) http.Handler
+	server     *http.Server
+	url        string
+	client     *http.Client // nil if tokens are verified without connections
+	ctx        context.Context
+	stop       context.CancelFunc
+	parts      []string // of a valid token, used for tokens with unknown keys
+	log        logLines
+	tolerance  time.Duration // for delays of a busy machine; 0 with a fake clock
+	verifyTime time.Duration // a verification that takes longer waited; 0 with a fake clock
+	rows       []row
+}
+
+// A network connects clients to servers.
+type network interface {
+	listen() (net.Listener, error)
+	dial(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// loopback is the network of 127.0.0.1.
+type loopback struct{ net.Dialer }
+
+func (*loopback) listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+
+func (l *loopback) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return l.DialContext(ctx, network, address)
+}
+
+// newSystem returns a system for a scenario. A nil network is 127.0.0.1 in real time; other
+// networks need a fake clock. The key set is idle until start or run. The caller must call Close.
+func newSystem(scenario string, n network) (*system, error) {
+	s := &system{name: scenario, network: n}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	if n == nil {
+		s.network, s.tolerance, s.verifyTime = &loopback{}, 250*time.Millisecond, keysDelay/2
+	}
+	if err := s.open(n == nil); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open starts Keycloak and, if tokens are to be sent over connections, the server.
+func (s *system) open(connected bool) error {
+	listener, err := s.network.listen()
+	if err != nil {
+		return err
+	}
+	firstKey := map[string]any{
+		"name": "first", "providerId": "ecdsa-generated",
+		"config": map[string]any{"priority": []string{"100"}},
+	}
+	file := keycloaktest.RealmSpec{Name: "shop", Settings: map[string]any{
+		"components": map[string]any{"org.keycloak.keys.KeyProvider": []any{firstKey}},
+	}}.File()
+	s.kc, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, Listener: listener})
+	if err != nil {
+		return err
+	}
+	s.realm = s.kc.Realm("shop")
+	realm, err := keycloak.NewRealm(s.kc.URL, "shop")
+	if err != nil {
+		return err
+	}
+	s.fetches = newKeyTransport(keycloak.NewTransport(), s.network.dial)
+	log := slog.New(slog.NewTextHandler(&s.log, nil))
+	s.keys = keycloak.NewKeySet(realm, keycloak.KeySetConfig{Transport: s.fetches, Log: log})
+	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
+		Issuers:  []keycloak.Issuer{{Names: []string{s.realm.Issuer()}, Keys: s.keys}},
+		Audience: []string{"shop-api"},
+	})
+	if err != nil {
+		return err
+	}
+	s.middleware = keycloak.Middleware(verifier, log)
+	s.parts = strings.Split(s.validToken(), ".")
+	if !connected {
+		return nil
+	}
+	if listener, err = s.network.listen(); err != nil {
+		return err
+	}
+	s.url = "http://" + listener.Addr().String()
+	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			json.NewEncoder(w).Encode(s.verify(r))
+		})}
+	go s.server.Serve(listener) // until Close
+	s.client = &http.Client{Timeout: 30 * time.Second,
+		Transport: &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections}}
+	return nil
+}
+
+// Close stops the refresher and the servers.
+func (s *system) Close() {
+	s.stop()
+	if s.server != nil {
+		s.server.Close()
+		s.client.CloseIdleConnections()
+	}
+	if s.kc != nil {
+		s.kc.Close()
+	}
+	if s.fetches != nil {
+		s.fetches.base.CloseIdleConnections()
+	}
+}
+
+// run starts the refresher.
+func (s *system) run() { go s.keys.Run(s.ctx) }
+
+// start starts the refresher, and waits until it has fetched the keys and may fetch them again.
+func (s *system) start() error {
+	s.run()
+	if _, ok := waitUntil(10*time.Second, func() bool { return s.status(true, false) }); !ok {
+		return errors.New("the keys weren't fetched")
+	}
+	s.log.drain()
+	time.Sleep(minFetchInterval)
+	return nil
+}
+
+// status reports whether the key set's Status is as expected.
+func (s *system) status(usable, failing bool) bool {
+	got, err := s.keys.Status()
+	return got == usable && (err != nil) == failing
+}
+
+// An outcome is the result of verifying a token.
+type outcome struct {
+	Start  time.Time
+	Waited time.Duration // for keys
+	Result string        // the user's ID, or the error
+	Detail string        // of the error
+
+	took time.Duration // of the whole request
+}
+
+// Values of outcome.Result.
+var (
+	alice       = "alice"
+	unknownKey  = identity.ErrKeyUnknown.Error()
+	unavailable = identity.ErrKeysUnavailable.Error()
+)
+
+// keyMissing reports whether the key was unknown, or a fetch in flight might have brought it.
+func (o outcome) keyMissing() bool {
+	return o.Result == unknownKey ||
+		o.Result == unavailable && strings.Contains(o.Detail, "still being fetched")
+}
+
+// verify runs the middleware.
+func (s *system) verify(r *http.Request) (o outcome) {
+	o.Start = time.Now()
+	s.middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if o.Waited = time.Since(o.Start); o.Waited <= s.verifyTime {
+			o.Waited = 0
+		}
+		user, err := identity.Require(r.Context())
+		if refused, ok := errors.AsType[*identity.Error](err); ok {
+			o.Result, o.Detail = refused.Reason.Error(), identity.Detail(err)
+		} else if err != nil {
+			o.Result = err.Error()
+		} else {
+			o.Result = user.ID
+		}
+	})).ServeHTTP(httptest.NewRecorder(), r)
+	return o
+}
+
+// verifyDirect verifies a token without a connection.
+func (s *system) verifyDirect(token string) outcome {
+	return s.verify(&http.Request{Header: http.Header{"Authorization": {"Bearer " + token}}})
+}
+
+// send sends a token to the server. If the request fails, Result is the error.
+func (s *system) send(token string) (o outcome) {
+	if s.client == nil {
+		return s.verifyDirect(token)
+	}
+	start := time.Now()
+	err := func() error {
+		request, err := http.NewRequest(http.MethodGet, s.url, nil)
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		response, err := s.client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if err := json.NewDecoder(response.Body).Decode(&o); err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		return err
+	}()
+	if err != nil {
+		o = outcome{Start: start, Result: err.Error()}
+	}
+	o.took = time.Since(start)
+	return o
+}
+
+// mint returns a token signed with the current key. It is alice's, unless spec says
+// otherwise.
+func (s *system) mint(spec keycloaktest.TokenSpec) string {
+	claims := map[string]any{"aud": "shop-api", "sub": alice}
+	maps.Copy(claims, spec.Claims)
+	spec.Claims, spec.Algorithm = claims, "ES256"
+	token, err := s.realm.Mint(spec)
+	must(err)
+	return token
+}
+
+// validToken returns a token of alice's that outlives any scenario.
+func (s *system) validToken() string { return s.mint(keycloaktest.TokenSpec{Lifetime: 2 * maxAge}) }
+
+// unknownKeyToken returns a token that is valid except that its key doesn't exist.
+func (s *system) unknownKeyToken(n int) string {
+	header := fmt.Sprintf(`{"alg":"ES256","typ":"JWT","kid":"unknown-%d"}`, n)
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + s.parts[1] + "." +
+		s.parts[2]
+}
+
+// rotate makes the realm sign with a new key, and returns the old one. The old key stays listed as
+// passive, which is how administrators rotate keys.
+func (s *system) rotate() (old string) {
+	old = s.realm.SigningKey("ES256")
+	_, err := s.realm.RotateKeys("ES256")
+	must(err)
+	must(s.realm.SetKeyPassive(old, true))
+	return old
+}
+
+// remove removes a key from the realm.
+func (s *system) remove(key string) { must(s.realm.RemoveKey(key)) }
+
+// must panics on an error of keycloaktest's, which is a bug in the scenario.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// keySet fetches the realm's key set, and returns it and one key from it.
+func (s *system) keySet() (set, key string, err error) {
+	response, err := (&http.Client{Transport: s.fetches.base}).Get(s.realm.Issuer() +
+		"/protocol/openid-connect/certs")
+	if err != nil {
+		return "", "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", "", err
+	}
+	var keys struct{ Keys []json.RawMessage }
+	if err := json.Unmarshal(body, &keys); err != nil || len(keys.Keys) == 0 {
+		return "", "", fmt.Errorf("the key set is %q: %w", body, err)
+	}
+	return string(body), string(keys.Keys[len(keys.Keys)-1]), nil
+}
+
+// waitUntil waits until condition holds, at most for limit, and returns how long that took.
+func waitUntil(limit time.Duration, condition func() bool) (took time.Duration, ok bool) {
+	start := time.Now()
+	for !condition() {
+		if time.Since(start) >= limit {
+			return time.Since(start), false
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Since(start), true
+}
+
+// sendRepeatedly sends the token that token returns, again after each pause, until stop is called.
+// It adds the outcomes to t.
+func (s *system) sendRepeatedly(t *tally, pause time.Duration, token func() string,
+	want string) (stop func()) {
+	stopped := make(chan struct{})
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for {
+			o := s.send(token())
+			t.add(o, o.Result == want)
+			select {
+			case <-stopped:
+				return
+			case <-time.After(pause):
+			}
+		}
+	})
+	return func() {
+		close(stopped)
+		sending.Wait()
+	}
+}
+
+// A tally counts outcomes. Read its fields only when no more are added.
+type tally struct {
+	mu           sync.Mutex // guards the fields below
+	total, wrong int
+	first        string // wrong outcome
+	took         []time.Duration
+	waits        []outcome     // those that waited for keys
+	longest      time.Duration // wait
+}
+
+// add counts an outcome.
+func (t *tally) add(o outcome, right bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total++
+	t.took = append(t.took, o.took)
+	if o.Waited > 0 {
+		t.waits, t.longest = append(t.waits, o), max(t.longest, o.Waited)
+	}
+	if !right {
+		if t.wrong == 0 {
+			t.first = fmt.Sprintf(", first %s at %v after %v", o.Result, o.Start, o.Waited)
+		}
+		t.wrong++
+	}
+}
+
+// percentile returns the time within which this share of the requests took place.
+func (t *tally) percentile(share float64) time.Duration {
+	slices.Sort(t.took)
+	if len(t.took) == 0 {
+		return 0
+	}
+	return t.took[min(len(t.took)-1, int(share*float64(len(t.took))))]
+}
+
+// maxConcurrent returns the maximum number of outcomes that waited at the same time.
+func maxConcurrent(waits []outcome) int {
+	result := 0
+	for _, o := range waits {
+		n := 0
+		for _, other := range waits {
+			if !other.Start.After(o.Start) && o.Start.Before(other.Start.Add(other.Waited)) {
+				n++
+			}
+		}
+		result = max(result, n)
+	}
+	return result
+}
+
+// logLines is a log's output.
+type logLines struct {
+	mu    sync.Mutex // guards lines
+	lines []string
+}
+
+func (l *logLines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(line))
+	return len(line), nil
+}
+
+// drain returns the lines since the last call of drain.
+func (l *logLines) drain() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := l.lines
+	l.lines = nil
+	return lines
+}
