@@ -54,7 +54,7 @@ const DefaultKeysMaxAge = 24 * time.Hour
 // too, so that no token waits.
 //
 // Anyone can make up a key ID. So fetches start at most once a second, for all callers together. A
-// few callers wait for a fetch, each for at most a second and while its context lasts; the others
+// few callers wait for a fetch, each for at most a second and until its context ends; the others
 // don't wait. A fetch has a timeout and a maximum size. After failures, the pause before the next
 // fetch grows to 5 s. A response without a single usable key counts as a failure, and the cached
 // keys stay.
@@ -116,8 +116,8 @@ func (k *KeySet) Realm() Realm {
 func (k *KeySet) isZero() bool { return k == nil || k.http == nil }
 
 // Run refreshes the keys until ctx is done, and returns ctx.Err(). It starts the first fetch at
-// once; without Run, the first token waits for it. A fetch that is in flight when ctx ends has its
-// own deadline, a few seconds later.
+// once; without Run, the first token waits for it. A fetch that is in flight when ctx ends may
+// continue for a few seconds, until its own deadline.
 func (k *KeySet) Run(ctx context.Context) error {
 	if k.isZero() {
 		return errNoKeySet

@@ -15,15 +15,15 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Bounds of the responses that exchanges caches for the grace period. Past them a response isn't
-// cached, and a second tab that comes late must sign in again; exchanges in flight are still
+// These bound the responses that are cached for the grace period. A response beyond them isn't
+// cached, and a second tab that comes late must sign in again. Exchanges in flight are always
 // shared.
 const (
 	maxCached      = 10_000
 	maxCachedBytes = 64 << 20
 )
 
-// exchanges exchanges refresh tokens for new ones, each token only once per network.
+// exchanges exchange refresh tokens for new ones, and each token only once per network.
 //
 // If refresh tokens are single-use, Keycloak responds to a second exchange of the same token by
 // detaching the client from the session, which also invalidates the tokens of the first exchange
@@ -36,7 +36,7 @@ const (
 // All other callers that present an exchanged token get Keycloak's response. Keycloak recognizes a
 // reused token, and ends the session for both the thief and the owner.
 type exchanges struct {
-	// exchange has a timeout of its own.
+	// exchange calls Keycloak, with a timeout of its own.
 	exchange   func(context.Context, identity.Secret) (*identity.OpenIDToken, error)
 	grace      time.Duration
 	anyNetwork bool // ignore the caller's network
