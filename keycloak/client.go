@@ -358,7 +358,7 @@ func await[T any](ctx context.Context, c *Client,
 // where a panic would end the process.
 func recoverPanic(err *error) {
 	if recover() != nil {
-		*err = unavailable("asking Keycloak panicked")
+		*err = unavailable("the call to Keycloak panicked")
 	}
 }
 

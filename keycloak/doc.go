@@ -42,8 +42,8 @@
 //
 // # What a valid token is
 //
-// A token is valid if all of the following hold. They are checked in this order, and the first that
-// fails is the error's reason:
+// A token is valid if it passes all of these checks. They are made in this order, and the first
+// that fails is the error's reason:
 //
 //   - It has at most 16 KiB and three parts in base64url without padding. Its header and payload
 //     are JSON that no two parsers can read differently: UTF-8, no duplicate member at any depth,
@@ -64,9 +64,9 @@
 // restrict.
 //
 // A Verifier's errors are identity.Errors: Reason is for errors.Is, and Detail says what was found
-// and what is accepted. The text of an error, also of Client's, is safe for clients, so a resolver
-// may return it unchanged. The Detail is for operators: Middleware logs it for tokens, and a server
-// that calls a Client logs identity.Detail(err) itself.
+// and what is accepted. The text of an error is safe for clients, so a resolver may return it
+// unchanged; so is that of a Client's errors. The Detail is for operators: Middleware logs it for
+// refused tokens, and a server that calls a Client logs identity.Detail(err) itself.
 //
 // In a gqlgen server, package apierror adds the code and the reason that clients branch on to each
 // of these errors, logs the details that operators need, and hides all other errors:
@@ -78,11 +78,11 @@
 // # What an attacker can do
 //
 // Anyone can send tokens with any content. A token that is refused before its key is looked up
-// costs a fraction of a signature check and has no side effects. A token with a made-up kid that
-// gets further causes a fetch of the realm's keys, but at most once a second per KeySet: at most 16
-// callers wait for a fetch, each for at most a second, and the others don't wait. So the first
-// token of a new key passes after one fetch or, during an attack, after a second and one fetch. Use
-// one KeySet per realm and process.
+// costs a fraction of a signature check and has no side effects. A token that gets further with a
+// made-up kid causes a fetch of the realm's keys, but a KeySet fetches at most once a second: at
+// most 16 callers wait for a fetch, each for at most a second, and the others don't wait. So the
+// first token of a new key passes after one fetch or, during an attack, after a second and one
+// fetch. Use one KeySet per realm and process.
 //
 // Statements about Keycloak hold for version 26.7.4. Endpoint URLs are the server's URL and
 // Keycloak's fixed paths. URLs in Keycloak's responses are never called: they name its public host,

@@ -73,7 +73,7 @@ func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 	key, known := s[id]
 	if !known {
 		return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown,
-			Detail: "the static keys have none of the kid " + strictjson.Quote(id)}
+			Detail: "the static keys have none with the kid " + strictjson.Quote(id)}
 	}
 	return key, nil
 }

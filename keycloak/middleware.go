@@ -67,7 +67,7 @@ const whitespace = " \t"
 // errNotBearer is for an Authorization header of another scheme. Usually it is a token without the
 // word Bearer.
 var errNotBearer = &identity.Error{Reason: identity.ErrTokenMissing,
-	Detail: "the Authorization header is of another scheme: expected Bearer, a blank, and the token"}
+	Detail: "the Authorization header is of another scheme: expected Bearer, a space, and the token"}
 
 const causeSize = "size"
 

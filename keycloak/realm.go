@@ -45,7 +45,8 @@ func NewRealm(serverURL, name string) (Realm, error) {
 	if slices.Contains(strings.Split(parsed.Path, "/"), "realms") {
 		errs = append(errs,
 			errors.New(
-				"keycloak: the server URL must end before /realms: the realm is named by itself"))
+				"keycloak: the server URL must end before /realms: the realm is a separate "+
+					"argument"))
 	}
 	if len(errs) > 0 {
 		return Realm{}, errors.Join(errs...)

@@ -91,7 +91,7 @@ var refreshRefusals = []refusalRule{
 	{401, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 }
 
-// The hints of several rows.
+// Hints that several rules share.
 const (
 	sendsSecret      = "this server sends the client's secret in the form: "
 	needsCertificate = "the client wants a certificate, and this server has none: switch OAuth " +
@@ -137,7 +137,7 @@ var clientErrors = []refusalRule{
 	{400, "invalidCharacter", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL holds a character in its path that Keycloak refuses"},
 	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "check NewRealm's name, whose case matters"},
 	{404, "", "", identity.ErrProviderMisconfigured, noRealmHere},
-	{405, "", "", identity.ErrProviderMisconfigured, noRealmHere}, // as below /admin
+	{405, "", "", identity.ErrProviderMisconfigured, noRealmHere}, // as for paths below /admin
 	{0, "", "", identity.ErrProviderMisconfigured, checkClient},
 }
 

@@ -207,7 +207,7 @@ func floodWhileHanging(s *system, length time.Duration) error {
 	restore()
 	s.checkRecovery(fetchTimeout+maxRecovery, token)
 	got := s.send(s.unknownKeyToken(0)).Result
-	s.checkTiming(got == unknownKey, "unknown keys are reported as such again", "%s", got)
+	s.checkTiming(got == unknownKey, "unknown keys are reported as unknown again", "%s", got)
 	return nil
 }
 

@@ -59,7 +59,7 @@ func outage(s *system, length time.Duration) error {
 	s.kc.Up()
 	s.checkRecovery(maxRecovery, token)
 	got := s.send(s.unknownKeyToken(0)).Result
-	s.checkTiming(got == unknownKey, "unknown keys are reported as such again", "%s", got)
+	s.checkTiming(got == unknownKey, "unknown keys are reported as unknown again", "%s", got)
 	return nil
 }
 

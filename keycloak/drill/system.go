@@ -253,8 +253,7 @@ func (s *system) send(token string) (o outcome) {
 	return o
 }
 
-// mint returns a token signed with the current key. It is alice's, unless spec says
-// otherwise.
+// mint returns a token signed with the current key. It is alice's, unless spec says otherwise.
 func (s *system) mint(spec keycloaktest.TokenSpec) string {
 	claims := map[string]any{"aud": "shop-api", "sub": alice}
 	maps.Copy(claims, spec.Claims)
