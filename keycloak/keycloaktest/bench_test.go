@@ -6,16 +6,16 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What a stand-in costs a test. The figures are for people; budget_test.go has what must hold.
+// These benchmarks have no limits; those of memory_test.go have.
 
-// perSecond reports how many of something were done in a second.
+// perSecond reports the rate of iterations.
 func perSecond(b *testing.B, unit string) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), unit+"/s")
 }
 
 func BenchmarkStart(b *testing.B) {
 	file := localRealm(b)
-	startLocal(b, file).Close() // makes the keys that servers share
+	startLocal(b, file).Close() // generates the shared keys
 	b.ReportAllocs()
 	for b.Loop() {
 		startLocal(b, file).Close()
@@ -66,14 +66,14 @@ func BenchmarkMint(b *testing.B) {
 	_, realm := start(b)
 	for _, algorithm := range []string{"RS256", "ES256"} {
 		b.Run(algorithm, func(b *testing.B) {
-			mint := keycloaktest.TokenSpec{Algorithm: algorithm,
+			spec := keycloaktest.TokenSpec{Algorithm: algorithm,
 				Claims: object{"aud": "shop-api", "sub": "alice"}}
-			if _, err := realm.Mint(mint); err != nil { // which makes the key
+			if _, err := realm.Mint(spec); err != nil { // generates the key
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := realm.Mint(mint); err != nil {
+				if _, err := realm.Mint(spec); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -166,7 +166,7 @@ var (
 			"for a name that the server doesn't have, or from Server.Import")
 )
 
-// present returns an error if the realm was removed or r is nil or empty.
+// check returns an error if the realm was removed or r is nil or empty.
 func (r *Realm) check() error {
 	if r == nil || r.server == nil {
 		return errNoRealm
@@ -177,7 +177,8 @@ func (r *Realm) check() error {
 	return nil
 }
 
-// handle returns r. If r is nil it panics with a helpful message, for methods that return no error.
+// mustExist returns r. If r is nil it panics with a helpful message, for methods that return no
+// error.
 func (r *Realm) mustExist() *Realm {
 	if r == nil {
 		panic(errNoRealm.Error())

@@ -39,7 +39,7 @@ func TestUser_Logout(t *testing.T) {
 		wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
 		refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
 	}
-	// An offline session goes on, but what was issued in it before is refused.
+	// The offline session continues, but its earlier access tokens are revoked.
 	wantUserinfo(t, realm, offline.AccessToken, "User not valid")
 	wantUserinfo(t, realm, others.AccessToken, "")
 	wantUserinfo(t, realm, signIn(t, realm).AccessToken, "")
@@ -51,33 +51,33 @@ func TestUser_roles(t *testing.T) {
 	tokens := signIn(t, realm)
 	for _, role := range []keycloaktest.Role{{Name: "member"}, {Name: "auditor"},
 		{Client: "shop-api", Name: "reader"}, {Client: "shop-api", Name: "writer"}, {Client: "account", Name: "delete-account"}} {
-		has := func(when string, want bool) {
+		wantRole := func(when string, want bool) {
 			t.Helper()
-			old := parseClaims(t,
+			claims := parseClaims(t,
 				refresh(t, realm, tokens.RefreshToken).wantOK(t).field("access_token"))
-			if got := slices.Contains(rolesIn(old, role.Client), role.Name); got != want {
-				t.Errorf("%v, %s: %t, want %t; all are %v", role, when, got, want, old)
+			if got := slices.Contains(rolesIn(claims, role.Client), role.Name); got != want {
+				t.Errorf("%s, has %v: %t, want %t; claims are %v", when, role, got, want, claims)
 			}
 		}
 		must(t, alice.GrantRole(role))
-		has("granted", true)
+		wantRole("granted", true)
 		must(t, alice.GrantRole(role))
 		must(t, alice.RevokeRole(role))
-		has("granted twice and withdrawn once", false)
+		wantRole("granted twice and revoked once", false)
 		must(t, alice.RevokeRole(role))
-		has("withdrawn twice", false)
-		// A role of one client, or of the realm, isn't that of another by the same name.
+		wantRole("revoked twice", false)
+		// Roles of other clients with the same name are different roles.
 		another := keycloaktest.Role{Client: "broker", Name: role.Name}
 		must(t, alice.GrantRole(another))
-		has("granted at another client", false)
+		wantRole("other client's role granted", false)
 		must(t, alice.GrantRole(role))
 		must(t, alice.RevokeRole(another))
-		has("withdrawn at another client", true)
+		wantRole("other client's role revoked", true)
 	}
 	wantError(t, alice.GrantRole(keycloaktest.Role{Client: "none", Name: "r"}),
 		`the realm has no client "none"`)
 	if roles := rolesIn(claimsOf(t, realm), ""); !slices.Contains(roles, "default-roles-shop") {
-		t.Errorf("the roles are %v, want those that nobody withdrew", roles)
+		t.Errorf("roles are %v, want the default role among them", roles)
 	}
 }
 
@@ -89,16 +89,16 @@ func TestUser_Lock(t *testing.T) {
 		t.Helper()
 		count, err := alice.Failures()
 		must(t, err)
-		is, err := alice.Locked()
+		got, err := alice.Locked()
 		must(t, err)
-		if count != failures || is != locked {
-			t.Errorf("there are %d failures, and locked is %t; want %d and %t", count, is, failures,
+		if count != failures || got != locked {
+			t.Errorf("failures are %d and locked is %t, want %d and %t", count, got, failures,
 				locked)
 		}
 		if r := login(t, realm, "alice", "alice-password"); locked {
 			r.wantRefused(t, 400, "Invalid user credentials")
 		} else {
-			r.wantOK(t) // and forgets the failures
+			r.wantOK(t) // resets the failures
 		}
 	}
 	want(0, false)
@@ -113,7 +113,7 @@ func TestUser_Lock(t *testing.T) {
 	want(0, false)
 
 	fail := func() {
-		kc.Advance(2 * time.Second) // two in a second are a reason to lock by themselves
+		kc.Advance(2 * time.Second) // two failures in a second would lock alice
 		login(t, realm, "alice", "wrong").wantRefused(t, 400, "Invalid user credentials")
 	}
 	fail()
@@ -126,8 +126,8 @@ func TestUser_Lock(t *testing.T) {
 	must(t, alice.Unlock())
 	want(0, false)
 
-	_, careless := start(t)
-	wantError(t, user(t, careless, "alice").Lock(time.Hour),
+	_, unprotected := start(t)
+	wantError(t, user(t, unprotected, "alice").Lock(time.Hour),
 		"the realm has no brute-force protection")
 }
 
@@ -140,7 +140,7 @@ func TestUser_Unlock_permanentLockout(t *testing.T) {
 		kc.Advance(2 * time.Second)
 		login(t, realm, "alice", "wrong")
 	}
-	// Unlocking forgets the failures; who may sign in again is for Update to say, as with Keycloak.
+	// As in Keycloak, a permanent lockout disables the user, and Unlock doesn't undo that.
 	must(t, alice.Unlock())
 	login(t, realm, "alice", "alice-password").wantRefused(t, 400, "Invalid user credentials")
 	must(t, alice.Update([]byte(`{"enabled": true}`)))
@@ -159,13 +159,13 @@ func TestUser_OneTimeCode(t *testing.T) {
 		code, err := alice.OneTimeCode()
 		must(t, err)
 		if len(code) != 6 || seen[code] {
-			t.Errorf("the code is %q, want six digits that weren't there before", code)
+			t.Errorf("code is %q, want six new digits", code)
 		}
 		seen[code] = true
 		login(t, realm, "alice", "wrong", "totp", code).wantRefused(t, 400,
 			"Invalid user credentials")
 		login(t, realm, "alice", "alice-password", "totp", code).wantOK(t)
-		// each is good once
+		// codes can't be reused
 		login(t, realm, "alice", "alice-password", "totp", code).wantRefused(t, 400,
 			"Invalid user credentials")
 		kc.Advance(30 * time.Second)
@@ -181,12 +181,13 @@ func TestUser_OneTimeCode(t *testing.T) {
 	wantError(t, err, "the user has no one-time codes")
 }
 
-// A visitor is a person with a browser, who goes where pages send him and stops at the client.
+// A browser follows redirects until one to the client.
 type browser struct {
 	*testing.T
 	client http.Client
 }
 
+// newBrowser returns a browser without cookies.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -200,8 +201,8 @@ func newBrowser(t *testing.T) *browser {
 		}}}
 }
 
-// visit sends a form, or fetches a page where there is none, and returns the page or the address
-// that the client gets.
+// open posts a form or, if form is nil, gets a page. It returns the page and the redirect to the
+// client.
 func (v *browser) open(address string, form url.Values) (page, redirect string) {
 	v.Helper()
 	var response *http.Response
@@ -220,13 +221,13 @@ func (v *browser) open(address string, form url.Values) (page, redirect string) 
 
 var formAction = regexp.MustCompile(`action="([^"]*)"`)
 
-// submit sends the form of a page.
+// submit posts the form of a page.
 func (v *browser) submit(realm *keycloaktest.Realm, page string,
 	form url.Values) (next, redirect string) {
 	v.Helper()
 	found := formAction.FindStringSubmatch(page)
 	if found == nil {
-		v.Fatalf("the page has no form: %s", page)
+		v.Fatalf("page has no form: %s", page)
 	}
 	base, err := url.Parse(realm.URL())
 	must(v, err)
@@ -242,24 +243,24 @@ func TestUser_RevokeConsent(t *testing.T) {
 	address := oidcURL(realm, "/auth") +
 		"?response_type=code&client_id=shop-api&scope=openid&redirect_uri=" +
 		url.QueryEscape("http://app.test/cb")
-	const asks = "Grant Access to shop-api"
-	signIn := func() (page, to string) { // with a new browser each time: nobody is signed in
+	const consentTitle = "Grant Access to shop-api"
+	signIn := func() (page, to string) { // in a new browser, without single sign-on
 		v := newBrowser(t)
 		page, _ = v.open(address, nil)
 		page, to = v.submit(realm, page,
 			url.Values{"username": {"alice"}, "password": {"alice-password"}})
-		if strings.Contains(page, asks) {
+		if strings.Contains(page, consentTitle) {
 			_, to = v.submit(realm, page, url.Values{"accept": {"Yes"}})
 		}
 		if !strings.HasPrefix(to, "http://app.test/cb?") || !strings.Contains(to, "code=") {
-			t.Fatalf("the browser ends at %q, want the client with a code; the page is %s", to,
+			t.Fatalf("redirect is %q, want one to the client with a code; the page is %s", to,
 				page)
 		}
 		return page, to
 	}
 	for _, asked := range []bool{true, false} {
-		if page, _ := signIn(); strings.Contains(page, asks) != asked {
-			t.Errorf("she is asked: %t, want %t", !asked, asked)
+		if page, _ := signIn(); strings.Contains(page, consentTitle) != asked {
+			t.Errorf("asked for consent: %t, want %t", !asked, asked)
 		}
 	}
 	_, to := signIn()
@@ -270,14 +271,14 @@ func TestUser_RevokeConsent(t *testing.T) {
 
 	if err := alice.RevokeConsent("another-client"); err == nil ||
 		err.Error() != `keycloaktest: the realm has no client "another-client"` {
-		t.Errorf("RevokeConsent of a client that isn't there: %v", err)
+		t.Errorf("RevokeConsent of an unknown client returns %v", err)
 	}
 	refresh(t, realm, tokens.field("refresh_token")).wantOK(t)
 	must(t, alice.RevokeConsent("shop-api"))
 	refresh(t, realm, tokens.field("refresh_token")).wantRefused(t, 400,
 		"Session doesn't have required client")
-	if page, _ := signIn(); !strings.Contains(page, asks) {
-		t.Error("she isn't asked again, though she took her word back")
+	if page, _ := signIn(); !strings.Contains(page, consentTitle) {
+		t.Error("not asked for consent again after RevokeConsent")
 	}
 }
 

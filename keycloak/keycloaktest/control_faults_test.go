@@ -20,17 +20,17 @@ func TestFault_status(t *testing.T) {
 		name, kind string
 		fault      keycloaktest.Fault
 	}{
-		{"with a page", "text/html;charset=UTF-8", keycloaktest.Fault{Status: 503, Body: "<h1>Service Unavailable</h1>"}},
-		{"with a type", "application/json", keycloaktest.Fault{Status: 502, Body: `{"keys": []}`, ContentType: "application/json"}},
-		{"that lies", "text/html;charset=UTF-8", keycloaktest.Fault{Status: 200, Body: "<h1>Maintenance</h1>"}},
-		{"without a body", "text/html;charset=UTF-8", keycloaktest.Fault{Status: 500}},
+		{"HTML", "text/html;charset=UTF-8", keycloaktest.Fault{Status: 503, Body: "<h1>Service Unavailable</h1>"}},
+		{"JSON", "application/json", keycloaktest.Fault{Status: 502, Body: `{"keys": []}`, ContentType: "application/json"}},
+		{"status 200", "text/html;charset=UTF-8", keycloaktest.Fault{Status: 200, Body: "<h1>Maintenance</h1>"}},
+		{"empty body", "text/html;charset=UTF-8", keycloaktest.Fault{Status: 500}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			remove := kc.Fail(tt.fault)
 			r := get(t, oidcURL(realm, "/certs"))
 			if r.status != tt.fault.Status || r.text != tt.fault.Body ||
 				r.header.Get("Content-Type") != tt.kind {
-				t.Errorf("the answer is %v of type %s, want %d %s of type %s", r,
+				t.Errorf("response is %v of type %s, want %d %s of type %s", r,
 					r.header.Get("Content-Type"), tt.fault.Status, tt.fault.Body, tt.kind)
 			}
 			remove()
@@ -46,7 +46,7 @@ func TestFault_endpoint(t *testing.T) {
 		"/.well-known/openid-configuration": discovery} {
 		remove := kc.Fail(keycloaktest.Fault{Endpoint: endpoint, Status: 503})
 		wantStatus(t, address, 503)
-		login(t, realm, "alice", "alice-password").wantOK(t) // others are well
+		login(t, realm, "alice", "alice-password").wantOK(t) // other endpoints work
 		wantStatus(t, realm.URL(), 200)
 		remove()
 		wantStatus(t, address, 200)
@@ -62,19 +62,19 @@ func TestFault_times(t *testing.T) {
 	kc, realm := start(t)
 	remove := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 2, Status: 503})
 	wantStatus(t, oidcURL(realm, "/certs"), 503)
-	login(t, realm, "alice", "alice-password").wantOK(t) // and takes none of the two
+	login(t, realm, "alice", "alice-password").wantOK(t) // doesn't count
 	wantStatus(t, oidcURL(realm, "/certs"), 503)
 	wantStatus(t, oidcURL(realm, "/certs"), 200)
-	remove() // nothing any more, and nobody else's fault
+	remove() // must not remove the next fault
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
 	remove()
 	wantStatus(t, oidcURL(realm, "/certs"), 500)
 	if n := kc.Count("/certs"); n != 4 {
-		t.Errorf("%d requests are counted, want 4: those that met a fault too", n)
+		t.Errorf("Count() = %d, want 4", n)
 	}
 }
 
-// However many ask at once, so many meet the fault.
+// Exactly Times of many concurrent requests fail.
 func TestFault_times_concurrent(t *testing.T) {
 	kc, realm := start(t)
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 7, Status: 503})
@@ -96,24 +96,24 @@ func TestFault_times_concurrent(t *testing.T) {
 	}
 	wg.Wait()
 	if failed != 7 {
-		t.Errorf("%d of 20 requests met the fault, want 7", failed)
+		t.Errorf("%d of 20 requests failed, want 7", failed)
 	}
 }
 
 func TestFault_lastWins(t *testing.T) {
 	kc, realm := start(t)
 	certs := oidcURL(realm, "/certs")
-	everywhere := kc.Fail(keycloaktest.Fault{Status: 503})
-	here := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
+	allFault := kc.Fail(keycloaktest.Fault{Status: 503})
+	certsFault := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 1, Status: 429})
 	wantStatus(t, certs, 429)
 	wantStatus(t, certs, 500)
 	wantStatus(t, realm.URL(), 503)
-	everywhere() // in another order than they came
+	allFault() // not in reverse order
 	wantStatus(t, realm.URL(), 200)
 	wantStatus(t, certs, 500)
-	here()
-	here()
+	certsFault()
+	certsFault()
 	wantStatus(t, certs, 200)
 }
 
@@ -124,10 +124,10 @@ func TestFault_precedence(t *testing.T) {
 	remove()
 	remove = kc.Fail(keycloaktest.Fault{Status: 503, Body: "all of it", Truncate: true})
 	if r := get(t, oidcURL(realm, "/certs")); r.status != 503 || r.text != "all of it" {
-		t.Errorf("the answer is %v, want 503 with the whole body", r)
+		t.Errorf("response is %v, want 503 with the whole body", r)
 	}
 	remove()
-	kc.Fail(keycloaktest.Fault{}) // ill in no way
+	kc.Fail(keycloaktest.Fault{}) // no effect
 	wantStatus(t, oidcURL(realm, "/certs"), 200)
 }
 
@@ -136,17 +136,16 @@ func TestFault_delay(t *testing.T) {
 	const delay = 50 * time.Millisecond
 	kc.Fail(keycloaktest.Fault{Delay: delay, Times: 1})
 	kc.Fail(keycloaktest.Fault{Delay: delay, Status: 503, Times: 1})
-	for _, status := range []int{503, 200} { // it goes with any other, and alone
+	for _, status := range []int{503, 200} { // with another fault and without
 		began := time.Now()
 		r := login(t, realm, "alice", "alice-password")
 		if took := time.Since(began); r.status != status || took < delay {
-			t.Errorf("the answer is %v after %v, want %d after %v", r, took, status, delay)
+			t.Errorf("response is %v after %v, want %d after %v", r, took, status, delay)
 		}
 	}
 }
 
-// A client that gives up on a slow Keycloak has sent its request all the same, and a refresh token
-// is used up by it.
+// A delayed request takes effect even if the client gives up: it uses up a refresh token.
 func TestFault_delay_clientGone(t *testing.T) {
 	spec := shop
 	spec.Settings = map[string]any{"revokeRefreshToken": true}
@@ -156,15 +155,14 @@ func TestFault_delay_clientGone(t *testing.T) {
 	kc.Fail(keycloaktest.Fault{Endpoint: "/token", Delay: time.Hour, Times: 1})
 	form := "grant_type=refresh_token&client_id=shop-api&client_secret=shop-api-secret&refresh_token=" + tokens.RefreshToken
 	sendAndCancel(t, kc, newRequest(t, http.MethodPost, oidcURL(realm, "/token"), form))
-	// Its answer went nowhere, but the session was used.
-	waitFor(t, "the refresh token is used", func() bool {
+	waitFor(t, "the refresh token is used up", func() bool {
 		r := post(t, oidcURL(realm, "/token/introspect"), "client_id", "shop-api", "client_secret",
 			"shop-api-secret", "token", tokens.RefreshToken, "token_type_hint", "refresh_token")
 		return r.wantOK(t).body["active"] == false
 	})
 }
 
-// A counter counts the connections that a server has open.
+// A countingListener counts open connections.
 type countingListener struct {
 	net.Listener
 	mu   sync.Mutex // guards the field below
@@ -191,8 +189,8 @@ type countedConn struct {
 
 func (c *countedConn) Close() error { c.onClose(); return c.Conn.Close() }
 
-// A hanging request must end on the server's side too, of a POST as well: or what hangs adds up in
-// a long run.
+// A hanging request ends on the server too when the client gives up. Otherwise such requests would
+// accumulate.
 func TestFault_hang_clientGone(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		t.Run(method, func(t *testing.T) {
@@ -206,13 +204,14 @@ func TestFault_hang_clientGone(t *testing.T) {
 			kc.Fail(keycloaktest.Fault{Hang: true, Status: 503})
 			sendAndCancel(t, kc,
 				newRequest(t, method, oidcURL(kc.Realm("shop"), "/userinfo"), "access_token=x"))
-			waitFor(t, "no connection is open", func() bool { return connections.count() == 0 })
+			waitFor(t, "all connections are closed", func() bool {
+				return connections.count() == 0
+			})
 		})
 	}
 }
 
-// What hangs is answered once the fault is taken back, as the right answer to the whole of the
-// request.
+// When the fault is removed, hanging requests get their normal response.
 func TestFault_hang_removed(t *testing.T) {
 	kc, realm := start(t)
 	remove := kc.Fail(keycloaktest.Fault{Endpoint: "/token", Hang: true, Times: 2})
@@ -229,17 +228,17 @@ func TestFault_hang_removed(t *testing.T) {
 			statuses <- r.status
 		}()
 	}
-	waitFor(t, "both requests have come", func() bool { return kc.Count("/token") == 2 })
-	login(t, realm, "alice", "alice-password").wantOK(t) // a third isn't held
+	waitFor(t, "both requests arrive", func() bool { return kc.Count("/token") == 2 })
+	login(t, realm, "alice", "alice-password").wantOK(t) // the third request doesn't hang
 	remove()
 	for range 2 {
 		select {
 		case status := <-statuses:
 			if status != 200 {
-				t.Errorf("a request that hung is answered %d, want 200", status)
+				t.Errorf("hanging request returns %d, want 200", status)
 			}
 		case <-time.After(waitTimeout):
-			t.Fatal("a request hangs on")
+			t.Fatal("a request still hangs")
 		}
 	}
 }
@@ -261,23 +260,23 @@ func TestFault_truncate(t *testing.T) {
 	defer response.Body.Close()
 	half, err := io.ReadAll(response.Body)
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("reading the answer ends with %v, want %v", err, io.ErrUnexpectedEOF)
+		t.Errorf("reading the body returns %v, want %v", err, io.ErrUnexpectedEOF)
 	}
 	if response.StatusCode != 200 || response.ContentLength != int64(len(whole)) {
-		t.Errorf("the answer is %d and announces %d bytes, want 200 and %d", response.StatusCode,
+		t.Errorf("status is %d and Content-Length %d, want 200 and %d", response.StatusCode,
 			response.ContentLength, len(whole))
 	}
 	if len(half) == 0 || len(half) == len(whole) || !strings.HasPrefix(whole, string(half)) {
-		t.Errorf("%d bytes came, want half of %d", len(half), len(whole))
+		t.Errorf("received %d bytes, want half of %d", len(half), len(whole))
 	}
 }
 
-// A client notices an outage on the connections that it has open, not only on new ones.
+// Down affects both open and new connections.
 func TestServer_Down(t *testing.T) {
 	kc, realm := start(t)
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	visit := func() (status int, reused bool, err error) {
+	fetch := func() (status int, reused bool, err error) {
 		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 			reused = info.Reused
 		}}
@@ -293,12 +292,12 @@ func TestServer_Down(t *testing.T) {
 	}
 	tokens := signIn(t, realm)
 	for range 2 {
-		if _, _, err := visit(); err != nil {
+		if _, _, err := fetch(); err != nil {
 			t.Fatal(err)
 		}
-		if status, reused, err := visit(); status != 200 || !reused || err != nil {
-			t.Fatalf("%d (%v), reused: %t; want 200 on the connection that is open", status, err,
-				reused)
+		if status, reused, err := fetch(); status != 200 || !reused || err != nil {
+			t.Fatalf("fetch returns %d, %v, reused: %t; want 200 on the open connection", status,
+				err, reused)
 		}
 		kc.Fail(keycloaktest.Fault{Endpoint: "/userinfo", Hang: true, Times: 1})
 		waiting := make(chan error)
@@ -306,7 +305,7 @@ func TestServer_Down(t *testing.T) {
 			_, err := do(newRequest(t, http.MethodGet, oidcURL(realm, "/userinfo"), ""))
 			waiting <- err
 		}()
-		waitFor(t, "a request waits for its answer", func() bool {
+		waitFor(t, "the hanging request arrives", func() bool {
 			return kc.Count("/userinfo") > 0
 		})
 		before := kc.Count("")
@@ -315,26 +314,26 @@ func TestServer_Down(t *testing.T) {
 		select {
 		case err := <-waiting:
 			if err == nil {
-				t.Error("a request was answered while the server went down")
+				t.Error("a hanging request returns a response while the server is down")
 			}
 		case <-time.After(waitTimeout):
-			t.Fatal("a request hangs on, on a connection that is open still")
+			t.Fatal("a request still hangs: its connection is open")
 		}
 		for range 3 {
-			if status, _, err := visit(); err == nil {
-				t.Errorf("a server that is down answers %d", status)
+			if status, _, err := fetch(); err == nil {
+				t.Errorf("a server that is down returns %d", status)
 			}
 		}
 		if n := kc.Count("") - before; n != 0 {
-			t.Errorf("%d requests got through", n)
+			t.Errorf("%d requests reached a server that is down", n)
 		}
 		kc.Up()
-		if status, _, err := visit(); status != 200 || err != nil {
-			t.Errorf("after Up: %d (%v), want 200", status, err)
+		if status, _, err := fetch(); status != 200 || err != nil {
+			t.Errorf("after Up, fetch returns %d, %v, want 200", status, err)
 		}
 		kc.ResetRequests()
 	}
-	// an outage isn't a restart: sessions are there still
+	// sessions survive
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 }
 

@@ -55,8 +55,8 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's",
 			k.Algorithm)
 	}
-	fresh := newKey(realmfile.MaterialOf(k.Algorithm), k.Algorithm, r.name)
-	fresh.priority, fresh.passive = k.Priority, k.Passive
+	added := newKey(realmfile.MaterialOf(k.Algorithm), k.Algorithm, r.name)
+	added.priority, added.passive = k.Priority, k.Passive
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.check(); err != nil {
@@ -65,8 +65,8 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 	if len(r.keys.keys) >= maxKeys {
 		return "", fmt.Errorf("keycloaktest: a realm has at most %d keys: remove some", maxKeys)
 	}
-	r.keys.keys = append(r.keys.keys, fresh)
-	return fresh.kid, nil
+	r.keys.keys = append(r.keys.keys, added)
+	return added.kid, nil
 }
 
 // maxKeys is the maximum number of keys of a realm.

@@ -11,7 +11,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// published are the kids that the certs endpoint lists.
+// published returns the kids that the certs endpoint lists.
 func published(t *testing.T, realm *keycloaktest.Realm) []string {
 	t.Helper()
 	var set jwkset.JWKSMarshal
@@ -19,7 +19,7 @@ func published(t *testing.T, realm *keycloaktest.Realm) []string {
 	var kids []string
 	for _, key := range set.Keys {
 		if key.D != "" || key.K != "" {
-			t.Errorf("the key %s is published with what is secret of it", key.KID)
+			t.Errorf("key %s is published with its private part", key.KID)
 		}
 		kids = append(kids, key.KID)
 	}
@@ -34,7 +34,7 @@ func TestRealm_Keys(t *testing.T) {
 			return k.Algorithm == algorithm && k.Use == use
 		})
 		if i < 0 {
-			t.Fatalf("there is no key of %s for %s among %v", algorithm, use, keys)
+			t.Fatalf("Keys() = %v, want a key for %s and %s", keys, algorithm, use)
 		}
 		return keys[i]
 	}
@@ -42,22 +42,22 @@ func TestRealm_Keys(t *testing.T) {
 	find("RSA-OAEP", "enc")
 	if signing.Passive || signing.Priority != 100 || realm.SigningKey("RS256") != signing.ID ||
 		kidOf(t, realm) != signing.ID {
-		t.Errorf("tokens are signed with %v, want %v", kidOf(t, realm), signing)
+		t.Errorf("tokens are signed by %v, want %v", kidOf(t, realm), signing)
 	}
 	if realm.SigningKey("HS512") != secret.ID {
-		t.Errorf("refresh tokens are signed with %s, want %s", realm.SigningKey("HS512"), secret.ID)
+		t.Errorf("refresh tokens are signed by %s, want %s", realm.SigningKey("HS512"), secret.ID)
 	}
 	if kids := published(t, realm); !slices.Contains(kids, signing.ID) ||
 		slices.Contains(kids, secret.ID) {
-		t.Errorf("published are %v, want %s without %s", kids, signing.ID, secret.ID)
+		t.Errorf("published keys are %v, want %s and not %s", kids, signing.ID, secret.ID)
 	}
 	keys[0].ID = "changed"
 	if realm.Keys()[0].ID == "changed" {
-		t.Error("what Keys returned isn't the caller's own")
+		t.Error("Keys doesn't return a copy")
 	}
 }
 
-// Asking must not change a realm that has a key, and must not make keys that no realm can have.
+// SigningKey generates a key only if the realm has none for the algorithm and Keycloak supports it.
 func TestRealm_SigningKey(t *testing.T) {
 	_, realm := start(t)
 	before := len(realm.Keys())
@@ -65,13 +65,13 @@ func TestRealm_SigningKey(t *testing.T) {
 		kid := realm.SigningKey(algorithm)
 		if has := algorithm == "RS256" || algorithm == "HS512"; has != (kid != "") ||
 			len(realm.Keys()) != before {
-			t.Errorf("the key of %q is %q, and the realm has %d keys, want %d", algorithm, kid,
+			t.Errorf("SigningKey(%q) = %q, and the realm has %d keys, want %d", algorithm, kid,
 				len(realm.Keys()), before)
 		}
 	}
 	if kid := realm.SigningKey("EdDSA"); kid != realm.SigningKey("EdDSA") ||
 		!slices.Contains(published(t, realm), kid) {
-		t.Error("a key that was made at its first use isn't published, or is made anew each time")
+		t.Error("SigningKey(EdDSA) isn't published, or differs each time")
 	}
 }
 
@@ -82,56 +82,55 @@ func TestRealm_RotateKeys(t *testing.T) {
 	after, err := realm.RotateKeys("RS256")
 	must(t, err)
 	if after == before || realm.SigningKey("RS256") != after || kidOf(t, realm) != after {
-		t.Errorf("%s signs, want the new key %s", kidOf(t, realm), after)
+		t.Errorf("tokens are signed by %s, want the new key %s", kidOf(t, realm), after)
 	}
 	if kids := published(t, realm); !slices.Contains(kids, before) ||
 		!slices.Contains(kids, after) {
-		t.Errorf("published are %v, want both %s and %s", kids, before, after)
+		t.Errorf("published keys are %v, want both %s and %s", kids, before, after)
 	}
-	for _, text := range []string{old.AccessToken, signIn(t, realm).AccessToken} {
-		if _, err := verify(t, kc, realm, text); err != nil {
-			t.Errorf("a token of before or after doesn't verify: %v", err)
+	for _, token := range []string{old.AccessToken, signIn(t, realm).AccessToken} {
+		if _, err := verify(t, kc, realm, token); err != nil {
+			t.Errorf("a token from before or after the rotation doesn't verify: %v", err)
 		}
-		wantUserinfo(t, realm, text, "")
+		wantUserinfo(t, realm, token, "")
 	}
-	// Refresh tokens have a key of their own.
+	// Refresh tokens have a different key.
 	_, err = realm.RotateKeys("HS512")
 	must(t, err)
 	refresh(t, realm, old.RefreshToken).wantOK(t)
 	if kid := headerOf(t, signIn(t, realm).RefreshToken)["kid"]; kid != realm.SigningKey("HS512") {
-		t.Errorf("a refresh token is signed with %v, want %s", kid, realm.SigningKey("HS512"))
+		t.Errorf("refresh token is signed by %v, want %s", kid, realm.SigningKey("HS512"))
 	}
 	_, err = realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 500})
 	must(t, err)
-	for range 3 { // again and again, the newest signs, whatever priority the others have
-		again, err := realm.RotateKeys("RS256")
+	for range 3 { // the newest signs, whatever the priority of the others
+		newest, err := realm.RotateKeys("RS256")
 		must(t, err)
-		if realm.SigningKey("RS256") != again {
-			t.Errorf("%s signs, want the newest, %s", realm.SigningKey("RS256"), again)
+		if realm.SigningKey("RS256") != newest {
+			t.Errorf("SigningKey() = %s, want the newest, %s", realm.SigningKey("RS256"), newest)
 		}
 	}
 }
 
-// The keys that servers share must stop being shared once one of them rotates.
+// A rotated key isn't shared between servers, unlike their initial keys.
 func TestRealm_RotateKeys_notShared(t *testing.T) {
 	_, one := start(t)
 	_, two := start(t)
 	if one.SigningKey("RS256") != two.SigningKey("RS256") {
-		t.Error(
-			"servers don't share their first key: each takes as long as an RSA key takes to make")
+		t.Error("servers don't share their initial keys, so each start has to generate one")
 	}
-	mine, err := one.RotateKeys("RS256")
+	first, err := one.RotateKeys("RS256")
 	must(t, err)
-	yours, err := two.RotateKeys("RS256")
+	second, err := two.RotateKeys("RS256")
 	must(t, err)
-	if mine == yours {
-		t.Error("two realms rotated to one key")
+	if first == second {
+		t.Error("two realms rotated to the same key")
 	}
-	// Making one passive here must not make it passive there.
-	first := two.Keys()[0].ID
-	must(t, one.SetKeyPassive(first, true))
+	// A passive key stays active in other servers.
+	shared := two.Keys()[0].ID
+	must(t, one.SetKeyPassive(shared, true))
 	if two.Keys()[0].Passive {
-		t.Error("a key became passive in another server's realm")
+		t.Error("SetKeyPassive affects another server")
 	}
 }
 
@@ -141,12 +140,12 @@ func TestRealm_AddKey(t *testing.T) {
 	low, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 50})
 	must(t, err)
 	if realm.SigningKey("RS256") != first {
-		t.Error("a key of lower priority signs")
+		t.Error("a key with a lower priority signs")
 	}
 	same, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 100})
 	must(t, err)
 	if realm.SigningKey("RS256") != same {
-		t.Error("of keys with one priority, the newer doesn't sign")
+		t.Error("of keys with equal priority, the newest doesn't sign")
 	}
 	passive, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 200, Passive: true})
 	must(t, err)
@@ -154,12 +153,12 @@ func TestRealm_AddKey(t *testing.T) {
 		t.Error("a passive key signs")
 	}
 	if kids := published(t, realm); !slices.Contains(kids, low) || !slices.Contains(kids, passive) {
-		t.Errorf("published are %v, want %s and %s too", kids, low, passive)
+		t.Errorf("published keys are %v, want %s and %s too", kids, low, passive)
 	}
 	want := keycloaktest.Key{ID: passive, Algorithm: "RS256", Use: "sig", Priority: 200,
 		Passive: true}
 	if keys := realm.Keys(); !slices.Contains(keys, want) {
-		t.Errorf("the keys are %v, want %v among them", keys, want)
+		t.Errorf("Keys() = %v, want %v among them", keys, want)
 	}
 	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil {
 		t.Error(err)
@@ -172,7 +171,7 @@ func TestRealm_AddKey(t *testing.T) {
 	}
 }
 
-// A test that rotates in a loop must hear of it, not run out of memory.
+// A test that adds keys in a loop gets an error before it runs out of memory.
 func TestRealm_AddKey_limit(t *testing.T) {
 	_, realm := start(t)
 	var err error
@@ -182,7 +181,7 @@ func TestRealm_AddKey_limit(t *testing.T) {
 	}
 	wantError(t, err, "a realm has at most 100 keys")
 	if len(realm.Keys()) != 100 {
-		t.Errorf("there are %d keys, want 100", len(realm.Keys()))
+		t.Errorf("realm has %d keys, want 100", len(realm.Keys()))
 	}
 }
 
@@ -197,12 +196,12 @@ func TestRealm_SetKeyPassive(t *testing.T) {
 		t.Error("a passive key signs")
 	}
 	if _, err := verify(t, kc, realm, old.AccessToken); err != nil {
-		t.Errorf("what a key signed before it became passive doesn't verify: %v", err)
+		t.Errorf("a token signed by a passive key doesn't verify: %v", err)
 	}
 	wantUserinfo(t, realm, old.AccessToken, "")
 	must(t, realm.SetKeyPassive(first, false))
 	if kidOf(t, realm) != first {
-		t.Error("a key that is active again doesn't sign")
+		t.Error("a reactivated key doesn't sign")
 	}
 	wantError(t, realm.SetKeyPassive("no-such-key", true), `the realm has no key "no-such-key"`)
 }
@@ -213,24 +212,24 @@ func TestRealm_RemoveKey(t *testing.T) {
 	old := signIn(t, realm)
 	must(t, realm.RemoveKey(first))
 	if slices.Contains(published(t, realm), first) {
-		t.Error("a key that was removed is published")
+		t.Error("a removed key is published")
 	}
 	if _, err := verify(t, kc, realm, old.AccessToken); !errors.Is(err, jwkset.ErrKeyNotFound) {
-		t.Errorf("a token of a key that was removed gives %v, want %v", err, jwkset.ErrKeyNotFound)
+		t.Errorf("a token signed by a removed key: error %v, want %v", err, jwkset.ErrKeyNotFound)
 	}
 	wantUserinfo(t, realm, old.AccessToken, "Token verification failed")
-	refresh(t, realm, old.RefreshToken).wantOK(t) // of another key
+	refresh(t, realm, old.RefreshToken).wantOK(t) // signed by another key
 	wantError(t, realm.RemoveKey(first), "the realm has no key")
-	// The realm makes a key where it has none.
+	// The realm generates a new key.
 	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil ||
 		kidOf(t, realm) == first {
-		t.Errorf("a new token is signed with %v (%v), want a new key", kidOf(t, realm), err)
+		t.Errorf("new token is signed by %v (%v), want a new key", kidOf(t, realm), err)
 	}
 	must(t, realm.RemoveKey(realm.SigningKey("HS512")))
 	refresh(t, realm, old.RefreshToken).wantRefused(t, 400, "Invalid refresh token")
 }
 
-// Realms of two servers begin with the same key, unless one wants its own.
+// Realms of different servers start with the same key unless OwnKeys is set.
 func TestConfig_OwnKeys(t *testing.T) {
 	t.Parallel()
 	file := keycloaktest.RealmSpec{Name: "shop"}.File()
@@ -243,10 +242,10 @@ func TestConfig_OwnKeys(t *testing.T) {
 		return kc.Realm("shop").SigningKey("RS256")
 	}
 	shared := key(false)
-	if again := key(false); again != shared {
-		t.Errorf("the second server's key is %s, want the first's, %s", again, shared)
+	if second := key(false); second != shared {
+		t.Errorf("second server's key is %s, want the first's, %s", second, shared)
 	}
 	if own := key(true); own == shared {
-		t.Error("a server that wants keys of its own has the shared one")
+		t.Error("a server with OwnKeys has the shared key")
 	}
 }

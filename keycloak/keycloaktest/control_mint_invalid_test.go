@@ -19,11 +19,11 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What an API looks at besides what golang-jwt does.
+// Errors of the checks that an API needs in addition to golang-jwt.
 var (
 	errType     = errors.New("not an access token")
 	errSubject  = errors.New("no subject")
-	errCritical = errors.New("critical header members")
+	errCritical = errors.New("critical header parameters")
 	errLong     = errors.New("too long")
 )
 
@@ -50,11 +50,11 @@ func acceptToken(t *testing.T, kc *keycloaktest.Server, realm *keycloaktest.Real
 	return nil
 }
 
-// cut is a token without its signature.
+// withoutSignature returns a token with an empty signature.
 func withoutSignature(token string) string { return token[:strings.LastIndex(token, ".")+1] }
 
-// publicKey is the realm's key for RS256, as a certificate authority would write it: what a forger
-// knows.
+// publicKeyPEM returns the realm's public key for RS256 in PEM, which an attacker may use as an
+// HMAC secret.
 func publicKeyPEM(t *testing.T, realm *keycloaktest.Realm) []byte {
 	t.Helper()
 	var set jwkset.JWKSMarshal
@@ -69,8 +69,8 @@ func publicKeyPEM(t *testing.T, realm *keycloaktest.Realm) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// Every way for a token to be wrong that an API must know can be made here, and is refused for just
-// that reason.
+// Mint can create every kind of invalid token that an API must reject, and each is rejected for the
+// expected reason.
 func TestRealm_Mint_invalidTokens(t *testing.T) {
 	kc := keycloaktest.New(t, shop.File(), shopNamed("other"))
 	realm, other := kc.Realm("shop"), kc.Realm("other")
@@ -78,87 +78,86 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 	must(t, err)
 	kid := realm.SigningKey("RS256")
 
-	// with is an access token that is right but for the claims given.
-	with := func(claims object) object {
+	// with returns the claims of a valid access token, except for overrides.
+	with := func(overrides object) object {
 		all := object{"aud": "shop-api", "sub": "alice"}
-		for name, value := range claims {
+		for name, value := range overrides {
 			all[name] = value
 		}
 		return all
 	}
-	made := func(m tokenSpec) string { return mint(t, realm, m) }
-	right := made(tokenSpec{Claims: with(nil)})
+	mintToken := func(spec tokenSpec) string { return mint(t, realm, spec) }
+	valid := mintToken(tokenSpec{Claims: with(nil)})
 	soon := kc.Now().Add(time.Hour).Unix()
 	tokens := signIn(t, realm)
 
-	gone, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 1000})
+	removed, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 1000})
 	must(t, err)
-	ofGoneKey := made(tokenSpec{Claims: with(nil)})
-	must(t, realm.RemoveKey(gone))
+	byRemovedKey := mintToken(tokenSpec{Claims: with(nil)})
+	must(t, realm.RemoveKey(removed))
 
 	for _, tt := range []struct {
 		name, token string
 		want        error
 	}{
-		{"right", right, nil},
-		{"right, for several", made(tokenSpec{Claims: with(object{"aud": []string{"account", "shop-api"}})}), nil},
+		{"valid", valid, nil},
+		{"valid, several audiences", mintToken(tokenSpec{Claims: with(object{"aud": []string{"account", "shop-api"}})}), nil},
 
-		{"expired", made(tokenSpec{Claims: with(nil), Lifetime: -time.Second}), jwt.ErrTokenExpired},
-		{"expires now", made(tokenSpec{Claims: with(object{"exp": kc.Now().Unix()})}), jwt.ErrTokenExpired},
-		{"never expires", made(tokenSpec{Claims: with(object{"exp": nil})}), jwt.ErrTokenRequiredClaimMissing},
-		{"expires sometime", made(tokenSpec{Claims: with(object{"exp": "soon"})}), jwt.ErrInvalidType},
-		{"not valid yet", made(tokenSpec{Claims: with(object{"nbf": soon})}), jwt.ErrTokenNotValidYet},
-		{"of the future", made(tokenSpec{Claims: with(object{"iat": soon})}), jwt.ErrTokenUsedBeforeIssued},
+		{"expired", mintToken(tokenSpec{Claims: with(nil), Lifetime: -time.Second}), jwt.ErrTokenExpired},
+		{"expires now", mintToken(tokenSpec{Claims: with(object{"exp": kc.Now().Unix()})}), jwt.ErrTokenExpired},
+		{"no exp", mintToken(tokenSpec{Claims: with(object{"exp": nil})}), jwt.ErrTokenRequiredClaimMissing},
+		{"exp of the wrong type", mintToken(tokenSpec{Claims: with(object{"exp": "soon"})}), jwt.ErrInvalidType},
+		{"not yet valid", mintToken(tokenSpec{Claims: with(object{"nbf": soon})}), jwt.ErrTokenNotValidYet},
+		{"issued in the future", mintToken(tokenSpec{Claims: with(object{"iat": soon})}), jwt.ErrTokenUsedBeforeIssued},
 
-		{"of another issuer", made(tokenSpec{Claims: with(object{"iss": "https://evil.example/realms/shop"})}), jwt.ErrTokenInvalidIssuer},
-		{"of nobody", made(tokenSpec{Claims: with(object{"iss": nil})}), jwt.ErrTokenRequiredClaimMissing},
-		{"of another realm", mint(t, other, tokenSpec{Claims: with(nil)}), jwkset.ErrKeyNotFound},
-		{"of another realm, which says it is ours", mint(t, other, tokenSpec{Claims: with(object{"iss": realm.Issuer()}), Header: object{"kid": kid}}), jwt.ErrTokenSignatureInvalid},
-		{"for another API", made(tokenSpec{Claims: with(object{"aud": "another-api"})}), jwt.ErrTokenInvalidAudience},
-		{"for several others", made(tokenSpec{Claims: with(object{"aud": []string{"account", "another-api"}})}), jwt.ErrTokenInvalidAudience},
-		{"for nobody", made(tokenSpec{Claims: with(object{"aud": nil})}), jwt.ErrTokenRequiredClaimMissing},
-		{"about nobody", made(tokenSpec{Claims: with(object{"sub": nil})}), errSubject},
-		{"about a number", made(tokenSpec{Claims: with(object{"sub": 7})}), errSubject},
+		{"wrong issuer", mintToken(tokenSpec{Claims: with(object{"iss": "https://evil.example/realms/shop"})}), jwt.ErrTokenInvalidIssuer},
+		{"no issuer", mintToken(tokenSpec{Claims: with(object{"iss": nil})}), jwt.ErrTokenRequiredClaimMissing},
+		{"from another realm", mint(t, other, tokenSpec{Claims: with(nil)}), jwkset.ErrKeyNotFound},
+		{"signed by another realm, our iss and kid", mint(t, other, tokenSpec{Claims: with(object{"iss": realm.Issuer()}), Header: object{"kid": kid}}), jwt.ErrTokenSignatureInvalid},
+		{"wrong audience", mintToken(tokenSpec{Claims: with(object{"aud": "another-api"})}), jwt.ErrTokenInvalidAudience},
+		{"several wrong audiences", mintToken(tokenSpec{Claims: with(object{"aud": []string{"account", "another-api"}})}), jwt.ErrTokenInvalidAudience},
+		{"no audience", mintToken(tokenSpec{Claims: with(object{"aud": nil})}), jwt.ErrTokenRequiredClaimMissing},
+		{"no subject", mintToken(tokenSpec{Claims: with(object{"sub": nil})}), errSubject},
+		{"numeric subject", mintToken(tokenSpec{Claims: with(object{"sub": 7})}), errSubject},
 
-		{"a minted ID token", made(tokenSpec{Claims: with(object{"typ": "ID"})}), errType},
-		{"a minted logout token", made(tokenSpec{Claims: with(object{"typ": "Logout"}), Header: object{"typ": "logout+jwt"}}), errType},
-		{"of no type", made(tokenSpec{Claims: with(object{"typ": nil})}), errType},
+		{"a minted ID token", mintToken(tokenSpec{Claims: with(object{"typ": "ID"})}), errType},
+		{"a minted logout token", mintToken(tokenSpec{Claims: with(object{"typ": "Logout"}), Header: object{"typ": "logout+jwt"}}), errType},
+		{"no typ", mintToken(tokenSpec{Claims: with(object{"typ": nil})}), errType},
 		{"a real ID token", tokens.IDToken, errType},
 		{"a real refresh token", tokens.RefreshToken, jwkset.ErrKeyNotFound},
 
-		{"of an unknown key", made(tokenSpec{Claims: with(nil), Header: object{"kid": "another"}}), jwkset.ErrKeyNotFound},
-		{"of an unnamed key", made(tokenSpec{Claims: with(nil), Header: object{"kid": nil}}), jwkset.ErrKeyNotFound},
-		{"of a key that is gone", ofGoneKey, jwkset.ErrKeyNotFound},
-		{"of a forger's key", made(tokenSpec{Claims: with(nil), Key: foreign}), jwt.ErrTokenSignatureInvalid},
-		{"of a forger's key with a name of its own", made(tokenSpec{Claims: with(nil), Key: foreign, Header: object{"kid": "forged"}}), jwkset.ErrKeyNotFound},
-		{"signed with the public key", made(tokenSpec{Claims: with(nil), Algorithm: "HS256", Key: publicKeyPEM(t, realm), Header: object{"kid": kid}}), errAlgorithm},
-		{"another algorithm of the same key", made(tokenSpec{Claims: with(nil), Algorithm: "PS256", Header: object{"kid": kid}}), errAlgorithm},
-		{"a header that lies about its algorithm", made(tokenSpec{Claims: with(nil), Header: object{"alg": "RS512"}}), errAlgorithm},
-		{"of an algorithm that nobody knows", made(tokenSpec{Claims: with(nil), Header: object{"alg": "XS256"}}), jwt.ErrTokenUnverifiable},
-		{"not signed", withoutSignature(made(tokenSpec{Claims: with(nil), Header: object{"alg": "none"}})), errAlgorithm},
-		{"not signed, and not saying so", withoutSignature(right), jwt.ErrTokenSignatureInvalid},
-		{"with another payload", withPayload(right, made(tokenSpec{Claims: with(object{"sub": "admin"})})), jwt.ErrTokenSignatureInvalid},
-		{"with critical members", made(tokenSpec{Claims: with(nil), Header: object{"crit": []string{"b64"}, "b64": false}}), errCritical},
+		{"unknown kid", mintToken(tokenSpec{Claims: with(nil), Header: object{"kid": "another"}}), jwkset.ErrKeyNotFound},
+		{"no kid", mintToken(tokenSpec{Claims: with(nil), Header: object{"kid": nil}}), jwkset.ErrKeyNotFound},
+		{"removed key", byRemovedKey, jwkset.ErrKeyNotFound},
+		{"attacker's key", mintToken(tokenSpec{Claims: with(nil), Key: foreign}), jwt.ErrTokenSignatureInvalid},
+		{"attacker's key and kid", mintToken(tokenSpec{Claims: with(nil), Key: foreign, Header: object{"kid": "forged"}}), jwkset.ErrKeyNotFound},
+		{"HMAC with the public key", mintToken(tokenSpec{Claims: with(nil), Algorithm: "HS256", Key: publicKeyPEM(t, realm), Header: object{"kid": kid}}), errAlgorithm},
+		{"wrong algorithm for the key", mintToken(tokenSpec{Claims: with(nil), Algorithm: "PS256", Header: object{"kid": kid}}), errAlgorithm},
+		{"alg differs from the signature", mintToken(tokenSpec{Claims: with(nil), Header: object{"alg": "RS512"}}), errAlgorithm},
+		{"unknown alg", mintToken(tokenSpec{Claims: with(nil), Header: object{"alg": "XS256"}}), jwt.ErrTokenUnverifiable},
+		{"alg none", withoutSignature(mintToken(tokenSpec{Claims: with(nil), Header: object{"alg": "none"}})), errAlgorithm},
+		{"no signature", withoutSignature(valid), jwt.ErrTokenSignatureInvalid},
+		{"other token's payload", withPayload(valid, mintToken(tokenSpec{Claims: with(object{"sub": "admin"})})), jwt.ErrTokenSignatureInvalid},
+		{"critical parameters", mintToken(tokenSpec{Claims: with(nil), Header: object{"crit": []string{"b64"}, "b64": false}}), errCritical},
 
-		{"too long", made(tokenSpec{Claims: with(object{"x": strings.Repeat("x", 20_000)})}), errLong},
-		{"two parts", strings.TrimSuffix(withoutSignature(right), "."), jwt.ErrTokenMalformed},
-		{"no token", "right", jwt.ErrTokenMalformed},
-		{"bad base64", right + "=", jwt.ErrTokenMalformed},
-		{"bad JSON", base64.RawURLEncoding.EncodeToString([]byte(`{"alg"`)) + right[strings.Index(right, "."):], jwt.ErrTokenMalformed},
+		{"too long", mintToken(tokenSpec{Claims: with(object{"x": strings.Repeat("x", 20_000)})}), errLong},
+		{"two parts", strings.TrimSuffix(withoutSignature(valid), "."), jwt.ErrTokenMalformed},
+		{"not a token", "right", jwt.ErrTokenMalformed},
+		{"invalid base64", valid + "=", jwt.ErrTokenMalformed},
+		{"invalid JSON", base64.RawURLEncoding.EncodeToString([]byte(`{"alg"`)) + valid[strings.Index(valid, "."):], jwt.ErrTokenMalformed},
 	} {
 		if err := acceptToken(t, kc, realm, tt.token); !errors.Is(err, tt.want) {
-			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+			t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
 		}
 	}
 
-	// Some are made by waiting.
 	kc.Advance(5 * time.Minute)
-	if err := acceptToken(t, kc, realm, right); !errors.Is(err, jwt.ErrTokenExpired) {
-		t.Errorf("a token of five minutes ago: %v, want %v", err, jwt.ErrTokenExpired)
+	if err := acceptToken(t, kc, realm, valid); !errors.Is(err, jwt.ErrTokenExpired) {
+		t.Errorf("after five minutes: error %v, want %v", err, jwt.ErrTokenExpired)
 	}
 }
 
-// swap is a token with another's payload.
+// withPayload returns token with the payload of other.
 func withPayload(token, other string) string {
 	parts, others := strings.Split(token, "."), strings.Split(other, ".")
 	return parts[0] + "." + others[1] + "." + parts[2]

@@ -25,31 +25,31 @@ func TestRealm_SignIn(t *testing.T) {
 	kc, realm := start(t)
 	tokens := signIn(t, realm)
 	if n := kc.Count(""); n != 0 {
-		t.Errorf("%d requests came, want none", n)
+		t.Errorf("SignIn sent %d requests, want none", n)
 	}
 	claims, err := verify(t, kc, realm, tokens.AccessToken)
 	if err != nil || claims["sub"] != user(t, realm, "alice").ID() || claims["typ"] != "Bearer" ||
 		!slices.Contains(rolesIn(claims, "shop-api"), "reader") {
-		t.Errorf("the access token says %v (%v)", claims, err)
+		t.Errorf("access token has %v (%v)", claims, err)
 	}
 	if claims, err := verify(t, kc, realm, tokens.IDToken); err != nil || claims["typ"] != "ID" ||
 		claims["sid"] != tokens.SessionID {
-		t.Errorf("the ID token says %v (%v)", claims, err)
+		t.Errorf("ID token has %v (%v)", claims, err)
 	}
 	if tokens.ExpiresIn != 5*time.Minute || tokens.RefreshExpiresIn != 30*time.Minute {
-		t.Errorf("the tokens live for %v and %v, want 5m and 30m", tokens.ExpiresIn,
+		t.Errorf("lifespans are %v and %v, want 5m and 30m", tokens.ExpiresIn,
 			tokens.RefreshExpiresIn)
 	}
 	if scope := strings.Join(tokens.Scope, " "); scope != claims["scope"] ||
 		!slices.Contains(tokens.Scope, "openid") {
-		t.Errorf("the scope is %q, want that of the token, %q, with openid", scope, claims["scope"])
+		t.Errorf("scope is %q, want the scope claim %q, with openid", scope, claims["scope"])
 	}
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
-	if byMail, err := realm.SignIn("shop-api", "Alice@Example.com"); err != nil ||
-		byMail.SessionID == tokens.SessionID {
-		t.Errorf("by her address she gets the session %q (%v), want one of its own",
-			byMail.SessionID, err)
+	if byEmail, err := realm.SignIn("shop-api", "Alice@Example.com"); err != nil ||
+		byEmail.SessionID == tokens.SessionID {
+		t.Errorf("signing in by email gives session %q (%v), want a new one",
+			byEmail.SessionID, err)
 	}
 }
 
@@ -58,23 +58,23 @@ func TestRealm_SignIn_scopes(t *testing.T) {
 	for _, scopes := range [][]string{{"openid", "phone"}, {"openid phone"}} {
 		if tokens := signIn(t, realm, scopes...); !slices.Contains(tokens.Scope, "phone") ||
 			tokens.IDToken == "" {
-			t.Errorf("of %q came %q", scopes, tokens.Scope)
+			t.Errorf("SignIn(%q) has the scope %q", scopes, tokens.Scope)
 		}
 	}
 	if tokens := signIn(t, realm, "profile"); tokens.IDToken != "" ||
 		slices.Contains(tokens.Scope, "openid") {
-		t.Errorf("without openid there is an ID token, or the scope %q", tokens.Scope)
+		t.Errorf("without openid, there is an ID token or the scope is %q", tokens.Scope)
 	}
 	offline := signIn(t, realm, "openid", "offline_access")
 	if typ := parseClaims(t, offline.RefreshToken)["typ"]; typ != "Offline" ||
 		offline.RefreshExpiresIn != 0 {
-		t.Errorf("the refresh token is of type %v and lives for %v, want Offline and no end", typ,
+		t.Errorf("refresh token has type %v and lifespan %v, want Offline and none", typ,
 			offline.RefreshExpiresIn)
 	}
 	must(t,
 		realm.UpdateClient("shop-api", []byte(`{"attributes": {"use.refresh.tokens": "false"}}`)))
 	if tokens := signIn(t, realm); tokens.RefreshToken != "" || tokens.RefreshExpiresIn != 0 {
-		t.Error("a client without refresh tokens got one")
+		t.Error("a client without refresh tokens gets one")
 	}
 }
 
@@ -90,7 +90,7 @@ func TestRealm_SignIn_errors(t *testing.T) {
 		tokens, err := realm.SignIn(tt.client, tt.user, tt.scope)
 		wantError(t, err, tt.want)
 		if tokens.AccessToken != "" || len(realm.Sessions()) != 0 {
-			t.Errorf("%v is refused, and there are tokens or a session", tt)
+			t.Errorf("SignIn(%v) returns an error, but also tokens or a session", tt)
 		}
 	}
 	must(t, user(t, realm, "alice").RevokeRole(keycloaktest.Role{Name: "default-roles-shop"}))
@@ -104,21 +104,20 @@ func TestRealm_Mint_zeroValue(t *testing.T) {
 	claims := parseClaims(t, text)
 	if len(claims) != 5 || claims["iss"] != realm.Issuer() || claims["typ"] != "Bearer" ||
 		claims["jti"] == "" || claims["exp"].(float64)-claims["iat"].(float64) != 300 {
-		t.Errorf("the claims are %v, want iss, iat, exp in five minutes, jti and typ", claims)
+		t.Errorf("claims are %v, want iss, iat, exp in five minutes, jti and typ", claims)
 	}
 	if off := kc.Now().Unix() - int64(claims["iat"].(float64)); off < 0 || off > 60 {
-		t.Errorf("iat is %d s ago", off)
+		t.Errorf("iat is %d s ago, want now", off)
 	}
 	got, want := headerOf(t, text),
 		(object{"alg": "RS256", "typ": "JWT", "kid": realm.SigningKey("RS256")})
-	if fmt.Sprint(got) !=
-		fmt.Sprint(want) {
-		t.Errorf("the header is %v, want %v", got, want)
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("header is %v, want %v", got, want)
 	}
-	if again := parseClaims(t, mint(t, realm, tokenSpec{})); again["jti"] == claims["jti"] {
-		t.Error("two tokens have one jti")
+	if second := parseClaims(t, mint(t, realm, tokenSpec{})); second["jti"] == claims["jti"] {
+		t.Error("two tokens have the same jti")
 	}
-	wantUserinfo(t, realm, text, "Token verification failed") // no session's
+	wantUserinfo(t, realm, text, "Token verification failed") // has no session
 }
 
 func TestRealm_Mint_overrides(t *testing.T) {
@@ -151,8 +150,8 @@ func TestRealm_Mint_lifetime(t *testing.T) {
 	for lifetime, want := range map[time.Duration]time.Duration{0: 5 * time.Minute,
 		time.Hour: time.Hour, -time.Minute: -time.Minute} {
 		claims := parseClaims(t, mint(t, realm, tokenSpec{Lifetime: lifetime}))
-		if lives := seconds(claims, "exp") - seconds(claims, "iat"); lives != want {
-			t.Errorf("with a lifetime of %v a token lives for %v, want %v", lifetime, lives, want)
+		if got := seconds(claims, "exp") - seconds(claims, "iat"); got != want {
+			t.Errorf("with Lifetime %v, exp-iat is %v, want %v", lifetime, got, want)
 		}
 	}
 	kc.Advance(-24 * time.Hour)
@@ -162,7 +161,7 @@ func TestRealm_Mint_lifetime(t *testing.T) {
 	}
 }
 
-// algorithms are all that a realm may sign with.
+// algorithms are all signature algorithms that a realm may use.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
 	"ES512", "EdDSA", "HS256", "HS384", "HS512"}
 
@@ -173,27 +172,27 @@ func TestRealm_Mint_algorithms(t *testing.T) {
 			tokenSpec{Algorithm: algorithm, Claims: object{"aud": "shop-api", "sub": "alice"}})
 		if header := headerOf(t, text); header["alg"] != algorithm ||
 			header["kid"] != realm.SigningKey(algorithm) {
-			t.Errorf("the header is %v, want %s and its key %s", header, algorithm,
+			t.Errorf("header is %v, want %s and its key %s", header, algorithm,
 				realm.SigningKey(algorithm))
 		}
 		claims, err := verify(t, kc, realm, text)
 		if strings.HasPrefix(algorithm, "HS") {
 			if !errors.Is(err, jwkset.ErrKeyNotFound) {
-				t.Errorf("%s gives %v, want %v: its key must not be published", algorithm, err,
+				t.Errorf("%s: error %v, want %v: its key must not be published", algorithm, err,
 					jwkset.ErrKeyNotFound)
 			}
 		} else if err != nil || claims["sub"] != "alice" {
-			t.Errorf("a token of %s says %v (%v)", algorithm, claims, err)
+			t.Errorf("%s: token has %v (%v)", algorithm, claims, err)
 		}
 	}
-	// The realm signs with each by itself as well.
+	// The realm can use each as its default.
 	for _, algorithm := range algorithms {
 		must(t, realm.Update([]byte(`{"defaultSignatureAlgorithm": "`+algorithm+`"}`)))
 		wantUserinfo(t, realm, signIn(t, realm).AccessToken, "")
 	}
 }
 
-// strangers are keys that no realm has, by algorithm.
+// foreignKeys returns keys that no realm has, by algorithm.
 func foreignKeys(t *testing.T) map[string]any {
 	t.Helper()
 	keys := map[string]any{}
@@ -220,14 +219,14 @@ func TestRealm_Mint_foreignKey(t *testing.T) {
 			tokenSpec{Algorithm: algorithm, Key: key,
 				Claims: object{"aud": "shop-api", "sub": "alice"}})
 		if kid := headerOf(t, text)["kid"]; kid != realm.SigningKey(algorithm) {
-			t.Errorf("the kid is %v, want that of the realm's key: a forger names it", kid)
+			t.Errorf("kid is %v, want the realm's, as in a forged token", kid)
 		}
 		want := jwt.ErrTokenSignatureInvalid
 		if algorithm == "HS256" {
 			want = jwkset.ErrKeyNotFound
 		}
 		if _, err := verify(t, kc, realm, text); !errors.Is(err, want) {
-			t.Errorf("%s gives %v, want %v", algorithm, err, want)
+			t.Errorf("%s: error %v, want %v", algorithm, err, want)
 		}
 		public := key
 		if signer, ok := key.(crypto.Signer); ok {
@@ -237,7 +236,7 @@ func TestRealm_Mint_foreignKey(t *testing.T) {
 			return public, nil
 		})
 		if err != nil {
-			t.Errorf("with the key that was given, %s doesn't verify: %v", algorithm, err)
+			t.Errorf("%s: the token doesn't verify with its key: %v", algorithm, err)
 		}
 	}
 }
@@ -246,7 +245,7 @@ func TestRealm_Mint_errors(t *testing.T) {
 	_, realm := start(t)
 	keys := foreignKeys(t)
 	for _, tt := range []struct {
-		mint tokenSpec
+		spec tokenSpec
 		want string
 	}{
 		{tokenSpec{Algorithm: "none"}, `keycloaktest: "none" is no signature algorithm of Keycloak's`},
@@ -262,15 +261,15 @@ func TestRealm_Mint_errors(t *testing.T) {
 		{tokenSpec{Algorithm: "HS256", Key: "a text"}, "keycloaktest: sign with HS256: "},
 		{tokenSpec{Key: keys["RS256"].(*rsa.PrivateKey).Public()}, "keycloaktest: sign with RS256: "},
 	} {
-		token, err := realm.Mint(tt.mint)
+		token, err := realm.Mint(tt.spec)
 		wantError(t, err, tt.want)
 		if token != "" {
-			t.Errorf("%v is refused, and there is a token", tt.mint)
+			t.Errorf("Mint(%v) returns an error and a token", tt.spec)
 		}
 	}
 }
 
-// A time in Mint's claims is a NumericDate in the token.
+// A time.Time in Claims becomes a NumericDate.
 func TestRealm_Mint_timeClaim(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "shop"}.File())

@@ -14,7 +14,7 @@ func TestServer_Count(t *testing.T) {
 	kc, realm := start(t)
 	tokens := signIn(t, realm)
 	client := []string{"client_id", "shop-api", "client_secret", "shop-api-secret"}
-	for endpoint, visit := range map[string]func(){
+	for endpoint, call := range map[string]func(){
 		"/.well-known/openid-configuration": func() {
 			get(t, realm.URL()+"/.well-known/openid-configuration")
 		},
@@ -40,10 +40,10 @@ func TestServer_Count(t *testing.T) {
 	} {
 		kc.ResetRequests()
 		for n := 1; n <= 3; n++ {
-			visit()
+			call()
 			if kc.Count(endpoint) != n || kc.Count("") != n {
-				t.Errorf("%d requests to %s are counted, %d in all; want %d", kc.Count(endpoint),
-					endpoint, kc.Count(""), n)
+				t.Errorf("Count(%q) = %d and Count(\"\") = %d, want %d", endpoint,
+					kc.Count(endpoint), kc.Count(""), n)
 			}
 		}
 	}
@@ -54,7 +54,7 @@ func TestServer_Count(t *testing.T) {
 	}
 }
 
-// What is refused, and what meets a fault, is a request like any other.
+// Failed requests count too, whether the error is Keycloak's or a fault's.
 func TestServer_Count_failures(t *testing.T) {
 	kc, realm := start(t)
 	login(t, realm, "alice", "wrong")
@@ -62,7 +62,7 @@ func TestServer_Count_failures(t *testing.T) {
 	kc.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 503, Times: 1})
 	login(t, realm, "alice", "alice-password")
 	if kc.Count("/token") != 3 {
-		t.Errorf("%d requests are counted, want 3", kc.Count("/token"))
+		t.Errorf("Count(/token) = %d, want 3", kc.Count("/token"))
 	}
 }
 
@@ -74,7 +74,7 @@ func TestServer_Requests(t *testing.T) {
 	defer kc.Close()
 	realm := kc.Realm("shop")
 	if got := kc.Requests(); len(got) != 0 {
-		t.Errorf("before the first there are %v", got)
+		t.Errorf("Requests() = %v at the start", got)
 	}
 	get(t, oidcURL(realm, "/certs")+"?a=b")
 	kc.Advance(time.Minute)
@@ -94,7 +94,7 @@ func TestServer_Requests(t *testing.T) {
 	}
 	got := kc.Requests()
 	if len(got) != len(want) {
-		t.Fatalf("there are %d requests, want %d: %v", len(got), len(want), got)
+		t.Fatalf("Requests() has %d requests, want %d: %v", len(got), len(want), got)
 	}
 	for i := range want {
 		if got[i] != want[i] {
@@ -103,7 +103,7 @@ func TestServer_Requests(t *testing.T) {
 	}
 	got[0].Path = "changed"
 	if kc.Requests()[0] != want[0] {
-		t.Error("what Requests returned isn't the caller's own")
+		t.Error("Requests doesn't return a copy")
 	}
 }
 
@@ -112,40 +112,40 @@ func TestServer_ResetRequests(t *testing.T) {
 	get(t, oidcURL(realm, "/certs"))
 	kc.ResetRequests()
 	if n := kc.Count("") + kc.Count("/certs") + len(kc.Requests()); n != 0 {
-		t.Error("something is remembered")
+		t.Error("ResetRequests leaves some requests")
 	}
 	get(t, oidcURL(realm, "/certs"))
 	if kc.Count("/certs") != 1 || len(kc.Requests()) != 1 {
-		t.Errorf("%d requests are counted and %d remembered, want 1", kc.Count("/certs"),
+		t.Errorf("%d requests are counted and %d recorded, want 1", kc.Count("/certs"),
 			len(kc.Requests()))
 	}
 }
 
-// A long run must not fill the memory, and the newest requests are those that a test asks about.
+// Requests returns the newest 1,000 requests, so that a long run doesn't fill the memory.
 func TestServer_Requests_limit(t *testing.T) {
 	kc, realm := start(t)
-	const most = 1000
-	for n := 1; n <= 2*most+5; n++ {
+	const limit = 1000
+	for n := 1; n <= 2*limit+5; n++ {
 		get(t, fmt.Sprint(realm.URL(), "/unknown-", n))
-		if n%100 > 5 { // around the moments when something is forgotten, and now and then
+		if n%100 > 5 { // check samples, including when requests are dropped
 			continue
 		}
 		got := kc.Requests()
-		if len(got) != min(n, most) {
-			t.Fatalf("after %d requests %d are remembered, want %d", n, len(got), min(n, most))
+		if len(got) != min(n, limit) {
+			t.Fatalf("after %d requests, Requests() has %d, want %d", n, len(got), min(n, limit))
 		}
 		for i, r := range got {
 			if want := fmt.Sprint("/realms/shop/unknown-", n-len(got)+i+1); r.Path != want {
-				t.Fatalf("after %d requests number %d is %s, want %s", n, i, r.Path, want)
+				t.Fatalf("after %d requests, Requests()[%d] is %s, want %s", n, i, r.Path, want)
 			}
 		}
 	}
-	if n := kc.Count(""); n != 2*most+5 {
-		t.Errorf("%d are counted, want all %d", n, 2*most+5)
+	if n := kc.Count(""); n != 2*limit+5 {
+		t.Errorf("Count() = %d, want all %d", n, 2*limit+5)
 	}
 }
 
-// Whoever prints the requests of a failed test must not print passwords.
+// Requests contain no secrets: a failed test may print them.
 func TestServer_Requests_noSecrets(t *testing.T) {
 	kc, realm := start(t)
 	const canary = "canary-7f3a"
@@ -162,6 +162,6 @@ func TestServer_Requests_noSecrets(t *testing.T) {
 	requests := kc.Requests()
 	if text := fmt.Sprintf("%+v %#v", requests, requests); len(requests) != 7 ||
 		strings.Contains(text, canary) {
-		t.Errorf("%d requests show what was secret: %s", len(requests), text)
+		t.Errorf("%d requests contain secrets: %s", len(requests), text)
 	}
 }

@@ -17,12 +17,12 @@ func TestRealm_nameWithSpace(t *testing.T) {
 	realm := kc.Realm("my shop")
 	if want := kc.URL + "/realms/my%20shop"; realm.Name() != "my shop" || realm.URL() != want ||
 		realm.Issuer() != want {
-		t.Errorf("the realm is called %s, is at %s and issues as %s; want %s", realm.Name(),
+		t.Errorf("name is %s, URL %s and issuer %s, want the URL %s", realm.Name(),
 			realm.URL(), realm.Issuer(), want)
 	}
 	login(t, realm, "alice", "alice-password").wantOK(t)
 	if ignored := realm.Ignored(); len(ignored) != 0 {
-		t.Errorf("ignored in a spec: %v", ignored)
+		t.Errorf("Ignored() = %v, want none", ignored)
 	}
 }
 
@@ -36,15 +36,15 @@ func TestRealm_EndpointURL(t *testing.T) {
 		"/auth": "authorization_endpoint", "/auth/device": "device_authorization_endpoint",
 	} {
 		if got, want := realm.EndpointURL(endpoint), discovery.field(name); got != want {
-			t.Errorf("%s is at %s, want %s", endpoint, got, want)
+			t.Errorf("EndpointURL(%q) = %s, want %s", endpoint, got, want)
 		}
 	}
 	if got, want := realm.EndpointURL("/device"), realm.URL()+"/device"; got != want {
-		t.Errorf("/device is at %s, want %s", got, want)
+		t.Errorf("EndpointURL(/device) = %s, want %s", got, want)
 	}
 	defer func() {
 		if got := fmt.Sprint(recover()); got != "keycloaktest: there is no endpoint /cert" {
-			t.Errorf("of an endpoint that isn't there it says %q", got)
+			t.Errorf("EndpointURL of an unknown endpoint panics with %q", got)
 		}
 	}()
 	realm.EndpointURL("/cert")
@@ -56,15 +56,14 @@ func TestRealm_Update(t *testing.T) {
 
 	update(`{"accessTokenLifespan": 60}`)
 	if d := signIn(t, realm).ExpiresIn; d != time.Minute {
-		t.Errorf("a token lives for %v, want 1m", d)
+		t.Errorf("lifespan is %v, want 1m", d)
 	}
-	// null is as good as not there
+	// null means no change
 	update(`{"defaultSignatureAlgorithm": "ES256", "accessTokenLifespan": null}`)
 	tokens := signIn(t, realm)
 	if alg := headerOf(t, tokens.AccessToken)["alg"]; alg != "ES256" ||
 		tokens.ExpiresIn != time.Minute {
-		t.Errorf("a token is signed with %s and lives for %v, want ES256 and the minute of before",
-			alg, tokens.ExpiresIn)
+		t.Errorf("algorithm is %s and lifespan %v, want ES256 and still 1m", alg, tokens.ExpiresIn)
 	}
 	update(`{"loginWithEmailAllowed": false}`)
 	login(t, realm, "alice@example.com", "alice-password").wantRefused(t, 400,
@@ -74,16 +73,16 @@ func TestRealm_Update(t *testing.T) {
 	update(`{"enabled": true}`)
 	login(t, realm, "alice", "alice-password").wantOK(t)
 
-	// Attributes are replaced all together, as Keycloak's are.
+	// As in Keycloak, attributes are replaced as a whole.
 	update(`{"attributes": {"frontendUrl": "https://id.example.com"}}`)
 	if want := "https://id.example.com/realms/shop"; realm.Issuer() != want ||
 		claimsOf(t, realm)["iss"] != want {
-		t.Errorf("the issuer is %s, want %s", realm.Issuer(), want)
+		t.Errorf("issuer is %s, want %s", realm.Issuer(), want)
 	}
 	update(`{"attributes": {"a": "b"}}`)
 	if want := kc.URL + "/realms/shop"; realm.Issuer() != want ||
 		claimsOf(t, realm)["iss"] != want {
-		t.Errorf("the issuer is %s, want %s again", realm.Issuer(), want)
+		t.Errorf("issuer is %s, want %s again", realm.Issuer(), want)
 	}
 }
 
@@ -102,7 +101,7 @@ func TestRealm_Update_invalid(t *testing.T) {
 		wantError(t, realm.Update([]byte(patch)), want)
 		if tokens := signIn(t, realm); tokens.ExpiresIn != 100*time.Second ||
 			realm.Issuer() != "https://id.example.com/realms/shop" {
-			t.Errorf("after %s, which fails, a token lives for %v and the issuer is %s", patch,
+			t.Errorf("after the invalid patch %s, the lifespan is %v and the issuer %s", patch,
 				tokens.ExpiresIn, realm.Issuer())
 		}
 	}
@@ -145,38 +144,38 @@ func TestRealm_UpdateClient(t *testing.T) {
 	update(`{"directAccessGrantsEnabled": true}`)
 	signInWith("shop-api-secret").wantOK(t)
 
-	// One by one; an empty text takes one away.
+	// Attributes are changed one by one; an empty value deletes one.
 	update(`{"attributes": {"access.token.lifespan": "60"}}`)
 	update(`{"attributes": {"a": "b"}}`)
 	if d := signIn(t, realm).ExpiresIn; d != time.Minute {
-		t.Errorf("a token lives for %v, want 1m: the attribute is gone", d)
+		t.Errorf("lifespan is %v, want still 1m", d)
 	}
 	update(`{"attributes": {"access.token.lifespan": ""}}`)
 	if d := signIn(t, realm).ExpiresIn; d != 5*time.Minute {
-		t.Errorf("a token lives for %v, want the realm's 5m again", d)
+		t.Errorf("lifespan is %v, want the realm's 5m", d)
 	}
 
-	// All together: nothing of an old mapper may show in the one that has its place.
+	// Mappers are replaced as a whole, without merging their settings.
 	update(`{"protocolMappers": [
 		{"name": "a", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "hidden", "claim.value": "x"}},
 		{"name": "b", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "seen", "claim.value": "x", "access.token.claim": "true"}}]}`)
 	claims := claimsOf(t, realm)
 	if claims["seen"] != "x" || claims["hidden"] != nil || claims["aud"] == "shop-api" ||
 		claims["groups"] != nil {
-		t.Errorf("the claims are %v, want seen beside none of the old mappers", claims)
+		t.Errorf("claims are %v, want only those of the new mappers", claims)
 	}
 }
 
 func TestRealm_UpdateClient_serviceAccount(t *testing.T) {
 	_, realm := startWith(t, nil, map[string]any{"serviceAccountsEnabled": false}, nil)
-	ask := func() reply { return token(t, realm, "grant_type", "client_credentials") }
-	ask().wantRefused(t, 401, "Client not enabled to retrieve service account")
+	login := func() reply { return token(t, realm, "grant_type", "client_credentials") }
+	login().wantRefused(t, 401, "Client not enabled to retrieve service account")
 	for range 2 {
 		must(t, realm.UpdateClient("shop-api", []byte(`{"serviceAccountsEnabled": true}`)))
-		claims := parseClaims(t, ask().wantOK(t).field("access_token"))
+		claims := parseClaims(t, login().wantOK(t).field("access_token"))
 		if claims["preferred_username"] != "service-account-shop-api" ||
 			claims["client_id"] != "shop-api" {
-			t.Errorf("the claims are %v, want a service account's", claims)
+			t.Errorf("claims are %v, want a service account's", claims)
 		}
 	}
 }
@@ -195,12 +194,12 @@ func TestRealm_UpdateClient_invalid(t *testing.T) {
 		wantError(t, realm.UpdateClient("shop-api", []byte(patch)), want)
 	}
 	wantError(t, realm.UpdateClient("shop", []byte(`{}`)), `the realm has no client "shop"`)
-	// Nothing of all that may show, not even once something else is changed.
+	// The invalid patches must have no effect, even after a valid one.
 	must(t, realm.UpdateClient("shop-api", []byte(`{"name": "Shop"}`)))
 	r := login(t, realm, "alice", "alice-password").wantOK(t)
 	if claims := parseClaims(t, r.field("access_token")); r.body["expires_in"] != 100.0 ||
 		!slices.Contains(audience(claims), "shop-api") {
-		t.Errorf("a token lives for %v s and has the claims %v, want those of before",
+		t.Errorf("lifespan is %v s and the claims are %v, want them unchanged",
 			r.body["expires_in"], claims)
 	}
 }
@@ -208,7 +207,7 @@ func TestRealm_UpdateClient_invalid(t *testing.T) {
 func TestRealm_Sessions(t *testing.T) {
 	kc, realm := start(t)
 	if ids := realm.Sessions(); len(ids) != 0 {
-		t.Errorf("there are sessions before the first: %v", ids)
+		t.Errorf("Sessions() = %v at the start", ids)
 	}
 	one, two, offline := signIn(t, realm), signIn(t, realm),
 		signIn(t, realm, "openid", "offline_access")
@@ -220,7 +219,7 @@ func TestRealm_Sessions(t *testing.T) {
 		want := keycloaktest.Session{ID: s.ID, UserID: user(t, realm, "alice").ID(),
 			Offline: s.ID == offline.SessionID, Clients: []string{"shop-api"}}
 		if fmt.Sprint(s) != fmt.Sprint(want) {
-			t.Errorf("there is a session %v, want %v", s, want)
+			t.Errorf("Sessions() has %v, want %v", s, want)
 		}
 	}
 	post(t, oidcURL(realm, "/logout"), "client_id", "shop-api", "client_secret", "shop-api-secret",
@@ -238,11 +237,11 @@ func TestRealm_EndSession(t *testing.T) {
 		{ID: offline.SessionID, Offline: true}} {
 		other := keycloaktest.Session{ID: s.ID, Offline: !s.Offline}
 		if realm.EndSession(other) || !realm.EndSession(s) || realm.EndSession(s) {
-			t.Errorf("the session %v isn't ended, or twice, or as another", s)
+			t.Errorf("EndSession(%v) doesn't end exactly this session", s)
 		}
 	}
 	if realm.EndSession(keycloaktest.Session{ID: "no-such-session"}) {
-		t.Error("a session was ended that isn't there")
+		t.Error("EndSession returns true for an unknown session")
 	}
 	wantSessions(t, realm, other.SessionID)
 	wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
@@ -250,7 +249,7 @@ func TestRealm_EndSession(t *testing.T) {
 	refresh(t, realm, offline.RefreshToken).wantRefused(t, 400, "Offline user session not found")
 }
 
-// Whoever ends a session, the clients that want to know are told before the method returns.
+// Methods that end a session return after the back-channel logouts have been sent.
 func TestLogout_backchannel(t *testing.T) {
 	notices := make(chan string, 10)
 	client := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -274,14 +273,14 @@ func TestLogout_backchannel(t *testing.T) {
 		tokens := signIn(t, realm)
 		must(t, end(tokens))
 		if len(notices) != 1 {
-			t.Fatalf("%s tells %d clients, want 1", name, len(notices))
+			t.Fatalf("%s sends %d logout tokens, want 1", name, len(notices))
 		}
 		claims, err := verify(t, kc, realm, <-notices)
 		if err != nil || claims["sid"] != tokens.SessionID || claims["sub"] != alice.ID() ||
 			!strings.Contains(fmt.Sprint(claims["events"]), "backchannel-logout") {
-			t.Errorf("%s sends %v (%v), want a logout token of session %s", name, claims, err,
+			t.Errorf("%s sends %v (%v), want a logout token for session %s", name, claims, err,
 				tokens.SessionID)
 		}
-		kc.Advance(time.Second) // alice was logged out: tokens of this second would be refused
+		kc.Advance(time.Second) // Logout revoked the tokens of this second
 	}
 }

@@ -16,11 +16,11 @@ import (
 const carol = `{"username": "Carol", "email": "Carol@Example.com", "firstName": "Carol", "lastName": "C", "enabled": true,
 	"credentials": [{"type": "password", "value": "carol-password"}], "realmRoles": ["member"], "groups": ["/staff"]}`
 
-// anyAttribute is a user profile that lets every attribute in. Keycloak's own drops what it doesn't
-// declare.
+// anyAttribute is a user profile that allows all attributes. Keycloak's default profile drops those
+// it doesn't declare.
 const anyAttribute = `{"attributes": [{"name": "username"}, {"name": "email"}, {"name": "firstName"}, {"name": "lastName"}], "unmanagedAttributePolicy": "ENABLED"}`
 
-// staff is the realm shop with a group and a mapper of the attribute shoe.
+// startStaff is start for the realm shop with the group staff and a mapper for the attribute shoe.
 func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
 	kc, realm := startWith(t, object{
@@ -44,26 +44,26 @@ func TestRealm_AddUser(t *testing.T) {
 	for _, name := range []string{"carol", "CAROL", "carol@example.com"} {
 		found := realm.User(name)
 		if found == nil || found.ID() != added.ID() {
-			t.Errorf("%s isn't found", name)
+			t.Errorf("User(%q) doesn't return carol", name)
 		}
 		claims := parseClaims(t,
 			login(t, realm, name, "carol-password").wantOK(t).field("access_token"))
 		if claims["sub"] != added.ID() || claims["preferred_username"] != "carol" ||
 			claims["email"] != "carol@example.com" {
-			t.Errorf("the claims are %v, want carol's", claims)
+			t.Errorf("claims are %v, want carol's", claims)
 		}
 		roles := rolesIn(claims, "")
 		if !slices.Contains(roles, "member") || !slices.Contains(roles, "default-roles-shop") ||
 			fmt.Sprint(claims["groups"]) != "[/staff]" {
-			t.Errorf("the roles are %v and the groups %v, want her own and those of everybody",
+			t.Errorf("roles are %v and groups %v, want carol's and the default role",
 				roles, claims["groups"])
 		}
 	}
 	if found := realm.UserByID(added.ID()); found == nil || found.ID() != added.ID() {
-		t.Error("she isn't found by her id")
+		t.Error("UserByID doesn't return carol")
 	}
 	if realm.User("nobody") != nil || realm.UserByID("carol") != nil || realm.User("") != nil {
-		t.Error("somebody is found who isn't there")
+		t.Error("User or UserByID returns a user for an unknown name or ID")
 	}
 }
 
@@ -79,7 +79,7 @@ func TestRealm_AddUser_temporaryPassword(t *testing.T) {
 func TestRealm_AddUser_invalid(t *testing.T) {
 	_, realm := startStaff(t)
 	alice := user(t, realm, "alice")
-	for document, want := range map[string]string{
+	for user, want := range map[string]string{
 		`{"username": "ALICE"}`: "another user has this name",
 		`{"username": "x", "email": "Alice@example.com"}`: "another user has the e-mail address " +
 			"alice@example.com",
@@ -92,10 +92,10 @@ func TestRealm_AddUser_invalid(t *testing.T) {
 		`{"username": {}}`:                                    "username",
 		`alice`:                                               "invalid character",
 	} {
-		added, err := realm.AddUser([]byte(document))
+		added, err := realm.AddUser([]byte(user))
 		wantError(t, err, want)
 		if added != nil || realm.User("x") != nil {
-			t.Errorf("%s is refused, and there is a user", document)
+			t.Errorf("AddUser(%s) returns an error but adds a user", user)
 		}
 	}
 	login(t, realm, "alice", "alice-password").wantOK(t)
@@ -119,15 +119,15 @@ func TestUser_Update(t *testing.T) {
 	if claims := renewed(); claims["name"] != "Caroline C" ||
 		claims["preferred_username"] != "caro" || claims["shoe"] != "38" ||
 		claims["sub"] != added.ID() {
-		t.Errorf("the claims are %v, want the new ones and the old sub", claims)
+		t.Errorf("claims are %v, want the new ones and the old sub", claims)
 	}
 	if realm.User("carol") != nil || realm.User("caro") == nil {
-		t.Error("she is found by her old name, or not by the new one")
+		t.Error("User returns her for the old name, or not for the new one")
 	}
-	update(`{"attributes": {"hat": ["57"]}}`) // which replaces them all
+	update(`{"attributes": {"hat": ["57"]}}`) // replaces all attributes
 	if claims := renewed(); claims["shoe"] != nil || fmt.Sprint(claims["groups"]) != "[/staff]" ||
 		!slices.Contains(rolesIn(claims, ""), "member") {
-		t.Errorf("the claims are %v, want no shoe, and the roles and groups of before", claims)
+		t.Errorf("claims are %v, want no shoe, and the old roles and groups", claims)
 	}
 	update(`{"requiredActions": ["UPDATE_PASSWORD"]}`)
 	login(t, realm, "caro", "carol-password").wantRefused(t, 400, "Account is not fully set up")
@@ -162,10 +162,10 @@ func TestUser_Update_invalid(t *testing.T) {
 		claims := parseClaims(t,
 			login(t, realm, "carol", "carol-password").wantOK(t).field("access_token"))
 		if claims["name"] != "Carol C" || claims["shoe"] != "38" || claims["sub"] != added.ID() {
-			t.Errorf("after %s, which fails, the claims are %v", patch, claims)
+			t.Errorf("after the invalid patch %s, claims are %v", patch, claims)
 		}
 	}
-	// Her own name and address aren't somebody else's.
+	// Her own name and address don't conflict.
 	must(t, added.Update([]byte(`{"username": "carol", "email": "carol@example.com"}`)))
 }
 
@@ -173,10 +173,10 @@ func TestUser_Delete(t *testing.T) {
 	_, realm := start(t)
 	tokens, offline := signIn(t, realm), signIn(t, realm, "openid", "offline_access")
 	alice := user(t, realm, "alice")
-	again := user(t, realm, "alice") // another handle of hers
+	handle2 := user(t, realm, "alice")
 	must(t, alice.Delete())
 	if realm.User("alice") != nil || realm.UserByID(alice.ID()) != nil {
-		t.Error("she is found still")
+		t.Error("User or UserByID still returns her")
 	}
 	wantSessions(t, realm)
 	login(t, realm, "alice", "alice-password").wantRefused(t, 400, "Invalid user credentials")
@@ -192,10 +192,10 @@ func TestUser_Delete(t *testing.T) {
 		"Logout":        (*keycloaktest.User).Logout,
 		"RevokeConsent": func(u *keycloaktest.User) error { return u.RevokeConsent("shop-api") },
 		"SetPassword":   func(u *keycloaktest.User) error { return u.SetPassword("x") },
-		"Grant": func(u *keycloaktest.User) error {
+		"GrantRole": func(u *keycloaktest.User) error {
 			return u.GrantRole(keycloaktest.Role{Name: "x"})
 		},
-		"Withdraw": func(u *keycloaktest.User) error {
+		"RevokeRole": func(u *keycloaktest.User) error {
 			return u.RevokeRole(keycloaktest.Role{Name: "x"})
 		},
 		"Lock":        func(u *keycloaktest.User) error { return u.Lock(1) },
@@ -204,15 +204,15 @@ func TestUser_Delete(t *testing.T) {
 		"Failures":    func(u *keycloaktest.User) error { _, err := u.Failures(); return err },
 		"OneTimeCode": func(u *keycloaktest.User) error { _, err := u.OneTimeCode(); return err },
 	} {
-		for _, handle := range []*keycloaktest.User{alice, again} {
+		for _, handle := range []*keycloaktest.User{alice, handle2} {
 			if err := method(handle); err == nil ||
 				err.Error() != "keycloaktest: the user was deleted" {
-				t.Errorf("%s of a deleted user says %v, want that the user was deleted", name, err)
+				t.Errorf("%s of a deleted user returns %v", name, err)
 			}
 		}
 	}
 
-	// Somebody else may have her name, and is somebody else.
+	// A new user with her name is a different user.
 	other, err := realm.AddUser(
 		[]byte(
 			`{"username": "alice", "enabled": true, "email": "alice@example.com", "firstName": "A", "lastName": "A",
@@ -222,12 +222,12 @@ func TestUser_Delete(t *testing.T) {
 		login(t, realm, "alice", "alice-password").wantOK(t).field("access_token"))
 	if claims["sub"] != other.ID() || other.ID() == alice.ID() ||
 		slices.Contains(rolesIn(claims, "shop-api"), "reader") {
-		t.Errorf("the claims are %v, want those of another", claims)
+		t.Errorf("claims are %v, want the new user's", claims)
 	}
 	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
 }
 
-// An administrator reaches a service account by its name, and what it gets shows in its tokens.
+// User returns a service account by its name. A service account can't sign in.
 func TestRealm_User_serviceAccount(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t,
@@ -235,7 +235,7 @@ func TestRealm_User_serviceAccount(t *testing.T) {
 			Clients: []keycloaktest.ClientSpec{{ID: "robot", Secret: "robot-secret"}}}.File())
 	account := kc.Realm("shop").User("service-account-robot")
 	if account == nil {
-		t.Fatal("the service account isn't found by its name")
+		t.Fatal("User doesn't return the service account")
 	}
 	if err := account.GrantRole(keycloaktest.Role{Name: "sweeper"}); err != nil {
 		t.Fatal(err)
@@ -248,9 +248,9 @@ func TestRealm_User_serviceAccount(t *testing.T) {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		t.Errorf("the service account gets %s, want 200", resp.Status)
+		t.Errorf("client credentials grant returns %s, want 200", resp.Status)
 	}
 	if _, err := kc.Realm("shop").SignIn("robot", "service-account-robot"); err == nil {
-		t.Error("somebody signs in as a service account")
+		t.Error("SignIn accepts a service account")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A mistaken is a test that is told of a failure, and goes on.
+// A recordingTB records failures and log lines, and continues after a failure.
 type recordingTB struct {
 	*testing.T
 	failures, lines []string
@@ -24,34 +24,35 @@ func (r *recordingTB) Logf(format string, args ...any) {
 	r.lines = append(r.lines, fmt.Sprintf(format, args...))
 }
 
-// An unknown name is a mistake of the test, and fails it in words.
+// Server.Realm fails the test for an unknown name.
 func TestServer_Realm_unknown(t *testing.T) {
 	test := &recordingTB{T: t}
 	kc := keycloaktest.New(test, keycloaktest.RealmSpec{Name: "shop"}.File(),
 		keycloaktest.RealmSpec{Name: "billing"}.File())
 	if kc.Realm("shop") == nil || len(test.failures) != 0 {
-		t.Fatalf("the realm that is there: %q", test.failures)
+		t.Fatalf("Realm(shop) fails with %q", test.failures)
 	}
 	if kc.Realm("Shop") != nil || len(test.failures) != 1 ||
 		test.failures[0] !=
 			`keycloaktest: there is no realm "Shop": the server has "billing", "shop"` {
-		t.Errorf("an unknown name fails with %q", test.failures)
+		t.Errorf("Realm(Shop) fails with %q", test.failures)
 	}
 	test.failures = nil
-	kc.Remove("billing") // no mistake: it was there
+	kc.Remove("billing") // its name stays known
 	if kc.Realm("billing") != nil || len(test.failures) != 0 {
-		t.Errorf("a removed realm fails with %q", test.failures)
+		t.Errorf("Realm of a removed realm fails with %q", test.failures)
 	}
-	// A request for a realm that isn't there is answered as Keycloak does, and fails no test.
+	// A request for an unknown realm gets Keycloak's response and doesn't fail the test.
 	response, err := http.Get(kc.URL + "/realms/typo")
 	must(t, err)
 	response.Body.Close()
 	if response.StatusCode != http.StatusNotFound || len(test.failures) != 0 {
-		t.Errorf("a request for an unknown realm: %d, %q", response.StatusCode, test.failures)
+		t.Errorf("request for an unknown realm returns %d and fails the test with %q", response.StatusCode, test.failures)
 	}
 }
 
-// A server without a test gives nil, whose methods say what it is.
+// Without a test, Server.Realm returns nil for an unknown name. The methods of a nil Realm or User
+// return a helpful error, or panic with one.
 func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 	kc, err := keycloaktest.Start(
 		keycloaktest.Config{Realms: [][]byte{keycloaktest.RealmSpec{Name: "shop"}.File()}})
@@ -59,7 +60,7 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 	defer kc.Close()
 	typo := kc.Realm("typo")
 	if typo != nil {
-		t.Fatal("there is a realm typo")
+		t.Fatal("Realm(typo) isn't nil")
 	}
 	missing := kc.Realm("shop").User("nobody")
 	const noRealm, noUser = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm",
@@ -87,7 +88,7 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 		"Sessions":     {noRealm, func() error { typo.Sessions(); return nil }},
 		"SigningKey":   {noRealm, func() error { typo.SigningKey("RS256"); return nil }},
 		"Lock":         {noUser, func() error { return missing.Lock(1) }},
-		"Grant": {noUser, func() error {
+		"GrantRole": {noUser, func() error {
 			return missing.GrantRole(keycloaktest.Role{Name: "a"})
 		}},
 		"Logout": {noUser, func() error { return missing.Logout() }},
@@ -102,12 +103,12 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 			return fmt.Sprint(tt.call())
 		}()
 		if !strings.HasPrefix(got, tt.want) {
-			t.Errorf("%s says %q, want %q", name, got, tt.want)
+			t.Errorf("%s returns %q, want %q", name, got, tt.want)
 		}
 	}
 }
 
-// Names of clients and roles that a realm doesn't have are mistakes, too.
+// Unknown names of clients, users, roles and keys are errors.
 func TestUnknownNames(t *testing.T) {
 	shop := keycloaktest.RealmSpec{
 		Name:    "shop",
@@ -137,12 +138,12 @@ func TestUnknownNames(t *testing.T) {
 		`the realm has no key "k"`:                                        realm.RemoveKey("k"),
 	} {
 		if err == nil || err.Error() != "keycloaktest: "+strings.TrimSpace(want) {
-			t.Errorf("%v, want %s", err, want)
+			t.Errorf("error is %v, want %s", err, want)
 		}
 	}
 }
 
-// Keycloak's answer doesn't say what an account lacks; the log of the test does.
+// The test's log says why a user can't sign in, which Keycloak's response doesn't.
 func TestLogin_incompleteProfile(t *testing.T) {
 	test := &recordingTB{T: t}
 	shop := keycloaktest.RealmSpec{Name: "shop", Clients: []keycloaktest.ClientSpec{{ID: "web"}}}
@@ -166,7 +167,7 @@ func TestLogin_incompleteProfile(t *testing.T) {
 		logged := strings.Join(test.lines, "\n")
 		if ok := tt.want == ""; ok != (response.StatusCode == http.StatusOK) ||
 			ok != (logged == "") || !strings.Contains(logged, tt.want) {
-			t.Errorf("%s: %d, and the log of the test says %q, want %q", name, response.StatusCode,
+			t.Errorf("%s: status %d and log %q, want %q", name, response.StatusCode,
 				logged, tt.want)
 		}
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// shop is a realm without a file: one client that signs people in, and alice.
+// shop is a realm with a client and a user.
 var shop = keycloaktest.RealmSpec{
 	Name:    "shop",
 	Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "shop-api-secret", Roles: []string{"reader"}}},
 	Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "alice-password", Roles: []string{"member", "shop-api/reader"}}},
 }
 
-// In a test, New(t, file) starts a stand-in and closes it; Start is for everything else.
+// Tests use New(t, file), which also closes the server; Start is for other programs.
 func Example() {
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	if err != nil {
@@ -51,7 +51,7 @@ func TestExcerpt(t *testing.T) {
 	}
 }
 
-// A user signs in without a password and without HTTP, where a test is about something else.
+// SignIn signs in a user without a password and without HTTP.
 func ExampleRealm_SignIn() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	defer kc.Close()
@@ -61,20 +61,20 @@ func ExampleRealm_SignIn() {
 	// Output: <nil> 5m0s 3
 }
 
-// Tokens that no Keycloak would give, for the tests of what verifies them.
+// Mint creates tokens that Keycloak would never issue, to test code that verifies tokens.
 func ExampleRealm_Mint() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	defer kc.Close()
 	realm := kc.Realm("shop")
 
-	for _, wrong := range []keycloaktest.TokenSpec{
+	for _, invalid := range []keycloaktest.TokenSpec{
 		{Claims: map[string]any{"aud": "shop-api", "sub": "alice"}, Lifetime: -time.Minute}, // expired
-		{Claims: map[string]any{"aud": "another-api", "sub": "alice"}},                      // for somebody else
+		{Claims: map[string]any{"aud": "another-api", "sub": "alice"}},                      // for another API
 		{Claims: map[string]any{"aud": "shop-api", "sub": "alice", "exp": nil}},             // never expires
 		{Claims: map[string]any{"aud": "shop-api", "sub": "alice", "typ": "ID"}},            // an ID token
 		{Claims: map[string]any{"aud": "shop-api", "sub": "alice"}, Header: map[string]any{"kid": "another-key"}},
 	} {
-		token, err := realm.Mint(wrong)
+		token, err := realm.Mint(invalid)
 		fmt.Println(len(token) > 100, err)
 	}
 	// Output:
@@ -85,22 +85,22 @@ func ExampleRealm_Mint() {
 	// true <nil>
 }
 
-// Keys rotate, and old ones go: whoever verifies tokens must fetch the new ones, and not too often.
+// Code that verifies tokens must notice when keys are rotated and removed.
 func ExampleRealm_RotateKeys() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	defer kc.Close()
 	realm := kc.Realm("shop")
 
 	before := realm.SigningKey("RS256")
-	after, err := realm.RotateKeys("RS256") // the old one is listed still
+	after, err := realm.RotateKeys("RS256") // the old key stays published
 	fmt.Println(err, after != before, realm.SigningKey("RS256") == after)
-	fmt.Println(realm.RemoveKey(before)) // now its tokens are refused
+	fmt.Println(realm.RemoveKey(before)) // invalidates its tokens
 	// Output:
 	// <nil> true true
 	// <nil>
 }
 
-// A Keycloak that is ill: slow, hanging, gone, or answering nonsense.
+// Faults make Keycloak slow, unreachable or return errors.
 func ExampleServer_Fail() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	defer kc.Close()
@@ -125,7 +125,7 @@ func ExampleServer_Fail() {
 	// true
 }
 
-// Tokens expire without waiting.
+// Advance lets tokens expire without waiting.
 func ExampleServer_Advance() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	defer kc.Close()

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Whatever a realm file holds: the reader says what is wrong, or the realm signs people in. No
-// private key of a file is ever kept.
+// For any realm file, Import returns an error or a realm in which users can sign in. The realm
+// doesn't keep the file's private keys.
 func FuzzReadRealm(f *testing.F) {
 	for _, name := range []string{"../../deploy/keycloak/local-realm.json",
 		"contract/testdata/export.json"} {
@@ -34,19 +34,19 @@ func FuzzReadRealm(f *testing.F) {
 		r, err := s.importWithWeakKeys(file)
 		if err != nil {
 			if len(err.Error()) > 64<<10 {
-				t.Errorf("an error of %d bytes", len(err.Error()))
+				t.Errorf("error has %d bytes", len(err.Error()))
 			}
 			return
 		}
 		if strings.Contains(strings.Join(r.Ignored(), " "), "BEGIN") ||
 			len(r.settings.Components) > 0 {
-			t.Error("something of a key is kept")
+			t.Error("the realm keeps part of a private key")
 		}
 		for id := range r.clients {
 			for _, u := range r.users {
 				if _, err := r.SignIn(id, u.Username); err != nil &&
 					!strings.HasPrefix(err.Error(), "keycloaktest: ") {
-					t.Errorf("SignIn fails with %v", err)
+					t.Errorf("SignIn returns %v", err)
 				}
 			}
 			if len(r.users) > 5 {
@@ -62,8 +62,7 @@ func FuzzReadRealm(f *testing.F) {
 	})
 }
 
-// Whatever comes to an endpoint as a form, a query or an Authorization header: an answer, and no
-// panic.
+// No form, query or Authorization header makes an endpoint panic.
 func FuzzForms(f *testing.F) {
 	const client = "client_id=shop&client_secret=s"
 	for _, form := range []string{
@@ -93,12 +92,12 @@ func FuzzForms(f *testing.F) {
 		if _, err := s.importWithWeakKeys(file); err != nil {
 			t.Fatal(err)
 		}
-		_, unreadable := parseForm(form) // Keycloak's own answer to that is 500
+		_, formErr := parseForm(form) // as in Keycloak, this is a 500
 		for path, endpoint := range endpoints() {
 			for _, method := range endpoint.methods {
 				status, body := s.do(method, "/realms/shop"+path+"?"+query, authorization, form)
 				if status < 200 || status > 501 ||
-					status == 500 && (unreadable == nil || method != "POST") {
+					status == 500 && (formErr == nil || method != "POST") {
 					t.Errorf("%s %s: %d %s", method, path, status, body)
 				}
 			}

@@ -144,8 +144,8 @@ func (r *Realm) checkTLS(*call) *refusal {
 
 // requestedScope resolves the request's scope parameter.
 func (c *call) requestedScope(caller *client) ([]string, *refusal) {
-	parameter, given := c.param("scope")
-	return c.realm.resolveScopes(caller, parameter, given)
+	parameter, sent := c.param("scope")
+	return c.realm.resolveScopes(caller, parameter, sent)
 }
 
 var badCredentials = refuse(400, "invalid_grant", "Invalid user credentials")

@@ -40,14 +40,14 @@ func (c *call) passwordGrant(caller *client) (*unsignedResponse, *refusal) {
 			return nil, refused
 		}
 	}
-	otp, given := c.param("otp")
-	if !given {
-		otp, given = c.param("totp")
+	otp, sent := c.param("otp")
+	if !sent {
+		otp, sent = c.param("totp")
 	}
 	if refused := c.realm.checkPassword(u, c.value("password"), c.now); refused != nil {
 		return nil, refused
 	}
-	if u.otp != nil && (!given || !u.otp.accepts(otp, c.now, c.realm.settings)) {
+	if u.otp != nil && (!sent || !u.otp.accepts(otp, c.now, c.realm.settings)) {
 		c.realm.recordFailure(u, c.now)
 		return nil, badCredentials
 	}

@@ -20,9 +20,9 @@ func (c *call) refreshGrant(caller *client) (*unsignedResponse, *refusal) {
 	if !sent {
 		return nil, refuse(400, "invalid_request", "No refresh token")
 	}
-	parameter, narrowed := c.param("scope")
-	if narrowed {
-		if _, refused := r.resolveScopes(caller, parameter, true); refused != nil {
+	scope, hasScope := c.param("scope")
+	if hasScope {
+		if _, refused := r.resolveScopes(caller, scope, true); refused != nil {
 			return nil, refused
 		}
 	}
@@ -94,8 +94,8 @@ func (c *call) refreshGrant(caller *client) (*unsignedResponse, *refusal) {
 	}
 	g.scopeIsGranted = offline // Keycloak returns all granted scopes for offline sessions
 	g.scope = slices.DeleteFunc(slices.Clone(g.granted), func(name string) bool {
-		return narrowed && !slices.Contains(caller.defaultScopes, name) &&
-			!slices.Contains(strings.Fields(parameter), name)
+		return hasScope && !slices.Contains(caller.defaultScopes, name) &&
+			!slices.Contains(strings.Fields(scope), name)
 	})
 	s.lastUsed, cs.lastUsed = c.now, c.now
 	return g.issue(!caller.isFalse("use.refresh.tokens")), nil

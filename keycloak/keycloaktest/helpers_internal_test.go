@@ -19,16 +19,17 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A testBrowser follows the server's redirects and stops at the client's.
+// A testBrowser follows redirects within the server and stops at a redirect to a client.
 type testBrowser struct {
 	*testing.T
 	server   *Server
 	client   http.Client
 	status   int
 	body     string
-	redirect *url.URL // of the redirect to the client, or nil
+	redirect *url.URL // to the client, or nil
 }
 
+// newBrowser returns a browser without cookies.
 func newBrowser(t *testing.T, s *Server) *testBrowser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -44,25 +45,26 @@ func newBrowser(t *testing.T, s *Server) *testBrowser {
 			}}}
 }
 
-func (b *testBrowser) read(response *http.Response, err error) {
+// read reads a response into b. Its parameters are the results of an http.Client's methods.
+func (b *testBrowser) read(resp *http.Response, err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.status, b.body, b.redirect = response.StatusCode, string(body), nil
-	if to := response.Header.Get("Location"); to != "" {
-		if b.redirect, err = url.Parse(to); err != nil {
+	b.status, b.body, b.redirect = resp.StatusCode, string(body), nil
+	if location := resp.Header.Get("Location"); location != "" {
+		if b.redirect, err = url.Parse(location); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// ask begins a request for a code. Pairs come on top.
+// authorize sends an authorization request. pairs are further or different parameters.
 func (b *testBrowser) authorize(pairs ...string) {
 	b.Helper()
 	query := url.Values{
@@ -77,16 +79,17 @@ func (b *testBrowser) authorize(pairs ...string) {
 
 var actionAttribute = regexp.MustCompile(`action="([^"]*)"`)
 
-// form is where the page's form goes.
+// formAction returns the URL of the page's form.
 func (b *testBrowser) formAction() string {
 	b.Helper()
 	found := actionAttribute.FindStringSubmatch(b.body)
 	if found == nil {
-		b.Fatalf("no form: %s", b.body)
+		b.Fatalf("page has no form: %s", b.body)
 	}
 	return html.UnescapeString(found[1])
 }
 
+// post sends a form of alternating names and values.
 func (b *testBrowser) post(form string, pairs ...string) {
 	b.Helper()
 	values := url.Values{}
@@ -96,13 +99,15 @@ func (b *testBrowser) post(form string, pairs ...string) {
 	b.read(b.client.PostForm(form, values))
 }
 
+// wantPage checks that the page contains text.
 func (b *testBrowser) wantPage(text string) {
 	b.Helper()
 	if !strings.Contains(html.UnescapeString(b.body), text) {
-		b.Errorf("the page doesn't say %q: %s (%v)", text, b.body, b.redirect)
+		b.Errorf("page doesn't contain %q: %s (%v)", text, b.body, b.redirect)
 	}
 }
 
+// wantParameter checks a parameter of the redirect to the client.
 func (b *testBrowser) wantParameter(name, value string) {
 	b.Helper()
 	if b.redirect == nil {
@@ -113,23 +118,24 @@ func (b *testBrowser) wantParameter(name, value string) {
 	}
 }
 
-// posted is the status of a form's answer, and its body.
+// postForm sends a form of alternating names and values, and returns the status and the JSON body.
 func postForm(t *testing.T, address string, pairs ...string) (int, map[string]any) {
 	t.Helper()
 	form := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
 	}
-	response, err := http.PostForm(address, form)
+	resp, err := http.PostForm(address, form)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer resp.Body.Close()
 	body := map[string]any{}
-	json.NewDecoder(response.Body).Decode(&body) // an empty body is no object
-	return response.StatusCode, body
+	json.NewDecoder(resp.Body).Decode(&body) // the body may be empty
+	return resp.StatusCode, body
 }
 
+// mustSignIn signs in ann at the client app.
 func mustSignIn(t *testing.T, r *Realm, scopes ...string) Tokens {
 	t.Helper()
 	tokens, err := r.SignIn("app", "ann", scopes...)
@@ -139,31 +145,32 @@ func mustSignIn(t *testing.T, r *Realm, scopes ...string) Tokens {
 	return tokens
 }
 
+// wantPanic checks that f panics with a message that contains want.
 func wantPanic(t *testing.T, want string, f func()) {
 	t.Helper()
 	defer func() {
 		if text, _ := recover().(string); !strings.Contains(text, want) {
-			t.Errorf("it panics with %q, want %q", text, want)
+			t.Errorf("panic is %q, want %q", text, want)
 		}
 	}()
 	f()
 }
 
+// wantError checks that the message of err contains want.
 func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("it fails with %v, want %q", err, want)
+		t.Errorf("error is %v, want one with %q", err, want)
 	}
 }
 
-// weakKey is for fuzzing alone: making and using a key of full length takes seconds in an
+// weakKey is only for fuzzing: a full-length key takes seconds to generate and use in an
 // instrumented process.
 var weakKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return must(rsa.GenerateKey(rand.Reader, 1024))
 })
 
-// imported is Import but for the keys: those that the file wants, unless they are of RSA, and weak
-// ones.
+// importWithWeakKeys is Import except for RSA keys, which are weak.
 func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	document, ignored, err := realmfile.Read(file)
 	if err != nil {
@@ -188,7 +195,7 @@ func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	return r, nil
 }
 
-// newSilent is a server that doesn't listen.
+// newClosedServer returns a server that doesn't listen.
 func newClosedServer() *Server {
 	s, err := Start(Config{})
 	if err != nil {
@@ -198,12 +205,12 @@ func newClosedServer() *Server {
 	return s
 }
 
-// try asks the server past the network.
+// do serves a request without the network.
 func (s *Server) do(method, path, authorization, form string) (status int, body string) {
 	request := httptest.NewRequest(method, "http://keycloak.test/", strings.NewReader(form))
 	escaped, query, _ := strings.Cut(path, "?")
 	request.URL.RawPath, request.URL.RawQuery = escaped, query
-	request.URL.Path, _ = url.PathUnescape(escaped) // of our own escaping
+	request.URL.Path, _ = url.PathUnescape(escaped) // always valid
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if authorization != "" {
 		request.Header.Set("Authorization", authorization)

@@ -21,65 +21,65 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What follows asks a stand-in as other people's programs do: over HTTP, with golang-jwt and jwkset
-// for the tokens.
+// These tests use the server as other programs would: over HTTP, and with golang-jwt and jwkset for
+// tokens.
 
-// start is a stand-in with the realm shop, for one test.
+// start starts a server with the realm shop and closes it when the test ends.
 func start(t testing.TB) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
 	kc := keycloaktest.New(t, shop.File())
 	return kc, kc.Realm("shop")
 }
 
-// A reply is what an endpoint answered.
+// A reply is a response with its body.
 type reply struct {
 	status int
 	header http.Header
 	text   string
-	body   map[string]any // where it is a JSON object
+	body   map[string]any // if the body is a JSON object
 }
 
 func (r reply) String() string { return fmt.Sprintf("%d %s", r.status, r.text) }
 
-// member is a member of the body; a missing one is empty.
+// field returns a string field of the body, or "".
 func (r reply) field(name string) string { s, _ := r.body[name].(string); return s }
 
-// wantOK holds a reply to success.
+// wantOK checks that the status is 200, and returns r.
 func (r reply) wantOK(t testing.TB) reply {
 	t.Helper()
 	if r.status != http.StatusOK {
-		t.Fatalf("the answer is %v, want 200", r)
+		t.Fatalf("response is %v, want 200", r)
 	}
 	return r
 }
 
-// wantRefused holds a reply to a refusal in Keycloak's words.
+// wantRefused checks the status and error_description of an error response.
 func (r reply) wantRefused(t testing.TB, status int, description string) {
 	t.Helper()
 	if r.status != status || r.field("error_description") != description {
-		t.Errorf("the answer is %v, want %d %q", r, status, description)
+		t.Errorf("response is %v, want %d %q", r, status, description)
 	}
 }
 
-// do sends a request. It fails as the client does: a broken answer is an error.
+// do sends a request. It returns an error if the response can't be read completely.
 func do(request *http.Request) (reply, error) {
-	response, err := http.DefaultClient.Do(request)
+	resp, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return reply{}, err
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return reply{}, err
 	}
-	r := reply{status: response.StatusCode, header: response.Header, text: string(text)}
+	r := reply{status: resp.StatusCode, header: resp.Header, text: string(text)}
 	if json.Unmarshal(text, &r.body) != nil {
 		r.body = nil
 	}
 	return r, nil
 }
 
-// ask sends a request and reads the answer.
+// send is do for requests that must get a response.
 func send(t testing.TB, request *http.Request) reply {
 	t.Helper()
 	r, err := do(request.WithContext(t.Context()))
@@ -89,13 +89,13 @@ func send(t testing.TB, request *http.Request) reply {
 	return r
 }
 
-// get sends a GET.
+// get sends a GET request.
 func get(t testing.TB, address string) reply {
 	t.Helper()
 	return send(t, newRequest(t, http.MethodGet, address, ""))
 }
 
-// newRequest returns a request with body, which may be empty.
+// newRequest returns a request with a body, which may be empty.
 func newRequest(t testing.TB, method, address, body string) *http.Request {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, address,
@@ -106,12 +106,12 @@ func newRequest(t testing.TB, method, address, body string) *http.Request {
 	return request
 }
 
-// at is an endpoint of OpenID Connect: "/token".
+// oidcURL returns the URL of an OpenID Connect endpoint such as "/token".
 func oidcURL(realm *keycloaktest.Realm, endpoint string) string {
 	return realm.URL() + "/protocol/openid-connect" + endpoint
 }
 
-// post sends a form of names and values.
+// post sends a form of alternating names and values.
 func post(t testing.TB, address string, form ...string) reply {
 	t.Helper()
 	values := url.Values{}
@@ -123,14 +123,14 @@ func post(t testing.TB, address string, form ...string) reply {
 	return send(t, request)
 }
 
-// token asks the token endpoint as the client shop-api.
+// token sends a form to the token endpoint as the client shop-api.
 func token(t testing.TB, realm *keycloaktest.Realm, form ...string) reply {
 	t.Helper()
 	return post(t, oidcURL(realm, "/token"),
 		append([]string{"client_id", "shop-api", "client_secret", "shop-api-secret"}, form...)...)
 }
 
-// login signs a user in by password; more are further parameters.
+// login sends a password grant. more are further parameters.
 func login(t testing.TB, realm *keycloaktest.Realm, name, password string, more ...string) reply {
 	t.Helper()
 	return token(t, realm,
@@ -144,7 +144,7 @@ func refresh(t testing.TB, realm *keycloaktest.Realm, refreshToken string) reply
 	return token(t, realm, "grant_type", "refresh_token", "refresh_token", refreshToken)
 }
 
-// userinfo asks the realm who the bearer is.
+// userinfo sends an access token to the userinfo endpoint.
 func userinfo(t testing.TB, realm *keycloaktest.Realm, accessToken string) reply {
 	t.Helper()
 	request := newRequest(t, http.MethodGet, oidcURL(realm, "/userinfo"), "")
@@ -152,7 +152,7 @@ func userinfo(t testing.TB, realm *keycloaktest.Realm, accessToken string) reply
 	return send(t, request)
 }
 
-// wantUserinfo holds what userinfo says of a token to success, or to a reason why not.
+// wantUserinfo checks that userinfo accepts a token or, unless reason is "", rejects it for reason.
 func wantUserinfo(t testing.TB, realm *keycloaktest.Realm, accessToken, reason string) {
 	t.Helper()
 	r := userinfo(t, realm, accessToken)
@@ -160,11 +160,11 @@ func wantUserinfo(t testing.TB, realm *keycloaktest.Realm, accessToken, reason s
 		r.wantOK(t)
 	} else if challenge := r.header.Get("WWW-Authenticate"); r.status != http.StatusUnauthorized ||
 		!strings.Contains(challenge, `"`+reason+`"`) {
-		t.Errorf("userinfo answers %v, %s, want 401 because %q", r, challenge, reason)
+		t.Errorf("userinfo returns %v, %s, want 401 and %q", r, challenge, reason)
 	}
 }
 
-// signIn begins a session of alice's.
+// signIn signs in alice with Realm.SignIn.
 func signIn(t testing.TB, realm *keycloaktest.Realm, scopes ...string) keycloaktest.Tokens {
 	t.Helper()
 	tokens, err := realm.SignIn("shop-api", "alice", scopes...)
@@ -174,7 +174,7 @@ func signIn(t testing.TB, realm *keycloaktest.Realm, scopes ...string) keycloakt
 	return tokens
 }
 
-// user returns a user that must exist.
+// user returns a user, who must exist.
 func user(t testing.TB, realm *keycloaktest.Realm, name string) *keycloaktest.User {
 	t.Helper()
 	u := realm.User(name)
@@ -184,7 +184,7 @@ func user(t testing.TB, realm *keycloaktest.Realm, name string) *keycloaktest.Us
 	return u
 }
 
-// succeed is for what a test needs before it begins.
+// must fails the test if err isn't nil.
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -192,28 +192,28 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// wantFailure holds an error to what it must say.
+// wantError checks that the message of err contains want.
 func wantError(t testing.TB, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("the error is %v, want one that says %q", err, want)
+		t.Errorf("error is %v, want one with %q", err, want)
 	}
 }
 
-// unverified is the payload of a token that the test got from the stand-in itself.
+// parseClaims returns the claims of a token without verifying it.
 func parseClaims(t testing.TB, token string) jwt.MapClaims {
 	t.Helper()
 	claims := jwt.MapClaims{}
 	if _, _, err := jwt.NewParser().ParseUnverified(token, claims); err != nil {
-		t.Fatalf("%v, in %q", err, token)
+		t.Fatalf("token %q: %v", token, err)
 	}
 	return claims
 }
 
-var errAlgorithm = errors.New("the algorithm isn't the key's")
+var errAlgorithm = errors.New("the token's algorithm isn't the key's")
 
-// verify verifies an access token for shop-api, with the keys that the realm publishes now, and
-// fails as golang-jwt and jwkset fail.
+// verify verifies an access token for shop-api with the realm's published keys. It returns the
+// errors of golang-jwt and jwkset.
 func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 	token string) (jwt.MapClaims, error) {
 	t.Helper()
@@ -222,13 +222,13 @@ func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 		t.Fatal(err)
 	}
 	claims := jwt.MapClaims{}
-	_, err = jwt.ParseWithClaims(token, claims, func(unverified *jwt.Token) (any, error) {
-		kid, _ := unverified.Header["kid"].(string)
+	_, err = jwt.ParseWithClaims(token, claims, func(parsed *jwt.Token) (any, error) {
+		kid, _ := parsed.Header["kid"].(string)
 		key, err := keys.KeyRead(t.Context(), kid)
 		if err != nil {
 			return nil, err
 		}
-		if key.Marshal().ALG.String() != unverified.Method.Alg() {
+		if key.Marshal().ALG.String() != parsed.Method.Alg() {
 			return nil, errAlgorithm
 		}
 		return key.Key(), nil
@@ -237,20 +237,20 @@ func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 	return claims, err
 }
 
-// patience is for what must happen, on a machine that is slow or busy too.
+// waitTimeout is long enough for slow or busy machines.
 const waitTimeout = 4 * time.Minute
 
-// eventually waits for what another goroutine brings about and can't say.
+// waitFor waits until cond returns true. what describes cond.
 func waitFor(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	for end := time.Now().Add(waitTimeout); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("still not so after %v: %s", waitTimeout, what)
+			t.Fatalf("timed out after %v waiting until %s", waitTimeout, what)
 		}
 	}
 }
 
-// startWith is start with settings of the realm, of its client, or of alice.
+// startWith is start with settings for the realm, its client and alice.
 func startWith(t *testing.T, realm, client,
 	alice map[string]any) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
@@ -264,12 +264,13 @@ func startWith(t *testing.T, realm, client,
 	return kc, kc.Realm("shop")
 }
 
-// claimsOf are the claims of a new access token of alice's.
+// claimsOf returns the claims of a new access token of alice.
 func claimsOf(t testing.TB, realm *keycloaktest.Realm) jwt.MapClaims {
 	t.Helper()
 	return parseClaims(t, signIn(t, realm).AccessToken)
 }
 
+// headerOf returns the header of a token without verifying it.
 func headerOf(t testing.TB, token string) map[string]any {
 	t.Helper()
 	parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
@@ -277,11 +278,13 @@ func headerOf(t testing.TB, token string) map[string]any {
 	return parsed.Header
 }
 
+// audience returns the aud claim as a list.
 func audience(claims jwt.MapClaims) []string {
 	aud, _ := claims.GetAudience()
 	return aud
 }
 
+// wantSessions checks the IDs of the realm's sessions.
 func wantSessions(t *testing.T, realm *keycloaktest.Realm, want ...string) {
 	t.Helper()
 	var got []string
@@ -289,11 +292,11 @@ func wantSessions(t *testing.T, realm *keycloaktest.Realm, want ...string) {
 		got = append(got, s.ID)
 	}
 	if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
-		t.Errorf("the sessions are %v, want %v", got, want)
+		t.Errorf("sessions are %v, want %v", got, want)
 	}
 }
 
-// rolesIn are the roles in a token, of the realm where client is empty.
+// rolesIn returns a client's roles in a token or, if client is empty, the realm roles.
 func rolesIn(claims jwt.MapClaims, client string) []string {
 	access, _ := claims["realm_access"].(map[string]any)
 	if client != "" {
@@ -313,31 +316,34 @@ type (
 	tokenSpec = keycloaktest.TokenSpec
 )
 
-func mint(t testing.TB, realm *keycloaktest.Realm, m keycloaktest.TokenSpec) string {
+// mint is Realm.Mint for specs that must be valid.
+func mint(t testing.TB, realm *keycloaktest.Realm, spec keycloaktest.TokenSpec) string {
 	t.Helper()
-	token, err := realm.Mint(m)
+	token, err := realm.Mint(spec)
 	must(t, err)
 	return token
 }
 
+// seconds returns a time claim as a duration since 1970.
 func seconds(claims jwt.MapClaims, name string) time.Duration {
 	n, _ := claims[name].(float64)
 	return time.Duration(n) * time.Second
 }
 
-// named is the realm shop under another name.
+// shopNamed returns the realm file of shop with another name.
 func shopNamed(name string) []byte {
 	spec := shop
 	spec.Name = name
 	return spec.File()
 }
 
+// kidOf returns the kid of a new access token of alice.
 func kidOf(t *testing.T, realm *keycloaktest.Realm) any {
 	t.Helper()
 	return headerOf(t, signIn(t, realm).AccessToken)["kid"]
 }
 
-// localRealm is the realm file that this repository gives to a real Keycloak.
+// localRealm returns this repository's realm file for development.
 func localRealm(t testing.TB) []byte {
 	t.Helper()
 	file, err := os.ReadFile("../../deploy/keycloak/local-realm.json")
@@ -345,6 +351,7 @@ func localRealm(t testing.TB) []byte {
 	return file
 }
 
+// startLocal starts a server, which the caller must close.
 func startLocal(t testing.TB, file []byte) *keycloaktest.Server {
 	t.Helper()
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
@@ -352,48 +359,48 @@ func startLocal(t testing.TB, file []byte) *keycloaktest.Server {
 	return kc
 }
 
-// wantGone wants nobody to listen where a server was.
+// wantNotListening checks that nothing listens on the server's port.
 func wantNotListening(t *testing.T, kc *keycloaktest.Server) {
 	t.Helper()
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(kc.URL, "http://")); err == nil {
 		conn.Close()
-		t.Error("somebody listens at the port still")
+		t.Error("the port is still open")
 	}
 }
 
-// wantStatus asks an address and wants an answer of this status.
+// wantStatus checks the status of a GET request.
 func wantStatus(t *testing.T, address string, status int) {
 	t.Helper()
 	if r := get(t, address); r.status != status {
-		t.Errorf("%s answers %v, want %d", address, r, status)
+		t.Errorf("GET %s returns %v, want %d", address, r, status)
 	}
 }
 
-// wantNoAnswer asks an address and wants the connection to end without a word.
+// wantDisconnect checks that the connection of a GET request is closed without a response.
 func wantDisconnect(t *testing.T, address string) {
 	t.Helper()
-	var failed *net.OpError
+	var opErr *net.OpError
 	if r, err := do(newRequest(t, http.MethodGet, address, "")); !errors.Is(err, io.EOF) &&
-		!errors.As(err, &failed) {
-		t.Errorf("%s answers %v (%v), want the connection to end", address, r, err)
+		!errors.As(err, &opErr) {
+		t.Errorf("GET %s returns %v, %v, want a closed connection", address, r, err)
 	}
 }
 
-// giveUp sends a request and gives up as soon as it has come.
+// sendAndCancel sends a request and cancels it as soon as the server has received it.
 func sendAndCancel(t *testing.T, kc *keycloaktest.Server, request *http.Request) {
 	t.Helper()
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	before := kc.Count("")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	answered := make(chan error)
+	done := make(chan error)
 	go func() {
 		_, err := do(request.WithContext(ctx))
-		answered <- err
+		done <- err
 	}()
-	waitFor(t, "the request has come", func() bool { return kc.Count("") > before })
+	waitFor(t, "the request arrives", func() bool { return kc.Count("") > before })
 	cancel()
-	if err := <-answered; !errors.Is(err, context.Canceled) {
-		t.Errorf("the request ended with %v, want that it was given up", err)
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("request returns %v, want %v", err, context.Canceled)
 	}
 }

@@ -19,13 +19,13 @@ const (
 	moreUsers = `{"realm": "s28", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
 )
 
-// s28: kc.sh export writes users into files of their own, and Keycloak 26.7.4 imports them from the
-// same directory.
+// kc.sh export writes users to separate files, and Keycloak 26.7.4 imports them from the same
+// directory.
 func TestImport_exportDirectory(t *testing.T) {
 	t.Parallel()
 	for name, files := range map[string][]string{
-		"the realm first": {exportedRealm, exportedUsers, moreUsers},
-		"the users first": {moreUsers, exportedUsers, exportedRealm},
+		"realm first": {exportedRealm, exportedUsers, moreUsers},
+		"users first": {moreUsers, exportedUsers, exportedRealm},
 	} {
 		var realms [][]byte
 		for _, file := range files {
@@ -42,23 +42,24 @@ func TestImport_exportDirectory(t *testing.T) {
 	s := keycloaktest.New(t)
 	for _, file := range []string{exportedRealm, exportedUsers, moreUsers} {
 		if r, err := s.Import([]byte(file)); err != nil || r != s.Realm("s28") {
-			t.Fatalf("Import returns %v, %v; want the realm", r, err)
+			t.Fatalf("Import returns %v, %v, want the realm", r, err)
 		}
 	}
-	wantExported(t, "one after the other", s.Realm("s28"))
+	wantExported(t, "one by one", s.Realm("s28"))
 
 	twice := strings.Replace(exportedUsers, `"users": [`,
 		`"users": [{"username": "ann", "enabled": true},`, 1)
 	if _, err := s.Import([]byte(twice)); err == nil ||
 		!strings.Contains(err.Error(), "user robin: another user has this name") {
-		t.Errorf("users that are there already are imported again: %v", err)
+		t.Errorf("importing existing users again returns %v", err)
 	}
 	if s.Realm("s28").User("ann") != nil {
-		t.Error("of a file that was refused, a user is there")
+		t.Error("a failed import adds a user")
 	}
 }
 
-// wantExported wants robin, and a service account that has its role of the file alone.
+// wantExported checks that robin can sign in, and that the service account has only the role in its
+// file.
 func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
 	t.Helper()
 	for _, form := range []url.Values{
@@ -75,7 +76,7 @@ func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
 		}
 		if err := json.NewDecoder(resp.Body).Decode(&tokens); err != nil ||
 			resp.StatusCode != http.StatusOK {
-			t.Errorf("%s: %s gets %s (%v)", name, form.Get("grant_type"), resp.Status, err)
+			t.Errorf("%s: grant %s returns %s (%v)", name, form.Get("grant_type"), resp.Status, err)
 			continue
 		}
 		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(tokens.AccessToken,
@@ -83,30 +84,30 @@ func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if own := form.Get("client_id") == "job"; own != strings.Contains(string(payload),
+		if isJob := form.Get("client_id") == "job"; isJob != strings.Contains(string(payload),
 			`"realm_access":{"roles":["worker"]}`) {
-			t.Errorf("%s: the token of %s says %s", name, form.Get("client_id"), payload)
+			t.Errorf("%s: token of %s has %s", name, form.Get("client_id"), payload)
 		}
 	}
 }
 
-// s28: a file may hold a list of realms: all of them are added, or none.
+// Import adds all realms of a list or none.
 func TestImport_listOfRealms(t *testing.T) {
 	t.Parallel()
 	s := keycloaktest.New(t,
 		[]byte(`[{"realm": "a", "enabled": true}, {"realm": "b", "enabled": true}]`))
 	if s.Realm("a") == nil || s.Realm("b") == nil {
-		t.Error("not both realms are there")
+		t.Error("a realm of the list is missing")
 	}
 	if r, err := s.Import([]byte(`[{"realm": "c"}, {"realm": "d"}]`)); err != nil ||
 		r != s.Realm("c") {
-		t.Errorf("Import returns %v, %v; want the first realm", r, err)
+		t.Errorf("Import returns %v, %v, want the first realm", r, err)
 	}
 	if _, err := s.Import([]byte(`[{"realm": "e"}, {"realm": "f", "colour": 1}]`)); err == nil ||
 		s.Realm("e") != nil {
-		t.Errorf("a list with a realm that is refused leaves another behind: %v", err)
+		t.Errorf("a list with an invalid realm returns %v, or adds the other realm", err)
 	}
 	if _, err := s.Import([]byte(`[]`)); err == nil {
-		t.Error("an empty list is taken")
+		t.Error("Import accepts an empty list")
 	}
 }

@@ -140,7 +140,7 @@ func (s *Server) sendNotice(n notice) {
 		return // invalid URL
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if response, err := s.noticeClient.Do(request); err == nil {
-		response.Body.Close()
+	if resp, err := s.noticeClient.Do(request); err == nil {
+		resp.Body.Close()
 	}
 }

@@ -127,7 +127,7 @@ func (v *pageRequest) locale(t *authSession) string {
 // enterAuthSession returns the authSession that a request continues, and whether the request
 // submits a form. If there is no such authSession, t is nil and out is the response.
 func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted bool, out response) {
-	if refused, shut := v.checkAvailable(); shut {
+	if refused, closed := v.checkAvailable(); closed {
 		return nil, false, refused
 	}
 	query := v.URL.Query()
@@ -140,7 +140,7 @@ func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted b
 	if t == nil || t.step == stepLogout {
 		return nil, false, v.restart(query)
 	}
-	if refused, ended := v.checkUsable(t); ended {
+	if refused, unusable := v.checkUsable(t); unusable {
 		return nil, false, refused
 	}
 	code, execution := query.Get("session_code"), query.Get("execution")
@@ -234,7 +234,7 @@ func (t *authSession) reset() {
 // restartLogin handles the restart link on the page for an expired form.
 func (r *Realm) restartLogin(c *call) response {
 	return r.servePage(c, func(v *pageRequest) response {
-		if refused, shut := v.checkAvailable(); shut {
+		if refused, closed := v.checkAvailable(); closed {
 			return refused
 		}
 		query := v.URL.Query()
@@ -243,7 +243,7 @@ func (r *Realm) restartLogin(c *call) response {
 			return v.restart(query)
 		}
 		t.reset()
-		if refused, ended := v.checkUsable(t); ended {
+		if refused, unusable := v.checkUsable(t); unusable {
 			return refused
 		}
 		return v.redirect(t.address(r))
@@ -470,7 +470,7 @@ func (v *pageRequest) expiredPage(t *authSession) response {
 
 // takeMessage returns the message for the next page and clears it.
 func (t *authSession) takeMessage() string {
-	note := t.message
+	message := t.message
 	t.message = ""
-	return note
+	return message
 }

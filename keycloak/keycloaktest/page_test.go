@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// What the contract suite doesn't play: time at the login page, several tabs, actions that a client
-// asks for, logout by frames, and bounds.
+// These tests cover what the contract suite doesn't: timeouts of the login page, several tabs,
+// kc_action, front-channel logout, and limits.
 
 const browserRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"clientId": "app", "publicClient": true, "redirectUris": ["http://app.test/a/*"]},
@@ -33,7 +33,7 @@ func TestLogin_timeout(t *testing.T) {
 	b.wantParameter("state", "st")
 }
 
-// Keycloak would keep a session that is remembered for longer, and its cookie, too.
+// "Remember me" is unsupported: Keycloak keeps such a session and its cookie longer.
 func TestLogin_rememberMe(t *testing.T) {
 	b := newBrowser(t,
 		New(t,
@@ -44,7 +44,7 @@ func TestLogin_rememberMe(t *testing.T) {
 	b.post(form, "username", "ann", "password", "a", "rememberMe", "on")
 	if b.status != 501 || !strings.Contains(b.body, `"not_in_keycloaktest"`) ||
 		!strings.Contains(b.body, "rememberMe") {
-		t.Errorf("a sign-in that is to be remembered: %d %s, want 501 that names rememberMe",
+		t.Errorf("login with rememberMe returns %d %s, want 501 and rememberMe",
 			b.status, b.body)
 	}
 	b.post(form, "username", "ann", "password", "a")
@@ -106,7 +106,7 @@ func TestLogout_frontchannel(t *testing.T) {
 		"/realms/r/protocol/openid-connect/logout?client_id=framed&post_logout_redirect_uri=http://framed.test/cb"))
 	code := regexp.MustCompile(`name="session_code" value="([^"]*)"`).FindStringSubmatch(b.body)
 	if code == nil {
-		t.Fatalf("nothing to confirm: %s", b.body)
+		t.Fatalf("no confirmation page: %s", b.body)
 	}
 	b.post(s.URL+b.formAction(), "session_code", code[1], "confirmLogout", "Logout")
 	b.wantPage(`src="http://framed.test/bye?sid=` + sid)
@@ -129,17 +129,17 @@ func TestLogin_limits(t *testing.T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.rootAuthSessions) > maxRootAuthSessions || len(r.devices) > maxDevices {
-		t.Errorf("%d logins and %d devices are kept, want %d and %d at most", len(r.rootAuthSessions),
+		t.Errorf("realm has %d root authentication sessions and %d devices, want at most %d and %d", len(r.rootAuthSessions),
 			len(r.devices), maxRootAuthSessions, maxDevices)
 	}
 	for _, root := range r.rootAuthSessions {
 		if len(root.authSessions) > maxAuthSessions {
-			t.Errorf("%d tabs are kept, want %d at most", len(root.authSessions), maxAuthSessions)
+			t.Errorf("browser has %d authentication sessions, want at most %d", len(root.authSessions), maxAuthSessions)
 		}
 	}
 }
 
-// A browser is never sent where the client's patterns don't lead.
+// redirectURI never returns a URI that the client's patterns don't allow.
 func FuzzRedirectURI(f *testing.F) {
 	for _, seed := range []string{
 		"http://app.test/a/b", "http://app.test/a", "http://app.test/a/../b",
@@ -164,11 +164,11 @@ func FuzzRedirectURI(f *testing.F) {
 		parsed, err := url.Parse(redirect)
 		if err != nil || parsed.Scheme != "http" || parsed.Host != "app.test" ||
 			parsed.User != nil || !strings.HasPrefix(parsed.Path+"/", "/a/") {
-			t.Errorf("%q leads to %q (%v)", uri, redirect, err)
+			t.Errorf("redirectURI(%q) = %q (%v)", uri, redirect, err)
 		}
-		if at := fmt.Sprint(parsed.ResolveReference(&url.URL{})); !strings.HasPrefix(at,
+		if resolved := fmt.Sprint(parsed.ResolveReference(&url.URL{})); !strings.HasPrefix(resolved,
 			"http://app.test/a") {
-			t.Errorf("%q leads to %q", uri, at)
+			t.Errorf("redirectURI(%q) resolves to %q", uri, resolved)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A password of the file is as old as the realm, and one that was set is new.
+// Passwords of the realm file count as set when the realm was imported.
 func TestPasswordPolicy_expiry(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t,
@@ -27,11 +27,11 @@ func TestPasswordPolicy_expiry(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		if resp.StatusCode != status {
-			t.Errorf("%s, the password gets %d, want %d", when, resp.StatusCode, status)
+			t.Errorf("login %s returns %d, want %d", when, resp.StatusCode, status)
 		}
 	}
 	const day = 24 * time.Hour
-	want("at first", "pw", http.StatusOK)
+	want("at the start", "pw", http.StatusOK)
 	kc.Advance(365*day - time.Hour)
 	want("on the last day", "pw", http.StatusOK)
 	kc.Advance(2 * time.Hour)
@@ -39,5 +39,5 @@ func TestPasswordPolicy_expiry(t *testing.T) {
 	if err := r.User("ann").SetPassword("new"); err != nil {
 		t.Fatal(err)
 	}
-	want("once it was set anew", "new", http.StatusOK)
+	want("with the new password", "new", http.StatusOK)
 }

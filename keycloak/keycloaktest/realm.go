@@ -150,15 +150,15 @@ func (r *Realm) buildScopes(importOptions) error {
 
 func (r *Realm) buildClients(options importOptions) error {
 	reps := slices.Clone(r.settings.Clients)
-	ofFile := func(id string) bool {
+	inFile := func(id string) bool {
 		return slices.ContainsFunc(r.settings.Clients, func(c realmfile.Client) bool {
 			return c.ClientID == id
 		})
 	}
 	for _, builtin := range realmfile.BuiltinClients(r.name) {
 		// Keycloak creates the account console only along with the client account.
-		if !ofFile(builtin.ClientID) &&
-			(builtin.ClientID != "account-console" || !ofFile("account") ||
+		if !inFile(builtin.ClientID) &&
+			(builtin.ClientID != "account-console" || !inFile("account") ||
 				r.settings.NeedsAccountConsole) {
 			reps = append(reps, builtin)
 		}
@@ -324,9 +324,9 @@ func (r *Realm) addDefaultRoles() error {
 func (r *Realm) buildFinalRoles(importOptions) error {
 	if management := r.clients["realm-management"]; management.fromFile {
 		const all = "realm-admin"
-		ofFile := func(rep realmfile.Role) bool { return rep.Name == all }
+		inFile := func(rep realmfile.Role) bool { return rep.Name == all }
 		if management.roles[all] != nil &&
-			!slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], ofFile) {
+			!slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], inFile) {
 			return fmt.Errorf(
 				"roles.client.realm-management: %s is missing, and the file gives it to somebody",
 				all)
@@ -336,8 +336,8 @@ func (r *Realm) buildFinalRoles(importOptions) error {
 	const name = "uma_authorization"
 	if r.roles[name] == nil {
 		r.roles[name] = &role{name: name}
-		all := r.roles[r.defaultRole()]
-		all.composites = append(all.composites, r.roles[name])
+		admin := r.roles[r.defaultRole()]
+		admin.composites = append(admin.composites, r.roles[name])
 	}
 	return nil
 }
@@ -474,9 +474,9 @@ func (r *Realm) buildScopeMappings(importOptions) error {
 			return err
 		}
 	}
-	for _, of := range slices.Sorted(maps.Keys(r.settings.ClientScopeMappings)) {
-		for _, mapping := range r.settings.ClientScopeMappings[of] {
-			roles, err := r.rolesOf(nil, map[string][]string{of: mapping.Roles}, true)
+	for _, clientID := range slices.Sorted(maps.Keys(r.settings.ClientScopeMappings)) {
+		for _, mapping := range r.settings.ClientScopeMappings[clientID] {
+			roles, err := r.rolesOf(nil, map[string][]string{clientID: mapping.Roles}, true)
 			if err != nil {
 				return err
 			}

@@ -16,7 +16,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// madePrivateKey is a private key as a realm file has it.
+// privateKeyBase64 returns a private key in the encoding of realm files.
 var privateKeyBase64 = sync.OnceValue(func() string {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

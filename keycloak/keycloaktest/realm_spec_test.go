@@ -18,7 +18,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// planned uses everything that a plan has.
+// fullSpec uses all fields of a RealmSpec.
 var fullSpec = keycloaktest.RealmSpec{
 	Clients: []keycloaktest.ClientSpec{
 		{ID: "api", Secret: "api-secret", Roles: []string{"reader", "writer"}, RedirectURIs: []string{"http://app.test/*"}},
@@ -27,20 +27,20 @@ var fullSpec = keycloaktest.RealmSpec{
 	},
 	Users: []keycloaktest.UserSpec{
 		{Name: "ann", Password: "ann-password", Roles: []string{"member", "api/reader", "api/extra", "account/view-groups"}, Groups: []string{"/staff", "/staff/night", "guests"}},
-		{Name: "ben", Password: "ben-password", Settings: map[string]any{"email": "ben@corp.test", "lastName": "Planned"}},
+		{Name: "ben", Password: "ben-password", Settings: map[string]any{"email": "ben@corp.test", "lastName": "Spec"}},
 		{Name: "cid", Password: "cid-password", Settings: map[string]any{"enabled": false}},
 	},
 	Settings: map[string]any{"accessTokenLifespan": 77, "revokeRefreshToken": true},
 }
 
-// A plan must mean the same here and to a real Keycloak, or tests hold for the stand-in alone.
+// A RealmSpec describes the same realm here and in a real Keycloak.
 func TestRealmSpec(t *testing.T) {
 	spec := fullSpec
-	spec.Name = "Plan-" + rand.Text()[:10]
+	spec.Name = "Spec-" + rand.Text()[:10]
 	t.Run("stand-in", func(t *testing.T) {
 		kc := keycloaktest.New(t, spec.File())
 		if ignored := kc.Realm(spec.Name).Ignored(); len(ignored) != 0 {
-			t.Errorf("%v of the plan is left aside", ignored)
+			t.Errorf("Ignored() = %v, want none", ignored)
 		}
 		testRealmSpec(t, kc.URL+"/realms/"+spec.Name)
 	})
@@ -53,20 +53,20 @@ func TestRealmSpec(t *testing.T) {
 	}
 }
 
-// admin calls the admin API of a real Keycloak and wants success.
+// admin sends a request to the admin API of a real Keycloak, which must succeed.
 func admin(t *testing.T, url, method, path string, content []byte) {
 	t.Helper()
-	signedIn := post(t, url+"/realms/master/protocol/openid-connect/token", "grant_type",
+	tokens := post(t, url+"/realms/master/protocol/openid-connect/token", "grant_type",
 		"password", "client_id", "admin-cli", "username", "admin", "password", "admin").wantOK(t)
 	request := newRequest(t, method, url+"/admin/realms"+path, string(content))
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+signedIn.field("access_token"))
+	request.Header.Set("Authorization", "Bearer "+tokens.field("access_token"))
 	if r := send(t, request); r.status >= 300 {
-		t.Fatalf("%s %s answers %v", method, path, r)
+		t.Fatalf("%s %s returns %v", method, path, r)
 	}
 }
 
-// testPlan holds a realm at an address to what planned says.
+// testRealmSpec checks that the realm at a URL has the settings of fullSpec.
 func testRealmSpec(t *testing.T, realm string) {
 	endpoint := realm + "/protocol/openid-connect"
 	login := func(client, secret, name string) reply {
@@ -80,21 +80,21 @@ func testRealmSpec(t *testing.T, realm string) {
 	took := time.Since(begin)
 	claims := parseClaims(t, r.field("access_token"))
 	if iss := claims["iss"]; iss != realm {
-		t.Errorf("the issuer is %v, want %s", iss, realm)
+		t.Errorf("issuer is %v, want %s", iss, realm)
 	}
 	for client, want := range map[string][]string{
 		"": {"default-roles-" + strings.ToLower(realm[strings.LastIndex(realm, "/")+1:]), "member", "offline_access", "uma_authorization"},
-		// What everybody has is there beside what the plan gives.
+		// In addition to the spec's roles, she has the default ones.
 		"account": {"manage-account", "manage-account-links", "view-groups", "view-profile"},
 		"api":     {"extra", "reader"},
 		"app":     nil,
 	} {
 		if got := slices.Sorted(slices.Values(rolesIn(claims, client))); !slices.Equal(got, want) {
-			t.Errorf("ann's roles of %q are %v, want %v", client, got, want)
+			t.Errorf("ann's roles at %q are %v, want %v", client, got, want)
 		}
 	}
 	if aud := audience(claims); !slices.Contains(aud, "api") || slices.Contains(aud, "app") {
-		t.Errorf("the audience is %v, want api in it", aud)
+		t.Errorf("audience is %v, want it to include api and not app", aud)
 	}
 	for _, token := range []string{r.field("access_token"), r.field("id_token")} {
 		if got := groups(parseClaims(t, token)); !slices.Equal(got,
@@ -102,14 +102,14 @@ func testRealmSpec(t *testing.T, realm string) {
 			t.Errorf("ann's groups are %v", got)
 		}
 	}
-	// Keycloak takes the time that it needed from the 77 s of the plan.
-	lives, _ := r.body["expires_in"].(float64)
+	// Keycloak subtracts the time that it took from the 77 s in the spec.
+	expiresIn, _ := r.body["expires_in"].(float64)
 	if claims["email"] != "ann@example.com" || claims["email_verified"] != true ||
-		claims["name"] != "ann Test" || lives > 77 || lives < 76-took.Seconds() {
-		t.Errorf("the claims are %v, and tokens live for %v s, given after %v", claims, lives, took)
+		claims["name"] != "ann Test" || expiresIn > 77 || expiresIn < 76-took.Seconds() {
+		t.Errorf("claims are %v and expires_in %v after %v", claims, expiresIn, took)
 	}
 
-	// Settings: refresh tokens are good once.
+	// Settings make refresh tokens single-use.
 	redeem := func() reply {
 		return post(t, endpoint+"/token", "grant_type", "refresh_token", "client_id", "api",
 			"client_secret", "api-secret", "refresh_token", r.field("refresh_token"))
@@ -117,33 +117,33 @@ func testRealmSpec(t *testing.T, realm string) {
 	redeem().wantOK(t)
 	redeem().wantRefused(t, 400, "Maximum allowed refresh token reuse exceeded")
 
-	// Who has nothing but a name.
+	// ben has no roles and no groups.
 	ben := parseClaims(t, login("app", "", "ben").wantOK(t).field("access_token"))
 	if aud := audience(ben); !slices.Contains(aud, "app") || len(groups(ben)) != 0 ||
 		len(rolesIn(ben, "api")) != 0 || ben["email"] != "ben@corp.test" ||
-		ben["name"] != "ben Planned" {
+		ben["name"] != "ben Spec" {
 		t.Errorf("ben's claims are %v", ben)
 	}
 	login("api", "api-secret", "cid").wantRefused(t, 400, "Account disabled")
 
-	// Every grant that a client's kind allows.
+	// Clients may use all grants of a public or confidential client.
 	service := parseClaims(t,
 		post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "api",
 			"client_secret", "api-secret").wantOK(t).field("access_token"))
 	if service["client_id"] != "api" || !slices.Contains(audience(service), "api") {
-		t.Errorf("the claims of the service account are %v", service)
+		t.Errorf("service account's claims are %v", service)
 	}
 	post(t, endpoint+"/auth/device", "client_id", "app", "scope", "openid").wantOK(t)
 	page := get(t,
 		endpoint+
 			"/auth?response_type=code&scope=openid&client_id=api&redirect_uri=http%3A%2F%2Fapp.test%2Fcb").wantOK(t)
 	if !strings.Contains(page.text, `name="username"`) {
-		t.Errorf("the client that has redirect URIs gets no login page: %s", page.text)
+		t.Errorf("a client with redirect URIs gets no login page: %s", page.text)
 	}
 	post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "app").
 		wantRefused(t, 401, "Public client not allowed to retrieve service account")
 
-	// What a client's settings say wins.
+	// Settings of a client override the defaults.
 	login("closed", "closed-secret", "ann").wantRefused(t, 400,
 		"Client not allowed for direct access grants")
 	post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "closed",
@@ -160,7 +160,7 @@ func groups(claims jwt.MapClaims) []string {
 	return slices.Sorted(slices.Values(paths))
 }
 
-// A plan is data: writing it changes nothing in it, and gives the same file each time.
+// File returns the same file each time and doesn't modify the spec.
 func TestRealmSpec_File(t *testing.T) {
 	spec := fullSpec
 	spec.Name = "same"
@@ -168,12 +168,12 @@ func TestRealmSpec_File(t *testing.T) {
 	first := spec.File()
 	if !bytes.Equal(first, spec.File()) || !json.Valid(first) ||
 		fmt.Sprintf("%+v", spec) != before {
-		t.Error("the plan, or its file, isn't what it was the first time")
+		t.Error("File modifies the spec or returns a different file")
 	}
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "empty"}.File())
 	if _, err := kc.Realm("empty").AddUser([]byte(`{"username": "x", "enabled": true}`)); err !=
 		nil {
-		t.Errorf("a realm without anything takes no user: %v", err)
+		t.Errorf("AddUser in an empty realm returns %v", err)
 	}
 }
 
@@ -181,17 +181,17 @@ func TestRealmSpec_File_panic(t *testing.T) {
 	defer func() {
 		if got := fmt.Sprint(recover()); !strings.HasPrefix(got,
 			"keycloaktest: a RealmSpec's settings can't be written as JSON: ") {
-			t.Errorf("File says %q", got)
+			t.Errorf("File panics with %q", got)
 		}
 	}()
 	keycloaktest.RealmSpec{Name: "x",
 		Settings: map[string]any{"accessTokenLifespan": math.Inf(1)}}.File()
 }
 
-// A mistake in a plan is a mistake in its file, and told as one.
+// An invalid spec yields a file that Start rejects.
 func TestRealmSpec_invalid(t *testing.T) {
 	for _, tt := range []struct {
-		plan keycloaktest.RealmSpec
+		spec keycloaktest.RealmSpec
 		want string
 	}{
 		{keycloaktest.RealmSpec{}, "realm: missing"},
@@ -199,7 +199,7 @@ func TestRealmSpec_invalid(t *testing.T) {
 		{keycloaktest.RealmSpec{Name: "x", Users: []keycloaktest.UserSpec{{Name: "u"}, {Name: "U"}}}, "another user has this name"},
 		{keycloaktest.RealmSpec{Name: "x", Users: []keycloaktest.UserSpec{{Password: "p"}}}, "users[0].username: missing"},
 	} {
-		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{tt.plan.File()}})
+		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{tt.spec.File()}})
 		wantError(t, err, tt.want)
 		if err == nil {
 			kc.Close()

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// What a review found, one test for each finding.
+// Each of these tests is for a bug that was fixed; its comment describes the bug.
 
 const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true, "redirectUris": ["http://app.test/a/*"]},
@@ -21,20 +21,20 @@ const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"username": "ann", "enabled": true, "email": "ann@x.test", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "a"}]}
 ]}`
 
-// An online session that has ended hid the offline one of its id from userinfo and revocation.
+// An expired online session hid the offline session with the same ID from userinfo and revocation.
 func TestOfflineSession_sameIDAsEnded(t *testing.T) {
 	s := New(t,
 		[]byte(strings.Replace(browserRealm, `"username": "ann"`,
 			`"username": "ann", "realmRoles": ["offline_access"]`, 1)))
 	r, b := s.Realm("r"), newBrowser(t, s)
-	b.authorize() // a session of another request, so that the offline one doesn't take its place
+	b.authorize() // otherwise the offline session would replace the online one
 	b.post(b.formAction(), "username", "ann", "password", "a")
 	b.authorize("scope", "openid offline_access")
 	_, tokens := postForm(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id",
 		"app", "code", b.redirect.Query().Get("code"),
 		"redirect_uri", "http://app.test/a/cb")
 	if len(r.sessions) != 1 || len(r.offline) != 1 {
-		t.Fatalf("there are %d sessions and %d offline ones, want one of each: %v", len(r.sessions),
+		t.Fatalf("realm has %d online and %d offline sessions, want one of each: %v", len(r.sessions),
 			len(r.offline), tokens)
 	}
 	s.Advance(time.Hour)
@@ -47,16 +47,16 @@ func TestOfflineSession_sameIDAsEnded(t *testing.T) {
 	}
 	_, body = postForm(t, r.URL()+oidc+"/revoke", "client_id", "app", "token", access)
 	if body["error"] != nil {
-		t.Errorf("revocation says %v", body)
+		t.Errorf("revocation returns %v", body)
 	}
 	sessions := r.Sessions()
 	if len(sessions) != 1 || !sessions[0].Offline || sessions[0].UserID != r.User("ann").ID() ||
 		!slices.Equal(sessions[0].Clients, []string{"app"}) {
-		t.Errorf("the sessions are %+v, want the offline one", sessions)
+		t.Errorf("Sessions() = %+v, want the offline one", sessions)
 	}
 }
 
-// A claim exp.x replaced exp by an object, and the server panicked.
+// A mapper for the claim exp.x replaced exp by an object, which made the server panic.
 func TestMapper_nestedInReservedClaim(t *testing.T) {
 	for _, name := range []string{"exp.x", "typ.x", "auth_time.x", "email_verified.x"} {
 		r := New(t,
@@ -71,12 +71,12 @@ func TestMapper_nestedInReservedClaim(t *testing.T) {
 		r.mu.Unlock()
 		claim, _, _ := strings.Cut(name, ".")
 		if _, object := payload[claim].(map[string]any); err != nil || object {
-			t.Errorf("%s makes an object of %s: %v", name, claim, payload)
+			t.Errorf("mapper for %s replaces %s by an object: %v", name, claim, payload)
 		}
 	}
 }
 
-// Who was deleted at the login page got a code; realms and clients that were disabled went on.
+// A user deleted during the sign-in still got a code, and disabled realms and clients still worked.
 func TestLogin_disabledMeanwhile(t *testing.T) {
 	for want, change := range map[string]func(*Realm) error{
 		"An internal server error has occurred": func(r *Realm) error {
@@ -106,11 +106,11 @@ func TestLogin_disabledMeanwhile(t *testing.T) {
 	}
 }
 
-// Notices of logout followed redirects, and a closing server waited for them.
+// Back-channel logouts followed redirects.
 func TestLogout_backchannelRedirect(t *testing.T) {
-	var elsewhere atomic.Int32
+	var redirected atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		elsewhere.Add(1)
+		redirected.Add(1)
 	}))
 	defer other.Close()
 	client := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
@@ -121,12 +121,12 @@ func TestLogout_backchannelRedirect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.EndSession(Session{ID: mustSignIn(t, r).SessionID}) || elsewhere.Load() != 0 {
-		t.Errorf("%d requests went where the client sent them", elsewhere.Load())
+	if !r.EndSession(Session{ID: mustSignIn(t, r).SessionID}) || redirected.Load() != 0 {
+		t.Errorf("%d requests followed the redirect", redirected.Load())
 	}
 }
 
-// The clock was called with the server locked.
+// Config.Now was called with the server locked.
 func TestServer_Now_withoutLock(t *testing.T) {
 	var s *Server
 	s, err := Start(Config{Now: func() time.Time {
@@ -148,7 +148,7 @@ func TestServer_Now_withoutLock(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(4 * time.Minute):
-		t.Fatal("the server waits for itself")
+		t.Fatal("deadlock")
 	}
 }
 
@@ -158,7 +158,7 @@ var errBroken = errors.New("broken")
 
 func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
 
-// A listener that failed ended the test's process.
+// A failing listener ended the process.
 func TestServer_Err_brokenListener(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -170,7 +170,7 @@ func TestServer_Err_brokenListener(t *testing.T) {
 	}
 	<-s.serveDone
 	if err := s.Err(); !errors.Is(err, errBroken) {
-		t.Errorf("Err is %v, want %v", err, errBroken)
+		t.Errorf("Err() = %v, want %v", err, errBroken)
 	}
 	s.Close()
 }
@@ -184,7 +184,7 @@ func TestStart_notLoopback(t *testing.T) {
 	wantError(t, err, "isn't loopback")
 }
 
-// The limit for reading a request must not end faults that last longer.
+// A fault may delay longer than the server's ReadTimeout.
 func TestFault_delay_readTimeout(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	front := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
@@ -196,14 +196,14 @@ func TestFault_delay_readTimeout(t *testing.T) {
 	status, body := postForm(t, front.URL+"/realms/r"+oidc+"/token", "client_id", "app",
 		"grant_type", "password", "username", "ann", "password", "a")
 	if status != 200 {
-		t.Errorf("after the delay it answers %d %v, want 200", status, body)
+		t.Errorf("after the delay, response is %d %v, want 200", status, body)
 	}
 	if took := time.Since(start); took < 300*time.Millisecond {
-		t.Errorf("the delay took %v, want 300ms", took)
+		t.Errorf("response took %v, want at least 300ms", took)
 	}
 }
 
-// /realms/r/certs, where nothing is, was taken for the key set; a wrong name counted nothing, ever.
+// /realms/r/certs counted as the key set's endpoint, and unknown names were accepted.
 func TestEndpointNames(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	s.Fail(Fault{Endpoint: "/certs", Status: 503})
@@ -216,11 +216,11 @@ func TestEndpointNames(t *testing.T) {
 		}
 		response.Body.Close()
 		if response.StatusCode != want {
-			t.Errorf("%s answers %d, want %d", path, response.StatusCode, want)
+			t.Errorf("GET %s returns %d, want %d", path, response.StatusCode, want)
 		}
 	}
 	if s.Count("/certs") != 1 || s.Count("") != 2 {
-		t.Errorf("%d of %d requests count as /certs, want 1 of 2: %v", s.Count("/certs"),
+		t.Errorf("Count(/certs) = %d of %d, want 1 of 2: %v", s.Count("/certs"),
 			s.Count(""), s.Requests())
 	}
 	wantPanic(t, `"/cert" is no endpoint`, func() { s.Count("/cert") })
@@ -228,9 +228,9 @@ func TestEndpointNames(t *testing.T) {
 	wantPanic(t, "the status 1000", func() { s.Fail(Fault{Status: 1000}) })
 }
 
-// SignIn signed in whom Keycloak refuses.
+// SignIn ignored that a realm, client or user was disabled.
 func TestRealm_SignIn_disabled(t *testing.T) {
-	for says, change := range map[string]func(*Realm) error{
+	for want, change := range map[string]func(*Realm) error{
 		"user ann is disabled": func(r *Realm) error {
 			return r.User("ann").Update([]byte(`{"enabled": false}`))
 		},
@@ -246,14 +246,14 @@ func TestRealm_SignIn_disabled(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := r.SignIn("app", "ann")
-		wantError(t, err, says)
+		wantError(t, err, want)
 	}
 }
 
-// A token for anybody passed for the service account of its client.
+// Userinfo accepted a token without a session whose subject wasn't the client's service account.
 func TestUserinfo_otherSubject(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
-	for sub, want := range map[string]int{"somebody": 401,
+	for sub, want := range map[string]int{"other-user": 401,
 		r.clients["robot"].serviceAccount.ID: 200} {
 		token, err := r.Mint(
 			TokenSpec{Claims: map[string]any{"azp": "robot", "sub": sub, "scope": "openid"}})
@@ -262,7 +262,7 @@ func TestUserinfo_otherSubject(t *testing.T) {
 		}
 		status, _ := postForm(t, r.URL()+oidc+"/userinfo", "access_token", token)
 		if status != want {
-			t.Errorf("userinfo of sub %s answers %d, want %d", sub, status, want)
+			t.Errorf("userinfo for sub %s returns %d, want %d", sub, status, want)
 		}
 	}
 }
@@ -281,53 +281,53 @@ func TestRealm_removed(t *testing.T) {
 	}
 }
 
-// Names and addresses are looked up in maps, which must follow every change.
+// The maps of names and email addresses follow all changes.
 func TestRealm_User_afterChanges(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	ann := r.User("ANN@x.test")
 	if ann == nil || ann.Update([]byte(`{"username": "Anna", "email": "Anna@x.test"}`)) != nil {
-		t.Fatal("ann isn't found, or can't be renamed")
+		t.Fatal("User doesn't return ann, or Update fails")
 	}
 	for name, want := range map[string]bool{"ann": false, "ann@x.test": false, "anna": true,
 		"anna@X.test": true} {
 		if (r.User(name) != nil) != want {
-			t.Errorf("%s is found: %t, want %t", name, !want, want)
+			t.Errorf("User(%q) returns a user: %t, want %t", name, !want, want)
 		}
 	}
 	_, err := r.AddUser([]byte(`{"username": "b", "email": "anna@x.test"}`))
 	wantError(t, err, "another user has the e-mail address")
 	if r.Update([]byte(`{"duplicateEmailsAllowed": true}`)) != nil || r.User("anna@x.test") != nil {
-		t.Error("an address is a name where several may have it")
+		t.Error("User accepts an email address though addresses needn't be unique")
 	}
 	if ann.Delete() != nil || r.User("anna") != nil {
-		t.Error("a deleted user is found")
+		t.Error("User returns a deleted user")
 	}
 }
 
-// A user who couldn't be added left its roles behind, and a second service account took the first
-// one's place.
+// A failed AddUser left the user's new roles behind, and a second service account replaced the
+// first.
 func TestRealm_AddUser_atomic(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	_, err := r.AddUser([]byte(`{"username": "u", "realmRoles": ["new"], "groups": ["/none"]}`))
 	wantError(t, err, "no group")
 	if r.roles["new"] != nil {
-		t.Error("the role of a user who wasn't added is there")
+		t.Error("a failed AddUser creates a role")
 	}
 	_, err = r.AddUser([]byte(`{"username": "u", "serviceAccountClientId": "robot"}`))
 	wantError(t, err, "has an account already")
 }
 
-// A query string that can't be read spoiled the form.
+// A malformed query made the form invalid.
 func TestToken_malformedQuery(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	status, body := postForm(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type",
 		"password", "username", "ann", "password", "a")
 	if status != 200 {
-		t.Errorf("with a query it answers %d %v, want 200", status, body)
+		t.Errorf("with a malformed query, response is %d %v, want 200", status, body)
 	}
 }
 
-// A second change of settings forgot how long a session would have lived before the first.
+// A second change of settings overwrote when a session would have ended before the first one.
 func TestRealm_Update_twice(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	r := s.Realm("r")
@@ -345,13 +345,13 @@ func TestRealm_Update_twice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after := r.sessions[tokens.SessionID].clients["app"].changed; !after.After(before) {
-		t.Error("the session isn't told of the client's change")
+		t.Error("the session doesn't record the client's change")
 	}
 	s.Advance(2 * time.Minute)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	payload, _ := r.verified(tokens.AccessToken)
 	if _, reason := r.grantOf(payload, s.Now()); reason != "session_expired" {
-		t.Errorf("the session is %q, want session_expired", reason)
+		t.Errorf("grantOf returns %q, want session_expired", reason)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// What is read of a file, a realm keeps for as long as it lives, and prints if somebody prints it.
+// A realm doesn't keep the private keys and other unused secrets of its file.
 func TestImport_dropsSecrets(t *testing.T) {
 	der, err := x509.MarshalPKCS8PrivateKey(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))
 	if err != nil {
@@ -55,16 +55,16 @@ func TestImport_dropsSecrets(t *testing.T) {
 		"users[alice].credentials (a hashed password)", "users[alice].credentials (type webauthn)",
 	}
 	if got := realm.Ignored(); !slices.Equal(got, want) {
-		t.Errorf("left aside are %q,\nwant %q", got, want)
+		t.Errorf("Ignored() = %q,\nwant %q", got, want)
 	}
-	// it is at work, and keeps nothing of a file itself
+	// The running server isn't searched: other goroutines use it.
 	server := map[uintptr]bool{reflect.ValueOf(kc).Pointer(): true}
 	if contains(reflect.ValueOf(realm), secret, server) {
-		t.Error("the realm keeps what must not be kept")
+		t.Error("the realm contains a secret of the file")
 	}
 }
 
-// holds reports whether a text is anywhere in a value.
+// contains reports whether text is anywhere in a value, following pointers.
 func contains(v reflect.Value, text string, seen map[uintptr]bool) bool {
 	switch v.Kind() {
 	case reflect.String:

@@ -88,11 +88,11 @@ func Start(config Config) (*Server, error) {
 			return nil, fmt.Errorf("keycloaktest: %w", err)
 		}
 	}
-	if at, tcp := listener.Addr().(*net.TCPAddr); tcp && !at.IP.IsLoopback() {
+	if addr, tcp := listener.Addr().(*net.TCPAddr); tcp && !addr.IP.IsLoopback() {
 		listener.Close()
 		return nil, fmt.Errorf(
 			"keycloaktest: the listener is on %s, which isn't loopback: a stand-in is for the "+
-				"machine it runs on", at)
+				"machine it runs on", addr)
 	}
 	prefix := strings.Trim(config.PathPrefix, "/")
 	if prefix != "" {

@@ -8,7 +8,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A token of one realm must be worthless in another, or what mixes realms up is never found out.
+// Realms have different keys, so that tests find code that accepts tokens of another realm.
 func TestServer_realmsHaveDifferentKeys(t *testing.T) {
 	kc := keycloaktest.New(t, shopNamed("one"), shopNamed("two"), shopNamed("three"))
 	owner := map[string]string{}
@@ -16,7 +16,7 @@ func TestServer_realmsHaveDifferentKeys(t *testing.T) {
 		for _, algorithm := range []string{"RS256", "HS512"} {
 			kid := kc.Realm(name).SigningKey(algorithm)
 			if other, taken := owner[kid]; taken {
-				t.Errorf("the realms %s and %s share a key of %s", other, name, algorithm)
+				t.Errorf("realms %s and %s share a key for %s", other, name, algorithm)
 			}
 			owner[kid] = name
 		}
@@ -29,7 +29,7 @@ func TestServer_realmsHaveDifferentKeys(t *testing.T) {
 	refresh(t, one, tokens.RefreshToken).wantOK(t)
 }
 
-// masked is the realm shop as an export writes it: without its clients' secrets.
+// shopMasked is shopNamed with masked client secrets, as in an export.
 func shopMasked(name string) []byte {
 	return []byte(strings.Replace(string(shopNamed(name)), `"shop-api-secret"`, `"**********"`, 1))
 }
@@ -47,17 +47,17 @@ func TestConfig_ClientSecrets(t *testing.T) {
 	must(t, err)
 	login(t, imported, "alice", "alice-password").wantOK(t)
 
-	// A secret that nobody gave is no secret: not even its mask opens the client.
-	closed, err := kc.Import(shopMasked("four"))
+	// Without the secret, no secret is accepted, not even the mask.
+	unknown, err := kc.Import(shopMasked("four"))
 	must(t, err)
 	for _, secret := range []string{"shop-api-secret", "**********", ""} {
-		login(t, closed, "alice", "alice-password", "client_secret", secret).
+		login(t, unknown, "alice", "alice-password", "client_secret", secret).
 			wantRefused(t, 501,
 				"client shop-api: its secret is masked in the realm file: give it with "+
 					"WithClientSecrets")
 	}
-	must(t, closed.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
-	login(t, closed, "alice", "alice-password").wantOK(t)
+	must(t, unknown.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
+	login(t, unknown, "alice", "alice-password").wantOK(t)
 }
 
 func TestServer_Remove(t *testing.T) {
@@ -65,39 +65,39 @@ func TestServer_Remove(t *testing.T) {
 	realm, err := kc.Import(shop.File())
 	must(t, err)
 	if kc.Realm("shop") != realm || realm.Name() != "shop" {
-		t.Error("the realm isn't the one that Realm gives")
+		t.Error("Import and Realm return different realms")
 	}
 	kid := realm.SigningKey("RS256")
 	tokens := signIn(t, realm)
 	_, err = kc.Import(shop.File())
 	wantError(t, err, "there is a realm shop already")
-	// The attempt must leave the realm alone, its sessions and keys too.
+	// The failed import doesn't affect the existing realm.
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 
 	if !kc.Remove("shop") || kc.Remove("shop") || kc.Realm("shop") != nil {
-		t.Error("the realm isn't removed, or twice")
+		t.Error("Remove doesn't remove the realm exactly once")
 	}
 	if r := get(t, oidcURL(realm, "/certs")); r.status != http.StatusNotFound {
-		t.Errorf("a realm that was removed answers %v", r)
+		t.Errorf("removed realm returns %v", r)
 	}
-	again, err := kc.Import(shop.File())
+	second, err := kc.Import(shop.File())
 	must(t, err)
-	if again.SigningKey("RS256") == kid {
-		t.Error("a realm made anew has the keys of the old one, whose tokens would be taken")
+	if second.SigningKey("RS256") == kid {
+		t.Error("the new realm has the removed realm's keys, and would accept its tokens")
 	}
-	wantUserinfo(t, again, tokens.AccessToken, "Token verification failed")
+	wantUserinfo(t, second, tokens.AccessToken, "Token verification failed")
 
-	// Who holds the old realm must hear that it is gone, and not change what nobody sees.
-	of := func(_ string, err error) error { return err }
+	// Methods of the removed realm return an error.
+	errOf := func(_ string, err error) error { return err }
 	for name, err := range map[string]error{
-		"AddKey":        of(realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})),
-		"RotateKeys":    of(realm.RotateKeys("RS256")),
+		"AddKey":        errOf(realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})),
+		"RotateKeys":    errOf(realm.RotateKeys("RS256")),
 		"SetKeyPassive": realm.SetKeyPassive(kid, true), "RemoveKey": realm.RemoveKey(kid),
 		"UpdateClient": realm.UpdateClient("shop-api", []byte(`{}`)),
 		"Update":       realm.Update([]byte(`{}`)),
 	} {
 		if err == nil || err.Error() != "keycloaktest: the realm was removed" {
-			t.Errorf("%s of a realm that was removed says %v", name, err)
+			t.Errorf("%s of a removed realm returns %v", name, err)
 		}
 	}
 }

@@ -23,26 +23,26 @@ func TestStart_zeroConfig(t *testing.T) {
 	must(t, err)
 	defer kc.Close()
 	if !strings.HasPrefix(kc.URL, "http://127.0.0.1:") {
-		t.Errorf("URL is %s, want a port of 127.0.0.1", kc.URL)
+		t.Errorf("URL is %s, want one on 127.0.0.1", kc.URL)
 	}
 	if kc.Realm("shop") != nil {
-		t.Error("there is a realm that nobody asked for")
+		t.Error("a server without realm files has a realm")
 	}
 	if r := get(t, kc.URL+"/realms/shop"); r.status != http.StatusNotFound ||
 		r.field("error") != "Realm does not exist" {
-		t.Errorf("a realm that isn't there answers %v", r)
+		t.Errorf("unknown realm returns %v", r)
 	}
 }
 
-// A start that fails must leave nothing behind, and say which of many files is wrong.
+// If a realm file is invalid, Start returns an error and closes the listener.
 func TestStart_errors(t *testing.T) {
 	for _, tt := range []struct {
 		name, file, want string
 	}{
-		{"no JSON", "realm: shop", "keycloaktest: realm file: invalid character"},
-		{"no name", "{}", "keycloaktest: realm file: realm: missing"},
-		{"a group that isn't there", `{"realm": "x", "users": [{"username": "u", "groups": ["/g"]}]}`, `keycloaktest: realm x: user u: the realm has no group "/g"`},
-		{"a realm of a taken name", string(shop.File()), "keycloaktest: there is a realm shop already"},
+		{"not JSON", "realm: shop", "keycloaktest: realm file: invalid character"},
+		{"no realm name", "{}", "keycloaktest: realm file: realm: missing"},
+		{"unknown group", `{"realm": "x", "users": [{"username": "u", "groups": ["/g"]}]}`, `keycloaktest: realm x: user u: the realm has no group "/g"`},
+		{"duplicate realm", string(shop.File()), "keycloaktest: there is a realm shop already"},
 		{"too long", `{"realm": "x"}` + strings.Repeat(" ", 16<<20), "keycloaktest: realm file: longer than 16777216 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -56,16 +56,16 @@ func TestStart_errors(t *testing.T) {
 				kc.Close()
 			}
 			wantError(t, err, tt.want)
-			// so that Accept fails for another reason where it is open
+			// an open listener would return a timeout
 			listener.(*net.TCPListener).SetDeadline(time.Now())
 			if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
-				t.Errorf("the listener says %v, want that it is closed", err)
+				t.Errorf("Accept returns %v, want %v", err, net.ErrClosed)
 			}
 		})
 	}
 }
 
-// A recorder is a test that New may fail.
+// A fakeTB records failures and cleanup functions.
 type fakeTB struct {
 	fatal   string
 	cleanup []func()
@@ -83,11 +83,11 @@ func TestNew_error(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		keycloaktest.New(&r, shop.File(), []byte("{}"))
-		t.Error("New went on")
+		t.Error("New returns")
 	})
 	wg.Wait()
 	if want := "keycloaktest: realm file: realm: missing"; r.fatal != want {
-		t.Errorf("the test failed with %q, want %q", r.fatal, want)
+		t.Errorf("New fails the test with %q, want %q", r.fatal, want)
 	}
 }
 
@@ -102,7 +102,7 @@ func TestNew_cleanup(t *testing.T) {
 }
 
 func TestClose_twice(t *testing.T) {
-	kc, _ := start(t) // which closes it a third time
+	kc, _ := start(t) // closes it once more
 	kc.Close()
 	var wg sync.WaitGroup
 	for range 2 {
@@ -112,8 +112,7 @@ func TestClose_twice(t *testing.T) {
 	wantNotListening(t, kc)
 }
 
-// What hangs, and what waits for a slow answer, must not outlive the server: a test would wait for
-// it.
+// Close aborts hanging and delayed requests.
 func TestClose_requestsInFlight(t *testing.T) {
 	faults := map[string]keycloaktest.Fault{"hanging": {Hang: true}, "slow": {Delay: time.Hour}}
 	for name, fault := range faults {
@@ -128,24 +127,23 @@ func TestClose_requestsInFlight(t *testing.T) {
 					errs <- err
 				}()
 			}
-			waitFor(t, "all requests have come", func() bool { return kc.Count("/certs") == n })
+			waitFor(t, "all requests arrive", func() bool { return kc.Count("/certs") == n })
 			kc.Close()
 			for range n {
 				select {
 				case err := <-errs:
 					if err == nil {
-						t.Error("a request was answered by a server that had closed")
+						t.Error("a closed server returned a response")
 					}
 				case <-time.After(waitTimeout):
-					t.Fatal("a request hangs on")
+					t.Fatal("a request still hangs")
 				}
 			}
 		})
 	}
 }
 
-// Tests run side by side, each with its own: what one does must not be seen by another. The race
-// detector looks on.
+// Parallel tests with a server each don't affect each other.
 func TestServers_parallel(t *testing.T) {
 	for i := range 6 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -161,24 +159,24 @@ func TestServers_parallel(t *testing.T) {
 			login(t, realm, "alice", "alice-password").wantRefused(t, 400,
 				"Invalid user credentials")
 			if n := kc.Count("/token"); n != 4 {
-				t.Errorf("%d requests came, want my own 4", n)
+				t.Errorf("Count(/token) = %d, want this server's 4", n)
 			}
 			if realm.SigningKey("ES256") != kid {
-				t.Error("another server's key signs")
+				t.Error("RotateKeys of another server changed the key")
 			}
 			if off := time.Until(kc.Now()) - time.Duration(i)*time.Hour; off.Abs() > time.Minute {
-				t.Errorf("the clock is off by %v", off)
+				t.Errorf("clock is off by %v", off)
 			}
 		})
 	}
 }
 
-// Everything may be called at once. Only the race detector can see whether that is so.
+// All methods are safe for concurrent use, as far as the race detector can tell.
 func TestServer_concurrentUse(t *testing.T) {
 	kc, realm := start(t)
 	alice := user(t, realm, "alice")
 	var wg sync.WaitGroup
-	var enough atomic.Bool
+	var done atomic.Bool
 	for _, call := range []func(){
 		func() { login(t, realm, "alice", "alice-password") },
 		func() { userinfo(t, realm, signIn(t, realm).AccessToken) },
@@ -196,7 +194,7 @@ func TestServer_concurrentUse(t *testing.T) {
 		func() {
 			kid, err := realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})
 			if err != nil || realm.SetKeyPassive(kid, true) != nil || realm.RemoveKey(kid) != nil {
-				t.Error("a key can't be added and removed")
+				t.Error("adding or removing a key fails")
 			}
 		},
 		func() { realm.Update([]byte(`{"accessTokenLifespan": 60, "attributes": {"a": "b"}}`)) },
@@ -209,14 +207,14 @@ func TestServer_concurrentUse(t *testing.T) {
 			alice.RevokeRole(keycloaktest.Role{Name: "r"})
 			alice.SetPassword("alice-password")
 		},
-		func() { // which takes the longest, for the keys that it makes
-			for n := 0; n < 3 && !enough.Load(); n++ {
+		func() { // takes longest, because it generates keys
+			for n := 0; n < 3 && !done.Load(); n++ {
 				if _, err := kc.Import(keycloaktest.RealmSpec{Name: "other"}.File()); err != nil ||
 					!kc.Remove("other") {
-					t.Errorf("a realm can't be added and removed: %v", err)
+					t.Errorf("adding or removing a realm fails: %v", err)
 				}
 			}
-			enough.Store(true)
+			done.Store(true)
 		},
 		func() {
 			realm.Mint(keycloaktest.TokenSpec{})
@@ -225,7 +223,7 @@ func TestServer_concurrentUse(t *testing.T) {
 		},
 	} {
 		wg.Go(func() {
-			for n := 0; n < 20 || !enough.Load(); n++ {
+			for n := 0; n < 20 || !done.Load(); n++ {
 				call()
 			}
 		})
@@ -243,35 +241,32 @@ func TestConfig_PathPrefix(t *testing.T) {
 			path := strings.TrimSuffix("/"+strings.Trim(prefix, "/"), "/")
 			host, _ := strings.CutSuffix(strings.TrimPrefix(kc.URL, "http://"), path)
 			if _, _, err := net.SplitHostPort(host); err != nil {
-				t.Fatalf("URL is %s, want one that ends with %q", kc.URL, path)
+				t.Fatalf("URL is %s, want one that ends in %q", kc.URL, path)
 			}
 			realm := kc.Realm("shop")
 			want := kc.URL + "/realms/shop"
 			if realm.URL() != want || realm.Issuer() != want {
-				t.Errorf("the realm is at %s and its issuer is %s, want %s", realm.URL(),
+				t.Errorf("realm's URL is %s and issuer %s, want %s", realm.URL(),
 					realm.Issuer(), want)
 			}
-			issuer := get(t,
-				want+
-					"/.well-known/openid-configuration").wantOK(t).field("issuer")
-			if issuer !=
-				want {
-				t.Errorf("discovery names the issuer %s, want %s", issuer, want)
+			discovery := get(t, want+"/.well-known/openid-configuration").wantOK(t)
+			if issuer := discovery.field("issuer"); issuer != want {
+				t.Errorf("discovery has the issuer %s, want %s", issuer, want)
 			}
 			login(t, realm, "alice", "alice-password").wantOK(t)
 			if kc.Count("/token") != 1 {
-				t.Error("the endpoint of a request isn't recognized behind the prefix")
+				t.Error("Count ignores a request with the prefix")
 			}
 			if bare := "http://" + host + "/realms/shop"; bare != want {
 				if r := get(t, bare); r.status != http.StatusNotFound {
-					t.Errorf("without the prefix the answer is %v, want 404", r)
+					t.Errorf("without the prefix, response is %v, want 404", r)
 				}
 			}
 		})
 	}
 }
 
-// Behind a proxy, a Keycloak answers at one address and names another.
+// Behind a proxy, Keycloak's own URL differs from its public URL.
 func TestConfig_PublicURL(t *testing.T) {
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
 		PublicURL: "https://id.example.com/sso/"})
@@ -281,7 +276,7 @@ func TestConfig_PublicURL(t *testing.T) {
 	const public = "https://id.example.com/sso/realms/shop"
 	if want := kc.URL + "/realms/shop"; realm.URL() != want ||
 		!strings.HasPrefix(want, "http://127.0.0.1:") {
-		t.Errorf("the realm is at %s, want %s", realm.URL(), want)
+		t.Errorf("realm's URL is %s, want %s", realm.URL(), want)
 	}
 	discovery := get(t, realm.URL()+"/.well-known/openid-configuration").wantOK(t)
 	for name, want := range map[string]string{
@@ -292,11 +287,11 @@ func TestConfig_PublicURL(t *testing.T) {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
 	}
-	for _, text := range []string{signIn(t, realm).AccessToken,
+	for _, token := range []string{signIn(t, realm).AccessToken,
 		login(t, realm, "alice", "alice-password").wantOK(t).field("access_token")} {
-		if claims, err := verify(t, kc, realm, text); err != nil || claims["iss"] != public ||
+		if claims, err := verify(t, kc, realm, token); err != nil || claims["iss"] != public ||
 			realm.Issuer() != public {
-			t.Errorf("iss is %v (%v) and the realm's issuer %s, want %s", claims["iss"], err,
+			t.Errorf("iss is %v (%v) and Issuer() %s, want %s", claims["iss"], err,
 				realm.Issuer(), public)
 		}
 	}
@@ -314,11 +309,11 @@ func TestConfig_Listener(t *testing.T) {
 	}
 	get(t, kc.Realm("shop").URL()).wantOK(t)
 	if err := kc.Err(); err != nil {
-		t.Errorf("while it answers, Err is %v", err)
+		t.Errorf("Err() = %v while the server runs", err)
 	}
-	// Its owner may close it first: no reason to bring the whole test binary down.
+	// Closing the listener stops the server.
 	must(t, listener.Close())
-	waitFor(t, "Err says why it ended", func() bool {
+	waitFor(t, "Err returns the reason", func() bool {
 		return errors.Is(kc.Err(), net.ErrClosed)
 	})
 	wantNotListening(t, kc)
@@ -340,29 +335,29 @@ func TestConfig_Now(t *testing.T) {
 	for _, step := range []struct {
 		advance time.Duration
 		now     time.Duration // since noon
-		reason  string        // why userinfo refuses the token of noon
+		reason  string        // why userinfo rejects the token
 	}{
 		{tokens.ExpiresIn - time.Second, 4*time.Minute + 59*time.Second, ""},
-		{time.Second, 5 * time.Minute, ""}, // Keycloak takes a token until the second of exp is over
+		{time.Second, 5 * time.Minute, ""}, // Keycloak accepts a token during the second of exp
 		{time.Second, 5*time.Minute + time.Second, "Token verification failed"},
 		{-time.Minute - time.Second, 4 * time.Minute, ""},
 		{time.Hour, 64 * time.Minute, "Token verification failed"},
-		{-65 * time.Minute, -time.Minute, ""}, // before it was issued, which Keycloak doesn't mind
+		{-65 * time.Minute, -time.Minute, ""}, // Keycloak accepts tokens issued in the future
 		{time.Minute, 0, ""},
 	} {
 		kc.Advance(step.advance)
 		if got := kc.Now().Sub(noon); got != step.now {
-			t.Errorf("after Advance(%v) it is %v past noon, want %v", step.advance, got, step.now)
+			t.Errorf("after Advance(%v), the clock is at noon + %v, want %v", step.advance, got, step.now)
 		}
 		wantUserinfo(t, realm, tokens.AccessToken, step.reason)
 	}
 	requests := kc.Requests()
 	if last := requests[len(requests)-1].Time; !last.Equal(noon) {
-		t.Errorf("the last request came at %v, want noon by the server's clock", last)
+		t.Errorf("last request was at %v, want noon", last)
 	}
 }
 
-// A mistake of the stand-in's own must be seen, and not look like a fault that was asked for.
+// A panic is logged and returns status 500, so that it doesn't look like a Fault.
 func TestServer_panic(t *testing.T) {
 	var logged bytes.Buffer
 	log.SetOutput(&logged)
@@ -375,27 +370,26 @@ func TestServer_panic(t *testing.T) {
 		return time.Now()
 	}})
 	must(t, err)
-	// which were asked for, and are no news
+	// Faults aren't logged.
 	for _, fault := range []keycloaktest.Fault{{Disconnect: true}, {Truncate: true}} {
 		remove := kc.Fail(fault)
 		if _, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err == nil {
-			t.Error("the fault isn't met")
+			t.Error("the fault has no effect")
 		}
 		remove()
 	}
 	if logged.Len() > 0 {
-		t.Errorf("a fault that was asked for is logged: %s", logged.String())
+		t.Errorf("a fault is logged: %s", logged.String())
 	}
 	broken.Store(true)
 	if r, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err != nil || r.status != 500 ||
 		r.field("error") != "not_in_keycloaktest" ||
 		!strings.Contains(r.field("error_description"), "a broken clock") {
-		t.Errorf("a server whose clock panics answers %v (%v), want 500 and the panic's text", r,
-			err)
+		t.Errorf("response is %v (%v), want 500 with the panic's message", r, err)
 	}
 	kc.Close()
 	if !strings.Contains(logged.String(), "a broken clock") ||
 		!strings.Contains(logged.String(), "server_test.go") {
-		t.Errorf("the log says %q, want where it broke", logged.String())
+		t.Errorf("log is %q, want the panic's message and stack", logged.String())
 	}
 }

@@ -275,16 +275,16 @@ func earlier(a, b time.Time) time.Time {
 
 // resolveScopes returns the scopes granted for a scope parameter: the client's default scopes, and
 // openid and optional scopes if the parameter names them. It refuses any other name.
-func (r *Realm) resolveScopes(c *client, parameter string, given bool) ([]string, *refusal) {
+func (r *Realm) resolveScopes(c *client, value string, sent bool) ([]string, *refusal) {
 	granted := slices.Clone(c.defaultScopes)
-	if !given {
+	if !sent {
 		return granted, r.checkGrantSupported(c, granted)
 	}
-	names := strings.Split(parameter, " ") // Keycloak refuses two spaces in a row
-	for parameter != "" && len(names) > 0 && names[len(names)-1] == "" {
+	names := strings.Split(value, " ") // Keycloak refuses two spaces in a row
+	for value != "" && len(names) > 0 && names[len(names)-1] == "" {
 		names = names[:len(names)-1] // trailing spaces are allowed
 	}
-	refused := len(names) == 0 && parameter == ""
+	refused := len(names) == 0 && value == ""
 	for _, name := range names {
 		single := strings.HasPrefix(name, organization+":")
 		if (single || name == organization) && c.knowsOrganizations() {
@@ -306,7 +306,7 @@ func (r *Realm) resolveScopes(c *client, parameter string, given bool) ([]string
 		}
 	}
 	if refused {
-		return nil, refuse(400, "invalid_scope", "Invalid scopes: "+parameter)
+		return nil, refuse(400, "invalid_scope", "Invalid scopes: "+value)
 	}
 	return granted, r.checkGrantSupported(c, granted)
 }
