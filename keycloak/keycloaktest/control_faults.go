@@ -119,10 +119,10 @@ func (f *Fault) apply(s *Server, w http.ResponseWriter, request *http.Request) b
 }
 
 // writeTruncated sends half of a response and closes the connection.
-func writeTruncated(w http.ResponseWriter, out response) {
-	out = out.with("Content-Length", strconv.Itoa(len(out.body)))
-	out.body = out.body[:len(out.body)/2]
-	out.write(w)
+func writeTruncated(w http.ResponseWriter, resp response) {
+	resp = resp.with("Content-Length", strconv.Itoa(len(resp.body)))
+	resp.body = resp.body[:len(resp.body)/2]
+	resp.write(w)
 	if flusher, ok := w.(http.Flusher); ok {
 		flusher.Flush()
 	}

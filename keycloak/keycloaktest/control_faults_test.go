@@ -78,7 +78,7 @@ func TestFault_times(t *testing.T) {
 func TestFault_times_concurrent(t *testing.T) {
 	kc, realm := start(t)
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 7, Status: 503})
-	var mu sync.Mutex // guards ill
+	var mu sync.Mutex // guards failed
 	failed := 0
 	var wg sync.WaitGroup
 	for range 20 {

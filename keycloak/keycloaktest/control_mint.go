@@ -32,11 +32,11 @@ func (r *Realm) SignIn(clientID, username string, scopes ...string) (Tokens, err
 	if len(scopes) == 0 {
 		scopes = []string{"openid"}
 	}
-	issued, err := r.signIn(clientID, username, strings.Join(scopes, " "))
+	unsigned, err := r.signIn(clientID, username, strings.Join(scopes, " "))
 	if err != nil {
 		return Tokens{}, err
 	}
-	out := issued.sign()
+	out := unsigned.sign()
 	return Tokens{
 		AccessToken: out.AccessToken, RefreshToken: out.RefreshToken, IDToken: out.IDToken,
 		SessionID:        out.SessionState,

@@ -54,12 +54,12 @@ func (r *Realm) certs(c *call) response {
 	if refused := r.checkTLS(c); refused != nil {
 		return refused.plain()
 	}
-	out := jsonResponse(200, noCache, r.keys.jwks())
+	resp := jsonResponse(200, noCache, r.keys.jwks())
 	if strings.Contains(c.Header.Get("Accept"), keySetType) &&
 		!strings.Contains(c.Header.Get("Accept"), "application/json") {
-		out = out.with("Content-Type", keySetType)
+		resp = resp.with("Content-Type", keySetType)
 	}
-	return out
+	return resp
 }
 
 // discovery serves the realm's metadata (OpenID Connect Discovery 1.0, RFC 8414), without the

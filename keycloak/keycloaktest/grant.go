@@ -71,11 +71,11 @@ const notInStandIn = "not_in_keycloaktest"
 // token is the token endpoint (RFC 6749 3.2). The order of its checks is Keycloak's: realm, TLS,
 // grant type, client, repeated parameters, grant.
 func (r *Realm) token(c *call) response {
-	issued, refused := r.exchange(c)
+	unsigned, refused := r.exchange(c)
 	if refused != nil {
 		return refused.response()
 	}
-	return jsonResponse(200, noStore, issued.sign())
+	return jsonResponse(200, noStore, unsigned.sign())
 }
 
 func (r *Realm) exchange(c *call) (*unsignedResponse, *refusal) {

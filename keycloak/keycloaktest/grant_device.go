@@ -46,10 +46,10 @@ func (d *device) isForgotten(now time.Time) bool {
 
 // request returns the device's authorization request.
 func (d *device) request() *authRequest {
-	asked := maps.Clone(d.parameters)
-	asked.Set("client_id", d.client.ClientID)
-	asked.Set("device_user_code", d.userCode)
-	return &authRequest{parameters: asked, client: d.client, scope: d.scope, device: d}
+	parameters := maps.Clone(d.parameters)
+	parameters.Set("client_id", d.client.ClientID)
+	parameters.Set("device_user_code", d.userCode)
+	return &authRequest{parameters: parameters, client: d.client, scope: d.scope, device: d}
 }
 
 // deviceByUserCode returns the device with this user code, as typed by the user.
@@ -94,8 +94,8 @@ func prefersPage(accept string) bool {
 		}
 		return highest
 	}
-	json := best("application/json", "application/*", "*/*")
-	return accept != "" && (json == 0 || json < best("text/html", "text/*", "*/*"))
+	jsonQuality := best("application/json", "application/*", "*/*")
+	return accept != "" && (jsonQuality == 0 || jsonQuality < best("text/html", "text/*", "*/*"))
 }
 
 // startDevice issues the codes of a device (RFC 8628 3.2). It ignores scopes that aren't allowed.

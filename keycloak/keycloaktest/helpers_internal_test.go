@@ -170,7 +170,7 @@ var weakKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return must(rsa.GenerateKey(rand.Reader, 1024))
 })
 
-// importWithWeakKeys is Import except for RSA keys, which are weak.
+// importWithWeakKeys is Import, but all RSA keys of the realm are weak keys.
 func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	document, ignored, err := realmfile.Read(file)
 	if err != nil {

@@ -17,9 +17,9 @@ func (r *Realm) logout(c *call) response {
 	if c.Method != http.MethodPost || !sent {
 		return r.browserLogout(c)
 	}
-	notices, out := r.clientLogout(c, token)
+	notices, resp := r.clientLogout(c, token)
 	r.notify(notices)
-	return out
+	return resp
 }
 
 func (r *Realm) clientLogout(c *call, token string) ([]notice, response) {

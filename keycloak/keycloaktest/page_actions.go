@@ -67,9 +67,9 @@ func (r *Realm) requiredAction(c *call) response {
 }
 
 func (v *pageRequest) requiredAction() response {
-	t, submitted, out := v.enterAuthSession(requiredActionPath)
+	t, submitted, resp := v.enterAuthSession(requiredActionPath)
 	if t == nil {
-		return out
+		return resp
 	}
 	if submitted && t.isRequestedAction() && v.form.Has("cancel-aia") {
 		t.actionStatus = "cancelled"

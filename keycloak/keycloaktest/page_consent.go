@@ -63,10 +63,10 @@ func (r *Realm) consent(c *call) response {
 }
 
 func (v *pageRequest) consent() response {
-	t, _, out := v.enterAuthSession(requiredActionPath)
+	t, _, resp := v.enterAuthSession(requiredActionPath)
 	switch {
 	case t == nil:
-		return out
+		return resp
 	case t.step != stepConsent:
 		return v.expiredPage(t)
 	case v.form.Has("cancel"):

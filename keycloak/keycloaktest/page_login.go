@@ -125,8 +125,9 @@ func (v *pageRequest) locale(t *authSession) string {
 }
 
 // enterAuthSession returns the authSession that a request continues, and whether the request
-// submits a form. If there is no such authSession, t is nil and out is the response.
-func (v *pageRequest) enterAuthSession(path string) (t *authSession, submitted bool, out response) {
+// submits a form. If there is no such authSession, t is nil and resp is the response.
+func (v *pageRequest) enterAuthSession(
+	path string) (t *authSession, submitted bool, resp response) {
 	if refused, closed := v.checkAvailable(); closed {
 		return nil, false, refused
 	}
@@ -256,10 +257,10 @@ func (r *Realm) authenticate(c *call) response {
 }
 
 func (v *pageRequest) authenticate() response {
-	t, submitted, out := v.enterAuthSession(authenticatePath)
+	t, submitted, resp := v.enterAuthSession(authenticatePath)
 	switch {
 	case t == nil:
-		return out
+		return resp
 	case t.step == stepStart:
 		return v.start(t)
 	case submitted && v.form.Has("cancel"):

@@ -89,13 +89,13 @@ const neverCache = "no-store, must-revalidate, max-age=0"
 
 // redirect redirects the browser.
 func (v *pageRequest) redirect(address string) response {
-	out := secured(response{status: http.StatusFound}).
+	resp := secured(response{status: http.StatusFound}).
 		with("Location", address).with("Cache-Control", neverCache)
 	if v.Method != http.MethodPost {
 		// Keycloak sets it only if the response or the request has a media type.
-		return out.without("X-Frame-Options")
+		return resp.without("X-Frame-Options")
 	}
-	return out
+	return resp
 }
 
 // respond sends a response to the client in the request's response mode (OAuth 2.0 Multiple

@@ -26,10 +26,10 @@ type pageRequest struct {
 // servePage calls serve under the realm's lock, and then sends the notices without it.
 func (r *Realm) servePage(c *call, serve func(*pageRequest) response) response {
 	v := &pageRequest{call: c}
-	out := v.serveLocked(serve)
+	resp := v.serveLocked(serve)
 	r.notify(v.notices)
-	out.cookies = v.cookies
-	return out
+	resp.cookies = v.cookies
+	return resp
 }
 
 func (v *pageRequest) serveLocked(serve func(*pageRequest) response) response {

@@ -68,11 +68,11 @@ func render(t *template.Template, content any, status int, cache string) respons
 	if err := t.Execute(&body, content); err != nil {
 		panic("keycloaktest: a page can't be rendered: " + err.Error())
 	}
-	out := secured(response{status: status, body: body.Bytes()})
+	resp := secured(response{status: status, body: body.Bytes()})
 	if cache != "" {
-		out = out.with("Cache-Control", cache)
+		resp = resp.with("Cache-Control", cache)
 	}
-	return out
+	return resp
 }
 
 // errorPage shows an error that can't be sent to the client.

@@ -98,9 +98,9 @@ type client struct {
 func (c *client) isTrue(name string) bool { return c.Attributes[name] == "true" }
 
 // newRealm builds a realm from its realm file.
-func newRealm(server *Server, file realmfile.Realm, options importOptions) (*Realm, error) {
+func newRealm(server *Server, rep realmfile.Realm, options importOptions) (*Realm, error) {
 	r := &Realm{
-		server: server, name: file.Realm, settings: file, profile: file.Profile,
+		server: server, name: rep.Realm, settings: rep, profile: rep.Profile,
 		roles: map[string]*role{}, groups: map[string]*group{}, scopes: map[string]*scope{},
 		clients: map[string]*client{}, users: map[string]*user{}, names: map[string]*user{},
 		emails:   map[string][]*user{},

@@ -29,13 +29,13 @@ var privateKeyBase64 = sync.OnceValue(func() string {
 	return base64.StdEncoding.EncodeToString(der)
 })
 
-// shopWith is the realm shop with other members in its file.
-func shopWith(members string) []byte {
-	return []byte(`{"realm": "shop", "enabled": true, ` + members + `}`)
+// shopWith returns a realm file with further fields.
+func shopWith(fields string) []byte {
+	return []byte(`{"realm": "shop", "enabled": true, ` + fields + `}`)
 }
 
-// Keycloak refuses most of these with a 400 or a 500 that doesn't say what is wrong; the others it
-// would answer otherwise.
+// Import rejects invalid files. Keycloak rejects most of them too, with a 400 or 500 that doesn't
+// say why; the others depend on unsupported features.
 func TestImport_invalid(t *testing.T) {
 	t.Parallel()
 	profile := func(attributes string) string {
@@ -45,8 +45,8 @@ func TestImport_invalid(t *testing.T) {
 	keyProvider := func(provider string) string {
 		return `"components": {"org.keycloak.keys.KeyProvider": [` + provider + `]}`
 	}
-	for _, tt := range []struct{ members, want string }{
-		// What isn't a member, or not of its type.
+	for _, tt := range []struct{ fields, want string }{
+		// Unknown fields and wrong types.
 		{`"colour": 1`, "colour: no member of Keycloak's RealmRepresentation"},
 		{`"Clients": []`, "Clients: no member of Keycloak's RealmRepresentation"},
 		{`"clients": [{"clientId": "a"}, {"clientId": "b"}, {"clientId": "c", "foo": 1}]`, "clients[2].foo: no member of Keycloak's ClientRepresentation"},
@@ -68,7 +68,7 @@ func TestImport_invalid(t *testing.T) {
 		{`"users": [{"username": "a", "attributes": {"x": [null]}}]`, "users[0].attributes[x]: a list of texts is expected"},
 		{`"groups": [{"name": "a", "attributes": {"x": "1"}}]`, "groups[0].attributes[x]: a list is expected"},
 
-		// Names that are missing, or there twice.
+		// Missing and duplicate names.
 		{`"clients": [{"clientId": "web"}, {"clientId": "web"}]`, "clients[1].clientId: web is the name of clients[0] already"},
 		{`"clients": [{"clientId": "a", "id": "1"}, {"clientId": "b", "id": "1"}]`, "clients[1].id: 1 is the name of clients[0] already"},
 		{`"roles": {"realm": [{"name": "a"}, {"name": "a"}]}`, "roles.realm[1].name: a is the name of roles.realm[0] already"},
@@ -81,7 +81,7 @@ func TestImport_invalid(t *testing.T) {
 		{`"clients": [{"clientId": "shop", "protocolMappers": [{"name": "m", "protocol": "openid-connect"}]}]`, "clients[0].protocolMappers[0].protocolMapper: missing"},
 		{`"clients": [{"clientId": "shop", "protocolMappers": [{"name": "m", "protocolMapper": "oidc-sub-mapper"}]}]`, "clients[0].protocolMappers[0].protocol: missing"},
 
-		// Addresses, algorithms and other texts with a meaning.
+		// URLs, algorithms and other strings with a syntax.
 		{`"clients": [{"clientId": "a", "redirectUris": ["not a uri"]}]`, "clients[0].redirectUris: not a uri: not a URL"},
 		{`"clients": [{"clientId": "a", "redirectUris": ["http://localhost/%zz"]}]`, "clients[0].redirectUris: http://localhost/%zz: not a URL"},
 		{`"clients": [{"clientId": "a", "redirectUris": ["http://localhost/#x"]}]`, "clients[0].redirectUris: http://localhost/#x: a fragment isn't allowed"},
@@ -99,7 +99,7 @@ func TestImport_invalid(t *testing.T) {
 		{`"clients": [{"clientId": "web", "redirectUris": ["${BASE_URL}/*"]}]`,
 			"clients[0].redirectUris[0]: ${BASE_URL} is a placeholder, which Keycloak fills in from its environment and a stand-in doesn't: put the value there"},
 
-		// What it can't do for a whole realm.
+		// Unsupported features that affect the whole realm.
 		{`"components": {"org.example.Custom": [{"providerId": "x"}]}`, "components[org.example.Custom]: not supported: the stand-in has no such components"},
 		{`"applications": [{}]`, "applications: not supported: it is from an old release of Keycloak, and the import of 26 breaks off at it"},
 		{`"browserFlow": "own"`, `browserFlow: the file has no authentication flow "own"`},
@@ -116,7 +116,7 @@ func TestImport_invalid(t *testing.T) {
 		{keyProvider(strings.Repeat(`{"providerId": "rsa-generated"},`, 20) + `{"providerId": "rsa-generated"}`),
 			"components[org.keycloak.keys.KeyProvider]: at most 20 key providers are supported"},
 	} {
-		wantRefusedFile(t, shopWith(tt.members), tt.want)
+		wantRefusedFile(t, shopWith(tt.fields), tt.want)
 	}
 	for _, tt := range []struct{ file, want string }{
 		{``, "EOF"},
@@ -132,18 +132,19 @@ func TestImport_invalid(t *testing.T) {
 	}
 }
 
+// wantRefusedFile checks that Start returns an error with exactly this message.
 func wantRefusedFile(t *testing.T, file []byte, want string) {
 	t.Helper()
 	_, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
 	if want = "keycloaktest: realm file: " + want; err == nil || err.Error() != want {
-		t.Errorf("%.300s\n\tthe error is %v\n\twant          %s", file, err, want)
+		t.Errorf("%.300s\n\terror is %v\n\twant     %s", file, err, want)
 	}
 }
 
-// Keycloak reads these, and so does the stand-in.
+// Import is as lenient as Keycloak.
 func TestImport_lenient(t *testing.T) {
 	t.Parallel()
-	for _, members := range []string{
+	for _, fields := range []string{
 		`"displayName": 5, "accessTokenLifespan": "300", "failureFactor": 7.9, "ssoSessionIdleTimeout": " 8 ", "refreshTokenMaxReuse": ""`,
 		`"bruteForceProtected": "True", "rememberMe": 1, "verifyEmail": "", "revokeRefreshToken": null`,
 		`"attributes": {"a": 1, "b": true, "c": null, "d": 1.50}, "clients": null, "users": null, "clientScopes": null, "components": null`,
@@ -155,9 +156,9 @@ func TestImport_lenient(t *testing.T) {
 		`"clients": [{"clientId": "a"}, {"clientId": "A"}], "browserFlow": "browser", "directGrantFlow": "direct grant", "clientAuthenticationFlow": "clients"`,
 		`"clients": [{"clientId": "web", "name": "${client_web}", "secret": "a $5 {note}"}]`,
 	} {
-		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shopWith(members)}})
+		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shopWith(fields)}})
 		if err != nil {
-			t.Errorf("%s: %v", members, err)
+			t.Errorf("%s: %v", fields, err)
 			continue
 		}
 		kc.Close()
@@ -167,11 +168,11 @@ func TestImport_lenient(t *testing.T) {
 func TestRealm_Ignored(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		members string
-		want    []string
+		fields string
+		want   []string
 	}{
 		{`"displayName": "Shop", "loginTheme": "dark", "eventsEnabled": true, "eventsListeners": ["jboss-logging"]`, []string{"displayName", "eventsEnabled", "eventsListeners", "loginTheme"}},
-		{`"displayName": "", "eventsEnabled": false, "eventsListeners": [], "smtpServer": {}, "clientProfiles": {"profiles": []}, "eventsExpiration": 0`, nil}, // says nothing
+		{`"displayName": "", "eventsEnabled": false, "eventsListeners": [], "smtpServer": {}, "clientProfiles": {"profiles": []}, "eventsExpiration": 0`, nil}, // only defaults
 		{`"clients": [{"clientId": "a", "description": "A"}, {"clientId": "b", "description": "B"}]`, []string{"clients[].description"}},
 		{`"clients": [{"clientId": "a", "protocol": "saml"}, {"clientId": "b", "protocolMappers": [{"name": "m", "protocol": "saml", "protocolMapper": "saml-role-list-mapper"}]}]`,
 			[]string{"clients[].protocolMappers (protocol saml)", "clients[a] (protocol saml)"}},
@@ -192,9 +193,9 @@ func TestRealm_Ignored(t *testing.T) {
 				"components[org.keycloak.keys.KeyProvider][rsa].privateKey",
 				"components[org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy]"}},
 	} {
-		kc := keycloaktest.New(t, shopWith(tt.members))
+		kc := keycloaktest.New(t, shopWith(tt.fields))
 		if got := kc.Realm("shop").Ignored(); !slices.Equal(got, tt.want) {
-			t.Errorf("%s\n\tleft aside are %q\n\twant           %q", tt.members, got, tt.want)
+			t.Errorf("%s\n\tIgnored() = %q\n\twant        %q", tt.fields, got, tt.want)
 		}
 	}
 
@@ -205,11 +206,12 @@ func TestRealm_Ignored(t *testing.T) {
 	many := keycloaktest.New(t,
 		shopWith(`"clientScopes": [`+strings.Join(scopes, ",")+`]`)).Realm("shop").Ignored()
 	if len(many) != 201 || many[200] != "and 100 more" {
-		t.Errorf("%d are listed, the last %q; want 200, and 100 more", len(many), many[len(many)-1])
+		t.Errorf("Ignored() has %d entries, the last %q, want 200 and a summary", len(many),
+			many[len(many)-1])
 	}
 }
 
-// An export of a whole realm says much, and hardly any of it is lost.
+// Ignored lists the unused parts of an exported realm, and nothing important is among them.
 func TestRealm_Ignored_export(t *testing.T) {
 	t.Parallel()
 	export, err := os.ReadFile("contract/testdata/export.json")
@@ -223,19 +225,19 @@ func TestRealm_Ignored_export(t *testing.T) {
 		"roles.realm[].description",
 	} {
 		if !slices.Contains(ignored, want) {
-			t.Errorf("%s isn't listed among %q", want, ignored)
+			t.Errorf("Ignored() lacks %s: %q", want, ignored)
 		}
 	}
-	harmless := []string{ // change nothing here, whatever their names say
+	harmless := []string{ // have no effect here, despite their names
 		"accessCodeLifespanUserAction", "accessTokenLifespanForImplicitFlow",
 		"actionTokenGeneratedByAdminLifespan", "actionTokenGeneratedByUserLifespan",
 		"clients[].nodeReRegistrationTimeout",
 	}
-	for _, what := range ignored {
-		for _, lost := range []string{"mapper", "secret", "lifespan", "timeout", "redirect",
+	for _, entry := range ignored {
+		for _, word := range []string{"mapper", "secret", "lifespan", "timeout", "redirect",
 			"flow."} {
-			if strings.Contains(strings.ToLower(what), lost) && !slices.Contains(harmless, what) {
-				t.Errorf("%s is left aside", what)
+			if strings.Contains(strings.ToLower(entry), word) && !slices.Contains(harmless, entry) {
+				t.Errorf("%s is ignored", entry)
 			}
 		}
 	}

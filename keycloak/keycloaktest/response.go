@@ -15,38 +15,38 @@ type response struct {
 	cookies []*http.Cookie
 }
 
-// with returns a with a header set.
-func (a response) with(name, value string) response {
-	header := maps.Clone(a.header)
+// with returns resp with a header set.
+func (resp response) with(name, value string) response {
+	header := maps.Clone(resp.header)
 	if header == nil {
 		header = http.Header{}
 	}
 	header[http.CanonicalHeaderKey(name)] = []string{value}
-	a.header = header
-	return a
+	resp.header = header
+	return resp
 }
 
-// withAdded returns a with another value for a header that it already has.
-func (a response) withAdded(name, value string) response {
-	header := a.header.Clone()
+// withAdded returns resp with another value for a header that it already has.
+func (resp response) withAdded(name, value string) response {
+	header := resp.header.Clone()
 	header.Add(name, value)
-	a.header = header
-	return a
+	resp.header = header
+	return resp
 }
 
-// without returns a without some headers.
-func (a response) without(names ...string) response {
-	header := maps.Clone(a.header)
+// without returns resp without some headers.
+func (resp response) without(names ...string) response {
+	header := maps.Clone(resp.header)
 	for _, name := range names {
 		header.Del(name)
 	}
-	a.header = header
-	return a
+	resp.header = header
+	return resp
 }
 
 // secured adds the headers that Keycloak sets on all responses of a realm.
-func secured(a response) response {
-	return a.with("Referrer-Policy", "no-referrer").
+func secured(resp response) response {
+	return resp.with("Referrer-Policy", "no-referrer").
 		with("Strict-Transport-Security", "max-age=31536000; includeSubDomains").
 		with("X-Content-Type-Options", "nosniff").
 		with("X-Frame-Options", "SAMEORIGIN").
@@ -64,14 +64,14 @@ func jsonResponse(status int, cacheControl string, content any) response {
 	if err != nil {
 		panic("keycloaktest: a response can't be written as JSON: " + err.Error())
 	}
-	a := response{status: status, body: body}.with("Content-Type", "application/json")
+	resp := response{status: status, body: body}.with("Content-Type", "application/json")
 	if cacheControl != "" {
-		a = a.with("Cache-Control", cacheControl)
+		resp = resp.with("Cache-Control", cacheControl)
 	}
 	if cacheControl == noStore {
-		a = a.with("Pragma", noCache)
+		resp = resp.with("Pragma", noCache)
 	}
-	return secured(a)
+	return secured(resp)
 }
 
 // An oauthError is the body of an error response (RFC 6749 5.2).
@@ -100,13 +100,13 @@ func (e *refusal) plain() response {
 	return jsonResponse(e.status, "", oauthError{e.code, e.description})
 }
 
-func (a response) write(w http.ResponseWriter) {
-	maps.Copy(w.Header(), a.header)
-	for _, cookie := range a.cookies {
+func (resp response) write(w http.ResponseWriter) {
+	maps.Copy(w.Header(), resp.header)
+	for _, cookie := range resp.cookies {
 		http.SetCookie(w, cookie)
 	}
-	w.WriteHeader(a.status)
-	w.Write(a.body)
+	w.WriteHeader(resp.status)
+	w.Write(resp.body)
 }
 
 // seconds converts a lifespan of a realm file.

@@ -121,11 +121,11 @@ func (s *Server) route(w http.ResponseWriter, request *http.Request) response {
 	if r == nil {
 		return frameworkError(request, 404, "Realm does not exist")
 	}
-	out := r.route(w, request, rest)
+	resp := r.route(w, request, rest)
 	if rest == loginActions || strings.HasPrefix(rest, loginActions+"/") {
-		out = out.with("Cache-Control", neverCache)
+		resp = resp.with("Cache-Control", neverCache)
 	}
-	return out
+	return resp
 }
 
 // loginActions is the path of the login page and its forms.
@@ -159,10 +159,10 @@ func badPath(code, description string) response {
 		"application/json; charset=UTF-8").bare()
 }
 
-// bare returns a without the headers that Keycloak sets only on responses of a realm.
-func (a response) bare() response {
-	bare := response{status: a.status, body: a.body}
-	return bare.with("Content-Type", a.header.Get("Content-Type"))
+// bare returns resp without the headers that Keycloak sets only on responses of a realm.
+func (resp response) bare() response {
+	bare := response{status: resp.status, body: resp.body}
+	return bare.with("Content-Type", resp.header.Get("Content-Type"))
 }
 
 // route dispatches a request to the endpoint at path rest and adds the CORS headers.
@@ -199,29 +199,29 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 	if refused != nil {
 		return refused.plain()
 	}
-	out := found.serve(r, c)
+	resp := found.serve(r, c)
 	if origin == "" || !c.corsAllowed && !found.cors.public {
-		return out
+		return resp
 	}
-	out = out.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
+	resp = resp.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
 		"true")
 	if !found.cors.public {
-		out = out.with("Access-Control-Expose-Headers", c.exposedHeaders)
+		resp = resp.with("Access-Control-Expose-Headers", c.exposedHeaders)
 	}
-	return out
+	return resp
 }
 
 // preflightResponse answers a preflight request. Keycloak allows all origins here and checks the
 // origin of the actual request.
 func (c cors) preflightResponse(origin string) response {
-	out := secured(response{status: 200}).without("X-Frame-Options")
+	resp := secured(response{status: 200}).without("X-Frame-Options")
 	if c.allow != "" {
-		return out.with("Allow", c.allow)
+		return resp.with("Allow", c.allow)
 	}
 	if origin == "" {
-		return out
+		return resp
 	}
-	return out.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
+	return resp.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
 		"true").
 		with("Access-Control-Max-Age", "3600").with("Access-Control-Allow-Methods", c.preflight).
 		with("Access-Control-Allow-Headers",

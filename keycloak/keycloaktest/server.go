@@ -358,12 +358,12 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	if fault != nil && fault.apply(s, w, request) {
 		return
 	}
-	out := s.route(w, request)
+	resp := s.route(w, request)
 	if fault != nil && fault.Truncate {
-		writeTruncated(w, out)
+		writeTruncated(w, resp)
 		return
 	}
-	out.write(w)
+	resp.write(w)
 }
 
 // recoverPanic logs a panic and responds with status 500. Without it, net/http would close the

@@ -9,9 +9,9 @@ import (
 
 // introspect serves introspection. It is for servers, so CORS is off.
 func (r *Realm) introspect(c *call) response {
-	out := r.introspection(c)
+	resp := r.introspection(c)
 	c.corsAllowed = false
-	return out
+	return resp
 }
 
 // introspection is token introspection (RFC 7662). A token is active only for a client in its

@@ -81,13 +81,13 @@ func (r *Realm) userinfo(c *call) response {
 		if code != "" {
 			header += fmt.Sprintf(`, error=%q, error_description=%q`, code, description)
 		}
-		out := secured(response{status: status}).with("WWW-Authenticate",
+		resp := secured(response{status: status}).with("WWW-Authenticate",
 			header).with("Cache-Control", noStore).
 			with("Pragma", noCache).with("Content-Type", "text/plain;charset=utf-8")
 		if c.Method == http.MethodGet {
-			out = out.without("X-Frame-Options")
+			resp = resp.without("X-Frame-Options")
 		}
-		return out
+		return resp
 	}
 	if len(c.Header.Values("Authorization")) > 1 {
 		return jsonResponse(401, noStore, oauthError{Error: "HTTP 401 Unauthorized"})

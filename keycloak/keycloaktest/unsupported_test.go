@@ -12,48 +12,48 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// What the stand-in can't do is refused by its name, and where it is used: nothing else of the
-// realm is.
+// Requests that need an unsupported feature return an error that names the feature. All other
+// requests to the realm work.
 func TestUnsupported_refusedWhereUsed(t *testing.T) {
 	t.Parallel()
 	attribute := func(name, value string) string {
 		return fmt.Sprintf(
 			`"clients": [{%s, "attributes": {%q: %q, "oauth2.device.authorization.grant.enabled": "true"}}]`, app, name, value)
 	}
-	own := func(name string) string {
+	clientFlow := func(name string) string {
 		return `"authenticationFlows": [{"id": "f1", "alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}],
 			"clients": [{` + app + `, "authenticationFlowBindingOverrides": {"` + name + `": "f1"}, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
 	}
-	bound := func(name string) string {
+	realmFlow := func(name string) string {
 		return `"` + name +
 			`": "mine", "authenticationFlows": [{"alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}]`
 	}
 	mapper := func(provider, config string) string {
 		return `"clients": [{` + app + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}, "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` + provider + `", "config": {` + config + `}}]}]`
 	}
-	// the last two have none to show then
+	// userinfo and introspection fail if there is no token
 	tokens := []string{"password", "client_credentials", "userinfo", "introspect"}
 	for _, tt := range []struct {
-		members string
+		fields  string
 		refused []string
-		why     string
+		message string
 	}{
 		{`"displayName": "Shop"`, nil, ""},
 		{`"organizationsEnabled": true`, []string{"authorize", "device"}, "realm shop: organizationsEnabled is not supported"},
 		{`"attributes": {"organizationsEnabled": "true"}`, []string{"authorize", "device"}, "realm shop: organizationsEnabled is not supported"},
 		{`"attributes": {"shortVerificationUri": "http://localhost/d"}`, []string{"device"}, "the attribute shortVerificationUri is not supported"},
-		{`"bruteForceProtected": true, "maxSecondaryAuthFailures": 3`, nil, ""}, // nobody has a second factor
-		{bound("browserFlow"), []string{"authorize", "device"}, "browserFlow: mine is not supported"},
-		{bound("directGrantFlow"), []string{"password", "userinfo", "introspect"}, "directGrantFlow: mine is not supported"},
+		{`"bruteForceProtected": true, "maxSecondaryAuthFailures": 3`, nil, ""}, // users have no second factor
+		{realmFlow("browserFlow"), []string{"authorize", "device"}, "browserFlow: mine is not supported"},
+		{realmFlow("directGrantFlow"), []string{"password", "userinfo", "introspect"}, "directGrantFlow: mine is not supported"},
 		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "a", "requirement": "REQUIRED"}]}]`,
 			[]string{"authorize", "device"},
 			"browserFlow: the authentication flow a goes on for ever"},
-		{bound("clientAuthenticationFlow"), slices.Concat(tokens, []string{"device"}), "clientAuthenticationFlow: mine is not supported"},
-		{own("browser"), []string{"authorize", "device"}, "client app: authenticationFlowBindingOverrides: browser is not supported"},
-		{own("direct_grant"), []string{"password", "userinfo", "introspect"}, "client app: authenticationFlowBindingOverrides: direct_grant is not supported"},
+		{realmFlow("clientAuthenticationFlow"), slices.Concat(tokens, []string{"device"}), "clientAuthenticationFlow: mine is not supported"},
+		{clientFlow("browser"), []string{"authorize", "device"}, "client app: authenticationFlowBindingOverrides: browser is not supported"},
+		{clientFlow("direct_grant"), []string{"password", "userinfo", "introspect"}, "client app: authenticationFlowBindingOverrides: direct_grant is not supported"},
 		{`"clientPolicies": {"policies": [{"name": "strict", "enabled": true}]}`, slices.Concat(tokens, []string{"authorize", "device", "logout"}), "the client policy strict is not supported"},
-		{`"components": {"org.keycloak.storage.UserStorageProvider": [{"providerId": "ldap", "config": {"editMode": ["READ_ONLY"]}}]}`, []string{"stranger"}, "user federation is not supported"},
-		{`"userFederationProviders": [{"providerName": "ldap"}]`, []string{"stranger"}, "user federation is not supported"},
+		{`"components": {"org.keycloak.storage.UserStorageProvider": [{"providerId": "ldap", "config": {"editMode": ["READ_ONLY"]}}]}`, []string{"unknown user"}, "user federation is not supported"},
+		{`"userFederationProviders": [{"providerName": "ldap"}]`, []string{"unknown user"}, "user federation is not supported"},
 
 		{`"defaultSignatureAlgorithm": "none"`, slices.Concat(tokens, []string{"authorize"}), "defaultSignatureAlgorithm: none is no signature algorithm"},
 		{`"attributes": {"defaultSignatureAlgorithm": "none"}`, slices.Concat(tokens, []string{"authorize"}), "defaultSignatureAlgorithm: none is no signature algorithm"},
@@ -88,42 +88,42 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 		{mapper("oidc-nonce-backwards-compatible-mapper", ``), []string{"authorize", "device"}, "oidc-nonce-backwards-compatible-mapper"},
 		{mapper("oidc-sha256-pairwise-sub-mapper", ``), slices.Concat(tokens, []string{"authorize", "device", "logout"}), "oidc-sha256-pairwise-sub-mapper"},
 	} {
-		file := `{"realm": "shop", "enabled": true, ` + tt.members
-		if !strings.Contains(tt.members, `"clients"`) {
+		file := `{"realm": "shop", "enabled": true, ` + tt.fields
+		if !strings.Contains(tt.fields, `"clients"`) {
 			file += `, "clients": [{` + app + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
 		}
 		file += `, "users": [{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "pw"}]}]}`
 		kc := keycloaktest.New(t)
 		r, err := kc.Import([]byte(file))
 		if err != nil {
-			t.Errorf("%s: %v", tt.members, err)
+			t.Errorf("%s: %v", tt.fields, err)
 			continue
 		}
 		got := refusedUses(t, r)
-		for name, why := range got {
+		for name, message := range got {
 			if !slices.Contains(tt.refused, name) {
-				t.Errorf("%s: %s is refused, too: %s", tt.members, name, why)
-			} else if why != "" && !strings.Contains(why, tt.why) {
-				t.Errorf("%s: %s is refused with %q, want %q", tt.members, name, why, tt.why)
+				t.Errorf("%s: %s fails with %s, want success", tt.fields, name, message)
+			} else if message != "" && !strings.Contains(message, tt.message) {
+				t.Errorf("%s: %s fails with %q, want %q", tt.fields, name, message, tt.message)
 			}
 		}
 		for _, name := range tt.refused {
 			if _, refused := got[name]; !refused {
-				t.Errorf("%s: %s isn't refused", tt.members, name)
+				t.Errorf("%s: %s succeeds, want an error", tt.fields, name)
 			}
 		}
 	}
 }
 
-// app is a client that may do everything.
+// app is a client with all grants enabled.
 const app = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true, "serviceAccountsEnabled": true, "redirectUris": ["http://localhost:8000/*"]`
 
 var noRedirectClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
 	return http.ErrUseLastResponse
 }}
 
-// refusedUses uses a realm in every way, and returns those that the stand-in refuses by name, with
-// what it says. A use that needs a token counts where there is none.
+// refusedUses sends all kinds of requests to a realm, and returns the error messages of those that
+// return not_in_keycloaktest. Requests that need a token are included if there is none.
 func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	t.Helper()
 	refused := map[string]string{}
@@ -132,12 +132,12 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := url.QueryUnescape(resp.Header.Get("Location"))
+		redirect, err := url.QueryUnescape(resp.Header.Get("Location"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(back, "error=not_in_keycloaktest") {
-			refused[name] = back
+		if strings.Contains(redirect, "error=not_in_keycloaktest") {
+			refused[name] = redirect
 		}
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
@@ -162,13 +162,12 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	tokens := use("password",
 		post("/token", "grant_type", "password", "username", "ann", "password", "pw", "scope",
 			"openid"))
-	use("stranger",
+	use("unknown user",
 		post("/token", "grant_type", "password", "username", "bob", "password", "pw", "scope",
 			"email"))
-	if refused["stranger"] != "" && refused["password"] != "" {
-		delete(refused, "stranger") // for the same reason
-	} else if _, is := refused["stranger"]; is && strings.Contains(refused["stranger"], "client") {
-		delete(refused, "stranger")
+	if message := refused["unknown user"]; message != "" &&
+		(refused["password"] != "" || strings.Contains(message, "client")) {
+		delete(refused, "unknown user") // not because the user is unknown
 	}
 	use("client_credentials", post("/token", "grant_type", "client_credentials"))
 	use("device", post("/auth/device"))
@@ -198,8 +197,7 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	return refused
 }
 
-// A client that has another way to say who it is can't be asked for here, but SignIn needs no
-// secret of it.
+// SignIn works for a client with an unsupported authenticator, because it needs no client secret.
 func TestUnsupported_clientAuthenticator(t *testing.T) {
 	t.Parallel()
 	r, err := keycloaktest.New(t).Import(
@@ -210,12 +208,10 @@ func TestUnsupported_clientAuthenticator(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := r.SignIn("signed", "ann"); err != nil {
-		t.Errorf("SignIn fails for a client that signs its requests: %v", err)
+		t.Errorf("SignIn of a client with client-jwt returns %v", err)
 	}
 	if _, err := r.SignIn("bound", "ann"); err == nil ||
 		!strings.Contains(err.Error(), "dpop.bound.access.tokens") {
-		t.Errorf(
-			"SignIn of a client whose tokens are bound fails with %v, want the attribute's name",
-			err)
+		t.Errorf("SignIn of a client with DPoP returns %v, want the attribute's name", err)
 	}
 }
