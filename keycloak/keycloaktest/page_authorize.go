@@ -298,7 +298,7 @@ func hasRepeated(parameters url.Values, repeatable ...string) bool {
 // readLevel reads the requested authentication level. The login flow has only one level, so any
 // level just requires a password. readLevel returns false if an essential level is unknown.
 func (q *authRequest) readLevel(r *Realm) bool {
-	var asked struct {
+	var parsed struct {
 		IDToken struct {
 			ACR struct {
 				Essential bool     `json:"essential"`
@@ -307,8 +307,8 @@ func (q *authRequest) readLevel(r *Realm) bool {
 			} `json:"acr"`
 		} `json:"id_token"`
 	}
-	json.Unmarshal([]byte(q.value("claims")), &asked) // invalid claims are ignored
-	acr := asked.IDToken.ACR
+	json.Unmarshal([]byte(q.value("claims")), &parsed) // invalid claims are ignored
+	acr := parsed.IDToken.ACR
 	levels := acr.Values
 	if acr.Value != "" {
 		levels = append(levels, acr.Value)

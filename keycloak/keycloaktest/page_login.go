@@ -441,7 +441,7 @@ func (v *pageRequest) passwordPage(t *authSession) response {
 		f.Fields = append(f.Fields,
 			field{Name: "username", Kind: "text", Label: "Username or email", Value: name})
 	} else {
-		p.Who = t.user.Username
+		p.Username = t.user.Username
 	}
 	f.Fields = append(f.Fields, field{Name: "password", Kind: "password", Label: "Password"},
 		field{Name: "credentialId", Kind: "hidden"},

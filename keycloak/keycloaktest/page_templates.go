@@ -8,17 +8,17 @@ import (
 // A page is an HTML page. Pages have no styling. What programs look for is as in Keycloak: page
 // IDs, texts, form IDs and field names.
 type page struct {
-	ID     string // data-page-id
-	Title  string
-	Who    string // the username, if it can't be changed
-	Note   string // a message at the top
-	Errors []string
-	Text   string
-	Links  []link
-	List   []string
-	Frames []frame
-	Next   template.URL // the URL of the Continue link, validated against the client's patterns
-	Form   *form
+	ID       string // data-page-id
+	Title    string
+	Username string // the username, if it can't be changed
+	Note     string // a message at the top
+	Errors   []string
+	Text     string
+	Links    []link
+	List     []string
+	Frames   []frame
+	Next     template.URL // the URL of the Continue link, validated against the client's patterns
+	Form     *form
 }
 
 type link struct{ Text, To string }
@@ -42,7 +42,7 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 <h1 id="kc-page-title">{{.Title}}</h1>
 {{with .Note}}<p class="kc-feedback-text">{{.}}</p>
 {{end}}{{range .Errors}}<p id="input-error">{{.}}</p>
-{{end}}{{with .Who}}<p id="kc-attempted-username">{{.}}</p>
+{{end}}{{with .Username}}<p id="kc-attempted-username">{{.}}</p>
 {{end}}{{with .Text}}<p class="instruction">{{.}}</p>
 {{end}}{{with .Links}}<p class="instruction">{{range .}}{{.Text}} <a href="{{.To}}">Click here</a> .
 {{end}}</p>

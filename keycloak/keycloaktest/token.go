@@ -195,8 +195,9 @@ type unsignedToken struct {
 	key    *key
 }
 
-func (g *grant) newUnsigned(what claims, attribute, typ string) unsignedToken {
-	return unsignedToken{typ, what, g.realm.keys.signingKey(g.realm.algorithm(g.client, attribute))}
+func (g *grant) newUnsigned(payload claims, attribute, typ string) unsignedToken {
+	algorithm := g.realm.algorithm(g.client, attribute)
+	return unsignedToken{typ, payload, g.realm.keys.signingKey(algorithm)}
 }
 
 // algorithm returns the signature algorithm of a client's tokens. attribute is the client attribute
@@ -257,8 +258,8 @@ func (g *grant) issue(withRefresh bool) *unsignedResponse {
 	if g.client.isTrue("access.token.header.type.rfc9068") {
 		typ = "at+jwt"
 	}
-	signedAccess := g.newUnsigned(access, "access.token.signed.response.alg", typ)
-	out := &unsignedResponse{access: &signedAccess, response: tokenResponse{
+	unsignedAccess := g.newUnsigned(access, "access.token.signed.response.alg", typ)
+	out := &unsignedResponse{access: &unsignedAccess, response: tokenResponse{
 		ExpiresIn: access["exp"].(int64) - g.now.Unix(), TokenType: access["typ"].(string),
 		Scope:           g.responseScope(),
 		NotBeforePolicy: max(g.realm.settings.NotBefore, g.user.NotBefore, g.client.NotBefore),

@@ -145,14 +145,14 @@ func convert(value any, label string) (any, bool) {
 	case "JSON":
 		decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
 		decoder.UseNumber() // to keep numbers as written
-		var document any
-		err := decoder.Decode(&document)
+		var parsed any
+		err := decoder.Decode(&parsed)
 		if err == nil {
 			if _, more := decoder.Token(); more != io.EOF {
 				return nil, false
 			}
 		}
-		return document, err == nil
+		return parsed, err == nil
 	}
 	return text, true
 }
