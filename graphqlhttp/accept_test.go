@@ -13,7 +13,7 @@ func TestNegotiate(t *testing.T) {
 	}{
 		{nil, mediaJSON}, {[]string{""}, mediaJSON}, {[]string{" , ,\t"}, mediaJSON},
 
-		// Lists: blanks, empty elements, several lines, commas and semicolons in quotes.
+		// Lists: white space, empty elements, several headers, commas and semicolons in quotes.
 		{[]string{"text/html,,application/json"}, mediaJSON},
 		{[]string{"text/html", "application/graphql-response+json"}, mediaResponse},
 		{[]string{"\tapplication/json\t;\tq=0.1 ,\tapplication/graphql-response+json ; q=0.2"}, mediaResponse},
@@ -29,8 +29,8 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"*/*;q=0"}, neither}, {[]string{"*/*;q=0.0, application/*;q=0.00, application/json;q=0.000"}, neither},
 		{[]string{"application/json, application/json;q=0"}, mediaJSON},
 
-		// A weight that is malformed counts as none; a parameter that is malformed is passed over,
-		// and those after it. A range that has a parameter twice, with two values, is passed over.
+		// A malformed weight is ignored. A malformed parameter is ignored together with those after
+		// it. A range with two values for a parameter is ignored.
 		{[]string{"application/json;q=1.001"}, mediaJSON}, {[]string{"application/json;q=0.1234"}, mediaJSON}, {[]string{"application/json;q=-1"}, mediaJSON},
 		{[]string{"application/json;q=NaN"}, mediaJSON}, {[]string{"application/json;q=+1"}, mediaJSON}, {[]string{"application/json;q=1e0"}, mediaJSON},
 		{[]string{"application/json;q=.5"}, mediaJSON}, {[]string{"application/json;q="}, mediaJSON}, {[]string{"application/json;q"}, mediaJSON},
@@ -42,16 +42,16 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"application/json;a=b c;q=0, */*"}, mediaJSON},
 		{[]string{"application/json;q=0;q=1, application/graphql-response+json;q=0.5"}, mediaResponse},
 
-		// A range that is malformed is passed over; a header without any other is disregarded.
+		// A malformed range is ignored, and so is a header without a valid one.
 		{[]string{"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"}, mediaJSON}, // Java's HttpURLConnection
 		{[]string{"*"}, mediaJSON}, {[]string{"*;q=0"}, mediaJSON}, {[]string{"application json"}, mediaJSON}, {[]string{"application/"}, mediaJSON},
 		{[]string{"/json"}, mediaJSON}, {[]string{"application/json/json"}, mediaJSON}, {[]string{"application/jsön"}, mediaJSON},
 		{[]string{"application/json\x00"}, mediaJSON}, {[]string{";q=0"}, mediaJSON}, {[]string{"json", "html"}, mediaJSON},
 		{[]string{"*, application/graphql-response+json"}, mediaResponse}, {[]string{"*, text/html"}, neither}, {[]string{"*/json"}, neither},
-		{[]string{`text/html;x="application/json, */*`}, mediaJSON}, // the quote is never closed, and opens none
+		{[]string{`text/html;x="application/json, */*`}, mediaJSON}, // the quote is never closed
 		{[]string{`text/html;x="application/json, application/graphql-response+json;y="`}, neither},
 
-		// Ranges: the narrower one counts, wherever it stands; a charset makes it narrower still.
+		// The most specific range counts, in any order. A charset makes a range more specific.
 		{[]string{"*/*, application/json;q=0"}, mediaResponse}, {[]string{"application/json;q=0, */*"}, mediaResponse},
 		{[]string{"application/*;q=0.1, */*;q=0.9, application/graphql-response+json;q=0.05"}, mediaJSON},
 		{[]string{"application/json;q=0, application/json;charset=utf-8"}, mediaJSON},
@@ -61,7 +61,7 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"APPLICATION/*"}, mediaJSON}, {[]string{"*/*, application/GRAPHQL-response+json"}, mediaResponse},
 		{[]string{"application/graphql-response+jsonx, application/graphql+json"}, neither},
 
-		// Only so many ranges are looked at.
+		// At most maxRanges ranges are read.
 		{[]string{strings.Repeat("text/html,", maxRanges-1) + "application/json"}, mediaJSON},
 		{[]string{strings.Repeat("text/html,", maxRanges) + "application/json"}, neither},
 		{[]string{"application/graphql-response+json," + strings.Repeat("text/html,", maxRanges)}, mediaResponse},
@@ -69,10 +69,10 @@ func TestNegotiate(t *testing.T) {
 	} {
 		want, wantOK := tt.want, tt.want != neither
 		if !wantOK {
-			want = mediaJSON // in which the refusal goes out
+			want = mediaJSON // for the error
 		}
 		if media, ok := negotiate(tt.accept); media != want || ok != wantOK {
-			t.Errorf("%.200q: %s, %t; want %s, %t", tt.accept, media, ok, want, wantOK)
+			t.Errorf("negotiate(%.200q) = %s, %t, want %s, %t", tt.accept, media, ok, want, wantOK)
 		}
 	}
 }
@@ -86,16 +86,16 @@ func FuzzNegotiate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first, second string) {
 		media, ok := negotiate([]string{first, second})
 		if media != mediaJSON && media != mediaResponse || !ok && media != mediaJSON {
-			t.Errorf("%q, %q: %q, %t", first, second, media, ok)
+			t.Errorf("negotiate(%q, %q) = %q, %t", first, second, media, ok)
 		}
-		// A header that holds no type at all says nothing.
+		// Headers without a media type are ignored.
 		if !ok && !strings.Contains(first+second, "/") {
-			t.Errorf("%q, %q: refused, where nothing can be read", first, second)
+			t.Errorf("negotiate(%q, %q): not ok, without a valid range", first, second)
 		}
-		// A type that is named without a weight can be given, unless a narrower range refuses it.
-		narrower := strings.Contains(strings.ToLower(first+second), "charset")
-		if _, ok := negotiate([]string{"application/json", first, second}); !ok && !narrower {
-			t.Errorf("%q, %q: refused beside application/json", first, second)
+		// A type without a weight is acceptable unless a range with a charset excludes it.
+		hasCharset := strings.Contains(strings.ToLower(first+second), "charset")
+		if _, ok := negotiate([]string{"application/json", first, second}); !ok && !hasCharset {
+			t.Errorf("negotiate(application/json, %q, %q): not ok", first, second)
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package graphqlhttp
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,16 +11,16 @@ import (
 	"testing"
 )
 
-// An audit is what one of graphql-http 1.23.1's serverAudits sends, and the strictest of what it
-// wants.
+// An audit is the request of one of graphql-http 1.23.1's serverAudits, and the strictest response
+// that it checks for.
 type audit struct {
-	id       string
-	request  func() *http.Request
-	least    int // of the status
-	most     int
-	media    string // that Content-Type begins with
-	noErrors bool
-	noData   bool
+	id        string
+	request   func() *http.Request
+	minStatus int
+	maxStatus int
+	media     string // prefix of Content-Type
+	noErrors  bool
+	noData    bool
 }
 
 const (
@@ -29,13 +28,12 @@ const (
 	typeQuery     = `query Type($name: String!) { __type(name: $name) { name } }`
 	notThere      = `{"query":"{ 8f31403dfe404bccbb0e835f2629c6a7 }"}`
 	coerceFailure = `{"query":"query CoerceFailure($id: ID!){ __typename }","variables":{"id":null}}`
-	nothingQuery  = `{"query":"{"}`
-	plain         = "application/json"
-	typed         = "application/graphql-response+json"
+	brokenQuery   = `{"query":"{"}`
 )
 
-// sent makes a POST of JSON; an empty accept is no header.
-func sent(accept, body string) func() *http.Request {
+// auditPost returns a function that makes a POST of JSON, without an Accept header if accept is
+// empty.
+func auditPost(accept, body string) func() *http.Request {
 	return func() *http.Request {
 		r := postText(body)
 		if accept != "" {
@@ -45,7 +43,8 @@ func sent(accept, body string) func() *http.Request {
 	}
 }
 
-func got(accept string, parameters url.Values) func() *http.Request {
+// auditGet returns a function that makes a GET, without an Accept header if accept is empty.
+func auditGet(accept string, parameters url.Values) func() *http.Request {
 	return func() *http.Request {
 		r := httptest.NewRequest(http.MethodGet, "/graphql?"+parameters.Encode(), nil)
 		if accept != "" {
@@ -55,16 +54,17 @@ func got(accept string, parameters url.Values) func() *http.Request {
 	}
 }
 
-// allAudits are in the order of the package's own list.
+// allAudits returns the audits in the order of graphql-http.
 func allAudits() []audit {
 	ok := func(id, accept, body string) audit {
-		return audit{id: id, request: sent(accept, body), least: 200, most: 200}
+		return audit{id: id, request: auditPost(accept, body), minStatus: 200, maxStatus: 200}
 	}
 	clean := func(id, accept, body string) audit {
-		return audit{id: id, request: sent(accept, body), least: 200, most: 200, noErrors: true}
+		return audit{id: id, request: auditPost(accept, body), minStatus: 200, maxStatus: 200,
+			noErrors: true}
 	}
 	bad := func(id, accept, body string) audit {
-		return audit{id: id, request: sent(accept, body), least: 400, most: 400}
+		return audit{id: id, request: auditPost(accept, body), minStatus: 400, maxStatus: 400}
 	}
 	withMedia := func(a audit, media string) audit { a.media = media; return a }
 	withoutData := func(a audit) audit { a.noData = true; return a }
@@ -78,18 +78,18 @@ func allAudits() []audit {
 		withMedia(ok("47DE", "*/*", typenameQuery), plain),
 		withMedia(ok("80D8", "", typenameQuery), plain),
 		ok("82A3", "", typenameQuery),
-		{id: "BF61", least: 200, most: 200, request: func() *http.Request {
+		{id: "BF61", minStatus: 200, maxStatus: 200, request: func() *http.Request {
 			r := postText(`{"query":"{ __type(name: \"Run🏃Swim🏊\") { name } }"}`)
 			r.Header.Set("Content-Type", "application/json; charset=utf-8")
 			return r
 		}},
 		ok("78D5", "", typenameQuery),
 		ok("2C94", "", typenameQuery),
-		{id: "5A70", least: 200, most: 200, request: got("", url.Values{"query": {"{ __typename }"}})},
-		{id: "9C48", least: 400, most: 499, request: got(typed, url.Values{"query": {"mutation { __typename }"}})},
-		{id: "9ABE", least: 400, most: 499, request: func() *http.Request {
+		{id: "5A70", minStatus: 200, maxStatus: 200, request: auditGet("", url.Values{"query": {"{ __typename }"}})},
+		{id: "9C48", minStatus: 400, maxStatus: 499, request: auditGet(typed, url.Values{"query": {"mutation { __typename }"}})},
+		{id: "9ABE", minStatus: 400, maxStatus: 499, request: func() *http.Request {
 			r := postText(typenameQuery)
-			// what fetch sends with a string
+			// The default of fetch for a string.
 			r.Header.Set("Content-Type", "text/plain;charset=UTF-8")
 			return r
 		}},
@@ -121,8 +121,10 @@ func allAudits() []audit {
 	}
 	all = append(all,
 		ok("2EA1", typed, string(typeByPost)), clean("28B9", plain, string(typeByPost)),
-		audit{id: "D6D5", least: 200, most: 200, noErrors: true, request: got(typed, typeByGet)},
-		audit{id: "6A70", least: 200, most: 200, noErrors: true, request: got(plain, typeByGet)})
+		audit{id: "D6D5", minStatus: 200, maxStatus: 200, noErrors: true,
+			request: auditGet(typed, typeByGet)},
+		audit{id: "6A70", minStatus: 200, maxStatus: 200, noErrors: true,
+			request: auditGet(plain, typeByGet)})
 	for i, value := range wrong {
 		all = append(all,
 			bad(fmt.Sprintf("58B%d", i), "", `{"query":"{ __typename }","extensions":`+value+`}`))
@@ -132,42 +134,36 @@ func allAudits() []audit {
 		ok("428F", typed, extended), clean("1B7A", plain, extended),
 		bad("B6DC", plain, `{ "not a JSON`), bad("BCF8", plain, `{ "not a JSON`),
 		bad("B7N8", typed, `{ "not a JSON`), bad("8764", "", `{"qeury":"{ __typename }"}`),
-		bad("3E3A", "", `{"qeury":"{ __typename }"}`), ok("572B", plain, nothingQuery),
+		bad("3E3A", "", `{"qeury":"{ __typename }"}`), ok("572B", plain, brokenQuery),
 		ok("FDE2", plain, notThere), ok("7B9B", plain, coerceFailure),
-		bad("865D", typed, nothingQuery), bad("556A", typed, nothingQuery),
-		withoutData(bad("D586", typed, nothingQuery)), bad("51FE", typed, notThere),
+		bad("865D", typed, brokenQuery), bad("556A", typed, brokenQuery),
+		withoutData(bad("D586", typed, brokenQuery)), bad("51FE", typed, notThere),
 		bad("74FF", typed, notThere), withoutData(bad("5E5B", typed, notThere)),
 		bad("86EE", typed, coerceFailure))
 }
 
+// failure runs the audit and returns how it failed, or "" if it succeeded.
 func (a audit) failure(t *testing.T, config Config, e executable) string {
-	answer := askWith(t, config, e, a.request())
+	res := sendWith(t, config, e, a.request())
 	var content map[string]json.RawMessage
-	if err := json.Unmarshal(answer.Body.Bytes(), &content); err != nil {
+	if err := json.Unmarshal(res.Body.Bytes(), &content); err != nil {
 		return err.Error()
 	}
 	_, errs := content["errors"]
 	_, data := content["data"]
 	switch {
-	case answer.Code < a.least || answer.Code > a.most:
-		return fmt.Sprintf("status %d, want %d to %d", answer.Code, a.least, a.most)
-	case !strings.HasPrefix(answer.Header().Get("Content-Type"), a.media):
-		return fmt.Sprintf("Content-Type %s, want %s", answer.Header().Get("Content-Type"), a.media)
+	case res.Code < a.minStatus || res.Code > a.maxStatus:
+		return fmt.Sprintf("status %d, want %d to %d", res.Code, a.minStatus, a.maxStatus)
+	case !strings.HasPrefix(res.Header().Get("Content-Type"), a.media):
+		return fmt.Sprintf("Content-Type %s, want %s", res.Header().Get("Content-Type"), a.media)
 	case a.noErrors && errs, a.noData && data:
-		return answer.Body.String()
+		return res.Body.String()
 	}
 	return ""
 }
 
-func introspective() executable {
-	e := resolvers()
-	e["__typename"] = func(context.Context, map[string]any) (any, error) { return "Query", nil }
-	e["__type"] = func(context.Context, map[string]any) (any, error) { return nil, nil }
-	return e
-}
-
-// The audits themselves run in node against the whole server; here each one's expectation, by its
-// id.
+// TestAudits runs the same requests as graphql-http's audits. The audits themselves run in Node
+// against the whole server, in e2e.
 func TestAudits(t *testing.T) {
 	all := allAudits()
 	if len(all) != 61 {
@@ -176,7 +172,7 @@ func TestAudits(t *testing.T) {
 	seen := map[string]bool{}
 	for _, a := range all {
 		if seen[a.id] {
-			t.Errorf("audit %s is there twice", a.id)
+			t.Errorf("audit %s is listed twice", a.id)
 		}
 		seen[a.id] = true
 		failure := a.failure(t, Config{AllowGET: true, Introspection: true}, introspective())
@@ -186,8 +182,8 @@ func TestAudits(t *testing.T) {
 	}
 }
 
-// Without GET just the audits that need it fail, and they get a clear 405.
-func TestAuditsWithoutGET(t *testing.T) {
+// Without AllowGET, only the audits that use GET fail, with status 405.
+func TestAudits_withoutGET(t *testing.T) {
 	var failed []string
 	for _, a := range allAudits() {
 		if a.failure(t, Config{Introspection: true}, introspective()) != "" {
@@ -195,19 +191,20 @@ func TestAuditsWithoutGET(t *testing.T) {
 		}
 	}
 	if want := []string{"5A70", "D6D5", "6A70"}; !slices.Equal(failed, want) {
-		t.Errorf("without GET fail %v, want %v", failed, want)
+		t.Errorf("without GET, audits %v fail, want %v", failed, want)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut} {
-		a := askThrough(t, newTransport(Config{Introspection: true}), resolvers(),
+		res := sendTo(t, newTransport(Config{Introspection: true}), resolvers(),
 			httptest.NewRequest(method, "/graphql?query={leaf}", nil))
-		if a.Code != http.StatusMethodNotAllowed || a.Header().Get("Allow") != "OPTIONS, POST" ||
-			codeOf(t, a) != "BAD_REQUEST" {
-			t.Errorf("%s: %d, Allow %q, %s", method, a.Code, a.Header().Get("Allow"), a.Body)
+		allow := res.Header().Get("Allow")
+		if res.Code != http.StatusMethodNotAllowed || allow != "OPTIONS, POST" ||
+			codeOf(t, res) != "BAD_REQUEST" {
+			t.Errorf("%s: %d, Allow %q, %s", method, res.Code, allow, res.Body)
 		}
 	}
-	a := askThrough(t, newTransport(Config{Introspection: true}), resolvers(),
+	res := sendTo(t, newTransport(Config{Introspection: true}), resolvers(),
 		httptest.NewRequest(http.MethodOptions, "/graphql", nil))
-	if a.Code != http.StatusNoContent || a.Header().Get("Allow") != "OPTIONS, POST" {
-		t.Errorf("OPTIONS: %d, Allow %q", a.Code, a.Header().Get("Allow"))
+	if res.Code != http.StatusNoContent || res.Header().Get("Allow") != "OPTIONS, POST" {
+		t.Errorf("OPTIONS: %d, Allow %q", res.Code, res.Header().Get("Allow"))
 	}
 }

@@ -17,9 +17,9 @@ import (
 var update = flag.Bool("update", false,
 	"rewrite the responses in testdata/*.txtar; review the diff")
 
-// Each file of testdata holds cases of one subject: a request under its name, then the response. A
-// request is a line with method and target, headers, an empty line and a body, whose last line
-// break doesn't count. What holds for all responses isn't written there; ask checks it.
+// Each file in testdata has cases for one subject: a named request, followed by its response. A
+// request has a line with method and target, headers, an empty line and a body without the last
+// line break. The files leave out what is the same in every response, which send checks.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -40,7 +40,7 @@ func TestCases(t *testing.T) {
 			}
 			subject := strings.TrimSuffix(filepath.Base(file), ".txtar")
 			t.Run(subject+"/"+request.Name, func(t *testing.T) {
-				got := responseText(ask(t, parseRequest(t, request.Data)))
+				got := responseText(send(t, parseRequest(t, request.Data)))
 				if !*update && got != string(response.Data) {
 					t.Errorf("%s\n-- got --\n%s-- want --\n%s", request.Data, got, response.Data)
 				}
@@ -57,34 +57,37 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// parseRequest parses a request of a case.
 func parseRequest(t *testing.T, text []byte) *http.Request {
 	t.Helper()
 	head, body, _ := bytes.Cut(bytes.TrimSuffix(text, []byte("\n")), []byte("\n\n"))
 	lines := strings.Split(strings.TrimSpace(string(head)), "\n")
 	method, target, ok := strings.Cut(lines[0], " ")
 	if !ok {
-		t.Fatalf("%q is no request line", lines[0])
+		t.Fatalf("%q is not a request line", lines[0])
 	}
 	r := httptest.NewRequest(method, target, bytes.NewReader(body))
 	for _, line := range lines[1:] {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok {
-			t.Fatalf("%q is no header", line)
+			t.Fatalf("%q is not a header", line)
 		}
 		r.Header.Add(name, strings.TrimSpace(value))
 	}
 	return r
 }
 
-func responseText(a answer) string {
+// responseText formats a response for a case.
+func responseText(res result) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s\n",
-		strings.TrimSpace(fmt.Sprint(a.Code, " ", a.Header().Get("Content-Type"))))
-	if allow := a.Header().Get("Allow"); allow != "" {
+		strings.TrimSpace(fmt.Sprint(res.Code, " ", res.Header().Get("Content-Type"))))
+	if allow := res.Header().Get("Allow"); allow != "" {
 		fmt.Fprintf(&text, "Allow: %s\n", allow)
 	}
-	if operation := strings.TrimSpace(a.outcome.Operation + " " + a.outcome.Name); operation != "" {
+	operation := strings.TrimSpace(res.outcome.Operation + " " + res.outcome.Name)
+	if operation != "" {
 		fmt.Fprintf(&text, "Operation: %s\n", operation)
 	}
-	return text.String() + "\n" + a.Body.String()
+	return text.String() + "\n" + res.Body.String()
 }

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-func TestOptionsAndHeadOverAConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true},
+func TestConnection_optionsAndHead(t *testing.T) {
+	server := httptest.NewServer(newServer(Config{AllowGET: true, Introspection: true},
 		resolvers()))
 	defer server.Close()
 	for _, request := range []string{
@@ -27,9 +27,9 @@ func TestOptionsAndHeadOverAConnection(t *testing.T) {
 		}
 	}
 	get, body := overConnection(t, server, "GET /?query={leaf} HTTP/1.1\r\nHost: x\r\n\r\n")
-	head, none := overConnection(t, server, "HEAD /?query={leaf} HTTP/1.1\r\nHost: x\r\n\r\n")
-	if string(body) != gotLeaf || len(none) != 0 {
-		t.Errorf("GET %q, HEAD %q", body, none)
+	head, headBody := overConnection(t, server, "HEAD /?query={leaf} HTTP/1.1\r\nHost: x\r\n\r\n")
+	if string(body) != gotLeaf || len(headBody) != 0 {
+		t.Errorf("GET has body %q, HEAD %q; want %q and none", body, headBody, gotLeaf)
 	}
 	for _, header := range []string{"Content-Type", "Content-Length", "Cache-Control"} {
 		if get.Header.Get(header) == "" || get.Header.Get(header) != head.Header.Get(header) {
@@ -39,10 +39,10 @@ func TestOptionsAndHeadOverAConnection(t *testing.T) {
 	}
 }
 
-// What isn't read isn't waited for either, also where net/http would like to use the connection
-// again.
-func TestUnreadBodiesCloseTheConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true},
+// The server doesn't wait for a body that it won't read, and closes the connection. Otherwise
+// net/http would read the body to reuse the connection.
+func TestConnection_unreadBody(t *testing.T) {
+	server := httptest.NewServer(newServer(Config{AllowGET: true, Introspection: true},
 		resolvers()))
 	defer server.Close()
 	const json, chunked = "Content-Type: application/json\r\n", "Transfer-Encoding: chunked\r\n"
@@ -60,10 +60,10 @@ func TestUnreadBodiesCloseTheConnection(t *testing.T) {
 		{"GET /?query={leaf} HTTP/1.1\r\nContent-Length: 100000\r\n", 200},
 		{"OPTIONS / HTTP/1.1\r\n" + chunked, 204},
 	} {
-		// and no body ever comes
+		// The body is never sent.
 		response, _ := overConnection(t, server, tt.head+"Host: x\r\n\r\n")
 		if response.StatusCode != tt.status || !response.Close {
-			t.Errorf("%q: %d, closed: %t; want %d, closed", tt.head, response.StatusCode,
+			t.Errorf("%q: status %d, closed: %t; want %d, true", tt.head, response.StatusCode,
 				response.Close, tt.status)
 		}
 	}
@@ -74,12 +74,12 @@ func TestUnreadBodiesCloseTheConnection(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" + body,
 	} {
 		if response, _ := overConnection(t, server, request); response.Close {
-			t.Errorf("%q: %d, and the connection is closed", request, response.StatusCode)
+			t.Errorf("%q: status %d, and the connection is closed", request, response.StatusCode)
 		}
 	}
 }
 
-// overConnection sends a request as it is, over a connection of its own, and returns the response.
+// overConnection sends the text of a request over a new connection, and returns the response.
 func overConnection(t *testing.T, server *httptest.Server,
 	request string) (*http.Response, []byte) {
 	t.Helper()

@@ -18,30 +18,32 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
+// The canaries are parts of requests that must not be in a response or an outcome.
 const (
-	canary       = "Canary_p4ssw0rd" // a name too, so that it can stand anywhere
+	canary       = "Canary_p4ssw0rd" // also a valid name
 	canaryDigits = "7403918265"
 )
 
-// checkNoEcho sends a request and wants nothing of the canary in what comes back or is observed.
-func checkNoEcho(t *testing.T, name string, r *http.Request) answer {
+// checkNoEcho sends a request and checks that neither the response nor the outcome has a part of a
+// canary.
+func checkNoEcho(t *testing.T, name string, r *http.Request) result {
 	t.Helper()
 	e := resolvers()
-	// the others' echo isn't the server's
+	// Resolvers may echo their arguments; only the server's own messages are tested.
 	e["echo"], e["need"], e["login"] = e["leaf"], e["leaf"], e["leaf"]
-	a := askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 1 << 20}, e, r)
-	all := fmt.Sprintf("%d %v %s %+v", a.Code, a.Header(), a.Body, a.outcome)
+	res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 1 << 20}, e, r)
+	all := fmt.Sprintf("%d %v %s %+v", res.Code, res.Header(), res.Body, res.outcome)
 	for _, text := range []string{canary, canaryDigits, canary[:8], canary[len(canary)-8:],
 		canaryDigits[:6]} {
 		if strings.Contains(strings.ToLower(all), strings.ToLower(text)) {
-			t.Errorf("%s: %q came back in %s", name, text, all)
+			t.Errorf("%s: %q is in the response or outcome: %s", name, text, all)
 			break
 		}
 	}
-	return a
+	return res
 }
 
-// A valid mutation with every kind of token in it.
+// signIn is a valid mutation with every kind of token.
 const signIn = `mutation SignIn($p: String! = "x", $c: Color = RED) @tag(name: "t") {
   first: login(username: "alice", password: $p, color: $c, in: {s: "s", i: 5, f: 1.5, list: ["a", """b"""], color: GREEN}) {
     ...T @include(if: true)
@@ -50,42 +52,45 @@ const signIn = `mutation SignIn($p: String! = "x", $c: Color = RED) @tag(name: "
 }
 fragment T on Token { text } # the end`
 
-var word = regexp.MustCompile(`[0-9A-Za-z_]`)
+var nameCharacter = regexp.MustCompile(`[0-9A-Za-z_]`)
 
-type piece struct {
+// A token is a token of a query, with its offsets.
+type token struct {
 	kind       lexer.Type
 	start, end int
 }
 
-func pieces(t *testing.T, query string) []piece {
+// tokens returns the tokens of a query.
+func tokens(t *testing.T, query string) []token {
 	t.Helper()
-	var all []piece
+	var all []token
 	scanner := lexer.New(&ast.Source{Input: query})
 	for {
-		token, err := scanner.ReadToken()
+		next, err := scanner.ReadToken()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if token.Kind == lexer.EOF {
+		if next.Kind == lexer.EOF {
 			return all
 		}
-		all = append(all, piece{token.Kind, token.Pos.Start, token.Pos.End})
+		all = append(all, token{next.Kind, next.Pos.Start, next.Pos.End})
 	}
 }
 
-func TestTheMutationIsValid(t *testing.T) {
-	a := ask(t, post(map[string]any{"query": signIn, "variables": map[string]any{"p": "x"}}))
-	if len(
-		a.outcome.Codes) != 0 {
-		t.Fatalf("%s: then the tests below would test one error alone", a.Body)
+// If signIn were invalid, the tests below would all test the same error.
+func TestNoEcho_mutationIsValid(t *testing.T) {
+	res := send(t, post(map[string]any{"query": signIn, "variables": map[string]any{"p": "x"}}))
+	if len(res.outcome.Codes) != 0 {
+		t.Fatalf("signIn isn't valid: %s", res.Body)
 	}
 }
 
-// The password of someone who built the query by hand may stand anywhere, in any form.
-func TestNoLiteralComesBack(t *testing.T) {
+// TestNoEcho_literals puts a literal at each position of signIn: where a client builds the query
+// from strings, a password may end up anywhere, in any form.
+func TestNoEcho_literals(t *testing.T) {
 	literals := map[string]string{
 		"string":              `"` + canary + `"`,
-		"string, escaped":     `"\u0041` + canary + `\n"`,
+		"escaped string":      `"\u0041` + canary + `\n"`,
 		"block string":        `"""` + canary + `"""`,
 		"integer":             canaryDigits,
 		"negative integer":    "-" + canaryDigits,
@@ -107,25 +112,26 @@ func TestNoLiteralComesBack(t *testing.T) {
 		"list":                `["` + canary + `"]`,
 		"object":              `{s: "` + canary + `"}`,
 		"argument":            `(password: "` + canary + `")`,
-		"name of a string":    `x: "` + canary + `"`,
+		"named string":        `x: "` + canary + `"`,
 		"default":             `= "` + canary + `"`,
 	}
 	for name, literal := range literals {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for i, at := range pieces(t, signIn) {
-				before := signIn[:at.start]
-				if word.MatchString(before[max(0, len(before)-1):]) &&
-					word.MatchString(literal[:1]) {
-					before += " " // or it would be the end of a name
+			for i, token := range tokens(t, signIn) {
+				before := signIn[:token.start]
+				if nameCharacter.MatchString(before[max(0, len(before)-1):]) &&
+					nameCharacter.MatchString(literal[:1]) {
+					before += " " // don't continue a name
 				}
-				for how, query := range map[string]string{
-					"before":      before + literal + " " + signIn[at.start:],
-					"close to":    before + literal + signIn[at.start:],
-					"instead of":  before + literal + signIn[at.end:],
-					"and no more": before + literal,
+				text := signIn[token.start:token.end]
+				for where, query := range map[string]string{
+					"before":                before + literal + " " + signIn[token.start:],
+					"before, without space": before + literal + signIn[token.start:],
+					"instead of":            before + literal + signIn[token.end:],
+					"and nothing from":      before + literal,
 				} {
-					checkNoEcho(t, fmt.Sprintf("%s token %d %q", how, i, signIn[at.start:at.end]),
+					checkNoEcho(t, fmt.Sprintf("%s token %d %q", where, i, text),
 						post(map[string]any{"query": query, "variables": map[string]any{"p": "x"}}))
 				}
 			}
@@ -133,47 +139,49 @@ func TestNoLiteralComesBack(t *testing.T) {
 	}
 }
 
-// An unquoted value is a bare word. Where a value is due it is treated like one.
-func TestNoBareWordComesBackWhereAValueIsDue(t *testing.T) {
-	for i, at := range pieces(t, signIn) {
-		value := at.kind == lexer.String || at.kind == lexer.BlockString || at.kind == lexer.Int ||
-			at.kind == lexer.Float ||
-			slices.Contains([]string{"RED", "GREEN", "true"}, signIn[at.start:at.end])
-		if !value {
+// A name in the place of a value may be a password without its quotes.
+func TestNoEcho_unquotedValues(t *testing.T) {
+	for i, token := range tokens(t, signIn) {
+		text := signIn[token.start:token.end]
+		isValue := token.kind == lexer.String || token.kind == lexer.BlockString ||
+			token.kind == lexer.Int || token.kind == lexer.Float ||
+			slices.Contains([]string{"RED", "GREEN", "true"}, text)
+		if !isValue {
 			continue
 		}
-		query := signIn[:at.start] + canary + signIn[at.end:]
-		a := checkNoEcho(t, fmt.Sprintf("instead of token %d %q", i, signIn[at.start:at.end]),
-			postQuery(query))
-		if code := codeOf(t, a); code != "GRAPHQL_VALIDATION_FAILED" {
-			t.Errorf("instead of token %d %q: %s", i, signIn[at.start:at.end], code)
+		query := signIn[:token.start] + canary + signIn[token.end:]
+		res := checkNoEcho(t, fmt.Sprintf("instead of token %d %q", i, text), postQuery(query))
+		if code := codeOf(t, res); code != "GRAPHQL_VALIDATION_FAILED" {
+			t.Errorf("instead of token %d %q: code %s, want GRAPHQL_VALIDATION_FAILED", i, text,
+				code)
 		}
 	}
 }
 
-// In a document that doesn't parse nobody knows what is a name: none comes back.
-func TestNoBareWordComesBackOutOfASyntaxError(t *testing.T) {
-	refused := 0
+// In a document that doesn't parse, any name may be part of a string, so none is quoted.
+func TestNoEcho_syntaxErrors(t *testing.T) {
+	rejected := 0
 	for _, word := range []string{canary, canary + `"`, canary + `" "`, `"` + canary,
 		canary + " " + canary, "$" + canary + "$", canary + "!" + canary} {
-		for i, at := range pieces(t, signIn) {
-			query := signIn[:at.start] + " " + word + " " + signIn[at.start:]
-			a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+		for i, token := range tokens(t, signIn) {
+			query := signIn[:token.start] + " " + word + " " + signIn[token.start:]
+			res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
 				postQuery(query))
-			if !slices.Equal(a.outcome.Codes, []string{"GRAPHQL_PARSE_FAILED"}) {
-				continue // it happens to be GraphQL, and the word a name
+			if !slices.Equal(res.outcome.Codes, []string{"GRAPHQL_PARSE_FAILED"}) {
+				continue // it happens to be valid syntax
 			}
-			refused++
-			checkNoEcho(t, fmt.Sprintf("%s before token %d %q", word, i, signIn[at.start:at.end]),
+			rejected++
+			checkNoEcho(t,
+				fmt.Sprintf("%s before token %d %q", word, i, signIn[token.start:token.end]),
 				postQuery(query))
 		}
 	}
-	if refused < 100 {
-		t.Errorf("only %d documents didn't parse: the test tests too little", refused)
+	if rejected < 100 {
+		t.Errorf("%d documents have a syntax error, want at least 100", rejected)
 	}
 }
 
-func TestNoVariableComesBack(t *testing.T) {
+func TestNoEcho_variables(t *testing.T) {
 	quoted := `"` + canary + `"`
 	for _, tt := range []struct{ declared, variables string }{
 		{"Int", quoted}, {"Int", canaryDigits + ".5"}, {"Int", canaryDigits + canaryDigits + canaryDigits}, {"Int", "[" + quoted + "]"},
@@ -189,42 +197,42 @@ func TestNoVariableComesBack(t *testing.T) {
 		body := fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`,
 			tt.declared, fields[tt.declared], tt.variables)
 		checkNoEcho(t, tt.declared+" "+tt.variables, postText(body))
-		// A variable that nobody declared, and one with a name that GraphQL doesn't know.
+		// An undeclared variable, and one whose name may not be valid.
 		checkNoEcho(t, "undeclared "+tt.variables,
 			postText(fmt.Sprintf(`{"query":"{ leaf }","variables":{"v":%s,%q:1}}`, tt.variables,
 				canary)))
 	}
 }
 
-func TestNothingElseOfARequestComesBack(t *testing.T) {
+func TestNoEcho_requests(t *testing.T) {
 	bodies := map[string]string{
-		"garbage":                 canary,
-		"a form":                  "password=" + canary,
-		"a document":              `mutation { login(password: "` + canary + `") { text } }`,
-		"half a string":           `{"query":"` + canary,
-		"a bare member":           `{` + canary + `:1}`,
-		"a bare value":            `{"query":` + canary + `}`,
+		"not JSON":                canary,
+		"form":                    "password=" + canary,
+		"bare document":           `mutation { login(password: "` + canary + `") { text } }`,
+		"open string":             `{"query":"` + canary,
+		"unquoted member":         `{` + canary + `:1}`,
+		"unquoted value":          `{"query":` + canary + `}`,
 		"after the end":           `{"query":"{ leaf }"}` + canary,
-		"a bad escape":            `{"query":"\x` + canary + `"}`,
+		"bad escape":              `{"query":"\x` + canary + `"}`,
 		"invalid UTF-8":           `{"query":"` + canary + "\xff" + `"}`,
-		"an unknown member":       `{"` + canary + `":"` + canary + `"}`,
-		"the query a list":        `{"query":["` + canary + `"]}`,
+		"unknown member":          `{"` + canary + `":"` + canary + `"}`,
+		"query is a list":         `{"query":["` + canary + `"]}`,
 		"operationName":           `{"query":"query A { leaf }","operationName":"` + canary + `"}`,
-		"operationName of two":    `{"query":"query A { leaf } query B { leaf }","operationName":"` + canary + `"}`,
+		"operationName, two":      `{"query":"query A { leaf } query B { leaf }","operationName":"` + canary + `"}`,
 		"operationName, a number": `{"query":"{ leaf }","operationName":` + canaryDigits + `}`,
 		"variables":               `{"query":"{ leaf }","variables":"` + canary + `"}`,
 		"extensions":              `{"query":"{ leaf }","extensions":"` + canary + `"}`,
-		"a persisted query": `{"extensions":{"persistedQuery":{"sha256Hash":"` + canary +
+		"persisted query": `{"extensions":{"persistedQuery":{"sha256Hash":"` + canary +
 			`"}}}`,
-		"a batch":        `["` + canary + `"]`,
-		"a member twice": `{"` + canary + `":1,"` + canary + `":2}`,
-		"twice, inside":  `{"` + canary + `":{"` + canary + `":1,"` + canary + `":2}}`,
-		"deep inside": `{"` + canary + `":` + strings.Repeat(`{"`+canary+`":`, 100) +
+		"batch":                   `["` + canary + `"]`,
+		"duplicate member":        `{"` + canary + `":1,"` + canary + `":2}`,
+		"nested duplicate member": `{"` + canary + `":{"` + canary + `":1,"` + canary + `":2}}`,
+		"deep nesting": `{"` + canary + `":` + strings.Repeat(`{"`+canary+`":`, 100) +
 			`1}`,
-		"a large number inside": `{"` + canary + `":[` + canaryDigits + `e999]}`,
-		"too many values inside": `{"` + canary + `":[` + strings.Repeat(canaryDigits+",", 3000) +
+		"large number": `{"` + canary + `":[` + canaryDigits + `e999]}`,
+		"too many values": `{"` + canary + `":[` + strings.Repeat(canaryDigits+",", 3000) +
 			`1]}`,
-		"too long": `{"query":"` + canary + strings.Repeat(" ", 1<<20) + `"}`,
+		"too large": `{"query":"` + canary + strings.Repeat(" ", 1<<20) + `"}`,
 	}
 	for _, name := range slices.Sorted(maps.Keys(bodies)) {
 		checkNoEcho(t, name, postText(bodies[name]))
@@ -255,8 +263,8 @@ func TestNothingElseOfARequestComesBack(t *testing.T) {
 	checkNoEcho(t, "charset", r)
 }
 
-// Names help whoever wrote the document, up to a length at which they help someone else.
-func TestNamesAreCut(t *testing.T) {
+// Names are quoted, to help the author of a document, but only up to 64 bytes.
+func TestNoEcho_longNames(t *testing.T) {
 	long := strings.Repeat("n", 10_000)
 	for name, query := range map[string]string{
 		"field":                "{ NAME }",
@@ -287,32 +295,32 @@ func TestNamesAreCut(t *testing.T) {
 		"after the name":       "query NAME NAME { leaf }",
 	} {
 		r := postQuery(strings.ReplaceAll(query, "NAME", long))
-		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
-		if len(a.outcome.Codes) == 0 {
-			t.Errorf("%s: no error: %s", name, a.Body)
+		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
+		if len(res.outcome.Codes) == 0 {
+			t.Errorf("%s: no error: %s", name, res.Body)
 		}
-		if strings.Contains(a.Body.String()+fmt.Sprint(a.outcome), long[:65]) {
-			t.Errorf("%s: more than 64 bytes of a name came back", name)
+		if strings.Contains(res.Body.String()+fmt.Sprint(res.outcome), long[:65]) {
+			t.Errorf("%s: more than 64 bytes of a name are quoted", name)
 		}
-		// At 64 bytes a name is whole.
+		// A name of 64 bytes isn't cut.
 		short := strings.Repeat("n", 64)
-		a = askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+		res = sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
 			postQuery(strings.ReplaceAll(query, "NAME", short)))
-		if text := a.Body.String(); strings.Contains(text, "nnn") &&
+		if text := res.Body.String(); strings.Contains(text, "nnn") &&
 			!strings.Contains(text, short) {
-			t.Errorf("%s: a name of 64 bytes was cut: %s", name, text)
+			t.Errorf("%s: a name of 64 bytes is cut: %s", name, text)
 		}
 	}
-	a := ask(t, postQuery("{ "+strings.Repeat("n", 65)+" }"))
+	res := send(t, postQuery("{ "+strings.Repeat("n", 65)+" }"))
 	want := `Cannot query field \"` + strings.Repeat("n", 61) +
 		`...\" on type \"Query\".`
-	if !strings.Contains(a.Body.String(), want) {
-		t.Errorf("%s, want %s in it", a.Body, want)
+	if !strings.Contains(res.Body.String(), want) {
+		t.Errorf("body %s, want %s in it", res.Body, want)
 	}
 }
 
-// Misspelt names, each close to one of the schema.
-var misspelt = map[string]struct{ query, secret string }{
+// misspelled has queries with names that are close to those of the schema.
+var misspelled = map[string]struct{ query, secret string }{
 	"field":              {"{ perso { name } }", "person"},
 	"nested field":       {"{ person { nam } }", `"name"`},
 	"field of a query":   {"{ requestid }", "requestID"},
@@ -331,36 +339,36 @@ var misspelt = map[string]struct{ query, secret string }{
 	"mutation":           {"mutation { logi { text } }", "login"},
 }
 
-func TestNothingIsSuggestedInProduction(t *testing.T) {
-	for name, tt := range misspelt {
-		a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery(tt.query))
-		text := a.Body.String()
-		if len(a.outcome.Codes) == 0 {
+func TestSuggestions_hidden(t *testing.T) {
+	for name, tt := range misspelled {
+		res := sendWith(t, Config{AllowGET: true}, resolvers(), postQuery(tt.query))
+		text := res.Body.String()
+		if len(res.outcome.Codes) == 0 {
 			t.Errorf("%s: no error", name)
 		}
 		if strings.Contains(text, "Did you mean") || strings.Contains(text, tt.secret) {
-			t.Errorf("%s: %s", name, text)
+			t.Errorf("%s: %s, want no suggestion", name, text)
 		}
 	}
-	// A variable's value is compared with the schema as well.
+	// gqlparser also suggests names for the values of variables.
 	for _, variables := range []string{`{"v":{"color":"GREE"}}`, `{"v":{"lis":[]}}`} {
-		text := askWith(t, Config{AllowGET: true}, resolvers(),
+		text := sendWith(t, Config{AllowGET: true}, resolvers(),
 			postText(`{"query":"query ($v: In) { echo(in: $v) }","variables":`+variables+
 				`}`)).Body.String()
 		if strings.Contains(text, "Did you mean") || strings.Contains(text, "GREEN") ||
 			strings.Contains(text, "list") {
-			t.Errorf("%s: %s", variables, text)
+			t.Errorf("%s: %s, want no suggestion", variables, text)
 		}
 	}
 }
 
-// The other way round, or the test above would prove nothing: with gqlgen's own rules they are
-// there.
-func TestSuggestionsStandWhereNobodyTookThemOut(t *testing.T) {
+// Without this package's Install, the same queries get suggestions. Otherwise the test above would
+// prove nothing.
+func TestSuggestions_shown(t *testing.T) {
 	server := handler.New(resolvers())
 	server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true}))
 	suggested := 0
-	for _, tt := range misspelt {
+	for _, tt := range misspelled {
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, postQuery(tt.query))
 		if strings.Contains(recorder.Body.String(), "Did you mean") {
@@ -368,48 +376,48 @@ func TestSuggestionsStandWhereNobodyTookThemOut(t *testing.T) {
 		}
 	}
 	if suggested < 5 {
-		t.Errorf("%d suggestions, want more", suggested)
+		t.Errorf("%d suggestions, want at least 5", suggested)
 	}
 }
 
-func TestAtMostFiveErrors(t *testing.T) {
+func TestRequestErrors_max(t *testing.T) {
 	for n, want := range map[int]int{1: 1, 5: 5, 6: 5, 90: 5} {
 		var query strings.Builder
 		for i := range n {
 			fmt.Fprintf(&query, " f%d", i)
 		}
 		var content struct{ Errors []json.RawMessage }
-		err := json.Unmarshal(ask(t, postQuery("{"+query.String()+" }")).Body.Bytes(), &content)
+		err := json.Unmarshal(send(t, postQuery("{"+query.String()+" }")).Body.Bytes(), &content)
 		if err != nil || len(content.Errors) != want {
-			t.Errorf("%d faults: %d errors, %v; want %d", n, len(content.Errors), err, want)
+			t.Errorf("%d unknown fields: %d errors, %v; want %d", n, len(content.Errors), err, want)
 		}
 	}
 }
 
-// A new rule of gqlparser may put literals into its message. Read the rule when you upgrade, and
-// adds it here, or to namingRules if its messages hold only names.
-func TestEveryRuleIsKnown(t *testing.T) {
-	holdLiterals := []string{"OverlappingFieldsCanBeMerged", "ValuesOfCorrectType"}
+// A new rule of gqlparser may have literals in its messages. Read it after an upgrade, and add it
+// here, or to namingRules if its messages have only names.
+func TestNamingRules(t *testing.T) {
+	quoteLiterals := []string{"OverlappingFieldsCanBeMerged", "ValuesOfCorrectType"}
 	known := map[string]bool{}
 	for _, set := range []*rules.Rules{rules.NewDefaultRules()} {
 		for name := range set.GetInner() {
 			known[name] = true
-			if namingRules[name] == 0 && !slices.Contains(holdLiterals, name) {
-				t.Errorf("rule %s is new: what does its message hold?", name)
+			if namingRules[name] == 0 && !slices.Contains(quoteLiterals, name) {
+				t.Errorf("rule %s is new: does its message quote literals?", name)
 			}
 		}
 	}
-	for _, name := range holdLiterals {
+	for _, name := range quoteLiterals {
 		if namingRules[name] != 0 {
-			t.Errorf("the message of rule %s holds literals", name)
+			t.Errorf("namingRules has %s, whose message quotes literals", name)
 		}
 		if !known[name] {
-			t.Errorf("rule %s is gone", name)
+			t.Errorf("rule %s no longer exists", name)
 		}
 	}
 	for name := range namingRules {
 		if !known[strings.TrimSuffix(name, "WithoutSuggestions")] {
-			t.Errorf("rule %s is gone", name)
+			t.Errorf("rule %s no longer exists", name)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package graphqlhttp
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +27,7 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// The tests' own schema. Its fields answer with what reached them; nothing of it is anyone's API.
+// schemaText is the schema of the tests.
 const schemaText = `
 directive @tag(name: String) on QUERY | MUTATION | FIELD | VARIABLE_DEFINITION | FRAGMENT_DEFINITION
 type Query {
@@ -51,9 +53,10 @@ scalar Any
 
 var schema = gqlparser.MustLoadSchema(&ast.Source{Name: "test.graphqls", Input: schemaText})
 
+// A resolver returns the value of a root field. A json.RawMessage is used as it is.
 type resolver func(ctx context.Context, args map[string]any) (any, error)
 
-// An executable answers root fields; a selection below them isn't looked at.
+// An executable resolves root fields by name. It ignores the selections below them.
 type executable map[string]resolver
 
 func (executable) Schema() *ast.Schema { return schema }
@@ -87,6 +90,7 @@ func (e executable) Exec(context.Context) graphql.ResponseHandler {
 	}
 }
 
+// resolvers returns resolvers for all root fields of schemaText.
 func resolvers() executable {
 	person := func(context.Context, map[string]any) (any, error) {
 		return map[string]string{"name": "Ada"}, nil
@@ -106,16 +110,24 @@ func resolvers() executable {
 	}
 }
 
-// echo says which arguments came, with their Go types.
+// echo returns its arguments and their Go types.
 func echo(_ context.Context, args map[string]any) (any, error) {
-	var words []string
+	var out []string
 	for _, name := range slices.Sorted(maps.Keys(args)) {
-		words = append(words, fmt.Sprintf("%s=%T:%v", name, args[name], args[name]))
+		out = append(out, fmt.Sprintf("%s=%T:%v", name, args[name], args[name]))
 	}
-	return strings.Join(words, " "), nil
+	return strings.Join(out, " "), nil
 }
 
-// tooLarge refuses operations of that name, as a limit does.
+// introspective returns resolvers that also include __typename and __type.
+func introspective() executable {
+	e := resolvers()
+	e["__typename"] = func(context.Context, map[string]any) (any, error) { return "Query", nil }
+	e["__type"] = func(context.Context, map[string]any) (any, error) { return nil, nil }
+	return e
+}
+
+// tooLarge is an extension that rejects operations with the name TooLarge, as a limit would.
 type tooLarge struct{}
 
 func (tooLarge) ExtensionName() string                   { return "TooLarge" }
@@ -131,7 +143,7 @@ func (tooLarge) MutateOperationContext(_ context.Context,
 	}
 }
 
-// testErrors show errors as they are, and nothing of panics.
+// testErrors returns errors unchanged and hides the values of panics.
 type testErrors struct{}
 
 func (testErrors) Present(ctx context.Context, err error) *gqlerror.Error {
@@ -142,12 +154,13 @@ func (testErrors) Recover(context.Context, any) error {
 	return apierror.New(apierror.CodeInternalServerError, "", "Internal error")
 }
 
-// production is a server as it stands where strangers can reach it, small enough to hit its limits.
-func production(config Config, e executable) *handler.Server {
-	return withTransport(newTransport(config), e)
+// newServer returns a server with small limits.
+func newServer(config Config, e executable) *handler.Server {
+	return newServerWith(newTransport(config), e)
 }
 
-func withTransport(transport *httpTransport, e executable) *handler.Server {
+// newServerWith is newServer with a given transport.
+func newServerWith(transport *httpTransport, e executable) *handler.Server {
 	if transport.Errors == nil {
 		transport.Errors = testErrors{}
 	}
@@ -158,28 +171,27 @@ func withTransport(transport *httpTransport, e executable) *handler.Server {
 	return server
 }
 
-// An answer is what came back, and what the server noted of it.
-type answer struct {
+// A result is a response and the Outcome that was observed for it.
+type result struct {
 	*httptest.ResponseRecorder
 	outcome Outcome
 }
 
-// ask sends a request to a production server and checks what holds for every answer whatsoever.
-func ask(t testing.TB, r *http.Request) answer {
+// send sends a request to a new server, and checks what must be true of every response.
+func send(t testing.TB, r *http.Request) result {
 	t.Helper()
-	return askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 4096},
+	return sendWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 4096},
 		resolvers(), r)
 }
 
-// askWith is ask with another configuration and other resolvers.
-func askWith(t testing.TB, config Config, e executable, r *http.Request) answer {
+// sendWith is send with the given configuration and resolvers.
+func sendWith(t testing.TB, config Config, e executable, r *http.Request) result {
 	t.Helper()
-	return askThrough(t, newTransport(config), e, r)
+	return sendTo(t, newTransport(config), e, r)
 }
 
-// askThrough is askWith for a transport that remembers persisted queries from one request to the
-// next.
-func askThrough(t testing.TB, transport *httpTransport, e executable, r *http.Request) answer {
+// sendTo is sendWith with a transport that several requests share, for its persisted queries.
+func sendTo(t testing.TB, transport *httpTransport, e executable, r *http.Request) result {
 	t.Helper()
 	var outcomes []Outcome
 	var observed context.Context
@@ -187,22 +199,22 @@ func askThrough(t testing.TB, transport *httpTransport, e executable, r *http.Re
 		outcomes, observed = append(outcomes, o), ctx
 	}
 	recorder := httptest.NewRecorder()
-	withTransport(transport, e).ServeHTTP(recorder, r)
+	newServerWith(transport, e).ServeHTTP(recorder, r)
 
 	if len(outcomes) != 1 {
-		t.Fatalf("Observe was called %d times: %s", len(outcomes), recorder.Body)
+		t.Fatalf("Observe was called %d times, want once; body %s", len(outcomes), recorder.Body)
 	}
 	out := outcomes[0]
 	id := recorder.Header().Get("X-Request-Id")
 	if len(id) != 26 || out.RequestID != id || RequestID(observed) != id {
-		t.Errorf("X-Request-Id is %q, the outcome says %q, its context %q", id, out.RequestID,
-			RequestID(observed))
+		t.Errorf("X-Request-Id is %q, Outcome.RequestID %q, RequestID(ctx) %q; want the same", id,
+			out.RequestID, RequestID(observed))
 	}
 	if out.Status != recorder.Code {
-		t.Errorf("status %d, the outcome says %d", recorder.Code, out.Status)
+		t.Errorf("Outcome.Status = %d, want %d", out.Status, recorder.Code)
 	}
 	if out.Duration < 0 {
-		t.Errorf("it took %s", out.Duration)
+		t.Errorf("Outcome.Duration = %s", out.Duration)
 	}
 	for name, want := range map[string]string{"Cache-Control": "no-store",
 		"X-Content-Type-Options": "nosniff"} {
@@ -214,7 +226,7 @@ func askThrough(t testing.TB, transport *httpTransport, e executable, r *http.Re
 	media := recorder.Header().Get("Content-Type")
 	if !empty && media != "application/json; charset=utf-8" &&
 		media != "application/graphql-response+json; charset=utf-8" || empty && media != "" {
-		t.Errorf("status %d, Content-Type is %q", recorder.Code, media)
+		t.Errorf("status %d with Content-Type %q", recorder.Code, media)
 	}
 	if (recorder.Header().Get("Allow") != "") != (empty ||
 		recorder.Code == http.StatusMethodNotAllowed) {
@@ -223,19 +235,19 @@ func askThrough(t testing.TB, transport *httpTransport, e executable, r *http.Re
 	switch length := recorder.Header().Get("Content-Length"); {
 	case empty || r.Method == http.MethodHead:
 		if recorder.Body.Len() > 0 || empty != (length == "") {
-			t.Errorf("%s: %d bytes of a body, Content-Length %q", r.Method, recorder.Body.Len(),
-				length)
+			t.Errorf("%s, status %d: %d bytes of body, Content-Length %q", r.Method, recorder.Code,
+				recorder.Body.Len(), length)
 		}
 	case length != strconv.Itoa(recorder.Body.Len()):
-		t.Errorf("Content-Length %s, the body has %d bytes", length, recorder.Body.Len())
+		t.Errorf("Content-Length is %s, want %d", length, recorder.Body.Len())
 	default:
 		checkBody(t, recorder.Body.Bytes(), out)
 	}
-	return answer{recorder, out}
+	return result{recorder, out}
 }
 
-// checkBody wants JSON with errors that have a message and a code, or with data, and the outcome's
-// codes.
+// checkBody checks that a body is JSON with data, or with errors that have a message and a code,
+// and that the codes are those of the outcome.
 func checkBody(t testing.TB, body []byte, out Outcome) {
 	t.Helper()
 	var content struct {
@@ -251,14 +263,17 @@ func checkBody(t testing.TB, body []byte, out Outcome) {
 	if content.Data == nil && len(content.Errors) == 0 {
 		t.Errorf("neither data nor errors: %s", body)
 	}
-	most := map[bool]int{true: maxRequestErrors, false: maxFieldErrors + 1}[content.Data == nil]
-	if len(content.Errors) > most {
-		t.Errorf("%d errors", len(content.Errors))
+	maxErrors := maxFieldErrors + 1
+	if content.Data == nil {
+		maxErrors = maxRequestErrors
+	}
+	if len(content.Errors) > maxErrors {
+		t.Errorf("%d errors, want at most %d", len(content.Errors), maxErrors)
 	}
 	var codes []string
 	for _, e := range content.Errors {
 		if e.Message == "" || e.Extensions.Code == "" {
-			t.Errorf("an error without words or code: %s", body)
+			t.Errorf("an error without a message or code: %s", body)
 		}
 		code := strings.TrimSuffix(e.Extensions.Code+"/"+e.Extensions.Reason, "/")
 		if !slices.Contains(codes, code) {
@@ -266,11 +281,20 @@ func checkBody(t testing.TB, body []byte, out Outcome) {
 		}
 	}
 	if !slices.Equal(codes, out.Codes) {
-		t.Errorf("the client sees the codes %q, the outcome says %q", codes, out.Codes)
+		t.Errorf("Outcome.Codes = %q, want those in the body, %q", out.Codes, codes)
 	}
 }
 
-// post makes the usual request: members of the body by name.
+// codeOf returns the code, with its reason, of a response with exactly one.
+func codeOf(t testing.TB, res result) string {
+	t.Helper()
+	if len(res.outcome.Codes) != 1 {
+		t.Fatalf("codes %q, want one; body %s", res.outcome.Codes, res.Body)
+	}
+	return res.outcome.Codes[0]
+}
+
+// post returns a POST with the given members in its body.
 func post(members map[string]any) *http.Request {
 	text, err := json.Marshal(members)
 	if err != nil {
@@ -279,6 +303,7 @@ func post(members map[string]any) *http.Request {
 	return postText(string(text))
 }
 
+// postText returns a POST of application/json with the given body.
 func postText(body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader(body))
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
@@ -286,6 +311,19 @@ func postText(body string) *http.Request {
 	return r
 }
 
+// postQuery returns a POST with the given query.
 func postQuery(query string) *http.Request { return post(map[string]any{"query": query}) }
+
+// hashOf returns the SHA-256 of a query in hexadecimal.
+func hashOf(query string) string {
+	sum := sha256.Sum256([]byte(query))
+	return hex.EncodeToString(sum[:])
+}
+
+const (
+	plain   = "application/json"
+	typed   = "application/graphql-response+json"
+	gotLeaf = `{"data":{"leaf":1}}` + "\n" // the response to { leaf }
+)
 
 var errLost = errors.New("connection lost")

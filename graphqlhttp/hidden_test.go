@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-// What clairvoyance reads a schema out of: suggestions, and messages that name what the client
-// didn't write.
-var recovered = regexp.MustCompile(
+// leaks matches the messages from which the tool clairvoyance recovers a schema: suggestions, and
+// messages with names that the client didn't write.
+var leaks = regexp.MustCompile(
 	`Did you mean|Cannot query field|of type|on type|must (not )?have a selection|argument "|is ` +
 		`required|Unknown (type|argument)|expecting type|can never be`)
 
-// Probes as such tools send them, and what of the schema an error to each must not say.
+// probes has the queries of such tools, each with names of the schema that its error must not
+// contain.
 var probes = map[string][]string{
 	"{ canary }":                              {"Query"},
 	"{ person }":                              {"Person"},
@@ -42,14 +43,14 @@ var probes = map[string][]string{
 	"{ leaf person { name { canary } nam } }": {"Person", "String"},
 }
 
-func TestTheSchemaStaysHidden(t *testing.T) {
+func TestSchema_hidden(t *testing.T) {
 	for query, secrets := range probes {
-		a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery(query))
-		text := a.Body.String()
-		if len(a.outcome.Codes) == 0 {
+		res := sendWith(t, Config{AllowGET: true}, resolvers(), postQuery(query))
+		text := res.Body.String()
+		if len(res.outcome.Codes) == 0 {
 			t.Errorf("%s: no error: %s", query, text)
 		}
-		if found := recovered.FindString(text); found != "" {
+		if found := leaks.FindString(text); found != "" {
 			t.Errorf("%s: %q in %s", query, found, text)
 		}
 		for _, secret := range secrets {
@@ -58,46 +59,46 @@ func TestTheSchemaStaysHidden(t *testing.T) {
 			}
 		}
 		if !strings.Contains(text, `"line":1`) {
-			t.Errorf("%s: the error says not even where: %s", query, text)
+			t.Errorf("%s: the error has no location: %s", query, text)
 		}
 	}
-	a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery("{ canary }"))
-	if want := `{"errors":[{"message":"The document doesn't fit the schema","locations":[{"line":1,"column":3}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}` + "\n"; a.Body.String() != want {
-		t.Errorf("%s, want %s", a.Body, want)
+	res := sendWith(t, Config{AllowGET: true}, resolvers(), postQuery("{ canary }"))
+	if want := `{"errors":[{"message":"The document doesn't fit the schema","locations":[{"line":1,"column":3}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}` + "\n"; res.Body.String() != want {
+		t.Errorf("body %s, want %s", res.Body, want)
 	}
-	// What the client wrote itself may be named: it helps, and tells nothing.
+	// Names that the client wrote may be quoted.
 	for query, want := range map[string]string{
 		"{ ...F }":                          `Unknown fragment \"F\".`,
 		"query ($v: Int) { leaf }":          `Variable \"$v\" is never used`,
 		"{ need(s: $s) }":                   `Variable \"$s\" is not defined.`,
 		"query A { leaf } query A { leaf }": `There can be only one operation named \"A\".`,
 	} {
-		a := askWith(t, Config{AllowGET: true}, resolvers(), postQuery(query))
-		if !strings.Contains(a.Body.String(), want) {
-			t.Errorf("%s: %s, want %s", query, a.Body, want)
+		res := sendWith(t, Config{AllowGET: true}, resolvers(), postQuery(query))
+		if !strings.Contains(res.Body.String(), want) {
+			t.Errorf("%s: %s, want %s", query, res.Body, want)
 		}
 	}
 }
 
-// The other way round, or the test above would prove nothing.
-func TestTheSchemaShowsWhereItIsNotHidden(t *testing.T) {
+// With introspection, the same probes reveal names. Otherwise the test above would prove nothing.
+func TestSchema_shown(t *testing.T) {
 	shown := 0
 	for query := range probes {
-		if recovered.MatchString(ask(t, postQuery(query)).Body.String()) {
+		if leaks.MatchString(send(t, postQuery(query)).Body.String()) {
 			shown++
 		}
 	}
 	if shown < 12 {
-		t.Errorf("%d of %d probes tell something, want more", shown, len(probes))
+		t.Errorf("%d of %d probes reveal names, want at least 12", shown, len(probes))
 	}
 }
 
-// A page of another site can send a form, an image or a script's simple request; none of these runs
-// a mutation.
-func TestNothingChangesAcrossSites(t *testing.T) {
+// A page of another site can send forms, images and simple requests of scripts. None of them runs a
+// mutation.
+func TestMutation_crossSite(t *testing.T) {
 	const mutation = `{"query":"mutation { change }"}`
 	e := resolvers()
-	e["change"] = nil // whoever runs it panics
+	e["change"] = nil // panics if it runs
 	var requests []*http.Request
 	for _, media := range []string{"", "text/plain", "text/plain; charset=utf-8",
 		"application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
@@ -113,10 +114,10 @@ func TestNothingChangesAcrossSites(t *testing.T) {
 	}
 	for _, r := range requests {
 		r.Header.Set("Origin", "https://elsewhere.example")
-		a := askWith(t, Config{AllowGET: true, Introspection: true}, e, r)
-		if a.Code != http.StatusUnsupportedMediaType && a.Code != http.StatusMethodNotAllowed {
-			t.Errorf("%s %s, Content-Type %q: %d %s", r.Method, r.URL, r.Header.Get("Content-Type"),
-				a.Code, a.Body)
+		res := sendWith(t, Config{AllowGET: true, Introspection: true}, e, r)
+		if res.Code != http.StatusUnsupportedMediaType && res.Code != http.StatusMethodNotAllowed {
+			t.Errorf("%s %s, Content-Type %q: %d %s, want 415 or 405", r.Method, r.URL,
+				r.Header.Get("Content-Type"), res.Code, res.Body)
 		}
 	}
 }

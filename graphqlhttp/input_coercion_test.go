@@ -10,7 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-func TestNumbers(t *testing.T) {
+func TestInputCoercion_variables(t *testing.T) {
 	fields := map[string]string{"Int": "i", "Float": "f", "ID": "id", "String": "s",
 		"[[Int]]": "matrix", "In": "in", "Any": "any", "Color": "color"}
 	for _, tt := range []struct {
@@ -34,98 +34,101 @@ func TestNumbers(t *testing.T) {
 		r := postText(
 			fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`, tt.kind,
 				fields[tt.kind], tt.json))
-		a := ask(t, r)
-		fits := len(a.outcome.Codes) == 0
+		res := send(t, r)
+		fits := len(res.outcome.Codes) == 0
 		want := `{"errors":[{"message":"Request malformed! The variable $v doesn't fit its type","locations":[{"line":1,"column":8}],"extensions":{"code":"BAD_USER_INPUT"}}]}` + "\n"
-		if fits != tt.fits || !fits && a.Body.String() != want {
-			t.Errorf("a variable %s = %s: %s", tt.kind, tt.json, a.Body)
+		if fits != tt.fits || !fits && res.Body.String() != want {
+			t.Errorf("variable of type %s = %s: %s, want it accepted: %t", tt.kind, tt.json,
+				res.Body, tt.fits)
 		}
 	}
 }
 
-func TestNumbersAsLiterals(t *testing.T) {
+func TestInputCoercion_literals(t *testing.T) {
 	const (
-		numbers = "BAD_USER_INPUT"            // ours
-		values  = "GRAPHQL_VALIDATION_FAILED" // gqlparser's rule knows these
+		coercion   = "BAD_USER_INPUT"            // from this package
+		validation = "GRAPHQL_VALIDATION_FAILED" // from gqlparser's rule
 	)
 	for query, code := range map[string]string{
 		"{ echo(i: 2147483647) }": "", "{ echo(i: -2147483648) }": "",
-		"{ echo(i: 2147483648) }": numbers, "{ echo(i: 5000000000) }": numbers,
-		"{ echo(i: 1.5) }": values, "{ echo(i: 1e3) }": values,
-		"{ echo(i: 99999999999999999999) }": values, "{ echo(f: 1e999) }": values,
+		"{ echo(i: 2147483648) }": coercion, "{ echo(i: 5000000000) }": coercion,
+		"{ echo(i: 1.5) }": validation, "{ echo(i: 1e3) }": validation,
+		"{ echo(i: 99999999999999999999) }": validation, "{ echo(f: 1e999) }": validation,
 		"{ echo(f: 5000000000) }": "", "{ echo(id: 5000000000) }": "",
 		"{ echo(any: 5000000000) }":                  "",
-		"{ echo(any: 99999999999999999999) }":        numbers,
-		"{ echo(any: {a: [99999999999999999999]}) }": numbers, "{ echo(any: 1e999) }": numbers,
-		"{ echo(matrix: [[1], [5000000000]]) }":                                      numbers,
-		"{ echo(in: {in: {i: 5000000000}}) }":                                        numbers,
-		"query ($v: Int = 5000000000) { echo(i: $v) }":                               numbers,
-		"query ($v: Int = 5000000000) { leaf ... @skip(if: true) { echo(i: $v) } }":  numbers,
-		"{ ...F } fragment F on Query { ... on Query { echo(i: 5000000000) } }":      numbers,
+		"{ echo(any: 99999999999999999999) }":        coercion,
+		"{ echo(any: {a: [99999999999999999999]}) }": coercion, "{ echo(any: 1e999) }": coercion,
+		"{ echo(matrix: [[1], [5000000000]]) }":                                      coercion,
+		"{ echo(in: {in: {i: 5000000000}}) }":                                        coercion,
+		"query ($v: Int = 5000000000) { echo(i: $v) }":                               coercion,
+		"query ($v: Int = 5000000000) { leaf ... @skip(if: true) { echo(i: $v) } }":  coercion,
+		"{ ...F } fragment F on Query { ... on Query { echo(i: 5000000000) } }":      coercion,
 		"{ leaf @include(if: true) ...F } fragment F on Query { echo(i: 50000000) }": "",
 	} {
-		a := ask(t, postQuery(query))
-		if got := strings.Join(a.outcome.Codes, " "); got != code {
-			t.Errorf("%s: %s, want %q", query, a.Body, code)
+		res := send(t, postQuery(query))
+		if got := strings.Join(res.outcome.Codes, " "); got != code {
+			t.Errorf("%s: %s, want %q", query, res.Body, code)
 		}
-		if strings.Contains(a.Body.String(), "00000000") ||
-			strings.Contains(a.Body.String(), "99999") {
+		if strings.Contains(res.Body.String(), "00000000") ||
+			strings.Contains(res.Body.String(), "99999") {
 			if code != "" {
-				t.Errorf("%s: the number came back: %s", query, a.Body)
+				t.Errorf("%s: the number is quoted: %s", query, res.Body)
 			}
 		}
-		if code == numbers &&
-			!strings.Contains(a.Body.String(), `"locations":[{"line":1,"column":`) {
-			t.Errorf("%s: no location: %s", query, a.Body)
+		if code == coercion &&
+			!strings.Contains(res.Body.String(), `"locations":[{"line":1,"column":`) {
+			t.Errorf("%s: no location: %s", query, res.Body)
 		}
 	}
 }
 
-// By GET the same, since it is the same reader.
-func TestNumbersByGet(t *testing.T) {
-	a := ask(t,
+// A GET uses the same decoder.
+func TestInputCoercion_get(t *testing.T) {
+	res := send(t,
 		httptest.NewRequest("GET",
 			"/?query=query($v:Int){echo(i:$v)}&variables={%22v%22:5000000000}", nil))
-	if codeOf(t, a) != "BAD_USER_INPUT" {
-		t.Errorf("%s", a.Body)
+	if codeOf(t, res) != "BAD_USER_INPUT" {
+		t.Errorf("%s", res.Body)
 	}
 }
 
-// Which literals each type takes, by the specification; null goes everywhere here.
-func TestLiteralsFitTheirTypes(t *testing.T) {
+// TestInputCoercion_literalTypes checks which literals each type accepts. All arguments of echo
+// accept null.
+func TestInputCoercion_literalTypes(t *testing.T) {
 	literals := []string{"5", "1.5", `"x"`, `"""x"""`, "true", "RED", "[]", "[null]", `["x"]`,
 		"[[5]]", "{}", "{i: 5}", "null"}
-	for argument, takes := range map[string][]string{
+	for argument, accepted := range map[string][]string{
 		"s": {`"x"`, `"""x"""`}, "i": {"5"}, "f": {"5", "1.5"}, "b": {"true"}, "id": {"5", `"x"`, `"""x"""`}, "color": {"RED"},
 		"in": {"{}", "{i: 5}"}, "list": {`"x"`, `"""x"""`, "[]", `["x"]`}, "matrix": {"5", "[]", "[null]", "[[5]]"}, "any": literals,
 	} {
 		for _, literal := range literals {
-			want := slices.Contains(takes, literal) || literal == "null"
+			want := slices.Contains(accepted, literal) || literal == "null"
 			for _, query := range []string{
 				"{ echo(" + argument + ": " + literal + ") }",
 				"{ ... on Query { ...F } } fragment F on Query { echo(" + argument + ": " +
 					literal + ") }",
 			} {
-				if a := ask(t, postQuery(query)); (len(a.outcome.Codes) == 0) != want {
-					t.Errorf("%s: %s, want it taken: %t", query, a.Body, want)
+				if res := send(t, postQuery(query)); (len(res.outcome.Codes) == 0) != want {
+					t.Errorf("%s: %s, want it accepted: %t", query, res.Body, want)
 				}
 			}
 		}
 	}
 }
 
-func TestArgumentsOfDirectivesFit(t *testing.T) {
+func TestInputCoercion_directives(t *testing.T) {
 	for _, query := range []string{"query @tag(name: {}) { leaf }", "{ leaf @tag(name: {}) }",
 		"{ ...F @include(if: {}) } fragment F on Query { leaf }",
 		"{ ... @skip(if: {}) { leaf } }"} {
-		if a := ask(t, postQuery(query)); codeOf(t, a) != "BAD_USER_INPUT" {
-			t.Errorf("%s: %s", query, a.Body)
+		if res := send(t, postQuery(query)); codeOf(t, res) != "BAD_USER_INPUT" {
+			t.Errorf("%s: %s", query, res.Body)
 		}
 	}
 }
 
-// Fragments that spread each other twice would double the work with each.
-func TestEachFragmentIsInspectedOnce(t *testing.T) {
+// If inspect visited a fragment at each spread, fragments that spread the next one twice would take
+// exponential time.
+func TestInspect_fragmentsOnce(t *testing.T) {
 	fragment := &ast.FragmentDefinition{}
 	for range 40 {
 		spread := &ast.FragmentSpread{Definition: fragment}
@@ -140,7 +143,7 @@ func TestEachFragmentIsInspectedOnce(t *testing.T) {
 	}
 	inspect(operation, visitor{directive: func(*ast.Directive) {
 		if visits++; visits > 40 {
-			t.Fatal("a fragment is visited again")
+			t.Fatal("a fragment is visited twice")
 		}
 	}})
 	if visits != 40 {
@@ -148,7 +151,7 @@ func TestEachFragmentIsInspectedOnce(t *testing.T) {
 	}
 }
 
-func TestNullIsNoValueWhereNoneMayBe(t *testing.T) {
+func TestInputCoercion_nullVariables(t *testing.T) {
 	for query, fits := range map[string]bool{
 		`query ($v: Boolean = true) { leaf @skip(if: $v) }`:                                   false,
 		`query ($v: Boolean = true) { ...F } fragment F on Query { leaf @include(if: $v) }`:   false,
@@ -158,12 +161,13 @@ func TestNullIsNoValueWhereNoneMayBe(t *testing.T) {
 		`query ($v: [String!] = ["x"]) { echo(list: $v) }`:                                    true,
 		`query ($v: Boolean = true) { leaf ... on Query @include(if: true) { echo(b: $v) } }`: true,
 	} {
-		a := ask(t, post(map[string]any{"query": query, "variables": map[string]any{"v": nil}}))
-		if fits && len(a.outcome.Codes) != 0 || !fits && codeOf(t, a) != "BAD_USER_INPUT" {
-			t.Errorf("%s: %s, want it taken: %t", query, a.Body, fits)
+		res := send(t, post(map[string]any{"query": query, "variables": map[string]any{"v": nil}}))
+		if fits && len(res.outcome.Codes) != 0 || !fits && codeOf(t, res) != "BAD_USER_INPUT" {
+			t.Errorf("%s with null: %s, want it accepted: %t", query, res.Body, fits)
 		}
-		if a := ask(t, postQuery(query)); len(a.outcome.Codes) != 0 { // and the default it is
-			t.Errorf("%s, without variables: %s", query, a.Body)
+		// Without the variable, its default is used.
+		if res := send(t, postQuery(query)); len(res.outcome.Codes) != 0 {
+			t.Errorf("%s: %s, want no error", query, res.Body)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// As @apollo/generate-persisted-query-manifest 1.4.0 wrote it.
-const apollosManifest = `{
+// apolloManifest was written by @apollo/generate-persisted-query-manifest 1.4.0.
+const apolloManifest = `{
   "format": "apollo-persisted-query-manifest",
   "version": 1,
   "operations": [
@@ -34,26 +34,27 @@ const apollosManifest = `{
 }`
 
 func TestReadManifest(t *testing.T) {
-	m, err := ReadManifest(strings.NewReader(apollosManifest))
+	m, err := ReadManifest(strings.NewReader(apolloManifest))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m.Operations() != 2 {
 		t.Errorf("%d operations, want 2", m.Operations())
 	}
-	for id, begins := range map[string]string{
+	for id, prefix := range map[string]string{
 		"df0bd01bcdfb417c8daca6c2fece06b12b116c3b995bd2ea7a4020a576c2cbb0": "query Me {\n  me {\n",
 		"6dee701e687fe2b68ae48b3efbdaa307132fe793011a9d33bd4e0a1f06f991c1": "mutation SignIn($u: String!",
 	} {
 		params := &graphql.RawParams{}
 		if trusted, contradiction := m.find(id, params); !trusted || contradiction ||
-			!strings.HasPrefix(params.Query, begins) {
-			t.Errorf("%s: %t, %t, %q", id, trusted, contradiction, params.Query)
+			!strings.HasPrefix(params.Query, prefix) {
+			t.Errorf("find(%s) = %t, %t, and the query is %q", id, trusted, contradiction,
+				params.Query)
 		}
 	}
 }
 
-func TestReadManifestRefuses(t *testing.T) {
+func TestReadManifest_invalid(t *testing.T) {
 	const leaf = "query Leaf { leaf }"
 	one := func(id, name, kind, body string) string {
 		return fmt.Sprintf(`{"id":%q,"name":%q,"type":%q,"body":%q}`, id, name, kind, body)
@@ -66,74 +67,74 @@ func TestReadManifestRefuses(t *testing.T) {
 	const incomplete = "it must have the members id, name, type and body, all strings that " +
 		"aren't empty"
 	for _, tt := range []struct{ name, text, want string }{
-		{"nothing", ``, "can't be read: it is not JSON"},
+		{"empty file", ``, "can't be read: it is not JSON"},
 		{"not JSON", `{"format":`, "can't be read: it is not JSON"},
 		{"two files in one", file(good) + file(good), "can't be read: it is followed by more"},
-		{"another file", `[]`, "must be a JSON object"},
+		{"list", `[]`, "must be a JSON object"},
 		{"null", `null`, "must be a JSON object"},
-		{"a member twice", strings.Replace(file(good), `"version":1`, `"version":1,"version":1`, 1), "can't be read: it has the member"},
+		{"duplicate member", strings.Replace(file(good), `"version":1`, `"version":1,"version":1`, 1), "can't be read: it has the member"},
 		{"nested too deep", strings.Replace(file(good), `"1"`, strings.Repeat("[", 100)+strings.Repeat("]", 100), 1), "can't be read: it nests deeper than"},
 		{"no format", `{"version":1,"operations":[]}`, `has another format than "apollo-persisted-query-manifest"`},
-		{"an older format of Apollo's", `{"version":2,"operations":[{"signature":"abc","document":"query Leaf { leaf }"}]}`, "has another format than"},
+		{"old Apollo format", `{"version":2,"operations":[{"signature":"abc","document":"query Leaf { leaf }"}]}`, "has another format than"},
 		{"another version", strings.Replace(file(good), `"version":1`, `"version":2`, 1), "has another version than 1"},
-		{"the version a string", strings.Replace(file(good), `"version":1`, `"version":"1"`, 1), "has another version than 1"},
+		{"version is a string", strings.Replace(file(good), `"version":1`, `"version":"1"`, 1), "has another version than 1"},
 		{"no operations", `{"format":"apollo-persisted-query-manifest","version":1}`, "lacks its list of operations"},
-		{"operations a string", `{"format":"apollo-persisted-query-manifest","version":1,"operations":"all"}`, "lacks its list of operations"},
-		{"operations an empty object", `{"format":"apollo-persisted-query-manifest","version":1,"operations":{}}`, "is empty: no request could run"},
-		{"an empty object", `{}`, "is empty: no request could run"},
-		{"empty", file(), "is empty: no request could run"},
-		{"too many", file(strings.Split(strings.Repeat(`{},`, 10_001)+`{}`, ",")...), "has 10002 operations, allowed are 10000"},
-		{"too long", file(good) + strings.Repeat(" ", 16<<20), "is larger than 16777216 bytes"},
-		{"null among them", file(good, `null`), `operation 2 of the manifest, "": ` + incomplete},
-		{"a list among them", file(`[]`), incomplete},
+		{"operations is a string", `{"format":"apollo-persisted-query-manifest","version":1,"operations":"all"}`, "lacks its list of operations"},
+		{"operations is an empty object", `{"format":"apollo-persisted-query-manifest","version":1,"operations":{}}`, "is empty: no request could run"},
+		{"empty object", `{}`, "is empty: no request could run"},
+		{"operations is empty", file(), "is empty: no request could run"},
+		{"too many operations", file(strings.Split(strings.Repeat(`{},`, 10_001)+`{}`, ",")...), "has 10002 operations, allowed are 10000"},
+		{"too large", file(good) + strings.Repeat(" ", 16<<20), "is larger than 16777216 bytes"},
+		{"operation is null", file(good, `null`), `operation 2 of the manifest, "": ` + incomplete},
+		{"operation is a list", file(`[]`), incomplete},
 		{"no id", file(one("", "Leaf", "query", leaf)), `operation 1 of the manifest, "Leaf": ` + incomplete},
 		{"no name", file(one("1", "", "query", leaf)), incomplete},
 		{"no type", file(one("1", "Leaf", "", leaf)), incomplete},
 		{"empty body", file(one("1", "Leaf", "query", "")), incomplete},
-		{"id a number", file(strings.Replace(good, `"1"`, `1`, 1)), incomplete},
-		{"a member less", file(`{"id":"1","name":"Leaf","body":"query Leaf { leaf }"}`), incomplete},
+		{"id is a number", file(strings.Replace(good, `"1"`, `1`, 1)), incomplete},
+		{"type is missing", file(`{"id":"1","name":"Leaf","body":"query Leaf { leaf }"}`), incomplete},
 		{"long id", file(one(strings.Repeat("x", 257), "Leaf", "query", leaf)), "its id has 257 bytes, allowed are 256"},
-		{"id twice", file(good, one("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id is there twice, with another body`},
-		{"another text's hash, with its algorithm", file(one("sha256:"+hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
-		{"a map with a number in it", `{"a":"query A { leaf }","b":1}`, `operation "b" of the manifest, "": it must have an id, and the text of its document`},
-		{"a map without an id", `{"":"query A { leaf }"}`, `operation "" of the manifest, "": it must have an id`},
-		{"a map with an id twice", `{"a":"query A { leaf }","a":"query B { leaf }"}`, "can't be read: it has the member"},
-		{"a map with an empty text", `{"a":""}`, "it must have an id, and the text of its document"},
-		{"a map with a fragment", `{"a":"fragment F on Query { leaf }"}`, "its body has 0 operations"},
-		{"a map with what isn't GraphQL", `{"a":"query Leaf {"}`, "its body can't be parsed"},
-		{"a map with another text's hash", `{"` + hashOf("x") + `":"{ leaf }"}`, "its id looks like a SHA-256"},
-		{"a map without the source", `{"a":{"name":"Leaf"}}`, `operation "a" of the manifest, "Leaf": it must have an id`},
-		{"another text's hash", file(one(hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
+		{"duplicate id", file(good, one("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id is there twice, with another body`},
+		{"wrong hash with prefix", file(one("sha256:"+hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
+		{"map with a number", `{"a":"query A { leaf }","b":1}`, `operation "b" of the manifest, "": it must have an id, and the text of its document`},
+		{"map with an empty id", `{"":"query A { leaf }"}`, `operation "" of the manifest, "": it must have an id`},
+		{"map with a duplicate id", `{"a":"query A { leaf }","a":"query B { leaf }"}`, "can't be read: it has the member"},
+		{"map with an empty text", `{"a":""}`, "it must have an id, and the text of its document"},
+		{"map with a fragment", `{"a":"fragment F on Query { leaf }"}`, "its body has 0 operations"},
+		{"map with invalid GraphQL", `{"a":"query Leaf {"}`, "its body can't be parsed"},
+		{"map with a wrong hash", `{"` + hashOf("x") + `":"{ leaf }"}`, "its id looks like a SHA-256"},
+		{"map without the source", `{"a":{"name":"Leaf"}}`, `operation "a" of the manifest, "Leaf": it must have an id`},
+		{"wrong hash", file(one(hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
 		{"hash in upper case", file(one(strings.ToUpper(hashOf(leaf)), "Leaf", "query", leaf)), "its id looks like a SHA-256"},
-		{"not GraphQL", file(one("1", "Leaf", "query", "query Leaf {\n  leaf")), "its body can't be parsed at line 2, column 7"},
-		{"not GraphQL, after lines of Windows", file(one("1", "Leaf", "query", "\"d\" query Leaf(\"\"\"d\n\"\"\" $s: S) {\r\n leaf(s: \"\"\"\n\"\"\" ]")), "its body can't be parsed at line 4, column 5"},
-		{"a body like a bomb", file(one("1", "Leaf", "query", "query Leaf "+strings.Repeat("{a", 100_000))), "its body can't be parsed"},
+		{"invalid GraphQL", file(one("1", "Leaf", "query", "query Leaf {\n  leaf")), "its body can't be parsed at line 2, column 7"},
+		{"invalid GraphQL after CRLF", file(one("1", "Leaf", "query", "\"d\" query Leaf(\"\"\"d\n\"\"\" $s: S) {\r\n leaf(s: \"\"\"\n\"\"\" ]")), "its body can't be parsed at line 4, column 5"},
+		{"deeply nested body", file(one("1", "Leaf", "query", "query Leaf "+strings.Repeat("{a", 100_000))), "its body can't be parsed"},
 		{"no operation", file(one("1", "F", "query", "fragment F on Query { leaf }")), "its body has 0 operations, not one"},
 		{"two operations", file(one("1", "Leaf", "query", leaf+" query Other { leaf }")), "its body has 2 operations, not one"},
 		{"anonymous", file(one("1", "Leaf", "query", "{ leaf }")), "its body holds an operation of another name or type"},
 		{"another name", file(one("1", "leaf", "query", leaf)), "its body holds an operation of another name or type"},
 		{"another type", file(one("1", "Leaf", "mutation", leaf)), "its body holds an operation of another name or type"},
 		{"type in another case", file(one("1", "Leaf", "Query", leaf)), "its body holds an operation of another name or type"},
-		{"a long name is cut", file(one("1", strings.Repeat("n", 1000), "query", leaf)), `"` + strings.Repeat("n", 61) + `...": its body holds`},
+		{"long name", file(one("1", strings.Repeat("n", 1000), "query", leaf)), `"` + strings.Repeat("n", 61) + `...": its body holds`},
 	} {
 		m, err := ReadManifest(strings.NewReader(tt.text))
 		if m != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+			t.Errorf("%s: ReadManifest = %v, %v, want %q", tt.name, m, err, tt.want)
 		}
 	}
 	if _, err := ReadManifest(iotest.ErrReader(errLost)); !errors.Is(err, errLost) {
-		t.Errorf("a reader that fails: %v, want %v", err, errLost)
+		t.Errorf("failing reader: %v, want %v", err, errLost)
 	}
 }
 
-// Each generator's file loads, whatever it carries besides, and its operations are found by their
-// ids and by their texts.
+// TestReadManifest_generators reads the formats of several tools, with members that this package
+// doesn't know, and finds their operations by id and by text.
 func TestReadManifest_generators(t *testing.T) {
 	const leaf, change = "query Leaf { leaf }", "mutation Change { change }"
 	sum := sha1.Sum([]byte(leaf))
 	for name, tt := range map[string]struct {
 		file string
-		want map[string]string // ids with their texts
+		want map[string]string // texts by id
 	}{
 		"generate-persisted-query-manifest": {
 			`{"format":"apollo-persisted-query-manifest","version":1,"operations":[
@@ -141,14 +142,14 @@ func TestReadManifest_generators(t *testing.T) {
 				{"id":"my-own","name":"Change","type":"mutation","body":"` + change + `"}]}`,
 			map[string]string{hashOf(leaf): leaf, "my-own": change},
 		},
-		"a manifest for several clients, as GraphOS has it": {
+		"GraphOS, several clients": {
 			`{"$schema":"https://example.com/a.json","generated":{"by":["x",{"at":[1]}]},"format":"apollo-persisted-query-manifest","version":1,"operations":[
 				{"id":"1","clientName":"web","name":"Leaf","type":"query","body":"` + leaf + `","description":"","tags":[{"a":[null]}]},
 				{"id":"1","clientName":"ios","name":"Leaf","type":"query","body":"` + leaf + `"},
 				{"id":"2","clientName":null,"name":"Change","type":"mutation","body":"` + change + `"}]}`,
 			map[string]string{"1": leaf, "2": change},
 		},
-		"Apollo Kotlin, its older form": {
+		"Apollo Kotlin, old format": {
 			`{"` + hashOf(leaf) + `":{"name":"Leaf","source":"` + leaf + `","type":"query"}}`,
 			map[string]string{hashOf(leaf): leaf},
 		},
@@ -172,7 +173,7 @@ func TestReadManifest_generators(t *testing.T) {
 				"d9a00ec0c1ce": "query A($b: Boolean!) { __typename leaf @skip(if: $b) }",
 			},
 		},
-		"gql.tada, an anonymous operation": {`{"leaf":"{ leaf }"}`, map[string]string{"leaf": "{ leaf }"}},
+		"gql.tada, anonymous operation": {`{"leaf":"{ leaf }"}`, map[string]string{"leaf": "{ leaf }"}},
 		"two operations in a document": {`{"both":"query A { leaf } query B { leaf }"}`,
 			map[string]string{"both": "query A { leaf } query B { leaf }"}},
 		"@replit/graphql-codegen-persisted-queries": {
@@ -180,7 +181,7 @@ func TestReadManifest_generators(t *testing.T) {
 				hashOf(leaf) + `":{"type":"query","name":"Leaf","body":"` + leaf + `"}}}`,
 			map[string]string{"sha256:" + hashOf(leaf): leaf},
 		},
-		"a byte order mark": {"\ufeff" + `{"1":"` + leaf + `"}`, map[string]string{"1": leaf}},
+		"byte order mark": {"\ufeff" + `{"1":"` + leaf + `"}`, map[string]string{"1": leaf}},
 		"descriptions": {`{"1":"\"What a tree has.\" query Leaf { leaf }"}`,
 			map[string]string{"1": `"What a tree has." query Leaf { leaf }`}},
 	} {
@@ -196,18 +197,18 @@ func TestReadManifest_generators(t *testing.T) {
 			byID, byText := &graphql.RawParams{}, &graphql.RawParams{Query: text}
 			if trusted, contradiction := m.find(id, byID); !trusted || contradiction ||
 				byID.Query != text {
-				t.Errorf("%s: %s is %t, %t, %q, want %q", name, id, trusted, contradiction,
-					byID.Query, text)
+				t.Errorf("%s: find(%s) = %t, %t with the query %q, want %q", name, id, trusted,
+					contradiction, byID.Query, text)
 			}
 			if trusted, _ := m.find("", byText); !trusted {
-				t.Errorf("%s: %q isn't trusted", name, text)
+				t.Errorf("%s: %q isn't found", name, text)
 			}
 		}
 	}
 }
 
 func FuzzReadManifest(f *testing.F) {
-	f.Add([]byte(apollosManifest))
+	f.Add([]byte(apolloManifest))
 	f.Add(
 		[]byte(
 			`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"1","name":"L","type":"query","body":"query L{l}"}]}`))
@@ -216,19 +217,19 @@ func FuzzReadManifest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := ReadManifest(bytes.NewReader(text))
 		if (m == nil) != (err != nil) {
-			t.Fatalf("%q: %v, %v", text, m, err)
+			t.Fatalf("ReadManifest(%q) = %v, %v", text, m, err)
 		}
 		if err != nil {
 			return
 		}
 		if m.Operations() == 0 {
-			t.Errorf("%q: no operation, and no error", text)
+			t.Errorf("ReadManifest(%q): no operations and no error", text)
 		}
 		for id, body := range m.byID {
 			params := &graphql.RawParams{Query: body}
 			if trusted, contradiction := m.find(id, params); !trusted || contradiction ||
 				id == "" || body == "" {
-				t.Errorf("%q: %q isn't found", text, id)
+				t.Errorf("ReadManifest(%q): operation %q isn't found", text, id)
 			}
 		}
 	})

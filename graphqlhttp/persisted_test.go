@@ -3,7 +3,6 @@ package graphqlhttp
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,12 +16,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-func hashOf(query string) string {
-	sum := sha256.Sum256([]byte(query))
-	return hex.EncodeToString(sum[:])
-}
-
-// persistedPost asks for a hash, with the query's text or, when it is empty, without.
+// persistedPost returns a POST with a hash, and with the query unless it is empty.
 func persistedPost(hash, query string) *http.Request {
 	members := map[string]any{
 		"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1,
@@ -34,19 +28,18 @@ func persistedPost(hash, query string) *http.Request {
 	return post(members)
 }
 
+// persistedGet returns a GET with a hash.
 func persistedGet(hash string) *http.Request {
 	extensions := fmt.Sprintf(`{"persistedQuery":{"version":1,"sha256Hash":%q}}`, hash)
 	return httptest.NewRequest("GET", "/graphql?extensions="+url.QueryEscape(extensions), nil)
 }
 
-const (
-	gotLeaf     = `{"data":{"leaf":1}}` + "\n"
-	gotNotFound = `{"errors":[{"message":"PersistedQueryNotFound","extensions":{"code":"PERSISTED_QUERY_NOT_FOUND"}}]}` + "\n"
-)
+// gotNotFound is the response to an unknown hash.
+const gotNotFound = `{"errors":[{"message":"PersistedQueryNotFound","extensions":{"code":"PERSISTED_QUERY_NOT_FOUND"}}]}` + "\n"
 
-// Apollo Client's persisted query link: the hash, then hash and text, then the hash alone, also by
-// GET.
-func TestAutomaticPersistedQuery(t *testing.T) {
+// TestPersistedQuery sends requests as Apollo Client's persisted query link does: the hash, then
+// the hash with the text, then only the hash again.
+func TestPersistedQuery(t *testing.T) {
 	for _, media := range []string{plain, typed} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
 			PersistedQueryBytes: 4 << 20})
@@ -64,16 +57,16 @@ func TestAutomaticPersistedQuery(t *testing.T) {
 			{postQuery(query), map[string]int{plain: 200, typed: 200}, gotLeaf},
 		} {
 			tt.request.Header.Set("Accept", media)
-			a := askThrough(t, transport, resolvers(), tt.request)
-			if a.Code != tt.status[media] || a.Body.String() != tt.want {
-				t.Errorf("%s, step %d: %d %s, want %d %s", media, i, a.Code, a.Body,
+			res := sendTo(t, transport, resolvers(), tt.request)
+			if res.Code != tt.status[media] || res.Body.String() != tt.want {
+				t.Errorf("%s, step %d: %d %s, want %d %s", media, i, res.Code, res.Body,
 					tt.status[media], tt.want)
 			}
 		}
 	}
 }
 
-func TestPersistedQueryRefused(t *testing.T) {
+func TestPersistedQuery_invalid(t *testing.T) {
 	const query = "{ leaf }"
 	for extension, want := range map[string]string{
 		`"x"`:                                    "extensions.persistedQuery must be an object",
@@ -99,25 +92,25 @@ func TestPersistedQueryRefused(t *testing.T) {
 	} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
 			PersistedQueryBytes: 4 << 20})
-		a := askThrough(t, transport, resolvers(),
+		res := sendTo(t, transport, resolvers(),
 			postText(`{"query":"`+query+`","extensions":{"persistedQuery":`+extension+`}}`))
 		if want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+
-			"\n", want); a.Code != 400 || a.Body.String() != want {
-			t.Errorf("%s: %d %s, want 400 %s", extension, a.Code, a.Body, want)
+			"\n", want); res.Code != 400 || res.Body.String() != want {
+			t.Errorf("%s: %d %s, want 400 %s", extension, res.Code, res.Body, want)
 		}
 		if documents, _ := transport.documents.persisted.size(); documents != 0 {
-			t.Errorf("%s: %d documents were stored", extension, documents)
+			t.Errorf("%s: %d documents were stored, want none", extension, documents)
 		}
 	}
-	a := askWith(t, Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20},
+	res := sendWith(t, Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20},
 		resolvers(), postText(`{"extensions":{"persistedQuery":null}}`))
-	if want := `"query is missing"`; a.Code != 400 || !strings.Contains(a.Body.String(), want) {
-		t.Errorf("null: %d %s, want 400 %s", a.Code, a.Body, want)
+	if want := `"query is missing"`; res.Code != 400 || !strings.Contains(res.Body.String(), want) {
+		t.Errorf("null: %d %s, want 400 %s", res.Code, res.Body, want)
 	}
 }
 
-// gqlgen's own extension stores whatever has the right hash; here it must have been valid.
-func TestOnlyValidDocumentsAreStored(t *testing.T) {
+// Unlike gqlgen's own extension, the store takes only valid documents.
+func TestPersistedQuery_onlyValid(t *testing.T) {
 	for query, stored := range map[string]bool{
 		"{ leaf }": true, "mutation { change }": true, "{ fails }": true,
 		"query Q($s: String!) { need(s: $s) }": false,
@@ -129,30 +122,30 @@ func TestOnlyValidDocumentsAreStored(t *testing.T) {
 	} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
 			PersistedQueryBytes: 4 << 20})
-		askThrough(t, transport, resolvers(), persistedPost(hashOf(query), query))
+		sendTo(t, transport, resolvers(), persistedPost(hashOf(query), query))
 		if documents, _ := transport.documents.persisted.size(); (documents == 1) != stored {
-			t.Errorf("%.50s: %d documents stored, want it stored: %t", query, documents, stored)
+			t.Errorf("%.50s: %d documents in the store, want it stored: %t", query, documents,
+				stored)
 		}
-		a := askThrough(t, transport, resolvers(), persistedPost(hashOf(query), ""))
-		if found := a.Body.String() != gotNotFound; found != stored {
-			t.Errorf("%.50s: found again: %t, want %t: %s", query, found, stored, a.Body)
+		res := sendTo(t, transport, resolvers(), persistedPost(hashOf(query), ""))
+		if found := res.Body.String() != gotNotFound; found != stored {
+			t.Errorf("%.50s: found by hash: %t, want %t; body %s", query, found, stored, res.Body)
 		}
 	}
-	// Nor does a mutation get in by GET, or out.
+	// A stored mutation can't be run by GET.
 	transport := newTransport(Config{AllowGET: true, Introspection: true,
 		PersistedQueryBytes: 4 << 20})
 	const mutation = "mutation { change }"
 	transport.documents.persisted.put(sha256.Sum256([]byte(mutation)), mutation)
-	if a := askThrough(t, transport, resolvers(), persistedGet(hashOf(mutation))); a.Code != 405 ||
-		a.Header().Get("Allow") != "POST" {
-		t.Errorf("a mutation by GET: %d %s", a.Code, a.Body)
+	if res := sendTo(t, transport, resolvers(), persistedGet(hashOf(mutation))); res.Code != 405 ||
+		res.Header().Get("Allow") != "POST" {
+		t.Errorf("a mutation by GET: %d %s", res.Code, res.Body)
 	}
 }
 
-// A client that guesses a password that somebody wrote into a mutation would learn from the store,
-// without an attempt, that the guess is right. A client's value in a query is no such thing, nor is
-// a name of the schema.
-func TestPersistedStore_leavesOutWhatHoldsValues(t *testing.T) {
+// A mutation with a literal isn't stored: a client that guesses a password in it could check the
+// guess by the hash, without a login attempt. Literals in queries and names are allowed.
+func TestPersistedQuery_mutationWithValues(t *testing.T) {
 	for query, stored := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { text } }`:                                                     false,
 		`mutation($u: String!) { login(username: $u, password: "hush") { text } }`:                                             false,
@@ -174,7 +167,7 @@ func TestPersistedStore_leavesOutWhatHoldsValues(t *testing.T) {
 		`mutation($u: String!, $b: Boolean = true) { login(username: $u, color: RED, in: {id: null}) @skip(if: $b) { text } }`: true,
 		`mutation($u: String!) { login(username: $u) @include(if: false) { text } }`:                                           true,
 		`query Q { echo(s: "a", i: 1) }`:                                                                                       true,
-		// not served here
+		// Subscriptions aren't served.
 		`subscription { ticks }`: false,
 	} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
@@ -187,23 +180,23 @@ func TestPersistedStore_leavesOutWhatHoldsValues(t *testing.T) {
 		if strings.Contains(query, "query Q") {
 			members["operationName"] = "Q"
 		}
-		a := askThrough(t, transport, resolvers(), post(members))
+		res := sendTo(t, transport, resolvers(), post(members))
 		if !strings.HasPrefix(query, "subscription") &&
-			strings.Contains(a.Body.String(), "errors") {
-			t.Errorf("%s: %s", query, a.Body)
+			strings.Contains(res.Body.String(), "errors") {
+			t.Errorf("%s: %s", query, res.Body)
 		}
 		if documents, _ := transport.documents.persisted.size(); (documents == 1) != stored {
-			t.Errorf("%s: %d documents stored, want it stored: %t", query, documents, stored)
+			t.Errorf("%s: %d documents in the store, want it stored: %t", query, documents, stored)
 		}
 	}
 }
 
-// size returns how many documents the store holds, and how many bytes they count for.
+// size returns the number of documents in the store and the bytes that they count for.
 func (s *persistedStore) size() (documents int, bytes int64) {
 	return s.texts.EstimatedSize(), int64(s.texts.WeightedSize())
 }
 
-func TestPersistedStore_isBounded(t *testing.T) {
+func TestPersistedStore_bounded(t *testing.T) {
 	const maxBytes = 10_000
 	store := newPersistedStore(maxBytes)
 	sum := func(i int) digest { return sha256.Sum256(fmt.Append(nil, i)) }
@@ -211,7 +204,7 @@ func TestPersistedStore_isBounded(t *testing.T) {
 	used, lost := text(0), 0
 	for i := range 1000 {
 		store.put(sum(i), text(i))
-		store.put(sum(i), text(i)) // twice costs once
+		store.put(sum(i), text(i)) // a duplicate doesn't count twice
 		if _, ok := store.get(sum(0)); !ok {
 			lost++
 			store.put(sum(0), used)
@@ -221,30 +214,31 @@ func TestPersistedStore_isBounded(t *testing.T) {
 			counted += int64(len(text)) + entryBytes
 		}
 		if documents, bytes := store.size(); bytes > maxBytes || counted != bytes {
-			t.Fatalf("after %d: %d documents of %d bytes, counted as %d", i, documents, counted,
-				bytes)
+			t.Fatalf("after put %d: %d documents of %d bytes, counted as %d; want at most %d", i,
+				documents, counted, bytes, maxBytes)
 		}
 	}
 	if documents, bytes := store.size(); bytes < maxBytes/2 {
-		t.Errorf("%d documents, %d bytes of %d", documents, bytes, maxBytes)
+		t.Errorf("%d documents with %d bytes, want at least half of %d", documents, bytes, maxBytes)
 	}
 	if lost > 10 {
-		t.Errorf("the document that was used all the time was lost %d times", lost)
+		t.Errorf("the most used document was evicted %d times, want at most 10", lost)
 	}
 	before, _ := store.size()
 	store.put(sum(-1), strings.Repeat("x", maxBytes-entryBytes+1))
 	if after, _ := store.size(); after != before {
-		t.Errorf("a document that can't fit changed %d documents to %d", before, after)
+		t.Errorf("a document that is too large changed the store from %d to %d documents", before,
+			after)
 	}
 	store = newPersistedStore(maxBytes)
 	store.put(sum(-2), strings.Repeat("x", maxBytes-entryBytes))
 	if documents, bytes := store.size(); documents != 1 || bytes != maxBytes {
-		t.Errorf("a document that fills all: %d documents, %d bytes", documents, bytes)
+		t.Errorf("a document of maximum size: %d documents, %d bytes", documents, bytes)
 	}
 }
 
-// Clients whose documents are new to a full store get them in by asking again.
-func TestPersistedStore_takesNewDocumentsWhenFull(t *testing.T) {
+// A full store takes new documents if they are requested repeatedly.
+func TestPersistedStore_newDocumentsWhenFull(t *testing.T) {
 	store := newPersistedStore(100 * entryBytes)
 	sum := func(i int) digest { return sha256.Sum256(fmt.Append(nil, i)) }
 	for range 20 {
@@ -266,14 +260,14 @@ func TestPersistedStore_takesNewDocumentsWhenFull(t *testing.T) {
 		}
 	}
 	if missing > 0 {
-		t.Errorf("after %d rounds %d of 50 new documents are missing", rounds, missing)
+		t.Errorf("after %d rounds, %d of 50 new documents are missing", rounds, missing)
 	}
 	t.Logf("%d rounds", round)
 }
 
-// Once the puts of all requests have returned, the store is within its bytes: otter leaves what it
-// is given while it evicts to the next write.
-func TestPersistedStore_concurrently(t *testing.T) {
+// The store is within its bound when all calls of put have returned. Without CleanUp it wouldn't
+// be: otter handles an entry that is added during an eviction only at the next write.
+func TestPersistedStore_concurrent(t *testing.T) {
 	const documents = 20
 	store := newPersistedStore(documents * entryBytes)
 	for round := range 300 {
@@ -288,16 +282,18 @@ func TestPersistedStore_concurrently(t *testing.T) {
 			})
 		}
 		all.Wait()
-		held := 0
+		got := 0
 		for range store.texts.All() {
-			held++
+			got++
 		}
-		if held > documents || held < documents/2 {
-			t.Fatalf("round %d: %d documents, want at most %d", round, held, documents)
+		if got > documents || got < documents/2 {
+			t.Fatalf("round %d: %d documents, want %d to %d", round, got, documents/2, documents)
 		}
 	}
 }
 
+// manifestOf returns a manifest in Apollo's format with the given bodies by id. A body must start
+// with its type and name.
 func manifestOf(t testing.TB, bodies map[string]string) *Manifest {
 	t.Helper()
 	type operation struct {
@@ -323,7 +319,7 @@ func manifestOf(t testing.TB, bodies map[string]string) *Manifest {
 	return m
 }
 
-func TestTrustedDocuments(t *testing.T) {
+func TestManifest(t *testing.T) {
 	const (
 		leaf, change, other = "query Leaf { leaf }", "mutation Change { change }",
 			"query Other { leaf }"
@@ -336,28 +332,28 @@ func TestTrustedDocuments(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		request       *http.Request
-		enforced      string
+		enforced      string // the body; not checked if empty
 		logged        string
-		loggedWithAPQ string // when it differs
+		loggedWithAPQ string // if it differs from logged
 		untrusted     bool
 	}{
 		{"by id", persistedPost(hashOf(leaf), ""), gotLeaf, gotLeaf, "", false},
-		{"by an id of another form", persistedPost("change-1", ""), changed, changed, "", false},
+		{"by an id that isn't a hash", persistedPost("change-1", ""), changed, changed, "", false},
 		{"by GET", persistedGet(hashOf(leaf)), gotLeaf, gotLeaf, "", false},
 		{"by id and text", persistedPost(hashOf(leaf), leaf), gotLeaf, gotLeaf, "", false},
 		{"by text", postQuery(leaf), gotLeaf, gotLeaf, "", false},
-		{"by text and its hash, which is no id", persistedPost(hashOf(change), change), changed, changed, "", false},
-		{"an id, and another's text", persistedPost(hashOf(leaf), change), mismatch, mismatch, "", false},
-		{"an id, and a text that isn't there", persistedPost(hashOf(leaf), other), mismatch, mismatch, "", false},
+		{"by text and its hash, which isn't an id", persistedPost(hashOf(change), change), changed, changed, "", false},
+		{"id with another operation's text", persistedPost(hashOf(leaf), change), mismatch, mismatch, "", false},
+		{"id with an unknown text", persistedPost(hashOf(leaf), other), mismatch, mismatch, "", false},
 		{"unknown id", persistedPost(hashOf(other), ""), notAllowed, gotNotFound, "", false},
 		{"unknown text", postQuery(other), notAllowed, gotLeaf, "", true},
 		{"unknown text and its hash", persistedPost(hashOf(other), other), notAllowed, gotLeaf, "", true},
 		{"unknown text and another hash", persistedPost(hashOf(change), other), notAllowed, gotLeaf, mismatch, true},
-		{"nearly the text", postQuery(leaf + " "), notAllowed, gotLeaf, "", true},
-		{"no GraphQL at all", postQuery("canary"), notAllowed, "", "", true},
+		{"text with an extra space", postQuery(leaf + " "), notAllowed, gotLeaf, "", true},
+		{"not GraphQL", postQuery("canary"), notAllowed, "", "", true},
 		{"introspection", postQuery("{ __schema { types { name } } }"), notAllowed, "", "", true},
 	} {
-		for how, config := range map[string]Config{
+		for mode, config := range map[string]Config{
 			"enforce": {Manifest: manifest}, "log": {Manifest: manifest, ManifestLogOnly: true},
 			"enforce with APQ": {Manifest: manifest, PersistedQueryBytes: 4 << 20},
 			"log with APQ": {Manifest: manifest, ManifestLogOnly: true,
@@ -375,53 +371,52 @@ func TestTrustedDocuments(t *testing.T) {
 			}
 			r := tt.request.Clone(t.Context())
 			if tt.request.GetBody == nil && tt.request.Method == "POST" {
-				t.Fatal("the body can't be had twice")
+				t.Fatal("the request has no GetBody")
 			}
 			if tt.request.GetBody != nil {
 				r.Body, _ = tt.request.GetBody()
 			}
 			e := introspective()
 			config.AllowGET = true
-			a := askWith(t, config, e, r)
-			if a.Body.String() != want || a.outcome.Untrusted != untrusted {
-				t.Errorf("%s, %s: %s, untrusted %t; want %s, %t", how, tt.name, a.Body,
-					a.outcome.Untrusted, want, untrusted)
+			res := sendWith(t, config, e, r)
+			if res.Body.String() != want || res.outcome.Untrusted != untrusted {
+				t.Errorf("%s, %s: %s, untrusted %t; want %s, %t", mode, tt.name, res.Body,
+					res.outcome.Untrusted, want, untrusted)
 			}
 		}
 	}
 }
 
-func TestNotAllowedHasARequestErrorsStatus(t *testing.T) {
+func TestManifest_status(t *testing.T) {
 	transport := newTransport(Config{AllowGET: true, Introspection: true,
 		Manifest: manifestOf(t, map[string]string{"1": "query Leaf { leaf }"})})
 	for media, status := range map[string]int{plain: 200, typed: 400} {
 		r := postQuery("{ leaf }")
 		r.Header.Set("Accept", media)
-		if a := askThrough(t, transport, resolvers(), r); a.Code != status ||
-			codeOf(t, a) != "OPERATION_NOT_ALLOWED" {
-			t.Errorf("%s: %d %s, want %d", media, a.Code, a.Body, status)
+		if res := sendTo(t, transport, resolvers(), r); res.Code != status ||
+			codeOf(t, res) != "OPERATION_NOT_ALLOWED" {
+			t.Errorf("%s: %d %s, want %d", media, res.Code, res.Body, status)
 		}
 	}
 }
 
-// spelling is an extension that rewrites documents, as limits does with what gqlparser doesn't
-// know.
-type spelling struct{}
+// rewriting is an extension that rewrites documents, as package limits does.
+type rewriting struct{}
 
-func (spelling) ExtensionName() string                   { return "Spelling" }
-func (spelling) Validate(graphql.ExecutableSchema) error { return nil }
-func (spelling) MutateOperationParameters(_ context.Context,
+func (rewriting) ExtensionName() string                   { return "Rewriting" }
+func (rewriting) Validate(graphql.ExecutableSchema) error { return nil }
+func (rewriting) MutateOperationParameters(_ context.Context,
 	request *graphql.RawParams) *gqlerror.Error {
 	request.Query = strings.Replace(request.Query, "\r\n", "", 1)
 	return nil
 }
 
-// What is kept under a hash is the text that has this hash, and locations are those of that text.
-func TestAPersistedDocumentIsKeptAsItWasSent(t *testing.T) {
+// The store has the client's text, not the rewritten one, and locations refer to the client's text.
+func TestPersistedQuery_storedAsSent(t *testing.T) {
 	transport := newTransport(Config{AllowGET: true, Introspection: true,
 		PersistedQueryBytes: 4 << 20})
-	server := withTransport(transport, resolvers())
-	server.Use(spelling{})
+	server := newServerWith(transport, resolvers())
+	server.Use(rewriting{})
 	const query = "query Leaf {\r\n leaf fails }"
 	for _, text := range []string{query, ""} {
 		recorder := httptest.NewRecorder()
@@ -431,12 +426,12 @@ func TestAPersistedDocumentIsKeptAsItWasSent(t *testing.T) {
 		}
 	}
 	sum, _ := parseDigest(hashOf(query))
-	if kept, _ := transport.documents.persisted.get(sum); kept != query {
-		t.Errorf("kept is %q, want %q", kept, query)
+	if stored, _ := transport.documents.persisted.get(sum); stored != query {
+		t.Errorf("the store has %q, want %q", stored, query)
 	}
 	recorder := httptest.NewRecorder()
 	server.ServeHTTP(recorder, postQuery("{\r\n nowhere }"))
 	if !strings.Contains(recorder.Body.String(), `"locations":[{"line":2,"column":2}]`) {
-		t.Errorf("located elsewhere: %s", recorder.Body)
+		t.Errorf("%s, want line 2, column 2", recorder.Body)
 	}
 }

@@ -23,16 +23,7 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// codeOf is the code of the one error of an answer, with its reason.
-func codeOf(t testing.TB, a answer) string {
-	t.Helper()
-	if len(a.outcome.Codes) != 1 {
-		t.Fatalf("codes %q of %s, want one", a.outcome.Codes, a.Body)
-	}
-	return a.outcome.Codes[0]
-}
-
-func TestBodyIsBounded(t *testing.T) {
+func TestBody_tooLarge(t *testing.T) {
 	const max = 200
 	fill := func(size int) string {
 		body := `{"query":"{ leaf }","padding":""}`
@@ -44,12 +35,12 @@ func TestBodyIsBounded(t *testing.T) {
 		chunked bool
 		status  int
 	}{
-		{"exactly as long as allowed", fill(max), false, http.StatusOK},
+		{"maximum", fill(max), false, http.StatusOK},
 		{"one byte more", fill(max + 1), false, http.StatusRequestEntityTooLarge},
-		{"chunked, exactly as long as allowed", fill(max), true, http.StatusOK},
+		{"chunked, maximum", fill(max), true, http.StatusOK},
 		{"chunked, one byte more", fill(max + 1), true, http.StatusRequestEntityTooLarge},
-		{"blanks count", strings.Repeat(" ", max) + `{"query":"{ leaf }"}`, false, http.StatusRequestEntityTooLarge},
-		{"far too long", fill(1 << 20), true, http.StatusRequestEntityTooLarge},
+		{"spaces", strings.Repeat(" ", max) + `{"query":"{ leaf }"}`, false, http.StatusRequestEntityTooLarge},
+		{"chunked, 1 MiB", fill(1 << 20), true, http.StatusRequestEntityTooLarge},
 	} {
 		for _, media := range []string{"application/json", "application/graphql-response+json"} {
 			r := postText(tt.body)
@@ -57,145 +48,145 @@ func TestBodyIsBounded(t *testing.T) {
 			if tt.chunked {
 				r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(tt.body))
 			}
-			a := askWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: max},
+			res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: max},
 				resolvers(), r)
-			if a.Code != tt.status {
-				t.Errorf("%s, %s: status %d, want %d: %s", tt.name, media, a.Code, tt.status,
-					a.Body)
+			if res.Code != tt.status {
+				t.Errorf("%s, %s: status %d, want %d: %s", tt.name, media, res.Code, tt.status,
+					res.Body)
 			}
-			if a.Code != http.StatusOK {
-				if want := `{"errors":[{"message":"The body is larger than 200 bytes","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; a.Body.String() != want {
-					t.Errorf("%s: %s", tt.name, a.Body)
+			if res.Code != http.StatusOK {
+				if want := `{"errors":[{"message":"The body is larger than 200 bytes","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; res.Body.String() != want {
+					t.Errorf("%s: body %s, want %s", tt.name, res.Body, want)
 				}
 			}
 		}
 	}
 }
 
-func TestBodyIsBoundedByDefault(t *testing.T) {
+func TestBody_defaultMax(t *testing.T) {
 	body := `{"query":"{ leaf }"}`
 	for size, status := range map[int]int{64 << 10: http.StatusOK,
 		64<<10 + 1: http.StatusRequestEntityTooLarge} {
-		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
 			postText(body+strings.Repeat(" ", size-len(body))))
-		if a.Code != status {
-			t.Errorf("%d bytes: status %d, want %d", size, a.Code, status)
+		if res.Code != status {
+			t.Errorf("%d bytes: status %d, want %d", size, res.Code, status)
 		}
 	}
 }
 
-// Bytes that a file of cases can't show.
-func TestBodyMustBeUTF8(t *testing.T) {
+// These have bytes that the files of TestCases can't contain.
+func TestBody_encoding(t *testing.T) {
 	for name, tt := range map[string]struct{ body, want string }{
 		"two byte order marks": {"\ufeff\ufeff" + `{"query":"{ leaf }"}`,
 			"The body must be a JSON object"},
-		"a mark behind a blank": {" \ufeff" + `{"query":"{ leaf }"}`,
+		"byte order mark after a space": {" \ufeff" + `{"query":"{ leaf }"}`,
 			"The body must be a JSON object"},
-		"UTF-16 with its mark":   {"\xff\xfe{\x00}\x00", "The body is not UTF-8"},
-		"UTF-16 without it":      {"{\x00}\x00", "The body must be a JSON object"},
-		"invalid UTF-8, outside": {"\xff" + `{"query":"{ leaf }"}`, "The body is not UTF-8"},
-		"invalid UTF-8, a value": {`{"query":"{ need(s: \"` + "\xc3" + `\") }"}`,
+		"UTF-16 with byte order mark":    {"\xff\xfe{\x00}\x00", "The body is not UTF-8"},
+		"UTF-16 without byte order mark": {"{\x00}\x00", "The body must be a JSON object"},
+		"invalid UTF-8 before the JSON":  {"\xff" + `{"query":"{ leaf }"}`, "The body is not UTF-8"},
+		"invalid UTF-8 in a string": {`{"query":"{ need(s: \"` + "\xc3" + `\") }"}`,
 			"The body is not UTF-8"},
-		"a surrogate as UTF-8": {`{"query":"` + "\xed\xa0\x80" + `"}`, "The body is not UTF-8"},
-		"a control character": {"{\"query\":\"{\x01leaf }\"}",
+		"surrogate as UTF-8": {`{"query":"` + "\xed\xa0\x80" + `"}`, "The body is not UTF-8"},
+		"control character": {"{\"query\":\"{\x01leaf }\"}",
 			"The body must be a JSON object"},
-		"a form feed as a blank": {"\f" + `{"query":"{ leaf }"}`,
+		"form feed": {"\f" + `{"query":"{ leaf }"}`,
 			"The body must be a JSON object"},
-		"a no-break space around": {"\u00a0" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
-		"too many levels": {`{"variables":` + strings.Repeat("[", 20000),
+		"no-break space": {"\u00a0" + `{"query":"{ leaf }"}`, "The body must be a JSON object"},
+		"deep nesting": {`{"variables":` + strings.Repeat("[", 20000),
 			"variables nest deeper than 64 levels"},
 	} {
-		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), postText(tt.body))
+		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+			postText(tt.body))
 		want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n",
 			tt.want)
-		if a.Code != http.StatusBadRequest || a.Body.String() != want {
-			t.Errorf("%s: %d %s, want 400 %s", name, a.Code, a.Body, want)
+		if res.Code != http.StatusBadRequest || res.Body.String() != want {
+			t.Errorf("%s: %d %s, want 400 %s", name, res.Code, res.Body, want)
 		}
 	}
 }
 
-// What a client sends is taken where it can only mean one thing, and refused with words where it
-// can't.
-func TestRequest_whatCanOnlyMeanOneThing(t *testing.T) {
+// TestRequest_lenient checks that unusual requests are accepted if they are unambiguous, and
+// otherwise rejected with a helpful message. Each row gives the reason.
+func TestRequest_lenient(t *testing.T) {
 	const usual = `{"query":"{ leaf }"}`
 	for _, tt := range []struct {
 		name   string
 		header [2]string
 		body   string
-		status int // 0 is 200, with the leaf
-		words  string
+		status int    // 0 means that the request succeeds
+		want   string // in the body
 		reason string
 	}{
-		{name: "variables []", body: `{"query":"{ leaf }","variables":[]}`, reason: "PHP's json_encode writes an empty map so"},
+		{name: "variables []", body: `{"query":"{ leaf }","variables":[]}`, reason: "PHP's json_encode writes an empty map like this"},
 		{name: "extensions []", body: `{"query":"{ leaf }","extensions":[]}`, reason: "the same"},
-		{name: "variables [1]", body: `{"query":"{ leaf }","variables":[1]}`, status: 400, words: "variables must be an object", reason: "names are missing"},
-		{name: "variables as a string", body: `{"query":"{ leaf }","variables":"{}"}`, status: 400, words: "variables must be an object",
-			reason: "the specification wants a map, and what is in the string would escape the " +
-				"bounds of the body's JSON"},
-		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`, status: 400, words: "variables must be an object", reason: "the same"},
+		{name: "variables [1]", body: `{"query":"{ leaf }","variables":[1]}`, status: 400, want: "variables must be an object", reason: "names are missing"},
+		{name: "variables as a string", body: `{"query":"{ leaf }","variables":"{}"}`, status: 400, want: "variables must be an object",
+			reason: "the specification requires a map, and the limits of the body's JSON wouldn't " +
+				"apply inside the string"},
+		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`, status: 400, want: "variables must be an object", reason: "the same"},
 		{name: "variables null", body: `{"query":"{ leaf }","variables":null}`, reason: "null is absent"},
 		{name: "operationName null", body: `{"query":"query A { leaf }","operationName":null}`, reason: "null is absent"},
-		{name: "operationName empty", body: `{"query":"query A { leaf }","operationName":""}`, reason: "no operation can be called that; Relay and PHP clients send it"},
+		{name: "operationName empty", body: `{"query":"query A { leaf }","operationName":""}`, reason: "no operation has an empty name; Relay and PHP clients send it"},
 		{name: "operationName empty, two operations", body: `{"query":"query A { leaf } query B { leaf }","operationName":""}`,
-			status: 200, words: "operationName is missing", reason: "it could mean either"},
-		{name: "operationName a number", body: `{"query":"{ leaf }","operationName":1}`, status: 400, words: "operationName must be a string", reason: "not its type"},
-		{name: "members of other protocols", body: `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`, reason: "the query is there, so nothing depends on them"},
-		{name: "byte order mark", body: "\ufeff" + usual, reason: "RFC 8259 lets a reader ignore it; it is no text"},
-		{name: "byte order mark and a blank", body: "\ufeff\n" + usual, reason: "the same"},
-		{name: "blanks around", body: "\r\n\t " + usual + "\r\n", reason: "JSON's own"},
-		{name: "nothing", body: "", status: 400, words: "The body is empty", reason: "it names what is missing"},
-		{name: "a mark and nothing", body: "\ufeff", status: 400, words: "The body is empty", reason: "the same"},
-		{name: "a NUL at the end", body: usual + "\x00", status: 400, words: "The body must be a JSON object", reason: "it isn't JSON"},
-		{name: "two objects", body: usual + usual, status: 400, words: "The body must be a JSON object", reason: "it could mean either"},
+			status: 200, want: "operationName is missing", reason: "ambiguous"},
+		{name: "operationName a number", body: `{"query":"{ leaf }","operationName":1}`, status: 400, want: "operationName must be a string", reason: "wrong type"},
+		{name: "members of other protocols", body: `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`, reason: "they don't matter if there is a query"},
+		{name: "byte order mark", body: "\ufeff" + usual, reason: "RFC 8259 lets a parser ignore it"},
+		{name: "byte order mark and line feed", body: "\ufeff\n" + usual, reason: "the same"},
+		{name: "white space around", body: "\r\n\t " + usual + "\r\n", reason: "JSON allows it"},
+		{name: "empty", body: "", status: 400, want: "The body is empty", reason: "the message says what is missing"},
+		{name: "only a byte order mark", body: "\ufeff", status: 400, want: "The body is empty", reason: "the same"},
+		{name: "NUL at the end", body: usual + "\x00", status: 400, want: "The body must be a JSON object", reason: "it isn't JSON"},
+		{name: "two objects", body: usual + usual, status: 400, want: "The body must be a JSON object", reason: "ambiguous"},
 
-		{name: "charset utf8", header: [2]string{"Content-Type", "application/json;charset=utf8"}, body: usual, reason: "the common misspelling"},
-		{name: "charset UTF8", header: [2]string{"Content-Type", "application/json; charset=UTF8"}, body: usual, reason: "names of charsets have no case"},
-		{name: "charset quoted", header: [2]string{"Content-Type", `application/json; charset="UTF-8"`}, body: usual, reason: "RFC 9110 8.3.1: the same value"},
-		{name: "charset us-ascii", header: [2]string{"Content-Type", "application/json; charset=us-ascii"}, body: usual, reason: "each such text is UTF-8"},
-		{name: "charset latin1", header: [2]string{"Content-Type", "application/json; charset=iso-8859-1"}, body: usual, status: 415, words: "charset must be utf-8",
-			reason: "a password with an umlaut would be another"},
-		{name: "charset utf-16", header: [2]string{"Content-Type", "application/json; charset=utf-16"}, body: usual, status: 415, words: "charset must be utf-8", reason: "other bytes"},
+		{name: "charset utf8", header: [2]string{"Content-Type", "application/json;charset=utf8"}, body: usual, reason: "a common misspelling"},
+		{name: "charset UTF8", header: [2]string{"Content-Type", "application/json; charset=UTF8"}, body: usual, reason: "charset names are case-insensitive"},
+		{name: "charset quoted", header: [2]string{"Content-Type", `application/json; charset="UTF-8"`}, body: usual, reason: "the same value: RFC 9110, section 8.3.1"},
+		{name: "charset us-ascii", header: [2]string{"Content-Type", "application/json; charset=us-ascii"}, body: usual, reason: "ASCII is valid UTF-8"},
+		{name: "charset latin1", header: [2]string{"Content-Type", "application/json; charset=iso-8859-1"}, body: usual, status: 415, want: "charset must be utf-8",
+			reason: "it would change a password with an umlaut"},
+		{name: "charset utf-16", header: [2]string{"Content-Type", "application/json; charset=utf-16"}, body: usual, status: 415, want: "charset must be utf-8", reason: "a different encoding"},
 		{name: "two charsets", header: [2]string{"Content-Type", "application/json; charset=utf-8; charset=latin1"}, body: usual, status: 415,
-			words: "charset must be utf-8", reason: "it could mean either"},
-		{name: "a semicolon at the end", header: [2]string{"Content-Type", "application/json;"}, body: usual, reason: "a parameter may be empty"},
-		{name: "a parameter without a value", header: [2]string{"Content-Type", "application/json; charset"}, body: usual, reason: "JSON has no parameters"},
+			want: "charset must be utf-8", reason: "ambiguous"},
+		{name: "semicolon at the end", header: [2]string{"Content-Type", "application/json;"}, body: usual, reason: "a parameter may be empty"},
+		{name: "parameter without a value", header: [2]string{"Content-Type", "application/json; charset"}, body: usual, reason: "JSON has no parameters"},
 		{name: "other parameters", header: [2]string{"Content-Type", `Application/JSON ; boundary="a;b" ;x=y`}, body: usual, reason: "the same"},
-		{name: "graphql+json", header: [2]string{"Content-Type", "application/graphql+json"}, body: usual, status: 415, words: "Content-Type must be application/json",
-			reason: "a draft had it; no client sends it alone today"},
+		{name: "graphql+json", header: [2]string{"Content-Type", "application/graphql+json"}, body: usual, status: 415, want: "Content-Type must be application/json",
+			reason: "from an old draft; clients no longer send only this"},
 		{name: "graphql-response+json", header: [2]string{"Content-Type", "application/graphql-response+json"}, body: usual, status: 415,
-			words: "Content-Type must be application/json", reason: "it is a response's"},
-		{name: "application/graphql", header: [2]string{"Content-Type", "application/graphql"}, body: "{ leaf }", status: 415, words: "Content-Type must be application/json",
-			reason: "a document as it is, which no specification has"},
-		{name: "two media types", header: [2]string{"Content-Type", "application/json, text/plain"}, body: usual, status: 415, words: "Content-Type must be application/json",
+			want: "Content-Type must be application/json", reason: "a media type of responses"},
+		{name: "application/graphql", header: [2]string{"Content-Type", "application/graphql"}, body: "{ leaf }", status: 415, want: "Content-Type must be application/json",
+			reason: "a bare document, which no specification defines"},
+		{name: "two media types", header: [2]string{"Content-Type", "application/json, text/plain"}, body: usual, status: 415, want: "Content-Type must be application/json",
 			reason: "another site may send the second"},
-		{name: "a media type in a parameter", header: [2]string{"Content-Type", "text/plain; application/json"}, body: usual, status: 415,
-			words: "Content-Type must be application/json", reason: "another site may send it"},
+		{name: "media type in a parameter", header: [2]string{"Content-Type", "text/plain; application/json"}, body: usual, status: 415,
+			want: "Content-Type must be application/json", reason: "another site may send it"},
 
-		{name: "identity", header: [2]string{"Content-Encoding", "identity"}, body: usual, reason: "RFC 9110 8.4.1: no encoding"},
-		{name: "Identity, and nothing", header: [2]string{"Content-Encoding", ", Identity ,"}, body: usual, reason: "a list with empty elements"},
-		{name: "no encoding", header: [2]string{"Content-Encoding", ""}, body: usual, reason: "an empty list"},
-		{name: "identity and gzip", header: [2]string{"Content-Encoding", "identity, gzip"}, body: usual, status: 415, words: "Content-Encoding is not supported", reason: "encoded"},
+		{name: "identity", header: [2]string{"Content-Encoding", "identity"}, body: usual, reason: "no encoding: RFC 9110, section 8.4.1"},
+		{name: "Identity and empty elements", header: [2]string{"Content-Encoding", ", Identity ,"}, body: usual, reason: "lists may have empty elements"},
+		{name: "empty encoding", header: [2]string{"Content-Encoding", ""}, body: usual, reason: "an empty list"},
+		{name: "identity and gzip", header: [2]string{"Content-Encoding", "identity, gzip"}, body: usual, status: 415, want: "Content-Encoding is not supported", reason: "encoded"},
 	} {
 		r := postText(tt.body)
 		if tt.header[0] != "" {
 			r.Header[tt.header[0]] = []string{tt.header[1]}
 		}
-		a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
-		status, words := tt.status, tt.words
+		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
+		status, want := tt.status, tt.want
 		if status == 0 {
-			status, words = http.StatusOK, gotLeaf
+			status, want = http.StatusOK, gotLeaf
 		}
-		if a.Code != status || !strings.Contains(a.Body.String(), words) {
-			t.Errorf("%s: %d %s, want %d %s, since: %s", tt.name, a.Code, a.Body, status, words,
+		if res.Code != status || !strings.Contains(res.Body.String(), want) {
+			t.Errorf("%s: %d %s, want %d %s (%s)", tt.name, res.Code, res.Body, status, want,
 				tt.reason)
 		}
 	}
 }
 
-// A client that reads no body learns from a header when to come back: the longest of what the
-// errors say.
+// TestResponse_retryAfter checks that Retry-After is the longest retryAfter of the errors.
 func TestResponse_retryAfter(t *testing.T) {
-	refusing := func(extension any) resolver {
+	failing := func(extension any) resolver {
 		return func(context.Context, map[string]any) (any, error) {
 			return nil, &gqlerror.Error{Message: "later",
 				Extensions: map[string]any{"code": "LATER", "retryAfter": extension}}
@@ -207,20 +198,21 @@ func TestResponse_retryAfter(t *testing.T) {
 	}{{7, 30, "30"}, {30, 7, "30"}, {1, nil, "1"}, {nil, nil, ""}, {"soon", 0, ""}, {-1, nil, ""},
 		{int64(7), 5, "7"}, {int64(-7), 1.5, ""}} {
 		e := resolvers()
-		e["leaf"], e["fails"] = refusing(tt.first), refusing(tt.second)
-		a := askWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf fails }"))
-		if got := a.Header().Get("Retry-After"); a.Code != http.StatusOK || got != tt.want {
-			t.Errorf("%v and %v: %d with Retry-After %q, want 200 with %q: %s", tt.first, tt.second,
-				a.Code, got, tt.want, a.Body)
+		e["leaf"], e["fails"] = failing(tt.first), failing(tt.second)
+		res := sendWith(t, Config{AllowGET: true, Introspection: true}, e,
+			postQuery("{ leaf fails }"))
+		if got := res.Header().Get("Retry-After"); res.Code != http.StatusOK || got != tt.want {
+			t.Errorf("retryAfter %v and %v: status %d, Retry-After %q, want 200, %q; body %s",
+				tt.first, tt.second, res.Code, got, tt.want, res.Body)
 		}
 	}
-	if a := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
-		postQuery("{ leaf }")); a.Header().Values("Retry-After") != nil {
+	if res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+		postQuery("{ leaf }")); res.Header().Values("Retry-After") != nil {
 		t.Error("a response without errors has Retry-After")
 	}
 }
 
-// brokenBody ends in the middle, as a lost connection does.
+// brokenBody fails with errLost instead of io.EOF, like a lost connection.
 type brokenBody struct{ io.Reader }
 
 func (b brokenBody) Read(p []byte) (int, error) {
@@ -231,22 +223,22 @@ func (b brokenBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestBodyThatIsCutShort(t *testing.T) {
+func TestBody_truncated(t *testing.T) {
 	r := postText("")
 	r.Body = io.NopCloser(brokenBody{strings.NewReader(`{"query":"{ leaf }"}`)})
-	a := ask(t, r)
-	if want := `{"errors":[{"message":"The body couldn't be read to its end","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; a.Code != http.StatusBadRequest || a.Body.String() != want {
-		t.Errorf("%d %s, want 400 %s", a.Code, a.Body, want)
+	res := send(t, r)
+	if want := `{"errors":[{"message":"The body couldn't be read to its end","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; res.Code != http.StatusBadRequest || res.Body.String() != want {
+		t.Errorf("%d %s, want 400 %s", res.Code, res.Body, want)
 	}
 }
 
-// Over a real connection: what a recorder doesn't do.
-func TestOverAConnection(t *testing.T) {
-	server := httptest.NewServer(production(Config{AllowGET: true, Introspection: true},
+// TestConnection checks over a real connection what a ResponseRecorder can't show.
+func TestConnection(t *testing.T) {
+	server := httptest.NewServer(newServer(Config{AllowGET: true, Introspection: true},
 		resolvers()))
 	defer server.Close()
 
-	t.Run("HEAD has no body, and its headers", func(t *testing.T) {
+	t.Run("HEAD has headers and no body", func(t *testing.T) {
 		response, err := http.Head(server.URL + "?query={leaf}")
 		if err != nil {
 			t.Fatal(err)
@@ -257,7 +249,7 @@ func TestOverAConnection(t *testing.T) {
 			t.Errorf("%d %q %v", response.StatusCode, body, response.Header)
 		}
 	})
-	t.Run("chunked without a length", func(t *testing.T) {
+	t.Run("chunked", func(t *testing.T) {
 		response, err := http.Post(server.URL, "application/json",
 			io.MultiReader(strings.NewReader(`{"query":`), strings.NewReader(`"{ leaf }"}`)))
 		if err != nil {
@@ -267,7 +259,7 @@ func TestOverAConnection(t *testing.T) {
 			t.Errorf("%s", body)
 		}
 	})
-	t.Run("a body shorter than its length", func(t *testing.T) {
+	t.Run("body shorter than Content-Length", func(t *testing.T) {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -286,29 +278,29 @@ func TestOverAConnection(t *testing.T) {
 	})
 }
 
-func TestEachRequestHasItsOwnID(t *testing.T) {
+func TestRequestID(t *testing.T) {
 	seen := map[string]bool{}
 	for range 3 {
-		a := ask(t, postQuery("{ requestID }"))
-		id := a.Header().Get("X-Request-Id")
-		if want := `{"data":{"requestID":"` + id + `"}}` + "\n"; a.Body.String() != want {
-			t.Errorf("the resolver saw %s, the header says %s", a.Body, id)
+		res := send(t, postQuery("{ requestID }"))
+		id := res.Header().Get("X-Request-Id")
+		if want := `{"data":{"requestID":"` + id + `"}}` + "\n"; res.Body.String() != want {
+			t.Errorf("the resolver returned %s, the header is %s", res.Body, id)
 		}
 		seen[id] = true
 	}
 	if len(seen) != 3 {
-		t.Errorf("ids %v, want three", seen)
+		t.Errorf("got ids %v, want three", seen)
 	}
 	if id := RequestID(context.Background()); id != "" {
-		t.Errorf("RequestID outside a request is %q", id)
+		t.Errorf("RequestID outside of a request = %q, want none", id)
 	}
 }
 
-func TestAClientDoesNotChooseTheID(t *testing.T) {
+func TestRequestID_fromClient(t *testing.T) {
 	r := postQuery("{ leaf }")
 	r.Header.Set("X-Request-Id", "MALLORY")
-	if a := ask(t, r); a.Header().Get("X-Request-Id") == "MALLORY" {
-		t.Error("the client's id came back")
+	if res := send(t, r); res.Header().Get("X-Request-Id") == "MALLORY" {
+		t.Error("X-Request-Id is the client's, want a new one")
 	}
 }
 
@@ -321,17 +313,17 @@ func TestObserve(t *testing.T) {
 	}{
 		{"anonymous query", postQuery("{ leaf }"), Outcome{Operation: "query", Status: 200}},
 		{"mutation", postQuery("mutation Change { change }"), Outcome{Operation: "mutation", Name: "Change", Status: 200}},
-		{"execution errors", postQuery("query Q { a: fails b: fails leaf }"), Outcome{Operation: "query", Name: "Q", Status: 200, Codes: []string{"FAILED/TODAY"}}},
-		{"refused by a limit", postQuery("query TooLarge { leaf }"), Outcome{Operation: "query", Name: "TooLarge", Status: 200, Codes: []string{"OPERATION_TOO_LARGE/DEPTH"}}},
-		{"variables", postQuery("query Q($s: String!) { need(s: $s) }"), Outcome{Operation: "query", Name: "Q", Status: 200, Codes: []string{"BAD_USER_INPUT"}}},
-		{"several errors, one code", postQuery("{ a b c }"), Outcome{Status: 200, Codes: []string{"GRAPHQL_VALIDATION_FAILED"}}},
-		{"syntax", postQuery("query Q {"), Outcome{Status: 200, Codes: []string{"GRAPHQL_PARSE_FAILED"}}},
-		{"tokens", postQuery(strings.Repeat("{ leaf", 200)), Outcome{Status: 200, Codes: []string{"OPERATION_TOO_LARGE/TOKENS"}}},
-		{"no JSON", postText("x"), Outcome{Status: 400, Codes: []string{"BAD_REQUEST"}}},
+		{"field errors", postQuery("query Q { a: fails b: fails leaf }"), Outcome{Operation: "query", Name: "Q", Status: 200, Codes: []string{"FAILED/TODAY"}}},
+		{"limit exceeded", postQuery("query TooLarge { leaf }"), Outcome{Operation: "query", Name: "TooLarge", Status: 200, Codes: []string{"OPERATION_TOO_LARGE/DEPTH"}}},
+		{"missing variable", postQuery("query Q($s: String!) { need(s: $s) }"), Outcome{Operation: "query", Name: "Q", Status: 200, Codes: []string{"BAD_USER_INPUT"}}},
+		{"several errors with one code", postQuery("{ a b c }"), Outcome{Status: 200, Codes: []string{"GRAPHQL_VALIDATION_FAILED"}}},
+		{"syntax error", postQuery("query Q {"), Outcome{Status: 200, Codes: []string{"GRAPHQL_PARSE_FAILED"}}},
+		{"too many tokens", postQuery(strings.Repeat("{ leaf", 200)), Outcome{Status: 200, Codes: []string{"OPERATION_TOO_LARGE/TOKENS"}}},
+		{"invalid JSON", postText("x"), Outcome{Status: 400, Codes: []string{"BAD_REQUEST"}}},
 		{"GET of a mutation", httptest.NewRequest("GET", "/?query=mutation+M{change}", nil), Outcome{Operation: "mutation", Name: "M", Status: 405, Codes: []string{"BAD_REQUEST"}}},
-		{"a long name is cut", postQuery("query " + name + " { leaf }"), Outcome{Operation: "query", Name: name[:61] + "...", Status: 200}},
+		{"long name", postQuery("query " + name + " { leaf }"), Outcome{Operation: "query", Name: name[:61] + "...", Status: 200}},
 	} {
-		got := askWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
+		got := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
 			tt.request).outcome
 		got.RequestID, got.Duration = "", 0
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", tt.want) {
@@ -340,17 +332,17 @@ func TestObserve(t *testing.T) {
 	}
 }
 
-func TestObserveMayBeAbsent(t *testing.T) {
+func TestObserve_nil(t *testing.T) {
 	recorder := httptest.NewRecorder()
-	production(Config{AllowGET: true, Introspection: true}, resolvers()).ServeHTTP(recorder,
+	newServer(Config{AllowGET: true, Introspection: true}, resolvers()).ServeHTTP(recorder,
 		postQuery("{ leaf }"))
 	if recorder.Body.String() != `{"data":{"leaf":1}}`+"\n" {
 		t.Errorf("%s", recorder.Body)
 	}
 }
 
-func TestTimeoutEndsTheResolversContext(t *testing.T) {
-	for given, want := range map[time.Duration]time.Duration{0: 15 * time.Second,
+func TestTimeout(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{0: 15 * time.Second,
 		time.Second: time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			e := resolvers()
@@ -360,36 +352,36 @@ func TestTimeoutEndsTheResolversContext(t *testing.T) {
 					Extensions: map[string]any{"code": "TIMEOUT"}}
 			}
 			start := time.Now()
-			a := askWith(t, Config{AllowGET: true, Introspection: true, Timeout: given}, e,
+			res := sendWith(t, Config{AllowGET: true, Introspection: true, Timeout: timeout}, e,
 				postQuery("{ leaf }"))
-			if took := time.Since(start); took != want || a.outcome.Duration != want {
-				t.Errorf("Timeout %s: took %s, the outcome says %s, want %s", given, took,
-					a.outcome.Duration, want)
+			if took := time.Since(start); took != want || res.outcome.Duration != want {
+				t.Errorf("Timeout %s: took %s, Outcome.Duration = %s, want %s", timeout, took,
+					res.outcome.Duration, want)
 			}
-			if a.Code != http.StatusOK || codeOf(t, a) != "TIMEOUT" {
-				t.Errorf("%d %s", a.Code, a.Body)
+			if res.Code != http.StatusOK || codeOf(t, res) != "TIMEOUT" {
+				t.Errorf("%d %s", res.Code, res.Body)
 			}
 		})
 	}
 }
 
-// What a resolver did, it did: tokens that came late are better than tokens that are lost.
-func TestALateResultIsShownAllTheSame(t *testing.T) {
+// The resolver's work is done by then: tokens that come late are better than none.
+func TestTimeout_ignoredByResolver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := resolvers()
 		e["change"] = func(context.Context, map[string]any) (any, error) {
 			time.Sleep(time.Minute)
 			return 1, nil
 		}
-		a := askWith(t, Config{AllowGET: true, Introspection: true, Timeout: time.Second}, e,
+		res := sendWith(t, Config{AllowGET: true, Introspection: true, Timeout: time.Second}, e,
 			postQuery("mutation { change }"))
-		if a.Body.String() != `{"data":{"change":1}}`+"\n" {
-			t.Errorf("%s", a.Body)
+		if res.Body.String() != `{"data":{"change":1}}`+"\n" {
+			t.Errorf("%s", res.Body)
 		}
 	})
 }
 
-// slow is an extension that takes its time before anything runs.
+// slow is an extension that takes longer than the timeout before execution starts.
 type slow struct{ tooLarge }
 
 func (slow) MutateOperationContext(context.Context, *graphql.OperationContext) *gqlerror.Error {
@@ -397,7 +389,7 @@ func (slow) MutateOperationContext(context.Context, *graphql.OperationContext) *
 	return nil
 }
 
-func TestNothingRunsOnceTheTimeHasPassed(t *testing.T) {
+func TestTimeout_beforeExecution(t *testing.T) {
 	for media, status := range map[string]int{"application/json": 200,
 		"application/graphql-response+json": 400} {
 		synctest.Test(t, func(t *testing.T) {
@@ -421,17 +413,18 @@ func TestNothingRunsOnceTheTimeHasPassed(t *testing.T) {
 	}
 }
 
-// explosive panics before anything runs.
-type explosive struct{ tooLarge }
+// panicking is an extension that panics before execution starts.
+type panicking struct{ tooLarge }
 
-func (explosive) MutateOperationContext(context.Context,
+func (panicking) MutateOperationContext(context.Context,
 	*graphql.OperationContext) *gqlerror.Error {
 	panic(canary)
 }
 
-// gqlgen recovers from panics of fields alone. The others must look like those, have the request's
-// id, and be observed: whoever sends `@skip(if: $b)` with a null can cause one.
-func TestAPanicOutsideAFieldIsAnError(t *testing.T) {
+// TestPanic checks panics outside of fields, which gqlgen doesn't recover from. A client can cause
+// one with `@skip(if: $b)` and a null variable. They must look like those in fields, have the
+// request's id and be observed.
+func TestPanic(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*handler.Server, executable)
@@ -439,16 +432,16 @@ func TestAPanicOutsideAFieldIsAnError(t *testing.T) {
 		status int
 		want   string // the rest of the body
 	}{
-		{"in an extension, before anything runs", func(s *handler.Server, _ executable) { s.Use(explosive{}) }, "{ leaf }", 500, "]}\n"},
-		{"in the execution", func(_ *handler.Server, e executable) {
+		{"in an extension, before execution", func(s *handler.Server, _ executable) { s.Use(panicking{}) }, "{ leaf }", 500, "]}\n"},
+		{"during execution", func(_ *handler.Server, e executable) {
 			e["leaf"] = func(context.Context, map[string]any) (any, error) { panic(canary) }
 		}, "{ leaf }", 200, "],\"data\":null}\n"},
-		{"a scalar that isn't JSON", func(_ *handler.Server, e executable) {
+		{"scalar that isn't JSON", func(_ *handler.Server, e executable) {
 			e["leaf"] = func(context.Context, map[string]any) (any, error) {
 				return json.RawMessage(canary), nil
 			}
 		}, "{ leaf }", 200, "],\"data\":null}\n"},
-		{"an extension of a response that isn't JSON", func(s *handler.Server, _ executable) {
+		{"response extension that isn't JSON", func(s *handler.Server, _ executable) {
 			s.AroundResponses(func(ctx context.Context,
 				next graphql.ResponseHandler) *graphql.Response {
 				graphql.RegisterExtension(ctx, "bad", func() {})
@@ -482,14 +475,15 @@ func TestAPanicOutsideAFieldIsAnError(t *testing.T) {
 			}
 			if len(seen) != 1 || seen[0].Status != tt.status ||
 				!slices.Equal(seen[0].Codes, []string{"INTERNAL"}) {
-				t.Errorf("observed %+v", seen)
+				t.Errorf("observed %+v, want one outcome with status %d and INTERNAL", seen,
+					tt.status)
 			}
 		})
 	}
 }
 
-// A presenter or an executor that isn't gqlgen's says nothing useful: then the words are ours.
-func TestAPanicUnderAnotherExecutor(t *testing.T) {
+// An executor other than gqlgen's may have no presenter. The error is then our own.
+func TestPanic_otherExecutor(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	newTransport(Config{AllowGET: true}).Do(recorder, postQuery("{ leaf }"), brokenExecutor{})
 	want := `{"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}` + "\n"
@@ -498,6 +492,7 @@ func TestAPanicUnderAnotherExecutor(t *testing.T) {
 	}
 }
 
+// brokenExecutor panics on each operation.
 type brokenExecutor struct{ graphql.GraphExecutor }
 
 func (brokenExecutor) CreateOperationContext(context.Context,
@@ -505,21 +500,21 @@ func (brokenExecutor) CreateOperationContext(context.Context,
 	panic(errors.New(canary))
 }
 
-// HTML in a response stays as it is, since nosniff keeps it from being HTML; large integers too.
-func TestDataPassesUnchanged(t *testing.T) {
+// HTML isn't escaped, since nosniff keeps browsers from rendering it. Large integers stay exact.
+func TestResponse_dataUnchanged(t *testing.T) {
 	e := resolvers()
 	const raw = `{"big":123456789012345678901234567890,"html":"<b>&</b>","text":"ü🔑` + "\u2028" +
 		`","float":1.0}`
 	e["leaf"] = func(context.Context, map[string]any) (any, error) {
 		return json.RawMessage(raw), nil
 	}
-	a := askWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf }"))
-	if a.Body.String() != `{"data":{"leaf":`+raw+"}}\n" {
-		t.Errorf("%s", a.Body)
+	res := sendWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf }"))
+	if res.Body.String() != `{"data":{"leaf":`+raw+"}}\n" {
+		t.Errorf("%s", res.Body)
 	}
 }
 
-func TestHeadersReachTheOperation(t *testing.T) {
+func TestRequest_headers(t *testing.T) {
 	for _, r := range []*http.Request{postQuery("{ leaf }"),
 		httptest.NewRequest("GET", "/?query={leaf}", nil)} {
 		r.Header.Set("X-Mine", "yes")
@@ -527,16 +522,16 @@ func TestHeadersReachTheOperation(t *testing.T) {
 		e["leaf"] = func(ctx context.Context, _ map[string]any) (any, error) {
 			return graphql.GetOperationContext(ctx).Headers.Get("X-Mine"), nil
 		}
-		a := askWith(t, Config{AllowGET: true, Introspection: true}, e, r)
-		if a.Body.String() != `{"data":{"leaf":"yes"}}`+"\n" {
-			t.Errorf("%s: %s", r.Method, a.Body)
+		res := sendWith(t, Config{AllowGET: true, Introspection: true}, e, r)
+		if res.Body.String() != `{"data":{"leaf":"yes"}}`+"\n" {
+			t.Errorf("%s: %s", r.Method, res.Body)
 		}
 	}
 }
 
-func TestSupportsEverything(t *testing.T) {
+func TestSupports(t *testing.T) {
 	if !newTransport(Config{AllowGET: true}).Supports(httptest.NewRequest("PUT", "/", nil)) {
-		t.Error("PUT isn't supported, so gqlgen would answer it in words of its own")
+		t.Error("Supports(PUT) = false, want true: otherwise gqlgen responds")
 	}
 }
 
@@ -563,7 +558,7 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, target, contentType, accept, encoding, body string) {
 		r, err := http.NewRequest(method, "http://localhost/", strings.NewReader(body))
 		if err != nil {
-			return // net/http wouldn't let it in
+			return // net/http would reject it
 		}
 		_, r.URL.RawQuery, _ = strings.Cut(target, "?")
 		for name, value := range map[string]string{"Content-Type": contentType, "Accept": accept,
@@ -578,19 +573,19 @@ func FuzzRequest(f *testing.F) {
 			{PersistedQueryBytes: 4 << 20, Manifest: &manifest, ManifestLogOnly: true, MaxNesting: 3},
 			{Manifest: &manifest},
 		} {
-			a := askWith(t, config, resolvers(), r)
-			if a.Code == http.StatusInternalServerError {
-				t.Errorf("a panic before anything ran: %s", a.Body)
+			res := sendWith(t, config, resolvers(), r)
+			if res.Code == http.StatusInternalServerError {
+				t.Errorf("panic before execution: %s", res.Body)
 			}
 			r.Body = io.NopCloser(strings.NewReader(body))
 		}
 	})
 }
 
-// A value never changes on its way, though nothing but this package rewrites what gqlparser
-// misreads.
-func TestStringsOfDocuments(t *testing.T) {
-	const broken = "half"
+// TestDocument_strings checks that resolvers get the right values even without package limits,
+// which usually rewrites what gqlparser misreads.
+func TestDocument_strings(t *testing.T) {
+	const broken = "half a surrogate pair"
 	for _, tt := range []struct{ literal, value string }{
 		{`"key \u00e9"`, "key é"},
 		{`"""block"""`, "block"},
@@ -600,38 +595,38 @@ func TestStringsOfDocuments(t *testing.T) {
 		{`"\uD83D"`, broken},
 		{`"\uDD11\uD83D"`, broken},
 	} {
-		a := askWith(t, Config{AllowGET: true}, resolvers(),
+		res := sendWith(t, Config{AllowGET: true}, resolvers(),
 			postQuery("{ need(s: "+tt.literal+") }"))
 		want := `{"data":{"need":"s=string:` + tt.value + `"}}` + "\n"
-		if tt.value == broken && codeOf(t, a) != "GRAPHQL_PARSE_FAILED" ||
-			tt.value != broken && a.Body.String() != want {
-			t.Errorf("%s: %s; want %s", tt.literal, a.Body, want)
+		if tt.value == broken && codeOf(t, res) != "GRAPHQL_PARSE_FAILED" ||
+			tt.value != broken && res.Body.String() != want {
+			t.Errorf("%s: %s, want %s", tt.literal, res.Body, want)
 		}
 	}
-	a := askWith(t, Config{AllowGET: true}, resolvers(),
+	res := sendWith(t, Config{AllowGET: true}, resolvers(),
 		postQuery(
 			`"d" query ("e" $s: String! = "\uD83D\uDD11") { need(s: $s) ...F } "f" fragment F on Query { leaf }`))
-	if got := a.Body.String(); got != `{"data":{"need":"s=string:🔑","leaf":1}}`+"\n" {
+	if got := res.Body.String(); got != `{"data":{"need":"s=string:🔑","leaf":1}}`+"\n" {
 		t.Errorf("descriptions: %s", got)
 	}
 }
 
-// readings is an extension that counts how often a document is read.
-type readings struct{ times *int }
+// readCounter is an extension that counts how often a document is read.
+type readCounter struct{ times *int }
 
-func (readings) ExtensionName() string                   { return "Counting" }
-func (readings) Validate(graphql.ExecutableSchema) error { return nil }
-func (c readings) MutateOperationParameters(_ context.Context,
+func (readCounter) ExtensionName() string                   { return "Counting" }
+func (readCounter) Validate(graphql.ExecutableSchema) error { return nil }
+func (c readCounter) MutateOperationParameters(_ context.Context,
 	params *graphql.RawParams) *gqlerror.Error {
 	*c.times++
-	if strings.Contains(params.Query, "refused") { // as limits refuses what isn't GraphQL
+	if strings.Contains(params.Query, "refused") { // as limits does for a syntax error
 		return language.SyntaxError(params.Query, 0, "refused")
 	}
 	return nil
 }
 
-// A document is read a second time only where gqlparser would refuse or misread the first.
-func TestHTTPTransport_readsOnce(t *testing.T) {
+// A document is read again only if gqlparser would refuse or misread the original.
+func TestDocument_readOnce(t *testing.T) {
 	for query, want := range map[string]int{
 		"{ leaf }": 1, "{": 1, "{ nowhere }": 1, "query TooLarge { leaf }": 1,
 		`{ need(s: "\uD83D") }`:    1,
@@ -641,8 +636,8 @@ func TestHTTPTransport_readsOnce(t *testing.T) {
 		`"described" { refused }`: 1,
 	} {
 		times := 0
-		server := production(Config{}, resolvers())
-		server.Use(readings{&times})
+		server := newServer(Config{}, resolvers())
+		server.Use(readCounter{&times})
 		server.ServeHTTP(httptest.NewRecorder(), postQuery(query))
 		if times != want {
 			t.Errorf("%s: read %d times, want %d", query, times, want)
