@@ -1,0 +1,139 @@
+package cloakql_test
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// pages returns the names of all Markdown files.
+func pages(t *testing.T) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		hidden := strings.HasPrefix(entry.Name(), ".") && name != "." && name != ".github"
+		skipped := slices.Contains([]string{"node_modules", "testdata", "dist"}, entry.Name())
+		if entry.IsDir() && (hidden || skipped) {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(name, ".md") {
+			names = append(names, filepath.ToSlash(name))
+		}
+		return err
+	})
+	if err != nil || len(names) < 25 {
+		t.Fatalf("found %q, %v; want all pages", names, err)
+	}
+	return names
+}
+
+const repository = "https://github.com/cloakql/cloakql"
+
+var (
+	fence   = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	heading = regexp.MustCompile(`(?m)^#+ +(.*)$`)
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)|(?m)^\[[^\]]+\]: (\S+)`)
+)
+
+// anchors returns the fragments that GitHub gives the headings of a page.
+func anchors(page string) map[string]bool {
+	all := map[string]bool{}
+	for _, match := range heading.FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {
+		text := regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`).ReplaceAllString(match[1], "$1")
+		all[strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, strings.TrimSpace(text))] = true
+	}
+	return all
+}
+
+// brokenLinks returns the links of a page to files and headings that don't exist.
+func brokenLinks(t *testing.T, name, text string) (broken []string) {
+	t.Helper()
+	for _, match := range link.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+		target := match[1] + match[2]
+		file, anchor, hasAnchor := strings.Cut(target, "#")
+		ours, onGitHub := strings.CutPrefix(file, repository)
+		switch {
+		case strings.HasPrefix(target, "#"):
+			file = name
+		case onGitHub && ours == "":
+			file = "README.md"
+		case onGitHub && strings.HasPrefix(ours, "/blob/main/"):
+			file = strings.TrimPrefix(ours, "/blob/main/")
+		case strings.Contains(target, "://"):
+			continue
+		default:
+			file = path.Join(path.Dir(name), file)
+		}
+		if _, err := os.Stat(filepath.FromSlash(file)); err != nil {
+			broken = append(broken, target)
+		} else if hasAnchor && !anchors(readSource(t, file))[anchor] {
+			broken = append(broken, target)
+		}
+	}
+	return broken
+}
+
+// Every link of a page to a file, and to a heading of a page, resolves.
+func TestPages_links(t *testing.T) {
+	found := brokenLinks(t, "docs/made-up.md", "# A `b_c` d!\n[1](#a-b_c-d) [2](#nowhere)\n"+
+		"[3](none.md) [4](../README.md#try-it) ![5](pictures/console-me.png) [6](README.md#none)\n"+
+		"[7](https://example.com/none) [8]("+repository+"#none)\n```\n[9](none.md)\n```\n[10]: none.md\n")
+	// Only a link to the page itself is looked up in a file, and docs/made-up.md isn't one.
+	want := []string{"#a-b_c-d", "#nowhere", "none.md", "README.md#none",
+		repository + "#none", "none.md"}
+	if !slices.Equal(found, want) {
+		t.Errorf("brokenLinks() = %q, want %q", found, want)
+	}
+	for _, name := range pages(t) {
+		for _, target := range brokenLinks(t, name, readSource(t, name)) {
+			t.Errorf("%s links to %s, which doesn't exist", name, target)
+		}
+	}
+}
+
+// The index of the documentation has every page.
+func TestPages_index(t *testing.T) {
+	index := readSource(t, "docs/README.md")
+	for _, name := range glob(t, "docs/*.md") {
+		if name = path.Base(name); name != "README.md" && !strings.Contains(index, "("+name+")") {
+			t.Errorf("docs/README.md has no link to %s", name)
+		}
+	}
+}
+
+// Prose has at most 100 columns. Tables, code, and lines that no blank breaks may be wider.
+func TestPages_columns(t *testing.T) {
+	for _, name := range pages(t) {
+		text := fence.ReplaceAllStringFunc(readSource(t, name), func(code string) string {
+			return strings.Repeat("\n", strings.Count(code, "\n"))
+		})
+		for i, line := range strings.Split(text, "\n") {
+			table := strings.HasPrefix(strings.TrimSpace(line), "|")
+			image := strings.HasPrefix(line, "![")
+			if utf8.RuneCountInString(line) > 100 && !table && !image {
+				t.Errorf("%s:%d has more than 100 columns", name, i+1)
+			}
+		}
+	}
+}
+
+// People finish a README of 150 lines.
+func TestREADME_length(t *testing.T) {
+	if lines := strings.Count(readSource(t, "README.md"), "\n"); lines > 150 {
+		t.Errorf("README.md has %d lines, want at most 150", lines)
+	}
+}
