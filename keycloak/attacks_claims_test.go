@@ -61,8 +61,8 @@ func issuerAttacks(f *forge) []attack {
 	}
 }
 
-// kindAttacks are tokens issued by Keycloak that aren't access tokens, or that are bound to a key.
-func kindAttacks(f *forge) []attack {
+// typeAttacks are tokens issued by Keycloak that aren't access tokens, or that are bound to a key.
+func typeAttacks(f *forge) []attack {
 	refused := identity.ErrTokenNotAccepted
 	typ := func(typ any) string { return f.token(f.ed, nil, object{"typ": typ}) }
 	// issued returns a token signed by the realm: claims, and those that every token has.
@@ -169,7 +169,7 @@ func kindAttacks(f *forge) []attack {
 		row("typ Bearer only in the header", "RFC 8725, section 3.12",
 			f.token(f.ed, object{"typ": "Bearer"}, object{"typ": absent}), refused,
 			"typ in the header"),
-		row("TYP besides typ", "RFC 7519, section 7.3",
+		row("another typ, Bearer in TYP", "RFC 7519, section 7.3",
 			f.token(f.ed, nil, object{"typ": "ID", "TYP": "Bearer"}), refused, `"ID"`),
 
 		row("bound to a DPoP key",
@@ -216,7 +216,7 @@ func audienceAttacks(f *forge) []attack {
 	party := func(aud, azp any) string { return f.token(f.ed, nil, object{"aud": aud, "azp": azp}) }
 	refused := identity.ErrTokenNotAccepted
 	return []attack{
-		row("by party: aud is account, azp is our client",
+		row("AuthorizedParty: aud is account, azp is our client",
 			"Keycloak 26.7.4: aud is account where the client has no audience mapper",
 			party("account", "local-api"), nil).on("party"),
 		row("aud missing", "RFC 9068, section 4", with(absent), refused, "aud is missing"),
@@ -264,23 +264,23 @@ func audienceAttacks(f *forge) []attack {
 		row("aud is account, azp is our client", "RFC 8725, section 3.9",
 			party("account", "local-api"), refused, "azp"),
 
-		row("by party: aud lists other APIs in which the user has a role",
+		row("AuthorizedParty: aud lists other APIs in which the user has a role",
 			"Keycloak 26.7.4: aud has each client in which the user has a role",
 			party([]string{"realm-management", "account", "billing"}, "local-api"),
 			nil).on("party"),
-		row("by party: aud lists an API twice", "RFC 7519, section 4.1.3",
+		row("AuthorizedParty: aud lists an API twice", "RFC 7519, section 4.1.3",
 			party([]string{"billing", "billing"}, "local-api"), nil).on("party"),
-		row("by party: aud is another API, azp another client", "RFC 8725, section 3.9",
+		row("AuthorizedParty: aud is another API, azp another client", "RFC 8725, section 3.9",
 			party("billing", "web"), refused, "billing").on("party"),
-		row("by party: aud is our client, azp another client", "RFC 9068, section 4",
+		row("AuthorizedParty: aud is our client, azp another client", "RFC 9068, section 4",
 			party("local-api", "web"), nil).on("party"),
-		row("by party: aud is a list with an empty string", "RFC 7519, section 4.1.3",
+		row("AuthorizedParty: aud is a list with an empty string", "RFC 7519, section 4.1.3",
 			party([]string{"billing", ""}, "local-api"), refused, "aud").on("party"),
-		row("by party: aud lists another API and a number", "RFC 7519, section 4.1.3",
+		row("AuthorizedParty: aud lists another API and a number", "RFC 7519, section 4.1.3",
 			party([]any{"billing", 7}, "local-api"), refused, "7").on("party"),
-		row("by party: aud empty", "RFC 7519, section 4.1.3", party("", "local-api"), refused,
-			`aud is ""`).on("party"),
-		row("by party: another API's token with AZP besides azp", "RFC 7519, section 7.3",
+		row("AuthorizedParty: aud empty", "RFC 7519, section 4.1.3", party("", "local-api"),
+			refused, `aud is ""`).on("party"),
+		row("AuthorizedParty: another API's token, our client in AZP", "RFC 7519, section 7.3",
 			f.token(f.ed, nil, object{"aud": "billing", "azp": "web", "AZP": "local-api"}), refused,
 			`azp is "web"`).on("party"),
 
@@ -317,22 +317,22 @@ func audienceAttacks(f *forge) []attack {
 		row("client_id is an authorized party", "RFC 9068, section 2.2",
 			f.token(f.ed, nil, object{"azp": "other-web", "client_id": "web"}), refused,
 			`azp is "other-web"`).on("parties"),
-		row("by party: aud is account, azp another client", "RFC 8725, section 2.7",
+		row("AuthorizedParty: aud is account, azp another client", "RFC 8725, section 2.7",
 			party("account", "web"), refused, `azp is "web"`).on("party"),
-		row("by party: aud is account, azp missing", "RFC 8725, section 2.7",
+		row("AuthorizedParty: aud is account, azp missing", "RFC 8725, section 2.7",
 			party("account", absent), refused, "azp is missing").on("party"),
-		row("by party: aud missing, azp another client", "RFC 8725, section 2.7",
+		row("AuthorizedParty: aud missing, azp another client", "RFC 8725, section 2.7",
 			party(absent, "web"), refused, `azp is "web"`).on("party"),
-		row("by party: azp is a list with ours", "OpenID Connect Core 1.0, section 2",
+		row("AuthorizedParty: azp is a list with ours", "OpenID Connect Core 1.0, section 2",
 			party("account", []string{"local-api"}), refused, "azp is [").on("party"),
-		row("by party: azp in another case", "RFC 8725, section 2.7", party("account", "LOCAL-API"),
-			refused, "LOCAL-API").on("party"),
-		row("by party: client_id instead of azp", "RFC 9068, section 2.2",
+		row("AuthorizedParty: azp in another case", "RFC 8725, section 2.7",
+			party("account", "LOCAL-API"), refused, "LOCAL-API").on("party"),
+		row("AuthorizedParty: client_id instead of azp", "RFC 9068, section 2.2",
 			f.token(f.ed, nil, object{"aud": "account", "azp": absent, "client_id": "local-api"}),
 			refused, "azp is missing").on("party"),
-		row("by party: aud is a number", "RFC 7519, section 4.1.3", party(7, "local-api"), refused,
-			"aud is 7").on("party"),
-		row("by party: aud is a list with null", "RFC 7519, section 4.1.3",
+		row("AuthorizedParty: aud is a number", "RFC 7519, section 4.1.3", party(7, "local-api"),
+			refused, "aud is 7").on("party"),
+		row("AuthorizedParty: aud is a list with null", "RFC 7519, section 4.1.3",
 			party([]any{nil}, "local-api"), refused, "aud").on("party"),
 	}
 }

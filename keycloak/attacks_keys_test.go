@@ -121,7 +121,7 @@ func keyAttacks(f *forge) []attack {
 		key("use enc", "RFC 7517, section 4.2", rs("use-enc"), unknown, `"use-enc"`),
 		key("use missing", "RFC 7517, section 4.2", ed("use-none"), unknown, `"use-none"`),
 		key("use in another case", "RFC 7517, section 4.2", ed("use-case"), unknown, `"use-case"`),
-		key("use a list", "RFC 7517, section 4.2", ed("use-list"), unknown, `"use-list"`),
+		key("use is a list", "RFC 7517, section 4.2", ed("use-list"), unknown, `"use-list"`),
 		key("key_ops with only sign", "RFC 7517, section 4.3", ed("ops-sign"), unknown, "key_ops"),
 		key("key_ops empty", "RFC 7517, section 4.3", ed("ops-empty"), unknown, "key_ops"),
 		key("key_ops for encryption", "RFC 7517, section 4.3", ed("ops-wrap"), unknown, "key_ops"),

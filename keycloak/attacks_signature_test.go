@@ -18,7 +18,7 @@ import (
 // Signatures that are wrong only in form are made with the realm's private key, so nothing else is
 // wrong with them. The rows that are accepted prove that.
 
-// swapAttacks combine a signature with something else than what it signs.
+// swapAttacks combine a signature with a header and payload that it doesn't sign.
 func swapAttacks(f *forge) []attack {
 	refused := identity.ErrTokenSignature
 	good := f.ed.token(alice(f.t))
@@ -54,7 +54,8 @@ func swapAttacks(f *forge) []attack {
 			f.compact(header+"."+payload, sign(payload+"."+header)), refused, "signature"),
 		row("a signature in hexadecimal", source, header+"."+payload+"."+hexOf(signature),
 			refused, "signature"),
-		row("a signature with one bit changed", source, spoilSignature(good), refused, "signature"),
+		row("a signature with one bit changed", source, corruptSignature(good), refused,
+			"signature"),
 	}
 }
 

@@ -98,7 +98,7 @@ func reasonName(err error) string {
 // A site is an API behind Middleware, together with a server for the key sets of its realms.
 type site struct {
 	api     *httptest.Server
-	log     *logBook
+	log     *logBuffer
 	fetches *atomic.Int32 // of keys
 }
 
@@ -115,7 +115,7 @@ const otherIssuer = "http://localhost:8080/realms/other"
 type verdict struct{ Reason, Detail, User string }
 
 func newSite(t *testing.T, name string, c siteConfig) *site {
-	s := &site{log: &logBook{}, fetches: &atomic.Int32{}}
+	s := &site{log: &logBuffer{}, fetches: &atomic.Int32{}}
 	realms := http.NewServeMux()
 	keycloak := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.fetches.Add(1)
@@ -235,7 +235,7 @@ func TestAttacks(t *testing.T) {
 	var rows []attack
 	for _, group := range []func(*forge) []attack{
 		requestAttacks, formAttacks, jsonAttacks, algorithmAttacks, headerAttacks, kidAttacks,
-		issuerAttacks, kindAttacks, audienceAttacks, timeAttacks, keyAttacks, realmAttacks,
+		issuerAttacks, typeAttacks, audienceAttacks, timeAttacks, keyAttacks, realmAttacks,
 		swapAttacks, rsaAttacks, pssAttacks, ecdsaAttacks, edAttacks,
 	} {
 		rows = append(rows, group(f)...)

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"strings"
@@ -18,98 +16,6 @@ import (
 
 	"github.com/cloakql/cloakql/identity"
 )
-
-// canary is part of every secret in these tests, and must not be printed.
-const canary = "canary"
-
-// aliceCredentials returns credentials that must be encoded in a form.
-func aliceCredentials() identity.Credentials {
-	return identity.Credentials{
-		Username: "älice+1@example.com",
-		Password: identity.NewSecret(canary + ` & + % " \ = ; ü 🔑`),
-		OTP:      identity.NewSecret(canary + "-123456"),
-	}
-}
-
-// refreshToken returns a well-formed refresh token that names no session.
-func refreshToken() identity.Secret { return identity.NewSecret(canary + "AA.refreshA.tokenAAA") }
-
-// newClient returns a client of a realm that handler serves.
-func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientConfig)) *Client {
-	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	config := ClientConfig{ClientID: "local-api",
-		ClientSecret: identity.NewSecret(canary + "-secret"), RefreshGrace: -1}
-	config.Realm = must(NewRealm(server.URL, "local"))
-	for _, change := range changes {
-		change(&config)
-	}
-	return must(NewClient(config))
-}
-
-// timeout sets the client's Timeout.
-func timeout(d time.Duration) func(*ClientConfig) { return func(c *ClientConfig) { c.Timeout = d } }
-
-// calls are the three calls that a client makes to Keycloak.
-var calls = map[string]func(context.Context, *Client) error{
-	"login": func(ctx context.Context, c *Client) error {
-		_, err := c.Login(ctx, aliceCredentials())
-		return err
-	},
-	"refresh": func(ctx context.Context, c *Client) error {
-		_, err := c.Refresh(ctx, refreshToken())
-		return err
-	},
-	"logout": func(ctx context.Context, c *Client) error { return c.Logout(ctx, refreshToken()) },
-}
-
-// checkNoLeak checks that no secret appears when values, and the errors that they wrap, are printed
-// in any way that a log might print them.
-func checkNoLeak(t *testing.T, values ...any) {
-	t.Helper()
-	for _, value := range values {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-			if text := fmt.Sprintf(verb, value); strings.Contains(text, canary) ||
-				strings.Contains(text, fmt.Sprintf("%x", canary)) {
-				t.Errorf("%s shows a secret: %s", verb, text)
-			}
-		}
-		if err, ok := value.(error); ok {
-			checkNoLeak(t, identity.Detail(err))
-		}
-		switch err := value.(type) {
-		case interface{ Unwrap() error }:
-			checkNoLeak(t, err.Unwrap())
-		case interface{ Unwrap() []error }:
-			for _, inner := range err.Unwrap() {
-				checkNoLeak(t, inner)
-			}
-		}
-	}
-}
-
-// tokens is a token response of Keycloak 26.7.4.
-const tokens = `{"access_token":"canary-a","expires_in":300,"refresh_expires_in":1800,"refresh_token":"canary-r","token_type":"Bearer",` +
-	`"id_token":"canary-i","not-before-policy":0,"session_state":"q1c9HhvZ3rXxkUe7a0uWZJ2b","scope":"openid profile email"}`
-
-// jsonHandler returns a handler that always sends this response.
-func jsonHandler(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		io.WriteString(w, body)
-	}
-}
-
-// succeed answers a logout with 204, and anything else with tokens.
-func succeed(w http.ResponseWriter, r *http.Request) {
-	if strings.HasSuffix(r.URL.Path, "/logout") {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	jsonHandler(200, tokens)(w, r)
-}
 
 // Each call sends exactly the method, path, headers and form that Keycloak expects.
 func TestClient_requests(t *testing.T) {

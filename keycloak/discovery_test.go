@@ -41,7 +41,7 @@ func TestWarnIssuer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var calls int
-			var log logBook
+			var log logBuffer
 			WarnIssuer(t.Context(), localRealm(t), tt.accepted,
 				discoveryEndpoint(t, &calls, reply(200, document)), log.logger())
 			text := log.String()
@@ -68,7 +68,7 @@ func TestWarnIssuer(t *testing.T) {
 func TestWarnIssuer_retries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
-		var log logBook
+		var log logBuffer
 		start := time.Now()
 		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, discoveryEndpoint(t, &calls,
 			func() (*http.Response, error) { return nil, errors.New("connection refused") },
@@ -91,7 +91,7 @@ func TestWarnIssuer_retries(t *testing.T) {
 func TestWarnIssuer_contextDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
-		var log logBook
+		var log logBuffer
 		ctx, cancel := context.WithTimeout(t.Context(), 58*time.Second)
 		defer cancel()
 		WarnIssuer(ctx, localRealm(t), []string{localIssuer},
@@ -115,7 +115,8 @@ func TestWarnIssuer_timeoutPerTry(t *testing.T) {
 			return nil, r.Context().Err()
 		})
 		start := time.Now()
-		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, hangs, (&logBook{}).logger())
+		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, hangs,
+			(&logBuffer{}).logger())
 		if took := time.Since(start); tries != 2 || took != fetchTimeout+maxRetry {
 			t.Errorf("%d tries in %v, want 2 in %v", tries, took, fetchTimeout+maxRetry)
 		}

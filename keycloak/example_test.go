@@ -17,10 +17,10 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A handler is guarded by the middleware, which finds out who calls, and by identity.Require, which
-// insists on a caller.
+// Middleware authenticates each request, and identity.Require in the handler rejects those without
+// a user.
 func Example() {
-	kc := startKeycloak() // for a real one, its URL
+	kc := startKeycloak() // a fake; use your Keycloak's URL instead of kc.URL
 	defer kc.Close()
 
 	realm, err := keycloak.NewRealm(kc.URL, "shop")
@@ -42,7 +42,7 @@ func Example() {
 	guarded := keycloak.Middleware(verifier, quiet)(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, err := identity.Require(r.Context())
-			if err != nil { // its text is fit for clients, too
+			if err != nil { // err.Error() is safe to show to clients
 				http.Error(w, "Sign in first", http.StatusUnauthorized)
 				return
 			}
@@ -59,9 +59,9 @@ func Example() {
 		if authorization != "" {
 			request.Header.Set("Authorization", authorization)
 		}
-		answer := httptest.NewRecorder()
-		guarded.ServeHTTP(answer, request)
-		fmt.Print(answer.Code, " ", answer.Body)
+		response := httptest.NewRecorder()
+		guarded.ServeHTTP(response, request)
+		fmt.Print(response.Code, " ", response.Body)
 	}
 
 	// Output:
@@ -71,14 +71,14 @@ func Example() {
 	// 200 Hello, alice
 }
 
-// A handler that needs a caller on each request goes behind Protect, which answers all others.
+// Protect rejects requests without a good token, so the handler always has a user.
 func ExampleProtect() {
 	kc := startKeycloak()
 	defer kc.Close()
 	verifier := newVerifier(kc)
 	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := identity.Require(r.Context())
-		if err != nil { // never behind Protect
+		if err != nil { // can't happen behind Protect
 			http.Error(w, "Sign in first", http.StatusUnauthorized)
 			return
 		}
@@ -96,10 +96,10 @@ func ExampleProtect() {
 		if authorization != "" {
 			request.Header.Set("Authorization", authorization)
 		}
-		answer := httptest.NewRecorder()
-		mux.ServeHTTP(answer, request)
-		fmt.Print(answer.Code, " ", answer.Body)
-		for _, challenge := range answer.Header().Values("WWW-Authenticate") {
+		response := httptest.NewRecorder()
+		mux.ServeHTTP(response, request)
+		fmt.Print(response.Code, " ", response.Body)
+		for _, challenge := range response.Header().Values("WWW-Authenticate") {
 			fmt.Println("   ", challenge)
 		}
 	}
@@ -112,8 +112,8 @@ func ExampleProtect() {
 	// 200 The orders of alice
 }
 
-// A unit test needs no Keycloak: it makes a key and signs a token with it. All rules for tokens
-// hold as usual.
+// A unit test needs no Keycloak: it signs tokens with a key of its own. The verifier applies all
+// its usual checks.
 func ExampleStaticKeys() {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -152,9 +152,9 @@ func ExampleStaticKeys() {
 	// 4711 true false
 }
 
-// A program that parses tokens with golang-jwt gets the realm's keys from a KeySet, and checks the
-// claims itself: here the issuer, the audience, when the token expires, and that it is an access
-// token.
+// A program that parses tokens with golang-jwt can get the realm's keys from a KeySet. It must
+// check the claims itself: here the issuer, the audience, the expiry, and that the token is an
+// access token.
 func ExampleKeySet_Keyfunc() {
 	kc := startKeycloak()
 	defer kc.Close()
@@ -187,8 +187,8 @@ func ExampleKeySet_Keyfunc() {
 	// alice not an access token, but one of type ID
 }
 
-// A refusal has a reason for the program and a detail for people. A claim of your own is read from
-// the token's payload, which is verified as a whole.
+// An error has a reason for the program and a detail for people. A custom claim can be read from
+// the token's payload, which has been verified as a whole.
 func ExampleVerifier_Verify() {
 	kc := startKeycloak()
 	defer kc.Close()
@@ -236,8 +236,9 @@ func ExampleVerifier_Verify() {
 	// aud is "billing", azp is missing; accepted in aud: ["shop-api"] (VerifierConfig.Audience): add a mapper of type Audience to the client that asks for the token
 }
 
-// Tokens of several realms, each with its own keys: that of one never verifies a token of another.
-// A realm whose public address isn't the one that this process calls has its public name in Names.
+// A verifier can accept tokens of several realms. The keys of one realm never verify tokens of
+// another. If the realm's public URL isn't the one that this process calls, set Names to the public
+// issuer.
 func ExampleNewVerifier() {
 	var issuers []keycloak.Issuer
 	for _, name := range []string{"shop", "partners"} {
@@ -247,7 +248,7 @@ func ExampleNewVerifier() {
 		}
 		issuers = append(issuers, keycloak.Issuer{
 			Names: []string{"https://sso.example.com/realms/" + name},
-			Keys:  keycloak.NewKeySet(realm, keycloak.KeySetConfig{}), // start Run of each
+			Keys:  keycloak.NewKeySet(realm, keycloak.KeySetConfig{}), // call Run on each
 		})
 	}
 	_, err := keycloak.NewVerifier(keycloak.VerifierConfig{
@@ -261,7 +262,7 @@ func ExampleNewVerifier() {
 	// <nil>
 }
 
-// A readiness probe. While Keycloak is down the keys that are held go on being good, up to MaxAge.
+// A readiness probe. While Keycloak is down, cached keys stay in use for up to MaxAge.
 func ExampleKeySet_Status() {
 	kc := startKeycloak()
 	realm, err := keycloak.NewRealm(kc.URL, "shop")
@@ -282,15 +283,15 @@ func ExampleKeySet_Status() {
 	}
 	kc.Close()
 
-	answer := httptest.NewRecorder()
-	ready(answer, nil)
-	fmt.Print(answer.Code, " ", answer.Body)
+	response := httptest.NewRecorder()
+	ready(response, nil)
+	fmt.Print(response.Code, " ", response.Body)
 
 	// Output:
 	// 503 no keys yet
 }
 
-// startKeycloak starts a stand-in for Keycloak with the realm "shop".
+// startKeycloak starts a fake Keycloak with the realm "shop".
 func startKeycloak() *keycloaktest.Server {
 	plan := keycloaktest.RealmSpec{
 		Name:    "shop",
@@ -304,6 +305,7 @@ func startKeycloak() *keycloaktest.Server {
 	return kc
 }
 
+// newVerifier returns a verifier for the access tokens of the realm "shop".
 func newVerifier(kc *keycloaktest.Server) *keycloak.Verifier {
 	realm, err := keycloak.NewRealm(kc.URL, "shop")
 	if err != nil {

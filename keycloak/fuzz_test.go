@@ -10,7 +10,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// bearer returns a token only from a single header with the scheme Bearer, and only without spaces.
+// bearer returns a token only from a single Bearer header, and only one without spaces.
 func FuzzBearer(f *testing.F) {
 	for _, header := range []string{"", "Bearer a.b.c", "bearer  x", "BEARER", "Basic eDp5",
 		"Bearer a b", "Bearer\ta", "Bearer a,b", "\u00a0Bearer\u2003x", "Bearer \xff"} {

@@ -16,11 +16,14 @@ import (
 	"log/slog"
 	"maps"
 	"math/big"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -226,26 +229,26 @@ func newVerifier(t testing.TB, keys *KeySet, config VerifierConfig) *Verifier {
 	return verifier
 }
 
-// A logBook is a log that can be read while it is written to.
-type logBook struct {
+// A logBuffer collects a log, and can be read while others write to it.
+type logBuffer struct {
 	mu   sync.Mutex // guards text
 	text bytes.Buffer
 }
 
-func (b *logBook) Write(line []byte) (int, error) {
+func (b *logBuffer) Write(line []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.Write(line)
 }
 
-func (b *logBook) String() string {
+func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
 }
 
 // logger returns a logger that writes to b, at all levels.
-func (b *logBook) logger() *slog.Logger {
+func (b *logBuffer) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
@@ -286,8 +289,8 @@ func checkRefusal(t *testing.T, err, want error, details ...string) {
 // noonPlus returns noon plus offset as a NumericDate, the form of times in claims.
 func noonPlus(offset time.Duration) int64 { return noon.Add(offset).Unix() }
 
-// spoilSignature flips a bit in the middle of the token's signature.
-func spoilSignature(token string) string {
+// corruptSignature flips a bit in the middle of the token's signature.
+func corruptSignature(token string) string {
 	dot := strings.LastIndexByte(token, '.')
 	signature := must(strictBase64.DecodeString(token[dot+1:]))
 	signature[len(signature)/2] ^= 1
@@ -305,8 +308,8 @@ func decodeJSON(t *testing.T, text []byte) (value any) {
 	return value
 }
 
-// stranger returns a signer whose key is in no key set. Its kid contains n.
-func stranger(n int) signer { return signer{fmt.Sprint("stranger-", n), "EdDSA", otherEdKey()} }
+// unknownSigner returns a signer whose key is in no key set. Its kid contains n.
+func unknownSigner(n int) signer { return signer{fmt.Sprint("unknown-", n), "EdDSA", otherEdKey()} }
 
 // splitToken splits a token into its three parts.
 func splitToken(token string) (header, payload, signature string) {
@@ -343,3 +346,129 @@ func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repe
 
 // keyOf returns the signer's public key as a Key.
 func keyOf(s signer) Key { return Key{ID: s.kid, Algorithm: s.alg, Public: s.key.Public()} }
+
+// A certsEndpoint is a realm's certs endpoint. A test can change its response.
+type certsEndpoint struct {
+	mu       sync.Mutex // guards the fields below
+	requests []time.Time
+	respond  roundTrip
+}
+
+func (e *certsEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
+	e.mu.Lock()
+	e.requests = append(e.requests, time.Now())
+	respond := e.respond
+	e.mu.Unlock()
+	return respond(r)
+}
+
+func (e *certsEndpoint) set(respond roundTrip) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.respond = respond
+}
+
+// times returns the times of all requests.
+func (e *certsEndpoint) times() []time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]time.Time{}, e.requests...)
+}
+
+// serving responds with the signers' key set.
+func serving(signers ...signer) roundTrip {
+	body := certsOf(signers...)
+	return func(*http.Request) (*http.Response, error) { return respond(200, body) }
+}
+
+// down refuses the connection.
+func down(*http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+}
+
+// slow responds after d, unless the request's context ends first.
+func slow(d time.Duration, respond roundTrip) roundTrip {
+	return func(r *http.Request) (*http.Response, error) {
+		select {
+		case <-time.After(d):
+			return respond(r)
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+}
+
+// A keyTest verifies tokens of the local realm with the keys of a certsEndpoint.
+type keyTest struct {
+	*testing.T
+	endpoint *certsEndpoint
+	keys     *KeySet
+	verifier *Verifier
+	log      *logBuffer
+}
+
+// newKeyTest returns a keyTest whose certs endpoint responds with respond.
+func newKeyTest(t *testing.T, respond roundTrip) *keyTest {
+	endpoint, log := &certsEndpoint{respond: respond}, &logBuffer{}
+	keys := NewKeySet(localRealm(t),
+		KeySetConfig{Transport: roundTrip(endpoint.RoundTrip), Log: log.logger()})
+	return &keyTest{t, endpoint, keys, newVerifier(t, keys, VerifierConfig{}), log}
+}
+
+// verify verifies a token and checks the error.
+func (t *keyTest) verify(s signer, want error) {
+	t.Helper()
+	if _, err := t.verifier.Verify(t.Context(), s.token(alice(t))); !errors.Is(err, want) {
+		t.Errorf("a token signed with %s: got %v, want %v", s.kid, err, want)
+	}
+}
+
+// wantFetches checks how often the keys were fetched.
+func (t *keyTest) wantFetches(want int) {
+	t.Helper()
+	if got := len(t.endpoint.times()); got != want {
+		t.Errorf("%d fetches of keys, want %d", got, want)
+	}
+}
+
+// wantStatus checks the result of Status.
+func (t *keyTest) wantStatus(usable, failing bool) {
+	t.Helper()
+	if gotUsable, failure := t.keys.Status(); gotUsable != usable || (failure != nil) != failing {
+		t.Errorf("Status() = %v, %v; want usable %v and failing %v", gotUsable, failure, usable,
+			failing)
+	}
+}
+
+// callerOf sends a request through Middleware and returns what identity.Require returns in the
+// handler.
+func callerOf(t *testing.T, log *logBuffer, verifier *Verifier,
+	authorization ...string) (user *identity.User, err error) {
+	t.Helper()
+	ran := false
+	server := httptest.NewServer(Middleware(verifier,
+		log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ran = true
+		user, err = identity.Require(r.Context())
+		w.WriteHeader(http.StatusTeapot)
+	})))
+	defer server.Close()
+	request, requestErr := http.NewRequestWithContext(t.Context(), "POST", server.URL,
+		strings.NewReader("{}"))
+	if requestErr != nil {
+		t.Fatal(requestErr)
+	}
+	request.Header["Authorization"] = authorization
+	response, requestErr := http.DefaultClient.Do(request)
+	if requestErr != nil {
+		t.Fatal(requestErr)
+	}
+	response.Body.Close()
+	server.Close() // the handler has returned
+	if !ran || response.StatusCode != http.StatusTeapot ||
+		response.Header.Get("WWW-Authenticate") != "" {
+		t.Errorf("handler ran: %v, got %d %v; want only the handler's response", ran,
+			response.StatusCode, response.Header)
+	}
+	return user, err
+}

@@ -53,10 +53,10 @@ func TestKeySet_badResponses(t *testing.T) {
 	}{
 		{"no keys", plain(200, `{"keys":[]}`), "no key"},
 		{"keys null", plain(200, `{"keys":null}`), "no list of keys"},
-		{"keys twice", plain(200, `{"keys":[],`+certsOf(stranger(0))[1:]), "no list of keys"},
-		{"keys in another case", plain(200, strings.Replace(certsOf(stranger(0)), "keys", "Keys", 1)), "no list of keys"},
-		{"too many keys", plain(200, certs(slices.Repeat([]any{stranger(0).jwk()}, 101)...)), "holds 101 keys; accepted: 100"},
-		{"two keys with the same kid", plain(200, certsOf(stranger(0), signer{"stranger-0", "ES256", p256Key()})), "more than one key for signatures of this kid"},
+		{"keys twice", plain(200, `{"keys":[],`+certsOf(unknownSigner(0))[1:]), "no list of keys"},
+		{"keys in another case", plain(200, strings.Replace(certsOf(unknownSigner(0)), "keys", "Keys", 1)), "no list of keys"},
+		{"too many keys", plain(200, certs(slices.Repeat([]any{unknownSigner(0).jwk()}, 101)...)), "holds 101 keys; accepted: 100"},
+		{"two keys with the same kid", plain(200, certsOf(unknownSigner(0), signer{"unknown-0", "ES256", p256Key()})), "more than one key for signatures of this kid"},
 		{"an object without keys", plain(200, `{"realm":"local"}`), "no list of keys"},
 		{"keys not a list", plain(200, `{"keys":{}}`), "not a JSON Web Key Set"},
 		{"only an encryption key", plain(200, certs(map[string]any{"kid": "e", "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"})), "no key"},
@@ -68,14 +68,14 @@ func TestKeySet_badResponses(t *testing.T) {
 		{"null", plain(200, "null"), "not a JSON Web Key Set"},
 		{"truncated JSON", plain(200, certsOf(edDSA())[:40]), "not a JSON Web Key Set"},
 		{"another status", plain(404, `{"error":"Realm does not exist"}`), "answer 404"},
-		{"good keys with another status", plain(203, certsOf(stranger(0))), "answer 203"},
+		{"good keys with another status", plain(203, certsOf(unknownSigner(0))), "answer 203"},
 		{"a redirect", func(*http.Request) (*http.Response, error) {
 			response, err := respond(302, "")
 			response.Header.Set("Location", "/elsewhere")
 			return response, err
 		}, "redirect"},
 		{"an error while reading the body", func(*http.Request) (*http.Response, error) {
-			broken := io.MultiReader(strings.NewReader(certsOf(stranger(0))), errorReader{})
+			broken := io.MultiReader(strings.NewReader(certsOf(unknownSigner(0))), errorReader{})
 			return &http.Response{StatusCode: 200, Header: http.Header{},
 				Body: io.NopCloser(broken)}, nil
 		}, "cut short"},
@@ -108,7 +108,7 @@ func TestKeySet_badResponses(t *testing.T) {
 				}
 				checkClientSafe(t, failure)
 				// A token with an unknown key may be good, so the error must blame the outage.
-				k.verify(stranger(0), identity.ErrKeysUnavailable)
+				k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
 				stop()
 				time.Sleep(fetchTimeout) // let the last fetch end
 				synctest.Wait()
@@ -258,7 +258,7 @@ func TestKeySet_unusableKeysLogLimit(t *testing.T) {
 			return respond(200, certs(keys...))
 		})
 		for range 60 {
-			k.verify(stranger(0), identity.ErrKeyUnknown)
+			k.verify(unknownSigner(0), identity.ErrKeyUnknown)
 			time.Sleep(minFetchInterval)
 		}
 		if lines := strings.Count(k.log.String(), "passed over"); responses < 60 || lines > 100 {
@@ -278,8 +278,8 @@ func TestKeySet_longErrors(t *testing.T) {
 		checkRefusal(t, err, identity.ErrKeysUnavailable, "malformed HTTP response")
 		if _, failure := k.keys.Status(); len(identity.Detail(err)) > 2000 ||
 			len(identity.Detail(failure)) > 2000 || len(k.log.String()) > 2000 {
-			t.Errorf("%d bytes in the error, %d in the status, %d in the log; want at most 2000", len(identity.Detail(err)),
-				len(identity.Detail(failure)), len(k.log.String()))
+			t.Errorf("%d bytes in the error, %d in the status, %d in the log; want at most 2000",
+				len(identity.Detail(err)), len(identity.Detail(failure)), len(k.log.String()))
 		}
 	})
 }

@@ -3,109 +3,15 @@ package keycloak
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/cloakql/cloakql/identity"
 )
-
-// A certsEndpoint is a realm's certs endpoint. A test can change its response.
-type certsEndpoint struct {
-	mu       sync.Mutex // guards the fields below
-	requests []time.Time
-	respond  roundTrip
-}
-
-func (e *certsEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
-	e.mu.Lock()
-	e.requests = append(e.requests, time.Now())
-	respond := e.respond
-	e.mu.Unlock()
-	return respond(r)
-}
-
-func (e *certsEndpoint) set(respond roundTrip) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.respond = respond
-}
-
-// times returns the times of all requests.
-func (e *certsEndpoint) times() []time.Time {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return append([]time.Time{}, e.requests...)
-}
-
-// serving responds with the signers' key set.
-func serving(signers ...signer) roundTrip {
-	body := certsOf(signers...)
-	return func(*http.Request) (*http.Response, error) { return respond(200, body) }
-}
-
-// down refuses the connection.
-func down(*http.Request) (*http.Response, error) {
-	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-}
-
-// slow responds after d, unless the request's context ends first.
-func slow(d time.Duration, respond roundTrip) roundTrip {
-	return func(r *http.Request) (*http.Response, error) {
-		select {
-		case <-time.After(d):
-			return respond(r)
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
-	}
-}
-
-// A keyTest verifies tokens of the local realm with the keys of a certsEndpoint.
-type keyTest struct {
-	*testing.T
-	endpoint *certsEndpoint
-	keys     *KeySet
-	verifier *Verifier
-	log      *logBook
-}
-
-func newKeyTest(t *testing.T, respond roundTrip) *keyTest {
-	endpoint, log := &certsEndpoint{respond: respond}, &logBook{}
-	keys := NewKeySet(localRealm(t),
-		KeySetConfig{Transport: roundTrip(endpoint.RoundTrip), Log: log.logger()})
-	return &keyTest{t, endpoint, keys, newVerifier(t, keys, VerifierConfig{}), log}
-}
-
-// verify verifies a token and checks the error.
-func (t *keyTest) verify(s signer, want error) {
-	t.Helper()
-	if _, err := t.verifier.Verify(t.Context(), s.token(alice(t))); !errors.Is(err, want) {
-		t.Errorf("a token signed with %s: got %v, want %v", s.kid, err, want)
-	}
-}
-
-// wantFetches checks how often the keys were fetched.
-func (t *keyTest) wantFetches(want int) {
-	t.Helper()
-	if got := len(t.endpoint.times()); got != want {
-		t.Errorf("%d fetches of keys, want %d", got, want)
-	}
-}
-
-// wantStatus checks the result of Status.
-func (t *keyTest) wantStatus(usable, failing bool) {
-	t.Helper()
-	if gotUsable, failure := t.keys.Status(); gotUsable != usable || (failure != nil) != failing {
-		t.Errorf("Status() = %v, %v; want usable %v and failing %v", gotUsable, failure, usable,
-			failing)
-	}
-}
 
 // Unknown keys cause at most one fetch per second.
 func TestKeySet_unknownKey(t *testing.T) {
@@ -116,12 +22,12 @@ func TestKeySet_unknownKey(t *testing.T) {
 		k.verify(edDSA(), nil)
 		k.wantFetches(1)
 		for i := range 20 { // within minFetchInterval
-			k.verify(stranger(i), identity.ErrKeyUnknown)
+			k.verify(unknownSigner(i), identity.ErrKeyUnknown)
 		}
 		k.wantFetches(1)
 		time.Sleep(minFetchInterval)
-		k.verify(stranger(0), identity.ErrKeyUnknown)
-		k.verify(stranger(0), identity.ErrKeyUnknown)
+		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
+		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
 		k.verify(edDSA(), nil)
 		k.wantFetches(2)
 		if took := time.Since(start); took != minFetchInterval {
@@ -148,7 +54,7 @@ func TestKeySet_noFetchForRejectedToken(t *testing.T) {
 	k := newKeyTest(t, serving(edDSA()))
 	for _, change := range []object{{"iss": "x"}, {"typ": "ID"}, {"aud": "x"}, {"sub": absent},
 		{"iat": noonPlus(time.Hour)}, {"exp": noonPlus(-time.Hour)}} {
-		_, err := k.verifier.Verify(t.Context(), stranger(0).token(with(t, alice(t), change)))
+		_, err := k.verifier.Verify(t.Context(), unknownSigner(0).token(with(t, alice(t), change)))
 		if err == nil {
 			t.Errorf("%v is accepted", change)
 		}
@@ -186,7 +92,7 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 				var callers sync.WaitGroup
 				for i := range 1000 {
 					callers.Go(func() {
-						_, err := k.verifier.Verify(t.Context(), stranger(i).token(payload))
+						_, err := k.verifier.Verify(t.Context(), unknownSigner(i).token(payload))
 						mu.Lock()
 						defer mu.Unlock()
 						took := time.Since(start)
@@ -207,7 +113,8 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 				}
 				callers.Wait()
 				if waits[0] != 1000-maxWaiters || waits[tt.wait] != maxWaiters {
-					t.Errorf("waited %v; want all but %d calls to return at once", waits, maxWaiters)
+					t.Errorf("waited %v; want all but %d calls to return at once", waits,
+						maxWaiters)
 				}
 				time.Sleep(time.Second)
 				k.wantFetches(fetches)
@@ -254,7 +161,7 @@ func TestKeySet_cancelFreesWaiter(t *testing.T) {
 		var waiters sync.WaitGroup
 		payload := alice(t)
 		for i := range maxWaiters {
-			waiters.Go(func() { k.verifier.Verify(hangUp, stranger(i).token(payload)) })
+			waiters.Go(func() { k.verifier.Verify(hangUp, unknownSigner(i).token(payload)) })
 		}
 		synctest.Wait()
 		k.verify(es256(), identity.ErrKeysUnavailable)
@@ -300,20 +207,20 @@ func TestKeySet_outage(t *testing.T) {
 		time.Sleep(refreshInterval + time.Second)
 		k.wantStatus(true, true)
 		k.verify(edDSA(), nil)
-		k.verify(stranger(0), identity.ErrKeysUnavailable)
+		k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
 
 		time.Sleep(24*time.Hour - refreshInterval - 2*time.Second)
 		k.verify(edDSA(), nil)
 		time.Sleep(2 * time.Second)
 		k.wantStatus(false, true)
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
-		k.verify(stranger(0), identity.ErrKeysUnavailable)
+		k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
 
 		k.endpoint.set(serving(edDSA()))
 		time.Sleep(10 * time.Second)
 		k.wantStatus(true, false)
 		k.verify(edDSA(), nil)
-		k.verify(stranger(0), identity.ErrKeyUnknown)
+		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
 	})
 }
 

@@ -149,7 +149,7 @@ func TestKeySet_Keyfunc(t *testing.T) {
 		"another algorithm": {signer{"rsa-1", "RS512", rsaKey()}.token(alice(t)), jwt.ErrTokenUnverifiable},
 		"another key": {signer{"ed-1", "EdDSA", otherEdKey()}.token(alice(t)),
 			jwt.ErrTokenSignatureInvalid},
-		"an unknown key": {stranger(0).token(alice(t)), identity.ErrKeyUnknown},
+		"an unknown key": {unknownSigner(0).token(alice(t)), identity.ErrKeyUnknown},
 	} {
 		if err := parse(tt.token); !errors.Is(err, tt.want) {
 			t.Errorf("%s: jwt.Parse() = %v, want %v", name, err, tt.want)

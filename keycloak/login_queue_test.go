@@ -5,10 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -20,67 +18,6 @@ import (
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
-
-// A slowRealm responds to every request with tokens after a delay, and counts the requests that are
-// in flight. It needs a fake clock.
-type slowRealm struct {
-	delay time.Duration
-
-	mu            sync.Mutex     // guards the fields below
-	inFlight      map[string]int // by lowercase username
-	total         int            // in flight
-	usernames     []string       // of all requests, in order
-	maxPerAccount int            // in flight at once, of one account
-	maxTotal      int            // in flight at once, of all accounts
-}
-
-func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
-	body, _ := io.ReadAll(request.Body)
-	form, _ := url.ParseQuery(string(body))
-	account := strings.ToLower(form.Get("username"))
-	r.mu.Lock()
-	r.inFlight[account]++
-	r.total++
-	r.usernames = append(r.usernames, form.Get("username"))
-	r.maxPerAccount = max(r.maxPerAccount, r.inFlight[account])
-	r.maxTotal = max(r.maxTotal, r.total)
-	r.mu.Unlock()
-	var err error
-	select {
-	case <-time.After(r.delay):
-	case <-request.Context().Done():
-		err = request.Context().Err()
-	}
-	r.mu.Lock()
-	r.inFlight[account]--
-	r.total--
-	r.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	return respond(200, tokens)
-}
-
-// newSlowRealm returns a slowRealm and a client for it.
-func newSlowRealm(delay time.Duration, changes ...func(*ClientConfig)) (*slowRealm, *Client) {
-	realm := &slowRealm{delay: delay, inFlight: map[string]int{}}
-	config := ClientConfig{
-		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
-		ClientSecret: identity.NewSecret(canary),
-		Transport:    roundTrip(realm.respond),
-	}
-	for _, change := range changes {
-		change(&config)
-	}
-	return realm, must(NewClient(config))
-}
-
-// signIn signs in with this username.
-func signIn(ctx context.Context, c *Client, name string) error {
-	_, err := c.Login(ctx,
-		identity.Credentials{Username: name, Password: identity.NewSecret(canary)})
-	return err
-}
 
 // checkQueuesEmpty checks that the client keeps no queue.
 func checkQueuesEmpty(t *testing.T, c *Client) {
@@ -413,7 +350,7 @@ func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 }
 
 // A panic in the transport is an error. Calls run in their own goroutines, so it would otherwise
-// end the process. It also frees the slot and the queue.
+// end the process. The slot and the queue are freed.
 func TestClient_panicInTransport(t *testing.T) {
 	client := must(NewClient(ClientConfig{
 		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
@@ -560,9 +497,9 @@ func TestClient_separateLimits(t *testing.T) {
 	})
 }
 
-// The test server lets concurrent sign-ins succeed, so its request log must show that there are
-// none: each request takes delay, so the next one comes at least that much later.
-func TestLogin_oneAtATimeAtServer(t *testing.T) {
+// The fake Keycloak accepts concurrent sign-ins, so its request log must show that there are none:
+// each request takes delay, so the next one comes at least that much later.
+func TestLogin_oneAtATimeAtKeycloak(t *testing.T) {
 	const delay = 30 * time.Millisecond
 	plan := keycloaktest.RealmSpec{
 		Name:    "shop",

@@ -167,7 +167,7 @@ func TestLogin_refusalTimingSideChannels(t *testing.T) {
 	}
 }
 
-// Without samples, a refusal takes longer than hashing a password, and no quick sample is learned.
+// Without samples, a refusal takes initialDelay. A quick one doesn't become a sample.
 func TestLogin_firstRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t)

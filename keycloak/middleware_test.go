@@ -14,39 +14,6 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// callerOf sends a request through Middleware and returns what identity.Require returns in the
-// handler.
-func callerOf(t *testing.T, log *logBook, verifier *Verifier,
-	authorization ...string) (user *identity.User, err error) {
-	t.Helper()
-	ran := false
-	server := httptest.NewServer(Middleware(verifier,
-		log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ran = true
-		user, err = identity.Require(r.Context())
-		w.WriteHeader(http.StatusTeapot)
-	})))
-	defer server.Close()
-	request, requestErr := http.NewRequestWithContext(t.Context(), "POST", server.URL,
-		strings.NewReader("{}"))
-	if requestErr != nil {
-		t.Fatal(requestErr)
-	}
-	request.Header["Authorization"] = authorization
-	response, requestErr := http.DefaultClient.Do(request)
-	if requestErr != nil {
-		t.Fatal(requestErr)
-	}
-	response.Body.Close()
-	server.Close() // the handler has returned
-	if !ran || response.StatusCode != http.StatusTeapot ||
-		response.Header.Get("WWW-Authenticate") != "" {
-		t.Errorf("handler ran: %v, got %d %v; want only the handler's response", ran,
-			response.StatusCode, response.Header)
-	}
-	return user, err
-}
-
 func TestMiddleware_authorization(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
@@ -96,10 +63,10 @@ func TestMiddleware_authorization(t *testing.T) {
 		{"two headers without a token", []string{"Basic YWxpY2U6YWxpY2U=", "Digest x"}, identity.ErrTokenMalformed},
 		{"an expired token", []string{"Bearer " + expired}, identity.ErrTokenExpired},
 		{"a token too large", []string{"Bearer " + strings.Repeat("x", 17<<10)}, identity.ErrTokenTooLarge},
-		{"a wrong signature", []string{"Bearer " + spoilSignature(token)}, identity.ErrTokenSignature},
+		{"a wrong signature", []string{"Bearer " + corruptSignature(token)}, identity.ErrTokenSignature},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var log logBook
+			var log logBuffer
 			user, err := callerOf(t, &log, verifier, tt.authorization...)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("identity.Require() = %v, want %v", err, tt.want)
@@ -152,7 +119,7 @@ func TestMiddleware_logsRejectedToken(t *testing.T) {
 		{"expired", object{"exp": 0}, "DEBUG", []string{"token has expired"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var log logBook
+			var log logBuffer
 			token := key.token(with(t, alice(t), tt.change))
 			callerOf(t, &log, verifier, "Bearer "+token)
 			text := log.String()
@@ -172,7 +139,7 @@ func TestMiddleware_logsRejectedToken(t *testing.T) {
 // The log warns if a token's algorithm isn't in VerifierConfig.Algorithms.
 func TestMiddleware_logsAlgorithm(t *testing.T) {
 	key := edDSA()
-	var log logBook
+	var log logBuffer
 	_, err := callerOf(t, &log,
 		newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{Algorithms: []string{"RS256"}}),
 		"Bearer "+key.token(alice(t)))
@@ -197,7 +164,7 @@ func TestMiddleware_schemeNotBearer(t *testing.T) {
 		"Basic YTpi": true,
 		"":           false, " ": false, "Bearer": false, "bearer " + token: false,
 	} {
-		var log logBook
+		var log logBuffer
 		_, err := callerOf(t, &log, verifier, header)
 		if got := strings.Contains(identity.Detail(err), "expected Bearer"); got != want {
 			t.Errorf("Authorization: %.12s: %v with the detail %q; want Bearer in it: %v",
@@ -216,12 +183,13 @@ func TestMiddleware_schemeNotBearer(t *testing.T) {
 func TestMiddleware_logsLongClaims(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
-	var log logBook
+	var log logBuffer
 	long := "\nlevel=ERROR msg=forged" + strings.Repeat("x", 4000)
 	callerOf(t, &log, verifier,
 		"Bearer "+key.token(with(t, alice(t), object{"aud": long, "azp": long})))
 	if text := log.String(); strings.Count(text, "\n") != 1 || len(text) > 1500 {
-		t.Errorf("logged %d lines, %d bytes, want one short line: %s", strings.Count(text, "\n"), len(text), text)
+		t.Errorf("logged %d lines, %d bytes, want one short line: %s",
+			strings.Count(text, "\n"), len(text), text)
 	}
 }
 
@@ -230,7 +198,7 @@ func TestMiddleware_logRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := edDSA()
 		verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
-		var log logBook
+		var log logBuffer
 		handler := Middleware(verifier,
 			slog.New(slog.NewTextHandler(&log, nil)))(http.NotFoundHandler())
 		token := key.token(with(t, alice(t), object{"iss": "https://evil.example"}))
@@ -261,7 +229,7 @@ func TestMiddleware_concurrent(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	handler := Middleware(verifier,
-		(&logBook{}).logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(&logBuffer{}).logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, err := identity.Require(r.Context()); err == nil {
 			fmt.Fprint(w, user.ID)
 		}

@@ -13,11 +13,6 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// failingKeys implements Keys and always fails.
-type failingKeys struct{ err error }
-
-func (k failingKeys) Key(context.Context, string) (Key, error) { return Key{}, k.err }
-
 func TestProtect(t *testing.T) {
 	key := edDSA()
 	good := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
@@ -25,7 +20,9 @@ func TestProtect(t *testing.T) {
 	failing := newVerifier(t, nil,
 		VerifierConfig{
 			Issuers: []Issuer{{Names: []string{localIssuer},
-				Keys: failingKeys{errors.New("db-7.internal is down")}}},
+				Keys: keysFunc(func(context.Context, string) (Key, error) {
+					return Key{}, errors.New("db-7.internal is down")
+				})}},
 		})
 	token := func(changes object) string {
 		return "Bearer " + key.token(with(t, alice(t), changes))
@@ -52,15 +49,15 @@ func TestProtect(t *testing.T) {
 		{"another audience", good, token(object{"aud": "billing"}), 401, invalid("token is not meant for this API"), "token is not meant for this API"},
 		{"not yet valid", good, token(object{"nbf": 9e9}), 401, invalid("token is not valid yet"), "token is not valid yet"},
 		{"expired", good, token(object{"exp": 0}), 401, invalid("token has expired"), "token has expired"},
-		{"unknown key", good, "Bearer " + stranger(0).token(alice(t)), 401, invalid("token is signed with an unknown key"), "token is signed with an unknown key"},
-		{"wrong signature", good, "Bearer " + spoilSignature(key.token(alice(t))), 401, invalid("token signature is wrong"), "token signature is wrong"},
+		{"unknown key", good, "Bearer " + unknownSigner(0).token(alice(t)), 401, invalid("token is signed with an unknown key"), "token is signed with an unknown key"},
+		{"wrong signature", good, "Bearer " + corruptSignature(key.token(alice(t))), 401, invalid("token signature is wrong"), "token signature is wrong"},
 		{"no keys", noKeys, token(nil), 503, "", "the keys to verify tokens can't be had"},
 		{"keys that return another error", failing, token(nil), 503, "", "the keys to verify tokens can't be had"},
 		{"no verifier", nil, token(nil), 503, "", "the keys to verify tokens can't be had"},
 	} {
 		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS", "PROPFIND"} {
 			t.Run(tt.name+", "+method, func(t *testing.T) {
-				var log logBook
+				var log logBuffer
 				ran := false
 				server := httptest.NewServer(Protect(tt.verifier,
 					log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -130,7 +127,7 @@ func TestProtect_contextDone(t *testing.T) {
 	request := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
 	request.Header.Set("Authorization", "Bearer "+key.token(alice(t)))
 	response := httptest.NewRecorder()
-	Protect(verifier, (&logBook{}).logger())(http.NotFoundHandler()).ServeHTTP(response, request)
+	Protect(verifier, (&logBuffer{}).logger())(http.NotFoundHandler()).ServeHTTP(response, request)
 	if response.Code != 503 || response.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("got %d %v %s, want 503", response.Code, response.Header(), response.Body)
 	}

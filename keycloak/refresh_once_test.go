@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,15 +16,6 @@ import (
 )
 
 const grace = 10 * time.Second
-
-// refreshTokenOf returns a refresh token of the session sid. Its signature can't be checked, as
-// with Keycloak's own.
-func refreshTokenOf(sid, jti string) identity.Secret {
-	header, payload := `{"alg":"HS512","typ" : "JWT","kid" : "0b1d"}`,
-		toJSON(object{"sid": sid, "jti": jti, "typ": "Refresh"})
-	return identity.NewSecret(base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." +
-		base64url([]byte("signature")))
-}
 
 // A fakeRealm takes two seconds to exchange a refresh token, and counts the exchanges. Tokens that
 // end in "forged" fail.
@@ -457,11 +447,6 @@ func TestClose_waitsForLastExchange(t *testing.T) {
 			t.Errorf("got %v after %v, want nil after four seconds", err, time.Since(start))
 		}
 	})
-}
-
-// fromAddress returns the context of a caller with this address.
-func fromAddress(t *testing.T, address string) context.Context {
-	return identity.WithAddress(t.Context(), netip.MustParseAddr(address))
 }
 
 // checkRefreshFrom is checkRefresh for a caller with an address.

@@ -10,16 +10,16 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A refused is an error response seen from Keycloak 26.7.4, and the error it must become.
-type refused struct {
+// An errorResponse is an error response seen from Keycloak 26.7.4, and the error it must become.
+type errorResponse struct {
 	status            int
 	code, description string
 	want              error
 	detail            string // part of the error's detail: the setting to change, if one is wrong
 }
 
-// atEveryEndpoint are responses that may come from any endpoint.
-var atEveryEndpoint = []refused{
+// anyCallErrors are responses that any call may get.
+var anyCallErrors = []errorResponse{
 	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "NewRealm's name"},
 	{404, "HTTP 404 Not Found", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL"},
 	{404, "Unable to find matching target resource method", "", identity.ErrProviderMisconfigured, "path prefix in NewRealm's serverURL"},
@@ -49,7 +49,8 @@ var atEveryEndpoint = []refused{
 	{418, "never seen before", "", identity.ErrProviderMisconfigured, "admin console"},
 }
 
-var refusedAt = map[string][]refused{
+// callErrors are the responses that only one call gets, by its name.
+var callErrors = map[string][]errorResponse{
 	"login": {
 		{400, "invalid_grant", "Invalid user credentials", identity.ErrBadCredentials, ""},
 		{401, "invalid_grant", "Invalid user credentials", identity.ErrBadCredentials, ""}, // before 26.6
@@ -95,8 +96,8 @@ var refusedAt = map[string][]refused{
 }
 
 func TestRefusals(t *testing.T) {
-	for call, rows := range refusedAt {
-		for _, tt := range append(append([]refused{}, rows...), atEveryEndpoint...) {
+	for call, rows := range callErrors {
+		for _, tt := range append(append([]errorResponse{}, rows...), anyCallErrors...) {
 			t.Run(fmt.Sprintf("%s %d %s %s", call, tt.status, tt.code, tt.description),
 				func(t *testing.T) {
 					body := object{"error": tt.code}
@@ -135,29 +136,6 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// refusalReasons are all errors that a response of Keycloak can become.
-var refusalReasons = []error{
-	identity.ErrBadCredentials, identity.ErrAccountDisabled, identity.ErrAccountNotReady,
-	identity.ErrLoginNotAllowed, identity.ErrRefreshExpired, identity.ErrSessionEnded,
-	identity.ErrRefreshReused, identity.ErrRefreshInvalid, identity.ErrProviderUnavailable,
-	identity.ErrProviderMisconfigured,
-}
-
-// checkOneReason checks that err is exactly one of refusalReasons, so that a table of errors by
-// reason is never ambiguous.
-func checkOneReason(t *testing.T, err error) {
-	t.Helper()
-	var found []error
-	for _, reason := range refusalReasons {
-		if errors.Is(err, reason) {
-			found = append(found, reason)
-		}
-	}
-	if len(found) != 1 {
-		t.Errorf("%v is %v, want exactly one reason", err, found)
-	}
-}
-
 // A long text from the server neither fills the log nor forges a line in it.
 func TestRefusal_longText(t *testing.T) {
 	long := strings.Repeat("ü", 10_000)
@@ -166,7 +144,8 @@ func TestRefusal_longText(t *testing.T) {
 			jsonHandler(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
 	if !errors.Is(err, identity.ErrProviderMisconfigured) || len(identity.Detail(err)) > 1000 ||
 		strings.Contains(identity.Detail(err), "\n") {
-		t.Errorf("got %d bytes, want one short line: %v", len(identity.Detail(err)), identity.Detail(err))
+		t.Errorf("got %d bytes, want one short line: %v", len(identity.Detail(err)),
+			identity.Detail(err))
 	}
 }
 

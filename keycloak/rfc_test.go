@@ -19,8 +19,8 @@ import (
 )
 
 // The examples of RFC 7515, 7519, 7520 and 8037 are in testdata/rfc.json: headers and signatures
-// exactly as in the RFCs, line breaks included, and the public half of each key. The keys of the
-// HMACs are there whole.
+// exactly as in the RFCs, line breaks included, and the public half of each key. HMAC keys have no
+// public half, so they are there whole.
 
 // An rfcExample is a signature or an encrypted token.
 type rfcExample struct {
@@ -353,7 +353,7 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 		t.Run(e.String(), func(t *testing.T) {
 			jwk := all.jwk(t, e)
 			verifier := newVerifier(t, newKeys(t, certs(ours.jwk(), jwk)), VerifierConfig{})
-			if _, err := callerOf(t, new(logBook), verifier, "Bearer "+good); err != nil {
+			if _, err := callerOf(t, new(logBuffer), verifier, "Bearer "+good); err != nil {
 				t.Fatalf("a good token: %v", err)
 			}
 			check := func(token string, want rfcRefusal) {
@@ -361,7 +361,7 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 				if want.reason == nil {
 					t.Fatal("no expected refusal for this example")
 				}
-				user, err := callerOf(t, new(logBook), verifier, "Bearer "+token)
+				user, err := callerOf(t, new(logBuffer), verifier, "Bearer "+token)
 				checkRefusal(t, err, want.reason, want.detail)
 				if user != nil {
 					t.Errorf("got the caller %+v, want none", user)

@@ -1,7 +1,6 @@
 package keycloak
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -12,30 +11,6 @@ import (
 
 	"github.com/cloakql/cloakql/identity"
 )
-
-// Two addresses in different networks.
-const addressA, addressB = "192.0.2.7", "198.51.100.7"
-
-// isRateLimit reports whether err tells the caller when to try again.
-func isRateLimit(err error) bool {
-	limited, ok := errors.AsType[*identity.RateLimitError](err)
-	return ok && limited.RetryAfter > 0
-}
-
-// distinctCalls are the calls that a client makes to Keycloak. Each n is another account or
-// session.
-var distinctCalls = map[string]func(ctx context.Context, c *Client, n int) error{
-	"login": func(ctx context.Context, c *Client, n int) error {
-		return signIn(ctx, c, fmt.Sprint("user ", n))
-	},
-	"refresh": func(ctx context.Context, c *Client, n int) error {
-		_, err := c.Refresh(ctx, refreshTokenOf(fmt.Sprint("session ", n), fmt.Sprint(n)))
-		return err
-	},
-	"logout": func(ctx context.Context, c *Client, n int) error {
-		return c.Logout(ctx, refreshTokenOf(fmt.Sprint("session ", n), fmt.Sprint(n)))
-	},
-}
 
 // A network gets a quarter of the slots, no matter how many of its addresses it uses. Other
 // networks get the rest.

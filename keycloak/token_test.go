@@ -148,7 +148,7 @@ func TestVerify_algorithms(t *testing.T) {
 			token := signers[alg].token(alice(t))
 			_, err := verifier.Verify(t.Context(), token)
 			checkRefusal(t, err, nil)
-			_, err = verifier.Verify(t.Context(), spoilSignature(token))
+			_, err = verifier.Verify(t.Context(), corruptSignature(token))
 			checkRefusal(t, err, identity.ErrTokenSignature, "doesn't match")
 			header, payload, signature := splitToken(token)
 			other := base64url([]byte(with(t, alice(t), object{"sub": "mallory"})))

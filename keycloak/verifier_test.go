@@ -29,7 +29,7 @@ func TestVerify_claims(t *testing.T) {
 		{"unknown claims", defaults, object{"x": object{"y": []int{1}}, "CNF": 1, "Aud": 5, "EXP": "x"}, nil, nil},
 
 		{"ISS instead of iss", defaults, object{"iss": absent, "ISS": localIssuer}, identity.ErrTokenNotAccepted, []string{"iss is missing"}},
-		{"Iss besides another iss", defaults, object{"iss": "https://evil.example", "Iss": localIssuer}, identity.ErrTokenNotAccepted, []string{"evil.example"}},
+		{"another iss, ours in Iss", defaults, object{"iss": "https://evil.example", "Iss": localIssuer}, identity.ErrTokenNotAccepted, []string{"evil.example"}},
 
 		{"typ a number", defaults, object{"typ": 1}, identity.ErrTokenNotAccepted, []string{"typ is 1"}},
 		{"typ in capitals", defaults, object{"typ": "BEARER"}, nil, nil},
@@ -113,7 +113,7 @@ func TestVerify_order(t *testing.T) {
 	checks := []struct {
 		name           string
 		header, claims object
-		spoil          func(string) string
+		corrupt        func(string) string
 		want           error
 	}{
 		{"size", nil, object{"big": strings.Repeat("x", 16<<10)}, nil, identity.ErrTokenTooLarge},
@@ -129,7 +129,7 @@ func TestVerify_order(t *testing.T) {
 		{"iat", nil, object{"iat": noonPlus(time.Hour)}, nil, identity.ErrTokenNotYetValid},
 		{"exp", nil, object{"exp": noonPlus(-time.Hour)}, nil, identity.ErrTokenExpired},
 		{"key", object{"kid": "unknown"}, nil, nil, identity.ErrKeyUnknown},
-		{"signature", nil, nil, func(token string) string { return spoilSignature(token) }, identity.ErrTokenSignature},
+		{"signature", nil, nil, func(token string) string { return corruptSignature(token) }, identity.ErrTokenSignature},
 	}
 	// Some checks share a reason; the detail distinguishes them.
 	details := map[string]string{"typ of the header": "typ in the header", "iss": "iss is",
@@ -139,9 +139,9 @@ func TestVerify_order(t *testing.T) {
 			t.Run(first.name+" and "+second.name, func(t *testing.T) {
 				header := with(t, with(t, key.header(), second.header), first.header)
 				token := key.sign(header, with(t, with(t, alice(t), second.claims), first.claims))
-				for _, spoil := range []func(string) string{second.spoil, first.spoil} {
-					if spoil != nil {
-						token = spoil(token)
+				for _, corrupt := range []func(string) string{second.corrupt, first.corrupt} {
+					if corrupt != nil {
+						token = corrupt(token)
 					}
 				}
 				_, err := verifier.Verify(t.Context(), token)

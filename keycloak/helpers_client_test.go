@@ -1,0 +1,231 @@
+package keycloak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// canary is part of every secret in these tests, and must not be printed.
+const canary = "canary"
+
+// aliceCredentials returns credentials that must be encoded in a form.
+func aliceCredentials() identity.Credentials {
+	return identity.Credentials{
+		Username: "älice+1@example.com",
+		Password: identity.NewSecret(canary + ` & + % " \ = ; ü 🔑`),
+		OTP:      identity.NewSecret(canary + "-123456"),
+	}
+}
+
+// refreshToken returns a well-formed refresh token that names no session.
+func refreshToken() identity.Secret { return identity.NewSecret(canary + "AA.refreshA.tokenAAA") }
+
+// refreshTokenOf returns a refresh token of the session sid. Its signature can't be checked, as
+// with Keycloak's own.
+func refreshTokenOf(sid, jti string) identity.Secret {
+	header, payload := `{"alg":"HS512","typ" : "JWT","kid" : "0b1d"}`,
+		toJSON(object{"sid": sid, "jti": jti, "typ": "Refresh"})
+	return identity.NewSecret(base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." +
+		base64url([]byte("signature")))
+}
+
+// tokens is a token response of Keycloak 26.7.4.
+const tokens = `{"access_token":"canary-a","expires_in":300,"refresh_expires_in":1800,"refresh_token":"canary-r","token_type":"Bearer",` +
+	`"id_token":"canary-i","not-before-policy":0,"session_state":"q1c9HhvZ3rXxkUe7a0uWZJ2b","scope":"openid profile email"}`
+
+// newClient returns a client of a realm that handler serves.
+func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientConfig)) *Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	config := ClientConfig{ClientID: "local-api",
+		ClientSecret: identity.NewSecret(canary + "-secret"), RefreshGrace: -1}
+	config.Realm = must(NewRealm(server.URL, "local"))
+	for _, change := range changes {
+		change(&config)
+	}
+	return must(NewClient(config))
+}
+
+// timeout returns a change for newClient that sets Timeout.
+func timeout(d time.Duration) func(*ClientConfig) { return func(c *ClientConfig) { c.Timeout = d } }
+
+// jsonHandler returns a handler that always sends this response.
+func jsonHandler(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}
+}
+
+// succeed answers a logout with 204, and anything else with tokens.
+func succeed(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "/logout") {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	jsonHandler(200, tokens)(w, r)
+}
+
+// calls are the three calls that a client makes to Keycloak.
+var calls = map[string]func(context.Context, *Client) error{
+	"login": func(ctx context.Context, c *Client) error {
+		_, err := c.Login(ctx, aliceCredentials())
+		return err
+	},
+	"refresh": func(ctx context.Context, c *Client) error {
+		_, err := c.Refresh(ctx, refreshToken())
+		return err
+	},
+	"logout": func(ctx context.Context, c *Client) error { return c.Logout(ctx, refreshToken()) },
+}
+
+// distinctCalls are the same calls, with another account or session for each n.
+var distinctCalls = map[string]func(ctx context.Context, c *Client, n int) error{
+	"login": func(ctx context.Context, c *Client, n int) error {
+		return signIn(ctx, c, fmt.Sprint("user ", n))
+	},
+	"refresh": func(ctx context.Context, c *Client, n int) error {
+		_, err := c.Refresh(ctx, refreshTokenOf(fmt.Sprint("session ", n), fmt.Sprint(n)))
+		return err
+	},
+	"logout": func(ctx context.Context, c *Client, n int) error {
+		return c.Logout(ctx, refreshTokenOf(fmt.Sprint("session ", n), fmt.Sprint(n)))
+	},
+}
+
+// signIn signs in with this username.
+func signIn(ctx context.Context, c *Client, name string) error {
+	_, err := c.Login(ctx,
+		identity.Credentials{Username: name, Password: identity.NewSecret(canary)})
+	return err
+}
+
+// A slowRealm responds to every request with tokens after a delay, and counts the requests that are
+// in flight. It needs a fake clock.
+type slowRealm struct {
+	delay time.Duration
+
+	mu            sync.Mutex     // guards the fields below
+	inFlight      map[string]int // by lowercase username
+	total         int            // in flight
+	usernames     []string       // of all requests, in order
+	maxPerAccount int            // in flight at once, of one account
+	maxTotal      int            // in flight at once, of all accounts
+}
+
+func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
+	body, _ := io.ReadAll(request.Body)
+	form, _ := url.ParseQuery(string(body))
+	account := strings.ToLower(form.Get("username"))
+	r.mu.Lock()
+	r.inFlight[account]++
+	r.total++
+	r.usernames = append(r.usernames, form.Get("username"))
+	r.maxPerAccount = max(r.maxPerAccount, r.inFlight[account])
+	r.maxTotal = max(r.maxTotal, r.total)
+	r.mu.Unlock()
+	var err error
+	select {
+	case <-time.After(r.delay):
+	case <-request.Context().Done():
+		err = request.Context().Err()
+	}
+	r.mu.Lock()
+	r.inFlight[account]--
+	r.total--
+	r.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return respond(200, tokens)
+}
+
+// newSlowRealm returns a slowRealm and a client for it.
+func newSlowRealm(delay time.Duration, changes ...func(*ClientConfig)) (*slowRealm, *Client) {
+	realm := &slowRealm{delay: delay, inFlight: map[string]int{}}
+	config := ClientConfig{
+		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
+		ClientSecret: identity.NewSecret(canary),
+		Transport:    roundTrip(realm.respond),
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	return realm, must(NewClient(config))
+}
+
+// Two addresses in different networks.
+const addressA, addressB = "192.0.2.7", "198.51.100.7"
+
+// fromAddress returns the context of a caller with this address.
+func fromAddress(t *testing.T, address string) context.Context {
+	return identity.WithAddress(t.Context(), netip.MustParseAddr(address))
+}
+
+// isRateLimit reports whether err tells the caller when to try again.
+func isRateLimit(err error) bool {
+	limited, ok := errors.AsType[*identity.RateLimitError](err)
+	return ok && limited.RetryAfter > 0
+}
+
+// checkNoLeak checks that no secret appears when values, and the errors that they wrap, are printed
+// in any way that a log might print them.
+func checkNoLeak(t *testing.T, values ...any) {
+	t.Helper()
+	for _, value := range values {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			if text := fmt.Sprintf(verb, value); strings.Contains(text, canary) ||
+				strings.Contains(text, fmt.Sprintf("%x", canary)) {
+				t.Errorf("%s shows a secret: %s", verb, text)
+			}
+		}
+		if err, ok := value.(error); ok {
+			checkNoLeak(t, identity.Detail(err))
+		}
+		switch err := value.(type) {
+		case interface{ Unwrap() error }:
+			checkNoLeak(t, err.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, inner := range err.Unwrap() {
+				checkNoLeak(t, inner)
+			}
+		}
+	}
+}
+
+// refusalReasons are all errors that a response of Keycloak can become.
+var refusalReasons = []error{
+	identity.ErrBadCredentials, identity.ErrAccountDisabled, identity.ErrAccountNotReady,
+	identity.ErrLoginNotAllowed, identity.ErrRefreshExpired, identity.ErrSessionEnded,
+	identity.ErrRefreshReused, identity.ErrRefreshInvalid, identity.ErrProviderUnavailable,
+	identity.ErrProviderMisconfigured,
+}
+
+// checkOneReason checks that err is exactly one of refusalReasons, so that a table of errors by
+// reason is never ambiguous.
+func checkOneReason(t *testing.T, err error) {
+	t.Helper()
+	var found []error
+	for _, reason := range refusalReasons {
+		if errors.Is(err, reason) {
+			found = append(found, reason)
+		}
+	}
+	if len(found) != 1 {
+		t.Errorf("%v is %v, want exactly one reason", err, found)
+	}
+}
