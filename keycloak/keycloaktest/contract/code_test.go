@@ -312,9 +312,9 @@ func oneTimeCode(secret string, at time.Time) string {
 func TestCode_exchange(t *testing.T) {
 	run(t, "code-exchange", func(g *group) {
 		r := g.realm(realmFile(object{"revokeRefreshToken": true}, clientFile("other", nil)))
-		hasty := g.realm(realmFile(object{"accessCodeLifespan": 1}))
+		shortLived := g.realm(realmFile(object{"accessCodeLifespan": 1}))
 		codeSuccess(g, r)
-		codeFailures(g, r, hasty)
+		codeFailures(g, r, shortLived)
 		codePKCE(g, r)
 	})
 }
@@ -359,7 +359,7 @@ func codeSuccess(g *group, r *realm) {
 	})
 }
 
-func codeFailures(g *group, r, hasty *realm) {
+func codeFailures(g *group, r, shortLived *realm) {
 	// A request that fails after client authentication invalidates the code.
 	failure := func(name string, wrong func(code string) url.Values) {
 		g.exchange(name, func(x *exchange) {
@@ -395,9 +395,9 @@ func codeFailures(g *group, r, hasty *realm) {
 					"18964dd4-e999-07c9-d1a9-8a001ac7e07e.uSWnJNfG1382D4rZLvdjOP_v.79eaa745-5cd2-49d5-b101-e0b8f0a282e1")))
 	})
 	g.exchange("code expired", func(x *exchange) {
-		code := x.code(x.user(hasty, nil))
+		code := x.code(x.user(shortLived, nil))
 		x.wait(2500 * time.Millisecond)
-		x.show(x.token(hasty, codeGrant(code)))
+		x.show(x.token(shortLived, codeGrant(code)))
 	})
 	g.exchange("code used twice", func(x *exchange) {
 		u := x.user(r, nil)

@@ -42,7 +42,7 @@ func (x *exchange) startDevice(r *realm, client string, pairs ...string) respons
 	a := x.post(r.oidc("/auth/device"), with(secretOf(client), pairs...))
 	if code, ok := a.member("user_code").(string); ok {
 		if !userCodeText.MatchString(code) {
-			x.Errorf("the user code is %q", code)
+			x.Errorf("user_code: got %q, want ABCD-EFGH", code)
 		}
 		x.placeholder("{user code}", code)
 	}

@@ -127,7 +127,7 @@ func TestCerts(t *testing.T) {
 				"config": object{"privateKey": []string{key.pem}, "priority": []string{"100"}},
 			}}}}))
 			x.show(x.get(r.oidc("/certs")))
-			public, err := x509.MarshalPKIXPublicKey(&key.internalParams.PublicKey)
+			public, err := x509.MarshalPKIXPublicKey(&key.private.PublicKey)
 			x.must(err)
 			sum := sha256.Sum256(public)
 			want := base64.RawURLEncoding.EncodeToString(sum[:])

@@ -94,7 +94,7 @@ func (g *group) exchange(name string, f func(*exchange)) {
 	g.exchanges = append(g.exchanges, declared{name, f})
 }
 
-// only declares an exchange that runs on one server only; the summary lists it.
+// only declares an exchange for one of the servers; the summary lists it.
 func (g *group) only(server, name string, f func(*exchange)) {
 	oneServerOnly.add(g.name + ": " + name + " (" + server + ")")
 	if g.kc.name() == server {
@@ -136,7 +136,7 @@ func (g *group) run() {
 	g.record.checkSections(g.t, g.known)
 }
 
-// runOne runs an exchange, again if it was too slow, and checks its record.
+// runOne runs an exchange and checks its record. If the machine was too slow, it tries again.
 func (g *group) runOne(t *testing.T, d declared) {
 	g.acquireSlot()
 	defer g.releaseSlot()
@@ -158,7 +158,7 @@ func (g *group) runOne(t *testing.T, d declared) {
 // maxAttempts limits how often a slow machine tries an exchange.
 const maxAttempts = 6
 
-// attempt runs an exchange, and returns its record, or a tooSlow.
+// attempt runs an exchange. It returns the record, or a tooSlow if the machine was too slow.
 func (g *group) attempt(t *testing.T, d declared) (got string, slow any) {
 	x := &exchange{T: t, group: g, kc: g.kc, name: d.name, started: g.kc.now(),
 		issuedBy: map[string]window{}}
@@ -210,32 +210,32 @@ type semaphore struct {
 	free *sync.Cond
 }
 
-func (b *semaphore) acquire() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.free == nil {
-		b.free = sync.NewCond(&b.mu)
+func (s *semaphore) acquire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.free == nil {
+		s.free = sync.NewCond(&s.mu)
 	}
-	for b.held >= b.max {
-		b.free.Wait()
+	for s.held >= s.max {
+		s.free.Wait()
 	}
-	b.held++
+	s.held++
 }
 
 // reacquire acquires the semaphore without waiting, even beyond max: after x.wait, an exchange must
 // continue on time.
-func (b *semaphore) reacquire() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.held++
+func (s *semaphore) reacquire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held++
 }
 
-func (b *semaphore) release() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.held--
-	if b.held < b.max {
-		b.free.Signal()
+func (s *semaphore) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held--
+	if s.held < s.max {
+		s.free.Signal()
 	}
 }
 

@@ -46,7 +46,7 @@ func TestImport(t *testing.T) {
 			return r
 		}
 		id := "6f0e5a52-0000-4c1b-9f62-" + randomHex(12) // unique in the whole server
-		people := logins("user: ", nil,
+		r := logins("user: ", nil,
 			person("usual", nil), person("In-Upper-Case", nil), person("ab", nil),
 			person("without-enabled", object{"enabled": nil}),
 			person("without-roles", object{"realmRoles": nil}),
@@ -91,23 +91,23 @@ func TestImport(t *testing.T) {
 		})
 		g.exchange("offline access without default roles", func(x *exchange) {
 			x.outcome("login",
-				x.token(people,
-					passwordGrant(imported(people, "without-roles"), "scope", "offline_access")))
+				x.token(r,
+					passwordGrant(imported(r, "without-roles"), "scope", "offline_access")))
 		})
 		g.exchange("user ID", func(x *exchange) {
 			x.placeholder("{given id}", id)
-			x.showClaims(x.login(imported(people, "with-an-id")), "access_token", "sub")
+			x.showClaims(x.login(imported(r, "with-an-id")), "access_token", "sub")
 		})
 		g.exchange("client without flags", func(x *exchange) {
-			u := x.user(people, nil)
+			u := x.user(r, nil)
 			x.outcome("password grant",
-				x.token(people,
+				x.token(r,
 					passwordGrant(u, "client_id", "bare", "client_secret", "bare-secret")))
 			x.outcome("client credentials",
-				x.token(people, with(secretOf("bare"), "grant_type", "client_credentials")))
+				x.token(r, with(secretOf("bare"), "grant_type", "client_credentials")))
 			x.outcome("without its secret",
-				x.token(people, form("client_id", "barest", "grant_type", "client_credentials")))
-			x.outcome("code flow", x.browser().open(people.authURL("client_id", "barest")))
+				x.token(r, form("client_id", "barest", "grant_type", "client_credentials")))
+			x.outcome("code flow", x.browser().open(r.authURL("client_id", "barest")))
 		})
 		g.exchange("realm without enabled", func(x *exchange) {
 			r := x.realm(realmFile(object{"enabled": nil}))
@@ -226,7 +226,7 @@ func TestImport_scopes(t *testing.T) {
 			})
 		}
 		requested := []string{"profile", "phone", "tenant", "billing", "offline_access"}
-		one := map[string]object{
+		files := map[string]object{
 			"one scope":                      {"clientScopes": []object{tenant}},
 			"one scope, of an older release": {"clientScopes": []object{tenant}, "keycloakVersion": "24.0.0"},
 			"one default and one optional": {
@@ -236,10 +236,10 @@ func TestImport_scopes(t *testing.T) {
 				"defaultOptionalClientScopes": []string{"billing"},
 			},
 		}
-		for _, name := range sortedKeys(one) {
-			scopes(name, realmFile(one[name]), requested, "api")
+		for _, name := range sortedKeys(files) {
+			scopes(name, realmFile(files[name]), requested, "api")
 		}
-		named := realmFile(nil,
+		perClient := realmFile(nil,
 			clientFile("default-scopes",
 				object{"defaultClientScopes": []string{"profile", "email"}}),
 			clientFile("default-scopes-one-unknown",
@@ -249,7 +249,7 @@ func TestImport_scopes(t *testing.T) {
 		)
 		for _, client := range []string{"default-scopes", "default-scopes-one-unknown",
 			"optional-scopes", "no-default-scopes"} {
-			scopes("client's "+client, named, requested, client)
+			scopes("client's "+client, perClient, requested, client)
 		}
 	})
 }

@@ -30,7 +30,9 @@ func lifespanRows(g *group, creds []string) {
 	g.exchange("settings and tokens", func(x *exchange) {
 		r := x.realm(realmFile(nil, clientFile("own", object{"serviceAccountsEnabled": true})))
 		u := x.user(r, nil)
-		may := object{"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 5000}
+		capped := object{
+			"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 5000,
+		}
 		for _, row := range []struct {
 			name     string
 			settings object
@@ -67,14 +69,14 @@ func lifespanRows(g *group, creds []string) {
 			{"offline client session idles, of the realm", object{"clientOfflineSessionIdleTimeout": 50}, nil},
 			{"offline client session max, of the client", nil, object{"client.offline.session.max.lifespan": "60"}},
 			{"offline client session max, of the realm", object{"clientOfflineSessionMaxLifespan": 60}, nil},
-			{"offline session may not last, client idles", may, object{"client.offline.session.idle.timeout": "50"}},
-			{"offline session may not last, client max of the realm", merge(may, object{"clientOfflineSessionMaxLifespan": 60}), nil},
-			{"offline session may not last, client max of both", merge(may, object{"clientOfflineSessionMaxLifespan": 60}),
+			{"offline session may not last, client idles", capped, object{"client.offline.session.idle.timeout": "50"}},
+			{"offline session may not last, client max of the realm", merge(capped, object{"clientOfflineSessionMaxLifespan": 60}), nil},
+			{"offline session may not last, client max of both", merge(capped, object{"clientOfflineSessionMaxLifespan": 60}),
 				object{"client.offline.session.max.lifespan": "90"}},
-			{"offline session may not last, client lasts longer", may,
+			{"offline session may not last, client lasts longer", capped,
 				object{"client.offline.session.max.lifespan": "9000",
 					"access.token.lifespan": "8000"}},
-			{"offline session may not last, access token as long", may, object{"access.token.lifespan": "-1"}},
+			{"offline session may not last, access token as long", capped, object{"access.token.lifespan": "-1"}},
 			{"offline client session max, access token as long", nil,
 				object{"client.offline.session.max.lifespan": "60", "access.token.lifespan": "-1"}},
 			{"offline session idles longer than it may last", object{"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 500}, nil},
@@ -132,18 +134,18 @@ func (x *exchange) showLifespans(step string, tokens response) {
 // lifespanEnds declares exchanges where a session or a token expires.
 func lifespanEnds(g *group, creds []string) {
 	const lifespan = 14 * time.Second
-	const over = lifespan + 1500*time.Millisecond // Keycloak counts whole seconds
-	idle := g.realm(realmFile(object{"ssoSessionIdleTimeout": 14}, clientFile("own", nil)))
-	last := g.realm(realmFile(object{"ssoSessionMaxLifespan": 14}, clientFile("own", nil)))
+	const expiry = lifespan + 1500*time.Millisecond // Keycloak counts whole seconds
+	idleRealm := g.realm(realmFile(object{"ssoSessionIdleTimeout": 14}, clientFile("own", nil)))
+	maxRealm := g.realm(realmFile(object{"ssoSessionMaxLifespan": 14}, clientFile("own", nil)))
 	client := g.realm(realmFile(nil,
 		clientFile("own", object{"attributes": object{"client.session.idle.timeout": "14"}})))
-	ended := func(x *exchange, r *realm, b *browser, tokens response) {
+	showEnded := func(x *exchange, r *realm, b *browser, tokens response) {
 		x.outcome("userinfo", x.userinfo(r, tokens))
 		x.outcome("refresh", x.refresh(r, tokens, creds...))
 		x.outcome("logout", x.logout(r, tokens.field("refresh_token"), creds...))
 		x.showEnd(b.open(r.authURL("prompt", "none")))
 	}
-	begin := func(x *exchange, r *realm) (*browser, response) {
+	codeLogin := func(x *exchange, r *realm) (*browser, response) {
 		b := x.browser()
 		return b, x.token(r,
 			codeGrant(b.login(x.user(r, nil), "client_id", "own").redirected().Get("code"),
@@ -157,8 +159,8 @@ func lifespanEnds(g *group, creds []string) {
 	offlineClientMax := offlineOf(nil, object{"client.offline.session.max.lifespan": "14"})
 	offlineClientIdleOfRealm := offlineOf(object{"clientOfflineSessionIdleTimeout": 14}, nil)
 	for _, row := range []struct {
-		name string
-		in   *realm
+		name  string
+		realm *realm
 	}{
 		{"offline session idle timeout", offlineIdle},
 		{"offline client session idle timeout", offlineClientIdle},
@@ -166,13 +168,13 @@ func lifespanEnds(g *group, creds []string) {
 		{"offline client session idle timeout of the realm", offlineClientIdleOfRealm},
 	} {
 		g.exchange(row.name, func(x *exchange) {
-			r := row.in
+			r := row.realm
 			done := x.within(lifespan - time.Second)
 			u := x.user(r, nil)
 			tokens := x.login(u, append(creds, "scope", "openid offline_access")...)
 			x.outcome("at once", x.refresh(r, tokens, creds...))
 			done()
-			x.wait(over)
+			x.wait(expiry)
 			x.outcome("userinfo", x.userinfo(r, tokens))
 			x.outcome("refresh", x.refresh(r, tokens, creds...))
 		})
@@ -199,70 +201,70 @@ func lifespanEnds(g *group, creds []string) {
 		func(x *exchange, tokens response, step string) {
 			x.outcome(step, x.userinfo(brief, tokens))
 		})
-	atSecond("the second of a session's idle timeout", idle,
+	atSecond("the second of a session's idle timeout", idleRealm,
 		func(x *exchange, tokens response, step string) {
-			x.outcome(step, x.userinfo(idle, tokens))
+			x.outcome(step, x.userinfo(idleRealm, tokens))
 		})
-	atSecond("the second of a session's max lifespan", last,
+	atSecond("the second of a session's max lifespan", maxRealm,
 		func(x *exchange, tokens response, step string) {
-			x.outcome(step, x.userinfo(last, tokens))
+			x.outcome(step, x.userinfo(maxRealm, tokens))
 		})
-	atSecond("the second when a refresh token expires", last,
+	atSecond("the second when a refresh token expires", maxRealm,
 		func(x *exchange, tokens response, step string) {
 			if step != "the second before" { // a refresh would restart the idle timeout
-				x.outcome(step, x.refresh(last, tokens, creds...))
+				x.outcome(step, x.refresh(maxRealm, tokens, creds...))
 			}
 		})
 	// alive limits the time of requests that need the session.
 	alive := func(x *exchange) (done func()) { return x.within(lifespan - time.Second) }
 	g.exchange("session idle timeout", func(x *exchange) {
 		done := alive(x)
-		b, tokens := begin(x, idle)
+		b, tokens := codeLogin(x, idleRealm)
 		done()
-		x.wait(over)
-		ended(x, idle, b, tokens)
+		x.wait(expiry)
+		showEnded(x, idleRealm, b, tokens)
 	})
 	g.exchange("refreshes extend a session", func(x *exchange) {
 		done := alive(x)
-		_, tokens := begin(x, idle)
+		_, tokens := codeLogin(x, idleRealm)
 		for range 2 {
 			x.wait(8 * time.Second)
 			next := alive(x)
-			tokens = x.refresh(idle, tokens, creds...).ok()
+			tokens = x.refresh(idleRealm, tokens, creds...).ok()
 			done()
 			done = next
 		}
-		x.outcome("userinfo", x.userinfo(idle, tokens))
+		x.outcome("userinfo", x.userinfo(idleRealm, tokens))
 		done()
-		x.wait(over)
-		x.outcome("refresh after a pause", x.refresh(idle, tokens, creds...))
+		x.wait(expiry)
+		x.outcome("refresh after a pause", x.refresh(idleRealm, tokens, creds...))
 	})
 	g.exchange("userinfo doesn't extend a session", func(x *exchange) {
 		done := alive(x)
-		_, tokens := begin(x, idle)
+		_, tokens := codeLogin(x, idleRealm)
 		x.wait(8 * time.Second)
-		x.outcome("userinfo", x.userinfo(idle, tokens))
+		x.outcome("userinfo", x.userinfo(idleRealm, tokens))
 		done()
-		x.wait(over - 8*time.Second)
-		x.outcome("userinfo again", x.userinfo(idle, tokens))
+		x.wait(expiry - 8*time.Second)
+		x.outcome("userinfo again", x.userinfo(idleRealm, tokens))
 	})
 	g.exchange("session max lifespan", func(x *exchange) {
 		done := alive(x)
-		b, tokens := begin(x, last)
+		b, tokens := codeLogin(x, maxRealm)
 		x.wait(8 * time.Second)
-		tokens = x.refresh(last, tokens, creds...).ok()
+		tokens = x.refresh(maxRealm, tokens, creds...).ok()
 		done()
 		x.note("shorter after a refresh: %t",
 			seconds(tokens.member("expires_in")) <= 6 &&
 				seconds(tokens.member("refresh_expires_in")) <= 6)
-		x.wait(over - 8*time.Second)
-		ended(x, last, b, tokens)
+		x.wait(expiry - 8*time.Second)
+		showEnded(x, maxRealm, b, tokens)
 	})
 	g.exchange("client session idle timeout", func(x *exchange) {
 		done := alive(x)
-		b, tokens := begin(x, client)
+		b, tokens := codeLogin(x, client)
 		done()
-		x.wait(over)
+		x.wait(expiry)
 		x.outcome("userinfo", x.userinfo(client, tokens))
 		x.outcome("refresh", x.refresh(client, tokens, creds...))
 		x.outcome("userinfo after it", x.userinfo(client, tokens))

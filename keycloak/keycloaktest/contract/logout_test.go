@@ -138,7 +138,7 @@ func (r *realm) logoutURL(pairs ...string) string {
 
 func logoutByBrowser(g *group, r *realm) {
 	// These requests have no cookies: only the hint identifies the session.
-	ended := func(name, client string, address func(idToken string) string) {
+	byHint := func(name, client string, address func(idToken string) string) {
 		g.exchange(name, func(x *exchange) {
 			login := x.login(x.user(r, nil), "client_id", client, "client_secret", client+"-secret")
 			x.show(x.browser().open(address(login.field("id_token"))))
@@ -146,35 +146,35 @@ func logoutByBrowser(g *group, r *realm) {
 				x.refresh(r, login, "client_id", client, "client_secret", client+"-secret"))
 		})
 	}
-	ended("hint and URI", "listed", func(id string) string {
+	byHint("hint and URI", "listed", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", loggedOut, "state",
 			"st")
 	})
-	ended("hint and URI without a state", "listed", func(id string) string {
+	byHint("hint and URI without a state", "listed", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri",
 			"http://app.test/w/x?page=1")
 	})
-	ended("hint, client and URI", "listed", func(id string) string {
+	byHint("hint, client and URI", "listed", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "client_id", "listed", "post_logout_redirect_uri",
 			loggedOut, "state", "st")
 	})
-	ended("hint and a redirect URI of logins", "plus", func(id string) string {
+	byHint("hint and a redirect URI of logins", "plus", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
-	ended("hint and a redirect URI of logins, nothing configured", "api", func(id string) string {
+	byHint("hint and a redirect URI of logins, nothing configured", "api", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
-	ended("only a hint", "api", func(id string) string { return r.logoutURL("id_token_hint", id) })
-	ended("hint and a URI that isn't allowed", "listed", func(id string) string {
+	byHint("only a hint", "api", func(id string) string { return r.logoutURL("id_token_hint", id) })
+	byHint("hint and a URI that isn't allowed", "listed", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", "http://evil.test/")
 	})
-	ended("hint, and no URI is allowed", "minus", func(id string) string {
+	byHint("hint, and no URI is allowed", "minus", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
-	ended("hint of another client", "api", func(id string) string {
+	byHint("hint of another client", "api", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "client_id", "other")
 	})
-	ended("hint and an unknown client", "api", func(id string) string {
+	byHint("hint and an unknown client", "api", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "client_id", "nope")
 	})
 	g.exchange("hint by POST", func(x *exchange) {

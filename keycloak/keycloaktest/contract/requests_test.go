@@ -48,8 +48,8 @@ var generatedKeys = object{"components": nil}
 
 // A signingKey is a key for a realm file.
 type signingKey struct {
-	internalParams *rsa.PrivateKey
-	pem            string
+	private *rsa.PrivateKey
+	pem     string
 }
 
 var sharedKey = sync.OnceValue(newSigningKey)

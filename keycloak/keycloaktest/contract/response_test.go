@@ -142,10 +142,10 @@ func (x *exchange) showAllowed(lines []string) {
 		}
 		recorded := strings.Split(strings.TrimSpace(x.group.record.recorded[x.name]), "\n")
 		recorded = slices.DeleteFunc(recorded, func(line string) bool {
-			member, what, _ := strings.Cut(line, ": ")
+			member, value, _ := strings.Cut(line, ": ")
 			shown := strings.Contains(others.String(), `"`+member+`": `) ||
 				strings.Contains(others.String(), "# "+member+" has ")
-			return shown && !strings.HasPrefix(what, "has ") && !slices.Contains(lines, line)
+			return shown && !strings.HasPrefix(value, "has ") && !slices.Contains(lines, line)
 		})
 		for _, line := range lines {
 			if !slices.Contains(recorded, line) {

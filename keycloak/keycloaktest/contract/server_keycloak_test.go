@@ -75,7 +75,7 @@ func (k *realServer) concurrent() bool     { return true }
 func (k *realServer) now() time.Time       { return time.Now() }
 func (k *realServer) wait(d time.Duration) { time.Sleep(d) }
 
-// importRealm imports a realm, and adds a client that may administrate it: see bearer.
+// importRealm imports a realm, and adds a client that may administer it: see bearer.
 func (k *realServer) importRealm(realm object) error {
 	clients, _ := realm["clients"].([]any)
 	users, _ := realm["users"].([]any)
@@ -113,16 +113,16 @@ func (k *realServer) patchRealm(realm string, patch object) error {
 	return k.do(http.MethodPut, "/"+realm, patch)
 }
 
-func (k *realServer) patchClient(at clientRef, patch object) error {
+func (k *realServer) patchClient(ref clientRef, patch object) error {
 	var found []object
-	err := k.get("/"+at.realm+"/clients?clientId="+url.QueryEscape(at.clientID), &found)
+	err := k.get("/"+ref.realm+"/clients?clientId="+url.QueryEscape(ref.clientID), &found)
 	if err != nil {
 		return err
 	}
 	if len(found) != 1 {
-		return fmt.Errorf("%d clients %s", len(found), at.clientID)
+		return fmt.Errorf("%d clients %s", len(found), ref.clientID)
 	}
-	return k.do(http.MethodPut, fmt.Sprintf("/%s/clients/%s", at.realm, found[0]["id"]),
+	return k.do(http.MethodPut, fmt.Sprintf("/%s/clients/%s", ref.realm, found[0]["id"]),
 		merge(found[0], patch))
 }
 
@@ -131,42 +131,44 @@ func (k *realServer) addUser(realm string, user object) (string, error) {
 }
 
 // patchUser gets the user first, because a PUT with one attribute drops the others.
-func (k *realServer) patchUser(at userRef, patch object) error {
+func (k *realServer) patchUser(ref userRef, patch object) error {
 	var user object
-	if err := k.get(at.path(), &user); err != nil {
+	if err := k.get(ref.path(), &user); err != nil {
 		return err
 	}
-	return k.do(http.MethodPut, at.path(), merge(user, patch))
+	return k.do(http.MethodPut, ref.path(), merge(user, patch))
 }
 
-func (k *realServer) deleteUser(at userRef) error { return k.do(http.MethodDelete, at.path(), nil) }
-
-func (k *realServer) logoutUser(at userRef) error {
-	return k.do(http.MethodPost, at.path()+"/logout", nil)
+func (k *realServer) deleteUser(ref userRef) error {
+	return k.do(http.MethodDelete, ref.path(), nil)
 }
 
-func (k *realServer) resetPassword(at userRef, password string) error {
-	return k.do(http.MethodPut, at.path()+"/reset-password",
+func (k *realServer) logoutUser(ref userRef) error {
+	return k.do(http.MethodPost, ref.path()+"/logout", nil)
+}
+
+func (k *realServer) resetPassword(ref userRef, password string) error {
+	return k.do(http.MethodPut, ref.path()+"/reset-password",
 		object{"type": "password", "value": password, "temporary": false})
 }
 
-func (k *realServer) grantRole(at userRef, role roleRef) error {
-	return k.mapRole(http.MethodPost, at, role)
+func (k *realServer) grantRole(ref userRef, role roleRef) error {
+	return k.mapRole(http.MethodPost, ref, role)
 }
 
-func (k *realServer) revokeRole(at userRef, role roleRef) error {
-	return k.mapRole(http.MethodDelete, at, role)
+func (k *realServer) revokeRole(ref userRef, role roleRef) error {
+	return k.mapRole(http.MethodDelete, ref, role)
 }
 
-func (k *realServer) mapRole(method string, at userRef, role roleRef) error {
-	definition, mapping := "/"+at.realm+"/roles/"+role.name, at.path()+"/role-mappings/realm"
+func (k *realServer) mapRole(method string, ref userRef, role roleRef) error {
+	definition, mapping := "/"+ref.realm+"/roles/"+role.name, ref.path()+"/role-mappings/realm"
 	if role.client != "" {
-		id, err := k.clientUUID(clientRef{at.realm, role.client})
+		id, err := k.clientUUID(clientRef{ref.realm, role.client})
 		if err != nil {
 			return err
 		}
-		definition, mapping = "/"+at.realm+"/clients/"+id+"/roles/"+role.name,
-			at.path()+"/role-mappings/clients/"+id
+		definition, mapping = "/"+ref.realm+"/clients/"+id+"/roles/"+role.name,
+			ref.path()+"/role-mappings/clients/"+id
 	}
 	var found object
 	if err := k.get(definition, &found); err != nil {
@@ -175,25 +177,25 @@ func (k *realServer) mapRole(method string, at userRef, role roleRef) error {
 	return k.do(method, mapping, []object{found})
 }
 
-func (k *realServer) revokeConsent(at userRef, client string) error {
-	return k.do(http.MethodDelete, at.path()+"/consents/"+client, nil)
+func (k *realServer) revokeConsent(ref userRef, client string) error {
+	return k.do(http.MethodDelete, ref.path()+"/consents/"+client, nil)
 }
 
-func (k *realServer) endSession(at sessionRef) error {
+func (k *realServer) endSession(ref sessionRef) error {
 	return k.do(http.MethodDelete,
-		fmt.Sprintf("/%s/sessions/%s?isOffline=%t", at.realm, at.sid, at.offline), nil)
+		fmt.Sprintf("/%s/sessions/%s?isOffline=%t", ref.realm, ref.sid, ref.offline), nil)
 }
 
-func (k *realServer) failures(at userRef, n int) error {
-	return k.attack(at, func(s lockStatus) bool { return s.NumFailures == n })
+func (k *realServer) failures(ref userRef, n int) error {
+	return k.attack(ref, func(s lockStatus) bool { return s.NumFailures == n })
 }
 
-func (k *realServer) locked(at userRef) error {
-	return k.attack(at, func(s lockStatus) bool { return s.Disabled })
+func (k *realServer) locked(ref userRef) error {
+	return k.attack(ref, func(s lockStatus) bool { return s.Disabled })
 }
 
-func (k *realServer) unlock(at userRef) error {
-	return k.do(http.MethodDelete, "/"+at.realm+"/attack-detection/brute-force/users/"+at.id, nil)
+func (k *realServer) unlock(ref userRef) error {
+	return k.do(http.MethodDelete, "/"+ref.realm+"/attack-detection/brute-force/users/"+ref.id, nil)
 }
 
 type lockStatus struct {
@@ -202,11 +204,11 @@ type lockStatus struct {
 }
 
 // attack waits until brute-force protection has reached a status.
-func (k *realServer) attack(at userRef, reached func(lockStatus) bool) error {
+func (k *realServer) attack(ref userRef, reached func(lockStatus) bool) error {
 	var status lockStatus
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(
 		50 * time.Millisecond) {
-		err := k.get("/"+at.realm+"/attack-detection/brute-force/users/"+at.id, &status)
+		err := k.get("/"+ref.realm+"/attack-detection/brute-force/users/"+ref.id, &status)
 		if err != nil {
 			return err
 		}
@@ -268,13 +270,13 @@ func (k *realServer) removeKeyProvider(realm, id string) error {
 	return k.do(http.MethodDelete, "/"+realm+"/components/"+id, nil)
 }
 
-func (at userRef) path() string { return "/" + at.realm + "/users/" + at.id }
+func (ref userRef) path() string { return "/" + ref.realm + "/users/" + ref.id }
 
-func (k *realServer) clientUUID(at clientRef) (string, error) {
+func (k *realServer) clientUUID(ref clientRef) (string, error) {
 	var found []struct{ ID string }
-	err := k.get("/"+at.realm+"/clients?clientId="+url.QueryEscape(at.clientID), &found)
+	err := k.get("/"+ref.realm+"/clients?clientId="+url.QueryEscape(ref.clientID), &found)
 	if err == nil && len(found) != 1 {
-		err = fmt.Errorf("%d clients %s", len(found), at.clientID)
+		err = fmt.Errorf("%d clients %s", len(found), ref.clientID)
 	}
 	if err != nil {
 		return "", err
@@ -360,7 +362,7 @@ func (k *realServer) callOnce(method, path string,
 // adminClient is a client that importRealm adds to every realm.
 const adminClient = "suite-administrator"
 
-// bearer returns an access token to administrate a realm. The realm's own is much cheaper than the
+// bearer returns an access token to administer a realm. The realm's own is much cheaper than the
 // administrator's: for that one, Keycloak goes through the roles of all realms, again after each
 // realm that is imported or removed.
 func (k *realServer) bearer(realm string) (string, error) {

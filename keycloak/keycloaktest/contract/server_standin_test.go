@@ -56,24 +56,24 @@ func (s *standInServer) removeRealm(realm string) error {
 	return nil
 }
 
-// at returns a realm, which must exist.
-func (s *standInServer) at(realm string) *keycloaktest.Realm {
+// mustRealm returns a realm, which must exist.
+func (s *standInServer) mustRealm(realm string) *keycloaktest.Realm {
 	if r := s.Realm(realm); r != nil {
 		return r
 	}
 	panic("no realm " + realm)
 }
 
-func (s *standInServer) user(at userRef) (*keycloaktest.User, error) {
-	if u := s.at(at.realm).UserByID(at.id); u != nil {
+func (s *standInServer) user(ref userRef) (*keycloaktest.User, error) {
+	if u := s.mustRealm(ref.realm).UserByID(ref.id); u != nil {
 		return u, nil
 	}
-	return nil, fmt.Errorf("no user %s", at.id)
+	return nil, fmt.Errorf("no user %s", ref.id)
 }
 
 // change calls f with a user.
-func (s *standInServer) change(at userRef, f func(*keycloaktest.User) error) error {
-	u, err := s.user(at)
+func (s *standInServer) change(ref userRef, f func(*keycloaktest.User) error) error {
+	u, err := s.user(ref)
 	if err != nil {
 		return err
 	}
@@ -81,71 +81,71 @@ func (s *standInServer) change(at userRef, f func(*keycloaktest.User) error) err
 }
 
 func (s *standInServer) patchRealm(realm string, patch object) error {
-	return s.at(realm).Update(document(patch))
+	return s.mustRealm(realm).Update(document(patch))
 }
 
-func (s *standInServer) patchClient(at clientRef, patch object) error {
-	return s.at(at.realm).UpdateClient(at.clientID, document(patch))
+func (s *standInServer) patchClient(ref clientRef, patch object) error {
+	return s.mustRealm(ref.realm).UpdateClient(ref.clientID, document(patch))
 }
 
 func (s *standInServer) addUser(realm string, user object) (string, error) {
-	u, err := s.at(realm).AddUser(document(user))
+	u, err := s.mustRealm(realm).AddUser(document(user))
 	if err != nil {
 		return "", err
 	}
 	return u.ID(), nil
 }
 
-func (s *standInServer) patchUser(at userRef, patch object) error {
-	return s.change(at, func(u *keycloaktest.User) error { return u.Update(document(patch)) })
+func (s *standInServer) patchUser(ref userRef, patch object) error {
+	return s.change(ref, func(u *keycloaktest.User) error { return u.Update(document(patch)) })
 }
 
-func (s *standInServer) deleteUser(at userRef) error {
-	return s.change(at, (*keycloaktest.User).Delete)
+func (s *standInServer) deleteUser(ref userRef) error {
+	return s.change(ref, (*keycloaktest.User).Delete)
 }
-func (s *standInServer) logoutUser(at userRef) error {
-	return s.change(at, (*keycloaktest.User).Logout)
-}
-
-func (s *standInServer) resetPassword(at userRef, password string) error {
-	return s.change(at, func(u *keycloaktest.User) error { return u.SetPassword(password) })
+func (s *standInServer) logoutUser(ref userRef) error {
+	return s.change(ref, (*keycloaktest.User).Logout)
 }
 
-func (s *standInServer) grantRole(at userRef, role roleRef) error {
-	return s.change(at, func(u *keycloaktest.User) error {
+func (s *standInServer) resetPassword(ref userRef, password string) error {
+	return s.change(ref, func(u *keycloaktest.User) error { return u.SetPassword(password) })
+}
+
+func (s *standInServer) grantRole(ref userRef, role roleRef) error {
+	return s.change(ref, func(u *keycloaktest.User) error {
 		return u.GrantRole(keycloaktest.Role{Client: role.client, Name: role.name})
 	})
 }
 
-func (s *standInServer) revokeRole(at userRef, role roleRef) error {
-	return s.change(at, func(u *keycloaktest.User) error {
+func (s *standInServer) revokeRole(ref userRef, role roleRef) error {
+	return s.change(ref, func(u *keycloaktest.User) error {
 		return u.RevokeRole(keycloaktest.Role{Client: role.client, Name: role.name})
 	})
 }
 
-func (s *standInServer) revokeConsent(at userRef, client string) error {
-	return s.change(at, func(u *keycloaktest.User) error { return u.RevokeConsent(client) })
+func (s *standInServer) revokeConsent(ref userRef, client string) error {
+	return s.change(ref, func(u *keycloaktest.User) error { return u.RevokeConsent(client) })
 }
 
-func (s *standInServer) endSession(at sessionRef) error {
-	if !s.at(at.realm).EndSession(keycloaktest.Session{ID: at.sid, Offline: at.offline}) {
+func (s *standInServer) endSession(ref sessionRef) error {
+	if !s.mustRealm(ref.realm).EndSession(keycloaktest.Session{ID: ref.sid, Offline: ref.offline}) {
 		return errors.New("no such session")
 	}
 	return nil
 }
 
 // failures doesn't wait, because the stand-in counts before it responds.
-func (s *standInServer) failures(at userRef, n int) error {
-	return s.change(at, func(u *keycloaktest.User) error {
-		if add, err := u.Failures(); err != nil || add != n {
-			return fmt.Errorf("%d failures counted, want %d (%v)", add, n, err)
+func (s *standInServer) failures(ref userRef, n int) error {
+	return s.change(ref, func(u *keycloaktest.User) error {
+		if count, err := u.Failures(); err != nil || count != n {
+			return fmt.Errorf("failures: got %d (%v), want %d", count, err, n)
 		}
 		return nil
 	})
 }
 
-func (s *standInServer) locked(at userRef) error {
-	return s.change(at, func(u *keycloaktest.User) error {
+func (s *standInServer) locked(ref userRef) error {
+	return s.change(ref, func(u *keycloaktest.User) error {
 		if locked, err := u.Locked(); err != nil || !locked {
 			return fmt.Errorf("the user isn't locked (%v)", err)
 		}
@@ -153,15 +153,15 @@ func (s *standInServer) locked(at userRef) error {
 	})
 }
 
-func (s *standInServer) unlock(at userRef) error {
-	return s.change(at, (*keycloaktest.User).Unlock)
+func (s *standInServer) unlock(ref userRef) error {
+	return s.change(ref, (*keycloaktest.User).Unlock)
 }
 
 // keyProviders returns a provider for each of the realm's keys, with the key's ID: the stand-in has
 // keys, but no providers.
 func (s *standInServer) keyProviders(realm string) ([]keyProvider, error) {
 	var providers []keyProvider
-	for _, k := range s.at(realm).Keys() {
+	for _, k := range s.mustRealm(realm).Keys() {
 		provider := "rsa-generated"
 		switch {
 		case k.Use == "enc":
@@ -211,7 +211,7 @@ func (s *standInServer) addKeyProvider(realm string, p keyProvider) (string, err
 		}[p.provider]
 	}
 	priority, _ := strconv.Atoi(p.config["priority"])
-	id, err := s.at(realm).AddKey(keycloaktest.Key{Algorithm: algorithm, Priority: priority,
+	id, err := s.mustRealm(realm).AddKey(keycloaktest.Key{Algorithm: algorithm, Priority: priority,
 		Passive: p.config["active"] == "false"})
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,9 +224,9 @@ func (s *standInServer) patchKeyProvider(realm string, p keyProvider) error {
 		s.mu.Lock()
 		s.disabled[p.id] = true
 		s.mu.Unlock()
-		return s.at(realm).RemoveKey(p.id)
+		return s.mustRealm(realm).RemoveKey(p.id)
 	}
-	return s.at(realm).SetKeyPassive(p.id, p.config["active"] == "false")
+	return s.mustRealm(realm).SetKeyPassive(p.id, p.config["active"] == "false")
 }
 
 func (s *standInServer) removeKeyProvider(realm, id string) error {
@@ -236,5 +236,5 @@ func (s *standInServer) removeKeyProvider(realm, id string) error {
 	if disabled {
 		return nil // patchKeyProvider has removed its key
 	}
-	return s.at(realm).RemoveKey(id)
+	return s.mustRealm(realm).RemoveKey(id)
 }

@@ -6,7 +6,7 @@ import "time"
 type object = map[string]any
 
 // A server is a Keycloak to run the suite on: a real one, or the stand-in. Exchanges talk to it
-// over HTTP. The methods are for what a client can't do: administrate realms, and let time pass.
+// over HTTP. The methods are for what a client can't do: administer realms, and let time pass.
 //
 // The methods are safe for concurrent use. Objects are representations of the Admin API, which
 // realm files have, too. A patch has only what changes; attributes are merged.
@@ -23,21 +23,21 @@ type server interface {
 	importRealm(object) error // an *importError if the server rejects the file
 	removeRealm(realm string) error
 	patchRealm(realm string, patch object) error
-	patchClient(at clientRef, patch object) error
+	patchClient(ref clientRef, patch object) error
 
 	addUser(realm string, user object) (id string, err error)
-	patchUser(at userRef, patch object) error
+	patchUser(ref userRef, patch object) error
 	deleteUser(userRef) error
 	logoutUser(userRef) error // also sets the user's notBefore
-	resetPassword(at userRef, password string) error
-	grantRole(at userRef, role roleRef) error
-	revokeRole(at userRef, role roleRef) error
-	revokeConsent(at userRef, client string) error // also ends the client's offline sessions
+	resetPassword(ref userRef, password string) error
+	grantRole(ref userRef, role roleRef) error
+	revokeRole(ref userRef, role roleRef) error
+	revokeConsent(ref userRef, client string) error // also ends the client's offline sessions
 	endSession(sessionRef) error
 
 	// failures waits until n failed logins are counted, and locked until the user is locked:
 	// Keycloak counts asynchronously, after the response.
-	failures(at userRef, n int) error
+	failures(ref userRef, n int) error
 	locked(userRef) error
 	unlock(userRef) error
 

@@ -225,7 +225,7 @@ func userinfoRefused(g *group, r, other *realm) {
 		x.show(x.userinfo(r,
 			x.login(x.user(r, nil), "client_id", "light", "client_secret", "light-secret")))
 	})
-	ended := func(name string, end func(x *exchange, u *user, tokens response)) {
+	afterEnd := func(name string, end func(x *exchange, u *user, tokens response)) {
 		g.exchange("refused: "+name, func(x *exchange) {
 			u := x.user(r, nil)
 			tokens := x.login(u)
@@ -233,19 +233,19 @@ func userinfoRefused(g *group, r, other *realm) {
 			x.show(x.userinfo(r, tokens))
 		})
 	}
-	ended("logged out", func(x *exchange, u *user, tokens response) {
+	afterEnd("logged out", func(x *exchange, u *user, tokens response) {
 		x.logout(r, tokens.field("refresh_token"))
 	})
-	ended("revoked", func(x *exchange, u *user, tokens response) {
+	afterEnd("revoked", func(x *exchange, u *user, tokens response) {
 		x.revoke(r, tokens.field("access_token"))
 	})
-	ended("user disabled", func(x *exchange, u *user, tokens response) {
+	afterEnd("user disabled", func(x *exchange, u *user, tokens response) {
 		x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
 	})
-	ended("user deleted", func(x *exchange, u *user, tokens response) {
+	afterEnd("user deleted", func(x *exchange, u *user, tokens response) {
 		x.must(x.kc.deleteUser(u.userRef))
 	})
-	ended("user logged out by an administrator", func(x *exchange, u *user, tokens response) {
+	afterEnd("user logged out by an administrator", func(x *exchange, u *user, tokens response) {
 		x.must(x.kc.logoutUser(u.userRef))
 	})
 }
