@@ -18,7 +18,7 @@ import (
 // different tokens, or one of them sees none, an attacker can fool one of them.
 func requestAttacks(f *forge) []attack {
 	missing, malformed := identity.ErrTokenMissing, identity.ErrTokenMalformed
-	good, theirs := f.token(f.ed, nil, nil), f.evil.token(alice(f.t))
+	good, forged := f.token(f.ed, nil, nil), f.evil.token(alice(f.t))
 	set := func(name, value string) func(*http.Request, string) {
 		return func(r *http.Request, _ string) { r.Header.Set(name, value) }
 	}
@@ -96,8 +96,8 @@ func requestAttacks(f *forge) []attack {
 
 		row("two headers with the same token", "RFC 9110, section 5.3", good, malformed,
 			"2").headers("Bearer "+good, "Bearer "+good),
-		row("two headers, the second forged", "RFC 9110, section 5.3", theirs, malformed,
-			"2").headers("Bearer "+good, "Bearer "+theirs),
+		row("two headers, the second forged", "RFC 9110, section 5.3", forged, malformed,
+			"2").headers("Bearer "+good, "Bearer "+forged),
 		row("two headers with different case", "RFC 9110, section 5.1", good, malformed,
 			"2").raw("Authorization: Bearer " + good + "\r\nauthorization: Bearer " + good),
 		row("two headers, Basic first", "RFC 9110, section 5.3", good, malformed,
@@ -157,6 +157,7 @@ func formAttacks(f *forge) []attack {
 	bomb := f.jwe(object{"alg": "RSA-OAEP", "enc": "A256GCM", "kid": "enc-1", "zip": "DEF"},
 		deflated(strings.Repeat(" ", 4<<20)))
 	flat := object{"protected": header, "payload": payload, "signature": signature}
+	// Every part of loose ends in a character with unused bits.
 	loose := f.ed.sign(padTo(1, f.ed.header()), padTo(1, alice(f.t)))
 	looseHeader, loosePayload, looseSignature := splitToken(loose)
 	return []attack{

@@ -153,13 +153,13 @@ func (f *forge) certificate(key crypto.Signer) []byte {
 func headerAttacks(f *forge) []attack {
 	refused, unknown, malformed, notAccepted := identity.ErrTokenSignature, identity.ErrKeyUnknown,
 		identity.ErrTokenMalformed, identity.ErrTokenNotAccepted
-	// ours is signed by the realm. forged and own are signed by the attacker: forged claims the
-	// realm's kid ed-1, own has the attacker's kid.
+	// ours is signed by the realm. forged and evil are signed by the attacker: forged with the
+	// realm's kid ed-1, evil with the attacker's kid.
 	ours := func(header object) string { return f.token(f.ed, header, nil) }
 	forged := func(header object) string {
 		return f.token(f.evil.withKID("ed-1"), header, object{"sub": "mallory"})
 	}
-	own := func(header object) string { return f.token(f.evil, header, object{"sub": "mallory"}) }
+	evil := func(header object) string { return f.token(f.evil, header, object{"sub": "mallory"}) }
 	jwk, private := f.evil.jwk(), f.evil.jwk()
 	private["d"] = f.secret()
 	chain := []string{base64.StdEncoding.EncodeToString(f.certificate(otherEdKey()))}
@@ -172,14 +172,14 @@ func headerAttacks(f *forge) []attack {
 			ours(object{"jwk": jwk, "jku": jku, "x5u": jku, "x5c": chain}), nil),
 
 		row("a key in the header", "RFC 7515, section 4.1.3; CVE-2018-0114",
-			own(object{"jwk": jwk}), unknown, `"evil"`),
+			evil(object{"jwk": jwk}), unknown, `"evil"`),
 		row("a key in the header, with the realm's kid", "CVE-2018-0114",
 			forged(object{"jwk": f.evil.withKID("ed-1").jwk()}), refused, "signature"),
 		row("a key in the header, without a kid", "CVE-2018-0114",
-			own(object{"jwk": jwk, "kid": absent}), malformed, "kid is missing"),
-		row("a private key in the header", "RFC 7515, section 4.1.3", own(object{"jwk": private}),
+			evil(object{"jwk": jwk, "kid": absent}), malformed, "kid is missing"),
+		row("a private key in the header", "RFC 7515, section 4.1.3", evil(object{"jwk": private}),
 			unknown, `"evil"`),
-		row("a key set URL in the header", "RFC 7515, section 4.1.2", own(object{"jku": jku}),
+		row("a key set URL in the header", "RFC 7515, section 4.1.2", evil(object{"jku": jku}),
 			unknown, `"evil"`),
 		row("a key set URL, with the realm's kid", "RFC 7515, section 4.1.2",
 			forged(object{"jku": jku}), refused, "signature"),
@@ -188,11 +188,11 @@ func headerAttacks(f *forge) []attack {
 				"?" + localIssuer}), refused, "signature"),
 		row("a key set URL of a file", "RFC 8725, section 2.9",
 			forged(object{"jku": "file:///etc/passwd"}), refused, "signature"),
-		row("a certificate URL", "RFC 7515, section 4.1.5", own(object{"x5u": jku}), unknown,
+		row("a certificate URL", "RFC 7515, section 4.1.5", evil(object{"x5u": jku}), unknown,
 			`"evil"`),
 		row("a certificate URL, with the realm's kid", "RFC 7515, section 4.1.5",
 			forged(object{"x5u": jku}), refused, "signature"),
-		row("a certificate in the header", "RFC 7515, section 4.1.6", own(object{"x5c": chain}),
+		row("a certificate in the header", "RFC 7515, section 4.1.6", evil(object{"x5c": chain}),
 			unknown, `"evil"`),
 		row("a certificate, with the realm's kid", "RFC 7515, section 4.1.6",
 			forged(object{"x5c": chain, "x5t": "x", "x5t#S256": "x"}), refused, "signature"),

@@ -145,7 +145,7 @@ func TestUser_invalidAuthTime(t *testing.T) {
 	}
 }
 
-// Claims is the payload as it was signed: white space, order, numbers and escapes stay as they are.
+// Claims is the payload exactly as it was signed, with its white space, order, numbers and escapes.
 func TestUser_claimsVerbatim(t *testing.T) {
 	payload := " {\"z\" : 1.50e1, \"a\":\"\\u0041\" ,\"n\":12345678901234567890123," +
 		alice(t)[1:] + "\n"

@@ -37,14 +37,14 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		claims := jwt.MapClaims{}
-		theirs, _, err := jwt.NewParser(jwt.WithStrictDecoding(),
+		parsed, _, err := jwt.NewParser(jwt.WithStrictDecoding(),
 			jwt.WithJSONNumber()).ParseUnverified(raw, claims)
 		if err != nil {
 			t.Fatalf("golang-jwt rejects %q: %v", raw, err)
 		}
-		if theirs.Header["alg"] != token.Algorithm || theirs.Header["kid"] != token.KeyID ||
-			!bytes.Equal(theirs.Signature, token.Signature) || string(token.Payload) != payload {
-			t.Errorf("golang-jwt reads %v, we read %+v", theirs.Header, token)
+		if parsed.Header["alg"] != token.Algorithm || parsed.Header["kid"] != token.KeyID ||
+			!bytes.Equal(parsed.Signature, token.Signature) || string(token.Payload) != payload {
+			t.Errorf("golang-jwt reads %v, we read %+v", parsed.Header, token)
 		}
 		c := token.claims
 		for name, value := range map[string][]byte{
@@ -109,9 +109,9 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 			return
 		}
 		claims := jwt.MapClaims{}
-		if _, err := strict.ParseWithClaims(token, claims, func(theirs *jwt.Token) (any, error) {
+		if _, err := strict.ParseWithClaims(token, claims, func(parsed *jwt.Token) (any, error) {
 			i := slices.IndexFunc(signers, func(s signer) bool {
-				return s.kid == theirs.Header["kid"] && s.alg == theirs.Header["alg"]
+				return s.kid == parsed.Header["kid"] && s.alg == parsed.Header["alg"]
 			})
 			if i < 0 {
 				return nil, errors.New("no such key")

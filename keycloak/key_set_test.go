@@ -149,8 +149,8 @@ func TestKeySet_waiterCancels(t *testing.T) {
 	})
 }
 
-// A waiter whose context is done makes room for another one. Clients that hang up at once must not
-// keep all the places.
+// A waiter whose context is done makes room for another one. Otherwise clients that hang up at once
+// could keep everyone else from waiting.
 func TestKeySet_cancelFreesWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serving(edDSA()))
@@ -224,7 +224,7 @@ func TestKeySet_outage(t *testing.T) {
 	})
 }
 
-// After a Keycloak that hung, so that each try timed out, keys are fetched within ten seconds.
+// If Keycloak hangs, so that each try times out, its recovery is noticed within ten seconds.
 func TestKeySet_recoveryAfterHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, slow(time.Hour, serving(edDSA())))
@@ -237,6 +237,7 @@ func TestKeySet_recoveryAfterHang(t *testing.T) {
 	})
 }
 
+// Run fetches the keys once per refresh interval, minus jitter, until its context is done.
 func TestKeySet_Run_refreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serving(edDSA()))
@@ -255,6 +256,7 @@ func TestKeySet_Run_refreshes(t *testing.T) {
 	})
 }
 
+// Run retries a failed fetch after increasing delays, up to maxRetry.
 func TestKeySet_Run_backoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, down)

@@ -246,7 +246,7 @@ func TestLoginTiming_oneNetwork(t *testing.T) {
 func TestLoginTiming_forgetsBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var timing loginTiming
-		burst, own := netip.MustParsePrefix("198.51.100.0/24"),
+		burst, other := netip.MustParsePrefix("198.51.100.0/24"),
 			netip.MustParsePrefix("192.0.2.0/24")
 		for range 100 {
 			timing.observe(burst, time.Minute, true)
@@ -257,12 +257,12 @@ func TestLoginTiming_forgetsBurst(t *testing.T) {
 				t.Errorf("target() = %v, want %v", got, want)
 			}
 		}
-		timing.observe(own, hashed, false)
+		timing.observe(other, hashed, false)
 		wantTarget(time.Minute)
 		time.Sleep(sampleAge + 1)
-		timing.observe(own, unhashed, true)
+		timing.observe(other, unhashed, true)
 		wantTarget(time.Minute)
-		timing.observe(own, hashed, false)
+		timing.observe(other, hashed, false)
 		wantTarget(hashed)
 	})
 }

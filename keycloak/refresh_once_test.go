@@ -107,7 +107,7 @@ func TestExchanges_outliveCaller(t *testing.T) {
 	})
 }
 
-// A repeated response has lower lifetimes, by the time that has passed.
+// In a repeated response, the lifetimes are reduced by the time that has passed.
 func TestExchanges_repeatWithinGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		response := identity.OpenIDToken{ExpiresIn: 5, RefreshExpiresIn: new(8),
@@ -289,6 +289,7 @@ func TestLogout_duringExchange(t *testing.T) {
 	})
 }
 
+// The cache is bounded by the number of its responses and by their size.
 func TestExchanges_cacheBounds(t *testing.T) {
 	returning := func(response *identity.OpenIDToken) func(context.Context,
 		identity.Secret) (*identity.OpenIDToken, error) {
