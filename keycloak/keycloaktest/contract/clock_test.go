@@ -42,7 +42,7 @@ func clockText(from string, s span) string {
 	return fmt.Sprintf("<"+from+format+".."+format+">", s.min, s.max)
 }
 
-// offset returns the offset of a time that was made in w from the response of another request, as
+// offset returns the offset of a time that was made in w from the response to the request from, as
 // if requests took no time.
 func (w window) offset(at int64, from window) span {
 	apart := w.waited - from.waited
@@ -62,7 +62,7 @@ func (x *exchange) remaining(seconds int64, w window) span {
 // sinceStart returns the window from the start of the exchange until now.
 func (x *exchange) sinceStart() window { return window{x.started, x.kc.now(), x.waited} }
 
-// resetStart says that no time that is recorded from now on was made before.
+// resetStart makes the exchange start now: only times that are made from now on will be recorded.
 func (x *exchange) resetStart() { x.started = x.kc.now().Add(-x.waited) }
 
 // secondOf returns the time in a claim.

@@ -3,7 +3,7 @@
 // as well (whose administrator must be admin/admin).
 //
 // An exchange sets something up, sends requests, and records the responses. The record is
-// normalised: IDs become their shapes, times become offsets, tokens are decoded. It is compared
+// normalized: IDs become their shapes, times become offsets, tokens are decoded. It is compared
 // with testdata/<group>.txtar, which was recorded from a real Keycloak. So "go test" alone checks
 // the stand-in against the recording, and with TEST_KEYCLOAK_URL the recording is checked, too. If
 // they differ, the stand-in is wrong.

@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// A timing says when the value that is being normalised was made.
+// A timing says when a value was made.
 type timing struct {
 	window window // of the request whose response has the value
 	issued window // of the request that issued the object around the value, or zero
@@ -126,7 +126,7 @@ func seconds(value any) int64 {
 	return 0
 }
 
-// value normalises a string, depending on the member or parameter that holds it.
+// value normalizes a string, depending on the member or parameter that holds it.
 func (x *exchange) value(key, text string) string {
 	switch {
 	case key == "scope":

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Of a page of Keycloak's, its ID, its messages, and its forms with the names of their fields are
-// recorded, but not the HTML.
+// The record of a page has its ID, its messages, and its forms with the names of their fields, but
+// not the HTML.
 var (
 	pageID    = regexp.MustCompile(`data-page-id="([^"]*)"`)
 	pageTitle = regexp.MustCompile(`(?s)id="kc-page-title"[^>]*>(.*?)</h1>`)

@@ -14,8 +14,8 @@ import (
 // The record says whether Keycloak accepts the file, and how it responds.
 //
 // The file has only what the row is about. The test adds the realm's name, the client app and the
-// user robin; if the file has app or robin, only members that are missing. It also adds the signing
-// key of realmFile and its fast password hash, unless the file has keys or a password policy:
+// user robin; if the file has them, only their missing members. Unless the file has keys or a
+// password policy, the test also adds the signing key of realmFile and its fast password hash:
 // generating two RSA keys would take nearly half of Keycloak's time for an import.
 type fileRow struct {
 	Row      string        `json:"row"`

@@ -170,8 +170,8 @@ func TestRefresh_refused(t *testing.T) {
 		refused("with a space", func(_ *exchange, a response) string {
 			return " " + a.field("refresh_token")
 		})
-		// Which spellings of a token Keycloak accepts: whoever identifies tokens by their text must
-		// reject these.
+		// Which other spellings of a token Keycloak accepts. Code that identifies tokens by their
+		// text must reject them.
 		g.exchange("other spellings", func(x *exchange) {
 			token := x.login(x.user(r, nil)).field("refresh_token")
 			parts := strings.Split(token, ".")

@@ -298,7 +298,7 @@ func (a response) securityHeaders() string {
 	return "(security headers)\n" + strings.Join(other, "")
 }
 
-// json normalises a JSON body and decodes its tokens. Other bodies only get placeholders.
+// json normalizes a JSON body and decodes its tokens. Other bodies only get placeholders.
 func (x *exchange) json(body string, w window) string {
 	if body == "" {
 		return ""

@@ -32,7 +32,7 @@ func recordsByName(t *testing.T) map[string]*record {
 
 // The tables have exactly the members that Keycloak accepts. testdata/members.txt lists what
 // Jackson finds in the representations of keycloak-core 26.7.4, ignored names included.
-func TestSchemas_keycloaksMembers(t *testing.T) {
+func TestSchemas_keycloakMembers(t *testing.T) {
 	file, err := os.ReadFile("testdata/members.txt")
 	if err != nil {
 		t.Fatal(err)
