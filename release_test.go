@@ -2,6 +2,7 @@ package cloakql_test
 
 import (
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -66,6 +67,36 @@ func TestRelease_config(t *testing.T) {
 		if !slices.Contains(config.SBOMs[0].Args, flag) {
 			t.Errorf("the SBOMs lack %s, so that two builds differ", flag)
 		}
+	}
+}
+
+// The notes of a release are its section in CHANGELOG.md, with links that work on another page.
+func TestRelease_notes(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip(err)
+	}
+	notes := func(version string) (string, error) {
+		out, err := exec.Command("bash", "scripts/release", "notes", version).Output()
+		return string(out), err
+	}
+	headings := regexp.MustCompile(`(?m)^## (\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d|not yet released)$`)
+	releases := headings.FindAllStringSubmatch(readSource(t, "CHANGELOG.md"), -1)
+	if len(releases) == 0 {
+		t.Fatal("CHANGELOG.md has no release")
+	}
+	relative := regexp.MustCompile(`\]\([^)h#]`)
+	for _, release := range releases {
+		text, err := notes("v" + release[1])
+		if err != nil || len(text) < 100 || strings.Contains(text, "\n## ") ||
+			strings.HasPrefix(text, "\n") {
+			t.Errorf("%s: %v, %q; want its section", release[1], err, text)
+		}
+		if link := relative.FindString(text); link != "" {
+			t.Errorf("%s: a relative link, %s", release[1], link)
+		}
+	}
+	if text, err := notes("v0.1"); err == nil {
+		t.Errorf("notes of v0.1 are %q, want an error", text)
 	}
 }
 
