@@ -15,25 +15,27 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A realm is one realm of a Keycloak, as its administrator sees it.
+// A realm is a realm of a Keycloak. Its methods are the administrator's.
 type realm struct {
 	k    *keycloak
 	name string
 }
 
-// object is a piece of a realm file.
+// object is a JSON object, such as a part of a realm file.
 type object = map[string]any
 
-// administrator calls Keycloak for the tests themselves. One that hangs fails a test, not the run.
+// administrator is the HTTP client with which the tests call Keycloak. If Keycloak hangs, the test
+// fails after the timeout, and not the whole run.
 var administrator = &http.Client{Timeout: 3 * time.Minute}
 
-// token asks the realm's token endpoint, as a client of Keycloak's that isn't ours would, and
-// returns the status and the body.
+// token calls the realm's token endpoint directly, as other clients of Keycloak would. It returns
+// the status and the body.
 func (k *keycloak) token(t *testing.T, realm string, form ...string) (int, string) {
 	t.Helper()
 	return k.post(t, "/realms/"+realm+"/protocol/openid-connect/token", form...)
 }
 
+// post sends a form, given as names and values, and returns the status and the body.
 func (k *keycloak) post(t *testing.T, path string, form ...string) (int, string) {
 	t.Helper()
 	values := url.Values{}
@@ -52,32 +54,33 @@ func (k *keycloak) post(t *testing.T, path string, form ...string) (int, string)
 	return response.StatusCode, string(body)
 }
 
-// refresh exchanges a refresh token at Keycloak itself, past our server.
+// refresh exchanges a refresh token at Keycloak itself, without the server.
 func (r realm) refresh(t *testing.T, refreshToken string) (int, string) {
 	t.Helper()
 	return r.k.token(t, r.name, "grant_type", "refresh_token", "client_id", "local-api",
 		"client_secret", "local-api-secret", "refresh_token", refreshToken)
 }
 
-// wantRefused wants Keycloak itself to refuse a refresh token in these words.
+// wantRefused checks that Keycloak itself refuses a refresh token with this description.
 func (r realm) wantRefused(t *testing.T, refreshToken, description string) {
 	t.Helper()
 	want := `{"error":"invalid_grant","error_description":"` + description + `"}`
 	if status, body := r.refresh(t, refreshToken); status != http.StatusBadRequest || body != want {
-		t.Errorf("Keycloak answers %d %s, want 400 %s", status, body, want)
+		t.Errorf("Keycloak responds %d %s, want 400 %s", status, body, want)
 	}
 }
 
-// admin calls the admin API and wants success. It returns the body, and the id of what was created.
+// admin calls the admin API, and fails the test unless it succeeds. It returns the body and the ID
+// of the created object.
 func (k *keycloak) admin(t *testing.T, method, path string, content any) (body []byte, id string) {
 	t.Helper()
-	_, answer := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli",
+	_, response := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli",
 		"username", "admin", "password", "admin")
 	var token struct {
 		AccessToken string `json:"access_token"`
 	}
-	if json.Unmarshal([]byte(answer), &token); token.AccessToken == "" {
-		t.Fatalf("the administrator admin/admin can't sign in: %s", answer)
+	if json.Unmarshal([]byte(response), &token); token.AccessToken == "" {
+		t.Fatalf("the administrator admin/admin can't sign in: %s", response)
 	}
 	text, err := json.Marshal(content)
 	if err != nil {
@@ -89,24 +92,24 @@ func (k *keycloak) admin(t *testing.T, method, path string, content any) (body [
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+token.AccessToken)
-	response, err := administrator.Do(request)
+	r, err := administrator.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	body, err = io.ReadAll(response.Body)
+	defer r.Body.Close()
+	body, err = io.ReadAll(r.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if response.StatusCode >= 300 {
-		t.Fatalf("%s %s: %d %s", method, path, response.StatusCode, body)
+	if r.StatusCode >= 300 {
+		t.Fatalf("%s %s: %d %s", method, path, r.StatusCode, body)
 	}
-	location := response.Header.Get("Location")
+	location := r.Header.Get("Location")
 	return body, location[strings.LastIndex(location, "/")+1:]
 }
 
-// newRealm makes a realm for one test, with single-use refresh tokens and a client like that of the
-// realm local; settings override. It is deleted when the test ends.
+// newRealm creates a realm for one test, with single-use refresh tokens and a client like that of
+// the realm local. Settings override these. The realm is deleted when the test ends.
 func newRealm(t *testing.T, k *keycloak, settings object) realm {
 	t.Helper()
 	r := realm{k, "e2e-" + strings.ToLower(rand.Text()[:10])}
@@ -129,7 +132,7 @@ func newRealm(t *testing.T, k *keycloak, settings object) realm {
 	return r
 }
 
-// text is an object as JSON.
+// text returns an object as JSON.
 func text(t *testing.T, o object) []byte {
 	t.Helper()
 	out, err := json.Marshal(o)
@@ -139,10 +142,10 @@ func text(t *testing.T, o object) []byte {
 	return out
 }
 
-// The administrator's work below has two sides: the stand-in's methods, and the admin API of a real
-// Keycloak.
+// The methods below do an administrator's work. They use the stand-in's methods, or the admin API
+// of a real Keycloak.
 
-// change calls f with the stand-in's user and returns true, or false where Keycloak is real.
+// change calls f with the stand-in's user and returns true. If Keycloak is real, it returns false.
 func (r realm) change(t *testing.T, id string, f func(*keycloaktest.User) error) bool {
 	t.Helper()
 	if r.k.standIn == nil {
@@ -154,6 +157,7 @@ func (r realm) change(t *testing.T, id string, f func(*keycloaktest.User) error)
 	return true
 }
 
+// locked reports whether brute-force protection has locked a user.
 func (r realm) locked(t *testing.T, id string) (locked bool) {
 	t.Helper()
 	if r.change(t, id, func(u *keycloaktest.User) (err error) {
@@ -167,7 +171,8 @@ func (r realm) locked(t *testing.T, id string) (locked bool) {
 	return bytes.Contains(status, []byte(`"disabled":true`))
 }
 
-func (r realm) withdrawRole(t *testing.T, id, name string) {
+// removeRole removes a realm role from a user.
+func (r realm) removeRole(t *testing.T, id, name string) {
 	t.Helper()
 	if r.change(t, id, func(u *keycloaktest.User) error {
 		return u.RevokeRole(keycloaktest.Role{Name: name})
@@ -179,6 +184,7 @@ func (r realm) withdrawRole(t *testing.T, id, name string) {
 		[]json.RawMessage{role})
 }
 
+// logoutUser ends all sessions of a user.
 func (r realm) logoutUser(t *testing.T, id string) {
 	t.Helper()
 	if !r.change(t, id, (*keycloaktest.User).Logout) {
@@ -186,6 +192,7 @@ func (r realm) logoutUser(t *testing.T, id string) {
 	}
 }
 
+// updateUser changes settings of a user.
 func (r realm) updateUser(t *testing.T, id string, patch object) {
 	t.Helper()
 	if !r.change(t, id, func(u *keycloaktest.User) error { return u.Update(text(t, patch)) }) {
@@ -193,6 +200,7 @@ func (r realm) updateUser(t *testing.T, id string, patch object) {
 	}
 }
 
+// revokeConsent revokes a user's consent for a client.
 func (r realm) revokeConsent(t *testing.T, id, client string) {
 	t.Helper()
 	if !r.change(t, id, func(u *keycloaktest.User) error { return u.RevokeConsent(client) }) {
@@ -200,6 +208,7 @@ func (r realm) revokeConsent(t *testing.T, id, client string) {
 	}
 }
 
+// update changes settings of the realm.
 func (r realm) update(t *testing.T, patch object) {
 	t.Helper()
 	if r.k.standIn == nil {
@@ -209,7 +218,7 @@ func (r realm) update(t *testing.T, patch object) {
 	}
 }
 
-// apiClient is the client local-api in a realm file; settings override.
+// apiClient returns the client local-api for a realm file. Settings override its members.
 func apiClient(settings object) object {
 	client := object{
 		"clientId": "local-api", "enabled": true, "secret": "local-api-secret",
@@ -227,8 +236,8 @@ func apiClient(settings object) object {
 	return client
 }
 
-// newUser adds a user who can sign in with the password "secret"; settings override. Every test
-// that is refused has a user of its own: brute-force protection counts.
+// newUser adds a user with the password "secret". Settings override its members. Tests whose
+// sign-ins fail need a user of their own, since brute-force protection counts failures.
 func (r realm) newUser(t *testing.T, settings object) (username, id string) {
 	t.Helper()
 	name := "user-" + strings.ToLower(rand.Text()[:10])

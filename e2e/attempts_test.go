@@ -14,10 +14,11 @@ import (
 	"time"
 )
 
-// Five sign-ins of one user at one moment, the password right: the realm has brute-force protection
-// on, and a real Keycloak that gets them at once refuses four, with the words for a wrong password.
-// They come from three networks, since one has two places in a name's queue.
-func TestSignInsOfOneUserAtOnce(t *testing.T) {
+// Five sign-ins of one user at once, with the right password, all succeed. The realm has
+// brute-force protection on, and a real Keycloak that gets them at once refuses four of them as if
+// the password were wrong. They come from three networks, since a network has two places in a
+// name's queue.
+func TestLogin_concurrent(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
 	s := serve(t, shared, "TRUSTED_PROXIES=127.0.0.1")
@@ -34,7 +35,7 @@ func TestSignInsOfOneUserAtOnce(t *testing.T) {
 	callers.Wait()
 }
 
-// A tally is how many calls there were, by the code of their answer, "" for a success.
+// A tally counts responses by error code; the empty code is success.
 type tally struct {
 	mu    sync.Mutex // guards codes
 	codes map[string]int
@@ -53,23 +54,24 @@ func (c *tally) add(got result, err error) {
 	c.codes[code]++
 }
 
-// wantThrough wants 95 of 100 calls to have succeeded.
-func (c *tally) wantThrough(t *testing.T, who string) {
+// wantSuccess checks that at least 95 of 100 calls succeeded.
+func (c *tally) wantSuccess(t *testing.T, who string) {
 	t.Helper()
-	all := 0
+	total := 0
 	for _, n := range c.codes {
-		all += n
+		total += n
 	}
 	t.Logf("%s: %v", who, c.codes)
-	if all != 100 || c.codes[""] < 95 {
-		t.Errorf("%s: of %d calls %d succeeded, want 95 of 100: %v", who, all, c.codes[""], c.codes)
+	if total != 100 || c.codes[""] < 95 {
+		t.Errorf("%s: %d of %d calls succeeded, want at least 95 of 100: %v", who, c.codes[""],
+			total, c.codes)
 	}
 }
 
-// besiege runs attack on 100 connections from one address while owners make their calls, and stops
-// it then. Numbers of attack count up from 0 on each connection.
+// besiege runs attack in 100 goroutines while users runs, and then stops them. It calls attack with
+// the goroutine's number, and with n counting up from 0 in each.
 func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (result, error),
-	owners func()) *tally {
+	users func()) *tally {
 	t.Helper()
 	var attacked tally
 	ctx, stop := context.WithCancel(t.Context())
@@ -85,8 +87,7 @@ func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (
 				if n == 0 {
 					started <- true
 				}
-				// a client of an attacker that doesn't spin: the test shares its cores with the
-				// server
+				// Not a busy loop, since the test shares its cores with the server.
 				select {
 				case <-time.After(200 * time.Millisecond):
 				case <-ctx.Done():
@@ -97,7 +98,7 @@ func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (
 	for range 10 {
 		<-started
 	}
-	owners()
+	users()
 	stop()
 	connections.Wait()
 	t.Logf("the attack: %v", attacked.codes)
@@ -106,23 +107,23 @@ func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (
 
 const (
 	attacker, owner = "192.0.2.7", "198.51.100.7"
-	// What counts are answers, not how long they took on this machine.
-	patient = "KEYCLOAK_TIMEOUT=55s"
+	// Slow responses on this machine must not fail the tests.
+	longTimeout = "KEYCLOAK_TIMEOUT=55s"
 )
 
-// siege is a server that tells addresses apart, beside a realm with Keycloak's own numbers for
-// brute force.
+// siege returns a server that distinguishes clients by address, and its realm, which has Keycloak's
+// default limits for brute-force protection.
 func siege(t *testing.T) (realm, *server) {
 	t.Helper()
 	r := newRealm(t, shared, object{"bruteForceProtected": true, "clients": []object{
 		apiClient(object{"serviceAccountsEnabled": true,
 			"attributes": object{"client_credentials.use_refresh_token": "true"}}),
 	}})
-	return r, r.serve(t, "TRUSTED_PROXIES=127.0.0.1", patient, "REQUEST_TIMEOUT=2m")
+	return r, r.serve(t, "TRUSTED_PROXIES=127.0.0.1", longTimeout, "REQUEST_TIMEOUT=2m")
 }
 
-// ofEach calls f for 0 to 99, four at a time.
-func ofEach(f func(i int)) {
+// hundredTimes calls f with 0 to 99, four at a time.
+func hundredTimes(f func(i int)) {
 	var workers sync.WaitGroup
 	next := make(chan int)
 	for range 4 {
@@ -139,9 +140,9 @@ func ofEach(f func(i int)) {
 	workers.Wait()
 }
 
-// One address with 100 connections signs in, with made-up names and with accounts of its own;
-// another gets in.
-func TestSignInsBesideASiege(t *testing.T) {
+// While an attacker signs in over 100 connections, with made-up names and with accounts of their
+// own, users at another address can sign in.
+func TestLogin_underSiege(t *testing.T) {
 	r, s := siege(t)
 	var own, owners []string
 	for range 4 {
@@ -158,16 +159,16 @@ func TestSignInsBesideASiege(t *testing.T) {
 		}
 		return s.tryFrom(ctx, attacker, "", loginQuery, object{"u": name, "p": password})
 	}, func() {
-		ofEach(func(i int) {
+		hundredTimes(func(i int) {
 			got.add(s.tryFrom(t.Context(), owner, "", loginQuery,
 				object{"u": owners[i%4], "p": "secret"}))
 		})
 	})
-	got.wantThrough(t, "sign-ins from elsewhere")
+	got.wantSuccess(t, "sign-ins from another address")
 }
 
-// sessions are refresh tokens of n sessions, made at Keycloak itself. They are the client's own,
-// which cost no password hash.
+// sessions starts n sessions at Keycloak itself, and returns their refresh tokens. They are
+// sessions of the client's service account, which need no password hash.
 func (r realm) sessions(t *testing.T, n int) []string {
 	t.Helper()
 	var list []string
@@ -178,23 +179,23 @@ func (r realm) sessions(t *testing.T, n int) []string {
 			RefreshToken string `json:"refresh_token"`
 		}
 		if json.Unmarshal([]byte(body), &token); token.RefreshToken == "" {
-			t.Fatalf("Keycloak answers %d %s, want a refresh token", status, body)
+			t.Fatalf("Keycloak responds %d %s, want a refresh token", status, body)
 		}
 		list = append(list, token.RefreshToken)
 	}
 	return list
 }
 
-// forged is a refresh token that the realm never gave, in the form of one.
+// forged returns a well-formed refresh token that the realm never issued.
 func forged(n int) string {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	return part(`{"alg":"HS512","typ":"JWT","kid":"none"}`) + "." +
 		part(fmt.Sprintf(`{"sid":"session-%d"}`, n)) + "." + part("no signature")
 }
 
-// One address with 100 connections refreshes, sessions of its own and tokens that it made up;
-// another goes on refreshing.
-func TestRefreshesBesideASiege(t *testing.T) {
+// While an attacker refreshes over 100 connections, with sessions of their own and with forged
+// tokens, users at another address can refresh.
+func TestRefresh_underSiege(t *testing.T) {
 	r, s := siege(t)
 	own, chains := r.sessions(t, 20), r.sessions(t, 4)
 	refresh := func(ctx context.Context, address string, token *string) (result, error) {
@@ -225,33 +226,33 @@ func TestRefreshesBesideASiege(t *testing.T) {
 		}
 		workers.Wait()
 	})
-	got.wantThrough(t, "refreshes from elsewhere")
+	got.wantSuccess(t, "refreshes from another address")
 }
 
-// One address with 100 connections signs out with tokens that are dead or made up; another signs
-// out.
-func TestSignOutsBesideASiege(t *testing.T) {
+// While an attacker signs out over 100 connections, with tokens of ended sessions and with forged
+// ones, users at another address can sign out.
+func TestLogout_underSiege(t *testing.T) {
 	r, s := siege(t)
-	dead, sessions := r.sessions(t, 4), r.sessions(t, 100)
+	ended, sessions := r.sessions(t, 4), r.sessions(t, 100)
 	var got tally
 	besiege(t, func(ctx context.Context, connection, n int) (result, error) {
 		token := forged(100*n + connection)
 		if connection%2 == 0 {
-			token = dead[connection/2%len(dead)]
+			token = ended[connection/2%len(ended)]
 		}
 		return s.tryFrom(ctx, attacker, "", logoutQuery, object{"r": token})
 	}, func() {
-		ofEach(func(i int) {
+		hundredTimes(func(i int) {
 			got.add(s.tryFrom(t.Context(), owner, "", logoutQuery, object{"r": sessions[i]}))
 		})
 	})
-	got.wantThrough(t, "sign-outs from elsewhere")
+	got.wantSuccess(t, "sign-outs from another address")
 }
 
-// Somebody guesses at a name as fast as the budgets allow, and at its neighbours: the owner gets
-// in. The realm has Keycloak's own numbers, by which two failures within a second lock the account
-// for a minute.
-func TestSignInsBesideGuesses(t *testing.T) {
+// While an attacker guesses the password of a name and of similar names as fast as the limits
+// allow, the owner can sign in. The realm has Keycloak's default limits, with which two failures
+// within a second lock the account for a minute.
+func TestLogin_besideGuesses(t *testing.T) {
 	r, s := siege(t)
 	user, _ := r.newUser(t, nil)
 	email := user + "@example.com"
@@ -266,16 +267,16 @@ func TestSignInsBesideGuesses(t *testing.T) {
 				object{"u": email, "p": "secret"}))
 		}
 	})
-	got.wantThrough(t, "the owner")
+	got.wantSuccess(t, "the owner")
 	if guesses := attack.codes["INVALID_CREDENTIALS"]; guesses == 0 || guesses > 40 {
-		t.Errorf("Keycloak judged %d guesses, want some, and no more than the name's budget",
+		t.Errorf("Keycloak checked %d guesses, want at least 1, and at most the name's limit",
 			guesses)
 	}
 }
 
-// Which spellings Keycloak takes for one name: those that Java lowers to the same, and no
-// neighbour. identity's table of Java's lower case, by which sign-ins queue, stands on this.
-func TestSpellingsOfAName(t *testing.T) {
+// Keycloak considers names equal if Java lowers them to the same text, and no others. Sign-ins
+// queue by identity's table of Java's lower case, which relies on this.
+func TestLogin_spellings(t *testing.T) {
 	t.Parallel()
 	r, s := siege(t)
 	byName := func(spell func(string) string) func(string, string) string {
@@ -308,12 +309,12 @@ func TestSpellingsOfAName(t *testing.T) {
 		{byEmail(add("", "\u2003")), false},
 		{byName(add("", "\u00ad")), false},
 		{byName(add("", "\u200d")), false},
-		{byName(replace("user", "u\u017fer")), false}, // the long s, which is upper case's S
+		{byName(replace("user", "u\u017fer")), false}, // the long s, whose upper case is S
 		{byName(replace("\u00e9", "e\u0301")), false},
 		{byEmail(replace("e", "\uff45")), false}, // full width
 	} {
-		// An account of its own for each: Keycloak finishes a sign-in on another thread, and
-		// refuses the account's next one until then.
+		// Each row has its own account: Keycloak finishes a sign-in on another thread, and refuses
+		// the account's next sign-in until then.
 		stem := "user-" + strings.ToLower(rand.Text()[:10]) + "-k-"
 		email := stem + "mail@example.com"
 		user, _ := r.newUser(t, object{"username": stem + "\u00e9", "email": email})
@@ -324,22 +325,23 @@ func TestSpellingsOfAName(t *testing.T) {
 			t.Fatal(err)
 		}
 		if signedIn := got.code() == ""; signedIn != tt.same {
-			t.Errorf("%+q signs in as %+q: %t, want %t: %s", spelling, user, signedIn, tt.same,
+			t.Errorf("%+q signed in as %+q: %t, want %t: %s", spelling, user, signedIn, tt.same,
 				got.body)
 		}
 	}
 }
 
-// Refusals of an account without a password, which Keycloak refuses sooner, of one with a password,
-// and of no account are the same. Each account is tried once, so that no pause is in it.
+// The refusals are the same for an account without a password, which Keycloak refuses sooner, for
+// one with a password, and for an unknown user. Each account is tried once, so that none is
+// delayed.
 //
-// TEST_FIGURES=1 tries twenty of each, and prints how long the refusals take.
-func TestRefusals_ofAnyAccount(t *testing.T) {
+// TEST_FIGURES=1 tries twenty of each, and logs how long the refusals take.
+func TestLogin_sameRefusal(t *testing.T) {
 	rounds := 1
 	if os.Getenv("TEST_FIGURES") != "" {
 		rounds = 20
 	}
-	bodies := map[string]string{} // by the answer, an account that got it
+	bodies := map[string]string{} // a kind of account that got it, by response
 	r, s := siege(t)
 	user, _ := r.newUser(t, nil)
 	times := map[string][]time.Duration{}
@@ -350,20 +352,22 @@ func TestRefusals_ofAnyAccount(t *testing.T) {
 		}
 		with, _ := r.newUser(t, nil)
 		without, _ := r.newUser(t, object{"credentials": []object{}})
-		for kind, name := range map[string]string{"with a password": with, "without one": without,
-			"nobody": fmt.Sprint("nobody-", i)} {
-			begin := time.Now()
+		for kind, name := range map[string]string{
+			"with a password": with, "without a password": without,
+			"unknown user": fmt.Sprint("nobody-", i),
+		} {
+			start := time.Now()
 			got, err := s.tryFrom(t.Context(), attacker, "", loginQuery,
 				object{"u": name, "p": "wrong"})
 			if err != nil || got.code() != "INVALID_CREDENTIALS" {
 				t.Fatal(got.body, err)
 			}
-			times[kind] = append(times[kind], time.Since(begin))
+			times[kind] = append(times[kind], time.Since(start))
 			bodies[got.body] = kind
-			begin = time.Now()
+			start = time.Now()
 			r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
 				"client_secret", "local-api-secret", "username", name, "password", "wrong")
-			times[kind+", at Keycloak"] = append(times[kind+", at Keycloak"], time.Since(begin))
+			times[kind+", at Keycloak"] = append(times[kind+", at Keycloak"], time.Since(start))
 		}
 	}
 	if len(bodies) != 1 {
@@ -371,7 +375,7 @@ func TestRefusals_ofAnyAccount(t *testing.T) {
 	}
 	for kind, list := range times {
 		slices.Sort(list)
-		t.Logf("%s: least %v, median %v, most %v", kind, list[0].Round(time.Millisecond),
+		t.Logf("%s: minimum %v, median %v, maximum %v", kind, list[0].Round(time.Millisecond),
 			list[len(list)/2].Round(time.Millisecond), list[len(list)-1].Round(time.Millisecond))
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// What graphql-http asks of every server of GraphQL over HTTP:
+// audits is the number of audits that graphql-http has for servers of GraphQL over HTTP:
 // https://github.com/graphql/graphql-http.
 const audits = 61
 
-// Each fails without what it asks over or for: 5A70, D6D5 and 6A70 send a query over GET; D6D5,
-// 6A70 and 28B9 want an answer to __type. (BF61 and 2EA1 send __type too, and look at the status
-// only; 9C48 wants a mutation over GET to be refused.)
+// These audits fail if GET queries or introspection are off: 5A70, D6D5 and 6A70 send a query over
+// GET; D6D5, 6A70 and 28B9 need a result for __type. (BF61 and 2EA1 send __type too, but check only
+// the status; 9C48 expects that a mutation over GET is rejected.)
 var (
 	needGET           = []string{"5A70", "6A70", "D6D5"}
 	needIntrospection = []string{"28B9", "6A70", "D6D5"}
@@ -50,7 +50,7 @@ func TestAudits(t *testing.T) {
 				}
 			}
 			if got := slices.Sorted(maps.Keys(failed)); !slices.Equal(got, tt.fail) {
-				t.Errorf("these fail: %q; want %q", got, tt.fail)
+				t.Errorf("failed audits: %q, want %q", got, tt.fail)
 				for _, id := range slices.Sorted(maps.Keys(failed)) {
 					t.Logf("%s %s", id, failed[id])
 				}

@@ -20,17 +20,17 @@ import (
 )
 
 var update = flag.Bool("update", false,
-	"put the pictures that the browser's tests take into docs/pictures")
+	"write the screenshots of the browser tests to docs/pictures")
 
-// tokenLifetime is for how many seconds access tokens live here: longer than any case takes on the
-// slowest machine.
+// tokenLifetime is the lifetime of access tokens in seconds: longer than any case takes on a slow
+// machine.
 const tokenLifetime = 20 * 60
 
-const pictures = sources + "/docs/pictures"
+const pictures = repository + "/docs/pictures"
 
-// withBrowser is Chromium, where TEST_BROWSER names it, as .ci/run does, and then nothing that its
-// tests need may be missing. A machine without one runs the rest, and reads here that this wasn't
-// all.
+// withBrowser returns the path of Chromium if TEST_BROWSER is set, as in .ci/run; if anything that
+// the tests need is then missing, the test fails. If it isn't set, the tests that need Chromium log
+// that they didn't run.
 func withBrowser(t *testing.T) (chromium string, ok bool) {
 	t.Helper()
 	name := os.Getenv("TEST_BROWSER")
@@ -46,12 +46,13 @@ func withBrowser(t *testing.T) (chromium string, ok bool) {
 	return path, withNode(t)
 }
 
-// A link is a way to Keycloak that can be cut, whichever Keycloak it is.
+// A link is a proxy to a Keycloak that can be cut off.
 type link struct {
 	*httptest.Server
 	down atomic.Bool
 }
 
+// newLink starts a link to k.
 func newLink(t *testing.T, k *keycloak) *link {
 	t.Helper()
 	target, err := url.Parse(k.url)
@@ -70,7 +71,7 @@ func newLink(t *testing.T, k *keycloak) *link {
 	return l
 }
 
-// serve starts the server for a realm, behind the link.
+// serve starts the server for a realm, which it reaches through the link.
 func (l *link) serve(t *testing.T, r realm, settings ...string) *server {
 	t.Helper()
 	return r.serve(t,
@@ -78,9 +79,9 @@ func (l *link) serve(t *testing.T, r realm, settings ...string) *server {
 			"KEYCLOAK_ISSUER=" + r.k.url + "/realms/" + r.name}, settings...)...)
 }
 
-// expiring signs somebody in with an access token that lives for a second, and lets those live
-// longer that come after it. The returned function waits until the server calls that token expired,
-// which is after its leeway of 30 s.
+// expiring signs a user in with an access token that expires after a second, and then raises the
+// realm's lifetime of access tokens to tokenLifetime. The returned function waits until the server
+// rejects the token as expired, which is after its leeway of 30 s, and returns the token.
 func expiring(t *testing.T, r realm, s *server, username,
 	password string) func(context.Context) (string, error) {
 	t.Helper()
@@ -89,8 +90,8 @@ func expiring(t *testing.T, r realm, s *server, username,
 	r.update(t, object{"accessTokenLifespan": tokenLifetime})
 	return func(ctx context.Context) (string, error) {
 		for {
-			answer, err := s.try(ctx, token, usernameQuery, nil)
-			if err != nil || answer.code() == "UNAUTHENTICATED/TOKEN_EXPIRED" {
+			response, err := s.try(ctx, token, usernameQuery, nil)
+			if err != nil || response.code() == "UNAUTHENTICATED/TOKEN_EXPIRED" {
 				return token, err
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -98,9 +99,9 @@ func expiring(t *testing.T, r realm, s *server, username,
 	}
 }
 
-// newControl is where a script asks for what happens outside its browser: POST to /down and /up, to
-// /otp, which answers the one-time code of now, and to /expired, which answers an expired access
-// token.
+// newControl starts a server that a script calls to control what happens outside its browser, and
+// returns its URL. POST /down and /up cut the link and restore it, /otp returns the current
+// one-time code, and /expired returns an expired access token.
 func newControl(t *testing.T, l *link, secret string,
 	expired func(context.Context) (string, error)) string {
 	t.Helper()
@@ -127,6 +128,7 @@ func newControl(t *testing.T, l *link, secret string,
 	return control.URL
 }
 
+// must returns value, and panics if err isn't nil.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -134,16 +136,16 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// browse runs a script that drives Chromium, which is heavy: no other test runs beside it that
-// drives one, and so none that calls it is parallel. It wants its cases to end like that: a line of
-// NAME: RESULT for each. The pictures that it takes are those that the pages of docs show and
-// docs/pictures has, whose name begins with prefix.
+// browse runs a script that drives Chromium, and compares the results of its cases with want, which
+// has a line NAME: RESULT for each. It checks that the script's screenshots are those whose names
+// begin with prefix in docs/pictures and in the pages of docs. Chromium is heavy, so tests that
+// call browse aren't parallel.
 func browse(t *testing.T, script string, settings object, prefix, want string) {
 	t.Helper()
 	settings["pictures"] = t.TempDir()
-	// of the stand-in and of a real Keycloak, also of a run that fails
-	if kept := os.Getenv("TEST_PICTURES"); kept != "" {
-		settings["pictures"] = filepath.Join(kept,
+	// TEST_PICTURES keeps the screenshots, even if the test fails.
+	if dir := os.Getenv("TEST_PICTURES"); dir != "" {
+		settings["pictures"] = filepath.Join(dir,
 			map[bool]string{false: "stand-in", true: "keycloak"}[real()])
 		if err := os.MkdirAll(settings["pictures"].(string), 0o755); err != nil {
 			t.Fatal(err)
@@ -166,6 +168,9 @@ func browse(t *testing.T, script string, settings object, prefix, want string) {
 	comparePictures(t, settings["pictures"].(string), prefix)
 }
 
+// comparePictures checks that the screenshots in the directory taken have the same names as those
+// in docs/pictures, and that the pages of docs show exactly these. With -update, it first copies
+// them there.
 func comparePictures(t *testing.T, taken, prefix string) {
 	t.Helper()
 	named := func(dir string) (names []string) {
@@ -186,11 +191,11 @@ func comparePictures(t *testing.T, taken, prefix string) {
 		}
 	}
 	if got, want := named(taken), named(pictures); !slices.Equal(got, want) {
-		t.Errorf("the test takes the pictures %q, docs/pictures has %q: run it with -update", got,
+		t.Errorf("the test takes the screenshots %q, docs/pictures has %q: run it with -update", got,
 			want)
 	}
 	pages := ""
-	for _, page := range must(filepath.Glob(sources + "/docs/*.md")) {
+	for _, page := range must(filepath.Glob(repository + "/docs/*.md")) {
 		pages += string(must(os.ReadFile(page)))
 	}
 	for _, match := range regexp.MustCompile(`\(pictures/(`+prefix+
@@ -206,19 +211,20 @@ func comparePictures(t *testing.T, taken, prefix string) {
 	}
 }
 
-// browsed are the realm, the servers and the people that a script signs in with.
-func browsed(t *testing.T, chromium string) object {
+// browserSettings creates a realm with users, and starts the servers that a script uses. It returns
+// the script's settings.
+func browserSettings(t *testing.T, chromium string) object {
 	t.Helper()
 	const password, secret = "correct-horse", "otp-secret-of-a-browser"
 	l := newLink(t, shared)
-	everyday := newRealm(t, shared, nil)
-	everyday.newUser(t, object{"username": "alice", "email": "alice@example.com",
+	r := newRealm(t, shared, nil)
+	r.newUser(t, object{"username": "alice", "email": "alice@example.com",
 		"firstName": "Alice", "lastName": "Archer",
 		"credentials": []object{{"type": "password", "value": password, "temporary": false}}})
-	everyday.newUser(t,
+	r.newUser(t,
 		object{"username": "otto", "email": "otto@example.com",
 			"credentials": otpCredentials(password, secret)})
-	server := everyday.serve(t)
+	server := r.serve(t)
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")
 	if err := build(binary, "cloakql-dev"); err != nil {
 		t.Fatal(err)
@@ -226,12 +232,12 @@ func browsed(t *testing.T, chromium string) object {
 	dev := startServer(t, binary, func(string) bool { return true }, "ADDR=127.0.0.1:0")
 	return object{
 		"chromium": chromium,
-		"control":  newControl(t, l, secret, expiring(t, everyday, server, "alice", password)),
-		"server":   server.url + "/", "linked": l.serve(t, everyday).url + "/",
+		"control":  newControl(t, l, secret, expiring(t, r, server, "alice", password)),
+		"server":   server.url + "/", "linked": l.serve(t, r).url + "/",
 		"dev": dev.url + "/",
-		"hidden": everyday.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url +
+		"hidden": r.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url +
 			"/",
-		"strange": everyday.serve(t, "KEYCLOAK_AUDIENCE=another-api").url + "/",
+		"strange": r.serve(t, "KEYCLOAK_AUDIENCE=another-api").url + "/",
 		"user":    "alice", "otpUser": "otto", "password": password, "tokenLifetime": tokenLifetime,
 	}
 }

@@ -9,13 +9,14 @@ import (
 	"testing"
 )
 
+// nameInText matches GraphQL names.
 var nameInText = regexp.MustCompile(`[_A-Za-z][_0-9A-Za-z]*`)
 
-// schemaNames are the names in the schema's files: of types, fields and arguments; and of the
-// scalars that every schema has, since they are what a guess at an argument's type gives.
+// schemaNames returns the names of types, fields and arguments in the schema's files. It includes
+// the built-in scalars, since a guess at an argument could reveal its type.
 func schemaNames(t *testing.T) map[string]bool {
 	t.Helper()
-	files, err := filepath.Glob(sources + "/schema/*.graphqls")
+	files, err := filepath.Glob(repository + "/schema/*.graphqls")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no schema", err)
 	}
@@ -33,24 +34,24 @@ func schemaNames(t *testing.T) map[string]bool {
 	}
 	for _, word := range []string{"type", "scalar", "directive", "on", "input", "enum", "interface",
 		"union", "extend", "repeatable", "FIELD_DEFINITION"} {
-		delete(names, word) // of the language, not of the schema
+		delete(names, word) // keywords, not names
 	}
-	delete(names, "name") // a word that errors need
+	delete(names, "name") // error messages use this word
 	for _, name := range []string{"Int", "Float", "String", "Boolean", "ID"} {
 		names[name] = true
 	}
 	for _, name := range []string{"OpenIdToken", "accessToken", "me", "username", "TokenInfo",
 		"login"} {
 		if !names[name] {
-			t.Fatalf("the names of the schema lack %s: this test reads it wrongly", name)
+			t.Fatalf("the names of the schema lack %s: this test parses the schema wrongly", name)
 		}
 	}
 	return names
 }
 
-// What clairvoyance sends to recover a schema that can't be introspected
-// (github.com/nikitastupin/clairvoyance, oracle.py, 2.5.5). FUZZ is where it puts its guesses; ROOT
-// is a document that it starts from, which grows by the fields that it has found.
+// The documents that clairvoyance sends to recover a schema without introspection
+// (github.com/nikitastupin/clairvoyance, oracle.py, 2.5.5). It replaces FUZZ with its guesses, and
+// extends its root documents with the fields that it has found.
 var (
 	clairvoyanceRoots = []string{
 		"query { FUZZ }", "mutation { FUZZ }", "subscription { FUZZ }", "{ me { FUZZ } }",
@@ -58,7 +59,7 @@ var (
 		"{ me { token { session { FUZZ } } } }", "{ me { clientRoles { FUZZ } } }",
 		`mutation { login(username: "a", password: "b") { FUZZ } }`,
 	}
-	// Guesses of a wordlist: right, nearly right, wrong.
+	// Guesses as in a word list: right, nearly right and wrong.
 	clairvoyanceWords = []string{
 		"me", "login", "logout", "refresh", "username", "password", "token", "session", "claims",
 		"clientRoles", "scope", "id", "roles", "mee", "logins", "usernam", "passwor", "tokn",
@@ -67,40 +68,40 @@ var (
 	}
 )
 
-// clairvoyance asks with everything it knows, of every word and of all together, and no answer may
-// hold a name of the schema that the request didn't: neither in a suggestion nor in what a rule of
-// validation says.
+// Sends all of clairvoyance's documents, with each word and with all words together. No response
+// may contain a name of the schema that isn't in the request, neither in a suggestion nor in the
+// message of a validation rule.
 func TestClairvoyance(t *testing.T) {
 	t.Parallel()
 	names := schemaNames(t)
 	s := serve(t, shared, "RUNTIME_ENV=prod")
-	asked := 0
+	probes := 0
 	probe := func(t *testing.T, document string) {
 		t.Helper()
-		asked++
+		probes++
 		body, _ := json.Marshal(object{"query": document})
 		a := s.postJSON(t, string(body))
 		sent := map[string]bool{}
 		for _, name := range nameInText.FindAllString(document, -1) {
 			sent[name] = true
 		}
-		var answered struct {
+		var response struct {
 			Data   map[string]any
 			Errors []struct{ Message string }
 		}
-		if err := json.Unmarshal([]byte(a.body), &answered); err != nil {
+		if err := json.Unmarshal([]byte(a.body), &response); err != nil {
 			t.Fatalf("%s: %d %s", document, a.status, a.body)
 		}
-		told := map[string]bool{}
-		for _, e := range answered.Errors {
+		leaked := map[string]bool{}
+		for _, e := range response.Errors {
 			if strings.Contains(e.Message, "Did you mean") {
 				t.Errorf("%s: %s", document, e.Message)
 			}
 			for _, name := range nameInText.FindAllString(e.Message, -1) {
-				if names[name] && !sent[name] && !told[name] &&
+				if names[name] && !sent[name] && !leaked[name] &&
 					e.Message != "Username or password is incorrect!" {
-					told[name] = true
-					t.Errorf("%s: the answer names %s: %s", document, name, e.Message)
+					leaked[name] = true
+					t.Errorf("%s: the response names %s: %s", document, name, e.Message)
 				}
 			}
 		}
@@ -124,8 +125,8 @@ func TestClairvoyance(t *testing.T) {
 			}
 		})
 	}
-	// The rules that clairvoyance doesn't provoke and its successors do: variables, fragments,
-	// directives.
+	// Validation rules that clairvoyance doesn't trigger, but its successors do: variables,
+	// fragments, directives.
 	t.Run("other rules", func(t *testing.T) {
 		for _, word := range append([]string{"User", "Usr", "OpenIdTokn", "Sesion", "Claim", "Tim",
 			"Strin"}, clairvoyanceWords...) {
@@ -142,7 +143,7 @@ func TestClairvoyance(t *testing.T) {
 			}
 		}
 	})
-	if asked < 1000 {
-		t.Errorf("only %d probes", asked)
+	if probes < 1000 {
+		t.Errorf("%d probes, want at least 1000", probes)
 	}
 }

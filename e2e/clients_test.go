@@ -9,10 +9,9 @@ import (
 	"testing"
 )
 
-// What other people's clients make of the server's answers, and what they send for it: the case,
-// what the code that uses the client gets, and then each exchange, as method, status, media type
-// and codes. response is short for application/graphql-response+json, and json for
-// application/json.
+// How third-party clients use the server. Each line has a case, the client's result, and each HTTP
+// exchange as method, status, media type and codes. "response" is short for
+// application/graphql-response+json, and "json" for application/json.
 const apolloCases = `
 me, nobody: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
@@ -30,13 +29,14 @@ logout: {"logout":true} <- POST 200 response
 refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
 `
 
-// urql sends the text over GET as well.
+// urql sends the document's text over GET too.
 var urqlCases = strings.Replace(strings.Replace(apolloCases,
 	"me, described: true <- POST 200 response\n", "", 1),
 	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response",
 	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; GET 200 response", 1)
 
-// graphql-request knows nothing of persisted queries. It can batch, and says why it can't here.
+// graphql-request has no persisted queries. It can send batches, and reports that the server
+// rejects them.
 const graphqlRequestCases = `
 me, nobody: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
@@ -51,7 +51,7 @@ logout: {"logout":true} <- POST 200 response
 refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
 `
 
-// Relay takes a field that may be null, and is, for what was asked, and keeps the error beside it.
+// Relay returns a nullable field that is null as data, along with the error.
 const relayCases = `
 me, nobody: {"me":null,"errors":["UNAUTHENTICATED/TOKEN_MISSING"]} <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
@@ -67,8 +67,8 @@ logout: {"logout":true} <- POST 200 response
 refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
 `
 
-// Where there are no persisted queries, Apollo Client and urql ask once with a hash alone and never
-// again.
+// withoutPersisted returns the cases for a server without persisted queries: Apollo Client and urql
+// send only a hash once, and never again.
 func withoutPersisted(cases, second, refresh string) string {
 	return strings.NewReplacer(
 		"PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_SUPPORTED",
@@ -78,6 +78,7 @@ func withoutPersisted(cases, second, refresh string) string {
 	).Replace(cases)
 }
 
+// trustedCases are those of a client with trusted documents.
 const trustedCases = `
 login, by id: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
 me, by id: true <- GET 200 response
@@ -94,11 +95,11 @@ func TestClients(t *testing.T) {
 	manifest := filepath.Join(t.TempDir(), "manifest.json")
 	command := exec.Command("node", "trusted.mjs", "manifest")
 	command.Dir = "node"
-	made, err := command.Output()
+	content, err := command.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(manifest, made, 0o600); err != nil {
+	if err := os.WriteFile(manifest, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	const off = "PERSISTED_QUERIES_BYTES=0"
@@ -127,7 +128,7 @@ func TestClients(t *testing.T) {
 				Wire   []string
 			}](t, tt.script, s.url+"/graphql", user, "secret") {
 				var result string
-				if err := json.Unmarshal(line.Result, &result); err != nil { // undefined, say
+				if err := json.Unmarshal(line.Result, &result); err != nil { // such as undefined
 					result = string(line.Result)
 				}
 				got.WriteString(line.Case + ": " + result + " <- " + strings.Join(line.Wire, "; ") +
@@ -140,7 +141,7 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// compareLines wants two texts alike, and says which lines aren't.
+// compareLines compares two texts, and reports the lines that differ.
 func compareLines(t *testing.T, got, want string) {
 	t.Helper()
 	gotLines, wantLines := strings.Split(strings.TrimSpace(got), "\n"),

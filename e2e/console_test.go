@@ -2,7 +2,8 @@ package e2e
 
 import "testing"
 
-// What the console does in Chromium; the names of the cases say what is wanted.
+// consoleCases has the results of console.mjs in Chromium. The names of the cases describe the
+// expected results.
 const consoleCases = `
 a first visit has operations ready: ["Me","Login","Refresh","Denied"]
 me, nobody: ["UNAUTHENTICATED/TOKEN_MISSING",["UNAUTHENTICATED/TOKEN_MISSING"]]
@@ -54,5 +55,5 @@ func TestConsole(t *testing.T) {
 	if !ok {
 		return
 	}
-	browse(t, "console.mjs", browsed(t, chromium), "console-", consoleCases)
+	browse(t, "console.mjs", browserSettings(t, chromium), "console-", consoleCases)
 }

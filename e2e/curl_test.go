@@ -23,7 +23,7 @@ func TestCurlExamples(t *testing.T) {
 		{"docs/getting-started.md", 5}, // login, me, refresh, logout, a wrong password
 	} {
 		t.Run(page.name, func(t *testing.T) {
-			text := string(must(os.ReadFile(sources + "/" + page.name)))
+			text := string(must(os.ReadFile(repository + "/" + page.name)))
 			examples := regexp.MustCompile(
 				"(?s)```sh\n([^`]*?curl .*?)```\n```json\n(.*?)```").FindAllStringSubmatch(text, -1)
 			if len(examples) != page.examples {

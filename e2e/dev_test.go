@@ -17,19 +17,19 @@ import (
 	"time"
 )
 
-// What `go run ./cmd/cloakql-dev` is: one process, four lines: the first is where the console is,
-// and the command of the last signs alice in. It stands beside no Keycloak but its own, whatever
-// these tests use.
-func TestOneCommand(t *testing.T) {
+// `go run ./cmd/cloakql-dev` starts one process and prints four lines. The first has the console's
+// address, and the command in the last signs alice in. It uses its own Keycloak, and not that of
+// these tests.
+func TestDev(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")
 	if err := build(binary, "cloakql-dev"); err != nil {
 		t.Fatal(err)
 	}
 	start := func(t *testing.T, environ ...string) (lines chan string,
-		end func() (rest []string, err error)) {
+		stop func() (rest []string, err error)) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		server := exec.CommandContext(ctx, binary)
 		server.Dir, server.Env = t.TempDir(), append([]string{"ADDR=127.0.0.1:0"}, environ...)
 		pipe, err := server.StderrPipe()
@@ -48,7 +48,7 @@ func TestOneCommand(t *testing.T) {
 				lines <- scanner.Text()
 			}
 		}()
-		end = sync.OnceValues(func() (rest []string, err error) {
+		stop = sync.OnceValues(func() (rest []string, err error) {
 			server.Process.Signal(syscall.SIGTERM)
 			for line := range lines {
 				rest = append(rest, line)
@@ -56,12 +56,13 @@ func TestOneCommand(t *testing.T) {
 			return rest, server.Wait()
 		})
 		t.Cleanup(func() {
-			cancel() // ends what a test that failed left running
-			end()
+			cancel() // kills it if the test failed before stopping it
+			stop()
 		})
-		return lines, end
+		return lines, stop
 	}
-	// untilServing are the lines up to the one that says so, or all of a server that ends before.
+	// untilServing returns the lines up to the one about serving, or all lines of a server that
+	// exits before.
 	untilServing := func(lines chan string) (all []string) {
 		for line := range lines {
 			if all = append(all, line); servingAt.MatchString(line) {
@@ -70,7 +71,8 @@ func TestOneCommand(t *testing.T) {
 		}
 		return all
 	}
-	ours := func(lines chan string, n int) (found []string) {
+	// printed returns the first n lines that aren't log lines.
+	printed := func(lines chan string, n int) (found []string) {
 		for line := range lines {
 			if !strings.HasPrefix(line, "time=") {
 				if found = append(found, line); len(found) == n {
@@ -83,89 +85,90 @@ func TestOneCommand(t *testing.T) {
 
 	t.Run("no settings", func(t *testing.T) {
 		began := time.Now()
-		lines, end := start(t)
-		found := ours(lines, 4)
+		lines, stop := start(t)
+		found := printed(lines, 4)
 		t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
 		if len(found) != 4 || !strings.HasPrefix(found[1], "GraphQL ") ||
 			!strings.Contains(found[2], "alice-password") || !strings.HasPrefix(found[3], "Try ") {
-			t.Fatalf("it prints %q; want the addresses, a user, and a command to try", found)
+			t.Fatalf("it prints %q, want the addresses, a user and a command to try", found)
 		}
 		console := regexp.MustCompile(`^Console +(http://\S+/) `).FindStringSubmatch(found[0])
 		if console == nil {
-			t.Fatalf("it prints %q; want where the console is", found[0])
+			t.Fatalf("it prints %q, want the console's address", found[0])
 		}
 		page := &server{url: strings.TrimSuffix(console[1], "/")}
 		if status, body := page.get(t, "/"); status != http.StatusOK ||
 			!strings.Contains(body, "<title>CloakQL console</title>") {
-			t.Errorf("%s answers %d %s, want the console", console[1], status, body)
+			t.Errorf("%s responds %d %s, want the console", console[1], status, body)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		defer cancel()
 		command := exec.CommandContext(ctx, "bash", "-c",
 			strings.TrimSpace(strings.TrimPrefix(found[3], "Try")))
 		command.WaitDelay = time.Second // for a curl that outlives bash
-		answer, err := command.Output()
+		output, err := command.Output()
 		if err != nil ||
 			!regexp.MustCompile(
-				`^\{"data":\{"login":\{"accessToken":"[^"]+","refreshToken":"[^"]+","expiresIn":300\}\}\}\n?$`).Match(answer) {
-			t.Errorf("the printed command answers %s (%v), want tokens", answer, err)
+				`^\{"data":\{"login":\{"accessToken":"[^"]+","refreshToken":"[^"]+","expiresIn":300\}\}\}\n?$`).Match(output) {
+			t.Errorf("the printed command prints %s (%v), want tokens", output, err)
 		}
-		if _, err := end(); err != nil {
-			t.Errorf("it ends with %v, want exit status 0", err)
+		if _, err := stop(); err != nil {
+			t.Errorf("it exits with %v, want exit status 0", err)
 		}
 	})
-	t.Run("a Keycloak is set", func(t *testing.T) {
-		lines, end := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local",
+	t.Run("with a Keycloak", func(t *testing.T) {
+		lines, stop := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local",
 			"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret")
-		if found := ours(lines, 1); len(found) != 1 ||
+		if found := printed(lines, 1); len(found) != 1 ||
 			!strings.Contains(found[0], "uses the Keycloak at "+shared.url) {
-			t.Errorf("it says %q; want that it uses the Keycloak that is set", found)
+			t.Errorf("it prints %q, want that it uses the configured Keycloak", found)
 		}
-		if _, err := end(); err != nil {
-			t.Errorf("it ends with %v, want exit status 0", err)
+		if _, err := stop(); err != nil {
+			t.Errorf("it exits with %v, want exit status 0", err)
 		}
 	})
-	// Elsewhere than on a developer's machine the log is for machines.
-	t.Run("a Keycloak is set, and RUNTIME_ENV", func(t *testing.T) {
-		lines, end := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local",
+	// In production, the log is JSON.
+	t.Run("with a Keycloak, in production", func(t *testing.T) {
+		lines, stop := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local",
 			"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
 			"RUNTIME_ENV=prod")
 		all := untilServing(lines)
-		rest, err := end()
+		rest, err := stop()
 		if err != nil {
-			t.Errorf("it ends with %v, want exit status 0", err)
+			t.Errorf("it exits with %v, want exit status 0", err)
 		}
 		all = append(all, rest...)
 		if !servingAt.MatchString(strings.Join(all, "\n")) {
-			t.Errorf("it says %q; want that it serves", all)
+			t.Errorf("it prints %q, want that it is serving", all)
 		}
 		for _, line := range all {
 			if !json.Valid([]byte(line)) {
-				t.Errorf("its log has the line %q, which isn't JSON", line)
+				t.Errorf("the log line %q isn't JSON", line)
 			}
 		}
 	})
 	for _, tt := range []struct{ name, setting, want string }{
 		{"production", "RUNTIME_ENV=prod", `RUNTIME_ENV is "prod": the stand-in for Keycloak is for a developer's machine only`},
 		{"empty RUNTIME_ENV", "RUNTIME_ENV=", `RUNTIME_ENV is "": the stand-in for Keycloak is for a developer's machine only`},
-		{"half of a Keycloak", "KEYCLOAK_CLIENT_ID=shop", "KEYCLOAK_CLIENT_ID is set, and KEYCLOAK_SERVER_URL isn't"},
-		{"a faulty setting", "REFRESH_GRACE=soon", "REFRESH_GRACE: expected a duration"},
+		{"incomplete Keycloak settings", "KEYCLOAK_CLIENT_ID=shop", "KEYCLOAK_CLIENT_ID is set, and KEYCLOAK_SERVER_URL isn't"},
+		{"invalid setting", "REFRESH_GRACE=soon", "REFRESH_GRACE: expected a duration"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			lines, end := start(t, tt.setting)
+			lines, stop := start(t, tt.setting)
 			all := untilServing(lines)
-			if _, err := end(); err == nil || !strings.Contains(strings.Join(all, "\n"), tt.want) {
-				t.Errorf("it says %q; want that it refuses to start: %s", all, tt.want)
+			if _, err := stop(); err == nil || !strings.Contains(strings.Join(all, "\n"), tt.want) {
+				t.Errorf("it prints %q, want that it refuses to start: %s", all, tt.want)
 			}
 		})
 	}
 }
 
-// The production program has nothing of the stand-in, and without settings it says what would help.
+// The production program contains nothing of the stand-in. Without settings, it suggests what to
+// do.
 func TestProgram_hasNoStandIn(t *testing.T) {
 	dependencies := func(name string) string {
 		command := exec.Command("go", "list", "-deps", "./cmd/"+name)
-		command.Dir = sources
+		command.Dir = repository
 		out, err := command.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -177,11 +180,12 @@ func TestProgram_hasNoStandIn(t *testing.T) {
 			t.Errorf("cmd/cloakql depends on %s", trace)
 		}
 		if !strings.Contains(dependencies("cloakql-dev"), trace) {
-			t.Errorf("cmd/cloakql-dev doesn't depend on %s: this test looks for the wrong name",
+			t.Errorf("cmd/cloakql-dev doesn't depend on %s: this test checks the wrong name",
 				trace)
 		}
 	}
-	// Nor has it the people of the realm for development, whom the other one's console offers.
+	// It doesn't contain the users of the development realm, which the console of cloakql-dev
+	// offers.
 	dev := filepath.Join(t.TempDir(), "cloakql-dev")
 	if err := build(dev, "cloakql-dev"); err != nil {
 		t.Fatal(err)
@@ -189,22 +193,22 @@ func TestProgram_hasNoStandIn(t *testing.T) {
 	for _, binary := range []string{cloakql, dev} {
 		found := bytes.Contains(must(os.ReadFile(binary)), []byte("alice-password"))
 		if found != (binary == dev) {
-			t.Errorf("%s holds alice-password: %v, want that only the binary with the stand-in "+
-				"does", filepath.Base(binary), found)
+			t.Errorf("%s contains alice-password: %v, want it only in the binary with the stand-in",
+				filepath.Base(binary), found)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	server := exec.CommandContext(ctx, cloakql)
 	server.Dir, server.Env = t.TempDir(), []string{}
 	out, err := server.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "KEYCLOAK_SERVER_URL: is missing") ||
 		!strings.Contains(string(out), "go run ./cmd/cloakql-dev") {
-		t.Errorf("without settings it says %s (%v); want what is missing and what helps", out, err)
+		t.Errorf("without settings it prints %s (%v), want what is missing and what to do", out, err)
 	}
 }
 
-// The commands of the built program, and the status that each exits with.
+// The commands of the built program, with their exit statuses.
 func TestProgram_commands(t *testing.T) {
 	good := []string{"KEYCLOAK_SERVER_URL=http://localhost:8080", "KEYCLOAK_REALM_NAME=local",
 		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret"}
@@ -221,14 +225,14 @@ func TestProgram_commands(t *testing.T) {
 		{"check", nil, 1, "KEYCLOAK_SERVER_URL: is missing"},
 		{"chekc", good, 2, `"chekc" is not a command`},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		command := exec.CommandContext(ctx, cloakql, tt.argument)
 		command.Dir, command.Env = t.TempDir(), append([]string{}, tt.environ...)
 		out, _ := command.CombinedOutput()
 		cancel()
 		if status := command.ProcessState.ExitCode(); status != tt.status ||
 			!strings.Contains(string(out), tt.want) {
-			t.Errorf("cloakql %s exits with %d, want %d; it says %s, want %q in it", tt.argument,
+			t.Errorf("cloakql %s exits with %d, want %d; it prints %s, want %q in it", tt.argument,
 				status, tt.status, out, tt.want)
 		}
 	}

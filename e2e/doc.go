@@ -1,18 +1,18 @@
-// Package e2e drives the built server beside a Keycloak, from the outside: it speaks HTTP to both.
-// The Keycloak is the stand-in of keycloak/keycloaktest, in this process; where TEST_KEYCLOAK_URL
-// names a real one, whose administrator must be admin with the password admin, it is that:
+// Package e2e tests the built server together with a Keycloak, over HTTP. By default, the Keycloak
+// is the stand-in of keycloak/keycloaktest, in this process. Set TEST_KEYCLOAK_URL to use a real
+// one, whose administrator must be admin with the password admin:
 //
 //	scripts/keycloak with go test -count=1 ./e2e
 //
-// starts one for as long as the command takes. The tests are the same for both. What an
-// administrator does to a realm has two sides, in admin_test.go, and so have starting, stopping and
-// waiting, in main_test.go.
+// starts one for the duration of the command. The tests are the same for both. Two things are
+// implemented for each: the work of an administrator (admin_test.go), and starting, stopping and
+// waiting (main_test.go).
 //
-// More is run where a variable asks for it, and says so where none does:
+// Some tests run only if a variable is set, and otherwise log that they didn't run:
 //
-//	npm ci --ignore-scripts --prefix e2e/node && TEST_NODE=1 go test ./e2e # other people's clients and audits; Node.js 20 or later
-//	TEST_NODE=1 TEST_BROWSER=chromium go test ./e2e # the console and the examples in it; their modules, too
-//	TEST_IDLE=1 go test -run TestManyConnections ./e2e      # waits two minutes, for the end of idle connections
-//	TEST_FIGURES=1 go test -v -run TestHostile ./e2e        # what hostile requests cost, beside an accepted one
+//	npm ci --ignore-scripts --prefix e2e/node && TEST_NODE=1 go test ./e2e # third-party clients and audits; needs Node.js 20 or later
+//	TEST_NODE=1 TEST_BROWSER=chromium go test ./e2e # the console and the examples in Chromium; needs their modules too
+//	TEST_IDLE=1 go test -run TestManyConnections ./e2e      # waits two minutes until idle connections are closed
+//	TEST_FIGURES=1 go test -v -run TestHostile ./e2e        # measures the cost of hostile requests
 //	make soak                                               # ten minutes at full load
 package e2e

@@ -25,7 +25,7 @@ var echoSchemaText string
 
 var echoSchema = gqlparser.MustLoadSchema(&ast.Source{Name: "echo.graphql", Input: echoSchemaText})
 
-// An echo answers each field with the arguments that reached it.
+// An echo is a schema that resolves each field to its arguments.
 type echo struct{}
 
 func (echo) Schema() *ast.Schema { return echoSchema }
@@ -47,6 +47,7 @@ func (echo) Exec(context.Context) graphql.ResponseHandler {
 	}
 }
 
+// echoed returns the data of a selection set.
 func echoed(operation *graphql.OperationContext, set ast.SelectionSet,
 	typeName string) map[string]any {
 	data := map[string]any{}
@@ -67,51 +68,52 @@ func echoed(operation *graphql.OperationContext, set ast.SelectionSet,
 	return data
 }
 
-// coerced is what the code that gqlgen generates makes of a value: one item for a list is a list,
-// an ID is a string, and the members of an input that are absent have their defaults.
-func coerced(of *ast.Type, value any) any {
+// coerced converts a value as the code that gqlgen generates does: a single item for a list becomes
+// a list, an ID becomes a string, and missing fields of an input get their defaults.
+func coerced(typ *ast.Type, value any) any {
 	if value == nil {
 		return nil
 	}
-	if of.Elem != nil {
+	if typ.Elem != nil {
 		items := []any{}
 		for _, item := range graphql.CoerceList(value) {
-			items = append(items, coerced(of.Elem, item))
+			items = append(items, coerced(typ.Elem, item))
 		}
 		return items
 	}
-	definition := echoSchema.Types[of.NamedType]
-	if of.NamedType == "ID" {
+	definition := echoSchema.Types[typ.NamedType]
+	if typ.NamedType == "ID" {
 		return fmt.Sprint(value)
 	}
 	if definition.Kind != ast.InputObject {
 		return value
 	}
-	members := map[string]any{}
-	given := value.(map[string]any)
+	result := map[string]any{}
+	input := value.(map[string]any)
 	for _, field := range definition.Fields {
-		member, there := given[field.Name]
-		if !there && field.DefaultValue != nil {
+		member, ok := input[field.Name]
+		if !ok && field.DefaultValue != nil {
 			member, _ = field.DefaultValue.Value(nil)
-			there = true
+			ok = true
 		}
-		if there {
-			members[field.Name] = coerced(field.Type, member)
-		}
-	}
-	for name := range given { // nobody asked for these
-		if _, there := members[name]; !there {
-			members[name] = given[name]
+		if ok {
+			result[field.Name] = coerced(field.Type, member)
 		}
 	}
-	return members
+	for name := range input { // unknown fields, which must not reach a resolver
+		if _, ok := result[name]; !ok {
+			result[name] = input[name]
+		}
+	}
+	return result
 }
 
-// newEcho is a server with everything in front of the schema that CloakQL has.
+// newEcho returns a server for the echo with CloakQL's limits and transport.
 func newEcho() *handler.Server {
 	return install(installLimits, installHTTP)
 }
 
+// install returns a server for the echo with these extensions.
 func install(installers ...func(*handler.Server) error) *handler.Server {
 	server := handler.New(echo{})
 	for _, installer := range installers {
@@ -129,8 +131,8 @@ func installHTTP(server *handler.Server) error {
 		graphqlhttp.Config{Errors: &apierror.Presenter{}, Introspection: true})
 }
 
-// ask sends one document to the echo, with its variables as text.
-func ask(t *testing.T, server *handler.Server, query, variables string) (answer struct {
+// ask sends a document to the echo, with its variables as JSON.
+func ask(t *testing.T, server *handler.Server, query, variables string) (response struct {
 	Data   any
 	Errors []struct {
 		Message    string
@@ -148,12 +150,13 @@ func ask(t *testing.T, server *handler.Server, query, variables string) (answer 
 	request.Header.Set("Content-Type", "application/json")
 	recorder := httptest.NewRecorder()
 	server.ServeHTTP(recorder, request)
-	if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil {
+	if err := json.Unmarshal(recorder.Body.Bytes(), &response); err != nil {
 		t.Fatalf("%q: %v: %s", query, err, recorder.Body)
 	}
-	return answer
+	return response
 }
 
+// A location is a place in a document.
 type location struct {
 	Line   int `json:"line"`
 	Column int `json:"column"`

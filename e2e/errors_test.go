@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	badCredentials = `{"error":"invalid_grant","error_description":"Invalid user credentials"}`
-	sealedLogin    = `{"errors":[{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":50}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}` + "\n"
+	keycloakBadCredentials = `{"error":"invalid_grant","error_description":"Invalid user credentials"}`
+	badCredentialsBody     = `{"errors":[{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":50}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}` + "\n"
 )
 
-// Each way in which Keycloak refuses a sign-in of a user: what it answers itself, quoted, and what
-// a client of ours gets. The four that must not be told apart are compared to the byte.
-func TestLoginRefusals(t *testing.T) {
+// For each way in which Keycloak refuses a sign-in, checks Keycloak's own response and the code
+// that the server's client gets. The responses that must not differ are compared byte for byte.
+func TestLogin_refused(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, object{"bruteForceProtected": true, "failureFactor": 3})
 	s := r.serve(t)
@@ -25,31 +25,31 @@ func TestLoginRefusals(t *testing.T) {
 		name     string
 		user     object
 		password string
-		locked   bool // before, by failures at Keycloak itself
-		body     string
+		locked   bool   // lock the user first, by failures at Keycloak itself
+		body     string // Keycloak's
 		code     string
-		sealed   bool
+		same     bool // the response must be badCredentialsBody
 	}{
-		{"wrong password", object{}, "wrong", false, badCredentials, "INVALID_CREDENTIALS", true},
-		{"unknown user", nil, "secret", false, badCredentials, "INVALID_CREDENTIALS", true},
-		{"locked, right password", object{}, "secret", true, badCredentials, "INVALID_CREDENTIALS", true},
-		{"disabled, wrong password", object{"enabled": false}, "wrong", false, badCredentials, "INVALID_CREDENTIALS", true},
-		{"one-time code missing", object{"credentials": otpCredentials("secret", "otp-secret-of-a-test")}, "secret", false, badCredentials, "INVALID_CREDENTIALS", true},
+		{"wrong password", object{}, "wrong", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
+		{"unknown user", nil, "secret", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
+		{"locked, right password", object{}, "secret", true, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
+		{"disabled, wrong password", object{"enabled": false}, "wrong", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
+		{"one-time code missing", object{"credentials": otpCredentials("secret", "otp-secret-of-a-test")}, "secret", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
 		{"disabled, right password", object{"enabled": false}, "secret", false,
 			`{"error":"invalid_grant","error_description":"Account disabled"}`, "ACCOUNT_DISABLED",
 			false},
 		{"required action, right password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "secret", false,
 			`{"error":"invalid_grant","error_description":"Account is not fully set up"}`,
 			"ACCOUNT_NOT_READY", false},
-		{"required action, wrong password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "wrong", false, badCredentials, "INVALID_CREDENTIALS", true},
+		{"required action, wrong password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "wrong", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			name, id := "nobody-of-this-name", ""
 			if tt.user != nil {
 				name, id = r.newUser(t, tt.user)
 			}
-			// Keycloak counts a failure on another thread. Until then it refuses the account's next
-			// sign-in, and doesn't count it.
+			// Keycloak counts a failure on another thread. Until it has, it refuses the account's
+			// next sign-in without counting it.
 			if tt.locked {
 				eventually(t, "the user is locked", func() bool {
 					r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
@@ -60,23 +60,23 @@ func TestLoginRefusals(t *testing.T) {
 			status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
 				"client_secret", "local-api-secret", "username", name, "password", tt.password)
 			if status != http.StatusBadRequest || body != tt.body {
-				t.Fatalf("Keycloak answers %d %s, want 400 %s", status, body, tt.body)
+				t.Fatalf("Keycloak responds %d %s, want 400 %s", status, body, tt.body)
 			}
 			_, response := s.login(t, name, tt.password)
 			wantCode(t, "login", response, tt.code)
-			if tt.sealed && response.body != sealedLogin {
-				t.Errorf("the answer tells more than the others do:\n got %s\nwant %s",
-					response.body, sealedLogin)
+			if tt.same && response.body != badCredentialsBody {
+				t.Errorf("the response differs from the others:\n got %s\nwant %s",
+					response.body, badCredentialsBody)
 			}
 		})
 	}
 }
 
-// otto has a one-time code; with a right one he gets in.
-func TestOneTimeCode(t *testing.T) {
+// otto needs a one-time code, and signs in with the right one.
+func TestLogin_oneTimeCode(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared)
-	// The code of this half minute may have been used by a run before this one.
+	// An earlier run may have used the code of this half minute.
 	response := s.query(t, "", loginQuery,
 		object{"u": "otto", "p": "otto-password", "o": totp("otto-otp-secret-0001", time.Now())})
 	if response.code() != "" {
@@ -87,9 +87,9 @@ func TestOneTimeCode(t *testing.T) {
 	wantCode(t, "login with a one-time code", response, "")
 }
 
-// What is wrong with this server or with the realm: the client learns nothing but that, and the log
-// names the setting or the switch to change.
-func TestOurFaults(t *testing.T) {
+// If a setting of the server or of the realm is wrong, the client gets only a generic error, and
+// the log names the setting to change.
+func TestLogin_misconfigured(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, object{"clients": []object{
 		apiClient(nil),
@@ -101,18 +101,18 @@ func TestOurFaults(t *testing.T) {
 	}})
 	user, _ := r.newUser(t, nil)
 	roleless, id := r.newUser(t, nil)
-	r.withdrawRole(t, id, "default-roles-"+r.name)
+	r.removeRole(t, id, "default-roles-"+r.name)
 	disabled := newRealm(t, shared, object{"enabled": false})
 	https := newRealm(t, shared, object{"sslRequired": "all"})
 
 	const misconfigured = "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED"
 	type row struct {
 		name     string
-		settings string // a line each
+		settings string // one per line
 		username string
 		code     string
-		answer   string // Keycloak's, as the log quotes it
-		hint     string
+		response string // Keycloak's, as quoted in the log
+		hint     string // in the log
 	}
 	rows := []row{
 		{"wrong secret", "KEYCLOAK_CLIENT_SECRET_KEY=wrong", user, misconfigured,
@@ -144,7 +144,7 @@ func TestOurFaults(t *testing.T) {
 		{"wrong path prefix", "KEYCLOAK_SERVER_URL=" + shared.url + "/auth", user, misconfigured,
 			`404 "Unable to find matching target resource method" ""`, "KEYCLOAK_SERVER_URL"},
 	}
-	if real() { // the stand-in refuses such clients in its own words
+	if real() { // the stand-in has its own messages for such clients
 		others := newRealm(t, shared, object{"clients": []object{
 			apiClient(object{"clientId": "basic",
 				"attributes": object{
@@ -199,14 +199,14 @@ func TestOurFaults(t *testing.T) {
 			s := r.serve(t, strings.Split(tt.settings, "\n")...)
 			_, response := s.login(t, tt.username, "secret")
 			wantCode(t, "login", response, tt.code)
-			s.wantLog(t, tt.answer)
+			s.wantLog(t, tt.response)
 			s.wantLog(t, tt.hint)
 		})
 	}
 }
 
 // Each way in which Keycloak refuses a refresh token.
-func TestRefreshRefusals(t *testing.T) {
+func TestRefresh_refused(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared,
 		object{"clients": []object{apiClient(nil), apiClient(object{"clientId": "other"})}})
@@ -226,9 +226,9 @@ func TestRefreshRefusals(t *testing.T) {
 	}{
 		{"garbage", func(*testing.T) string { return "garbage" }, s,
 			"Invalid refresh token", "INVALID"},
-		{"an access token", func(t *testing.T) string { first, _ := login(t, r, s); return first.AccessToken }, s,
+		{"access token", func(t *testing.T) string { first, _ := login(t, r, s); return first.AccessToken }, s,
 			"Invalid refresh token", "INVALID"},
-		{"another client's", func(t *testing.T) string {
+		{"token of another client", func(t *testing.T) string {
 			user, _ := r.newUser(t, nil)
 			return r.serve(t, "KEYCLOAK_CLIENT_ID=other").mustLogin(t, user, "secret").RefreshToken
 		}, s, "Invalid refresh token. Token client and authorized client don't match", "INVALID"},
@@ -247,7 +247,7 @@ func TestRefreshRefusals(t *testing.T) {
 			r.updateUser(t, id, object{"enabled": false})
 			return first.RefreshToken
 		}, s, "User disabled", "SESSION_ENDED"},
-		{"the newest, after a reuse", func(t *testing.T) string {
+		{"newest token, after a reuse", func(t *testing.T) string {
 			first, _ := login(t, r, s)
 			status, body := r.refresh(t, first.RefreshToken)
 			if status != http.StatusOK {
@@ -273,14 +273,14 @@ func TestRefreshRefusals(t *testing.T) {
 			token := tt.token(t)
 			_, response := tt.server.refresh(t, token)
 			wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/"+tt.reason)
-			// Keycloak says the same a second time, but for the reuse, which has detached the
-			// client from the session: the case above quotes it.
-			at := r
+			// Keycloak itself refuses the token in the same way. Not after a reuse, which has
+			// detached the client from the session: there, the row's function checks the response.
+			tokenRealm := r
 			if tt.server == briefServer {
-				at = brief
+				tokenRealm = brief
 			}
 			if tt.reason != "REUSED" {
-				at.wantRefused(t, token, tt.body)
+				tokenRealm.wantRefused(t, token, tt.body)
 			}
 		})
 	}
@@ -290,7 +290,7 @@ func TestRefreshRefusals(t *testing.T) {
 		offline := r.serve(t, "LOGIN_SCOPE=openid offline_access", "REFRESH_GRACE=0")
 		first, id := login(t, r, offline)
 		if first.RefreshExpiresIn != 0 {
-			t.Errorf("an offline token expires in %d s; want null, since it has no end",
+			t.Errorf("an offline token expires in %d s, want null, since it doesn't expire",
 				first.RefreshExpiresIn)
 		}
 		r.revokeConsent(t, id, "local-api")
@@ -299,7 +299,7 @@ func TestRefreshRefusals(t *testing.T) {
 		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 	})
 
-	t.Run("everything before now revoked", func(t *testing.T) {
+	t.Run("all tokens before now revoked", func(t *testing.T) {
 		t.Parallel()
 		revoked := newRealm(t, shared, nil)
 		s := revoked.serve(t, "REFRESH_GRACE=0")
@@ -316,19 +316,19 @@ func TestRefreshRefusals(t *testing.T) {
 			"client_id", "local-api", "client_secret", "local-api-secret", "refresh_token",
 			"garbage")
 		if want := `{"error":"invalid_grant","error_description":"Invalid refresh token"}`; status != 400 || body != want {
-			t.Errorf("Keycloak answers %d %s, want 400 %s", status, body, want)
+			t.Errorf("Keycloak responds %d %s, want 400 %s", status, body, want)
 		}
 		wantCode(t, "logout", s.logout(t, "garbage"), "INVALID_REFRESH_TOKEN/INVALID")
 	})
 }
 
-// Each kind of token that isn't an access token for this API, as Keycloak makes them.
-func TestRefusedTokens(t *testing.T) {
+// Each kind of token from Keycloak that isn't an access token for this API.
+func TestMe_rejectedTokens(t *testing.T) {
 	t.Parallel()
 	lightweight := apiClient(object{"clientId": "lightweight",
 		"attributes": object{"client.use.lightweight.access.token.enabled": "true"}})
 	unmapped := apiClient(object{"clientId": "unmapped", "protocolMappers": []object{}})
-	k := own(t)
+	k := ownKeycloak(t)
 	r := newRealm(t, k, object{"clients": []object{apiClient(nil), lightweight, unmapped}})
 	s := r.serve(t)
 	user, _ := r.newUser(t, nil)
@@ -339,8 +339,8 @@ func TestRefusedTokens(t *testing.T) {
 	lightUser, _ := r.newUser(t, nil)
 	lightServer := r.serve(t, "KEYCLOAK_CLIENT_ID=lightweight")
 	light := lightServer.mustLogin(t, lightUser, "secret").AccessToken
-	// Without an audience mapper, only a server whose client the token was issued to takes it, and
-	// only while it has no audience set.
+	// Without an audience mapper, only the server of the client that the token was issued to
+	// accepts it, and only if no audience is configured.
 	plainUser, _ := r.newUser(t, nil)
 	plainServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped")
 	plain := plainServer.mustLogin(t, plainUser, "secret").AccessToken
@@ -363,7 +363,7 @@ func TestRefusedTokens(t *testing.T) {
 	if signature[0] == 'A' {
 		flipped = strings.Replace(good.AccessToken, "."+signature, ".B"+signature[1:], 1)
 	}
-	// Nobody listens on port 1, and no stand-in of another test ever will.
+	// Nothing listens on port 1, and no stand-in of another test ever will.
 	down := serve(t, &keycloak{url: "http://127.0.0.1:1"},
 		"KEYCLOAK_ISSUER="+r.k.url+"/realms/"+r.name)
 
@@ -371,11 +371,11 @@ func TestRefusedTokens(t *testing.T) {
 		name, token string
 		server      *server
 		code        string
-		detail      string // in local alone
+		detail      string // shown only with RUNTIME_ENV=local
 	}{
 		{"ID token", good.IdToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", `typ is "ID"`},
 		{"refresh token", good.RefreshToken, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "HS512"},
-		{"another realm's", foreign, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "KEYCLOAK_ISSUER"},
+		{"token of another realm", foreign, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "KEYCLOAK_ISSUER"},
 		{"lightweight", light, lightServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "lightweight"},
 		{"without audience", plain, strictServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Audience"},
 		{"unknown key", unknownKey, s, "UNAUTHENTICATED/KEY_UNKNOWN", "another-key"},
@@ -387,7 +387,7 @@ func TestRefusedTokens(t *testing.T) {
 			wantCode(t, "me", response, tt.code)
 			if detail := response.Errors[0].Extensions.Detail; !strings.Contains(detail,
 				tt.detail) {
-				t.Errorf("detail is %q; want it to tell of %s", detail, tt.detail)
+				t.Errorf("detail is %q, want %q in it", detail, tt.detail)
 			}
 		})
 	}
@@ -396,27 +396,27 @@ func TestRefusedTokens(t *testing.T) {
 	_, response := prod.me(t, good.IdToken)
 	wantCode(t, "me in production", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
 	if strings.Contains(response.body, "detail") {
-		t.Errorf("production explains itself to strangers: %s", response.body)
+		t.Errorf("production shows details: %s", response.body)
 	}
 
-	// One second of life, and half a minute for clocks that differ.
+	// The token lives for a second, and there is a leeway of half a minute for clocks that differ.
 	r.update(t, object{"accessTokenLifespan": 1})
-	for slow := true; slow; { // than that half minute: then the answer says nothing
-		began := time.Now()
+	for slow := true; slow; { // retry if it took longer than the leeway
+		start := time.Now()
 		late := k.aged(2*time.Second, func() tokens { return s.mustLogin(t, user, "secret") })
 		name, response := s.me(t, late.AccessToken)
-		if slow = time.Since(began) > 25*time.Second; !slow && name != user {
+		if slow = time.Since(start) > 25*time.Second; !slow && name != user {
 			t.Errorf("me within the leeway is %q, want the user\n%s", name, response.body)
 		}
 	}
 	expired := k.aged(33*time.Second, func() tokens { return s.mustLogin(t, user, "secret") })
 	_, response = s.me(t, expired.AccessToken)
 	wantCode(t, "me with an expired token", response, "UNAUTHENTICATED/TOKEN_EXPIRED")
-	// An expired ID token is no reason to refresh.
+	// An expired ID token isn't reported as expired, since refreshing wouldn't help.
 	_, response = s.me(t, expired.IdToken)
 	wantCode(t, "me with an expired ID token", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
-	// And public fields run beside it.
+	// Public fields run even with an expired token.
 	_, response = gotTokens(t, "refresh",
 		s.query(t, expired.AccessToken, refreshQuery, object{"r": expired.RefreshToken}))
-	wantCode(t, "refresh beside an expired header", response, "")
+	wantCode(t, "refresh with an expired token in the header", response, "")
 }

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// What the example for Apollo Client does in Chromium; the names of the cases say what is wanted.
+// apolloAppCases has the results of the example for Apollo Client in Chromium. The names of the
+// cases describe the expected results.
 const apolloAppCases = `
 wrong password: "Username, password or one-time code is wrong."
 one-time code: "signed in"
@@ -40,19 +41,19 @@ func TestApolloApp(t *testing.T) {
 	dir := t.TempDir()
 	build := exec.CommandContext(t.Context(), "npm", "run", "--silent", "build", "--", "--outDir",
 		dir, "--emptyOutDir", "--logLevel", "warn")
-	build.Dir = sources + "/examples/apollo"
+	build.Dir = repository + "/examples/apollo"
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("the example doesn't build: %v\n%s", err, out)
 	}
-	settings := browsed(t, chromium)
+	settings := browserSettings(t, chromium)
 	for app, server := range map[string]string{"app": "server", "linkedApp": "linked"} {
 		settings[app] = serveApp(t, dir, fmt.Sprint(settings[server], "graphql"))
 	}
 	browse(t, "apollo-app.mjs", settings, "apollo-", apolloAppCases)
 }
 
-// The examples in plain fetch and in urql: one refresh for ten operations that failed together,
-// each sent once more.
+// The examples for fetch and urql refresh once for ten operations that failed together, and retry
+// each.
 func TestExamples(t *testing.T) {
 	if !withNode(t) {
 		return
@@ -79,9 +80,9 @@ func TestExamples(t *testing.T) {
 	compareLines(t, strings.Join(got, "\n"), "fetch: "+want+"\nurql: "+want)
 }
 
-// What the examples say of whatever keeps somebody out: one line with a code, where there is one,
-// and exit status 1.
-func TestExamplesThatFail(t *testing.T) {
+// If a sign-in fails, the examples print one line, with the error's code if there is one, and exit
+// with status 1.
+func TestExamples_fail(t *testing.T) {
 	if !withNode(t) {
 		return
 	}
@@ -91,54 +92,55 @@ func TestExamplesThatFail(t *testing.T) {
 	listener, port := freePort()
 	listener.Close()
 	for _, tt := range []struct {
-		name, fetch, urql string // what they say
+		name, fetch, urql string // their messages
 		args              []string
 	}{
 		{"wrong password", "Username or password is incorrect! (INVALID_CREDENTIALS)", "", []string{s.url + "/graphql", "nobody", "wrong"}},
 		{"no server", "fetch failed (ECONNREFUSED)", "[Network] fetch failed (ECONNREFUSED)", []string{"http://127.0.0.1:" + port + "/graphql", "alice", "wrong"}},
 		{"not GraphQL", "The answer isn't GraphQL: HTTP status 404", "[Network] Not Found", []string{s.url + "/nowhere", "alice", "wrong"}},
-		{"no address", "Failed to parse URL from nowhere (ERR_INVALID_URL)", "[Network] Failed to parse URL from nowhere (ERR_INVALID_URL)", []string{"nowhere", "alice", "wrong"}},
+		{"invalid URL", "Failed to parse URL from nowhere (ERR_INVALID_URL)", "[Network] Failed to parse URL from nowhere (ERR_INVALID_URL)", []string{"nowhere", "alice", "wrong"}},
 		{"no password", "usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]", "", []string{s.url + "/graphql", "alice"}},
 		{"no arguments", "usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]", "", nil},
 	} {
 		for example, want := range map[string]string{"fetch": tt.fetch,
 			"urql": cmp.Or(tt.urql, tt.fetch)} {
 			t.Run(example+", "+tt.name, func(t *testing.T) {
+				script := repository + "/examples/" + example + "/main.mjs"
 				command := exec.CommandContext(t.Context(), "node",
-					append([]string{sources + "/examples/" + example + "/main.mjs"}, tt.args...)...)
-				var said, failed bytes.Buffer
-				command.Stdout, command.Stderr = &said, &failed
+					append([]string{script}, tt.args...)...)
+				var stdout, stderr bytes.Buffer
+				command.Stdout, command.Stderr = &stdout, &stderr
 				command.Run()
-				if got := failed.String(); command.ProcessState.ExitCode() != 1 || said.Len() > 0 ||
-					got != want+"\n" {
-					t.Errorf("it prints %q, complains %q, and ends with status %d; want the "+
-						"complaint %q and status 1", &said, got, command.ProcessState.ExitCode(),
-						want)
+				if got := stderr.String(); command.ProcessState.ExitCode() != 1 ||
+					stdout.Len() > 0 || got != want+"\n" {
+					t.Errorf("stdout %q, stderr %q, exit status %d; want only %q on stderr and "+
+						"status 1", &stdout, got, command.ProcessState.ExitCode(), want)
 				}
 			})
 		}
 	}
 }
 
-// An example is to be read: it stays short.
-func TestExamplesAreShort(t *testing.T) {
+// Examples stay short, so that people read them.
+func TestExamples_short(t *testing.T) {
 	for _, name := range []string{"fetch", "urql"} {
-		if lines := bytes.Count(must(os.ReadFile(sources+"/examples/"+name+"/main.mjs")),
+		if lines := bytes.Count(must(os.ReadFile(repository+"/examples/"+name+"/main.mjs")),
 			[]byte("\n")); lines >= 70 {
 			t.Errorf("examples/%s/main.mjs has %d lines, want fewer than 70", name, lines)
 		}
 	}
 }
 
+// needModules fails the test if an example's modules aren't installed.
 func needModules(t *testing.T, example string) {
 	t.Helper()
-	if _, err := os.Stat(sources + "/examples/" + example + "/node_modules"); err != nil {
+	if _, err := os.Stat(repository + "/examples/" + example + "/node_modules"); err != nil {
 		t.Fatalf("examples/%s/node_modules is missing: run npm ci --ignore-scripts --prefix "+
 			"examples/%s", example, example)
 	}
 }
 
-// serveApp serves a built app whose page says where the API is: another origin than its own.
+// serveApp serves a built app, on another origin than the API, whose URL it adds to the page.
 func serveApp(t *testing.T, dir, graphqlURL string) string {
 	t.Helper()
 	page := must(os.ReadFile(dir + "/index.html"))

@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// A rawShape is hostile below GraphQL: it is written to a connection as it is. What comes back, by
-// size, is a status and a code, such as "415 BAD_REQUEST", a status alone where net/http answers by
-// itself, or "closed" for a connection that ends without an answer; " or " stands between what may
-// happen.
+// A rawShape is a hostile request at the level of HTTP, which is written to a connection unchanged.
+// The expected response for each size is a status and a code, such as "415 BAD_REQUEST", only a
+// status if net/http responds by itself, or "closed" for a connection that is closed without a
+// response. " or " separates alternatives.
 type rawShape struct {
 	name    string
 	request func(size int) string
@@ -28,18 +28,19 @@ type rawShape struct {
 }
 
 const (
-	asksMe   = `{"query":"{ me { username } }"}`
+	meBody   = `{"query":"{ me { username } }"}`
 	jsonHead = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 	getHead  = "GET /graphql?query=%7Bme%7Bid%7D%7D HTTP/1.1\r\nHost: x\r\n"
 	chunked  = jsonHead + "Transfer-Encoding: chunked\r\n\r\n"
 )
 
+// withLength returns a request with Content-Length and a body.
 func withLength(head, body string) string {
 	return fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
 }
 
-// bomb is size bytes of gzip that stand for a thousand times as many blanks: a file of gzip may
-// have many members, RFC 1952 section 2.2.
+// bomb returns about size bytes of gzip that expand to a thousand times as many blanks. A gzip file
+// may have many members (RFC 1952, section 2.2).
 func bomb(size int) string {
 	var member bytes.Buffer
 	w := gzip.NewWriter(&member)
@@ -48,13 +49,14 @@ func bomb(size int) string {
 	return strings.Repeat(member.String(), 1+size/member.Len())
 }
 
-// encoded is a body in a Content-Encoding; typed, in a Content-Type.
+// encoded returns a request with a bomb and this Content-Encoding.
 func encoded(name string) func(int) string {
 	return func(size int) string {
 		return withLength(jsonHead+"Content-Encoding: "+name+"\r\n", bomb(size))
 	}
 }
 
+// typed returns a request with this Content-Type.
 func typed(name string) func(int) string {
 	return func(size int) string {
 		return withLength("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: "+name+"\r\n",
@@ -62,44 +64,45 @@ func typed(name string) func(int) string {
 	}
 }
 
+// headers returns a request with as many copies of a header line as fit.
 func headers(line string) func(int) string {
 	return func(size int) string { return repeated(getHead, line, "\r\n")(size) }
 }
 
 var rawShapes = []rawShape{
-	// Bodies that aren't what they seem.
-	{"a gzip bomb", encoded("gzip"), codes{"415 BAD_REQUEST"}},
-	{"a gzip bomb in capitals", encoded("GZIP"), codes{"415 BAD_REQUEST"}},
-	{"a bomb in a bomb", encoded("gzip, gzip"), codes{"415 BAD_REQUEST"}},
+	// Bodies with other encodings and media types.
+	{"gzip bomb", encoded("gzip"), codes{"415 BAD_REQUEST"}},
+	{"gzip bomb, GZIP", encoded("GZIP"), codes{"415 BAD_REQUEST"}},
+	{"nested gzip bomb", encoded("gzip, gzip"), codes{"415 BAD_REQUEST"}},
 	{"deflate", encoded("deflate"), codes{"415 BAD_REQUEST"}},
 	{"br", encoded("br"), codes{"415 BAD_REQUEST"}},
 	{"zstd", encoded("zstd"), codes{"415 BAD_REQUEST"}},
-	{"a form", typed("application/x-www-form-urlencoded"), codes{"415 BAD_REQUEST"}},
-	{"a form of parts", typed("multipart/form-data; boundary=x"), codes{"415 BAD_REQUEST"}},
+	{"form", typed("application/x-www-form-urlencoded"), codes{"415 BAD_REQUEST"}},
+	{"multipart form", typed("multipart/form-data; boundary=x"), codes{"415 BAD_REQUEST"}},
 	{"text", typed("text/plain"), codes{"415 BAD_REQUEST"}},
-	{"a document", typed("application/graphql"), codes{"415 BAD_REQUEST"}},
+	{"GraphQL document", typed("application/graphql"), codes{"415 BAD_REQUEST"}},
 	{"UTF-16", typed("application/json; charset=utf-16"), codes{"415 BAD_REQUEST"}},
 	{"two media types", typed("application/json, text/plain"), codes{"415 BAD_REQUEST"}},
-	{"a media type of that size", func(size int) string {
+	{"long media type", func(size int) string {
 		return withLength("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; x="+
-			strings.Repeat("x", size)+"\r\n", asksMe)
+			strings.Repeat("x", size)+"\r\n", meBody)
 	}, codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 
-	// Lengths that aren't true. What follows of such a body is never read.
-	{"a length of exabytes", func(size int) string {
+	// Wrong lengths. The rest of such a body is never read.
+	{"length of exabytes", func(size int) string {
 		return jsonHead + "Content-Length: 4611686018427387904\r\n\r\n" +
 			strings.Repeat(" ", max(size, bodyLimit+1))
 	}, codes{"413 BAD_REQUEST"}},
-	{"100-continue, past the limit", func(size int) string {
+	{"100-continue, over the limit", func(size int) string {
 		return jsonHead + "Expect: 100-continue\r\nContent-Length: 1048577\r\n\r\n" +
 			strings.Repeat(" ", max(size, bodyLimit+1))
 	}, codes{"413 BAD_REQUEST"}},
-	{"an expectation that nobody knows", func(size int) string {
+	{"unknown expectation", func(size int) string {
 		return withLength(jsonHead+"Expect: the unexpected\r\n", string(padded(size)))
 	}, codes{"417"}},
-	{"a length below zero", func(int) string { return jsonHead + "Content-Length: -1\r\n\r\n" + asksMe }, codes{"400"}},
-	{"two lengths", func(int) string { return jsonHead + "Content-Length: 5\r\n" + withLength("", asksMe) }, codes{"400"}},
-	{"chunks past the limit, without end", func(size int) string {
+	{"negative length", func(int) string { return jsonHead + "Content-Length: -1\r\n\r\n" + meBody }, codes{"400"}},
+	{"two lengths", func(int) string { return jsonHead + "Content-Length: 5\r\n" + withLength("", meBody) }, codes{"400"}},
+	{"endless chunks over the limit", func(size int) string {
 		return chunked +
 			strings.Repeat(fmt.Sprintf("400\r\n%s\r\n", strings.Repeat(" ", 1<<10)),
 				max(size, bodyLimit+1<<10)>>10)
@@ -107,8 +110,8 @@ var rawShapes = []rawShape{
 	{"one chunk of exabytes", func(size int) string {
 		return chunked + "4000000000000000\r\n" + strings.Repeat(" ", max(size, bodyLimit+1))
 	}, codes{"413 BAD_REQUEST"}},
-	{"a chunk's size out of range", func(int) string { return chunked + "ffffffffffffffffffff\r\n" + asksMe }, codes{"400 BAD_REQUEST"}},
-	{"no number for a chunk", func(int) string { return chunked + "zz\r\n" + asksMe }, codes{"400 BAD_REQUEST"}},
+	{"chunk size out of range", func(int) string { return chunked + "ffffffffffffffffffff\r\n" + meBody }, codes{"400 BAD_REQUEST"}},
+	{"invalid chunk size", func(int) string { return chunked + "zz\r\n" + meBody }, codes{"400 BAD_REQUEST"}},
 	{"chunks of one byte", func(size int) string {
 		var all strings.Builder
 		for _, char := range padded(min(size/6, bodyLimit)) {
@@ -118,48 +121,48 @@ var rawShapes = []rawShape{
 	},
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED",
 			"200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST"}},
-	{"a chunk with an extension of that size", func(size int) string {
+	{"long chunk extension", func(size int) string {
 		return chunked +
-			fmt.Sprintf("%x;x=%s\r\n%s\r\n0\r\n\r\n", len(asksMe), strings.Repeat("x", size),
-				asksMe)
+			fmt.Sprintf("%x;x=%s\r\n%s\r\n0\r\n\r\n", len(meBody), strings.Repeat("x", size),
+				meBody)
 	}, codes{"200 UNAUTHENTICATED", "400 BAD_REQUEST"}},
-	{"a trailer of that size", func(size int) string {
-		return chunked + fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(asksMe), asksMe) +
+	{"long trailer", func(size int) string {
+		return chunked + fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(meBody), meBody) +
 			repeated("", "Trailer-x: x\r\n", "\r\n")(size)
 	},
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED or 400 BAD_REQUEST",
 			"200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST"}},
-	{"a transfer encoding that nobody knows", func(size int) string {
+	{"unknown transfer encoding", func(size int) string {
 		return jsonHead + "Transfer-Encoding: gzip, chunked\r\n\r\n" + string(padded(size))
 	}, codes{"501"}},
 
 	// Headers.
 	{"headers", headers("X-Header: x\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 	{"cookies", headers("Cookie: a=b; c=d\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"one header", func(size int) string { return repeated(getHead+"X-Header: ", "x", "\r\n\r\n")(size) },
+	{"long header", func(size int) string { return repeated(getHead+"X-Header: ", "x", "\r\n\r\n")(size) },
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"a header's name", func(size int) string { return repeated(getHead, "x", ": x\r\n\r\n")(size) },
+	{"long header name", func(size int) string { return repeated(getHead, "x", ": x\r\n\r\n")(size) },
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"media types to accept", func(size int) string {
+	{"many accepted media types", func(size int) string {
 		return repeated(getHead+"Accept: */*", ", application/json;q=0.123", "\r\n\r\n")(size)
 	}, codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED or 406 BAD_REQUEST", "431 or closed"}},
-	{"a token", func(size int) string { return repeated(getHead+"Authorization: Bearer ", "x", "\r\n\r\n")(size) },
+	{"long token", func(size int) string { return repeated(getHead+"Authorization: Bearer ", "x", "\r\n\r\n")(size) },
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"tokens", headers("Authorization: Bearer x.y.z\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"origins", headers("Origin: https://elsewhere.example\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"who it was forwarded for", headers("X-Forwarded-For: 10.0.0.1, 10.0.0.2\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"a header without a colon", func(int) string { return getHead + "Header\r\n\r\n" }, codes{"400"}},
-	{"a NUL in a header", func(int) string { return getHead + "X: \x00\r\n\r\n" }, codes{"400"}},
+	{"many tokens", headers("Authorization: Bearer x.y.z\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many origins", headers("Origin: https://elsewhere.example\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many X-Forwarded-For", headers("X-Forwarded-For: 10.0.0.1, 10.0.0.2\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"header without colon", func(int) string { return getHead + "Header\r\n\r\n" }, codes{"400"}},
+	{"NUL in a header", func(int) string { return getHead + "X: \x00\r\n\r\n" }, codes{"400"}},
 	{"no host", func(int) string { return "GET /graphql HTTP/1.1\r\n\r\n" }, codes{"400"}},
-	{"an upgrade", func(int) string { return getHead + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" }, codes{"200 UNAUTHENTICATED"}},
+	{"upgrade", func(int) string { return getHead + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" }, codes{"200 UNAUTHENTICATED"}},
 
-	// The first line, and what has none.
-	{"a query string", func(size int) string {
+	// The request line, and data without one.
+	{"long query string", func(size int) string {
 		return "GET /graphql?query=" +
 			url.QueryEscape(nested("{me", "{a", "{id}", "}", "}")(size/2)) +
 			" HTTP/1.1\r\nHost: x\r\nAccept: application/graphql-response+json\r\n\r\n"
 	}, codes{"400 OPERATION_TOO_LARGE", "400 OPERATION_TOO_LARGE", "431 or closed"}},
-	{"parameters", func(size int) string {
+	{"many parameters", func(size int) string {
 		return repeated("GET /graphql?query=%7Bme%7Bid%7D%7D", "&x=x",
 			" HTTP/1.1\r\nHost: x\r\n\r\n")(size)
 	},
@@ -169,20 +172,21 @@ var rawShapes = []rawShape{
 		return "GET /graphql?query=%7Bme%7Bid%7D%7D&variables=" +
 			nested(`%7B%22v%22:`, "[", "1", "]", "%7D")(size-100) + " HTTP/1.1\r\nHost: x\r\n\r\n"
 	}, codes{"400 BAD_REQUEST", "400 BAD_REQUEST", "431 or closed"}},
-	{"a method", func(size int) string { return strings.Repeat("A", size) + " /graphql HTTP/1.1\r\nHost: x\r\n\r\n" },
+	{"long method", func(size int) string { return strings.Repeat("A", size) + " /graphql HTTP/1.1\r\nHost: x\r\n\r\n" },
 		codes{"405 BAD_REQUEST", "405 BAD_REQUEST", "431 or closed"}},
-	{"a path", func(size int) string {
+	{"long path", func(size int) string {
 		return "GET /" + strings.Repeat("a/../", size/5) + " HTTP/1.1\r\nHost: x\r\n\r\n"
 	},
 		codes{"301 or 307 or 404", "301 or 307 or 404", "431 or closed"}},
-	{"a first line without end", func(size int) string { return repeated("GET ", "x", "")(max(size, bodyLimit)) }, codes{"431 or closed"}},
+	{"endless request line", func(size int) string { return repeated("GET ", "x", "")(max(size, bodyLimit)) }, codes{"431 or closed"}},
 	{"empty lines", func(size int) string { return strings.Repeat("\r\n", size/2) }, codes{"400 or closed"}},
-	{"the start of TLS", func(size int) string {
+	{"TLS handshake", func(size int) string {
 		return "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\n", size)
 	}, codes{"400 or closed"}},
-	{"the start of HTTP/2", func(int) string { return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" }, codes{"400 or 404 or 405 or 505 or closed"}},
+	{"HTTP/2 preface", func(int) string { return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" }, codes{"400 or 404 or 405 or 505 or closed"}},
 }
 
+// Each rawShape gets the expected response at each size, and the server still works afterwards.
 func TestHostileHTTP(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
@@ -195,7 +199,7 @@ func TestHostileHTTP(t *testing.T) {
 				request := tt.request(size)
 				got := s.exchange(t, request)
 				if want := tt.want.at(i); !slices.Contains(strings.Split(want, " or "), got) {
-					t.Errorf("%d bytes: answered %s, want %s", len(request), got, want)
+					t.Errorf("%d bytes: response %s, want %s", len(request), got, want)
 				}
 				if os.Getenv("TEST_FIGURES") != "" {
 					t.Logf("%-40s %8d bytes: %s, %v", tt.name, len(request), got,
@@ -203,33 +207,33 @@ func TestHostileHTTP(t *testing.T) {
 				}
 			}
 			if name, response := s.me(t, token); name != user {
-				t.Errorf("then me is %q, want the user\n%s", name, response.body)
+				t.Errorf("me afterwards is %q, want the user\n%s", name, response.body)
 			}
 		})
 	}
-	t.Run("a hundred requests in one go", func(t *testing.T) {
+	t.Run("100 pipelined requests", func(t *testing.T) {
 		connection := s.dial(t)
-		go io.WriteString(connection, strings.Repeat(withLength(jsonHead, asksMe), 100))
+		go io.WriteString(connection, strings.Repeat(withLength(jsonHead, meBody), 100))
 		reader := bufio.NewReader(connection)
 		for i := range 100 {
-			if got := readAnswer(t, reader); got != "200 UNAUTHENTICATED" {
-				t.Fatalf("answer %d is %s", i+1, got)
+			if got := readResponse(t, reader); got != "200 UNAUTHENTICATED" {
+				t.Fatalf("response %d is %s", i+1, got)
 			}
 		}
 	})
-	t.Run("gone in the middle", func(t *testing.T) {
+	t.Run("client disconnects", func(t *testing.T) {
 		for range 100 {
 			connection := s.dial(t)
-			io.WriteString(connection, jsonHead+"Content-Length: 1000\r\n\r\n"+asksMe)
+			io.WriteString(connection, jsonHead+"Content-Length: 1000\r\n\r\n"+meBody)
 			connection.Close()
 		}
 		if name, response := s.me(t, token); name != user {
-			t.Errorf("then me is %q, want the user\n%s", name, response.body)
+			t.Errorf("me afterwards is %q, want the user\n%s", name, response.body)
 		}
 	})
 }
 
-// dial opens a connection to the server, which ends with the test.
+// dial opens a connection to the server, which is closed when the test ends.
 func (s *server) dial(t *testing.T) net.Conn {
 	t.Helper()
 	connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -237,36 +241,36 @@ func (s *server) dial(t *testing.T) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { connection.Close() })
-	connection.SetDeadline(time.Now().Add(patience))
+	connection.SetDeadline(time.Now().Add(timeout))
 	return connection
 }
 
-// exchange writes a request, whose end may be missing, and reads one answer.
+// exchange writes a request, which may be incomplete, and reads one response.
 func (s *server) exchange(t *testing.T, request string) string {
 	t.Helper()
 	connection := s.dial(t)
 	defer connection.Close()
-	// The server may answer, and close, before it has read all.
+	// The server may respond and close before it has read everything.
 	go io.WriteString(connection, request)
-	return readAnswer(t, bufio.NewReader(connection))
+	return readResponse(t, bufio.NewReader(connection))
 }
 
-// readAnswer is an answer as a rawShape names it.
-func readAnswer(t *testing.T, from *bufio.Reader) string {
+// readResponse reads a response, and returns it in the format of rawShape.
+func readResponse(t *testing.T, reader *bufio.Reader) string {
 	t.Helper()
-	response, err := http.ReadResponse(from, nil)
+	response, err := http.ReadResponse(reader, nil)
 	if err == nil && response.StatusCode == http.StatusContinue {
-		response, err = http.ReadResponse(from, nil)
+		response, err = http.ReadResponse(reader, nil)
 	}
 	if err != nil {
-		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-			return "no answer for minutes"
+		if netErr, ok := errors.AsType[net.Error](err); ok && netErr.Timeout() {
+			return "no response for minutes"
 		}
 		return "closed"
 	}
-	// of a connection that is being closed, a part may be missing
+	// If the connection is being closed, a part of the body may be missing.
 	body, _ := io.ReadAll(response.Body)
 	response.Body.Close()
-	code, _, _ := strings.Cut(answer{body: string(body)}.code(), "/")
+	code, _, _ := strings.Cut(httpResponse{body: string(body)}.code(), "/")
 	return strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", code))
 }

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// bodyLimit is what MAX_BODY_BYTES is by default.
+// bodyLimit is the default of MAX_BODY_BYTES.
 const bodyLimit = 64 << 10
 
-// hostileSizes are those at which each shape is sent: small, some, all that is read, and much more
-// than that.
+// hostileSizes are the sizes at which each shape is sent: small, medium, as large as the limit, and
+// far over it.
 var hostileSizes = []int{1 << 10, 8 << 10, bodyLimit, 1 << 20}
 
 const (
@@ -27,24 +27,25 @@ const (
 	invalid  = "GRAPHQL_VALIDATION_FAILED"
 	input    = "BAD_USER_INPUT"
 	bad      = "BAD_REQUEST"
-	harmless = "UNAUTHENTICATED" // it ran: nothing was wrong with it but that nobody signed in
+	harmless = "UNAUTHENTICATED" // it ran, and failed only because there was no token
 )
 
-// A shape is a request that should cost its sender more than the server. Its body has at most the
-// given size.
+// A shape is a request that should cost its sender more than the server. Its body is at most size
+// bytes long.
 type shape struct {
 	name  string
 	body  func(size int) []byte
 	codes codes
 }
 
-// codes are those of the answers, by size; the last one stands for what is larger too. Past the
-// body's limit nothing of a request is looked at.
+// codes are the codes of the responses by size. The last one is also that of larger sizes. A
+// request over the body's limit isn't examined.
 type codes []string
 
+// at returns the code for hostileSizes[i].
 func (c codes) at(i int) string { return c[min(i, len(c)-1)] }
 
-// repeated is unit between two ends, as often as fits into size.
+// repeated returns before, as many units as fit into size, and after.
 func repeated(before, unit, after string) func(size int) string {
 	return func(size int) string {
 		return before + strings.Repeat(unit, max(1, (size-len(before)-len(after))/len(unit))) +
@@ -52,7 +53,8 @@ func repeated(before, unit, after string) func(size int) string {
 	}
 }
 
-// nested is unit as often as close, around middle.
+// nested returns middle inside as many pairs of unit and closing as fit into size, between before
+// and after.
 func nested(before, unit, middle, closing, after string) func(size int) string {
 	return func(size int) string {
 		n := max(1, (size-len(before)-len(middle)-len(after))/(len(unit)+len(closing)))
@@ -60,7 +62,7 @@ func nested(before, unit, middle, closing, after string) func(size int) string {
 	}
 }
 
-// numbered is unit with 1, 2, 3 and so on for each #, between two ends, as often as fits into size.
+// numbered is like repeated, but replaces each # in a unit with its number.
 func numbered(before, unit, after string) func(size int) string {
 	return func(size int) string {
 		var all strings.Builder
@@ -75,12 +77,12 @@ func numbered(before, unit, after string) func(size int) string {
 	}
 }
 
-// whole makes a body of what is its whole text.
+// whole returns a body that is the text itself.
 func whole(make func(size int) string) func(size int) []byte {
 	return func(size int) []byte { return []byte(make(size)) }
 }
 
-// document makes the body of a document: JSON, at most size long.
+// document returns a JSON body with a document, at most size bytes long.
 func document(make func(size int) string) func(size int) []byte {
 	return func(size int) []byte {
 		for n := size - len(`{"query":""}`); ; {
@@ -91,26 +93,26 @@ func document(make func(size int) string) func(size int) []byte {
 			if len(body) <= size {
 				return body
 			}
-			n -= (len(body) - size + 1) / 2 // what JSON escapes is longer there
+			n -= (len(body) - size + 1) / 2 // escaping has made the document longer
 		}
 	}
 }
 
-// padded is a request for me, blown up to size by what costs the least.
+// padded returns a query of me, padded to size with blanks, which cost the least.
 func padded(size int) []byte {
-	return append(bytes.Repeat([]byte(" "), max(0, size-len(asksMe))), asksMe...)
+	return append(bytes.Repeat([]byte(" "), max(0, size-len(meBody))), meBody...)
 }
 
-// Each shape, at each size, to a server as operators run it: the answer is an error that says what
-// is wrong, and then the server answers me as before.
+// Sends each shape at each size to a server with production settings. The response is the expected
+// error, and the server still works afterwards.
 //
-// TEST_FIGURES=1 prints, for each, the CPU time of the server beside that of an accepted me of the
+// TEST_FIGURES=1 logs the server's CPU time for each, compared to that of an accepted query of the
 // same size.
 //
-// Not parallel: others' work would be in the figures.
+// Not parallel, since the CPU time would include other tests' requests.
 func TestHostileDocuments(t *testing.T) {
 	if n := len(shapes); n < 30 {
-		t.Fatalf("%d shapes, want 30 at least", n)
+		t.Fatalf("%d shapes, want at least 30", n)
 	}
 	user, _ := realm{shared, "local"}.newUser(t, nil)
 	s := serve(t, shared, "RUNTIME_ENV=prod")
@@ -122,7 +124,7 @@ func TestHostileDocuments(t *testing.T) {
 			for i, size := range hostileSizes {
 				body := tt.body(size)
 				if len(body) > size || len(body) < size*3/4 {
-					t.Fatalf("of %d bytes, for %d: the shape is made wrongly", len(body), size)
+					t.Fatalf("the shape has %d bytes, want about %d", len(body), size)
 				}
 				status, code := http.StatusBadRequest, tt.codes.at(i)
 				switch {
@@ -134,37 +136,39 @@ func TestHostileDocuments(t *testing.T) {
 				a := send(t, http.MethodPost, s.url+"/graphql", accept, bytes.NewReader(body))
 				got, _, _ := strings.Cut(a.code(), "/")
 				if a.status != status || got != code {
-					t.Errorf("%d bytes: answered %d %s, want %d %s\n%.500s", len(body), a.status,
+					t.Errorf("%d bytes: response %d %s, want %d %s\n%.500s", len(body), a.status,
 						a.code(), status, code, a.body)
 				}
 				if status != http.StatusOK && strings.Contains(a.body, `"data"`) {
-					t.Errorf("%d bytes: nothing ran, and the answer has data: %.500s", len(body),
+					t.Errorf("%d bytes: nothing ran, but the response has data: %.500s", len(body),
 						a.body)
 				}
 				if len(a.body) > 4<<10 {
-					t.Errorf("%d bytes: the answer has %d", len(body), len(a.body))
+					t.Errorf("%d bytes: the response has %d bytes, want at most 4096", len(body), len(a.body))
 				}
 				figures.print(t, tt.name, body, accept)
 			}
 			if name, response := s.me(t, token); name != user {
-				t.Errorf("then me is %q, want the user\n%s", name, response.body)
+				t.Errorf("me afterwards is %q, want the user\n%s", name, response.body)
 			}
 		})
 	}
 	if figures != nil {
-		t.Logf("the dearest is %s: %.2f of an accepted me", figures.which, figures.dearest)
+		t.Logf("the most expensive is %s: %.2f times an accepted query", figures.maxName,
+			figures.maxRatio)
 	}
 }
 
-// figures measures what a request costs the server, where TEST_FIGURES asks for it.
+// figures measures the server's CPU time per request, if TEST_FIGURES is set.
 type figures struct {
 	server   *server
 	bearer   http.Header
-	accepted map[int]time.Duration // by size, a request for me
-	dearest  float64               // the highest ratio so far
-	which    string
+	accepted map[int]time.Duration // for an accepted query, by size
+	maxRatio float64               // the highest ratio so far
+	maxName  string                // the shape that has it
 }
 
+// newFigures measures accepted queries. It returns nil unless TEST_FIGURES is set.
 func newFigures(t *testing.T, s *server, token string) *figures {
 	if os.Getenv("TEST_FIGURES") == "" {
 		return nil
@@ -178,13 +182,13 @@ func newFigures(t *testing.T, s *server, token string) *figures {
 	return f
 }
 
-// cost is the CPU time that the server spends on one such request, in the mean of some.
+// cost returns the server's mean CPU time for a request.
 func (f *figures) cost(t *testing.T, body []byte, header http.Header) time.Duration {
 	t.Helper()
 	const times = 100
 	var before time.Duration
 	for i := range times + 10 {
-		if i == 10 { // the first ones meet cold caches
+		if i == 10 { // ignore the first requests, which fill caches
 			before = cpuTime(t, f.server.cmd.Process.Pid)
 		}
 		send(t, http.MethodPost, f.server.url+"/graphql", header, bytes.NewReader(body))
@@ -192,6 +196,7 @@ func (f *figures) cost(t *testing.T, body []byte, header http.Header) time.Durat
 	return (cpuTime(t, f.server.cmd.Process.Pid) - before) / times
 }
 
+// print logs the cost of a request, unless f is nil.
 func (f *figures) print(t *testing.T, name string, body []byte, header http.Header) {
 	t.Helper()
 	if f == nil {
@@ -202,14 +207,14 @@ func (f *figures) print(t *testing.T, name string, body []byte, header http.Head
 	})]
 	cost, accepted := f.cost(t, body, header), f.accepted[size]
 	ratio := float64(cost) / float64(accepted)
-	if ratio > f.dearest {
-		f.dearest, f.which = ratio, fmt.Sprintf("%s, %d bytes", name, len(body))
+	if ratio > f.maxRatio {
+		f.maxRatio, f.maxName = ratio, fmt.Sprintf("%s, %d bytes", name, len(body))
 	}
-	t.Logf("%-40s %8d bytes: %10v, %5.2f of an accepted me", name, len(body), cost, ratio)
+	t.Logf("%-40s %8d bytes: %10v, %5.2f times an accepted query", name, len(body), cost, ratio)
 }
 
-// cpuTime is what a process has spent on its CPUs so far, Linux's proc(5): to the nanosecond where
-// the kernel counts so, and to its clock tick, 10 ms, where it doesn't.
+// cpuTime returns the CPU time of a process so far, from Linux's proc(5). Its precision is a
+// nanosecond, or a clock tick of 10 ms if the kernel doesn't count more precisely.
 func cpuTime(t *testing.T, pid int) (spent time.Duration) {
 	t.Helper()
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
@@ -230,6 +235,6 @@ func cpuTime(t *testing.T, pid int) (spent time.Duration) {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest) // from the third on
+	fields := strings.Fields(rest) // from the third field on
 	return time.Duration(atoi(fields[11])+atoi(fields[12])) * 10 * time.Millisecond
 }

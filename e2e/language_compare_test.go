@@ -16,57 +16,58 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 )
 
-// A languageCase is one case of the language: what is sent, and what graphql-js 16.15 makes of it.
+// A languageCase is a document with variables, and the result of graphql-js 16.15 for it.
 type languageCase struct {
 	Query string `json:"query"`
-	// JSON, as text: numbers keep their spelling
+	// JSON as text, so that numbers keep their spelling
 	Variables string        `json:"variables,omitempty"`
 	Want      *languageWant `json:"want,omitempty"`
 
-	// Stricter says why CloakQL refuses what graphql-js takes.
+	// Stricter says why CloakQL rejects the case although graphql-js accepts it.
 	Stricter string `json:"stricter,omitempty"`
 }
 
+// A languageWant is a result of graphql-js.
 type languageWant struct {
 	Verdict   string     `json:"verdict"` // syntax, invalid, refused, failed or ran
 	Locations []location `json:"locations,omitempty"`
-	Data      string     `json:"data,omitempty"` // JSON, as text
+	Data      string     `json:"data,omitempty"` // JSON as text
 }
 
 const languageFile = "testdata/language.json"
 
-// compareWithGraphQLJS holds the echo to what graphql-js said: both take the document and see the
-// same values, or both refuse it; a syntax error is at the same place, and every other location is
-// one of graphql-js's or at least the beginning of something.
-func compareWithGraphQLJS(t *testing.T, server *handler.Server, one languageCase) (tooLarge bool) {
+// compareWithGraphQLJS compares the echo with the result of graphql-js: both accept the document
+// and get the same values, or both reject it. Syntax errors have the same location; other locations
+// are at least inside the document.
+func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) (tooLarge bool) {
 	t.Helper()
-	got, want := ask(t, server, one.Query, one.Variables), one.Want
+	got, want := ask(t, server, c.Query, c.Variables), c.Want
 	fail := func(format string, args ...any) {
 		t.Helper()
-		t.Errorf("%q with %s: %s\n graphql-js: %+v\n ours: %+v", one.Query, one.Variables,
+		t.Errorf("%q with %s: %s\n graphql-js: %+v\n CloakQL: %+v", c.Query, c.Variables,
 			fmt.Sprintf(format, args...), *want, got)
 	}
 	code := ""
 	if len(got.Errors) > 0 {
 		code = got.Errors[0].Extensions.Code
 	}
-	// out of the cache
-	if again := ask(t, server, one.Query, one.Variables); !reflect.DeepEqual(got, again) {
-		fail("the second answer is another: %+v", again)
+	// The second response uses the cached document.
+	if again := ask(t, server, c.Query, c.Variables); !reflect.DeepEqual(got, again) {
+		fail("the second response differs: %+v", again)
 	}
 	switch {
 	case code == "OPERATION_TOO_LARGE":
 		return true
-	case want.Verdict == "ran" && one.Stricter != "":
+	case want.Verdict == "ran" && c.Stricter != "":
 		if code == "" {
-			fail("it ran, and wasn't to: %s", one.Stricter)
+			fail("CloakQL accepts it, but shouldn't: %s", c.Stricter)
 		}
 		return false
 	case want.Verdict == "ran" && code != "":
-		fail("refused")
+		fail("CloakQL rejects it")
 		return false
 	case want.Verdict != "ran" && code == "":
-		fail("it ran")
+		fail("CloakQL accepts it")
 		return false
 	case want.Verdict == "ran":
 		var data any
@@ -74,45 +75,47 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, one languageCase
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(got.Data, data) {
-			fail("other values")
+			fail("the values differ")
 		}
 		return false
 	}
 	if (want.Verdict == "syntax") != (code == "GRAPHQL_PARSE_FAILED") &&
-		!outsideOurGrammar(one, code) {
-		fail("another stage refuses it")
+		!otherStage(c, code) {
+		fail("another stage rejects it")
 	}
 	for i, err := range got.Errors {
 		for _, at := range err.Locations {
-			if !inside(one.Query, at) {
+			if !inside(c.Query, at) {
 				fail("%v is outside the document", at)
 			}
 		}
 		if i == 0 && code == "GRAPHQL_PARSE_FAILED" && want.Verdict == "syntax" &&
 			!reflect.DeepEqual(err.Locations, want.Locations) {
-			fail("another place")
+			fail("the location differs")
 		}
 	}
 	return false
 }
 
-// outsideOurGrammar reports whether a document has definitions of types, which no server executes,
-// or none at all. graphql-js refuses the first in validation, and the second as a syntax error.
-func outsideOurGrammar(one languageCase, code string) bool {
-	return one.Want.Verdict == "invalid" && code == "GRAPHQL_PARSE_FAILED" ||
-		one.Want.Verdict == "syntax" && code == "GRAPHQL_VALIDATION_FAILED"
+// otherStage reports whether CloakQL and graphql-js reject a document in different stages. That is
+// right for documents with definitions of types, which graphql-js rejects in validation, and for
+// documents without definitions, for which it reports a syntax error.
+func otherStage(c languageCase, code string) bool {
+	return c.Want.Verdict == "invalid" && code == "GRAPHQL_PARSE_FAILED" ||
+		c.Want.Verdict == "syntax" && code == "GRAPHQL_VALIDATION_FAILED"
 }
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
+// inside reports whether a location is inside the document.
 func inside(query string, at location) bool {
 	lines := strings.Split(lineEnds.Replace(query), "\n")
 	return at.Line >= 1 && at.Line <= len(lines) && at.Column >= 1 &&
 		at.Column <= 1+2*len([]rune(lines[at.Line-1]))
 }
 
-// What graphql-js said of the recorded cases, without Node.js. With TEST_NODE=1 it is asked again,
-// and -update records it anew.
+// Compares CloakQL with recorded results of graphql-js, without Node.js. With TEST_NODE=1, it also
+// checks that graphql-js still has these results, and -update records them again.
 func TestLanguage(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(languageFile)
@@ -124,51 +127,51 @@ func TestLanguage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.Getenv("TEST_NODE") == "1" && withNode(t) {
-		asked := askGraphQLJS(t, cases)
+		fresh := runGraphQLJS(t, cases)
 		if *update {
-			if err := os.WriteFile(languageFile, encodeCases(t, asked), 0o644); err != nil {
+			if err := os.WriteFile(languageFile, encodeCases(t, fresh), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			cases = asked
+			cases = fresh
 		}
-		for i, one := range cases {
-			if !reflect.DeepEqual(one.Want, asked[i].Want) {
-				t.Errorf("%q with %s: recorded is %+v, graphql-js says %+v; record it anew with "+
-					"-update", one.Query, one.Variables, one.Want, asked[i].Want)
+		for i, c := range cases {
+			if !reflect.DeepEqual(c.Want, fresh[i].Want) {
+				t.Errorf("%q with %s: recorded result %+v, graphql-js returns %+v; record it "+
+					"again with -update", c.Query, c.Variables, c.Want, fresh[i].Want)
 			}
 		}
 	}
 	server, verdicts, located, elsewhere := newEcho(), map[string]int{}, 0, 0
-	for _, one := range cases {
-		if one.Want == nil {
-			t.Fatalf("%q has no answer of graphql-js: run TEST_NODE=1 go test -run "+
-				"'TestLanguage$' ./e2e -update", one.Query)
+	for _, c := range cases {
+		if c.Want == nil {
+			t.Fatalf("%q has no result of graphql-js: run TEST_NODE=1 go test -run "+
+				"'TestLanguage$' ./e2e -update", c.Query)
 		}
-		verdicts[one.Want.Verdict]++
-		if compareWithGraphQLJS(t, server, one) {
-			t.Errorf("%q is over a limit", one.Query)
+		verdicts[c.Want.Verdict]++
+		if compareWithGraphQLJS(t, server, c) {
+			t.Errorf("%q is over a limit", c.Query)
 		}
-		if got := ask(t, server, one.Query, one.Variables); len(got.Errors) > 0 &&
-			len(got.Errors[0].Locations) > 0 && one.Want.Verdict != "ran" {
+		if got := ask(t, server, c.Query, c.Variables); len(got.Errors) > 0 &&
+			len(got.Errors[0].Locations) > 0 && c.Want.Verdict != "ran" {
 			located++
-			if !slices.Contains(one.Want.Locations, got.Errors[0].Locations[0]) {
+			if !slices.Contains(c.Want.Locations, got.Errors[0].Locations[0]) {
 				elsewhere++
 			}
 		}
 	}
-	// gqlparser has no place of a type's name, nor of an unknown argument
+	// gqlparser has no locations for type names and unknown arguments.
 	if located < 500 || elsewhere > 15 {
-		t.Errorf("of %d first errors with a location, %d are elsewhere than graphql-js's", located,
-			elsewhere)
+		t.Errorf("%d of %d first errors have another location than with graphql-js", elsewhere,
+			located)
 	}
 	for _, verdict := range []string{"syntax", "invalid", "refused", "ran"} {
 		if verdicts[verdict] < 20 {
-			t.Errorf("%d cases are %s, want more", verdicts[verdict], verdict)
+			t.Errorf("%d cases are %s, want at least 20", verdicts[verdict], verdict)
 		}
 	}
 }
 
-// Documents that nobody thought of: the same ones in each run, and others with another TEST_SEED.
+// Compares CloakQL with graphql-js for random documents. TEST_SEED selects other documents.
 func TestRandomDocuments(t *testing.T) {
 	t.Parallel()
 	if !withNode(t) {
@@ -185,19 +188,19 @@ func TestRandomDocuments(t *testing.T) {
 		cases[i] = w.write()
 	}
 	server, verdicts := newEcho(), map[string]int{}
-	for _, one := range askGraphQLJS(t, cases) {
-		if notForGo.MatchString(one.Query) {
+	for _, c := range runGraphQLJS(t, cases) {
+		if unsupportedNumber.MatchString(c.Query) {
 			continue
 		}
-		if compareWithGraphQLJS(t, server, one) {
-			one.Want.Verdict = "over a limit"
+		if compareWithGraphQLJS(t, server, c) {
+			c.Want.Verdict = "over a limit"
 		}
-		verdicts[one.Want.Verdict]++
+		verdicts[c.Want.Verdict]++
 	}
 	t.Log(verdicts)
-	for verdict, least := range map[string]int{"syntax": 500, "invalid": 250, "ran": 500} {
-		if verdicts[verdict] < least {
-			t.Errorf("%d documents are %s, want at least %d", verdicts[verdict], verdict, least)
+	for verdict, min := range map[string]int{"syntax": 500, "invalid": 250, "ran": 500} {
+		if verdicts[verdict] < min {
+			t.Errorf("%d documents are %s, want at least %d", verdicts[verdict], verdict, min)
 		}
 	}
 	if verdicts["over a limit"] > len(cases)/20 {
@@ -205,36 +208,37 @@ func TestRandomDocuments(t *testing.T) {
 	}
 }
 
-// notForGo finds what CloakQL may refuse where graphql-js doesn't: -0 as an ID, and integers of
-// more than 64 bits. The recorded cases have them.
-var notForGo = regexp.MustCompile(`-0([^.0-9eE]|$)|[0-9]{19}`)
+// unsupportedNumber matches numbers that CloakQL may reject although graphql-js accepts them: -0 as
+// an ID, and integers of more than 64 bits. The recorded cases cover them.
+var unsupportedNumber = regexp.MustCompile(`-0([^.0-9eE]|$)|[0-9]{19}`)
 
-// askGraphQLJS returns the cases with graphql-js's answers.
-func askGraphQLJS(t *testing.T, cases []languageCase) []languageCase {
+// runGraphQLJS returns the cases with the results of graphql-js.
+func runGraphQLJS(t *testing.T, cases []languageCase) []languageCase {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "cases.json")
 	if err := os.WriteFile(file, encodeCases(t, cases), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	answers := runNode[languageWant](t, "language.mjs", file)
-	if len(answers) != len(cases) {
-		t.Fatalf("graphql-js answers %d of %d cases", len(answers), len(cases))
+	results := runNode[languageWant](t, "language.mjs", file)
+	if len(results) != len(cases) {
+		t.Fatalf("graphql-js has %d results for %d cases", len(results), len(cases))
 	}
-	asked := slices.Clone(cases)
-	for i := range answers {
-		if len(answers[i].Locations) == 0 { // an empty list is recorded as none
-			answers[i].Locations = nil
+	fresh := slices.Clone(cases)
+	for i := range results {
+		if len(results[i].Locations) == 0 { // an empty list is recorded as none
+			results[i].Locations = nil
 		}
-		asked[i].Want = &answers[i]
+		fresh[i].Want = &results[i]
 	}
-	return asked
+	return fresh
 }
 
+// encodeCases returns the cases as JSON, one per line.
 func encodeCases(t *testing.T, cases []languageCase) []byte {
 	t.Helper()
 	out := bytes.NewBufferString("[")
-	for i, one := range cases {
-		text, err := json.Marshal(one)
+	for i, c := range cases {
+		text, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// The password reaches Keycloak as the client meant it, however a document spells it.
+// Keycloak gets the right password for every way to write it as a literal.
 func TestPasswordInALiteral(t *testing.T) {
 	t.Parallel()
 	const password = "pä🔑s \"\\s"
@@ -20,11 +20,11 @@ func TestPasswordInALiteral(t *testing.T) {
 		object{"credentials": []object{{"type": "password", "value": password}}})
 	s := serve(t, shared)
 	for name, literal := range map[string]string{
-		"characters":        `"pä🔑s \"\\s"`,
-		"a surrogate pair":  `"p\u00e4\uD83D\udd11s\u0020\u0022\u005Cs"`,
-		"escapes in braces": `"p\u{E4}\u{1F511}s\u{20}\u{0022}\\s"`,
-		"a block string":    `"""` + password + `"""`,
-		"a longer one":      "\"\"\"\r\n\r\n    " + password + "\r\n  \t\"\"\"",
+		"characters":            `"pä🔑s \"\\s"`,
+		"surrogate pair":        `"p\u00e4\uD83D\udd11s\u0020\u0022\u005Cs"`,
+		"escapes in braces":     `"p\u{E4}\u{1F511}s\u{20}\u{0022}\\s"`,
+		"block string":          `"""` + password + `"""`,
+		"indented block string": "\"\"\"\r\n\r\n    " + password + "\r\n  \t\"\"\"",
 	} {
 		query := `mutation { login(username: "` + user + `", password: ` + literal +
 			"\n) { expiresIn } }"
@@ -35,7 +35,7 @@ func TestPasswordInALiteral(t *testing.T) {
 	wantCode(t, "an operation with descriptions",
 		s.query(t, "", described, map[string]any{"user": user, "password": password}), "")
 	for name, literal := range map[string]string{
-		"the first half": `"p\u00e4\uD83D"`, "the second half": `"\uDD11"`,
+		"first half of a pair": `"p\u00e4\uD83D"`, "second half of a pair": `"\uDD11"`,
 		"halves in braces": `"\u{D83D}\u{DD11}"`, "beyond Unicode": `"\u{110000}"`,
 	} {
 		response := s.query(t, "",
@@ -52,11 +52,12 @@ func TestPasswordInALiteral(t *testing.T) {
 	if content, err := io.ReadAll(response.Body); err != nil ||
 		response.StatusCode != http.StatusBadRequest ||
 		!strings.Contains(string(content), "half of a surrogate pair") {
-		t.Errorf("half of a pair in a variable: %d %s %v", response.StatusCode, content, err)
+		t.Errorf("half of a surrogate pair in a variable: %d %s %v", response.StatusCode, content,
+			err)
 	}
 }
 
-// Documents as graphql-js 16.15 prints them, from operations that their author described.
+// Documents with descriptions, as graphql-js 16.15 prints them.
 func TestDescriptions(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared)
@@ -67,7 +68,7 @@ func TestDescriptions(t *testing.T) {
 		"query Me { __schema { ...Roots } }\n\"the root types\"\nfragment Roots on __Schema { queryType { name } }",
 		`{ __type(name: "\u{51}uery") { name } }`,
 	} {
-		for range 2 { // the second time out of the cache
+		for range 2 { // the second time from the cache
 			response := s.query(t, "", query, nil)
 			wantCode(t, query, response, "")
 		}
@@ -83,9 +84,9 @@ func TestDescriptions(t *testing.T) {
 	}
 }
 
-// A document is persisted, and trusted, by the hash of the text that its client has, not of what it
-// was rewritten to.
-func TestDescriptionsInPersistedDocuments(t *testing.T) {
+// A persisted or trusted document is identified by the hash of the client's text, and not of the
+// rewritten text.
+func TestDescriptions_persisted(t *testing.T) {
 	t.Parallel()
 	const query = "\"\"\"\nWhat is here\n\"\"\"\nquery Here(\"whether\" $ask: Boolean = true) { __typename @include(if: $ask) }"
 	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(query)))
@@ -143,8 +144,8 @@ func TestErrorLocations(t *testing.T) {
 	}
 }
 
-// IDEs and generators read the schema, however deep the data may be.
-func TestIntrospectionWithAShallowDepth(t *testing.T) {
+// IDEs and code generators can introspect the schema even if LIMIT_DEPTH is small.
+func TestIntrospection_smallDepth(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared, "LIMIT_DEPTH=2")
 	typeRef := strings.Repeat("{ kind name ofType ", 10) + "{ kind name }" +
@@ -153,7 +154,7 @@ func TestIntrospectionWithAShallowDepth(t *testing.T) {
 		fragment FullType on __Type { kind name fields(includeDeprecated: true) { name args { ...InputValue } type { ...TypeRef } } inputFields { ...InputValue } possibleTypes { ...TypeRef } }
 		fragment InputValue on __InputValue { name type { ...TypeRef } defaultValue }
 		fragment TypeRef on __Type ` + typeRef
-	wantCode(t, "a query one level deeper than graphql-js's", s.query(t, "", query, nil), "")
+	wantCode(t, "one level deeper than graphql-js's query", s.query(t, "", query, nil), "")
 	wantCode(t, "data", s.query(t, "", `{ me { token { acr } } }`, nil),
 		"OPERATION_TOO_LARGE/DEPTH")
 	var aliases strings.Builder

@@ -18,15 +18,15 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-const sources = ".." // the repository
+const repository = ".." // its root directory
 
-// patience is how long a test waits for what has to happen. It says nothing of how quick a machine
-// is: only a fault takes so long.
-const patience = 4 * time.Minute
+// timeout is how long a test waits for an event. It is so long that even a slow machine reaches it
+// only if there is a bug.
+const timeout = 4 * time.Minute
 
 var (
-	cloakql string    // the server, built
-	shared  *keycloak // the Keycloak that most tests use; nobody stops it
+	cloakql string    // the built server's file
+	shared  *keycloak // used by several tests, which don't stop it
 )
 
 func TestMain(m *testing.M) { os.Exit(runAll(m)) }
@@ -57,10 +57,11 @@ func runAll(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds the command name of the directory cmd as this repository is now. It looks at every
-// source, so that go test takes no old result for a new server: it knows only what a test opens.
-func build(to, name string, flags ...string) error {
-	err := filepath.WalkDir(sources, func(name string, entry fs.DirEntry, err error) error {
+// build builds the command cmd/name to a file. It also calls os.Stat for every file of the
+// repository, so that go test doesn't use a cached result after a change: the cache depends only on
+// files that the test itself accesses.
+func build(output, name string, flags ...string) error {
+	err := filepath.WalkDir(repository, func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() &&
 			(entry.Name() == ".git" || entry.Name() == "node_modules") {
 			return fs.SkipDir
@@ -68,7 +69,7 @@ func build(to, name string, flags ...string) error {
 		if err == nil {
 			_, err = os.Stat(name)
 		}
-		if errors.Is(err, fs.ErrNotExist) { // an editor's file, gone by now
+		if errors.Is(err, fs.ErrNotExist) { // such as an editor's temporary file
 			return nil
 		}
 		return err
@@ -77,32 +78,32 @@ func build(to, name string, flags ...string) error {
 		return err
 	}
 	command := exec.Command("go",
-		append(append([]string{"build", "-o", to}, flags...), "./cmd/"+name)...)
-	command.Dir = sources
+		append(append([]string{"build", "-o", output}, flags...), "./cmd/"+name)...)
+	command.Dir = repository
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
 	return nil
 }
 
-// A keycloak is what the server under test stands beside: a stand-in, or where TEST_KEYCLOAK_URL is
-// set, a real one. Those of our own can be started, stopped and hung; a real one of our own is
-// scripts/keycloak's.
+// A keycloak is the Keycloak that the server under test uses: a stand-in or, if TEST_KEYCLOAK_URL
+// is set, a real one. Those from newKeycloak can be started, stopped and hung; if real, they are
+// run by scripts/keycloak.
 type keycloak struct {
 	url  string
 	port string
-	// for scripts/keycloak; nil for a stand-in, and for one that isn't ours
+	// environment of scripts/keycloak; nil for a stand-in, and for the one at TEST_KEYCLOAK_URL
 	env      []string
-	listener net.Listener         // holds the port of a stand-in until its first start
-	standIn  *keycloaktest.Server // nil while it doesn't run, and for a real one
+	listener net.Listener         // reserves the port of a stand-in until its first start
+	standIn  *keycloaktest.Server // nil while it isn't running, and for a real one
 	resume   func()
 }
 
 // real reports whether the tests run against a real Keycloak.
 func real() bool { return os.Getenv("TEST_KEYCLOAK_URL") != "" }
 
-// newKeycloak picks free ports for a Keycloak, and starts nothing yet. A stand-in's port is held
-// until it starts or stop frees it: meanwhile it takes connections and answers nothing.
+// newKeycloak picks free ports for a Keycloak, but doesn't start it. A stand-in's port is reserved
+// until start or stop: until then, it accepts connections and doesn't respond.
 func newKeycloak(dir string) *keycloak {
 	listener, port := freePort()
 	k := &keycloak{url: "http://localhost:" + port, port: port, listener: listener}
@@ -120,9 +121,9 @@ func newKeycloak(dir string) *keycloak {
 	return k
 }
 
-// own is a Keycloak whose clock one test may move: the shared one where it is real, and nobody's
-// clock moves.
-func own(t *testing.T) *keycloak {
+// ownKeycloak returns a Keycloak for a test that moves the clock: a stand-in for this test only. If
+// Keycloak is real, it is the shared one, whose clock doesn't move.
+func ownKeycloak(t *testing.T) *keycloak {
 	t.Helper()
 	if real() {
 		return shared
@@ -135,12 +136,12 @@ func own(t *testing.T) *keycloak {
 	return k
 }
 
-// start starts it, with new keys.
+// start starts the Keycloak, with new keys.
 func (k *keycloak) start() error {
 	if k.env != nil {
 		return k.script("start")
 	}
-	file, err := os.ReadFile(sources + "/deploy/keycloak/local-realm.json")
+	file, err := os.ReadFile(repository + "/deploy/keycloak/local-realm.json")
 	if err != nil {
 		return err
 	}
@@ -155,6 +156,7 @@ func (k *keycloak) start() error {
 	return err
 }
 
+// stop stops the Keycloak. Its port then refuses connections.
 func (k *keycloak) stop() error {
 	if k.env != nil {
 		return k.script("stop")
@@ -170,7 +172,7 @@ func (k *keycloak) stop() error {
 	return nil
 }
 
-// hang makes it take connections and answer nothing, until goOn.
+// hang makes the Keycloak accept connections without responding, until unhang.
 func (k *keycloak) hang() error {
 	if k.env == nil {
 		k.resume = k.standIn.Fail(keycloaktest.Fault{Hang: true})
@@ -179,7 +181,8 @@ func (k *keycloak) hang() error {
 	return k.signal(syscall.SIGSTOP)
 }
 
-func (k *keycloak) goOn() error {
+// unhang ends hang.
+func (k *keycloak) unhang() error {
 	if k.env == nil {
 		k.resume()
 		return nil
@@ -187,7 +190,7 @@ func (k *keycloak) goOn() error {
 	return k.signal(syscall.SIGCONT)
 }
 
-// signal signals the process group of a real Keycloak of ours.
+// signal sends a signal to the process group of a real Keycloak from newKeycloak.
 func (k *keycloak) signal(s syscall.Signal) error {
 	for _, entry := range k.env {
 		if dir, ok := strings.CutPrefix(entry, "KEYCLOAK_RUN_DIR="); ok {
@@ -202,11 +205,12 @@ func (k *keycloak) signal(s syscall.Signal) error {
 			return syscall.Kill(-pid, s)
 		}
 	}
-	return fmt.Errorf("not a Keycloak of ours")
+	return errors.New("this Keycloak wasn't started by a test")
 }
 
+// script runs a command of scripts/keycloak.
 func (k *keycloak) script(command string) error {
-	cmd := exec.Command(sources+"/scripts/keycloak", command)
+	cmd := exec.Command(repository+"/scripts/keycloak", command)
 	cmd.Env = k.env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("scripts/keycloak %s: %w\n%s", command, err, out)
@@ -214,29 +218,31 @@ func (k *keycloak) script(command string) error {
 	return nil
 }
 
-// aged is what f returns, d later: with a stand-in, the clock is put back for f instead of waiting.
+// aged returns the tokens of f when they have reached the age d. It waits or, with a stand-in, sets
+// the clock back while f runs.
 func (k *keycloak) aged(d time.Duration, f func() tokens) tokens {
 	if k.standIn == nil {
-		made := f()
+		result := f()
 		time.Sleep(d)
-		return made
+		return result
 	}
 	k.standIn.Advance(-d)
 	defer k.standIn.Advance(d)
 	return f()
 }
 
-// freePort is a port that nobody else gets while the listener is open.
-func freePort() (held net.Listener, port string) {
-	held, err := net.Listen("tcp", "127.0.0.1:0")
+// freePort returns a free port, which is reserved while the listener is open.
+func freePort() (listener net.Listener, port string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
-	_, port, _ = net.SplitHostPort(held.Addr().String())
-	return held, port
+	_, port, _ = net.SplitHostPort(listener.Addr().String())
+	return listener, port
 }
 
-// listenAgain listens on a port that was freed before: another process may have it for a moment.
+// listenAgain listens on a port that was closed before. It retries, since another process may use
+// the port for a moment.
 func listenAgain(port string) (net.Listener, error) {
 	for tries := 1; ; tries++ {
 		listener, err := net.Listen("tcp", "127.0.0.1:"+port)

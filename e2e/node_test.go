@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// withNode reports whether the tests that need Node.js run: other people's clients and audits come
-// from there. They do where TEST_NODE=1 asks for them, as .ci/run does, and then nothing that they
-// need may be missing. A machine without Node.js runs the rest, and reads here that this wasn't
-// all.
+// withNode reports whether TEST_NODE=1 is set, as in .ci/run, so that the tests that need Node.js
+// run, such as those of third-party clients. If anything that they need is then missing, the test
+// fails. If it isn't set, these tests log that they didn't run.
 func withNode(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("TEST_NODE") != "1" {
@@ -22,21 +21,21 @@ func withNode(t *testing.T) bool {
 		return false
 	}
 	if _, err := exec.LookPath("node"); err != nil {
-		t.Fatal("TEST_NODE=1, and there is no node: install Node.js 20 or later")
+		t.Fatal("TEST_NODE=1, but there is no node: install Node.js 20 or later")
 	}
 	if _, err := os.Stat("node/node_modules/.package-lock.json"); err != nil {
-		t.Fatal("TEST_NODE=1, and e2e/node/node_modules is missing: run npm ci --ignore-scripts " +
+		t.Fatal("TEST_NODE=1, but e2e/node/node_modules is missing: run npm ci --ignore-scripts " +
 			"--prefix e2e/node")
 	}
 	return true
 }
 
-// runNode runs a script of the directory node, which prints one line of JSON for each case, and
-// reads the lines.
+// runNode runs a script of the directory node, which prints a line of JSON for each case, and
+// decodes the lines.
 func runNode[line any](t *testing.T, script string, args ...string) (lines []line) {
 	t.Helper()
 	ctx := t.Context()
-	if deadline, ok := t.Deadline(); ok { // in time to show what it printed
+	if deadline, ok := t.Deadline(); ok { // early enough to log its output
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-10*time.Second))
 		defer cancel()
@@ -44,14 +43,14 @@ func runNode[line any](t *testing.T, script string, args ...string) (lines []lin
 	command := exec.CommandContext(ctx, "node", append([]string{script}, args...)...)
 	command.Dir = "node"
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "NO_COLOR=1"}
-	var failed bytes.Buffer
-	command.Stderr = &failed
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
 	out, err := command.Output()
 	if err != nil {
-		t.Fatalf("node %s: %v\n%s%s", script, err, out, &failed)
+		t.Fatalf("node %s: %v\n%s%s", script, err, out, &stderr)
 	}
-	if failed.Len() > 0 { // figures, for whoever reads the log
-		t.Logf("%s says:\n%s", script, &failed)
+	if stderr.Len() > 0 { // measurements
+		t.Logf("%s logged:\n%s", script, &stderr)
 	}
 	for text := range bytes.Lines(out) {
 		var l line

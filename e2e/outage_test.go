@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// One server, never restarted, beside a Keycloak that isn't there yet, comes, hangs, goes on, goes
-// away and comes back with other keys.
+// A server that is never restarted survives a Keycloak that isn't running yet, starts, hangs,
+// resumes, stops and starts again with other keys.
 func TestOutage(t *testing.T) {
 	k := newKeycloak(t.TempDir())
 	defer k.stop()
@@ -19,7 +19,7 @@ func TestOutage(t *testing.T) {
 	}
 	s := serve(t, k, "KEYCLOAK_TIMEOUT=8s", "REQUEST_TIMEOUT=15s") // as by default
 
-	// Not there yet: public fields answer at once, and the server says why it isn't ready.
+	// Keycloak isn't running yet: login fails at once, and /readyz says why the server isn't ready.
 	_, response := s.login(t, "alice", "alice-password")
 	wantCode(t, "login before Keycloak", response,
 		"SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
@@ -28,11 +28,11 @@ func TestOutage(t *testing.T) {
 		t.Errorf("readyz before Keycloak is %d %s", status, text)
 	}
 	if status, _ := s.get(t, "/healthz"); status != http.StatusOK {
-		t.Errorf("healthz before Keycloak is %d; want 200, since a restart would not help",
+		t.Errorf("healthz before Keycloak is %d, want 200, since a restart would not help",
 			status)
 	}
 
-	// It comes.
+	// Keycloak starts.
 	if err := k.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -41,54 +41,54 @@ func TestOutage(t *testing.T) {
 		return status == http.StatusOK
 	})
 	t.Logf("ready %v after Keycloak was", took.Round(time.Millisecond))
-	held := s.mustLogin(t, "alice", "alice-password")
-	if name, response := s.me(t, held.AccessToken); name != "alice" {
+	old := s.mustLogin(t, "alice", "alice-password")
+	if name, response := s.me(t, old.AccessToken); name != "alice" {
 		t.Fatalf("me is %q, want alice\n%s", name, response.body)
 	}
 
-	// It hangs: its port still takes connections.
+	// Keycloak hangs: its port still accepts connections.
 	if err := k.hang(); err != nil {
 		t.Fatal(err)
 	}
-	// With a token whose key isn't held, so that both waits add up: for keys, then for the sign-in.
-	// Keys are fetched at most once a second.
+	// With a token whose key is unknown, so that the request waits for keys and then for the
+	// sign-in. Keys are fetched at most once a second.
 	time.Sleep(1100 * time.Millisecond)
-	begin := time.Now()
-	_, rest, _ := strings.Cut(held.AccessToken, ".")
-	stranger := base64.RawURLEncoding.EncodeToString(
+	start := time.Now()
+	_, rest, _ := strings.Cut(old.AccessToken, ".")
+	unknownKey := base64.RawURLEncoding.EncodeToString(
 		[]byte(`{"alg":"RS256","typ":"JWT","kid":"another-key"}`)) + "." + rest
-	response = s.query(t, stranger, loginQuery, object{"u": "alice", "p": "alice-password"})
+	response = s.query(t, unknownKey, loginQuery, object{"u": "alice", "p": "alice-password"})
 	wantCode(t, "login while Keycloak hangs", response,
 		"SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
 	t.Logf("login while Keycloak hangs: refused after %v",
-		time.Since(begin).Round(time.Millisecond))
-	if name, _ := s.me(t, held.AccessToken); name != "alice" {
+		time.Since(start).Round(time.Millisecond))
+	if name, _ := s.me(t, old.AccessToken); name != "alice" {
 		t.Errorf("me while Keycloak hangs is %q, want alice", name)
 	}
-	if err := k.goOn(); err != nil {
+	if err := k.unhang(); err != nil {
 		t.Fatal(err)
 	}
-	// Another user than before: the sign-in that we gave up goes on over there, and two at once are
-	// refused.
+	// With another user, since Keycloak may still be processing the sign-in that timed out, and
+	// refuses two at once.
 	if name, response := s.me(t, s.mustLogin(t, "bob", "bob-password").AccessToken); name != "bob" {
 		t.Errorf("me after Keycloak hung is %q, want bob\n%s", name, response.body)
 	}
 
-	// It goes away: who has a token stays signed in.
+	// Keycloak stops: users with a token stay signed in.
 	if err := k.stop(); err != nil {
 		t.Fatal(err)
 	}
-	begin = time.Now()
+	start = time.Now()
 	_, response = s.login(t, "alice", "alice-password")
 	wantCode(t, "login without Keycloak", response,
 		"SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
-	t.Logf("login without Keycloak: refused after %v", time.Since(begin).Round(time.Millisecond))
-	if name, response := s.me(t, held.AccessToken); name != "alice" {
-		t.Errorf("me without Keycloak is %q, want alice from the keys held\n%s", name,
+	t.Logf("login without Keycloak: refused after %v", time.Since(start).Round(time.Millisecond))
+	if name, response := s.me(t, old.AccessToken); name != "alice" {
+		t.Errorf("me without Keycloak is %q, want alice, with cached keys\n%s", name,
 			response.body)
 	}
 
-	// It comes back, with new keys: it keeps them in memory here.
+	// Keycloak starts again, with new keys, since it keeps them in memory here.
 	if err := k.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestOutage(t *testing.T) {
 		return name == "alice"
 	})
 	t.Logf("me with a token of the new keys: %v after the login", took.Round(time.Millisecond))
-	_, response = s.me(t, held.AccessToken)
+	_, response = s.me(t, old.AccessToken)
 	wantCode(t, "me with a token of the old keys", response, "UNAUTHENTICATED/KEY_UNKNOWN")
 	if status, text := s.get(t, "/readyz"); status != http.StatusOK || text != "ready\n" {
 		t.Errorf("readyz at the end is %d %s", status, text)
@@ -130,6 +130,6 @@ func TestFootprint(t *testing.T) {
 	t.Logf("best start: %v; resident after a login: %.1f MB", s.started.Round(time.Millisecond),
 		float64(kilobytes)/1000)
 	if kilobytes == 0 || kilobytes > 30_000 {
-		t.Errorf("the server holds %d kB; want at most 30,000", kilobytes)
+		t.Errorf("the server's resident set is %d kB, want at most 30,000", kilobytes)
 	}
 }

@@ -7,26 +7,28 @@ import (
 	"strings"
 )
 
-// A writer writes valid documents.
+// A writer writes random documents for the echo's schema. Most are valid.
 type writer struct {
 	*rand.Rand
 	out       strings.Builder
 	variables []string // declared
 }
 
+// one returns one of the choices.
 func (w *writer) one(choices ...string) string { return choices[w.IntN(len(choices))] }
 
 func (w *writer) often() bool  { return w.IntN(4) > 0 }
 func (w *writer) rarely() bool { return w.IntN(8) == 0 }
 
-// but is a value, or rarely one of those that aren't right in its place.
-func (w *writer) but(value string, wrong ...string) string {
+// mostly returns value, or rarely one of the wrong values.
+func (w *writer) mostly(value string, wrong ...string) string {
 	if w.IntN(50) == 0 {
 		return w.one(wrong...)
 	}
 	return value
 }
 
+// put writes tokens, with random text between them that parsers ignore.
 func (w *writer) put(texts ...string) {
 	for _, text := range texts {
 		w.out.WriteString(text)
@@ -42,6 +44,7 @@ var variableTypes = map[string]string{
 	"in": "In", "list": "[String!]", "matrix": "[[Int]]", "need": "Need",
 }
 
+// write returns a new case: a document and its variables. A third of the documents are mutated.
 func (w *writer) write() languageCase {
 	w.out.Reset()
 	w.variables = nil
@@ -60,18 +63,18 @@ func (w *writer) write() languageCase {
 					continue
 				}
 				w.description()
-				kind, needed := variableTypes[name], w.IntN(20) == 0
-				if needed {
-					kind += "!"
+				typ, required := variableTypes[name], w.IntN(20) == 0
+				if required {
+					typ += "!"
 				}
-				w.put("$", name, ":", kind)
+				w.put("$", name, ":", typ)
 				w.variables = append(w.variables, name)
 				if w.IntN(3) == 0 {
 					w.put("=")
 					w.value(name, true)
 				}
 				w.directive(true)
-				if needed || w.often() {
+				if required || w.often() {
 					values = append(values, fmt.Sprintf("%q:%s", name, w.json(name, 2)))
 				}
 			}
@@ -86,28 +89,31 @@ func (w *writer) write() languageCase {
 		w.directive(false)
 		w.selections(1)
 	}
-	one := languageCase{Query: w.out.String(), Variables: "{" + strings.Join(values, ",") + "}"}
+	c := languageCase{Query: w.out.String(), Variables: "{" + strings.Join(values, ",") + "}"}
 	if w.IntN(3) == 0 {
 		for range 1 + w.IntN(3) {
-			one.Query = w.breakIt(one.Query)
+			c.Query = w.mutate(c.Query)
 		}
 	}
-	return one
+	return c
 }
 
+// description rarely writes a description.
 func (w *writer) description() {
 	if w.rarely() {
 		w.string()
 	}
 }
 
+// argument returns the name of an argument of the field echo, which is also that of a variable.
 func (w *writer) argument() string {
 	return w.one("s", "s", "i", "f", "b", "id", "color", "in", "list", "matrix", "need")
 }
 
+// selections writes a selection set that is nested up to depth.
 func (w *writer) selections(depth int) {
 	w.put("{")
-	for _, name := range w.variables { // which must be used
+	for _, name := range w.variables { // variables must be used
 		w.put("use_", name, ":", "echo", "(", name, ":", "$", name, ")")
 	}
 	for range 1 + w.IntN(3) {
@@ -133,6 +139,7 @@ func (w *writer) selections(depth int) {
 	w.put("}")
 }
 
+// arguments writes the arguments of the field echo.
 func (w *writer) arguments() {
 	if w.rarely() {
 		return
@@ -150,6 +157,7 @@ func (w *writer) arguments() {
 	w.put(")")
 }
 
+// directive rarely writes a directive. If constant, it has no variable.
 func (w *writer) directive(constant bool) {
 	if w.IntN(10) > 0 {
 		return
@@ -159,11 +167,13 @@ func (w *writer) directive(constant bool) {
 	w.put(")")
 }
 
+// string writes a string.
 func (w *writer) string() {
 	w.out.WriteString(w.stringText())
 	w.put("")
 }
 
+// stringText returns the text of a string or a block string.
 func (w *writer) stringText() string {
 	var text strings.Builder
 	if w.IntN(3) == 0 {
@@ -187,6 +197,7 @@ func (w *writer) stringText() string {
 	return text.String()
 }
 
+// value writes a value for an argument. If constant, it has no variable.
 func (w *writer) value(name string, constant bool) {
 	if !constant && len(w.variables) > 0 && w.IntN(2) == 0 {
 		for _, variable := range w.variables {
@@ -197,13 +208,13 @@ func (w *writer) value(name string, constant bool) {
 		}
 	}
 	if w.IntN(50) == 0 {
-		name = w.argument() // of another type, mostly
+		name = w.argument() // probably of another type
 	}
 	switch name {
 	case "s":
 		w.string()
 	case "i":
-		w.put(w.but(w.one("0", "1", "-17", "2147483647", "-2147483648"), "2147483648",
+		w.put(w.mostly(w.one("0", "1", "-17", "2147483647", "-2147483648"), "2147483648",
 			"-2147483649", "1.0", "99999999999999999999"))
 	case "f":
 		w.put(w.one("0", "-1", "1.5", "-0.25e3", "1E-2", "0.0", "2e+1", "1e308", "123456789012",
@@ -213,7 +224,7 @@ func (w *writer) value(name string, constant bool) {
 	case "id":
 		w.put(w.one("1", "-1", "0", "9007199254740993", "2147483648", `"x"`, `""`, `"""y"""`))
 	case "color":
-		w.put(w.but(w.one("RED", "GREEN", "null"), "red", "BLUE", `"RED"`))
+		w.put(w.mostly(w.one("RED", "GREEN", "null"), "red", "BLUE", `"RED"`))
 	case "list":
 		w.list("s", constant)
 	case "matrix":
@@ -246,20 +257,22 @@ func (w *writer) value(name string, constant bool) {
 	}
 }
 
-func (w *writer) list(of string, constant bool) {
+// list writes a list of values for the argument item, or rarely a single value.
+func (w *writer) list(item string, constant bool) {
 	if w.rarely() {
-		w.value(of, constant)
+		w.value(item, constant)
 		return
 	}
 	w.put("[")
 	for range w.IntN(3) {
-		w.value(of, constant)
+		w.value(item, constant)
 		w.put(" ")
 	}
 	w.put("]")
 }
 
-// json writes a value of a variable. Numbers are those that JavaScript keeps.
+// json returns the value of a variable. It contains only numbers that JavaScript represents
+// exactly.
 func (w *writer) json(name string, depth int) string {
 	if w.IntN(20) == 0 {
 		return w.one("null", "[]", "{}", "1", `"1"`, "true", "1.5", `[null]`, `["a"]`, "[[1]]",
@@ -269,21 +282,21 @@ func (w *writer) json(name string, depth int) string {
 	case "s":
 		return w.one(`""`, `"a"`, `"\ud83d\udd11"`, `"🔑"`, `"\u0000"`, `"é\n"`, `"\\u{41}"`)
 	case "i":
-		return w.but(w.one("0", "1", "-17", "2147483647", "-2147483648"), "2147483648", "1.5",
+		return w.mostly(w.one("0", "1", "-17", "2147483647", "-2147483648"), "2147483648", "1.5",
 			`"7"`)
 	case "f":
-		return w.but(w.one("0", "1.5", "-1e3", "1e308", "5000000000"), `"1.5"`, `"NaN"`)
+		return w.mostly(w.one("0", "1.5", "-1e3", "1e308", "5000000000"), `"1.5"`, `"NaN"`)
 	case "b":
-		return w.but(w.one("true", "false"), "0", `"true"`)
+		return w.mostly(w.one("true", "false"), "0", `"true"`)
 	case "id":
-		return w.but(w.one("1", "-1", `"x"`, "5000000000"), "1.5", "true")
+		return w.mostly(w.one("1", "-1", `"x"`, "5000000000"), "1.5", "true")
 	case "color":
-		return w.but(w.one(`"RED"`, `"GREEN"`), `"red"`, `"BLUE"`, `"Red"`, "0")
+		return w.mostly(w.one(`"RED"`, `"GREEN"`), `"red"`, `"BLUE"`, `"Red"`, "0")
 	case "list":
-		return w.but(w.one("[]", `["a"]`, `["a","b"]`, `"a"`, "null"), `[null]`, `[1]`)
+		return w.mostly(w.one("[]", `["a"]`, `["a","b"]`, `"a"`, "null"), `[null]`, `[1]`)
 	case "matrix":
-		return w.but(w.one("[]", "[[1]]", "[[1,2],[null],null]", "null", "1", "[1,2]"), `[["a"]]`,
-			"[[[1]]]", "[[1.5]]")
+		return w.mostly(w.one("[]", "[[1]]", "[[1,2],[null],null]", "null", "1", "[1,2]"),
+			`[["a"]]`, "[[[1]]]", "[[1.5]]")
 	}
 	if depth == 0 {
 		return "{}"
@@ -303,17 +316,17 @@ func (w *writer) json(name string, depth int) string {
 			continue
 		}
 		seen[member] = true
-		kind := member
+		typ := member
 		if member == "preset" {
-			kind = "i"
+			typ = "i"
 		}
-		members = append(members, fmt.Sprintf("%q:%s", member, w.json(kind, depth-1)))
+		members = append(members, fmt.Sprintf("%q:%s", member, w.json(typ, depth-1)))
 	}
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// breakIt changes a document somewhere, between two characters.
-func (w *writer) breakIt(query string) string {
+// mutate inserts, replaces or removes something at a random position of a document.
+func (w *writer) mutate(query string) string {
 	at := w.IntN(len(query) + 1)
 	for at < len(query) && query[at]&0xC0 == 0x80 {
 		at++

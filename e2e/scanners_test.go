@@ -11,15 +11,15 @@ import (
 	"testing"
 )
 
-// An answer is what a client of HTTP sees, whatever it means in GraphQL.
-type answer struct {
+// An httpResponse is a response as an HTTP client sees it.
+type httpResponse struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// send sends a request as it is, and wants an answer of some kind.
-func send(t *testing.T, method, target string, header http.Header, body io.Reader) answer {
+// send sends a request, and returns the response.
+func send(t *testing.T, method, target string, header http.Header, body io.Reader) httpResponse {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, target, body)
 	if err != nil {
@@ -37,11 +37,11 @@ func send(t *testing.T, method, target string, header http.Header, body io.Reade
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{response.StatusCode, response.Header, string(content)}
+	return httpResponse{response.StatusCode, response.Header, string(content)}
 }
 
-// code is the first error's, as CODE or CODE/REASON.
-func (a answer) code() string {
+// code returns the first error's code, as CODE or CODE/REASON.
+func (a httpResponse) code() string {
 	var out result
 	if json.Unmarshal([]byte(a.body), &out) != nil {
 		return ""
@@ -49,8 +49,8 @@ func (a answer) code() string {
 	return out.code()
 }
 
-// at is what stands in a JSON body at a path, or nil.
-func (a answer) at(path ...string) any {
+// at returns the value at a path of the JSON body, or nil.
+func (a httpResponse) at(path ...string) any {
 	var value any
 	json.Unmarshal([]byte(a.body), &value)
 	for _, name := range path {
@@ -62,98 +62,99 @@ func (a answer) at(path ...string) any {
 
 var asJSON = http.Header{"Content-Type": {"application/json"}}
 
-// postJSON posts a body, which is made into JSON unless it is text already.
-func (s *server) postJSON(t *testing.T, body any) answer {
+// postJSON posts a body, which is encoded as JSON unless it is a string.
+func (s *server) postJSON(t *testing.T, body any) httpResponse {
 	t.Helper()
 	text, ok := body.(string)
 	if !ok {
-		made, err := json.Marshal(body)
+		encoded, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text = string(made)
+		text = string(encoded)
 	}
 	return send(t, http.MethodPost, s.url+"/graphql", asJSON, strings.NewReader(text))
 }
 
-// What graphql-cop looks for (github.com/dolevf/graphql-cop, lib/tests, 1.15): the requests it
-// sends, and what it takes for a finding.
+// graphqlCop has the checks of graphql-cop (github.com/dolevf/graphql-cop, lib/tests, 1.15): the
+// requests it sends, and which responses it reports.
 var graphqlCop = []struct {
 	name  string
-	ask   func(*testing.T, *server) answer
-	finds func(answer) bool
+	ask   func(*testing.T, *server) httpResponse
+	finds func(httpResponse) bool
 }{
-	{"Field Suggestions", copQuery(`query cop { __schema { directive } }`), func(a answer) bool {
+	{"Field Suggestions", copQuery(`query cop { __schema { directive } }`), func(a httpResponse) bool {
 		return strings.Contains(a.body, "Did you mean")
 	}},
-	{"Introspection", copQuery(`query cop { __schema { types { name fields { name } } } }`), func(a answer) bool {
+	{"Introspection", copQuery(`query cop { __schema { types { name fields { name } } } }`), func(a httpResponse) bool {
 		return a.at("data", "__schema") != nil
 	}},
-	{"GraphQL IDE", func(t *testing.T, s *server) answer {
-		var pages answer
+	{"GraphQL IDE", func(t *testing.T, s *server) httpResponse {
+		var pages httpResponse
 		for _, path := range []string{"/graphql", "/graphiql", "/playground", "/console", "/altair",
 			"/"} {
 			a := send(t, http.MethodGet, s.url+path, http.Header{"Accept": {"text/html"}}, nil)
 			pages.body += a.body
 		}
 		return pages
-	}, func(a answer) bool {
+	}, func(a httpResponse) bool {
 		return slices.ContainsFunc([]string{"graphiql.min.css", "GraphQL Playground", "GraphiQL",
 			"graphql-playground", "<html"},
 			func(word string) bool { return strings.Contains(a.body, word) })
 	}},
 	{"GET Method Query Support", copGet(`query cop {__typename}`), hasTypename},
-	{"Alias Overloading", func(t *testing.T, s *server) answer {
+	{"Alias Overloading", func(t *testing.T, s *server) httpResponse {
 		var aliases strings.Builder
 		for i := range 101 {
 			fmt.Fprintf(&aliases, "alias%d:__typename \n", i)
 		}
 		return copQuery("query cop { "+aliases.String()+" }")(t, s)
-	}, func(a answer) bool { return a.at("data", "alias100") != nil }},
-	{"Array-based Query Batching", func(t *testing.T, s *server) answer {
+	}, func(a httpResponse) bool { return a.at("data", "alias100") != nil }},
+	{"Array-based Query Batching", func(t *testing.T, s *server) httpResponse {
 		return s.postJSON(t, slices.Repeat([]object{{"query": "query cop { __typename }"}}, 10))
-	}, func(a answer) bool {
+	}, func(a httpResponse) bool {
 		return strings.HasPrefix(a.body, "[") || strings.Contains(a.body, "__typename")
 	}},
 	{"Field Duplication", copQuery("query cop { " + strings.Repeat("__typename \n", 500) + "} "), hasTypename},
-	{"Directive Overloading", copQuery(`query cop { __typename ` + strings.Repeat("@aa", 10) + ` }`), func(a answer) bool {
+	{"Directive Overloading", copQuery(`query cop { __typename ` + strings.Repeat("@aa", 10) + ` }`), func(a httpResponse) bool {
 		list, _ := a.at("errors").([]any)
 		return len(list) >= 10
 	}},
-	{"Trace Mode", copQuery(`query cop { __typename }`), func(a answer) bool { return strings.Contains(a.body, "tracing") }},
+	{"Trace Mode", copQuery(`query cop { __typename }`), func(a httpResponse) bool { return strings.Contains(a.body, "tracing") }},
 	{"Introspection-based Circular Query", copQuery(`query cop { __schema { types { ` + strings.Repeat("fields { type { ", 4) + "name" +
-		strings.Repeat(" } }", 4) + ` } } }`), func(a answer) bool {
+		strings.Repeat(" } }", 4) + ` } } }`), func(a httpResponse) bool {
 		return a.at("data", "__schema") != nil
 	}},
 	{"Mutation is allowed over GET", copGet(`mutation cop {__typename}`), hasTypename},
-	{"POST based url-encoded query", func(t *testing.T, s *server) answer {
+	{"POST based url-encoded query", func(t *testing.T, s *server) httpResponse {
 		form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 		return send(t, http.MethodPost, s.url+"/graphql", form,
 			strings.NewReader(url.Values{"query": {`query cop { __typename }`}}.Encode()))
 	}, hasTypename},
-	{"Unhandled Errors Detection", copQuery(`qwerty cop { abc }`), func(a answer) bool {
+	{"Unhandled Errors Detection", copQuery(`qwerty cop { abc }`), func(a httpResponse) bool {
 		return strings.Contains(a.body, "exception") || strings.Contains(a.body, "stack")
 	}},
 }
 
-func hasTypename(a answer) bool { return a.at("data", "__typename") != nil }
+func hasTypename(a httpResponse) bool { return a.at("data", "__typename") != nil }
 
-func copQuery(query string) func(*testing.T, *server) answer {
-	return func(t *testing.T, s *server) answer {
+// copQuery returns a function that posts a query.
+func copQuery(query string) func(*testing.T, *server) httpResponse {
+	return func(t *testing.T, s *server) httpResponse {
 		t.Helper()
 		return s.postJSON(t, object{"query": query, "operationName": "cop"})
 	}
 }
 
-func copGet(query string) func(*testing.T, *server) answer {
-	return func(t *testing.T, s *server) answer {
+// copGet returns a function that sends a query over GET.
+func copGet(query string) func(*testing.T, *server) httpResponse {
+	return func(t *testing.T, s *server) httpResponse {
 		t.Helper()
 		return send(t, http.MethodGet, s.url+"/graphql?query="+url.QueryEscape(query), nil, nil)
 	}
 }
 
-// Outside of local graphql-cop finds nothing; and with GET_QUERIES=true nothing but that queries,
-// which change nothing, can be sent over GET; and with CONSOLE=on nothing but that.
+// In production, graphql-cop finds nothing. With GET_QUERIES=true or CONSOLE=on it finds only that.
 func TestGraphQLCop(t *testing.T) {
 	t.Parallel()
 	if len(graphqlCop) != 13 {
@@ -164,10 +165,10 @@ func TestGraphQLCop(t *testing.T) {
 		settings []string
 		finds    []string
 	}{
-		{"as it comes", []string{"RUNTIME_ENV=prod"}, nil},
+		{"default settings", []string{"RUNTIME_ENV=prod"}, nil},
 		{"with GET", []string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, []string{"GET Method Query Support"}},
 		{"with the console", []string{"RUNTIME_ENV=prod", "CONSOLE=on"}, []string{"GraphQL IDE"}},
-		// The other way round, or nothing would show that the checks can find anything.
+		// This shows that the checks can find something.
 		{"on a developer's machine", nil, []string{"Field Suggestions", "Introspection", "GraphQL IDE", "GET Method Query Support"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -178,7 +179,7 @@ func TestGraphQLCop(t *testing.T) {
 				finds, want := check.finds(got),
 					slices.Contains(tt.finds, check.name)
 				if finds != want {
-					t.Errorf("%s: found is %t, want %t, in\n%d %.500s", check.name, finds, want,
+					t.Errorf("%s: found: %t, want %t, in\n%d %.500s", check.name, finds, want,
 						got.status, got.body)
 				}
 			}
@@ -186,9 +187,9 @@ func TestGraphQLCop(t *testing.T) {
 	}
 }
 
-// CrackQL's way of guessing passwords (github.com/nicholasaleks/CrackQL,
-// sample-queries/login.graphql): many guesses in one request. Each shape may make one call at most.
-func TestManyLoginsInOneRequest(t *testing.T) {
+// CrackQL guesses many passwords in one request (github.com/nicholasaleks/CrackQL,
+// sample-queries/login.graphql). Such a request makes at most one call to Keycloak.
+func TestLogin_manyInOneRequest(t *testing.T) {
 	t.Parallel()
 	const guess = `login(username: "admin", password: "guess-%d") { accessToken }`
 	guesses := func(n int, format string) string {
@@ -206,26 +207,26 @@ func TestManyLoginsInOneRequest(t *testing.T) {
 		name, code string
 		body       any
 	}{
-		{"CrackQL's 1,000 aliases", "BAD_REQUEST", object{"query": "mutation {" + guesses(1000, "\n    alias%d: "+guess) + "\n}"}}, // past the body's limit
+		{"CrackQL's 1,000 aliases", "BAD_REQUEST", object{"query": "mutation {" + guesses(1000, "\n    alias%d: "+guess) + "\n}"}}, // over the body's limit
 		{"100 aliases", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(100, "alias%d: "+guess) + "}"}},
 		{"2 aliases", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(2, "alias%d: "+guess) + "}"}},
-		{"an alias and none", "OPERATION_TOO_LARGE", object{"query": "mutation { a: " + fmt.Sprintf(guess, 1) + fmt.Sprintf(guess, 2) + "}"}},
+		{"with and without alias", "OPERATION_TOO_LARGE", object{"query": "mutation { a: " + fmt.Sprintf(guess, 1) + fmt.Sprintf(guess, 2) + "}"}},
 		{"fragments", "OPERATION_TOO_LARGE", object{"query": "mutation { ...A ...B } fragment A on Mutation { a: " + fmt.Sprintf(guess, 1) +
 			"} fragment B on Mutation { b: " + fmt.Sprintf(guess, 2) + "}"}},
 		{"inline fragments", "OPERATION_TOO_LARGE", object{"query": "mutation { ... { " + guesses(2, "... on Mutation { a%d: "+guess+"}") + "} }"}},
 		{"refreshes", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(2, `a%d: refresh(refreshToken: "guess-%d") { accessToken }`) + "}"}},
-		{"a batch", "BAD_REQUEST", slices.Repeat([]object{{"query": "mutation {" + fmt.Sprintf(guess, 1) + "}"}}, 10)},
+		{"batch", "BAD_REQUEST", slices.Repeat([]object{{"query": "mutation {" + fmt.Sprintf(guess, 1) + "}"}}, 10)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := gate.passed.Load()
 			a := s.postJSON(t, tt.body)
 			if code, _, _ := strings.Cut(a.code(), "/"); code != tt.code ||
 				strings.Contains(a.body, "guess-") {
-				t.Errorf("answered %d %.500s; want the code %s, and no guess", a.status, a.body,
+				t.Errorf("response %d %.500s, want the code %s, and no guess in it", a.status, a.body,
 					tt.code)
 			}
 			if calls := gate.passed.Load() - before; calls != 0 {
-				t.Errorf("Keycloak was asked %d times, want never", calls)
+				t.Errorf("%d calls to Keycloak, want none", calls)
 			}
 		})
 	}
@@ -234,18 +235,18 @@ func TestManyLoginsInOneRequest(t *testing.T) {
 		s.postJSON(t,
 			object{"query": guesses(10, "mutation m%d { "+guess+" }"), "operationName": "m3"})
 		if calls := gate.passed.Load() - before; calls > 1 {
-			t.Errorf("Keycloak was asked %d times, want once at most", calls)
+			t.Errorf("%d calls to Keycloak, want at most one", calls)
 		}
 	})
-	// CrackQL with batches of one: then it's a matter of how many requests.
-	t.Run("one after the other", func(t *testing.T) {
-		guess := func(i int) answer {
+	// CrackQL with one guess per request.
+	t.Run("one after another", func(t *testing.T) {
+		guess := func(i int) httpResponse {
 			return s.postJSON(t, object{"query": fmt.Sprintf("mutation { "+guess+" }", i)})
 		}
 		tried := 0
 		for guess(tried).code() != "RATE_LIMITED" {
 			if tried++; tried == 200 {
-				t.Fatal("200 guesses, and no end")
+				t.Fatal("200 guesses weren't limited")
 			}
 		}
 		t.Logf("%d guesses until RATE_LIMITED", tried)
@@ -259,12 +260,12 @@ func TestManyLoginsInOneRequest(t *testing.T) {
 			}
 			if err := json.Unmarshal([]byte(a.body), &limited); err != nil ||
 				a.code() != "RATE_LIMITED" || limited.Errors[0].Extensions.RetryAfter < 1 {
-				t.Fatalf("guess %d after it: %d %s; want RATE_LIMITED with a retryAfter in seconds",
+				t.Fatalf("guess %d after that: %d %s, want RATE_LIMITED with a retryAfter",
 					i+1, a.status, a.body)
 			}
 		}
 		if calls := gate.passed.Load() - before; calls != 0 {
-			t.Errorf("Keycloak was asked %d times by those, want never", calls)
+			t.Errorf("%d calls to Keycloak for limited guesses, want none", calls)
 		}
 	})
 }

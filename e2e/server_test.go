@@ -18,12 +18,12 @@ import (
 	"time"
 )
 
-// A server is one running CloakQL.
+// A server is a running CloakQL.
 type server struct {
 	url     string
 	cmd     *exec.Cmd
-	started time.Duration // from its start until it listened
-	done    chan struct{} // closed when its log has ended
+	started time.Duration // time from its start until it listened
+	done    chan struct{} // closed at the end of its log
 
 	mu  sync.Mutex // guards log
 	log strings.Builder
@@ -32,15 +32,16 @@ type server struct {
 var servingAt = regexp.MustCompile(
 	`msg=serving url=(\S+)/graphql|"msg":"serving","url":"([^"]+)/graphql"`)
 
-// serve starts the server with settings for the realm local of k, which the given ones override,
-// and stops it when the test ends. It waits for Keycloak as long as it can, since that may be slow
-// here. Nothing else is in its environment, and no settings file beside it.
+// serve starts the server for the realm local of k, and stops it when the test ends. Settings
+// override the default ones, which have long timeouts since Keycloak may be slow here. The server
+// has no other environment variables and no settings file.
 func serve(t *testing.T, k *keycloak, settings ...string) *server {
 	t.Helper()
 	return serveWith(t, cloakql, func(string) bool { return true }, k, settings...)
 }
 
-// serveWith does so with another binary, and keeps of the log the lines that keep wants.
+// serveWith is like serve with another binary, and stores only the log lines for which keep returns
+// true.
 func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keycloak,
 	settings ...string) *server {
 	t.Helper()
@@ -51,7 +52,7 @@ func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keyc
 	}, settings...)...)
 }
 
-// startServer does so with these settings and no others.
+// startServer is like serveWith, but without the default settings.
 func startServer(t *testing.T, binary string, keep func(line string) bool,
 	settings ...string) *server {
 	t.Helper()
@@ -61,7 +62,7 @@ func startServer(t *testing.T, binary string, keep func(line string) bool,
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin := time.Now()
+	start := time.Now()
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func startServer(t *testing.T, binary string, keep func(line string) bool,
 		defer close(s.done)
 		for lines := bufio.NewScanner(pipe); lines.Scan(); {
 			if found := servingAt.FindStringSubmatch(lines.Text()); found != nil {
-				s.started = time.Since(begin)
+				s.started = time.Since(start)
 				listening <- found[1] + found[2]
 			}
 			if !keep(lines.Text()) {
@@ -85,14 +86,14 @@ func startServer(t *testing.T, binary string, keep func(line string) bool,
 	select {
 	case s.url = <-listening:
 	case <-s.done:
-		t.Fatalf("the server ended at once:\n%s", s.logged())
-	case <-time.After(patience):
-		t.Fatalf("the server doesn't listen:\n%s", s.logged())
+		t.Fatalf("the server exited:\n%s", s.logged())
+	case <-time.After(timeout):
+		t.Fatalf("the server isn't listening after %v:\n%s", timeout, s.logged())
 	}
 	return s
 }
 
-// stop asks the server to stop, as an operator's supervisor does, and wants exit status 0.
+// stop stops the server with SIGTERM, and checks that it exits with status 0.
 func (s *server) stop(t *testing.T) {
 	if s.cmd.ProcessState != nil {
 		return
@@ -100,23 +101,24 @@ func (s *server) stop(t *testing.T) {
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	<-s.done
 	if err := s.cmd.Wait(); err != nil {
-		t.Errorf("the server ended with %v; want exit status 0\n%s", err, s.logged())
+		t.Errorf("the server exited with %v, want exit status 0\n%s", err, s.logged())
 	}
 	if t.Failed() {
 		t.Logf("the server's log:\n%s", s.logged())
 	}
 }
 
+// logged returns the stored log.
 func (s *server) logged() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.String()
 }
 
-// wantLog waits until the log holds a text; quotes in it are as slog's text handler escapes them.
+// wantLog waits until the log contains text. It ignores that slog's text handler escapes quotes.
 func (s *server) wantLog(t *testing.T, text string) {
 	t.Helper()
-	eventually(t, "the log holds "+text, func() bool {
+	eventually(t, "the log contains "+text, func() bool {
 		return strings.Contains(strings.ReplaceAll(s.logged(), `\"`, `"`), text)
 	})
 }
@@ -134,7 +136,7 @@ type result struct {
 	body string
 }
 
-// code is CODE, CODE/REASON, or empty without an error.
+// code returns the first error's code, as CODE or CODE/REASON, or "" if there is no error.
 func (r result) code() string {
 	if len(r.Errors) == 0 {
 		return ""
@@ -143,13 +145,14 @@ func (r result) code() string {
 	return strings.TrimSuffix(e.Code+"/"+e.Reason, "/")
 }
 
+// try sends a query, with an access token unless bearer is empty.
 func (s *server) try(ctx context.Context, bearer, query string,
 	variables map[string]any) (result, error) {
 	return s.tryFrom(ctx, "", bearer, query, variables)
 }
 
-// tryFrom does so for a client with an address, as a proxy before the server would: it needs
-// TRUSTED_PROXIES=127.0.0.1.
+// tryFrom is like try for a client at this address, as a proxy in front of the server would send
+// it. It needs TRUSTED_PROXIES=127.0.0.1.
 func (s *server) tryFrom(ctx context.Context, address, bearer, query string,
 	variables map[string]any) (result, error) {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
@@ -184,6 +187,7 @@ func (s *server) tryFrom(ctx context.Context, address, bearer, query string,
 	return out, json.Unmarshal(content, &out)
 }
 
+// query is like try, and fails the test if there is no GraphQL response.
 func (s *server) query(t *testing.T, bearer, query string, variables map[string]any) result {
 	t.Helper()
 	out, err := s.try(t.Context(), bearer, query, variables)
@@ -209,23 +213,26 @@ const (
 	usernameQuery = `{ me { username } }`
 )
 
+// login signs in.
 func (s *server) login(t *testing.T, username, password string) (tokens, result) {
 	t.Helper()
 	return gotTokens(t, "login",
 		s.query(t, "", loginQuery, map[string]any{"u": username, "p": password}))
 }
 
+// refresh exchanges a refresh token.
 func (s *server) refresh(t *testing.T, refreshToken string) (tokens, result) {
 	t.Helper()
 	return gotTokens(t, "refresh", s.query(t, "", refreshQuery, map[string]any{"r": refreshToken}))
 }
 
+// logout signs out.
 func (s *server) logout(t *testing.T, refreshToken string) result {
 	t.Helper()
 	return s.query(t, "", logoutQuery, map[string]any{"r": refreshToken})
 }
 
-// mustLogin signs in and wants it to work.
+// mustLogin signs in, and fails the test if that fails.
 func (s *server) mustLogin(t *testing.T, username, password string) tokens {
 	t.Helper()
 	got, response := s.login(t, username, password)
@@ -233,7 +240,7 @@ func (s *server) mustLogin(t *testing.T, username, password string) tokens {
 	return got
 }
 
-// me is the caller's name, with the whole response.
+// me returns the caller's name, and the whole response.
 func (s *server) me(t *testing.T, accessToken string) (string, result) {
 	t.Helper()
 	response := s.query(t, accessToken, usernameQuery, nil)
@@ -242,6 +249,7 @@ func (s *server) me(t *testing.T, accessToken string) (string, result) {
 	return user.Username, response
 }
 
+// gotTokens decodes the tokens of a field, if it has any, and also returns the response.
 func gotTokens(t *testing.T, field string, response result) (out tokens, _ result) {
 	t.Helper()
 	if raw := response.Data[field]; raw != nil {
@@ -252,14 +260,15 @@ func gotTokens(t *testing.T, field string, response result) (out tokens, _ resul
 	return out, response
 }
 
-func wantCode(t *testing.T, what string, got result, want string) {
+// wantCode fails the test unless a response has this code.
+func wantCode(t *testing.T, name string, got result, want string) {
 	t.Helper()
 	if got.code() != want {
-		t.Fatalf("%s: code %q, want %q\n%s", what, got.code(), want, got.body)
+		t.Fatalf("%s: code %q, want %q\n%s", name, got.code(), want, got.body)
 	}
 }
 
-// get is the status and the text of a page of the server.
+// get returns the status and the text of a page of the server.
 func (s *server) get(t *testing.T, path string) (int, string) {
 	t.Helper()
 	response, err := http.Get(s.url + path)
@@ -271,20 +280,20 @@ func (s *server) get(t *testing.T, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// eventually tries until f is true. It returns how long it took.
-func eventually(t *testing.T, what string, f func() bool) time.Duration {
+// eventually waits until f returns true, and returns how long it took. name describes the event.
+func eventually(t *testing.T, name string, f func() bool) time.Duration {
 	t.Helper()
-	begin := time.Now()
+	start := time.Now()
 	for !f() {
-		if time.Since(begin) > patience {
-			t.Fatalf("not within %v: %s", patience, what)
+		if time.Since(start) > timeout {
+			t.Fatalf("not within %v: %s", timeout, name)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return time.Since(begin)
+	return time.Since(start)
 }
 
-// decodeSegment is one part of a JWT as text.
+// decodeSegment returns the text of a part of a JWT.
 func decodeSegment(t *testing.T, segment string) string {
 	t.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(segment)

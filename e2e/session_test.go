@@ -15,18 +15,19 @@ import (
 	"time"
 )
 
-// The whole of a session: sign in, be someone, refresh, sign out, and stay out.
+// A whole session: sign in, query me, refresh, sign out, and be refused.
 func TestSession(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
 	s := serve(t, shared)
-	begin := time.Now()
+	start := time.Now()
 	first := s.mustLogin(t, user, "secret")
-	took := int(time.Since(begin).Seconds()) + 1 // Keycloak takes what it needed from the lifetimes
+	// Keycloak counts the lifetimes from the start of the request.
+	took := int(time.Since(start).Seconds()) + 1
 	if !strings.EqualFold(first.TokenType, "Bearer") || first.ExpiresIn < 300-took ||
 		first.ExpiresIn > 300 || first.RefreshExpiresIn < 1800-took ||
 		first.RefreshExpiresIn > 1800 || first.IdToken == "" {
-		t.Errorf("login gave lifetimes %d and %d, type %q, ID token of %d bytes", first.ExpiresIn,
+		t.Errorf("login returned lifetimes %d and %d, type %q, ID token of %d bytes", first.ExpiresIn,
 			first.RefreshExpiresIn, first.TokenType, len(first.IdToken))
 	}
 	if name, response := s.me(t, first.AccessToken); name != user {
@@ -35,12 +36,12 @@ func TestSession(t *testing.T) {
 	second, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
 	if second.RefreshToken == first.RefreshToken {
-		t.Error("refresh gave the same refresh token again")
+		t.Error("refresh returned the same refresh token")
 	}
 	if name, _ := s.me(t, second.AccessToken); name != user {
 		t.Errorf("me after refresh is %q, want the user", name)
 	}
-	for range 2 { // signing out twice is no error
+	for range 2 { // signing out twice isn't an error
 		response = s.logout(t, second.RefreshToken)
 		wantCode(t, "logout", response, "")
 		if string(response.Data["logout"]) != "true" {
@@ -49,16 +50,16 @@ func TestSession(t *testing.T) {
 	}
 	_, response = s.refresh(t, second.RefreshToken)
 	wantCode(t, "refresh after logout", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
-	// The answer of the first refresh was remembered; logout dropped it.
+	// The response of the first refresh was cached; logout has dropped it.
 	_, response = s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh of the older token after logout", response,
 		"INVALID_REFRESH_TOKEN/SESSION_ENDED")
 }
 
-// What me says is what Keycloak signed.
+// me returns what Keycloak put into the token.
 //
-// Not parallel: of two sign-ins of one user at once, Keycloak's brute-force protection refuses one,
-// right password and all, and alice is one user.
+// Not parallel: if alice signs in twice at once, Keycloak's brute-force protection refuses one of
+// the sign-ins even with the right password.
 func TestMe(t *testing.T) {
 	s := serve(t, shared)
 	token := s.mustLogin(t, "alice", "alice-password").AccessToken
@@ -78,13 +79,13 @@ func TestMe(t *testing.T) {
 	}
 }
 
-// Without the grace, a refresh token that is presented twice costs the session: Keycloak's rule.
-func TestReuseWithoutGrace(t *testing.T) {
+// Without REFRESH_GRACE, using a refresh token twice ends the session, as in Keycloak.
+func TestRefresh_reuseWithoutGrace(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
 	s := serve(t, shared, "REFRESH_GRACE=0")
 	first := s.mustLogin(t, user, "secret")
-	// Within the second, Keycloak can take an older token for the newest.
+	// Within a second, Keycloak can mistake an older token for the newest.
 	time.Sleep(2 * time.Second)
 	second, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
@@ -95,8 +96,9 @@ func TestReuseWithoutGrace(t *testing.T) {
 	wantCode(t, "refresh of the newest token", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 }
 
-// Within the grace, the same answer again; after it, Keycloak's rule.
-func TestReuseWithGrace(t *testing.T) {
+// Within REFRESH_GRACE, the response is repeated; after that, using the token again ends the
+// session.
+func TestRefresh_reuseWithGrace(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
 	s := serve(t, shared, "REFRESH_GRACE=1m")
@@ -106,11 +108,11 @@ func TestReuseWithGrace(t *testing.T) {
 	again, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh within the grace", response, "")
 	if again.AccessToken != second.AccessToken || again.RefreshToken != second.RefreshToken {
-		t.Error("within the grace the answer is another one")
+		t.Error("within the grace, the response differs")
 	}
 	s = serve(t, shared, "REFRESH_GRACE=1s")
 	first = s.mustLogin(t, user, "secret")
-	// within the second, Keycloak can take an older token for the newest
+	// Within a second, Keycloak can mistake an older token for the newest.
 	time.Sleep(2 * time.Second)
 	_, response = s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
@@ -119,9 +121,10 @@ func TestReuseWithGrace(t *testing.T) {
 	wantCode(t, "refresh after the grace", response, "INVALID_REFRESH_TOKEN/REUSED")
 }
 
-// Everybody whom login signs in is somebody for me, whatever roles they have elsewhere: by them
-// Keycloak puts other clients into aud, and never the one that asks.
-func TestRolesInOtherClients(t *testing.T) {
+// me works for everyone who signs in with login, no matter what roles they have in other clients.
+// For those roles, Keycloak adds the other clients to aud, but never the client that requests the
+// token.
+func TestMe_rolesInOtherClients(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, object{
 		"clients": []object{
@@ -133,9 +136,9 @@ func TestRolesInOtherClients(t *testing.T) {
 		"roles": object{"client": object{"billing": []object{{"name": "reader"}},
 			"local-api": []object{{"name": "buyer"}}}},
 		"users": []object{
-			personWith("plain", nil), personWith("billed", object{"billing": []string{"reader"}}),
-			personWith("helper", object{"realm-management": []string{"view-users"}}),
-			personWith("buyer", object{"local-api": []string{"buyer"}}),
+			userWith("plain", nil), userWith("billed", object{"billing": []string{"reader"}}),
+			userWith("helper", object{"realm-management": []string{"view-users"}}),
+			userWith("buyer", object{"local-api": []string{"buyer"}}),
 		},
 	})
 	unset := r.serve(t)
@@ -158,25 +161,25 @@ func TestRolesInOtherClients(t *testing.T) {
 	}
 	narrowed := r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=yet-another")
 	for _, tt := range []struct {
-		what  string
+		name  string
 		s     *server
 		token string
 		want  string
 	}{
-		{"another client's, whose user has no role of ours", unset, other("billed"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
-		{"another client's, whose user has a role of ours", unset, other("buyer"), ""},
-		{"another client's, whose user has a role of ours, narrowed", narrowed, other("buyer"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
-		{"the same, of a client that may", r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=other-web"), other("buyer"), ""},
-		{"our own, narrowed", narrowed, narrowed.mustLogin(t, "billed", "secret").AccessToken, ""},
-		{"our own, where an audience is set", r.serve(t, "KEYCLOAK_AUDIENCE=local-api"), unset.mustLogin(t, "billed", "secret").AccessToken, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"other client, user without a role of local-api", unset, other("billed"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"other client, user with a role of local-api", unset, other("buyer"), ""},
+		{"other client, user with a role of local-api, not an authorized party", narrowed, other("buyer"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"other client, user with a role of local-api, authorized party", r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=other-web"), other("buyer"), ""},
+		{"local-api, other authorized parties", narrowed, narrowed.mustLogin(t, "billed", "secret").AccessToken, ""},
+		{"local-api, with an audience", r.serve(t, "KEYCLOAK_AUDIENCE=local-api"), unset.mustLogin(t, "billed", "secret").AccessToken, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
 	} {
 		_, response := tt.s.me(t, tt.token)
-		wantCode(t, tt.what, response, tt.want)
+		wantCode(t, tt.name, response, tt.want)
 	}
 }
 
-// personWith is a user of a realm file with the password "secret".
-func personWith(name string, clientRoles object) object {
+// userWith returns a user with the password "secret" for a realm file.
+func userWith(name string, clientRoles object) object {
 	return object{
 		"username": name, "enabled": true, "email": name + "@example.com", "firstName": "Test",
 		"lastName":    "User",
@@ -185,9 +188,9 @@ func personWith(name string, clientRoles object) object {
 	}
 }
 
-// A thief of a used refresh token, at another address, doesn't stay signed in beside its owner:
-// Keycloak is asked, and ends the session for both, whichever of the two came first.
-func TestThiefOfARefreshToken(t *testing.T) {
+// If someone at another address uses a stolen refresh token that its owner has used, or the other
+// way round, the server calls Keycloak, which ends the session for both.
+func TestRefresh_stolenToken(t *testing.T) {
 	t.Parallel()
 	const owner, thief = "192.0.2.10", "198.51.100.66"
 	s := serve(t, shared, "TRUSTED_PROXIES=127.0.0.1")
@@ -200,7 +203,7 @@ func TestThiefOfARefreshToken(t *testing.T) {
 		}
 		wantCode(t, "refresh from "+address, response, want)
 		got, _ := gotTokens(t, "refresh", response)
-		// within the second, Keycloak can take an older token for the newest
+		// Within a second, Keycloak can mistake an older token for the newest.
 		time.Sleep(2 * time.Second)
 		return got
 	}
@@ -217,7 +220,7 @@ func TestThiefOfARefreshToken(t *testing.T) {
 			s.wantLog(t, "its answer isn't repeated")
 		})
 	}
-	t.Run("once the owner used the new one, from the same network", func(t *testing.T) {
+	t.Run("after the owner used the new token, from the same network", func(t *testing.T) {
 		t.Parallel()
 		user, _ := realm{shared, "local"}.newUser(t, nil)
 		first := s.mustLogin(t, user, "secret")
@@ -230,9 +233,9 @@ func TestThiefOfARefreshToken(t *testing.T) {
 	})
 }
 
-// Keycloak reads one refresh token in many spellings. Ours is the only one that reaches it, so no
-// spelling has a budget, an exchange or a repeated answer of its own.
-func TestOneSpellingOfARefreshToken(t *testing.T) {
+// Keycloak accepts a refresh token in several spellings. The server passes on only the canonical
+// one, so that another spelling doesn't get its own limit, exchange or cached response.
+func TestRefresh_spellings(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
 	s := serve(t, shared)
@@ -240,13 +243,13 @@ func TestOneSpellingOfARefreshToken(t *testing.T) {
 	last := strings.LastIndexByte(token, '.') + 1
 	for name, spelling := range map[string]string{
 		"padding": token + "==",
-		"the other alphabet": token[:last] +
+		"base64 alphabet": token[:last] +
 			strings.NewReplacer("-", "+", "_", "/").Replace(token[last:]) + "=",
-		// of 64 bytes
-		"stray bits": token[:len(token)-1] +
+		// The signature has 64 bytes, so its last character has unused bits.
+		"unused bits": token[:len(token)-1] +
 			"BRhx"[strings.IndexByte("AQgw", token[len(token)-1]):][:1],
-		"a dot at the end":     token + ".",
-		"a space in the front": " " + token,
+		"trailing dot":  token + ".",
+		"leading space": " " + token,
 	} {
 		_, response := s.refresh(t, spelling)
 		wantCode(t, name+", refresh", response, "INVALID_REFRESH_TOKEN/INVALID")
@@ -256,8 +259,8 @@ func TestOneSpellingOfARefreshToken(t *testing.T) {
 	wantCode(t, "refresh", response, "")
 }
 
-// Eight tabs wake up at once, and the first is closed before Keycloak has answered.
-func TestEightTabs(t *testing.T) {
+// Eight tabs refresh at once, and the first is closed before Keycloak has responded.
+func TestRefresh_eightTabs(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
 	gate := newGate(t, shared.url)
@@ -273,8 +276,8 @@ func TestEightTabs(t *testing.T) {
 	}()
 	gate.waitForCall(t)
 	var tabs sync.WaitGroup
-	answers := make([]tokens, 7)
-	for i := range answers {
+	results := make([]tokens, 7)
+	for i := range results {
 		tabs.Go(func() {
 			response, err := s.try(t.Context(), "", refreshQuery,
 				map[string]any{"r": first.RefreshToken})
@@ -282,63 +285,66 @@ func TestEightTabs(t *testing.T) {
 				t.Errorf("tab %d: %v %s", i+2, err, response.body)
 				return
 			}
-			answers[i], _ = gotTokens(t, "refresh", response)
+			results[i], _ = gotTokens(t, "refresh", response)
 		})
 	}
-	time.Sleep(200 * time.Millisecond) // the seven are on their way
+	time.Sleep(200 * time.Millisecond) // the seven requests arrive
 	closeTab()
 	if err := <-closed; !errors.Is(err, context.Canceled) {
-		t.Errorf("the closed tab got %v; want that it was cancelled before an answer", err)
+		t.Errorf("the closed tab got %v, want %v", err, context.Canceled)
 	}
 	gate.open()
 	tabs.Wait()
 	if calls := gate.calls.Load(); calls != 1 {
-		t.Errorf("Keycloak was asked %d times, want once", calls)
+		t.Errorf("%d calls to Keycloak, want one", calls)
 	}
-	for i, answer := range answers[1:] {
-		if answer.RefreshToken != answers[0].RefreshToken {
+	for i, result := range results[1:] {
+		if result.RefreshToken != results[0].RefreshToken {
 			t.Errorf("tab %d got other tokens", i+3)
 		}
 	}
-	// The session lives on: the newest tokens work, at CloakQL and at Keycloak itself.
-	if name, response := s.me(t, answers[0].AccessToken); name != user {
+	// The session goes on: the newest tokens work, with CloakQL and with Keycloak itself.
+	if name, response := s.me(t, results[0].AccessToken); name != user {
 		t.Errorf("me is %q, want the user\n%s", name, response.body)
 	}
 	request, _ := http.NewRequest(http.MethodGet,
 		shared.url+"/realms/local/protocol/openid-connect/userinfo", nil)
-	request.Header.Set("Authorization", "Bearer "+answers[0].AccessToken)
+	request.Header.Set("Authorization", "Bearer "+results[0].AccessToken)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		t.Errorf("Keycloak's userinfo answers %d, want 200", response.StatusCode)
+		t.Errorf("Keycloak's userinfo responds %d, want 200", response.StatusCode)
 	}
-	_, last := s.refresh(t, answers[0].RefreshToken)
+	_, last := s.refresh(t, results[0].RefreshToken)
 	wantCode(t, "refresh of the newest token", last, "")
 }
 
-// A gate stands before Keycloak's token endpoint and can hold calls back. It passes the answers on
-// as they are, and counts the calls that came while it was closed, and all of them.
+// A gate is a proxy in front of Keycloak. While it is closed, it holds calls to the token endpoint
+// back.
 type gate struct {
 	url    string
-	calls  atomic.Int32
-	passed atomic.Int32
+	calls  atomic.Int32 // to the token endpoint while closed
+	passed atomic.Int32 // to the token endpoint
 	came   chan struct{}
 
 	mu   sync.Mutex // guards wait
 	wait chan struct{}
 }
 
+// newGate starts an open gate in front of the Keycloak at target.
 func newGate(t *testing.T, target string) *gate {
 	t.Helper()
-	to, err := url.Parse(target)
+	targetURL, err := url.Parse(target)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &gate{came: make(chan struct{}, 64)}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(targetURL)
+	}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
 		wait := g.wait
@@ -358,12 +364,14 @@ func newGate(t *testing.T, target string) *gate {
 	return g
 }
 
+// close makes the gate hold calls back.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.wait = make(chan struct{})
 }
 
+// open lets all calls pass.
 func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -371,30 +379,31 @@ func (g *gate) open() {
 	g.wait = nil
 }
 
+// waitForCall waits until a call is held back.
 func (g *gate) waitForCall(t *testing.T) {
 	t.Helper()
 	select {
 	case <-g.came:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("no call came to Keycloak's token endpoint")
 	}
 }
 
-// A server that is told to stop answers what is under way first.
-func TestStopWhileSigningIn(t *testing.T) {
+// A server that stops finishes the requests in flight first.
+func TestLogin_whileStopping(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
 	gate := newGate(t, shared.url)
 	s := serve(t, &keycloak{url: gate.url}, "KEYCLOAK_ISSUER="+shared.url+"/realms/local")
 	gate.close()
-	answered := make(chan result, 1)
+	responses := make(chan result, 1)
 	go func() {
 		response, err := s.try(context.Background(), "", loginQuery,
 			map[string]any{"u": user, "p": "secret"})
 		if err != nil {
 			t.Error(err)
 		}
-		answered <- response
+		responses <- response
 	}()
 	gate.waitForCall(t)
 	stopped := make(chan struct{})
@@ -403,8 +412,8 @@ func TestStopWhileSigningIn(t *testing.T) {
 		return strings.Contains(s.logged(), "stopping")
 	})
 	gate.open()
-	if response := <-answered; response.code() != "" {
-		t.Errorf("the login under way got %s", response.body)
+	if response := <-responses; response.code() != "" {
+		t.Errorf("the login in flight got %s, want tokens", response.body)
 	}
 	<-stopped
 }

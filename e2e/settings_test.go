@@ -12,8 +12,8 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 func atoi(text string) int { n, _ := strconv.Atoi(text); return n }
 
-// Keycloak's public name is localhost; this server reaches it by another, as behind a proxy or in a
-// cluster.
+// Keycloak's public host name is localhost, but the server reaches it under another, as behind a
+// proxy or in a cluster.
 func TestInternalURL(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, nil)
@@ -22,27 +22,27 @@ func TestInternalURL(t *testing.T) {
 	public := shared.url + "/realms/" + r.name
 	realmName := "KEYCLOAK_REALM_NAME=" + r.name
 
-	told := serve(t, inside, realmName, "KEYCLOAK_ISSUER="+public)
-	if name, response := told.me(t, told.mustLogin(t, user, "secret").AccessToken); name != user {
+	one := serve(t, inside, realmName, "KEYCLOAK_ISSUER="+public)
+	if name, response := one.me(t, one.mustLogin(t, user, "secret").AccessToken); name != user {
 		t.Errorf("me with KEYCLOAK_ISSUER is %q, want the user\n%s", name, response.body)
 	}
-	both := serve(t, inside, realmName, "KEYCLOAK_ISSUER=https://sso.example.com/realms/x, "+public)
-	if name, response := both.me(t, both.mustLogin(t, user, "secret").AccessToken); name != user {
+	two := serve(t, inside, realmName, "KEYCLOAK_ISSUER=https://sso.example.com/realms/x, "+public)
+	if name, response := two.me(t, two.mustLogin(t, user, "secret").AccessToken); name != user {
 		t.Errorf("me with two issuers is %q, want the user\n%s", name, response.body)
 	}
 
-	untold := serve(t, inside, realmName)
-	_, response := untold.me(t, untold.mustLogin(t, user, "secret").AccessToken)
+	unset := serve(t, inside, realmName)
+	_, response := unset.me(t, unset.mustLogin(t, user, "secret").AccessToken)
 	wantCode(t, "me without KEYCLOAK_ISSUER", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
-	// At the start already, and with the token that was refused.
-	untold.wantLog(t, "set KEYCLOAK_ISSUER to the issuer that it names\" issuer="+public)
-	untold.wantLog(t,
+	// The log says so at startup, and again for the rejected token.
+	unset.wantLog(t, "set KEYCLOAK_ISSUER to the issuer that it names\" issuer="+public)
+	unset.wantLog(t,
 		`iss is "`+public+`"; accepted: ["`+inside.url+"/realms/"+r.name+`"] (KEYCLOAK_ISSUER)`)
 }
 
-// A realm that has nothing in common with ours but the settings: another client, another algorithm,
-// and names and passwords that encodings trip over.
-func TestAnotherRealm(t *testing.T) {
+// A realm with another client, another algorithm, and names and passwords that are easily encoded
+// wrongly.
+func TestUnusualRealm(t *testing.T) {
 	t.Parallel()
 	const secret, password = `s&e+c%r"e\t ü$x`, `pä& +%"\ß€𝄞`
 	r := newRealm(t, shared, object{
@@ -61,10 +61,10 @@ func TestAnotherRealm(t *testing.T) {
 	token := s.mustLogin(t, user, password)
 	header, _, _ := strings.Cut(token.AccessToken, ".")
 	if !strings.Contains(decodeSegment(t, header), `"ES256"`) {
-		t.Fatalf("the token's header is %s; want ES256", decodeSegment(t, header))
+		t.Fatalf("the token's header is %s, want ES256", decodeSegment(t, header))
 	}
-	// Keycloak made this realm's key for ES256 just now, for this token; the server, started a
-	// moment ago, fetches keys at most once a second.
+	// Keycloak created this realm's key for ES256 just now, for this token. The server, which has
+	// just started, fetches keys at most once a second.
 	eventually(t, "the new key is fetched", func() bool {
 		_, response := s.me(t, token.AccessToken)
 		return response.code() == ""
@@ -75,7 +75,7 @@ func TestAnotherRealm(t *testing.T) {
 			t.Errorf("me lacks %s in\n%s", want, response.body)
 		}
 	}
-	// The same from a file, as orchestrators mount secrets, and by e-mail address in another case.
+	// With the secret in a file, as orchestrators mount it, and the e-mail address in another case.
 	file := t.TempDir() + "/secret"
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,8 @@ func TestAnotherRealm(t *testing.T) {
 	wantCode(t, "logout", s.logout(t, refreshed.RefreshToken), "")
 }
 
-// Outside of local: no introspection, no suggestions, no foreign origins.
+// In production there is no introspection, there are no suggestions, and other origins are
+// rejected.
 func TestProduction(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared, "RUNTIME_ENV=production")
@@ -96,7 +97,7 @@ func TestProduction(t *testing.T) {
 		"INTROSPECTION_DISABLED")
 	if response := s.query(t, "", `{ me { usernam } }`, nil); strings.Contains(response.body,
 		"Did you mean") {
-		t.Errorf("a misspelt field is answered with the right one: %s", response.body)
+		t.Errorf("the response suggests a field: %s", response.body)
 	}
 	request, _ := http.NewRequest(http.MethodOptions, s.url+"/graphql", nil)
 	request.Header.Set("Origin", "http://localhost:5173")
@@ -107,6 +108,6 @@ func TestProduction(t *testing.T) {
 	}
 	response.Body.Close()
 	if origin := response.Header.Get("Access-Control-Allow-Origin"); origin != "" {
-		t.Errorf("origin %s is allowed without CORS_ORIGINS", origin)
+		t.Errorf("origin %s is allowed without CORS_ORIGINS, want it rejected", origin)
 	}
 }

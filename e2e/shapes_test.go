@@ -2,9 +2,9 @@ package e2e
 
 import "strings"
 
-// shapes are documents and bodies that other servers have died of.
+// shapes are documents and bodies that have brought down other servers.
 var shapes = []shape{
-	// Nesting, which recursive parsers and validators pay for with their stack.
+	// Nesting, which may overflow the stack of recursive parsers and validators.
 	{name: "selection sets", codes: codes{tooLarge}, body: document(nested("{me", "{a", "{id}", "}", "}"))},
 	{name: "selection sets, never closed", codes: codes{tooLarge}, body: document(repeated("", "{a", ""))},
 	{name: "braces", codes: codes{parse}, body: document(repeated("", "{", ""))},
@@ -16,7 +16,7 @@ var shapes = []shape{
 	{name: "lists in a variable's type", codes: codes{tooLarge}, body: document(nested("query($v:", "[", "Int", "]", "){me{id}}"))},
 	{name: "introspection, deep", codes: codes{tooLarge}, body: document(nested("{__schema{types{", "fields{type{", "name", "}}", "}}}"))},
 
-	// Fragments, each of which stands for more than it is.
+	// Fragments, which expand to much more than their text.
 	{name: "fragments that double", codes: codes{tooLarge}, body: document(spreading(2, "me{id}"))},
 	{name: "fragments that double, introspection", codes: codes{tooLarge}, body: document(spreading(2, "__schema{types{fields{type{name}}}}"))},
 	{name: "a chain of fragments", codes: codes{harmless, tooLarge}, body: document(spreading(1, "me{id}"))},
@@ -25,7 +25,7 @@ var shapes = []shape{
 	{name: "unused fragments", codes: codes{invalid, tooLarge}, body: document(numbered("{me{id}}", "fragment F# on User{id}", ""))},
 	{name: "spreads of nothing", codes: codes{invalid, tooLarge}, body: document(numbered("{", "...F# ", "}"))},
 
-	// Many of one thing.
+	// Many of the same.
 	{name: "a field, repeated", codes: codes{tooLarge}, body: document(repeated("{", "me{id}", "}"))},
 	{name: "a leaf, repeated", codes: codes{harmless, tooLarge}, body: document(repeated("{me{", "id ", "}}"))},
 	{name: "unknown fields", codes: codes{tooLarge}, body: document(numbered("{", "x# ", "}"))},
@@ -42,7 +42,7 @@ var shapes = []shape{
 	{name: "items of a list", codes: codes{tooLarge}, body: document(repeated("{me(a:[", "1 ", "]){id}}"))},
 	{name: "unknown characters", codes: codes{parse}, body: document(repeated("{me{id}}", "%", ""))},
 
-	// One huge thing.
+	// Huge tokens.
 	{name: "a name", codes: codes{tooLarge}, body: document(repeated("{", "n", "}"))},
 	{name: "an alias", codes: codes{tooLarge}, body: document(repeated("{", "n", ":me{id}}"))},
 	{name: "an operation's name", codes: codes{tooLarge}, body: document(repeated("query ", "n", "{me{id}}"))},
@@ -55,7 +55,7 @@ var shapes = []shape{
 	{name: "a float", codes: codes{tooLarge}, body: document(repeated("{me(a:1.", "9", "e9){id}}"))},
 	{name: "an exponent", codes: codes{tooLarge}, body: document(repeated("{me(a:1e", "9", "){id}}"))},
 
-	// What parsers step over.
+	// Text that parsers ignore.
 	{name: "blanks", codes: codes{harmless}, body: document(repeated("{me{id}", " ", "}"))},
 	{name: "commas", codes: codes{harmless}, body: document(repeated("{me{id}", ",", "}"))},
 	{name: "comments", codes: codes{harmless, tooLarge}, body: document(repeated("{me{id}", "#\n", "}"))},
@@ -87,8 +87,8 @@ var shapes = []shape{
 	{name: "JSON, a long hash", codes: codes{bad}, body: whole(repeated(`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"`, "0", `"}}}`))},
 }
 
-// spreading is a chain of fragments, each of which spreads the next one as often as times says,
-// down to last.
+// spreading returns a chain of fragments. Each spreads the next one this many times, and the last
+// one selects last.
 func spreading(times int, last string) func(size int) string {
 	return func(size int) string {
 		var all strings.Builder

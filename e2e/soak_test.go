@@ -25,10 +25,9 @@ import (
 
 const soakWorkers = 32
 
-// The server at full load for a while: TEST_SOAK=10m, which make soak sets. What is live after a
-// collection in the last tenth of the time may be 1.1 times what it was in the second: no cache,
-// store or session list grows without end. In the first tenth there is more of what is remembered
-// up to a bound.
+// Runs the server at full load for TEST_SOAK, which is 10m with make soak. The live heap in the
+// last tenth of the time may be at most 1.1 times that in the second tenth, so that no cache, store
+// or list of sessions grows without bound. The first tenth fills the bounded stores.
 func TestSoak(t *testing.T) {
 	if os.Getenv("TEST_SOAK") == "" {
 		t.Log("not run: set TEST_SOAK=10m, and -timeout to more than that, as make soak does")
@@ -36,7 +35,7 @@ func TestSoak(t *testing.T) {
 	}
 	length, err := time.ParseDuration(os.Getenv("TEST_SOAK"))
 	if err != nil || length < 20*time.Second {
-		t.Fatalf("TEST_SOAK is %q; want how long, from 20s on", os.Getenv("TEST_SOAK"))
+		t.Fatalf("TEST_SOAK is %q, want a duration of at least 20s", os.Getenv("TEST_SOAK"))
 	}
 	heaps := make(chan uint64, 1)
 	kept := 0
@@ -53,7 +52,7 @@ func TestSoak(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), length)
 	defer stop()
 	var workers sync.WaitGroup
-	var pause sync.RWMutex // held for reading while a request is under way
+	var pause sync.RWMutex // read-locked while a request is in flight
 	var loads [soakWorkers]soakLoad
 	for i := range loads {
 		user, _ := realm{shared, "local"}.newUser(t, nil)
@@ -61,62 +60,63 @@ func TestSoak(t *testing.T) {
 		workers.Go(func() { loads[i].run(ctx, t) })
 	}
 	live := make([][]uint64, 10) // by tenths
-	began := time.Now()
+	start := time.Now()
 	for tick := time.Tick(max(length/120, time.Second)); ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
 		case <-tick:
-			pause.Lock() // what requests hold while they are answered isn't what stays
+			pause.Lock() // requests in flight would add to the live heap
 			s.cmd.Process.Signal(syscall.SIGUSR1)
 			select {
 			case heap := <-heaps:
-				tenth := min(9, int(10*time.Since(began)/length))
+				tenth := min(9, int(10*time.Since(start)/length))
 				live[tenth] = append(live[tenth], heap)
 			case <-s.done:
-				t.Fatal("the server ended")
-			case <-time.After(patience):
-				t.Fatal("the server doesn't tell its heap")
+				t.Fatal("the server exited")
+			case <-time.After(timeout):
+				t.Fatal("the server doesn't log its live heap")
 			}
 			pause.Unlock()
 		}
 	}
 	workers.Wait()
-	var answered int64
+	var responses int64
 	for i := range loads {
-		answered += loads[i].answered.Load()
+		responses += loads[i].responses.Load()
 	}
-	t.Logf("%d answers in %v, %.0f a second", answered, length, float64(answered)/length.Seconds())
+	t.Logf("%d responses in %v, %.0f per second", responses, length,
+		float64(responses)/length.Seconds())
 	medians := make([]uint64, len(live))
 	for i, tenth := range live {
 		if len(tenth) == 0 {
-			t.Fatalf("no collection in the tenth %d", i+1)
+			t.Fatalf("no live heap was logged in tenth %d", i+1)
 		}
 		slices.Sort(tenth)
 		medians[i] = tenth[len(tenth)/2]
-		t.Logf("tenth %2d: live heap %6.2f MiB in the median of %d, %.2f to %.2f", i+1,
+		t.Logf("tenth %2d: live heap %6.2f MiB (median of %d, %.2f to %.2f)", i+1,
 			mebi(medians[i]), len(tenth), mebi(tenth[0]), mebi(tenth[len(tenth)-1]))
 	}
-	// even one failed sign-in is remembered for longer than a tenth of that
+	// In a shorter test, failed sign-ins are remembered for longer than the first tenth.
 	if length < 5*time.Minute {
-		t.Log(
-			"too short to compare: what is remembered for a while isn't all there in the " +
-				"second tenth")
+		t.Log("not compared: in so short a time, the stores aren't full in the second tenth")
 	} else if second, last := medians[1], medians[9]; float64(last) > 1.1*float64(second) {
 		t.Errorf("live heap grew from %.2f MiB to %.2f", mebi(second), mebi(last))
 	}
 	response := s.query(t, "", usernameQuery, nil)
 	if response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
-		t.Errorf("then me is %s", response.body)
+		t.Errorf("me afterwards is %s", response.body)
 	}
 }
 
+// mebi returns a number of bytes in MiB.
 func mebi(n uint64) float64 { return float64(n) / (1 << 20) }
 
-// buildWithHeap builds the server with testdata/heap.go.txt laid over it, go help build, -overlay.
+// buildWithHeap builds the server with the additional file testdata/heap.go.txt, which logs the
+// live heap on SIGUSR1. It uses the flag -overlay of go build.
 func buildWithHeap(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	repository, err := filepath.Abs(sources)
+	repository, err := filepath.Abs(repository)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,27 +137,29 @@ func buildWithHeap(t *testing.T) string {
 	return filepath.Join(dir, "cloakql")
 }
 
-// A soakLoad is what one client after another does over one connection, as fast as it is answered.
+// A soakLoad sends requests of one client after another over one connection, as fast as the server
+// responds.
 type soakLoad struct {
-	server   *server
-	user     string
-	pause    *sync.RWMutex
-	warm     time.Time // until then, more of what fills the server's stores to their bounds
-	answered atomic.Int64
+	server    *server
+	user      string
+	pause     *sync.RWMutex
+	warm      time.Time // until then, send more requests that fill the server's stores
+	responses atomic.Int64
 }
 
+// run sends requests until ctx is done.
 func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for ctx.Err() == nil {
-		// Somebody new each time: another address, and a session of its own.
+		// A new client each time, with another address and its own session.
 		from := fmt.Sprintf("10.%d.%d.%d", mathrand.IntN(256), mathrand.IntN(256),
 			mathrand.IntN(256))
 		ask := func(bearer string, want string, body any) (got result) {
 			text, isText := body.(string)
 			if !isText {
-				made, _ := json.Marshal(body)
-				text = string(made)
+				encoded, _ := json.Marshal(body)
+				text = string(encoded)
 			}
 			return l.exchange(ctx, t, client,
 				soakRequest{from: from, bearer: bearer, body: text, want: want})
@@ -169,12 +171,12 @@ func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 			continue
 		}
 		for i := range 100 {
-			ask(signedIn.AccessToken, "", asksMe)
-			// never seen before
+			ask(signedIn.AccessToken, "", meBody)
+			// a new document
 			ask(signedIn.AccessToken, "",
 				object{"query": fmt.Sprintf("query Q%s { me { username } }", rand.Text())})
 			if i%10 == 0 || time.Now().Before(l.warm) {
-				// a spray
+				// a password spray
 				ask("", "any",
 					object{"query": loginQuery,
 						"variables": object{"u": rand.Text(), "p": "wrong"}})
@@ -200,9 +202,10 @@ func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 	}
 }
 
-// A soakRequest is one request, with the code that its answer has to have: none, or any.
+// A soakRequest is a request. want is the expected code, or "any".
 type soakRequest struct{ from, bearer, body, get, want string }
 
+// exchange sends a request and checks the response's code.
 func (l *soakLoad) exchange(ctx context.Context, t *testing.T, client *http.Client,
 	r soakRequest) (got result) {
 	method := http.MethodPost
@@ -223,25 +226,25 @@ func (l *soakLoad) exchange(ctx context.Context, t *testing.T, client *http.Clie
 	defer l.pause.RUnlock()
 	response, err := client.Do(request)
 	if err != nil {
-		t.Errorf("no answer: %v", err)
+		t.Errorf("no response: %v", err)
 		return result{}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Errorf("half an answer: %v", err)
+		t.Errorf("incomplete response: %v", err)
 		return result{}
 	}
 	if err := json.Unmarshal(body, &got); err != nil {
-		t.Errorf("answered %d %.300s", response.StatusCode, body)
+		t.Errorf("response %d %.300s isn't JSON", response.StatusCode, body)
 	}
-	// Past what it can take, the server says so.
+	// An overloaded server responds BUSY.
 	if code := got.code(); r.want != "any" && code != r.want && code != "SERVICE_UNAVAILABLE/BUSY" {
-		t.Errorf("%.200s: answered %d %.300s", r.body, response.StatusCode, body)
+		t.Errorf("%.200s: response %d %.300s", r.body, response.StatusCode, body)
 	}
-	l.answered.Add(1)
+	l.responses.Add(1)
 	return got
 }
 
-// digest is the SHA-256 of a document, as Apollo's persisted queries name it.
+// digest returns the SHA-256 of a document, which identifies it in Apollo's persisted queries.
 func digest(query string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(query))) }

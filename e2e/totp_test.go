@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// totp is the six-digit code of RFC 6238 for a moment. Keycloak's key is the secret's own bytes.
+// totp returns the six-digit code of RFC 6238 for a time. Keycloak uses the bytes of the secret as
+// the key.
 func totp(secret string, at time.Time) string {
 	mac := hmac.New(sha1.New, []byte(secret))
 	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(at.Unix()/30)))
@@ -18,7 +19,7 @@ func totp(secret string, at time.Time) string {
 	return fmt.Sprintf("%06d", (binary.BigEndian.Uint32(sum[offset:])&0x7fffffff)%1_000_000)
 }
 
-// otpCredentials are a password and a device for one-time codes, in a realm file.
+// otpCredentials returns a password and a device for one-time codes, for a realm file.
 func otpCredentials(password, secret string) []object {
 	return []object{
 		{"type": "password", "value": password, "temporary": false},
