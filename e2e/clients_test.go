@@ -13,11 +13,11 @@ import (
 // exchange as method, status, media type and codes. "response" is short for
 // application/graphql-response+json, and "json" for application/json.
 const apolloCases = `
-me, nobody: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
+me, anonymous: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
 login: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
 me: true <- POST 200 response
-me, described: true <- POST 200 response
+me, with descriptions: true <- POST 200 response
 invalid, json: error GRAPHQL_VALIDATION_FAILED <- POST 200 json GRAPHQL_VALIDATION_FAILED
 invalid, response: error GRAPHQL_VALIDATION_FAILED <- POST 400 response GRAPHQL_VALIDATION_FAILED
 me, GET: true <- GET 200 response
@@ -31,21 +31,21 @@ refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 respo
 
 // urql sends the document's text over GET too.
 var urqlCases = strings.Replace(strings.Replace(apolloCases,
-	"me, described: true <- POST 200 response\n", "", 1),
+	"me, with descriptions: true <- POST 200 response\n", "", 1),
 	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response",
 	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; GET 200 response", 1)
 
 // graphql-request has no persisted queries. It can send batches, and reports that the server
 // rejects them.
 const graphqlRequestCases = `
-me, nobody: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
+me, anonymous: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
 login: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
 me: true <- POST 200 response
 invalid, json: error GRAPHQL_VALIDATION_FAILED <- POST 200 json GRAPHQL_VALIDATION_FAILED
 invalid, response: error GRAPHQL_VALIDATION_FAILED <- POST 400 response GRAPHQL_VALIDATION_FAILED
 me, GET: true <- GET 200 response
-a batch: error BAD_REQUEST <- POST 400 response BAD_REQUEST
+batch: error BAD_REQUEST <- POST 400 response BAD_REQUEST
 refresh: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
 logout: {"logout":true} <- POST 200 response
 refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
@@ -53,7 +53,7 @@ refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 respo
 
 // Relay returns a nullable field that is null as data, along with the error.
 const relayCases = `
-me, nobody: {"me":null,"errors":["UNAUTHENTICATED/TOKEN_MISSING"]} <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
+me, anonymous: {"me":null,"errors":["UNAUTHENTICATED/TOKEN_MISSING"]} <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
 login: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
 me: true <- POST 200 response
@@ -80,11 +80,11 @@ func withoutPersisted(cases, second, refresh string) string {
 
 // trustedCases are those of a client with trusted documents.
 const trustedCases = `
-login, by id: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
-me, by id: true <- GET 200 response
-me, by its text: true <- POST 200 response
-another id: error OPERATION_NOT_ALLOWED <- GET 400 response OPERATION_NOT_ALLOWED
-another text: error OPERATION_NOT_ALLOWED <- POST 400 response OPERATION_NOT_ALLOWED
+login, by ID: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
+me, by ID: true <- GET 200 response
+me, by text: true <- POST 200 response
+other ID: error OPERATION_NOT_ALLOWED <- GET 400 response OPERATION_NOT_ALLOWED
+other text: error OPERATION_NOT_ALLOWED <- POST 400 response OPERATION_NOT_ALLOWED
 `
 
 func TestClients(t *testing.T) {

@@ -5,49 +5,49 @@ import "testing"
 // consoleCases has the results of console.mjs in Chromium. The names of the cases describe the
 // expected results.
 const consoleCases = `
-a first visit has operations ready: ["Me","Login","Refresh","Denied"]
-me, nobody: ["UNAUTHENTICATED/TOKEN_MISSING",["UNAUTHENTICATED/TOKEN_MISSING"]]
+a first visit shows example operations: ["Me","Login","Refresh","Denied"]
+me, anonymous: ["UNAUTHENTICATED/TOKEN_MISSING",["UNAUTHENTICATED/TOKEN_MISSING"]]
 denied, with the server's detail: ["UNAUTHENTICATED/TOKEN_MALFORMED",true]
 login by hand: ["tokenType","accessToken","expiresIn","refreshToken","refreshExpiresIn","scope"]
-refresh by hand takes the token of login: ["accessToken","expiresIn","refreshToken"]
-by hand, nobody is signed in: true
+refresh by hand uses the token of login: ["accessToken","expiresIn","refreshToken"]
+a login by hand does not sign in: true
 wrong password: "INVALID_CREDENTIALS"
 one-time code missing: "INVALID_CREDENTIALS"
 one-time code: "signed in"
 sign out: "You have signed out"
-sign in, by keyboard alone: "name"
-run me, and leave the editor, by keyboard alone: [true,true]
-how long the token lasts: true
+sign in with the keyboard: "name"
+run me and leave the editor with the keyboard: [true,true]
+the token's remaining time: true
 the token, claim by claim: ["The server accepts it, as alice's.","preferred_username The name to sign in withalice",true]
-nothing secret is stored: [true,false]
-a document that may hold a secret isn't stored: [false,false,false,false,false,false,false,true]
-every token expired, says the server: one refresh, and no more: 1
-hostile claims and answers: [true,null]
-a code of a product's own: its message: ["The shop is closed SHOP_CLOSED/NIGHT",["SHOP_CLOSED/NIGHT The shop is closed"]]
-signing out leaves nothing to the next person: false
-a first visit weighs no more than 1.6 MB: true
-leaving the form gives the focus back: "Sign in"
-a form that was open while another tab signed in is gone: false
-a server that can't verify says nothing of the token: ["Signed in","SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE"]
-the last tab's reload signs out: "Not signed in"
+no secrets are stored: [true,false]
+a document that may contain a secret isn't stored: [false,false,false,false,false,false,false,true]
+every token is rejected as expired: only one refresh: 1
+hostile claims and responses: [true,null]
+a code of a product: its message is shown: ["The shop is closed SHOP_CLOSED/NIGHT",["SHOP_CLOSED/NIGHT The shop is closed"]]
+signing out leaves no tokens and no password: false
+a first visit loads at most 1.6 MB: true
+closing the form restores the focus: "Sign in"
+an open form closes when another tab signs in: false
+a server without keys: no verdict on the token: ["Signed in","SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE"]
+reloading the last tab signs out: "Not signed in"
 two tabs share a session: true
-a reload asks the other tab: true
-sign out in one, seen in the other: ["You have signed out","signed out"]
-refreshed before it expires, by one of two tabs: {"early":0,"sent":1,"same":true}
-ten operations find the token expired, and one refresh mends them: {"mended":10,"asked":20,"refreshes":1}
-a tab that joins in the middle of a refresh: {"refreshes":1,"same":true}
-signing out wins over a refresh under way: [true,true]
-Keycloak is down: a sign-in: "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE"
-Keycloak is down: nobody is signed out: ["SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE",true,["data"]]
-a token that the server refuses, and why: ["UNAUTHENTICATED/TOKEN_NOT_ACCEPTED","accepted in aud: [\"another-api\"]"]
-a link in the docs opens elsewhere: true
-a description in the editor: it is shown, and harmless: [true,true,null]
-nothing of the console's is cut off, nor wrapped where there is room: true
-beside the stand-in, the form offers alice: ["alice",["alice"]]
-elsewhere it offers nobody: [0,""]
-introspection off: it says so, and works: ["Introspection is off at this server, so there are no docs and no completion. Operations run all the same.",true]
-a phone scrolls one way: true
-complaints: []
+a reload gets the session from the other tab: true
+signing out in one tab signs out the other: ["You have signed out","signed out"]
+one of two tabs refreshes before the token expires: {"early":0,"sent":1,"same":true}
+ten operations fail with an expired token: one refresh, and all are retried: {"succeeded":10,"sent":20,"refreshes":1}
+a tab that is opened during a refresh: {"refreshes":1,"same":true}
+signing out during a refresh: [true,true]
+Keycloak is down: sign-in: "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE"
+Keycloak is down: users stay signed in: ["SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE",true,["data"]]
+a rejected token, with the reason: ["UNAUTHENTICATED/TOKEN_NOT_ACCEPTED","accepted in aud: [\"another-api\"]"]
+a link in the docs opens a new tab: true
+a description in the editor is shown and sanitized: [true,true,null]
+the console's texts aren't cut off, and wrap only if necessary: true
+with the stand-in, the form offers alice: ["alice",["alice"]]
+without the stand-in, the form offers no user: [0,""]
+introspection off: a notice, and operations run: ["Introspection is off at this server, so there are no docs and no completion. Operations run all the same.",true]
+a phone scrolls only vertically: true
+problems: []
 `
 
 func TestConsole(t *testing.T) {

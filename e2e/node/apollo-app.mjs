@@ -1,7 +1,7 @@
 // node apollo-app.mjs SETTINGS drives the example for Apollo Client in Chromium, and prints a line of JSON for each case.
 import { advance, control, counter, finish, hold, inspect, newContext, outdate, run, settings, signInWithCode, stored } from './browser.mjs';
 
-const { app, linkedApp, user, password, otpUser } = settings; // linkedApp: its server's way to Keycloak can be cut
+const { app, linkedApp, user, password, otpUser } = settings; // linkedApp: its server reaches Keycloak through a link that can be cut
 
 async function open(context, url = app) {
   const page = await context.newPage();
@@ -51,7 +51,7 @@ async function oneTab() {
     return 'signed in';
   });
   await signOut(page);
-  await run('a guarded page asks for a sign-in, and comes after it', async () => {
+  await run('a guarded page asks for a sign-in, and opens after it', async () => {
     await page.getByRole('link', { name: 'Account' }).click();
     await signInHeading(page);
     await fill(page, { username: user, password });
@@ -68,8 +68,8 @@ async function oneTab() {
     return [await page.getByTestId('denied').locator('.terms dd').allTextContents(), await page.getByTestId('username').textContent()];
   });
   await inspect(page, 'apollo-me');
-  await run('nothing secret is stored', async () => /eyJ|canary/.test(await stored(page)) || (await stored(page)).includes(password));
-  await run('the last tab\'s reload signs out', async () => {
+  await run('no secrets are stored', async () => /eyJ|canary/.test(await stored(page)) || (await stored(page)).includes(password));
+  await run('reloading the last tab signs out', async () => {
     await page.reload();
     await signInHeading(page);
     return 'signed out';
@@ -80,14 +80,14 @@ async function oneTab() {
 async function manyTabs() {
   const context = await newContext({ stopped: true });
   const [one, two] = [await open(context), await open(context)];
-  await run('two tabs share a session, also after a reload', async () => {
+  await run('two tabs share a session, even after a reload', async () => {
     await signIn(one);
     await hello(two);
     await two.reload();
     await hello(two);
     return 'shared';
   });
-  await run('sign out in one, seen in the other', async () => {
+  await run('signing out in one tab signs out the other', async () => {
     await signOut(one);
     await signInHeading(two);
     return two.getByText(user, { exact: true }).count();
@@ -98,12 +98,12 @@ async function manyTabs() {
 async function expired() {
   const context = await newContext({ stopped: true });
   const page = await open(context);
-  await run('ten operations find the token expired, and one refresh mends them', async () => {
+  await run('ten operations fail with an expired token: one refresh, and all are retried', async () => {
     await signIn(page);
     await outdate(context);
     const refreshes = counter(context, 'Refresh');
-    const asked = counter(context, 'Who');
-    return [await ten(page), { asked: asked.sent, refreshes: refreshes.sent }];
+    const queries = counter(context, 'Who');
+    return [await ten(page), { sent: queries.sent, refreshes: refreshes.sent }];
   });
   await context.close();
 }
@@ -111,19 +111,19 @@ async function expired() {
 async function joining() {
   const context = await newContext({ stopped: true });
   const one = await open(context);
-  await run('a tab that joins in the middle of a refresh', async () => {
+  await run('a tab that is opened during a refresh', async () => {
     await signIn(one);
     await outdate(context);
     const refreshes = counter(context, 'Refresh');
     const { held, release } = await hold(context, 'Refresh');
-    const answered = ten(one);
+    const results = ten(one);
     await held;
     const two = await context.newPage();
     await two.goto(app);
     await two.getByRole('button', { name: 'Sign out' }).waitFor(); // it has the session
     release();
     await hello(two);
-    return [await answered, { refreshes: refreshes.sent }];
+    return [await results, { refreshes: refreshes.sent }];
   });
   await context.close();
 }
@@ -131,24 +131,24 @@ async function joining() {
 async function outage() {
   const context = await newContext({ stopped: true });
   const page = await open(context, linkedApp);
-  await run('Keycloak is down: a sign-in', async () => {
+  await run('Keycloak is down: sign-in', async () => {
     await control('down');
     await fill(page, { username: user, password });
     return alert(page);
   });
   await inspect(page, 'apollo-keycloak-down');
-  await run('Keycloak is down: nobody is signed out', async () => {
+  await run('Keycloak is down: users stay signed in', async () => {
     await control('up');
     await fill(page, { username: user, password });
     await hello(page);
     await outdate(context);
     await control('down');
-    const refused = await ten(page);
+    const failed = await ten(page);
     await control('up');
-    await advance(page, 1100); // a session doesn't ask again at once
+    await advance(page, 1100); // a session doesn't refresh again at once
     await page.getByRole('button', { name: 'Run ten operations at once' }).click();
     await page.getByTestId('ten').getByText('10 of 10').waitFor();
-    return [refused, await page.getByTestId('ten').textContent()];
+    return [failed, await page.getByTestId('ten').textContent()];
   });
   await context.close();
 }
@@ -159,7 +159,7 @@ async function smallAndDark() {
   await inspect(page, 'apollo-phone-sign-in');
   await signIn(page);
   await inspect(page, 'apollo-phone');
-  await run('a phone scrolls one way', () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+  await run('a phone scrolls only vertically', () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
   await context.close();
 }
 

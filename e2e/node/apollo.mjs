@@ -7,7 +7,7 @@ import { codes, documents, mediaTypes, recordingFetch, run, signedIn } from './r
 
 const [uri, u, p] = process.argv.slice(2);
 let token;
-let seen; // by the error link, in the case that runs
+let seen; // the error that the error link got in the current case
 
 const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 
@@ -35,7 +35,7 @@ const failed = (error) => {
     return undefined;
   }
   if (String(codes(seen?.errors)) !== String(codes(error.errors))) {
-    throw new Error(`the error link saw ${seen}`);
+    throw new Error(`the error link got ${seen}`);
   }
   return error.errors;
 };
@@ -43,7 +43,7 @@ const at = client();
 const query = async (text, from = at) => (await from.query({ query: gql(text) })).data;
 const mutate = async (text, variables, from = at) => (await from.mutate({ mutation: gql(text), variables })).data;
 
-await run('me, nobody', failed, () => query(documents.me));
+await run('me, anonymous', failed, () => query(documents.me));
 await run('login, wrong password', failed, () => mutate(documents.login, { u, p: 'wrong' }));
 let tokens;
 await run('login', failed, async () => {
@@ -54,7 +54,7 @@ await run('login', failed, async () => {
 await run('me', failed, async () => (await query(documents.me)).me.username === u);
 const described = `"Who is signed in" query Described("whether to ask" $ask: Boolean = true) { ...Named }
   "by name" fragment Named on Query { me @include(if: $ask) { username } }`;
-await run('me, described', failed, async () => (await query(described)).me.username === u);
+await run('me, with descriptions', failed, async () => (await query(described)).me.username === u);
 for (const accept of mediaTypes) {
   await run('invalid, ' + accept, failed, () => query(documents.invalid, client({ headers: { accept } })));
 }

@@ -1,11 +1,11 @@
-// What the browser's scripts share: Chromium, tabs that report whatever they complain of, and a line of JSON for each case.
+// Shared by the scripts that drive a browser: Chromium, tabs that report problems, and a line of JSON for each case.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-// The test's settings, as JSON in the first argument: addresses, users, and the folder for pictures.
+// The test's settings, as JSON in the first argument: URLs, users, and the directory for screenshots.
 export const settings = JSON.parse(process.argv[2]);
 
 export const browser = await chromium.launch({
@@ -13,23 +13,24 @@ export const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
 
-// How long, in ms, to wait for what has to happen. It says nothing of how quick a machine is: only a fault takes so long.
-const patience = 4 * 60_000;
+// How long to wait for an event, in ms. It is so long that even a slow machine reaches it only if there is a bug.
+const timeout = 4 * 60_000;
 
-// What no page may do: say so on its console, break its policy, or ask another host than this machine.
-const complaints = [];
+// Problems of pages: errors and warnings on the console, violations of the content security policy, requests to other
+// hosts, and axe's findings.
+const problems = [];
 
-// newContext is a browser of its own: its tabs share storage and channels with each other and with nobody else. Where
-// stopped is set, their clocks stand still: see stopClock.
+// newContext opens a separate browser context, whose tabs share storage and channels only with each other. If stopped
+// is set, their clocks are stopped: see stopClock.
 export async function newContext({ stopped = false, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light', locale: 'en-US', ...options });
-  context.setDefaultTimeout(patience);
-  const complain = (text) => complaints.push(text);
-  context.on('console', (message) => ['error', 'warning'].includes(message.type()) && complain(`${message.type()}: ${message.text()}`));
-  context.on('weberror', (error) => complain(`error: ${error.error().message}`));
+  context.setDefaultTimeout(timeout);
+  const report = (text) => problems.push(text);
+  context.on('console', (message) => ['error', 'warning'].includes(message.type()) && report(`${message.type()}: ${message.text()}`));
+  context.on('weberror', (error) => report(`error: ${error.error().message}`));
   context.on('request', (request) => {
     const { protocol, hostname } = new URL(request.url());
-    if (protocol !== 'data:' && !['127.0.0.1', 'localhost'].includes(hostname)) complain(`request: ${request.url()}`);
+    if (protocol !== 'data:' && !['127.0.0.1', 'localhost'].includes(hostname)) report(`request: ${request.url()}`);
   });
   await context.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => console.error(`policy: ${violatedDirective} ${blockedURI}`));
@@ -38,15 +39,15 @@ export async function newContext({ stopped = false, ...options } = {}) {
   return context;
 }
 
-// stopClock makes the clocks of a context's pages stand still until advance moves them: what a page means to do in 100 ms
-// or later, it does then. So a token lasts however slow this machine is, nobody gives up waiting for another tab, and
-// what comes with a delay comes when it is asked for.
+// stopClock stops the clocks of a context's pages until advance moves them. Timers of 100 ms or more fire only then. So
+// on a slow machine tokens don't expire, no tab stops waiting for another, and delayed actions run when the test wants
+// them.
 function stopClock(context) {
   return context.addInitScript((start) => {
     const timers = new Map();
     let now = start;
     let moved = 0;
-    let last = 1e9; // browsers count theirs from one
+    let last = 1e9; // browsers' own timer IDs start at 1
     const [set, clear, monotonic] = [setTimeout.bind(window), clearTimeout.bind(window), performance.now.bind(performance)];
     Date.now = () => now;
     performance.now = () => monotonic() + moved;
@@ -71,30 +72,30 @@ function stopClock(context) {
   }, Date.now());
 }
 
-// advance moves a stopped clock on.
+// advance moves a stopped clock forward.
 export const advance = (page, ms) => page.evaluate((ms) => globalThis.advance(ms), ms);
 
-// settled ends when no tab of a page's context refreshes, nor waits for its turn to.
+// settled waits until no tab of a page's context is refreshing or waiting for its turn to refresh.
 export const settled = (page) =>
   page.waitForFunction(async () => {
     const { held, pending } = await navigator.locks.query();
     return ![...held, ...pending].some(({ name }) => name.endsWith(':turn'));
   });
 
-// outdate makes the server find the access token expired that a context holds now: it is sent one in its place that has
-// expired in fact. What replaces it is sent as it is.
+// outdate makes the server reject the context's current access token as expired: it sends a really expired token in its
+// place. Newer tokens are sent unchanged.
 export async function outdate(context) {
   const expired = await control('expired');
-  let held;
+  let current;
   await context.route('**/graphql', async (route) => {
     const headers = route.request().headers();
-    held ??= headers.authorization;
-    if (!held || headers.authorization !== held) return route.fallback();
+    current ??= headers.authorization;
+    if (!current || headers.authorization !== current) return route.fallback();
     return route.fallback({ headers: { ...headers, authorization: `Bearer ${expired}` } });
   });
 }
 
-// counter counts the operations of a name that a context sends.
+// counter counts the operations with this name that a context sends.
 export function counter(context, name) {
   const count = { sent: 0 };
   context.on('request', (request) => {
@@ -103,6 +104,7 @@ export function counter(context, name) {
   return count;
 }
 
+// operationOf returns the name of the operation that a request sends, if any.
 export function operationOf(request) {
   if (request.method() !== 'POST') return undefined;
   try {
@@ -112,7 +114,8 @@ export function operationOf(request) {
   }
 }
 
-// hold keeps the answers to operations of a name until release is called. held ends when the first has come.
+// hold delays the responses to operations with this name until release is called. held resolves when the first has
+// arrived.
 export async function hold(context, name) {
   let release, arrived;
   const released = new Promise((resolve) => (release = resolve));
@@ -127,17 +130,17 @@ export async function hold(context, name) {
   return { held, release };
 }
 
-// inspect gives what axe finds in a page as it is now, which must be nothing, and takes its picture.
+// inspect takes a screenshot of a page and reports axe's findings.
 export async function inspect(page, name) {
-  await page.evaluate(() => // what fades in
+  await page.evaluate(() => // wait for animations
     Promise.allSettled(document.getAnimations().filter(({ effect }) => effect.getComputedTiming().endTime !== Infinity).map(({ finished }) => finished)));
   await page.screenshot({ path: `${settings.pictures}/${name}.png`, fullPage: true });
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run());
-  for (const { id, nodes } of violations) complaints.push(`axe: ${name}: ${id}: ${nodes[0].html.slice(0, 200)}`);
+  for (const { id, nodes } of violations) problems.push(`axe: ${name}: ${id}: ${nodes[0].html.slice(0, 200)}`);
 }
 
-// stored is everything that a page has stored, as text.
+// stored returns everything that a page has stored, as text.
 export function stored(page) {
   return page.evaluate(async () =>
     JSON.stringify([
@@ -147,42 +150,45 @@ export function stored(page) {
   );
 }
 
-// control asks the test to do something to the world: down, up; or for something of it: otp, expired.
-export async function control(what) {
-  const response = await fetch(`${settings.control}/${what}`, { method: 'POST' });
-  if (!response.ok) throw new Error(`${what}: ${response.status} ${await response.text()}`);
+// control sends a command to the test: down and up cut the link to Keycloak and restore it, otp returns a one-time
+// code, and expired returns an expired access token.
+export async function control(command) {
+  const response = await fetch(`${settings.control}/${command}`, { method: 'POST' });
+  if (!response.ok) throw new Error(`${command}: ${response.status} ${await response.text()}`);
   return response.text();
 }
 
-// signInWithCode fills the form in with a one-time code, again where that has run out on its way, until the person is in.
+// signInWithCode fills in the form with a one-time code, and tries again if the code has expired in the meantime. It
+// returns whether the user is signed in.
 export async function signInWithCode(context, fill) {
   for (let tries = 0; tries < 3; tries++) {
-    const answered = context.waitForEvent('response', { predicate: (response) => operationOf(response.request()) === 'Login' });
+    const response = context.waitForEvent('response', { predicate: (r) => operationOf(r.request()) === 'Login' });
     await fill(await control('otp'));
-    if ((await (await answered).json()).data?.login) return true;
+    if ((await (await response).json()).data?.login) return true;
   }
   return false;
 }
 
-// run runs a case, and prints what it gives, or how it failed. After one that waited in vain nothing is as it should be,
-// so that one is the last.
+// run runs a case, and prints its result or its error. After a timeout it ends the script, since the following cases
+// would fail too.
 export async function run(name, f) {
   let result;
-  let inVain = false;
+  let timedOut = false;
   try {
     result = JSON.stringify(await f());
   } catch (error) {
     result = `${error.name}: ${error.message}`;
-    inVain = error.name === 'TimeoutError';
+    timedOut = error.name === 'TimeoutError';
   }
   console.log(JSON.stringify({ case: name, result }));
-  if (inVain) {
+  if (timedOut) {
     await browser.close();
     process.exit(0);
   }
 }
 
+// finish closes the browser and prints the problems.
 export async function finish() {
   await browser.close();
-  await run('complaints', () => complaints);
+  await run('problems', () => problems);
 }

@@ -3,7 +3,7 @@ import {
   advance, control, counter, finish, hold, inspect, newContext, operationOf, outdate, run, settings, settled, signInWithCode, stored,
 } from './browser.mjs';
 
-const { server, linked, hidden, strange, dev, user, password, otpUser } = settings; // linked: its way to Keycloak can be cut; strange: takes the tokens of another API; dev: has the stand-in
+const { server, linked, hidden, strange, dev, user, password, otpUser } = settings; // linked: reaches Keycloak through a link that can be cut; strange: accepts only the tokens of another API; dev: has the stand-in
 
 const tokenLifetime = settings.tokenLifetime * 1000;
 
@@ -41,7 +41,7 @@ async function signIn(page) {
   await who(page, user);
 }
 
-// What an editor holds: operation.graphql, variables.json, request-headers.json, response.json.
+// The text of an editor: operation.graphql, variables.json, request-headers.json or response.json.
 const textOf = (page, file) => page.evaluate((file) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(file)).getValue(), file);
 const write = (page, file, text) =>
   page.evaluate(([file, text]) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(file)).setValue(text), [file, text]);
@@ -49,13 +49,13 @@ const holds = (page, file, pattern) =>
   page.waitForFunction(([file, pattern]) =>
     new RegExp(pattern).test(globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(file)).getValue()), [file, pattern]);
 
-// tab goes to an example, and waits until its operation is in the editor.
+// tab opens an example operation, and waits until it is in the editor.
 async function tab(page, title) {
   await page.getByRole('navigation', { name: 'Operations' }).getByRole('button', { name: title, exact: true }).click();
   await holds(page, 'operation.graphql', `(query|mutation) ${title}\\b`);
 }
 
-// execute runs what is in the editor, and gives the answer that is shown.
+// execute runs the operation in the editor, and returns the response that is shown.
 async function execute(page) {
   await write(page, 'response.json', '');
   await page.getByRole('button', { name: /^Execute/ }).click();
@@ -69,12 +69,12 @@ async function shown(page) {
 }
 
 const explanation = (page) => page.getByRole('region', { name: 'What the errors mean' }).locator('code').allTextContents();
-const code = (answer) => {
-  const [{ extensions }] = JSON.parse(answer).errors;
+const code = (response) => {
+  const [{ extensions }] = JSON.parse(response).errors;
   return [extensions.code, extensions.reason].filter(Boolean).join('/');
 };
 
-// The token of a page, by its id: pages that share a session show one.
+// tokenID returns the ID of a page's token. Pages that share a session have the same.
 async function tokenID(page) {
   await page.getByRole('button', { name: /^Token/ }).first().click();
   const panel = page.getByRole('region', { name: 'Token', exact: true });
@@ -84,13 +84,13 @@ async function tokenID(page) {
   return id;
 }
 
-// renewed waits until a page shows another token than before.
+// renewed waits until a page shows a new token.
 const renewed = async (page, before) => {
   while ((await tokenID(page)) === before) await settled(page);
 };
 
-// What a first visit costs, with nothing in the browser's cache: bytes on the wire, the workers' files among them, and
-// milliseconds until Run can be pressed, which are for the log alone.
+// Measures a first visit with an empty cache: the bytes transferred, including the workers' files, and the milliseconds
+// until Run can be pressed, which are only logged.
 async function visits() {
   const context = await newContext();
   const page = await context.newPage();
@@ -98,43 +98,43 @@ async function visits() {
   context.on('response', (response) => {
     if (!response.url().endsWith('/graphql')) sizes.push(Number(response.headers()['content-length']));
   });
-  const workers = ['editor', 'graphql', 'json'].map((name) => // they come later
+  const workers = ['editor', 'graphql', 'json'].map((name) => // loaded later
     context.waitForEvent('response', { predicate: (response) => response.url().includes(`/console/${name}.worker-`) }));
-  const begin = Date.now();
+  const start = Date.now();
   await page.goto(server);
   await page.getByRole('button', { name: /^Execute/ }).waitFor();
   await page.locator('.query-editor .view-line').first().waitFor();
-  const ready = Date.now() - begin;
+  const ready = Date.now() - start;
   await Promise.all(workers);
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   console.error(`a first visit: ${bytes} bytes in ${sizes.length} files; Run can be pressed after ${ready} ms`);
-  await run('a first visit weighs no more than 1.6 MB', () => bytes > 1_000_000 && bytes < 1_600_000);
+  await run('a first visit loads at most 1.6 MB', () => bytes > 1_000_000 && bytes < 1_600_000);
   await context.close();
 }
 
 async function firstVisit() {
   const context = await newContext({ stopped: true });
   const page = await open(context);
-  await run('a first visit has operations ready', () =>
+  await run('a first visit shows example operations', () =>
     page.getByRole('navigation', { name: 'Operations' }).locator('button:not([aria-label])').allTextContents());
   await inspect(page, 'console-first-visit');
-  await run('me, nobody', async () => [code(await execute(page)), await explanation(page)]);
+  await run('me, anonymous', async () => [code(await execute(page)), await explanation(page)]);
   await inspect(page, 'console-denied');
   await run('denied, with the server\'s detail', async () => {
     await tab(page, 'Denied');
-    const answer = await execute(page);
-    return [code(answer), /The server says: \S/.test(await page.locator('.explanations').textContent())];
+    const response = await execute(page);
+    return [code(response), /The server says: \S/.test(await page.locator('.explanations').textContent())];
   });
   await run('login by hand', async () => {
     await tab(page, 'Login');
     await write(page, 'variables.json', JSON.stringify({ username: user, password }));
     return Object.keys(JSON.parse(await execute(page)).data.login);
   });
-  await run('refresh by hand takes the token of login', async () => {
+  await run('refresh by hand uses the token of login', async () => {
     await tab(page, 'Refresh');
     return Object.keys(JSON.parse(await execute(page)).data.refresh);
   });
-  await run('by hand, nobody is signed in', async () => signInButton(page).isVisible());
+  await run('a login by hand does not sign in', async () => signInButton(page).isVisible());
 
   await signInButton(page).click();
   await inspect(page, 'console-sign-in');
@@ -160,7 +160,7 @@ async function firstVisit() {
     return top(page).getByRole('status').textContent();
   });
 
-  await run('sign in, by keyboard alone', async () => {
+  await run('sign in with the keyboard', async () => {
     await signInButton(page).focus();
     await page.keyboard.press('Enter');
     await form(page).locator('[name=username]:focus').waitFor();
@@ -169,9 +169,9 @@ async function firstVisit() {
     await page.keyboard.type(password);
     await page.keyboard.press('Enter');
     await who(page, user);
-    return page.evaluate(() => document.activeElement.className); // the focus isn't lost
+    return page.evaluate(() => document.activeElement.className); // the focus is still in the page
   });
-  await run('run me, and leave the editor, by keyboard alone', async () => {
+  await run('run me and leave the editor with the keyboard', async () => {
     await tab(page, 'Me');
     const editor = page.getByRole('group', { name: /^Operation/ });
     await editor.focus();
@@ -179,13 +179,13 @@ async function firstVisit() {
     await page.keyboard.press('Enter'); // into the editor
     await page.waitForFunction(() => document.querySelector('.query-editor').contains(document.activeElement));
     await page.keyboard.press('Control+Enter');
-    const answer = await shown(page);
+    const response = await shown(page);
     await page.keyboard.press('Escape');
-    const left = await editor.evaluate((element) => element === document.activeElement);
-    return [JSON.parse(answer).data.me.username === user, left];
+    const focused = await editor.evaluate((element) => element === document.activeElement);
+    return [JSON.parse(response).data.me.username === user, focused];
   });
   await inspect(page, 'console-me');
-  await run('how long the token lasts', async () => /^Token \d+:\d\d$/.test(await page.getByTestId('remaining').textContent()));
+  await run('the token\'s remaining time', async () => /^Token \d+:\d\d$/.test(await page.getByTestId('remaining').textContent()));
   await run('the token, claim by claim', async () => {
     await page.getByRole('button', { name: /^Token \d/ }).click();
     const panel = page.getByRole('region', { name: 'Token', exact: true });
@@ -198,19 +198,19 @@ async function firstVisit() {
   await inspect(page, 'console-docs');
   await page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Examples' }).click();
   await inspect(page, 'console-examples');
-  await run('nothing secret is stored', async () => {
+  await run('no secrets are stored', async () => {
     await advance(page, 1000); // GraphiQL stores with a delay
     const text = await stored(page);
     return [text.includes('query Me'), /eyJ|canary/.test(text) || text.includes(password)];
   });
-  await run('a document that may hold a secret isn\'t stored', async () => {
+  await run('a document that may contain a secret isn\'t stored', async () => {
     await tab(page, 'Me');
     const found = [];
     for (const document of [
       'mutation { login(username: "a", password: "hunter2canary") { accessToken } }', 'mutation { login(username: "a", password: "hunter2canary',
       "mutation { login(username: 'a', password: 'hunter2canary') { accessToken } }", 'mutation { login(username: a, password: hunter2canary) { accessToken } }',
       'query Canary { me { id } } # hunter2canary', 'Bearer hunter2canary', 'mutation { login(otp: 1234567890) { accessToken } }',
-      'query Kept($canary: String) { me { id } }', // this one may
+      'query Kept($canary: String) { me { id } }', // may be stored
     ]) {
       await write(page, 'operation.graphql', document);
       await advance(page, 1000); // GraphiQL stores with a delay
@@ -218,7 +218,7 @@ async function firstVisit() {
     }
     return found;
   });
-  await run('the last tab\'s reload signs out', async () => {
+  await run('reloading the last tab signs out', async () => {
     await page.reload();
     await signInButton(page).waitFor();
     return top(page).getByRole('status').textContent();
@@ -229,12 +229,12 @@ async function firstVisit() {
 async function manyTabs() {
   const context = await newContext({ stopped: true });
   const [one, two] = [await open(context), await open(context)];
-  await run('leaving the form gives the focus back', async () => {
+  await run('closing the form restores the focus', async () => {
     await signInButton(two).click();
     await form(two).getByRole('button', { name: 'Cancel' }).click();
     return two.evaluate(() => document.activeElement.textContent);
   });
-  await run('a form that was open while another tab signed in is gone', async () => {
+  await run('an open form closes when another tab signs in', async () => {
     await signInButton(two).click();
     await signIn(one);
     await who(two, user);
@@ -247,12 +247,12 @@ async function manyTabs() {
     await who(two, user);
     return (await tokenID(one)) === (await tokenID(two));
   });
-  await run('a reload asks the other tab', async () => {
+  await run('a reload gets the session from the other tab', async () => {
     await two.reload();
     await who(two, user);
     return (await tokenID(one)) === (await tokenID(two));
   });
-  await run('sign out in one, seen in the other', async () => {
+  await run('signing out in one tab signs out the other', async () => {
     await signOutButton(one).click();
     return [await top(one).getByRole('status').textContent(), await signInButton(two).waitFor().then(() => 'signed out')];
   });
@@ -262,12 +262,12 @@ async function manyTabs() {
 async function aheadOfExpiry() {
   const context = await newContext({ stopped: true });
   const pages = [await open(context), await open(context)];
-  await run('refreshed before it expires, by one of two tabs', async () => {
+  await run('one of two tabs refreshes before the token expires', async () => {
     const count = counter(context, 'Refresh');
     await signIn(pages[0]);
     await who(pages[1], user);
     const before = await tokenID(pages[0]);
-    // Half a minute before it is due: a slow Keycloak takes seconds off a new token's lifetime.
+    // Half a minute before the refresh is due, since a new token's lifetime is seconds shorter if Keycloak is slow.
     for (const page of pages) await advance(page, tokenLifetime - 60_000);
     await settled(pages[0]);
     const early = count.sent;
@@ -284,19 +284,19 @@ async function expired() {
   const context = await newContext({ stopped: true });
   const pages = [];
   for (let i = 0; i < 10; i++) pages.push(await open(context)); // one after another: each is heavy
-  await run('ten operations find the token expired, and one refresh mends them', async () => {
+  await run('ten operations fail with an expired token: one refresh, and all are retried', async () => {
     await signIn(pages[0]);
     await Promise.all(pages.map((page) => who(page, user)));
     await outdate(context);
     const count = counter(context, 'Refresh');
-    const asked = counter(context, 'Me');
-    const { release } = await hold(context, 'Refresh'); // until all ten have been refused
-    const refused = Promise.all(pages.map((page) => page.waitForResponse((response) => operationOf(response.request()) === 'Me')));
-    refused.then(release);
-    const answers = await Promise.all(pages.map(async (page) => {
+    const queries = counter(context, 'Me');
+    const { release } = await hold(context, 'Refresh'); // until all ten have failed
+    const failed = Promise.all(pages.map((page) => page.waitForResponse((response) => operationOf(response.request()) === 'Me')));
+    failed.then(release);
+    const results = await Promise.all(pages.map(async (page) => {
       return JSON.parse(await execute(page)).data.me.username === user;
     }));
-    return { mended: answers.filter(Boolean).length, asked: asked.sent, refreshes: count.sent };
+    return { succeeded: results.filter(Boolean).length, sent: queries.sent, refreshes: count.sent };
   });
   await context.close();
 }
@@ -304,7 +304,7 @@ async function expired() {
 async function joining() {
   const context = await newContext({ stopped: true });
   const one = await open(context);
-  await run('a tab that joins in the middle of a refresh', async () => {
+  await run('a tab that is opened during a refresh', async () => {
     await signIn(one);
     const before = await tokenID(one);
     await outdate(context);
@@ -327,7 +327,7 @@ async function joining() {
 async function leaving() {
   const context = await newContext({ stopped: true });
   const [one, two] = [await open(context), await open(context)];
-  await run('signing out wins over a refresh under way', async () => {
+  await run('signing out during a refresh', async () => {
     await signIn(one);
     await who(two, user);
     await outdate(context);
@@ -336,9 +336,9 @@ async function leaving() {
     await held;
     await signOutButton(two).click();
     await signInButton(one).waitFor();
-    const tokenOfLate = context.waitForEvent('requestfinished', { predicate: (request) => operationOf(request) === 'Logout' });
+    const lateLogout = context.waitForEvent('requestfinished', { predicate: (request) => operationOf(request) === 'Logout' });
     release();
-    await tokenOfLate; // is given back
+    await lateLogout; // of the session that the refresh has renewed
     await settled(one);
     return [await signInButton(one).isVisible(), await signInButton(two).isVisible()];
   });
@@ -348,26 +348,26 @@ async function leaving() {
 async function outage() {
   const context = await newContext({ stopped: true });
   const page = await open(context, linked);
-  await run('Keycloak is down: a sign-in', async () => {
+  await run('Keycloak is down: sign-in', async () => {
     await control('down');
     await fill(page, { username: user, password });
     return form(page).getByRole('alert').locator('code').textContent();
   });
   await inspect(page, 'console-keycloak-down');
-  await run('Keycloak is down: nobody is signed out', async () => {
+  await run('Keycloak is down: users stay signed in', async () => {
     await control('up');
     await fill(page, { username: user, password });
     await who(page, user);
     await control('down');
-    const refused = page.waitForResponse((response) => operationOf(response.request()) === 'Refresh');
+    const failed = page.waitForResponse((response) => operationOf(response.request()) === 'Refresh');
     await advance(page, tokenLifetime - 29_000);
-    const answer = await (await refused).json();
+    const response = await (await failed).json();
     await settled(page);
     const still = await signOutButton(page).isVisible();
     await control('up');
     const again = page.waitForResponse((response) => operationOf(response.request()) === 'Refresh');
     await advance(page, 11_000);
-    return [code(JSON.stringify(answer)), still, Object.keys(await (await again).json())];
+    return [code(JSON.stringify(response)), still, Object.keys(await (await again).json())];
   });
   await context.close();
 }
@@ -375,7 +375,7 @@ async function outage() {
 async function refusedToken() {
   const context = await newContext();
   const page = await open(context, strange);
-  await run('a token that the server refuses, and why', async () => {
+  await run('a rejected token, with the reason', async () => {
     await fill(page, { username: user, password });
     await page.getByTestId('who').getByText('Token refused').waitFor();
     await page.getByRole('button', { name: /^Token \d/ }).click();
@@ -386,30 +386,30 @@ async function refusedToken() {
   await context.close();
 }
 
-// A server that says whatever it likes to.
-async function hostile(answers) {
+// hostile opens the console with a server that returns these responses to operations with these names.
+async function hostile(responses) {
   const context = await newContext({ stopped: true });
   const count = counter(context, 'Refresh');
   await context.route('**/graphql', async (route) => {
-    const answer = answers[operationOf(route.request())];
-    return answer ? route.fulfill({ status: 200, contentType: 'application/json', body: answer }) : route.fallback();
+    const body = responses[operationOf(route.request())];
+    return body ? route.fulfill({ status: 200, contentType: 'application/json', body }) : route.fallback();
   });
   const page = await open(context);
   return { context, page, count };
 }
 
 async function hostileServer() {
-  await run('every token expired, says the server: one refresh, and no more', async () => {
+  await run('every token is rejected as expired: only one refresh', async () => {
     const expired = { errors: [{ message: 'Token has expired', extensions: { code: 'UNAUTHENTICATED', reason: 'TOKEN_EXPIRED' } }], data: { me: null } };
     const { context, page, count } = await hostile({ WhoAmI: JSON.stringify(expired) });
     await fill(page, { username: user, password });
     await page.getByTestId('who').getByText('Token refused').waitFor();
-    await execute(page); // whatever else the answers led to has begun before this
+    await execute(page); // anything else that the responses triggered has started before this
     await settled(page);
     await context.close();
     return count.sent;
   });
-  await run('hostile claims and answers', async () => {
+  await run('hostile claims and responses', async () => {
     const part = (text) => Buffer.from(text).toString('base64url');
     const token = [part('{"alg":"none","__proto__":{"a":1}}'), part('{"__proto__":{"a":1},"iss":{"constructor":"<img src=x>"},"constructor":1,"exp":1e300}'), 'x'].join('.');
     const { context, page } = await hostile({
@@ -427,7 +427,7 @@ async function hostileServer() {
     await context.close();
     return [alive, polluted ?? null];
   });
-  await run('a code of a product\'s own: its message', async () => {
+  await run('a code of a product: its message is shown', async () => {
     const closed = JSON.stringify({ errors: [{ message: 'The shop is closed', extensions: { code: 'SHOP_CLOSED', reason: 'NIGHT' } }], data: null });
     const { context, page } = await hostile({ Login: closed, Me: closed });
     await fill(page, { username: user, password });
@@ -438,24 +438,24 @@ async function hostileServer() {
     await context.close();
     return [failure, explained];
   });
-  await run('signing out leaves nothing to the next person', signedOutIn);
+  await run('signing out leaves no tokens and no password', afterSignOut);
 }
 
 async function cantSay() {
-  await run('a server that can\'t verify says nothing of the token', async () => {
+  await run('a server without keys: no verdict on the token', async () => {
     const { context, page } = await hostile({ WhoAmI: JSON.stringify({ errors: [{ message: 'Tokens can\'t be verified right now', extensions: { code: 'SERVICE_UNAVAILABLE', reason: 'KEYS_UNAVAILABLE' } }], data: { me: null } }) });
     await fill(page, { username: user, password });
     await signOutButton(page).waitFor();
     await page.getByRole('button', { name: /^Token \d/ }).click();
-    const said = await page.getByTestId('verdict').locator('code').textContent();
+    const verdict = await page.getByTestId('verdict').locator('code').textContent();
     const name = await page.getByTestId('who').textContent();
     await context.close();
-    return [name, said];
+    return [name, verdict];
   });
 }
 
 async function hostileSchema() {
-  await run('a link in the docs opens elsewhere', async () => {
+  await run('a link in the docs opens a new tab', async () => {
     const context = await newContext();
     await context.route('**/graphql', async (route) => {
       if (operationOf(route.request()) !== 'IntrospectionQuery') return route.fallback();
@@ -474,18 +474,19 @@ async function hostileSchema() {
   });
 }
 
-// What the schema says is made HTML by what Monaco was built with: marked and DOMPurify, and not those that it came with.
+// Monaco renders descriptions of the schema as HTML with the versions of marked and DOMPurify that it was built with,
+// and not with its bundled ones.
 async function hostileDescription() {
-  await run('a description in the editor: it is shown, and harmless', async () => {
+  await run('a description in the editor is shown and sanitized', async () => {
     const context = await newContext();
     await context.route('**/graphql', async (route) => {
       if (operationOf(route.request()) !== 'IntrospectionQuery') return route.fallback();
       const response = await route.fetch();
-      const answer = await response.json();
-      const fields = answer.data.__schema.types.find(({ name }) => name === 'Query').fields;
+      const json = await response.json();
+      const fields = json.data.__schema.types.find(({ name }) => name === 'Query').fields;
       fields.find(({ name }) => name === 'me').description =
         '**Bold** <img src=x onerror="globalThis.hacked = 1"><a href="javascript:hacked = 2">a</a> [b](javascript:hacked=3) <svg><script>hacked = 4</script></svg>';
-      await route.fulfill({ response, json: answer });
+      await route.fulfill({ response, json });
     });
     const page = await open(context);
     const hover = page.locator('.monaco-hover .rendered-markdown').filter({ hasText: 'Bold' });
@@ -507,9 +508,9 @@ async function hostileDescription() {
   });
 }
 
-// Every text that the console puts into an editor can be read without scrolling, however narrow it is.
+// All texts that the console puts into editors can be read without horizontal scrolling at any width.
 async function nothingCutOff() {
-  await run('nothing of the console\'s is cut off, nor wrapped where there is room', async () => {
+  await run('the console\'s texts aren\'t cut off, and wrap only if necessary', async () => {
     const context = await newContext();
     const page = await open(context);
     for (const { width, docs, room } of [{ width: 1280, docs: false, room: true }, { width: 1400, docs: true, room: true }, { width: 1024, docs: true }, { width: 390, docs: false }]) {
@@ -536,7 +537,7 @@ async function nothingCutOff() {
 async function offered() {
   const context = await newContext();
   const page = await open(context, dev);
-  await run('beside the stand-in, the form offers alice', async () => {
+  await run('with the stand-in, the form offers alice', async () => {
     await tab(page, 'Login');
     const { username } = JSON.parse(await textOf(page, 'variables.json'));
     await signInButton(page).click();
@@ -546,7 +547,7 @@ async function offered() {
     return [username, await page.getByTestId('who').allTextContents()];
   });
   const elsewhere = await open(context);
-  await run('elsewhere it offers nobody', async () => {
+  await run('without the stand-in, the form offers no user', async () => {
     await tab(elsewhere, 'Login');
     await signInButton(elsewhere).click();
     return [await form(elsewhere).getByRole('button', { name: /Fill in/ }).count(), JSON.parse(await textOf(elsewhere, 'variables.json')).username];
@@ -554,8 +555,8 @@ async function offered() {
   await context.close();
 }
 
-// Whoever signs out leaves nothing to the next person at this page.
-async function signedOutIn() {
+// After signing out, the page contains neither the user's tokens nor the password.
+async function afterSignOut() {
   const context = await newContext({ stopped: true });
   const page = await open(context);
   await signIn(page);
@@ -578,7 +579,7 @@ async function signedOutIn() {
 async function hiddenSchema() {
   const context = await newContext();
   const page = await open(context, hidden);
-  await run('introspection off: it says so, and works', async () => {
+  await run('introspection off: a notice, and operations run', async () => {
     const notice = await page.locator('.notice').textContent();
     await signIn(page);
     return [notice, JSON.parse(await execute(page)).data.me.username === user];
@@ -592,7 +593,7 @@ async function smallAndDark() {
   const page = await open(context);
   await execute(page);
   await inspect(page, 'console-phone');
-  await run('a phone scrolls one way', () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.documentElement.scrollHeight <= innerHeight));
+  await run('a phone scrolls only vertically', () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.documentElement.scrollHeight <= innerHeight));
   await signIn(page);
   await page.getByRole('button', { name: /^Token \d/ }).click();
   await page.getByTestId('verdict').getByText('accepts').waitFor();

@@ -1,11 +1,11 @@
-// node examples.mjs SETTINGS signs in and out with the examples in plain fetch and in urql, and prints a line of JSON for each.
+// node examples.mjs SETTINGS signs in and out with the examples for fetch and urql, and prints a line of JSON for each.
 import { connect as withFetch } from '../../examples/fetch/main.mjs';
 import { connect as withUrql } from '../../examples/urql/main.mjs';
 
 const { url, user, password, expired } = JSON.parse(process.argv[2]);
 
-// What was sent, by the name of the operation. The server gets an expired token in place of the first: what it says of
-// that is true, and nobody has to wait for it.
+// counting returns a fetch that counts operations by name, and the counts. It sends an expired token in place of the
+// first token, so that the test needn't wait until that expires.
 function counting() {
   const sent = {};
   let first;
@@ -30,14 +30,14 @@ const examples = {
 };
 
 const ten = Array.from({ length: 10 }, (_, n) => n);
-// One after another: the sign-ins of one account wait for each other, and after a wrong password for a while.
+// One after another, since an account's sign-ins queue, and are delayed after a wrong password.
 for (const [name, { sent, ask, signIn, signOut }] of Object.entries(examples)) {
   const wrong = await signIn({ username: user, password: 'wrong' }).then(() => 'signed in', ({ code }) => code);
   await signIn({ username: user, password });
-  const answers = await Promise.all(ten.map(ask));
-  const mended = answers.filter(({ data }) => data?.me?.username === user).length;
+  const results = await Promise.all(ten.map(ask));
+  const succeeded = results.filter(({ data }) => data?.me?.username === user).length;
   const signedOut = await signOut();
   const after = await ask(10);
   const denied = (after.errors ?? after.error?.graphQLErrors)[0].extensions.reason;
-  console.log(JSON.stringify({ case: name, result: JSON.stringify({ wrong, mended, asked: sent.Me0, refreshes: sent.Refresh, signedOut, denied }) }));
+  console.log(JSON.stringify({ case: name, result: JSON.stringify({ wrong, succeeded, sent: sent.Me0, refreshes: sent.Refresh, signedOut, denied }) }));
 }

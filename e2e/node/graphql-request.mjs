@@ -16,7 +16,7 @@ function client({ headers, ...options } = {}) {
 const failed = (error) => error.response?.errors;
 const at = client();
 
-await run('me, nobody', failed, () => at.request(documents.me));
+await run('me, anonymous', failed, () => at.request(documents.me));
 await run('login, wrong password', failed, () => at.request(documents.login, { u, p: 'wrong' }));
 let tokens;
 await run('login', failed, async () => {
@@ -30,7 +30,7 @@ for (const accept of mediaTypes) {
 }
 const get = client({ method: 'GET' });
 await run('me, GET', failed, async () => (await get.request(documents.me)).me.username === u);
-await run('a batch', failed, () => at.batchRequests([{ document: documents.me }, { document: documents.me }]));
+await run('batch', failed, () => at.batchRequests([{ document: documents.me }, { document: documents.me }]));
 await run('refresh', failed, async () => {
   tokens = (await at.request(documents.refresh, { r: tokens.refreshToken })).refresh;
   return signedIn(tokens);

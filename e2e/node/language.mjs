@@ -1,14 +1,14 @@
-// What graphql-js makes of documents: a line of JSON for each case of the file, which holds a list of
-// { query, variables }, the variables as text. The schema is echo.graphql.
+// node language.mjs FILE runs documents with graphql-js, and prints a line of JSON for each. The file has a list of {
+// query, variables }, with the variables as text. The schema is echo.graphql.
 
 import { readFileSync } from 'node:fs';
 import { buildSchema, execute, GraphQLError, parse, validate } from 'graphql';
 
 const schema = buildSchema(readFileSync(new URL('echo.graphql', import.meta.url), 'utf8'));
-const given = (args) => args;
-const rootValue = { echo: given, need: given, preset: given, self: () => rootValue };
+const echo = (args) => args;
+const rootValue = { echo, need: echo, preset: echo, self: () => rootValue };
 
-function answer({ query, variables }) {
+function run({ query, variables }) {
   let document;
   try {
     document = parse(query);
@@ -28,5 +28,5 @@ function answer({ query, variables }) {
 }
 
 for (const one of JSON.parse(readFileSync(process.argv[2], 'utf8'))) {
-  console.log(JSON.stringify(answer(one)));
+  console.log(JSON.stringify(run(one)));
 }

@@ -1,8 +1,8 @@
-// What the clients' scripts share: a fetch that records what goes over the wire, and a line of JSON for each case.
+// Shared by the scripts of clients: a fetch that records exchanges, and a line of JSON for each case.
 
 let wire = [];
 
-// recordingFetch is fetch. Of each exchange it keeps the method, the status, the media type and the codes of the errors.
+// recordingFetch is fetch, and records the method, the status, the media type and the error codes of each exchange.
 export async function recordingFetch(input, init) {
   const request = new Request(input, init);
   const response = await fetch(request);
@@ -12,13 +12,13 @@ export async function recordingFetch(input, init) {
   return response;
 }
 
-// codes are CODE or CODE/REASON of each error.
+// codes returns the code of each error, as CODE or CODE/REASON.
 export function codes(errors) {
   return (errors ?? []).map(({ extensions = {} }) => [extensions.code, extensions.reason].filter(Boolean).join('/'));
 }
 
-// run runs a case, which gives what the client makes of the answer, or throws what failed turns into codes. What is
-// no error of GraphQL is told as it is.
+// run runs a case, and prints its result and the exchanges. f returns the client's result or throws an error, from
+// which failed returns the GraphQL errors. Other errors are printed as they are.
 export async function run(name, failed, f) {
   wire = [];
   let result;
@@ -31,7 +31,7 @@ export async function run(name, failed, f) {
   console.log(JSON.stringify({ case: name, result, wire }));
 }
 
-// signedIn is what a case tells of tokens, which differ each time.
+// signedIn describes tokens by their type and number of parts, since they differ each time.
 export function signedIn({ tokenType, accessToken, refreshToken }) {
   return { tokenType, accessToken: accessToken.split('.').length, refreshToken: refreshToken.split('.').length };
 }

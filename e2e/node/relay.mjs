@@ -1,5 +1,5 @@
-// node relay.mjs URL USER PASSWORD signs in and out with Relay, and prints a line of JSON for each case. What
-// relay-compiler makes of the documents is in relay/artifacts, and the command that made it in relay/src/documents.js.
+// node relay.mjs URL USER PASSWORD signs in and out with Relay, and prints a line of JSON for each case. The // output
+// of relay-compiler is in relay/artifacts, and its command in relay/src/documents.js.
 import { createHash } from 'node:crypto';
 import relay from 'relay-runtime';
 import login from './relay/artifacts/documentsLoginMutation.graphql.js';
@@ -11,7 +11,7 @@ import { codes, mediaTypes, recordingFetch, run, signedIn } from './record.mjs';
 const { Environment, Network, RecordSource, Store, commitMutation, fetchQuery } = relay;
 const [url, u, p] = process.argv.slice(2);
 let token;
-let fieldErrors; // of the last answer: Relay keeps them, and gives null for the field
+let fieldErrors; // of the last response, since Relay returns only null for such a field
 
 async function send(body, accept = mediaTypes.toReversed().join()) {
   const response = await recordingFetch(url, {
@@ -24,19 +24,19 @@ async function send(body, accept = mediaTypes.toReversed().join()) {
 
 function environment(exchange) {
   const network = Network.create(async ({ text }, variables) => {
-    const answer = await exchange(text, variables);
-    fieldErrors = answer.errors;
-    return answer;
+    const response = await exchange(text, variables);
+    fieldErrors = response.errors;
+    return response;
   });
   return new Environment({ network, store: new Store(new RecordSource()) });
 }
 
-// Relay leaves it to its network layer how operations are named; this is Apollo's way.
+// In Relay, the network layer decides how persisted operations are identified. This is Apollo's protocol.
 async function persisted(query, variables) {
   const extensions = { persistedQuery: { version: 1, sha256Hash: createHash('sha256').update(query).digest('hex') } };
-  const answer = await send({ variables, extensions });
-  const unknown = ['PERSISTED_QUERY_NOT_FOUND', 'PERSISTED_QUERY_NOT_SUPPORTED'].includes(codes(answer.errors)[0]);
-  return unknown ? send({ query, variables, extensions }) : answer;
+  const response = await send({ variables, extensions });
+  const unknown = ['PERSISTED_QUERY_NOT_FOUND', 'PERSISTED_QUERY_NOT_SUPPORTED'].includes(codes(response.errors)[0]);
+  return unknown ? send({ query, variables, extensions }) : response;
 }
 
 const failed = (error) => error.source?.errors;
@@ -48,11 +48,11 @@ const mutate = (mutation, variables, from = at) =>
       mutation,
       variables,
       onError,
-      onCompleted: (data, errors) => (errors ? onError(Object.assign(new Error('of fields'), { source: { errors } })) : onCompleted(data)),
+      onCompleted: (data, errors) => (errors ? onError(Object.assign(new Error('field errors'), { source: { errors } })) : onCompleted(data)),
     });
   });
 
-await run('me, nobody', failed, async () => ({ ...(await ask()), errors: codes(fieldErrors) }));
+await run('me, anonymous', failed, async () => ({ ...(await ask()), errors: codes(fieldErrors) }));
 await run('login, wrong password', failed, () => mutate(login, { username: u, password: 'wrong' }));
 let tokens;
 await run('login', failed, async () => {

@@ -17,7 +17,7 @@ function client({ exchanges = [], headers, ...options } = {}) {
   });
 }
 
-// urql gives errors beside the data; the other clients throw them.
+// urql returns errors along with the data; the other clients throw them.
 function unwrap({ data, error }) {
   if (error) {
     throw error;
@@ -30,7 +30,7 @@ const at = client();
 const query = async (text, from = at) => unwrap(await from.query(text, {}).toPromise());
 const mutate = async (text, variables, from = at) => unwrap(await from.mutation(text, variables).toPromise());
 
-await run('me, nobody', failed, () => query(documents.me));
+await run('me, anonymous', failed, () => query(documents.me));
 await run('login, wrong password', failed, () => mutate(documents.login, { u, p: 'wrong' }));
 let tokens;
 await run('login', failed, async () => {
