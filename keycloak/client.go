@@ -94,7 +94,7 @@ const (
 //     isn't one of Keycloak's
 //   - ErrProviderMisconfigured if a setting here or in the realm is wrong; identity.Detail names it
 //   - ErrBusy if as many calls of the kind are in flight as ClientConfig allows
-//   - a RateLimitError if the caller's network holds its share of those
+//   - a RateLimitError if the caller's network holds its share of them
 //
 // and with the errors that each method names. No error holds a password or a token. The text of an
 // error is safe to show to clients; Keycloak's response and URL are only in its identity.Detail.

@@ -35,8 +35,8 @@ type accountQueue struct {
 func newLoginQueue() *loginQueue { return &loginQueue{accounts: map[digest]*accountQueue{}} }
 
 // enter waits until no other sign-in of the account runs, and returns a function that lets the next
-// one run, after a pause. It fails with ErrBusy at once if the account's queue, or the caller's
-// network's share of it, is full, and with ctx.Err() if ctx ends first.
+// one run, after a pause. It fails with ErrBusy at once if the queue is full for the account or for
+// the caller's network, and with ctx.Err() if ctx ends first.
 func (q *loginQueue) enter(ctx context.Context,
 	account digest) (leave func(pause time.Duration), err error) {
 	network := networkOf(ctx)

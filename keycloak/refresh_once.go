@@ -31,7 +31,7 @@ const (
 // the same token from one network share one exchange, which runs on its own context: a closed tab
 // must not cut it off halfway. During the grace period its response is returned again to callers
 // that present the same token from that network, until the new refresh token is presented. That
-// shows that its owner has it, so whoever still presents the old one is somebody else.
+// shows that its owner has it, so a caller that still presents the old one is someone else.
 //
 // All other callers that present an exchanged token get Keycloak's response. Keycloak recognizes a
 // reused token, and ends the session for both the thief and the owner.

@@ -125,8 +125,8 @@ func ReadKeySet(body []byte) (KeySet, error) {
 }
 
 // A jwk holds the parameters of a JSON Web Key that the package uses, RFC 7517 section 4.
-// Certificates (x5c, x5u, x5t) are ignored: trust is in the realm's own endpoint, which the key
-// comes from.
+// Certificates (x5c, x5u, x5t) are ignored: the key is trusted because it comes from the realm's
+// own endpoint.
 type jwk struct {
 	kty, use, ops, alg, kid, crv, n, e, x, y strictjson.Value
 	private                                  bool // it has parameters of a private or secret key

@@ -374,7 +374,7 @@ func (t *tally) add(o outcome, right bool) {
 	}
 }
 
-// percentile returns the time within which this share of the requests took place.
+// percentile returns the time within which this share of the requests finished.
 func (t *tally) percentile(share float64) time.Duration {
 	slices.Sort(t.took)
 	if len(t.took) == 0 {
