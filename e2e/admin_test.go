@@ -74,6 +74,13 @@ func (r realm) wantRefused(t *testing.T, refreshToken, description string) {
 // of the created object.
 func (k *keycloak) admin(t *testing.T, method, path string, content any) (body []byte, id string) {
 	t.Helper()
+	return k.adminAt(t, method, "/admin/realms"+path, content)
+}
+
+// adminAt is admin for a path outside of /admin/realms.
+func (k *keycloak) adminAt(t *testing.T, method, path string, content any) (
+	body []byte, id string) {
+	t.Helper()
 	_, response := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli",
 		"username", "admin", "password", "admin")
 	var token struct {
@@ -86,7 +93,7 @@ func (k *keycloak) admin(t *testing.T, method, path string, content any) (body [
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequest(method, k.url+"/admin/realms"+path, bytes.NewReader(text))
+	request, err := http.NewRequest(method, k.url+path, bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +113,27 @@ func (k *keycloak) admin(t *testing.T, method, path string, content any) (body [
 	}
 	location := r.Header.Get("Location")
 	return body, location[strings.LastIndex(location, "/")+1:]
+}
+
+// before26_6 reports whether this is a real Keycloak older than 26.6. That version changed the
+// response to a wrong password from 401 to 400, no longer reveals that an account is disabled, and
+// got the setting of how a client may send its secret.
+func (k *keycloak) before26_6(t *testing.T) bool {
+	t.Helper()
+	if k.standIn != nil {
+		return false
+	}
+	body, _ := k.adminAt(t, http.MethodGet, "/admin/serverinfo", nil)
+	var info struct{ SystemInfo struct{ Version string } }
+	if err := json.Unmarshal(body, &info); err != nil {
+		t.Fatal(err)
+	}
+	var major, minor int
+	version := info.SystemInfo.Version
+	if _, err := fmt.Sscanf(version, "%d.%d.", &major, &minor); err != nil {
+		t.Fatalf("Keycloak's version is %q: %v", version, err)
+	}
+	return major < 26 || major == 26 && minor < 6
 }
 
 // newRealm creates a realm for one test, with single-use refresh tokens and a client like that of
