@@ -258,9 +258,9 @@ func TestUser_RevokeConsent(t *testing.T) {
 		}
 		return page, to
 	}
-	for _, asked := range []bool{true, false} {
-		if page, _ := signIn(); strings.Contains(page, consentTitle) != asked {
-			t.Errorf("asked for consent: %t, want %t", !asked, asked)
+	for _, want := range []bool{true, false} {
+		if page, _ := signIn(); strings.Contains(page, consentTitle) != want {
+			t.Errorf("asked for consent: %t, want %t", !want, want)
 		}
 	}
 	_, to := signIn()

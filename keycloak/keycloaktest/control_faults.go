@@ -45,7 +45,7 @@ type Fault struct {
 func (s *Server) Fail(f Fault) (remove func()) {
 	mustBeEndpoint(f.Endpoint)
 	if f.Status != 0 && (f.Status < 100 || f.Status > 999) {
-		panic(fmt.Sprintf("keycloaktest: no answer has the status %d", f.Status))
+		panic(fmt.Sprintf("keycloaktest: the status %d is invalid", f.Status))
 	}
 	if f.Delay <= 0 && !f.Hang && !f.Disconnect && f.Status == 0 && !f.Truncate {
 		return func() {}
@@ -81,8 +81,8 @@ func (s *Server) nextFault(endpoint string) *Fault {
 	return nil
 }
 
-// apply delays, aborts or answers a request as the fault says. It reports whether it sent the
-// response.
+// apply delays or aborts a request, or responds to it, as the fault says. It reports whether it
+// sent a response.
 func (f *Fault) apply(s *Server, w http.ResponseWriter, request *http.Request) bool {
 	if f.Delay > 0 || f.Hang {
 		// net/http notices that the client went away only after the body has been read.

@@ -137,9 +137,9 @@ func TestFault_delay(t *testing.T) {
 	kc.Fail(keycloaktest.Fault{Delay: delay, Times: 1})
 	kc.Fail(keycloaktest.Fault{Delay: delay, Status: 503, Times: 1})
 	for _, status := range []int{503, 200} { // with another fault and without
-		began := time.Now()
+		begin := time.Now()
 		r := login(t, realm, "alice", "alice-password")
-		if took := time.Since(began); r.status != status || took < delay {
+		if took := time.Since(begin); r.status != status || took < delay {
 			t.Errorf("response is %v after %v, want %d after %v", r, took, status, delay)
 		}
 	}

@@ -100,8 +100,8 @@ func TestRealm_SignIn_errors(t *testing.T) {
 
 func TestRealm_Mint_zeroValue(t *testing.T) {
 	kc, realm := start(t)
-	text := mint(t, realm, tokenSpec{})
-	claims := parseClaims(t, text)
+	token := mint(t, realm, tokenSpec{})
+	claims := parseClaims(t, token)
 	if len(claims) != 5 || claims["iss"] != realm.Issuer() || claims["typ"] != "Bearer" ||
 		claims["jti"] == "" || claims["exp"].(float64)-claims["iat"].(float64) != 300 {
 		t.Errorf("claims are %v, want iss, iat, exp in five minutes, jti and typ", claims)
@@ -109,7 +109,7 @@ func TestRealm_Mint_zeroValue(t *testing.T) {
 	if off := kc.Now().Unix() - int64(claims["iat"].(float64)); off < 0 || off > 60 {
 		t.Errorf("iat is %d s ago, want now", off)
 	}
-	got, want := headerOf(t, text),
+	got, want := headerOf(t, token),
 		(object{"alg": "RS256", "typ": "JWT", "kid": realm.SigningKey("RS256")})
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("header is %v, want %v", got, want)
@@ -117,7 +117,7 @@ func TestRealm_Mint_zeroValue(t *testing.T) {
 	if second := parseClaims(t, mint(t, realm, tokenSpec{})); second["jti"] == claims["jti"] {
 		t.Error("two tokens have the same jti")
 	}
-	wantUserinfo(t, realm, text, "Token verification failed") // has no session
+	wantUserinfo(t, realm, token, "Token verification failed") // has no session
 }
 
 func TestRealm_Mint_overrides(t *testing.T) {
@@ -168,14 +168,14 @@ var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", 
 func TestRealm_Mint_algorithms(t *testing.T) {
 	kc, realm := start(t)
 	for _, algorithm := range algorithms {
-		text := mint(t, realm,
+		token := mint(t, realm,
 			tokenSpec{Algorithm: algorithm, Claims: object{"aud": "shop-api", "sub": "alice"}})
-		if header := headerOf(t, text); header["alg"] != algorithm ||
+		if header := headerOf(t, token); header["alg"] != algorithm ||
 			header["kid"] != realm.SigningKey(algorithm) {
 			t.Errorf("header is %v, want %s and its key %s", header, algorithm,
 				realm.SigningKey(algorithm))
 		}
-		claims, err := verify(t, kc, realm, text)
+		claims, err := verify(t, kc, realm, token)
 		if strings.HasPrefix(algorithm, "HS") {
 			if !errors.Is(err, jwkset.ErrKeyNotFound) {
 				t.Errorf("%s: error %v, want %v: its key must not be published", algorithm, err,
@@ -215,24 +215,24 @@ func foreignKeys(t *testing.T) map[string]any {
 func TestRealm_Mint_foreignKey(t *testing.T) {
 	kc, realm := start(t)
 	for algorithm, key := range foreignKeys(t) {
-		text := mint(t, realm,
+		token := mint(t, realm,
 			tokenSpec{Algorithm: algorithm, Key: key,
 				Claims: object{"aud": "shop-api", "sub": "alice"}})
-		if kid := headerOf(t, text)["kid"]; kid != realm.SigningKey(algorithm) {
+		if kid := headerOf(t, token)["kid"]; kid != realm.SigningKey(algorithm) {
 			t.Errorf("kid is %v, want the realm's, as in a forged token", kid)
 		}
 		want := jwt.ErrTokenSignatureInvalid
 		if algorithm == "HS256" {
 			want = jwkset.ErrKeyNotFound
 		}
-		if _, err := verify(t, kc, realm, text); !errors.Is(err, want) {
+		if _, err := verify(t, kc, realm, token); !errors.Is(err, want) {
 			t.Errorf("%s: error %v, want %v", algorithm, err, want)
 		}
 		public := key
 		if signer, ok := key.(crypto.Signer); ok {
 			public = signer.Public()
 		}
-		_, err := jwt.Parse(text, func(*jwt.Token) (any, error) {
+		_, err := jwt.Parse(token, func(*jwt.Token) (any, error) {
 			return public, nil
 		})
 		if err != nil {

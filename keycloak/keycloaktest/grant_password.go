@@ -104,7 +104,7 @@ func (r *Realm) explainNotSetUp(u *user) {
 		len(lacking) > 0 {
 		r.server.explain(
 			"%s can't sign in with a password, as in Keycloak: the realm's user profile wants a "+
-				"valid %s; give the user what is missing (members of the user in the realm file, "+
+				"valid %s; give the user what is missing (fields of the user in the realm file, "+
 				"AddUser or Update)", u.Username,
 			strings.Join(lacking, ", "))
 	}

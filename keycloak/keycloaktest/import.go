@@ -7,8 +7,8 @@ import (
 )
 
 // addFileUsers adds the users of a users file to the realm, as an import does. It adds all or none.
-func (r *Realm) addFileUsers(text []byte) error {
-	file, _, err := realmfile.Read(text)
+func (r *Realm) addFileUsers(content []byte) error {
+	file, _, err := realmfile.Read(content)
 	if err != nil {
 		return err
 	}

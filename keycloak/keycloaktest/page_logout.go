@@ -49,11 +49,12 @@ func (v *pageRequest) logout() response {
 			return v.logoutFailure("Invalid redirect uri")
 		}
 	}
-	asked := caller
-	if asked == nil {
-		asked = v.realm.clients["account"]
+	logoutClient := caller
+	if logoutClient == nil {
+		logoutClient = v.realm.clients["account"]
 	}
-	t := v.newAuthSession(&authRequest{client: asked, redirect: redirect, parameters: url.Values{}})
+	t := v.newAuthSession(
+		&authRequest{client: logoutClient, redirect: redirect, parameters: url.Values{}})
 	t.step, t.hintedSession, t.state = stepLogout, sid, parameters.Get("state")
 	s := v.ssoSession()
 	if s != nil && sid != s.id || s == nil && hint == "" && redirect == "" {

@@ -328,7 +328,7 @@ func (r *Realm) buildFinalRoles(importOptions) error {
 		if management.roles[all] != nil &&
 			!slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], inFile) {
 			return fmt.Errorf(
-				"roles.client.realm-management: %s is missing, and the file gives it to somebody",
+				"roles.client.realm-management: %s is missing, but the file assigns it",
 				all)
 		}
 		management.addBuiltinRoles()

@@ -230,7 +230,7 @@ func sign(header string, payload []byte, k *key) (string, error) {
 	return input + "." + encode(signature), nil
 }
 
-func quoted(text string) string { return string(must(json.Marshal(text))) }
+func quoted(s string) string { return string(must(json.Marshal(s))) }
 
 // tokenResponse is the body of a successful response of the token endpoint.
 type tokenResponse struct {
